@@ -1,0 +1,6 @@
+// Command deploy is the deploy verb; see --help.
+package main
+
+import "github.com/onedigest/onedigest/internal/entry"
+
+func main() { entry.Main(entry.Deploy) }

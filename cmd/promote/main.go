@@ -1,0 +1,6 @@
+// Command promote is the promote verb; see --help.
+package main
+
+import "github.com/onedigest/onedigest/internal/entry"
+
+func main() { entry.Main(entry.Promote) }

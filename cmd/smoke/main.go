@@ -1,0 +1,6 @@
+// Command smoke is the smoke verb; see --help.
+package main
+
+import "github.com/onedigest/onedigest/internal/entry"
+
+func main() { entry.Main(entry.Smoke) }

@@ -1,0 +1,91 @@
+package release
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Platform is where an image runs, as os/architecture[/variant].
+type Platform struct{ OS, Architecture, Variant string }
+
+// ParsePlatform accepts os/architecture and os/architecture/variant, as "linux/arm/v7".
+func ParsePlatform(text string) (Platform, error) {
+	parts := strings.Split(text, "/")
+	if len(parts) < 2 || len(parts) > 3 {
+		return Platform{}, fmt.Errorf("%q is not a platform; write os/architecture, for example linux/amd64", text)
+	}
+	for _, part := range parts {
+		if _, err := ParseLabel(part); err != nil {
+			return Platform{}, fmt.Errorf("%q is not a platform; write os/architecture, for example linux/amd64", text)
+		}
+	}
+	platform := Platform{OS: parts[0], Architecture: parts[1]}
+	if len(parts) == 3 {
+		platform.Variant = parts[2]
+	}
+	return platform, nil
+}
+
+func (p Platform) String() string {
+	if p.Variant == "" {
+		return p.OS + "/" + p.Architecture
+	}
+	return p.OS + "/" + p.Architecture + "/" + p.Variant
+}
+
+// Source is what git says of a work tree.
+type Source struct {
+	Commit  Commit
+	Created time.Time // the commit's committer time, UTC
+	URL     string    // of the repository as people open it, or ""
+	Changed []string  // paths inside the build context that differ from the commit, tracked or not ignored; at most 20
+}
+
+// Revision is what an image built from the source is labelled with: the commit, or for a dirty tree something that is
+// no commit, so that nothing takes the image for the commit's.
+func (s Source) Revision() string {
+	if len(s.Changed) > 0 {
+		return string(s.Commit) + "-dirty"
+	}
+	return string(s.Commit)
+}
+
+// Recipe is everything that decides an image's bytes.
+type Recipe struct {
+	Context    string // directory, absolute
+	Main       string // Go package to build, relative to Context ("." or "./cmd/shop"); Go builder only
+	Dockerfile string // absolute; Docker builder only
+	Platforms  []Platform
+	Source     Source
+	Labels     map[string]string
+	BuildArgs  map[string]string // Docker builder only
+}
+
+// Layout is a built image or index, lying on disk as an OCI image layout with one entry.
+type Layout struct {
+	Dir    string
+	Digest Digest
+}
+
+// Tagged is what a repository holds under a tag.
+type Tagged struct {
+	Digest   Digest
+	Revision string // org.opencontainers.image.revision of its annotations or labels, or ""
+}
+
+// Progress is how far something with a known size has come.
+type Progress struct {
+	Complete, Total int64 // bytes
+}
+
+// TagTakenError says that a repository already holds another image under a tag.
+type TagTakenError struct {
+	Tag    Tag
+	Holds  Digest
+	Wanted Digest
+}
+
+func (e *TagTakenError) Error() string {
+	return fmt.Sprintf("tag %q holds %s, not %s", e.Tag, e.Holds, e.Wanted)
+}

@@ -1,0 +1,129 @@
+package release
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Problem is one thing wrong with the input: what, where it came from, and what to do about it.
+type Problem struct {
+	Where string // a flag or input ("--image / INPUT_IMAGE"), or file:line
+	What  string
+	Do    string // may be empty when What says it all
+}
+
+func (p Problem) String() string {
+	text := p.What
+	if p.Where != "" {
+		text = p.Where + ": " + text
+	}
+	if p.Do != "" {
+		text += "; " + p.Do
+	}
+	return text
+}
+
+// InputError is bad input, all problems at once; nothing has been changed when it is returned. Exit code 2.
+type InputError struct{ Problems []Problem }
+
+func (e *InputError) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, problem := range e.Problems {
+		lines[i] = problem.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// BadInput is an InputError of one problem.
+func BadInput(where, what, do string) error {
+	return &InputError{Problems: []Problem{{Where: where, What: what, Do: do}}}
+}
+
+// Refusal is policy saying no: the request was understood, the world was reached, and the answer is no. Exit code 1.
+type Refusal struct {
+	Why string
+	Do  string
+}
+
+func (e *Refusal) Error() string {
+	if e.Do == "" {
+		return "refused: " + e.Why
+	}
+	return "refused: " + e.Why + "; " + e.Do
+}
+
+// Failure is a deploy that did not become ready or a check that did not pass. Exit code 1.
+type Failure struct {
+	What string
+	Do   string
+	Err  error // may be nil
+}
+
+func (e *Failure) Error() string {
+	text := e.What
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	if e.Do != "" {
+		text += "; " + e.Do
+	}
+	return text
+}
+
+func (e *Failure) Unwrap() error { return e.Err }
+
+// Fault is a world that could not be reached or did not answer as it should: network, registry, AWS, cluster.
+// Side says which one. Exit code 3.
+type Fault struct {
+	Side string // "registry", "cluster", "AWS", "git", "builder", "target registry"
+	Err  error  // never nil; a gerund and the quoted subject
+	Do   string
+}
+
+func (e *Fault) Error() string {
+	text := e.Side + ": " + e.Err.Error()
+	if e.Do != "" {
+		text += "; " + e.Do
+	}
+	return text
+}
+
+func (e *Fault) Unwrap() error { return e.Err }
+
+// NewFault words a fault as "doing %q: cause".
+func NewFault(side, do string, err error, format string, subjects ...any) error {
+	return &Fault{Side: side, Do: do, Err: fmt.Errorf(format+": %w", append(subjects, err)...)}
+}
+
+// Exit codes of every verb.
+const (
+	ExitDone   = 0
+	ExitFailed = 1
+	ExitInput  = 2
+	ExitFault  = 3
+)
+
+// ExitCode maps an error to the exit code it deserves. An error of no known kind is a fault.
+func ExitCode(err error) int {
+	var (
+		input   *InputError
+		refusal *Refusal
+		failure *Failure
+	)
+	switch {
+	case err == nil:
+		return ExitDone
+	case errors.As(err, &input):
+		return ExitInput
+	case errors.As(err, &refusal), errors.As(err, &failure):
+		return ExitFailed
+	}
+	return ExitFault
+}
+
+// Diagnosed is an error that knows why a rollout cannot become ready.
+type Diagnosed interface {
+	error
+	Diagnosis() Diagnosis
+}

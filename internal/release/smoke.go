@@ -1,0 +1,83 @@
+package release
+
+import (
+	"fmt"
+	"time"
+)
+
+// Check is one question put to a served endpoint and the answer that passes.
+type Check struct {
+	Name         string            `yaml:"name" json:"name"`
+	Path         string            `yaml:"path" json:"path"`
+	Method       string            `yaml:"method" json:"method"`
+	Headers      map[string]string `yaml:"headers" json:"headers,omitempty"`
+	Body         string            `yaml:"body" json:"body,omitempty"`
+	Status       int               `yaml:"status" json:"status"`
+	Header       map[string]string `yaml:"header" json:"header,omitempty"` // response header = value
+	BodyContains []string          `yaml:"body-contains" json:"bodyContains,omitempty"`
+	BodyRegex    string            `yaml:"body-regex" json:"bodyRegex,omitempty"`
+	JSON         map[string]any    `yaml:"json" json:"json,omitempty"`              // JSONPath = value
+	MaxLatency   time.Duration     `yaml:"max-latency" json:"maxLatency,omitempty"` // 0: no limit of its own
+}
+
+// Stage is how far a request came.
+type Stage string
+
+// The stages, in order.
+const (
+	StageDNS     Stage = "dns"
+	StageConnect Stage = "connect"
+	StageTLS     Stage = "tls"
+	StageHTTP    Stage = "http"  // connected, but no complete response
+	StageCheck   Stage = "check" // a response that is not the one expected
+	StageDone    Stage = "done"
+)
+
+// Warming tells whether a request that stopped at this stage says nothing of the service itself: its name or its load
+// balancer may simply not be there yet.
+func (s Stage) Warming() bool { return s == StageDNS || s == StageConnect || s == StageTLS }
+
+// Answer is what one probe found.
+type Answer struct {
+	Check   string            `json:"check"`
+	URL     string            `json:"url"`
+	Stage   Stage             `json:"stage"`
+	Status  int               `json:"status,omitempty"`
+	Commit  string            `json:"commit,omitempty"` // that the response named, in the commit header
+	Latency time.Duration     `json:"latency"`          // nanoseconds, whole request
+	Spent   map[Stage]float64 `json:"spentSeconds,omitempty"`
+	Wrong   []string          `json:"wrong,omitempty"` // each expectation that did not hold
+	Body    []byte            `json:"-"`
+}
+
+// OK tells whether every expectation held.
+func (a Answer) OK() bool { return a.Stage == StageDone && len(a.Wrong) == 0 }
+
+// Evidence is what a verdict rests on, bound to a digest.
+type Evidence struct {
+	Image       Image       `json:"image"`
+	Commit      Commit      `json:"commit,omitempty"`
+	Environment Environment `json:"environment"`
+	Verdict     Verdict     `json:"verdict"`
+	Checks      []string    `json:"checks"`
+	Rounds      int         `json:"rounds"`
+	Pods        []string    `json:"pods"` // that the kubelet reported running the digest
+	URL         string      `json:"url"`
+	Run         string      `json:"run,omitempty"`
+	At          time.Time   `json:"at"`
+}
+
+// Proves tells whether the evidence lets its image leave an environment; if not, why.
+func (e Evidence) Proves(digest Digest, environment Environment) error {
+	switch {
+	case e.Image.Digest != digest:
+		return fmt.Errorf("evidence is about %s, not %s", e.Image.Digest.Short(), digest.Short())
+	case e.Environment != environment:
+		return fmt.Errorf("evidence is from %q, not %q", e.Environment, environment)
+	case e.Verdict != Pass:
+		return fmt.Errorf("the verdict in %q was %q", e.Environment, e.Verdict)
+	case len(e.Checks) == 0 || e.Rounds < 1:
+		return fmt.Errorf("evidence from %q names no check that ran", e.Environment)
+	}
+	return nil
+}

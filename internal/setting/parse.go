@@ -1,0 +1,237 @@
+package setting
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/spf13/pflag"
+)
+
+// Parse reads flags from args and the rest from environ ("NAME=value" each); a flag wins over its INPUT_ variable, that
+// over the fallback variable, that over the default. It returns pflag.ErrHelp when help was asked for, otherwise nil or
+// an *release.InputError with every problem found.
+func (s *Set) Parse(args, environ []string) error {
+	var problems []release.Problem
+	given, err := s.readFlags(args)
+	if err == pflag.ErrHelp {
+		return err
+	}
+	if err != nil {
+		problems = append(problems, s.flagProblem(err))
+	}
+	variables := indexed(environ)
+	problems = append(problems, s.unknownInputs(variables)...)
+	for _, setting := range s.settings {
+		setting.read(given, variables)
+		problems = append(problems, setting.validate()...)
+	}
+	if len(problems) == 0 {
+		problems = s.cross()
+	}
+	if len(problems) > 0 {
+		return &release.InputError{Problems: problems}
+	}
+	return nil
+}
+
+// rawValues collects a flag's values unread, so that all are judged together and later.
+type rawValues struct {
+	values []string
+	word   string
+}
+
+func (r *rawValues) String() string         { return strings.Join(r.values, ",") }
+func (r *rawValues) Set(value string) error { r.values = append(r.values, value); return nil }
+func (r *rawValues) Type() string           { return r.word }
+
+func (s *Set) readFlags(args []string) (map[string][]string, error) {
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	flags.Usage = func() {}
+	collected := map[string]*rawValues{}
+	for _, setting := range s.settings {
+		collected[setting.Name] = &rawValues{}
+		flag := flags.VarPF(collected[setting.Name], setting.Name, "", setting.Help)
+		if setting.Switch {
+			flag.NoOptDefVal = "true"
+		}
+	}
+	err := flags.Parse(args)
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q: every setting is a flag", flags.Arg(0))
+	}
+	given := map[string][]string{}
+	for name, raw := range collected {
+		if raw.values != nil {
+			given[name] = raw.values
+		}
+	}
+	return given, err
+}
+
+var unknownFlag = regexp.MustCompile(`^unknown (?:shorthand )?flag: (?:--|'.' in -)(\S+)`)
+
+func (s *Set) flagProblem(err error) release.Problem {
+	problem := release.Problem{Where: "command line", What: err.Error(), Do: "--help lists the flags"}
+	if match := unknownFlag.FindStringSubmatch(err.Error()); match != nil {
+		problem.Where, problem.What = "--"+match[1], "there is no such flag"
+		if near := s.nearest(match[1]); near != "" {
+			problem.Do = "did you mean --" + near + "?"
+		}
+	}
+	return problem
+}
+
+// indexed keeps the last value of each variable, as execve's reader does.
+func indexed(environ []string) map[string]string {
+	variables := make(map[string]string, len(environ))
+	for _, pair := range environ {
+		if name, value, found := strings.Cut(pair, "="); found {
+			variables[name] = value
+		}
+	}
+	return variables
+}
+
+// unknownInputs finds INPUT_ variables that no setting declares. An empty one is an input left out.
+func (s *Set) unknownInputs(variables map[string]string) (problems []release.Problem) {
+	for _, name := range sortedKeys(variables) {
+		input, found := strings.CutPrefix(name, "INPUT_")
+		if !found || variables[name] == "" {
+			continue
+		}
+		kebab := strings.ToLower(strings.ReplaceAll(input, "_", "-"))
+		if declared := s.Lookup(kebab); declared != nil && !declared.Local {
+			continue
+		}
+		problem := release.Problem{Where: name, What: fmt.Sprintf("there is no input %q", kebab)}
+		if near := s.nearest(kebab); near != "" {
+			problem.Do = fmt.Sprintf("did you mean %q?", near)
+		}
+		problems = append(problems, problem)
+	}
+	return problems
+}
+
+func (s *Setting) read(given map[string][]string, variables map[string]string) {
+	if values, found := given[s.Name]; found {
+		s.raw, s.origin = values, "--"+s.Name
+		return
+	}
+	// The runner spells an input's variable with its dashes (INPUT_VALUES-FILE); our actions spell it with underscores.
+	dashed := "INPUT_" + strings.ToUpper(s.Name)
+	names := []string{s.Variable(), dashed, s.Fallback}
+	if s.Local {
+		names = nil
+	}
+	for _, name := range names {
+		if value := variables[name]; name != "" && strings.TrimSpace(value) != "" {
+			s.raw, s.origin = s.split(value), name
+			return
+		}
+	}
+	s.raw, s.origin = nil, ""
+	if s.Default != "" {
+		s.raw = s.split(s.Default)
+	}
+}
+
+// split is how an input carries several values: one a line, blank lines aside.
+func (s *Setting) split(value string) (values []string) {
+	if !s.Many {
+		return []string{strings.TrimSpace(value)}
+	}
+	for line := range strings.Lines(value) {
+		if line = strings.TrimSpace(line); line != "" {
+			values = append(values, line)
+		}
+	}
+	return values
+}
+
+func (s *Setting) validate() (problems []release.Problem) {
+	if len(s.raw) == 0 {
+		if s.Required {
+			problem := release.Problem{Where: s.Origin(), What: "is required"}
+			if s.Value != "" {
+				problem.Do = "give " + s.Value
+			}
+			return []release.Problem{problem}
+		}
+		return nil
+	}
+	for _, what := range s.accept(s.raw) {
+		problems = append(problems, release.Problem{Where: s.Origin(), What: what})
+	}
+	return problems
+}
+
+func (s *Set) cross() (problems []release.Problem) {
+	for _, rule := range s.crossed {
+		err := rule()
+		if err == nil {
+			continue
+		}
+		if input, ok := err.(*release.InputError); ok {
+			problems = append(problems, input.Problems...)
+			continue
+		}
+		problems = append(problems, release.Problem{What: err.Error()})
+	}
+	return problems
+}
+
+// Duration accepts Go's durations ("90s", "5m") above zero.
+func Duration(text string) (time.Duration, error) {
+	duration, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a duration; write it as 90s, 5m or 1h", text)
+	}
+	if duration <= 0 {
+		return 0, fmt.Errorf("%q is not above zero", text)
+	}
+	return duration, nil
+}
+
+// Count accepts whole numbers from 1 to limit.
+func Count(limit int) func(string) (int, error) {
+	return func(text string) (int, error) {
+		count, err := strconv.Atoi(text)
+		if err != nil || count < 1 || count > limit {
+			return 0, fmt.Errorf("%q is not a whole number from 1 to %d", text, limit)
+		}
+		return count, nil
+	}
+}
+
+// OneOf accepts one of some words.
+func OneOf(words ...string) func(string) (string, error) {
+	return func(text string) (string, error) {
+		for _, word := range words {
+			if text == word {
+				return text, nil
+			}
+		}
+		return "", fmt.Errorf("%q is none of %s", text, strings.Join(words, ", "))
+	}
+}
+
+var pairName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./-]*$`)
+
+// Pair is one name=value.
+type Pair struct{ Name, Value string }
+
+// NameValue accepts name=value, where the value may be anything of one line.
+func NameValue(text string) (Pair, error) {
+	name, value, found := strings.Cut(text, "=")
+	if !found || !pairName.MatchString(name) {
+		return Pair{}, fmt.Errorf("%q is not name=value", text)
+	}
+	if _, err := Text(value); err != nil {
+		return Pair{}, err
+	}
+	return Pair{Name: name, Value: value}, nil
+}
