@@ -26,12 +26,14 @@ type Evidence interface {
 
 // Registry tags without moving a layer.
 type Registry interface {
+	// Find says what a tag names.
+	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.Tagged, bool, error)
 	// Look reads an image's manifest and what a tag of the repository names.
 	Look(ctx context.Context, repository release.Repository, digest release.Digest, tag release.Tag) (release.Looked, error)
 	// Tag puts the manifest's own bytes under a tag. It returns a *release.TagTakenError if an immutable tag is taken.
 	Tag(ctx context.Context, repository release.Repository, looked release.Looked, digest release.Digest, tag release.Tag) error
 	// Copy brings an image into another repository under a tag, byte for byte.
-	Copy(ctx context.Context, image release.Image, to release.Repository, tag release.Tag, progress func(release.Progress)) error
+	Copy(ctx context.Context, image release.Image, to release.Repository, tag release.Tag) error
 }
 
 // Result is what promote did.
@@ -48,6 +50,10 @@ type Result struct {
 
 // Run finds the proof, looks at the image and the tag, tags if need be, looks again and compares.
 func Run(ctx context.Context, settings Settings, world World) (Result, error) {
+	settings, err := resolve(ctx, settings, world)
+	if err != nil {
+		return Result{}, err
+	}
 	proof, err := prove(ctx, settings, world)
 	if err != nil {
 		return Result{}, err
@@ -71,6 +77,27 @@ func Run(ctx context.Context, settings Settings, world World) (Result, error) {
 		err = move(ctx, settings, world)
 	}
 	return result, err
+}
+
+// resolve finds the image of a commit when nobody named the image itself.
+func resolve(ctx context.Context, settings Settings, world World) (Settings, error) {
+	if settings.Image.IsZero() {
+		tagged, found, err := world.Registry.Find(ctx, settings.Repository, release.Tag(settings.Commit))
+		switch {
+		case err != nil:
+			return settings, err
+		case !found:
+			return settings, &release.Refusal{Why: fmt.Sprintf("%q holds no image of commit %s", settings.Repository, settings.Commit), Do: "build the commit first"}
+		case tagged.Revision != settings.Commit.String():
+			return settings, &release.Refusal{Why: fmt.Sprintf("tag %s in %q names an image labelled with revision %q", settings.Commit, settings.Repository, tagged.Revision)}
+		}
+		settings.Image = settings.Repository.At(tagged.Digest)
+		world.Account.Say("commit %s is %s", settings.Commit.Short(), tagged.Digest)
+	}
+	if settings.TargetRepository == "" {
+		settings.TargetRepository = settings.Image.Repository
+	}
+	return settings, nil
 }
 
 // prove finds the newest record of the environment below; it alone counts, for a later failure outdates a pass.
@@ -129,8 +156,7 @@ func carry(ctx context.Context, settings Settings, tag release.Tag, commit relea
 		return standing(there.TagHolds, target.Digest, tag)
 	}
 	world.Account.Say("copying to %s", target.Repository)
-	err = world.Registry.Copy(ctx, settings.Image, target.Repository, tag, func(progress release.Progress) { world.Account.Progress("copying", progress) })
-	if err != nil {
+	if err := world.Registry.Copy(ctx, settings.Image, target.Repository, tag); err != nil {
 		return "", err
 	}
 	return compare(ctx, target, tag, world.Registry)

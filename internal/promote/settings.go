@@ -16,6 +16,7 @@ var Verb = setting.Verb{
 		"again afterwards and compared.",
 	Examples: []setting.Example{
 		{Does: "promote what staging proved", Line: "go run ./cmd/promote --image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:… --to production"},
+		{Does: "promote a commit", Line: "go run ./cmd/promote --repository localhost:5000/shop --commit $(git rev-parse HEAD)"},
 		{Does: "also move a tag that says what is newest", Line: "go run ./cmd/promote --image localhost:5000/shop@sha256:… --to production --moving-tag production"},
 		{Does: "into another account's repository", Line: "go run ./cmd/promote --image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:… --to production --target-repository 210987654321.dkr.ecr.eu-central-1.amazonaws.com/shop"},
 	},
@@ -31,6 +32,8 @@ var Verb = setting.Verb{
 // Settings are what promote can be told.
 type Settings struct {
 	Image            release.Image
+	Repository       release.Repository
+	Commit           release.Commit
 	To               release.Environment
 	From             release.Environment
 	Tag              release.Tag
@@ -41,8 +44,12 @@ type Settings struct {
 // Declare binds the settings to their declarations.
 func (s *Settings) Declare() *setting.Set {
 	set := new(setting.Set)
-	setting.Var(set, &s.Image, setting.Setting{Name: "image", Required: true, Value: "REPO@sha256:…",
-		Help: "Image to promote"}, release.ParseImage)
+	setting.Var(set, &s.Image, setting.Setting{Name: "image", Value: "REPO@sha256:…",
+		Help: "Image to promote; or give repository and commit"}, release.ParseImage)
+	setting.Var(set, &s.Repository, setting.Setting{Name: "repository", Value: "HOST/PATH",
+		Help: "Repository in which to find a commit's image"}, release.ParseRepository)
+	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Value: "SHA",
+		Help: "Commit whose image to promote"}, release.ParseCommit)
 	setting.Var(set, &s.To, setting.Setting{Name: "to", Default: "production", Value: "NAME",
 		Help: "Environment to promote to"}, release.ParseEnvironment)
 	setting.Var(set, &s.From, setting.Setting{Name: "from", Value: "NAME",
@@ -73,8 +80,12 @@ func (s *Settings) fit() error {
 	if s.MovingTag != "" && s.MovingTag == s.Tag {
 		problems = append(problems, release.Problem{Where: "--moving-tag (INPUT_MOVING_TAG)", What: "is the same as the tag that must not move"})
 	}
-	if s.TargetRepository == "" {
-		s.TargetRepository = s.Image.Repository
+	byCommit := s.Repository != "" && s.Commit != ""
+	switch {
+	case s.Image.IsZero() && !byCommit:
+		problems = append(problems, release.Problem{Where: "--image (INPUT_IMAGE)", What: "is missing", Do: "give the image, or its --repository and --commit"})
+	case !s.Image.IsZero() && (s.Repository != "" || s.Commit != ""):
+		problems = append(problems, release.Problem{Where: "--image (INPUT_IMAGE)", What: "is given together with a repository or a commit, which can disagree", Do: "give one or the other"})
 	}
 	if len(problems) > 0 {
 		return &release.InputError{Problems: problems}

@@ -17,6 +17,7 @@ type Check struct {
 	BodyContains []string          `yaml:"body-contains" json:"bodyContains,omitempty"`
 	BodyRegex    string            `yaml:"body-regex" json:"bodyRegex,omitempty"`
 	JSON         map[string]any    `yaml:"json" json:"json,omitempty"`              // JSONPath = value
+	JSONType     map[string]string `yaml:"json-type" json:"jsonType,omitempty"`     // JSONPath = object, array, string, number, boolean or null
 	MaxLatency   time.Duration     `yaml:"max-latency" json:"maxLatency,omitempty"` // 0: no limit of its own
 }
 

@@ -1,6 +1,7 @@
 package setting
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -15,13 +16,13 @@ import (
 // over the fallback variable, that over the default. It returns pflag.ErrHelp when help was asked for, otherwise nil or
 // an *release.InputError with every problem found.
 func (s *Set) Parse(args, environ []string) error {
-	var problems []release.Problem
+	args, problems := s.unknownFlags(args)
 	given, err := s.readFlags(args)
-	if err == pflag.ErrHelp {
+	if errors.Is(err, pflag.ErrHelp) {
 		return err
 	}
 	if err != nil {
-		problems = append(problems, s.flagProblem(err))
+		problems = append(problems, release.Problem{Where: "command line", What: err.Error(), Do: "--help lists the flags"})
 	}
 	variables := indexed(environ)
 	problems = append(problems, s.unknownInputs(variables)...)
@@ -72,17 +73,31 @@ func (s *Set) readFlags(args []string) (map[string][]string, error) {
 	return given, err
 }
 
-var unknownFlag = regexp.MustCompile(`^unknown (?:shorthand )?flag: (?:--|'.' in -)(\S+)`)
-
-func (s *Set) flagProblem(err error) release.Problem {
-	problem := release.Problem{Where: "command line", What: err.Error(), Do: "--help lists the flags"}
-	if match := unknownFlag.FindStringSubmatch(err.Error()); match != nil {
-		problem.Where, problem.What = "--"+match[1], "there is no such flag"
-		if near := s.nearest(match[1]); near != "" {
+// unknownFlags takes the flags that are not declared out of args, with what seems to be their value, so that one slip
+// does not hide the problems behind it.
+func (s *Set) unknownFlags(args []string) (known []string, problems []release.Problem) {
+	for i := 0; i < len(args); i++ {
+		name, isFlag := strings.CutPrefix(args[i], "--")
+		name, _, joined := strings.Cut(name, "=")
+		declared := s.Lookup(name)
+		if !isFlag || name == "" || name == "help" || declared != nil {
+			known = append(known, args[i])
+			if isFlag && declared != nil && !joined && !declared.Switch && i+1 < len(args) {
+				i++
+				known = append(known, args[i])
+			}
+			continue
+		}
+		problem := release.Problem{Where: "--" + name, What: "there is no such flag", Do: "--help lists the flags"}
+		if near := s.nearest(name, func(*Setting) bool { return true }); near != "" {
 			problem.Do = "did you mean --" + near + "?"
 		}
+		problems = append(problems, problem)
+		if !joined && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
+			i++
+		}
 	}
-	return problem
+	return known, problems
 }
 
 // indexed keeps the last value of each variable, as execve's reader does.
@@ -108,7 +123,7 @@ func (s *Set) unknownInputs(variables map[string]string) (problems []release.Pro
 			continue
 		}
 		problem := release.Problem{Where: name, What: fmt.Sprintf("there is no input %q", kebab)}
-		if near := s.nearest(kebab); near != "" {
+		if near := s.nearest(kebab, func(declared *Setting) bool { return !declared.Local }); near != "" {
 			problem.Do = fmt.Sprintf("did you mean %q?", near)
 		}
 		problems = append(problems, problem)

@@ -1,0 +1,30 @@
+# The two commands a newcomer needs: `make demo` and `make test`. Everything else serves them.
+GO   ?= go
+BIN  := $(CURDIR)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-down test check build reference bench
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: ## one commit to production on this machine: a real Kubernetes node, a registry that behaves like ECR
+	@scripts/demo.sh
+
+demo-down: ## take the demo's cluster and registry away
+	@scripts/demo-down.sh
+
+test: ## everything: static checks, unit tests with the race detector, the chain on a real node
+	@scripts/test.sh
+
+check: ## the fast inner loop: build, vet, lint, unit tests
+	@scripts/check.sh
+
+build: ## build the verbs and the sandbox into bin/
+	@scripts/build.sh
+
+reference: ## write the generated files again: action.yml of every action, docs/reference.md
+	$(GO) test ./internal/entry -run 'TestReference' -update
+
+bench: ## the figures, against crane and helm in the same run
+	@scripts/bench.sh

@@ -1,0 +1,182 @@
+// Package archtest holds the floors of the house: which package may import what, and who may touch the process.
+package archtest
+
+import (
+	"fmt"
+	"go/ast"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/go/packages"
+)
+
+const module = "github.com/onedigest/onedigest/"
+
+// floor says what the packages that match may not import, and why.
+type floor struct {
+	packages []string // below internal/, or a prefix ending in "/"
+	allowed  []string // of this module, below internal/; nil: nothing of it
+	banned   []string // import path prefixes of others
+	why      string
+}
+
+var heavy = []string{"helm.sh/", "k8s.io/", "sigs.k8s.io/", "github.com/aws/", "github.com/google/go-containerregistry", "github.com/sethvargo/go-githubactions"}
+
+func except(list []string, allowed ...string) (rest []string) {
+	for _, item := range list {
+		keep := true
+		for _, a := range allowed {
+			keep = keep && item != a
+		}
+		if keep {
+			rest = append(rest, item)
+		}
+	}
+	return rest
+}
+
+var floors = []floor{
+	{packages: []string{"release"}, banned: []string{"github.com/", "golang.org/", "k8s.io/", "sigs.k8s.io/", "helm.sh/", "net", "os"},
+		why: "the domain knows words and rules, no world; the standard library only"},
+	{packages: []string{"setting"}, allowed: []string{"release"}, banned: append([]string{"os", "net/http"}, heavy...),
+		why: "a declaration is pure: what it reads is handed to it"},
+	{packages: []string{"build", "deploy", "smoke", "promote", "pipeline"}, allowed: []string{"release", "setting"}, banned: append([]string{"os", "net/http"}, heavy...),
+		why: "a verb declares the interfaces it needs beside itself; entry hands it the adapters"},
+	{packages: []string{"registry"}, allowed: []string{"release"}, banned: except(heavy, "github.com/google/go-containerregistry"),
+		why: "adapters never import each other; credentials arrive as a value"},
+	{packages: []string{"image"}, allowed: []string{"release"}, banned: except(heavy, "github.com/google/go-containerregistry"),
+		why: "a builder leaves an OCI layout on disk and knows no registry"},
+	{packages: []string{"ecr"}, allowed: []string{"release"}, banned: except(heavy, "github.com/aws/"),
+		why: "the only importer of the AWS SDK among the adapters"},
+	{packages: []string{"helm"}, allowed: []string{"release"}, banned: except(heavy, "helm.sh/", "k8s.io/", "sigs.k8s.io/"),
+		why: "moving to the next major version of Helm must be one package's work"},
+	{packages: []string{"cluster"}, allowed: []string{"release"}, banned: except(heavy, "k8s.io/", "sigs.k8s.io/"),
+		why: "watching is ours; Helm's wait must not creep in"},
+	{packages: []string{"github"}, allowed: []string{"release"}, banned: except(heavy, "github.com/sethvargo/go-githubactions"),
+		why: "the only importer of go-githubactions"},
+	{packages: []string{"probe", "git", "evidence"}, allowed: []string{"release"}, banned: heavy,
+		why: "adapters never import each other, and these need no client library"},
+	{packages: []string{"localaws", "localaws/"}, allowed: []string{"release", "localaws", "localaws/"}, banned: []string{"helm.sh/", "k8s.io/", "sigs.k8s.io/", "github.com/sethvargo/"},
+		why: "a stand-in for AWS that leaned on the code under test would prove nothing"},
+	{packages: []string{"entry"}, banned: []string{"helm.sh/", "github.com/aws/", "github.com/google/go-containerregistry", "github.com/sethvargo/go-githubactions", module + "internal/localaws"},
+		allowed: []string{"release", "setting", "build", "deploy", "smoke", "promote", "pipeline", "registry", "image", "ecr", "helm", "cluster", "github", "probe", "git", "evidence"},
+		why:     "entry wires; the libraries stay behind their adapters, and no verb may come to know the stand-in for AWS"},
+}
+
+func load(t *testing.T) map[string]*packages.Package {
+	t.Helper()
+	config := &packages.Config{Mode: packages.NeedName | packages.NeedImports | packages.NeedFiles | packages.NeedSyntax, Dir: "../.."}
+	loaded, err := packages.Load(config, "./internal/...", "./cmd/...")
+	if err != nil {
+		t.Fatal(err)
+	}
+	byPath := map[string]*packages.Package{}
+	for _, p := range loaded {
+		if len(p.GoFiles) > 0 {
+			byPath[strings.TrimPrefix(p.PkgPath, module)] = p
+		}
+	}
+	return byPath
+}
+
+func matches(name string, patterns []string) bool {
+	for _, pattern := range patterns {
+		if name == pattern || strings.HasSuffix(pattern, "/") && strings.HasPrefix(name, pattern) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestFloors(t *testing.T) {
+	t.Parallel()
+	covered := map[string]bool{}
+	loaded := load(t)
+	for _, floor := range floors {
+		for path, p := range loaded {
+			name, internal := strings.CutPrefix(path, "internal/")
+			if !internal || !matches(name, floor.packages) {
+				continue
+			}
+			covered[name] = true
+			for imported := range p.Imports {
+				if offence := floor.offends(imported); offence != "" {
+					t.Errorf("%s imports %q, %s: %s", name, imported, offence, floor.why)
+				}
+			}
+		}
+	}
+	for path := range loaded {
+		if name, internal := strings.CutPrefix(path, "internal/"); internal && !covered[name] {
+			t.Errorf("package %q stands on no floor: give it a line in the table", name)
+		}
+	}
+}
+
+func (f floor) offends(imported string) string {
+	if own, ours := strings.CutPrefix(imported, module+"internal/"); ours {
+		if !matches(own, f.allowed) {
+			return "which is not on a lower floor"
+		}
+		return ""
+	}
+	for _, prefix := range f.banned {
+		if imported == strings.TrimSuffix(prefix, "/") || strings.HasPrefix(imported, strings.TrimSuffix(prefix, "/")+"/") {
+			return fmt.Sprintf("which is banned (%s)", prefix)
+		}
+	}
+	return ""
+}
+
+// TestFloorTableBites holds the checker itself to a known offence and a known good import.
+func TestFloorTableBites(t *testing.T) {
+	t.Parallel()
+	verbs := floors[2]
+	if verbs.offends(module+"internal/registry") == "" || verbs.offends("k8s.io/client-go/rest") == "" || verbs.offends("os") == "" {
+		t.Error("a verb that imports an adapter, a client library or os passes")
+	}
+	if offence := verbs.offends("os/signal"); offence == "" {
+		t.Error("a verb that imports os/signal passes")
+	}
+	if offence := verbs.offends(module + "internal/release"); offence != "" {
+		t.Errorf("a verb that imports release is refused: %s", offence)
+	}
+}
+
+// processOnly are the names through which code reaches into the process it runs in.
+var processOnly = map[string]bool{"Getenv": true, "LookupEnv": true, "Environ": true, "Setenv": true, "Args": true, "Stdin": true, "Stdout": true, "Stderr": true, "Exit": true, "Getwd": true}
+
+func TestOnlyEntryTouchesTheProcess(t *testing.T) {
+	t.Parallel()
+	for path, p := range load(t) {
+		if path == "internal/entry" || strings.HasPrefix(path, "internal/localaws/command") {
+			continue
+		}
+		for _, file := range p.Syntax {
+			ast.Inspect(file, func(node ast.Node) bool {
+				selector, ok := node.(*ast.SelectorExpr)
+				if !ok {
+					return true
+				}
+				if name, ok := selector.X.(*ast.Ident); ok && name.Name == "os" && processOnly[selector.Sel.Name] {
+					t.Errorf("%s: os.%s: the environment and the streams are handed down from entry", p.Fset.Position(selector.Pos()), selector.Sel.Name)
+				}
+				return true
+			})
+		}
+	}
+}
+
+func TestMainsAreThin(t *testing.T) {
+	t.Parallel()
+	for path, p := range load(t) {
+		if !strings.HasPrefix(path, "cmd/") {
+			continue
+		}
+		for _, file := range p.Syntax {
+			if lines := p.Fset.Position(file.End()).Line; lines > 20 {
+				t.Errorf("%s has %d lines; a main has at most 20", path, lines)
+			}
+		}
+	}
+}

@@ -1,0 +1,72 @@
+package pipeline
+
+import (
+	"strings"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
+)
+
+// Verb is what pipeline says of itself.
+var Verb = setting.Verb{
+	Name:    "pipeline",
+	Summary: "take one commit to production: build, staging, smoke, promote, production, smoke",
+	About: "Chains the verbs as the workflows do and hands nothing but the digest from one to the next. Ends with a table and the " +
+		"proof: the digest built, the digests that the pods of staging and production report, and the commit that both answer are " +
+		"one; if they are not, it fails.",
+	Examples: []setting.Example{
+		{Does: "this repository's sample app on a local cluster", Line: "go run ./cmd/pipeline --repository 127.0.0.1:5510/shop --context app"},
+	},
+	Outputs: []setting.Output{
+		{Name: "digest", Help: "the digest that runs in every environment"},
+		{Name: "commit", Help: "the commit that every environment answers"},
+	},
+}
+
+// Settings are what pipeline can be told.
+type Settings struct {
+	Repository  release.Repository
+	Context     string
+	Platform    release.Platform
+	Chart       string
+	Values      string
+	Release     string
+	Checks      string
+	Kubeconfig  string
+	KubeContext string
+	Timeout     time.Duration
+}
+
+// Declare binds the settings to their declarations.
+func (s *Settings) Declare() *setting.Set {
+	set := new(setting.Set)
+	setting.Var(set, &s.Repository, setting.Setting{Name: "repository", Required: true, Value: "HOST/PATH",
+		Help: "Repository to build into"}, release.ParseRepository)
+	setting.Var(set, &s.Context, setting.Setting{Name: "context", Default: ".", Value: "DIR",
+		Help: "Directory to build from"}, setting.Text)
+	setting.Var(set, &s.Platform, setting.Setting{Name: "platform", Default: "linux/amd64", Value: "OS/ARCH",
+		Help: "Platform to build for"}, release.ParsePlatform)
+	setting.Var(set, &s.Chart, setting.Setting{Name: "chart", Default: "charts/service", Value: "DIR|TGZ",
+		Help: "Helm chart"}, setting.Text)
+	setting.Var(set, &s.Values, setting.Setting{Name: "values", Default: "terraform/{environment}/values-{environment}.yaml", Value: "FILE",
+		Help: "Values file of an environment, {environment} standing for its name"}, setting.Text)
+	setting.Var(set, &s.Release, setting.Setting{Name: "release", Value: "NAME",
+		Help: "Helm release; the last part of the repository if not given"}, release.ParseLabel)
+	setting.Var(set, &s.Checks, setting.Setting{Name: "checks", Value: "FILE",
+		Help: "YAML file of smoke checks"}, setting.Text)
+	setting.Var(set, &s.Kubeconfig, setting.Setting{Name: "kubeconfig", Value: "FILE", Fallback: "KUBECONFIG",
+		Help: "Kubeconfig"}, setting.Text)
+	setting.Var(set, &s.KubeContext, setting.Setting{Name: "kube-context", Value: "NAME",
+		Help: "Context of the kubeconfig"}, setting.Text)
+	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "3m", Value: "DURATION",
+		Help: "Bound on each step"}, setting.Duration)
+	set.Check(func() error {
+		if s.Release == "" {
+			path := s.Repository.Path()
+			s.Release = path[strings.LastIndex(path, "/")+1:]
+		}
+		return nil
+	})
+	return set
+}

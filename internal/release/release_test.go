@@ -1,0 +1,164 @@
+package release_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+const (
+	hex    = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	digest = "sha256:" + hex
+	commit = "0123456789abcdef0123456789abcdef01234567"
+)
+
+// accepts runs a parser over texts and holds its answers to what is wanted: "" for accepted, else a part of the error.
+func accepts[T any](t *testing.T, parse func(string) (T, error), texts map[string]string) {
+	t.Helper()
+	for text, want := range texts {
+		_, err := parse(text)
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%q is refused: %v", text, err)
+		case want != "" && err == nil:
+			t.Errorf("%q is accepted, want an error with %q", text, want)
+		case want != "" && !strings.Contains(err.Error(), want):
+			t.Errorf("%q: got %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestParseDigest(t *testing.T) {
+	t.Parallel()
+	accepts(t, release.ParseDigest, map[string]string{
+		digest:                           "",
+		"":                               "is not a digest",
+		hex:                              "is not a digest",
+		"sha256:" + hex[:63]:             "has 63 hex digits",
+		"sha256:" + strings.ToUpper(hex): "upper-case",
+		"sha512:" + hex + hex:            `algorithm "sha512" is not supported`,
+		"sha256:" + hex[:63] + "g":       "not hex digits",
+		"sha256:" + hex[:63] + "\n":      "not hex digits",
+	})
+}
+
+func TestParseImage(t *testing.T) {
+	t.Parallel()
+	accepts(t, release.ParseImage, map[string]string{
+		"localhost:5000/shop@" + digest:                                       "",
+		"123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/shop@" + digest: "",
+		"localhost:5000/shop":                                                 "carries no digest",
+		"localhost:5000/shop:v1":                                              "carries no digest",
+		"localhost:5000/shop:v1@" + digest:                                    "both a tag and a digest",
+		"localhost:5000/shop@sha256:abc":                                      "has 3 hex digits",
+		"shop@" + digest:                                                      "names no registry host",
+		"localhost:5000/Shop@" + digest:                                       "characters a repository cannot have",
+		"localhost:5000/$(id)@" + digest:                                      "characters a repository cannot have",
+		"localhost:5000/shop@" + digest + "\n":                                "digest",
+		"localhost:5000/shop@" + digest + "@" + digest:                        "digest",
+	})
+}
+
+func TestParseRepository(t *testing.T) {
+	t.Parallel()
+	accepts(t, release.ParseRepository, map[string]string{
+		"localhost/shop":             "",
+		"127.0.0.1:5510/team/shop":   "",
+		"[::1]:5510/shop":            "",
+		"":                           "names no registry host",
+		"shop":                       "names no registry host",
+		"team/shop":                  "names no registry host",
+		"https://example.com/shop":   "URL scheme",
+		"example.com/shop:v1":        "carries a tag",
+		"example.com/shop@" + digest: "carries a digest",
+		"example.com/":               "cannot have",
+		"example.com/../shop":        "cannot have",
+		"exa mple.com/shop":          "is not a host",
+		"example.com/shop\n":         "cannot have",
+		"example.com/" + strings.Repeat("a", 256): "limit 255",
+	})
+}
+
+func TestParseCommitAndLabels(t *testing.T) {
+	t.Parallel()
+	accepts(t, release.ParseCommit, map[string]string{commit: "", commit[:12]: "not a full commit id", strings.ToUpper(commit): "not a full", hex: "", "HEAD": "not a full", commit + "\n": "not a full"})
+	accepts(t, release.ParseLabel, map[string]string{"staging": "", "a": "", "-a": "DNS label", "A": "DNS label", "a.b": "DNS label", "": "DNS label", strings.Repeat("a", 64): "DNS label"})
+	accepts(t, release.ParseTag, map[string]string{commit: "", "v1.2_3-x": "", ".x": "not a tag", "a b": "not a tag", "": "not a tag", strings.Repeat("a", 129): "not a tag"})
+	accepts(t, release.ParsePlatform, map[string]string{"linux/amd64": "", "linux/arm/v7": "", "linux": "not a platform", "linux/": "not a platform", "Linux/AMD64": "not a platform", "a/b/c/d": "not a platform"})
+}
+
+func TestDigestSurvivesText(t *testing.T) {
+	t.Parallel()
+	want, err := release.ParseDigest(digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := want.MarshalText()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got release.Digest
+	if err := got.UnmarshalText(text); err != nil || got != want {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
+	if err := got.UnmarshalText([]byte("sha256:x")); err == nil {
+		t.Error("a malformed digest is accepted from text")
+	}
+}
+
+func TestLadder(t *testing.T) {
+	t.Parallel()
+	below, found := release.DefaultLadder.Below("production")
+	if below != "staging" || !found {
+		t.Errorf("below production is %q, %v", below, found)
+	}
+	for _, environment := range []release.Environment{"staging", "elsewhere"} {
+		if below, found := release.DefaultLadder.Below(environment); found {
+			t.Errorf("below %q is %q", environment, below)
+		}
+	}
+}
+
+func TestEvidenceProves(t *testing.T) {
+	t.Parallel()
+	image, err := release.ParseImage("localhost:5000/shop@" + digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := release.Evidence{Image: image, Environment: "staging", Verdict: release.Pass, Checks: []string{"/"}, Rounds: 1}
+	if err := good.Proves(image.Digest, "staging"); err != nil {
+		t.Errorf("good evidence is refused: %v", err)
+	}
+	for name, spoil := range map[string]func(*release.Evidence){
+		"other digest":      func(e *release.Evidence) { e.Image.Digest = release.Digest{} },
+		"other environment": func(e *release.Evidence) { e.Environment = "qa" },
+		"failed":            func(e *release.Evidence) { e.Verdict = release.Fail },
+		"no check":          func(e *release.Evidence) { e.Checks = nil },
+		"no round":          func(e *release.Evidence) { e.Rounds = 0 },
+	} {
+		bad := good
+		spoil(&bad)
+		if err := bad.Proves(image.Digest, "staging"); err == nil {
+			t.Errorf("evidence with %s proves the digest", name)
+		}
+	}
+}
+
+func FuzzParseImage(f *testing.F) {
+	f.Add("localhost:5000/shop@" + digest)
+	f.Add("a:b/c:d@sha256:x")
+	f.Add("[::1]/x@" + digest)
+	f.Fuzz(func(t *testing.T, text string) {
+		image, err := release.ParseImage(text)
+		if err != nil {
+			return
+		}
+		if image.String() != text {
+			t.Errorf("%q prints as %q", text, image)
+		}
+		if again, err := release.ParseImage(image.String()); err != nil || again != image {
+			t.Errorf("%q does not survive: %v, %v", text, again, err)
+		}
+	})
+}
