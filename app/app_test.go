@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func env(values map[string]string) func(string) string {
+	return func(name string) string { return values[name] }
+}
+
+func service(t *testing.T, values map[string]string, log io.Writer) *Service {
+	t.Helper()
+	config, err := LoadConfig(env(values))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewService(config, Build{Commit: "abc123", Built: "2026-01-02T03:04:05Z", Digest: config.ImageDigest}, slog.New(slog.NewJSONHandler(log, nil)))
+}
+
+func ask(t *testing.T, handler http.Handler, method, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	response := httptest.NewRecorder()
+	handler.ServeHTTP(response, httptest.NewRequestWithContext(t.Context(), method, path, nil))
+	return response
+}
+
+func TestEndpoints(t *testing.T) {
+	t.Parallel()
+	digest := "sha256:" + strings.Repeat("a", 64)
+	handler := service(t, map[string]string{"ENVIRONMENT": "staging", "GREETING": "Good day", "IMAGE_DIGEST": digest}, io.Discard).Handler()
+	for path, want := range map[string]struct {
+		status int
+		body   string
+	}{
+		"/":        {200, "Good day from staging, commit abc123\n"},
+		"/healthz": {200, `"alive"`},
+		"/readyz":  {200, `"ready"`},
+		"/version": {200, `{"commit":"abc123","built":"2026-01-02T03:04:05Z","digest":"` + digest + `"}`},
+		"/metrics": {200, `app_build_info{commit="abc123",environment="staging"} 1`},
+		"/nowhere": {404, "not found"},
+	} {
+		response := ask(t, handler, "GET", path)
+		if response.Code != want.status || !strings.Contains(response.Body.String(), want.body) {
+			t.Errorf("%s: got %d %q, want %d and %q", path, response.Code, response.Body, want.status, want.body)
+		}
+		if got := response.Header().Get("X-Commit"); got != "abc123" {
+			t.Errorf("%s: X-Commit is %q", path, got)
+		}
+	}
+	if response := ask(t, handler, "POST", "/"); response.Code != http.StatusMethodNotAllowed {
+		t.Errorf("POST / answers %d", response.Code)
+	}
+	if metrics := ask(t, handler, "GET", "/metrics").Body.String(); !strings.Contains(metrics, `http_request_duration_seconds_count{method="GET",route="GET /version",status="200"} 1`) {
+		t.Errorf("/version is not counted in:\n%s", metrics)
+	}
+}
+
+func TestConfigsNeverTellASecret(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	response := ask(t, service(t, map[string]string{"API_TOKEN": "hunter2", "LOG_LEVEL": "warn"}, &log).Handler(), "GET", "/configs")
+	var got struct {
+		Environment, Commit string
+		Config              map[string]any
+		Secrets             map[string]string
+	}
+	if err := json.Unmarshal(response.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"API_TOKEN": "set", "DATABASE_URL": "unset"}, got.Secrets); diff != "" {
+		t.Errorf("secrets -want +got:\n%s", diff)
+	}
+	if got.Environment != "local" || got.Commit != "abc123" || got.Config["logLevel"] != "warn" {
+		t.Errorf("got %+v", got)
+	}
+	if text := response.Body.String() + log.String(); strings.Contains(text, "hunter2") {
+		t.Errorf("the secret is told: %s", text)
+	}
+}
+
+func TestLoadConfigTellsEveryProblem(t *testing.T) {
+	t.Parallel()
+	_, err := LoadConfig(env(map[string]string{"ENVIRONMENT": "No Name", "GREETING": strings.Repeat("x", 201), "PORT": "0", "LOG_LEVEL": "loud", "DRAIN_DELAY": "-1s", "DRAIN_LIMIT": "5", "IMAGE_DIGEST": "latest"}))
+	var invalid *InvalidConfig
+	if !errors.As(err, &invalid) {
+		t.Fatalf("got %v", err)
+	}
+	want := []string{
+		`ENVIRONMENT: "No Name" is not a name of lower-case letters, digits and -`,
+		`GREETING: is 201 characters long, limit 200`,
+		`PORT: "0" is not a whole number from 1 to 65535`,
+		`LOG_LEVEL: "loud" is none of debug, info, warn, error`,
+		`IMAGE_DIGEST: "latest" is not sha256: and 64 hex digits`,
+		`DRAIN_DELAY: "-1s" is not a duration from 0s to 1h`,
+		`DRAIN_LIMIT: "5" is not a duration from 0s to 1h`,
+	}
+	if diff := cmp.Diff(want, invalid.Problems); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestAccessLog(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	ask(t, service(t, nil, &log).Handler(), "GET", "/version")
+	var line map[string]any
+	if err := json.Unmarshal([]byte(log.String()), &line); err != nil {
+		t.Fatalf("%v in %q", err, log.String())
+	}
+	if line["path"] != "/version" || line["status"] != 200.0 || line["method"] != "GET" {
+		t.Errorf("got %v", line)
+	}
+}
+
+// TestDrainDropsNoRequest stops a server under load: every request that was sent is answered, readiness goes at once,
+// and clients are told to reconnect.
+func TestDrainDropsNoRequest(t *testing.T) {
+	t.Parallel()
+	config, err := LoadConfig(env(map[string]string{"DRAIN_DELAY": "300ms", "DRAIN_LIMIT": "5s"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	s := NewService(config, Build{Commit: "abc123"}, log)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := "http://" + listener.Addr().String()
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- Serve(ctx, listener, s, config, log) }()
+
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}, Timeout: 5 * time.Second}
+	var answered, unready, closing atomic.Int64
+	var stopped atomic.Bool
+	var load sync.WaitGroup
+	for range 8 {
+		load.Go(func() {
+			for !stopped.Load() {
+				request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/readyz", nil)
+				response, err := client.Do(request)
+				if err != nil {
+					t.Errorf("a request was dropped: %v", err)
+					return
+				}
+				_, _ = io.Copy(io.Discard, response.Body)
+				_ = response.Body.Close()
+				answered.Add(1)
+				if response.StatusCode == http.StatusServiceUnavailable {
+					unready.Add(1)
+				}
+				if response.Close {
+					closing.Add(1)
+				}
+				// What a load balancer does: once unready is seen, nothing new is sent.
+				if unready.Load() > 50 {
+					return
+				}
+			}
+		})
+	}
+	for answered.Load() < 200 {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	load.Wait()
+	stopped.Store(true)
+	if err := <-served; err != nil {
+		t.Errorf("draining: %v", err)
+	}
+	if unready.Load() == 0 || closing.Load() == 0 {
+		t.Errorf("%d answers, %d of them unready, %d asked to reconnect: draining was never seen", answered.Load(), unready.Load(), closing.Load())
+	}
+}
+
+func TestRunRefusesATakenPort(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	if err := run(t.Context(), env(map[string]string{"PORT": port})); err == nil || !strings.Contains(err.Error(), "listening on port "+port) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+)
+
+// configs answers the effective configuration: what is not secret with its value, what is secret as set or unset.
+func (s *Service) configs(w http.ResponseWriter, _ *http.Request) {
+	secrets := map[string]string{}
+	for name, set := range s.config.Secrets {
+		secrets[name] = "unset"
+		if set {
+			secrets[name] = "set"
+		}
+	}
+	s.json(w, http.StatusOK, map[string]any{
+		"environment": s.config.Environment,
+		"commit":      s.build.Commit,
+		"config": map[string]any{
+			"greeting":   s.config.Greeting,
+			"port":       s.config.Port,
+			"logLevel":   strings.ToLower(s.config.LogLevel.String()),
+			"drainDelay": s.config.DrainDelay.String(),
+			"drainLimit": s.config.DrainLimit.String(),
+		},
+		"secrets": secrets,
+	})
+}

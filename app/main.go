@@ -1,0 +1,48 @@
+// Command app is the sample service that the pipeline takes to production: a small JSON and text service with the
+// habits of a real one.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Stamped by the linker (-X main.commit=… -X main.built=…), from the commit alone, so that the image is reproducible.
+var (
+	commit = "unknown"
+	built  = "unknown"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Getenv); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		var invalid *InvalidConfig
+		if errors.As(err, &invalid) {
+			os.Exit(2)
+		}
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, getenv func(string) string) error {
+	config, err := LoadConfig(getenv)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: config.LogLevel}))
+	listener, err := net.Listen("tcp", fmt.Sprintf(":%d", config.Port))
+	if err != nil {
+		return fmt.Errorf("listening on port %d: %w", config.Port, err)
+	}
+	service := NewService(config, Build{Commit: commit, Built: built, Digest: config.ImageDigest}, log)
+	log.Info("serving", "address", listener.Addr().String(), "environment", config.Environment, "commit", commit)
+	return Serve(ctx, listener, service, config, log)
+}

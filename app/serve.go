@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Serve answers on the listener until ctx ends and drains then: not ready at once, serving on for the drain delay,
+// then no new connection, and at most the drain limit for what is still running.
+func Serve(ctx context.Context, listener net.Listener, service *Service, config Config, log *slog.Logger) error {
+	server := &http.Server{
+		Handler:           service.Handler(),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       60 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	return drain(server, service, config, log, failed)
+}
+
+func drain(server *http.Server, service *Service, config Config, log *slog.Logger, failed <-chan error) error {
+	service.draining.Store(true)
+	log.Info("draining", "delay", config.DrainDelay.String(), "limit", config.DrainLimit.String())
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serving while draining: %w", err)
+	case <-time.After(config.DrainDelay):
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), config.DrainLimit)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		return fmt.Errorf("draining for %s: %w", config.DrainLimit, errors.Join(err, server.Close()))
+	}
+	log.Info("drained")
+	return nil
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Build says what is running.
+type Build struct {
+	Commit string `json:"commit"`
+	Built  string `json:"built"`
+	Digest string `json:"digest,omitempty"`
+}
+
+// Service answers the endpoints.
+type Service struct {
+	config   Config
+	build    Build
+	log      *slog.Logger
+	draining atomic.Bool
+	metrics  *prometheus.Registry
+	seconds  *prometheus.HistogramVec
+}
+
+// NewService makes a service that is ready.
+func NewService(config Config, build Build, log *slog.Logger) *Service {
+	s := &Service{config: config, build: build, log: log, metrics: prometheus.NewRegistry()}
+	s.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "http_request_duration_seconds", Help: "Time to answer a request.", Buckets: prometheus.DefBuckets,
+	}, []string{"route", "method", "status"})
+	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "app_build_info", Help: "What is running; always 1."},
+		[]string{"commit", "environment"})
+	info.WithLabelValues(build.Commit, config.Environment).Set(1)
+	s.metrics.MustRegister(s.seconds, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return s
+}
+
+// maxBody bounds what a request may send, in bytes.
+const maxBody = 1 << 20
+
+// Handler is the service's routes, measured and logged.
+func (s *Service) Handler() http.Handler {
+	routes := http.NewServeMux()
+	routes.HandleFunc("GET /{$}", s.greet)
+	routes.HandleFunc("GET /configs", s.configs)
+	routes.HandleFunc("GET /healthz", s.healthz)
+	routes.HandleFunc("GET /readyz", s.readyz)
+	routes.HandleFunc("GET /version", s.version)
+	routes.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
+	return http.MaxBytesHandler(s.observed(routes), maxBody)
+}
+
+func (s *Service) greet(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "%s from %s, commit %s\n", s.config.Greeting, s.config.Environment, s.build.Commit)
+}
+
+// healthz says that the process is alive; it stays true while draining, or the kubelet would kill what it drains.
+func (s *Service) healthz(w http.ResponseWriter, _ *http.Request) {
+	s.json(w, http.StatusOK, map[string]string{"status": "alive"})
+}
+
+func (s *Service) readyz(w http.ResponseWriter, _ *http.Request) {
+	if s.draining.Load() {
+		s.json(w, http.StatusServiceUnavailable, map[string]string{"status": "draining"})
+		return
+	}
+	s.json(w, http.StatusOK, map[string]string{"status": "ready"})
+}
+
+func (s *Service) version(w http.ResponseWriter, _ *http.Request) {
+	s.json(w, http.StatusOK, s.build)
+}
+
+func (s *Service) json(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	if err := json.NewEncoder(w).Encode(body); err != nil {
+		s.log.Warn("writing a response", "error", err)
+	}
+}
