@@ -4,10 +4,8 @@ import (
 	"context"
 	"strconv"
 
-	"github.com/onedigest/onedigest/internal/cluster"
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/helm"
-	"github.com/onedigest/onedigest/internal/release"
 )
 
 // Deploy is the deploy verb as a command.

@@ -1,0 +1,168 @@
+// Package git reads a work tree with the git program. It changes nothing: no ref, no index, no lock.
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// maxChanged is how many changed paths are named; one would be enough to refuse.
+const maxChanged = 20
+
+const (
+	whereContext = "--context (INPUT_CONTEXT)"
+	whereCommit  = "--commit (INPUT_COMMIT, GITHUB_SHA)"
+)
+
+// Inspect says which commit the work tree around dir holds, and what inside dir differs from it: changed, deleted,
+// staged, untracked unless ignored, or hidden from git by an index flag. The commit is any revision git understands, ""
+// for HEAD; it must be the one that is checked out, for the work tree is what gets built. The environment is the
+// caller's; variables that would point git elsewhere are not passed on.
+//
+// A directory that is not in a work tree, a repository without a commit, and a commit that is unknown or not checked out
+// are an *release.InputError; a git that is missing or fails otherwise is a *release.Fault.
+func Inspect(ctx context.Context, environ []string, dir, commit string) (release.Source, error) {
+	repo, err := open(environ, dir)
+	if err != nil {
+		return release.Source{}, err
+	}
+	prefix, err := repo.prefix(ctx)
+	if err != nil {
+		return release.Source{}, err
+	}
+	source := release.Source{}
+	if source.Commit, err = repo.held(ctx, commit); err != nil {
+		return release.Source{}, err
+	}
+	if source.Created, err = repo.created(ctx, source.Commit); err != nil {
+		return release.Source{}, err
+	}
+	if source.URL, err = repo.origin(ctx); err != nil {
+		return release.Source{}, err
+	}
+	source.Changed, err = repo.changed(ctx, prefix)
+	return source, err
+}
+
+func open(environ []string, dir string) (repository, error) {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return repository{}, release.BadInput(whereContext, fmt.Sprintf("%q is not a directory", dir), "name a directory of the work tree")
+	}
+	program, err := look(environ)
+	if err != nil {
+		return repository{}, release.NewFault("git", "install git", err, "looking for %q", "git")
+	}
+	return repository{program: program, environ: scrub(environ), dir: dir}, nil
+}
+
+// prefix is dir relative to the top of the work tree, "" or ending in a slash.
+func (r repository) prefix(ctx context.Context) (string, error) {
+	out, err := r.git(ctx, "rev-parse", "--is-inside-work-tree", "--show-prefix")
+	inside, prefix, _ := strings.Cut(out, "\n")
+	var said *failed
+	switch {
+	case errors.As(err, &said) && strings.Contains(said.stderr, "dubious ownership"):
+		return "", release.BadInput(whereContext, fmt.Sprintf("git does not trust %q, which belongs to another user", r.dir),
+			fmt.Sprintf("if you trust it: git config --global --add safe.directory %q", r.dir))
+	case errors.As(err, &said) && strings.Contains(said.stderr, "not a git repository"), err == nil && inside != "true":
+		return "", release.BadInput(whereContext, fmt.Sprintf("%q is not in a git work tree", r.dir), "build from a clone: an image belongs to a commit")
+	case err != nil:
+		return "", r.fault(err, "reading the repository of")
+	}
+	return strings.TrimSuffix(prefix, "\n"), nil
+}
+
+// held is the commit that is checked out, if it is the one that was asked for.
+func (r repository) held(ctx context.Context, wanted string) (release.Commit, error) {
+	head, err := r.resolve(ctx, "HEAD")
+	var said *failed
+	switch {
+	case errors.As(err, &said):
+		return "", release.BadInput(whereContext, fmt.Sprintf("the repository of %q has no commit yet", r.dir), "commit first")
+	case err != nil || wanted == "":
+		return head, err
+	}
+	asked, err := r.resolve(ctx, wanted)
+	switch {
+	case errors.As(err, &said):
+		return "", release.BadInput(whereCommit, fmt.Sprintf("%q is not a commit of the repository of %q", wanted, r.dir),
+			fmt.Sprintf("its work tree holds %s; check out the commit you mean (a shallow clone may lack it)", head))
+	case err != nil:
+		return "", err
+	case asked != head:
+		return "", release.BadInput(whereCommit, fmt.Sprintf("commit %s is not checked out: the work tree of %q holds %s", asked, r.dir, head),
+			"check it out first (git checkout "+asked.String()+"); the work tree is what gets built")
+	}
+	return head, nil
+}
+
+// resolve finds the full id of a commit. The error is a *failed if there is no such commit.
+func (r repository) resolve(ctx context.Context, revision string) (release.Commit, error) {
+	if strings.HasPrefix(revision, "-") || strings.ContainsFunc(revision, func(c rune) bool { return c < ' ' }) {
+		return "", &failed{stderr: "not a revision"}
+	}
+	out, err := r.git(ctx, "rev-parse", "--verify", "--quiet", revision+"^{commit}")
+	var said *failed
+	if errors.As(err, &said) {
+		return "", err
+	}
+	if err != nil {
+		return "", r.fault(err, "resolving %q in", revision)
+	}
+	commit, err := release.ParseCommit(strings.TrimSpace(out))
+	if err != nil {
+		return "", r.fault(err, "resolving %q in", revision)
+	}
+	return commit, nil
+}
+
+// created is the committer's time, which a rebase or an amendment moves and the author's does not.
+func (r repository) created(ctx context.Context, commit release.Commit) (time.Time, error) {
+	out, err := r.git(ctx, "show", "-s", "--no-show-signature", "--format=%ct", commit.String(), "--")
+	if err != nil {
+		return time.Time{}, r.fault(err, "reading commit %q of", commit.Short())
+	}
+	seconds, err := strconv.ParseInt(strings.TrimSpace(out), 10, 64)
+	if err != nil {
+		return time.Time{}, r.fault(err, "reading the time of commit %q of", commit.Short())
+	}
+	return time.Unix(seconds, 0).UTC(), nil
+}
+
+// origin is the remote "origin" as people open it in a browser. `git config` is asked, not `git remote`, so that a rewrite
+// in one user's configuration (url.*.insteadOf) does not end up in an image.
+func (r repository) origin(ctx context.Context) (string, error) {
+	out, err := r.git(ctx, "config", "--get", "remote.origin.url")
+	var said *failed
+	if errors.As(err, &said) && said.code == 1 { // git-config(1): "the section or key is invalid (ret=1)", also for none
+		return "", nil
+	}
+	if err != nil {
+		return "", r.fault(err, "reading the remote of")
+	}
+	return browsable(strings.TrimSuffix(out, "\n")), nil
+}
+
+// IsAncestor tells whether the second commit grew from the first, or is it.
+func IsAncestor(ctx context.Context, environ []string, dir string, ancestor, descendant release.Commit) (bool, error) {
+	repo, err := open(environ, dir)
+	if err != nil {
+		return false, err
+	}
+	_, err = repo.git(ctx, "merge-base", "--is-ancestor", ancestor.String(), descendant.String())
+	var said *failed
+	if errors.As(err, &said) && said.code == 1 { // git-merge-base(1), --is-ancestor: "exit with status 1 if not"
+		return false, nil
+	}
+	if err != nil {
+		return false, repo.fault(err, "comparing %q and %q in", ancestor.Short(), descendant.Short())
+	}
+	return true, nil
+}

@@ -1,0 +1,107 @@
+// Package github speaks to the runner of GitHub Actions: outputs, step summary, annotations, groups and masks, and it
+// makes what came from outside harmless before the runner reads it. The commands are those of
+// https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands, "workflow commands" below.
+package github
+
+import (
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/sethvargo/go-githubactions"
+)
+
+// Options of a Runner.
+type Options struct {
+	Getenv func(string) string // the environment; nil: an empty one
+	Stdout io.Writer           // what the runner reads commands from; nil: nowhere
+}
+
+// Runner is the runner that a verb runs on. Off GitHub it stays silent: no output, summary, mask or annotation, and a
+// group is its title alone. It may be used by several goroutines.
+type Runner struct {
+	getenv func(string) string
+	stdout io.Writer
+	action *githubactions.Action
+
+	mu         sync.Mutex // guards what follows, and keeps a command and its file in one piece
+	annotated  map[string]int
+	toldOutput bool
+}
+
+// On tells whether a verb runs on GitHub Actions: GITHUB_ACTIONS is "true" there, always
+// (https://docs.github.com/en/actions/reference/workflows-and-actions/variables).
+func On(getenv func(string) string) bool { return getenv != nil && getenv("GITHUB_ACTIONS") == "true" }
+
+// New is the runner of that environment.
+func New(options Options) *Runner {
+	if options.Getenv == nil {
+		options.Getenv = func(string) string { return "" }
+	}
+	if options.Stdout == nil {
+		options.Stdout = io.Discard
+	}
+	return &Runner{
+		getenv:    options.Getenv,
+		stdout:    options.Stdout,
+		annotated: map[string]int{},
+		action: githubactions.New(githubactions.WithGetenv(githubactions.GetenvFunc(options.Getenv)),
+			githubactions.WithWriter(options.Stdout)),
+	}
+}
+
+// On tells whether this runner is GitHub's.
+func (r *Runner) On() bool { return On(r.getenv) }
+
+// RunURL is where people read this run and its attempt, or "".
+func (r *Runner) RunURL() string {
+	server, repository, id := r.getenv("GITHUB_SERVER_URL"), r.getenv("GITHUB_REPOSITORY"), r.getenv("GITHUB_RUN_ID")
+	if server == "" || repository == "" || id == "" {
+		return ""
+	}
+	url := server + "/" + repository + "/actions/runs/" + id
+	if attempt := r.getenv("GITHUB_RUN_ATTEMPT"); attempt != "" && attempt != "1" {
+		url += "/attempts/" + attempt
+	}
+	return url
+}
+
+// Actor is who started this attempt (a re-run may have another actor than the run), or "".
+func (r *Runner) Actor() string {
+	if actor := r.getenv("GITHUB_TRIGGERING_ACTOR"); actor != "" {
+		return actor
+	}
+	return r.getenv("GITHUB_ACTOR")
+}
+
+// Commit is GITHUB_SHA, unchecked, or "". For a pull request it is the merge commit that GitHub made for the test.
+func (r *Runner) Commit() string { return r.getenv("GITHUB_SHA") }
+
+// Workspace is the directory of the work tree, or "".
+func (r *Runner) Workspace() string { return r.getenv("GITHUB_WORKSPACE") }
+
+// Event is the name of the event that started the run ("push"), or "".
+func (r *Runner) Event() string { return r.getenv("GITHUB_EVENT_NAME") }
+
+// Repository is owner/name, or "".
+func (r *Runner) Repository() string { return r.getenv("GITHUB_REPOSITORY") }
+
+// Ref is the full ref of the run ("refs/heads/main"), or "".
+func (r *Runner) Ref() string { return r.getenv("GITHUB_REF") }
+
+// issue prints a command. The library panics where it cannot write; a log that is gone is no reason to fall over.
+func (r *Runner) issue(command *githubactions.Command) {
+	defer func() { _ = recover() }()
+	r.action.IssueCommand(command)
+}
+
+// issueFile appends a command to its file, and turns the library's panic into an error.
+func (r *Runner) issueFile(command *githubactions.Command) (err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = fmt.Errorf("%v", reason)
+		}
+	}()
+	r.action.IssueFileCommand(command)
+	return nil
+}

@@ -1,0 +1,271 @@
+package helm
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+var update = flag.Bool("update", false, "write the golden files again")
+
+const (
+	chartDir = "../../charts/service"
+	commit   = release.Commit("0123456789abcdef0123456789abcdef01234567")
+)
+
+// deployment is of the common chart, with one environment's values.
+func deployment(t *testing.T, environment release.Environment) release.Deployment {
+	t.Helper()
+	image, err := release.ParseImage("registry.example.com/shop@sha256:" + strings.Repeat("a", 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return release.Deployment{Name: "shop", Namespace: environment.String(), Environment: environment, Image: image, Commit: commit,
+		Chart: chartDir, ValuesFiles: []string{filepath.Join("../../terraform", environment.String(), "values-"+environment.String()+".yaml")},
+		RunURL: "https://github.com/example/shop/actions/runs/1", Actor: "octocat"}
+}
+
+func rendered(t *testing.T, d release.Deployment) (string, map[string]map[string]any) {
+	t.Helper()
+	manifest, err := render(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := objectsOf(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byKind := map[string]map[string]any{}
+	for _, object := range objects {
+		byKind[object["kind"].(string)] = object
+	}
+	return manifest, byKind
+}
+
+// at walks an object; the walk fails the test where there is nothing.
+func at(t *testing.T, object map[string]any, path ...string) any {
+	t.Helper()
+	value, found, err := unstructured.NestedFieldNoCopy(object, path...)
+	if err != nil || !found {
+		t.Fatalf("nothing at %v: %v", path, err)
+	}
+	return value
+}
+
+func TestEnvironmentsRenderAsTheirGoldens(t *testing.T) {
+	t.Parallel()
+	for _, environment := range []release.Environment{"staging", "production"} {
+		manifest, _ := rendered(t, deployment(t, environment))
+		golden := filepath.Join("testdata", environment.String()+".golden.yaml")
+		if *update {
+			if err := os.WriteFile(golden, []byte(manifest), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), manifest); diff != "" {
+			t.Errorf("%s -want +got:\n%s", environment, diff)
+		}
+	}
+}
+
+func TestAnAutoscalerOwnsTheReplicas(t *testing.T) {
+	t.Parallel()
+	_, production := rendered(t, deployment(t, "production"))
+	if _, found, _ := unstructured.NestedFieldNoCopy(production["Deployment"], "spec", "replicas"); found {
+		t.Error("the Deployment has replicas beside an autoscaler")
+	}
+	if production["HorizontalPodAutoscaler"] == nil || production["PodDisruptionBudget"] == nil {
+		t.Error("production has no autoscaler or no disruption budget")
+	}
+	_, staging := rendered(t, deployment(t, "staging"))
+	if got := at(t, staging["Deployment"], "spec", "replicas"); got != float64(2) && got != int64(2) {
+		t.Errorf("staging has %v replicas", got)
+	}
+	if staging["HorizontalPodAutoscaler"] != nil {
+		t.Error("staging has an autoscaler")
+	}
+}
+
+func TestTheDigestWinsOverATag(t *testing.T) {
+	t.Parallel()
+	d := deployment(t, "staging")
+	d.Set = []string{"image.tag=v1"}
+	_, objects := rendered(t, d)
+	container := at(t, objects["Deployment"], "spec", "template", "spec", "containers").([]any)[0].(map[string]any)
+	if container["image"] != d.Image.String() {
+		t.Errorf("the container runs %v", container["image"])
+	}
+}
+
+func TestConfigAndSecretsRollThePods(t *testing.T) {
+	t.Parallel()
+	sums := map[string]string{}
+	for name, set := range map[string][]string{
+		"plain": nil, "config": {"config.GREETING=Hi"}, "secret": {"secret.API_TOKEN=x"}, "another secret": {"secret.API_TOKEN=y"},
+	} {
+		d := deployment(t, "staging")
+		d.Set = set
+		_, objects := rendered(t, d)
+		annotations := at(t, objects["Deployment"], "spec", "template", "metadata", "annotations").(map[string]any)
+		sum := annotations["checksum/config"].(string) + annotations["checksum/secret"].(string)
+		for other, seen := range sums {
+			if seen == sum {
+				t.Errorf("%q and %q have the same checksums", name, other)
+			}
+		}
+		sums[name] = sum
+	}
+}
+
+func TestARunDoesNotRollThePods(t *testing.T) {
+	t.Parallel()
+	first, second := deployment(t, "staging"), deployment(t, "staging")
+	second.RunURL, second.Actor = "https://github.com/example/shop/actions/runs/2", "hubot"
+	one, objects := rendered(t, first)
+	two, _ := rendered(t, second)
+	if one == two {
+		t.Error("the run is not on the objects")
+	}
+	neutralOne, err := neutral(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if neutralTwo, _ := neutral(two); neutralOne != neutralTwo {
+		t.Errorf("another run is another release:\n%s", cmp.Diff(neutralOne, neutralTwo))
+	}
+	template := at(t, objects["Deployment"], "spec", "template").(map[string]any)
+	if got := at(t, template, "metadata", "labels", release.LabelCommit); got != commit.String() {
+		t.Errorf("the pods are labelled with commit %v", got)
+	}
+	if _, found, _ := unstructured.NestedString(template, "metadata", "annotations", release.AnnotationRun); found {
+		t.Error("the run is on the pods, so every run rolls them")
+	}
+	for kind, object := range objects {
+		if got := at(t, object, "metadata", "annotations", release.AnnotationActor); got != "octocat" {
+			t.Errorf("%s: actor %v", kind, got)
+		}
+	}
+}
+
+func TestPodsAreRestricted(t *testing.T) {
+	t.Parallel()
+	_, objects := rendered(t, deployment(t, "production"))
+	pod := at(t, objects["Deployment"], "spec", "template", "spec").(map[string]any)
+	container := pod["containers"].([]any)[0].(map[string]any)
+	for _, want := range []struct {
+		in   map[string]any
+		path []string
+		want any
+	}{
+		{pod, []string{"automountServiceAccountToken"}, false},
+		{pod, []string{"securityContext", "runAsNonRoot"}, true},
+		{pod, []string{"securityContext", "seccompProfile", "type"}, "RuntimeDefault"},
+		{container, []string{"securityContext", "allowPrivilegeEscalation"}, false},
+		{container, []string{"securityContext", "readOnlyRootFilesystem"}, true},
+		{container, []string{"securityContext", "privileged"}, false},
+	} {
+		if got := at(t, want.in, want.path...); got != want.want {
+			t.Errorf("%v is %v, want %v", want.path, got, want.want)
+		}
+	}
+}
+
+func TestCheckTellsEveryProblemWithItsPlace(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for name, test := range map[string]struct {
+		spoil func(*release.Deployment)
+		want  []string
+	}{
+		"a typo in the values": {func(d *release.Deployment) {
+			d.ValuesFiles = []string{write("typo.yaml", "service:\n  tpye: LoadBalancer\n")}
+		},
+			[]string{"tpye", "service"}},
+		"a wrong type": {func(d *release.Deployment) { d.Set = []string{"replicas=many"} }, []string{"replicas"}},
+		"a domain":     {func(d *release.Deployment) { d.Set = []string{"service.type=NodePort"} }, []string{"service"}},
+		"bounds that cross": {func(d *release.Deployment) {
+			d.ValuesFiles = []string{write("bounds.yaml", "autoscaling: {enabled: true, minReplicas: 5, maxReplicas: 2}")}
+		}, []string{"minReplicas (5) is above"}},
+		"values that are no map": {func(d *release.Deployment) { d.ValuesFiles = []string{write("list.yaml", "- a\n")} }, []string{"list.yaml:1: is not a YAML map"}},
+		"values that are no YAML, and more": {func(d *release.Deployment) {
+			d.ValuesFiles = []string{write("broken.yaml", "a: 1\nb: [\n"), filepath.Join(dir, "missing.yaml")}
+			d.Chart = dir
+			d.Set = []string{"a.b[x]=1"}
+		}, []string{"broken.yaml:", "missing.yaml", "is not a chart", "a.b[x]=1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := deployment(t, "staging")
+			test.spoil(&d)
+			err := new(Client).Check(d)
+			if release.ExitCode(err) != release.ExitInput {
+				t.Fatalf("got %v, want bad input", err)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("no %q in:\n%v", want, err)
+				}
+			}
+		})
+	}
+}
+
+func TestCheckRefusesAChartThatDoesNotPinTheImage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"Chart.yaml":              "apiVersion: v2\nname: loose\nversion: 0.1.0\n",
+		"templates/workload.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: loose}\nspec: {template: {spec: {containers: [{name: app, image: 'nginx:latest'}]}}}\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := deployment(t, "staging")
+	d.Chart, d.ValuesFiles = dir, nil
+	err := new(Client).Check(d)
+	if release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), "nginx:latest") {
+		t.Errorf("got %v, want bad input that names the loose image", err)
+	}
+}
+
+func FuzzObjectsOf(f *testing.F) {
+	f.Add("apiVersion: v1\nkind: A\nmetadata: {name: a}\n---\n---\nkind: B\n")
+	f.Add("spec: {template: {spec: 1, metadata: []}}")
+	f.Add("metadata: [1]\nspec:\n  template: x\n")
+	f.Fuzz(func(t *testing.T, manifest string) {
+		if _, err := objectsOf(manifest); err != nil {
+			return
+		}
+		d := release.Deployment{Commit: commit, Environment: "staging"}
+		once, err := neutral(manifest)
+		if err != nil {
+			return
+		}
+		if twice, err := neutral(once); err != nil || once != twice {
+			t.Errorf("neutral is not stable: %v\n%s\n%s", err, once, twice)
+		}
+		_ = pinned(manifest, d)
+	})
+}

@@ -1,0 +1,36 @@
+package helm
+
+import (
+	"context"
+
+	"github.com/onedigest/onedigest/internal/release"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// createNamespace makes the namespace with the restricted Pod Security Standard enforced; one that exists is left as it is.
+// Source: kubernetes.io, "Pod Security Admission", labels for namespaces.
+func (c *Client) createNamespace(ctx context.Context, deployment release.Deployment) error {
+	client, err := c.kubernetes()
+	if err != nil {
+		return fault(err, "making a client")
+	}
+	_, err = client.CoreV1().Namespaces().Get(ctx, deployment.Namespace, metav1.GetOptions{})
+	if !apierrors.IsNotFound(err) {
+		// Whoever may not read namespaces may still deploy into this one, if it exists.
+		return nil
+	}
+	_, err = client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: deployment.Namespace,
+		Labels: map[string]string{
+			"pod-security.kubernetes.io/enforce": "restricted",
+			"pod-security.kubernetes.io/warn":    "restricted",
+			release.LabelEnvironment:             deployment.Environment.String(),
+		},
+	}}, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fault(err, "creating namespace %q", deployment.Namespace)
+	}
+	return nil
+}

@@ -1,0 +1,217 @@
+package probe
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+func TestLoadChecksReadsTheExample(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile("testdata/checks.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := LoadChecks("testdata/checks.yaml", content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []release.Check{
+		{Name: "home", Path: "/", Method: "GET", Status: 200, BodyContains: []string{"staging"}},
+		{Name: "configuration", Path: "/configs?format=json", Method: "GET", Status: 200,
+			Headers: map[string]string{"Accept": "application/json"},
+			Header:  map[string]string{"Content-Type": "application/json"},
+			JSON: map[string]any{"$.environment": "staging", "$.replicas": 2, "$.features.search": true, "$.owner": nil,
+				"$.limits": map[string]any{"cpu": "500m", "memory": "64Mi"}},
+			JSONType:   map[string]string{"$": "object", "$.hosts": "array"},
+			MaxLatency: 2 * time.Second},
+		{Name: "version", Path: "/version", Method: "GET", Status: 200, BodyRegex: `"commit":\s*"[0-9a-f]{40}"`},
+		{Name: "unknown paths are not found", Path: "/no/such/page", Method: "GET", Status: 404},
+		{Name: "orders are validated", Path: "/orders", Method: "POST", Status: 422, Body: "{}",
+			Headers: map[string]string{"Content-Type": "application/json"}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("checks (-want +got):\n%s", diff)
+	}
+}
+
+func TestLoadChecksTellsEveryProblemWithItsPlace(t *testing.T) {
+	t.Parallel()
+	content := `checks:
+  - name: a
+    path: healthz
+    stauts: 200
+  - name: a
+    path: /x
+    method: get
+    status: 99
+    body-regex: "("
+    json: {"$.[": 1, a.b: 2, $.n: .nan}
+    json-type: {$: map}
+    max-latency: 5
+    headers: {Content-Length: "3", "a b": c, X: 1}
+  - method: HEAD
+    path: //evil/
+    body-contains: x
+  - name: no path
+  - 7
+extra: true
+`
+	_, err := LoadChecks("c.yaml", []byte(content))
+	var input *release.InputError
+	if !errors.As(err, &input) {
+		t.Fatalf("error is %T, want *release.InputError", err)
+	}
+	var got []string
+	for _, problem := range input.Problems {
+		got = append(got, problem.Where+" "+problem.What)
+	}
+	want := []string{
+		`c.yaml:3:11 path "healthz" does not start with /`,
+		`c.yaml:4:5 unknown key "stauts"`,
+		`c.yaml:7:13 method "get" is not one that a check may use`,
+		`c.yaml:8:13 status "99" is not a final HTTP status`,
+		"c.yaml:9:17 \"(\" is not a regular expression of RE2: error parsing regexp: missing closing ): `(`",
+		`c.yaml:10:12 "$.[" is not a JSONPath: `,
+		`c.yaml:10:22 "a.b" is not a JSONPath: it must start with $`,
+		`c.yaml:10:35 ".nan" is no number that JSON has`,
+		`c.yaml:11:20 "map" is not a type of JSON`,
+		`c.yaml:12:18 max-latency "5" is not a time above zero`,
+		`c.yaml:13:15 header "Content-Length" belongs to the connection, not to a check`,
+		`c.yaml:13:36 "a b" is not the name of a header`,
+		`c.yaml:13:49 header "X" must be text, not the int "1"`,
+		`c.yaml:5:11 name "a" is taken by the check at line 2`,
+		`c.yaml:15:11 path "//evil/" starts with //, which names another host`,
+		`c.yaml:16:20 body-contains expects a body, but the answer to HEAD has none`,
+		`c.yaml:17:5 a check without a path`,
+		`c.yaml:18:5 a check must be a mapping, not the int "7"`,
+		`c.yaml:19:1 unknown key "extra"`,
+	}
+	for i := range min(len(want), len(got)) {
+		if strings.HasSuffix(want[i], ": ") && strings.HasPrefix(got[i], want[i]) {
+			got[i] = want[i] // the library's own words follow
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}
+
+func TestLoadChecksRefuses(t *testing.T) {
+	t.Parallel()
+	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nchecks: [*b,*b,*b]\n"
+	for name, test := range map[string]struct{ content, want string }{
+		"empty":           {"", "c.yaml: has no checks"},
+		"only a comment":  {"# nothing\n", "has no checks"},
+		"null":            {"~\n", "c.yaml:1:1: the file must be a mapping, not empty"},
+		"empty list":      {"checks: []\n", "c.yaml:1:9: has no checks; nothing would be proved"},
+		"no value":        {"checks:\n", "has no checks; nothing would be proved"},
+		"a list alone":    {"- path: /\n", "c.yaml:1:1: the file must be a mapping, not a list"},
+		"syntax":          {"checks:\n  - path: \"/\n", "c.yaml:"},
+		"tab":             {"checks:\n\t- path: /\n", "c.yaml:2: is not YAML"},
+		"alias bomb":      {bomb, "anchors and aliases are not read here"},
+		"merge":           {"checks:\n - &x {path: /}\n - {<<: *x}\n", "anchors and aliases are not read here"},
+		"tag":             {"checks:\n - path: !!binary Lw==\n", `c.yaml:2:10: tag "!!binary" is not read here`},
+		"second document": {"checks: [{path: /}]\n---\nchecks: [{path: /x}]\n", "a second YAML document begins here"},
+		"repeated key":    {"checks:\n - path: /\n   path: /x\n", `c.yaml:3:4: key "path" is repeated; it stands at line 2 already`},
+		"default names":   {"checks: [{path: /}, {path: /}]\n", `c.yaml:1:21: name "GET /" is taken`},
+		"too long":        {"checks: [{path: /}]\n#" + strings.Repeat("x", maxFile), "limit 1048576"},
+		"deep":            {"checks: [{path: /, json: {$.a: " + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + "}}]", "nested more than 100 levels"},
+		"very deep":       {"checks: " + strings.Repeat("[", maxFile/2), "is not YAML"},
+		"not UTF-8":       {"checks: \xff\xfe\n", "is not YAML"},
+		"newline in path": {"checks: [{path: \"/\\nx\"}]\n", "has a space, a backslash or a control character"},
+		"command in name": {"checks: [{path: /, name: \"::set-output name=a::b\"}]\n", `name ":\:set-output name=a:\:b" must be`},
+		"status text":     {"checks: [{path: /, status: \"200\"}]\n", `status "200" is not a final HTTP status`},
+		"negative limit":  {"checks: [{path: /, max-latency: -1s}]\n", "not a time above zero"},
+		"header newline":  {"checks: [{path: /, headers: {A: \"b\\r\\nC: d\"}}]\n", "control character in its value"},
+		"header twice":    {"checks: [{path: /, headers: {Accept: a, accept: b}}]\n", `header "accept" is set already at line 1`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			checks, err := LoadChecks("c.yaml", []byte(test.content))
+			var input *release.InputError
+			if !errors.As(err, &input) {
+				t.Fatalf("got %v and %v, want an input error", checks, err)
+			}
+			if !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error is\n%s\nwant in it\n%s", err, test.want)
+			}
+			if len(input.Problems) > maxProblems+1 {
+				t.Errorf("%d problems told, limit %d", len(input.Problems), maxProblems+1)
+			}
+		})
+	}
+}
+
+func TestLoadChecksBoundsTheListOfProblems(t *testing.T) {
+	t.Parallel()
+	_, err := LoadChecks("c.yaml", []byte("checks:\n"+strings.Repeat("- {x: 1}\n", 1000)))
+	var input *release.InputError
+	if !errors.As(err, &input) || len(input.Problems) != maxProblems+1 {
+		t.Fatalf("got %v, want %d problems", err, maxProblems+1)
+	}
+	if last := input.Problems[maxProblems].What; !strings.Contains(last, "more problems follow") {
+		t.Errorf("the last problem is %q", last)
+	}
+}
+
+func TestDefaultChecksCompile(t *testing.T) {
+	t.Parallel()
+	for _, check := range DefaultChecks() {
+		if _, wrong := compile(check); len(wrong) > 0 || check.Method != http.MethodGet {
+			t.Errorf("%s: %v", check.Name, wrong)
+		}
+	}
+}
+
+func FuzzLoadChecks(f *testing.F) {
+	example, err := os.ReadFile("testdata/checks.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(example)
+	for _, seed := range []string{"", "checks: []", "checks: [{path: /, json: {'$..a[?(@.b > 1)]': [1, {a: null}]}}]",
+		"checks: [&a {path: /, header: {A: b}}, *a]", "? checks\n: - path: /\n", "checks:\n- path: /\n  body: |\n    x\n",
+		"checks: [{path: /, json: {$: 0x10, $.a: 1e400, $.b: 2026-01-01, $.c: 18446744073709551615}}]", "\xff", "[[[[", "- - - -",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		checks, err := LoadChecks("c.yaml", content)
+		if err != nil {
+			var input *release.InputError
+			if !errors.As(err, &input) || len(input.Problems) == 0 {
+				t.Fatalf("error %v is no input error", err)
+			}
+			for _, problem := range input.Problems {
+				if !strings.HasPrefix(problem.Where, "c.yaml") || problem.What == "" {
+					t.Errorf("problem %+v has no place or says nothing", problem)
+				}
+			}
+			return
+		}
+		if len(checks) == 0 {
+			t.Fatal("no check and no error")
+		}
+		names := map[string]bool{}
+		for _, check := range checks {
+			if _, wrong := compile(check); len(wrong) > 0 {
+				t.Errorf("a loaded check does not compile: %v", wrong)
+			}
+			if _, err := join("http://127.0.0.1:8080", check.Path); err != nil {
+				t.Errorf("a loaded path cannot be asked: %v", err)
+			}
+			if check.Name == "" || names[check.Name] {
+				t.Errorf("name %q is empty or repeated", check.Name)
+			}
+			names[check.Name] = true
+		}
+	})
+}
