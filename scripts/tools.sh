@@ -6,7 +6,7 @@ declare -A tools=(
   [gosec]=github.com/securego/gosec/v2/cmd/gosec@v2.30.0
   [actionlint]=github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
   [act]=github.com/nektos/act@v0.2.89
-  [kubeconform]=github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
+  [gotestsum]=gotest.tools/gotestsum@v1.13.0
 )
 
 # tool prints the path of a tool and builds it first if this version is not there.

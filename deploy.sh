@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# Deploys one image to one environment by hand: shows the cluster and what will be there, asks, deploys, checks the served
+# address and prints it. The work is done by the verbs deploy and smoke; this script only asks first.
+set -euo pipefail
+
+usage() {
+  cat <<'TXT'
+Usage: ./deploy.sh --image REPOSITORY@sha256:… [options]
+
+  --image REPO@sha256:…  image to run; a tag is not accepted, for it can move (required)
+  --environment NAME     environment to deploy to (default staging)
+  --values FILE          values file; repeatable, a later one wins
+                         (default terraform/ENVIRONMENT/values-ENVIRONMENT.yaml, if it is there)
+  --release NAME         Helm release (default: the last part of the image's repository)
+  --namespace NAME       namespace, created if absent (default: the environment's name)
+  --kubeconfig FILE      kubeconfig (default $KUBECONFIG, else ~/.kube/config)
+  --context NAME         context of the kubeconfig (default: its current one)
+  --yes                  do not ask
+  --help                 this text
+
+Paths are relative to this repository. ONEDIGEST_BIN names a directory with built verbs; without it they are built first.
+Exit codes: 0 done, 1 failed or refused or not wanted, 2 bad input, 3 fault (network, registry, AWS, cluster).
+TXT
+}
+
+bad_input() {
+  printf 'deploy.sh: bad input: %s\n' "$1" >&2
+  exit 2
+}
+
+# current_context FILES prints the current context of the first kubeconfig that names one, as kubectl merges them.
+current_context() {
+  local -a files
+  local file found
+  IFS=: read -r -a files <<<"$1"
+  for file in "${files[@]}"; do
+    [[ -r $file ]] || continue
+    found=$(sed -n "s/^[[:space:]]*[\"']\{0,1\}current-context[\"']\{0,1\}:[[:space:]]*[\"']\{0,1\}\([^\"',]*\).*/\1/p" "$file" | head -n 1)
+    if [[ -n $found ]]; then
+      printf '%s\n' "$found"
+      return
+    fi
+  done
+  return 1
+}
+
+# field NAME prints a field of the verb's JSON result on standard input.
+field() { sed -n "s/^  \"$1\": \"\(.*\)\",\{0,1\}$/\1/p"; }
+
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
+environment=staging image='' release='' namespace='' kubeconfig='' context='' yes=''
+values=()
+while (($#)); do
+  case $1 in
+    --help | -h) usage && exit 0 ;;
+    --yes) yes=true && shift && continue ;;
+    --environment | --image | --release | --namespace | --kubeconfig | --context | --values) ;;
+    --environment=* | --image=* | --release=* | --namespace=* | --kubeconfig=* | --context=* | --values=*)
+      set -- "${1%%=*}" "${1#*=}" "${@:2}"
+      ;;
+    *) bad_input "$(printf '%q' "$1"): there is no such option; --help lists them" ;;
+  esac
+  [[ -n ${2:-} ]] || bad_input "$1: needs a value"
+  case $1 in
+    --values) values+=("$2") ;;
+    *) printf -v "${1#--}" '%s' "$2" ;;
+  esac
+  shift 2
+done
+
+[[ -n $image ]] || bad_input "--image: is missing; give REPOSITORY@sha256:…"
+[[ $image =~ ^[^@]+@sha256:[0-9a-f]{64}$ ]] || bad_input "--image: $(printf '%q' "$image") carries no digest; give REPOSITORY@sha256:…"
+if ((${#values[@]} == 0)) && [[ -f terraform/$environment/values-$environment.yaml ]]; then
+  values=("terraform/$environment/values-$environment.yaml")
+fi
+repository=${image%@*}
+release=${release:-${repository##*/}}
+namespace=${namespace:-$environment}
+kubeconfig=${kubeconfig:-${KUBECONFIG:-$HOME/.kube/config}}
+context=${context:-$(current_context "$kubeconfig")} ||
+  bad_input "--kubeconfig: $(printf '%q' "$kubeconfig") is not there or names no current context; give --kubeconfig or --context"
+
+cat <<TXT
+Kubernetes context  $context ($kubeconfig)
+environment         $environment
+namespace           $namespace, created if absent
+release             $release: Deployment, Service, ConfigMap and what else charts/service renders with
+                    ${values[*]:-no values file}
+image               $image
+TXT
+if [[ -z $yes ]]; then
+  [[ -t 0 ]] || bad_input "there is no terminal to ask on; --yes goes on without asking"
+  read -r -p "Go on? [y/N] " answer || answer=''
+  case $answer in
+    y | Y | yes) ;;
+    *) echo "Nothing was changed." && exit 1 ;;
+  esac
+fi
+
+bin=${ONEDIGEST_BIN:-}
+if [[ -z $bin ]]; then
+  bin=$(mktemp -d)
+  trap 'rm -rf -- "$bin"' EXIT
+  go build -o "$bin/" ./cmd/deploy ./cmd/smoke || exit 3
+fi
+
+common=(--release "$release" --namespace "$namespace" --kubeconfig "$kubeconfig" --context "$context" --environment "$environment")
+chart=(--image "$image" --create-namespace)
+for file in ${values[@]+"${values[@]}"}; do
+  chart+=(--values "$file")
+done
+deployed=$("$bin/deploy" "${common[@]}" "${chart[@]}" --output json)
+commit=$(field commit <<<"$deployed")
+"$bin/smoke" "${common[@]}" ${commit:+--expect-commit="$commit"}
+printf '\n%s is served at %s\n' "$release" "$(field url <<<"$deployed")"

@@ -1,0 +1,147 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// flow runs the repository's workflows with act, on this machine and without a network: jobs run as its own processes,
+// and the actions of others are replaced by ones that do nothing.
+type flow struct {
+	checkout checkout
+	act      string
+	remote   []string // act's flags for the actions of others
+}
+
+// actLimit bounds one run of a workflow.
+const actLimit = 15 * time.Minute
+
+func newFlow(t *testing.T) *flow {
+	t.Helper()
+	act := actProgram(t)
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &flow{act: act, checkout: checkout{t: t, dir: t.TempDir()}}
+	for _, part := range []string{"app", "charts", "terraform", "actions", ".github"} {
+		if err := os.CopyFS(filepath.Join(f.checkout.dir, part), os.DirFS(filepath.Join(root, part))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.checkout.git("init", "--quiet", "--initial-branch=main")
+	f.checkout.commit("first")
+	f.remote = replaceRemote(t, filepath.Join(root, ".github/workflows"))
+	return f
+}
+
+var remoteAction = regexp.MustCompile(`uses: ([\w.-]+/[\w.-]+)@(\S+)`)
+
+// replaceRemote makes one action that does nothing stand for every action of another repository: act has the work tree
+// already, the Go toolchain is here, and the credentials come by the environment.
+func replaceRemote(t *testing.T, workflows string) (flags []string) {
+	t.Helper()
+	nothing := t.TempDir()
+	text := "name: nothing\ndescription: does nothing\nruns:\n  using: composite\n  steps:\n    - shell: bash\n      run: ':'\n"
+	if err := os.WriteFile(filepath.Join(nothing, "action.yml"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	paths, err := filepath.Glob(filepath.Join(workflows, "*.yaml"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no workflow found: %v", err)
+	}
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range remoteAction.FindAllStringSubmatch(string(content), -1) {
+			flags = append(flags, "--local-repository", match[1]+"@"+match[2]+"="+nothing)
+		}
+	}
+	return flags
+}
+
+// run starts one workflow and returns act's log. The environment holds nothing of this machine's but the PATH.
+func (f *flow) run(t *testing.T, event, workflow string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), actLimit)
+	defer cancel()
+	home := t.TempDir()
+	flags := append([]string{event, "--workflows", ".github/workflows/" + workflow, "--platform", "ubuntu-latest=-self-hosted", "--pull=false", "--concurrent-jobs=1"}, f.remote...)
+	act := exec.CommandContext(ctx, f.act, append(flags, args...)...)
+	act.Dir = f.checkout.dir
+	act.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "XDG_CACHE_HOME=" + filepath.Join(home, "cache"), "XDG_CONFIG_HOME=" + filepath.Join(home, "config"), "NO_COLOR=1", "GIT_PAGER=cat"}
+	// In a session of its own, so that an interrupt that is meant for the tests does not cut it in two.
+	act.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	act.Cancel = func() error { return act.Process.Signal(os.Interrupt) }
+	act.WaitDelay = time.Minute
+	log, err := act.CombinedOutput()
+	return string(log), err
+}
+
+var actModule = regexp.MustCompile(`\[act\]=(\S+)@(\S+)`)
+
+// actProgram is the act that scripts/tools.sh pins, built once into bin/tools as that script does.
+func actProgram(t *testing.T) string {
+	t.Helper()
+	pins, err := os.ReadFile("../scripts/tools.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	match := actModule.FindStringSubmatch(string(pins))
+	if match == nil {
+		t.Fatal("scripts/tools.sh pins no act")
+	}
+	tools, err := filepath.Abs("../bin/tools")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(tools, "act-"+match[2])
+	if _, err := os.Stat(program); err == nil {
+		return program
+	}
+	if os.Getenv("ONEDIGEST_E2E") == "" {
+		t.Skipf("NOT CHECKED: needs %s, which ONEDIGEST_E2E=1 builds", program)
+	}
+	build(t, match[1]+"@"+match[2], program)
+	return program
+}
+
+func build(t *testing.T, module, program string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	scratch, err := os.MkdirTemp(filepath.Dir(program), "building-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(scratch)
+	install := exec.CommandContext(t.Context(), "go", "install", module)
+	install.Dir, install.Env = scratch, append(os.Environ(), "GOBIN="+scratch, "GOFLAGS=")
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("building %s: %v\n%s", module, err, out)
+	}
+	if err := os.Rename(filepath.Join(scratch, "act"), program); err != nil && !errors.Is(err, os.ErrExist) {
+		t.Fatal(err)
+	}
+}
+
+// goEnv asks the go command for one of its settings.
+func goEnv(t *testing.T, name string) string {
+	t.Helper()
+	value, err := exec.CommandContext(t.Context(), "go", "env", name).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(value))
+}

@@ -1,0 +1,169 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/entry"
+	"github.com/onedigest/onedigest/internal/pipeline"
+)
+
+func outcomes(result pipeline.Result) (list []string) {
+	for _, step := range result.Steps {
+		list = append(list, step.Name+": "+step.Outcome)
+	}
+	return list
+}
+
+// TestOneCommitToProduction runs the chain, runs it again on the same commit, and then tries a commit that is broken.
+func TestOneCommitToProduction(t *testing.T) {
+	onNode(t)
+	tree := newCheckout(t)
+	first, _ := tree.pipeline()
+	want := []string{"build: created", "deploy staging: created", "smoke staging: pass", "promote: created", "deploy production: created", "smoke production: pass"}
+	if diff := cmp.Diff(want, outcomes(first)); diff != "" || !first.Proof.Holds {
+		t.Fatalf("first run, proof %v, -want +got:\n%s", first.Proof.Holds, diff)
+	}
+	again, _ := tree.pipeline()
+	want = []string{"build: reused", "deploy staging: unchanged", "smoke staging: pass", "promote: unchanged", "deploy production: unchanged", "smoke production: pass"}
+	if diff := cmp.Diff(want, outcomes(again)); diff != "" || again.Proof.Built != first.Proof.Built {
+		t.Errorf("second run -want +got:\n%s", diff)
+	}
+
+	tree.edit("app/configs.go", "s.json(w, http.StatusOK,", "s.json(w, http.StatusInternalServerError,")
+	broken := tree.commit("break /configs")
+	result, got := tree.pipeline()
+	if got.code != 1 || !strings.Contains(got.stderr, "status") {
+		t.Errorf("exit %d, want 1 with the status that was wrong:\n%s", got.code, got.stderr)
+	}
+	want = []string{"build: created", "deploy staging: changed", "smoke staging: failed"}
+	if diff := cmp.Diff(want, outcomes(result)); diff != "" {
+		t.Errorf("the broken commit -want +got:\n%s", diff)
+	}
+	for _, environment := range []string{"production"} {
+		if commit := answering(t, first.Proof.URLs[environment]); commit == broken || commit != first.Proof.Commit.String() {
+			t.Errorf("%s answers commit %s, want the first commit %s", environment, commit, first.Proof.Commit)
+		}
+	}
+
+	// Production refuses it also when somebody goes around the chain.
+	image := site.registry + "/shop@" + result.Steps[0].Digest.String()
+	if got := tree.verb(t.Context(), entry.Promote, "--image", image); got.code != 1 || !strings.Contains(got.stderr, `verdict in "staging" was "fail"`) {
+		t.Errorf("promoting the broken image: exit %d, %s", got.code, got.stderr)
+	}
+}
+
+// answering is the commit that a service names.
+func answering(t *testing.T, url string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/version", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	return response.Header.Get("X-Commit")
+}
+
+// TestRollingUpdateDropsNoRequest changes the release under load. Every request must be answered 200, over kept-alive
+// connections and over new ones.
+func TestRollingUpdateDropsNoRequest(t *testing.T) {
+	onNode(t)
+	tree := newCheckout(t)
+	url, image := tree.deployed(t, "load")
+	const least = 2000
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	load := start(ctx, url, 4)
+	for load.answered.Load() < least/4 && ctx.Err() == nil {
+		time.Sleep(10 * time.Millisecond)
+	}
+	before := answering(t, url)
+	tree.edit("app/config.go", `"GREETING", "Hello"`, `"GREETING", "Good day"`)
+	commit := tree.commit("greet otherwise")
+	_, next := tree.deployed(t, "load")
+	for load.answered.Load() < least && ctx.Err() == nil {
+		time.Sleep(10 * time.Millisecond)
+	}
+	// The old pods drain for some seconds after the new ones are ready; the load goes on over that.
+	for end := time.Now().Add(8 * time.Second); time.Now().Before(end) && ctx.Err() == nil; {
+		time.Sleep(50 * time.Millisecond)
+	}
+	cancel()
+	load.wait.Wait()
+	if image == next || before == commit || answering(t, url) != commit {
+		t.Errorf("no update happened: %s -> %s", before, commit)
+	}
+	if n := load.answered.Load(); n < least || len(load.dropped) > 0 {
+		t.Errorf("%d answered (want at least %d), %d dropped: %v", n, least, len(load.dropped), load.dropped)
+	}
+	t.Logf("%d requests answered, none dropped", load.answered.Load())
+}
+
+// deployed builds and deploys the checkout's commit into a namespace of its own and returns the address and the image.
+func (c checkout) deployed(t *testing.T, namespace string) (url, image string) {
+	t.Helper()
+	built := c.verb(t.Context(), entry.Build, "--repository", site.registry+"/shop", "--context", "app", "--output", "json")
+	image = field(t, built, "image")
+	got := c.verb(t.Context(), entry.Deploy, "--environment", namespace, "--image", image, "--create-namespace",
+		"--values", "terraform/staging/values-staging.yaml", "--set", "config.ENVIRONMENT="+namespace, "--output", "json")
+	return field(t, got, "url"), image
+}
+
+type load struct {
+	answered atomic.Int64
+	wait     sync.WaitGroup
+	mu       sync.Mutex
+	dropped  []string
+}
+
+// start asks an address until ctx ends: half of the clients keep their connections, half open a new one each time.
+func start(ctx context.Context, url string, pairs int) *load {
+	l := new(load)
+	for i := range 2 * pairs {
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: i%2 == 0}, Timeout: 10 * time.Second}
+		l.wait.Go(func() {
+			for ctx.Err() == nil {
+				if err := l.ask(client, url); err != nil {
+					l.mu.Lock()
+					l.dropped = append(l.dropped, err.Error())
+					l.mu.Unlock()
+				}
+				time.Sleep(5 * time.Millisecond) // about 200 requests a second for each client at most
+			}
+		})
+	}
+	return l
+}
+
+// ask is not bound to the load's context: a request that was begun is answered or dropped, never cut short by the test.
+func (l *load) ask(client *http.Client, url string) error {
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url+"/configs", nil)
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", response.StatusCode)
+	}
+	l.answered.Add(1)
+	return nil
+}

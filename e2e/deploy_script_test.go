@@ -1,0 +1,48 @@
+package e2e
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestDeployScript holds what deploy.sh says, asks and hands to the verbs; the verbs themselves are stand-ins that tell
+// what they were given.
+func TestDeployScript(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("..", "deploy.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "deploy.sh"),
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("ONEDIGEST_BIN", filepath.Join(env.WorkDir, "bin"))
+			env.Setenv("IMAGE", "registry.example.com/team/shop@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")
+			return os.WriteFile(filepath.Join(env.WorkDir, "deploy.sh"), text, 0o755)
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
+	})
+}
+
+// exits is the script's command "exits CODE PROGRAM ARGS…": exec that holds the exit code too.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARGS…")
+	}
+	err, code := ts.Exec(args[1], args[2:]...), 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code, err = exit.ExitCode(), nil
+	}
+	ts.Check(err)
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("exit code %d; want %s", code, args[0])
+	}
+}

@@ -1,0 +1,256 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// standIns are verbs that write down what they were given, so that the workflows' wiring can be seen without a cluster.
+// The commit that promote names is not the one of the run: who passes the wrong one on is found out.
+const standIns = `#!/bin/bash
+verb=${0##*/}
+n=$(ls "$RECORD" | wc -l)
+env -0 | grep -z '^INPUT_' >"$RECORD/$(printf %02d "$n")-$verb"
+echo "$verb was here"
+[[ $verb-$INPUT_ENVIRONMENT != "$FAIL" ]] || { echo "$verb: failed: on purpose" >&2; exit 1; }
+case $verb in
+  build) echo "digest=$BUILT" ;;
+  promote) echo "digest=$BUILT"; echo "commit=$PROMOTED" ;;
+  deploy) echo "url=http://127.0.0.1:1/$INPUT_ENVIRONMENT" ;;
+esac >>"$GITHUB_OUTPUT"
+`
+
+var (
+	builtDigest    = "sha256:" + strings.Repeat("7", 64)
+	promotedCommit = strings.Repeat("c", 40)
+)
+
+// rehearsal runs workflows on stand-ins.
+type rehearsal struct {
+	checkout
+	flow *flow
+	bin  string
+}
+
+func newRehearsal(t *testing.T) rehearsal {
+	t.Helper()
+	r := rehearsal{flow: newFlow(t), bin: t.TempDir()}
+	r.checkout = r.flow.checkout
+	for _, verb := range []string{"build", "deploy", "smoke", "promote"} {
+		if err := os.WriteFile(filepath.Join(r.bin, verb), []byte(standIns), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
+// run gives the verbs that ran, in order, with the inputs named in watched.
+func (r rehearsal) run(t *testing.T, event, workflow string, args ...string) (verbs []map[string]string, log string, err error) {
+	t.Helper()
+	record := t.TempDir()
+	log, err = r.flow.run(t, event, workflow, append([]string{
+		"--var", "ECR_REPOSITORY=registry.example.com/team/shop",
+		"--env", "ONEDIGEST_BIN=" + r.bin, "--env", "RECORD=" + record,
+		"--env", "BUILT=" + builtDigest, "--env", "PROMOTED=" + promotedCommit,
+	}, args...)...)
+	entries, readErr := os.ReadDir(record)
+	if readErr != nil {
+		t.Fatal(readErr)
+	}
+	for _, entry := range entries {
+		content, readErr := os.ReadFile(filepath.Join(record, entry.Name()))
+		if readErr != nil {
+			t.Fatal(readErr)
+		}
+		_, verb, _ := strings.Cut(entry.Name(), "-")
+		verbs = append(verbs, inputsOf(verb, content))
+	}
+	return verbs, log, err
+}
+
+// watched are the inputs by which the promise is kept or broken; the others may change without harm.
+var watched = []string{"repository", "context", "commit", "environment", "image", "values", "release", "expect-commit", "to"}
+
+func inputsOf(verb string, environ []byte) map[string]string {
+	inputs := map[string]string{"verb": verb}
+	for pair := range bytes.SplitSeq(environ, []byte{0}) {
+		name, value, _ := strings.Cut(string(pair), "=")
+		name = strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, "INPUT_"), "_", "-"))
+		if value != "" && slices.Contains(watched, name) {
+			inputs[name] = value
+		}
+	}
+	return inputs
+}
+
+const rehearsed = "registry.example.com/team/shop"
+
+// production is what both workflows do behind the production environment, after promote.
+func production() []map[string]string {
+	image := rehearsed + "@" + builtDigest
+	return []map[string]string{
+		{"verb": "deploy", "environment": "production", "image": image, "commit": promotedCommit, "release": "shop", "values": "terraform/production/values-production.yaml"},
+		{"verb": "smoke", "environment": "production", "image": image, "expect-commit": promotedCommit, "release": "shop"},
+	}
+}
+
+func staging(commit string) []map[string]string {
+	image := rehearsed + "@" + builtDigest
+	return []map[string]string{
+		{"verb": "build", "repository": rehearsed, "context": "app", "commit": commit},
+		{"verb": "deploy", "environment": "staging", "image": image, "commit": commit, "release": "shop", "values": "terraform/staging/values-staging.yaml"},
+		{"verb": "smoke", "environment": "staging", "image": image, "expect-commit": commit, "release": "shop"},
+	}
+}
+
+// TestDeploymentWorkflow holds what deployment.yaml hands to which verb, and where it stops.
+func TestDeploymentWorkflow(t *testing.T) {
+	r := newRehearsal(t)
+	commit := r.git("rev-parse", "HEAD")
+	promote := map[string]string{"verb": "promote", "image": rehearsed + "@" + builtDigest, "to": "production"}
+	whole := slices.Concat(staging(commit), []map[string]string{promote}, production())
+	for _, test := range []struct {
+		name, fail string
+		want       []map[string]string
+	}{
+		{"everything passes", "", whole},
+		{"staging does not become ready", "deploy-staging", whole[:2]},
+		{"staging is not right", "smoke-staging", whole[:3]},
+		{"production is not right", "smoke-production", whole},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, log, err := r.run(t, "push", "deployment.yaml", "--env", "FAIL="+test.fail)
+			if (err != nil) != (test.fail != "") {
+				t.Errorf("the run ended with %v:\n%s", err, log)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("the verbs were run otherwise (-want +got):\n%s\n%s", diff, log)
+			}
+		})
+	}
+}
+
+// TestPromoteWorkflow holds what promote.yaml makes of its inputs; promote itself judges them.
+func TestPromoteWorkflow(t *testing.T) {
+	r := newRehearsal(t)
+	canary := filepath.Join(t.TempDir(), "canary")
+	for _, test := range []struct {
+		name   string
+		inputs []string
+		want   map[string]string
+	}{
+		{"a digest", []string{"digest=" + builtDigest}, map[string]string{"image": rehearsed + "@" + builtDigest}},
+		{"a commit", []string{"commit=" + promotedCommit}, map[string]string{"repository": rehearsed, "commit": promotedCommit}},
+		{"both, for promote to refuse", []string{"digest=" + builtDigest, "commit=" + promotedCommit},
+			map[string]string{"image": rehearsed + "@" + builtDigest, "commit": promotedCommit}},
+		{"neither, for promote to refuse", nil, map[string]string{"repository": rehearsed}},
+		{"a command", []string{"digest=$(touch " + canary + ")`touch " + canary + "`"},
+			map[string]string{"image": rehearsed + "@$(touch " + canary + ")`touch " + canary + "`"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var args []string
+			for _, input := range test.inputs {
+				args = append(args, "--input", input)
+			}
+			got, log, err := r.run(t, "workflow_dispatch", "promote.yaml", args...)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, log)
+			}
+			promote := map[string]string{"verb": "promote", "to": "production"}
+			for name, value := range test.want {
+				promote[name] = value
+			}
+			if diff := cmp.Diff(slices.Concat([]map[string]string{promote}, production()), got); diff != "" {
+				t.Errorf("the verbs were run otherwise (-want +got):\n%s\n%s", diff, log)
+			}
+			if _, err := os.Stat(canary); err == nil {
+				t.Error("an input was run as a command")
+			}
+		})
+	}
+}
+
+// TestGitflowOnTheNode runs both workflows with the real verbs, and finds one digest in both environments.
+func TestGitflowOnTheNode(t *testing.T) {
+	onNode(t)
+	f := newFlow(t)
+	commit := f.checkout.git("rev-parse", "HEAD")
+	args := []string{
+		"--var", "ECR_REPOSITORY=" + site.registry + "/shop", "--var", "RELEASE=gitflow",
+		"--env", "ONEDIGEST_BIN=" + filepath.Join(site.root, "bin"), "--env", "KUBECONFIG=" + site.kubeconfig,
+	}
+	for _, pair := range slices.Concat(site.aws, goEnviron(), goCaches(t)) {
+		args = append(args, "--env", pair)
+	}
+	if log, err := f.run(t, "push", "deployment.yaml", args...); err != nil {
+		t.Fatalf("deployment.yaml: %v\n%s", err, log)
+	}
+	staging, production := running(t, "staging"), running(t, "production")
+	if len(staging) != 1 || len(production) != 1 || staging[0] != production[0] {
+		t.Fatalf("staging runs %v, production runs %v; want one digest, the same", staging, production)
+	}
+	for _, by := range []string{"digest=" + staging[0], "commit=" + commit} {
+		log, err := f.run(t, "workflow_dispatch", "promote.yaml", append([]string{"--input", by}, args...)...)
+		if err != nil {
+			t.Fatalf("promote.yaml by %s: %v\n%s", by, err, log)
+		}
+		if diff := cmp.Diff(production, running(t, "production")); diff != "" {
+			t.Errorf("promote.yaml by %s changed what production runs:\n%s", by, diff)
+		}
+	}
+	if log, err := f.run(t, "workflow_dispatch", "promote.yaml", append([]string{"--input", "digest=" + builtDigest}, args...)...); err == nil {
+		t.Errorf("promote.yaml took a digest that staging never proved:\n%s", log)
+	}
+	if diff := cmp.Diff(production, running(t, "production")); diff != "" {
+		t.Errorf("a refused digest changed what production runs:\n%s", diff)
+	}
+}
+
+// running lists the digests that the kubelet reports for the release's ready pods, each once, sorted.
+func running(t *testing.T, namespace string) (digests []string) {
+	t.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", site.kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	pods, err := client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/instance=gitflow"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pod := range pods.Items {
+		for _, status := range pod.Status.ContainerStatuses {
+			if _, digest, found := strings.Cut(status.ImageID, "@"); found && pod.DeletionTimestamp == nil {
+				digests = append(digests, digest)
+			}
+		}
+	}
+	slices.Sort(digests)
+	return slices.Compact(digests)
+}
+
+// goCaches keeps the verbs from compiling everything anew, for act gives them a home of their own.
+func goCaches(t *testing.T) (pairs []string) {
+	t.Helper()
+	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS", "GOSUMDB", "GONOSUMDB", "GOTOOLCHAIN"} {
+		pairs = append(pairs, fmt.Sprintf("%s=%s", name, goEnv(t, name)))
+	}
+	return pairs
+}

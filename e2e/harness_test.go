@@ -1,0 +1,243 @@
+// Package e2e runs the chain on real parts: a Kubernetes node, a registry that behaves like ECR, and the verbs as their
+// own programs would run.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/entry"
+	"github.com/onedigest/onedigest/internal/pipeline"
+)
+
+// site is the one cluster and the one registry that all tests here share.
+var site struct {
+	root       string // of the checkout
+	dir        string // scratch, removed at the end
+	registry   string // host:port
+	kubeconfig string
+	aws        []string // environment that leads the SDK to the local AWS
+}
+
+func TestMain(m *testing.M) {
+	if os.Getenv("ONEDIGEST_E2E") == "" {
+		fmt.Println("SKIPPED: the chain was not run on a real node; set ONEDIGEST_E2E=1 (Linux, root) to run it")
+		os.Exit(m.Run())
+	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	if err := up(); err != nil {
+		fmt.Fprintln(os.Stderr, "bringing the site up:", err)
+		down()
+		return 1
+	}
+	code := m.Run()
+	if err := down(); err != nil {
+		fmt.Fprintln(os.Stderr, "taking the site down:", err)
+		return 1
+	}
+	return code
+}
+
+// onNode skips a test, loudly, where there is no node to run it on.
+func onNode(t *testing.T) {
+	t.Helper()
+	if site.kubeconfig == "" {
+		t.Skip("NOT CHECKED: needs a real node; set ONEDIGEST_E2E=1")
+	}
+}
+
+func up() (err error) {
+	if site.root, err = filepath.Abs(".."); err != nil {
+		return err
+	}
+	if site.dir, err = os.MkdirTemp("", "onedigest-e2e-"); err != nil {
+		return err
+	}
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	site.registry = fmt.Sprintf("127.0.0.1:%d", port)
+	if err := program("localaws", "up", "--addr", site.registry, "--dir", filepath.Join(site.dir, "aws"), "--repository", "shop=IMMUTABLE"); err != nil {
+		return err
+	}
+	if err := program("sandbox", "up", "--dir", sandboxDir(), "--registry", site.registry, "--ecr-endpoint", "http://"+site.registry); err != nil {
+		return err
+	}
+	site.kubeconfig, err = output("sandbox", "kubeconfig", "--dir", sandboxDir())
+	if err != nil {
+		return err
+	}
+	lines, err := output("localaws", "env", "--dir", filepath.Join(site.dir, "aws"))
+	for line := range strings.Lines(lines) {
+		site.aws = append(site.aws, strings.Trim(strings.TrimPrefix(strings.TrimSpace(line), "export "), "'\""))
+	}
+	return err
+}
+
+func down() error {
+	sandbox := program("sandbox", "down", "--dir", sandboxDir())
+	aws := program("localaws", "down", "--dir", filepath.Join(site.dir, "aws"), "--purge")
+	if sandbox != nil {
+		return sandbox
+	}
+	if aws != nil {
+		return aws
+	}
+	return os.RemoveAll(site.dir)
+}
+
+// sandboxDir is short: unix sockets lie below it.
+func sandboxDir() string { return "/var/lib/onedigest-e2e" }
+
+func freePort() (int, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port, nil
+}
+
+// program runs one of the programs in bin/, its output going where the tests' goes.
+func program(name string, args ...string) error {
+	command := exec.Command(filepath.Join(site.root, "bin", name), args...)
+	command.Dir, command.Stdout, command.Stderr = site.root, os.Stdout, os.Stderr
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
+	}
+	return nil
+}
+
+func output(name string, args ...string) (string, error) {
+	text, err := exec.Command(filepath.Join(site.root, "bin", name), args...).Output()
+	return strings.TrimSpace(string(text)), err
+}
+
+// checkout is a clone of the app, the chart and the values with a git history of its own, so that a test can commit.
+type checkout struct {
+	t   *testing.T
+	dir string
+}
+
+func newCheckout(t *testing.T) checkout {
+	t.Helper()
+	c := checkout{t: t, dir: t.TempDir()}
+	for _, part := range []string{"app", "charts", "terraform"} {
+		if err := os.CopyFS(filepath.Join(c.dir, part), os.DirFS(filepath.Join(site.root, part))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.git("init", "--quiet", "--initial-branch=main")
+	c.commit("first")
+	return c
+}
+
+func (c checkout) git(args ...string) string {
+	c.t.Helper()
+	command := exec.Command("git", append([]string{"-c", "user.name=e2e", "-c", "user.email=e2e@example.com", "-c", "commit.gpgsign=false"}, args...)...)
+	command.Dir = c.dir
+	text, err := command.CombinedOutput()
+	if err != nil {
+		c.t.Fatalf("git %v: %v\n%s", args, err, text)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// commit commits everything and returns the commit. The message makes commits of different tests differ.
+func (c checkout) commit(message string) string {
+	c.t.Helper()
+	c.git("add", "--all")
+	c.git("commit", "--quiet", "--allow-empty", "--message", c.t.Name()+": "+message)
+	return c.git("rev-parse", "HEAD")
+}
+
+// edit replaces text in a file; the text must be there.
+func (c checkout) edit(file, old, new string) {
+	c.t.Helper()
+	path := filepath.Join(c.dir, file)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if !bytes.Contains(content, []byte(old)) {
+		c.t.Fatalf("%s holds no %q", file, old)
+	}
+	if err := os.WriteFile(path, bytes.ReplaceAll(content, []byte(old), []byte(new)), 0o644); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c checkout) write(file, text string) {
+	c.t.Helper()
+	if err := os.WriteFile(filepath.Join(c.dir, file), []byte(text), 0o644); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// ran is what a verb left.
+type ran struct {
+	code           int
+	stdout, stderr string
+}
+
+// verb runs a command as its own program would run in the checkout: flags, environment, streams, exit code.
+func (c checkout) verb(ctx context.Context, command entry.Command, args ...string) ran {
+	c.t.Helper()
+	var stdout, stderr bytes.Buffer
+	environ := append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "KUBECONFIG=" + site.kubeconfig, "USER=e2e"}, goEnviron()...)
+	code := command(ctx, entry.Process{Args: args, Environ: append(environ, site.aws...), Dir: c.dir,
+		Stdout: io.MultiWriter(&stdout, testLog{c.t}), Stderr: io.MultiWriter(&stderr, testLog{c.t}), Now: time.Now})
+	return ran{code: code, stdout: stdout.String(), stderr: stderr.String()}
+}
+
+// pipeline runs the whole chain and reads its result.
+func (c checkout) pipeline(args ...string) (pipeline.Result, ran) {
+	c.t.Helper()
+	args = append([]string{"--repository", site.registry + "/shop", "--context", "app", "--platform", "linux/" + runtime.GOARCH, "--output", "json"}, args...)
+	got := c.verb(c.t.Context(), entry.Pipeline, args...)
+	var result pipeline.Result
+	if got.code == 0 {
+		if err := json.Unmarshal([]byte(got.stdout), &result); err != nil {
+			c.t.Fatalf("%v in %s", err, got.stdout)
+		}
+	} else {
+		var failure struct{ Result pipeline.Result }
+		if err := json.Unmarshal([]byte(got.stdout), &failure); err != nil {
+			c.t.Fatalf("%v in %s", err, got.stdout)
+		}
+		result = failure.Result
+	}
+	return result, got
+}
+
+// goEnviron hands the Go toolchain's own settings through.
+func goEnviron() (pairs []string) {
+	for _, name := range []string{"GOPROXY", "GOFLAGS", "GOCACHE", "GOMODCACHE", "GOSUMDB", "GONOSUMDB", "GOTOOLCHAIN", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		if value, set := os.LookupEnv(name); set {
+			pairs = append(pairs, name+"="+value)
+		}
+	}
+	return pairs
+}
+
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(text []byte) (int, error) {
+	l.t.Log(strings.TrimRight(string(text), "\n"))
+	return len(text), nil
+}

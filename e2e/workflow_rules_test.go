@@ -1,0 +1,107 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+)
+
+// workflow is what the rules below look at.
+type workflow struct {
+	Permissions *map[string]string
+	Jobs        map[string]struct {
+		Permissions map[string]string
+		Outputs     map[string]string
+		Environment struct{ Name, URL string }
+		Concurrency struct {
+			Group            string
+			CancelInProgress any `json:"cancel-in-progress"`
+		}
+		Steps []step
+	}
+}
+
+type step struct {
+	Name, Uses, Run string
+	With            map[string]string
+}
+
+// TestWorkflowRules holds what a reader relies on in every workflow and actionlint does not look for.
+func TestWorkflowRules(t *testing.T) {
+	t.Parallel()
+	paths, err := filepath.Glob("../.github/workflows/*.yaml")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no workflow found: %v", err)
+	}
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			t.Parallel()
+			text, read := readWorkflow(t, path)
+			checkPins(t, text)
+			if read.Permissions == nil {
+				t.Error("no permissions at the top: jobs without their own would get the repository's default")
+			}
+			for name, job := range read.Jobs {
+				checkSteps(t, name, job.Steps)
+				for output, value := range job.Outputs {
+					if !strings.HasSuffix(value, ".outputs.digest }}") {
+						t.Errorf("job %q: output %q is %q; only a digest may pass between jobs", name, output, value)
+					}
+				}
+				if job.Environment.Name == "" {
+					continue
+				}
+				if job.Concurrency.Group != job.Environment.Name || job.Concurrency.CancelInProgress != false {
+					t.Errorf("job %q deploys to %q with concurrency %+v; want that group, and cancel-in-progress: false", name, job.Environment.Name, job.Concurrency)
+				}
+				if !strings.HasPrefix(job.Environment.URL, "${{ steps.deploy.outputs.url") {
+					t.Errorf("job %q: environment URL %q; want the deploy step's output", name, job.Environment.URL)
+				}
+			}
+		})
+	}
+}
+
+var pinned = regexp.MustCompile(`uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
+
+// checkPins wants every remote action at a commit's full SHA, with its release beside it.
+func checkPins(t *testing.T, text string) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		if strings.Contains(line, "uses: ") && !strings.Contains(line, "uses: ./") && !pinned.MatchString(line) {
+			t.Errorf("%q is not pinned as uses: owner/name@<40 hex> # vX.Y.Z", strings.TrimSpace(line))
+		}
+	}
+}
+
+func checkSteps(t *testing.T, job string, steps []step) {
+	t.Helper()
+	for _, step := range steps {
+		if strings.Contains(step.Run, "${{") {
+			t.Errorf("job %q: run %q holds an expression; let it travel by env", job, step.Run)
+		}
+		if strings.HasPrefix(step.Uses, "actions/checkout@") && step.With["persist-credentials"] != "false" {
+			t.Errorf("job %q leaves the token in .git/config", job)
+		}
+	}
+}
+
+func readWorkflow(t *testing.T, path string) (string, workflow) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read workflow
+	// Values of with: may be booleans or numbers to YAML and are strings to GitHub.
+	quoted := regexp.MustCompile(`(?m)^(\s+persist-credentials: )(true|false)$`).ReplaceAll(text, []byte(`$1"$2"`))
+	if err := yaml.Unmarshal(quoted, &read); err != nil {
+		t.Fatal(err)
+	}
+	return string(text), read
+}

@@ -1,0 +1,68 @@
+package ecr
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParseHost(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]location{
+		"123456789012.dkr.ecr.eu-central-1.amazonaws.com":             {account: "123456789012", region: "eu-central-1"},
+		"123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com":       {account: "123456789012", region: "us-gov-west-1", fips: true},
+		"123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn":            {account: "123456789012", region: "cn-north-1"},
+		"123456789012.dkr-ecr.eu-west-1.on.aws":                       {account: "123456789012", region: "eu-west-1", dualStack: true},
+		"123456789012.dkr-ecr-fips.us-east-1.on.aws":                  {account: "123456789012", region: "us-east-1", fips: true, dualStack: true},
+		"123456789012.dkr-ecr.cn-north-1.on.amazonwebservices.com.cn": {account: "123456789012", region: "cn-north-1", dualStack: true},
+		"123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu":            {account: "123456789012", region: "eusc-de-east-1"},
+	} {
+		got, ours := parseHost(host)
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(location{})); diff != "" || !ours {
+			t.Errorf("%s: %t (-want +got):\n%s", host, ours, diff)
+		}
+	}
+	for _, host := range []string{
+		"", "ghcr.io", "public.ecr.aws", "127.0.0.1:5000",
+		"12345678901.dkr.ecr.eu-central-1.amazonaws.com",
+		"123456789012.dkr.ecr.eu-central-1.amazonaws.com:443",
+		"123456789012.dkr.ecr.eu-central-1.amazonaws.com.evil.example",
+		"evil.example/123456789012.dkr.ecr.eu-central-1.amazonaws.com",
+		"123456789012.dkr.ecr.eu-central-1.amazonaws-com",
+		"123456789012.dkrXecr.eu-central-1.amazonaws.com",
+		"x123456789012.dkr.ecr.eu-central-1.amazonaws.com",
+		"123456789012.dkr.ecr.eu-central-1.amazonaws.com\n",
+	} {
+		if at, ours := parseHost(host); ours {
+			t.Errorf("%q was taken for ECR's: %+v", host, at)
+		}
+	}
+}
+
+// FuzzParseHost: what is taken for ECR's is on one of AWS's own domains, for the token goes there.
+func FuzzParseHost(f *testing.F) {
+	for _, seed := range []string{
+		"123456789012.dkr.ecr.eu-central-1.amazonaws.com", "123456789012.dkr-ecr.eu-west-1.on.aws",
+		"123456789012.dkr.ecr.eu-central-1.amazonaws.com.cn", "ghcr.io", "123456789012.dkr.ecr.a.amazonaws.com.evil",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, host string) {
+		at, ours := parseHost(host)
+		if !ours {
+			if at != (location{}) {
+				t.Errorf("%q is not ECR's, and yet %+v", host, at)
+			}
+			return
+		}
+		if len(at.account) != 12 || at.region == "" {
+			t.Errorf("%q: account %q, region %q", host, at.account, at.region)
+		}
+		for _, domain := range []string{".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".on.aws", ".on.amazonwebservices.com.cn", ".on.amazonwebservices.eu", ".gov", ".uk"} {
+			if len(host) > len(domain) && host[len(host)-len(domain):] == domain {
+				return
+			}
+		}
+		t.Errorf("%q was taken for ECR's", host)
+	})
+}

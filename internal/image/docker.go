@@ -1,0 +1,139 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// DockerBuilder builds a Dockerfile with docker buildx. Timestamps are the commit's and attestations are left out, so
+// that the image is as reproducible as its Dockerfile is.
+type DockerBuilder struct{ options Options }
+
+// Build leaves what buildx makes as an OCI layout in dir. The errors are those of Builders.Build.
+func (b DockerBuilder) Build(ctx context.Context, recipe release.Recipe, dir string) (release.Layout, error) {
+	file, err := dockerfile(recipe)
+	if err != nil {
+		return release.Layout{}, release.BadInput(whereDockerfile, err.Error(), "name a Dockerfile inside the context")
+	}
+	docker, err := b.buildx(ctx, recipe.Context)
+	if err != nil {
+		return release.Layout{}, err
+	}
+	args, err := buildxArgs(recipe, file, dir)
+	if err != nil {
+		return release.Layout{}, err
+	}
+	// https://docs.docker.com/build/ci/github-actions/reproducible-builds: buildx hands the variable to the build.
+	epoch := "SOURCE_DATE_EPOCH=" + strconv.FormatInt(recipe.Source.Created.Unix(), 10)
+	_, stderr, err := docker.with([]string{"SOURCE_DATE_EPOCH", "BUILDX_NO_DEFAULT_ATTESTATIONS"}, epoch, "BUILDX_NO_DEFAULT_ATTESTATIONS=1").run(ctx, recipe.Context, args...)
+	if err != nil {
+		return release.Layout{}, judgeDocker(ctx, err, stderr, file)
+	}
+	layout, err := read(dir)
+	if err == nil {
+		err = stamped(layout, recipe.Source)
+	}
+	if err != nil {
+		return release.Layout{}, &release.Fault{Side: "builder", Err: fmt.Errorf("reading what docker buildx built: %w", err), Do: "update docker buildx (0.13 or newer)"}
+	}
+	return layout, nil
+}
+
+const otherBuilder = "install it, or give --builder go for a Go service"
+
+func (b DockerBuilder) buildx(ctx context.Context, dir string) (program, error) {
+	docker, err := find("docker", b.options)
+	if err != nil {
+		return program{}, release.NewFault("builder", otherBuilder, err, "looking for %q", "docker")
+	}
+	quiet := docker
+	quiet.log = func(string) {}
+	if _, stderr, err := quiet.run(ctx, dir, "buildx", "version"); err != nil {
+		return program{}, said(ctx, fmt.Errorf("docker has no buildx; %s", otherBuilder), firstLine(stderr), "running %q", "docker buildx")
+	}
+	return docker, nil
+}
+
+// buildxArgs are arguments as docker gets them; none passes through a shell. Each value is glued to its flag, so that none
+// can be taken for another flag.
+func buildxArgs(recipe release.Recipe, file, dir string) ([]string, error) {
+	var output bytes.Buffer
+	fields := csv.NewWriter(&output) // as buildx reads it
+	if err := fields.Write([]string{"type=oci", "tar=false", "rewrite-timestamp=true", "dest=" + dir}); err != nil {
+		return nil, err
+	}
+	fields.Flush()
+	platforms := inOrder(recipe.Platforms)
+	names := make([]string, len(platforms))
+	for i, platform := range platforms {
+		names[i] = platform.String()
+	}
+	args := []string{"buildx", "build", "--progress=plain", "--provenance=false", "--sbom=false",
+		"--output=" + strings.TrimRight(output.String(), "\n"), "--file=" + file}
+	if len(names) > 0 {
+		args = append(args, "--platform="+strings.Join(names, ","))
+	}
+	args = appendPairs(args, "--build-arg=", recipe.BuildArgs)
+	args = appendPairs(args, "--label=", labels(recipe))
+	level := "manifest:"
+	if len(names) > 1 {
+		level = "index,manifest:" // an index annotation without an index is an error to buildx
+	}
+	args = appendPairs(args, "--annotation="+level, stamps(recipe.Source))
+	return append(args, "--", recipe.Context), nil
+}
+
+func appendPairs(args []string, flag string, pairs map[string]string) []string {
+	for _, name := range slices.Sorted(maps.Keys(pairs)) {
+		args = append(args, flag+name+"="+pairs[name])
+	}
+	return args
+}
+
+// judgeDocker tells a daemon or a builder that is not there from a Dockerfile that does not build.
+func judgeDocker(ctx context.Context, err error, stderr, file string) error {
+	what := fmt.Sprintf("building %q with docker buildx", file)
+	if ctx.Err() != nil || stderr == "" {
+		return said(ctx, err, stderr, "%s", what)
+	}
+	for _, trouble := range []struct{ words, do string }{
+		{"Cannot connect to the Docker daemon", "start Docker, or give --builder go for a Go service"},
+		{"failed to connect to the docker API", "start Docker, or give --builder go for a Go service"},
+		{"permission denied while trying to connect", "let this user reach Docker's socket, or give --builder go for a Go service"},
+		{"OCI exporter is not supported for the docker driver", "make a builder that can: docker buildx create --use (in a workflow: docker/setup-buildx-action)"},
+		{"Multi-platform build is not supported for the docker driver", "make a builder that can: docker buildx create --use (in a workflow: docker/setup-buildx-action)"},
+		{"unknown flag", "update docker buildx (0.13 or newer)"},
+	} {
+		if strings.Contains(stderr, trouble.words) {
+			return &release.Fault{Side: "builder", Err: fmt.Errorf("%s: %s", what, lastLine(stderr)), Do: trouble.do}
+		}
+	}
+	return &release.Failure{What: what + " failed", Err: errors.New(stderr)}
+}
+
+func lastLine(text string) string { return text[strings.LastIndex(text, "\n")+1:] }
+
+// stamped makes sure that the image says which commit it is of: without that no later build would know it again.
+func stamped(layout release.Layout, source release.Source) error {
+	blob := filepath.Join(layout.Dir, "blobs", "sha256", strings.TrimPrefix(layout.Digest.String(), "sha256:"))
+	var manifest struct {
+		Annotations map[string]string `json:"annotations"`
+	}
+	if err := decode(blob, &manifest); err != nil {
+		return err
+	}
+	if got := manifest.Annotations[release.AnnotationRevision]; got != source.Revision() {
+		return fmt.Errorf("%s is annotated with revision %q, want %q", layout.Digest.Short(), got, source.Revision())
+	}
+	return nil
+}

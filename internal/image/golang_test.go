@@ -1,0 +1,338 @@
+package image_test
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+	"github.com/onedigest/onedigest/internal/image"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+var commit = release.Commit(strings.Repeat("ab", 20))
+
+// shop is a module with a main package at its top, one below, and one that is no main package. It imports nothing, so that
+// it compiles fast for any platform.
+var shop = map[string]string{
+	"go.mod":             "module example.com/shop/v2\n\ngo 1.24\n",
+	"main.go":            "package main\n\nvar commit, built string\n\nfunc main() { println(commit, built) }\n",
+	"main_test.go":       "package main_test\n",
+	"cmd/worker/main.go": "package main\n\nfunc main() { println(\"worker\") }\n",
+	"lib/lib.go":         "package lib\n",
+	"broken/main.go":     "package main\n\nfunc main() { undefined() }\n",
+	"empty/README":       "nothing\n",
+}
+
+func tree(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, content := range files {
+		path = filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func amd64() []release.Platform { return []release.Platform{{OS: "linux", Architecture: "amd64"}} }
+
+func recipeOf(context string) release.Recipe {
+	return release.Recipe{Context: context, Main: ".", Platforms: amd64(), Source: release.Source{
+		Commit: commit, Created: time.Date(2026, 3, 4, 3, 6, 7, 0, time.UTC), URL: "https://example.com/owner/shop"}}
+}
+
+func build(t *testing.T, recipe release.Recipe, environ ...string) release.Layout {
+	t.Helper()
+	built, err := image.New(image.Options{Environ: append(os.Environ(), environ...)}).Build(context.Background(), image.Go, recipe, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return built
+}
+
+func entry(t *testing.T, built release.Layout) (v1.ImageIndex, v1.Descriptor) {
+	t.Helper()
+	index, err := layout.ImageIndexFromPath(built.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries.Manifests) != 1 || entries.Manifests[0].Digest.String() != built.Digest.String() {
+		t.Fatalf("layout holds %v, want only %s", entries.Manifests, built.Digest)
+	}
+	return index, entries.Manifests[0]
+}
+
+func imageOf(t *testing.T, built release.Layout) v1.Image {
+	t.Helper()
+	index, descriptor := entry(t, built)
+	img, err := index.Image(descriptor.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+func TestGoImageIsWhatTheRecipeSays(t *testing.T) {
+	t.Parallel()
+	recipe := recipeOf(tree(t, shop))
+	recipe.Labels = map[string]string{"team": "payments", release.AnnotationRevision: "forged"}
+	img := imageOf(t, build(t, recipe))
+	if err := validate.Image(img); err != nil {
+		t.Error(err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stamps := map[string]string{release.AnnotationRevision: commit.String(), release.AnnotationSource: recipe.Source.URL, release.AnnotationCreated: "2026-03-04T03:06:07Z"}
+	want := v1.Config{Entrypoint: []string{"/app/shop"}, Env: []string{"PATH=/app"}, User: "65532:65532", WorkingDir: "/", Labels: maps.Clone(stamps)}
+	want.Labels["team"] = "payments"
+	if diff := cmp.Diff(want, config.Config); diff != "" {
+		t.Errorf("config (-want +got):\n%s", diff)
+	}
+	if !config.Created.Equal(recipe.Source.Created) || config.Architecture != "amd64" || config.OS != "linux" {
+		t.Errorf("created %v for %s/%s", config.Created, config.OS, config.Architecture)
+	}
+	manifest, err := img.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(stamps, manifest.Annotations); diff != "" {
+		t.Errorf("annotations (-want +got):\n%s", diff)
+	}
+	if manifest.MediaType != types.OCIManifestSchema1 || manifest.Config.MediaType != types.OCIConfigJSON || manifest.Layers[0].MediaType != types.OCILayer {
+		t.Errorf("media types %s, %s, %s", manifest.MediaType, manifest.Config.MediaType, manifest.Layers[0].MediaType)
+	}
+}
+
+// files are the entries of an image's only layer.
+func files(t *testing.T, img v1.Image) (headers []tar.Header, program []byte) {
+	t.Helper()
+	layers, err := img.Layers()
+	if err != nil || len(layers) != 1 {
+		t.Fatalf("%d layers, %v", len(layers), err)
+	}
+	content, err := layers[0].Uncompressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer content.Close()
+	for archive := tar.NewReader(content); ; {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return headers, program
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		headers = append(headers, *header)
+		if program, err = io.ReadAll(archive); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestGoLayerHoldsTheProgramAlone(t *testing.T) {
+	t.Parallel()
+	dir := tree(t, shop)
+	headers, program := files(t, imageOf(t, build(t, recipeOf(dir))))
+	var names []string
+	for _, header := range headers {
+		names = append(names, header.Name)
+		if header.Mode != 0o755 || header.Uid != 0 || header.Gid != 0 || header.Uname != "" || header.ModTime.Unix() != recipeOf(dir).Source.Created.Unix() {
+			t.Errorf("%s: mode %o, owner %d:%d %q, time %s", header.Name, header.Mode, header.Uid, header.Gid, header.Uname, header.ModTime)
+		}
+	}
+	if want := []string{"app/", "app/shop"}; !slices.Equal(names, want) {
+		t.Errorf("layer holds %v, want %v", names, want)
+	}
+	for _, leak := range []string{dir, os.TempDir() + "/", "vcs.revision"} {
+		if strings.Contains(string(program), leak) {
+			t.Errorf("the program holds %q", leak)
+		}
+	}
+	if runtime.GOARCH != "amd64" {
+		return
+	}
+	path := filepath.Join(t.TempDir(), "shop")
+	if err := os.WriteFile(path, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(path).CombinedOutput()
+	if want := commit.String() + " 2026-03-04T03:06:07Z\n"; string(out) != want || err != nil {
+		t.Errorf("the program says %q (%v), want %q", out, err, want)
+	}
+}
+
+func TestGoImageIsReproducible(t *testing.T) {
+	t.Parallel()
+	want := build(t, recipeOf(tree(t, shop))).Digest
+	tests := map[string]struct {
+		change  func(*release.Recipe)
+		environ []string
+		same    bool
+	}{
+		"another directory": {func(*release.Recipe) {}, nil, true},
+		"another environment": {func(*release.Recipe) {}, []string{"GOFLAGS=-tags=other -ldflags=-X=main.commit=forged", "GOARCH=arm64", "GOAMD64=v3", "CGO_ENABLED=1",
+			"GOEXPERIMENT=rangefunc", "GODEBUG=http2client=0", "TZ=Asia/Tokyo", "GOENV=/nonexistent", "PWD=/"}, true},
+		"another spelling of main": {func(r *release.Recipe) { r.Main = "./cmd/.." }, nil, true},
+		"another zone":             {func(r *release.Recipe) { r.Source.Created = r.Source.Created.In(time.FixedZone("", 3600)) }, nil, true},
+		"another main package":     {func(r *release.Recipe) { r.Main = "cmd/worker" }, nil, false},
+		"another commit":           {func(r *release.Recipe) { r.Source.Commit = release.Commit(strings.Repeat("cd", 20)) }, nil, false},
+		"another time":             {func(r *release.Recipe) { r.Source.Created = r.Source.Created.Add(time.Second) }, nil, false},
+		"a dirty tree":             {func(r *release.Recipe) { r.Source.Changed = []string{"main.go"} }, nil, false},
+		"another label":            {func(r *release.Recipe) { r.Labels = map[string]string{"a": "b"} }, nil, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			recipe := recipeOf(tree(t, shop))
+			test.change(&recipe)
+			if got := build(t, recipe, test.environ...).Digest; (got == want) != test.same {
+				t.Errorf("built %s and %s, want the same: %v", want, got, test.same)
+			}
+		})
+	}
+}
+
+// TestGoWorkAboveTheContextDoesNotCount: what lies above is not in the recipe, and differs between machines.
+func TestGoWorkAboveTheContextDoesNotCount(t *testing.T) {
+	t.Parallel()
+	nested := map[string]string{"go.work": "go 1.24\n\nuse ./nowhere\n"}
+	for path, content := range shop {
+		nested["app/"+path] = content
+	}
+	want := build(t, recipeOf(tree(t, shop))).Digest
+	if got := build(t, recipeOf(filepath.Join(tree(t, nested), "app"))).Digest; got != want {
+		t.Errorf("built %s below a go.work, %s without", got, want)
+	}
+}
+
+func TestGoIndexOfSeveralPlatforms(t *testing.T) {
+	t.Parallel()
+	recipe := recipeOf(tree(t, shop))
+	recipe.Main = "cmd/worker"
+	recipe.Platforms = []release.Platform{{OS: "linux", Architecture: "arm", Variant: "v7"}, {OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "amd64"}}
+	built := build(t, recipe)
+	root, descriptor := entry(t, built)
+	index, err := root.ImageIndex(descriptor.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Index(index); err != nil {
+		t.Error(err)
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var platforms []string
+	for _, child := range manifest.Manifests {
+		platforms = append(platforms, child.Platform.String())
+		img, err := index.Image(child.Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := img.ConfigFile()
+		if err != nil || config.Platform().String() != child.Platform.String() || config.Config.Entrypoint[0] != "/app/worker" {
+			t.Errorf("%s: config for %s runs %v (%v)", child.Platform, config.Platform(), config.Config.Entrypoint, err)
+		}
+		below, err := img.Manifest()
+		if err != nil || below.Annotations[release.AnnotationRevision] != commit.String() {
+			t.Errorf("%s: annotations %v (%v)", child.Platform, below.Annotations, err)
+		}
+	}
+	if want := []string{"linux/amd64", "linux/arm/v7"}; !slices.Equal(platforms, want) {
+		t.Errorf("platforms %v, want %v", platforms, want)
+	}
+	if manifest.MediaType != types.OCIImageIndex || manifest.Annotations[release.AnnotationRevision] != commit.String() {
+		t.Errorf("index %s with annotations %v", manifest.MediaType, manifest.Annotations)
+	}
+	slices.Reverse(recipe.Platforms)
+	if again := build(t, recipe); again.Digest != built.Digest {
+		t.Errorf("platforms in another order make %s, not %s", again.Digest, built.Digest)
+	}
+}
+
+func TestGoBuildFails(t *testing.T) {
+	t.Parallel()
+	dir := tree(t, shop)
+	bare := tree(t, map[string]string{"main.go": "package main\n\nfunc main() {}\n"})
+	missing := tree(t, map[string]string{"go.mod": "module example.com/shop\n\ngo 1.24\n", "main.go": "package main\n\nimport _ \"example.com/elsewhere\"\n\nfunc main() {}\n"})
+	tests := map[string]struct {
+		change  func(*release.Recipe)
+		environ []string
+		code    int
+		want    string
+	}{
+		"does not compile":   {func(r *release.Recipe) { r.Main = "broken" }, nil, release.ExitFailed, "broken/main.go:3:15: undefined: undefined"},
+		"a missing module":   {func(r *release.Recipe) { r.Context = missing }, nil, release.ExitFailed, "example.com/elsewhere"},
+		"no main package":    {func(r *release.Recipe) { r.Main = "lib" }, nil, release.ExitInput, "not a main package"},
+		"no package":         {func(r *release.Recipe) { r.Main = "empty" }, nil, release.ExitInput, "no Go files"},
+		"no directory":       {func(r *release.Recipe) { r.Main = "absent" }, nil, release.ExitInput, "directory not found"},
+		"out of the context": {func(r *release.Recipe) { r.Main = "../x" }, nil, release.ExitInput, "not one directory"},
+		"several":            {func(r *release.Recipe) { r.Main = "./..." }, nil, release.ExitInput, "not one directory"},
+		"a flag":             {func(r *release.Recipe) { r.Main = "-toolexec=id" }, nil, release.ExitInput, "-toolexec=id"},
+		"no module":          {func(r *release.Recipe) { r.Context = bare }, nil, release.ExitInput, "go.mod"},
+		"no such platform":   {func(r *release.Recipe) { r.Platforms[0].Architecture = "vax" }, nil, release.ExitInput, "linux/vax"},
+		"no such variant":    {func(r *release.Recipe) { r.Platforms[0].Variant = "v9" }, nil, release.ExitInput, `variant "v9"`},
+		"another system":     {func(r *release.Recipe) { r.Platforms[0].OS = "windows" }, nil, release.ExitInput, "linux"},
+		"no go":              {func(*release.Recipe) {}, []string{"PATH=/nonexistent"}, release.ExitFault, "install Go"},
+		"no go but here":     {func(*release.Recipe) {}, []string{"PATH=.:"}, release.ExitFault, "install Go"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			recipe := recipeOf(dir)
+			test.change(&recipe)
+			out := t.TempDir()
+			_, err := image.New(image.Options{Environ: append(os.Environ(), test.environ...)}).Build(context.Background(), image.Go, recipe, out)
+			if err == nil || release.ExitCode(err) != test.code || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got exit %d, %v; want exit %d, %q", release.ExitCode(err), err, test.code, test.want)
+			}
+			if left, _ := os.ReadDir(out); len(left) > 0 {
+				t.Errorf("left %v behind", left)
+			}
+		})
+	}
+}
+
+func TestGoBuildEndsWhenCancelled(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(context.Background())
+	builders := image.New(image.Options{Environ: os.Environ(), Log: func(line string) {
+		if strings.HasPrefix(line, "compiling") {
+			cancel()
+		}
+	}})
+	defer cancel()
+	if _, err := builders.Build(ctx, image.Go, recipeOf(tree(t, shop)), t.TempDir()); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+}

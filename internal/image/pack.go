@@ -1,0 +1,137 @@
+package image
+
+import (
+	"archive/tar"
+	"bufio"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// home is the directory of the program in the image.
+const home = "app"
+
+// user is "nobody who owns anything": the number that distroless images call nonroot. A number, because
+// runAsNonRoot cannot be checked against a name (Kubernetes, SecurityContext).
+const user = "65532:65532"
+
+// pack puts the program into an image of one layer.
+func pack(recipe release.Recipe, platform release.Platform, name, binary string) (v1.Image, error) {
+	layer, err := layerOf(name, binary, recipe.Source.Created)
+	if err != nil {
+		return nil, err
+	}
+	created := v1.Time{Time: recipe.Source.Created.UTC()}
+	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	image, err := mutate.Append(base, mutate.Addendum{Layer: layer, MediaType: types.OCILayer, History: v1.History{Created: created, CreatedBy: "onedigest build"}})
+	if err != nil {
+		return nil, err
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
+	config.Created = created
+	config.Config = v1.Config{
+		Entrypoint: []string{"/" + home + "/" + name},
+		Env:        []string{"PATH=/" + home},
+		User:       user,
+		WorkingDir: "/",
+		Labels:     labels(recipe),
+	}
+	if image, err = mutate.ConfigFile(image, config); err != nil {
+		return nil, err
+	}
+	return annotated(image, recipe.Source), nil
+}
+
+// annotated keeps an image an image and an index an index.
+func annotated[T partial.WithRawManifest](of T, source release.Source) T {
+	return mutate.Annotations(of, stamps(source)).(T)
+}
+
+// layerOf writes the layer beside the binary: two entries, owned by root, as old as the commit.
+func layerOf(name, binary string, created time.Time) (v1.Layer, error) {
+	file := binary + ".tar.gz"
+	if err := archive(file, name, binary, created.UTC()); err != nil {
+		return nil, fmt.Errorf("writing %q: %w", file, err)
+	}
+	return tarball.LayerFromFile(file, tarball.WithMediaType(types.OCILayer))
+}
+
+func archive(file, name, binary string, created time.Time) (err error) {
+	source, err := os.Open(binary) //nolint:gosec // the compiler's output
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	info, err := source.Stat()
+	if err != nil {
+		return err
+	}
+	layer, err := os.Create(file) //nolint:gosec // in our own scratch directory
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := layer.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	buffered := bufio.NewWriterSize(layer, 1<<20)
+	zipped := gzip.NewWriter(buffered) // its header holds no time and no name
+	archived := tar.NewWriter(zipped)
+	directory := tar.Header{Typeflag: tar.TypeDir, Name: home + "/", Mode: 0o755, ModTime: created, Format: tar.FormatUSTAR}
+	program := tar.Header{Typeflag: tar.TypeReg, Name: home + "/" + name, Mode: 0o755, Size: info.Size(), ModTime: created}
+	if err := archived.WriteHeader(&directory); err != nil {
+		return err
+	}
+	if err := archived.WriteHeader(&program); err != nil {
+		return err
+	}
+	if _, err := io.Copy(archived, source); err != nil {
+		return err
+	}
+	for _, finish := range []func() error{archived.Close, zipped.Close, buffered.Flush} {
+		if err := finish(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write leaves one image as it is, and several under an index.
+func write(dir string, recipe release.Recipe, platforms []release.Platform, images []v1.Image) (release.Layout, error) {
+	path, err := layout.Write(dir, empty.Index)
+	if err != nil {
+		return release.Layout{}, fmt.Errorf("writing an OCI layout to %q: %w", dir, err)
+	}
+	if len(images) == 1 {
+		if err := path.AppendImage(images[0]); err != nil {
+			return release.Layout{}, fmt.Errorf("writing the image to %q: %w", dir, err)
+		}
+		return read(dir)
+	}
+	var index v1.ImageIndex = mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for i, image := range images {
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: ociPlatform(platforms[i])}})
+	}
+	if err := path.AppendIndex(annotated(index, recipe.Source)); err != nil {
+		return release.Layout{}, fmt.Errorf("writing the index to %q: %w", filepath.Base(dir), err)
+	}
+	return read(dir)
+}

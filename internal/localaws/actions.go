@@ -1,0 +1,176 @@
+package localaws
+
+import (
+	"bytes"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"time"
+)
+
+// Answer answers with a status, headers and a body instead of serving; the request has no effect.
+func Answer(status int, header http.Header, body string) Action {
+	return func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			maps.Copy(w.Header(), header)
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+		})
+	}
+}
+
+// RegistryError answers a registry request with a status and an error in the registry's form.
+// Source: OCI distribution-spec, "Error Codes".
+func RegistryError(status int, code, message string) Action {
+	return func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			writeRegistryError(w, &registryError{status: status, code: code, message: message})
+		})
+	}
+}
+
+// APIError answers an API request with a status and an error in the JSON protocol's form.
+func APIError(status int, name, message string) Action {
+	return func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			writeAPIError(w, &apiError{status: status, name: name, message: message})
+		})
+	}
+}
+
+// Throttle answers 429 TOOMANYREQUESTS with Retry-After in whole seconds, as a registry that is asked too fast does; a
+// retryAfter below one second leaves the header out.
+// Source: https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html, and OCI distribution-spec,
+// "Error Codes".
+func Throttle(retryAfter time.Duration) Action {
+	return func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if seconds := int(retryAfter / time.Second); seconds > 0 {
+				w.Header().Set("Retry-After", strconv.Itoa(seconds))
+			}
+			writeRegistryError(w, &registryError{
+				status: http.StatusTooManyRequests, code: "TOOMANYREQUESTS", message: "Rate exceeded",
+			})
+		})
+	}
+}
+
+// ThrottlingException answers HTTP 400 ThrottlingException, as the API of an account over its quota does.
+// Source: https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
+func ThrottlingException() Action {
+	return APIError(http.StatusBadRequest, "ThrottlingException", "Rate exceeded")
+}
+
+// Unauthorized answers a registry request 401 with the challenge, as if its token were unknown.
+func Unauthorized() Action {
+	return func(http.Handler) http.Handler {
+		return http.HandlerFunc(writeChallenge)
+	}
+}
+
+// Expired answers a registry request as ECR answers one whose token has expired: 403 DENIED, without a challenge.
+func Expired() Action {
+	return func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeRegistryError(w, errTokenExpired) })
+	}
+}
+
+// Delay waits before serving, or until the caller goes away.
+func Delay(wait time.Duration) Action {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			timer := time.NewTimer(wait)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+				next.ServeHTTP(w, r)
+			case <-r.Context().Done():
+				panic(http.ErrAbortHandler)
+			}
+		})
+	}
+}
+
+// LoseAnswer serves the request, which takes effect, and cuts the connection without a word.
+func LoseAnswer() Action {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(httptest.NewRecorder(), r)
+			resetConnection(w)
+		})
+	}
+}
+
+// ResetUpload lets the first n bytes of the request's body in and resets the connection. What came in is kept by the
+// upload it belongs to; a body of n bytes or fewer is cut at its end, unanswered.
+func ResetUpload(n int64) Action {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r.Body = io.NopCloser(io.MultiReader(io.LimitReader(r.Body, n), brokenReader{}))
+			next.ServeHTTP(httptest.NewRecorder(), r)
+			resetConnection(w)
+		})
+	}
+}
+
+// brokenReader is where an upload breaks off.
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// AnswerWrongBytes serves the request but answers with another body of the same length under the right headers: the
+// given one, repeated or cut, or for nil the true one with its last byte changed.
+func AnswerWrongBytes(body []byte) Action {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			recorder := httptest.NewRecorder()
+			next.ServeHTTP(recorder, r)
+			wrong := recorder.Body.Bytes()
+			switch {
+			case len(wrong) == 0:
+			case len(body) == 0:
+				wrong[len(wrong)-1] ^= 1
+			default:
+				wrong = bytes.Repeat(body, len(wrong)/len(body)+1)[:len(wrong)]
+			}
+			maps.Copy(w.Header(), recorder.Header())
+			w.WriteHeader(recorder.Code)
+			_, _ = w.Write(wrong)
+		})
+	}
+}
+
+// AnswerHugeManifest answers with a manifest of that many bytes, or a little more: JSON as far as anybody reads.
+func AnswerHugeManifest(size int64) Action {
+	const head, tail = `{"schemaVersion":2,"mediaType":"` + ociManifestType + `","annotations":{"padding":"`, `"}}`
+	return func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", ociManifestType)
+			if _, err := io.WriteString(w, head); err != nil {
+				return
+			}
+			block := bytes.Repeat([]byte("a"), 64<<10)
+			for left := size; left > 0 && r.Context().Err() == nil; left -= int64(len(block)) {
+				if _, err := w.Write(block[:min(int64(len(block)), left)]); err != nil {
+					return
+				}
+			}
+			_, _ = io.WriteString(w, tail)
+		})
+	}
+}
+
+// resetConnection ends the connection with a TCP reset where it can, and without an answer in any case.
+func resetConnection(w http.ResponseWriter) {
+	connection, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if tcp, ok := connection.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = connection.Close()
+}

@@ -1,0 +1,31 @@
+package command
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// startTime is when a process started, in ticks since the machine did, after the machine's boot id: no two processes
+// share both with a process id. A process that has ended and is not yet reaped is gone.
+// Source: proc_pid_stat(5), fields 3 (state) and 22 (starttime).
+func startTime(pid int) (string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return "", err
+	}
+	// The name, field 2, is in parentheses and may hold anything; the fields after it start with the state.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) < 20 {
+		return "", fmt.Errorf("reading /proc/%d/stat: %d fields", pid, len(fields))
+	}
+	if state := fields[0]; state == "Z" || state == "X" {
+		return "", os.ErrProcessDone
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", err
+	}
+	return string(bytes.TrimSpace(boot)) + " " + fields[19], nil
+}

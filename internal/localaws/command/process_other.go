@@ -1,0 +1,21 @@
+//go:build unix && !linux
+
+package command
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+)
+
+// startTime is when a process started, as ps tells it.
+// Source: POSIX.1-2024, ps; lstart is common to the BSDs and macOS.
+func startTime(pid int) (string, error) {
+	text, err := exec.Command("ps", "-o", "lstart=", "-p", strconv.Itoa(pid)).Output() //nolint:gosec,noctx // G204: a number
+	started := strings.TrimSpace(string(text))
+	if err != nil || started == "" {
+		return "", os.ErrProcessDone
+	}
+	return started, nil
+}

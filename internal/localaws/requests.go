@@ -1,0 +1,147 @@
+package localaws
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Request is one request as the server saw it. Once a caller has read a whole answer, its numbers are final, Took aside.
+type Request struct {
+	Route  Route
+	Method string
+	Path   string
+	Query  string
+	Status int // 0 as long as nothing was answered, and for an answer that was lost
+	In     int64
+	Out    int64 // bytes of the bodies as read and written; headers are not counted
+	Took   time.Duration
+}
+
+// maxLogged bounds the log of a server that runs for days; the oldest half goes first.
+const maxLogged = 1 << 16
+
+// requestLog holds requests in the order they arrived.
+type requestLog struct {
+	mu       sync.Mutex
+	requests []*Request
+}
+
+// Requests is every request since the last ResetRequests, at most 65,536, in the order of arrival.
+func (s *Server) Requests() []Request {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	copied := make([]Request, len(s.log.requests))
+	for i, request := range s.log.requests {
+		copied[i] = *request
+	}
+	return copied
+}
+
+// ResetRequests forgets the requests so far.
+func (s *Server) ResetRequests() {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	s.log.requests = nil
+}
+
+// Count counts the requests to a route with a method; "" stands for any.
+func (s *Server) Count(route Route, method string) int {
+	count := 0
+	for _, request := range s.Requests() {
+		if (route == "" || request.Route == route) && (method == "" || request.Method == method) {
+			count++
+		}
+	}
+	return count
+}
+
+// counter is the ResponseWriter and the body of one request; it keeps the request's entry true while it is served, so
+// that nobody can have read an answer that is not counted.
+type counter struct {
+	http.ResponseWriter
+	log     *requestLog
+	request *Request
+	started time.Time
+}
+
+func (l *requestLog) begin(w http.ResponseWriter, r *http.Request) *counter {
+	c := &counter{ResponseWriter: w, log: l, started: time.Now(), request: &Request{
+		Route: RouteUnknown, Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery,
+	}}
+	r.Body = &countedBody{ReadCloser: r.Body, counter: c}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.requests) >= maxLogged {
+		l.requests = slices.Clone(l.requests[maxLogged/2:])
+	}
+	l.requests = append(l.requests, c.request)
+	return c
+}
+
+func (c *counter) change(change func(*Request)) {
+	c.log.mu.Lock()
+	defer c.log.mu.Unlock()
+	change(c.request)
+}
+
+func (c *counter) name(route Route) { c.change(func(r *Request) { r.Route = route }) }
+
+func (c *counter) WriteHeader(status int) {
+	c.change(func(r *Request) {
+		if r.Status == 0 {
+			r.Status = status
+		}
+	})
+	c.ResponseWriter.WriteHeader(status)
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.change(func(r *Request) {
+		if r.Status == 0 {
+			r.Status = http.StatusOK
+		}
+		r.Out += int64(len(p))
+	})
+	return c.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (c *counter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+func (c *counter) end() Request {
+	var final Request
+	c.change(func(r *Request) {
+		r.Took = time.Since(c.started)
+		final = *r
+	})
+	return final
+}
+
+type countedBody struct {
+	io.ReadCloser
+	counter *counter
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.counter.change(func(r *Request) { r.In += int64(n) })
+	}
+	return n, err
+}
+
+// readBody reads a body of at most limit bytes and puts it back, so that it can be read again. It is false for a longer
+// one and for one that breaks off, and will be the next time too.
+func readBody(r *http.Request, limit int64) ([]byte, bool) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+	if err != nil || int64(len(body)) > limit {
+		r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), r.Body, brokenReader{}))
+		return nil, false
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return body, true
+}

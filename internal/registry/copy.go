@@ -1,0 +1,113 @@
+package registry
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// Copy brings an image or a whole index into another repository, every manifest by its bytes, and names it by the tag.
+// Inside one registry blobs are mounted where the registry can; else they stream through, never whole in memory.
+// The tag is treated as Push treats it.
+func (c *Client) Copy(ctx context.Context, from release.Image, to release.Repository, tag release.Tag) error {
+	same := from.Repository.Host() == to.Host()
+	var mounts []release.Repository
+	if same {
+		mounts = append(mounts, from.Repository)
+	}
+	read, err := c.open(sideSource, from.Repository, false)
+	if err != nil {
+		return err
+	}
+	write, err := c.open(sideTarget, to, true, mounts...)
+	if err != nil {
+		return err
+	}
+	doing := fmt.Sprintf("copying %q to %q", from, to)
+	all, err := grow(ctx, from.Digest, read.fetch)
+	if err != nil {
+		return read.fault(err, doing)
+	}
+	var mount *name.Repository
+	if same {
+		mount = &read.at
+	}
+	err = write.upload(ctx, all.blobs, read.blobs(ctx), mount, newMeter(all.size(), nil))
+	var source *sourceError
+	if errors.As(err, &source) {
+		return read.fault(source.err, doing)
+	}
+	if err == nil {
+		err = write.putAll(ctx, all, tag)
+	}
+	if err != nil {
+		return write.fault(err, doing)
+	}
+	return nil
+}
+
+// fetch reads a manifest that must be there.
+func (r *repository) fetch(ctx context.Context, digest release.Digest) (manifest, error) {
+	m, found, err := r.getManifest(ctx, digest.String())
+	if err == nil && !found {
+		err = fmt.Errorf("reading manifest %s: it is not in %q", digest.Short(), r.name)
+	}
+	return m, err
+}
+
+// sourceError is a fault of the side that a copy reads from, which else would pass for one of the side it writes to.
+type sourceError struct{ err error }
+
+func (e *sourceError) Error() string { return e.err.Error() }
+func (e *sourceError) Unwrap() error { return e.err }
+
+// blobs opens blobs of the repository; their bytes are checked while they are read.
+func (r *repository) blobs(ctx context.Context) source {
+	return func(blob descriptor) (io.ReadCloser, error) {
+		wanted, err := release.ParseDigest(blob.Digest)
+		if err != nil {
+			return nil, &sourceError{err}
+		}
+		response, err := r.do(ctx, http.MethodGet, r.url("blobs", blob.Digest), nil, nil) //nolint:bodyclose // the reader's caller closes it
+		if err != nil {
+			return nil, &sourceError{err}
+		}
+		if response.StatusCode != http.StatusOK {
+			return nil, &sourceError{refused(response)}
+		}
+		return &verified{ReadCloser: response.Body, left: blob.Size, wanted: wanted, sum: sha256.New()}, nil
+	}
+}
+
+// verified is a blob's bytes. The last of them come with an error unless all are the digest's, and no more than the
+// blob's size are read. Its errors are the side's that is read from.
+type verified struct {
+	io.ReadCloser
+	left   int64
+	wanted release.Digest
+	sum    hash.Hash
+}
+
+func (v *verified) Read(buffer []byte) (int, error) {
+	n, err := v.ReadCloser.Read(buffer)
+	v.left -= int64(n)
+	_, _ = v.sum.Write(buffer[:n]) // never fails
+	if err != nil && !errors.Is(err, io.EOF) {
+		return n, &sourceError{err}
+	}
+	if v.left < 0 || err != nil {
+		got, parseErr := release.ParseDigest("sha256:" + hex.EncodeToString(v.sum.Sum(nil)))
+		if v.left != 0 || parseErr != nil || got != v.wanted {
+			return 0, &sourceError{&mismatchError{wanted: v.wanted, got: got}}
+		}
+	}
+	return n, err
+}

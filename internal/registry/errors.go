@@ -1,0 +1,216 @@
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// The sides of a Fault.
+const (
+	sideRegistry = "registry"
+	sideSource   = "source registry"
+	sideTarget   = "target registry"
+)
+
+const (
+	maxErrorBody = 64 << 10 // of an error answer that is read
+	maxMessage   = 300      // characters of what a registry says that are shown
+)
+
+// refusedError is an answer that is not the one asked for: its status and what the registry says of it.
+// Source: OCI distribution-spec, "Error Codes".
+type refusedError struct {
+	Status  int
+	Code    string // "NAME_UNKNOWN", or "" if the registry gave none
+	Message string // printable, at most maxMessage characters
+}
+
+func (e *refusedError) Error() string {
+	text := fmt.Sprintf("HTTP %d %s", e.Status, http.StatusText(e.Status))
+	for _, part := range []string{e.Code, e.Message} {
+		if part != "" {
+			text += ": " + part
+		}
+	}
+	return text
+}
+
+// refused reads an error answer and closes it.
+func refused(response *http.Response) *refusedError {
+	defer func() { _ = response.Body.Close() }()
+	text, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBody))
+	result := &refusedError{Status: response.StatusCode}
+	var body struct {
+		Errors []struct {
+			Code    string `json:"code"`
+			Message string `json:"message"`
+		} `json:"errors"`
+		Type    string `json:"__type"` // AWS's own form
+		Message string `json:"message"`
+	}
+	switch err := json.Unmarshal(text, &body); {
+	case err == nil && len(body.Errors) > 0:
+		result.Code, result.Message = safe(body.Errors[0].Code), safe(body.Errors[0].Message)
+	case err == nil && body.Type != "":
+		result.Code, result.Message = safe(body.Type), safe(body.Message)
+	case strings.HasPrefix(response.Header.Get("Content-Type"), "text/plain"), err == nil:
+		result.Message = safe(string(text))
+	}
+	return result
+}
+
+// loginError says that no credentials could be had for a host.
+type loginError struct {
+	host string
+	err  error
+}
+
+func (e *loginError) Error() string {
+	return fmt.Sprintf("getting credentials for %q: %v", e.host, e.err)
+}
+func (e *loginError) Unwrap() error { return e.err }
+
+// strayError says that a request would have gone where none must go.
+type strayError struct{ from, to, why string }
+
+func (e *strayError) Error() string {
+	if e.from == "" {
+		return fmt.Sprintf("connecting to %q: refused, it is %s", e.to, e.why)
+	}
+	return fmt.Sprintf("following %q to %q: refused, it is %s", e.from, safe(e.to), e.why)
+}
+
+// mismatchError says that bytes are not the ones that a digest names.
+type mismatchError struct{ wanted, got release.Digest }
+
+func (e *mismatchError) Error() string {
+	return fmt.Sprintf("the registry served bytes of %s as %s", e.got, e.wanted)
+}
+
+// fault is a *release.Fault with advice that fits the cause. A cause that says by itself whose it is (a Fault of the
+// credentials' own, a tag that is taken) is passed on as it is.
+func (r *repository) fault(err error, doing string) error {
+	var (
+		inner *release.Fault
+		taken *release.TagTakenError
+	)
+	switch {
+	case errors.As(err, &inner):
+		return inner
+	case errors.As(err, &taken):
+		return taken
+	}
+	err = plain(err)
+	return &release.Fault{Side: r.side, Err: fmt.Errorf("%s: %w", doing, err), Do: r.advice(err)}
+}
+
+// plain replaces ggcr's error, which prints the raw answer, by ours.
+func plain(err error) error {
+	var answer *transport.Error
+	if !errors.As(err, &answer) {
+		return err
+	}
+	result := &refusedError{Status: answer.StatusCode}
+	if len(answer.Errors) > 0 {
+		result.Code, result.Message = safe(string(answer.Errors[0].Code)), safe(answer.Errors[0].Message)
+	}
+	return result
+}
+
+func (r *repository) advice(err error) string {
+	var (
+		answer      *refusedError
+		login       *loginError
+		stray       *strayError
+		mismatch    *mismatchError
+		name        *net.DNSError
+		certificate *tls.CertificateVerificationError
+	)
+	host := r.name.Host()
+	switch {
+	case errors.Is(err, context.Canceled):
+		return ""
+	case errors.Is(err, context.DeadlineExceeded):
+		return "it took too long; run it again, what was pushed is kept"
+	case errors.As(err, &answer):
+		return r.adviceFor(answer)
+	case errors.As(err, &login):
+		return fmt.Sprintf("give credentials for %s", host)
+	case errors.As(err, &stray):
+		return fmt.Sprintf("nothing was sent there; find out why %s points to it", host)
+	case errors.As(err, &mismatch):
+		return "do not use this image; find out who changed the registry's storage"
+	case errors.As(err, &name):
+		return fmt.Sprintf("check the registry's name %q", host)
+	case errors.As(err, &certificate):
+		return fmt.Sprintf("check that %q is the registry and that its certificate's authority is trusted here", host)
+	}
+	return fmt.Sprintf("check that %s can be reached from here", host)
+}
+
+func (r *repository) adviceFor(answer *refusedError) string {
+	host := r.name.Host()
+	switch {
+	case answer.Status == http.StatusUnauthorized && r.session.anonymous():
+		return fmt.Sprintf("log in to %s: there are no credentials for it", host)
+	case answer.Status == http.StatusUnauthorized:
+		return fmt.Sprintf("log in to %s again: it refused the credentials, twice", host)
+	case answer.Status == http.StatusForbidden:
+		return fmt.Sprintf("allow these credentials to pull from and push to %q "+
+			"(on ECR: ecr:BatchGetImage, ecr:GetDownloadUrlForLayer, ecr:BatchCheckLayerAvailability, ecr:InitiateLayerUpload, "+
+			"ecr:UploadLayerPart, ecr:CompleteLayerUpload, ecr:PutImage)", r.name)
+	case answer.Status == http.StatusNotFound && answer.Code == "NAME_UNKNOWN":
+		return fmt.Sprintf("create the repository %q or correct its name", r.name)
+	case answer.Status == http.StatusNotFound:
+		return fmt.Sprintf("check that %q is the repository meant", r.name)
+	case answer.Status == http.StatusTooManyRequests:
+		return "the registry kept asking to slow down; run it again later, what was pushed is kept"
+	case answer.Status >= http.StatusInternalServerError:
+		return fmt.Sprintf("%s failed; run it again, what was pushed is kept", host)
+	}
+	return ""
+}
+
+// anonymous tells whether requests carry no credentials.
+func (s *session) anonymous() bool {
+	s.login.mu.Lock()
+	defer s.login.mu.Unlock()
+	return s.login.known == nil || *s.login.known == (secret{})
+}
+
+// safe makes text from outside fit for one line: no control or invisible formatting characters, a bounded length.
+func safe(text string) string {
+	text = strings.ToValidUTF8(text, "?")
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) {
+			return ' '
+		}
+		return r
+	}, text)
+	text = strings.Join(strings.Fields(text), " ")
+	if runes := []rune(text); len(runes) > maxMessage {
+		text = string(runes[:maxMessage]) + "…"
+	}
+	return text
+}
+
+// withoutURL takes the address out of net/http's error: after a redirect it holds a signature that permits the read.
+func withoutURL(err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		return wrapped.Err
+	}
+	return err
+}

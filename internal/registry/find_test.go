@@ -1,0 +1,244 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// unannotated is an image that says only in its config's labels what it was built from.
+func unannotated(t *testing.T) v1.Image {
+	t.Helper()
+	image, err := random.Image(1024, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = file.DeepCopy()
+	file.Config.Labels = map[string]string{release.AnnotationRevision: commit}
+	image, err = mutate.ConfigFile(image, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+func bare(t *testing.T) v1.Image {
+	t.Helper()
+	image, err := random.Image(1024, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+func TestFind(t *testing.T) {
+	t.Parallel()
+	labelled := mutate.AppendManifests(album(t, 0, nil), mutate.IndexAddendum{Add: unannotated(t)})
+	for name, test := range map[string]struct {
+		image    any
+		revision string
+		requests int
+	}{
+		"annotated image":              {picture(t, 3), commit, 1},
+		"annotated index":              {album(t, 2, map[string]string{release.AnnotationRevision: commit}), commit, 1},
+		"label of the config":          {unannotated(t), commit, 2},
+		"index of annotated images":    {album(t, 4, nil), commit, 2},
+		"index of labelled images":     {labelled, commit, 3},
+		"image that says nothing":      {bare(t), "", 2},
+		"index that names another one": {album(t, 1, map[string]string{release.AnnotationRevision: "other"}), "other", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHub(t)
+			c := h.client()
+			image := pushed(t, c, test.image, h.repo("team/shop"), commit)
+			for what, find := range map[string]func() (release.Tagged, bool, error){
+				"Find":     func() (release.Tagged, bool, error) { return c.Find(t.Context(), image.Repository, commit) },
+				"Describe": func() (release.Tagged, bool, error) { return c.Describe(t.Context(), image) },
+			} {
+				h.asked()
+				got, found, err := find()
+				want := release.Tagged{Digest: image.Digest, Revision: test.revision}
+				if err != nil || !found || got != want {
+					t.Errorf("%s: got %+v, %t, %v, want %+v", what, got, found, err, want)
+				}
+				if requests := h.asked(); len(requests) != test.requests {
+					t.Errorf("%s: made requests %q, want %d", what, requests, test.requests)
+				}
+			}
+		})
+	}
+}
+
+func TestFindNothing(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	c := h.client()
+	if _, found, err := c.Find(t.Context(), h.repo("empty"), "one"); err != nil || found {
+		t.Errorf("no repository: got %t, %v", found, err)
+	}
+	shop := pushed(t, c, picture(t, 1), h.repo("shop"), "one")
+	if _, found, err := c.Find(t.Context(), shop.Repository, "two"); err != nil || found {
+		t.Errorf("no tag: got %t, %v", found, err)
+	}
+	if _, found, err := c.Describe(t.Context(), shop.Repository.At(digestOf([]byte("x")))); err != nil || found {
+		t.Errorf("no digest: got %t, %v", found, err)
+	}
+}
+
+// A registry's refusals: which side, the status, its own words, what to do, exit code 3, nothing that commands a
+// terminal or a runner.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		status   int
+		code     string
+		message  string
+		want     []string
+		requests int
+	}{
+		"403": {403, "DENIED", "not authorized to perform: ecr:BatchGetImage", []string{"HTTP 403 Forbidden: DENIED: not authorized", "allow these credentials", "ecr:PutImage"}, 1},
+		"404": {404, "NAME_UNKNOWN", "The repository with name 'shop' does not exist in the registry with id '123456789012'", []string{"HTTP 404 Not Found: NAME_UNKNOWN", "create the repository"}, 1},
+		"400": {400, "NAME_INVALID", "bad", []string{"HTTP 400 Bad Request: NAME_INVALID: bad"}, 1},
+		"hostile": {
+			400, "X\n::set-output name=a::b", "\x1b[2J\r\n##[add-mask]x\u202e\u2028" + strings.Repeat("a", 5000),
+			[]string{"X ::set-output name=a::b: [2J ##[add-mask]x aaa"}, 1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHub(t)
+			h.interfere(func(w http.ResponseWriter, _ *http.Request) bool {
+				w.WriteHeader(test.status)
+				_, _ = fmt.Fprintf(w, `{"errors":[{"code":%s,"message":%s}]}`, jsonString(test.code), jsonString(test.message))
+				return true
+			})
+			_, _, err := h.client().Find(t.Context(), h.repo("shop"), "one")
+			var fault *release.Fault
+			if !errors.As(err, &fault) || fault.Side != "registry" || release.ExitCode(err) != release.ExitFault {
+				t.Fatalf("got %v, want a fault of the registry", err)
+			}
+			text := err.Error()
+			for _, want := range append(test.want, `reading tag "one" of "`+h.host()+`/shop"`) {
+				if !strings.Contains(text, want) {
+					t.Errorf("got %q, want it to say %q", text, want)
+				}
+			}
+			if strings.ContainsAny(text, "\n\r\x1b\u202e\u2028") || len(text) > 1200 {
+				t.Errorf("%d bytes long or with control characters: %q", len(text), text)
+			}
+			if got := len(h.asked()); got != test.requests {
+				t.Errorf("made %d requests, want %d", got, test.requests)
+			}
+		})
+	}
+}
+
+func TestServerFailure(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	h.interfere(func(w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = fmt.Fprint(w, "<html>oops</html>")
+		return true
+	})
+	_, _, err := h.client().Find(t.Context(), h.repo("shop"), "one")
+	if err == nil || !strings.Contains(err.Error(), "HTTP 500") || !strings.Contains(err.Error(), "run it again") {
+		t.Errorf("got %v", err)
+	}
+	if got := len(h.asked()); got != maxUnavailable+1 {
+		t.Errorf("made %d requests, want %d", got, maxUnavailable+1)
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = New(Options{}).Find(t.Context(), release.Repository(address+"/shop"), "one")
+	if err == nil || !strings.Contains(err.Error(), "connection refused") || !strings.Contains(err.Error(), "check that "+address+" can be reached") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// H6: bytes that are not the digest's, and more of them than anybody needs.
+func TestHostileBytes(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	c := h.client()
+	shop := pushed(t, c, unannotated(t), h.repo("shop"), "one")
+	for name, test := range map[string]struct {
+		path string // of what is served wrongly
+		body func(w http.ResponseWriter)
+		want string
+	}{
+		"manifest by tag": {"/manifests/one", func(w http.ResponseWriter) {
+			w.Header().Set("Docker-Content-Digest", shop.Digest.String())
+			_, _ = fmt.Fprint(w, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}`)
+		}, "served bytes of sha256:"},
+		"config": {"/blobs/", func(w http.ResponseWriter) { _, _ = fmt.Fprint(w, `{}`) }, "served bytes of sha256:"},
+		"manifest of declared size": {"/manifests/", func(w http.ResponseWriter) {
+			w.Header().Set("Content-Length", fmt.Sprint(int64(1)<<40))
+		}, "it is 1099511627776 bytes long, limit 4194304"},
+		"manifest without end": {"/manifests/", func(w http.ResponseWriter) {
+			for range 200 {
+				if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+					return
+				}
+			}
+		}, "it is longer than 4194304 bytes"},
+		"not JSON": {"/manifests/", func(w http.ResponseWriter) { _, _ = fmt.Fprint(w, "<html>") }, "is not an image or an index"},
+		"schema 1": {"/manifests/", func(w http.ResponseWriter) {
+			_, _ = fmt.Fprint(w, `{"schemaVersion":1,"mediaType":"application/vnd.oci.image.manifest.v1+json"}`)
+		}, "schema version 1"},
+		"something else":  {"/manifests/", func(w http.ResponseWriter) { _, _ = fmt.Fprint(w, `{"schemaVersion":2,"mediaType":"text/html"}`) }, `"text/html" is not an image`},
+		"redirect circle": {"/manifests/", func(w http.ResponseWriter) { w.Header().Set("Location", "/v2/shop/manifests/one"); w.WriteHeader(307) }, "redirected more than three times"},
+	} {
+		h.interfere(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, test.path) {
+				return false
+			}
+			test.body(w)
+			return true
+		})
+		got, found, err := c.Find(t.Context(), shop.Repository, "one")
+		if err == nil || !strings.Contains(err.Error(), test.want) || found || got != (release.Tagged{}) {
+			t.Errorf("%s: got %+v, %t, %v, want an error that says %q", name, got, found, err, test.want)
+		}
+	}
+	h.interfere(func(w http.ResponseWriter, r *http.Request) bool {
+		_, _ = fmt.Fprint(w, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}`)
+		return true
+	})
+	if _, err := c.Look(t.Context(), shop.Repository, shop.Digest, "one"); err == nil || !strings.Contains(err.Error(), "do not use this image") {
+		t.Errorf("by digest: got %v", err)
+	}
+}
+
+func jsonString(text string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range text {
+		fmt.Fprintf(&b, `\u%04x`, r)
+	}
+	b.WriteByte('"')
+	return b.String()
+}

@@ -1,0 +1,218 @@
+package registry
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/sethvargo/go-retry"
+)
+
+// maxManifest is the largest manifest or config that is read, in bytes. Registries need accept no more: OCI
+// distribution-spec, "Pushing Manifests" (4 MiB); ECR's quota is the same.
+const maxManifest = 4 << 20
+
+// accepted are the kinds of manifests that are understood.
+var accepted = strings.Join([]string{
+	string(types.OCIImageIndex), string(types.OCIManifestSchema1),
+	string(types.DockerManifestList), string(types.DockerManifestSchema2),
+}, ", ")
+
+// manifest is an image's or an index's manifest: the bytes, never a re-serialised form of them.
+type manifest struct {
+	bytes     []byte
+	mediaType string
+	digest    release.Digest
+}
+
+// descriptor is OCI image-spec's, descriptor.md.
+type descriptor struct {
+	MediaType    string            `json:"mediaType"`
+	Digest       string            `json:"digest"`
+	Size         int64             `json:"size"`
+	ArtifactType string            `json:"artifactType,omitempty"`
+	Annotations  map[string]string `json:"annotations,omitempty"`
+	Platform     *struct {
+		OS           string `json:"os"`
+		Architecture string `json:"architecture"`
+	} `json:"platform,omitempty"`
+}
+
+// content is what is read of a manifest or an index. Source: OCI image-spec, manifest.md and image-index.md.
+type content struct {
+	SchemaVersion int               `json:"schemaVersion"`
+	MediaType     string            `json:"mediaType"`
+	ArtifactType  string            `json:"artifactType"`
+	Config        descriptor        `json:"config"`
+	Layers        []descriptor      `json:"layers"`
+	Manifests     []descriptor      `json:"manifests"`
+	Subject       *descriptor       `json:"subject"`
+	Annotations   map[string]string `json:"annotations"`
+}
+
+func (m manifest) read() (content, error) {
+	var result content
+	if err := json.Unmarshal(m.bytes, &result); err != nil {
+		return content{}, fmt.Errorf("reading manifest %s: %w", m.digest.Short(), err)
+	}
+	if result.SchemaVersion != 2 {
+		return content{}, fmt.Errorf("reading manifest %s: schema version %d is not supported, only 2", m.digest.Short(), result.SchemaVersion)
+	}
+	return result, nil
+}
+
+func (m manifest) isIndex() bool { return types.MediaType(m.mediaType).IsIndex() }
+
+func digestOf(text []byte) release.Digest {
+	sum := sha256.Sum256(text)
+	digest, _ := release.ParseDigest("sha256:" + hex.EncodeToString(sum[:]))
+	return digest
+}
+
+// newManifest takes the kind from the content, or if that names none, from the header.
+func newManifest(text []byte, header string) (manifest, error) {
+	result := manifest{bytes: text, digest: digestOf(text)}
+	var named struct {
+		MediaType string `json:"mediaType"`
+	}
+	_ = json.Unmarshal(text, &named)
+	result.mediaType = named.MediaType
+	if result.mediaType == "" {
+		result.mediaType, _, _ = mime.ParseMediaType(header)
+	}
+	if kind := types.MediaType(result.mediaType); !kind.IsIndex() && !kind.IsImage() {
+		return manifest{}, fmt.Errorf("reading manifest %s: %q is not an image or an index", result.digest.Short(), safe(result.mediaType))
+	}
+	return result, nil
+}
+
+// getManifest reads what a tag or a digest names; false if there is nothing of that name.
+func (r *repository) getManifest(ctx context.Context, reference string) (manifest, bool, error) {
+	text, header, err := r.get(ctx, r.url("manifests", reference), http.Header{"Accept": {accepted}}, maxManifest)
+	var answer *refusedError
+	if errors.As(err, &answer) && answer.Status == http.StatusNotFound && !answer.noRepository() {
+		return manifest{}, false, nil
+	}
+	if err != nil {
+		return manifest{}, false, err
+	}
+	got := digestOf(text)
+	if wanted, err := release.ParseDigest(reference); err == nil && wanted != got {
+		return manifest{}, false, &mismatchError{wanted: wanted, got: got}
+	}
+	if named, err := release.ParseDigest(header.Get("Docker-Content-Digest")); err == nil && named != got {
+		return manifest{}, false, &mismatchError{wanted: named, got: got}
+	}
+	result, err := newManifest(text, header.Get("Content-Type"))
+	return result, err == nil, err
+}
+
+// noRepository tells whether a 404 means that the repository itself is missing in a registry that creates none on
+// push. Others say NAME_UNKNOWN of every repository that nothing was pushed to yet, so ECR is known by its wording:
+// "The repository with name 'x' does not exist in the registry with id '123456789012'".
+func (e *refusedError) noRepository() bool {
+	return e.Code == "NAME_UNKNOWN" && strings.Contains(e.Message, "in the registry with id")
+}
+
+// headed is what a registry says of a manifest without sending it.
+type headed struct {
+	digest    release.Digest
+	mediaType string
+	size      int64
+}
+
+// headManifest asks for a manifest's digest; false if there is nothing of that name. A registry that does not tell the
+// digest is asked for the bytes.
+func (r *repository) headManifest(ctx context.Context, reference string) (headed, bool, error) {
+	response, err := r.do(ctx, http.MethodHead, r.url("manifests", reference), nil, http.Header{"Accept": {accepted}})
+	if err != nil {
+		return headed{}, false, err
+	}
+	defer drain(response)
+	switch {
+	case response.StatusCode == http.StatusNotFound:
+		return headed{}, false, nil
+	case response.StatusCode != http.StatusOK:
+		return headed{}, false, refused(response)
+	}
+	digest, err := release.ParseDigest(response.Header.Get("Docker-Content-Digest"))
+	mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	if err == nil && response.ContentLength >= 0 && mediaType != "" {
+		return headed{digest: digest, mediaType: mediaType, size: response.ContentLength}, true, nil
+	}
+	got, found, err := r.getManifest(ctx, reference)
+	return headed{digest: got.digest, mediaType: got.mediaType, size: int64(len(got.bytes))}, found, err
+}
+
+// putManifest writes a manifest under a tag, or under its digest if the tag is empty. It returns the answer's headers.
+//
+// An answer that is lost says nothing of whether the manifest was written, and an immutable repository refuses even the
+// same digest a second time (ECR, "Image tag immutability"): so on either, what the name holds now decides.
+func (r *repository) putManifest(ctx context.Context, m manifest, tag release.Tag) (http.Header, error) {
+	reference := m.digest.String()
+	if tag != "" {
+		reference = tag.String()
+	}
+	backoff := retry.WithMaxRetries(3, retry.NewExponential(firstWait))
+	return retry.DoValue(ctx, backoff, func(ctx context.Context) (http.Header, error) {
+		header, err := r.putOnce(ctx, m, reference)
+		if err == nil || !uncertain(err) {
+			return header, err
+		}
+		held, found, lookErr := r.headManifest(ctx, reference)
+		switch {
+		case lookErr != nil:
+			return nil, errors.Join(err, lookErr)
+		case found && held.digest == m.digest:
+			return http.Header{}, nil
+		case found && tag != "" && taken(err):
+			return nil, &release.TagTakenError{Tag: tag, Holds: held.digest, Wanted: m.digest}
+		case taken(err):
+			return nil, err
+		}
+		return nil, retry.RetryableError(err)
+	})
+}
+
+func (r *repository) putOnce(ctx context.Context, m manifest, reference string) (http.Header, error) {
+	response, err := r.do(ctx, http.MethodPut, r.url("manifests", reference), m.bytes, http.Header{"Content-Type": {m.mediaType}})
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode/100 != 2 {
+		return nil, refused(response)
+	}
+	defer drain(response)
+	if got, err := release.ParseDigest(response.Header.Get("Docker-Content-Digest")); err == nil && got != m.digest {
+		return nil, &mismatchError{wanted: m.digest, got: got}
+	}
+	return response.Header, nil
+}
+
+// uncertain faults leave open whether the manifest was written, or say that the name is taken.
+func uncertain(err error) bool {
+	var answer *refusedError
+	if errors.As(err, &answer) {
+		return unavailable(answer.Status) || taken(err)
+	}
+	return passing(err)
+}
+
+// taken tells whether a registry refused to write because the tag exists and is immutable. ECR answers TAG_INVALID, or
+// its API's name of the same.
+func taken(err error) bool {
+	var answer *refusedError
+	if !errors.As(err, &answer) || answer.Status/100 != 4 {
+		return false
+	}
+	return answer.Code == "TAG_INVALID" || strings.Contains(answer.Code, "AlreadyExists") ||
+		answer.Status == http.StatusConflict || strings.Contains(answer.Message, "immutable")
+}

@@ -1,0 +1,104 @@
+// Package registry reads and writes images in any OCI registry: it finds, pushes, tags, copies and annotates them,
+// always by the bytes that the digest names.
+package registry
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// Credentials gives the user name and password for a registry host; both empty means anonymous. They are asked for once
+// for each host, and again after the registry refused them.
+type Credentials func(ctx context.Context, host string) (username, password string, err error)
+
+// Options of a Client; every field may be left empty.
+type Options struct {
+	Credentials  Credentials
+	Refused      func(host string) // called when the registry refused those credentials, before they are asked for again
+	DockerConfig bool              // where Credentials gives nothing, use what `docker login` stored
+	Transport    http.RoundTripper // nil: one with time limits that never dials a link-local address
+	Log          func(line string) // told of waits and retries
+	UserAgent    string
+}
+
+// Client talks to OCI registries. It may be used from several goroutines.
+type Client struct {
+	options   Options
+	transport http.RoundTripper
+
+	mu     sync.Mutex
+	logins map[string]*login // by host
+}
+
+// jobs is how many blobs travel at once. ECR allows far more requests; a runner's uplink is full well before.
+const jobs = 6
+
+// New makes a Client.
+func New(options Options) *Client {
+	if options.Log == nil {
+		options.Log = func(string) {}
+	}
+	if options.UserAgent == "" {
+		options.UserAgent = "onedigest"
+	}
+	if options.Transport == nil {
+		options.Transport = defaultTransport()
+	}
+	return &Client{
+		options:   options,
+		transport: &patient{next: options.Transport, log: options.Log},
+		logins:    map[string]*login{},
+	}
+}
+
+// repository is one repository seen through one session with its registry.
+type repository struct {
+	name    release.Repository
+	side    string // as a Fault names it
+	at      name.Repository
+	session *session
+	client  *http.Client
+}
+
+// open starts a session that may pull from the repository and, if push is set, push to it. Mounts are further
+// repositories of the same registry that it may pull from. No request is made.
+func (c *Client) open(side string, repo release.Repository, push bool, mounts ...release.Repository) (*repository, error) {
+	at, err := name.NewRepository(repo.String())
+	if err != nil {
+		return nil, release.BadInput("repository", safe(err.Error()), "give it as host/path")
+	}
+	action := "pull"
+	if push {
+		action = "push,pull"
+	}
+	scopes := []string{at.Scope(action)}
+	for _, mount := range mounts {
+		scopes = append(scopes, fmt.Sprintf("repository:%s:pull", mount.Path()))
+	}
+	slices.Sort(scopes[1:])
+	session := &session{
+		login:     c.login(at.RegistryStr(), repo.Host()),
+		registry:  at.Registry,
+		scheme:    schemeOf(at.RegistryStr()),
+		scopes:    slices.Compact(scopes),
+		next:      c.transport,
+		userAgent: c.options.UserAgent,
+	}
+	return &repository{
+		name: repo, side: side, at: at, session: session,
+		client: &http.Client{Transport: session, CheckRedirect: session.checkRedirect},
+	}, nil
+}
+
+// url is the address of something in the repository, as "manifests/latest".
+// Source: OCI distribution-spec, "Endpoints".
+func (r *repository) url(rest ...string) string {
+	return r.session.scheme + "://" + r.at.RegistryStr() + "/v2/" + r.at.RepositoryStr() + "/" + strings.Join(rest, "/")
+}

@@ -1,0 +1,343 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// ladder gives a better password each time it is asked, and counts.
+func ladder(passwords ...string) (Credentials, *atomic.Int32) {
+	var asked atomic.Int32
+	return func(context.Context, string) (string, string, error) {
+		i := int(asked.Add(1)) - 1
+		return "user", passwords[min(i, len(passwords)-1)], nil
+	}, &asked
+}
+
+func TestPasswordGoesWithTheFirstRequest(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	c := h.client()
+	image := pushed(t, c, picture(t, 1), h.repo("shop"), "one")
+	h.asked()
+	tagged, found, err := c.Find(t.Context(), image.Repository, "one")
+	if err != nil || !found || tagged.Digest != image.Digest {
+		t.Fatalf("got %v, %t, %v", tagged, found, err)
+	}
+	if diff := cmp.Diff([]string{"GET /v2/shop/manifests/one"}, h.asked()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// R5: the credentials end in the middle of a push.
+func TestLoginOnceMoreAndGoOn(t *testing.T) {
+	t.Parallel()
+	for name, refusal := range map[string]func(http.ResponseWriter, *http.Request){
+		"401 with a challenge": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("WWW-Authenticate", `Basic realm="hub"`)
+			refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "expired")
+		},
+		"403 in ECR's words": func(w http.ResponseWriter, _ *http.Request) {
+			refuse(w, http.StatusForbidden, "DENIED", "Your authorization token has expired. Reauthenticate and try again.")
+		},
+	} {
+		for _, method := range []string{http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodPut} {
+			t.Run(name+" on "+method, func(t *testing.T) {
+				t.Parallel()
+				h := newHub(t)
+				h.setPassword("")
+				var expired atomic.Bool
+				h.interfere(func(w http.ResponseWriter, r *http.Request) bool {
+					if r.Method == method {
+						expired.Store(true)
+					}
+					wanted := "first"
+					if expired.Load() {
+						wanted = "second"
+					}
+					if _, password, _ := r.BasicAuth(); password == wanted {
+						return false
+					}
+					_, _ = io.Copy(io.Discard, r.Body)
+					refusal(w, r)
+					return true
+				})
+				credentials, asked := ladder("first", "second")
+				var refused atomic.Int32
+				c := New(Options{Credentials: credentials, Refused: func(string) { refused.Add(1) }})
+				image := pushed(t, c, picture(t, 4), h.repo("shop"), "one")
+				if got := asked.Load(); got != 2 {
+					t.Errorf("asked for credentials %d times, want 2", got)
+				}
+				if got := refused.Load(); got != 1 {
+					t.Errorf("told of %d refused credentials, want 1", got)
+				}
+				tagged, found, err := c.Find(t.Context(), image.Repository, "one")
+				if err != nil || !found || tagged.Digest != image.Digest {
+					t.Errorf("the tag names %v, %t, %v", tagged, found, err)
+				}
+			})
+		}
+	}
+}
+
+func TestRefusedTwice(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	credentials, asked := ladder("wrong", "wrong too")
+	_, _, err := New(Options{Credentials: credentials}).Find(t.Context(), h.repo("shop"), "one")
+	var fault *release.Fault
+	if !errors.As(err, &fault) || fault.Side != "registry" || !strings.Contains(err.Error(), "log in to "+h.host()+" again") {
+		t.Errorf("got %v", err)
+	}
+	if got := asked.Load(); got != 2 {
+		t.Errorf("asked for credentials %d times, want 2", got)
+	}
+	if got := len(h.asked()); got != 2 {
+		t.Errorf("made %d requests, want 2", got)
+	}
+}
+
+func TestForbiddenHeadIsDoubtedOnce(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	h.interfere(func(w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(http.StatusForbidden)
+		return true
+	})
+	credentials, asked := ladder("first")
+	c := New(Options{Credentials: credentials})
+	for range 3 {
+		_, err := c.Look(t.Context(), h.repo("shop"), digestOf([]byte("x")), "one")
+		if err == nil || !strings.Contains(err.Error(), "HTTP 403 Forbidden") || !strings.Contains(err.Error(), "allow these credentials") {
+			t.Errorf("got %v", err)
+		}
+	}
+	if got := asked.Load(); got != 2 {
+		t.Errorf("asked for credentials %d times, want 2", got)
+	}
+	if got := len(h.asked()); got != 4 {
+		t.Errorf("made %d requests, want 4", got)
+	}
+}
+
+func TestAnonymous(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	_, _, err := New(Options{}).Find(t.Context(), h.repo("shop"), "one")
+	if err == nil || !strings.Contains(err.Error(), "there are no credentials for it") {
+		t.Errorf("got %v", err)
+	}
+	h.setPassword("")
+	if _, found, err := New(Options{}).Find(t.Context(), h.repo("shop"), "one"); err != nil || found {
+		t.Errorf("got %t, %v", found, err)
+	}
+}
+
+func TestNoCredentialsToBeHad(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	cause := errors.New("vault is sealed")
+	c := New(Options{Credentials: func(context.Context, string) (string, string, error) { return "", "", cause }})
+	_, _, err := c.Find(t.Context(), h.repo("shop"), "one")
+	if !errors.Is(err, cause) || !strings.Contains(err.Error(), "give credentials for "+h.host()) {
+		t.Errorf("got %v", err)
+	}
+	own := &release.Fault{Side: "AWS", Err: cause, Do: "open the vault"}
+	c = New(Options{Credentials: func(context.Context, string) (string, string, error) { return "", "", own }})
+	if _, _, err = c.Find(t.Context(), h.repo("shop"), "one"); err == nil || err.Error() != own.Error() {
+		t.Errorf("got %v, want %v", err, own)
+	}
+	if got := h.asked(); len(got) > 0 {
+		t.Errorf("requests were made without credentials: %q", got)
+	}
+}
+
+// A registry that wants tokens (ghcr.io, Docker Hub) gets ggcr's handshake, and a fresh token when one expires.
+func TestBearer(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	h.setPassword("")
+	var mu sync.Mutex
+	issued, scopes := 0, []string{}
+	h.interfere(func(w http.ResponseWriter, r *http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if r.URL.Path == "/token" {
+			if _, password, _ := r.BasicAuth(); password != "first" {
+				refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "no")
+				return true
+			}
+			issued++
+			scopes = append(scopes, r.URL.Query()["scope"]...)
+			_, _ = fmt.Fprintf(w, `{"token":"t%d"}`, issued)
+			return true
+		}
+		if issued > 0 && r.Header.Get("Authorization") == fmt.Sprintf("Bearer t%d", issued) {
+			return false
+		}
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token",service="hub"`, h.host()))
+		refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "get a token")
+		return true
+	})
+	c := h.client()
+	image := pushed(t, c, picture(t, 2), h.repo("shop"), "one")
+	tagged, found, err := c.Find(t.Context(), image.Repository, "one")
+	if err != nil || !found || tagged.Digest != image.Digest {
+		t.Errorf("got %v, %t, %v", tagged, found, err)
+	}
+	if diff := cmp.Diff([]string{"repository:shop:push,pull", "repository:shop:pull"}, scopes); diff != "" {
+		t.Errorf("scopes (-want +got):\n%s", diff)
+	}
+	wrong := New(Options{Credentials: always("wrong")})
+	if _, _, err := wrong.Find(t.Context(), image.Repository, "one"); err == nil || !strings.Contains(err.Error(), "HTTP 401") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// H8: what identifies us stays with the registry, wherever it points to.
+func TestCredentialsStayHome(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	c := h.client()
+	image := unannotated(t)
+	shop := pushed(t, c, image, h.repo("shop"), "one")
+	var strange atomic.Int32
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		strange.Add(1)
+		for _, name := range []string{"Authorization", "Cookie"} {
+			if value := r.Header.Get(name); value != "" {
+				t.Errorf("%s %q was sent to another host", name, value)
+			}
+		}
+		config, err := image.RawConfigFile()
+		if err != nil {
+			t.Error(err)
+		}
+		_, _ = w.Write(config)
+	}))
+	defer store.Close()
+	h.interfere(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") {
+			return false
+		}
+		http.Redirect(w, r, store.URL+"/signed", http.StatusTemporaryRedirect)
+		return true
+	})
+	if _, found, err := c.Find(t.Context(), shop.Repository, "one"); err != nil || !found {
+		t.Errorf("got %t, %v", found, err)
+	}
+	if strange.Load() != 1 {
+		t.Errorf("the store was asked %d times, want once", strange.Load())
+	}
+}
+
+// H8: nor is anything sent to where only machines' own secrets live.
+func TestRedirectsInwardsAreRefused(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	c := h.client()
+	shop := pushed(t, c, unannotated(t), h.repo("shop"), "one")
+	for _, target := range []string{"http://169.254.169.254/latest/meta-data/", "http://10.0.0.1/", "http://[fe80::1]/", "http://0.0.0.0/", "http://[::ffff:169.254.169.254]/"} {
+		h.interfere(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") {
+				return false
+			}
+			http.Redirect(w, r, target+"?signature=secret", http.StatusTemporaryRedirect)
+			return true
+		})
+		_, _, err := c.Find(t.Context(), shop.Repository, "one")
+		var stray *strayError
+		if !errors.As(err, &stray) || !strings.Contains(err.Error(), "nothing was sent there") {
+			t.Errorf("%s: got %v", target, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: the error shows the address's query: %v", target, err)
+		}
+	}
+}
+
+// H8: an upload may continue elsewhere, as it does where a registry keeps its blobs in a cloud's store.
+func TestUploadElsewhereCarriesNoCredentials(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	var strange atomic.Int32
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		strange.Add(1)
+		if value := r.Header.Get("Authorization"); value != "" {
+			t.Errorf("Authorization %q was sent to another host", value)
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Location", "/upload")
+		w.WriteHeader(map[string]int{http.MethodPatch: http.StatusAccepted, http.MethodPut: http.StatusCreated}[r.Method])
+	}))
+	defer store.Close()
+	h.interfere(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost {
+			return false
+		}
+		w.Header().Set("Location", store.URL+"/upload")
+		w.WriteHeader(http.StatusAccepted)
+		return true
+	})
+	if err := h.client().Push(t.Context(), onDisk(t, picture(t, 1)), h.repo("shop"), "one", nil); err != nil {
+		t.Fatal(err)
+	}
+	if strange.Load() != 4 {
+		t.Errorf("the store was asked %d times, want 4 (two blobs)", strange.Load())
+	}
+}
+
+func TestAllowed(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		registry, target string
+		allowed          bool
+	}{
+		{"registry.example", "https://store.example/x", true},
+		{"registry.example", "http://store.example/x", false},
+		{"registry.example", "https://127.0.0.1/x", false},
+		{"registry.example", "https://192.168.1.1/x", false},
+		{"registry.example", "https://93.184.216.34/x", true},
+		{"127.0.0.1:5000", "http://127.0.0.1:6000/x", true},
+		{"localhost:5000", "http://[::1]:6000/x", true},
+		{"127.0.0.1:5000", "http://172.16.0.1/x", false},
+	} {
+		target, err := url.Parse(test.target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := New(Options{}).open(sideRegistry, release.Repository(test.registry+"/shop"), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.session.allowed(target); (err == nil) != test.allowed {
+			t.Errorf("%s to %s: got %v, want allowed = %t", test.registry, test.target, err, test.allowed)
+		}
+	}
+}
+
+func TestSchemeOf(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"localhost": "http", "localhost:5000": "http", "registry.localhost:5000": "http", "127.0.0.1:5000": "http",
+		"127.8.9.10": "http", "[::1]:5000": "http", "localhost.example": "https", "10.0.0.1:5000": "https",
+		"123456789012.dkr.ecr.eu-central-1.amazonaws.com": "https", "notlocalhost:5000": "https",
+	} {
+		if got := schemeOf(address); got != want {
+			t.Errorf("%s: got %s, want %s", address, got, want)
+		}
+	}
+}
