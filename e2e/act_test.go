@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -118,20 +117,16 @@ func actProgram(t *testing.T) string {
 
 func build(t *testing.T, module, program string) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
+	building := filepath.Join(filepath.Dir(program), "building")
+	if err := os.MkdirAll(building, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	scratch, err := os.MkdirTemp(filepath.Dir(program), "building-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(scratch)
 	install := exec.CommandContext(t.Context(), "go", "install", module)
-	install.Dir, install.Env = scratch, append(os.Environ(), "GOBIN="+scratch, "GOFLAGS=")
+	install.Env = append(os.Environ(), "GOBIN="+building, "GOFLAGS=")
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("building %s: %v\n%s", module, err, out)
 	}
-	if err := os.Rename(filepath.Join(scratch, "act"), program); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := os.Rename(filepath.Join(building, "act"), program); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -25,10 +26,34 @@ func TestDeployScript(t *testing.T) {
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("ONEDIGEST_BIN", filepath.Join(env.WorkDir, "bin"))
 			env.Setenv("IMAGE", "registry.example.com/team/shop@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")
-			return os.WriteFile(filepath.Join(env.WorkDir, "deploy.sh"), text, 0o755)
+			return programs(env.WorkDir, text)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
 	})
+}
+
+// programs puts deploy.sh into the script's directory, and makes what the script has in bin/ executable.
+func programs(dir string, script []byte) error {
+	all := map[string][]byte{filepath.Join(dir, "deploy.sh"): script}
+	paths, err := filepath.Glob(filepath.Join(dir, "bin", "*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		if all[path], err = os.ReadFile(path); err != nil {
+			return err
+		}
+	}
+	// A file that is open for writing cannot be executed, and a child that is forked for a script beside this one would
+	// hold it open a moment longer.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	for path, text := range all {
+		if err := errors.Join(os.RemoveAll(path), os.WriteFile(path, text, 0o755)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // exits is the script's command "exits CODE PROGRAM ARGS…": exec that holds the exit code too.

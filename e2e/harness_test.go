@@ -167,17 +167,17 @@ func (c checkout) commit(message string) string {
 }
 
 // edit replaces text in a file; the text must be there.
-func (c checkout) edit(file, old, new string) {
+func (c checkout) edit(file, before, after string) {
 	c.t.Helper()
 	path := filepath.Join(c.dir, file)
 	content, err := os.ReadFile(path)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if !bytes.Contains(content, []byte(old)) {
-		c.t.Fatalf("%s holds no %q", file, old)
+	if !bytes.Contains(content, []byte(before)) {
+		c.t.Fatalf("%s holds no %q", file, before)
 	}
-	if err := os.WriteFile(path, bytes.ReplaceAll(content, []byte(old), []byte(new)), 0o644); err != nil {
+	if err := os.WriteFile(path, bytes.ReplaceAll(content, []byte(before), []byte(after)), 0o644); err != nil {
 		c.t.Fatal(err)
 	}
 }

@@ -7,6 +7,7 @@ declare -A tools=(
   [actionlint]=github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
   [act]=github.com/nektos/act@v0.2.89
   [gotestsum]=gotest.tools/gotestsum@v1.13.0
+  [helm]=helm.sh/helm/v3/cmd/helm@v3.22.0
 )
 
 # tool prints the path of a tool and builds it first if this version is not there.

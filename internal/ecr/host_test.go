@@ -1,9 +1,13 @@
 package ecr
 
 import (
+	"io"
+	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
 )
 
 func TestParseHost(t *testing.T) {
@@ -65,4 +69,46 @@ func FuzzParseHost(f *testing.F) {
 		}
 		t.Errorf("%q was taken for ECR's", host)
 	})
+}
+
+// record answers every request with a refusal and keeps what was asked; nothing leaves the process.
+type record struct{ url, body string }
+
+func (r *record) Do(request *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(request.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.url, r.body = request.URL.Host, string(body)
+	return &http.Response{
+		StatusCode: http.StatusBadRequest, Request: request, Header: http.Header{"X-Amzn-Errortype": {"AccessDeniedException"}},
+		Body: io.NopCloser(strings.NewReader(`{"message":"no"}`)),
+	}, nil
+}
+
+// A host of ECR's own says where requests about it go, whatever region the environment names.
+func TestRequestsGoToTheHostsOwnRegion(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]record{
+		"123456789012.dkr.ecr.eu-central-1.amazonaws.com":       {"api.ecr.eu-central-1.amazonaws.com", `"registryId":"123456789012"`},
+		"123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com": {"api.ecr-fips.us-gov-west-1.amazonaws.com", `"registryId":"123456789012"`},
+		"123456789012.dkr-ecr.eu-west-1.on.aws":                 {"ecr.eu-west-1.api.aws", `"registryId":"123456789012"`},
+		"123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn":      {"api.ecr.cn-north-1.amazonaws.com.cn", `"registryId":"123456789012"`},
+		"registry.example": {"api.ecr.us-east-2.amazonaws.com", `"repositoryName":"shop"`},
+	} {
+		c := connect(t, map[string]string{"AWS_REGION": "us-east-2", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"})
+		var asked record
+		c.config.HTTPClient = &asked
+		_, digest := index("one")
+		_, err := c.Look(t.Context(), release.Repository(host+"/shop"), digest, "one")
+		if err == nil || !strings.Contains(err.Error(), "allow ecr:BatchGetImage") {
+			t.Errorf("%s: got %v", host, err)
+		}
+		if asked.url != want.url || !strings.Contains(asked.body, want.body) {
+			t.Errorf("%s: asked %s with %s, want %s with %s", host, asked.url, asked.body, want.url, want.body)
+		}
+		if strings.Contains(asked.body, "registryId") != strings.HasPrefix(host, "123") {
+			t.Errorf("%s: asked with %s", host, asked.body)
+		}
+	}
 }

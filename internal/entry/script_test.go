@@ -102,13 +102,13 @@ func refuse(script *testscript.TestScript, _ bool, args []string) {
 func holds(script *testscript.TestScript, negated bool, args []string) {
 	request, err := http.NewRequest(http.MethodGet, "http://"+serverOf(script).Address()+"/v2/"+args[0]+"/tags/list", nil)
 	script.Check(err)
-	request.SetBasicAuth("AWS", serverOf(script).Password())
+	request.SetBasicAuth("AWS", serverOf(script).IssueToken())
 	response, err := http.DefaultClient.Do(request)
 	script.Check(err)
 	defer response.Body.Close()
 	var list struct{ Tags []string }
 	script.Check(json.NewDecoder(response.Body).Decode(&list))
-	if any := len(list.Tags) > 0; any == negated {
+	if held := len(list.Tags) > 0; held == negated {
 		script.Fatalf("%s holds tags %v", args[0], list.Tags)
 	}
 }

@@ -44,7 +44,7 @@ func summaryOfSmoke(r smoke.Result) []row {
 func runSmoke(ctx context.Context, settings *smoke.Settings, desk *desk) (smoke.Result, error) {
 	world := smoke.World{
 		Checks:  checks{workspace: newWorkspace(desk.process)},
-		Prober:  probe.New(probe.Options{CommitHeader: settings.CommitHeader, UserAgent: "onedigest-smoke"}),
+		Prober:  prober{probe.New(probe.Options{CommitHeader: settings.CommitHeader, UserAgent: "onedigest-smoke"})},
 		Account: desk.account, Now: desk.process.Now, Pause: pause, RunURL: desk.runURL(),
 	}
 	if settings.Release != "" {
@@ -63,6 +63,10 @@ func runSmoke(ctx context.Context, settings *smoke.Settings, desk *desk) (smoke.
 	}
 	return smoke.Run(ctx, *settings, world)
 }
+
+type prober struct{ *probe.Prober }
+
+func (prober) Base(url string) (string, error) { return probe.ParseBase(url) }
 
 // checks reads checks files of the work tree.
 type checks struct{ workspace workspace }

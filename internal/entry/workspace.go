@@ -30,8 +30,8 @@ func newWorkspace(process Process) workspace {
 }
 
 func resolved(path string) string {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
+	if actual, err := filepath.EvalSymlinks(path); err == nil {
+		return actual
 	}
 	return filepath.Clean(path)
 }
@@ -42,18 +42,18 @@ func (w workspace) Inside(path string) (string, error) {
 	if !filepath.IsAbs(path) {
 		absolute = filepath.Join(w.dir, path)
 	}
-	real, err := filepath.EvalSymlinks(absolute)
+	actual, err := filepath.EvalSymlinks(absolute)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("%q does not exist", path)
 	}
 	if err != nil {
 		return "", fmt.Errorf("reading %q: %w", path, err)
 	}
-	below, err := filepath.Rel(w.root, real)
+	below, err := filepath.Rel(w.root, actual)
 	if err != nil || below == ".." || strings.HasPrefix(below, ".."+string(filepath.Separator)) {
 		return "", fmt.Errorf("%q is outside the work tree", path)
 	}
-	return real, nil
+	return actual, nil
 }
 
 // Scratch makes an empty directory outside the work tree; remove takes it away.

@@ -19,7 +19,7 @@ func (r repository) changed(ctx context.Context, prefix string) ([]string, error
 	if err := r.stream(ctx, hidden, "ls-files", "-z", "-v", "--full-name", "--", "."); err != nil {
 		return nil, r.fault(err, "listing the files of")
 	}
-	paths := append(differing.paths, hidden.paths...)
+	paths := slices.Concat(differing.paths, hidden.paths)
 	for i, path := range paths {
 		paths[i] = strings.TrimPrefix(path, prefix)
 	}

@@ -23,7 +23,7 @@ type Annotation struct {
 	Message string
 }
 
-// Notice, Warning and Error annotate the run: workflow commands, "Setting a notice message" and the two after it. Texts
+// Notice annotates the run, as Warning and Error do: workflow commands, "Setting a notice message" and the two after it. Texts
 // may come from outside: they are made inert, escaped, and cut to what GitHub keeps. From the eleventh of a kind on,
 // which GitHub would drop, the message is printed as a plain line.
 func (r *Runner) Notice(a Annotation) { r.annotate("notice", a) }

@@ -117,7 +117,7 @@ func closeBlocks(text string) string {
 		switch {
 		case match != nil && open == "":
 			open = match[1]
-		case match != nil && match[1][0] == open[0] && len(match[1]) >= len(open) && strings.TrimSpace(match[2]) == "":
+		case match != nil && strings.HasPrefix(match[1], open) && strings.TrimSpace(match[2]) == "":
 			open = ""
 		case open == "":
 			details += strings.Count(line, "<details") - strings.Count(line, "</details")

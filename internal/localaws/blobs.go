@@ -15,10 +15,10 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// newBlobHandler is go-containerregistry's registry over the store's blobs. It verifies what is pushed and serves what
+// newBlobRegistry is go-containerregistry's registry over the store's blobs. It verifies what is pushed and serves what
 // is pulled. Uploads in parts stay ours (see uploads.go): it keeps them in memory under one lock for all, held while a
 // body arrives, so one stalled layer would stall every push.
-func newBlobHandler(s *store) http.Handler {
+func newBlobRegistry(s *store) http.Handler {
 	return registry.New(registry.WithBlobHandler(blobKeeper{s}), registry.Logger(log.New(io.Discard, "", 0)))
 }
 

@@ -61,36 +61,6 @@ func (s *Server) getAuthorizationToken(host string, _ struct{}) (any, error) {
 	}}}, nil
 }
 
-type exclusionFilter struct {
-	FilterType string `json:"filterType"`
-	Filter     string `json:"filter"`
-}
-
-type tagRuleMembers struct {
-	Mutability Mutability        `json:"imageTagMutability"`
-	Filters    []exclusionFilter `json:"imageTagMutabilityExclusionFilters"`
-}
-
-func (m tagRuleMembers) rule() (TagRule, *apiError) {
-	rule := TagRule{Mutability: m.Mutability}
-	for _, filter := range m.Filters {
-		if filter.FilterType != "WILDCARD" {
-			return rule, invalidParameter("imageTagMutabilityExclusionFilters.member.filterType",
-				"Member must satisfy enum value set: [WILDCARD]")
-		}
-		rule.Exclude = append(rule.Exclude, filter.Filter)
-	}
-	return rule.check()
-}
-
-func exclusionFilters(rule TagRule) []exclusionFilter {
-	var filters []exclusionFilter
-	for _, filter := range rule.Exclude {
-		filters = append(filters, exclusionFilter{FilterType: "WILDCARD", Filter: filter})
-	}
-	return filters
-}
-
 type repositoryMembers struct {
 	RepositoryArn  string            `json:"repositoryArn"`
 	RegistryID     string            `json:"registryId"`
@@ -264,44 +234,4 @@ func (s *store) setRule(name string, rule TagRule) error {
 		r.rule = rule
 		return nil
 	})
-}
-
-// CreateRepository makes a repository without a request, for tests and for the command; an existing one of that name
-// gets the rule. The zero rule is Mutable.
-func (s *Server) CreateRepository(name string, rule TagRule) error {
-	if refusal := checkName(name); refusal != nil {
-		return refusal
-	}
-	rule, refusal := rule.check()
-	if refusal != nil {
-		return refusal
-	}
-	created, err := s.store.create(name, rule)
-	if err != nil || created {
-		return err
-	}
-	return s.store.setRule(name, rule)
-}
-
-// CheckRepository tells whether a repository can have that name and that rule; a nil rule is the default.
-func CheckRepository(name string, rule *TagRule) error {
-	if refusal := checkName(name); refusal != nil {
-		return refusal
-	}
-	if rule == nil {
-		return nil
-	}
-	if rule.Mutability == "" {
-		return invalidParameter("imageTagMutability", "Member must not be empty")
-	}
-	if _, refusal := rule.check(); refusal != nil {
-		return refusal
-	}
-	return nil
-}
-
-// HasRepository tells whether a repository is there.
-func (s *Server) HasRepository(name string) bool {
-	_, found := s.store.view(name)
-	return found
 }

@@ -8,20 +8,32 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
-// lockDir holds a directory for this server until the returned function is called or the machine ends the program.
+// lockPatience is how long a held directory is asked for again: a server that was killed holds its lock until the
+// system has ended its last thread, a moment after the process counts as gone.
+const lockPatience = time.Second
+
+// lockDir holds a directory for this server until the returned function is called or the program ends.
 func lockDir(dir string) (func() error, error) {
 	path := filepath.Join(dir, "lock")
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // G304: the server's own directory
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- the server's own directory
 	if err != nil {
 		return nil, fmt.Errorf("locking %q: %w", dir, err)
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // G115: a descriptor
-		if errors.Is(err, syscall.EWOULDBLOCK) {
+	for deadline := time.Now().Add(lockPatience); ; time.Sleep(10 * time.Millisecond) {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) // #nosec G115 -- a descriptor
+		if err == nil {
+			return file.Close, nil
+		}
+		busy := errors.Is(err, syscall.EWOULDBLOCK)
+		if (busy || errors.Is(err, syscall.EINTR)) && time.Now().Before(deadline) {
+			continue
+		}
+		if busy {
 			err = errors.New("another server is using it")
 		}
 		return nil, errors.Join(fmt.Errorf("locking %q: %w", dir, err), file.Close())
 	}
-	return file.Close, nil
 }

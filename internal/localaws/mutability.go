@@ -92,3 +92,33 @@ func wildcard(filter, tag string) bool {
 	}
 	return strings.HasSuffix(rest, parts[len(parts)-1])
 }
+
+type exclusionFilter struct {
+	FilterType string `json:"filterType"`
+	Filter     string `json:"filter"`
+}
+
+type tagRuleMembers struct {
+	Mutability Mutability        `json:"imageTagMutability"`
+	Filters    []exclusionFilter `json:"imageTagMutabilityExclusionFilters"`
+}
+
+func (m tagRuleMembers) rule() (TagRule, *apiError) {
+	rule := TagRule{Mutability: m.Mutability}
+	for _, filter := range m.Filters {
+		if filter.FilterType != "WILDCARD" {
+			return rule, invalidParameter("imageTagMutabilityExclusionFilters.member.filterType",
+				"Member must satisfy enum value set: [WILDCARD]")
+		}
+		rule.Exclude = append(rule.Exclude, filter.Filter)
+	}
+	return rule.check()
+}
+
+func exclusionFilters(rule TagRule) []exclusionFilter {
+	var filters []exclusionFilter
+	for _, filter := range rule.Exclude {
+		filters = append(filters, exclusionFilter{FilterType: "WILDCARD", Filter: filter})
+	}
+	return filters
+}

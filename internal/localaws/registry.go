@@ -1,7 +1,6 @@
 package localaws
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -162,25 +161,6 @@ func (s *Server) pushManifest(w http.ResponseWriter, r *http.Request, asked call
 		w.Header().Set("OCI-Subject", pushed.subject.String())
 	}
 	w.WriteHeader(http.StatusCreated)
-}
-
-// wordRegistryRefusal gives a refused put the registry's code and ECR's words.
-func (s *Server) wordRegistryRefusal(err error, repository string, tag release.Tag) *registryError {
-	var refusal *putRefusal
-	if !errors.As(err, &refusal) {
-		return internalError(err)
-	}
-	text := s.refusalText(refusal, repository, tag)
-	switch refusal.kind {
-	case noRepository:
-		return s.nameUnknown(repository)
-	case blobsAbsent, childrenAbsent:
-		return &registryError{http.StatusNotFound, "MANIFEST_BLOB_UNKNOWN", text}
-	case tagImmutable:
-		return &registryError{http.StatusBadRequest, "TAG_INVALID", text}
-	default:
-		return &registryError{http.StatusBadRequest, "DENIED", text}
-	}
 }
 
 // maxTagPage is how many tags one answer lists at most.

@@ -429,6 +429,13 @@ func TestUploads(t *testing.T) {
 		}
 
 		location = begin()
+		for _, gap := range []string{"5-9", "x", "-1-3"} {
+			header := basic("AWS", server.IssueToken())
+			header.Set("Content-Range", gap)
+			if got := send(t, http.MethodPatch, location, header, blob); got.status != 416 {
+				t.Errorf("a part at %q of an empty upload: got %d, want 416", gap, got.status)
+			}
+		}
 		for _, bad := range []string{digest[:70], "sha512:" + strings.Repeat("0", 128), ""} {
 			if got := ask(t, server, http.MethodPut, location+"?digest="+bad, "", blob); got.status != 400 {
 				t.Errorf("digest %q: got %d, want 400", bad, got.status)
@@ -458,6 +465,27 @@ func TestUploads(t *testing.T) {
 		}
 		if got := ask(t, server, http.MethodGet, path, "", nil); got.status != 200 || got.body != string(blob) {
 			t.Errorf("a mounted blob: got %d %q", got.status, got.body)
+		}
+	})
+}
+
+// TestAbandonedUploads: uploads that nobody finishes do not pile up; the oldest makes room.
+func TestAbandonedUploads(t *testing.T) {
+	t.Parallel()
+	bothStores(t, func(t *testing.T, server *localawstest.Server) {
+		server.Repository("shop")
+		begin := func() string {
+			return ask(t, server, http.MethodPost, "/v2/shop/blobs/uploads/", "", nil).header.Get("Location")
+		}
+		first, second := begin(), begin()
+		for range 255 {
+			begin()
+		}
+		if got := ask(t, server, http.MethodGet, first, "", nil); got.status != 404 {
+			t.Errorf("the oldest of 257: got %d, want 404", got.status)
+		}
+		if got := ask(t, server, http.MethodGet, second, "", nil); got.status != 204 {
+			t.Errorf("the second of 257: got %d, want 204", got.status)
 		}
 	})
 }

@@ -26,7 +26,7 @@ const (
 
 // The API operations, as routes.
 const (
-	RouteGetAuthorizationToken Route = "ecr:GetAuthorizationToken"
+	RouteGetAuthorizationToken Route = "ecr:GetAuthorizationToken" // #nosec G101 -- a name
 	RouteCreateRepository      Route = "ecr:CreateRepository"
 	RouteDescribeRepositories  Route = "ecr:DescribeRepositories"
 	RouteDeleteRepository      Route = "ecr:DeleteRepository"

@@ -27,8 +27,8 @@ import (
 const (
 	DefaultAccount         = "000000000000"
 	DefaultRegion          = "us-east-1"
-	DefaultAccessKeyID     = "AKIALOCALAWSEXAMPLE0"
-	DefaultSecretAccessKey = "localaws/not/a/secret" //nolint:gosec // G101: the stand-in's well-known key
+	DefaultAccessKeyID     = "AKIALOCALAWSEXAMPLE0"  // #nosec G101 -- well known
+	DefaultSecretAccessKey = "localaws/not/a/secret" // #nosec G101 -- well known
 )
 
 // Options say what the server pretends to be and where it keeps things. The zero value is a server in memory.
@@ -127,13 +127,13 @@ func New(options Options) (*Server, error) {
 	}
 	server.tokens = newTokens(key, options.Now)
 	server.uploads = newUploads(options.Dir)
-	server.blobs = newBlobHandler(server.store)
+	server.blobs = newBlobRegistry(server.store)
 	return server, nil
 }
 
 // keepKey reads the key at path, or keeps the fresh one there.
 func keepKey(path string, fresh []byte) ([]byte, error) {
-	key, err := os.ReadFile(path) //nolint:gosec // G304: the server's own directory
+	key, err := os.ReadFile(path) // #nosec G304 -- the server's own directory
 	switch {
 	case err == nil && len(key) == len(fresh):
 		return key, nil
@@ -187,16 +187,16 @@ func (s *Server) watch(connection net.Conn, state http.ConnState) {
 	delete(s.unasked, connection)
 }
 
-// Serve is Start, and then waiting until the context ends or serving fails; it closes the server.
-func (s *Server) Serve(ctx context.Context, address string) error {
-	if err := s.Start(address); err != nil {
-		return errors.Join(err, s.Close())
-	}
+// Wait waits until the context ends, which is no error, or serving fails. The server is left to Close.
+func (s *Server) Wait(ctx context.Context) error {
+	s.mu.Lock()
+	finished := s.finished
+	s.mu.Unlock()
 	select {
 	case <-ctx.Done():
-		return s.Close()
-	case err := <-s.finished:
-		return errors.Join(fmt.Errorf("serving on %q: %w", address, err), s.Close())
+		return nil
+	case err := <-finished:
+		return fmt.Errorf("serving on %s: %w", s.Address(), err)
 	}
 }
 

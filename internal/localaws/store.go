@@ -1,7 +1,6 @@
 package localaws
 
 import (
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -88,26 +87,6 @@ func (s *store) create(name string, rule TagRule) (bool, error) {
 	s.repositories[name] = made
 	return true, nil
 }
-
-// Why a put is refused; the API and the registry each word them in their own way.
-type putRefusal struct {
-	kind   refusalKind
-	digest release.Digest   // of the manifest
-	absent []release.Digest // blobs or children
-}
-
-type refusalKind int
-
-const (
-	noRepository refusalKind = iota
-	blobsAbsent
-	childrenAbsent
-	tagImmutable
-	imageUnchanged // the image is there under that tag, or there and no tag was given
-	tooManyTags
-)
-
-func (r *putRefusal) Error() string { return fmt.Sprintf("put refused: kind %d", r.kind) }
 
 // put stores a manifest and, if a tag is given, moves the tag to it. wantChange makes it a refusal if nothing changes.
 func (s *store) put(name string, pushed *manifest, tag release.Tag, wantChange bool) error {

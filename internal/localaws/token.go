@@ -125,9 +125,3 @@ func writeChallenge(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusUnauthorized)
 	_, _ = w.Write([]byte("Not Authorized\n"))
 }
-
-// IssueToken issues a registry password without a request.
-func (s *Server) IssueToken() string {
-	password, _ := s.tokens.issue()
-	return password
-}

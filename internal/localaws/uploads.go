@@ -15,8 +15,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// maxUploads bounds the uploads that were begun and not finished; the oldest is dropped first.
-const maxUploads = 1000
+// maxUploads bounds the uploads that were begun and not finished, each an open file on disk; the oldest is dropped first.
+const maxUploads = 256
 
 // uploads are the blobs that are on their way in.
 type uploads struct {

@@ -131,9 +131,11 @@ func equal(want, got any) bool {
 	}
 	switch want := want.(type) {
 	case []any:
-		return slices.EqualFunc(want, got.([]any), equal)
+		list, ok := got.([]any)
+		return ok && slices.EqualFunc(want, list, equal)
 	case map[string]any:
-		return maps.EqualFunc(want, got.(map[string]any), equal)
+		object, ok := got.(map[string]any)
+		return ok && maps.EqualFunc(want, object, equal)
 	case nil, bool, string:
 		return want == got
 	}

@@ -44,7 +44,7 @@ func between(t *testing.T, servers ...*localawstest.Server) *Client {
 	return New(Options{Transport: transport, Credentials: func(_ context.Context, host string) (string, string, error) {
 		for _, server := range servers {
 			if server.Address() == host {
-				return "AWS", server.Password(), nil
+				return "AWS", server.IssueToken(), nil
 			}
 		}
 		return "", "", nil

@@ -25,7 +25,7 @@ func at(t *testing.T, server *localawstest.Server) *Client {
 	transport := defaultTransport()
 	t.Cleanup(transport.CloseIdleConnections) // the server waits for them else
 	return New(Options{Transport: transport, Credentials: func(context.Context, string) (string, string, error) {
-		return "AWS", server.Password(), nil
+		return "AWS", server.IssueToken(), nil
 	}})
 }
 

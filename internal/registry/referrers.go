@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/sethvargo/go-retry"
 )
 
 // Limits of what is read of the things attached to one image.
@@ -104,25 +105,29 @@ func (r *repository) attach(ctx context.Context, image release.Digest, artifactT
 	return attached.digest, r.confirm(ctx, header, image, attached.digest, artifactType)
 }
 
-// confirm makes sure that the registry took the subject in: it says so in OCI-Subject, or else its list does.
-// Source: OCI distribution-spec, "Pushing Manifests with Subject".
+// confirm makes sure that the registry took the subject in: it says so in OCI-Subject, or else its list does, perhaps a
+// little later. Source: OCI distribution-spec, "Pushing Manifests with Subject".
 func (r *repository) confirm(ctx context.Context, header http.Header, image, attached release.Digest, artifactType string) error {
 	if header.Get("OCI-Subject") == image.String() {
 		return nil
 	}
-	listed, err := r.list(ctx, image, artifactType)
-	if err != nil {
-		return err
-	}
-	for _, each := range listed {
-		if each.Digest == attached.String() {
+	backoff := retry.WithMaxRetries(4, retry.NewExponential(firstWait))
+	return retry.Do(ctx, backoff, func(ctx context.Context) error {
+		listed, err := r.list(ctx, image, artifactType)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(listed, func(each descriptor) bool { return each.Digest == attached.String() }) {
 			return nil
 		}
-	}
-	return errNoReferrers
+		return retry.RetryableError(errNotListed)
+	})
 }
 
-var errNoReferrers = errors.New("the registry has no referrers API (OCI distribution-spec 1.1), which evidence needs")
+var (
+	errNoReferrers = errors.New("the registry has no referrers API (OCI distribution-spec 1.1), which evidence needs")
+	errNotListed   = errors.New("the registry took it, but does not list it as a referrer of the image")
+)
 
 // Referrers reads what is attached to an image under an artifact type: the newest 50 by their created annotation, each
 // of at most 1 MiB. An image that is not there has none.

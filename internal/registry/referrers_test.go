@@ -131,6 +131,31 @@ func TestAttachToOlderRegistries(t *testing.T) {
 	}
 }
 
+// A list that lags is asked again; one that never shows what was attached is a fault, for promote would not find it.
+func TestAttachWaitsForTheList(t *testing.T) {
+	t.Parallel()
+	for name, lag := range map[string]int{"late": 2, "never": 1000} {
+		h := newHub(t)
+		c := h.client()
+		image := pushed(t, c, picture(t, 1), h.repo("shop"), "one")
+		asked := 0
+		h.interfere(func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.Contains(r.URL.Path, "/referrers/") {
+				return false
+			}
+			if asked++; asked > lag {
+				return false
+			}
+			_, _ = fmt.Fprint(w, `{"schemaVersion":2,"manifests":[]}`)
+			return true
+		})
+		_, err := c.Attach(t.Context(), image, kind, media, []byte("{}"), nil)
+		if want := name == "never"; errors.Is(err, errNotListed) != want || (err != nil) != want {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
 func TestAttachOutlasts(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)

@@ -70,7 +70,11 @@ type repository struct {
 // open starts a session that may pull from the repository and, if push is set, push to it. Mounts are further
 // repositories of the same registry that it may pull from. No request is made.
 func (c *Client) open(side string, repo release.Repository, push bool, mounts ...release.Repository) (*repository, error) {
-	at, err := name.NewRepository(repo.String())
+	var options []name.Option
+	if schemeOf(repo.Host()) == "http" {
+		options = append(options, name.Insecure) // ggcr takes fewer addresses for this machine's than we do
+	}
+	at, err := name.NewRepository(repo.String(), options...)
 	if err != nil {
 		return nil, release.BadInput("repository", safe(err.Error()), "give it as host/path")
 	}

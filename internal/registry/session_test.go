@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -309,6 +312,8 @@ func TestAllowed(t *testing.T) {
 		{"registry.example", "https://store.example/x", true},
 		{"registry.example", "http://store.example/x", false},
 		{"registry.example", "https://127.0.0.1/x", false},
+		{"registry.example", "https://localhost/x", false},
+		{"registry.example", "https://a.localhost:8080/x", false},
 		{"registry.example", "https://192.168.1.1/x", false},
 		{"registry.example", "https://93.184.216.34/x", true},
 		{"127.0.0.1:5000", "http://127.0.0.1:6000/x", true},
@@ -339,5 +344,43 @@ func TestSchemeOf(t *testing.T) {
 		if got := schemeOf(address); got != want {
 			t.Errorf("%s: got %s, want %s", address, got, want)
 		}
+	}
+}
+
+// Every address of this machine is spoken to in plain text, also those that ggcr takes for remote.
+func TestOtherLoopbackAddress(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Skip(err) // systems that have 127.0.0.1 alone
+	}
+	h := newHub(t)
+	server := httptest.NewUnstartedServer(h.Config.Handler)
+	_ = server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	defer server.Close()
+	repo := release.Repository(listener.Addr().String() + "/shop")
+	image := pushed(t, h.client(), picture(t, 1), repo, "one")
+	if _, found, err := h.client().Describe(t.Context(), image); err != nil || !found {
+		t.Errorf("got %t, %v", found, err)
+	}
+}
+
+// It cannot run in parallel: where docker's file is, the environment says.
+func TestDockerConfig(t *testing.T) {
+	h := newHub(t)
+	dir := t.TempDir()
+	t.Setenv("DOCKER_CONFIG", dir)
+	text := fmt.Sprintf(`{"auths":{%q:{"username":"user","password":"first"}}}`, h.host())
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	nothing := func(context.Context, string) (string, string, error) { return "", "", nil }
+	if _, _, err := New(Options{Credentials: nothing, DockerConfig: true}).Find(t.Context(), h.repo("shop"), "one"); err != nil {
+		t.Errorf("with the file: %v", err)
+	}
+	if _, _, err := New(Options{Credentials: nothing}).Find(t.Context(), h.repo("shop"), "one"); err == nil {
+		t.Error("without it: no error")
 	}
 }

@@ -190,7 +190,8 @@ func (s *Set) cross() (problems []release.Problem) {
 		if err == nil {
 			continue
 		}
-		if input, ok := err.(*release.InputError); ok {
+		var input *release.InputError
+		if errors.As(err, &input) {
 			problems = append(problems, input.Problems...)
 			continue
 		}

@@ -114,7 +114,7 @@ func TestParseRefuses(t *testing.T) {
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	set := new(sample).declare()
-	if err := set.Parse([]string{"--help"}, nil); err != pflag.ErrHelp {
+	if err := set.Parse([]string{"--help"}, nil); !errors.Is(err, pflag.ErrHelp) {
 		t.Fatalf("got %v, want %v", err, pflag.ErrHelp)
 	}
 	help := set.Help(setting.Verb{Name: "sample", Summary: "try", About: "About.", Examples: []setting.Example{{Does: "one", Line: "sample --name a"}},
@@ -134,7 +134,7 @@ func FuzzParse(f *testing.F) {
 		var got sample
 		err := got.declare().Parse([]string{flag, value}, []string{variable})
 		var input *release.InputError
-		if err != nil && err != pflag.ErrHelp && !errors.As(err, &input) {
+		if err != nil && !errors.Is(err, pflag.ErrHelp) && !errors.As(err, &input) {
 			t.Fatalf("got %T: %v", err, err)
 		}
 		if err == nil && (got.Name == "" || got.Timeout <= 0) {

@@ -2,7 +2,6 @@ package smoke
 
 import (
 	"fmt"
-	"net/url"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -49,7 +48,7 @@ type Settings struct {
 func (s *Settings) Declare() *setting.Set {
 	set := new(setting.Set)
 	setting.Var(set, &s.URL, setting.Setting{Name: "url", Value: "http(s)://HOST[:PORT]",
-		Help: "Base URL of the service; or give release and namespace"}, baseURL)
+		Help: "Base URL of the service; or give release and namespace"}, setting.Text)
 	setting.Var(set, &s.Release, setting.Setting{Name: "release", Value: "NAME",
 		Help: "Release whose Service to find and wait for"}, release.ParseLabel)
 	setting.Var(set, &s.Namespace, setting.Setting{Name: "namespace", Value: "NAME",
@@ -100,23 +99,6 @@ func (s *Settings) fit() error {
 		return &release.InputError{Problems: problems}
 	}
 	return nil
-}
-
-func baseURL(text string) (string, error) {
-	parsed, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("%q is not a URL", text)
-	case parsed.Scheme != "http" && parsed.Scheme != "https":
-		return "", fmt.Errorf("%q does not start with http:// or https://", text)
-	case parsed.Hostname() == "":
-		return "", fmt.Errorf("%q names no host", text)
-	case parsed.User != nil:
-		return "", fmt.Errorf("the URL for host %q carries credentials; put them into a check's headers", parsed.Hostname())
-	case parsed.RawQuery != "" || parsed.Fragment != "":
-		return "", fmt.Errorf("%q has a query or a fragment; a base URL has none", text)
-	}
-	return text, nil
 }
 
 func headerName(text string) (string, error) {

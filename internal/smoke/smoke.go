@@ -30,6 +30,8 @@ type Checks interface {
 
 // Prober puts one question.
 type Prober interface {
+	// Base accepts the URL of a service, or says what is wrong with it.
+	Base(url string) (string, error)
 	Probe(ctx context.Context, base string, check release.Check) release.Answer
 }
 
@@ -60,7 +62,7 @@ type Result struct {
 func Run(ctx context.Context, settings Settings, world World) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
 	defer cancel()
-	checks, err := world.Checks.Load(settings.Checks)
+	checks, err := questions(settings, world)
 	if err != nil {
 		return Result{}, err
 	}
@@ -85,6 +87,18 @@ func Run(ctx context.Context, settings Settings, world World) (Result, error) {
 		return result, errors.Join(conclude(report), err)
 	}
 	return result, conclude(report)
+}
+
+// questions reads the checks and holds the URL to what may be asked.
+func questions(settings Settings, world World) ([]release.Check, error) {
+	checks, err := world.Checks.Load(settings.Checks)
+	if settings.URL == "" {
+		return checks, err
+	}
+	if _, badURL := world.Prober.Base(settings.URL); badURL != nil {
+		err = errors.Join(err, release.BadInput("--url (INPUT_URL)", badURL.Error(), ""))
+	}
+	return checks, err
 }
 
 // expect takes the expected commit from the image when nobody named one.

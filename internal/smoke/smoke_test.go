@@ -40,6 +40,8 @@ type scene struct {
 
 func (s *scene) Load(string) ([]release.Check, error) { return s.checks, nil }
 
+func (s *scene) Base(url string) (string, error) { return url, nil }
+
 func (s *scene) Probe(_ context.Context, _ string, check release.Check) release.Answer {
 	answer := s.script[min(s.asked, len(s.script)-1)]
 	s.asked++
@@ -215,9 +217,6 @@ func TestSettings(t *testing.T) {
 		want string
 	}{
 		"nothing":                   {nil, "give --url, or --release and --namespace"},
-		"a URL without scheme":      {[]string{"--url", "example.com"}, "does not start with http"},
-		"a file URL":                {[]string{"--url", "file:///etc/passwd"}, "does not start with http"},
-		"credentials in the URL":    {[]string{"--url", "http://user:secret@example.com"}, "carries credentials"},
 		"a release in no namespace": {[]string{"--release", "shop"}, "give the release's namespace"},
 		"an image and a URL":        {[]string{"--url", "http://x", "--image", "localhost:1/x@sha256:" + strings.Repeat("a", 64)}, "cannot be proved without the cluster's word"},
 		"no round":                  {[]string{"--url", "http://x", "--consecutive", "0"}, "whole number from 1"},
@@ -230,9 +229,6 @@ func TestSettings(t *testing.T) {
 			err := new(smoke.Settings).Declare().Parse(test.args, nil)
 			if !strings.Contains(fmt.Sprint(err), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
-			}
-			if strings.Contains(fmt.Sprint(err), "secret") {
-				t.Errorf("the message tells the password: %v", err)
 			}
 		})
 	}

@@ -3,6 +3,7 @@
 package command
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"strconv"
@@ -12,7 +13,7 @@ import (
 // startTime is when a process started, as ps tells it.
 // Source: POSIX.1-2024, ps; lstart is common to the BSDs and macOS.
 func startTime(pid int) (string, error) {
-	text, err := exec.Command("ps", "-o", "lstart=", "-p", strconv.Itoa(pid)).Output() //nolint:gosec,noctx // G204: a number
+	text, err := exec.CommandContext(context.Background(), "ps", "-o", "lstart=", "-p", strconv.Itoa(pid)).Output() // #nosec G204 -- a number
 	started := strings.TrimSpace(string(text))
 	if err != nil || started == "" {
 		return "", os.ErrProcessDone

@@ -60,7 +60,9 @@ func serve(ctx context.Context, p Process, chosen settings) (err error) {
 	}
 	defer func() { _ = os.Remove(stateFile(chosen.dir)) }()
 	fmt.Fprintf(p.Stdout, "serving on %s, kept in %s\n", server.URL(), chosen.dir)
-	<-ctx.Done()
+	if err := server.Wait(ctx); err != nil {
+		return release.NewFault(side, "", err, "keeping %q", chosen.dir)
+	}
 	return nil
 }
 
@@ -118,7 +120,8 @@ func launch(ctx context.Context, p Process, chosen settings) (running, error) {
 	}
 	defer func() { _ = log.Close() }()
 	// Not bound to ctx: it is to outlive this process.
-	background := exec.Command(program, "serve", "--addr", chosen.address, "--dir", chosen.dir) //nolint:gosec,noctx // G204: this program
+	arguments := []string{"serve", "--addr", chosen.address, "--dir", chosen.dir}
+	background := exec.CommandContext(context.WithoutCancel(ctx), program, arguments...) // #nosec G204 -- this program
 	background.Dir, background.Env, background.Stdout, background.Stderr = "/", []string{}, log, log
 	detach(background)
 	if err := background.Start(); err != nil {
@@ -148,7 +151,7 @@ func launch(ctx context.Context, p Process, chosen settings) (running, error) {
 
 // lastWords is what a process that failed said of it, as an error; nil if its log does not tell.
 func lastWords(path string) error {
-	text, err := os.ReadFile(path) //nolint:gosec // G304: the server's own log
+	text, err := os.ReadFile(path) // #nosec G304 -- the server's own log
 	if err != nil {
 		return err
 	}

@@ -76,6 +76,3 @@ func (s *Server) RepositoryWith(name string, rule localaws.TagRule) release.Repo
 	}
 	return repository
 }
-
-// Password issues a registry token without a request to count; the user name is AWS.
-func (s *Server) Password() string { return s.IssueToken() }

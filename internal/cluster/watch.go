@@ -1,0 +1,121 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// Watch returns when every object is ready, or with the reason why one will not be. It reports one step per change, from
+// its own goroutine. Objects of kinds that are ready when they are made (a Secret, a Service, a HorizontalPodAutoscaler)
+// are not reported. The cluster is watched, never polled; a cluster that drops watches or does not answer is waited for.
+//
+// A *release.Failure that wraps a release.Diagnosed comes back as soon as it is certain that only another release helps,
+// and when the context's time is up. A cluster that could not be heard at all is a *release.Fault. A cancelled context
+// ends it at once, without a diagnosis.
+func (c *Client) Watch(ctx context.Context, namespace string, objects []release.Object, report func(release.RolloutStep)) error {
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	w, err := c.newWatcher(ctx, namespace, objects, report)
+	if err != nil {
+		return err
+	}
+	w.start(watching)
+	for {
+		seen := w.look()
+		switch {
+		case seen.fault != nil:
+			return c.fault(ctx, seen.fault, "watching the rollout in namespace %q", namespace)
+		case seen.failure != nil:
+			return w.failed(ctx, *seen.failure)
+		case len(seen.pending) == 0:
+			return nil
+		}
+		if err := w.next(ctx, seen.again); err != nil {
+			return w.ended(ctx, seen.pending)
+		}
+	}
+}
+
+// next waits for a change, or for the moment at which time alone changes what is seen.
+func (w *watcher) next(ctx context.Context, again time.Duration) error {
+	var late <-chan time.Time
+	if again > 0 {
+		timer := time.NewTimer(again)
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-w.changed:
+	case <-late:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+// failed is the end of a rollout that cannot become ready.
+func (w *watcher) failed(ctx context.Context, found failing) error {
+	what := fmt.Sprintf("%s in namespace %q cannot become ready", found.object, w.namespace)
+	if found.why != "" && found.why != found.finding.reason {
+		what += " (" + found.why + ")"
+	}
+	return &release.Failure{
+		What: what,
+		Err:  &RolloutError{w.client.diagnose(ctx, found.finding)},
+		Do:   found.do(),
+	}
+}
+
+// ended is the end of time or of patience.
+func (w *watcher) ended(ctx context.Context, pending []failing) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("watching the rollout in namespace %q: %w", w.namespace, context.Canceled)
+	}
+	for _, f := range w.feeds {
+		if synced, failing, _ := f.state(); !synced {
+			if failing == nil {
+				failing = context.DeadlineExceeded
+			}
+			return w.client.fault(ctx, failing, "watching the rollout in namespace %q", w.namespace)
+		}
+	}
+	names := make([]string, 0, len(pending))
+	for _, late := range pending[:min(maxNamed, len(pending))] {
+		names = append(names, late.object.String())
+	}
+	what := fmt.Sprintf("not ready in namespace %q within %s: %s", w.namespace, time.Since(w.began).Round(time.Second), strings.Join(names, ", "))
+	if silence := w.silence(); silence > 0 {
+		what += fmt.Sprintf(" (the cluster has not answered for %s)", silence.Round(time.Second))
+	}
+	worst := worst(pending)
+	return &release.Failure{What: what, Err: &RolloutError{w.client.diagnose(ctx, worst.finding)}, Do: worst.do()}
+}
+
+// worst is the object of which most is known.
+func worst(pending []failing) failing {
+	for _, late := range pending {
+		if late.finding.cause != nil {
+			return late
+		}
+	}
+	for _, late := range pending {
+		if late.finding.object.Kind == "Pod" {
+			return late
+		}
+	}
+	return pending[0]
+}
+
+// silence is for how long no request of some feed has gone well, 0 if all go well.
+func (w *watcher) silence() (longest time.Duration) {
+	for _, f := range w.feeds {
+		if _, failing, since := f.state(); failing != nil {
+			longest = max(longest, time.Since(since))
+		}
+	}
+	return longest
+}

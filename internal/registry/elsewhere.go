@@ -1,0 +1,70 @@
+package registry
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// elsewhere sends a request that a redirect or a Location header led to another host: without anything that
+// identifies us, never to an address inside the machine's or the cloud's own network, never from TLS to plain text.
+// ECR redirects blob reads to S3, with the permission in the URL.
+func (s *session) elsewhere(request *http.Request) (*http.Response, error) {
+	request.Header.Del("Authorization")
+	request.Header.Del("Cookie")
+	if err := s.allowed(request.URL); err != nil {
+		return nil, err
+	}
+	return s.next.RoundTrip(request)
+}
+
+func (s *session) allowed(target *url.URL) error {
+	if target.Scheme != "https" && s.scheme == "https" {
+		return &strayError{from: s.registry.RegistryStr(), to: target.Host, why: "without TLS"}
+	}
+	inside := loopback(target.Host) && !loopback(s.registry.RegistryStr())
+	// A name may resolve to a private address, as S3's does inside a VPC; the dialer refuses only link-local ones.
+	if address, err := netip.ParseAddr(target.Hostname()); err == nil {
+		address = address.Unmap()
+		inside = inside || address.IsPrivate() || address.IsLinkLocalUnicast() || address.IsUnspecified()
+	}
+	if inside {
+		return &strayError{from: s.registry.RegistryStr(), to: target.Host, why: "inside a private network"}
+	}
+	return nil
+}
+
+// checkRedirect refuses a redirect before a connection is made, and a fourth one in a row.
+func (s *session) checkRedirect(request *http.Request, via []*http.Request) error {
+	if len(via) > 3 {
+		return errors.New("redirected more than three times")
+	}
+	if request.URL.Host == s.registry.RegistryStr() {
+		return nil
+	}
+	return s.allowed(request.URL)
+}
+
+// schemeOf is http for a registry on this machine, https for every other.
+func schemeOf(address string) string {
+	if loopback(address) {
+		return "http"
+	}
+	return "https"
+}
+
+func loopback(address string) bool {
+	host := address
+	if h, _, err := net.SplitHostPort(address); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# The figures, each against the named peer in the same run. Brings a cluster and a registry up and takes them away.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/tools.sh
+
+state=$(mktemp -d)
+sandbox=/var/lib/onedigest-bench
+registry=127.0.0.1:5520
+finish() {
+  bin/sandbox down --dir "$sandbox" || true
+  bin/localaws down --dir "$state/aws" --purge || true
+  rm -rf "$state"
+}
+trap finish EXIT
+
+scripts/build.sh
+helm=$(tool helm)
+bin/localaws up --addr "$registry" --dir "$state/aws" --repository shop=IMMUTABLE
+bin/sandbox up --dir "$sandbox" --registry "$registry" --ecr-endpoint "http://$registry"
+source <(bin/localaws env --dir "$state/aws")
+KUBECONFIG=$(bin/sandbox kubeconfig --dir "$sandbox")
+export KUBECONFIG
+image=$(bin/build --repository "$registry/shop" --context app --platforms "linux/$(go env GOARCH)" --allow-dirty --output json | sed -n 's/^  "image": "\(.*\)",$/\1/p')
+ONEDIGEST_BENCH_IMAGE=$image ONEDIGEST_BENCH_HELM=$helm go test ./bench -run '^$' -bench . -benchtime "${BENCHTIME:-10x}" -timeout 30m
