@@ -58,7 +58,7 @@ part=$dir/.$verb.$$
   cd -- "$root"
   export GOWORK=off
   unset GOOS GOARCH
-  exec go build -mod=readonly -buildvcs=false -o "$part" "./cmd/$verb"
+  exec go build -mod=readonly -buildvcs=false -ldflags='-s -w' -o "$part" "./cmd/$verb"
 ) &
 builder=$!
 trap 'kill -TERM "$builder" 2>/dev/null || true; rm -f -- "$part"; exit 130' INT TERM

@@ -96,6 +96,10 @@ func (w *watcher) judge(s *seen, t tracked, object *unstructured.Unstructured, n
 	if s.failure != nil || t.place.custom() {
 		return
 	}
+	if left := w.hearing(t); left > 0 {
+		s.after(left, func() {})
+		return
+	}
 	if now.failed != "" {
 		late.why = now.failed
 		if known, listed := givenUp[now.failed]; late.finding.cause == nil && listed {
@@ -112,6 +116,22 @@ func (w *watcher) judge(s *seen, t tracked, object *unstructured.Unstructured, n
 			s.after(wait, func() {})
 		}
 	}
+}
+
+// hearingTime is how long a failure waits for what may explain it.
+const hearingTime = 2 * time.Second
+
+// hearing is how long to wait yet for the pods and ReplicaSets that may explain a failure: their feeds begin when the
+// object's own does, and may be filled later.
+func (w *watcher) hearing(t tracked) time.Duration {
+	for _, feeds := range []map[string]*feed{w.pods, w.sets} {
+		if f := feeds[t.place.namespace]; f != nil {
+			if synced, refusal, _ := f.state(); !synced && refusal == nil {
+				return hearingTime - time.Since(w.began)
+			}
+		}
+	}
+	return 0
 }
 
 func shorten(found finding) string {

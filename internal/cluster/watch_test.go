@@ -285,8 +285,8 @@ func TestWatchFailsFastOnRefusedPodsWithoutCondition(t *testing.T) {
 	s.put(set, event("before", set.ObjectMeta, "FailedCreate", "of another rollout"))
 	r := observe(t, s.hasty(), ofStateful)
 	r.until("the first", func(release.RolloutStep) bool { return true })
-	s.put(statefulSet(2, 2, 1, 1)) // seen after the event of before was: that must not count
-	r.until("a change", func(step release.RolloutStep) bool { return step.Ready == 1 })
+	s.put(statefulSet(2, 2, 2, 0)) // seen after the event of before was: that must not count
+	r.untilReady(0)
 	s.put(event("now", set.ObjectMeta, "FailedCreate", "violates PodSecurity"))
 	_, err := r.rest()
 	if got := diagnosisOf(t, err); got.Reason != "FailedCreate" || got.Message != "violates PodSecurity" || len(got.Events) != 2 {
@@ -392,7 +392,6 @@ func TestWatchOutOfTimeSaysWhy(t *testing.T) {
 
 func TestWatchResumes(t *testing.T) {
 	t.Parallel()
-	var outage sync.Map
 	tests := map[string]func(s *server){
 		"a dropped watch": func(s *server) { s.drop() },
 		"an expired watch": func(s *server) {
@@ -400,15 +399,15 @@ func TestWatchResumes(t *testing.T) {
 			s.drop()
 		},
 		"503, then back": func(s *server) {
-			s.breaks(failTimes(&outage, 6, http.StatusServiceUnavailable))
+			s.breaks(failTimes(6, http.StatusServiceUnavailable))
 			s.drop()
 		},
 		"401, then back": func(s *server) {
-			s.breaks(failTimes(&outage, 6, http.StatusUnauthorized))
+			s.breaks(failTimes(6, http.StatusUnauthorized))
 			s.drop()
 		},
 		"403 while the apiserver starts": func(s *server) {
-			s.breaks(failTimes(&outage, 6, http.StatusForbidden))
+			s.breaks(failTimes(6, http.StatusForbidden))
 			s.drop()
 		},
 	}
@@ -434,7 +433,7 @@ func TestWatchResumes(t *testing.T) {
 }
 
 // failTimes fails so many requests, and serves the others.
-func failTimes(_ *sync.Map, times, code int) func(*http.Request) int {
+func failTimes(times, code int) func(*http.Request) int {
 	var mu sync.Mutex
 	return func(*http.Request) int {
 		mu.Lock()

@@ -2,6 +2,7 @@ package entry
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/onedigest/onedigest/internal/ecr"
 	"github.com/onedigest/onedigest/internal/evidence"
@@ -14,6 +15,7 @@ import (
 type images struct {
 	registry *registry.Client
 	ecr      *ecr.Client
+	account  *account
 }
 
 func newImages(ctx context.Context, desk *desk) (*images, error) {
@@ -21,7 +23,7 @@ func newImages(ctx context.Context, desk *desk) (*images, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &images{ecr: cloud, registry: registry.New(registry.Options{
+	return &images{ecr: cloud, account: desk.account, registry: registry.New(registry.Options{
 		Credentials:  credentials(cloud),
 		Refused:      cloud.Forget,
 		DockerConfig: true,
@@ -102,7 +104,11 @@ func (i *images) Read(ctx context.Context, image release.Image) ([]release.Evide
 	var records []release.Evidence
 	for _, referrer := range referrers {
 		record, err := evidence.Decode(referrer.Content)
-		if err != nil || record.Image.Digest != image.Digest {
+		if err == nil && record.Image.Digest != image.Digest {
+			err = fmt.Errorf("it is about %s", record.Image.Digest)
+		}
+		if err != nil {
+			i.account.Say("passing over the record %s: %v", referrer.Digest.Short(), err)
 			continue
 		}
 		records = append(records, record)

@@ -39,7 +39,7 @@ func perform[S declarer, R any](ctx context.Context, process Process, v verb[S, 
 	}
 	desk := newDesk(process, v.about.Name, *output == "json")
 	if err != nil {
-		return desk.fail(err)
+		return desk.fail(errors.Join(err, desk.report(v.about, nil, nil, nil, err)))
 	}
 	result, err := v.run(ctx, v.settings, desk)
 	if ctx.Err() != nil && err == nil {

@@ -1,0 +1,137 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+	core "k8s.io/api/core/v1"
+)
+
+func service(name string, kind core.ServiceType, host string, ports ...core.ServicePort) *core.Service {
+	s := &core.Service{ObjectMeta: described(name, "", map[string]string{instanceLabel: "shop"})}
+	s.Spec.Type, s.Spec.Ports = kind, ports
+	if host != "" {
+		s.Status.LoadBalancer.Ingress = []core.LoadBalancerIngress{{Hostname: host}}
+	}
+	return s
+}
+
+func port(number int32, name string) core.ServicePort {
+	return core.ServicePort{Port: number, Name: name}
+}
+
+func TestURLOf(t *testing.T) {
+	t.Parallel()
+	byIP := service("shop", core.ServiceTypeLoadBalancer, "", port(80, "http"))
+	byIP.Status.LoadBalancer.Ingress = []core.LoadBalancerIngress{{}, {IP: "192.0.2.7"}}
+	byIPv6 := service("shop", core.ServiceTypeLoadBalancer, "", port(80, "http"))
+	byIPv6.Status.LoadBalancer.Ingress = []core.LoadBalancerIngress{{IP: "2001:db8::7"}}
+	tests := map[string]struct {
+		service *core.Service
+		want    string
+	}{
+		"none yet":     {service("shop", core.ServiceTypeLoadBalancer, "", port(80, "http")), ""},
+		"host":         {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, "http")), "http://lb.example.com"},
+		"IP":           {byIP, "http://192.0.2.7"},
+		"IPv6":         {byIPv6, "http://[2001:db8::7]"},
+		"another port": {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(8080, "web")), "http://lb.example.com:8080"},
+		"443":          {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(443, "")), "https://lb.example.com"},
+		"named https":  {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(8443, "https")), "https://lb.example.com:8443"},
+		"both":         {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(443, "https"), port(80, "http")), "http://lb.example.com"},
+		"UDP first":    {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", core.ServicePort{Port: 53, Protocol: core.ProtocolUDP}, port(80, "http")), "http://lb.example.com"},
+		"UDP only":     {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", core.ServicePort{Port: 53, Protocol: core.ProtocolUDP}), ""},
+	}
+	for name, test := range tests {
+		if got := urlOf(test.service); got != test.want {
+			t.Errorf("%s: got %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+func TestAddress(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		services []*core.Service
+		want     string
+		told     string
+		input    bool
+	}{
+		"assigned":        {[]*core.Service{service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, ""))}, "http://lb.example.com", "", false},
+		"beside others":   {[]*core.Service{service("a", core.ServiceTypeClusterIP, "", port(80, "")), service("shop-web", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, ""))}, "http://lb.example.com", "", false},
+		"its own of two":  {[]*core.Service{service("a", core.ServiceTypeLoadBalancer, "other.example.com", port(80, "")), service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, ""))}, "http://lb.example.com", "", false},
+		"one of two":      {[]*core.Service{service("a", core.ServiceTypeLoadBalancer, "", port(80, "")), service("b", core.ServiceTypeLoadBalancer, "", port(80, ""))}, "", "", true},
+		"inside only":     {[]*core.Service{service("shop", core.ServiceTypeClusterIP, "", port(80, "")), service("peers", "", "", port(80, ""))}, "", "Service/peers is of type ClusterIP, Service/shop is of type ClusterIP: no address outside the cluster", false},
+		"without Service": {nil, "", `no Service in namespace "staging" is labelled app.kubernetes.io/instance=shop`, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			foreign := service("foreign", core.ServiceTypeLoadBalancer, "foreign.example.com", port(80, ""))
+			foreign.Labels[instanceLabel] = "another"
+			s.put(foreign)
+			for _, service := range test.services {
+				s.put(service)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			var told []string
+			got, err := s.client().Address(ctx, space, "shop", func(line string) { told = append(told, line) })
+			var input *release.InputError
+			if got != test.want || errors.As(err, &input) != test.input || !test.input && err != nil {
+				t.Errorf("got %q, %v, want %q", got, err, test.want)
+			}
+			if diff := cmp.Diff(test.told, strings.Join(told, "\n")); diff != "" {
+				t.Errorf("told (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAddressWaits(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.put(service("shop", core.ServiceTypeLoadBalancer, "", port(80, "")))
+	told := 0
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	got, err := s.client().Address(ctx, space, "shop", func(string) {
+		told++
+		s.drop()
+		s.put(service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, "")))
+	})
+	if got != "http://lb.example.com" || err != nil || told != 1 {
+		t.Errorf("got %q, %v, told %d times", got, err, told)
+	}
+}
+
+func TestAddressOutOfTimeSaysWhy(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	waiting := service("shop", core.ServiceTypeLoadBalancer, "", port(80, ""))
+	s.put(waiting, event("e", waiting.ObjectMeta, "SyncLoadBalancerFailed", "no subnet is tagged"))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, err := s.client().Address(ctx, space, "shop", func(string) {})
+	if diagnosisOf(t, err); !strings.Contains(err.Error(), "SyncLoadBalancerFailed: no subnet is tagged") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAddressOfAClusterThatForbids(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.breaks(func(*http.Request) int { return http.StatusForbidden })
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, err := s.client().Address(ctx, space, "shop", func(string) {})
+	if release.ExitCode(err) != release.ExitFault || err == nil {
+		t.Errorf("got %v, want a fault", err)
+	}
+}
