@@ -17,8 +17,8 @@ trap finish EXIT
 scripts/build.sh
 helm=$(tool helm)
 bin/localaws up --addr "$registry" --dir "$state/aws" --repository shop=IMMUTABLE
-bin/sandbox up --dir "$sandbox" --registry "$registry" --ecr-endpoint "http://$registry"
 source <(bin/localaws env --dir "$state/aws")
+bin/sandbox up --dir "$sandbox" --registry "$registry" --ecr-endpoint "http://$registry"
 KUBECONFIG=$(bin/sandbox kubeconfig --dir "$sandbox")
 export KUBECONFIG
 image=$(bin/build --repository "$registry/shop" --context app --platforms "linux/$(go env GOARCH)" --allow-dirty --output json | sed -n 's/^  "image": "\(.*\)",$/\1/p')

@@ -15,8 +15,8 @@ TXT
 echo "building the tools"
 scripts/build.sh
 bin/localaws up --addr "$REGISTRY" --dir "$LOCALAWS_DIR" --repository shop=IMMUTABLE
+source <(bin/localaws env --dir "$LOCALAWS_DIR") # the sandbox's node signs in with these, as EKS's does with its role
 bin/sandbox up --dir "$SANDBOX_DIR" --registry "$REGISTRY" --ecr-endpoint "http://$REGISTRY"
-source <(bin/localaws env --dir "$LOCALAWS_DIR")
 KUBECONFIG=$(bin/sandbox kubeconfig --dir "$SANDBOX_DIR")
 export KUBECONFIG
 bin/pipeline --repository "$REGISTRY/shop" --context app --platform "linux/$(go env GOARCH)"

@@ -8,6 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
@@ -27,8 +28,9 @@ type feed struct {
 
 	mu     sync.Mutex
 	synced bool
-	err    error     // of the last request, nil if it went well
-	since  time.Time // when requests began to fail with that kind of error
+	first  map[types.UID]string // what was there when the feed was first filled, and its resource version
+	err    error                // of the last request, nil if it went well
+	since  time.Time            // when requests began to fail with that kind of error
 }
 
 // source is how the objects of a feed are listed and watched.
@@ -107,9 +109,24 @@ func (f *feed) Delete(object any) error { return f.then(f.Store.Delete(object)) 
 func (f *feed) Replace(objects []any, resourceVersion string) error {
 	err := f.Store.Replace(objects, resourceVersion)
 	f.mu.Lock()
-	f.synced = f.synced || err == nil
+	if err == nil && !f.synced {
+		f.synced, f.first = true, map[types.UID]string{}
+		for _, object := range objects {
+			if described, ok := object.(meta.Object); ok {
+				f.first[described.GetUID()] = described.GetResourceVersion()
+			}
+		}
+	}
 	f.mu.Unlock()
 	return f.then(err)
+}
+
+// news tells whether an object came or changed after the feed was first filled.
+func (f *feed) news(object meta.Object) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	version, old := f.first[object.GetUID()]
+	return f.synced && (!old || version != object.GetResourceVersion())
 }
 
 func (f *feed) then(err error) error {

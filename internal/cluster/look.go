@@ -154,7 +154,9 @@ func (w *watcher) explain(object *unstructured.Unstructured, t tracked, now cond
 	about.uid = object.GetUID()
 	sets := all[*apps.ReplicaSet](w.sets[t.place.namespace])
 	var unready *finding
-	for _, pod := range currentPods(object, sets, all[*core.Pod](w.pods[t.place.namespace])) {
+	pods := all[*core.Pod](w.pods[t.place.namespace])
+	current := currentPods(object, sets, pods)
+	for _, pod := range current {
 		found := examine(pod)
 		if found == nil {
 			continue
@@ -171,6 +173,12 @@ func (w *watcher) explain(object *unstructured.Unstructured, t tracked, now cond
 		w.remember(found)
 		return *found
 	}
+	for _, pod := range earlierPods(object, current, pods) {
+		if found := examine(pod); found != nil && unready == nil {
+			found.cause = nil // it says nothing of this release
+			unready = found
+		}
+	}
 	if unready != nil {
 		return *unready
 	}
@@ -185,18 +193,8 @@ func (w *watcher) refused(object *unstructured.Unstructured, sets []*apps.Replic
 	if object.GetKind() == "Deployment" || events == nil {
 		return uncreatable(object, sets)
 	}
-	if synced, _, _ := events.state(); !synced {
-		return nil
-	}
-	list := all[*core.Event](events)
-	if w.old[namespace] == nil {
-		w.old[namespace] = map[string]string{}
-		for _, event := range list {
-			w.old[namespace][string(event.UID)] = event.ResourceVersion
-		}
-	}
-	for _, event := range list {
-		if event.InvolvedObject.UID == object.GetUID() && w.old[namespace][string(event.UID)] != event.ResourceVersion {
+	for _, event := range all[*core.Event](events) {
+		if event.InvolvedObject.UID == object.GetUID() && events.news(event) {
 			known := creationCause(event.Message)
 			return &finding{object: release.Object{APIVersion: object.GetAPIVersion(), Kind: object.GetKind(), Namespace: namespace, Name: object.GetName()},
 				uid: object.GetUID(), reason: event.Reason, message: wording(event.Message), cause: &known}

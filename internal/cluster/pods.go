@@ -55,7 +55,9 @@ func currentPods(object *unstructured.Unstructured, sets []*apps.ReplicaSet, pod
 		}
 	case "DaemonSet":
 		generation := object.GetAnnotations()[templateAnnotation]
-		current = func(pod *core.Pod) bool { return !unseen(object) && pod.Labels[templateLabel] == generation }
+		current = func(pod *core.Pod) bool {
+			return !unseen(object) && (generation == "" || pod.Labels[templateLabel] == generation)
+		}
 	case "Pod":
 		current = func(pod *core.Pod) bool { return pod.UID == owner }
 	}
@@ -68,6 +70,17 @@ func currentPods(object *unstructured.Unstructured, sets []*apps.ReplicaSet, pod
 	slices.SortFunc(found, func(a, b *core.Pod) int { return strings.Compare(a.Name, b.Name) })
 	if object.GetKind() == "Job" { // it makes pods one after another; the last says most
 		slices.SortStableFunc(found, func(a, b *core.Pod) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
+	}
+	return found
+}
+
+// earlierPods are a StatefulSet's pods of an older template: it goes on to the next only when one is ready, so that a broken
+// one of before can hold up this rollout.
+func earlierPods(object *unstructured.Unstructured, current, pods []*core.Pod) (found []*core.Pod) {
+	for _, pod := range pods {
+		if object.GetKind() == "StatefulSet" && pod.DeletionTimestamp == nil && owned(pod, object.GetUID()) && !slices.Contains(current, pod) {
+			found = append(found, pod)
+		}
 	}
 	return found
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	authorization "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -220,12 +221,9 @@ func discover(w http.ResponseWriter, path string) {
 }
 
 func (s *server) review(w http.ResponseWriter, r *http.Request) {
-	var review struct {
-		Spec struct {
-			ResourceAttributes struct{ Verb, Resource string }
-		}
-	}
-	if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
+	body, _ := io.ReadAll(r.Body)
+	review := &authorization.SelfSubjectAccessReview{}
+	if _, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, review); err != nil {
 		s.t.Error(err)
 	}
 	wanted := review.Spec.ResourceAttributes

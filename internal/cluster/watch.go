@@ -75,13 +75,8 @@ func (w *watcher) ended(ctx context.Context, pending []failing) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("watching the rollout in namespace %q: %w", w.namespace, context.Canceled)
 	}
-	for _, f := range w.feeds {
-		if synced, failing, _ := f.state(); !synced {
-			if failing == nil {
-				failing = context.DeadlineExceeded
-			}
-			return w.client.fault(ctx, failing, "watching the rollout in namespace %q", w.namespace)
-		}
+	if unheard := w.unheard(); unheard != nil {
+		return w.client.fault(ctx, unheard, "watching the rollout in namespace %q", w.namespace)
 	}
 	names := make([]string, 0, len(pending))
 	for _, late := range pending[:min(maxNamed, len(pending))] {
@@ -93,6 +88,21 @@ func (w *watcher) ended(ctx context.Context, pending []failing) error {
 	}
 	worst := worst(pending)
 	return &release.Failure{What: what, Err: &RolloutError{w.client.diagnose(ctx, worst.finding)}, Do: worst.do()}
+}
+
+// unheard is why some object could never be seen, nil if all that are awaited were.
+func (w *watcher) unheard() error {
+	for _, t := range w.objects {
+		synced, refusal, _ := w.feeds[t.place].state()
+		switch {
+		case synced, t.place.custom() && permanent(refusal):
+		case refusal == nil:
+			return context.DeadlineExceeded
+		default:
+			return refusal
+		}
+	}
+	return nil
 }
 
 // worst is the object of which most is known.

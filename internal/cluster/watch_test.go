@@ -287,8 +287,18 @@ func TestWatchFailsFastOnRefusedPodsWithoutCondition(t *testing.T) {
 	r.until("the first", func(release.RolloutStep) bool { return true })
 	s.put(statefulSet(2, 2, 2, 0)) // seen after the event of before was: that must not count
 	r.untilReady(0)
-	s.put(event("now", set.ObjectMeta, "FailedCreate", "violates PodSecurity"))
-	_, err := r.rest()
+	// The controller tries, and tells, again and again; the watch of events may begin between two.
+	retry := time.NewTicker(10 * time.Millisecond)
+	defer retry.Stop()
+	var err error
+	for over := false; !over; {
+		s.put(event("now", set.ObjectMeta, "FailedCreate", "violates PodSecurity"))
+		select {
+		case err = <-r.ended:
+			over = true
+		case <-retry.C:
+		}
+	}
 	if got := diagnosisOf(t, err); got.Reason != "FailedCreate" || got.Message != "violates PodSecurity" || len(got.Events) != 2 {
 		t.Errorf("got %+v", got)
 	}
@@ -331,6 +341,34 @@ func TestWatchBearsWith(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestWatchCountsTime has a cause stand for its grace while the cluster says nothing more.
+func TestWatchCountsTime(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	brokenRollout(s, waits(pod("bad", 2), "CreateContainerConfigError", `secret "shop" not found`))
+	client := s.client()
+	client.grace = func(time.Duration) time.Duration { return 300 * time.Millisecond }
+	r := observe(t, client, ofDeployment)
+	r.until("bearing with it", func(step release.RolloutStep) bool { return strings.Contains(step.Message, "not found") })
+	_, err := r.rest()
+	if got := diagnosisOf(t, err); got.Reason != "CreateContainerConfigError" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestWatchNamesAnEarlierPod: a StatefulSet does not go on past a pod that is not ready, whatever its template.
+func TestWatchNamesAnEarlierPod(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	earlier := crashes(pod("db-0", 1))
+	earlier.OwnerReferences[0].UID = "uid-db"
+	s.put(statefulSet(2, 2, 0, 1), earlier)
+	_, err := observeFor(t, s.client(), time.Second, ofStateful).rest()
+	if got := diagnosisOf(t, err); got.Reason != "CrashLoopBackOff" || !strings.Contains(err.Error(), "not ready in namespace") {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
 

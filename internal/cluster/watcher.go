@@ -32,7 +32,6 @@ type watcher struct {
 
 	reported map[release.Object]release.RolloutStep
 	standing map[string]*standing
-	old      map[string]map[string]string // namespace to the events that were there at first, by uid, and their resource version
 }
 
 // tracked is an object that must become ready.
@@ -45,7 +44,7 @@ func (c *Client) newWatcher(ctx context.Context, namespace string, objects []rel
 	w := &watcher{
 		client: c, namespace: namespace, report: report, began: time.Now(), changed: make(chan struct{}, 1),
 		feeds: map[place]*feed{}, pods: map[string]*feed{}, sets: map[string]*feed{}, events: map[string]*feed{},
-		reported: map[release.Object]release.RolloutStep{}, standing: map[string]*standing{}, old: map[string]map[string]string{},
+		reported: map[release.Object]release.RolloutStep{}, standing: map[string]*standing{},
 	}
 	for _, object := range objects {
 		where, waits, err := c.located(ctx, object, namespace)

@@ -115,13 +115,22 @@ func judgeDocker(ctx context.Context, err error, stderr, file string) error {
 		{"unknown flag", "update docker buildx (0.13 or newer)"},
 	} {
 		if strings.Contains(stderr, trouble.words) {
-			return &release.Fault{Side: "builder", Err: fmt.Errorf("%s: %s", what, lastLine(stderr)), Do: trouble.do}
+			return &release.Fault{Side: "builder", Err: fmt.Errorf("%s: %s", what, verdict(stderr)), Do: trouble.do}
 		}
 	}
-	return &release.Failure{What: what + " failed", Err: errors.New(stderr)}
+	return &release.Failure{What: what + " failed", Err: errors.New(verdict(stderr)), Do: "see the lines above"}
 }
 
-func lastLine(text string) string { return text[strings.LastIndex(text, "\n")+1:] }
+// verdict is the line in which buildx says why it ended; all others have been told already.
+func verdict(stderr string) string {
+	lines := strings.Split(stderr, "\n")
+	for _, line := range slices.Backward(lines) {
+		if cause, found := strings.CutPrefix(line, "ERROR: "); found {
+			return cause
+		}
+	}
+	return lines[len(lines)-1]
+}
 
 // stamped makes sure that the image says which commit it is of: without that no later build would know it again.
 func stamped(layout release.Layout, source release.Source) error {

@@ -91,7 +91,18 @@ func (b GoBuilder) toolchain(ctx context.Context, recipe release.Recipe) (golang
 	for name, value := range settings {
 		fixed = append(fixed, name+"="+value)
 	}
-	return golang{program.with(append(decisive, "PWD"), fixed...)}, nil
+	program = program.with(append(slices.Clone(decisive), "PWD"), fixed...)
+	program.log = progress(program.log)
+	return golang{program}, nil
+}
+
+// progress tells what the go command does ("go: downloading …"). What the compiler says comes in the error.
+func progress(tell func(string)) func(string) {
+	return func(line string) {
+		if strings.HasPrefix(line, "go: ") || strings.HasPrefix(line, "compiling ") {
+			tell(line)
+		}
+	}
 }
 
 // identify asks for the main package and the name of its program.
@@ -163,7 +174,7 @@ func (g golang) judge(ctx context.Context, err error, stderr, what string) error
 	if strings.Contains(stderr, "go.sum") || strings.Contains(stderr, "updates to go.mod needed") {
 		do = "run go mod tidy and commit go.mod and go.sum"
 	}
-	return &release.Failure{What: what + " failed", Err: errors.New(stderr), Do: do}
+	return &release.Failure{What: what + " failed", Err: errors.New(firstLines(stderr, maxErrors)), Do: do}
 }
 
 // said is a fault of the builder in its own words, or the end of the context.
@@ -172,6 +183,17 @@ func said(ctx context.Context, err error, stderr, format string, subjects ...any
 		err = errors.New(stderr)
 	}
 	return release.NewFault("builder", "", err, format, subjects...)
+}
+
+// maxErrors is how many lines of the compiler are shown; it gives up after ten errors in a package itself.
+const maxErrors = 30
+
+func firstLines(text string, most int) string {
+	lines := strings.Split(text, "\n")
+	if left := len(lines) - most; left > 0 {
+		lines = append(lines[:most], fmt.Sprintf("… and %d lines more", left))
+	}
+	return strings.Join(lines, "\n")
 }
 
 func firstLine(text string) string {

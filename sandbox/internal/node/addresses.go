@@ -1,0 +1,39 @@
+// Package node is the Kubernetes node: the processes, mounts and network of a sandbox, in namespaces of their own. When
+// its first process ends, the kernel ends all the others and with them every mount, interface and firewall rule.
+package node
+
+import "net"
+
+// The node's network has no way out of the machine, nor into it: it is a network namespace whose only neighbours are its
+// own pods. So its ranges cannot collide with anything.
+const (
+	// Address is the node's own address.
+	Address = "10.88.0.1"
+	// Pods is the range of pod addresses.
+	Pods = "10.244.0.0/16"
+	// Services is the range of cluster IPs.
+	Services = "10.96.0.0/16"
+	// FirstService is the address of the Service "kubernetes".
+	FirstService = "10.96.0.1"
+	// Resolver is the cluster IP set aside for DNS.
+	Resolver = "10.96.0.10"
+	// Name is the node's name in the cluster.
+	Name = "sandbox"
+	// Domain is the cluster's DNS domain.
+	Domain = "cluster.local"
+	// APIPort is where the API server listens, on every address of the node.
+	APIPort = 6443
+	// Inside is where everything else of the node listens. 127.0.0.1 is left free: there, pods' images are pulled from
+	// the registry that listens at the same address and port on the host.
+	Inside = "127.0.0.9"
+	// Login is where the login helper reaches the ECR endpoint, wherever it is on the host.
+	Login = "127.0.0.10:80"
+)
+
+// APIServer is the API server's URL inside the node.
+const APIServer = "https://127.0.0.1:6443"
+
+// Addresses lists what the API server's certificate must hold for.
+func Addresses() []net.IP {
+	return []net.IP{net.ParseIP("127.0.0.1"), net.ParseIP(Inside), net.ParseIP(Address), net.ParseIP(FirstService)}
+}

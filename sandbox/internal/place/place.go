@@ -1,0 +1,107 @@
+// Package place names every file of a sandbox. All of them lie in one directory, so that removing it removes them all.
+package place
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Default is where a sandbox lives unless told otherwise.
+const Default = "/var/lib/onedigest-sandbox"
+
+// longest is the most bytes a unix socket's path may have (sun_path is 108 with its final zero, unix(7)), less the
+// longest path that the sandbox makes beneath its directory.
+const longest = 107 - len("/kubelet/plugins_registry/example.com-reg.sock")
+
+// marker shows that a directory is a sandbox's, so that down never removes anything else.
+const marker = ".onedigest-sandbox"
+
+// Dir is the directory of one sandbox: an absolute path without symlinks.
+type Dir string
+
+// At gives the sandbox directory that a path means. It refuses a path too long for the sockets in it, the file system's
+// top-level directories, and a directory that holds something but no sandbox.
+func At(path string) (Dir, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("making %q absolute: %w", path, err)
+	}
+	parent, err := filepath.EvalSymlinks(filepath.Dir(absolute))
+	if err == nil {
+		absolute = filepath.Join(parent, filepath.Base(absolute))
+	}
+	if info, err := os.Lstat(absolute); err == nil && !info.IsDir() {
+		return "", fmt.Errorf("%q is not a directory", absolute)
+	}
+	if len(absolute) > longest {
+		return "", fmt.Errorf("%q is too long by %d bytes: the sockets in it must stay within 107 bytes", absolute, len(absolute)-longest)
+	}
+	if filepath.Dir(absolute) == "/" {
+		return "", fmt.Errorf("%q is a top-level directory: name one beneath it", absolute)
+	}
+	d := Dir(absolute)
+	entries, err := os.ReadDir(absolute)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("reading %q: %w", absolute, err)
+	}
+	if len(entries) > 0 && !d.Marked() {
+		return "", fmt.Errorf("%q holds files but no sandbox: name an empty or new directory", absolute)
+	}
+	return d, nil
+}
+
+// Create makes the directory and marks it as a sandbox's.
+func (d Dir) Create() error {
+	if err := os.MkdirAll(string(d), 0o755); err != nil { //nolint:gosec // kubeconfig and sockets inside carry their own modes
+		return err
+	}
+	return os.WriteFile(d.In(marker), []byte("The sandbox of onedigest. Remove it with: sandbox down --dir "+string(d)+"\n"), 0o600)
+}
+
+// Marked reports whether the directory is a sandbox's.
+func (d Dir) Marked() bool {
+	_, err := os.Stat(d.In(marker))
+	return err == nil
+}
+
+// Name tells sandboxes apart where a path cannot: in cgroups. It is the same for the same directory.
+func (d Dir) Name() string {
+	sum := sha256.Sum256([]byte(d))
+	return "onedigest-sandbox-" + hex.EncodeToString(sum[:4])
+}
+
+// In is a path inside the directory.
+func (d Dir) In(parts ...string) string {
+	return filepath.Join(append([]string{string(d)}, parts...)...)
+}
+
+// Kubeconfig is the administrator's kubeconfig, for use on the host.
+func (d Dir) Kubeconfig() string { return d.In("kubeconfig") }
+
+// Settings is the record of what up was told.
+func (d Dir) Settings() string { return d.In("settings.json") }
+
+// Control is the supervisor's socket.
+func (d Dir) Control() string { return d.In("control.sock") }
+
+// Lock is held by the supervisor for as long as it lives.
+func (d Dir) Lock() string { return d.In("lock") }
+
+// Log is the log of one part.
+func (d Dir) Log(part string) string { return d.In("logs", part+".log") }
+
+// Containerd is containerd's socket.
+func (d Dir) Containerd() string { return d.In("containerd.sock") }
+
+// Key is a private key file, Certificate its certificate.
+func (d Dir) Key(name string) string { return d.In("pki", name+".key") }
+
+// Certificate is a certificate file in PEM.
+func (d Dir) Certificate(name string) string { return d.In("pki", name+".crt") }
+
+// Inner is the kubeconfig of one component, for use inside the node.
+func (d Dir) Inner(component string) string { return d.In("pki", component+".kubeconfig") }

@@ -1,0 +1,59 @@
+package place
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+)
+
+// Settings is what up was told and chose. The supervisor reads it when it starts.
+type Settings struct {
+	// Provider is native, kind or kubeconfig.
+	Provider string `json:"provider"`
+	// Kube, ECRLogin and Pause are binaries.
+	Kube     string `json:"kube,omitempty"`
+	ECRLogin string `json:"ecrLogin,omitempty"`
+	Pause    string `json:"pause,omitempty"`
+	// Plugins is the directory of the CNI plugins.
+	Plugins string `json:"plugins,omitempty"`
+	// Port is the loopback port of the API server on the host.
+	Port int `json:"port,omitempty"`
+	// Kubeconfig is the file of a cluster the user had already.
+	Kubeconfig string `json:"kubeconfig,omitempty"`
+	// Registries are the loopback addresses, host:port, of plain HTTP registries that pods pull from.
+	Registries []string `json:"registries,omitempty"`
+	// ECREndpoint is where the login helper asks for a token; empty means that pulls are anonymous.
+	ECREndpoint string `json:"ecrEndpoint,omitempty"`
+	// AccessKeyID, SecretAccessKey and Region are what the login helper signs its request with.
+	AccessKeyID     string `json:"accessKeyID,omitempty"`
+	SecretAccessKey string `json:"secretAccessKey,omitempty"`
+	Region          string `json:"region,omitempty"`
+	// Delay is how long a LoadBalancer Service waits for its address, as load balancers take time to register targets.
+	DelaySeconds float64 `json:"delaySeconds,omitempty"`
+}
+
+// Load reads the settings of a sandbox; the error is os.ErrNotExist when there are none.
+func (d Dir) Load() (Settings, error) {
+	var s Settings
+	content, err := os.ReadFile(d.Settings())
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(content, &s); err != nil {
+		return s, fmt.Errorf("reading %q: %w", d.Settings(), err)
+	}
+	return s, nil
+}
+
+// Save writes the settings whole: a reader sees the old or the new.
+func (d Dir) Save(s Settings) error {
+	content, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	next := d.Settings() + ".new"
+	if err := os.WriteFile(next, append(content, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, d.Settings())
+}
