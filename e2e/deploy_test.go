@@ -62,7 +62,7 @@ func TestDeployRefusesBeforeAnythingChanges(t *testing.T) {
 		want string
 	}{
 		"an image that is not there":     {[]string{"--image", absent}, 1, "is not in its registry"},
-		"a namespace that is absent":     {[]string{"--image", built, "--namespace", "nowhere"}, 1, "create-namespace"},
+		"a namespace that is absent":     {[]string{"--image", built, "--namespace", "nowhere"}, 2, "create-namespace"},
 		"a cluster that does not answer": {[]string{"--image", built, "--kubeconfig", "dead.yaml"}, 3, "cluster"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -75,17 +75,18 @@ func up() (err error) {
 	if err := program("localaws", "up", "--addr", site.registry, "--dir", filepath.Join(site.dir, "aws"), "--repository", "shop=IMMUTABLE"); err != nil {
 		return err
 	}
+	lines, err := output("localaws", "env", "--dir", filepath.Join(site.dir, "aws"))
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(lines) {
+		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
+		site.aws = append(site.aws, name+"="+strings.Trim(value, "'"))
+	}
 	if err := program("sandbox", "up", "--dir", sandboxDir(), "--registry", site.registry, "--ecr-endpoint", "http://"+site.registry); err != nil {
 		return err
 	}
 	site.kubeconfig, err = output("sandbox", "kubeconfig", "--dir", sandboxDir())
-	if err != nil {
-		return err
-	}
-	lines, err := output("localaws", "env", "--dir", filepath.Join(site.dir, "aws"))
-	for line := range strings.Lines(lines) {
-		site.aws = append(site.aws, strings.Trim(strings.TrimPrefix(strings.TrimSpace(line), "export "), "'\""))
-	}
 	return err
 }
 
@@ -117,6 +118,7 @@ func freePort() (int, error) {
 func program(name string, args ...string) error {
 	command := exec.Command(filepath.Join(site.root, "bin", name), args...)
 	command.Dir, command.Stdout, command.Stderr = site.root, os.Stdout, os.Stderr
+	command.Env = append(os.Environ(), site.aws...)
 	if err := command.Run(); err != nil {
 		return fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
 	}

@@ -103,7 +103,7 @@ func (g *guarded) push(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if image, err = mutate.Config(image, v1.Config{Entrypoint: []string{"/answer"}, User: "65532:65532"}); err != nil {
+	if image, err = mutate.Config(image, v1.Config{Entrypoint: []string{"/answer"}, Labels: map[string]string{"registry": g.host()}, User: "65532:65532"}); err != nil {
 		t.Fatal(err)
 	}
 	repository, err := name.NewRepository(g.host()+"/answer", name.Insecure)

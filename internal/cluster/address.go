@@ -45,7 +45,7 @@ func (c *Client) Address(ctx context.Context, namespace, name string, report fun
 		}
 	}
 	for {
-		synced, refusal, _ := services.state()
+		synced, _, refusal := services.state()
 		if synced {
 			service, err := pick(all[*core.Service](services), namespace, name, tell)
 			if err != nil || service == nil {
@@ -156,9 +156,9 @@ func (c *Client) unaddressed(ctx context.Context, services *feed, namespace, nam
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("waiting for the address of release %q: %w", name, context.Canceled)
 	}
-	synced, refusal, _ := services.state()
+	synced, _, refusal := services.state()
 	if !synced {
-		return c.fault(ctx, cmp.Or(refusal, error(context.DeadlineExceeded)), "reading the Services of release %q in namespace %q", name, namespace)
+		return c.fault(ctx, cmp.Or(refusal, context.DeadlineExceeded), "reading the Services of release %q in namespace %q", name, namespace)
 	}
 	service, err := pick(all[*core.Service](services), namespace, name, func(string) {})
 	if err != nil || service == nil {

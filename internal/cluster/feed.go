@@ -90,10 +90,10 @@ func (f *feed) note(err error) {
 }
 
 // state tells whether the feed has been filled, and what the last request failed with, since when.
-func (f *feed) state() (synced bool, failing error, since time.Time) {
+func (f *feed) state() (synced bool, since time.Time, failing error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.synced, f.err, f.since
+	return f.synced, f.since, f.err
 }
 
 // Add, Update, Delete and Replace are what the library calls.

@@ -40,7 +40,7 @@ func (w *watcher) look() seen {
 	var s seen
 	var claims []tracked
 	for _, t := range w.objects {
-		synced, refusal, since := w.feeds[t.place].state()
+		synced, since, refusal := w.feeds[t.place].state()
 		if !synced {
 			if w.skipped(t, refusal) {
 				continue
@@ -126,7 +126,7 @@ const hearingTime = 2 * time.Second
 func (w *watcher) hearing(t tracked) time.Duration {
 	for _, feeds := range []map[string]*feed{w.pods, w.sets} {
 		if f := feeds[t.place.namespace]; f != nil {
-			if synced, refusal, _ := f.state(); !synced && refusal == nil {
+			if synced, _, refusal := f.state(); !synced && refusal == nil {
 				return hearingTime - time.Since(w.began)
 			}
 		}

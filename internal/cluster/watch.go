@@ -93,7 +93,7 @@ func (w *watcher) ended(ctx context.Context, pending []failing) error {
 // unheard is why some object could never be seen, nil if all that are awaited were.
 func (w *watcher) unheard() error {
 	for _, t := range w.objects {
-		synced, refusal, _ := w.feeds[t.place].state()
+		synced, _, refusal := w.feeds[t.place].state()
 		switch {
 		case synced, t.place.custom() && permanent(refusal):
 		case refusal == nil:
@@ -123,7 +123,7 @@ func worst(pending []failing) failing {
 // silence is for how long no request of some feed has gone well, 0 if all go well.
 func (w *watcher) silence() (longest time.Duration) {
 	for _, f := range w.feeds {
-		if _, failing, since := f.state(); failing != nil {
+		if _, since, failing := f.state(); failing != nil {
 			longest = max(longest, time.Since(since))
 		}
 	}

@@ -428,6 +428,20 @@ func TestWatchOutOfTimeSaysWhy(t *testing.T) {
 	}
 }
 
+func TestWatchSeesAnObjectGoAndComeBack(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	brokenRollout(s, pod("new", 2))
+	r := observe(t, s.client(), ofDeployment)
+	r.untilReady(0)
+	s.remove(deployment(2, 2, 1, 1))
+	r.until("gone", func(step release.RolloutStep) bool { return step.Message == "not there yet" && !step.Done })
+	s.put(deployment(2, 2, 2, 2))
+	if _, err := r.rest(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWatchResumes(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(s *server){

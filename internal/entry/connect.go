@@ -1,6 +1,9 @@
 package entry
 
 import (
+	"path/filepath"
+	"strings"
+
 	"github.com/onedigest/onedigest/internal/cluster"
 	"github.com/onedigest/onedigest/internal/image"
 	"k8s.io/client-go/rest"
@@ -8,6 +11,9 @@ import (
 
 // connect reads how to reach the cluster; it sends nothing.
 func connect(desk *desk, kubeconfig, context string) (*cluster.Client, *rest.Config, error) {
+	if kubeconfig != "" && !filepath.IsAbs(kubeconfig) && !strings.ContainsRune(kubeconfig, filepath.ListSeparator) {
+		kubeconfig = filepath.Join(desk.process.Dir, kubeconfig)
+	}
 	config, err := cluster.Connect(cluster.Access{Kubeconfig: kubeconfig, Context: context, Home: desk.process.Getenv("HOME")})
 	if err != nil {
 		return nil, nil, err

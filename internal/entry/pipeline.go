@@ -132,8 +132,8 @@ func tellProof(account release.Account, result pipeline.Result) {
 	}
 	proof := result.Proof
 	account.Say("")
-	account.Say("commit   %s", proof.Commit)
-	account.Say("built    %s", proof.Built)
+	account.Say("commit     %s", proof.Commit)
+	account.Say("built      %s", proof.Built)
 	for _, environment := range release.DefaultLadder {
 		name := environment.String()
 		account.Say("%-10s %d pods run %s, answers commit %s at %s", name, len(proof.Running[name]), proof.Running[name][0], release.Commit(proof.Answered[name][0]).Short(), proof.URLs[name])

@@ -232,6 +232,27 @@ func TestInspectRefuses(t *testing.T) {
 	}
 }
 
+func TestInspectOfAnotherUsersRepository(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: only root can give a directory away")
+	}
+	c := newClone(t)
+	c.commit("first")
+	if err := os.Chown(c.dir, 12345, 12345); err != nil {
+		t.Skipf("SKIPPED: %v", err)
+	}
+	_, err := c.inspect("", "")
+	var input *release.InputError
+	if !errors.As(err, &input) || !strings.Contains(err.Error(), "safe.directory") {
+		t.Errorf("got %v, want bad input that names safe.directory", err)
+	}
+	c.git("config", "--global", "--add", "safe.directory", c.dir)
+	if _, err := c.inspect("", ""); err != nil {
+		t.Errorf("trusted: %v", err)
+	}
+}
+
 func TestInspectWithoutGit(t *testing.T) {
 	t.Parallel()
 	c := newClone(t)

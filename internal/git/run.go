@@ -47,7 +47,7 @@ func (r repository) git(ctx context.Context, args ...string) (string, error) {
 
 func (r repository) stream(ctx context.Context, stdout io.Writer, args ...string) error {
 	// A file system monitor is a program that the repository's configuration names: not ours to start.
-	cmd := exec.CommandContext(ctx, r.program, append([]string{"--no-pager", "-c", "core.fsmonitor=false"}, args...)...) //nolint:gosec // arguments, never a shell
+	cmd := exec.CommandContext(ctx, r.program, append([]string{"--no-pager", "-c", "core.fsmonitor=false"}, args...)...) // #nosec G204 -- arguments, never a shell
 	cmd.Dir, cmd.Env, cmd.WaitDelay = r.dir, r.environ, time.Second
 	stderr := &head{limit: 4096}
 	cmd.Stdout, cmd.Stderr = stdout, stderr

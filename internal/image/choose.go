@@ -130,15 +130,15 @@ func dockerfile(recipe release.Recipe) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the context %q cannot be read", recipe.Context)
 	}
-	real, err := filepath.EvalSymlinks(file)
+	found, err := filepath.EvalSymlinks(file)
 	if err != nil {
 		return "", fmt.Errorf("%q does not exist", file)
 	}
-	if below, err := filepath.Rel(context, real); err != nil || !filepath.IsLocal(below) {
+	if below, err := filepath.Rel(context, found); err != nil || !filepath.IsLocal(below) {
 		return "", fmt.Errorf("%q lies outside the context %q", file, recipe.Context)
 	}
-	if info, err := os.Stat(real); err != nil || !info.Mode().IsRegular() {
+	if info, err := os.Stat(found); err != nil || !info.Mode().IsRegular() {
 		return "", fmt.Errorf("%q is not a file", file)
 	}
-	return real, nil
+	return found, nil
 }

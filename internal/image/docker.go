@@ -29,7 +29,8 @@ func (b DockerBuilder) Build(ctx context.Context, recipe release.Recipe, dir str
 	if err != nil {
 		return release.Layout{}, err
 	}
-	args, err := buildxArgs(recipe, file, dir)
+	archive := filepath.Join(dir, "built.tar")
+	args, err := buildxArgs(recipe, file, archive)
 	if err != nil {
 		return release.Layout{}, err
 	}
@@ -39,7 +40,7 @@ func (b DockerBuilder) Build(ctx context.Context, recipe release.Recipe, dir str
 	if err != nil {
 		return release.Layout{}, judgeDocker(ctx, err, stderr, file)
 	}
-	layout, err := read(dir)
+	layout, err := unpack(archive, dir)
 	if err == nil {
 		err = stamped(layout, recipe.Source)
 	}
@@ -66,10 +67,13 @@ func (b DockerBuilder) buildx(ctx context.Context, dir string) (program, error) 
 
 // buildxArgs are arguments as docker gets them; none passes through a shell. Each value is glued to its flag, so that none
 // can be taken for another flag.
-func buildxArgs(recipe release.Recipe, file, dir string) ([]string, error) {
+//
+// The layout comes as a tar: buildx can write a directory (tar=false), but the images of an index that share a layer then
+// stand in each other's way, which it reports as errors and survives.
+func buildxArgs(recipe release.Recipe, file, archive string) ([]string, error) {
 	var output bytes.Buffer
 	fields := csv.NewWriter(&output) // as buildx reads it
-	if err := fields.Write([]string{"type=oci", "tar=false", "rewrite-timestamp=true", "dest=" + dir}); err != nil {
+	if err := fields.Write([]string{"type=oci", "rewrite-timestamp=true", "dest=" + archive}); err != nil {
 		return nil, err
 	}
 	fields.Flush()

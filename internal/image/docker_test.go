@@ -40,7 +40,7 @@ printf '%s' "$SOURCE_DATE_EPOCH" >epoch
 cat stderr >&2
 [ -e fails ] && exit 1
 for arg; do
-  case "$arg" in --output=*) dest="${arg##*dest=}"; cp -R built/. "${dest%\"}/" ;; esac
+  case "$arg" in --output=*) dest="${arg##*dest=}"; tar -C built -cf "${dest%\"}" . ;; esac
 done
 `
 
@@ -128,9 +128,12 @@ func TestDockerIsGivenTheRecipeAsArguments(t *testing.T) {
 	if built.Digest.String() != digest.String() || built.Dir != dir {
 		t.Errorf("got %+v, want %s", built, digest)
 	}
+	if _, err := os.Stat(filepath.Join(dir, "built.tar")); err == nil {
+		t.Error("the archive was left behind")
+	}
 	annotation := "--annotation=manifest:"
 	want := []string{"buildx", "build", "--progress=plain", "--provenance=false", "--sbom=false",
-		`--output=type=oci,tar=false,rewrite-timestamp=true,"dest=` + dir + `"`, "--file=" + filepath.Join(recipe.Context, "deploy/Dockerfile"), "--platform=linux/amd64",
+		`--output=type=oci,rewrite-timestamp=true,"dest=` + dir + `/built.tar"`, "--file=" + filepath.Join(recipe.Context, "deploy/Dockerfile"), "--platform=linux/amd64",
 		"--build-arg=A=--output=type=local,dest=/", "--build-arg=B=$(id) `id` \"'\n--push",
 		"--label=" + release.AnnotationCreated + "=2026-03-04T03:06:07Z", "--label=" + release.AnnotationRevision + "=" + commit.String(),
 		"--label=" + release.AnnotationSource + "=" + recipe.Source.URL, "--label=team=x --push",
@@ -251,6 +254,28 @@ func forge(d docker) {
 	content := []byte(d.read(layer(d)))
 	content[0] ^= 1
 	d.write(layer(d), string(content))
+}
+
+// TestDockerArchiveStaysInItsDirectory unpacks nothing but a layout's own files.
+func TestDockerArchiveStaysInItsDirectory(t *testing.T) {
+	t.Parallel()
+	d := newDocker(t)
+	d.will(stamped)
+	for _, name := range []string{"built/blobs/escape", "built/manifest.json"} {
+		d.write(name, "x")
+	}
+	if err := os.Symlink("/etc", filepath.Join(d.dir, "built/blobs/sha256", strings.Repeat("0", 64))); err != nil {
+		t.Fatal(err)
+	}
+	out := t.TempDir()
+	if _, err := d.buildIn(dockerRecipe(t), out); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"blobs/escape", "manifest.json", "blobs/sha256/" + strings.Repeat("0", 64)} {
+		if _, err := os.Lstat(filepath.Join(out, name)); err == nil {
+			t.Errorf("%s was unpacked", name)
+		}
+	}
 }
 
 func TestDockerfileOutsideTheContext(t *testing.T) {

@@ -118,7 +118,7 @@ func (g golang) identify(ctx context.Context, recipe release.Recipe) (name, main
 	if err != nil {
 		return "", "", release.BadInput(wherePlatforms, err.Error(), "")
 	}
-	out, stderr, err := g.with(nil, environ...).run(ctx, recipe.Context, "list", "-mod=readonly", "-f", "{{.Name}} {{.ImportPath}}", "--", main)
+	out, stderr, err := g.with(nil, environ...).run(ctx, recipe.Context, "list", "-f", "{{.Name}} {{.ImportPath}}", "--", main)
 	if err != nil {
 		return "", "", g.judge(ctx, err, stderr, fmt.Sprintf("finding Go package %q", main))
 	}
@@ -140,13 +140,15 @@ func programName(imported string) string {
 	return name
 }
 
+// compile leaves the mode of -mod to the go command: without GOFLAGS it reads go.mod only, and takes a vendor directory if
+// there is one (https://go.dev/ref/mod#build-commands).
 func (g golang) compile(ctx context.Context, recipe release.Recipe, main string, platform release.Platform, binary string) error {
 	environ, err := target(platform)
 	if err != nil {
 		return release.BadInput(wherePlatforms, err.Error(), "")
 	}
 	g.log(fmt.Sprintf("compiling %s for %s", main, platform))
-	_, stderr, err := g.with(nil, environ...).run(ctx, recipe.Context, "build", "-trimpath", "-buildvcs=false", "-mod=readonly",
+	_, stderr, err := g.with(nil, environ...).run(ctx, recipe.Context, "build", "-trimpath", "-buildvcs=false",
 		"-ldflags=-s -w -buildid= -X main.commit="+recipe.Source.Revision()+" -X main.built="+recipe.Source.Created.UTC().Format(time.RFC3339),
 		"-o", binary, "--", main)
 	if err != nil {

@@ -234,6 +234,17 @@ func TestGoWorkAboveTheContextDoesNotCount(t *testing.T) {
 	}
 }
 
+func TestGoBuildTakesVendoredModules(t *testing.T) {
+	t.Parallel()
+	recipe := recipeOf(tree(t, map[string]string{
+		"go.mod":                        "module example.com/shop\n\ngo 1.24\n\nrequire example.com/dep v1.0.0\n",
+		"main.go":                       "package main\n\nimport \"example.com/dep\"\n\nfunc main() { dep.Do() }\n",
+		"vendor/modules.txt":            "# example.com/dep v1.0.0\n## explicit; go 1.24\nexample.com/dep\n",
+		"vendor/example.com/dep/dep.go": "package dep\n\nfunc Do() {}\n",
+	}))
+	build(t, recipe, "GOPROXY=off")
+}
+
 func TestGoIndexOfSeveralPlatforms(t *testing.T) {
 	t.Parallel()
 	recipe := recipeOf(tree(t, shop))

@@ -45,7 +45,7 @@ func (p program) with(drop []string, add ...string) program {
 // printed to its error stream, which is told line by line meanwhile. When the context ends the program is interrupted, so
 // that it can end its own children, and killed five seconds later.
 func (p program) run(ctx context.Context, dir string, args ...string) (stdout, stderr string, err error) {
-	cmd := exec.CommandContext(ctx, p.path, args...) //nolint:gosec // arguments, never a shell
+	cmd := exec.CommandContext(ctx, p.path, args...) // #nosec G204 -- arguments, never a shell
 	cmd.Dir, cmd.Env = dir, p.environ
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second

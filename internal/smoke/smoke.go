@@ -53,6 +53,7 @@ type Registry interface {
 // Result is what smoke found.
 type Result struct {
 	Verdict  release.Verdict `json:"verdict"`
+	Digest   release.Digest  `json:"digest"` // of the image that the verdict is about, if one was named
 	Report   Report          `json:"report"`
 	Evidence release.Digest  `json:"evidence,omitempty"` // of the record in the registry
 }
@@ -79,7 +80,7 @@ func Run(ctx context.Context, settings Settings, world World) (Result, error) {
 	}
 	world.Account.Say("asking %s: %d checks, %d rounds in a row%s", base, len(checks), settings.Consecutive, expecting(settings))
 	report := ask(ctx, base, checks, settings, world)
-	result := Result{Verdict: report.Verdict, Report: report}
+	result := Result{Verdict: report.Verdict, Digest: settings.Image.Digest, Report: report}
 	if _, err := running(ctx, settings, world); err != nil {
 		return result, errors.Join(err, conclude(report))
 	}

@@ -52,8 +52,8 @@ by --kubeconfig is left alone. Packages that up installed, and the binaries it b
 func takeDown(c *cobra.Command, dir place.Dir) error {
 	ctx := contextWithoutCancel(c)
 	settings, err := dir.Load()
-	if err == nil && settings.Provider == providerKind {
-		if err := deleteKind(ctx, dir); err != nil {
+	if err == nil && settings.Kind != "" {
+		if err := deleteKind(ctx, settings); err != nil {
 			return err
 		}
 	}

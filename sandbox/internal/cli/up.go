@@ -91,6 +91,20 @@ func (w wishes) up(c *cobra.Command, dir place.Dir) error {
 	return nil
 }
 
+// login is how pods' pulls get their password. The keys of the environment sign the request, as they do for the AWS CLI;
+// they reach nothing but the endpoint, which is on this machine.
+func (w wishes) login() place.Login {
+	if w.endpoint == "" {
+		return place.Login{}
+	}
+	return place.Login{
+		Endpoint:        w.endpoint,
+		AccessKeyID:     cmp.Or(os.Getenv("AWS_ACCESS_KEY_ID"), "sandbox"),
+		SecretAccessKey: cmp.Or(os.Getenv("AWS_SECRET_ACCESS_KEY"), "sandbox"),
+		Region:          cmp.Or(os.Getenv("AWS_REGION"), "us-east-1"),
+	}
+}
+
 // join looks for a sandbox that runs there already and lets it serve these registries too. What a crash has left is
 // removed.
 func (w wishes) join(c *cobra.Command, dir place.Dir) (running bool, err error) {
@@ -105,7 +119,7 @@ func (w wishes) join(c *cobra.Command, dir place.Dir) (running bool, err error) 
 				return true, err
 			}
 		}
-		if err := client.AddRegistries(c.Context(), w.registries, w.endpoint); err != nil {
+		if err := client.AddRegistries(c.Context(), w.registries, w.login()); err != nil {
 			return true, err
 		}
 		if err := untilReady(c.Context(), client); err != nil {
@@ -125,10 +139,7 @@ func (w wishes) join(c *cobra.Command, dir place.Dir) (running bool, err error) 
 // prepare puts packages and binaries in place.
 func (w wishes) prepare(c *cobra.Command, provider string) (place.Settings, error) {
 	settings := place.Settings{
-		Provider: provider, Port: w.port, Registries: w.registries, ECREndpoint: w.endpoint, DelaySeconds: w.delay.Seconds(),
-		AccessKeyID:     cmp.Or(os.Getenv("AWS_ACCESS_KEY_ID"), "sandbox"),
-		SecretAccessKey: cmp.Or(os.Getenv("AWS_SECRET_ACCESS_KEY"), "sandbox"),
-		Region:          cmp.Or(os.Getenv("AWS_REGION"), "us-east-1"),
+		Provider: provider, Port: w.port, Registries: w.registries, Login: w.login(), DelaySeconds: w.delay.Seconds(),
 	}
 	ctx, out := c.Context(), c.OutOrStdout()
 	if missing := install.Missing(); provider == providerNative && len(missing) > 0 {
@@ -175,6 +186,9 @@ func realDir(dir string) (string, error) {
 func (w wishes) start(c *cobra.Command, dir place.Dir, settings place.Settings) error {
 	if err := dir.Create(); err != nil {
 		return err
+	}
+	if settings.Provider == providerKind {
+		settings.Kind = dir.Name()
 	}
 	if err := errors.Join(dir.Save(settings), os.MkdirAll(dir.In("logs"), 0o700)); err != nil {
 		return err

@@ -26,8 +26,8 @@ const (
 	// Inside is where everything else of the node listens. 127.0.0.1 is left free: there, pods' images are pulled from
 	// the registry that listens at the same address and port on the host.
 	Inside = "127.0.0.9"
-	// Login is where the login helper reaches the ECR endpoint, wherever it is on the host.
-	Login = "127.0.0.10:80"
+	// LoginAddress is where the login helper reaches the ECR endpoint, wherever it is on the host.
+	LoginAddress = "127.0.0.10:80"
 )
 
 // APIServer is the API server's URL inside the node.

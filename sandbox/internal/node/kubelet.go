@@ -73,14 +73,14 @@ func WriteLogin(dir place.Dir, settings place.Settings) error {
 			MatchImages:          settings.Registries,
 			DefaultCacheDuration: &metav1.Duration{Duration: time.Minute},
 			Env: []loginapi.ExecEnvVar{
-				{Name: "AWS_ENDPOINT_URL_ECR", Value: "http://" + Login},
-				{Name: "AWS_REGION", Value: settings.Region},
-				{Name: "AWS_ACCESS_KEY_ID", Value: settings.AccessKeyID},
-				{Name: "AWS_SECRET_ACCESS_KEY", Value: settings.SecretAccessKey},
+				{Name: "AWS_ENDPOINT_URL_ECR", Value: "http://" + LoginAddress},
+				{Name: "AWS_REGION", Value: settings.Login.Region},
+				{Name: "AWS_ACCESS_KEY_ID", Value: settings.Login.AccessKeyID},
+				{Name: "AWS_SECRET_ACCESS_KEY", Value: settings.Login.SecretAccessKey},
 			},
 		}},
 	}
-	if len(settings.Registries) == 0 || settings.ECREndpoint == "" {
+	if len(settings.Registries) == 0 || settings.Login.Endpoint == "" {
 		// The kubelet wants at least one image to match; this one cannot exist (RFC 2606).
 		config.Providers[0].MatchImages = []string{"sandbox.invalid"}
 	}

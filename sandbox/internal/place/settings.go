@@ -10,6 +10,8 @@ import (
 type Settings struct {
 	// Provider is native, kind or kubeconfig.
 	Provider string `json:"provider"`
+	// Kind is the name of the kind cluster, if that is the provider.
+	Kind string `json:"kind,omitempty"`
 	// Kube, ECRLogin and Pause are binaries.
 	Kube     string `json:"kube,omitempty"`
 	ECRLogin string `json:"ecrLogin,omitempty"`
@@ -22,14 +24,20 @@ type Settings struct {
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 	// Registries are the loopback addresses, host:port, of plain HTTP registries that pods pull from.
 	Registries []string `json:"registries,omitempty"`
-	// ECREndpoint is where the login helper asks for a token; empty means that pulls are anonymous.
-	ECREndpoint string `json:"ecrEndpoint,omitempty"`
-	// AccessKeyID, SecretAccessKey and Region are what the login helper signs its request with.
+	// Login is where the registries' passwords come from.
+	Login Login `json:"login"`
+	// Delay is how long a LoadBalancer Service waits for its address, as load balancers take time to register targets.
+	DelaySeconds float64 `json:"delaySeconds,omitempty"`
+}
+
+// Login is how the login helper gets a registry's password.
+type Login struct {
+	// Endpoint is the URL of the ECR API; empty means that pulls are anonymous.
+	Endpoint string `json:"endpoint,omitempty"`
+	// AccessKeyID, SecretAccessKey and Region are what the helper signs its request with.
 	AccessKeyID     string `json:"accessKeyID,omitempty"`
 	SecretAccessKey string `json:"secretAccessKey,omitempty"`
 	Region          string `json:"region,omitempty"`
-	// Delay is how long a LoadBalancer Service waits for its address, as load balancers take time to register targets.
-	DelaySeconds float64 `json:"delaySeconds,omitempty"`
 }
 
 // Load reads the settings of a sandbox; the error is os.ErrNotExist when there are none.

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,8 +26,8 @@ type Tokens interface {
 	GetAuthorizationToken(context.Context, *ecr.GetAuthorizationTokenInput, ...func(*ecr.Options)) (*ecr.GetAuthorizationTokenOutput, error)
 }
 
-// Answer reads one request and answers with the credentials for the registry of its image, to be kept for half of the
-// token's remaining life (12 hours when fresh, ECR API reference, GetAuthorizationToken).
+// Answer reads one request and answers with the credentials for the registry of its image. They are not to be kept: the
+// stand-in for AWS may be started afresh at any time and then knows none of its old tokens, and asking takes milliseconds.
 func Answer(ctx context.Context, tokens Tokens, in io.Reader, out io.Writer) error {
 	var request login.CredentialProviderRequest
 	if err := json.NewDecoder(io.LimitReader(in, limit)).Decode(&request); err != nil {
@@ -45,36 +44,35 @@ func Answer(ctx context.Context, tokens Tokens, in io.Reader, out io.Writer) err
 	if err != nil {
 		return fmt.Errorf("getting a token for %q: %w", registry, err)
 	}
-	user, password, expires, err := read(issued)
+	user, password, err := read(issued)
 	if err != nil {
 		return fmt.Errorf("reading the token for %q: %w", registry, err)
 	}
-	keep := max(time.Until(expires)/2, 0)
 	return json.NewEncoder(out).Encode(login.CredentialProviderResponse{
 		TypeMeta:      metav1.TypeMeta{APIVersion: apiVersion, Kind: "CredentialProviderResponse"},
 		CacheKeyType:  login.RegistryPluginCacheKeyType,
-		CacheDuration: &metav1.Duration{Duration: keep},
+		CacheDuration: &metav1.Duration{},
 		Auth:          map[string]login.AuthConfig{registry: {Username: user, Password: password}},
 	})
 }
 
 // read takes user and password from a token: base64 of user:password.
-func read(issued *ecr.GetAuthorizationTokenOutput) (user, password string, expires time.Time, err error) {
+func read(issued *ecr.GetAuthorizationTokenOutput) (user, password string, err error) {
 	if len(issued.AuthorizationData) != 1 {
-		return "", "", time.Time{}, fmt.Errorf("expected one token, got %d", len(issued.AuthorizationData))
+		return "", "", fmt.Errorf("expected one token, got %d", len(issued.AuthorizationData))
 	}
 	token := issued.AuthorizationData[0]
-	if token.AuthorizationToken == nil || token.ExpiresAt == nil {
-		return "", "", time.Time{}, errors.New("it lacks the token or its expiry")
+	if token.AuthorizationToken == nil {
+		return "", "", errors.New("it lacks the token itself")
 	}
 	plain, err := base64.StdEncoding.DecodeString(*token.AuthorizationToken)
 	if err != nil {
 		// The decoder's error quotes no input, so no part of the password.
-		return "", "", time.Time{}, err
+		return "", "", err
 	}
 	user, password, found := strings.Cut(string(plain), ":")
 	if !found || user == "" || password == "" {
-		return "", "", time.Time{}, errors.New("it is not user:password")
+		return "", "", errors.New("it is not user:password")
 	}
-	return user, password, *token.ExpiresAt, nil
+	return user, password, nil
 }

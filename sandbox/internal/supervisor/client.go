@@ -40,9 +40,9 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	return c.do(ctx, http.MethodPost, "/shutdown", nil, nil)
 }
 
-// AddRegistries lets pods pull from further registries.
-func (c *Client) AddRegistries(ctx context.Context, registries []string, endpoint string) error {
-	return c.do(ctx, http.MethodPost, "/registries", place.Settings{Registries: registries, ECREndpoint: endpoint}, nil)
+// AddRegistries lets pods pull from further registries, and log in elsewhere if the login names an endpoint.
+func (c *Client) AddRegistries(ctx context.Context, registries []string, login place.Login) error {
+	return c.do(ctx, http.MethodPost, "/registries", place.Settings{Registries: registries, Login: login}, nil)
 }
 
 // Stop stops a component for a while.

@@ -36,7 +36,7 @@ func (s *Supervisor) control(stop func()) (*http.Server, error) {
 		var wanted place.Settings
 		err := json.NewDecoder(r.Body).Decode(&wanted)
 		if err == nil {
-			err = s.addRegistries(wanted.Registries, wanted.ECREndpoint)
+			err = s.addRegistries(wanted.Registries, wanted.Login)
 		}
 		answer(w, struct{}{}, err)
 	})
@@ -68,7 +68,7 @@ func answer(w http.ResponseWriter, body any, err error) {
 
 // addRegistries lets pods pull from further registries, and from another ECR endpoint if one is named. The kubelet reads
 // whom to ask for credentials only when it starts, so it is started again; pods go on meanwhile.
-func (s *Supervisor) addRegistries(registries []string, endpoint string) error {
+func (s *Supervisor) addRegistries(registries []string, login place.Login) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.phase != Ready {
@@ -81,13 +81,12 @@ func (s *Supervisor) addRegistries(registries []string, endpoint string) error {
 			next.Registries = append(next.Registries, registry)
 		}
 	}
-	if endpoint != "" {
-		next.ECREndpoint = endpoint
+	if login.Endpoint != "" {
+		next.Login = login
 	}
-	if slices.Equal(next.Registries, s.settings.Registries) && next.ECREndpoint == s.settings.ECREndpoint {
+	if slices.Equal(next.Registries, s.settings.Registries) && next.Login == s.settings.Login {
 		return nil
 	}
-	login := !slices.Equal(next.Registries, s.settings.Registries) || (next.ECREndpoint == "") != (s.settings.ECREndpoint == "")
 	before := s.settings
 	s.settings = next
 	err := errors.Join(node.WriteRegistries(s.dir, next.Registries), node.WriteLogin(s.dir, next))
@@ -101,8 +100,8 @@ func (s *Supervisor) addRegistries(registries []string, endpoint string) error {
 	if err := s.dir.Save(next); err != nil {
 		return err
 	}
-	if !login {
-		return nil
+	if s.restartKubelet != nil {
+		return s.restartKubelet()
 	}
 	report := s.reports["kubelet"]
 	report.State = node.Starting // until the kubelet's next report

@@ -10,8 +10,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-
-	"github.com/onedigest/onedigest/sandbox/internal/node"
 )
 
 // connect makes a client from a kubeconfig, without client-go's limit of 5 requests a second.
@@ -27,12 +25,12 @@ func connect(kubeconfig string) (kubernetes.Interface, error) {
 
 // settle waits until a pod could run: the node is ready and takes pods, and the default namespace has what every pod
 // mounts, its service account and the authority's certificate.
-func settle(ctx context.Context, client kubernetes.Interface, reached func(stage string)) error {
+func settle(ctx context.Context, client kubernetes.Interface, node string, reached func(stage string)) error {
 	for _, wait := range []struct {
 		stage string
 		met   func(context.Context) error
 	}{
-		{"node ready", func(ctx context.Context) error { return nodeReady(ctx, client) }},
+		{"node ready", func(ctx context.Context) error { return nodeReady(ctx, client, node) }},
 		{"service account", func(ctx context.Context) error {
 			_, err := client.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})
 			return err
@@ -58,8 +56,8 @@ func settle(ctx context.Context, client kubernetes.Interface, reached func(stage
 	return nil
 }
 
-func nodeReady(ctx context.Context, client kubernetes.Interface) error {
-	n, err := client.CoreV1().Nodes().Get(ctx, node.Name, metav1.GetOptions{})
+func nodeReady(ctx context.Context, client kubernetes.Interface, node string) error {
+	n, err := client.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
@@ -90,7 +88,7 @@ func (s *Supervisor) watchNode(ctx context.Context, client kubernetes.Interface)
 		case <-tick.C:
 		}
 		once, cancel := context.WithTimeout(ctx, time.Second)
-		err := nodeReady(once, client)
+		err := nodeReady(once, client, s.nodeName)
 		cancel()
 		s.mu.Lock()
 		s.nodeReady = err == nil

@@ -73,9 +73,9 @@ func (s *Supervisor) Status() Status {
 	defer s.mu.Unlock()
 	status := Status{
 		Phase: s.phase, Reason: s.reason, Provider: s.settings.Provider, Directory: string(s.dir),
-		Kubeconfig: s.dir.Kubeconfig(), Server: "https://" + s.api.Addr().String(), NodeReady: s.nodeReady,
+		Kubeconfig: s.dir.Kubeconfig(), Server: s.server, NodeReady: s.nodeReady,
 		Seconds: seconds(time.Since(s.began)), Supervisor: os.Getpid(),
-		Registries: s.settings.Registries, ECREndpoint: s.settings.ECREndpoint, Stages: slices.Clone(s.stages),
+		Registries: s.settings.Registries, ECREndpoint: s.settings.Login.Endpoint, Stages: slices.Clone(s.stages),
 	}
 	pids := hostPIDs(s.group.Processes())
 	for name, report := range s.reports {

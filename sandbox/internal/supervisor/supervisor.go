@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -27,6 +28,9 @@ import (
 	"github.com/onedigest/onedigest/sandbox/internal/node"
 	"github.com/onedigest/onedigest/sandbox/internal/place"
 )
+
+// whole is the stage at which every component has been ready.
+const whole = "all components"
 
 // patience bounds the way up, after which a sandbox has failed.
 const patience = 3 * time.Minute
@@ -43,6 +47,8 @@ type Supervisor struct {
 	settings   place.Settings
 	phase      Phase
 	reason     string
+	server     string
+	nodeName   string
 	nodeReady  bool
 	reports    map[string]node.Report
 	stages     []Stage
@@ -51,6 +57,8 @@ type Supervisor struct {
 	registries map[string]*forward.Server
 	login      *forward.Server
 	balancer   *balancer.Balancer
+	// restartKubelet starts the kubelet again where that is not the node's business.
+	restartKubelet func() error
 }
 
 // Run runs the sandbox whose settings lie in dir until the context ends or it is told to stop. What it leaves is a
@@ -74,18 +82,10 @@ func Run(ctx context.Context, dir place.Dir, log *slog.Logger) error {
 	if err := errors.Join(s.group.Create(), s.group.Join("supervisor")); err != nil {
 		return err
 	}
-	if s.api, err = net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", s.settings.Port)); err != nil {
-		return fmt.Errorf("listening for the API server: %w", err)
+	run := s.runNative
+	if s.settings.Kind != "" {
+		run = s.runKind
 	}
-	if err := errors.Join(
-		writeCredentials(dir, s.api.Addr().String(), time.Now()),
-		os.MkdirAll(dir.In("etc"), 0o755), //nolint:gosec // its files carry their own modes
-		writePause(s.settings.Pause, dir.In("etc", "pause.tar")),
-	); err != nil {
-		return err
-	}
-	s.reach("credentials")
-
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	control, err := s.control(func() { stop(errors.New("told to stop")) })
@@ -93,7 +93,7 @@ func Run(ctx context.Context, dir place.Dir, log *slog.Logger) error {
 		return err
 	}
 	defer control.Close() //nolint:errcheck // ending closes it as well
-	err = s.runNode(ctx)
+	err = run(ctx)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -114,6 +114,26 @@ func Lock(dir place.Dir) (*os.File, error) {
 		return nil, fmt.Errorf("a supervisor holds %q already: %w", dir.Lock(), err)
 	}
 	return file, nil
+}
+
+// runNative makes a cluster of its own and runs its node.
+func (s *Supervisor) runNative(ctx context.Context) (err error) {
+	if s.api, err = net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", s.settings.Port)); err != nil {
+		return fmt.Errorf("listening for the API server: %w", err)
+	}
+	address := s.api.Addr().String()
+	s.mu.Lock()
+	s.server, s.nodeName = "https://"+address, node.Name
+	s.mu.Unlock()
+	if err := errors.Join(
+		writeCredentials(s.dir, address, time.Now()),
+		os.MkdirAll(s.dir.In("etc"), 0o755), //nolint:gosec // its files carry their own modes
+		writePause(s.settings.Pause, s.dir.In("etc", "pause.tar")),
+	); err != nil {
+		return err
+	}
+	s.reach("credentials")
+	return s.runNode(ctx)
 }
 
 // runNode starts the node and follows its reports until it ends or the context does.
@@ -178,7 +198,7 @@ func (s *Supervisor) follow(ctx context.Context, report node.Report) {
 		s.reach("network")
 		return
 	case node.Whole:
-		s.reach("all components")
+		s.reach(whole)
 		return
 	}
 	s.mu.Lock()
@@ -200,8 +220,10 @@ func (s *Supervisor) follow(ctx context.Context, report node.Report) {
 
 // bridge carries connections from the host to the API server, and from the node to the registries and the ECR endpoint.
 func (s *Supervisor) bridge() error {
-	forward.Serve(s.api, s.space.Dial, fmt.Sprintf("127.0.0.1:%d", node.APIPort))
-	login, err := s.space.Listen(node.Login)
+	if s.api != nil {
+		forward.Serve(s.api, s.space.Dial, fmt.Sprintf("127.0.0.1:%d", node.APIPort))
+	}
+	login, err := s.space.Listen(node.LoginAddress)
 	if err != nil {
 		return fmt.Errorf("listening for the login helper: %w", err)
 	}
@@ -224,10 +246,10 @@ func (s *Supervisor) connectRegistries() error {
 		s.registries[registry] = forward.Serve(listener, dialHost, registry)
 	}
 	s.login.SetBackends(nil)
-	if s.settings.ECREndpoint != "" {
-		endpoint, err := url.Parse(s.settings.ECREndpoint)
+	if s.settings.Login.Endpoint != "" {
+		endpoint, err := url.Parse(s.settings.Login.Endpoint)
 		if err != nil {
-			return fmt.Errorf("reading the ECR endpoint %q: %w", s.settings.ECREndpoint, err)
+			return fmt.Errorf("reading the ECR endpoint %q: %w", s.settings.Login.Endpoint, err)
 		}
 		s.login.SetBackends([]string{endpoint.Host})
 	}
@@ -258,7 +280,7 @@ func (s *Supervisor) serveCluster(ctx context.Context) {
 	}()
 	waiting, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not settled after %v", patience))
 	defer cancel()
-	if err := settle(waiting, client, s.reach); err != nil {
+	if err := settle(waiting, client, s.nodeName, s.reach); err != nil {
 		s.fail(err)
 		return
 	}
@@ -281,11 +303,8 @@ func (s *Supervisor) reach(stage string) {
 func (s *Supervisor) markReady() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	whole := false
-	for _, stage := range s.stages {
-		whole = whole || stage.Name == "all components"
-	}
-	if s.phase == Starting && whole && s.nodeReady {
+	all := slices.ContainsFunc(s.stages, func(stage Stage) bool { return stage.Name == whole })
+	if s.phase == Starting && all && s.nodeReady {
 		s.phase = Ready
 	}
 }

@@ -23,9 +23,9 @@ func Leftovers(dir place.Dir) ([]string, error) {
 	var left []string
 	pids := map[int]bool{}
 	for _, pid := range append(group.Processes(), mentioning(dir)...) {
-		if !pids[pid] {
+		if program := programOf(pid); !pids[pid] && program != "" {
 			pids[pid] = true
-			left = append(left, fmt.Sprintf("process %d (%s)", pid, programOf(pid)))
+			left = append(left, fmt.Sprintf("process %d (%s)", pid, program))
 		}
 	}
 	mounts, err := mountsBeneath(dir)
@@ -85,14 +85,20 @@ func ours(arguments []string, dir place.Dir) bool {
 
 func arguments(pid int) []string {
 	line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-	if err != nil {
+	if err != nil || len(line) == 0 {
 		return nil
 	}
 	return strings.Split(string(bytes.TrimRight(line, "\x00")), "\x00")
 }
 
+// programOf names a process's program; empty means that the process is gone, or is a zombie that only its parent can
+// remove.
 func programOf(pid int) string {
-	return filepath.Base(strings.Join(arguments(pid)[:1], ""))
+	line := arguments(pid)
+	if len(line) == 0 {
+		return ""
+	}
+	return filepath.Base(line[0])
 }
 
 // mountsBeneath lists the mount points in the sandbox's directory, innermost last.

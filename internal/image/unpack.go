@@ -1,0 +1,56 @@
+package image
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// layoutFiles are the files of an OCI image layout (OCI image-spec, image-layout.md). What else a builder puts into its
+// archive (docker's manifest.json) is no part of the image.
+var layoutFiles = regexp.MustCompile(`^(?:oci-layout|index\.json|blobs/sha256/[0-9a-f]{64})$`)
+
+// unpack makes a layout of a tar archive of one, which it removes, and reads it.
+func unpack(archive, dir string) (release.Layout, error) {
+	file, err := os.Open(archive) // #nosec G304 -- in our own scratch directory
+	if err != nil {
+		return release.Layout{}, err
+	}
+	defer os.Remove(archive)
+	defer file.Close()
+	if err := os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o700); err != nil {
+		return release.Layout{}, err
+	}
+	for entries := tar.NewReader(file); ; {
+		header, err := entries.Next()
+		if errors.Is(err, io.EOF) {
+			return read(dir)
+		}
+		if err != nil {
+			return release.Layout{}, fmt.Errorf("unpacking %q: %w", filepath.Base(archive), err)
+		}
+		name := path.Clean(header.Name)
+		if header.Typeflag != tar.TypeReg || !layoutFiles.MatchString(name) {
+			continue
+		}
+		if err := save(filepath.Join(dir, filepath.FromSlash(name)), entries); err != nil {
+			return release.Layout{}, fmt.Errorf("unpacking %q: %w", name, err)
+		}
+	}
+}
+
+func save(name string, content io.Reader) error {
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600) // #nosec G304 -- a name of layoutFiles, in our own scratch directory
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(file, content)
+	return errors.Join(err, file.Close())
+}
