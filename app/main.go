@@ -21,15 +21,17 @@ var (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Getenv); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		var invalid *InvalidConfig
-		if errors.As(err, &invalid) {
-			os.Exit(2)
-		}
-		os.Exit(1)
+	err := run(ctx, os.Getenv)
+	stop()
+	if err == nil {
+		return
 	}
+	fmt.Fprintln(os.Stderr, err)
+	var invalid *InvalidConfig
+	if errors.As(err, &invalid) {
+		os.Exit(2)
+	}
+	os.Exit(1)
 }
 
 func run(ctx context.Context, getenv func(string) string) error {

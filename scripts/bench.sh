@@ -17,6 +17,7 @@ trap finish EXIT
 scripts/build.sh
 helm=$(tool helm)
 bin/localaws up --addr "$registry" --dir "$state/aws" --repository shop=IMMUTABLE
+# shellcheck source=/dev/null
 source <(bin/localaws env --dir "$state/aws")
 bin/sandbox up --dir "$sandbox" --registry "$registry" --ecr-endpoint "http://$registry"
 KUBECONFIG=$(bin/sandbox kubeconfig --dir "$sandbox")

@@ -10,12 +10,14 @@ cat <<TXT
 onedigest demo: build -> staging -> smoke -> promote -> production -> smoke, for commit $(git rev-parse --short=12 HEAD)
   uses    a Kubernetes node of its own in $SANDBOX_DIR and a registry on $REGISTRY
   builds  Go programs into bin/; Kubernetes itself once, about 8 minutes on 2 cores, then cached by Go
-  installs, if absent, these Debian packages: containerd runc containernetworking-plugins nftables iptables conntrack iproute2
+  installs, if absent, these Debian packages: containerd runc containernetworking-plugins nftables
 TXT
 echo "building the tools"
 scripts/build.sh
 bin/localaws up --addr "$REGISTRY" --dir "$LOCALAWS_DIR" --repository shop=IMMUTABLE
-source <(bin/localaws env --dir "$LOCALAWS_DIR") # the sandbox's node signs in with these, as EKS's does with its role
+# The node signs in to the registry with these, as one of EKS does with its role.
+# shellcheck source=/dev/null
+source <(bin/localaws env --dir "$LOCALAWS_DIR")
 bin/sandbox up --dir "$SANDBOX_DIR" --registry "$REGISTRY" --ecr-endpoint "http://$REGISTRY"
 KUBECONFIG=$(bin/sandbox kubeconfig --dir "$SANDBOX_DIR")
 export KUBECONFIG

@@ -12,7 +12,7 @@ failed=()
 cat <<TXT
 onedigest tests
   builds    the test tools into bin/tools, Kubernetes itself once (about 8 minutes on 2 cores, then cached by Go)
-  installs  if absent, these Debian packages: containerd runc containernetworking-plugins nftables iptables conntrack iproute2
+  installs  if absent, these Debian packages: containerd runc containernetworking-plugins nftables shellcheck
 TXT
 
 # stage NAME COMMAND...: runs one stage; a failure is remembered, and the others still run.
@@ -44,6 +44,15 @@ lint() {
   done
 }
 
+security() {
+  local module gosec
+  gosec=$(tool gosec)
+  for module in "${modules[@]}"; do
+    mapfile -t packages < <(packages_of "$module")
+    (cd "$module" && "$gosec" -quiet -confidence=medium -exclude=G104,G204,G304,G703 "${packages[@]}") || return 1
+  done
+}
+
 formatting() {
   local unformatted
   unformatted=$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l)
@@ -59,20 +68,36 @@ unit() {
   return "$status"
 }
 
-# On the node: the tests start a cluster of their own beside nothing else, and take it away.
-node() {
-  scripts/build.sh && bin/sandbox build
+# footprint lists what a cluster could leave on the machine: mounts, interfaces, control groups, processes, files.
+footprint() {
+  cut -d' ' -f2 /proc/mounts | sort | sed 's/^/mount /'
+  find /sys/class/net -mindepth 1 -printf 'interface %f\n' | sort
+  find /sys/fs/cgroup -maxdepth 3 -type d \( -iname '*sandbox*' -o -iname '*onedigest*' -o -iname 'kubepods*' \) -printf 'cgroup %p\n' | sort
+  pgrep -af 'bin/(kube|sandbox|localaws) |containerd' | sed 's/^[0-9]* /process /' | sort || true
+  find /var/lib /run /tmp -maxdepth 1 -name 'onedigest*' -printf 'file %p\n' | sort
+}
+
+nothing_left() { diff <(printf '%s\n' "$before") <(footprint) && echo "mounts, interfaces, control groups, processes and files are as before"; }
+
+shell() {
+  command -v shellcheck >/dev/null || { apt-get update -qq && apt-get install -y -qq shellcheck >/dev/null; } || return 1
+  shellcheck -x actions/run.sh deploy.sh scripts/*.sh .ci/run
 }
 
 gotestsum=$(tool gotestsum)
+before=$(footprint)
 stage formatting formatting
 stage lint lint
+stage security security
 stage workflows "$(tool actionlint)"
+stage shell shell
 stage unit unit
-stage kubernetes node
-stage sandbox env ONEDIGEST_SANDBOX_TEST=1 bash -c "$(declare -f tests); cd '$root'; gotestsum='$gotestsum' results='$results'; tests sandbox sandbox -count=1 -timeout 15m ./..."
-stage end-to-end env ONEDIGEST_E2E=1 bash -c "$(declare -f tests); cd '$root'; gotestsum='$gotestsum' results='$results'; tests . e2e -count=1 -timeout 25m ./e2e"
-stage "nothing left behind" bin/sandbox leftovers
+stage build scripts/build.sh
+export ONEDIGEST_SANDBOX_TEST=1 ONEDIGEST_E2E=1
+mapfile -t sandbox_packages < <(packages_of sandbox)
+stage sandbox tests sandbox sandbox -count=1 -timeout 20m "${sandbox_packages[@]}"
+stage end-to-end tests . e2e -count=1 -timeout 25m ./e2e
+stage "nothing left behind" nothing_left
 
 count() { cat "$results"/*.json | grep -F '"Test":' | grep -cF "\"Action\":\"$1\"" || true; }
 echo

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # The tools that the checks use, each pinned, built once into bin/tools from its Go module. Sourced by the scripts.
 root=$(pwd -P)
 
@@ -16,13 +17,14 @@ tool() {
   at=$root/bin/tools/$1-${module##*@}
   if [[ ! -x $at ]]; then
     echo "building $module (once)" >&2
-    GOBIN=$root/bin/tools/building GOFLAGS= go install "$module" >&2
+    GOBIN=$root/bin/tools/building GOFLAGS="" go install "$module" >&2
     mv "$root/bin/tools/building/$1" "$at"
   fi
   echo "$at"
 }
 
 # The Go modules of the repository.
+# shellcheck disable=SC2034 # for the scripts that source this
 modules=(. app sandbox)
 
 # packages_of lists a module's packages, as patterns relative to it. Kubernetes itself (sandbox/kube) is left out: it

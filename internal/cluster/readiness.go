@@ -51,7 +51,7 @@ func unseen(object *unstructured.Unstructured) bool {
 	observed, found, err := unstructured.NestedInt64(object.Object, "status", "observedGeneration")
 	switch object.GetKind() {
 	case "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet":
-		return err != nil || !found || false
+		return err != nil || !found || observed < object.GetGeneration()
 	}
 	return found && observed < object.GetGeneration()
 }

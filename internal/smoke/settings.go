@@ -2,6 +2,7 @@ package smoke
 
 import (
 	"fmt"
+	"path"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -50,7 +51,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.URL, setting.Setting{Name: "url", Value: "http(s)://HOST[:PORT]",
 		Help: "Base URL of the service; or give release and namespace"}, setting.Text)
 	setting.Var(set, &s.Release, setting.Setting{Name: "release", Value: "NAME",
-		Help: "Release whose Service to find and wait for"}, release.ParseLabel)
+		Help: "Release whose Service to find and wait for; the last part of the image's repository if neither it nor a URL is given"}, release.ParseLabel)
 	setting.Var(set, &s.Namespace, setting.Setting{Name: "namespace", Value: "NAME",
 		Help: "Namespace of the release; the environment's name if not given"}, release.ParseLabel)
 	setting.Cluster(set, &s.Kubeconfig, &s.Context)
@@ -76,6 +77,9 @@ func (s *Settings) Declare() *setting.Set {
 
 // fit holds the settings against each other.
 func (s *Settings) fit() error {
+	if s.Release == "" && s.URL == "" && !s.Image.IsZero() {
+		s.Release = path.Base(s.Image.Repository.Path())
+	}
 	if s.Namespace == "" && s.Release != "" {
 		s.Namespace = s.Environment.String()
 	}

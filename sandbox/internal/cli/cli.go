@@ -55,6 +55,8 @@ registries you name.`,
   sandbox status
   sandbox down`,
 		SilenceErrors: true, SilenceUsage: true,
+		Args: checked(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetOut(out)
 	root.SetErr(errs)
