@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/onedigest/onedigest/internal/entry"
+	"k8s.io/client-go/tools/clientcmd"
 )
 
 // field reads one value of a verb's JSON; a verb that failed fails the test.
@@ -63,16 +64,35 @@ func TestDeployRefusesBeforeAnythingChanges(t *testing.T) {
 	}{
 		"an image that is not there":     {[]string{"--image", absent}, 1, "is not in its registry"},
 		"a namespace that is absent":     {[]string{"--image", built, "--namespace", "nowhere"}, 2, "create-namespace"},
+		"a namespace that is forbidden":  {[]string{"--image", built, "--kubeconfig", "stranger.yaml", "--create-namespace"}, 3, "forbidden"},
 		"a cluster that does not answer": {[]string{"--image", built, "--kubeconfig", "dead.yaml"}, 3, "cluster"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tree.write("dead.yaml", deadKubeconfig)
+			tree.write("stranger.yaml", strangersKubeconfig(t))
 			got := tree.verb(t.Context(), entry.Deploy, append([]string{"--environment", "refusing"}, test.args...)...)
 			if got.code != test.code || !strings.Contains(got.stderr, test.want) {
 				t.Errorf("exit %d, want %d and %q in:\n%s", got.code, test.code, test.want, got.stderr)
 			}
 		})
 	}
+}
+
+// strangersKubeconfig is the site's, for somebody who may do nothing.
+func strangersKubeconfig(t *testing.T) string {
+	t.Helper()
+	config, err := clientcmd.LoadFromFile(site.kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range config.AuthInfos {
+		user.Impersonate = "stranger"
+	}
+	text, err := clientcmd.Write(*config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // deadKubeconfig leads to a port of this machine where nothing listens.

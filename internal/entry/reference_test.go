@@ -70,6 +70,9 @@ func TestEveryActionSaysWhatTheVerbReads(t *testing.T) {
 		if err := yaml.Unmarshal(content, &action); err != nil {
 			t.Fatal(err)
 		}
+		if len(action.Runs.Steps) != 1 {
+			t.Fatalf("%s has %d steps, want one", d.verb.Name, len(action.Runs.Steps))
+		}
 		step := action.Runs.Steps[0]
 		var inputs, env []string
 		for _, s := range d.set.All() {

@@ -35,10 +35,11 @@ func TestScripts(t *testing.T) {
 		Dir:   "testdata/script",
 		Setup: setUp,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"refuse":  refuse,
-			"commit":  commit,
-			"holds":   holds,
-			"service": service,
+			"refuse":      refuse,
+			"commit":      commit,
+			"holds":       holds,
+			"service":     service,
+			"same-digest": sameDigest,
 		},
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 	})
@@ -110,6 +111,17 @@ func holds(script *testscript.TestScript, negated bool, args []string) {
 	script.Check(json.NewDecoder(response.Body).Decode(&list))
 	if held := len(list.Tags) > 0; held == negated {
 		script.Fatalf("%s holds tags %v", args[0], list.Tags)
+	}
+}
+
+// sameDigest holds two results in JSON to one digest.
+func sameDigest(script *testscript.TestScript, _ bool, args []string) {
+	var digests [2]struct{ Digest string }
+	for i, file := range args {
+		script.Check(json.Unmarshal([]byte(script.ReadFile(file)), &digests[i]))
+	}
+	if digests[0] != digests[1] || digests[0].Digest == "" {
+		script.Fatalf("%v", digests)
 	}
 }
 

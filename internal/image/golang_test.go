@@ -193,16 +193,13 @@ func TestGoLayerHoldsTheProgramAlone(t *testing.T) {
 func TestGoImageIsReproducible(t *testing.T) {
 	t.Parallel()
 	want := build(t, recipeOf(tree(t, shop))).Digest
-	goenv := filepath.Join(t.TempDir(), "env")
-	if err := os.WriteFile(goenv, []byte("GOFLAGS=-ldflags=-X=main.built=forged\nGOAMD64=v3\nCGO_ENABLED=1\nGOEXPERIMENT=nosuch\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	home := tree(t, map[string]string{"go/env": "GOFLAGS=-ldflags=-X=main.built=forged\nGOAMD64=v3\nCGO_ENABLED=1\nGOEXPERIMENT=nodwarf5\n"})
 	tests := map[string]struct {
 		change  func(*release.Recipe)
 		environ []string
 		same    bool
 	}{
-		"another user's go env -w": {func(*release.Recipe) {}, []string{"GOENV=" + goenv}, true},
+		"another user's go env -w": {func(*release.Recipe) {}, []string{"GOENV=", "XDG_CONFIG_HOME=" + home}, true},
 		"another directory":        {func(*release.Recipe) {}, nil, true},
 		"another environment": {func(*release.Recipe) {}, []string{"GOFLAGS=-tags=other -ldflags=-X=main.commit=forged", "GOARCH=arm64", "GOAMD64=v3", "CGO_ENABLED=1",
 			"GOEXPERIMENT=rangefunc", "GODEBUG=http2client=0", "TZ=Asia/Tokyo", "GOENV=/nonexistent", "PWD=/"}, true},
