@@ -61,6 +61,16 @@ func TestSandbox(t *testing.T) {
 			t.Errorf("refused %d requests, gave %d manifests and %d tokens: the pull did not go through the login", g.refused.Load(), g.pulled.Load(), g.tokens.Load())
 		}
 	})
+	t.Run("a pod's log can be read", func(t *testing.T) {
+		pods, err := client.CoreV1().Pods("default").List(t.Context(), metav1.ListOptions{})
+		if err != nil || len(pods.Items) == 0 {
+			t.Fatalf("listing pods: %d, %v", len(pods.Items), err)
+		}
+		log, err := client.CoreV1().Pods("default").GetLogs(pods.Items[0].Name, &core.PodLogOptions{}).DoRaw(t.Context())
+		if err != nil || !strings.Contains(string(log), "answering as one") {
+			t.Errorf("the log is %q, %v", log, err)
+		}
+	})
 	t.Run("a rollout under load drops no request", func(t *testing.T) { rollUnderLoad(t, client, address) })
 	t.Run("a registry added later serves too", func(t *testing.T) {
 		later := startGuarded(t)
@@ -99,7 +109,10 @@ func TestSandbox(t *testing.T) {
 		b.nothingLeft(t)
 	})
 	t.Run("down after the supervisor was killed leaves nothing", func(t *testing.T) {
-		b.must(t, "up")
+		b.must(t, "up", "--registry", g.host(), "--ecr-endpoint", g.ecr.URL)
+		again := b.client(t)
+		deploy(t, again, image, "one")
+		awaitAnswer(t, b.balancer(t, again), "one")
 		if err := syscall.Kill(b.status(t).Supervisor, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
@@ -116,6 +129,25 @@ func TestSandbox(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.must(t, "up")
+		b.must(t, "down")
+		b.nothingLeft(t)
+	})
+	t.Run("two ups at once make one sandbox", func(t *testing.T) {
+		var both [2]*exec.Cmd
+		for i := range both {
+			both[i] = exec.Command(b.program, "up", "--dir", string(b.dir))
+			if err := both[i].Start(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, one := range both {
+			if err := one.Wait(); err != nil {
+				t.Error(err)
+			}
+		}
+		if now := b.status(t); now.Phase != supervisor.Ready {
+			t.Errorf("the status is %+v", now)
+		}
 		b.must(t, "down")
 		b.nothingLeft(t)
 	})

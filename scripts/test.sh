@@ -44,12 +44,17 @@ lint() {
   done
 }
 
+# What is excluded: errcheck looks after G104; running a compiler and reading the files of a work tree is what this is for
+# (G204, G304, G703); the sandbox's directories are crossed by the users of its containers (G301, G302), and its one G115
+# is a hash.
 security() {
-  local module gosec
+  local module gosec exclude
   gosec=$(tool gosec)
   for module in "${modules[@]}"; do
     mapfile -t packages < <(packages_of "$module")
-    (cd "$module" && "$gosec" -quiet -confidence=medium -exclude=G104,G204,G304,G703 "${packages[@]}") || return 1
+    exclude=G104,G204,G304,G703
+    [[ $module != sandbox ]] || exclude+=,G115,G301,G302
+    (cd "$module" && "$gosec" -quiet -confidence=medium -exclude="$exclude" "${packages[@]}") || return 1
   done
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,12 +26,16 @@ type World struct {
 type WorkTree interface {
 	// Inspect says which commit a directory holds and what in it differs from that. An empty commit means HEAD.
 	Inspect(ctx context.Context, dir, commit string) (release.Source, error)
+	// Strays picks the files that the commit does not hold as they are.
+	Strays(ctx context.Context, dir string, files []string) ([]string, error)
 }
 
 // Builder makes an image.
 type Builder interface {
 	// Choose settles "auto" and refuses a recipe that the builder cannot follow, before anything runs.
 	Choose(builder string, recipe release.Recipe) (string, error)
+	// Inputs lists the files of this machine that decide the image, as far as the builder can know them.
+	Inputs(ctx context.Context, builder string, recipe release.Recipe) ([]string, error)
 	// Build leaves the image as an OCI layout in dir.
 	Build(ctx context.Context, builder string, recipe release.Recipe, dir string) (release.Layout, error)
 }
@@ -77,6 +82,10 @@ func Run(ctx context.Context, settings Settings, world World) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	if recipe.Source, err = held(ctx, builder, recipe, settings, world); err != nil {
+		return Result{}, err
+	}
+	tag = tagOf(recipe.Source, world.Now())
 	dir, remove, err := world.Workspace.Scratch()
 	if err != nil {
 		return Result{}, err
@@ -108,6 +117,27 @@ func prepare(ctx context.Context, settings Settings, world World) (release.Recip
 		Context: dir, Main: settings.Main, Dockerfile: settings.Dockerfile, Platforms: settings.Platforms,
 		Source: source, Labels: pairs(settings.Labels), BuildArgs: pairs(settings.BuildArgs),
 	}, nil
+}
+
+// held refuses sources that the commit does not hold although nothing in the context seems changed: files that git
+// ignores, or that lie outside. What is compiled in must be the commit's.
+func held(ctx context.Context, builder string, recipe release.Recipe, settings Settings, world World) (release.Source, error) {
+	files, err := world.Builder.Inputs(ctx, builder, recipe)
+	if err != nil {
+		return recipe.Source, err
+	}
+	strays, err := world.WorkTree.Strays(ctx, recipe.Context, files)
+	if err != nil {
+		return recipe.Source, err
+	}
+	if len(strays) > 0 && !settings.AllowDirty {
+		return recipe.Source, release.BadInput("context", fmt.Sprintf("the image would hold files that commit %s does not (%s)",
+			recipe.Source.Commit.Short(), strings.Join(strays, ", ")),
+			"commit them or keep them out of the build, or give --allow-dirty for an image that cannot be promoted")
+	}
+	source := recipe.Source
+	source.Changed = slices.Concat(source.Changed, strays)
+	return source, nil
 }
 
 // tagOf is the commit itself, or for a dirty tree a tag that says so and that no other build shares.

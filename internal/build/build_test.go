@@ -30,10 +30,16 @@ type bench struct {
 	faster release.Tagged // what another build pushes just before us
 	makes  release.Digest
 	built  int
+	strays []string
+	recipe release.Recipe // that was built last
 }
 
 func (b *bench) Inspect(context.Context, string, string) (release.Source, error) {
 	return b.source, nil
+}
+func (b *bench) Strays(context.Context, string, []string) ([]string, error) { return b.strays, nil }
+func (b *bench) Inputs(context.Context, string, release.Recipe) ([]string, error) {
+	return []string{"/tree/main.go"}, nil
 }
 func (b *bench) Inside(path string) (string, error) { return "/tree/" + path, nil }
 func (b *bench) Scratch() (string, func(), error)   { return "/scratch", func() {}, nil }
@@ -42,6 +48,7 @@ func (b *bench) Choose(builder string, _ release.Recipe) (string, error) { retur
 
 func (b *bench) Build(_ context.Context, _ string, recipe release.Recipe, dir string) (release.Layout, error) {
 	b.built++
+	b.recipe = recipe
 	return release.Layout{Dir: dir, Digest: b.makes}, nil
 }
 
@@ -57,7 +64,7 @@ func (b *bench) Push(_ context.Context, layout release.Layout, _ release.Reposit
 	if tagged, taken := b.held[tag]; taken && tagged.Digest != layout.Digest {
 		return &release.TagTakenError{Tag: tag, Holds: tagged.Digest, Wanted: layout.Digest}
 	}
-	b.held[tag] = release.Tagged{Digest: layout.Digest, Revision: b.source.Revision()}
+	b.held[tag] = release.Tagged{Digest: layout.Digest, Revision: b.recipe.Source.Revision()}
 	return nil
 }
 
@@ -146,6 +153,20 @@ func TestRunAndADirtyTree(t *testing.T) {
 	}
 	if revision := b.held[result.Tag].Revision; revision == commit.String() {
 		t.Errorf("a dirty image is labelled as the commit's: %q", revision)
+	}
+}
+
+func TestRunRefusesSourcesThatTheCommitDoesNotHold(t *testing.T) {
+	t.Parallel()
+	b := clean(t)
+	b.strays = []string{"gen/ignored.go"}
+	_, err := b.run(t)
+	if release.ExitCode(err) != release.ExitInput || !strings.Contains(fmt.Sprint(err), "gen/ignored.go") || b.built != 0 || len(b.held) != 0 {
+		t.Errorf("got %v after %d builds, want bad input that names the file before any", err, b.built)
+	}
+	result, err := b.run(t, "--allow-dirty")
+	if err != nil || !result.Tag.Dirty() || b.held[result.Tag].Revision == commit.String() {
+		t.Errorf("got %+v, %v; want a dirty tag and label", result, err)
 	}
 }
 

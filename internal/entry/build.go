@@ -41,3 +41,7 @@ type workTree struct{ environ []string }
 func (w workTree) Inspect(ctx context.Context, dir, commit string) (release.Source, error) {
 	return git.Inspect(ctx, w.environ, dir, commit)
 }
+
+func (w workTree) Strays(ctx context.Context, dir string, files []string) ([]string, error) {
+	return git.Strays(ctx, w.environ, dir, files)
+}

@@ -26,6 +26,11 @@ by --kubeconfig is left alone. Packages that up installed, and the binaries it b
 		if err != nil {
 			return err
 		}
+		endTurn, err := takeTurn(c, d)
+		if err != nil {
+			return err
+		}
+		defer endTurn()
 		left, err := teardown.Leftovers(d)
 		if err != nil {
 			return err

@@ -73,6 +73,11 @@ func (w wishes) up(c *cobra.Command, dir place.Dir) error {
 	if provider == providerGiven {
 		return w.useGiven(c, dir)
 	}
+	endTurn, err := takeTurn(c, dir)
+	if err != nil {
+		return err
+	}
+	defer endTurn()
 	running, err := w.join(c, dir)
 	if running || err != nil {
 		return err

@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -87,7 +88,7 @@ func TestKubeconfigReachesTheServerAsTheUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config.Host != "https://127.0.0.1:6443" || string(config.CAData) != string(authority.Certificate) || string(config.KeyData) != string(user.Key) {
+	if config.Host != "https://127.0.0.1:6443" || !bytes.Equal(config.CAData, authority.Certificate) || !bytes.Equal(config.KeyData, user.Key) {
 		t.Errorf("the kubeconfig says %+v", config)
 	}
 }

@@ -32,7 +32,8 @@ func NewClient(dir place.Dir) *Client {
 // Status asks how the sandbox is.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var status Status
-	return status, c.do(ctx, http.MethodGet, "/status", nil, &status)
+	err := c.do(ctx, http.MethodGet, "/status", nil, &status)
+	return status, err
 }
 
 // Shutdown tells the supervisor to end the node and itself.

@@ -23,6 +23,7 @@ func run() error {
 		func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, os.Getenv("VERSION"))
 		})}
+	log.Println("answering as", os.Getenv("VERSION"))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	go func() {
