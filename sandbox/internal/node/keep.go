@@ -89,14 +89,14 @@ func (k *keeper) once(ctx context.Context, restarts int) (pause time.Duration, e
 			ready = nil
 			if err != nil {
 				command.Process.Kill() //nolint:errcheck,gosec // it may have ended meanwhile
-				<-ended
+				<-ended //nolint:errcheck // killed: how it ended is no news
 				return 0, err
 			}
 			say(Ready, "")
 			k.markUp()
 		case order := <-k.stops:
 			command.Process.Kill() //nolint:errcheck,gosec // as above
-			<-ended
+			<-ended //nolint:errcheck // killed: how it ended is no news
 			pause = max(time.Duration(order.Seconds*float64(time.Second)), time.Millisecond)
 			k.report(Report{Component: k.name, State: Held, Restarts: restarts, Note: fmt.Sprintf("stopped on purpose for %v", pause)})
 			return pause, nil
