@@ -76,8 +76,9 @@ func (k *keeper) once(ctx context.Context, restarts int) (pause time.Duration, e
 		k.report(Report{Component: k.name, State: state, PID: command.Process.Pid, Restarts: restarts, Note: note})
 	}
 	say(Starting, "")
-	ended := make(chan error, 1)
-	go func() { ended <- command.Wait() }()
+	var outcome error
+	ended := make(chan struct{})
+	go func() { defer close(ended); outcome = command.Wait() }()
 
 	waiting, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not ready after %v", patience))
 	defer cancel()
@@ -89,23 +90,23 @@ func (k *keeper) once(ctx context.Context, restarts int) (pause time.Duration, e
 			ready = nil
 			if err != nil {
 				command.Process.Kill() //nolint:errcheck,gosec // it may have ended meanwhile
-				<-ended //nolint:errcheck // killed: how it ended is no news
+				<-ended                //nolint:errcheck // killed: how it ended is no news
 				return 0, err
 			}
 			say(Ready, "")
 			k.markUp()
 		case order := <-k.stops:
 			command.Process.Kill() //nolint:errcheck,gosec // as above
-			<-ended //nolint:errcheck // killed: how it ended is no news
+			<-ended                //nolint:errcheck // killed: how it ended is no news
 			pause = max(time.Duration(order.Seconds*float64(time.Second)), time.Millisecond)
 			k.report(Report{Component: k.name, State: Held, Restarts: restarts, Note: fmt.Sprintf("stopped on purpose for %v", pause)})
 			return pause, nil
-		case err := <-ended:
-			if err == nil {
-				err = errors.New("exit status 0")
+		case <-ended:
+			if outcome == nil {
+				outcome = errors.New("exit status 0")
 			}
-			say(Starting, "ended: "+err.Error())
-			return 0, err
+			say(Starting, "ended: "+outcome.Error())
+			return 0, outcome
 		}
 	}
 }
