@@ -10,18 +10,10 @@ import (
 
 	"github.com/onedigest/onedigest/internal/build"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
 )
 
-const commit = release.Commit("0123456789abcdef0123456789abcdef01234567")
-
-func digest(t *testing.T, c string) release.Digest {
-	t.Helper()
-	d, err := release.ParseDigest("sha256:" + strings.Repeat(c, 64))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
+const commit = releasetest.Commit
 
 // bench is everything around build: a tree, a builder and a registry that take notes.
 type bench struct {
@@ -68,24 +60,18 @@ func (b *bench) Push(_ context.Context, layout release.Layout, _ release.Reposit
 	return nil
 }
 
-type silence struct{}
-
-func (silence) Say(string, ...any)                {}
-func (silence) Progress(string, release.Progress) {}
-func (silence) Untrusted(string)                  {}
-
 func (b *bench) run(t *testing.T, flags ...string) (build.Result, error) {
 	t.Helper()
 	var settings build.Settings
 	if err := settings.Declare().Parse(append([]string{"--repository", "localhost:5000/shop"}, flags...), nil); err != nil {
 		t.Fatal(err)
 	}
-	return build.Run(t.Context(), settings, build.World{WorkTree: b, Builder: b, Registry: b, Workspace: b, Account: silence{},
+	return build.Run(t.Context(), settings, build.World{WorkTree: b, Builder: b, Registry: b, Workspace: b, Account: releasetest.Silence{},
 		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC) }})
 }
 
 func clean(t *testing.T) *bench {
-	return &bench{source: release.Source{Commit: commit}, held: map[release.Tag]release.Tagged{}, makes: digest(t, "a")}
+	return &bench{source: release.Source{Commit: commit}, held: map[release.Tag]release.Tagged{}, makes: releasetest.Digest(t, "a")}
 }
 
 func TestRunBuildsOnceAndReusesAfterwards(t *testing.T) {
@@ -93,7 +79,7 @@ func TestRunBuildsOnceAndReusesAfterwards(t *testing.T) {
 	b := clean(t)
 	for _, want := range []release.Outcome{release.Created, release.Reused, release.Reused} {
 		result, err := b.run(t)
-		if err != nil || result.Outcome != want || result.Digest != digest(t, "a") || result.Tag != release.Tag(commit) || result.Reused != (want == release.Reused) {
+		if err != nil || result.Outcome != want || result.Digest != releasetest.Digest(t, "a") || result.Tag != release.Tag(commit) || result.Reused != (want == release.Reused) {
 			t.Errorf("got %+v, %v; want %q", result, err, want)
 		}
 	}
@@ -105,9 +91,9 @@ func TestRunBuildsOnceAndReusesAfterwards(t *testing.T) {
 func TestRunTakesTheFasterBuildersImage(t *testing.T) {
 	t.Parallel()
 	b := clean(t)
-	b.faster = release.Tagged{Digest: digest(t, "b"), Revision: commit.String()}
+	b.faster = release.Tagged{Digest: releasetest.Digest(t, "b"), Revision: commit.String()}
 	result, err := b.run(t)
-	if err != nil || result.Digest != digest(t, "b") || !result.Reused {
+	if err != nil || result.Digest != releasetest.Digest(t, "b") || !result.Reused {
 		t.Errorf("got %+v, %v; want the digest that the registry holds", result, err)
 	}
 }
@@ -116,9 +102,9 @@ func TestRunRefusesATagOfAnotherRevision(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*bench){
 		"before": func(b *bench) {
-			b.held[release.Tag(commit)] = release.Tagged{Digest: digest(t, "c"), Revision: "somebody's"}
+			b.held[release.Tag(commit)] = release.Tagged{Digest: releasetest.Digest(t, "c"), Revision: "somebody's"}
 		},
-		"within": func(b *bench) { b.faster = release.Tagged{Digest: digest(t, "c"), Revision: "somebody's"} },
+		"within": func(b *bench) { b.faster = release.Tagged{Digest: releasetest.Digest(t, "c"), Revision: "somebody's"} },
 	} {
 		b := clean(t)
 		spoil(b)

@@ -11,18 +11,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/pipeline"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
 )
 
-const commit = release.Commit("0123456789abcdef0123456789abcdef01234567")
-
-func digest(t *testing.T, c string) release.Digest {
-	t.Helper()
-	d, err := release.ParseDigest("sha256:" + strings.Repeat(c, 64))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
+const commit = releasetest.Commit
 
 // company is the verbs and the cluster, as the chain sees them.
 type company struct {
@@ -50,14 +42,8 @@ func (c *company) Images(_ context.Context, namespace, _ string) ([]release.PodI
 	return []release.PodImage{{Pod: "shop-1", Digest: c.runs[namespace]}}, nil
 }
 
-type silence struct{}
-
-func (silence) Say(string, ...any)                {}
-func (silence) Progress(string, release.Progress) {}
-func (silence) Untrusted(string)                  {}
-
 func good(t *testing.T) *company {
-	d := digest(t, "a")
+	d := releasetest.Digest(t, "a")
 	return &company{digest: d, answers: map[string]string{"staging": commit.String(), "production": commit.String()},
 		runs: map[string]release.Digest{"staging": d, "production": d}}
 }
@@ -68,7 +54,7 @@ func (c *company) run(t *testing.T) (pipeline.Result, error) {
 	if err := settings.Declare().Parse([]string{"--repository", "localhost:5000/shop", "--context", "app"}, nil); err != nil {
 		t.Fatal(err)
 	}
-	return pipeline.Run(t.Context(), settings, pipeline.World{Verbs: c, Cluster: c, Account: silence{}, Now: time.Now})
+	return pipeline.Run(t.Context(), settings, pipeline.World{Verbs: c, Cluster: c, Account: releasetest.Silence{}, Now: time.Now})
 }
 
 func TestRunChainsTheVerbsByTheDigest(t *testing.T) {
@@ -123,7 +109,7 @@ func TestRunFailsWhenThePromiseIsBroken(t *testing.T) {
 		spoil func(*company)
 		want  string
 	}{
-		"production runs another digest":    {func(c *company) { c.runs["production"] = digest(t, "b") }, `in production runs sha256:bbbb`},
+		"production runs another digest":    {func(c *company) { c.runs["production"] = releasetest.Digest(t, "b") }, `in production runs sha256:bbbb`},
 		"staging answers another commit":    {func(c *company) { c.answers["staging"] = "x" }, "staging answered commits [x]"},
 		"production answers with no commit": {func(c *company) { c.answers["production"] = "" }, "production answered commits []"},
 	} {

@@ -11,21 +11,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/promote"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
 )
 
 const (
-	commit  = release.Commit("0123456789abcdef0123456789abcdef01234567")
-	another = release.Commit("89abcdef0123456789abcdef0123456789abcdef")
+	commit  = releasetest.Commit
+	another = releasetest.Another
 )
-
-func digest(t *testing.T, c string) release.Digest {
-	t.Helper()
-	d, err := release.ParseDigest("sha256:" + strings.Repeat(c, 64))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
 
 // shelf is a registry in memory. It refuses what promote has no business to ask.
 type shelf struct {
@@ -76,16 +68,10 @@ func (s *shelf) Read(context.Context, release.Image) ([]release.Evidence, error)
 	return s.evidence, nil
 }
 
-type silence struct{}
-
-func (silence) Say(string, ...any)                {}
-func (silence) Progress(string, release.Progress) {}
-func (silence) Untrusted(string)                  {}
-
 // proved is a shelf with one image that staging proved.
 func proved(t *testing.T) (*shelf, promote.Settings) {
 	t.Helper()
-	image := release.Repository("localhost:5000/shop").At(digest(t, "a"))
+	image := release.Repository("localhost:5000/shop").At(releasetest.Digest(t, "a"))
 	return &shelf{
 		manifests: map[release.Image]release.Looked{image: {Manifest: []byte("{}"), Revision: commit.String()}},
 		tags:      map[string]release.Digest{"localhost:5000/shop:" + commit.String(): image.Digest},
@@ -98,7 +84,7 @@ func proved(t *testing.T) (*shelf, promote.Settings) {
 func TestRunTagsTheProvedDigest(t *testing.T) {
 	t.Parallel()
 	shelf, settings := proved(t)
-	world := promote.World{Registry: shelf, Evidence: shelf, Account: silence{}}
+	world := promote.World{Registry: shelf, Evidence: shelf, Account: releasetest.Silence{}}
 	tag := "production-" + commit.String()
 	for _, want := range []struct {
 		outcome  release.Outcome
@@ -128,12 +114,12 @@ func TestRunFindsACommitsImage(t *testing.T) {
 	t.Parallel()
 	shelf, settings := proved(t)
 	settings = promote.Settings{Repository: settings.Image.Repository, Commit: commit, To: "production", From: "staging"}
-	result, err := promote.Run(t.Context(), settings, promote.World{Registry: shelf, Evidence: shelf, Account: silence{}})
-	if err != nil || result.Digest != digest(t, "a") {
+	result, err := promote.Run(t.Context(), settings, promote.World{Registry: shelf, Evidence: shelf, Account: releasetest.Silence{}})
+	if err != nil || result.Digest != releasetest.Digest(t, "a") {
 		t.Errorf("got %+v, %v", result, err)
 	}
 	settings.Commit = another
-	_, err = promote.Run(t.Context(), settings, promote.World{Registry: shelf, Evidence: shelf, Account: silence{}})
+	_, err = promote.Run(t.Context(), settings, promote.World{Registry: shelf, Evidence: shelf, Account: releasetest.Silence{}})
 	refused(t, err, "holds no image of commit")
 }
 
@@ -141,8 +127,8 @@ func TestRunMovesTheMovingTag(t *testing.T) {
 	t.Parallel()
 	shelf, settings := proved(t)
 	shelf.immutable, settings.MovingTag = false, "production"
-	shelf.tags["localhost:5000/shop:production"] = digest(t, "b")
-	if _, err := promote.Run(t.Context(), settings, promote.World{Registry: shelf, Evidence: shelf, Account: silence{}}); err != nil {
+	shelf.tags["localhost:5000/shop:production"] = releasetest.Digest(t, "b")
+	if _, err := promote.Run(t.Context(), settings, promote.World{Registry: shelf, Evidence: shelf, Account: releasetest.Silence{}}); err != nil {
 		t.Fatal(err)
 	}
 	if held := shelf.tags["localhost:5000/shop:production"]; held != settings.Image.Digest {
@@ -155,7 +141,7 @@ func TestRunCarriesIntoAnotherRepository(t *testing.T) {
 	shelf, settings := proved(t)
 	settings.TargetRepository = "localhost:6000/prod/shop"
 	for _, want := range []release.Outcome{release.Created, release.Unchanged} {
-		result, err := promote.Run(t.Context(), settings, promote.World{Registry: shelf, Evidence: shelf, Account: silence{}})
+		result, err := promote.Run(t.Context(), settings, promote.World{Registry: shelf, Evidence: shelf, Account: releasetest.Silence{}})
 		if err != nil || result.Outcome != want || result.Image != settings.TargetRepository.At(settings.Image.Digest) {
 			t.Errorf("got %+v, %v; want %q", result, err, want)
 		}
@@ -170,7 +156,9 @@ func TestRunRefuses(t *testing.T) {
 	}{
 		"no evidence":                       {func(_ *testing.T, s *shelf, _ *promote.Settings) { s.evidence = nil }, `nothing in the registry says that "staging" proved`},
 		"evidence from another environment": {func(_ *testing.T, s *shelf, _ *promote.Settings) { s.evidence[0].Environment = "qa" }, "nothing in the registry says"},
-		"evidence of another digest":        {func(t *testing.T, s *shelf, _ *promote.Settings) { s.evidence[0].Image.Digest = digest(t, "b") }, "evidence is about"},
+		"evidence of another digest": {func(t *testing.T, s *shelf, _ *promote.Settings) {
+			s.evidence[0].Image.Digest = releasetest.Digest(t, "b")
+		}, "evidence is about"},
 		"a later failure": {func(_ *testing.T, s *shelf, _ *promote.Settings) {
 			later := s.evidence[0]
 			later.At, later.Verdict = later.At.Add(time.Hour), release.Fail
@@ -183,19 +171,19 @@ func TestRunRefuses(t *testing.T) {
 		}, "is labelled with revision"},
 		"an image deleted since": {func(_ *testing.T, s *shelf, _ *promote.Settings) { clear(s.manifests) }, "not in its registry any more"},
 		"a tag with another digest": {func(t *testing.T, s *shelf, _ *promote.Settings) {
-			s.tags["localhost:5000/shop:production-"+commit.String()] = digest(t, "b")
+			s.tags["localhost:5000/shop:production-"+commit.String()] = releasetest.Digest(t, "b")
 		}, "names sha256:bbbb"},
-		"a tag taken in between": {func(t *testing.T, s *shelf, _ *promote.Settings) { s.steals = digest(t, "b") }, "names sha256:bbbb"},
+		"a tag taken in between": {func(t *testing.T, s *shelf, _ *promote.Settings) { s.steals = releasetest.Digest(t, "b") }, "names sha256:bbbb"},
 		"a moving tag that must not move": {func(t *testing.T, s *shelf, p *promote.Settings) {
 			p.MovingTag = "production"
-			s.tags["localhost:5000/shop:production"] = digest(t, "b")
+			s.tags["localhost:5000/shop:production"] = releasetest.Digest(t, "b")
 		}, "does not let tag"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			shelf, settings := proved(t)
 			test.spoil(t, shelf, &settings)
-			_, err := promote.Run(t.Context(), settings, promote.World{Registry: shelf, Evidence: shelf, Account: silence{}})
+			_, err := promote.Run(t.Context(), settings, promote.World{Registry: shelf, Evidence: shelf, Account: releasetest.Silence{}})
 			refused(t, err, test.want)
 		})
 	}

@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
 	"github.com/onedigest/onedigest/internal/smoke"
 )
 
 const (
-	commit = release.Commit("0123456789abcdef0123456789abcdef01234567")
-	older  = release.Commit("89abcdef0123456789abcdef0123456789abcdef")
+	commit = releasetest.Commit
+	older  = releasetest.Another
 )
 
 func image(t *testing.T) release.Image {
@@ -69,12 +70,6 @@ func (s *scene) Describe(context.Context, release.Image) (release.Tagged, bool, 
 	return release.Tagged{Revision: s.revision}, true, nil
 }
 
-type silence struct{}
-
-func (silence) Say(string, ...any)                {}
-func (silence) Progress(string, release.Progress) {}
-func (silence) Untrusted(string)                  {}
-
 func (s *scene) run(t *testing.T, flags ...string) (smoke.Result, error) {
 	t.Helper()
 	var settings smoke.Settings
@@ -87,7 +82,7 @@ func (s *scene) run(t *testing.T, flags ...string) (smoke.Result, error) {
 	began := s.now
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	return smoke.Run(ctx, settings, smoke.World{Checks: s, Prober: s, Cluster: s, Registry: s, Account: silence{},
+	return smoke.Run(ctx, settings, smoke.World{Checks: s, Prober: s, Cluster: s, Registry: s, Account: releasetest.Silence{},
 		Now: func() time.Time { return s.now },
 		Pause: func(_ context.Context, d time.Duration) {
 			if s.now = s.now.Add(d); s.now.Sub(began) > settings.Timeout {

@@ -1,0 +1,37 @@
+// Package releasetest makes the domain's values for tests.
+package releasetest
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// Commit is a commit, and Another is another.
+const (
+	Commit  = release.Commit("0123456789abcdef0123456789abcdef01234567")
+	Another = release.Commit("89abcdef0123456789abcdef0123456789abcdef")
+)
+
+// Digest is the digest of 64 times one hex digit.
+func Digest(t testing.TB, hex string) release.Digest {
+	t.Helper()
+	digest, err := release.ParseDigest("sha256:" + strings.Repeat(hex, 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest
+}
+
+// Silence is an account that nobody reads.
+type Silence struct{}
+
+// Say says nothing.
+func (Silence) Say(string, ...any) {}
+
+// Progress shows nothing.
+func (Silence) Progress(string, release.Progress) {}
+
+// Untrusted shows nothing.
+func (Silence) Untrusted(string) {}
