@@ -1,5 +1,114 @@
 package release
 
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Repository names a repository in a registry: host[:port]/path.
+type Repository string
+
+var (
+	hostPattern = regexp.MustCompile(`^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?$`)
+	// The path components of the OCI distribution-spec, "Pulling manifests".
+	pathPattern = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
+	tagPattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+)
+
+// ParseRepository wants the registry's host spelt out: a default registry would send an image where nobody looked.
+func ParseRepository(text string) (Repository, error) {
+	host, path, found := strings.Cut(text, "/")
+	switch {
+	case strings.Contains(text, "://"):
+		return "", fmt.Errorf("repository %q has a URL scheme; write it without (host/path)", text)
+	case strings.Contains(text, "@"):
+		return "", fmt.Errorf("repository %q carries a digest; give the repository alone (host/path)", text)
+	case !found || !strings.ContainsAny(host, ".:") && host != "localhost":
+		return "", fmt.Errorf("repository %q names no registry host; write host/path, for example "+
+			"123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop", text)
+	case !hostPattern.MatchString(host):
+		return "", fmt.Errorf("repository %q: %q is not a host", text, host)
+	case strings.Contains(path, ":"):
+		return "", fmt.Errorf("repository %q carries a tag; give the repository alone (host/path)", text)
+	case !pathPattern.MatchString(path):
+		return "", fmt.Errorf("repository %q: path %q has characters a repository cannot have "+
+			"(lower-case letters, digits, and . _ - / between them)", text, path)
+	case len(path) > 255:
+		return "", fmt.Errorf("repository %q: the path is %d characters long, limit 255", text, len(path))
+	}
+	return Repository(text), nil
+}
+
+// Host is the registry's host[:port].
+func (r Repository) Host() string { host, _, _ := strings.Cut(string(r), "/"); return host }
+
+// Path is the repository's name inside its registry.
+func (r Repository) Path() string { _, path, _ := strings.Cut(string(r), "/"); return path }
+
+func (r Repository) String() string { return string(r) }
+
+// At is the repository's image with that digest.
+func (r Repository) At(d Digest) Image { return Image{Repository: r, Digest: d} }
+
+// Tag is a movable label in a repository; it is never identity.
+type Tag string
+
+// ParseTag holds a tag to the grammar of the OCI distribution-spec (at most 128 characters).
+func ParseTag(text string) (Tag, error) {
+	if !tagPattern.MatchString(text) {
+		return "", fmt.Errorf("%q is not a tag (letters, digits, . _ -, at most 128, not starting with . or -)", text)
+	}
+	return Tag(text), nil
+}
+
+func (t Tag) String() string { return string(t) }
+
+// DirtyMark is in the tag of every image built from a work tree with uncommitted changes.
+const DirtyMark = "-dirty-"
+
+// Dirty tells whether the tag says that no commit describes the image.
+func (t Tag) Dirty() bool { return strings.Contains(string(t), DirtyMark) }
+
+// Image is a repository and the digest of one image in it. It prints as repository@digest.
+type Image struct {
+	Repository Repository
+	Digest     Digest
+}
+
+// ParseImage wants repository@sha256:…. A tag before the digest is refused: two names for one thing can disagree.
+func ParseImage(text string) (Image, error) {
+	name, digest, found := strings.Cut(text, "@")
+	if !found {
+		return Image{}, fmt.Errorf("image %q carries no digest; give it as repository@sha256:…", text)
+	}
+	d, digestErr := ParseDigest(digest)
+	if digestErr != nil {
+		return Image{}, fmt.Errorf("image %q: %w", text, digestErr)
+	}
+	if slash := strings.LastIndex(name, "/"); strings.Contains(name[slash+1:], ":") && slash >= 0 {
+		return Image{}, fmt.Errorf("image %q carries both a tag and a digest, which can disagree; give repository@digest", text)
+	}
+	repository, err := ParseRepository(name)
+	if err != nil {
+		return Image{}, err
+	}
+	return Image{Repository: repository, Digest: d}, nil
+}
+
+func (i Image) String() string {
+	if i.Digest.IsZero() {
+		return ""
+	}
+	return i.Repository.String() + "@" + i.Digest.String()
+}
+
+// IsZero tells whether no image is named.
+func (i Image) IsZero() bool { return i == Image{} }
+
+// MarshalText carries an image through JSON as its reference.
+func (i Image) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
+
 // Looked is one look at an image and at a tag in its repository.
 type Looked struct {
 	Found     bool   // the image is in the repository

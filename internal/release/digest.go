@@ -1,0 +1,68 @@
+package release
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Digest is the identity of an image: the sha256 of its manifest's bytes. The zero value is no digest.
+// Source: OCI image-spec, descriptor.md, "Digests".
+type Digest struct{ hex string }
+
+var hexPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// ParseDigest accepts "sha256:" and 64 lower-case hex digits. Upper case, other lengths and other algorithms are
+// refused with what is wrong, for they would name nothing in a registry that answers sha256.
+func ParseDigest(text string) (Digest, error) {
+	algorithm, hex, found := strings.Cut(text, ":")
+	switch {
+	case !found:
+		return Digest{}, fmt.Errorf("%q is not a digest (sha256: and 64 hex digits)", text)
+	case algorithm != "sha256":
+		return Digest{}, fmt.Errorf("digest %q: algorithm %q is not supported, only sha256", text, algorithm)
+	case len(hex) != 64:
+		return Digest{}, fmt.Errorf("digest %q has %d hex digits, want 64", text, len(hex))
+	case strings.ToLower(hex) != hex:
+		return Digest{}, fmt.Errorf("digest %q has upper-case hex digits; a digest is lower-case", text)
+	case !hexPattern.MatchString(hex):
+		return Digest{}, fmt.Errorf("digest %q has characters that are not hex digits", text)
+	}
+	return Digest{hex: hex}, nil
+}
+
+// String is "sha256:…", or "" for the zero value.
+func (d Digest) String() string {
+	if d.hex == "" {
+		return ""
+	}
+	return "sha256:" + d.hex
+}
+
+// Short is "sha256:" and 12 digits, for people to read; never for identity.
+func (d Digest) Short() string {
+	if d.hex == "" {
+		return ""
+	}
+	return "sha256:" + d.hex[:12]
+}
+
+// IsZero tells whether there is no digest.
+func (d Digest) IsZero() bool { return d.hex == "" }
+
+// MarshalText and UnmarshalText carry a digest through JSON as its string.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText accepts what ParseDigest accepts, and "" for the zero value.
+func (d *Digest) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*d = Digest{}
+		return nil
+	}
+	parsed, err := ParseDigest(string(text))
+	if err != nil {
+		return err
+	}
+	*d = parsed
+	return nil
+}

@@ -1,0 +1,44 @@
+package release
+
+import (
+	"fmt"
+	"regexp"
+)
+
+// Environment names where a release runs.
+type Environment string
+
+var labelPattern = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// ParseLabel holds a name to RFC 1123's label, as Kubernetes wants for namespaces: at most 63 characters.
+func ParseLabel(text string) (string, error) {
+	if !labelPattern.MatchString(text) {
+		return "", fmt.Errorf("%q is not a DNS label (lower-case letters, digits and -, at most 63, "+
+			"starting and ending with a letter or digit)", text)
+	}
+	return text, nil
+}
+
+// ParseEnvironment wants a DNS label: the name becomes part of tags, namespaces and evidence.
+func ParseEnvironment(text string) (Environment, error) {
+	label, err := ParseLabel(text)
+	return Environment(label), err
+}
+
+func (e Environment) String() string { return string(e) }
+
+// Ladder is the order in which an image climbs, lowest first.
+type Ladder []Environment
+
+// DefaultLadder is what the shipped workflows use.
+var DefaultLadder = Ladder{"staging", "production"}
+
+// Below is the environment that must have proved an image before it may enter e; false if e is the lowest or unknown.
+func (l Ladder) Below(e Environment) (Environment, bool) {
+	for i, step := range l {
+		if step == e && i > 0 {
+			return l[i-1], true
+		}
+	}
+	return "", false
+}
