@@ -69,10 +69,9 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-func TestConfigsNeverTellASecret(t *testing.T) {
+func TestConfigs(t *testing.T) {
 	t.Parallel()
-	var log strings.Builder
-	response := ask(t, service(t, map[string]string{"API_TOKEN": "hunter2", "LOG_LEVEL": "warn"}, &log).Handler(), "GET", "/configs")
+	response := ask(t, service(t, map[string]string{"API_TOKEN": "hunter2", "LOG_LEVEL": "warn"}, io.Discard).Handler(), "GET", "/configs")
 	var got struct {
 		Environment, Commit string
 		Config              map[string]any
@@ -87,8 +86,39 @@ func TestConfigsNeverTellASecret(t *testing.T) {
 	if got.Environment != "local" || got.Commit != "abc123" || got.Config["logLevel"] != "warn" {
 		t.Errorf("got %+v", got)
 	}
-	if text := response.Body.String() + log.String(); strings.Contains(text, "hunter2") {
-		t.Errorf("the secret is told: %s", text)
+}
+
+func TestNothingTellsASecret(t *testing.T) {
+	t.Parallel()
+	values := map[string]string{"API_TOKEN": "hunter2", "DATABASE_URL": "postgres://shop:hunter2@db/shop", "LOG_LEVEL": "debug"}
+	var log strings.Builder
+	handler := service(t, values, &log).Handler()
+	for _, path := range []string{"/", "/configs", "/healthz", "/readyz", "/version", "/metrics", "/nowhere"} {
+		response := ask(t, handler, "GET", path)
+		if strings.Contains(response.Body.String(), "hunter2") {
+			t.Errorf("%s tells a secret: %s", path, response.Body)
+		}
+	}
+	values["PORT"], values["GREETING"] = "0", strings.Repeat("x", 201)
+	_, err := LoadConfig(env(values))
+	if err == nil {
+		t.Fatal("the configuration is accepted")
+	}
+	if text := log.String() + err.Error(); strings.Contains(text, "hunter2") {
+		t.Errorf("a secret is told: %s", text)
+	}
+}
+
+// TestMethodsAreFewSeries sends methods that nobody has heard of: metrics must not grow with them.
+func TestMethodsAreFewSeries(t *testing.T) {
+	t.Parallel()
+	handler := service(t, nil, io.Discard).Handler()
+	for _, method := range []string{"BREW", "PROPFIND", "X1", "X2"} {
+		ask(t, handler, method, "/")
+	}
+	metrics := ask(t, handler, "GET", "/metrics").Body.String()
+	if want := `http_request_duration_seconds_count{method="other",route="none",status="405"} 4`; !strings.Contains(metrics, want) || strings.Contains(metrics, "BREW") {
+		t.Errorf("no %s in:\n%s", want, metrics)
 	}
 }
 
@@ -123,6 +153,18 @@ func TestAccessLog(t *testing.T) {
 	}
 	if line["path"] != "/version" || line["status"] != 200.0 || line["method"] != "GET" {
 		t.Errorf("got %v", line)
+	}
+}
+
+func TestProbesAreNotLogged(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	handler := service(t, nil, &log).Handler()
+	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		ask(t, handler, "GET", path)
+	}
+	if log.Len() > 0 {
+		t.Errorf("at level info, probes are logged: %s", log.String())
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -43,13 +44,34 @@ func (s *Service) observed(next http.Handler) http.Handler {
 		}
 		recorder := &recorder{ResponseWriter: w}
 		next.ServeHTTP(recorder, r)
+		if recorder.status == 0 {
+			recorder.status = http.StatusOK // what net/http sends for a handler that wrote nothing
+		}
 		spent := time.Since(began)
 		route := r.Pattern
 		if route == "" {
 			route = "none"
 		}
-		s.seconds.WithLabelValues(route, r.Method, strconv.Itoa(recorder.status)).Observe(spent.Seconds())
-		s.log.Info("request", "method", r.Method, "path", r.URL.Path, "status", recorder.status, "bytes", recorder.bytes,
-			"seconds", spent.Seconds(), "remote", r.RemoteAddr, "agent", r.UserAgent())
+		s.seconds.WithLabelValues(route, counted(r.Method), strconv.Itoa(recorder.status)).Observe(spent.Seconds())
+		s.log.Log(r.Context(), level(r.URL.Path), "request", "method", r.Method, "path", r.URL.Path, "status", recorder.status,
+			"bytes", recorder.bytes, "seconds", spent.Seconds(), "remote", r.RemoteAddr, "agent", r.UserAgent())
 	})
+}
+
+// counted is the method as a metric's label: a client may send any word as a method, and each would be another series.
+func counted(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
+}
+
+// level keeps what machines ask every few seconds out of the log that people read.
+func level(path string) slog.Level {
+	switch path {
+	case "/healthz", "/readyz", "/metrics":
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
 }

@@ -180,92 +180,32 @@ func TestPodsAreRestricted(t *testing.T) {
 	}
 }
 
-func TestCheckTellsEveryProblemWithItsPlace(t *testing.T) {
+// TestNamesThatAreNoStringsToYAML renders names and keys that YAML would read as a number, a boolean or nothing.
+func TestNamesThatAreNoStringsToYAML(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	write := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	for name, test := range map[string]struct {
-		spoil func(*release.Deployment)
-		want  []string
-	}{
-		"a typo in the values": {func(d *release.Deployment) {
-			d.ValuesFiles = []string{write("typo.yaml", "service:\n  tpye: LoadBalancer\n")}
-		},
-			[]string{"tpye", "service"}},
-		"a wrong type": {func(d *release.Deployment) { d.Set = []string{"replicas=many"} }, []string{"replicas"}},
-		"a domain":     {func(d *release.Deployment) { d.Set = []string{"service.type=NodePort"} }, []string{"service"}},
-		"bounds that cross": {func(d *release.Deployment) {
-			d.ValuesFiles = []string{write("bounds.yaml", "autoscaling: {enabled: true, minReplicas: 5, maxReplicas: 2}")}
-		}, []string{"minReplicas (5) is above"}},
-		"values that are no map": {func(d *release.Deployment) { d.ValuesFiles = []string{write("list.yaml", "- a\n")} }, []string{"list.yaml:1: is not a YAML map"}},
-		"values that are no YAML, and more": {func(d *release.Deployment) {
-			d.ValuesFiles = []string{write("broken.yaml", "a: 1\nb: [\n"), filepath.Join(dir, "missing.yaml")}
-			d.Chart = dir
-			d.Set = []string{"a.b[x]=1"}
-		}, []string{"broken.yaml:", "missing.yaml", "is not a chart", "a.b[x]=1"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := deployment(t, "staging")
-			test.spoil(&d)
-			err := new(Client).Check(d)
-			if release.ExitCode(err) != release.ExitInput {
-				t.Fatalf("got %v, want bad input", err)
+	for _, name := range []string{"1e3", "on", "null", "0777", "123"} {
+		d := deployment(t, "production")
+		d.Name = name
+		d.Set = []string{"config.NO=no", "config.AMOUNT=1000000", "config.VERSION=1.10", "secret.ON=off", "existingSecrets[0].name=" + name, "image.pullSecrets[0]=" + name}
+		_, objects := rendered(t, d)
+		for kind, object := range objects {
+			if got := at(t, object, "metadata", "name"); got != name {
+				t.Errorf("%s is named %#v, want %q", kind, got, name)
 			}
-			for _, want := range test.want {
-				if !strings.Contains(err.Error(), want) {
-					t.Errorf("no %q in:\n%v", want, err)
-				}
+			if got := at(t, object, "metadata", "labels", "app.kubernetes.io/instance"); got != name {
+				t.Errorf("%s is labelled %#v, want %q", kind, got, name)
 			}
-		})
-	}
-}
-
-func TestCheckRefusesAChartThatDoesNotPinTheImage(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	for name, text := range map[string]string{
-		"Chart.yaml":              "apiVersion: v2\nname: loose\nversion: 0.1.0\n",
-		"templates/workload.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: loose}\nspec: {template: {spec: {containers: [{name: app, image: 'nginx:latest'}]}}}\n",
-	} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+		pod := at(t, objects["Deployment"], "spec", "template", "spec").(map[string]any)
+		if pod["serviceAccountName"] != name || at(t, pod, "imagePullSecrets").([]any)[0].(map[string]any)["name"] != name {
+			t.Errorf("the pod names %#v and %#v", pod["serviceAccountName"], pod["imagePullSecrets"])
+		}
+		config := at(t, objects["ConfigMap"], "data").(map[string]any)
+		if config["NO"] != "no" || config["AMOUNT"] != "1000000" || config["VERSION"] != "1.10" {
+			t.Errorf("the configuration is %#v", config)
+		}
+		if got := at(t, objects["Secret"], "data", "ON"); got != "b2Zm" {
+			t.Errorf("the secret is %#v", got)
 		}
 	}
-	d := deployment(t, "staging")
-	d.Chart, d.ValuesFiles = dir, nil
-	err := new(Client).Check(d)
-	if release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), "nginx:latest") {
-		t.Errorf("got %v, want bad input that names the loose image", err)
-	}
-}
-
-func FuzzObjectsOf(f *testing.F) {
-	f.Add("apiVersion: v1\nkind: A\nmetadata: {name: a}\n---\n---\nkind: B\n")
-	f.Add("spec: {template: {spec: 1, metadata: []}}")
-	f.Add("metadata: [1]\nspec:\n  template: x\n")
-	f.Fuzz(func(t *testing.T, manifest string) {
-		if _, err := objectsOf(manifest); err != nil {
-			return
-		}
-		d := release.Deployment{Commit: commit, Environment: "staging"}
-		once, err := neutral(manifest)
-		if err != nil {
-			return
-		}
-		if twice, err := neutral(once); err != nil || once != twice {
-			t.Errorf("neutral is not stable: %v\n%s\n%s", err, once, twice)
-		}
-		_ = pinned(manifest, d)
-	})
 }

@@ -1,18 +1,19 @@
-{{/* The release's name names everything: it is unique in its namespace. */}}
+{{/* The release's name names everything: it is unique in its namespace. Names are quoted wherever they stand: "1e3", "on"
+and "null" are names, but no strings to YAML. */}}
 {{- define "service.name" -}}
 {{ .Release.Name }}
 {{- end }}
 
 {{/* Labels that select the pods. A Deployment's selector cannot change, so these never grow. */}}
 {{- define "service.selector" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ .Chart.Name | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "service.labels" -}}
 {{ include "service.selector" . }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
 {{- end }}
 
 {{- define "service.image" -}}
@@ -33,7 +34,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- define "service.probe" -}}
 httpGet:
-  path: {{ .path }}
+  path: {{ .path | quote }}
   port: http
 {{- with .initialDelaySeconds }}
 initialDelaySeconds: {{ . }}

@@ -1,0 +1,404 @@
+package helm
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+	helmrelease "helm.sh/helm/v3/pkg/release"
+	"k8s.io/client-go/rest"
+)
+
+// deploys wants a deploy to succeed.
+func deploys(t *testing.T, c *Client, d release.Deployment) release.Deployed {
+	t.Helper()
+	got, err := c.Deploy(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// statuses are the history's, oldest first.
+func statuses(t *testing.T, c *Client) string {
+	t.Helper()
+	revisions, err := c.History(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := ""
+	for _, revision := range revisions {
+		text = revision.Status + " " + text
+	}
+	return strings.TrimSpace(text)
+}
+
+// mark sets the status of the newest revision, as a run that was killed would leave it.
+func mark(t *testing.T, c *Client, status helmrelease.Status) {
+	t.Helper()
+	s, err := c.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.end()
+	last, err := s.last(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	last.Info.Status = status
+	if err := s.helm.Releases.Update(last); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDeployCreatesChangesAndLeavesAlone(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c, d := s.client("staging"), deployment(t, "staging")
+	d.CreateNamespace = true
+
+	created := deploys(t, c, d)
+	if created.Outcome != release.Created || created.Revision != 1 || len(created.Objects) != 5 {
+		t.Errorf("got %+v", created)
+	}
+	space := s.named("namespaces")
+	if got := at(t, s.objects["/api/v1/namespaces/staging"], "metadata", "labels", "pod-security.kubernetes.io/enforce"); got != "restricted" {
+		t.Errorf("the namespace enforces %v: %v", got, space)
+	}
+	workload := s.named("deployments")[0]
+	if got := at(t, workload, "metadata", "annotations", release.AnnotationRun); got != d.RunURL {
+		t.Errorf("the run is %v", got)
+	}
+
+	s.changes()
+	d.RunURL, d.Actor = "https://github.com/example/shop/actions/runs/2", "hubot"
+	if again := deploys(t, c, d); again.Outcome != release.Unchanged || again.Revision != 1 || len(again.Objects) != 5 {
+		t.Errorf("got %+v", again)
+	}
+	if got := s.changes(); got != nil {
+		t.Errorf("unchanged, and yet %q", got)
+	}
+
+	d.Set = []string{"config.GREETING=Hi"}
+	if changed := deploys(t, c, d); changed.Outcome != release.Changed || changed.Revision != 2 {
+		t.Errorf("got %+v", changed)
+	}
+	if got := statuses(t, c); got != "superseded deployed" {
+		t.Errorf("the history is %q", got)
+	}
+	if got := at(t, s.named("configmaps")[0], "data", "GREETING"); got != "Hi" {
+		t.Errorf("the greeting is %v", got)
+	}
+}
+
+func TestWhatWasDeletedByHandComesBack(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c, d := s.client("staging"), deployment(t, "staging")
+	deploys(t, c, d)
+	s.remove("/services/shop")
+	if again := deploys(t, c, d); again.Outcome != release.Changed {
+		t.Errorf("got %+v", again)
+	}
+	if len(s.named("services")) != 1 {
+		t.Error("the Service is gone")
+	}
+}
+
+func TestHistoryIsBoundedAndNamesCommitAndDigest(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c, d := s.client("staging"), deployment(t, "staging")
+	for i := range history + 2 {
+		d.Set = []string{"config.GREETING=" + strings.Repeat("x", i+1)}
+		deploys(t, c, d)
+	}
+	revisions, err := c.History(t.Context(), "shop")
+	if err != nil || len(revisions) != history || revisions[0].Number != history+2 {
+		t.Fatalf("got %v, %v", revisions, err)
+	}
+	if newest := revisions[0]; newest.Commit != commit || newest.Digest != d.Image.Digest || newest.Status != "deployed" || newest.At.IsZero() {
+		t.Errorf("got %+v", newest)
+	}
+	if none, err := c.History(t.Context(), "other"); err != nil || none != nil {
+		t.Errorf("got %v, %v", none, err)
+	}
+}
+
+func TestAFailedRevisionIsFollowedByAnUpgrade(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c, d := s.client("staging"), deployment(t, "staging")
+	s.answers(on("POST", "/deployments", 422, `Deployment.apps "shop" is invalid: spec.x`))
+	_, err := c.Deploy(t.Context(), d)
+	var failure *release.Failure
+	if !errors.As(err, &failure) || !strings.Contains(err.Error(), "mend the chart or the values") {
+		t.Errorf("got %v", err)
+	}
+	if got := statuses(t, c); got != "failed" {
+		t.Errorf("the history is %q", got)
+	}
+	s.answers(nil)
+	if got := deploys(t, c, d); got.Outcome != release.Changed || got.Revision != 2 {
+		t.Errorf("got %+v", got)
+	}
+	if got := statuses(t, c); !strings.HasSuffix(got, " deployed") {
+		t.Errorf("the history is %q", got)
+	}
+	mark(t, c, helmrelease.StatusFailed)
+	if got := deploys(t, c, d); got.Outcome != release.Changed || got.Revision != 3 {
+		t.Errorf("after a failed upgrade got %+v", got)
+	}
+}
+
+func TestABusyReleaseIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	for status, remedy := range map[helmrelease.Status]string{
+		helmrelease.StatusPendingInstall: "helm uninstall", helmrelease.StatusPendingUpgrade: "helm uninstall", helmrelease.StatusUninstalling: "helm uninstall",
+	} {
+		s := newServer(t)
+		c, d := s.client("staging"), deployment(t, "staging")
+		deploys(t, c, d)
+		mark(t, c, status)
+		s.changes()
+		_, deploying := c.Deploy(t.Context(), d)
+		_, rolling := c.Rollback(t.Context(), "shop", 1)
+		for _, err := range []error{deploying, rolling} {
+			if release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "is "+status.String()) || !strings.Contains(err.Error(), remedy) {
+				t.Errorf("%s: got %v", status, err)
+			}
+		}
+		if got := s.changes(); got != nil {
+			t.Errorf("%s: %q", status, got)
+		}
+	}
+}
+
+func TestAnUninstalledReleaseIsCreatedAgain(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c, d := s.client("staging"), deployment(t, "staging")
+	deploys(t, c, d)
+	mark(t, c, helmrelease.StatusUninstalled) // helm uninstall --keep-history
+	for _, kind := range []string{"deployments", "services", "configmaps", "serviceaccounts", "poddisruptionbudgets"} {
+		s.remove("/" + kind + "/shop")
+	}
+	if got := deploys(t, c, d); got.Outcome != release.Created {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestRollbackAppliesAnEarlierRevision(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c, d := s.client("staging"), deployment(t, "staging")
+	deploys(t, c, d)
+	d.Set = []string{"config.GREETING=Hi"}
+	deploys(t, c, d)
+	got, err := c.Rollback(t.Context(), "shop", 1)
+	if err != nil || got.Outcome != release.RolledBack || got.Revision != 3 || len(got.Objects) != 5 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got := at(t, s.named("configmaps")[0], "data", "GREETING"); got != "Hello" {
+		t.Errorf("the greeting is %v", got)
+	}
+	if got := statuses(t, c); got != "superseded superseded deployed" {
+		t.Errorf("the history is %q", got)
+	}
+	for name, to := range map[string]int{"shop": 9, "other": 1} {
+		if _, err := c.Rollback(t.Context(), name, to); release.ExitCode(err) != release.ExitFailed {
+			t.Errorf("%s to %d: got %v", name, to, err)
+		}
+	}
+	if _, err := c.Rollback(t.Context(), "shop", 0); release.ExitCode(err) != release.ExitFailed {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestUninstallLeavesNothing(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c, d := s.client("staging"), deployment(t, "staging")
+	deploys(t, c, d)
+	for range 2 {
+		if err := c.Uninstall(t.Context(), "shop"); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.objects) != 0 {
+			t.Errorf("left: %v", slices.Collect(maps.Keys(s.objects)))
+		}
+	}
+}
+
+// TestDeploySortsErrors holds what the cluster says to whose fault it is.
+func TestDeploySortsErrors(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answer func(*http.Request) (int, string)
+		code   int
+		want   string
+	}{
+		"forbidden":                   {on("POST", "/configmaps", 403, `configmaps is forbidden: User "ci" cannot create resource "configmaps"`), release.ExitFault, "grant the deploying identity"},
+		"records forbidden":           {on("GET", "/secrets", 403, `secrets is forbidden: User "ci" cannot list resource "secrets"`), release.ExitFault, "grant the deploying identity"},
+		"not let in":                  {on("GET", "/version", 401, "Unauthorized"), release.ExitFault, "refresh the kubeconfig"},
+		"no namespace":                {on("POST", "/secrets", 404, `namespaces "staging" not found`), release.ExitInput, "--create-namespace"},
+		"quota":                       {on("POST", "/deployments", 403, `deployments.apps "shop" is forbidden: exceeded quota: all`), release.ExitFailed, "raise the namespace's quota"},
+		"policy":                      {on("POST", "/deployments", 403, `admission webhook "x" denied the request: no`), release.ExitFailed, "policy forbids"},
+		"another run's":               {on("POST", "/secrets", 409, `secrets "sh.helm.release.v1.shop.v1" already exists`), release.ExitFailed, "another run"},
+		"an apiserver that is broken": {on("POST", "/services", 500, "etcdserver: no leader\n::error::x"), release.ExitFault, "etcdserver: no leader ::error::x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.answers(test.answer)
+			_, err := s.client("staging").Deploy(t.Context(), deployment(t, "staging"))
+			if err == nil || release.ExitCode(err) != test.code || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got exit code %d, %v; want %d, %q", release.ExitCode(err), err, test.code, test.want)
+			}
+		})
+	}
+}
+
+func TestAnotherOwnersObject(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.put("/api/v1/namespaces/staging/services/shop", map[string]any{"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"name": "shop", "namespace": "staging"}})
+	_, err := s.client("staging").Deploy(t.Context(), deployment(t, "staging"))
+	if release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "belongs to someone else") {
+		t.Errorf("got %v", err)
+	}
+	if got := s.changes(); got != nil {
+		t.Errorf("and yet %q", got)
+	}
+}
+
+func TestWhatCannotBeChanged(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c, d := s.client("staging"), deployment(t, "staging")
+	deploys(t, c, d)
+	s.answers(on("PATCH", "/deployments/shop", 422, `Deployment.apps "shop" is invalid: spec.selector: Invalid value: field is immutable`))
+	d.Set = []string{"config.GREETING=Hi"}
+	_, err := c.Deploy(t.Context(), d)
+	if release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "must be deleted first") {
+		t.Errorf("got %v", err)
+	}
+	if got := statuses(t, c); got != "deployed failed" {
+		t.Errorf("the history is %q", got)
+	}
+}
+
+func TestAClusterThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	c, err := New(&rest.Config{Host: "http://127.0.0.1:1"}, "staging", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, deploying := c.Deploy(t.Context(), deployment(t, "staging"))
+	_, reading := c.History(t.Context(), "shop")
+	for _, err := range []error{deploying, reading, c.Uninstall(t.Context(), "shop")} {
+		if release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), "see that the cluster answers") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// TestAStoppedDeployIsNotPending ends the context while the apiserver holds a request.
+func TestAStoppedDeployIsNotPending(t *testing.T) {
+	t.Parallel()
+	for name, upgrade := range map[string]bool{"install": false, "upgrade": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			c, d := s.client("staging"), deployment(t, "staging")
+			if upgrade {
+				deploys(t, c, d)
+				d.Set = []string{"config.GREETING=Hi"}
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			s.answers(func(r *http.Request) (int, string) {
+				if strings.Contains(r.URL.Path, "/deployments") && (r.Method == http.MethodPost || r.Method == http.MethodPatch) {
+					// A server sees its client go only when it has read the request.
+					_, _ = io.Copy(io.Discard, r.Body)
+					stop()
+					<-r.Context().Done() // until the client gives up
+					return http.StatusServiceUnavailable, "held"
+				}
+				return 0, ""
+			})
+			_, err := c.Deploy(ctx, d)
+			if release.ExitCode(err) != release.ExitFailed || !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+			s.answers(nil)
+			if got := statuses(t, c); strings.Contains(got, "pending") || !strings.HasSuffix(got, "failed") {
+				t.Errorf("the history is %q", got)
+			}
+			if got := deploys(t, c, d); got.Outcome != release.Changed {
+				t.Errorf("the next deploy: %+v", got)
+			}
+		})
+	}
+}
+
+// TestAClusterThatNeverAnswersIsGivenUp ends every request with the operation, whatever Helm waits for.
+func TestAClusterThatNeverAnswersIsGivenUp(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	asked := make(chan struct{}, 1)
+	s.answers(func(r *http.Request) (int, string) {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		<-r.Context().Done()
+		return http.StatusServiceUnavailable, "held"
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	go func() { <-asked; stop() }()
+	_, err := s.client("staging").Deploy(ctx, deployment(t, "staging"))
+	if !errors.Is(err, context.Canceled) || release.ExitCode(err) != release.ExitFailed {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDeployAlsoChecks(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	d := deployment(t, "staging")
+	d.Chart, d.ValuesFiles = files(t, map[string]string{"Chart.yaml": looseChart, "templates/w.yaml": workload("Pod", "{containers: [{name: a, image: 'nginx'}]}")}), nil
+	_, err := s.client("staging").Deploy(t.Context(), d)
+	if release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), "no container would run") {
+		t.Errorf("got %v", err)
+	}
+	if got := append(s.changes(), statuses(t, s.client("staging"))); cmp.Diff([]string{""}, got) != "" {
+		t.Errorf("and yet %q", got)
+	}
+}
+
+func TestNewWantsAClusterAndRaisesTheRate(t *testing.T) {
+	t.Parallel()
+	if _, err := New(nil, "staging", nil); err == nil {
+		t.Error("no config is accepted")
+	}
+	if _, err := New(&rest.Config{}, "", nil); err == nil {
+		t.Error("no namespace is accepted")
+	}
+	config := &rest.Config{Host: "http://127.0.0.1:1"}
+	c, err := New(config, "staging", nil)
+	if err != nil || c.config.QPS < 50 || c.config.Burst < 100 || config.QPS != 0 {
+		t.Errorf("got %+v, %v", c.config, err)
+	}
+	if got := patience(context.Background()); got != time.Hour {
+		t.Errorf("hooks may take %s", got)
+	}
+}
