@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -308,8 +307,4 @@ func on(method, suffix string, code int, message string) func(*http.Request) (in
 		}
 		return 0, ""
 	}
-}
-
-func contains(list []string, part string) bool {
-	return slices.ContainsFunc(list, func(one string) bool { return strings.Contains(one, part) })
 }

@@ -37,50 +37,64 @@ const betweenRounds = 200 * time.Millisecond
 func ask(ctx context.Context, base string, checks []release.Check, settings Settings, world World) Report {
 	report := Report{URL: base, Expected: settings.ExpectCommit}
 	began := world.Now()
-	var wrongSince time.Time
-	var last string
-	for {
+	wrong := spell{patience: settings.Patience}
+	tell := changes(world.Account)
+	for ctx.Err() == nil || report.Rounds == 0 {
 		answers := round(ctx, base, checks, settings, world.Prober)
 		if ctx.Err() != nil && report.Rounds > 0 {
 			break // the round was cut short: what was known before stands
 		}
-		report.Rounds++
-		report.Answers = answers
-		trouble, warming := judge(answers)
-		report.Reason = trouble
-		if trouble == "" {
-			report.InARow++
-			wrongSince = time.Time{}
-		} else {
-			report.InARow = 0
-		}
-		if line := describe(trouble, report.InARow, settings.Consecutive); line != last {
-			world.Account.Untrusted(fmt.Sprintf("%6.1fs  %s", world.Now().Sub(began).Seconds(), line))
-			last = line
-		}
-		if report.InARow >= settings.Consecutive {
+		warming := report.take(answers)
+		tell(world.Now().Sub(began), describe(report, settings.Consecutive))
+		if report.InARow >= settings.Consecutive || wrong.tooLong(world.Now(), report.Reason != "" && !warming) {
 			break
 		}
-		if warming {
-			wrongSince = time.Time{}
-		} else if trouble != "" {
-			if wrongSince.IsZero() {
-				wrongSince = world.Now()
-			}
-			if world.Now().Sub(wrongSince) >= settings.Patience {
-				break
-			}
-		}
-		if ctx.Err() != nil {
-			break
-		}
-		if trouble != "" {
+		if report.Reason != "" {
 			world.Pause(ctx, betweenRounds)
 		}
 	}
 	report.Verdict = verdictOf(report, settings)
 	report.Seconds = world.Now().Sub(began).Seconds()
 	return report
+}
+
+// take adds a round to the report and tells whether its only trouble is that nothing is there yet.
+func (r *Report) take(answers []release.Answer) (warming bool) {
+	r.Rounds++
+	r.Answers = answers
+	r.Reason, warming = judge(answers)
+	r.InARow++
+	if r.Reason != "" {
+		r.InARow = 0
+	}
+	return warming
+}
+
+// spell is how long answers have been wrong without a break.
+type spell struct {
+	patience time.Duration
+	since    time.Time
+}
+
+func (s *spell) tooLong(now time.Time, wrong bool) bool {
+	switch {
+	case !wrong:
+		s.since = time.Time{}
+	case s.since.IsZero():
+		s.since = now
+	}
+	return wrong && now.Sub(s.since) >= s.patience
+}
+
+// changes tells a line only if it differs from the one before.
+func changes(account release.Account) func(at time.Duration, line string) {
+	last := ""
+	return func(at time.Duration, line string) {
+		if line != last {
+			account.Untrusted(fmt.Sprintf("%6.1fs  %s", at.Seconds(), line))
+			last = line
+		}
+	}
 }
 
 // round puts every check once and holds each answer to the expected commit.
@@ -124,11 +138,11 @@ func judge(answers []release.Answer) (trouble string, warming bool) {
 	return strings.Join(wrong, " | "), warming && len(wrong) > 0
 }
 
-func describe(trouble string, inARow, wanted int) string {
-	if trouble == "" {
-		return fmt.Sprintf("right, %d of %d in a row", inARow, wanted)
+func describe(report Report, wanted int) string {
+	if report.Reason == "" {
+		return fmt.Sprintf("right, %d of %d in a row", report.InARow, wanted)
 	}
-	return trouble
+	return report.Reason
 }
 
 func verdictOf(report Report, settings Settings) release.Verdict {
