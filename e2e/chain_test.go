@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,7 +34,14 @@ func TestOneCommitToProduction(t *testing.T) {
 	if diff := cmp.Diff(want, outcomes(first)); diff != "" || !first.Proof.Holds {
 		t.Fatalf("first run, proof %v, -want +got:\n%s", first.Proof.Holds, diff)
 	}
+	// The second run is on GitHub, as far as it can tell.
+	output := filepath.Join(t.TempDir(), "output")
+	tree.environ = []string{"GITHUB_ACTIONS=true", "GITHUB_OUTPUT=" + output, "GITHUB_STEP_SUMMARY=" + output + ".md"}
 	again, _ := tree.pipeline()
+	tree.environ = nil
+	if text, err := os.ReadFile(output); err != nil || strings.Count(string(text), first.Proof.Built.String()) != 1 || strings.Contains(string(text), "verdict") {
+		t.Errorf("the pipeline's outputs are not its own digest alone: %v\n%s", err, text)
+	}
 	want = []string{"build: reused", "deploy staging: unchanged", "smoke staging: pass", "promote: unchanged", "deploy production: unchanged", "smoke production: pass"}
 	if diff := cmp.Diff(want, outcomes(again)); diff != "" || again.Proof.Built != first.Proof.Built {
 		t.Errorf("second run -want +got:\n%s", diff)

@@ -25,6 +25,7 @@ import (
 var site struct {
 	root       string // of the checkout
 	dir        string // scratch, removed at the end
+	node       string // the sandbox's directory
 	registry   string // host:port
 	kubeconfig string
 	aws        []string // environment that leads the SDK to the local AWS
@@ -67,6 +68,10 @@ func up() (err error) {
 	if site.dir, err = os.MkdirTemp("", "onedigest-e2e-"); err != nil {
 		return err
 	}
+	// Short, for unix sockets lie below it.
+	if site.node, err = os.MkdirTemp("/var/lib", "onedigest-e2e-"); err != nil {
+		return err
+	}
 	port, err := freePort()
 	if err != nil {
 		return err
@@ -83,15 +88,15 @@ func up() (err error) {
 		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
 		site.aws = append(site.aws, name+"="+strings.Trim(value, "'"))
 	}
-	if err := program("sandbox", "up", "--dir", sandboxDir(), "--registry", site.registry, "--ecr-endpoint", "http://"+site.registry); err != nil {
+	if err := program("sandbox", "up", "--dir", site.node, "--registry", site.registry, "--ecr-endpoint", "http://"+site.registry); err != nil {
 		return err
 	}
-	site.kubeconfig, err = output("sandbox", "kubeconfig", "--dir", sandboxDir())
+	site.kubeconfig, err = output("sandbox", "kubeconfig", "--dir", site.node)
 	return err
 }
 
 func down() error {
-	sandbox := program("sandbox", "down", "--dir", sandboxDir())
+	sandbox := program("sandbox", "down", "--dir", site.node)
 	aws := program("localaws", "down", "--dir", filepath.Join(site.dir, "aws"), "--purge")
 	if sandbox != nil {
 		return sandbox
@@ -101,9 +106,6 @@ func down() error {
 	}
 	return os.RemoveAll(site.dir)
 }
-
-// sandboxDir is short: unix sockets lie below it.
-func sandboxDir() string { return "/var/lib/onedigest-e2e" }
 
 func freePort() (int, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -132,8 +134,9 @@ func output(name string, args ...string) (string, error) {
 
 // checkout is a clone of the app, the chart and the values with a git history of its own, so that a test can commit.
 type checkout struct {
-	t   *testing.T
-	dir string
+	t       *testing.T
+	dir     string
+	environ []string // besides what every verb gets
 }
 
 func newCheckout(t *testing.T) checkout {
@@ -202,7 +205,8 @@ func (c checkout) verb(ctx context.Context, command entry.Command, args ...strin
 	c.t.Helper()
 	var stdout, stderr bytes.Buffer
 	environ := append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "KUBECONFIG=" + site.kubeconfig, "USER=e2e"}, goEnviron()...)
-	code := command(ctx, entry.Process{Args: args, Environ: append(environ, site.aws...), Dir: c.dir,
+	environ = append(append(environ, site.aws...), c.environ...)
+	code := command(ctx, entry.Process{Args: args, Environ: environ, Dir: c.dir,
 		Stdout: io.MultiWriter(&stdout, testLog{c.t}), Stderr: io.MultiWriter(&stderr, testLog{c.t}), Now: time.Now})
 	return ran{code: code, stdout: stdout.String(), stderr: stderr.String()}
 }

@@ -12,7 +12,7 @@ failed=()
 cat <<TXT
 onedigest tests
   builds    the test tools into bin/tools, Kubernetes itself once (about 8 minutes on 2 cores, then cached by Go)
-  installs  if absent, these Debian packages: containerd runc containernetworking-plugins nftables shellcheck
+  installs  if absent, these Debian packages: containerd runc containernetworking-plugins nftables shellcheck gcc libc6-dev
 TXT
 
 # stage NAME COMMAND...: runs one stage; a failure is remembered, and the others still run.
@@ -78,19 +78,32 @@ footprint() {
   cut -d' ' -f2 /proc/mounts | sort | sed 's/^/mount /'
   find /sys/class/net -mindepth 1 -printf 'interface %f\n' | sort
   find /sys/fs/cgroup -maxdepth 3 -type d \( -iname '*sandbox*' -o -iname '*onedigest*' -o -iname 'kubepods*' \) -printf 'cgroup %p\n' | sort
-  pgrep -af 'bin/(kube|sandbox|localaws) |containerd' | sed 's/^[0-9]* /process /' | sort || true
+  grep -laE 'bin/(kube|sandbox|localaws)|containerd.*onedigest' /proc/[0-9]*/cmdline 2>/dev/null | grep -v "^/proc/$$/" | sed 's/^/process /' || true
   find /var/lib /run /tmp -maxdepth 1 -name 'onedigest*' -printf 'file %p\n' | sort
 }
 
 nothing_left() { diff <(printf '%s\n' "$before") <(footprint) && echo "mounts, interfaces, control groups, processes and files are as before"; }
 
+# The first start compiles Kubernetes, with progress shown; the tests behind it find it built.
+kubernetes() { bin/sandbox up --dir /var/lib/onedigest-test && bin/sandbox down --dir /var/lib/onedigest-test; }
+
+# The race detector needs a C compiler.
+packages() {
+  local missing=()
+  command -v shellcheck >/dev/null || missing+=(shellcheck)
+  command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+  ((${#missing[@]} == 0)) && return
+  echo "installing ${missing[*]}"
+  apt-get update -qq && apt-get install -y -qq "${missing[@]}" >/dev/null
+}
+
 shell() {
-  command -v shellcheck >/dev/null || { apt-get update -qq && apt-get install -y -qq shellcheck >/dev/null; } || return 1
   shellcheck -x actions/run.sh deploy.sh scripts/*.sh .ci/run
 }
 
 gotestsum=$(tool gotestsum)
 before=$(footprint)
+stage packages packages
 stage formatting formatting
 stage lint lint
 stage security security
@@ -98,6 +111,7 @@ stage workflows "$(tool actionlint)"
 stage shell shell
 stage unit unit
 stage build scripts/build.sh
+stage kubernetes kubernetes
 export ONEDIGEST_SANDBOX_TEST=1 ONEDIGEST_E2E=1
 mapfile -t sandbox_packages < <(packages_of sandbox)
 stage sandbox tests sandbox sandbox -count=1 -timeout 20m "${sandbox_packages[@]}"

@@ -17,8 +17,8 @@ tool() {
   at=$root/bin/tools/$1-${module##*@}
   if [[ ! -x $at ]]; then
     echo "building $module (once)" >&2
-    GOBIN=$root/bin/tools/building GOFLAGS="" go install "$module" >&2
-    mv "$root/bin/tools/building/$1" "$at"
+    GOBIN=$root/bin/tools/building GOFLAGS="" go install "$module" >&2 || return 1
+    mv "$root/bin/tools/building/$1" "$at" || return 1
   fi
   echo "$at"
 }

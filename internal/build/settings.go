@@ -14,7 +14,8 @@ var Verb = setting.Verb{
 	Summary: "build a commit's image once and push it under the commit's tag",
 	About: "Asks the registry for the commit's tag first: an image that is there and labelled with the commit is reused, " +
 		"and no compiler runs. Otherwise builds the image from the commit, reproducibly, and pushes it; the manifest comes last, " +
-		"so that a tag never names half an image.",
+		"so that a tag never names half an image. A commit has one image in a repository: whatever other settings a later build of it is " +
+		"given, the first image stays.",
 	Examples: []setting.Example{
 		{Does: "build the Go service in this directory", Line: "go run ./cmd/build --repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop"},
 		{Does: "build for two platforms", Line: "go run ./cmd/build --repository localhost:5000/shop --context app --platforms linux/amd64 --platforms linux/arm64"},

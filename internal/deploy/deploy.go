@@ -159,14 +159,11 @@ func prove(ctx context.Context, result Result, world World) (Result, error) {
 	if err != nil {
 		return result, err
 	}
-	for _, image := range images {
-		if image.Digest == result.Image.Digest {
-			result.Pods = append(result.Pods, image.Pod)
-		}
+	pods, others := release.Running(images, result.Image.Digest)
+	if len(others) > 0 {
+		return result, &release.Failure{What: fmt.Sprintf("pod %q of %q runs %s, not %s", others[0].Pod, result.Release, others[0].Digest, result.Image.Digest)}
 	}
-	if len(result.Pods) == 0 && len(images) > 0 {
-		return result, &release.Failure{What: fmt.Sprintf("no pod of %q runs %s: the first runs %s", result.Release, result.Image.Digest, images[0].Digest)}
-	}
+	result.Pods = pods
 	if len(result.Pods) > 0 {
 		result.Digest = result.Image.Digest
 	}

@@ -42,9 +42,6 @@ func perform[S declarer, R any](ctx context.Context, process Process, v verb[S, 
 		return desk.fail(errors.Join(err, desk.report(v.about, nil, nil, nil, err)))
 	}
 	result, err := v.run(ctx, v.settings, desk)
-	if ctx.Err() != nil && err == nil {
-		err = &release.Failure{What: "interrupted", Err: ctx.Err()}
-	}
 	err = errors.Join(err, desk.report(v.about, v.outputs(result), v.summary(result), result, err))
 	if err != nil {
 		return desk.fail(err)
@@ -114,17 +111,23 @@ func (d *desk) report(about setting.Verb, outputs map[string]string, rows []row,
 }
 
 func writeJSON(w io.Writer, result any, failed error) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	if failed == nil {
-		return encoder.Encode(result)
+	if failed != nil {
+		result = struct {
+			Error  string `json:"error"`
+			Exit   int    `json:"exit"`
+			Result any    `json:"result"`
+		}{failed.Error(), release.ExitCode(failed), result}
 	}
-	return encoder.Encode(struct {
-		Error  string `json:"error"`
-		Exit   int    `json:"exit"`
-		Result any    `json:"result"`
-	}{failed.Error(), release.ExitCode(failed), result})
+	text, err := json.MarshalIndent(result, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing the result: %w", err)
+	}
+	_, err = fmt.Fprintln(w, commandless.Replace(string(text)))
+	return err
 }
+
+// commandless writes what begins a runner's command as JSON's escapes. Outside of strings, JSON has neither.
+var commandless = strings.NewReplacer("##[", `#\u0023[`, "::", `:\u003a`)
 
 func summaryOf(verb string, rows []row, failed error) string {
 	var text strings.Builder
@@ -142,7 +145,7 @@ func summaryOf(verb string, rows []row, failed error) string {
 	text.WriteString("| | |\n|---|---|\n")
 	for _, row := range rows {
 		if row.Value != "" {
-			fmt.Fprintf(&text, "| %s | %s |\n", row.Name, github.EscapeMarkdown(row.Value))
+			fmt.Fprintf(&text, "| %s | %s |\n", github.EscapeMarkdown(row.Name), github.EscapeMarkdown(row.Value))
 		}
 	}
 	text.WriteString("\n")

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -65,6 +66,8 @@ func (v verbs) Run(ctx context.Context, verb string, flags []string) (pipeline.D
 	process.Environ = slices.DeleteFunc(slices.Clone(process.Environ), func(pair string) bool {
 		return strings.HasPrefix(pair, "INPUT_") || strings.HasPrefix(pair, "GITHUB_OUTPUT=")
 	})
+	// The outputs of the steps are not the pipeline's own.
+	process.Environ = append(process.Environ, "GITHUB_OUTPUT="+os.DevNull)
 	process.Stdout, process.Stderr = &stdout, &splitter{account: v.desk.account, errors: &stderr, mark: verb + ": "}
 	code := commands[verb](ctx, process)
 	if code != release.ExitDone {
@@ -136,7 +139,7 @@ func tellProof(account release.Account, result pipeline.Result) {
 	account.Say("built      %s", proof.Built)
 	for _, environment := range release.DefaultLadder {
 		name := environment.String()
-		account.Say("%-10s %d pods run %s, answers commit %s at %s", name, len(proof.Running[name]), proof.Running[name][0], release.Commit(proof.Answered[name][0]).Short(), proof.URLs[name])
+		account.Say("%-10s %d pods run %s, answers commit %s at %s", name, len(proof.Running[name]), proof.Built, release.Commit(proof.Answered[name][0]).Short(), proof.URLs[name])
 	}
 	account.Say("One commit, one digest.")
 }

@@ -54,12 +54,12 @@ type Result struct {
 
 // Proof is the promise, item by item: they must all be one.
 type Proof struct {
-	Commit   release.Commit              `json:"commit"`
-	Built    release.Digest              `json:"built"`
-	Running  map[string][]release.Digest `json:"running"`  // environment to the digests its pods report
-	Answered map[string][]string         `json:"answered"` // environment to the commits it answered
-	URLs     map[string]string           `json:"urls"`
-	Holds    bool                        `json:"holds"`
+	Commit   release.Commit      `json:"commit"`
+	Built    release.Digest      `json:"built"`
+	Running  map[string][]string `json:"running"`  // environment to the pods that report the digest built
+	Answered map[string][]string `json:"answered"` // environment to the commits it answered
+	URLs     map[string]string   `json:"urls"`
+	Holds    bool                `json:"holds"`
 }
 
 // Run takes the commit of the work tree to production. The first step that fails ends it; production is touched only
@@ -70,7 +70,7 @@ func Run(ctx context.Context, settings Settings, world World) (Result, error) {
 	if err != nil {
 		return run.result, err
 	}
-	run.result.Proof = Proof{Commit: built.Commit, Built: built.Digest, Running: map[string][]release.Digest{}, Answered: map[string][]string{}, URLs: map[string]string{}}
+	run.result.Proof = Proof{Commit: built.Commit, Built: built.Digest, Running: map[string][]string{}, Answered: map[string][]string{}, URLs: map[string]string{}}
 	image := settings.Repository.At(built.Digest)
 	for i, environment := range release.DefaultLadder {
 		if i > 0 {
@@ -129,13 +129,12 @@ func (r *run) prove(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, image := range images {
-			proof.Running[name] = append(proof.Running[name], image.Digest)
-			if image.Digest != proof.Built {
-				broken = append(broken, fmt.Sprintf("pod %q in %s runs %s", image.Pod, name, image.Digest))
-			}
+		pods, others := release.Running(images, proof.Built)
+		proof.Running[name] = pods
+		for _, other := range others {
+			broken = append(broken, fmt.Sprintf("pod %q in %s runs %s", other.Pod, name, other.Digest))
 		}
-		if len(images) == 0 {
+		if len(pods) == 0 {
 			broken = append(broken, fmt.Sprintf("no pod runs in %s", name))
 		}
 		if !slices.Equal(proof.Answered[name], []string{proof.Commit.String()}) {

@@ -60,7 +60,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.KubeContext, setting.Setting{Name: "kube-context", Value: "NAME",
 		Help: "Context of the kubeconfig"}, setting.Text)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "3m", Value: "DURATION",
-		Help: "Bound on each step"}, setting.Duration)
+		Help: "Bound on each deploy and each smoke"}, setting.Duration)
 	set.Check(func() error {
 		if s.Release == "" {
 			path := s.Repository.Path()

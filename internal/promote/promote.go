@@ -28,6 +28,8 @@ type Evidence interface {
 type Registry interface {
 	// Find says what a tag names.
 	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.Tagged, bool, error)
+	// Describe reads what an image is labelled with, in its manifest or its configuration.
+	Describe(ctx context.Context, image release.Image) (release.Tagged, bool, error)
 	// Look reads an image's manifest and what a tag of the repository names.
 	Look(ctx context.Context, repository release.Repository, digest release.Digest, tag release.Tag) (release.Looked, error)
 	// Tag puts the manifest's own bytes under a tag. It returns a *release.TagTakenError if an immutable tag is taken.
@@ -156,7 +158,12 @@ func carry(ctx context.Context, settings Settings, tag release.Tag, commit relea
 		return standing(there.TagHolds, target.Digest, tag)
 	}
 	world.Account.Say("copying to %s", target.Repository)
-	if err := world.Registry.Copy(ctx, settings.Image, target.Repository, tag); err != nil {
+	err = world.Registry.Copy(ctx, settings.Image, target.Repository, tag)
+	var taken *release.TagTakenError
+	if errors.As(err, &taken) && !taken.Holds.IsZero() {
+		return standing(taken.Holds, target.Digest, tag)
+	}
+	if err != nil {
 		return "", err
 	}
 	return compare(ctx, target, tag, world.Registry)
@@ -193,8 +200,17 @@ func look(ctx context.Context, image release.Image, tag release.Tag, commit rele
 		return looked, err
 	case !looked.Found:
 		return looked, &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry any more", image), Do: "a lifecycle rule may have expired it; build the commit again and prove it again"}
-	case looked.Revision != "" && looked.Revision != commit.String():
-		return looked, &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, its evidence with commit %s", image, looked.Revision, commit)}
+	}
+	revision := looked.Revision
+	if revision == "" { // the manifest does not say; its configuration may
+		described, _, err := registry.Describe(ctx, image)
+		if err != nil {
+			return looked, err
+		}
+		revision = described.Revision
+	}
+	if revision != commit.String() {
+		return looked, &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, its evidence with commit %s", image, revision, commit)}
 	}
 	return looked, nil
 }

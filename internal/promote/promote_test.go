@@ -24,6 +24,7 @@ type shelf struct {
 	manifests map[release.Image]release.Looked
 	tags      map[string]release.Digest // repository:tag
 	immutable bool
+	inConfig  string         // the revision that only the image's configuration names
 	steals    release.Digest // what somebody else tags just before us
 	evidence  []release.Evidence
 	requests  []string
@@ -32,6 +33,10 @@ type shelf struct {
 func (s *shelf) Find(_ context.Context, repository release.Repository, tag release.Tag) (release.Tagged, bool, error) {
 	held, found := s.tags[repository.String()+":"+tag.String()]
 	return release.Tagged{Digest: held, Revision: s.manifests[repository.At(held)].Revision}, found, nil
+}
+
+func (s *shelf) Describe(_ context.Context, image release.Image) (release.Tagged, bool, error) {
+	return release.Tagged{Digest: image.Digest, Revision: s.inConfig}, true, nil
 }
 
 func (s *shelf) Look(_ context.Context, repository release.Repository, d release.Digest, tag release.Tag) (release.Looked, error) {
@@ -59,6 +64,9 @@ func (s *shelf) Tag(_ context.Context, repository release.Repository, looked rel
 
 func (s *shelf) Copy(_ context.Context, image release.Image, to release.Repository, tag release.Tag) error {
 	s.requests = append(s.requests, "copy "+to.String())
+	if !s.steals.IsZero() {
+		return &release.TagTakenError{Tag: tag, Holds: s.steals, Wanted: image.Digest}
+	}
 	s.manifests[to.At(image.Digest)] = s.manifests[image]
 	s.tags[to.String()+":"+tag.String()] = image.Digest
 	return nil
@@ -169,6 +177,15 @@ func TestRunRefuses(t *testing.T) {
 		"a dirty image": {func(_ *testing.T, s *shelf, p *promote.Settings) {
 			s.manifests[p.Image] = release.Looked{Manifest: []byte("{}"), Revision: commit.String() + "-dirty"}
 		}, "is labelled with revision"},
+		"an image that names no revision": {func(_ *testing.T, s *shelf, p *promote.Settings) {
+			s.manifests[p.Image] = release.Looked{Manifest: []byte("{}")}
+		}, `is labelled with revision ""`},
+		"a dirty image that only its configuration tells": {func(_ *testing.T, s *shelf, p *promote.Settings) {
+			s.manifests[p.Image], s.inConfig = release.Looked{Manifest: []byte("{}")}, commit.String()+"-dirty"
+		}, "-dirty"},
+		"a tag taken in between elsewhere": {func(t *testing.T, s *shelf, p *promote.Settings) {
+			p.TargetRepository, s.steals = "localhost:6000/shop", releasetest.Digest(t, "b")
+		}, "names sha256:bbbb"},
 		"an image deleted since": {func(_ *testing.T, s *shelf, _ *promote.Settings) { clear(s.manifests) }, "not in its registry any more"},
 		"a tag with another digest": {func(t *testing.T, s *shelf, _ *promote.Settings) {
 			s.tags["localhost:5000/shop:production-"+commit.String()] = releasetest.Digest(t, "b")

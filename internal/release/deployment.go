@@ -2,6 +2,7 @@ package release
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -55,6 +56,24 @@ type Diagnosis struct {
 	Message   string
 	Events    []string // oldest first, at most 5
 	Logs      []string // last lines of the container, at most 20
+}
+
+// Running sorts pods by whether one of their containers runs the digest: those that do by name, and of the others what
+// they run instead. A pod's further containers, as sidecars, may run what they like.
+func Running(images []PodImage, digest Digest) (pods []string, others []PodImage) {
+	runs := map[string]bool{}
+	for _, image := range images {
+		runs[image.Pod] = runs[image.Pod] || image.Digest == digest
+	}
+	for _, image := range images {
+		switch {
+		case !runs[image.Pod]:
+			others = append(others, image)
+		case image.Digest == digest && !slices.Contains(pods, image.Pod):
+			pods = append(pods, image.Pod)
+		}
+	}
+	return pods, others
 }
 
 // PodImage is what the kubelet reports that a pod's container runs.

@@ -67,9 +67,6 @@ func (t Tag) String() string { return string(t) }
 // DirtyMark is in the tag of every image built from a work tree with uncommitted changes.
 const DirtyMark = "-dirty-"
 
-// Dirty tells whether the tag says that no commit describes the image.
-func (t Tag) Dirty() bool { return strings.Contains(string(t), DirtyMark) }
-
 // Image is a repository and the digest of one image in it. It prints as repository@digest.
 type Image struct {
 	Repository Repository

@@ -235,6 +235,12 @@ func OneOf(words ...string) func(string) (string, error) {
 	}
 }
 
+// start is enough of a text to find it again, and not enough to tell a secret that stands in the wrong place.
+func start(text string) string {
+	name, _, _ := strings.Cut(text, "=")
+	return name[:min(len(name), 8)]
+}
+
 var pairName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./-]*$`)
 
 // Pair is one name=value.
@@ -244,7 +250,7 @@ type Pair struct{ Name, Value string }
 func NameValue(text string) (Pair, error) {
 	name, value, found := strings.Cut(text, "=")
 	if !found || !pairName.MatchString(name) {
-		return Pair{}, fmt.Errorf("%q is not name=value", text)
+		return Pair{}, fmt.Errorf("%q… is not name=value", start(text))
 	}
 	if _, err := Text(value); err != nil {
 		return Pair{}, err

@@ -93,7 +93,10 @@ func (s *Settings) fit() error {
 	if s.Release != "" && s.Namespace == "" {
 		problem("--namespace (INPUT_NAMESPACE)", "is missing", "give the release's namespace or its environment")
 	}
-	if !s.Image.IsZero() && s.Release == "" {
+	if !s.Image.IsZero() && s.URL != "" {
+		problem("--url (INPUT_URL)", "is given together with an image: nobody could say that this address is the release's", "leave --url out; the release's own address is asked")
+	}
+	if !s.Image.IsZero() && s.Release == "" && s.URL == "" {
 		problem("--image (INPUT_IMAGE)", "cannot be proved without the cluster's word for what is running", "give --release and --namespace")
 	}
 	if !s.Image.IsZero() && s.Environment == "" {

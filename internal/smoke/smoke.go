@@ -81,13 +81,16 @@ func Run(ctx context.Context, settings Settings, world World) (Result, error) {
 	world.Account.Say("asking %s: %d checks, %d rounds in a row%s", base, len(checks), settings.Consecutive, expecting(settings))
 	report := ask(ctx, base, checks, settings, world)
 	result := Result{Verdict: report.Verdict, Digest: settings.Image.Digest, Report: report}
-	if _, err := running(ctx, settings, world); err != nil {
-		return result, errors.Join(err, conclude(report))
+	if report.Verdict == release.Pass { // a failure needs no second look to be believed
+		if _, err := running(ctx, settings, world); err != nil {
+			return result, err
+		}
 	}
-	if result.Evidence, err = record(ctx, report, before, settings, world); err != nil {
-		return result, errors.Join(conclude(report), err)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return result, &release.Failure{What: "smoke was interrupted", Err: conclude(report)}
 	}
-	return result, conclude(report)
+	result.Evidence, err = record(ctx, report, before, settings, world)
+	return result, errors.Join(conclude(report), err)
 }
 
 // questions reads the checks and holds the URL to what may be asked.
@@ -116,11 +119,9 @@ func expect(ctx context.Context, settings Settings, world World) (Settings, erro
 	}
 	commit, err := release.ParseCommit(tagged.Revision)
 	switch {
-	case err != nil && settings.ExpectCommit == "":
-		return settings, &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, which is no commit", settings.Image, tagged.Revision),
-			Do: "give --expect-commit, or build the image from a clean work tree"}
 	case err != nil:
-		return settings, nil
+		return settings, &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, which is no commit", settings.Image, tagged.Revision),
+			Do: "build the image from a clean work tree; what belongs to no commit cannot be proved"}
 	case settings.ExpectCommit != "" && settings.ExpectCommit != commit:
 		return settings, &release.Refusal{Why: fmt.Sprintf("image %q was built from commit %s, not from %s", settings.Image, commit, settings.ExpectCommit)}
 	}
@@ -151,19 +152,10 @@ func running(ctx context.Context, settings Settings, world World) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	runs := map[string]bool{}
-	for _, image := range images {
-		runs[image.Pod] = runs[image.Pod] || image.Digest == settings.Image.Digest
-	}
-	var pods []string
-	for _, image := range images {
-		if !runs[image.Pod] {
-			return nil, &release.Failure{What: fmt.Sprintf("pod %q runs %s, not %s", image.Pod, image.Digest, settings.Image.Digest),
-				Do: "deploy the image first, or wait until its rollout is over"}
-		}
-		if image.Digest == settings.Image.Digest {
-			pods = append(pods, image.Pod)
-		}
+	pods, others := release.Running(images, settings.Image.Digest)
+	if len(others) > 0 {
+		return nil, &release.Failure{What: fmt.Sprintf("pod %q runs %s, not %s", others[0].Pod, others[0].Digest, settings.Image.Digest),
+			Do: "deploy the image first, or wait until its rollout is over"}
 	}
 	if len(pods) == 0 {
 		return nil, &release.Failure{What: fmt.Sprintf("release %q has no running pod", settings.Release)}
@@ -171,11 +163,16 @@ func running(ctx context.Context, settings Settings, world World) ([]string, err
 	return pods, nil
 }
 
-// record keeps a verdict; an inconclusive one says nothing of the image and is not kept.
+// recordTime is what keeping a verdict may take after the time for asking is spent.
+const recordTime = 15 * time.Second
+
+// record keeps a verdict, also one that took all the time there was; an inconclusive one says nothing of the image and is not kept.
 func record(ctx context.Context, report Report, pods []string, settings Settings, world World) (release.Digest, error) {
 	if settings.Image.IsZero() || report.Verdict == release.Inconclusive {
 		return release.Digest{}, nil
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	defer cancel()
 	digest, err := world.Registry.Record(ctx, release.Evidence{
 		Image: settings.Image, Commit: settings.ExpectCommit, Environment: settings.Environment, Verdict: report.Verdict,
 		Checks: report.names(), Rounds: report.Rounds, Pods: pods, URL: report.URL, Run: world.RunURL, At: world.Now().UTC(),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,13 +56,19 @@ func (s *scene) Address(context.Context, string, string, func(string)) (string, 
 	return "http://127.0.0.1:1", nil
 }
 
-func (s *scene) Images(context.Context, string, string) ([]release.PodImage, error) {
+func (s *scene) Images(ctx context.Context, _, _ string) ([]release.PodImage, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	pods := s.pods[min(s.podsAsked, len(s.pods)-1)]
 	s.podsAsked++
 	return pods, nil
 }
 
-func (s *scene) Record(_ context.Context, evidence release.Evidence) (release.Digest, error) {
+func (s *scene) Record(ctx context.Context, evidence release.Evidence) (release.Digest, error) {
+	if ctx.Err() != nil {
+		return release.Digest{}, ctx.Err()
+	}
 	s.recorded = append(s.recorded, evidence)
 	return evidence.Image.Digest, nil
 }
@@ -80,15 +87,33 @@ func (s *scene) run(t *testing.T, flags ...string) (smoke.Result, error) {
 		s.checks = []release.Check{{Name: "/", Path: "/"}}
 	}
 	began := s.now
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
+	ctx := &timer{Context: t.Context(), up: make(chan struct{})}
 	return smoke.Run(ctx, settings, smoke.World{Checks: s, Prober: s, Cluster: s, Registry: s, Account: releasetest.Silence{},
 		Now: func() time.Time { return s.now },
-		Pause: func(_ context.Context, d time.Duration) {
+		Pause: func(within context.Context, d time.Duration) {
 			if s.now = s.now.Add(d); s.now.Sub(began) > settings.Timeout {
-				cancel()
+				ctx.end()
+				<-within.Done()
 			}
 		}})
+}
+
+// timer is a context whose time is up when the scene's clock says so.
+type timer struct {
+	context.Context
+	up   chan struct{}
+	once sync.Once
+}
+
+func (c *timer) end()                  { c.once.Do(func() { close(c.up) }) }
+func (c *timer) Done() <-chan struct{} { return c.up }
+func (c *timer) Err() error {
+	select {
+	case <-c.up:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
 }
 
 func right(by release.Commit) release.Answer {
@@ -195,6 +220,20 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
+// TestAFailureFoundAtTheTimeoutIsRecorded flaps: never wrong for as long as the patience, never right often enough.
+func TestAFailureFoundAtTheTimeoutIsRecorded(t *testing.T) {
+	t.Parallel()
+	broken := release.Answer{Stage: release.StageCheck, Commit: commit.String(), Wrong: []string{"x"}}
+	scene := &scene{revision: commit.String(), pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest}}}}
+	for range 2000 {
+		scene.script = append(scene.script, broken, right(commit), right(commit))
+	}
+	_, err := scene.run(t, "--environment", "staging", "--image", image(t).String(), "--timeout", "10s")
+	if release.ExitCode(err) != release.ExitFailed || len(scene.recorded) != 1 || scene.recorded[0].Verdict != release.Fail {
+		t.Errorf("got %v and %v, want a recorded failure", err, scene.recorded)
+	}
+}
+
 func TestEvidenceForAnotherCommitIsRefused(t *testing.T) {
 	t.Parallel()
 	scene := &scene{script: []release.Answer{right(older)}, revision: commit.String(), pods: [][]release.PodImage{{}}}
@@ -213,7 +252,7 @@ func TestSettings(t *testing.T) {
 	}{
 		"nothing":                   {nil, "give --url, or --release and --namespace"},
 		"a release in no namespace": {[]string{"--release", "shop"}, "give the release's namespace"},
-		"an image and a URL":        {[]string{"--url", "http://x", "--image", "localhost:1/x@sha256:" + strings.Repeat("a", 64)}, "cannot be proved without the cluster's word"},
+		"an image and a URL":        {[]string{"--url", "http://x", "--image", "localhost:1/x@sha256:" + strings.Repeat("a", 64)}, "nobody could say that this address is the release's"},
 		"no round":                  {[]string{"--url", "http://x", "--consecutive", "0"}, "whole number from 1"},
 		"no time":                   {[]string{"--url", "http://x", "--timeout", "0s"}, "is not above zero"},
 		"a short commit":            {[]string{"--url", "http://x", "--expect-commit", "abc"}, "not a full commit id"},
