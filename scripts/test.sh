@@ -78,7 +78,7 @@ footprint() {
   cut -d' ' -f2 /proc/mounts | sort | sed 's/^/mount /'
   find /sys/class/net -mindepth 1 -printf 'interface %f\n' | sort
   find /sys/fs/cgroup -maxdepth 3 -type d \( -iname '*sandbox*' -o -iname '*onedigest*' -o -iname 'kubepods*' \) -printf 'cgroup %p\n' | sort
-  grep -laE 'bin/(kube|sandbox|localaws)|containerd.*onedigest' /proc/[0-9]*/cmdline 2>/dev/null | grep -v "^/proc/$$/" | sed 's/^/process /' || true
+  grep -laE '[b]in/(kube|sandbox|localaws)|[c]ontainerd.*onedigest' /proc/[0-9]*/cmdline 2>/dev/null | grep -v "^/proc/$$/" | sed 's/^/process /' || true
   find /var/lib /run /tmp -maxdepth 1 -name 'onedigest*' -printf 'file %p\n' | sort
 }
 
