@@ -13,6 +13,8 @@ import (
 	helmrelease "helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage/driver"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // Deploy installs or upgrades a release and does not wait for its pods. Where nothing would change, run and actor
@@ -97,7 +99,7 @@ func (s *session) upgrading(ctx context.Context, deployment release.Deployment) 
 }
 
 // unchanged renders what would be applied and holds it against the last revision, if that one is deployed and all of it
-// is still there: what someone deleted by hand is to come back.
+// still stands: what someone deleted, scaled or gave another image by hand is to come back.
 func (s *session) unchanged(ctx context.Context, deployment release.Deployment, last *helmrelease.Release, loaded *chart.Chart, values map[string]any) (bool, error) {
 	if last.Info.Status != helmrelease.StatusDeployed {
 		return false, nil
@@ -125,13 +127,14 @@ func (s *session) unchanged(ctx context.Context, deployment release.Deployment, 
 	return s.standing(ctx, last)
 }
 
-// standing tells whether every object of a revision is in the cluster.
+// standing tells whether every object of a revision is in the cluster, with the images and the replicas that it asks for.
 func (s *session) standing(ctx context.Context, last *helmrelease.Release) (bool, error) {
 	objects, err := s.helm.KubeClient.Build(strings.NewReader(last.Manifest), false)
 	if err != nil {
 		return false, sorted(ctx, err, "reading the objects of release %q in namespace %q", last.Name, last.Namespace)
 	}
 	for _, object := range objects {
+		wanted := fieldsOf(object.Object)
 		err := object.Get()
 		if apierrors.IsNotFound(err) {
 			return false, nil
@@ -139,8 +142,37 @@ func (s *session) standing(ctx context.Context, last *helmrelease.Release) (bool
 		if err != nil {
 			return false, sorted(ctx, err, "reading %s %q of release %q", object.Mapping.GroupVersionKind.Kind, object.Name, last.Name)
 		}
+		if drifted(wanted, fieldsOf(object.Object)) {
+			return false, nil
+		}
 	}
 	return true, nil
+}
+
+func fieldsOf(object runtime.Object) map[string]any {
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return nil
+	}
+	return fields
+}
+
+// drifted tells whether a workload runs other images or another number of replicas than it was asked to. Replicas that
+// nobody asks for are an autoscaler's.
+func drifted(wanted, live map[string]any) bool {
+	if replicas, asked, _ := unstructured.NestedFieldNoCopy(wanted, "spec", "replicas"); asked {
+		now, _, _ := unstructured.NestedFieldNoCopy(live, "spec", "replicas")
+		if fmt.Sprint(replicas) != fmt.Sprint(now) {
+			return true
+		}
+	}
+	running := images([]map[string]any{live})
+	for _, image := range images([]map[string]any{wanted}) {
+		if !slices.Contains(running, image) {
+			return true
+		}
+	}
+	return false
 }
 
 // busy tells whether a revision is being changed, or was left so by a run that was killed.

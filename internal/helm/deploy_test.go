@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/release"
 	helmrelease "helm.sh/helm/v3/pkg/release"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 )
 
@@ -110,6 +111,35 @@ func TestWhatWasDeletedByHandComesBack(t *testing.T) {
 	}
 	if len(s.named("services")) != 1 {
 		t.Error("the Service is gone")
+	}
+}
+
+func TestWhatWasChangedByHandGoesBack(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(spec map[string]any){
+		"scaled": func(spec map[string]any) { spec["replicas"] = int64(0) },
+		"another image": func(spec map[string]any) {
+			containers, _, _ := unstructured.NestedSlice(spec, "template", "spec", "containers")
+			containers[0].(map[string]any)["image"] = "nginx"
+			_ = unstructured.SetNestedSlice(spec, containers, "template", "spec", "containers")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			c, d := s.client("staging"), deployment(t, "staging")
+			deploys(t, c, d)
+			if again := deploys(t, c, d); again.Outcome != release.Unchanged {
+				t.Fatalf("before the change: %+v", again)
+			}
+			change(s.named("deployments")[0]["spec"].(map[string]any))
+			if again := deploys(t, c, d); again.Outcome != release.Changed {
+				t.Errorf("after the change: %+v", again)
+			}
+			if again := deploys(t, c, d); again.Outcome != release.Unchanged {
+				t.Errorf("after the deploy: %+v", again)
+			}
+		})
 	}
 }
 
