@@ -100,9 +100,9 @@ func (s *scene) run(t *testing.T, flags ...string) (smoke.Result, error) {
 
 // timer is a context whose time is up when the scene's clock says so.
 type timer struct {
-	context.Context
-	up   chan struct{}
-	once sync.Once
+	context.Context //nolint:containedctx // it is a context
+	up              chan struct{}
+	once            sync.Once
 }
 
 func (c *timer) end()                  { c.once.Do(func() { close(c.up) }) }
