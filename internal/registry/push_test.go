@@ -272,17 +272,21 @@ func TestPushResumes(t *testing.T) {
 		t.Errorf("the manifest was put %d times without its blobs", got)
 	}
 	injected.Remove()
-	arrived := 0
-	for _, request := range server.Requests() {
-		if request.Route == localaws.RouteUpload && request.Method == http.MethodPut && request.Status == http.StatusCreated {
-			arrived++
+	// Completed uploads are counted, for one that the first push broke off may reach the server's log later.
+	completed := func() (count int) {
+		for _, request := range server.Requests() {
+			if request.Route == localaws.RouteUpload && request.Method == http.MethodPut && request.Status == http.StatusCreated {
+				count++
+			}
 		}
+		return count
 	}
+	arrived := completed()
 	server.ResetRequests()
 	if err := c.Push(t.Context(), from, repo, commit, nil); err != nil {
 		t.Fatal(err)
 	}
-	if got := server.Count(localaws.RouteUpload, http.MethodPatch); got != 9-arrived {
+	if got := completed(); got != 9-arrived {
 		t.Errorf("%d of 9 blobs were sent again, want %d: %d had arrived", got, 9-arrived, arrived)
 	}
 	holds(t, c, repo, commit, from.Digest)
