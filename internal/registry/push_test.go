@@ -272,7 +272,7 @@ func TestPushResumes(t *testing.T) {
 		t.Errorf("the manifest was put %d times without its blobs", got)
 	}
 	injected.Remove()
-	// Completed uploads are counted, for one that the first push broke off may reach the server's log later.
+	// Completed uploads are counted, for a request that the first push broke off may reach the server's log later.
 	completed := func() (count int) {
 		for _, request := range server.Requests() {
 			if request.Route == localaws.RouteUpload && request.Method == http.MethodPut && request.Status == http.StatusCreated {
@@ -286,8 +286,9 @@ func TestPushResumes(t *testing.T) {
 	if err := c.Push(t.Context(), from, repo, commit, nil); err != nil {
 		t.Fatal(err)
 	}
-	if got := completed(); got != 9-arrived {
-		t.Errorf("%d of 9 blobs were sent again, want %d: %d had arrived", got, 9-arrived, arrived)
+	// Four were let through; the last of them may have been completed after they were counted.
+	if got := completed(); got > 9-arrived || got < 9-4 {
+		t.Errorf("%d of 9 blobs were sent again, want from 5 to %d: %d had arrived", got, 9-arrived, arrived)
 	}
 	holds(t, c, repo, commit, from.Digest)
 }
