@@ -12,7 +12,8 @@ onedigest demo: build -> staging -> smoke -> promote -> production -> smoke, for
   builds  Go programs into bin/; Kubernetes itself once, about 8 minutes on 2 cores, then cached by Go
   installs, if absent, these Debian packages: containerd runc containernetworking-plugins nftables
 TXT
-echo "building the tools"
+trap 'echo "the demo failed; what is up can be looked at (KUBECONFIG=$SANDBOX_DIR/kubeconfig), and make demo-down takes it away" >&2' ERR
+echo "building the tools (some 20 s on a fresh clone)"
 scripts/build.sh
 bin/localaws up --addr "$REGISTRY" --dir "$LOCALAWS_DIR" --repository shop=IMMUTABLE
 # The node signs in to the registry with these, as one of EKS does with its role.
@@ -26,5 +27,7 @@ cat <<TXT
 demo done in $(($(date +%s) - began)) s. Have a look:
   make demo                        again: reused, unchanged, unchanged
   export KUBECONFIG=$KUBECONFIG
-  make demo-down                   takes everything away
+  source <(bin/localaws env)       lets the verbs in bin/ sign in to the registry
+  curl the addresses above, at / and /configs
+  make demo-down                   takes the cluster and the registry away
 TXT

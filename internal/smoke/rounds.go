@@ -142,7 +142,7 @@ func describe(report Report, wanted int) string {
 	if report.Reason == "" {
 		return fmt.Sprintf("right, %d of %d in a row", report.InARow, wanted)
 	}
-	return report.Reason
+	return report.Reason + " (asking on)"
 }
 
 func verdictOf(report Report, settings Settings) release.Verdict {

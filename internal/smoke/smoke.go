@@ -80,6 +80,7 @@ func Run(ctx context.Context, settings Settings, world World) (Result, error) {
 	}
 	world.Account.Say("asking %s: %d checks, %d rounds in a row%s", base, len(checks), settings.Consecutive, expecting(settings))
 	report := ask(ctx, base, checks, settings, world)
+	world.Account.Say("verdict: %s after %d rounds in %.1f s", report.Verdict, report.Rounds, report.Seconds)
 	result := Result{Verdict: report.Verdict, Digest: settings.Image.Digest, Report: report}
 	if report.Verdict == release.Pass { // a failure needs no second look to be believed
 		if _, err := running(ctx, settings, world); err != nil {
