@@ -297,6 +297,59 @@ func TestDeploySortsErrors(t *testing.T) {
 	}
 }
 
+// TestAFailedPatchDoesNotTellTheObject answers as the apiserver does, which quotes what it could not apply.
+func TestAFailedPatchDoesNotTellTheObject(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c, d := s.client("staging"), deployment(t, "staging")
+	d.Set = []string{"secret.API_TOKEN=one"}
+	deploys(t, c, d)
+	s.answers(func(r *http.Request) (int, string) {
+		if r.Method != http.MethodPatch {
+			return 0, ""
+		}
+		return 422, `"" is invalid: patch: Invalid value: "{\"data\":{\"API_TOKEN\":\"hunter2\"}}": json: cannot unmarshal` + strings.Repeat(" and so on", 500)
+	})
+	d.Set = []string{"secret.API_TOKEN=two"}
+	_, err := c.Deploy(t.Context(), d)
+	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "{…}: json: cannot unmarshal") || len(err.Error()) > 2*maxTold {
+		t.Errorf("got %v", err)
+	}
+	revisions, err := c.History(t.Context(), "shop")
+	if err != nil || revisions[0].Status != "failed" || strings.Contains(revisions[0].Description, "hunter2") {
+		t.Errorf("got %+v, %v", revisions, err)
+	}
+}
+
+// TestWarningsAreToldOnce has the server warn of each object as it is made.
+func TestWarningsAreToldOnce(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.warn("unknown field \"spec.replcias\"")
+	var said []string
+	c, err := New(&rest.Config{Host: s.url, WarningHandler: rest.NoWarnings{}}, "staging", func(line string) { said = append(said, line) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	deploys(t, c, deployment(t, "staging"))
+	if diff := cmp.Diff([]string{`WARNING: unknown field "spec.replcias"`}, said); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestWarningsAreBounded(t *testing.T) {
+	t.Parallel()
+	count := 0
+	w := &warnings{log: func(string) { count++ }, told: map[string]bool{}}
+	for i := range 2 * maxWarnings {
+		w.HandleWarningHeader(299, "", strings.Repeat("x", i+1))
+		w.HandleWarningHeader(199, "", "not the apiserver's")
+	}
+	if count != maxWarnings {
+		t.Errorf("%d lines", count)
+	}
+}
+
 func TestAnotherOwnersObject(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)

@@ -70,7 +70,7 @@ func sorted(ctx context.Context, err error, format string, subjects ...any) erro
 	case errors.Is(err, driver.ErrReleaseExists):
 		return &release.Failure{What: what, Err: plain{err}, Do: "another run is changing the release: wait for it"}
 	case absent.MatchString(err.Error()):
-		return release.BadInput("--namespace (INPUT_NAMESPACE)", oneLine(err.Error()), "give --create-namespace, or create it")
+		return release.BadInput("--namespace (INPUT_NAMESPACE)", told(err.Error()), "give --create-namespace, or create it")
 	}
 	for _, cause := range causes {
 		switch {
@@ -84,12 +84,28 @@ func sorted(ctx context.Context, err error, format string, subjects ...any) erro
 	return fault(err, format, subjects...)
 }
 
-// plain is an error told in one line.
+// plain is an error of the cluster's, told in one line of bounded length.
 type plain struct{ error }
 
-func (p plain) Error() string { return oneLine(p.error.Error()) }
+func (p plain) Error() string { return told(p.error.Error()) }
 
 func (p plain) Unwrap() error { return p.error }
+
+// maxTold bounds a text of the cluster's, in bytes.
+const maxTold = 1000
+
+// quotedObject is an object that the apiserver quotes whole, as when it cannot apply a patch: too long to read, and a
+// Secret's would be its values.
+var quotedObject = regexp.MustCompile(`Invalid value: "\{(?:[^"\\]|\\.)*"`)
+
+// told is a text of the cluster's that can be shown: one line, no object quoted whole, not endless.
+func told(text string) string {
+	line := quotedObject.ReplaceAllString(oneLine(text), "Invalid value: {…}")
+	if len(line) > maxTold {
+		line = strings.ToValidUTF8(line[:maxTold], "") + "…"
+	}
+	return line
+}
 
 // oneLine is a text of others with its line breaks and control characters gone.
 func oneLine(text string) string {

@@ -48,7 +48,7 @@ func (c *Client) History(ctx context.Context, name string) ([]Revision, error) {
 
 // revision reads what the stamp left on a revision's objects.
 func revision(kept *helmrelease.Release) Revision {
-	found := Revision{Number: kept.Version, Status: kept.Info.Status.String(), At: kept.Info.LastDeployed.Time, Description: kept.Info.Description}
+	found := Revision{Number: kept.Version, Status: kept.Info.Status.String(), At: kept.Info.LastDeployed.Time, Description: told(kept.Info.Description)}
 	objects, err := objectsOf(kept.Manifest)
 	if err != nil || len(objects) == 0 {
 		return found

@@ -41,6 +41,7 @@ type server struct {
 	mu      sync.Mutex
 	objects map[string]map[string]any // path to object
 	answer  func(r *http.Request) (code int, message string)
+	warning string   // sent with every change
 	asked   []string // "METHOD path"
 }
 
@@ -70,6 +71,13 @@ func (s *server) answers(with func(*http.Request) (int, string)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answer = with
+}
+
+// warn makes the server warn of every change.
+func (s *server) warn(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.warning = text
 }
 
 // changes are the requests since the last call that would change something, Helm's own records aside.
@@ -139,6 +147,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.warning != "" && r.Method != http.MethodGet {
+		w.Header().Set("Warning", fmt.Sprintf("299 - %q", s.warning))
+	}
 	s.serve(w, r)
 }
 

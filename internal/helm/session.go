@@ -35,6 +35,7 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 	life, end := outlive(ctx, grace)
 	config := rest.CopyConfig(c.config)
 	config.Wrap(during(life))
+	config.WarningHandler, config.WarningHandlerWithContext = &warnings{log: c.log, told: map[string]bool{}}, nil
 	discoverer, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		end()
