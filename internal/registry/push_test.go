@@ -14,6 +14,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/onedigest/onedigest/internal/localaws"
 	"github.com/onedigest/onedigest/internal/localaws/localawstest"
 	"github.com/onedigest/onedigest/internal/release"
@@ -262,7 +264,8 @@ func TestPushResumes(t *testing.T) {
 	server := localawstest.Start(t)
 	repo := server.RepositoryWith("shop", immutable)
 	c := at(t, server)
-	from := onDisk(t, picture(t, 8))
+	eight := picture(t, 8)
+	from := onDisk(t, eight)
 	injected := server.Inject(localaws.Fault{Route: localaws.RouteUpload, Method: http.MethodPatch, Skip: 4, Do: localaws.RegistryError(403, "DENIED", "no more")})
 	err := c.Push(t.Context(), from, repo, commit, nil)
 	if err == nil || !strings.Contains(err.Error(), "HTTP 403 Forbidden: DENIED: no more") {
@@ -286,6 +289,21 @@ func TestPushResumes(t *testing.T) {
 		t.Errorf("%d uploads were begun for blobs that are there", got)
 	}
 	holds(t, c, repo, "again", from.Digest)
+	// With one layer more, that layer and the config are missing.
+	layer, err := random.Layer(1024, types.OCILayer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nine, err := mutate.AppendLayers(eight, layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Push(t.Context(), onDisk(t, nine), repo, "nine", nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := server.Count(localaws.RouteUpload, http.MethodPost); got != 2 {
+		t.Errorf("%d of 10 blobs were sent, want the 2 that were missing", got)
+	}
 }
 
 func TestPushStopsWithItsContext(t *testing.T) {
