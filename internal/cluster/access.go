@@ -42,10 +42,15 @@ func Connect(access Access) (*rest.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	temper(config)
+	return config, nil
+}
+
+// temper sets what is the same for every cluster and every way to reach it.
+func temper(config *rest.Config) {
 	config.QPS, config.Burst = requestsPerSecond, requestsAtOnce
 	config.UserAgent = "onedigest"
 	config.WarningHandler = rest.NoWarnings{} // they would go to the process's own stderr
-	return config, nil
 }
 
 func read(access Access) (*rest.Config, error) {

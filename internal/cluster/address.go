@@ -45,8 +45,8 @@ func (c *Client) Address(ctx context.Context, namespace, name string, report fun
 		}
 	}
 	for {
-		synced, _, refusal := services.state()
-		if synced {
+		now := services.state()
+		if now.synced {
 			service, err := pick(all[*core.Service](services), namespace, name, tell)
 			if err != nil || service == nil {
 				return "", err
@@ -55,8 +55,8 @@ func (c *Client) Address(ctx context.Context, namespace, name string, report fun
 				return url, nil
 			}
 			tell(fmt.Sprintf("waiting for the address of Service/%s", service.Name))
-		} else if permanent(refusal) {
-			return "", c.fault(ctx, refusal, "reading the Services of release %q in namespace %q", name, namespace)
+		} else if permanent(now.failing) {
+			return "", c.fault(ctx, now.failing, "reading the Services of release %q in namespace %q", name, namespace)
 		}
 		select {
 		case <-changed:
@@ -156,19 +156,20 @@ func (c *Client) unaddressed(ctx context.Context, services *feed, namespace, nam
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("waiting for the address of release %q: %w", name, context.Canceled)
 	}
-	synced, _, refusal := services.state()
-	if !synced {
-		return c.fault(ctx, cmp.Or(refusal, context.DeadlineExceeded), "reading the Services of release %q in namespace %q", name, namespace)
+	now := services.state()
+	if !now.synced {
+		return c.fault(ctx, cmp.Or(now.failing, context.DeadlineExceeded), "reading the Services of release %q in namespace %q", name, namespace)
 	}
 	service, err := pick(all[*core.Service](services), namespace, name, func(string) {})
 	if err != nil || service == nil {
 		return err
 	}
 	object := release.Object{APIVersion: "v1", Kind: "Service", Namespace: namespace, Name: service.Name}
-	diagnosis := c.diagnose(ctx, finding{object: object, uid: service.UID, reason: "NoAddress", message: "no load balancer has been assigned"})
+	diagnosis := c.diagnose(ctx, finding{object: object, uid: service.UID, code: release.NoAddress,
+		reason: "NoAddress", message: "no load balancer has been assigned"})
 	if last := len(diagnosis.Events); last > 0 {
 		diagnosis.Message += "; last event: " + diagnosis.Events[last-1]
 	}
 	return &release.Failure{What: fmt.Sprintf("release %q in namespace %q has no external address in time", name, namespace),
-		Err: &RolloutError{diagnosis}, Do: "see that the cluster can make load balancers"}
+		Err: &RolloutError{diagnosis}, Do: diagnosis.Try}
 }

@@ -119,8 +119,11 @@ func TestAddressOutOfTimeSaysWhy(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_, err := s.client().Address(ctx, space, "shop", func(string) {})
-	if diagnosisOf(t, err); !strings.Contains(err.Error(), "SyncLoadBalancerFailed: no subnet is tagged") {
+	if diagnosisOf(t, err).Code != release.NoAddress {
 		t.Errorf("got %v", err)
+	}
+	if looks := release.NoAddress.Trouble().Looks; looks != err.Error() {
+		t.Errorf("release.Troubles shows\n\t%s\nand it says\n\t%s", looks, err)
 	}
 }
 

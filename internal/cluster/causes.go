@@ -3,21 +3,38 @@ package cluster
 import (
 	"regexp"
 	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
 )
 
-// cause is something that keeps a pod from becoming ready, as the cluster words it, and when to stop hoping.
+// Times of patience. docs/decisions/0009 says why they are what they are.
+const (
+	// never: however long it stands, time alone does not make it count.
+	never time.Duration = -1
+	// soon is for what only another release helps against: what it misses may come with this one a moment later.
+	soon = 2 * time.Second
+	// passing is for what often passes by itself: an API call of the kubelet's that failed, a webhook out of reach.
+	passing = 20 * time.Second
+	// slowly is for what a busy node takes its time for.
+	slowly = 90 * time.Second
+	// making is how long what a Job or an operator may make can be missing.
+	making = time.Minute
+	// companyTime is how long a container may wait for something else of the release.
+	companyTime = 2 * time.Minute
+)
+
+// pullTries is how many pulls must have failed before a failure that may pass counts: some thirty seconds of the kubelet's
+// back-off.
+const pullTries = 3
+
+// cause is a reason for which a container waits, as the kubelet words it, and when to stop hoping.
 type cause struct {
 	reason string
+	code   release.Code
 	// final matches messages after which only another release helps; nil: none is.
 	final *regexp.Regexp
-	// tries is how often the cluster must have tried before any message is final; 0: however often, it never is.
-	tries int
-	// grace is how long a final message may stand before it counts: what it misses may come with the same release.
-	grace time.Duration
-	// patience is how long any message may stand before it counts; 0: for ever.
-	patience time.Duration
-	crashed  bool   // the container ran: its log says more
-	do       string // what to do about it
+	// bears is how long any other message may stand.
+	bears time.Duration
 }
 
 // anything is the message of a cause that is final whatever it says.
@@ -27,50 +44,33 @@ var anything = regexp.MustCompile(``)
 var refused = regexp.MustCompile(`(?i)not found|manifest unknown|name unknown|unauthorized|authentication required|no basic auth|access denied|` +
 	`\bdenied\b|\b40[134]\b|forbidden|invalid reference|no match for platform`)
 
-// absent is how the kubelet says that a Secret, a ConfigMap or a key of one is missing, or that the pod contradicts
-// itself. A failing API call of its own it words otherwise, and that may pass.
-var absent = regexp.MustCompile(`(?i)not found|couldn't find key|runAsNonRoot|non-numeric user|invalid`)
+// absent is how the kubelet says that a Secret, a ConfigMap or a key of one is missing (pkg/kubelet/kubelet_pods.go,
+// makeEnvironmentVariables; pkg/volume/secret, pkg/volume/configmap). A failing API call of its own it words otherwise.
+var absent = regexp.MustCompile(`(?i)(secret|configmap) "[^"]*" not found|couldn't find key|references non-existent (secret|config) key`)
 
-const checkImage = "see that the image is in its registry and that the cluster's nodes may pull it"
+// unstartable is how the kubelet and container runtimes say that a container can never be made or started as it is asked for.
+var unstartable = regexp.MustCompile(`(?i)no such file or directory|executable file not found|permission denied|not a directory|is a directory|exec format error|` +
+	`no command specified|runAsNonRoot|non-numeric user|no users found|unable to find (user|group)|invalid|must not be|cannot find the volume`)
 
-// waiting are the reasons of a waiting container (kubelet: pkg/kubelet/images/types.go, pkg/kubelet/container/sync_result.go).
+// held is how a container runtime says that it is still busy with the try before.
+var held = regexp.MustCompile(`(?i)deadline exceeded|is reserved for|timed out`)
+
+// waiting are the reasons of a waiting container but the crash loop (kubelet: pkg/kubelet/images/types.go,
+// pkg/kubelet/kuberuntime/kuberuntime_container.go, pkg/kubelet/container/sync_result.go).
 var waiting = []cause{
-	{reason: "InvalidImageName", final: anything, do: "correct the image's name"},
-	{reason: "ErrImageNeverPull", final: anything, do: "the image is not on the node and imagePullPolicy forbids pulling it"},
-	{reason: "ErrImagePull", final: refused, tries: 2, do: checkImage},
-	{reason: "ImagePullBackOff", final: refused, tries: 2, do: checkImage},
-	{reason: "RegistryUnavailable", tries: 3, do: checkImage},
-	{reason: "SignatureValidationFailed", final: anything, do: "the node's policy wants a signature that the image does not have"},
-	{reason: "ImageInspectError", patience: 30 * time.Second},
-	{reason: "CrashLoopBackOff", final: anything, crashed: true, do: "the container's own log says why it ends"},
-	{reason: "CreateContainerConfigError", final: absent, grace: 2 * time.Second, patience: 20 * time.Second,
-		do: "see that every Secret and ConfigMap which the pod names exists and has the keys it names"},
-	{reason: "CreateContainerError", patience: 20 * time.Second, do: "see the container's command, mounts and security context"},
-	{reason: "RunContainerError", patience: 20 * time.Second, crashed: true, do: "see the container's command, mounts and security context"},
-}
-
-// A pod that its controller may not even create (kube-controller-manager: pkg/controller/controller_utils.go, FailedCreate).
-var (
-	uncreated = cause{reason: "FailedCreate", final: anything, grace: 2 * time.Second,
-		do: "see the namespace's quotas, its pod security level and the service account"}
-	// crowded is one that may pass while old pods go: a quota in use, a webhook out of reach.
-	crowded = cause{reason: "FailedCreate", patience: 20 * time.Second, do: "see the namespace's quotas and its admission webhooks"}
-
-	transient = regexp.MustCompile(`(?i)exceeded quota|failed calling webhook|timeout|connection refused|etcdserver|try again`)
-)
-
-func creationCause(message string) cause {
-	if transient.MatchString(message) {
-		return crowded
-	}
-	return uncreated
-}
-
-// givenUp are conditions after which the cluster itself has given up.
-var givenUp = map[string]cause{
-	"ProgressDeadlineExceeded": {reason: "ProgressDeadlineExceeded", do: "the pods say why"},
-	"JobFailed":                {reason: "JobFailed", crashed: true, do: "the pod's log says why"},
-	"PodFailed":                {reason: "PodFailed", crashed: true, do: "the pod's log says why"},
+	{reason: "InvalidImageName", code: release.ImageNameInvalid, final: anything},
+	{reason: "ErrImageNeverPull", code: release.ImageNotPulled, final: anything},
+	{reason: "ErrImagePull", code: release.ImageNotPulled, final: refused, bears: never},
+	{reason: "ImagePullBackOff", code: release.ImageNotPulled, final: refused, bears: never},
+	{reason: "RegistryUnavailable", code: release.ImageNotPulled, bears: never},
+	{reason: "SignatureValidationFailed", code: release.ImageNotPulled, final: anything},
+	{reason: "ImageInspectError", code: release.ImageNotPulled, bears: slowly},
+	{reason: "CreateContainerConfigError", code: release.ContainerNotStarted, final: unstartable, bears: passing},
+	{reason: "CreateContainerError", code: release.ContainerNotStarted, final: unstartable, bears: passing},
+	{reason: "RunContainerError", code: release.ContainerNotStarted, final: unstartable, bears: passing},
+	{reason: "PreCreateHookError", code: release.ContainerNotStarted, bears: passing},
+	{reason: "PreStartHookError", code: release.ContainerNotStarted, bears: passing},
+	{reason: "PostStartHookError", code: release.ContainerNotStarted, bears: passing},
 }
 
 // causeOf looks a waiting reason up. A reason that is not in the table (ContainerCreating, PodInitializing) is no cause.
@@ -83,25 +83,26 @@ func causeOf(reason string) (cause, bool) {
 	return cause{}, false
 }
 
-// counts tells whether a cause is to be believed by now: it is final for its message and has stood through its grace, was
-// tried often enough, or has stood longer than anyone would wait. If not, wait is how long until time alone decides; 0 if
-// time does not.
-func (c cause) counts(message string, tries int, stood time.Duration, grace func(time.Duration) time.Duration) (now bool, wait time.Duration) {
-	if c.tries > 0 && tries >= c.tries {
-		return true, 0
-	}
-	limit := time.Duration(-1)
-	if c.patience > 0 {
-		limit = grace(c.patience)
-	}
-	if c.final != nil && c.final.MatchString(message) {
-		limit = grace(c.grace)
-	}
+func pulling(reason string) bool {
+	return reason == "ErrImagePull" || reason == "ImagePullBackOff" || reason == "RegistryUnavailable"
+}
+
+// weigh gives a finding its code and its patience, by the reason for which a container waits and what is said of it.
+func (c cause) weigh(found *finding, seen *past) {
+	found.code, found.bears = c.code, c.bears
 	switch {
-	case limit < 0:
-		return false, 0
-	case stood >= limit:
-		return true, 0
+	case absent.MatchString(found.message):
+		found.code, found.bears, found.made = release.ConfigurationAbsent, soon, true
+	case c.final == nil || !c.final.MatchString(found.message):
+		if c.code == release.ContainerNotStarted && held.MatchString(found.message) {
+			found.bears = slowly
+		}
+	case c.code == release.ContainerNotStarted:
+		found.bears = soon
+	default:
+		found.bears = 0
 	}
-	return false, limit - stood
+	if pulling(c.reason) && seen.pulls >= pullTries {
+		found.bears = 0
+	}
 }

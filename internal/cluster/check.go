@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -17,15 +19,20 @@ import (
 // checkTime bounds the whole of Check.
 const checkTime = 10 * time.Second
 
-// needs is what no deploy can do without: the workload, the Secret in which Helm keeps its revisions, and to see them
-// turn. What a chart needs besides, only the chart knows.
-var needs = []authorization.ResourceAttributes{
-	{Verb: "create", Group: "apps", Resource: "deployments"},
-	{Verb: "patch", Group: "apps", Resource: "deployments"},
-	{Verb: "list", Group: "apps", Resource: "deployments"},
-	{Verb: "watch", Group: "apps", Resource: "deployments"},
-	{Verb: "create", Resource: "secrets"},
-	{Verb: "list", Resource: "secrets"},
+// needs is what no deploy can do without: the workload, to see it turn, the Secrets in which Helm keeps its revisions
+// (helm.sh/helm/v3/pkg/storage/driver, secrets.go), and the Lease by which runs keep out of each other's way. What a chart needs
+// besides, only the chart knows.
+var needs = slices.Concat(
+	may("apps", "deployments", "get", "list", "watch", "create", "patch"),
+	may("", "secrets", "get", "list", "create", "update", "patch", "delete"),
+	may("coordination.k8s.io", "leases", "get", "create", "update"),
+)
+
+func may(group, resource string, verbs ...string) (needs []authorization.ResourceAttributes) {
+	for _, verb := range verbs {
+		needs = append(needs, authorization.ResourceAttributes{Verb: verb, Group: group, Resource: resource})
+	}
+	return needs
 }
 
 // Check finds out within ten seconds whether the cluster answers, whether the namespace is there or may be created, and
@@ -43,7 +50,7 @@ func (c *Client) Check(ctx context.Context, namespace string, create bool) error
 	case apierrors.IsNotFound(err) && !create:
 		return release.BadInput("--namespace (INPUT_NAMESPACE)", fmt.Sprintf("namespace %q does not exist in %s", namespace, c.host), "give --create-namespace, or create it")
 	case apierrors.IsNotFound(err):
-		attributes = append([]authorization.ResourceAttributes{{Verb: "create", Resource: "namespaces"}}, needs...)
+		attributes = slices.Concat(may("", "namespaces", "create"), needs)
 	case err != nil:
 		return c.fault(ctx, err, "reading namespace %q", namespace)
 	case found.Status.Phase == core.NamespaceTerminating:
@@ -52,7 +59,7 @@ func (c *Client) Check(ctx context.Context, namespace string, create bool) error
 	return c.allowed(ctx, namespace, attributes)
 }
 
-// allowed asks for every permission at once and tells the first, in the order of asking, that is missing.
+// allowed asks for every permission at once and tells all that are missing, in the order of asking.
 func (c *Client) allowed(ctx context.Context, namespace string, attributes []authorization.ResourceAttributes) error {
 	refused := make([]*authorization.SubjectAccessReviewStatus, len(attributes))
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -75,22 +82,38 @@ func (c *Client) allowed(ctx context.Context, namespace string, attributes []aut
 	if err := group.Wait(); err != nil {
 		return c.fault(ctx, err, "asking what is allowed in namespace %q", namespace)
 	}
-	for i, status := range refused {
-		if status != nil {
-			return c.forbidden(ctx, namespace, attributes[i], status.Reason)
-		}
-	}
-	return nil
+	return c.forbidden(ctx, namespace, attributes, refused)
 }
 
-func (c *Client) forbidden(ctx context.Context, namespace string, wanted authorization.ResourceAttributes, reason string) error {
-	resource := wanted.Resource
-	if wanted.Group != "" {
-		resource += "." + wanted.Group
+// forbidden words what is missing, by resource; nil if nothing is.
+func (c *Client) forbidden(ctx context.Context, namespace string, attributes []authorization.ResourceAttributes, refused []*authorization.SubjectAccessReviewStatus) error {
+	var resources, reasons []string
+	verbs := map[string][]string{}
+	for i, status := range refused {
+		if status == nil {
+			continue
+		}
+		resource := attributes[i].Resource
+		if attributes[i].Group != "" {
+			resource += "." + attributes[i].Group
+		}
+		if verbs[resource] == nil {
+			resources = append(resources, resource)
+		}
+		verbs[resource] = append(verbs[resource], attributes[i].Verb)
+		if reason := cut(printable(status.Reason), 256); reason != "" && !slices.Contains(reasons, reason) {
+			reasons = append(reasons, reason)
+		}
 	}
-	err := fmt.Errorf("forbidden: %s may not %s %s in namespace %q", c.subject(ctx), wanted.Verb, resource, namespace)
-	if reason != "" {
-		err = fmt.Errorf("%w (%s)", err, cut(printable(reason), 256))
+	if len(resources) == 0 {
+		return nil
+	}
+	for i, resource := range resources {
+		resources[i] = strings.Join(verbs[resource], ", ") + " " + resource
+	}
+	err := fmt.Errorf("forbidden: %s may not %s in namespace %q", c.subject(ctx), strings.Join(resources, "; "), namespace)
+	if len(reasons) > 0 {
+		err = fmt.Errorf("%w (%s)", err, strings.Join(reasons[:min(3, len(reasons))], "; "))
 	}
 	return &release.Fault{Side: side, Err: err, Do: "ask whoever rules the cluster for a Role that allows it"}
 }

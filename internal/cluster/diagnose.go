@@ -32,16 +32,32 @@ const (
 func (c *Client) diagnose(ctx context.Context, found finding) release.Diagnosis {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), diagnosisTime)
 	defer cancel()
-	diagnosis := release.Diagnosis{Object: found.object, Container: found.container, Reason: printable(found.reason), Message: found.message}
+	diagnosis := release.Diagnosis{Code: found.code, Object: found.object, Container: found.container,
+		Reason: printable(found.reason), Message: found.message, Try: found.code.Trouble().Try}
 	var both sync.WaitGroup
 	both.Go(func() { diagnosis.Events = c.eventsOf(ctx, found) })
-	both.Go(func() { diagnosis.Logs = c.lastWords(ctx, found) })
+	both.Go(func() { diagnosis.Logs, diagnosis.Previous = c.lastWords(ctx, found) })
 	both.Wait()
 	return diagnosis
 }
 
+// diagnose is the client's, with what the watch itself has heard and kept where the cluster has nothing to say any more.
+func (w *watcher) diagnose(ctx context.Context, found finding) release.Diagnosis {
+	diagnosis := w.client.diagnose(ctx, found)
+	if len(diagnosis.Events) == 0 {
+		diagnosis.Events = lines(w.about[found.uid])
+	}
+	if len(diagnosis.Logs) == 0 {
+		diagnosis.Logs = w.kept.of(found.key())
+	}
+	if w.hook {
+		diagnosis = hookUnderlying(diagnosis)
+	}
+	return diagnosis
+}
+
 // eventsOf are the last events about an object, oldest first.
-func (c *Client) eventsOf(ctx context.Context, found finding) (lines []string) {
+func (c *Client) eventsOf(ctx context.Context, found finding) []string {
 	if found.uid == "" {
 		return nil
 	}
@@ -51,53 +67,45 @@ func (c *Client) eventsOf(ctx context.Context, found finding) (lines []string) {
 	if err != nil {
 		return nil
 	}
-	slices.SortStableFunc(list.Items, func(a, b core.Event) int { return lastSeen(a).Compare(lastSeen(b)) })
-	for _, event := range list.Items[max(0, len(list.Items)-maxEvents):] {
+	events := make([]*core.Event, len(list.Items))
+	for i := range list.Items {
+		events[i] = &list.Items[i]
+	}
+	slices.SortFunc(events, inOrder)
+	return lines(events)
+}
+
+// lines are the last of some events, oldest first, a line each.
+func lines(events []*core.Event) (told []string) {
+	for _, event := range events[max(0, len(events)-maxEvents):] {
 		times := ""
 		if n := max(int(event.Count), seriesCount(event)); n > 1 {
 			times = fmt.Sprintf(" (%d times)", n)
 		}
-		lines = append(lines, cut(printable(fmt.Sprintf("%s %s%s: %s", event.Type, event.Reason, times, event.Message)), maxEventBytes))
+		told = append(told, cut(printable(fmt.Sprintf("%s %s%s: %s", event.Type, event.Reason, times, event.Message)), maxEventBytes))
 	}
-	return lines
+	return told
 }
 
-func lastSeen(event core.Event) time.Time {
-	latest := event.CreationTimestamp.Time
-	for _, t := range []time.Time{event.LastTimestamp.Time, event.EventTime.Time, seriesTime(event)} {
-		if t.After(latest) {
-			latest = t
-		}
-	}
-	return latest
-}
-
-func seriesTime(event core.Event) time.Time {
-	if event.Series == nil {
-		return time.Time{}
-	}
-	return event.Series.LastObservedTime.Time
-}
-
-func seriesCount(event core.Event) int {
-	if event.Series == nil {
-		return 0
-	}
-	return int(event.Series.Count)
-}
-
-// lastWords are the last lines of the container's log: of the run that ended, if it is between two.
-func (c *Client) lastWords(ctx context.Context, found finding) []string {
+// lastWords are the last lines of the container's log, and of its run before. Between two runs the kubelet gives the same for
+// both.
+func (c *Client) lastWords(ctx context.Context, found finding) (last, before []string) {
 	if found.object.Kind != "Pod" || found.container == "" || !found.started {
-		return nil
+		return nil, nil
 	}
-	previous := found.cause != nil && found.cause.crashed && found.cause.reason != "PodFailed" && found.cause.reason != "JobFailed"
-	for _, last := range []bool{previous, !previous} {
-		if lines, err := c.log(ctx, found, last); err == nil && len(lines) > 0 {
-			return lines
-		}
+	var both sync.WaitGroup
+	both.Go(func() { last, _ = c.log(ctx, found, false) })
+	if found.runs > 0 {
+		both.Go(func() { before, _ = c.log(ctx, found, true) })
 	}
-	return nil
+	both.Wait()
+	if len(last) == 0 {
+		last, before = before, nil
+	}
+	if slices.Equal(last, before) {
+		before = nil
+	}
+	return last, before
 }
 
 func (c *Client) log(ctx context.Context, found finding, previous bool) (lines []string, err error) {

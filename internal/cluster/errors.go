@@ -9,7 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// RolloutError says why a rollout cannot become ready, or was not ready in time.
+// RolloutError says why a rollout cannot become ready, or was not ready in time: its code, the object, the container, the reason.
 type RolloutError struct{ diagnosis release.Diagnosis }
 
 // Diagnosis is the evidence.
@@ -17,6 +17,9 @@ func (e *RolloutError) Diagnosis() release.Diagnosis { return e.diagnosis }
 
 func (e *RolloutError) Error() string {
 	text := e.diagnosis.Object.String()
+	if e.diagnosis.Code != "" {
+		text = string(e.diagnosis.Code) + " " + text
+	}
 	if e.diagnosis.Container != "" {
 		text += fmt.Sprintf(" container %q", e.diagnosis.Container)
 	}

@@ -25,12 +25,20 @@ import (
 type feed struct {
 	cache.Store
 	changed func()
+	began   time.Time
 
-	mu     sync.Mutex
-	synced bool
-	first  map[types.UID]string // what was there when the feed was first filled, and its resource version
-	err    error                // of the last request, nil if it went well
-	since  time.Time            // when requests began to fail with that kind of error
+	mu    sync.Mutex
+	first map[types.UID]string // what was there when the feed was first filled, and its resource version
+	now   heard
+}
+
+// heard is how well a feed hears the cluster.
+type heard struct {
+	synced  bool      // the feed has been filled
+	failing error     // of the last request, nil if it went well
+	since   time.Time // when requests began to fail with that kind of error
+	away    bool      // the watch has ended, and no other has begun
+	resumed time.Time // when requests last went well again after they had failed, or the watch had ended; zero: never
 }
 
 // source is how the objects of a feed are listed and watched.
@@ -42,7 +50,7 @@ type source struct {
 
 // follow starts a feed that runs until the context ends. It calls changed after every change.
 func follow(ctx context.Context, from source, changed func()) *feed {
-	f := &feed{Store: cache.NewStore(cache.DeletionHandlingMetaNamespaceKeyFunc, cache.WithTransformer(shed)), changed: changed}
+	f := &feed{Store: cache.NewStore(cache.DeletionHandlingMetaNamespaceKeyFunc, cache.WithTransformer(shed)), changed: changed, began: time.Now()}
 	silent := klog.Logger{} // the library logs to the process's stderr
 	ask := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options meta.ListOptions) (runtime.Object, error) {
@@ -56,7 +64,10 @@ func follow(ctx context.Context, from source, changed func()) *feed {
 		WatchFuncWithContext: func(ctx context.Context, options meta.ListOptions) (watch.Interface, error) {
 			w, err := from.watch(ctx, options)
 			f.note(err)
-			return w, err
+			if err != nil {
+				return nil, err
+			}
+			return tap(w, f.lost), nil
 		},
 	}
 	reflector := cache.NewReflectorWithOptions(ask, from.kind, f, cache.ReflectorOptions{
@@ -78,22 +89,36 @@ func shed(object any) (any, error) {
 // note keeps what the last request came to, and tells when requests begin to fail or to succeed.
 func (f *feed) note(err error) {
 	f.mu.Lock()
-	if err == nil || f.err == nil || apierrors.ReasonForError(err) != apierrors.ReasonForError(f.err) {
-		f.since = time.Now()
+	if err == nil || f.now.failing == nil || apierrors.ReasonForError(err) != apierrors.ReasonForError(f.now.failing) {
+		f.now.since = time.Now()
 	}
-	turned := (err == nil) != (f.err == nil)
-	f.err = err
+	turned := (err == nil) != (f.now.failing == nil && !f.now.away)
+	if turned && err == nil {
+		f.now.resumed = time.Now()
+	}
+	f.now.failing, f.now.away = err, f.now.away && err != nil
 	f.mu.Unlock()
 	if turned {
 		f.changed()
 	}
 }
 
-// state tells whether the feed has been filled, and what the last request failed with, since when.
-func (f *feed) state() (synced bool, since time.Time, failing error) {
+// lost notes that the watch has ended.
+func (f *feed) lost() {
+	f.mu.Lock()
+	f.now.away = true
+	f.mu.Unlock()
+	f.changed()
+}
+
+// state is how well the feed hears; of no feed, that it was never filled.
+func (f *feed) state() heard {
+	if f == nil {
+		return heard{}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.synced, f.since, f.err
+	return f.now
 }
 
 // Add, Update, Delete and Replace are what the library calls.
@@ -109,8 +134,8 @@ func (f *feed) Delete(object any) error { return f.then(f.Store.Delete(object)) 
 func (f *feed) Replace(objects []any, resourceVersion string) error {
 	err := f.Store.Replace(objects, resourceVersion)
 	f.mu.Lock()
-	if err == nil && !f.synced {
-		f.synced, f.first = true, map[types.UID]string{}
+	if err == nil && !f.now.synced {
+		f.now.synced, f.first = true, map[types.UID]string{}
 		for _, object := range objects {
 			if described, ok := object.(meta.Object); ok {
 				f.first[described.GetUID()] = described.GetResourceVersion()
@@ -126,7 +151,7 @@ func (f *feed) news(object meta.Object) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	version, old := f.first[object.GetUID()]
-	return f.synced && (!old || version != object.GetResourceVersion())
+	return f.now.synced && (!old || version != object.GetResourceVersion())
 }
 
 func (f *feed) then(err error) error {

@@ -15,6 +15,7 @@ import (
 	authorization "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -273,7 +274,8 @@ func (s *server) get(w http.ResponseWriter, r *http.Request) {
 }
 
 var kindOf = map[string]string{"deployments": "Deployment", "replicasets": "ReplicaSet", "pods": "Pod", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet",
-	"jobs": "Job", "persistentvolumeclaims": "PersistentVolumeClaim", "events": "Event", "services": "Service", "widgets": "Widget"}
+	"jobs": "Job", "persistentvolumeclaims": "PersistentVolumeClaim", "events": "Event", "services": "Service", "widgets": "Widget",
+	"horizontalpodautoscalers": "HorizontalPodAutoscaler", "customresourcedefinitions": "CustomResourceDefinition"}
 
 func apiVersion(path string) string {
 	parts := strings.Split(path, "/")
@@ -292,11 +294,13 @@ func wanted(r *http.Request, path string, object map[string]any) bool {
 	if name, value, set := strings.Cut(r.URL.Query().Get("labelSelector"), "="); set && content.GetLabels()[name] != value {
 		return false
 	}
-	if name, value, set := strings.Cut(r.URL.Query().Get("fieldSelector"), "="); set {
-		got, _, _ := unstructured.NestedString(object, strings.Split(name, ".")...)
-		return got == value
+	selector, err := fields.ParseSelector(r.URL.Query().Get("fieldSelector"))
+	if err != nil {
+		return false
 	}
-	return true
+	reason, _, _ := unstructured.NestedString(object, "reason")
+	uid, _, _ := unstructured.NestedString(object, "involvedObject", "uid")
+	return selector.Matches(fields.Set{"metadata.name": content.GetName(), "reason": reason, "involvedObject.uid": uid})
 }
 
 func (s *server) watch(w http.ResponseWriter, r *http.Request) {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,20 +12,26 @@ import (
 )
 
 // Watch returns when every object is ready, or with the reason why one will not be. It reports one step per change, from
-// its own goroutine. Objects of kinds that are ready when they are made (a Secret, a Service, a HorizontalPodAutoscaler)
-// are not reported. The cluster is watched, never polled; a cluster that drops watches or does not answer is waited for.
+// its own goroutine. Objects of kinds that are ready when they are made (a Secret) are not reported; a Service of type
+// LoadBalancer and a HorizontalPodAutoscaler are reported and not waited for; custom resources and their definitions are waited
+// for, but are no reason to give up. The cluster is watched, never polled; one that drops watches, does not answer or asks for
+// another token is waited for, and nothing is said to be ready or failed before it is heard again.
 //
 // A *release.Failure that wraps a release.Diagnosed comes back as soon as it is certain that only another release helps,
 // and when the context's time is up. A cluster that could not be heard at all is a *release.Fault. A cancelled context
 // ends it at once, without a diagnosis.
 func (c *Client) Watch(ctx context.Context, namespace string, objects []release.Object, report func(release.RolloutStep)) error {
+	return c.watch(ctx, namespace, objects, false, report)
+}
+
+func (c *Client) watch(ctx context.Context, namespace string, objects []release.Object, hook bool, report func(release.RolloutStep)) error {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
-	w, err := c.newWatcher(ctx, namespace, objects, report)
+	w, err := c.newWatcher(ctx, namespace, objects, hook, report)
 	if err != nil {
 		return err
 	}
-	w.start(watching)
+	w.start(watching, func(from source) *feed { return follow(watching, from, w.nudge) })
 	for {
 		seen := w.look()
 		switch {
@@ -32,11 +39,11 @@ func (c *Client) Watch(ctx context.Context, namespace string, objects []release.
 			return c.fault(ctx, seen.fault, "watching the rollout in namespace %q", namespace)
 		case seen.failure != nil:
 			return w.failed(ctx, *seen.failure)
-		case len(seen.pending) == 0:
+		case len(seen.pending) == 0 && !seen.unsure:
 			return nil
 		}
 		if err := w.next(ctx, seen.again); err != nil {
-			return w.ended(ctx, seen.pending)
+			return w.timeUp(ctx, seen.pending)
 		}
 	}
 }
@@ -60,23 +67,30 @@ func (w *watcher) next(ctx context.Context, again time.Duration) error {
 // failed is the end of a rollout that cannot become ready.
 func (w *watcher) failed(ctx context.Context, found failing) error {
 	what := fmt.Sprintf("%s in namespace %q cannot become ready", found.object, w.namespace)
+	if w.hook {
+		what = fmt.Sprintf("hook %s in namespace %q failed", found.object, w.namespace)
+	}
 	if found.why != "" && found.why != found.finding.reason {
 		what += " (" + found.why + ")"
 	}
-	return &release.Failure{
-		What: what,
-		Err:  &RolloutError{w.client.diagnose(ctx, found.finding)},
-		Do:   found.do(),
-	}
+	return w.failure(ctx, what, found.finding)
 }
 
-// ended is the end of time or of patience.
-func (w *watcher) ended(ctx context.Context, pending []failing) error {
+func (w *watcher) failure(ctx context.Context, what string, found finding) error {
+	diagnosis := w.diagnose(ctx, found)
+	return &release.Failure{What: what, Err: &RolloutError{diagnosis}, Do: diagnosis.Try}
+}
+
+// timeUp is the end of time or of patience.
+func (w *watcher) timeUp(ctx context.Context, pending []failing) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("watching the rollout in namespace %q: %w", w.namespace, context.Canceled)
 	}
 	if unheard := w.unheard(); unheard != nil {
 		return w.client.fault(ctx, unheard, "watching the rollout in namespace %q", w.namespace)
+	}
+	if len(pending) == 0 { // all was ready when it was last heard of
+		return w.client.fault(ctx, context.DeadlineExceeded, "hearing of the rollout in namespace %q once more", w.namespace)
 	}
 	names := make([]string, 0, len(pending))
 	for _, late := range pending[:min(maxNamed, len(pending))] {
@@ -86,20 +100,21 @@ func (w *watcher) ended(ctx context.Context, pending []failing) error {
 	if silence := w.silence(); silence > 0 {
 		what += fmt.Sprintf(" (the cluster has not answered for %s)", silence.Round(time.Second))
 	}
-	worst := worst(pending)
-	return &release.Failure{What: what, Err: &RolloutError{w.client.diagnose(ctx, worst.finding)}, Do: worst.do()}
+	found := worst(pending).finding
+	found.code = cmp.Or(found.code, release.TimeUp)
+	return w.failure(ctx, what, found)
 }
 
 // unheard is why some object could never be seen, nil if all that are awaited were.
 func (w *watcher) unheard() error {
 	for _, t := range w.objects {
-		synced, _, refusal := w.feeds[t.place].state()
+		now := w.feeds[t.place].state()
 		switch {
-		case synced, t.place.custom() && permanent(refusal):
-		case refusal == nil:
+		case now.synced, t.heed == reported, t.heed == tolerant && permanent(now.failing):
+		case now.failing == nil:
 			return context.DeadlineExceeded
 		default:
-			return refusal
+			return now.failing
 		}
 	}
 	return nil
@@ -108,7 +123,7 @@ func (w *watcher) unheard() error {
 // worst is the object of which most is known.
 func worst(pending []failing) failing {
 	for _, late := range pending {
-		if late.finding.cause != nil {
+		if late.finding.code != "" {
 			return late
 		}
 	}
@@ -123,8 +138,8 @@ func worst(pending []failing) failing {
 // silence is for how long no request of some feed has gone well, 0 if all go well.
 func (w *watcher) silence() (longest time.Duration) {
 	for _, f := range w.feeds {
-		if _, since, failing := f.state(); failing != nil {
-			longest = max(longest, time.Since(since))
+		if now := f.state(); now.failing != nil {
+			longest = max(longest, time.Since(now.since))
 		}
 	}
 	return longest

@@ -130,10 +130,8 @@ func TestWatchIsReadyWhenAllObjectsAre(t *testing.T) {
 	if diff := cmp.Diff(want, final); diff != "" {
 		t.Errorf("reported (-want +got):\n%s", diff)
 	}
-	for _, kind := range []string{"secrets", "services", "horizontalpodautoscalers"} {
-		if n := s.count("get /api/v1/namespaces/staging/" + kind); n > 0 {
-			t.Errorf("%s were asked for", kind)
-		}
+	if n := s.count("get /api/v1/namespaces/staging/secrets") + s.count("watch /api/v1/namespaces/staging/secrets"); n > 0 {
+		t.Error("Secrets were asked for")
 	}
 }
 
@@ -231,60 +229,6 @@ func certain(t *testing.T, err error, object release.Object) {
 	}
 }
 
-func TestWatchFailsFast(t *testing.T) {
-	t.Parallel()
-	bad := pod("bad", 2)
-	initial := waits(bad, "CrashLoopBackOff", "")
-	initial.Status.InitContainerStatuses, initial.Status.ContainerStatuses = initial.Status.ContainerStatuses, nil
-	refusedSet := replicaSet(2)
-	refusedSet.Status.Conditions = append(refusedSet.Status.Conditions, replicaFailure("pods \"x\" is forbidden: violates PodSecurity"))
-	late := deployment(2, 2, 1, 1)
-	late.Status.Conditions[0].Status, late.Status.Conditions[0].Reason = core.ConditionFalse, "ProgressDeadlineExceeded"
-	failedPod := pod("migrate-a", 1)
-	failedPod.OwnerReferences[0].UID = "uid-migrate"
-	failedPod.Status.Phase, failedPod.Status.Conditions = core.PodFailed, nil
-	failedPod.Status.ContainerStatuses[0].State = core.ContainerState{Terminated: &core.ContainerStateTerminated{ExitCode: 7, Reason: "Error"}}
-	tests := map[string]struct {
-		object release.Object
-		there  []runtime.Object
-		want   release.Diagnosis
-	}{
-		"image not found": {ofDeployment, []runtime.Object{waits(bad, "ErrImagePull", "localhost:5000/shop: not found")},
-			release.Diagnosis{Object: podObject(bad), Container: "app", Reason: "ErrImagePull", Message: "localhost:5000/shop: not found"}},
-		"pull refused": {ofDeployment, []runtime.Object{waits(bad, "ImagePullBackOff", `Back-off pulling image "x": ErrImagePull: 401 Unauthorized`)},
-			release.Diagnosis{Object: podObject(bad), Container: "app", Reason: "ImagePullBackOff", Message: `Back-off pulling image "x": ErrImagePull: 401 Unauthorized`}},
-		"image name": {ofDeployment, []runtime.Object{waits(bad, "InvalidImageName", "cannot parse")},
-			release.Diagnosis{Object: podObject(bad), Container: "app", Reason: "InvalidImageName", Message: "cannot parse"}},
-		"missing secret": {ofDeployment, []runtime.Object{waits(bad, "CreateContainerConfigError", `secret "shop" not found`)},
-			release.Diagnosis{Object: podObject(bad), Container: "app", Reason: "CreateContainerConfigError", Message: `secret "shop" not found`}},
-		"crash": {ofDeployment, []runtime.Object{crashes(bad)},
-			release.Diagnosis{Object: podObject(bad), Container: "app", Reason: "CrashLoopBackOff", Message: "ended with exit code 3", Logs: []string{"panic: no"}}},
-		"init container": {ofDeployment, []runtime.Object{initial},
-			release.Diagnosis{Object: podObject(bad), Container: "app", Reason: "CrashLoopBackOff"}},
-		"pods refused": {ofDeployment, []runtime.Object{refusedSet},
-			release.Diagnosis{Object: release.Object{APIVersion: "apps/v1", Kind: "ReplicaSet", Namespace: space, Name: "shop-2"}, Reason: "FailedCreate", Message: `pods "x" is forbidden: violates PodSecurity`}},
-		"progress deadline": {ofDeployment, []runtime.Object{late},
-			release.Diagnosis{Object: ofDeployment, Reason: "ProgressDeadlineExceeded", Message: "Progress deadline exceeded"}},
-		"job": {ofJobs, []runtime.Object{job(batch.JobFailed, "BackoffLimitExceeded"), failedPod},
-			release.Diagnosis{Object: podObject(failedPod), Container: "app", Reason: "PodFailed", Message: "ended with exit code 7", Logs: []string{"migration failed"}}},
-		"job without a pod": {ofJobs, []runtime.Object{job(batch.JobFailed, "DeadlineExceeded")},
-			release.Diagnosis{Object: ofJobs, Reason: "JobFailed", Message: "DeadlineExceeded: the job says so"}},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newServer(t)
-			s.logs["bad/app?previous"], s.logs["bad/app"], s.logs["migrate-a/app"] = "panic: no\n", "starting\n", "migration failed\n"
-			brokenRollout(s, test.there...)
-			_, err := observe(t, s.hasty(), test.object).rest()
-			if diff := cmp.Diff(test.want, diagnosisOf(t, err)); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-			certain(t, err, test.object)
-		})
-	}
-}
-
 // TestWatchHearsThePodsFirst: that a Job failed may be known before its pods are, which say why.
 func TestWatchHearsThePodsFirst(t *testing.T) {
 	t.Parallel()
@@ -358,7 +302,7 @@ func TestWatchBearsWith(t *testing.T) {
 		"a Secret that comes a bit later": waits(bad, "CreateContainerConfigError", `secret "shop" not found`),
 	}
 	// What time decides; the others are borne with however short the grace is.
-	passing := map[string]bool{"a kubelet out of step": true, "a quota while old pods go": true, "a Secret that comes a bit later": true}
+	passing := map[string]bool{"no node yet": true, "a kubelet out of step": true, "a quota while old pods go": true, "a Secret that comes a bit later": true}
 	for name, trouble := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -390,7 +334,7 @@ func TestWatchCountsTime(t *testing.T) {
 	r := observe(t, client, ofDeployment)
 	r.until("bearing with it", func(step release.RolloutStep) bool { return strings.Contains(step.Message, "not found") })
 	_, err := r.rest()
-	if got := diagnosisOf(t, err); got.Reason != "CreateContainerConfigError" {
+	if got := diagnosisOf(t, err); got.Code != release.ConfigurationAbsent {
 		t.Errorf("got %+v", got)
 	}
 	certain(t, err, ofDeployment)
@@ -414,21 +358,37 @@ func TestWatchCountsFailedPulls(t *testing.T) {
 	s := newServer(t)
 	bad := pod("bad", 2)
 	brokenRollout(s, waits(bad, "ErrImagePull", "dial tcp: i/o timeout"))
-	client := s.client()
-	client.grace = func(time.Duration) time.Duration { return time.Hour }
-	r := observe(t, client, ofDeployment)
+	r := observe(t, s.client(), ofDeployment)
 	said := func(reason string) func(release.RolloutStep) bool {
 		return func(step release.RolloutStep) bool { return strings.Contains(step.Message, reason) }
 	}
-	r.until("the first pull", said("ErrImagePull"))
-	s.put(waits(bad, "ImagePullBackOff", `Back-off pulling image "x"`))
-	r.until("the pause", said("ImagePullBackOff"))
-	s.put(waits(bad, "ErrImagePull", "dial tcp: i/o timeout"))
+	for range 2 {
+		r.until("a pull", said("ErrImagePull"))
+		s.put(waits(bad, "ImagePullBackOff", `Back-off pulling image "x"`))
+		r.until("a pause", said("ImagePullBackOff"))
+		s.put(waits(bad, "ErrImagePull", "dial tcp: i/o timeout"))
+	}
 	_, err := r.rest()
-	if got := diagnosisOf(t, err); got.Reason != "ErrImagePull" || got.Message != "dial tcp: i/o timeout" {
+	if got := diagnosisOf(t, err); got.Code != release.ImageNotPulled || got.Message != "dial tcp: i/o timeout" {
 		t.Errorf("got %+v", got)
 	}
 	certain(t, err, ofDeployment)
+}
+
+// TestTimeUpLooks holds the documentation's example to what is said when the time for a rollout is used up.
+func TestTimeUpLooks(t *testing.T) {
+	t.Parallel()
+	play(t, false, []release.Object{ofDeployment}, func(s *stage) {
+		ctx, cancel := context.WithTimeout(s.t.Context(), 4*time.Minute)
+		defer cancel()
+		s.put(deployment(2, 2, 1, 1), replicaSet(2), amend(troubled(), waitsFor("ContainerCreating", "")))
+		s.looks("at first", "")
+		time.Sleep(4 * time.Minute)
+		s.looks("at the end", "")
+		if err, looks := s.w.timeUp(ctx, s.last.pending), release.TimeUp.Trouble().Looks; looks != err.Error() {
+			t.Errorf("release.Troubles shows\n\t%s\nand it says\n\t%s", looks, err)
+		}
+	})
 }
 
 func TestWatchOutOfTimeSaysWhy(t *testing.T) {
@@ -439,14 +399,15 @@ func TestWatchOutOfTimeSaysWhy(t *testing.T) {
 	unready := bad.DeepCopy()
 	unready.Status.Conditions[0].Status = core.ConditionFalse
 	unready.Status.ContainerStatuses[0].Ready = false
+	unready.Spec.Containers = []core.Container{{Name: "app", ReadinessProbe: &core.Probe{}}}
 	tests := map[string]struct {
 		there []runtime.Object
 		want  release.Diagnosis
 	}{
-		"no node":      {[]runtime.Object{unschedulable}, release.Diagnosis{Object: podObject(bad), Reason: "Unschedulable", Message: "0/3 nodes", Events: []string{"Warning Any: it said"}}},
-		"not ready":    {[]runtime.Object{unready}, release.Diagnosis{Object: podObject(bad), Container: "app", Reason: "NotReady", Message: "running, but its readiness probe has not passed", Events: []string{"Warning Any: it said"}, Logs: []string{"starting"}}},
-		"not started":  {[]runtime.Object{waits(bad, "ContainerCreating", "")}, release.Diagnosis{Object: podObject(bad), Container: "app", Reason: "ContainerCreating", Events: []string{"Warning Any: it said"}}},
-		"no pod known": {nil, release.Diagnosis{Object: ofDeployment, Reason: "NotReady", Message: "Updated: 1/2"}},
+		"no node":      {[]runtime.Object{unschedulable}, release.Diagnosis{Code: release.Unschedulable, Object: podObject(bad), Reason: "Unschedulable", Message: "0/3 nodes", Events: []string{"Warning Any: it said"}}},
+		"not ready":    {[]runtime.Object{unready}, release.Diagnosis{Code: release.NotReady, Object: podObject(bad), Container: "app", Reason: "NotReady", Message: "running, but its readiness probe has not passed", Events: []string{"Warning Any: it said"}, Logs: []string{"starting"}}},
+		"not started":  {[]runtime.Object{waits(bad, "ContainerCreating", "")}, release.Diagnosis{Code: release.TimeUp, Object: podObject(bad), Container: "app", Reason: "ContainerCreating", Events: []string{"Warning Any: it said"}}},
+		"no pod known": {nil, release.Diagnosis{Code: release.TimeUp, Object: ofDeployment, Reason: "NotReady", Message: "Updated: 1/2"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -456,6 +417,7 @@ func TestWatchOutOfTimeSaysWhy(t *testing.T) {
 			s.put(event("e", bad.ObjectMeta, "Any", "it said"))
 			brokenRollout(s, test.there...)
 			_, err := observeFor(t, s.client(), time.Second, ofDeployment).rest()
+			test.want.Try = test.want.Code.Trouble().Try
 			if diff := cmp.Diff(test.want, diagnosisOf(t, err)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -572,7 +534,7 @@ func TestWatchDoesNotPoll(t *testing.T) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.asked) > 6 { // a list or streamed list and perhaps a watch for Deployments, ReplicaSets and pods
+	if len(s.asked) > 8 { // a list or streamed list and perhaps a watch for Deployments, ReplicaSets, pods and events
 		t.Errorf("%d requests for 50 changes: %v", len(s.asked), s.asked)
 	}
 }

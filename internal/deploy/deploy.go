@@ -1,4 +1,4 @@
-// Package deploy is the verb that brings an image to an environment and watches it become ready.
+// Package deploy is the verb that brings an image to an environment, watches it become ready, and undoes what does not.
 package deploy
 
 import (
@@ -10,124 +10,144 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// World is what deploy needs of everything around it.
-type World struct {
-	Workspace Workspace
-	Registry  Registry
-	Chart     Chart
-	Cluster   Cluster
-	Account   release.Account
-	RunURL    string
-	Actor     string
-}
-
-// Workspace is the part of the disk that the verb may read.
-type Workspace interface {
-	// Inside makes a path absolute, symbolic links resolved, and refuses one outside the work tree.
-	Inside(path string) (string, error)
-}
-
-// Registry holds the images.
-type Registry interface {
-	// Describe reads what an image is labelled with.
-	Describe(ctx context.Context, image release.Image) (release.Tagged, bool, error)
-}
-
-// Chart renders and applies a release.
-type Chart interface {
-	// Check finds everything wrong with the chart, its values and their fit, without the cluster.
-	Check(deployment release.Deployment) error
-	// Deploy installs or upgrades and does not wait.
-	Deploy(ctx context.Context, deployment release.Deployment) (release.Deployed, error)
-}
-
-// Cluster is where the release runs.
-type Cluster interface {
-	// Check finds out whether the cluster answers and lets us deploy, before anything changes.
-	Check(ctx context.Context, namespace string, create bool) error
-	// Watch returns when every object is ready, or with the reason why one will not be.
-	Watch(ctx context.Context, namespace string, objects []release.Object, report func(release.RolloutStep)) error
-	// Address waits for the release's external address; "" if its Service has none by design.
-	Address(ctx context.Context, namespace, name string, report func(string)) (string, error)
-	// Images is what the kubelet says the release's pods run.
-	Images(ctx context.Context, namespace, name string) ([]release.PodImage, error)
-}
-
 // Result is what deploy did.
 type Result struct {
 	Outcome     release.Outcome     `json:"outcome"`
 	Environment release.Environment `json:"environment"`
 	Release     string              `json:"release"`
 	Namespace   string              `json:"namespace"`
-	Revision    int                 `json:"revision"`
+	Revision    int                 `json:"revision"` // that is live
 	URL         string              `json:"url"`
 	Image       release.Image       `json:"image"`
 	Digest      release.Digest      `json:"digest"`
 	Commit      release.Commit      `json:"commit,omitempty"`
 	Pods        []string            `json:"pods"`
 	Seconds     float64             `json:"readySeconds"`
+	State       string              `json:"state,omitempty"`     // of the cluster, in words, where the outcome does not say it all
+	Code        release.Code        `json:"code,omitempty"`      // of the cause of a failure
+	NewerRun    string              `json:"newerRun,omitempty"`  // of the run that deployed what supersedes this
+	Plan        *release.Plan       `json:"plan,omitempty"`      // of a dry run
+	Diagnosis   *release.Diagnosis  `json:"diagnosis,omitempty"` // of a failed rollout
+	Healed      *release.Healed     `json:"healed,omitempty"`    // what a dead run had left pending
+	Deploys     []Result            `json:"deploys,omitempty"`   // of a matrix
+	Skipped     int                 `json:"skipped,omitempty"`   // deploys of a matrix that were not begun, because one before failed
 }
 
-// Run brings the image to the environment: everything is checked before anything changes, the rollout is watched until
-// it is ready, and the digest in the result is the one that the pods report.
+// Run brings the image to the environment: everything is checked before anything changes, the release is held against
+// other runs, the rollout is watched until it is ready, and the digest in the result is the one that the pods report.
+// What fails is explained, and then undone.
 func Run(ctx context.Context, settings Settings, world World) (Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
-	defer cancel()
-	deployment, err := prepare(ctx, settings, world)
-	if err != nil {
-		return Result{}, err
+	d := &deploy{settings: settings, World: world}
+	if settings.Heal {
+		return d.heal(ctx)
 	}
-	began := time.Now()
-	deployed, err := world.Chart.Deploy(ctx, deployment)
-	if err != nil {
-		return Result{}, err
+	if err := d.prepare(ctx); err != nil {
+		return d.result(), err
 	}
-	tellApplied(world.Account, deployment, deployed)
-	if err := world.Cluster.Watch(ctx, deployment.Namespace, deployed.Objects, reporter(world.Account)); err != nil {
-		tellDiagnosis(world.Account, err)
-		return resultOf(deployment, deployed), err
-	}
-	result := resultOf(deployment, deployed)
-	result.Seconds = time.Since(began).Seconds()
-	world.Account.Say("ready after %.1f s", result.Seconds)
-	result.URL, err = world.Cluster.Address(ctx, deployment.Namespace, deployment.Name, func(line string) { world.Account.Say("%s", line) })
-	if err != nil {
-		return result, err
-	}
-	return prove(ctx, result, world)
+	return d.run(ctx)
 }
 
-func prepare(ctx context.Context, settings Settings, world World) (release.Deployment, error) {
-	deployment := release.Deployment{
-		Name: settings.Release, Namespace: settings.Namespace, Environment: settings.Environment,
-		Image: settings.Image, Commit: settings.Commit, Set: settings.Set,
-		RunURL: world.RunURL, Actor: world.Actor, CreateNamespace: settings.CreateNamespace,
+// run is Run after everything was checked.
+func (d *deploy) run(ctx context.Context) (Result, error) {
+	d.budget = d.split(d.settings.Timeout)
+	if d.settings.DryRun {
+		return d.plan(ctx)
 	}
-	if err := locate(&deployment, settings, world.Workspace); err != nil {
-		return deployment, err
+	held, giveBack, err := d.hold(ctx, d.settings.Timeout/2)
+	if err != nil {
+		return d.result(), err
 	}
-	if err := world.Chart.Check(deployment); err != nil {
-		return deployment, err
+	defer giveBack()
+	superseded, err := d.order(held)
+	if err != nil || superseded {
+		return d.result(), err
 	}
-	if err := identify(ctx, &deployment, world); err != nil {
-		return deployment, err
+	d.budget = d.split(d.settings.Timeout - time.Since(d.budget.began))
+	d.foresee(held)
+	if err := d.bring(held); err != nil {
+		return d.undo(ctx, held, err)
 	}
-	return deployment, world.Cluster.Check(ctx, deployment.Namespace, settings.CreateNamespace)
+	return d.result(), d.settle(held)
+}
+
+// deploy is one run of the verb.
+type deploy struct {
+	settings Settings
+	World
+	budget     budget
+	deployment release.Deployment
+	lease      release.Lease
+	revisions  []release.Revision
+	way        release.WayBack
+	backwards  bool // what is deployed is older than what is live, deliberately
+	applied    release.Deployed
+	done       Result
+}
+
+func (d *deploy) result() Result {
+	r := d.done
+	r.Environment, r.Release, r.Namespace = d.settings.Environment, d.settings.Release, d.settings.Namespace
+	r.Image, r.Commit = d.settings.Image, d.deployment.Commit
+	if r.Outcome == "" {
+		r.Outcome = d.applied.Outcome
+	}
+	if r.Revision == 0 {
+		r.Revision = d.applied.Revision
+	}
+	return r
+}
+
+func (d *deploy) prepare(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, d.settings.Timeout)
+	defer cancel()
+	d.deployment = release.Deployment{
+		Name: d.settings.Release, Namespace: d.settings.Namespace, Environment: d.settings.Environment, Image: d.settings.Image, Commit: d.settings.Commit, Set: d.settings.Set,
+		RunURL: d.Holder.URL, Actor: d.Holder.Actor,
+	}
+	if err := d.locate(); err != nil {
+		return err
+	}
+	if err := errors.Join(d.Chart.Check(d.deployment), d.checkSmoke()); err != nil {
+		return err
+	}
+	if err := d.identify(ctx); err != nil {
+		return err
+	}
+	d.Holder.Commit = d.deployment.Commit
+	return d.Cluster.Check(ctx, d.settings.Namespace, d.settings.CreateNamespace)
+}
+
+func (d *deploy) checkSmoke() error {
+	if d.settings.SmokeChecks == "" {
+		return nil
+	}
+	return d.Smoker.Check(d.checksFile())
+}
+
+// checksFile is the file of smoke-checks: "default" stands for the checks that need none.
+func (d *deploy) checksFile() string {
+	if d.settings.SmokeChecks == "default" {
+		return ""
+	}
+	return d.settings.SmokeChecks
 }
 
 // locate resolves the chart and the values files, and tells all that cannot be used at once.
-func locate(deployment *release.Deployment, settings Settings, workspace Workspace) error {
+func (d *deploy) locate() error {
 	var problems []release.Problem
 	inside := func(where, path string) string {
-		found, err := workspace.Inside(path)
+		found, err := d.Workspace.Inside(path)
 		if err != nil {
 			problems = append(problems, release.Problem{Where: where, What: err.Error(), Do: "name a path inside the work tree"})
 		}
 		return found
 	}
-	deployment.Chart = inside("--chart (INPUT_CHART)", settings.Chart)
-	for _, file := range settings.Values {
-		deployment.ValuesFiles = append(deployment.ValuesFiles, inside("--values (INPUT_VALUES)", file))
+	d.deployment.Chart = inside("--chart (INPUT_CHART)", d.settings.Chart)
+	for _, file := range d.settings.Values {
+		d.deployment.ValuesFiles = append(d.deployment.ValuesFiles, inside("--values (INPUT_VALUES)", file))
+	}
+	for i, file := range d.settings.CompareValues {
+		d.settings.CompareValues[i] = inside("--compare-values (INPUT_COMPARE_VALUES)", file)
 	}
 	if len(problems) > 0 {
 		return &release.InputError{Problems: problems}
@@ -136,87 +156,136 @@ func locate(deployment *release.Deployment, settings Settings, workspace Workspa
 }
 
 // identify asks the registry for the image before the cluster is told to pull it, and for the commit it was built from.
-func identify(ctx context.Context, deployment *release.Deployment, world World) error {
-	tagged, found, err := world.Registry.Describe(ctx, deployment.Image)
+func (d *deploy) identify(ctx context.Context) error {
+	tagged, found, err := d.Registry.Describe(ctx, d.settings.Image)
 	if err != nil {
 		return err
 	}
 	if !found {
-		return &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", deployment.Image), Do: "build it first, or check the repository"}
+		return &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", d.settings.Image), Do: "build it first, or check the repository"}
 	}
-	if deployment.Commit != "" && tagged.Revision != "" && tagged.Revision != deployment.Commit.String() {
-		return &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, not with commit %s", deployment.Image, tagged.Revision, deployment.Commit)}
+	if d.settings.Commit != "" && tagged.Revision != "" && tagged.Revision != d.settings.Commit.String() {
+		return &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, not with commit %s", d.settings.Image, tagged.Revision, d.settings.Commit)}
 	}
 	if commit, err := release.ParseCommit(tagged.Revision); err == nil {
-		deployment.Commit = commit
+		d.deployment.Commit = commit
 	}
 	return nil
 }
 
-// prove holds the digest that was asked for against what the kubelet says that the pods run.
-func prove(ctx context.Context, result Result, world World) (Result, error) {
-	images, err := world.Cluster.Images(ctx, result.Namespace, result.Release)
+// bring applies the release and sees it through: hooks, rollout, address, what the pods run, smoke.
+func (d *deploy) bring(held context.Context) error {
+	ctx, cancel := d.budget.until(held, release.PhaseSmoke)
+	defer cancel()
+	end := d.Account.Group(fmt.Sprintf("rollout of %s to %s", d.settings.Release, d.settings.Environment))
+	began := time.Now()
+	err := d.apply(ctx)
+	end()
 	if err != nil {
-		return result, err
+		return err
 	}
-	pods, others := release.Running(images, result.Image.Digest)
+	d.done.Seconds = time.Since(began).Seconds()
+	d.Account.Say("%s: release %q in namespace %q, revision %d, %d objects, %s, ready after %.1f s", d.applied.Outcome, d.settings.Release,
+		d.settings.Namespace, d.applied.Revision, len(d.applied.Objects), d.settings.Image.Digest.Short(), d.done.Seconds)
+	if err := d.address(ctx); err != nil {
+		return err
+	}
+	if err := d.prove(ctx); err != nil {
+		return err
+	}
+	return d.smoke(ctx)
+}
+
+// apply installs or upgrades. What is unchanged is watched too: it may not be ready.
+func (d *deploy) apply(ctx context.Context) error {
+	wait := d.waiting(d.budget)
+	applied, err := d.Chart.Deploy(ctx, d.deployment, wait)
+	d.applied = applied
+	if err == nil && applied.Outcome == release.Unchanged {
+		err = wait(ctx, release.PhaseRollout, applied.Objects)
+	}
+	return err
+}
+
+// waiting watches what Helm has applied, each phase with its own time.
+func (d *deploy) waiting(budget budget) release.Wait {
+	return func(ctx context.Context, phase release.Phase, objects []release.Object) error {
+		ctx, cancel := budget.until(ctx, phase)
+		defer cancel()
+		if phase == release.PhaseHooks {
+			return d.Cluster.WatchHook(ctx, d.settings.Namespace, objects, d.Account.Step)
+		}
+		budget.rolledOut()
+		return d.Cluster.Watch(ctx, d.settings.Namespace, objects, d.Account.Step)
+	}
+}
+
+func (d *deploy) address(ctx context.Context) error {
+	ctx, cancel := d.budget.until(ctx, release.PhaseAddress)
+	defer cancel()
+	url, err := d.Cluster.Address(ctx, d.settings.Namespace, d.settings.Release, func(line string) { d.Account.Say("%s", line) })
+	d.done.URL = url
+	return err
+}
+
+// prove holds the digest that was asked for against what the kubelet says that the pods run.
+func (d *deploy) prove(ctx context.Context) error {
+	images, err := d.Cluster.Images(ctx, d.settings.Namespace, d.settings.Release)
+	if err != nil {
+		return err
+	}
+	pods, others := release.Running(images, d.settings.Image.Digest)
 	if len(others) > 0 {
-		return result, &release.Failure{What: fmt.Sprintf("pod %q of %q runs %s, not %s", others[0].Pod, result.Release, others[0].Digest, result.Image.Digest)}
+		return &release.Failure{What: fmt.Sprintf("pod %q of %q runs %s, not %s", others[0].Pod, d.settings.Release, others[0].Digest, d.settings.Image.Digest)}
 	}
-	result.Pods = pods
-	if len(result.Pods) > 0 {
-		result.Digest = result.Image.Digest
+	d.done.Pods = pods
+	if len(pods) > 0 {
+		d.done.Digest = d.settings.Image.Digest
 	}
-	world.Account.Say("%d pods run %s", len(result.Pods), result.Image.Digest)
-	if result.URL != "" {
-		world.Account.Say("served at %s", result.URL)
+	d.Account.Say("%d pods run %s", len(pods), d.settings.Image.Digest)
+	if d.done.URL != "" {
+		d.Account.Say("served at %s", d.done.URL)
 	}
-	return result, nil
+	return nil
 }
 
-func resultOf(deployment release.Deployment, deployed release.Deployed) Result {
-	return Result{
-		Outcome: deployed.Outcome, Environment: deployment.Environment, Release: deployment.Name, Namespace: deployment.Namespace,
-		Revision: deployed.Revision, Image: deployment.Image, Commit: deployment.Commit,
+func (d *deploy) smoke(ctx context.Context) error {
+	if d.settings.SmokeChecks == "" {
+		return nil
 	}
+	if d.done.URL == "" {
+		return &release.Failure{What: fmt.Sprintf("release %q has no address outside the cluster, so that nothing can be asked", d.settings.Release),
+			Do: "leave smoke-checks out, or give its Service an address"}
+	}
+	ctx, cancel := d.budget.until(ctx, release.PhaseSmoke)
+	defer cancel()
+	defer d.Account.Group("smoke of " + d.done.URL)()
+	err := d.Smoker.Smoke(ctx, d.done.URL, d.checksFile(), d.deployment.Commit)
+	var wrong *release.Failure
+	if errors.As(err, &wrong) {
+		return &smokeFailed{err}
+	}
+	return err
 }
 
-func tellApplied(account release.Account, deployment release.Deployment, deployed release.Deployed) {
-	account.Say("%s: release %q in namespace %q, revision %d, %d objects, %s",
-		deployed.Outcome, deployment.Name, deployment.Namespace, deployed.Revision, len(deployed.Objects), deployment.Image.Digest.Short())
+// smokeFailed is a release that became ready and answers wrongly: reason enough to go back.
+type smokeFailed struct{ error }
+
+func (e *smokeFailed) Error() string { return string(release.SmokeFailed) + " " + e.error.Error() }
+
+func (e *smokeFailed) Unwrap() error { return e.error }
+
+// settle keeps what has been proved: a revision to go back to, and the pin of a deliberate rollback.
+func (d *deploy) settle(held context.Context) error {
+	ctx, cancel := context.WithTimeout(held, settleTime)
+	defer cancel()
+	err := d.Chart.Verify(ctx, d.settings.Release, d.applied.Revision)
+	if err != nil || !d.backwards {
+		return err
+	}
+	d.Account.Say("pinned at commit %s: nothing else is deployed here until --unpin", d.deployment.Commit.Short())
+	return d.lease.SetPin(ctx, &release.Pin{Commit: d.deployment.Commit, RunURL: d.Holder.URL, Actor: d.Holder.Actor, At: time.Now().UTC()})
 }
 
-func reporter(account release.Account) func(release.RolloutStep) {
-	return func(step release.RolloutStep) {
-		line := fmt.Sprintf("%6.1fs  %s", step.At.Seconds(), step.Object)
-		if step.Desired >= 0 && step.Ready >= 0 {
-			line += fmt.Sprintf("  %d/%d ready", step.Ready, step.Desired)
-		}
-		if step.Message != "" {
-			line += "  " + step.Message
-		}
-		account.Say("%s", line)
-	}
-}
-
-// tellDiagnosis shows the evidence of a failed rollout: events and log lines are outsiders' text.
-func tellDiagnosis(account release.Account, err error) {
-	var diagnosed release.Diagnosed
-	if !errors.As(err, &diagnosed) {
-		return
-	}
-	diagnosis := diagnosed.Diagnosis()
-	account.Say("%s %s: %s", diagnosis.Object, diagnosis.Container, diagnosis.Reason)
-	if len(diagnosis.Events) > 0 {
-		account.Say("last events:")
-		for _, event := range diagnosis.Events {
-			account.Untrusted(event)
-		}
-	}
-	if len(diagnosis.Logs) > 0 {
-		account.Say("last lines of %q:", diagnosis.Container)
-		for _, line := range diagnosis.Logs {
-			account.Untrusted(line)
-		}
-	}
-}
+// settleTime bounds the last writes of a deploy that is ready.
+const settleTime = 15 * time.Second

@@ -1,7 +1,6 @@
 package deploy_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,89 +10,6 @@ import (
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/release"
 )
-
-const commit = release.Commit("0123456789abcdef0123456789abcdef01234567")
-
-func image(t *testing.T, c string) release.Image {
-	t.Helper()
-	i, err := release.ParseImage("localhost:5000/team/shop@sha256:" + strings.Repeat(c, 64))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return i
-}
-
-// site is everything around deploy; it notes what was done, in order.
-type site struct {
-	done     []string
-	outside  string // the path that is outside the work tree
-	checkErr error
-	absent   bool
-	revision string
-	noAccess error
-	watchErr error
-	pods     []release.PodImage
-	got      release.Deployment
-}
-
-func (s *site) Inside(path string) (string, error) {
-	if path == s.outside {
-		return "", fmt.Errorf("%q is outside the work tree", path)
-	}
-	return "/tree/" + path, nil
-}
-
-func (s *site) Describe(context.Context, release.Image) (release.Tagged, bool, error) {
-	return release.Tagged{Revision: s.revision}, !s.absent, nil
-}
-
-type chart struct{ *site }
-
-func (c chart) Check(release.Deployment) error { return c.checkErr }
-
-func (c chart) Deploy(_ context.Context, deployment release.Deployment) (release.Deployed, error) {
-	c.done, c.got = append(c.done, "deploy"), deployment
-	return release.Deployed{Outcome: release.Changed, Revision: 7, Objects: []release.Object{{Kind: "Deployment", Name: "shop"}}}, nil
-}
-
-type cluster struct{ *site }
-
-func (c cluster) Check(context.Context, string, bool) error { return c.noAccess }
-
-func (c cluster) Watch(_ context.Context, _ string, objects []release.Object, report func(release.RolloutStep)) error {
-	c.done = append(c.done, "watch "+objects[0].String())
-	report(release.RolloutStep{Object: objects[0], Ready: 1, Desired: 2})
-	return c.watchErr
-}
-
-func (c cluster) Address(context.Context, string, string, func(string)) (string, error) {
-	c.done = append(c.done, "address")
-	return "http://127.0.0.1", nil
-}
-
-func (c cluster) Images(context.Context, string, string) ([]release.PodImage, error) {
-	return c.pods, nil
-}
-
-// notebook is an account that can be read back.
-type notebook struct{ lines []string }
-
-func (n *notebook) Say(format string, args ...any) {
-	n.lines = append(n.lines, fmt.Sprintf(format, args...))
-}
-func (n *notebook) Progress(string, release.Progress) {}
-func (n *notebook) Untrusted(text string)             { n.lines = append(n.lines, "| "+text) }
-
-func (s *site) run(t *testing.T, flags ...string) (deploy.Result, string, error) {
-	t.Helper()
-	var settings deploy.Settings
-	if err := settings.Declare().Parse(append([]string{"--environment", "staging", "--image", image(t, "a").String()}, flags...), nil); err != nil {
-		t.Fatal(err)
-	}
-	notebook := new(notebook)
-	result, err := deploy.Run(t.Context(), settings, deploy.World{Workspace: s, Registry: s, Chart: chart{s}, Cluster: cluster{s}, Account: notebook, Actor: "a person"})
-	return result, strings.Join(notebook.lines, "\n"), err
-}
 
 func TestRun(t *testing.T) {
 	t.Parallel()
@@ -106,14 +22,14 @@ func TestRun(t *testing.T) {
 		t.Errorf("got %+v", result)
 	}
 	want := release.Deployment{Name: "shop", Namespace: "staging", Environment: "staging", Image: image(t, "a"), Commit: commit,
-		Chart: "/tree/charts/service", ValuesFiles: []string{"/tree/one.yaml", "/tree/two.yaml"}, Set: []string{"config.A=1"}, Actor: "a person"}
+		Chart: "/tree/charts/service", ValuesFiles: []string{"/tree/one.yaml", "/tree/two.yaml"}, Set: []string{"config.A=1"}, Actor: "a person", RunURL: "https://example.com/run/1"}
 	if diff := cmp.Diff(want, site.got, cmp.AllowUnexported(release.Digest{})); diff != "" {
 		t.Errorf("deployment -want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"deploy", "watch Deployment/shop", "address"}, site.done); diff != "" {
+	if diff := cmp.Diff([]string{"hold", "deploy", "hook Job/migrate", "watch Deployment/shop", "address", "verify 7", "give back"}, site.done); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if !strings.Contains(account, "Deployment/shop  1/2 ready") {
+	if !strings.Contains(account, "Deployment/shop 1/2") {
 		t.Errorf("no progress in:\n%s", account)
 	}
 }
@@ -146,26 +62,6 @@ func TestRunChangesNothingBeforeEverythingIsChecked(t *testing.T) {
 	}
 }
 
-type stuck struct{ diagnosis release.Diagnosis }
-
-func (s stuck) Error() string                { return s.diagnosis.Reason }
-func (s stuck) Diagnosis() release.Diagnosis { return s.diagnosis }
-
-func TestRunTellsWhyARolloutFails(t *testing.T) {
-	t.Parallel()
-	site := &site{watchErr: &release.Failure{What: "shop cannot become ready", Err: stuck{release.Diagnosis{
-		Object: release.Object{Kind: "Pod", Name: "shop-1"}, Container: "app", Reason: "CrashLoopBackOff", Events: []string{"Back-off"}, Logs: []string{"panic: ::set-output"}}}}}
-	_, account, err := site.run(t)
-	if release.ExitCode(err) != release.ExitFailed {
-		t.Errorf("got %v", err)
-	}
-	for _, want := range []string{"Pod/shop-1 app: CrashLoopBackOff", "| Back-off", "| panic: ::set-output"} {
-		if !strings.Contains(account, want) {
-			t.Errorf("no %q in:\n%s", want, account)
-		}
-	}
-}
-
 func TestRunFailsWhenThePodsRunAnotherDigest(t *testing.T) {
 	t.Parallel()
 	site := &site{pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "b").Digest}}}
@@ -183,6 +79,14 @@ func TestSettings(t *testing.T) {
 		want string
 	}{
 		"nothing":                 {nil, "--environment (INPUT_ENVIRONMENT): is required; give NAME\n--image (INPUT_IMAGE): is required"},
+		"a heal of nothing":       {[]string{"--environment", "staging", "--heal"}, "--release (INPUT_RELEASE): is missing"},
+		"a job that ends sooner":  {[]string{"--environment", "staging", "--image", good, "--timeout", "10m", "--job-timeout", "10m"}, "cannot hold a deploy of 10m0s"},
+		"a lease of half seconds": {[]string{"--environment", "staging", "--image", good, "--lease-duration", "1500ms"}, "whole seconds"},
+		"an account of letters":   {[]string{"--environment", "staging", "--image", good, "--expect-account", "me"}, "twelve digits"},
+		"an account of no EKS":    {[]string{"--environment", "staging", "--image", good, "--expect-account", "123456789012"}, "is about an EKS cluster"},
+		"a pin and its lifting":   {[]string{"--environment", "staging", "--image", good, "--unpin", "--allow-rollback"}, "together with --allow-rollback"},
+		"heal and dry-run":        {[]string{"--environment", "staging", "--release", "shop", "--heal", "--dry-run"}, "together with --dry-run"},
+		"a comparison for real":   {[]string{"--environment", "staging", "--image", good, "--compare-values", "x.yaml"}, "a dry run only"},
 		"a tag":                   {[]string{"--environment", "staging", "--image", "localhost:5000/shop:latest"}, "carries no digest"},
 		"a namespace no label":    {[]string{"--environment", "staging", "--image", good, "--namespace", "No_Label"}, "is not a DNS label"},
 		"a set without =":         {[]string{"--environment", "staging", "--image", good, "--set", "a"}, "is not name=value"},

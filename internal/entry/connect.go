@@ -1,25 +1,74 @@
 package entry
 
 import (
+	"context"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/onedigest/onedigest/internal/cluster"
+	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/helm"
 	"github.com/onedigest/onedigest/internal/image"
+	"github.com/onedigest/onedigest/internal/setting"
 	"k8s.io/client-go/rest"
 )
 
-// connect reads how to reach the cluster; it sends nothing.
-func connect(desk *desk, kubeconfig, context string) (*cluster.Client, *rest.Config, error) {
-	if kubeconfig != "" && !filepath.IsAbs(kubeconfig) && !strings.ContainsRune(kubeconfig, filepath.ListSeparator) {
-		kubeconfig = filepath.Join(desk.process.Dir, kubeconfig)
-	}
-	config, err := cluster.Connect(cluster.Access{Kubeconfig: kubeconfig, Context: context, Home: desk.process.Getenv("HOME")})
+// connect finds out how to reach the cluster: by its name in EKS, or by a kubeconfig.
+func connect(ctx context.Context, desk *desk, place setting.Place) (*cluster.Client, *rest.Config, error) {
+	config, err := configure(ctx, desk, place)
 	if err != nil {
 		return nil, nil, err
 	}
 	client, err := cluster.New(config)
 	return client, config, err
+}
+
+func configure(ctx context.Context, desk *desk, place setting.Place) (*rest.Config, error) {
+	if place.Cluster != "" {
+		return configureEKS(ctx, desk, place)
+	}
+	kubeconfig := place.Kubeconfig
+	if kubeconfig != "" && !filepath.IsAbs(kubeconfig) && !strings.ContainsRune(kubeconfig, filepath.ListSeparator) {
+		kubeconfig = filepath.Join(desk.process.Dir, kubeconfig)
+	}
+	return cluster.Connect(cluster.Access{Kubeconfig: kubeconfig, Context: place.Context, Home: desk.process.Getenv("HOME")})
+}
+
+// clusters are the ways to the clusters of one run: one connection and one discovery cache to each, however many releases
+// are deployed there.
+type clusters struct {
+	desk    *desk
+	mu      sync.Mutex
+	reached map[setting.Place]reached
+}
+
+type reached struct {
+	cluster *cluster.Client
+	helm    *helm.Client
+}
+
+func newClusters(desk *desk) *clusters {
+	return &clusters{desk: desk, reached: map[setting.Place]reached{}}
+}
+
+// reach reads how to reach the cluster of a deploy.
+func (c *clusters) reach(ctx context.Context, settings deploy.Settings) (reached, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known, found := c.reached[settings.Place]; found {
+		return known, nil
+	}
+	client, config, err := connect(ctx, c.desk, settings.Place)
+	if err != nil {
+		return reached{}, err
+	}
+	chart, err := helm.New(config, settings.Namespace, func(line string) { c.desk.account.Untrusted(line) })
+	if err != nil {
+		return reached{}, err
+	}
+	c.reached[settings.Place] = reached{client, chart}
+	return c.reached[settings.Place], nil
 }
 
 func newBuilders(desk *desk) *image.Builders {

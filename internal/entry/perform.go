@@ -71,10 +71,11 @@ func newDesk(process Process, verb string, asJSON bool) *desk {
 	if asJSON {
 		out = process.Stderr
 	}
-	d := &desk{process: process, verb: verb, json: asJSON, account: newAccount(out, process.Now)}
+	d := &desk{process: process, verb: verb, json: asJSON}
 	if github.On(process.Getenv) {
 		d.runner = github.New(github.Options{Getenv: process.Getenv, Stdout: out})
 	}
+	d.account = newAccount(out, process.Now, d.runner)
 	return d
 }
 

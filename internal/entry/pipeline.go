@@ -13,6 +13,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/pipeline"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
 	"github.com/onedigest/onedigest/internal/smoke"
 )
 
@@ -33,7 +34,7 @@ func Pipeline(ctx context.Context, process Process) int {
 }
 
 func runPipeline(ctx context.Context, settings *pipeline.Settings, desk *desk) (pipeline.Result, error) {
-	cluster, _, err := connect(desk, settings.Kubeconfig, settings.KubeContext)
+	cluster, _, err := connect(ctx, desk, setting.Place{Kubeconfig: settings.Kubeconfig, Context: settings.KubeContext})
 	if err != nil {
 		return pipeline.Result{}, err
 	}

@@ -176,7 +176,7 @@ func writeInput(text *strings.Builder, s *setting.Setting, help string) {
 	if s.Many {
 		help += "; one a line"
 	}
-	fmt.Fprintf(text, "  %s:\n    description: %s\n    required: %t\n", s.Name, quote(help), s.Required)
+	fmt.Fprintf(text, "  %s:\n    description: %s\n    required: %t\n", s.Name, quote(help), s.Required && len(s.Unless) == 0)
 	if s.Default != "" && s.Fallback == "" {
 		fmt.Fprintf(text, "    default: %s\n", quote(s.Default))
 	}
@@ -219,6 +219,8 @@ func reference(all []declared) string {
 				variable = ""
 			}
 			switch {
+			case s.Required && len(s.Unless) > 0:
+				standard = "required without `" + strings.Join(s.Unless, "` or `") + "`"
 			case s.Required:
 				standard = "required"
 			case s.Fallback != "":

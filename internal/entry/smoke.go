@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -48,7 +47,7 @@ func runSmoke(ctx context.Context, settings *smoke.Settings, desk *desk) (smoke.
 		Account: desk.account, Now: desk.process.Now, Pause: pause, RunURL: desk.runURL(),
 	}
 	if settings.Release != "" {
-		cluster, _, err := connect(desk, settings.Kubeconfig, settings.Context)
+		cluster, _, err := connect(ctx, desk, settings.Place)
 		if err != nil {
 			return smoke.Result{}, err
 		}
@@ -71,27 +70,13 @@ func (prober) Base(url string) (string, error) { return probe.ParseBase(url) }
 // checks reads checks files of the work tree.
 type checks struct{ workspace workspace }
 
-// maxChecksFile bounds what is read of a checks file, in bytes.
-const maxChecksFile = 1 << 20
-
 func (c checks) Load(path string) ([]release.Check, error) {
 	if path == "" {
 		return probe.DefaultChecks(), nil
 	}
-	inside, err := c.workspace.Inside(path)
+	content, err := c.workspace.read("--checks (INPUT_CHECKS)", path, "name a YAML file of checks")
 	if err != nil {
-		return nil, release.BadInput("--checks (INPUT_CHECKS)", err.Error(), "name a file of the work tree")
-	}
-	info, err := os.Stat(inside)
-	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxChecksFile) {
-		err = fmt.Errorf("%q is not a file of at most 1 MiB", path)
-	}
-	if err != nil {
-		return nil, release.BadInput("--checks (INPUT_CHECKS)", err.Error(), "name a YAML file of checks")
-	}
-	content, err := os.ReadFile(inside)
-	if err != nil {
-		return nil, release.BadInput("--checks (INPUT_CHECKS)", err.Error(), "name a YAML file of checks")
+		return nil, err
 	}
 	return probe.LoadChecks(path, content)
 }

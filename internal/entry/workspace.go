@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
 )
 
 // workspace is the work tree around the working directory: the only part of the disk that inputs may name.
@@ -54,6 +56,29 @@ func (w workspace) Inside(path string) (string, error) {
 		return "", fmt.Errorf("%q is outside the work tree", path)
 	}
 	return actual, nil
+}
+
+// maxFile bounds what is read of a file that an input names, in bytes.
+const maxFile = 1 << 20
+
+// read returns a file of the work tree; where names the input that named it, do says what to give instead.
+func (w workspace) read(where, path, do string) ([]byte, error) {
+	inside, err := w.Inside(path)
+	if err != nil {
+		return nil, release.BadInput(where, err.Error(), do)
+	}
+	info, err := os.Stat(inside)
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxFile) {
+		err = fmt.Errorf("%q is not a file of at most 1 MiB", path)
+	}
+	if err != nil {
+		return nil, release.BadInput(where, err.Error(), do)
+	}
+	content, err := os.ReadFile(inside)
+	if err != nil {
+		return nil, release.BadInput(where, err.Error(), do)
+	}
+	return content, nil
 }
 
 // Scratch makes an empty directory outside the work tree; remove takes it away.

@@ -4,30 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 	"helm.sh/helm/v3/pkg/action"
-	"helm.sh/helm/v3/pkg/chart"
 	helmrelease "helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage/driver"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// Deploy installs or upgrades a release and does not wait for its pods. Where nothing would change, run and actor
-// aside, it changes nothing and makes no revision. When ctx ends on the way, the revision is marked as failed and Deploy
-// returns within two seconds.
+// Deploy installs or upgrades a release. Where nothing would change, run and actor aside, it changes nothing and makes no
+// revision. What Check has read of the same deployment is what is deployed.
 //
-// The errors are those of Check, a *release.Failure where the cluster refuses the release or another run holds it, and a
-// *release.Fault where the cluster does not answer or forbids.
-func (c *Client) Deploy(ctx context.Context, deployment release.Deployment) (release.Deployed, error) {
-	loaded, values, err := load(deployment)
+// wait is called for the objects of each hook, before Helm deletes them, and for the release's objects when they are applied;
+// until it returns the revision is pending, and what it returns is what Deploy returns. With a nil wait hooks are waited for as
+// Helm does, and the rollout is not. When ctx ends on the way, the revision is marked as failed and Deploy returns within two
+// seconds.
+//
+// The errors are those of Check and of wait, a *release.Failure where the cluster refuses the release or another run holds it,
+// and a *release.Fault where the cluster does not answer or forbids. The revision and its objects are told with an error too.
+func (c *Client) Deploy(ctx context.Context, deployment release.Deployment, wait release.Wait) (release.Deployed, error) {
+	read, err := c.prepared.get(deployment, true)
 	if err != nil {
 		return release.Deployed{}, err
 	}
+	c.runs.remember(deployment)
 	s, err := c.open(ctx)
 	if err != nil {
 		return release.Deployed{}, err
@@ -38,169 +38,156 @@ func (c *Client) Deploy(ctx context.Context, deployment release.Deployment) (rel
 			return release.Deployed{}, err
 		}
 	}
-	last, err := s.last(ctx, deployment.Name)
+	base, err := s.footing(ctx, deployment.Name)
 	if err != nil {
 		return release.Deployed{}, err
 	}
-	if last == nil || last.Info.Status == helmrelease.StatusUninstalled {
-		installed, err := s.install(ctx, deployment, loaded, values, last != nil)
-		return deployed(release.Created, installed, err)
-	}
-	if busy(last) {
+	if last := base.last(); last != nil && busy(last.Info.Status) {
 		return release.Deployed{}, pending(last)
 	}
-	same, err := s.unchanged(ctx, deployment, last, loaded, values)
+	same, err := s.unchanged(ctx, deployment, read, base)
 	if err != nil {
 		return release.Deployed{}, err
 	}
 	if same {
-		return deployed(release.Unchanged, last, nil)
+		objects, err := listed(base.last().Manifest, s.namespace)
+		return release.Deployed{Outcome: release.Unchanged, Revision: base.last().Version, Objects: objects}, err
 	}
-	upgraded, err := s.upgrade(ctx, deployment, loaded, values)
-	return deployed(release.Changed, upgraded, err)
-}
-
-// last is the newest revision of a release, nil if there is none.
-func (s *session) last(ctx context.Context, name string) (*helmrelease.Release, error) {
-	last, err := s.helm.Releases.Last(name)
-	switch {
-	case errors.Is(err, driver.ErrReleaseNotFound):
-		return nil, nil
-	case err != nil:
-		return nil, sorted(ctx, err, "reading the revisions of release %q in namespace %q", name, s.namespace)
+	s.change(deployment.Name, base, waiting(ctx, wait))
+	s.records.marking = func(*helmrelease.Release) author { return author{deployment.RunURL, deployment.Actor} }
+	if base.install {
+		err := s.install(ctx, deployment, read, base)
+		return s.done(ctx, release.Created, err, "installing release %q in namespace %q", deployment.Name, deployment.Namespace)
 	}
-	return last, nil
-}
-
-func (s *session) install(ctx context.Context, deployment release.Deployment, loaded *chart.Chart, values map[string]any, again bool) (*helmrelease.Release, error) {
-	install := action.NewInstall(s.helm)
-	install.ReleaseName, install.Namespace = deployment.Name, deployment.Namespace
-	install.Replace = again // an uninstalled release whose history was kept
-	install.PostRenderer = stamp{deployment}
-	install.Description = describe(deployment)
-	install.Timeout = patience(ctx)
-	installed, err := install.RunWithContext(ctx, loaded, values)
-	return installed, sorted(ctx, err, "installing release %q in namespace %q", deployment.Name, deployment.Namespace)
-}
-
-func (s *session) upgrade(ctx context.Context, deployment release.Deployment, loaded *chart.Chart, values map[string]any) (*helmrelease.Release, error) {
-	upgraded, err := s.upgrading(ctx, deployment).RunWithContext(ctx, deployment.Name, loaded, values)
-	return upgraded, sorted(ctx, err, "upgrading release %q in namespace %q", deployment.Name, deployment.Namespace)
-}
-
-func (s *session) upgrading(ctx context.Context, deployment release.Deployment) *action.Upgrade {
 	upgrade := action.NewUpgrade(s.helm)
-	upgrade.Namespace = deployment.Namespace
-	upgrade.MaxHistory = history
-	upgrade.PostRenderer = stamp{deployment}
-	upgrade.Description = describe(deployment)
-	upgrade.Timeout = patience(ctx)
-	return upgrade
+	upgrade.Namespace, upgrade.Wait = deployment.Namespace, true
+	upgrade.PostRenderer, upgrade.Description, upgrade.SkipSchemaValidation = stamp{deployment}, describe(deployment), true
+	_, err = upgrade.Run(deployment.Name, read.chart, read.values)
+	return s.done(ctx, release.Changed, err, "upgrading release %q in namespace %q", deployment.Name, deployment.Namespace)
 }
 
-// unchanged renders what would be applied and holds it against the last revision, if that one is deployed and all of it
-// still stands: what someone deleted, scaled or gave another image by hand is to come back.
-func (s *session) unchanged(ctx context.Context, deployment release.Deployment, last *helmrelease.Release, loaded *chart.Chart, values map[string]any) (bool, error) {
-	if last.Info.Status != helmrelease.StatusDeployed {
-		return false, nil
+func (s *session) install(ctx context.Context, deployment release.Deployment, read *prepared, base footing) error {
+	if err := s.installCRDs(ctx, read.chart.CRDObjects()); err != nil {
+		return err
 	}
-	plan := s.upgrading(ctx, deployment)
-	plan.DryRun, plan.DryRunOption = true, "server"
-	planned, err := plan.RunWithContext(ctx, deployment.Name, loaded, values)
-	if err != nil {
-		return false, sorted(ctx, err, "planning the upgrade of release %q in namespace %q", deployment.Name, deployment.Namespace)
-	}
-	before, err := neutral(last.Manifest)
-	if err != nil {
-		return false, err
-	}
-	after, err := neutral(planned.Manifest)
-	if err != nil {
-		return false, err
-	}
-	sameHooks := slices.EqualFunc(last.Hooks, planned.Hooks, func(a, b *helmrelease.Hook) bool {
-		return a.Path == b.Path && a.Manifest == b.Manifest
-	})
-	if before != after || !sameHooks {
-		return false, nil
-	}
-	return s.standing(ctx, last)
-}
-
-// standing tells whether every object of a revision is in the cluster, with the images and the replicas that it asks for.
-func (s *session) standing(ctx context.Context, last *helmrelease.Release) (bool, error) {
-	objects, err := s.helm.KubeClient.Build(strings.NewReader(last.Manifest), false)
-	if err != nil {
-		return false, sorted(ctx, err, "reading the objects of release %q in namespace %q", last.Name, last.Namespace)
-	}
-	for _, object := range objects {
-		wanted := fieldsOf(object.Object)
-		err := object.Get()
-		if apierrors.IsNotFound(err) {
-			return false, nil
-		}
-		if err != nil {
-			return false, sorted(ctx, err, "reading %s %q of release %q", object.Mapping.GroupVersionKind.Kind, object.Name, last.Name)
-		}
-		if drifted(wanted, fieldsOf(object.Object)) {
-			return false, nil
-		}
-	}
-	return true, nil
-}
-
-func fieldsOf(object runtime.Object) map[string]any {
-	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
-	if err != nil {
-		return nil
-	}
-	return fields
-}
-
-// drifted tells whether a workload runs other images or another number of replicas than it was asked to. Replicas that
-// nobody asks for are an autoscaler's.
-func drifted(wanted, live map[string]any) bool {
-	if replicas, asked, _ := unstructured.NestedFieldNoCopy(wanted, "spec", "replicas"); asked {
-		now, _, _ := unstructured.NestedFieldNoCopy(live, "spec", "replicas")
-		if fmt.Sprint(replicas) != fmt.Sprint(now) {
-			return true
-		}
-	}
-	running := images([]map[string]any{live})
-	for _, image := range images([]map[string]any{wanted}) {
-		if !slices.Contains(running, image) {
-			return true
-		}
-	}
-	return false
-}
-
-// busy tells whether a revision is being changed, or was left so by a run that was killed.
-func busy(last *helmrelease.Release) bool {
-	return last.Info.Status.IsPending() || last.Info.Status == helmrelease.StatusUninstalling
-}
-
-// pending is what is said of a busy release. That such a run is dead cannot be seen from here.
-func pending(last *helmrelease.Release) error {
-	remedy := "`helm rollback`"
-	if last.Version == 1 || last.Info.Status == helmrelease.StatusUninstalling {
-		remedy = "`helm uninstall`"
-	}
-	return &release.Failure{
-		What: fmt.Sprintf("release %q in namespace %q is %s since %s (revision %d)", last.Name, last.Namespace, last.Info.Status,
-			last.Info.LastDeployed.UTC().Format("2006-01-02 15:04:05 MST"), last.Version),
-		Do: "wait for the run that is changing it; if that run is dead, heal the release with " + remedy,
-	}
+	install := action.NewInstall(s.helm)
+	install.ReleaseName, install.Namespace, install.Wait = deployment.Name, deployment.Namespace, true
+	install.Replace = base.last() != nil // an uninstalled release whose history was kept, or a first install that failed
+	install.SkipCRDs, install.SkipSchemaValidation = true, true
+	install.PostRenderer, install.Description = stamp{deployment}, describe(deployment)
+	_, err := install.Run(read.chart, read.values)
+	return err
 }
 
 func describe(deployment release.Deployment) string {
 	return fmt.Sprintf("onedigest: commit %s, %s", deployment.Commit.Short(), deployment.Image.Digest.Short())
 }
 
-func deployed(outcome release.Outcome, made *helmrelease.Release, err error) (release.Deployed, error) {
-	if err != nil {
-		return release.Deployed{}, err
+// change prepares the session for changing a release.
+func (s *session) change(name string, base footing, wait func(release.Phase, []release.Object) error) {
+	s.kube.release, s.kube.space = name, s.namespace
+	s.kube.wait, s.kube.remains = wait, base.remains()
+}
+
+// lastWords is how long a wait may go on when its context has ended: a watch that is stopped says what it was waiting for.
+const lastWords = time.Second
+
+// waiting calls wait with the operation's context, which Helm does not pass on.
+func waiting(ctx context.Context, wait release.Wait) func(release.Phase, []release.Object) error {
+	if wait == nil {
+		return nil
 	}
-	objects, err := listed(made.Manifest, made.Namespace)
-	return release.Deployed{Outcome: outcome, Revision: made.Version, Objects: objects}, err
+	return func(phase release.Phase, objects []release.Object) error {
+		answer := make(chan error, 1)
+		go func() { answer <- wait(ctx, phase, objects) }()
+		select {
+		case err := <-answer:
+			return err
+		case <-ctx.Done():
+		}
+		select {
+		case err := <-answer:
+			return err
+		case <-time.After(lastWords):
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// done ends a change of the release: what Helm left pending is marked as failed, what is kept too long is deleted, and the
+// error is told as what it is.
+func (s *session) done(ctx context.Context, outcome release.Outcome, err error, format string, subjects ...any) (release.Deployed, error) {
+	s.settle(err)
+	var deployed release.Deployed
+	if made := s.records.made; made != nil {
+		deployed.Revision = made.Version
+		deployed.Objects, _ = listed(made.Manifest, s.namespace) // it was read when it was stamped
+		s.prune(made.Name)
+	}
+	switch {
+	case s.kube.failed != nil:
+		return deployed, s.kube.failed
+	case err == nil && s.records.unwritten != nil:
+		err = fmt.Errorf("recording that it is deployed: %w", s.records.unwritten)
+	}
+	if err != nil {
+		return deployed, sorted(ctx, err, format, subjects...)
+	}
+	deployed.Outcome = outcome
+	return deployed, nil
+}
+
+// settle sees to it that nothing stays pending.
+func (s *session) settle(err error) {
+	open := s.records.open
+	if open == nil {
+		return
+	}
+	why := "it did not come to an end"
+	if err != nil {
+		why = err.Error()
+	}
+	open.SetStatus(helmrelease.StatusFailed, fmt.Sprintf("onedigest: left %s: %s", open.Info.Status, why))
+	if err := s.records.Update(keyOf(open.Name, open.Version), open); err != nil {
+		s.client.log(fmt.Sprintf("WARNING: revision %d of release %q could not be marked as failed, the next run will heal it: %s", open.Version, open.Name, told(err.Error())))
+	}
+}
+
+// pruned bounds how many revisions one change of a release deletes: a history that somebody let grow shrinks step by step.
+const pruned = 30
+
+// prune deletes the oldest revisions until no more than are to be kept are left. The deployed one and the last verified one
+// stay, however old.
+func (s *session) prune(name string) {
+	if s.over() != nil {
+		return
+	}
+	heads, err := s.records.headsOf(name)
+	if err != nil {
+		s.client.log("WARNING: old revisions stay: " + told(err.Error()))
+		return
+	}
+	keep := map[int]bool{}
+	for _, protect := range []func(head) bool{
+		func(h head) bool { return h.status == helmrelease.StatusDeployed },
+		head.verified,
+	} {
+		for _, head := range heads {
+			if protect(head) {
+				keep[head.revision] = true
+				break
+			}
+		}
+	}
+	count := len(heads)
+	for i := len(heads) - 1; i >= 0 && count > history && len(heads)-count < pruned; i-- {
+		if keep[heads[i].revision] {
+			continue
+		}
+		if _, err := s.records.Delete(heads[i].key); err != nil && !errors.Is(err, driver.ErrReleaseNotFound) {
+			s.client.log("WARNING: old revisions stay: " + told(err.Error()))
+			return
+		}
+		count--
+	}
 }

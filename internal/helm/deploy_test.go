@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/release"
@@ -21,7 +20,7 @@ import (
 // deploys wants a deploy to succeed.
 func deploys(t *testing.T, c *Client, d release.Deployment) release.Deployed {
 	t.Helper()
-	got, err := c.Deploy(t.Context(), d)
+	got, err := c.Deploy(t.Context(), d, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,12 +49,13 @@ func mark(t *testing.T, c *Client, status helmrelease.Status) {
 		t.Fatal(err)
 	}
 	defer s.end()
-	last, err := s.last(t.Context(), "shop")
+	base, err := s.footing(t.Context(), "shop")
 	if err != nil {
 		t.Fatal(err)
 	}
+	last := base.last()
 	last.Info.Status = status
-	if err := s.helm.Releases.Update(last); err != nil {
+	if err := s.records.Update(keyOf(last.Name, last.Version), last); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -132,7 +132,7 @@ func TestWhatWasChangedByHandGoesBack(t *testing.T) {
 			if again := deploys(t, c, d); again.Outcome != release.Unchanged {
 				t.Fatalf("before the change: %+v", again)
 			}
-			change(s.named("deployments")[0]["spec"].(map[string]any))
+			s.change("/deployments/shop", func(object map[string]any) { change(object["spec"].(map[string]any)) })
 			if again := deploys(t, c, d); again.Outcome != release.Changed {
 				t.Errorf("after the change: %+v", again)
 			}
@@ -168,7 +168,7 @@ func TestAFailedRevisionIsFollowedByAnUpgrade(t *testing.T) {
 	s := newServer(t)
 	c, d := s.client("staging"), deployment(t, "staging")
 	s.answers(on("POST", "/deployments", 422, `Deployment.apps "shop" is invalid: spec.x`))
-	_, err := c.Deploy(t.Context(), d)
+	_, err := c.Deploy(t.Context(), d, nil)
 	var failure *release.Failure
 	if !errors.As(err, &failure) || !strings.Contains(err.Error(), "mend the chart or the values") {
 		t.Errorf("got %v", err)
@@ -177,32 +177,32 @@ func TestAFailedRevisionIsFollowedByAnUpgrade(t *testing.T) {
 		t.Errorf("the history is %q", got)
 	}
 	s.answers(nil)
-	if got := deploys(t, c, d); got.Outcome != release.Changed || got.Revision != 2 {
+	if got := deploys(t, c, d); got.Outcome != release.Created || got.Revision != 2 {
 		t.Errorf("got %+v", got)
 	}
-	if got := statuses(t, c); !strings.HasSuffix(got, " deployed") {
+	d.Set = []string{"config.GREETING=Hi"}
+	deploys(t, c, d)
+	if got := statuses(t, c); got != "failed superseded deployed" {
 		t.Errorf("the history is %q", got)
 	}
 	mark(t, c, helmrelease.StatusFailed)
-	if got := deploys(t, c, d); got.Outcome != release.Changed || got.Revision != 3 {
+	if got := deploys(t, c, d); got.Outcome != release.Changed || got.Revision != 4 {
 		t.Errorf("after a failed upgrade got %+v", got)
 	}
 }
 
 func TestABusyReleaseIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	for status, remedy := range map[helmrelease.Status]string{
-		helmrelease.StatusPendingInstall: "helm uninstall", helmrelease.StatusPendingUpgrade: "helm uninstall", helmrelease.StatusUninstalling: "helm uninstall",
-	} {
+	for _, status := range []helmrelease.Status{helmrelease.StatusPendingInstall, helmrelease.StatusPendingUpgrade, helmrelease.StatusUninstalling} {
 		s := newServer(t)
 		c, d := s.client("staging"), deployment(t, "staging")
 		deploys(t, c, d)
 		mark(t, c, status)
 		s.changes()
-		_, deploying := c.Deploy(t.Context(), d)
-		_, rolling := c.Rollback(t.Context(), "shop", 1)
+		_, deploying := c.Deploy(t.Context(), d, nil)
+		_, rolling := c.Rollback(t.Context(), "shop", 1, nil)
 		for _, err := range []error{deploying, rolling} {
-			if release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "is "+status.String()) || !strings.Contains(err.Error(), remedy) {
+			if release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "is "+status.String()) || !strings.Contains(err.Error(), "OD-203") {
 				t.Errorf("%s: got %v", status, err)
 			}
 		}
@@ -233,7 +233,7 @@ func TestRollbackAppliesAnEarlierRevision(t *testing.T) {
 	deploys(t, c, d)
 	d.Set = []string{"config.GREETING=Hi"}
 	deploys(t, c, d)
-	got, err := c.Rollback(t.Context(), "shop", 1)
+	got, err := c.Rollback(t.Context(), "shop", 1, nil)
 	if err != nil || got.Outcome != release.RolledBack || got.Revision != 3 || len(got.Objects) != 5 {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -244,11 +244,11 @@ func TestRollbackAppliesAnEarlierRevision(t *testing.T) {
 		t.Errorf("the history is %q", got)
 	}
 	for name, to := range map[string]int{"shop": 9, "other": 1} {
-		if _, err := c.Rollback(t.Context(), name, to); release.ExitCode(err) != release.ExitFailed {
+		if _, err := c.Rollback(t.Context(), name, to, nil); release.ExitCode(err) != release.ExitFailed {
 			t.Errorf("%s to %d: got %v", name, to, err)
 		}
 	}
-	if _, err := c.Rollback(t.Context(), "shop", 0); release.ExitCode(err) != release.ExitFailed {
+	if _, err := c.Rollback(t.Context(), "shop", 0, nil); release.ExitCode(err) != release.ExitFailed {
 		t.Errorf("got %v", err)
 	}
 }
@@ -280,16 +280,16 @@ func TestDeploySortsErrors(t *testing.T) {
 		"records forbidden":           {on("GET", "/secrets", 403, `secrets is forbidden: User "ci" cannot list resource "secrets"`), release.ExitFault, "grant the deploying identity"},
 		"not let in":                  {on("GET", "/version", 401, "Unauthorized"), release.ExitFault, "refresh the kubeconfig"},
 		"no namespace":                {on("POST", "/secrets", 404, `namespaces "staging" not found`), release.ExitInput, "--create-namespace"},
-		"quota":                       {on("POST", "/deployments", 403, `deployments.apps "shop" is forbidden: exceeded quota: all`), release.ExitFailed, "raise the namespace's quota"},
-		"policy":                      {on("POST", "/deployments", 403, `admission webhook "x" denied the request: no`), release.ExitFailed, "policy forbids"},
-		"another run's":               {on("POST", "/secrets", 409, `secrets "sh.helm.release.v1.shop.v1" already exists`), release.ExitFailed, "another run"},
+		"quota":                       {on("POST", "/deployments", 403, `deployments.apps "shop" is forbidden: exceeded quota: all`), release.ExitFailed, "OD-108"},
+		"policy":                      {on("POST", "/deployments", 403, `admission webhook "x" denied the request: no`), release.ExitFailed, "OD-109"},
+		"another run's":               {on("POST", "/secrets", 409, `secrets "sh.helm.release.v1.shop.v1" already exists`), release.ExitFailed, "OD-203"},
 		"an apiserver that is broken": {on("POST", "/services", 500, "etcdserver: no leader\n::error::x"), release.ExitFault, "etcdserver: no leader ::error::x"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
 			s.answers(test.answer)
-			_, err := s.client("staging").Deploy(t.Context(), deployment(t, "staging"))
+			_, err := s.client("staging").Deploy(t.Context(), deployment(t, "staging"), nil)
 			if err == nil || release.ExitCode(err) != test.code || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got exit code %d, %v; want %d, %q", release.ExitCode(err), err, test.code, test.want)
 			}
@@ -311,7 +311,7 @@ func TestAFailedPatchDoesNotTellTheObject(t *testing.T) {
 		return 422, `"" is invalid: patch: Invalid value: "{\"data\":{\"API_TOKEN\":\"hunter2\"}}": json: cannot unmarshal` + strings.Repeat(" and so on", 500)
 	})
 	d.Set = []string{"secret.API_TOKEN=two"}
-	_, err := c.Deploy(t.Context(), d)
+	_, err := c.Deploy(t.Context(), d, nil)
 	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "{…}: json: cannot unmarshal") || len(err.Error()) > 2*maxTold {
 		t.Errorf("got %v", err)
 	}
@@ -354,8 +354,8 @@ func TestAnotherOwnersObject(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.put("/api/v1/namespaces/staging/services/shop", map[string]any{"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"name": "shop", "namespace": "staging"}})
-	_, err := s.client("staging").Deploy(t.Context(), deployment(t, "staging"))
-	if release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "belongs to someone else") {
+	_, err := s.client("staging").Deploy(t.Context(), deployment(t, "staging"), nil)
+	if release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "OD-202") {
 		t.Errorf("got %v", err)
 	}
 	if got := s.changes(); got != nil {
@@ -370,8 +370,8 @@ func TestWhatCannotBeChanged(t *testing.T) {
 	deploys(t, c, d)
 	s.answers(on("PATCH", "/deployments/shop", 422, `Deployment.apps "shop" is invalid: spec.selector: Invalid value: field is immutable`))
 	d.Set = []string{"config.GREETING=Hi"}
-	_, err := c.Deploy(t.Context(), d)
-	if release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "must be deleted first") {
+	_, err := c.Deploy(t.Context(), d, nil)
+	if release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "OD-201") {
 		t.Errorf("got %v", err)
 	}
 	if got := statuses(t, c); got != "deployed failed" {
@@ -385,7 +385,7 @@ func TestAClusterThatIsNotThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, deploying := c.Deploy(t.Context(), deployment(t, "staging"))
+	_, deploying := c.Deploy(t.Context(), deployment(t, "staging"), nil)
 	_, reading := c.History(t.Context(), "shop")
 	for _, err := range []error{deploying, reading, c.Uninstall(t.Context(), "shop")} {
 		if release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), "see that the cluster answers") {
@@ -418,7 +418,7 @@ func TestAStoppedDeployIsNotPending(t *testing.T) {
 				}
 				return 0, ""
 			})
-			_, err := c.Deploy(ctx, d)
+			_, err := c.Deploy(ctx, d, nil)
 			if release.ExitCode(err) != release.ExitFailed || !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v", err)
 			}
@@ -426,7 +426,8 @@ func TestAStoppedDeployIsNotPending(t *testing.T) {
 			if got := statuses(t, c); strings.Contains(got, "pending") || !strings.HasSuffix(got, "failed") {
 				t.Errorf("the history is %q", got)
 			}
-			if got := deploys(t, c, d); got.Outcome != release.Changed {
+			want := map[bool]release.Outcome{false: release.Created, true: release.Changed}[upgrade]
+			if got := deploys(t, c, d); got.Outcome != want {
 				t.Errorf("the next deploy: %+v", got)
 			}
 		})
@@ -448,7 +449,7 @@ func TestAClusterThatNeverAnswersIsGivenUp(t *testing.T) {
 	})
 	ctx, stop := context.WithCancel(t.Context())
 	go func() { <-asked; stop() }()
-	_, err := s.client("staging").Deploy(ctx, deployment(t, "staging"))
+	_, err := s.client("staging").Deploy(ctx, deployment(t, "staging"), nil)
 	if !errors.Is(err, context.Canceled) || release.ExitCode(err) != release.ExitFailed {
 		t.Errorf("got %v", err)
 	}
@@ -459,7 +460,7 @@ func TestDeployAlsoChecks(t *testing.T) {
 	s := newServer(t)
 	d := deployment(t, "staging")
 	d.Chart, d.ValuesFiles = files(t, map[string]string{"Chart.yaml": looseChart, "templates/w.yaml": workload("Pod", "{containers: [{name: a, image: 'nginx'}]}")}), nil
-	_, err := s.client("staging").Deploy(t.Context(), d)
+	_, err := s.client("staging").Deploy(t.Context(), d, nil)
 	if release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), "no container would run") {
 		t.Errorf("got %v", err)
 	}
@@ -478,10 +479,7 @@ func TestNewWantsAClusterAndRaisesTheRate(t *testing.T) {
 	}
 	config := &rest.Config{Host: "http://127.0.0.1:1"}
 	c, err := New(config, "staging", nil)
-	if err != nil || c.config.QPS < 50 || c.config.Burst < 100 || config.QPS != 0 {
-		t.Errorf("got %+v, %v", c.config, err)
-	}
-	if got := patience(context.Background()); got != time.Hour {
-		t.Errorf("hooks may take %s", got)
+	if err != nil || c.connection.config.QPS < 50 || c.connection.config.Burst < 100 || config.QPS != 0 {
+		t.Errorf("got %+v, %v", c, err)
 	}
 }

@@ -5,110 +5,126 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
-	"helm.sh/helm/v3/pkg/action"
 	helmrelease "helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage/driver"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/json"
 )
 
-// Revision is one entry of a release's history.
-type Revision struct {
-	Number      int    // from 1
-	Status      string // as Helm words it: deployed, superseded, failed, pending-upgrade…
-	At          time.Time
-	Commit      release.Commit // "" if the revision was not made by this pipeline, or from no known commit
-	Digest      release.Digest // zero if the revision was not made by this pipeline
-	Description string
-}
-
-// History lists the revisions that are kept of a release, newest first; none if it is not installed.
-func (c *Client) History(ctx context.Context, name string) ([]Revision, error) {
+// History lists the revisions of a release, newest first and at most ten; none if it is not installed.
+func (c *Client) History(ctx context.Context, name string) ([]release.Revision, error) {
 	s, err := c.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer s.end()
-	kept, err := s.helm.Releases.History(name)
-	if errors.Is(err, driver.ErrReleaseNotFound) {
-		return nil, nil
-	}
+	heads, err := s.records.headsOf(name)
 	if err != nil {
 		return nil, sorted(ctx, err, "reading the revisions of release %q in namespace %q", name, c.namespace)
 	}
-	revisions := make([]Revision, len(kept))
-	for i, one := range kept {
-		revisions[i] = revision(one)
+	heads = heads[:min(len(heads), history)]
+	kept, err := s.records.read(heads)
+	if err != nil {
+		return nil, sorted(ctx, err, "reading the revisions of release %q in namespace %q", name, c.namespace)
 	}
-	slices.SortFunc(revisions, func(a, b Revision) int { return b.Number - a.Number })
+	var revisions []release.Revision
+	for _, one := range kept {
+		at := slices.IndexFunc(heads, func(h head) bool { return h.revision == one.Version })
+		revisions = append(revisions, revision(one, heads[at]))
+	}
 	return revisions, nil
 }
 
-// revision reads what the stamp left on a revision's objects.
-func revision(kept *helmrelease.Release) Revision {
-	found := Revision{Number: kept.Version, Status: kept.Info.Status.String(), At: kept.Info.LastDeployed.Time, Description: told(kept.Info.Description)}
+// marksOf are what the stamp left on a revision's objects.
+func marksOf(kept *helmrelease.Release) (labels, annotations map[string]string) {
 	objects, err := objectsOf(kept.Manifest)
 	if err != nil || len(objects) == 0 {
-		return found
+		return nil, nil
 	}
 	first := unstructured.Unstructured{Object: objects[0]}
-	if commit, err := release.ParseCommit(first.GetLabels()[release.LabelCommit]); err == nil {
+	return first.GetLabels(), first.GetAnnotations()
+}
+
+func revision(kept *helmrelease.Release, head head) release.Revision {
+	found := release.Revision{Number: kept.Version, Status: kept.Info.Status.String(), At: kept.Info.LastDeployed.Time, Verified: head.verified(),
+		Description: told(kept.Info.Description)}
+	labels, annotations := marksOf(kept)
+	if commit, err := release.ParseCommit(labels[release.LabelCommit]); err == nil {
 		found.Commit = commit
 	}
-	if digest, err := release.ParseDigest(first.GetAnnotations()[release.AnnotationDigest]); err == nil {
+	if digest, err := release.ParseDigest(annotations[release.AnnotationDigest]); err == nil {
 		found.Digest = digest
 	}
+	found.RunURL = runOf(annotations, head)
 	return found
 }
 
-// Rollback applies the objects of an earlier revision again, as a new one, and does not wait for its pods. A release
-// that another run holds, and a revision that is no longer kept, are a *release.Failure.
-func (c *Client) Rollback(ctx context.Context, name string, to int) (release.Deployed, error) {
-	s, err := c.open(ctx)
-	if err != nil {
-		return release.Deployed{}, err
+// runOf is the run that made a revision. The objects of one that somebody else's Helm has rolled back to name a run before.
+func runOf(annotations map[string]string, head head) string {
+	url := annotations[release.AnnotationRun]
+	if !head.made() || head.labels[runLabel] != (author{runURL: url}).label() {
+		return ""
 	}
-	defer s.end()
-	last, err := s.last(ctx, name)
-	switch {
-	case err != nil:
-		return release.Deployed{}, err
-	case last == nil:
-		return release.Deployed{}, &release.Failure{What: fmt.Sprintf("release %q is not installed in namespace %q, so there is nothing to go back to", name, c.namespace)}
-	case busy(last):
-		return release.Deployed{}, pending(last)
-	}
-	target, err := s.helm.Releases.Get(name, to)
-	if errors.Is(err, driver.ErrReleaseNotFound) || to < 1 {
-		return release.Deployed{}, &release.Failure{What: fmt.Sprintf("release %q has no revision %d", name, to), Do: fmt.Sprintf("the newest is %d, and at most %d are kept", last.Version, history)}
-	}
-	if err != nil {
-		return release.Deployed{}, sorted(ctx, err, "reading revision %d of release %q", to, name)
-	}
-	rollback := action.NewRollback(s.helm)
-	rollback.Version, rollback.MaxHistory, rollback.Timeout = to, history, patience(ctx)
-	if err := rollback.Run(name); err != nil {
-		return release.Deployed{}, sorted(ctx, err, "rolling release %q in namespace %q back to revision %d", name, c.namespace, to)
-	}
-	objects, err := listed(target.Manifest, c.namespace)
-	return release.Deployed{Outcome: release.RolledBack, Revision: last.Version + 1, Objects: objects}, err
+	return url
 }
 
-// Uninstall deletes a release's objects and its history, and does not wait until the pods are gone. One that is not
-// installed is no error.
-func (c *Client) Uninstall(ctx context.Context, name string) error {
+// Verify marks a revision as one to go back to. Only its record's labels change; one that is marked already is left alone. A
+// revision that is not deployed (any more) is a *release.Failure.
+func (c *Client) Verify(ctx context.Context, name string, revision int) error {
 	s, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer s.end()
-	if last, err := s.last(ctx, name); err != nil || last == nil {
+	for {
+		err := s.verify(ctx, name, revision)
+		if !apierrors.IsConflict(err) || ctx.Err() != nil {
+			return sorted(ctx, err, "marking revision %d of release %q in namespace %q as verified", revision, name, c.namespace)
+		}
+	}
+}
+
+func (s *session) verify(ctx context.Context, name string, revision int) error {
+	item, err := s.records.heads.Get(ctx, keyOf(name, revision), meta.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return &release.Failure{What: fmt.Sprintf("release %q in namespace %q has no revision %d to mark as verified", name, s.namespace, revision)}
+	}
+	if err != nil {
 		return err
 	}
-	uninstall := action.NewUninstall(s.helm)
-	uninstall.Timeout = patience(ctx)
-	_, err = uninstall.Run(name)
-	return sorted(ctx, err, "uninstalling release %q from namespace %q", name, c.namespace)
+	head, is := headOf(*item)
+	switch {
+	case !is || head.status != helmrelease.StatusDeployed:
+		return &release.Failure{What: fmt.Sprintf("revision %d of release %q in namespace %q is not verified, because it is %s", revision, name, s.namespace, item.Labels[labelStatus]),
+			Do: "see who else changes the release"}
+	case head.verified():
+		return nil
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"resourceVersion": item.ResourceVersion, "labels": map[string]any{verifiedLabel: fmt.Sprint(revision)},
+	}})
+	if err != nil {
+		return err
+	}
+	return s.records.persist(func(bool) error {
+		_, err := s.records.heads.Patch(ctx, item.Name, types.MergePatchType, patch, meta.PatchOptions{FieldManager: fieldManager})
+		return err
+	})
+}
+
+// revisionOf reads one revision whole.
+func (s *session) revisionOf(ctx context.Context, name string, number, newest int) (*helmrelease.Release, error) {
+	kept, err := s.records.Get(keyOf(name, number))
+	if errors.Is(err, driver.ErrReleaseNotFound) || number < 1 {
+		return nil, &release.Failure{What: fmt.Sprintf("release %q has no revision %d", name, number), Do: fmt.Sprintf("the newest is %d, and at most %d are kept", newest, history)}
+	}
+	if err != nil {
+		return nil, sorted(ctx, err, "reading revision %d of release %q", number, name)
+	}
+	return kept, nil
 }

@@ -17,8 +17,15 @@ const whereChart = "--chart (INPUT_CHART)"
 // loads, every values file is YAML, the values fit the chart's schema, the templates render, and some container runs
 // exactly the image. All problems that can be told at once are, as *release.InputError.
 func (c *Client) Check(deployment release.Deployment) error {
-	_, err := render(deployment)
-	return err
+	read, err := load(deployment)
+	if err != nil {
+		return err
+	}
+	if _, err := read.render(deployment); err != nil {
+		return err
+	}
+	c.prepared.put(deployment, read)
+	return nil
 }
 
 // Render is the manifest as it would be applied, rendered without a cluster, and the objects in it. The errors are those
@@ -33,23 +40,28 @@ func (c *Client) Render(deployment release.Deployment) (manifest string, objects
 }
 
 func render(deployment release.Deployment) (string, error) {
-	loaded, values, err := load(deployment)
+	read, err := load(deployment)
 	if err != nil {
 		return "", err
 	}
+	return read.render(deployment)
+}
+
+// render renders without a cluster, for an install.
+func (p *prepared) render(deployment release.Deployment) (string, error) {
 	install := action.NewInstall(new(action.Configuration))
 	install.ClientOnly, install.DryRun = true, true
 	install.ReleaseName, install.Namespace = deployment.Name, deployment.Namespace
 	install.PostRenderer = stamp{deployment}
-	rendered, err := install.Run(loaded, values)
+	rendered, err := install.Run(p.chart, p.values)
 	if err != nil {
-		return "", unrendered(err, loaded)
+		return "", unrendered(err, p.chart)
 	}
 	return rendered.Manifest, nil
 }
 
 // load reads the chart and merges the values: files in their order, then the assignments, then the image.
-func load(deployment release.Deployment) (*chart.Chart, map[string]any, error) {
+func load(deployment release.Deployment) (*prepared, error) {
 	var problems []release.Problem
 	loaded, err := loadChart(deployment.Chart)
 	if err != nil {
@@ -60,13 +72,13 @@ func load(deployment release.Deployment) (*chart.Chart, map[string]any, error) {
 	if len(problems) == 0 {
 		problems, err = unfit(loaded, values, layers)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	if len(problems) > 0 {
-		return nil, nil, &release.InputError{Problems: problems}
+		return nil, &release.InputError{Problems: problems}
 	}
-	return loaded, values, nil
+	return &prepared{loaded, values}, nil
 }
 
 // merge lays the values on top of each other, and the image on top of all.

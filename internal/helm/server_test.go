@@ -2,14 +2,17 @@ package helm
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -22,27 +25,38 @@ import (
 
 // kinds are what the server knows, by the resource's name.
 var kinds = map[string]schema.GroupVersionKind{
-	"namespaces":               {Version: "v1", Kind: "Namespace"},
-	"secrets":                  {Version: "v1", Kind: "Secret"},
-	"configmaps":               {Version: "v1", Kind: "ConfigMap"},
-	"services":                 {Version: "v1", Kind: "Service"},
-	"serviceaccounts":          {Version: "v1", Kind: "ServiceAccount"},
-	"deployments":              {Group: "apps", Version: "v1", Kind: "Deployment"},
-	"horizontalpodautoscalers": {Group: "autoscaling", Version: "v2", Kind: "HorizontalPodAutoscaler"},
-	"poddisruptionbudgets":     {Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
+	"namespaces":                {Version: "v1", Kind: "Namespace"},
+	"secrets":                   {Version: "v1", Kind: "Secret"},
+	"configmaps":                {Version: "v1", Kind: "ConfigMap"},
+	"services":                  {Version: "v1", Kind: "Service"},
+	"serviceaccounts":           {Version: "v1", Kind: "ServiceAccount"},
+	"pods":                      {Version: "v1", Kind: "Pod"},
+	"deployments":               {Group: "apps", Version: "v1", Kind: "Deployment"},
+	"statefulsets":              {Group: "apps", Version: "v1", Kind: "StatefulSet"},
+	"jobs":                      {Group: "batch", Version: "v1", Kind: "Job"},
+	"horizontalpodautoscalers":  {Group: "autoscaling", Version: "v2", Kind: "HorizontalPodAutoscaler"},
+	"poddisruptionbudgets":      {Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
+	"rolebindings":              {Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "RoleBinding"},
+	"customresourcedefinitions": {Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"},
+	"widgets":                   {Group: "example.com", Version: "v1", Kind: "Widget"},
 }
 
 // server is as much of an apiserver as Helm asks of one: discovery, and objects that can be made, read, patched and
-// deleted. A request that it does not know is an error of the test.
+// deleted, each with a resource version; dry runs, and lists of metadata alone. A request that it does not know is an error
+// of the test.
 type server struct {
 	t   *testing.T
 	url string
 
 	mu      sync.Mutex
 	objects map[string]map[string]any // path to object
+	version int
 	answer  func(r *http.Request) (code int, message string)
 	warning string   // sent with every change
 	asked   []string // "METHOD path"
+	records int      // bytes of Helm's records that were sent
+	strict  bool     // what is made in a namespace wants it to be there
+	told    *knowledge
 }
 
 func newServer(t *testing.T) *server {
@@ -63,7 +77,20 @@ func (s *server) client(namespace string) *Client {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	client.patience.foreign, client.patience.look = 300*time.Millisecond, 5*time.Millisecond
 	return client
+}
+
+// known is what a client finds out of the server, asked once.
+func (s *server) known(t *testing.T) *knowledge {
+	t.Helper()
+	if s.told == nil {
+		var err error
+		if s.told, err = s.client("any").connection.know(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s.told
 }
 
 // answers makes requests fail with a code and the apiserver's message; code 0 serves them.
@@ -80,16 +107,22 @@ func (s *server) warn(text string) {
 	s.warning = text
 }
 
-// changes are the requests since the last call that would change something, Helm's own records aside.
-func (s *server) changes() (list []string) {
+// requests are those since the last call.
+func (s *server) requests() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, asked := range s.asked {
-		if !strings.HasPrefix(asked, "GET ") && !strings.Contains(asked, "/secrets") {
+	asked := s.asked
+	s.asked = nil
+	return asked
+}
+
+// changes are the requests since the last call that would change something, Helm's own records aside.
+func (s *server) changes() (list []string) {
+	for _, asked := range s.requests() {
+		if !strings.HasPrefix(asked, "GET ") && !strings.Contains(asked, "/secrets") && !strings.HasSuffix(asked, "dryRun=All") {
 			list = append(list, asked)
 		}
 	}
-	s.asked = nil
 	return list
 }
 
@@ -105,6 +138,39 @@ func (s *server) named(resource string) (list []map[string]any) {
 	return list
 }
 
+// object is what is at the end of a path, nil if nothing is.
+func (s *server) object(suffix string) map[string]any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for path, object := range s.objects {
+		if strings.HasSuffix(path, suffix) {
+			return runtime.DeepCopyJSON(object)
+		}
+	}
+	return nil
+}
+
+// snapshot is a copy of everything.
+func (s *server) snapshot() map[string]map[string]any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	copied := map[string]map[string]any{}
+	for path, object := range s.objects {
+		copied[path] = runtime.DeepCopyJSON(object)
+	}
+	return copied
+}
+
+// restore sets everything to what it was.
+func (s *server) restore(snapshot map[string]map[string]any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.objects = map[string]map[string]any{}
+	for path, object := range snapshot {
+		s.objects[path] = runtime.DeepCopyJSON(object)
+	}
+}
+
 func (s *server) remove(suffix string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,15 +183,48 @@ func (s *server) remove(suffix string) {
 	s.t.Errorf("there is no %q", suffix)
 }
 
+// put makes or replaces an object, past all rules.
 func (s *server) put(path string, object map[string]any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.objects[path] = object
+	s.store(path, object, false)
+}
+
+// change edits an object as a person would.
+func (s *server) change(suffix string, edit func(object map[string]any)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for path, object := range s.objects {
+		if strings.HasSuffix(path, suffix) {
+			edit(object)
+			s.store(path, object, false)
+			return
+		}
+	}
+	s.t.Errorf("there is no %q", suffix)
+}
+
+// store keeps an object, unless it is a dry run, with a new resource version.
+func (s *server) store(path string, object map[string]any, dry bool) {
+	s.version++
+	u := unstructured.Unstructured{Object: object}
+	u.SetResourceVersion(strconv.Itoa(s.version))
+	if u.GetUID() == "" {
+		_ = unstructured.SetNestedField(object, fmt.Sprintf("uid-%d", s.version), "metadata", "uid")
+		_ = unstructured.SetNestedField(object, "2026-01-01T00:00:00Z", "metadata", "creationTimestamp")
+	}
+	if !dry {
+		s.objects[path] = object
+	}
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	asked := r.Method + " " + r.URL.Path
+	if r.URL.Query().Has("dryRun") {
+		asked += "?dryRun=" + r.URL.Query().Get("dryRun")
+	}
 	s.mu.Lock()
-	s.asked = append(s.asked, r.Method+" "+r.URL.Path)
+	s.asked = append(s.asked, asked)
 	answer := s.answer
 	s.mu.Unlock()
 	// Only after the body is read does net/http notice that a client has gone.
@@ -156,9 +255,13 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 var reasons = map[int]string{400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "AlreadyExists", 422: "Invalid", 503: "ServiceUnavailable"}
 
 func refuse(w http.ResponseWriter, code int, message string) {
+	reason := reasons[code]
+	if strings.Contains(message, "the object has been modified") {
+		reason = "Conflict"
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(map[string]any{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reasons[code], "code": code, "message": message})
+	_ = json.NewEncoder(w).Encode(map[string]any{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code, "message": message})
 }
 
 // known answers what kinds there are; nil if the path asks for something else.
@@ -168,26 +271,24 @@ func known(path string) any {
 		for resource, kind := range kinds {
 			if kind.Group == group {
 				version = kind.GroupVersion().String()
-				list = append(list, map[string]any{"name": resource, "kind": kind.Kind, "namespaced": resource != "namespaces", "verbs": []string{"get", "list", "create", "patch", "delete"}})
+				namespaced := resource != "namespaces" && resource != "customresourcedefinitions"
+				list = append(list, map[string]any{"name": resource, "kind": kind.Kind, "namespaced": namespaced, "verbs": []string{"get", "list", "create", "patch", "delete"}})
 			}
 		}
 		return map[string]any{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": list}
 	}
-	groups, described := []any{}, map[string]any{}
+	groups, described := []any{}, map[string]bool{}
 	for _, kind := range kinds {
 		version := map[string]any{"groupVersion": kind.GroupVersion().String(), "version": kind.Version}
-		at := "apis/" + kind.GroupVersion().String()
+		at := "/apis/" + kind.GroupVersion().String()
 		if kind.Group == "" {
-			at = "api/v1"
-		} else if described[at] == nil {
+			at = "/api/v1"
+		} else if !described[at] {
 			groups = append(groups, map[string]any{"name": kind.Group, "versions": []any{version}, "preferredVersion": version})
 		}
-		described[at] = map[string]any{"serverRelativeURL": "/openapi/v3/" + at}
-		switch path {
-		case "/" + at:
+		described[at] = true
+		if path == at {
 			return resources(kind.Group)
-		case "/openapi/v3/" + at:
-			return operations(kind.Group)
 		}
 	}
 	switch path {
@@ -197,23 +298,8 @@ func known(path string) any {
 		return map[string]any{"kind": "APIVersions", "versions": []string{"v1"}}
 	case "/apis":
 		return map[string]any{"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
-	case "/openapi/v3":
-		return map[string]any{"paths": described}
 	}
 	return nil
-}
-
-// operations tells that the server validates fields itself, as every apiserver since 1.27 does.
-func operations(group string) any {
-	paths := map[string]any{}
-	for resource, kind := range kinds {
-		if kind.Group == group {
-			paths["/"+resource] = map[string]any{"patch": map[string]any{
-				"x-kubernetes-group-version-kind": map[string]string{"group": kind.Group, "version": kind.Version, "kind": kind.Kind},
-				"parameters":                      []any{map[string]any{"name": "fieldValidation", "in": "query"}}}}
-		}
-	}
-	return map[string]any{"openapi": "3.0.0", "info": map[string]any{"title": "test", "version": "1"}, "paths": paths}
 }
 
 // serve works on the objects: a path ends in a resource, or in a resource and a name.
@@ -225,37 +311,89 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 		collection = steps[len(steps)-2]
 		kind = kinds[collection]
 	}
-	object := s.objects[r.URL.Path]
+	dry := r.URL.Query().Get("dryRun") == "All"
+	object := runtime.DeepCopyJSON(s.objects[r.URL.Path])
 	switch {
 	case isCollection && r.Method == http.MethodGet:
 		s.list(w, r, kind)
 		return
 	case isCollection && r.Method == http.MethodPost:
-		object = s.sent(r, kind)
+		if object = s.sent(r, kind); object == nil {
+			refuse(w, http.StatusBadRequest, "it cannot be read")
+			return
+		}
 		u := unstructured.Unstructured{Object: object}
-		if path := r.URL.Path + "/" + u.GetName(); s.objects[path] == nil {
-			s.objects[path] = object
-		} else {
+		path := r.URL.Path + "/" + u.GetName()
+		if s.strict && len(steps) > 3 && steps[len(steps)-3] == "namespaces" && s.objects["/api/v1/namespaces/"+steps[len(steps)-2]] == nil {
+			refuse(w, http.StatusNotFound, fmt.Sprintf("namespaces %q not found", steps[len(steps)-2]))
+			return
+		}
+		if s.objects[path] != nil {
 			refuse(w, http.StatusConflict, fmt.Sprintf("%s %q already exists", collection, u.GetName()))
 			return
 		}
+		s.store(path, object, dry)
 	case object == nil:
 		refuse(w, http.StatusNotFound, fmt.Sprintf("%s %q not found", collection, steps[len(steps)-1]))
 		return
 	case r.Method == http.MethodGet:
 	case r.Method == http.MethodPut:
-		object = s.sent(r, kind)
-		s.objects[r.URL.Path] = object
+		sent := s.sent(r, kind)
+		if !s.onto(w, object, sent, collection) {
+			return
+		}
+		object = sent
+		s.store(r.URL.Path, object, dry)
 	case r.Method == http.MethodPatch:
-		object = s.patch(object, r, kind)
+		made := s.patch(object, r, kind)
+		if !s.onto(w, object, made, collection) || !s.allowed(w, object, made) {
+			return
+		}
+		object = made
+		s.store(r.URL.Path, object, dry)
 	case r.Method == http.MethodDelete:
-		delete(s.objects, r.URL.Path)
+		if !dry {
+			delete(s.objects, r.URL.Path)
+		}
 	default:
 		s.t.Errorf("unknown request %s %s", r.Method, r.URL)
 		refuse(w, http.StatusBadRequest, "unknown")
 		return
 	}
+	s.send(w, r, object)
+}
+
+// onto holds a write to the resource version that it names.
+func (s *server) onto(w http.ResponseWriter, kept, sent map[string]any, collection string) bool {
+	have, want := &unstructured.Unstructured{Object: kept}, &unstructured.Unstructured{Object: sent}
+	if version := want.GetResourceVersion(); version != "" && version != have.GetResourceVersion() {
+		refuse(w, http.StatusConflict, fmt.Sprintf("Operation cannot be fulfilled on %s %q: the object has been modified; please apply your changes to the latest version and try again", collection, have.GetName()))
+		return false
+	}
+	return true
+}
+
+// allowed refuses a change of a selector, as an apiserver does.
+func (s *server) allowed(w http.ResponseWriter, kept, sent map[string]any) bool {
+	before, _, _ := unstructured.NestedFieldNoCopy(kept, "spec", "selector", "matchLabels")
+	after, _, _ := unstructured.NestedFieldNoCopy(sent, "spec", "selector", "matchLabels")
+	if kept["kind"] == "Deployment" && fmt.Sprint(before) != fmt.Sprint(after) {
+		refuse(w, http.StatusUnprocessableEntity, fmt.Sprintf("Deployment.apps %q is invalid: spec.selector: Invalid value: {}: field is immutable", (&unstructured.Unstructured{Object: kept}).GetName()))
+		return false
+	}
+	return true
+}
+
+// send answers with an object, or with its metadata if that is what is asked for.
+func (s *server) send(w http.ResponseWriter, r *http.Request, object map[string]any) {
+	if strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadata") {
+		object = map[string]any{"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]}
+	}
 	_ = json.NewEncoder(w).Encode(object)
+	if r.Method == http.MethodGet {
+		content, _, _ := unstructured.NestedString(object, "data", recordKey)
+		s.records += len(content)
+	}
 }
 
 // sent is the object in a request: typed clients send protobuf, the others JSON.
@@ -264,16 +402,41 @@ func (s *server) sent(r *http.Request, kind schema.GroupVersionKind) map[string]
 	if err != nil {
 		s.t.Error(err)
 	}
+	if !scheme.Scheme.Recognizes(kind) {
+		var object map[string]any
+		if err := json.Unmarshal(body, &object); err != nil {
+			s.t.Error(err)
+		}
+		return object
+	}
 	decoded, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, &kind, nil)
 	if err != nil {
-		s.t.Error(err)
+		s.t.Errorf("%s: %v", body, err)
 		return nil
 	}
+	return s.plain(decoded, kind)
+}
+
+// plain is an object as JSON has it, with the defaults that an apiserver sets.
+func (s *server) plain(decoded runtime.Object, kind schema.GroupVersionKind) map[string]any {
 	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(decoded)
 	if err != nil {
 		s.t.Error(err)
 	}
 	object["apiVersion"], object["kind"] = kind.GroupVersion().String(), kind.Kind
+	if spec, found, _ := unstructured.NestedMap(object, "spec", "template", "spec"); found {
+		for name, value := range map[string]string{"restartPolicy": "Always", "dnsPolicy": "ClusterFirst"} {
+			if spec[name] == nil {
+				_ = unstructured.SetNestedField(object, value, "spec", "template", "spec", name)
+			}
+		}
+	}
+	if text, found, _ := unstructured.NestedStringMap(object, "stringData"); found && kind.Kind == "Secret" {
+		for name, value := range text {
+			_ = unstructured.SetNestedField(object, base64.StdEncoding.EncodeToString([]byte(value)), "data", name)
+		}
+		delete(object, "stringData")
+	}
 	return object
 }
 
@@ -282,32 +445,69 @@ func (s *server) list(w http.ResponseWriter, r *http.Request, kind schema.GroupV
 	if err != nil {
 		s.t.Error(err)
 	}
+	heads := strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadataList")
 	items := []any{}
 	for path, object := range s.objects {
 		u := unstructured.Unstructured{Object: object}
-		if path == r.URL.Path+"/"+u.GetName() && selector.Matches(labels.Set(u.GetLabels())) {
-			items = append(items, object)
+		if path != r.URL.Path+"/"+u.GetName() || !selector.Matches(labels.Set(u.GetLabels())) {
+			continue
 		}
+		content, _, _ := unstructured.NestedString(object, "data", recordKey)
+		if heads {
+			object = map[string]any{"metadata": object["metadata"]}
+		} else {
+			s.records += len(content)
+		}
+		items = append(items, object)
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"kind": kind.Kind + "List", "apiVersion": kind.GroupVersion().String(), "metadata": map[string]any{}, "items": items})
+	list := map[string]any{"kind": kind.Kind + "List", "apiVersion": kind.GroupVersion().String(), "metadata": map[string]any{}, "items": items}
+	if heads {
+		list["kind"], list["apiVersion"] = "PartialObjectMetadataList", "meta.k8s.io/v1"
+	}
+	_ = json.NewEncoder(w).Encode(list)
 }
 
+// patch is an object with a patch applied to it; the kept one is left as it is.
 func (s *server) patch(object map[string]any, r *http.Request, kind schema.GroupVersionKind) map[string]any {
 	var patch map[string]any
+	_ = json.NewDecoder(r.Body).Decode(&patch)
+	if r.Header.Get("Content-Type") == "application/merge-patch+json" {
+		return mergePatched(runtime.DeepCopyJSON(object), patch)
+	}
 	if got := r.Header.Get("Content-Type"); got != "application/strategic-merge-patch+json" {
 		s.t.Errorf("a patch of type %q", got)
 	}
-	_ = json.NewDecoder(r.Body).Decode(&patch)
 	example, err := scheme.Scheme.New(kind)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	made, err := strategicpatch.StrategicMergeMapPatch(object, patch, example)
+	made, err := strategicpatch.StrategicMergeMapPatch(runtime.DeepCopyJSON(object), patch, example)
 	if err != nil {
 		s.t.Error(err)
 	}
-	s.objects[r.URL.Path] = made
-	return made
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(made, example); err != nil {
+		s.t.Error(err)
+	}
+	return s.plain(example, kind)
+}
+
+// mergePatched is RFC 7386.
+func mergePatched(object, patch map[string]any) map[string]any {
+	for name, value := range patch {
+		inner, isMap := value.(map[string]any)
+		held, wasMap := object[name].(map[string]any)
+		switch {
+		case value == nil:
+			delete(object, name)
+		case isMap && wasMap:
+			object[name] = mergePatched(held, inner)
+		case isMap:
+			object[name] = mergePatched(map[string]any{}, inner)
+		default:
+			object[name] = value
+		}
+	}
+	return object
 }
 
 // on picks requests by method and the end of their path.

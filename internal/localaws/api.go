@@ -78,10 +78,15 @@ func decodeJSON(body []byte, into any) error {
 	return nil
 }
 
-// serveAPI answers an API call in its service's protocol: AWS JSON 1.1 for ECR, the query protocol for STS.
+// serveAPI answers an API call in its service's protocol: AWS JSON 1.1 for ECR, the query protocol for STS, REST-JSON
+// for EKS.
 func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, asked call) {
-	if asked.service == stsService {
+	switch asked.service {
+	case stsService:
 		s.serveSTS(w, r, asked)
+		return
+	case eksService:
+		s.serveEKS(w, r, asked)
 		return
 	}
 	body, ok := readBody(r, maxAPIBody)

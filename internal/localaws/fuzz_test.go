@@ -1,6 +1,8 @@
 package localaws
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -101,6 +103,46 @@ func FuzzRegistryPath(f *testing.F) {
 		server.ServeHTTP(answer, request)
 		if answer.Code >= 500 {
 			t.Errorf("%s %q got %d %s", method, path, answer.Code, answer.Body)
+		}
+	})
+}
+
+// FuzzTokenReview: no token and no question breaks the webhook or is taken for anybody's; what is read as a token leads to
+// GetCallerIdentity only.
+func FuzzTokenReview(f *testing.F) {
+	address := "http://127.0.0.1:1/?Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=" + DefaultAccessKeyID +
+		"%2F20260101%2Fus-east-1%2Fsts%2Faws4_request&X-Amz-Date=20260101T000000Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host%3Bx-k8s-aws-id&X-Amz-Signature=00"
+	for _, seed := range []string{
+		"", "k8s-aws-v1.", address, strings.Replace(address, "GetCallerIdentity", "AssumeRole", 1), "http://[", "http://a:b@c/?", "/?Action=%zz",
+		strings.Replace(address, "X-Amz-Date=20260101T000000Z", "X-Amz-Date=", 1), strings.Replace(address, "/?", "/a/../?", 1),
+	} {
+		f.Add(seed, true)
+		f.Add(seed, false)
+	}
+	server, err := New(Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := server.PutCluster(Cluster{Name: "shop", Status: ClusterPending, Access: []AccessEntry{{}}}); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string, encode bool) {
+		if encode {
+			text = clusterTokenPrefix + base64.RawURLEncoding.EncodeToString([]byte(text))
+		}
+		if address, err := readClusterToken(text); err == nil && (address.Query().Get("Action") != "GetCallerIdentity" || address.Path != "/" || address.User != nil) {
+			t.Errorf("%q was read as %s", text, address)
+		}
+		question, err := json.Marshal(tokenReview{APIVersion: reviewVersion, Kind: reviewKind, Spec: reviewSpec{Token: text}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, body := range []string{string(question), text} {
+			answer := httptest.NewRecorder()
+			server.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, ReviewPath("shop"), strings.NewReader(body)))
+			if answer.Code >= 500 || strings.Contains(answer.Body.String(), `"authenticated":true`) {
+				t.Errorf("%q got %d %s", body, answer.Code, answer.Body)
+			}
 		}
 	})
 }

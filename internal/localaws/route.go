@@ -20,8 +20,10 @@ const (
 	RouteReferrers Route = "registry:referrers" // /v2/<name>/referrers/<digest>
 	RouteOther     Route = "registry:other"     // anything else under /v2/
 
-	RouteStatus  Route = "localaws:status" // /_localaws/status
-	RouteUnknown Route = "unknown"         // no registry path, no X-Amz-Target, no Action
+	RouteStatus      Route = "localaws:status"      // /_localaws/status
+	RoutePutCluster  Route = "localaws:PutCluster"  // PUT /_localaws/eks/<cluster>
+	RouteTokenReview Route = "localaws:TokenReview" // #nosec G101 -- a name: POST /_localaws/eks/<cluster>/tokenreview
+	RouteUnknown     Route = "unknown"              // no registry path, no path of EKS's, no X-Amz-Target, no Action
 )
 
 // The API operations, as routes.
@@ -37,13 +39,16 @@ const (
 	RoutePutImage              Route = "ecr:PutImage"
 	RouteBatchDeleteImage      Route = "ecr:BatchDeleteImage"
 	RouteGetCallerIdentity     Route = "sts:GetCallerIdentity"
+	RouteDescribeCluster       Route = "eks:DescribeCluster"
 )
 
 const (
 	ecrService = "ecr"
 	stsService = "sts"
+	eksService = "eks"
 	ecrTarget  = "AmazonEC2ContainerRegistry_V20150921" // prefix of X-Amz-Target
 	statusPath = "/_localaws/status"
+	eksPath    = "/_localaws/eks/" // what EKS does not do by its API
 	formType   = "application/x-www-form-urlencoded"
 
 	maxFormBytes = 64 << 10
@@ -54,10 +59,11 @@ func (r Route) registry() bool { return strings.HasPrefix(string(r), "registry:"
 // call is a request as its address and headers name it, before anything is checked.
 type call struct {
 	route      Route
-	service    string // "ecr" or "sts", for an API
+	service    string // "ecr", "sts" or "eks", for an API
 	operation  string // for an API
 	repository string // for the registry
 	reference  string // the tag, digest or upload id at the end of a registry path
+	cluster    string // for EKS
 }
 
 // registryPath splits a registry path as the OCI distribution-spec writes its end points ("API", end-1 to end-12).
@@ -72,6 +78,8 @@ func parseCall(r *http.Request) call {
 		return parseRegistryPath(path)
 	case path == statusPath:
 		return call{route: RouteStatus}
+	case path == "/clusters", strings.HasPrefix(path, "/clusters/"), strings.HasPrefix(path, eksPath):
+		return parseClusterPath(r.Method, path)
 	}
 	if target := r.Header.Get("X-Amz-Target"); target != "" {
 		if service, operation, found := strings.Cut(target, "."); found && service == ecrTarget {
@@ -107,6 +115,28 @@ func parseRegistryPath(path string) call {
 		found.route = RouteTags
 	default:
 		found.route, found.reference = RouteReferrers, parts[11]
+	}
+	return found
+}
+
+// parseClusterPath reads a path of EKS's API, which names its operations by method and path, and of what stands beside it.
+// Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_DescribeCluster.html, "Request Syntax"
+func parseClusterPath(method, path string) call {
+	found := call{route: RouteUnknown, service: eksService}
+	if rest, beside := strings.CutPrefix(path, eksPath); beside {
+		name, isReview := strings.CutSuffix(rest, "/tokenreview")
+		switch {
+		case name == "" || strings.Contains(name, "/"):
+		case isReview && method == http.MethodPost:
+			found = call{route: RouteTokenReview, cluster: name}
+		case !isReview && method == http.MethodPut:
+			found.route, found.cluster = RoutePutCluster, name
+		}
+		return found
+	}
+	name := strings.TrimPrefix(path, "/clusters/")
+	if method == http.MethodGet && name != path && name != "" && !strings.Contains(name, "/") {
+		found.route, found.operation, found.cluster = RouteDescribeCluster, "DescribeCluster", name
 	}
 	return found
 }

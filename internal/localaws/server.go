@@ -1,9 +1,11 @@
-// Package localaws is an embedded stand-in for the parts of AWS that the pipeline meets: the ECR and STS APIs, reached
-// by the SDK's ordinary endpoint variables, and an OCI registry that keeps ECR's rules. It is real in what a caller can
-// see (protocols, signatures, tokens, immutable tags, error bodies) and holds everything in memory or in one directory.
+// Package localaws is an embedded stand-in for the parts of AWS that the pipeline meets: the ECR, STS and EKS APIs,
+// reached by the SDK's ordinary endpoint variables, an OCI registry that keeps ECR's rules, and the webhook by which an
+// EKS cluster knows whose a token is. It is real in what a caller can see (protocols, signatures, tokens, immutable tags,
+// error bodies) and holds everything in memory or in one directory.
 //
-// Everything is served by one handler on one address: the registry under /v2/, the APIs at /. A call that AWS knows and
-// this package does not is refused (UnknownOperationException, InvalidAction), never answered with something made up.
+// Everything is served by one handler on one address: the registry under /v2/, the APIs at / and /clusters. A call that
+// AWS knows and this package does not is refused (UnknownOperationException, InvalidAction), never answered with
+// something made up.
 // Faults can be injected per route, and every request is counted.
 package localaws
 
@@ -48,6 +50,10 @@ type Options struct {
 	// always held to the machine's clock, for that is what their signer read.
 	Now func() time.Time
 
+	// ClusterTokenLife is how long a token for an EKS cluster is good once it is signed, at most the 15 minutes that it is
+	// with AWS; 0 is those. A short one shows what a client does when its token ends before it thought.
+	ClusterTokenLife time.Duration
+
 	// Log gets one record per request; nil logs nothing.
 	Log *slog.Logger
 }
@@ -64,6 +70,9 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.ClusterTokenLife == 0 {
+		o.ClusterTokenLife = stsPresigned
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -77,14 +86,16 @@ var (
 
 // Server is one pretended account in one region. It is safe for concurrent use. Make one with New.
 type Server struct {
-	options Options
-	store   *store
-	tokens  *tokens
-	uploads *uploads
-	blobs   http.Handler // go-containerregistry's registry; blobs only
-	log     requestLog
-	faults  faults
-	unlock  func() error
+	options  Options
+	store    *store
+	tokens   *tokens
+	uploads  *uploads
+	blobs    http.Handler // go-containerregistry's registry; blobs only
+	clusters clusters
+	reviews  reviews
+	log      requestLog
+	faults   faults
+	unlock   func() error
 
 	mu       sync.Mutex
 	address  string
@@ -103,7 +114,10 @@ func New(options Options) (*Server, error) {
 	if !regionPattern.MatchString(options.Region) {
 		return nil, fmt.Errorf("region %q is not a region's name, for example %s", options.Region, DefaultRegion)
 	}
-	server := &Server{options: options, unlock: func() error { return nil }}
+	if options.ClusterTokenLife < 0 || options.ClusterTokenLife > stsPresigned {
+		return nil, fmt.Errorf("a cluster token's life of %s is not between 0 and %s", options.ClusterTokenLife, stsPresigned)
+	}
+	server := &Server{options: options, clusters: clusters{byName: map[string]madeCluster{}}, unlock: func() error { return nil }}
 	key := make([]byte, 32)
 	if _, err := rand.Read(key); err != nil {
 		return nil, fmt.Errorf("making a token key: %w", err)
@@ -207,7 +221,7 @@ func (s *Server) Address() string {
 	return s.address
 }
 
-// URL is the endpoint for AWS_ENDPOINT_URL_ECR and AWS_ENDPOINT_URL_STS, or "" before Start.
+// URL is the endpoint for AWS_ENDPOINT_URL_ECR, _EKS and _STS, or "" before Start.
 func (s *Server) URL() string {
 	if address := s.Address(); address != "" {
 		return "http://" + address
@@ -224,6 +238,7 @@ func Environment(url string) []string { return environment(url, Options{}.withDe
 func environment(url string, options Options) []string {
 	return []string{
 		"AWS_ENDPOINT_URL_ECR=" + url,
+		"AWS_ENDPOINT_URL_EKS=" + url,
 		"AWS_ENDPOINT_URL_STS=" + url,
 		"AWS_ACCESS_KEY_ID=" + options.AccessKeyID,
 		"AWS_SECRET_ACCESS_KEY=" + options.SecretAccessKey,
@@ -269,6 +284,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.serveRegistry(w, r, call)
 		case call.route == RouteStatus:
 			s.serveStatus(w)
+		case call.route == RouteTokenReview:
+			s.serveTokenReview(w, r, call)
 		default:
 			s.serveAPI(w, r, call)
 		}

@@ -34,6 +34,9 @@ const (
 	// maxPresigned is the longest life of a presigned request.
 	// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-authentication-methods.html
 	maxPresigned = 7 * 24 * time.Hour
+	// stsPresigned is how long STS takes a presigned request, whatever X-Amz-Expires says.
+	// Source: https://github.com/kubernetes-sigs/aws-iam-authenticator, pkg/token/token.go (presignedURLExpiration)
+	stsPresigned = 15 * time.Minute
 )
 
 // authenticate tells whether a request to a service is signed, rightly and lately, with the server's one key. The
@@ -42,6 +45,9 @@ const (
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html
 func (s *Server) authenticate(r *http.Request, body []byte, service string, now time.Time) *apiError {
 	claimed, refusal := parseSignature(r)
+	if claimed.presigned && service == stsService {
+		claimed.life = stsPresigned
+	}
 	switch {
 	case refusal != nil:
 		return refusal
@@ -101,8 +107,7 @@ func parseSignature(r *http.Request) (signature, *apiError) {
 		parsed.presigned = true
 		scope, names, at = query.Get("X-Amz-Credential"), query.Get("X-Amz-SignedHeaders"), query.Get("X-Amz-Date")
 		parsed.value = query.Get("X-Amz-Signature")
-		// A query that names no expiry gets AWS's fifteen minutes, as a token of aws eks get-token does.
-		parsed.life = 15 * time.Minute
+		parsed.life = 15 * time.Minute // for a query that names no expiry
 		if expires := query.Get("X-Amz-Expires"); expires != "" {
 			seconds, err := strconv.Atoi(expires)
 			if err != nil || seconds < 1 || time.Duration(seconds)*time.Second > maxPresigned {

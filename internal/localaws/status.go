@@ -12,13 +12,15 @@ type Status struct {
 	Account      string   `json:"account"`
 	Region       string   `json:"region"`
 	Repositories []string `json:"repositories"`
+	Clusters     []string `json:"clusters,omitempty"`
+	TokenSeconds float64  `json:"clusterTokenSeconds"` // how long a token for a cluster is good
 }
 
 // Status tells what this server is and holds.
 func (s *Server) Status() Status {
 	return Status{
 		PID: os.Getpid(), Address: s.Address(), Account: s.options.Account, Region: s.options.Region,
-		Repositories: s.store.names(),
+		Repositories: s.store.names(), Clusters: s.clusters.names(), TokenSeconds: s.options.ClusterTokenLife.Seconds(),
 	}
 }
 

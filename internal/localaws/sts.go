@@ -30,9 +30,12 @@ func (s *Server) serveSTS(w http.ResponseWriter, r *http.Request, asked call) {
 	}
 	writeXML(w, http.StatusOK, callerIdentity{
 		Namespace: stsNamespace, Account: s.options.Account, UserID: s.options.AccessKeyID,
-		Arn: "arn:aws:iam::" + s.options.Account + ":user/localaws", RequestID: requestID,
+		Arn: s.Principal(), RequestID: requestID,
 	})
 }
+
+// Principal is the ARN of the one user that the server's credentials belong to.
+func (s *Server) Principal() string { return "arn:aws:iam::" + s.options.Account + ":user/localaws" }
 
 const (
 	stsVersion   = "2011-06-15"

@@ -97,6 +97,9 @@ func (r *run) enter(ctx context.Context, environment release.Environment, image 
 	if err != nil {
 		return err
 	}
+	if deployed.Outcome == string(release.Superseded) {
+		return &release.Refusal{Why: fmt.Sprintf("%s runs a newer commit already", environment), Do: "check that commit out, or deploy this one with --allow-rollback"}
+	}
 	r.result.Proof.URLs[environment.String()] = deployed.URL
 	smoked, err := r.step(ctx, "smoke "+environment.String(), "smoke", r.settings.smoke(environment, image))
 	if err != nil {

@@ -6,6 +6,12 @@ type Account interface {
 	Say(format string, args ...any)
 	// Progress tells how far something of a known size has come; it may be called often.
 	Progress(what string, progress Progress)
+	// Step tells of one change in a rollout; on a terminal, of all of them in one table.
+	Step(step RolloutStep)
+	// Group puts what is told until end is called under a title that can be folded.
+	Group(title string) (end func())
+	// Warn tells something that the person should act on though the run goes on.
+	Warn(format string, args ...any)
 	// Untrusted shows text that came from outside (a pod's log, a response): it cannot command the runner.
 	Untrusted(text string)
 }

@@ -31,31 +31,40 @@ type Object struct {
 
 func (o Object) String() string { return fmt.Sprintf("%s/%s", o.Kind, o.Name) }
 
-// Deployed is what installing or upgrading did.
+// Deployed is what installing, upgrading or rolling back did.
 type Deployed struct {
-	Outcome  Outcome // created, changed or unchanged
-	Revision int     // of the Helm release, from 1
+	Outcome  Outcome // created, changed, unchanged or rolled-back
+	Revision int     // of the Helm release, from 1; set with an error too, once the revision was recorded
 	Objects  []Object
 }
 
-// RolloutStep is one change seen while a rollout is watched.
-type RolloutStep struct {
-	At      time.Duration // since the watch began
-	Object  Object
-	Ready   int // pods or replicas ready; -1 where the kind does not count
-	Desired int
-	Done    bool
-	Message string
+// Revision is one entry of a release's history.
+type Revision struct {
+	Number      int    // from 1
+	Status      string // as Helm words it: deployed, superseded, failed, pending-upgrade…
+	At          time.Time
+	Commit      Commit // "" if the revision was not made by this pipeline, or from no known commit
+	Digest      Digest // zero if the revision was not made by this pipeline
+	RunURL      string // of the run that made it, "" if none
+	Verified    bool   // its rollout was watched to readiness, and its smoke checks passed if any were asked for
+	Description string
 }
 
-// Diagnosis says why a rollout cannot become ready.
-type Diagnosis struct {
-	Object    Object // the pod, or the object that could not be created
-	Container string
-	Reason    string // as the cluster words it: "ImagePullBackOff"
-	Message   string
-	Events    []string // oldest first, at most 5
-	Logs      []string // last lines of the container, at most 20
+// Healed is a revision that a dead run had left pending, and that is marked as failed now.
+type Healed struct {
+	Revision int
+	Status   string // what it was left as: pending-install, pending-upgrade, pending-rollback, uninstalling
+	At       time.Time
+	RunURL   string // of the run that left it, "" if not known
+}
+
+// WayBack is what a rollback would go back to, and what keeps it from working.
+type WayBack struct {
+	Revision  int // the last verified one; 0 if there is none
+	Commit    Commit
+	Digest    Digest
+	Image     Image    // zero if the revision was not made by this pipeline
+	Obstacles []string // why going back cannot work, each in one line; none if nothing is known against it
 }
 
 // Running sorts pods by whether one of their containers runs the digest: those that do by name, and of the others what

@@ -121,9 +121,3 @@ func ExitCode(err error) int {
 	}
 	return ExitFault
 }
-
-// Diagnosed is an error that knows why a rollout cannot become ready.
-type Diagnosed interface {
-	error
-	Diagnosis() Diagnosis
-}

@@ -103,8 +103,19 @@ func (i Image) String() string {
 // IsZero tells whether no image is named.
 func (i Image) IsZero() bool { return i == Image{} }
 
-// MarshalText carries an image through JSON as its reference.
+// MarshalText and UnmarshalText carry an image through JSON as its reference.
 func (i Image) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
+
+// UnmarshalText accepts what ParseImage accepts, and "" for the zero value.
+func (i *Image) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*i = Image{}
+		return nil
+	}
+	image, err := ParseImage(string(text))
+	*i = image
+	return err
+}
 
 // Looked is one look at an image and at a tag in its repository.
 type Looked struct {

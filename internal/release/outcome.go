@@ -11,6 +11,12 @@ const (
 	Reused     Outcome = "reused"
 	Refused    Outcome = "refused"
 	RolledBack Outcome = "rolled-back"
+	// Superseded is a deploy that did nothing because the release runs a descendant of its commit already.
+	Superseded Outcome = "superseded"
+	// Planned is a dry run: nothing was changed.
+	Planned Outcome = "planned"
+	// Mended is a run that only put a release in order that a dead run had left pending.
+	Mended Outcome = "healed"
 )
 
 // Verdict is what a smoke run concluded. Inconclusive means that the question could not be put (nothing answered yet,

@@ -162,3 +162,24 @@ func FuzzParseImage(f *testing.F) {
 		}
 	})
 }
+
+func TestImageSurvivesText(t *testing.T) {
+	t.Parallel()
+	want, err := release.ParseImage("localhost:5000/team/shop@" + digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, image := range []release.Image{want, {}} {
+		text, err := image.MarshalText()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := want
+		if err := got.UnmarshalText(text); err != nil || got != image {
+			t.Errorf("got %v, %v; want %v", got, err, image)
+		}
+	}
+	if err := new(release.Image).UnmarshalText([]byte("shop:latest")); err == nil {
+		t.Error("a tag is accepted from text")
+	}
+}

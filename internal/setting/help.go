@@ -43,7 +43,10 @@ func (s *Setting) usage() string {
 // description is the help sentence and what follows from the declaration.
 func (s *Setting) description() string {
 	var facts []string
-	if s.Required {
+	switch {
+	case s.Required && len(s.Unless) > 0:
+		facts = append(facts, "required without "+strings.Join(s.Unless, " or "))
+	case s.Required:
 		facts = append(facts, "required")
 	}
 	if s.Many {

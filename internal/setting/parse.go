@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,7 +29,9 @@ func (s *Set) Parse(args, environ []string) error {
 	problems = append(problems, s.unknownInputs(variables)...)
 	for _, setting := range s.settings {
 		setting.read(given, variables)
-		problems = append(problems, setting.validate()...)
+	}
+	for _, setting := range s.settings {
+		problems = append(problems, s.validate(setting)...)
 	}
 	if len(problems) == 0 {
 		problems = s.cross()
@@ -167,21 +170,27 @@ func (s *Setting) split(value string) (values []string) {
 	return values
 }
 
-func (s *Setting) validate() (problems []release.Problem) {
-	if len(s.raw) == 0 {
-		if s.Required {
-			problem := release.Problem{Where: s.Origin(), What: "is required"}
-			if s.Value != "" {
-				problem.Do = "give " + s.Value
+func (s *Set) validate(setting *Setting) (problems []release.Problem) {
+	if len(setting.raw) == 0 {
+		if setting.Required && !slices.ContainsFunc(setting.Unless, s.on) {
+			problem := release.Problem{Where: setting.Origin(), What: "is required"}
+			if setting.Value != "" {
+				problem.Do = "give " + setting.Value
 			}
 			return []release.Problem{problem}
 		}
 		return nil
 	}
-	for _, what := range s.accept(s.raw) {
-		problems = append(problems, release.Problem{Where: s.Origin(), What: what})
+	for _, what := range setting.accept(setting.raw) {
+		problems = append(problems, release.Problem{Where: setting.Origin(), What: what})
 	}
 	return problems
+}
+
+// on tells whether a setting was given, and as a switch was not given as false.
+func (s *Set) on(name string) bool {
+	setting := s.Lookup(name)
+	return setting != nil && setting.Given() && !(setting.Switch && slices.Equal(setting.raw, []string{"false"}))
 }
 
 func (s *Set) cross() (problems []release.Problem) {

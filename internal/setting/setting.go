@@ -32,9 +32,10 @@ type Setting struct {
 	Default  string // as it would be written by a person
 	Fallback string // environment variable read when neither flag nor input is given, or ""
 	Required bool
-	Many     bool // a flag that may be repeated; an input with one value a line
-	Switch   bool // a flag without a value
-	Local    bool // a flag only, never an input of the action
+	Unless   []string // settings that make a required one optional when they are given
+	Many     bool     // a flag that may be repeated; an input with one value a line
+	Switch   bool     // a flag without a value
+	Local    bool     // a flag only, never an input of the action
 
 	raw    []string
 	origin string
@@ -82,6 +83,20 @@ func (s *Set) Lookup(name string) *Setting {
 // Check adds a rule that holds settings against each other. It runs when each of them was valid alone, and returns an
 // *release.InputError.
 func (s *Set) Check(rule func() error) { s.crossed = append(s.crossed, rule) }
+
+// Args are the flags that say what anybody gave, so that another set of the same verb can be told the same. Defaults are not
+// in them.
+func (s *Set) Args() (args []string) {
+	for _, setting := range s.settings {
+		if !setting.Given() {
+			continue
+		}
+		for _, value := range setting.raw {
+			args = append(args, "--"+setting.Name+"="+value)
+		}
+	}
+	return args
+}
 
 func (s *Set) add(setting *Setting) {
 	if s.Lookup(setting.Name) != nil {

@@ -28,13 +28,15 @@ var Verb = setting.Verb{
 	},
 }
 
+// DefaultCommitHeader is where the shipped sample app, and smoke, name a service's commit.
+const DefaultCommitHeader = "X-Commit"
+
 // Settings are what smoke can be told.
 type Settings struct {
-	URL          string
-	Release      string
-	Namespace    string
-	Kubeconfig   string
-	Context      string
+	URL       string
+	Release   string
+	Namespace string
+	setting.Place
 	Checks       string
 	ExpectCommit release.Commit
 	CommitHeader string
@@ -54,12 +56,12 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Release whose Service to find and wait for; the last part of the image's repository if neither it nor a URL is given"}, release.ParseLabel)
 	setting.Var(set, &s.Namespace, setting.Setting{Name: "namespace", Value: "NAME",
 		Help: "Namespace of the release; the environment's name if not given"}, release.ParseLabel)
-	setting.Cluster(set, &s.Kubeconfig, &s.Context)
+	s.Place.Declare(set)
 	setting.Var(set, &s.Checks, setting.Setting{Name: "checks", Value: "FILE",
 		Help: "YAML file of checks, inside the work tree; without it / and /configs must answer 200 with sane bodies"}, setting.Text)
 	setting.Var(set, &s.ExpectCommit, setting.Setting{Name: "expect-commit", Value: "SHA",
 		Help: "Commit that must answer every request of a passing round"}, release.ParseCommit)
-	setting.Var(set, &s.CommitHeader, setting.Setting{Name: "commit-header", Default: "X-Commit", Value: "NAME",
+	setting.Var(set, &s.CommitHeader, setting.Setting{Name: "commit-header", Default: DefaultCommitHeader, Value: "NAME",
 		Help: "Response header in which the service names its commit"}, headerName)
 	setting.Var(set, &s.Consecutive, setting.Setting{Name: "consecutive", Default: "3", Value: "N",
 		Help: "Rounds in a row that must pass"}, setting.Count(1000))

@@ -16,6 +16,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
 {{- end }}
 
+{{/* Labels of the smoke test's pod. They are none of the selector's, or the Service would send requests to it and a look at
+what the release runs would find it. */}}
+{{- define "service.smokeLabels" -}}
+app.kubernetes.io/name: {{ printf "%s-smoke" .Chart.Name | quote }}
+app.kubernetes.io/part-of: {{ .Release.Name | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+{{- end }}
+
 {{- define "service.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
@@ -32,14 +40,30 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
-{{- define "service.probe" -}}
-httpGet:
-  path: {{ .path | quote }}
-  port: http
-{{- with .initialDelaySeconds }}
-initialDelaySeconds: {{ . }}
+{{/* The Secret that External Secrets writes. */}}
+{{- define "service.externalSecret" -}}
+{{ include "service.name" . }}-external
 {{- end }}
-periodSeconds: {{ .periodSeconds | default 10 }}
-timeoutSeconds: {{ .timeoutSeconds | default 1 }}
-failureThreshold: {{ .failureThreshold | default 3 }}
+
+{{/* The Secrets that the release's configuration comes from, as a JSON list. */}}
+{{- define "service.secrets" -}}
+{{- $names := list }}
+{{- if .Values.secret }}{{ $names = append $names (include "service.name" .) }}{{ end }}
+{{- range .Values.existingSecrets }}{{ $names = append $names .name }}{{ end }}
+{{- if .Values.externalSecret.enabled }}{{ $names = append $names (include "service.externalSecret" .) }}{{ end }}
+{{- $names | uniq | toJson }}
+{{- end }}
+
+{{/* "true" if the Service has a port of plain HTTP, "" if only that of HTTPS. */}}
+{{- define "service.plain" -}}
+{{- if or (not .Values.service.tls.enabled) .Values.service.tls.keepPlainPort }}true{{ end }}
+{{- end }}
+
+{{/* The name of the Service's port that all in the cluster ask, over plain HTTP whatever its number: TLS ends before it. */}}
+{{- define "service.portName" -}}
+{{ ternary "http" "https" (eq (include "service.plain" .) "true") }}
+{{- end }}
+
+{{- define "service.portNumber" -}}
+{{ ternary .Values.service.port .Values.service.tls.port (eq (include "service.plain" .) "true") }}
 {{- end }}

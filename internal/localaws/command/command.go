@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -25,11 +26,12 @@ type Process struct {
 	Executable     func() (string, error) // the program to run again in the background
 }
 
-const usage = `localaws is a local stand-in for AWS: ECR and STS endpoints and a container registry with ECR's rules,
+const usage = `localaws is a local stand-in for AWS: ECR, EKS and STS endpoints and a container registry with ECR's rules,
 on one address of this machine.
 
 Usage:
-  localaws up [flags]       start it in the background, unless it is up; create the repositories that are absent
+  localaws up [flags]       start it in the background, unless it is up; create the repositories that are absent,
+                            make the clusters known
   localaws status [flags]   tell whether it is up (exit code 0) or not (1)
   localaws env [flags]      print the environment that leads AWS SDKs and the aws command to it
   localaws down [flags]     stop it
@@ -45,6 +47,12 @@ Examples:
   localaws status --output json
   localaws down --purge
 
+A cluster that knows its users by EKS tokens: its API server asks the webhook http://ADDR/_localaws/eks/NAME/tokenreview.
+  localaws up
+  sandbox up --token-webhook http://127.0.0.1:5510/_localaws/eks/shop/tokenreview
+  localaws up --eks-cluster shop="$(sandbox kubeconfig)" --eks-group onedigest:deployers
+  eval "$(localaws env)" && aws eks get-token --cluster-name shop
+
 Exit codes: 0 done, 1 not up or refused, 2 bad input, 3 fault.
 `
 
@@ -54,18 +62,23 @@ type settings struct {
 	dir          string
 	output       string
 	repositories []string
+	clusters     []string // NAME=KUBECONFIG
+	groups       []string
+	tokenLife    time.Duration
 	purge        bool
 	help         bool
 	wanted       []wanted
+	made         []localaws.Cluster // of clusters and groups
 	addressSet   bool
+	tokenLifeSet bool
 }
 
 const defaultAddress = "127.0.0.1:5510"
 
 // accepts says which flags a subcommand takes.
 var accepts = map[string][]string{
-	"up":     {"addr", "dir", "repository"},
-	"serve":  {"addr", "dir", "repository"},
+	"up":     {"addr", "dir", "repository", "eks-cluster", "eks-group", "eks-token-life"},
+	"serve":  {"addr", "dir", "repository", "eks-cluster", "eks-group", "eks-token-life"},
 	"down":   {"dir", "purge"},
 	"status": {"dir", "output"},
 	"env":    {"dir"},
@@ -122,6 +135,12 @@ func declare(chosen *settings, getenv func(string) string) *pflag.FlagSet {
 	flags.StringArrayVar(&chosen.repositories, "repository", nil,
 		"repository to have, as NAME or NAME=RULE (MUTABLE, IMMUTABLE, IMMUTABLE_WITH_EXCLUSION:FILTER,...\n"+
 			"or MUTABLE_WITH_EXCLUSION:FILTER,...); may be given again")
+	flags.StringArrayVar(&chosen.clusters, "eks-cluster", nil,
+		"EKS cluster to have, as NAME=KUBECONFIG: its endpoint and authority are those of the file's current\n"+
+			"context; may be given again. It is forgotten when the server ends")
+	flags.StringArrayVar(&chosen.groups, "eks-group", nil,
+		"with --eks-cluster: group of Kubernetes that the server's one user belongs to in those clusters; may be\ngiven again")
+	flags.DurationVar(&chosen.tokenLife, "eks-token-life", 15*time.Minute, "how long a token for a cluster is good, at most 15m")
 	flags.StringVar(&chosen.output, "output", "text", "form of the status: text or json")
 	flags.BoolVar(&chosen.purge, "purge", false, "with down: delete what was kept")
 	flags.BoolVarP(&chosen.help, "help", "h", false, "print this")
@@ -179,10 +198,35 @@ func (s *settings) check(subcommand string, flags *pflag.FlagSet) error {
 		}
 		s.wanted = append(s.wanted, parsed)
 	}
+	s.tokenLifeSet = flags.Changed("eks-token-life")
+	if s.tokenLife <= 0 || s.tokenLife > 15*time.Minute {
+		problem("--eks-token-life", fmt.Sprintf("%s is not between 0 and 15m", s.tokenLife), "")
+	}
+	if len(s.groups) > 0 && len(s.clusters) == 0 {
+		problem("--eks-group", "there is no cluster to be in it", "give --eks-cluster too")
+	}
+	for _, text := range s.clusters {
+		cluster, err := s.cluster(text)
+		if err != nil {
+			problem("--eks-cluster", err.Error(), "")
+		}
+		s.made = append(s.made, cluster)
+	}
 	if len(problems) > 0 {
 		return &release.InputError{Problems: problems}
 	}
 	return nil
+}
+
+// cluster reads NAME=KUBECONFIG.
+func (s *settings) cluster(text string) (localaws.Cluster, error) {
+	name, file, given := strings.Cut(text, "=")
+	if !given || name == "" || file == "" {
+		return localaws.Cluster{}, fmt.Errorf("%q is not NAME=KUBECONFIG", text)
+	}
+	cluster, err := localaws.ClusterFromKubeconfig(name, file)
+	cluster.Access = []localaws.AccessEntry{{Groups: s.groups}}
+	return cluster, err
 }
 
 func contains(names []string, name string) bool {

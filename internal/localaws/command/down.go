@@ -141,6 +141,9 @@ func status(ctx context.Context, p Process, chosen settings) error {
 			names = "none"
 		}
 		fmt.Fprintf(p.Stdout, "up at %s (process %d), kept in %s\nrepositories: %s\n", answer.URL, answer.PID, answer.Dir, names)
+		for _, cluster := range answer.Clusters {
+			fmt.Fprintf(p.Stdout, "cluster %s, webhook %s%s\n", cluster, answer.URL, localaws.ReviewPath(cluster))
+		}
 	}
 	if !alive {
 		return errNotUp(chosen.dir)

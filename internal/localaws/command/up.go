@@ -27,7 +27,7 @@ const (
 // serve runs a server until the context ends.
 func serve(ctx context.Context, p Process, chosen settings) (err error) {
 	server, err := localaws.New(localaws.Options{
-		Dir: chosen.dir, Log: slog.New(slog.NewTextHandler(p.Stderr, nil)),
+		Dir: chosen.dir, ClusterTokenLife: chosen.tokenLife, Log: slog.New(slog.NewTextHandler(p.Stderr, nil)),
 	})
 	if err != nil {
 		return release.NewFault(side, "stop the other one, or choose another --dir", err, "opening %q", chosen.dir)
@@ -46,6 +46,11 @@ func serve(ctx context.Context, p Process, chosen settings) (err error) {
 		}
 		if err := server.CreateRepository(one.name, rule); err != nil {
 			return release.NewFault(side, "", err, "creating repository %q", one.name)
+		}
+	}
+	for _, cluster := range chosen.made {
+		if err := server.PutCluster(cluster); err != nil {
+			return release.NewFault(side, "", err, "making cluster %q known", cluster.Name)
 		}
 	}
 	if err := server.Start(chosen.address); err != nil {
@@ -93,12 +98,24 @@ func up(ctx context.Context, p Process, chosen settings) error {
 			return err
 		}
 	}
-	if _, err := askStatus(ctx, found); err != nil {
+	told, err := askStatus(ctx, found)
+	if err != nil {
 		return release.NewFault(side, "look into "+logFile(chosen.dir), err, "reaching process %d", found.PID)
+	}
+	if chosen.tokenLifeSet && told.TokenSeconds != chosen.tokenLife.Seconds() {
+		return &release.Refusal{
+			Why: fmt.Sprintf("it is already up, with tokens for clusters good for %g s, not %g s", told.TokenSeconds, chosen.tokenLife.Seconds()),
+			Do:  "stop it with localaws down, or leave out --eks-token-life",
+		}
 	}
 	for _, one := range chosen.wanted {
 		if err := ensure(ctx, found, one); err != nil {
 			return release.NewFault(side, "", err, "creating repository %q", one.name)
+		}
+	}
+	for _, cluster := range chosen.made {
+		if err := putCluster(ctx, found, cluster); err != nil {
+			return release.NewFault(side, "", err, "making cluster %q known", cluster.Name)
 		}
 	}
 	fmt.Fprintf(p.Stdout, "%s at %s (process %d), kept in %s\n", word, found.url(), found.PID, chosen.dir)
@@ -120,7 +137,7 @@ func launch(ctx context.Context, p Process, chosen settings) (running, error) {
 	}
 	defer func() { _ = log.Close() }()
 	// Not bound to ctx: it is to outlive this process.
-	arguments := []string{"serve", "--addr", chosen.address, "--dir", chosen.dir}
+	arguments := []string{"serve", "--addr", chosen.address, "--dir", chosen.dir, "--eks-token-life", chosen.tokenLife.String()}
 	background := exec.CommandContext(context.WithoutCancel(ctx), program, arguments...) // #nosec G204 -- this program
 	background.Dir, background.Env, background.Stdout, background.Stderr = "/", []string{}, log, log
 	detach(background)

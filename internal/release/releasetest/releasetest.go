@@ -35,3 +35,12 @@ func (Silence) Progress(string, release.Progress) {}
 
 // Untrusted shows nothing.
 func (Silence) Untrusted(string) {}
+
+// Step tells nothing.
+func (Silence) Step(release.RolloutStep) {}
+
+// Group opens nothing.
+func (Silence) Group(string) func() { return func() {} }
+
+// Warn warns of nothing.
+func (Silence) Warn(string, ...any) {}

@@ -101,6 +101,21 @@ func checkRegistries(registries []string, endpoint string) error {
 	return nil
 }
 
+// checkWebhook refuses a webhook that is not on this machine: it is shown every token that the API server is.
+func checkWebhook(webhook string) error {
+	if webhook == "" {
+		return nil
+	}
+	parsed, err := url.Parse(webhook)
+	if err != nil || parsed.Scheme != "http" || parsed.Host == "" || parsed.User != nil || parsed.Fragment != "" || parsed.RawQuery != "" {
+		return usageError{fmt.Errorf("--token-webhook: %q is not http://HOST:PORT/PATH", webhook)}
+	}
+	if err := checkLoopback(parsed.Host); err != nil {
+		return usageError{fmt.Errorf("--token-webhook: %w", err)}
+	}
+	return nil
+}
+
 func checkLoopback(address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -114,7 +129,7 @@ func checkLoopback(address string) error {
 	if host != "localhost" && (err != nil || !ip.Is4() || !ip.IsLoopback()) {
 		return fmt.Errorf("%q is not a loopback address (127.0.0.1:PORT or localhost:PORT)", address)
 	}
-	if number == node.APIPort || slices.Contains([]string{node.Inside, "127.0.0.10"}, host) {
+	if number == node.APIPort || slices.Contains([]string{node.Inside, "127.0.0.10", "127.0.0.11"}, host) {
 		return fmt.Errorf("%q is taken inside the node: choose another port or address", address)
 	}
 	return nil

@@ -19,10 +19,10 @@ import (
 
 // wishes are up's flags.
 type wishes struct {
-	provider, kubeconfig, bin, endpoint string
-	registries                          []string
-	port                                int
-	delay                               time.Duration
+	provider, kubeconfig, bin, endpoint, webhook string
+	registries                                   []string
+	port                                         int
+	delay                                        time.Duration
 }
 
 func up() *cobra.Command {
@@ -32,9 +32,14 @@ func up() *cobra.Command {
 		Long: `Start the cluster and wait until it runs pods. What is missing is put in place first, and named: Debian packages
 (containerd, runc, containernetworking-plugins, nftables) and Kubernetes itself, which Go compiles once.
 
-Run it again to let pods pull from further registries.`,
+Run it again to let pods pull from further registries.
+
+With --token-webhook the API server knows users by bearer tokens as well, as an EKS cluster knows those of IAM: it asks the
+webhook (TokenReview of authentication.k8s.io/v1) whose a token is. Users of the group onedigest:deployers may deploy: they
+have the role "admin" in every namespace and may make namespaces. A token that was taken is taken for 10 s more.`,
 		Example: `  sandbox up
   sandbox up --registry 127.0.0.1:5000 --ecr-endpoint http://127.0.0.1:5001
+  sandbox up --token-webhook http://127.0.0.1:5510/_localaws/eks/shop/tokenreview
   sandbox up --dir /var/lib/another-sandbox
   sandbox up --kubeconfig ~/.kube/config`,
 	}
@@ -45,6 +50,7 @@ Run it again to let pods pull from further registries.`,
 	flags.StringVar(&w.kubeconfig, "kubeconfig", "", "use the cluster that this file's current context names; nothing is started")
 	flags.StringArrayVar(&w.registries, "registry", nil, "HOST:PORT of a plain HTTP registry on loopback that pods pull from (repeatable)")
 	flags.StringVar(&w.endpoint, "ecr-endpoint", "", "URL of the ECR API that issues the registries' passwords, http on loopback (default: pulls are anonymous)")
+	flags.StringVar(&w.webhook, "token-webhook", "", "URL of the webhook that says whose a bearer token is, http on loopback (default: none; native provider only)")
 	flags.StringVar(&w.bin, "bin-dir", "", "where the built binaries are kept (default: bin/ of the checkout)")
 	flags.IntVar(&w.port, "port", 0, "loopback port of the API server (default: a free one)")
 	flags.DurationVar(&w.delay, "lb-delay", 0, "how long a LoadBalancer Service waits for its address, as on a cloud")
@@ -62,6 +68,9 @@ func (w wishes) up(c *cobra.Command, dir place.Dir) error {
 	if err := checkRegistries(w.registries, w.endpoint); err != nil {
 		return err
 	}
+	if err := checkWebhook(w.webhook); err != nil {
+		return err
+	}
 	if w.port < 0 || w.port > 65535 || w.delay < 0 {
 		return usageError{errors.New("--port must lie between 0 and 65535, --lb-delay must not be negative")}
 	}
@@ -69,6 +78,9 @@ func (w wishes) up(c *cobra.Command, dir place.Dir) error {
 	provider, err := choose(ctx, w.provider, w.kubeconfig)
 	if err != nil {
 		return err
+	}
+	if w.webhook != "" && provider != providerNative {
+		return usageError{fmt.Errorf("--token-webhook is a flag of the API server, and that of provider %s is not ours: use --provider native", provider)}
 	}
 	if provider == providerGiven {
 		return w.useGiven(c, dir)
@@ -119,6 +131,9 @@ func (w wishes) join(c *cobra.Command, dir place.Dir) (running bool, err error) 
 	client := supervisor.NewClient(dir)
 	now, err := client.Status(c.Context())
 	if err == nil && now.Phase != supervisor.Failed {
+		if w.webhook != "" && w.webhook != now.TokenWebhook {
+			return true, fmt.Errorf("it runs already, with %s for its token webhook: take it down first (sandbox down --dir %s)", cmp.Or(now.TokenWebhook, "nothing"), dir)
+		}
 		if now.Phase == supervisor.Starting {
 			if err := follow(c, dir); err != nil {
 				return true, err
@@ -144,7 +159,7 @@ func (w wishes) join(c *cobra.Command, dir place.Dir) (running bool, err error) 
 // prepare puts packages and binaries in place.
 func (w wishes) prepare(c *cobra.Command, provider string) (place.Settings, error) {
 	settings := place.Settings{
-		Provider: provider, Port: w.port, Registries: w.registries, Login: w.login(), DelaySeconds: w.delay.Seconds(),
+		Provider: provider, Port: w.port, Registries: w.registries, Login: w.login(), DelaySeconds: w.delay.Seconds(), TokenWebhook: w.webhook,
 	}
 	ctx, out := c.Context(), c.OutOrStdout()
 	if missing := install.Missing(); provider == providerNative && len(missing) > 0 {

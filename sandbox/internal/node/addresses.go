@@ -28,6 +28,11 @@ const (
 	Inside = "127.0.0.9"
 	// LoginAddress is where the login helper reaches the ECR endpoint, wherever it is on the host.
 	LoginAddress = "127.0.0.10:80"
+	// WebhookAddress is where the API server reaches its token webhook, wherever that is on the host.
+	WebhookAddress = "127.0.0.11:80"
+	// MetricsPort is where the resource metrics are served, on the node's own address: endpoints of a Service cannot be on
+	// loopback.
+	MetricsPort = 4443
 )
 
 // APIServer is the API server's URL inside the node.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/onedigest/onedigest/sandbox/internal/authenticator"
+	"github.com/onedigest/onedigest/sandbox/internal/metrics"
 	"github.com/onedigest/onedigest/sandbox/internal/pki"
 	"github.com/onedigest/onedigest/sandbox/internal/place"
 )
@@ -44,11 +46,15 @@ func etcd(dir place.Dir, kube string) component {
 	}
 }
 
-func apiserver(dir place.Dir, kube string) component {
+func apiserver(dir place.Dir, settings place.Settings) component {
+	var webhook []string
+	if settings.TokenWebhook != "" {
+		webhook = authenticator.Flags(dir.TokenWebhook())
+	}
 	return component{
 		name: "kube-apiserver",
-		argv: []string{
-			kube, "kube-apiserver",
+		argv: append([]string{
+			settings.Kube, "kube-apiserver",
 			"--etcd-servers=http://" + Inside + ":2379",
 			"--bind-address=0.0.0.0", fmt.Sprintf("--secure-port=%d", APIPort), "--advertise-address=" + Address,
 			"--service-cluster-ip-range=" + Services,
@@ -62,8 +68,21 @@ func apiserver(dir place.Dir, kube string) component {
 			"--kubelet-client-certificate=" + dir.Certificate("kubelet-client"), "--kubelet-client-key=" + dir.Key("kubelet-client"),
 			"--kubelet-certificate-authority=" + dir.Certificate("ca"), "--kubelet-preferred-address-types=InternalIP",
 			"--profiling=false",
-		},
+		}, append(aggregation(dir), webhook...)...),
 		ready: getTLS(dir, APIServer+"/readyz"),
+	}
+}
+
+// aggregation makes the API server hand parts of the API to others, of which the resource metrics are one. It shows them a certificate of
+// an authority that signs nothing else, and goes to their endpoints straight, as where no kube-proxy runs
+// (https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/#enable-kubernetes-apiserver-flags).
+func aggregation(dir place.Dir) []string {
+	return []string{
+		"--requestheader-client-ca-file=" + dir.Certificate("front-proxy-ca"), "--requestheader-allowed-names=" + metrics.Aggregator,
+		"--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
+		"--proxy-client-cert-file=" + dir.Certificate(metrics.Aggregator), "--proxy-client-key-file=" + dir.Key(metrics.Aggregator),
+		"--enable-aggregator-routing",
 	}
 }
 

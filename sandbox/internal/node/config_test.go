@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,6 +73,30 @@ func TestWithoutAnEndpointNobodyLogsIn(t *testing.T) {
 	}
 	if strings.Contains(string(content), "127.0.0.1:5000") {
 		t.Errorf("the kubelet would log in at the registry:\n%s", content)
+	}
+}
+
+// TestTokenWebhook: the API server asks a webhook if there is one, at the address inside the node.
+func TestTokenWebhook(t *testing.T) {
+	t.Parallel()
+	dir := place.Dir(t.TempDir())
+	settings := place.Settings{TokenWebhook: "http://127.0.0.1:5510/review"}
+	if err := writeTokenWebhook(dir, settings); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(dir.TokenWebhook())
+	if err != nil || !strings.Contains(string(content), "server: http://"+WebhookAddress+"/review\n") {
+		t.Errorf("the kubeconfig says %s, %v", content, err)
+	}
+	flag := "--authentication-token-webhook-config-file=" + dir.TokenWebhook()
+	if argv := apiserver(dir, settings).argv; !slices.Contains(argv, flag) {
+		t.Errorf("the API server is started with %v", argv)
+	}
+	if argv := apiserver(dir, place.Settings{}).argv; strings.Contains(strings.Join(argv, " "), "webhook") {
+		t.Errorf("without a webhook the API server is started with %v", argv)
+	}
+	if err := writeTokenWebhook(place.Dir(t.TempDir()), place.Settings{}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -123,7 +123,7 @@ func TestNothingIsWrittenOutside(t *testing.T) {
 	t.Parallel()
 	dir := place.Dir("/sandbox")
 	for _, c := range []component{
-		etcd(dir, "/bin/kube"), containerd(dir), apiserver(dir, "/bin/kube"), controllers(dir, "/bin/kube"),
+		etcd(dir, "/bin/kube"), containerd(dir), apiserver(dir, place.Settings{Kube: "/bin/kube"}), controllers(dir, "/bin/kube"),
 		scheduler(dir, "/bin/kube"), proxy(dir, "/bin/kube"), kubelet(dir, place.Settings{Kube: "/bin/kube", ECRLogin: "/bin/login/ecrlogin"}),
 	} {
 		for _, argument := range c.argv[1:] {

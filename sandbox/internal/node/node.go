@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/onedigest/onedigest/sandbox/internal/authenticator"
 	"github.com/onedigest/onedigest/sandbox/internal/cgroups"
 	"github.com/onedigest/onedigest/sandbox/internal/place"
 )
@@ -32,7 +33,7 @@ func Run(ctx context.Context, dir place.Dir, orders io.Reader, reports io.Writer
 
 	keepers := map[string]*keeper{}
 	for _, c := range []component{
-		etcd(dir, settings.Kube), containerd(dir), apiserver(dir, settings.Kube), controllers(dir, settings.Kube),
+		etcd(dir, settings.Kube), containerd(dir), apiserver(dir, settings), controllers(dir, settings.Kube),
 		scheduler(dir, settings.Kube), proxy(dir, settings.Kube), kubelet(dir, settings),
 	} {
 		keepers[c.name] = newKeeper(dir, c, tell)
@@ -86,6 +87,7 @@ func prepare(dir place.Dir, settings place.Settings) error {
 		WriteRegistries(dir, settings.Registries),
 		writeKubelet(dir, group.Path()),
 		WriteLogin(dir, settings),
+		writeTokenWebhook(dir, settings),
 	); err != nil {
 		return fmt.Errorf("writing the configuration: %w", err)
 	}
@@ -96,6 +98,18 @@ func prepare(dir place.Dir, settings place.Settings) error {
 		return err
 	}
 	return network()
+}
+
+// writeTokenWebhook tells the API server where its token webhook is, if it has one.
+func writeTokenWebhook(dir place.Dir, settings place.Settings) error {
+	if settings.TokenWebhook == "" {
+		return nil
+	}
+	content, err := authenticator.Kubeconfig(settings.TokenWebhook, WebhookAddress)
+	if err != nil {
+		return err
+	}
+	return writeAll(map[string][]byte{dir.TokenWebhook(): content})
 }
 
 var errOrdersEnded = errors.New("the supervisor has ended")

@@ -103,5 +103,8 @@ func (d Dir) Key(name string) string { return d.In("pki", name+".key") }
 // Certificate is a certificate file in PEM.
 func (d Dir) Certificate(name string) string { return d.In("pki", name+".crt") }
 
+// TokenWebhook is the kubeconfig that leads the API server to its token webhook, for use inside the node.
+func (d Dir) TokenWebhook() string { return d.In("etc", "token-webhook.kubeconfig") }
+
 // Inner is the kubeconfig of one component, for use inside the node.
 func (d Dir) Inner(component string) string { return d.In("pki", component+".kubeconfig") }

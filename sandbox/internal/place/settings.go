@@ -26,6 +26,9 @@ type Settings struct {
 	Registries []string `json:"registries,omitempty"`
 	// Login is where the registries' passwords come from.
 	Login Login `json:"login"`
+	// TokenWebhook is the URL on the host's loopback by which the API server knows whose a token is; empty means that it
+	// knows its own tokens only.
+	TokenWebhook string `json:"tokenWebhook,omitempty"`
 	// Delay is how long a LoadBalancer Service waits for its address, as load balancers take time to register targets.
 	DelaySeconds float64 `json:"delaySeconds,omitempty"`
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/onedigest/onedigest/sandbox/internal/metrics"
 	"github.com/onedigest/onedigest/sandbox/internal/node"
 	"github.com/onedigest/onedigest/sandbox/internal/pki"
 	"github.com/onedigest/onedigest/sandbox/internal/place"
@@ -27,6 +28,7 @@ func writeCredentials(dir place.Dir, address string, now time.Time) error {
 		},
 		"kubelet":        {Name: "system:node:" + node.Name, Groups: []string{"system:nodes"}, DNS: []string{node.Name}, Addresses: []net.IP{net.ParseIP(node.Address)}},
 		"serving":        {Name: "serving", Addresses: []net.IP{net.ParseIP(node.Inside)}},
+		metricsPair:      {Name: metrics.Service, DNS: []string{metrics.Host}},
 		"probe":          {Name: "sandbox:probe", Groups: []string{"system:masters"}},
 		"kubelet-client": {Name: "sandbox:apiserver", Groups: []string{"system:masters"}},
 	}
@@ -46,6 +48,16 @@ func writeCredentials(dir place.Dir, address string, now time.Time) error {
 			return err
 		}
 	}
+	proxies, err := pki.NewAuthority("sandbox-front-proxy", now)
+	if err != nil {
+		return err
+	}
+	aggregator, err := proxies.Issue(pki.Subject{Name: metrics.Aggregator}, now)
+	if err != nil {
+		return err
+	}
+	files[dir.Certificate(frontProxyCA)] = proxies.Certificate
+	files[dir.Certificate(metrics.Aggregator)], files[dir.Key(metrics.Aggregator)] = aggregator.Certificate, aggregator.Key
 	admin, err := authority.Issue(pki.Subject{Name: "sandbox:admin", Groups: []string{"system:masters"}}, now)
 	if err != nil {
 		return err

@@ -37,13 +37,15 @@ type Status struct {
 	Server    string `json:"server,omitempty"`
 	NodeReady bool   `json:"nodeReady"`
 	// Seconds is how long the supervisor has run.
-	Seconds     float64           `json:"seconds,omitempty"`
-	Supervisor  int               `json:"supervisorPid,omitempty"`
-	Registries  []string          `json:"registries,omitempty"`
-	ECREndpoint string            `json:"ecrEndpoint,omitempty"`
-	Components  []Component       `json:"components,omitempty"`
-	Stages      []Stage           `json:"stages,omitempty"`
-	Services    []balancer.Served `json:"services,omitempty"`
+	Seconds     float64  `json:"seconds,omitempty"`
+	Supervisor  int      `json:"supervisorPid,omitempty"`
+	Registries  []string `json:"registries,omitempty"`
+	ECREndpoint string   `json:"ecrEndpoint,omitempty"`
+	// TokenWebhook is where the API server asks whose a token is.
+	TokenWebhook string            `json:"tokenWebhook,omitempty"`
+	Components   []Component       `json:"components,omitempty"`
+	Stages       []Stage           `json:"stages,omitempty"`
+	Services     []balancer.Served `json:"services,omitempty"`
 	// Leftovers is what a stopped sandbox left behind.
 	Leftovers []string `json:"leftovers,omitempty"`
 }
@@ -75,7 +77,8 @@ func (s *Supervisor) Status() Status {
 		Phase: s.phase, Reason: s.reason, Provider: s.settings.Provider, Directory: string(s.dir),
 		Kubeconfig: s.dir.Kubeconfig(), Server: s.server, NodeReady: s.nodeReady,
 		Seconds: seconds(time.Since(s.began)), Supervisor: os.Getpid(),
-		Registries: s.settings.Registries, ECREndpoint: s.settings.Login.Endpoint, Stages: slices.Clone(s.stages),
+		Registries: s.settings.Registries, ECREndpoint: s.settings.Login.Endpoint,
+		TokenWebhook: s.settings.TokenWebhook, Stages: slices.Clone(s.stages),
 	}
 	pids := hostPIDs(s.group.Processes())
 	for name, report := range s.reports {

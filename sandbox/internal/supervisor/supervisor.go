@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onedigest/onedigest/sandbox/internal/authenticator"
 	"github.com/onedigest/onedigest/sandbox/internal/balancer"
 	"github.com/onedigest/onedigest/sandbox/internal/cgroups"
 	"github.com/onedigest/onedigest/sandbox/internal/forward"
@@ -223,6 +224,11 @@ func (s *Supervisor) bridge() error {
 	if s.api != nil {
 		forward.Serve(s.api, s.space.Dial, fmt.Sprintf("127.0.0.1:%d", node.APIPort))
 	}
+	if s.settings.TokenWebhook != "" {
+		if err := s.bridgeWebhook(s.settings.TokenWebhook); err != nil {
+			return err
+		}
+	}
 	login, err := s.space.Listen(node.LoginAddress)
 	if err != nil {
 		return fmt.Errorf("listening for the login helper: %w", err)
@@ -231,6 +237,20 @@ func (s *Supervisor) bridge() error {
 	defer s.mu.Unlock()
 	s.login = forward.Serve(login, dialHost)
 	return s.connectRegistries()
+}
+
+// bridgeWebhook carries the API server's questions to its token webhook on the host.
+func (s *Supervisor) bridgeWebhook(webhook string) error {
+	parsed, err := url.Parse(webhook)
+	if err != nil {
+		return fmt.Errorf("reading the token webhook %q: %w", webhook, err)
+	}
+	listener, err := s.space.Listen(node.WebhookAddress)
+	if err != nil {
+		return fmt.Errorf("listening for the token webhook: %w", err)
+	}
+	forward.Serve(listener, dialHost, parsed.Host)
+	return nil
 }
 
 // connectRegistries brings the forwards to the host in line with the settings; the caller holds the lock.
@@ -283,6 +303,20 @@ func (s *Supervisor) serveCluster(ctx context.Context) {
 	if err := settle(waiting, client, s.nodeName, s.reach); err != nil {
 		s.fail(err)
 		return
+	}
+	if s.settings.Kind == "" {
+		if err := s.serveMetrics(ctx, waiting, client); err != nil {
+			s.fail(err)
+			return
+		}
+		s.reach("resource metrics")
+	}
+	if s.settings.TokenWebhook != "" {
+		if err := authenticator.Grant(waiting, client); err != nil {
+			s.fail(err)
+			return
+		}
+		s.reach("deployers' roles")
 	}
 	s.mu.Lock()
 	s.nodeReady = true

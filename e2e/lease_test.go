@@ -1,0 +1,338 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/deploy"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// instants is at how many moments of an install, of an upgrade and of a rollback a run is stopped: 21 in all.
+const instants = 7
+
+// started is bin/deploy, as a process of its own that can be sent signals.
+type started struct {
+	t       *testing.T
+	command *exec.Cmd
+	began   time.Time
+	stdout  bytes.Buffer
+	done    chan struct{} // closed when it has ended
+
+	mu     sync.Mutex
+	stderr strings.Builder
+	news   chan struct{} // closed at the next output
+}
+
+// Write takes what it says on stderr.
+func (s *started) Write(text []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stderr.Write(text)
+	close(s.news)
+	s.news = make(chan struct{})
+	return len(text), nil
+}
+
+func (s *started) said() (text string, more <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stderr.String(), s.news
+}
+
+// start deploys to a namespace. The Lease ends two seconds after a kill.
+func (c checkout) start(namespace, image string, args ...string) *started {
+	c.t.Helper()
+	args = append([]string{"--environment", namespace, "--image", image, "--create-namespace", "--values", "terraform/staging/values-staging.yaml",
+		"--set", "config.ENVIRONMENT=" + namespace, "--timeout", "2m", "--lease-duration", "2s", "--output", "json"}, args...)
+	s := &started{t: c.t, command: exec.Command(filepath.Join(site.root, "bin", "deploy"), args...), done: make(chan struct{}), news: make(chan struct{})}
+	s.command.Dir, s.command.Stdout, s.command.Stderr = c.dir, &s.stdout, s
+	s.command.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "KUBECONFIG=" + site.kubeconfig, "USER=e2e"}, goEnviron()...)
+	s.command.Env = append(append(s.command.Env, site.aws...), c.environ...)
+	s.began = time.Now()
+	if err := s.command.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = s.command.Process.Kill(); <-s.done })
+	go func() {
+		_ = s.command.Wait()
+		close(s.done)
+	}()
+	return s
+}
+
+// until waits for the run to say something; false if it ended before.
+func (s *started) until(text string) bool {
+	s.t.Helper()
+	late := time.After(2 * time.Minute)
+	for {
+		said, more := s.said()
+		if strings.Contains(said, text) {
+			return true
+		}
+		select {
+		case <-more:
+		case <-s.done:
+			said, _ = s.said()
+			return strings.Contains(said, text)
+		case <-late:
+			s.t.Fatalf("never said %q:\n%s", text, said)
+		}
+	}
+}
+
+func (s *started) ended() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// end waits for the run's end.
+func (s *started) end() (deploy.Result, ran) {
+	s.t.Helper()
+	select {
+	case <-s.done:
+	case <-time.After(3 * time.Minute):
+		said, _ := s.said()
+		s.t.Fatalf("never ends:\n%s", said)
+	}
+	said, _ := s.said()
+	got := ran{code: s.command.ProcessState.ExitCode(), stdout: s.stdout.String(), stderr: said}
+	var failed struct{ Result deploy.Result }
+	var result deploy.Result
+	if got.code == 0 {
+		if err := json.Unmarshal([]byte(got.stdout), &result); err != nil {
+			s.t.Fatalf("%v in %s", err, got.stdout)
+		}
+		return result, got
+	}
+	_ = json.Unmarshal([]byte(got.stdout), &failed) // a killed run says nothing
+	return failed.Result, got
+}
+
+// standing is what a run left of a release.
+type standing struct {
+	revision int    // 0: none
+	status   string // of the newest, as Helm words it
+	held     bool   // a run's name is on the Lease
+}
+
+func (s standing) String() string {
+	held := "Lease free"
+	if s.held {
+		held = "Lease held"
+	}
+	return fmt.Sprintf("revision %d %s, %s", s.revision, s.status, held)
+}
+
+// left reads what stands in the cluster.
+func left(t *testing.T, namespace string) (found standing) {
+	t.Helper()
+	records, err := client(t).CoreV1().Secrets(namespace).List(t.Context(), meta.ListOptions{LabelSelector: "owner=helm,name=shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, record := range records.Items {
+		if version, _ := strconv.Atoi(record.Labels["version"]); version > found.revision {
+			found.revision, found.status = version, record.Labels["status"]
+		}
+	}
+	lease, err := client(t).CoordinationV1().Leases(namespace).Get(t.Context(), "onedigest-shop", meta.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		t.Fatal(err)
+	}
+	found.held = err == nil && lease.Spec.HolderIdentity != nil && *lease.Spec.HolderIdentity != ""
+	return found
+}
+
+// settles fails the test unless a plain deploy succeeds and leaves nothing behind.
+func (c checkout) settles(namespace, image string, args ...string) ran {
+	c.t.Helper()
+	_, got := c.start(namespace, image, args...).end()
+	if stands := left(c.t, namespace); got.code != 0 || stands.status != "deployed" || stands.held {
+		c.t.Fatalf("the next deploy: exit %d, %s\n%s", got.code, stands, got.stderr)
+	}
+	return got
+}
+
+func TestTwoDeploysOfOneRelease(t *testing.T) {
+	onNode(t)
+	tree := newCheckout(t)
+	image := tree.build()
+	runs := map[string]*started{}
+	for _, greeting := range []string{"one", "two"} {
+		runs[greeting] = tree.start("two-at-once", image, "--set", "config.GREETING="+greeting)
+	}
+	byRevision, waited := map[int]string{}, 0
+	for greeting, run := range runs {
+		result, got := run.end()
+		got.holds(t, 0)
+		byRevision[result.Revision] = greeting
+		if strings.Contains(got.stderr, "is held by run ") {
+			waited++
+			if result.Revision != 2 {
+				t.Errorf("the run that waited made revision %d", result.Revision)
+			}
+		}
+	}
+	if got := slices.Sorted(maps.Keys(byRevision)); !slices.Equal(got, []int{1, 2}) || waited != 1 {
+		t.Errorf("revisions %v, %d of two runs waited", got, waited)
+	}
+	if stands := left(t, "two-at-once"); stands != (standing{2, "deployed", false}) {
+		t.Errorf("left: %s", stands)
+	}
+	settings, err := client(t).CoreV1().ConfigMaps("two-at-once").List(t.Context(), meta.ListOptions{LabelSelector: "app.kubernetes.io/instance=shop"})
+	if err != nil || len(settings.Items) != 1 || settings.Items[0].Data["GREETING"] != byRevision[2] {
+		t.Errorf("revision 2 greets %q, and in the cluster is %+v, %v", byRevision[2], settings.Items, err)
+	}
+}
+
+// work is something that a run does and can be stopped in.
+type work struct {
+	name  string
+	begin func(c checkout, namespace, image string, turn int) *started // returns when the time for a stop has begun
+	anew  bool                                                         // each in a namespace of its own
+}
+
+var works = []work{
+	{"install", func(c checkout, namespace, image string, _ int) *started { return c.start(namespace, image) }, true},
+	{"upgrade", func(c checkout, namespace, image string, turn int) *started {
+		return c.start(namespace, image, "--set", fmt.Sprintf("config.GREETING=upgrade-%d", turn))
+	}, false},
+	{"rollback", func(c checkout, namespace, image string, turn int) *started {
+		c.write("broken.yaml", "existingSecrets: [{name: absent}]\n")
+		run := c.start(namespace, image, "--values", "broken.yaml", "--set", fmt.Sprintf("config.GREETING=broken-%d", turn))
+		if !run.until("rollback to revision") {
+			said, _ := run.said()
+			c.t.Fatalf("did not go back:\n%s", said)
+		}
+		return run
+	}, false},
+}
+
+// stopped is one run and how it was ended.
+type stopped struct {
+	run       *started
+	namespace string
+	turn      int
+	before    standing
+	after     time.Duration // that the stop came, since the work began
+}
+
+// stopEach ends runs at random moments of each work, and hands every one to what is to be checked. The moments come from a
+// seed, which ONEDIGEST_E2E_SEED sets; check tells whether the run held the release.
+func stopEach(t *testing.T, prefix string, signal os.Signal, check func(t *testing.T, tree checkout, image string, stop stopped) (held bool)) {
+	seed := uint64(time.Now().UnixNano())
+	if given := os.Getenv("ONEDIGEST_E2E_SEED"); given != "" {
+		var err error
+		if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("ONEDIGEST_E2E_SEED=%d", seed)
+	for i, work := range works {
+		t.Run(work.name, func(t *testing.T) {
+			t.Parallel()
+			random := rand.New(rand.NewPCG(seed, uint64(i)))
+			tree := newCheckout(t)
+			image := tree.build()
+			namespace := func(turn int) string {
+				if work.anew {
+					return fmt.Sprintf("%s-%s-%d", prefix, work.name, turn)
+				}
+				return prefix + "-" + work.name
+			}
+			if !work.anew {
+				tree.settles(namespace(0), image)
+			}
+			began := time.Now()
+			run := work.begin(tree, namespace(0), image, 0)
+			if work.name == "rollback" {
+				began = time.Now()
+			}
+			run.end()
+			whole := time.Since(began)
+			// A stop that comes too late is no stop.
+			stops, hits := 0, 0
+			for turn := 1; turn <= 3*instants && stops < instants; turn++ {
+				stop := stopped{namespace: namespace(turn), turn: turn, after: time.Duration(random.Int64N(int64(whole)))}
+				stop.before = left(t, stop.namespace)
+				stop.run = work.begin(tree, stop.namespace, image, turn)
+				time.Sleep(stop.after) // the moment itself
+				late := stop.run.ended()
+				if err := stop.run.command.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+					t.Fatal(err)
+				}
+				held := check(t, tree, image, stop)
+				if late || stop.run.command.ProcessState.Success() {
+					continue
+				}
+				stops++
+				if held {
+					hits++
+				}
+			}
+			t.Logf("%d stops, %d of them of a run that held the release; undisturbed, it takes %s", stops, hits, whole.Round(time.Millisecond))
+			if stops < instants || hits == 0 {
+				t.Errorf("%d of %d stops, %d of a run that held the release: too little was tested", stops, instants, hits)
+			}
+		})
+	}
+}
+
+// TestAKilledRunIsNoObstacle ends runs as a machine that dies does (R8).
+func TestAKilledRunIsNoObstacle(t *testing.T) {
+	onNode(t)
+	stopEach(t, "killed", syscall.SIGKILL, func(t *testing.T, tree checkout, image string, stop stopped) bool {
+		<-stop.run.done
+		found := left(t, stop.namespace)
+		next := tree.settles(stop.namespace, image, "--set", fmt.Sprintf("config.GREETING=after-%d", stop.turn))
+		pending := strings.HasPrefix(found.status, "pending-")
+		t.Logf("killed after %s: %s", stop.after.Round(time.Millisecond), found)
+		if pending && !strings.Contains(next.stderr, "healed: ") {
+			t.Errorf("healed without a word:\n%s", next.stderr)
+		}
+		return found.held
+	})
+}
+
+// TestAnInterruptedRunLeavesNothingPending ends runs as GitHub does when a job is cancelled (R7).
+func TestAnInterruptedRunLeavesNothingPending(t *testing.T) {
+	onNode(t)
+	stopEach(t, "stopped", syscall.SIGINT, func(t *testing.T, tree checkout, image string, stop stopped) bool {
+		sent := time.Now()
+		result, got := stop.run.end()
+		took, found := time.Since(sent), left(t, stop.namespace)
+		t.Logf("interrupted after %s: exit %d within %s, %s; told: %s", stop.after.Round(time.Millisecond), got.code, took.Round(time.Millisecond), found, result.State)
+		if took > 2*time.Second || found.held || strings.HasPrefix(found.status, "pending-") {
+			t.Errorf("exit %d after %s, %s\n%s", got.code, took, found, got.stderr)
+		}
+		interrupted := got.code != 0 && result.State != ""
+		if got.code != 0 && found.revision > stop.before.revision && !interrupted {
+			t.Errorf("the state of the cluster is not told:\n%s", got.stderr)
+		}
+		next := tree.settles(stop.namespace, image, "--set", fmt.Sprintf("config.GREETING=after-%d", stop.turn))
+		if strings.Contains(next.stderr, "healed: ") || strings.Contains(next.stderr, "is held by") {
+			t.Errorf("the next run had to put it in order:\n%s", next.stderr)
+		}
+		return interrupted
+	})
+}

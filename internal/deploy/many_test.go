@@ -1,0 +1,149 @@
+package deploy_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+const twoWaves = `
+waves:
+  - name: canary
+    deploys:
+      - {environment: production, context: canary, values: [canary.yaml]}
+  - name: the rest
+    deploys:
+      - {environment: production, context: eu, set: [config.REGION=eu]}
+      - {environment: production, context: us, namespace: shop-us}
+`
+
+func waves(t *testing.T, text string, given ...string) []deploy.Wave {
+	t.Helper()
+	read, err := deploy.ParseMatrix("deploys.yaml", []byte(text), append([]string{"--image=" + image(t, "a").String(), "--values=base.yaml", "--matrix=deploys.yaml"}, given...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read
+}
+
+func TestParseMatrix(t *testing.T) {
+	t.Parallel()
+	read := waves(t, twoWaves, "--timeout=3m")
+	canary, us := read[0].Deploys[0], read[1].Deploys[1]
+	if canary.Context != "canary" || canary.Release != "shop" || canary.Values[0] != "canary.yaml" || len(canary.Values) != 1 || canary.Timeout.Minutes() != 3 {
+		t.Errorf("got %+v", canary)
+	}
+	if us.Namespace != "shop-us" || us.Values[0] != "base.yaml" || read[1].Name != "the rest" {
+		t.Errorf("got %+v", us)
+	}
+}
+
+func TestParseMatrixTellsAllThatIsWrong(t *testing.T) {
+	t.Parallel()
+	text := `
+waves:
+  - name: one
+    deploys:
+      - {environment: No, context: a}
+      - {environment: staging, colour: red}
+      - {environment: staging, matrix: other.yaml}
+      - {environment: staging, set: {a: b}}
+      - {environment: staging, release: same}
+      - {environment: staging, release: same}
+  - name: empty
+`
+	_, err := deploy.ParseMatrix("deploys.yaml", []byte(text), []string{"--image=" + image(t, "a").String()})
+	check(t, fmt.Sprint(err), `deploys.yaml:5: --environment: "No" is not a DNS label`, `deploys.yaml:6: there is no setting "colour"`,
+		`deploys.yaml:7: "matrix" is of the whole matrix`, `deploys.yaml:8: "set" takes a value or a list`,
+		`release "same" in namespace "staging" of the same cluster is there twice`, `wave "empty" has no deploys`)
+	if release.ExitCode(err) != release.ExitInput {
+		t.Errorf("exit %d", release.ExitCode(err))
+	}
+	for _, text := range []string{"", "waves: []", "wave: []", "waves: {", "- a"} {
+		if _, err := deploy.ParseMatrix("deploys.yaml", []byte(text), nil); release.ExitCode(err) != release.ExitInput {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+}
+
+func FuzzParseMatrix(f *testing.F) {
+	f.Add([]byte(twoWaves))
+	f.Add([]byte("waves: [{deploys: [{environment: [a, b], image: &x x}, *x]}]"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		waves, err := deploy.ParseMatrix("x.yaml", text, nil)
+		if err != nil && release.ExitCode(err) != release.ExitInput {
+			t.Errorf("%v is no bad input", err)
+		}
+		if err == nil && len(waves) == 0 {
+			t.Error("nothing to deploy and nothing to say")
+		}
+	})
+}
+
+func TestManyStopsAfterTheWaveThatFails(t *testing.T) {
+	t.Parallel()
+	canary := &site{watchErr: broken("CrashLoopBackOff"), revision: commit.String()}
+	rest := &site{revision: commit.String()}
+	book := &site{}
+	world := func(settings deploy.Settings, account release.Account) (deploy.World, error) {
+		if settings.Context == "canary" {
+			return canary.world(account), nil
+		}
+		return rest.world(account), nil
+	}
+	result, err := deploy.Many(t.Context(), waves(t, twoWaves), 2, notebook{book}, world)
+	check(t, fmt.Sprint(err), "canary/production/shop", "CrashLoopBackOff")
+	if len(result.Deploys) != 1 || result.Skipped != 2 || len(rest.done) != 0 {
+		t.Errorf("got %d results, %d skipped, and did %v", len(result.Deploys), result.Skipped, rest.done)
+	}
+	check(t, strings.Join(book.lines, "\n"), `not begun: wave "the rest", 2 deploys`, "[canary/production/shop] OD-103")
+}
+
+func TestManyChecksEveryDeployBeforeTheFirst(t *testing.T) {
+	t.Parallel()
+	canary := &site{revision: commit.String()}
+	rest := &site{revision: commit.String(), checkErr: release.BadInput("values.yaml:3", "is wrong", "")}
+	world := func(settings deploy.Settings, account release.Account) (deploy.World, error) {
+		if settings.Context == "canary" {
+			return canary.world(account), nil
+		}
+		return rest.world(account), nil
+	}
+	_, err := deploy.Many(t.Context(), waves(t, twoWaves), 2, notebook{&site{}}, world)
+	if release.ExitCode(err) != release.ExitInput || strings.Count(fmt.Sprint(err), "values.yaml:3") != 2 || len(canary.done) > 0 {
+		t.Errorf("got %v and did %v", err, canary.done)
+	}
+}
+
+func TestManyRunsAWaveAtOnce(t *testing.T) {
+	t.Parallel()
+	place := &site{revision: commit.String(), pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}}
+	result, err := deploy.Many(t.Context(), waves(t, twoWaves), 2, notebook{&site{}}, func(_ deploy.Settings, account release.Account) (deploy.World, error) {
+		return place.world(account), nil
+	})
+	if err != nil || result.Outcome != release.Changed || len(result.Deploys) != 3 {
+		t.Errorf("got %+v, %v", result, err)
+	}
+}
+
+// The committed example must be one.
+func TestTheDocumentedMatrixIsOne(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "matrix.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```yaml\n")
+	example, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("no example in docs/matrix.md")
+	}
+	if read := waves(t, example); len(read) != 2 {
+		t.Errorf("got %d waves", len(read))
+	}
+}

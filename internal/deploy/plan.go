@@ -1,0 +1,96 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// plan finds out what the deploy would do and everything that would go wrong with it, and changes nothing.
+func (d *deploy) plan(ctx context.Context) (Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.settings.Timeout)
+	defer cancel()
+	found, err := d.Chart.Plan(ctx, d.deployment)
+	if err != nil {
+		return d.result(), err
+	}
+	d.done.Outcome, d.done.Plan = release.Planned, &found
+	d.Account.Say("plan: release %q in namespace %q would be %s", d.settings.Release, d.settings.Namespace, found.Outcome)
+	for _, change := range found.Changes {
+		tellChange(d.Account, change)
+	}
+	problems := found.Problems
+	missing, err := d.preflight(ctx, found.References)
+	if err != nil {
+		return d.result(), err
+	}
+	problems = append(problems, missing...)
+	if err := d.compare(); err != nil {
+		return d.result(), err
+	}
+	if d.revisions, err = d.Chart.History(ctx, d.settings.Release); err != nil {
+		return d.result(), err
+	}
+	d.foresee(ctx)
+	if len(problems) > 0 {
+		return d.result(), &release.Failure{What: fmt.Sprintf("the deploy would not go well:\n  %s", strings.Join(problems, "\n  "))}
+	}
+	d.Account.Say("nothing was changed")
+	return d.result(), nil
+}
+
+// tellChange shows one object as a diff does: + what comes, - what goes, ~ what changes, ! what somebody else has changed.
+func tellChange(account release.Account, change release.Change) {
+	marks := map[release.Does]string{release.Creates: "+", release.Changes: "~", release.Deletes: "-", release.Drifts: "!"}
+	account.Say("%s %s", marks[change.Does], change.Object)
+	for _, field := range change.Fields {
+		owner := after("  (set by ", field.Manager)
+		if owner != "" {
+			owner += ")"
+		}
+		if field.Hidden {
+			account.Say("    %s: changed, value hidden%s", field.Path, owner)
+			continue
+		}
+		account.Say("    %s: %s → %s%s", field.Path, orNone(field.Before), orNone(field.After), owner)
+	}
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "none"
+	}
+	return text
+}
+
+// preflight lists what the pods will look for in vain.
+func (d *deploy) preflight(ctx context.Context, references []release.Reference) (problems []string, err error) {
+	missing, unchecked, err := d.Cluster.Missing(ctx, d.settings.Namespace, references)
+	if err != nil {
+		return nil, err
+	}
+	for _, reference := range missing {
+		problems = append(problems, fmt.Sprintf("%s %s is not in namespace %q, and %s names it", release.ConfigurationAbsent, reference, d.settings.Namespace, reference.By))
+	}
+	for _, reference := range unchecked {
+		d.Account.Warn("not checked, because reading it is forbidden: %s, which %s names", reference, reference.By)
+	}
+	return problems, nil
+}
+
+// compare tells which values the environment below sets and this one does not.
+func (d *deploy) compare() error {
+	if len(d.settings.CompareValues) == 0 {
+		return nil
+	}
+	lacking, err := d.Chart.Lacking(d.deployment, d.settings.CompareValues)
+	if err != nil {
+		return err
+	}
+	for _, key := range lacking {
+		d.Account.Warn("value %q is set in %s and not for %s", key, strings.Join(d.settings.CompareValues, ", "), d.settings.Environment)
+	}
+	return nil
+}

@@ -1,0 +1,280 @@
+package deploy_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
+)
+
+const (
+	commit  = releasetest.Commit
+	another = releasetest.Another
+)
+
+func image(t *testing.T, c string) release.Image {
+	t.Helper()
+	i, err := release.ParseImage("localhost:5000/team/shop@sha256:" + strings.Repeat(c, 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+// site is everything around deploy; it notes what was done, in order.
+type site struct {
+	mu       sync.Mutex
+	done     []string
+	lines    []string
+	outside  string // the path that is outside the work tree
+	checkErr error
+	absent   bool
+	gone     release.Digest // of an image that is not in the registry
+	revision string
+	noAccess error
+	pods     []release.PodImage
+	got      release.Deployment
+
+	outcome    release.Outcome // of Deploy; changed if ""
+	applyErr   error
+	watchErr   error // of the first watch; the next is the rollback's
+	backErr    error // of the rollback's watch
+	hookErr    error
+	smokeErr   error
+	history    []release.Revision
+	way        release.WayBack
+	pending    *release.Healed
+	newer      bool // what is live grew from what is deployed
+	unrelated  error
+	pin        *release.Pin
+	holdErr    error
+	lost       error
+	planned    release.Plan
+	missing    []release.Reference
+	lacking    []string
+	onWatch    func()
+	leaseEnded context.CancelCauseFunc
+}
+
+func (s *site) note(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.done = append(s.done, fmt.Sprintf(format, args...))
+}
+
+func (s *site) Inside(path string) (string, error) {
+	if path == s.outside {
+		return "", fmt.Errorf("%q is outside the work tree", path)
+	}
+	return "/tree/" + path, nil
+}
+
+func (s *site) Describe(_ context.Context, image release.Image) (release.Tagged, bool, error) {
+	return release.Tagged{Revision: s.revision}, !s.absent && (s.gone.IsZero() || image.Digest != s.gone), nil
+}
+
+func (s *site) IsAncestor(context.Context, release.Commit, release.Commit) (bool, error) {
+	return s.newer, s.unrelated
+}
+
+type smoker struct{ *site }
+
+func (s smoker) Check(file string) error {
+	if file == "none.yaml" {
+		return release.BadInput("--checks", "does not exist", "")
+	}
+	return nil
+}
+
+func (s smoker) Smoke(_ context.Context, url, file string, _ release.Commit) error {
+	s.note("smoke %s with %q", url, file)
+	return s.smokeErr
+}
+
+type chart struct{ *site }
+
+func (c chart) Check(release.Deployment) error { return c.checkErr }
+
+func (c chart) Lacking(release.Deployment, []string) ([]string, error) { return c.lacking, nil }
+
+func (c chart) Plan(context.Context, release.Deployment) (release.Plan, error) { return c.planned, nil }
+
+func (c chart) History(context.Context, string) ([]release.Revision, error) { return c.history, nil }
+
+func (c chart) Heal(context.Context, string, func(string)) (*release.Healed, error) {
+	return c.pending, nil
+}
+
+func (c chart) WayBack(context.Context, release.Deployment) (release.WayBack, error) {
+	return c.way, nil
+}
+
+var objects = []release.Object{{Kind: "Deployment", Name: "shop"}}
+
+func (c chart) Deploy(ctx context.Context, deployment release.Deployment, wait release.Wait) (release.Deployed, error) {
+	c.note("deploy")
+	c.mu.Lock()
+	c.got = deployment
+	c.mu.Unlock()
+	applied := release.Deployed{Outcome: release.Changed, Revision: 7, Objects: objects}
+	if c.outcome != "" {
+		applied.Outcome = c.outcome
+	}
+	if c.applyErr != nil || applied.Outcome == release.Unchanged {
+		return applied, c.applyErr
+	}
+	if err := wait(ctx, release.PhaseHooks, []release.Object{{Kind: "Job", Name: "migrate"}}); err != nil {
+		return applied, err
+	}
+	return applied, wait(ctx, release.PhaseRollout, objects)
+}
+
+func (c chart) Rollback(ctx context.Context, _ string, to int, wait release.Wait) (release.Deployed, error) {
+	c.note("rollback to %d", to)
+	c.watchErr = c.backErr
+	return release.Deployed{Outcome: release.RolledBack, Revision: 8, Objects: objects}, wait(ctx, release.PhaseRollout, objects)
+}
+
+func (c chart) Verify(_ context.Context, _ string, revision int) error {
+	c.note("verify %d", revision)
+	return nil
+}
+
+func (c chart) Uninstall(context.Context, string) error {
+	c.note("uninstall")
+	return nil
+}
+
+type cluster struct{ *site }
+
+func (c cluster) Check(context.Context, string, bool) error { return c.noAccess }
+
+func (c cluster) CreateNamespace(context.Context, string, release.Environment) error {
+	c.note("create namespace")
+	return nil
+}
+
+func (c cluster) Hold(context.Context, release.Hold, func(string)) (release.Lease, error) {
+	if c.holdErr != nil {
+		return nil, c.holdErr
+	}
+	c.note("hold")
+	return lease(c), nil
+}
+
+func (c cluster) Missing(context.Context, string, []release.Reference) (missing, unchecked []release.Reference, err error) {
+	return c.missing, nil, nil
+}
+
+func (c cluster) Watch(ctx context.Context, _ string, objects []release.Object, report func(release.RolloutStep)) error {
+	c.note("watch %s", objects[0])
+	report(release.RolloutStep{Object: objects[0], Ready: 1, Desired: 2})
+	if c.onWatch != nil {
+		c.onWatch()
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return c.watchErr
+}
+
+func (c cluster) WatchHook(_ context.Context, _ string, objects []release.Object, _ func(release.RolloutStep)) error {
+	c.note("hook %s", objects[0])
+	return c.hookErr
+}
+
+func (c cluster) Address(context.Context, string, string, func(string)) (string, error) {
+	c.note("address")
+	return "http://127.0.0.1", nil
+}
+
+func (c cluster) Images(context.Context, string, string) ([]release.PodImage, error) {
+	return c.pods, nil
+}
+
+type lease struct{ *site }
+
+func (l lease) Context(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	l.leaseEnded = cancel
+	return ctx, func() { cancel(nil) }
+}
+
+func (lease) Before() (release.Holder, bool) { return release.Holder{}, false }
+
+func (l lease) Pin() (release.Pin, bool) {
+	if l.pin == nil {
+		return release.Pin{}, false
+	}
+	return *l.pin, true
+}
+
+func (l lease) SetPin(_ context.Context, pin *release.Pin) error {
+	l.pin = pin
+	l.note("pin %t", pin != nil)
+	return nil
+}
+
+func (l lease) Release(ctx context.Context) error {
+	l.note("give back")
+	return ctx.Err()
+}
+
+// notebook is an account that can be read back.
+type notebook struct{ *site }
+
+func (n notebook) tell(line string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lines = append(n.lines, line)
+}
+
+func (n notebook) Say(format string, args ...any) { n.tell(fmt.Sprintf(format, args...)) }
+func (n notebook) Warn(format string, args ...any) {
+	n.tell("warning: " + fmt.Sprintf(format, args...))
+}
+func (n notebook) Progress(string, release.Progress) {}
+func (n notebook) Untrusted(text string)             { n.tell("| " + text) }
+func (n notebook) Step(step release.RolloutStep) {
+	n.tell(fmt.Sprintf("%s %d/%d", step.Object, step.Ready, step.Desired))
+}
+func (n notebook) Group(title string) func() { n.tell("> " + title); return func() { n.tell("<") } }
+
+func (s *site) world(account release.Account) deploy.World {
+	return deploy.World{Workspace: s, Registry: s, Chart: chart{s}, Cluster: cluster{s}, Ancestry: s, Smoker: smoker{s}, Account: account,
+		Holder: release.Holder{Run: "1", URL: "https://example.com/run/1", Actor: "a person"}}
+}
+
+func settings(t *testing.T, flags ...string) deploy.Settings {
+	t.Helper()
+	var settings deploy.Settings
+	if !slices.Contains(flags, "--heal") {
+		flags = append([]string{"--image", image(t, "a").String()}, flags...)
+	}
+	if err := settings.Declare().Parse(append([]string{"--environment", "staging"}, flags...), nil); err != nil {
+		t.Fatal(err)
+	}
+	return settings
+}
+
+func (s *site) run(t *testing.T, flags ...string) (deploy.Result, string, error) {
+	t.Helper()
+	return s.runWith(t.Context(), t, flags...)
+}
+
+func (s *site) runWith(ctx context.Context, t *testing.T, flags ...string) (deploy.Result, string, error) {
+	t.Helper()
+	if s.pods == nil {
+		s.pods = []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}
+	}
+	if s.revision == "" {
+		s.revision = commit.String()
+	}
+	result, err := deploy.Run(ctx, settings(t, flags...), s.world(notebook{s}))
+	return result, strings.Join(s.lines, "\n"), err
+}

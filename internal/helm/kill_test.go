@@ -1,0 +1,245 @@
+package helm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+	"k8s.io/client-go/rest"
+)
+
+// story is a chart with something of everything: hooks of both kinds of deletion, lists that are merged, and objects that come
+// and go with the values.
+func story(t *testing.T) release.Deployment {
+	t.Helper()
+	hook := func(name, when, policy string) string {
+		return "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: " + name + "\n  annotations: {helm.sh/hook: '" + when + "'" + policy + "}\n" +
+			"spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}'}]}}}\n"
+	}
+	d := deployment(t, "staging")
+	d.ValuesFiles, d.Chart = nil, files(t, map[string]string{
+		"Chart.yaml":  looseChart,
+		"values.yaml": "word: one\n",
+		"templates/config.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shop}\ndata: {word: '{{ .Values.word }}'}\n" +
+			"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: 'shop-{{ .Values.word }}'}\n",
+		"templates/workload.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop}\nspec:\n  selector: {matchLabels: {app: shop}}\n" +
+			"  template:\n    metadata: {labels: {app: shop}}\n    spec:\n      containers:\n        - name: app\n          image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}'\n" +
+			"          env: [{name: WORD, value: x}, {name: 'WORD_{{ .Values.word }}', value: z}]\n",
+		"templates/service.yaml": "apiVersion: v1\nkind: Service\nmetadata: {name: shop, annotations: {'word-{{ .Values.word }}': x}}\nspec: {ports: [{port: 80}]}\n",
+		"templates/before.yaml":  hook("before", "pre-install,pre-upgrade,pre-rollback", ", helm.sh/hook-delete-policy: hook-succeeded"),
+		"templates/after.yaml":   hook("after", "post-install,post-upgrade,post-rollback", ""),
+	})
+	return d
+}
+
+func word(d release.Deployment, word string) release.Deployment {
+	d.Set = []string{"word=" + word}
+	return d
+}
+
+// ready is a wait in which everything is ready at once.
+func ready(context.Context, release.Phase, []release.Object) error { return nil }
+
+// settled are all objects but for Helm's records, without what differs from run to run.
+func (s *server) settled() map[string]any {
+	settled := map[string]any{}
+	for path, object := range s.snapshot() {
+		if !strings.Contains(path, "/secrets/sh.helm.release") {
+			settled[path] = bare(lasting(object))
+		}
+	}
+	return settled
+}
+
+// mortal is a way to the server that is struck at a request: stop is called, or nothing gets through any more, the answer of
+// this one included.
+type mortal struct {
+	at   int
+	stop context.CancelFunc
+	kill bool
+
+	mu    sync.Mutex
+	count int
+}
+
+var errDead = errors.New("dead")
+
+func (m *mortal) wrap(next http.RoundTripper) http.RoundTripper {
+	return roundTrip(func(r *http.Request) (*http.Response, error) {
+		m.mu.Lock()
+		m.count++
+		count := m.count
+		m.mu.Unlock()
+		if m.kill && count > m.at {
+			return nil, errDead
+		}
+		if count != m.at {
+			return next.RoundTrip(r)
+		}
+		if !m.kill {
+			m.stop()
+			return next.RoundTrip(r)
+		}
+		response, err := next.RoundTrip(r)
+		if err == nil {
+			response.Body.Close()
+		}
+		m.stop() // a dead process does not go on waiting either
+		return nil, errDead
+	})
+}
+
+// struck is what an operation did before it was struck.
+type struck struct {
+	err    error
+	took   time.Duration
+	struck bool
+}
+
+func (s *server) strike(t *testing.T, at int, kill bool, do func(context.Context, *Client) error) struck {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var at0 time.Time
+	m := &mortal{at: at, kill: kill, stop: func() { at0 = time.Now(); stop() }}
+	config := &rest.Config{Host: s.url, QPS: 1000, Burst: 1000}
+	config.Wrap(m.wrap)
+	c, err := New(config, "staging", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kill {
+		c.patience.grace = 10 * time.Millisecond
+	}
+	c.connection.known = s.known(t) // what it asks before that changes nothing
+	err = do(ctx, c)
+	done := struck{err: err, struck: m.count >= at}
+	if done.struck {
+		done.took = time.Since(at0)
+	}
+	return done
+}
+
+// TestStruckAtAnyRequest strikes every operation at every request that it sends, by SIGINT and by SIGKILL as it were. After the
+// first, nothing may be pending. After either, healing and doing it again succeeds, and the cluster is as if nothing had happened.
+func TestStruckAtAnyRequest(t *testing.T) {
+	t.Parallel()
+	d := story(t)
+	deploying := func(word_ string) func(context.Context, *Client) error {
+		return func(ctx context.Context, c *Client) error {
+			d := word(d, word_)
+			d.RunURL = "https://github.com/example/shop/actions/runs/2"
+			_, err := c.Deploy(ctx, d, ready)
+			return err
+		}
+	}
+	rolling := func(ctx context.Context, c *Client) error {
+		_, err := c.Rollback(ctx, "shop", 1, ready)
+		return err
+	}
+	removing := func(ctx context.Context, c *Client) error { return c.Uninstall(ctx, "shop") }
+	failing := func(t *testing.T, s *server) { // revision 3 has brought some of its objects
+		s.answers(on("PATCH", "/deployments/shop", 422, `Deployment.apps "shop" is invalid: spec.x`))
+		if err := deploying("three")(t.Context(), s.client("staging")); err == nil {
+			t.Fatal("it did not fail")
+		}
+		s.answers(nil)
+	}
+	prepared := func(words ...string) func(*testing.T, *server) {
+		return func(t *testing.T, s *server) {
+			for _, one := range words {
+				if err := deploying(one)(t.Context(), s.client("staging")); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	failed := func(words ...string) func(*testing.T, *server) {
+		return func(t *testing.T, s *server) { prepared(words...)(t, s); failing(t, s) }
+	}
+	for name, test := range map[string]struct {
+		before    func(*testing.T, *server)
+		do, again func(context.Context, *Client) error
+		every     int  // request that is struck
+		twice     bool // done and done otherwise, in the undisturbed run
+	}{
+		"install":                      {prepared(), deploying("one"), deploying("one"), 1, false},
+		"install, then another":        {prepared(), deploying("one"), deploying("two"), 3, true},
+		"upgrade":                      {prepared("one"), deploying("two"), deploying("two"), 1, false},
+		"upgrade, then another":        {prepared("one"), deploying("two"), deploying("three"), 3, true},
+		"upgrade, then back":           {prepared("one"), deploying("two"), rolling, 3, true},
+		"rollback":                     {prepared("one", "two"), rolling, rolling, 1, false},
+		"rollback of a failed":         {failed("one", "two"), rolling, rolling, 3, false},
+		"upgrade after a failed":       {failed("one"), deploying("two"), deploying("two"), 3, false},
+		"uninstall":                    {prepared("one"), removing, removing, 1, false},
+		"uninstall of a failed":        {failed("one"), removing, removing, 2, false},
+		"uninstall, and install again": {prepared("one"), removing, deploying("two"), 2, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			test.before(t, s)
+			start := s.snapshot()
+			if err := test.do(t.Context(), s.client("staging")); err != nil {
+				t.Fatal(err)
+			}
+			if test.twice {
+				if err := test.again(t.Context(), s.client("staging")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := s.settled()
+			for _, kill := range []bool{false, true} {
+				for at := 1; ; at += test.every {
+					s.restore(start)
+					done := s.strike(t, at, kill, test.do)
+					if !done.struck {
+						if at < 5 || done.err != nil {
+							t.Fatalf("after %d requests: %v", at, done.err)
+						}
+						break
+					}
+					s.recovers(t, fmt.Sprintf("struck at request %d (kill: %t)", at, kill), kill, done, test.again, want)
+				}
+			}
+		})
+	}
+}
+
+func (s *server) recovers(t *testing.T, when string, kill bool, done struck, again func(context.Context, *Client) error, want map[string]any) {
+	t.Helper()
+	c := s.client("staging")
+	c.connection.known = s.known(t)
+	if !kill {
+		if done.took > 2*time.Second {
+			t.Errorf("%s: stopped after %s", when, done.took)
+		}
+		if got := statuses(t, c); strings.Contains(got, "pending") || strings.Contains(got, "uninstalling") {
+			t.Errorf("%s: the history is %q", when, got)
+		}
+	}
+	before := statuses(t, c)
+	healed, err := c.Heal(t.Context(), "shop", func(line string) { t.Errorf("%s: waits for a dead run of our own: %s", when, line) })
+	if err != nil {
+		t.Fatalf("%s: healing: %v", when, err)
+	}
+	if busyNow := strings.Contains(before, "pending") || strings.Contains(before, "uninstalling"); busyNow != (healed != nil) {
+		t.Errorf("%s: %q was healed: %+v", when, before, healed)
+	}
+	if err := again(t.Context(), c); err != nil {
+		t.Fatalf("%s: the history was %q, and again: %v", when, before, err)
+	}
+	if diff := cmp.Diff(want, s.settled()); diff != "" {
+		t.Fatalf("%s: the history was %q, and again -want +got:\n%s", when, before, diff)
+	}
+	if got := statuses(t, c); got != "" && !strings.HasSuffix(got, "deployed") {
+		t.Errorf("%s: the history is %q at last", when, got)
+	}
+}

@@ -1,0 +1,53 @@
+package release
+
+// Plan is what a deploy would do, found out without doing it.
+type Plan struct {
+	Outcome    Outcome // created, changed or unchanged
+	Changes    []Change
+	Problems   []string    // what the cluster would refuse, each in one line
+	References []Reference // what the pods need that the release itself does not bring
+}
+
+// Change is what would happen to one object.
+type Change struct {
+	Object Object
+	Does   Does
+	Fields []FieldChange // in the order of their paths; none for an object that is created or deleted
+}
+
+// Does says what would happen to an object.
+type Does string
+
+// What can happen to an object. Drift is a field that somebody else set and that the deploy would set back or leave.
+const (
+	Creates Does = "create"
+	Changes Does = "change"
+	Deletes Does = "delete"
+	Drifts  Does = "drift"
+)
+
+// FieldChange is one field of an object. The values of Secrets are never in it.
+type FieldChange struct {
+	Path    string // spec.template.spec.containers[app].image
+	Before  string // as one line of JSON, "" if absent
+	After   string
+	Hidden  bool   // a secret's value: Before and After are empty, only that it changes is known
+	Manager string // the field's owner in the cluster if that is somebody else (metadata.managedFields), "" if not
+}
+
+// Reference is something that a pod names and cannot start without.
+type Reference struct {
+	Kind     string // Secret, ConfigMap, ServiceAccount or PersistentVolumeClaim
+	Name     string
+	Key      string // "" for the whole object
+	Optional bool
+	By       Object // the workload that names it
+}
+
+func (r Reference) String() string {
+	text := r.Kind + "/" + r.Name
+	if r.Key != "" {
+		text += " key " + r.Key
+	}
+	return text
+}

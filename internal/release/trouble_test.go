@@ -1,0 +1,96 @@
+package release
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the generated files again")
+
+const troubleshooting = "../../docs/troubleshooting.md"
+
+// TestTroubleshooting holds the documentation to the table that the messages come from.
+func TestTroubleshooting(t *testing.T) {
+	t.Parallel()
+	want := troubles()
+	if *update {
+		if err := os.WriteFile(troubleshooting, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	got, err := os.ReadFile(troubleshooting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("%s is not what the table says (make reference); -table +file:\n%s", troubleshooting, diff)
+	}
+}
+
+func troubles() string {
+	var text strings.Builder
+	text.WriteString("# Troubleshooting\n\nWritten from the table of codes (`internal/release`) by `make reference`; do not edit.\n\n" +
+		"A deploy that fails names its cause with a code. Codes are stable: scripts and alerts may rely on them (the output `code` of `deploy`). " +
+		"Beside the code stand the object, the container, the reason as the cluster words it, the last events and the last lines of the log. " +
+		"When a cause counts, and how long it is borne with, is in [decision 9](decisions/0009-when-a-rollout-has-failed.md).\n\n" +
+		"In commands, replace NAMESPACE, POD, CONTAINER and NAME by what the message names.\n\n| code | |\n|---|---|\n")
+	for _, trouble := range Troubles {
+		fmt.Fprintf(&text, "| [%s](#%s) | %s |\n", trouble.Code, anchor(trouble), trouble.Name)
+	}
+	for _, trouble := range Troubles {
+		fmt.Fprintf(&text, "\n## %s\n\n%s\n\n```\n%s\n```\n\n**Try:** %s.\n\n", heading(trouble), trouble.Means, trouble.Looks, trouble.Try)
+		for i, step := range trouble.Steps {
+			fmt.Fprintf(&text, "%d. %s\n", i+1, step)
+		}
+	}
+	return text.String()
+}
+
+func heading(trouble Trouble) string { return fmt.Sprintf("%s %s", trouble.Code, trouble.Name) }
+
+// anchor is what GitHub makes of a heading.
+func anchor(trouble Trouble) string {
+	lower := strings.ToLower(heading(trouble))
+	return strings.ReplaceAll(regexp.MustCompile(`[^\p{L}\p{N} -]`).ReplaceAllString(lower, ""), " ", "-")
+}
+
+// TestTroublesAreWhole wants every code that is declared in the table once, in order, with all that is to be known of it.
+func TestTroublesAreWhole(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("trouble.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var declared, listed []Code
+	for _, found := range regexp.MustCompile(`Code += "(OD-\d+)"`).FindAllStringSubmatch(string(source), -1) {
+		declared = append(declared, Code(found[1]))
+	}
+	for _, trouble := range Troubles {
+		listed = append(listed, trouble.Code)
+		if trouble.Name == "" || trouble.Means == "" || trouble.Try == "" || trouble.Looks == "" || len(trouble.Steps) < 2 {
+			t.Errorf("%s is not whole: %+v", trouble.Code, trouble)
+		}
+		if !strings.Contains(trouble.Looks, string(trouble.Code)+" ") || !strings.HasSuffix(trouble.Looks, trouble.Try) && trouble.Code != NoWayBack {
+			t.Errorf("%s: the message %q does not name the code and end with what to try", trouble.Code, trouble.Looks)
+		}
+		for _, line := range slices.Concat(trouble.Steps, []string{trouble.Looks, trouble.Try, trouble.Name}) {
+			if strings.ContainsAny(line, "\n\r") || strings.Count(line, "`")%2 != 0 {
+				t.Errorf("%s: %q is not one line of whole Markdown", trouble.Code, line)
+			}
+		}
+	}
+	if diff := cmp.Diff(declared, listed); diff != "" || len(declared) == 0 {
+		t.Errorf("codes (-declared +listed):\n%s", diff)
+	}
+	if got := Code("OD-999").Trouble(); got.Code != "OD-999" || got.Name != "" {
+		t.Errorf("an unknown code is %+v", got)
+	}
+}

@@ -1,0 +1,116 @@
+// Package metrics serves a sandbox's resource metrics, the API metrics.k8s.io/v1beta1, as metrics-server does on other
+// clusters: HorizontalPodAutoscalers and `kubectl top` ask it. The figures are the kubelet's own.
+package metrics
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// point is what one reading says of a container or a node.
+type point struct {
+	at      time.Time // when the kubelet measured it
+	started time.Time // a container's start; zero for a node
+	cpu     float64   // seconds used since then
+	memory  float64   // working set in bytes
+}
+
+// reading is what a kubelet tells at one time.
+type reading struct {
+	node point
+	pods map[types.NamespacedName]map[string]point
+}
+
+// The kubelet's metrics that are read (https://kubernetes.io/docs/reference/instrumentation/metrics/).
+const (
+	containerCPU    = "container_cpu_usage_seconds_total"
+	containerMemory = "container_memory_working_set_bytes"
+	containerStart  = "container_start_time_seconds"
+	nodeCPU         = "node_cpu_usage_seconds_total"
+	nodeMemory      = "node_memory_working_set_bytes"
+)
+
+// parse reads a kubelet's /metrics/resource. What lacks its CPU time, the time at which that was measured, or its memory is left out:
+// no rate can be told for it.
+func parse(text io.Reader) (reading, error) {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(text)
+	if err != nil {
+		return reading{}, fmt.Errorf("reading the kubelet's figures: %w", err)
+	}
+	told := reading{pods: map[types.NamespacedName]map[string]point{}}
+	for _, sample := range families[nodeCPU].GetMetric() {
+		told.node.at, told.node.cpu = at(sample), value(sample)
+	}
+	for _, sample := range families[nodeMemory].GetMetric() {
+		told.node.memory = value(sample)
+	}
+	memory := byContainer(families[containerMemory])
+	start := byContainer(families[containerStart])
+	for id, sample := range byContainer(families[containerCPU]) {
+		p := point{at: at(sample), cpu: value(sample)}
+		used, measured := memory[id]
+		if p.at.IsZero() || !measured {
+			continue
+		}
+		p.memory = value(used)
+		if began, is := start[id]; is {
+			p.started = time.UnixMicro(int64(value(began) * 1e6))
+		}
+		if told.pods[id.pod] == nil {
+			told.pods[id.pod] = map[string]point{}
+		}
+		told.pods[id.pod][id.container] = p
+	}
+	return told, nil
+}
+
+type identity struct {
+	pod       types.NamespacedName
+	container string
+}
+
+// byContainer leaves out a sample that does not say whose it is.
+func byContainer(family *dto.MetricFamily) map[identity]*dto.Metric {
+	found := map[identity]*dto.Metric{}
+	for _, sample := range family.GetMetric() {
+		var id identity
+		for _, label := range sample.GetLabel() {
+			switch label.GetName() {
+			case "namespace":
+				id.pod.Namespace = label.GetValue()
+			case "pod":
+				id.pod.Name = label.GetValue()
+			case "container":
+				id.container = label.GetValue()
+			}
+		}
+		if id.pod.Namespace != "" && id.pod.Name != "" && id.container != "" {
+			found[id] = sample
+		}
+	}
+	return found
+}
+
+// value is a sample's, whatever its type; what is no amount counts as none.
+func value(sample *dto.Metric) float64 {
+	v := sample.GetGauge().GetValue() + sample.GetCounter().GetValue() + sample.GetUntyped().GetValue()
+	if math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {
+		return 0
+	}
+	return v
+}
+
+func at(sample *dto.Metric) time.Time {
+	if sample.TimestampMs == nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(sample.GetTimestampMs())
+}

@@ -1,0 +1,98 @@
+package metrics
+
+import (
+	"sync"
+	"time"
+
+	core "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// pair is the last two points of one container or node, between which its use of CPU is told.
+type pair struct {
+	before, last point
+}
+
+// next takes in a new point. One that was measured no later than the last changes nothing; after a restart there is
+// nothing to compare with.
+func (p pair) next(now point) pair {
+	switch {
+	case p.last.at.IsZero():
+		return pair{last: now}
+	case !now.at.After(p.last.at):
+		return p
+	case now.started.After(p.last.at) || now.cpu < p.last.cpu:
+		return pair{last: now}
+	}
+	return pair{before: p.last, last: now}
+}
+
+// window is the time over which the use of CPU is told, 0 as long as there is only one point.
+func (p pair) window() time.Duration {
+	if p.before.at.IsZero() {
+		return 0
+	}
+	return p.last.at.Sub(p.before.at)
+}
+
+// usage is in cores, to the nanocore, and in bytes.
+func (p pair) usage() core.ResourceList {
+	cores := (p.last.cpu - p.before.cpu) / p.window().Seconds()
+	cpu := resource.NewScaledQuantity(int64(cores*1e9), resource.Nano)
+	return core.ResourceList{core.ResourceCPU: *cpu, core.ResourceMemory: *resource.NewQuantity(int64(p.last.memory), resource.BinarySI)}
+}
+
+// history is what is known of all nodes and pods.
+type history struct {
+	mu    sync.Mutex
+	nodes map[string]pair
+	pods  map[string]map[types.NamespacedName]map[string]pair // by node
+}
+
+// add takes in a reading of one node. Pods and containers that are not in it are forgotten.
+func (h *history) add(node string, told reading) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.nodes == nil {
+		h.nodes, h.pods = map[string]pair{}, map[string]map[types.NamespacedName]map[string]pair{}
+	}
+	if !told.node.at.IsZero() {
+		h.nodes[node] = h.nodes[node].next(told.node)
+	}
+	pods := map[types.NamespacedName]map[string]pair{}
+	for name, containers := range told.pods {
+		pods[name] = map[string]pair{}
+		for container, now := range containers {
+			pods[name][container] = h.pods[node][name][container].next(now)
+		}
+	}
+	h.pods[node] = pods
+}
+
+// pod gives a pod's containers. As long as there is no rate for one of them there is none for the pod, as metrics-server
+// has it: an autoscaler would take a part for the whole.
+func (h *history) pod(name types.NamespacedName) (map[string]pair, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, pods := range h.pods {
+		containers, known := pods[name]
+		if !known {
+			continue
+		}
+		for _, container := range containers {
+			if container.window() <= 0 {
+				return nil, false
+			}
+		}
+		return containers, len(containers) > 0
+	}
+	return nil, false
+}
+
+func (h *history) node(name string) (pair, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p, known := h.nodes[name]
+	return p, known && p.window() > 0
+}

@@ -1,0 +1,109 @@
+package metrics
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+)
+
+// Every is how often the kubelets are read, and so the window over which a container's use of CPU is told.
+const Every = 3 * time.Second
+
+// Aggregator is the name in the certificate with which the API server asks.
+const Aggregator = "front-proxy-client"
+
+// Server serves the resource metrics of one cluster.
+type Server struct {
+	client kubernetes.Interface
+	// figures gives a node's /metrics/resource.
+	figures func(ctx context.Context, node string) ([]byte, error)
+	log     *slog.Logger
+	history history
+}
+
+// New makes a server. The client reads pods, nodes and, by way of the API server, the kubelets.
+func New(client kubernetes.Interface, log *slog.Logger) *Server {
+	s := &Server{client: client, log: log}
+	s.figures = func(ctx context.Context, node string) ([]byte, error) {
+		return client.CoreV1().RESTClient().Get().Resource("nodes").Name(node).SubResource("proxy").Suffix("metrics/resource").DoRaw(ctx)
+	}
+	return s
+}
+
+// Run reads the kubelets and answers on the listener until the context ends. Only who shows a certificate that config
+// takes is answered, and only Aggregator: the API server, which has found out who asks and has allowed it before it asks here
+// (https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/#authentication-flow).
+func (s *Server) Run(ctx context.Context, listener net.Listener, config *tls.Config) error {
+	server := &http.Server{
+		Handler: s.onlyAggregator(s.routes()), TLSConfig: config, ReadHeaderTimeout: 5 * time.Second,
+		ErrorLog: log.New(complaints{s.log}, "", 0),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.ServeTLS(listener, "", "") }()
+	defer server.Close() //nolint:errcheck // nobody is to be answered any more
+	tick := time.NewTicker(Every)
+	defer tick.Stop()
+	for {
+		s.read(ctx)
+		select {
+		case err := <-failed:
+			return fmt.Errorf("serving resource metrics: %w", err)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
+
+// read takes a reading of every node. What fails is logged and tried again the next time: an API server that is away, above all.
+func (s *Server) read(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, Every)
+	defer cancel()
+	nodes, err := s.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		s.unread(ctx, err)
+		return
+	}
+	for _, node := range nodes.Items {
+		if err := s.readNode(ctx, node.Name); err != nil {
+			s.unread(ctx, fmt.Errorf("node %q: %w", node.Name, err))
+		}
+	}
+}
+
+func (s *Server) readNode(ctx context.Context, node string) error {
+	text, err := s.figures(ctx, node)
+	if err != nil {
+		return err
+	}
+	told, err := parse(bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	s.history.add(node, told)
+	return nil
+}
+
+func (s *Server) unread(ctx context.Context, err error) {
+	if !errors.Is(ctx.Err(), context.Canceled) {
+		s.log.Warn("reading the kubelet's figures", "error", err)
+	}
+}
+
+// complaints passes what net/http has to say, such as a caller without a certificate, to the log.
+type complaints struct{ log *slog.Logger }
+
+func (c complaints) Write(line []byte) (int, error) {
+	c.log.Warn("resource metrics", "problem", string(line))
+	return len(line), nil
+}

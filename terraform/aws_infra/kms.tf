@@ -1,0 +1,184 @@
+# Keys of the delivery: what signs evidence, what encrypts images and the applications' secrets. The keys of clusters, databases
+# and log groups are made beside them.
+
+locals {
+  account_root = "arn:${local.partition}:iam::${local.account_id}:root"
+
+  # Administration that cannot be turned into use: no Sign, no Decrypt, and no CreateGrant, which would hand either on. Whoever may
+  # change the policy could still write themselves in; that is one PutKeyPolicy in CloudTrail, and not a signature that looks right.
+  kms_administration = [
+    "kms:CancelKeyDeletion",
+    "kms:CreateAlias",
+    "kms:DeleteAlias",
+    "kms:DescribeKey",
+    "kms:DisableKey",
+    "kms:DisableKeyRotation",
+    "kms:EnableKey",
+    "kms:EnableKeyRotation",
+    "kms:GetKeyPolicy",
+    "kms:GetKeyRotationStatus",
+    "kms:ListGrants",
+    "kms:ListKeyPolicies",
+    "kms:ListKeyRotations",
+    "kms:ListResourceTags",
+    "kms:PutKeyPolicy",
+    "kms:RevokeGrant",
+    "kms:RotateKeyOnDemand",
+    "kms:ScheduleKeyDeletion",
+    "kms:TagResource",
+    "kms:UntagResource",
+    "kms:UpdateAlias",
+    "kms:UpdateKeyDescription",
+  ]
+}
+
+# ── Evidence ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# One for each environment: a signature of staging's key says that a job which had passed staging's rules wrote it. The private half
+# never leaves KMS. KMS does not rotate asymmetric keys.
+resource "aws_kms_key" "evidence" {
+  for_each = var.environments
+
+  description              = "${var.name}: signs ${each.key}'s evidence"
+  key_usage                = "SIGN_VERIFY"
+  customer_master_key_spec = "ECC_NIST_P256"
+  enable_key_rotation      = false
+  deletion_window_in_days  = 30
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "AccountAdministersByIAM"
+        Effect    = "Allow"
+        Principal = { AWS = local.account_root }
+        Action    = local.kms_administration
+        Resource  = "*"
+      },
+      {
+        Sid       = "AccountChecksByIAM"
+        Effect    = "Allow"
+        Principal = { AWS = local.account_root }
+        Action    = ["kms:GetPublicKey", "kms:Verify"]
+        Resource  = "*"
+      },
+      {
+        Sid       = "ItsJobsSign"
+        Effect    = "Allow"
+        Principal = { AWS = aws_iam_role.deploy[each.key].arn }
+        Action    = "kms:Sign"
+        Resource  = "*"
+      },
+      {
+        Sid       = "JobsCheck"
+        Effect    = "Allow"
+        Principal = { AWS = [for environment in local.ladder : aws_iam_role.deploy[environment].arn if contains(local.evidence_of[environment], each.key)] }
+        Action    = ["kms:DescribeKey", "kms:GetPublicKey", "kms:Verify"]
+        Resource  = "*"
+      },
+    ]
+  })
+}
+
+resource "aws_kms_alias" "evidence" {
+  for_each = var.environments
+
+  name          = "alias/${var.name}-evidence-${each.key}"
+  target_key_id = aws_kms_key.evidence[each.key].key_id
+}
+
+data "aws_kms_public_key" "evidence" {
+  for_each = aws_kms_key.evidence
+
+  key_id = each.value.arn
+}
+
+# ── Secrets of the applications ─────────────────────────────────────────────────────────────────────────────────────────
+
+# For what Secrets Manager keeps below <name>/<environment>/. Only through Secrets Manager, and only for that environment's
+# secrets: KMS compares the secret's ARN that the ciphertext is bound to.
+resource "aws_kms_key" "app_secrets" {
+  for_each = var.environments
+
+  description             = "${var.name}: ${each.key}'s secrets"
+  enable_key_rotation     = true
+  rotation_period_in_days = 365
+  deletion_window_in_days = 30
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "AccountAdministersByIAM"
+        Effect    = "Allow"
+        Principal = { AWS = local.account_root }
+        Action    = local.kms_administration
+        Resource  = "*"
+      },
+      {
+        Sid       = "AccountKeepsSecretsByIAM"
+        Effect    = "Allow"
+        Principal = { AWS = local.account_root }
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = "*"
+        Condition = {
+          StringEquals = { "kms:ViaService" = "secretsmanager.${var.region}.${data.aws_partition.current.dns_suffix}" }
+          ArnLike      = { "kms:EncryptionContext:SecretARN" = "arn:${local.partition}:secretsmanager:${var.region}:${local.account_id}:secret:${var.name}/${each.key}/*" }
+        }
+      },
+      {
+        Sid       = "ClusterReadsSecrets"
+        Effect    = "Allow"
+        Principal = { AWS = aws_iam_role.secrets_reader[each.key].arn }
+        Action    = "kms:Decrypt"
+        Resource  = "*"
+        Condition = {
+          StringEquals = { "kms:ViaService" = "secretsmanager.${var.region}.${data.aws_partition.current.dns_suffix}" }
+          ArnLike      = { "kms:EncryptionContext:SecretARN" = "arn:${local.partition}:secretsmanager:${var.region}:${local.account_id}:secret:${var.name}/${each.key}/*" }
+        }
+      },
+    ]
+  })
+}
+
+resource "aws_kms_alias" "app_secrets" {
+  for_each = var.environments
+
+  name          = "alias/${var.name}-secrets-${each.key}"
+  target_key_id = aws_kms_key.app_secrets[each.key].key_id
+}
+
+# ── Images ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# ECR uses it by grants that it takes when a repository is made: who pulls or pushes needs no permission for the key.
+resource "aws_kms_key" "images" {
+  description             = "${var.name}: images in ECR"
+  enable_key_rotation     = true
+  deletion_window_in_days = 30
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "AccountAdministersByIAM"
+        Effect    = "Allow"
+        Principal = { AWS = local.account_root }
+        Action    = local.kms_administration
+        Resource  = "*"
+      },
+      {
+        Sid       = "AccountMakesRepositoriesByIAM"
+        Effect    = "Allow"
+        Principal = { AWS = local.account_root }
+        Action    = ["kms:CreateGrant", "kms:RetireGrant", "kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = "*"
+        Condition = { StringEquals = { "kms:ViaService" = "ecr.${var.region}.${data.aws_partition.current.dns_suffix}" } }
+      },
+    ]
+  })
+}
+
+resource "aws_kms_alias" "images" {
+  name          = "alias/${var.name}-images"
+  target_key_id = aws_kms_key.images.key_id
+}

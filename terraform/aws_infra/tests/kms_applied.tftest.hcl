@@ -1,0 +1,34 @@
+# The public halves of the evidence keys are read once the keys are there, so this applies, against mocks.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+
+  override_data {
+    target = data.aws_kms_public_key.evidence["staging"]
+    values = { public_key_pem = "-----BEGIN PUBLIC KEY-----\nstaging\n-----END PUBLIC KEY-----\n" }
+  }
+
+  override_data {
+    target = data.aws_kms_public_key.evidence["production"]
+    values = { public_key_pem = "-----BEGIN PUBLIC KEY-----\nproduction\n-----END PUBLIC KEY-----\n" }
+  }
+}
+
+run "public_keys_are_told" {
+  assert {
+    condition = alltrue([
+      for environment in ["staging", "production"] :
+      output.evidence_keys[environment].arn == aws_kms_key.evidence[environment].arn &&
+      output.evidence_keys[environment].public_key == "-----BEGIN PUBLIC KEY-----\n${environment}\n-----END PUBLIC KEY-----\n"
+    ])
+    error_message = "The public half is not told, or another's: ${jsonencode(output.evidence_keys)}"
+  }
+
+  # What the workflows read, each under the name that .github/workflows/deployment.yaml looks for.
+  assert {
+    condition = toset(keys(output.github_variables)) == toset([
+      "AWS_REGION", "ECR_REPOSITORY", "AWS_ROLE_BUILD", "AWS_ROLE_STAGING", "AWS_ROLE_PRODUCTION", "EKS_CLUSTER_STAGING", "EKS_CLUSTER_PRODUCTION",
+    ])
+    error_message = "The workflows' variables have other names: ${jsonencode(keys(output.github_variables))}"
+  }
+}

@@ -1,0 +1,4 @@
+# Read by `terraform test` for every file in this directory; a test sets in its own `variables` block what it is about.
+region             = "eu-central-1"
+github_repository  = "onedigest-example/shop"
+cluster_admin_arns = ["arn:aws:iam::123456789012:role/platform"]

@@ -1,0 +1,132 @@
+variable "name" {
+  description = "Prefix of every name made here: clusters, roles, keys, repositories. Two installations in one account need two names."
+  type        = string
+  default     = "onedigest"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", var.name)) && length(var.name) >= 3 && length(var.name) <= 20
+    error_message = "name must be 3 to 20 characters: lower-case letters, digits and single hyphens, beginning with a letter."
+  }
+}
+
+variable "region" {
+  description = "AWS region of everything made here, for example eu-central-1."
+  type        = string
+  default     = "eu-central-1"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]{2,4}(-[a-z]+)+-[1-9]$", var.region))
+    error_message = "region must be the code of an AWS region, such as eu-central-1."
+  }
+}
+
+variable "allowed_account_ids" {
+  description = "Accounts that this may be applied to; with other credentials Terraform stops before it reads anything. null: any."
+  type        = set(string)
+  default     = null
+
+  validation {
+    condition     = alltrue([for id in coalesce(var.allowed_account_ids, []) : can(regex("^[0-9]{12}$", id))])
+    error_message = "allowed_account_ids must be account ids of 12 digits."
+  }
+}
+
+variable "environments" {
+  description = <<-EOT
+    The environments, by name, each with its Kubernetes namespace. The names are those of the GitHub environments and of the
+    actions' `environment` input.
+  EOT
+  type = map(object({
+    namespace = string
+  }))
+  default = {
+    staging    = { namespace = "staging" }
+    production = { namespace = "production" }
+  }
+  nullable = false
+
+  validation {
+    condition     = length(var.environments) > 0
+    error_message = "environments must name at least one environment."
+  }
+
+  validation {
+    condition = alltrue([
+      for name in keys(var.environments) : can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", name)) && length(name) <= 16
+    ])
+    error_message = "environments: a name is at most 16 characters: lower-case letters, digits and single hyphens, beginning with a letter."
+  }
+
+  validation {
+    condition = alltrue([
+      for environment in values(var.environments) :
+      can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", environment.namespace)) &&
+      !startswith(environment.namespace, "kube-") && environment.namespace != "default"
+    ])
+    error_message = "environments: a namespace is a DNS label (lower case, digits, hyphens, at most 63 characters), and neither default nor kube-*."
+  }
+
+  validation {
+    condition     = length(distinct(values(var.environments)[*].namespace)) == length(var.environments)
+    error_message = "environments: each needs a namespace of its own; what may deploy to one would otherwise deploy to the other."
+  }
+}
+
+variable "cluster_layout" {
+  description = <<-EOT
+    `shared`: one cluster, environments parted by namespace, access scope and network policy (a control plane costs some
+    73 USD a month). `per-environment`: a cluster each, so that an upgrade or an outage of one leaves the others alone.
+    Changing it makes new clusters and destroys the old.
+  EOT
+  type        = string
+  default     = "shared"
+  nullable    = false
+
+  validation {
+    condition     = contains(["shared", "per-environment"], var.cluster_layout)
+    error_message = "cluster_layout must be shared or per-environment."
+  }
+}
+
+variable "github_repository" {
+  description = "The repository whose workflows build and deploy, as owner/name."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition = (
+      can(regex("^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}$", var.github_repository)) &&
+      !can(regex("/\\.{1,2}$", var.github_repository))
+    )
+    error_message = "github_repository must be owner/name, without a host, a wildcard or a trailing part."
+  }
+}
+
+variable "domain" {
+  description = "The DNS name under which the service is reached, for example shop.example.com. Empty: no certificate and no HTTPS."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = var.domain == "" || (can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]{2,63}$", var.domain)) && length(var.domain) <= 253)
+    error_message = "domain must be a DNS name in lower case without scheme, port, wildcard or final dot, such as shop.example.com."
+  }
+}
+
+variable "tags" {
+  description = "Tags for everything that can carry tags, beside those that say where a thing comes from."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition = alltrue([
+      for key, value in var.tags :
+      length(key) >= 1 && length(key) <= 128 && length(value) <= 256 && !startswith(lower(key), "aws:")
+    ])
+    error_message = "tags: a key has 1 to 128 characters and does not begin with aws:, a value has at most 256."
+  }
+}

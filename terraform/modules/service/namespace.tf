@@ -1,0 +1,22 @@
+locals {
+  namespace = coalesce(var.namespace, var.environment)
+  release   = coalesce(var.release, basename(var.repository))
+}
+
+# The labels that the actions give a namespace which they create, and two more.
+resource "kubernetes_namespace_v1" "this" {
+  metadata {
+    name = local.namespace
+
+    labels = {
+      "pod-security.kubernetes.io/enforce" = "restricted"
+      "pod-security.kubernetes.io/warn"    = "restricted"
+      "pod-security.kubernetes.io/audit"   = "restricted"
+      "onedigest.dev/environment"          = var.environment
+
+      # A pod is ready when the load balancer sends to it, not before: without this a rolling update ends old pods while the new
+      # ones still register. AWS Load Balancer Controller, "Pod readiness gate".
+      "elbv2.k8s.aws/pod-readiness-gate-inject" = "enabled"
+    }
+  }
+}

@@ -1,0 +1,6 @@
+# A namespace with nothing in it.
+mock_data "kubernetes_resources" {
+  defaults = {
+    objects = []
+  }
+}

@@ -1,0 +1,229 @@
+# ── What runs ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+variable "environment" {
+  description = "The environment. It is one that has a directory with its values: terraform/ENVIRONMENT/values-ENVIRONMENT.yaml."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition = (
+      can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", var.environment)) &&
+      fileexists("${path.module}/../../${var.environment}/values-${var.environment}.yaml")
+    )
+    error_message = "environment ${jsonencode(var.environment)} is unknown: there is no terraform/ENVIRONMENT/values-ENVIRONMENT.yaml for it."
+  }
+}
+
+variable "values_file" {
+  description = "Values file. null: terraform/ENVIRONMENT/values-ENVIRONMENT.yaml, the one that the workflows hand to the deploy action; another one here would be another release there."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.values_file == null || try(fileexists(var.values_file), false)
+    error_message = "values_file ${coalesce(var.values_file, "null")} is not there."
+  }
+}
+
+variable "repository" {
+  description = "ECR repository of the image, its name without the registry's host, for example onedigest/shop."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z0-9]+([._/-][a-z0-9]+)*$", var.repository)) && length(var.repository) >= 2 && length(var.repository) <= 256
+    error_message = "repository must be the name of an ECR repository (lower case, without the registry's host and without a tag), such as onedigest/shop."
+  }
+}
+
+variable "image_tag" {
+  description = <<-EOT
+    Tag of the image to run: the 40 hex digits of the commit, or ENVIRONMENT-COMMIT. Only a way to name a digest: the release is
+    pinned to the digest that the tag stands for. Must be null when `deploy_with` is `actions`.
+  EOT
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.image_tag != "latest"
+    error_message = "image_tag latest names no commit and moves: give the commit's 40 hex digits, or ${var.environment}-COMMIT."
+  }
+
+  validation {
+    condition     = var.image_tag == null ? true : var.image_tag == "latest" || can(regex("^(${var.environment}-)?[0-9a-f]{40}$", var.image_tag))
+    error_message = "image_tag ${coalesce(var.image_tag, "null")} is neither a commit (40 lower-case hex digits) nor ${var.environment}-COMMIT."
+  }
+
+  validation {
+    condition     = (var.image_tag != null) == (var.deploy_with == "terraform")
+    error_message = "image_tag must be given when deploy_with is terraform, and must not when it is actions: then the actions choose the image."
+  }
+}
+
+variable "require_promotion" {
+  description = "Whether only an image that `promote` has tagged ENVIRONMENT-COMMIT may run: its evidence was looked for when that tag was made."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+# ── Where ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+variable "name" {
+  description = "The `name` of terraform/aws_infra: it begins the names of what is found or made here."
+  type        = string
+  nullable    = false
+}
+
+variable "cluster_name" {
+  description = "EKS cluster that this runs on, for the outputs' commands."
+  type        = string
+  nullable    = false
+}
+
+variable "namespace" {
+  description = "Namespace of the release. Empty: the environment's name, which is what the actions take too."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition = var.namespace == "" || (
+      can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", var.namespace)) && !startswith(var.namespace, "kube-") && var.namespace != "default"
+    )
+    error_message = "namespace must be a DNS label (lower case, digits, hyphens, at most 63 characters), and neither default nor kube-*."
+  }
+}
+
+variable "release" {
+  description = "Helm release. Empty: the last part of the repository's name, which is what the actions take too."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = var.release == "" || can(regex("^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$", var.release))
+    error_message = "release must be a DNS label of at most 53 characters, which is Helm's limit."
+  }
+
+  validation {
+    condition     = var.release != "" || can(regex("^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$", basename(var.repository)))
+    error_message = "the last part of repository is no name for a Helm release (a DNS label of at most 53 characters): give release."
+  }
+}
+
+# ── Who deploys ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+variable "deploy_with" {
+  description = <<-EOT
+    Who owns the Helm release. `terraform`: this module installs and upgrades it. `actions`: GitHub Actions do; Terraform keeps the
+    namespace, the rights and the secrets' source. Read docs/aws.md, "One release, two paths", before changing it.
+  EOT
+  type        = string
+  default     = "terraform"
+  nullable    = false
+
+  validation {
+    condition     = contains(["terraform", "actions"], var.deploy_with)
+    error_message = "deploy_with must be terraform or actions."
+  }
+}
+
+variable "replace_digest" {
+  description = <<-EOT
+    The digest that the actions put there and that is to make way for `image_tag`. Without it Terraform leaves alone what the actions
+    deployed; with another digest than the live one it refuses, for then something has changed since you looked.
+  EOT
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.replace_digest == null || can(regex("^sha256:[0-9a-f]{64}$", var.replace_digest))
+    error_message = "replace_digest must be sha256: and 64 lower-case hex digits."
+  }
+}
+
+variable "ignore_pin" {
+  description = "Deploy although a deliberate rollback has pinned the release at another commit. The pin stays; `deploy --unpin` lifts it."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "timeout_seconds" {
+  description = "How long Helm waits for the pods and the load balancer's address, in seconds."
+  type        = number
+  default     = 600
+  nullable    = false
+
+  validation {
+    condition     = var.timeout_seconds >= 30 && var.timeout_seconds <= 3600 && floor(var.timeout_seconds) == var.timeout_seconds
+    error_message = "timeout_seconds must be a whole number from 30 to 3600."
+  }
+}
+
+# ── Rights ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+variable "deployer_groups" {
+  description = "Kubernetes groups that may deploy to the namespace. null: NAME-deploy-ENVIRONMENT, the group of the deploy role that terraform/aws_infra makes."
+  type        = set(string)
+  default     = null
+
+  validation {
+    condition     = alltrue([for group in coalesce(var.deployer_groups, []) : group != "" && !startswith(group, "system:")])
+    error_message = "deployer_groups: a group has a name, and system:* belongs to Kubernetes (system:authenticated would be everybody)."
+  }
+}
+
+variable "reader_groups" {
+  description = "Kubernetes groups that may look at the namespace, its logs and its configuration, but not at its Secrets."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for group in var.reader_groups : group != "" && !startswith(group, "system:")])
+    error_message = "reader_groups: a group has a name, and system:* belongs to Kubernetes (system:authenticated would be everybody)."
+  }
+}
+
+# ── Secrets ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+variable "secrets" {
+  description = <<-EOT
+    The application's secrets: a secret NAME/ENVIRONMENT/RELEASE in Secrets Manager, empty until somebody puts a JSON object of strings
+    there, and an ExternalSecret that copies it into Secret RELEASE-ENVIRONMENT, which the values file names under `existingSecrets`.
+  EOT
+  type = object({
+    enabled          = optional(bool, true)
+    refresh_interval = optional(string, "1h")
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = can(regex("^[1-9][0-9]{0,3}[mh]$", var.secrets.refresh_interval))
+    error_message = "secrets.refresh_interval must be a number of minutes or hours above 0, such as 15m or 1h."
+  }
+}
+
+# ── Address ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+variable "zone_id" {
+  description = <<-EOT
+    Public Route 53 zone in which the values file's `service.hostname` gets a record that leads to the load balancer: the `zone_id` of
+    terraform/aws_infra. null: no record is made here. With the edge of terraform/aws_infra it makes the record.
+  EOT
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.zone_id == null || can(regex("^Z[A-Z0-9]{1,31}$", var.zone_id))
+    error_message = "zone_id must be a hosted zone's id, such as Z0123456789ABCDEFGHIJ, without /hostedzone/."
+  }
+
+  validation {
+    condition     = var.zone_id == null || local.service.hostname != ""
+    error_message = "zone_id is given, but the values file names no service.hostname to make a record for."
+  }
+}

@@ -1,0 +1,202 @@
+# Grafana's administrator: External Secrets makes the password up, once, in the cluster. It is in no state, no file and no log.
+resource "helm_release" "grafana_admin" {
+  name      = "grafana-admin"
+  namespace = kubernetes_namespace_v1.this["monitoring"].metadata[0].name
+  chart     = local.charts.objects.chart
+  version   = local.charts.objects.version
+
+  values = [yamlencode({
+    objects = [
+      {
+        apiVersion = "generators.external-secrets.io/v1alpha1"
+        kind       = "Password"
+        metadata   = { name = "grafana-admin", namespace = "monitoring" }
+        spec       = { length = 40, digits = 8, symbols = 0, noUpper = false, allowRepeat = true }
+      },
+      {
+        apiVersion = "external-secrets.io/v1"
+        kind       = "ExternalSecret"
+        metadata   = { name = "grafana-admin", namespace = "monitoring" }
+        spec = {
+          refreshPolicy = "CreatedOnce" # a new one would lock out whoever is signed in; deleting the Secret makes a new one
+          target = {
+            name = "grafana-admin"
+            template = {
+              data = { admin-user = "admin", admin-password = "{{ .password }}" }
+            }
+          }
+          dataFrom = [{ sourceRef = { generatorRef = { apiVersion = "generators.external-secrets.io/v1alpha1", kind = "Password", name = "grafana-admin" } } }]
+        }
+      },
+    ]
+  })]
+
+  depends_on = [helm_release.external_secrets]
+}
+
+locals {
+  # With one volume for each, in the zone where its pod came up: the node groups there are one for each zone, too.
+  volume = {
+    storageClassName = kubernetes_storage_class_v1.gp3.metadata[0].name
+    accessModes      = ["ReadWriteOnce"]
+  }
+
+  alertmanager_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = ["sns:Publish"], Resource = [var.alert_topic_arn] }]
+  })
+
+  # Who is told. What is critical and what is a warning differ by the subject; the topic's subscribers decide what rings.
+  alertmanager_config = {
+    route = {
+      receiver        = var.alert_topic_arn == "" ? "nobody" : "topic"
+      group_by        = ["alertname", "namespace"]
+      group_wait      = "30s"
+      group_interval  = "5m"
+      repeat_interval = "4h"
+      routes          = [{ receiver = "nobody", matchers = ["alertname =~ \"Watchdog|InfoInhibitor\""] }]
+    }
+    inhibit_rules = [{
+      source_matchers = ["severity = critical"]
+      target_matchers = ["severity = warning"]
+      equal           = ["namespace", "service", "slo"]
+    }]
+    receivers = concat([{ name = "nobody" }], var.alert_topic_arn == "" ? [] : [{
+      name = "topic"
+      sns_configs = [{
+        topic_arn     = var.alert_topic_arn
+        sigv4         = { region = var.region }
+        send_resolved = true
+        subject       = "{{ .CommonLabels.severity }}: {{ .CommonLabels.alertname }} in {{ .CommonLabels.namespace }} ({{ .Status }})"
+      }]
+    }])
+  }
+}
+
+resource "helm_release" "monitoring" {
+  name       = "monitoring"
+  namespace  = kubernetes_namespace_v1.this["monitoring"].metadata[0].name
+  repository = local.charts.monitoring.repository
+  chart      = local.charts.monitoring.chart
+  version    = local.charts.monitoring.version
+  wait       = true
+  timeout    = 900 # volumes, and the admission webhook's certificate first
+
+  values = [yamlencode({
+    fullnameOverride = "monitoring"
+
+    crds = {
+      enabled    = true
+      upgradeJob = merge({ enabled = true }, local.observability) # Helm itself never upgrades a CRD
+    }
+
+    # EKS shows no metrics of these; their alerts would only say so.
+    kubeControllerManager = { enabled = false }
+    kubeScheduler         = { enabled = false }
+    kubeEtcd              = { enabled = false }
+    kubeProxy             = { enabled = false }
+
+    prometheusOperator = merge(local.observability, {
+      resources         = { requests = { cpu = "50m", memory = "128Mi" }, limits = { memory = "512Mi" } }
+      admissionWebhooks = { patch = local.observability }
+    })
+
+    prometheus = {
+      prometheusSpec = merge(local.observability, {
+        replicas      = var.metrics.replicas
+        retention     = "${var.metrics.days}d"
+        retentionSize = "${floor(var.metrics.volume_gib * 0.85)}GiB" # the rest is for what is being written
+        storageSpec = {
+          volumeClaimTemplate = { spec = merge(local.volume, { resources = { requests = { storage = "${var.metrics.volume_gib}Gi" } } }) }
+        }
+        resources = { requests = { cpu = "250m", memory = "2Gi" }, limits = { memory = "6Gi" } }
+
+        # Everybody's monitors and rules count, not only this release's.
+        serviceMonitorSelectorNilUsesHelmValues = false
+        podMonitorSelectorNilUsesHelmValues     = false
+        probeSelectorNilUsesHelmValues          = false
+        ruleSelectorNilUsesHelmValues           = false
+      })
+    }
+
+    alertmanager = {
+      config         = local.alertmanager_config
+      serviceAccount = { name = "alertmanager", annotations = var.alert_topic_arn == "" ? {} : local.annotations["alertmanager"] }
+      alertmanagerSpec = merge(local.observability, {
+        replicas  = var.metrics.alertmanager
+        resources = { requests = { cpu = "10m", memory = "64Mi" }, limits = { memory = "256Mi" } }
+        storage = {
+          volumeClaimTemplate = { spec = merge(local.volume, { resources = { requests = { storage = "2Gi" } } }) }
+        }
+      })
+    }
+
+    # Keeps nothing: dashboards and data sources are provisioned, the password is in the Secret.
+    grafana = merge(local.observability, {
+      admin     = { existingSecret = "grafana-admin", userKey = "admin-user", passwordKey = "admin-password" }
+      resources = { requests = { cpu = "50m", memory = "256Mi" }, limits = { memory = "512Mi" } }
+      sidecar   = { dashboards = { enabled = true, label = "grafana_dashboard", labelValue = "1", searchNamespace = "ALL" } }
+      additionalDataSources = [
+        { name = "Loki", uid = "loki", type = "loki", access = "proxy", url = local.loki_url },
+      ]
+      "grafana.ini" = {
+        analytics        = { reporting_enabled = false, check_for_updates = false }
+        "auth.anonymous" = { enabled = false }
+        users            = { allow_sign_up = false }
+      }
+    })
+
+    "kube-state-metrics" = merge(local.observability, {
+      resources = { requests = { cpu = "10m", memory = "64Mi" }, limits = { memory = "256Mi" } }
+    })
+
+    "prometheus-node-exporter" = merge(local.everywhere, {
+      resources = { requests = { cpu = "10m", memory = "32Mi" }, limits = { memory = "64Mi" } }
+    })
+  })]
+
+  depends_on = [
+    helm_release.load_balancer_controller,
+    helm_release.grafana_admin,
+    aws_iam_role_policy.this,
+    aws_eks_pod_identity_association.this,
+  ]
+}
+
+# What the services promise, the picture of it, and, where no release brings its own, what has them scraped: every Service of
+# charts/service in the environments' namespaces. The chart's own monitor cannot be on in values files that also serve clusters
+# without the Prometheus operator; with both, every sample would come twice.
+resource "helm_release" "slo" {
+  name      = "slo"
+  namespace = kubernetes_namespace_v1.this["monitoring"].metadata[0].name
+  chart     = local.charts.objects.chart
+  version   = local.charts.objects.version
+
+  values = [yamlencode({
+    objects = concat([
+      {
+        apiVersion = "monitoring.coreos.com/v1"
+        kind       = "PrometheusRule"
+        metadata   = { name = "slo", namespace = "monitoring" }
+        spec       = yamldecode(file("${path.module}/rules/slo.yaml"))
+      },
+      {
+        apiVersion = "v1"
+        kind       = "ConfigMap"
+        metadata   = { name = "dashboard-service", namespace = "monitoring", labels = { grafana_dashboard = "1" } }
+        data       = { "service.json" = file("${path.module}/dashboards/service.json") }
+      },
+      ], var.scrape_services ? [{
+        apiVersion = "monitoring.coreos.com/v1"
+        kind       = "ServiceMonitor"
+        metadata   = { name = "services", namespace = "monitoring" }
+        spec = {
+          namespaceSelector = { matchNames = sort([for environment in var.environments : environment.namespace]) }
+          selector          = { matchLabels = { "app.kubernetes.io/name" = "service" } }
+          endpoints         = [{ targetPort = "http", path = "/metrics", interval = "30s", scrapeTimeout = "10s" }]
+        }
+    }] : [])
+  })]
+
+  depends_on = [helm_release.monitoring]
+}

@@ -1,0 +1,38 @@
+provider "aws" {
+  region              = var.region
+  allowed_account_ids = var.allowed_account_ids
+
+  default_tags {
+    tags = merge(var.tags, {
+      project    = var.name
+      cluster    = var.cluster_name
+      managed-by = "terraform"
+      directory  = "terraform/platform"
+    })
+  }
+}
+
+# A token for each run, by the AWS CLI: nothing that opens the cluster is kept in the state.
+provider "kubernetes" {
+  host                   = data.aws_eks_cluster.this.endpoint
+  cluster_ca_certificate = base64decode(data.aws_eks_cluster.this.certificate_authority[0].data)
+
+  exec {
+    api_version = "client.authentication.k8s.io/v1beta1"
+    command     = "aws"
+    args        = ["eks", "get-token", "--region", var.region, "--cluster-name", var.cluster_name]
+  }
+}
+
+provider "helm" {
+  kubernetes = {
+    host                   = data.aws_eks_cluster.this.endpoint
+    cluster_ca_certificate = base64decode(data.aws_eks_cluster.this.certificate_authority[0].data)
+
+    exec = {
+      api_version = "client.authentication.k8s.io/v1beta1"
+      command     = "aws"
+      args        = ["eks", "get-token", "--region", var.region, "--cluster-name", var.cluster_name]
+    }
+  }
+}

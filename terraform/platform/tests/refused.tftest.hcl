@@ -1,0 +1,145 @@
+# What is refused, before anything is read.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+mock_provider "helm" {}
+mock_provider "kubernetes" {}
+
+run "a_cluster_that_aws_infra_does_not_make" {
+  command = plan
+  variables {
+    cluster_name = "somebody-elses"
+  }
+  expect_failures = [var.cluster_name]
+}
+
+run "two_environments_on_one_environments_cluster" {
+  command = plan
+  variables {
+    cluster_name = "onedigest-staging"
+  }
+  expect_failures = [var.environments]
+}
+
+run "the_other_environment_on_a_cluster" {
+  command = plan
+  variables {
+    cluster_name = "onedigest-staging"
+    environments = { production = { namespace = "production" } }
+  }
+  expect_failures = [var.environments]
+}
+
+run "an_environment_in_an_add_ons_namespace" {
+  command = plan
+  variables {
+    environments = { staging = { namespace = "monitoring" } }
+  }
+  expect_failures = [var.environments]
+}
+
+run "an_environment_in_kubernetes_own_namespace" {
+  command = plan
+  variables {
+    environments = { staging = { namespace = "kube-system" } }
+  }
+  expect_failures = [var.environments]
+}
+
+run "no_environment" {
+  command = plan
+  variables {
+    environments = {}
+  }
+  expect_failures = [var.environments]
+}
+
+run "a_negative_volume" {
+  command = plan
+  variables {
+    metrics = { volume_gib = -50 }
+  }
+  expect_failures = [var.metrics]
+}
+
+run "no_prometheus" {
+  command = plan
+  variables {
+    metrics = { replicas = 0 }
+  }
+  expect_failures = [var.metrics]
+}
+
+run "half_a_day_of_metrics" {
+  command = plan
+  variables {
+    metrics = { days = 0.5 }
+  }
+  expect_failures = [var.metrics]
+}
+
+run "logs_for_no_time" {
+  command = plan
+  variables {
+    logs = { days = 0 }
+  }
+  expect_failures = [var.logs]
+}
+
+run "a_negative_log_volume" {
+  command = plan
+  variables {
+    logs = { volume_gib = -1 }
+  }
+  expect_failures = [var.logs]
+}
+
+run "no_load_balancer_controller" {
+  command = plan
+  variables {
+    load_balancer_controller_replicas = -1
+  }
+  expect_failures = [var.load_balancer_controller_replicas]
+}
+
+run "a_topic_in_another_region" {
+  command = plan
+  variables {
+    alert_topic_arn = "arn:aws:sns:us-east-1:123456789012:alerts"
+  }
+  expect_failures = [var.alert_topic_arn]
+}
+
+run "an_autoscaler_of_no_version" {
+  command = plan
+  variables {
+    cluster_autoscaler_image_tag = "latest"
+  }
+  expect_failures = [var.cluster_autoscaler_image_tag]
+}
+
+# Not refused but told: the plan goes on with a warning.
+run "an_autoscaler_of_another_kubernetes" {
+  command = plan
+  variables {
+    cluster_autoscaler_image_tag = "v1.34.0"
+  }
+  expect_failures = [check.cluster_autoscaler_fits]
+}
+
+run "a_region_that_is_none" {
+  command = plan
+  variables {
+    region = "Frankfurt"
+  }
+  expect_failures = [var.region]
+}
+
+run "an_account_of_eleven_digits" {
+  command = plan
+  variables {
+    allowed_account_ids = ["12345678901"]
+  }
+  expect_failures = [var.allowed_account_ids]
+}

@@ -1,0 +1,192 @@
+# ── Which cluster ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+variable "name" {
+  description = "The `name` of terraform/aws_infra."
+  type        = string
+  default     = "onedigest"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", var.name)) && length(var.name) >= 3 && length(var.name) <= 20
+    error_message = "name must be 3 to 20 characters: lower-case letters, digits and single hyphens, beginning with a letter."
+  }
+}
+
+variable "region" {
+  description = "AWS region of the cluster."
+  type        = string
+  default     = "eu-central-1"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]{2,4}(-[a-z]+)+-[1-9]$", var.region))
+    error_message = "region must be the code of an AWS region, such as eu-central-1."
+  }
+}
+
+variable "allowed_account_ids" {
+  description = "Accounts that this may be applied to; with other credentials Terraform stops before it reads anything. null: any."
+  type        = set(string)
+  default     = null
+
+  validation {
+    condition     = alltrue([for id in coalesce(var.allowed_account_ids, []) : can(regex("^[0-9]{12}$", id))])
+    error_message = "allowed_account_ids must be account ids of 12 digits."
+  }
+}
+
+variable "cluster_name" {
+  description = <<-EOT
+    The EKS cluster: NAME with the shared layout of terraform/aws_infra, NAME-ENVIRONMENT with a cluster for each environment. Then
+    this directory is applied once for each, with its own backend key.
+  EOT
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = var.cluster_name == var.name || startswith(var.cluster_name, "${var.name}-")
+    error_message = "cluster_name must be name itself (${var.name}) or begin with it and a hyphen (${var.name}-staging): terraform/aws_infra makes no other."
+  }
+}
+
+variable "environments" {
+  description = "The environments that live on this cluster, by name, each with its namespace: the `environments` of terraform/aws_infra, or the one whose cluster this is."
+  type        = map(object({ namespace = string }))
+  default = {
+    staging    = { namespace = "staging" }
+    production = { namespace = "production" }
+  }
+  nullable = false
+
+  validation {
+    condition     = length(var.environments) > 0
+    error_message = "environments must name at least one environment."
+  }
+
+  validation {
+    condition     = alltrue([for name in keys(var.environments) : can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", name)) && length(name) <= 16])
+    error_message = "environments: a name is at most 16 characters: lower-case letters, digits and single hyphens, beginning with a letter."
+  }
+
+  validation {
+    condition     = var.cluster_name == var.name || (length(var.environments) == 1 && endswith(var.cluster_name, "-${try(keys(var.environments)[0], "")}"))
+    error_message = "environments: cluster ${var.cluster_name} is one environment's own, so exactly that environment lives on it."
+  }
+
+  validation {
+    condition = alltrue([
+      for environment in values(var.environments) :
+      can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", environment.namespace)) &&
+      !startswith(environment.namespace, "kube-") && !contains(["default", "monitoring", "external-secrets", "argocd"], environment.namespace)
+    ])
+    error_message = "environments: a namespace is a DNS label, and none that belongs to Kubernetes or to an add-on."
+  }
+}
+
+variable "tags" {
+  description = "Tags for everything that can carry tags, beside those that say where a thing comes from."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+# ── What is installed ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+variable "load_balancer_controller_replicas" {
+  description = "Pods of the AWS Load Balancer Controller, of which one works."
+  type        = number
+  default     = 2
+  nullable    = false
+
+  validation {
+    condition     = contains([1, 2, 3], var.load_balancer_controller_replicas)
+    error_message = "load_balancer_controller_replicas must be 1, 2 or 3."
+  }
+}
+
+variable "cluster_autoscaler_image_tag" {
+  description = "Version of the Cluster Autoscaler; its minor version must be the cluster's, because it predicts what that version's scheduler would do."
+  type        = string
+  default     = "v1.35.0"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^v1\\.[0-9]{2}\\.[0-9]+$", var.cluster_autoscaler_image_tag))
+    error_message = "cluster_autoscaler_image_tag must be a version such as v1.35.0."
+  }
+}
+
+variable "argo_cd" {
+  description = "Whether Argo CD is installed. It is given no repository and no application: nothing is synchronised until somebody asks it to."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+# ── Metrics, alerts and logs ────────────────────────────────────────────────────────────────────────────────────────────
+
+variable "metrics" {
+  description = "Prometheus: how many replicas scrape, each on its own, for how many days they keep what they scraped, and the size of each one's volume."
+  type = object({
+    replicas     = optional(number, 1)
+    days         = optional(number, 15)
+    volume_gib   = optional(number, 50)
+    alertmanager = optional(number, 1)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for n in [var.metrics.replicas, var.metrics.alertmanager] : n >= 1 && n <= 3 && floor(n) == n])
+    error_message = "metrics: replicas and alertmanager must be 1, 2 or 3."
+  }
+
+  validation {
+    condition     = var.metrics.days >= 1 && var.metrics.days <= 90 && floor(var.metrics.days) == var.metrics.days
+    error_message = "metrics: days must be a whole number from 1 to 90."
+  }
+
+  validation {
+    condition     = var.metrics.volume_gib >= 10 && var.metrics.volume_gib <= 1000 && floor(var.metrics.volume_gib) == var.metrics.volume_gib
+    error_message = "metrics: volume_gib must be a whole number from 10 to 1000."
+  }
+}
+
+variable "scrape_services" {
+  description = "Whether every release of charts/service is scraped without asking. Set it to false where the values files switch on `monitoring.serviceMonitor`."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "logs" {
+  description = "Loki: for how many days logs are kept in S3, and the size of the volume for what is not there yet."
+  type = object({
+    days       = optional(number, 30)
+    volume_gib = optional(number, 20)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.logs.days >= 1 && var.logs.days <= 730 && floor(var.logs.days) == var.logs.days
+    error_message = "logs: days must be a whole number from 1 to 730."
+  }
+
+  validation {
+    condition     = var.logs.volume_gib >= 5 && var.logs.volume_gib <= 500 && floor(var.logs.volume_gib) == var.logs.volume_gib
+    error_message = "logs: volume_gib must be a whole number from 5 to 500."
+  }
+}
+
+variable "alert_topic_arn" {
+  description = "SNS topic that Alertmanager publishes to, in this region. Empty: alerts are shown and sent to nobody."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = var.alert_topic_arn == "" || can(regex("^arn:aws[a-z-]*:sns:${var.region}:[0-9]{12}:[A-Za-z0-9_-]{1,256}$", var.alert_topic_arn))
+    error_message = "alert_topic_arn must be the ARN of a standard SNS topic in ${var.region} (arn:aws:sns:${var.region}:123456789012:alerts)."
+  }
+}

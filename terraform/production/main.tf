@@ -1,0 +1,28 @@
+# Production: charts/service with values-production.yaml, by the digest that image_tag stands for. All that is said here and not in
+# terraform/staging/main.tf is what makes production different; the rest of the two directories is the same, file by file.
+
+locals {
+  environment  = "production"
+  cluster_name = var.cluster_layout == "shared" ? var.name : "${var.name}-${local.environment}"
+}
+
+module "service" {
+  source = "../modules/service"
+
+  environment       = local.environment
+  require_promotion = true # only what promote has tagged: staging has proved that digest
+
+  name            = var.name
+  cluster_name    = data.aws_eks_cluster.this.name
+  repository      = var.repository
+  image_tag       = var.image_tag
+  release         = var.release
+  namespace       = var.namespace
+  deploy_with     = var.deploy_with
+  replace_digest  = var.replace_digest
+  ignore_pin      = var.ignore_pin
+  timeout_seconds = var.timeout_seconds
+  reader_groups   = var.reader_groups
+  secrets         = var.secrets
+  zone_id         = var.zone_id
+}

@@ -1,0 +1,150 @@
+# ── What and where ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+variable "name" {
+  description = "The `name` of terraform/aws_infra."
+  type        = string
+  default     = "onedigest"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", var.name)) && length(var.name) >= 3 && length(var.name) <= 20
+    error_message = "name must be 3 to 20 characters: lower-case letters, digits and single hyphens, beginning with a letter."
+  }
+}
+
+variable "region" {
+  description = "AWS region of the cluster and the registry."
+  type        = string
+  default     = "eu-central-1"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]{2,4}(-[a-z]+)+-[1-9]$", var.region))
+    error_message = "region must be the code of an AWS region, such as eu-central-1."
+  }
+}
+
+variable "allowed_account_ids" {
+  description = "Accounts that this may be applied to; with other credentials Terraform stops before it reads anything. null: any."
+  type        = set(string)
+  default     = null
+
+  validation {
+    condition     = alltrue([for id in coalesce(var.allowed_account_ids, []) : can(regex("^[0-9]{12}$", id))])
+    error_message = "allowed_account_ids must be account ids of 12 digits."
+  }
+}
+
+variable "cluster_layout" {
+  description = "The `cluster_layout` of terraform/aws_infra: `shared`, cluster NAME, or `per-environment`, cluster NAME-ENVIRONMENT."
+  type        = string
+  default     = "shared"
+  nullable    = false
+
+  validation {
+    condition     = contains(["shared", "per-environment"], var.cluster_layout)
+    error_message = "cluster_layout must be shared or per-environment."
+  }
+}
+
+variable "tags" {
+  description = "Tags for everything that can carry tags, beside those that say where a thing comes from."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+# ── The service. The domains are checked by terraform/modules/service, which also says more about each. ───────────────────
+
+variable "repository" {
+  description = "ECR repository of the image, its name without the registry's host."
+  type        = string
+  default     = "shop"
+  nullable    = false
+}
+
+variable "image_tag" {
+  description = "Tag of the image to run, resolved to its digest: the commit's 40 hex digits, or ENVIRONMENT-COMMIT. Required where Terraform deploys."
+  type        = string
+  default     = null
+
+  # What terraform/modules/service asks too, said here so that nothing is read before.
+  validation {
+    condition     = var.image_tag == null ? true : can(regex("^(${local.environment}-)?[0-9a-f]{40}$", var.image_tag))
+    error_message = "image_tag ${coalesce(var.image_tag, "null")} is neither a commit (40 lower-case hex digits) nor ${local.environment}-COMMIT; latest and the like name no commit and move."
+  }
+
+  validation {
+    condition     = (var.image_tag != null) == (var.deploy_with == "terraform")
+    error_message = "image_tag must be given when deploy_with is terraform, and must not when it is actions: then the actions choose the image."
+  }
+}
+
+variable "release" {
+  description = "Helm release. Empty: the last part of the repository's name, as the actions take it."
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
+variable "namespace" {
+  description = "Namespace, the one that `environments` of terraform/aws_infra gives this environment. Empty: the environment's name."
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
+variable "deploy_with" {
+  description = "Who owns the Helm release: `terraform`, or `actions`. Read docs/aws.md, \"One release, two paths\", before changing it."
+  type        = string
+  default     = "terraform"
+  nullable    = false
+
+  validation {
+    condition     = contains(["terraform", "actions"], var.deploy_with)
+    error_message = "deploy_with must be terraform or actions."
+  }
+}
+
+variable "replace_digest" {
+  description = "The digest that the actions put there and that is to make way for image_tag; without it Terraform leaves theirs alone."
+  type        = string
+  default     = null
+}
+
+variable "ignore_pin" {
+  description = "Deploy although a deliberate rollback has pinned the release at another commit."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "timeout_seconds" {
+  description = "How long Helm waits for the pods and the load balancer's address, in seconds."
+  type        = number
+  default     = 600
+  nullable    = false
+}
+
+variable "reader_groups" {
+  description = "Kubernetes groups that may look at the namespace, but not at its Secrets."
+  type        = set(string)
+  default     = []
+  nullable    = false
+}
+
+variable "secrets" {
+  description = "The application's secrets in Secrets Manager: whether there is a place for them, and how often the cluster reads it."
+  type = object({
+    enabled          = optional(bool, true)
+    refresh_interval = optional(string, "1h")
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "zone_id" {
+  description = "Public Route 53 zone in which the values file's `service.hostname` gets its record: the `zone_id` of terraform/aws_infra. null: none is made."
+  type        = string
+  default     = null
+}

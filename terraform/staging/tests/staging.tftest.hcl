@@ -1,0 +1,141 @@
+# What staging makes of the module. What the module itself does, and refuses, is tested in terraform/modules/service.
+
+mock_provider "aws" {
+  source = "./tests/mocks/aws"
+}
+mock_provider "kubernetes" {
+  source = "./tests/mocks/kubernetes"
+}
+mock_provider "helm" {}
+
+variables {
+  image_tag = "0123456789abcdef0123456789abcdef01234567"
+}
+
+run "it_is_staging" {
+  command = plan
+
+  assert {
+    condition     = output.namespace == "staging" && output.release == "shop" && output.digest == "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+    error_message = "Staging deploys release shop to namespace staging, by the digest that the tag stands for."
+  }
+
+  assert {
+    condition     = data.aws_eks_cluster.this.name == "onedigest" && output.kubeconfig == "aws eks update-kubeconfig --name onedigest --region eu-central-1"
+    error_message = "With the shared layout the cluster is NAME."
+  }
+}
+
+run "it_has_its_own_cluster_when_told" {
+  command = plan
+
+  variables {
+    cluster_layout = "per-environment"
+  }
+
+  assert {
+    condition     = data.aws_eks_cluster.this.name == "onedigest-staging"
+    error_message = "With a cluster for each environment it is NAME-staging."
+  }
+}
+
+run "what_was_not_promoted_may_run" {
+  command = plan
+
+  override_data {
+    target = module.service.data.aws_ecr_image.this
+    values = {
+      image_digest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+      image_tags   = ["0123456789abcdef0123456789abcdef01234567"]
+    }
+  }
+
+  assert {
+    condition     = module.service.promotion_tag == null && output.digest == "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+    error_message = "Staging is where an image is proved, so it asks for no proof."
+  }
+}
+
+run "the_two_environments_do_not_drift" {
+  command = plan
+
+  assert {
+    condition = output.release == "shop" && alltrue([
+      for name in ["variables.tf", "outputs.tf", "providers.tf"] : file(name) == file("../production/${name}")
+    ]) && replace(file("versions.tf"), "staging/", "production/") == file("../production/versions.tf")
+    error_message = "terraform/staging and terraform/production differ in more than main.tf and the state's key."
+  }
+}
+
+run "the_tag_latest" {
+  command = plan
+  variables {
+    image_tag = "latest"
+  }
+  expect_failures = [var.image_tag]
+}
+
+run "another_environments_tag" {
+  command = plan
+  variables {
+    image_tag = "production-0123456789abcdef0123456789abcdef01234567"
+  }
+  expect_failures = [var.image_tag]
+}
+
+run "no_tag" {
+  command = plan
+  variables {
+    image_tag = null
+  }
+  expect_failures = [var.image_tag]
+}
+
+run "a_tag_where_the_actions_deploy" {
+  command = plan
+  variables {
+    deploy_with = "actions"
+  }
+  expect_failures = [var.image_tag]
+}
+
+run "neither_terraform_nor_the_actions" {
+  command = plan
+  variables {
+    deploy_with = "argo"
+    image_tag   = null
+  }
+  expect_failures = [var.deploy_with]
+}
+
+run "an_unknown_layout" {
+  command = plan
+  variables {
+    cluster_layout = "one-per-developer"
+  }
+  expect_failures = [var.cluster_layout]
+}
+
+run "an_account_of_eleven_digits" {
+  command = plan
+  variables {
+    allowed_account_ids = ["12345678901"]
+  }
+  expect_failures = [var.allowed_account_ids]
+}
+
+run "a_region_that_is_none" {
+  command = plan
+  variables {
+    region = "Frankfurt"
+  }
+  expect_failures = [var.region]
+}
+
+run "a_name_that_aws_infra_refuses" {
+  command = plan
+  variables {
+    name = "One Digest"
+  }
+  expect_failures = [var.name]
+}

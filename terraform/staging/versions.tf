@@ -1,0 +1,25 @@
+terraform {
+  required_version = ">= 1.11"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 6.25, < 7.0"
+    }
+    helm = {
+      source  = "hashicorp/helm"
+      version = ">= 3.1, < 4.0"
+    }
+    kubernetes = {
+      source  = "hashicorp/kubernetes"
+      version = ">= 2.38, < 3.0"
+    }
+  }
+
+  # Bucket and region come from `terraform init -backend-config=../backend.hcl` (terraform/bootstrap).
+  backend "s3" {
+    key          = "staging/terraform.tfstate"
+    encrypt      = true
+    use_lockfile = true
+  }
+}
