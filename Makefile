@@ -23,8 +23,11 @@ check: ## the fast inner loop: build, vet, lint, unit tests
 build: ## build the verbs and the sandbox into bin/
 	@scripts/build.sh
 
-reference: ## write the generated files again: action.yml of every action, docs/reference.md
+reference: ## write the generated files again: action.yml of every action, docs/reference.md, docs/troubleshooting.md, the chart's README, Terraform's tables
 	$(GO) test ./internal/entry -run 'TestReference' -update
+	$(GO) test ./internal/release -run 'TestTroubleshooting' -update
+	charts/check.sh --write
+	scripts/terraform.sh --tables
 
 bench: ## the figures, against crane and helm in the same run
 	@scripts/bench.sh

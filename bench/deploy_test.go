@@ -68,7 +68,11 @@ func BenchmarkDeployLatency(b *testing.B) {
 			returned := time.Now()
 			cancel()
 			if i > 0 { // the first is an installation, with a pull
-				lags[which] = append(lags[which], float64(returned.Sub(<-complete).Milliseconds()))
+				turned := <-complete
+				if turned.IsZero() {
+					b.Fatal("the rollout was not seen to become complete")
+				}
+				lags[which] = append(lags[which], float64(returned.Sub(turned).Milliseconds()))
 			}
 		}
 	}
@@ -76,7 +80,7 @@ func BenchmarkDeployLatency(b *testing.B) {
 	b.ReportMetric(mine, "ms-after-ready(onedigest)")
 	b.ReportMetric(helms, "ms-after-ready(helm)")
 	b.ReportMetric(mine/helms, "ratio")
-	b.ReportMetric(slices.Max(lags[0]), "ms-after-ready-max(onedigest)")
+	b.ReportMetric(lags[0][(len(lags[0])*95+99)/100-1], "ms-after-ready-p95(onedigest)")
 }
 
 func absolute(b *testing.B, path string) string {

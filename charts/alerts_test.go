@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
@@ -28,7 +29,7 @@ type rule struct {
 
 func rules(t *testing.T) (list []rule) {
 	t.Helper()
-	for _, object := range objects(t, manifest(t, "staging", values(t, everything))) {
+	for _, object := range objects(t, manifest(t, "shop", "staging", values(t, everything))) {
 		if object["kind"] != "PrometheusRule" {
 			continue
 		}
@@ -51,7 +52,7 @@ func rules(t *testing.T) (list []rule) {
 func panels(t *testing.T) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
-	for _, object := range objects(t, manifest(t, "staging", values(t, everything))) {
+	for _, object := range objects(t, manifest(t, "shop", "staging", values(t, everything))) {
 		text, is := field(object, "data", "staging-shop.json").(string)
 		if !is {
 			continue
@@ -129,7 +130,7 @@ var metric = regexp.MustCompile(`(\w+)="([^"]*)"`)
 // named reads name{label="value",…}.
 func named(text string) []string {
 	name, _, _ := strings.Cut(text, "{")
-	list := []string{labels.MetricName, name}
+	list := []string{model.MetricNameLabel, name}
 	for _, match := range metric.FindAllStringSubmatch(text, -1) {
 		list = append(list, match[1], match[2])
 	}
@@ -190,7 +191,7 @@ func firing(t *testing.T, rules []rule, list []series) []string {
 				names[rule.Alert] = true
 				continue
 			}
-			pairs := []string{labels.MetricName, rule.Record}
+			pairs := []string{model.MetricNameLabel, rule.Record}
 			for name, value := range rule.Labels {
 				pairs = append(pairs, name, value)
 			}

@@ -1,6 +1,7 @@
 package charts
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -42,9 +43,12 @@ func start(t *testing.T) application {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	var output bytes.Buffer
 	command := exec.CommandContext(ctx, binary)
-	command.Env, command.Stderr, command.Stdout = []string{"PORT=" + address[strings.LastIndex(address, ":")+1:]}, &output, &output
+	command.Env = []string{"PORT=" + address[strings.LastIndex(address, ":")+1:]}
+	output, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -52,16 +56,15 @@ func start(t *testing.T) application {
 		stop()
 		_ = command.Wait() // it was killed
 	})
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		connection, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
-		if err == nil {
-			_ = connection.Close()
+	lines := bufio.NewScanner(output)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), `"msg":"serving"`) {
+			go func() { _, _ = io.Copy(io.Discard, output) }()
 			return application{address}
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the app does not listen: %v", err)
-		}
 	}
+	t.Fatal("the app ended before it served")
+	return application{}
 }
 
 func (a application) get(t *testing.T, path string) []byte {
@@ -163,7 +166,7 @@ func TestExpressionsNameWhatTheAppExposes(t *testing.T) {
 // unmatched says why a matcher can match nothing; what a scrape adds, and a status that only a failure has, are let through.
 func unmatched(exposed map[string][]string, matcher *labels.Matcher) string {
 	switch matcher.Name {
-	case labels.MetricName, "namespace", "job":
+	case model.MetricNameLabel, "namespace", "job":
 		return ""
 	}
 	if exposed[matcher.Name] == nil {
@@ -209,7 +212,7 @@ func TestTheChartKnowsHowLongTheAppDrains(t *testing.T) {
 		for grace, refused := range map[int]bool{test.need - 1: true, test.need: false} {
 			given := values(t, "", append([]string{test.set}, pinned...)...)
 			given["terminationGracePeriodSeconds"] = grace
-			_, err := render("staging", given)
+			_, err := render("shop", "staging", given)
 			if (err != nil) != refused || refused && !strings.Contains(err.Error(), "terminationGracePeriodSeconds") {
 				t.Errorf("%s with a grace period of %d: %v", test.set, grace, err)
 			}

@@ -39,7 +39,7 @@ func TestKubernetesTakesEveryObject(t *testing.T) {
 	known := &schemas{}
 	seen := map[string]int{}
 	for name, values := range environments(t) {
-		for _, object := range objects(t, manifest(t, name, values)) {
+		for _, object := range objects(t, manifest(t, "shop", name, values)) {
 			kind := kindOf(object)
 			seen[kind]++
 			if err := known.validate(t, kind, object); err != nil {
@@ -58,6 +58,19 @@ func TestKubernetesTakesEveryObject(t *testing.T) {
 	}
 	if len(seen) > 0 {
 		t.Errorf("these kinds are not on the list: %v", seen)
+	}
+}
+
+// TestNamesThatAreNoStringsToYAML renders everything under names that YAML would read as a number, a boolean or nothing.
+func TestNamesThatAreNoStringsToYAML(t *testing.T) {
+	t.Parallel()
+	known := &schemas{}
+	for _, name := range []string{"1e3", "on", "null", "0777", "123"} {
+		for _, object := range objects(t, manifest(t, name, name, values(t, everything, "serviceAccount.name="+name, "rbac.readers[0].name="+name))) {
+			if err := known.validate(t, kindOf(object), object); err != nil {
+				t.Errorf("%s: %s: %v", name, kindOf(object), err)
+			}
+		}
 	}
 }
 

@@ -123,7 +123,7 @@ func TestTheSchemaRefuses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = render("staging", chartutil.MergeTables(wrong, values(t, "", pinned...)))
+			_, err = render("shop", "staging", chartutil.MergeTables(wrong, values(t, "", pinned...)))
 			if err == nil || !strings.Contains(err.Error(), path) {
 				t.Errorf("want %s in %v", path, err)
 			}
@@ -136,7 +136,7 @@ func TestGlobalsAreLetThrough(t *testing.T) {
 	t.Parallel()
 	given := values(t, "", pinned...)
 	given["global"] = map[string]any{"region": "eu-central-1"}
-	if _, err := render("staging", given); err != nil {
+	if _, err := render("shop", "staging", given); err != nil {
 		t.Error(err)
 	}
 }

@@ -50,12 +50,12 @@ func values(t *testing.T, file string, assignments ...string) map[string]any {
 }
 
 // render gives the templates' output by file, without those that render nothing.
-func render(namespace string, values map[string]any) (map[string]string, error) {
+func render(name, namespace string, values map[string]any) (map[string]string, error) {
 	chart, err := loader.Load(chartDir)
 	if err != nil {
 		return nil, err
 	}
-	options := chartutil.ReleaseOptions{Name: "shop", Namespace: namespace, Revision: 1, IsInstall: true}
+	options := chartutil.ReleaseOptions{Name: name, Namespace: namespace, Revision: 1, IsInstall: true}
 	seen, err := chartutil.ToRenderValues(chart, values, options, chartutil.DefaultCapabilities)
 	if err != nil {
 		return nil, err
@@ -64,22 +64,22 @@ func render(namespace string, values map[string]any) (map[string]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	maps.DeleteFunc(files, func(name, text string) bool {
-		return strings.TrimSpace(text) == "" || strings.HasPrefix(path.Base(name), "_") || path.Base(name) == "NOTES.txt"
+	maps.DeleteFunc(files, func(file, text string) bool {
+		return strings.TrimSpace(text) == "" || strings.HasPrefix(path.Base(file), "_") || path.Base(file) == "NOTES.txt"
 	})
 	return files, nil
 }
 
 // manifest is all that the values render, in the order of the templates' names.
-func manifest(t *testing.T, namespace string, values map[string]any) string {
+func manifest(t *testing.T, name, namespace string, values map[string]any) string {
 	t.Helper()
-	files, err := render(namespace, values)
+	files, err := render(name, namespace, values)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var text strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		fmt.Fprintf(&text, "---\n# %s\n%s\n", path.Base(name), strings.Trim(files[name], "\n"))
+	for _, file := range slices.Sorted(maps.Keys(files)) {
+		fmt.Fprintf(&text, "---\n# %s\n%s\n", path.Base(file), strings.Trim(files[file], "\n"))
 	}
 	return text.String()
 }
@@ -112,7 +112,7 @@ func environments(t *testing.T) map[string]map[string]any {
 func TestEnvironmentsRenderAsTheirGoldens(t *testing.T) {
 	t.Parallel()
 	for name, values := range environments(t) {
-		got := manifest(t, name, values)
+		got := manifest(t, "shop", name, values)
 		golden := filepath.Join("testdata", name+".golden.yaml")
 		if *update {
 			if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {

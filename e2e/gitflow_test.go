@@ -28,7 +28,9 @@ echo "$verb was here"
 case $verb in
   build) echo "digest=$BUILT" ;;
   promote) echo "digest=$BUILT"; echo "commit=$PROMOTED" ;;
-  deploy) echo "url=http://127.0.0.1:1/$INPUT_ENVIRONMENT" ;;
+  deploy)
+    echo "url=http://127.0.0.1:1/$INPUT_ENVIRONMENT"
+    if [[ $INPUT_ENVIRONMENT == "$SUPERSEDED" ]]; then echo "outcome=superseded"; else echo "digest=$BUILT"; fi ;;
 esac >>"$GITHUB_OUTPUT"
 `
 
@@ -120,18 +122,21 @@ func TestDeploymentWorkflow(t *testing.T) {
 	r := newRehearsal(t)
 	commit := r.git("rev-parse", "HEAD")
 	promote := map[string]string{"verb": "promote", "image": rehearsed + "@" + builtDigest, "to": "production"}
+	heal := map[string]string{"verb": "deploy", "environment": "staging", "release": "shop"}
 	whole := slices.Concat(staging(commit), []map[string]string{promote}, production())
 	for _, test := range []struct {
-		name, fail string
-		want       []map[string]string
+		name, fail, superseded string
+		want                   []map[string]string
 	}{
-		{"everything passes", "", whole},
-		{"staging does not become ready", "deploy-staging", whole[:2]},
-		{"staging is not right", "smoke-staging", whole[:3]},
-		{"production is not right", "smoke-production", whole},
+		{"everything passes", "", "", whole},
+		{"staging does not become ready", "deploy-staging", "", append(whole[:2:2], heal)},
+		{"staging is not right", "smoke-staging", "", whole[:3]},
+		{"production is not right", "smoke-production", "", whole},
+		{"staging runs a newer commit", "", "staging", whole[:2]},
+		{"production runs a newer commit", "", "production", whole[:5]},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, log, err := r.run(t, "push", "deployment.yaml", "--env", "FAIL="+test.fail)
+			got, log, err := r.run(t, "push", "deployment.yaml", "--env", "FAIL="+test.fail, "--env", "SUPERSEDED="+test.superseded)
 			if (err != nil) != (test.fail != "") {
 				t.Errorf("the run ended with %v:\n%s", err, log)
 			}

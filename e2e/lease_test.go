@@ -283,6 +283,7 @@ func stopEach(t *testing.T, prefix string, signal os.Signal, check func(t *testi
 				}
 				held := check(t, tree, image, stop)
 				if late || stop.run.command.ProcessState.Success() {
+					whole = min(whole, max(stop.after, time.Millisecond))
 					continue
 				}
 				stops++

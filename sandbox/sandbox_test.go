@@ -71,6 +71,14 @@ func TestSandbox(t *testing.T) {
 			t.Errorf("the log is %q, %v", log, err)
 		}
 	})
+	t.Run("what a pod and the node use can be read", func(t *testing.T) {
+		for path, want := range map[string]string{"namespaces/default/pods": `"name":"answer-`, "nodes": `"name":"sandbox"`} {
+			await(t, "the figures of "+path, func() bool {
+				text, err := client.CoreV1().RESTClient().Get().AbsPath("/apis/metrics.k8s.io/v1beta1/" + path).DoRaw(t.Context())
+				return err == nil && strings.Contains(string(text), want)
+			})
+		}
+	})
 	t.Run("a rollout under load drops no request", func(t *testing.T) { rollUnderLoad(t, client, address) })
 	t.Run("a registry added later serves too", func(t *testing.T) {
 		later := startGuarded(t)

@@ -9,6 +9,16 @@ declare -A tools=(
   [act]=github.com/nektos/act@v0.2.89
   [gotestsum]=gotest.tools/gotestsum@v1.13.0
   [helm]=helm.sh/helm/v3/cmd/helm@v3.22.0
+  [helm-docs]=github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
+  [kube-score]=github.com/zegl/kube-score/cmd/kube-score@v1.20.0
+  [tflint]=github.com/terraform-linters/tflint@v0.64.0
+  [terraform-docs]=github.com/terraform-docs/terraform-docs@v0.22.0
+  [trivy]=github.com/aquasecurity/trivy/cmd/trivy@v0.70.0
+)
+
+# What a tool's build needs besides.
+declare -A environments=(
+  [trivy]="GOEXPERIMENT=jsonv2 CGO_ENABLED=0"
 )
 
 # tool prints the path of a tool and builds it first if this version is not there.
@@ -17,10 +27,27 @@ tool() {
   at=$root/bin/tools/$1-${module##*@}
   if [[ ! -x $at ]]; then
     echo "building $module (once)" >&2
-    GOBIN=$root/bin/tools/building GOFLAGS="" go install "$module" >&2 || return 1
+    install_go "$1" "$module" >&2 || return 1
     mv "$root/bin/tools/building/$1" "$at" || return 1
   fi
   echo "$at"
+}
+
+# install_go builds a module's program. A module proxy that lists no versions of a module still gives a pinned one to whoever
+# requires it in a go.mod.
+install_go() {
+  local name=$1 module=${2%@*} version=${2#*@} scratch status=0
+  local -a extra=()
+  read -r -a extra <<<"${environments[$name]:-}"
+  env "${extra[@]}" GOBIN="$root/bin/tools/building" GOFLAGS="" go install "$2" && return
+  scratch=$(mktemp -d)
+  (
+    cd "$scratch"
+    printf 'module tool\n\ngo 1.26\n\nrequire %s %s\n' "${module%/cmd/*}" "$version" >go.mod
+    env "${extra[@]}" GOBIN="$root/bin/tools/building" GOFLAGS=-mod=mod go install "$module"
+  ) || status=1
+  rm -rf "$scratch"
+  return "$status"
 }
 
 # The Go modules of the repository.

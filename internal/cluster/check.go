@@ -25,7 +25,7 @@ const checkTime = 10 * time.Second
 var needs = slices.Concat(
 	may("apps", "deployments", "get", "list", "watch", "create", "patch"),
 	may("", "secrets", "get", "list", "create", "update", "patch", "delete"),
-	may("coordination.k8s.io", "leases", "get", "create", "update"),
+	may("coordination.k8s.io", "leases", "get", "list", "watch", "create", "update"),
 )
 
 func may(group, resource string, verbs ...string) (needs []authorization.ResourceAttributes) {

@@ -21,27 +21,30 @@ func TestCheck(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		namespace *core.Namespace
-		denied    string
+		denied    []string
 		broken    func(*http.Request) int
 		create    bool
 		code      int
 		want      []string
 	}{
-		"ready":                      {namespace(core.NamespaceActive), "", nil, false, release.ExitDone, nil},
-		"absent":                     {nil, "", nil, false, release.ExitInput, []string{`namespace "staging" does not exist`, "--create-namespace"}},
-		"absent, to create":          {nil, "", nil, true, release.ExitDone, nil},
-		"absent, not ours to create": {nil, "create namespaces", nil, true, release.ExitFault, []string{`user "deployer" may not create namespaces`}},
-		"being deleted":              {namespace(core.NamespaceTerminating), "", nil, false, release.ExitFault, []string{"being deleted"}},
-		"no Deployments":             {namespace(core.NamespaceActive), "patch deployments", nil, false, release.ExitFault, []string{"forbidden", `user "deployer"`, `patch deployments.apps in namespace "staging"`}},
-		"no Secrets":                 {namespace(core.NamespaceActive), "create secrets", nil, false, release.ExitFault, []string{`create secrets in namespace "staging"`}},
-		"namespace hidden": {nil, "", func(r *http.Request) int {
+		"ready":                      {namespace(core.NamespaceActive), nil, nil, false, release.ExitDone, nil},
+		"absent":                     {nil, nil, nil, false, release.ExitInput, []string{`namespace "staging" does not exist`, "--create-namespace"}},
+		"absent, to create":          {nil, nil, nil, true, release.ExitDone, nil},
+		"absent, not ours to create": {nil, []string{"create namespaces"}, nil, true, release.ExitFault, []string{`user "deployer" may not create namespaces`}},
+		"being deleted":              {namespace(core.NamespaceTerminating), nil, nil, false, release.ExitFault, []string{"being deleted"}},
+		"no Deployments":             {namespace(core.NamespaceActive), []string{"patch deployments"}, nil, false, release.ExitFault, []string{"forbidden", `user "deployer"`, `patch deployments.apps in namespace "staging"`}},
+		"no Leases":                  {namespace(core.NamespaceActive), []string{"update leases"}, nil, false, release.ExitFault, []string{`update leases.coordination.k8s.io in namespace "staging"`}},
+		"all that is missing": {namespace(core.NamespaceActive), []string{"patch deployments", "update secrets", "get secrets", "create leases"}, nil, false, release.ExitFault,
+			[]string{`user "deployer" may not patch deployments.apps; get, update secrets; create leases.coordination.k8s.io in namespace "staging"`}},
+		"no Secrets": {namespace(core.NamespaceActive), []string{"create secrets"}, nil, false, release.ExitFault, []string{`create secrets in namespace "staging"`}},
+		"namespace hidden": {nil, nil, func(r *http.Request) int {
 			if r.Method == http.MethodGet {
 				return http.StatusForbidden
 			}
 			return 0
 		}, false, release.ExitDone, nil},
-		"credentials refused": {nil, "", func(*http.Request) int { return http.StatusUnauthorized }, false, release.ExitFault, []string{"refused or expired"}},
-		"out of order":        {nil, "", func(*http.Request) int { return http.StatusServiceUnavailable }, false, release.ExitFault, []string{"cluster: reading namespace"}},
+		"credentials refused": {nil, nil, func(*http.Request) int { return http.StatusUnauthorized }, false, release.ExitFault, []string{"refused or expired"}},
+		"out of order":        {nil, nil, func(*http.Request) int { return http.StatusServiceUnavailable }, false, release.ExitFault, []string{"cluster: reading namespace"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -50,7 +53,9 @@ func TestCheck(t *testing.T) {
 			if test.namespace != nil {
 				s.put(test.namespace)
 			}
-			s.denied[test.denied] = true
+			for _, verb := range test.denied {
+				s.denied[verb] = true
+			}
 			s.breaks(test.broken)
 			err := s.client().Check(context.Background(), space, test.create)
 			if got := release.ExitCode(err); got != test.code {

@@ -26,6 +26,8 @@ func (f *finding) uncreated(message string, going bool) {
 	switch {
 	case strings.Contains(message, "failed quota:"):
 		f.code = release.QuotaExceeded
+	case strings.Contains(message, "status unknown for quota"): // it is new, and is being counted
+		f.code, f.bears = release.QuotaExceeded, passing
 	case strings.Contains(message, "exceeded quota:"):
 		f.code = release.QuotaExceeded
 		if !neverFits(message) {

@@ -65,6 +65,7 @@ func TestPatience(t *testing.T) {
 			nodeMustCome, release.Unschedulable},
 		"a node that is being cleared":   {[]runtime.Object{nominated}, nodeIsComing, release.Unschedulable},
 		"a quota in use":                 {[]runtime.Object{refusedSet("exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3")}, passing, release.QuotaExceeded},
+		"a quota that is new":            {[]runtime.Object{refusedSet(`pods "shop-" is forbidden: status unknown for quota: q, resources: pods`)}, passing, release.QuotaExceeded},
 		"a quota while pods go":          {[]runtime.Object{leaving, refusedSet("exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3")}, slowly, release.QuotaExceeded},
 		"a quota that is too small":      {[]runtime.Object{leaving, refusedSet("exceeded quota: q, requested: cpu=1,memory=2Gi, used: cpu=0,memory=0, limited: cpu=2,memory=1500Mi")}, soon, release.QuotaExceeded},
 		"a policy":                       {[]runtime.Object{refusedSet(`admission webhook "policy" denied the request: no`)}, soon, release.AdmissionRefused},

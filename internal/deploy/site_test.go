@@ -59,6 +59,7 @@ type site struct {
 	missing    []release.Reference
 	lacking    []string
 	onWatch    func()
+	onBack     func()
 	leaseEnded context.CancelCauseFunc
 }
 
@@ -137,7 +138,7 @@ func (c chart) Deploy(ctx context.Context, deployment release.Deployment, wait r
 
 func (c chart) Rollback(ctx context.Context, _ string, to int, wait release.Wait) (release.Deployed, error) {
 	c.note("rollback to %d", to)
-	c.watchErr = c.backErr
+	c.watchErr, c.onWatch = c.backErr, c.onBack
 	return release.Deployed{Outcome: release.RolledBack, Revision: 8, Objects: objects}, wait(ctx, release.PhaseRollout, objects)
 }
 

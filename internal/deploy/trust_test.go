@@ -203,6 +203,17 @@ func TestAnInterruptedRunSaysWhereThingsAreAndGivesTheLeaseBack(t *testing.T) {
 	}
 }
 
+func TestARollbackThatIsStoppedIsNoFailedRollback(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	site := &site{history: live(another), way: release.WayBack{Revision: 5}, watchErr: broken("CrashLoopBackOff")}
+	site.onBack = stop
+	result, _, err := site.runWith(ctx, t)
+	if release.ExitCode(err) != release.ExitFailed || strings.Contains(err.Error(), "OD-206") || !strings.Contains(result.State, "was stopped") {
+		t.Errorf("got %q, %v", result.State, err)
+	}
+}
+
 func TestALostLeaseEndsTheDeployAndUndoesNothing(t *testing.T) {
 	t.Parallel()
 	site := &site{history: live(another), way: release.WayBack{Revision: 5}}

@@ -50,9 +50,7 @@ func (d *deploy) undo(ctx, held context.Context, failure error) (Result, error) 
 	}
 	switch {
 	case ctx.Err() != nil:
-		d.done.State = d.interrupted()
-		d.Account.Say("stopped: %s", d.done.State)
-		return d.result(), failure
+		return d.stopped(d.interrupted(), failure)
 	case held.Err() != nil:
 		d.done.State = "another run has the release now"
 		return d.result(), errors.Join(failure, context.Cause(held))
@@ -78,6 +76,13 @@ func undone(failure error) bool {
 	var smoke *smokeFailed
 	var failed *release.Failure
 	return errors.As(failure, &smoke) || errors.As(failure, &failed)
+}
+
+// stopped is a run that somebody ended; it says what state the cluster is in.
+func (d *deploy) stopped(state string, failure error) (Result, error) {
+	d.done.State = state
+	d.Account.Say("stopped: %s", state)
+	return d.result(), &release.Failure{What: "stopped on the way: " + state, Err: failure}
 }
 
 func (d *deploy) interrupted() string {
@@ -119,7 +124,11 @@ func (d *deploy) goBack(held context.Context, failure error) (Result, error) {
 	end := d.Account.Group(fmt.Sprintf("rollback to revision %d", d.way.Revision))
 	back, err := d.Chart.Rollback(ctx, d.settings.Release, d.way.Revision, d.waiting(budget))
 	end()
-	if err != nil {
+	switch {
+	case errors.Is(held.Err(), context.Canceled) && errors.Is(context.Cause(held), context.Canceled):
+		return d.stopped(fmt.Sprintf("revision %d failed, and going back from it to revision %d was stopped; the next deploy goes on from here",
+			d.applied.Revision, d.way.Revision), errors.Join(failure, err))
+	case err != nil:
 		return d.stuck(failure, err)
 	}
 	if err := d.Chart.Verify(ctx, d.settings.Release, back.Revision); err != nil {

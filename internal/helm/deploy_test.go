@@ -20,7 +20,7 @@ import (
 // deploys wants a deploy to succeed.
 func deploys(t *testing.T, c *Client, d release.Deployment) release.Deployed {
 	t.Helper()
-	got, err := c.Deploy(t.Context(), d, nil)
+	got, err := c.Deploy(t.Context(), d, ready)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,6 +57,7 @@ type server struct {
 	records int      // bytes of Helm's records that were sent
 	strict  bool     // what is made in a namespace wants it to be there
 	told    *knowledge
+	watched func() // called when something is watched; nothing ever happens to it
 }
 
 func newServer(t *testing.T) *server {
@@ -242,6 +243,12 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	if document := known(r.URL.Path); document != nil {
 		_ = json.NewEncoder(w).Encode(document)
+		return
+	}
+	if s.watched != nil && r.URL.Query().Has("watch") {
+		w.(http.Flusher).Flush()
+		s.watched()
+		<-r.Context().Done()
 		return
 	}
 	s.mu.Lock()

@@ -120,9 +120,9 @@ variable "ignore_pin" {
 }
 
 variable "timeout_seconds" {
-  description = "How long Helm waits for the pods and the load balancer's address, in seconds."
+  description = "How long Helm waits for the pods and the load balancer's address, in seconds, below five minutes; 0: it does not wait."
   type        = number
-  default     = 600
+  default     = 280
   nullable    = false
 }
 

@@ -13,6 +13,11 @@ output "smoke" {
   value       = module.service.smoke
 }
 
+output "prove" {
+  description = "The command that checks it and leaves the verdict beside the image, where promote looks for it; null where the actions deploy."
+  value       = module.service.prove == null ? null : "${module.service.prove} --region ${var.region}"
+}
+
 output "digest" {
   description = "Digest that image_tag stands for; with deploy_with = actions, the one that is live."
   value       = module.service.digest

@@ -30,8 +30,10 @@
 {{- end }}
 {{- $requests := .Values.resources.requests | default dict }}
 {{- with .Values.autoscaling }}{{ if .enabled }}
-{{- if gt (int .minReplicas) (int .maxReplicas) }}
-{{- $problems = append $problems (printf "autoscaling.minReplicas (%d) is above autoscaling.maxReplicas (%d)" (int .minReplicas) (int .maxReplicas)) }}
+{{- $least := int .minReplicas }}
+{{- $most := int .maxReplicas }}
+{{- if gt $least $most }}
+{{- $problems = append $problems (printf "autoscaling.minReplicas (%d) is above autoscaling.maxReplicas (%d)" $least $most) }}
 {{- end }}
 {{- if not $requests.cpu }}
 {{- $problems = append $problems "resources.requests.cpu: is missing, and autoscaling.targetCPUUtilizationPercentage is a share of it" }}
@@ -51,7 +53,8 @@
 {{- $stay := int $least }}
 {{- if hasSuffix "%" $least }}{{ $stay = div (add (mul (trimSuffix "%" $least | int) $pods) 99) 100 | int }}{{ end }}
 {{- if ge $stay $pods }}
-{{- $problems = append $problems (printf "podDisruptionBudget.minAvailable (%s) leaves none of %d pods to evict, so no node could ever be drained" $least $pods) }}
+{{- $said := "podDisruptionBudget.minAvailable (%s) leaves none of %d pods to evict, so no node could ever be drained" }}
+{{- $problems = append $problems (printf $said $least $pods) }}
 {{- end }}
 {{- end }}{{ end }}
 {{- $problems | toJson }}
@@ -79,8 +82,10 @@
 {{- end }}
 {{- end }}
 {{- $needed := include "service.seconds" $spans | int }}
-{{- if gt $needed (int .Values.terminationGracePeriodSeconds) }}
-{{- $problems = append $problems (printf "terminationGracePeriodSeconds: %d is less than the %d that %s take, so pods would be killed while they drain" (int .Values.terminationGracePeriodSeconds) $needed (join " and " $said)) }}
+{{- $grace := int .Values.terminationGracePeriodSeconds }}
+{{- if gt $needed $grace }}
+{{- $text := "terminationGracePeriodSeconds: %d is less than the %d that %s take, so pods would be killed while they drain" }}
+{{- $problems = append $problems (printf $text $grace $needed (join " and " $said)) }}
 {{- end }}
 {{- $problems | toJson }}
 {{- end }}
@@ -119,9 +124,15 @@
 {{- if .sourceRanges }}{{ $problems = append $problems (printf "service.sourceRanges: is for service.type LoadBalancer, not %s" .type) }}{{ end }}
 {{- end }}
 {{- if .tls.enabled }}
-{{- if not .tls.certificateArns }}{{ $problems = append $problems "service.tls.certificateArns: is empty, and service.tls.enabled wants a certificate" }}{{ end }}
-{{- if not .scheme }}{{ $problems = append $problems "service.scheme: is missing, and service.tls.enabled is about the load balancer that it makes" }}{{ end }}
-{{- if and .tls.keepPlainPort (eq (int .port) (int .tls.port)) }}{{ $problems = append $problems (printf "service.tls.port: %d is service.port as well" (int .tls.port)) }}{{ end }}
+{{- if not .tls.certificateArns }}
+{{- $problems = append $problems "service.tls.certificateArns: is empty, and service.tls.enabled wants a certificate" }}
+{{- end }}
+{{- if not .scheme }}
+{{- $problems = append $problems "service.scheme: is missing, and service.tls.enabled is about the load balancer that it makes" }}
+{{- end }}
+{{- if and .tls.keepPlainPort (eq (int .port) (int .tls.port)) }}
+{{- $problems = append $problems (printf "service.tls.port: %d is service.port as well" (int .tls.port)) }}
+{{- end }}
 {{- else if .tls.certificateArns }}
 {{- $problems = append $problems "service.tls.certificateArns: is given, but service.tls.enabled is false" }}
 {{- end }}
@@ -133,41 +144,54 @@
 {{- if .targetGroupAttributes }}{{ $problems = append $problems "service.targetGroupAttributes: needs service.scheme" }}{{ end }}
 {{- end }}
 {{- end }}
-{{- $said := include "service.contradicted" (dict "path" "service.annotations" "given" .Values.service.annotations "rendered" (include "service.networkBalancer" .)) | fromJsonArray }}
-{{- concat $problems $said | toJson }}
+{{- $both := dict "path" "service.annotations" "given" .Values.service.annotations "rendered" (include "service.networkBalancer" .) }}
+{{- concat $problems (include "service.contradicted" $both | fromJsonArray) | toJson }}
 {{- end }}
 
 {{- define "service.rules.doors" -}}
 {{- $problems := list }}
 {{- with .Values.ingress }}{{ if .enabled }}
-{{- if not .hosts }}{{ $problems = append $problems "ingress.hosts: is empty, and ingress.enabled wants a name: a rule without one answers to every name" }}{{ end }}
+{{- if not .hosts }}
+{{- $problems = append $problems "ingress.hosts: is empty, and ingress.enabled wants a name: a rule without one answers to every name" }}
+{{- end }}
 {{- $hosts := .hosts }}
 {{- range $i, $tls := .tls }}{{ range $tls.hosts }}
 {{- if not (has . $hosts) }}{{ $problems = append $problems (printf "ingress.tls[%d].hosts: %q is none of ingress.hosts" $i .) }}{{ end }}
 {{- end }}{{ end }}
-{{- if and .certificateArns (not .scheme) }}{{ $problems = append $problems "ingress.scheme: is missing, and ingress.certificateArns is about the load balancer that it makes" }}{{ end }}
+{{- if and .certificateArns (not .scheme) }}
+{{- $problems = append $problems "ingress.scheme: is missing, and ingress.certificateArns is about the load balancer that it makes" }}
+{{- end }}
 {{- end }}{{ end }}
 {{- with .Values.httpRoute }}{{ if .enabled }}
 {{- if not .parentRefs }}{{ $problems = append $problems "httpRoute.parentRefs: is empty, and httpRoute.enabled wants a Gateway" }}{{ end }}
-{{- if not .hostnames }}{{ $problems = append $problems "httpRoute.hostnames: is empty, and httpRoute.enabled wants a name: a route without one answers to every name" }}{{ end }}
+{{- if not .hostnames }}
+{{- $problems = append $problems "httpRoute.hostnames: is empty, and httpRoute.enabled wants a name: a route without one answers to every name" }}
+{{- end }}
 {{- if $.Values.ingress.enabled }}{{ range .hostnames }}{{ if has . ($.Values.ingress.hosts | default list) }}
 {{- $problems = append $problems (printf "httpRoute.hostnames: %q is one of ingress.hosts as well: a name leads to one door" .) }}
 {{- end }}{{ end }}{{ end }}
 {{- end }}{{ end }}
 {{- with .Values.networkPolicy }}{{ if and .enabled (not .from) (not .fromCIDRs) }}
-{{- range $path, $open := dict "ingress.enabled" $.Values.ingress.enabled "httpRoute.enabled" $.Values.httpRoute.enabled "service.type LoadBalancer" (eq $.Values.service.type "LoadBalancer") }}
-{{- if $open }}{{ $problems = append $problems (printf "networkPolicy.from and networkPolicy.fromCIDRs are empty, so nothing that comes by %s would arrive" $path) }}{{ end }}
+{{- $balanced := eq $.Values.service.type "LoadBalancer" }}
+{{- $doors := dict "ingress.enabled" $.Values.ingress.enabled "httpRoute.enabled" $.Values.httpRoute.enabled "service.type LoadBalancer" $balanced }}
+{{- range $path, $open := $doors }}
+{{- if $open }}
+{{- $text := "networkPolicy.from and networkPolicy.fromCIDRs are empty, so nothing that comes by %s would arrive" }}
+{{- $problems = append $problems (printf $text $path) }}
+{{- end }}
 {{- end }}
 {{- end }}{{ end }}
-{{- $said := include "service.contradicted" (dict "path" "ingress.annotations" "given" .Values.ingress.annotations "rendered" (include "service.applicationBalancer" .)) | fromJsonArray }}
-{{- concat $problems $said | toJson }}
+{{- $both := dict "path" "ingress.annotations" "given" .Values.ingress.annotations "rendered" (include "service.applicationBalancer" .) }}
+{{- concat $problems (include "service.contradicted" $both | fromJsonArray) | toJson }}
 {{- end }}
 
 {{- define "service.rules.configuration" -}}
 {{- $problems := list }}
 {{- with .Values.externalSecret }}{{ if .enabled }}
 {{- if not .store.name }}{{ $problems = append $problems "externalSecret.store.name: is missing, and externalSecret.enabled wants it" }}{{ end }}
-{{- if not (or .variables .everythingOf) }}{{ $problems = append $problems "externalSecret.variables and externalSecret.everythingOf are empty, and externalSecret.enabled wants one of them" }}{{ end }}
+{{- if not (or .variables .everythingOf) }}
+{{- $problems = append $problems "externalSecret.variables and externalSecret.everythingOf are empty, and externalSecret.enabled wants one of them" }}
+{{- end }}
 {{- end }}{{ end }}
 {{- range $i, $variable := .Values.extraEnv }}
 {{- $from := get (dict "PORT" "containerPort" "IMAGE_DIGEST" "image.digest") $variable.name }}
@@ -179,17 +203,25 @@
 {{- $volumes = append $volumes $volume.name }}
 {{- end }}
 {{- range $i, $mount := .Values.extraVolumeMounts }}
-{{- if not (has $mount.name $volumes) }}{{ $problems = append $problems (printf "extraVolumeMounts[%d].name: %q is none of extraVolumes" $i $mount.name) }}{{ end }}
+{{- if not (has $mount.name $volumes) }}
+{{- $problems = append $problems (printf "extraVolumeMounts[%d].name: %q is none of extraVolumes" $i $mount.name) }}
+{{- end }}
 {{- end }}
 {{- $names := list "app" }}
 {{- range $list := list "extraContainers" "extraInitContainers" }}
 {{- range $i, $container := get $.Values $list }}
-{{- if has $container.name $names }}{{ $problems = append $problems (printf "%s[%d].name: a container is called %q already" $list $i $container.name) }}{{ end }}
+{{- if has $container.name $names }}
+{{- $problems = append $problems (printf "%s[%d].name: a container is called %q already" $list $i $container.name) }}
+{{- end }}
 {{- $names = append $names $container.name }}
 {{- range $j, $mount := $container.volumeMounts }}
-{{- if not (has $mount.name $volumes) }}{{ $problems = append $problems (printf "%s[%d].volumeMounts[%d].name: %q is none of extraVolumes" $list $i $j $mount.name) }}{{ end }}
+{{- if not (has $mount.name $volumes) }}
+{{- $problems = append $problems (printf "%s[%d].volumeMounts[%d].name: %q is none of extraVolumes" $list $i $j $mount.name) }}
 {{- end }}
-{{- if and (eq $list "extraContainers") $container.restartPolicy }}{{ $problems = append $problems (printf "extraContainers[%d].restartPolicy: is for extraInitContainers" $i) }}{{ end }}
+{{- end }}
+{{- if and (eq $list "extraContainers") $container.restartPolicy }}
+{{- $problems = append $problems (printf "extraContainers[%d].restartPolicy: is for extraInitContainers" $i) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- $problems | toJson }}
@@ -198,9 +230,12 @@
 {{- define "service.rules.access" -}}
 {{- $problems := list }}
 {{- with .Values.serviceAccount }}{{ if .roleArn }}
-{{- if not .create }}{{ $problems = append $problems "serviceAccount.roleArn: is an annotation of the account, which serviceAccount.create does not make" }}{{ end }}
+{{- if not .create }}
+{{- $problems = append $problems "serviceAccount.roleArn: is an annotation of the account, which serviceAccount.create does not make" }}
+{{- end }}
 {{- $rendered := dict "eks.amazonaws.com/role-arn" .roleArn | toYaml }}
-{{- $problems = concat $problems (include "service.contradicted" (dict "path" "serviceAccount.annotations" "given" .annotations "rendered" $rendered) | fromJsonArray) }}
+{{- $both := dict "path" "serviceAccount.annotations" "given" .annotations "rendered" $rendered }}
+{{- $problems = concat $problems (include "service.contradicted" $both | fromJsonArray) }}
 {{- end }}{{ end }}
 {{- range $i, $reader := .Values.rbac.readers }}
 {{- if and (eq $reader.kind "ServiceAccount") (not $reader.namespace) }}
@@ -208,7 +243,8 @@
 {{- else if and (ne $reader.kind "ServiceAccount") $reader.namespace }}
 {{- $problems = append $problems (printf "rbac.readers[%d].namespace: a %s has none" $i $reader.kind) }}
 {{- end }}
-{{- if or (has $reader.name (list "system:authenticated" "system:unauthenticated" "system:anonymous")) (and (eq $reader.kind "Group") (hasPrefix "system:serviceaccounts" $reader.name)) }}
+{{- $accounts := and (eq $reader.kind "Group") (hasPrefix "system:serviceaccounts" $reader.name) }}
+{{- if or $accounts (has $reader.name (list "system:authenticated" "system:unauthenticated" "system:anonymous")) }}
 {{- $problems = append $problems (printf "rbac.readers[%d].name: %q is everybody, and secrets are for some" $i $reader.name) }}
 {{- end }}
 {{- end }}
@@ -219,7 +255,8 @@
 {{- $problems := list }}
 {{- with .Values.monitoring.serviceMonitor }}{{ if .enabled }}
 {{- if gt (include "service.seconds" (list .scrapeTimeout) | int) (include "service.seconds" (list .interval) | int) }}
-{{- $problems = append $problems (printf "monitoring.serviceMonitor.scrapeTimeout: %s is longer than monitoring.serviceMonitor.interval, %s" .scrapeTimeout .interval) }}
+{{- $text := "monitoring.serviceMonitor.scrapeTimeout: %s is longer than monitoring.serviceMonitor.interval, %s" }}
+{{- $problems = append $problems (printf $text .scrapeTimeout .interval) }}
 {{- end }}
 {{- end }}{{ end }}
 {{- $problems | toJson }}

@@ -3,6 +3,7 @@ package metrics
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	core "k8s.io/api/core/v1"
@@ -30,12 +31,12 @@ const readers = "system:aggregated-metrics-reader"
 // port is the Service's; nothing listens there but what its EndpointSlice names.
 const port int32 = 443
 
-// Register makes the API part of the cluster's: the API server sends what it is asked of metrics.k8s.io to address and port, where it
-// must be able to connect and must find a certificate of the authority for Host. It returns when the API server has found it available
+// Register makes the API part of the cluster's: the API server sends what it is asked of metrics.k8s.io to an address at which
+// it must find a certificate of the authority for Host. It returns when the API server has found it available
 // (https://kubernetes.io/docs/tasks/extend-kubernetes/setup-extension-api-server/). What exists is left as it is.
-func Register(ctx context.Context, client kubernetes.Interface, services aggregator.Interface, address string, listening int32, authority []byte) error {
+func Register(ctx context.Context, client kubernetes.Interface, services aggregator.Interface, at netip.AddrPort, authority []byte) error {
 	for {
-		err := register(ctx, client, services, address, listening, authority)
+		err := register(ctx, client, services, at, authority)
 		if err == nil {
 			err = available(ctx, services)
 		}
@@ -50,8 +51,8 @@ func Register(ctx context.Context, client kubernetes.Interface, services aggrega
 	}
 }
 
-func register(ctx context.Context, client kubernetes.Interface, services aggregator.Interface, address string, listening int32, authority []byte) error {
-	name, tcp, yes, to := "https", core.ProtocolTCP, true, port
+func register(ctx context.Context, client kubernetes.Interface, services aggregator.Interface, at netip.AddrPort, authority []byte) error {
+	name, tcp, yes, to, listening := "https", core.ProtocolTCP, true, port, int32(at.Port())
 	labels := map[string]string{"app.kubernetes.io/name": Service}
 	for _, create := range []func() error{
 		func() error {
@@ -70,7 +71,7 @@ func register(ctx context.Context, client kubernetes.Interface, services aggrega
 					discovery.LabelServiceName: Service, discovery.LabelManagedBy: "sandbox",
 				}},
 				AddressType: discovery.AddressTypeIPv4,
-				Endpoints:   []discovery.Endpoint{{Addresses: []string{address}, Conditions: discovery.EndpointConditions{Ready: &yes}}},
+				Endpoints:   []discovery.Endpoint{{Addresses: []string{at.Addr().String()}, Conditions: discovery.EndpointConditions{Ready: &yes}}},
 				Ports:       []discovery.EndpointPort{{Name: &name, Port: &listening, Protocol: &tcp}},
 			}, metav1.CreateOptions{})
 			return err
@@ -82,7 +83,9 @@ func register(ctx context.Context, client kubernetes.Interface, services aggrega
 					"rbac.authorization.k8s.io/aggregate-to-edit":  "true",
 					"rbac.authorization.k8s.io/aggregate-to-admin": "true",
 				}},
-				Rules: []rbac.PolicyRule{{APIGroups: []string{api.GroupName}, Resources: []string{pods.Resource, nodes.Resource}, Verbs: []string{"get", "list"}}},
+				Rules: []rbac.PolicyRule{
+					{APIGroups: []string{api.GroupName}, Resources: []string{pods.Resource, nodes.Resource}, Verbs: []string{"get", "list"}},
+				},
 			}, metav1.CreateOptions{})
 			return err
 		},

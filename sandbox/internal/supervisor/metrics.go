@@ -6,9 +6,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
+	"net/netip"
 	"os"
-	"strconv"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
@@ -32,7 +31,8 @@ func (s *Supervisor) serveMetrics(ctx, waiting context.Context, client kubernete
 	if err != nil {
 		return err
 	}
-	listener, err := s.space.Listen(net.JoinHostPort(node.Address, strconv.Itoa(node.MetricsPort)))
+	at := netip.AddrPortFrom(netip.MustParseAddr(node.Address), node.MetricsPort)
+	listener, err := s.space.Listen(at.String())
 	if err != nil {
 		return fmt.Errorf("listening for the resource metrics: %w", err)
 	}
@@ -49,7 +49,7 @@ func (s *Supervisor) serveMetrics(ctx, waiting context.Context, client kubernete
 	if err != nil {
 		return err
 	}
-	return metrics.Register(waiting, client, services, node.Address, node.MetricsPort, authority)
+	return metrics.Register(waiting, client, services, at, authority)
 }
 
 // metricsTLS takes only clients of the front proxies' authority. The other authority, in PEM, is the one that signed the server's own

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/onedigest/onedigest/sandbox/internal/metrics"
 	"github.com/onedigest/onedigest/sandbox/internal/node"
 	"github.com/onedigest/onedigest/sandbox/internal/place"
 )
@@ -28,10 +29,13 @@ func TestCredentials(t *testing.T) {
 	if err := writeCredentials(dir, "127.0.0.1:1234", time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"ca", "kube-apiserver", "kubelet", "serving", "probe", "kubelet-client"} {
+	for _, name := range []string{"ca", "kube-apiserver", "kubelet", "serving", "probe", "kubelet-client", metricsPair, metrics.Aggregator} {
 		if _, err := tls.LoadX509KeyPair(dir.Certificate(name), dir.Key(name)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if config, authority, err := metricsTLS(dir); err != nil || config.ClientAuth != tls.RequireAndVerifyClientCert || len(authority) == 0 {
+		t.Errorf("for the resource metrics: %+v, %v", config, err)
 	}
 	for name := range node.Users() {
 		config, err := clientcmd.BuildConfigFromFlags("", dir.Inner(name))

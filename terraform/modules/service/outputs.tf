@@ -35,6 +35,14 @@ output "smoke" {
   ]))
 }
 
+output "prove" {
+  description = "The command that checks it and leaves the verdict beside the image, where promote looks for it; null where the actions deploy, which do so themselves."
+  value = local.deploys ? join(" ", [
+    "go run ./cmd/smoke --cluster ${var.cluster_name} --release ${local.release} --namespace ${local.namespace} --environment ${var.environment}",
+    "--image ${one(data.aws_ecr_repository.this[*].repository_url)}@${local.digest} --expect-commit ${local.commit}",
+  ]) : null
+}
+
 output "kubeconfig" {
   description = "The command that gives kubectl access to the cluster."
   value       = "aws eks update-kubeconfig --name ${var.cluster_name}"

@@ -16,8 +16,8 @@ resource "helm_release" "this" {
 
   upgrade_install = true # a release that the actions have installed is taken over, not refused
   max_history     = 10
-  wait            = true
-  timeout         = var.timeout_seconds
+  wait            = var.timeout_seconds > 0
+  timeout         = max(var.timeout_seconds, 30)
 
   values = [
     local.values,

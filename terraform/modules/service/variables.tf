@@ -151,14 +151,17 @@ variable "ignore_pin" {
 }
 
 variable "timeout_seconds" {
-  description = "How long Helm waits for the pods and the load balancer's address, in seconds."
+  description = <<-EOT
+    How long Helm waits for the pods and the load balancer's address, in seconds; 0: it does not wait, and smoke tells. Below five
+    minutes: the actions take a release that another Helm has left pending for longer for a dead run's, and deploy over it.
+  EOT
   type        = number
-  default     = 600
+  default     = 280
   nullable    = false
 
   validation {
-    condition     = var.timeout_seconds >= 30 && var.timeout_seconds <= 3600 && floor(var.timeout_seconds) == var.timeout_seconds
-    error_message = "timeout_seconds must be a whole number from 30 to 3600."
+    condition     = var.timeout_seconds == 0 || (var.timeout_seconds >= 30 && var.timeout_seconds <= 290 && floor(var.timeout_seconds) == var.timeout_seconds)
+    error_message = "timeout_seconds must be 0 or a whole number from 30 to 290: after 300 the actions would take a rollout that goes on for a dead one."
   }
 }
 

@@ -276,6 +276,14 @@ run "a_negative_timeout" {
   expect_failures = [var.timeout_seconds]
 }
 
+run "a_wait_that_the_actions_take_for_death" {
+  command = plan
+  variables {
+    timeout_seconds = 600
+  }
+  expect_failures = [var.timeout_seconds]
+}
+
 run "secrets_read_never" {
   command = plan
   variables {

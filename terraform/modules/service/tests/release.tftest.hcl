@@ -28,7 +28,7 @@ run "it_is_the_actions_release" {
   }
 
   assert {
-    condition     = helm_release.this[0].upgrade_install && helm_release.this[0].max_history == 10 && helm_release.this[0].wait && helm_release.this[0].timeout == 600
+    condition     = helm_release.this[0].upgrade_install && helm_release.this[0].max_history == 10 && helm_release.this[0].wait && helm_release.this[0].timeout == 280
     error_message = "It takes over what the actions have installed, keeps as many revisions as they do, and waits until it runs."
   }
 
@@ -60,6 +60,11 @@ run "it_is_the_actions_release" {
   }
 
   assert {
+    condition     = output.prove == "go run ./cmd/smoke --cluster onedigest --release shop --namespace staging --environment staging --image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:1111111111111111111111111111111111111111111111111111111111111111 --expect-commit 0123456789abcdef0123456789abcdef01234567"
+    error_message = "What proves the release names the digest that was deployed."
+  }
+
+  assert {
     condition     = !anytrue([for values in helm_release.this[0].values : strcontains(values, "tag:")])
     error_message = "Nothing after the look-up may know a tag."
   }
@@ -75,6 +80,19 @@ run "an_environments_tag_is_the_same_digest" {
   assert {
     condition     = output.digest == "sha256:1111111111111111111111111111111111111111111111111111111111111111" && yamldecode(helm_release.this[0].values[1]).podLabels["onedigest.dev/commit"] == "0123456789abcdef0123456789abcdef01234567"
     error_message = "staging-COMMIT names the same digest and the same commit."
+  }
+}
+
+run "no_wait_when_told" {
+  command = plan
+
+  variables {
+    timeout_seconds = 0
+  }
+
+  assert {
+    condition     = !helm_release.this[0].wait && helm_release.this[0].timeout > 0
+    error_message = "With 0 Helm does not wait."
   }
 }
 
@@ -128,7 +146,7 @@ run "the_actions_own_the_release_when_told" {
   }
 
   assert {
-    condition     = length(helm_release.this) == 0 && length(data.aws_ecr_image.this) == 0 && length(data.kubernetes_resources.lease) == 0
+    condition     = length(helm_release.this) == 0 && output.prove == null && length(data.aws_ecr_image.this) == 0 && length(data.kubernetes_resources.lease) == 0
     error_message = "Where the actions deploy, Terraform has no release and asks for no image."
   }
 

@@ -1,0 +1,349 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/entry"
+	"github.com/onedigest/onedigest/internal/release"
+	apps "k8s.io/api/apps/v1"
+	batch "k8s.io/api/batch/v1"
+	core "k8s.io/api/core/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// named is how soon after the cluster has reported what makes a cause final the deploy must have named it, besides the time for
+// which the cause is borne with.
+const named = 3 * time.Second
+
+// broken is one cause, provoked by the chart testdata/charts/broken.
+type broken struct {
+	values    string         // REGISTRY and IMAGE are replaced
+	sign      *regexp.Regexp // of what the kubelet or a controller reports that makes it final; nil: time itself does
+	grace     time.Duration  // for which it is borne with from then on (docs/decisions/0009)
+	args      []string
+	code      release.Code
+	kind      string // of the object that is named
+	container string
+	reason    string
+	says      string   // in the message
+	tries     string   // in what to try, where it is another code's
+	logs      []string // among the last lines
+}
+
+const (
+	quota = `{apiVersion: v1, kind: ResourceQuota, metadata: {name: none}, spec: {hard: {pods: "0"}}}`
+	probe = `periodSeconds: 1, failureThreshold: 1, httpGet: {port: 8080, path: `
+)
+
+func sign(pattern string) *regexp.Regexp { return regexp.MustCompile(pattern) }
+
+func causes() map[string]broken {
+	pulls, zeros := sign(`proxy waits: (ErrImagePull|ImagePullBackOff)`), strings.Repeat("0", 64)
+	all := map[string]broken{
+		"image absent": {values: `sidecars: [{name: proxy, image: "REGISTRY/shop@sha256:` + zeros + `"}]`, sign: pulls,
+			code: release.ImageNotPulled, kind: "Pod", container: "proxy", says: "not found"},
+		"image name": {values: `sidecars: [{name: proxy, image: "REGISTRY/Shop"}]`, sign: sign(`proxy waits: InvalidImageName`),
+			code: release.ImageNameInvalid, kind: "Pod", container: "proxy", reason: "InvalidImageName", says: "invalid reference format"},
+		"crash loop": {values: does("exit"), sign: sign(`app waits: CrashLoopBackOff`),
+			code: release.CrashLoop, kind: "Pod", container: "app", reason: "CrashLoopBackOff", says: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
+		"crash loop of an init container": {values: `pod: {initContainers: [{name: first, image: "IMAGE", env: [{name: DOES, value: exit}], securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]}`,
+			sign: sign(`first waits: CrashLoopBackOff`), code: release.CrashLoop, kind: "Pod", container: "first", logs: []string{"cannot go on: no DATABASE_URL"}},
+		"out of memory": {values: `container: {env: [{name: DOES, value: eat}], resources: {limits: {memory: 24Mi}}}`, sign: sign(`app waits: CrashLoopBackOff`),
+			code: release.OutOfMemory, kind: "Pod", container: "app", reason: "OOMKilled", says: "its memory limit is 24Mi"},
+		"secret absent": {values: `container: {envFrom: [{secretRef: {name: absent}}]}`, sign: sign(`app waits: CreateContainerConfigError`),
+			code: release.ConfigurationAbsent, kind: "Pod", container: "app", reason: "CreateContainerConfigError", says: `secret "absent" not found`},
+		"config map absent": {values: `container: {envFrom: [{configMapRef: {name: absent}}]}`, sign: sign(`app waits: CreateContainerConfigError`),
+			code: release.ConfigurationAbsent, kind: "Pod", container: "app", says: `configmap "absent" not found`},
+		"key absent": {values: `objects: [{apiVersion: v1, kind: ConfigMap, metadata: {name: some}, data: {a: b}}]
+container: {env: [{name: A, valueFrom: {configMapKeyRef: {name: some, key: absent}}}]}`, sign: sign(`app waits: CreateContainerConfigError`),
+			code: release.ConfigurationAbsent, kind: "Pod", container: "app", says: `couldn't find key absent in ConfigMap`},
+		"secret absent as a volume": {values: `pod: {volumes: [{name: v, secret: {secretName: absent}}]}
+container: {volumeMounts: [{name: v, mountPath: /v}]}`, sign: sign(`event FailedMount`), code: release.ConfigurationAbsent, kind: "Pod", reason: "FailedMount", says: `secret "absent" not found`},
+		"key absent in a volume": {values: `objects: [{apiVersion: v1, kind: ConfigMap, metadata: {name: some}, data: {a: b}}]
+pod: {volumes: [{name: v, configMap: {name: some, items: [{key: absent, path: x}]}}]}
+container: {volumeMounts: [{name: v, mountPath: /v}]}`, sign: sign(`event FailedMount`), code: release.ConfigurationAbsent, kind: "Pod", reason: "FailedMount", says: "references non-existent config key"},
+		"not ready": {values: `container: {env: [{name: READY, value: "500"}], startupProbe: {` + probe + `/started}}, readinessProbe: {` + probe + `/ready}}}`,
+			sign: sign(`event Unhealthy: Readiness`), grace: 10 * time.Second,
+			code: release.NotReady, kind: "Pod", container: "app", reason: "Unhealthy", says: "Readiness probe failed: HTTP probe failed with statuscode: 500", logs: []string{"listening on 8080"}},
+		"not alive": {values: `container: {env: [{name: LIVE, value: "503"}], livenessProbe: {` + probe + `/live}}, readinessProbe: {initialDelaySeconds: 60, ` + probe + `/ready}}}`,
+			sign: sign(`app waits: CrashLoopBackOff`), code: release.NotAlive, kind: "Pod", container: "app",
+			says: "Liveness probe failed: HTTP probe failed with statuscode: 503", logs: []string{"listening on 8080"}},
+		"never started": {values: `container: {env: [{name: DOES, value: sleep}], startupProbe: {` + probe + `/started}}}`,
+			sign: sign(`event Killing: .*failed startup probe`), code: release.NotAlive, kind: "Pod", container: "app", says: "Startup probe failed: ", logs: []string{"broken: sleep"}},
+		"claim": {values: `objects: [{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: disk}, spec: {storageClassName: absent, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]
+pod: {volumes: [{name: v, persistentVolumeClaim: {claimName: disk}}]}`, sign: sign(`event ProvisioningFailed`),
+			code: release.VolumePending, kind: "PersistentVolumeClaim", reason: "ProvisioningFailed", says: `storageclass.storage.k8s.io "absent" not found`},
+		"claim of a StatefulSet": {values: `kind: StatefulSet
+workload: {serviceName: none, volumeClaimTemplates: [{metadata: {name: v}, spec: {storageClassName: absent, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]}`,
+			sign: sign(`event ProvisioningFailed`), code: release.VolumePending, kind: "PersistentVolumeClaim", says: `storageclass.storage.k8s.io "absent" not found`},
+		"claim absent": {values: `pod: {volumes: [{name: v, persistentVolumeClaim: {claimName: absent}}]}`, sign: sign(`unscheduled: .*persistentvolumeclaim "absent" not found`),
+			code: release.VolumePending, kind: "Pod", says: `persistentvolumeclaim "absent" not found`},
+		"no room": {values: `container: {resources: {requests: {cpu: "1000"}}}`, sign: sign(`unscheduled: .*Insufficient cpu`), grace: 30 * time.Second,
+			code: release.Unschedulable, kind: "Pod", reason: "Unschedulable", says: "Insufficient cpu"},
+		"no such node": {values: `pod: {nodeSelector: {example.com/none: "yes"}}`, sign: sign(`unscheduled: .*didn't match`), grace: 30 * time.Second,
+			code: release.Unschedulable, kind: "Pod", says: "didn't match Pod's node affinity/selector"},
+		"hook": {values: "objects: [{" + job("pre-install", "exit") + "}]", sign: sign(`job migrate failed`),
+			code: release.HookFailed, kind: "Pod", container: "app", reason: "PodFailed", says: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
+		"hook that is tried again": {values: "objects: [{" + strings.Replace(job("pre-install", "exit"), "restartPolicy: Never", "restartPolicy: OnFailure", 1) + "}]", sign: sign(`job migrate failed`),
+			code: release.HookFailed, kind: "Pod", container: "app", says: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
+		"hook that cannot start": {values: "objects: [{" + strings.Replace(job("pre-install", "exit"), "IMAGE", "REGISTRY/Shop", 1) + "}]", sign: sign(`app waits: InvalidImageName`),
+			code: release.HookFailed, kind: "Pod", container: "app", reason: "InvalidImageName (OD-102)", tries: release.ImageNameInvalid.Trouble().Try},
+		"no progress": {values: `workload: {progressDeadlineSeconds: 4}
+pod: {readinessGates: [{conditionType: example.com/never}]}`, sign: sign(`Progressing False: ProgressDeadlineExceeded`),
+			code: release.ProgressDeadline, kind: "Pod", says: "readiness gate"},
+		"job": {values: "kind: Job\nworkload: {backoffLimit: 0}\n" + does("exit"), sign: sign(`job \S+ failed`),
+			code: release.JobFailed, kind: "Pod", container: "app", reason: "PodFailed", says: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
+		"job out of time": {values: "kind: Job\nworkload: {activeDeadlineSeconds: 3}\n" + does("sleep"), sign: sign(`job \S+ failed`),
+			code: release.JobFailed, reason: "DeadlineExceeded", says: "longer than specified deadline"},
+		"no command": {values: `container: {command: [/absent]}`, sign: sign(`app waits: (RunContainerError|CrashLoopBackOff)`),
+			code: release.ContainerNotStarted, kind: "Pod", container: "app", says: "no such file or directory"},
+		"no address": {values: `objects: [{apiVersion: v1, kind: Service, metadata: {name: outside, labels: {app.kubernetes.io/instance: shop}}, spec: {type: LoadBalancer, loadBalancerClass: example.com/none, ports: [{port: 80}]}}]`,
+			args: []string{"--timeout", "20s"}, code: release.NoAddress, kind: "Service", says: "no load balancer has been assigned"},
+		"out of time": {values: `pod: {readinessGates: [{conditionType: example.com/never}]}`, args: []string{"--timeout", "20s"},
+			code: release.TimeUp, kind: "Pod", says: "readiness gate"},
+	}
+	for kind, object := range map[string]string{"Deployment": "ReplicaSet", "StatefulSet": "StatefulSet", "DaemonSet": "DaemonSet", "Job": "Job"} {
+		extra := ""
+		if kind == "StatefulSet" {
+			extra = "workload: {serviceName: none}\n"
+		}
+		all["quota of a "+kind] = broken{values: "kind: " + kind + "\n" + extra + "objects: [" + quota + "]", sign: sign(`FailedCreate.*exceeded quota`),
+			code: release.QuotaExceeded, kind: object, reason: "FailedCreate", says: "exceeded quota: none"}
+		all["admission of a "+kind] = broken{values: "kind: " + kind + "\n" + extra + "container: {securityContext: {privileged: true, allowPrivilegeEscalation: true}}", sign: sign(`FailedCreate.*violates PodSecurity`),
+			code: release.AdmissionRefused, kind: object, reason: "FailedCreate", says: `violates PodSecurity "restricted:latest"`}
+	}
+	return all
+}
+
+func does(what string) string { return "container: {env: [{name: DOES, value: " + what + "}]}" }
+
+// job is a hook's Job, in one line of YAML without its braces.
+func job(hook, what string) string {
+	return `apiVersion: batch/v1, kind: Job, metadata: {name: migrate, annotations: {helm.sh/hook: ` + hook + `, helm.sh/hook-delete-policy: "before-hook-creation,hook-failed"}}, ` +
+		`spec: {backoffLimit: 0, template: {spec: {restartPolicy: Never, terminationGracePeriodSeconds: 1, automountServiceAccountToken: false, ` +
+		`securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}}, ` +
+		`containers: [{name: app, image: "IMAGE", env: [{name: DOES, value: ` + what + `}], securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]}}}`
+}
+
+// TestDiagnosis provokes every cause of a failed rollout on the real node and wants it named, with its object, its container and
+// what to try, as soon as the cluster has reported what makes it final.
+func TestDiagnosis(t *testing.T) {
+	onNode(t)
+	tree := newCheckout(t)
+	for _, part := range []string{"broken", "charts/broken"} {
+		if err := os.CopyFS(filepath.Join(tree.dir, part), os.DirFS(filepath.Join(site.root, "e2e/testdata", part))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tree.commit("a program that goes wrong")
+	built := field(t, tree.verb(t.Context(), entry.Build, "--repository", site.registry+"/shop", "--context", "broken", "--output", "json"), "image")
+	shown := map[release.Code]bool{}
+	for name, cause := range causes() {
+		shown[cause.code] = true
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			provoke(t, tree, built, strings.ReplaceAll(name, " ", "-"), cause)
+		})
+	}
+	for _, trouble := range release.Troubles {
+		if strings.HasPrefix(string(trouble.Code), "OD-1") && !shown[trouble.Code] {
+			t.Errorf("%s is not provoked", trouble.Code)
+		}
+	}
+}
+
+func provoke(t *testing.T, tree checkout, image, name string, cause broken) {
+	tree.t = t
+	namespace := "broken-" + strings.ToLower(name)
+	tree.write(name+".yaml", strings.NewReplacer("REGISTRY", site.registry, "IMAGE", image).Replace(cause.values)+"\n")
+	cluster := kube(t)
+	reports := observe(t, cluster, namespace, cause.sign)
+	t.Cleanup(func() {
+		if err := cluster.CoreV1().Namespaces().Delete(context.Background(), namespace, meta.DeleteOptions{}); err != nil {
+			t.Errorf("deleting namespace %q: %v", namespace, err)
+		}
+	})
+	told := &stampedLog{pattern: sign(string(cause.code) + " ")}
+	var stdout bytes.Buffer
+	args := append([]string{"--environment", namespace, "--image", image, "--chart", "charts/broken", "--values", name + ".yaml", "--release", "shop",
+		"--create-namespace", "--timeout", "3m", "--lease-duration", "3s", "--output", "json"}, cause.args...)
+	environ := append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "KUBECONFIG=" + site.kubeconfig, "USER=e2e"}, site.aws...)
+	code := entry.Deploy(t.Context(), entry.Process{Args: args, Environ: environ, Dir: tree.dir, Stdout: &stdout, Stderr: io.MultiWriter(told, testLog{t}), Now: time.Now})
+	var failed struct{ Result deploy.Result }
+	if err := json.Unmarshal(stdout.Bytes(), &failed); err != nil || code != release.ExitFailed || failed.Result.Diagnosis == nil {
+		t.Fatalf("exit %d, %v in %s", code, err, &stdout)
+	}
+	got := *failed.Result.Diagnosis
+	cause.holds(t, got)
+	if cause.sign == nil {
+		return
+	}
+	final, at := reports.at(), told.at()
+	switch {
+	case final.IsZero():
+		t.Errorf("the cluster never reported %s:\n%s", cause.sign, reports.all())
+	case at.IsZero():
+		t.Errorf("%s is never told", cause.code)
+	case at.Sub(final) > cause.grace+named:
+		t.Errorf("named %s after the cluster's report, want at most %s", at.Sub(final), cause.grace+named)
+	default:
+		t.Logf("TIMING %s %s: named %s after the cluster's report (borne with for %s)", cause.code, name, at.Sub(final).Round(time.Millisecond), cause.grace)
+	}
+}
+
+// holds compares what a diagnosis names with what was done.
+func (b broken) holds(t *testing.T, got release.Diagnosis) {
+	t.Helper()
+	if b.tries == "" {
+		b.tries = b.code.Trouble().Try
+	}
+	if got.Code != b.code || got.Object.Kind != b.kind && b.kind != "" || got.Container != b.container && b.container != "" || got.Reason != b.reason && b.reason != "" ||
+		!strings.Contains(got.Message, b.says) || got.Try != b.tries {
+		t.Errorf("got %+v, want %+v", got, b)
+	}
+	for _, line := range b.logs {
+		if !strings.Contains(strings.Join(got.Logs, "\n"), line) && !strings.Contains(strings.Join(got.Previous, "\n"), line) {
+			t.Errorf("no %q in the log: %q, before: %q", line, got.Logs, got.Previous)
+		}
+	}
+	if len(got.Events) == 0 && b.kind != "" {
+		t.Errorf("no events: %+v", got)
+	}
+}
+
+func kube(t *testing.T) *kubernetes.Clientset {
+	t.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", site.kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.QPS, config.Burst = 50, 100
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// stampedLog remembers when a pattern was first written.
+type stampedLog struct {
+	pattern *regexp.Regexp
+	mu      sync.Mutex
+	first   time.Time
+	lines   []string
+}
+
+func (l *stampedLog) Write(text []byte) (int, error) {
+	l.note(string(text))
+	return len(text), nil
+}
+
+func (l *stampedLog) note(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, text)
+	if l.first.IsZero() && l.pattern != nil && l.pattern.MatchString(text) {
+		l.first = time.Now()
+	}
+}
+
+func (l *stampedLog) at() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.first
+}
+
+func (l *stampedLog) all() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "\n")
+}
+
+// observe watches a namespace besides the deploy, and notes when the cluster reports something.
+func observe(t *testing.T, cluster *kubernetes.Clientset, namespace string, pattern *regexp.Regexp) *stampedLog {
+	t.Helper()
+	reports := &stampedLog{pattern: pattern}
+	ctx, stop := context.WithCancel(context.Background())
+	var watches sync.WaitGroup
+	t.Cleanup(func() { stop(); watches.Wait() })
+	for what, open := range map[string]func() (watch.Interface, error){
+		"pods": func() (watch.Interface, error) {
+			return cluster.CoreV1().Pods(namespace).Watch(ctx, meta.ListOptions{})
+		},
+		"events": func() (watch.Interface, error) {
+			return cluster.CoreV1().Events(namespace).Watch(ctx, meta.ListOptions{})
+		},
+		"replicasets": func() (watch.Interface, error) {
+			return cluster.AppsV1().ReplicaSets(namespace).Watch(ctx, meta.ListOptions{})
+		},
+		"deployments": func() (watch.Interface, error) {
+			return cluster.AppsV1().Deployments(namespace).Watch(ctx, meta.ListOptions{})
+		},
+		"jobs": func() (watch.Interface, error) {
+			return cluster.BatchV1().Jobs(namespace).Watch(ctx, meta.ListOptions{})
+		},
+	} {
+		changes, err := open()
+		if err != nil {
+			t.Fatalf("watching %s: %v", what, err)
+		}
+		watches.Go(func() {
+			defer changes.Stop()
+			for change := range changes.ResultChan() {
+				for _, line := range linesOf(change) {
+					reports.note(line)
+				}
+			}
+		})
+	}
+	return reports
+}
+
+// linesOf is what a change says of how a workload fares.
+func linesOf(change watch.Event) (lines []string) {
+	switch object := change.Object.(type) {
+	case *core.Pod:
+		for _, status := range append(object.Status.InitContainerStatuses, object.Status.ContainerStatuses...) {
+			if waits := status.State.Waiting; waits != nil {
+				lines = append(lines, fmt.Sprintf("%s waits: %s: %s", status.Name, waits.Reason, waits.Message))
+			}
+		}
+		for _, condition := range object.Status.Conditions {
+			if condition.Type == core.PodScheduled && condition.Status == core.ConditionFalse {
+				lines = append(lines, "unscheduled: "+condition.Message)
+			}
+		}
+	case *core.Event:
+		lines = append(lines, fmt.Sprintf("event %s: %s", object.Reason, object.Message))
+	case *apps.ReplicaSet:
+		for _, condition := range object.Status.Conditions {
+			lines = append(lines, fmt.Sprintf("%s %s: %s", condition.Type, condition.Reason, condition.Message))
+		}
+	case *apps.Deployment:
+		for _, condition := range object.Status.Conditions {
+			lines = append(lines, fmt.Sprintf("%s %s: %s", condition.Type, condition.Status, condition.Reason))
+		}
+	case *batch.Job:
+		for _, condition := range object.Status.Conditions {
+			if condition.Type == batch.JobFailed && condition.Status == core.ConditionTrue {
+				lines = append(lines, "job "+object.Name+" failed")
+			}
+		}
+	}
+	return lines
+}

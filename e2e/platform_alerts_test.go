@@ -1,0 +1,246 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+// TestPlatformAlerts has Prometheus scrape the release through its load balancer, with the chart's own rules. Nothing alerts while
+// /configs works; a commit that breaks it, rolled out without a smoke check, does.
+func TestPlatformAlerts(t *testing.T) {
+	onNode(t)
+	program := prometheusProgram(t)
+	tree := newCheckout(t)
+	const namespace = "alerts"
+	// One pod: a scrape through the load balancer must meet the same counters each time. The rules' kind is not on the node, so the
+	// release goes without them, and Prometheus gets what the chart renders.
+	tree.write("one.yaml", "replicas: 1\n")
+	deployed, got := tree.deploy(t.Context(), namespace, tree.build(), "--values", "one.yaml")
+	got.holds(t, 0)
+	p := startPrometheus(t, program, deployed.URL, namespace, rules(t, namespace))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	load := start(ctx, deployed.URL, 1)
+	await(t, "a rate of requests, scraped", func() bool {
+		return p.value(t, `sum(rate(http_request_duration_seconds_count{route="GET /configs",status="200"}[5m]))`) > 0
+	})
+	if n := p.value(t, `count(app_build_info{environment="`+namespace+`",commit="`+deployed.Commit.String()+`"})`); n != 1 {
+		t.Errorf("of this release %v series were scraped, want 1", n)
+	}
+	p.evaluated(t)
+	if alerts := p.alerts(t); len(alerts) != 0 {
+		t.Errorf("while all is well: %v", alerts)
+	}
+
+	tree.edit("app/configs.go", "s.json(w, http.StatusOK,", "s.json(w, http.StatusInternalServerError,")
+	tree.commit("break /configs")
+	before := time.Now()
+	_, got = tree.deploy(t.Context(), namespace, tree.build(), "--values", "one.yaml", "--rollback", "off")
+	got.holds(t, 0)
+	if status := plainly(t, deployed.URL+"/configs"); status != http.StatusInternalServerError {
+		t.Fatalf("/configs answers %d: it was to be broken", status)
+	}
+	await(t, "the alert", func() bool { return p.alerts(t)["ServiceRouteFailing"] == "firing" })
+	alerts := p.alerts(t)
+	t.Logf("%.0f s after the deploy was begun: %v", time.Since(before).Seconds(), alerts)
+	for _, quiet := range []string{"ServiceNotServing", "ServiceRouteSlow"} {
+		if alerts[quiet] != "" {
+			t.Errorf("%s is %s, and nothing of that kind happened", quiet, alerts[quiet])
+		}
+	}
+	cancel()
+	load.wait.Wait()
+}
+
+// prometheusProgram is where scripts/prometheus.sh has put it.
+func prometheusProgram(t *testing.T) string {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), filepath.Join(site.root, "scripts", "prometheus.sh"))
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	path, err := command.Output()
+	if err != nil {
+		t.Fatalf("getting Prometheus: %v\n%s", err, stderr.String())
+	}
+	return strings.TrimSpace(string(path))
+}
+
+// rules are the chart's rule groups, as a file of Prometheus has them.
+func rules(t *testing.T, namespace string) []byte {
+	t.Helper()
+	for _, object := range rendered(t, namespace, "shop", "terraform/staging/values-staging.yaml", "e2e/testdata/platform/alerts.yaml") {
+		if object.GetKind() != "PrometheusRule" {
+			continue
+		}
+		groups, found, err := unstructured.NestedSlice(object.Object, "spec", "groups")
+		if err != nil || !found || len(groups) == 0 {
+			t.Fatalf("the rule has no groups: %v", err)
+		}
+		text, err := yaml.Marshal(map[string]any{"groups": groups})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	t.Fatal("the chart rendered no PrometheusRule")
+	return nil
+}
+
+// prometheus is a running one.
+type prometheus struct{ url string }
+
+// startPrometheus scrapes a release each second, with the labels that its operator would give it: a target found by a Service has the
+// Service's name for its job.
+func startPrometheus(t *testing.T, program, target, namespace string, rules []byte) prometheus {
+	t.Helper()
+	dir := t.TempDir()
+	parsed, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := parsed.Host
+	if parsed.Port() == "" {
+		address += ":80"
+	}
+	config := fmt.Sprintf(`global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
+rule_files: [rules.yaml]
+scrape_configs:
+  - job_name: shop
+    static_configs: [{targets: [%q], labels: {namespace: %q}}]
+`, address, namespace)
+	for name, text := range map[string][]byte{"prometheus.yaml": []byte(config), "rules.yaml": rules} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen := fmt.Sprintf("127.0.0.1:%d", port)
+	command := exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yaml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
+		"--web.listen-address="+listen, "--log.level=warn")
+	command.Stdout, command.Stderr = testLog{t}, testLog{t}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := command.Process.Signal(os.Interrupt); err != nil {
+			t.Error(err)
+		}
+		if err := command.Wait(); err != nil {
+			t.Errorf("Prometheus ended with %v", err)
+		}
+	})
+	p := prometheus{url: "http://" + listen}
+	await(t, "Prometheus", func() bool {
+		response, err := http.Get(p.url + "/-/ready")
+		if err != nil {
+			return false
+		}
+		response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
+	return p
+}
+
+// ask reads the data of an answer of the HTTP API (https://prometheus.io/docs/prometheus/latest/querying/api/).
+func (p prometheus) ask(t *testing.T, path string, data any) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/api/v1/"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	answer := struct {
+		Status, Error string
+		Data          any
+	}{Data: data}
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || answer.Status != "success" {
+		t.Fatalf("asking Prometheus for %s: %v, %s %s", path, err, answer.Status, answer.Error)
+	}
+}
+
+// value is that of an expression with one result, and 0 without any.
+func (p prometheus) value(t *testing.T, expression string) (number float64) {
+	t.Helper()
+	var data struct {
+		Result []struct{ Value [2]json.RawMessage }
+	}
+	p.ask(t, "query?query="+url.QueryEscape(expression), &data)
+	if len(data.Result) == 0 {
+		return 0
+	}
+	var text string
+	if err := json.Unmarshal(data.Result[0].Value[1], &text); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Sscan(text, &number); err != nil {
+		t.Fatal(err)
+	}
+	return number
+}
+
+// alerts are those that are pending or firing, by name.
+func (p prometheus) alerts(t *testing.T) map[string]string {
+	t.Helper()
+	var data struct {
+		Alerts []struct {
+			Labels map[string]string
+			State  string
+		}
+	}
+	p.ask(t, "alerts", &data)
+	states := map[string]string{}
+	for _, alert := range data.Alerts {
+		states[alert.Labels["alertname"]] = alert.State
+	}
+	return states
+}
+
+// evaluated waits until every rule has been evaluated twice from now on, and fails if one cannot be.
+func (p prometheus) evaluated(t *testing.T) {
+	t.Helper()
+	type rule struct {
+		Name, Health, LastError string
+		LastEvaluation          time.Time
+	}
+	var data struct {
+		Groups []struct{ Rules []rule }
+	}
+	now := time.Now()
+	await(t, "every rule to be evaluated", func() bool {
+		p.ask(t, "rules", &data)
+		count := 0
+		for _, group := range data.Groups {
+			for _, rule := range group.Rules {
+				count++
+				if rule.Health == "err" {
+					t.Fatalf("%s: %s", rule.Name, rule.LastError)
+				}
+				if rule.Health != "ok" || !rule.LastEvaluation.After(now.Add(2*time.Second)) {
+					return false
+				}
+			}
+		}
+		return count > 0
+	})
+}

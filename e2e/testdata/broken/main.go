@@ -1,0 +1,42 @@
+// Broken is a program that goes wrong in the way that it is told to.
+package main
+
+import (
+	"log"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+)
+
+func main() {
+	log.SetFlags(0)
+	log.Printf("broken: %s", os.Getenv("DOES"))
+	switch os.Getenv("DOES") {
+	case "exit":
+		log.Print("cannot go on: no DATABASE_URL")
+		os.Exit(3)
+	case "eat":
+		for eaten := [][]byte{}; ; {
+			piece := make([]byte, 1<<20)
+			for i := range piece {
+				piece[i] = 1
+			}
+			eaten = append(eaten, piece)
+			if len(eaten)%16 == 0 {
+				log.Printf("%d MiB", len(eaten))
+			}
+		}
+	case "sleep":
+		time.Sleep(time.Hour)
+	}
+	for path, name := range map[string]string{"/started": "STARTED", "/live": "LIVE", "/ready": "READY"} {
+		status, err := strconv.Atoi(os.Getenv(name))
+		if err != nil {
+			status = http.StatusOK
+		}
+		http.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+	}
+	log.Print("listening on 8080")
+	log.Fatal(http.ListenAndServe(":8080", nil)) //nolint:gosec // a test's own program
+}

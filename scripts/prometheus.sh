@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Puts Prometheus into bin/prometheus, once: the program out of Debian's package, unpacked and not installed. No service, no user,
+# no file outside bin/. Prints the program's path.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+at=bin/prometheus/prometheus
+if [[ ! -x $at ]]; then
+  scratch=$(mktemp -d)
+  trap 'rm -rf "$scratch"' EXIT
+  # The package lists may be absent, or older than the archive.
+  fetch() { (cd "$scratch" && apt-get download -o APT::Sandbox::User=root prometheus) >&2; }
+  fetch || { apt-get update -qq >&2 && fetch; }
+  dpkg -x "$scratch"/prometheus_*.deb "$scratch/unpacked"
+  mkdir -p bin/prometheus
+  cp "$scratch/unpacked/usr/share/doc/prometheus/copyright" bin/prometheus/
+  # Moved last and whole, so that a run that was cut short starts again.
+  cp "$scratch/unpacked/usr/bin/prometheus" "$at.new"
+  mv "$at.new" "$at"
+fi
+echo "$(pwd -P)/$at"
