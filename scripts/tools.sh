@@ -52,7 +52,7 @@ install_go() {
 
 # The Go modules of the repository.
 # shellcheck disable=SC2034 # for the scripts that source this
-modules=(. app sandbox)
+modules=(. app charts sandbox)
 
 # packages_of lists a module's packages, as patterns relative to it. Kubernetes itself (sandbox/kube) is left out: it
 # compiles for minutes, and `sandbox up` builds it when it is needed.

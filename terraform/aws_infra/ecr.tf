@@ -54,6 +54,9 @@ locals {
   ecr_push = ["ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"]
 }
 
+# Tags are immutable but for ecr_moving_tags ("staging", "production"), which say where something is and are never
+# deployed: releases are pinned by digest.
+#trivy:ignore:AWS-0031
 resource "aws_ecr_repository" "this" {
   for_each = toset(var.ecr_repositories)
 
