@@ -14,11 +14,15 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/entry"
 	"github.com/onedigest/onedigest/internal/pipeline"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // site is the one cluster and the one registry that all tests here share.
@@ -136,12 +140,14 @@ func output(name string, args ...string) (string, error) {
 type checkout struct {
 	t       *testing.T
 	dir     string
-	environ []string // besides what every verb gets
+	environ []string  // besides what every verb gets
+	used    *sync.Map // the namespaces that it deployed to
 }
 
 func newCheckout(t *testing.T) checkout {
 	t.Helper()
-	c := checkout{t: t, dir: t.TempDir()}
+	c := checkout{t: t, dir: t.TempDir(), used: new(sync.Map)}
+	t.Cleanup(func() { c.scrap(t) })
 	for _, part := range []string{"app", "charts", "terraform"} {
 		if err := os.CopyFS(filepath.Join(c.dir, part), os.DirFS(filepath.Join(site.root, part))); err != nil {
 			t.Fatal(err)
@@ -150,6 +156,41 @@ func newCheckout(t *testing.T) checkout {
 	c.git("init", "--quiet", "--initial-branch=main")
 	c.commit("first")
 	return c
+}
+
+// uses notes what a verb is asked to deploy to.
+func (c checkout) uses(args []string) {
+	for i, arg := range args[:max(0, len(args)-1)] {
+		if arg == "--environment" || arg == "--namespace" {
+			c.used.Store(args[i+1], true)
+		}
+	}
+}
+
+// scrap makes room on the node for the next test.
+func (c checkout) scrap(t *testing.T) {
+	if site.kubeconfig == "" {
+		return
+	}
+	ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer stop()
+	namespaces := client(t).CoreV1().Namespaces()
+	c.used.Range(func(name, _ any) bool {
+		if err := namespaces.Delete(ctx, name.(string), meta.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			t.Errorf("deleting namespace %q: %v", name, err)
+		}
+		return true
+	})
+	c.used.Range(func(name, _ any) bool {
+		gone := func(ctx context.Context) (bool, error) {
+			_, err := namespaces.Get(ctx, name.(string), meta.GetOptions{})
+			return apierrors.IsNotFound(err), nil
+		}
+		if err := wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, gone); err != nil {
+			t.Errorf("namespace %q is still there: %v", name, err)
+		}
+		return true
+	})
 }
 
 func (c checkout) git(args ...string) string {
@@ -203,6 +244,7 @@ type ran struct {
 // verb runs a command as its own program would run in the checkout: flags, environment, streams, exit code.
 func (c checkout) verb(ctx context.Context, command entry.Command, args ...string) ran {
 	c.t.Helper()
+	c.uses(args)
 	var stdout, stderr bytes.Buffer
 	environ := append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "KUBECONFIG=" + site.kubeconfig, "USER=e2e"}, goEnviron()...)
 	environ = append(append(environ, site.aws...), c.environ...)
@@ -214,6 +256,7 @@ func (c checkout) verb(ctx context.Context, command entry.Command, args ...strin
 // pipeline runs the whole chain and reads its result.
 func (c checkout) pipeline(args ...string) (pipeline.Result, ran) {
 	c.t.Helper()
+	c.uses([]string{"--environment", "staging", "--environment", "production"})
 	args = append([]string{"--repository", site.registry + "/shop", "--context", "app", "--platform", "linux/" + runtime.GOARCH, "--output", "json"}, args...)
 	got := c.verb(c.t.Context(), entry.Pipeline, args...)
 	var result pipeline.Result

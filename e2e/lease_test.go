@@ -60,6 +60,7 @@ func (c checkout) start(namespace, image string, args ...string) *started {
 	c.t.Helper()
 	args = append([]string{"--environment", namespace, "--image", image, "--create-namespace", "--values", "terraform/staging/values-staging.yaml",
 		"--set", "config.ENVIRONMENT=" + namespace, "--timeout", "2m", "--lease-duration", "2s", "--output", "json"}, args...)
+	c.uses(args)
 	s := &started{t: c.t, command: exec.Command(filepath.Join(site.root, "bin", "deploy"), args...), done: make(chan struct{}), news: make(chan struct{})}
 	s.command.Dir, s.command.Stdout, s.command.Stderr = c.dir, &s.stdout, s
 	s.command.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "KUBECONFIG=" + site.kubeconfig, "USER=e2e"}, goEnviron()...)

@@ -174,6 +174,9 @@ waves:
       - {environment: many-two}
       - {environment: many-three}
 `
+	for _, name := range []string{"canary", "one", "two", "three"} {
+		tree.used.Store("many-"+name, true)
+	}
 	run := func(level string) (deploy.Result, ran) {
 		tree.write("deploys.yaml", fmt.Sprintf(matrix, level))
 		return tree.deploy(t.Context(), "unused", image, "--matrix", "deploys.yaml")

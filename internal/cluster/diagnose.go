@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -108,6 +109,10 @@ func (c *Client) lastWords(ctx context.Context, found finding) (last, before []s
 	return last, before
 }
 
+// logGone is what the kubelet sends, as if it were the log, when the log has been taken away (pkg/kubelet/kuberuntime,
+// GetContainerLogs).
+const logGone = "unable to retrieve container logs for "
+
 func (c *Client) log(ctx context.Context, found finding, previous bool) (lines []string, err error) {
 	tail, limit := int64(maxLogLines), int64(maxLogBytes)
 	stream, err := c.kube.CoreV1().Pods(found.object.Namespace).GetLogs(found.object.Name, &core.PodLogOptions{
@@ -120,7 +125,9 @@ func (c *Client) log(ctx context.Context, found finding, previous bool) (lines [
 	scanner := bufio.NewScanner(io.LimitReader(stream, limit))
 	scanner.Buffer(make([]byte, 0, 4<<10), maxLogBytes+1)
 	for scanner.Scan() {
-		lines = append(lines, line(scanner.Text(), maxLogLine))
+		if !strings.HasPrefix(scanner.Text(), logGone) {
+			lines = append(lines, line(scanner.Text(), maxLogLine))
+		}
 	}
 	return lines[max(0, len(lines)-maxLogLines):], cmp.Or(scanner.Err(), ctx.Err())
 }

@@ -34,11 +34,14 @@ func (e *RolloutError) Error() string {
 // are made printable.
 func (c *Client) fault(ctx context.Context, err error, format string, subjects ...any) error {
 	do := ""
+	var token *release.Fault // what gives the tokens failed, and says so itself
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return fmt.Errorf(format+": %w", append(subjects, context.Canceled)...)
+	case errors.As(err, &token):
+		return token
 	case apierrors.IsUnauthorized(err):
-		do = "the credentials are refused or expired; see the user of the kubeconfig's context"
+		do = "the credentials are refused or expired; see the user of the kubeconfig's context or, on EKS, whether the role has an access entry"
 	case apierrors.IsForbidden(err):
 		do = "ask whoever rules the cluster for a Role that allows it"
 	case apierrors.ReasonForError(err) == "":

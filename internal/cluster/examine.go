@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"slices"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 	core "k8s.io/api/core/v1"
@@ -14,6 +15,8 @@ type view struct {
 	claims func() *finding         // what is the matter with the claims that it mounts
 	past   func(name string) *past // of a container of it
 	job    bool                    // a Job made it, and counts its tries itself
+	// proving is how long a container without a readiness probe must run to be taken for ready.
+	proving time.Duration
 }
 
 // examine finds what keeps a pod from being ready: a waiting container first, then the node, then volumes, then a container
@@ -63,8 +66,8 @@ func (v view) find(statuses []core.ContainerStatus) finding {
 // remember keeps when a container was ready: what it did before that says nothing against it.
 func (v view) remember(statuses []core.ContainerStatus) {
 	for _, status := range statuses {
-		if seen := v.past(status.Name); status.Ready {
-			*seen = past{ready: ended(status)}
+		if seen := v.past(status.Name); status.Ready && v.proof(status) <= 0 {
+			*seen = past{ready: ended(status), running: seen.running, run: seen.run}
 		}
 	}
 }

@@ -88,7 +88,7 @@ func (w *watcher) view(pod *core.Pod, job bool) view {
 		w.keep(pod)
 	}
 	return view{
-		pod: pod, job: job, events: w.about[pod.UID],
+		pod: pod, job: job, events: w.about[pod.UID], proving: w.client.grace(provingTime),
 		claims: func() *finding { return w.claimed(pod) },
 		past:   func(container string) *past { return w.pastOf(string(pod.UID) + "/" + container) },
 	}

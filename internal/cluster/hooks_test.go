@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -185,6 +186,40 @@ func TestHookLogsOutliveThePod(t *testing.T) {
 	_, err := r.rest()
 	got := diagnosisOf(t, err)
 	if got.Object.Name != trying.Name || len(got.Logs) != 1 || got.Logs[0] != "no such table" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestHookLogsTakenAway: the kubelet says in place of the log that it has been taken away; what was kept before is told.
+func TestHookLogsTakenAway(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	trying := crashes(pod("migrate-8kd2q", 1))
+	trying.OwnerReferences[0].UID = "uid-migrate"
+	s.logs["migrate-8kd2q/app?previous"] = "no such table\n"
+	s.put(job("", ""), trying)
+	var asked atomic.Int32
+	first := make(chan struct{})
+	s.breaks(func(r *http.Request) int {
+		if !strings.HasSuffix(r.URL.Path, "/log") {
+			return 0
+		}
+		if asked.Add(1) == 1 {
+			close(first)
+		} else {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			for _, run := range []string{"", "?previous"} {
+				s.logs["migrate-8kd2q/app"+run] = logGone + "containerd://1460acc795d3\n"
+			}
+		}
+		return 0
+	})
+	r := hooked(t, s.client(), ofJobs)
+	<-first
+	s.put(job(batch.JobFailed, "BackoffLimitExceeded"))
+	_, err := r.rest()
+	if got := diagnosisOf(t, err); len(got.Logs) != 1 || got.Logs[0] != "no such table" || len(got.Previous) > 0 {
 		t.Errorf("got %+v", got)
 	}
 }

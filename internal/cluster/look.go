@@ -83,6 +83,9 @@ func (w *watcher) unheardOf(s *seen, t tracked, now heard) {
 
 // judge adds one object to what is seen.
 func (w *watcher) judge(s *seen, t tracked, object *unstructured.Unstructured, now condition) {
+	if now.done && !w.hook && t.heed == awaited {
+		w.unproven(s, t, object, &now)
+	}
 	if now.done {
 		if w.hook {
 			w.ended[t.object] = now

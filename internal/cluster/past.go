@@ -12,6 +12,8 @@ type past struct {
 	// excused is how many runs had ended when something else of the release was last seen on its way.
 	excused int32
 	company time.Time // when that was; zero: never
+	running time.Time // when its present run was first seen
+	run     int32     // which one that is
 }
 
 func (w *watcher) pastOf(key string) *past {

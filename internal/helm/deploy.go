@@ -33,11 +33,6 @@ func (c *Client) Deploy(ctx context.Context, deployment release.Deployment, wait
 		return release.Deployed{}, err
 	}
 	defer s.end()
-	if deployment.CreateNamespace {
-		if err := s.createNamespace(ctx, deployment); err != nil {
-			return release.Deployed{}, err
-		}
-	}
 	base, err := s.footing(ctx, deployment.Name)
 	if err != nil {
 		return release.Deployed{}, err

@@ -64,15 +64,10 @@ func TestDeployCreatesChangesAndLeavesAlone(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	c, d := s.client("staging"), deployment(t, "staging")
-	d.CreateNamespace = true
 
 	created := deploys(t, c, d)
 	if created.Outcome != release.Created || created.Revision != 1 || len(created.Objects) != 5 {
 		t.Errorf("got %+v", created)
-	}
-	space := s.named("namespaces")
-	if got := at(t, s.objects["/api/v1/namespaces/staging"], "metadata", "labels", "pod-security.kubernetes.io/enforce"); got != "restricted" {
-		t.Errorf("the namespace enforces %v: %v", got, space)
 	}
 	workload := s.named("deployments")[0]
 	if got := at(t, workload, "metadata", "annotations", release.AnnotationRun); got != d.RunURL {

@@ -8,17 +8,16 @@ import (
 
 // Deployment is one release to install or upgrade: a chart, its values and the image it is pinned to.
 type Deployment struct {
-	Name            string // of the Helm release, a DNS label
-	Namespace       string
-	Environment     Environment
-	Image           Image
-	Commit          Commit // of the image, "" if not known
-	Chart           string // directory or .tgz
-	ValuesFiles     []string
-	Set             []string // name=value, every value a string
-	RunURL          string   // of the run that deploys, "" if none
-	Actor           string   // who deploys, "" if not known
-	CreateNamespace bool
+	Name        string // of the Helm release, a DNS label
+	Namespace   string
+	Environment Environment
+	Image       Image
+	Commit      Commit // of the image, "" if not known
+	Chart       string // directory or .tgz
+	ValuesFiles []string
+	Set         []string // name=value, every value a string
+	RunURL      string   // of the run that deploys, "" if none
+	Actor       string   // who deploys, "" if not known
 }
 
 // Object names one object of the cluster.
