@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,7 +29,10 @@ import (
 func (c checkout) deploy(ctx context.Context, namespace, image string, args ...string) (deploy.Result, ran) {
 	c.t.Helper()
 	args = append([]string{"--environment", namespace, "--image", image, "--create-namespace", "--values", "terraform/staging/values-staging.yaml",
-		"--set", "config.ENVIRONMENT=" + namespace, "--timeout", "2m", "--lease-duration", "3s", "--output", "json"}, args...)
+		"--set", "config.ENVIRONMENT=" + namespace, "--lease-duration", "3s", "--output", "json"}, args...)
+	if !slices.Contains(args, "--timeout") {
+		args = append(args, "--timeout", "2m")
+	}
 	got := c.verb(ctx, entry.Deploy, args...)
 	var result deploy.Result
 	var failed struct{ Result deploy.Result }

@@ -269,3 +269,35 @@ func TestAPhaseCannotUseTheTimeOfLaterOnes(t *testing.T) {
 	}
 	check(t, account, "time: 1s in all: hooks", "rollback")
 }
+
+// TestWhatRunsAfterGoingBack: the digest in the result is the one that the pods report then, never the one that failed.
+func TestWhatRunsAfterGoingBack(t *testing.T) {
+	t.Parallel()
+	before, err := release.ParseDigest("sha256:" + strings.Repeat("5", 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed, err := release.ParseDigest("sha256:" + strings.Repeat("6", 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		pods []release.PodImage
+		want release.Digest
+		says string
+	}{
+		"all went back":     {[]release.PodImage{{Pod: "shop-1", Digest: before}}, before, "rolled back"},
+		"one did not":       {[]release.PodImage{{Pod: "shop-1", Digest: before}, {Pod: "shop-2", Digest: failed}}, release.Digest{}, `warning: pod "shop-2" runs ` + failed.String()},
+		"nobody to be seen": {[]release.PodImage{}, release.Digest{}, "rolled back"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			site := &site{watchErr: broken("CrashLoopBackOff"), history: live(another), way: release.WayBack{Revision: 5, Digest: before}, pods: test.pods}
+			result, account, _ := site.run(t)
+			if result.Digest != test.want || result.Outcome != release.RolledBack {
+				t.Errorf("got %s, outcome %q, want %s", result.Digest, result.Outcome, test.want)
+			}
+			check(t, account, test.says)
+		})
+	}
+}

@@ -135,10 +135,31 @@ func (d *deploy) goBack(held context.Context, failure error) (Result, error) {
 		d.Account.Warn("revision %d runs, and could not be marked as verified: %v", back.Revision, err)
 	}
 	d.done.Outcome, d.done.Revision = release.RolledBack, back.Revision
+	d.runsAgain(ctx)
 	d.done.State = fmt.Sprintf("rolled back to revision %d%s%s as revision %d, ready after %.1f s", d.way.Revision,
 		after(", commit ", d.way.Commit.Short()), after(", digest ", d.way.Digest.Short()), back.Revision, time.Since(began).Seconds())
 	d.Account.Say("%s", d.done.State)
 	return d.result(), failure
+}
+
+// runsAgain says what the pods run after going back, as the kubelet reports it.
+func (d *deploy) runsAgain(ctx context.Context) {
+	d.done.Pods, d.done.Digest = nil, release.Digest{}
+	if d.way.Digest == (release.Digest{}) {
+		return
+	}
+	images, err := d.Cluster.Images(ctx, d.settings.Namespace, d.settings.Release)
+	if err != nil {
+		d.Account.Warn("what the pods run after going back was not seen: %v", err)
+		return
+	}
+	pods, others := release.Running(images, d.way.Digest)
+	for _, other := range others {
+		d.Account.Warn("pod %q runs %s, not %s", other.Pod, other.Digest, d.way.Digest)
+	}
+	if d.done.Pods = pods; len(pods) > 0 && len(others) == 0 {
+		d.done.Digest = d.way.Digest
+	}
 }
 
 // stuck tells both errors, and again what was known to be in the way.

@@ -22,10 +22,10 @@ type Deployment struct {
 
 // Object names one object of the cluster.
 type Object struct {
-	APIVersion string
-	Kind       string
-	Namespace  string
-	Name       string
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Namespace  string `json:"namespace,omitempty"`
+	Name       string `json:"name"`
 }
 
 func (o Object) String() string { return fmt.Sprintf("%s/%s", o.Kind, o.Name) }
@@ -51,10 +51,10 @@ type Revision struct {
 
 // Healed is a revision that a dead run had left pending, and that is marked as failed now.
 type Healed struct {
-	Revision int
-	Status   string // what it was left as: pending-install, pending-upgrade, pending-rollback, uninstalling
-	At       time.Time
-	RunURL   string // of the run that left it, "" if not known
+	Revision int       `json:"revision"`
+	Status   string    `json:"status"` // what it was left as: pending-install, pending-upgrade, pending-rollback, uninstalling
+	At       time.Time `json:"at"`
+	RunURL   string    `json:"runURL,omitempty"` // of the run that left it, "" if not known
 }
 
 // WayBack is what a rollback would go back to, and what keeps it from working.
