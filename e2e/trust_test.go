@@ -227,7 +227,7 @@ func TestConnectionsThatAreCutAreMadeAgain(t *testing.T) {
 	onNode(t)
 	tree := newCheckout(t)
 	image := tree.build()
-	tree.write("cut.yaml", throughCutter(t, 700*time.Millisecond))
+	tree.write("cut.yaml", throughCutter(t, 3*time.Second))
 	for i := range 5 {
 		_, got := tree.deploy(t.Context(), "cut", image, "--kubeconfig", "cut.yaml", "--set", fmt.Sprintf("config.GREETING=n%d", i))
 		got.holds(t, 0)

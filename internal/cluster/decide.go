@@ -20,7 +20,7 @@ const (
 	// hearingTime is how long a failure waits for what may explain it.
 	hearingTime = 2 * time.Second
 	// catchingUp is how long a feed that hears the cluster again may still be told what it missed.
-	catchingUp = time.Second
+	catchingUp = 500 * time.Millisecond
 )
 
 // permanent tells whether a refusal to list or watch will stay.

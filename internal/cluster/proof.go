@@ -21,6 +21,11 @@ func (w *watcher) unproven(s *seen, t tracked, object *unstructured.Unstructured
 	default:
 		return
 	}
+	if left := w.hearing(failing{tracked: t}); left > 0 { // the pods may be heard after their workload
+		now.done, now.message = false, "its pods are not heard of yet"
+		s.after(left, func() {})
+		return
+	}
 	for _, pod := range currentPods(object, all[*apps.ReplicaSet](w.sets[t.place.namespace]), all[*core.Pod](w.pods[t.place.namespace])) {
 		view := w.view(pod, false)
 		for _, status := range pod.Status.ContainerStatuses {
