@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/release"
 	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 func service(name string, kind core.ServiceType, host string, ports ...core.ServicePort) *core.Service {
@@ -32,20 +34,27 @@ func TestURLOf(t *testing.T) {
 	byIP.Status.LoadBalancer.Ingress = []core.LoadBalancerIngress{{}, {IP: "192.0.2.7"}}
 	byIPv6 := service("shop", core.ServiceTypeLoadBalancer, "", port(80, "http"))
 	byIPv6.Status.LoadBalancer.Ingress = []core.LoadBalancerIngress{{IP: "2001:db8::7"}}
+	named := func(name string, ports ...core.ServicePort) *core.Service {
+		s := service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", ports...)
+		s.Annotations = map[string]string{hostnameAnnotation: name}
+		return s
+	}
 	tests := map[string]struct {
 		service *core.Service
 		want    string
 	}{
-		"none yet":     {service("shop", core.ServiceTypeLoadBalancer, "", port(80, "http")), ""},
-		"host":         {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, "http")), "http://lb.example.com"},
-		"IP":           {byIP, "http://192.0.2.7"},
-		"IPv6":         {byIPv6, "http://[2001:db8::7]"},
-		"another port": {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(8080, "web")), "http://lb.example.com:8080"},
-		"443":          {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(443, "")), "https://lb.example.com"},
-		"named https":  {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(8443, "https")), "https://lb.example.com:8443"},
-		"both":         {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(443, "https"), port(80, "http")), "http://lb.example.com"},
-		"UDP first":    {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", core.ServicePort{Port: 53, Protocol: core.ProtocolUDP}, port(80, "http")), "http://lb.example.com"},
-		"UDP only":     {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", core.ServicePort{Port: 53, Protocol: core.ProtocolUDP}), ""},
+		"its own name":          {named("shop.example.com, www.example.com", port(80, "http"), port(443, "https")), "https://shop.example.com"},
+		"its own name, plainly": {named("shop.example.com.", port(80, "http")), "http://shop.example.com"},
+		"none yet":              {service("shop", core.ServiceTypeLoadBalancer, "", port(80, "http")), ""},
+		"host":                  {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, "http")), "http://lb.example.com"},
+		"IP":                    {byIP, "http://192.0.2.7"},
+		"IPv6":                  {byIPv6, "http://[2001:db8::7]"},
+		"another port":          {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(8080, "web")), "http://lb.example.com:8080"},
+		"443":                   {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(443, "")), "https://lb.example.com"},
+		"named https":           {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(8443, "https")), "https://lb.example.com:8443"},
+		"both":                  {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(443, "https"), port(80, "http")), "http://lb.example.com"},
+		"UDP first":             {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", core.ServicePort{Port: 53, Protocol: core.ProtocolUDP}, port(80, "http")), "http://lb.example.com"},
+		"UDP only":              {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", core.ServicePort{Port: 53, Protocol: core.ProtocolUDP}), ""},
 	}
 	for name, test := range tests {
 		if got := urlOf(test.service); got != test.want {
@@ -91,6 +100,77 @@ func TestAddress(t *testing.T) {
 				t.Errorf("told (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func ingress(name, address string, change func(*networking.Ingress)) *networking.Ingress {
+	i := &networking.Ingress{ObjectMeta: described(name, "", map[string]string{instanceLabel: "shop"})}
+	if address != "" {
+		i.Status.LoadBalancer.Ingress = []networking.IngressLoadBalancerIngress{{Hostname: address}}
+	}
+	if change != nil {
+		change(i)
+	}
+	return i
+}
+
+func TestAddressByIngress(t *testing.T) {
+	t.Parallel()
+	hosts := func(names ...string) func(*networking.Ingress) {
+		return func(i *networking.Ingress) {
+			for _, name := range names {
+				i.Spec.Rules = append(i.Spec.Rules, networking.IngressRule{Host: name})
+			}
+		}
+	}
+	inside := service("shop", core.ServiceTypeClusterIP, "", port(80, ""))
+	tests := map[string]struct {
+		there []runtime.Object
+		want  string
+		code  int
+	}{
+		"by its host":    {[]runtime.Object{inside, ingress("shop", "alb.example.com", hosts("*.example.com", "shop.example.com"))}, "http://shop.example.com", 0},
+		"by its address": {[]runtime.Object{inside, ingress("shop", "alb.example.com", nil)}, "http://alb.example.com", 0},
+		"with TLS":       {[]runtime.Object{inside, ingress("shop", "alb.example.com", func(i *networking.Ingress) { i.Spec.TLS = []networking.IngressTLS{{}} })}, "https://alb.example.com", 0},
+		"with a certificate of ACM": {[]runtime.Object{inside, ingress("shop", "alb.example.com", func(i *networking.Ingress) {
+			i.Annotations = map[string]string{certificateAnnotation: "arn:aws:acm:eu-central-1:123456789012:certificate/1"}
+		})}, "https://alb.example.com", 0},
+		"beside a load balancer": {[]runtime.Object{service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, "")), ingress("shop", "alb.example.com", nil)}, "http://lb.example.com", 0},
+		"its own of two":         {[]runtime.Object{inside, ingress("admin", "b.example.com", nil), ingress("shop", "a.example.com", nil)}, "http://a.example.com", 0},
+		"one of two":             {[]runtime.Object{inside, ingress("admin", "b.example.com", nil), ingress("web", "a.example.com", nil)}, "", release.ExitInput},
+		"without an address":     {[]runtime.Object{inside, ingress("shop", "", nil)}, "", release.ExitFailed},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.put(test.there...)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			got, err := s.client().Address(ctx, space, "shop", func(string) {})
+			if got != test.want || release.ExitCode(err) != test.code {
+				t.Errorf("got %q, %v, want %q", got, err, test.want)
+			}
+		})
+	}
+}
+
+func TestAddressOfWhoMayNotReadIngresses(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.put(service("shop", core.ServiceTypeClusterIP, "", port(80, "")))
+	s.breaks(func(r *http.Request) int {
+		if strings.Contains(r.URL.Path, "ingresses") {
+			return http.StatusForbidden
+		}
+		return 0
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	told := ""
+	got, err := s.client().Address(ctx, space, "shop", func(line string) { told += line })
+	if got != "" || err != nil || !strings.Contains(told, "no address outside the cluster") {
+		t.Errorf("got %q, %v, told %q", got, err, told)
 	}
 }
 

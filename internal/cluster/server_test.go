@@ -274,7 +274,7 @@ func (s *server) get(w http.ResponseWriter, r *http.Request) {
 }
 
 var kindOf = map[string]string{"deployments": "Deployment", "replicasets": "ReplicaSet", "pods": "Pod", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet",
-	"jobs": "Job", "persistentvolumeclaims": "PersistentVolumeClaim", "events": "Event", "services": "Service", "widgets": "Widget",
+	"jobs": "Job", "persistentvolumeclaims": "PersistentVolumeClaim", "events": "Event", "services": "Service", "ingresses": "Ingress", "widgets": "Widget",
 	"horizontalpodautoscalers": "HorizontalPodAutoscaler", "customresourcedefinitions": "CustomResourceDefinition"}
 
 func apiVersion(path string) string {

@@ -301,3 +301,16 @@ func TestWhatRunsAfterGoingBack(t *testing.T) {
 		})
 	}
 }
+
+// TestWhoServesUnverifiedIsNotGoneBackTo: somebody else's Helm, Terraform's for one, deployed last.
+func TestWhoServesUnverifiedIsNotGoneBackTo(t *testing.T) {
+	t.Parallel()
+	history := live(another)
+	history[0].Verified = false
+	site := &site{history: history, way: release.WayBack{Revision: 3}}
+	if _, account, err := site.run(t); err != nil {
+		t.Error(err)
+	} else {
+		check(t, account, "warning: revision 5 serves", "a failure would go back past it, to revision 3")
+	}
+}

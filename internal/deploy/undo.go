@@ -36,6 +36,10 @@ func (d *deploy) foresee(held context.Context) {
 	for _, obstacle := range way.Obstacles {
 		d.Account.Warn("%s a failure could not be undone: %s", release.NoWayBack, obstacle)
 	}
+	if serves, found := live(d.revisions); found && !serves.Verified && serves.Number != way.Revision && way.Revision > 0 {
+		d.Account.Warn("revision %d serves%s, and no deploy has verified it: a failure would go back past it, to revision %d", serves.Number,
+			after(", commit ", serves.Commit.Short()), way.Revision)
+	}
 	if len(way.Obstacles) == 0 {
 		d.Account.Say("if it fails, it goes back to revision %d%s", way.Revision, after(", commit ", way.Commit.Short()))
 	}

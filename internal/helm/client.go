@@ -44,6 +44,7 @@ type patience struct {
 	foreign time.Duration // a foreign Helm's pending revision, without a sign of life
 	look    time.Duration // between two looks at it
 	grace   time.Duration // the requests for an operation's own record, when its context has ended
+	away    time.Duration // a cluster that does not answer a request
 }
 
 // New makes a client. Nothing is sent. log is told what Helm and the apiserver warn of on the way; it may be nil, and is
@@ -63,7 +64,7 @@ func New(config *rest.Config, namespace string, log func(line string)) (*Client,
 	// Helm's own --timeout is five minutes: a revision that is pending for longer is a dead run's. A runner kills what it
 	// cancels after 7.5 s, which must do for marking the release as failed.
 	return &Client{connection: newConnection(config), namespace: namespace, log: log, prepared: new(preparedCharts), runs: new(runs),
-		patience: patience{foreign: 5 * time.Minute, look: 2 * time.Second, grace: 2 * time.Second}}, nil
+		patience: patience{foreign: 5 * time.Minute, look: 2 * time.Second, grace: 2 * time.Second, away: time.Minute}}, nil
 }
 
 // In is a client of another namespace of the same cluster. Both share what they learn of the cluster.

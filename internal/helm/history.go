@@ -40,14 +40,25 @@ func (c *Client) History(ctx context.Context, name string) ([]release.Revision, 
 	return revisions, nil
 }
 
-// marksOf are what the stamp left on a revision's objects.
+// marksOf are what the stamp left on a revision's objects. Who deploys the chart without us (Terraform's helm_release) may mark
+// the pods by the chart's values: their marks are taken where the objects have none.
 func marksOf(kept *helmrelease.Release) (labels, annotations map[string]string) {
 	objects, err := objectsOf(kept.Manifest)
 	if err != nil || len(objects) == 0 {
 		return nil, nil
 	}
 	first := unstructured.Unstructured{Object: objects[0]}
-	return first.GetLabels(), first.GetAnnotations()
+	if labels, annotations = first.GetLabels(), first.GetAnnotations(); labels[release.LabelCommit] != "" || annotations[release.AnnotationDigest] != "" {
+		return labels, annotations
+	}
+	for _, object := range objects {
+		labels, _, _ := unstructured.NestedStringMap(object, "spec", "template", "metadata", "labels")
+		annotations, _, _ := unstructured.NestedStringMap(object, "spec", "template", "metadata", "annotations")
+		if labels[release.LabelCommit] != "" {
+			return labels, annotations
+		}
+	}
+	return labels, annotations
 }
 
 func revision(kept *helmrelease.Release, head head) release.Revision {

@@ -53,6 +53,7 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 	config := func(life context.Context) *rest.Config {
 		config := rest.CopyConfig(c.connection.config)
 		config.Wrap(during(life))
+		config.Wrap(persistent(life, c.patience.away, c.log))
 		config.WarningHandler, config.WarningHandlerWithContext = said, nil
 		return config
 	}
