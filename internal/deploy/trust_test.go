@@ -306,7 +306,7 @@ func TestWhatRunsAfterGoingBack(t *testing.T) {
 func TestWhoServesUnverifiedIsNotGoneBackTo(t *testing.T) {
 	t.Parallel()
 	history := live(another)
-	history[0].Verified = false
+	history[1].Verified = false
 	site := &site{history: history, way: release.WayBack{Revision: 3}}
 	if _, account, err := site.run(t); err != nil {
 		t.Error(err)

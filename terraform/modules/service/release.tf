@@ -1,5 +1,5 @@
 locals {
-  chart  = abspath("${path.module}/../../../charts/service")
+  chart  = "${path.module}/../../../charts/service"
   values = file(coalesce(var.values_file, "${path.module}/../../${var.environment}/values-${var.environment}.yaml"))
 }
 
