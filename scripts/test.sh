@@ -12,6 +12,7 @@ failed=() skipped=()
 cat <<TXT
 onedigest tests
   builds    the test tools into bin/tools, Kubernetes itself once (about 8 minutes on 2 cores, then cached by Go)
+  unpacks   Debian's Prometheus into bin/prometheus, without installing it
   installs  if absent, these Debian packages: containerd runc containernetworking-plugins nftables shellcheck gcc libc6-dev
 TXT
 

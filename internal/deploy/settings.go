@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	_ "embed"
 	"fmt"
 	"path"
 	"strings"
@@ -37,7 +38,11 @@ var Verb = setting.Verb{
 		{Name: "newer-run", Help: "URL of the run that deployed the newer commit, when superseded"},
 		{Name: "digest", Help: "the digest that the cluster reports its pods to run"},
 	},
+	Failure: failure,
 }
+
+//go:embed failure.txt
+var failure string
 
 // Settings are what deploy can be told.
 type Settings struct {

@@ -54,7 +54,6 @@ type site struct {
 	unrelated  error
 	pin        *release.Pin
 	holdErr    error
-	lost       error
 	planned    release.Plan
 	missing    []release.Reference
 	lacking    []string

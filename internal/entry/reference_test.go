@@ -47,6 +47,18 @@ func TestReference(t *testing.T) {
 	golden(t, "docs/reference.md", reference(all))
 }
 
+// TestREADMEShowsTheRecordedFailure: what README and the reference show of a failed deploy is one text.
+func TestREADMEShowsTheRecordedFailure(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), "```\n"+deploy.Verb.Failure+"```") {
+		t.Error("README.md does not show internal/deploy/failure.txt")
+	}
+}
+
 // TestEveryActionSaysWhatTheVerbReads parses the committed files with a YAML reader of its own, so that a generator
 // that writes nonsense is seen.
 func TestEveryActionSaysWhatTheVerbReads(t *testing.T) {
@@ -233,6 +245,9 @@ func reference(all []declared) string {
 		text.WriteString("\n| output | |\n|---|---|\n")
 		for _, output := range d.verb.Outputs {
 			fmt.Fprintf(&text, "| `%s` | %s |\n", output.Name, output.Help)
+		}
+		if d.verb.Failure != "" {
+			fmt.Fprintf(&text, "\nA run that failed, as it was printed:\n\n```\n%s```\n", d.verb.Failure)
 		}
 	}
 	return text.String()

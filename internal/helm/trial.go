@@ -40,9 +40,11 @@ func (p *planning) try(info, base *resource.Info) (*trial, error) {
 	switch {
 	case apierrors.IsNotFound(err):
 		made, err := p.dry(info).Create(info.Namespace, true, info.Object.DeepCopyObject())
-		return t, t.answered(p, made, err)
+		err = t.answered(p, made, err)
+		return t, err
 	case apierrors.IsForbidden(err):
-		return t, t.answered(p, nil, err)
+		err = t.answered(p, nil, err)
+		return t, err
 	case err != nil:
 		return nil, fmt.Errorf("reading %s: %w", objectOfInfo(info), err)
 	}
@@ -61,7 +63,8 @@ func (p *planning) try(info, base *resource.Info) (*trial, error) {
 		return nil, err
 	}
 	made, err := p.patched(info, base, info, current)
-	return t, t.answered(p, made, err)
+	err = t.answered(p, made, err)
+	return t, err
 }
 
 // own marks an object as the release's, as Helm does before it applies one.

@@ -16,6 +16,7 @@ type Verb struct {
 	About    string // paragraphs
 	Examples []Example
 	Outputs  []Output
+	Failure  string // what a run that failed has printed, for the reference; "" if it shows none
 }
 
 // Example is a command line and what it does.
