@@ -201,6 +201,8 @@ type lease struct{ *site }
 
 func (l lease) Context(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.leaseEnded = cancel
 	return ctx, func() { cancel(nil) }
 }
