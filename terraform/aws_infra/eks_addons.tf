@@ -59,6 +59,9 @@ resource "aws_eks_addon" "before_nodes" {
       service_account = local.system_accounts[pod_identity_association.value].service_account
     }
   }
+
+  # Taken away, the network add-on needs its rights longer than its nodes live.
+  depends_on = [aws_iam_role_policy_attachment.system]
 }
 
 resource "aws_eks_addon" "after_nodes" {
@@ -80,5 +83,5 @@ resource "aws_eks_addon" "after_nodes" {
     }
   }
 
-  depends_on = [aws_eks_node_group.this]
+  depends_on = [aws_eks_node_group.this, aws_iam_role_policy_attachment.system]
 }

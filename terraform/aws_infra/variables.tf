@@ -76,7 +76,7 @@ variable "environments" {
 
 variable "cluster_layout" {
   description = <<-EOT
-    `shared`: one cluster, environments parted by namespace, access scope and network policy (a control plane costs some
+    `shared`: one cluster, environments parted by namespace and access scope (a control plane costs some
     73 USD a month). `per-environment`: a cluster each, so that an upgrade or an outage of one leaves the others alone.
     Changing it makes new clusters and destroys the old.
   EOT

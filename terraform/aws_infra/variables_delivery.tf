@@ -51,7 +51,7 @@ variable "ecr_moving_tags" {
 variable "ecr_dirty_days" {
   description = <<-EOT
     Days after which an image is expired that was built from uncommitted changes (tag <commit>-dirty-<time>). Nothing else is ever
-    expired. null: such images stay too.
+    expired: such an image is for a trial by hand, and goes even while something runs it. null: such images stay too.
   EOT
   type        = number
   default     = 30

@@ -36,8 +36,8 @@ variable "node_groups" {
   }
 
   validation {
-    condition     = anytrue([for group in values(var.node_groups) : length(group.taints) == 0 && group.max > 0])
-    error_message = "node_groups needs a group without taints that may have a node: cluster add-ons and workloads run there."
+    condition     = anytrue([for group in values(var.node_groups) : length(group.taints) == 0 && group.desired > 0])
+    error_message = "node_groups needs a group without taints and with desired > 0: cluster add-ons run there, and the autoscaler comes after them."
   }
 
   validation {

@@ -47,6 +47,11 @@ variable "cluster_name" {
     condition     = var.cluster_name == var.name || startswith(var.cluster_name, "${var.name}-")
     error_message = "cluster_name must be name itself (${var.name}) or begin with it and a hyphen (${var.name}-staging): terraform/aws_infra makes no other."
   }
+
+  validation {
+    condition     = length("${var.cluster_name}-logs-123456789012-${var.region}") <= 63
+    error_message = "cluster_name is too long: the bucket of its logs, CLUSTER-logs-ACCOUNT-REGION, may have 63 characters."
+  }
 }
 
 variable "environments" {

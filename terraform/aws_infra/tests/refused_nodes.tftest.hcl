@@ -281,3 +281,13 @@ run "cluster_node_sizes_negative" {
 
   expect_failures = [var.cluster_node_sizes]
 }
+
+run "node_groups_without_a_node_for_the_addons" {
+  command = plan
+
+  variables {
+    node_groups = { general = { instance_types = ["m7i.large"], min = 0, desired = 0, max = 4 } }
+  }
+
+  expect_failures = [var.node_groups]
+}

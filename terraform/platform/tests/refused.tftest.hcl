@@ -143,3 +143,13 @@ run "an_account_of_eleven_digits" {
   }
   expect_failures = [var.allowed_account_ids]
 }
+
+run "a_cluster_name_too_long_for_its_bucket" {
+  command = plan
+
+  variables {
+    cluster_name = "onedigest-a-very-long-name-of-an-environment"
+  }
+
+  expect_failures = [var.cluster_name]
+}
