@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Puts Prometheus into bin/prometheus, once: the program out of Debian's package, unpacked and not installed. No service, no user,
-# no file outside bin/. Prints the program's path.
+# Puts Prometheus and its promtool into bin/prometheus, once: the programs out of Debian's package, unpacked and not installed. No service, no user,
+# no file outside bin/. Prints the path of the first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 at=bin/prometheus/prometheus
-if [[ ! -x $at ]]; then
+if [[ ! -x $at || ! -x bin/prometheus/promtool ]]; then
   scratch=$(mktemp -d)
   trap 'rm -rf "$scratch"' EXIT
   # The package lists may be absent, or older than the archive.
@@ -14,6 +14,8 @@ if [[ ! -x $at ]]; then
   dpkg -x "$scratch"/prometheus_*.deb "$scratch/unpacked"
   mkdir -p bin/prometheus
   cp "$scratch/unpacked/usr/share/doc/prometheus/copyright" bin/prometheus/
+  cp "$scratch/unpacked/usr/bin/promtool" bin/prometheus/promtool.new
+  mv bin/prometheus/promtool.new bin/prometheus/promtool
   # Moved last and whole, so that a run that was cut short starts again.
   cp "$scratch/unpacked/usr/bin/prometheus" "$at.new"
   mv "$at.new" "$at"

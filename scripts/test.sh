@@ -102,6 +102,12 @@ shell() {
   shellcheck -x actions/run.sh deploy.sh scripts/*.sh charts/*.sh .ci/run
 }
 
+# What terraform/platform watches with, by Prometheus' own engine.
+alerts() {
+  local prometheus
+  prometheus=$(scripts/prometheus.sh) && (cd terraform/platform/rules && "$(dirname "$prometheus")/promtool" test rules slo_test.yaml)
+}
+
 gotestsum=$(tool gotestsum)
 before=$(footprint)
 stage packages packages
@@ -112,6 +118,7 @@ stage workflows "$(tool actionlint)"
 stage shell shell
 stage chart charts/check.sh
 stage terraform scripts/terraform.sh
+stage "platform's alerts" alerts
 stage unit unit
 stage build scripts/build.sh
 stage kubernetes kubernetes
