@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"net/url"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -62,13 +63,15 @@ func TestSixtyObjectsAreNotThrottled(t *testing.T) {
 
 	tree := newCheckout(t)
 	image := tree.build()
-	chart := filepath.Join(site.root, "bench/testdata/charts/sixty")
+	if err := os.CopyFS(filepath.Join(tree.dir, "charts/sixty"), os.DirFS(filepath.Join(site.root, "bench/testdata/charts/sixty"))); err != nil {
+		t.Fatal(err)
+	}
 	for _, outcome := range []string{"installed", "updated"} {
-		got := tree.verb(t.Context(), entry.Deploy, "--environment", "sixty", "--image", image, "--chart", chart, "--release", "shop", "--create-namespace",
+		got := tree.verb(t.Context(), entry.Deploy, "--environment", "sixty", "--image", image, "--chart", "charts/sixty", "--release", "shop", "--create-namespace",
 			"--set", "turn="+outcome, "--timeout", "3m", "--output", "json")
 		got.holds(t, 0)
 		longest, of := waits.longest()
-		if longest > noticeable {
+		if longest > noticeable || of < 60 {
 			t.Errorf("%s: of %d requests one was held back for %s", outcome, of, longest)
 		}
 		t.Logf("%s: %d requests by way of a limiter, the longest wait %s", outcome, of, longest)
