@@ -24,8 +24,8 @@ build: ## build the verbs and the sandbox into bin/
 	@scripts/build.sh
 
 reference: ## write the generated files again: action.yml of every action, docs/reference.md, docs/troubleshooting.md, the chart's README, Terraform's tables
-	$(GO) test ./internal/entry -run 'TestReference' -update
-	$(GO) test ./internal/release -run 'TestTroubleshooting' -update
+	$(GO) test ./internal/app -run 'TestReference' -update
+	$(GO) test ./internal/release/causes -run 'TestTroubleshooting' -update
 	charts/check.sh --write
 	scripts/terraform.sh --tables
 

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/onedigest/onedigest/internal/entry"
-	"github.com/onedigest/onedigest/internal/localaws"
-	"github.com/onedigest/onedigest/internal/localaws/localawstest"
+	"github.com/onedigest/onedigest/devenv/localaws"
+	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
+	"github.com/onedigest/onedigest/internal/app"
 )
 
 // BenchmarkBuildExisting is the build of a commit that the registry holds already. Goals: at most 2 requests to the
@@ -35,7 +35,7 @@ func BenchmarkBuildExisting(b *testing.B) {
 	}
 	build := func() {
 		var stderr bytes.Buffer
-		code := entry.Build(b.Context(), entry.Process{Args: []string{"--repository", repository.String()}, Dir: tree,
+		code := app.Build(b.Context(), app.Process{Args: []string{"--repository", repository.String()}, Dir: tree,
 			Environ: append(os.Environ(), server.Env()...), Stdout: io.Discard, Stderr: &stderr, Now: time.Now})
 		if code != 0 {
 			b.Fatal(stderr.String())

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/onedigest/onedigest/internal/entry"
+	"github.com/onedigest/onedigest/internal/app"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -35,7 +35,7 @@ func BenchmarkDeployLatency(b *testing.B) {
 	chart, values := "charts/service", "terraform/staging/values-staging.yaml"
 	ours := func(i int) error {
 		var stderr bytes.Buffer
-		code := entry.Deploy(b.Context(), entry.Process{Dir: absolute(b, root), Environ: os.Environ(), Stdout: io.Discard, Stderr: &stderr, Now: time.Now,
+		code := app.Deploy(b.Context(), app.Process{Dir: absolute(b, root), Environ: os.Environ(), Stdout: io.Discard, Stderr: &stderr, Now: time.Now,
 			Args: []string{"--environment", "bench-ours", "--release", "shop", "--image", image, "--create-namespace", "--chart", chart, "--values", values,
 				"--set", "config.ENVIRONMENT=bench", "--set", fmt.Sprintf("config.GREETING=ours-%d", i)}})
 		if code != 0 {

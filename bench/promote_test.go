@@ -18,10 +18,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/onedigest/onedigest/internal/entry"
+	"github.com/onedigest/onedigest/devenv/localaws"
+	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
+	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/evidence"
-	"github.com/onedigest/onedigest/internal/localaws"
-	"github.com/onedigest/onedigest/internal/localaws/localawstest"
 	"github.com/onedigest/onedigest/internal/registry"
 	"github.com/onedigest/onedigest/internal/release"
 )
@@ -137,7 +137,7 @@ func BenchmarkPromote(b *testing.B) {
 			for i := range b.N {
 				p.server.ResetRequests()
 				var stderr bytes.Buffer
-				code := entry.Promote(b.Context(), entry.Process{Args: []string{"--image", p.image.String(), "--tag", fmt.Sprintf("production-%d", i)},
+				code := app.Promote(b.Context(), app.Process{Args: []string{"--image", p.image.String(), "--tag", fmt.Sprintf("production-%d", i)},
 					Environ: append(p.server.Env(), "HOME="+b.TempDir()), Dir: b.TempDir(), Stdout: io.Discard, Stderr: &stderr, Now: time.Now})
 				if code != 0 {
 					b.Fatal(stderr.String())

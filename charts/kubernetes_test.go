@@ -201,7 +201,7 @@ func (s *schemas) folder(t *testing.T, module, version string) string {
 // sandboxVersion is of the Kubernetes that the tests on a node run.
 func sandboxVersion(t *testing.T) string {
 	t.Helper()
-	output, err := goCommand(t, "../sandbox", "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
+	output, err := goCommand(t, "../devenv/sandbox", "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
 	if err != nil {
 		t.Fatalf("asking the sandbox for its Kubernetes: %v", err)
 	}

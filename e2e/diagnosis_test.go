@@ -15,9 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/deploy"
-	"github.com/onedigest/onedigest/internal/entry"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
 	apps "k8s.io/api/apps/v1"
 	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
@@ -36,7 +37,7 @@ type broken struct {
 	sign      *regexp.Regexp // of what the kubelet or a controller reports that makes it final; nil: time itself does
 	grace     time.Duration  // for which it is borne with from then on (docs/decisions/0009)
 	timeout   string         // 3 min if empty
-	code      release.Code
+	code      causes.Code
 	kind      string // of the object that is named
 	container string
 	reason    string
@@ -52,70 +53,70 @@ const (
 
 func sign(pattern string) *regexp.Regexp { return regexp.MustCompile(pattern) }
 
-func causes() map[string]broken {
+func provocations() map[string]broken {
 	pulls, zeros := sign(`proxy waits: (ErrImagePull|ImagePullBackOff)`), strings.Repeat("0", 64)
 	all := map[string]broken{
 		"image absent": {values: `sidecars: [{name: proxy, image: "REGISTRY/shop@sha256:` + zeros + `"}]`, sign: pulls,
-			code: release.ImageNotPulled, kind: "Pod", container: "proxy", says: "not found"},
+			code: causes.ImageNotPulled, kind: "Pod", container: "proxy", says: "not found"},
 		"image name": {values: `sidecars: [{name: proxy, image: "REGISTRY/Shop"}]`, sign: sign(`proxy waits: InvalidImageName`),
-			code: release.ImageNameInvalid, kind: "Pod", container: "proxy", reason: "InvalidImageName", says: "invalid reference format"},
+			code: causes.ImageNameInvalid, kind: "Pod", container: "proxy", reason: "InvalidImageName", says: "invalid reference format"},
 		"crash loop": {values: does("exit"), sign: sign(`app waits: CrashLoopBackOff`),
-			code: release.CrashLoop, kind: "Pod", container: "app", reason: "CrashLoopBackOff", says: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
+			code: causes.CrashLoop, kind: "Pod", container: "app", reason: "CrashLoopBackOff", says: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
 		"crash loop of an init container": {values: `pod: {initContainers: [{name: first, image: "IMAGE", env: [{name: DOES, value: exit}], securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]}`,
-			sign: sign(`first waits: CrashLoopBackOff`), code: release.CrashLoop, kind: "Pod", container: "first", logs: []string{"cannot go on: no DATABASE_URL"}},
+			sign: sign(`first waits: CrashLoopBackOff`), code: causes.CrashLoop, kind: "Pod", container: "first", logs: []string{"cannot go on: no DATABASE_URL"}},
 		"out of memory": {values: `container: {env: [{name: DOES, value: eat}], resources: {limits: {memory: 24Mi}}}`, sign: sign(`app waits: CrashLoopBackOff`),
-			code: release.OutOfMemory, kind: "Pod", container: "app", reason: "OOMKilled", says: "its memory limit is 24Mi"},
+			code: causes.OutOfMemory, kind: "Pod", container: "app", reason: "OOMKilled", says: "its memory limit is 24Mi"},
 		"secret absent": {values: `container: {envFrom: [{secretRef: {name: absent}}]}`, sign: sign(`app waits: CreateContainerConfigError`),
-			code: release.ConfigurationAbsent, kind: "Pod", container: "app", reason: "CreateContainerConfigError", says: `secret "absent" not found`},
+			code: causes.ConfigurationAbsent, kind: "Pod", container: "app", reason: "CreateContainerConfigError", says: `secret "absent" not found`},
 		"config map absent": {values: `container: {envFrom: [{configMapRef: {name: absent}}]}`, sign: sign(`app waits: CreateContainerConfigError`),
-			code: release.ConfigurationAbsent, kind: "Pod", container: "app", says: `configmap "absent" not found`},
+			code: causes.ConfigurationAbsent, kind: "Pod", container: "app", says: `configmap "absent" not found`},
 		"key absent": {values: `objects: [{apiVersion: v1, kind: ConfigMap, metadata: {name: some}, data: {a: b}}]
 container: {env: [{name: A, valueFrom: {configMapKeyRef: {name: some, key: absent}}}]}`, sign: sign(`app waits: CreateContainerConfigError`),
-			code: release.ConfigurationAbsent, kind: "Pod", container: "app", says: `couldn't find key absent in ConfigMap`},
+			code: causes.ConfigurationAbsent, kind: "Pod", container: "app", says: `couldn't find key absent in ConfigMap`},
 		"secret absent as a volume": {values: `pod: {volumes: [{name: v, secret: {secretName: absent}}]}
-container: {volumeMounts: [{name: v, mountPath: /v}]}`, sign: sign(`event FailedMount`), code: release.ConfigurationAbsent, kind: "Pod", reason: "FailedMount", says: `secret "absent" not found`},
+container: {volumeMounts: [{name: v, mountPath: /v}]}`, sign: sign(`event FailedMount`), code: causes.ConfigurationAbsent, kind: "Pod", reason: "FailedMount", says: `secret "absent" not found`},
 		"key absent in a volume": {values: `objects: [{apiVersion: v1, kind: ConfigMap, metadata: {name: some}, data: {a: b}}]
 pod: {volumes: [{name: v, configMap: {name: some, items: [{key: absent, path: x}]}}]}
-container: {volumeMounts: [{name: v, mountPath: /v}]}`, sign: sign(`event FailedMount`), code: release.ConfigurationAbsent, kind: "Pod", reason: "FailedMount", says: "references non-existent config key"},
+container: {volumeMounts: [{name: v, mountPath: /v}]}`, sign: sign(`event FailedMount`), code: causes.ConfigurationAbsent, kind: "Pod", reason: "FailedMount", says: "references non-existent config key"},
 		"not ready": {values: `container: {env: [{name: READY, value: "500"}], startupProbe: {` + probe + `/started}}, readinessProbe: {` + probe + `/ready}}}`,
 			sign: sign(`event Unhealthy: Readiness`), grace: 10 * time.Second,
-			code: release.NotReady, kind: "Pod", container: "app", reason: "Unhealthy", says: "Readiness probe failed: HTTP probe failed with statuscode: 500", logs: []string{"listening on 8080"}},
+			code: causes.NotReady, kind: "Pod", container: "app", reason: "Unhealthy", says: "Readiness probe failed: HTTP probe failed with statuscode: 500", logs: []string{"listening on 8080"}},
 		"not alive": {values: `container: {env: [{name: LIVE, value: "503"}], livenessProbe: {` + probe + `/live}}, readinessProbe: {initialDelaySeconds: 60, ` + probe + `/ready}}}`,
-			sign: sign(`app started again 2 times|app waits: CrashLoopBackOff`), code: release.NotAlive, kind: "Pod", container: "app",
+			sign: sign(`app started again 2 times|app waits: CrashLoopBackOff`), code: causes.NotAlive, kind: "Pod", container: "app",
 			says: "Liveness probe failed: HTTP probe failed with statuscode: 503", logs: []string{"listening on 8080"}},
 		"never started": {values: `container: {env: [{name: DOES, value: sleep}], startupProbe: {` + probe + `/started}}}`,
-			sign: sign(`event Killing: .*failed startup probe`), code: release.NotAlive, kind: "Pod", container: "app", says: "Startup probe failed: ", logs: []string{"broken: sleep"}},
+			sign: sign(`event Killing: .*failed startup probe`), code: causes.NotAlive, kind: "Pod", container: "app", says: "Startup probe failed: ", logs: []string{"broken: sleep"}},
 		"claim": {values: `objects: [{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: disk}, spec: {storageClassName: absent, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]
 pod: {volumes: [{name: v, persistentVolumeClaim: {claimName: disk}}]}`, sign: sign(`event ProvisioningFailed`),
-			code: release.VolumePending, kind: "PersistentVolumeClaim", reason: "ProvisioningFailed", says: `storageclass.storage.k8s.io "absent" not found`},
+			code: causes.VolumePending, kind: "PersistentVolumeClaim", reason: "ProvisioningFailed", says: `storageclass.storage.k8s.io "absent" not found`},
 		"claim of a StatefulSet": {values: `kind: StatefulSet
 workload: {serviceName: none, volumeClaimTemplates: [{metadata: {name: v}, spec: {storageClassName: absent, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]}`,
-			sign: sign(`event ProvisioningFailed`), code: release.VolumePending, kind: "PersistentVolumeClaim", says: `storageclass.storage.k8s.io "absent" not found`},
+			sign: sign(`event ProvisioningFailed`), code: causes.VolumePending, kind: "PersistentVolumeClaim", says: `storageclass.storage.k8s.io "absent" not found`},
 		"claim absent": {values: `pod: {volumes: [{name: v, persistentVolumeClaim: {claimName: absent}}]}`, sign: sign(`unscheduled: .*persistentvolumeclaim "absent" not found`),
-			code: release.VolumePending, kind: "Pod", says: `persistentvolumeclaim "absent" not found`},
+			code: causes.VolumePending, kind: "Pod", says: `persistentvolumeclaim "absent" not found`},
 		"no room": {values: `container: {resources: {requests: {cpu: "1000"}}}`, sign: sign(`unscheduled: .*Insufficient cpu`), grace: 30 * time.Second,
-			code: release.Unschedulable, kind: "Pod", reason: "Unschedulable", says: "Insufficient cpu"},
+			code: causes.Unschedulable, kind: "Pod", reason: "Unschedulable", says: "Insufficient cpu"},
 		"no such node": {values: `pod: {nodeSelector: {example.com/none: "yes"}}`, sign: sign(`unscheduled: .*didn't match`), grace: 30 * time.Second,
-			code: release.Unschedulable, kind: "Pod", says: "didn't match Pod's node affinity/selector"},
+			code: causes.Unschedulable, kind: "Pod", says: "didn't match Pod's node affinity/selector"},
 		"hook": {values: "objects: [{" + job("pre-install", "exit") + "}]", sign: sign(`job migrate failed`),
-			code: release.HookFailed, kind: "Pod", container: "app", reason: "PodFailed", says: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
+			code: causes.HookFailed, kind: "Pod", container: "app", reason: "PodFailed", says: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
 		"hook that is tried again": {values: "objects: [{" + strings.Replace(job("pre-install", "exit"), "restartPolicy: Never", "restartPolicy: OnFailure", 1) + "}]", sign: sign(`job migrate failed`),
-			code: release.HookFailed, kind: "Pod", container: "app", says: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
+			code: causes.HookFailed, kind: "Pod", container: "app", says: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
 		"hook that cannot start": {values: "objects: [{" + strings.Replace(job("pre-install", "exit"), "IMAGE", "REGISTRY/Shop", 1) + "}]", sign: sign(`app waits: InvalidImageName`),
-			code: release.HookFailed, kind: "Pod", container: "app", reason: "InvalidImageName (OD-102)", tries: release.ImageNameInvalid.Trouble().Try},
+			code: causes.HookFailed, kind: "Pod", container: "app", reason: "InvalidImageName (OD-102)", tries: causes.ImageNameInvalid.Cause().Try},
 		"no progress": {values: `workload: {progressDeadlineSeconds: 4}
 pod: {readinessGates: [{conditionType: example.com/never}]}`, sign: sign(`Progressing False: ProgressDeadlineExceeded`),
-			code: release.ProgressDeadline, kind: "Pod", says: "readiness gate"},
+			code: causes.ProgressDeadline, kind: "Pod", says: "readiness gate"},
 		"job": {values: "kind: Job\nworkload: {backoffLimit: 0}\n" + does("exit"), sign: sign(`job \S+ failed`),
-			code: release.JobFailed, kind: "Pod", container: "app", reason: "PodFailed", says: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
+			code: causes.JobFailed, kind: "Pod", container: "app", reason: "PodFailed", says: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
 		"job out of time": {values: "kind: Job\nworkload: {activeDeadlineSeconds: 3}\n" + does("sleep"), sign: sign(`job \S+ failed`),
-			code: release.JobFailed, reason: "DeadlineExceeded", says: "longer than specified deadline"},
+			code: causes.JobFailed, reason: "DeadlineExceeded", says: "longer than specified deadline"},
 		"no command": {values: `container: {command: [/absent]}`, sign: sign(`app waits: (RunContainerError|CrashLoopBackOff)`),
-			code: release.ContainerNotStarted, kind: "Pod", container: "app", says: "no such file or directory"},
+			code: causes.ContainerNotStarted, kind: "Pod", container: "app", says: "no such file or directory"},
 		"no address": {values: `objects: [{apiVersion: v1, kind: Service, metadata: {name: outside, labels: {app.kubernetes.io/instance: shop}}, spec: {type: LoadBalancer, loadBalancerClass: example.com/none, ports: [{port: 80}]}}]`,
-			timeout: "20s", code: release.NoAddress, kind: "Service", says: "no load balancer has been assigned"},
+			timeout: "20s", code: causes.NoAddress, kind: "Service", says: "no load balancer has been assigned"},
 		"out of time": {values: `pod: {readinessGates: [{conditionType: example.com/never}]}`, timeout: "20s",
-			code: release.TimeUp, kind: "Pod", says: "readiness gate"},
+			code: causes.TimeUp, kind: "Pod", says: "readiness gate"},
 	}
 	for kind, object := range map[string]string{"Deployment": "ReplicaSet", "StatefulSet": "StatefulSet", "DaemonSet": "DaemonSet", "Job": "Job"} {
 		extra := ""
@@ -123,9 +124,9 @@ pod: {readinessGates: [{conditionType: example.com/never}]}`, sign: sign(`Progre
 			extra = "workload: {serviceName: none}\n"
 		}
 		all["quota of a "+kind] = broken{values: "kind: " + kind + "\n" + extra + "objects: [" + quota + "]", sign: sign(`FailedCreate.*exceeded quota`),
-			code: release.QuotaExceeded, kind: object, reason: "FailedCreate", says: "exceeded quota: none"}
+			code: causes.QuotaExceeded, kind: object, reason: "FailedCreate", says: "exceeded quota: none"}
 		all["admission of a "+kind] = broken{values: "kind: " + kind + "\n" + extra + "container: {securityContext: {allowPrivilegeEscalation: true}}", sign: sign(`FailedCreate.*violates PodSecurity`),
-			code: release.AdmissionRefused, kind: object, reason: "FailedCreate", says: `violates PodSecurity "restricted:latest"`}
+			code: causes.AdmissionRefused, kind: object, reason: "FailedCreate", says: `violates PodSecurity "restricted:latest"`}
 	}
 	return all
 }
@@ -151,16 +152,16 @@ func TestDiagnosis(t *testing.T) {
 		}
 	}
 	tree.commit("a program that goes wrong")
-	built := field(t, tree.verb(t.Context(), entry.Build, "--repository", site.registry+"/shop", "--context", "broken", "--output", "json"), "image")
-	shown := map[release.Code]bool{}
-	for name, cause := range causes() {
+	built := field(t, tree.verb(t.Context(), app.Build, "--repository", site.registry+"/shop", "--context", "broken", "--output", "json"), "image")
+	shown := map[causes.Code]bool{}
+	for name, cause := range provocations() {
 		shown[cause.code] = true
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			provoke(t, tree, built, strings.ReplaceAll(name, " ", "-"), cause)
 		})
 	}
-	for _, trouble := range release.Troubles {
+	for _, trouble := range causes.All {
 		if strings.HasPrefix(string(trouble.Code), "OD-1") && !shown[trouble.Code] {
 			t.Errorf("%s is not provoked", trouble.Code)
 		}
@@ -182,7 +183,7 @@ func provoke(t *testing.T, tree checkout, image, name string, cause broken) {
 	args := []string{"--environment", namespace, "--image", image, "--chart", "charts/broken", "--values", name + ".yaml", "--release", "shop",
 		"--create-namespace", "--timeout", cmp.Or(cause.timeout, "3m"), "--lease-duration", "3s", "--output", "json"}
 	environ := append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "KUBECONFIG=" + site.kubeconfig, "USER=e2e"}, site.aws...)
-	code := entry.Deploy(t.Context(), entry.Process{Args: args, Environ: environ, Dir: tree.dir, Stdout: &stdout, Stderr: io.MultiWriter(told, testLog{t}), Now: time.Now})
+	code := app.Deploy(t.Context(), app.Process{Args: args, Environ: environ, Dir: tree.dir, Stdout: &stdout, Stderr: io.MultiWriter(told, testLog{t}), Now: time.Now})
 	var failed struct{ Result deploy.Result }
 	if err := json.Unmarshal(stdout.Bytes(), &failed); err != nil || code != release.ExitFailed || failed.Result.Diagnosis == nil {
 		t.Fatalf("exit %d, %v in %s", code, err, &stdout)
@@ -209,7 +210,7 @@ func provoke(t *testing.T, tree checkout, image, name string, cause broken) {
 func (b broken) holds(t *testing.T, got release.Diagnosis) {
 	t.Helper()
 	if b.tries == "" {
-		b.tries = b.code.Trouble().Try
+		b.tries = b.code.Cause().Try
 	}
 	if got.Code != b.code || got.Object.Kind != b.kind && b.kind != "" || got.Container != b.container && b.container != "" || got.Reason != b.reason && b.reason != "" ||
 		!strings.Contains(got.Message, b.says) || got.Try != b.tries {
@@ -220,7 +221,7 @@ func (b broken) holds(t *testing.T, got release.Diagnosis) {
 			t.Errorf("no %q in the log: %q, before: %q", line, got.Logs, got.Previous)
 		}
 	}
-	if len(got.Events) == 0 && b.kind != "" && b.code != release.NoAddress { // nobody looks after a class that is nobody's
+	if len(got.Events) == 0 && b.kind != "" && b.code != causes.NoAddress { // nobody looks after a class that is nobody's
 		t.Errorf("no events: %+v", got)
 	}
 }

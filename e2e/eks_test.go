@@ -16,10 +16,10 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/onedigest/onedigest/internal/cluster"
+	"github.com/onedigest/onedigest/devenv/localaws"
+	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/internal/eks"
-	"github.com/onedigest/onedigest/internal/localaws"
-	"github.com/onedigest/onedigest/internal/localaws/localawstest"
+	"github.com/onedigest/onedigest/internal/kube"
 )
 
 // TestEKS goes the whole way of EKS on a node of its own: from the cluster's name to its endpoint and authority, from AWS
@@ -149,7 +149,7 @@ func (e eksSite) client(t *testing.T, name string) kubernetes.Interface {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := kubernetes.NewForConfig(cluster.Bearer(found.Endpoint, found.CA, func(ctx context.Context) (string, time.Time, error) {
+	client, err := kubernetes.NewForConfig(kube.Bearer(found.Endpoint, found.CA, func(ctx context.Context) (string, time.Time, error) {
 		return cloud.Token(ctx, name)
 	}))
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/onedigest/onedigest/internal/entry"
+	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/pipeline"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -242,13 +242,13 @@ type ran struct {
 }
 
 // verb runs a command as its own program would run in the checkout: flags, environment, streams, exit code.
-func (c checkout) verb(ctx context.Context, command entry.Command, args ...string) ran {
+func (c checkout) verb(ctx context.Context, command app.Command, args ...string) ran {
 	c.t.Helper()
 	c.uses(args)
 	var stdout, stderr bytes.Buffer
 	environ := append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "KUBECONFIG=" + site.kubeconfig, "USER=e2e"}, goEnviron()...)
 	environ = append(append(environ, site.aws...), c.environ...)
-	code := command(ctx, entry.Process{Args: args, Environ: environ, Dir: c.dir,
+	code := command(ctx, app.Process{Args: args, Environ: environ, Dir: c.dir,
 		Stdout: io.MultiWriter(&stdout, testLog{c.t}), Stderr: io.MultiWriter(&stderr, testLog{c.t}), Now: time.Now})
 	return ran{code: code, stdout: stdout.String(), stderr: stderr.String()}
 }
@@ -258,7 +258,7 @@ func (c checkout) pipeline(args ...string) (pipeline.Result, ran) {
 	c.t.Helper()
 	c.uses([]string{"--environment", "staging", "--environment", "production"})
 	args = append([]string{"--repository", site.registry + "/shop", "--context", "app", "--platform", "linux/" + runtime.GOARCH, "--output", "json"}, args...)
-	got := c.verb(c.t.Context(), entry.Pipeline, args...)
+	got := c.verb(c.t.Context(), app.Pipeline, args...)
 	var result pipeline.Result
 	if got.code == 0 {
 		if err := json.Unmarshal([]byte(got.stdout), &result); err != nil {

@@ -16,9 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/deploy"
-	"github.com/onedigest/onedigest/internal/entry"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -33,7 +34,7 @@ func (c checkout) deploy(ctx context.Context, namespace, image string, args ...s
 	if !slices.Contains(args, "--timeout") {
 		args = append(args, "--timeout", "2m")
 	}
-	got := c.verb(ctx, entry.Deploy, args...)
+	got := c.verb(ctx, app.Deploy, args...)
 	var result deploy.Result
 	var failed struct{ Result deploy.Result }
 	if err := json.Unmarshal([]byte(got.stdout), &result); err == nil && got.code != 0 {
@@ -47,7 +48,7 @@ func (c checkout) deploy(ctx context.Context, namespace, image string, args ...s
 
 func (c checkout) build() string {
 	c.t.Helper()
-	return field(c.t, c.verb(c.t.Context(), entry.Build, "--repository", site.registry+"/shop", "--context", "app", "--output", "json"), "image")
+	return field(c.t, c.verb(c.t.Context(), app.Build, "--repository", site.registry+"/shop", "--context", "app", "--output", "json"), "image")
 }
 
 func (r ran) holds(t *testing.T, code int, wants ...string) {
@@ -72,7 +73,7 @@ func TestWhatFailsGoesBackToWhatWasVerified(t *testing.T) {
 
 	result, got := tree.deploy(t.Context(), "back", good, "--set", "config.LOG_LEVEL=loud")
 	got.holds(t, 1, "OD-103", `LOG_LEVEL: "loud" is none of`, "if it fails, it goes back to revision 1")
-	if result.Outcome != release.RolledBack || result.Revision != 3 || result.Code != release.CrashLoop {
+	if result.Outcome != release.RolledBack || result.Revision != 3 || result.Code != causes.CrashLoop {
 		t.Errorf("got outcome %q, revision %d, code %q: %s", result.Outcome, result.Revision, result.Code, result.State)
 	}
 
@@ -80,7 +81,7 @@ func TestWhatFailsGoesBackToWhatWasVerified(t *testing.T) {
 	tree.commit("break /configs")
 	result, got = tree.deploy(t.Context(), "back", tree.build(), "--smoke-checks", "default")
 	got.holds(t, 1, "OD-208", "configuration [check] status: expected 200, got 500")
-	if result.Outcome != release.RolledBack || result.Code != release.SmokeFailed {
+	if result.Outcome != release.RolledBack || result.Code != causes.SmokeFailed {
 		t.Errorf("got outcome %q: %s", result.Outcome, result.State)
 	}
 	if commit := answering(t, first.URL); commit != first.Commit.String() {

@@ -6,4 +6,4 @@ cd "$(dirname "$0")/.."
 command -v go >/dev/null || { echo "onedigest needs Go $(sed -n 's/^go //p' go.mod) or newer: https://go.dev/dl/" >&2; exit 2; }
 mkdir -p bin
 go build -ldflags='-s -w' -o bin/ ./cmd/...
-(cd sandbox && CGO_ENABLED=0 go build -trimpath -o ../bin/sandbox .)
+(cd devenv/sandbox && CGO_ENABLED=0 go build -trimpath -o ../../bin/sandbox .)

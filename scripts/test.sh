@@ -54,7 +54,7 @@ security() {
   for module in "${modules[@]}"; do
     mapfile -t packages < <(packages_of "$module")
     exclude=G104,G204,G304,G703
-    [[ $module != sandbox ]] || exclude+=,G115,G301,G302
+    [[ $module != devenv/sandbox ]] || exclude+=,G115,G301,G302
     (cd "$module" && "$gosec" -quiet -confidence=medium -exclude="$exclude" "${packages[@]}") || return 1
   done
 }
@@ -69,7 +69,7 @@ unit() {
   local module status=0
   for module in "${modules[@]}"; do
     mapfile -t packages < <(packages_of "$module" | grep -v '^\./e2e$')
-    tests "$module" "unit-${module//[.]/root}" -race "${packages[@]}" || status=1
+    tests "$module" "unit-$(tr ./ r- <<<"$module")" -race "${packages[@]}" || status=1
   done
   return "$status"
 }
@@ -123,8 +123,8 @@ stage unit unit
 stage build scripts/build.sh
 stage kubernetes kubernetes
 export ONEDIGEST_SANDBOX_TEST=1 ONEDIGEST_E2E=1
-mapfile -t sandbox_packages < <(packages_of sandbox)
-stage sandbox tests sandbox sandbox -count=1 -timeout 20m "${sandbox_packages[@]}"
+mapfile -t sandbox_packages < <(packages_of devenv/sandbox)
+stage sandbox tests devenv/sandbox sandbox -count=1 -timeout 20m "${sandbox_packages[@]}"
 stage end-to-end tests . e2e -count=1 -timeout 25m ./e2e
 stage "nothing left behind" nothing_left
 

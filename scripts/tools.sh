@@ -52,9 +52,9 @@ install_go() {
 
 # The Go modules of the repository.
 # shellcheck disable=SC2034 # for the scripts that source this
-modules=(. app charts sandbox)
+modules=(. app charts devenv/sandbox)
 
-# packages_of lists a module's packages, as patterns relative to it. Kubernetes itself (sandbox/kube) is left out: it
+# packages_of lists a module's packages, as patterns relative to it. Kubernetes itself (devenv/sandbox/kube) is left out: it
 # compiles for minutes, and `sandbox up` builds it when it is needed.
 packages_of() {
   (cd "$root/$1" && go list -f '{{.Dir}}' ./... | sed "s#^$(pwd -P)#.#" | grep -v '^\./kube$')

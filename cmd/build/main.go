@@ -1,6 +1,6 @@
 // Command build is the build verb; see --help.
 package main
 
-import "github.com/onedigest/onedigest/internal/entry"
+import "github.com/onedigest/onedigest/internal/app"
 
-func main() { entry.Main(entry.Build) }
+func main() { app.Main(app.Build) }

@@ -1,6 +1,6 @@
 // Command deploy is the deploy verb; see --help.
 package main
 
-import "github.com/onedigest/onedigest/internal/entry"
+import "github.com/onedigest/onedigest/internal/app"
 
-func main() { entry.Main(entry.Deploy) }
+func main() { app.Main(app.Deploy) }

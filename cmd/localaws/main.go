@@ -7,7 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/onedigest/onedigest/internal/localaws/command"
+	"github.com/onedigest/onedigest/devenv/localaws/command"
 )
 
 func main() {

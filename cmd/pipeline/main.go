@@ -1,6 +1,6 @@
 // Command pipeline is the whole gitflow on one machine; see --help.
 package main
 
-import "github.com/onedigest/onedigest/internal/entry"
+import "github.com/onedigest/onedigest/internal/app"
 
-func main() { entry.Main(entry.Pipeline) }
+func main() { app.Main(app.Pipeline) }

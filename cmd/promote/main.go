@@ -1,6 +1,6 @@
 // Command promote is the promote verb; see --help.
 package main
 
-import "github.com/onedigest/onedigest/internal/entry"
+import "github.com/onedigest/onedigest/internal/app"
 
-func main() { entry.Main(entry.Promote) }
+func main() { app.Main(app.Promote) }

@@ -1,6 +1,6 @@
 // Command smoke is the smoke verb; see --help.
 package main
 
-import "github.com/onedigest/onedigest/internal/entry"
+import "github.com/onedigest/onedigest/internal/app"
 
-func main() { entry.Main(entry.Smoke) }
+func main() { app.Main(app.Smoke) }

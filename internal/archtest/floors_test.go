@@ -14,8 +14,8 @@ const module = "github.com/onedigest/onedigest/"
 
 // floor says what the packages that match may not import, and why.
 type floor struct {
-	packages []string // below internal/, or a prefix ending in "/"
-	allowed  []string // of this module, below internal/; nil: nothing of it
+	packages []string // relative to the module, or a prefix ending in "/"
+	allowed  []string // of this module; nil: nothing of it
 	banned   []string // import path prefixes of others
 	why      string
 }
@@ -36,41 +36,43 @@ func except(list []string, allowed ...string) (rest []string) {
 }
 
 var floors = []floor{
-	{packages: []string{"release"}, banned: []string{"github.com/", "golang.org/", "k8s.io/", "sigs.k8s.io/", "helm.sh/", "net", "os"},
+	{packages: []string{"internal/release/causes"}, banned: []string{"github.com/", "golang.org/", "k8s.io/", "sigs.k8s.io/", "helm.sh/", "net", "os"},
+		why: "a table of words; the standard library only"},
+	{packages: []string{"internal/release"}, allowed: []string{"internal/release/causes"}, banned: []string{"github.com/", "golang.org/", "k8s.io/", "sigs.k8s.io/", "helm.sh/", "net", "os"},
 		why: "the domain knows words and rules, no world; the standard library only"},
-	{packages: []string{"release/releasetest"}, allowed: []string{"release"}, banned: append([]string{"os", "net/http"}, heavy...),
+	{packages: []string{"internal/release/releasetest"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: append([]string{"os", "net/http"}, heavy...),
 		why: "values for the tests of the floors above, no world"},
-	{packages: []string{"setting"}, allowed: []string{"release"}, banned: append([]string{"os", "net/http"}, heavy...),
+	{packages: []string{"internal/setting"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: append([]string{"os", "net/http"}, heavy...),
 		why: "a declaration is pure: what it reads is handed to it"},
-	{packages: []string{"build", "deploy", "smoke", "promote", "pipeline"}, allowed: []string{"release", "setting"}, banned: append([]string{"os", "net/http"}, heavy...),
+	{packages: []string{"internal/build", "internal/deploy", "internal/smoke", "internal/promote", "internal/pipeline"}, allowed: []string{"internal/release", "internal/release/causes", "internal/setting"}, banned: append([]string{"os", "net/http"}, heavy...),
 		why: "a verb declares the interfaces it needs beside itself; entry hands it the adapters"},
-	{packages: []string{"registry"}, allowed: []string{"release"}, banned: except(heavy, "github.com/google/go-containerregistry"),
+	{packages: []string{"internal/registry"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: except(heavy, "github.com/google/go-containerregistry"),
 		why: "adapters never import each other; credentials arrive as a value"},
-	{packages: []string{"image"}, allowed: []string{"release"}, banned: except(heavy, "github.com/google/go-containerregistry"),
+	{packages: []string{"internal/image"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: except(heavy, "github.com/google/go-containerregistry"),
 		why: "a builder leaves an OCI layout on disk and knows no registry"},
-	{packages: []string{"ecr"}, allowed: []string{"release"}, banned: except(heavy, "github.com/aws/"),
+	{packages: []string{"internal/ecr"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: except(heavy, "github.com/aws/"),
 		why: "images in ECR's own words; clusters are another adapter's"},
-	{packages: []string{"eks"}, allowed: []string{"release"}, banned: except(heavy, "github.com/aws/"),
+	{packages: []string{"internal/eks"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: except(heavy, "github.com/aws/"),
 		why: "finding a cluster and making its tokens needs AWS; talking to it is another adapter's"},
-	{packages: []string{"helm"}, allowed: []string{"release"}, banned: except(heavy, "helm.sh/", "k8s.io/", "sigs.k8s.io/"),
+	{packages: []string{"internal/helm"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: except(heavy, "helm.sh/", "k8s.io/", "sigs.k8s.io/"),
 		why: "moving to the next major version of Helm must be one package's work"},
-	{packages: []string{"cluster"}, allowed: []string{"release"}, banned: except(heavy, "k8s.io/", "sigs.k8s.io/"),
+	{packages: []string{"internal/kube"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: except(heavy, "k8s.io/", "sigs.k8s.io/"),
 		why: "watching is ours; Helm's wait must not creep in"},
-	{packages: []string{"github"}, allowed: []string{"release"}, banned: except(heavy, "github.com/sethvargo/go-githubactions"),
+	{packages: []string{"internal/github"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: except(heavy, "github.com/sethvargo/go-githubactions"),
 		why: "the only importer of go-githubactions"},
-	{packages: []string{"probe", "git", "evidence"}, allowed: []string{"release"}, banned: heavy,
+	{packages: []string{"internal/probe", "internal/git", "internal/evidence"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: heavy,
 		why: "adapters never import each other, and these need no client library"},
-	{packages: []string{"localaws", "localaws/"}, allowed: []string{"release", "localaws", "localaws/"}, banned: []string{"helm.sh/", "k8s.io/", "sigs.k8s.io/", "github.com/sethvargo/"},
+	{packages: []string{"devenv/localaws", "devenv/localaws/"}, allowed: []string{"internal/release", "internal/release/causes", "devenv/localaws", "devenv/localaws/"}, banned: []string{"helm.sh/", "k8s.io/", "sigs.k8s.io/", "github.com/sethvargo/"},
 		why: "a stand-in for AWS that leaned on the code under test would prove nothing"},
-	{packages: []string{"entry"}, banned: []string{"helm.sh/", "github.com/aws/", "github.com/google/go-containerregistry", "github.com/sethvargo/go-githubactions", module + "internal/localaws"},
-		allowed: []string{"release", "setting", "build", "deploy", "smoke", "promote", "pipeline", "registry", "image", "ecr", "eks", "helm", "cluster", "github", "probe", "git", "evidence"},
+	{packages: []string{"internal/app"}, banned: []string{"helm.sh/", "github.com/aws/", "github.com/google/go-containerregistry", "github.com/sethvargo/go-githubactions", module + "devenv/localaws"},
+		allowed: []string{"internal/release", "internal/release/causes", "internal/setting", "internal/build", "internal/deploy", "internal/smoke", "internal/promote", "internal/pipeline", "internal/registry", "internal/image", "internal/ecr", "internal/eks", "internal/helm", "internal/kube", "internal/github", "internal/probe", "internal/git", "internal/evidence"},
 		why:     "entry wires; the libraries stay behind their adapters, and no verb may come to know the stand-in for AWS"},
 }
 
 func load(t *testing.T) map[string]*packages.Package {
 	t.Helper()
 	config := &packages.Config{Mode: packages.NeedName | packages.NeedImports | packages.NeedFiles | packages.NeedSyntax, Dir: "../.."}
-	loaded, err := packages.Load(config, "./internal/...", "./cmd/...")
+	loaded, err := packages.Load(config, "./internal/...", "./cmd/...", "./devenv/...")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,27 +100,26 @@ func TestFloors(t *testing.T) {
 	loaded := load(t)
 	for _, floor := range floors {
 		for path, p := range loaded {
-			name, internal := strings.CutPrefix(path, "internal/")
-			if !internal || !matches(name, floor.packages) {
+			if !matches(path, floor.packages) {
 				continue
 			}
-			covered[name] = true
+			covered[path] = true
 			for imported := range p.Imports {
 				if offence := floor.offends(imported); offence != "" {
-					t.Errorf("%s imports %q, %s: %s", name, imported, offence, floor.why)
+					t.Errorf("%s imports %q, %s: %s", path, imported, offence, floor.why)
 				}
 			}
 		}
 	}
 	for path := range loaded {
-		if name, internal := strings.CutPrefix(path, "internal/"); internal && !covered[name] {
-			t.Errorf("package %q stands on no floor: give it a line in the table", name)
+		if !strings.HasPrefix(path, "cmd/") && !covered[path] {
+			t.Errorf("package %q stands on no floor: give it a line in the table", path)
 		}
 	}
 }
 
 func (f floor) offends(imported string) string {
-	if own, ours := strings.CutPrefix(imported, module+"internal/"); ours {
+	if own, ours := strings.CutPrefix(imported, module); ours {
 		if !matches(own, f.allowed) {
 			return "which is not on a lower floor"
 		}
@@ -135,7 +136,7 @@ func (f floor) offends(imported string) string {
 // TestFloorTableBites holds the checker itself to a known offence and a known good import.
 func TestFloorTableBites(t *testing.T) {
 	t.Parallel()
-	verbs := floors[3]
+	verbs := floors[4]
 	if verbs.offends(module+"internal/registry") == "" || verbs.offends("k8s.io/client-go/rest") == "" || verbs.offends("os") == "" {
 		t.Error("a verb that imports an adapter, a client library or os passes")
 	}
@@ -153,7 +154,7 @@ var processOnly = map[string]bool{"Getenv": true, "LookupEnv": true, "Environ": 
 func TestOnlyEntryTouchesTheProcess(t *testing.T) {
 	t.Parallel()
 	for path, p := range load(t) {
-		if path == "internal/entry" || strings.HasPrefix(path, "cmd/") {
+		if path == "internal/app" || strings.HasPrefix(path, "cmd/") {
 			continue
 		}
 		for _, file := range p.Syntax {

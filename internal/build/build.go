@@ -12,13 +12,13 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// World is what build needs of everything around it.
-type World struct {
+// Deps is what build needs of everything around it.
+type Deps struct {
 	WorkTree  WorkTree
 	Builder   Builder
 	Registry  Registry
 	Workspace Workspace
-	Account   release.Account
+	Reporter  release.Reporter
 	Now       func() time.Time
 }
 
@@ -68,7 +68,7 @@ type Result struct {
 }
 
 // Run builds the commit's image unless the registry has it, and pushes it under the commit's tag.
-func Run(ctx context.Context, settings Settings, world World) (Result, error) {
+func Run(ctx context.Context, settings Settings, world Deps) (Result, error) {
 	recipe, err := prepare(ctx, settings, world)
 	if err != nil {
 		return Result{}, err
@@ -91,7 +91,7 @@ func Run(ctx context.Context, settings Settings, world World) (Result, error) {
 		return Result{}, err
 	}
 	defer remove()
-	world.Account.Say("building %s of commit %s with the %s builder", platforms(recipe), recipe.Source.Commit.Short(), builder)
+	world.Reporter.Infof("building %s of commit %s with the %s builder", platforms(recipe), recipe.Source.Commit.Short(), builder)
 	layout, err := world.Builder.Build(ctx, builder, recipe, dir)
 	if err != nil {
 		return Result{}, err
@@ -99,7 +99,7 @@ func Run(ctx context.Context, settings Settings, world World) (Result, error) {
 	return push(ctx, layout, builder, recipe, settings.Repository, tag, world)
 }
 
-func prepare(ctx context.Context, settings Settings, world World) (release.Recipe, error) {
+func prepare(ctx context.Context, settings Settings, world Deps) (release.Recipe, error) {
 	dir, err := world.Workspace.Inside(settings.Context)
 	if err != nil {
 		return release.Recipe{}, release.BadInput("context", err.Error(), "name a directory of the work tree")
@@ -121,7 +121,7 @@ func prepare(ctx context.Context, settings Settings, world World) (release.Recip
 
 // held refuses sources that the commit does not hold although nothing in the context seems changed: files that git
 // ignores, or that lie outside. What is compiled in must be the commit's.
-func held(ctx context.Context, builder string, recipe release.Recipe, settings Settings, world World) (release.Source, error) {
+func held(ctx context.Context, builder string, recipe release.Recipe, settings Settings, world Deps) (release.Source, error) {
 	files, err := world.Builder.Inputs(ctx, builder, recipe)
 	if err != nil {
 		return recipe.Source, err
@@ -149,7 +149,7 @@ func tagOf(source release.Source, now time.Time) release.Tag {
 }
 
 // reuse asks the registry whether the commit was built before.
-func reuse(ctx context.Context, repository release.Repository, tag release.Tag, source release.Source, world World) (Result, bool, error) {
+func reuse(ctx context.Context, repository release.Repository, tag release.Tag, source release.Source, world Deps) (Result, bool, error) {
 	tagged, found, err := world.Registry.Find(ctx, repository, tag)
 	if err != nil || !found {
 		return Result{}, false, err
@@ -160,19 +160,19 @@ func reuse(ctx context.Context, repository release.Repository, tag release.Tag, 
 			Do:  "find out who pushed it; a commit's tag must name that commit's image",
 		}
 	}
-	world.Account.Say("%s holds commit %s already: %s, nothing to build", repository, source.Commit.Short(), tagged.Digest)
+	world.Reporter.Infof("%s holds commit %s already: %s, nothing to build", repository, source.Commit.Short(), tagged.Digest)
 	return resultOf(release.Reused, repository, tag, tagged.Digest, source.Commit), true, nil
 }
 
 // push sends the image. If another build of the commit was faster, its image is the commit's image.
-func push(ctx context.Context, layout release.Layout, builder string, recipe release.Recipe, repository release.Repository, tag release.Tag, world World) (Result, error) {
-	world.Account.Say("built %s, pushing to %s", layout.Digest, repository)
+func push(ctx context.Context, layout release.Layout, builder string, recipe release.Recipe, repository release.Repository, tag release.Tag, world Deps) (Result, error) {
+	world.Reporter.Infof("built %s, pushing to %s", layout.Digest, repository)
 	err := world.Registry.Push(ctx, layout, repository, tag, func(progress release.Progress) {
-		world.Account.Progress("pushing", progress)
+		world.Reporter.Progress("pushing", progress)
 	})
 	var taken *release.TagTakenError
 	if errors.As(err, &taken) {
-		world.Account.Say("another build of this commit was faster: %s", taken.Holds)
+		world.Reporter.Infof("another build of this commit was faster: %s", taken.Holds)
 		result, found, err := reuse(ctx, repository, tag, recipe.Source, world)
 		if err == nil && !found {
 			err = &release.Fault{Side: "registry", Err: fmt.Errorf("tag %q was taken and is gone again", tag), Do: "run the build again"}
@@ -182,7 +182,7 @@ func push(ctx context.Context, layout release.Layout, builder string, recipe rel
 	if err != nil {
 		return Result{}, err
 	}
-	world.Account.Say("pushed %s", repository.At(layout.Digest))
+	world.Reporter.Infof("pushed %s", repository.At(layout.Digest))
 	result := resultOf(release.Created, repository, tag, layout.Digest, recipe.Source.Commit)
 	result.Builder = builder
 	for _, platform := range recipe.Platforms {

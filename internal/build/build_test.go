@@ -66,7 +66,7 @@ func (b *bench) run(t *testing.T, flags ...string) (build.Result, error) {
 	if err := settings.Declare().Parse(append([]string{"--repository", "localhost:5000/shop"}, flags...), nil); err != nil {
 		t.Fatal(err)
 	}
-	return build.Run(t.Context(), settings, build.World{WorkTree: b, Builder: b, Registry: b, Workspace: b, Account: releasetest.Silence{},
+	return build.Run(t.Context(), settings, build.Deps{WorkTree: b, Builder: b, Registry: b, Workspace: b, Reporter: releasetest.Silence{},
 		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC) }})
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
 )
 
 // Result is what deploy did.
@@ -24,7 +25,7 @@ type Result struct {
 	Pods        []string            `json:"pods"`
 	Seconds     float64             `json:"readySeconds"`
 	State       string              `json:"state,omitempty"`     // of the cluster, in words, where the outcome does not say it all
-	Code        release.Code        `json:"code,omitempty"`      // of the cause of a failure
+	Code        causes.Code         `json:"code,omitempty"`      // of the cause of a failure
 	NewerRun    string              `json:"newerRun,omitempty"`  // of the run that deployed what supersedes this
 	Plan        *release.Plan       `json:"plan,omitempty"`      // of a dry run
 	Diagnosis   *release.Diagnosis  `json:"diagnosis,omitempty"` // of a failed rollout
@@ -36,8 +37,8 @@ type Result struct {
 // Run brings the image to the environment: everything is checked before anything changes, the release is held against
 // other runs, the rollout is watched until it is ready, and the digest in the result is the one that the pods report.
 // What fails is explained, and then undone.
-func Run(ctx context.Context, settings Settings, world World) (Result, error) {
-	d := &deploy{settings: settings, World: world}
+func Run(ctx context.Context, settings Settings, world Deps) (Result, error) {
+	d := &deploy{settings: settings, Deps: world}
 	if settings.Heal {
 		return d.heal(ctx)
 	}
@@ -73,12 +74,12 @@ func (d *deploy) run(ctx context.Context) (Result, error) {
 // deploy is one run of the verb.
 type deploy struct {
 	settings Settings
-	World
+	Deps
 	budget     budget
 	deployment release.Deployment
 	lease      release.Lease
 	revisions  []release.Revision
-	way        release.WayBack
+	way        release.RollbackTarget
 	backwards  bool // what is deployed is older than what is live, deliberately
 	applied    release.Deployed
 	done       Result
@@ -177,7 +178,7 @@ func (d *deploy) identify(ctx context.Context) error {
 func (d *deploy) bring(held context.Context) error {
 	ctx, cancel := d.budget.until(held, release.PhaseSmoke)
 	defer cancel()
-	end := d.Account.Group(fmt.Sprintf("rollout of %s to %s", d.settings.Release, d.settings.Environment))
+	end := d.Reporter.Group(fmt.Sprintf("rollout of %s to %s", d.settings.Release, d.settings.Environment))
 	began := time.Now()
 	err := d.apply(ctx)
 	end()
@@ -185,7 +186,7 @@ func (d *deploy) bring(held context.Context) error {
 		return err
 	}
 	d.done.Seconds = time.Since(began).Seconds()
-	d.Account.Say("%s: release %q in namespace %q, revision %d, %d objects, %s, ready after %.1f s", d.applied.Outcome, d.settings.Release,
+	d.Reporter.Infof("%s: release %q in namespace %q, revision %d, %d objects, %s, ready after %.1f s", d.applied.Outcome, d.settings.Release,
 		d.settings.Namespace, d.applied.Revision, len(d.applied.Objects), d.settings.Image.Digest.Short(), d.done.Seconds)
 	if err := d.address(ctx); err != nil {
 		return err
@@ -213,17 +214,17 @@ func (d *deploy) waiting(budget budget) release.Wait {
 		ctx, cancel := budget.until(ctx, phase)
 		defer cancel()
 		if phase == release.PhaseHooks {
-			return d.Cluster.WatchHook(ctx, d.settings.Namespace, objects, d.Account.Step)
+			return d.Cluster.WatchHook(ctx, d.settings.Namespace, objects, d.Reporter.Step)
 		}
 		budget.rolledOut()
-		return d.Cluster.Watch(ctx, d.settings.Namespace, objects, d.Account.Step)
+		return d.Cluster.Watch(ctx, d.settings.Namespace, objects, d.Reporter.Step)
 	}
 }
 
 func (d *deploy) address(ctx context.Context) error {
 	ctx, cancel := d.budget.until(ctx, release.PhaseAddress)
 	defer cancel()
-	url, err := d.Cluster.Address(ctx, d.settings.Namespace, d.settings.Release, func(line string) { d.Account.Say("%s", line) })
+	url, err := d.Cluster.Address(ctx, d.settings.Namespace, d.settings.Release, func(line string) { d.Reporter.Infof("%s", line) })
 	d.done.URL = url
 	return err
 }
@@ -234,7 +235,7 @@ func (d *deploy) prove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	pods, others := release.Running(images, d.settings.Image.Digest)
+	pods, others := release.SplitByDigest(images, d.settings.Image.Digest)
 	if len(others) > 0 {
 		return &release.Failure{What: fmt.Sprintf("pod %q of %q runs %s, not %s", others[0].Pod, d.settings.Release, others[0].Digest, d.settings.Image.Digest)}
 	}
@@ -242,9 +243,9 @@ func (d *deploy) prove(ctx context.Context) error {
 	if len(pods) > 0 {
 		d.done.Digest = d.settings.Image.Digest
 	}
-	d.Account.Say("%d pods run %s", len(pods), d.settings.Image.Digest)
+	d.Reporter.Infof("%d pods run %s", len(pods), d.settings.Image.Digest)
 	if d.done.URL != "" {
-		d.Account.Say("served at %s", d.done.URL)
+		d.Reporter.Infof("served at %s", d.done.URL)
 	}
 	return nil
 }
@@ -259,7 +260,7 @@ func (d *deploy) smoke(ctx context.Context) error {
 	}
 	ctx, cancel := d.budget.until(ctx, release.PhaseSmoke)
 	defer cancel()
-	defer d.Account.Group("smoke of " + d.done.URL)()
+	defer d.Reporter.Group("smoke of " + d.done.URL)()
 	err := d.Smoker.Smoke(ctx, d.done.URL, d.checksFile(), d.deployment.Commit)
 	var wrong *release.Failure
 	if errors.As(err, &wrong) {
@@ -271,7 +272,7 @@ func (d *deploy) smoke(ctx context.Context) error {
 // smokeFailed is a release that became ready and answers wrongly: reason enough to go back.
 type smokeFailed struct{ error }
 
-func (e *smokeFailed) Error() string { return string(release.SmokeFailed) + " " + e.error.Error() }
+func (e *smokeFailed) Error() string { return string(causes.SmokeFailed) + " " + e.error.Error() }
 
 func (e *smokeFailed) Unwrap() error { return e.error }
 
@@ -283,7 +284,7 @@ func (d *deploy) settle(held context.Context) error {
 	if err != nil || !d.backwards {
 		return err
 	}
-	d.Account.Say("pinned at commit %s: nothing else is deployed here until --unpin", d.deployment.Commit.Short())
+	d.Reporter.Infof("pinned at commit %s: nothing else is deployed here until --unpin", d.deployment.Commit.Short())
 	return d.lease.SetPin(ctx, &release.Pin{Commit: d.deployment.Commit, RunURL: d.Holder.URL, Actor: d.Holder.Actor, At: time.Now().UTC()})
 }
 

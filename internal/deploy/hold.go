@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
 )
 
 // releaseTime bounds giving a Lease back.
@@ -21,7 +22,7 @@ func (d *deploy) hold(ctx context.Context, patience time.Duration) (held context
 		}
 	}
 	waiting, stop := context.WithTimeout(ctx, patience)
-	lease, err := d.Cluster.Hold(waiting, d.holding(), func(line string) { d.Account.Say("%s", line) })
+	lease, err := d.Cluster.AcquireLease(waiting, d.holding(), func(line string) { d.Reporter.Infof("%s", line) })
 	stop()
 	if err != nil {
 		return nil, nil, err
@@ -33,7 +34,7 @@ func (d *deploy) hold(ctx context.Context, patience time.Duration) (held context
 		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
 		defer stop()
 		if err := lease.Release(ctx); err != nil {
-			d.Account.Warn("the Lease of release %q was not given back; it ends by itself after %s: %v", d.settings.Release, d.settings.LeaseDuration, err)
+			d.Reporter.Warnf("the Lease of release %q was not given back; it ends by itself after %s: %v", d.settings.Release, d.settings.LeaseDuration, err)
 		}
 	}
 	if err := d.mend(held); err != nil {
@@ -43,22 +44,22 @@ func (d *deploy) hold(ctx context.Context, patience time.Duration) (held context
 	return held, giveBack, nil
 }
 
-func (d *deploy) holding() release.Hold {
-	return release.Hold{Release: d.settings.Release, Namespace: d.settings.Namespace, Holder: d.Holder, Lasts: d.settings.LeaseDuration}
+func (d *deploy) holding() release.LeaseRequest {
+	return release.LeaseRequest{Release: d.settings.Release, Namespace: d.settings.Namespace, Holder: d.Holder, Duration: d.settings.LeaseDuration}
 }
 
 // mend heals the release and tells of whose remains these were.
 func (d *deploy) mend(held context.Context) error {
-	healed, err := d.Chart.Heal(held, d.settings.Release, func(line string) { d.Account.Say("%s", line) })
+	healed, err := d.Chart.Heal(held, d.settings.Release, func(line string) { d.Reporter.Infof("%s", line) })
 	if err != nil || healed == nil {
 		return err
 	}
 	d.done.Healed = healed
 	by := healed.RunURL
-	if before, found := d.lease.Before(); by == "" && found {
+	if before, found := d.lease.Previous(); by == "" && found {
 		by = before.URL
 	}
-	d.Account.Warn("healed: revision %d was left %s at %s%s; it is marked as failed now", healed.Revision, healed.Status,
+	d.Reporter.Warnf("healed: revision %d was left %s at %s%s; it is marked as failed now", healed.Revision, healed.Status,
 		healed.At.UTC().Format(time.RFC3339), after(" by ", by))
 	return nil
 }
@@ -77,7 +78,7 @@ func (d *deploy) heal(ctx context.Context) (Result, error) {
 	var absent *release.InputError
 	if errors.As(err, &absent) {
 		d.done.Outcome, d.done.State = release.Unchanged, "there is nothing to put in order: "+err.Error()
-		d.Account.Say("%s", d.done.State)
+		d.Reporter.Infof("%s", d.done.State)
 		return d.result(), nil
 	}
 	if err != nil {
@@ -87,7 +88,7 @@ func (d *deploy) heal(ctx context.Context) (Result, error) {
 	defer cancel()
 	_, giveBack, err := d.hold(ctx, 2*d.settings.LeaseDuration+releaseTime)
 	if heldElsewhere(ctx, err) {
-		d.Account.Say("%v", err)
+		d.Reporter.Infof("%v", err)
 		d.done.Outcome, d.done.State = release.Unchanged, "held by a live run, which will see to it"
 		return d.result(), nil
 	}
@@ -97,9 +98,9 @@ func (d *deploy) heal(ctx context.Context) (Result, error) {
 	giveBack()
 	d.done.Outcome, d.done.State = release.Unchanged, "nothing was pending"
 	if d.done.Healed != nil {
-		d.done.Outcome, d.done.State = release.Mended, "no revision is pending any more; the next deploy goes on"
+		d.done.Outcome, d.done.State = release.OutcomeHealed, "no revision is pending any more; the next deploy goes on"
 	}
-	d.Account.Say("release %q in namespace %q: %s", d.settings.Release, d.settings.Namespace, d.done.State)
+	d.Reporter.Infof("release %q in namespace %q: %s", d.settings.Release, d.settings.Namespace, d.done.State)
 	return d.result(), nil
 }
 
@@ -125,7 +126,7 @@ func (d *deploy) order(held context.Context) (superseded bool, err error) {
 	case err != nil && held.Err() != nil:
 		return false, context.Cause(held)
 	case err != nil:
-		d.Account.Warn("whether commit %s is older than the live %s cannot be told: %v; check out the whole history (fetch-depth: 0)",
+		d.Reporter.Warnf("whether commit %s is older than the live %s cannot be told: %v; check out the whole history (fetch-depth: 0)",
 			d.deployment.Commit.Short(), live.Commit.Short(), err)
 		d.backwards = d.settings.AllowRollback
 		return false, nil
@@ -133,12 +134,12 @@ func (d *deploy) order(held context.Context) (superseded bool, err error) {
 		return false, nil
 	case d.settings.AllowRollback:
 		d.backwards = true
-		d.Account.Say("going back deliberately: from commit %s to its ancestor %s", live.Commit.Short(), d.deployment.Commit.Short())
+		d.Reporter.Infof("going back deliberately: from commit %s to its ancestor %s", live.Commit.Short(), d.deployment.Commit.Short())
 		return false, nil
 	}
 	d.done.Outcome, d.done.Revision, d.done.NewerRun = release.Superseded, live.Number, live.RunURL
 	d.done.State = fmt.Sprintf("runs commit %s, which grew from %s%s", live.Commit.Short(), d.deployment.Commit.Short(), after(", deployed by ", live.RunURL))
-	d.Account.Say("superseded: release %q in namespace %q %s; nothing was changed (--allow-rollback goes back)", d.settings.Release, d.settings.Namespace, d.done.State)
+	d.Reporter.Infof("superseded: release %q in namespace %q %s; nothing was changed (--allow-rollback goes back)", d.settings.Release, d.settings.Namespace, d.done.State)
 	return true, nil
 }
 
@@ -159,13 +160,13 @@ func (d *deploy) pinned(held context.Context) error {
 	case !found:
 		return nil
 	case d.settings.Unpin:
-		d.Account.Say("unpinned: the release had been pinned at commit %s", pin.Commit.Short())
+		d.Reporter.Infof("unpinned: the release had been pinned at commit %s", pin.Commit.Short())
 		return d.lease.SetPin(held, nil)
 	case d.settings.AllowRollback, pin.Commit == d.deployment.Commit:
 		return nil
 	}
 	return &release.Refusal{
-		Why: fmt.Sprintf("%s release %q in namespace %q is pinned at commit %s since %s%s%s", release.ReleasePinned, d.settings.Release, d.settings.Namespace,
+		Why: fmt.Sprintf("%s release %q in namespace %q is pinned at commit %s since %s%s%s", causes.ReleasePinned, d.settings.Release, d.settings.Namespace,
 			pin.Commit.Short(), pin.At.UTC().Format(time.RFC3339), after(" by ", pin.Actor), after(" in ", pin.RunURL)),
 		Do: "give --unpin to lift it, or --allow-rollback to go to another commit and stay there",
 	}

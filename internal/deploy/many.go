@@ -12,7 +12,7 @@ import (
 // Many checks every deploy of every wave, and then runs the waves one after the other, the deploys of a wave at once up to a
 // limit. The first wave in which one fails is the last: its other deploys end by themselves, later waves are not begun
 // and are told as such.
-func Many(ctx context.Context, waves []Wave, concurrency int, account release.Account, world func(Settings, release.Account) (World, error)) (Result, error) {
+func Many(ctx context.Context, waves []Wave, concurrency int, account release.Reporter, world func(Settings, release.Reporter) (Deps, error)) (Result, error) {
 	prepared, err := prepareAll(ctx, waves, concurrency, account, world)
 	if err != nil {
 		return Result{}, err
@@ -21,11 +21,11 @@ func Many(ctx context.Context, waves []Wave, concurrency int, account release.Ac
 	var failures error
 	for i, wave := range prepared {
 		if failures != nil || ctx.Err() != nil {
-			account.Warn("not begun: wave %q, %d deploys", waves[i].Name, len(wave))
+			account.Warnf("not begun: wave %q, %d deploys", waves[i].Name, len(wave))
 			all.Skipped += len(wave)
 			continue
 		}
-		account.Say("wave %q (%d of %d): %d deploys", waves[i].Name, i+1, len(waves), len(wave))
+		account.Infof("wave %q (%d of %d): %d deploys", waves[i].Name, i+1, len(waves), len(wave))
 		results := make([]Result, len(wave))
 		failures = atOnce(wave, concurrency, func(n int, d *deploy) (err error) {
 			results[n], err = d.run(ctx)
@@ -38,7 +38,7 @@ func Many(ctx context.Context, waves []Wave, concurrency int, account release.Ac
 	}
 	all.Outcome = outcome(all.Deploys)
 	for _, result := range all.Deploys {
-		account.Say("%-12s %s/%s  %s", result.Outcome, result.Namespace, result.Release, result.State)
+		account.Infof("%-12s %s/%s  %s", result.Outcome, result.Namespace, result.Release, result.State)
 	}
 	if failures == nil && all.Skipped > 0 {
 		failures = context.Cause(ctx)
@@ -47,16 +47,16 @@ func Many(ctx context.Context, waves []Wave, concurrency int, account release.Ac
 }
 
 // prepareAll finds everything that is wrong with any of the deploys while nothing has been changed.
-func prepareAll(ctx context.Context, waves []Wave, concurrency int, account release.Account, world func(Settings, release.Account) (World, error)) ([][]*deploy, error) {
+func prepareAll(ctx context.Context, waves []Wave, concurrency int, account release.Reporter, world func(Settings, release.Reporter) (Deps, error)) ([][]*deploy, error) {
 	var all []*deploy
 	prepared := make([][]*deploy, len(waves))
 	for i, wave := range waves {
 		for _, settings := range wave.Deploys {
-			around, err := world(settings, &prefixed{Account: account, prefix: settings.title()})
+			around, err := world(settings, &prefixed{Reporter: account, prefix: settings.title()})
 			if err != nil {
 				return nil, in(settings, err)
 			}
-			d := &deploy{settings: settings, World: around}
+			d := &deploy{settings: settings, Deps: around}
 			prepared[i], all = append(prepared[i], d), append(all, d)
 		}
 	}
@@ -118,26 +118,26 @@ func outcome(results []Result) release.Outcome {
 
 // prefixed tells which of several deploys a line is about. Groups would fold one deploy's lines into another's.
 type prefixed struct {
-	release.Account
+	release.Reporter
 	prefix string
 }
 
-func (p *prefixed) Say(format string, args ...any) {
-	p.Account.Say("[%s] %s", p.prefix, fmt.Sprintf(format, args...))
+func (p *prefixed) Infof(format string, args ...any) {
+	p.Reporter.Infof("[%s] %s", p.prefix, fmt.Sprintf(format, args...))
 }
 
-func (p *prefixed) Warn(format string, args ...any) {
-	p.Account.Warn("[%s] %s", p.prefix, fmt.Sprintf(format, args...))
+func (p *prefixed) Warnf(format string, args ...any) {
+	p.Reporter.Warnf("[%s] %s", p.prefix, fmt.Sprintf(format, args...))
 }
 
 func (p *prefixed) Step(step release.RolloutStep) {
 	step.Object.Name = step.Object.Name + " of " + p.prefix
-	p.Account.Step(step)
+	p.Reporter.Step(step)
 }
 
-func (p *prefixed) Untrusted(text string) { p.Account.Untrusted("[" + p.prefix + "] " + text) }
+func (p *prefixed) Raw(text string) { p.Reporter.Raw("[" + p.prefix + "] " + text) }
 
 func (p *prefixed) Group(title string) func() {
-	p.Say("%s", title)
+	p.Infof("%s", title)
 	return func() {}
 }

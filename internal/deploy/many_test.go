@@ -90,7 +90,7 @@ func TestManyStopsAfterTheWaveThatFails(t *testing.T) {
 	canary := &site{watchErr: broken("CrashLoopBackOff"), revision: commit.String()}
 	rest := &site{revision: commit.String()}
 	book := &site{}
-	world := func(settings deploy.Settings, account release.Account) (deploy.World, error) {
+	world := func(settings deploy.Settings, account release.Reporter) (deploy.Deps, error) {
 		if settings.Context == "canary" {
 			return canary.world(account), nil
 		}
@@ -108,7 +108,7 @@ func TestManyChecksEveryDeployBeforeTheFirst(t *testing.T) {
 	t.Parallel()
 	canary := &site{revision: commit.String()}
 	rest := &site{revision: commit.String(), checkErr: release.BadInput("values.yaml:3", "is wrong", "")}
-	world := func(settings deploy.Settings, account release.Account) (deploy.World, error) {
+	world := func(settings deploy.Settings, account release.Reporter) (deploy.Deps, error) {
 		if settings.Context == "canary" {
 			return canary.world(account), nil
 		}
@@ -123,7 +123,7 @@ func TestManyChecksEveryDeployBeforeTheFirst(t *testing.T) {
 func TestManyRunsAWaveAtOnce(t *testing.T) {
 	t.Parallel()
 	place := &site{revision: commit.String(), pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}}
-	result, err := deploy.Many(t.Context(), waves(t, twoWaves), 2, notebook{&site{}}, func(_ deploy.Settings, account release.Account) (deploy.World, error) {
+	result, err := deploy.Many(t.Context(), waves(t, twoWaves), 2, notebook{&site{}}, func(_ deploy.Settings, account release.Reporter) (deploy.Deps, error) {
 		return place.world(account), nil
 	})
 	if err != nil || result.Outcome != release.Changed || len(result.Deploys) != 3 {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
 )
 
 // plan finds out what the deploy would do and everything that would go wrong with it, and changes nothing.
@@ -17,9 +18,9 @@ func (d *deploy) plan(ctx context.Context) (Result, error) {
 		return d.result(), err
 	}
 	d.done.Outcome, d.done.Plan = release.Planned, &found
-	d.Account.Say("plan: release %q in namespace %q would be %s", d.settings.Release, d.settings.Namespace, found.Outcome)
+	d.Reporter.Infof("plan: release %q in namespace %q would be %s", d.settings.Release, d.settings.Namespace, found.Outcome)
 	for _, change := range found.Changes {
-		tellChange(d.Account, change)
+		tellChange(d.Reporter, change)
 	}
 	problems := found.Problems
 	missing, err := d.preflight(ctx, found.References)
@@ -37,24 +38,24 @@ func (d *deploy) plan(ctx context.Context) (Result, error) {
 	if len(problems) > 0 {
 		return d.result(), &release.Failure{What: fmt.Sprintf("the deploy would not go well:\n  %s", strings.Join(problems, "\n  "))}
 	}
-	d.Account.Say("nothing was changed")
+	d.Reporter.Infof("nothing was changed")
 	return d.result(), nil
 }
 
 // tellChange shows one object as a diff does: + what comes, - what goes, ~ what changes, ! what somebody else has changed.
-func tellChange(account release.Account, change release.Change) {
-	marks := map[release.Does]string{release.Creates: "+", release.Changes: "~", release.Deletes: "-", release.Drifts: "!"}
-	account.Say("%s %s", marks[change.Does], change.Object)
+func tellChange(account release.Reporter, change release.Change) {
+	marks := map[release.Action]string{release.Creates: "+", release.Changes: "~", release.Deletes: "-", release.Drifts: "!"}
+	account.Infof("%s %s", marks[change.Action], change.Object)
 	for _, field := range change.Fields {
 		owner := after("  (set by ", field.Manager)
 		if owner != "" {
 			owner += ")"
 		}
 		if field.Hidden {
-			account.Say("    %s: changed, value hidden%s", field.Path, owner)
+			account.Infof("    %s: changed, value hidden%s", field.Path, owner)
 			continue
 		}
-		account.Say("    %s: %s → %s%s", field.Path, orNone(field.Before), orNone(field.After), owner)
+		account.Infof("    %s: %s → %s%s", field.Path, orNone(field.Before), orNone(field.After), owner)
 	}
 }
 
@@ -72,10 +73,10 @@ func (d *deploy) preflight(ctx context.Context, references []release.Reference) 
 		return nil, err
 	}
 	for _, reference := range missing {
-		problems = append(problems, fmt.Sprintf("%s %s is not in namespace %q, and %s names it", release.ConfigurationAbsent, reference, d.settings.Namespace, reference.By))
+		problems = append(problems, fmt.Sprintf("%s %s is not in namespace %q, and %s names it", causes.ConfigurationAbsent, reference, d.settings.Namespace, reference.By))
 	}
 	for _, reference := range unchecked {
-		d.Account.Warn("not checked, because reading it is forbidden: %s, which %s names", reference, reference.By)
+		d.Reporter.Warnf("not checked, because reading it is forbidden: %s, which %s names", reference, reference.By)
 	}
 	return problems, nil
 }
@@ -90,7 +91,7 @@ func (d *deploy) compare() error {
 		return err
 	}
 	for _, key := range lacking {
-		d.Account.Warn("value %q is set in %s and not for %s", key, strings.Join(d.settings.CompareValues, ", "), d.settings.Environment)
+		d.Reporter.Warnf("value %q is set in %s and not for %s", key, strings.Join(d.settings.CompareValues, ", "), d.settings.Environment)
 	}
 	return nil
 }

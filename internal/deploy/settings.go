@@ -54,7 +54,7 @@ type Settings struct {
 	Release     string
 	Namespace   string
 	Commit      release.Commit
-	setting.Place
+	setting.ClusterRef
 	Timeout         time.Duration
 	JobTimeout      time.Duration // 0: not known
 	CreateNamespace bool
@@ -99,7 +99,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Namespace; the environment's name if not given"}, release.ParseLabel)
 	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Value: "SHA",
 		Help: "Commit of the image, for the objects' labels; read from the image if not given"}, release.ParseCommit)
-	s.Place.Declare(set)
+	s.ClusterRef.Declare(set)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "10m", Value: "DURATION",
 		Help: "Bound on the whole deploy; it is split over hooks, rollout, address, smoke and rollback"}, setting.Duration)
 	setting.Var(set, &s.JobTimeout, setting.Setting{Name: "job-timeout", Value: "DURATION",

@@ -48,7 +48,7 @@ type site struct {
 	hookErr    error
 	smokeErr   error
 	history    []release.Revision
-	way        release.WayBack
+	way        release.RollbackTarget
 	pending    *release.Healed
 	newer      bool // what is live grew from what is deployed
 	unrelated  error
@@ -111,7 +111,7 @@ func (c chart) Heal(context.Context, string, func(string)) (*release.Healed, err
 	return c.pending, nil
 }
 
-func (c chart) WayBack(context.Context, release.Deployment) (release.WayBack, error) {
+func (c chart) RollbackTarget(context.Context, release.Deployment) (release.RollbackTarget, error) {
 	return c.way, nil
 }
 
@@ -160,7 +160,7 @@ func (c cluster) CreateNamespace(context.Context, string, release.Environment) e
 	return nil
 }
 
-func (c cluster) Hold(context.Context, release.Hold, func(string)) (release.Lease, error) {
+func (c cluster) AcquireLease(context.Context, release.LeaseRequest, func(string)) (release.Lease, error) {
 	if c.holdErr != nil {
 		return nil, c.holdErr
 	}
@@ -207,7 +207,7 @@ func (l lease) Context(ctx context.Context) (context.Context, context.CancelFunc
 	return ctx, func() { cancel(nil) }
 }
 
-func (lease) Before() (release.Holder, bool) { return release.Holder{}, false }
+func (lease) Previous() (release.Holder, bool) { return release.Holder{}, false }
 
 func (l lease) Pin() (release.Pin, bool) {
 	if l.pin == nil {
@@ -236,19 +236,19 @@ func (n notebook) tell(line string) {
 	n.lines = append(n.lines, line)
 }
 
-func (n notebook) Say(format string, args ...any) { n.tell(fmt.Sprintf(format, args...)) }
-func (n notebook) Warn(format string, args ...any) {
+func (n notebook) Infof(format string, args ...any) { n.tell(fmt.Sprintf(format, args...)) }
+func (n notebook) Warnf(format string, args ...any) {
 	n.tell("warning: " + fmt.Sprintf(format, args...))
 }
 func (n notebook) Progress(string, release.Progress) {}
-func (n notebook) Untrusted(text string)             { n.tell("| " + text) }
+func (n notebook) Raw(text string)                   { n.tell("| " + text) }
 func (n notebook) Step(step release.RolloutStep) {
 	n.tell(fmt.Sprintf("%s %d/%d", step.Object, step.Ready, step.Desired))
 }
 func (n notebook) Group(title string) func() { n.tell("> " + title); return func() { n.tell("<") } }
 
-func (s *site) world(account release.Account) deploy.World {
-	return deploy.World{Workspace: s, Registry: s, Chart: chart{s}, Cluster: cluster{s}, Ancestry: s, Smoker: smoker{s}, Account: account,
+func (s *site) world(account release.Reporter) deploy.Deps {
+	return deploy.Deps{Workspace: s, Registry: s, Chart: chart{s}, Cluster: cluster{s}, Ancestry: s, Smoker: smoker{s}, Reporter: account,
 		Holder: release.Holder{Run: "1", URL: "https://example.com/run/1", Actor: "a person"}}
 }
 

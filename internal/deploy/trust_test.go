@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
 )
 
 type stuck struct{ diagnosis release.Diagnosis }
@@ -19,7 +20,7 @@ func (s stuck) Diagnosis() release.Diagnosis { return s.diagnosis }
 
 // broken is a rollout that cannot become ready.
 func broken(reason string) error {
-	return &release.Failure{What: "shop cannot become ready", Err: stuck{release.Diagnosis{Code: release.CrashLoop,
+	return &release.Failure{What: "shop cannot become ready", Err: stuck{release.Diagnosis{Code: causes.CrashLoop,
 		Object: release.Object{Kind: "Pod", Name: "shop-1"}, Container: "app", Reason: reason, Try: "read the log",
 		Events: []string{"Back-off"}, Logs: []string{"panic: ::set-output"}, Previous: []string{"before"}}}}
 }
@@ -43,7 +44,7 @@ func check(t *testing.T, account string, wants ...string) {
 func TestWhatFailsIsExplainedAndThenUndone(t *testing.T) {
 	t.Parallel()
 	back := []string{"rollback to 5", "watch Deployment/shop", "verify 8", "give back"}
-	way := release.WayBack{Revision: 5, Commit: another}
+	way := release.RollbackTarget{Revision: 5, Commit: another}
 	smokeFailed := &release.Failure{What: "smoke failed: / answered 500"}
 	for name, test := range map[string]struct {
 		site  *site
@@ -86,9 +87,9 @@ func TestWhatFailsIsExplainedAndThenUndone(t *testing.T) {
 
 func TestTheEvidenceComesBeforeTheRollback(t *testing.T) {
 	t.Parallel()
-	site := &site{watchErr: broken("CrashLoopBackOff"), history: live(another), way: release.WayBack{Revision: 5}}
+	site := &site{watchErr: broken("CrashLoopBackOff"), history: live(another), way: release.RollbackTarget{Revision: 5}}
 	result, account, err := site.run(t)
-	if release.ExitCode(err) != release.ExitFailed || result.Code != release.CrashLoop {
+	if release.ExitCode(err) != release.ExitFailed || result.Code != causes.CrashLoop {
 		t.Errorf("got %v and code %q", err, result.Code)
 	}
 	check(t, account, "OD-103 Pod/shop-1 app: CrashLoopBackOff", "| Back-off", "| panic: ::set-output", "| before", "try: read the log")
@@ -100,7 +101,7 @@ func TestTheEvidenceComesBeforeTheRollback(t *testing.T) {
 func TestBothErrorsAreToldWhenTheRollbackFails(t *testing.T) {
 	t.Parallel()
 	site := &site{watchErr: broken("CrashLoopBackOff"), backErr: broken("ImagePullBackOff"), history: live(another),
-		way: release.WayBack{Revision: 5, Obstacles: []string{"spec.selector differs"}}}
+		way: release.RollbackTarget{Revision: 5, Obstacles: []string{"spec.selector differs"}}}
 	_, account, err := site.run(t)
 	check(t, fmt.Sprint(err), "CrashLoopBackOff", "OD-206", "ImagePullBackOff", "OD-205", "spec.selector differs")
 	check(t, account, "warning: OD-205 a failure could not be undone: spec.selector differs")
@@ -108,7 +109,7 @@ func TestBothErrorsAreToldWhenTheRollbackFails(t *testing.T) {
 
 func TestAWayBackWhoseImageIsGoneIsToldBeforehand(t *testing.T) {
 	t.Parallel()
-	site := &site{history: live(another), way: release.WayBack{Revision: 5, Image: image(t, "b")}, gone: image(t, "b").Digest}
+	site := &site{history: live(another), way: release.RollbackTarget{Revision: 5, Image: image(t, "b")}, gone: image(t, "b").Digest}
 	_, account, err := site.run(t)
 	if err != nil {
 		t.Fatal(err)
@@ -170,7 +171,7 @@ func TestWhatADeadRunLeftIsHealedAndTold(t *testing.T) {
 
 	site.done, site.lines = nil, nil
 	result, _, err = site.run(t, "--heal", "--release", "shop")
-	if err != nil || result.Outcome != release.Mended {
+	if err != nil || result.Outcome != release.OutcomeHealed {
 		t.Errorf("got %q, %v", result.Outcome, err)
 	}
 	if diff := cmp.Diff([]string{"hold", "give back"}, site.done); diff != "" {
@@ -190,7 +191,7 @@ func TestHealLeavesALiveRunAlone(t *testing.T) {
 func TestAnInterruptedRunSaysWhereThingsAreAndGivesTheLeaseBack(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
-	site := &site{history: live(another), way: release.WayBack{Revision: 5}, onWatch: stop}
+	site := &site{history: live(another), way: release.RollbackTarget{Revision: 5}, onWatch: stop}
 	result, account, err := site.runWith(ctx, t)
 	if err == nil || !strings.Contains(result.State, "revision 7 is there in part") {
 		t.Errorf("got %q, %v", result.State, err)
@@ -206,7 +207,7 @@ func TestAnInterruptedRunSaysWhereThingsAreAndGivesTheLeaseBack(t *testing.T) {
 func TestARollbackThatIsStoppedIsNoFailedRollback(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
-	site := &site{history: live(another), way: release.WayBack{Revision: 5}, watchErr: broken("CrashLoopBackOff")}
+	site := &site{history: live(another), way: release.RollbackTarget{Revision: 5}, watchErr: broken("CrashLoopBackOff")}
 	site.onBack = stop
 	result, _, err := site.runWith(ctx, t)
 	if release.ExitCode(err) != release.ExitFailed || strings.Contains(err.Error(), "OD-206") || !strings.Contains(result.State, "was stopped") {
@@ -216,7 +217,7 @@ func TestARollbackThatIsStoppedIsNoFailedRollback(t *testing.T) {
 
 func TestALostLeaseEndsTheDeployAndUndoesNothing(t *testing.T) {
 	t.Parallel()
-	site := &site{history: live(another), way: release.WayBack{Revision: 5}}
+	site := &site{history: live(another), way: release.RollbackTarget{Revision: 5}}
 	site.onWatch = func() { site.leaseEnded(&release.Failure{What: "OD-207 taken by https://example.com/run/2"}) }
 	result, _, err := site.run(t)
 	check(t, fmt.Sprint(err), "OD-207 taken by")
@@ -229,10 +230,10 @@ func TestADryRunTellsEverythingAndHoldsNothing(t *testing.T) {
 	t.Parallel()
 	by := release.Object{Kind: "Deployment", Name: "shop"}
 	site := &site{
-		history: live(another), way: release.WayBack{Revision: 5, Commit: another}, lacking: []string{"config.COLOUR"},
+		history: live(another), way: release.RollbackTarget{Revision: 5, Commit: another}, lacking: []string{"config.COLOUR"},
 		planned: release.Plan{Outcome: release.Changed, Problems: []string{"OD-201 spec.selector is immutable"}, Changes: []release.Change{
-			{Object: release.Object{Kind: "ConfigMap", Name: "shop"}, Does: release.Changes, Fields: []release.FieldChange{{Path: "data.A", Before: `"1"`, After: `"2"`, Manager: "kubectl-edit"}}},
-			{Object: release.Object{Kind: "Secret", Name: "shop"}, Does: release.Changes, Fields: []release.FieldChange{{Path: "data.TOKEN", Hidden: true}}}}},
+			{Object: release.Object{Kind: "ConfigMap", Name: "shop"}, Action: release.Changes, Fields: []release.FieldChange{{Path: "data.A", Before: `"1"`, After: `"2"`, Manager: "kubectl-edit"}}},
+			{Object: release.Object{Kind: "Secret", Name: "shop"}, Action: release.Changes, Fields: []release.FieldChange{{Path: "data.TOKEN", Hidden: true}}}}},
 		missing: []release.Reference{{Kind: "Secret", Name: "shop-db", Key: "url", By: by}},
 	}
 	result, account, err := site.run(t, "--dry-run", "--compare-values", "other.yaml")
@@ -245,7 +246,7 @@ func TestADryRunTellsEverythingAndHoldsNothing(t *testing.T) {
 
 func TestUnchangedIsWatchedToo(t *testing.T) {
 	t.Parallel()
-	site := &site{outcome: release.Unchanged, history: live(commit), watchErr: broken("CrashLoopBackOff"), way: release.WayBack{Revision: 5}}
+	site := &site{outcome: release.Unchanged, history: live(commit), watchErr: broken("CrashLoopBackOff"), way: release.RollbackTarget{Revision: 5}}
 	_, _, err := site.run(t)
 	if err == nil {
 		t.Error("an unchanged release that is not ready passes")
@@ -257,7 +258,7 @@ func TestUnchangedIsWatchedToo(t *testing.T) {
 
 func TestAPhaseCannotUseTheTimeOfLaterOnes(t *testing.T) {
 	t.Parallel()
-	site := &site{history: live(another), way: release.WayBack{Revision: 5}}
+	site := &site{history: live(another), way: release.RollbackTarget{Revision: 5}}
 	site.onWatch = func() {}
 	began := time.Now()
 	_, account, err := site.run(t, "--timeout", "1s")
@@ -292,7 +293,7 @@ func TestWhatRunsAfterGoingBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			site := &site{watchErr: broken("CrashLoopBackOff"), history: live(another), way: release.WayBack{Revision: 5, Digest: before}, pods: test.pods}
+			site := &site{watchErr: broken("CrashLoopBackOff"), history: live(another), way: release.RollbackTarget{Revision: 5, Digest: before}, pods: test.pods}
 			result, account, _ := site.run(t)
 			if result.Digest != test.want || result.Outcome != release.RolledBack {
 				t.Errorf("got %s, outcome %q, want %s", result.Digest, result.Outcome, test.want)
@@ -307,7 +308,7 @@ func TestWhoServesUnverifiedIsNotGoneBackTo(t *testing.T) {
 	t.Parallel()
 	history := live(another)
 	history[1].Verified = false
-	site := &site{history: history, way: release.WayBack{Revision: 3}}
+	site := &site{history: history, way: release.RollbackTarget{Revision: 3}}
 	if _, account, err := site.run(t); err != nil {
 		t.Error(err)
 	} else {

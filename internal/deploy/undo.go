@@ -7,19 +7,20 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
 )
 
 // foresee says before anything changes whether a failure could be undone.
 func (d *deploy) foresee(held context.Context) {
-	d.Account.Say("time: %s", d.budget)
+	d.Reporter.Infof("time: %s", d.budget)
 	if d.settings.Rollback == rollbackOff {
 		return
 	}
 	if len(d.revisions) == 0 {
-		d.Account.Say("first install: if it fails, it is %s", map[string]string{keepFailed: "kept for inspection", uninstallFailed: "uninstalled"}[d.settings.FailedInstall])
+		d.Reporter.Infof("first install: if it fails, it is %s", map[string]string{keepFailed: "kept for inspection", uninstallFailed: "uninstalled"}[d.settings.FailedInstall])
 		return
 	}
-	way, err := d.Chart.WayBack(held, d.deployment)
+	way, err := d.Chart.RollbackTarget(held, d.deployment)
 	if err != nil {
 		way.Obstacles = append(way.Obstacles, err.Error())
 	}
@@ -34,14 +35,14 @@ func (d *deploy) foresee(held context.Context) {
 	}
 	d.way = way
 	for _, obstacle := range way.Obstacles {
-		d.Account.Warn("%s a failure could not be undone: %s", release.NoWayBack, obstacle)
+		d.Reporter.Warnf("%s a failure could not be undone: %s", causes.NoWayBack, obstacle)
 	}
 	if serves, found := live(d.revisions); found && !serves.Verified && serves.Number != way.Revision && way.Revision > 0 {
-		d.Account.Warn("revision %d serves%s, and no deploy has verified it: a failure would go back past it, to revision %d", serves.Number,
+		d.Reporter.Warnf("revision %d serves%s, and no deploy has verified it: a failure would go back past it, to revision %d", serves.Number,
 			after(", commit ", serves.Commit.Short()), way.Revision)
 	}
 	if len(way.Obstacles) == 0 {
-		d.Account.Say("if it fails, it goes back to revision %d%s", way.Revision, after(", commit ", way.Commit.Short()))
+		d.Reporter.Infof("if it fails, it goes back to revision %d%s", way.Revision, after(", commit ", way.Commit.Short()))
 	}
 }
 
@@ -50,7 +51,7 @@ func (d *deploy) foresee(held context.Context) {
 func (d *deploy) undo(ctx, held context.Context, failure error) (Result, error) {
 	d.tell(failure)
 	if smoke := new(smokeFailed); errors.As(failure, &smoke) {
-		d.done.Code = release.SmokeFailed
+		d.done.Code = causes.SmokeFailed
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -64,7 +65,7 @@ func (d *deploy) undo(ctx, held context.Context, failure error) (Result, error) 
 		return d.firstFailed(held, failure)
 	case d.settings.Rollback == rollbackOff:
 		d.done.State = fmt.Sprintf("revision %d stays as it is, because rollback is off", d.applied.Revision)
-		d.Account.Say("%s", d.done.State)
+		d.Reporter.Infof("%s", d.done.State)
 		return d.result(), failure
 	}
 	return d.goBack(held, failure)
@@ -75,7 +76,7 @@ func (d *deploy) undo(ctx, held context.Context, failure error) (Result, error) 
 func undone(failure error) bool {
 	var diagnosed release.Diagnosed
 	if errors.As(failure, &diagnosed) {
-		return diagnosed.Diagnosis().Code != release.NoAddress
+		return diagnosed.Diagnosis().Code != causes.NoAddress
 	}
 	var smoke *smokeFailed
 	var failed *release.Failure
@@ -85,7 +86,7 @@ func undone(failure error) bool {
 // stopped is a run that somebody ended; it says what state the cluster is in.
 func (d *deploy) stopped(state string, failure error) (Result, error) {
 	d.done.State = state
-	d.Account.Say("stopped: %s", state)
+	d.Reporter.Infof("stopped: %s", state)
 	return d.result(), &release.Failure{What: "stopped on the way: " + state, Err: failure}
 }
 
@@ -103,7 +104,7 @@ func (d *deploy) interrupted() string {
 func (d *deploy) firstFailed(held context.Context, failure error) (Result, error) {
 	if d.settings.FailedInstall == keepFailed {
 		d.done.State = "the failed install stays for inspection; the next deploy goes on from it"
-		d.Account.Say("%s", d.done.State)
+		d.Reporter.Infof("%s", d.done.State)
 		return d.result(), failure
 	}
 	ctx, cancel := context.WithTimeout(held, max(settleTime, d.budget.of(release.PhaseRollback)))
@@ -112,7 +113,7 @@ func (d *deploy) firstFailed(held context.Context, failure error) (Result, error
 		return d.result(), errors.Join(failure, fmt.Errorf("uninstalling the failed install: %w", err))
 	}
 	d.done.State = "the failed install is uninstalled"
-	d.Account.Say("%s", d.done.State)
+	d.Reporter.Infof("%s", d.done.State)
 	return d.result(), failure
 }
 
@@ -125,7 +126,7 @@ func (d *deploy) goBack(held context.Context, failure error) (Result, error) {
 	ctx, cancel := budget.until(held, release.PhaseRollout)
 	defer cancel()
 	began := time.Now()
-	end := d.Account.Group(fmt.Sprintf("rollback to revision %d", d.way.Revision))
+	end := d.Reporter.Group(fmt.Sprintf("rollback to revision %d", d.way.Revision))
 	back, err := d.Chart.Rollback(ctx, d.settings.Release, d.way.Revision, d.waiting(budget))
 	end()
 	switch {
@@ -136,13 +137,13 @@ func (d *deploy) goBack(held context.Context, failure error) (Result, error) {
 		return d.stuck(failure, err)
 	}
 	if err := d.Chart.Verify(ctx, d.settings.Release, back.Revision); err != nil {
-		d.Account.Warn("revision %d runs, and could not be marked as verified: %v", back.Revision, err)
+		d.Reporter.Warnf("revision %d runs, and could not be marked as verified: %v", back.Revision, err)
 	}
 	d.done.Outcome, d.done.Revision = release.RolledBack, back.Revision
 	d.runsAgain(ctx)
 	d.done.State = fmt.Sprintf("rolled back to revision %d%s%s as revision %d, ready after %.1f s", d.way.Revision,
 		after(", commit ", d.way.Commit.Short()), after(", digest ", d.way.Digest.Short()), back.Revision, time.Since(began).Seconds())
-	d.Account.Say("%s", d.done.State)
+	d.Reporter.Infof("%s", d.done.State)
 	return d.result(), failure
 }
 
@@ -154,12 +155,12 @@ func (d *deploy) runsAgain(ctx context.Context) {
 	}
 	images, err := d.Cluster.Images(ctx, d.settings.Namespace, d.settings.Release)
 	if err != nil {
-		d.Account.Warn("what the pods run after going back was not seen: %v", err)
+		d.Reporter.Warnf("what the pods run after going back was not seen: %v", err)
 		return
 	}
-	pods, others := release.Running(images, d.way.Digest)
+	pods, others := release.SplitByDigest(images, d.way.Digest)
 	for _, other := range others {
-		d.Account.Warn("pod %q runs %s, not %s", other.Pod, other.Digest, d.way.Digest)
+		d.Reporter.Warnf("pod %q runs %s, not %s", other.Pod, other.Digest, d.way.Digest)
 	}
 	if d.done.Pods = pods; len(pods) > 0 && len(others) == 0 {
 		d.done.Digest = d.way.Digest
@@ -170,9 +171,9 @@ func (d *deploy) runsAgain(ctx context.Context) {
 func (d *deploy) stuck(failure, err error) (Result, error) {
 	d.done.State = fmt.Sprintf("revision %d failed and could not be rolled back", d.applied.Revision)
 	for _, obstacle := range d.way.Obstacles {
-		err = fmt.Errorf("%w (%s %s)", err, release.NoWayBack, obstacle)
+		err = fmt.Errorf("%w (%s %s)", err, causes.NoWayBack, obstacle)
 	}
-	back := &release.Failure{What: fmt.Sprintf("%s going back failed too", release.RollbackFailed), Err: err, Do: release.RollbackFailed.Trouble().Try}
+	back := &release.Failure{What: fmt.Sprintf("%s going back failed too", causes.RollbackFailed), Err: err, Do: causes.RollbackFailed.Cause().Try}
 	if d.way.Revision > 0 {
 		d.tell(err)
 	}
@@ -189,20 +190,20 @@ func (d *deploy) tell(err error) {
 	if d.done.Diagnosis == nil {
 		d.done.Diagnosis, d.done.Code = &diagnosis, diagnosis.Code
 	}
-	d.Account.Say("%s %s %s: %s %s", diagnosis.Code, diagnosis.Object, diagnosis.Container, diagnosis.Reason, diagnosis.Message)
+	d.Reporter.Infof("%s %s %s: %s %s", diagnosis.Code, diagnosis.Object, diagnosis.Container, diagnosis.Reason, diagnosis.Message)
 	show := func(title string, lines []string) {
 		if len(lines) == 0 {
 			return
 		}
-		d.Account.Say("%s:", title)
+		d.Reporter.Infof("%s:", title)
 		for _, line := range lines {
-			d.Account.Untrusted(line)
+			d.Reporter.Raw(line)
 		}
 	}
 	show("last events", diagnosis.Events)
 	show(fmt.Sprintf("last lines of %q", diagnosis.Container), diagnosis.Logs)
 	show(fmt.Sprintf("last lines of %q's run before", diagnosis.Container), diagnosis.Previous)
 	if diagnosis.Try != "" {
-		d.Account.Say("try: %s", diagnosis.Try)
+		d.Reporter.Infof("try: %s", diagnosis.Try)
 	}
 }

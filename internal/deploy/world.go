@@ -6,15 +6,15 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// World is what deploy needs of everything around it.
-type World struct {
+// Deps is what deploy needs of everything around it.
+type Deps struct {
 	Workspace Workspace
 	Registry  Registry
 	Chart     Chart
 	Cluster   Cluster
 	Ancestry  Ancestry
 	Smoker    Smoker
-	Account   release.Account
+	Reporter  release.Reporter
 	Holder    release.Holder // this run, as other runs are told of it
 }
 
@@ -42,8 +42,8 @@ type Chart interface {
 	History(ctx context.Context, name string) ([]release.Revision, error)
 	// Heal marks what a dead run left pending as failed; nil if nothing was. The release's Lease must be held.
 	Heal(ctx context.Context, name string, report func(string)) (*release.Healed, error)
-	// WayBack finds what a rollback would go back to, and what is against it.
-	WayBack(ctx context.Context, deployment release.Deployment) (release.WayBack, error)
+	// RollbackTarget finds what a rollback would go back to, and what is against it.
+	RollbackTarget(ctx context.Context, deployment release.Deployment) (release.RollbackTarget, error)
 	// Deploy installs or upgrades; wait is called for hooks and for the rollout.
 	Deploy(ctx context.Context, deployment release.Deployment, wait release.Wait) (release.Deployed, error)
 	// Rollback applies an earlier revision again.
@@ -61,7 +61,7 @@ type Cluster interface {
 	// CreateNamespace makes the namespace if it is absent.
 	CreateNamespace(ctx context.Context, namespace string, environment release.Environment) error
 	// Hold takes the release's Lease, and waits for a live holder.
-	Hold(ctx context.Context, hold release.Hold, report func(string)) (release.Lease, error)
+	AcquireLease(ctx context.Context, hold release.LeaseRequest, report func(string)) (release.Lease, error)
 	// Missing lists what is referred to and not there, and what may not be looked at.
 	Missing(ctx context.Context, namespace string, references []release.Reference) (missing, unchecked []release.Reference, err error)
 	// Watch returns when every object is ready, or with the reason why one will not be.

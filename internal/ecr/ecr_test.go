@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/onedigest/onedigest/internal/localaws"
-	"github.com/onedigest/onedigest/internal/localaws/localawstest"
+	"github.com/onedigest/onedigest/devenv/localaws"
+	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -74,13 +74,13 @@ func TestRetag(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, _ := index("one")
-	if !looked.Found || !bytes.Equal(looked.Manifest, text) || looked.MediaType != mediaType || looked.Revision != commit || !looked.TagHolds.IsZero() {
+	if !looked.Found || !bytes.Equal(looked.Manifest, text) || looked.MediaType != mediaType || looked.Revision != commit || !looked.TagDigest.IsZero() {
 		t.Errorf("looked: %+v", looked)
 	}
 	if err := c.PutTag(t.Context(), repo, looked.Manifest, looked.MediaType, digest, production); err != nil {
 		t.Fatal(err)
 	}
-	if looked, err = c.Look(t.Context(), repo, digest, production); err != nil || looked.TagHolds != digest || !looked.Found {
+	if looked, err = c.Look(t.Context(), repo, digest, production); err != nil || looked.TagDigest != digest || !looked.Found {
 		t.Errorf("after: %+v, %v", looked, err)
 	}
 	if got := len(server.Requests()); got != 3 {
@@ -107,7 +107,7 @@ func TestLook(t *testing.T) {
 		"nothing":     {gone, "three", false, release.Digest{}},
 	} {
 		looked, err := c.Look(t.Context(), repo, test.digest, test.tag)
-		if err != nil || looked.Found != test.found || looked.TagHolds != test.holds {
+		if err != nil || looked.Found != test.found || looked.TagDigest != test.holds {
 			t.Errorf("%s: got %+v, %v", name, looked, err)
 		}
 	}
@@ -123,7 +123,7 @@ func TestLookAsksAgain(t *testing.T) {
 	server.Inject(localaws.Fault{Route: localaws.RouteBatchGetImage, Times: 1, Do: localaws.Answer(200, http.Header{"Content-Type": {"application/x-amz-json-1.1"}},
 		fmt.Sprintf(`{"images":[{"imageId":{"imageDigest":%q},"imageManifest":%q,"imageManifestMediaType":%q}],"failures":[]}`, digest, text, mediaType))})
 	looked, err := c.Look(t.Context(), repo, digest, "one")
-	if err != nil || looked.TagHolds != digest || !looked.Found {
+	if err != nil || looked.TagDigest != digest || !looked.Found {
 		t.Errorf("got %+v, %v", looked, err)
 	}
 }

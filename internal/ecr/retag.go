@@ -27,37 +27,37 @@ var acceptedMediaTypes = []string{
 
 // Look says in one request (BatchGetImage) whether the image is in its repository, with its bytes, and what the tag
 // names.
-func (c *Client) Look(ctx context.Context, repo release.Repository, digest release.Digest, tag release.Tag) (release.Looked, error) {
+func (c *Client) Look(ctx context.Context, repo release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
 	looked, err := c.look(ctx, repo, digest, tag)
 	if err != nil {
-		return release.Looked{}, fault(err, fmt.Sprintf("reading %q and tag %q", repo.At(digest), tag), "ecr:BatchGetImage")
+		return release.TagState{}, fault(err, fmt.Sprintf("reading %q and tag %q", repo.At(digest), tag), "ecr:BatchGetImage")
 	}
 	return looked, nil
 }
 
-func (c *Client) look(ctx context.Context, repo release.Repository, digest release.Digest, tag release.Tag) (release.Looked, error) {
+func (c *Client) look(ctx context.Context, repo release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
 	answer, err := c.batch(ctx, repo,
 		types.ImageIdentifier{ImageDigest: aws.String(digest.String())},
 		types.ImageIdentifier{ImageTag: aws.String(tag.String())})
 	if err != nil {
-		return release.Looked{}, err
+		return release.TagState{}, err
 	}
 	if err := failed(answer.Failures); err != nil {
-		return release.Looked{}, err
+		return release.TagState{}, err
 	}
 	holds, named, err := heldBy(answer.Images, tag)
 	if err != nil {
-		return release.Looked{}, err
+		return release.TagState{}, err
 	}
-	looked := release.Looked{TagHolds: holds}
+	looked := release.TagState{TagDigest: holds}
 	if image, found := ofDigest(answer.Images, digest); found {
 		if looked, err = read(image, digest, holds); err != nil {
-			return release.Looked{}, err
+			return release.TagState{}, err
 		}
 	}
 	if !named && !missing(answer.Failures, tag) {
 		// Asked for one image by two names, ECR may answer once and leave the tag out.
-		looked.TagHolds, err = c.holder(ctx, repo, tag)
+		looked.TagDigest, err = c.holder(ctx, repo, tag)
 	}
 	return looked, err
 }
@@ -132,24 +132,24 @@ func ofDigest(images []types.Image, digest release.Digest) (types.Image, bool) {
 	return types.Image{}, false
 }
 
-func read(image types.Image, digest, holds release.Digest) (release.Looked, error) {
+func read(image types.Image, digest, holds release.Digest) (release.TagState, error) {
 	text := []byte(aws.ToString(image.ImageManifest))
 	if len(text) > maxManifest {
-		return release.Looked{}, fmt.Errorf("the manifest is %d bytes long, limit %d", len(text), maxManifest)
+		return release.TagState{}, fmt.Errorf("the manifest is %d bytes long, limit %d", len(text), maxManifest)
 	}
 	if got := hash(text); got != digest {
-		return release.Looked{}, &mismatchError{wanted: digest, got: got}
+		return release.TagState{}, &mismatchError{wanted: digest, got: got}
 	}
 	var named struct {
 		MediaType   string            `json:"mediaType"`
 		Annotations map[string]string `json:"annotations"`
 	}
 	if err := json.Unmarshal(text, &named); err != nil {
-		return release.Looked{}, fmt.Errorf("reading the manifest: %w", err)
+		return release.TagState{}, fmt.Errorf("reading the manifest: %w", err)
 	}
-	return release.Looked{
+	return release.TagState{
 		Found: true, Manifest: text, MediaType: first(named.MediaType, aws.ToString(image.ImageManifestMediaType)),
-		Revision: named.Annotations[release.AnnotationRevision], TagHolds: holds,
+		Revision: named.Annotations[release.AnnotationRevision], TagDigest: holds,
 	}, nil
 }
 

@@ -15,8 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/onedigest/onedigest/internal/localaws"
-	"github.com/onedigest/onedigest/internal/localaws/localawstest"
+	"github.com/onedigest/onedigest/devenv/localaws"
+	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/internal/release"
 )
 

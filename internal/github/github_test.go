@@ -257,7 +257,7 @@ func TestAClosedLogPanicsNowhere(t *testing.T) {
 	r.Error(Annotation{Message: "x"})
 	r.Mask("x")
 	r.EndGroup()
-	if _, err := r.Untrusted(brokenPipe{}).Write([]byte("x")); !errors.Is(err, os.ErrClosed) {
+	if _, err := r.Raw(brokenPipe{}).Write([]byte("x")); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("error %v", err)
 	}
 }

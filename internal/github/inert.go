@@ -24,7 +24,7 @@ func (r *Runner) Inert(text string) string { return Inert(text) }
 
 // Untrusted passes on to w what is written to it, made inert as by Inert, however it is cut into pieces. It does not keep
 // lines back; only the beginning of a character that is not complete waits for its rest.
-func (r *Runner) Untrusted(w io.Writer) io.Writer { return &untrusted{to: w} }
+func (r *Runner) Raw(w io.Writer) io.Writer { return &untrusted{to: w} }
 
 type untrusted struct {
 	to     io.Writer

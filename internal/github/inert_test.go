@@ -74,7 +74,7 @@ func TestUntrustedSeesThroughPieces(t *testing.T) {
 			continue // an unfinished character waits for its rest
 		}
 		var b bytes.Buffer
-		w := r.Untrusted(&b)
+		w := r.Raw(&b)
 		for i := range len(text) {
 			if n, err := w.Write([]byte{text[i]}); n != 1 || err != nil {
 				t.Fatal(n, err)
@@ -105,7 +105,7 @@ func FuzzInert(f *testing.F) {
 		}
 		r, _ := runner(nil)
 		var b bytes.Buffer
-		w := r.Untrusted(&b)
+		w := r.Raw(&b)
 		for rest := []byte(text); len(rest) > 0; {
 			n := min(len(rest), int(size%16)+1)
 			if _, err := w.Write(rest[:n]); err != nil {

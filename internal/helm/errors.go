@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
 	"helm.sh/helm/v3/pkg/storage/driver"
 )
 
@@ -16,28 +17,28 @@ const side = "cluster"
 
 // cause is a way in which Helm or the apiserver words what went wrong. Helm joins several errors into one text and drops
 // their types (pkg/action/hooks.go, install.go), so words are all there is to go by.
-type cause struct {
+type knownError struct {
 	words *regexp.Regexp
-	code  release.Code // "" if it is none of the known ones
-	fault bool         // the cluster's; else the release's own
-	do    string       // "" for what is to be tried of the code
+	code  causes.Code // "" if it is none of the known ones
+	fault bool        // the cluster's; else the release's own
+	do    string      // "" for what is to be tried of the code
 }
 
-var causes = []cause{
-	{words: immutable, code: release.FieldImmutable},
-	{words: regexp.MustCompile(`invalid ownership metadata|exists and cannot be imported`), code: release.ObjectNotOurs},
+var knownErrors = []knownError{
+	{words: immutable, code: causes.FieldImmutable},
+	{words: regexp.MustCompile(`invalid ownership metadata|exists and cannot be imported`), code: causes.ObjectNotOurs},
 	{words: regexp.MustCompile(`another operation \(install/upgrade/rollback\) is in progress|cannot re-use a name that is still in use|` +
-		`the object has been modified; please apply your changes`), code: release.ReleaseHeld},
+		`the object has been modified; please apply your changes`), code: causes.ReleaseHeld},
 	{words: regexp.MustCompile(`no matches for kind|ensure CRDs are installed first`),
 		do: "install what defines this kind first, or switch it off in the values"},
-	{words: regexp.MustCompile(`exceeded quota`), code: release.QuotaExceeded},
-	{words: regexp.MustCompile(`denied the request|violates PodSecurity|ValidatingAdmissionPolicy`), code: release.AdmissionRefused},
+	{words: regexp.MustCompile(`exceeded quota`), code: causes.QuotaExceeded},
+	{words: regexp.MustCompile(`denied the request|violates PodSecurity|ValidatingAdmissionPolicy`), code: causes.AdmissionRefused},
 	{words: regexp.MustCompile(`Too long: may not be more than 1048576 bytes|must have at most 1048576 bytes|etcdserver: request is too large`),
 		do: "the chart does not fit into Helm's record of it: leave out what is not needed (.helmignore)"},
 	{words: regexp.MustCompile(`is forbidden: User`), fault: true, do: "grant the deploying identity these rights in the namespace"},
 	{words: regexp.MustCompile(`Unauthorized|asked for the client to provide credentials`), fault: true, do: "the credentials are not accepted: refresh the kubeconfig"},
-	{words: regexp.MustCompile(`hooks failed|failed pre-install|failed post-install`), code: release.HookFailed},
-	{words: regexp.MustCompile(`" already exists`), code: release.ObjectNotOurs},
+	{words: regexp.MustCompile(`hooks failed|failed pre-install|failed post-install`), code: causes.HookFailed},
+	{words: regexp.MustCompile(`" already exists`), code: causes.ObjectNotOurs},
 	{words: regexp.MustCompile(`is invalid:|error validating|unknown field|strict decoding error|cannot be handled as a`), do: "mend the chart or the values"},
 	{words: regexp.MustCompile(`unreachable|connection refused|no such host|i/o timeout|TLS handshake|x509:`), fault: true,
 		do: "see that the cluster answers from here and that the kubeconfig is of this cluster"},
@@ -49,15 +50,15 @@ var immutable = regexp.MustCompile(`field is immutable|updates to statefulset sp
 	`cannot change roleRef|may not change once set|updates to (?:parameters|provisioner|reclaimPolicy|volumeBindingMode) are forbidden`)
 
 // advice is what to do about a cause.
-func (c cause) advice() string {
+func (c knownError) advice() string {
 	if c.do != "" {
 		return c.do
 	}
-	return c.code.Trouble().Try
+	return c.code.Cause().Try
 }
 
 // coded puts the cause's code before a text.
-func (c cause) coded(text string) string {
+func (c knownError) coded(text string) string {
 	if c.code == "" {
 		return text
 	}
@@ -65,10 +66,10 @@ func (c cause) coded(text string) string {
 }
 
 // causeOf finds what is known of an error; nil if nothing is.
-func causeOf(err error) *cause {
-	for i := range causes {
-		if causes[i].words.MatchString(err.Error()) {
-			return &causes[i]
+func causeOf(err error) *knownError {
+	for i := range knownErrors {
+		if knownErrors[i].words.MatchString(err.Error()) {
+			return &knownErrors[i]
 		}
 	}
 	return nil
@@ -104,7 +105,7 @@ func sorted(ctx context.Context, err error, format string, subjects ...any) erro
 	case ctx.Err() != nil:
 		return &release.Failure{What: what, Err: ctx.Err(), Do: "it was stopped on the way; the next deploy goes on from there"}
 	case errors.Is(err, driver.ErrReleaseExists):
-		return &release.Failure{What: string(release.ReleaseHeld) + " " + what, Err: plain{err}, Do: release.ReleaseHeld.Trouble().Try}
+		return &release.Failure{What: string(causes.ReleaseHeld) + " " + what, Err: plain{err}, Do: causes.ReleaseHeld.Cause().Try}
 	case absent.MatchString(err.Error()):
 		return release.BadInput("--namespace (INPUT_NAMESPACE)", told(err.Error()), "give --create-namespace, or create it")
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
 	helmrelease "helm.sh/helm/v3/pkg/release"
 )
 
@@ -86,7 +87,7 @@ func busy(status helmrelease.Status) bool {
 // pending is what is said of a busy release. Whether that run lives cannot be seen from here.
 func pending(last *helmrelease.Release) error {
 	return &release.Failure{
-		What: fmt.Sprintf("%s release %q in namespace %q is %s since %s (revision %d)", release.ReleaseHeld, last.Name, last.Namespace, last.Info.Status,
+		What: fmt.Sprintf("%s release %q in namespace %q is %s since %s (revision %d)", causes.ReleaseHeld, last.Name, last.Namespace, last.Info.Status,
 			last.Info.LastDeployed.UTC().Format("2006-01-02 15:04:05 MST"), last.Version),
 		Do: "wait for the run that is changing it; if that run is dead, heal the release",
 	}

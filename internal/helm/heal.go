@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
 	helmrelease "helm.sh/helm/v3/pkg/release"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -89,7 +90,7 @@ func (f *foreign) String() string {
 }
 
 func (f *foreign) ended(ctx context.Context) error {
-	failure := &release.Failure{What: fmt.Sprintf("%s %s, and it did not end in time", release.ReleaseHeld, f), Do: release.ReleaseHeld.Trouble().Try}
+	failure := &release.Failure{What: fmt.Sprintf("%s %s, and it did not end in time", causes.ReleaseHeld, f), Do: causes.ReleaseHeld.Cause().Try}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		failure.Err = ctx.Err()
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -212,13 +213,13 @@ func needs(objects, hooks []map[string]any, early func(object map[string]any) bo
 			late := later[[2]string{reference.Kind, reference.Name}]
 			switch {
 			case keyless:
-				problems = append(problems, fmt.Sprintf("%s %s: the chart's own %s/%s has no key %q, and %s names it; %s", release.ConfigurationAbsent,
-					by, reference.Kind, reference.Name, reference.Key, by, release.ConfigurationAbsent.Trouble().Try))
+				problems = append(problems, fmt.Sprintf("%s %s: the chart's own %s/%s has no key %q, and %s names it; %s", causes.ConfigurationAbsent,
+					by, reference.Kind, reference.Name, reference.Key, by, causes.ConfigurationAbsent.Cause().Try))
 			case !brings:
 				list = append(list, reference)
 			case early(object) && late != nil && !reference.Optional && !there(late):
 				problems = append(problems, fmt.Sprintf("%s %s: the hook runs before the release's %s/%s is made, and cannot start without it; make that a hook of a smaller weight",
-					release.ConfigurationAbsent, by, reference.Kind, reference.Name))
+					causes.ConfigurationAbsent, by, reference.Kind, reference.Name))
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
 	"helm.sh/helm/v3/pkg/kube"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -50,14 +51,14 @@ func (p *planning) try(info, base *resource.Info) (*trial, error) {
 	}
 	t.live = fieldsOf(current.Object)
 	if base == nil && !p.kube.owns(current) {
-		t.wrong = append(t.wrong, problem(release.ObjectNotOurs, objectOfInfo(info), fmt.Sprintf("is there already and does not belong to release %q", p.deployment.Name)))
+		t.wrong = append(t.wrong, problem(causes.ObjectNotOurs, objectOfInfo(info), fmt.Sprintf("is there already and does not belong to release %q", p.deployment.Name)))
 		return t, nil
 	}
 	if base == nil {
 		base = info // adopted: nothing is taken away
 	}
 	for _, field := range unchangeable(fieldsOf(base.Object), fieldsOf(info.Object)) {
-		t.wrong = append(t.wrong, problem(release.FieldImmutable, objectOfInfo(info), field+": cannot be changed"))
+		t.wrong = append(t.wrong, problem(causes.FieldImmutable, objectOfInfo(info), field+": cannot be changed"))
 	}
 	if t.back, err = p.undrifted(base, current); err != nil {
 		return nil, err
@@ -184,16 +185,16 @@ func refused(object release.Object, err error) string {
 	return line
 }
 
-func problem(code release.Code, object release.Object, what string) string {
-	return fmt.Sprintf("%s %s: %s; %s", code, object, what, code.Trouble().Try)
+func problem(code causes.Code, object release.Object, what string) string {
+	return fmt.Sprintf("%s %s: %s; %s", code, object, what, code.Cause().Try)
 }
 
 // tell puts what was found out into the plan.
 func (p *planning) tell(t *trial, same bool) {
 	p.plan.Problems = append(p.plan.Problems, t.wrong...)
-	change := release.Change{Object: objectOfInfo(t.info), Does: release.Changes}
+	change := release.Change{Object: objectOfInfo(t.info), Action: release.Changes}
 	if t.live == nil {
-		change.Does = release.Creates
+		change.Action = release.Creates
 		p.plan.Changes = append(p.plan.Changes, change)
 		return
 	}
@@ -209,7 +210,7 @@ func (p *planning) tell(t *trial, same bool) {
 		return told
 	}
 	strayed := t.strayed()
-	drift := release.Change{Object: change.Object, Does: release.Drifts}
+	drift := release.Change{Object: change.Object, Action: release.Drifts}
 	for _, one := range differences(lasting(t.live), lasting(after)) {
 		into := &change
 		if at := slices.IndexFunc(strayed, one.same); at >= 0 {
@@ -254,7 +255,7 @@ func (p *planning) tryHooks() error {
 				}
 			}
 		}
-		p.plan.Changes = append(p.plan.Changes, release.Change{Object: objectOfInfo(info), Does: release.Creates})
+		p.plan.Changes = append(p.plan.Changes, release.Change{Object: objectOfInfo(info), Action: release.Creates})
 		p.plan.Problems = append(p.plan.Problems, t.wrong...)
 	}
 	return nil

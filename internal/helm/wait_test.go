@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
 )
 
 // diagnosed is what a watch says of a rollout that cannot become ready.
@@ -102,7 +103,7 @@ func TestAFailedWaitComesBack(t *testing.T) {
 				deploys(t, c, word(d, "two"))
 				revision++
 			}
-			told := &diagnosed{release.Diagnosis{Code: release.CrashLoop, Logs: []string{strings.Repeat("::error::x\n", 500)}}}
+			told := &diagnosed{release.Diagnosis{Code: causes.CrashLoop, Logs: []string{strings.Repeat("::error::x\n", 500)}}}
 			count, there := 0, true
 			wait := func(_ context.Context, phase release.Phase, objects []release.Object) error {
 				if count++; count != test.fails {

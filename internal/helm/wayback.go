@@ -21,31 +21,31 @@ const ForwardOnly = "onedigest.dev/forward-only"
 // hook of the deployment that goes one way only. Whether its image is still there is for the registry to say.
 //
 // The errors are those of Check, and a *release.Fault where the cluster does not answer.
-func (c *Client) WayBack(ctx context.Context, deployment release.Deployment) (release.WayBack, error) {
+func (c *Client) RollbackTarget(ctx context.Context, deployment release.Deployment) (release.RollbackTarget, error) {
 	read, err := c.prepared.get(deployment, false)
 	if err != nil {
-		return release.WayBack{}, err
+		return release.RollbackTarget{}, err
 	}
 	c.runs.remember(deployment)
 	s, err := c.open(ctx)
 	if err != nil {
-		return release.WayBack{}, err
+		return release.RollbackTarget{}, err
 	}
 	defer s.end()
 	base, err := s.footing(ctx, deployment.Name)
 	if err != nil {
-		return release.WayBack{}, err
+		return release.RollbackTarget{}, err
 	}
 	at := slices.IndexFunc(base.heads, func(h head) bool { return h.verified() && !busy(h.status) && h.status != helmrelease.StatusUninstalled })
 	if at < 0 {
-		return release.WayBack{Obstacles: []string{fmt.Sprintf("no revision of release %q in namespace %q has been verified yet", deployment.Name, c.namespace)}}, nil
+		return release.RollbackTarget{Obstacles: []string{fmt.Sprintf("no revision of release %q in namespace %q has been verified yet", deployment.Name, c.namespace)}}, nil
 	}
 	target, err := s.revisionOf(ctx, deployment.Name, base.heads[at].revision, base.last().Version)
 	if err != nil {
-		return release.WayBack{}, err
+		return release.RollbackTarget{}, err
 	}
 	found := revision(target, base.heads[at])
-	way := release.WayBack{Revision: found.Number, Commit: found.Commit, Digest: found.Digest}
+	way := release.RollbackTarget{Revision: found.Number, Commit: found.Commit, Digest: found.Digest}
 	objects, err := objectsOf(target.Manifest)
 	if err != nil {
 		return way, err

@@ -11,12 +11,12 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// World is what pipeline needs of everything around it.
-type World struct {
-	Verbs   Verbs
-	Cluster Cluster
-	Account release.Account
-	Now     func() time.Time
+// Deps is what pipeline needs of everything around it.
+type Deps struct {
+	Verbs    Verbs
+	Cluster  Cluster
+	Reporter release.Reporter
+	Now      func() time.Time
 }
 
 // Verbs runs a verb as a workflow's step would: by its flags, to its outputs.
@@ -64,7 +64,7 @@ type Proof struct {
 
 // Run takes the commit of the work tree to production. The first step that fails ends it; production is touched only
 // after staging proved the digest.
-func Run(ctx context.Context, settings Settings, world World) (Result, error) {
+func Run(ctx context.Context, settings Settings, world Deps) (Result, error) {
 	run := &run{settings: settings, world: world}
 	built, err := run.step(ctx, "build", "build", settings.build())
 	if err != nil {
@@ -87,7 +87,7 @@ func Run(ctx context.Context, settings Settings, world World) (Result, error) {
 
 type run struct {
 	settings Settings
-	world    World
+	world    Deps
 	result   Result
 }
 
@@ -111,7 +111,7 @@ func (r *run) enter(ctx context.Context, environment release.Environment, image 
 
 // step runs one verb and adds its line to the table, also when it fails.
 func (r *run) step(ctx context.Context, name, verb string, flags []string) (Done, error) {
-	r.world.Account.Say("── %s", name)
+	r.world.Reporter.Infof("── %s", name)
 	began := r.world.Now()
 	done, err := r.world.Verbs.Run(ctx, verb, flags)
 	step := Step{Name: name, Outcome: done.Outcome, Digest: done.Digest, Seconds: r.world.Now().Sub(began).Seconds()}
@@ -132,7 +132,7 @@ func (r *run) prove(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		pods, others := release.Running(images, proof.Built)
+		pods, others := release.SplitByDigest(images, proof.Built)
 		proof.Running[name] = pods
 		for _, other := range others {
 			broken = append(broken, fmt.Sprintf("pod %q in %s runs %s", other.Pod, name, other.Digest))

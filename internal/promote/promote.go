@@ -11,11 +11,11 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// World is what promote needs of everything around it.
-type World struct {
+// Deps is what promote needs of everything around it.
+type Deps struct {
 	Registry Registry
 	Evidence Evidence
-	Account  release.Account
+	Reporter release.Reporter
 }
 
 // Evidence is what smoke left.
@@ -31,9 +31,9 @@ type Registry interface {
 	// Describe reads what an image is labelled with, in its manifest or its configuration.
 	Describe(ctx context.Context, image release.Image) (release.Tagged, bool, error)
 	// Look reads an image's manifest and what a tag of the repository names.
-	Look(ctx context.Context, repository release.Repository, digest release.Digest, tag release.Tag) (release.Looked, error)
+	Look(ctx context.Context, repository release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error)
 	// Tag puts the manifest's own bytes under a tag. It returns a *release.TagTakenError if an immutable tag is taken.
-	Tag(ctx context.Context, repository release.Repository, looked release.Looked, digest release.Digest, tag release.Tag) error
+	Tag(ctx context.Context, repository release.Repository, looked release.TagState, digest release.Digest, tag release.Tag) error
 	// Copy brings an image into another repository under a tag, byte for byte.
 	Copy(ctx context.Context, image release.Image, to release.Repository, tag release.Tag) error
 }
@@ -51,7 +51,7 @@ type Result struct {
 }
 
 // Run finds the proof, looks at the image and the tag, tags if need be, looks again and compares.
-func Run(ctx context.Context, settings Settings, world World) (Result, error) {
+func Run(ctx context.Context, settings Settings, world Deps) (Result, error) {
 	settings, err := resolve(ctx, settings, world)
 	if err != nil {
 		return Result{}, err
@@ -74,7 +74,7 @@ func Run(ctx context.Context, settings Settings, world World) (Result, error) {
 	if err != nil {
 		return result, err
 	}
-	world.Account.Say("%s: %s is %s in %s", result.Outcome, tag, settings.Image.Digest, settings.TargetRepository)
+	world.Reporter.Infof("%s: %s is %s in %s", result.Outcome, tag, settings.Image.Digest, settings.TargetRepository)
 	if settings.MovingTag != "" {
 		err = move(ctx, settings, world)
 	}
@@ -82,7 +82,7 @@ func Run(ctx context.Context, settings Settings, world World) (Result, error) {
 }
 
 // resolve finds the image of a commit when nobody named the image itself.
-func resolve(ctx context.Context, settings Settings, world World) (Settings, error) {
+func resolve(ctx context.Context, settings Settings, world Deps) (Settings, error) {
 	if settings.Image.IsZero() {
 		tagged, found, err := world.Registry.Find(ctx, settings.Repository, release.Tag(settings.Commit))
 		switch {
@@ -94,7 +94,7 @@ func resolve(ctx context.Context, settings Settings, world World) (Settings, err
 			return settings, &release.Refusal{Why: fmt.Sprintf("tag %s in %q names an image labelled with revision %q", settings.Commit, settings.Repository, tagged.Revision)}
 		}
 		settings.Image = settings.Repository.At(tagged.Digest)
-		world.Account.Say("commit %s is %s", settings.Commit.Short(), tagged.Digest)
+		world.Reporter.Infof("commit %s is %s", settings.Commit.Short(), tagged.Digest)
 	}
 	if settings.TargetRepository == "" {
 		settings.TargetRepository = settings.Image.Repository
@@ -103,7 +103,7 @@ func resolve(ctx context.Context, settings Settings, world World) (Settings, err
 }
 
 // prove finds the newest record of the environment below; it alone counts, for a later failure outdates a pass.
-func prove(ctx context.Context, settings Settings, world World) (release.Evidence, error) {
+func prove(ctx context.Context, settings Settings, world Deps) (release.Evidence, error) {
 	records, err := world.Evidence.Read(ctx, settings.Image)
 	if err != nil {
 		return release.Evidence{}, err
@@ -120,18 +120,18 @@ func prove(ctx context.Context, settings Settings, world World) (release.Evidenc
 	if _, err := release.ParseCommit(newest.Commit.String()); err != nil {
 		return newest, &release.Refusal{Why: "the evidence names no commit: " + err.Error(), Do: "run smoke with --expect-commit"}
 	}
-	world.Account.Say("%q proved %s at %s: %d checks, %d rounds", settings.From, settings.Image.Digest, newest.At.Format(time.RFC3339), len(newest.Checks), newest.Rounds)
+	world.Reporter.Infof("%q proved %s at %s: %d checks, %d rounds", settings.From, settings.Image.Digest, newest.At.Format(time.RFC3339), len(newest.Checks), newest.Rounds)
 	return newest, nil
 }
 
 // name tags the image inside its repository: one look, one tag, one look.
-func name(ctx context.Context, settings Settings, tag release.Tag, commit release.Commit, world World) (release.Outcome, error) {
+func name(ctx context.Context, settings Settings, tag release.Tag, commit release.Commit, world Deps) (release.Outcome, error) {
 	looked, err := look(ctx, settings.Image, tag, commit, world.Registry)
 	if err != nil {
 		return "", err
 	}
-	if !looked.TagHolds.IsZero() {
-		return standing(looked.TagHolds, settings.Image.Digest, tag)
+	if !looked.TagDigest.IsZero() {
+		return standing(looked.TagDigest, settings.Image.Digest, tag)
 	}
 	err = world.Registry.Tag(ctx, settings.Image.Repository, looked, settings.Image.Digest, tag)
 	var taken *release.TagTakenError
@@ -145,7 +145,7 @@ func name(ctx context.Context, settings Settings, tag release.Tag, commit releas
 }
 
 // carry copies the image into another repository unless it is there under the tag already.
-func carry(ctx context.Context, settings Settings, tag release.Tag, commit release.Commit, world World) (release.Outcome, error) {
+func carry(ctx context.Context, settings Settings, tag release.Tag, commit release.Commit, world Deps) (release.Outcome, error) {
 	if _, err := look(ctx, settings.Image, tag, commit, world.Registry); err != nil {
 		return "", err
 	}
@@ -154,10 +154,10 @@ func carry(ctx context.Context, settings Settings, tag release.Tag, commit relea
 	if err != nil {
 		return "", err
 	}
-	if !there.TagHolds.IsZero() {
-		return standing(there.TagHolds, target.Digest, tag)
+	if !there.TagDigest.IsZero() {
+		return standing(there.TagDigest, target.Digest, tag)
 	}
-	world.Account.Say("copying to %s", target.Repository)
+	world.Reporter.Infof("copying to %s", target.Repository)
 	err = world.Registry.Copy(ctx, settings.Image, target.Repository, tag)
 	var taken *release.TagTakenError
 	if errors.As(err, &taken) && !taken.Holds.IsZero() {
@@ -170,10 +170,10 @@ func carry(ctx context.Context, settings Settings, tag release.Tag, commit relea
 }
 
 // move points the moving tag at the image in the target repository.
-func move(ctx context.Context, settings Settings, world World) error {
+func move(ctx context.Context, settings Settings, world Deps) error {
 	target := settings.TargetRepository.At(settings.Image.Digest)
 	looked, err := world.Registry.Look(ctx, target.Repository, target.Digest, settings.MovingTag)
-	if err != nil || looked.TagHolds == target.Digest {
+	if err != nil || looked.TagDigest == target.Digest {
 		return err
 	}
 	err = world.Registry.Tag(ctx, target.Repository, looked, target.Digest, settings.MovingTag)
@@ -188,12 +188,12 @@ func move(ctx context.Context, settings Settings, world World) error {
 	if _, err := compare(ctx, target, settings.MovingTag, world.Registry); err != nil {
 		return err
 	}
-	world.Account.Say("moved %s to %s", settings.MovingTag, target.Digest)
+	world.Reporter.Infof("moved %s to %s", settings.MovingTag, target.Digest)
 	return nil
 }
 
 // look reads the image and holds it to the commit that the evidence names.
-func look(ctx context.Context, image release.Image, tag release.Tag, commit release.Commit, registry Registry) (release.Looked, error) {
+func look(ctx context.Context, image release.Image, tag release.Tag, commit release.Commit, registry Registry) (release.TagState, error) {
 	looked, err := registry.Look(ctx, image.Repository, image.Digest, tag)
 	switch {
 	case err != nil:
@@ -229,8 +229,8 @@ func compare(ctx context.Context, image release.Image, tag release.Tag, registry
 	if err != nil {
 		return "", err
 	}
-	if again.TagHolds != image.Digest {
-		return "", &release.Failure{What: fmt.Sprintf("tag %q was given to %s, but names %s", tag, image.Digest, again.TagHolds), Do: "somebody else moves this tag; make it immutable"}
+	if again.TagDigest != image.Digest {
+		return "", &release.Failure{What: fmt.Sprintf("tag %q was given to %s, but names %s", tag, image.Digest, again.TagDigest), Do: "somebody else moves this tag; make it immutable"}
 	}
 	return release.Created, nil
 }

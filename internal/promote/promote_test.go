@@ -21,7 +21,7 @@ const (
 
 // shelf is a registry in memory. It refuses what promote has no business to ask.
 type shelf struct {
-	manifests map[release.Image]release.Looked
+	manifests map[release.Image]release.TagState
 	tags      map[string]release.Digest // repository:tag
 	immutable bool
 	inConfig  string         // the revision that only the image's configuration names
@@ -39,14 +39,14 @@ func (s *shelf) Describe(_ context.Context, image release.Image) (release.Tagged
 	return release.Tagged{Digest: image.Digest, Revision: s.inConfig}, true, nil
 }
 
-func (s *shelf) Look(_ context.Context, repository release.Repository, d release.Digest, tag release.Tag) (release.Looked, error) {
+func (s *shelf) Look(_ context.Context, repository release.Repository, d release.Digest, tag release.Tag) (release.TagState, error) {
 	s.requests = append(s.requests, "look "+tag.String())
 	looked, found := s.manifests[repository.At(d)]
-	looked.Found, looked.TagHolds = found, s.tags[repository.String()+":"+tag.String()]
+	looked.Found, looked.TagDigest = found, s.tags[repository.String()+":"+tag.String()]
 	return looked, nil
 }
 
-func (s *shelf) Tag(_ context.Context, repository release.Repository, looked release.Looked, d release.Digest, tag release.Tag) error {
+func (s *shelf) Tag(_ context.Context, repository release.Repository, looked release.TagState, d release.Digest, tag release.Tag) error {
 	s.requests = append(s.requests, "tag "+tag.String())
 	if !looked.Found || len(looked.Manifest) == 0 {
 		return errors.New("tagging an image that was not read")
@@ -81,7 +81,7 @@ func proved(t *testing.T) (*shelf, promote.Settings) {
 	t.Helper()
 	image := release.Repository("localhost:5000/shop").At(releasetest.Digest(t, "a"))
 	return &shelf{
-		manifests: map[release.Image]release.Looked{image: {Manifest: []byte("{}"), Revision: commit.String()}},
+		manifests: map[release.Image]release.TagState{image: {Manifest: []byte("{}"), Revision: commit.String()}},
 		tags:      map[string]release.Digest{"localhost:5000/shop:" + commit.String(): image.Digest},
 		immutable: true,
 		evidence: []release.Evidence{{Image: image, Commit: commit, Environment: "staging", Verdict: release.Pass,
@@ -92,7 +92,7 @@ func proved(t *testing.T) (*shelf, promote.Settings) {
 func TestRunTagsTheProvedDigest(t *testing.T) {
 	t.Parallel()
 	shelf, settings := proved(t)
-	world := promote.World{Registry: shelf, Evidence: shelf, Account: releasetest.Silence{}}
+	world := promote.Deps{Registry: shelf, Evidence: shelf, Reporter: releasetest.Silence{}}
 	tag := "production-" + commit.String()
 	for _, want := range []struct {
 		outcome  release.Outcome
@@ -122,12 +122,12 @@ func TestRunFindsACommitsImage(t *testing.T) {
 	t.Parallel()
 	shelf, settings := proved(t)
 	settings = promote.Settings{Repository: settings.Image.Repository, Commit: commit, To: "production", From: "staging"}
-	result, err := promote.Run(t.Context(), settings, promote.World{Registry: shelf, Evidence: shelf, Account: releasetest.Silence{}})
+	result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: shelf, Evidence: shelf, Reporter: releasetest.Silence{}})
 	if err != nil || result.Digest != releasetest.Digest(t, "a") {
 		t.Errorf("got %+v, %v", result, err)
 	}
 	settings.Commit = another
-	_, err = promote.Run(t.Context(), settings, promote.World{Registry: shelf, Evidence: shelf, Account: releasetest.Silence{}})
+	_, err = promote.Run(t.Context(), settings, promote.Deps{Registry: shelf, Evidence: shelf, Reporter: releasetest.Silence{}})
 	refused(t, err, "holds no image of commit")
 }
 
@@ -136,7 +136,7 @@ func TestRunMovesTheMovingTag(t *testing.T) {
 	shelf, settings := proved(t)
 	shelf.immutable, settings.MovingTag = false, "production"
 	shelf.tags["localhost:5000/shop:production"] = releasetest.Digest(t, "b")
-	if _, err := promote.Run(t.Context(), settings, promote.World{Registry: shelf, Evidence: shelf, Account: releasetest.Silence{}}); err != nil {
+	if _, err := promote.Run(t.Context(), settings, promote.Deps{Registry: shelf, Evidence: shelf, Reporter: releasetest.Silence{}}); err != nil {
 		t.Fatal(err)
 	}
 	if held := shelf.tags["localhost:5000/shop:production"]; held != settings.Image.Digest {
@@ -149,7 +149,7 @@ func TestRunCarriesIntoAnotherRepository(t *testing.T) {
 	shelf, settings := proved(t)
 	settings.TargetRepository = "localhost:6000/prod/shop"
 	for _, want := range []release.Outcome{release.Created, release.Unchanged} {
-		result, err := promote.Run(t.Context(), settings, promote.World{Registry: shelf, Evidence: shelf, Account: releasetest.Silence{}})
+		result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: shelf, Evidence: shelf, Reporter: releasetest.Silence{}})
 		if err != nil || result.Outcome != want || result.Image != settings.TargetRepository.At(settings.Image.Digest) {
 			t.Errorf("got %+v, %v; want %q", result, err, want)
 		}
@@ -175,13 +175,13 @@ func TestRunRefuses(t *testing.T) {
 		"evidence without a commit":    {func(_ *testing.T, s *shelf, _ *promote.Settings) { s.evidence[0].Commit = "" }, "names no commit"},
 		"evidence with another commit": {func(_ *testing.T, s *shelf, _ *promote.Settings) { s.evidence[0].Commit = another }, "is labelled with revision"},
 		"a dirty image": {func(_ *testing.T, s *shelf, p *promote.Settings) {
-			s.manifests[p.Image] = release.Looked{Manifest: []byte("{}"), Revision: commit.String() + "-dirty"}
+			s.manifests[p.Image] = release.TagState{Manifest: []byte("{}"), Revision: commit.String() + "-dirty"}
 		}, "is labelled with revision"},
 		"an image that names no revision": {func(_ *testing.T, s *shelf, p *promote.Settings) {
-			s.manifests[p.Image] = release.Looked{Manifest: []byte("{}")}
+			s.manifests[p.Image] = release.TagState{Manifest: []byte("{}")}
 		}, `is labelled with revision ""`},
 		"a dirty image that only its configuration tells": {func(_ *testing.T, s *shelf, p *promote.Settings) {
-			s.manifests[p.Image], s.inConfig = release.Looked{Manifest: []byte("{}")}, commit.String()+"-dirty"
+			s.manifests[p.Image], s.inConfig = release.TagState{Manifest: []byte("{}")}, commit.String()+"-dirty"
 		}, "-dirty"},
 		"a tag taken in between elsewhere": {func(t *testing.T, s *shelf, p *promote.Settings) {
 			p.TargetRepository, s.steals = "localhost:6000/shop", releasetest.Digest(t, "b")
@@ -200,7 +200,7 @@ func TestRunRefuses(t *testing.T) {
 			t.Parallel()
 			shelf, settings := proved(t)
 			test.spoil(t, shelf, &settings)
-			_, err := promote.Run(t.Context(), settings, promote.World{Registry: shelf, Evidence: shelf, Account: releasetest.Silence{}})
+			_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: shelf, Evidence: shelf, Reporter: releasetest.Silence{}})
 			refused(t, err, test.want)
 		})
 	}

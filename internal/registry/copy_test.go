@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/onedigest/onedigest/internal/localaws"
-	"github.com/onedigest/onedigest/internal/localaws/localawstest"
+	"github.com/onedigest/onedigest/devenv/localaws"
+	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -29,8 +29,8 @@ func TestCopy(t *testing.T) {
 			}
 			holds(t, c, target, production, image.Digest)
 			looked, err := c.Look(t.Context(), target, image.Digest, commit)
-			if err != nil || !looked.Found || !looked.TagHolds.IsZero() {
-				t.Errorf("the image is there: %t, its old tag holds %q, %v", looked.Found, looked.TagHolds, err)
+			if err != nil || !looked.Found || !looked.TagDigest.IsZero() {
+				t.Errorf("the image is there: %t, its old tag holds %q, %v", looked.Found, looked.TagDigest, err)
 			}
 		})
 	}

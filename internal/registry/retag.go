@@ -8,31 +8,31 @@ import (
 )
 
 // Look says in two requests whether the image is in its repository, with its bytes, and what the tag names.
-func (c *Client) Look(ctx context.Context, repo release.Repository, digest release.Digest, tag release.Tag) (release.Looked, error) {
+func (c *Client) Look(ctx context.Context, repo release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
 	r, err := c.open(sideRegistry, repo, false)
 	if err != nil {
-		return release.Looked{}, err
+		return release.TagState{}, err
 	}
 	looked, err := r.look(ctx, digest, tag)
 	if err != nil {
-		return release.Looked{}, r.fault(err, fmt.Sprintf("reading %q and tag %q", repo.At(digest), tag))
+		return release.TagState{}, r.fault(err, fmt.Sprintf("reading %q and tag %q", repo.At(digest), tag))
 	}
 	return looked, nil
 }
 
-func (r *repository) look(ctx context.Context, digest release.Digest, tag release.Tag) (release.Looked, error) {
+func (r *repository) look(ctx context.Context, digest release.Digest, tag release.Tag) (release.TagState, error) {
 	held, _, err := r.headManifest(ctx, tag.String())
 	if err != nil {
-		return release.Looked{}, err
+		return release.TagState{}, err
 	}
 	image, found, err := r.getManifest(ctx, digest.String())
 	if err != nil || !found {
-		return release.Looked{TagHolds: held.digest}, err
+		return release.TagState{TagDigest: held.digest}, err
 	}
 	read, err := image.read()
-	return release.Looked{
+	return release.TagState{
 		Found: true, Manifest: image.bytes, MediaType: image.mediaType,
-		Revision: read.Annotations[release.AnnotationRevision], TagHolds: held.digest,
+		Revision: read.Annotations[release.AnnotationRevision], TagDigest: held.digest,
 	}, err
 }
 

@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/onedigest/onedigest/internal/localaws"
-	"github.com/onedigest/onedigest/internal/localaws/localawstest"
+	"github.com/onedigest/onedigest/devenv/localaws"
+	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -34,8 +34,8 @@ func TestRetag(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !looked.Found || looked.Revision != commit || !looked.TagHolds.IsZero() || digestOf(looked.Manifest) != image.Digest {
-				t.Errorf("looked: found %t, revision %q, tag holds %q", looked.Found, looked.Revision, looked.TagHolds)
+			if !looked.Found || looked.Revision != commit || !looked.TagDigest.IsZero() || digestOf(looked.Manifest) != image.Digest {
+				t.Errorf("looked: found %t, revision %q, tag holds %q", looked.Found, looked.Revision, looked.TagDigest)
 			}
 			if err := c.PutTag(t.Context(), repo, looked.Manifest, looked.MediaType, image.Digest, production); err != nil {
 				t.Fatal(err)
@@ -44,8 +44,8 @@ func TestRetag(t *testing.T) {
 				t.Errorf("made %d requests, want 3: %v", got, server.Requests())
 			}
 			again, err := c.Look(t.Context(), repo, image.Digest, production)
-			if err != nil || again.TagHolds != image.Digest || !bytes.Equal(again.Manifest, looked.Manifest) || again.MediaType != looked.MediaType {
-				t.Errorf("after: tag holds %q, %v", again.TagHolds, err)
+			if err != nil || again.TagDigest != image.Digest || !bytes.Equal(again.Manifest, looked.Manifest) || again.MediaType != looked.MediaType {
+				t.Errorf("after: tag holds %q, %v", again.TagDigest, err)
 			}
 		})
 	}
@@ -62,7 +62,7 @@ func TestLookAtNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := release.Looked{TagHolds: image.Digest}
+	want := release.TagState{TagDigest: image.Digest}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b release.Digest) bool { return a == b })); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

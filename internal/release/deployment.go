@@ -57,8 +57,8 @@ type Healed struct {
 	RunURL   string    `json:"runURL,omitempty"` // of the run that left it, "" if not known
 }
 
-// WayBack is what a rollback would go back to, and what keeps it from working.
-type WayBack struct {
+// RollbackTarget is what a rollback would go back to, and what keeps it from working.
+type RollbackTarget struct {
 	Revision  int // the last verified one; 0 if there is none
 	Commit    Commit
 	Digest    Digest
@@ -66,9 +66,9 @@ type WayBack struct {
 	Obstacles []string // why going back cannot work, each in one line; none if nothing is known against it
 }
 
-// Running sorts pods by whether one of their containers runs the digest: those that do by name, and of the others what
+// SplitByDigest sorts pods by whether one of their containers runs the digest: those that do by name, and of the others what
 // they run instead. A pod's further containers, as sidecars, may run what they like.
-func Running(images []PodImage, digest Digest) (pods []string, others []PodImage) {
+func SplitByDigest(images []PodImage, digest Digest) (pods []string, others []PodImage) {
 	runs := map[string]bool{}
 	for _, image := range images {
 		runs[image.Pod] = runs[image.Pod] || image.Digest == digest

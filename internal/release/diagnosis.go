@@ -3,6 +3,8 @@ package release
 import (
 	"context"
 	"time"
+
+	"github.com/onedigest/onedigest/internal/release/causes"
 )
 
 // RolloutStep is one change seen while a rollout is watched.
@@ -32,15 +34,15 @@ type Wait func(ctx context.Context, phase Phase, objects []Object) error
 
 // Diagnosis says why a rollout cannot become ready.
 type Diagnosis struct {
-	Code      Code     `json:"code"`   // of the cause, "" if it is none of the known ones
-	Object    Object   `json:"object"` // the pod, or the object that could not be created
-	Container string   `json:"container,omitempty"`
-	Reason    string   `json:"reason"` // as the cluster words it: "ImagePullBackOff"
-	Message   string   `json:"message,omitempty"`
-	Try       string   `json:"try,omitempty"`      // what to try, in one line
-	Events    []string `json:"events,omitempty"`   // oldest first, at most 5
-	Logs      []string `json:"logs,omitempty"`     // last lines of the container, at most 20
-	Previous  []string `json:"previous,omitempty"` // last lines of the container's run before, at most 20
+	Code      causes.Code `json:"code"`   // of the cause, "" if it is none of the known ones
+	Object    Object      `json:"object"` // the pod, or the object that could not be created
+	Container string      `json:"container,omitempty"`
+	Reason    string      `json:"reason"` // as the cluster words it: "ImagePullBackOff"
+	Message   string      `json:"message,omitempty"`
+	Try       string      `json:"try,omitempty"`      // what to try, in one line
+	Events    []string    `json:"events,omitempty"`   // oldest first, at most 5
+	Logs      []string    `json:"logs,omitempty"`     // last lines of the container, at most 20
+	Previous  []string    `json:"previous,omitempty"` // last lines of the container's run before, at most 20
 }
 
 // Diagnosed is an error that knows why a rollout cannot become ready.

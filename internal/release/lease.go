@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Hold asks for the Lease of a release: while a run has it, no other run changes the release.
-type Hold struct {
+// LeaseRequest asks for the Lease of a release: while a run has it, no other run changes the release.
+type LeaseRequest struct {
 	Release   string
 	Namespace string
 	Holder    Holder
-	Lasts     time.Duration // after the last heartbeat, before another run may take it
+	Duration  time.Duration // after the last heartbeat, before another run may take it
 }
 
 // Holder is a run that has a Lease.
@@ -34,7 +34,7 @@ type Lease interface {
 	// Context is ctx, ended with the reason as its cause when the Lease is lost to another run.
 	Context(ctx context.Context) (context.Context, context.CancelFunc)
 	// Before is the run whose Lease had expired and was taken over; false if there was none.
-	Before() (Holder, bool)
+	Previous() (Holder, bool)
 	// Pin is the pin that stands on the release; false if there is none.
 	Pin() (Pin, bool)
 	// SetPin pins the release, or lifts the pin if given nil.

@@ -15,8 +15,8 @@ const (
 	Superseded Outcome = "superseded"
 	// Planned is a dry run: nothing was changed.
 	Planned Outcome = "planned"
-	// Mended is a run that only put a release in order that a dead run had left pending.
-	Mended Outcome = "healed"
+	// OutcomeHealed is a run that only put a release in order that a dead run had left pending.
+	OutcomeHealed Outcome = "healed"
 )
 
 // Verdict is what a smoke run concluded. Inconclusive means that the question could not be put (nothing answered yet,

@@ -11,19 +11,19 @@ type Plan struct {
 // Change is what would happen to one object.
 type Change struct {
 	Object Object        `json:"object"`
-	Does   Does          `json:"does"`
+	Action Action        `json:"does"`
 	Fields []FieldChange `json:"fields,omitempty"` // in the order of their paths; none for an object that is created or deleted
 }
 
-// Does says what would happen to an object.
-type Does string
+// Action says what would happen to an object.
+type Action string
 
 // What can happen to an object. Drift is a field that somebody else set and that the deploy would set back or leave.
 const (
-	Creates Does = "create"
-	Changes Does = "change"
-	Deletes Does = "delete"
-	Drifts  Does = "drift"
+	Creates Action = "create"
+	Changes Action = "change"
+	Deletes Action = "delete"
+	Drifts  Action = "drift"
 )
 
 // FieldChange is one field of an object. The values of Secrets are never in it.

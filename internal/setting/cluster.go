@@ -7,8 +7,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Place is how to reach a cluster, declared alike for every verb that does: an EKS cluster by its name, or a kubeconfig.
-type Place struct {
+// ClusterRef is how to reach a cluster, declared alike for every verb that does: an EKS cluster by its name, or a kubeconfig.
+type ClusterRef struct {
 	Kubeconfig string
 	Context    string // of the kubeconfig
 	Cluster    string // of EKS; "" for a kubeconfig's
@@ -17,7 +17,7 @@ type Place struct {
 }
 
 // Declare binds the settings to their declarations.
-func (p *Place) Declare(set *Set) {
+func (p *ClusterRef) Declare(set *Set) {
 	Var(set, &p.Kubeconfig, Setting{Name: "kubeconfig", Value: "FILE", Fallback: "KUBECONFIG",
 		Help: "Kubeconfig; ~/.kube/config, or the pod's own service account, if nothing is given"}, Text)
 	Var(set, &p.Context, Setting{Name: "context", Value: "NAME",
@@ -31,7 +31,7 @@ func (p *Place) Declare(set *Set) {
 	set.Check(p.agree)
 }
 
-func (p *Place) agree() error {
+func (p *ClusterRef) agree() error {
 	var problems []release.Problem
 	if p.Cluster != "" && p.Context != "" {
 		problems = append(problems, release.Problem{Where: "--cluster (INPUT_CLUSTER)", What: "is given together with a context of a kubeconfig", Do: "give one of them"})

@@ -24,7 +24,7 @@ func TestPlace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			set, place := new(setting.Set), new(setting.Place)
+			set, place := new(setting.Set), new(setting.ClusterRef)
 			place.Declare(set)
 			err := set.Parse(test.args, nil)
 			if (err == nil) != (test.want == "") || !strings.Contains(fmt.Sprint(err), test.want) && test.want != "" {

@@ -34,11 +34,11 @@ const betweenRounds = 200 * time.Millisecond
 
 // ask puts rounds of questions until enough in a row were right (pass), wrong answers went on for longer than
 // the patience (fail), or the time is up (fail if the service answered wrongly at the end, inconclusive if it did not answer).
-func ask(ctx context.Context, base string, checks []release.Check, settings Settings, world World) Report {
+func ask(ctx context.Context, base string, checks []release.Check, settings Settings, world Deps) Report {
 	report := Report{URL: base, Expected: settings.ExpectCommit}
 	began := world.Now()
 	wrong := spell{patience: settings.Patience}
-	tell := changes(world.Account)
+	tell := changes(world.Reporter)
 	for ctx.Err() == nil || report.Rounds == 0 {
 		answers := round(ctx, base, checks, settings, world.Prober)
 		if ctx.Err() != nil && report.Rounds > 0 {
@@ -87,11 +87,11 @@ func (s *spell) tooLong(now time.Time, wrong bool) bool {
 }
 
 // changes tells a line only if it differs from the one before.
-func changes(account release.Account) func(at time.Duration, line string) {
+func changes(account release.Reporter) func(at time.Duration, line string) {
 	last := ""
 	return func(at time.Duration, line string) {
 		if line != last {
-			account.Untrusted(fmt.Sprintf("%6.1fs  %s", at.Seconds(), line))
+			account.Raw(fmt.Sprintf("%6.1fs  %s", at.Seconds(), line))
 			last = line
 		}
 	}

@@ -36,7 +36,7 @@ type Settings struct {
 	URL       string
 	Release   string
 	Namespace string
-	setting.Place
+	setting.ClusterRef
 	Checks       string
 	ExpectCommit release.Commit
 	CommitHeader string
@@ -56,7 +56,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Release whose Service to find and wait for; the last part of the image's repository if neither it nor a URL is given"}, release.ParseLabel)
 	setting.Var(set, &s.Namespace, setting.Setting{Name: "namespace", Value: "NAME",
 		Help: "Namespace of the release; the environment's name if not given"}, release.ParseLabel)
-	s.Place.Declare(set)
+	s.ClusterRef.Declare(set)
 	setting.Var(set, &s.Checks, setting.Setting{Name: "checks", Value: "FILE",
 		Help: "YAML file of checks, inside the work tree; without it / and /configs must answer 200 with sane bodies"}, setting.Text)
 	setting.Var(set, &s.ExpectCommit, setting.Setting{Name: "expect-commit", Value: "SHA",

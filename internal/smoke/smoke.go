@@ -10,13 +10,13 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// World is what smoke needs of everything around it.
-type World struct {
+// Deps is what smoke needs of everything around it.
+type Deps struct {
 	Checks   Checks
 	Prober   Prober
 	Cluster  Cluster  // nil unless a release is named
 	Registry Registry // nil unless an image is named
-	Account  release.Account
+	Reporter release.Reporter
 	Now      func() time.Time
 	Pause    func(ctx context.Context, duration time.Duration) // between rounds
 	RunURL   string
@@ -60,7 +60,7 @@ type Result struct {
 
 // Run asks in rounds until enough of them in a row were right or time is up, holds the pods' digest to the image before
 // and after, and records the verdict for the image.
-func Run(ctx context.Context, settings Settings, world World) (Result, error) {
+func Run(ctx context.Context, settings Settings, world Deps) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
 	defer cancel()
 	checks, err := questions(settings, world)
@@ -78,9 +78,9 @@ func Run(ctx context.Context, settings Settings, world World) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	world.Account.Say("asking %s: %d checks, %d rounds in a row%s", base, len(checks), settings.Consecutive, expecting(settings))
+	world.Reporter.Infof("asking %s: %d checks, %d rounds in a row%s", base, len(checks), settings.Consecutive, expecting(settings))
 	report := ask(ctx, base, checks, settings, world)
-	world.Account.Say("verdict: %s after %d rounds in %.1f s", report.Verdict, report.Rounds, report.Seconds)
+	world.Reporter.Infof("verdict: %s after %d rounds in %.1f s", report.Verdict, report.Rounds, report.Seconds)
 	result := Result{Verdict: report.Verdict, Digest: settings.Image.Digest, Report: report}
 	if report.Verdict == release.Pass { // a failure needs no second look to be believed
 		if _, err := running(ctx, settings, world); err != nil {
@@ -95,7 +95,7 @@ func Run(ctx context.Context, settings Settings, world World) (Result, error) {
 }
 
 // questions reads the checks and holds the URL to what may be asked.
-func questions(settings Settings, world World) ([]release.Check, error) {
+func questions(settings Settings, world Deps) ([]release.Check, error) {
 	checks, err := world.Checks.Load(settings.Checks)
 	if settings.URL == "" {
 		return checks, err
@@ -107,7 +107,7 @@ func questions(settings Settings, world World) ([]release.Check, error) {
 }
 
 // expect takes the expected commit from the image when nobody named one.
-func expect(ctx context.Context, settings Settings, world World) (Settings, error) {
+func expect(ctx context.Context, settings Settings, world Deps) (Settings, error) {
 	if settings.Image.IsZero() {
 		return settings, nil
 	}
@@ -130,11 +130,11 @@ func expect(ctx context.Context, settings Settings, world World) (Settings, erro
 	return settings, nil
 }
 
-func locate(ctx context.Context, settings Settings, world World) (string, error) {
+func locate(ctx context.Context, settings Settings, world Deps) (string, error) {
 	if settings.URL != "" {
 		return settings.URL, nil
 	}
-	address, err := world.Cluster.Address(ctx, settings.Namespace, settings.Release, func(line string) { world.Account.Say("%s", line) })
+	address, err := world.Cluster.Address(ctx, settings.Namespace, settings.Release, func(line string) { world.Reporter.Infof("%s", line) })
 	if err != nil {
 		return "", err
 	}
@@ -145,7 +145,7 @@ func locate(ctx context.Context, settings Settings, world World) (string, error)
 }
 
 // running lists the release's pods and refuses unless every one of them runs the image.
-func running(ctx context.Context, settings Settings, world World) ([]string, error) {
+func running(ctx context.Context, settings Settings, world Deps) ([]string, error) {
 	if settings.Image.IsZero() {
 		return nil, nil
 	}
@@ -153,7 +153,7 @@ func running(ctx context.Context, settings Settings, world World) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	pods, others := release.Running(images, settings.Image.Digest)
+	pods, others := release.SplitByDigest(images, settings.Image.Digest)
 	if len(others) > 0 {
 		return nil, &release.Failure{What: fmt.Sprintf("pod %q runs %s, not %s", others[0].Pod, others[0].Digest, settings.Image.Digest),
 			Do: "deploy the image first, or wait until its rollout is over"}
@@ -168,7 +168,7 @@ func running(ctx context.Context, settings Settings, world World) ([]string, err
 const recordTime = 15 * time.Second
 
 // record keeps a verdict, also one that took all the time there was; an inconclusive one says nothing of the image and is not kept.
-func record(ctx context.Context, report Report, pods []string, settings Settings, world World) (release.Digest, error) {
+func record(ctx context.Context, report Report, pods []string, settings Settings, world Deps) (release.Digest, error) {
 	if settings.Image.IsZero() || report.Verdict == release.Inconclusive {
 		return release.Digest{}, nil
 	}
@@ -179,7 +179,7 @@ func record(ctx context.Context, report Report, pods []string, settings Settings
 		Checks: report.names(), Rounds: report.Rounds, Pods: pods, URL: report.URL, Run: world.RunURL, At: world.Now().UTC(),
 	})
 	if err == nil {
-		world.Account.Say("recorded verdict %q of %q for %s", report.Verdict, settings.Environment, settings.Image.Digest)
+		world.Reporter.Infof("recorded verdict %q of %q for %s", report.Verdict, settings.Environment, settings.Image.Digest)
 	}
 	return digest, err
 }

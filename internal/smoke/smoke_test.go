@@ -88,7 +88,7 @@ func (s *scene) run(t *testing.T, flags ...string) (smoke.Result, error) {
 	}
 	began := s.now
 	ctx := &timer{Context: t.Context(), up: make(chan struct{})}
-	return smoke.Run(ctx, settings, smoke.World{Checks: s, Prober: s, Cluster: s, Registry: s, Account: releasetest.Silence{},
+	return smoke.Run(ctx, settings, smoke.Deps{Checks: s, Prober: s, Cluster: s, Registry: s, Reporter: releasetest.Silence{},
 		Now: func() time.Time { return s.now },
 		Pause: func(within context.Context, d time.Duration) {
 			if s.now = s.now.Add(d); s.now.Sub(began) > settings.Timeout {

@@ -28,13 +28,13 @@ func Digest(t testing.TB, hex string) release.Digest {
 type Silence struct{}
 
 // Say says nothing.
-func (Silence) Say(string, ...any) {}
+func (Silence) Infof(string, ...any) {}
 
 // Progress shows nothing.
 func (Silence) Progress(string, release.Progress) {}
 
 // Untrusted shows nothing.
-func (Silence) Untrusted(string) {}
+func (Silence) Raw(string) {}
 
 // Step tells nothing.
 func (Silence) Step(release.RolloutStep) {}
@@ -43,4 +43,4 @@ func (Silence) Step(release.RolloutStep) {}
 func (Silence) Group(string) func() { return func() {} }
 
 // Warn warns of nothing.
-func (Silence) Warn(string, ...any) {}
+func (Silence) Warnf(string, ...any) {}

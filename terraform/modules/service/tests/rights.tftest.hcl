@@ -38,7 +38,7 @@ run "the_deploy_role_may_deploy_there" {
     error_message = "The deployer's rights are a list without wildcards, and without a way to more of them."
   }
 
-  # internal/cluster/check.go, lease.go, and what charts/service renders.
+  # internal/kube/check.go, lease.go, and what charts/service renders.
   assert {
     condition = alltrue([
       for needed in [

@@ -1,0 +1,319 @@
+// Package balancer gives every Service of type LoadBalancer an address that the host can reach, and carries connections
+// from there to the Service's pods, as a cloud's network load balancer with IP targets does.
+package balancer
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	core "k8s.io/api/core/v1"
+	discovery "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	listers "k8s.io/client-go/listers/core/v1"
+	discoverylisters "k8s.io/client-go/listers/discovery/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/onedigest/onedigest/devenv/sandbox/internal/forward"
+)
+
+// Listen opens a listening socket on the host.
+type Listen func(address string) (net.Listener, error)
+
+// Balancer serves the LoadBalancer Services of one cluster.
+type Balancer struct {
+	client kubernetes.Interface
+	listen Listen
+	dial   forward.Dial
+	// delay is how long after its creation a Service gets its address.
+	delay time.Duration
+	log   *slog.Logger
+
+	services listers.ServiceLister
+	slices   discoverylisters.EndpointSliceLister
+	queue    workqueue.TypedRateLimitingInterface[string]
+
+	mu     sync.Mutex
+	served map[string]*served
+}
+
+// served is a Service that has an address.
+type served struct {
+	address netip.Addr
+	ports   map[int32]*forward.Server
+}
+
+// New makes a balancer; Run starts it. Dial reaches the pods.
+func New(client kubernetes.Interface, listen Listen, dial forward.Dial, delay time.Duration, log *slog.Logger) *Balancer {
+	return &Balancer{client: client, listen: listen, dial: dial, delay: delay, log: log, served: map[string]*served{}}
+}
+
+// Run serves until the context ends, then closes every listener and connection.
+func (b *Balancer) Run(ctx context.Context) error {
+	b.queue = workqueue.NewTypedRateLimitingQueue(
+		workqueue.NewTypedItemExponentialFailureRateLimiter[string](20*time.Millisecond, 2*time.Second))
+	factory := informers.NewSharedInformerFactory(b.client, 0)
+	b.services = factory.Core().V1().Services().Lister()
+	b.slices = factory.Discovery().V1().EndpointSlices().Lister()
+	services, err := factory.Core().V1().Services().Informer().AddEventHandler(b.enqueue(nameOf))
+	if err != nil {
+		return fmt.Errorf("watching Services: %w", err)
+	}
+	parts, err := factory.Discovery().V1().EndpointSlices().Informer().AddEventHandler(b.enqueue(serviceOf))
+	if err != nil {
+		return fmt.Errorf("watching EndpointSlices: %w", err)
+	}
+	factory.Start(ctx.Done())
+	defer factory.Shutdown()
+	if !cache.WaitForCacheSync(ctx.Done(), services.HasSynced, parts.HasSynced) {
+		return context.Cause(ctx)
+	}
+	stop := context.AfterFunc(ctx, b.queue.ShutDown)
+	defer stop()
+	for b.next(ctx) {
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name := range b.served {
+		b.release(name)
+	}
+	return context.Cause(ctx)
+}
+
+// enqueue queues the Service that a changed object belongs to.
+func (b *Balancer) enqueue(service func(metav1.Object) string) cache.ResourceEventHandlerFuncs {
+	add := func(obj any) {
+		if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+			obj = gone.Obj
+		}
+		if object, ok := obj.(metav1.Object); ok {
+			if name := service(object); name != "" {
+				b.queue.Add(name)
+			}
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{AddFunc: add, UpdateFunc: func(_, obj any) { add(obj) }, DeleteFunc: add}
+}
+
+func nameOf(object metav1.Object) string {
+	return object.GetNamespace() + "/" + object.GetName()
+}
+
+func serviceOf(slice metav1.Object) string {
+	if name := slice.GetLabels()[discovery.LabelServiceName]; name != "" {
+		return slice.GetNamespace() + "/" + name
+	}
+	return ""
+}
+
+// next serves one Service from the queue; false means that the queue is shut.
+func (b *Balancer) next(ctx context.Context) bool {
+	name, shut := b.queue.Get()
+	if shut {
+		return false
+	}
+	defer b.queue.Done(name)
+	if err := b.serve(ctx, name); err != nil && ctx.Err() == nil {
+		b.log.Error("serving a LoadBalancer", "service", name, "error", err)
+		b.queue.AddRateLimited(name)
+		return true
+	}
+	b.queue.Forget(name)
+	return true
+}
+
+// serve brings what is served for a Service, named namespace/name, in line with what the cluster says.
+func (b *Balancer) serve(ctx context.Context, name string) error {
+	namespace, short, err := cache.SplitMetaNamespaceKey(name)
+	if err != nil {
+		return err
+	}
+	service, err := b.services.Services(namespace).Get(short)
+	if err != nil || !wanted(service) {
+		b.mu.Lock()
+		_, had := b.served[name]
+		b.release(name)
+		b.mu.Unlock()
+		if err == nil && had {
+			return b.publish(ctx, service, nil)
+		}
+		return nil //nolint:nilerr // a lister fails only when the Service is gone
+	}
+	if wait := time.Until(service.CreationTimestamp.Add(b.delay)); b.delay > 0 && wait > 0 {
+		b.queue.AddAfter(name, wait)
+		return nil
+	}
+	parts, err := b.slices.EndpointSlices(namespace).List(labels.SelectorFromSet(labels.Set{discovery.LabelServiceName: short}))
+	if err != nil {
+		return err
+	}
+	address, err := b.forward(name, service, parts)
+	if err != nil {
+		return err
+	}
+	mode := core.LoadBalancerIPModeProxy
+	return b.publish(ctx, service, []core.LoadBalancerIngress{{IP: address.String(), IPMode: &mode}})
+}
+
+// wanted reports whether a Service is this balancer's: one with a class belongs to whoever knows that class.
+func wanted(service *core.Service) bool {
+	return service.Spec.Type == core.ServiceTypeLoadBalancer && service.Spec.LoadBalancerClass == nil && service.DeletionTimestamp == nil
+}
+
+// forward opens and closes ports as the Service lists them and points them at its pods.
+func (b *Balancer) forward(name string, service *core.Service, parts []*discovery.EndpointSlice) (netip.Addr, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	mine, known := b.served[name]
+	if !known {
+		opened, err := b.open(name, service)
+		if err != nil {
+			return netip.Addr{}, err
+		}
+		mine = opened
+		b.served[name] = mine
+	}
+	for number, server := range mine.ports {
+		if !slices.ContainsFunc(service.Spec.Ports, func(p core.ServicePort) bool { return p.Port == number && isTCP(p) }) {
+			server.Close() //nolint:errcheck,gosec // nobody is to use it any more
+			delete(mine.ports, number)
+		}
+	}
+	for _, port := range service.Spec.Ports {
+		if !isTCP(port) {
+			continue
+		}
+		server, open := mine.ports[port.Port]
+		if !open {
+			listener, err := b.listen(at(mine.address, port.Port))
+			if err != nil {
+				return netip.Addr{}, fmt.Errorf("listening for port %d of %q: %w", port.Port, name, err)
+			}
+			server = forward.Serve(listener, b.dial)
+			mine.ports[port.Port] = server
+		}
+		server.SetBackends(backends(port, parts))
+	}
+	return mine.address, nil
+}
+
+// open finds an address on which all ports of a new Service are free.
+func (b *Balancer) open(name string, service *core.Service) (*served, error) {
+	var last error
+	for n := range 256 {
+		try := &served{address: candidate(name, n), ports: map[int32]*forward.Server{}}
+		if b.taken(try.address) {
+			continue
+		}
+		last = b.listenAll(try, service)
+		if last == nil {
+			return try, nil
+		}
+		closeAll(try)
+		if !errors.Is(last, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	return nil, fmt.Errorf("finding an address for %q: %w", name, last)
+}
+
+func (b *Balancer) listenAll(s *served, service *core.Service) error {
+	for _, port := range service.Spec.Ports {
+		if !isTCP(port) {
+			continue
+		}
+		listener, err := b.listen(at(s.address, port.Port))
+		if err != nil {
+			return err
+		}
+		s.ports[port.Port] = forward.Serve(listener, b.dial)
+	}
+	return nil
+}
+
+func (b *Balancer) taken(address netip.Addr) bool {
+	for _, other := range b.served {
+		if other.address == address {
+			return true
+		}
+	}
+	return false
+}
+
+func isTCP(port core.ServicePort) bool {
+	return port.Protocol == core.ProtocolTCP || port.Protocol == ""
+}
+
+func at(address netip.Addr, port int32) string {
+	return net.JoinHostPort(address.String(), strconv.Itoa(int(port)))
+}
+
+// release stops serving a Service; the caller holds the lock.
+func (b *Balancer) release(name string) {
+	if mine, known := b.served[name]; known {
+		closeAll(mine)
+		delete(b.served, name)
+	}
+}
+
+func closeAll(s *served) {
+	for _, server := range s.ports {
+		server.Close() //nolint:errcheck,gosec // nobody is to use it any more
+	}
+}
+
+// publish writes the address where users look for it. kube-proxy would otherwise claim the address for itself: the mode
+// Proxy tells it to leave the traffic to the load balancer (KEP-1860).
+func (b *Balancer) publish(ctx context.Context, service *core.Service, ingress []core.LoadBalancerIngress) error {
+	if equality.Semantic.DeepEqual(service.Status.LoadBalancer.Ingress, ingress) {
+		return nil
+	}
+	patch, err := json.Marshal(map[string]any{"status": map[string]any{"loadBalancer": map[string]any{"ingress": ingress}}})
+	if err != nil {
+		return err
+	}
+	_, err = b.client.CoreV1().Services(service.Namespace).Patch(ctx, service.Name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
+	if err != nil {
+		return fmt.Errorf("writing the address of %q: %w", nameOf(service), err)
+	}
+	return nil
+}
+
+// Served describes one port of a Service that has an address.
+type Served struct {
+	Service  string   `json:"service"`
+	Address  string   `json:"address"`
+	Backends []string `json:"backends"`
+}
+
+// List says what is served now, sorted.
+func (b *Balancer) List() []Served {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var list []Served
+	for name, mine := range b.served {
+		for port, server := range mine.ports {
+			list = append(list, Served{Service: name, Address: at(mine.address, port), Backends: server.Backends()})
+		}
+	}
+	slices.SortFunc(list, func(x, y Served) int {
+		return cmp.Or(cmp.Compare(x.Service, y.Service), cmp.Compare(x.Address, y.Address))
+	})
+	return list
+}

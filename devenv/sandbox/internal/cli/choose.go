@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/onedigest/onedigest/devenv/sandbox/internal/node"
+)
+
+// The providers of a cluster.
+const (
+	providerAuto   = "auto"
+	providerNative = "native"
+	providerKind   = "kind"
+	providerGiven  = "kubeconfig"
+)
+
+// choose settles on a provider: what the user has before what must be built.
+func choose(ctx context.Context, wanted, kubeconfig string) (string, error) {
+	native := requireNative()
+	switch {
+	case kubeconfig != "" && (wanted == providerAuto || wanted == providerGiven):
+		return providerGiven, nil
+	case kubeconfig != "":
+		return "", usageError{fmt.Errorf("--kubeconfig names a cluster that exists: it goes without --provider %s", wanted)}
+	case wanted == providerKind:
+		return wanted, kindWorks(ctx)
+	case wanted == providerNative:
+		return wanted, native
+	case wanted != providerAuto:
+		return "", usageError{fmt.Errorf("--provider: %q is none of auto, native, kind", wanted)}
+	}
+	kind := kindWorks(ctx)
+	if kind == nil {
+		return providerKind, nil
+	}
+	if native == nil {
+		return providerNative, nil
+	}
+	return "", fmt.Errorf("there is no way to run a cluster here: kind: %w; native: %w; or name a cluster with --kubeconfig", kind, native)
+}
+
+// requireNative says whether this machine can be a node itself.
+func requireNative() error {
+	if runtime.GOOS != "linux" {
+		return fmt.Errorf("it needs Linux, this is %s", runtime.GOOS)
+	}
+	return requireRoot()
+}
+
+func requireRoot() error {
+	if os.Geteuid() != 0 {
+		return errors.New("it needs root, for namespaces and containers: run it with sudo")
+	}
+	return nil
+}
+
+// kindWorks says whether kind can make a cluster that the sandbox can serve.
+func kindWorks(ctx context.Context) error {
+	if _, err := exec.LookPath("kind"); err != nil {
+		return errors.New("kind is not installed")
+	}
+	ask, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := exec.CommandContext(ask, "docker", "info").Run(); err != nil {
+		return errors.New("docker does not answer")
+	}
+	return requireNative()
+}
+
+// checkRegistries refuses addresses that are not this machine's own: credentials and pulls must stay on it.
+func checkRegistries(registries []string, endpoint string) error {
+	for _, registry := range registries {
+		if err := checkLoopback(registry); err != nil {
+			return usageError{fmt.Errorf("--registry: %w", err)}
+		}
+	}
+	if endpoint == "" {
+		return nil
+	}
+	parsed, err := url.Parse(endpoint)
+	if err != nil || parsed.Scheme != "http" || parsed.Host == "" {
+		return usageError{fmt.Errorf("--ecr-endpoint: %q is not http://HOST:PORT", endpoint)}
+	}
+	if err := checkLoopback(parsed.Host); err != nil {
+		return usageError{fmt.Errorf("--ecr-endpoint: %w", err)}
+	}
+	if len(registries) == 0 {
+		return usageError{errors.New("--ecr-endpoint has no use without --registry: name the registries to log in at")}
+	}
+	return nil
+}
+
+// checkWebhook refuses a webhook that is not on this machine: it is shown every token that the API server is.
+func checkWebhook(webhook string) error {
+	if webhook == "" {
+		return nil
+	}
+	parsed, err := url.Parse(webhook)
+	if err != nil || parsed.Scheme != "http" || parsed.Host == "" || parsed.User != nil || parsed.Fragment != "" || parsed.RawQuery != "" {
+		return usageError{fmt.Errorf("--token-webhook: %q is not http://HOST:PORT/PATH", webhook)}
+	}
+	if err := checkLoopback(parsed.Host); err != nil {
+		return usageError{fmt.Errorf("--token-webhook: %w", err)}
+	}
+	return nil
+}
+
+func checkLoopback(address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q is not HOST:PORT", address)
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || number == 0 {
+		return fmt.Errorf("%q has no port between 1 and 65535", address)
+	}
+	ip, err := netip.ParseAddr(host)
+	if host != "localhost" && (err != nil || !ip.Is4() || !ip.IsLoopback()) {
+		return fmt.Errorf("%q is not a loopback address (127.0.0.1:PORT or localhost:PORT)", address)
+	}
+	if number == node.APIPort || slices.Contains([]string{node.Inside, "127.0.0.10", "127.0.0.11"}, host) {
+		return fmt.Errorf("%q is taken inside the node: choose another port or address", address)
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package teardown
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onedigest/onedigest/devenv/sandbox/internal/cgroups"
+	"github.com/onedigest/onedigest/devenv/sandbox/internal/place"
+	"github.com/onedigest/onedigest/devenv/sandbox/internal/supervisor"
+)
+
+// enough is how long the processes of a sandbox get to end once killed.
+const enough = 20 * time.Second
+
+// Down ends a sandbox and removes what it put on the machine. It needs no supervisor, and finds nothing to do where there
+// is no sandbox.
+func Down(ctx context.Context, dir place.Dir) error {
+	group, err := cgroups.Named(dir.Name())
+	if err != nil {
+		return err
+	}
+	if err := endSupervisor(ctx, dir); err != nil {
+		return err
+	}
+	if err := group.Remove(enough); err != nil {
+		return err
+	}
+	if err := endStrays(dir); err != nil {
+		return err
+	}
+	if err := unmount(dir); err != nil {
+		return err
+	}
+	if !dir.Marked() {
+		return nil
+	}
+	if err := os.RemoveAll(string(dir)); err != nil {
+		return fmt.Errorf("removing %q: %w", dir, err)
+	}
+	return nil
+}
+
+// endSupervisor asks the supervisor to end, and waits until it has; whoever does not answer is killed later.
+func endSupervisor(ctx context.Context, dir place.Dir) error {
+	if !dir.Marked() {
+		return nil
+	}
+	ask, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if err := supervisor.NewClient(dir).Shutdown(ask); err != nil {
+		return nil //nolint:nilerr // there is none, or it hangs: both are dealt with
+	}
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if lock, err := supervisor.Lock(dir); err == nil {
+			return lock.Close()
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// endStrays kills the sandbox's processes that never reached its cgroup.
+func endStrays(dir place.Dir) error {
+	for deadline := time.Now().Add(enough); ; time.Sleep(10 * time.Millisecond) {
+		strays := mentioning(dir)
+		if len(strays) == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("processes %v do not end", strays)
+		}
+		for _, pid := range strays {
+			syscall.Kill(pid, syscall.SIGKILL) //nolint:errcheck,gosec // it may have ended meanwhile
+		}
+	}
+}
+
+// unmount removes mounts in the sandbox's directory. The node's own are out of sight from here; somebody else's, say by
+// a run whose namespaces were shared with the machine's, must be gone before files are removed.
+func unmount(dir place.Dir) error {
+	mounts, err := mountsBeneath(dir)
+	if err != nil {
+		return err
+	}
+	for i := len(mounts) - 1; i >= 0; i-- {
+		if err := unix.Unmount(mounts[i], unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("unmounting %q: %w", mounts[i], err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package app
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/github"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// table shows a rollout on a terminal: one row per object, drawn again in place at every change.
+type table struct {
+	out   io.Writer
+	width func() int // of the terminal, in columns
+	rows  []release.RolloutStep
+	drawn int // rows that are on the screen now
+}
+
+// step takes the place of the object's last one.
+func (t *table) step(step release.RolloutStep) {
+	t.erase()
+	defer t.draw()
+	for i := range t.rows {
+		if t.rows[i].Object == step.Object {
+			t.rows[i] = step
+			return
+		}
+	}
+	t.rows = append(t.rows, step)
+}
+
+// erase takes the rows off the screen, so that a line may be told above them.
+// Source: ECMA-48, CUU (cursor up) and ED (erase in page).
+func (t *table) erase() {
+	if t.drawn > 0 {
+		fmt.Fprintf(t.out, "\x1b[%dA\x1b[J", t.drawn)
+	}
+	t.drawn = 0
+}
+
+func (t *table) draw() {
+	width, names := t.width(), 0
+	for _, row := range t.rows {
+		names = max(names, len(row.Object.String()))
+	}
+	for _, row := range t.rows {
+		fmt.Fprintln(t.out, clipped(rowOf(row, names), width))
+	}
+	t.drawn = len(t.rows)
+}
+
+// keep leaves the rows where they are and begins anew below them.
+func (t *table) keep() { t.rows, t.drawn = nil, 0 }
+
+func rowOf(step release.RolloutStep, names int) string {
+	mark := "…"
+	if step.Done {
+		mark = "✓"
+	}
+	count := ""
+	if step.Desired >= 0 && step.Ready >= 0 {
+		count = fmt.Sprintf("%d/%d", step.Ready, step.Desired)
+	}
+	return strings.TrimRight(fmt.Sprintf("  %s %-*s  %7s  %6.1fs  %s", mark, names, step.Object, count, step.At.Seconds(), github.Inert(step.Message)), " ")
+}
+
+// clipped keeps a row on one line of the terminal: one that wraps could not be erased.
+func clipped(row string, width int) string {
+	if runes := []rune(row); width > 1 && len(runes) >= width {
+		return string(runes[:width-1])
+	}
+	return row
+}

@@ -1,0 +1,91 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// workspace is the work tree around the working directory: the only part of the disk that inputs may name.
+type workspace struct{ root, dir string }
+
+// newWorkspace takes GITHUB_WORKSPACE, else the directory above the working directory that holds .git, else the
+// working directory itself.
+func newWorkspace(process Process) workspace {
+	dir := resolved(process.Dir)
+	if root := process.Getenv("GITHUB_WORKSPACE"); root != "" {
+		return workspace{root: resolved(root), dir: dir}
+	}
+	for at := dir; ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(filepath.Join(at, ".git")); err == nil {
+			return workspace{root: at, dir: dir}
+		}
+		if at == filepath.Dir(at) {
+			return workspace{root: dir, dir: dir}
+		}
+	}
+}
+
+func resolved(path string) string {
+	if actual, err := filepath.EvalSymlinks(path); err == nil {
+		return actual
+	}
+	return filepath.Clean(path)
+}
+
+// Inside makes a path absolute, symbolic links resolved, and refuses one that is missing or outside the work tree.
+func (w workspace) Inside(path string) (string, error) {
+	absolute := path
+	if !filepath.IsAbs(path) {
+		absolute = filepath.Join(w.dir, path)
+	}
+	actual, err := filepath.EvalSymlinks(absolute)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%q does not exist", path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading %q: %w", path, err)
+	}
+	below, err := filepath.Rel(w.root, actual)
+	if err != nil || below == ".." || strings.HasPrefix(below, ".."+string(filepath.Separator)) {
+		return "", fmt.Errorf("%q is outside the work tree", path)
+	}
+	return actual, nil
+}
+
+// maxFile bounds what is read of a file that an input names, in bytes.
+const maxFile = 1 << 20
+
+// read returns a file of the work tree; where names the input that named it, do says what to give instead.
+func (w workspace) read(where, path, do string) ([]byte, error) {
+	inside, err := w.Inside(path)
+	if err != nil {
+		return nil, release.BadInput(where, err.Error(), do)
+	}
+	info, err := os.Stat(inside)
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxFile) {
+		err = fmt.Errorf("%q is not a file of at most 1 MiB", path)
+	}
+	if err != nil {
+		return nil, release.BadInput(where, err.Error(), do)
+	}
+	content, err := os.ReadFile(inside)
+	if err != nil {
+		return nil, release.BadInput(where, err.Error(), do)
+	}
+	return content, nil
+}
+
+// Scratch makes an empty directory outside the work tree; remove takes it away.
+func (w workspace) Scratch() (string, func(), error) {
+	dir, err := os.MkdirTemp("", "onedigest-")
+	if err != nil {
+		return "", nil, fmt.Errorf("making a scratch directory: %w", err)
+	}
+	return dir, func() { os.RemoveAll(dir) }, nil
+}

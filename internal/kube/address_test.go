@@ -1,0 +1,221 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+func service(name string, kind core.ServiceType, host string, ports ...core.ServicePort) *core.Service {
+	s := &core.Service{ObjectMeta: described(name, "", map[string]string{instanceLabel: "shop"})}
+	s.Spec.Type, s.Spec.Ports = kind, ports
+	if host != "" {
+		s.Status.LoadBalancer.Ingress = []core.LoadBalancerIngress{{Hostname: host}}
+	}
+	return s
+}
+
+func port(number int32, name string) core.ServicePort {
+	return core.ServicePort{Port: number, Name: name}
+}
+
+func TestURLOf(t *testing.T) {
+	t.Parallel()
+	byIP := service("shop", core.ServiceTypeLoadBalancer, "", port(80, "http"))
+	byIP.Status.LoadBalancer.Ingress = []core.LoadBalancerIngress{{}, {IP: "192.0.2.7"}}
+	byIPv6 := service("shop", core.ServiceTypeLoadBalancer, "", port(80, "http"))
+	byIPv6.Status.LoadBalancer.Ingress = []core.LoadBalancerIngress{{IP: "2001:db8::7"}}
+	named := func(name string, ports ...core.ServicePort) *core.Service {
+		s := service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", ports...)
+		s.Annotations = map[string]string{hostnameAnnotation: name}
+		return s
+	}
+	tests := map[string]struct {
+		service *core.Service
+		want    string
+	}{
+		"its own name":          {named("shop.example.com, www.example.com", port(80, "http"), port(443, "https")), "https://shop.example.com"},
+		"its own name, plainly": {named("shop.example.com.", port(80, "http")), "http://shop.example.com"},
+		"none yet":              {service("shop", core.ServiceTypeLoadBalancer, "", port(80, "http")), ""},
+		"host":                  {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, "http")), "http://lb.example.com"},
+		"IP":                    {byIP, "http://192.0.2.7"},
+		"IPv6":                  {byIPv6, "http://[2001:db8::7]"},
+		"another port":          {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(8080, "web")), "http://lb.example.com:8080"},
+		"443":                   {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(443, "")), "https://lb.example.com"},
+		"named https":           {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(8443, "https")), "https://lb.example.com:8443"},
+		"both":                  {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(443, "https"), port(80, "http")), "http://lb.example.com"},
+		"UDP first":             {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", core.ServicePort{Port: 53, Protocol: core.ProtocolUDP}, port(80, "http")), "http://lb.example.com"},
+		"UDP only":              {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", core.ServicePort{Port: 53, Protocol: core.ProtocolUDP}), ""},
+	}
+	for name, test := range tests {
+		if got := urlOf(test.service); got != test.want {
+			t.Errorf("%s: got %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+func TestAddress(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		services []*core.Service
+		want     string
+		told     string
+		input    bool
+	}{
+		"assigned":        {[]*core.Service{service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, ""))}, "http://lb.example.com", "", false},
+		"beside others":   {[]*core.Service{service("a", core.ServiceTypeClusterIP, "", port(80, "")), service("shop-web", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, ""))}, "http://lb.example.com", "", false},
+		"its own of two":  {[]*core.Service{service("a", core.ServiceTypeLoadBalancer, "other.example.com", port(80, "")), service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, ""))}, "http://lb.example.com", "", false},
+		"one of two":      {[]*core.Service{service("a", core.ServiceTypeLoadBalancer, "", port(80, "")), service("b", core.ServiceTypeLoadBalancer, "", port(80, ""))}, "", "", true},
+		"inside only":     {[]*core.Service{service("shop", core.ServiceTypeClusterIP, "", port(80, "")), service("peers", "", "", port(80, ""))}, "", "Service/peers is of type ClusterIP, Service/shop is of type ClusterIP: no address outside the cluster", false},
+		"without Service": {nil, "", `no Service in namespace "staging" is labelled app.kubernetes.io/instance=shop`, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			foreign := service("foreign", core.ServiceTypeLoadBalancer, "foreign.example.com", port(80, ""))
+			foreign.Labels[instanceLabel] = "another"
+			s.put(foreign)
+			for _, service := range test.services {
+				s.put(service)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			var told []string
+			got, err := s.client().Address(ctx, space, "shop", func(line string) { told = append(told, line) })
+			var input *release.InputError
+			if got != test.want || errors.As(err, &input) != test.input || !test.input && err != nil {
+				t.Errorf("got %q, %v, want %q", got, err, test.want)
+			}
+			if diff := cmp.Diff(test.told, strings.Join(told, "\n")); diff != "" {
+				t.Errorf("told (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func ingress(name, address string, change func(*networking.Ingress)) *networking.Ingress {
+	i := &networking.Ingress{ObjectMeta: described(name, "", map[string]string{instanceLabel: "shop"})}
+	if address != "" {
+		i.Status.LoadBalancer.Ingress = []networking.IngressLoadBalancerIngress{{Hostname: address}}
+	}
+	if change != nil {
+		change(i)
+	}
+	return i
+}
+
+func TestAddressByIngress(t *testing.T) {
+	t.Parallel()
+	hosts := func(names ...string) func(*networking.Ingress) {
+		return func(i *networking.Ingress) {
+			for _, name := range names {
+				i.Spec.Rules = append(i.Spec.Rules, networking.IngressRule{Host: name})
+			}
+		}
+	}
+	inside := service("shop", core.ServiceTypeClusterIP, "", port(80, ""))
+	tests := map[string]struct {
+		there []runtime.Object
+		want  string
+		code  int
+	}{
+		"by its host":    {[]runtime.Object{inside, ingress("shop", "alb.example.com", hosts("*.example.com", "shop.example.com"))}, "http://shop.example.com", 0},
+		"by its address": {[]runtime.Object{inside, ingress("shop", "alb.example.com", nil)}, "http://alb.example.com", 0},
+		"with TLS":       {[]runtime.Object{inside, ingress("shop", "alb.example.com", func(i *networking.Ingress) { i.Spec.TLS = []networking.IngressTLS{{}} })}, "https://alb.example.com", 0},
+		"with a certificate of ACM": {[]runtime.Object{inside, ingress("shop", "alb.example.com", func(i *networking.Ingress) {
+			i.Annotations = map[string]string{certificateAnnotation: "arn:aws:acm:eu-central-1:123456789012:certificate/1"}
+		})}, "https://alb.example.com", 0},
+		"beside a load balancer": {[]runtime.Object{service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, "")), ingress("shop", "alb.example.com", nil)}, "http://lb.example.com", 0},
+		"its own of two":         {[]runtime.Object{inside, ingress("admin", "b.example.com", nil), ingress("shop", "a.example.com", nil)}, "http://a.example.com", 0},
+		"one of two":             {[]runtime.Object{inside, ingress("admin", "b.example.com", nil), ingress("web", "a.example.com", nil)}, "", release.ExitInput},
+		"without an address":     {[]runtime.Object{inside, ingress("shop", "", nil)}, "", release.ExitFailed},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.put(test.there...)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			got, err := s.client().Address(ctx, space, "shop", func(string) {})
+			if got != test.want || release.ExitCode(err) != test.code {
+				t.Errorf("got %q, %v, want %q", got, err, test.want)
+			}
+		})
+	}
+}
+
+func TestAddressOfWhoMayNotReadIngresses(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.put(service("shop", core.ServiceTypeClusterIP, "", port(80, "")))
+	s.breaks(func(r *http.Request) int {
+		if strings.Contains(r.URL.Path, "ingresses") {
+			return http.StatusForbidden
+		}
+		return 0
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	told := ""
+	got, err := s.client().Address(ctx, space, "shop", func(line string) { told += line })
+	if got != "" || err != nil || !strings.Contains(told, "no address outside the cluster") {
+		t.Errorf("got %q, %v, told %q", got, err, told)
+	}
+}
+
+func TestAddressWaits(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.put(service("shop", core.ServiceTypeLoadBalancer, "", port(80, "")))
+	told := 0
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	got, err := s.client().Address(ctx, space, "shop", func(string) {
+		told++
+		s.drop()
+		s.put(service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, "")))
+	})
+	if got != "http://lb.example.com" || err != nil || told != 1 {
+		t.Errorf("got %q, %v, told %d times", got, err, told)
+	}
+}
+
+func TestAddressOutOfTimeSaysWhy(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	waiting := service("shop", core.ServiceTypeLoadBalancer, "", port(80, ""))
+	s.put(waiting, event("e", waiting.ObjectMeta, "SyncLoadBalancerFailed", "no subnet is tagged"))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, err := s.client().Address(ctx, space, "shop", func(string) {})
+	if diagnosisOf(t, err).Code != causes.NoAddress {
+		t.Errorf("got %v", err)
+	}
+	if looks := causes.NoAddress.Cause().Looks; looks != err.Error() {
+		t.Errorf("causes.All shows\n\t%s\nand it says\n\t%s", looks, err)
+	}
+}
+
+func TestAddressOfAClusterThatForbids(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.breaks(func(*http.Request) int { return http.StatusForbidden })
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, err := s.client().Address(ctx, space, "shop", func(string) {})
+	if release.ExitCode(err) != release.ExitFault || err == nil {
+		t.Errorf("got %v, want a fault", err)
+	}
+}

@@ -1,0 +1,319 @@
+package kube
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+	core "k8s.io/api/core/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+func TestBearerIsConnectOtherwise(t *testing.T) {
+	t.Parallel()
+	got := Bearer("https://example.com", []byte("x"), nil)
+	var want rest.Config
+	temper(&want)
+	if got.QPS != want.QPS || got.Burst != want.Burst || got.UserAgent != "onedigest" || got.WarningHandler != want.WarningHandler ||
+		got.QPS < 50 || got.Host != "https://example.com" || got.Insecure {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// A token is used until it ends and no longer; the cluster never sees one that has ended.
+func TestBearerRefreshes(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, welcome)
+	client := g.client()
+	for range 3 {
+		for range 5 {
+			g.mustAsk(client, http.MethodGet, nil, 200)
+		}
+		g.pass(gateLife)
+	}
+	g.want(3, 0)
+}
+
+// A cluster that refuses a token gets the next, once, with the whole body again.
+func TestBearerAfterARefusal(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, welcome)
+	client := g.client()
+	g.mustAsk(client, http.MethodPost, strings.NewReader("one"), 200)
+	g.revoke()
+	g.mustAsk(client, http.MethodPost, strings.NewReader("two"), 200)
+	g.revoke()
+	g.mustAsk(client, http.MethodGet, nil, 200)
+	g.want(3, 2)
+	if got := strings.Join(g.seen, ","); got != "one,two," {
+		t.Errorf("the cluster read %q", got)
+	}
+}
+
+// A request is sent again from its beginning. (The library's own transport begins a body that is at its end again too, and
+// would hide it if we did not.)
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://example.com", strings.NewReader("two"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := io.ReadAll(request.Body); err != nil {
+			t.Fatal(err)
+		}
+		again, ok := replay(request)
+		if !ok {
+			t.Fatal("it cannot be sent again")
+		}
+		if body, err := io.ReadAll(again.Body); err != nil || string(body) != "two" {
+			t.Errorf("again it sends %q, %v", body, err)
+		}
+	}
+}
+
+// A body that can be read once is sent once. The next request has the new token all the same.
+func TestBearerDoesNotReplayHalfABody(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, welcome)
+	client := g.client()
+	g.mustAsk(client, http.MethodGet, nil, 200)
+	g.revoke()
+	g.mustAsk(client, http.MethodPost, io.MultiReader(strings.NewReader("one")), 401)
+	g.want(2, 1)
+	g.mustAsk(client, http.MethodPost, io.MultiReader(strings.NewReader("two")), 200)
+	g.want(2, 1)
+}
+
+// Whoever may not enter is told so, after two tries and not more.
+func TestBearerStaysRefused(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, welcome)
+	g.early = 2 * gateLife
+	g.mustAsk(g.client(), http.MethodGet, nil, 401)
+	g.want(2, 2)
+}
+
+// A source of tokens that has no other gives the same again: there is nothing to try.
+func TestBearerWithOneToken(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, welcome)
+	asked := 0
+	client, err := rest.HTTPClientFor(Bearer(g.web.URL, g.authority(), func(context.Context) (string, time.Time, error) {
+		asked++
+		return "always", time.Now().Add(time.Hour), nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.mustAsk(client, http.MethodGet, nil, 401)
+	g.want(0, 1)
+	if asked != 2 {
+		t.Errorf("asked %d times", asked)
+	}
+}
+
+func TestBearerWithoutAToken(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, welcome)
+	client := g.client()
+	g.broken = &release.Fault{Side: "AWS", Err: errors.New("the credentials have expired")}
+	var fault *release.Fault
+	if _, err := g.ask(client, http.MethodPost, strings.NewReader("x")); !errors.As(err, &fault) || fault.Side != "AWS" {
+		t.Errorf("got %v", err)
+	}
+	g.broken = nil
+	g.mustAsk(client, http.MethodGet, nil, 200)
+	g.revoke()
+	g.broken = errors.New("no more")
+	if _, err := g.ask(client, http.MethodGet, nil); err == nil || !strings.Contains(err.Error(), "no more") || strings.Contains(err.Error(), "token-1") {
+		t.Errorf("got %v", err)
+	}
+	empty, err := rest.HTTPClientFor(Bearer(g.web.URL, g.authority(), func(context.Context) (string, time.Time, error) { return "", time.Time{}, nil }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.ask(empty, http.MethodGet, nil); !errors.As(err, &fault) {
+		t.Errorf("an empty token: got %v", err)
+	}
+}
+
+// Many at once ask for one token, and for one more when it is refused; clients made of one configuration share it.
+func TestBearerAtOnce(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, welcome)
+	config := g.config()
+	var clients []*http.Client
+	for range 4 {
+		client, err := rest.HTTPClientFor(rest.CopyConfig(config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		clients = append(clients, client)
+	}
+	for round := range 3 {
+		var all sync.WaitGroup
+		for i := range 40 {
+			all.Go(func() { g.mustAsk(clients[i%len(clients)], http.MethodPost, bytes.NewReader([]byte("x")), 200) })
+		}
+		all.Wait()
+		g.mu.Lock()
+		if g.given != round+1 {
+			t.Errorf("gave %d tokens in %d rounds", g.given, round+1)
+		}
+		g.mu.Unlock()
+		if round == 0 {
+			g.revoke()
+		} else {
+			g.pass(gateLife)
+		}
+	}
+}
+
+// Whoever waits for another's token stops when its own time is up; that the other gives up is not its end.
+func TestBearerWaitsForOneself(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{}, 2)
+	answer := make(chan string)
+	source := &tokens{now: time.Now, turn: make(chan struct{}, 1), ask: func(ctx context.Context) (string, time.Time, error) {
+		asked <- struct{}{}
+		select {
+		case token := <-answer:
+			return token, time.Now().Add(time.Hour), nil
+		case <-ctx.Done():
+			return "", time.Time{}, ctx.Err()
+		}
+	}}
+	first, giveUp := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := source.get(first, "")
+		ended <- err
+	}()
+	<-asked
+	late, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := source.get(late, ""); !errors.Is(err, context.Canceled) {
+		t.Errorf("waiting without time: got %v", err)
+	}
+	got := make(chan string, 1)
+	go func() {
+		token, err := source.get(t.Context(), "")
+		if err != nil {
+			token = err.Error()
+		}
+		got <- token
+	}()
+	giveUp()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("giving up: got %v", err)
+	}
+	<-asked
+	answer <- "second"
+	if token := <-got; token != "second" {
+		t.Errorf("got %q", token)
+	}
+}
+
+// H8: the token goes to the endpoint and nowhere else, and only to whoever its own authority vouches for.
+func TestBearerKeepsTheToken(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	stolen := 0
+	thief := func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		stolen++
+	}
+	plain, tls := httptest.NewServer(http.HandlerFunc(thief)), httptest.NewUnstartedServer(http.HandlerFunc(thief))
+	tls.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that are broken off
+	tls.StartTLS()
+	defer plain.Close()
+	defer tls.Close()
+	for name, target := range map[string]string{"plain HTTP": plain.URL, "TLS": tls.URL, "metadata": "http://169.254.169.254/latest"} {
+		g := newGate(t, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, target, http.StatusTemporaryRedirect)
+		})
+		if _, err := g.ask(g.client(), http.MethodGet, nil); err == nil || !strings.Contains(err.Error(), "must not see the token") {
+			t.Errorf("redirected to %s: got %v", name, err)
+		}
+	}
+	g := newGate(t, welcome)
+	for name, test := range map[string]struct {
+		config *rest.Config
+		want   string
+	}{
+		"no TLS":            {g.configTo(plain.URL, g.authority()), "no https URL"},
+		"no authority":      {g.configTo(tls.URL, nil), "no certificate authority vouches for it"},
+		"another authority": {g.configTo(tls.URL, otherAuthority(t)), "certificate signed by unknown authority"},
+		"no URL":            {g.configTo("https://", g.authority()), ""},
+	} {
+		client, err := kubernetes.NewForConfig(test.config)
+		if err == nil {
+			_, err = client.CoreV1().Namespaces().List(t.Context(), meta.ListOptions{})
+		}
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %q", name, err, test.want)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if stolen > 0 {
+		t.Errorf("the token was shown %d times", stolen)
+	}
+}
+
+// R9: a token that ends while a watch is open. The watch is cut; taken up again where it ended, it goes on with the next
+// token and misses nothing, and no request comes back as an error. Where the cluster's clock is ahead of ours, its 401 is
+// no error either.
+func TestBearerOutlivesAToken(t *testing.T) {
+	t.Parallel()
+	for name, early := range map[string]time.Duration{"clocks agree": 0, "the cluster's is ahead": 2 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			feed := newEvents()
+			g := newGate(t, feed.serve)
+			g.early = early
+			client, err := kubernetes.NewForConfig(g.config())
+			if err != nil {
+				t.Fatal(err)
+			}
+			const rounds = 4
+			for i := range rounds {
+				open, err := client.CoreV1().Namespaces().Watch(t.Context(), meta.ListOptions{ResourceVersion: strconv.Itoa(i)})
+				if err != nil {
+					t.Fatalf("round %d: %v", i, err)
+				}
+				feed.add()
+				event := <-open.ResultChan()
+				if got, ok := event.Object.(*core.Namespace); !ok || event.Type != watch.Added || got.Name != fmt.Sprintf("ns-%d", i+1) {
+					t.Errorf("round %d: got %+v", i, event)
+				}
+				g.pass(gateLife - early)
+				feed.cut()
+				if event, more := <-open.ResultChan(); more {
+					t.Errorf("round %d: the watch was cut, and said %+v", i, event)
+				}
+			}
+			if early > 0 {
+				g.want(rounds, rounds-1)
+			} else {
+				g.want(rounds, 0)
+			}
+		})
+	}
+}

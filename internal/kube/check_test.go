@@ -1,0 +1,89 @@
+package kube
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/onedigest/onedigest/internal/release"
+	core "k8s.io/api/core/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+)
+
+func namespace(phase core.NamespacePhase) *core.Namespace {
+	return &core.Namespace{ObjectMeta: meta.ObjectMeta{Name: space}, Status: core.NamespaceStatus{Phase: phase}}
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		namespace *core.Namespace
+		denied    []string
+		broken    func(*http.Request) int
+		create    bool
+		code      int
+		want      []string
+	}{
+		"ready":                      {namespace(core.NamespaceActive), nil, nil, false, release.ExitDone, nil},
+		"absent":                     {nil, nil, nil, false, release.ExitInput, []string{`namespace "staging" does not exist`, "--create-namespace"}},
+		"absent, to create":          {nil, nil, nil, true, release.ExitDone, nil},
+		"absent, not ours to create": {nil, []string{"create namespaces"}, nil, true, release.ExitFault, []string{`user "deployer" may not create namespaces`}},
+		"being deleted":              {namespace(core.NamespaceTerminating), nil, nil, false, release.ExitFault, []string{"being deleted"}},
+		"no Deployments":             {namespace(core.NamespaceActive), []string{"patch deployments"}, nil, false, release.ExitFault, []string{"forbidden", `user "deployer"`, `patch deployments.apps in namespace "staging"`}},
+		"no Leases":                  {namespace(core.NamespaceActive), []string{"update leases"}, nil, false, release.ExitFault, []string{`update leases.coordination.k8s.io in namespace "staging"`}},
+		"all that is missing": {namespace(core.NamespaceActive), []string{"patch deployments", "update secrets", "get secrets", "create leases"}, nil, false, release.ExitFault,
+			[]string{`user "deployer" may not patch deployments.apps; get, update secrets; create leases.coordination.k8s.io in namespace "staging"`}},
+		"no Secrets": {namespace(core.NamespaceActive), []string{"create secrets"}, nil, false, release.ExitFault, []string{`create secrets in namespace "staging"`}},
+		"namespace hidden": {nil, nil, func(r *http.Request) int {
+			if r.Method == http.MethodGet {
+				return http.StatusForbidden
+			}
+			return 0
+		}, false, release.ExitDone, nil},
+		"credentials refused": {nil, nil, func(*http.Request) int { return http.StatusUnauthorized }, false, release.ExitFault, []string{"refused or expired"}},
+		"out of order":        {nil, nil, func(*http.Request) int { return http.StatusServiceUnavailable }, false, release.ExitFault, []string{"cluster: reading namespace"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			if test.namespace != nil {
+				s.put(test.namespace)
+			}
+			for _, verb := range test.denied {
+				s.denied[verb] = true
+			}
+			s.breaks(test.broken)
+			err := s.client().Check(context.Background(), space, test.create)
+			if got := release.ExitCode(err); got != test.code {
+				t.Fatalf("exit %d, %v; want %d", got, err, test.code)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q lacks %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestCheckOfAClusterThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close()
+	client, err := New(&rest.Config{Host: "http://" + address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = client.Check(context.Background(), space, false)
+	if release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), address) {
+		t.Errorf("got %v, want a fault that names %s", err, address)
+	}
+}

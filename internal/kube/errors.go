@@ -1,0 +1,57 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/onedigest/onedigest/internal/release"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// RolloutError says why a rollout cannot become ready, or was not ready in time: its code, the object, the container, the reason.
+type RolloutError struct{ diagnosis release.Diagnosis }
+
+// Diagnosis is the evidence.
+func (e *RolloutError) Diagnosis() release.Diagnosis { return e.diagnosis }
+
+func (e *RolloutError) Error() string {
+	text := e.diagnosis.Object.String()
+	if e.diagnosis.Code != "" {
+		text = string(e.diagnosis.Code) + " " + text
+	}
+	if e.diagnosis.Container != "" {
+		text += fmt.Sprintf(" container %q", e.diagnosis.Container)
+	}
+	text += ": " + e.diagnosis.Reason
+	if e.diagnosis.Message != "" {
+		text += ": " + e.diagnosis.Message
+	}
+	return text
+}
+
+// fault words what a request came to. The API's own words may be an outsider's (an admission webhook's), so that they
+// are made printable.
+func (c *Client) fault(ctx context.Context, err error, format string, subjects ...any) error {
+	do := ""
+	var token *release.Fault // what gives the tokens failed, and says so itself
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fmt.Errorf(format+": %w", append(subjects, context.Canceled)...)
+	case errors.As(err, &token):
+		return token
+	case apierrors.IsUnauthorized(err):
+		do = "the credentials are refused or expired; see the user of the kubeconfig's context or, on EKS, whether the role has an access entry"
+	case apierrors.IsForbidden(err):
+		do = "ask whoever rules the cluster for a Role that allows it"
+	case apierrors.ReasonForError(err) == "":
+		do = fmt.Sprintf("see whether %s can be reached from here", c.host)
+	}
+	return release.NewFault(side, do, plain{err}, format, subjects...)
+}
+
+// plain is an error in printable words.
+type plain struct{ error }
+
+func (p plain) Error() string { return cut(printable(p.error.Error()), 1024) }
+func (p plain) Unwrap() error { return p.error }

@@ -1,0 +1,208 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+	coordination "k8s.io/api/coordination/v1"
+)
+
+func TestLost(t *testing.T) {
+	t.Parallel()
+	for name, other := range map[string]func(s *leaseServer, lease *coordination.Lease){
+		"to a run that has it": func(s *leaseServer, lease *coordination.Lease) { occupy(lease, holdOf("thief"), stamp()); s.put(lease) },
+		"to a run that gave it back": func(s *leaseServer, lease *coordination.Lease) {
+			occupy(lease, holdOf("thief"), stamp())
+			vacate(lease)
+			s.put(lease)
+		},
+		"to a run that made it anew": func(s *leaseServer, _ *coordination.Lease) {
+			s.remove()
+			lease := newLease(space, "onedigest-shop")
+			occupy(lease, holdOf("thief"), stamp())
+			s.put(lease)
+		},
+		"to a run of the same name": func(s *leaseServer, lease *coordination.Lease) {
+			hold := holdOf("live")
+			hold.Holder.URL = "https://ci.example.com/runs/thief"
+			occupy(lease, hold, stamp())
+			s.put(lease)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newLeaseServer(t)
+			live := takeLease(t, s, "live")
+			ctx, cancel := live.Context(t.Context())
+			defer cancel()
+			other(s, s.now())
+			s.with(func() { s.inside = func(string, *coordination.Lease) { t.Error("a Lease that is lost was written") } })
+			receive(t, ctx.Done(), "end of the context")
+			cause := context.Cause(ctx)
+			var failure *release.Failure
+			if !errors.As(cause, &failure) || !strings.Contains(cause.Error(), "OD-207") || !strings.Contains(cause.Error(), "https://ci.example.com/runs/thief") {
+				t.Errorf("cause: %v", cause)
+			}
+			late, cancelLate := live.Context(t.Context())
+			defer cancelLate()
+			if late.Err() == nil || !errors.Is(context.Cause(late), cause) {
+				t.Errorf("a context made afterwards: %v", context.Cause(late))
+			}
+			if err := live.SetPin(t.Context(), &release.Pin{Commit: commitA, At: time.Now()}); !errors.Is(err, cause) {
+				t.Errorf("pinning: %v", err)
+			}
+			for range 2 {
+				if err := live.Release(t.Context()); err != nil {
+					t.Errorf("release: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// TestWhatAPersonDoesToALeaseIsUndone leaves the run that has it in possession.
+func TestWhatAPersonDoesToALeaseIsUndone(t *testing.T) {
+	t.Parallel()
+	for name, meddle := range map[string]func(s *leaseServer, lease *coordination.Lease){
+		"deleted":    func(s *leaseServer, _ *coordination.Lease) { s.remove() },
+		"name taken": func(s *leaseServer, lease *coordination.Lease) { vacate(lease); s.put(lease) },
+		"annotated":  func(s *leaseServer, lease *coordination.Lease) { lease.Annotations["note"] = "mine"; s.put(lease) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newLeaseServer(t)
+			live := takeLease(t, s, "live")
+			pin := release.Pin{Commit: commitA, RunURL: "https://ci.example.com/runs/live", Actor: "alice", At: time.Unix(1700000000, 0).UTC()}
+			if err := live.SetPin(t.Context(), &pin); err != nil {
+				t.Fatal(err)
+			}
+			meddle(s, s.now())
+			s.until("ours again", func(lease *coordination.Lease) bool {
+				return heldBy("live")(lease) && lease.Annotations[annotationPinCommit] == commitA.String()
+			})
+			s.beats(4)
+			if live.isLost() || name == "annotated" && s.now().Annotations["note"] != "mine" {
+				t.Errorf("lost %t, %v", live.isLost(), s.now().Annotations)
+			}
+			if err := live.Release(t.Context()); err != nil || !isFree(s.now()) {
+				t.Errorf("release: %v", err)
+			}
+		})
+	}
+}
+
+func TestReleaseOfACancelledRun(t *testing.T) {
+	t.Parallel()
+	s := newLeaseServer(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	lease, err := s.client().AcquireLease(ctx, holdOf("live"), func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := ownLease(t, lease)
+	cancel()
+	s.beats(2) // the heartbeat outlives the wait's context
+	began := time.Now()
+	for range 2 {
+		if err := live.Release(ctx); err != nil || !isFree(s.now()) {
+			t.Fatalf("release: %v, %+v", err, s.now())
+		}
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("took %s", took)
+	}
+	if err := live.SetPin(t.Context(), nil); !errors.Is(err, errGivenBack) {
+		t.Errorf("pinning what was given back: %v", err)
+	}
+}
+
+func TestReleaseWhereNothingAnswers(t *testing.T) {
+	t.Parallel()
+	s := newLeaseServer(t)
+	live := takeLease(t, s, "live")
+	s.with(func() { s.hangs = func(string, *http.Request) bool { return true } })
+	s.untilAsked("update", 1) // a heartbeat that hangs
+	began := time.Now()
+	err := live.Release(t.Context())
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("took %s", took)
+	}
+	if release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), "giving back the Lease") {
+		t.Errorf("got %v", err)
+	}
+	s.with(func() { s.hangs = nil })
+	if err := live.Release(t.Context()); err != nil || !isFree(s.now()) {
+		t.Errorf("released again: %v", err)
+	}
+}
+
+// TestReleaseThroughTrouble: one refusal and one answer that gets lost do not keep a Lease from being given back.
+func TestReleaseThroughTrouble(t *testing.T) {
+	t.Parallel()
+	s := newLeaseServer(t)
+	live := takeLease(t, s, "live")
+	killRun(live) // no heartbeat comes between
+	tries := 0
+	s.with(func() {
+		s.broken = func(verb string, _ *http.Request) int {
+			if tries++; tries == 1 {
+				return 503
+			}
+			return 0
+		}
+		s.deaf = func(verb string, _ *http.Request) bool { return verb == "update" && tries == 2 }
+	})
+	if err := live.Release(t.Context()); err != nil || !isFree(s.now()) {
+		t.Errorf("release: %v, %+v", err, s.now().Spec)
+	}
+}
+
+// TestNoGoroutineStays counts them, and so runs by itself.
+func TestNoGoroutineStays(t *testing.T) {
+	s := newLeaseServer(t)
+	client := s.client()
+	for i := range 20 {
+		lease, err := client.AcquireLease(t.Context(), holdOf(fmt.Sprint(i)), func(string) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lease.Context(t.Context())
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		if _, err := client.AcquireLease(ctx, holdOf("late"), func(string) {}); err == nil {
+			t.Fatal("two hold it")
+		}
+		cancel()
+		if i%2 == 0 {
+			occupied := s.now()
+			occupy(occupied, holdOf("thief"), stamp())
+			s.put(occupied)
+			<-lease.(*holding).lost
+			s.remove()
+		}
+		if err := lease.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stacks := ""
+	for range 100 {
+		stacks = ""
+		text := make([]byte, 1<<20)
+		for stack := range strings.SplitSeq(string(text[:runtime.Stack(text, true)]), "\n\n") {
+			if strings.Contains(stack, "(*holding)") || strings.Contains(stack, "(*taker)") || strings.Contains(stack, "StreamWatcher") {
+				stacks += stack + "\n\n"
+			}
+		}
+		if stacks == "" {
+			return
+		}
+		time.Sleep(10 * time.Millisecond) // a goroutine that ends tells nobody
+	}
+	t.Errorf("left:\n%s", stacks)
+}

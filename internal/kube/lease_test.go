@@ -1,0 +1,485 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+	coordination "k8s.io/api/coordination/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// In the cluster a Lease lasts a whole second at least.
+const (
+	lasts   = 300 * time.Millisecond
+	expires = time.Second
+)
+
+const commitA = release.Commit("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
+
+func holdOf(run string) release.LeaseRequest {
+	return release.LeaseRequest{Release: "shop", Namespace: space, Duration: lasts,
+		Holder: release.Holder{Run: run, URL: "https://ci.example.com/runs/" + run, Actor: "actor-of-" + run, Commit: commitA}}
+}
+
+// takeLease holds the release shop; what is reported fails the test.
+func takeLease(t *testing.T, s *leaseServer, run string) *holding {
+	t.Helper()
+	lease, err := s.client().AcquireLease(t.Context(), holdOf(run), func(line string) { t.Errorf("reported: %s", line) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ownLease(t, lease)
+}
+
+// ownLease ends the heartbeat with the test.
+func ownLease(t *testing.T, lease release.Lease) *holding {
+	t.Helper()
+	h := lease.(*holding)
+	t.Cleanup(func() { h.stop(); <-h.stopped })
+	return h
+}
+
+// killRun ends a run as SIGKILL does: its Lease stays as it was last renewed.
+func killRun(h *holding) {
+	h.stop()
+	<-h.stopped
+}
+
+type waited struct {
+	lease *holding
+	err   error
+	after time.Duration
+}
+
+// holdLater holds the release shop in the background; what it reports goes to lines.
+func holdLater(ctx context.Context, t *testing.T, s *leaseServer, run string) (result <-chan waited, lines <-chan string) {
+	t.Helper()
+	told, done := make(chan string, 100), make(chan waited, 1)
+	client, began := s.clientOf(run), time.Now()
+	go func() {
+		lease, err := client.AcquireLease(ctx, holdOf(run), func(line string) { told <- line })
+		got := waited{err: err, after: time.Since(began)}
+		if err == nil {
+			got.lease = lease.(*holding)
+		}
+		done <- got
+	}()
+	return done, told
+}
+
+func receive[T any](t *testing.T, from <-chan T, what string) T {
+	t.Helper()
+	select {
+	case got := <-from:
+		return got
+	case <-time.After(10 * time.Second):
+		t.Fatalf("no %s within 10 s", what)
+		panic("unreachable")
+	}
+}
+
+func heldBy(run string) func(*coordination.Lease) bool {
+	return func(lease *coordination.Lease) bool {
+		return lease != nil && isHeld(lease) && *lease.Spec.HolderIdentity == run
+	}
+}
+
+func isFree(lease *coordination.Lease) bool { return lease != nil && !isHeld(lease) }
+
+// beats waits for a number of heartbeats from now on.
+func (s *leaseServer) beats(n int) {
+	s.t.Helper()
+	for range n {
+		last := s.now()
+		s.until("renewed", func(lease *coordination.Lease) bool { return lease != nil && !sameBeat(lease, last) })
+	}
+}
+
+func TestHoldTakesWhatIsFree(t *testing.T) {
+	t.Parallel()
+	s := newLeaseServer(t)
+	began := time.Now().Add(-time.Millisecond)
+	first := takeLease(t, s, "1")
+	lease := s.now()
+	if !heldBy("1")(lease) || *lease.Spec.LeaseDurationSeconds != 1 || *lease.Spec.LeaseTransitions != 0 {
+		t.Errorf("got %+v", lease.Spec)
+	}
+	if acquired := lease.Spec.AcquireTime; acquired.Time.Before(began) || acquired.After(time.Now()) {
+		t.Errorf("acquired at %s, and it is %s", acquired, time.Now())
+	}
+	want := map[string]string{"onedigest.dev/run": "https://ci.example.com/runs/1", "onedigest.dev/actor": "actor-of-1", "onedigest.dev/commit": commitA.String()}
+	if diff := cmp.Diff(want, lease.Annotations); diff != "" {
+		t.Error(diff)
+	}
+	if before, taken := first.Previous(); taken {
+		t.Errorf("taken from %v", before)
+	}
+	s.beats(2)
+	if renewed := s.now(); !renewed.Spec.AcquireTime.Equal(lease.Spec.AcquireTime) || *renewed.Spec.LeaseTransitions != 0 {
+		t.Errorf("a heartbeat changed %+v to %+v", lease.Spec, renewed.Spec)
+	}
+	if err := first.Release(t.Context()); err != nil || !isFree(s.now()) {
+		t.Fatalf("release: %v, %+v", err, s.now())
+	}
+	hold := holdOf("2")
+	hold.Holder.Actor, hold.Holder.URL = "", ""
+	second, err := s.client().AcquireLease(t.Context(), hold, func(line string) { t.Errorf("reported: %s", line) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ownLease(t, second)
+	lease = s.now()
+	if !heldBy("2")(lease) || *lease.Spec.LeaseTransitions != 1 || lease.Annotations["onedigest.dev/actor"]+lease.Annotations["onedigest.dev/run"] != "" {
+		t.Errorf("got %+v, %v", lease.Spec, lease.Annotations)
+	}
+	if before, taken := second.Previous(); taken {
+		t.Errorf("taken from %v, which had given it back", before)
+	}
+}
+
+// TestOneHolderAtATime lets runs fight for a hundred turns each. Two of them have the same identity.
+func TestOneHolderAtATime(t *testing.T) {
+	t.Parallel()
+	s := newLeaseServer(t)
+	const rounds = 100
+	var inside, turns atomic.Int32
+	var runs sync.WaitGroup
+	for _, run := range []string{"1", "1", "2"} {
+		client := s.client()
+		runs.Go(func() {
+			for range rounds {
+				lease, err := client.AcquireLease(t.Context(), holdOf(run), func(string) {})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if n := inside.Add(1); n != 1 {
+					t.Errorf("%d hold it at once", n)
+				}
+				turns.Add(1)
+				runtime.Gosched()
+				inside.Add(-1)
+				for tries := 3; lease.Release(t.Context()) != nil; tries-- { // a machine under load may take its two seconds
+					if tries == 0 {
+						t.Error("a Lease cannot be given back")
+						return
+					}
+				}
+			}
+		})
+	}
+	runs.Wait()
+	if n := turns.Load(); n != 3*rounds {
+		t.Errorf("%d turns", n)
+	}
+	if transitions := *s.now().Spec.LeaseTransitions; transitions != 3*rounds-1 {
+		t.Errorf("%d transitions", transitions)
+	}
+}
+
+func TestAKilledRunIsTakenOver(t *testing.T) {
+	t.Parallel()
+	s := newLeaseServer(t)
+	dead := takeLease(t, s, "dead")
+	s.beats(1)
+	killRun(dead)
+	result, lines := holdLater(t.Context(), t, s, "next")
+	if line := receive(t, lines, "report"); !strings.Contains(line, "https://ci.example.com/runs/dead") {
+		t.Errorf("reported: %s", line)
+	}
+	got := receive(t, result, "takeover")
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	ownLease(t, got.lease)
+	if got.after < expires || got.after > expires+time.Second {
+		t.Errorf("taken over after %s, want %s and little more", got.after, expires)
+	}
+	before, taken := got.lease.Previous()
+	if diff := cmp.Diff(holdOf("dead").Holder, before); !taken || diff != "" {
+		t.Error(taken, diff)
+	}
+	if lease := s.now(); !heldBy("next")(lease) || *lease.Spec.LeaseTransitions != 1 {
+		t.Errorf("got %+v", lease.Spec)
+	}
+}
+
+// TestAnOldHeartbeatIsNotWaitedFor starts from a Lease that no clock could call alive, and from one that a wrong clock could.
+func TestAnOldHeartbeatIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		age    time.Duration
+		waited bool
+	}{
+		"over a minute old":   {expires + clockSkew + time.Second, false},
+		"under a minute old":  {expires + clockSkew - 30*time.Second, true},
+		"from a clock before": {-time.Hour, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newLeaseServer(t)
+			lease := newLease(space, "onedigest-shop")
+			occupy(lease, holdOf("dead"), meta.NewMicroTime(time.Now().Add(-test.age)))
+			s.put(lease)
+			result, _ := holdLater(t.Context(), t, s, "next")
+			got := receive(t, result, "takeover")
+			if got.err != nil {
+				t.Fatal(got.err)
+			}
+			ownLease(t, got.lease)
+			if _, taken := got.lease.Previous(); !taken || (s.count("watch") > 0) != test.waited || test.waited != (got.after >= expires) {
+				t.Errorf("taken over %t after %s, %d watches", taken, got.after, s.count("watch"))
+			}
+		})
+	}
+}
+
+func TestALiveRunIsWaitedForByWatch(t *testing.T) {
+	t.Parallel()
+	s := newLeaseServer(t)
+	live := takeLease(t, s, "live")
+	ctx, cancel := context.WithTimeout(t.Context(), 4*expires)
+	defer cancel()
+	result, lines := holdLater(ctx, t, s, "late")
+	got := receive(t, result, "end")
+	var failure *release.Failure
+	if !errors.As(got.err, &failure) || release.ExitCode(got.err) != release.ExitFailed {
+		t.Fatalf("got %v", got.err)
+	}
+	for _, want := range []string{"OD-203", `release "shop" in namespace "staging"`, "run live (https://ci.example.com/runs/live) of actor-of-live", commitA.Short(),
+		", since " + s.now().Spec.AcquireTime.UTC().Format(time.RFC3339), "deploy again"} {
+		if !strings.Contains(got.err.Error(), want) {
+			t.Errorf("%q lacks %q", got.err, want)
+		}
+	}
+	if got.after < 4*expires-100*time.Millisecond {
+		t.Errorf("gave up after %s", got.after)
+	}
+	if len(lines) != 1 {
+		t.Errorf("reported %d times", len(lines))
+	}
+	if lists, watches, gets := s.count("list"), s.count("watch"), s.count("get"); lists != 2 || watches != 1 || gets != 0 { // one list is the holder's own
+		t.Errorf("%d lists, %d watches, %d gets", lists, watches, gets)
+	}
+	if !heldBy("live")(s.now()) || live.isLost() {
+		t.Error("the live run has lost it")
+	}
+}
+
+func TestAWaitIsToldOfEachHolderOnce(t *testing.T) {
+	t.Parallel()
+	s := newLeaseServer(t)
+	first := takeLease(t, s, "first")
+	result, lines := holdLater(t.Context(), t, s, "late")
+	if line := receive(t, lines, "report"); !strings.Contains(line, "run first ") {
+		t.Errorf("reported: %s", line)
+	}
+	s.beats(2)
+	// Another is faster: the Lease goes from hand to hand within one change. Its clock is wrong, so that it looks long dead.
+	killRun(first)
+	second := s.now()
+	occupy(second, holdOf("second"), meta.NewMicroTime(time.Now().Add(-time.Hour)))
+	began := time.Now()
+	s.put(second)
+	if line := receive(t, lines, "report"); !strings.Contains(line, "run second ") {
+		t.Errorf("reported: %s", line)
+	}
+	got := receive(t, result, "takeover")
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	ownLease(t, got.lease)
+	if before, _ := got.lease.Previous(); before.Run != "second" || len(lines) != 0 || time.Since(began) < expires {
+		t.Errorf("taken from %v after %s, reported again %d times", before, time.Since(began), len(lines))
+	}
+}
+
+func TestAReleasedLeaseIsTakenAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newLeaseServer(t)
+	hold := holdOf("live")
+	hold.Duration = time.Hour
+	lease, err := s.client().AcquireLease(t.Context(), hold, func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := ownLease(t, lease)
+	result, lines := holdLater(t.Context(), t, s, "next")
+	receive(t, lines, "report")
+	s.untilAskedAtLeast("watch", 1)
+	if err := live.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := receive(t, result, "Lease")
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	ownLease(t, got.lease)
+	if before, taken := got.lease.Previous(); taken {
+		t.Errorf("taken from %v, which gave it back", before)
+	}
+}
+
+// TestTwoTakersOfOneDeadRun end with one that has it and one that waits for the first.
+func TestTwoTakersOfOneDeadRun(t *testing.T) {
+	t.Parallel()
+	for range 3 {
+		s := newLeaseServer(t)
+		killRun(takeLease(t, s, "dead"))
+		results := make(chan *holding, 2)
+		for _, run := range []string{"a", "b"} {
+			client := s.client()
+			go func() {
+				lease, err := client.AcquireLease(t.Context(), holdOf(run), func(string) {})
+				if err != nil {
+					t.Error(err)
+					results <- nil
+					return
+				}
+				results <- lease.(*holding)
+			}()
+		}
+		first := receive(t, results, "taker")
+		s.beats(8) // two durations
+		if first == nil || len(results) != 0 || first.isLost() {
+			t.Fatalf("both have it: first lost: %v", first.reason())
+		}
+		first.Release(t.Context())
+		second := receive(t, results, "second taker")
+		if second == nil {
+			t.Fatal("the second has none")
+		}
+		ownLease(t, second)
+		if before, taken := second.Previous(); taken {
+			t.Errorf("the second took it from %v, which gave it back", before)
+		}
+	}
+}
+
+func TestAnAnswerThatIsLostStillCounts(t *testing.T) {
+	t.Parallel()
+	for _, verb := range []string{"create", "update"} {
+		t.Run(verb, func(t *testing.T) {
+			t.Parallel()
+			s := newLeaseServer(t)
+			if verb == "update" {
+				killRun(takeLease(t, s, "dead"))
+			}
+			lost := false
+			s.with(func() {
+				s.deaf = func(asked string, _ *http.Request) bool {
+					first := asked == verb && !lost
+					lost = lost || first
+					return first
+				}
+			})
+			result, _ := holdLater(t.Context(), t, s, "next")
+			got := receive(t, result, "Lease")
+			if got.err != nil {
+				t.Fatal(got.err)
+			}
+			ownLease(t, got.lease)
+			if _, taken := got.lease.Previous(); !lost || taken != (verb == "update") || got.after > expires+time.Second {
+				t.Errorf("taken over %t after %s", taken, got.after)
+			}
+			s.beats(2)
+		})
+	}
+}
+
+func TestHoldIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		prepare func(t *testing.T, s *leaseServer)
+		hold    func(*release.LeaseRequest)
+		code    int
+		want    []string
+	}{
+		"no list":   {func(_ *testing.T, s *leaseServer) { s.breaks(refusingTo(403, "list")) }, nil, release.ExitFault, []string{"list Lease \"onedigest-shop\"", "get, list, watch, create and update of leases in coordination.k8s.io"}},
+		"no create": {func(_ *testing.T, s *leaseServer) { s.breaks(refusingTo(403, "create")) }, nil, release.ExitFault, []string{"to create Lease", "leases in coordination.k8s.io"}},
+		"no update": {func(t *testing.T, s *leaseServer) {
+			takeLease(t, s, "1").Release(t.Context())
+			s.breaks(refusingTo(403, "update"))
+		}, nil, release.ExitFault, []string{"to update Lease"}},
+		"no watch":     {func(t *testing.T, s *leaseServer) { takeLease(t, s, "1"); s.breaks(refusingTo(403, "watch")) }, nil, release.ExitFault, []string{"to watch Lease"}},
+		"no get":       {func(t *testing.T, s *leaseServer) { killRun(takeLease(t, s, "1")); s.breaks(refusingTo(403, "get")) }, nil, release.ExitFault, []string{"to get Lease"}},
+		"no access":    {func(_ *testing.T, s *leaseServer) { s.breaks(refusingTo(401, "list")) }, nil, release.ExitFault, []string{"refused or expired"}},
+		"no namespace": {nil, func(hold *release.LeaseRequest) { hold.Namespace = "absent" }, release.ExitInput, []string{`namespace "absent" does not exist`, "--create-namespace"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newLeaseServer(t)
+			if test.prepare != nil {
+				test.prepare(t, s)
+			}
+			hold := holdOf("next")
+			if test.hold != nil {
+				test.hold(&hold)
+			}
+			_, err := s.client().AcquireLease(t.Context(), hold, func(string) {})
+			if got := release.ExitCode(err); got != test.code {
+				t.Fatalf("exit %d, %v; want %d", got, err, test.code)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q lacks %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestAWaitThatIsCutShort(t *testing.T) {
+	t.Parallel()
+	t.Run("cancelled", func(t *testing.T) {
+		t.Parallel()
+		s := newLeaseServer(t)
+		takeLease(t, s, "live")
+		ctx, cancel := context.WithCancel(t.Context())
+		result, lines := holdLater(ctx, t, s, "next")
+		receive(t, lines, "report")
+		cancel()
+		if got := receive(t, result, "end"); !errors.Is(got.err, context.Canceled) || !strings.Contains(got.err.Error(), "OD-203") {
+			t.Errorf("got %v", got.err)
+		}
+	})
+	t.Run("by a cluster that falls silent", func(t *testing.T) {
+		t.Parallel()
+		s := newLeaseServer(t)
+		takeLease(t, s, "live")
+		ctx, cancel := context.WithTimeout(t.Context(), expires)
+		defer cancel()
+		result, lines := holdLater(ctx, t, s, "next")
+		receive(t, lines, "report")
+		s.breaks(refusingTo(503, "get", "list", "watch", "update"))
+		s.cut()
+		if got := receive(t, result, "end"); !strings.Contains(got.err.Error(), "OD-203") || !strings.Contains(got.err.Error(), "the cluster does not answer either: the test's ServiceUnavailable") {
+			t.Errorf("got %v", got.err)
+		}
+	})
+	for name, fail := range map[string]func(s *leaseServer){
+		"by a cluster that refuses":         func(s *leaseServer) { s.breaks(refusingTo(503, "list")) },
+		"by a cluster that does not answer": func(s *leaseServer) { s.with(func() { s.hangs = func(string, *http.Request) bool { return true } }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newLeaseServer(t)
+			fail(s)
+			ctx, cancel := context.WithTimeout(t.Context(), expires)
+			defer cancel()
+			_, err := s.client().AcquireLease(ctx, holdOf("next"), func(string) {})
+			if release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), "holding release") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}

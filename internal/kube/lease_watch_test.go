@@ -1,0 +1,157 @@
+package kube
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	coordination "k8s.io/api/coordination/v1"
+)
+
+// TestAClusterThatDoesNotAnswerTakesNothingAway stops the apiserver for longer than the Lease lasts, with another run waiting.
+func TestAClusterThatDoesNotAnswerTakesNothingAway(t *testing.T) {
+	t.Parallel()
+	refusing := func(code int) func(s *leaseServer) {
+		return func(s *leaseServer) { s.breaks(refusingTo(code, "get", "list", "watch", "create", "update")) }
+	}
+	hanging := func(s *leaseServer) { s.with(func() { s.hangs = func(string, *http.Request) bool { return true } }) }
+	for name, test := range map[string]struct {
+		fail func(s *leaseServer)
+		cut  bool // watches too, at the beginning and at the end
+	}{
+		"503":                        {refusing(503), true},
+		"503, watches stay open":     {refusing(503), false},
+		"401":                        {refusing(401), true},
+		"no answer":                  {hanging, true},
+		"no answer, watches stay so": {hanging, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newLeaseServer(t)
+			live := takeLease(t, s, "live")
+			held, cancel := live.Context(t.Context())
+			defer cancel()
+			result, lines := holdLater(t.Context(), t, s, "late")
+			receive(t, lines, "report")
+			s.untilAskedAtLeast("watch", 1)
+			for range 2 {
+				s.beats(1)
+				test.fail(s)
+				if test.cut {
+					s.cut()
+				}
+				time.Sleep(expires + expires/2) // the outage itself
+				watches := s.count("watch")
+				s.with(func() { s.broken, s.hangs = nil, nil })
+				if test.cut {
+					s.web.CloseClientConnections()
+					s.untilAskedAtLeast("watch", watches+1)
+				}
+			}
+			s.beats(8) // two durations
+			if held.Err() != nil || live.isLost() || !heldBy("live")(s.now()) || len(result) != 0 {
+				t.Fatalf("lost: %v, %+v, %d results", context.Cause(held), s.now().Spec, len(result))
+			}
+			if err := live.Release(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			got := receive(t, result, "Lease")
+			if got.err != nil || len(lines) != 0 {
+				t.Fatalf("got %v, reported %d times more", got.err, len(lines))
+			}
+			ownLease(t, got.lease)
+		})
+	}
+}
+
+// TestAnOutageThatEndsWithTheLease lets the one that waits have the first word after it.
+func TestAnOutageThatEndsWithTheLease(t *testing.T) {
+	t.Parallel()
+	s := newLeaseServer(t)
+	live := takeLease(t, s, "live")
+	result, lines := holdLater(t.Context(), t, s, "late")
+	receive(t, lines, "report")
+	s.untilAskedAtLeast("watch", 1)
+	s.beats(1)
+	over := false
+	s.breaks(func(_ string, r *http.Request) int {
+		if over = over || r.UserAgent() == "late"; over {
+			return 0
+		}
+		return 503
+	})
+	s.until("asked for", func(*coordination.Lease) bool { return over })
+	s.beats(8) // two durations
+	if live.isLost() || len(result) != 0 {
+		t.Fatal("a live run has lost it")
+	}
+	live.Release(t.Context())
+	if got := receive(t, result, "Lease"); got.err == nil {
+		ownLease(t, got.lease)
+	}
+}
+
+// TestAMachineThatSlept counts none of that time against the holder, which may have slept too.
+func TestAMachineThatSlept(t *testing.T) {
+	t.Parallel()
+	s := newLeaseServer(t)
+	killRun(takeLease(t, s, "dead"))
+	var woke time.Time
+	lease, err := s.client().AcquireLease(t.Context(), holdOf("next"), func(string) {
+		time.Sleep(expires + expires/2) // the sleep itself
+		woke = time.Now()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ownLease(t, lease)
+	if after := time.Since(woke); after < expires {
+		t.Errorf("taken over %s after it woke", after)
+	}
+}
+
+// TestWatchesThatAreCutDelayNoTakeover cuts them more often than the Lease lasts.
+func TestWatchesThatAreCutDelayNoTakeover(t *testing.T) {
+	t.Parallel()
+	s := newLeaseServer(t)
+	killRun(takeLease(t, s, "dead"))
+	result, _ := holdLater(t.Context(), t, s, "next")
+	for s.untilAskedAtLeast("watch", 1); len(result) == 0; {
+		s.cut()
+		time.Sleep(expires / 5) // the interval of the cuts
+		if t.Context().Err() != nil {
+			return
+		}
+	}
+	got := <-result
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	ownLease(t, got.lease)
+	if got.after > expires+2*time.Second {
+		t.Errorf("taken over after %s", got.after)
+	}
+}
+
+// TestAWaitOutlivesAnApiserverThatStarts: one that has just begun forbids everything for a moment.
+func TestAWaitOutlivesAnApiserverThatStarts(t *testing.T) {
+	t.Parallel()
+	s := newLeaseServer(t)
+	live := takeLease(t, s, "live")
+	result, lines := holdLater(t.Context(), t, s, "next")
+	receive(t, lines, "report")
+	s.untilAskedAtLeast("watch", 1)
+	s.breaks(refusingTo(403, "list", "watch"))
+	s.cut()
+	s.untilAsked("list", 3)
+	s.breaks(nil)
+	if err := live.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := receive(t, result, "Lease"); got.err != nil {
+		t.Error(got.err)
+	} else {
+		ownLease(t, got.lease)
+	}
+}

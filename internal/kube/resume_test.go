@@ -1,0 +1,150 @@
+package kube
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// TestWatchIsSilentWhileDeaf: what was ready when it was last heard of is not said to be ready before it is heard of again.
+func TestWatchIsSilentWhileDeaf(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.put(deployment(1, 1, 1, 1), statefulSet(2, 1, 1, 0))
+	r := observe(t, s.client(), ofDeployment, ofStateful)
+	r.until("the Deployment is ready", func(step release.RolloutStep) bool { return step.Object == ofDeployment && step.Done })
+	deaf := make(chan struct{}, 1000)
+	s.breaks(func(r *http.Request) int {
+		if !strings.HasSuffix(r.URL.Path, "/deployments") {
+			return 0
+		}
+		deaf <- struct{}{}
+		return http.StatusServiceUnavailable
+	})
+	s.drop()
+	<-deaf
+	s.put(deployment(2, 1, 0, 1)) // unseen, for its feed is away
+	s.put(statefulSet(2, 1, 1, 1))
+	r.until("the StatefulSet is ready", func(step release.RolloutStep) bool { return step.Object == ofStateful && step.Done })
+	for len(deaf) > 0 {
+		<-deaf
+	}
+	select {
+	case err := <-r.ended:
+		t.Fatalf("ended with %v while the Deployment was not heard of", err)
+	case <-deaf: // asked once more since, and refused
+	}
+	s.breaks(nil)
+	r.until("what the Deployment has become", func(step release.RolloutStep) bool { return step.Object == ofDeployment && !step.Done })
+	s.put(deployment(2, 1, 1, 1))
+	if _, err := r.rest(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTimeDoesNotCountWhileDeaf: what stood when the cluster was last heard may have passed.
+func TestTimeDoesNotCountWhileDeaf(t *testing.T) {
+	t.Parallel()
+	play(t, false, []release.Object{ofDeployment}, func(s *stage) {
+		s.put(deployment(2, 2, 1, 1), replicaSet(2), amend(troubled(), waitsFor("CreateContainerError", "some trouble")))
+		s.looks("heard", "")
+		time.Sleep(15 * time.Second)
+		s.w.pods[space].note(apierrors.NewServiceUnavailable("away"))
+		s.looks("deaf", "")
+		time.Sleep(20 * time.Second)
+		s.looks("deaf for long", "")
+		s.w.pods[space].note(nil)
+		s.looks("heard again", "")
+		time.Sleep(passing - time.Millisecond)
+		s.looks("not as long as it is borne with since then", "")
+		time.Sleep(time.Millisecond)
+		s.looks("as long as it is borne with since then", causes.ContainerNotStarted)
+	})
+}
+
+// TestReadyIsHeldBackWhileCatchingUp: a feed that is back may still be told what it has missed.
+func TestReadyIsHeldBackWhileCatchingUp(t *testing.T) {
+	t.Parallel()
+	play(t, false, []release.Object{ofDeployment}, func(s *stage) {
+		s.put(deployment(1, 1, 1, 1))
+		f := s.w.feeds[place{known[schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}].resource, space}]
+		f.note(apierrors.NewUnauthorized("expired"))
+		if s.last = s.w.look(); len(s.last.pending) == 0 {
+			t.Error("ready while deaf")
+		}
+		f.note(nil)
+		if s.last = s.w.look(); !s.last.unsure {
+			t.Error("ready at once")
+		}
+		time.Sleep(s.last.again)
+		if s.last = s.w.look(); s.last.unsure || len(s.last.pending) > 0 {
+			t.Errorf("not ready after %s", catchingUp)
+		}
+	})
+}
+
+// TestRefusalsAreBelievedInTheEnd: a token is renewed by the transport that carries it, or it never is.
+func TestRefusalsAreBelievedInTheEnd(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		synced  bool
+		refusal error
+		after   time.Duration
+	}{
+		"401":                  {true, apierrors.NewUnauthorized("expired"), unauthorizedGrace},
+		"401 from the start":   {false, apierrors.NewUnauthorized("expired"), unauthorizedGrace},
+		"403":                  {true, apierrors.NewForbidden(schema.GroupResource{}, "", nil), revokedGrace},
+		"403 from the start":   {false, apierrors.NewForbidden(schema.GroupResource{}, "", nil), forbiddenGrace},
+		"503 for ever so long": {true, apierrors.NewServiceUnavailable("away"), 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(t, false, []release.Object{ofDeployment}, func(s *stage) {
+				for _, f := range s.w.feeds {
+					f.now.synced = test.synced
+					f.note(test.refusal)
+				}
+				s.last = s.w.look()
+				if s.last.fault != nil || s.last.again != test.after {
+					t.Fatalf("got %v, again after %s, want %s", s.last.fault, s.last.again, test.after)
+				}
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				if s.last = s.w.look(); (s.last.fault != nil) != (test.after > 0) {
+					t.Errorf("an hour later: %v", s.last.fault)
+				}
+			})
+		})
+	}
+}
+
+// TestWatchBearsAnExpiredToken has every request refused with 401 for a while, as between a token's end and its renewal.
+func TestWatchBearsAnExpiredToken(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	brokenRollout(s, amend(troubled(), waitsFor("CreateContainerConfigError", "failed to sync secret cache")))
+	r := observe(t, s.client(), ofDeployment)
+	r.until("the first", func(release.RolloutStep) bool { return true })
+	refused := make(chan struct{}, 1000)
+	s.breaks(func(*http.Request) int {
+		refused <- struct{}{}
+		return http.StatusUnauthorized
+	})
+	s.drop()
+	for range 8 {
+		<-refused
+	}
+	s.put(deployment(2, 2, 2, 2))
+	s.breaks(nil)
+	if _, err := r.rest(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,96 @@
+package causes
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the generated files again")
+
+const troubleshooting = "../../../docs/troubleshooting.md"
+
+// TestTroubleshooting holds the documentation to the table that the messages come from.
+func TestTroubleshooting(t *testing.T) {
+	t.Parallel()
+	want := page()
+	if *update {
+		if err := os.WriteFile(troubleshooting, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	got, err := os.ReadFile(troubleshooting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("%s is not what the table says (make reference); -table +file:\n%s", troubleshooting, diff)
+	}
+}
+
+func page() string {
+	var text strings.Builder
+	text.WriteString("# Troubleshooting\n\nWritten from the table of codes (`internal/release/causes`) by `make reference`; do not edit.\n\n" +
+		"A deploy that fails names its cause with a code. Codes are stable: scripts and alerts may rely on them (the output `code` of `deploy`). " +
+		"Beside the code stand the object, the container, the reason as the cluster words it, the last events and the last lines of the log. " +
+		"When a cause counts, and how long it is borne with, is in [decision 9](decisions/0009-when-a-rollout-has-failed.md).\n\n" +
+		"In commands, replace NAMESPACE, POD, CONTAINER and NAME by what the message names.\n\n| code | |\n|---|---|\n")
+	for _, cause := range All {
+		fmt.Fprintf(&text, "| [%s](#%s) | %s |\n", cause.Code, anchor(cause), cause.Name)
+	}
+	for _, cause := range All {
+		fmt.Fprintf(&text, "\n## %s\n\n%s\n\n```\n%s\n```\n\n**Try:** %s.\n\n", heading(cause), cause.Means, cause.Looks, cause.Try)
+		for i, step := range cause.Steps {
+			fmt.Fprintf(&text, "%d. %s\n", i+1, step)
+		}
+	}
+	return text.String()
+}
+
+func heading(cause Cause) string { return fmt.Sprintf("%s %s", cause.Code, cause.Name) }
+
+// anchor is what GitHub makes of a heading.
+func anchor(cause Cause) string {
+	lower := strings.ToLower(heading(cause))
+	return strings.ReplaceAll(regexp.MustCompile(`[^\p{L}\p{N} -]`).ReplaceAllString(lower, ""), " ", "-")
+}
+
+// TestTroublesAreWhole wants every code that is declared in the table once, in order, with all that is to be known of it.
+func TestTroublesAreWhole(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("causes.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var declared, listed []Code
+	for _, found := range regexp.MustCompile(`Code += "(OD-\d+)"`).FindAllStringSubmatch(string(source), -1) {
+		declared = append(declared, Code(found[1]))
+	}
+	for _, cause := range All {
+		listed = append(listed, cause.Code)
+		if cause.Name == "" || cause.Means == "" || cause.Try == "" || cause.Looks == "" || len(cause.Steps) < 2 {
+			t.Errorf("%s is not whole: %+v", cause.Code, cause)
+		}
+		if !strings.Contains(cause.Looks, string(cause.Code)+" ") || !strings.HasSuffix(cause.Looks, cause.Try) && cause.Code != NoWayBack {
+			t.Errorf("%s: the message %q does not name the code and end with what to try", cause.Code, cause.Looks)
+		}
+		for _, line := range slices.Concat(cause.Steps, []string{cause.Looks, cause.Try, cause.Name}) {
+			if strings.ContainsAny(line, "\n\r") || strings.Count(line, "`")%2 != 0 {
+				t.Errorf("%s: %q is not one line of whole Markdown", cause.Code, line)
+			}
+		}
+	}
+	if diff := cmp.Diff(declared, listed); diff != "" || len(declared) == 0 {
+		t.Errorf("codes (-declared +listed):\n%s", diff)
+	}
+	if got := Code("OD-999").Cause(); got.Code != "OD-999" || got.Name != "" {
+		t.Errorf("an unknown code is %+v", got)
+	}
+}
