@@ -60,15 +60,15 @@ func (i *images) Copy(ctx context.Context, image release.Image, to release.Repos
 	return i.registry.Copy(ctx, image, to, tag)
 }
 
-func (i *images) Look(ctx context.Context, repository release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
+func (i *images) Inspect(ctx context.Context, repository release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
 	owned, err := i.ecr.Owns(ctx, repository.Host())
 	if err != nil {
 		return release.TagState{}, err
 	}
 	if owned {
-		return i.ecr.Look(ctx, repository, digest, tag)
+		return i.ecr.Inspect(ctx, repository, digest, tag)
 	}
-	return i.registry.Look(ctx, repository, digest, tag)
+	return i.registry.Inspect(ctx, repository, digest, tag)
 }
 
 func (i *images) Tag(ctx context.Context, repository release.Repository, looked release.TagState, digest release.Digest, tag release.Tag) error {

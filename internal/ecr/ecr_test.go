@@ -69,7 +69,7 @@ func TestRetag(t *testing.T) {
 	repo := server.RepositoryWith("team/shop", localaws.TagRule{Mutability: localaws.Immutable})
 	digest := put(t, c, repo, "one", commit)
 	server.ResetRequests()
-	looked, err := c.Look(t.Context(), repo, digest, production)
+	looked, err := c.Inspect(t.Context(), repo, digest, production)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestRetag(t *testing.T) {
 	if err := c.PutTag(t.Context(), repo, looked.Manifest, looked.MediaType, digest, production); err != nil {
 		t.Fatal(err)
 	}
-	if looked, err = c.Look(t.Context(), repo, digest, production); err != nil || looked.TagDigest != digest || !looked.Found {
+	if looked, err = c.Inspect(t.Context(), repo, digest, production); err != nil || looked.TagDigest != digest || !looked.Found {
 		t.Errorf("after: %+v, %v", looked, err)
 	}
 	if got := len(server.Requests()); got != 3 {
@@ -106,7 +106,7 @@ func TestLook(t *testing.T) {
 		"no image":    {gone, "one", false, one},
 		"nothing":     {gone, "three", false, release.Digest{}},
 	} {
-		looked, err := c.Look(t.Context(), repo, test.digest, test.tag)
+		looked, err := c.Inspect(t.Context(), repo, test.digest, test.tag)
 		if err != nil || looked.Found != test.found || looked.TagDigest != test.holds {
 			t.Errorf("%s: got %+v, %v", name, looked, err)
 		}
@@ -122,7 +122,7 @@ func TestLookAsksAgain(t *testing.T) {
 	text, _ := index("one")
 	server.Inject(localaws.Fault{Route: localaws.RouteBatchGetImage, Times: 1, Do: localaws.Answer(200, http.Header{"Content-Type": {"application/x-amz-json-1.1"}},
 		fmt.Sprintf(`{"images":[{"imageId":{"imageDigest":%q},"imageManifest":%q,"imageManifestMediaType":%q}],"failures":[]}`, digest, text, mediaType))})
-	looked, err := c.Look(t.Context(), repo, digest, "one")
+	looked, err := c.Inspect(t.Context(), repo, digest, "one")
 	if err != nil || looked.TagDigest != digest || !looked.Found {
 		t.Errorf("got %+v, %v", looked, err)
 	}
@@ -199,7 +199,7 @@ func TestHostileBytes(t *testing.T) {
 		"5 MiB":       {fmt.Sprintf(`{"images":[{"imageId":{"imageDigest":%q,"imageTag":"one"},"imageManifest":%q}]}`, digest, strings.Repeat("a", 5<<20)), "limit 4194304"},
 	} {
 		injected := server.Inject(localaws.Fault{Route: localaws.RouteBatchGetImage, Do: localaws.Answer(200, http.Header{"Content-Type": {"application/x-amz-json-1.1"}}, test.body)})
-		looked, err := c.Look(t.Context(), repo, digest, "one")
+		looked, err := c.Inspect(t.Context(), repo, digest, "one")
 		if err == nil || !strings.Contains(err.Error(), test.want) || looked.Found {
 			t.Errorf("%s: got %v, want an error that says %q", name, err, test.want)
 		}
@@ -345,7 +345,7 @@ func TestFaults(t *testing.T) {
 		repo := server.Repository("shop")
 		injected := server.Inject(localaws.Fault{Route: localaws.RouteBatchGetImage, Do: test.do})
 		_, digest := index("one")
-		_, err := c.Look(t.Context(), repo, digest, production)
+		_, err := c.Inspect(t.Context(), repo, digest, production)
 		var fault *release.Fault
 		if !errors.As(err, &fault) || fault.Side != "AWS" || release.ExitCode(err) != release.ExitFault {
 			t.Errorf("%s: got %v, want a fault of AWS", name, err)
@@ -370,7 +370,7 @@ func TestFaultsOfTheWorkplace(t *testing.T) {
 	server, c := start(t)
 	_, digest := index("one")
 	nowhere := release.Repository(server.Address() + "/nowhere")
-	if _, err := c.Look(t.Context(), nowhere, digest, production); err == nil || !strings.Contains(err.Error(), "RepositoryNotFoundException") || !strings.Contains(err.Error(), "create the repository") {
+	if _, err := c.Inspect(t.Context(), nowhere, digest, production); err == nil || !strings.Contains(err.Error(), "RepositoryNotFoundException") || !strings.Contains(err.Error(), "create the repository") {
 		t.Errorf("no repository: got %v", err)
 	}
 	wrong := server.EnvMap()

@@ -100,7 +100,7 @@ func TestRequestsGoToTheHostsOwnRegion(t *testing.T) {
 		var asked record
 		c.config.HTTPClient = &asked
 		_, digest := index("one")
-		_, err := c.Look(t.Context(), release.Repository(host+"/shop"), digest, "one")
+		_, err := c.Inspect(t.Context(), release.Repository(host+"/shop"), digest, "one")
 		if err == nil || !strings.Contains(err.Error(), "allow ecr:BatchGetImage") {
 			t.Errorf("%s: got %v", host, err)
 		}

@@ -25,9 +25,9 @@ var acceptedMediaTypes = []string{
 	"application/vnd.docker.distribution.manifest.v2+json",
 }
 
-// Look says in one request (BatchGetImage) whether the image is in its repository, with its bytes, and what the tag
+// Inspect says in one request (BatchGetImage) whether the image is in its repository, with its bytes, and what the tag
 // names.
-func (c *Client) Look(ctx context.Context, repo release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
+func (c *Client) Inspect(ctx context.Context, repo release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
 	looked, err := c.look(ctx, repo, digest, tag)
 	if err != nil {
 		return release.TagState{}, fault(err, fmt.Sprintf("reading %q and tag %q", repo.At(digest), tag), "ecr:BatchGetImage")

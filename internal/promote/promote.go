@@ -30,8 +30,8 @@ type Registry interface {
 	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.Tagged, bool, error)
 	// Describe reads what an image is labelled with, in its manifest or its configuration.
 	Describe(ctx context.Context, image release.Image) (release.Tagged, bool, error)
-	// Look reads an image's manifest and what a tag of the repository names.
-	Look(ctx context.Context, repository release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error)
+	// Inspect reads an image's manifest and what a tag of the repository names.
+	Inspect(ctx context.Context, repository release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error)
 	// Tag puts the manifest's own bytes under a tag. It returns a *release.TagTakenError if an immutable tag is taken.
 	Tag(ctx context.Context, repository release.Repository, looked release.TagState, digest release.Digest, tag release.Tag) error
 	// Copy brings an image into another repository under a tag, byte for byte.
@@ -150,7 +150,7 @@ func carry(ctx context.Context, settings Settings, tag release.Tag, commit relea
 		return "", err
 	}
 	target := settings.TargetRepository.At(settings.Image.Digest)
-	there, err := world.Registry.Look(ctx, target.Repository, target.Digest, tag)
+	there, err := world.Registry.Inspect(ctx, target.Repository, target.Digest, tag)
 	if err != nil {
 		return "", err
 	}
@@ -172,7 +172,7 @@ func carry(ctx context.Context, settings Settings, tag release.Tag, commit relea
 // move points the moving tag at the image in the target repository.
 func move(ctx context.Context, settings Settings, world Deps) error {
 	target := settings.TargetRepository.At(settings.Image.Digest)
-	looked, err := world.Registry.Look(ctx, target.Repository, target.Digest, settings.MovingTag)
+	looked, err := world.Registry.Inspect(ctx, target.Repository, target.Digest, settings.MovingTag)
 	if err != nil || looked.TagDigest == target.Digest {
 		return err
 	}
@@ -194,7 +194,7 @@ func move(ctx context.Context, settings Settings, world Deps) error {
 
 // look reads the image and holds it to the commit that the evidence names.
 func look(ctx context.Context, image release.Image, tag release.Tag, commit release.Commit, registry Registry) (release.TagState, error) {
-	looked, err := registry.Look(ctx, image.Repository, image.Digest, tag)
+	looked, err := registry.Inspect(ctx, image.Repository, image.Digest, tag)
 	switch {
 	case err != nil:
 		return looked, err
@@ -225,7 +225,7 @@ func standing(holds, wanted release.Digest, tag release.Tag) (release.Outcome, e
 
 // compare reads the tag again.
 func compare(ctx context.Context, image release.Image, tag release.Tag, registry Registry) (release.Outcome, error) {
-	again, err := registry.Look(ctx, image.Repository, image.Digest, tag)
+	again, err := registry.Inspect(ctx, image.Repository, image.Digest, tag)
 	if err != nil {
 		return "", err
 	}

@@ -39,7 +39,7 @@ func (s *shelf) Describe(_ context.Context, image release.Image) (release.Tagged
 	return release.Tagged{Digest: image.Digest, Revision: s.inConfig}, true, nil
 }
 
-func (s *shelf) Look(_ context.Context, repository release.Repository, d release.Digest, tag release.Tag) (release.TagState, error) {
+func (s *shelf) Inspect(_ context.Context, repository release.Repository, d release.Digest, tag release.Tag) (release.TagState, error) {
 	s.requests = append(s.requests, "look "+tag.String())
 	looked, found := s.manifests[repository.At(d)]
 	looked.Found, looked.TagDigest = found, s.tags[repository.String()+":"+tag.String()]

@@ -28,7 +28,7 @@ func TestCopy(t *testing.T) {
 				}
 			}
 			holds(t, c, target, production, image.Digest)
-			looked, err := c.Look(t.Context(), target, image.Digest, commit)
+			looked, err := c.Inspect(t.Context(), target, image.Digest, commit)
 			if err != nil || !looked.Found || !looked.TagDigest.IsZero() {
 				t.Errorf("the image is there: %t, its old tag holds %q, %v", looked.Found, looked.TagDigest, err)
 			}

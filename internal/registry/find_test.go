@@ -228,7 +228,7 @@ func TestHostileBytes(t *testing.T) {
 		_, _ = fmt.Fprint(w, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}`)
 		return true
 	})
-	if _, err := c.Look(t.Context(), shop.Repository, shop.Digest, "one"); err == nil || !strings.Contains(err.Error(), "do not use this image") {
+	if _, err := c.Inspect(t.Context(), shop.Repository, shop.Digest, "one"); err == nil || !strings.Contains(err.Error(), "do not use this image") {
 		t.Errorf("by digest: got %v", err)
 	}
 }

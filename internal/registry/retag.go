@@ -7,8 +7,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Look says in two requests whether the image is in its repository, with its bytes, and what the tag names.
-func (c *Client) Look(ctx context.Context, repo release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
+// Inspect says in two requests whether the image is in its repository, with its bytes, and what the tag names.
+func (c *Client) Inspect(ctx context.Context, repo release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
 	r, err := c.open(sideRegistry, repo, false)
 	if err != nil {
 		return release.TagState{}, err

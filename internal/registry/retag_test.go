@@ -30,7 +30,7 @@ func TestRetag(t *testing.T) {
 			c := at(t, server)
 			image := pushed(t, c, one, repo, commit)
 			server.ResetRequests()
-			looked, err := c.Look(t.Context(), repo, image.Digest, production)
+			looked, err := c.Inspect(t.Context(), repo, image.Digest, production)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -43,7 +43,7 @@ func TestRetag(t *testing.T) {
 			if got := len(server.Requests()); got != 3 {
 				t.Errorf("made %d requests, want 3: %v", got, server.Requests())
 			}
-			again, err := c.Look(t.Context(), repo, image.Digest, production)
+			again, err := c.Inspect(t.Context(), repo, image.Digest, production)
 			if err != nil || again.TagDigest != image.Digest || !bytes.Equal(again.Manifest, looked.Manifest) || again.MediaType != looked.MediaType {
 				t.Errorf("after: tag holds %q, %v", again.TagDigest, err)
 			}
@@ -58,7 +58,7 @@ func TestLookAtNothing(t *testing.T) {
 	c := at(t, server)
 	image := pushed(t, c, picture(t, 1), repo, commit)
 	other := digestOf([]byte("other"))
-	got, err := c.Look(t.Context(), repo, other, commit)
+	got, err := c.Inspect(t.Context(), repo, other, commit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestPutTagOutlasts(t *testing.T) {
 			repo := server.RepositoryWith("shop", immutable)
 			c := at(t, server)
 			image := pushed(t, c, picture(t, 1), repo, commit)
-			looked, err := c.Look(t.Context(), repo, image.Digest, production)
+			looked, err := c.Inspect(t.Context(), repo, image.Digest, production)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -115,7 +115,7 @@ func TestPutTagTwice(t *testing.T) {
 	one := pushed(t, c, picture(t, 1), repo, "one")
 	two := pushed(t, c, picture(t, 1), repo, "two")
 	for _, image := range []release.Image{one, one, two} {
-		looked, err := c.Look(t.Context(), repo, image.Digest, production)
+		looked, err := c.Inspect(t.Context(), repo, image.Digest, production)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +160,7 @@ func TestLookAtHostileBytes(t *testing.T) {
 		c := at(t, server)
 		image := pushed(t, c, picture(t, 1), repo, commit)
 		injected := server.Inject(localaws.Fault{Route: localaws.RouteManifest, Method: http.MethodGet, Do: test.do})
-		_, err := c.Look(t.Context(), repo, image.Digest, production)
+		_, err := c.Inspect(t.Context(), repo, image.Digest, production)
 		if err == nil || !strings.Contains(err.Error(), test.want) && !strings.Contains(err.Error(), "longer than 4194304") {
 			t.Errorf("%s: got %v", name, err)
 		}
