@@ -36,6 +36,8 @@ func except(list []string, allowed ...string) (rest []string) {
 }
 
 var floors = []floor{
+	{packages: []string{"internal/text"}, banned: []string{"github.com/", "golang.org/", "k8s.io/", "sigs.k8s.io/", "helm.sh/", "net", "os"},
+		why: "a rule about characters, which every adapter may use; the standard library only"},
 	{packages: []string{"internal/release/causes"}, banned: []string{"github.com/", "golang.org/", "k8s.io/", "sigs.k8s.io/", "helm.sh/", "net", "os"},
 		why: "a table of words; the standard library only"},
 	{packages: []string{"internal/release"}, allowed: []string{"internal/release/causes"}, banned: []string{"github.com/", "golang.org/", "k8s.io/", "sigs.k8s.io/", "helm.sh/", "net", "os"},
@@ -46,26 +48,26 @@ var floors = []floor{
 		why: "a declaration is pure: what it reads is handed to it"},
 	{packages: []string{"internal/build", "internal/deploy", "internal/smoke", "internal/promote", "internal/pipeline"}, allowed: []string{"internal/release", "internal/release/causes", "internal/setting"}, banned: append([]string{"os", "net/http"}, heavy...),
 		why: "a verb declares the interfaces it needs beside itself; entry hands it the adapters"},
-	{packages: []string{"internal/registry"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: except(heavy, "github.com/google/go-containerregistry"),
+	{packages: []string{"internal/registry"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text"}, banned: except(heavy, "github.com/google/go-containerregistry"),
 		why: "adapters never import each other; credentials arrive as a value"},
-	{packages: []string{"internal/image"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: except(heavy, "github.com/google/go-containerregistry"),
+	{packages: []string{"internal/image"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text"}, banned: except(heavy, "github.com/google/go-containerregistry"),
 		why: "a builder leaves an OCI layout on disk and knows no registry"},
-	{packages: []string{"internal/ecr"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: except(heavy, "github.com/aws/"),
+	{packages: []string{"internal/ecr"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text"}, banned: except(heavy, "github.com/aws/"),
 		why: "images in ECR's own words; clusters are another adapter's"},
-	{packages: []string{"internal/eks"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: except(heavy, "github.com/aws/"),
+	{packages: []string{"internal/eks"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text"}, banned: except(heavy, "github.com/aws/"),
 		why: "finding a cluster and making its tokens needs AWS; talking to it is another adapter's"},
-	{packages: []string{"internal/helm"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: except(heavy, "helm.sh/", "k8s.io/", "sigs.k8s.io/"),
+	{packages: []string{"internal/helm"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text"}, banned: except(heavy, "helm.sh/", "k8s.io/", "sigs.k8s.io/"),
 		why: "moving to the next major version of Helm must be one package's work"},
-	{packages: []string{"internal/kube"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: except(heavy, "k8s.io/", "sigs.k8s.io/"),
+	{packages: []string{"internal/kube"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text"}, banned: except(heavy, "k8s.io/", "sigs.k8s.io/"),
 		why: "watching is ours; Helm's wait must not creep in"},
-	{packages: []string{"internal/github"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: except(heavy, "github.com/sethvargo/go-githubactions"),
+	{packages: []string{"internal/github"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text"}, banned: except(heavy, "github.com/sethvargo/go-githubactions"),
 		why: "the only importer of go-githubactions"},
-	{packages: []string{"internal/probe", "internal/git", "internal/evidence"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: heavy,
+	{packages: []string{"internal/probe", "internal/git", "internal/evidence"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text"}, banned: heavy,
 		why: "adapters never import each other, and these need no client library"},
 	{packages: []string{"devenv/localaws", "devenv/localaws/"}, allowed: []string{"internal/release", "internal/release/causes", "devenv/localaws", "devenv/localaws/"}, banned: []string{"helm.sh/", "k8s.io/", "sigs.k8s.io/", "github.com/sethvargo/"},
 		why: "a stand-in for AWS that leaned on the code under test would prove nothing"},
 	{packages: []string{"internal/app"}, banned: []string{"helm.sh/", "github.com/aws/", "github.com/google/go-containerregistry", "github.com/sethvargo/go-githubactions", module + "devenv/localaws"},
-		allowed: []string{"internal/release", "internal/release/causes", "internal/setting", "internal/build", "internal/deploy", "internal/smoke", "internal/promote", "internal/pipeline", "internal/registry", "internal/image", "internal/ecr", "internal/eks", "internal/helm", "internal/kube", "internal/github", "internal/probe", "internal/git", "internal/evidence"},
+		allowed: []string{"internal/release", "internal/release/causes", "internal/setting", "internal/build", "internal/deploy", "internal/smoke", "internal/promote", "internal/pipeline", "internal/registry", "internal/image", "internal/ecr", "internal/eks", "internal/helm", "internal/kube", "internal/github", "internal/probe", "internal/git", "internal/evidence", "internal/text"},
 		why:     "entry wires; the libraries stay behind their adapters, and no verb may come to know the stand-in for AWS"},
 }
 
@@ -136,7 +138,7 @@ func (f floor) offends(imported string) string {
 // TestFloorTableBites holds the checker itself to a known offence and a known good import.
 func TestFloorTableBites(t *testing.T) {
 	t.Parallel()
-	verbs := floors[4]
+	verbs := floors[5]
 	if verbs.offends(module+"internal/registry") == "" || verbs.offends("k8s.io/client-go/rest") == "" || verbs.offends("os") == "" {
 		t.Error("a verb that imports an adapter, a client library or os passes")
 	}

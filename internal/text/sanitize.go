@@ -1,0 +1,100 @@
+package text
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// sanitize does what the package promises. Line ends ("\r", "\r\n" and "\n") become "\n", or a blank if multiline is
+// false.
+//
+// The runner takes a line for a command when it begins with "::" after white space, or has "##[" anywhere
+// (actions/runner, ActionCommand.cs), and its lines end at "\r" too. It compares by culture, which ignores characters
+// without a width: those are dropped, since they would not separate the characters of a command, and combining marks
+// between them are looked through. A backslash does separate them.
+func sanitize(s string, multiline bool) string {
+	var (
+		b         strings.Builder
+		sequences escapeParser
+		command   commandDetector
+		previous  rune
+	)
+	b.Grow(len(s))
+	for _, r := range s {
+		if sequences.consumes(r) {
+			continue
+		}
+		before := previous
+		previous = r
+		switch {
+		case r == '\n' && before == '\r':
+			continue
+		case isLineEnd(r) && multiline:
+			command = commandDetector{}
+			b.WriteByte('\n')
+			continue
+		case isLineEnd(r):
+			r = ' '
+		case r == '\t' || unicode.Is(unicode.Zs, r):
+		case unicode.IsSpace(r):
+			r = ' '
+		case isInvisible(r):
+			previous = before
+			continue
+		case !unicode.IsPrint(r):
+			r = utf8.RuneError
+		case unicode.IsMark(r):
+			b.WriteRune(r)
+			continue
+		}
+		if command.completedBy(r) {
+			b.WriteByte('\\')
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func isLineEnd(r rune) bool { return r == '\n' || r == '\r' }
+
+// isInvisible reports whether r has no width and no meaning of its own in a log: control and format characters, the
+// bidirectional ones among them.
+func isInvisible(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
+}
+
+// blankSpace maps white space to a blank.
+func blankSpace(r rune) rune {
+	if unicode.IsSpace(r) {
+		return ' '
+	}
+	return r
+}
+
+// commandDetector follows one line and finds the character that would make a command of it.
+type commandDetector struct {
+	hashes  int  // that precede
+	started bool // something other than white space and one colon precedes
+	colon   bool // the first character that is not white space was a colon
+}
+
+// completedBy reports whether r, which follows what was seen of the line, completes "::" or "##[".
+func (d *commandDetector) completedBy(r rune) bool {
+	completes := r == '[' && d.hashes >= 2 || r == ':' && d.colon && !d.started
+	if r == '#' {
+		d.hashes++
+	} else {
+		d.hashes = 0
+	}
+	switch {
+	case d.started:
+	case d.colon:
+		d.started = true
+	case r == ':':
+		d.colon = true
+	case !unicode.IsSpace(r):
+		d.started = true
+	}
+	return completes
+}
