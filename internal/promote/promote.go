@@ -1,9 +1,9 @@
-// Package promote is the verb that lets an image into the next environment: the same bytes, under one more name.
+// Package promote is the verb that releases a proven image to the next environment: the same manifest bytes under one
+// more tag.
 package promote
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -11,30 +11,31 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Deps is what promote needs of everything around it.
+// Deps are the adapters that Run works with.
 type Deps struct {
 	Registry Registry
 	Evidence Evidence
 	Reporter release.Reporter
 }
 
-// Evidence is what smoke left.
+// Evidence reads the verdicts that smoke recorded.
 type Evidence interface {
-	// Read returns the records about an image, in no order.
+	// Read returns every record about an image, in no particular order.
 	Read(ctx context.Context, image release.Image) ([]release.Evidence, error)
 }
 
-// Registry tags without moving a layer.
+// Registry reads, tags and copies images without rebuilding them.
 type Registry interface {
-	// Find says what a tag names.
+	// Find returns the image that a tag names, and false if the tag does not exist.
 	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.Tagged, bool, error)
-	// Describe reads what an image is labelled with, in its manifest or its configuration.
+	// Describe reads the revision label of an image from its manifest or, failing that, from its configuration.
 	Describe(ctx context.Context, image release.Image) (release.Tagged, bool, error)
-	// Inspect reads an image's manifest and what a tag of the repository names.
+	// Inspect reads an image's manifest and the digest that a tag of the same repository names.
 	Inspect(ctx context.Context, repository release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error)
-	// Tag puts the manifest's own bytes under a tag. It returns a *release.TagTakenError if an immutable tag is taken.
-	Tag(ctx context.Context, repository release.Repository, looked release.TagState, digest release.Digest, tag release.Tag) error
-	// Copy brings an image into another repository under a tag, byte for byte.
+	// Tag pushes the inspected manifest's own bytes under a tag. It returns a *release.TagTakenError if the tag is
+	// immutable and names another image.
+	Tag(ctx context.Context, repository release.Repository, state release.TagState, digest release.Digest, tag release.Tag) error
+	// Copy copies an image into another repository under a tag, byte for byte. Its errors are those of Tag.
 	Copy(ctx context.Context, image release.Image, to release.Repository, tag release.Tag) error
 }
 
@@ -50,51 +51,47 @@ type Result struct {
 	Proved  time.Time           `json:"provedAt"`
 }
 
-// Run finds the proof, looks at the image and the tag, tags if need be, looks again and compares.
-func Run(ctx context.Context, settings Settings, world Deps) (Result, error) {
-	settings, err := resolve(ctx, settings, world)
+// Run finds the evidence that the environment below proved the image, tags the image in its repository or copies it to
+// the target repository, and moves the moving tag if there is one. Missing evidence, an image of another commit and a tag
+// that names another digest are a *release.Refusal. A second run with the same settings changes nothing.
+func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
+	settings, err := resolveImage(ctx, settings, deps)
 	if err != nil {
 		return Result{}, err
 	}
-	proof, err := prove(ctx, settings, world)
+	evidence, err := findEvidence(ctx, settings, deps)
 	if err != nil {
 		return Result{}, err
 	}
-	tag := settings.Tag
-	if tag == "" {
-		tag = release.Tag(settings.To.String() + "-" + proof.Commit.String())
+	if settings.Tag == "" {
+		settings.Tag = release.Tag(settings.To.String() + "-" + evidence.Commit.String())
 	}
-	result := Result{Image: settings.TargetRepository.At(settings.Image.Digest), Digest: settings.Image.Digest, Tag: tag,
-		Commit: proof.Commit, From: settings.From, To: settings.To, Proved: proof.At}
-	if settings.TargetRepository != settings.Image.Repository {
-		result.Outcome, err = carry(ctx, settings, tag, proof.Commit, world)
-	} else {
-		result.Outcome, err = name(ctx, settings, tag, proof.Commit, world)
-	}
-	if err != nil {
+	result := newResult(settings, evidence)
+	if result.Outcome, err = tagImage(ctx, settings, evidence.Commit, deps); err != nil {
 		return result, err
 	}
-	world.Reporter.Infof("%s: %s is %s in %s", result.Outcome, tag, settings.Image.Digest, settings.TargetRepository)
+	deps.Reporter.Infof("%s: %s is %s in %s", result.Outcome, result.Tag, result.Digest, settings.TargetRepository)
 	if settings.MovingTag != "" {
-		err = move(ctx, settings, world)
+		err = moveTag(ctx, settings, deps)
 	}
 	return result, err
 }
 
-// resolve finds the image of a commit when nobody named the image itself.
-func resolve(ctx context.Context, settings Settings, world Deps) (Settings, error) {
+// resolveImage fills in the image from the repository and commit, and the target repository from the image.
+func resolveImage(ctx context.Context, settings Settings, deps Deps) (Settings, error) {
 	if settings.Image.IsZero() {
-		tagged, found, err := world.Registry.Find(ctx, settings.Repository, release.Tag(settings.Commit))
+		tagged, found, err := deps.Registry.Find(ctx, settings.Repository, release.Tag(settings.Commit))
 		switch {
 		case err != nil:
 			return settings, err
 		case !found:
 			return settings, &release.Refusal{Why: fmt.Sprintf("%q holds no image of commit %s", settings.Repository, settings.Commit), Do: "build the commit first"}
 		case tagged.Revision != settings.Commit.String():
-			return settings, &release.Refusal{Why: fmt.Sprintf("tag %s in %q names an image labelled with revision %q", settings.Commit, settings.Repository, tagged.Revision)}
+			return settings, &release.Refusal{Why: fmt.Sprintf("tag %s in %q names an image labelled with revision %q", settings.Commit, settings.Repository, tagged.Revision),
+				Do: "find out who pushed it; a commit's tag must name that commit's image"}
 		}
 		settings.Image = settings.Repository.At(tagged.Digest)
-		world.Reporter.Infof("commit %s is %s", settings.Commit.Short(), tagged.Digest)
+		deps.Reporter.Infof("commit %s is %s", settings.Commit.Short(), tagged.Digest)
 	}
 	if settings.TargetRepository == "" {
 		settings.TargetRepository = settings.Image.Repository
@@ -102,9 +99,10 @@ func resolve(ctx context.Context, settings Settings, world Deps) (Settings, erro
 	return settings, nil
 }
 
-// prove finds the newest record of the environment below; it alone counts, for a later failure outdates a pass.
-func prove(ctx context.Context, settings Settings, world Deps) (release.Evidence, error) {
-	records, err := world.Evidence.Read(ctx, settings.Image)
+// findEvidence returns the newest record of the environment below. Older ones do not count, because a later failure
+// outdates a pass.
+func findEvidence(ctx context.Context, settings Settings, deps Deps) (release.Evidence, error) {
+	records, err := deps.Evidence.Read(ctx, settings.Image)
 	if err != nil {
 		return release.Evidence{}, err
 	}
@@ -115,122 +113,16 @@ func prove(ctx context.Context, settings Settings, world Deps) (release.Evidence
 	}
 	newest := slices.MaxFunc(records, func(a, b release.Evidence) int { return a.At.Compare(b.At) })
 	if err := newest.Proves(settings.Image.Digest, settings.From); err != nil {
-		return newest, &release.Refusal{Why: err.Error(), Do: fmt.Sprintf("make %q pass first (%s)", settings.From, newest.At.Format(time.RFC3339))}
+		return newest, &release.Refusal{Why: err.Error(), Do: fmt.Sprintf("make smoke pass in %q first (newest record: %s)", settings.From, newest.At.Format(time.RFC3339))}
 	}
 	if _, err := release.ParseCommit(newest.Commit.String()); err != nil {
 		return newest, &release.Refusal{Why: "the evidence names no commit: " + err.Error(), Do: "run smoke with --expect-commit"}
 	}
-	world.Reporter.Infof("%q proved %s at %s: %d checks, %d rounds", settings.From, settings.Image.Digest, newest.At.Format(time.RFC3339), len(newest.Checks), newest.Rounds)
+	deps.Reporter.Infof("%q proved %s at %s: %d checks, %d rounds", settings.From, settings.Image.Digest, newest.At.Format(time.RFC3339), len(newest.Checks), newest.Rounds)
 	return newest, nil
 }
 
-// name tags the image inside its repository: one look, one tag, one look.
-func name(ctx context.Context, settings Settings, tag release.Tag, commit release.Commit, world Deps) (release.Outcome, error) {
-	looked, err := look(ctx, settings.Image, tag, commit, world.Registry)
-	if err != nil {
-		return "", err
-	}
-	if !looked.TagDigest.IsZero() {
-		return standing(looked.TagDigest, settings.Image.Digest, tag)
-	}
-	err = world.Registry.Tag(ctx, settings.Image.Repository, looked, settings.Image.Digest, tag)
-	var taken *release.TagTakenError
-	if errors.As(err, &taken) && !taken.Holds.IsZero() {
-		return standing(taken.Holds, settings.Image.Digest, tag)
-	}
-	if err != nil {
-		return "", err
-	}
-	return compare(ctx, settings.Image, tag, world.Registry)
-}
-
-// carry copies the image into another repository unless it is there under the tag already.
-func carry(ctx context.Context, settings Settings, tag release.Tag, commit release.Commit, world Deps) (release.Outcome, error) {
-	if _, err := look(ctx, settings.Image, tag, commit, world.Registry); err != nil {
-		return "", err
-	}
-	target := settings.TargetRepository.At(settings.Image.Digest)
-	there, err := world.Registry.Inspect(ctx, target.Repository, target.Digest, tag)
-	if err != nil {
-		return "", err
-	}
-	if !there.TagDigest.IsZero() {
-		return standing(there.TagDigest, target.Digest, tag)
-	}
-	world.Reporter.Infof("copying to %s", target.Repository)
-	err = world.Registry.Copy(ctx, settings.Image, target.Repository, tag)
-	var taken *release.TagTakenError
-	if errors.As(err, &taken) && !taken.Holds.IsZero() {
-		return standing(taken.Holds, target.Digest, tag)
-	}
-	if err != nil {
-		return "", err
-	}
-	return compare(ctx, target, tag, world.Registry)
-}
-
-// move points the moving tag at the image in the target repository.
-func move(ctx context.Context, settings Settings, world Deps) error {
-	target := settings.TargetRepository.At(settings.Image.Digest)
-	looked, err := world.Registry.Inspect(ctx, target.Repository, target.Digest, settings.MovingTag)
-	if err != nil || looked.TagDigest == target.Digest {
-		return err
-	}
-	err = world.Registry.Tag(ctx, target.Repository, looked, target.Digest, settings.MovingTag)
-	var taken *release.TagTakenError
-	if errors.As(err, &taken) {
-		return &release.Refusal{Why: fmt.Sprintf("the repository does not let tag %q move from %s", settings.MovingTag, taken.Holds),
-			Do: "exclude the tag from the repository's immutability, or leave --moving-tag out"}
-	}
-	if err != nil {
-		return err
-	}
-	if _, err := compare(ctx, target, settings.MovingTag, world.Registry); err != nil {
-		return err
-	}
-	world.Reporter.Infof("moved %s to %s", settings.MovingTag, target.Digest)
-	return nil
-}
-
-// look reads the image and holds it to the commit that the evidence names.
-func look(ctx context.Context, image release.Image, tag release.Tag, commit release.Commit, registry Registry) (release.TagState, error) {
-	looked, err := registry.Inspect(ctx, image.Repository, image.Digest, tag)
-	switch {
-	case err != nil:
-		return looked, err
-	case !looked.Found:
-		return looked, &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry any more", image), Do: "a lifecycle rule may have expired it; build the commit again and prove it again"}
-	}
-	revision := looked.Revision
-	if revision == "" { // the manifest does not say; its configuration may
-		described, _, err := registry.Describe(ctx, image)
-		if err != nil {
-			return looked, err
-		}
-		revision = described.Revision
-	}
-	if revision != commit.String() {
-		return looked, &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, its evidence with commit %s", image, revision, commit)}
-	}
-	return looked, nil
-}
-
-// standing decides about a tag that is there already.
-func standing(holds, wanted release.Digest, tag release.Tag) (release.Outcome, error) {
-	if holds == wanted {
-		return release.Unchanged, nil
-	}
-	return release.Refused, &release.Refusal{Why: fmt.Sprintf("tag %q names %s already, not %s", tag, holds, wanted), Do: "a released tag is never moved; give another --tag"}
-}
-
-// compare reads the tag again.
-func compare(ctx context.Context, image release.Image, tag release.Tag, registry Registry) (release.Outcome, error) {
-	again, err := registry.Inspect(ctx, image.Repository, image.Digest, tag)
-	if err != nil {
-		return "", err
-	}
-	if again.TagDigest != image.Digest {
-		return "", &release.Failure{What: fmt.Sprintf("tag %q was given to %s, but names %s", tag, image.Digest, again.TagDigest), Do: "somebody else moves this tag; make it immutable"}
-	}
-	return release.Created, nil
+func newResult(settings Settings, evidence release.Evidence) Result {
+	return Result{Image: settings.TargetRepository.At(settings.Image.Digest), Digest: settings.Image.Digest, Tag: settings.Tag,
+		Commit: evidence.Commit, From: settings.From, To: settings.To, Proved: evidence.At}
 }

@@ -15,72 +15,72 @@ import (
 )
 
 const (
-	commit  = releasetest.Commit
-	another = releasetest.Another
+	commit      = releasetest.Commit
+	otherCommit = releasetest.Another
 )
 
-// shelf is a registry in memory. It refuses what promote has no business to ask.
-type shelf struct {
-	manifests map[release.Image]release.TagState
-	tags      map[string]release.Digest // repository:tag
-	immutable bool
-	inConfig  string         // the revision that only the image's configuration names
-	steals    release.Digest // what somebody else tags just before us
-	evidence  []release.Evidence
-	requests  []string
+// fakeRegistry is a registry in memory with its evidence. It refuses to tag an image that was not inspected.
+type fakeRegistry struct {
+	manifests      map[release.Image]release.TagState
+	tags           map[string]release.Digest // repository:tag
+	immutable      bool
+	configRevision string         // the revision that only the image's configuration has
+	takenBy        release.Digest // what somebody else tags just before promote does
+	evidence       []release.Evidence
+	requests       []string
 }
 
-func (s *shelf) Find(_ context.Context, repository release.Repository, tag release.Tag) (release.Tagged, bool, error) {
-	held, found := s.tags[repository.String()+":"+tag.String()]
-	return release.Tagged{Digest: held, Revision: s.manifests[repository.At(held)].Revision}, found, nil
+func (f *fakeRegistry) Find(_ context.Context, repository release.Repository, tag release.Tag) (release.Tagged, bool, error) {
+	held, found := f.tags[repository.String()+":"+tag.String()]
+	return release.Tagged{Digest: held, Revision: f.manifests[repository.At(held)].Revision}, found, nil
 }
 
-func (s *shelf) Describe(_ context.Context, image release.Image) (release.Tagged, bool, error) {
-	return release.Tagged{Digest: image.Digest, Revision: s.inConfig}, true, nil
+func (f *fakeRegistry) Describe(_ context.Context, image release.Image) (release.Tagged, bool, error) {
+	return release.Tagged{Digest: image.Digest, Revision: f.configRevision}, true, nil
 }
 
-func (s *shelf) Inspect(_ context.Context, repository release.Repository, d release.Digest, tag release.Tag) (release.TagState, error) {
-	s.requests = append(s.requests, "look "+tag.String())
-	looked, found := s.manifests[repository.At(d)]
-	looked.Found, looked.TagDigest = found, s.tags[repository.String()+":"+tag.String()]
-	return looked, nil
+func (f *fakeRegistry) Inspect(_ context.Context, repository release.Repository, d release.Digest, tag release.Tag) (release.TagState, error) {
+	f.requests = append(f.requests, "inspect "+tag.String())
+	state, found := f.manifests[repository.At(d)]
+	state.Found, state.TagDigest = found, f.tags[repository.String()+":"+tag.String()]
+	return state, nil
 }
 
-func (s *shelf) Tag(_ context.Context, repository release.Repository, looked release.TagState, d release.Digest, tag release.Tag) error {
-	s.requests = append(s.requests, "tag "+tag.String())
-	if !looked.Found || len(looked.Manifest) == 0 {
+func (f *fakeRegistry) Tag(_ context.Context, repository release.Repository, state release.TagState, d release.Digest, tag release.Tag) error {
+	f.requests = append(f.requests, "tag "+tag.String())
+	if !state.Found || len(state.Manifest) == 0 {
 		return errors.New("tagging an image that was not read")
 	}
 	key := repository.String() + ":" + tag.String()
-	if !s.steals.IsZero() {
-		s.tags[key] = s.steals
+	if !f.takenBy.IsZero() {
+		f.tags[key] = f.takenBy
 	}
-	if held, taken := s.tags[key]; taken && s.immutable {
+	if held, taken := f.tags[key]; taken && f.immutable {
 		return &release.TagTakenError{Tag: tag, Holds: held, Wanted: d}
 	}
-	s.tags[key] = d
+	f.tags[key] = d
 	return nil
 }
 
-func (s *shelf) Copy(_ context.Context, image release.Image, to release.Repository, tag release.Tag) error {
-	s.requests = append(s.requests, "copy "+to.String())
-	if !s.steals.IsZero() {
-		return &release.TagTakenError{Tag: tag, Holds: s.steals, Wanted: image.Digest}
+func (f *fakeRegistry) Copy(_ context.Context, image release.Image, to release.Repository, tag release.Tag) error {
+	f.requests = append(f.requests, "copy "+to.String())
+	if !f.takenBy.IsZero() {
+		return &release.TagTakenError{Tag: tag, Holds: f.takenBy, Wanted: image.Digest}
 	}
-	s.manifests[to.At(image.Digest)] = s.manifests[image]
-	s.tags[to.String()+":"+tag.String()] = image.Digest
+	f.manifests[to.At(image.Digest)] = f.manifests[image]
+	f.tags[to.String()+":"+tag.String()] = image.Digest
 	return nil
 }
 
-func (s *shelf) Read(context.Context, release.Image) ([]release.Evidence, error) {
-	return s.evidence, nil
+func (f *fakeRegistry) Read(context.Context, release.Image) ([]release.Evidence, error) {
+	return f.evidence, nil
 }
 
-// proved is a shelf with one image that staging proved.
-func proved(t *testing.T) (*shelf, promote.Settings) {
+// provedImage returns a registry with one image that staging proved, and the settings that promote it.
+func provedImage(t *testing.T) (*fakeRegistry, promote.Settings) {
 	t.Helper()
 	image := release.Repository("localhost:5000/shop").At(releasetest.Digest(t, "a"))
-	return &shelf{
+	return &fakeRegistry{
 		manifests: map[release.Image]release.TagState{image: {Manifest: []byte("{}"), Revision: commit.String()}},
 		tags:      map[string]release.Digest{"localhost:5000/shop:" + commit.String(): image.Digest},
 		immutable: true,
@@ -89,67 +89,67 @@ func proved(t *testing.T) (*shelf, promote.Settings) {
 	}, promote.Settings{Image: image, To: "production", From: "staging"}
 }
 
-func TestRunTagsTheProvedDigest(t *testing.T) {
+func TestRunTagsTheProvenDigest(t *testing.T) {
 	t.Parallel()
-	shelf, settings := proved(t)
-	world := promote.Deps{Registry: shelf, Evidence: shelf, Reporter: releasetest.Silence{}}
+	registry, settings := provedImage(t)
+	deps := promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.Silence{}}
 	tag := "production-" + commit.String()
 	for _, want := range []struct {
 		outcome  release.Outcome
 		requests []string
 	}{
-		{release.Created, []string{"look " + tag, "tag " + tag, "look " + tag}},
-		{release.Unchanged, []string{"look " + tag}},
+		{release.Created, []string{"inspect " + tag, "tag " + tag, "inspect " + tag}},
+		{release.Unchanged, []string{"inspect " + tag}},
 	} {
-		shelf.requests = nil
-		result, err := promote.Run(t.Context(), settings, world)
+		registry.requests = nil
+		result, err := promote.Run(t.Context(), settings, deps)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if result.Outcome != want.outcome || result.Digest != settings.Image.Digest || result.Tag.String() != tag || result.Commit != commit {
 			t.Errorf("got %+v, want outcome %q", result, want.outcome)
 		}
-		if diff := cmp.Diff(want.requests, shelf.requests); diff != "" {
+		if diff := cmp.Diff(want.requests, registry.requests); diff != "" {
 			t.Errorf("requests -want +got:\n%s", diff)
 		}
 	}
-	if held := shelf.tags["localhost:5000/shop:"+tag]; held != settings.Image.Digest {
+	if held := registry.tags["localhost:5000/shop:"+tag]; held != settings.Image.Digest {
 		t.Errorf("the tag holds %v", held)
 	}
 }
 
 func TestRunFindsACommitsImage(t *testing.T) {
 	t.Parallel()
-	shelf, settings := proved(t)
+	registry, settings := provedImage(t)
 	settings = promote.Settings{Repository: settings.Image.Repository, Commit: commit, To: "production", From: "staging"}
-	result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: shelf, Evidence: shelf, Reporter: releasetest.Silence{}})
+	result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.Silence{}})
 	if err != nil || result.Digest != releasetest.Digest(t, "a") {
 		t.Errorf("got %+v, %v", result, err)
 	}
-	settings.Commit = another
-	_, err = promote.Run(t.Context(), settings, promote.Deps{Registry: shelf, Evidence: shelf, Reporter: releasetest.Silence{}})
-	refused(t, err, "holds no image of commit")
+	settings.Commit = otherCommit
+	_, err = promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.Silence{}})
+	wantRefusal(t, err, "holds no image of commit")
 }
 
 func TestRunMovesTheMovingTag(t *testing.T) {
 	t.Parallel()
-	shelf, settings := proved(t)
-	shelf.immutable, settings.MovingTag = false, "production"
-	shelf.tags["localhost:5000/shop:production"] = releasetest.Digest(t, "b")
-	if _, err := promote.Run(t.Context(), settings, promote.Deps{Registry: shelf, Evidence: shelf, Reporter: releasetest.Silence{}}); err != nil {
+	registry, settings := provedImage(t)
+	registry.immutable, settings.MovingTag = false, "production"
+	registry.tags["localhost:5000/shop:production"] = releasetest.Digest(t, "b")
+	if _, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.Silence{}}); err != nil {
 		t.Fatal(err)
 	}
-	if held := shelf.tags["localhost:5000/shop:production"]; held != settings.Image.Digest {
+	if held := registry.tags["localhost:5000/shop:production"]; held != settings.Image.Digest {
 		t.Errorf("the moving tag holds %v", held)
 	}
 }
 
-func TestRunCarriesIntoAnotherRepository(t *testing.T) {
+func TestRunCopiesIntoAnotherRepository(t *testing.T) {
 	t.Parallel()
-	shelf, settings := proved(t)
+	registry, settings := provedImage(t)
 	settings.TargetRepository = "localhost:6000/prod/shop"
 	for _, want := range []release.Outcome{release.Created, release.Unchanged} {
-		result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: shelf, Evidence: shelf, Reporter: releasetest.Silence{}})
+		result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.Silence{}})
 		if err != nil || result.Outcome != want || result.Image != settings.TargetRepository.At(settings.Image.Digest) {
 			t.Errorf("got %+v, %v; want %q", result, err, want)
 		}
@@ -159,54 +159,54 @@ func TestRunCarriesIntoAnotherRepository(t *testing.T) {
 func TestRunRefuses(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		spoil func(t *testing.T, shelf *shelf, settings *promote.Settings)
-		want  string
+		change func(t *testing.T, registry *fakeRegistry, settings *promote.Settings)
+		want   string
 	}{
-		"no evidence":                       {func(_ *testing.T, s *shelf, _ *promote.Settings) { s.evidence = nil }, `nothing in the registry says that "staging" proved`},
-		"evidence from another environment": {func(_ *testing.T, s *shelf, _ *promote.Settings) { s.evidence[0].Environment = "qa" }, "nothing in the registry says"},
-		"evidence of another digest": {func(t *testing.T, s *shelf, _ *promote.Settings) {
-			s.evidence[0].Image.Digest = releasetest.Digest(t, "b")
+		"no evidence":                       {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) { r.evidence = nil }, `nothing in the registry says that "staging" proved`},
+		"evidence from another environment": {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) { r.evidence[0].Environment = "qa" }, "nothing in the registry says"},
+		"evidence of another digest": {func(t *testing.T, r *fakeRegistry, _ *promote.Settings) {
+			r.evidence[0].Image.Digest = releasetest.Digest(t, "b")
 		}, "evidence is about"},
-		"a later failure": {func(_ *testing.T, s *shelf, _ *promote.Settings) {
-			later := s.evidence[0]
+		"a later failure": {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) {
+			later := r.evidence[0]
 			later.At, later.Verdict = later.At.Add(time.Hour), release.Fail
-			s.evidence = append(s.evidence, later)
+			r.evidence = append(r.evidence, later)
 		}, `the verdict in "staging" was "fail"`},
-		"evidence without a commit":    {func(_ *testing.T, s *shelf, _ *promote.Settings) { s.evidence[0].Commit = "" }, "names no commit"},
-		"evidence with another commit": {func(_ *testing.T, s *shelf, _ *promote.Settings) { s.evidence[0].Commit = another }, "is labelled with revision"},
-		"a dirty image": {func(_ *testing.T, s *shelf, p *promote.Settings) {
-			s.manifests[p.Image] = release.TagState{Manifest: []byte("{}"), Revision: commit.String() + "-dirty"}
+		"evidence without a commit":    {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) { r.evidence[0].Commit = "" }, "names no commit"},
+		"evidence with another commit": {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) { r.evidence[0].Commit = otherCommit }, "is labelled with revision"},
+		"a dirty image": {func(_ *testing.T, r *fakeRegistry, p *promote.Settings) {
+			r.manifests[p.Image] = release.TagState{Manifest: []byte("{}"), Revision: commit.String() + "-dirty"}
 		}, "is labelled with revision"},
-		"an image that names no revision": {func(_ *testing.T, s *shelf, p *promote.Settings) {
-			s.manifests[p.Image] = release.TagState{Manifest: []byte("{}")}
+		"an image that names no revision": {func(_ *testing.T, r *fakeRegistry, p *promote.Settings) {
+			r.manifests[p.Image] = release.TagState{Manifest: []byte("{}")}
 		}, `is labelled with revision ""`},
-		"a dirty image that only its configuration tells": {func(_ *testing.T, s *shelf, p *promote.Settings) {
-			s.manifests[p.Image], s.inConfig = release.TagState{Manifest: []byte("{}")}, commit.String()+"-dirty"
+		"a dirty revision in the configuration only": {func(_ *testing.T, r *fakeRegistry, p *promote.Settings) {
+			r.manifests[p.Image], r.configRevision = release.TagState{Manifest: []byte("{}")}, commit.String()+"-dirty"
 		}, "-dirty"},
-		"a tag taken in between elsewhere": {func(t *testing.T, s *shelf, p *promote.Settings) {
-			p.TargetRepository, s.steals = "localhost:6000/shop", releasetest.Digest(t, "b")
+		"a tag taken in between elsewhere": {func(t *testing.T, r *fakeRegistry, p *promote.Settings) {
+			p.TargetRepository, r.takenBy = "localhost:6000/shop", releasetest.Digest(t, "b")
 		}, "names sha256:bbbb"},
-		"an image deleted since": {func(_ *testing.T, s *shelf, _ *promote.Settings) { clear(s.manifests) }, "not in its registry any more"},
-		"a tag with another digest": {func(t *testing.T, s *shelf, _ *promote.Settings) {
-			s.tags["localhost:5000/shop:production-"+commit.String()] = releasetest.Digest(t, "b")
+		"an image that was deleted": {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) { clear(r.manifests) }, "not in its registry any more"},
+		"a tag with another digest": {func(t *testing.T, r *fakeRegistry, _ *promote.Settings) {
+			r.tags["localhost:5000/shop:production-"+commit.String()] = releasetest.Digest(t, "b")
 		}, "names sha256:bbbb"},
-		"a tag taken in between": {func(t *testing.T, s *shelf, _ *promote.Settings) { s.steals = releasetest.Digest(t, "b") }, "names sha256:bbbb"},
-		"a moving tag that must not move": {func(t *testing.T, s *shelf, p *promote.Settings) {
+		"a tag taken in between": {func(t *testing.T, r *fakeRegistry, _ *promote.Settings) { r.takenBy = releasetest.Digest(t, "b") }, "names sha256:bbbb"},
+		"a moving tag that must not move": {func(t *testing.T, r *fakeRegistry, p *promote.Settings) {
 			p.MovingTag = "production"
-			s.tags["localhost:5000/shop:production"] = releasetest.Digest(t, "b")
+			r.tags["localhost:5000/shop:production"] = releasetest.Digest(t, "b")
 		}, "does not let tag"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			shelf, settings := proved(t)
-			test.spoil(t, shelf, &settings)
-			_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: shelf, Evidence: shelf, Reporter: releasetest.Silence{}})
-			refused(t, err, test.want)
+			registry, settings := provedImage(t)
+			test.change(t, registry, &settings)
+			_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.Silence{}})
+			wantRefusal(t, err, test.want)
 		})
 	}
 }
 
-func refused(t *testing.T, err error, want string) {
+func wantRefusal(t *testing.T, err error, want string) {
 	t.Helper()
 	var refusal *release.Refusal
 	if !errors.As(err, &refusal) || !strings.Contains(err.Error(), want) {
@@ -221,12 +221,12 @@ func TestSettings(t *testing.T) {
 		args []string
 		want string
 	}{
-		"good":                       {[]string{"--image", image}, ""},
-		"neither image nor commit":   {nil, "--image (INPUT_IMAGE): is missing"},
-		"both image and commit":      {[]string{"--image", image, "--commit", commit.String(), "--repository", "localhost:5000/shop"}, "which can disagree"},
-		"an unknown ladder":          {[]string{"--image", image, "--to", "moon"}, "is not above another environment"},
-		"from itself":                {[]string{"--image", image, "--from", "production"}, "cannot prove an image for itself"},
-		"a moving tag that is fixed": {[]string{"--image", image, "--tag", "x", "--moving-tag", "x"}, "must not move"},
+		"good":                              {[]string{"--image", image}, ""},
+		"neither image nor commit":          {nil, "--image (INPUT_IMAGE): is missing"},
+		"both image and commit":             {[]string{"--image", image, "--commit", commit.String(), "--repository", "localhost:5000/shop"}, "which can disagree"},
+		"an environment outside the ladder": {[]string{"--image", image, "--to", "moon"}, "is not above another environment"},
+		"from itself":                       {[]string{"--image", image, "--from", "production"}, "cannot prove an image for itself"},
+		"a moving tag that is fixed":        {[]string{"--image", image, "--tag", "x", "--moving-tag", "x"}, "must not move"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

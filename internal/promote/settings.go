@@ -7,29 +7,29 @@ import (
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
-// Verb is what promote says of itself.
+// Verb declares promote: its help text, its action and its page of the reference are generated from it.
 var Verb = setting.Verb{
 	Name:    "promote",
-	Summary: "give the digest that an environment proved the next environment's tag",
-	About: "Looks for the evidence that smoke recorded for exactly this digest in the environment below, and refuses without it. Then tags " +
-		"the manifest's own bytes: no layer moves and nothing is built, so that the digest stays what it was. The tag is read " +
-		"again afterwards and compared.",
+	Summary: "tag the digest that one environment proved for the next environment",
+	About: "Requires evidence: a pass that smoke recorded for exactly this digest in the environment below. Then pushes the manifest's own " +
+		"bytes under the new tag, so the digest stays the same: nothing is rebuilt, and no layer is copied within a repository. " +
+		"Reads the tag back afterwards and compares the digest.",
 	Examples: []setting.Example{
-		{Does: "promote what staging proved", Line: "go run ./cmd/promote --image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:… --to production"},
+		{Does: "promote the image that staging proved", Line: "go run ./cmd/promote --image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:… --to production"},
 		{Does: "promote a commit", Line: "go run ./cmd/promote --repository localhost:5000/shop --commit $(git rev-parse HEAD)"},
-		{Does: "also move a tag that says what is newest", Line: "go run ./cmd/promote --image localhost:5000/shop@sha256:… --to production --moving-tag production"},
-		{Does: "into another account's repository", Line: "go run ./cmd/promote --image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:… --to production --target-repository 210987654321.dkr.ecr.eu-central-1.amazonaws.com/shop"},
+		{Does: "also move a tag to the newest promoted image", Line: "go run ./cmd/promote --image localhost:5000/shop@sha256:… --to production --moving-tag production"},
+		{Does: "copy the image into another account's repository", Line: "go run ./cmd/promote --image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:… --to production --target-repository 210987654321.dkr.ecr.eu-central-1.amazonaws.com/shop"},
 	},
 	Outputs: []setting.Output{
 		{Name: "image", Help: "the promoted image as repository@sha256:…"},
-		{Name: "digest", Help: "its digest, the same as before"},
-		{Name: "tag", Help: "the tag that names it now"},
-		{Name: "commit", Help: "the commit that it was built from"},
-		{Name: "outcome", Help: "created or unchanged"},
+		{Name: "digest", Help: "the image's digest, unchanged by the promotion"},
+		{Name: "tag", Help: "the tag that the image was given"},
+		{Name: "commit", Help: "the commit that the image was built from"},
+		{Name: "outcome", Help: "created, or unchanged if the tag named the image already"},
 	},
 }
 
-// Settings are what promote can be told.
+// Settings are the inputs of promote.
 type Settings struct {
 	Image            release.Image
 	Repository       release.Repository
@@ -41,36 +41,37 @@ type Settings struct {
 	TargetRepository release.Repository
 }
 
-// Declare binds the settings to their declarations.
+// Declare declares every setting and binds it to its field.
 func (s *Settings) Declare() *setting.Set {
 	set := new(setting.Set)
 	setting.Var(set, &s.Image, setting.Setting{Name: "image", Value: "REPO@sha256:…",
-		Help: "Image to promote; or give repository and commit"}, release.ParseImage)
+		Help: "Image to promote; alternatively give repository and commit"}, release.ParseImage)
 	setting.Var(set, &s.Repository, setting.Setting{Name: "repository", Value: "HOST/PATH",
-		Help: "Repository in which to find a commit's image"}, release.ParseRepository)
+		Help: "Repository that holds the commit's image"}, release.ParseRepository)
 	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Value: "SHA",
 		Help: "Commit whose image to promote"}, release.ParseCommit)
 	setting.Var(set, &s.To, setting.Setting{Name: "to", Default: "production", Value: "NAME",
 		Help: "Environment to promote to"}, release.ParseEnvironment)
 	setting.Var(set, &s.From, setting.Setting{Name: "from", Value: "NAME",
-		Help: "Environment that must have proved the image; the one below --to on the ladder staging, production if not given"}, release.ParseEnvironment)
+		Help: "Environment that must have proved the image; default: the environment below --to in the order staging, production"}, release.ParseEnvironment)
 	setting.Var(set, &s.Tag, setting.Setting{Name: "tag", Value: "TAG",
-		Help: "Tag to give; the environment and the commit (production-<sha>) if not given"}, release.ParseTag)
+		Help: "Tag for the promoted image; default: the environment and the commit (production-<sha>)"}, release.ParseTag)
 	setting.Var(set, &s.MovingTag, setting.Setting{Name: "moving-tag", Value: "TAG",
-		Help: "Second tag that moves to the image; the repository must allow that tag to move"}, release.ParseTag)
+		Help: "Second tag to move to the image; the repository must allow this tag to be moved"}, release.ParseTag)
 	setting.Var(set, &s.TargetRepository, setting.Setting{Name: "target-repository", Value: "HOST/PATH",
-		Help: "Repository to promote into; the image's own if not given"}, release.ParseRepository)
-	set.Check(s.fit)
+		Help: "Repository to promote into; default: the image's own"}, release.ParseRepository)
+	set.Check(s.validate)
 	return set
 }
 
-func (s *Settings) fit() error {
+// validate fills in the default of from and refuses settings that contradict each other.
+func (s *Settings) validate() error {
 	var problems []release.Problem
 	if s.From == "" {
 		below, found := release.DefaultLadder.Below(s.To)
 		if !found {
 			problems = append(problems, release.Problem{Where: "--from (INPUT_FROM)",
-				What: fmt.Sprintf("is missing, and %q is not above another environment on the ladder", s.To), Do: "say which environment must have proved the image"})
+				What: fmt.Sprintf("is missing, and %q is not above another environment on the ladder", s.To), Do: "name the environment that must have proved the image"})
 		}
 		s.From = below
 	}
@@ -78,14 +79,14 @@ func (s *Settings) fit() error {
 		problems = append(problems, release.Problem{Where: "--from (INPUT_FROM)", What: fmt.Sprintf("%q cannot prove an image for itself", s.From)})
 	}
 	if s.MovingTag != "" && s.MovingTag == s.Tag {
-		problems = append(problems, release.Problem{Where: "--moving-tag (INPUT_MOVING_TAG)", What: "is the same as the tag that must not move"})
+		problems = append(problems, release.Problem{Where: "--moving-tag (INPUT_MOVING_TAG)", What: "is the same as --tag, which must not move"})
 	}
 	byCommit := s.Repository != "" && s.Commit != ""
 	switch {
 	case s.Image.IsZero() && !byCommit:
-		problems = append(problems, release.Problem{Where: "--image (INPUT_IMAGE)", What: "is missing", Do: "give the image, or its --repository and --commit"})
+		problems = append(problems, release.Problem{Where: "--image (INPUT_IMAGE)", What: "is missing", Do: "give the image, or --repository and --commit"})
 	case !s.Image.IsZero() && (s.Repository != "" || s.Commit != ""):
-		problems = append(problems, release.Problem{Where: "--image (INPUT_IMAGE)", What: "is given together with a repository or a commit, which can disagree", Do: "give one or the other"})
+		problems = append(problems, release.Problem{Where: "--image (INPUT_IMAGE)", What: "is given together with --repository or --commit, which can disagree with it", Do: "give either the image or repository and commit"})
 	}
 	if len(problems) > 0 {
 		return &release.InputError{Problems: problems}

@@ -1,0 +1,125 @@
+package promote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// tagImage gives the image its tag in the target repository, and copies it there first if it is another repository.
+func tagImage(ctx context.Context, settings Settings, commit release.Commit, deps Deps) (release.Outcome, error) {
+	state, err := inspectImage(ctx, settings.Image, settings.Tag, commit, deps.Registry)
+	if err != nil {
+		return "", err
+	}
+	if settings.TargetRepository != settings.Image.Repository {
+		return copyTo(ctx, settings.Image, settings.TargetRepository, settings.Tag, deps)
+	}
+	return tagInPlace(ctx, settings.Image, state, settings.Tag, deps.Registry)
+}
+
+// inspectImage reads the image and the tag's state, and refuses an image whose revision label is not the commit that the
+// evidence names.
+func inspectImage(ctx context.Context, image release.Image, tag release.Tag, commit release.Commit, registry Registry) (release.TagState, error) {
+	state, err := registry.Inspect(ctx, image.Repository, image.Digest, tag)
+	switch {
+	case err != nil:
+		return state, err
+	case !state.Found:
+		return state, &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry any more", image), Do: "a lifecycle rule may have expired it; build the commit again and prove it again"}
+	}
+	revision := state.Revision
+	if revision == "" { // not in the manifest's annotations; the configuration may have it
+		described, _, err := registry.Describe(ctx, image)
+		if err != nil {
+			return state, err
+		}
+		revision = described.Revision
+	}
+	if revision != commit.String() {
+		return state, &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, its evidence with commit %s", image, revision, commit),
+			Do: "build the commit from a clean work tree and prove that image"}
+	}
+	return state, nil
+}
+
+// tagInPlace tags the image inside its own repository unless the tag exists.
+func tagInPlace(ctx context.Context, image release.Image, state release.TagState, tag release.Tag, registry Registry) (release.Outcome, error) {
+	if !state.TagDigest.IsZero() {
+		return checkExistingTag(state.TagDigest, image.Digest, tag)
+	}
+	if err := registry.Tag(ctx, image.Repository, state, image.Digest, tag); err != nil {
+		return checkTakenTag(err, image.Digest, tag)
+	}
+	return verifyTag(ctx, image, tag, registry)
+}
+
+// copyTo copies the image into another repository under the tag unless the tag exists there.
+func copyTo(ctx context.Context, image release.Image, target release.Repository, tag release.Tag, deps Deps) (release.Outcome, error) {
+	state, err := deps.Registry.Inspect(ctx, target, image.Digest, tag)
+	if err != nil {
+		return "", err
+	}
+	if !state.TagDigest.IsZero() {
+		return checkExistingTag(state.TagDigest, image.Digest, tag)
+	}
+	deps.Reporter.Infof("copying to %s", target)
+	if err := deps.Registry.Copy(ctx, image, target, tag); err != nil {
+		return checkTakenTag(err, image.Digest, tag)
+	}
+	return verifyTag(ctx, target.At(image.Digest), tag, deps.Registry)
+}
+
+// moveTag points the moving tag at the image in the target repository.
+func moveTag(ctx context.Context, settings Settings, deps Deps) error {
+	target := settings.TargetRepository.At(settings.Image.Digest)
+	state, err := deps.Registry.Inspect(ctx, target.Repository, target.Digest, settings.MovingTag)
+	if err != nil || state.TagDigest == target.Digest {
+		return err
+	}
+	err = deps.Registry.Tag(ctx, target.Repository, state, target.Digest, settings.MovingTag)
+	var taken *release.TagTakenError
+	if errors.As(err, &taken) {
+		return &release.Refusal{Why: fmt.Sprintf("the repository does not let tag %q move from %s", settings.MovingTag, taken.Holds),
+			Do: "exclude the tag from the repository's immutability, or omit --moving-tag"}
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := verifyTag(ctx, target, settings.MovingTag, deps.Registry); err != nil {
+		return err
+	}
+	deps.Reporter.Infof("moved %s to %s", settings.MovingTag, target.Digest)
+	return nil
+}
+
+// checkExistingTag accepts a tag that names the wanted digest already and refuses one that names another.
+func checkExistingTag(existing, wanted release.Digest, tag release.Tag) (release.Outcome, error) {
+	if existing == wanted {
+		return release.Unchanged, nil
+	}
+	return release.Refused, &release.Refusal{Why: fmt.Sprintf("tag %q names %s already, not %s", tag, existing, wanted), Do: "a released tag is never moved; give another --tag"}
+}
+
+// checkTakenTag judges an error of Tag or Copy: a tag that somebody else created in the meantime is an existing tag.
+func checkTakenTag(err error, wanted release.Digest, tag release.Tag) (release.Outcome, error) {
+	var taken *release.TagTakenError
+	if errors.As(err, &taken) && !taken.Holds.IsZero() {
+		return checkExistingTag(taken.Holds, wanted, tag)
+	}
+	return "", err
+}
+
+// verifyTag reads the tag back, because a mutable tag can be moved by somebody else at any time.
+func verifyTag(ctx context.Context, image release.Image, tag release.Tag, registry Registry) (release.Outcome, error) {
+	state, err := registry.Inspect(ctx, image.Repository, image.Digest, tag)
+	if err != nil {
+		return "", err
+	}
+	if state.TagDigest != image.Digest {
+		return "", &release.Failure{What: fmt.Sprintf("tag %q was set to %s, but names %s", tag, image.Digest, state.TagDigest), Do: "somebody else moves this tag; make it immutable"}
+	}
+	return release.Created, nil
+}
