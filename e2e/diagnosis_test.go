@@ -103,7 +103,7 @@ workload: {serviceName: none, volumeClaimTemplates: [{metadata: {name: v}, spec:
 		"hook that is tried again": {values: "objects: [{" + strings.Replace(job("pre-install", "exit"), "restartPolicy: Never", "restartPolicy: OnFailure", 1) + "}]", sign: sign(`job migrate failed`),
 			code: causes.HookFailed, kind: "Pod", container: "app", says: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
 		"hook that cannot start": {values: "objects: [{" + strings.Replace(job("pre-install", "exit"), "IMAGE", "REGISTRY/Shop", 1) + "}]", sign: sign(`app waits: InvalidImageName`),
-			code: causes.HookFailed, kind: "Pod", container: "app", reason: "InvalidImageName (OD-102)", tries: causes.ImageNameInvalid.Cause().Try},
+			code: causes.HookFailed, kind: "Pod", container: "app", reason: "InvalidImageName (OD-102)", tries: causes.ImageNameInvalid.Cause().Advice},
 		"no progress": {values: `workload: {progressDeadlineSeconds: 4}
 pod: {readinessGates: [{conditionType: example.com/never}]}`, sign: sign(`Progressing False: ProgressDeadlineExceeded`),
 			code: causes.ProgressDeadline, kind: "Pod", says: "readiness gate"},
@@ -116,7 +116,7 @@ pod: {readinessGates: [{conditionType: example.com/never}]}`, sign: sign(`Progre
 		"no address": {values: `objects: [{apiVersion: v1, kind: Service, metadata: {name: outside, labels: {app.kubernetes.io/instance: shop}}, spec: {type: LoadBalancer, loadBalancerClass: example.com/none, ports: [{port: 80}]}}]`,
 			timeout: "20s", code: causes.NoAddress, kind: "Service", says: "no load balancer has been assigned"},
 		"out of time": {values: `pod: {readinessGates: [{conditionType: example.com/never}]}`, timeout: "20s",
-			code: causes.TimeUp, kind: "Pod", says: "readiness gate"},
+			code: causes.TimedOut, kind: "Pod", says: "readiness gate"},
 	}
 	for kind, object := range map[string]string{"Deployment": "ReplicaSet", "StatefulSet": "StatefulSet", "DaemonSet": "DaemonSet", "Job": "Job"} {
 		extra := ""
@@ -210,10 +210,10 @@ func provoke(t *testing.T, tree checkout, image, name string, cause broken) {
 func (b broken) holds(t *testing.T, got release.Diagnosis) {
 	t.Helper()
 	if b.tries == "" {
-		b.tries = b.code.Cause().Try
+		b.tries = b.code.Cause().Advice
 	}
 	if got.Code != b.code || got.Object.Kind != b.kind && b.kind != "" || got.Container != b.container && b.container != "" || got.Reason != b.reason && b.reason != "" ||
-		!strings.Contains(got.Message, b.says) || got.Try != b.tries {
+		!strings.Contains(got.Message, b.says) || got.Advice != b.tries {
 		t.Errorf("got %+v, want %+v", got, b)
 	}
 	for _, line := range b.logs {

@@ -37,7 +37,7 @@ func summaryOfDeploy(r deploy.Result) []row {
 	}
 	if found := r.Diagnosis; found != nil {
 		rows = append(rows, row{"cause", fmt.Sprintf("%s %s %s", found.Code, found.Object, found.Container)}, row{"reason", found.Reason + " " + found.Message},
-			row{"try", found.Try})
+			row{"try", found.Advice})
 		rows = appendLines(rows, "event", found.Events)
 		rows = appendLines(rows, "log", found.Logs)
 	}

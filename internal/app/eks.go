@@ -24,7 +24,7 @@ func configureEKS(ctx context.Context, desk *desk, place setting.ClusterRef) (*r
 		if err != nil {
 			return nil, err
 		}
-		if err := caller.Expect(place.Account); err != nil {
+		if err := caller.CheckAccount(place.Account); err != nil {
 			return nil, err
 		}
 	}

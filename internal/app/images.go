@@ -44,11 +44,11 @@ func credentials(cloud *ecr.Client) registry.Credentials {
 	}
 }
 
-func (i *images) Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.Tagged, bool, error) {
+func (i *images) Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
 	return i.registry.Find(ctx, repository, tag)
 }
 
-func (i *images) Describe(ctx context.Context, image release.Image) (release.Tagged, bool, error) {
+func (i *images) Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error) {
 	return i.registry.Describe(ctx, image)
 }
 

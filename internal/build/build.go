@@ -42,7 +42,7 @@ type Builder interface {
 
 // Registry holds the images.
 type Registry interface {
-	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.Tagged, bool, error)
+	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error)
 	// Push returns a *release.TagTakenError if the tag came to name another image meanwhile.
 	Push(ctx context.Context, layout release.Layout, repository release.Repository, tag release.Tag, progress func(release.Progress)) error
 }

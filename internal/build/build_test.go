@@ -18,8 +18,8 @@ const commit = releasetest.Commit
 // bench is everything around build: a tree, a builder and a registry that take notes.
 type bench struct {
 	source release.Source
-	held   map[release.Tag]release.Tagged
-	faster release.Tagged // what another build pushes just before us
+	held   map[release.Tag]release.ImageInfo
+	faster release.ImageInfo // what another build pushes just before us
 	makes  release.Digest
 	built  int
 	strays []string
@@ -44,7 +44,7 @@ func (b *bench) Build(_ context.Context, _ string, recipe release.Recipe, dir st
 	return release.Layout{Dir: dir, Digest: b.makes}, nil
 }
 
-func (b *bench) Find(_ context.Context, _ release.Repository, tag release.Tag) (release.Tagged, bool, error) {
+func (b *bench) Find(_ context.Context, _ release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
 	tagged, found := b.held[tag]
 	return tagged, found, nil
 }
@@ -56,7 +56,7 @@ func (b *bench) Push(_ context.Context, layout release.Layout, _ release.Reposit
 	if tagged, taken := b.held[tag]; taken && tagged.Digest != layout.Digest {
 		return &release.TagTakenError{Tag: tag, Holds: tagged.Digest, Wanted: layout.Digest}
 	}
-	b.held[tag] = release.Tagged{Digest: layout.Digest, Revision: b.recipe.Source.Revision()}
+	b.held[tag] = release.ImageInfo{Digest: layout.Digest, Revision: b.recipe.Source.Revision()}
 	return nil
 }
 
@@ -66,12 +66,12 @@ func (b *bench) run(t *testing.T, flags ...string) (build.Result, error) {
 	if err := settings.Declare().Parse(append([]string{"--repository", "localhost:5000/shop"}, flags...), nil); err != nil {
 		t.Fatal(err)
 	}
-	return build.Run(t.Context(), settings, build.Deps{WorkTree: b, Builder: b, Registry: b, Workspace: b, Reporter: releasetest.Silence{},
+	return build.Run(t.Context(), settings, build.Deps{WorkTree: b, Builder: b, Registry: b, Workspace: b, Reporter: releasetest.DiscardReporter{},
 		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC) }})
 }
 
 func clean(t *testing.T) *bench {
-	return &bench{source: release.Source{Commit: commit}, held: map[release.Tag]release.Tagged{}, makes: releasetest.Digest(t, "a")}
+	return &bench{source: release.Source{Commit: commit}, held: map[release.Tag]release.ImageInfo{}, makes: releasetest.Digest(t, "a")}
 }
 
 func TestRunBuildsOnceAndReusesAfterwards(t *testing.T) {
@@ -91,7 +91,7 @@ func TestRunBuildsOnceAndReusesAfterwards(t *testing.T) {
 func TestRunTakesTheFasterBuildersImage(t *testing.T) {
 	t.Parallel()
 	b := clean(t)
-	b.faster = release.Tagged{Digest: releasetest.Digest(t, "b"), Revision: commit.String()}
+	b.faster = release.ImageInfo{Digest: releasetest.Digest(t, "b"), Revision: commit.String()}
 	result, err := b.run(t)
 	if err != nil || result.Digest != releasetest.Digest(t, "b") || !result.Reused {
 		t.Errorf("got %+v, %v; want the digest that the registry holds", result, err)
@@ -102,9 +102,11 @@ func TestRunRefusesATagOfAnotherRevision(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*bench){
 		"before": func(b *bench) {
-			b.held[release.Tag(commit)] = release.Tagged{Digest: releasetest.Digest(t, "c"), Revision: "somebody's"}
+			b.held[release.Tag(commit)] = release.ImageInfo{Digest: releasetest.Digest(t, "c"), Revision: "somebody's"}
 		},
-		"within": func(b *bench) { b.faster = release.Tagged{Digest: releasetest.Digest(t, "c"), Revision: "somebody's"} },
+		"within": func(b *bench) {
+			b.faster = release.ImageInfo{Digest: releasetest.Digest(t, "c"), Revision: "somebody's"}
+		},
 	} {
 		b := clean(t)
 		spoil(b)

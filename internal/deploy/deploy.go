@@ -280,7 +280,7 @@ func (e *smokeFailed) Unwrap() error { return e.error }
 func (d *deploy) settle(held context.Context) error {
 	ctx, cancel := context.WithTimeout(held, settleTime)
 	defer cancel()
-	err := d.Chart.Verify(ctx, d.settings.Release, d.applied.Revision)
+	err := d.Chart.MarkVerified(ctx, d.settings.Release, d.applied.Revision)
 	if err != nil || !d.backwards {
 		return err
 	}

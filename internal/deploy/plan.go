@@ -44,7 +44,7 @@ func (d *deploy) plan(ctx context.Context) (Result, error) {
 
 // tellChange shows one object as a diff does: + what comes, - what goes, ~ what changes, ! what somebody else has changed.
 func tellChange(account release.Reporter, change release.Change) {
-	marks := map[release.Action]string{release.Creates: "+", release.Changes: "~", release.Deletes: "-", release.Drifts: "!"}
+	marks := map[release.Action]string{release.ActionCreate: "+", release.ActionChange: "~", release.ActionDelete: "-", release.ActionDrift: "!"}
 	account.Infof("%s %s", marks[change.Action], change.Object)
 	for _, field := range change.Fields {
 		owner := after("  (set by ", field.Manager)
@@ -68,7 +68,7 @@ func orNone(text string) string {
 
 // preflight lists what the pods will look for in vain.
 func (d *deploy) preflight(ctx context.Context, references []release.Reference) (problems []string, err error) {
-	missing, unchecked, err := d.Cluster.Missing(ctx, d.settings.Namespace, references)
+	missing, unchecked, err := d.Cluster.MissingReferences(ctx, d.settings.Namespace, references)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (d *deploy) compare() error {
 	if len(d.settings.CompareValues) == 0 {
 		return nil
 	}
-	lacking, err := d.Chart.Lacking(d.deployment, d.settings.CompareValues)
+	lacking, err := d.Chart.MissingKeys(d.deployment, d.settings.CompareValues)
 	if err != nil {
 		return err
 	}

@@ -75,8 +75,8 @@ func (s *site) Inside(path string) (string, error) {
 	return "/tree/" + path, nil
 }
 
-func (s *site) Describe(_ context.Context, image release.Image) (release.Tagged, bool, error) {
-	return release.Tagged{Revision: s.revision}, !s.absent && (s.gone.IsZero() || image.Digest != s.gone), nil
+func (s *site) Describe(_ context.Context, image release.Image) (release.ImageInfo, bool, error) {
+	return release.ImageInfo{Revision: s.revision}, !s.absent && (s.gone.IsZero() || image.Digest != s.gone), nil
 }
 
 func (s *site) IsAncestor(context.Context, release.Commit, release.Commit) (bool, error) {
@@ -101,7 +101,7 @@ type chart struct{ *site }
 
 func (c chart) Check(release.Deployment) error { return c.checkErr }
 
-func (c chart) Lacking(release.Deployment, []string) ([]string, error) { return c.lacking, nil }
+func (c chart) MissingKeys(release.Deployment, []string) ([]string, error) { return c.lacking, nil }
 
 func (c chart) Plan(context.Context, release.Deployment) (release.Plan, error) { return c.planned, nil }
 
@@ -141,7 +141,7 @@ func (c chart) Rollback(ctx context.Context, _ string, to int, wait release.Wait
 	return release.Deployed{Outcome: release.RolledBack, Revision: 8, Objects: objects}, wait(ctx, release.PhaseRollout, objects)
 }
 
-func (c chart) Verify(_ context.Context, _ string, revision int) error {
+func (c chart) MarkVerified(_ context.Context, _ string, revision int) error {
 	c.note("verify %d", revision)
 	return nil
 }
@@ -168,7 +168,7 @@ func (c cluster) AcquireLease(context.Context, release.LeaseRequest, func(string
 	return lease(c), nil
 }
 
-func (c cluster) Missing(context.Context, string, []release.Reference) (missing, unchecked []release.Reference, err error) {
+func (c cluster) MissingReferences(context.Context, string, []release.Reference) (missing, unchecked []release.Reference, err error) {
 	return c.missing, nil, nil
 }
 

@@ -21,7 +21,7 @@ func (s stuck) Diagnosis() release.Diagnosis { return s.diagnosis }
 // broken is a rollout that cannot become ready.
 func broken(reason string) error {
 	return &release.Failure{What: "shop cannot become ready", Err: stuck{release.Diagnosis{Code: causes.CrashLoop,
-		Object: release.Object{Kind: "Pod", Name: "shop-1"}, Container: "app", Reason: reason, Try: "read the log",
+		Object: release.Object{Kind: "Pod", Name: "shop-1"}, Container: "app", Reason: reason, Advice: "read the log",
 		Events: []string{"Back-off"}, Logs: []string{"panic: ::set-output"}, Previous: []string{"before"}}}}
 }
 
@@ -232,8 +232,8 @@ func TestADryRunTellsEverythingAndHoldsNothing(t *testing.T) {
 	site := &site{
 		history: live(another), way: release.RollbackTarget{Revision: 5, Commit: another}, lacking: []string{"config.COLOUR"},
 		planned: release.Plan{Outcome: release.Changed, Problems: []string{"OD-201 spec.selector is immutable"}, Changes: []release.Change{
-			{Object: release.Object{Kind: "ConfigMap", Name: "shop"}, Action: release.Changes, Fields: []release.FieldChange{{Path: "data.A", Before: `"1"`, After: `"2"`, Manager: "kubectl-edit"}}},
-			{Object: release.Object{Kind: "Secret", Name: "shop"}, Action: release.Changes, Fields: []release.FieldChange{{Path: "data.TOKEN", Hidden: true}}}}},
+			{Object: release.Object{Kind: "ConfigMap", Name: "shop"}, Action: release.ActionChange, Fields: []release.FieldChange{{Path: "data.A", Before: `"1"`, After: `"2"`, Manager: "kubectl-edit"}}},
+			{Object: release.Object{Kind: "Secret", Name: "shop"}, Action: release.ActionChange, Fields: []release.FieldChange{{Path: "data.TOKEN", Hidden: true}}}}},
 		missing: []release.Reference{{Kind: "Secret", Name: "shop-db", Key: "url", By: by}},
 	}
 	result, account, err := site.run(t, "--dry-run", "--compare-values", "other.yaml")

@@ -35,7 +35,7 @@ func (d *deploy) foresee(held context.Context) {
 	}
 	d.way = way
 	for _, obstacle := range way.Obstacles {
-		d.Reporter.Warnf("%s a failure could not be undone: %s", causes.NoWayBack, obstacle)
+		d.Reporter.Warnf("%s a failure could not be undone: %s", causes.RollbackBlocked, obstacle)
 	}
 	if serves, found := live(d.revisions); found && !serves.Verified && serves.Number != way.Revision && way.Revision > 0 {
 		d.Reporter.Warnf("revision %d serves%s, and no deploy has verified it: a failure would go back past it, to revision %d", serves.Number,
@@ -136,7 +136,7 @@ func (d *deploy) goBack(held context.Context, failure error) (Result, error) {
 	case err != nil:
 		return d.stuck(failure, err)
 	}
-	if err := d.Chart.Verify(ctx, d.settings.Release, back.Revision); err != nil {
+	if err := d.Chart.MarkVerified(ctx, d.settings.Release, back.Revision); err != nil {
 		d.Reporter.Warnf("revision %d runs, and could not be marked as verified: %v", back.Revision, err)
 	}
 	d.done.Outcome, d.done.Revision = release.RolledBack, back.Revision
@@ -171,9 +171,9 @@ func (d *deploy) runsAgain(ctx context.Context) {
 func (d *deploy) stuck(failure, err error) (Result, error) {
 	d.done.State = fmt.Sprintf("revision %d failed and could not be rolled back", d.applied.Revision)
 	for _, obstacle := range d.way.Obstacles {
-		err = fmt.Errorf("%w (%s %s)", err, causes.NoWayBack, obstacle)
+		err = fmt.Errorf("%w (%s %s)", err, causes.RollbackBlocked, obstacle)
 	}
-	back := &release.Failure{What: fmt.Sprintf("%s going back failed too", causes.RollbackFailed), Err: err, Do: causes.RollbackFailed.Cause().Try}
+	back := &release.Failure{What: fmt.Sprintf("%s going back failed too", causes.RollbackFailed), Err: err, Do: causes.RollbackFailed.Cause().Advice}
 	if d.way.Revision > 0 {
 		d.tell(err)
 	}
@@ -203,7 +203,7 @@ func (d *deploy) tell(err error) {
 	show("last events", diagnosis.Events)
 	show(fmt.Sprintf("last lines of %q", diagnosis.Container), diagnosis.Logs)
 	show(fmt.Sprintf("last lines of %q's run before", diagnosis.Container), diagnosis.Previous)
-	if diagnosis.Try != "" {
-		d.Reporter.Infof("try: %s", diagnosis.Try)
+	if diagnosis.Advice != "" {
+		d.Reporter.Infof("try: %s", diagnosis.Advice)
 	}
 }

@@ -73,7 +73,7 @@ func read(name string, described types.Cluster) (Cluster, error) {
 		return found, fmt.Errorf("the answer is about cluster %q", safe(got))
 	}
 	parsed, err := arn.Parse(found.ARN)
-	if err != nil || !release.IsAccount(parsed.AccountID) {
+	if err != nil || !release.IsAccountID(parsed.AccountID) {
 		return found, fmt.Errorf("the answer's ARN %q names no account", safe(found.ARN))
 	}
 	found.Account = parsed.AccountID

@@ -80,7 +80,7 @@ func (c *Client) Caller(ctx context.Context) (release.Caller, error) {
 		return release.Caller{}, c.fault(err, doing)
 	}
 	caller := release.Caller{Account: aws.ToString(answer.Account), ARN: safe(aws.ToString(answer.Arn))}
-	if !release.IsAccount(caller.Account) {
+	if !release.IsAccountID(caller.Account) {
 		return release.Caller{}, fault(errors.New("the answer names no account"), doing, "")
 	}
 	return caller, nil

@@ -28,7 +28,7 @@ const fieldManager = "onedigest"
 // named gives Helm the field manager's name. It would take the binary's, which differs from action to action.
 var named = sync.OnceFunc(func() { kube.ManagedFieldsManager = fieldManager })
 
-// Client deploys into one namespace of one cluster. Check, Render and Lacking need no cluster. It may be used by several
+// Client deploys into one namespace of one cluster. Check, Render and MissingKeys need no cluster. It may be used by several
 // goroutines at once, each with a release of its own.
 type Client struct {
 	connection *connection

@@ -54,7 +54,7 @@ func (c knownError) advice() string {
 	if c.do != "" {
 		return c.do
 	}
-	return c.code.Cause().Try
+	return c.code.Cause().Advice
 }
 
 // coded puts the cause's code before a text.
@@ -105,7 +105,7 @@ func sorted(ctx context.Context, err error, format string, subjects ...any) erro
 	case ctx.Err() != nil:
 		return &release.Failure{What: what, Err: ctx.Err(), Do: "it was stopped on the way; the next deploy goes on from there"}
 	case errors.Is(err, driver.ErrReleaseExists):
-		return &release.Failure{What: string(causes.ReleaseHeld) + " " + what, Err: plain{err}, Do: causes.ReleaseHeld.Cause().Try}
+		return &release.Failure{What: string(causes.ReleaseHeld) + " " + what, Err: plain{err}, Do: causes.ReleaseHeld.Cause().Advice}
 	case absent.MatchString(err.Error()):
 		return release.BadInput("--namespace (INPUT_NAMESPACE)", told(err.Error()), "give --create-namespace, or create it")
 	}

@@ -90,7 +90,7 @@ func (f *foreign) String() string {
 }
 
 func (f *foreign) ended(ctx context.Context) error {
-	failure := &release.Failure{What: fmt.Sprintf("%s %s, and it did not end in time", causes.ReleaseHeld, f), Do: causes.ReleaseHeld.Cause().Try}
+	failure := &release.Failure{What: fmt.Sprintf("%s %s, and it did not end in time", causes.ReleaseHeld, f), Do: causes.ReleaseHeld.Cause().Advice}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		failure.Err = ctx.Err()
 	}

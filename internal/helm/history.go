@@ -84,9 +84,9 @@ func runOf(annotations map[string]string, head head) string {
 	return url
 }
 
-// Verify marks a revision as one to go back to. Only its record's labels change; one that is marked already is left alone. A
+// MarkVerified marks a revision as one to go back to. Only its record's labels change; one that is marked already is left alone. A
 // revision that is not deployed (any more) is a *release.Failure.
-func (c *Client) Verify(ctx context.Context, name string, revision int) error {
+func (c *Client) MarkVerified(ctx context.Context, name string, revision int) error {
 	s, err := c.open(ctx)
 	if err != nil {
 		return err

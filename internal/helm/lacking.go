@@ -6,10 +6,10 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Lacking lists the values, by their dotted paths, that other values files set and that the deployment's own files and
+// MissingKeys lists the values, by their dotted paths, that other values files set and that the deployment's own files and
 // assignments do not: what one environment has and another was forgotten to be given. A list counts as one value, and a value
 // that is given as null as set. It asks no cluster; the error is an *release.InputError.
-func (c *Client) Lacking(deployment release.Deployment, other []string) ([]string, error) {
+func (c *Client) MissingKeys(deployment release.Deployment, other []string) ([]string, error) {
 	_, own, problems := merge(deployment)
 	theirs := map[string]any{}
 	for _, file := range other {

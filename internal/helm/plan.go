@@ -168,7 +168,7 @@ func (p *planning) servedOf(objects []map[string]any) (kube.ResourceList, error)
 			served = append(served, object)
 		case p.base.install && p.brings(kind.Group, kind.Kind):
 			p.unseen = append(p.unseen, fmt.Sprintf("%s, whose kind the chart brings itself", nameOf(&u)))
-			p.plan.Changes = append(p.plan.Changes, release.Change{Object: p.called(u), Action: release.Creates})
+			p.plan.Changes = append(p.plan.Changes, release.Change{Object: p.called(u), Action: release.ActionCreate})
 		default:
 			p.plan.Problems = append(p.plan.Problems, fmt.Sprintf("%s: the cluster serves no %s %s; install what defines this kind first, or switch it off in the values",
 				nameOf(&u), u.GetAPIVersion(), u.GetKind()))
@@ -245,7 +245,7 @@ func (p *planning) leavings() error {
 	}
 	left, err := p.kube.left(p.original, p.target)
 	for _, info := range left {
-		p.plan.Changes = append(p.plan.Changes, release.Change{Object: objectOfInfo(info), Action: release.Deletes})
+		p.plan.Changes = append(p.plan.Changes, release.Change{Object: objectOfInfo(info), Action: release.ActionDelete})
 	}
 	return err
 }

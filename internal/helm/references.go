@@ -214,7 +214,7 @@ func needs(objects, hooks []map[string]any, early func(object map[string]any) bo
 			switch {
 			case keyless:
 				problems = append(problems, fmt.Sprintf("%s %s: the chart's own %s/%s has no key %q, and %s names it; %s", causes.ConfigurationAbsent,
-					by, reference.Kind, reference.Name, reference.Key, by, causes.ConfigurationAbsent.Cause().Try))
+					by, reference.Kind, reference.Name, reference.Key, by, causes.ConfigurationAbsent.Cause().Advice))
 			case !brings:
 				list = append(list, reference)
 			case early(object) && late != nil && !reference.Optional && !there(late):

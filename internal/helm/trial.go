@@ -186,15 +186,15 @@ func refused(object release.Object, err error) string {
 }
 
 func problem(code causes.Code, object release.Object, what string) string {
-	return fmt.Sprintf("%s %s: %s; %s", code, object, what, code.Cause().Try)
+	return fmt.Sprintf("%s %s: %s; %s", code, object, what, code.Cause().Advice)
 }
 
 // tell puts what was found out into the plan.
 func (p *planning) tell(t *trial, same bool) {
 	p.plan.Problems = append(p.plan.Problems, t.wrong...)
-	change := release.Change{Object: objectOfInfo(t.info), Action: release.Changes}
+	change := release.Change{Object: objectOfInfo(t.info), Action: release.ActionChange}
 	if t.live == nil {
-		change.Action = release.Creates
+		change.Action = release.ActionCreate
 		p.plan.Changes = append(p.plan.Changes, change)
 		return
 	}
@@ -210,7 +210,7 @@ func (p *planning) tell(t *trial, same bool) {
 		return told
 	}
 	strayed := t.strayed()
-	drift := release.Change{Object: change.Object, Action: release.Drifts}
+	drift := release.Change{Object: change.Object, Action: release.ActionDrift}
 	for _, one := range differences(lasting(t.live), lasting(after)) {
 		into := &change
 		if at := slices.IndexFunc(strayed, one.same); at >= 0 {
@@ -255,7 +255,7 @@ func (p *planning) tryHooks() error {
 				}
 			}
 		}
-		p.plan.Changes = append(p.plan.Changes, release.Change{Object: objectOfInfo(info), Action: release.Creates})
+		p.plan.Changes = append(p.plan.Changes, release.Change{Object: objectOfInfo(info), Action: release.ActionCreate})
 		p.plan.Problems = append(p.plan.Problems, t.wrong...)
 	}
 	return nil

@@ -209,5 +209,5 @@ func (c *Client) unaddressed(ctx context.Context, doors *feed, waits *door, name
 		diagnosis.Message += "; last event: " + diagnosis.Events[last-1]
 	}
 	return &release.Failure{What: fmt.Sprintf("release %q in namespace %q has no external address in time", name, namespace),
-		Err: &RolloutError{diagnosis}, Do: diagnosis.Try}
+		Err: &RolloutError{diagnosis}, Do: diagnosis.Advice}
 }

@@ -203,7 +203,7 @@ func TestAddressOutOfTimeSaysWhy(t *testing.T) {
 	if diagnosisOf(t, err).Code != causes.NoAddress {
 		t.Errorf("got %v", err)
 	}
-	if looks := causes.NoAddress.Cause().Looks; looks != err.Error() {
+	if looks := causes.NoAddress.Cause().Example; looks != err.Error() {
 		t.Errorf("causes.All shows\n\t%s\nand it says\n\t%s", looks, err)
 	}
 }

@@ -302,12 +302,12 @@ func TestRecordedCauses(t *testing.T) {
 			}
 			brokenRollout(s, r.there...)
 			_, err := observe(t, s.hasty(), r.object).rest()
-			r.want.Try = r.want.Code.Cause().Try
+			r.want.Advice = r.want.Code.Cause().Advice
 			if diff := cmp.Diff(r.want, diagnosisOf(t, err)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			certain(t, err, r.object)
-			if looks := r.want.Code.Cause().Looks; r.looks && looks != err.Error() {
+			if looks := r.want.Code.Cause().Example; r.looks && looks != err.Error() {
 				t.Errorf("causes.All shows\n\t%s\nand it says\n\t%s", looks, err)
 			}
 		})
@@ -317,7 +317,7 @@ func TestRecordedCauses(t *testing.T) {
 // TestEveryRolloutTroubleIsShown wants an example of what the messages of every code look like that a rollout can fail with.
 func TestEveryRolloutTroubleIsShown(t *testing.T) {
 	t.Parallel()
-	shown := map[causes.Code]bool{causes.HookFailed: true, causes.NoAddress: true, causes.TimeUp: true} // theirs are held to it elsewhere
+	shown := map[causes.Code]bool{causes.HookFailed: true, causes.NoAddress: true, causes.TimedOut: true} // theirs are held to it elsewhere
 	for _, r := range recordings() {
 		shown[r.want.Code] = shown[r.want.Code] || r.looks
 	}

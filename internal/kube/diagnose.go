@@ -34,7 +34,7 @@ func (c *Client) diagnose(ctx context.Context, found finding) release.Diagnosis 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), diagnosisTime)
 	defer cancel()
 	diagnosis := release.Diagnosis{Code: found.code, Object: found.object, Container: found.container,
-		Reason: printable(found.reason), Message: found.message, Try: found.code.Cause().Try}
+		Reason: printable(found.reason), Message: found.message, Advice: found.code.Cause().Advice}
 	var both sync.WaitGroup
 	both.Go(func() { diagnosis.Events = c.eventsOf(ctx, found) })
 	both.Go(func() { diagnosis.Logs, diagnosis.Previous = c.lastWords(ctx, found) })

@@ -29,12 +29,12 @@ func (c *Client) WatchHook(ctx context.Context, namespace string, objects []rele
 // hookUnderlying words the cause of a hook's failure: the hook's own code, and the cause's beside it.
 func hookUnderlying(diagnosis release.Diagnosis) release.Diagnosis {
 	own, under := causes.HookFailed.Cause(), diagnosis.Code.Cause()
-	diagnosis.Code, diagnosis.Try = own.Code, own.Try
+	diagnosis.Code, diagnosis.Advice = own.Code, own.Advice
 	switch under.Code {
-	case "", causes.JobFailed, causes.TimeUp:
+	case "", causes.JobFailed, causes.TimedOut:
 	default:
 		diagnosis.Reason += " (" + string(under.Code) + ")"
-		diagnosis.Try = under.Try
+		diagnosis.Advice = under.Advice
 	}
 	return diagnosis
 }

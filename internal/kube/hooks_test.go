@@ -136,11 +136,11 @@ func TestHookFailure(t *testing.T) {
 		looks  bool
 	}{
 		"a Job": {ofJobs, []runtime.Object{spent, failed}, release.Diagnosis{Code: causes.HookFailed, Object: ofMigrate, Container: "app", Reason: "PodFailed",
-			Message: "ended with exit code 7", Try: causes.HookFailed.Cause().Try, Logs: []string{"no such table"}}, true},
+			Message: "ended with exit code 7", Advice: causes.HookFailed.Cause().Advice, Logs: []string{"no such table"}}, true},
 		"a Job that cannot start": {ofJobs, []runtime.Object{job("", ""), unpulled}, release.Diagnosis{Code: causes.HookFailed, Object: ofMigrate, Container: "app",
-			Reason: "InvalidImageName (OD-102)", Message: "couldn't parse image name", Try: causes.ImageNameInvalid.Cause().Try}, false},
+			Reason: "InvalidImageName (OD-102)", Message: "couldn't parse image name", Advice: causes.ImageNameInvalid.Cause().Advice}, false},
 		"a Pod": {ofSeed, []runtime.Object{seed}, release.Diagnosis{Code: causes.HookFailed, Object: ofSeed, Container: "app", Reason: "PodFailed",
-			Message: "ended with exit code 3", Try: causes.HookFailed.Cause().Try, Logs: []string{"no such file"}}, false},
+			Message: "ended with exit code 3", Advice: causes.HookFailed.Cause().Advice, Logs: []string{"no such file"}}, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -152,7 +152,7 @@ func TestHookFailure(t *testing.T) {
 			if diff := cmp.Diff(test.want, diagnosisOf(t, err)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if looks := causes.HookFailed.Cause().Looks; test.looks && looks != err.Error() {
+			if looks := causes.HookFailed.Cause().Example; test.looks && looks != err.Error() {
 				t.Errorf("causes.All shows\n\t%s\nand it says\n\t%s", looks, err)
 			}
 		})

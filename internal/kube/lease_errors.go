@@ -64,7 +64,7 @@ func (t *taker) ended(ctx context.Context, trouble error) error {
 	failure := &release.Failure{
 		What: fmt.Sprintf("%s release %q in namespace %q is held by %s%s, and did not get free in time", causes.ReleaseHeld,
 			t.hold.Release, t.hold.Namespace, who(*t.blocking), t.sinceWhen()),
-		Do: causes.ReleaseHeld.Cause().Try,
+		Do: causes.ReleaseHeld.Cause().Advice,
 	}
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):

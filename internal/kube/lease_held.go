@@ -224,7 +224,7 @@ func (h *holding) lose(to *coordination.Lease) {
 	h.why = &release.Failure{
 		What: fmt.Sprintf("%s the Lease of release %q in namespace %q was taken by %s; this run had renewed it %s before", causes.LeaseLost,
 			h.hold.Release, h.hold.Namespace, who(holderOf(to)), time.Since(h.latest.Spec.RenewTime.Time).Round(time.Second)),
-		Do: causes.LeaseLost.Cause().Try,
+		Do: causes.LeaseLost.Cause().Advice,
 	}
 	close(h.lost)
 }

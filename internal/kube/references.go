@@ -35,7 +35,7 @@ type reading struct {
 // Each object is read once, without its content where no key is asked for; no value is kept. A reference of any kind but
 // Secret, ConfigMap, ServiceAccount and PersistentVolumeClaim is an error, and a cluster that does not answer is a
 // *release.Fault.
-func (c *Client) Missing(ctx context.Context, namespace string, references []release.Reference) (missing, unchecked []release.Reference, err error) {
+func (c *Client) MissingReferences(ctx context.Context, namespace string, references []release.Reference) (missing, unchecked []release.Reference, err error) {
 	objects := map[referred]*reading{}
 	for _, reference := range references {
 		if skipped(reference) {

@@ -116,7 +116,7 @@ func TestMissing(t *testing.T) {
 		{Kind: "ConfigMap", Name: "settings", Key: "colour", By: worker},     // missing, for another
 		{Kind: "ConfigMap", Name: "other", Optional: true, Key: "k", By: by}, //
 	}
-	missing, unchecked, err := client.Missing(t.Context(), space, references)
+	missing, unchecked, err := client.MissingReferences(t.Context(), space, references)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestMissingReadsEightAtOnce(t *testing.T) {
 	}
 	done := make(chan int, 1)
 	go func() {
-		missing, _, err := client.Missing(t.Context(), space, references)
+		missing, _, err := client.MissingReferences(t.Context(), space, references)
 		if err != nil {
 			t.Error(err)
 		}
@@ -190,7 +190,7 @@ func TestMissingCannotTell(t *testing.T) {
 		"of a cluster out of order": {"Secret", []string{"cluster: reading Secret/database", space}, release.ExitFault},
 		"of an unknown kind":        {"Node", []string{"looking Node/database up"}, release.ExitFault},
 	} {
-		_, _, err := client.Missing(t.Context(), space, []release.Reference{{Kind: test.kind, Name: "database"}})
+		_, _, err := client.MissingReferences(t.Context(), space, []release.Reference{{Kind: test.kind, Name: "database"}})
 		if release.ExitCode(err) != test.code {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -201,7 +201,7 @@ func TestMissingCannotTell(t *testing.T) {
 			}
 		}
 	}
-	if missing, unchecked, err := client.Missing(t.Context(), space, nil); err != nil || len(missing)+len(unchecked) != 0 {
+	if missing, unchecked, err := client.MissingReferences(t.Context(), space, nil); err != nil || len(missing)+len(unchecked) != 0 {
 		t.Errorf("nothing referred to: %v, %v, %v", missing, unchecked, err)
 	}
 }

@@ -79,7 +79,7 @@ func (w *watcher) failed(ctx context.Context, found failing) error {
 
 func (w *watcher) failure(ctx context.Context, what string, found finding) error {
 	diagnosis := w.diagnose(ctx, found)
-	return &release.Failure{What: what, Err: &RolloutError{diagnosis}, Do: diagnosis.Try}
+	return &release.Failure{What: what, Err: &RolloutError{diagnosis}, Do: diagnosis.Advice}
 }
 
 // timeUp is the end of time or of patience.
@@ -102,7 +102,7 @@ func (w *watcher) timeUp(ctx context.Context, pending []failing) error {
 		what += fmt.Sprintf(" (the cluster has not answered for %s)", silence.Round(time.Second))
 	}
 	found := worst(pending).finding
-	found.code = cmp.Or(found.code, causes.TimeUp)
+	found.code = cmp.Or(found.code, causes.TimedOut)
 	return w.failure(ctx, what, found)
 }
 

@@ -386,7 +386,7 @@ func TestTimeUpLooks(t *testing.T) {
 		s.looks("at first", "")
 		time.Sleep(4 * time.Minute)
 		s.looks("at the end", "")
-		if err, looks := s.w.timeUp(ctx, s.last.pending), causes.TimeUp.Cause().Looks; looks != err.Error() {
+		if err, looks := s.w.timeUp(ctx, s.last.pending), causes.TimedOut.Cause().Example; looks != err.Error() {
 			t.Errorf("causes.All shows\n\t%s\nand it says\n\t%s", looks, err)
 		}
 	})
@@ -407,8 +407,8 @@ func TestWatchOutOfTimeSaysWhy(t *testing.T) {
 	}{
 		"no node":      {[]runtime.Object{unschedulable}, release.Diagnosis{Code: causes.Unschedulable, Object: podObject(bad), Reason: "Unschedulable", Message: "0/3 nodes", Events: []string{"Warning Any: it said"}}},
 		"not ready":    {[]runtime.Object{unready}, release.Diagnosis{Code: causes.NotReady, Object: podObject(bad), Container: "app", Reason: "NotReady", Message: "running, but its readiness probe has not passed", Events: []string{"Warning Any: it said"}, Logs: []string{"starting"}}},
-		"not started":  {[]runtime.Object{waits(bad, "ContainerCreating", "")}, release.Diagnosis{Code: causes.TimeUp, Object: podObject(bad), Container: "app", Reason: "ContainerCreating", Events: []string{"Warning Any: it said"}}},
-		"no pod known": {nil, release.Diagnosis{Code: causes.TimeUp, Object: ofDeployment, Reason: "NotReady", Message: "Updated: 1/2"}},
+		"not started":  {[]runtime.Object{waits(bad, "ContainerCreating", "")}, release.Diagnosis{Code: causes.TimedOut, Object: podObject(bad), Container: "app", Reason: "ContainerCreating", Events: []string{"Warning Any: it said"}}},
+		"no pod known": {nil, release.Diagnosis{Code: causes.TimedOut, Object: ofDeployment, Reason: "NotReady", Message: "Updated: 1/2"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -418,7 +418,7 @@ func TestWatchOutOfTimeSaysWhy(t *testing.T) {
 			s.put(event("e", bad.ObjectMeta, "Any", "it said"))
 			brokenRollout(s, test.there...)
 			_, err := observeFor(t, s.client(), time.Second, ofDeployment).rest()
-			test.want.Try = test.want.Code.Cause().Try
+			test.want.Advice = test.want.Code.Cause().Advice
 			if diff := cmp.Diff(test.want, diagnosisOf(t, err)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

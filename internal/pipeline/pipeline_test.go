@@ -54,7 +54,7 @@ func (c *company) run(t *testing.T) (pipeline.Result, error) {
 	if err := settings.Declare().Parse([]string{"--repository", "localhost:5000/shop", "--context", "app"}, nil); err != nil {
 		t.Fatal(err)
 	}
-	return pipeline.Run(t.Context(), settings, pipeline.Deps{Verbs: c, Cluster: c, Reporter: releasetest.Silence{}, Now: time.Now})
+	return pipeline.Run(t.Context(), settings, pipeline.Deps{Verbs: c, Cluster: c, Reporter: releasetest.DiscardReporter{}, Now: time.Now})
 }
 
 func TestRunChainsTheVerbsByTheDigest(t *testing.T) {

@@ -235,7 +235,7 @@ func TestProbeResolvesAndConnectsAnewEachTime(t *testing.T) {
 	prober := New(Options{Resolver: resolver(t, names)})
 	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
 	base := "http://shop.test:" + port
-	if got := prober.Probe(t.Context(), base, release.Check{Path: "/"}); got.Stage != release.StageDNS || !got.Stage.Warming() {
+	if got := prober.Probe(t.Context(), base, release.Check{Path: "/"}); got.Stage != release.StageDNS || !got.Stage.Inconclusive() {
 		t.Fatalf("stage %s before the name is there", got.Stage)
 	}
 	names.set("shop.test.", "127.0.0.1")

@@ -27,9 +27,9 @@ type Evidence interface {
 // Registry reads, tags and copies images without rebuilding them.
 type Registry interface {
 	// Find returns the image that a tag names, and false if the tag does not exist.
-	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.Tagged, bool, error)
+	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error)
 	// Describe reads the revision label of an image from its manifest or, failing that, from its configuration.
-	Describe(ctx context.Context, image release.Image) (release.Tagged, bool, error)
+	Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error)
 	// Inspect reads an image's manifest and the digest that a tag of the same repository names.
 	Inspect(ctx context.Context, repository release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error)
 	// Tag pushes the inspected manifest's own bytes under a tag. It returns a *release.TagTakenError if the tag is

@@ -30,13 +30,13 @@ type fakeRegistry struct {
 	requests       []string
 }
 
-func (f *fakeRegistry) Find(_ context.Context, repository release.Repository, tag release.Tag) (release.Tagged, bool, error) {
+func (f *fakeRegistry) Find(_ context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
 	held, found := f.tags[repository.String()+":"+tag.String()]
-	return release.Tagged{Digest: held, Revision: f.manifests[repository.At(held)].Revision}, found, nil
+	return release.ImageInfo{Digest: held, Revision: f.manifests[repository.At(held)].Revision}, found, nil
 }
 
-func (f *fakeRegistry) Describe(_ context.Context, image release.Image) (release.Tagged, bool, error) {
-	return release.Tagged{Digest: image.Digest, Revision: f.configRevision}, true, nil
+func (f *fakeRegistry) Describe(_ context.Context, image release.Image) (release.ImageInfo, bool, error) {
+	return release.ImageInfo{Digest: image.Digest, Revision: f.configRevision}, true, nil
 }
 
 func (f *fakeRegistry) Inspect(_ context.Context, repository release.Repository, d release.Digest, tag release.Tag) (release.TagState, error) {
@@ -92,7 +92,7 @@ func provedImage(t *testing.T) (*fakeRegistry, promote.Settings) {
 func TestRunTagsTheProvenDigest(t *testing.T) {
 	t.Parallel()
 	registry, settings := provedImage(t)
-	deps := promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.Silence{}}
+	deps := promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}}
 	tag := "production-" + commit.String()
 	for _, want := range []struct {
 		outcome  release.Outcome
@@ -122,12 +122,12 @@ func TestRunFindsACommitsImage(t *testing.T) {
 	t.Parallel()
 	registry, settings := provedImage(t)
 	settings = promote.Settings{Repository: settings.Image.Repository, Commit: commit, To: "production", From: "staging"}
-	result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.Silence{}})
+	result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}})
 	if err != nil || result.Digest != releasetest.Digest(t, "a") {
 		t.Errorf("got %+v, %v", result, err)
 	}
 	settings.Commit = otherCommit
-	_, err = promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.Silence{}})
+	_, err = promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}})
 	wantRefusal(t, err, "holds no image of commit")
 }
 
@@ -136,7 +136,7 @@ func TestRunMovesTheMovingTag(t *testing.T) {
 	registry, settings := provedImage(t)
 	registry.immutable, settings.MovingTag = false, "production"
 	registry.tags["localhost:5000/shop:production"] = releasetest.Digest(t, "b")
-	if _, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.Silence{}}); err != nil {
+	if _, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}}); err != nil {
 		t.Fatal(err)
 	}
 	if held := registry.tags["localhost:5000/shop:production"]; held != settings.Image.Digest {
@@ -149,7 +149,7 @@ func TestRunCopiesIntoAnotherRepository(t *testing.T) {
 	registry, settings := provedImage(t)
 	settings.TargetRepository = "localhost:6000/prod/shop"
 	for _, want := range []release.Outcome{release.Created, release.Unchanged} {
-		result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.Silence{}})
+		result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}})
 		if err != nil || result.Outcome != want || result.Image != settings.TargetRepository.At(settings.Image.Digest) {
 			t.Errorf("got %+v, %v; want %q", result, err, want)
 		}
@@ -200,7 +200,7 @@ func TestRunRefuses(t *testing.T) {
 			t.Parallel()
 			registry, settings := provedImage(t)
 			test.change(t, registry, &settings)
-			_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.Silence{}})
+			_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}})
 			wantRefusal(t, err, test.want)
 		})
 	}

@@ -12,38 +12,38 @@ import (
 //
 // An image that carries its revision as an annotation costs one request, one that carries it as a label of its config
 // two, an index of such images three.
-func (c *Client) Find(ctx context.Context, repo release.Repository, tag release.Tag) (release.Tagged, bool, error) {
+func (c *Client) Find(ctx context.Context, repo release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
 	r, err := c.open(sideRegistry, repo, false)
 	if err != nil {
-		return release.Tagged{}, false, err
+		return release.ImageInfo{}, false, err
 	}
 	tagged, found, err := r.find(ctx, tag.String())
 	if err != nil {
-		return release.Tagged{}, false, r.fault(err, fmt.Sprintf("reading tag %q of %q", tag, repo))
+		return release.ImageInfo{}, false, r.fault(err, fmt.Sprintf("reading tag %q of %q", tag, repo))
 	}
 	return tagged, found, nil
 }
 
 // Describe says what an image was built from, in as many requests as Find; false if the repository does not hold it.
-func (c *Client) Describe(ctx context.Context, image release.Image) (release.Tagged, bool, error) {
+func (c *Client) Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error) {
 	r, err := c.open(sideRegistry, image.Repository, false)
 	if err != nil {
-		return release.Tagged{}, false, err
+		return release.ImageInfo{}, false, err
 	}
 	tagged, found, err := r.find(ctx, image.Digest.String())
 	if err != nil {
-		return release.Tagged{}, false, r.fault(err, fmt.Sprintf("reading %q", image))
+		return release.ImageInfo{}, false, r.fault(err, fmt.Sprintf("reading %q", image))
 	}
 	return tagged, found, nil
 }
 
-func (r *repository) find(ctx context.Context, reference string) (release.Tagged, bool, error) {
+func (r *repository) find(ctx context.Context, reference string) (release.ImageInfo, bool, error) {
 	named, found, err := r.getManifest(ctx, reference)
 	if err != nil || !found {
-		return release.Tagged{}, false, err
+		return release.ImageInfo{}, false, err
 	}
 	revision, err := r.revision(ctx, named)
-	return release.Tagged{Digest: named.digest, Revision: revision}, err == nil, err
+	return release.ImageInfo{Digest: named.digest, Revision: revision}, err == nil, err
 }
 
 // revision is what an image says it was built from: in its annotations, else in those of an index's first image, else

@@ -64,13 +64,13 @@ func TestFind(t *testing.T) {
 			h := newHub(t)
 			c := h.client()
 			image := pushed(t, c, test.image, h.repo("team/shop"), commit)
-			for what, find := range map[string]func() (release.Tagged, bool, error){
-				"Find":     func() (release.Tagged, bool, error) { return c.Find(t.Context(), image.Repository, commit) },
-				"Describe": func() (release.Tagged, bool, error) { return c.Describe(t.Context(), image) },
+			for what, find := range map[string]func() (release.ImageInfo, bool, error){
+				"Find":     func() (release.ImageInfo, bool, error) { return c.Find(t.Context(), image.Repository, commit) },
+				"Describe": func() (release.ImageInfo, bool, error) { return c.Describe(t.Context(), image) },
 			} {
 				h.asked()
 				got, found, err := find()
-				want := release.Tagged{Digest: image.Digest, Revision: test.revision}
+				want := release.ImageInfo{Digest: image.Digest, Revision: test.revision}
 				if err != nil || !found || got != want {
 					t.Errorf("%s: got %+v, %t, %v, want %+v", what, got, found, err, want)
 				}
@@ -220,7 +220,7 @@ func TestHostileBytes(t *testing.T) {
 			return true
 		})
 		got, found, err := c.Find(t.Context(), shop.Repository, "one")
-		if err == nil || !strings.Contains(err.Error(), test.want) || found || got != (release.Tagged{}) {
+		if err == nil || !strings.Contains(err.Error(), test.want) || found || got != (release.ImageInfo{}) {
 			t.Errorf("%s: got %+v, %t, %v, want an error that says %q", name, got, found, err, test.want)
 		}
 	}

@@ -338,7 +338,7 @@ func TestPushWithoutRepository(t *testing.T) {
 	}
 }
 
-func second(_ release.Tagged, _ bool, err error) error { return err }
+func second(_ release.ImageInfo, _ bool, err error) error { return err }
 
 func TestPushOfABrokenLayout(t *testing.T) {
 	t.Parallel()

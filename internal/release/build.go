@@ -68,8 +68,8 @@ type Layout struct {
 	Digest Digest
 }
 
-// Tagged is what a repository holds under a tag.
-type Tagged struct {
+// ImageInfo is what a repository holds under a tag.
+type ImageInfo struct {
 	Digest   Digest
 	Revision string // org.opencontainers.image.revision of its annotations or labels, or ""
 }

@@ -11,17 +11,17 @@ type Caller struct {
 	ARN     string // of the user, or of the session of a role
 }
 
-// account12 is what an AWS account's id looks like.
+// accountIDPattern is what an AWS account's id looks like.
 // Source: AWS Account Management Reference Guide, "AWS account identifiers".
-var account12 = regexp.MustCompile(`^\d{12}$`)
+var accountIDPattern = regexp.MustCompile(`^\d{12}$`)
 
-// IsAccount tells whether a text is an AWS account's id: twelve digits.
-func IsAccount(text string) bool { return account12.MatchString(text) }
+// IsAccountID tells whether a text is an AWS account's id: twelve digits.
+func IsAccountID(text string) bool { return accountIDPattern.MatchString(text) }
 
-// Expect refuses credentials of another account than the one that is meant; "" means any. A text that is no account's id
+// CheckAccount refuses credentials of another account than the one that is meant; "" means any. A text that is no account's id
 // is refused too, for it cannot be meant.
-func (c Caller) Expect(account string) error {
-	if account == "" || account == c.Account && IsAccount(account) {
+func (c Caller) CheckAccount(account string) error {
+	if account == "" || account == c.Account && IsAccountID(account) {
 		return nil
 	}
 	return &Refusal{

@@ -39,7 +39,7 @@ type Diagnosis struct {
 	Container string      `json:"container,omitempty"`
 	Reason    string      `json:"reason"` // as the cluster words it: "ImagePullBackOff"
 	Message   string      `json:"message,omitempty"`
-	Try       string      `json:"try,omitempty"`      // what to try, in one line
+	Advice    string      `json:"try,omitempty"`      // what to try, in one line
 	Events    []string    `json:"events,omitempty"`   // oldest first, at most 5
 	Logs      []string    `json:"logs,omitempty"`     // last lines of the container, at most 20
 	Previous  []string    `json:"previous,omitempty"` // last lines of the container's run before, at most 20

@@ -20,10 +20,10 @@ type Action string
 
 // What can happen to an object. Drift is a field that somebody else set and that the deploy would set back or leave.
 const (
-	Creates Action = "create"
-	Changes Action = "change"
-	Deletes Action = "delete"
-	Drifts  Action = "drift"
+	ActionCreate Action = "create"
+	ActionChange Action = "change"
+	ActionDelete Action = "delete"
+	ActionDrift  Action = "drift"
 )
 
 // FieldChange is one field of an object. The values of Secrets are never in it.

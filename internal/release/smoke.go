@@ -34,9 +34,9 @@ const (
 	StageDone    Stage = "done"
 )
 
-// Warming tells whether a request that stopped at this stage says nothing of the service itself: its name or its load
+// Inconclusive tells whether a request that stopped at this stage says nothing of the service itself: its name or its load
 // balancer may simply not be there yet.
-func (s Stage) Warming() bool { return s == StageDNS || s == StageConnect || s == StageTLS }
+func (s Stage) Inconclusive() bool { return s == StageDNS || s == StageConnect || s == StageTLS }
 
 // Answer is what one probe found.
 type Answer struct {

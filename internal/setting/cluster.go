@@ -46,7 +46,7 @@ func (p *ClusterRef) agree() error {
 }
 
 func accountNumber(text string) (string, error) {
-	if !release.IsAccount(text) {
+	if !release.IsAccountID(text) {
 		return "", fmt.Errorf("%q is not an AWS account: twelve digits", text)
 	}
 	return text, nil

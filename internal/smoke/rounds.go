@@ -132,7 +132,7 @@ func judge(answers []release.Answer) (trouble string, warming bool) {
 		if answer.OK() {
 			continue
 		}
-		warming = warming && answer.Stage.Warming()
+		warming = warming && answer.Stage.Inconclusive()
 		wrong = append(wrong, fmt.Sprintf("%s [%s] %s", answer.Check, answer.Stage, strings.Join(answer.Wrong, "; ")))
 	}
 	return strings.Join(wrong, " | "), warming && len(wrong) > 0

@@ -47,7 +47,7 @@ type Cluster interface {
 type Registry interface {
 	Record(ctx context.Context, evidence release.Evidence) (release.Digest, error)
 	// Describe reads what an image is labelled with.
-	Describe(ctx context.Context, image release.Image) (release.Tagged, bool, error)
+	Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error)
 }
 
 // Result is what smoke found.

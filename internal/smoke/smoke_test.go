@@ -73,8 +73,8 @@ func (s *scene) Record(ctx context.Context, evidence release.Evidence) (release.
 	return evidence.Image.Digest, nil
 }
 
-func (s *scene) Describe(context.Context, release.Image) (release.Tagged, bool, error) {
-	return release.Tagged{Revision: s.revision}, true, nil
+func (s *scene) Describe(context.Context, release.Image) (release.ImageInfo, bool, error) {
+	return release.ImageInfo{Revision: s.revision}, true, nil
 }
 
 func (s *scene) run(t *testing.T, flags ...string) (smoke.Result, error) {
@@ -88,7 +88,7 @@ func (s *scene) run(t *testing.T, flags ...string) (smoke.Result, error) {
 	}
 	began := s.now
 	ctx := &timer{Context: t.Context(), up: make(chan struct{})}
-	return smoke.Run(ctx, settings, smoke.Deps{Checks: s, Prober: s, Cluster: s, Registry: s, Reporter: releasetest.Silence{},
+	return smoke.Run(ctx, settings, smoke.Deps{Checks: s, Prober: s, Cluster: s, Registry: s, Reporter: releasetest.DiscardReporter{},
 		Now: func() time.Time { return s.now },
 		Pause: func(within context.Context, d time.Duration) {
 			if s.now = s.now.Add(d); s.now.Sub(began) > settings.Timeout {

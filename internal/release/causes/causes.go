@@ -25,26 +25,26 @@ const (
 	JobFailed           Code = "OD-114"
 	ContainerNotStarted Code = "OD-115"
 	NoAddress           Code = "OD-116"
-	TimeUp              Code = "OD-117" // not ready in time, and nothing known is the matter
+	TimedOut            Code = "OD-117" // not ready in time, and nothing known is the matter
 
-	FieldImmutable Code = "OD-201"
-	ObjectNotOurs  Code = "OD-202"
-	ReleaseHeld    Code = "OD-203" // by another run
-	ReleasePinned  Code = "OD-204" // by a deliberate rollback
-	NoWayBack      Code = "OD-205"
-	RollbackFailed Code = "OD-206"
-	LeaseLost      Code = "OD-207"
-	SmokeFailed    Code = "OD-208"
+	FieldImmutable  Code = "OD-201"
+	ObjectNotOurs   Code = "OD-202"
+	ReleaseHeld     Code = "OD-203" // by another run
+	ReleasePinned   Code = "OD-204" // by a deliberate rollback
+	RollbackBlocked Code = "OD-205"
+	RollbackFailed  Code = "OD-206"
+	LeaseLost       Code = "OD-207"
+	SmokeFailed     Code = "OD-208"
 )
 
 // Cause is what is to be known of a cause: docs/troubleshooting.md and the messages come from it.
 type Cause struct {
-	Code  Code
-	Name  string   // "the image cannot be pulled"
-	Means string   // what has happened and when it is said, one paragraph
-	Try   string   // what to try first, one line: the message's last words
-	Looks string   // the message as it looks, one line
-	Steps []string // what to look at, in order; Markdown
+	Code    Code
+	Name    string   // "the image cannot be pulled"
+	Meaning string   // what has happened and when it is said, one paragraph
+	Advice  string   // what to try first, one line: the message's last words
+	Example string   // the message as it looks, one line
+	Steps   []string // what to look at, in order; Markdown
 }
 
 // All is the table of all codes, in their order.

@@ -46,7 +46,7 @@ func page() string {
 		fmt.Fprintf(&text, "| [%s](#%s) | %s |\n", cause.Code, anchor(cause), cause.Name)
 	}
 	for _, cause := range All {
-		fmt.Fprintf(&text, "\n## %s\n\n%s\n\n```\n%s\n```\n\n**Try:** %s.\n\n", heading(cause), cause.Means, cause.Looks, cause.Try)
+		fmt.Fprintf(&text, "\n## %s\n\n%s\n\n```\n%s\n```\n\n**Try:** %s.\n\n", heading(cause), cause.Meaning, cause.Example, cause.Advice)
 		for i, step := range cause.Steps {
 			fmt.Fprintf(&text, "%d. %s\n", i+1, step)
 		}
@@ -75,13 +75,13 @@ func TestTroublesAreWhole(t *testing.T) {
 	}
 	for _, cause := range All {
 		listed = append(listed, cause.Code)
-		if cause.Name == "" || cause.Means == "" || cause.Try == "" || cause.Looks == "" || len(cause.Steps) < 2 {
+		if cause.Name == "" || cause.Meaning == "" || cause.Advice == "" || cause.Example == "" || len(cause.Steps) < 2 {
 			t.Errorf("%s is not whole: %+v", cause.Code, cause)
 		}
-		if !strings.Contains(cause.Looks, string(cause.Code)+" ") || !strings.HasSuffix(cause.Looks, cause.Try) && cause.Code != NoWayBack {
-			t.Errorf("%s: the message %q does not name the code and end with what to try", cause.Code, cause.Looks)
+		if !strings.Contains(cause.Example, string(cause.Code)+" ") || !strings.HasSuffix(cause.Example, cause.Advice) && cause.Code != RollbackBlocked {
+			t.Errorf("%s: the message %q does not name the code and end with what to try", cause.Code, cause.Example)
 		}
-		for _, line := range slices.Concat(cause.Steps, []string{cause.Looks, cause.Try, cause.Name}) {
+		for _, line := range slices.Concat(cause.Steps, []string{cause.Example, cause.Advice, cause.Name}) {
 			if strings.ContainsAny(line, "\n\r") || strings.Count(line, "`")%2 != 0 {
 				t.Errorf("%s: %q is not one line of whole Markdown", cause.Code, line)
 			}

@@ -4,10 +4,10 @@ package causes
 var releaseCauses = []Cause{
 	{
 		Code: FieldImmutable, Name: "a field cannot be changed",
-		Means: "The chart changes a field that Kubernetes does not let anybody change: a Deployment's selector, a StatefulSet's volume claims, " +
+		Meaning: "The chart changes a field that Kubernetes does not let anybody change: a Deployment's selector, a StatefulSet's volume claims, " +
 			"a Job's template, a Service's clusterIP.",
-		Try: "put the field back, or delete the object that the message names and deploy again",
-		Looks: `OD-201 Deployment/shop in namespace "staging": spec.selector: field is immutable; put the field back, or delete the object ` +
+		Advice: "put the field back, or delete the object that the message names and deploy again",
+		Example: `OD-201 Deployment/shop in namespace "staging": spec.selector: field is immutable; put the field back, or delete the object ` +
 			`that the message names and deploy again`,
 		Steps: []string{
 			"See the difference: `deploy --dry-run` shows every field that would change.",
@@ -20,10 +20,10 @@ var releaseCauses = []Cause{
 	},
 	{
 		Code: ObjectNotOurs, Name: "an object belongs to somebody else",
-		Means: "The chart wants to create an object that is there already, made by hand or by another release. It is not taken over without " +
+		Meaning: "The chart wants to create an object that is there already, made by hand or by another release. It is not taken over without " +
 			"being told to.",
-		Try: "delete the object, rename it in the chart, or give it to this release",
-		Looks: `OD-202 ConfigMap/shop in namespace "staging" is there already and does not belong to release "shop"; delete the object, rename ` +
+		Advice: "delete the object, rename it in the chart, or give it to this release",
+		Example: `OD-202 ConfigMap/shop in namespace "staging" is there already and does not belong to release "shop"; delete the object, rename ` +
 			`it in the chart, or give it to this release`,
 		Steps: []string{
 			"See whose it is: `kubectl -n NAMESPACE get KIND NAME -o yaml`, annotations `meta.helm.sh/release-name` and " +
@@ -35,9 +35,9 @@ var releaseCauses = []Cause{
 	},
 	{
 		Code: ReleaseHeld, Name: "another run holds the release",
-		Means: "A run that is still alive is changing this release: its Lease is renewed. It was waited for, and did not end in time.",
-		Try:   "wait for that run to end, or cancel it; then deploy again",
-		Looks: `OD-203 release "shop" in namespace "staging" is held by run 4711 ` +
+		Meaning: "A run that is still alive is changing this release: its Lease is renewed. It was waited for, and did not end in time.",
+		Advice:  "wait for that run to end, or cancel it; then deploy again",
+		Example: `OD-203 release "shop" in namespace "staging" is held by run 4711 ` +
 			`(https://github.com/onedigest-example/shop/actions/runs/4711), and did not get free in time; wait for that run to end, or cancel ` +
 			`it; then deploy again`,
 		Steps: []string{
@@ -48,10 +48,10 @@ var releaseCauses = []Cause{
 	},
 	{
 		Code: ReleasePinned, Name: "the release is pinned",
-		Means: "Somebody went back to an older commit deliberately (`allow-rollback`), and the release stays there until that is lifted, so " +
+		Meaning: "Somebody went back to an older commit deliberately (`allow-rollback`), and the release stays there until that is lifted, so " +
 			"that the next merge does not bring the trouble back.",
-		Try: "deploy with --unpin when what was wrong is mended",
-		Looks: `refused: OD-204 release "shop" in namespace "production" is pinned at commit 4f2a91c since 2026-05-04T09:12:33Z by ` +
+		Advice: "deploy with --unpin when what was wrong is mended",
+		Example: `refused: OD-204 release "shop" in namespace "production" is pinned at commit 4f2a91c since 2026-05-04T09:12:33Z by ` +
 			`https://github.com/onedigest-example/shop/actions/runs/4711; deploy with --unpin when what was wrong is mended`,
 		Steps: []string{
 			"See who pinned it, and why: the message names the run.",
@@ -59,11 +59,11 @@ var releaseCauses = []Cause{
 		},
 	},
 	{
-		Code: NoWayBack, Name: "a failure could not be undone",
-		Means: "A warning before anything changes, and again when it comes to it: there is no verified revision to go back to, its image is " +
+		Code: RollbackBlocked, Name: "a failure could not be undone",
+		Meaning: "A warning before anything changes, and again when it comes to it: there is no verified revision to go back to, its image is " +
 			"gone from the registry, a field cannot be changed back, or a hook of the chart goes one way only.",
-		Try: "go on only if you can mend a failure by going forward",
-		Looks: "OD-205 a failure could not be undone: its image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:9c1d… is gone from " +
+		Advice: "go on only if you can mend a failure by going forward",
+		Example: "OD-205 a failure could not be undone: its image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:9c1d… is gone from " +
 			"the registry",
 		Steps: []string{
 			"No verified revision: the first deploy that becomes ready makes one. Until then there is nothing to go back to.",
@@ -73,10 +73,10 @@ var releaseCauses = []Cause{
 	},
 	{
 		Code: RollbackFailed, Name: "going back failed too",
-		Means: "The deploy failed, and the rollback to the last verified revision did as well. Both errors are in the message, the deploy's " +
+		Meaning: "The deploy failed, and the rollback to the last verified revision did as well. Both errors are in the message, the deploy's " +
 			"first. Pods of either revision may serve.",
-		Try: "see both errors; deploy a commit that is known to be good, or mend the cause and deploy again",
-		Looks: `OD-206 going back failed too: Deployment/shop in namespace "staging" cannot become ready: OD-101 Pod/shop-5d8c7b9f64-qm2xv ` +
+		Advice: "see both errors; deploy a commit that is known to be good, or mend the cause and deploy again",
+		Example: `OD-206 going back failed too: Deployment/shop in namespace "staging" cannot become ready: OD-101 Pod/shop-5d8c7b9f64-qm2xv ` +
 			`container "app": ErrImagePull: … not found; see both errors; deploy a commit that is known to be good, or mend the cause and ` +
 			`deploy again`,
 		Steps: []string{
@@ -87,9 +87,9 @@ var releaseCauses = []Cause{
 	},
 	{
 		Code: LeaseLost, Name: "the release was taken by another run",
-		Means: "This run could not renew its Lease for so long that another took the release over. This run changes nothing more from there on.",
-		Try:   "see the run that has the release now; deploy again when it is done",
-		Looks: `OD-207 the Lease of release "shop" in namespace "staging" was taken by run 4712; this run had renewed it 31s before; see the ` +
+		Meaning: "This run could not renew its Lease for so long that another took the release over. This run changes nothing more from there on.",
+		Advice:  "see the run that has the release now; deploy again when it is done",
+		Example: `OD-207 the Lease of release "shop" in namespace "staging" was taken by run 4712; this run had renewed it 31s before; see the ` +
 			`run that has the release now; deploy again when it is done`,
 		Steps: []string{
 			"See whether the runner slept or lost the network, or whether the apiserver did not answer: the account tells.",
@@ -99,10 +99,10 @@ var releaseCauses = []Cause{
 	},
 	{
 		Code: SmokeFailed, Name: "the release answers wrongly",
-		Means: "The rollout became ready, and a smoke check that was asked for inside the deploy failed: the release goes back to the last " +
+		Meaning: "The rollout became ready, and a smoke check that was asked for inside the deploy failed: the release goes back to the last " +
 			"verified revision.",
-		Try:   "see which check failed and what was answered",
-		Looks: `OD-208 GET http://shop.example.com/configs: status 500, want 200; see which check failed and what was answered`,
+		Advice:  "see which check failed and what was answered",
+		Example: `OD-208 GET http://shop.example.com/configs: status 500, want 200; see which check failed and what was answered`,
 		Steps: []string{
 			"The message names the check, what was wanted and what came.",
 			"Ask by hand: `smoke --url URL --checks FILE` runs the same checks and changes nothing.",

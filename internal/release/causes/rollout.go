@@ -4,10 +4,10 @@ package causes
 var rolloutCauses = []Cause{
 	{
 		Code: ImageNotPulled, Name: "the image cannot be pulled",
-		Means: "A node asked the registry for the image and was refused, or could not reach it. It is said at once when the registry's answer " +
+		Meaning: "A node asked the registry for the image and was refused, or could not reach it. It is said at once when the registry's answer " +
 			"cannot change by asking again (not found, not authorised, no such platform), and after the third failed pull otherwise.",
-		Try: "see that the digest is in its registry and that the cluster's nodes may pull it",
-		Looks: `Deployment/shop in namespace "staging" cannot become ready: OD-101 Pod/shop-6d4cf56db6-x7k2p container "app": ErrImagePull: ` +
+		Advice: "see that the digest is in its registry and that the cluster's nodes may pull it",
+		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-101 Pod/shop-6d4cf56db6-x7k2p container "app": ErrImagePull: ` +
 			`failed to pull and unpack image "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:9c1d": failed to resolve reference ` +
 			`"123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:9c1d": ` +
 			`123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:9c1d: not found; see that the digest is in its registry and that the ` +
@@ -27,9 +27,9 @@ var rolloutCauses = []Cause{
 	},
 	{
 		Code: ImageNameInvalid, Name: "the image's name is no image name",
-		Means: "The kubelet cannot read the image reference in the pod, so that it asks nobody for it. It is said at once.",
-		Try:   "correct the image in the chart or its values: repository@sha256:…, all in lower case",
-		Looks: `Deployment/shop in namespace "staging" cannot become ready: OD-102 Pod/shop-6d4cf56db6-x7k2p container "app": ` +
+		Meaning: "The kubelet cannot read the image reference in the pod, so that it asks nobody for it. It is said at once.",
+		Advice:  "correct the image in the chart or its values: repository@sha256:…, all in lower case",
+		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-102 Pod/shop-6d4cf56db6-x7k2p container "app": ` +
 			`InvalidImageName: Failed to apply default image tag "Shop": couldn't parse image name "Shop": invalid reference format: ` +
 			`repository name (Shop) must be lowercase; correct the image in the chart or its values: repository@sha256:…, all in lower case`,
 		Steps: []string{
@@ -41,11 +41,11 @@ var rolloutCauses = []Cause{
 	},
 	{
 		Code: CrashLoop, Name: "the container ends again and again",
-		Means: "The container was started at least twice, ended each time, and was not ready in between: the kubelet pauses longer and longer " +
+		Meaning: "The container was started at least twice, ended each time, and was not ready in between: the kubelet pauses longer and longer " +
 			"between the tries. A first crash is not said to be a loop. While something else of the release is still on its way, which the " +
 			"container may be waiting for, it is borne with for two minutes.",
-		Try: "read the container's last lines: they say why it ends",
-		Looks: `Deployment/shop in namespace "staging" cannot become ready: OD-103 Pod/shop-6d4cf56db6-x7k2p container "app": ` +
+		Advice: "read the container's last lines: they say why it ends",
+		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-103 Pod/shop-6d4cf56db6-x7k2p container "app": ` +
 			`CrashLoopBackOff: ended with exit code 1; read the container's last lines: they say why it ends`,
 		Steps: []string{
 			"The last lines of the container's log are in the message; all of them: `kubectl -n NAMESPACE logs POD -c CONTAINER --previous`.",
@@ -58,9 +58,9 @@ var rolloutCauses = []Cause{
 	},
 	{
 		Code: OutOfMemory, Name: "the container ran out of memory",
-		Means: "The kernel ended the container because it wanted more memory than its limit (`OOMKilled`), twice at least.",
-		Try:   "raise the container's memory limit, or make it need less",
-		Looks: `Deployment/shop in namespace "staging" cannot become ready: OD-104 Pod/shop-6d4cf56db6-x7k2p container "app": OOMKilled: ended ` +
+		Meaning: "The kernel ended the container because it wanted more memory than its limit (`OOMKilled`), twice at least.",
+		Advice:  "raise the container's memory limit, or make it need less",
+		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-104 Pod/shop-6d4cf56db6-x7k2p container "app": OOMKilled: ended ` +
 			`with exit code 137 (OOMKilled); its memory limit is 64Mi; raise the container's memory limit, or make it need less`,
 		Steps: []string{
 			"The limit is in the message. See what it needs where it runs: `kubectl -n NAMESPACE top pod --containers`.",
@@ -71,11 +71,11 @@ var rolloutCauses = []Cause{
 	},
 	{
 		Code: ConfigurationAbsent, Name: "a Secret, a ConfigMap or a key of one is missing",
-		Means: "The pod names a Secret, a ConfigMap or a key that the namespace does not have, as a variable or as a volume, so that its " +
+		Meaning: "The pod names a Secret, a ConfigMap or a key that the namespace does not have, as a variable or as a volume, so that its " +
 			"container is not created. Kubernetes would wait for it for ever. It is said after two seconds; after one minute if the release " +
 			"brings Jobs or custom resources, for these may be what makes it.",
-		Try: "make the Secret, the ConfigMap or the key that the message names, or mark the reference as optional",
-		Looks: `Deployment/shop in namespace "staging" cannot become ready: OD-105 Pod/shop-6d4cf56db6-x7k2p container "app": ` +
+		Advice: "make the Secret, the ConfigMap or the key that the message names, or mark the reference as optional",
+		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-105 Pod/shop-6d4cf56db6-x7k2p container "app": ` +
 			`CreateContainerConfigError: secret "shop-database" not found; make the Secret, the ConfigMap or the key that the message names, ` +
 			`or mark the reference as optional`,
 		Steps: []string{
@@ -88,11 +88,11 @@ var rolloutCauses = []Cause{
 	},
 	{
 		Code: NotReady, Name: "the readiness probe does not pass",
-		Means: "The container runs, and its readiness probe has failed for longer than its own settings allow: three times what the probe " +
+		Meaning: "The container runs, and its readiness probe has failed for longer than its own settings allow: three times what the probe " +
 			"takes to call it unready, never less than the start that its startup and liveness probes grant, and without a startup probe never " +
 			"less than thirty seconds. While something else of the release is still on its way, at least two minutes.",
-		Try: "see the probe's own answer and the container's log; what starts slowly needs a startupProbe that grants the time",
-		Looks: `Deployment/shop in namespace "staging" cannot become ready: OD-106 Pod/shop-6d4cf56db6-x7k2p container "app": Unhealthy: ` +
+		Advice: "see the probe's own answer and the container's log; what starts slowly needs a startupProbe that grants the time",
+		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-106 Pod/shop-6d4cf56db6-x7k2p container "app": Unhealthy: ` +
 			`Readiness probe failed: HTTP probe failed with statuscode: 500; see the probe's own answer and the container's log; what starts ` +
 			`slowly needs a startupProbe that grants the time`,
 		Steps: []string{
@@ -106,10 +106,10 @@ var rolloutCauses = []Cause{
 	},
 	{
 		Code: NotAlive, Name: "the liveness or the startup probe fails",
-		Means: "The kubelet restarted the container because a probe of it failed: at once if the startup probe used up the time that it " +
+		Meaning: "The kubelet restarted the container because a probe of it failed: at once if the startup probe used up the time that it " +
 			"grants, after the second restart for a liveness probe.",
-		Try: "see the probe's own answer and the log of the container's run before; grant a slow start more time in the startupProbe",
-		Looks: `Deployment/shop in namespace "staging" cannot become ready: OD-107 Pod/shop-6d4cf56db6-x7k2p container "app": ` +
+		Advice: "see the probe's own answer and the log of the container's run before; grant a slow start more time in the startupProbe",
+		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-107 Pod/shop-6d4cf56db6-x7k2p container "app": ` +
 			`CrashLoopBackOff: Liveness probe failed: Get "http://10.0.3.44:8080/healthz": context deadline exceeded (Client.Timeout exceeded ` +
 			`while awaiting headers); see the probe's own answer and the log of the container's run before; grant a slow start more time in ` +
 			`the startupProbe`,
@@ -124,10 +124,10 @@ var rolloutCauses = []Cause{
 	},
 	{
 		Code: QuotaExceeded, Name: "the namespace's quota does not allow the pods",
-		Means: "A ResourceQuota refuses the pods. It is said at once if the pod can never fit (it asks for more than the whole quota, or does " +
+		Meaning: "A ResourceQuota refuses the pods. It is said at once if the pod can never fit (it asks for more than the whole quota, or does " +
 			"not say what the quota wants said), and after twenty seconds if the quota is used up by others; ninety if pods are just going.",
-		Try: "ask for less, or have the namespace's ResourceQuota raised; a rollout needs room for the new pods beside the old",
-		Looks: `Deployment/shop in namespace "staging" cannot become ready: OD-108 ReplicaSet/shop-2: FailedCreate: pods ` +
+		Advice: "ask for less, or have the namespace's ResourceQuota raised; a rollout needs room for the new pods beside the old",
+		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-108 ReplicaSet/shop-2: FailedCreate: pods ` +
 			`"shop-6d4cf56db6-x7k2p" is forbidden: exceeded quota: team, requested: pods=1, used: pods=10, limited: pods=10; ask for less, or ` +
 			`have the namespace's ResourceQuota raised; a rollout needs room for the new pods beside the old`,
 		Steps: []string{
@@ -140,10 +140,10 @@ var rolloutCauses = []Cause{
 	},
 	{
 		Code: AdmissionRefused, Name: "the cluster refuses the pods",
-		Means: "An admission rule does not let the pods be created: the namespace's Pod Security level, a policy, a webhook, a LimitRange, or " +
+		Meaning: "An admission rule does not let the pods be created: the namespace's Pod Security level, a policy, a webhook, a LimitRange, or " +
 			"a ServiceAccount that is missing. It is said after two seconds; a webhook that does not answer has twenty.",
-		Try: "change what the rule in the message names, or have the rule changed",
-		Looks: `Deployment/shop in namespace "staging" cannot become ready: OD-109 ReplicaSet/shop-2: FailedCreate: pods ` +
+		Advice: "change what the rule in the message names, or have the rule changed",
+		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-109 ReplicaSet/shop-2: FailedCreate: pods ` +
 			`"shop-6d4cf56db6-x7k2p" is forbidden: violates PodSecurity "restricted:latest": privileged (container "app" must not set ` +
 			`securityContext.privileged=true); change what the rule in the message names, or have the rule changed`,
 		Steps: []string{
@@ -157,11 +157,11 @@ var rolloutCauses = []Cause{
 	},
 	{
 		Code: VolumePending, Name: "a volume is not there",
-		Means: "A PersistentVolumeClaim is not bound, or its volume cannot be attached or mounted, so that the pod cannot start. A storage " +
+		Meaning: "A PersistentVolumeClaim is not bound, or its volume cannot be attached or mounted, so that the pod cannot start. A storage " +
 			"class or a claim that does not exist is said at once; what a provisioner reports is borne with for one minute, an attachment that " +
 			"fails for two.",
-		Try: "see the claim's events and its storage class",
-		Looks: `Deployment/shop in namespace "staging" cannot become ready: OD-110 PersistentVolumeClaim/disk: ProvisioningFailed: ` +
+		Advice: "see the claim's events and its storage class",
+		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-110 PersistentVolumeClaim/disk: ProvisioningFailed: ` +
 			`storageclass.storage.k8s.io "fast" not found; see the claim's events and its storage class`,
 		Steps: []string{
 			"`kubectl -n NAMESPACE describe pvc CLAIM` shows what the provisioner says; `kubectl get storageclass` what there is and which is " +
@@ -176,10 +176,10 @@ var rolloutCauses = []Cause{
 	},
 	{
 		Code: Unschedulable, Name: "no node takes the pod",
-		Means: "The scheduler finds no node for the pod. A node may come, so this waits: one minute; half of that if no pod that goes could " +
+		Meaning: "The scheduler finds no node for the pod. A node may come, so this waits: one minute; half of that if no pod that goes could " +
 			"make room on any node there is; ten minutes if an autoscaler said that a node is on its way.",
-		Try: "see the scheduler's reason: ask for less, correct the node selector, affinity and tolerations, or add nodes",
-		Looks: `Deployment/shop in namespace "staging" cannot become ready: OD-111 Pod/shop-6d4cf56db6-x7k2p: Unschedulable: 0/3 nodes are ` +
+		Advice: "see the scheduler's reason: ask for less, correct the node selector, affinity and tolerations, or add nodes",
+		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-111 Pod/shop-6d4cf56db6-x7k2p: Unschedulable: 0/3 nodes are ` +
 			`available: 3 Insufficient cpu. no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption is not helpful for ` +
 			`scheduling; see the scheduler's reason: ask for less, correct the node selector, affinity and tolerations, or add nodes`,
 		Steps: []string{
@@ -194,10 +194,10 @@ var rolloutCauses = []Cause{
 	},
 	{
 		Code: HookFailed, Name: "a hook of the chart failed",
-		Means: "A Job or a Pod that the chart runs before or after the change (a migration, most often) failed, or cannot start. What it is " +
+		Meaning: "A Job or a Pod that the chart runs before or after the change (a migration, most often) failed, or cannot start. What it is " +
 			"and its last lines are in the message: Helm may delete the hook itself.",
-		Try: "read the hook's last lines; nothing after it was done",
-		Looks: `hook Job/migrate in namespace "staging" failed (JobFailed): OD-112 Pod/migrate-8kd2q container "app": PodFailed: ended with ` +
+		Advice: "read the hook's last lines; nothing after it was done",
+		Example: `hook Job/migrate in namespace "staging" failed (JobFailed): OD-112 Pod/migrate-8kd2q container "app": PodFailed: ended with ` +
 			`exit code 7; read the hook's last lines; nothing after it was done`,
 		Steps: []string{
 			"The message holds the underlying cause, with a code of its own in brackets where there is one: follow that.",
@@ -208,10 +208,10 @@ var rolloutCauses = []Cause{
 	},
 	{
 		Code: ProgressDeadline, Name: "the rollout made no progress in time",
-		Means: "The Deployment's `progressDeadlineSeconds` passed without one more pod becoming available, and nothing is known of the pods " +
+		Meaning: "The Deployment's `progressDeadlineSeconds` passed without one more pod becoming available, and nothing is known of the pods " +
 			"that explains it.",
-		Try: "see the pods of the new ReplicaSet: what are they waiting for?",
-		Looks: `Deployment/shop in namespace "staging" cannot become ready: OD-113 Deployment/shop: ProgressDeadlineExceeded: Progress ` +
+		Advice: "see the pods of the new ReplicaSet: what are they waiting for?",
+		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-113 Deployment/shop: ProgressDeadlineExceeded: Progress ` +
 			`deadline exceeded; see the pods of the new ReplicaSet: what are they waiting for?`,
 		Steps: []string{
 			"`kubectl -n NAMESPACE rollout status deployment NAME`, then `kubectl -n NAMESPACE describe pod POD`.",
@@ -222,9 +222,9 @@ var rolloutCauses = []Cause{
 	},
 	{
 		Code: JobFailed, Name: "a Job or a pod ended in failure",
-		Means: "A Job of the release used up its tries or its time, or a pod that is not restarted ended with an error.",
-		Try:   "read the last lines of the pod's log",
-		Looks: `Job/migrate in namespace "staging" cannot become ready (JobFailed): OD-114 Pod/migrate-8kd2q container "app": PodFailed: ended ` +
+		Meaning: "A Job of the release used up its tries or its time, or a pod that is not restarted ended with an error.",
+		Advice:  "read the last lines of the pod's log",
+		Example: `Job/migrate in namespace "staging" cannot become ready (JobFailed): OD-114 Pod/migrate-8kd2q container "app": PodFailed: ended ` +
 			`with exit code 7; read the last lines of the pod's log`,
 		Steps: []string{
 			"`BackoffLimitExceeded`: every try failed; the last one's lines are in the message. `DeadlineExceeded`: `activeDeadlineSeconds` " +
@@ -236,11 +236,11 @@ var rolloutCauses = []Cause{
 	},
 	{
 		Code: ContainerNotStarted, Name: "the container cannot be started",
-		Means: "The node has the image and cannot make a running container of it: a command that does not exist, a mount or a security context " +
+		Meaning: "The node has the image and cannot make a running container of it: a command that does not exist, a mount or a security context " +
 			"that contradicts the image, no address left for the pod. Said at once where trying again cannot help, and after twenty seconds to " +
 			"ninety seconds otherwise.",
-		Try: "see the container's command, mounts and security context",
-		Looks: `Deployment/shop in namespace "staging" cannot become ready: OD-115 Pod/shop-6d4cf56db6-x7k2p container "app": StartError: ` +
+		Advice: "see the container's command, mounts and security context",
+		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-115 Pod/shop-6d4cf56db6-x7k2p container "app": StartError: ` +
 			`failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to start ` +
 			`container process: exec: "/shop": stat /shop: no such file or directory: unknown; see the container's command, mounts and ` +
 			`security context`,
@@ -256,10 +256,10 @@ var rolloutCauses = []Cause{
 	},
 	{
 		Code: NoAddress, Name: "no address outside the cluster",
-		Means: "The Service of type LoadBalancer was given no address in the time that was kept for it. The rollout itself is ready, and is " +
+		Meaning: "The Service of type LoadBalancer was given no address in the time that was kept for it. The rollout itself is ready, and is " +
 			"not rolled back for this.",
-		Try: "see the Service's events and that the cluster can make load balancers",
-		Looks: `release "shop" in namespace "staging" has no external address in time: OD-116 Service/shop: NoAddress: no load balancer has ` +
+		Advice: "see the Service's events and that the cluster can make load balancers",
+		Example: `release "shop" in namespace "staging" has no external address in time: OD-116 Service/shop: NoAddress: no load balancer has ` +
 			`been assigned; last event: Warning SyncLoadBalancerFailed: no subnet is tagged; see the Service's events and that the cluster can ` +
 			`make load balancers`,
 		Steps: []string{
@@ -271,10 +271,10 @@ var rolloutCauses = []Cause{
 		},
 	},
 	{
-		Code: TimeUp, Name: "not ready in time",
-		Means: "The time for the rollout was used up, and nothing that is known to be final was seen.",
-		Try:   "see what the message names; if it was still on its way, raise timeout",
-		Looks: `not ready in namespace "staging" within 4m0s: Deployment/shop: OD-117 Pod/shop-6d4cf56db6-x7k2p container "app": ` +
+		Code: TimedOut, Name: "not ready in time",
+		Meaning: "The time for the rollout was used up, and nothing that is known to be final was seen.",
+		Advice:  "see what the message names; if it was still on its way, raise timeout",
+		Example: `not ready in namespace "staging" within 4m0s: Deployment/shop: OD-117 Pod/shop-6d4cf56db6-x7k2p container "app": ` +
 			`ContainerCreating; see what the message names; if it was still on its way, raise timeout`,
 		Steps: []string{
 			"The account above the message shows what changed last, and when.",

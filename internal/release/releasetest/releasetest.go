@@ -24,23 +24,23 @@ func Digest(t testing.TB, hex string) release.Digest {
 	return digest
 }
 
-// Silence is an account that nobody reads.
-type Silence struct{}
+// DiscardReporter is an account that nobody reads.
+type DiscardReporter struct{}
 
 // Say says nothing.
-func (Silence) Infof(string, ...any) {}
+func (DiscardReporter) Infof(string, ...any) {}
 
 // Progress shows nothing.
-func (Silence) Progress(string, release.Progress) {}
+func (DiscardReporter) Progress(string, release.Progress) {}
 
 // Untrusted shows nothing.
-func (Silence) Raw(string) {}
+func (DiscardReporter) Raw(string) {}
 
 // Step tells nothing.
-func (Silence) Step(release.RolloutStep) {}
+func (DiscardReporter) Step(release.RolloutStep) {}
 
 // Group opens nothing.
-func (Silence) Group(string) func() { return func() {} }
+func (DiscardReporter) Group(string) func() { return func() {} }
 
 // Warn warns of nothing.
-func (Silence) Warnf(string, ...any) {}
+func (DiscardReporter) Warnf(string, ...any) {}

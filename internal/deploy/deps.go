@@ -27,15 +27,15 @@ type Workspace interface {
 // Registry holds the images.
 type Registry interface {
 	// Describe reads what an image is labelled with.
-	Describe(ctx context.Context, image release.Image) (release.Tagged, bool, error)
+	Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error)
 }
 
 // Chart renders and applies a release, and keeps its revisions.
 type Chart interface {
 	// Check finds everything wrong with the chart, its values and their fit, without the cluster.
 	Check(deployment release.Deployment) error
-	// Lacking lists the keys that other values files set and the deployment's own do not.
-	Lacking(deployment release.Deployment, other []string) ([]string, error)
+	// MissingKeys lists the keys that other values files set and the deployment's own do not.
+	MissingKeys(deployment release.Deployment, other []string) ([]string, error)
 	// Plan finds out what Deploy would do.
 	Plan(ctx context.Context, deployment release.Deployment) (release.Plan, error)
 	// History lists the revisions, newest first.
@@ -48,8 +48,8 @@ type Chart interface {
 	Deploy(ctx context.Context, deployment release.Deployment, wait release.Wait) (release.Deployed, error)
 	// Rollback applies an earlier revision again.
 	Rollback(ctx context.Context, name string, to int, wait release.Wait) (release.Deployed, error)
-	// Verify marks a revision as one to go back to.
-	Verify(ctx context.Context, name string, revision int) error
+	// MarkVerified marks a revision as one to go back to.
+	MarkVerified(ctx context.Context, name string, revision int) error
 	// Uninstall deletes a release.
 	Uninstall(ctx context.Context, name string) error
 }
@@ -62,8 +62,8 @@ type Cluster interface {
 	CreateNamespace(ctx context.Context, namespace string, environment release.Environment) error
 	// Hold takes the release's Lease, and waits for a live holder.
 	AcquireLease(ctx context.Context, hold release.LeaseRequest, report func(string)) (release.Lease, error)
-	// Missing lists what is referred to and not there, and what may not be looked at.
-	Missing(ctx context.Context, namespace string, references []release.Reference) (missing, unchecked []release.Reference, err error)
+	// MissingReferences lists what is referred to and not there, and what may not be looked at.
+	MissingReferences(ctx context.Context, namespace string, references []release.Reference) (missing, unchecked []release.Reference, err error)
 	// Watch returns when every object is ready, or with the reason why one will not be.
 	Watch(ctx context.Context, namespace string, objects []release.Object, report func(release.RolloutStep)) error
 	// WatchHook returns when every object of a hook has done its work.
