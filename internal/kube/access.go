@@ -140,7 +140,7 @@ func fromPod(access Access) (*rest.Config, error) {
 		return nil, release.BadInput(whereKubeconfig, "no cluster is named: there is no kubeconfig, and this is no pod of a cluster",
 			"give --kubeconfig, or have one written (aws eks update-kubeconfig --name CLUSTER)")
 	case err != nil:
-		return nil, release.NewFault(side, "", err, "reading the pod's service account")
+		return nil, release.NewFault(Side, "", err, "reading the pod's service account")
 	case access.Context != "":
 		return nil, release.BadInput(whereContext, fmt.Sprintf("context %q belongs to no kubeconfig", access.Context), "give --kubeconfig too")
 	}

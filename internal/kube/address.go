@@ -10,15 +10,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
 	core "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
 )
 
 // instanceLabel names the release on its objects
@@ -61,11 +59,11 @@ type door struct {
 }
 
 // served waits until the door that pick takes has an address. If it takes none, inside says what there is instead.
-func (c *Client) served(ctx context.Context, from source, pick func(*feed) (*door, string, error), namespace, name string, tell func(string)) (url, inside string, err error) {
+func (c *Client) served(ctx context.Context, from store.Source, pick func(*store.Store) (*door, string, error), namespace, name string, tell func(string)) (url, inside string, err error) {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	changed := make(chan struct{}, 1)
-	doors := follow(watching, from, func() {
+	doors := store.Follow(watching, from, func() {
 		select {
 		case changed <- struct{}{}:
 		default:
@@ -73,7 +71,7 @@ func (c *Client) served(ctx context.Context, from source, pick func(*feed) (*doo
 	})
 	for {
 		var waits *door
-		if now := doors.state(); now.synced {
+		if now := doors.State(); now.Synced {
 			if waits, inside, err = pick(doors); err != nil || waits == nil {
 				return "", inside, err
 			}
@@ -81,8 +79,8 @@ func (c *Client) served(ctx context.Context, from source, pick func(*feed) (*doo
 				return waits.url, "", nil
 			}
 			tell(fmt.Sprintf("waiting for the address of %s", waits.object))
-		} else if permanent(now.failing) {
-			return "", "", c.fault(ctx, now.failing, "reading the addresses of release %q in namespace %q", name, namespace)
+		} else if now.Refused() {
+			return "", "", c.Fault(ctx, now.Err, "reading the addresses of release %q in namespace %q", name, namespace)
 		}
 		select {
 		case <-changed:
@@ -92,26 +90,16 @@ func (c *Client) served(ctx context.Context, from source, pick func(*feed) (*doo
 	}
 }
 
-func (c *Client) servicesOf(namespace, name string) source {
+func (c *Client) servicesOf(namespace, name string) store.Source {
 	only := labels.SelectorFromSet(labels.Set{instanceLabel: name}).String()
-	client := c.kube.CoreV1().Services(namespace)
-	return source{
-		list: func(ctx context.Context, o meta.ListOptions) (runtime.Object, error) {
-			o.LabelSelector = only
-			return client.List(ctx, o)
-		},
-		watch: func(ctx context.Context, o meta.ListOptions) (watch.Interface, error) {
-			o.LabelSelector = only
-			return client.Watch(ctx, o)
-		},
-		kind: &core.Service{},
-	}
+	client := c.Kube.CoreV1().Services(namespace)
+	return store.From(&core.Service{}, client.List, client.Watch).WithLabels(only)
 }
 
 // balancerOf takes the release's load balancer.
-func balancerOf(namespace, name string) func(*feed) (*door, string, error) {
-	return func(f *feed) (*door, string, error) {
-		services := all[*core.Service](f)
+func balancerOf(namespace, name string) func(*store.Store) (*door, string, error) {
+	return func(f *store.Store) (*door, string, error) {
+		services := store.All[*core.Service](f)
 		slices.SortFunc(services, func(a, b *core.Service) int { return cmp.Compare(a.Name, b.Name) })
 		var balancers []door
 		var others []string
@@ -196,12 +184,12 @@ func schemeOf(port core.ServicePort) string {
 }
 
 // unaddressed is the end of time: with the cloud's own last word, which often says what is missing.
-func (c *Client) unaddressed(ctx context.Context, doors *feed, waits *door, namespace, name string) error {
+func (c *Client) unaddressed(ctx context.Context, doors *store.Store, waits *door, namespace, name string) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("waiting for the address of release %q: %w", name, context.Canceled)
 	}
 	if waits == nil {
-		return c.fault(ctx, cmp.Or(doors.state().failing, context.DeadlineExceeded), "reading the addresses of release %q in namespace %q", name, namespace)
+		return c.Fault(ctx, cmp.Or(doors.State().Err, context.DeadlineExceeded), "reading the addresses of release %q in namespace %q", name, namespace)
 	}
 	diagnosis := c.diagnose(ctx, finding{object: waits.object, uid: waits.uid, code: causes.NoAddress,
 		reason: "NoAddress", message: "no load balancer has been assigned"})

@@ -78,11 +78,11 @@ func (b *bearer) token(request *http.Request, refused string) (string, error) {
 	endpoint, err := url.Parse(b.endpoint)
 	switch {
 	case err != nil || endpoint.Scheme != "https" || endpoint.Host == "":
-		return "", release.NewFault(side, "", errors.New("it is no https URL"), "reaching %q", b.endpoint)
+		return "", release.NewFault(Side, "", errors.New("it is no https URL"), "reaching %q", b.endpoint)
 	case !b.pinned:
-		return "", release.NewFault(side, "", errors.New("no certificate authority vouches for it"), "reaching %q", b.endpoint)
+		return "", release.NewFault(Side, "", errors.New("no certificate authority vouches for it"), "reaching %q", b.endpoint)
 	case request.URL.Scheme != endpoint.Scheme || request.URL.Host != endpoint.Host:
-		return "", release.NewFault(side, "see what stands between here and the cluster",
+		return "", release.NewFault(Side, "see what stands between here and the cluster",
 			fmt.Errorf("it sends us on to %q, which must not see the token", cut(printable(request.URL.Host), 256)), "reaching %q", b.endpoint)
 	}
 	return b.tokens.get(request.Context(), refused)
@@ -138,7 +138,7 @@ func (t *tokens) get(ctx context.Context, refused string) (string, error) {
 		return "", err
 	}
 	if token == "" {
-		return "", release.NewFault(side, "", errors.New("it is empty"), "getting a token for the cluster")
+		return "", release.NewFault(Side, "", errors.New("it is empty"), "getting a token for the cluster")
 	}
 	t.token, t.until = token, until
 	return token, nil

@@ -43,18 +43,18 @@ func may(group, resource string, verbs ...string) (needs []authorization.Resourc
 func (c *Client) Check(ctx context.Context, namespace string, create bool) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
-	found, err := c.kube.CoreV1().Namespaces().Get(ctx, namespace, meta.GetOptions{})
+	found, err := c.Kube.CoreV1().Namespaces().Get(ctx, namespace, meta.GetOptions{})
 	attributes := needs
 	switch {
 	case apierrors.IsForbidden(err): // a user of one namespace may not read it and still deploy to it
 	case apierrors.IsNotFound(err) && !create:
-		return release.BadInput("--namespace (INPUT_NAMESPACE)", fmt.Sprintf("namespace %q does not exist in %s", namespace, c.host), "give --create-namespace, or create it")
+		return release.BadInput("--namespace (INPUT_NAMESPACE)", fmt.Sprintf("namespace %q does not exist in %s", namespace, c.Host), "give --create-namespace, or create it")
 	case apierrors.IsNotFound(err):
 		attributes = slices.Concat(may("", "namespaces", "create"), needs)
 	case err != nil:
-		return c.fault(ctx, err, "reading namespace %q", namespace)
+		return c.Fault(ctx, err, "reading namespace %q", namespace)
 	case found.Status.Phase == core.NamespaceTerminating:
-		return &release.Fault{Side: side, Err: fmt.Errorf("reading namespace %q: it is being deleted", namespace), Do: "wait until it is gone, or give another"}
+		return &release.Fault{Side: Side, Err: fmt.Errorf("reading namespace %q: it is being deleted", namespace), Do: "wait until it is gone, or give another"}
 	}
 	return c.allowed(ctx, namespace, attributes)
 }
@@ -69,7 +69,7 @@ func (c *Client) allowed(ctx context.Context, namespace string, attributes []aut
 		}
 		group.Go(func() error {
 			review := &authorization.SelfSubjectAccessReview{Spec: authorization.SelfSubjectAccessReviewSpec{ResourceAttributes: &wanted}}
-			answer, err := c.kube.AuthorizationV1().SelfSubjectAccessReviews().Create(groupCtx, review, meta.CreateOptions{})
+			answer, err := c.Kube.AuthorizationV1().SelfSubjectAccessReviews().Create(groupCtx, review, meta.CreateOptions{})
 			if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
 				return nil // nobody may ask; the deploy itself will tell
 			}
@@ -80,7 +80,7 @@ func (c *Client) allowed(ctx context.Context, namespace string, attributes []aut
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return c.fault(ctx, err, "asking what is allowed in namespace %q", namespace)
+		return c.Fault(ctx, err, "asking what is allowed in namespace %q", namespace)
 	}
 	return c.forbidden(ctx, namespace, attributes, refused)
 }
@@ -115,12 +115,12 @@ func (c *Client) forbidden(ctx context.Context, namespace string, attributes []a
 	if len(reasons) > 0 {
 		err = fmt.Errorf("%w (%s)", err, strings.Join(reasons[:min(3, len(reasons))], "; "))
 	}
-	return &release.Fault{Side: side, Err: err, Do: "ask whoever rules the cluster for a Role that allows it"}
+	return &release.Fault{Side: Side, Err: err, Do: "ask whoever rules the cluster for a Role that allows it"}
 }
 
 // subject is how the cluster calls us.
 func (c *Client) subject(ctx context.Context) string {
-	review, err := c.kube.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authentication.SelfSubjectReview{}, meta.CreateOptions{})
+	review, err := c.Kube.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authentication.SelfSubjectReview{}, meta.CreateOptions{})
 	if err != nil || review.Status.UserInfo.Username == "" {
 		return "the kubeconfig's user"
 	}

@@ -3,6 +3,7 @@ package kube
 import (
 	"time"
 
+	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release/causes"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -23,47 +24,42 @@ const (
 	catchingUp = 500 * time.Millisecond
 )
 
-// permanent tells whether a refusal to list or watch will stay.
-func permanent(err error) bool {
-	return err != nil && (apierrors.IsForbidden(err) || apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err))
-}
-
 // lasting is how long a refusal must last to be believed, 0 if it never is.
-func lasting(now heard) time.Duration {
+func lasting(now store.SyncState) time.Duration {
 	switch {
-	case now.failing == nil:
+	case now.Err == nil:
 		return 0
-	case apierrors.IsUnauthorized(now.failing):
+	case apierrors.IsUnauthorized(now.Err):
 		return unauthorizedGrace
-	case permanent(now.failing) && now.synced:
+	case now.Refused() && now.Synced:
 		return revokedGrace
-	case permanent(now.failing):
+	case now.Refused():
 		return forbiddenGrace
 	}
 	return 0
 }
 
 // skipped lets a tolerated object pass that we may not see.
-func (w *watcher) skipped(t tracked, refusal error) bool {
-	if t.heed != tolerant || !permanent(refusal) {
+func (w *watcher) skipped(t tracked, now store.SyncState) bool {
+	if t.heed != tolerant || !now.Refused() {
 		return false
 	}
-	w.tell(t.object, condition{ready: -1, desired: -1, done: true, message: "not awaited: " + cut(printable(refusal.Error()), 160)})
+	w.tell(t.object, condition{ready: -1, desired: -1, done: true, message: "not awaited: " + cut(printable(now.Err.Error()), 160)})
 	return true
 }
 
 // settle holds back every verdict until all that was ever heard is heard again, and has caught up: an object whose feed lags
 // would be taken for what it was.
 func (w *watcher) settle(s *seen) {
-	quiet := func(f *feed) {
-		now := f.state()
-		if !now.synced || permanent(now.failing) && time.Since(now.since) > w.client.grace(revokedGrace) {
+	quiet := func(f *store.Store) {
+		now := f.State()
+		if !now.Synced || now.Refused() && time.Since(now.Since) > w.client.grace(revokedGrace) {
 			return
 		}
-		if now.resumed.After(w.resumed) {
-			w.resumed = now.resumed
+		if now.Resumed.After(w.resumed) {
+			w.resumed = now.Resumed
 		}
-		if now.failing != nil || now.away {
+		if !now.Current() {
 			s.unsure = true
 		}
 	}
@@ -72,7 +68,7 @@ func (w *watcher) settle(s *seen) {
 			quiet(w.feeds[t.place])
 		}
 	}
-	for _, feeds := range []map[string]*feed{w.pods, w.sets} {
+	for _, feeds := range []map[string]*store.Store{w.pods, w.sets} {
 		for _, f := range feeds {
 			quiet(f)
 		}
@@ -197,12 +193,12 @@ func (w *watcher) accompanied(found finding) bool {
 // object's own does, and may be filled later; and that a pod failed may be heard after its workload did.
 func (w *watcher) hearing(late failing) time.Duration {
 	namespace := late.place.namespace
-	for _, f := range []*feed{w.pods[namespace], w.sets[namespace], w.events[namespace], w.feeds[place{claimsResource, namespace}]} {
+	for _, f := range []*store.Store{w.pods[namespace], w.sets[namespace], w.events[namespace], w.feeds[place{claimsResource, namespace}]} {
 		if f == nil {
 			continue
 		}
-		if now := f.state(); !now.synced && now.failing == nil {
-			return hearingTime - time.Since(f.began)
+		if now := f.State(); !now.Synced && now.Err == nil {
+			return hearingTime - time.Since(f.Started())
 		}
 	}
 	if late.why != "" && late.finding.object == late.object && late.finding.uid != "" {

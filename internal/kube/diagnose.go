@@ -62,7 +62,7 @@ func (c *Client) eventsOf(ctx context.Context, found finding) []string {
 	if found.uid == "" {
 		return nil
 	}
-	list, err := c.kube.CoreV1().Events(found.object.Namespace).List(ctx, meta.ListOptions{
+	list, err := c.Kube.CoreV1().Events(found.object.Namespace).List(ctx, meta.ListOptions{
 		FieldSelector: fields.OneTermEqualSelector("involvedObject.uid", string(found.uid)).String(), Limit: maxEventsAsked,
 	})
 	if err != nil {
@@ -115,7 +115,7 @@ const logGone = "unable to retrieve container logs for "
 
 func (c *Client) log(ctx context.Context, found finding, previous bool) (lines []string, err error) {
 	tail, limit := int64(maxLogLines), int64(maxLogBytes)
-	stream, err := c.kube.CoreV1().Pods(found.object.Namespace).GetLogs(found.object.Name, &core.PodLogOptions{
+	stream, err := c.Kube.CoreV1().Pods(found.object.Namespace).GetLogs(found.object.Name, &core.PodLogOptions{
 		Container: found.container, Previous: previous, TailLines: &tail, LimitBytes: &limit,
 	}).Stream(ctx)
 	if err != nil {

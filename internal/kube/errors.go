@@ -30,9 +30,10 @@ func (e *RolloutError) Error() string {
 	return text
 }
 
-// fault words what a request came to. The API's own words may be an outsider's (an admission webhook's), so that they
-// are made printable.
-func (c *Client) fault(ctx context.Context, err error, format string, subjects ...any) error {
+// Fault describes a failed request to the cluster as a *release.Fault with advice for the usual causes; format and subjects say
+// what was being done. A cancelled context is context.Canceled, and a failure to get a token is that failure. The API may repeat
+// an outsider's text (that of an admission webhook), so that its message is made printable.
+func (c *Client) Fault(ctx context.Context, err error, format string, subjects ...any) error {
 	do := ""
 	var token *release.Fault // what gives the tokens failed, and says so itself
 	switch {
@@ -45,13 +46,16 @@ func (c *Client) fault(ctx context.Context, err error, format string, subjects .
 	case apierrors.IsForbidden(err):
 		do = "ask whoever rules the cluster for a Role that allows it"
 	case apierrors.ReasonForError(err) == "":
-		do = fmt.Sprintf("see whether %s can be reached from here", c.host)
+		do = fmt.Sprintf("see whether %s can be reached from here", c.Host)
 	}
-	return release.NewFault(side, do, plain{err}, format, subjects...)
+	return release.NewFault(Side, do, Printable{err}, format, subjects...)
 }
 
-// plain is an error in printable words.
-type plain struct{ error }
+// Printable is an error whose text is one line without control characters, at most 1 KiB.
+type Printable struct{ Err error }
 
-func (p plain) Error() string { return cut(printable(p.error.Error()), 1024) }
-func (p plain) Unwrap() error { return p.error }
+// Error is the printable text.
+func (p Printable) Error() string { return cut(printable(p.Err.Error()), 1024) }
+
+// Unwrap is the error itself.
+func (p Printable) Unwrap() error { return p.Err }

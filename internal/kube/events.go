@@ -2,15 +2,12 @@ package kube
 
 import (
 	"cmp"
-	"context"
 	"slices"
 	"strings"
 
+	"github.com/onedigest/onedigest/internal/kube/store"
 	core "k8s.io/api/core/v1"
-	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
 )
 
 // routine are the reasons of events that every pod makes and that explain nothing: most of a busy namespace's.
@@ -18,27 +15,17 @@ var routine = []string{"Scheduled", "Pulled", "Created", "Started", "ScalingRepl
 
 // eventsIn are the events of a namespace: what keeps pods from being made, scheduled, filled and found alive is told there
 // only. A type of event cannot be chosen: an autoscaler's and the kubelet's word about a probe are Normal ones.
-func (c *Client) eventsIn(namespace string) source {
-	client := c.kube.CoreV1().Events(namespace)
+func (c *Client) eventsIn(namespace string) store.Source {
+	client := c.Kube.CoreV1().Events(namespace)
 	only := "reason!=" + strings.Join(routine, ",reason!=")
-	return source{
-		list: func(ctx context.Context, o meta.ListOptions) (runtime.Object, error) {
-			o.FieldSelector = only
-			return client.List(ctx, o)
-		},
-		watch: func(ctx context.Context, o meta.ListOptions) (watch.Interface, error) {
-			o.FieldSelector = only
-			return client.Watch(ctx, o)
-		},
-		kind: &core.Event{},
-	}
+	return store.From(&core.Event{}, client.List, client.Watch).WithFields(only)
 }
 
 // index sorts the events of all namespaces by what they are about, oldest first.
 func (w *watcher) index() {
 	w.about = map[types.UID][]*core.Event{}
 	for _, feed := range w.events {
-		for _, event := range all[*core.Event](feed) {
+		for _, event := range store.All[*core.Event](feed) {
 			uid := event.InvolvedObject.UID
 			w.about[uid] = append(w.about[uid], event)
 		}

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"github.com/onedigest/onedigest/internal/kube/store"
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -31,7 +32,7 @@ func (w *watcher) explain(object *unstructured.Unstructured, t tracked, now cond
 		}
 		return own
 	}
-	sets, pods := all[*apps.ReplicaSet](w.sets[t.place.namespace]), all[*core.Pod](w.pods[t.place.namespace])
+	sets, pods := store.All[*apps.ReplicaSet](w.sets[t.place.namespace]), store.All[*core.Pod](w.pods[t.place.namespace])
 	current := currentPods(object, sets, pods)
 	worst := w.worstOf(current, t.object.Kind == "Job")
 	if worst != nil && worst.code != "" {

@@ -21,9 +21,9 @@ import (
 // knows no repository digest, for an image that was loaded, not pulled, reports the id of the image's configuration instead:
 // that is no image's digest and equals none.
 func (c *Client) Images(ctx context.Context, namespace, name string) ([]release.PodImage, error) {
-	pods, err := c.kube.CoreV1().Pods(namespace).List(ctx, meta.ListOptions{LabelSelector: labels.SelectorFromSet(labels.Set{instanceLabel: name}).String()})
+	pods, err := c.Kube.CoreV1().Pods(namespace).List(ctx, meta.ListOptions{LabelSelector: labels.SelectorFromSet(labels.Set{instanceLabel: name}).String()})
 	if err != nil {
-		return nil, c.fault(ctx, err, "listing the pods of release %q in namespace %q", name, namespace)
+		return nil, c.Fault(ctx, err, "listing the pods of release %q in namespace %q", name, namespace)
 	}
 	var images []release.PodImage
 	for _, pod := range pods.Items {

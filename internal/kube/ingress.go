@@ -2,16 +2,13 @@ package kube
 
 import (
 	"cmp"
-	"context"
 	"slices"
 	"strings"
 
+	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	networking "k8s.io/api/networking/v1"
-	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
 )
 
 // Annotations by which AWS Load Balancer Controller is told to serve HTTPS
@@ -21,26 +18,16 @@ const (
 	listenAnnotation      = "alb.ingress.kubernetes.io/listen-ports"
 )
 
-func (c *Client) ingressesOf(namespace, name string) source {
+func (c *Client) ingressesOf(namespace, name string) store.Source {
 	only := labels.SelectorFromSet(labels.Set{instanceLabel: name}).String()
-	client := c.kube.NetworkingV1().Ingresses(namespace)
-	return source{
-		list: func(ctx context.Context, o meta.ListOptions) (runtime.Object, error) {
-			o.LabelSelector = only
-			return client.List(ctx, o)
-		},
-		watch: func(ctx context.Context, o meta.ListOptions) (watch.Interface, error) {
-			o.LabelSelector = only
-			return client.Watch(ctx, o)
-		},
-		kind: &networking.Ingress{},
-	}
+	client := c.Kube.NetworkingV1().Ingresses(namespace)
+	return store.From(&networking.Ingress{}, client.List, client.Watch).WithLabels(only)
 }
 
 // ingressOf takes the release's Ingress.
-func ingressOf(name string) func(*feed) (*door, string, error) {
-	return func(f *feed) (*door, string, error) {
-		ingresses := all[*networking.Ingress](f)
+func ingressOf(name string) func(*store.Store) (*door, string, error) {
+	return func(f *store.Store) (*door, string, error) {
+		ingresses := store.All[*networking.Ingress](f)
 		slices.SortFunc(ingresses, func(a, b *networking.Ingress) int { return cmp.Compare(a.Name, b.Name) })
 		var doors []door
 		for _, ingress := range ingresses {

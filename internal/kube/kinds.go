@@ -67,7 +67,7 @@ func (c *Client) locate(object release.Object, namespace string) (where place, h
 	if slices.Contains(builtIn, kind.Group) {
 		return place{}, passes, nil
 	}
-	mapping, err := c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	mapping, err := c.Mapper.RESTMapping(kind.GroupKind(), kind.Version)
 	if meta.IsNoMatchError(err) {
 		return place{}, passes, nil
 	}

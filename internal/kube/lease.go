@@ -38,7 +38,7 @@ func (c *Client) AcquireLease(ctx context.Context, hold release.LeaseRequest, re
 	if hold.Duration <= 0 || hold.Holder.Run == "" {
 		return nil, fmt.Errorf("holding release %q: a Lease needs a holder and a duration, got %q and %s", hold.Release, hold.Holder.Run, hold.Duration)
 	}
-	t := &taker{client: c, leases: c.kube.CoordinationV1().Leases(hold.Namespace), hold: hold, name: leaseName(hold.Release), report: report,
+	t := &taker{client: c, leases: c.Kube.CoordinationV1().Leases(hold.Namespace), hold: hold, name: leaseName(hold.Release), report: report,
 		first: true, worked: map[string]bool{}}
 	pause := pauseLeast
 	for {

@@ -21,7 +21,7 @@ func (t *taker) fatal(ctx context.Context, err error) error {
 	doing := fmt.Sprintf("holding release %q: to %s Lease %q in namespace %q", t.hold.Release, asked.verb, t.name, t.hold.Namespace)
 	switch {
 	case apierrors.HasStatusCause(err, core.NamespaceTerminatingCause):
-		return &release.Fault{Side: side, Err: fmt.Errorf("%s: the namespace is being deleted", doing), Do: "wait until it is gone, or give another"}
+		return &release.Fault{Side: Side, Err: fmt.Errorf("%s: the namespace is being deleted", doing), Do: "wait until it is gone, or give another"}
 	case apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err):
 		if t.worked[asked.verb] {
 			if t.forbidden.IsZero() {
@@ -33,7 +33,7 @@ func (t *taker) fatal(ctx context.Context, err error) error {
 		}
 		return t.client.leaseFault(ctx, err, doing)
 	case asked.verb == "create" && apierrors.IsNotFound(err):
-		return release.BadInput("--namespace (INPUT_NAMESPACE)", fmt.Sprintf("namespace %q does not exist in %s", t.hold.Namespace, t.client.host),
+		return release.BadInput("--namespace (INPUT_NAMESPACE)", fmt.Sprintf("namespace %q does not exist in %s", t.hold.Namespace, t.client.Host),
 			"give --create-namespace, or create it")
 	case apierrors.IsNotFound(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsMethodNotSupported(err):
 		return t.client.leaseFault(ctx, err, doing)
@@ -44,10 +44,10 @@ func (t *taker) fatal(ctx context.Context, err error) error {
 // leaseFault words a request for a Lease that went wrong.
 func (c *Client) leaseFault(ctx context.Context, err error, doing string) error {
 	if apierrors.IsForbidden(err) {
-		return release.NewFault(side, "ask whoever rules the cluster for a Role that allows get, list, watch, create and update of leases in coordination.k8s.io",
-			plain{err}, "%s", doing)
+		return release.NewFault(Side, "ask whoever rules the cluster for a Role that allows get, list, watch, create and update of leases in coordination.k8s.io",
+			Printable{err}, "%s", doing)
 	}
-	return c.fault(ctx, err, "%s", doing)
+	return c.Fault(ctx, err, "%s", doing)
 }
 
 // ended is the end of the wait.
@@ -70,7 +70,7 @@ func (t *taker) ended(ctx context.Context, trouble error) error {
 	case errors.Is(ctx.Err(), context.Canceled):
 		failure.Err = context.Canceled
 	case trouble != nil:
-		failure.Err = fmt.Errorf("the cluster does not answer either: %w", plain{trouble})
+		failure.Err = fmt.Errorf("the cluster does not answer either: %w", Printable{trouble})
 	}
 	return failure
 }

@@ -151,7 +151,7 @@ func pinOf(lease *coordination.Lease) (*release.Pin, error) {
 }
 
 func malformed(lease *coordination.Lease, key string, err error) error {
-	return &release.Fault{Side: side, Err: fmt.Errorf("reading annotation %q of Lease %q in namespace %q: %w", key, lease.Name, lease.Namespace, plain{err}),
+	return &release.Fault{Side: Side, Err: fmt.Errorf("reading annotation %q of Lease %q in namespace %q: %w", key, lease.Name, lease.Namespace, Printable{err}),
 		Do: fmt.Sprintf("put it right, or lift the pin: kubectl -n %s annotate lease %s %s- %s- %s- %s-", lease.Namespace, lease.Name,
 			annotationPinCommit, annotationPinRun, annotationPinActor, annotationPinAt)}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
@@ -33,8 +34,8 @@ func (w *watcher) look() seen {
 	var s seen
 	var claims []tracked
 	for _, t := range w.objects {
-		now := w.feeds[t.place].state()
-		if !now.synced || now.failing != nil && t.heed != reported {
+		now := w.feeds[t.place].State()
+		if !now.Synced || now.Err != nil && t.heed != reported {
 			w.unheardOf(&s, t, now)
 			continue
 		}
@@ -67,15 +68,15 @@ func (s *seen) after(left time.Duration, then func()) {
 }
 
 // unheardOf is an object whose feed does not hear the cluster: what it was is not what it is.
-func (w *watcher) unheardOf(s *seen, t tracked, now heard) {
-	if t.heed == reported || !now.synced && w.skipped(t, now.failing) {
+func (w *watcher) unheardOf(s *seen, t tracked, now store.SyncState) {
+	if t.heed == reported || !now.Synced && w.skipped(t, now) {
 		return
 	}
 	if grace := lasting(now); grace > 0 && t.heed == awaited {
-		s.after(w.client.grace(grace)-time.Since(now.since), func() { s.fault = now.failing })
+		s.after(w.client.grace(grace)-time.Since(now.Since), func() { s.fault = now.Err })
 	}
 	what := finding{object: t.object, reason: "NotReady", message: "nothing heard of it yet", bears: never}
-	if now.synced {
+	if now.Synced {
 		what.message = "the cluster does not answer"
 	}
 	s.pending = append(s.pending, failing{tracked: t, finding: what})
@@ -97,7 +98,7 @@ func (w *watcher) judge(s *seen, t tracked, object *unstructured.Unstructured, n
 	if found.code != "" {
 		now.message = fmt.Sprintf("%s: %s", found.object, shorten(found))
 	}
-	if set := currentSet(object, all[*apps.ReplicaSet](w.sets[t.place.namespace])); t.object.Kind == "Deployment" {
+	if set := currentSet(object, store.All[*apps.ReplicaSet](w.sets[t.place.namespace])); t.object.Kind == "Deployment" {
 		now.ready = 0 // its own numbers count older pods too
 		if set != nil {
 			now.ready = int(set.Status.ReadyReplicas)
@@ -115,7 +116,7 @@ func (w *watcher) lookAtClaims(s *seen, claims []tracked) {
 		object := w.objectOf(t)
 		now := w.conditionOf(s, t, object)
 		pods := w.pods[t.place.namespace]
-		if others == 0 && pods.state().synced && object != nil && !mounted(t.object.Name, all[*core.Pod](pods)) {
+		if others == 0 && pods.State().Synced && object != nil && !mounted(t.object.Name, store.All[*core.Pod](pods)) {
 			now.done, now.message = true, now.message+", and no pod mounts it"
 		}
 		w.judge(s, t, object, now)

@@ -13,11 +13,11 @@ import (
 // and so is one that we may not read: whatever else is wrong with it, the next request tells.
 // Source: kubernetes.io, "Pod Security Admission", labels for namespaces.
 func (c *Client) CreateNamespace(ctx context.Context, namespace string, environment release.Environment) error {
-	_, err := c.kube.CoreV1().Namespaces().Get(ctx, namespace, meta.GetOptions{})
+	_, err := c.Kube.CoreV1().Namespaces().Get(ctx, namespace, meta.GetOptions{})
 	if !apierrors.IsNotFound(err) {
 		return nil
 	}
-	_, err = c.kube.CoreV1().Namespaces().Create(ctx, &core.Namespace{ObjectMeta: meta.ObjectMeta{
+	_, err = c.Kube.CoreV1().Namespaces().Create(ctx, &core.Namespace{ObjectMeta: meta.ObjectMeta{
 		Name: namespace,
 		Labels: map[string]string{
 			"pod-security.kubernetes.io/enforce": "restricted",
@@ -26,7 +26,7 @@ func (c *Client) CreateNamespace(ctx context.Context, namespace string, environm
 		},
 	}}, meta.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return c.fault(ctx, err, "creating namespace %q", namespace)
+		return c.Fault(ctx, err, "creating namespace %q", namespace)
 	}
 	return nil
 }

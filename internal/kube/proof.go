@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/kube/store"
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -26,7 +27,7 @@ func (w *watcher) unproven(s *seen, t tracked, object *unstructured.Unstructured
 		s.after(left, func() {})
 		return
 	}
-	for _, pod := range currentPods(object, all[*apps.ReplicaSet](w.sets[t.place.namespace]), all[*core.Pod](w.pods[t.place.namespace])) {
+	for _, pod := range currentPods(object, store.All[*apps.ReplicaSet](w.sets[t.place.namespace]), store.All[*core.Pod](w.pods[t.place.namespace])) {
 		view := w.view(pod, false)
 		for _, status := range pod.Status.ContainerStatuses {
 			if left := view.proof(status); left > 0 && pod.Status.Phase != core.PodSucceeded {

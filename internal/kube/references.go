@@ -98,7 +98,7 @@ func (c *Client) readReferred(ctx context.Context, object referred, into *readin
 		into.forbidden = true
 		return nil
 	case err != nil:
-		return c.fault(ctx, err, "reading %s/%s in namespace %q", object.kind, object.name, object.namespace)
+		return c.Fault(ctx, err, "reading %s/%s in namespace %q", object.kind, object.name, object.namespace)
 	}
 	into.found = true
 	return nil
@@ -107,20 +107,20 @@ func (c *Client) readReferred(ctx context.Context, object referred, into *readin
 func (c *Client) readKeys(ctx context.Context, object referred, into *reading) error {
 	switch {
 	case object.kind == "Secret" && len(into.needed) > 0:
-		secret, err := c.kube.CoreV1().Secrets(object.namespace).Get(ctx, object.name, meta.GetOptions{})
+		secret, err := c.Kube.CoreV1().Secrets(object.namespace).Get(ctx, object.name, meta.GetOptions{})
 		if err == nil {
 			noteKeys(into, secret.Data)
 		}
 		return err
 	case object.kind == "ConfigMap" && len(into.needed) > 0:
-		config, err := c.kube.CoreV1().ConfigMaps(object.namespace).Get(ctx, object.name, meta.GetOptions{})
+		config, err := c.Kube.CoreV1().ConfigMaps(object.namespace).Get(ctx, object.name, meta.GetOptions{})
 		if err == nil {
 			noteKeys(into, config.Data)
 			noteKeys(into, config.BinaryData)
 		}
 		return err
 	}
-	return c.kube.CoreV1().RESTClient().Get().SetHeader("Accept", metadataOnly).
+	return c.Kube.CoreV1().RESTClient().Get().SetHeader("Accept", metadataOnly).
 		Namespace(object.namespace).Resource(resourceOf[object.kind]).Name(object.name).Do(ctx).Error()
 }
 

@@ -83,7 +83,7 @@ func (w *watcher) eventRefused(object *unstructured.Unstructured, pods []*core.P
 	feed := w.events[object.GetNamespace()]
 	var last *core.Event
 	for _, event := range w.about[object.GetUID()] {
-		if event.Reason == reasonUncreated && feed.news(event) {
+		if event.Reason == reasonUncreated && feed.ChangedSinceSync(event) {
 			last = event
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
 	apps "k8s.io/api/apps/v1"
@@ -122,10 +123,7 @@ func TestRefusedPodsWithoutCondition(t *testing.T) {
 			})
 			play(t, false, []release.Object{test.object}, func(s *stage) {
 				test.put(s)
-				if err := s.w.events[space].Replace([]any{refusal}, ""); err != nil {
-					t.Fatal(err)
-				}
-				s.w.events[space].now.synced = false
+				s.w.events[space] = store.New(func() {})
 				if err := s.w.events[space].Replace([]any{refusal}, ""); err != nil {
 					t.Fatal(err)
 				}

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -56,11 +57,11 @@ func TestTimeDoesNotCountWhileDeaf(t *testing.T) {
 		s.put(deployment(2, 2, 1, 1), replicaSet(2), amend(troubled(), waitsFor("CreateContainerError", "some trouble")))
 		s.looks("heard", "")
 		time.Sleep(15 * time.Second)
-		s.w.pods[space].note(apierrors.NewServiceUnavailable("away"))
+		s.w.pods[space].RecordRequest(apierrors.NewServiceUnavailable("away"))
 		s.looks("deaf", "")
 		time.Sleep(20 * time.Second)
 		s.looks("deaf for long", "")
-		s.w.pods[space].note(nil)
+		s.w.pods[space].RecordRequest(nil)
 		s.looks("heard again", "")
 		time.Sleep(passing - time.Millisecond)
 		s.looks("not as long as it is borne with since then", "")
@@ -75,11 +76,11 @@ func TestReadyIsHeldBackWhileCatchingUp(t *testing.T) {
 	play(t, false, []release.Object{ofDeployment}, func(s *stage) {
 		s.put(deployment(1, 1, 1, 1))
 		f := s.w.feeds[place{known[schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}].resource, space}]
-		f.note(apierrors.NewUnauthorized("expired"))
+		f.RecordRequest(apierrors.NewUnauthorized("expired"))
 		if s.last = s.w.look(); len(s.last.pending) == 0 {
 			t.Error("ready while deaf")
 		}
-		f.note(nil)
+		f.RecordRequest(nil)
 		if s.last = s.w.look(); !s.last.unsure {
 			t.Error("ready at once")
 		}
@@ -108,9 +109,13 @@ func TestRefusalsAreBelievedInTheEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			play(t, false, []release.Object{ofDeployment}, func(s *stage) {
-				for _, f := range s.w.feeds {
-					f.now.synced = test.synced
-					f.note(test.refusal)
+				for where := range s.w.feeds {
+					f := s.w.feeds[where]
+					if !test.synced {
+						f = store.New(func() {})
+						s.w.feeds[where] = f
+					}
+					f.RecordRequest(test.refusal)
 				}
 				s.last = s.w.look()
 				if s.last.fault != nil || s.last.again != test.after {

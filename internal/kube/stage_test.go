@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
 	apps "k8s.io/api/apps/v1"
@@ -13,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
 )
 
 // stage is a watcher whose feeds are filled by hand, so that patience can be tested on a clock that a test moves.
@@ -36,8 +36,8 @@ func play(t *testing.T, hook bool, objects []release.Object, act func(s *stage))
 			t.Fatal(err)
 		}
 		s := &stage{t: t, w: w}
-		w.start(t.Context(), func(source) *feed {
-			f := &feed{Store: cache.NewStore(cache.DeletionHandlingMetaNamespaceKeyFunc), changed: func() {}, began: time.Now()}
+		w.start(t.Context(), func(store.Source) *store.Store {
+			f := store.New(func() {})
 			if err := f.Replace(nil, ""); err != nil {
 				t.Error(err)
 			}
@@ -60,7 +60,7 @@ func (s *stage) put(objects ...runtime.Object) {
 			s.add(s.w.events[space], typed)
 		case *core.PersistentVolumeClaim:
 			if where := (place{claimsResource, space}); s.w.feeds[where] == nil {
-				s.w.feeds[where] = s.w.open(source{})
+				s.w.feeds[where] = s.w.open(store.Source{})
 			}
 			s.add(s.w.feeds[place{claimsResource, space}], s.unstructured(typed))
 		default:
@@ -73,7 +73,7 @@ func (s *stage) put(objects ...runtime.Object) {
 	}
 }
 
-func (s *stage) add(f *feed, object any) {
+func (s *stage) add(f *store.Store, object any) {
 	s.t.Helper()
 	if err := f.Add(object); err != nil {
 		s.t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
 )
@@ -32,12 +33,12 @@ func (c *Client) watch(ctx context.Context, namespace string, objects []release.
 	if err != nil {
 		return err
 	}
-	w.start(watching, func(from source) *feed { return follow(watching, from, w.nudge) })
+	w.start(watching, func(from store.Source) *store.Store { return store.Follow(watching, from, w.nudge) })
 	for {
 		seen := w.look()
 		switch {
 		case seen.fault != nil:
-			return c.fault(ctx, seen.fault, "watching the rollout in namespace %q", namespace)
+			return c.Fault(ctx, seen.fault, "watching the rollout in namespace %q", namespace)
 		case seen.failure != nil:
 			return w.failed(ctx, *seen.failure)
 		case len(seen.pending) == 0 && !seen.unsure:
@@ -88,10 +89,10 @@ func (w *watcher) timeUp(ctx context.Context, pending []failing) error {
 		return fmt.Errorf("watching the rollout in namespace %q: %w", w.namespace, context.Canceled)
 	}
 	if unheard := w.unheard(); unheard != nil {
-		return w.client.fault(ctx, unheard, "watching the rollout in namespace %q", w.namespace)
+		return w.client.Fault(ctx, unheard, "watching the rollout in namespace %q", w.namespace)
 	}
 	if len(pending) == 0 { // all was ready when it was last heard of
-		return w.client.fault(ctx, context.DeadlineExceeded, "hearing of the rollout in namespace %q once more", w.namespace)
+		return w.client.Fault(ctx, context.DeadlineExceeded, "hearing of the rollout in namespace %q once more", w.namespace)
 	}
 	names := make([]string, 0, len(pending))
 	for _, late := range pending[:min(maxNamed, len(pending))] {
@@ -109,13 +110,13 @@ func (w *watcher) timeUp(ctx context.Context, pending []failing) error {
 // unheard is why some object could never be seen, nil if all that are awaited were.
 func (w *watcher) unheard() error {
 	for _, t := range w.objects {
-		now := w.feeds[t.place].state()
+		now := w.feeds[t.place].State()
 		switch {
-		case now.synced, t.heed == reported, t.heed == tolerant && permanent(now.failing):
-		case now.failing == nil:
+		case now.Synced, t.heed == reported, t.heed == tolerant && now.Refused():
+		case now.Err == nil:
 			return context.DeadlineExceeded
 		default:
-			return now.failing
+			return now.Err
 		}
 	}
 	return nil
@@ -139,8 +140,8 @@ func worst(pending []failing) failing {
 // silence is for how long no request of some feed has gone well, 0 if all go well.
 func (w *watcher) silence() (longest time.Duration) {
 	for _, f := range w.feeds {
-		if now := f.state(); now.failing != nil {
-			longest = max(longest, time.Since(now.since))
+		if now := f.State(); now.Err != nil {
+			longest = max(longest, time.Since(now.Since))
 		}
 	}
 	return longest

@@ -4,17 +4,15 @@ import (
 	"context"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
-	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/apimachinery/pkg/watch"
 )
 
 // watcher is one rollout being watched. Everything but the feeds and the kept logs belongs to one goroutine.
@@ -28,11 +26,11 @@ type watcher struct {
 	began     time.Time
 	changed   chan struct{} // holds one: any number of changes are one reason to look again
 
-	feeds  map[place]*feed  // of the objects themselves
-	pods   map[string]*feed // by namespace, as the ones below
-	sets   map[string]*feed
-	events map[string]*feed
-	open   func(from source) *feed // one that runs as long as the watch
+	feeds  map[place]*store.Store  // of the objects themselves
+	pods   map[string]*store.Store // by namespace, as the ones below
+	sets   map[string]*store.Store
+	events map[string]*store.Store
+	open   func(from store.Source) *store.Store // one that runs as long as the watch
 
 	reported  map[release.Object]release.RolloutStep
 	ended     map[release.Object]condition // of hooks that have ended, and may be gone
@@ -59,7 +57,7 @@ type tracked struct {
 func (c *Client) newWatcher(ctx context.Context, namespace string, objects []release.Object, hook bool, report func(release.RolloutStep)) (*watcher, error) {
 	w := &watcher{
 		client: c, namespace: namespace, hook: hook, report: report, began: time.Now(), changed: make(chan struct{}, 1),
-		feeds: map[place]*feed{}, pods: map[string]*feed{}, sets: map[string]*feed{}, events: map[string]*feed{},
+		feeds: map[place]*store.Store{}, pods: map[string]*store.Store{}, sets: map[string]*store.Store{}, events: map[string]*store.Store{},
 		reported: map[release.Object]release.RolloutStep{}, ended: map[release.Object]condition{}, blamed: map[release.Object]finding{},
 		met: map[release.Object]types.UID{}, missing: map[release.Object]time.Time{},
 		pasts: map[string]*past{}, standings: map[string]*standing{},
@@ -67,7 +65,7 @@ func (c *Client) newWatcher(ctx context.Context, namespace string, objects []rel
 	for _, object := range objects {
 		where, how, err := c.located(ctx, object, namespace)
 		if err != nil {
-			return nil, c.fault(ctx, err, "asking what %s %s is", object.APIVersion, object)
+			return nil, c.Fault(ctx, err, "asking what %s %s is", object.APIVersion, object)
 		}
 		w.makers = w.makers || maker(object)
 		if how != passes {
@@ -99,7 +97,7 @@ func (w *watcher) nudge() {
 
 // start opens one feed per kind and namespace, and those that explain why a workload is not ready. Pods are not selected by a
 // label: a chart need not give its pods the release's, and a workload's own selector is known only when it has been read.
-func (w *watcher) start(ctx context.Context, open func(source) *feed) {
+func (w *watcher) start(ctx context.Context, open func(store.Source) *store.Store) {
 	w.open = open
 	w.kept.begin = func(fetch func(context.Context)) {
 		w.kept.fetches.Go(func() {
@@ -144,39 +142,23 @@ func (w *watcher) explaining(namespace, kind string) {
 }
 
 // objectsOf are the objects of a kind: one by its name, several as all that there are.
-func (c *Client) objectsOf(t tracked, names []string) source {
+func (c *Client) objectsOf(t tracked, names []string) store.Source {
 	kind := &unstructured.Unstructured{}
 	kind.SetGroupVersionKind(schema.FromAPIVersionAndKind(t.object.APIVersion, t.object.Kind))
-	client := c.dynamic.Resource(t.place.resource).Namespace(t.place.namespace)
+	client := c.Dynamic.Resource(t.place.resource).Namespace(t.place.namespace)
 	only := ""
 	if len(names) == 1 {
 		only = fields.OneTermEqualSelector("metadata.name", names[0]).String()
 	}
-	return source{
-		list: func(ctx context.Context, o meta.ListOptions) (runtime.Object, error) {
-			o.FieldSelector = only
-			return client.List(ctx, o)
-		},
-		watch: func(ctx context.Context, o meta.ListOptions) (watch.Interface, error) {
-			o.FieldSelector = only
-			return client.Watch(ctx, o)
-		},
-		kind: kind,
-	}
+	return store.From(kind, client.List, client.Watch).WithFields(only)
 }
 
-func (c *Client) podsIn(namespace string) source {
-	client := c.kube.CoreV1().Pods(namespace)
-	return source{
-		list:  func(ctx context.Context, o meta.ListOptions) (runtime.Object, error) { return client.List(ctx, o) },
-		watch: client.Watch, kind: &core.Pod{},
-	}
+func (c *Client) podsIn(namespace string) store.Source {
+	client := c.Kube.CoreV1().Pods(namespace)
+	return store.From(&core.Pod{}, client.List, client.Watch)
 }
 
-func (c *Client) setsIn(namespace string) source {
-	client := c.kube.AppsV1().ReplicaSets(namespace)
-	return source{
-		list:  func(ctx context.Context, o meta.ListOptions) (runtime.Object, error) { return client.List(ctx, o) },
-		watch: client.Watch, kind: &apps.ReplicaSet{},
-	}
+func (c *Client) setsIn(namespace string) store.Source {
+	client := c.Kube.AppsV1().ReplicaSets(namespace)
+	return store.From(&apps.ReplicaSet{}, client.List, client.Watch)
 }

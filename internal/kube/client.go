@@ -1,4 +1,8 @@
-// Package cluster asks a Kubernetes cluster what it lets us do and what it is doing. It changes nothing there.
+// Package kube reaches a Kubernetes cluster: credentials and access, the namespace of a release, the objects that a release
+// refers to, its addresses and its images. It creates the namespace when it is told to, and changes nothing else.
+//
+// Its subpackages build on the Client: rollout watches a release become ready and reads only; lease writes the Lease by which
+// concurrent runs exclude each other; store and diagnose serve them.
 package kube
 
 import (
@@ -14,14 +18,15 @@ import (
 	"k8s.io/client-go/restmapper"
 )
 
-const side = "cluster"
+// Side is the side that a release.Fault of this package and its subpackages names.
+const Side = "cluster"
 
-// Client asks one cluster. It may be used by several goroutines.
+// Client reaches one cluster. It may be used by several goroutines. The fields are for the subpackages and are not to be set.
 type Client struct {
-	host    string
-	kube    kubernetes.Interface
-	dynamic dynamic.Interface
-	mapper  meta.RESTMapper
+	Host    string // as the kubeconfig names it
+	Kube    kubernetes.Interface
+	Dynamic dynamic.Interface
+	Mapper  meta.RESTMapper
 	// grace is how long a cause that may pass is borne with; it is as causes.go says but in tests.
 	grace func(time.Duration) time.Duration
 }
@@ -32,7 +37,7 @@ func New(config *rest.Config) (*Client, error) {
 	own.Timeout = 0 // would end watches; every request here has a context
 	httpClient, err := rest.HTTPClientFor(own)
 	if err != nil {
-		return nil, release.NewFault(side, "see the credentials of the kubeconfig", err, "preparing access to %q", own.Host)
+		return nil, release.NewFault(Side, "see the credentials of the kubeconfig", err, "preparing access to %q", own.Host)
 	}
 	kube, err := kubernetes.NewForConfigAndClient(own, httpClient)
 	if err != nil {
@@ -43,8 +48,8 @@ func New(config *rest.Config) (*Client, error) {
 		return nil, fmt.Errorf("preparing access to %q: %w", own.Host, err)
 	}
 	return &Client{
-		host: own.Host, kube: kube, dynamic: objects,
-		mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(kube.Discovery())),
+		Host: own.Host, Kube: kube, Dynamic: objects,
+		Mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(kube.Discovery())),
 		grace:  func(duration time.Duration) time.Duration { return duration },
 	}, nil
 }
