@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/onedigest/onedigest/internal/github"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 	"golang.org/x/term"
 )
 
@@ -46,7 +47,7 @@ func (a *account) line(text string) {
 func (a *account) Infof(format string, args ...any) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.line(github.Inert(fmt.Sprintf(format, args...)))
+	a.line(text.Lines(fmt.Sprintf(format, args...), text.NoLimit))
 }
 
 // Progress shows at most one line every two seconds: a log is not a terminal.
@@ -60,11 +61,11 @@ func (a *account) Progress(what string, progress release.Progress) {
 	a.line(fmt.Sprintf("%s: %s of %s", what, humanize.IBytes(uint64(max(0, progress.Complete))), humanize.IBytes(uint64(max(0, progress.Total)))))
 }
 
-func (a *account) Raw(text string) {
+func (a *account) Raw(raw string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for line := range strings.Lines(text) {
-		a.line("  " + github.Inert(strings.TrimRight(line, "\r\n")))
+	for line := range strings.Lines(raw) {
+		a.line("  " + text.Lines(strings.TrimRight(line, "\r\n"), text.NoLimit))
 	}
 }
 

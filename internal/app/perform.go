@@ -11,6 +11,7 @@ import (
 	"github.com/onedigest/onedigest/internal/github"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
+	"github.com/onedigest/onedigest/internal/text"
 	"github.com/spf13/pflag"
 )
 
@@ -162,7 +163,7 @@ func (d *desk) fail(err error) int {
 		if line == "" {
 			continue
 		}
-		fmt.Fprintf(d.process.Stderr, "%s: %s: %s\n", d.verb, kind, github.Inert(line))
+		fmt.Fprintf(d.process.Stderr, "%s: %s: %s\n", d.verb, kind, text.Lines(line, text.NoLimit))
 		if d.runner != nil {
 			d.runner.Error(github.Annotation{Title: d.verb + ": " + kind, Message: line})
 		}

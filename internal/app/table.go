@@ -5,8 +5,8 @@ import (
 	"io"
 	"strings"
 
-	"github.com/onedigest/onedigest/internal/github"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // table shows a rollout on a terminal: one row per object, drawn again in place at every change.
@@ -62,7 +62,7 @@ func rowOf(step release.RolloutStep, names int) string {
 	if step.Desired >= 0 && step.Ready >= 0 {
 		count = fmt.Sprintf("%d/%d", step.Ready, step.Desired)
 	}
-	return strings.TrimRight(fmt.Sprintf("  %s %-*s  %7s  %6.1fs  %s", mark, names, step.Object, count, step.At.Seconds(), github.Inert(step.Message)), " ")
+	return strings.TrimRight(fmt.Sprintf("  %s %-*s  %7s  %6.1fs  %s", mark, names, step.Object, count, step.At.Seconds(), text.Line(step.Message, text.NoLimit)), " ")
 }
 
 // clipped keeps a row on one line of the terminal: one that wraps could not be erased.

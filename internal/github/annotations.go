@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/sethvargo/go-githubactions"
+
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 const (
@@ -23,15 +25,12 @@ type Annotation struct {
 	Message string
 }
 
-// Notice annotates the run, as Warning and Error do: workflow commands, "Setting a notice message" and the two after it. Texts
-// may come from outside: they are made inert, escaped, and cut to what GitHub keeps. From the eleventh of a kind on,
-// which GitHub would drop, the message is printed as a plain line.
-func (r *Runner) Notice(a Annotation) { r.annotate("notice", a) }
-
-// Warning annotates the run as Notice does.
+// Warning annotates the run: workflow commands, "Setting a warning message". Texts may come from outside: they are
+// sanitized, escaped, and cut to what GitHub keeps. From the eleventh warning on, which GitHub would drop, the message is
+// printed as a plain line.
 func (r *Runner) Warning(a Annotation) { r.annotate("warning", a) }
 
-// Error annotates the run as Notice does; it does not fail the step.
+// Error annotates the run as Warning does: workflow commands, "Setting an error message". It does not fail the step.
 func (r *Runner) Error(a Annotation) { r.annotate("error", a) }
 
 func (r *Runner) annotate(kind string, a Annotation) {
@@ -40,16 +39,16 @@ func (r *Runner) annotate(kind string, a Annotation) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	message, title := clip(Inert(a.Message), maxMessage), clip(oneLine(a.Title), maxTitle)
+	message, title := truncate(text.Lines(a.Message, text.NoLimit), maxMessage), truncate(text.Line(a.Title, text.NoLimit), maxTitle)
 	if r.annotated[kind]++; r.annotated[kind] > maxAnnotations {
 		if title != "" {
 			title += ": "
 		}
-		_, _ = fmt.Fprintln(r.stdout, Inert(kind+": "+title+message))
+		_, _ = fmt.Fprintln(r.stdout, text.Lines(kind+": "+title+message, text.NoLimit))
 		return
 	}
 	properties := githubactions.CommandProperties{}
-	for name, value := range map[string]string{"title": title, "file": oneLine(a.File), "line": number(a.Line), "col": number(a.Column)} {
+	for name, value := range map[string]string{"title": title, "file": text.Line(a.File, text.NoLimit), "line": number(a.Line), "col": number(a.Column)} {
 		if value != "" {
 			properties[name] = value
 		}
@@ -66,7 +65,7 @@ func number(n int) string {
 
 // Group folds the lines up to EndGroup under a title: workflow commands, "Grouping log lines". Groups do not nest.
 func (r *Runner) Group(title string) {
-	title = oneLine(title)
+	title = text.Line(title, text.NoLimit)
 	if !r.On() {
 		_, _ = fmt.Fprintln(r.stdout, title)
 		return
@@ -81,8 +80,9 @@ func (r *Runner) EndGroup() {
 	}
 }
 
-// Mask has the runner show *** for a value from here on: workflow commands, "Masking a value in a log". An output that
-// holds a masked value does not reach other jobs. Off GitHub nothing is printed, for the command itself holds the value.
+// Mask makes the runner show *** instead of value from now on: workflow commands, "Masking a value in a log". An output
+// that contains a masked value does not reach other jobs. Off GitHub nothing is printed, since the command itself contains
+// the value.
 func (r *Runner) Mask(value string) {
 	if !r.On() || strings.TrimSpace(value) == "" {
 		return
@@ -90,12 +90,11 @@ func (r *Runner) Mask(value string) {
 	r.issue(&githubactions.Command{Name: "add-mask", Message: value})
 }
 
-func oneLine(text string) string { return strings.Join(strings.Fields(Inert(text)), " ") }
-
-func clip(text string, limit int) string {
-	runes := []rune(text)
+// truncate shortens s to at most limit characters: GitHub counts characters, not bytes.
+func truncate(s string, limit int) string {
+	runes := []rune(s)
 	if len(runes) <= limit {
-		return text
+		return s
 	}
 	return string(runes[:limit-1]) + "…"
 }

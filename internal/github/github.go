@@ -1,5 +1,5 @@
-// Package github speaks to the runner of GitHub Actions: outputs, step summary, annotations, groups and masks, and it
-// makes what came from outside harmless before the runner reads it. The commands are those of
+// Package github gives commands to the runner of GitHub Actions: outputs, step summary, annotations, groups and masks. Text
+// from outside is sanitized before the runner reads it. The commands are those of
 // https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands, "workflow commands" below.
 package github
 
@@ -17,23 +17,23 @@ type Options struct {
 	Stdout io.Writer           // what the runner reads commands from; nil: nowhere
 }
 
-// Runner is the runner that a verb runs on. Off GitHub it stays silent: no output, summary, mask or annotation, and a
-// group is its title alone. It may be used by several goroutines.
+// Runner is the runner that a verb runs on. Off GitHub it prints no output, summary, mask or annotation, and a group is
+// only its title. It may be used by several goroutines.
 type Runner struct {
 	getenv func(string) string
 	stdout io.Writer
 	action *githubactions.Action
 
-	mu         sync.Mutex // guards what follows, and keeps a command and its file in one piece
-	annotated  map[string]int
-	toldOutput bool
+	mu                   sync.Mutex     // guards the fields below and writes to the files of commands
+	annotated            map[string]int // annotations so far, by kind
+	reportedNoOutputFile bool
 }
 
-// On tells whether a verb runs on GitHub Actions: GITHUB_ACTIONS is "true" there, always
+// On reports whether a verb runs on GitHub Actions: GITHUB_ACTIONS is "true" there, always
 // (https://docs.github.com/en/actions/reference/workflows-and-actions/variables).
 func On(getenv func(string) string) bool { return getenv != nil && getenv("GITHUB_ACTIONS") == "true" }
 
-// New is the runner of that environment.
+// New returns the runner of an environment.
 func New(options Options) *Runner {
 	if options.Getenv == nil {
 		options.Getenv = func(string) string { return "" }
@@ -50,10 +50,10 @@ func New(options Options) *Runner {
 	}
 }
 
-// On tells whether this runner is GitHub's.
+// On reports whether this runner is GitHub's.
 func (r *Runner) On() bool { return On(r.getenv) }
 
-// RunURL is where people read this run and its attempt, or "".
+// RunURL is the page of this run and its attempt, or "".
 func (r *Runner) RunURL() string {
 	server, repository, id := r.getenv("GITHUB_SERVER_URL"), r.getenv("GITHUB_REPOSITORY"), r.getenv("GITHUB_RUN_ID")
 	if server == "" || repository == "" || id == "" {
@@ -74,22 +74,7 @@ func (r *Runner) Actor() string {
 	return r.getenv("GITHUB_ACTOR")
 }
 
-// Commit is GITHUB_SHA, unchecked, or "". For a pull request it is the merge commit that GitHub made for the test.
-func (r *Runner) Commit() string { return r.getenv("GITHUB_SHA") }
-
-// Workspace is the directory of the work tree, or "".
-func (r *Runner) Workspace() string { return r.getenv("GITHUB_WORKSPACE") }
-
-// Event is the name of the event that started the run ("push"), or "".
-func (r *Runner) Event() string { return r.getenv("GITHUB_EVENT_NAME") }
-
-// Repository is owner/name, or "".
-func (r *Runner) Repository() string { return r.getenv("GITHUB_REPOSITORY") }
-
-// Ref is the full ref of the run ("refs/heads/main"), or "".
-func (r *Runner) Ref() string { return r.getenv("GITHUB_REF") }
-
-// issue prints a command. The library panics where it cannot write; a log that is gone is no reason to fall over.
+// issue prints a command. The library panics where it cannot write; a closed log is no reason to fail.
 func (r *Runner) issue(command *githubactions.Command) {
 	defer func() { _ = recover() }()
 	r.action.IssueCommand(command)

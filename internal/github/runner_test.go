@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"unicode"
 )
 
 // environment is a runner's with its files in a directory of the test.
@@ -70,21 +69,4 @@ func parseFile(text string) ([]pair, error) {
 		pairs = append(pairs, pair{name, strings.TrimSuffix(value, "\n")})
 	}
 	return pairs, nil
-}
-
-// The runner's two ways to find a command in a line: TryParseV2 and TryParse of ActionCommand.cs. Marks and characters
-// without a width are taken out first, since it compares by culture.
-func commandIn(line string) bool {
-	seen := strings.Map(func(r rune) rune {
-		if unicode.IsMark(r) || invisible(r) && !unicode.IsSpace(r) {
-			return -1
-		}
-		return r
-	}, line)
-	return strings.HasPrefix(strings.TrimLeftFunc(seen, unicode.IsSpace), "::") || strings.Contains(seen, "##[")
-}
-
-// logLines are the lines as the runner reads them.
-func logLines(text string) []string {
-	return strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
 }

@@ -20,6 +20,10 @@ func sanitize(s string, multiline bool) string {
 		command   commandDetector
 		previous  rune
 	)
+	lineEnd := byte(' ')
+	if multiline {
+		lineEnd = '\n'
+	}
 	b.Grow(len(s))
 	for _, r := range s {
 		if sequences.consumes(r) {
@@ -30,12 +34,10 @@ func sanitize(s string, multiline bool) string {
 		switch {
 		case r == '\n' && before == '\r':
 			continue
-		case isLineEnd(r) && multiline:
-			command = commandDetector{}
-			b.WriteByte('\n')
-			continue
 		case isLineEnd(r):
-			r = ' '
+			command = commandDetector{}
+			b.WriteByte(lineEnd)
+			continue
 		case r == '\t' || unicode.Is(unicode.Zs, r):
 		case unicode.IsSpace(r):
 			r = ' '

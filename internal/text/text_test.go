@@ -64,7 +64,7 @@ func TestLineAndLogLine(t *testing.T) {
 	for _, test := range []struct{ text, line, logLine string }{
 		{"plain: text", "plain: text", "plain: text"},
 		{"  two\n\tlines \r\n", "two lines", "  two  lines  "},
-		{"a\r\n::stop-commands::x", "a ::stop-commands::x", "a ::stop-commands::x"},
+		{"a\r\n::stop-commands::x", `a :\:stop-commands::x`, `a :\:stop-commands::x`},
 		{"\n::stop-commands::x", `:\:stop-commands::x`, ` :\:stop-commands::x`},
 		{"\x1b[31\nred\x1b[0m", "red", " red"},
 		{"tab\there\u2028next\u0085end", "tab here next end", "tab here next end"},
