@@ -207,9 +207,20 @@ run "the_promise_is_watched" {
 
   assert {
     condition = strcontains(join("\n", [for source in fileset("../../app", "*.go") : file("../../app/${source}")]), "\"GET /configs\"") && alltrue([
-      for rule in yamldecode(helm_release.slo.values[0]).objects[0].spec.groups[0].rules : strcontains(rule.expr, "route=\"GET /configs\"")
+      for rule in yamldecode(helm_release.slo.values[0]).objects[0].spec.groups[0].rules : strcontains(rule.expr, "route=\"GET /configs\"") if can(rule.record)
     ])
     error_message = "The promise is about GET /configs, and the application has a route of that name."
+  }
+
+  # Groups are evaluated in no defined order, so an alert that reads another group's record may read the previous one.
+  assert {
+    condition = alltrue(flatten([
+      for group in yamldecode(helm_release.slo.values[0]).objects[0].spec.groups : [
+        for name in distinct(flatten([for rule in group.rules : regexall("\\bservice:[a-z0-9_:]+", rule.expr) if can(rule.alert)])) :
+        contains([for rule in group.rules : rule.record if can(rule.record)], name)
+      ]
+    ]))
+    error_message = "An alert of rules/slo.yaml reads a ratio that another group records."
   }
 
   assert {
