@@ -10,6 +10,7 @@ import (
 	"github.com/onedigest/onedigest/internal/helm"
 	"github.com/onedigest/onedigest/internal/image"
 	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/kube/lease"
 	"github.com/onedigest/onedigest/internal/setting"
 	"k8s.io/client-go/rest"
 )
@@ -43,8 +44,14 @@ type clusters struct {
 	reached map[setting.ClusterRef]reached
 }
 
+// deployCluster is what a deploy needs of its cluster.
+type deployCluster struct {
+	*kube.Client
+	*lease.Leases
+}
+
 type reached struct {
-	cluster *kube.Client
+	cluster deployCluster
 	helm    *helm.Client
 }
 
@@ -63,11 +70,15 @@ func (c *clusters) reach(ctx context.Context, settings deploy.Settings) (reached
 	if err != nil {
 		return reached{}, err
 	}
+	leases, err := lease.NewForConfig(config)
+	if err != nil {
+		return reached{}, err
+	}
 	chart, err := helm.New(config, settings.Namespace, func(line string) { c.desk.account.Raw(line) })
 	if err != nil {
 		return reached{}, err
 	}
-	c.reached[settings.ClusterRef] = reached{client, chart}
+	c.reached[settings.ClusterRef] = reached{deployCluster{client, leases}, chart}
 	return c.reached[settings.ClusterRef], nil
 }
 

@@ -115,7 +115,7 @@ func (c *Client) forbidden(ctx context.Context, namespace string, attributes []a
 	if len(reasons) > 0 {
 		err = fmt.Errorf("%w (%s)", err, strings.Join(reasons[:min(3, len(reasons))], "; "))
 	}
-	return &release.Fault{Side: Side, Err: err, Do: "ask whoever rules the cluster for a Role that allows it"}
+	return &release.Fault{Side: Side, Err: err, Do: "ask a cluster administrator for a Role that allows it"}
 }
 
 // subject is how the cluster calls us.

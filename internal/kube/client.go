@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/kube/apierror"
 	"github.com/onedigest/onedigest/internal/release"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/discovery/cached/memory"
@@ -19,7 +20,7 @@ import (
 )
 
 // Side is the side that a release.Fault of this package and its subpackages names.
-const Side = "cluster"
+const Side = apierror.Side
 
 // Client reaches one cluster. It may be used by several goroutines. The fields are for the subpackages and are not to be set.
 type Client struct {

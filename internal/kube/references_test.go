@@ -47,9 +47,9 @@ func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	content, found := s.objects[path]
 	switch {
 	case s.status[path] != 0:
-		refuseLease(w, s.status[path], "")
+		respondStatus(w, s.status[path], "")
 	case !found || r.Method != http.MethodGet:
-		refuseLease(w, http.StatusNotFound, "")
+		respondStatus(w, http.StatusNotFound, "")
 	default:
 		w.Header().Set("Content-Type", "application/json")
 		parts := strings.Split(path, "/")

@@ -38,7 +38,7 @@ var releaseCauses = []Cause{
 		Meaning: "A run that is still alive is changing this release: its Lease is renewed. It was waited for, and did not end in time.",
 		Advice:  "wait for that run to end, or cancel it; then deploy again",
 		Example: `OD-203 release "shop" in namespace "staging" is held by run 4711 ` +
-			`(https://github.com/onedigest-example/shop/actions/runs/4711), and did not get free in time; wait for that run to end, or cancel ` +
+			`(https://github.com/onedigest-example/shop/actions/runs/4711), and was not released in time; wait for that run to end, or cancel ` +
 			`it; then deploy again`,
 		Steps: []string{
 			"Open the run that the message names. A run that was killed gives its Lease up by itself, `lease-duration` after its last heartbeat.",

@@ -1,4 +1,4 @@
-package kube
+package lease
 
 import (
 	"context"
@@ -29,14 +29,14 @@ func TestAClusterThatDoesNotAnswerTakesNothingAway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newLeaseServer(t)
-			live := takeLease(t, s, "live")
+			live := acquire(t, s, "live")
 			held, cancel := live.Context(t.Context())
 			defer cancel()
-			result, lines := holdLater(t.Context(), t, s, "late")
+			result, lines := acquireInBackground(t.Context(), t, s, "late")
 			receive(t, lines, "report")
-			s.untilAskedAtLeast("watch", 1)
+			s.waitForRequests("watch", 1)
 			for range 2 {
-				s.beats(1)
+				s.waitForHeartbeats(1)
 				test.fail(s)
 				if test.cut {
 					s.cut()
@@ -46,10 +46,10 @@ func TestAClusterThatDoesNotAnswerTakesNothingAway(t *testing.T) {
 				s.with(func() { s.broken, s.hangs = nil, nil })
 				if test.cut {
 					s.web.CloseClientConnections()
-					s.untilAskedAtLeast("watch", watches+1)
+					s.waitForRequests("watch", watches+1)
 				}
 			}
-			s.beats(8) // two durations
+			s.waitForHeartbeats(8) // two durations
 			if held.Err() != nil || live.isLost() || !heldBy("live")(s.now()) || len(result) != 0 {
 				t.Fatalf("lost: %v, %+v, %d results", context.Cause(held), s.now().Spec, len(result))
 			}
@@ -60,7 +60,7 @@ func TestAClusterThatDoesNotAnswerTakesNothingAway(t *testing.T) {
 			if got.err != nil || len(lines) != 0 {
 				t.Fatalf("got %v, reported %d times more", got.err, len(lines))
 			}
-			ownLease(t, got.lease)
+			stopWithTest(t, got.lease)
 		})
 	}
 }
@@ -69,11 +69,11 @@ func TestAClusterThatDoesNotAnswerTakesNothingAway(t *testing.T) {
 func TestAnOutageThatEndsWithTheLease(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
-	live := takeLease(t, s, "live")
-	result, lines := holdLater(t.Context(), t, s, "late")
+	live := acquire(t, s, "live")
+	result, lines := acquireInBackground(t.Context(), t, s, "late")
 	receive(t, lines, "report")
-	s.untilAskedAtLeast("watch", 1)
-	s.beats(1)
+	s.waitForRequests("watch", 1)
+	s.waitForHeartbeats(1)
 	over := false
 	s.breaks(func(_ string, r *http.Request) int {
 		if over = over || r.UserAgent() == "late"; over {
@@ -81,14 +81,14 @@ func TestAnOutageThatEndsWithTheLease(t *testing.T) {
 		}
 		return 503
 	})
-	s.until("asked for", func(*coordination.Lease) bool { return over })
-	s.beats(8) // two durations
+	s.waitFor("asked for", func(*coordination.Lease) bool { return over })
+	s.waitForHeartbeats(8) // two durations
 	if live.isLost() || len(result) != 0 {
 		t.Fatal("a live run has lost it")
 	}
 	live.Release(t.Context())
 	if got := receive(t, result, "Lease"); got.err == nil {
-		ownLease(t, got.lease)
+		stopWithTest(t, got.lease)
 	}
 }
 
@@ -96,16 +96,16 @@ func TestAnOutageThatEndsWithTheLease(t *testing.T) {
 func TestAMachineThatSlept(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
-	killRun(takeLease(t, s, "dead"))
+	kill(acquire(t, s, "dead"))
 	var woke time.Time
-	lease, err := s.client().AcquireLease(t.Context(), holdOf("next"), func(string) {
+	lease, err := s.client().AcquireLease(t.Context(), requestOf("next"), func(string) {
 		time.Sleep(expires + expires/2) // the sleep itself
 		woke = time.Now()
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ownLease(t, lease)
+	stopWithTest(t, lease)
 	if after := time.Since(woke); after < expires {
 		t.Errorf("taken over %s after it woke", after)
 	}
@@ -115,9 +115,9 @@ func TestAMachineThatSlept(t *testing.T) {
 func TestWatchesThatAreCutDelayNoTakeover(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
-	killRun(takeLease(t, s, "dead"))
-	result, _ := holdLater(t.Context(), t, s, "next")
-	for s.untilAskedAtLeast("watch", 1); len(result) == 0; {
+	kill(acquire(t, s, "dead"))
+	result, _ := acquireInBackground(t.Context(), t, s, "next")
+	for s.waitForRequests("watch", 1); len(result) == 0; {
 		s.cut()
 		time.Sleep(expires / 5) // the interval of the cuts
 		if t.Context().Err() != nil {
@@ -128,7 +128,7 @@ func TestWatchesThatAreCutDelayNoTakeover(t *testing.T) {
 	if got.err != nil {
 		t.Fatal(got.err)
 	}
-	ownLease(t, got.lease)
+	stopWithTest(t, got.lease)
 	if got.after > expires+2*time.Second {
 		t.Errorf("taken over after %s", got.after)
 	}
@@ -138,13 +138,13 @@ func TestWatchesThatAreCutDelayNoTakeover(t *testing.T) {
 func TestAWaitOutlivesAnApiserverThatStarts(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
-	live := takeLease(t, s, "live")
-	result, lines := holdLater(t.Context(), t, s, "next")
+	live := acquire(t, s, "live")
+	result, lines := acquireInBackground(t.Context(), t, s, "next")
 	receive(t, lines, "report")
-	s.untilAskedAtLeast("watch", 1)
+	s.waitForRequests("watch", 1)
 	s.breaks(refusingTo(403, "list", "watch"))
 	s.cut()
-	s.untilAsked("list", 3)
+	s.waitForMoreRequests("list", 3)
 	s.breaks(nil)
 	if err := live.Release(t.Context()); err != nil {
 		t.Fatal(err)
@@ -152,6 +152,6 @@ func TestAWaitOutlivesAnApiserverThatStarts(t *testing.T) {
 	if got := receive(t, result, "Lease"); got.err != nil {
 		t.Error(got.err)
 	} else {
-		ownLease(t, got.lease)
+		stopWithTest(t, got.lease)
 	}
 }

@@ -1,4 +1,4 @@
-package kube
+package lease
 
 import (
 	"context"
@@ -17,29 +17,32 @@ import (
 func TestLost(t *testing.T) {
 	t.Parallel()
 	for name, other := range map[string]func(s *leaseServer, lease *coordination.Lease){
-		"to a run that has it": func(s *leaseServer, lease *coordination.Lease) { occupy(lease, holdOf("thief"), stamp()); s.put(lease) },
+		"to a run that has it": func(s *leaseServer, lease *coordination.Lease) {
+			setHolder(lease, requestOf("thief"), nowMicro())
+			s.put(lease)
+		},
 		"to a run that gave it back": func(s *leaseServer, lease *coordination.Lease) {
-			occupy(lease, holdOf("thief"), stamp())
-			vacate(lease)
+			setHolder(lease, requestOf("thief"), nowMicro())
+			clearHolder(lease)
 			s.put(lease)
 		},
 		"to a run that made it anew": func(s *leaseServer, _ *coordination.Lease) {
 			s.remove()
-			lease := newLease(space, "onedigest-shop")
-			occupy(lease, holdOf("thief"), stamp())
+			lease := newLease(testNamespace, "onedigest-shop")
+			setHolder(lease, requestOf("thief"), nowMicro())
 			s.put(lease)
 		},
 		"to a run of the same name": func(s *leaseServer, lease *coordination.Lease) {
-			hold := holdOf("live")
+			hold := requestOf("live")
 			hold.Holder.URL = "https://ci.example.com/runs/thief"
-			occupy(lease, hold, stamp())
+			setHolder(lease, hold, nowMicro())
 			s.put(lease)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newLeaseServer(t)
-			live := takeLease(t, s, "live")
+			live := acquire(t, s, "live")
 			ctx, cancel := live.Context(t.Context())
 			defer cancel()
 			other(s, s.now())
@@ -72,22 +75,22 @@ func TestWhatAPersonDoesToALeaseIsUndone(t *testing.T) {
 	t.Parallel()
 	for name, meddle := range map[string]func(s *leaseServer, lease *coordination.Lease){
 		"deleted":    func(s *leaseServer, _ *coordination.Lease) { s.remove() },
-		"name taken": func(s *leaseServer, lease *coordination.Lease) { vacate(lease); s.put(lease) },
+		"name taken": func(s *leaseServer, lease *coordination.Lease) { clearHolder(lease); s.put(lease) },
 		"annotated":  func(s *leaseServer, lease *coordination.Lease) { lease.Annotations["note"] = "mine"; s.put(lease) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newLeaseServer(t)
-			live := takeLease(t, s, "live")
+			live := acquire(t, s, "live")
 			pin := release.Pin{Commit: commitA, RunURL: "https://ci.example.com/runs/live", Actor: "alice", At: time.Unix(1700000000, 0).UTC()}
 			if err := live.SetPin(t.Context(), &pin); err != nil {
 				t.Fatal(err)
 			}
 			meddle(s, s.now())
-			s.until("ours again", func(lease *coordination.Lease) bool {
+			s.waitFor("ours again", func(lease *coordination.Lease) bool {
 				return heldBy("live")(lease) && lease.Annotations[annotationPinCommit] == commitA.String()
 			})
-			s.beats(4)
+			s.waitForHeartbeats(4)
 			if live.isLost() || name == "annotated" && s.now().Annotations["note"] != "mine" {
 				t.Errorf("lost %t, %v", live.isLost(), s.now().Annotations)
 			}
@@ -102,13 +105,13 @@ func TestReleaseOfACancelledRun(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	lease, err := s.client().AcquireLease(ctx, holdOf("live"), func(string) {})
+	lease, err := s.client().AcquireLease(ctx, requestOf("live"), func(string) {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	live := ownLease(t, lease)
+	live := stopWithTest(t, lease)
 	cancel()
-	s.beats(2) // the heartbeat outlives the wait's context
+	s.waitForHeartbeats(2) // the heartbeat outlives the wait's context
 	began := time.Now()
 	for range 2 {
 		if err := live.Release(ctx); err != nil || !isFree(s.now()) {
@@ -118,7 +121,7 @@ func TestReleaseOfACancelledRun(t *testing.T) {
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("took %s", took)
 	}
-	if err := live.SetPin(t.Context(), nil); !errors.Is(err, errGivenBack) {
+	if err := live.SetPin(t.Context(), nil); !errors.Is(err, errReleased) {
 		t.Errorf("pinning what was given back: %v", err)
 	}
 }
@@ -126,15 +129,15 @@ func TestReleaseOfACancelledRun(t *testing.T) {
 func TestReleaseWhereNothingAnswers(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
-	live := takeLease(t, s, "live")
+	live := acquire(t, s, "live")
 	s.with(func() { s.hangs = func(string, *http.Request) bool { return true } })
-	s.untilAsked("update", 1) // a heartbeat that hangs
+	s.waitForMoreRequests("update", 1) // a heartbeat that hangs
 	began := time.Now()
 	err := live.Release(t.Context())
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("took %s", took)
 	}
-	if release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), "giving back the Lease") {
+	if release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), "releasing the Lease") {
 		t.Errorf("got %v", err)
 	}
 	s.with(func() { s.hangs = nil })
@@ -143,12 +146,12 @@ func TestReleaseWhereNothingAnswers(t *testing.T) {
 	}
 }
 
-// TestReleaseThroughTrouble: one refusal and one answer that gets lost do not keep a Lease from being given back.
-func TestReleaseThroughTrouble(t *testing.T) {
+// TestReleaseDespiteFailedRequests: one refusal and one answer that gets lost do not keep a Lease from being given back.
+func TestReleaseDespiteFailedRequests(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
-	live := takeLease(t, s, "live")
-	killRun(live) // no heartbeat comes between
+	live := acquire(t, s, "live")
+	kill(live) // no heartbeat comes between
 	tries := 0
 	s.with(func() {
 		s.broken = func(verb string, _ *http.Request) int {
@@ -169,21 +172,21 @@ func TestNoGoroutineStays(t *testing.T) {
 	s := newLeaseServer(t)
 	client := s.client()
 	for i := range 20 {
-		lease, err := client.AcquireLease(t.Context(), holdOf(fmt.Sprint(i)), func(string) {})
+		lease, err := client.AcquireLease(t.Context(), requestOf(fmt.Sprint(i)), func(string) {})
 		if err != nil {
 			t.Fatal(err)
 		}
 		lease.Context(t.Context())
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		if _, err := client.AcquireLease(ctx, holdOf("late"), func(string) {}); err == nil {
+		if _, err := client.AcquireLease(ctx, requestOf("late"), func(string) {}); err == nil {
 			t.Fatal("two hold it")
 		}
 		cancel()
 		if i%2 == 0 {
 			occupied := s.now()
-			occupy(occupied, holdOf("thief"), stamp())
+			setHolder(occupied, requestOf("thief"), nowMicro())
 			s.put(occupied)
-			<-lease.(*holding).lost
+			<-lease.(*heldLease).lost
 			s.remove()
 		}
 		if err := lease.Release(t.Context()); err != nil {
@@ -195,7 +198,7 @@ func TestNoGoroutineStays(t *testing.T) {
 		stacks = ""
 		text := make([]byte, 1<<20)
 		for stack := range strings.SplitSeq(string(text[:runtime.Stack(text, true)]), "\n\n") {
-			if strings.Contains(stack, "(*holding)") || strings.Contains(stack, "(*taker)") || strings.Contains(stack, "StreamWatcher") {
+			if strings.Contains(stack, "(*heldLease)") || strings.Contains(stack, "(*acquirer)") || strings.Contains(stack, "StreamWatcher") {
 				stacks += stack + "\n\n"
 			}
 		}

@@ -1,4 +1,4 @@
-package kube
+package lease
 
 import (
 	"encoding/json"
@@ -62,16 +62,16 @@ func newLeaseServer(t *testing.T) *leaseServer {
 }
 
 // client is another machine's: it shares no connection and no rate limit with the others.
-func (s *leaseServer) client() *Client { return s.clientOf("") }
+func (s *leaseServer) client() *Leases { return s.clientOf("") }
 
 // clientOf is one that can be told from others by the server.
-func (s *leaseServer) clientOf(agent string) *Client {
+func (s *leaseServer) clientOf(agent string) *Leases {
 	s.t.Helper()
-	client, err := New(&rest.Config{Host: s.url, QPS: 1000, Burst: 1000, UserAgent: agent})
+	leases, err := NewForConfig(&rest.Config{Host: s.url, QPS: 1000, Burst: 1000, UserAgent: agent})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return client
+	return leases
 }
 
 // cut ends all watches.
@@ -102,36 +102,36 @@ func (s *leaseServer) count(verb string) int {
 func (s *leaseServer) now() *coordination.Lease {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.leases[space+"/onedigest-shop"].DeepCopy()
+	return s.leases[testNamespace+"/onedigest-shop"].DeepCopy()
 }
 
 // until waits for a state of the Lease of the release shop, at most ten seconds.
-func (s *leaseServer) until(what string, reached func(*coordination.Lease) bool) {
+func (s *leaseServer) waitFor(what string, reached func(*coordination.Lease) bool) {
 	s.t.Helper()
 	late := false
 	timer := time.AfterFunc(10*time.Second, func() { s.with(func() { late = true }) })
 	defer timer.Stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for !reached(s.leases[space+"/onedigest-shop"].DeepCopy()) {
+	for !reached(s.leases[testNamespace+"/onedigest-shop"].DeepCopy()) {
 		if late {
-			s.t.Fatalf("the Lease is not %s within 10 s: %+v", what, s.leases[space+"/onedigest-shop"])
+			s.t.Fatalf("the Lease is not %s within 10 s: %+v", what, s.leases[testNamespace+"/onedigest-shop"])
 		}
 		s.turn.Wait()
 	}
 }
 
-// untilAsked waits for a number of requests of a verb from now on.
-func (s *leaseServer) untilAsked(verb string, more int) {
+// waitForMoreRequests waits for a number of requests of a verb from now on.
+func (s *leaseServer) waitForMoreRequests(verb string, more int) {
 	s.t.Helper()
 	before := s.count(verb)
-	s.until(fmt.Sprintf("asked to %s %d times", verb, more), func(*coordination.Lease) bool { return s.asked[verb] >= before+more })
+	s.waitFor(fmt.Sprintf("asked to %s %d times", verb, more), func(*coordination.Lease) bool { return s.asked[verb] >= before+more })
 }
 
-// untilAskedAtLeast waits until a number of requests of a verb has come.
-func (s *leaseServer) untilAskedAtLeast(verb string, n int) {
+// waitForRequests waits until a number of requests of a verb has come.
+func (s *leaseServer) waitForRequests(verb string, n int) {
 	s.t.Helper()
-	s.until(fmt.Sprintf("asked to %s", verb), func(*coordination.Lease) bool { return s.asked[verb] >= n })
+	s.waitFor(fmt.Sprintf("asked to %s", verb), func(*coordination.Lease) bool { return s.asked[verb] >= n })
 }
 
 // put is a person's write, past all rules. A Lease without UID is a new one.
@@ -148,8 +148,8 @@ func (s *leaseServer) put(lease *coordination.Lease) {
 
 func (s *leaseServer) remove() {
 	s.with(func() {
-		lease := s.leases[space+"/onedigest-shop"].DeepCopy()
-		delete(s.leases, space+"/onedigest-shop")
+		lease := s.leases[testNamespace+"/onedigest-shop"].DeepCopy()
+		delete(s.leases, testNamespace+"/onedigest-shop")
 		s.version++
 		s.history = append(s.history, leaseChange{s.version, "DELETED", lease})
 	})
@@ -200,7 +200,7 @@ func (s *leaseServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if s.broken != nil {
 		if code := s.broken(verb, r); code != 0 {
-			refuseLease(w, code, "")
+			respondStatus(w, code, "")
 			return
 		}
 	}
@@ -232,27 +232,27 @@ func (s *leaseServer) serve(w http.ResponseWriter, verb, namespace, name string,
 	if sent != nil {
 		name = sent.Name
 		if seconds := sent.Spec.LeaseDurationSeconds; seconds != nil && *seconds <= 0 {
-			refuseLease(w, http.StatusUnprocessableEntity, "Invalid")
+			respondStatus(w, http.StatusUnprocessableEntity, "Invalid")
 			return
 		}
 	}
 	kept := s.leases[namespace+"/"+name]
 	switch {
 	case namespace == "absent" && verb == "create", verb == "get" && kept == nil:
-		refuseLease(w, http.StatusNotFound, "")
+		respondStatus(w, http.StatusNotFound, "")
 	case verb == "get":
 		respond(w, kept)
 	case verb == "create" && kept != nil:
-		refuseLease(w, http.StatusConflict, "AlreadyExists")
+		respondStatus(w, http.StatusConflict, "AlreadyExists")
 	case verb == "create", kept == nil && sent.UID == "":
 		sent.UID, sent.Namespace = "", namespace
 		s.keep("ADDED", sent)
 		s.written(verb, sent)
 		respond(w, sent)
 	case kept == nil, sent.UID != "" && sent.UID != kept.UID, sent.ResourceVersion != "" && sent.ResourceVersion != kept.ResourceVersion:
-		refuseLease(w, http.StatusConflict, "Conflict")
+		respondStatus(w, http.StatusConflict, "Conflict")
 	case sent.ResourceVersion == "":
-		refuseLease(w, http.StatusUnprocessableEntity, "Invalid")
+		respondStatus(w, http.StatusUnprocessableEntity, "Invalid")
 	default:
 		sent.UID = kept.UID
 		s.keep("MODIFIED", sent)
@@ -297,7 +297,7 @@ func (s *leaseServer) watch(w http.ResponseWriter, r *http.Request, namespace st
 	for round := s.round; round == s.round && stop.Err() == nil; s.turn.Wait() {
 		for _, change := range s.history {
 			if change.version > after && selected(r, namespace, change.lease) {
-				out.Encode(map[string]any{"type": change.kind, "object": typedLease(change.lease)})
+				out.Encode(map[string]any{"type": change.kind, "object": withTypeMeta(change.lease)})
 			}
 		}
 		after = s.version
@@ -305,7 +305,7 @@ func (s *leaseServer) watch(w http.ResponseWriter, r *http.Request, namespace st
 	}
 }
 
-func typedLease(object any) any {
+func withTypeMeta(object any) any {
 	switch object := object.(type) {
 	case *coordination.Lease:
 		object = object.DeepCopy()
@@ -321,10 +321,10 @@ func typedLease(object any) any {
 
 func respond(w http.ResponseWriter, object any) {
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(typedLease(object))
+	json.NewEncoder(w).Encode(withTypeMeta(object))
 }
 
-func refuseLease(w http.ResponseWriter, code int, reason string) {
+func respondStatus(w http.ResponseWriter, code int, reason string) {
 	if reason == "" {
 		reason = map[int]string{401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 500: "InternalError", 503: "ServiceUnavailable"}[code]
 	}

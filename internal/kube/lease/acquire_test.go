@@ -1,4 +1,4 @@
-package kube
+package lease
 
 import (
 	"context"
@@ -19,57 +19,59 @@ import (
 
 // In the cluster a Lease lasts a whole second at least.
 const (
-	lasts   = 300 * time.Millisecond
-	expires = time.Second
+	leaseDuration = 300 * time.Millisecond
+	expires       = time.Second
 )
+
+const testNamespace = "staging"
 
 const commitA = release.Commit("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
 
-func holdOf(run string) release.LeaseRequest {
-	return release.LeaseRequest{Release: "shop", Namespace: space, Duration: lasts,
+func requestOf(run string) release.LeaseRequest {
+	return release.LeaseRequest{Release: "shop", Namespace: testNamespace, Duration: leaseDuration,
 		Holder: release.Holder{Run: run, URL: "https://ci.example.com/runs/" + run, Actor: "actor-of-" + run, Commit: commitA}}
 }
 
-// takeLease holds the release shop; what is reported fails the test.
-func takeLease(t *testing.T, s *leaseServer, run string) *holding {
+// acquire holds the release shop; what is reported fails the test.
+func acquire(t *testing.T, s *leaseServer, run string) *heldLease {
 	t.Helper()
-	lease, err := s.client().AcquireLease(t.Context(), holdOf(run), func(line string) { t.Errorf("reported: %s", line) })
+	lease, err := s.client().AcquireLease(t.Context(), requestOf(run), func(line string) { t.Errorf("reported: %s", line) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ownLease(t, lease)
+	return stopWithTest(t, lease)
 }
 
-// ownLease ends the heartbeat with the test.
-func ownLease(t *testing.T, lease release.Lease) *holding {
+// stopWithTest ends the heartbeat with the test.
+func stopWithTest(t *testing.T, lease release.Lease) *heldLease {
 	t.Helper()
-	h := lease.(*holding)
+	h := lease.(*heldLease)
 	t.Cleanup(func() { h.stop(); <-h.stopped })
 	return h
 }
 
-// killRun ends a run as SIGKILL does: its Lease stays as it was last renewed.
-func killRun(h *holding) {
+// kill ends a run as SIGKILL does: its Lease stays as it was last renewed.
+func kill(h *heldLease) {
 	h.stop()
 	<-h.stopped
 }
 
 type waited struct {
-	lease *holding
+	lease *heldLease
 	err   error
 	after time.Duration
 }
 
-// holdLater holds the release shop in the background; what it reports goes to lines.
-func holdLater(ctx context.Context, t *testing.T, s *leaseServer, run string) (result <-chan waited, lines <-chan string) {
+// acquireInBackground holds the release shop in the background; what it reports goes to lines.
+func acquireInBackground(ctx context.Context, t *testing.T, s *leaseServer, run string) (result <-chan waited, lines <-chan string) {
 	t.Helper()
 	told, done := make(chan string, 100), make(chan waited, 1)
 	client, began := s.clientOf(run), time.Now()
 	go func() {
-		lease, err := client.AcquireLease(ctx, holdOf(run), func(line string) { told <- line })
+		lease, err := client.AcquireLease(ctx, requestOf(run), func(line string) { told <- line })
 		got := waited{err: err, after: time.Since(began)}
 		if err == nil {
-			got.lease = lease.(*holding)
+			got.lease = lease.(*heldLease)
 		}
 		done <- got
 	}()
@@ -96,19 +98,19 @@ func heldBy(run string) func(*coordination.Lease) bool {
 func isFree(lease *coordination.Lease) bool { return lease != nil && !isHeld(lease) }
 
 // beats waits for a number of heartbeats from now on.
-func (s *leaseServer) beats(n int) {
+func (s *leaseServer) waitForHeartbeats(n int) {
 	s.t.Helper()
 	for range n {
 		last := s.now()
-		s.until("renewed", func(lease *coordination.Lease) bool { return lease != nil && !sameBeat(lease, last) })
+		s.waitFor("renewed", func(lease *coordination.Lease) bool { return lease != nil && !sameHeartbeat(lease, last) })
 	}
 }
 
-func TestHoldTakesWhatIsFree(t *testing.T) {
+func TestAcquireAFreeLease(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
 	began := time.Now().Add(-time.Millisecond)
-	first := takeLease(t, s, "1")
+	first := acquire(t, s, "1")
 	lease := s.now()
 	if !heldBy("1")(lease) || *lease.Spec.LeaseDurationSeconds != 1 || *lease.Spec.LeaseTransitions != 0 {
 		t.Errorf("got %+v", lease.Spec)
@@ -123,20 +125,20 @@ func TestHoldTakesWhatIsFree(t *testing.T) {
 	if before, taken := first.Previous(); taken {
 		t.Errorf("taken from %v", before)
 	}
-	s.beats(2)
+	s.waitForHeartbeats(2)
 	if renewed := s.now(); !renewed.Spec.AcquireTime.Equal(lease.Spec.AcquireTime) || *renewed.Spec.LeaseTransitions != 0 {
 		t.Errorf("a heartbeat changed %+v to %+v", lease.Spec, renewed.Spec)
 	}
 	if err := first.Release(t.Context()); err != nil || !isFree(s.now()) {
 		t.Fatalf("release: %v, %+v", err, s.now())
 	}
-	hold := holdOf("2")
+	hold := requestOf("2")
 	hold.Holder.Actor, hold.Holder.URL = "", ""
 	second, err := s.client().AcquireLease(t.Context(), hold, func(line string) { t.Errorf("reported: %s", line) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	ownLease(t, second)
+	stopWithTest(t, second)
 	lease = s.now()
 	if !heldBy("2")(lease) || *lease.Spec.LeaseTransitions != 1 || lease.Annotations["onedigest.dev/actor"]+lease.Annotations["onedigest.dev/run"] != "" {
 		t.Errorf("got %+v, %v", lease.Spec, lease.Annotations)
@@ -157,7 +159,7 @@ func TestOneHolderAtATime(t *testing.T) {
 		client := s.client()
 		runs.Go(func() {
 			for range rounds {
-				lease, err := client.AcquireLease(t.Context(), holdOf(run), func(string) {})
+				lease, err := client.AcquireLease(t.Context(), requestOf(run), func(string) {})
 				if err != nil {
 					t.Error(err)
 					return
@@ -189,10 +191,10 @@ func TestOneHolderAtATime(t *testing.T) {
 func TestAKilledRunIsTakenOver(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
-	dead := takeLease(t, s, "dead")
-	s.beats(1)
-	killRun(dead)
-	result, lines := holdLater(t.Context(), t, s, "next")
+	dead := acquire(t, s, "dead")
+	s.waitForHeartbeats(1)
+	kill(dead)
+	result, lines := acquireInBackground(t.Context(), t, s, "next")
 	if line := receive(t, lines, "report"); !strings.Contains(line, "https://ci.example.com/runs/dead") {
 		t.Errorf("reported: %s", line)
 	}
@@ -200,12 +202,12 @@ func TestAKilledRunIsTakenOver(t *testing.T) {
 	if got.err != nil {
 		t.Fatal(got.err)
 	}
-	ownLease(t, got.lease)
+	stopWithTest(t, got.lease)
 	if got.after < expires || got.after > expires+time.Second {
 		t.Errorf("taken over after %s, want %s and little more", got.after, expires)
 	}
 	before, taken := got.lease.Previous()
-	if diff := cmp.Diff(holdOf("dead").Holder, before); !taken || diff != "" {
+	if diff := cmp.Diff(requestOf("dead").Holder, before); !taken || diff != "" {
 		t.Error(taken, diff)
 	}
 	if lease := s.now(); !heldBy("next")(lease) || *lease.Spec.LeaseTransitions != 1 {
@@ -227,15 +229,15 @@ func TestAnOldHeartbeatIsNotWaitedFor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newLeaseServer(t)
-			lease := newLease(space, "onedigest-shop")
-			occupy(lease, holdOf("dead"), meta.NewMicroTime(time.Now().Add(-test.age)))
+			lease := newLease(testNamespace, "onedigest-shop")
+			setHolder(lease, requestOf("dead"), meta.NewMicroTime(time.Now().Add(-test.age)))
 			s.put(lease)
-			result, _ := holdLater(t.Context(), t, s, "next")
+			result, _ := acquireInBackground(t.Context(), t, s, "next")
 			got := receive(t, result, "takeover")
 			if got.err != nil {
 				t.Fatal(got.err)
 			}
-			ownLease(t, got.lease)
+			stopWithTest(t, got.lease)
 			if _, taken := got.lease.Previous(); !taken || (s.count("watch") > 0) != test.waited || test.waited != (got.after >= expires) {
 				t.Errorf("taken over %t after %s, %d watches", taken, got.after, s.count("watch"))
 			}
@@ -246,10 +248,10 @@ func TestAnOldHeartbeatIsNotWaitedFor(t *testing.T) {
 func TestALiveRunIsWaitedForByWatch(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
-	live := takeLease(t, s, "live")
+	live := acquire(t, s, "live")
 	ctx, cancel := context.WithTimeout(t.Context(), 4*expires)
 	defer cancel()
-	result, lines := holdLater(ctx, t, s, "late")
+	result, lines := acquireInBackground(ctx, t, s, "late")
 	got := receive(t, result, "end")
 	var failure *release.Failure
 	if !errors.As(got.err, &failure) || release.ExitCode(got.err) != release.ExitFailed {
@@ -275,19 +277,19 @@ func TestALiveRunIsWaitedForByWatch(t *testing.T) {
 	}
 }
 
-func TestAWaitIsToldOfEachHolderOnce(t *testing.T) {
+func TestEachHolderIsReportedOnce(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
-	first := takeLease(t, s, "first")
-	result, lines := holdLater(t.Context(), t, s, "late")
+	first := acquire(t, s, "first")
+	result, lines := acquireInBackground(t.Context(), t, s, "late")
 	if line := receive(t, lines, "report"); !strings.Contains(line, "run first ") {
 		t.Errorf("reported: %s", line)
 	}
-	s.beats(2)
+	s.waitForHeartbeats(2)
 	// Another is faster: the Lease goes from hand to hand within one change. Its clock is wrong, so that it looks long dead.
-	killRun(first)
+	kill(first)
 	second := s.now()
-	occupy(second, holdOf("second"), meta.NewMicroTime(time.Now().Add(-time.Hour)))
+	setHolder(second, requestOf("second"), meta.NewMicroTime(time.Now().Add(-time.Hour)))
 	began := time.Now()
 	s.put(second)
 	if line := receive(t, lines, "report"); !strings.Contains(line, "run second ") {
@@ -297,7 +299,7 @@ func TestAWaitIsToldOfEachHolderOnce(t *testing.T) {
 	if got.err != nil {
 		t.Fatal(got.err)
 	}
-	ownLease(t, got.lease)
+	stopWithTest(t, got.lease)
 	if before, _ := got.lease.Previous(); before.Run != "second" || len(lines) != 0 || time.Since(began) < expires {
 		t.Errorf("taken from %v after %s, reported again %d times", before, time.Since(began), len(lines))
 	}
@@ -306,16 +308,16 @@ func TestAWaitIsToldOfEachHolderOnce(t *testing.T) {
 func TestAReleasedLeaseIsTakenAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
-	hold := holdOf("live")
+	hold := requestOf("live")
 	hold.Duration = time.Hour
 	lease, err := s.client().AcquireLease(t.Context(), hold, func(string) {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	live := ownLease(t, lease)
-	result, lines := holdLater(t.Context(), t, s, "next")
+	live := stopWithTest(t, lease)
+	result, lines := acquireInBackground(t.Context(), t, s, "next")
 	receive(t, lines, "report")
-	s.untilAskedAtLeast("watch", 1)
+	s.waitForRequests("watch", 1)
 	if err := live.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -323,42 +325,42 @@ func TestAReleasedLeaseIsTakenAtOnce(t *testing.T) {
 	if got.err != nil {
 		t.Fatal(got.err)
 	}
-	ownLease(t, got.lease)
+	stopWithTest(t, got.lease)
 	if before, taken := got.lease.Previous(); taken {
 		t.Errorf("taken from %v, which gave it back", before)
 	}
 }
 
-// TestTwoTakersOfOneDeadRun end with one that has it and one that waits for the first.
-func TestTwoTakersOfOneDeadRun(t *testing.T) {
+// TestTwoRunsTakeOverOneDeadRun end with one that has it and one that waits for the first.
+func TestTwoRunsTakeOverOneDeadRun(t *testing.T) {
 	t.Parallel()
 	for range 3 {
 		s := newLeaseServer(t)
-		killRun(takeLease(t, s, "dead"))
-		results := make(chan *holding, 2)
+		kill(acquire(t, s, "dead"))
+		results := make(chan *heldLease, 2)
 		for _, run := range []string{"a", "b"} {
 			client := s.client()
 			go func() {
-				lease, err := client.AcquireLease(t.Context(), holdOf(run), func(string) {})
+				lease, err := client.AcquireLease(t.Context(), requestOf(run), func(string) {})
 				if err != nil {
 					t.Error(err)
 					results <- nil
 					return
 				}
-				results <- lease.(*holding)
+				results <- lease.(*heldLease)
 			}()
 		}
-		first := receive(t, results, "taker")
-		s.beats(8) // two durations
+		first := receive(t, results, "Lease")
+		s.waitForHeartbeats(8) // two durations
 		if first == nil || len(results) != 0 || first.isLost() {
 			t.Fatalf("both have it: first lost: %v", first.reason())
 		}
 		first.Release(t.Context())
-		second := receive(t, results, "second taker")
+		second := receive(t, results, "second Lease")
 		if second == nil {
 			t.Fatal("the second has none")
 		}
-		ownLease(t, second)
+		stopWithTest(t, second)
 		if before, taken := second.Previous(); taken {
 			t.Errorf("the second took it from %v, which gave it back", before)
 		}
@@ -372,7 +374,7 @@ func TestAnAnswerThatIsLostStillCounts(t *testing.T) {
 			t.Parallel()
 			s := newLeaseServer(t)
 			if verb == "update" {
-				killRun(takeLease(t, s, "dead"))
+				kill(acquire(t, s, "dead"))
 			}
 			lost := false
 			s.with(func() {
@@ -382,21 +384,21 @@ func TestAnAnswerThatIsLostStillCounts(t *testing.T) {
 					return first
 				}
 			})
-			result, _ := holdLater(t.Context(), t, s, "next")
+			result, _ := acquireInBackground(t.Context(), t, s, "next")
 			got := receive(t, result, "Lease")
 			if got.err != nil {
 				t.Fatal(got.err)
 			}
-			ownLease(t, got.lease)
+			stopWithTest(t, got.lease)
 			if _, taken := got.lease.Previous(); !lost || taken != (verb == "update") || got.after > expires+time.Second {
 				t.Errorf("taken over %t after %s", taken, got.after)
 			}
-			s.beats(2)
+			s.waitForHeartbeats(2)
 		})
 	}
 }
 
-func TestHoldIsRefused(t *testing.T) {
+func TestAcquireErrors(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		prepare func(t *testing.T, s *leaseServer)
@@ -407,11 +409,11 @@ func TestHoldIsRefused(t *testing.T) {
 		"no list":   {func(_ *testing.T, s *leaseServer) { s.breaks(refusingTo(403, "list")) }, nil, release.ExitFault, []string{"list Lease \"onedigest-shop\"", "get, list, watch, create and update of leases in coordination.k8s.io"}},
 		"no create": {func(_ *testing.T, s *leaseServer) { s.breaks(refusingTo(403, "create")) }, nil, release.ExitFault, []string{"to create Lease", "leases in coordination.k8s.io"}},
 		"no update": {func(t *testing.T, s *leaseServer) {
-			takeLease(t, s, "1").Release(t.Context())
+			acquire(t, s, "1").Release(t.Context())
 			s.breaks(refusingTo(403, "update"))
 		}, nil, release.ExitFault, []string{"to update Lease"}},
-		"no watch":     {func(t *testing.T, s *leaseServer) { takeLease(t, s, "1"); s.breaks(refusingTo(403, "watch")) }, nil, release.ExitFault, []string{"to watch Lease"}},
-		"no get":       {func(t *testing.T, s *leaseServer) { killRun(takeLease(t, s, "1")); s.breaks(refusingTo(403, "get")) }, nil, release.ExitFault, []string{"to get Lease"}},
+		"no watch":     {func(t *testing.T, s *leaseServer) { acquire(t, s, "1"); s.breaks(refusingTo(403, "watch")) }, nil, release.ExitFault, []string{"to watch Lease"}},
+		"no get":       {func(t *testing.T, s *leaseServer) { kill(acquire(t, s, "1")); s.breaks(refusingTo(403, "get")) }, nil, release.ExitFault, []string{"to get Lease"}},
 		"no access":    {func(_ *testing.T, s *leaseServer) { s.breaks(refusingTo(401, "list")) }, nil, release.ExitFault, []string{"refused or expired"}},
 		"no namespace": {nil, func(hold *release.LeaseRequest) { hold.Namespace = "absent" }, release.ExitInput, []string{`namespace "absent" does not exist`, "--create-namespace"}},
 	} {
@@ -421,7 +423,7 @@ func TestHoldIsRefused(t *testing.T) {
 			if test.prepare != nil {
 				test.prepare(t, s)
 			}
-			hold := holdOf("next")
+			hold := requestOf("next")
 			if test.hold != nil {
 				test.hold(&hold)
 			}
@@ -443,9 +445,9 @@ func TestAWaitThatIsCutShort(t *testing.T) {
 	t.Run("cancelled", func(t *testing.T) {
 		t.Parallel()
 		s := newLeaseServer(t)
-		takeLease(t, s, "live")
+		acquire(t, s, "live")
 		ctx, cancel := context.WithCancel(t.Context())
-		result, lines := holdLater(ctx, t, s, "next")
+		result, lines := acquireInBackground(ctx, t, s, "next")
 		receive(t, lines, "report")
 		cancel()
 		if got := receive(t, result, "end"); !errors.Is(got.err, context.Canceled) || !strings.Contains(got.err.Error(), "OD-203") {
@@ -455,10 +457,10 @@ func TestAWaitThatIsCutShort(t *testing.T) {
 	t.Run("by a cluster that falls silent", func(t *testing.T) {
 		t.Parallel()
 		s := newLeaseServer(t)
-		takeLease(t, s, "live")
+		acquire(t, s, "live")
 		ctx, cancel := context.WithTimeout(t.Context(), expires)
 		defer cancel()
-		result, lines := holdLater(ctx, t, s, "next")
+		result, lines := acquireInBackground(ctx, t, s, "next")
 		receive(t, lines, "report")
 		s.breaks(refusingTo(503, "get", "list", "watch", "update"))
 		s.cut()
@@ -476,7 +478,7 @@ func TestAWaitThatIsCutShort(t *testing.T) {
 			fail(s)
 			ctx, cancel := context.WithTimeout(t.Context(), expires)
 			defer cancel()
-			_, err := s.client().AcquireLease(ctx, holdOf("next"), func(string) {})
+			_, err := s.client().AcquireLease(ctx, requestOf("next"), func(string) {})
 			if release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), "holding release") {
 				t.Errorf("got %v", err)
 			}

@@ -1,4 +1,4 @@
-package kube
+package lease
 
 import (
 	"strings"
@@ -12,7 +12,7 @@ import (
 func TestPinsOutliveTheRunsThatSetThem(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
-	first := takeLease(t, s, "1")
+	first := acquire(t, s, "1")
 	if pin, found := first.Pin(); found {
 		t.Errorf("pinned at %v", pin)
 	}
@@ -22,7 +22,7 @@ func TestPinsOutliveTheRunsThatSetThem(t *testing.T) {
 	if err := first.SetPin(t.Context(), &given); err != nil {
 		t.Fatal(err)
 	}
-	s.beats(2)
+	s.waitForHeartbeats(2)
 	pinned := func(lease release.Lease) {
 		t.Helper()
 		pin, found := lease.Pin()
@@ -32,15 +32,15 @@ func TestPinsOutliveTheRunsThatSetThem(t *testing.T) {
 	}
 	pinned(first)
 	first.Release(t.Context())
-	second := takeLease(t, s, "2")
+	second := acquire(t, s, "2")
 	pinned(second)
-	killRun(second)
-	result, _ := holdLater(t.Context(), t, s, "3")
+	kill(second)
+	result, _ := acquireInBackground(t.Context(), t, s, "3")
 	third := receive(t, result, "takeover")
 	if third.err != nil {
 		t.Fatal(third.err)
 	}
-	ownLease(t, third.lease)
+	stopWithTest(t, third.lease)
 	pinned(third.lease)
 	if err := third.lease.SetPin(t.Context(), nil); err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func TestPinsOutliveTheRunsThatSetThem(t *testing.T) {
 		t.Errorf("still pinned at %v", pin)
 	}
 	third.lease.Release(t.Context())
-	if pin, found := takeLease(t, s, "4").Pin(); found {
+	if pin, found := acquire(t, s, "4").Pin(); found {
 		t.Errorf("pinned again at %v", pin)
 	}
 	for key := range s.now().Annotations {
@@ -62,11 +62,11 @@ func TestPinsOutliveTheRunsThatSetThem(t *testing.T) {
 func TestSetPinWaitsForTheCluster(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
-	lease := takeLease(t, s, "1")
+	lease := acquire(t, s, "1")
 	s.breaks(refusingTo(503, "update"))
 	done := make(chan error, 1)
 	go func() { done <- lease.SetPin(t.Context(), &release.Pin{Commit: commitA, At: time.Now()}) }()
-	s.untilAsked("update", 3)
+	s.waitForMoreRequests("update", 3)
 	s.breaks(nil)
 	if err := receive(t, done, "answer"); err != nil || s.now().Annotations[annotationPinCommit] != commitA.String() {
 		t.Errorf("pinned: %v, %v", err, s.now().Annotations)
@@ -96,10 +96,10 @@ func TestAPinThatCannotBeRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newLeaseServer(t)
-			lease := newLease(space, "onedigest-shop")
+			lease := newLease(testNamespace, "onedigest-shop")
 			lease.Annotations = test.annotations
 			s.put(lease)
-			_, err := s.client().AcquireLease(t.Context(), holdOf("1"), func(string) {})
+			_, err := s.client().AcquireLease(t.Context(), requestOf("1"), func(string) {})
 			if release.ExitCode(err) != release.ExitFault {
 				t.Fatalf("got %v", err)
 			}
@@ -115,14 +115,14 @@ func TestAPinThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestAHolderIsToldInPrintableWords: whoever may write Leases can have written its annotations.
-func TestAHolderIsToldInPrintableWords(t *testing.T) {
+// TestDescriptionOfAHolderIsSanitized: whoever may write Leases can have written its annotations.
+func TestDescriptionOfAHolderIsSanitized(t *testing.T) {
 	t.Parallel()
-	lease := newLease(space, "onedigest-shop")
+	lease := newLease(testNamespace, "onedigest-shop")
 	run := "9\n::set-output name=x::y"
 	lease.Spec.HolderIdentity = &run
 	lease.Annotations = map[string]string{release.AnnotationRun: "https://x\x1b[2J" + strings.Repeat("a", 1000), release.AnnotationActor: "eve\u202e", release.LabelCommit: "$(id)"}
-	text := who(holderOf(lease))
+	text := describeHolder(holderOf(lease))
 	if strings.ContainsAny(text, "\n\x1b\u202e") || strings.Contains(text, "$(id)") || len(text) > 900 {
 		t.Errorf("told: %q", text)
 	}

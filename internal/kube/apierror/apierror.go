@@ -1,0 +1,70 @@
+// Package apierror turns what a Kubernetes API request failed with into an error that people can act on.
+package apierror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/onedigest/onedigest/internal/release"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// Side is the Side of every *release.Fault that a cluster is the cause of.
+const Side = "cluster"
+
+// maxText is how much of an error's text is shown, in bytes.
+const maxText = 1024
+
+// Fault is a *release.Fault for a request to the cluster at host; format and subjects say what was attempted. A cancelled ctx
+// gives an error that wraps context.Canceled, and an error that wraps a *release.Fault (from what makes the tokens) gives that
+// Fault.
+func Fault(ctx context.Context, host string, err error, format string, subjects ...any) error {
+	advice := ""
+	var inner *release.Fault
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fmt.Errorf(format+": %w", append(subjects, context.Canceled)...)
+	case errors.As(err, &inner):
+		return inner
+	case apierrors.IsUnauthorized(err):
+		advice = "the credentials are refused or expired; see the user of the kubeconfig's context or, on EKS, whether the role has an access entry"
+	case apierrors.IsForbidden(err):
+		advice = "ask a cluster administrator for a Role that allows it"
+	case apierrors.ReasonForError(err) == "":
+		advice = fmt.Sprintf("check whether %s can be reached from here", host)
+	}
+	return release.NewFault(Side, advice, Sanitized{err}, format, subjects...)
+}
+
+// Sanitized is an error whose text is one printable line of at most 1024 bytes: the API's message may be an outsider's (an
+// admission webhook's).
+type Sanitized struct{ Err error }
+
+func (s Sanitized) Error() string { return Line(s.Err.Error(), maxText) }
+
+// Unwrap is the error as the API returned it.
+func (s Sanitized) Unwrap() error { return s.Err }
+
+// Line makes an outsider's text one line of at most limit bytes, without control or direction-changing characters.
+func Line(text string, limit int) string {
+	text = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\r' || r == '\t':
+			return ' '
+		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r), r == utf8.RuneError, r == '\u2028', r == '\u2029':
+			return -1
+		}
+		return r
+	}, text)), " ")
+	if len(text) <= limit {
+		return text
+	}
+	for limit > 0 && !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	return text[:limit] + "…"
+}

@@ -1,0 +1,128 @@
+package lease
+
+import (
+	"math"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/kube/apierror"
+	"github.com/onedigest/onedigest/internal/release"
+	coordination "k8s.io/api/coordination/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// leaseName is the name of a release's Lease: a DNS label, because a release's name has at most 53 characters.
+func leaseName(name string) string { return "onedigest-" + name }
+
+// newLease is a Lease without a holder, to be created.
+func newLease(namespace, name string) *coordination.Lease {
+	return &coordination.Lease{ObjectMeta: meta.ObjectMeta{Namespace: namespace, Name: name,
+		Labels: map[string]string{"app.kubernetes.io/managed-by": "onedigest"}}}
+}
+
+// recreated is a Lease to be created in place of a deleted one, with its holder and pin.
+func recreated(deleted *coordination.Lease) *coordination.Lease {
+	lease := newLease(deleted.Namespace, deleted.Name)
+	lease.Annotations, lease.Spec = deleted.Annotations, deleted.Spec
+	return lease
+}
+
+// nowMicro is the time in microseconds, as a Lease keeps it.
+func nowMicro() meta.MicroTime {
+	return meta.NewMicroTime(time.Now().UTC().Truncate(time.Microsecond))
+}
+
+// setHolder writes a holder into a Lease and leaves the pin as it is. The fields are those of
+// https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/lease-v1/. The holder's URL, actor and commit go into
+// annotations, under the keys that the release's objects have too.
+func setHolder(lease *coordination.Lease, request release.LeaseRequest, at meta.MicroTime) {
+	seconds := int32(min(math.Ceil(request.Duration.Seconds()), math.MaxInt32))
+	transitions := int32(0)
+	if lease.UID != "" {
+		transitions = transitionsOf(lease) + 1
+	}
+	lease.Spec.HolderIdentity, lease.Spec.LeaseDurationSeconds, lease.Spec.LeaseTransitions = &request.Holder.Run, &seconds, &transitions
+	lease.Spec.AcquireTime, lease.Spec.RenewTime = &at, &at
+	annotate(lease, release.AnnotationRun, request.Holder.URL)
+	annotate(lease, release.AnnotationActor, request.Holder.Actor)
+	annotate(lease, release.LabelCommit, request.Holder.Commit.String())
+}
+
+// clearHolder frees the Lease. The annotations still name the last holder.
+func clearHolder(lease *coordination.Lease) { lease.Spec.HolderIdentity = nil }
+
+// annotate sets an annotation, or removes it if the value is "".
+func annotate(lease *coordination.Lease, key, value string) {
+	if value == "" {
+		delete(lease.Annotations, key)
+		return
+	}
+	if lease.Annotations == nil {
+		lease.Annotations = map[string]string{}
+	}
+	lease.Annotations[key] = value
+}
+
+func isHeld(lease *coordination.Lease) bool {
+	return lease.Spec.HolderIdentity != nil && *lease.Spec.HolderIdentity != ""
+}
+
+// isHeldBy compares the acquire time too: two jobs of one run may have the same identity.
+func isHeldBy(lease *coordination.Lease, run string, acquired meta.MicroTime) bool {
+	return isHeld(lease) && *lease.Spec.HolderIdentity == run && lease.Spec.AcquireTime.Equal(&acquired)
+}
+
+// sameHeartbeat tells whether two reads of a Lease show the same holder and the same renew time.
+func sameHeartbeat(a, b *coordination.Lease) bool {
+	return a.UID == b.UID && isHeld(a) == isHeld(b) && (!isHeld(a) || *a.Spec.HolderIdentity == *b.Spec.HolderIdentity) &&
+		a.Spec.AcquireTime.Equal(b.Spec.AcquireTime) && a.Spec.RenewTime.Equal(b.Spec.RenewTime)
+}
+
+func transitionsOf(lease *coordination.Lease) int32 {
+	if lease.Spec.LeaseTransitions == nil {
+		return 0
+	}
+	return *lease.Spec.LeaseTransitions
+}
+
+// durationOf is how long after a heartbeat the Lease expires, as its holder has set it; fallback if it has not.
+func durationOf(lease *coordination.Lease, fallback time.Duration) time.Duration {
+	if seconds := lease.Spec.LeaseDurationSeconds; seconds != nil && *seconds > 0 {
+		return time.Duration(*seconds) * time.Second
+	}
+	return fallback
+}
+
+// holderOf is the current or last holder. An annotation that is not a full commit is left out.
+func holderOf(lease *coordination.Lease) release.Holder {
+	holder := release.Holder{URL: annotationText(lease, release.AnnotationRun), Actor: annotationText(lease, release.AnnotationActor)}
+	if lease.Spec.HolderIdentity != nil {
+		holder.Run = apierror.Line(*lease.Spec.HolderIdentity, 256)
+	}
+	if commit, err := release.ParseCommit(lease.Annotations[release.LabelCommit]); err == nil {
+		holder.Commit = commit
+	}
+	return holder
+}
+
+// annotationText is an annotation, sanitized: whoever may write Leases can have written it.
+func annotationText(lease *coordination.Lease, key string) string {
+	return apierror.Line(lease.Annotations[key], 512)
+}
+
+// describeHolder names a holder in a sentence.
+func describeHolder(holder release.Holder) string {
+	text := "run " + holder.Run
+	if holder.Run == "" {
+		text = "another run"
+	}
+	if holder.URL != "" {
+		text += " (" + holder.URL + ")"
+	}
+	if holder.Actor != "" {
+		text += " of " + holder.Actor
+	}
+	if holder.Commit != "" {
+		text += ", commit " + holder.Commit.Short()
+	}
+	return text
+}
