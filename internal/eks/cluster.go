@@ -17,25 +17,25 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Cluster is where an EKS cluster is, and by what it is known there.
+// Cluster is an EKS cluster as DescribeCluster returns it.
 type Cluster struct {
 	Name     string
 	ARN      string
 	Account  string // 12 digits
 	Endpoint string // https URL of its API server
-	CA       []byte // certificates of its authority, in PEM; no other vouches for the endpoint
+	CA       []byte // certificates of the cluster's own authority in PEM, the only ones to trust for the endpoint
 	Status   string // ACTIVE or UPDATING
 }
 
-// Cluster asks EKS for a cluster of the region. One that is not there is an *release.InputError; one that EKS does not
-// show us, or that cannot be used now, is an *release.Fault.
+// Cluster describes a cluster of the region. One that does not exist is an *release.InputError; one that may not be described, or
+// is neither ACTIVE nor UPDATING, is a *release.Fault.
 // Source: Amazon EKS API Reference, DescribeCluster
 func (c *Client) Cluster(ctx context.Context, name string) (Cluster, error) {
 	if err := checkName(name); err != nil {
 		return Cluster{}, err
 	}
 	doing := fmt.Sprintf("finding EKS cluster %q in region %s", name, c.config.Region)
-	answer, err := c.eks.DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &name})
+	response, err := c.eks.DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &name})
 	var absent *types.ResourceNotFoundException
 	switch {
 	case errors.As(err, &absent):
@@ -44,78 +44,78 @@ func (c *Client) Cluster(ctx context.Context, name string) (Cluster, error) {
 		return Cluster{}, c.denied(ctx, err, doing, name)
 	case err != nil:
 		return Cluster{}, c.fault(err, doing)
-	case answer.Cluster == nil:
-		return Cluster{}, fault(errors.New("the answer holds no cluster"), doing, "")
+	case response.Cluster == nil:
+		return Cluster{}, fault(errors.New("the response contains no cluster"), doing, "")
 	}
-	// A cluster that is being updated goes on serving, as one that is being moved to another version does.
+	// A cluster goes on serving while it is UPDATING, a change of its Kubernetes version included.
 	// Source: Amazon EKS User Guide, "Update existing cluster to new Kubernetes version"
-	switch status := answer.Cluster.Status; status {
+	switch status := response.Cluster.Status; status {
 	case types.ClusterStatusActive, types.ClusterStatusUpdating:
 	case types.ClusterStatusCreating, types.ClusterStatusPending:
 		return Cluster{}, fault(fmt.Errorf("it is %s", status), doing,
 			fmt.Sprintf("wait until it is ACTIVE (aws eks wait cluster-active --region %s --name %s)", c.config.Region, name))
 	default:
-		return Cluster{}, fault(fmt.Errorf("it is %s", safe(string(status))), doing, "give a cluster that is ACTIVE")
+		return Cluster{}, fault(fmt.Errorf("it is %s", sanitize(string(status))), doing, "give a cluster that is ACTIVE")
 	}
-	found, err := read(name, *answer.Cluster)
+	found, err := validate(name, *response.Cluster)
 	if err != nil {
-		return Cluster{}, fault(err, doing, "look at the cluster in the AWS console")
+		return Cluster{}, fault(err, doing, "check the cluster in the AWS console")
 	}
 	return found, nil
 }
 
-// read takes EKS at its word only as far as its word makes sense: a token goes where the answer says.
-func read(name string, described types.Cluster) (Cluster, error) {
+// validate checks every field of a response, because tokens are sent to the endpoint that it names.
+func validate(name string, described types.Cluster) (Cluster, error) {
 	found := Cluster{
 		Name: name, ARN: aws.ToString(described.Arn), Endpoint: aws.ToString(described.Endpoint), Status: string(described.Status),
 	}
 	if got := aws.ToString(described.Name); got != name {
-		return found, fmt.Errorf("the answer is about cluster %q", safe(got))
+		return found, fmt.Errorf("the response is about cluster %q", sanitize(got))
 	}
 	parsed, err := arn.Parse(found.ARN)
 	if err != nil || !release.IsAccountID(parsed.AccountID) {
-		return found, fmt.Errorf("the answer's ARN %q names no account", safe(found.ARN))
+		return found, fmt.Errorf("the response's ARN %q names no account", sanitize(found.ARN))
 	}
 	found.Account = parsed.AccountID
 	endpoint, err := url.Parse(found.Endpoint)
 	if err != nil || endpoint.Scheme != "https" || endpoint.Host == "" || endpoint.User != nil || endpoint.RawQuery != "" || endpoint.Fragment != "" {
-		return found, fmt.Errorf("the answer's endpoint %q is no https URL", safe(found.Endpoint))
+		return found, fmt.Errorf("the response's endpoint %q is not an https URL", sanitize(found.Endpoint))
 	}
 	if described.CertificateAuthority == nil {
-		return found, errors.New("the answer holds no certificate authority")
+		return found, errors.New("the response contains no certificate authority")
 	}
 	if found.CA, err = base64.StdEncoding.DecodeString(aws.ToString(described.CertificateAuthority.Data)); err != nil {
-		return found, errors.New("the answer's certificate authority is not base64")
+		return found, errors.New("the response's certificate authority is not base64")
 	}
 	return found, checkAuthority(found.CA)
 }
 
-// checkAuthority wants certificates and nothing else.
+// checkAuthority accepts one or more PEM certificates and nothing else.
 func checkAuthority(text []byte) error {
 	count := 0
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if _, err := x509.ParseCertificate(block.Bytes); err != nil || block.Type != "CERTIFICATE" {
-			return errors.New("the answer's certificate authority holds something that is no certificate")
+			return errors.New("the response's certificate authority contains something other than certificates")
 		}
 		count++
 	}
 	if count == 0 {
-		return errors.New("the answer's certificate authority holds no certificate")
+		return errors.New("the response's certificate authority contains no certificate")
 	}
 	return nil
 }
 
-// notFound says where it was looked for. Whose account that is, is told if STS tells it.
+// notFound names the region searched, and the account if STS reports it.
 func (c *Client) notFound(ctx context.Context, name string) error {
 	what := fmt.Sprintf("there is no EKS cluster %q in region %s", name, c.config.Region)
 	if caller, err := c.Caller(ctx); err == nil {
 		what += fmt.Sprintf(" of account %s (the credentials are %s)", caller.Account, caller.ARN)
 	}
 	return release.BadInput(whereCluster, what,
-		fmt.Sprintf("check the name, %s and the account; `aws eks list-clusters --region %s` lists what is there", whereRegion, c.config.Region))
+		fmt.Sprintf("check the name, %s and the account; `aws eks list-clusters --region %s` lists the clusters", whereRegion, c.config.Region))
 }
 
-// denied says who was denied.
+// denied names the identity that lacks the permission.
 func (c *Client) denied(ctx context.Context, err error, doing, name string) error {
 	who := "the role"
 	if caller, err := c.Caller(ctx); err == nil {

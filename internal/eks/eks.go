@@ -1,4 +1,4 @@
-// Package eks finds Amazon EKS clusters and makes the tokens that open them. It changes nothing.
+// Package eks describes Amazon EKS clusters and signs bearer tokens for them. It changes nothing.
 package eks
 
 import (
@@ -16,8 +16,8 @@ import (
 
 // Options of a Client.
 type Options struct {
-	// Environ looks up the AWS variables by which endpoints, the region, the profile and static keys are set. What it does
-	// not set, and if it is nil all of it, the SDK finds as it always does (profiles, SSO, roles of the machine).
+	// Environ looks up the AWS variables that set endpoints, the region, the profile and static keys. The SDK's default chain
+	// (profiles, SSO, the machine's role) supplies what it does not set; nil sets nothing.
 	Environ func(name string) string
 	Region  string // of the clusters; "": the environment's or profile's
 }
@@ -35,11 +35,11 @@ const (
 	whereRegion  = "--region (INPUT_REGION, AWS_REGION)"
 )
 
-// regionPattern is what a region's name looks like.
+// regionPattern is the form of a region's name.
 // Source: AWS General Reference, "Regional endpoints"
 var regionPattern = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-\d{1,2}$`)
 
-// New reads the configuration; no request is made for it. A region that is missing or none is an *release.InputError.
+// New reads the configuration; it sends no request. A region that is missing or malformed is an *release.InputError.
 func New(ctx context.Context, options Options) (*Client, error) {
 	environ := options.Environ
 	if environ == nil {
@@ -51,9 +51,9 @@ func New(ctx context.Context, options Options) (*Client, error) {
 	}
 	switch {
 	case loaded.Region == "":
-		return nil, release.BadInput(whereRegion, "no AWS region is set, and a cluster's name holds in its region only", "give the cluster's region")
+		return nil, release.BadInput(whereRegion, "no AWS region is set, and a cluster's name is unique only within its region", "give the cluster's region")
 	case !regionPattern.MatchString(loaded.Region):
-		return nil, release.BadInput(whereRegion, quote(loaded.Region)+" is no AWS region", "write it like eu-central-1")
+		return nil, release.BadInput(whereRegion, quote(loaded.Region)+" is not an AWS region", "give a region such as eu-central-1")
 	}
 	c := &Client{
 		config: loaded,
@@ -68,35 +68,32 @@ func New(ctx context.Context, options Options) (*Client, error) {
 	return c, nil
 }
 
-// Region is where the clusters are.
-func (c *Client) Region() string { return c.config.Region }
-
-// Caller is whose the credentials are, by STS's word; every credential that works may ask.
+// Caller is the identity of the credentials, as STS reports it. It needs no permission.
 // Source: AWS STS API Reference, GetCallerIdentity ("No permissions are required")
 func (c *Client) Caller(ctx context.Context) (release.Caller, error) {
-	const doing = "asking whose credentials these are"
-	answer, err := c.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	const doing = "reading the identity of the AWS credentials"
+	response, err := c.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
 		return release.Caller{}, c.fault(err, doing)
 	}
-	caller := release.Caller{Account: aws.ToString(answer.Account), ARN: safe(aws.ToString(answer.Arn))}
+	caller := release.Caller{Account: aws.ToString(response.Account), ARN: sanitize(aws.ToString(response.Arn))}
 	if !release.IsAccountID(caller.Account) {
-		return release.Caller{}, fault(errors.New("the answer names no account"), doing, "")
+		return release.Caller{}, fault(errors.New("the response names no account"), doing, "")
 	}
 	return caller, nil
 }
 
-// checkName refuses what cannot be a cluster's name before anybody is asked.
+// checkName refuses a name that no EKS cluster can have, before any request.
 // Source: Amazon EKS API Reference, CreateCluster (name)
 func checkName(name string) error {
 	if clusterName.MatchString(name) {
 		return nil
 	}
-	do := "write it as EKS has it: letters, digits, - and _"
+	do := "give the name as EKS shows it: letters, digits, - and _"
 	if strings.HasPrefix(name, "arn:") {
 		do = "give the name at the end of the ARN, and its region as --region"
 	}
-	return release.BadInput(whereCluster, quote(safe(name))+" is no name of an EKS cluster", do)
+	return release.BadInput(whereCluster, quote(sanitize(name))+" is not a valid EKS cluster name", do)
 }
 
 var clusterName = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$`)

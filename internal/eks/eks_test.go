@@ -65,7 +65,7 @@ func TestCaller(t *testing.T) {
 	}
 }
 
-// The token is what the cluster's own webhook takes, and only that of the cluster it was made for.
+// The cluster's authentication webhook accepts the token, and only that of the cluster that it was signed for.
 func TestToken(t *testing.T) {
 	t.Parallel()
 	server, c := start(t)
@@ -204,7 +204,7 @@ func TestFaults(t *testing.T) {
 		"denied": {
 			localaws.APIError(403, "AccessDeniedException", "User: x is not authorized to perform: eks:DescribeCluster\n##[error]x"),
 			[]string{
-				"AccessDeniedException: User: x is not authorized to perform: eks:DescribeCluster ##[error]x",
+				`AccessDeniedException: User: x is not authorized to perform: eks:DescribeCluster ##\[error]x`,
 				"allow arn:aws:iam::123456789012:user/localaws eks:DescribeCluster on arn:*:eks:us-east-1:*:cluster/shop",
 			},
 		},
@@ -212,7 +212,7 @@ func TestFaults(t *testing.T) {
 		"unknown":   {localaws.APIError(403, "UnrecognizedClientException", "The security token included in the request is invalid."), []string{"does not know these credentials in us-east-1"}},
 		"not yours": {localaws.APIError(403, "InvalidSignatureException", "Credential should be scoped to a valid region."), []string{"--region", "us-east-1"}},
 		"other":     {localaws.APIError(400, "ClientException", "no"), []string{"ClientException: no"}},
-		"empty":     {localaws.Answer(200, nil, `{}`), []string{"holds no cluster"}},
+		"empty":     {localaws.Answer(200, nil, `{}`), []string{"contains no cluster"}},
 		"huge":      {localaws.AnswerHugeManifest(4 << 20), []string{"longer than 1048576 bytes"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -239,7 +239,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// R1, R2: what passes is waited for.
+// R1, R2: throttled requests are sent again.
 func TestThrottled(t *testing.T) {
 	t.Parallel()
 	for name, do := range map[string]localaws.Action{"429": localaws.Throttle(0), "400": localaws.ThrottlingException()} {
@@ -252,8 +252,8 @@ func TestThrottled(t *testing.T) {
 	}
 }
 
-// An answer that would send a token where it must not go, or trust whoever answers there, is no cluster.
-func TestAnswersThatAreNone(t *testing.T) {
+// A response that names no endpoint to trust with a token is refused.
+func TestMalformedResponses(t *testing.T) {
 	t.Parallel()
 	server, c := start(t)
 	server.Cluster("shop", http.NotFoundHandler())
@@ -266,13 +266,13 @@ func TestAnswersThatAreNone(t *testing.T) {
 		"good":          {"shop", good.ARN, good.Endpoint, authority, ""},
 		"another":       {"other", good.ARN, good.Endpoint, authority, `about cluster "other"`},
 		"no ARN":        {"shop", "shop", good.Endpoint, authority, "names no account"},
-		"plain HTTP":    {"shop", good.ARN, "http://127.0.0.1:1", authority, "no https URL"},
-		"no host":       {"shop", good.ARN, "https://", authority, "no https URL"},
-		"user":          {"shop", good.ARN, "https://x@example.com", authority, "no https URL"},
-		"no authority":  {"shop", good.ARN, good.Endpoint, "", "holds no certificate"},
+		"plain HTTP":    {"shop", good.ARN, "http://127.0.0.1:1", authority, "not an https URL"},
+		"no host":       {"shop", good.ARN, "https://", authority, "not an https URL"},
+		"user":          {"shop", good.ARN, "https://x@example.com", authority, "not an https URL"},
+		"no authority":  {"shop", good.ARN, good.Endpoint, "", "contains no certificate"},
 		"not base64":    {"shop", good.ARN, good.Endpoint, "!", "not base64"},
-		"no PEM":        {"shop", good.ARN, good.Endpoint, "AAAA", "holds no certificate"},
-		"a private key": {"shop", good.ARN, good.Endpoint, base64.StdEncoding.EncodeToString([]byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")), "no certificate"},
+		"no PEM":        {"shop", good.ARN, good.Endpoint, "AAAA", "contains no certificate"},
+		"a private key": {"shop", good.ARN, good.Endpoint, base64.StdEncoding.EncodeToString([]byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")), "something other than certificates"},
 	} {
 		injected := server.Inject(localaws.Fault{Route: localaws.RouteDescribeCluster, Times: 1, Do: localaws.Answer(200, nil, fmt.Sprintf(
 			`{"cluster":{"name":%q,"arn":%q,"endpoint":%q,"status":"ACTIVE","certificateAuthority":{"data":%q}}}`, test.cluster, test.arn, test.endpoint, test.ca))})

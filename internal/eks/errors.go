@@ -7,46 +7,46 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/aws/smithy-go"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
-// fault words an AWS error for people: what was done, AWS's code and message, and what to do. The SDK's own text is one
-// long line with a request id, an HTTP status and nested operation names; it stays reachable by errors.As.
+// fault is a *release.Fault that says what was attempted, AWS's code and message, and what to do. The SDK's own text, one long
+// line with a request ID, an HTTP status and nested operation names, stays reachable by errors.As.
 func fault(err error, doing, do string) error {
-	return &release.Fault{Side: "AWS", Err: fmt.Errorf("%s: %w", doing, &told{err}), Do: do}
+	return &release.Fault{Side: "AWS", Err: fmt.Errorf("%s: %w", doing, &apiError{err}), Do: do}
 }
 
-// fault is fault with the advice that goes with the error.
+// fault is the function fault with the advice for the error.
 func (c *Client) fault(err error, doing string) error { return fault(err, doing, c.advice(err)) }
 
-// told is an AWS error in one short safe line.
-type told struct{ err error }
+// apiError is an AWS error whose text is one short printable line.
+type apiError struct{ err error }
 
-func (t *told) Unwrap() error { return t.err }
+func (e *apiError) Unwrap() error { return e.err }
 
-func (t *told) Error() string {
+func (e *apiError) Error() string {
 	var api smithy.APIError
-	if errors.As(t.err, &api) {
-		return safe(api.ErrorCode() + ": " + api.ErrorMessage())
+	if errors.As(e.err, &api) {
+		return sanitize(api.ErrorCode() + ": " + api.ErrorMessage())
 	}
 	var operation *smithy.OperationError
-	if errors.As(t.err, &operation) {
-		return safe(operation.Err.Error())
+	if errors.As(e.err, &operation) {
+		return sanitize(operation.Err.Error())
 	}
-	return safe(t.err.Error())
+	return sanitize(e.err.Error())
 }
 
-// denied tells whether AWS knows the credentials and forbids them what they ask.
+// denied tells whether AWS accepts the credentials and refuses them the operation.
 func denied(err error) bool {
 	var api smithy.APIError
 	return errors.As(err, &api) && (api.ErrorCode() == "AccessDeniedException" || api.ErrorCode() == "AccessDenied")
 }
 
-// advice goes by AWS's code. Source: Amazon EKS API Reference, "Common Errors", and DescribeCluster's own errors.
+// advice says what to do about an error, by AWS's error code. Source: Amazon EKS API Reference, "Common Errors", and DescribeCluster's own errors.
 func (c *Client) advice(err error) string {
 	var (
 		api     smithy.APIError
@@ -71,35 +71,23 @@ func (c *Client) advice(err error) string {
 func (c *Client) adviceFor(code string) string {
 	switch code {
 	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
-		return "the AWS credentials have expired: get new ones and run it again"
+		return "the AWS credentials have expired: get new ones and run again"
 	case "UnrecognizedClientException", "InvalidClientTokenId":
 		return fmt.Sprintf("AWS does not know these credentials in %s: check the keys, and that the account has the region enabled", c.config.Region)
 	case "InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignature", "IncompleteSignatureException",
 		"MissingAuthenticationToken", "MissingAuthenticationTokenException":
-		return fmt.Sprintf("AWS does not take these credentials: check the keys, this machine's clock, and %s, which is %s", whereRegion, c.config.Region)
+		return fmt.Sprintf("AWS does not accept these credentials: check the keys, this machine's clock, and %s, which is %s", whereRegion, c.config.Region)
 	case "AccessDeniedException", "AccessDenied":
 		return "allow it in the role's policy"
 	case "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded":
-		return "AWS kept asking to slow down; run it again later"
+		return "AWS throttled every attempt; run again later"
 	case "ServerException", "InternalFailure", "ServiceUnavailable", "ServiceUnavailableException", "InternalServerError":
-		return "AWS failed; run it again"
+		return "AWS failed; run again"
 	}
 	return ""
 }
 
 func quote(text string) string { return strconv.Quote(text) }
 
-// safe makes text from outside fit for one line of at most 300 characters.
-func safe(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, "?"))
-	text = strings.Join(strings.Fields(text), " ")
-	if runes := []rune(text); len(runes) > 300 {
-		text = string(runes[:300]) + "…"
-	}
-	return text
-}
+// sanitize is text from AWS as one line of at most 300 bytes.
+func sanitize(s string) string { return text.Line(s, 300) }

@@ -9,24 +9,24 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// A token is a GetCallerIdentity that is signed and not sent: the cluster sends it to STS and learns who signed it. The
-// header binds it to one cluster.
+// A token is a presigned GetCallerIdentity request: the cluster sends it to STS and so learns who signed it. The header binds it
+// to one cluster.
 // Source: github.com/kubernetes-sigs/aws-iam-authenticator, README.md, "API Authorization from Outside a Cluster", and
 // pkg/token/token.go
 const (
-	tokenPrefix   = "k8s-aws-v1." // #nosec G101 -- what every token begins with
+	tokenPrefix   = "k8s-aws-v1." // #nosec G101 -- the prefix of every token
 	clusterHeader = "x-k8s-aws-id"
-	// presignSeconds is the X-Amz-Expires that authenticators have always been given. STS ignores it.
+	// presignSeconds is the X-Amz-Expires that aws-iam-authenticator sends. STS ignores it.
 	presignSeconds = "60"
-	// tokenLife is for how long STS takes a presigned request.
+	// tokenLife is how long STS accepts a presigned request.
 	tokenLife = 15 * time.Minute
-	// tokenMargin is how much earlier a token is not used any more, for requests under way and clocks that differ.
+	// tokenMargin is how long before its end a token is replaced, because of requests in flight and clock skew.
 	tokenMargin = time.Minute
 )
 
-// Token is a bearer token for a cluster of the region, and until when it may be used: 14 minutes, or less if the
-// credentials end before. No request is made for it, unless the credentials themselves have to be renewed; so it is no
-// proof that the cluster will take it.
+// Token signs a bearer token for a cluster of the region, to be used until expires: 14 minutes, or less if the credentials
+// expire before. It sends no request unless the credentials must be refreshed, so a token does not prove that the cluster
+// accepts it.
 func (c *Client) Token(ctx context.Context, cluster string) (token string, expires time.Time, err error) {
 	if err := checkName(cluster); err != nil {
 		return "", time.Time{}, err
