@@ -13,6 +13,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/localaws"
 	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/internal/app"
+	appbuild "github.com/onedigest/onedigest/internal/app/build"
 )
 
 // BenchmarkBuildExisting is the build of a commit that the registry holds already. Goals: at most 2 requests to the
@@ -35,7 +36,7 @@ func BenchmarkBuildExisting(b *testing.B) {
 	}
 	build := func() {
 		var stderr bytes.Buffer
-		code := app.Build(b.Context(), app.Process{Args: []string{"--repository", repository.String()}, Dir: tree,
+		code := appbuild.Command().Run(b.Context(), app.Process{Args: []string{"--repository", repository.String()}, Dir: tree,
 			Environ: append(os.Environ(), server.Env()...), Stdout: io.Discard, Stderr: &stderr, Now: time.Now})
 		if code != 0 {
 			b.Fatal(stderr.String())

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
+	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -35,7 +36,7 @@ func BenchmarkDeployLatency(b *testing.B) {
 	chart, values := "charts/service", "terraform/staging/values-staging.yaml"
 	ours := func(i int) error {
 		var stderr bytes.Buffer
-		code := app.Deploy(b.Context(), app.Process{Dir: absolute(b, root), Environ: os.Environ(), Stdout: io.Discard, Stderr: &stderr, Now: time.Now,
+		code := appdeploy.Command().Run(b.Context(), app.Process{Dir: absolute(b, root), Environ: os.Environ(), Stdout: io.Discard, Stderr: &stderr, Now: time.Now,
 			Args: []string{"--environment", "bench-ours", "--release", "shop", "--image", image, "--create-namespace", "--chart", chart, "--values", values,
 				"--set", "config.ENVIRONMENT=bench", "--set", fmt.Sprintf("config.GREETING=ours-%d", i)}})
 		if code != 0 {

@@ -21,6 +21,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/localaws"
 	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/internal/app"
+	apppromote "github.com/onedigest/onedigest/internal/app/promote"
 	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/registry"
 	"github.com/onedigest/onedigest/internal/release"
@@ -137,7 +138,7 @@ func BenchmarkPromote(b *testing.B) {
 			for i := range b.N {
 				p.server.ResetRequests()
 				var stderr bytes.Buffer
-				code := app.Promote(b.Context(), app.Process{Args: []string{"--image", p.image.String(), "--tag", fmt.Sprintf("production-%d", i)},
+				code := apppromote.Command().Run(b.Context(), app.Process{Args: []string{"--image", p.image.String(), "--tag", fmt.Sprintf("production-%d", i)},
 					Environ: append(p.server.Env(), "HOME="+b.TempDir()), Dir: b.TempDir(), Stdout: io.Discard, Stderr: &stderr, Now: time.Now})
 				if code != 0 {
 					b.Fatal(stderr.String())

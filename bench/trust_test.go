@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
+	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
 	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	core "k8s.io/api/core/v1"
@@ -54,7 +55,7 @@ func setUp(b *testing.B) peers {
 // deploy runs our verb in this process; it returns the exit code and what it said.
 func (p peers) deploy(ctx context.Context, environ []string, args ...string) (int, string) {
 	var said bytes.Buffer
-	code := app.Deploy(ctx, app.Process{Dir: p.root, Environ: append(os.Environ(), environ...), Stdout: &said, Stderr: &said, Now: time.Now,
+	code := appdeploy.Command().Run(ctx, app.Process{Dir: p.root, Environ: append(os.Environ(), environ...), Stdout: &said, Stderr: &said, Now: time.Now,
 		Args: append([]string{"--image", p.image, "--create-namespace", "--release", "shop"}, args...)})
 	return code, said.String()
 }

@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/onedigest/onedigest/internal/app"
+	appbuild "github.com/onedigest/onedigest/internal/app/build"
+	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
+	apppromote "github.com/onedigest/onedigest/internal/app/promote"
 	"github.com/onedigest/onedigest/internal/pipeline"
 )
 
@@ -65,7 +67,7 @@ func TestOneCommitToProduction(t *testing.T) {
 
 	// Production refuses it also when somebody goes around the chain.
 	image := site.registry + "/shop@" + result.Steps[0].Digest.String()
-	if got := tree.verb(t.Context(), app.Promote, "--image", image); got.code != 1 || !strings.Contains(got.stderr, `verdict in "staging" was "fail"`) {
+	if got := tree.verb(t.Context(), apppromote.Command(), "--image", image); got.code != 1 || !strings.Contains(got.stderr, `verdict in "staging" was "fail"`) {
 		t.Errorf("promoting the broken image: exit %d, %s", got.code, got.stderr)
 	}
 }
@@ -123,9 +125,9 @@ func TestRollingUpdateDropsNoRequest(t *testing.T) {
 // deployed builds and deploys the checkout's commit into a namespace of its own and returns the address and the image.
 func (c checkout) deployed(t *testing.T, namespace string) (url, image string) {
 	t.Helper()
-	built := c.verb(t.Context(), app.Build, "--repository", site.registry+"/shop", "--context", "app", "--output", "json")
+	built := c.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--output", "json")
 	image = field(t, built, "image")
-	got := c.verb(t.Context(), app.Deploy, "--environment", namespace, "--image", image, "--create-namespace",
+	got := c.verb(t.Context(), appdeploy.Command(), "--environment", namespace, "--image", image, "--create-namespace",
 		"--values", "terraform/staging/values-staging.yaml", "--set", "config.ENVIRONMENT="+namespace, "--output", "json")
 	return field(t, got, "url"), image
 }

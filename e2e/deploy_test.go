@@ -6,7 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/onedigest/onedigest/internal/app"
+	appbuild "github.com/onedigest/onedigest/internal/app/build"
+	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
@@ -27,7 +28,7 @@ func field(t *testing.T, got ran, name string) string {
 func TestAFailingRolloutIsExplained(t *testing.T) {
 	onNode(t)
 	tree := newCheckout(t)
-	built := field(t, tree.verb(t.Context(), app.Build, "--repository", site.registry+"/shop", "--context", "app", "--output", "json"), "image")
+	built := field(t, tree.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--output", "json"), "image")
 	for namespace, test := range map[string]struct {
 		values string
 		want   []string
@@ -37,7 +38,7 @@ func TestAFailingRolloutIsExplained(t *testing.T) {
 	} {
 		t.Run(namespace, func(t *testing.T) {
 			tree.write(namespace+".yaml", test.values)
-			got := tree.verb(t.Context(), app.Deploy, "--environment", namespace, "--image", built, "--create-namespace",
+			got := tree.verb(t.Context(), appdeploy.Command(), "--environment", namespace, "--image", built, "--create-namespace",
 				"--timeout", "90s", "--values", namespace+".yaml")
 			if got.code != 1 {
 				t.Errorf("exit %d, want 1", got.code)
@@ -55,7 +56,7 @@ func TestAFailingRolloutIsExplained(t *testing.T) {
 func TestDeployRefusesBeforeAnythingChanges(t *testing.T) {
 	onNode(t)
 	tree := newCheckout(t)
-	built := field(t, tree.verb(t.Context(), app.Build, "--repository", site.registry+"/shop", "--context", "app", "--output", "json"), "image")
+	built := field(t, tree.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--output", "json"), "image")
 	absent := site.registry + "/shop@sha256:" + strings.Repeat("0", 64)
 	for name, test := range map[string]struct {
 		args []string
@@ -70,7 +71,7 @@ func TestDeployRefusesBeforeAnythingChanges(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tree.write("dead.yaml", deadKubeconfig)
 			tree.write("stranger.yaml", strangersKubeconfig(t))
-			got := tree.verb(t.Context(), app.Deploy, append([]string{"--environment", "refusing"}, test.args...)...)
+			got := tree.verb(t.Context(), appdeploy.Command(), append([]string{"--environment", "refusing"}, test.args...)...)
 			if got.code != test.code || !strings.Contains(got.stderr, test.want) {
 				t.Errorf("exit %d, want %d and %q in:\n%s", got.code, test.code, test.want, got.stderr)
 			}

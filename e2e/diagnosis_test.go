@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
+	appbuild "github.com/onedigest/onedigest/internal/app/build"
+	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
@@ -152,7 +154,7 @@ func TestDiagnosis(t *testing.T) {
 		}
 	}
 	tree.commit("a program that goes wrong")
-	built := field(t, tree.verb(t.Context(), app.Build, "--repository", site.registry+"/shop", "--context", "broken", "--output", "json"), "image")
+	built := field(t, tree.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "broken", "--output", "json"), "image")
 	shown := map[causes.Code]bool{}
 	for name, cause := range provocations() {
 		shown[cause.code] = true
@@ -183,7 +185,7 @@ func provoke(t *testing.T, tree checkout, image, name string, cause broken) {
 	args := []string{"--environment", namespace, "--image", image, "--chart", "charts/broken", "--values", name + ".yaml", "--release", "shop",
 		"--create-namespace", "--timeout", cmp.Or(cause.timeout, "3m"), "--lease-duration", "3s", "--output", "json"}
 	environ := append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "KUBECONFIG=" + site.kubeconfig, "USER=e2e"}, site.aws...)
-	code := app.Deploy(t.Context(), app.Process{Args: args, Environ: environ, Dir: tree.dir, Stdout: &stdout, Stderr: io.MultiWriter(told, testLog{t}), Now: time.Now})
+	code := appdeploy.Command().Run(t.Context(), app.Process{Args: args, Environ: environ, Dir: tree.dir, Stdout: &stdout, Stderr: io.MultiWriter(told, testLog{t}), Now: time.Now})
 	var failed struct{ Result deploy.Result }
 	if err := json.Unmarshal(stdout.Bytes(), &failed); err != nil || code != release.ExitFailed || failed.Result.Diagnosis == nil {
 		t.Fatalf("exit %d, %v in %s", code, err, &stdout)

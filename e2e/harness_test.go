@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
+	apppipeline "github.com/onedigest/onedigest/internal/app/pipeline"
 	"github.com/onedigest/onedigest/internal/pipeline"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -248,7 +249,7 @@ func (c checkout) verb(ctx context.Context, command app.Command, args ...string)
 	var stdout, stderr bytes.Buffer
 	environ := append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "KUBECONFIG=" + site.kubeconfig, "USER=e2e"}, goEnviron()...)
 	environ = append(append(environ, site.aws...), c.environ...)
-	code := command(ctx, app.Process{Args: args, Environ: environ, Dir: c.dir,
+	code := command.Run(ctx, app.Process{Args: args, Environ: environ, Dir: c.dir,
 		Stdout: io.MultiWriter(&stdout, testLog{c.t}), Stderr: io.MultiWriter(&stderr, testLog{c.t}), Now: time.Now})
 	return ran{code: code, stdout: stdout.String(), stderr: stderr.String()}
 }
@@ -258,7 +259,7 @@ func (c checkout) pipeline(args ...string) (pipeline.Result, ran) {
 	c.t.Helper()
 	c.uses([]string{"--environment", "staging", "--environment", "production"})
 	args = append([]string{"--repository", site.registry + "/shop", "--context", "app", "--platform", "linux/" + runtime.GOARCH, "--output", "json"}, args...)
-	got := c.verb(c.t.Context(), app.Pipeline, args...)
+	got := c.verb(c.t.Context(), apppipeline.Command(), args...)
 	var result pipeline.Result
 	if got.code == 0 {
 		if err := json.Unmarshal([]byte(got.stdout), &result); err != nil {

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/onedigest/onedigest/internal/app"
+	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/metrics"
@@ -67,7 +67,7 @@ func TestSixtyObjectsAreNotThrottled(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, outcome := range []string{"installed", "updated"} {
-		got := tree.verb(t.Context(), app.Deploy, "--environment", "sixty", "--image", image, "--chart", "charts/sixty", "--release", "shop", "--create-namespace",
+		got := tree.verb(t.Context(), appdeploy.Command(), "--environment", "sixty", "--image", image, "--chart", "charts/sixty", "--release", "shop", "--create-namespace",
 			"--set", "turn="+outcome, "--timeout", "3m", "--output", "json")
 		got.holds(t, 0)
 		longest, of := waits.longest()

@@ -16,7 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/onedigest/onedigest/internal/app"
+	appbuild "github.com/onedigest/onedigest/internal/app/build"
+	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
@@ -34,7 +35,7 @@ func (c checkout) deploy(ctx context.Context, namespace, image string, args ...s
 	if !slices.Contains(args, "--timeout") {
 		args = append(args, "--timeout", "2m")
 	}
-	got := c.verb(ctx, app.Deploy, args...)
+	got := c.verb(ctx, appdeploy.Command(), args...)
 	var result deploy.Result
 	var failed struct{ Result deploy.Result }
 	if err := json.Unmarshal([]byte(got.stdout), &result); err == nil && got.code != 0 {
@@ -48,7 +49,7 @@ func (c checkout) deploy(ctx context.Context, namespace, image string, args ...s
 
 func (c checkout) build() string {
 	c.t.Helper()
-	return field(c.t, c.verb(c.t.Context(), app.Build, "--repository", site.registry+"/shop", "--context", "app", "--output", "json"), "image")
+	return field(c.t, c.verb(c.t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--output", "json"), "image")
 }
 
 func (r ran) holds(t *testing.T, code int, wants ...string) {

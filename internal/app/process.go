@@ -1,5 +1,6 @@
-// Package entry wires the verbs: flags and INPUT_ variables become settings, adapters are handed to the verb, and its
-// result becomes outputs, a summary, JSON and an exit code. It is the only package that touches the process it runs in.
+// Package app runs a verb as a program: it reads flags and INPUT_ variables into settings, runs the verb, and turns its result
+// into outputs, a summary, JSON and an exit code. It is the only package that touches the process it runs in. The adapters
+// of a verb are wired in a package of its own below this one, so that a program links only what its verb needs.
 package app
 
 import (
@@ -21,18 +22,15 @@ type Process struct {
 	Now     func() time.Time
 }
 
-// Command is one verb, run to its exit code.
-type Command func(ctx context.Context, process Process) int
-
 // Main runs a command in the process's own environment and exits. SIGINT and SIGTERM cancel it; a second one kills.
 func Main(command Command) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	os.Exit(command(ctx, Own()))
+	os.Exit(command.Run(ctx, CurrentProcess()))
 }
 
-// Own is the process that is running.
-func Own() Process {
+// CurrentProcess is the process that is running.
+func CurrentProcess() Process {
 	dir, err := os.Getwd()
 	if err != nil {
 		dir = "."

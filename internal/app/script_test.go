@@ -14,16 +14,21 @@ import (
 	"github.com/onedigest/onedigest/devenv/localaws"
 	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/build"
+	"github.com/onedigest/onedigest/internal/app/deploy"
+	"github.com/onedigest/onedigest/internal/app/pipeline"
+	"github.com/onedigest/onedigest/internal/app/promote"
+	"github.com/onedigest/onedigest/internal/app/smoke"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"build":    func() { app.Main(app.Build) },
-		"deploy":   func() { app.Main(app.Deploy) },
-		"smoke":    func() { app.Main(app.Smoke) },
-		"promote":  func() { app.Main(app.Promote) },
-		"pipeline": func() { app.Main(app.Pipeline) },
+		"build":    func() { app.Main(build.Command()) },
+		"deploy":   func() { app.Main(deploy.Command()) },
+		"smoke":    func() { app.Main(smoke.Command()) },
+		"promote":  func() { app.Main(promote.Command()) },
+		"pipeline": func() { app.Main(pipeline.Command()) },
 	})
 }
 

@@ -11,27 +11,27 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// workspace is the work tree around the working directory: the only part of the disk that inputs may name.
-type workspace struct{ root, dir string }
+// Workspace is the work tree around the working directory: the only part of the disk that inputs may name.
+type Workspace struct{ root, dir string }
 
 // newWorkspace takes GITHUB_WORKSPACE, else the directory above the working directory that holds .git, else the
 // working directory itself.
-func newWorkspace(process Process) workspace {
-	dir := resolved(process.Dir)
+func newWorkspace(process Process) Workspace {
+	dir := resolvePath(process.Dir)
 	if root := process.Getenv("GITHUB_WORKSPACE"); root != "" {
-		return workspace{root: resolved(root), dir: dir}
+		return Workspace{root: resolvePath(root), dir: dir}
 	}
 	for at := dir; ; at = filepath.Dir(at) {
 		if _, err := os.Lstat(filepath.Join(at, ".git")); err == nil {
-			return workspace{root: at, dir: dir}
+			return Workspace{root: at, dir: dir}
 		}
 		if at == filepath.Dir(at) {
-			return workspace{root: dir, dir: dir}
+			return Workspace{root: dir, dir: dir}
 		}
 	}
 }
 
-func resolved(path string) string {
+func resolvePath(path string) string {
 	if actual, err := filepath.EvalSymlinks(path); err == nil {
 		return actual
 	}
@@ -39,7 +39,7 @@ func resolved(path string) string {
 }
 
 // Inside makes a path absolute, symbolic links resolved, and refuses one that is missing or outside the work tree.
-func (w workspace) Inside(path string) (string, error) {
+func (w Workspace) Inside(path string) (string, error) {
 	absolute := path
 	if !filepath.IsAbs(path) {
 		absolute = filepath.Join(w.dir, path)
@@ -61,8 +61,9 @@ func (w workspace) Inside(path string) (string, error) {
 // maxFile bounds what is read of a file that an input names, in bytes.
 const maxFile = 1 << 20
 
-// read returns a file of the work tree; where names the input that named it, do says what to give instead.
-func (w workspace) read(where, path, do string) ([]byte, error) {
+// Read returns a file of the work tree of at most 1 MiB; where names the input that named it, do says what to give instead.
+// The error is a *release.InputError.
+func (w Workspace) Read(where, path, do string) ([]byte, error) {
 	inside, err := w.Inside(path)
 	if err != nil {
 		return nil, release.BadInput(where, err.Error(), do)
@@ -82,7 +83,7 @@ func (w workspace) read(where, path, do string) ([]byte, error) {
 }
 
 // Scratch makes an empty directory outside the work tree; remove takes it away.
-func (w workspace) Scratch() (string, func(), error) {
+func (w Workspace) Scratch() (string, func(), error) {
 	dir, err := os.MkdirTemp("", "onedigest-")
 	if err != nil {
 		return "", nil, fmt.Errorf("making a scratch directory: %w", err)

@@ -35,6 +35,11 @@ func except(list []string, allowed ...string) (rest []string) {
 	return rest
 }
 
+// wiring is what every wiring package may import, and what this one may besides.
+func wiring(others ...string) []string {
+	return append([]string{"internal/release", "internal/release/causes", "internal/setting", "internal/text", "internal/app"}, others...)
+}
+
 var floors = []floor{
 	{packages: []string{"internal/text"}, banned: []string{"github.com/", "golang.org/", "k8s.io/", "sigs.k8s.io/", "helm.sh/", "net", "os"},
 		why: "a rule about characters, which every adapter may use; the standard library only"},
@@ -47,7 +52,7 @@ var floors = []floor{
 	{packages: []string{"internal/setting"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: append([]string{"os", "net/http"}, heavy...),
 		why: "a declaration is pure: what it reads is handed to it"},
 	{packages: []string{"internal/build", "internal/deploy", "internal/smoke", "internal/promote", "internal/pipeline"}, allowed: []string{"internal/release", "internal/release/causes", "internal/setting"}, banned: append([]string{"os", "net/http"}, heavy...),
-		why: "a verb declares the interfaces it needs beside itself; entry hands it the adapters"},
+		why: "a verb declares the interfaces it needs beside itself; app hands it the adapters"},
 	{packages: []string{"internal/registry"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text"}, banned: except(heavy, "github.com/google/go-containerregistry"),
 		why: "adapters never import each other; credentials arrive as a value"},
 	{packages: []string{"internal/image"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text"}, banned: except(heavy, "github.com/google/go-containerregistry"),
@@ -72,9 +77,22 @@ var floors = []floor{
 		why: "adapters never import each other, and these need no client library"},
 	{packages: []string{"devenv/localaws", "devenv/localaws/"}, allowed: []string{"internal/release", "internal/release/causes", "devenv/localaws", "devenv/localaws/"}, banned: []string{"helm.sh/", "k8s.io/", "sigs.k8s.io/", "github.com/sethvargo/"},
 		why: "a stand-in for AWS that leaned on the code under test would prove nothing"},
-	{packages: []string{"internal/app"}, banned: []string{"helm.sh/", "github.com/aws/", "github.com/google/go-containerregistry", "github.com/sethvargo/go-githubactions", module + "devenv/localaws"},
-		allowed: []string{"internal/release", "internal/release/causes", "internal/setting", "internal/build", "internal/deploy", "internal/smoke", "internal/promote", "internal/pipeline", "internal/registry", "internal/image", "internal/ecr", "internal/eks", "internal/helm", "internal/kube", "internal/kube/lease", "internal/github", "internal/probe", "internal/git", "internal/evidence", "internal/text"},
-		why:     "entry wires; the libraries stay behind their adapters, and no verb may come to know the stand-in for AWS"},
+	{packages: []string{"internal/app"}, allowed: []string{"internal/release", "internal/release/causes", "internal/setting", "internal/github", "internal/text"}, banned: heavy,
+		why: "it runs any verb; the adapters of one verb are wired in a package of that verb"},
+	{packages: []string{"internal/app/images"}, allowed: wiring("internal/registry", "internal/ecr", "internal/evidence"), banned: heavy,
+		why: "images and evidence for the verbs, without a cluster"},
+	{packages: []string{"internal/app/clusters"}, allowed: wiring("internal/kube", "internal/eks"), banned: except(heavy, "k8s.io/"),
+		why: "a cluster for the verbs, without Helm"},
+	{packages: []string{"internal/app/build"}, allowed: wiring("internal/app/images", "internal/build", "internal/git", "internal/image"), banned: heavy,
+		why: "one verb and its adapters; the libraries stay behind the adapters"},
+	{packages: []string{"internal/app/promote"}, allowed: wiring("internal/app/images", "internal/promote"), banned: heavy,
+		why: "one verb and its adapters; the libraries stay behind the adapters"},
+	{packages: []string{"internal/app/smoke"}, allowed: wiring("internal/app/images", "internal/app/clusters", "internal/smoke", "internal/probe"), banned: heavy,
+		why: "one verb and its adapters; the libraries stay behind the adapters"},
+	{packages: []string{"internal/app/deploy"}, allowed: wiring("internal/app/images", "internal/app/clusters", "internal/app/smoke", "internal/deploy", "internal/smoke", "internal/git", "internal/helm", "internal/kube", "internal/kube/"), banned: heavy,
+		why: "one verb and its adapters, and smoke's for the checks inside a deploy; the only one that links Helm"},
+	{packages: []string{"internal/app/pipeline"}, allowed: wiring("internal/app/clusters", "internal/app/build", "internal/app/deploy", "internal/app/smoke", "internal/app/promote", "internal/pipeline", "internal/build", "internal/deploy", "internal/smoke", "internal/promote"), banned: heavy,
+		why: "the pipeline runs the other verbs"},
 }
 
 func load(t *testing.T) map[string]*packages.Package {
@@ -126,6 +144,17 @@ func TestFloors(t *testing.T) {
 	}
 }
 
+func floorOf(t *testing.T, path string) floor {
+	t.Helper()
+	for _, floor := range floors {
+		if matches(path, floor.packages) {
+			return floor
+		}
+	}
+	t.Fatalf("no floor has %s", path)
+	return floor{}
+}
+
 func (f floor) offends(imported string) string {
 	if own, ours := strings.CutPrefix(imported, module); ours {
 		if !matches(own, f.allowed) {
@@ -141,10 +170,49 @@ func (f floor) offends(imported string) string {
 	return ""
 }
 
+// linked lists import path prefixes that a program may not link, though they are on a floor that the program stands on: what
+// one verb does not need, nobody who uses that verb downloads.
+var linked = map[string][]string{
+	"cmd/smoke":   {"helm.sh/"},
+	"cmd/promote": {"helm.sh/", "k8s.io/", "sigs.k8s.io/"},
+	"cmd/build":   {"helm.sh/", "k8s.io/", "sigs.k8s.io/"},
+}
+
+func TestProgramsLinkWhatTheyNeed(t *testing.T) {
+	t.Parallel()
+	for program, banned := range linked {
+		for path := range dependencies(t, "./"+program) {
+			for _, prefix := range banned {
+				if strings.HasPrefix(path, prefix) {
+					t.Errorf("%s links %s", program, path)
+				}
+			}
+		}
+	}
+	if !dependencies(t, "./cmd/deploy")["helm.sh/helm/v3/pkg/action"] {
+		t.Error("cmd/deploy does not link Helm: this test looks for the wrong packages")
+	}
+}
+
+// dependencies are the import paths of everything that a package links.
+func dependencies(t *testing.T, pattern string) map[string]bool {
+	t.Helper()
+	loaded, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.NeedImports | packages.NeedDeps, Dir: "../.."}, pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := map[string]bool{}
+	packages.Visit(loaded, func(p *packages.Package) bool {
+		paths[p.PkgPath] = true
+		return true
+	}, nil)
+	return paths
+}
+
 // TestFloorTableBites holds the checker itself to a known offence and a known good import.
 func TestFloorTableBites(t *testing.T) {
 	t.Parallel()
-	verbs := floors[5]
+	verbs := floorOf(t, "internal/build")
 	if verbs.offends(module+"internal/registry") == "" || verbs.offends("k8s.io/client-go/rest") == "" || verbs.offends("os") == "" {
 		t.Error("a verb that imports an adapter, a client library or os passes")
 	}
@@ -159,7 +227,7 @@ func TestFloorTableBites(t *testing.T) {
 // processOnly are the names through which code reaches into the process it runs in.
 var processOnly = map[string]bool{"Getenv": true, "LookupEnv": true, "Environ": true, "Setenv": true, "Args": true, "Stdin": true, "Stdout": true, "Stderr": true, "Exit": true, "Getwd": true}
 
-func TestOnlyEntryTouchesTheProcess(t *testing.T) {
+func TestOnlyAppTouchesTheProcess(t *testing.T) {
 	t.Parallel()
 	for path, p := range load(t) {
 		if path == "internal/app" || strings.HasPrefix(path, "cmd/") {
@@ -172,7 +240,7 @@ func TestOnlyEntryTouchesTheProcess(t *testing.T) {
 					return true
 				}
 				if name, ok := selector.X.(*ast.Ident); ok && name.Name == "os" && processOnly[selector.Sel.Name] {
-					t.Errorf("%s: os.%s: the environment and the streams are handed down from entry", p.Fset.Position(selector.Pos()), selector.Sel.Name)
+					t.Errorf("%s: os.%s: the environment and the streams are handed down from internal/app", p.Fset.Position(selector.Pos()), selector.Sel.Name)
 				}
 				return true
 			})

@@ -1,4 +1,5 @@
-package app
+// Package pipeline wires the pipeline: the other verbs, and the cluster that proves the result.
+package pipeline
 
 import (
 	"bytes"
@@ -11,44 +12,51 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/build"
+	"github.com/onedigest/onedigest/internal/app/clusters"
+	"github.com/onedigest/onedigest/internal/app/deploy"
+	"github.com/onedigest/onedigest/internal/app/promote"
+	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
 	"github.com/onedigest/onedigest/internal/pipeline"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 	"github.com/onedigest/onedigest/internal/smoke"
 )
 
-// Pipeline is the whole gitflow as a command.
-func Pipeline(ctx context.Context, process Process) int {
-	return perform(ctx, process, verb[*pipeline.Settings, pipeline.Result]{
-		about: pipeline.Verb, settings: new(pipeline.Settings), run: runPipeline,
-		outputs: func(r pipeline.Result) map[string]string {
+// Command is the pipeline as a program.
+func Command() app.Command {
+	return app.NewCommand(app.Wiring[pipeline.Settings, pipeline.Result]{
+		Verb: pipeline.Verb, Declare: (*pipeline.Settings).Declare, Run: Run,
+		Outputs: func(r pipeline.Result) map[string]string {
 			return map[string]string{"digest": r.Proof.Built.String(), "commit": r.Proof.Commit.String()}
 		},
-		summary: func(r pipeline.Result) (rows []row) {
+		Summary: func(r pipeline.Result) (rows []app.Row) {
 			for _, step := range r.Steps {
-				rows = append(rows, row{step.Name, fmt.Sprintf("%s %s %.1f s", step.Outcome, step.Digest.Short(), step.Seconds)})
+				rows = append(rows, app.Row{step.Name, fmt.Sprintf("%s %s %.1f s", step.Outcome, step.Digest.Short(), step.Seconds)})
 			}
 			return rows
 		},
 	})
 }
 
-func runPipeline(ctx context.Context, settings *pipeline.Settings, desk *desk) (pipeline.Result, error) {
-	cluster, _, err := connect(ctx, desk, setting.ClusterRef{Kubeconfig: settings.Kubeconfig, Context: settings.KubeContext})
+// Run runs the pipeline with its adapters, and prints its table and proof.
+func Run(ctx context.Context, settings *pipeline.Settings, run *app.RunContext) (pipeline.Result, error) {
+	cluster, _, err := clusters.Connect(ctx, run, setting.ClusterRef{Kubeconfig: settings.Kubeconfig, Context: settings.KubeContext})
 	if err != nil {
 		return pipeline.Result{}, err
 	}
 	result, err := pipeline.Run(ctx, *settings, pipeline.Deps{
-		Verbs: verbs{desk: desk}, Cluster: cluster, Reporter: desk.account, Now: desk.process.Now,
+		Verbs: verbs{run: run}, Cluster: cluster, Reporter: run.Reporter, Now: run.Process.Now,
 	})
-	tellProof(desk.account, result)
+	tellProof(run.Reporter, result)
 	return result, err
 }
 
 // verbs runs the other commands in this process, exactly as their own programs would.
-type verbs struct{ desk *desk }
+type verbs struct{ run *app.RunContext }
 
-var commands = map[string]Command{"build": Build, "deploy": Deploy, "smoke": Smoke, "promote": Promote}
+var commands = map[string]app.Command{"build": build.Command(), "deploy": deploy.Command(), "smoke": appsmoke.Command(), "promote": promote.Command()}
 
 // left is the part of the verbs' JSON that the chain goes by.
 type left struct {
@@ -62,15 +70,15 @@ type left struct {
 
 func (v verbs) Run(ctx context.Context, verb string, flags []string) (pipeline.Done, error) {
 	var stdout, stderr bytes.Buffer
-	process := v.desk.process
+	process := v.run.Process
 	process.Args = append(slices.Clone(flags), "--output", "json")
 	process.Environ = slices.DeleteFunc(slices.Clone(process.Environ), func(pair string) bool {
 		return strings.HasPrefix(pair, "INPUT_") || strings.HasPrefix(pair, "GITHUB_OUTPUT=")
 	})
 	// The outputs of the steps are not the pipeline's own.
 	process.Environ = append(process.Environ, "GITHUB_OUTPUT="+os.DevNull)
-	process.Stdout, process.Stderr = &stdout, &splitter{account: v.desk.account, errors: &stderr, mark: verb + ": "}
-	code := commands[verb](ctx, process)
+	process.Stdout, process.Stderr = &stdout, &splitter{account: v.run.Reporter, errors: &stderr, mark: verb + ": "}
+	code := commands[verb].Run(ctx, process)
 	if code != release.ExitDone {
 		return pipeline.Done{}, failed(code, strings.TrimSpace(stderr.String()))
 	}

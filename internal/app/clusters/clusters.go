@@ -1,0 +1,34 @@
+// Package clusters connects the verbs to a cluster: by a kubeconfig, or by its name in EKS.
+package clusters
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/setting"
+	"k8s.io/client-go/rest"
+)
+
+// Connect returns a client of the cluster, and the configuration that it was made from.
+func Connect(ctx context.Context, run *app.RunContext, ref setting.ClusterRef) (*kube.Client, *rest.Config, error) {
+	config, err := configure(ctx, run, ref)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := kube.New(config)
+	return client, config, err
+}
+
+func configure(ctx context.Context, run *app.RunContext, ref setting.ClusterRef) (*rest.Config, error) {
+	if ref.Cluster != "" {
+		return configureEKS(ctx, run, ref)
+	}
+	kubeconfig := ref.Kubeconfig
+	if kubeconfig != "" && !filepath.IsAbs(kubeconfig) && !strings.ContainsRune(kubeconfig, filepath.ListSeparator) {
+		kubeconfig = filepath.Join(run.Process.Dir, kubeconfig)
+	}
+	return kube.Connect(kube.Access{Kubeconfig: kubeconfig, Context: ref.Context, Home: run.Process.Getenv("HOME")})
+}

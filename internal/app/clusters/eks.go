@@ -1,0 +1,44 @@
+package clusters
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/eks"
+	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
+	"k8s.io/client-go/rest"
+)
+
+// configureEKS finds an EKS cluster by its name and makes tokens for it as they are needed. Credentials of another account
+// than the one expected are refused before anything is sent to the cluster.
+func configureEKS(ctx context.Context, run *app.RunContext, ref setting.ClusterRef) (*rest.Config, error) {
+	cloud, err := eks.New(ctx, eks.Options{Environ: run.Process.Getenv, Region: ref.Region})
+	if err != nil {
+		return nil, err
+	}
+	if ref.Account != "" {
+		caller, err := cloud.Caller(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := caller.CheckAccount(ref.Account); err != nil {
+			return nil, err
+		}
+	}
+	found, err := cloud.Cluster(ctx, ref.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	if ref.Account != "" && found.Account != ref.Account {
+		return nil, &release.Refusal{Why: fmt.Sprintf("EKS cluster %s is in account %s, not in %s", found.ARN, found.Account, ref.Account),
+			Do: "name the cluster that is meant, or correct --expect-account (INPUT_EXPECT_ACCOUNT)"}
+	}
+	run.Reporter.Infof("EKS cluster %s at %s", found.ARN, found.Endpoint)
+	return kube.Bearer(found.Endpoint, found.CA, func(ctx context.Context) (string, time.Time, error) {
+		return cloud.Token(ctx, ref.Cluster)
+	}), nil
+}

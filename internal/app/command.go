@@ -1,0 +1,73 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
+	"github.com/spf13/pflag"
+)
+
+// Command is one verb as a program.
+type Command struct {
+	Verb setting.Verb
+	// Settings declares the verb's settings anew, with those that every verb has: for help, completion and reference.
+	Settings func() *setting.Set
+	// Run reads the settings, runs the verb and returns its exit code.
+	Run func(ctx context.Context, process Process) int
+}
+
+// Wiring is how a verb becomes a Command. S are its settings, R is its result.
+type Wiring[S, R any] struct {
+	Verb    setting.Verb
+	Declare func(*S) *setting.Set
+	Run     func(ctx context.Context, settings *S, run *RunContext) (R, error)
+	Outputs func(R) map[string]string // by the names of Verb.Outputs; an empty value is not written
+	Summary func(R) []Row
+}
+
+// Row is one line of a step summary's table: a name and a value. A row with an empty value is left out.
+type Row [2]string
+
+// NewCommand makes the program of a verb.
+func NewCommand[S, R any](w Wiring[S, R]) Command {
+	return Command{
+		Verb: w.Verb,
+		Settings: func() *setting.Set {
+			set, _ := withOutput(w.Declare(new(S)))
+			return set
+		},
+		Run: func(ctx context.Context, process Process) int { return run(ctx, process, w) },
+	}
+}
+
+// run is the life of every verb: settings, run, result, exit code.
+func run[S, R any](ctx context.Context, process Process, w Wiring[S, R]) int {
+	settings := new(S)
+	set, output := withOutput(w.Declare(settings))
+	err := set.Parse(process.Args, process.Environ)
+	if errors.Is(err, pflag.ErrHelp) {
+		fmt.Fprint(process.Stdout, set.Help(w.Verb))
+		return release.ExitDone
+	}
+	run := newRunContext(process, w.Verb.Name, *output == "json")
+	if err != nil {
+		return run.fail(errors.Join(err, run.report(w.Verb, nil, nil, nil, err)))
+	}
+	result, err := w.Run(ctx, settings, run)
+	err = errors.Join(err, run.report(w.Verb, w.Outputs(result), w.Summary(result), result, err))
+	if err != nil {
+		return run.fail(err)
+	}
+	return release.ExitDone
+}
+
+// withOutput adds the setting that every verb has.
+func withOutput(set *setting.Set) (*setting.Set, *string) {
+	output := new(string)
+	setting.Var(set, output, setting.Setting{Name: "output", Default: "text", Value: "text|json", Local: true,
+		Help: "How to print the result; json goes to standard output and the account to standard error"}, setting.OneOf("text", "json"))
+	return set, output
+}

@@ -1,0 +1,60 @@
+package deploy
+
+import (
+	"context"
+	"sync"
+
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/clusters"
+	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/helm"
+	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/kube/lease"
+	"github.com/onedigest/onedigest/internal/setting"
+)
+
+// connections are those of one run: one connection and one discovery cache for each cluster, however many releases are
+// deployed there.
+type connections struct {
+	run  *app.RunContext
+	mu   sync.Mutex
+	made map[setting.ClusterRef]connection
+}
+
+type connection struct {
+	cluster cluster
+	helm    *helm.Client
+}
+
+func newConnections(run *app.RunContext) *connections {
+	return &connections{run: run, made: map[setting.ClusterRef]connection{}}
+}
+
+// cluster is what a deploy needs of its cluster.
+type cluster struct {
+	*kube.Client
+	*lease.Leases
+}
+
+// to connects to the cluster that the settings name.
+func (c *connections) to(ctx context.Context, settings deploy.Settings) (connection, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if made, found := c.made[settings.ClusterRef]; found {
+		return made, nil
+	}
+	client, config, err := clusters.Connect(ctx, c.run, settings.ClusterRef)
+	if err != nil {
+		return connection{}, err
+	}
+	leases, err := lease.NewForConfig(config)
+	if err != nil {
+		return connection{}, err
+	}
+	chart, err := helm.New(config, settings.Namespace, c.run.Reporter.Raw)
+	if err != nil {
+		return connection{}, err
+	}
+	c.made[settings.ClusterRef] = connection{cluster{client, leases}, chart}
+	return c.made[settings.ClusterRef], nil
+}

@@ -1,0 +1,149 @@
+// Package deploy wires the deploy verb: Helm, the cluster, the registry, git and the smoke checks.
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/images"
+	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
+	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/git"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/smoke"
+)
+
+// Command is the deploy verb as a program.
+func Command() app.Command {
+	return app.NewCommand(app.Wiring[deploy.Settings, deploy.Result]{
+		Verb: deploy.Verb, Declare: (*deploy.Settings).Declare, Run: Run, Summary: summary,
+		Outputs: func(r deploy.Result) map[string]string {
+			return map[string]string{"url": r.URL, "revision": strconv.Itoa(r.Revision), "outcome": string(r.Outcome), "digest": r.Digest.String(),
+				"code": string(r.Code), "newer-run": r.NewerRun, "deploys": deploysJSON(r)}
+		},
+	})
+}
+
+func summary(r deploy.Result) []app.Row {
+	rows := []app.Row{{"outcome", string(r.Outcome)}, {"state", r.State}, {"environment", r.Environment.String()}, {"release", r.Release},
+		{"revision", strconv.Itoa(r.Revision)}, {"digest", r.Digest.String()}, {"commit", r.Commit.String()}, {"url", r.URL}, {"newer run", r.NewerRun}}
+	for _, one := range r.Deploys {
+		rows = append(rows, app.Row{one.Namespace + "/" + one.Release, string(one.Outcome) + " " + one.State})
+	}
+	if r.Healed != nil {
+		rows = append(rows, app.Row{"healed", fmt.Sprintf("revision %d had been left %s", r.Healed.Revision, r.Healed.Status)})
+	}
+	if found := r.Diagnosis; found != nil {
+		rows = append(rows, app.Row{"cause", fmt.Sprintf("%s %s %s", found.Code, found.Object, found.Container)}, app.Row{"reason", found.Reason + " " + found.Message},
+			app.Row{"try", found.Advice})
+		rows = appendLines(rows, "event", found.Events)
+		rows = appendLines(rows, "log", found.Logs)
+	}
+	return rows
+}
+
+// deploysJSON is the result of every deploy of a matrix as JSON, "" if there was none.
+func deploysJSON(r deploy.Result) string {
+	if len(r.Deploys) == 0 {
+		return ""
+	}
+	text, err := json.Marshal(r.Deploys)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+func appendLines(rows []app.Row, name string, lines []string) []app.Row {
+	for _, line := range lines {
+		rows = append(rows, app.Row{name, line})
+	}
+	return rows
+}
+
+// Run runs the verb with its adapters.
+func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (deploy.Result, error) {
+	connections := newConnections(run)
+	registry, err := images.New(ctx, run)
+	if err != nil {
+		return deploy.Result{}, err
+	}
+	newDeps := func(settings deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
+		connection, err := connections.to(ctx, settings)
+		if err != nil {
+			return deploy.Deps{}, err
+		}
+		return deploy.Deps{
+			Workspace: run.Workspace(), Registry: registry, Chart: connection.helm.In(settings.Namespace), Cluster: connection.cluster,
+			Reporter: reporter, Ancestry: ancestry{run.Process}, Smoker: smoker{run}, Holder: holder(run),
+		}, nil
+	}
+	if settings.Matrix != "" {
+		return runMatrix(ctx, settings, run, newDeps)
+	}
+	deps, err := newDeps(*settings, run.Reporter)
+	if err != nil {
+		return deploy.Result{}, err
+	}
+	return deploy.Run(ctx, *settings, deps)
+}
+
+func runMatrix(ctx context.Context, settings *deploy.Settings, run *app.RunContext, newDeps func(deploy.Settings, release.Reporter) (deploy.Deps, error)) (deploy.Result, error) {
+	content, err := run.Workspace().Read("--matrix (INPUT_MATRIX)", settings.Matrix, "name a YAML file of deploys")
+	if err != nil {
+		return deploy.Result{}, err
+	}
+	waves, err := deploy.ParseMatrix(settings.Matrix, content, settings.Given)
+	if err != nil {
+		return deploy.Result{}, err
+	}
+	return deploy.Many(ctx, waves, settings.Concurrency, run.Reporter, newDeps)
+}
+
+// holder is how other runs see this one when it holds a release. Its identity is unique: the run and attempt on GitHub, and
+// in any case the host, the process id and the time.
+func holder(run *app.RunContext) release.Holder {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	identity := fmt.Sprintf("%s/%d/%d", host, os.Getpid(), run.Process.Now().UnixNano())
+	if id := run.Process.Getenv("GITHUB_RUN_ID"); id != "" {
+		identity = id + "." + run.Process.Getenv("GITHUB_RUN_ATTEMPT") + "/" + identity
+	}
+	return release.Holder{Run: identity, URL: run.RunURL(), Actor: run.Actor()}
+}
+
+// ancestry reads the history of the work tree.
+type ancestry struct{ process app.Process }
+
+func (a ancestry) IsAncestor(ctx context.Context, ancestor, descendant release.Commit) (bool, error) {
+	return git.IsAncestor(ctx, a.process.Environ, a.process.Dir, ancestor, descendant)
+}
+
+// smoker runs the smoke verb inside a deploy.
+type smoker struct{ run *app.RunContext }
+
+// Rounds of a smoke that runs inside a deploy, and how long wrong answers are tolerated.
+const (
+	smokeRounds   = 3
+	smokePatience = 15 * time.Second
+	smokeLimit    = time.Hour // the deploy's own timeout ends it sooner
+)
+
+func (s smoker) Check(file string) error {
+	_, err := appsmoke.Checks{Workspace: s.run.Workspace()}.Load(file)
+	return err
+}
+
+func (s smoker) Smoke(ctx context.Context, url, file string, commit release.Commit) error {
+	settings := &smoke.Settings{URL: url, Checks: file, ExpectCommit: commit, CommitHeader: smoke.DefaultCommitHeader,
+		Consecutive: smokeRounds, Timeout: smokeLimit, Patience: smokePatience}
+	_, err := appsmoke.Run(ctx, settings, s.run)
+	return err
+}

@@ -1,0 +1,126 @@
+// Package images is where the verbs find images and their evidence: any OCI registry, and ECR.
+package images
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/ecr"
+	"github.com/onedigest/onedigest/internal/evidence"
+	"github.com/onedigest/onedigest/internal/registry"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// Images reads and writes images and their evidence. It speaks OCI's distribution protocol, and where the registry is ECR
+// it uses ECR's own API for what that does in fewer requests.
+type Images struct {
+	registry *registry.Client
+	ecr      *ecr.Client
+	reporter release.Reporter
+}
+
+// New reads the AWS configuration of the environment; it sends nothing.
+func New(ctx context.Context, run *app.RunContext) (*Images, error) {
+	cloud, err := ecr.New(ctx, ecr.Options{Environ: run.Process.Getenv})
+	if err != nil {
+		return nil, err
+	}
+	return &Images{ecr: cloud, reporter: run.Reporter, registry: registry.New(registry.Options{
+		Credentials:  credentials(cloud),
+		Refused:      cloud.Forget,
+		DockerConfig: true,
+		Log:          func(line string) { run.Reporter.Infof("%s", line) },
+		UserAgent:    "onedigest",
+	})}, nil
+}
+
+// credentials asks ECR for its own registries and leaves the others to the user's docker configuration.
+func credentials(cloud *ecr.Client) registry.Credentials {
+	return func(ctx context.Context, host string) (string, string, error) {
+		owned, err := cloud.Owns(ctx, host)
+		if err != nil || !owned {
+			return "", "", err
+		}
+		username, password, _, err := cloud.Credentials(ctx, host)
+		return username, password, err
+	}
+}
+
+// Find reads what a repository holds under a tag; false if nothing.
+func (i *Images) Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
+	return i.registry.Find(ctx, repository, tag)
+}
+
+// Describe reads what an image is labelled with; false if the repository does not hold it.
+func (i *Images) Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error) {
+	return i.registry.Describe(ctx, image)
+}
+
+// Push uploads a built image under a tag. The error is a *release.TagTakenError if the tag names another image.
+func (i *Images) Push(ctx context.Context, layout release.Layout, repository release.Repository, tag release.Tag, progress func(release.Progress)) error {
+	return i.registry.Push(ctx, layout, repository, tag, progress)
+}
+
+// Copy copies an image into another repository, under a tag.
+func (i *Images) Copy(ctx context.Context, image release.Image, to release.Repository, tag release.Tag) error {
+	return i.registry.Copy(ctx, image, to, tag)
+}
+
+// Inspect reads what a tag names and the manifest that it is to name.
+func (i *Images) Inspect(ctx context.Context, repository release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
+	owned, err := i.ecr.Owns(ctx, repository.Host())
+	if err != nil {
+		return release.TagState{}, err
+	}
+	if owned {
+		return i.ecr.Inspect(ctx, repository, digest, tag)
+	}
+	return i.registry.Inspect(ctx, repository, digest, tag)
+}
+
+// Tag gives a manifest that Inspect read a tag.
+func (i *Images) Tag(ctx context.Context, repository release.Repository, looked release.TagState, digest release.Digest, tag release.Tag) error {
+	owned, err := i.ecr.Owns(ctx, repository.Host())
+	if err != nil {
+		return err
+	}
+	if owned {
+		return i.ecr.PutTag(ctx, repository, looked.Manifest, looked.MediaType, digest, tag)
+	}
+	return i.registry.PutTag(ctx, repository, looked.Manifest, looked.MediaType, digest, tag)
+}
+
+// Record attaches evidence to the image, as a referrer of its digest.
+func (i *Images) Record(ctx context.Context, found release.Evidence) (release.Digest, error) {
+	content, err := evidence.Encode(found)
+	if err != nil {
+		return release.Digest{}, err
+	}
+	return i.registry.Attach(ctx, found.Image, evidence.ArtifactType, evidence.MediaType, content, map[string]string{
+		"onedigest.dev/environment": found.Environment.String(),
+		"onedigest.dev/verdict":     string(found.Verdict),
+	})
+}
+
+// Read returns the evidence recorded about an image. A record that cannot be read is reported and ignored: anybody who may
+// push can attach one.
+func (i *Images) Read(ctx context.Context, image release.Image) ([]release.Evidence, error) {
+	referrers, err := i.registry.Referrers(ctx, image, evidence.ArtifactType)
+	if err != nil {
+		return nil, err
+	}
+	var records []release.Evidence
+	for _, referrer := range referrers {
+		record, err := evidence.Decode(referrer.Content)
+		if err == nil && record.Image.Digest != image.Digest {
+			err = fmt.Errorf("it is about %s", record.Image.Digest)
+		}
+		if err != nil {
+			i.reporter.Infof("ignoring the record %s: %v", referrer.Digest.Short(), err)
+			continue
+		}
+		records = append(records, record)
+	}
+	return records, nil
+}

@@ -1,0 +1,34 @@
+// Package promote wires the promote verb: the registry, and the evidence in it.
+package promote
+
+import (
+	"context"
+
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/images"
+	"github.com/onedigest/onedigest/internal/promote"
+)
+
+// Command is the promote verb as a program.
+func Command() app.Command {
+	return app.NewCommand(app.Wiring[promote.Settings, promote.Result]{
+		Verb: promote.Verb, Declare: (*promote.Settings).Declare, Run: Run,
+		Outputs: func(r promote.Result) map[string]string {
+			return map[string]string{"image": r.Image.String(), "digest": r.Digest.String(), "tag": r.Tag.String(),
+				"commit": r.Commit.String(), "outcome": string(r.Outcome)}
+		},
+		Summary: func(r promote.Result) []app.Row {
+			return []app.Row{{"outcome", string(r.Outcome)}, {"image", r.Image.String()}, {"tag", r.Tag.String()},
+				{"commit", r.Commit.String()}, {"proved by", r.From.String()}, {"for", r.To.String()}}
+		},
+	})
+}
+
+// Run runs the verb with its adapters.
+func Run(ctx context.Context, settings *promote.Settings, run *app.RunContext) (promote.Result, error) {
+	registry, err := images.New(ctx, run)
+	if err != nil {
+		return promote.Result{}, err
+	}
+	return promote.Run(ctx, *settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: run.Reporter})
+}

@@ -1,0 +1,90 @@
+package app
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/github"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
+	"github.com/onedigest/onedigest/internal/text"
+)
+
+// report leaves the result where it is looked for: outputs and a summary on GitHub, JSON when asked for.
+func (r *RunContext) report(about setting.Verb, outputs map[string]string, rows []Row, result any, failed error) error {
+	var errs []error
+	if r.json {
+		errs = append(errs, writeJSON(r.Process.Stdout, result, failed))
+	}
+	if r.runner == nil {
+		return errors.Join(errs...)
+	}
+	for _, output := range about.Outputs {
+		if value := outputs[output.Name]; value != "" {
+			errs = append(errs, r.runner.SetOutput(output.Name, value))
+		}
+	}
+	return errors.Join(append(errs, r.runner.Summary(summaryOf(about.Name, rows, failed)))...)
+}
+
+func writeJSON(w io.Writer, result any, failed error) error {
+	if failed != nil {
+		result = struct {
+			Error  string `json:"error"`
+			Exit   int    `json:"exit"`
+			Result any    `json:"result"`
+		}{failed.Error(), release.ExitCode(failed), result}
+	}
+	text, err := json.MarshalIndent(result, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing the result: %w", err)
+	}
+	_, err = fmt.Fprintln(w, commandless.Replace(string(text)))
+	return err
+}
+
+// commandless writes what begins a runner's command as JSON's escapes. Outside of strings, JSON has neither.
+var commandless = strings.NewReplacer("##[", `#\u0023[`, "::", `:\u003a`)
+
+func summaryOf(verb string, rows []Row, failed error) string {
+	var text strings.Builder
+	word := "done"
+	if failed != nil {
+		word = "failed"
+	}
+	fmt.Fprintf(&text, "### %s: %s\n\n", verb, word)
+	if failed != nil {
+		for line := range strings.Lines(failed.Error()) {
+			fmt.Fprintf(&text, "> %s\n", github.EscapeMarkdown(strings.TrimRight(line, "\n")))
+		}
+		text.WriteString("\n")
+	}
+	text.WriteString("| | |\n|---|---|\n")
+	for _, row := range rows {
+		if name, value := row[0], row[1]; value != "" {
+			fmt.Fprintf(&text, "| %s | %s |\n", github.EscapeMarkdown(name), github.EscapeMarkdown(value))
+		}
+	}
+	text.WriteString("\n")
+	return text.String()
+}
+
+// fail prints an error, each problem on a line of its own, and returns the exit code.
+func (r *RunContext) fail(err error) int {
+	code := release.ExitCode(err)
+	kind := map[int]string{release.ExitFailed: "failed", release.ExitInput: "bad input", release.ExitFault: "fault"}[code]
+	for line := range strings.Lines(err.Error()) {
+		line = strings.TrimRight(line, "\n")
+		if line == "" {
+			continue
+		}
+		fmt.Fprintf(r.Process.Stderr, "%s: %s: %s\n", r.verb, kind, text.Lines(line, text.NoLimit))
+		if r.runner != nil {
+			r.runner.Error(github.Annotation{Title: r.verb + ": " + kind, Message: line})
+		}
+	}
+	return code
+}
