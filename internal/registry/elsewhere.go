@@ -23,7 +23,7 @@ func (s *session) elsewhere(request *http.Request) (*http.Response, error) {
 
 func (s *session) allowed(target *url.URL) error {
 	if target.Scheme != "https" && s.scheme == "https" {
-		return &strayError{from: s.registry.RegistryStr(), to: target.Host, why: "without TLS"}
+		return &blockedError{from: s.registry.RegistryStr(), to: target.Host, why: "without TLS"}
 	}
 	inside := loopback(target.Host) && !loopback(s.registry.RegistryStr())
 	// A name may resolve to a private address, as S3's does inside a VPC; the dialer refuses only link-local ones.
@@ -32,7 +32,7 @@ func (s *session) allowed(target *url.URL) error {
 		inside = inside || address.IsPrivate() || address.IsLinkLocalUnicast() || address.IsUnspecified()
 	}
 	if inside {
-		return &strayError{from: s.registry.RegistryStr(), to: target.Host, why: "inside a private network"}
+		return &blockedError{from: s.registry.RegistryStr(), to: target.Host, why: "inside a private network"}
 	}
 	return nil
 }

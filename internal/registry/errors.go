@@ -11,10 +11,10 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // The sides of a Fault.
@@ -26,7 +26,7 @@ const (
 
 const (
 	maxErrorBody = 64 << 10 // of an error answer that is read
-	maxMessage   = 300      // characters of what a registry says that are shown
+	maxMessage   = 400      // bytes of what a registry says that are shown
 )
 
 // refusedError is an answer that is not the one asked for: its status and what the registry says of it.
@@ -34,7 +34,7 @@ const (
 type refusedError struct {
 	Status  int
 	Code    string // "NAME_UNKNOWN", or "" if the registry gave none
-	Message string // printable, at most maxMessage characters
+	Message string // sanitized
 }
 
 func (e *refusedError) Error() string {
@@ -62,11 +62,11 @@ func refused(response *http.Response) *refusedError {
 	}
 	switch err := json.Unmarshal(text, &body); {
 	case err == nil && len(body.Errors) > 0:
-		result.Code, result.Message = safe(body.Errors[0].Code), safe(body.Errors[0].Message)
+		result.Code, result.Message = sanitize(body.Errors[0].Code), sanitize(body.Errors[0].Message)
 	case err == nil && body.Type != "":
-		result.Code, result.Message = safe(body.Type), safe(body.Message)
+		result.Code, result.Message = sanitize(body.Type), sanitize(body.Message)
 	case strings.HasPrefix(response.Header.Get("Content-Type"), "text/plain"), err == nil:
-		result.Message = safe(string(text))
+		result.Message = sanitize(string(text))
 	}
 	return result
 }
@@ -82,14 +82,14 @@ func (e *loginError) Error() string {
 }
 func (e *loginError) Unwrap() error { return e.err }
 
-// strayError says that a request would have gone where none must go.
-type strayError struct{ from, to, why string }
+// blockedError says that a request would have gone where none must go.
+type blockedError struct{ from, to, why string }
 
-func (e *strayError) Error() string {
+func (e *blockedError) Error() string {
 	if e.from == "" {
 		return fmt.Sprintf("connecting to %q: refused, it is %s", e.to, e.why)
 	}
-	return fmt.Sprintf("following %q to %q: refused, it is %s", e.from, safe(e.to), e.why)
+	return fmt.Sprintf("following %q to %q: refused, it is %s", e.from, sanitize(e.to), e.why)
 }
 
 // mismatchError says that bytes are not the ones that a digest names.
@@ -124,7 +124,7 @@ func plain(err error) error {
 	}
 	result := &refusedError{Status: answer.StatusCode}
 	if len(answer.Errors) > 0 {
-		result.Code, result.Message = safe(string(answer.Errors[0].Code)), safe(answer.Errors[0].Message)
+		result.Code, result.Message = sanitize(string(answer.Errors[0].Code)), sanitize(answer.Errors[0].Message)
 	}
 	return result
 }
@@ -133,7 +133,7 @@ func (r *repository) advice(err error) string {
 	var (
 		answer      *refusedError
 		login       *loginError
-		stray       *strayError
+		blocked     *blockedError
 		mismatch    *mismatchError
 		name        *net.DNSError
 		certificate *tls.CertificateVerificationError
@@ -148,7 +148,7 @@ func (r *repository) advice(err error) string {
 		return r.adviceFor(answer)
 	case errors.As(err, &login):
 		return fmt.Sprintf("give credentials for %s", host)
-	case errors.As(err, &stray):
+	case errors.As(err, &blocked):
 		return fmt.Sprintf("nothing was sent there; find out why %s points to it", host)
 	case errors.As(err, &mismatch):
 		return "do not use this image; find out who changed the registry's storage"
@@ -190,21 +190,8 @@ func (s *session) anonymous() bool {
 	return s.login.known == nil || *s.login.known == (secret{})
 }
 
-// safe makes text from outside fit for one line: no control or invisible formatting characters, a bounded length.
-func safe(text string) string {
-	text = strings.ToValidUTF8(text, "?")
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) {
-			return ' '
-		}
-		return r
-	}, text)
-	text = strings.Join(strings.Fields(text), " ")
-	if runes := []rune(text); len(runes) > maxMessage {
-		text = string(runes[:maxMessage]) + "…"
-	}
-	return text
-}
+// sanitize makes what a registry says one line of bounded length.
+func sanitize(said string) string { return text.Line(said, maxMessage) }
 
 // withoutURL takes the address out of net/http's error: after a redirect it holds a signature that permits the read.
 func withoutURL(err error) error {

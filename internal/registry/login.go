@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/onedigest/onedigest/internal/httpx"
 )
 
 // login holds what one registry host knows us by. All sessions with the host share it.
@@ -92,7 +93,7 @@ func (l *login) refuses(response *http.Response, sent *secret) bool {
 		return false
 	}
 	if response.Request == nil || response.Request.Method != http.MethodHead {
-		return bytes.Contains(peek(response), []byte("authorization token has expired"))
+		return bytes.Contains(httpx.Peek(response, maxErrorBody), []byte("authorization token has expired"))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/onedigest/onedigest/internal/httpx"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/sethvargo/go-retry"
 )
@@ -89,7 +90,7 @@ func newManifest(text []byte, header string) (manifest, error) {
 		result.mediaType, _, _ = mime.ParseMediaType(header)
 	}
 	if kind := types.MediaType(result.mediaType); !kind.IsIndex() && !kind.IsImage() {
-		return manifest{}, fmt.Errorf("reading manifest %s: %q is not an image or an index", result.digest.Short(), safe(result.mediaType))
+		return manifest{}, fmt.Errorf("reading manifest %s: %q is not an image or an index", result.digest.Short(), sanitize(result.mediaType))
 	}
 	return result, nil
 }
@@ -136,7 +137,7 @@ func (r *repository) headManifest(ctx context.Context, reference string) (headed
 	if err != nil {
 		return headed{}, false, err
 	}
-	defer drain(response)
+	defer httpx.Drain(response)
 	switch {
 	case response.StatusCode == http.StatusNotFound:
 		return headed{}, false, nil
@@ -161,7 +162,7 @@ func (r *repository) putManifest(ctx context.Context, m manifest, tag release.Ta
 	if tag != "" {
 		reference = tag.String()
 	}
-	backoff := retry.WithMaxRetries(3, retry.NewExponential(firstWait))
+	backoff := httpx.Backoff(3)
 	return retry.DoValue(ctx, backoff, func(ctx context.Context) (http.Header, error) {
 		header, err := r.putOnce(ctx, m, reference)
 		if err == nil || !uncertain(err) {
@@ -190,7 +191,7 @@ func (r *repository) putOnce(ctx context.Context, m manifest, reference string) 
 	if response.StatusCode/100 != 2 {
 		return nil, refused(response)
 	}
-	defer drain(response)
+	defer httpx.Drain(response)
 	if got, err := release.ParseDigest(response.Header.Get("Docker-Content-Digest")); err == nil && got != m.digest {
 		return nil, &mismatchError{wanted: m.digest, got: got}
 	}
@@ -201,9 +202,9 @@ func (r *repository) putOnce(ctx context.Context, m manifest, reference string) 
 func uncertain(err error) bool {
 	var answer *refusedError
 	if errors.As(err, &answer) {
-		return unavailable(answer.Status) || taken(err)
+		return httpx.IsUnavailable(answer.Status) || taken(err)
 	}
-	return passing(err)
+	return isTransient(err)
 }
 
 // taken tells whether a registry refused to write because the tag exists and is immutable. ECR answers TAG_INVALID, or

@@ -7,6 +7,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/onedigest/onedigest/internal/httpx"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -71,12 +72,9 @@ func fromLayout(dir string) func(context.Context, release.Digest) (manifest, err
 			return manifest{}, err
 		}
 		defer func() { _ = blob.Close() }()
-		text, err := io.ReadAll(io.LimitReader(blob, maxManifest+1))
+		text, err := httpx.ReadAll(blob, maxManifest)
 		if err != nil {
-			return manifest{}, err
-		}
-		if len(text) > maxManifest {
-			return manifest{}, fmt.Errorf("reading manifest %s: it is longer than %d bytes", digest.Short(), maxManifest)
+			return manifest{}, fmt.Errorf("reading manifest %s: %w", digest.Short(), err)
 		}
 		if got := digestOf(text); got != digest {
 			return manifest{}, fmt.Errorf("reading manifest %s: its bytes are %s", digest.Short(), got.Short())

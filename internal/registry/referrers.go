@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/onedigest/onedigest/internal/httpx"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/sethvargo/go-retry"
 )
@@ -111,7 +112,7 @@ func (r *repository) confirm(ctx context.Context, header http.Header, image, att
 	if header.Get("OCI-Subject") == image.String() {
 		return nil
 	}
-	backoff := retry.WithMaxRetries(4, retry.NewExponential(firstWait))
+	backoff := httpx.Backoff(4)
 	return retry.Do(ctx, backoff, func(ctx context.Context) error {
 		listed, err := r.list(ctx, image, artifactType)
 		if err != nil {
@@ -246,7 +247,7 @@ func (r *repository) nextPage(current string, header http.Header) (string, error
 			return "", fmt.Errorf("reading the next page's address: %w", err)
 		}
 		if resolved.Host != base.Host {
-			return "", &strayError{from: base.Host, to: resolved.Host, why: "another host"}
+			return "", &blockedError{from: base.Host, to: resolved.Host, why: "another host"}
 		}
 		return resolved.String(), nil
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/onedigest/onedigest/internal/httpx"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -53,7 +54,7 @@ func New(options Options) *Client {
 	}
 	return &Client{
 		options:   options,
-		transport: &patient{next: options.Transport, log: options.Log},
+		transport: &httpx.RetryTransport{Next: options.Transport, Throttled: asksToSlowDown, Transient: isTransient, Log: options.Log},
 		logins:    map[string]*login{},
 	}
 }
@@ -76,7 +77,7 @@ func (c *Client) open(side string, repo release.Repository, push bool, mounts ..
 	}
 	at, err := name.NewRepository(repo.String(), options...)
 	if err != nil {
-		return nil, release.BadInput("repository", safe(err.Error()), "give it as host/path")
+		return nil, release.BadInput("repository", sanitize(err.Error()), "give it as host/path")
 	}
 	action := "pull"
 	if push {

@@ -3,10 +3,10 @@ package registry
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 
+	"github.com/onedigest/onedigest/internal/httpx"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/sethvargo/go-retry"
 )
@@ -26,9 +26,9 @@ func (r *repository) getBlob(ctx context.Context, digest release.Digest, limit i
 // get reads an answer whole, again from its start if the connection breaks on the way.
 func (r *repository) get(ctx context.Context, url string, header http.Header, limit int64) ([]byte, http.Header, error) {
 	var got http.Header
-	backoff := retry.WithMaxRetries(3, retry.NewExponential(firstWait))
+	backoff := httpx.Backoff(3)
 	text, err := retry.DoValue(ctx, backoff, func(ctx context.Context) ([]byte, error) {
-		response, err := r.do(ctx, http.MethodGet, url, nil, header) //nolint:bodyclose // refused and readAll close it
+		response, err := r.do(ctx, http.MethodGet, url, nil, header) //nolint:bodyclose // refused and ReadBody close it
 		if err != nil {
 			return nil, err // the transport tried again already
 		}
@@ -36,8 +36,8 @@ func (r *repository) get(ctx context.Context, url string, header http.Header, li
 			return nil, refused(response)
 		}
 		got = response.Header
-		text, err := readAll(response, limit)
-		if err != nil && passing(err) {
+		text, err := httpx.ReadBody(response, limit)
+		if err != nil && isTransient(err) {
 			err = retry.RetryableError(err)
 		}
 		return text, err
@@ -59,20 +59,4 @@ func (r *repository) do(ctx context.Context, method, url string, body []byte, he
 	}
 	response, err := r.client.Do(request)
 	return response, withoutURL(err)
-}
-
-// readAll reads an answer of at most limit bytes and closes it; a longer one is an error, and is not read to its end.
-func readAll(response *http.Response, limit int64) ([]byte, error) {
-	defer func() { _ = response.Body.Close() }()
-	if response.ContentLength > limit {
-		return nil, fmt.Errorf("reading the answer: it is %d bytes long, limit %d", response.ContentLength, limit)
-	}
-	text, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading the answer: %w", err)
-	}
-	if int64(len(text)) > limit {
-		return nil, fmt.Errorf("reading the answer: it is longer than %d bytes", limit)
-	}
-	return text, nil
 }

@@ -1,10 +1,8 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -12,6 +10,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/onedigest/onedigest/internal/httpx"
 )
 
 // session adds what a registry wants to know us by to requests that go to that registry, and to no other host.
@@ -50,13 +49,13 @@ func (s *session) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err != nil || !s.login.refuses(response, known) {
 		return response, err
 	}
-	again, replayable := replay(request)
+	again, replayErr := httpx.Replay(request)
 	if challenged(response) {
 		s.login.setWantsTokens()
-		if !replayable {
+		if replayErr != nil {
 			return response, nil
 		}
-		drain(response)
+		httpx.Drain(response)
 		return s.withToken(again)
 	}
 	if *known == (secret{}) {
@@ -66,13 +65,13 @@ func (s *session) RoundTrip(request *http.Request) (*http.Response, error) {
 	// fresh ones wait for the caller's next attempt.
 	fresh, err := s.login.get(request.Context(), known)
 	if err != nil {
-		drain(response)
+		httpx.Drain(response)
 		return nil, err
 	}
-	if !replayable {
+	if replayErr != nil {
 		return response, nil
 	}
-	drain(response)
+	httpx.Drain(response)
 	return s.withPassword(again, fresh)
 }
 
@@ -146,23 +145,6 @@ func (o *onlyScheme) RoundTrip(request *http.Request) (*http.Response, error) {
 	return o.next.RoundTrip(request)
 }
 
-// replay makes the same request again, with its body from the start; false if the body is gone.
-func replay(request *http.Request) (*http.Request, bool) {
-	again := request.Clone(request.Context())
-	if request.Body == nil || request.Body == http.NoBody {
-		return again, true
-	}
-	if request.GetBody == nil {
-		return nil, false
-	}
-	body, err := request.GetBody()
-	if err != nil {
-		return nil, false
-	}
-	again.Body = body
-	return again, true
-}
-
 // challenged tells whether a 401 asks for a token. Source: RFC 6750, section 3.
 func challenged(response *http.Response) bool {
 	for _, challenge := range response.Header.Values("WWW-Authenticate") {
@@ -171,20 +153,4 @@ func challenged(response *http.Response) bool {
 		}
 	}
 	return false
-}
-
-// peek reads the beginning of an error answer and leaves it to be read again.
-func peek(response *http.Response) []byte {
-	text, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBody))
-	response.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(text), response.Body), response.Body}
-	return text
-}
-
-// drain reads what is left of a short answer so that its connection can be used again.
-func drain(response *http.Response) {
-	_, _ = io.CopyN(io.Discard, response.Body, 64<<10)
-	_ = response.Body.Close()
 }

@@ -262,8 +262,8 @@ func TestRedirectsInwardsAreRefused(t *testing.T) {
 			return true
 		})
 		_, _, err := c.Find(t.Context(), shop.Repository, "one")
-		var stray *strayError
-		if !errors.As(err, &stray) || !strings.Contains(err.Error(), "nothing was sent there") {
+		var blocked *blockedError
+		if !errors.As(err, &blocked) || !strings.Contains(err.Error(), "nothing was sent there") {
 			t.Errorf("%s: got %v", target, err)
 		}
 		if err != nil && strings.Contains(err.Error(), "secret") {

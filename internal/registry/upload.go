@@ -13,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/onedigest/onedigest/internal/httpx"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/sethvargo/go-retry"
 	"golang.org/x/sync/errgroup"
@@ -55,7 +56,7 @@ func (r *repository) uploadOne(ctx context.Context, layer v1.Layer, from *name.R
 		}
 		layer = &remote.MountableLayer{Layer: layer, Reference: from.Digest(digest.String())}
 	}
-	backoff := retry.WithMaxRetries(maxUploads-1, retry.NewExponential(firstWait))
+	backoff := httpx.Backoff(maxUploads - 1)
 	return retry.Do(ctx, backoff, func(ctx context.Context) error {
 		err := remote.WriteLayer(r.at, layer, remote.WithContext(ctx), remote.WithTransport(through),
 			remote.WithRetryPredicate(func(error) bool { return false }))
@@ -64,7 +65,7 @@ func (r *repository) uploadOne(ctx context.Context, layer v1.Layer, from *name.R
 		}
 		err = withoutURL(plain(err))
 		if ctx.Err() == nil && startsOver(err) {
-			r.session.login.options.Log(fmt.Sprintf("%s: %s, sending the blob again", r.name.Host(), safe(err.Error())))
+			r.session.login.options.Log(fmt.Sprintf("%s: %s, sending the blob again", r.name.Host(), sanitize(err.Error())))
 			return retry.RetryableError(err)
 		}
 		return err
@@ -76,13 +77,13 @@ func (r *repository) uploadOne(ctx context.Context, layer v1.Layer, from *name.R
 func startsOver(err error) bool {
 	var answer *refusedError
 	if !errors.As(err, &answer) {
-		return passing(err)
+		return isTransient(err)
 	}
 	switch answer.Code {
 	case "BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID":
 		return true
 	}
-	return unavailable(answer.Status)
+	return httpx.IsUnavailable(answer.Status)
 }
 
 // layer is a blob as ggcr's upload takes it.

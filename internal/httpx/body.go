@@ -1,0 +1,114 @@
+package httpx
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// maxDrain is how much of a body is read, in bytes, to keep its connection.
+const maxDrain = 64 << 10
+
+// ReadAll reads a stream of at most limit bytes. A longer one is an error, and is not read to its end.
+func ReadAll(stream io.Reader, limit int64) ([]byte, error) {
+	content, err := io.ReadAll(&limitedReader{Reader: stream, limit: limit, left: limit})
+	if err != nil {
+		return nil, err
+	}
+	return content, nil
+}
+
+// ReadBody reads the body of a response, at most limit bytes, and closes it.
+func ReadBody(response *http.Response, limit int64) ([]byte, error) {
+	if err := LimitBody(response, limit); err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(response.Body)
+	_ = response.Body.Close()
+	if err != nil {
+		return nil, fmt.Errorf("reading the response: %w", err)
+	}
+	return content, nil
+}
+
+// LimitBody makes reading a response's body fail after limit bytes. A body that announces more is closed, and the error
+// says so.
+func LimitBody(response *http.Response, limit int64) error {
+	if response.ContentLength > limit {
+		_ = response.Body.Close()
+		return fmt.Errorf("reading the response: it is %d bytes long, limit %d", response.ContentLength, limit)
+	}
+	response.Body = struct {
+		io.Reader
+		io.Closer
+	}{&limitedReader{Reader: response.Body, limit: limit, left: limit}, response.Body}
+	return nil
+}
+
+// limitedReader fails where io.LimitedReader reports the end: a body that was cut could pass for a whole one.
+type limitedReader struct {
+	io.Reader
+	limit, left int64
+}
+
+func (l *limitedReader) Read(buffer []byte) (int, error) {
+	if int64(len(buffer)) > l.left+1 {
+		buffer = buffer[:l.left+1]
+	}
+	n, err := l.Reader.Read(buffer)
+	if int64(n) > l.left {
+		n, err = int(l.left), fmt.Errorf("it is longer than %d bytes", l.limit)
+	}
+	l.left -= int64(n)
+	return n, err
+}
+
+// Peek reads up to limit bytes of a response's body and leaves the body as if it had not been read.
+func Peek(response *http.Response, limit int64) []byte {
+	start, err := io.ReadAll(io.LimitReader(response.Body, limit))
+	var rest io.Reader = response.Body
+	if err != nil {
+		rest = failingReader{err}
+	}
+	response.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(start), rest), response.Body}
+	return start
+}
+
+type failingReader struct{ err error }
+
+func (f failingReader) Read([]byte) (int, error) { return 0, f.err }
+
+// Drain closes a response that nobody reads on. It reads the rest of a short one first, so that the connection can be used
+// again.
+func Drain(response *http.Response) {
+	_, _ = io.CopyN(io.Discard, response.Body, maxDrain)
+	_ = response.Body.Close()
+}
+
+// Replayable reports whether a request can be sent a second time: it has no body, or one that can be read again.
+func Replayable(request *http.Request) bool {
+	return request.Body == nil || request.Body == http.NoBody || request.GetBody != nil
+}
+
+// Replay returns a copy of a request that was sent, with its body from the start. The error says that the body cannot be
+// read again.
+func Replay(request *http.Request) (*http.Request, error) {
+	again := request.Clone(request.Context())
+	if request.Body == nil || request.Body == http.NoBody {
+		return again, nil
+	}
+	if request.GetBody == nil {
+		return nil, errors.New("sending the body again: it cannot be read twice")
+	}
+	body, err := request.GetBody()
+	if err != nil {
+		return nil, fmt.Errorf("sending the body again: %w", err)
+	}
+	again.Body = body
+	return again, nil
+}
