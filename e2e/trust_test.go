@@ -73,7 +73,7 @@ func TestWhatFailsGoesBackToWhatWasVerified(t *testing.T) {
 	got.holds(t, 0)
 
 	result, got := tree.deploy(t.Context(), "back", good, "--set", "config.LOG_LEVEL=loud")
-	got.holds(t, 1, "OD-103", `LOG_LEVEL: "loud" is none of`, "if it fails, it goes back to revision 1")
+	got.holds(t, 1, "OD-103", `LOG_LEVEL: "loud" is none of`, "if it fails, it is rolled back to revision 1")
 	if result.Outcome != release.RolledBack || result.Revision != 3 || result.Code != causes.CrashLoop {
 		t.Errorf("got outcome %q, revision %d, code %q: %s", result.Outcome, result.Revision, result.Code, result.State)
 	}
@@ -88,7 +88,7 @@ func TestWhatFailsGoesBackToWhatWasVerified(t *testing.T) {
 	if commit := answering(t, first.URL); commit != first.Commit.String() {
 		t.Errorf("%s answers, want %s", commit, first.Commit)
 	}
-	// After all that the release is in order: the same deploy again finds nothing to change.
+	// After all that nothing is left to heal: the same deploy again finds nothing to change.
 	result, got = tree.deploy(t.Context(), "back", good, "--allow-rollback")
 	got.holds(t, 0)
 	if result.Outcome != release.Unchanged {
@@ -102,12 +102,12 @@ func TestAFirstInstallThatFails(t *testing.T) {
 	tree := newCheckout(t)
 	image := tree.build()
 	_, got := tree.deploy(t.Context(), "kept", image, "--set", "config.LOG_LEVEL=loud")
-	got.holds(t, 1, "OD-103", "stays for inspection")
+	got.holds(t, 1, "OD-103", "is kept for inspection; the next deploy")
 	if _, got = tree.deploy(t.Context(), "kept", image); got.code != 0 {
 		t.Errorf("the next deploy: exit %d\n%s", got.code, got.stderr)
 	}
 	_, got = tree.deploy(t.Context(), "cleared", image, "--set", "config.LOG_LEVEL=loud", "--failed-install", "uninstall")
-	got.holds(t, 1, "OD-103", "is uninstalled")
+	got.holds(t, 1, "OD-103", "the failed install was uninstalled")
 	secrets, err := client(t).CoreV1().Secrets("cleared").List(t.Context(), meta.ListOptions{LabelSelector: "owner=helm"})
 	if err != nil || len(secrets.Items) != 0 {
 		t.Errorf("%d records are left, %v", len(secrets.Items), err)
@@ -188,7 +188,7 @@ waves:
 		return tree.deploy(t.Context(), "unused", image, "--matrix", "deploys.yaml")
 	}
 	result, got := run("loud")
-	got.holds(t, 1, "OD-103", `not begun: wave "the rest", 3 deploys`)
+	got.holds(t, 1, "OD-103", `skipped: wave "the rest", 3 deploys`)
 	if len(result.Deploys) != 1 || result.Skipped != 3 {
 		t.Errorf("got %d results, %d skipped", len(result.Deploys), result.Skipped)
 	}

@@ -3,119 +3,124 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// budget splits the time of a deploy over its phases. A phase may use what those before it left, and never what belongs to
-// those after it.
+// budget splits the time of a deploy over its phases. A phase may use time that earlier phases left, and never time that
+// belongs to later ones.
 type budget struct {
-	began  time.Time
-	shares []share
-	after  *bool // the rollout has begun, so that hooks run on its time
+	began     time.Time
+	shares    []share
+	rolledOut bool // hooks run on the rollout's time from now on
 }
 
+// share is the time of one phase.
 type share struct {
 	phase release.Phase
 	time  time.Duration
 }
 
-// Parts of the whole, in percent. Going back takes about as long as going there did, without the waiting for what is broken.
+// Shares of the timeout, in percent. A rollback takes about as long as a rollout that does not wait for anything broken.
 const (
-	hooksPart    = 15
-	addressPart  = 20 // a load balancer of AWS takes minutes, once
-	smokePart    = 10
-	rollbackPart = 25
+	hooksPercent    = 15
+	addressPercent  = 20 // an AWS load balancer takes minutes, once
+	smokePercent    = 10
+	rollbackPercent = 25
 )
 
-// split gives every phase its part; the rollout has what is left.
-func (d *deploy) split(whole time.Duration) budget {
-	parts := map[release.Phase]int{release.PhaseHooks: hooksPart, release.PhaseAddress: addressPart}
-	if d.settings.SmokeChecks != "" {
-		parts[release.PhaseSmoke] = smokePart
+// splitTimeout gives every phase that the settings ask for its share, and the rollout the rest.
+func splitTimeout(settings Settings, timeout time.Duration) budget {
+	percent := map[release.Phase]int{release.PhaseHooks: hooksPercent, release.PhaseAddress: addressPercent}
+	if settings.SmokeChecks != "" {
+		percent[release.PhaseSmoke] = smokePercent
 	}
-	if d.settings.Rollback == rollbackAuto {
-		parts[release.PhaseRollback] = rollbackPart
+	if settings.Rollback == rollbackAuto {
+		percent[release.PhaseRollback] = rollbackPercent
 	}
-	b := budget{began: time.Now(), after: new(bool)}
-	rest := whole
-	for _, part := range parts {
-		rest -= whole * time.Duration(part) / 100
+	shareOf := func(phase release.Phase) time.Duration { return timeout * time.Duration(percent[phase]) / 100 }
+	rest := timeout
+	for phase := range percent {
+		rest -= shareOf(phase)
 	}
+	b := budget{began: time.Now()}
 	for _, phase := range []release.Phase{release.PhaseHooks, release.PhaseRollout, release.PhaseAddress, release.PhaseSmoke, release.PhaseRollback} {
-		own := whole * time.Duration(parts[phase]) / 100
+		duration := shareOf(phase)
 		if phase == release.PhaseRollout {
-			own = rest
+			duration = rest
 		}
-		if own > 0 {
-			b.shares = append(b.shares, share{phase, own})
+		if duration > 0 {
+			b.shares = append(b.shares, share{phase, duration})
 		}
 	}
 	return b
 }
 
 func (b budget) String() string {
-	var whole time.Duration
+	var total time.Duration
 	texts := make([]string, len(b.shares))
 	for i, share := range b.shares {
 		texts[i] = fmt.Sprintf("%s %s", share.phase, share.time.Round(time.Second))
-		whole += share.time
+		total += share.time
 	}
-	return fmt.Sprintf("%s in all: %s", whole.Round(time.Second), strings.Join(texts, ", "))
+	return fmt.Sprintf("%s in total: %s", total.Round(time.Second), strings.Join(texts, ", "))
 }
 
-// of is a phase's own part.
+// of is the share of a phase, 0 if it has none.
 func (b budget) of(phase release.Phase) time.Duration {
-	for _, share := range b.shares {
-		if share.phase == phase {
-			return share.time
-		}
+	i := slices.IndexFunc(b.shares, func(s share) bool { return s.phase == phase })
+	if i < 0 {
+		return 0
 	}
-	return 0
+	return b.shares[i].time
 }
 
-// end is when a phase must be over.
-func (b budget) end(phase release.Phase) time.Time {
-	end := b.began
-	if phase == release.PhaseHooks && *b.after {
+// deadline is when a phase must be over.
+func (b budget) deadline(phase release.Phase) time.Time {
+	if phase == release.PhaseHooks && b.rolledOut {
 		phase = release.PhaseRollout
 	}
+	deadline := b.began
 	for _, share := range b.shares {
 		if share.phase == release.PhaseRollback {
 			break
 		}
-		end = end.Add(share.time)
+		deadline = deadline.Add(share.time)
 		if share.phase == phase {
 			break
 		}
 	}
-	return end
+	return deadline
 }
 
-func (b budget) rolledOut() { *b.after = true }
+// afterRollout is the budget for hooks that run after the rollout.
+func (b budget) afterRollout() budget {
+	b.rolledOut = true
+	return b
+}
 
-// until ends with the phase's time; the cause says which phase that was.
+// until ends the context when the time of the phase is up; the cause names the phase.
 func (b budget) until(ctx context.Context, phase release.Phase) (context.Context, context.CancelFunc) {
-	return context.WithDeadlineCause(ctx, b.end(phase), fmt.Errorf("the time for %s is up (%s)", phase, b))
+	return context.WithDeadlineCause(ctx, b.deadline(phase), fmt.Errorf("the time for %s is up (%s)", phase, b))
 }
 
-// back is the time that was kept for going back, hooks and rollout together.
-func (b budget) back() budget {
-	after := true
-	return budget{began: time.Now(), after: &after, shares: []share{{release.PhaseRollout, b.of(release.PhaseRollback)}}}
+// forRollback is the time that was reserved for the rollback, its hooks and its rollout together.
+func (b budget) forRollback() budget {
+	return budget{began: time.Now(), rolledOut: true, shares: []share{{release.PhaseRollout, b.of(release.PhaseRollback)}}}
 }
 
-// startAndReport is what a job needs besides the deploy itself: checking out, building or fetching the binary, reporting.
+// startAndReport is what a job needs besides the deploy itself: to check out, to build or download the binary, to report.
 const startAndReport = 30 * time.Second
 
-// fits refuses a job limit that would kill the deploy, its rollback included.
-func (s *Settings) fits() error {
+// checkJobTimeout refuses a job limit that would kill the deploy before its rollback has ended.
+func (s *Settings) checkJobTimeout() error {
 	if s.JobTimeout == 0 || s.JobTimeout >= s.Timeout+startAndReport {
 		return nil
 	}
 	return release.BadInput("--job-timeout (INPUT_JOB_TIMEOUT)",
-		fmt.Sprintf("%s cannot hold a deploy of %s and %s to start and to report: the job would be killed on the way", s.JobTimeout, s.Timeout, startAndReport),
+		fmt.Sprintf("%s is too short for a deploy of %s and %s to start and to report: the job would be killed on the way", s.JobTimeout, s.Timeout, startAndReport),
 		fmt.Sprintf("raise the job's timeout-minutes, or give a --timeout of at most %s", max(time.Second, s.JobTimeout-startAndReport)))
 }

@@ -13,8 +13,8 @@ import (
 
 func TestRun(t *testing.T) {
 	t.Parallel()
-	site := &site{revision: commit.String(), pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}}
-	result, account, err := site.run(t, "--values", "one.yaml", "--values", "two.yaml", "--set", "config.A=1")
+	fakes := &fakes{revision: commit.String(), pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}}
+	result, log, err := fakes.run(t, "--values", "one.yaml", "--values", "two.yaml", "--set", "config.A=1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,49 +23,49 @@ func TestRun(t *testing.T) {
 	}
 	want := release.Deployment{Name: "shop", Namespace: "staging", Environment: "staging", Image: image(t, "a"), Commit: commit,
 		Chart: "/tree/charts/service", ValuesFiles: []string{"/tree/one.yaml", "/tree/two.yaml"}, Set: []string{"config.A=1"}, Actor: "a person", RunURL: "https://example.com/run/1"}
-	if diff := cmp.Diff(want, site.got, cmp.AllowUnexported(release.Digest{})); diff != "" {
+	if diff := cmp.Diff(want, fakes.got, cmp.AllowUnexported(release.Digest{})); diff != "" {
 		t.Errorf("deployment -want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"hold", "deploy", "hook Job/migrate", "watch Deployment/shop", "address", "verify 7", "give back"}, site.done); diff != "" {
+	if diff := cmp.Diff([]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "address", "verify 7", "release Lease"}, fakes.done); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if !strings.Contains(account, "Deployment/shop 1/2") {
-		t.Errorf("no progress in:\n%s", account)
+	if !strings.Contains(log, "Deployment/shop 1/2") {
+		t.Errorf("no progress in:\n%s", log)
 	}
 }
 
-func TestRunChangesNothingBeforeEverythingIsChecked(t *testing.T) {
+func TestPreflightFailureChangesNothing(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		site  *site
+		fakes *fakes
 		flags []string
 		exit  int
 		want  string
 	}{
-		"a chart outside the work tree":  {&site{outside: "charts/service"}, nil, release.ExitInput, "--chart (INPUT_CHART): \"charts/service\" is outside"},
-		"values outside the work tree":   {&site{outside: "../x.yaml"}, []string{"--values", "../x.yaml"}, release.ExitInput, "--values (INPUT_VALUES): "},
-		"a chart that is none":           {&site{checkErr: release.BadInput("chart", "is not a chart", "")}, nil, release.ExitInput, "is not a chart"},
-		"an image that is gone":          {&site{absent: true}, nil, release.ExitFailed, "is not in its registry"},
-		"an image of another commit":     {&site{revision: "x"}, []string{"--commit", commit.String()}, release.ExitFailed, `is labelled with revision "x"`},
-		"a cluster that does not answer": {&site{noAccess: &release.Fault{Side: "cluster", Err: errors.New("connection refused")}}, nil, release.ExitFault, "connection refused"},
+		"a chart outside the work tree":        {&fakes{outside: "charts/service"}, nil, release.ExitInput, "--chart (INPUT_CHART): \"charts/service\" is outside"},
+		"values outside the work tree":         {&fakes{outside: "../x.yaml"}, []string{"--values", "../x.yaml"}, release.ExitInput, "--values (INPUT_VALUES): "},
+		"an invalid chart":                     {&fakes{checkErr: release.BadInput("chart", "is not a chart", "")}, nil, release.ExitInput, "is not a chart"},
+		"an image that is not in its registry": {&fakes{absent: true}, nil, release.ExitFailed, "is not in its registry"},
+		"an image of another commit":           {&fakes{revision: "x"}, []string{"--commit", commit.String()}, release.ExitFailed, `is labelled with revision "x"`},
+		"a cluster that does not answer":       {&fakes{noAccess: &release.Fault{Side: "cluster", Err: errors.New("connection refused")}}, nil, release.ExitFault, "connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := test.site.run(t, test.flags...)
+			_, _, err := test.fakes.run(t, test.flags...)
 			if release.ExitCode(err) != test.exit || !strings.Contains(fmt.Sprint(err), test.want) {
 				t.Errorf("got %v (exit %d), want exit %d and %q", err, release.ExitCode(err), test.exit, test.want)
 			}
-			if len(test.site.done) > 0 {
-				t.Errorf("done all the same: %v", test.site.done)
+			if len(test.fakes.done) > 0 {
+				t.Errorf("done nevertheless: %v", test.fakes.done)
 			}
 		})
 	}
 }
 
-func TestRunFailsWhenThePodsRunAnotherDigest(t *testing.T) {
+func TestRunFailsWhenPodsRunAnotherDigest(t *testing.T) {
 	t.Parallel()
-	site := &site{pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "b").Digest}}}
-	result, _, err := site.run(t)
+	fakes := &fakes{pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "b").Digest}}}
+	result, _, err := fakes.run(t)
 	if release.ExitCode(err) != release.ExitFailed || !result.Digest.IsZero() {
 		t.Errorf("got %v and digest %q, want a failure and none", err, result.Digest)
 	}
@@ -78,22 +78,22 @@ func TestSettings(t *testing.T) {
 		args []string
 		want string
 	}{
-		"nothing":                 {nil, "--environment (INPUT_ENVIRONMENT): is required; give NAME\n--image (INPUT_IMAGE): is required"},
-		"a heal of nothing":       {[]string{"--environment", "staging", "--heal"}, "--release (INPUT_RELEASE): is missing"},
-		"a job that ends sooner":  {[]string{"--environment", "staging", "--image", good, "--timeout", "10m", "--job-timeout", "10m"}, "cannot hold a deploy of 10m0s"},
-		"a lease of half seconds": {[]string{"--environment", "staging", "--image", good, "--lease-duration", "1500ms"}, "whole seconds"},
-		"an account of letters":   {[]string{"--environment", "staging", "--image", good, "--expect-account", "me"}, "twelve digits"},
-		"an account of no EKS":    {[]string{"--environment", "staging", "--image", good, "--expect-account", "123456789012"}, "is about an EKS cluster"},
-		"a pin and its lifting":   {[]string{"--environment", "staging", "--image", good, "--unpin", "--allow-rollback"}, "together with --allow-rollback"},
-		"heal and dry-run":        {[]string{"--environment", "staging", "--release", "shop", "--heal", "--dry-run"}, "together with --dry-run"},
-		"a comparison for real":   {[]string{"--environment", "staging", "--image", good, "--compare-values", "x.yaml"}, "a dry run only"},
-		"a tag":                   {[]string{"--environment", "staging", "--image", "localhost:5000/shop:latest"}, "carries no digest"},
-		"a namespace no label":    {[]string{"--environment", "staging", "--image", good, "--namespace", "No_Label"}, "is not a DNS label"},
-		"a set without =":         {[]string{"--environment", "staging", "--image", good, "--set", "a"}, "is not name=value"},
-		"a set that unpins":       {[]string{"--environment", "staging", "--image", good, "--set", "image.digest=x"}, "would unpin the image"},
-		"a release that is long":  {[]string{"--environment", "staging", "--image", good, "--release", strings.Repeat("a", 54)}, "at most 53"},
-		"a repository no release": {[]string{"--environment", "staging", "--image", strings.Replace(good, "shop", "my_shop", 1)}, "cannot be derived from the image"},
-		"a negative timeout":      {[]string{"--environment", "staging", "--image", good, "--timeout", "-1s"}, "is not above zero"},
+		"nothing":                              {nil, "--environment (INPUT_ENVIRONMENT): is required; give NAME\n--image (INPUT_IMAGE): is required"},
+		"heal without a release":               {[]string{"--environment", "staging", "--heal"}, "--release (INPUT_RELEASE): is missing"},
+		"a job that ends sooner":               {[]string{"--environment", "staging", "--image", good, "--timeout", "10m", "--job-timeout", "10m"}, "is too short for a deploy of 10m0s"},
+		"a lease of half seconds":              {[]string{"--environment", "staging", "--image", good, "--lease-duration", "1500ms"}, "whole seconds"},
+		"an account of letters":                {[]string{"--environment", "staging", "--image", good, "--expect-account", "me"}, "twelve digits"},
+		"an account without an EKS cluster":    {[]string{"--environment", "staging", "--image", good, "--expect-account", "123456789012"}, "is about an EKS cluster"},
+		"unpin and allow-rollback":             {[]string{"--environment", "staging", "--image", good, "--unpin", "--allow-rollback"}, "together with --allow-rollback"},
+		"heal and dry-run":                     {[]string{"--environment", "staging", "--release", "shop", "--heal", "--dry-run"}, "together with --dry-run"},
+		"compare-values without dry-run":       {[]string{"--environment", "staging", "--image", good, "--compare-values", "x.yaml"}, "used by a dry run only"},
+		"a tag":                                {[]string{"--environment", "staging", "--image", "localhost:5000/shop:latest"}, "carries no digest"},
+		"a namespace that is no DNS label":     {[]string{"--environment", "staging", "--image", good, "--namespace", "No_Label"}, "is not a DNS label"},
+		"a set without =":                      {[]string{"--environment", "staging", "--image", good, "--set", "a"}, "is not name=value"},
+		"a set that unpins":                    {[]string{"--environment", "staging", "--image", good, "--set", "image.digest=x"}, "would unpin the image"},
+		"a long release name":                  {[]string{"--environment", "staging", "--image", good, "--release", strings.Repeat("a", 54)}, "at most 53"},
+		"a repository that is no release name": {[]string{"--environment", "staging", "--image", strings.Replace(good, "shop", "my_shop", 1)}, "cannot be derived from the image"},
+		"a negative timeout":                   {[]string{"--environment", "staging", "--image", good, "--timeout", "-1s"}, "is not above zero"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

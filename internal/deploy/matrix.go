@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Wave is a part of a matrix whose deploys run at once, after all of the wave before it are done.
+// Wave is a group of deploys that run concurrently, after those of the wave before it have ended.
 type Wave struct {
 	Name    string
 	Deploys []Settings
@@ -24,13 +24,14 @@ const (
 	maxDeploys = 256
 )
 
-// common are the settings that belong to the whole matrix and not to one deploy of it.
-var common = []string{"matrix", "concurrency", "job-timeout", "heal", "output"}
+// matrixSettings apply to the whole matrix and cannot be set for one deploy of it.
+var matrixSettings = []string{"matrix", "concurrency", "job-timeout", "heal", "output"}
 
-// ParseMatrix reads a matrix of deploys. Every deploy is what was given outside of the matrix, with what the matrix gives it
-// in its place; names and values are those of the verb's settings. All that is wrong is told at once, with file and line.
+// ParseMatrix reads a matrix of deploys. The settings of a deploy are the flags given beside the matrix, overridden by the
+// deploy's own keys; names and values are those of the verb. Everything wrong is reported together, with file and line, as a
+// *release.InputError.
 func ParseMatrix(file string, content []byte, given []string) ([]Wave, error) {
-	var written struct {
+	var document struct {
 		Waves []struct {
 			Name    string                 `yaml:"name"`
 			Deploys []map[string]yaml.Node `yaml:"deploys"`
@@ -38,15 +39,15 @@ func ParseMatrix(file string, content []byte, given []string) ([]Wave, error) {
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	decoder.KnownFields(true)
-	if err := decoder.Decode(&written); err != nil && !errors.Is(err, io.EOF) {
+	if err := decoder.Decode(&document); err != nil && !errors.Is(err, io.EOF) {
 		return nil, release.BadInput(file, strings.TrimPrefix(err.Error(), "yaml: "), "write waves:, each with a name and deploys")
 	}
-	m := matrix{file: file, given: given}
-	if len(written.Waves) == 0 || len(written.Waves) > maxWaves {
-		m.problem(0, fmt.Sprintf("has %d waves, not 1 to %d", len(written.Waves), maxWaves))
+	m := matrixParser{file: file, given: given}
+	if len(document.Waves) == 0 || len(document.Waves) > maxWaves {
+		m.problem(0, fmt.Sprintf("has %d waves, not 1 to %d", len(document.Waves), maxWaves))
 	}
 	var waves []Wave
-	for i, wave := range written.Waves {
+	for i, wave := range document.Waves {
 		name := wave.Name
 		if name == "" {
 			name = fmt.Sprintf("wave %d", i+1)
@@ -54,29 +55,31 @@ func ParseMatrix(file string, content []byte, given []string) ([]Wave, error) {
 		if len(wave.Deploys) == 0 {
 			m.problem(0, fmt.Sprintf("wave %q has no deploys", name))
 		}
-		read := Wave{Name: name}
+		parsed := Wave{Name: name}
 		for _, deploy := range wave.Deploys {
 			if settings, ok := m.deploy(deploy); ok {
-				read.Deploys = append(read.Deploys, settings)
+				parsed.Deploys = append(parsed.Deploys, settings)
 			}
 		}
-		waves = append(waves, read)
+		waves = append(waves, parsed)
 	}
-	m.distinct(waves)
+	m.refuseDuplicates(waves)
 	if len(m.problems) > 0 {
 		return nil, &release.InputError{Problems: m.problems}
 	}
 	return waves, nil
 }
 
-type matrix struct {
+// matrixParser collects what is wrong with a matrix.
+type matrixParser struct {
 	file     string
-	given    []string
-	deploys  int
+	given    []string // flags beside the matrix
+	deploys  int      // seen so far
 	problems []release.Problem
 }
 
-func (m *matrix) problem(line int, what string) {
+// problem notes what is wrong; line 0 is the whole file.
+func (m *matrixParser) problem(line int, what string) {
 	where := m.file
 	if line > 0 {
 		where = fmt.Sprintf("%s:%d", m.file, line)
@@ -84,8 +87,8 @@ func (m *matrix) problem(line int, what string) {
 	m.problems = append(m.problems, release.Problem{Where: where, What: what})
 }
 
-// deploy makes the settings of one deploy.
-func (m *matrix) deploy(written map[string]yaml.Node) (Settings, bool) {
+// deploy parses the settings of one deploy; false if something is wrong with them.
+func (m *matrixParser) deploy(keys map[string]yaml.Node) (Settings, bool) {
 	if m.deploys++; m.deploys > maxDeploys {
 		if m.deploys == maxDeploys+1 {
 			m.problem(0, fmt.Sprintf("has more than %d deploys", maxDeploys))
@@ -95,13 +98,13 @@ func (m *matrix) deploy(written map[string]yaml.Node) (Settings, bool) {
 	var settings Settings
 	set, line, before := settings.Declare(), 0, len(m.problems)
 	var own []string
-	for name, node := range written {
+	for name, node := range keys {
 		if line == 0 || node.Line < line {
 			line = node.Line
 		}
 		switch {
-		case slices.Contains(common, name):
-			m.problem(node.Line, fmt.Sprintf("%q is of the whole matrix, not of one deploy", name))
+		case slices.Contains(matrixSettings, name):
+			m.problem(node.Line, fmt.Sprintf("%q applies to the whole matrix and cannot be set for one deploy", name))
 		case set.Lookup(name) == nil:
 			m.problem(node.Line, fmt.Sprintf("there is no setting %q", name))
 		default:
@@ -112,7 +115,7 @@ func (m *matrix) deploy(written map[string]yaml.Node) (Settings, bool) {
 		return settings, false
 	}
 	slices.Sort(own)
-	err := set.Parse(append(m.beside(written), own...), nil)
+	err := set.Parse(append(m.inherited(keys), own...), nil)
 	var input *release.InputError
 	if errors.As(err, &input) {
 		for _, problem := range input.Problems {
@@ -122,19 +125,19 @@ func (m *matrix) deploy(written map[string]yaml.Node) (Settings, bool) {
 	return settings, err == nil
 }
 
-// beside is what was given outside of the matrix, but for what the deploy gives itself and what is of the whole matrix.
-func (m *matrix) beside(written map[string]yaml.Node) (flags []string) {
+// inherited are the flags beside the matrix that the deploy does not set itself and that are not for the whole matrix.
+func (m *matrixParser) inherited(keys map[string]yaml.Node) (flags []string) {
 	for _, flag := range m.given {
 		name, _, _ := strings.Cut(strings.TrimPrefix(flag, "--"), "=")
-		if _, own := written[name]; !own && !slices.Contains(common, name) {
+		if _, own := keys[name]; !own && !slices.Contains(matrixSettings, name) {
 			flags = append(flags, flag)
 		}
 	}
 	return flags
 }
 
-// flags are a setting's value or values.
-func (m *matrix) flags(name string, node yaml.Node) (flags []string) {
+// flags words a key and its value, or its list of values, as flags.
+func (m *matrixParser) flags(name string, node yaml.Node) (flags []string) {
 	nodes := []*yaml.Node{&node}
 	if node.Kind == yaml.SequenceNode {
 		nodes = node.Content
@@ -149,14 +152,14 @@ func (m *matrix) flags(name string, node yaml.Node) (flags []string) {
 	return flags
 }
 
-// distinct refuses two deploys of one release: the second would wait for the first, and undo it.
-func (m *matrix) distinct(waves []Wave) {
+// refuseDuplicates refuses two deploys of one release: the second would overwrite the first.
+func (m *matrixParser) refuseDuplicates(waves []Wave) {
 	seen := map[string]bool{}
 	for _, wave := range waves {
 		for _, deploy := range wave.Deploys {
 			name := strings.Join([]string{deploy.Kubeconfig, deploy.Context, deploy.Region, deploy.Cluster, deploy.Namespace, deploy.Release}, "\x00")
 			if seen[name] {
-				m.problem(0, fmt.Sprintf("release %q in namespace %q of the same cluster is there twice", deploy.Release, deploy.Namespace))
+				m.problem(0, fmt.Sprintf("release %q in namespace %q of the same cluster is listed twice", deploy.Release, deploy.Namespace))
 			}
 			seen[name] = true
 		}

@@ -27,8 +27,8 @@ func image(t *testing.T, c string) release.Image {
 	return i
 }
 
-// site is everything around deploy; it notes what was done, in order.
-type site struct {
+// fakes are all adapters of a deploy in one; done lists what was called, in order.
+type fakes struct {
 	mu       sync.Mutex
 	done     []string
 	lines    []string
@@ -41,49 +41,49 @@ type site struct {
 	pods     []release.PodImage
 	got      release.Deployment
 
-	outcome    release.Outcome // of Deploy; changed if ""
-	applyErr   error
-	watchErr   error // of the first watch; the next is the rollback's
-	backErr    error // of the rollback's watch
-	hookErr    error
-	smokeErr   error
-	history    []release.Revision
-	way        release.RollbackTarget
-	pending    *release.Healed
-	newer      bool // what is live grew from what is deployed
-	unrelated  error
-	pin        *release.Pin
-	holdErr    error
-	planned    release.Plan
-	missing    []release.Reference
-	lacking    []string
-	onWatch    func()
-	onBack     func()
-	leaseEnded context.CancelCauseFunc
+	outcome          release.Outcome // of Deploy; changed if ""
+	applyErr         error
+	watchErr         error // of the first watch; the next is the rollback's
+	rollbackWatchErr error // of the rollback's watch
+	hookErr          error
+	smokeErr         error
+	history          []release.Revision
+	target           release.RollbackTarget
+	pending          *release.Healed
+	newer            bool // what is live descends from what is deployed
+	ancestryErr      error
+	pin              *release.Pin
+	leaseErr         error
+	planned          release.Plan
+	missing          []release.Reference
+	missingKeys      []string
+	onWatch          func()
+	onRollbackWatch  func()
+	leaseEnded       context.CancelCauseFunc
 }
 
-func (s *site) note(format string, args ...any) {
+func (s *fakes) note(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.done = append(s.done, fmt.Sprintf(format, args...))
 }
 
-func (s *site) Inside(path string) (string, error) {
+func (s *fakes) Inside(path string) (string, error) {
 	if path == s.outside {
 		return "", fmt.Errorf("%q is outside the work tree", path)
 	}
 	return "/tree/" + path, nil
 }
 
-func (s *site) Describe(_ context.Context, image release.Image) (release.ImageInfo, bool, error) {
+func (s *fakes) Describe(_ context.Context, image release.Image) (release.ImageInfo, bool, error) {
 	return release.ImageInfo{Revision: s.revision}, !s.absent && (s.gone.IsZero() || image.Digest != s.gone), nil
 }
 
-func (s *site) IsAncestor(context.Context, release.Commit, release.Commit) (bool, error) {
-	return s.newer, s.unrelated
+func (s *fakes) IsAncestor(context.Context, release.Commit, release.Commit) (bool, error) {
+	return s.newer, s.ancestryErr
 }
 
-type smoker struct{ *site }
+type smoker struct{ *fakes }
 
 func (s smoker) Check(file string) error {
 	if file == "none.yaml" {
@@ -97,11 +97,11 @@ func (s smoker) Smoke(_ context.Context, url, file string, _ release.Commit) err
 	return s.smokeErr
 }
 
-type chart struct{ *site }
+type chart struct{ *fakes }
 
 func (c chart) Check(release.Deployment) error { return c.checkErr }
 
-func (c chart) MissingKeys(release.Deployment, []string) ([]string, error) { return c.lacking, nil }
+func (c chart) MissingKeys(release.Deployment, []string) ([]string, error) { return c.missingKeys, nil }
 
 func (c chart) Plan(context.Context, release.Deployment) (release.Plan, error) { return c.planned, nil }
 
@@ -112,7 +112,7 @@ func (c chart) Heal(context.Context, string, func(string)) (*release.Healed, err
 }
 
 func (c chart) RollbackTarget(context.Context, release.Deployment) (release.RollbackTarget, error) {
-	return c.way, nil
+	return c.target, nil
 }
 
 var objects = []release.Object{{Kind: "Deployment", Name: "shop"}}
@@ -137,7 +137,7 @@ func (c chart) Deploy(ctx context.Context, deployment release.Deployment, wait r
 
 func (c chart) Rollback(ctx context.Context, _ string, to int, wait release.Wait) (release.Deployed, error) {
 	c.note("rollback to %d", to)
-	c.watchErr, c.onWatch = c.backErr, c.onBack
+	c.watchErr, c.onWatch = c.rollbackWatchErr, c.onRollbackWatch
 	return release.Deployed{Outcome: release.RolledBack, Revision: 8, Objects: objects}, wait(ctx, release.PhaseRollout, objects)
 }
 
@@ -151,7 +151,7 @@ func (c chart) Uninstall(context.Context, string) error {
 	return nil
 }
 
-type cluster struct{ *site }
+type cluster struct{ *fakes }
 
 func (c cluster) Check(context.Context, string, bool) error { return c.noAccess }
 
@@ -161,10 +161,10 @@ func (c cluster) CreateNamespace(context.Context, string, release.Environment) e
 }
 
 func (c cluster) AcquireLease(context.Context, release.LeaseRequest, func(string)) (release.Lease, error) {
-	if c.holdErr != nil {
-		return nil, c.holdErr
+	if c.leaseErr != nil {
+		return nil, c.leaseErr
 	}
-	c.note("hold")
+	c.note("acquire Lease")
 	return lease(c), nil
 }
 
@@ -197,7 +197,7 @@ func (c cluster) Images(context.Context, string, string) ([]release.PodImage, er
 	return c.pods, nil
 }
 
-type lease struct{ *site }
+type lease struct{ *fakes }
 
 func (l lease) Context(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -223,32 +223,32 @@ func (l lease) SetPin(_ context.Context, pin *release.Pin) error {
 }
 
 func (l lease) Release(ctx context.Context) error {
-	l.note("give back")
+	l.note("release Lease")
 	return ctx.Err()
 }
 
-// notebook is an account that can be read back.
-type notebook struct{ *site }
+// recorder is a reporter whose lines can be read back.
+type recorder struct{ *fakes }
 
-func (n notebook) tell(line string) {
+func (n recorder) tell(line string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.lines = append(n.lines, line)
 }
 
-func (n notebook) Infof(format string, args ...any) { n.tell(fmt.Sprintf(format, args...)) }
-func (n notebook) Warnf(format string, args ...any) {
+func (n recorder) Infof(format string, args ...any) { n.tell(fmt.Sprintf(format, args...)) }
+func (n recorder) Warnf(format string, args ...any) {
 	n.tell("warning: " + fmt.Sprintf(format, args...))
 }
-func (n notebook) Progress(string, release.Progress) {}
-func (n notebook) Raw(text string)                   { n.tell("| " + text) }
-func (n notebook) Step(step release.RolloutStep) {
+func (n recorder) Progress(string, release.Progress) {}
+func (n recorder) Raw(text string)                   { n.tell("| " + text) }
+func (n recorder) Step(step release.RolloutStep) {
 	n.tell(fmt.Sprintf("%s %d/%d", step.Object, step.Ready, step.Desired))
 }
-func (n notebook) Group(title string) func() { n.tell("> " + title); return func() { n.tell("<") } }
+func (n recorder) Group(title string) func() { n.tell("> " + title); return func() { n.tell("<") } }
 
-func (s *site) world(account release.Reporter) deploy.Deps {
-	return deploy.Deps{Workspace: s, Registry: s, Chart: chart{s}, Cluster: cluster{s}, Ancestry: s, Smoker: smoker{s}, Reporter: account,
+func (s *fakes) deps(reporter release.Reporter) deploy.Deps {
+	return deploy.Deps{Workspace: s, Registry: s, Chart: chart{s}, Cluster: cluster{s}, Ancestry: s, Smoker: smoker{s}, Reporter: reporter,
 		Holder: release.Holder{Run: "1", URL: "https://example.com/run/1", Actor: "a person"}}
 }
 
@@ -264,12 +264,12 @@ func settings(t *testing.T, flags ...string) deploy.Settings {
 	return settings
 }
 
-func (s *site) run(t *testing.T, flags ...string) (deploy.Result, string, error) {
+func (s *fakes) run(t *testing.T, flags ...string) (deploy.Result, string, error) {
 	t.Helper()
 	return s.runWith(t.Context(), t, flags...)
 }
 
-func (s *site) runWith(ctx context.Context, t *testing.T, flags ...string) (deploy.Result, string, error) {
+func (s *fakes) runWith(ctx context.Context, t *testing.T, flags ...string) (deploy.Result, string, error) {
 	t.Helper()
 	if s.pods == nil {
 		s.pods = []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}
@@ -277,6 +277,6 @@ func (s *site) runWith(ctx context.Context, t *testing.T, flags ...string) (depl
 	if s.revision == "" {
 		s.revision = commit.String()
 	}
-	result, err := deploy.Run(ctx, settings(t, flags...), s.world(notebook{s}))
+	result, err := deploy.Run(ctx, settings(t, flags...), s.deps(recorder{s}))
 	return result, strings.Join(s.lines, "\n"), err
 }

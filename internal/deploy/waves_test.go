@@ -43,7 +43,7 @@ func TestParseMatrix(t *testing.T) {
 	}
 }
 
-func TestParseMatrixTellsAllThatIsWrong(t *testing.T) {
+func TestParseMatrixReportsAllProblems(t *testing.T) {
 	t.Parallel()
 	text := `
 waves:
@@ -59,8 +59,8 @@ waves:
 `
 	_, err := deploy.ParseMatrix("deploys.yaml", []byte(text), []string{"--image=" + image(t, "a").String()})
 	check(t, fmt.Sprint(err), `deploys.yaml:5: --environment: "No" is not a DNS label`, `deploys.yaml:6: there is no setting "colour"`,
-		`deploys.yaml:7: "matrix" is of the whole matrix`, `deploys.yaml:8: "set" takes a value or a list`,
-		`release "same" in namespace "staging" of the same cluster is there twice`, `wave "empty" has no deploys`)
+		`deploys.yaml:7: "matrix" applies to the whole matrix`, `deploys.yaml:8: "set" takes a value or a list`,
+		`release "same" in namespace "staging" of the same cluster is listed twice`, `wave "empty" has no deploys`)
 	if release.ExitCode(err) != release.ExitInput {
 		t.Errorf("exit %d", release.ExitCode(err))
 	}
@@ -77,62 +77,62 @@ func FuzzParseMatrix(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		waves, err := deploy.ParseMatrix("x.yaml", text, nil)
 		if err != nil && release.ExitCode(err) != release.ExitInput {
-			t.Errorf("%v is no bad input", err)
+			t.Errorf("%v is not bad input", err)
 		}
 		if err == nil && len(waves) == 0 {
-			t.Error("nothing to deploy and nothing to say")
+			t.Error("no deploys and no error")
 		}
 	})
 }
 
-func TestManyStopsAfterTheWaveThatFails(t *testing.T) {
+func TestRunWavesStopsAfterAFailedWave(t *testing.T) {
 	t.Parallel()
-	canary := &site{watchErr: broken("CrashLoopBackOff"), revision: commit.String()}
-	rest := &site{revision: commit.String()}
-	book := &site{}
-	world := func(settings deploy.Settings, account release.Reporter) (deploy.Deps, error) {
+	canary := &fakes{watchErr: broken("CrashLoopBackOff"), revision: commit.String()}
+	rest := &fakes{revision: commit.String()}
+	book := &fakes{}
+	newDeps := func(settings deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
 		if settings.Context == "canary" {
-			return canary.world(account), nil
+			return canary.deps(reporter), nil
 		}
-		return rest.world(account), nil
+		return rest.deps(reporter), nil
 	}
-	result, err := deploy.Many(t.Context(), waves(t, twoWaves), 2, notebook{book}, world)
+	result, err := deploy.RunWaves(t.Context(), waves(t, twoWaves), 2, recorder{book}, newDeps)
 	check(t, fmt.Sprint(err), "canary/production/shop", "CrashLoopBackOff")
 	if len(result.Deploys) != 1 || result.Skipped != 2 || len(rest.done) != 0 {
 		t.Errorf("got %d results, %d skipped, and did %v", len(result.Deploys), result.Skipped, rest.done)
 	}
-	check(t, strings.Join(book.lines, "\n"), `not begun: wave "the rest", 2 deploys`, "[canary/production/shop] OD-103")
+	check(t, strings.Join(book.lines, "\n"), `skipped: wave "the rest", 2 deploys`, "[canary/production/shop] OD-103")
 }
 
-func TestManyChecksEveryDeployBeforeTheFirst(t *testing.T) {
+func TestRunWavesChecksEveryDeployFirst(t *testing.T) {
 	t.Parallel()
-	canary := &site{revision: commit.String()}
-	rest := &site{revision: commit.String(), checkErr: release.BadInput("values.yaml:3", "is wrong", "")}
-	world := func(settings deploy.Settings, account release.Reporter) (deploy.Deps, error) {
+	canary := &fakes{revision: commit.String()}
+	rest := &fakes{revision: commit.String(), checkErr: release.BadInput("values.yaml:3", "is wrong", "")}
+	newDeps := func(settings deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
 		if settings.Context == "canary" {
-			return canary.world(account), nil
+			return canary.deps(reporter), nil
 		}
-		return rest.world(account), nil
+		return rest.deps(reporter), nil
 	}
-	_, err := deploy.Many(t.Context(), waves(t, twoWaves), 2, notebook{&site{}}, world)
+	_, err := deploy.RunWaves(t.Context(), waves(t, twoWaves), 2, recorder{&fakes{}}, newDeps)
 	if release.ExitCode(err) != release.ExitInput || strings.Count(fmt.Sprint(err), "values.yaml:3") != 2 || len(canary.done) > 0 {
 		t.Errorf("got %v and did %v", err, canary.done)
 	}
 }
 
-func TestManyRunsAWaveAtOnce(t *testing.T) {
+func TestRunWaves(t *testing.T) {
 	t.Parallel()
-	place := &site{revision: commit.String(), pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}}
-	result, err := deploy.Many(t.Context(), waves(t, twoWaves), 2, notebook{&site{}}, func(_ deploy.Settings, account release.Reporter) (deploy.Deps, error) {
-		return place.world(account), nil
+	fake := &fakes{revision: commit.String(), pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}}
+	result, err := deploy.RunWaves(t.Context(), waves(t, twoWaves), 2, recorder{&fakes{}}, func(_ deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
+		return fake.deps(reporter), nil
 	})
 	if err != nil || result.Outcome != release.Changed || len(result.Deploys) != 3 {
 		t.Errorf("got %+v, %v", result, err)
 	}
 }
 
-// The committed example must be one.
-func TestTheDocumentedMatrixIsOne(t *testing.T) {
+// TestDocumentedMatrix parses the example in docs/matrix.md.
+func TestDocumentedMatrix(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "matrix.md"))
 	if err != nil {

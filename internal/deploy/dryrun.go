@@ -1,0 +1,100 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+)
+
+// dryRun reports what the deploy would change and why it would fail, and changes nothing.
+func (r request) dryRun(ctx context.Context) (Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.settings.Timeout)
+	defer cancel()
+	result := r.result()
+	budget := splitTimeout(r.settings, r.settings.Timeout)
+	plan, err := r.Chart.Plan(ctx, r.deployment)
+	if err != nil {
+		return result, err
+	}
+	result.Outcome, result.Plan = release.Planned, &plan
+	r.Reporter.Infof("plan: release %q in namespace %q would be %s", r.settings.Release, r.settings.Namespace, plan.Outcome)
+	for _, change := range plan.Changes {
+		showChange(r.Reporter, change)
+	}
+	missing, err := r.missingReferences(ctx, plan.References)
+	if err != nil {
+		return result, err
+	}
+	if err := r.compareValues(); err != nil {
+		return result, err
+	}
+	revisions, err := r.Chart.History(ctx, r.settings.Release)
+	if err != nil {
+		return result, err
+	}
+	r.checkRollback(ctx, budget, revisions)
+	if problems := slices.Concat(plan.Problems, missing); len(problems) > 0 {
+		return result, &release.Failure{What: fmt.Sprintf("the deploy would fail:\n  %s", strings.Join(problems, "\n  "))}
+	}
+	r.Reporter.Infof("nothing was changed")
+	return result, nil
+}
+
+// showChange shows one object as a diff does: + created, - deleted, ~ changed, ! changed by somebody else.
+func showChange(reporter release.Reporter, change release.Change) {
+	marks := map[release.Action]string{release.ActionCreate: "+", release.ActionChange: "~", release.ActionDelete: "-", release.ActionDrift: "!"}
+	reporter.Infof("%s %s", marks[change.Action], change.Object)
+	for _, field := range change.Fields {
+		owner := prefixIfSet("  (set by ", field.Manager)
+		if owner != "" {
+			owner += ")"
+		}
+		if field.Hidden {
+			reporter.Infof("    %s: changed, value hidden%s", field.Path, owner)
+			continue
+		}
+		reporter.Infof("    %s: %s → %s%s", field.Path, valueOrNone(field.Before), valueOrNone(field.After), owner)
+	}
+}
+
+func valueOrNone(text string) string {
+	if text == "" {
+		return "none"
+	}
+	return text
+}
+
+// missingReferences lists the Secrets, ConfigMaps and the like that the pods need and the namespace does not have. It warns of
+// those that the credentials may not read.
+func (r request) missingReferences(ctx context.Context, references []release.Reference) (problems []string, err error) {
+	missing, unchecked, err := r.Cluster.MissingReferences(ctx, r.settings.Namespace, references)
+	if err != nil {
+		return nil, err
+	}
+	for _, reference := range missing {
+		problems = append(problems, fmt.Sprintf("%s %s is not in namespace %q, and %s references it", causes.ConfigurationAbsent, reference, r.settings.Namespace, reference.By))
+	}
+	for _, reference := range unchecked {
+		r.Reporter.Warnf("not checked, because reading it is forbidden: %s, which %s references", reference, reference.By)
+	}
+	return problems, nil
+}
+
+// compareValues warns of values that the other environment sets and this one does not.
+func (r request) compareValues() error {
+	if len(r.settings.CompareValues) == 0 {
+		return nil
+	}
+	missing, err := r.Chart.MissingKeys(r.deployment, r.settings.CompareValues)
+	if err != nil {
+		return err
+	}
+	for _, key := range missing {
+		r.Reporter.Warnf("value %q is set in %s and not for %s", key, strings.Join(r.settings.CompareValues, ", "), r.settings.Environment)
+	}
+	return nil
+}

@@ -1,0 +1,39 @@
+package deploy
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// explain reports why a rollout failed, with the events and log lines that a rollback would delete, and adds the diagnosis to
+// the result unless it has one. Events and log lines are untrusted text.
+func (r request) explain(result Result, err error) Result {
+	var diagnosed release.Diagnosed
+	if !errors.As(err, &diagnosed) {
+		return result
+	}
+	diagnosis := diagnosed.Diagnosis()
+	if result.Diagnosis == nil {
+		result.Diagnosis, result.Code = &diagnosis, diagnosis.Code
+	}
+	r.Reporter.Infof("%s %s %s: %s %s", diagnosis.Code, diagnosis.Object, diagnosis.Container, diagnosis.Reason, diagnosis.Message)
+	r.showLines("last events", diagnosis.Events)
+	r.showLines(fmt.Sprintf("last lines of %q", diagnosis.Container), diagnosis.Logs)
+	r.showLines(fmt.Sprintf("last lines of the previous run of %q", diagnosis.Container), diagnosis.Previous)
+	if diagnosis.Advice != "" {
+		r.Reporter.Infof("try: %s", diagnosis.Advice)
+	}
+	return result
+}
+
+func (r request) showLines(title string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	r.Reporter.Infof("%s:", title)
+	for _, line := range lines {
+		r.Reporter.Raw(line)
+	}
+}

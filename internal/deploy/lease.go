@@ -1,0 +1,113 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// releaseTime bounds the request that releases a Lease.
+const releaseTime = 2 * time.Second
+
+// acquireLease takes the release's Lease, and waits at most that long for another run that holds it. leaseCtx ends when the
+// Lease is lost; releaseLease must be called.
+func (r request) acquireLease(ctx context.Context, wait time.Duration) (lease release.Lease, leaseCtx context.Context, releaseLease func(), err error) {
+	if r.settings.CreateNamespace {
+		if err := r.Cluster.CreateNamespace(ctx, r.settings.Namespace, r.settings.Environment); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	waiting, stop := context.WithTimeout(ctx, wait)
+	defer stop()
+	lease, err = r.Cluster.AcquireLease(waiting, release.LeaseRequest{Release: r.settings.Release, Namespace: r.settings.Namespace,
+		Holder: r.Holder, Duration: r.settings.LeaseDuration}, r.info)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	leaseCtx, cancel := lease.Context(ctx)
+	return lease, leaseCtx, func() {
+		cancel()
+		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+		defer stop()
+		if err := lease.Release(ctx); err != nil {
+			r.Reporter.Warnf("could not release the Lease of release %q, it expires after %s: %v", r.settings.Release, r.settings.LeaseDuration, err)
+		}
+	}, nil
+}
+
+// info reports a line that an adapter has worded.
+func (r request) info(line string) { r.Reporter.Infof("%s", line) }
+
+// heal marks a revision that a killed run left pending as failed, and says which run that was; nil if there was none.
+func (r request) heal(leaseCtx context.Context, lease release.Lease) (*release.Healed, error) {
+	healed, err := r.Chart.Heal(leaseCtx, r.settings.Release, r.info)
+	if err != nil || healed == nil {
+		return nil, err
+	}
+	by := healed.RunURL
+	if previous, found := lease.Previous(); by == "" && found {
+		by = previous.URL
+	}
+	r.Reporter.Warnf("healed: revision %d was left %s at %s%s; it is marked as failed now", healed.Revision, healed.Status,
+		healed.At.UTC().Format(time.RFC3339), prefixIfSet(" by ", by))
+	return healed, nil
+}
+
+// prefixIfSet is the text with words before it, or "" if there is no text.
+func prefixIfSet(words, text string) string {
+	if text == "" {
+		return ""
+	}
+	return words + text
+}
+
+// healRelease only heals the release, for a workflow step that always runs. A release that another run holds is left alone.
+func healRelease(ctx context.Context, settings Settings, deps Deps) (Result, error) {
+	r := request{Deps: deps, settings: settings}
+	result := r.result()
+	result.Outcome = release.Unchanged
+	err := r.Cluster.Check(ctx, settings.Namespace, false)
+	var absent *release.InputError
+	if errors.As(err, &absent) {
+		result.State = "nothing to heal: " + err.Error()
+		r.info(result.State)
+		return result, nil
+	}
+	if err != nil {
+		return r.result(), err
+	}
+	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
+	defer cancel()
+	result.Healed, err = r.healUnderLease(ctx)
+	switch {
+	case heldByAnotherRun(ctx, err):
+		r.Reporter.Infof("%v", err)
+		result.State = "another run holds the release; it was left alone"
+		return result, nil
+	case err != nil:
+		return r.result(), err
+	case result.Healed != nil:
+		result.Outcome, result.State = release.OutcomeHealed, "no revision is pending any more; the next deploy can go ahead"
+	default:
+		result.State = "no revision was pending"
+	}
+	r.Reporter.Infof("release %q in namespace %q: %s", settings.Release, settings.Namespace, result.State)
+	return result, nil
+}
+
+// healUnderLease waits long enough for the Lease of a killed run to expire.
+func (r request) healUnderLease(ctx context.Context) (*release.Healed, error) {
+	lease, leaseCtx, releaseLease, err := r.acquireLease(ctx, 2*r.settings.LeaseDuration+releaseTime)
+	if err != nil {
+		return nil, err
+	}
+	defer releaseLease()
+	return r.heal(leaseCtx, lease)
+}
+
+func heldByAnotherRun(ctx context.Context, err error) bool {
+	var failure *release.Failure
+	return ctx.Err() == nil && errors.As(err, &failure)
+}

@@ -1,0 +1,97 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// request is one deploy with its inputs checked. Its steps do not change it: they return what they found or did.
+type request struct {
+	Deps
+	settings   Settings
+	deployment release.Deployment
+}
+
+// result is the result of a deploy that has not done anything.
+func (r request) result() Result {
+	return Result{Environment: r.settings.Environment, Release: r.settings.Release, Namespace: r.settings.Namespace,
+		Image: r.settings.Image, Commit: r.deployment.Commit}
+}
+
+// preflight checks the paths, the chart, the smoke checks, the image and the access to the cluster, and changes nothing. The
+// request is filled as far as the checks came.
+func preflight(ctx context.Context, settings Settings, deps Deps) (request, error) {
+	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
+	defer cancel()
+	r, err := resolvePaths(settings, deps)
+	if err != nil {
+		return r, err
+	}
+	if err := errors.Join(r.Chart.Check(r.deployment), r.checkSmokeChecks()); err != nil {
+		return r, err
+	}
+	commit, err := r.checkImage(ctx)
+	if err != nil {
+		return r, err
+	}
+	r.deployment.Commit, r.Holder.Commit = commit, commit
+	return r, r.Cluster.Check(ctx, settings.Namespace, settings.CreateNamespace)
+}
+
+// resolvePaths makes the chart's path and those of the values files absolute, and reports all that are unusable together.
+func resolvePaths(settings Settings, deps Deps) (request, error) {
+	var problems []release.Problem
+	resolve := func(where, path string) string {
+		absolute, err := deps.Workspace.Inside(path)
+		if err != nil {
+			problems = append(problems, release.Problem{Where: where, What: err.Error(), Do: "name a path inside the work tree"})
+		}
+		return absolute
+	}
+	resolveAll := func(where string, paths []string) (absolute []string) {
+		for _, path := range paths {
+			absolute = append(absolute, resolve(where, path))
+		}
+		return absolute
+	}
+	deployment := release.Deployment{
+		Name: settings.Release, Namespace: settings.Namespace, Environment: settings.Environment, Image: settings.Image, Commit: settings.Commit,
+		Chart: resolve("--chart (INPUT_CHART)", settings.Chart), ValuesFiles: resolveAll("--values (INPUT_VALUES)", settings.Values),
+		Set: settings.Set, RunURL: deps.Holder.URL, Actor: deps.Holder.Actor,
+	}
+	settings.CompareValues = resolveAll("--compare-values (INPUT_COMPARE_VALUES)", settings.CompareValues)
+	r := request{Deps: deps, settings: settings, deployment: deployment}
+	if len(problems) > 0 {
+		return r, &release.InputError{Problems: problems}
+	}
+	return r, nil
+}
+
+func (r request) checkSmokeChecks() error {
+	if r.settings.SmokeChecks == "" {
+		return nil
+	}
+	return r.Smoker.Check(r.settings.checksFile())
+}
+
+// checkImage refuses an image that is not in its registry, or that is labelled with another commit than the one given. It
+// returns the commit that the image was built from, "" if neither the image nor the settings name it.
+func (r request) checkImage(ctx context.Context) (release.Commit, error) {
+	info, found, err := r.Registry.Describe(ctx, r.settings.Image)
+	if err != nil {
+		return "", err
+	}
+	if !found {
+		return "", &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", r.settings.Image), Do: "build it first, or check the repository"}
+	}
+	if r.settings.Commit != "" && info.Revision != "" && info.Revision != r.settings.Commit.String() {
+		return "", &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, not with commit %s", r.settings.Image, info.Revision, r.settings.Commit)}
+	}
+	if commit, err := release.ParseCommit(info.Revision); err == nil {
+		return commit, nil
+	}
+	return r.settings.Commit, nil
+}

@@ -1,0 +1,201 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+)
+
+// checkRollback reports before anything changes how the time is split, and whether a failed rollout could be rolled back and
+// to what. The target is zero for a first install and where rollback is off.
+func (r request) checkRollback(ctx context.Context, budget budget, revisions []release.Revision) release.RollbackTarget {
+	r.Reporter.Infof("time: %s", budget)
+	if r.settings.Rollback == rollbackOff {
+		return release.RollbackTarget{}
+	}
+	if len(revisions) == 0 {
+		r.Reporter.Infof("first install: if it fails, it is %s", map[string]string{keepFailed: "kept for inspection", uninstallFailed: "uninstalled"}[r.settings.FailedInstall])
+		return release.RollbackTarget{}
+	}
+	target := r.rollbackTarget(ctx)
+	for _, obstacle := range target.Obstacles {
+		r.Reporter.Warnf("%s a failed rollout could not be rolled back: %s", causes.RollbackBlocked, obstacle)
+	}
+	if live, found := liveRevision(revisions); found && !live.Verified && live.Number != target.Revision && target.Revision > 0 {
+		r.Reporter.Warnf("no deploy has verified the live revision %d%s: a rollback would skip it and go to revision %d", live.Number,
+			prefixIfSet(", commit ", live.Commit.Short()), target.Revision)
+	}
+	if len(target.Obstacles) == 0 {
+		r.Reporter.Infof("if it fails, it is rolled back to revision %d%s", target.Revision, prefixIfSet(", commit ", target.Commit.Short()))
+	}
+	return target
+}
+
+// rollbackTarget asks Helm for the revision to roll back to, and the registry for that revision's image.
+func (r request) rollbackTarget(ctx context.Context) release.RollbackTarget {
+	target, err := r.Chart.RollbackTarget(ctx, r.deployment)
+	if err != nil {
+		target.Obstacles = append(target.Obstacles, err.Error())
+	}
+	if target.Revision == 0 || target.Image.Digest.IsZero() {
+		return target
+	}
+	_, found, err := r.Registry.Describe(ctx, target.Image)
+	switch {
+	case err != nil:
+		target.Obstacles = append(target.Obstacles, fmt.Sprintf("cannot tell whether its image %s is still in the registry: %v", target.Image, err))
+	case !found:
+		target.Obstacles = append(target.Obstacles, fmt.Sprintf("its image %s is no longer in the registry", target.Image))
+	}
+	return target
+}
+
+// failedRollout is a rollout that failed, and what is known for undoing it.
+type failedRollout struct {
+	request
+	budget    budget
+	revisions []release.Revision // before the deploy, newest first
+	target    release.RollbackTarget
+	applied   release.Deployed
+	result    Result // so far
+}
+
+// handle explains the failure, and then rolls back. A run that was stopped rolls nothing back: the runner kills it before
+// that could end. The error is the failure, joined with the rollback's own.
+func (f failedRollout) handle(ctx, leaseCtx context.Context, failure error) (Result, error) {
+	f.result = f.explain(f.result, failure)
+	if smoke := new(smokeFailedError); errors.As(failure, &smoke) {
+		f.result.Code = causes.SmokeFailed
+	}
+	switch {
+	case ctx.Err() != nil:
+		return f.stopped(f.partlyApplied(), failure)
+	case leaseCtx.Err() != nil:
+		f.result.State = "another run holds the release now"
+		return f.result, errors.Join(failure, context.Cause(leaseCtx))
+	case !causedByRelease(failure) || f.applied.Revision == 0 || f.applied.Outcome == release.Unchanged:
+		return f.result, failure
+	case len(f.revisions) == 0:
+		return f.firstInstallFailed(leaseCtx, failure)
+	case f.settings.Rollback == rollbackOff:
+		return f.leave(fmt.Sprintf("revision %d stays as it is, because rollback is off", f.applied.Revision)), failure
+	}
+	return f.rollback(leaseCtx, failure)
+}
+
+// causedByRelease tells whether a rollback would help: a rollout, a hook or a smoke check failed. A load balancer that is
+// late, or a service that could not be reached, says nothing against the release.
+func causedByRelease(failure error) bool {
+	var diagnosed release.Diagnosed
+	if errors.As(failure, &diagnosed) {
+		return diagnosed.Diagnosis().Code != causes.NoAddress
+	}
+	var smoke *smokeFailedError
+	var failed *release.Failure
+	return errors.As(failure, &smoke) || errors.As(failure, &failed)
+}
+
+// leave is the result of a failed rollout that is not undone, with the state that this leaves behind.
+func (f failedRollout) leave(state string) Result {
+	f.result.State = state
+	f.info(state)
+	return f.result
+}
+
+// stopped is a run that was stopped from outside. It reports the state of the cluster.
+func (f failedRollout) stopped(state string, failure error) (Result, error) {
+	f.result.State = state
+	f.Reporter.Infof("stopped: %s", state)
+	return f.result, &release.Failure{What: "the deploy was stopped: " + state, Err: failure}
+}
+
+// partlyApplied words the state that a stopped run leaves behind.
+func (f failedRollout) partlyApplied() string {
+	switch {
+	case f.applied.Revision == 0:
+		return "nothing was applied"
+	case len(f.revisions) == 0:
+		return fmt.Sprintf("the first revision is partly applied (%d objects) and marked as failed; the next deploy continues from it", len(f.applied.Objects))
+	}
+	return fmt.Sprintf("revision %d is partly applied and marked as failed, pods of revision %d may still serve; the next deploy continues from here",
+		f.applied.Revision, f.revisions[0].Number)
+}
+
+// firstInstallFailed keeps or uninstalls a release that has no earlier revision, as the settings say.
+func (f failedRollout) firstInstallFailed(leaseCtx context.Context, failure error) (Result, error) {
+	if f.settings.FailedInstall == keepFailed {
+		return f.leave("the failed install is kept for inspection; the next deploy continues from it"), failure
+	}
+	ctx, cancel := context.WithTimeout(leaseCtx, max(markTime, f.budget.of(release.PhaseRollback)))
+	defer cancel()
+	if err := f.Chart.Uninstall(ctx, f.settings.Release); err != nil {
+		return f.result, errors.Join(failure, fmt.Errorf("uninstalling the failed install: %w", err))
+	}
+	return f.leave("the failed install was uninstalled"), failure
+}
+
+// rollback applies the verified revision again and watches it like any rollout, within the time that was reserved for it.
+func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result, error) {
+	if f.target.Revision == 0 {
+		return f.rollbackFailed(failure, errors.New("there is no verified revision to roll back to"))
+	}
+	budget := f.budget.forRollback()
+	ctx, cancel := budget.until(leaseCtx, release.PhaseRollout)
+	defer cancel()
+	began := time.Now()
+	end := f.Reporter.Group(fmt.Sprintf("rollback to revision %d", f.target.Revision))
+	applied, err := f.Chart.Rollback(ctx, f.settings.Release, f.target.Revision, f.wait(budget))
+	end()
+	switch {
+	case errors.Is(leaseCtx.Err(), context.Canceled) && errors.Is(context.Cause(leaseCtx), context.Canceled):
+		return f.stopped(fmt.Sprintf("revision %d failed, and the rollback from it to revision %d was stopped; the next deploy continues from here",
+			f.applied.Revision, f.target.Revision), errors.Join(failure, err))
+	case err != nil:
+		return f.rollbackFailed(failure, err)
+	}
+	if err := f.Chart.MarkVerified(ctx, f.settings.Release, applied.Revision); err != nil {
+		f.Reporter.Warnf("revision %d is live, but could not be marked as verified: %v", applied.Revision, err)
+	}
+	f.result.Outcome, f.result.Revision = release.RolledBack, applied.Revision
+	f.result.Pods, f.result.Digest = f.podsAfterRollback(ctx)
+	return f.leave(fmt.Sprintf("rolled back to revision %d%s%s as revision %d, ready after %.1f s", f.target.Revision, prefixIfSet(", commit ", f.target.Commit.Short()),
+		prefixIfSet(", digest ", f.target.Digest.Short()), applied.Revision, time.Since(began).Seconds())), failure
+}
+
+// podsAfterRollback lists the pods that run the target's digest, as the kubelet reports it. The digest is zero if any pod
+// runs another one.
+func (f failedRollout) podsAfterRollback(ctx context.Context) ([]string, release.Digest) {
+	if f.target.Digest.IsZero() {
+		return nil, release.Digest{}
+	}
+	images, err := f.Cluster.Images(ctx, f.settings.Namespace, f.settings.Release)
+	if err != nil {
+		f.Reporter.Warnf("cannot tell what the pods run after the rollback: %v", err)
+		return nil, release.Digest{}
+	}
+	pods, others := release.SplitByDigest(images, f.target.Digest)
+	for _, other := range others {
+		f.Reporter.Warnf("pod %q runs %s, not %s", other.Pod, other.Digest, f.target.Digest)
+	}
+	if len(pods) == 0 || len(others) > 0 {
+		return pods, release.Digest{}
+	}
+	return pods, f.target.Digest
+}
+
+// rollbackFailed reports both errors, and again what was known to be in the way of the rollback.
+func (f failedRollout) rollbackFailed(failure, err error) (Result, error) {
+	f.result.State = fmt.Sprintf("revision %d failed and could not be rolled back", f.applied.Revision)
+	for _, obstacle := range f.target.Obstacles {
+		err = fmt.Errorf("%w (%s %s)", err, causes.RollbackBlocked, obstacle)
+	}
+	if f.target.Revision > 0 {
+		f.result = f.explain(f.result, err)
+	}
+	return f.result, errors.Join(failure, &release.Failure{What: fmt.Sprintf("%s the rollback failed too", causes.RollbackFailed), Err: err,
+		Do: causes.RollbackFailed.Cause().Advice})
+}

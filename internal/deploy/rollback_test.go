@@ -1,0 +1,317 @@
+package deploy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+)
+
+type stuck struct{ diagnosis release.Diagnosis }
+
+func (s stuck) Error() string                { return s.diagnosis.Reason }
+func (s stuck) Diagnosis() release.Diagnosis { return s.diagnosis }
+
+// broken is a rollout that cannot become ready.
+func broken(reason string) error {
+	return &release.Failure{What: "shop cannot become ready", Err: stuck{release.Diagnosis{Code: causes.CrashLoop,
+		Object: release.Object{Kind: "Pod", Name: "shop-1"}, Container: "app", Reason: reason, Advice: "read the log",
+		Events: []string{"Back-off"}, Logs: []string{"panic: ::set-output"}, Previous: []string{"before"}}}}
+}
+
+func live(c release.Commit) []release.Revision {
+	return []release.Revision{
+		{Number: 6, Status: "failed"},
+		{Number: 5, Status: "deployed", Commit: c, RunURL: "https://example.com/run/newer", Verified: true},
+	}
+}
+
+func check(t *testing.T, log string, wants ...string) {
+	t.Helper()
+	for _, want := range wants {
+		if !strings.Contains(log, want) {
+			t.Errorf("no %q in:\n%s", want, log)
+		}
+	}
+}
+
+func TestFailureIsExplainedAndThenRolledBack(t *testing.T) {
+	t.Parallel()
+	back := []string{"rollback to 5", "watch Deployment/shop", "verify 8", "release Lease"}
+	target := release.RollbackTarget{Revision: 5, Commit: another}
+	smokeFailed := &release.Failure{What: "smoke failed: / answered 500"}
+	for name, test := range map[string]struct {
+		fakes *fakes
+		flags []string
+		want  []string
+		says  string
+	}{
+		"a rollout": {&fakes{watchErr: broken("CrashLoopBackOff"), history: live(another), target: target}, nil,
+			append([]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop"}, back...), "rolled back to revision 5"},
+		"a hook": {&fakes{hookErr: broken("JobFailed"), history: live(another), target: target}, nil,
+			append([]string{"acquire Lease", "deploy", "hook Job/migrate"}, back...), "rolled back to revision 5"},
+		"a smoke": {&fakes{smokeErr: smokeFailed, history: live(another), target: target}, []string{"--smoke-checks", "default"},
+			append([]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "address", `smoke http://127.0.0.1 with ""`}, back...), "rolled back"},
+		"a rollout without rollback": {&fakes{watchErr: broken("x"), history: live(another), target: target}, []string{"--rollback", "off"},
+			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "release Lease"}, "rollback is off"},
+		"a first install": {&fakes{watchErr: broken("x")}, nil,
+			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "release Lease"}, "is kept for inspection; the next deploy"},
+		"a first install to be cleared": {&fakes{watchErr: broken("x")}, []string{"--failed-install", "uninstall"},
+			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "uninstall", "release Lease"}, "the failed install was uninstalled"},
+		"a service that could not be asked": {&fakes{smokeErr: &release.Fault{Side: "service", Err: errors.New("no such host")}, history: live(another), target: target},
+			[]string{"--smoke-checks", "x.yaml"},
+			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "address", `smoke http://127.0.0.1 with "x.yaml"`, "release Lease"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			result, log, err := test.fakes.run(t, test.flags...)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if diff := cmp.Diff(test.want, test.fakes.done); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			check(t, log, test.says)
+			if rolled := strings.Contains(test.says, "rolled back"); rolled != (result.Outcome == release.RolledBack) || rolled && result.Revision != 8 {
+				t.Errorf("got outcome %q and revision %d", result.Outcome, result.Revision)
+			}
+		})
+	}
+}
+
+func TestDiagnosisIsReportedBeforeTheRollback(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{watchErr: broken("CrashLoopBackOff"), history: live(another), target: release.RollbackTarget{Revision: 5}}
+	result, log, err := fakes.run(t)
+	if release.ExitCode(err) != release.ExitFailed || result.Code != causes.CrashLoop {
+		t.Errorf("got %v and code %q", err, result.Code)
+	}
+	check(t, log, "OD-103 Pod/shop-1 app: CrashLoopBackOff", "| Back-off", "| panic: ::set-output", "| before", "try: read the log")
+	if strings.Index(log, "try: read the log") > strings.Index(log, "> rollback to revision 5") {
+		t.Errorf("reported after the rollback:\n%s", log)
+	}
+}
+
+func TestFailedRollbackReportsBothErrors(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{watchErr: broken("CrashLoopBackOff"), rollbackWatchErr: broken("ImagePullBackOff"), history: live(another),
+		target: release.RollbackTarget{Revision: 5, Obstacles: []string{"spec.selector differs"}}}
+	_, log, err := fakes.run(t)
+	check(t, fmt.Sprint(err), "CrashLoopBackOff", "OD-206", "ImagePullBackOff", "OD-205", "spec.selector differs")
+	check(t, log, "warning: OD-205 a failed rollout could not be rolled back: spec.selector differs")
+}
+
+func TestMissingRollbackImageIsReportedBeforeTheDeploy(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{history: live(another), target: release.RollbackTarget{Revision: 5, Image: image(t, "b")}, gone: image(t, "b").Digest}
+	_, log, err := fakes.run(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, log, "OD-205", "is no longer in the registry")
+}
+
+func TestOlderCommitIsSuperseded(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{history: live(another), newer: true}
+	result, log, err := fakes.run(t)
+	if err != nil || result.Outcome != release.Superseded || result.NewerRun != "https://example.com/run/newer" || result.Revision != 5 {
+		t.Errorf("got %+v, %v", result, err)
+	}
+	if diff := cmp.Diff([]string{"acquire Lease", "release Lease"}, fakes.done); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	check(t, log, "superseded", "https://example.com/run/newer")
+}
+
+func TestAllowRollbackPinsUntilUnpin(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{history: live(another), newer: true}
+	if _, log, err := fakes.run(t, "--allow-rollback"); err != nil || fakes.pin == nil || fakes.pin.Commit != commit {
+		t.Fatalf("got pin %+v and %v:\n%s", fakes.pin, err, log)
+	}
+	fakes.revision, fakes.newer, fakes.done = another.String(), false, nil
+	_, _, err := fakes.run(t)
+	var refusal *release.Refusal
+	if !errors.As(err, &refusal) || !strings.Contains(err.Error(), "OD-204") {
+		t.Errorf("got %v, want a refusal", err)
+	}
+	if diff := cmp.Diff([]string{"acquire Lease", "release Lease"}, fakes.done); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if _, _, err := fakes.run(t, "--unpin"); err != nil || fakes.pin != nil {
+		t.Errorf("got pin %+v and %v", fakes.pin, err)
+	}
+}
+
+func TestUnknownCommitOrderIsAWarning(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{history: live(another), ancestryErr: errors.New("bad object")}
+	result, log, err := fakes.run(t)
+	if err != nil || result.Outcome != release.Changed {
+		t.Errorf("got %q, %v", result.Outcome, err)
+	}
+	check(t, log, "cannot tell whether commit", "bad object", "fetch-depth: 0")
+}
+
+func TestPendingRevisionIsHealed(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{pending: &release.Healed{Revision: 6, Status: "pending-upgrade", RunURL: "https://example.com/run/dead"}}
+	result, log, err := fakes.run(t)
+	if err != nil || result.Healed == nil {
+		t.Fatalf("got %+v, %v", result, err)
+	}
+	check(t, log, "revision 6 was left pending-upgrade", "https://example.com/run/dead")
+
+	fakes.done, fakes.lines = nil, nil
+	result, _, err = fakes.run(t, "--heal", "--release", "shop")
+	if err != nil || result.Outcome != release.OutcomeHealed {
+		t.Errorf("got %q, %v", result.Outcome, err)
+	}
+	if diff := cmp.Diff([]string{"acquire Lease", "release Lease"}, fakes.done); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestHealLeavesALiveRunAlone(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{leaseErr: &release.Failure{What: "OD-203 held by https://example.com/run/2"}}
+	result, _, err := fakes.run(t, "--heal", "--release", "shop")
+	if err != nil || result.Outcome != release.Unchanged {
+		t.Errorf("got %q, %v", result.Outcome, err)
+	}
+}
+
+func TestInterruptedRunReportsStateAndReleasesTheLease(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	fakes := &fakes{history: live(another), target: release.RollbackTarget{Revision: 5}, onWatch: stop}
+	result, log, err := fakes.runWith(ctx, t)
+	if err == nil || !strings.Contains(result.State, "revision 7 is partly applied") {
+		t.Errorf("got %q, %v", result.State, err)
+	}
+	if last := fakes.done[len(fakes.done)-1]; last != "release Lease" {
+		t.Errorf("ended with %q", last)
+	}
+	if strings.Contains(log, "could not release the Lease") {
+		t.Errorf("the Lease was released with a cancelled context:\n%s", log)
+	}
+}
+
+func TestStoppedRollbackIsNotAFailedRollback(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	fakes := &fakes{history: live(another), target: release.RollbackTarget{Revision: 5}, watchErr: broken("CrashLoopBackOff")}
+	fakes.onRollbackWatch = stop
+	result, _, err := fakes.runWith(ctx, t)
+	if release.ExitCode(err) != release.ExitFailed || strings.Contains(err.Error(), "OD-206") || !strings.Contains(result.State, "was stopped") {
+		t.Errorf("got %q, %v", result.State, err)
+	}
+}
+
+func TestLostLeaseEndsTheDeployWithoutRollback(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{history: live(another), target: release.RollbackTarget{Revision: 5}}
+	fakes.onWatch = func() { fakes.leaseEnded(&release.Failure{What: "OD-207 taken by https://example.com/run/2"}) }
+	result, _, err := fakes.run(t)
+	check(t, fmt.Sprint(err), "OD-207 taken by")
+	if strings.Contains(strings.Join(fakes.done, "\n"), "rollback") || !strings.Contains(result.State, "another run") {
+		t.Errorf("did %v, says %q", fakes.done, result.State)
+	}
+}
+
+func TestDryRunReportsEverythingAndTakesNoLease(t *testing.T) {
+	t.Parallel()
+	by := release.Object{Kind: "Deployment", Name: "shop"}
+	fakes := &fakes{
+		history: live(another), target: release.RollbackTarget{Revision: 5, Commit: another}, missingKeys: []string{"config.COLOUR"},
+		planned: release.Plan{Outcome: release.Changed, Problems: []string{"OD-201 spec.selector is immutable"}, Changes: []release.Change{
+			{Object: release.Object{Kind: "ConfigMap", Name: "shop"}, Action: release.ActionChange, Fields: []release.FieldChange{{Path: "data.A", Before: `"1"`, After: `"2"`, Manager: "kubectl-edit"}}},
+			{Object: release.Object{Kind: "Secret", Name: "shop"}, Action: release.ActionChange, Fields: []release.FieldChange{{Path: "data.TOKEN", Hidden: true}}}}},
+		missing: []release.Reference{{Kind: "Secret", Name: "shop-db", Key: "url", By: by}},
+	}
+	result, log, err := fakes.run(t, "--dry-run", "--compare-values", "other.yaml")
+	check(t, fmt.Sprint(err), "OD-105 Secret/shop-db key url is not in namespace", "OD-201 spec.selector")
+	check(t, log, `data.A: "1" → "2"  (set by kubectl-edit)`, "data.TOKEN: changed, value hidden", `value "config.COLOUR" is set in`, "it is rolled back to revision 5")
+	if len(fakes.done) > 0 || result.Outcome != release.Planned {
+		t.Errorf("did %v, outcome %q", fakes.done, result.Outcome)
+	}
+}
+
+func TestUnchangedReleaseIsWatchedToo(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{outcome: release.Unchanged, history: live(commit), watchErr: broken("CrashLoopBackOff"), target: release.RollbackTarget{Revision: 5}}
+	_, _, err := fakes.run(t)
+	if err == nil {
+		t.Error("an unchanged release that is not ready passes")
+	}
+	if diff := cmp.Diff([]string{"acquire Lease", "deploy", "watch Deployment/shop", "release Lease"}, fakes.done); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestAPhaseCannotUseTheTimeOfLaterPhases(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{history: live(another), target: release.RollbackTarget{Revision: 5}}
+	fakes.onWatch = func() {}
+	began := time.Now()
+	_, log, err := fakes.run(t, "--timeout", "1s")
+	if err == nil {
+		t.Fatal("a rollout that never becomes ready passes")
+	}
+	if took := time.Since(began); took > 900*time.Millisecond {
+		t.Errorf("the rollout took %s of 1s, and left nothing for going back", took)
+	}
+	check(t, log, "time: 1s in total: hooks", "rollback")
+}
+
+// TestDigestAfterRollback: the digest in the result is the one that the pods report afterwards, never the failed one.
+func TestDigestAfterRollback(t *testing.T) {
+	t.Parallel()
+	before, err := release.ParseDigest("sha256:" + strings.Repeat("5", 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed, err := release.ParseDigest("sha256:" + strings.Repeat("6", 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		pods []release.PodImage
+		want release.Digest
+		says string
+	}{
+		"all went back":     {[]release.PodImage{{Pod: "shop-1", Digest: before}}, before, "rolled back"},
+		"one did not":       {[]release.PodImage{{Pod: "shop-1", Digest: before}, {Pod: "shop-2", Digest: failed}}, release.Digest{}, `warning: pod "shop-2" runs ` + failed.String()},
+		"nobody to be seen": {[]release.PodImage{}, release.Digest{}, "rolled back"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fakes := &fakes{watchErr: broken("CrashLoopBackOff"), history: live(another), target: release.RollbackTarget{Revision: 5, Digest: before}, pods: test.pods}
+			result, log, _ := fakes.run(t)
+			if result.Digest != test.want || result.Outcome != release.RolledBack {
+				t.Errorf("got %s, outcome %q, want %s", result.Digest, result.Outcome, test.want)
+			}
+			check(t, log, test.says)
+		})
+	}
+}
+
+// TestUnverifiedLiveRevisionIsSkippedByRollback: another tool (Terraform, for example) deployed last.
+func TestUnverifiedLiveRevisionIsSkippedByRollback(t *testing.T) {
+	t.Parallel()
+	history := live(another)
+	history[1].Verified = false
+	fakes := &fakes{history: history, target: release.RollbackTarget{Revision: 3}}
+	if _, log, err := fakes.run(t); err != nil {
+		t.Error(err)
+	} else {
+		check(t, log, "warning: no deploy has verified the live revision 5", "a rollback would skip it and go to revision 3")
+	}
+}

@@ -1,0 +1,144 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+)
+
+// markTime bounds the last writes of a deploy that is ready.
+const markTime = 15 * time.Second
+
+// rolloutResult is what a rollout reached, also when it failed.
+type rolloutResult struct {
+	applied release.Deployed
+	ready   time.Duration // from applying the release until it was ready
+	url     string
+	pods    []string
+	digest  release.Digest
+}
+
+// addTo is the result with what the rollout reached.
+func (o rolloutResult) addTo(result Result) Result {
+	result.Outcome, result.Revision = o.applied.Outcome, o.applied.Revision
+	result.Seconds, result.URL, result.Pods, result.Digest = o.ready.Seconds(), o.url, o.pods, o.digest
+	return result
+}
+
+// rollout applies the release, waits until it is ready, and checks its address, the digest of its pods and its answers.
+func (r request) rollout(leaseCtx context.Context, budget budget) (rolloutResult, error) {
+	ctx, cancel := budget.until(leaseCtx, release.PhaseSmoke)
+	defer cancel()
+	var reached rolloutResult
+	var err error
+	began := time.Now()
+	if reached.applied, err = r.apply(ctx, budget); err != nil {
+		return reached, err
+	}
+	reached.ready = time.Since(began)
+	r.Reporter.Infof("%s: release %q in namespace %q, revision %d, %d objects, %s, ready after %.1f s", reached.applied.Outcome, r.settings.Release,
+		r.settings.Namespace, reached.applied.Revision, len(reached.applied.Objects), r.settings.Image.Digest.Short(), reached.ready.Seconds())
+	if reached.url, err = r.waitForAddress(ctx, budget); err != nil {
+		return reached, err
+	}
+	if reached.pods, err = r.checkDigest(ctx); err != nil {
+		return reached, err
+	}
+	if len(reached.pods) > 0 {
+		reached.digest = r.settings.Image.Digest
+	}
+	r.Reporter.Infof("%d pods run %s", len(reached.pods), r.settings.Image.Digest)
+	if reached.url != "" {
+		r.Reporter.Infof("served at %s", reached.url)
+	}
+	return reached, r.smoke(ctx, budget, reached.url)
+}
+
+// apply installs or upgrades and waits until the release is ready. An unchanged release is watched too: it may not be ready.
+func (r request) apply(ctx context.Context, budget budget) (release.Deployed, error) {
+	defer r.Reporter.Group(fmt.Sprintf("rollout of %s to %s", r.settings.Release, r.settings.Environment))()
+	wait := r.wait(budget)
+	applied, err := r.Chart.Deploy(ctx, r.deployment, wait)
+	if err == nil && applied.Outcome == release.Unchanged {
+		err = wait(ctx, release.PhaseRollout, applied.Objects)
+	}
+	return applied, err
+}
+
+// wait watches what Helm has applied, within the time of each phase. Hooks that run after the rollout use its time.
+func (r request) wait(budget budget) release.Wait {
+	return func(ctx context.Context, phase release.Phase, objects []release.Object) error {
+		ctx, cancel := budget.until(ctx, phase)
+		defer cancel()
+		if phase == release.PhaseHooks {
+			return r.Cluster.WatchHook(ctx, r.settings.Namespace, objects, r.Reporter.Step)
+		}
+		budget = budget.afterRollout()
+		return r.Cluster.Watch(ctx, r.settings.Namespace, objects, r.Reporter.Step)
+	}
+}
+
+// waitForAddress waits for the external address; "" for a Service that has none by design.
+func (r request) waitForAddress(ctx context.Context, budget budget) (string, error) {
+	ctx, cancel := budget.until(ctx, release.PhaseAddress)
+	defer cancel()
+	return r.Cluster.Address(ctx, r.settings.Namespace, r.settings.Release, r.info)
+}
+
+// checkDigest lists the pods that run the image by what the kubelet reports, and fails if one runs another digest.
+func (r request) checkDigest(ctx context.Context) ([]string, error) {
+	images, err := r.Cluster.Images(ctx, r.settings.Namespace, r.settings.Release)
+	if err != nil {
+		return nil, err
+	}
+	pods, others := release.SplitByDigest(images, r.settings.Image.Digest)
+	if len(others) > 0 {
+		return nil, &release.Failure{What: fmt.Sprintf("pod %q of %q runs %s, not %s", others[0].Pod, r.settings.Release, others[0].Digest, r.settings.Image.Digest)}
+	}
+	return pods, nil
+}
+
+// smoke runs the smoke checks, if any were asked for, against the address.
+func (r request) smoke(ctx context.Context, budget budget, url string) error {
+	if r.settings.SmokeChecks == "" {
+		return nil
+	}
+	if url == "" {
+		return &release.Failure{What: fmt.Sprintf("release %q has no address outside the cluster, so no smoke check can reach it", r.settings.Release),
+			Do: "leave smoke-checks out, or give its Service an external address"}
+	}
+	ctx, cancel := budget.until(ctx, release.PhaseSmoke)
+	defer cancel()
+	defer r.Reporter.Group("smoke of " + url)()
+	err := r.Smoker.Smoke(ctx, url, r.settings.checksFile(), r.deployment.Commit)
+	var failure *release.Failure
+	if errors.As(err, &failure) {
+		return &smokeFailedError{err}
+	}
+	return err
+}
+
+// smokeFailedError is a release that became ready and answers wrongly: a reason to roll back.
+type smokeFailedError struct{ error }
+
+func (e *smokeFailedError) Error() string {
+	return string(causes.SmokeFailed) + " " + e.error.Error()
+}
+
+func (e *smokeFailedError) Unwrap() error { return e.error }
+
+// markVerified marks the revision as one to roll back to, and pins the release if an older commit was deployed deliberately.
+func (r request) markVerified(leaseCtx context.Context, lease release.Lease, revision int, pin bool) error {
+	ctx, cancel := context.WithTimeout(leaseCtx, markTime)
+	defer cancel()
+	err := r.Chart.MarkVerified(ctx, r.settings.Release, revision)
+	if err != nil || !pin {
+		return err
+	}
+	r.Reporter.Infof("pinned at commit %s: other commits are refused until --unpin", r.deployment.Commit.Short())
+	return lease.SetPin(ctx, &release.Pin{Commit: r.deployment.Commit, RunURL: r.Holder.URL, Actor: r.Holder.Actor, At: time.Now().UTC()})
+}

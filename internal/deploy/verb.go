@@ -1,0 +1,43 @@
+package deploy
+
+import (
+	_ "embed"
+
+	"github.com/onedigest/onedigest/internal/setting"
+)
+
+// Verb is the help of deploy: its summary, examples and outputs.
+var Verb = setting.Verb{
+	Name:    "deploy",
+	Summary: "install or upgrade a release, pinned to one digest, and watch it become ready",
+	About: "Renders the chart with the environment's values, sets image.repository and image.digest, installs or upgrades the release, " +
+		"and watches the rollout. A failed rollout is reported as soon as the cluster reports it, with a code, the pod, the container, " +
+		"the reason, the last events, the last log lines and what to try (docs/troubleshooting.md). The release is then rolled back to " +
+		"the last verified revision. If nothing changed, the outcome is unchanged and no revision is added. A Lease keeps other runs out " +
+		"while a deploy works, a revision that a killed run left pending is healed, and a commit older than the live one is not deployed " +
+		"(outcome superseded).",
+	Examples: []setting.Example{
+		{Does: "deploy to staging", Line: "go run ./cmd/deploy --environment staging --image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:… --values terraform/staging/values-staging.yaml"},
+		{Does: "another chart, namespace and cluster", Line: "go run ./cmd/deploy --environment qa --image localhost:5000/shop@sha256:… --chart ./charts/other --namespace qa-2 --context qa-cluster --create-namespace"},
+		{Does: "show what would change and what would fail", Line: "go run ./cmd/deploy --dry-run --environment production --image …@sha256:… --values terraform/production/values-production.yaml --compare-values terraform/staging/values-staging.yaml"},
+		{Does: "on EKS, without a kubeconfig", Line: "go run ./cmd/deploy --environment staging --cluster shop --region eu-central-1 --expect-account 123456789012 --image …@sha256:…"},
+		{Does: "heal a release that a killed run left pending", Line: "go run ./cmd/deploy --heal --environment staging --release shop"},
+		{Does: "several clusters, a canary first (docs/matrix.md)", Line: "go run ./cmd/deploy --matrix deploys.yaml --image …@sha256:…"},
+		{Does: "go back to an older commit and stay there", Line: "go run ./cmd/deploy --environment production --image …@sha256:… --allow-rollback"},
+	},
+	Outputs: []setting.Output{
+		{Name: "url", Help: "where the release is served, empty for a Service without an external address"},
+		{Name: "revision", Help: "the live Helm revision"},
+		{Name: "outcome", Help: "created, changed, unchanged, superseded, rolled-back, planned (dry-run) or healed (heal)"},
+		{Name: "code", Help: "OD-…, the cause of a failed rollout"},
+		{Name: "deploys", Help: "JSON: the results of the deploys of a matrix"},
+		{Name: "newer-run", Help: "URL of the run that deployed the newer commit, when superseded"},
+		{Name: "digest", Help: "the digest that the kubelet reports for the pods"},
+	},
+	Failure: failure,
+}
+
+// failure is a recorded run that failed, shown in the reference and in README.
+//
+//go:embed failure.txt
+var failure string
