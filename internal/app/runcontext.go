@@ -44,5 +44,13 @@ func (r *RunContext) Actor() string {
 	return r.runner.Actor()
 }
 
+// Mask hides a secret in everything that is printed from now on, on GitHub. It is called with each credential that a verb
+// obtains, before the credential is used.
+func (r *RunContext) Mask(secret string) {
+	if r.runner != nil {
+		r.runner.Mask(secret)
+	}
+}
+
 // Workspace is the work tree around the working directory.
 func (r *RunContext) Workspace() Workspace { return newWorkspace(r.Process) }

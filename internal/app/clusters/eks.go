@@ -39,6 +39,8 @@ func configureEKS(ctx context.Context, run *app.RunContext, ref setting.ClusterR
 	}
 	run.Reporter.Infof("EKS cluster %s at %s", found.ARN, found.Endpoint)
 	return kube.Bearer(found.Endpoint, found.CA, func(ctx context.Context) (string, time.Time, error) {
-		return cloud.Token(ctx, ref.Cluster)
+		token, expires, err := cloud.Token(ctx, ref.Cluster)
+		run.Mask(token)
+		return token, expires, err
 	}), nil
 }

@@ -27,7 +27,7 @@ func New(ctx context.Context, run *app.RunContext) (*Images, error) {
 		return nil, err
 	}
 	return &Images{ecr: cloud, reporter: run.Reporter, registry: registry.New(registry.Options{
-		Credentials:  credentials(cloud),
+		Credentials:  credentials(cloud, run.Mask),
 		Refused:      cloud.Forget,
 		DockerConfig: true,
 		Log:          func(line string) { run.Reporter.Infof("%s", line) },
@@ -36,13 +36,14 @@ func New(ctx context.Context, run *app.RunContext) (*Images, error) {
 }
 
 // credentials asks ECR for its own registries and leaves the others to the user's docker configuration.
-func credentials(cloud *ecr.Client) registry.Credentials {
+func credentials(cloud *ecr.Client, mask func(string)) registry.Credentials {
 	return func(ctx context.Context, host string) (string, string, error) {
 		owned, err := cloud.Owns(ctx, host)
 		if err != nil || !owned {
 			return "", "", err
 		}
 		username, password, _, err := cloud.Credentials(ctx, host)
+		mask(password)
 		return username, password, err
 	}
 }
