@@ -11,80 +11,101 @@ import (
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
-// Access says which cluster is meant.
+// Access says which cluster to reach and how.
 type Access struct {
-	Kubeconfig string // file, or several as KUBECONFIG lists them; "": Home's, or the pod's own service account
-	Context    string // of the kubeconfig; "": its current one
+	Kubeconfig string // file, or several separated as in KUBECONFIG; "": Home's, or else the pod's service account
+	Context    string // of the kubeconfig; "": its current context
 	Home       string // directory whose .kube/config is used when Kubeconfig is ""; "": none
 }
 
 const (
-	whereKubeconfig = "--kubeconfig (INPUT_KUBECONFIG, KUBECONFIG)"
-	whereContext    = "--context (INPUT_CONTEXT)"
+	settingKubeconfig = "--kubeconfig (INPUT_KUBECONFIG, KUBECONFIG)"
+	settingContext    = "--context (INPUT_CONTEXT)"
 )
 
-// Requests per second to the apiserver, and how many may come at once. The library's own 5 and 10 make a chart of 60
-// objects wait for itself.
+// Limits of requests to the apiserver. With client-go's defaults of 5 per second and a burst of 10, the requests for a chart of 60
+// objects wait for the limit.
 const (
 	requestsPerSecond = 50
-	requestsAtOnce    = 150
+	requestBurst      = 150
 )
 
-// Connect reads the access to a cluster; it sends nothing. A kubeconfig that is missing or broken, and a context that it
-// does not have, are an *release.InputError.
+// maxErrorBytes is how much of client-go's error text is shown.
+const maxErrorBytes = 1024
+
+// maxNames is how many names an error lists.
+const maxNames = 20
+
+// Connect reads the configuration for a cluster; it sends nothing. A kubeconfig that is missing or cannot be parsed, and a context
+// that it does not have, are an *release.InputError.
 func Connect(access Access) (*rest.Config, error) {
-	config, err := read(access)
+	config, err := loadConfig(access)
 	if err != nil {
 		return nil, err
 	}
-	temper(config)
+	setDefaults(config)
 	return config, nil
 }
 
-// temper sets what is the same for every cluster and every way to reach it.
-func temper(config *rest.Config) {
-	config.QPS, config.Burst = requestsPerSecond, requestsAtOnce
+// setDefaults sets what is the same for every cluster.
+func setDefaults(config *rest.Config) {
+	config.QPS, config.Burst = requestsPerSecond, requestBurst
 	config.UserAgent = "onedigest"
-	config.WarningHandler = rest.NoWarnings{} // they would go to the process's own stderr
+	config.WarningHandler = rest.NoWarnings{} // client-go would print warnings to the process's stderr
 }
 
-func read(access Access) (*rest.Config, error) {
-	files := slices.DeleteFunc(filepath.SplitList(access.Kubeconfig), func(file string) bool { return file == "" })
-	if len(files) == 0 && access.Home != "" {
-		file := filepath.Join(access.Home, clientcmd.RecommendedHomeDir, clientcmd.RecommendedFileName)
-		if _, err := os.Stat(file); err == nil {
-			files = []string{file}
-		}
-	}
+func loadConfig(access Access) (*rest.Config, error) {
+	files := access.files()
 	if len(files) == 0 {
-		return fromPod(access)
+		return inClusterConfig(access)
 	}
 	rules := &clientcmd.ClientConfigLoadingRules{Precedence: files}
-	if err := present(files); err != nil {
+	if err := checkAnyExists(files); err != nil {
 		return nil, err
 	}
 	kubeconfig, err := rules.Load()
 	if err != nil {
-		return nil, release.BadInput(whereKubeconfig, fmt.Sprintf("reading %q: %s", access.name(files), printable(err.Error())), "give a kubeconfig file")
+		return nil, release.BadInput(settingKubeconfig, fmt.Sprintf("reading %q: %s", access.describe(files), text.Line(err.Error(), maxErrorBytes)), "give a kubeconfig file")
 	}
-	context, err := choose(kubeconfig, access, files)
+	context, err := selectContext(kubeconfig, access, files)
 	if err != nil {
 		return nil, err
 	}
 	config, err := clientcmd.NewNonInteractiveClientConfig(*kubeconfig, context, &clientcmd.ConfigOverrides{}, rules).ClientConfig()
 	if err != nil {
-		return nil, release.BadInput(whereKubeconfig, fmt.Sprintf("context %q of %q cannot be used: %s", context, access.name(files), printable(err.Error())), "")
+		return nil, release.BadInput(settingKubeconfig, fmt.Sprintf("context %q of %q cannot be used: %s", context, access.describe(files), text.Line(err.Error(), maxErrorBytes)), "")
 	}
 	return config, nil
 }
 
-// present accepts a list of which some file exists, as kubectl does.
-func present(files []string) error {
+// files are the kubeconfig files to load; none in a pod without a kubeconfig.
+func (a Access) files() []string {
+	files := slices.DeleteFunc(filepath.SplitList(a.Kubeconfig), func(file string) bool { return file == "" })
+	if len(files) == 0 && a.Home != "" {
+		file := filepath.Join(a.Home, clientcmd.RecommendedHomeDir, clientcmd.RecommendedFileName)
+		if _, err := os.Stat(file); err == nil {
+			files = []string{file}
+		}
+	}
+	return files
+}
+
+// describe is the kubeconfig as the user gave it, for an error message.
+func (a Access) describe(files []string) string {
+	if a.Kubeconfig != "" {
+		return a.Kubeconfig
+	}
+	return files[0]
+}
+
+// checkAnyExists refuses a list of which no file exists. kubectl ignores missing files among others too.
+func checkAnyExists(files []string) error {
 	var missing error
 	for _, file := range files {
 		_, err := os.Stat(file)
@@ -97,52 +118,43 @@ func present(files []string) error {
 	if errors.Is(missing, fs.ErrNotExist) {
 		what = fmt.Sprintf("%q does not exist", strings.Join(files, string(filepath.ListSeparator)))
 	}
-	return release.BadInput(whereKubeconfig, what, "give a kubeconfig file")
+	return release.BadInput(settingKubeconfig, what, "give a kubeconfig file")
 }
 
-func choose(kubeconfig *api.Config, access Access, files []string) (string, error) {
-	context, where := access.Context, whereContext
+// selectContext is the name of the context to use. If the kubeconfig does not have it, the error lists those that it has.
+func selectContext(kubeconfig *api.Config, access Access, files []string) (string, error) {
+	context, setting := access.Context, settingContext
 	if context == "" {
-		context, where = kubeconfig.CurrentContext, whereKubeconfig
+		context, setting = kubeconfig.CurrentContext, settingKubeconfig
 	}
 	if _, found := kubeconfig.Contexts[context]; found {
 		return context, nil
 	}
 	names := slices.Sorted(maps.Keys(kubeconfig.Contexts))
-	what := fmt.Sprintf("%q has no context %q", access.name(files), context)
+	what := fmt.Sprintf("%q has no context %q", access.describe(files), context)
 	if context == "" {
-		what = fmt.Sprintf("%q names no current context", access.name(files))
+		what = fmt.Sprintf("%q names no current context", access.describe(files))
 	}
 	switch {
 	case len(names) == 0:
-		return "", release.BadInput(whereKubeconfig, fmt.Sprintf("%q has no contexts", access.name(files)), "give a kubeconfig of a cluster")
-	case len(names) > maxNamed:
-		names = append(names[:maxNamed], "…")
+		return "", release.BadInput(settingKubeconfig, fmt.Sprintf("%q has no contexts", access.describe(files)), "give a kubeconfig of a cluster")
+	case len(names) > maxNames:
+		names = append(names[:maxNames], "…")
 	}
-	return "", release.BadInput(where, what, "it has: "+strings.Join(names, ", "))
+	return "", release.BadInput(setting, what, "it has: "+strings.Join(names, ", "))
 }
 
-// maxNamed is how many names an error lists.
-const maxNamed = 20
-
-func (a Access) name(files []string) string {
-	if a.Kubeconfig != "" {
-		return a.Kubeconfig
-	}
-	return files[0]
-}
-
-// fromPod uses the service account that Kubernetes mounts into a pod.
-func fromPod(access Access) (*rest.Config, error) {
+// inClusterConfig uses the service account that Kubernetes mounts into a pod.
+func inClusterConfig(access Access) (*rest.Config, error) {
 	config, err := rest.InClusterConfig()
 	switch {
 	case errors.Is(err, rest.ErrNotInCluster):
-		return nil, release.BadInput(whereKubeconfig, "no cluster is named: there is no kubeconfig, and this is no pod of a cluster",
-			"give --kubeconfig, or have one written (aws eks update-kubeconfig --name CLUSTER)")
+		return nil, release.BadInput(settingKubeconfig, "no cluster is named: there is no kubeconfig, and this process does not run in a pod",
+			"give --kubeconfig, or create one (aws eks update-kubeconfig --name CLUSTER)")
 	case err != nil:
 		return nil, release.NewFault(Side, "", err, "reading the pod's service account")
 	case access.Context != "":
-		return nil, release.BadInput(whereContext, fmt.Sprintf("context %q belongs to no kubeconfig", access.Context), "give --kubeconfig too")
+		return nil, release.BadInput(settingContext, fmt.Sprintf("there is no kubeconfig to have context %q", access.Context), "give --kubeconfig too")
 	}
 	return config, nil
 }

@@ -29,7 +29,7 @@ func port(number int32, name string) core.ServicePort {
 	return core.ServicePort{Port: number, Name: name}
 }
 
-func TestURLOf(t *testing.T) {
+func TestServiceURL(t *testing.T) {
 	t.Parallel()
 	byIP := service("shop", core.ServiceTypeLoadBalancer, "", port(80, "http"))
 	byIP.Status.LoadBalancer.Ingress = []core.LoadBalancerIngress{{}, {IP: "192.0.2.7"}}
@@ -58,7 +58,7 @@ func TestURLOf(t *testing.T) {
 		"UDP only":              {service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", core.ServicePort{Port: 53, Protocol: core.ProtocolUDP}), ""},
 	}
 	for name, test := range tests {
-		if got := urlOf(test.service); got != test.want {
+		if got := serviceURL(test.service); got != test.want {
 			t.Errorf("%s: got %q, want %q", name, got, test.want)
 		}
 	}

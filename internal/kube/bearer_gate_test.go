@@ -124,7 +124,7 @@ func (g *gate) configTo(endpoint string, authority []byte) *rest.Config {
 	config := Bearer(endpoint, authority, g.token)
 	wrap := config.WrapTransport
 	config.WrapTransport = func(base http.RoundTripper) http.RoundTripper {
-		made := wrap(base).(*bearer)
+		made := wrap(base).(*bearerTransport)
 		made.tokens.now = g.clock
 		return made
 	}

@@ -23,11 +23,11 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-func TestBearerIsConnectOtherwise(t *testing.T) {
+func TestBearerHasTheDefaultsOfConnect(t *testing.T) {
 	t.Parallel()
 	got := Bearer("https://example.com", []byte("x"), nil)
 	var want rest.Config
-	temper(&want)
+	setDefaults(&want)
 	if got.QPS != want.QPS || got.Burst != want.Burst || got.UserAgent != "onedigest" || got.WarningHandler != want.WarningHandler ||
 		got.QPS < 50 || got.Host != "https://example.com" || got.Insecure {
 		t.Errorf("got %+v", got)
@@ -64,27 +64,38 @@ func TestBearerAfterARefusal(t *testing.T) {
 	}
 }
 
-// A request is sent again from its beginning. (The library's own transport begins a body that is at its end again too, and
-// would hide it if we did not.)
-func TestReplay(t *testing.T) {
+// The body of a request that is sent again starts from its beginning. The base transport is our own, because net/http's rewinds a
+// body by itself and would hide it if the bearer did not.
+func TestBearerReplaysTheBody(t *testing.T) {
 	t.Parallel()
+	var bodies []string
+	statuses := []int{http.StatusUnauthorized, http.StatusOK}
+	base := roundTripper(func(request *http.Request) (*http.Response, error) {
+		body, err := io.ReadAll(request.Body)
+		bodies = append(bodies, string(body))
+		return &http.Response{StatusCode: statuses[len(bodies)-1], Body: http.NoBody}, err
+	})
+	fetched := 0
+	config := Bearer("https://example.com", []byte("x"), func(context.Context) (string, time.Time, error) {
+		fetched++
+		return fmt.Sprint(fetched), time.Now().Add(time.Hour), nil
+	})
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://example.com", strings.NewReader("two"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		if _, err := io.ReadAll(request.Body); err != nil {
-			t.Fatal(err)
-		}
-		again, ok := replay(request)
-		if !ok {
-			t.Fatal("it cannot be sent again")
-		}
-		if body, err := io.ReadAll(again.Body); err != nil || string(body) != "two" {
-			t.Errorf("again it sends %q, %v", body, err)
-		}
+	response, err := config.WrapTransport(base).RoundTrip(request)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("got %v, %v", response, err)
+	}
+	if strings.Join(bodies, ",") != "two,two" {
+		t.Errorf("sent %q", bodies)
 	}
 }
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }
 
 // A body that can be read once is sent once. The next request has the new token all the same.
 func TestBearerDoesNotReplayHalfABody(t *testing.T) {
@@ -189,7 +200,7 @@ func TestBearerWaitsForOneself(t *testing.T) {
 	t.Parallel()
 	asked := make(chan struct{}, 2)
 	answer := make(chan string)
-	source := &tokens{now: time.Now, turn: make(chan struct{}, 1), ask: func(ctx context.Context) (string, time.Time, error) {
+	source := &tokenSource{now: time.Now, mutex: make(chan struct{}, 1), fetch: func(ctx context.Context) (string, time.Time, error) {
 		asked <- struct{}{}
 		select {
 		case token := <-answer:
@@ -248,7 +259,7 @@ func TestBearerKeepsTheToken(t *testing.T) {
 		g := newGate(t, func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, target, http.StatusTemporaryRedirect)
 		})
-		if _, err := g.ask(g.client(), http.MethodGet, nil); err == nil || !strings.Contains(err.Error(), "must not see the token") {
+		if _, err := g.ask(g.client(), http.MethodGet, nil); err == nil || !strings.Contains(err.Error(), "must not receive the token") {
 			t.Errorf("redirected to %s: got %v", name, err)
 		}
 	}
@@ -257,8 +268,8 @@ func TestBearerKeepsTheToken(t *testing.T) {
 		config *rest.Config
 		want   string
 	}{
-		"no TLS":            {g.configTo(plain.URL, g.authority()), "no https URL"},
-		"no authority":      {g.configTo(tls.URL, nil), "no certificate authority vouches for it"},
+		"no TLS":            {g.configTo(plain.URL, g.authority()), "not an https URL"},
+		"no authority":      {g.configTo(tls.URL, nil), "no certificate authority to verify it with"},
 		"another authority": {g.configTo(tls.URL, otherAuthority(t)), "certificate signed by unknown authority"},
 		"no URL":            {g.configTo("https://", g.authority()), ""},
 	} {

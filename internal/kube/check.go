@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 	"golang.org/x/sync/errgroup"
 	authentication "k8s.io/api/authentication/v1"
 	authorization "k8s.io/api/authorization/v1"
@@ -19,89 +20,92 @@ import (
 // checkTime bounds the whole of Check.
 const checkTime = 10 * time.Second
 
-// needs is what no deploy can do without: the workload, to see it turn, the Secrets in which Helm keeps its revisions
-// (helm.sh/helm/v3/pkg/storage/driver, secrets.go), and the Lease by which runs keep out of each other's way. What a chart needs
-// besides, only the chart knows.
-var needs = slices.Concat(
-	may("apps", "deployments", "get", "list", "watch", "create", "patch"),
-	may("", "secrets", "get", "list", "create", "update", "patch", "delete"),
-	may("coordination.k8s.io", "leases", "get", "list", "watch", "create", "update"),
+// maxReasons is how many of the authorizer's reasons an error repeats.
+const maxReasons = 3
+
+// deployPermissions are those that every deploy needs: on Deployments, to watch the rollout; on Secrets, where Helm stores its
+// revisions (helm.sh/helm/v3/pkg/storage/driver, secrets.go); on Leases, by which runs exclude each other. Which others a chart
+// needs, only the chart knows.
+var deployPermissions = slices.Concat(
+	permissions("apps", "deployments", "get", "list", "watch", "create", "patch"),
+	permissions("", "secrets", "get", "list", "create", "update", "patch", "delete"),
+	permissions("coordination.k8s.io", "leases", "get", "list", "watch", "create", "update"),
 )
 
-func may(group, resource string, verbs ...string) (needs []authorization.ResourceAttributes) {
+func permissions(group, resource string, verbs ...string) (wanted []authorization.ResourceAttributes) {
 	for _, verb := range verbs {
-		needs = append(needs, authorization.ResourceAttributes{Verb: verb, Group: group, Resource: resource})
+		wanted = append(wanted, authorization.ResourceAttributes{Verb: verb, Group: group, Resource: resource})
 	}
-	return needs
+	return wanted
 }
 
-// Check finds out within ten seconds whether the cluster answers, whether the namespace is there or may be created, and
-// whether we may deploy to it. It changes nothing.
+// Check finds out within ten seconds whether the cluster answers, whether the namespace exists or may be created, and whether
+// this user may deploy to it. It changes nothing.
 //
-// A namespace that is absent and not to be created is an *release.InputError; a cluster that does not answer, or forbids,
-// is a *release.Fault.
+// A namespace that does not exist and is not to be created is an *release.InputError. A cluster that does not answer, and a
+// missing permission, are a *release.Fault.
 func (c *Client) Check(ctx context.Context, namespace string, create bool) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
-	found, err := c.Kube.CoreV1().Namespaces().Get(ctx, namespace, meta.GetOptions{})
-	attributes := needs
+	found, err := c.namespaces().Get(ctx, namespace, meta.GetOptions{})
+	wanted := deployPermissions
 	switch {
-	case apierrors.IsForbidden(err): // a user of one namespace may not read it and still deploy to it
+	case apierrors.IsForbidden(err): // a user limited to one namespace may not read it and may still deploy to it
 	case apierrors.IsNotFound(err) && !create:
 		return release.BadInput("--namespace (INPUT_NAMESPACE)", fmt.Sprintf("namespace %q does not exist in %s", namespace, c.Host), "give --create-namespace, or create it")
 	case apierrors.IsNotFound(err):
-		attributes = slices.Concat(may("", "namespaces", "create"), needs)
+		wanted = slices.Concat(permissions("", "namespaces", "create"), deployPermissions)
 	case err != nil:
 		return c.Fault(ctx, err, "reading namespace %q", namespace)
 	case found.Status.Phase == core.NamespaceTerminating:
-		return &release.Fault{Side: Side, Err: fmt.Errorf("reading namespace %q: it is being deleted", namespace), Do: "wait until it is gone, or give another"}
+		return &release.Fault{Side: Side, Err: fmt.Errorf("reading namespace %q: it is being deleted", namespace), Do: "wait until it is deleted, or give another namespace"}
 	}
-	return c.allowed(ctx, namespace, attributes)
+	return c.checkPermissions(ctx, namespace, wanted)
 }
 
-// allowed asks for every permission at once and tells all that are missing, in the order of asking.
-func (c *Client) allowed(ctx context.Context, namespace string, attributes []authorization.ResourceAttributes) error {
-	refused := make([]*authorization.SubjectAccessReviewStatus, len(attributes))
+// checkPermissions reviews every permission at once and reports all missing ones, in the order of wanted.
+func (c *Client) checkPermissions(ctx context.Context, namespace string, wanted []authorization.ResourceAttributes) error {
+	denied := make([]*authorization.SubjectAccessReviewStatus, len(wanted))
 	group, groupCtx := errgroup.WithContext(ctx)
-	for i, wanted := range attributes {
-		if wanted.Resource != "namespaces" {
-			wanted.Namespace = namespace
+	for i, attributes := range wanted {
+		if attributes.Resource != "namespaces" {
+			attributes.Namespace = namespace
 		}
 		group.Go(func() error {
-			review := &authorization.SelfSubjectAccessReview{Spec: authorization.SelfSubjectAccessReviewSpec{ResourceAttributes: &wanted}}
-			answer, err := c.Kube.AuthorizationV1().SelfSubjectAccessReviews().Create(groupCtx, review, meta.CreateOptions{})
+			review := &authorization.SelfSubjectAccessReview{Spec: authorization.SelfSubjectAccessReviewSpec{ResourceAttributes: &attributes}}
+			reviewed, err := c.accessReviews().Create(groupCtx, review, meta.CreateOptions{})
 			if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
-				return nil // nobody may ask; the deploy itself will tell
+				return nil // the cluster does not let this user ask; the deploy itself will show what is missing
 			}
-			if err == nil && !answer.Status.Allowed {
-				refused[i] = &answer.Status
+			if err == nil && !reviewed.Status.Allowed {
+				denied[i] = &reviewed.Status
 			}
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return c.Fault(ctx, err, "asking what is allowed in namespace %q", namespace)
+		return c.Fault(ctx, err, "checking permissions in namespace %q", namespace)
 	}
-	return c.forbidden(ctx, namespace, attributes, refused)
+	return c.permissionError(ctx, namespace, wanted, denied)
 }
 
-// forbidden words what is missing, by resource; nil if nothing is.
-func (c *Client) forbidden(ctx context.Context, namespace string, attributes []authorization.ResourceAttributes, refused []*authorization.SubjectAccessReviewStatus) error {
+// permissionError lists the denied permissions by resource; nil if none is.
+func (c *Client) permissionError(ctx context.Context, namespace string, wanted []authorization.ResourceAttributes, denied []*authorization.SubjectAccessReviewStatus) error {
 	var resources, reasons []string
 	verbs := map[string][]string{}
-	for i, status := range refused {
+	for i, status := range denied {
 		if status == nil {
 			continue
 		}
-		resource := attributes[i].Resource
-		if attributes[i].Group != "" {
-			resource += "." + attributes[i].Group
+		resource := wanted[i].Resource
+		if wanted[i].Group != "" {
+			resource += "." + wanted[i].Group
 		}
 		if verbs[resource] == nil {
 			resources = append(resources, resource)
 		}
-		verbs[resource] = append(verbs[resource], attributes[i].Verb)
-		if reason := cut(printable(status.Reason), 256); reason != "" && !slices.Contains(reasons, reason) {
+		verbs[resource] = append(verbs[resource], wanted[i].Verb)
+		if reason := text.Line(status.Reason, 256); reason != "" && !slices.Contains(reasons, reason) {
 			reasons = append(reasons, reason)
 		}
 	}
@@ -111,18 +115,18 @@ func (c *Client) forbidden(ctx context.Context, namespace string, attributes []a
 	for i, resource := range resources {
 		resources[i] = strings.Join(verbs[resource], ", ") + " " + resource
 	}
-	err := fmt.Errorf("forbidden: %s may not %s in namespace %q", c.subject(ctx), strings.Join(resources, "; "), namespace)
+	err := fmt.Errorf("forbidden: %s may not %s in namespace %q", c.username(ctx), strings.Join(resources, "; "), namespace)
 	if len(reasons) > 0 {
-		err = fmt.Errorf("%w (%s)", err, strings.Join(reasons[:min(3, len(reasons))], "; "))
+		err = fmt.Errorf("%w (%s)", err, strings.Join(reasons[:min(maxReasons, len(reasons))], "; "))
 	}
 	return &release.Fault{Side: Side, Err: err, Do: "ask a cluster administrator for a Role that allows it"}
 }
 
-// subject is how the cluster calls us.
-func (c *Client) subject(ctx context.Context) string {
-	review, err := c.Kube.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authentication.SelfSubjectReview{}, meta.CreateOptions{})
+// username is this user as the cluster has authenticated it, for an error message.
+func (c *Client) username(ctx context.Context) string {
+	review, err := c.subjectReviews().Create(ctx, &authentication.SelfSubjectReview{}, meta.CreateOptions{})
 	if err != nil || review.Status.UserInfo.Username == "" {
 		return "the kubeconfig's user"
 	}
-	return fmt.Sprintf("user %q", printable(review.Status.UserInfo.Username))
+	return fmt.Sprintf("user %q", text.Line(review.Status.UserInfo.Username, 256))
 }

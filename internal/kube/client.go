@@ -28,6 +28,8 @@ type Client struct {
 	Kube    kubernetes.Interface
 	Dynamic dynamic.Interface
 	Mapper  meta.RESTMapper
+
+	apis *apis
 	// grace is how long a cause that may pass is borne with; it is as causes.go says but in tests.
 	grace func(time.Duration) time.Duration
 }
@@ -40,6 +42,10 @@ func New(config *rest.Config) (*Client, error) {
 	if err != nil {
 		return nil, release.NewFault(Side, "see the credentials of the kubeconfig", err, "preparing access to %q", own.Host)
 	}
+	groups, err := newAPIs(own, httpClient)
+	if err != nil {
+		return nil, fmt.Errorf("preparing access to %q: %w", own.Host, err)
+	}
 	kube, err := kubernetes.NewForConfigAndClient(own, httpClient)
 	if err != nil {
 		return nil, fmt.Errorf("preparing access to %q: %w", own.Host, err)
@@ -49,7 +55,7 @@ func New(config *rest.Config) (*Client, error) {
 		return nil, fmt.Errorf("preparing access to %q: %w", own.Host, err)
 	}
 	return &Client{
-		Host: own.Host, Kube: kube, Dynamic: objects,
+		Host: own.Host, Kube: kube, Dynamic: objects, apis: groups,
 		Mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(kube.Discovery())),
 		grace:  func(duration time.Duration) time.Duration { return duration },
 	}, nil

@@ -9,19 +9,17 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 )
 
-// Images is what the kubelet says that the release's pods run, by pod and container; pods that end or have ended do not
-// count, nor do init containers.
+// Images lists the containers of the release's running pods with the digests that the kubelet reports, sorted by pod and
+// container. Pods that are being deleted or have ended are left out, and so are init containers.
 //
-// The digest is that of the imageID. For an image that was pulled by digest, as our chart's are, containerd reports the
-// digest it was pulled by: for a multi-platform image the index's, not that of the platform's manifest
-// (https://pkg.go.dev/k8s.io/api/core/v1#ContainerStatus; containerd internal/cri/server, toContainerStatus). A runtime that
-// knows no repository digest, for an image that was loaded, not pulled, reports the id of the image's configuration instead:
-// that is no image's digest and equals none.
+// The digest is that of the status's imageID. For an image that was pulled by digest, as the charts here do, containerd reports
+// that digest: of a multi-platform image the index's, not the platform manifest's
+// (https://pkg.go.dev/k8s.io/api/core/v1#ContainerStatus; containerd internal/cri/server, toContainerStatus). For an image that
+// was loaded instead of pulled, a runtime reports the ID of the image's configuration, which equals no image's digest.
 func (c *Client) Images(ctx context.Context, namespace, name string) ([]release.PodImage, error) {
-	pods, err := c.Kube.CoreV1().Pods(namespace).List(ctx, meta.ListOptions{LabelSelector: labels.SelectorFromSet(labels.Set{instanceLabel: name}).String()})
+	pods, err := c.Pods(namespace).List(ctx, meta.ListOptions{LabelSelector: instanceSelector(name)})
 	if err != nil {
 		return nil, c.Fault(ctx, err, "listing the pods of release %q in namespace %q", name, namespace)
 	}
@@ -31,7 +29,7 @@ func (c *Client) Images(ctx context.Context, namespace, name string) ([]release.
 			continue
 		}
 		for _, container := range pod.Status.ContainerStatuses {
-			images = append(images, release.PodImage{Pod: pod.Name, Container: container.Name, Digest: digestOf(container.ImageID), Ready: container.Ready})
+			images = append(images, release.PodImage{Pod: pod.Name, Container: container.Name, Digest: parseImageID(container.ImageID), Ready: container.Ready})
 		}
 	}
 	slices.SortFunc(images, func(a, b release.PodImage) int {
@@ -40,14 +38,13 @@ func (c *Client) Images(ctx context.Context, namespace, name string) ([]release.
 	return images, nil
 }
 
-// digestOf reads an imageID: repository@sha256:…, or sha256:… alone, behind docker-pullable:// or docker:// of older
-// runtimes. Zero if it is neither.
-func digestOf(imageID string) release.Digest {
-	_, rest, schemed := strings.Cut(imageID, "://")
-	if schemed {
+// parseImageID is the digest of an imageID: repository@sha256:… or sha256:…, with the prefix docker-pullable:// or docker:// of
+// older runtimes or without. It is zero for any other form.
+func parseImageID(imageID string) release.Digest {
+	if _, rest, found := strings.Cut(imageID, "://"); found {
 		imageID = rest
 	}
-	if _, digest, named := strings.Cut(imageID, "@"); named {
+	if _, digest, found := strings.Cut(imageID, "@"); found {
 		imageID = digest
 	}
 	digest, err := release.ParseDigest(imageID)

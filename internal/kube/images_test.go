@@ -54,21 +54,21 @@ var imageIDs = map[string]string{
 	"@":             "",
 }
 
-func TestDigestOf(t *testing.T) {
+func TestParseImageID(t *testing.T) {
 	t.Parallel()
 	for imageID, want := range imageIDs {
-		if got := digestOf(imageID).String(); got != want {
+		if got := parseImageID(imageID).String(); got != want {
 			t.Errorf("%q: got %q, want %q", imageID, got, want)
 		}
 	}
 }
 
-func FuzzDigestOf(f *testing.F) {
+func FuzzParseImageID(f *testing.F) {
 	for imageID := range imageIDs {
 		f.Add(imageID)
 	}
 	f.Fuzz(func(t *testing.T, imageID string) {
-		got := digestOf(imageID)
+		got := parseImageID(imageID)
 		if got.IsZero() {
 			return
 		}

@@ -8,10 +8,9 @@ import (
 	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	networking "k8s.io/api/networking/v1"
-	"k8s.io/apimachinery/pkg/labels"
 )
 
-// Annotations by which AWS Load Balancer Controller is told to serve HTTPS
+// Annotations that make the AWS Load Balancer Controller serve HTTPS
 // (https://kubernetes-sigs.github.io/aws-load-balancer-controller/latest/guide/ingress/annotations).
 const (
 	certificateAnnotation = "alb.ingress.kubernetes.io/certificate-arn"
@@ -19,32 +18,26 @@ const (
 )
 
 func (c *Client) ingressesOf(namespace, name string) store.Source {
-	only := labels.SelectorFromSet(labels.Set{instanceLabel: name}).String()
-	client := c.Kube.NetworkingV1().Ingresses(namespace)
-	return store.From(&networking.Ingress{}, client.List, client.Watch).WithLabels(only)
+	client := c.ingresses(namespace)
+	return store.From(&networking.Ingress{}, client.List, client.Watch).WithLabels(instanceSelector(name))
 }
 
-// ingressOf takes the release's Ingress.
-func ingressOf(name string) func(*store.Store) (*door, string, error) {
-	return func(f *store.Store) (*door, string, error) {
-		ingresses := store.All[*networking.Ingress](f)
-		slices.SortFunc(ingresses, func(a, b *networking.Ingress) int { return cmp.Compare(a.Name, b.Name) })
-		var doors []door
-		for _, ingress := range ingresses {
-			object := release.Object{APIVersion: "networking.k8s.io/v1", Kind: "Ingress", Namespace: ingress.Namespace, Name: ingress.Name}
-			doors = append(doors, door{object, ingress.UID, urlOfIngress(ingress)})
-		}
-		if len(doors) == 0 {
-			return nil, "", nil
-		}
-		found, err := own(doors, name, "Ingresses")
-		return found, "", err
+// findIngress finds the release's Ingress.
+func findIngress(from *store.Store, _, name string) (found *endpoint, reason string, err error) {
+	ingresses := store.All[*networking.Ingress](from)
+	slices.SortFunc(ingresses, func(a, b *networking.Ingress) int { return cmp.Compare(a.Name, b.Name) })
+	var endpoints []endpoint
+	for _, ingress := range ingresses {
+		object := release.Object{APIVersion: "networking.k8s.io/v1", Kind: "Ingress", Namespace: ingress.Namespace, Name: ingress.Name}
+		endpoints = append(endpoints, endpoint{object, ingress.UID, ingressURL(ingress)})
 	}
+	found, err = selectEndpoint(endpoints, name, "Ingresses")
+	return found, "", err
 }
 
-// urlOfIngress is where an Ingress is served, "" until its controller has given it an address: by the first host of its rules,
-// for it answers under no other name, else by the address.
-func urlOfIngress(ingress *networking.Ingress) string {
+// ingressURL is the URL of an Ingress, "" until its controller has assigned an address: with the first host of its rules, because
+// an Ingress with hosts does not answer to its address, or else with the address.
+func ingressURL(ingress *networking.Ingress) string {
 	host := ""
 	for _, assigned := range ingress.Status.LoadBalancer.Ingress {
 		if host = cmp.Or(assigned.Hostname, assigned.IP); host != "" {
@@ -60,11 +53,9 @@ func urlOfIngress(ingress *networking.Ingress) string {
 			break
 		}
 	}
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
+	scheme := "http"
 	if len(ingress.Spec.TLS) > 0 || ingress.Annotations[certificateAnnotation] != "" || strings.Contains(ingress.Annotations[listenAnnotation], "HTTPS") {
-		return "https://" + host
+		scheme = "https"
 	}
-	return "http://" + host
+	return scheme + "://" + bracketIPv6(host)
 }

@@ -9,15 +9,15 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// CreateNamespace makes the namespace with the restricted Pod Security Standard enforced; one that exists is left as it is,
-// and so is one that we may not read: whatever else is wrong with it, the next request tells.
+// CreateNamespace creates a namespace that does not exist, with the restricted Pod Security Standard enforced. One that exists is
+// not changed. A namespace that cannot be read is not created and is no error: if it matters, the next request in it fails.
 // Source: kubernetes.io, "Pod Security Admission", labels for namespaces.
 func (c *Client) CreateNamespace(ctx context.Context, namespace string, environment release.Environment) error {
-	_, err := c.Kube.CoreV1().Namespaces().Get(ctx, namespace, meta.GetOptions{})
+	_, err := c.namespaces().Get(ctx, namespace, meta.GetOptions{})
 	if !apierrors.IsNotFound(err) {
 		return nil
 	}
-	_, err = c.Kube.CoreV1().Namespaces().Create(ctx, &core.Namespace{ObjectMeta: meta.ObjectMeta{
+	_, err = c.namespaces().Create(ctx, &core.Namespace{ObjectMeta: meta.ObjectMeta{
 		Name: namespace,
 		Labels: map[string]string{
 			"pod-security.kubernetes.io/enforce": "restricted",

@@ -167,13 +167,13 @@ func TestMissingReadsEightAtOnce(t *testing.T) {
 		s.mu.Lock()
 		now := s.now
 		s.mu.Unlock()
-		if now == readsAtOnce {
+		if now == maxReads {
 			break
 		}
 		time.Sleep(10 * time.Millisecond) // until all that may come have come
 	}
 	close(s.gather)
-	if n := receive(t, done, "answer"); n != len(references) || s.most != readsAtOnce {
+	if n := receive(t, done, "answer"); n != len(references) || s.most != maxReads {
 		t.Errorf("%d missing, %d at once", n, s.most)
 	}
 }
@@ -188,7 +188,7 @@ func TestMissingCannotTell(t *testing.T) {
 		code int
 	}{
 		"of a cluster out of order": {"Secret", []string{"cluster: reading Secret/database", space}, release.ExitFault},
-		"of an unknown kind":        {"Node", []string{"looking Node/database up"}, release.ExitFault},
+		"of an unknown kind":        {"Node", []string{"reading Node/database"}, release.ExitFault},
 	} {
 		_, _, err := client.MissingReferences(t.Context(), space, []release.Reference{{Kind: test.kind, Name: "database"}})
 		if release.ExitCode(err) != test.code {

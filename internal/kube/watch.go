@@ -95,7 +95,7 @@ func (w *watcher) timeUp(ctx context.Context, pending []failing) error {
 		return w.client.Fault(ctx, context.DeadlineExceeded, "hearing of the rollout in namespace %q once more", w.namespace)
 	}
 	names := make([]string, 0, len(pending))
-	for _, late := range pending[:min(maxNamed, len(pending))] {
+	for _, late := range pending[:min(maxNames, len(pending))] {
 		names = append(names, late.object.String())
 	}
 	what := fmt.Sprintf("not ready in namespace %q within %s: %s", w.namespace, time.Since(w.began).Round(time.Second), strings.Join(names, ", "))

@@ -1,0 +1,97 @@
+package kube
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/kube/store"
+	"github.com/onedigest/onedigest/internal/release"
+	core "k8s.io/api/core/v1"
+)
+
+// hostnameAnnotation has the DNS names that ExternalDNS gives a load balancer, separated by commas
+// (https://kubernetes-sigs.github.io/external-dns/latest/docs/annotations/annotations).
+const hostnameAnnotation = "external-dns.alpha.kubernetes.io/hostname"
+
+func (c *Client) servicesOf(namespace, name string) store.Source {
+	client := c.services(namespace)
+	return store.From(&core.Service{}, client.List, client.Watch).WithLabels(instanceSelector(name))
+}
+
+// findLoadBalancer finds the release's Service of type LoadBalancer. If it has none, reason lists the Services that it has.
+func findLoadBalancer(from *store.Store, namespace, name string) (found *endpoint, reason string, err error) {
+	services := store.All[*core.Service](from)
+	slices.SortFunc(services, func(a, b *core.Service) int { return cmp.Compare(a.Name, b.Name) })
+	var balancers []endpoint
+	var others []string
+	for _, service := range services {
+		if service.Spec.Type == core.ServiceTypeLoadBalancer {
+			object := release.Object{APIVersion: "v1", Kind: "Service", Namespace: namespace, Name: service.Name}
+			balancers = append(balancers, endpoint{object, service.UID, serviceURL(service)})
+		} else {
+			others = append(others, fmt.Sprintf("Service/%s is of type %s", service.Name, cmp.Or(service.Spec.Type, core.ServiceTypeClusterIP)))
+		}
+	}
+	switch {
+	case len(services) == 0:
+		return nil, fmt.Sprintf("no Service in namespace %q is labelled %s=%s", namespace, instanceLabel, name), nil
+	case len(balancers) == 0:
+		return nil, strings.Join(others[:min(maxNames, len(others))], ", ") + ": no address outside the cluster", nil
+	}
+	found, err = selectEndpoint(balancers, name, "load balancers")
+	return found, "", err
+}
+
+// serviceURL is the URL of a load balancer, "" until it has an address: with its DNS name if ExternalDNS gives it one, else with
+// the address. If both http and https are served, https is used with a DNS name and http with an address, which no certificate
+// covers.
+func serviceURL(service *core.Service) string {
+	host := ""
+	for _, ingress := range service.Status.LoadBalancer.Ingress {
+		if host = cmp.Or(ingress.Hostname, ingress.IP); host != "" {
+			break
+		}
+	}
+	if host == "" {
+		return ""
+	}
+	preferred := "http"
+	if name, _, _ := strings.Cut(service.Annotations[hostnameAnnotation], ","); name != "" {
+		host, preferred = strings.TrimSuffix(strings.TrimSpace(name), "."), "https"
+	}
+	scheme, port := "", int32(0)
+	for _, candidate := range service.Spec.Ports {
+		if candidate.Protocol != "" && candidate.Protocol != core.ProtocolTCP {
+			continue
+		}
+		if itsScheme := schemeOf(candidate); scheme == "" || scheme != preferred && itsScheme == preferred {
+			scheme, port = itsScheme, candidate.Port
+		}
+	}
+	switch {
+	case scheme == "":
+		return ""
+	case scheme == "http" && port == 80, scheme == "https" && port == 443:
+		return scheme + "://" + bracketIPv6(host)
+	}
+	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
+func schemeOf(port core.ServicePort) string {
+	if port.Port == 443 || port.Name == "https" || port.AppProtocol != nil && strings.EqualFold(*port.AppProtocol, "https") {
+		return "https"
+	}
+	return "http"
+}
+
+// bracketIPv6 is a host as a URL has it.
+func bracketIPv6(host string) string {
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
+}
