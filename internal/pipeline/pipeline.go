@@ -8,32 +8,25 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/build"
+	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/promote"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/smoke"
 )
 
-// Deps is what pipeline needs of everything around it.
+// Deps is what pipeline needs of everything around it: the other verbs, and the cluster that proves the result.
 type Deps struct {
-	Verbs    Verbs
+	Build    func(ctx context.Context, settings build.Settings) (build.Result, error)
+	Deploy   func(ctx context.Context, settings deploy.Settings) (deploy.Result, error)
+	Smoke    func(ctx context.Context, settings smoke.Settings) (smoke.Result, error)
+	Promote  func(ctx context.Context, settings promote.Settings) (promote.Result, error)
 	Cluster  Cluster
 	Reporter release.Reporter
 	Now      func() time.Time
 }
 
-// Verbs runs a verb as a workflow's step would: by its flags, to its outputs.
-type Verbs interface {
-	Run(ctx context.Context, verb string, flags []string) (Done, error)
-}
-
-// Done is what a step leaves for the next: its outcome, and strings.
-type Done struct {
-	Outcome string
-	Digest  release.Digest
-	Commit  release.Commit
-	URL     string
-	Answers []string // the commits that answered
-}
-
-// Cluster is asked at the end for what is really running.
+// Cluster reports what runs when every step is done.
 type Cluster interface {
 	Images(ctx context.Context, namespace, name string) ([]release.PodImage, error)
 }
@@ -62,73 +55,142 @@ type Proof struct {
 	Holds    bool                `json:"holds"`
 }
 
-// Run takes the commit of the work tree to production. The first step that fails ends it; production is touched only
-// after staging proved the digest.
-func Run(ctx context.Context, settings Settings, world Deps) (Result, error) {
-	run := &run{settings: settings, world: world}
-	built, err := run.step(ctx, "build", "build", settings.build())
-	if err != nil {
-		return run.result, err
-	}
-	run.result.Proof = Proof{Commit: built.Commit, Built: built.Digest, Running: map[string][]string{}, Answered: map[string][]string{}, URLs: map[string]string{}}
-	image := settings.Repository.At(built.Digest)
-	for i, environment := range release.DefaultLadder {
-		if i > 0 {
-			if _, err := run.step(ctx, "promote", "promote", []string{"--image", image.String(), "--to", environment.String()}); err != nil {
-				return run.result, err
-			}
-		}
-		if err := run.enter(ctx, environment, image); err != nil {
-			return run.result, err
-		}
-	}
-	return run.result, run.prove(ctx)
+// StepError is what a step of the pipeline failed with. It has the exit code of the error that it wraps.
+type StepError struct {
+	Step string // as in the table: "deploy staging"
+	Err  error
 }
 
-type run struct {
+// Error names the step on every line.
+func (e *StepError) Error() string {
+	var lines []string
+	for line := range strings.Lines(e.Err.Error()) {
+		lines = append(lines, e.Step+": "+line)
+	}
+	return strings.Join(lines, "")
+}
+
+func (e *StepError) Unwrap() error { return e.Err }
+
+// Run takes the commit of the work tree to production. The first step that fails ends it; production is touched only
+// after staging proved the digest.
+func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
+	p := &pipeline{settings: settings, Deps: deps}
+	if err := p.build(ctx); err != nil {
+		return p.result, err
+	}
+	for i, environment := range release.DefaultLadder {
+		if i > 0 {
+			if err := p.promote(ctx, environment); err != nil {
+				return p.result, err
+			}
+		}
+		if err := p.deploy(ctx, environment); err != nil {
+			return p.result, err
+		}
+		if err := p.smoke(ctx, environment); err != nil {
+			return p.result, err
+		}
+	}
+	return p.result, p.prove(ctx)
+}
+
+type pipeline struct {
+	Deps
 	settings Settings
-	world    Deps
+	image    release.Image // that build left
 	result   Result
 }
 
-// enter deploys the image to an environment and smokes it there.
-func (r *run) enter(ctx context.Context, environment release.Environment, image release.Image) error {
-	deployed, err := r.step(ctx, "deploy "+environment.String(), "deploy", r.settings.deploy(environment, image))
-	if err != nil {
-		return err
-	}
-	if deployed.Outcome == string(release.Superseded) {
+func (p *pipeline) build(ctx context.Context) error {
+	return p.step("build", func() (outcome string, digest release.Digest, err error) {
+		settings, err := p.settings.build()
+		if err != nil {
+			return "", release.Digest{}, err
+		}
+		built, err := p.Build(ctx, settings)
+		if err != nil {
+			return "", release.Digest{}, err
+		}
+		p.image = p.settings.Repository.At(built.Digest)
+		p.result.Proof = Proof{Commit: built.Commit, Built: built.Digest, Running: map[string][]string{}, Answered: map[string][]string{}, URLs: map[string]string{}}
+		return string(built.Outcome), built.Digest, nil
+	})
+}
+
+func (p *pipeline) promote(ctx context.Context, environment release.Environment) error {
+	return p.step("promote", func() (outcome string, digest release.Digest, err error) {
+		settings, err := p.settings.promote(environment, p.image)
+		if err != nil {
+			return "", release.Digest{}, err
+		}
+		promoted, err := p.Promote(ctx, settings)
+		return string(promoted.Outcome), promoted.Digest, err
+	})
+}
+
+// deploy refuses to go on where the environment runs a newer commit: what runs would not be what was built.
+func (p *pipeline) deploy(ctx context.Context, environment release.Environment) error {
+	superseded := false
+	err := p.step("deploy "+environment.String(), func() (outcome string, digest release.Digest, err error) {
+		settings, err := p.settings.deploy(environment, p.image)
+		if err != nil {
+			return "", release.Digest{}, err
+		}
+		deployed, err := p.Deploy(ctx, settings)
+		if err != nil {
+			return "", release.Digest{}, err
+		}
+		superseded = deployed.Outcome == release.Superseded
+		p.result.Proof.URLs[environment.String()] = deployed.URL
+		return string(deployed.Outcome), deployed.Digest, nil
+	})
+	if err == nil && superseded {
 		return &release.Refusal{Why: fmt.Sprintf("%s runs a newer commit already", environment), Do: "check that commit out, or deploy this one with --allow-rollback"}
 	}
-	r.result.Proof.URLs[environment.String()] = deployed.URL
-	smoked, err := r.step(ctx, "smoke "+environment.String(), "smoke", r.settings.smoke(environment, image))
-	if err != nil {
-		return err
-	}
-	r.result.Proof.Answered[environment.String()] = smoked.Answers
-	return nil
+	return err
+}
+
+func (p *pipeline) smoke(ctx context.Context, environment release.Environment) error {
+	return p.step("smoke "+environment.String(), func() (outcome string, digest release.Digest, err error) {
+		settings, err := p.settings.smoke(environment, p.image)
+		if err != nil {
+			return "", release.Digest{}, err
+		}
+		smoked, err := p.Smoke(ctx, settings)
+		if err != nil {
+			return "", release.Digest{}, err
+		}
+		var commits []string
+		for _, answer := range smoked.Report.Answers {
+			if !slices.Contains(commits, answer.Commit) {
+				commits = append(commits, answer.Commit)
+			}
+		}
+		p.result.Proof.Answered[environment.String()] = commits
+		return string(smoked.Verdict), smoked.Digest, nil
+	})
 }
 
 // step runs one verb and adds its line to the table, also when it fails.
-func (r *run) step(ctx context.Context, name, verb string, flags []string) (Done, error) {
-	r.world.Reporter.Infof("── %s", name)
-	began := r.world.Now()
-	done, err := r.world.Verbs.Run(ctx, verb, flags)
-	step := Step{Name: name, Outcome: done.Outcome, Digest: done.Digest, Seconds: r.world.Now().Sub(began).Seconds()}
+func (p *pipeline) step(name string, run func() (outcome string, digest release.Digest, err error)) error {
+	p.Reporter.Infof("── %s", name)
+	start := p.Now()
+	outcome, digest, err := run()
 	if err != nil {
-		step.Outcome = "failed"
+		outcome, err = "failed", &StepError{Step: name, Err: err}
 	}
-	r.result.Steps = append(r.result.Steps, step)
-	return done, err
+	p.result.Steps = append(p.result.Steps, Step{Name: name, Outcome: outcome, Digest: digest, Seconds: p.Now().Sub(start).Seconds()})
+	return err
 }
 
-// prove asks the cluster what runs and holds everything to the digest that was built.
-func (r *run) prove(ctx context.Context) error {
-	proof := &r.result.Proof
+// prove compares what the cluster runs and the services answer with the digest and the commit that were built.
+func (p *pipeline) prove(ctx context.Context) error {
+	proof := &p.result.Proof
 	var broken []string
 	for _, environment := range release.DefaultLadder {
 		name := environment.String()
-		images, err := r.world.Cluster.Images(ctx, name, r.settings.Release)
+		images, err := p.Cluster.Images(ctx, name, p.settings.Release)
 		if err != nil {
 			return err
 		}
@@ -149,33 +211,4 @@ func (r *run) prove(ctx context.Context) error {
 		return &release.Failure{What: fmt.Sprintf("the promise is broken for commit %s, digest %s: %s", proof.Commit, proof.Built, strings.Join(broken, "; "))}
 	}
 	return nil
-}
-
-func (s Settings) build() []string {
-	return []string{"--repository", s.Repository.String(), "--context", s.Context, "--platforms", s.Platform.String()}
-}
-
-func (s Settings) deploy(environment release.Environment, image release.Image) []string {
-	values := strings.ReplaceAll(s.Values, "{environment}", environment.String())
-	flags := []string{"--environment", environment.String(), "--image", image.String(), "--chart", s.Chart, "--values", values,
-		"--release", s.Release, "--create-namespace", "--timeout", s.Timeout.String()}
-	return append(flags, s.access()...)
-}
-
-func (s Settings) smoke(environment release.Environment, image release.Image) []string {
-	flags := []string{"--environment", environment.String(), "--image", image.String(), "--release", s.Release, "--timeout", s.Timeout.String()}
-	if s.Checks != "" {
-		flags = append(flags, "--checks", s.Checks)
-	}
-	return append(flags, s.access()...)
-}
-
-func (s Settings) access() (flags []string) {
-	if s.Kubeconfig != "" {
-		flags = append(flags, "--kubeconfig", s.Kubeconfig)
-	}
-	if s.KubeContext != "" {
-		flags = append(flags, "--context", s.KubeContext)
-	}
-	return flags
 }

@@ -4,57 +4,81 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/build"
+	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/pipeline"
+	"github.com/onedigest/onedigest/internal/promote"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
+	"github.com/onedigest/onedigest/internal/smoke"
 )
 
 const commit = releasetest.Commit
 
-// company is the verbs and the cluster, as the chain sees them.
-type company struct {
+// fakes are the verbs and the cluster, as the pipeline calls them.
+type fakes struct {
 	digest  release.Digest
-	fails   string // the step whose verb and first flags contain this
-	answers map[string]string
+	fails   string // the step that fails
+	answers map[release.Environment]string
 	runs    map[string]release.Digest
-	calls   []string
+	calls   []string // the steps that were called, in order
+	images  []release.Image
+	deploys map[release.Environment]deploy.Settings
+	built   build.Settings
 }
 
-func (c *company) Run(_ context.Context, verb string, flags []string) (pipeline.Done, error) {
-	call := verb + " " + strings.Join(flags, " ")
-	c.calls = append(c.calls, call)
-	if c.fails != "" && strings.HasPrefix(call, c.fails) {
-		return pipeline.Done{}, &release.Failure{What: "as told"}
+// call records a step.
+func (c *fakes) call(step string, image release.Image) error {
+	c.calls, c.images = append(c.calls, step), append(c.images, image)
+	if step == c.fails {
+		return &release.Failure{What: "as the test wants"}
 	}
-	done := pipeline.Done{Outcome: "created", Digest: c.digest, Commit: commit}
-	if verb == "smoke" {
-		done.Answers = []string{c.answers[flags[1]]}
-	}
-	return done, nil
+	return nil
 }
 
-func (c *company) Images(_ context.Context, namespace, _ string) ([]release.PodImage, error) {
+func (c *fakes) Build(_ context.Context, settings build.Settings) (build.Result, error) {
+	c.built = settings
+	return build.Result{Outcome: release.Created, Digest: c.digest, Commit: commit}, c.call("build", release.Image{})
+}
+
+func (c *fakes) Deploy(_ context.Context, settings deploy.Settings) (deploy.Result, error) {
+	c.deploys[settings.Environment] = settings
+	return deploy.Result{Outcome: release.Created, Digest: settings.Image.Digest}, c.call("deploy "+settings.Environment.String(), settings.Image)
+}
+
+func (c *fakes) Smoke(_ context.Context, settings smoke.Settings) (smoke.Result, error) {
+	report := smoke.Report{Answers: []release.Answer{{Commit: c.answers[settings.Environment]}}}
+	return smoke.Result{Verdict: release.Pass, Digest: settings.Image.Digest, Report: report}, c.call("smoke "+settings.Environment.String(), settings.Image)
+}
+
+func (c *fakes) Promote(_ context.Context, settings promote.Settings) (promote.Result, error) {
+	return promote.Result{Outcome: release.Created, Digest: settings.Image.Digest}, c.call("promote", settings.Image)
+}
+
+func (c *fakes) Images(_ context.Context, namespace, _ string) ([]release.PodImage, error) {
 	return []release.PodImage{{Pod: "shop-1", Digest: c.runs[namespace]}}, nil
 }
 
-func good(t *testing.T) *company {
+func good(t *testing.T) *fakes {
 	d := releasetest.Digest(t, "a")
-	return &company{digest: d, answers: map[string]string{"staging": commit.String(), "production": commit.String()},
-		runs: map[string]release.Digest{"staging": d, "production": d}}
+	return &fakes{digest: d, answers: map[release.Environment]string{"staging": commit.String(), "production": commit.String()},
+		deploys: map[release.Environment]deploy.Settings{}, runs: map[string]release.Digest{"staging": d, "production": d}}
 }
 
-func (c *company) run(t *testing.T) (pipeline.Result, error) {
+func (c *fakes) run(t *testing.T) (pipeline.Result, error) {
 	t.Helper()
 	var settings pipeline.Settings
 	if err := settings.Declare().Parse([]string{"--repository", "localhost:5000/shop", "--context", "app"}, nil); err != nil {
 		t.Fatal(err)
 	}
-	return pipeline.Run(t.Context(), settings, pipeline.Deps{Verbs: c, Cluster: c, Reporter: releasetest.DiscardReporter{}, Now: time.Now})
+	return pipeline.Run(t.Context(), settings, pipeline.Deps{Build: c.Build, Deploy: c.Deploy, Smoke: c.Smoke, Promote: c.Promote,
+		Cluster: c, Reporter: releasetest.DiscardReporter{}, Now: time.Now})
 }
 
 func TestRunChainsTheVerbsByTheDigest(t *testing.T) {
@@ -71,32 +95,55 @@ func TestRunChainsTheVerbsByTheDigest(t *testing.T) {
 	if diff := cmp.Diff([]string{"build", "deploy staging", "smoke staging", "promote", "deploy production", "smoke production"}, steps); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	for _, call := range c.calls[1:] {
-		if !strings.Contains(call, "--image localhost:5000/shop@"+c.digest.String()) || strings.Contains(call, commit.String()) {
-			t.Errorf("%q is not told the digest alone", call)
+	for i, image := range c.images[1:] {
+		if image.String() != "localhost:5000/shop@"+c.digest.String() {
+			t.Errorf("%q is given %s, not the digest that was built", c.calls[i+1], image)
 		}
 	}
-	if !strings.Contains(c.calls[4], "--values terraform/production/values-production.yaml") {
-		t.Errorf("production is not deployed with its own values: %q", c.calls[4])
+	for environment, settings := range c.deploys {
+		if settings.Commit != "" {
+			t.Errorf("the deploy to %s is given the commit %q; it must come from the image", environment, settings.Commit)
+		}
+	}
+	if got := c.deploys["production"].Values; !slices.Equal(got, []string{"terraform/production/values-production.yaml"}) {
+		t.Errorf("production is not deployed with its own values: %q", got)
+	}
+}
+
+// TestRunGivesStepsTheVerbsDefaults: a step behaves as the verb would alone, but for what the pipeline says.
+func TestRunGivesStepsTheVerbsDefaults(t *testing.T) {
+	t.Parallel()
+	c := good(t)
+	if _, err := c.run(t); err != nil {
+		t.Fatal(err)
+	}
+	if c.built.Builder != "auto" || c.built.Context != "app" || len(c.built.Platforms) != 1 {
+		t.Errorf("build is given %+v", c.built)
+	}
+	got := c.deploys["staging"]
+	if got.Rollback != "auto" || got.LeaseDuration != 15*time.Second || got.Timeout != 3*time.Minute || got.Namespace != "staging" || !got.CreateNamespace {
+		t.Errorf("deploy is given %+v", got)
 	}
 }
 
 func TestRunStopsAtTheFirstFailureAndSparesProduction(t *testing.T) {
 	t.Parallel()
-	for fails, last := range map[string]string{
-		"build": "build", "deploy --environment staging": "deploy staging", "smoke --environment staging": "smoke staging", "promote": "promote",
-	} {
+	for _, fails := range []string{"build", "deploy staging", "smoke staging", "promote"} {
 		c := good(t)
 		c.fails = fails
 		result, err := c.run(t)
 		if err == nil || result.Proof.Holds {
 			t.Errorf("%s: got %+v, %v; want a failure", fails, result, err)
 		}
-		if step := result.Steps[len(result.Steps)-1]; step.Name != last || step.Outcome != "failed" {
+		if step := result.Steps[len(result.Steps)-1]; step.Name != fails || step.Outcome != "failed" {
 			t.Errorf("%s: the last step is %+v", fails, step)
 		}
+		var failure *release.Failure
+		if step := new(pipeline.StepError); !errors.As(err, &step) || step.Step != fails || !errors.As(err, &failure) || !strings.HasPrefix(err.Error(), fails+": ") {
+			t.Errorf("%s: got %v, want the step's own failure", fails, err)
+		}
 		for _, call := range c.calls {
-			if strings.Contains(call, "--environment production") {
+			if strings.Contains(call, "production") {
 				t.Errorf("%s: production was touched: %q", fails, call)
 			}
 		}
@@ -106,12 +153,12 @@ func TestRunStopsAtTheFirstFailureAndSparesProduction(t *testing.T) {
 func TestRunFailsWhenThePromiseIsBroken(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		spoil func(*company)
+		spoil func(*fakes)
 		want  string
 	}{
-		"production runs another digest":    {func(c *company) { c.runs["production"] = releasetest.Digest(t, "b") }, `in production runs sha256:bbbb`},
-		"staging answers another commit":    {func(c *company) { c.answers["staging"] = "x" }, "staging answered commits [x]"},
-		"production answers with no commit": {func(c *company) { c.answers["production"] = "" }, "production answered commits []"},
+		"production runs another digest":    {func(c *fakes) { c.runs["production"] = releasetest.Digest(t, "b") }, `in production runs sha256:bbbb`},
+		"staging answers another commit":    {func(c *fakes) { c.answers["staging"] = "x" }, "staging answered commits [x]"},
+		"production answers with no commit": {func(c *fakes) { c.answers["production"] = "" }, "production answered commits []"},
 	} {
 		c := good(t)
 		test.spoil(c)

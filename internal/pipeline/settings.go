@@ -28,6 +28,7 @@ var Verb = setting.Verb{
 type Settings struct {
 	Repository  release.Repository
 	Context     string
+	Commit      string // as git names it; "" for HEAD
 	Platform    release.Platform
 	Chart       string
 	Values      string
@@ -45,6 +46,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Repository to build into"}, release.ParseRepository)
 	setting.Var(set, &s.Context, setting.Setting{Name: "context", Default: ".", Value: "DIR",
 		Help: "Directory to build from"}, setting.Text)
+	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Fallback: "GITHUB_SHA", Value: "SHA",
+		Help: "Commit that the work tree holds; HEAD if nothing is given"}, setting.Text)
 	setting.Var(set, &s.Platform, setting.Setting{Name: "platform", Default: "linux/amd64", Value: "OS/ARCH",
 		Help: "Platform to build for"}, release.ParsePlatform)
 	setting.Var(set, &s.Chart, setting.Setting{Name: "chart", Default: "charts/service", Value: "DIR|TGZ",

@@ -42,6 +42,21 @@ func (s *Set) Parse(args, environ []string) error {
 	return nil
 }
 
+// Fill sets the settings to their defaults, calls assign to set the fields that are to differ, and runs the rules between
+// settings. It is for a caller that has values of their own types instead of texts. The error is a *release.InputError.
+func (s *Set) Fill(assign func()) error {
+	for _, setting := range s.settings {
+		if setting.Default != "" {
+			setting.accept(setting.split(setting.Default))
+		}
+	}
+	assign()
+	if problems := s.cross(); len(problems) > 0 {
+		return &release.InputError{Problems: problems}
+	}
+	return nil
+}
+
 // rawValues collects a flag's values unread, so that all are judged together and later.
 type rawValues struct {
 	values []string

@@ -1,0 +1,49 @@
+package pipeline
+
+import (
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/build"
+	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/promote"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
+	"github.com/onedigest/onedigest/internal/smoke"
+)
+
+// The settings of a step are the verb's defaults and what the pipeline says of that step.
+
+func (s Settings) build() (settings build.Settings, err error) {
+	err = settings.Declare().Fill(func() {
+		settings.Repository, settings.Context, settings.Commit = s.Repository, s.Context, s.Commit
+		settings.Platforms = []release.Platform{s.Platform}
+	})
+	return settings, err
+}
+
+func (s Settings) promote(environment release.Environment, image release.Image) (settings promote.Settings, err error) {
+	err = settings.Declare().Fill(func() { settings.Image, settings.To = image, environment })
+	return settings, err
+}
+
+func (s Settings) deploy(environment release.Environment, image release.Image) (settings deploy.Settings, err error) {
+	err = settings.Declare().Fill(func() {
+		settings.Environment, settings.Image, settings.Release = environment, image, s.Release
+		settings.Chart, settings.Values = s.Chart, []string{strings.ReplaceAll(s.Values, "{environment}", environment.String())}
+		settings.CreateNamespace, settings.Timeout, settings.ClusterRef = true, s.Timeout, s.ClusterRef()
+	})
+	return settings, err
+}
+
+func (s Settings) smoke(environment release.Environment, image release.Image) (settings smoke.Settings, err error) {
+	err = settings.Declare().Fill(func() {
+		settings.Environment, settings.Image, settings.Release = environment, image, s.Release
+		settings.Checks, settings.Timeout, settings.ClusterRef = s.Checks, s.Timeout, s.ClusterRef()
+	})
+	return settings, err
+}
+
+// ClusterRef is how to reach the cluster of every environment.
+func (s Settings) ClusterRef() setting.ClusterRef {
+	return setting.ClusterRef{Kubeconfig: s.Kubeconfig, Context: s.KubeContext}
+}
