@@ -9,19 +9,19 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Report is the account of all rounds.
+// Report summarizes all rounds. A round sends every check once.
 type Report struct {
-	URL      string           `json:"url"`
-	Verdict  release.Verdict  `json:"verdict"`
-	Reason   string           `json:"reason,omitempty"`
-	Expected release.Commit   `json:"expectedCommit,omitempty"`
-	Rounds   int              `json:"rounds"`      // asked in all
-	InARow   int              `json:"consecutive"` // right ones at the end
-	Seconds  float64          `json:"seconds"`
-	Answers  []release.Answer `json:"answers"` // of the last round
+	URL         string           `json:"url"`
+	Verdict     release.Verdict  `json:"verdict"`
+	Reason      string           `json:"reason,omitempty"` // why the last round failed
+	Expected    release.Commit   `json:"expectedCommit,omitempty"`
+	Rounds      int              `json:"rounds"`      // rounds that were run
+	Consecutive int              `json:"consecutive"` // rounds in a row that passed, up to the last one
+	Seconds     float64          `json:"seconds"`
+	Answers     []release.Answer `json:"answers"` // of the last round
 }
 
-func (r Report) names() []string {
+func (r Report) checkNames() []string {
 	names := make([]string, len(r.Answers))
 	for i, answer := range r.Answers {
 		names[i] = answer.Check
@@ -29,89 +29,60 @@ func (r Report) names() []string {
 	return names
 }
 
-// betweenRounds keeps a failing service from being flooded and a starting one from being waited for long.
-const betweenRounds = 200 * time.Millisecond
+// pauseAfterFailure spares a failing service a flood of requests, and is short so that one that starts up is noticed soon.
+const pauseAfterFailure = 200 * time.Millisecond
 
-// ask puts rounds of questions until enough in a row were right (pass), wrong answers went on for longer than
-// the patience (fail), or the time is up (fail if the service answered wrongly at the end, inconclusive if it did not answer).
-func ask(ctx context.Context, base string, checks []release.Check, settings Settings, world Deps) Report {
-	report := Report{URL: base, Expected: settings.ExpectCommit}
-	began := world.Now()
-	wrong := spell{patience: settings.Patience}
-	tell := changes(world.Reporter)
+// runRounds sends rounds of checks until enough in a row passed, until rounds failed for longer than the patience without
+// one that passed, or until the context ends. A service that cannot be reached does not use up the patience.
+func runRounds(ctx context.Context, url string, checks []release.Check, settings Settings, deps Deps) Report {
+	deps.Reporter.Infof("probing %s: %d checks, %d rounds in a row%s", url, len(checks), settings.Consecutive, expectedCommit(settings))
+	report := Report{URL: url, Expected: settings.ExpectCommit}
+	start := deps.Now()
+	failing := failingPeriod{limit: settings.Patience}
+	logLine := logChanges(deps.Reporter)
 	for ctx.Err() == nil || report.Rounds == 0 {
-		answers := round(ctx, base, checks, settings, world.Prober)
+		answers := runRound(ctx, url, checks, settings, deps.Prober)
 		if ctx.Err() != nil && report.Rounds > 0 {
-			break // the round was cut short: what was known before stands
+			break // the round was cut short and proves nothing; the one before it counts
 		}
-		warming := report.take(answers)
-		tell(world.Now().Sub(began), describe(report, settings.Consecutive))
-		if report.InARow >= settings.Consecutive || wrong.tooLong(world.Now(), report.Reason != "" && !warming) {
+		unreachable := report.addRound(answers)
+		logLine(deps.Now().Sub(start), describeRound(report, settings.Consecutive))
+		if report.Consecutive >= settings.Consecutive || failing.exceeded(deps.Now(), report.Reason != "" && !unreachable) {
 			break
 		}
 		if report.Reason != "" {
-			world.Pause(ctx, betweenRounds)
+			deps.Pause(ctx, pauseAfterFailure)
 		}
 	}
-	report.Verdict = verdictOf(report, settings)
-	report.Seconds = world.Now().Sub(began).Seconds()
+	report.Verdict = verdict(report, settings)
+	report.Seconds = deps.Now().Sub(start).Seconds()
+	deps.Reporter.Infof("verdict: %s after %d rounds in %.1f s", report.Verdict, report.Rounds, report.Seconds)
 	return report
 }
 
-// take adds a round to the report and tells whether its only trouble is that nothing is there yet.
-func (r *Report) take(answers []release.Answer) (warming bool) {
-	r.Rounds++
-	r.Answers = answers
-	r.Reason, warming = judge(answers)
-	r.InARow++
-	if r.Reason != "" {
-		r.InARow = 0
+// expectedCommit describes the commit that every answer must come from, or is empty.
+func expectedCommit(settings Settings) string {
+	if settings.ExpectCommit == "" {
+		return ""
 	}
-	return warming
+	return ", every answer from commit " + settings.ExpectCommit.Short()
 }
 
-// spell is how long answers have been wrong without a break.
-type spell struct {
-	patience time.Duration
-	since    time.Time
-}
-
-func (s *spell) tooLong(now time.Time, wrong bool) bool {
-	switch {
-	case !wrong:
-		s.since = time.Time{}
-	case s.since.IsZero():
-		s.since = now
-	}
-	return wrong && now.Sub(s.since) >= s.patience
-}
-
-// changes tells a line only if it differs from the one before.
-func changes(account release.Reporter) func(at time.Duration, line string) {
-	last := ""
-	return func(at time.Duration, line string) {
-		if line != last {
-			account.Raw(fmt.Sprintf("%6.1fs  %s", at.Seconds(), line))
-			last = line
-		}
-	}
-}
-
-// round puts every check once and holds each answer to the expected commit.
-func round(ctx context.Context, base string, checks []release.Check, settings Settings, prober Prober) []release.Answer {
+// runRound sends every check once and compares each answer with the expected commit.
+func runRound(ctx context.Context, url string, checks []release.Check, settings Settings, prober Prober) []release.Answer {
 	answers := make([]release.Answer, 0, len(checks))
 	for _, check := range checks {
-		answer := prober.Probe(ctx, base, check)
+		answer := prober.Probe(ctx, url, check)
 		if answer.Stage == release.StageDone || answer.Stage == release.StageCheck {
-			answer = held(answer, settings)
+			answer = checkCommit(answer, settings)
 		}
 		answers = append(answers, answer)
 	}
 	return answers
 }
 
-// held adds to an answer what is wrong with the commit that gave it.
-func held(answer release.Answer, settings Settings) release.Answer {
+// checkCommit adds a problem to an answer that does not come from the expected commit.
+func checkCommit(answer release.Answer, settings Settings) release.Answer {
 	switch {
 	case settings.ExpectCommit == "" || answer.Commit == settings.ExpectCommit.String():
 		return answer
@@ -124,34 +95,63 @@ func held(answer release.Answer, settings Settings) release.Answer {
 	return answer
 }
 
-// judge says what is wrong with a round, "" if nothing, and whether the trouble is only that nothing is there yet.
-func judge(answers []release.Answer) (trouble string, warming bool) {
-	var wrong []string
-	warming = true
+// addRound adds a round to the report, and returns whether it failed only because the service could not be reached.
+func (r *Report) addRound(answers []release.Answer) (unreachable bool) {
+	r.Rounds++
+	r.Answers = answers
+	r.Reason, unreachable = summarizeRound(answers)
+	r.Consecutive++
+	if r.Reason != "" {
+		r.Consecutive = 0
+	}
+	return unreachable
+}
+
+// summarizeRound says why a round failed, "" if it passed, and whether no failing check reached the service.
+func summarizeRound(answers []release.Answer) (reason string, unreachable bool) {
+	var failures []string
+	unreachable = true
 	for _, answer := range answers {
 		if answer.OK() {
 			continue
 		}
-		warming = warming && answer.Stage.Inconclusive()
-		wrong = append(wrong, fmt.Sprintf("%s [%s] %s", answer.Check, answer.Stage, strings.Join(answer.Wrong, "; ")))
+		unreachable = unreachable && answer.Stage.Inconclusive()
+		failures = append(failures, fmt.Sprintf("%s [%s] %s", answer.Check, answer.Stage, strings.Join(answer.Wrong, "; ")))
 	}
-	return strings.Join(wrong, " | "), warming && len(wrong) > 0
+	return strings.Join(failures, " | "), unreachable && len(failures) > 0
 }
 
-func describe(report Report, wanted int) string {
+// failingPeriod measures for how long rounds have failed without one that passed.
+type failingPeriod struct {
+	limit time.Duration
+	since time.Time // zero while rounds pass
+}
+
+// exceeded notes the outcome of a round and returns whether failures have lasted for the limit.
+func (p *failingPeriod) exceeded(now time.Time, failed bool) bool {
+	switch {
+	case !failed:
+		p.since = time.Time{}
+	case p.since.IsZero():
+		p.since = now
+	}
+	return failed && now.Sub(p.since) >= p.limit
+}
+
+// logChanges returns a function that logs a line, with the time since the start, unless it repeats the line before it.
+func logChanges(reporter release.Reporter) func(at time.Duration, line string) {
+	last := ""
+	return func(at time.Duration, line string) {
+		if line != last {
+			reporter.Raw(fmt.Sprintf("%6.1fs  %s", at.Seconds(), line))
+			last = line
+		}
+	}
+}
+
+func describeRound(report Report, wanted int) string {
 	if report.Reason == "" {
-		return fmt.Sprintf("right, %d of %d in a row", report.InARow, wanted)
+		return fmt.Sprintf("passed, %d of %d in a row", report.Consecutive, wanted)
 	}
-	return report.Reason + " (asking on)"
-}
-
-func verdictOf(report Report, settings Settings) release.Verdict {
-	if report.InARow >= settings.Consecutive {
-		return release.Pass
-	}
-	_, warming := judge(report.Answers)
-	if warming || report.Rounds == 0 {
-		return release.Inconclusive
-	}
-	return release.Fail
+	return report.Reason + " (retrying)"
 }

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	commit = releasetest.Commit
-	older  = releasetest.Another
+	commit      = releasetest.Commit
+	olderCommit = releasetest.Another
 )
 
 func image(t *testing.T) release.Image {
@@ -28,77 +28,77 @@ func image(t *testing.T) release.Image {
 	return i
 }
 
-// scene is everything around smoke, on a clock that only pauses and probes move.
-type scene struct {
-	now       time.Time
-	script    []release.Answer // the answers in order; the last one goes on for ever
-	asked     int
-	checks    []release.Check
-	pods      [][]release.PodImage // per question to the cluster; the last one goes on
-	podsAsked int
-	revision  string
-	recorded  []release.Evidence
+// fakeDeps are all of smoke's adapters, on a clock that only pauses and probes advance.
+type fakeDeps struct {
+	now         time.Time
+	answers     []release.Answer // the answers in order; the last one repeats
+	probes      int
+	checks      []release.Check
+	pods        [][]release.PodImage // per request to the cluster; the last one repeats
+	podRequests int
+	revision    string
+	recorded    []release.Evidence
 }
 
-func (s *scene) Load(string) ([]release.Check, error) { return s.checks, nil }
+func (f *fakeDeps) Load(string) ([]release.Check, error) { return f.checks, nil }
 
-func (s *scene) Base(url string) (string, error) { return url, nil }
+func (f *fakeDeps) CheckURL(string) error { return nil }
 
-func (s *scene) Probe(_ context.Context, _ string, check release.Check) release.Answer {
-	answer := s.script[min(s.asked, len(s.script)-1)]
-	s.asked++
-	s.now = s.now.Add(10 * time.Millisecond)
+func (f *fakeDeps) Probe(_ context.Context, _ string, check release.Check) release.Answer {
+	answer := f.answers[min(f.probes, len(f.answers)-1)]
+	f.probes++
+	f.now = f.now.Add(10 * time.Millisecond)
 	answer.Check = check.Name
 	return answer
 }
 
-func (s *scene) Address(context.Context, string, string, func(string)) (string, error) {
+func (f *fakeDeps) Address(context.Context, string, string, func(string)) (string, error) {
 	return "http://127.0.0.1:1", nil
 }
 
-func (s *scene) Images(ctx context.Context, _, _ string) ([]release.PodImage, error) {
+func (f *fakeDeps) Images(ctx context.Context, _, _ string) ([]release.PodImage, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	pods := s.pods[min(s.podsAsked, len(s.pods)-1)]
-	s.podsAsked++
+	pods := f.pods[min(f.podRequests, len(f.pods)-1)]
+	f.podRequests++
 	return pods, nil
 }
 
-func (s *scene) Record(ctx context.Context, evidence release.Evidence) (release.Digest, error) {
+func (f *fakeDeps) Record(ctx context.Context, evidence release.Evidence) (release.Digest, error) {
 	if ctx.Err() != nil {
 		return release.Digest{}, ctx.Err()
 	}
-	s.recorded = append(s.recorded, evidence)
+	f.recorded = append(f.recorded, evidence)
 	return evidence.Image.Digest, nil
 }
 
-func (s *scene) Describe(context.Context, release.Image) (release.ImageInfo, bool, error) {
-	return release.ImageInfo{Revision: s.revision}, true, nil
+func (f *fakeDeps) Describe(context.Context, release.Image) (release.ImageInfo, bool, error) {
+	return release.ImageInfo{Revision: f.revision}, true, nil
 }
 
-func (s *scene) run(t *testing.T, flags ...string) (smoke.Result, error) {
+func (f *fakeDeps) run(t *testing.T, flags ...string) (smoke.Result, error) {
 	t.Helper()
 	var settings smoke.Settings
 	if err := settings.Declare().Parse(flags, nil); err != nil {
 		t.Fatal(err)
 	}
-	if s.checks == nil {
-		s.checks = []release.Check{{Name: "/", Path: "/"}}
+	if f.checks == nil {
+		f.checks = []release.Check{{Name: "/", Path: "/"}}
 	}
-	began := s.now
+	began := f.now
 	ctx := &timer{Context: t.Context(), up: make(chan struct{})}
-	return smoke.Run(ctx, settings, smoke.Deps{Checks: s, Prober: s, Cluster: s, Registry: s, Reporter: releasetest.DiscardReporter{},
-		Now: func() time.Time { return s.now },
+	return smoke.Run(ctx, settings, smoke.Deps{Checks: f, Prober: f, Cluster: f, Registry: f, Reporter: releasetest.DiscardReporter{},
+		Now: func() time.Time { return f.now },
 		Pause: func(within context.Context, d time.Duration) {
-			if s.now = s.now.Add(d); s.now.Sub(began) > settings.Timeout {
+			if f.now = f.now.Add(d); f.now.Sub(began) > settings.Timeout {
 				ctx.end()
 				<-within.Done()
 			}
 		}})
 }
 
-// timer is a context whose time is up when the scene's clock says so.
+// timer is a context that ends when the test's clock says so.
 type timer struct {
 	context.Context //nolint:containedctx // it is a context
 	up              chan struct{}
@@ -116,7 +116,7 @@ func (c *timer) Err() error {
 	}
 }
 
-func right(by release.Commit) release.Answer {
+func answerFrom(by release.Commit) release.Answer {
 	return release.Answer{Stage: release.StageDone, Status: 200, Commit: by.String()}
 }
 
@@ -133,46 +133,46 @@ func TestVerdicts(t *testing.T) {
 	refusing := release.Answer{Stage: release.StageConnect, Wrong: []string{"connection refused"}}
 	broken := release.Answer{Stage: release.StageCheck, Status: 500, Commit: commit.String(), Wrong: []string{"status: 500, want 200"}}
 	for name, test := range map[string]struct {
-		script []release.Answer
-		want   release.Verdict
-		exit   int
-		reason string
+		answers []release.Answer
+		want    release.Verdict
+		exit    int
+		reason  string
 	}{
-		"right at once":                      {[]release.Answer{right(commit)}, release.Pass, 0, ""},
-		"a load balancer that warms up":      {append(append(repeat(nxdomain, 40), repeat(refusing, 40)...), right(commit)), release.Pass, 0, ""},
-		"old pods answering among new":       {append(append(repeat(right(older), 2), right(commit), right(older)), right(commit)), release.Pass, 0, ""},
-		"old pods that never go":             {append(repeat(right(commit), 2), right(older)), release.Fail, 1, "answered by 89abcdef0123, want 0123456789ab"},
+		"passes at once":                     {[]release.Answer{answerFrom(commit)}, release.Pass, 0, ""},
+		"a load balancer that warms up":      {append(append(repeat(nxdomain, 40), repeat(refusing, 40)...), answerFrom(commit)), release.Pass, 0, ""},
+		"old pods answering among new":       {append(append(repeat(answerFrom(olderCommit), 2), answerFrom(commit), answerFrom(olderCommit)), answerFrom(commit)), release.Pass, 0, ""},
+		"old pods that never stop":           {append(repeat(answerFrom(commit), 2), answerFrom(olderCommit)), release.Fail, 1, "answered by 89abcdef0123, want 0123456789ab"},
 		"no commit in the answers":           {[]release.Answer{{Stage: release.StageDone, Status: 200}}, release.Fail, 1, "has no X-Commit header"},
 		"a broken application":               {[]release.Answer{broken}, release.Fail, 1, "status: 500, want 200"},
-		"an application that comes to":       {append(repeat(broken, 5), right(commit)), release.Pass, 0, ""},
+		"an application that recovers":       {append(repeat(broken, 5), answerFrom(commit)), release.Pass, 0, ""},
 		"a name that never resolves":         {[]release.Answer{nxdomain}, release.Inconclusive, 3, "no such host"},
 		"a load balancer that never accepts": {[]release.Answer{refusing}, release.Inconclusive, 3, "connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			scene := &scene{script: test.script}
-			result, err := scene.run(t, "--url", "http://127.0.0.1:1", "--expect-commit", commit.String(), "--timeout", "60s")
+			fake := &fakeDeps{answers: test.answers}
+			result, err := fake.run(t, "--url", "http://127.0.0.1:1", "--expect-commit", commit.String(), "--timeout", "60s")
 			if result.Verdict != test.want || release.ExitCode(err) != test.exit || !strings.Contains(fmt.Sprint(err), test.reason) {
 				t.Errorf("got %q, %v; want %q, exit %d, %q", result.Verdict, err, test.want, test.exit, test.reason)
 			}
-			if test.want == release.Pass && result.Report.InARow != 3 {
-				t.Errorf("passed after %d rounds in a row, want 3", result.Report.InARow)
+			if test.want == release.Pass && result.Report.Consecutive != 3 {
+				t.Errorf("passed after %d rounds in a row, want 3", result.Report.Consecutive)
 			}
 		})
 	}
 }
 
-func TestConsecutiveRoundsAreAllRight(t *testing.T) {
+func TestConsecutiveRoundsMustAllPass(t *testing.T) {
 	t.Parallel()
 	wrong := release.Answer{Stage: release.StageCheck, Wrong: []string{"x"}, Commit: commit.String()}
-	scene := &scene{
+	fake := &fakeDeps{
 		checks: []release.Check{{Name: "/"}, {Name: "/configs"}},
-		// Rounds of two: right, wrong in its second check, then right for ever.
-		script: []release.Answer{right(commit), right(commit), right(commit), wrong, right(commit)},
+		// Rounds of two: one passes, one fails in its second check, then all pass.
+		answers: []release.Answer{answerFrom(commit), answerFrom(commit), answerFrom(commit), wrong, answerFrom(commit)},
 	}
-	result, err := scene.run(t, "--url", "http://127.0.0.1:1", "--consecutive", "4")
+	result, err := fake.run(t, "--url", "http://127.0.0.1:1", "--consecutive", "4")
 	if err != nil || result.Report.Rounds != 6 {
-		t.Errorf("got %d rounds, %v; want 6 (one right, one wrong, four right)", result.Report.Rounds, err)
+		t.Errorf("got %d rounds, %v; want 6 (one passes, one fails, four pass)", result.Report.Rounds, err)
 	}
 }
 
@@ -181,38 +181,38 @@ func TestEvidence(t *testing.T) {
 	good, other := release.PodImage{Pod: "a", Digest: image(t).Digest}, release.PodImage{Pod: "b"}
 	broken := release.Answer{Stage: release.StageCheck, Commit: commit.String(), Wrong: []string{"x"}}
 	for name, test := range map[string]struct {
-		script   release.Answer
+		answer   release.Answer
 		pods     [][]release.PodImage
 		revision string
 		recorded release.Verdict // "" for nothing
 		want     string
 	}{
-		"a pass":                             {right(commit), [][]release.PodImage{{good}}, commit.String(), release.Pass, "<nil>"},
-		"a sidecar does not count":           {right(commit), [][]release.PodImage{{{Pod: "a", Container: "sidecar"}, good}}, commit.String(), release.Pass, "<nil>"},
+		"a pass":                             {answerFrom(commit), [][]release.PodImage{{good}}, commit.String(), release.Pass, "<nil>"},
+		"a sidecar does not count":           {answerFrom(commit), [][]release.PodImage{{{Pod: "a", Container: "sidecar"}, good}}, commit.String(), release.Pass, "<nil>"},
 		"a failure":                          {broken, [][]release.PodImage{{good}}, commit.String(), release.Fail, "smoke failed"},
-		"nothing answers":                    {release.Answer{Stage: release.StageDNS}, [][]release.PodImage{{good}}, commit.String(), "", "nothing was learnt"},
-		"another digest runs":                {right(commit), [][]release.PodImage{{good, other}}, commit.String(), "", `pod "b" runs`},
-		"another digest after the rounds":    {right(commit), [][]release.PodImage{{good}, {good, other}}, commit.String(), "", `pod "b" runs`},
-		"no pod":                             {right(commit), [][]release.PodImage{{}}, commit.String(), "", "has no running pod"},
-		"an image that is no commit's":       {right(commit), [][]release.PodImage{{good}}, commit.String() + "-dirty", "", "which is no commit"},
-		"the image's own commit is expected": {right(older), [][]release.PodImage{{good}}, commit.String(), release.Fail, "answered by"},
+		"nothing answers":                    {release.Answer{Stage: release.StageDNS}, [][]release.PodImage{{good}}, commit.String(), "", "never reached"},
+		"another digest runs":                {answerFrom(commit), [][]release.PodImage{{good, other}}, commit.String(), "", `pod "b" runs`},
+		"another digest after the rounds":    {answerFrom(commit), [][]release.PodImage{{good}, {good, other}}, commit.String(), "", `pod "b" runs`},
+		"no pod":                             {answerFrom(commit), [][]release.PodImage{{}}, commit.String(), "", "has no running pod"},
+		"an image that is no commit's":       {answerFrom(commit), [][]release.PodImage{{good}}, commit.String() + "-dirty", "", "which is no commit"},
+		"the image's own commit is expected": {answerFrom(olderCommit), [][]release.PodImage{{good}}, commit.String(), release.Fail, "answered by"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			scene := &scene{script: []release.Answer{test.script}, pods: test.pods, revision: test.revision}
-			_, err := scene.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--timeout", "30s")
+			fake := &fakeDeps{answers: []release.Answer{test.answer}, pods: test.pods, revision: test.revision}
+			_, err := fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--timeout", "30s")
 			if !strings.Contains(fmt.Sprint(err), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 			var verdict release.Verdict
-			if len(scene.recorded) == 1 {
-				verdict = scene.recorded[0].Verdict
+			if len(fake.recorded) == 1 {
+				verdict = fake.recorded[0].Verdict
 			}
-			if verdict != test.recorded || len(scene.recorded) > 1 {
-				t.Errorf("recorded %v, want verdict %q", scene.recorded, test.recorded)
+			if verdict != test.recorded || len(fake.recorded) > 1 {
+				t.Errorf("recorded %v, want verdict %q", fake.recorded, test.recorded)
 			}
 			if verdict == release.Pass {
-				if err := scene.recorded[0].Proves(image(t).Digest, "staging"); err != nil {
+				if err := fake.recorded[0].Proves(image(t).Digest, "staging"); err != nil {
 					t.Error(err)
 				}
 			}
@@ -220,27 +220,27 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
-// TestAFailureFoundAtTheTimeoutIsRecorded flaps: never wrong for as long as the patience, never right often enough.
+// The service flaps: it never fails for as long as the patience, and never passes often enough.
 func TestAFailureFoundAtTheTimeoutIsRecorded(t *testing.T) {
 	t.Parallel()
 	broken := release.Answer{Stage: release.StageCheck, Commit: commit.String(), Wrong: []string{"x"}}
-	scene := &scene{revision: commit.String(), pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest}}}}
+	fake := &fakeDeps{revision: commit.String(), pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest}}}}
 	for range 2000 {
-		scene.script = append(scene.script, broken, right(commit), right(commit))
+		fake.answers = append(fake.answers, broken, answerFrom(commit), answerFrom(commit))
 	}
-	_, err := scene.run(t, "--environment", "staging", "--image", image(t).String(), "--timeout", "10s")
-	if release.ExitCode(err) != release.ExitFailed || len(scene.recorded) != 1 || scene.recorded[0].Verdict != release.Fail {
-		t.Errorf("got %v and %v, want a recorded failure", err, scene.recorded)
+	_, err := fake.run(t, "--environment", "staging", "--image", image(t).String(), "--timeout", "10s")
+	if release.ExitCode(err) != release.ExitFailed || len(fake.recorded) != 1 || fake.recorded[0].Verdict != release.Fail {
+		t.Errorf("got %v and %v, want a recorded failure", err, fake.recorded)
 	}
 }
 
 func TestEvidenceForAnotherCommitIsRefused(t *testing.T) {
 	t.Parallel()
-	scene := &scene{script: []release.Answer{right(older)}, revision: commit.String(), pods: [][]release.PodImage{{}}}
-	_, err := scene.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--expect-commit", older.String())
+	fake := &fakeDeps{answers: []release.Answer{answerFrom(olderCommit)}, revision: commit.String(), pods: [][]release.PodImage{{}}}
+	_, err := fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--expect-commit", olderCommit.String())
 	var refusal *release.Refusal
-	if !errors.As(err, &refusal) || scene.asked != 0 {
-		t.Errorf("got %v after %d questions, want a refusal before any", err, scene.asked)
+	if !errors.As(err, &refusal) || fake.probes != 0 {
+		t.Errorf("got %v after %d probes, want a refusal before any", err, fake.probes)
 	}
 }
 
@@ -252,7 +252,7 @@ func TestSettings(t *testing.T) {
 	}{
 		"nothing":                   {nil, "give --url, or --release and --namespace"},
 		"a release in no namespace": {[]string{"--release", "shop"}, "give the release's namespace"},
-		"an image and a URL":        {[]string{"--url", "http://x", "--image", "localhost:1/x@sha256:" + strings.Repeat("a", 64)}, "nobody could say that this address is the release's"},
+		"an image and a URL":        {[]string{"--url", "http://x", "--image", "localhost:1/x@sha256:" + strings.Repeat("a", 64)}, "nothing proves that this address belongs to the release"},
 		"no round":                  {[]string{"--url", "http://x", "--consecutive", "0"}, "whole number from 1"},
 		"no time":                   {[]string{"--url", "http://x", "--timeout", "0s"}, "is not above zero"},
 		"a short commit":            {[]string{"--url", "http://x", "--expect-commit", "abc"}, "not a full commit id"},

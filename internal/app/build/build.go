@@ -23,7 +23,7 @@ func Command() app.Command {
 		},
 		Summary: func(r build.Result) []app.Row {
 			return []app.Row{{"outcome", string(r.Outcome)}, {"image", r.Image.String()}, {"tag", r.Tag.String()},
-				{"commit", r.Commit.String()}, {"platforms", strings.Join(r.Platform, ", ")}}
+				{"commit", r.Commit.String()}, {"platforms", strings.Join(r.Platforms, ", ")}}
 		},
 	})
 }
@@ -47,6 +47,6 @@ func (w workTree) Inspect(ctx context.Context, dir, commit string) (release.Sour
 	return git.Inspect(ctx, w.environ, dir, commit)
 }
 
-func (w workTree) Strays(ctx context.Context, dir string, files []string) ([]string, error) {
-	return git.Strays(ctx, w.environ, dir, files)
+func (w workTree) UncommittedFiles(ctx context.Context, dir string, files []string) ([]string, error) {
+	return git.UncommittedFiles(ctx, w.environ, dir, files)
 }

@@ -32,9 +32,9 @@ func Command() app.Command {
 
 func summary(r smoke.Result) []app.Row {
 	rows := []app.Row{{"verdict", string(r.Verdict)}, {"url", r.Report.URL}, {"expected commit", r.Report.Expected.String()},
-		{"rounds", fmt.Sprintf("%d, the last %d right", r.Report.Rounds, r.Report.InARow)}}
+		{"rounds", fmt.Sprintf("%d, the last %d passed", r.Report.Rounds, r.Report.Consecutive)}}
 	for _, answer := range r.Report.Answers {
-		text := "right"
+		text := "passed"
 		if !answer.OK() {
 			text = string(answer.Stage) + ": " + strings.Join(answer.Wrong, "; ")
 		}
@@ -69,7 +69,10 @@ func Run(ctx context.Context, settings *smoke.Settings, run *app.RunContext) (sm
 
 type prober struct{ *probe.Prober }
 
-func (prober) Base(url string) (string, error) { return probe.ParseBase(url) }
+func (prober) CheckURL(url string) error {
+	_, err := probe.ParseBase(url)
+	return err
+}
 
 // Checks reads checks files of the work tree.
 type Checks struct{ Workspace app.Workspace }

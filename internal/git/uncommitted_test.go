@@ -44,7 +44,7 @@ func TestStraysAreTheFilesThatTheCommitDoesNotHold(t *testing.T) {
 	for _, name := range []string{"app/main.go", "app/ignored.go", "gen/made.go", "lib/lib.go", "new.go", "*.go", "../outside.go"} {
 		files = append(files, filepath.Join(dir, name))
 	}
-	got, err := git.Strays(t.Context(), os.Environ(), filepath.Join(dir, "app"), files)
+	got, err := git.UncommittedFiles(t.Context(), os.Environ(), filepath.Join(dir, "app"), files)
 	if err != nil {
 		t.Fatal(err)
 	}

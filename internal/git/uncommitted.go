@@ -10,10 +10,10 @@ import (
 // pathsAtOnce keeps a command line far below what any system takes.
 const pathsAtOnce = 400
 
-// Strays picks the files, at most 20, that the commit checked out around dir does not hold as they are: outside the work
+// UncommittedFiles picks the files, at most 20, that the commit checked out around dir does not hold as they are: outside the work
 // tree, untracked, ignored, or changed. Files are absolute; so are the answers, but for those inside the work tree, which
 // are relative to its top. The errors are Inspect's.
-func Strays(ctx context.Context, environ []string, dir string, files []string) ([]string, error) {
+func UncommittedFiles(ctx context.Context, environ []string, dir string, files []string) ([]string, error) {
 	repo, err := open(environ, dir)
 	if err != nil {
 		return nil, err

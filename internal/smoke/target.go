@@ -1,0 +1,81 @@
+package smoke
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// loadChecks loads the checks and validates the URL, and reports the problems of both at once.
+func loadChecks(settings Settings, deps Deps) ([]release.Check, error) {
+	checks, err := deps.Checks.Load(settings.Checks)
+	if settings.URL == "" {
+		return checks, err
+	}
+	if badURL := deps.Prober.CheckURL(settings.URL); badURL != nil {
+		err = errors.Join(err, release.BadInput("--url (INPUT_URL)", badURL.Error(), ""))
+	}
+	return checks, err
+}
+
+// expectImageCommit expects the commit that the image is labelled with, and refuses an image that is labelled with another
+// commit than the one expected, or with none.
+func expectImageCommit(ctx context.Context, settings Settings, deps Deps) (Settings, error) {
+	if settings.Image.IsZero() {
+		return settings, nil
+	}
+	tagged, found, err := deps.Registry.Describe(ctx, settings.Image)
+	if err != nil {
+		return settings, err
+	}
+	if !found {
+		return settings, &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", settings.Image), Do: "push the image first; its verdict is recorded beside it"}
+	}
+	commit, err := release.ParseCommit(tagged.Revision)
+	switch {
+	case err != nil:
+		return settings, &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, which is no commit", settings.Image, tagged.Revision),
+			Do: "build the image from a clean work tree; an image that belongs to no commit cannot be proved"}
+	case settings.ExpectCommit != "" && settings.ExpectCommit != commit:
+		return settings, &release.Refusal{Why: fmt.Sprintf("image %q was built from commit %s, not from %s", settings.Image, commit, settings.ExpectCommit)}
+	}
+	settings.ExpectCommit = commit
+	return settings, nil
+}
+
+// findURL is the URL that was given or the external address of the release, which it waits for.
+func findURL(ctx context.Context, settings Settings, deps Deps) (string, error) {
+	if settings.URL != "" {
+		return settings.URL, nil
+	}
+	address, err := deps.Cluster.Address(ctx, settings.Namespace, settings.Release, func(line string) { deps.Reporter.Infof("%s", line) })
+	if err != nil {
+		return "", err
+	}
+	if address == "" {
+		return "", &release.Failure{What: fmt.Sprintf("the Service of release %q has no external address", settings.Release), Do: "give --url"}
+	}
+	return address, nil
+}
+
+// confirmPods lists the release's pods and fails unless every one of them runs the image. Without an image it does nothing.
+func confirmPods(ctx context.Context, settings Settings, deps Deps) ([]string, error) {
+	if settings.Image.IsZero() {
+		return nil, nil
+	}
+	images, err := deps.Cluster.Images(ctx, settings.Namespace, settings.Release)
+	if err != nil {
+		return nil, err
+	}
+	pods, others := release.SplitByDigest(images, settings.Image.Digest)
+	if len(others) > 0 {
+		return nil, &release.Failure{What: fmt.Sprintf("pod %q runs %s, not %s", others[0].Pod, others[0].Digest, settings.Image.Digest),
+			Do: "deploy the image first, or wait until its rollout has finished"}
+	}
+	if len(pods) == 0 {
+		return nil, &release.Failure{What: fmt.Sprintf("release %q has no running pod", settings.Release)}
+	}
+	return pods, nil
+}
