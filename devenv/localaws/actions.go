@@ -1,6 +1,11 @@
 package localaws
 
 import (
+	"github.com/onedigest/onedigest/devenv/localaws/internal/awsapi"
+	"github.com/onedigest/onedigest/devenv/localaws/internal/registry"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
 	"bytes"
 	"io"
 	"maps"
@@ -11,7 +16,7 @@ import (
 	"time"
 )
 
-// Answer answers with a status, headers and a body instead of serving; the request has no effect.
+// Answer answers with a status, headers and a body; the request has no effect.
 func Answer(status int, header http.Header, body string) Action {
 	return func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -27,7 +32,7 @@ func Answer(status int, header http.Header, body string) Action {
 func RegistryError(status int, code, message string) Action {
 	return func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			writeRegistryError(w, &registryError{status: status, code: code, message: message})
+			registry.WriteError(w, &registry.Error{Status: status, Code: code, Message: message})
 		})
 	}
 }
@@ -36,12 +41,12 @@ func RegistryError(status int, code, message string) Action {
 func APIError(status int, name, message string) Action {
 	return func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			writeAPIError(w, &apiError{status: status, name: name, message: message})
+			awsapi.WriteError(w, &awsapi.Error{Status: status, Name: name, Message: message})
 		})
 	}
 }
 
-// Throttle answers 429 TOOMANYREQUESTS with Retry-After in whole seconds, as a registry that is asked too fast does; a
+// Throttle answers 429 TOOMANYREQUESTS with Retry-After in whole seconds, as a registry over its quota does. A
 // retryAfter below one second leaves the header out.
 // Source: https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html, and OCI distribution-spec,
 // "Error Codes".
@@ -51,8 +56,8 @@ func Throttle(retryAfter time.Duration) Action {
 			if seconds := int(retryAfter / time.Second); seconds > 0 {
 				w.Header().Set("Retry-After", strconv.Itoa(seconds))
 			}
-			writeRegistryError(w, &registryError{
-				status: http.StatusTooManyRequests, code: "TOOMANYREQUESTS", message: "Rate exceeded",
+			registry.WriteError(w, &registry.Error{
+				Status: http.StatusTooManyRequests, Code: "TOOMANYREQUESTS", Message: "Rate exceeded",
 			})
 		})
 	}
@@ -67,14 +72,14 @@ func ThrottlingException() Action {
 // Unauthorized answers a registry request 401 with the challenge, as if its token were unknown.
 func Unauthorized() Action {
 	return func(http.Handler) http.Handler {
-		return http.HandlerFunc(writeChallenge)
+		return http.HandlerFunc(registry.WriteChallenge)
 	}
 }
 
 // Expired answers a registry request as ECR answers one whose token has expired: 403 DENIED, without a challenge.
 func Expired() Action {
 	return func(http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeRegistryError(w, errTokenExpired) })
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { registry.WriteError(w, registry.ErrTokenExpired) })
 	}
 }
 
@@ -94,7 +99,7 @@ func Delay(wait time.Duration) Action {
 	}
 }
 
-// LoseAnswer serves the request, which takes effect, and cuts the connection without a word.
+// LoseAnswer serves the request, which takes effect, and closes the connection without an answer.
 func LoseAnswer() Action {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -104,25 +109,20 @@ func LoseAnswer() Action {
 	}
 }
 
-// ResetUpload lets the first n bytes of the request's body in and resets the connection. What came in is kept by the
-// upload it belongs to; a body of n bytes or fewer is cut at its end, unanswered.
+// ResetUpload reads the first n bytes of the request's body and resets the connection. The upload keeps those bytes; for a body of n
+// bytes or fewer the connection is reset at its end.
 func ResetUpload(n int64) Action {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			r.Body = io.NopCloser(io.MultiReader(io.LimitReader(r.Body, n), brokenReader{}))
+			r.Body = io.NopCloser(io.MultiReader(io.LimitReader(r.Body, n), awsapi.FailingReader{}))
 			next.ServeHTTP(httptest.NewRecorder(), r)
 			resetConnection(w)
 		})
 	}
 }
 
-// brokenReader is where an upload breaks off.
-type brokenReader struct{}
-
-func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
-
-// AnswerWrongBytes serves the request but answers with another body of the same length under the right headers: the
-// given one, repeated or cut, or for nil the true one with its last byte changed.
+// AnswerWrongBytes serves the request but answers with another body of the same length and the right headers: body, repeated or
+// truncated, or for nil the right body with its last byte changed.
 func AnswerWrongBytes(body []byte) Action {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -143,12 +143,12 @@ func AnswerWrongBytes(body []byte) Action {
 	}
 }
 
-// AnswerHugeManifest answers with a manifest of that many bytes, or a little more: JSON as far as anybody reads.
+// AnswerHugeManifest answers with a valid JSON manifest of about size bytes.
 func AnswerHugeManifest(size int64) Action {
-	const head, tail = `{"schemaVersion":2,"mediaType":"` + ociManifestType + `","annotations":{"padding":"`, `"}}`
+	const head, tail = `{"schemaVersion":2,"mediaType":"` + string(types.OCIManifestSchema1) + `","annotations":{"padding":"`, `"}}`
 	return func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", ociManifestType)
+			w.Header().Set("Content-Type", string(types.OCIManifestSchema1))
 			if _, err := io.WriteString(w, head); err != nil {
 				return
 			}
@@ -163,7 +163,7 @@ func AnswerHugeManifest(size int64) Action {
 	}
 }
 
-// resetConnection ends the connection with a TCP reset where it can, and without an answer in any case.
+// resetConnection closes the connection without an answer, with a TCP reset where possible.
 func resetConnection(w http.ResponseWriter) {
 	connection, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {

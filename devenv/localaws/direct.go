@@ -1,72 +1,87 @@
 package localaws
 
 import (
+	"github.com/onedigest/onedigest/devenv/localaws/internal/awsapi"
+	"github.com/onedigest/onedigest/devenv/localaws/internal/store"
+
 	"fmt"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// What tests and the command do to a server without a request, and so without a count.
-
-// CreateRepository makes a repository without a request, for tests and for the command; an existing one of that name
-// gets the rule. The zero rule is Mutable.
+// CreateRepository makes a repository, or gives an existing one the rule. The zero rule is Mutable. Like everything in this file, it
+// is no request and is not counted.
 func (s *Server) CreateRepository(name string, rule TagRule) error {
-	if refusal := checkName(name); refusal != nil {
+	if refusal := store.CheckName(name); refusal != nil {
 		return refusal
 	}
-	rule, refusal := rule.check()
+	rule, refusal := rule.Check()
 	if refusal != nil {
 		return refusal
 	}
-	created, err := s.store.create(name, rule)
+	created, err := s.store.Create(name, rule)
 	if err != nil || created {
 		return err
 	}
-	return s.store.setRule(name, rule)
+	return s.store.SetRule(name, rule)
 }
 
-// CheckRepository tells whether a repository can have that name and that rule; a nil rule is the default.
+// CheckRepository returns ECR's error for an invalid name or rule; a nil rule is the default.
 func CheckRepository(name string, rule *TagRule) error {
-	if refusal := checkName(name); refusal != nil {
+	if refusal := store.CheckName(name); refusal != nil {
 		return refusal
 	}
 	if rule == nil {
 		return nil
 	}
 	if rule.Mutability == "" {
-		return invalidParameter("imageTagMutability", "Member must not be empty")
+		return awsapi.InvalidParameter("imageTagMutability", "Member must not be empty")
 	}
-	if _, refusal := rule.check(); refusal != nil {
+	if _, refusal := rule.Check(); refusal != nil {
 		return refusal
 	}
 	return nil
 }
 
-// HasRepository tells whether a repository is there.
+// HasRepository reports whether a repository exists.
 func (s *Server) HasRepository(name string) bool {
-	_, found := s.store.view(name)
+	_, found := s.store.View(name)
 	return found
 }
 
-// DeleteImage deletes the image that a tag or digest names, with all its tags, without a request: what a lifecycle
-// policy does behind a pipeline's back.
+// DeleteImage deletes the image with a tag or a digest, and all its tags, as ECR's lifecycle policies do.
 func (s *Server) DeleteImage(repository, reference string) error {
-	id := imageID{ImageTag: reference}
+	id := store.ImageID{ImageTag: reference}
 	if strings.Contains(reference, ":") {
-		id = imageID{ImageDigest: reference}
-	} else if found, ok := s.store.view(repository); ok {
-		id = imageID{ImageDigest: found.tags[release.Tag(reference)].String()}
+		id = store.ImageID{ImageDigest: reference}
+	} else if found, ok := s.store.View(repository); ok {
+		id = store.ImageID{ImageDigest: found.Tags[release.Tag(reference)].String()}
 	}
-	_, failures, err := s.store.delete(repository, []imageID{id})
+	_, failures, err := s.store.DeleteImages(repository, []store.ImageID{id})
 	if err == nil && len(failures) > 0 {
 		err = fmt.Errorf("deleting %q of %q: %s", reference, repository, failures[0].FailureReason)
 	}
 	return err
 }
 
-// IssueToken issues a registry password without a request.
+// IssueToken returns a registry password.
 func (s *Server) IssueToken() string {
-	password, _ := s.tokens.issue()
+	password, _ := s.registry.IssueToken()
 	return password
 }
+
+// ExpireTokens makes every registry token issued so far expire: the registry answers it with 403 DENIED without a challenge, like ECR.
+func (s *Server) ExpireTokens() { s.registry.ExpireTokens() }
+
+// ForgetTokens makes every registry token issued so far unknown: the registry answers it with 401 and a challenge.
+func (s *Server) ForgetTokens() { s.registry.ForgetTokens() }
+
+// PutCluster registers a cluster, or changes one. It returns an error for a cluster that EKS could not have.
+func (s *Server) PutCluster(cluster Cluster) error { return s.eks.PutCluster(cluster) }
+
+// TokenReviews returns how many tokens the webhooks of all clusters have accepted and refused so far.
+func (s *Server) TokenReviews() (accepted, refused int) { return s.eks.TokenReviews() }
+
+// Principal is the ARN of the one user that the server's credentials belong to.
+func (s *Server) Principal() string { return s.options.principal() }

@@ -114,7 +114,7 @@ func TestPutCluster(t *testing.T) {
 		"plain HTTP":  {localaws.Cluster{Name: "shop", Endpoint: "http://127.0.0.1:1", CA: ca}, "not an https URL"},
 		"no CA":       {localaws.Cluster{Name: "shop", Endpoint: "https://127.0.0.1:1"}, "no certificate"},
 		"a key":       {localaws.Cluster{Name: "shop", Endpoint: "https://127.0.0.1:1", CA: append(ca, key...)}, "private key"},
-		"odd status":  {localaws.Cluster{Name: "shop", Status: "READY"}, "none of EKS's"},
+		"odd status":  {localaws.Cluster{Name: "shop", Status: "READY"}, "not one of EKS's"},
 		"no endpoint": {localaws.Cluster{Name: "shop", Status: localaws.ClusterPending}, ""},
 	} {
 		body, err := json.Marshal(test.cluster)

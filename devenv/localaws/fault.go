@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Fault says which requests go wrong, and how. The zero value of each condition stands for any.
+// Fault says which requests fail, and how. The zero value of a condition matches any request.
 type Fault struct {
 	Route  Route
 	Method string
@@ -13,27 +13,27 @@ type Fault struct {
 	// Match narrows the requests further; it must not read the body.
 	Match func(*http.Request) bool
 
-	// Skip lets that many matching requests pass first; Times then hits that many and no more, 0 hits all.
+	// Skip is how many matching requests pass first; Times is how many then fail, 0 for all.
 	Skip  int
 	Times int
 
-	// Do is what happens to them. See Answer, Throttle, ThrottlingException, Unauthorized, LoseAnswer, ResetUpload,
-	// AnswerWrongBytes, AnswerHugeManifest and Delay; any other middleware will do.
+	// Do is what happens to them: Answer, Throttle, ThrottlingException, Unauthorized, LoseAnswer, ResetUpload,
+	// AnswerWrongBytes, AnswerHugeManifest, Delay or any other middleware.
 	Do Action
 }
 
-// Action stands between a request and the server; next is the server's own answer.
+// Action is middleware in front of the server; next is the server's own handler.
 type Action func(next http.Handler) http.Handler
 
-// Injected is a fault at work.
+// Injected is a fault that has been injected.
 type Injected struct {
-	fault  Fault
-	faults *faults
-	seen   int
-	hits   int
+	fault   Fault
+	faults  *faults
+	matched int
+	hits    int
 }
 
-// Hits is how many requests the fault has hit; a test that injects one wants it above zero.
+// Hits returns how many requests the fault has hit.
 func (i *Injected) Hits() int {
 	i.faults.mu.Lock()
 	defer i.faults.mu.Unlock()
@@ -57,8 +57,7 @@ type faults struct {
 	injected []*Injected
 }
 
-// Inject adds a fault. Of several that match one request, the one injected first and not yet used up hits it; the
-// others do not count it.
+// Inject adds a fault. Of several that match one request, the first that is not used up hits it; the others do not count it.
 func (s *Server) Inject(fault Fault) *Injected {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
@@ -74,10 +73,10 @@ func (s *Server) ClearFaults() {
 	s.faults.injected = nil
 }
 
-// wrap puts the fault that is due between the request and next.
-func (f *faults) wrap(asked call, next http.Handler) http.Handler {
+// wrap applies the first fault that matches a request.
+func (f *faults) wrap(route Route, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if action := f.due(asked, r); action != nil {
+		if action := f.match(route, r); action != nil {
 			action(next).ServeHTTP(w, r)
 			return
 		}
@@ -85,17 +84,18 @@ func (f *faults) wrap(asked call, next http.Handler) http.Handler {
 	})
 }
 
-func (f *faults) due(asked call, r *http.Request) Action {
+// match returns the action of the first fault that hits a request, or nil.
+func (f *faults) match(route Route, r *http.Request) Action {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, injected := range f.injected {
 		fault := injected.fault
-		if fault.Route != "" && fault.Route != asked.route || fault.Method != "" && fault.Method != r.Method ||
+		if fault.Route != "" && fault.Route != route || fault.Method != "" && fault.Method != r.Method ||
 			fault.Match != nil && !fault.Match(r) || fault.Times > 0 && injected.hits >= fault.Times {
 			continue
 		}
-		injected.seen++
-		if injected.seen <= fault.Skip {
+		injected.matched++
+		if injected.matched <= fault.Skip {
 			continue
 		}
 		injected.hits++

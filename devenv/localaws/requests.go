@@ -1,7 +1,6 @@
 package localaws
 
 import (
-	"bytes"
 	"io"
 	"net/http"
 	"slices"
@@ -9,28 +8,28 @@ import (
 	"time"
 )
 
-// Request is one request as the server saw it. Once a caller has read a whole answer, its numbers are final, Took aside.
+// Request is one request to the server. Once a caller has read a whole answer, all its numbers but Took are final.
 type Request struct {
 	Route  Route
 	Method string
 	Path   string
 	Query  string
-	Status int // 0 as long as nothing was answered, and for an answer that was lost
+	Status int // 0 before the answer, and for a lost answer
 	In     int64
 	Out    int64 // bytes of the bodies as read and written; headers are not counted
 	Took   time.Duration
 }
 
-// maxLogged bounds the log of a server that runs for days; the oldest half goes first.
+// maxLogged is the most requests that are logged; the older half is dropped when there are more.
 const maxLogged = 1 << 16
 
-// requestLog holds requests in the order they arrived.
+// requestLog holds requests in the order of arrival.
 type requestLog struct {
 	mu       sync.Mutex
 	requests []*Request
 }
 
-// Requests is every request since the last ResetRequests, at most 65,536, in the order of arrival.
+// Requests returns every request since the last ResetRequests, at most 65,536, in the order of arrival.
 func (s *Server) Requests() []Request {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
@@ -59,8 +58,8 @@ func (s *Server) Count(route Route, method string) int {
 	return count
 }
 
-// counter is the ResponseWriter and the body of one request; it keeps the request's entry true while it is served, so
-// that nobody can have read an answer that is not counted.
+// counter is the ResponseWriter and the body of one request. It updates the request's entry while the request is served, so that
+// an answer is counted before a caller can have read it.
 type counter struct {
 	http.ResponseWriter
 	log     *requestLog
@@ -88,7 +87,7 @@ func (c *counter) change(change func(*Request)) {
 	change(c.request)
 }
 
-func (c *counter) name(route Route) { c.change(func(r *Request) { r.Route = route }) }
+func (c *counter) setRoute(route Route) { c.change(func(r *Request) { r.Route = route }) }
 
 func (c *counter) WriteHeader(status int) {
 	c.change(func(r *Request) {
@@ -132,16 +131,4 @@ func (b *countedBody) Read(p []byte) (int, error) {
 		b.counter.change(func(r *Request) { r.In += int64(n) })
 	}
 	return n, err
-}
-
-// readBody reads a body of at most limit bytes and puts it back, so that it can be read again. It is false for a longer
-// one and for one that breaks off, and will be the next time too.
-func readBody(r *http.Request, limit int64) ([]byte, bool) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
-	if err != nil || int64(len(body)) > limit {
-		r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), r.Body, brokenReader{}))
-		return nil, false
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	return body, true
 }

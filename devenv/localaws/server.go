@@ -1,15 +1,21 @@
-// Package localaws is an embedded stand-in for the parts of AWS that the pipeline meets: the ECR, STS and EKS APIs,
-// reached by the SDK's ordinary endpoint variables, an OCI registry that keeps ECR's rules, and the webhook by which an
-// EKS cluster knows whose a token is. It is real in what a caller can see (protocols, signatures, tokens, immutable tags,
-// error bodies) and holds everything in memory or in one directory.
+// Package localaws is an embedded fake of the parts of AWS that the pipeline uses: the ECR, STS and EKS APIs, which SDKs find by
+// the usual endpoint variables, an OCI registry with ECR's rules, and the webhook that tells an EKS cluster whose a token is. It
+// behaves like AWS in what a caller can see (protocols, signatures, tokens, immutable tags, error bodies) and holds everything
+// in memory or in one directory.
 //
-// Everything is served by one handler on one address: the registry under /v2/, the APIs at / and /clusters. A call that
-// AWS knows and this package does not is refused (UnknownOperationException, InvalidAction), never answered with
-// something made up.
-// Faults can be injected per route, and every request is counted.
+// One handler serves everything on one address: the registry under /v2/, the APIs at / and /clusters. A call that AWS has and
+// this package lacks is refused (UnknownOperationException, InvalidAction). Faults can be injected per route, and every request
+// is counted.
 package localaws
 
 import (
+	"github.com/onedigest/onedigest/devenv/localaws/internal/ecr"
+	"github.com/onedigest/onedigest/devenv/localaws/internal/eks"
+	"github.com/onedigest/onedigest/devenv/localaws/internal/registry"
+	"github.com/onedigest/onedigest/devenv/localaws/internal/sigv4"
+	"github.com/onedigest/onedigest/devenv/localaws/internal/store"
+	"github.com/onedigest/onedigest/devenv/localaws/internal/sts"
+
 	"context"
 	"crypto/rand"
 	"errors"
@@ -17,15 +23,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"sync"
 	"time"
 )
 
-// What a Server uses where Options leave a field empty. The credentials are no secret: they open only this server, and
-// it listens where its owner lets it.
+// The defaults of Options. The credentials are no secret: they are valid for this server only, and whoever starts it decides where
+// it listens.
 const (
 	DefaultAccount         = "000000000000"
 	DefaultRegion          = "us-east-1"
@@ -33,25 +37,25 @@ const (
 	DefaultSecretAccessKey = "localaws/not/a/secret" // #nosec G101 -- well known
 )
 
-// Options say what the server pretends to be and where it keeps things. The zero value is a server in memory.
+// Options say which account the server fakes and where it stores its state. The zero value is a server in memory.
 type Options struct {
-	// Dir holds repositories, manifests, blobs and the key that signs registry tokens, so that a server restarted on it
-	// has them all. It is made if absent and belongs to one server at a time. Empty keeps everything in memory.
+	// Dir holds repositories, manifests, blobs and the key that signs registry tokens, for the next server on it. It is created
+	// if absent, and only one server at a time can use it. Empty is a server in memory.
 	Dir string
 
 	Account string // twelve digits
 	Region  string
 
-	// AccessKeyID and SecretAccessKey are the one pair of credentials the APIs accept.
+	// AccessKeyID and SecretAccessKey are the one pair of credentials that the APIs accept.
 	AccessKeyID     string
 	SecretAccessKey string
 
-	// Now is the clock that token lifetimes and creation times are taken from; nil is the machine's. Signatures are
-	// always held to the machine's clock, for that is what their signer read.
+	// Now is the clock for token lifetimes and creation times; nil is the machine's. Signatures are always checked against the
+	// machine's clock, because their signer used it.
 	Now func() time.Time
 
-	// ClusterTokenLife is how long a token for an EKS cluster is good once it is signed, at most the 15 minutes that it is
-	// with AWS; 0 is those. A short one shows what a client does when its token ends before it thought.
+	// ClusterTokenLife is how long a token for an EKS cluster is valid after it was signed, at most AWS's 15 minutes, which is also
+	// the default. A short one shows what a client does with a token that expires early.
 	ClusterTokenLife time.Duration
 
 	// Log gets one record per request; nil logs nothing.
@@ -71,7 +75,7 @@ func (o Options) withDefaults() Options {
 		o.Now = time.Now
 	}
 	if o.ClusterTokenLife == 0 {
-		o.ClusterTokenLife = stsPresigned
+		o.ClusterTokenLife = sigv4.MaxPresignedSTS
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -84,83 +88,65 @@ var (
 	regionPattern  = regexp.MustCompile(`^[a-z]{2,}(?:-[a-z]+)+-[0-9]$`)
 )
 
-// Server is one pretended account in one region. It is safe for concurrent use. Make one with New.
+// Server fakes one account in one region. It is safe for concurrent use. Make one with New.
 type Server struct {
 	options  Options
-	store    *store
-	tokens   *tokens
-	uploads  *uploads
-	blobs    http.Handler // go-containerregistry's registry; blobs only
-	clusters clusters
-	reviews  reviews
+	store    *store.Store
+	registry *registry.Registry
+	ecr      *ecr.API
+	eks      *eks.API
+	sts      sts.API
 	log      requestLog
 	faults   faults
-	unlock   func() error
 
 	mu       sync.Mutex
 	address  string
 	http     *http.Server
 	finished chan error
-	unasked  map[net.Conn]bool // connections that have asked nothing yet
+	idle     map[net.Conn]bool // connections without a request so far
 }
 
-// New makes a server, with what an earlier one left in Options.Dir. It listens to nothing yet: call Start, or use it as
-// an http.Handler. Close it to free the directory.
+// New makes a server, with what is in Options.Dir. It does not listen yet: call Start, or use it as an http.Handler. Close it to
+// unlock the directory.
 func New(options Options) (*Server, error) {
 	options = options.withDefaults()
 	if !accountPattern.MatchString(options.Account) {
 		return nil, fmt.Errorf("account %q is not twelve digits", options.Account)
 	}
 	if !regionPattern.MatchString(options.Region) {
-		return nil, fmt.Errorf("region %q is not a region's name, for example %s", options.Region, DefaultRegion)
+		return nil, fmt.Errorf("region %q is not a region's name; an example is %s", options.Region, DefaultRegion)
 	}
-	if options.ClusterTokenLife < 0 || options.ClusterTokenLife > stsPresigned {
-		return nil, fmt.Errorf("a cluster token's life of %s is not between 0 and %s", options.ClusterTokenLife, stsPresigned)
+	if options.ClusterTokenLife < 0 || options.ClusterTokenLife > sigv4.MaxPresignedSTS {
+		return nil, fmt.Errorf("a cluster token's life of %s is not between 0 and %s", options.ClusterTokenLife, sigv4.MaxPresignedSTS)
 	}
-	server := &Server{options: options, clusters: clusters{byName: map[string]madeCluster{}}, unlock: func() error { return nil }}
 	key := make([]byte, 32)
 	if _, err := rand.Read(key); err != nil {
 		return nil, fmt.Errorf("making a token key: %w", err)
 	}
+	images, err := store.Open(options.Dir, options.Account, options.Now)
+	if err != nil {
+		return nil, err
+	}
 	if options.Dir != "" {
-		if err := os.MkdirAll(options.Dir, 0o700); err != nil {
-			return nil, fmt.Errorf("making %q: %w", options.Dir, err)
-		}
-		unlock, err := lockDir(options.Dir)
-		if err != nil {
-			return nil, err
-		}
-		server.unlock = unlock
-		if key, err = keepKey(filepath.Join(options.Dir, KeyFile), key); err != nil {
-			return nil, errors.Join(err, unlock())
+		if key, err = store.LoadKey(options.Dir, key); err != nil {
+			return nil, errors.Join(err, images.Close())
 		}
 	}
-	var err error
-	if server.store, err = openStore(options.Dir, options.Now); err != nil {
-		return nil, errors.Join(err, server.unlock())
+	verifier := sigv4.Verifier{AccessKeyID: options.AccessKeyID, SecretAccessKey: options.SecretAccessKey, Region: options.Region}
+	server := &Server{
+		options: options, store: images,
+		registry: registry.New(options.Account, images, key, options.Dir, options.Now),
+		sts:      sts.API{Account: options.Account, Principal: options.principal(), Verifier: verifier},
 	}
-	server.tokens = newTokens(key, options.Now)
-	server.uploads = newUploads(options.Dir)
-	server.blobs = newBlobRegistry(server.store)
+	server.ecr = ecr.New(options.Account, options.Region, verifier, images, server.registry.IssueToken)
+	server.eks = eks.New(eks.Options{
+		Account: options.Account, Region: options.Region, Principal: options.principal(), Verifier: verifier,
+		TokenLife: options.ClusterTokenLife, Now: options.Now, URL: server.URL,
+	})
 	return server, nil
 }
 
-// keepKey reads the key at path, or keeps the fresh one there.
-func keepKey(path string, fresh []byte) ([]byte, error) {
-	key, err := os.ReadFile(path) // #nosec G304 -- the server's own directory
-	switch {
-	case err == nil && len(key) == len(fresh):
-		return key, nil
-	case err == nil:
-		return nil, fmt.Errorf("reading %q: %d bytes, want %d", path, len(key), len(fresh))
-	case !errors.Is(err, os.ErrNotExist):
-		return nil, fmt.Errorf("reading %q: %w", path, err)
-	}
-	if err := writeFile(path, fresh); err != nil {
-		return nil, err
-	}
-	return fresh, nil
-}
+func (o Options) principal() string { return "arn:aws:iam::" + o.Account + ":user/localaws" }
 
 // Start listens on address ("127.0.0.1:0" takes a free port) and serves until Close. It returns once requests are
 // accepted.
@@ -174,34 +160,33 @@ func (s *Server) Start(address string) error {
 	if err != nil {
 		return fmt.Errorf("listening on %q: %w", address, err)
 	}
-	// No read or write timeout: a layer takes as long as it takes.
+	// There is no read or write timeout, because a large layer may take long.
 	serving := &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.options.Log.Handler(), slog.LevelDebug),
-		ConnState:         s.watch,
+		ConnState:         s.trackIdle,
 	}
 	finished := make(chan error, 1)
-	s.http, s.finished, s.unasked, s.address = serving, finished, map[net.Conn]bool{}, listener.Addr().String()
+	s.http, s.finished, s.idle, s.address = serving, finished, map[net.Conn]bool{}, listener.Addr().String()
 	go func() { finished <- serving.Serve(listener) }()
 	return nil
 }
 
-// watch keeps track of the connections that a client opened in stock: Shutdown would wait five seconds for them to ask
-// something.
-func (s *Server) watch(connection net.Conn, state http.ConnState) {
+// trackIdle records the connections that a client opened without sending a request: Shutdown would wait five seconds for one.
+func (s *Server) trackIdle(connection net.Conn, state http.ConnState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if state == http.StateNew {
-		s.unasked[connection] = true
+		s.idle[connection] = true
 		return
 	}
-	delete(s.unasked, connection)
+	delete(s.idle, connection)
 }
 
-// Wait waits until the context ends, which is no error, or serving fails. The server is left to Close.
+// Wait waits until the context ends, which is no error, or until serving fails. It does not close the server.
 func (s *Server) Wait(ctx context.Context) error {
 	s.mu.Lock()
 	finished := s.finished
@@ -229,7 +214,7 @@ func (s *Server) URL() string {
 	return ""
 }
 
-// Env is the environment in which an AWS SDK or the aws command finds this server and nothing else, as KEY=value.
+// Env is the environment, as KEY=value, with which an AWS SDK or the aws command uses this server and nothing else.
 func (s *Server) Env() []string { return environment(s.URL(), s.options) }
 
 // Environment is Env for a server of default options at a URL.
@@ -247,16 +232,16 @@ func environment(url string, options Options) []string {
 	}
 }
 
-// closeGrace is how long Close waits for requests under way before it cuts them.
+// closeGrace is how long Close waits for requests in progress.
 const closeGrace = 2 * time.Second
 
-// Close stops listening, waits shortly for the requests under way, cuts the rest, and frees the directory. It may be
-// called again, and no request may follow.
+// Close stops listening, waits up to two seconds for the requests in progress, aborts the rest, and unlocks the directory. It may be
+// called again; the server must get no request afterwards.
 func (s *Server) Close() error {
 	s.mu.Lock()
-	serving, unlock := s.http, s.unlock
-	s.http, s.unlock = nil, func() error { return nil }
-	for connection := range s.unasked {
+	serving := s.http
+	s.http = nil
+	for connection := range s.idle {
 		_ = connection.Close()
 	}
 	s.mu.Unlock()
@@ -269,25 +254,29 @@ func (s *Server) Close() error {
 			err = serving.Close()
 		}
 	}
-	s.uploads.discardAll()
-	return errors.Join(err, unlock())
+	s.registry.Close()
+	return errors.Join(err, s.store.Close())
 }
 
-// ServeHTTP serves everything: it names the request's route, counts it, lets injected faults at it, and answers.
+// ServeHTTP finds the request's route, counts the request, applies injected faults, and answers.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	counted := s.log.begin(w, r)
 	call := parseCall(r)
-	counted.name(call.route)
-	s.faults.wrap(call, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	counted.setRoute(call.route)
+	s.faults.wrap(call.route, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case call.route.registry():
-			s.serveRegistry(w, r, call)
+		case call.route.isRegistry():
+			s.registry.Serve(w, r, call.target)
 		case call.route == RouteStatus:
 			s.serveStatus(w)
 		case call.route == RouteTokenReview:
-			s.serveTokenReview(w, r, call)
+			s.eks.ServeTokenReview(w, r, call.cluster)
+		case call.service == stsService:
+			s.sts.Serve(w, r, call.operation)
+		case call.service == eksService:
+			s.eks.Serve(w, r, call.operation, call.cluster)
 		default:
-			s.serveAPI(w, r, call)
+			s.ecr.Serve(w, r, call.service, call.operation)
 		}
 	})).ServeHTTP(counted, r)
 	request := counted.end()

@@ -1,11 +1,13 @@
 package localaws
 
 import (
+	"github.com/onedigest/onedigest/devenv/localaws/internal/awsapi"
+
 	"net/http"
 	"os"
 )
 
-// Status is what the server tells of itself without credentials.
+// Status describes a server; it is served without credentials.
 type Status struct {
 	PID          int      `json:"pid"`
 	Address      string   `json:"address"`
@@ -13,18 +15,18 @@ type Status struct {
 	Region       string   `json:"region"`
 	Repositories []string `json:"repositories"`
 	Clusters     []string `json:"clusters,omitempty"`
-	TokenSeconds float64  `json:"clusterTokenSeconds"` // how long a token for a cluster is good
+	TokenSeconds float64  `json:"clusterTokenSeconds"` // how long a token for a cluster is valid
 }
 
-// Status tells what this server is and holds.
+// Status describes this server and what it holds.
 func (s *Server) Status() Status {
 	return Status{
 		PID: os.Getpid(), Address: s.Address(), Account: s.options.Account, Region: s.options.Region,
-		Repositories: s.store.names(), Clusters: s.clusters.names(), TokenSeconds: s.options.ClusterTokenLife.Seconds(),
+		Repositories: s.store.Names(), Clusters: s.eks.Names(), TokenSeconds: s.options.ClusterTokenLife.Seconds(),
 	}
 }
 
-// serveStatus answers the command that started the server.
+// serveStatus answers the localaws command.
 func (s *Server) serveStatus(w http.ResponseWriter) {
-	writeJSON(w, http.StatusOK, jsonType, s.Status())
+	awsapi.WriteJSON(w, http.StatusOK, awsapi.JSONType, s.Status())
 }
