@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -68,9 +69,9 @@ func TestCheckTellsEveryProblemWithItsPlace(t *testing.T) {
 	}{
 		"nothing": {values: "", want: nil},
 		"typos": {values: "replicaz: 3\nservice:\n  type: LoadBalancer\n  tpye: x\nexistingSecrets:\n  - name: a\n  - nam: b\n", want: []string{
-			`v.yaml:1: replicaz: the chart knows no such value; see the chart's values.yaml`,
-			`v.yaml:4: service.tpye: the chart knows no such value; see the chart's values.yaml`,
-			`v.yaml:7: existingSecrets.1.nam: the chart knows no such value; see the chart's values.yaml`,
+			`v.yaml:1: replicaz: the chart has no such value; see the chart's values.yaml`,
+			`v.yaml:4: service.tpye: the chart has no such value; see the chart's values.yaml`,
+			`v.yaml:7: existingSecrets.1.nam: the chart has no such value; see the chart's values.yaml`,
 			`v.yaml:7: existingSecrets.1: missing property 'name'; see the chart's values.yaml`,
 		}},
 		"types and ranges": {values: "replicas: many\nservice: {type: NodePort, port: 0}\nsecret:\n  TOKEN: 12345\nconfig: []\n", want: []string{
@@ -86,28 +87,28 @@ func TestCheckTellsEveryProblemWithItsPlace(t *testing.T) {
 		}},
 		"an assignment over a file": {values: "replicas: 2\n", set: []string{"replicas=3", "service.tpye=x"}, want: []string{
 			`--set (INPUT_SET) replicas: replicas: is of type string, want integer; --set gives strings only; write this value into a values file`,
-			`--set (INPUT_SET) service.tpye: service.tpye: the chart knows no such value; see the chart's values.yaml`,
+			`--set (INPUT_SET) service.tpye: service.tpye: the chart has no such value; see the chart's values.yaml`,
 		}},
 		"assignments that are none, their values untold": {set: []string{"hunter2", "=hunter2", "secret.A=x,hunter2", "a[hunter2", "secret.A[x]=hunter2", ""}, want: []string{
-			`--set (INPUT_SET): "hunter2" cannot be read; write it as name=value; inside the value a comma is written \,`,
-			`--set (INPUT_SET): "" cannot be read; write it as name=value; inside the value a comma is written \,`,
-			`--set (INPUT_SET): "secret.A" cannot be read; write it as name=value; inside the value a comma is written \,`,
-			`--set (INPUT_SET): "a[hunter2" cannot be read; write it as name=value; inside the value a comma is written \,`,
-			`--set (INPUT_SET): "secret.A[x]" cannot be read; write it as name=value; inside the value a comma is written \,`,
-			`--set (INPUT_SET): "" cannot be read; write it as name=value; inside the value a comma is written \,`,
+			`--set (INPUT_SET): "hunter2" cannot be parsed; write it as name=value; inside the value a comma is written \,`,
+			`--set (INPUT_SET): "" cannot be parsed; write it as name=value; inside the value a comma is written \,`,
+			`--set (INPUT_SET): "secret.A" cannot be parsed; write it as name=value; inside the value a comma is written \,`,
+			`--set (INPUT_SET): "a[hunter2" cannot be parsed; write it as name=value; inside the value a comma is written \,`,
+			`--set (INPUT_SET): "secret.A[x]" cannot be parsed; write it as name=value; inside the value a comma is written \,`,
+			`--set (INPUT_SET): "" cannot be parsed; write it as name=value; inside the value a comma is written \,`,
 		}},
-		"an image that is no map": {values: "\nimage: nginx\n", want: []string{`v.yaml:2: image: is no map; --image gives image.repository and image.digest`}},
+		"an image that is no map": {values: "\nimage: nginx\n", want: []string{`v.yaml:2: image: is not a map; --image gives image.repository and image.digest`}},
 		"not YAML":                {values: "a: 1\nb: [\n", want: []string{`v.yaml:2: is not a YAML map of values: did not find expected node content`}},
 		"no map":                  {values: "- a\n", want: []string{`v.yaml:1: is not a YAML map of values: cannot unmarshal !!seq into map[string]interface {}`}},
 		"a key twice":             {values: "replicas: 1\nreplicas: 2\n", want: []string{`v.yaml:2: is not a YAML map of values: mapping key "replicas" already defined at line 1`}},
 		"two documents":           {values: "replicas: 1\n---\nreplicas: 2\n", want: []string{`v.yaml:2: is not a YAML map of values: a second document begins, and Helm reads only the first`}},
 		"no file":                 {values: "-", want: []string{`--values (INPUT_VALUES): "v.yaml" does not exist; name a YAML file of values`}},
 		"bounds that cross": {values: "autoscaling: {enabled: true, minReplicas: 5, maxReplicas: 2}\n", want: []string{
-			`chart "service": autoscaling.minReplicas (5) is above autoscaling.maxReplicas (2); mend the values`}},
+			`chart "service": autoscaling.minReplicas (5) is above autoscaling.maxReplicas (2); fix the values`}},
 		"a budget that leaves nothing to evict": {values: "replicas: 2\npodDisruptionBudget: {minAvailable: 2}\n", want: []string{
-			`chart "service": podDisruptionBudget.minAvailable (2) leaves none of 2 pods to evict, so no node could ever be drained; mend the values`}},
+			`chart "service": podDisruptionBudget.minAvailable (2) leaves none of 2 pods to evict, so no node could ever be drained; fix the values`}},
 		"a rollout that could not begin": {values: "rollingUpdate: {maxSurge: 0, maxUnavailable: 0%}\n", want: []string{
-			`chart "service": rollingUpdate.maxSurge and rollingUpdate.maxUnavailable are both 0, so no pod could ever be replaced; mend the values`}},
+			`chart "service": rollingUpdate.maxSurge and rollingUpdate.maxUnavailable are both 0, so no pod could ever be replaced; fix the values`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -141,7 +142,7 @@ func TestCheckTellsTheProblemsOfAllFilesAtOnce(t *testing.T) {
 	d := deployment(t, "staging")
 	d.Chart, d.ValuesFiles, d.Set = dir, []string{dir + "/broken.yaml", dir + "/other.yaml", dir + "/none.yaml"}, []string{"x"}
 	got := strings.Join(problems(t, d, dir), "\n")
-	for _, want := range []string{"is not a chart", "broken.yaml:", "other.yaml:1", "none.yaml", `"x" cannot be read`} {
+	for _, want := range []string{"is not a chart", "broken.yaml:", "other.yaml:1", "none.yaml", `"x" cannot be parsed`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in:\n%s", want, got)
 		}
@@ -177,7 +178,7 @@ func TestAssignmentsAreStrings(t *testing.T) {
 	if diff := cmp.Diff(want, config); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if text, _ := written([]map[string]any{objects["Deployment"]}); !strings.Contains(text.String(), "name: other") || strings.Contains(text.String(), "shop-staging") {
+	if text, _ := manifest.Format([]map[string]any{objects["Deployment"]}); !strings.Contains(text.String(), "name: other") || strings.Contains(text.String(), "shop-staging") {
 		t.Errorf("the first existing secret was not replaced:\n%s", text)
 	}
 }
@@ -260,10 +261,10 @@ func TestHostileCharts(t *testing.T) {
 		"a link to a file":           {spoil: func(dir string) error { return os.Symlink(outside+"/secret.txt", dir+"/templates/s.yaml") }, want: "is a symbolic link out of the chart"},
 		"a link to a directory":      {spoil: func(dir string) error { return os.Symlink(outside, dir+"/files") }, want: "is a symbolic link out of the chart"},
 		"a link to itself":           {spoil: func(dir string) error { return os.Symlink(".", dir+"/files") }, want: "is a symbolic link"},
-		"a pipe":                     {spoil: func(dir string) error { return syscall.Mkfifo(dir+"/files", 0o600) }, want: "is no regular file"},
-		"a huge file":                {spoil: func(dir string) error { return os.Truncate(dir+"/Chart.yaml", maxChart+1) }, want: "more than 8388608 bytes"},
+		"a pipe":                     {spoil: func(dir string) error { return syscall.Mkfifo(dir+"/files", 0o600) }, want: "is not a regular file"},
+		"a huge file":                {spoil: func(dir string) error { return os.Truncate(dir+"/Chart.yaml", 8<<20+1) }, want: "more than 8388608 bytes"},
 		"many files": {spoil: func(dir string) error {
-			for i := range maxFiles {
+			for i := range 2000 {
 				if err := os.WriteFile(dir+"/templates/"+strings.Repeat("x", i%40)+string(rune('a'+i/40%26))+string(rune('a'+i/1040)), nil, 0o600); err != nil {
 					return err
 				}
@@ -363,7 +364,7 @@ func TestValuesFilesThatNeverEnd(t *testing.T) {
 	d := deployment(t, "staging")
 	d.ValuesFiles = []string{dir + "/pipe.yaml", "/dev/zero", dir}
 	got := problems(t, d)
-	if len(got) != 3 || !strings.Contains(strings.Join(got, "\n"), `/dev/zero" is no regular file`) {
+	if len(got) != 3 || !strings.Contains(strings.Join(got, "\n"), `/dev/zero" is not a regular file`) {
 		t.Errorf("got %q", got)
 	}
 }

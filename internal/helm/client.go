@@ -1,6 +1,6 @@
-// Package helm renders, installs, upgrades, plans and rolls back releases, and mends those that a dead run left behind. It is
-// the only importer of helm.sh/helm/v3, and never uses Helm's own waiting: that polls every two seconds, gives no reason, and
-// rolls back before the evidence is captured.
+// Package helm checks, renders, plans, installs, upgrades and rolls back releases, and heals those that a killed run left in
+// progress. Its subpackages and itself are the only importers of helm.sh/helm/v3. Helm's own waiting is not used: it polls every
+// two seconds, gives no reason, and rolls back before the evidence is captured.
 package helm
 
 import (
@@ -8,25 +8,23 @@ import (
 	"sync"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/helm/chart"
+	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"github.com/onedigest/onedigest/internal/release"
 	"helm.sh/helm/v3/pkg/kube"
 	"k8s.io/client-go/rest"
 )
 
-// history bounds the revisions that a release keeps, and those that are read of one.
-const history = 10
-
-// Requests per second to the apiserver of one kind of object, and how many may come at once, where the config does not say.
-// The library's own 5 and 10 make a chart of 60 objects wait for itself.
+// Requests per second to the apiserver for one kind of object, and the burst, if the config sets none. With the defaults of
+// client-go, 5 and 10, a chart of 60 objects would be throttled.
 const (
 	requestsPerSecond = 50
-	requestsAtOnce    = 150
+	requestBurst      = 150
 )
 
-// fieldManager is whom the apiserver names as the owner of the fields that a deploy sets.
-const fieldManager = "onedigest"
-
-// named gives Helm the field manager's name. It would take the binary's, which differs from action to action.
-var named = sync.OnceFunc(func() { kube.ManagedFieldsManager = fieldManager })
+// setFieldManager sets the name under which Helm applies objects. By default it is the binary's, which differs from action to
+// action.
+var setFieldManager = sync.OnceFunc(func() { kube.ManagedFieldsManager = manifest.FieldManager })
 
 // Client deploys into one namespace of one cluster. Check, Render and MissingKeys need no cluster. It may be used by several
 // goroutines at once, each with a release of its own.
@@ -34,42 +32,77 @@ type Client struct {
 	connection *connection
 	namespace  string
 	log        func(line string)
-	prepared   *preparedCharts
-	runs       *runs
-	patience   patience
+	charts     *chart.Cache
+	authors    *authors
+	timeouts   timeouts
 }
 
-// patience is how long things are waited for.
-type patience struct {
-	foreign time.Duration // a foreign Helm's pending revision, without a sign of life
-	look    time.Duration // between two looks at it
-	grace   time.Duration // the requests for an operation's own record, when its context has ended
-	away    time.Duration // a cluster that does not answer a request
+// timeouts are how long a client waits.
+type timeouts struct {
+	otherHelm   time.Duration // for a revision that another Helm has in progress, since its record was last written
+	poll        time.Duration // between two looks at that record
+	records     time.Duration // for the requests for an operation's records, after its context has ended
+	unreachable time.Duration // for a cluster that does not answer a request
 }
 
-// New makes a client. Nothing is sent. log is told what Helm and the apiserver warn of on the way; it may be nil, and is
-// called by several goroutines at once if the client is used so.
+// New returns a client. It sends no request. Warnings of Helm and the apiserver are passed to log, which may be nil, and is
+// called by several goroutines at once if the client is used by several.
 func New(config *rest.Config, namespace string, log func(line string)) (*Client, error) {
 	if config == nil || namespace == "" {
 		return nil, errors.New("making a Helm client: it needs a cluster and a namespace")
 	}
-	named()
+	setFieldManager()
 	config = rest.CopyConfig(config)
 	if config.QPS == 0 {
-		config.QPS, config.Burst = requestsPerSecond, requestsAtOnce
+		config.QPS, config.Burst = requestsPerSecond, requestBurst
 	}
 	if log == nil {
 		log = func(string) {}
 	}
-	// Helm's own --timeout is five minutes: a revision that is pending for longer is a dead run's. A runner kills what it
-	// cancels after 7.5 s, which must do for marking the release as failed.
-	return &Client{connection: newConnection(config), namespace: namespace, log: log, prepared: new(preparedCharts), runs: new(runs),
-		patience: patience{foreign: 5 * time.Minute, look: 2 * time.Second, grace: 2 * time.Second, away: time.Minute}}, nil
+	// Helm's own --timeout is five minutes: a revision that is in progress for longer is of a killed run. A runner kills a
+	// cancelled job after 7.5 s, which must suffice to mark the release as failed.
+	return &Client{connection: newConnection(config), namespace: namespace, log: log, charts: new(chart.Cache), authors: new(authors),
+		timeouts: timeouts{otherHelm: 5 * time.Minute, poll: 2 * time.Second, records: 2 * time.Second, unreachable: time.Minute}}, nil
 }
 
-// In is a client of another namespace of the same cluster. Both share what they learn of the cluster.
+// In returns a client of another namespace of the same cluster. Both share what they read of the cluster's API.
 func (c *Client) In(namespace string) *Client {
 	other := *c
 	other.namespace = namespace
 	return &other
+}
+
+// Check reports everything that is wrong with a deployment's chart and values and that can be found without the cluster: the
+// chart loads, every values file is YAML, the values fit the chart's schema, the templates render, and some container runs
+// exactly the image. The error is an *release.InputError with all problems that can be found at once.
+func (c *Client) Check(deployment release.Deployment) error {
+	loaded, err := chart.Load(deployment)
+	if err != nil {
+		return err
+	}
+	if _, err := loaded.Render(deployment); err != nil {
+		return err
+	}
+	c.charts.Put(deployment, loaded)
+	return nil
+}
+
+// Render renders the manifest of a first install without a cluster, and lists its objects. The errors are those of Check.
+func (c *Client) Render(deployment release.Deployment) (text string, objects []release.Object, err error) {
+	loaded, err := chart.Load(deployment)
+	if err != nil {
+		return "", nil, err
+	}
+	if text, err = loaded.Render(deployment); err != nil {
+		return "", nil, err
+	}
+	objects, err = manifest.ListObjects(text, deployment.Namespace)
+	return text, objects, err
+}
+
+// MissingKeys returns the sorted dotted paths of the values that the other values files set and that the deployment's own files
+// and assignments do not: what one environment has, and another was forgotten to be given. A list counts as one value, and null
+// as a value. It needs no cluster; the error is an *release.InputError.
+func (c *Client) MissingKeys(deployment release.Deployment, otherFiles []string) ([]string, error) {
+	return chart.MissingKeys(deployment, otherFiles)
 }

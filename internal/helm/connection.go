@@ -5,6 +5,7 @@ import (
 	"path"
 	"sync"
 
+	"github.com/onedigest/onedigest/internal/helm/failure"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/discovery"
@@ -13,22 +14,21 @@ import (
 	"k8s.io/client-go/restmapper"
 )
 
-// connection is one cluster, and what is known of it: shared by all clients of it, so that ten deploys at once ask for the
-// cluster's kinds once.
+// connection is one cluster and its API. All clients of the cluster share it, so that ten deploys at once discover the API once.
 type connection struct {
 	config *rest.Config
 
-	turn  chan struct{} // holds one: who has it may ask
-	mu    sync.Mutex
-	known *knowledge
+	turn chan struct{} // has one element, which whoever discovers the API takes
+	mu   sync.Mutex
+	api  *clusterAPI
 }
 
-// knowledge is what an apiserver says of itself. It does not change; newer knowledge replaces it.
-type knowledge struct {
+// clusterAPI is the version and the kinds that an apiserver serves. It is immutable.
+type clusterAPI struct {
 	capabilities *chartutil.Capabilities
 	mapper       meta.RESTMapper
 	discovery    discovery.CachedDiscoveryInterface
-	warning      string // that some of the kinds could not be asked for, "" if all could
+	warning      string // that some kinds could not be discovered, "" if all could
 }
 
 func newConnection(config *rest.Config) *connection {
@@ -37,36 +37,38 @@ func newConnection(config *rest.Config) *connection {
 	return c
 }
 
-func (c *connection) current() *knowledge {
+// current returns the API as it was last discovered, nil if it was not yet.
+func (c *connection) current() *clusterAPI {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.known
+	return c.api
 }
 
-// know is what is known of the cluster, asked for now if stale is what is known so far. A context that ends stops only its
-// own waiting.
-func (c *connection) know(ctx context.Context, stale *knowledge) (*knowledge, error) {
+// apiNewerThan returns the cluster's API, discovered now unless a newer one than the stale one is there. It returns when ctx
+// ends, even if another goroutine's discovery goes on.
+func (c *connection) apiNewerThan(ctx context.Context, stale *clusterAPI) (*clusterAPI, error) {
 	select {
 	case <-c.turn:
 		defer func() { c.turn <- struct{}{} }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if known := c.current(); known != stale {
-		return known, nil
+	if current := c.current(); current != stale {
+		return current, nil
 	}
-	known, err := c.ask(ctx)
+	api, err := discover(ctx, c.config)
 	if err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.known = known
-	return known, nil
+	c.api = api
+	return api, nil
 }
 
-func (c *connection) ask(ctx context.Context) (*knowledge, error) {
-	client, err := discovery.NewDiscoveryClientForConfig(c.config)
+// discover asks a cluster for its version and its kinds. If an aggregated API is down, its kinds are missing.
+func discover(ctx context.Context, config *rest.Config) (*clusterAPI, error) {
+	client, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return nil, err
 	}
@@ -74,36 +76,36 @@ func (c *connection) ask(ctx context.Context) (*knowledge, error) {
 	if err != nil {
 		return nil, err
 	}
-	cached := memory.NewMemCacheClient(client)
-	kept := discovery.ToCachedDiscoveryInterfaceWithContext(cached)
-	groups, resources, err := kept.ServerGroupsAndResourcesWithContext(ctx)
-	known := &knowledge{discovery: cached}
-	if discovery.IsGroupDiscoveryFailedError(err) { // one aggregated API is down: its kinds are missing, the others are there
-		known.warning = "WARNING: " + told(err.Error())
+	cache := memory.NewMemCacheClient(client)
+	cacheWithContext := discovery.ToCachedDiscoveryInterfaceWithContext(cache)
+	groups, resources, err := cacheWithContext.ServerGroupsAndResourcesWithContext(ctx)
+	api := &clusterAPI{discovery: cache}
+	if discovery.IsGroupDiscoveryFailedError(err) {
+		api.warning = "WARNING: " + failure.Sanitize(err.Error())
 	} else if err != nil {
 		return nil, err
 	}
-	byVersion := map[string]bool{}
+	served := map[string]bool{}
 	for _, group := range groups {
 		for _, version := range group.Versions {
-			byVersion[version.GroupVersion] = true
+			served[version.GroupVersion] = true
 		}
 	}
 	for _, list := range resources {
 		for _, resource := range list.APIResources {
-			byVersion[path.Join(list.GroupVersion, resource.Kind)] = true
+			served[path.Join(list.GroupVersion, resource.Kind)] = true
 		}
 	}
-	versions := make(chartutil.VersionSet, 0, len(byVersion))
-	for version := range byVersion {
+	versions := make(chartutil.VersionSet, 0, len(served))
+	for version := range served {
 		versions = append(versions, version)
 	}
-	known.capabilities = &chartutil.Capabilities{APIVersions: versions, HelmVersion: chartutil.DefaultCapabilities.HelmVersion,
+	api.capabilities = &chartutil.Capabilities{APIVersions: versions, HelmVersion: chartutil.DefaultCapabilities.HelmVersion,
 		KubeVersion: chartutil.KubeVersion{Version: version.GitVersion, Major: version.Major, Minor: version.Minor}}
-	mapped, err := restmapper.GetAPIGroupResourcesWithContext(ctx, kept)
+	mapped, err := restmapper.GetAPIGroupResourcesWithContext(ctx, cacheWithContext)
 	if err != nil {
 		return nil, err
 	}
-	known.mapper = restmapper.NewDiscoveryRESTMapper(mapped)
-	return known, nil
+	api.mapper = restmapper.NewDiscoveryRESTMapper(mapped)
+	return api, nil
 }

@@ -2,75 +2,90 @@ package helm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/helm/chart"
+	"github.com/onedigest/onedigest/internal/helm/failure"
+	"github.com/onedigest/onedigest/internal/helm/history"
+	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"github.com/onedigest/onedigest/internal/helm/plan"
 	"github.com/onedigest/onedigest/internal/release"
 	"helm.sh/helm/v3/pkg/action"
 	helmrelease "helm.sh/helm/v3/pkg/release"
-	"helm.sh/helm/v3/pkg/storage/driver"
 )
 
-// Deploy installs or upgrades a release. Where nothing would change, run and actor aside, it changes nothing and makes no
-// revision. What Check has read of the same deployment is what is deployed.
+// Deploy installs or upgrades a release. If nothing would change, run and actor aside, it changes nothing and creates no
+// revision. If Check was called for the same deployment, the files that it has read are deployed.
 //
-// wait is called for the objects of each hook, before Helm deletes them, and for the release's objects when they are applied;
-// until it returns the revision is pending, and what it returns is what Deploy returns. With a nil wait hooks are waited for as
-// Helm does, and the rollout is not. When ctx ends on the way, the revision is marked as failed and Deploy returns within two
-// seconds.
+// wait is called for the objects of each hook, before Helm deletes them, and for the release's objects after they were applied.
+// Until it returns the revision is pending, and its error is Deploy's. With a nil wait hooks are waited for as Helm does, and
+// the rollout is not. When ctx ends, the revision is marked as failed and Deploy returns within two seconds.
 //
-// The errors are those of Check and of wait, a *release.Failure where the cluster refuses the release or another run holds it,
-// and a *release.Fault where the cluster does not answer or forbids. The revision and its objects are told with an error too.
+// The errors are those of Check and of wait, a *release.Failure if the cluster refuses the release or another run holds it, and
+// a *release.Fault if the cluster does not answer or denies access. The revision and its objects are returned with an error too.
 func (c *Client) Deploy(ctx context.Context, deployment release.Deployment, wait release.Wait) (release.Deployed, error) {
-	read, err := c.prepared.get(deployment, true)
+	loaded, err := c.charts.Take(deployment)
 	if err != nil {
 		return release.Deployed{}, err
 	}
-	c.runs.remember(deployment)
+	author := c.authors.remember(deployment)
 	s, err := c.open(ctx)
 	if err != nil {
 		return release.Deployed{}, err
 	}
-	defer s.end()
-	base, err := s.footing(ctx, deployment.Name)
+	defer s.close()
+	state, err := s.store.State(ctx, deployment.Name)
 	if err != nil {
 		return release.Deployed{}, err
 	}
-	if last := base.last(); last != nil && busy(last.Info.Status) {
-		return release.Deployed{}, pending(last)
+	if err := state.CheckIdle(); err != nil {
+		return release.Deployed{}, err
 	}
-	same, err := s.unchanged(ctx, deployment, read, base)
+	unchanged, err := s.isUnchanged(ctx, deployment, loaded, state)
 	if err != nil {
 		return release.Deployed{}, err
 	}
-	if same {
-		objects, err := listed(base.last().Manifest, s.namespace)
-		return release.Deployed{Outcome: release.Unchanged, Revision: base.last().Version, Objects: objects}, err
+	if unchanged {
+		objects, err := manifest.ListObjects(state.Newest().Manifest, s.namespace)
+		return release.Deployed{Outcome: release.Unchanged, Revision: state.Newest().Version, Objects: objects}, err
 	}
-	s.change(deployment.Name, base, waiting(ctx, wait))
-	s.records.marking = func(*helmrelease.Release) author { return author{deployment.RunURL, deployment.Actor} }
-	if base.install {
-		err := s.install(ctx, deployment, read, base)
-		return s.done(ctx, release.Created, err, "installing release %q in namespace %q", deployment.Name, deployment.Namespace)
+	s.beginChange(deployment.Name, state, withContext(ctx, wait))
+	s.store.AuthorOf = func(*helmrelease.Release) history.Author { return author }
+	if state.Install {
+		err := s.install(ctx, deployment, loaded, state)
+		return s.finish(ctx, release.Created, err, "installing release %q in namespace %q", deployment.Name, deployment.Namespace)
 	}
 	upgrade := action.NewUpgrade(s.helm)
 	upgrade.Namespace, upgrade.Wait = deployment.Namespace, true
-	upgrade.PostRenderer, upgrade.Description, upgrade.SkipSchemaValidation = stamp{deployment}, describe(deployment), true
-	_, err = upgrade.Run(deployment.Name, read.chart, read.values)
-	return s.done(ctx, release.Changed, err, "upgrading release %q in namespace %q", deployment.Name, deployment.Namespace)
+	upgrade.PostRenderer, upgrade.Description, upgrade.SkipSchemaValidation = chart.Stamp{Deployment: deployment}, describe(deployment), true
+	_, err = upgrade.Run(deployment.Name, loaded.Chart, loaded.Values)
+	return s.finish(ctx, release.Changed, err, "upgrading release %q in namespace %q", deployment.Name, deployment.Namespace)
 }
 
-func (s *session) install(ctx context.Context, deployment release.Deployment, read *prepared, base footing) error {
-	if err := s.installCRDs(ctx, read.chart.CRDObjects()); err != nil {
+// isUnchanged reports whether a deploy would change nothing. The next revision is rendered only if the newest one is deployed.
+func (s *session) isUnchanged(ctx context.Context, deployment release.Deployment, loaded *chart.Chart, state history.State) (bool, error) {
+	if newest := state.Newest(); newest == nil || newest.Info.Status != helmrelease.StatusDeployed {
+		return false, nil
+	}
+	rendered, err := s.render(deployment, loaded, state)
+	if err != nil {
+		return false, failure.Classify(ctx, err, "planning the upgrade of release %q in namespace %q", deployment.Name, deployment.Namespace)
+	}
+	return plan.Unchanged(ctx, rendered, state, s.kube.Release)
+}
+
+// install installs a release. One that was uninstalled with its history kept, or whose first install failed, is replaced.
+func (s *session) install(ctx context.Context, deployment release.Deployment, loaded *chart.Chart, state history.State) error {
+	if err := s.installCRDs(ctx, loaded.Chart.CRDObjects()); err != nil {
 		return err
 	}
 	install := action.NewInstall(s.helm)
 	install.ReleaseName, install.Namespace, install.Wait = deployment.Name, deployment.Namespace, true
-	install.Replace = base.last() != nil // an uninstalled release whose history was kept, or a first install that failed
+	install.Replace = state.Newest() != nil
 	install.SkipCRDs, install.SkipSchemaValidation = true, true
-	install.PostRenderer, install.Description = stamp{deployment}, describe(deployment)
-	_, err := install.Run(read.chart, read.values)
+	install.PostRenderer, install.Description = chart.Stamp{Deployment: deployment}, describe(deployment)
+	_, err := install.Run(loaded.Chart, loaded.Values)
 	return err
 }
 
@@ -78,111 +93,50 @@ func describe(deployment release.Deployment) string {
 	return fmt.Sprintf("onedigest: commit %s, %s", deployment.Commit.Short(), deployment.Image.Digest.Short())
 }
 
-// change prepares the session for changing a release.
-func (s *session) change(name string, base footing, wait func(release.Phase, []release.Object) error) {
-	s.kube.release, s.kube.space = name, s.namespace
-	s.kube.wait, s.kube.remains = wait, base.remains()
-}
+// waitGrace is how long a wait may go on after its context has ended, so that it can return what it was waiting for.
+const waitGrace = time.Second
 
-// lastWords is how long a wait may go on when its context has ended: a watch that is stopped says what it was waiting for.
-const lastWords = time.Second
-
-// waiting calls wait with the operation's context, which Helm does not pass on.
-func waiting(ctx context.Context, wait release.Wait) func(release.Phase, []release.Object) error {
+// withContext calls wait with the operation's context, which Helm does not pass on; nil for a nil wait.
+func withContext(ctx context.Context, wait release.Wait) func(release.Phase, []release.Object) error {
 	if wait == nil {
 		return nil
 	}
 	return func(phase release.Phase, objects []release.Object) error {
-		answer := make(chan error, 1)
-		go func() { answer <- wait(ctx, phase, objects) }()
+		result := make(chan error, 1)
+		go func() { result <- wait(ctx, phase, objects) }()
 		select {
-		case err := <-answer:
+		case err := <-result:
 			return err
 		case <-ctx.Done():
 		}
 		select {
-		case err := <-answer:
+		case err := <-result:
 			return err
-		case <-time.After(lastWords):
+		case <-time.After(waitGrace):
 			return context.Cause(ctx)
 		}
 	}
 }
 
-// done ends a change of the release: what Helm left pending is marked as failed, what is kept too long is deleted, and the
-// error is told as what it is.
-func (s *session) done(ctx context.Context, outcome release.Outcome, err error, format string, subjects ...any) (release.Deployed, error) {
-	s.settle(err)
+// finish ends a change of the release: it marks a revision that Helm left pending as failed, prunes the history, and classifies
+// the error.
+func (s *session) finish(ctx context.Context, outcome release.Outcome, err error, format string, subjects ...any) (release.Deployed, error) {
+	s.store.FailPending(err)
 	var deployed release.Deployed
-	if made := s.records.made; made != nil {
-		deployed.Revision = made.Version
-		deployed.Objects, _ = listed(made.Manifest, s.namespace) // it was read when it was stamped
-		s.prune(made.Name)
+	if created := s.store.Created; created != nil {
+		deployed.Revision = created.Version
+		deployed.Objects, _ = manifest.ListObjects(created.Manifest, s.namespace) // stamping has parsed it
+		s.store.Prune(created.Name)
 	}
 	switch {
-	case s.kube.failed != nil:
-		return deployed, s.kube.failed
-	case err == nil && s.records.unwritten != nil:
-		err = fmt.Errorf("recording that it is deployed: %w", s.records.unwritten)
+	case s.kube.waitErr != nil:
+		return deployed, s.kube.waitErr
+	case err == nil && s.store.WriteErr != nil:
+		err = fmt.Errorf("recording that it is deployed: %w", s.store.WriteErr)
 	}
 	if err != nil {
-		return deployed, sorted(ctx, err, format, subjects...)
+		return deployed, failure.Classify(ctx, err, format, subjects...)
 	}
 	deployed.Outcome = outcome
 	return deployed, nil
-}
-
-// settle sees to it that nothing stays pending.
-func (s *session) settle(err error) {
-	open := s.records.open
-	if open == nil {
-		return
-	}
-	why := "it did not come to an end"
-	if err != nil {
-		why = err.Error()
-	}
-	open.SetStatus(helmrelease.StatusFailed, fmt.Sprintf("onedigest: left %s: %s", open.Info.Status, why))
-	if err := s.records.Update(keyOf(open.Name, open.Version), open); err != nil {
-		s.client.log(fmt.Sprintf("WARNING: revision %d of release %q could not be marked as failed, the next run will heal it: %s", open.Version, open.Name, told(err.Error())))
-	}
-}
-
-// pruned bounds how many revisions one change of a release deletes: a history that somebody let grow shrinks step by step.
-const pruned = 30
-
-// prune deletes the oldest revisions until no more than are to be kept are left. The deployed one and the last verified one
-// stay, however old.
-func (s *session) prune(name string) {
-	if s.over() != nil {
-		return
-	}
-	heads, err := s.records.headsOf(name)
-	if err != nil {
-		s.client.log("WARNING: old revisions stay: " + told(err.Error()))
-		return
-	}
-	keep := map[int]bool{}
-	for _, protect := range []func(head) bool{
-		func(h head) bool { return h.status == helmrelease.StatusDeployed },
-		head.verified,
-	} {
-		for _, head := range heads {
-			if protect(head) {
-				keep[head.revision] = true
-				break
-			}
-		}
-	}
-	count := len(heads)
-	for i := len(heads) - 1; i >= 0 && count > history && len(heads)-count < pruned; i-- {
-		if keep[heads[i].revision] {
-			continue
-		}
-		if _, err := s.records.Delete(heads[i].key); err != nil && !errors.Is(err, driver.ErrReleaseNotFound) {
-			s.client.log("WARNING: old revisions stay: " + told(err.Error()))
-			return
-		}
-		count--
-	}
 }

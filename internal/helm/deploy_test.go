@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/helm/history"
 	"github.com/onedigest/onedigest/internal/release"
 	helmrelease "helm.sh/helm/v3/pkg/release"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -48,14 +49,14 @@ func mark(t *testing.T, c *Client, status helmrelease.Status) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.end()
-	base, err := s.footing(t.Context(), "shop")
+	defer s.close()
+	state, err := s.store.State(t.Context(), "shop")
 	if err != nil {
 		t.Fatal(err)
 	}
-	last := base.last()
-	last.Info.Status = status
-	if err := s.records.Update(keyOf(last.Name, last.Version), last); err != nil {
+	newest := state.Newest()
+	newest.Info.Status = status
+	if err := s.helm.Releases.Update(newest); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -142,12 +143,12 @@ func TestHistoryIsBoundedAndNamesCommitAndDigest(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	c, d := s.client("staging"), deployment(t, "staging")
-	for i := range history + 2 {
+	for i := range history.MaxRevisions + 2 {
 		d.Set = []string{"config.GREETING=" + strings.Repeat("x", i+1)}
 		deploys(t, c, d)
 	}
 	revisions, err := c.History(t.Context(), "shop")
-	if err != nil || len(revisions) != history || revisions[0].Number != history+2 {
+	if err != nil || len(revisions) != history.MaxRevisions || revisions[0].Number != history.MaxRevisions+2 {
 		t.Fatalf("got %v, %v", revisions, err)
 	}
 	if newest := revisions[0]; newest.Commit != commit || newest.Digest != d.Image.Digest || newest.Status != "deployed" || newest.At.IsZero() {
@@ -165,7 +166,7 @@ func TestAFailedRevisionIsFollowedByAnUpgrade(t *testing.T) {
 	s.answers(on("POST", "/deployments", 422, `Deployment.apps "shop" is invalid: spec.x`))
 	_, err := c.Deploy(t.Context(), d, nil)
 	var failure *release.Failure
-	if !errors.As(err, &failure) || !strings.Contains(err.Error(), "mend the chart or the values") {
+	if !errors.As(err, &failure) || !strings.Contains(err.Error(), "fix the chart or the values") {
 		t.Errorf("got %v", err)
 	}
 	if got := statuses(t, c); got != "failed" {
@@ -307,7 +308,7 @@ func TestAFailedPatchDoesNotTellTheObject(t *testing.T) {
 	})
 	d.Set = []string{"secret.API_TOKEN=two"}
 	_, err := c.Deploy(t.Context(), d, nil)
-	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "{…}: json: cannot unmarshal") || len(err.Error()) > 2*maxTold {
+	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "{…}: json: cannot unmarshal") || len(err.Error()) > 2*1000 {
 		t.Errorf("got %v", err)
 	}
 	revisions, err := c.History(t.Context(), "shop")
@@ -335,7 +336,7 @@ func TestWarningsAreToldOnce(t *testing.T) {
 func TestWarningsAreBounded(t *testing.T) {
 	t.Parallel()
 	count := 0
-	w := &warnings{log: func(string) { count++ }, told: map[string]bool{}}
+	w := &warnings{log: func(string) { count++ }, seen: map[string]bool{}}
 	for i := range 2 * maxWarnings {
 		w.HandleWarningHeader(299, "", strings.Repeat("x", i+1))
 		w.HandleWarningHeader(199, "", "not the apiserver's")
@@ -383,7 +384,7 @@ func TestAClusterThatIsNotThere(t *testing.T) {
 	_, deploying := c.Deploy(t.Context(), deployment(t, "staging"), nil)
 	_, reading := c.History(t.Context(), "shop")
 	for _, err := range []error{deploying, reading, c.Uninstall(t.Context(), "shop")} {
-		if release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), "see that the cluster answers") {
+		if release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), "check that the cluster answers") {
 			t.Errorf("got %v", err)
 		}
 	}

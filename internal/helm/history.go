@@ -2,18 +2,10 @@ package helm
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"slices"
+	"sync"
 
+	"github.com/onedigest/onedigest/internal/helm/history"
 	"github.com/onedigest/onedigest/internal/release"
-	helmrelease "helm.sh/helm/v3/pkg/release"
-	"helm.sh/helm/v3/pkg/storage/driver"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/json"
 )
 
 // History lists the revisions of a release, newest first and at most ten; none if it is not installed.
@@ -22,120 +14,57 @@ func (c *Client) History(ctx context.Context, name string) ([]release.Revision, 
 	if err != nil {
 		return nil, err
 	}
-	defer s.end()
-	heads, err := s.records.headsOf(name)
-	if err != nil {
-		return nil, sorted(ctx, err, "reading the revisions of release %q in namespace %q", name, c.namespace)
-	}
-	heads = heads[:min(len(heads), history)]
-	kept, err := s.records.read(heads)
-	if err != nil {
-		return nil, sorted(ctx, err, "reading the revisions of release %q in namespace %q", name, c.namespace)
-	}
-	var revisions []release.Revision
-	for _, one := range kept {
-		at := slices.IndexFunc(heads, func(h head) bool { return h.revision == one.Version })
-		revisions = append(revisions, revision(one, heads[at]))
-	}
-	return revisions, nil
+	defer s.close()
+	return s.store.Revisions(ctx, name)
 }
 
-// marksOf are what the stamp left on a revision's objects. Who deploys the chart without us (Terraform's helm_release) may mark
-// the pods by the chart's values: their marks are taken where the objects have none.
-func marksOf(kept *helmrelease.Release) (labels, annotations map[string]string) {
-	objects, err := objectsOf(kept.Manifest)
-	if err != nil || len(objects) == 0 {
-		return nil, nil
-	}
-	first := unstructured.Unstructured{Object: objects[0]}
-	if labels, annotations = first.GetLabels(), first.GetAnnotations(); labels[release.LabelCommit] != "" || annotations[release.AnnotationDigest] != "" {
-		return labels, annotations
-	}
-	for _, object := range objects {
-		labels, _, _ := unstructured.NestedStringMap(object, "spec", "template", "metadata", "labels")
-		annotations, _, _ := unstructured.NestedStringMap(object, "spec", "template", "metadata", "annotations")
-		if labels[release.LabelCommit] != "" {
-			return labels, annotations
-		}
-	}
-	return labels, annotations
-}
-
-func revision(kept *helmrelease.Release, head head) release.Revision {
-	found := release.Revision{Number: kept.Version, Status: kept.Info.Status.String(), At: kept.Info.LastDeployed.Time, Verified: head.verified(),
-		Description: told(kept.Info.Description)}
-	labels, annotations := marksOf(kept)
-	if commit, err := release.ParseCommit(labels[release.LabelCommit]); err == nil {
-		found.Commit = commit
-	}
-	if digest, err := release.ParseDigest(annotations[release.AnnotationDigest]); err == nil {
-		found.Digest = digest
-	}
-	found.RunURL = runOf(annotations, head)
-	return found
-}
-
-// runOf is the run that made a revision. The objects of one that somebody else's Helm has rolled back to name a run before.
-func runOf(annotations map[string]string, head head) string {
-	url := annotations[release.AnnotationRun]
-	if !head.made() || head.labels[runLabel] != (author{runURL: url}).label() {
-		return ""
-	}
-	return url
-}
-
-// MarkVerified marks a revision as one to go back to. Only its record's labels change; one that is marked already is left alone. A
-// revision that is not deployed (any more) is a *release.Failure.
+// MarkVerified marks a revision as one to roll back to. It changes only the labels of the revision's record. A revision that is
+// not deployed is a *release.Failure.
 func (c *Client) MarkVerified(ctx context.Context, name string, revision int) error {
 	s, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer s.end()
-	for {
-		err := s.verify(ctx, name, revision)
-		if !apierrors.IsConflict(err) || ctx.Err() != nil {
-			return sorted(ctx, err, "marking revision %d of release %q in namespace %q as verified", revision, name, c.namespace)
-		}
-	}
+	defer s.close()
+	return s.store.MarkVerified(ctx, name, revision)
 }
 
-func (s *session) verify(ctx context.Context, name string, revision int) error {
-	item, err := s.records.heads.Get(ctx, keyOf(name, revision), meta.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return &release.Failure{What: fmt.Sprintf("release %q in namespace %q has no revision %d to mark as verified", name, s.namespace, revision)}
-	}
+// Heal marks the newest revision as failed if a killed run has left it pending or uninstalling, and returns nil if none is. The
+// caller holds the release's Lease, so that no other run of this pipeline can be alive. A revision that another Helm has in
+// progress may be alive, and is waited for until its record has not been written for five minutes, which is Helm's own timeout;
+// report is called when that wait begins.
+//
+// A wait that ctx ends is a *release.Failure, and a cluster that does not answer a *release.Fault.
+func (c *Client) Heal(ctx context.Context, name string, report func(string)) (*release.Healed, error) {
+	s, err := c.open(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	head, is := headOf(*item)
-	switch {
-	case !is || head.status != helmrelease.StatusDeployed:
-		return &release.Failure{What: fmt.Sprintf("revision %d of release %q in namespace %q is not verified, because it is %s", revision, name, s.namespace, item.Labels[labelStatus]),
-			Do: "see who else changes the release"}
-	case head.verified():
-		return nil
-	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"resourceVersion": item.ResourceVersion, "labels": map[string]any{verifiedLabel: fmt.Sprint(revision)},
-	}})
-	if err != nil {
-		return err
-	}
-	return s.records.persist(func(bool) error {
-		_, err := s.records.heads.Patch(ctx, item.Name, types.MergePatchType, patch, meta.PatchOptions{FieldManager: fieldManager})
-		return err
-	})
+	defer s.close()
+	return s.store.Heal(ctx, name, history.HealPolicy{Timeout: c.timeouts.otherHelm, Poll: c.timeouts.poll, Sleep: s.sleep, Report: report})
 }
 
-// revisionOf reads one revision whole.
-func (s *session) revisionOf(ctx context.Context, name string, number, newest int) (*helmrelease.Release, error) {
-	kept, err := s.records.Get(keyOf(name, number))
-	if errors.Is(err, driver.ErrReleaseNotFound) || number < 1 {
-		return nil, &release.Failure{What: fmt.Sprintf("release %q has no revision %d", name, number), Do: fmt.Sprintf("the newest is %d, and at most %d are kept", newest, history)}
+// authors remembers who a client was last asked to deploy each release for: a rollback has the author of the deploy that failed.
+type authors struct {
+	mu        sync.Mutex
+	byRelease map[[2]string]history.Author // by namespace and name
+}
+
+// remember notes and returns the author of a deployment.
+func (a *authors) remember(deployment release.Deployment) history.Author {
+	author := history.Author{RunURL: deployment.RunURL, Actor: deployment.Actor}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.byRelease == nil {
+		a.byRelease = map[[2]string]history.Author{}
 	}
-	if err != nil {
-		return nil, sorted(ctx, err, "reading revision %d of release %q", number, name)
-	}
-	return kept, nil
+	a.byRelease[[2]string{deployment.Namespace, deployment.Name}] = author
+	return author
+}
+
+// of returns the author of a release, the zero author if none is known.
+func (a *authors) of(namespace, name string) history.Author {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.byRelease[[2]string{namespace, name}]
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/release"
 	"k8s.io/client-go/rest"
 )
@@ -52,7 +53,7 @@ func (s *server) settled() map[string]any {
 	settled := map[string]any{}
 	for path, object := range s.snapshot() {
 		if !strings.Contains(path, "/secrets/sh.helm.release") {
-			settled[path] = bare(lasting(object))
+			settled[path] = manifest.WithoutEmpty(manifest.WithoutVolatile(object))
 		}
 	}
 	return settled
@@ -72,7 +73,7 @@ type mortal struct {
 var errDead = errors.New("dead")
 
 func (m *mortal) wrap(next http.RoundTripper) http.RoundTripper {
-	return roundTrip(func(r *http.Request) (*http.Response, error) {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		m.mu.Lock()
 		m.count++
 		count := m.count
@@ -116,9 +117,9 @@ func (s *server) strike(t *testing.T, at int, kill bool, do func(context.Context
 		t.Fatal(err)
 	}
 	if kill {
-		c.patience.grace = 10 * time.Millisecond
+		c.timeouts.records = 10 * time.Millisecond
 	}
-	c.connection.known = s.known(t) // what it asks before that changes nothing
+	c.connection.api = s.discovered(t) // what it asks before that changes nothing
 	err = do(ctx, c)
 	done := struck{err: err, struck: m.count >= at}
 	if done.struck {
@@ -216,7 +217,7 @@ func TestStruckAtAnyRequest(t *testing.T) {
 func (s *server) recovers(t *testing.T, when string, kill bool, done struck, again func(context.Context, *Client) error, want map[string]any) {
 	t.Helper()
 	c := s.client("staging")
-	c.connection.known = s.known(t)
+	c.connection.api = s.discovered(t)
 	if !kill {
 		if done.took > 2*time.Second {
 			t.Errorf("%s: stopped after %s", when, done.took)

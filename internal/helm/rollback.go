@@ -3,87 +3,148 @@ package helm
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	"github.com/onedigest/onedigest/internal/helm/failure"
+	"github.com/onedigest/onedigest/internal/helm/history"
+	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"github.com/onedigest/onedigest/internal/helm/plan"
 	"github.com/onedigest/onedigest/internal/release"
 	"helm.sh/helm/v3/pkg/action"
 	helmrelease "helm.sh/helm/v3/pkg/release"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Rollback applies the objects of an earlier revision again, as a new one, and deletes what only later ones have brought,
-// failed ones too. wait is called as in Deploy. The new revision is this client's run's: the one that it was last asked to deploy
-// the release for.
+// RollbackTarget finds the revision that a rollback would go back to, the last verified one, and the obstacles once the
+// deployment is applied: there is no such revision, an immutable field differs, the cluster no longer serves a kind, a hook of
+// the deployment is forward-only. Whether the image still exists is for the registry to say.
 //
-// A release that another run holds, and a revision that is no longer kept, are a *release.Failure. The other errors are those
-// of Deploy, and the revision is told with an error too.
+// The errors are those of Check, and a *release.Fault if the cluster does not answer.
+func (c *Client) RollbackTarget(ctx context.Context, deployment release.Deployment) (release.RollbackTarget, error) {
+	loaded, err := c.charts.Get(deployment)
+	if err != nil {
+		return release.RollbackTarget{}, err
+	}
+	c.authors.remember(deployment)
+	s, err := c.open(ctx)
+	if err != nil {
+		return release.RollbackTarget{}, err
+	}
+	defer s.close()
+	state, err := s.store.State(ctx, deployment.Name)
+	if err != nil {
+		return release.RollbackTarget{}, err
+	}
+	at := slices.IndexFunc(state.Entries, func(e history.Entry) bool {
+		return e.Verified() && !e.InProgress() && e.Status != helmrelease.StatusUninstalled
+	})
+	if at < 0 {
+		return release.RollbackTarget{Obstacles: []string{fmt.Sprintf("no revision of release %q in namespace %q has been verified yet", deployment.Name, c.namespace)}}, nil
+	}
+	revision, err := s.store.Revision(ctx, deployment.Name, state.Entries[at].Revision, state.Newest().Version)
+	if err != nil {
+		return release.RollbackTarget{}, err
+	}
+	described := history.Describe(revision, state.Entries[at])
+	target := release.RollbackTarget{Revision: described.Number, Commit: described.Commit, Digest: described.Digest}
+	objects, err := manifest.Parse(revision.Manifest)
+	if err != nil {
+		return target, err
+	}
+	target.Image = imageWithDigest(objects, target.Digest)
+	next, err := s.render(deployment, loaded, state)
+	if err != nil {
+		return target, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
+	}
+	target.Obstacles, err = plan.RollbackObstacles(revision, next, s.kube.Cluster, s.namespace)
+	return target, err
+}
+
+// imageWithDigest returns the image with a digest that the objects run, the zero image if none does.
+func imageWithDigest(objects []map[string]any, digest release.Digest) release.Image {
+	for _, name := range manifest.Images(objects...) {
+		if image, err := release.ParseImage(name); err == nil && image.Digest == digest && digest != (release.Digest{}) {
+			return image
+		}
+	}
+	return release.Image{}
+}
+
+// Rollback applies the objects of an earlier revision again, as a new revision, and deletes what only later ones, failed ones
+// included, have applied. wait is called as in Deploy. The author of the new revision is the run that the client was last asked
+// to deploy the release for.
+//
+// The errors are those of Deploy; a release that another run holds, and a revision that is no longer kept, are a
+// *release.Failure. The new revision is returned with an error too.
 func (c *Client) Rollback(ctx context.Context, name string, to int, wait release.Wait) (release.Deployed, error) {
 	s, err := c.open(ctx)
 	if err != nil {
 		return release.Deployed{}, err
 	}
-	defer s.end()
-	base, err := s.footing(ctx, name)
-	last := base.last()
-	switch {
-	case err != nil:
+	defer s.close()
+	state, err := s.store.State(ctx, name)
+	if err != nil {
 		return release.Deployed{}, err
-	case last == nil:
+	}
+	if state.Newest() == nil {
 		return release.Deployed{}, &release.Failure{What: fmt.Sprintf("release %q is not installed in namespace %q, so there is nothing to go back to", name, c.namespace)}
-	case busy(last.Info.Status):
-		return release.Deployed{}, pending(last)
 	}
-	if _, err := s.revisionOf(ctx, name, to, last.Version); err != nil {
+	if err := state.CheckIdle(); err != nil {
 		return release.Deployed{}, err
 	}
-	s.change(name, base, waiting(ctx, wait))
-	s.records.marking = func(made *helmrelease.Release) author { return c.goingBack(made, to) }
+	if _, err := s.store.Revision(ctx, name, to, state.Newest().Version); err != nil {
+		return release.Deployed{}, err
+	}
+	s.beginChange(name, state, withContext(ctx, wait))
+	s.store.AuthorOf = func(revision *helmrelease.Release) history.Author {
+		revision.Info.Description = fmt.Sprintf("onedigest: rolled back to revision %d", to)
+		return restamp(revision, c.authors.of(c.namespace, name))
+	}
 	rollback := action.NewRollback(s.helm)
 	rollback.Version, rollback.Wait = to, true
 	err = rollback.Run(name)
-	return s.done(ctx, release.RolledBack, err, "rolling release %q in namespace %q back to revision %d", name, c.namespace, to)
+	return s.finish(ctx, release.RolledBack, err, "rolling release %q in namespace %q back to revision %d", name, c.namespace, to)
 }
 
-// goingBack marks a rollback's objects with the run that goes back, where it is known: they named the run that made the revision
-// gone back to.
-func (c *Client) goingBack(made *helmrelease.Release, to int) author {
-	by := c.runs.of(c.namespace, made.Name)
-	made.Info.Description = fmt.Sprintf("onedigest: rolled back to revision %d", to)
-	if by == (author{}) {
-		return by
+// restamp annotates a revision's objects with an author, if one is known: Helm copied them from an earlier revision, with that
+// one's author. It returns the author that the objects name now.
+func restamp(revision *helmrelease.Release, author history.Author) history.Author {
+	if author == (history.Author{}) {
+		return author
 	}
-	objects, err := objectsOf(made.Manifest)
+	objects, err := manifest.Parse(revision.Manifest)
 	if err != nil {
-		return author{}
+		return history.Author{}
 	}
 	for _, object := range objects {
-		for key, value := range map[string]string{release.AnnotationRun: by.runURL, release.AnnotationActor: by.actor} {
+		for key, value := range map[string]string{release.AnnotationRun: author.RunURL, release.AnnotationActor: author.Actor} {
 			unstructured.RemoveNestedField(object, "metadata", "annotations", key)
-			merged(object, map[string]string{key: value}, "metadata", "annotations")
+			manifest.SetStrings(object, map[string]string{key: value}, "metadata", "annotations")
 		}
 	}
-	text, err := written(objects)
+	text, err := manifest.Format(objects)
 	if err != nil {
-		return author{}
+		return history.Author{}
 	}
-	made.Manifest = text.String()
-	return by
+	revision.Manifest = text.String()
+	return author
 }
 
-// Uninstall deletes a release's objects, those that failed revisions left, and its history, and does not wait until the pods
-// are gone. One that is not installed is no error. Where it is stopped on the way, the release is marked as failed, and
-// uninstalling or deploying it again goes on from there.
+// Uninstall deletes a release's objects, those that failed revisions left behind, and its history. It does not wait for the
+// pods to end. A release that is not installed is no error. If it is stopped, the release is marked as failed, and uninstalling
+// or deploying it again continues from there.
 func (c *Client) Uninstall(ctx context.Context, name string) error {
 	s, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer s.end()
-	base, err := s.footing(ctx, name)
-	if err != nil || base.last() == nil {
+	defer s.close()
+	state, err := s.store.State(ctx, name)
+	if err != nil || state.Newest() == nil {
 		return err
 	}
-	s.change(name, base, nil)
+	s.beginChange(name, state, nil)
 	_, err = action.NewUninstall(s.helm).Run(name)
-	s.settle(err)
-	return sorted(ctx, err, "uninstalling release %q from namespace %q", name, c.namespace)
+	s.store.FailPending(err)
+	return failure.Classify(ctx, err, "uninstalling release %q from namespace %q", name, c.namespace)
 }

@@ -56,7 +56,7 @@ type server struct {
 	asked   []string // "METHOD path"
 	records int      // bytes of Helm's records that were sent
 	strict  bool     // what is made in a namespace wants it to be there
-	told    *knowledge
+	api     *clusterAPI
 	watched func() // called when something is watched; nothing ever happens to it
 }
 
@@ -78,20 +78,20 @@ func (s *server) client(namespace string) *Client {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	client.patience.foreign, client.patience.look = 300*time.Millisecond, 5*time.Millisecond
+	client.timeouts.otherHelm, client.timeouts.poll = 300*time.Millisecond, 5*time.Millisecond
 	return client
 }
 
-// known is what a client finds out of the server, asked once.
-func (s *server) known(t *testing.T) *knowledge {
+// discovered returns the server's API, which is discovered once.
+func (s *server) discovered(t *testing.T) *clusterAPI {
 	t.Helper()
-	if s.told == nil {
+	if s.api == nil {
 		var err error
-		if s.told, err = s.client("any").connection.know(t.Context(), nil); err != nil {
+		if s.api, err = s.client("any").connection.apiNewerThan(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return s.told
+	return s.api
 }
 
 // answers makes requests fail with a code and the apiserver's message; code 0 serves them.
@@ -398,7 +398,7 @@ func (s *server) send(w http.ResponseWriter, r *http.Request, object map[string]
 	}
 	_ = json.NewEncoder(w).Encode(object)
 	if r.Method == http.MethodGet {
-		content, _, _ := unstructured.NestedString(object, "data", recordKey)
+		content, _, _ := unstructured.NestedString(object, "data", "release")
 		s.records += len(content)
 	}
 }
@@ -459,7 +459,7 @@ func (s *server) list(w http.ResponseWriter, r *http.Request, kind schema.GroupV
 		if path != r.URL.Path+"/"+u.GetName() || !selector.Matches(labels.Set(u.GetLabels())) {
 			continue
 		}
-		content, _, _ := unstructured.NestedString(object, "data", recordKey)
+		content, _, _ := unstructured.NestedString(object, "data", "release")
 		if heads {
 			object = map[string]any{"metadata": object["metadata"]}
 		} else {

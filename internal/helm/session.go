@@ -9,8 +9,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/helm/chart"
+	"github.com/onedigest/onedigest/internal/helm/failure"
+	"github.com/onedigest/onedigest/internal/helm/history"
+	"github.com/onedigest/onedigest/internal/helm/objects"
+	"github.com/onedigest/onedigest/internal/release"
 	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/kube"
+	helmrelease "helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/discovery"
@@ -20,59 +26,99 @@ import (
 	"k8s.io/client-go/transport"
 )
 
-// session is one operation's way to the cluster. Helm's actions take no context for their requests, and go on in the
-// background when they are stopped. So they are not told of the context: what they send ends with it, except for what
-// concerns the release's records.
+// session is one operation's connection to the cluster. Helm's actions take no context for their requests, and go on in the
+// background when they are stopped. So the actions get no context: instead all requests end with it, except that those for the
+// release's records get some time more.
 type session struct {
-	*access
+	*restGetter
 	client  *Client
-	records *records
+	store   *history.Store
 	kube    *kubeClient
 	helm    *action.Configuration
-	over    func() error                     // the context's error: nothing new may begin then
-	pause   func(time.Duration) (going bool) // false when the context has ended
-	end     context.CancelFunc               // after it no request of the operation is answered
-
-	refresh   func() error // asks the cluster again for its kinds
-	refreshed bool
+	stopped func() error                  // the context's error: nothing new may begin after it
+	sleep   func(time.Duration) (ok bool) // false if the context has ended
+	close   context.CancelFunc            // ends all requests
 }
 
-// open begins an operation. The cluster is asked for its kinds, if that has not been done yet.
+// open begins an operation. It discovers the cluster's API if that has not been done yet.
 func (c *Client) open(ctx context.Context) (*session, error) {
-	known, err := c.connection.know(ctx, nil)
+	api, err := c.connection.apiNewerThan(ctx, nil)
 	if err != nil {
-		return nil, sorted(ctx, err, "asking %q what it serves", c.connection.config.Host)
+		return nil, failure.Classify(ctx, err, "asking %q for its API", c.connection.config.Host)
 	}
-	if known.warning != "" {
-		c.log(known.warning)
+	if api.warning != "" {
+		c.log(api.warning)
 	}
-	work, endWork := context.WithCancel(ctx)
-	life, endLife := outlive(ctx, c.patience.grace)
-	end := func() { endWork(); endLife() }
-	said := &warnings{log: c.log, told: map[string]bool{}}
-	config := func(life context.Context) *rest.Config {
+	requests, endRequests := context.WithCancel(ctx)
+	records, endRecords := withGrace(ctx, c.timeouts.records)
+	closeAll := func() { endRequests(); endRecords() }
+	warnings := &warnings{log: c.log, seen: map[string]bool{}}
+	configFor := func(lifetime context.Context) *rest.Config {
 		config := rest.CopyConfig(c.connection.config)
-		config.Wrap(during(life))
-		config.Wrap(persistent(life, c.patience.away, c.log))
-		config.WarningHandler, config.WarningHandlerWithContext = said, nil
+		config.Wrap(limitTo(lifetime))
+		config.Wrap(retryUnanswered(lifetime, c.timeouts.unreachable, c.log))
+		config.WarningHandler, config.WarningHandlerWithContext = warnings, nil
 		return config
 	}
-	s := &session{client: c, over: ctx.Err, pause: pausing(ctx), end: end, access: &access{config: config(work), namespace: c.namespace}}
-	s.known.Store(known)
-	s.refresh = func() error { return s.know(ctx) }
-	if s.records, err = newRecords(pausing(life), config(life), c.namespace, s.over, c.warn); err != nil {
-		end()
-		return nil, fault(err, "preparing the requests to %q", c.connection.config.Host)
+	s := &session{client: c, stopped: ctx.Err, sleep: sleeper(ctx), close: closeAll, restGetter: &restGetter{config: configFor(requests), namespace: c.namespace}}
+	s.api.Store(api)
+	s.store, err = history.NewStore(history.Options{Config: configFor(records), Namespace: c.namespace, Stopped: s.stopped, Sleep: sleeper(records), Log: c.log,
+		AuthorOf: func(*helmrelease.Release) history.Author { return history.Author{} }})
+	if err != nil {
+		closeAll()
+		return nil, failure.Fault(err, "preparing the requests to %q", c.connection.config.Host)
 	}
-	s.kube = &kubeClient{Client: kube.New(s.access), session: s}
-	s.kube.Log = c.warn
-	s.helm = &action.Configuration{RESTClientGetter: s.access, KubeClient: s.kube, Releases: storage.Init(s.records), Log: c.warn,
-		Capabilities: known.capabilities, HookOutputFunc: func(_, _, _ string) io.Writer { return io.Discard }}
+	cluster := &objects.Cluster{Client: kube.New(s.restGetter), Mapper: func() meta.RESTMapper { return s.api.Load().mapper }, Refresh: s.refreshOnce(ctx)}
+	cluster.Log = c.logHelm
+	s.kube = &kubeClient{Release: &objects.Release{Cluster: cluster}, session: s}
+	s.helm = &action.Configuration{RESTClientGetter: s.restGetter, KubeClient: s.kube, Releases: storage.Init(s.store), Log: c.logHelm,
+		Capabilities: api.capabilities, HookOutputFunc: func(_, _, _ string) io.Writer { return io.Discard }}
 	return s, nil
 }
 
-// pausing waits for a time, or for the end of the context.
-func pausing(ctx context.Context) func(time.Duration) bool {
+// beginChange prepares the session to change or to plan a release.
+func (s *session) beginChange(name string, state history.State, wait func(release.Phase, []release.Object) error) {
+	s.kube.Name, s.kube.TargetNamespace, s.kube.AppliedBefore = name, s.namespace, state.AppliedManifests()
+	s.kube.wait = wait
+}
+
+// refreshOnce returns a function that discovers the cluster's API again the first time it is called.
+func (s *session) refreshOnce(ctx context.Context) func() (bool, error) {
+	done := false
+	return func() (bool, error) {
+		if done {
+			return false, nil
+		}
+		done = true
+		return true, s.refresh(ctx)
+	}
+}
+
+// refresh discovers the cluster's API again.
+func (s *session) refresh(ctx context.Context) error {
+	api, err := s.client.connection.apiNewerThan(ctx, s.api.Load())
+	if err != nil {
+		return failure.Classify(ctx, err, "asking %q for its API", s.config.Host)
+	}
+	s.api.Store(api)
+	s.helm.Capabilities = api.capabilities
+	return nil
+}
+
+// render renders the next revision of a release.
+func (s *session) render(deployment release.Deployment, loaded *chart.Chart, state history.State) (*chart.Rendered, error) {
+	return loaded.RenderRevision(deployment, chart.Target{Config: s.config, Capabilities: s.api.Load().capabilities, Revision: state.NextRevision(), Install: state.Install})
+}
+
+// logHelm logs Helm's warnings, and drops its debug output.
+func (c *Client) logHelm(format string, args ...any) {
+	if line := fmt.Sprintf(format, args...); strings.HasPrefix(line, "WARNING") {
+		c.log(failure.Sanitize(line))
+	}
+}
+
+// sleeper returns a function that sleeps for a time, and returns false if ctx ends first.
+func sleeper(ctx context.Context) func(time.Duration) bool {
 	return func(d time.Duration) bool {
 		timer := time.NewTimer(d)
 		defer timer.Stop()
@@ -85,63 +131,45 @@ func pausing(ctx context.Context) func(time.Duration) bool {
 	}
 }
 
-func (s *session) know(ctx context.Context) error {
-	s.refreshed = true
-	known, err := s.client.connection.know(ctx, s.known.Load())
-	if err != nil {
-		return sorted(ctx, err, "asking %q what it serves", s.config.Host)
-	}
-	s.known.Store(known)
-	s.helm.Capabilities = known.capabilities
-	return nil
+// withGrace returns a context that ends some time after its parent.
+func withGrace(parent context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
+	stop := context.AfterFunc(parent, func() { time.AfterFunc(grace, cancel) })
+	return ctx, func() { stop(); cancel() }
 }
 
-// warn passes on Helm's warnings and drops its chatter.
-func (c *Client) warn(format string, args ...any) {
-	if line := fmt.Sprintf(format, args...); strings.HasPrefix(line, "WARNING") {
-		c.log(told(line))
-	}
-}
+type roundTripper func(*http.Request) (*http.Response, error)
 
-// outlive is a context that lives on for a while after another has ended.
-func outlive(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
-	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(by, end) })
-	return life, func() { stop(); end() }
-}
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// during ends every request when life ends, bodies that are still read included.
-func during(life context.Context) transport.WrapperFunc {
+// limitTo ends every request when a context ends, bodies that are still being read included.
+func limitTo(lifetime context.Context) transport.WrapperFunc {
 	return func(next http.RoundTripper) http.RoundTripper {
-		return roundTrip(func(r *http.Request) (*http.Response, error) {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
 			ctx, cancel := context.WithCancel(r.Context())
-			context.AfterFunc(life, cancel)
+			context.AfterFunc(lifetime, cancel)
 			return next.RoundTrip(r.WithContext(ctx))
 		})
 	}
 }
 
-// access gives Helm the cluster: the requests for objects, and what is known of the kinds.
-type access struct {
+// restGetter gives Helm the cluster: the configuration of the requests, and the API as it was last discovered.
+type restGetter struct {
 	config    *rest.Config
 	namespace string
-	known     atomic.Pointer[knowledge]
+	api       atomic.Pointer[clusterAPI]
 }
 
-func (a *access) ToRESTConfig() (*rest.Config, error) { return rest.CopyConfig(a.config), nil }
+func (g *restGetter) ToRESTConfig() (*rest.Config, error) { return rest.CopyConfig(g.config), nil }
 
-func (a *access) ToDiscoveryClient() (discovery.CachedDiscoveryInterface, error) {
-	return a.known.Load().discovery, nil
+func (g *restGetter) ToDiscoveryClient() (discovery.CachedDiscoveryInterface, error) {
+	return g.api.Load().discovery, nil
 }
 
-func (a *access) ToRESTMapper() (meta.RESTMapper, error) { return a.known.Load().mapper, nil }
+func (g *restGetter) ToRESTMapper() (meta.RESTMapper, error) { return g.api.Load().mapper, nil }
 
-// ToRawKubeConfigLoader answers only the namespace: Helm asks it for nothing else.
-func (a *access) ToRawKubeConfigLoader() clientcmd.ClientConfig {
-	overrides := &clientcmd.ConfigOverrides{Context: clientcmdapi.Context{Namespace: a.namespace}}
+// ToRawKubeConfigLoader returns a kubeconfig with the namespace only: Helm reads nothing else of it.
+func (g *restGetter) ToRawKubeConfigLoader() clientcmd.ClientConfig {
+	overrides := &clientcmd.ConfigOverrides{Context: clientcmdapi.Context{Namespace: g.namespace}}
 	return clientcmd.NewDefaultClientConfig(*clientcmdapi.NewConfig(), overrides)
 }

@@ -1,17 +1,21 @@
 package helm
 
-import "sync"
+import (
+	"sync"
 
-// maxWarnings bounds what one operation passes on of the apiserver's warnings, in lines.
+	"github.com/onedigest/onedigest/internal/helm/failure"
+)
+
+// maxWarnings bounds how many of the apiserver's warnings one operation logs.
 const maxWarnings = 20
 
-// warnings passes on what the apiserver warns of, each once: a field of the chart that it does not know, for one, which
-// it drops and Helm accepts.
+// warnings logs the apiserver's warnings, each once: such as that of a field of the chart that it does not know, which it drops
+// and Helm accepts.
 type warnings struct {
 	log func(line string)
 
 	mu   sync.Mutex
-	told map[string]bool
+	seen map[string]bool
 }
 
 // HandleWarningHeader takes one warning. Source: kubernetes.io, "Kubernetes API Concepts", Warnings (code 299).
@@ -19,12 +23,12 @@ func (w *warnings) HandleWarningHeader(code int, _, text string) {
 	if code != 299 || text == "" {
 		return
 	}
-	line := told(text)
+	line := failure.Sanitize(text)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.told[line] || len(w.told) >= maxWarnings {
+	if w.seen[line] || len(w.seen) >= maxWarnings {
 		return
 	}
-	w.told[line] = true
+	w.seen[line] = true
 	w.log("WARNING: " + line)
 }

@@ -1,0 +1,55 @@
+package chart
+
+import (
+	"encoding/json"
+	"sync"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// Cache keeps the charts that were checked until they are deployed, so that what was checked is what is deployed, and is read
+// once. The zero value is ready to use, by several goroutines at once.
+type Cache struct {
+	mu     sync.Mutex
+	charts map[string]*Chart
+}
+
+// cacheKey identifies a deployment, whoever deploys it and from whichever commit.
+func cacheKey(deployment release.Deployment) string {
+	deployment.RunURL, deployment.Actor, deployment.Commit = "", "", ""
+	text, _ := json.Marshal(deployment) // has no value that JSON does not know
+	return string(text)
+}
+
+// Put keeps the chart of a deployment. A nil cache keeps nothing.
+func (c *Cache) Put(deployment release.Deployment, chart *Chart) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.charts == nil {
+		c.charts = map[string]*Chart{}
+	}
+	c.charts[cacheKey(deployment)] = chart
+}
+
+// Get returns the chart that was kept of a deployment, or loads it.
+func (c *Cache) Get(deployment release.Deployment) (*Chart, error) {
+	c.mu.Lock()
+	chart := c.charts[cacheKey(deployment)]
+	c.mu.Unlock()
+	if chart != nil {
+		return chart, nil
+	}
+	return Load(deployment)
+}
+
+// Take is Get, and forgets the chart: the next deploy reads the files as they are then.
+func (c *Cache) Take(deployment release.Deployment) (*Chart, error) {
+	chart, err := c.Get(deployment)
+	c.mu.Lock()
+	delete(c.charts, cacheKey(deployment))
+	c.mu.Unlock()
+	return chart, err
+}

@@ -1,0 +1,51 @@
+package chart
+
+import (
+	"slices"
+
+	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// MissingKeys returns the sorted dotted paths of the values that the other values files set and that the deployment's own
+// files and assignments do not: what one environment has, and another was forgotten to be given. A list counts as one value,
+// and null as a value. The error is an *release.InputError.
+func MissingKeys(deployment release.Deployment, otherFiles []string) ([]string, error) {
+	_, own, problems := mergeLayers(deployment)
+	other := map[string]any{}
+	for _, file := range otherFiles {
+		one, problem := readValuesFile(file)
+		if problem != nil {
+			if problem.Where == whereValues {
+				problem.Where = whereCompare
+			}
+			problems = append(problems, *problem)
+			continue
+		}
+		other = manifest.Merge(other, one.values)
+	}
+	if len(problems) > 0 {
+		return nil, &release.InputError{Problems: problems}
+	}
+	missing := missingPaths(other, own, nil)
+	slices.Sort(missing)
+	return missing, nil
+}
+
+// missingPaths returns the paths, below a parent path, of the values that are in other and not in own.
+func missingPaths(other, own map[string]any, parent []string) (paths []string) {
+	for name, value := range other {
+		path := append(slices.Clone(parent), name)
+		ownValue, isSet := own[name]
+		otherMap, otherIsMap := value.(map[string]any)
+		ownMap, ownIsMap := ownValue.(map[string]any)
+		switch {
+		case value == nil:
+		case otherIsMap && (ownIsMap || !isSet):
+			paths = append(paths, missingPaths(otherMap, ownMap, path)...)
+		case !isSet:
+			paths = append(paths, manifest.DottedPath(path))
+		}
+	}
+	return paths
+}

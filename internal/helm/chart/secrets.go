@@ -1,0 +1,108 @@
+package chart
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/helm/manifest"
+	helmchart "helm.sh/helm/v3/pkg/chart"
+)
+
+// SecretValues returns the strings among the values that the schemas of the chart and its subcharts mark as secret: with
+// "writeOnly": true, or "format": "password".
+// Source: JSON Schema validation draft 7, 9.4 (writeOnly); OpenAPI 3.0, Data Types (password).
+func (c *Chart) SecretValues() []string {
+	return secretValues(c.Chart, c.Values)
+}
+
+func secretValues(c *helmchart.Chart, values map[string]any) (secrets []string) {
+	var schema any
+	if len(c.Schema) > 0 && json.Unmarshal(c.Schema, &schema) == nil {
+		search := secretSearch{root: schema}
+		search.visit(schema, manifest.Merge(c.Values, values), 0)
+		secrets = search.found
+	}
+	for _, subchart := range c.Dependencies() {
+		if subvalues, is := values[subchart.Name()].(map[string]any); is {
+			secrets = append(secrets, secretValues(subchart, subvalues)...)
+		}
+	}
+	return secrets
+}
+
+// maxSchemaDepth bounds how far a schema that refers to itself is followed.
+const maxSchemaDepth = 32
+
+// secretSearch collects the values that a schema marks.
+type secretSearch struct {
+	root  any
+	found []string
+}
+
+// visit collects the marked values in a value, of which the schema is a part of the root's.
+func (s *secretSearch) visit(schema, value any, depth int) {
+	rules, is := schema.(map[string]any)
+	if !is || value == nil || depth > maxSchemaDepth {
+		return
+	}
+	if reference, is := rules["$ref"].(string); is {
+		s.visit(resolve(s.root, reference), value, depth+1)
+	}
+	if rules["writeOnly"] == true || rules["format"] == "password" {
+		s.addStrings(value)
+	}
+	for _, combination := range []string{"allOf", "anyOf", "oneOf"} {
+		list, _ := rules[combination].([]any)
+		for _, one := range list {
+			s.visit(one, value, depth+1)
+		}
+	}
+	switch value := value.(type) {
+	case []any:
+		for _, item := range value {
+			s.visit(rules["items"], item, depth+1)
+		}
+	case map[string]any:
+		properties, _ := rules["properties"].(map[string]any)
+		patterns, _ := rules["patternProperties"].(map[string]any)
+		for name, inner := range value {
+			s.visit(properties[name], inner, depth+1)
+			s.visit(rules["additionalProperties"], inner, depth+1)
+			for pattern, rule := range patterns {
+				if matches, err := regexp.MatchString(pattern, name); err == nil && matches {
+					s.visit(rule, inner, depth+1)
+				}
+			}
+		}
+	}
+}
+
+// addStrings adds all strings in a value.
+func (s *secretSearch) addStrings(value any) {
+	switch value := value.(type) {
+	case string:
+		s.found = append(s.found, value)
+	case []any:
+		for _, inner := range value {
+			s.addStrings(inner)
+		}
+	case map[string]any:
+		for _, inner := range value {
+			s.addStrings(inner)
+		}
+	}
+}
+
+// resolve returns the part of a schema that a reference names; nil for references to other documents. Source: RFC 6901.
+func resolve(root any, reference string) any {
+	path, local := strings.CutPrefix(reference, "#/")
+	if !local {
+		return nil
+	}
+	for _, step := range strings.Split(path, "/") {
+		parent, _ := root.(map[string]any)
+		root = parent[strings.NewReplacer("~1", "/", "~0", "~").Replace(step)]
+	}
+	return root
+}

@@ -1,0 +1,89 @@
+// Package failure decides whose fault an error of Helm or the apiserver is, and words it for the log: what the cluster refuses
+// about a release is the release's own failure, everything else is a fault of the cluster.
+package failure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+	"helm.sh/helm/v3/pkg/storage/driver"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// side names the side that failed in a release.Fault.
+const side = "cluster"
+
+var namespaceNotFound = regexp.MustCompile(`namespaces "[^"]*" not found`)
+
+// Classify wraps an error of changing a release: what the cluster refuses about its objects is a *release.Failure, a missing
+// namespace a *release.InputError, everything else a *release.Fault. An error that is one of these already, and nil, are
+// returned as they are. The format and subjects say what was being done.
+func Classify(ctx context.Context, err error, format string, subjects ...any) error {
+	var (
+		input   *release.InputError
+		failure *release.Failure
+		fault   *release.Fault
+	)
+	what := fmt.Sprintf(format, subjects...)
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &input):
+		return input
+	case errors.As(err, &failure), errors.As(err, &fault):
+		return err
+	case ctx.Err() != nil:
+		return &release.Failure{What: what, Err: ctx.Err(), Do: "it was stopped on the way; the next deploy continues from there"}
+	case errors.Is(err, driver.ErrReleaseExists):
+		return &release.Failure{What: string(causes.ReleaseHeld) + " " + what, Err: sanitized{err}, Do: causes.ReleaseHeld.Cause().Advice}
+	case namespaceNotFound.MatchString(err.Error()):
+		return release.BadInput("--namespace (INPUT_NAMESPACE)", Sanitize(err.Error()), "give --create-namespace, or create it")
+	}
+	if known := lookUp(err); known != nil && !known.fault {
+		return &release.Failure{What: known.withCode(what), Err: sanitized{err}, Do: known.advice()}
+	}
+	return Fault(err, format, subjects...)
+}
+
+// Fault wraps an error of reading the cluster, or of preparing to, with advice if the error is a known one.
+func Fault(err error, format string, subjects ...any) error {
+	do := ""
+	if known := lookUp(err); known != nil && known.fault {
+		do = known.do
+	}
+	return release.NewFault(side, do, sanitized{err}, format, subjects...)
+}
+
+// Conflict is the fault of a cluster that somebody else is changing at the same time.
+func Conflict(format string, subjects ...any) error {
+	return &release.Fault{Side: side, Err: fmt.Errorf(format, subjects...), Do: "find out who else changes the release, and deploy again"}
+}
+
+// Refusal words what a cluster has against an object as one line.
+func Refusal(object release.Object, err error) string {
+	line := fmt.Sprintf("%s: %s", object, Sanitize(err.Error()))
+	if known := lookUp(err); known != nil {
+		line = known.withCode(line) + "; " + known.advice()
+	}
+	return line
+}
+
+// Problem words a known cause of trouble with an object as one line.
+func Problem(code causes.Code, object release.Object, what string) string {
+	return fmt.Sprintf("%s %s: %s; %s", code, object, what, code.Cause().Advice)
+}
+
+// IsTransient reports whether an error says nothing about the request itself: it is the network's, or one of an apiserver that
+// is starting or overloaded.
+func IsTransient(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return true
+	}
+	code := status.Status().Code
+	return code == 429 || code >= 500 && code != 501
+}

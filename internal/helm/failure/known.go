@@ -1,0 +1,70 @@
+package failure
+
+import (
+	"regexp"
+
+	"github.com/onedigest/onedigest/internal/release/causes"
+)
+
+// knownError recognizes an error of Helm or the apiserver by its text. Helm joins several errors into one text and drops their
+// types (pkg/action/hooks.go, install.go), so that there is nothing else to go by.
+type knownError struct {
+	text  *regexp.Regexp
+	code  causes.Code // "" if it has none
+	fault bool        // it is the cluster's fault, not the release's
+	do    string      // what to do about it; "" for the code's own advice
+}
+
+// knownErrors are tried in this order.
+var knownErrors = []knownError{
+	{text: immutable, code: causes.FieldImmutable},
+	{text: regexp.MustCompile(`invalid ownership metadata|exists and cannot be imported`), code: causes.ObjectNotOurs},
+	{text: regexp.MustCompile(`another operation \(install/upgrade/rollback\) is in progress|cannot re-use a name that is still in use|` +
+		`the object has been modified; please apply your changes`), code: causes.ReleaseHeld},
+	{text: regexp.MustCompile(`no matches for kind|ensure CRDs are installed first`),
+		do: "install what defines this kind first, or switch it off in the values"},
+	{text: regexp.MustCompile(`exceeded quota`), code: causes.QuotaExceeded},
+	{text: regexp.MustCompile(`denied the request|violates PodSecurity|ValidatingAdmissionPolicy`), code: causes.AdmissionRefused},
+	{text: regexp.MustCompile(`Too long: may not be more than 1048576 bytes|must have at most 1048576 bytes|etcdserver: request is too large`),
+		do: "the chart does not fit into Helm's release record: exclude files that it does not need (.helmignore)"},
+	{text: regexp.MustCompile(`is forbidden: User`), fault: true, do: "grant the deploying identity these rights in the namespace"},
+	{text: regexp.MustCompile(`Unauthorized|asked for the client to provide credentials`), fault: true, do: "the credentials are not accepted: refresh the kubeconfig"},
+	{text: regexp.MustCompile(`hooks failed|failed pre-install|failed post-install`), code: causes.HookFailed},
+	{text: regexp.MustCompile(`" already exists`), code: causes.ObjectNotOurs},
+	{text: regexp.MustCompile(`is invalid:|error validating|unknown field|strict decoding error|cannot be handled as a`), do: "fix the chart or the values"},
+	{text: regexp.MustCompile(`unreachable|connection refused|no such host|i/o timeout|TLS handshake|x509:`), fault: true,
+		do: "check that the cluster answers from here and that the kubeconfig is of this cluster"},
+}
+
+// immutable is how an apiserver words that a field cannot be changed.
+// Source: k8s.io/apimachinery, pkg/api/validation/objectmeta.go, FieldImmutableErrorMsg; pkg/apis/apps/validation of Kubernetes.
+var immutable = regexp.MustCompile(`field is immutable|updates to statefulset spec for fields other than|is immutable after creation|` +
+	`cannot change roleRef|may not change once set|updates to (?:parameters|provisioner|reclaimPolicy|volumeBindingMode) are forbidden`)
+
+// IsImmutable reports whether an apiserver refused an object because of a field that cannot be changed.
+func IsImmutable(err error) bool { return immutable.MatchString(err.Error()) }
+
+func (k knownError) advice() string {
+	if k.do != "" {
+		return k.do
+	}
+	return k.code.Cause().Advice
+}
+
+// withCode puts the error's code before a text, if it has one.
+func (k knownError) withCode(text string) string {
+	if k.code == "" {
+		return text
+	}
+	return string(k.code) + " " + text
+}
+
+// lookUp finds a known error by its text; nil if it is none.
+func lookUp(err error) *knownError {
+	for i := range knownErrors {
+		if knownErrors[i].text.MatchString(err.Error()) {
+			return &knownErrors[i]
+		}
+	}
+	return nil
+}

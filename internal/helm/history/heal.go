@@ -1,0 +1,131 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/helm/failure"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+	helmrelease "helm.sh/helm/v3/pkg/release"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// HealPolicy says how long to wait for a revision that another Helm has in progress.
+type HealPolicy struct {
+	Timeout time.Duration // since its record was last written
+	Poll    time.Duration // between two looks at the record
+	Sleep   func(time.Duration) (ok bool)
+	Report  func(line string) // called when the wait begins
+}
+
+// Heal marks the newest revision as failed if a killed run has left it in progress, and returns nil if none is. The caller holds
+// the release's Lease, so that no other run of this pipeline can be alive. A revision that another Helm has in progress may be
+// alive, and is waited for until it has not been written for the policy's timeout.
+//
+// A wait that ctx ends is a *release.Failure, and a cluster that does not answer a *release.Fault.
+func (s *Store) Heal(ctx context.Context, name string, policy HealPolicy) (*release.Healed, error) {
+	classify := func(err error) error {
+		return failure.Classify(ctx, err, "healing release %q in namespace %q", name, s.Namespace)
+	}
+	var other *otherHelm
+	for {
+		entries, err := s.Entries(name)
+		if err != nil {
+			return nil, classify(err)
+		}
+		if len(entries) == 0 || !entries[0].InProgress() {
+			return nil, nil
+		}
+		newest := entries[0]
+		if !newest.statusIsOurs() {
+			if other == nil || !other.isUnchanged(newest) {
+				other = startWaiting(name, newest, policy)
+			}
+			if left := time.Until(other.deadline); left > 0 {
+				if !policy.Sleep(min(left, policy.Poll)) {
+					return nil, other.timeoutError(ctx)
+				}
+				continue
+			}
+		}
+		healed, err := s.heal(newest)
+		if !errors.Is(err, errInUse) {
+			return healed, classify(err)
+		}
+	}
+}
+
+// errInUse is returned when a revision is written while it is being healed.
+var errInUse = errors.New("it is being changed")
+
+// heal marks a revision as failed, unless it was written since its entry was read.
+func (s *Store) heal(entry Entry) (*release.Healed, error) {
+	revision, err := s.Get(entry.name)
+	if err != nil {
+		return nil, err
+	}
+	if s.known[entry.name].ResourceVersion != entry.resourceVersion || revision.Info.Status != entry.Status {
+		return nil, errInUse
+	}
+	healed := &release.Healed{Revision: revision.Version, Status: revision.Info.Status.String(), At: revision.Info.LastDeployed.Time}
+	if revision.Info.Status == helmrelease.StatusUninstalling {
+		healed.At = revision.Info.Deleted.Time
+	} else {
+		_, annotations := stampOf(revision)
+		healed.RunURL = runURL(annotations, entry)
+	}
+	by := "a run that did not finish"
+	if healed.RunURL != "" {
+		by = healed.RunURL
+	}
+	revision.SetStatus(helmrelease.StatusFailed, fmt.Sprintf("onedigest: left %s by %s, and marked as failed by the next run", healed.Status, by))
+	if err := s.Update(entry.name, revision); apierrors.IsConflict(err) {
+		return nil, errInUse
+	} else if err != nil {
+		return nil, err
+	}
+	return healed, nil
+}
+
+// otherHelm is a revision that another Helm has, or had, in progress.
+type otherHelm struct {
+	release  string
+	entry    Entry
+	deadline time.Time
+}
+
+// startWaiting begins to wait for a revision. The record's time is of another machine's clock, and can only shorten the wait.
+func startWaiting(name string, entry Entry, policy HealPolicy) *otherHelm {
+	age := time.Duration(0)
+	if !entry.writtenAt.IsZero() {
+		age = min(max(0, time.Since(entry.writtenAt)), policy.Timeout)
+	}
+	other := &otherHelm{release: name, entry: entry, deadline: time.Now().Add(policy.Timeout - age)}
+	if age < policy.Timeout {
+		policy.Report(fmt.Sprintf("%s; waiting for it, at most %s", other, (policy.Timeout - age).Round(time.Second)))
+	}
+	return other
+}
+
+func (o *otherHelm) isUnchanged(entry Entry) bool {
+	return o.entry.name == entry.name && o.entry.resourceVersion == entry.resourceVersion
+}
+
+func (o *otherHelm) String() string {
+	since := ""
+	if !o.entry.writtenAt.IsZero() {
+		since = " since " + o.entry.writtenAt.UTC().Format(time.RFC3339)
+	}
+	return fmt.Sprintf("release %q is %s%s (revision %d), by another Helm than this pipeline's", o.release, o.entry.Status, since, o.entry.Revision)
+}
+
+func (o *otherHelm) timeoutError(ctx context.Context) error {
+	held := &release.Failure{What: fmt.Sprintf("%s %s, and it did not end in time", causes.ReleaseHeld, o), Do: causes.ReleaseHeld.Cause().Advice}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		held.Err = ctx.Err()
+	}
+	return held
+}

@@ -1,0 +1,43 @@
+package history
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/onedigest/onedigest/internal/release"
+	helmrelease "helm.sh/helm/v3/pkg/release"
+)
+
+// TestStampBySomebodyElse: Terraform installs the same chart, and labels only the pods.
+func TestStampBySomebodyElse(t *testing.T) {
+	t.Parallel()
+	const pods = `
+apiVersion: v1
+kind: Service
+metadata: {name: shop, labels: {app.kubernetes.io/name: shop}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: shop, labels: {app.kubernetes.io/name: shop}}
+spec:
+  template:
+    metadata:
+      labels: {onedigest.dev/commit: COMMIT}
+      annotations: {onedigest.dev/digest: "sha256:1"}
+`
+	own := strings.Replace(pods, "kind: Service\nmetadata: {name: shop, labels: {", "kind: Service\nmetadata: {name: shop, labels: {onedigest.dev/commit: OWN, ", 1)
+	for name, test := range map[string]struct{ manifest, commit, digest string }{
+		"on the pods alone": {pods, "COMMIT", "sha256:1"},
+		"on the objects":    {own, "OWN", ""},
+		"nowhere":           {strings.Replace(pods, "onedigest.dev/commit", "commit", 1), "", ""},
+		"no objects":        {"", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			labels, annotations := stampOf(&helmrelease.Release{Manifest: test.manifest})
+			if labels[release.LabelCommit] != test.commit || annotations[release.AnnotationDigest] != test.digest {
+				t.Errorf("got %v and %v", labels, annotations)
+			}
+		})
+	}
+}

@@ -1,0 +1,94 @@
+package history
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/onedigest/onedigest/internal/helm/failure"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+	helmrelease "helm.sh/helm/v3/pkg/release"
+)
+
+// State is what exists of a release before it is changed.
+type State struct {
+	Entries   []Entry                // newest first
+	Revisions []*helmrelease.Release // newest first, down to the last deployed one, at most MaxRevisions
+	Install   bool                   // it was never deployed, or is being uninstalled: the next change is an install
+}
+
+// State reads what exists of a release.
+func (s *Store) State(ctx context.Context, name string) (State, error) {
+	entries, err := s.Entries(name)
+	if err != nil {
+		return State{}, failure.Classify(ctx, err, "reading the revisions of release %q in namespace %q", name, s.Namespace)
+	}
+	state := State{Entries: entries, Install: true}
+	if len(entries) == 0 {
+		return state, nil
+	}
+	count := min(len(entries), MaxRevisions)
+	if entries[0].Status == helmrelease.StatusUninstalled {
+		count = 1
+	} else if at := slices.IndexFunc(entries, func(e Entry) bool { return e.Status == helmrelease.StatusDeployed }); at >= 0 {
+		count = min(count, at+1)
+	}
+	if state.Revisions, err = s.read(entries[:count]); err != nil {
+		return State{}, failure.Classify(ctx, err, "reading the revisions of release %q in namespace %q", name, s.Namespace)
+	}
+	if len(state.Revisions) == 0 || state.Revisions[0].Version != entries[0].Revision {
+		return State{}, failure.Conflict("release %q in namespace %q: revision %d was deleted while it was read", name, s.Namespace, entries[0].Revision)
+	}
+	state.Install = state.neverDeployed() || !state.Newest().Info.Deleted.IsZero()
+	return state, nil
+}
+
+// Newest returns the newest revision, nil if there is none.
+func (s State) Newest() *helmrelease.Release {
+	if len(s.Revisions) == 0 {
+		return nil
+	}
+	return s.Revisions[0]
+}
+
+// NextRevision returns the number of the next revision, from 1.
+func (s State) NextRevision() int {
+	if newest := s.Newest(); newest != nil {
+		return newest.Version + 1
+	}
+	return 1
+}
+
+func (s State) neverDeployed() bool {
+	return !slices.ContainsFunc(s.Entries, func(e Entry) bool {
+		return e.Status == helmrelease.StatusDeployed || e.Status == helmrelease.StatusSuperseded
+	})
+}
+
+// AppliedManifests returns the manifests that may have been applied since the last deployed revision, that one included, oldest
+// first. It returns none if the deployed revision is the newest, because Helm itself compares with that one.
+func (s State) AppliedManifests() (manifests []string) {
+	newest := s.Newest()
+	if newest == nil || newest.Info.Status == helmrelease.StatusDeployed || newest.Info.Status == helmrelease.StatusUninstalled {
+		return nil
+	}
+	for _, revision := range slices.Backward(s.Revisions) {
+		manifests = append(manifests, revision.Manifest)
+	}
+	return manifests
+}
+
+// CheckIdle returns a *release.Failure if the newest revision is in progress. Whether the run that changes it is alive cannot
+// be seen from the record.
+func (s State) CheckIdle() error {
+	newest := s.Newest()
+	if newest == nil || !InProgress(newest.Info.Status) {
+		return nil
+	}
+	return &release.Failure{
+		What: fmt.Sprintf("%s release %q in namespace %q is %s since %s (revision %d)", causes.ReleaseHeld, newest.Name, newest.Namespace, newest.Info.Status,
+			newest.Info.LastDeployed.UTC().Format("2006-01-02 15:04:05 MST"), newest.Version),
+		Do: "wait for the run that is changing it; if that run is dead, heal the release",
+	}
+}

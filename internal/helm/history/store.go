@@ -1,0 +1,329 @@
+// Package history reads and writes the revisions of releases where Helm's own command keeps them, one Secret each, so that both
+// can be used on one release. It also heals the revisions that a killed run left behind.
+package history
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/helm/failure"
+	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"golang.org/x/sync/errgroup"
+	helmrelease "helm.sh/helm/v3/pkg/release"
+	"helm.sh/helm/v3/pkg/storage/driver"
+	core "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/kubernetes"
+	typed "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+)
+
+// MaxRevisions is how many revisions of a release are kept, and how many are read at most.
+const MaxRevisions = 10
+
+// Options say how a store reaches the cluster. All are required.
+type Options struct {
+	Config    *rest.Config // its transport ends the requests
+	Namespace string
+	Stopped   func() error                      // the operation's error once it is stopped: no revision is created after that
+	Sleep     func(time.Duration) (ok bool)     // false when no request is answered any more
+	Log       func(line string)                 // warnings
+	AuthorOf  func(*helmrelease.Release) Author // who creates a revision; may change the revision before it is recorded
+}
+
+// Store is the revisions of a namespace's releases, for one operation. In place of Helm's driver it reads no more of a long
+// history than is needed, overwrites only what it has read, and labels each record with who wrote it.
+type Store struct {
+	Options
+	Created  *helmrelease.Release // the revision that this operation created, nil if none
+	Pending  *helmrelease.Release // the revision that is in progress because of this operation, nil if none
+	WriteErr error                // of the last update of a revision, nil if it succeeded
+
+	secrets  typed.SecretInterface
+	metadata metadata.ResourceInterface
+	known    map[string]*core.Secret // by name, as last read or written
+}
+
+var _ driver.Driver = (*Store)(nil)
+
+// NewStore returns a store. It sends no request.
+func NewStore(options Options) (*Store, error) {
+	client, err := kubernetes.NewForConfig(options.Config)
+	if err != nil {
+		return nil, err
+	}
+	lister, err := metadata.NewForConfig(options.Config)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{Options: options, secrets: client.CoreV1().Secrets(options.Namespace),
+		metadata: lister.Resource(core.SchemeGroupVersion.WithResource("secrets")).Namespace(options.Namespace), known: map[string]*core.Secret{}}, nil
+}
+
+// Name is the driver's.
+func (s *Store) Name() string { return driver.SecretsDriverName }
+
+// List is not supported: nothing that works on one release uses it.
+func (s *Store) List(func(*helmrelease.Release) bool) ([]*helmrelease.Release, error) {
+	return nil, errors.New("listing all releases of a namespace is not supported")
+}
+
+// Get reads one revision. The error is driver.ErrReleaseNotFound if there is none.
+func (s *Store) Get(name string) (*helmrelease.Release, error) {
+	secret, err := s.secrets.Get(context.Background(), name, meta.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, driver.ErrReleaseNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.decode(secret)
+}
+
+// decode decodes a record that was read, and remembers it for a later update.
+func (s *Store) decode(secret *core.Secret) (*helmrelease.Release, error) {
+	revision, err := decode(secret.Data[recordKey])
+	if err != nil {
+		return nil, fmt.Errorf("reading the record %q: %w", secret.Name, err)
+	}
+	revision.Labels = customLabels(secret.Labels)
+	s.known[secret.Name] = secret
+	return revision, nil
+}
+
+// Query returns the revisions with the labels. Helm asks for a release's history, of which it needs the newest revision whole
+// and the numbers of the others; and for the revisions of one status, which it needs whole.
+func (s *Store) Query(by map[string]string) ([]*helmrelease.Release, error) {
+	entries, err := s.list(by)
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) == 0 {
+		return nil, driver.ErrReleaseNotFound
+	}
+	whole := 1
+	if by[labelStatus] != "" {
+		whole = MaxRevisions
+		entries = entries[:min(len(entries), MaxRevisions)]
+	}
+	revisions, err := s.read(entries[:min(len(entries), whole)])
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range entries[min(len(entries), whole):] {
+		revisions = append(revisions, entry.partial(by[labelName]))
+	}
+	return revisions, nil
+}
+
+// Entries lists a release's revisions, newest first.
+func (s *Store) Entries(release string) ([]Entry, error) {
+	return s.list(map[string]string{labelName: release, labelOwner: "helm"})
+}
+
+func (s *Store) list(by map[string]string) ([]Entry, error) {
+	found, err := s.metadata.List(context.Background(), meta.ListOptions{LabelSelector: labels.SelectorFromSet(by).String()})
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]Entry, 0, len(found.Items))
+	for _, item := range found.Items {
+		if entry, ok := entryOf(item); ok {
+			entries = append(entries, entry)
+		}
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return b.Revision - a.Revision })
+	return entries, nil
+}
+
+// maxParallelReads bounds how many records are read at once.
+const maxParallelReads = 5
+
+// read reads the revisions of entries, in their order. One that was deleted meanwhile is left out.
+func (s *Store) read(entries []Entry) ([]*helmrelease.Release, error) {
+	secrets := make([]*core.Secret, len(entries))
+	var group errgroup.Group
+	group.SetLimit(maxParallelReads)
+	for i, entry := range entries {
+		if known := s.known[entry.name]; known != nil && known.ResourceVersion == entry.resourceVersion && entry.resourceVersion != "" {
+			secrets[i] = known
+			continue
+		}
+		group.Go(func() (err error) {
+			secrets[i], err = s.secrets.Get(context.Background(), entry.name, meta.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				secrets[i], err = nil, nil
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var revisions []*helmrelease.Release
+	for _, secret := range secrets {
+		if secret == nil {
+			continue
+		}
+		revision, err := s.decode(secret)
+		if err != nil {
+			return nil, err
+		}
+		revisions = append(revisions, revision)
+	}
+	return revisions, nil
+}
+
+// errPartial is returned when a revision that was not read whole is written: the rest of it would be lost.
+var errPartial = errors.New("the record was not read whole")
+
+// Create records a new revision. The error is driver.ErrReleaseExists if there is one of that number already.
+func (s *Store) Create(name string, revision *helmrelease.Release) error {
+	if err := s.Stopped(); err != nil {
+		return err
+	}
+	author := s.AuthorOf(revision)
+	revision.Labels = customLabels(revision.Labels) // Helm copied them from the revision before
+	for _, label := range []string{verifiedLabel, runLabel, statusLabel} {
+		delete(revision.Labels, label)
+	}
+	content, err := encode(revision)
+	if err != nil {
+		return err
+	}
+	secret := &core.Secret{ObjectMeta: meta.ObjectMeta{Name: name, Labels: maps.Clone(revision.Labels)}, Type: recordType}
+	setRecord(secret, revision, content)
+	secret.Labels[labelCreated] = strconv.FormatInt(time.Now().Unix(), 10)
+	if run := author.label(); run != "" {
+		secret.Labels[runLabel] = run
+	}
+	var created *core.Secret
+	err = s.retry(func(again bool) (err error) {
+		created, err = s.secrets.Create(context.Background(), secret, meta.CreateOptions{FieldManager: manifest.FieldManager})
+		if apierrors.IsAlreadyExists(err) && again {
+			created, err = s.confirmCreate(secret, err)
+		}
+		return err
+	})
+	if apierrors.IsAlreadyExists(err) {
+		return driver.ErrReleaseExists
+	}
+	if err != nil {
+		return err
+	}
+	s.Created = revision
+	s.remember(created, revision)
+	return nil
+}
+
+// confirmCreate checks whether the record that exists is the one that was sent: then an earlier try succeeded, and its answer
+// was lost.
+func (s *Store) confirmCreate(sent *core.Secret, exists error) (*core.Secret, error) {
+	current, err := s.secrets.Get(context.Background(), sent.Name, meta.GetOptions{})
+	if err != nil || !bytes.Equal(current.Data[recordKey], sent.Data[recordKey]) {
+		return nil, exists
+	}
+	return current, nil
+}
+
+// Update overwrites the record that was read or written before. If somebody else has rewritten it since, the error is a
+// conflict; if only its labels were changed, they are kept.
+func (s *Store) Update(name string, revision *helmrelease.Release) error {
+	s.WriteErr = s.update(name, revision)
+	return s.WriteErr
+}
+
+func (s *Store) update(name string, revision *helmrelease.Release) error {
+	if revision.Chart == nil && revision.Manifest == "" {
+		return errPartial
+	}
+	base := s.known[name]
+	if base == nil {
+		return fmt.Errorf("writing the record %q: %w", name, errPartial)
+	}
+	content, err := encode(revision)
+	if err != nil {
+		return err
+	}
+	var updated *core.Secret
+	err = s.retry(func(again bool) (err error) {
+		secret := base.DeepCopy()
+		setRecord(secret, revision, content)
+		secret.Labels[labelModified] = strconv.FormatInt(time.Now().Unix(), 10)
+		updated, err = s.secrets.Update(context.Background(), secret, meta.UpdateOptions{FieldManager: manifest.FieldManager})
+		if !apierrors.IsConflict(err) {
+			return err
+		}
+		current, readErr := s.secrets.Get(context.Background(), name, meta.GetOptions{})
+		switch {
+		case readErr != nil:
+			return readErr
+		case again && bytes.Equal(current.Data[recordKey], content): // an earlier try succeeded, and its answer was lost
+			updated = current
+			return nil
+		case bytes.Equal(current.Data[recordKey], base.Data[recordKey]):
+			base = current
+			return errRelabelled
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.remember(updated, revision)
+	return nil
+}
+
+// remember notes what a write has left in the cluster.
+func (s *Store) remember(secret *core.Secret, revision *helmrelease.Release) {
+	s.known[secret.Name] = secret
+	switch {
+	case InProgress(revision.Info.Status):
+		s.Pending = revision
+	case s.Pending != nil && s.Pending.Version == revision.Version:
+		s.Pending = nil
+	}
+}
+
+// Delete deletes one record; a missing one is no error. Helm does not use the revision that its driver interface returns.
+func (s *Store) Delete(name string) (*helmrelease.Release, error) {
+	err := s.secrets.Delete(context.Background(), name, meta.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return nil, err
+	}
+	delete(s.known, name)
+	if s.Pending != nil && name == recordName(s.Pending.Name, s.Pending.Version) {
+		s.Pending = nil
+	}
+	return &helmrelease.Release{}, nil
+}
+
+// maxRetryTime is how long a write is retried in a cluster that does not answer: as long as an apiserver takes to restart.
+const maxRetryTime = 30 * time.Second
+
+// errRelabelled is a write that is retried at once.
+var errRelabelled = errors.New("the record's labels were changed meanwhile")
+
+// retry retries a write that did not reach the cluster, or whose answer was lost. It works on whole operations, not on
+// requests: after a lost answer a write has to read what is there.
+func (s *Store) retry(write func(again bool) error) error {
+	began, wait := time.Now(), 100*time.Millisecond
+	for again := false; ; again = true {
+		err := write(again)
+		if err == nil || !failure.IsTransient(err) || time.Since(began) > maxRetryTime || !s.Sleep(wait) {
+			return err
+		}
+		if !errors.Is(err, errRelabelled) {
+			wait = min(2*wait, 2*time.Second)
+		}
+	}
+}

@@ -1,0 +1,234 @@
+// Package plan finds out what a deploy would do, without changing anything: each object is sent to the apiserver as a dry run, and
+// its answer is compared with what is there.
+package plan
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/onedigest/onedigest/internal/helm/chart"
+	"github.com/onedigest/onedigest/internal/helm/history"
+	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"github.com/onedigest/onedigest/internal/helm/objects"
+	"github.com/onedigest/onedigest/internal/release"
+	"helm.sh/helm/v3/pkg/kube"
+	helmrelease "helm.sh/helm/v3/pkg/release"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Request is a deploy to be planned.
+type Request struct {
+	Deployment release.Deployment
+	Chart      *chart.Chart
+	Rendered   *chart.Rendered  // the next revision
+	State      history.State    // what exists of the release
+	Release    *objects.Release // its objects in the cluster
+	Log        func(line string)
+}
+
+// Make plans a deploy. What the cluster refuses is a problem of the plan, not an error. What the cluster could not validate is
+// logged.
+func Make(ctx context.Context, request Request) (release.Plan, error) {
+	p := &planner{Request: request, namespace: request.Deployment.Namespace}
+	err := p.run(ctx)
+	return p.plan, err
+}
+
+// planner makes one plan.
+type planner struct {
+	Request
+	namespace string
+	plan      release.Plan
+
+	objects, hooks   []map[string]any // as rendered: the objects that are applied, and the hooks that run
+	target           kube.ResourceList
+	original         kube.ResourceList // of the last deployed revision, or else of the newest
+	secrets          *secrets
+	namespaceMissing bool
+
+	mu          sync.Mutex
+	unvalidated []string // what the cluster could not validate, and why
+}
+
+func (p *planner) run(ctx context.Context) (err error) {
+	if err := p.readObjects(); err != nil {
+		return err
+	}
+	unchanged, err := Unchanged(ctx, p.Rendered, p.State, p.Release)
+	if err != nil {
+		return err
+	}
+	applied, err := p.Release.AppliedRevisions()
+	if err != nil {
+		return err
+	}
+	base := objects.MergeBase(p.original, p.target, applied)
+	results := make([]*dryRunResult, len(p.target))
+	err = objects.Each(len(results), func(i int) (err error) {
+		results[i], err = p.dryRun(p.target[i], base.Get(p.target[i]))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	p.secrets = collectSecrets(p.Chart, append(p.liveAndEarlier(results), p.objects)...)
+	for _, result := range results {
+		p.report(result, unchanged)
+	}
+	if err := p.reportDeletes(); err != nil {
+		return err
+	}
+	if !unchanged {
+		if err := p.dryRunHooks(); err != nil {
+			return err
+		}
+	}
+	p.plan.Outcome = p.outcome(unchanged)
+	p.reportReferences(results)
+	for i, problem := range p.plan.Problems {
+		p.plan.Problems[i] = p.secrets.redact(problem)
+	}
+	if len(p.unvalidated) > 0 {
+		p.Log("WARNING: the cluster could not validate " + p.secrets.redact(strings.Join(p.unvalidated, "; ")))
+	}
+	return nil
+}
+
+func (p *planner) outcome(unchanged bool) release.Outcome {
+	switch {
+	case p.State.Install:
+		return release.Created
+	case unchanged:
+		return release.Unchanged
+	}
+	return release.Changed
+}
+
+// readObjects parses the rendered objects and hooks, and those of the revision before. A kind that the cluster does not serve is
+// a problem, unless the chart defines it.
+func (p *planner) readObjects() (err error) {
+	if p.objects, err = manifest.Parse(p.Rendered.Manifest); err != nil {
+		return err
+	}
+	for _, hook := range slices.Concat(p.Rendered.PreHooks(), p.Rendered.PostHooks()) {
+		if object, err := manifest.ParseObject([]byte(hook.Manifest)); err == nil {
+			p.hooks = append(p.hooks, manifest.Flatten(object)...)
+		}
+	}
+	p.namespaceMissing = p.isNamespaceMissing()
+	if p.namespaceMissing {
+		p.unvalidated = append(p.unvalidated, fmt.Sprintf("the objects of namespace %q, which does not exist yet", p.namespace))
+	}
+	if p.target, err = p.buildServed(p.objects); err != nil {
+		return err
+	}
+	if newest := p.State.Newest(); newest != nil && newest.Info.Status != helmrelease.StatusUninstalled {
+		p.original, err = p.Release.BuildServed(newest.Manifest)
+	}
+	return err
+}
+
+// buildServed builds the objects whose kinds the cluster serves, and reports the others.
+func (p *planner) buildServed(list []map[string]any) (kube.ResourceList, error) {
+	var served []map[string]any
+	for _, object := range list {
+		u := unstructured.Unstructured{Object: object}
+		kind := u.GroupVersionKind()
+		isServed, err := p.Release.Serves(object)
+		switch {
+		case isServed || err != nil: // Build reports the error
+			served = append(served, object)
+		case p.State.Install && p.chartDefines(kind.Group, kind.Kind):
+			p.unvalidated = append(p.unvalidated, fmt.Sprintf("%s, whose kind the chart itself defines", manifest.KindAndName(object)))
+			p.plan.Changes = append(p.plan.Changes, release.Change{Object: manifest.ObjectID(object, p.namespace), Action: release.ActionCreate})
+		default:
+			p.plan.Problems = append(p.plan.Problems, fmt.Sprintf("%s: the cluster serves no %s %s; install what defines this kind first, or switch it off in the values",
+				manifest.KindAndName(object), u.GetAPIVersion(), u.GetKind()))
+		}
+	}
+	if len(served) == 0 {
+		return nil, nil
+	}
+	text, err := manifest.Format(served)
+	if err != nil {
+		return nil, err
+	}
+	return p.Release.Build(text, false)
+}
+
+// chartDefines reports whether the chart's crds directory defines a kind.
+func (p *planner) chartDefines(group, kind string) bool {
+	for _, crd := range p.Chart.Chart.CRDObjects() {
+		definitions, err := manifest.Parse(string(crd.File.Data))
+		if err != nil {
+			continue
+		}
+		for _, definition := range definitions {
+			if manifest.ValueAt(definition, "spec.group", "") == group && manifest.ValueAt(definition, "spec.names.kind", "") == kind {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isNamespaceMissing reports whether the namespace certainly does not exist. Somebody who may not read it may still deploy.
+func (p *planner) isNamespaceMissing() bool {
+	list, err := p.Release.Build(strings.NewReader(fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: %q}}", p.namespace)), false)
+	if err != nil || len(list) != 1 {
+		return false
+	}
+	_, err = objects.Get(list[0])
+	return apierrors.IsNotFound(err)
+}
+
+// liveAndEarlier returns the objects as they are, as the cluster would make them, and as earlier revisions had them: the value
+// of a Secret in any of them must not be shown.
+func (p *planner) liveAndEarlier(results []*dryRunResult) [][]map[string]any {
+	var lists [][]map[string]any
+	for _, revision := range p.State.Revisions {
+		if list, err := manifest.Parse(revision.Manifest); err == nil {
+			lists = append(lists, list)
+		}
+	}
+	for _, result := range results {
+		lists = append(lists, []map[string]any{result.live, result.applied})
+	}
+	return lists
+}
+
+// reportDeletes adds the objects that would be deleted.
+func (p *planner) reportDeletes() error {
+	if p.namespaceMissing {
+		return nil
+	}
+	list, err := p.Release.ToDelete(p.original, p.target)
+	for _, info := range list {
+		p.plan.Changes = append(p.plan.Changes, release.Change{Object: objects.ID(info), Action: release.ActionDelete})
+	}
+	return err
+}
+
+// reportReferences adds what the pods need and the release does not contain.
+func (p *planner) reportReferences(results []*dryRunResult) {
+	live := map[string]bool{}
+	for _, result := range results {
+		live[manifest.Key(manifest.Fields(result.info.Object), p.namespace)] = result.live != nil
+	}
+	preHooks := map[string]bool{}
+	for _, hook := range p.Rendered.PreHooks() {
+		if object, err := manifest.ParseObject([]byte(hook.Manifest)); err == nil {
+			preHooks[manifest.Key(object, p.namespace)] = true
+		}
+	}
+	check := referenceCheck{objects: p.objects, hooks: p.hooks, namespace: p.namespace,
+		isPreHook: func(object map[string]any) bool { return preHooks[manifest.Key(object, p.namespace)] },
+		isLive:    func(object map[string]any) bool { return live[manifest.Key(object, p.namespace)] }}
+	references, problems := check.run()
+	p.plan.References = references
+	p.plan.Problems = append(p.plan.Problems, problems...)
+}

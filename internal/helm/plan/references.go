@@ -1,0 +1,224 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// The kinds that a pod can refer to.
+const (
+	kindSecret         = "Secret"
+	kindConfigMap      = "ConfigMap"
+	kindServiceAccount = "ServiceAccount"
+	kindVolumeClaim    = "PersistentVolumeClaim"
+)
+
+// podReferences returns everything that the pods of a workload refer to and cannot start without.
+// Source: kubernetes.io, API reference, PodSpec, Container, Volume.
+func podReferences(object map[string]any, by release.Object) []release.Reference {
+	c := collector{by: by, seen: map[release.Reference]bool{}}
+	for _, spec := range manifest.PodSpecs(object) {
+		c.addServiceAccount(spec)
+		for _, list := range []string{"initContainers", "containers", "ephemeralContainers"} {
+			for _, container := range mapsAt(spec, list) {
+				c.addContainer(container)
+			}
+		}
+		for _, volume := range mapsAt(spec, "volumes") {
+			c.addVolume(volume)
+		}
+		for _, secret := range mapsAt(spec, "imagePullSecrets") {
+			c.add(kindSecret, secret["name"], nil, nil)
+		}
+	}
+	return c.list
+}
+
+// collector collects the references of one object, each once.
+type collector struct {
+	by   release.Object
+	seen map[release.Reference]bool
+	list []release.Reference
+}
+
+func (c *collector) add(kind string, name, key, optional any) {
+	one := release.Reference{Kind: kind, By: c.by, Optional: optional == true}
+	one.Name, _ = name.(string)
+	one.Key, _ = key.(string)
+	if one.Name != "" && !c.seen[one] {
+		c.seen[one] = true
+		c.list = append(c.list, one)
+	}
+}
+
+// addServiceAccount adds the service account, unless it is the default one, which every namespace has.
+func (c *collector) addServiceAccount(spec map[string]any) {
+	name := spec["serviceAccountName"]
+	if name == nil {
+		name = spec["serviceAccount"] // its deprecated name
+	}
+	if name != "default" {
+		c.add(kindServiceAccount, name, nil, nil)
+	}
+}
+
+func (c *collector) addContainer(container map[string]any) {
+	for _, variable := range mapsAt(container, "env") {
+		from, _ := variable["valueFrom"].(map[string]any)
+		c.addKey(kindSecret, from["secretKeyRef"])
+		c.addKey(kindConfigMap, from["configMapKeyRef"])
+	}
+	for _, from := range mapsAt(container, "envFrom") {
+		c.addKey(kindSecret, from["secretRef"])
+		c.addKey(kindConfigMap, from["configMapRef"])
+	}
+}
+
+// addKey adds a reference to one key of a Secret or ConfigMap, or to all of them.
+func (c *collector) addKey(kind string, reference any) {
+	if fields, is := reference.(map[string]any); is {
+		c.add(kind, fields["name"], fields["key"], fields["optional"])
+	}
+}
+
+func (c *collector) addVolume(volume map[string]any) {
+	if claim, is := volume["persistentVolumeClaim"].(map[string]any); is {
+		c.add(kindVolumeClaim, claim["claimName"], nil, nil)
+	}
+	c.addFiles(kindSecret, volume["secret"], "secretName")
+	c.addFiles(kindConfigMap, volume["configMap"], "name")
+	if projected, is := volume["projected"].(map[string]any); is {
+		for _, source := range mapsAt(projected, "sources") {
+			c.addFiles(kindSecret, source["secret"], "name")
+			c.addFiles(kindConfigMap, source["configMap"], "name")
+		}
+	}
+	for driver, field := range map[string]string{"csi": "nodePublishSecretRef", "cephfs": "secretRef", "rbd": "secretRef", "flexVolume": "secretRef", "iscsi": "secretRef",
+		"scaleIO": "secretRef", "storageos": "secretRef"} {
+		if source, is := volume[driver].(map[string]any); is {
+			c.addKey(kindSecret, source[field])
+		}
+	}
+	if share, is := volume["azureFile"].(map[string]any); is {
+		c.add(kindSecret, share["secretName"], nil, nil)
+	}
+}
+
+// addFiles adds the keys of a Secret or ConfigMap that a volume mounts: the listed ones, or all.
+func (c *collector) addFiles(kind string, source any, nameField string) {
+	fields, is := source.(map[string]any)
+	if !is {
+		return
+	}
+	items := mapsAt(fields, "items")
+	for _, item := range items {
+		c.add(kind, fields[nameField], item["key"], fields["optional"])
+	}
+	if len(items) == 0 {
+		c.add(kind, fields[nameField], nil, fields["optional"])
+	}
+}
+
+// mapsAt returns the maps in a list field.
+func mapsAt(object map[string]any, field string) (list []map[string]any) {
+	items, _ := object[field].([]any)
+	for _, item := range items {
+		if fields, is := item.(map[string]any); is {
+			list = append(list, fields)
+		}
+	}
+	return list
+}
+
+// contents are the objects of a release that pods can refer to, by kind and name. A value is nil where a controller creates the
+// object, so that its keys are not known.
+type contents map[[2]string]map[string]any
+
+// contentsOf returns what is created in a namespace.
+func contentsOf(list []map[string]any, namespace string) contents {
+	c := contents{}
+	for _, object := range list {
+		id := manifest.ObjectID(object, namespace)
+		if id.Namespace != namespace {
+			continue
+		}
+		c[[2]string{id.Kind, id.Name}] = object
+		if name := createdSecret(unstructured.Unstructured{Object: object}); name != "" {
+			c[[2]string{kindSecret, name}] = nil
+		}
+	}
+	return c
+}
+
+// createdSecret returns the name of the Secret that a controller creates from an object, "" if none is known to.
+// Source: the API references of external-secrets.io, bitnami.com/v1alpha1 (sealed-secrets) and cert-manager.io.
+func createdSecret(u unstructured.Unstructured) string {
+	field := map[string][]string{"ExternalSecret": {"spec", "target", "name"}, "SealedSecret": {"spec", "template", "metadata", "name"}, "Certificate": {"spec", "secretName"}}[u.GetKind()]
+	if field == nil {
+		return ""
+	}
+	if name, _, _ := unstructured.NestedString(u.Object, field...); name != "" {
+		return name
+	}
+	return u.GetName()
+}
+
+// find reports whether the object that is referred to is among the contents, and whether it lacks a required key.
+func (c contents) find(reference release.Reference) (found, lacksKey bool) {
+	object, found := c[[2]string{reference.Kind, reference.Name}]
+	if object == nil || reference.Key == "" {
+		return found, false
+	}
+	for _, field := range []string{"data", "binaryData", "stringData"} {
+		values, _ := object[field].(map[string]any)
+		if _, has := values[reference.Key]; has {
+			return true, false
+		}
+	}
+	return true, !reference.Optional
+}
+
+// referenceCheck checks what the pods of a release refer to.
+type referenceCheck struct {
+	objects, hooks []map[string]any
+	namespace      string
+	isPreHook      func(object map[string]any) bool // it runs before the objects are applied
+	isLive         func(object map[string]any) bool // it is in the cluster already
+}
+
+// run returns the references to objects that the release does not contain, and the problems of those that it does contain: it
+// lacks the key, or is applied only after the hook that needs it. Pods of other namespaces are skipped.
+func (r referenceCheck) run() (external []release.Reference, problems []string) {
+	all := contentsOf(slices.Concat(r.objects, r.hooks), r.namespace)
+	applied := contentsOf(r.objects, r.namespace)
+	for _, object := range slices.Concat(r.objects, r.hooks) {
+		by := manifest.ObjectID(object, r.namespace)
+		if by.Namespace != r.namespace {
+			continue
+		}
+		for _, reference := range podReferences(object, by) {
+			found, lacksKey := all.find(reference)
+			needed := applied[[2]string{reference.Kind, reference.Name}]
+			switch {
+			case lacksKey:
+				problems = append(problems, fmt.Sprintf("%s %s: the chart's own %s/%s has no key %q, and %s refers to it; %s", causes.ConfigurationAbsent,
+					by, reference.Kind, reference.Name, reference.Key, by, causes.ConfigurationAbsent.Cause().Advice))
+			case !found:
+				external = append(external, reference)
+			case r.isPreHook(object) && needed != nil && !reference.Optional && !r.isLive(needed):
+				problems = append(problems, fmt.Sprintf("%s %s: the hook runs before the release's %s/%s is created, and cannot start without it; make that a hook of a smaller weight",
+					causes.ConfigurationAbsent, by, reference.Kind, reference.Name))
+			}
+		}
+	}
+	slices.SortStableFunc(external, func(a, b release.Reference) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Key, b.Key), cmp.Compare(a.By.String(), b.By.String()))
+	})
+	return external, problems
+}

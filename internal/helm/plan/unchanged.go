@@ -1,0 +1,100 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/helm/chart"
+	"github.com/onedigest/onedigest/internal/helm/failure"
+	"github.com/onedigest/onedigest/internal/helm/history"
+	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"github.com/onedigest/onedigest/internal/helm/objects"
+	"github.com/onedigest/onedigest/internal/release"
+	helmrelease "helm.sh/helm/v3/pkg/release"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Unchanged reports whether a deploy would change nothing, run and actor aside: the newest revision is deployed, its manifest and
+// hooks are those that were rendered, and its objects are still in the cluster with their images and replicas.
+func Unchanged(ctx context.Context, rendered *chart.Rendered, state history.State, objectsOf *objects.Release) (bool, error) {
+	newest := state.Newest()
+	if newest == nil || newest.Info.Status != helmrelease.StatusDeployed {
+		return false, nil
+	}
+	before, err := withoutRun(newest.Manifest)
+	if err != nil {
+		return false, err
+	}
+	after, err := withoutRun(rendered.Manifest)
+	if err != nil {
+		return false, err
+	}
+	if before != after || !sameHooks(newest.Hooks, rendered.Hooks) {
+		return false, nil
+	}
+	return isLive(ctx, newest, objectsOf)
+}
+
+// withoutRun returns a manifest without the annotations that differ from run to run.
+func withoutRun(text string) (string, error) {
+	list, err := manifest.Parse(text)
+	if err != nil {
+		return "", err
+	}
+	for _, object := range list {
+		removeRun(object)
+	}
+	formatted, err := manifest.Format(list)
+	if err != nil {
+		return "", err
+	}
+	return formatted.String(), nil
+}
+
+func removeRun(object map[string]any) {
+	unstructured.RemoveNestedField(object, "metadata", "annotations", release.AnnotationRun)
+	unstructured.RemoveNestedField(object, "metadata", "annotations", release.AnnotationActor)
+}
+
+func sameHooks(a, b []*helmrelease.Hook) bool { return slices.EqualFunc(a, b, sameHook) }
+
+func sameHook(a, b *helmrelease.Hook) bool {
+	return a.Path == b.Path && strings.TrimSpace(a.Manifest) == strings.TrimSpace(b.Manifest)
+}
+
+// isLive reports whether every object of a revision is in the cluster, with the images and the replicas that it asks for.
+func isLive(ctx context.Context, revision *helmrelease.Release, objectsOf *objects.Release) (bool, error) {
+	list, err := objectsOf.Build(strings.NewReader(revision.Manifest), false)
+	if err != nil {
+		return false, failure.Classify(ctx, err, "reading the objects of release %q in namespace %q", revision.Name, revision.Namespace)
+	}
+	live := make([]bool, len(list))
+	err = objects.Each(len(list), func(i int) error {
+		current, err := objects.Get(list[i])
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return failure.Classify(ctx, err, "reading %s %q of release %q", list[i].Mapping.GroupVersionKind.Kind, list[i].Name, revision.Name)
+		}
+		live[i] = !workloadChanged(manifest.Fields(list[i].Object), manifest.Fields(current.Object))
+		return nil
+	})
+	return err == nil && !slices.Contains(live, false), err
+}
+
+// workloadChanged reports whether a live workload has other images, or another number of replicas, than it was applied with.
+// Replicas that the manifest does not set are an autoscaler's.
+func workloadChanged(applied, live map[string]any) bool {
+	if replicas, isSet, _ := unstructured.NestedFieldNoCopy(applied, "spec", "replicas"); isSet {
+		current, _, _ := unstructured.NestedFieldNoCopy(live, "spec", "replicas")
+		if fmt.Sprint(replicas) != fmt.Sprint(current) {
+			return true
+		}
+	}
+	running := manifest.Images(live)
+	return slices.ContainsFunc(manifest.Images(applied), func(image string) bool { return !slices.Contains(running, image) })
+}
