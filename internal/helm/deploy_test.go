@@ -279,7 +279,7 @@ func TestDeploySortsErrors(t *testing.T) {
 		"quota":                       {on("POST", "/deployments", 403, `deployments.apps "shop" is forbidden: exceeded quota: all`), release.ExitFailed, "OD-108"},
 		"policy":                      {on("POST", "/deployments", 403, `admission webhook "x" denied the request: no`), release.ExitFailed, "OD-109"},
 		"another run's":               {on("POST", "/secrets", 409, `secrets "sh.helm.release.v1.shop.v1" already exists`), release.ExitFailed, "OD-203"},
-		"an apiserver that is broken": {on("POST", "/services", 500, "etcdserver: no leader\n::error::x"), release.ExitFault, "etcdserver: no leader ::error::x"},
+		"an apiserver that is broken": {on("POST", "/services", 500, "etcdserver: no leader\n::error::x"), release.ExitFault, `etcdserver: no leader :\:error::x`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

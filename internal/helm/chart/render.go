@@ -118,11 +118,11 @@ func (c *Chart) RenderRevision(deployment release.Deployment, target Target) (*R
 	if err != nil {
 		return nil, renderError(err, c.Chart)
 	}
-	var text bytes.Buffer
+	var rendered bytes.Buffer
 	for _, one := range manifests {
-		fmt.Fprintf(&text, "---\n# Source: %s\n%s\n", one.Name, one.Content)
+		fmt.Fprintf(&rendered, "---\n# Source: %s\n%s\n", one.Name, one.Content)
 	}
-	stamped, err := Stamp{deployment}.Run(&text)
+	stamped, err := Stamp{deployment}.Run(&rendered)
 	if err != nil {
 		return nil, err
 	}
