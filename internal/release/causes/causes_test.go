@@ -16,7 +16,7 @@ var update = flag.Bool("update", false, "write the generated files again")
 
 const troubleshooting = "../../../docs/troubleshooting.md"
 
-// TestTroubleshooting holds the documentation to the table that the messages come from.
+// TestTroubleshooting checks that the documentation is generated from the table.
 func TestTroubleshooting(t *testing.T) {
 	t.Parallel()
 	want := page()
@@ -37,11 +37,11 @@ func TestTroubleshooting(t *testing.T) {
 
 func page() string {
 	var text strings.Builder
-	text.WriteString("# Troubleshooting\n\nWritten from the table of codes (`internal/release/causes`) by `make reference`; do not edit.\n\n" +
+	text.WriteString("# Troubleshooting\n\nGenerated from the table of codes (`internal/release/causes`) by `make reference`; do not edit.\n\n" +
 		"A deploy that fails names its cause with a code. Codes are stable: scripts and alerts may rely on them (the output `code` of `deploy`). " +
-		"Beside the code stand the object, the container, the reason as the cluster words it, the last events and the last lines of the log. " +
-		"When a cause counts, and how long it is borne with, is in [decision 9](decisions/0009-when-a-rollout-has-failed.md).\n\n" +
-		"In commands, replace NAMESPACE, POD, CONTAINER and NAME by what the message names.\n\n| code | |\n|---|---|\n")
+		"With the code it reports the object, the container, the reason in the cluster's words, the last events and the last lines of the log. " +
+		"[Decision 9](decisions/0009-when-a-rollout-has-failed.md) says when each cause counts as a failure, and how long it is tolerated.\n\n" +
+		"In commands, replace NAMESPACE, POD, CONTAINER and NAME with what the message names.\n\n| code | |\n|---|---|\n")
 	for _, cause := range All {
 		fmt.Fprintf(&text, "| [%s](#%s) | %s |\n", cause.Code, anchor(cause), cause.Name)
 	}
@@ -56,34 +56,36 @@ func page() string {
 
 func heading(cause Cause) string { return fmt.Sprintf("%s %s", cause.Code, cause.Name) }
 
-// anchor is what GitHub makes of a heading.
+// anchor is the fragment that GitHub gives the heading.
 func anchor(cause Cause) string {
 	lower := strings.ToLower(heading(cause))
 	return strings.ReplaceAll(regexp.MustCompile(`[^\p{L}\p{N} -]`).ReplaceAllString(lower, ""), " ", "-")
 }
 
-// TestTroublesAreWhole wants every code that is declared in the table once, in order, with all that is to be known of it.
-func TestTroublesAreWhole(t *testing.T) {
+// TestAllIsComplete wants every declared code in the table once, in order, with all of its texts.
+func TestAllIsComplete(t *testing.T) {
 	t.Parallel()
-	source, err := os.ReadFile("causes.go")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var declared, listed []Code
-	for _, found := range regexp.MustCompile(`Code += "(OD-\d+)"`).FindAllStringSubmatch(string(source), -1) {
-		declared = append(declared, Code(found[1]))
+	for _, file := range []string{"rollout.go", "release.go"} {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range regexp.MustCompile(`Code += "(OD-\d+)"`).FindAllStringSubmatch(string(source), -1) {
+			declared = append(declared, Code(found[1]))
+		}
 	}
 	for _, cause := range All {
 		listed = append(listed, cause.Code)
 		if cause.Name == "" || cause.Meaning == "" || cause.Advice == "" || cause.Example == "" || len(cause.Steps) < 2 {
-			t.Errorf("%s is not whole: %+v", cause.Code, cause)
+			t.Errorf("%s is incomplete: %+v", cause.Code, cause)
 		}
 		if !strings.Contains(cause.Example, string(cause.Code)+" ") || !strings.HasSuffix(cause.Example, cause.Advice) && cause.Code != RollbackBlocked {
 			t.Errorf("%s: the message %q does not name the code and end with what to try", cause.Code, cause.Example)
 		}
 		for _, line := range slices.Concat(cause.Steps, []string{cause.Example, cause.Advice, cause.Name}) {
 			if strings.ContainsAny(line, "\n\r") || strings.Count(line, "`")%2 != 0 {
-				t.Errorf("%s: %q is not one line of whole Markdown", cause.Code, line)
+				t.Errorf("%s: %q is not one line of complete Markdown", cause.Code, line)
 			}
 		}
 	}
