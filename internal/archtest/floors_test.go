@@ -45,7 +45,7 @@ var floors = []floor{
 		why: "a rule about characters, which every adapter may use; the standard library only"},
 	{packages: []string{"internal/httpx"}, allowed: []string{"internal/text"}, banned: heavy,
 		why: "how a request is sent and read, for every adapter that speaks HTTP; it knows no protocol above"},
-	{packages: []string{"internal/awsx"}, allowed: []string{"internal/httpx"}, banned: except(heavy, "github.com/aws/"),
+	{packages: []string{"internal/awsx"}, allowed: []string{"internal/httpx", "internal/text"}, banned: except(heavy, "github.com/aws/"),
 		why: "the set-up that ecr and eks share; it calls no service"},
 	{packages: []string{"internal/release/causes"}, banned: []string{"github.com/", "golang.org/", "k8s.io/", "sigs.k8s.io/", "helm.sh/", "net", "os"},
 		why: "a table of words; the standard library only"},

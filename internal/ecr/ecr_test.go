@@ -57,38 +57,38 @@ func put(t *testing.T, c *Client, repo release.Repository, name string, tag rele
 
 func holds(t *testing.T, c *Client, repo release.Repository, tag release.Tag, want release.Digest) {
 	t.Helper()
-	if got, err := c.holder(t.Context(), repo, tag); err != nil || got != want {
+	if got, err := c.tagDigest(t.Context(), repo, tag); err != nil || got != want {
 		t.Errorf("tag %q names %q, %v, want %q", tag, got, err, want)
 	}
 }
 
-// Promotion inside one repository: a look, a tag, a look.
+// Promotion inside one repository: inspect, tag, inspect.
 func TestRetag(t *testing.T) {
 	t.Parallel()
 	server, c := start(t)
 	repo := server.RepositoryWith("team/shop", localaws.TagRule{Mutability: localaws.Immutable})
 	digest := put(t, c, repo, "one", commit)
 	server.ResetRequests()
-	looked, err := c.Inspect(t.Context(), repo, digest, production)
+	state, err := c.Inspect(t.Context(), repo, digest, production)
 	if err != nil {
 		t.Fatal(err)
 	}
 	text, _ := index("one")
-	if !looked.Found || !bytes.Equal(looked.Manifest, text) || looked.MediaType != mediaType || looked.Revision != commit || !looked.TagDigest.IsZero() {
-		t.Errorf("looked: %+v", looked)
+	if !state.Found || !bytes.Equal(state.Manifest, text) || state.MediaType != mediaType || state.Revision != commit || !state.TagDigest.IsZero() {
+		t.Errorf("state: %+v", state)
 	}
-	if err := c.PutTag(t.Context(), repo, looked.Manifest, looked.MediaType, digest, production); err != nil {
+	if err := c.PutTag(t.Context(), repo, state.Manifest, state.MediaType, digest, production); err != nil {
 		t.Fatal(err)
 	}
-	if looked, err = c.Inspect(t.Context(), repo, digest, production); err != nil || looked.TagDigest != digest || !looked.Found {
-		t.Errorf("after: %+v, %v", looked, err)
+	if state, err = c.Inspect(t.Context(), repo, digest, production); err != nil || state.TagDigest != digest || !state.Found {
+		t.Errorf("after: %+v, %v", state, err)
 	}
 	if got := len(server.Requests()); got != 3 {
 		t.Errorf("made %d requests, want 3: %v", got, server.Requests())
 	}
 }
 
-func TestLook(t *testing.T) {
+func TestInspect(t *testing.T) {
 	t.Parallel()
 	server, c := start(t)
 	repo := server.Repository("shop")
@@ -106,15 +106,15 @@ func TestLook(t *testing.T) {
 		"no image":    {gone, "one", false, one},
 		"nothing":     {gone, "three", false, release.Digest{}},
 	} {
-		looked, err := c.Inspect(t.Context(), repo, test.digest, test.tag)
-		if err != nil || looked.Found != test.found || looked.TagDigest != test.holds {
-			t.Errorf("%s: got %+v, %v", name, looked, err)
+		state, err := c.Inspect(t.Context(), repo, test.digest, test.tag)
+		if err != nil || state.Found != test.found || state.TagDigest != test.holds {
+			t.Errorf("%s: got %+v, %v", name, state, err)
 		}
 	}
 }
 
-// Asked for one image by two names, ECR may answer once; the tag must not pass for free then.
-func TestLookAsksAgain(t *testing.T) {
+// If the digest and the tag name the same image, ECR may return it once; the tag must not count as free then.
+func TestInspectReadsALeftOutTag(t *testing.T) {
 	t.Parallel()
 	server, c := start(t)
 	repo := server.Repository("shop")
@@ -122,9 +122,9 @@ func TestLookAsksAgain(t *testing.T) {
 	text, _ := index("one")
 	server.Inject(localaws.Fault{Route: localaws.RouteBatchGetImage, Times: 1, Do: localaws.Answer(200, http.Header{"Content-Type": {"application/x-amz-json-1.1"}},
 		fmt.Sprintf(`{"images":[{"imageId":{"imageDigest":%q},"imageManifest":%q,"imageManifestMediaType":%q}],"failures":[]}`, digest, text, mediaType))})
-	looked, err := c.Inspect(t.Context(), repo, digest, "one")
-	if err != nil || looked.TagDigest != digest || !looked.Found {
-		t.Errorf("got %+v, %v", looked, err)
+	state, err := c.Inspect(t.Context(), repo, digest, "one")
+	if err != nil || state.TagDigest != digest || !state.Found {
+		t.Errorf("got %+v, %v", state, err)
 	}
 }
 
@@ -155,7 +155,7 @@ func TestPutTagTwice(t *testing.T) {
 	}
 }
 
-func TestPutTagOutlasts(t *testing.T) {
+func TestPutTagRetries(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		do    localaws.Action
@@ -193,43 +193,17 @@ func TestHostileBytes(t *testing.T) {
 		t.Errorf("requests were made: %v", got)
 	}
 	for name, test := range map[string]struct{ body, want string }{
-		"other bytes": {fmt.Sprintf(`{"images":[{"imageId":{"imageDigest":%q,"imageTag":"one"},"imageManifest":"{}"}]}`, digest), "ECR gave bytes of sha256:"},
+		"other bytes": {fmt.Sprintf(`{"images":[{"imageId":{"imageDigest":%q,"imageTag":"one"},"imageManifest":"{}"}]}`, digest), "ECR returned bytes of sha256:"},
 		"no digest":   {`{"images":[{"imageId":{"imageTag":"one"},"imageManifest":"{}"}]}`, "is not a digest"},
-		"failure":     {`{"failures":[{"failureCode":"KmsError","failureReason":"key is\u001b[2J gone"}]}`, "KmsError: key is [2J gone"},
+		"failure":     {`{"failures":[{"failureCode":"KmsError","failureReason":"key is\u001b[2J gone"}]}`, "KmsError: key is gone"},
 		"5 MiB":       {fmt.Sprintf(`{"images":[{"imageId":{"imageDigest":%q,"imageTag":"one"},"imageManifest":%q}]}`, digest, strings.Repeat("a", 5<<20)), "limit 4194304"},
 	} {
 		injected := server.Inject(localaws.Fault{Route: localaws.RouteBatchGetImage, Do: localaws.Answer(200, http.Header{"Content-Type": {"application/x-amz-json-1.1"}}, test.body)})
-		looked, err := c.Inspect(t.Context(), repo, digest, "one")
-		if err == nil || !strings.Contains(err.Error(), test.want) || looked.Found {
+		state, err := c.Inspect(t.Context(), repo, digest, "one")
+		if err == nil || !strings.Contains(err.Error(), test.want) || state.Found {
 			t.Errorf("%s: got %v, want an error that says %q", name, err, test.want)
 		}
 		injected.Remove()
-	}
-}
-
-func TestAnswersAreBounded(t *testing.T) {
-	t.Parallel()
-	endless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		for range 1 << 10 {
-			if _, err := w.Write(bytes.Repeat([]byte(" "), 64<<10)); err != nil {
-				return
-			}
-		}
-	}))
-	defer endless.Close()
-	client := bounded{http.DefaultClient}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, endless.URL, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	var got bytes.Buffer
-	if _, err := got.ReadFrom(response.Body); err == nil || got.Len() > maxAnswer {
-		t.Errorf("read %d bytes, %v", got.Len(), err)
 	}
 }
 
@@ -270,7 +244,7 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-func TestOwnsWithoutEndpointAsksNobody(t *testing.T) {
+func TestOwnsWithoutEndpointSendsNoRequest(t *testing.T) {
 	t.Parallel()
 	c := connect(t, map[string]string{"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"})
 	if owned, err := c.Owns(t.Context(), "127.0.0.1:1"); err != nil || owned {
@@ -279,7 +253,7 @@ func TestOwnsWithoutEndpointAsksNobody(t *testing.T) {
 }
 
 // A token that is about to end is not handed out again.
-func TestCredentialsNearTheirEnd(t *testing.T) {
+func TestCredentialsAreRenewedBeforeTheyExpire(t *testing.T) {
 	t.Parallel()
 	asked := 0
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -297,7 +271,7 @@ func TestCredentialsNearTheirEnd(t *testing.T) {
 	}
 }
 
-func TestTokensThatAreNone(t *testing.T) {
+func TestMalformedTokens(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
 		"none":         `{"authorizationData":[]}`,
@@ -318,15 +292,7 @@ func TestTokensThatAreNone(t *testing.T) {
 	}
 }
 
-func TestAccount(t *testing.T) {
-	t.Parallel()
-	_, c := start(t)
-	if got, err := c.Account(t.Context()); err != nil || got != localaws.DefaultAccount {
-		t.Errorf("got %q, %v", got, err)
-	}
-}
-
-// What a person reads when AWS says no: what was being done, AWS's words in one line, what to do.
+// An error says what was attempted, AWS's code and message in one line, and what to do.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -335,7 +301,7 @@ func TestFaults(t *testing.T) {
 	}{
 		"denied": {
 			localaws.APIError(400, "AccessDeniedException", "User: arn:aws:iam::000000000000:user/x is not authorized to perform: ecr:BatchGetImage\n##[error]x"),
-			[]string{"AccessDeniedException: User: arn:aws:iam::000000000000:user/x is not authorized to perform: ecr:BatchGetImage ##[error]x", "allow ecr:BatchGetImage in the role's policy"},
+			[]string{"AccessDeniedException: User: arn:aws:iam::000000000000:user/x is not authorized to perform: ecr:BatchGetImage ##\\[error]x", "allow ecr:BatchGetImage in the role's policy"},
 		},
 		"expired": {localaws.APIError(400, "ExpiredTokenException", "The security token included in the request is expired"), []string{"credentials have expired: get new ones"}},
 		"unknown": {localaws.APIError(400, "UnrecognizedClientException", "The security token included in the request is invalid."), []string{"AWS does not know these credentials"}},
@@ -365,7 +331,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestFaultsOfTheWorkplace(t *testing.T) {
+func TestFaultsOfTheEnvironment(t *testing.T) {
 	t.Parallel()
 	server, c := start(t)
 	_, digest := index("one")
@@ -375,7 +341,7 @@ func TestFaultsOfTheWorkplace(t *testing.T) {
 	}
 	wrong := server.EnvMap()
 	wrong["AWS_SECRET_ACCESS_KEY"] = "wrong"
-	if _, err := connect(t, wrong).Account(t.Context()); err == nil || !strings.Contains(err.Error(), "AWS does not know these credentials") {
+	if _, err := connect(t, wrong).Inspect(t.Context(), server.Repository("shop"), digest, production); err == nil || !strings.Contains(err.Error(), "AWS does not know these credentials") {
 		t.Errorf("wrong key: got %v", err)
 	}
 	listener := httptest.NewServer(http.NotFoundHandler())
@@ -387,13 +353,10 @@ func TestFaultsOfTheWorkplace(t *testing.T) {
 	if _, _, _, err := connect(t, away).Credentials(ctx, server.Address()); err == nil || release.ExitCode(err) != release.ExitFault {
 		t.Errorf("nobody listens: got %v", err)
 	}
-	if _, err := connect(t, away).Account(t.Context()); err != nil {
-		t.Errorf("STS has an endpoint of its own: got %v", err)
-	}
 }
 
-// A workstation without any credentials: nothing is asked, and what to do is said. It cannot run in parallel, for what
-// the given environment leaves out the SDK reads from the process's.
+// Without credentials no request is sent, and the error says what to do. The test does not run in parallel, since the SDK
+// reads from the process's environment what the given one leaves out.
 func TestNoCredentials(t *testing.T) {
 	server := localawstest.Start(t)
 	environment := server.EnvMap()

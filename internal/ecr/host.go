@@ -9,7 +9,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// location is where an ECR registry is; the zero value is the configured region's default registry.
+// location is where an ECR registry is; the zero value is the default registry of the configured region.
 type location struct {
 	account   string // 12 digits, or "" for the credentials' own
 	region    string
@@ -17,12 +17,12 @@ type location struct {
 	dualStack bool
 }
 
-// hostPattern is a private registry's address in every partition.
+// hostPattern matches a private registry's address in every partition.
 // Source: Amazon ECR User Guide, "Private registry", and AWS General Reference, "Amazon ECR endpoints and quotas".
 var hostPattern = regexp.MustCompile(`^(\d{12})\.dkr[.-]ecr(-fips)?\.([a-z0-9][a-z0-9-]*)\.` +
 	`(amazonaws\.com(?:\.cn)?|amazonaws\.eu|on\.aws|on\.amazonwebservices\.(?:com\.cn|eu)|sc2s\.sgov\.gov|c2s\.ic\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)$`)
 
-// parseHost reads account and region from a registry's address; false if it is not one of ECR's.
+// parseHost reads account and region from a registry's address; false if it is not an address of ECR.
 func parseHost(host string) (location, bool) {
 	parts := hostPattern.FindStringSubmatch(host)
 	if parts == nil {
@@ -34,22 +34,22 @@ func parseHost(host string) (location, bool) {
 	}, true
 }
 
-// at is where requests about a host go.
-func (c *Client) at(host string) location {
-	at, ours := parseHost(host)
-	if c.region != "" && !ours {
+// locate finds where requests about a host go.
+func (c *Client) locate(host string) location {
+	at, isECR := parseHost(host)
+	if c.region != "" && !isECR {
 		at.region = c.region
 	}
 	return at
 }
 
-// Owns tells whether a registry host is ECR's: by its name, or where a custom ECR endpoint is configured, because that
-// endpoint says that it gives tokens for the host.
+// Owns reports whether a registry host is ECR's: by its name, or, if a custom ECR endpoint is configured, because that
+// endpoint issues tokens for the host.
 func (c *Client) Owns(ctx context.Context, host string) (bool, error) {
-	if _, ours := parseHost(host); ours {
+	if _, isECR := parseHost(host); isECR {
 		return true, nil
 	}
-	if c.endpoints.ecr == "" {
+	if c.endpoint == nil {
 		return false, nil
 	}
 	token, err := c.token(ctx, host)
@@ -59,9 +59,9 @@ func (c *Client) Owns(ctx context.Context, host string) (bool, error) {
 	return token.host == host, nil
 }
 
-// accountOf is the account to name in a request about a repository, or nil.
+// accountOf is the account of a repository's registry, nil if its host does not name one.
 func accountOf(repo release.Repository) *string {
-	if at, ours := parseHost(repo.Host()); ours {
+	if at, isECR := parseHost(repo.Host()); isECR {
 		return &at.account
 	}
 	return nil

@@ -71,7 +71,7 @@ func FuzzParseHost(f *testing.F) {
 	})
 }
 
-// record answers every request with a refusal and keeps what was asked; nothing leaves the process.
+// record refuses every request and keeps its address and body; nothing leaves the process.
 type record struct{ url, body string }
 
 func (r *record) Do(request *http.Request) (*http.Response, error) {
@@ -86,8 +86,8 @@ func (r *record) Do(request *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// A host of ECR's own says where requests about it go, whatever region the environment names.
-func TestRequestsGoToTheHostsOwnRegion(t *testing.T) {
+// An ECR host determines where requests about it go, whatever region the environment names.
+func TestRequestsGoToTheRegionOfTheHost(t *testing.T) {
 	t.Parallel()
 	for host, want := range map[string]record{
 		"123456789012.dkr.ecr.eu-central-1.amazonaws.com":       {"api.ecr.eu-central-1.amazonaws.com", `"registryId":"123456789012"`},

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 
+	"github.com/onedigest/onedigest/internal/awsx"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -40,7 +41,7 @@ func (c *Client) Cluster(ctx context.Context, name string) (Cluster, error) {
 	switch {
 	case errors.As(err, &absent):
 		return Cluster{}, c.notFound(ctx, name)
-	case denied(err):
+	case awsx.IsDenied(err):
 		return Cluster{}, c.denied(ctx, err, doing, name)
 	case err != nil:
 		return Cluster{}, c.fault(err, doing)

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"github.com/onedigest/onedigest/internal/awsx"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -39,13 +40,14 @@ const (
 // Source: AWS General Reference, "Regional endpoints"
 var regionPattern = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-\d{1,2}$`)
 
+const (
+	maxAttempts = 5       // of one request; the SDK waits up to 20 s between two
+	maxResponse = 1 << 20 // bytes; a described cluster is about 3 KB
+)
+
 // New reads the configuration; it sends no request. A region that is missing or malformed is an *release.InputError.
 func New(ctx context.Context, options Options) (*Client, error) {
-	environ := options.Environ
-	if environ == nil {
-		environ = func(string) string { return "" }
-	}
-	loaded, err := load(ctx, environ, options.Region)
+	loaded, err := awsx.Load(ctx, awsx.Options{Environ: options.Environ, Region: options.Region, MaxAttempts: maxAttempts, MaxResponse: maxResponse})
 	if err != nil {
 		return nil, fault(err, "reading the AWS configuration", "")
 	}
@@ -58,10 +60,10 @@ func New(ctx context.Context, options Options) (*Client, error) {
 	c := &Client{
 		config: loaded,
 		eks: eks.NewFromConfig(loaded, func(o *eks.Options) {
-			o.BaseEndpoint = endpoint(environ, loaded, eks.ServiceID, "AWS_ENDPOINT_URL_EKS")
+			o.BaseEndpoint = awsx.Endpoint(options.Environ, loaded, eks.ServiceID)
 		}),
 		sts: sts.NewFromConfig(loaded, func(o *sts.Options) {
-			o.BaseEndpoint = endpoint(environ, loaded, sts.ServiceID, "AWS_ENDPOINT_URL_STS")
+			o.BaseEndpoint = awsx.Endpoint(options.Environ, loaded, sts.ServiceID)
 		}),
 	}
 	c.presign = sts.NewPresignClient(c.sts)

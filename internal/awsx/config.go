@@ -1,0 +1,159 @@
+// Package awsx is the set-up that the adapters of AWS share: credentials, region, endpoints, retries, limits, and what AWS's
+// errors mean. It calls no service.
+package awsx
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+
+	"github.com/onedigest/onedigest/internal/httpx"
+)
+
+// attemptTimeout limits one attempt of a request.
+const attemptTimeout = 30 * time.Second
+
+// Options of Load.
+type Options struct {
+	// Environ looks up the AWS variables that set endpoints, the region, the profile and static keys. The SDK's default
+	// chain (profiles, SSO, the machine's role) supplies what it does not set; nil sets nothing.
+	Environ     func(name string) string
+	Region      string // "": the environment's or profile's
+	MaxAttempts int    // of one request
+	MaxResponse int64  // of one response, in bytes
+}
+
+// Load reads the configuration for AWS's SDK; it sends no request.
+//
+// Its clients retry as the SDK's standard mode does, and every 429, not only those whose body names a code that the SDK
+// knows. Before an attempt they wait a random part of 1 s, 2 s, 4 s …, at most 20 s. They follow no redirect.
+func Load(ctx context.Context, options Options) (aws.Config, error) {
+	loaded, err := config.LoadDefaultConfig(ctx, loadOptions(options)...)
+	if err != nil {
+		return aws.Config{}, err
+	}
+	// The client is wrapped last, since the SDK adds AWS_CA_BUNDLE only to a client of its own kind.
+	loaded.HTTPClient = limitedClient{withoutRedirects(loaded.HTTPClient), options.MaxResponse}
+	return loaded, nil
+}
+
+// loadOptions passes the given environment to the SDK, which otherwise reads the process's own.
+// Source: AWS SDKs and Tools Reference Guide, "Environment variables".
+func loadOptions(options Options) []func(*config.LoadOptions) error {
+	environ := environment(options.Environ)
+	list := []func(*config.LoadOptions) error{
+		config.WithRetryer(func() aws.Retryer { return newRetryer(options.MaxAttempts) }),
+		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(attemptTimeout)),
+		config.WithAppID("onedigest"),
+	}
+	if region := first(options.Region, environ("AWS_REGION"), environ("AWS_DEFAULT_REGION")); region != "" {
+		list = append(list, config.WithRegion(region))
+	}
+	if profile := first(environ("AWS_PROFILE"), environ("AWS_DEFAULT_PROFILE")); profile != "" {
+		list = append(list, config.WithSharedConfigProfile(profile))
+	}
+	if file := environ("AWS_CONFIG_FILE"); file != "" {
+		list = append(list, config.WithSharedConfigFiles([]string{file}))
+	}
+	if file := environ("AWS_SHARED_CREDENTIALS_FILE"); file != "" {
+		list = append(list, config.WithSharedCredentialsFiles([]string{file}))
+	}
+	if id, secret := environ("AWS_ACCESS_KEY_ID"), environ("AWS_SECRET_ACCESS_KEY"); id != "" && secret != "" {
+		keys := aws.Credentials{AccessKeyID: id, SecretAccessKey: secret, SessionToken: environ("AWS_SESSION_TOKEN"), Source: "environment"}
+		list = append(list, config.WithCredentialsProvider(aws.CredentialsProviderFunc(
+			func(context.Context) (aws.Credentials, error) { return keys, nil })))
+	}
+	if strings.EqualFold(environ("AWS_EC2_METADATA_DISABLED"), "true") {
+		list = append(list, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
+	}
+	return list
+}
+
+func newRetryer(maxAttempts int) aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = maxAttempts
+		o.Retryables = append(o.Retryables, retry.RetryableHTTPStatusCode{Codes: map[int]struct{}{http.StatusTooManyRequests: {}}})
+	})
+}
+
+// Endpoint is the address that replaces AWS's own for a service, given by its SDK's ServiceID ("ECR"); nil if none does. The
+// address of the service precedes the general one, the environment precedes the profile.
+// Source: AWS SDKs and Tools Reference Guide, "Service-specific endpoints".
+func Endpoint(environ func(string) string, loaded aws.Config, serviceID string) *string {
+	environ = environment(environ)
+	variable := "AWS_ENDPOINT_URL_" + strings.ToUpper(strings.ReplaceAll(serviceID, " ", "_"))
+	found := first(environ(variable), profileEndpoint(loaded, serviceID), environ("AWS_ENDPOINT_URL"), aws.ToString(loaded.BaseEndpoint))
+	if found == "" {
+		return nil
+	}
+	return &found
+}
+
+// profileEndpoint asks the SDK's sources (the process's environment, the profile) for a service's endpoint.
+func profileEndpoint(loaded aws.Config, serviceID string) string {
+	for _, source := range loaded.ConfigSources {
+		provider, ok := source.(interface {
+			GetServiceBaseEndpoint(context.Context, string) (string, bool, error)
+		})
+		if !ok {
+			continue
+		}
+		if address, found, err := provider.GetServiceBaseEndpoint(context.Background(), serviceID); err == nil && found {
+			return address
+		}
+	}
+	return ""
+}
+
+// withoutRedirects makes a client return a redirect as the response that it is: the SDK would follow a 307 with the session's
+// token in a header that no redirect drops.
+func withoutRedirects(client aws.HTTPClient) aws.HTTPClient {
+	known, ok := client.(*awshttp.BuildableClient)
+	if !ok {
+		return client
+	}
+	return &http.Client{
+		Transport: known.GetTransport(), Timeout: known.GetTimeout(),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// limitedClient limits the size of responses, so that no endpoint can fill the memory.
+type limitedClient struct {
+	aws.HTTPClient
+	maxResponse int64
+}
+
+func (c limitedClient) Do(request *http.Request) (*http.Response, error) {
+	response, err := c.HTTPClient.Do(request)
+	if err != nil {
+		return response, err
+	}
+	if err := httpx.LimitBody(response, c.maxResponse); err != nil {
+		return nil, err
+	}
+	return response, nil
+}
+
+func environment(environ func(string) string) func(string) string {
+	if environ == nil {
+		return func(string) string { return "" }
+	}
+	return environ
+}
+
+func first(values ...string) string {
+	for _, value := range values {
+		if value != "" {
+			return value
+		}
+	}
+	return ""
+}

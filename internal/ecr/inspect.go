@@ -1,0 +1,169 @@
+package ecr
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
+)
+
+// maxManifest is the largest manifest that is accepted, in bytes; ECR's own quota.
+const maxManifest = 4 << 20
+
+// maxMessage is the longest text of a failure, in bytes.
+const maxMessage = 400
+
+// acceptedMediaTypes are named in requests, since ECR otherwise may convert a manifest, which changes its digest.
+var acceptedMediaTypes = []string{
+	"application/vnd.oci.image.index.v1+json",
+	"application/vnd.oci.image.manifest.v1+json",
+	"application/vnd.docker.distribution.manifest.list.v2+json",
+	"application/vnd.docker.distribution.manifest.v2+json",
+}
+
+// Inspect reads an image's manifest and the digest that a tag names, in one request (BatchGetImage). An image or a tag that
+// does not exist is no error.
+func (c *Client) Inspect(ctx context.Context, repo release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
+	state, err := c.inspect(ctx, repo, digest, tag)
+	if err != nil {
+		return release.TagState{}, fault(err, fmt.Sprintf("reading %q and tag %q", repo.At(digest), tag), "ecr:BatchGetImage")
+	}
+	return state, nil
+}
+
+func (c *Client) inspect(ctx context.Context, repo release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
+	response, err := c.batchGetImage(ctx, repo,
+		types.ImageIdentifier{ImageDigest: aws.String(digest.String())},
+		types.ImageIdentifier{ImageTag: aws.String(tag.String())})
+	if err != nil {
+		return release.TagState{}, err
+	}
+	if err := failureOf(response.Failures); err != nil {
+		return release.TagState{}, err
+	}
+	tagged, found, err := findTag(response.Images, tag)
+	if err != nil {
+		return release.TagState{}, err
+	}
+	state := release.TagState{TagDigest: tagged}
+	if image, found := findDigest(response.Images, digest); found {
+		if state, err = tagState(image, digest, tagged); err != nil {
+			return release.TagState{}, err
+		}
+	}
+	if !found && !isMissing(response.Failures, tag) {
+		// If the digest and the tag name the same image, ECR may return it once, without the tag.
+		state.TagDigest, err = c.tagDigest(ctx, repo, tag)
+	}
+	return state, err
+}
+
+// tagDigest is the digest that a tag names, zero if the tag does not exist.
+func (c *Client) tagDigest(ctx context.Context, repo release.Repository, tag release.Tag) (release.Digest, error) {
+	response, err := c.batchGetImage(ctx, repo, types.ImageIdentifier{ImageTag: aws.String(tag.String())})
+	if err != nil {
+		return release.Digest{}, err
+	}
+	if err := failureOf(response.Failures); err != nil || len(response.Images) == 0 {
+		return release.Digest{}, err
+	}
+	return digestOf(response.Images[0])
+}
+
+func (c *Client) batchGetImage(ctx context.Context, repo release.Repository, ids ...types.ImageIdentifier) (*ecr.BatchGetImageOutput, error) {
+	api, err := c.api(c.locate(repo.Host()))
+	if err != nil {
+		return nil, err
+	}
+	return api.BatchGetImage(ctx, &ecr.BatchGetImageInput{
+		RegistryId:         accountOf(repo),
+		RepositoryName:     aws.String(repo.Path()),
+		ImageIds:           ids,
+		AcceptedMediaTypes: acceptedMediaTypes,
+	})
+}
+
+// failureOf is the first failure other than an image or a tag that does not exist.
+func failureOf(failures []types.ImageFailure) error {
+	for _, each := range failures {
+		if each.FailureCode != types.ImageFailureCodeImageNotFound {
+			return errors.New(text.Line(string(each.FailureCode)+": "+aws.ToString(each.FailureReason), maxMessage))
+		}
+	}
+	return nil
+}
+
+// isMissing reports whether ECR answered that the tag does not exist.
+func isMissing(failures []types.ImageFailure, tag release.Tag) bool {
+	for _, each := range failures {
+		if each.ImageId != nil && aws.ToString(each.ImageId.ImageTag) == tag.String() {
+			return true
+		}
+	}
+	return false
+}
+
+// findTag is the digest that a tag names in a response; false if the response does not mention the tag.
+func findTag(images []types.Image, tag release.Tag) (digest release.Digest, found bool, err error) {
+	for _, each := range images {
+		if each.ImageId != nil && aws.ToString(each.ImageId.ImageTag) == tag.String() {
+			digest, err = digestOf(each)
+			return digest, true, err
+		}
+	}
+	return release.Digest{}, false, nil
+}
+
+func digestOf(image types.Image) (release.Digest, error) {
+	if image.ImageId == nil {
+		return release.Digest{}, errors.New("the response names no digest")
+	}
+	return release.ParseDigest(aws.ToString(image.ImageId.ImageDigest))
+}
+
+func findDigest(images []types.Image, digest release.Digest) (types.Image, bool) {
+	for _, each := range images {
+		if each.ImageId != nil && aws.ToString(each.ImageId.ImageDigest) == digest.String() {
+			return each, true
+		}
+	}
+	return types.Image{}, false
+}
+
+// tagState parses the manifest of the image that was asked for, whose bytes must be the digest's.
+func tagState(image types.Image, digest, tagged release.Digest) (release.TagState, error) {
+	manifest := []byte(aws.ToString(image.ImageManifest))
+	if len(manifest) > maxManifest {
+		return release.TagState{}, fmt.Errorf("the manifest is %d bytes long, limit %d", len(manifest), maxManifest)
+	}
+	if got := hash(manifest); got != digest {
+		return release.TagState{}, &mismatchError{wanted: digest, got: got}
+	}
+	var parsed struct {
+		MediaType   string            `json:"mediaType"`
+		Annotations map[string]string `json:"annotations"`
+	}
+	if err := json.Unmarshal(manifest, &parsed); err != nil {
+		return release.TagState{}, fmt.Errorf("reading the manifest: %w", err)
+	}
+	return release.TagState{
+		Found: true, Manifest: manifest, MediaType: cmp.Or(parsed.MediaType, aws.ToString(image.ImageManifestMediaType)),
+		Revision: parsed.Annotations[release.AnnotationRevision], TagDigest: tagged,
+	}, nil
+}
+
+// hash is the digest of a manifest.
+func hash(manifest []byte) release.Digest {
+	sum := sha256.Sum256(manifest)
+	digest, _ := release.ParseDigest("sha256:" + hex.EncodeToString(sum[:]))
+	return digest
+}
