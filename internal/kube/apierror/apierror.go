@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
@@ -44,27 +42,7 @@ func Fault(ctx context.Context, host string, err error, format string, subjects 
 // admission webhook's).
 type Sanitized struct{ Err error }
 
-func (s Sanitized) Error() string { return Line(s.Err.Error(), maxText) }
+func (s Sanitized) Error() string { return text.Line(s.Err.Error(), maxText) }
 
 // Unwrap is the error as the API returned it.
 func (s Sanitized) Unwrap() error { return s.Err }
-
-// Line makes an outsider's text one line of at most limit bytes, without control or direction-changing characters.
-func Line(text string, limit int) string {
-	text = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\r' || r == '\t':
-			return ' '
-		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r), r == utf8.RuneError, r == '\u2028', r == '\u2029':
-			return -1
-		}
-		return r
-	}, text)), " ")
-	if len(text) <= limit {
-		return text
-	}
-	for limit > 0 && !utf8.RuneStart(text[limit]) {
-		limit--
-	}
-	return text[:limit] + "…"
-}

@@ -378,7 +378,7 @@ func TestAnAnswerThatIsLostStillCounts(t *testing.T) {
 			}
 			lost := false
 			s.with(func() {
-				s.deaf = func(asked string, _ *http.Request) bool {
+				s.dropsAnswer = func(asked string, _ *http.Request) bool {
 					first := asked == verb && !lost
 					lost = lost || first
 					return first
@@ -406,15 +406,15 @@ func TestAcquireErrors(t *testing.T) {
 		code    int
 		want    []string
 	}{
-		"no list":   {func(_ *testing.T, s *leaseServer) { s.breaks(refusingTo(403, "list")) }, nil, release.ExitFault, []string{"list Lease \"onedigest-shop\"", "get, list, watch, create and update of leases in coordination.k8s.io"}},
-		"no create": {func(_ *testing.T, s *leaseServer) { s.breaks(refusingTo(403, "create")) }, nil, release.ExitFault, []string{"to create Lease", "leases in coordination.k8s.io"}},
+		"no list":   {func(_ *testing.T, s *leaseServer) { s.refuse(refusingTo(403, "list")) }, nil, release.ExitFault, []string{"list Lease \"onedigest-shop\"", "get, list, watch, create and update of leases in coordination.k8s.io"}},
+		"no create": {func(_ *testing.T, s *leaseServer) { s.refuse(refusingTo(403, "create")) }, nil, release.ExitFault, []string{"to create Lease", "leases in coordination.k8s.io"}},
 		"no update": {func(t *testing.T, s *leaseServer) {
 			acquire(t, s, "1").Release(t.Context())
-			s.breaks(refusingTo(403, "update"))
+			s.refuse(refusingTo(403, "update"))
 		}, nil, release.ExitFault, []string{"to update Lease"}},
-		"no watch":     {func(t *testing.T, s *leaseServer) { acquire(t, s, "1"); s.breaks(refusingTo(403, "watch")) }, nil, release.ExitFault, []string{"to watch Lease"}},
-		"no get":       {func(t *testing.T, s *leaseServer) { kill(acquire(t, s, "1")); s.breaks(refusingTo(403, "get")) }, nil, release.ExitFault, []string{"to get Lease"}},
-		"no access":    {func(_ *testing.T, s *leaseServer) { s.breaks(refusingTo(401, "list")) }, nil, release.ExitFault, []string{"refused or expired"}},
+		"no watch":     {func(t *testing.T, s *leaseServer) { acquire(t, s, "1"); s.refuse(refusingTo(403, "watch")) }, nil, release.ExitFault, []string{"to watch Lease"}},
+		"no get":       {func(t *testing.T, s *leaseServer) { kill(acquire(t, s, "1")); s.refuse(refusingTo(403, "get")) }, nil, release.ExitFault, []string{"to get Lease"}},
+		"no access":    {func(_ *testing.T, s *leaseServer) { s.refuse(refusingTo(401, "list")) }, nil, release.ExitFault, []string{"refused or expired"}},
 		"no namespace": {nil, func(hold *release.LeaseRequest) { hold.Namespace = "absent" }, release.ExitInput, []string{`namespace "absent" does not exist`, "--create-namespace"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -462,14 +462,14 @@ func TestAWaitThatIsCutShort(t *testing.T) {
 		defer cancel()
 		result, lines := acquireInBackground(ctx, t, s, "next")
 		receive(t, lines, "report")
-		s.breaks(refusingTo(503, "get", "list", "watch", "update"))
+		s.refuse(refusingTo(503, "get", "list", "watch", "update"))
 		s.cut()
 		if got := receive(t, result, "end"); !strings.Contains(got.err.Error(), "OD-203") || !strings.Contains(got.err.Error(), "the cluster does not answer either: the test's ServiceUnavailable") {
 			t.Errorf("got %v", got.err)
 		}
 	})
 	for name, fail := range map[string]func(s *leaseServer){
-		"by a cluster that refuses":         func(s *leaseServer) { s.breaks(refusingTo(503, "list")) },
+		"by a cluster that refuses":         func(s *leaseServer) { s.refuse(refusingTo(503, "list")) },
 		"by a cluster that does not answer": func(s *leaseServer) { s.with(func() { s.hangs = func(string, *http.Request) bool { return true } }) },
 	} {
 		t.Run(name, func(t *testing.T) {

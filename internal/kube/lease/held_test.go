@@ -46,7 +46,7 @@ func TestLost(t *testing.T) {
 			ctx, cancel := live.Context(t.Context())
 			defer cancel()
 			other(s, s.now())
-			s.with(func() { s.inside = func(string, *coordination.Lease) { t.Error("a Lease that is lost was written") } })
+			s.with(func() { s.onWrite = func(string, *coordination.Lease) { t.Error("a Lease that is lost was written") } })
 			receive(t, ctx.Done(), "end of the context")
 			cause := context.Cause(ctx)
 			var failure *release.Failure
@@ -154,13 +154,13 @@ func TestReleaseDespiteFailedRequests(t *testing.T) {
 	kill(live) // no heartbeat comes between
 	tries := 0
 	s.with(func() {
-		s.broken = func(verb string, _ *http.Request) int {
+		s.refuses = func(verb string, _ *http.Request) int {
 			if tries++; tries == 1 {
 				return 503
 			}
 			return 0
 		}
-		s.deaf = func(verb string, _ *http.Request) bool { return verb == "update" && tries == 2 }
+		s.dropsAnswer = func(verb string, _ *http.Request) bool { return verb == "update" && tries == 2 }
 	})
 	if err := live.Release(t.Context()); err != nil || !isFree(s.now()) {
 		t.Errorf("release: %v, %+v", err, s.now().Spec)

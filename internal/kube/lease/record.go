@@ -4,8 +4,8 @@ import (
 	"math"
 	"time"
 
-	"github.com/onedigest/onedigest/internal/kube/apierror"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 	coordination "k8s.io/api/coordination/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -96,7 +96,7 @@ func durationOf(lease *coordination.Lease, fallback time.Duration) time.Duration
 func holderOf(lease *coordination.Lease) release.Holder {
 	holder := release.Holder{URL: annotationText(lease, release.AnnotationRun), Actor: annotationText(lease, release.AnnotationActor)}
 	if lease.Spec.HolderIdentity != nil {
-		holder.Run = apierror.Line(*lease.Spec.HolderIdentity, 256)
+		holder.Run = text.Line(*lease.Spec.HolderIdentity, 256)
 	}
 	if commit, err := release.ParseCommit(lease.Annotations[release.LabelCommit]); err == nil {
 		holder.Commit = commit
@@ -106,23 +106,23 @@ func holderOf(lease *coordination.Lease) release.Holder {
 
 // annotationText is an annotation, sanitized: whoever may write Leases can have written it.
 func annotationText(lease *coordination.Lease, key string) string {
-	return apierror.Line(lease.Annotations[key], 512)
+	return text.Line(lease.Annotations[key], 512)
 }
 
 // describeHolder names a holder in a sentence.
 func describeHolder(holder release.Holder) string {
-	text := "run " + holder.Run
+	name := "run " + holder.Run
 	if holder.Run == "" {
-		text = "another run"
+		name = "another run"
 	}
 	if holder.URL != "" {
-		text += " (" + holder.URL + ")"
+		name += " (" + holder.URL + ")"
 	}
 	if holder.Actor != "" {
-		text += " of " + holder.Actor
+		name += " of " + holder.Actor
 	}
 	if holder.Commit != "" {
-		text += ", commit " + holder.Commit.Short()
+		name += ", commit " + holder.Commit.Short()
 	}
-	return text
+	return name
 }

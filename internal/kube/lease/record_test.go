@@ -63,15 +63,15 @@ func TestSetPinWaitsForTheCluster(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
 	lease := acquire(t, s, "1")
-	s.breaks(refusingTo(503, "update"))
+	s.refuse(refusingTo(503, "update"))
 	done := make(chan error, 1)
 	go func() { done <- lease.SetPin(t.Context(), &release.Pin{Commit: commitA, At: time.Now()}) }()
 	s.waitForMoreRequests("update", 3)
-	s.breaks(nil)
+	s.refuse(nil)
 	if err := receive(t, done, "answer"); err != nil || s.now().Annotations[annotationPinCommit] != commitA.String() {
 		t.Errorf("pinned: %v, %v", err, s.now().Annotations)
 	}
-	s.breaks(refusingTo(403, "update"))
+	s.refuse(refusingTo(403, "update"))
 	if err := lease.SetPin(t.Context(), nil); release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), "pinning release") {
 		t.Errorf("forbidden: %v", err)
 	}

@@ -20,7 +20,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// leaseServer keeps Leases as an apiserver does: every write needs the resource version that it changes, a PUT of an object
+// leaseServer stores Leases as an apiserver does: every write needs the current resource version, a PUT of an object
 // that is gone is a conflict if it names the object's UID and creates it if not (the registry's AllowCreateOnUpdate), a list
 // has a version to watch from.
 type leaseServer struct {
@@ -28,17 +28,17 @@ type leaseServer struct {
 	url string
 	web *httptest.Server
 
-	mu      sync.Mutex
-	turn    *sync.Cond
-	version int
-	leases  map[string]*coordination.Lease // by namespace/name
-	history []leaseChange
-	round   int                                          // of watches: a cut begins another
-	broken  func(verb string, r *http.Request) int       // status to refuse a request with, 0: serve it
-	deaf    func(verb string, r *http.Request) bool      // does what it is asked and cuts the answer off
-	hangs   func(verb string, r *http.Request) bool      // neither serves nor answers
-	asked   map[string]int                               // by verb
-	inside  func(verb string, lease *coordination.Lease) // is told of every write, in order
+	mu          sync.Mutex
+	turn        *sync.Cond
+	version     int
+	leases      map[string]*coordination.Lease // by namespace/name
+	history     []leaseChange
+	round       int                                          // of watches: a cut begins another
+	refuses     func(verb string, r *http.Request) int       // status to refuse a request with, 0: serve it
+	dropsAnswer func(verb string, r *http.Request) bool      // true: serve the request and drop the connection instead of answering
+	hangs       func(verb string, r *http.Request) bool      // true: do not serve the request and do not answer
+	asked       map[string]int                               // by verb
+	onWrite     func(verb string, lease *coordination.Lease) // called with each write, in order
 }
 
 type leaseChange struct {
@@ -61,10 +61,10 @@ func newLeaseServer(t *testing.T) *leaseServer {
 	return s
 }
 
-// client is another machine's: it shares no connection and no rate limit with the others.
+// client is another machine: it shares no connection and no rate limit with other clients.
 func (s *leaseServer) client() *Leases { return s.clientOf("") }
 
-// clientOf is one that can be told from others by the server.
+// clientOf is a client with a user agent of its own.
 func (s *leaseServer) clientOf(agent string) *Leases {
 	s.t.Helper()
 	leases, err := NewForConfig(&rest.Config{Host: s.url, QPS: 1000, Burst: 1000, UserAgent: agent})
@@ -87,9 +87,9 @@ func (s *leaseServer) with(change func()) {
 	s.turn.Broadcast()
 }
 
-// breaks refuses requests; nil serves them again.
-func (s *leaseServer) breaks(broken func(verb string, r *http.Request) int) {
-	s.with(func() { s.broken = broken })
+// refuse refuses requests; nil serves them again.
+func (s *leaseServer) refuse(refuses func(verb string, r *http.Request) int) {
+	s.with(func() { s.refuses = refuses })
 }
 
 func (s *leaseServer) count(verb string) int {
@@ -134,7 +134,7 @@ func (s *leaseServer) waitForRequests(verb string, n int) {
 	s.waitFor(fmt.Sprintf("asked to %s", verb), func(*coordination.Lease) bool { return s.asked[verb] >= n })
 }
 
-// put is a person's write, past all rules. A Lease without UID is a new one.
+// put writes without checks, as a person may. A Lease without UID is a new one.
 func (s *leaseServer) put(lease *coordination.Lease) {
 	lease = lease.DeepCopy()
 	s.with(func() {
@@ -198,13 +198,13 @@ func (s *leaseServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		return
 	}
-	if s.broken != nil {
-		if code := s.broken(verb, r); code != 0 {
+	if s.refuses != nil {
+		if code := s.refuses(verb, r); code != 0 {
 			respondStatus(w, code, "")
 			return
 		}
 	}
-	if s.deaf != nil && s.deaf(verb, r) {
+	if s.dropsAnswer != nil && s.dropsAnswer(verb, r) {
 		s.serve(httptest.NewRecorder(), verb, namespace, name, sent)
 		panic(http.ErrAbortHandler)
 	}
@@ -263,8 +263,8 @@ func (s *leaseServer) serve(w http.ResponseWriter, verb, namespace, name string,
 }
 
 func (s *leaseServer) written(verb string, lease *coordination.Lease) {
-	if s.inside != nil {
-		s.inside(verb, lease.DeepCopy())
+	if s.onWrite != nil {
+		s.onWrite(verb, lease.DeepCopy())
 	}
 }
 

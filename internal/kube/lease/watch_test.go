@@ -13,7 +13,7 @@ import (
 func TestAClusterThatDoesNotAnswerTakesNothingAway(t *testing.T) {
 	t.Parallel()
 	refusing := func(code int) func(s *leaseServer) {
-		return func(s *leaseServer) { s.breaks(refusingTo(code, "get", "list", "watch", "create", "update")) }
+		return func(s *leaseServer) { s.refuse(refusingTo(code, "get", "list", "watch", "create", "update")) }
 	}
 	hanging := func(s *leaseServer) { s.with(func() { s.hangs = func(string, *http.Request) bool { return true } }) }
 	for name, test := range map[string]struct {
@@ -43,7 +43,7 @@ func TestAClusterThatDoesNotAnswerTakesNothingAway(t *testing.T) {
 				}
 				time.Sleep(expires + expires/2) // the outage itself
 				watches := s.count("watch")
-				s.with(func() { s.broken, s.hangs = nil, nil })
+				s.with(func() { s.refuses, s.hangs = nil, nil })
 				if test.cut {
 					s.web.CloseClientConnections()
 					s.waitForRequests("watch", watches+1)
@@ -75,7 +75,7 @@ func TestAnOutageThatEndsWithTheLease(t *testing.T) {
 	s.waitForRequests("watch", 1)
 	s.waitForHeartbeats(1)
 	over := false
-	s.breaks(func(_ string, r *http.Request) int {
+	s.refuse(func(_ string, r *http.Request) int {
 		if over = over || r.UserAgent() == "late"; over {
 			return 0
 		}
@@ -142,10 +142,10 @@ func TestAWaitOutlivesAnApiserverThatStarts(t *testing.T) {
 	result, lines := acquireInBackground(t.Context(), t, s, "next")
 	receive(t, lines, "report")
 	s.waitForRequests("watch", 1)
-	s.breaks(refusingTo(403, "list", "watch"))
+	s.refuse(refusingTo(403, "list", "watch"))
 	s.cut()
 	s.waitForMoreRequests("list", 3)
-	s.breaks(nil)
+	s.refuse(nil)
 	if err := live.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
