@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/onedigest/onedigest/internal/kube/diagnose"
 	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
@@ -110,13 +111,13 @@ func (w addressWait) timeoutError(ctx context.Context, err error, found *endpoin
 	if found == nil {
 		return w.client.Fault(ctx, cmp.Or(err, context.DeadlineExceeded), "reading the addresses of release %q in namespace %q", w.name, w.namespace)
 	}
-	diagnosis := w.client.diagnose(ctx, finding{object: found.object, uid: found.uid, code: causes.NoAddress,
-		reason: "NoAddress", message: "no load balancer has been assigned"})
+	diagnosis := w.client.Diagnose(ctx, diagnose.Finding{Object: found.object, UID: found.uid, Code: causes.NoAddress,
+		Reason: "NoAddress", Message: "no load balancer has been assigned"})
 	if last := len(diagnosis.Events); last > 0 {
 		diagnosis.Message += "; last event: " + diagnosis.Events[last-1]
 	}
 	return &release.Failure{What: fmt.Sprintf("release %q in namespace %q has no external address in time", w.name, w.namespace),
-		Err: &RolloutError{diagnosis}, Do: diagnosis.Advice}
+		Err: &DiagnosedError{diagnosis}, Do: diagnosis.Advice}
 }
 
 // selectEndpoint is the only endpoint, or the one named as the release; nil if there are none. plural names them in the error.

@@ -17,7 +17,7 @@ import (
 )
 
 func service(name string, kind core.ServiceType, host string, ports ...core.ServicePort) *core.Service {
-	s := &core.Service{ObjectMeta: described(name, "", map[string]string{instanceLabel: "shop"})}
+	s := &core.Service{ObjectMeta: described(name, map[string]string{instanceLabel: "shop"})}
 	s.Spec.Type, s.Spec.Ports = kind, ports
 	if host != "" {
 		s.Status.LoadBalancer.Ingress = []core.LoadBalancerIngress{{Hostname: host}}
@@ -85,9 +85,9 @@ func TestAddress(t *testing.T) {
 			s := newServer(t)
 			foreign := service("foreign", core.ServiceTypeLoadBalancer, "foreign.example.com", port(80, ""))
 			foreign.Labels[instanceLabel] = "another"
-			s.put(foreign)
+			s.Put(foreign)
 			for _, service := range test.services {
-				s.put(service)
+				s.Put(service)
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
@@ -105,7 +105,7 @@ func TestAddress(t *testing.T) {
 }
 
 func ingress(name, address string, change func(*networking.Ingress)) *networking.Ingress {
-	i := &networking.Ingress{ObjectMeta: described(name, "", map[string]string{instanceLabel: "shop"})}
+	i := &networking.Ingress{ObjectMeta: described(name, map[string]string{instanceLabel: "shop"})}
 	if address != "" {
 		i.Status.LoadBalancer.Ingress = []networking.IngressLoadBalancerIngress{{Hostname: address}}
 	}
@@ -145,7 +145,7 @@ func TestAddressByIngress(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
-			s.put(test.there...)
+			s.Put(test.there...)
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
 			got, err := s.client().Address(ctx, space, "shop", func(string) {})
@@ -159,8 +159,8 @@ func TestAddressByIngress(t *testing.T) {
 func TestAddressOfWhoMayNotReadIngresses(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	s.put(service("shop", core.ServiceTypeClusterIP, "", port(80, "")))
-	s.breaks(func(r *http.Request) int {
+	s.Put(service("shop", core.ServiceTypeClusterIP, "", port(80, "")))
+	s.Break(func(r *http.Request) int {
 		if strings.Contains(r.URL.Path, "ingresses") {
 			return http.StatusForbidden
 		}
@@ -178,14 +178,14 @@ func TestAddressOfWhoMayNotReadIngresses(t *testing.T) {
 func TestAddressWaits(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	s.put(service("shop", core.ServiceTypeLoadBalancer, "", port(80, "")))
+	s.Put(service("shop", core.ServiceTypeLoadBalancer, "", port(80, "")))
 	told := 0
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	got, err := s.client().Address(ctx, space, "shop", func(string) {
 		told++
-		s.drop()
-		s.put(service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, "")))
+		s.Drop()
+		s.Put(service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, "")))
 	})
 	if got != "http://lb.example.com" || err != nil || told != 1 {
 		t.Errorf("got %q, %v, told %d times", got, err, told)
@@ -196,7 +196,7 @@ func TestAddressOutOfTimeSaysWhy(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	waiting := service("shop", core.ServiceTypeLoadBalancer, "", port(80, ""))
-	s.put(waiting, event("e", waiting.ObjectMeta, "SyncLoadBalancerFailed", "no subnet is tagged"))
+	s.Put(waiting, event("e", waiting.ObjectMeta, "SyncLoadBalancerFailed", "no subnet is tagged"))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_, err := s.client().Address(ctx, space, "shop", func(string) {})
@@ -211,7 +211,7 @@ func TestAddressOutOfTimeSaysWhy(t *testing.T) {
 func TestAddressOfAClusterThatForbids(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	s.breaks(func(*http.Request) int { return http.StatusForbidden })
+	s.Break(func(*http.Request) int { return http.StatusForbidden })
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	_, err := s.client().Address(ctx, space, "shop", func(string) {})

@@ -51,12 +51,12 @@ func TestCheck(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
 			if test.namespace != nil {
-				s.put(test.namespace)
+				s.Put(test.namespace)
 			}
 			for _, verb := range test.denied {
-				s.denied[verb] = true
+				s.Deny(verb)
 			}
-			s.breaks(test.broken)
+			s.Break(test.broken)
 			err := s.client().Check(context.Background(), space, test.create)
 			if got := release.ExitCode(err); got != test.code {
 				t.Fatalf("exit %d, %v; want %d", got, err, test.code)

@@ -7,7 +7,6 @@ package kube
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/onedigest/onedigest/internal/kube/apierror"
 	"github.com/onedigest/onedigest/internal/release"
@@ -30,8 +29,6 @@ type Client struct {
 	Mapper  meta.RESTMapper
 
 	apis *apis
-	// grace is how long a cause that may pass is borne with; it is as causes.go says but in tests.
-	grace func(time.Duration) time.Duration
 }
 
 // New makes a client; it sends nothing. The configuration is left as it is.
@@ -57,6 +54,5 @@ func New(config *rest.Config) (*Client, error) {
 	return &Client{
 		Host: own.Host, Kube: kube, Dynamic: objects, apis: groups,
 		Mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(kube.Discovery())),
-		grace:  func(duration time.Duration) time.Duration { return duration },
 	}, nil
 }

@@ -8,23 +8,24 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// RolloutError says why a rollout cannot become ready, or was not ready in time: its code, the object, the container, the reason.
-type RolloutError struct{ diagnosis release.Diagnosis }
+// DiagnosedError says why a rollout cannot become ready, or was not ready in time: the cause's code, the object, the container, the
+// reason.
+type DiagnosedError struct{ Found release.Diagnosis }
 
 // Diagnosis is the evidence.
-func (e *RolloutError) Diagnosis() release.Diagnosis { return e.diagnosis }
+func (e *DiagnosedError) Diagnosis() release.Diagnosis { return e.Found }
 
-func (e *RolloutError) Error() string {
-	text := e.diagnosis.Object.String()
-	if e.diagnosis.Code != "" {
-		text = string(e.diagnosis.Code) + " " + text
+func (e *DiagnosedError) Error() string {
+	text := e.Found.Object.String()
+	if e.Found.Code != "" {
+		text = string(e.Found.Code) + " " + text
 	}
-	if e.diagnosis.Container != "" {
-		text += fmt.Sprintf(" container %q", e.diagnosis.Container)
+	if e.Found.Container != "" {
+		text += fmt.Sprintf(" container %q", e.Found.Container)
 	}
-	text += ": " + e.diagnosis.Reason
-	if e.diagnosis.Message != "" {
-		text += ": " + e.diagnosis.Message
+	text += ": " + e.Found.Reason
+	if e.Found.Message != "" {
+		text += ": " + e.Found.Message
 	}
 	return text
 }

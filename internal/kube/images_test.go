@@ -14,21 +14,17 @@ import (
 func TestImages(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	ending, ended, foreign := pod("ending", 1), pod("ended", 1), pod("foreign", 1)
-	ending.DeletionTimestamp, ending.Finalizers = &meta.Time{}, []string{"test/keep"}
+	ending, ended, foreign := pod("ending"), pod("ended"), pod("foreign")
+	now := meta.Now()
+	ending.DeletionTimestamp, ending.Finalizers = &now, []string{"test/keep"}
 	ended.Status.Phase = core.PodSucceeded
 	foreign.Labels[instanceLabel] = "another"
-	starting := pod("starting", 2)
+	starting := pod("starting")
 	starting.Status.ContainerStatuses[0].Ready = false
 	starting.Status.ContainerStatuses[0].ImageID = ""
-	sidecar := pod("two", 2)
+	sidecar := pod("two")
 	sidecar.Status.ContainerStatuses = append(sidecar.Status.ContainerStatuses, core.ContainerStatus{Name: "aaa", Ready: true, ImageID: "x@sha256:" + strings.Repeat("b", 64)})
-	s.put(ended, foreign, starting, sidecar)
-	deleted, _ := s.path(ending)
-	s.put(ending)
-	s.mu.Lock()
-	s.objects[deleted]["metadata"].(map[string]any)["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-	s.mu.Unlock()
+	s.Put(ending, ended, foreign, starting, sidecar)
 	got, err := s.client().Images(context.Background(), space, "shop")
 	if err != nil {
 		t.Fatal(err)

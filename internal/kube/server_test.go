@@ -1,339 +1,68 @@
 package kube
 
 import (
-	"encoding/json"
-	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
-	"strconv"
-	"strings"
-	"sync"
+	"errors"
 	"testing"
 	"time"
 
-	authorization "k8s.io/api/authorization/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
+	"github.com/onedigest/onedigest/internal/kube/kubetest"
+	"github.com/onedigest/onedigest/internal/release"
+	core "k8s.io/api/core/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
-// server is as much of an apiserver as this package asks of one: lists, watches that can be dropped and can expire, logs,
-// access reviews. A request that it does not know is an error of the test.
+// server is an apiserver for the tests of this package.
 type server struct {
-	t   *testing.T
-	url string
-
-	mu      sync.Mutex
-	turn    *sync.Cond
-	version int
-	objects map[string]map[string]any // path of the object to it
-	history []change
-	oldest  int // the first version that a watch may start after
-	round   int // of watches: a drop begins another
-	broken  func(r *http.Request) int
-	denied  map[string]bool   // "verb resource"
-	logs    map[string]string // "pod/container", with "?previous" for the run before
-	asked   []string          // "verb path"
-}
-
-type change struct {
-	version int
-	kind    string
-	path    string // of the object
-	object  map[string]any
+	*kubetest.Server
+	t *testing.T
 }
 
 func newServer(t *testing.T) *server {
 	t.Helper()
-	s := &server{t: t, version: 100, objects: map[string]map[string]any{}, denied: map[string]bool{}, logs: map[string]string{}}
-	s.turn = sync.NewCond(&s.mu)
-	web := httptest.NewServer(s)
-	s.url = web.URL
-	t.Cleanup(func() {
-		s.drop()
-		web.CloseClientConnections()
-		web.Close()
-	})
-	return s
+	return &server{kubetest.New(t), t}
 }
 
 func (s *server) client() *Client {
 	s.t.Helper()
-	client, err := New(&rest.Config{Host: s.url, QPS: 1000, Burst: 1000})
+	client, err := New(s.Config())
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return client
 }
 
-// hasty is a client for which no cause has any grace.
-func (s *server) hasty() *Client {
-	client := s.client()
-	client.grace = func(time.Duration) time.Duration { return 0 }
-	return client
+const (
+	space  = "staging"
+	digest = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+)
+
+func described(name string, labels map[string]string) meta.ObjectMeta {
+	return meta.ObjectMeta{Name: name, Namespace: space, UID: "uid-" + types.UID(name), Labels: labels}
 }
 
-func (s *server) path(object runtime.Object) (string, map[string]any) {
-	s.t.Helper()
-	content, ok := object.(*unstructured.Unstructured)
-	if !ok {
-		kinds, _, err := scheme.Scheme.ObjectKinds(object)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		content = &unstructured.Unstructured{Object: fields}
-		content.SetGroupVersionKind(kinds[0])
-	}
-	content = content.DeepCopy()
-	resource, _ := meta.UnsafeGuessKindToResource(content.GroupVersionKind())
-	base := "/apis/" + resource.Group + "/" + resource.Version
-	if resource.Group == "" {
-		base = "/api/" + resource.Version
-	}
-	if content.GetNamespace() != "" {
-		base += "/namespaces/" + content.GetNamespace()
-	}
-	return base + "/" + resource.Resource + "/" + content.GetName(), content.Object
+// pod is one of the release shop, running and ready.
+func pod(name string) *core.Pod {
+	p := &core.Pod{ObjectMeta: described(name, map[string]string{instanceLabel: "shop"})}
+	p.Status.Phase = core.PodRunning
+	p.Status.ContainerStatuses = []core.ContainerStatus{{Name: "app", Ready: true, ImageID: "localhost:5000/shop@" + digest, State: core.ContainerState{Running: &core.ContainerStateRunning{}}}}
+	return p
 }
 
-// put creates or changes an object.
-func (s *server) put(objects ...runtime.Object) {
-	s.t.Helper()
-	for _, object := range objects {
-		path, content := s.path(object)
-		s.mu.Lock()
-		s.version++
-		kind := "ADDED"
-		if s.objects[path] != nil {
-			kind = "MODIFIED"
-		}
-		described := content["metadata"].(map[string]any)
-		described["resourceVersion"] = strconv.Itoa(s.version)
-		s.objects[path] = content
-		s.history = append(s.history, change{s.version, kind, path, content})
-		s.mu.Unlock()
-	}
-	s.turn.Broadcast()
+func event(name string, about meta.ObjectMeta, reason, message string) *core.Event {
+	return &core.Event{ObjectMeta: described(name, nil), InvolvedObject: core.ObjectReference{UID: about.UID, Name: about.Name}, Type: "Warning", Reason: reason, Message: message}
 }
 
-func (s *server) remove(object runtime.Object) {
-	s.t.Helper()
-	path, _ := s.path(object)
-	s.mu.Lock()
-	s.version++
-	s.history = append(s.history, change{s.version, "DELETED", path, s.objects[path]})
-	delete(s.objects, path)
-	s.mu.Unlock()
-	s.turn.Broadcast()
-}
+// patience is long enough for anything that a test waits for.
+const patience = 20 * time.Second
 
-// drop ends all watches.
-func (s *server) drop() {
-	s.mu.Lock()
-	s.round++
-	s.mu.Unlock()
-	s.turn.Broadcast()
-}
-
-// expire forgets the history, so that a watch must list again.
-func (s *server) expire() {
-	s.mu.Lock()
-	s.version++
-	s.oldest = s.version
-	s.mu.Unlock()
-}
-
-// breaks makes requests fail with the status that the function names; 0 serves them.
-func (s *server) breaks(with func(*http.Request) int) {
-	s.mu.Lock()
-	s.broken = with
-	s.mu.Unlock()
-}
-
-// count is how many requests came whose "verb path" begins so.
-func (s *server) count(prefix string) (n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, asked := range s.asked {
-		if strings.HasPrefix(asked, prefix) {
-			n++
-		}
+// diagnosisOf is that of a failure.
+func diagnosisOf(t *testing.T, err error) release.Diagnosis {
+	t.Helper()
+	var failure *release.Failure
+	var diagnosed release.Diagnosed
+	if !errors.As(err, &failure) || !errors.As(err, &diagnosed) {
+		t.Fatalf("got %v, want a diagnosed failure", err)
 	}
-	return n
-}
-
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	verb := strings.ToLower(r.Method)
-	if r.URL.Query().Get("watch") != "" {
-		verb = "watch"
-	}
-	s.mu.Lock()
-	s.asked = append(s.asked, verb+" "+r.URL.Path)
-	broken := s.broken
-	s.mu.Unlock()
-	if broken != nil {
-		if code := broken(r); code != 0 {
-			refuse(w, code)
-			return
-		}
-	}
-	w.Header().Set("Content-Type", "application/json")
-	switch {
-	case strings.HasSuffix(r.URL.Path, "accessreviews"):
-		s.review(w, r)
-	case strings.HasSuffix(r.URL.Path, "/selfsubjectreviews"):
-		fmt.Fprint(w, `{"kind":"SelfSubjectReview","apiVersion":"authentication.k8s.io/v1","status":{"userInfo":{"username":"deployer"}}}`)
-	case strings.HasSuffix(r.URL.Path, "/log"):
-		s.log(w, r)
-	case r.URL.Path == "/api", r.URL.Path == "/apis", r.URL.Path == "/apis/example.com/v1", r.URL.Path == "/api/v1":
-		discover(w, r.URL.Path)
-	case verb == "watch":
-		s.watch(w, r)
-	case verb == "get":
-		s.get(w, r)
-	default:
-		s.t.Errorf("unknown request %s %s", r.Method, r.URL)
-		refuse(w, http.StatusNotImplemented)
-	}
-}
-
-func refuse(w http.ResponseWriter, code int) {
-	reason := map[int]string{401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 410: "Expired", 503: "ServiceUnavailable"}[code]
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
-	fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":%q,"code":%d,"message":"the test's %s"}`, reason, code, reason)
-}
-
-func discover(w http.ResponseWriter, path string) {
-	fmt.Fprint(w, map[string]string{
-		"/api":                 `{"kind":"APIVersions","versions":["v1"]}`,
-		"/api/v1":              `{"kind":"APIResourceList","groupVersion":"v1","resources":[]}`,
-		"/apis":                `{"kind":"APIGroupList","apiVersion":"v1","groups":[{"name":"example.com","versions":[{"groupVersion":"example.com/v1","version":"v1"}],"preferredVersion":{"groupVersion":"example.com/v1","version":"v1"}}]}`,
-		"/apis/example.com/v1": `{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"example.com/v1","resources":[{"name":"widgets","singularName":"widget","namespaced":true,"kind":"Widget","verbs":["list","watch"]}]}`,
-	}[path])
-}
-
-func (s *server) review(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
-	review := &authorization.SelfSubjectAccessReview{}
-	if _, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, review); err != nil {
-		s.t.Error(err)
-	}
-	wanted := review.Spec.ResourceAttributes
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	fmt.Fprintf(w, `{"kind":"SelfSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","status":{"allowed":%t}}`, !s.denied[wanted.Verb+" "+wanted.Resource])
-}
-
-func (s *server) log(w http.ResponseWriter, r *http.Request) {
-	parts := strings.Split(r.URL.Path, "/")
-	key := parts[len(parts)-2] + "/" + r.URL.Query().Get("container")
-	if r.URL.Query().Get("previous") == "true" {
-		key += "?previous"
-	}
-	s.mu.Lock()
-	text, found := s.logs[key]
-	s.mu.Unlock()
-	if !found {
-		refuse(w, http.StatusNotFound)
-		return
-	}
-	w.Header().Set("Content-Type", "text/plain")
-	io.WriteString(w, text)
-}
-
-func (s *server) get(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if object := s.objects[r.URL.Path]; object != nil {
-		json.NewEncoder(w).Encode(object)
-		return
-	}
-	resource := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
-	if strings.Count(r.URL.Path, "/") == 4 && strings.HasPrefix(r.URL.Path, "/api/v1/namespaces/") {
-		refuse(w, http.StatusNotFound) // one namespace
-		return
-	}
-	list := map[string]any{"kind": kindOf[resource] + "List", "apiVersion": apiVersion(r.URL.Path), "metadata": map[string]any{"resourceVersion": strconv.Itoa(s.version)}}
-	items := []any{}
-	for path, object := range s.objects {
-		if wanted(r, path, object) {
-			items = append(items, object)
-		}
-	}
-	list["items"] = items
-	json.NewEncoder(w).Encode(list)
-}
-
-var kindOf = map[string]string{"deployments": "Deployment", "replicasets": "ReplicaSet", "pods": "Pod", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet",
-	"jobs": "Job", "persistentvolumeclaims": "PersistentVolumeClaim", "events": "Event", "services": "Service", "ingresses": "Ingress", "widgets": "Widget",
-	"horizontalpodautoscalers": "HorizontalPodAutoscaler", "customresourcedefinitions": "CustomResourceDefinition"}
-
-func apiVersion(path string) string {
-	parts := strings.Split(path, "/")
-	if parts[1] == "api" {
-		return parts[2]
-	}
-	return parts[2] + "/" + parts[3]
-}
-
-// wanted tells whether an object belongs to the collection that a request is about, and fits its selectors.
-func wanted(r *http.Request, path string, object map[string]any) bool {
-	if path[:strings.LastIndex(path, "/")] != r.URL.Path {
-		return false
-	}
-	content := unstructured.Unstructured{Object: object}
-	if name, value, set := strings.Cut(r.URL.Query().Get("labelSelector"), "="); set && content.GetLabels()[name] != value {
-		return false
-	}
-	selector, err := fields.ParseSelector(r.URL.Query().Get("fieldSelector"))
-	if err != nil {
-		return false
-	}
-	reason, _, _ := unstructured.NestedString(object, "reason")
-	uid, _, _ := unstructured.NestedString(object, "involvedObject", "uid")
-	return selector.Matches(fields.Set{"metadata.name": content.GetName(), "reason": reason, "involvedObject.uid": uid})
-}
-
-func (s *server) watch(w http.ResponseWriter, r *http.Request) {
-	after, _ := strconv.Atoi(r.URL.Query().Get("resourceVersion"))
-	initial := r.URL.Query().Get("sendInitialEvents") == "true"
-	out, flush := json.NewEncoder(w), w.(http.Flusher)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !initial && after < s.oldest {
-		out.Encode(map[string]any{"type": "ERROR", "object": map[string]any{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}})
-		return
-	}
-	if initial {
-		for path, object := range s.objects {
-			if wanted(r, path, object) {
-				out.Encode(map[string]any{"type": "ADDED", "object": object})
-			}
-		}
-		after = s.version
-		resource := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
-		out.Encode(map[string]any{"type": "BOOKMARK", "object": map[string]any{"kind": kindOf[resource], "apiVersion": apiVersion(r.URL.Path), "metadata": map[string]any{
-			"resourceVersion": strconv.Itoa(after), "annotations": map[string]any{"k8s.io/initial-events-end": "true"}}}})
-	}
-	flush.Flush()
-	stop := r.Context()
-	go func() { <-stop.Done(); s.turn.Broadcast() }()
-	for round := s.round; round == s.round && stop.Err() == nil; s.turn.Wait() {
-		for _, change := range s.history {
-			if change.version > after && wanted(r, change.path, change.object) {
-				out.Encode(map[string]any{"type": change.kind, "object": change.object})
-			}
-		}
-		after = s.version
-		flush.Flush()
-	}
+	return diagnosed.Diagnosis()
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/onedigest/onedigest/internal/helm"
 	"github.com/onedigest/onedigest/internal/kube"
 	"github.com/onedigest/onedigest/internal/kube/lease"
+	"github.com/onedigest/onedigest/internal/kube/rollout"
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
@@ -34,6 +35,7 @@ func newConnections(run *app.RunContext) *connections {
 type cluster struct {
 	*kube.Client
 	*lease.Leases
+	*rollout.Watcher
 }
 
 // to connects to the cluster that the settings name.
@@ -55,6 +57,6 @@ func (c *connections) to(ctx context.Context, settings deploy.Settings) (connect
 	if err != nil {
 		return connection{}, err
 	}
-	c.made[settings.ClusterRef] = connection{cluster{client, leases}, chart}
+	c.made[settings.ClusterRef] = connection{cluster{client, leases, rollout.New(client)}, chart}
 	return c.made[settings.ClusterRef], nil
 }

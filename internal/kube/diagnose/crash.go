@@ -1,0 +1,113 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/onedigest/onedigest/internal/release/causes"
+	core "k8s.io/api/core/v1"
+)
+
+// LoopRuns is how many runs must have ended, none of them ready, before a crash counts as a loop. The kubelet begins to pause
+// (CrashLoopBackOff) after the second.
+const LoopRuns = 2
+
+// EndedRuns is how many runs of a container have ended.
+func EndedRuns(status core.ContainerStatus) int32 {
+	runs := status.RestartCount
+	if status.State.Terminated != nil || status.State.Waiting != nil && status.LastTerminationState.Terminated != nil {
+		runs++
+	}
+	return runs
+}
+
+// LastTermination is how the last run that ended did so, nil if none has.
+func LastTermination(status core.ContainerStatus) *core.ContainerStateTerminated {
+	if status.State.Terminated != nil {
+		return status.State.Terminated
+	}
+	return status.LastTerminationState.Terminated
+}
+
+// neverStarted tells whether a run "ended" because the runtime could not start it (containerd, internal/cri/server,
+// errorStartReason).
+func neverStarted(terminated *core.ContainerStateTerminated) bool {
+	return terminated != nil && (terminated.Reason == "StartError" || terminated.Reason == "ContainerCannotRun")
+}
+
+// crashLoop explains a container that the kubelet pauses before the next run. A crash of a Job's pod counts only when the Job
+// fails: a Job has its own limit of attempts.
+func (e *examination) crashLoop(status core.ContainerStatus) Finding {
+	history, runs := e.historyOf(status.Name), EndedRuns(status)
+	found := Finding{Container: status.Name, Reason: "CrashLoopBackOff", Code: causes.CrashLoop, Grace: GraceNever, Dependent: true, Runs: runs, Started: true}
+	if status.State.Waiting != nil {
+		found.Message = Message(status.State.Waiting.Message)
+	}
+	last := LastTermination(status)
+	if last != nil {
+		found.Message = terminationMessage(last)
+	}
+	looping := runs-history.RunsWhenReady >= LoopRuns
+	if looping && history.LoopingSince.IsZero() {
+		history.LoopingSince = e.Now
+	}
+	found.Since = history.LoopingSince
+	switch killed := e.probeThatKilled(status.Name); {
+	case neverStarted(last):
+		found.Code, found.Dependent, found.Started = causes.ContainerNotStarted, false, false
+		found.Reason, found.Message = last.Reason, Message(last.Message)
+		if unstartable.MatchString(found.Message) {
+			found.Grace = 0
+		}
+	case last != nil && last.Reason == reasonOutOfMemory:
+		e.setOutOfMemory(&found)
+	case killed != "":
+		found.Code, found.Message = causes.NotAlive, killed
+	}
+	if looping && !e.OfJob {
+		found.Grace = 0
+	}
+	return found
+}
+
+// reasonOutOfMemory is how container runtimes say that the kernel killed a container that exceeded its memory.
+const reasonOutOfMemory = "OOMKilled"
+
+func (e *examination) setOutOfMemory(found *Finding) {
+	found.Code, found.Reason, found.Dependent = causes.OutOfMemory, reasonOutOfMemory, false
+	if limit := e.memoryLimit(found.Container); limit != "" {
+		found.Message += fmt.Sprintf("; its memory limit is %s", limit)
+	} else {
+		found.Message += "; it has no memory limit of its own"
+	}
+}
+
+func (e *examination) memoryLimit(container string) string {
+	spec := containerSpec(e.Pod, container)
+	if spec == nil {
+		return ""
+	}
+	if limit, found := spec.Resources.Limits[core.ResourceMemory]; found {
+		return limit.String()
+	}
+	return ""
+}
+
+// failedPod explains a pod in phase Failed, which is not started again, by the first container that ended with an error.
+func (e *examination) failedPod(statuses []core.ContainerStatus) Finding {
+	found := Finding{Reason: "PodFailed", Message: Message(e.Pod.Status.Reason + " " + e.Pod.Status.Message), Grace: GraceNever}
+	for _, status := range statuses {
+		last := status.State.Terminated
+		if last == nil || last.ExitCode == 0 {
+			continue
+		}
+		found.Container, found.Started, found.Message, found.Runs = status.Name, true, terminationMessage(last), EndedRuns(status)
+		switch {
+		case last.Reason == reasonOutOfMemory:
+			e.setOutOfMemory(&found)
+		case neverStarted(last):
+			found.Code, found.Started, found.Reason, found.Message = causes.ContainerNotStarted, false, last.Reason, Message(last.Message)
+		}
+		break
+	}
+	return found
+}

@@ -1,0 +1,77 @@
+package diagnose
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release/causes"
+	core "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// ReasonFailedCreate is how a controller says that it may not create a pod, in an event and, for a ReplicaSet, in a condition
+// (pkg/controller/controller_utils.go, FailedCreatePodReason; stateful_pod_control.go, recordPodEvent).
+const ReasonFailedCreate = "FailedCreate"
+
+// transientRefusal is a refusal that may pass: a webhook or the apiserver cannot be reached.
+var transientRefusal = regexp.MustCompile(`(?i)failed calling webhook|timeout|timed out|deadline exceeded|connection refused|etcdserver|try again|unable to handle the request`)
+
+// quotaExceeded is a quota's refusal (k8s.io/apiserver/pkg/admission/plugin/resourcequota, CheckRequest).
+var quotaExceeded = regexp.MustCompile(`exceeded quota: [^,]*, requested: (.*), used: .*, limited: ([^;]*)`)
+
+// classifyRefusal gives a finding of pods that may not be created its code and grace. terminating tells that pods of the namespace
+// are being deleted, which frees quota.
+func (f *Finding) classifyRefusal(message string, terminating bool) {
+	f.Code, f.Grace = causes.AdmissionRefused, GraceShort
+	switch {
+	case strings.Contains(message, "failed quota:"):
+		f.Code = causes.QuotaExceeded
+	case strings.Contains(message, "status unknown for quota"): // a new quota, whose usage is being counted
+		f.Code, f.Grace = causes.QuotaExceeded, GraceTransient
+	case strings.Contains(message, "exceeded quota:"):
+		f.Code = causes.QuotaExceeded
+		if !exceedsWholeQuota(message) {
+			if f.Grace = GraceTransient; terminating {
+				f.Grace = GraceBusyNode
+			}
+		}
+	case transientRefusal.MatchString(message):
+		f.Grace = GraceTransient
+	}
+}
+
+// exceedsWholeQuota tells whether a pod requests more than the quota's limit, whatever is in use.
+func exceedsWholeQuota(message string) bool {
+	parts := quotaExceeded.FindStringSubmatch(message)
+	if parts == nil {
+		return false
+	}
+	limited := parseAmounts(parts[2])
+	for name, wanted := range parseAmounts(parts[1]) {
+		if limit, found := limited[name]; found && wanted.Cmp(limit) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// parseAmounts reads a list such as pods=1,limits.cpu=500m; it skips what it cannot parse.
+func parseAmounts(list string) map[string]resource.Quantity {
+	read := map[string]resource.Quantity{}
+	for part := range strings.SplitSeq(list, ",") {
+		name, amount, _ := strings.Cut(strings.TrimSpace(part), "=")
+		if quantity, err := resource.ParseQuantity(amount); err == nil {
+			read[name] = quantity
+		}
+	}
+	return read
+}
+
+func anyTerminating(pods []*core.Pod) bool {
+	for _, pod := range pods {
+		if pod.DeletionTimestamp != nil {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,63 @@
+package diagnose
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/text"
+	core "k8s.io/api/core/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Bounds of the events that are shown.
+const (
+	maxEvents     = 5
+	maxEventBytes = 1 << 10 // of one
+)
+
+// SortEvents sorts events by when they last occurred, of which most say whole seconds only, and then by when they were written.
+func SortEvents(events []*core.Event) {
+	slices.SortFunc(events, func(a, b *core.Event) int {
+		return cmp.Or(LastOccurrence(a).Compare(LastOccurrence(b)),
+			cmp.Compare(len(a.ResourceVersion), len(b.ResourceVersion)), cmp.Compare(a.ResourceVersion, b.ResourceVersion), cmp.Compare(a.Name, b.Name))
+	})
+}
+
+// EventLines shows the last five of some events, oldest first, in one line of at most 1 KiB each.
+func EventLines(events []*core.Event) (lines []string) {
+	for _, event := range events[max(0, len(events)-maxEvents):] {
+		times := ""
+		if n := max(int(event.Count), seriesCount(event)); n > 1 {
+			times = fmt.Sprintf(" (%d times)", n)
+		}
+		lines = append(lines, text.Line(fmt.Sprintf("%s %s%s: %s", event.Type, event.Reason, times, event.Message), maxEventBytes))
+	}
+	return lines
+}
+
+// LastOccurrence is when an event last occurred, by whichever of its times is the latest.
+func LastOccurrence(event *core.Event) time.Time {
+	latest := event.CreationTimestamp.Time
+	for _, t := range []meta.Time{event.FirstTimestamp, event.LastTimestamp, meta.NewTime(event.EventTime.Time), meta.NewTime(seriesTime(event))} {
+		if t.After(latest) {
+			latest = t.Time
+		}
+	}
+	return latest
+}
+
+func seriesTime(event *core.Event) time.Time {
+	if event.Series == nil {
+		return time.Time{}
+	}
+	return event.Series.LastObservedTime.Time
+}
+
+func seriesCount(event *core.Event) int {
+	if event.Series == nil {
+		return 0
+	}
+	return int(event.Series.Count)
+}

@@ -1,0 +1,216 @@
+package diagnose
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release/causes"
+	core "k8s.io/api/core/v1"
+)
+
+// Pod is one pod with what is known about it.
+type Pod struct {
+	*core.Pod
+	Events  []*core.Event // about it, oldest first
+	History PodHistory    // of its containers
+	// Claim explains the claims that the pod mounts; nil if nothing is known to be wrong with them. It is called only if the pod
+	// has no node.
+	Claim func() *Finding
+	OfJob bool // a Job created it, and limits the attempts itself
+	// ProvingTime is how long a container without a readiness probe must run to count as ready.
+	ProvingTime time.Duration
+	Now         time.Time
+}
+
+// examination is one look at a pod, which adds to a copy of its history.
+type examination struct {
+	Pod
+	history map[string]*ContainerHistory
+}
+
+func (p Pod) examination() *examination {
+	e := &examination{Pod: p, history: map[string]*ContainerHistory{}}
+	for name, history := range p.History {
+		e.history[name] = &history
+	}
+	return e
+}
+
+func (e *examination) historyOf(container string) *ContainerHistory {
+	if e.history[container] == nil {
+		e.history[container] = &ContainerHistory{}
+	}
+	return e.history[container]
+}
+
+func (e *examination) newHistory() PodHistory {
+	updated := maps.Clone(e.History)
+	if updated == nil {
+		updated = PodHistory{}
+	}
+	for name, history := range e.history {
+		updated[name] = *history
+	}
+	return updated
+}
+
+// Examine finds what keeps a pod from being ready: first a waiting container, then the lack of a node, then volumes, then a
+// container that runs and is not ready. found is nil if the pod is ready or has succeeded. history is the pod's history with this
+// observation added.
+func (p Pod) Examine() (found *Finding, history PodHistory) {
+	e := p.examination()
+	return e.examine(), e.newHistory()
+}
+
+func (e *examination) examine() *Finding {
+	statuses := slices.Concat(e.Status.InitContainerStatuses, e.Status.ContainerStatuses)
+	e.recordReady(statuses)
+	if phase := e.Status.Phase; phase == core.PodSucceeded || isReady(e.Pod) && phase != core.PodFailed {
+		return nil
+	}
+	found := e.find(statuses)
+	if found.Object.Kind == "" {
+		found.Object, found.UID = PodObject(e.Pod.Pod), e.UID
+	}
+	if e.OfJob {
+		switch found.Code {
+		case causes.CrashLoop, causes.OutOfMemory, causes.NotReady, causes.NotAlive:
+			found.Grace = GraceNever
+		}
+	}
+	return &found
+}
+
+func (e *examination) find(statuses []core.ContainerStatus) Finding {
+	if e.Status.Phase == core.PodFailed {
+		return e.failedPod(statuses)
+	}
+	for _, status := range statuses {
+		if found := e.waitingContainer(status); found != nil {
+			return *found
+		}
+	}
+	if e.Spec.NodeName == "" {
+		if found := e.Claim(); found != nil {
+			return *found
+		}
+	}
+	if scheduled := podCondition(e.Pod, core.PodScheduled); scheduled != nil && scheduled.Status == core.ConditionFalse {
+		return e.unscheduled(scheduled)
+	}
+	if found := e.sandboxNotReady(); found != nil {
+		return *found
+	}
+	return e.notReady(statuses)
+}
+
+// recordReady restarts the history of a container that is ready: only what happens later counts against it.
+func (e *examination) recordReady(statuses []core.ContainerStatus) {
+	for _, status := range statuses {
+		if history := e.historyOf(status.Name); status.Ready && e.provingLeft(status) <= 0 {
+			*history = ContainerHistory{RunsWhenReady: EndedRuns(status), RunningSince: history.RunningSince, Run: history.Run}
+		}
+	}
+}
+
+// waitingContainer explains a container that waits for a reason that is known to be trouble; nil for any other container.
+func (e *examination) waitingContainer(status core.ContainerStatus) *Finding {
+	waiting := status.State.Waiting
+	if waiting == nil {
+		return nil
+	}
+	if waiting.Reason == "CrashLoopBackOff" {
+		found := e.crashLoop(status)
+		return &found
+	}
+	cause, known := waitingCauseOf(waiting.Reason)
+	if !known {
+		return nil
+	}
+	found := Finding{Container: status.Name, Reason: waiting.Reason, Message: Message(waiting.Message), Runs: EndedRuns(status), Started: LastTermination(status) != nil}
+	history := e.historyOf(status.Name)
+	history.recordPull(&found)
+	cause.classify(&found, history)
+	return &found
+}
+
+// notReady explains a pod that has a node and its volumes, by the first container that has a known cause, else by the first that
+// is not ready, else by the pod's own Ready condition.
+func (e *examination) notReady(statuses []core.ContainerStatus) Finding {
+	var first *Finding
+	for _, status := range statuses {
+		var found Finding
+		switch state := status.State; {
+		case state.Running != nil && !status.Ready:
+			found = e.unreadyContainer(status)
+		case state.Terminated != nil && state.Terminated.ExitCode != 0:
+			found = Finding{Container: status.Name, Reason: state.Terminated.Reason, Message: terminationMessage(state.Terminated), Grace: GraceNever, Started: true}
+		case state.Waiting != nil && !status.Ready:
+			found = Finding{Container: status.Name, Reason: state.Waiting.Reason, Message: Message(state.Waiting.Message), Grace: GraceNever}
+		default:
+			continue
+		}
+		if found.Code != "" {
+			return found
+		}
+		if first == nil {
+			first = &found
+		}
+	}
+	if first != nil {
+		return *first
+	}
+	found := Finding{Reason: "NotReady", Grace: GraceNever}
+	if ready := podCondition(e.Pod, core.PodReady); ready != nil {
+		found.Message = Message(ready.Message)
+	}
+	return found
+}
+
+// SiblingStarting tells whether a container of the pod other than the given one runs, is not ready, and is not known to be in
+// trouble.
+func SiblingStarting(pod *core.Pod, container string) bool {
+	for _, status := range pod.Status.ContainerStatuses {
+		if status.Name != container && status.State.Running != nil && !status.Ready && EndedRuns(status) < LoopRuns {
+			return true
+		}
+	}
+	return false
+}
+
+// containerSpec is the specification of a container or init container, nil if the pod has none of that name.
+func containerSpec(pod Pod, name string) *core.Container {
+	for _, list := range [][]core.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
+		for i := range list {
+			if list[i].Name == name {
+				return &list[i]
+			}
+		}
+	}
+	return nil
+}
+
+func isInitContainer(pod Pod, name string) bool {
+	return slices.ContainsFunc(pod.Spec.InitContainers, func(c core.Container) bool { return c.Name == name })
+}
+
+// isSidecar tells whether an init container is one that goes on running
+// (https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers).
+func isSidecar(container *core.Container) bool {
+	return container.RestartPolicy != nil && *container.RestartPolicy == core.ContainerRestartPolicyAlways
+}
+
+func isReady(pod Pod) bool {
+	ready := podCondition(pod, core.PodReady)
+	return ready != nil && ready.Status == core.ConditionTrue
+}
+
+func podCondition(pod Pod, kind core.PodConditionType) *core.PodCondition {
+	for i := range pod.Status.Conditions {
+		if pod.Status.Conditions[i].Type == kind {
+			return &pod.Status.Conditions[i]
+		}
+	}
+	return nil
+}

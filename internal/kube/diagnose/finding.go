@@ -1,0 +1,74 @@
+// Package diagnose explains why a pod, or a workload's pods, are not ready. It is pure: its input is what the API reported (pods,
+// their events, their workload) and what was remembered of their containers, its output is a Finding.
+package diagnose
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+	"github.com/onedigest/onedigest/internal/text"
+	core "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Finding is what is wrong with one pod, or with an object that cannot be created or bound.
+type Finding struct {
+	Object    release.Object
+	UID       types.UID // of the object
+	Container string    // "" if the finding is about no container
+	Reason    string    // a CamelCase word of Kubernetes
+	Message   string    // one line, at most 512 bytes
+	Code      causes.Code
+	// Grace is how long the finding may last before it counts as a failure; GraceNever if time does not make it one. A finding
+	// without a code never counts.
+	Grace time.Duration
+	// Dependent findings may have their cause in another object of the release that is not ready yet.
+	Dependent bool
+	// Provisionable findings are about an object that is missing and that a Job or a custom resource of the release may create.
+	Provisionable bool
+	Runs          int32     // of the container that have ended
+	Since         time.Time // when it began, if an earlier observation knows it; zero: when it was first seen
+	Started       bool      // the container has run at least once, so that it has a log
+}
+
+// Key identifies what a finding is about: the object and the container.
+func (f Finding) Key() string { return string(f.UID) + "/" + f.Container }
+
+// Short is a finding in one line of at most some 200 bytes.
+func (f Finding) Short() string {
+	if f.Message == "" {
+		return f.Reason
+	}
+	return f.Reason + ": " + text.Truncate(f.Message, 160)
+}
+
+// PodObject names a pod.
+func PodObject(pod *core.Pod) release.Object {
+	return release.Object{APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name}
+}
+
+// maxMessage bounds a message, in bytes.
+const maxMessage = 512
+
+// Message makes a text of the cluster one line that another sentence can follow: at most 512 bytes, without a full stop.
+func Message(outside string) string {
+	return strings.TrimSuffix(text.Line(outside, maxMessage), ".")
+}
+
+// terminationMessage says how a container ended.
+func terminationMessage(terminated *core.ContainerStateTerminated) string {
+	said := fmt.Sprintf("ended with exit code %d", terminated.ExitCode)
+	if terminated.Signal != 0 {
+		said = fmt.Sprintf("ended by signal %d", terminated.Signal)
+	}
+	if terminated.Reason != "" && terminated.Reason != "Error" && terminated.Reason != "Completed" {
+		said += " (" + Message(terminated.Reason) + ")"
+	}
+	if message := Message(terminated.Message); message != "" {
+		said += ": " + message
+	}
+	return said
+}

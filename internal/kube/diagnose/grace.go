@@ -1,0 +1,50 @@
+package diagnose
+
+import "time"
+
+// How long a finding may last before it counts as a failure. docs/decisions/0009 says why the times are what they are.
+const (
+	// GraceNever is the grace of a finding that time alone never makes a failure.
+	GraceNever time.Duration = -1
+	// GraceShort is for what only another release can fix. A Secret of this release may be created a moment after the pod.
+	GraceShort = 2 * time.Second
+	// GraceTransient is for what often passes without help: a failed API call of the kubelet, a webhook that cannot be reached.
+	GraceTransient = 20 * time.Second
+	// GraceBusyNode is for what takes its time on a busy node.
+	GraceBusyNode = 90 * time.Second
+	// GraceProvisioning is for an object that a Job, an operator or a provisioner may be about to create.
+	GraceProvisioning = time.Minute
+	// GraceDependency is how long a container may wait for another object of the release.
+	GraceDependency = 2 * time.Minute
+)
+
+// Graces of a pod without a node.
+const (
+	// GraceNode is for a pod that may fit once another pod has ended.
+	GraceNode = time.Minute
+	// GraceNoNode is for a pod that no ending pod makes room for: it needs another node, and no autoscaler has announced one.
+	GraceNoNode = 30 * time.Second
+	// GraceNewNode is for a pod for which an autoscaler has announced a node.
+	GraceNewNode = 10 * time.Minute
+)
+
+// Graces of a volume.
+const (
+	GraceAttach      = 2 * time.Minute // one node detaches the volume, another attaches it
+	GraceProvisioner = 3 * time.Minute // a provisioner was asked and has not answered
+)
+
+// Graces of readiness, besides what the probe's own settings allow.
+const (
+	// readinessFactor is how many times the probe's own failure time a container must have been unready.
+	readinessFactor = 3
+	// GraceStart is the least that a container without a startup probe gets to start in.
+	GraceStart = 30 * time.Second
+	// GraceStarted is the least that a container gets once its startup probe has passed.
+	GraceStarted = 10 * time.Second
+)
+
+// ProvingTime is how long a container without a readiness probe must have run to count as ready. Kubernetes counts it as ready
+// the moment it runs, so that one that exits at once would pass.
+// Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle, "Container probes", readinessProbe.
+const ProvingTime = 3 * time.Second

@@ -1,0 +1,116 @@
+package diagnose
+
+import (
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+	apps "k8s.io/api/apps/v1"
+	core "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// Workload is an object that creates pods, with what is known about them.
+type Workload struct {
+	*unstructured.Unstructured
+	ReplicaSets []*apps.ReplicaSet // of the namespace
+	Pods        []*core.Pod        // of the namespace
+	// Events are those about the workload, oldest first, that were not there before it was watched.
+	Events []*core.Event
+	// Wanted is how many pods the workload wants to have at once, at least.
+	Wanted int
+}
+
+// Refused finds out whether the workload's pods, or its ReplicaSet, may not be created: by a condition where the kind has one,
+// else by an event. Nil if nothing is known to be refused.
+func (w Workload) Refused() *Finding {
+	terminating := anyTerminating(w.Pods)
+	switch w.GetKind() {
+	case "Deployment":
+		if found := replicaSetRefused(w.Unstructured, terminating); found != nil {
+			return found
+		}
+		if set := CurrentReplicaSet(w.Unstructured, w.ReplicaSets); set != nil {
+			return podsOfReplicaSetRefused(set, terminating)
+		}
+		return podsOfDeploymentRefused(w.Unstructured, terminating)
+	case "ReplicaSet":
+		set := &apps.ReplicaSet{}
+		if runtime.DefaultUnstructuredConverter.FromUnstructured(w.Object, set) != nil {
+			return nil
+		}
+		return podsOfReplicaSetRefused(set, terminating)
+	case "StatefulSet", "DaemonSet", "Job":
+		return w.refusedByEvent(terminating)
+	}
+	return nil
+}
+
+func podsOfReplicaSetRefused(set *apps.ReplicaSet, terminating bool) *Finding {
+	for _, condition := range set.Status.Conditions {
+		if condition.Type == apps.ReplicaSetReplicaFailure && condition.Status == core.ConditionTrue {
+			found := &Finding{Object: release.Object{APIVersion: "apps/v1", Kind: "ReplicaSet", Namespace: set.Namespace, Name: set.Name},
+				UID: set.UID, Reason: condition.Reason, Message: Message(condition.Message)}
+			found.classifyRefusal(condition.Message, terminating)
+			return found
+		}
+	}
+	return nil
+}
+
+// replicaSetRefused is a Deployment whose ReplicaSet may not be created. Its controller reports that without updating
+// observedGeneration (pkg/controller/deployment, getNewReplicaSet: FailedRSCreateReason).
+func replicaSetRefused(deployment *unstructured.Unstructured, terminating bool) *Finding {
+	progress := Conditions(deployment)["Progressing"]
+	if progress.Reason != "ReplicaSetCreateError" {
+		return nil
+	}
+	found := findingAbout(deployment, progress.Reason, progress.Message)
+	found.classifyRefusal(progress.Message, terminating)
+	return &found
+}
+
+// podsOfDeploymentRefused is a Deployment whose ReplicaSet we may not read: the Deployment repeats its condition.
+func podsOfDeploymentRefused(deployment *unstructured.Unstructured, terminating bool) *Finding {
+	failure := Conditions(deployment)["ReplicaFailure"]
+	if NotObserved(deployment) || failure.Status != "True" {
+		return nil
+	}
+	found := findingAbout(deployment, failure.Reason, failure.Message)
+	found.classifyRefusal(failure.Message, terminating)
+	return &found
+}
+
+func findingAbout(object *unstructured.Unstructured, reason, message string) Finding {
+	return Finding{Object: release.Object{APIVersion: object.GetAPIVersion(), Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName()},
+		UID: object.GetUID(), Reason: reason, Message: Message(message), Grace: GraceNever}
+}
+
+// refusedByEvent is a workload whose controller has no condition for refused pods. An event counts while pods are missing and none
+// was created after it.
+func (w Workload) refusedByEvent(terminating bool) *Finding {
+	var last *core.Event
+	for _, event := range w.Events {
+		if event.Reason == ReasonFailedCreate {
+			last = event
+		}
+	}
+	if last == nil {
+		return nil
+	}
+	created, newest := 0, time.Time{}
+	for _, pod := range w.Pods {
+		if IsOwned(pod, w.GetUID()) && pod.DeletionTimestamp == nil {
+			created++
+			if pod.CreationTimestamp.After(newest) {
+				newest = pod.CreationTimestamp.Time
+			}
+		}
+	}
+	if created >= w.Wanted || created > 0 && !LastOccurrence(last).After(newest) {
+		return nil
+	}
+	found := findingAbout(w.Unstructured, last.Reason, last.Message)
+	found.classifyRefusal(last.Message, terminating)
+	return &found
+}

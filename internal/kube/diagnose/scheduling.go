@@ -1,0 +1,67 @@
+package diagnose
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release/causes"
+	core "k8s.io/api/core/v1"
+)
+
+// Events by which autoscalers announce what they do about a pod without a node: the cluster autoscaler (its FAQ, "What events are
+// emitted by CA?") and Karpenter (its troubleshooting page).
+var (
+	scaleUpReasons   = []string{"TriggeredScaleUp", "Nominated"}
+	noScaleUpReasons = []string{"NotTriggerScaleUp"}
+)
+
+// noPreemption is the scheduler's message that on none of the nodes an ended pod would help
+// (pkg/scheduler/framework/preemption).
+var noPreemption = regexp.MustCompile(`preemption: 0/(\d+) nodes are available: (\d+) Preemption is not helpful for scheduling`)
+
+// Messages of the scheduler about volumes (pkg/scheduler/framework/plugins/volumebinding).
+var (
+	claimAbsent = regexp.MustCompile(`persistentvolumeclaim "[^"]*" not found`)
+	claimLost   = regexp.MustCompile(`bound to non-existent persistentvolume`)
+	aboutVolume = regexp.MustCompile(`unbound immediate PersistentVolumeClaims|persistent volumes to bind|PersistentVolume's node affinity|volume node affinity conflict|` +
+		`waiting for ephemeral volume controller|persistentvolumeclaim "[^"]*" is being deleted|enough free storage`)
+)
+
+// unscheduled explains a pod that the scheduler has found no node for.
+func (e *examination) unscheduled(condition *core.PodCondition) Finding {
+	found := Finding{Reason: condition.Reason, Message: Message(condition.Message), Grace: GraceNever}
+	if condition.Reason != core.PodReasonUnschedulable { // a scheduling gate, or an error of the scheduler
+		return found
+	}
+	found.Code, found.Grace = causes.Unschedulable, e.nodeGrace(condition.Message)
+	switch {
+	case claimAbsent.MatchString(condition.Message):
+		found.Code, found.Grace, found.Provisionable = causes.VolumePending, GraceShort, true
+	case claimLost.MatchString(condition.Message):
+		found.Code, found.Grace = causes.VolumePending, GraceShort
+	case aboutVolume.MatchString(condition.Message):
+		found.Code = causes.VolumePending
+	}
+	return found
+}
+
+// nodeGrace is how long a pod may wait for a node: what the autoscaler last announced decides, if there is one.
+func (e *examination) nodeGrace(message string) time.Duration {
+	for _, event := range slices.Backward(e.Events) {
+		switch {
+		case slices.Contains(scaleUpReasons, event.Reason):
+			return GraceNewNode
+		case slices.Contains(noScaleUpReasons, event.Reason):
+			return GraceNoNode
+		}
+	}
+	if e.Status.NominatedNodeName != "" { // other pods are being evicted in its favour
+		return GraceNewNode
+	}
+	if nodes := noPreemption.FindStringSubmatch(message); nodes != nil && nodes[1] == nodes[2] && !strings.Contains(message, "node.kubernetes.io/not-ready") {
+		return GraceNoNode
+	}
+	return GraceNode
+}

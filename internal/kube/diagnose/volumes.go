@@ -1,0 +1,87 @@
+package diagnose
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+	core "k8s.io/api/core/v1"
+)
+
+// provisioningRefused is how a claim's events say that another attempt will not help
+// (pkg/controller/volume/persistentvolume, findProvisionablePlugin; CSI drivers repeat the cloud's own words).
+var provisioningRefused = regexp.MustCompile(`(?i)not found|unauthorized|not authorized|access ?denied|forbidden|InvalidParameter|does not support|doesn't support|unsupported`)
+
+// Claim explains a claim that is not bound, by its last event; nil if nothing is known to be wrong with it. events are those about
+// the claim, oldest first.
+func Claim(claim *core.PersistentVolumeClaim, events []*core.Event) *Finding {
+	found := Finding{UID: claim.UID, Code: causes.VolumePending, Grace: GraceNever,
+		Object: release.Object{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: claim.Namespace, Name: claim.Name}}
+	switch claim.Status.Phase {
+	case core.ClaimBound:
+		return nil
+	case core.ClaimLost:
+		found.Reason, found.Message, found.Grace = "ClaimLost", "the claim's volume is gone", GraceShort
+		return &found
+	}
+	for _, event := range slices.Backward(events) {
+		switch event.Reason {
+		case "ProvisioningFailed", "VolumeMismatch":
+			found.Grace = GraceProvisioning
+			if provisioningRefused.MatchString(event.Message) {
+				found.Grace = GraceShort
+			}
+		case "FailedBinding": // no storage class, and no volume that fits; an administrator may be creating one
+			found.Grace = GraceNoNode
+		case "ExternalProvisioning", "Provisioning":
+			found.Grace = GraceProvisioner
+		default:
+			continue
+		}
+		found.Reason, found.Message = event.Reason, Message(event.Message)
+		return &found
+	}
+	return nil
+}
+
+// sandboxNotReady explains a pod with a node that waits for its volumes or its network. The kubelet reports that in events only,
+// so that nothing counts once the pod's sandbox exists or an image is being pulled.
+func (e *examination) sandboxNotReady() *Finding {
+	if ready := podCondition(e.Pod, core.PodReadyToStartContainers); ready != nil && ready.Status == core.ConditionTrue || e.Spec.NodeName == "" {
+		return nil
+	}
+	for _, event := range slices.Backward(e.Events) {
+		found := Finding{Reason: event.Reason, Message: Message(event.Message), Code: causes.VolumePending, Grace: GraceAttach}
+		switch event.Reason {
+		case "Pulling":
+			return nil
+		case "FailedMount":
+			if configurationAbsent.MatchString(event.Message) {
+				found.Code, found.Grace, found.Provisionable = causes.ConfigurationAbsent, GraceShort, true
+			}
+			return &found
+		case "FailedAttachVolume", "FailedMapVolume":
+			return &found
+		case "FailedCreatePodSandBox":
+			found.Code, found.Grace = causes.ContainerNotStarted, GraceBusyNode
+			return &found
+		}
+	}
+	return nil
+}
+
+// ClaimNames are the names of the claims that a pod mounts (https://kubernetes.io/docs/concepts/storage/ephemeral-volumes,
+// "PersistentVolumeClaim naming").
+func ClaimNames(pod *core.Pod) (names []string) {
+	for _, volume := range pod.Spec.Volumes {
+		switch {
+		case volume.PersistentVolumeClaim != nil:
+			names = append(names, volume.PersistentVolumeClaim.ClaimName)
+		case volume.Ephemeral != nil:
+			names = append(names, fmt.Sprintf("%s-%s", pod.Name, volume.Name))
+		}
+	}
+	return names
+}

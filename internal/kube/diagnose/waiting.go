@@ -1,0 +1,92 @@
+package diagnose
+
+import (
+	"regexp"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release/causes"
+)
+
+// pullAttempts is how many pulls must have failed before a failure that may pass counts: some 30 s of the kubelet's back-off.
+const pullAttempts = 3
+
+// waitingCause is a reason for which a container waits, in the kubelet's words, and when it counts as a failure.
+type waitingCause struct {
+	reason string
+	code   causes.Code
+	// final matches messages that only another release can fix; nil: there are none.
+	final *regexp.Regexp
+	// grace is that of any other message.
+	grace time.Duration
+}
+
+// anyMessage is the pattern of a cause that is final whatever its message.
+var anyMessage = regexp.MustCompile(``)
+
+// pullRefused is how registries and container runtimes say that another attempt will not help.
+var pullRefused = regexp.MustCompile(`(?i)not found|manifest unknown|name unknown|unauthorized|authentication required|no basic auth|access denied|` +
+	`\bdenied\b|\b40[134]\b|forbidden|invalid reference|no match for platform`)
+
+// configurationAbsent is how the kubelet says that a Secret, a ConfigMap or a key of one is missing
+// (pkg/kubelet/kubelet_pods.go, makeEnvironmentVariables; pkg/volume/secret, pkg/volume/configmap). It uses other words for a
+// failed API call of its own.
+var configurationAbsent = regexp.MustCompile(`(?i)(secret|configmap) "[^"]*" not found|couldn't find key|references non-existent (secret|config) key`)
+
+// unstartable is how the kubelet and container runtimes say that a container can never be created or started as specified.
+var unstartable = regexp.MustCompile(`(?i)no such file or directory|executable file not found|permission denied|not a directory|is a directory|exec format error|` +
+	`no command specified|runAsNonRoot|non-numeric user|no users found|unable to find (user|group)|invalid|must not be|cannot find the volume`)
+
+// runtimeBusy is how a container runtime says that the previous attempt is still going on.
+var runtimeBusy = regexp.MustCompile(`(?i)deadline exceeded|is reserved for|timed out`)
+
+// waitingCauses are the reasons of a waiting container except CrashLoopBackOff (kubelet: pkg/kubelet/images/types.go,
+// pkg/kubelet/kuberuntime/kuberuntime_container.go, pkg/kubelet/container/sync_result.go).
+var waitingCauses = []waitingCause{
+	{reason: "InvalidImageName", code: causes.ImageNameInvalid, final: anyMessage},
+	{reason: "ErrImageNeverPull", code: causes.ImageNotPulled, final: anyMessage},
+	{reason: "ErrImagePull", code: causes.ImageNotPulled, final: pullRefused, grace: GraceNever},
+	{reason: "ImagePullBackOff", code: causes.ImageNotPulled, final: pullRefused, grace: GraceNever},
+	{reason: "RegistryUnavailable", code: causes.ImageNotPulled, grace: GraceNever},
+	{reason: "SignatureValidationFailed", code: causes.ImageNotPulled, final: anyMessage},
+	{reason: "ImageInspectError", code: causes.ImageNotPulled, grace: GraceBusyNode},
+	{reason: "CreateContainerConfigError", code: causes.ContainerNotStarted, final: unstartable, grace: GraceTransient},
+	{reason: "CreateContainerError", code: causes.ContainerNotStarted, final: unstartable, grace: GraceTransient},
+	{reason: "RunContainerError", code: causes.ContainerNotStarted, final: unstartable, grace: GraceTransient},
+	{reason: "PreCreateHookError", code: causes.ContainerNotStarted, grace: GraceTransient},
+	{reason: "PreStartHookError", code: causes.ContainerNotStarted, grace: GraceTransient},
+	{reason: "PostStartHookError", code: causes.ContainerNotStarted, grace: GraceTransient},
+}
+
+// waitingCauseOf looks a reason up. One that is not in the table (ContainerCreating, PodInitializing) is no failure.
+func waitingCauseOf(reason string) (waitingCause, bool) {
+	for _, known := range waitingCauses {
+		if known.reason == reason {
+			return known, true
+		}
+	}
+	return waitingCause{}, false
+}
+
+func isPullFailure(reason string) bool {
+	return reason == "ErrImagePull" || reason == "ImagePullBackOff" || reason == "RegistryUnavailable"
+}
+
+// classify gives a finding its code and grace, by the reason for which the container waits and by the message.
+func (c waitingCause) classify(found *Finding, history *ContainerHistory) {
+	found.Code, found.Grace = c.code, c.grace
+	switch {
+	case configurationAbsent.MatchString(found.Message):
+		found.Code, found.Grace, found.Provisionable = causes.ConfigurationAbsent, GraceShort, true
+	case c.final == nil || !c.final.MatchString(found.Message):
+		if c.code == causes.ContainerNotStarted && runtimeBusy.MatchString(found.Message) {
+			found.Grace = GraceBusyNode
+		}
+	case c.code == causes.ContainerNotStarted:
+		found.Grace = GraceShort
+	default:
+		found.Grace = 0
+	}
+	if isPullFailure(c.reason) && history.FailedPulls >= pullAttempts {
+		found.Grace = 0
+	}
+}

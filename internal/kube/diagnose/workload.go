@@ -1,0 +1,40 @@
+package diagnose
+
+import (
+	"github.com/onedigest/onedigest/internal/text"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Condition is one of an object's status.conditions.
+type Condition struct {
+	Status, Reason string
+	Message        string // one line, at most 512 bytes
+}
+
+// Conditions are an object's status.conditions by type.
+func Conditions(object *unstructured.Unstructured) map[string]Condition {
+	found := map[string]Condition{}
+	list, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
+	for _, item := range list {
+		fields, _ := item.(map[string]any)
+		field := func(name string) string { value, _ := fields[name].(string); return value }
+		found[field("type")] = Condition{field("status"), text.Line(field("reason"), text.NoLimit), text.Line(field("message"), maxMessage)}
+	}
+	return found
+}
+
+// NotObserved tells whether the object's status is about an earlier generation of it. kstatus takes a status without
+// observedGeneration for one of a kind that has none; a workload has one from its controller's first sync on.
+func NotObserved(object *unstructured.Unstructured) bool {
+	observed, found, err := unstructured.NestedInt64(object.Object, "status", "observedGeneration")
+	switch object.GetKind() {
+	case "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet":
+		return err != nil || !found || observed < object.GetGeneration()
+	}
+	return found && observed < object.GetGeneration()
+}
+
+func jobFailed(job *unstructured.Unstructured) bool {
+	conditions := Conditions(job)
+	return conditions["Failed"].Status == "True" || conditions["FailureTarget"].Status == "True"
+}

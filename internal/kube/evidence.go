@@ -1,0 +1,109 @@
+package kube
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/kube/diagnose"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
+	core "k8s.io/api/core/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+)
+
+// EvidenceTime bounds the requests for the evidence of one failure.
+const EvidenceTime = 3 * time.Second
+
+// Bounds of the evidence.
+const (
+	maxLogLines        = 20
+	maxLogBytes        = 64 << 10 // of all lines
+	maxLogLine         = 4 << 10
+	maxEventsRequested = 100
+)
+
+// Diagnose adds the cluster's events and the container's last log lines to a finding. It takes at most EvidenceTime and does not
+// end with the context, whose deadline is often what has passed. What cannot be fetched is left out.
+func (c *Client) Diagnose(ctx context.Context, found diagnose.Finding) release.Diagnosis {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), EvidenceTime)
+	defer cancel()
+	diagnosis := release.Diagnosis{Code: found.Code, Object: found.Object, Container: found.Container,
+		Reason: text.Line(found.Reason, text.NoLimit), Message: found.Message, Advice: found.Code.Cause().Advice}
+	var both sync.WaitGroup
+	both.Go(func() { diagnosis.Events = c.eventsAbout(ctx, found) })
+	both.Go(func() { diagnosis.Logs, diagnosis.Previous = c.lastLogs(ctx, found) })
+	both.Wait()
+	return diagnosis
+}
+
+// eventsAbout are the last events about an object, oldest first.
+func (c *Client) eventsAbout(ctx context.Context, found diagnose.Finding) []string {
+	if found.UID == "" {
+		return nil
+	}
+	list, err := c.Kube.CoreV1().Events(found.Object.Namespace).List(ctx, meta.ListOptions{
+		FieldSelector: fields.OneTermEqualSelector("involvedObject.uid", string(found.UID)).String(), Limit: maxEventsRequested,
+	})
+	if err != nil {
+		return nil
+	}
+	events := make([]*core.Event, len(list.Items))
+	for i := range list.Items {
+		events[i] = &list.Items[i]
+	}
+	diagnose.SortEvents(events)
+	return diagnose.EventLines(events)
+}
+
+// lastLogs are the last lines of the container's present run and of the run before. Between two runs the kubelet returns the same
+// log for both.
+func (c *Client) lastLogs(ctx context.Context, found diagnose.Finding) (present, previous []string) {
+	if found.Object.Kind != "Pod" || found.Container == "" || !found.Started {
+		return nil, nil
+	}
+	var both sync.WaitGroup
+	both.Go(func() { present, _ = c.ContainerLog(ctx, found.Object, found.Container, false) })
+	if found.Runs > 0 {
+		both.Go(func() { previous, _ = c.ContainerLog(ctx, found.Object, found.Container, true) })
+	}
+	both.Wait()
+	if len(present) == 0 {
+		present, previous = previous, nil
+	}
+	if slices.Equal(present, previous) {
+		previous = nil
+	}
+	return present, previous
+}
+
+// LogRemoved begins the line that the kubelet sends in place of a log that has been removed (pkg/kubelet/kuberuntime,
+// GetContainerLogs).
+const LogRemoved = "unable to retrieve container logs for "
+
+// ContainerLog is the log of a pod's container, or of its previous run: the last 20 lines, at most 64 KiB, each line at most 4 KiB.
+// The lines that were read are returned with any error.
+func (c *Client) ContainerLog(ctx context.Context, pod release.Object, container string, previous bool) (lines []string, err error) {
+	tail, limit := int64(maxLogLines), int64(maxLogBytes)
+	stream, err := c.Kube.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &core.PodLogOptions{
+		Container: container, Previous: previous, TailLines: &tail, LimitBytes: &limit,
+	}).Stream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer stream.Close()
+	scanner := bufio.NewScanner(io.LimitReader(stream, limit))
+	scanner.Buffer(make([]byte, 0, 4<<10), maxLogBytes+1)
+	for scanner.Scan() {
+		if !strings.HasPrefix(scanner.Text(), LogRemoved) {
+			lines = append(lines, text.LogLine(scanner.Text(), maxLogLine))
+		}
+	}
+	return lines[max(0, len(lines)-maxLogLines):], cmp.Or(scanner.Err(), ctx.Err())
+}

@@ -1,0 +1,350 @@
+// Package kubetest is as much of an apiserver as the tests of kube and its subpackages need.
+package kubetest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	authorization "k8s.io/api/authorization/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+)
+
+// Server is an apiserver that serves lists, watches that can be dropped and can expire, logs and access reviews. A request that it
+// does not know is an error of the test.
+type Server struct {
+	t   *testing.T
+	url string
+
+	mu      sync.Mutex
+	turn    *sync.Cond
+	version int
+	objects map[string]map[string]any // path of the object to it
+	history []change
+	oldest  int // the first version that a watch may start after
+	round   int // of watches: a drop begins another
+	broken  func(r *http.Request) int
+	denied  map[string]bool   // "verb resource"
+	logs    map[string]string // "pod/container", with "?previous" for the run before
+	asked   []string          // "verb path"
+}
+
+type change struct {
+	version int
+	kind    string
+	path    string // of the object
+	object  map[string]any
+}
+
+// New starts a server that ends with the test.
+func New(t *testing.T) *Server {
+	t.Helper()
+	s := &Server{t: t, version: 100, objects: map[string]map[string]any{}, denied: map[string]bool{}, logs: map[string]string{}}
+	s.turn = sync.NewCond(&s.mu)
+	web := httptest.NewServer(s)
+	s.url = web.URL
+	t.Cleanup(func() {
+		s.Drop()
+		web.CloseClientConnections()
+		web.Close()
+	})
+	return s
+}
+
+// Config reaches the server, without a limit of requests.
+func (s *Server) Config() *rest.Config { return &rest.Config{Host: s.url, QPS: 1000, Burst: 1000} }
+
+// Deny makes access reviews refuse a verb on a resource: "create leases".
+func (s *Server) Deny(access string) {
+	s.mu.Lock()
+	s.denied[access] = true
+	s.mu.Unlock()
+}
+
+// SetLog sets what is logged by a container, "pod/container", or by its run before, "pod/container?previous".
+func (s *Server) SetLog(container, text string) {
+	s.mu.Lock()
+	s.logs[container] = text
+	s.mu.Unlock()
+}
+
+// Requests are those received so far, as "verb path".
+func (s *Server) Requests() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.asked)
+}
+
+func (s *Server) path(object runtime.Object) (string, map[string]any) {
+	s.t.Helper()
+	content, ok := object.(*unstructured.Unstructured)
+	if !ok {
+		kinds, _, err := scheme.Scheme.ObjectKinds(object)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		content = &unstructured.Unstructured{Object: fields}
+		content.SetGroupVersionKind(kinds[0])
+	}
+	content = content.DeepCopy()
+	resource, _ := meta.UnsafeGuessKindToResource(content.GroupVersionKind())
+	base := "/apis/" + resource.Group + "/" + resource.Version
+	if resource.Group == "" {
+		base = "/api/" + resource.Version
+	}
+	if content.GetNamespace() != "" {
+		base += "/namespaces/" + content.GetNamespace()
+	}
+	return base + "/" + resource.Resource + "/" + content.GetName(), content.Object
+}
+
+// Put creates or changes an object.
+func (s *Server) Put(objects ...runtime.Object) {
+	s.t.Helper()
+	for _, object := range objects {
+		path, content := s.path(object)
+		s.mu.Lock()
+		s.version++
+		kind := "ADDED"
+		if s.objects[path] != nil {
+			kind = "MODIFIED"
+		}
+		described := content["metadata"].(map[string]any)
+		described["resourceVersion"] = strconv.Itoa(s.version)
+		s.objects[path] = content
+		s.history = append(s.history, change{s.version, kind, path, content})
+		s.mu.Unlock()
+	}
+	s.turn.Broadcast()
+}
+
+// Remove deletes an object.
+func (s *Server) Remove(object runtime.Object) {
+	s.t.Helper()
+	path, _ := s.path(object)
+	s.mu.Lock()
+	s.version++
+	s.history = append(s.history, change{s.version, "DELETED", path, s.objects[path]})
+	delete(s.objects, path)
+	s.mu.Unlock()
+	s.turn.Broadcast()
+}
+
+// Drop ends all watches.
+func (s *Server) Drop() {
+	s.mu.Lock()
+	s.round++
+	s.mu.Unlock()
+	s.turn.Broadcast()
+}
+
+// Expire forgets the history, so that a watch must list again.
+func (s *Server) Expire() {
+	s.mu.Lock()
+	s.version++
+	s.oldest = s.version
+	s.mu.Unlock()
+}
+
+// Break makes requests fail with the status that the function returns; 0 serves them.
+func (s *Server) Break(with func(*http.Request) int) {
+	s.mu.Lock()
+	s.broken = with
+	s.mu.Unlock()
+}
+
+// Count is how many requests were received whose "verb path" has the prefix.
+func (s *Server) Count(prefix string) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, asked := range s.asked {
+		if strings.HasPrefix(asked, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	verb := strings.ToLower(r.Method)
+	if r.URL.Query().Get("watch") != "" {
+		verb = "watch"
+	}
+	s.mu.Lock()
+	s.asked = append(s.asked, verb+" "+r.URL.Path)
+	broken := s.broken
+	s.mu.Unlock()
+	if broken != nil {
+		if code := broken(r); code != 0 {
+			refuse(w, code)
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	switch {
+	case strings.HasSuffix(r.URL.Path, "accessreviews"):
+		s.review(w, r)
+	case strings.HasSuffix(r.URL.Path, "/selfsubjectreviews"):
+		fmt.Fprint(w, `{"kind":"SelfSubjectReview","apiVersion":"authentication.k8s.io/v1","status":{"userInfo":{"username":"deployer"}}}`)
+	case strings.HasSuffix(r.URL.Path, "/log"):
+		s.log(w, r)
+	case r.URL.Path == "/api", r.URL.Path == "/apis", r.URL.Path == "/apis/example.com/v1", r.URL.Path == "/api/v1":
+		discover(w, r.URL.Path)
+	case verb == "watch":
+		s.watch(w, r)
+	case verb == "get":
+		s.get(w, r)
+	default:
+		s.t.Errorf("unknown request %s %s", r.Method, r.URL)
+		refuse(w, http.StatusNotImplemented)
+	}
+}
+
+func refuse(w http.ResponseWriter, code int) {
+	reason := map[int]string{401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 410: "Expired", 503: "ServiceUnavailable"}[code]
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":%q,"code":%d,"message":"the test's %s"}`, reason, code, reason)
+}
+
+func discover(w http.ResponseWriter, path string) {
+	fmt.Fprint(w, map[string]string{
+		"/api":                 `{"kind":"APIVersions","versions":["v1"]}`,
+		"/api/v1":              `{"kind":"APIResourceList","groupVersion":"v1","resources":[]}`,
+		"/apis":                `{"kind":"APIGroupList","apiVersion":"v1","groups":[{"name":"example.com","versions":[{"groupVersion":"example.com/v1","version":"v1"}],"preferredVersion":{"groupVersion":"example.com/v1","version":"v1"}}]}`,
+		"/apis/example.com/v1": `{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"example.com/v1","resources":[{"name":"widgets","singularName":"widget","namespaced":true,"kind":"Widget","verbs":["list","watch"]}]}`,
+	}[path])
+}
+
+func (s *Server) review(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	review := &authorization.SelfSubjectAccessReview{}
+	if _, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, review); err != nil {
+		s.t.Error(err)
+	}
+	wanted := review.Spec.ResourceAttributes
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintf(w, `{"kind":"SelfSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","status":{"allowed":%t}}`, !s.denied[wanted.Verb+" "+wanted.Resource])
+}
+
+func (s *Server) log(w http.ResponseWriter, r *http.Request) {
+	parts := strings.Split(r.URL.Path, "/")
+	key := parts[len(parts)-2] + "/" + r.URL.Query().Get("container")
+	if r.URL.Query().Get("previous") == "true" {
+		key += "?previous"
+	}
+	s.mu.Lock()
+	text, found := s.logs[key]
+	s.mu.Unlock()
+	if !found {
+		refuse(w, http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain")
+	io.WriteString(w, text)
+}
+
+func (s *Server) get(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if object := s.objects[r.URL.Path]; object != nil {
+		json.NewEncoder(w).Encode(object)
+		return
+	}
+	resource := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
+	if strings.Count(r.URL.Path, "/") == 4 && strings.HasPrefix(r.URL.Path, "/api/v1/namespaces/") {
+		refuse(w, http.StatusNotFound) // one namespace
+		return
+	}
+	list := map[string]any{"kind": kindOf[resource] + "List", "apiVersion": apiVersion(r.URL.Path), "metadata": map[string]any{"resourceVersion": strconv.Itoa(s.version)}}
+	items := []any{}
+	for path, object := range s.objects {
+		if wanted(r, path, object) {
+			items = append(items, object)
+		}
+	}
+	list["items"] = items
+	json.NewEncoder(w).Encode(list)
+}
+
+var kindOf = map[string]string{"deployments": "Deployment", "replicasets": "ReplicaSet", "pods": "Pod", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet",
+	"jobs": "Job", "persistentvolumeclaims": "PersistentVolumeClaim", "events": "Event", "services": "Service", "ingresses": "Ingress", "widgets": "Widget",
+	"horizontalpodautoscalers": "HorizontalPodAutoscaler", "customresourcedefinitions": "CustomResourceDefinition"}
+
+func apiVersion(path string) string {
+	parts := strings.Split(path, "/")
+	if parts[1] == "api" {
+		return parts[2]
+	}
+	return parts[2] + "/" + parts[3]
+}
+
+// wanted tells whether an object belongs to the collection that a request is about, and fits its selectors.
+func wanted(r *http.Request, path string, object map[string]any) bool {
+	if path[:strings.LastIndex(path, "/")] != r.URL.Path {
+		return false
+	}
+	content := unstructured.Unstructured{Object: object}
+	if name, value, set := strings.Cut(r.URL.Query().Get("labelSelector"), "="); set && content.GetLabels()[name] != value {
+		return false
+	}
+	selector, err := fields.ParseSelector(r.URL.Query().Get("fieldSelector"))
+	if err != nil {
+		return false
+	}
+	reason, _, _ := unstructured.NestedString(object, "reason")
+	uid, _, _ := unstructured.NestedString(object, "involvedObject", "uid")
+	return selector.Matches(fields.Set{"metadata.name": content.GetName(), "reason": reason, "involvedObject.uid": uid})
+}
+
+func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
+	after, _ := strconv.Atoi(r.URL.Query().Get("resourceVersion"))
+	initial := r.URL.Query().Get("sendInitialEvents") == "true"
+	out, flush := json.NewEncoder(w), w.(http.Flusher)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !initial && after < s.oldest {
+		out.Encode(map[string]any{"type": "ERROR", "object": map[string]any{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}})
+		return
+	}
+	if initial {
+		for path, object := range s.objects {
+			if wanted(r, path, object) {
+				out.Encode(map[string]any{"type": "ADDED", "object": object})
+			}
+		}
+		after = s.version
+		resource := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
+		out.Encode(map[string]any{"type": "BOOKMARK", "object": map[string]any{"kind": kindOf[resource], "apiVersion": apiVersion(r.URL.Path), "metadata": map[string]any{
+			"resourceVersion": strconv.Itoa(after), "annotations": map[string]any{"k8s.io/initial-events-end": "true"}}}})
+	}
+	flush.Flush()
+	stop := r.Context()
+	go func() { <-stop.Done(); s.turn.Broadcast() }()
+	for round := s.round; round == s.round && stop.Err() == nil; s.turn.Wait() {
+		for _, change := range s.history {
+			if change.version > after && wanted(r, change.path, change.object) {
+				out.Encode(map[string]any{"type": change.kind, "object": change.object})
+			}
+		}
+		after = s.version
+		flush.Flush()
+	}
+}

@@ -1,0 +1,221 @@
+package rollout
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/kube/diagnose"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
+	core "k8s.io/api/core/v1"
+)
+
+// policy is what a rollout is judged by.
+type policy struct {
+	hook            bool                              // the objects are a hook's: they must complete, and may be deleted then
+	hasProvisioners bool                              // the release has a Job or custom resource that may create what its pods miss
+	scale           func(time.Duration) time.Duration // changes every grace, in tests; nil: they are as they are
+}
+
+func (p policy) grace(duration time.Duration) time.Duration {
+	if p.scale == nil {
+		return duration
+	}
+	return p.scale(duration)
+}
+
+// assessment is what a snapshot amounts to.
+type assessment struct {
+	steps   []release.RolloutStep // how far each object is, without a time
+	pending []pendingObject       // objects that are not ready, in their order
+	failure *pendingObject        // the one that cannot become ready; nil if none is known to be so
+	fault   error                 // why an object cannot be read, once that is not expected to change
+	// uncertain: some store lags behind the cluster, so that the rollout is neither ready nor failed yet.
+	uncertain    bool
+	recheckAfter time.Duration // after which time alone may change the assessment; 0: it does not
+	memory       memory        // for the next assessment
+	endedRuns    []endedRun    // whose logs may be deleted soon
+	claimsIn     []string      // namespaces of claims that explain a pod
+}
+
+// pendingObject is an object that is not ready, and why.
+type pendingObject struct {
+	trackedObject
+	finding diagnose.Finding
+	givenUp string // the cluster's reason if it has given the object up; "" if it has not
+}
+
+// assessor is one assessment in progress. It works on a copy of the memory.
+type assessor struct {
+	assessment
+	known  snapshot
+	policy policy
+	now    time.Time
+}
+
+// assess concludes from a snapshot whether the rollout is ready, has failed, or must be waited for. It is a pure function: equal
+// arguments have equal results, and the arguments are not changed.
+func assess(known snapshot, policy policy, now time.Time) assessment {
+	a := &assessor{known: known, policy: policy, now: now}
+	a.memory = known.memory.clone()
+	a.memory.assessments++
+	var claims []observedObject
+	for _, o := range known.objects {
+		if !o.sync.Synced || o.sync.Err != nil && o.wait != reportOnly {
+			a.assessUnread(o)
+			continue
+		}
+		now := a.conditionOf(o)
+		switch {
+		case o.wait == reportOnly:
+			if now, reported := reportedCondition(o.object.Kind, o.content); reported {
+				a.step(o.object, now)
+			}
+		case o.object.Kind == "PersistentVolumeClaim" && !now.done:
+			claims = append(claims, o)
+		default:
+			a.assessObject(o, now)
+		}
+	}
+	a.assessClaims(claims)
+	a.checkCertainty()
+	if !a.uncertain {
+		a.findFailure()
+	}
+	return a.assessment
+}
+
+// due tells whether a moment has come; if not, it asks for an assessment then.
+func (a *assessor) due(left time.Duration) bool {
+	if left <= 0 {
+		return true
+	}
+	if a.recheckAfter == 0 || left < a.recheckAfter {
+		a.recheckAfter = left
+	}
+	return false
+}
+
+// assessUnread is an object whose store does not follow the cluster: its content may have changed since.
+func (a *assessor) assessUnread(o observedObject) {
+	switch {
+	case o.wait == reportOnly:
+		return
+	case !o.sync.Synced && o.wait == tolerate && o.sync.Refused():
+		a.step(o.object, condition{ready: -1, desired: -1, done: true, message: "not waited for: " + text.Line(o.sync.Err.Error(), 160)})
+		return
+	}
+	if grace := refusalGrace(o.sync); grace > 0 && o.wait == require && a.due(a.policy.grace(grace)-a.now.Sub(o.sync.Since)) {
+		a.fault = o.sync.Err
+	}
+	found := diagnose.Finding{Object: o.object, Reason: "NotReady", Message: "not read yet", Grace: diagnose.GraceNever}
+	if o.sync.Synced {
+		found.Message = "the cluster does not answer"
+	}
+	a.pending = append(a.pending, pendingObject{trackedObject: o.trackedObject, finding: found})
+}
+
+// assessObject adds one object to the assessment.
+func (a *assessor) assessObject(o observedObject, now condition) {
+	if now.done && !a.policy.hook && o.wait == require {
+		now = a.requireProof(o, now)
+	}
+	if now.done {
+		if a.policy.hook {
+			a.memory.ended[o.object] = now
+		}
+		a.step(o.object, now)
+		return
+	}
+	found := a.explain(o, now)
+	if found.Code != "" {
+		now.message = fmt.Sprintf("%s: %s", found.Object, found.Short())
+	}
+	if set := diagnose.CurrentReplicaSet(o.content, a.namespaceOf(o).replicaSets); o.object.Kind == "Deployment" {
+		now.ready = 0 // the Deployment's own count includes older pods
+		if set != nil {
+			now.ready = int(set.Status.ReadyReplicas)
+		}
+	}
+	a.step(o.object, now)
+	a.pending = append(a.pending, pendingObject{trackedObject: o.trackedObject, finding: found, givenUp: now.failed})
+}
+
+// assessClaims waits for an unbound claim only if a pod mounts it: its storage class may bind it to the first pod's node, and
+// there may never be a pod.
+func (a *assessor) assessClaims(claims []observedObject) {
+	others := len(a.pending)
+	for _, o := range claims {
+		now, namespace := a.conditionOf(o), a.namespaceOf(o)
+		if others == 0 && namespace.podSync != nil && namespace.podSync.Synced && o.content != nil && !isMounted(o.object.Name, namespace.pods) {
+			now.done, now.message = true, now.message+", and no pod mounts it"
+		}
+		a.assessObject(o, now)
+	}
+}
+
+func isMounted(claim string, pods []*core.Pod) bool {
+	for _, pod := range pods {
+		for _, name := range diagnose.ClaimNames(pod) {
+			if name == claim && pod.DeletionTimestamp == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// step adds an object's progress to what is reported.
+func (a *assessor) step(object release.Object, now condition) {
+	step := release.RolloutStep{Object: object, Ready: now.ready, Desired: now.desired, Done: now.done, Message: now.message}
+	if now.done && now.failed == "" && now.desired >= 0 {
+		step.Message = ""
+	}
+	a.steps = append(a.steps, step)
+}
+
+func (a *assessor) namespaceOf(o observedObject) namespaceSnapshot {
+	return a.known.namespaces[o.key.namespace]
+}
+
+// currentPods are the pods of the object's current template.
+func (a *assessor) currentPods(o observedObject) []*core.Pod {
+	namespace := a.namespaceOf(o)
+	return diagnose.CurrentPods(o.content, namespace.replicaSets, namespace.pods)
+}
+
+// pod is a pod with what is known about it. Logs of a Job's pod are kept, since its controller deletes the pod when the Job fails.
+func (a *assessor) pod(pod *core.Pod, ofJob bool) diagnose.Pod {
+	if ofJob || a.policy.hook {
+		a.endedRuns = append(a.endedRuns, endedRuns(pod)...)
+	}
+	return diagnose.Pod{
+		Pod: pod, OfJob: ofJob, Events: a.known.events[pod.UID], History: a.memory.containers[pod.UID],
+		Claim:       func() *diagnose.Finding { return a.explainClaims(pod) },
+		ProvingTime: a.policy.grace(diagnose.ProvingTime), Now: a.now,
+	}
+}
+
+// requireProof holds back a workload that is ready by its own status while one of its containers has yet to show that it keeps
+// running.
+func (a *assessor) requireProof(o observedObject, now condition) condition {
+	switch o.object.Kind {
+	case "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod":
+	default:
+		return now
+	}
+	if !a.due(a.evidenceDelay(pendingObject{trackedObject: o.trackedObject})) { // the pods may be read after their workload
+		now.done, now.message = false, "its pods are not read yet"
+		return now
+	}
+	for _, pod := range a.currentPods(o) {
+		unproven, history := a.pod(pod, false).Unproven()
+		a.memory.containers[pod.UID] = history
+		for _, container := range unproven {
+			now.done = false
+			now.message = fmt.Sprintf("%s container %q has no readiness probe, and has not run for long enough to count as ready", diagnose.PodObject(pod), container.Container)
+			a.due(container.Left)
+		}
+	}
+	return now
+}

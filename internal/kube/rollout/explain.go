@@ -1,0 +1,147 @@
+package rollout
+
+import (
+	"github.com/onedigest/onedigest/internal/kube/diagnose"
+	core "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+)
+
+// explain says why an object is not ready: by the finding that counts most among its pods, else because they may not be created,
+// else by a pod that is not ready, else by the object's own status.
+func (a *assessor) explain(o observedObject, now condition) diagnose.Finding {
+	own := diagnose.Finding{Object: o.object, Reason: "NotReady", Message: now.message, Grace: diagnose.GraceNever}
+	if now.failed != "" {
+		own.Reason = now.failed
+	}
+	if o.content == nil {
+		if cause, recorded := a.memory.podCauses[o.object]; recorded && a.policy.hook {
+			return cause
+		}
+		return own
+	}
+	if own.UID = o.content.GetUID(); o.wait != require {
+		return own
+	}
+	if o.object.Kind == "PersistentVolumeClaim" {
+		if found := a.explainClaim(o.content); found != nil {
+			return a.observed(*found)
+		}
+		return own
+	}
+	current := a.currentPods(o)
+	worst := a.worstOf(current, o.object.Kind == "Job")
+	if worst != nil && worst.Code != "" {
+		return a.recordCause(o, *worst, now)
+	}
+	if found := a.refused(o); found != nil {
+		return a.observed(*found)
+	}
+	if worst == nil {
+		if worst = a.worstOf(diagnose.EarlierPods(o.content, current, a.namespaceOf(o).pods), false); worst != nil {
+			worst.Grace = diagnose.GraceNever // it says nothing about this release
+		}
+	}
+	if worst != nil {
+		return a.recordCause(o, *worst, now)
+	}
+	if cause, recorded := a.memory.podCauses[o.object]; recorded && o.object.Kind == "Job" {
+		return a.recordCause(o, cause, now)
+	}
+	if now.failed != "" {
+		return a.observed(own)
+	}
+	return own
+}
+
+// observed records a finding, so that its age is known.
+func (a *assessor) observed(found diagnose.Finding) diagnose.Finding {
+	a.memory.observe(found, a.now)
+	return found
+}
+
+// worstOf is the finding that counts most among pods, nil if they are all ready: one whose grace has expired, rather one that
+// depends on no other object, before one with a known cause before any other.
+func (a *assessor) worstOf(pods []*core.Pod, ofJob bool) (worst *diagnose.Finding) {
+	best := 0
+	for _, pod := range pods {
+		found, history := a.pod(pod, ofJob).Examine()
+		a.memory.containers[pod.UID] = history
+		if found == nil {
+			continue
+		}
+		a.memory.observe(*found, a.now)
+		rank := 1
+		if expired, _ := a.graceExpired(*found); expired && !found.Dependent {
+			rank = 4
+		} else if expired {
+			rank = 3
+		} else if found.Code != "" {
+			rank = 2
+		}
+		if rank > best {
+			worst, best = found, rank
+		}
+	}
+	return worst
+}
+
+// refused finds out whether the pods of a workload may not be created. Events that were there before the watch are about another
+// rollout.
+func (a *assessor) refused(o observedObject) *diagnose.Finding {
+	workload := diagnose.Workload{Unstructured: o.content, ReplicaSets: a.namespaceOf(o).replicaSets, Pods: a.namespaceOf(o).pods, Wanted: wantedPods(o.content)}
+	for _, event := range a.known.events[o.content.GetUID()] {
+		if !a.known.oldEvents[event.UID] {
+			workload.Events = append(workload.Events, event)
+		}
+	}
+	return workload.Refused()
+}
+
+// wantedPods is how many pods a workload wants to have at once, at least.
+func wantedPods(object *unstructured.Unstructured) int {
+	if object.GetKind() == "Job" {
+		return status.GetIntField(object.Object, ".spec.parallelism", 1)
+	}
+	_, desired := podCounts(object)
+	return desired
+}
+
+// recordCause remembers why the pods of a Job or a hook fail, since they may be deleted with it. A Job's DeadlineExceeded explains
+// more than a pod of it that shows no cause of its own.
+func (a *assessor) recordCause(o observedObject, found diagnose.Finding, now condition) diagnose.Finding {
+	if o.object.Kind != "Job" && !a.policy.hook {
+		return found
+	}
+	if failed := diagnose.Conditions(o.content)["Failed"]; o.object.Kind == "Job" && now.failed != "" && found.Code == "" && failed.Reason == "DeadlineExceeded" {
+		found.Reason, found.Message = failed.Reason, failed.Message
+	}
+	a.memory.podCauses[o.object] = found
+	return found
+}
+
+// explainClaims says what is wrong with the claims that a pod mounts, nil if nothing is known to be.
+func (a *assessor) explainClaims(pod *core.Pod) *diagnose.Finding {
+	names := diagnose.ClaimNames(pod)
+	if len(names) == 0 {
+		return nil
+	}
+	a.claimsIn = append(a.claimsIn, pod.Namespace)
+	for _, name := range names {
+		if claim := a.known.namespaces[pod.Namespace].claims[name]; claim != nil {
+			if found := a.explainClaim(claim); found != nil {
+				return found
+			}
+		}
+	}
+	return nil
+}
+
+func (a *assessor) explainClaim(object *unstructured.Unstructured) *diagnose.Finding {
+	claim := &core.PersistentVolumeClaim{}
+	if runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, claim) != nil {
+		return nil
+	}
+	return diagnose.Claim(claim, a.known.events[claim.UID])
+}

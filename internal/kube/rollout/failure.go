@@ -1,0 +1,103 @@
+package rollout
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/kube/diagnose"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+)
+
+// maxNamed is how many objects an error lists.
+const maxNamed = 20
+
+// failed is the error of a rollout that cannot become ready.
+func (r *rollout) failed(ctx context.Context, known snapshot, object pendingObject) error {
+	what := fmt.Sprintf("%s in namespace %q cannot become ready", object.object, r.namespace)
+	if r.policy.hook {
+		what = fmt.Sprintf("hook %s in namespace %q failed", object.object, r.namespace)
+	}
+	if object.givenUp != "" && object.givenUp != object.finding.Reason {
+		what += " (" + object.givenUp + ")"
+	}
+	return r.failure(ctx, known, what, object.finding)
+}
+
+func (r *rollout) failure(ctx context.Context, known snapshot, what string, found diagnose.Finding) error {
+	diagnosis := r.diagnose(ctx, known, found)
+	return &release.Failure{What: what, Err: &kube.DiagnosedError{Found: diagnosis}, Do: diagnosis.Advice}
+}
+
+// diagnose fetches the evidence of a finding. Where the cluster has none any more, it uses what the watch itself has kept.
+func (r *rollout) diagnose(ctx context.Context, known snapshot, found diagnose.Finding) release.Diagnosis {
+	diagnosis := r.client.Diagnose(ctx, found)
+	if len(diagnosis.Events) == 0 {
+		diagnosis.Events = diagnose.EventLines(known.events[found.UID])
+	}
+	if len(diagnosis.Logs) == 0 {
+		diagnosis.Logs = r.logs.of(found.Key())
+	}
+	if r.policy.hook {
+		diagnosis = asHookFailure(diagnosis)
+	}
+	return diagnosis
+}
+
+// timedOut is the error of a rollout whose context has ended.
+func (r *rollout) timedOut(ctx context.Context, known snapshot, pending []pendingObject) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("watching the rollout in namespace %q: %w", r.namespace, context.Canceled)
+	}
+	if err := known.neverRead(); err != nil {
+		return r.client.Fault(ctx, err, "watching the rollout in namespace %q", r.namespace)
+	}
+	if len(pending) == 0 { // all objects were ready when the cluster last answered
+		return r.client.Fault(ctx, context.DeadlineExceeded, "confirming the rollout in namespace %q", r.namespace)
+	}
+	names := make([]string, 0, len(pending))
+	for _, late := range pending[:min(maxNamed, len(pending))] {
+		names = append(names, late.object.String())
+	}
+	now := time.Now()
+	what := fmt.Sprintf("not ready in namespace %q within %s: %s", r.namespace, now.Sub(r.began).Round(time.Second), strings.Join(names, ", "))
+	if silence := known.silence(now); silence > 0 {
+		what += fmt.Sprintf(" (the cluster has not answered for %s)", silence.Round(time.Second))
+	}
+	found := bestExplained(pending).finding
+	found.Code = cmp.Or(found.Code, causes.TimedOut)
+	return r.failure(ctx, known, what, found)
+}
+
+// bestExplained is the object about which most is known: a cause, else a pod.
+func bestExplained(pending []pendingObject) pendingObject {
+	for _, late := range pending {
+		if late.finding.Code != "" {
+			return late
+		}
+	}
+	for _, late := range pending {
+		if late.finding.Object.Kind == "Pod" {
+			return late
+		}
+	}
+	return pending[0]
+}
+
+// asHookFailure gives the diagnosis of a hook the hook's own code, and names the cause's code beside it.
+func asHookFailure(diagnosis release.Diagnosis) release.Diagnosis {
+	hook, cause := causes.HookFailed.Cause(), diagnosis.Code.Cause()
+	diagnosis.Code, diagnosis.Advice = hook.Code, hook.Advice
+	switch cause.Code {
+	case "", causes.JobFailed, causes.TimedOut:
+	default:
+		diagnosis.Reason += " (" + string(cause.Code) + ")"
+		diagnosis.Advice = cause.Advice
+	}
+	return diagnosis
+}

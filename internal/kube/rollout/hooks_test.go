@@ -1,0 +1,251 @@
+package rollout
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+	batch "k8s.io/api/batch/v1"
+	core "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// hooked watches a hook while a test changes the cluster.
+func hooked(t *testing.T, watcher *Watcher, objects ...release.Object) *watching {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	r := &watching{t: t, steps: make(chan release.RolloutStep, 1000), ended: make(chan error, 1)}
+	go func() {
+		r.ended <- watcher.WatchHook(ctx, space, objects, func(step release.RolloutStep) { r.steps <- step })
+		close(r.steps)
+	}()
+	return r
+}
+
+// hookPod is a Pod that is a hook itself.
+func hookPod(phase core.PodPhase) *core.Pod {
+	p := pod("seed", 1)
+	p.OwnerReferences, p.Status.Phase = nil, phase
+	return p
+}
+
+var ofSeed = release.Object{APIVersion: "v1", Kind: "Pod", Namespace: space, Name: "seed"}
+
+func TestHookIsDoneWhenItHasEnded(t *testing.T) {
+	t.Parallel()
+	ended := hookPod(core.PodSucceeded)
+	ended.Status.Conditions[0].Status = core.ConditionFalse
+	tests := map[string]struct {
+		object        release.Object
+		before, after runtime.Object
+	}{
+		"a Job":                   {ofJobs, job("", ""), job(batch.JobComplete, "")},
+		"a Pod that runs already": {ofSeed, hookPod(core.PodRunning), ended},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.Put(test.before)
+			r := hooked(t, s.watcher(), test.object, release.Object{APIVersion: "v1", Kind: "ConfigMap", Name: "c"}, ofDeployment)
+			if step := r.until("the first", func(release.RolloutStep) bool { return true }); step.Done {
+				t.Errorf("done before its end: %+v", step)
+			}
+			s.Put(test.after)
+			steps, err := r.rest()
+			if err != nil || !steps[len(steps)-1].Done {
+				t.Errorf("got %+v, %v", steps, err)
+			}
+			if s.Count("watch /apis/apps/v1/namespaces/staging/deployments") > 0 {
+				t.Error("what needs not end was watched")
+			}
+		})
+	}
+}
+
+// TestHookThatIsGone: a Job may be deleted as diagnose.GraceShort as it has ended, before anybody has seen that it has.
+func TestHookThatIsGone(t *testing.T) {
+	t.Parallel()
+	aboutJob := job("", "").ObjectMeta
+	finished := func(kind, reason, message string) *core.Event {
+		e := heardOf("e-"+strings.ToLower(reason), aboutJob, "", kind, reason, message)
+		e.InvolvedObject.Kind = "Job"
+		return e
+	}
+	tests := map[string]struct {
+		events []runtime.Object
+		reason string // of the failure, "" if there is none
+	}{
+		"after it completed": {[]runtime.Object{finished("Normal", "Completed", "Job completed")}, ""},
+		"after it failed":    {[]runtime.Object{finished("Warning", "BackoffLimitExceeded", "Job has reached the specified backoff limit")}, "JobFailed"},
+		"by somebody":        {nil, "Deleted"},
+	}
+	for name, test := range tests {
+		for _, seen := range []bool{true, false} {
+			t.Run(name+map[bool]string{true: ", seen", false: ", never seen"}[seen], func(t *testing.T) {
+				t.Parallel()
+				s := newServer(t)
+				if seen {
+					s.Put(job("", ""))
+				} else {
+					s.Put(test.events...)
+				}
+				r := hooked(t, s.watcher(), ofJobs)
+				if seen {
+					r.until("the first", func(release.RolloutStep) bool { return true })
+					s.Put(test.events...)
+					s.Remove(job("", ""))
+				}
+				_, err := r.rest()
+				if test.reason == "" {
+					if err != nil {
+						t.Errorf("got %v", err)
+					}
+					return
+				}
+				if got := diagnosisOf(t, err); got.Code != causes.HookFailed || got.Reason != test.reason {
+					t.Errorf("got %+v", got)
+				}
+			})
+		}
+	}
+}
+
+func TestHookFailure(t *testing.T) {
+	t.Parallel()
+	failed := pod("migrate-8kd2q", 1)
+	failed.OwnerReferences[0].UID = "uid-migrate"
+	failed.Status.Phase, failed.Status.Conditions = core.PodFailed, nil
+	failed.Status.ContainerStatuses[0].State = core.ContainerState{Terminated: &core.ContainerStateTerminated{ExitCode: 7, Reason: "Error"}}
+	unpulled := waits(failed, "InvalidImageName", "couldn't parse image name")
+	seed := hookPod(core.PodFailed)
+	seed.Status.ContainerStatuses[0].State = core.ContainerState{Terminated: &core.ContainerStateTerminated{ExitCode: 3, Reason: "Error"}}
+	spent := job(batch.JobFailed, "BackoffLimitExceeded")
+	ofMigrate := release.Object{APIVersion: "v1", Kind: "Pod", Namespace: space, Name: "migrate-8kd2q"}
+	tests := map[string]struct {
+		object release.Object
+		there  []runtime.Object
+		want   release.Diagnosis
+		looks  bool
+	}{
+		"a Job": {ofJobs, []runtime.Object{spent, failed}, release.Diagnosis{Code: causes.HookFailed, Object: ofMigrate, Container: "app", Reason: "PodFailed",
+			Message: "ended with exit code 7", Advice: causes.HookFailed.Cause().Advice, Logs: []string{"no such table"}}, true},
+		"a Job that cannot start": {ofJobs, []runtime.Object{job("", ""), unpulled}, release.Diagnosis{Code: causes.HookFailed, Object: ofMigrate, Container: "app",
+			Reason: "InvalidImageName (OD-102)", Message: "couldn't parse image name", Advice: causes.ImageNameInvalid.Cause().Advice}, false},
+		"a Pod": {ofSeed, []runtime.Object{seed}, release.Diagnosis{Code: causes.HookFailed, Object: ofSeed, Container: "app", Reason: "PodFailed",
+			Message: "ended with exit code 3", Advice: causes.HookFailed.Cause().Advice, Logs: []string{"no such file"}}, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.SetLog("migrate-8kd2q/app", "no such table\n")
+			s.SetLog("seed/app", "no such file\n")
+			s.Put(test.there...)
+			_, err := hooked(t, s.hasty(), test.object).rest()
+			if diff := cmp.Diff(test.want, diagnosisOf(t, err)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if looks := causes.HookFailed.Cause().Example; test.looks && looks != err.Error() {
+				t.Errorf("causes.All shows\n\t%s\nand it says\n\t%s", looks, err)
+			}
+		})
+	}
+}
+
+// TestHookLogsOutliveThePod: a Job's controller deletes its running pods when the Job fails, and the logs go with them.
+func TestHookLogsOutliveThePod(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	trying := crashes(pod("migrate-8kd2q", 1))
+	trying.OwnerReferences[0].UID = "uid-migrate"
+	s.SetLog("migrate-8kd2q/app?previous", "no such table\n")
+	s.Put(job("", ""), trying)
+	asked := make(chan struct{}, 100)
+	s.Break(func(r *http.Request) int {
+		if strings.HasSuffix(r.URL.Path, "/log") {
+			asked <- struct{}{}
+		}
+		return 0
+	})
+	r := hooked(t, s.watcher(), ofJobs)
+	<-asked
+	s.Break(func(r *http.Request) int {
+		if strings.HasSuffix(r.URL.Path, "/log") {
+			return http.StatusNotFound
+		}
+		return 0
+	})
+	s.Remove(trying)
+	s.Put(job(batch.JobFailed, "BackoffLimitExceeded"))
+	_, err := r.rest()
+	got := diagnosisOf(t, err)
+	if got.Object.Name != trying.Name || len(got.Logs) != 1 || got.Logs[0] != "no such table" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestHookLogsTakenAway: the kubelet says in place of the log that it has been taken away; what was kept before is told.
+func TestHookLogsTakenAway(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	trying := crashes(pod("migrate-8kd2q", 1))
+	trying.OwnerReferences[0].UID = "uid-migrate"
+	s.SetLog("migrate-8kd2q/app?previous", "no such table\n")
+	s.Put(job("", ""), trying)
+	var asked atomic.Int32
+	first := make(chan struct{})
+	s.Break(func(r *http.Request) int {
+		if !strings.HasSuffix(r.URL.Path, "/log") {
+			return 0
+		}
+		if asked.Add(1) == 1 {
+			close(first)
+		} else {
+			for _, run := range []string{"", "?previous"} {
+				s.SetLog("migrate-8kd2q/app"+run, kube.LogRemoved+"containerd://1460acc795d3\n")
+			}
+		}
+		return 0
+	})
+	r := hooked(t, s.watcher(), ofJobs)
+	<-first
+	s.Put(job(batch.JobFailed, "BackoffLimitExceeded"))
+	_, err := r.rest()
+	if got := diagnosisOf(t, err); len(got.Logs) != 1 || got.Logs[0] != "no such table" || len(got.Previous) > 0 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestHookOutOfTime(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	running := pod("migrate-8kd2q", 1)
+	running.OwnerReferences[0].UID = "uid-migrate"
+	s.Put(job("", ""), running)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	err := s.watcher().WatchHook(ctx, space, []release.Object{ofJobs}, func(release.RolloutStep) {})
+	if got := diagnosisOf(t, err); got.Code != causes.HookFailed {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestHookWithNothingToWaitFor(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	if _, err := hooked(t, s.watcher(), release.Object{APIVersion: "v1", Kind: "ConfigMap", Name: "c"}).rest(); err != nil {
+		t.Error(err)
+	}
+	if n := s.Count(""); n > 0 {
+		t.Errorf("%d requests for nothing", n)
+	}
+}

@@ -1,0 +1,91 @@
+package rollout
+
+import (
+	"slices"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// waitPolicy is how a rollout depends on an object.
+type waitPolicy int
+
+const (
+	ignore     waitPolicy = iota // it is ready once it exists
+	reportOnly                   // it is reported, and not waited for
+	tolerate                     // it is waited for unless we may not read it, and never makes the rollout fail
+	require                      // it is waited for, and makes the rollout fail if it cannot become ready
+)
+
+// watchedKinds are the built-in kinds that a rollout watches. A Service's address is waited for by kube.Client.Address, and a
+// HorizontalPodAutoscaler that has no metrics yet says nothing about the rollout: both are reported only.
+var watchedKinds = map[schema.GroupVersionKind]struct {
+	resource schema.GroupVersionResource
+	wait     waitPolicy
+}{
+	{Group: "apps", Version: "v1", Kind: "Deployment"}:  {schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}, require},
+	{Group: "apps", Version: "v1", Kind: "StatefulSet"}: {schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}, require},
+	{Group: "apps", Version: "v1", Kind: "DaemonSet"}:   {schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "daemonsets"}, require},
+	{Group: "apps", Version: "v1", Kind: "ReplicaSet"}:  {schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "replicasets"}, require},
+	{Group: "batch", Version: "v1", Kind: "Job"}:        {schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}, require},
+	{Version: "v1", Kind: "PersistentVolumeClaim"}:      {schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}, require},
+	{Version: "v1", Kind: "Pod"}:                        {schema.GroupVersionResource{Version: "v1", Resource: "pods"}, require},
+	{Version: "v1", Kind: "Service"}:                    {schema.GroupVersionResource{Version: "v1", Resource: "services"}, reportOnly},
+	{Group: "autoscaling", Version: "v2", Kind: "HorizontalPodAutoscaler"}: {
+		schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}, reportOnly},
+	{Group: "autoscaling", Version: "v1", Kind: "HorizontalPodAutoscaler"}: {
+		schema.GroupVersionResource{Group: "autoscaling", Version: "v1", Resource: "horizontalpodautoscalers"}, reportOnly},
+	{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}: {
+		schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}, tolerate},
+}
+
+// builtInGroups are the API groups of Kubernetes itself. Their kinds that are not in watchedKinds are ready once they exist.
+var builtInGroups = []string{"", "apps", "batch", "autoscaling", "policy", "networking.k8s.io", "rbac.authorization.k8s.io", "storage.k8s.io",
+	"scheduling.k8s.io", "admissionregistration.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "node.k8s.io", "apiregistration.k8s.io",
+	"certificates.k8s.io", "events.k8s.io", "flowcontrol.apiserver.k8s.io", "resource.k8s.io", "apiextensions.k8s.io"}
+
+var claimsResource = schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}
+
+// watchKey identifies a store: a resource in one namespace.
+type watchKey struct {
+	resource  schema.GroupVersionResource
+	namespace string // "": of the whole cluster
+}
+
+// locate finds out how a rollout depends on an object, and where it is watched; namespace is that of the release. An object of a
+// kind that the cluster does not know is ignored: Helm has reported it if it could not be applied. An error is the cluster's and
+// may pass.
+func locate(mapper meta.RESTMapper, object release.Object, namespace string) (key watchKey, wanted waitPolicy, err error) {
+	kind := schema.FromAPIVersionAndKind(object.APIVersion, object.Kind)
+	if object.Namespace != "" {
+		namespace = object.Namespace
+	}
+	if kind.Group == "apiextensions.k8s.io" {
+		namespace = ""
+	}
+	if watched, listed := watchedKinds[kind]; listed {
+		return watchKey{watched.resource, namespace}, watched.wait, nil
+	}
+	if slices.Contains(builtInGroups, kind.Group) {
+		return watchKey{}, ignore, nil
+	}
+	mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	if meta.IsNoMatchError(err) {
+		return watchKey{}, ignore, nil
+	}
+	if err != nil {
+		return watchKey{}, ignore, err
+	}
+	if mapping.Scope.Name() == meta.RESTScopeNameRoot {
+		namespace = ""
+	}
+	return watchKey{mapping.Resource, namespace}, tolerate, nil
+}
+
+// isProvisioner tells whether an object may create others that the release needs: a Job, or a custom resource that an operator
+// acts on.
+func isProvisioner(object release.Object) bool {
+	kind := schema.FromAPIVersionAndKind(object.APIVersion, object.Kind)
+	return kind.Kind == "Job" || !slices.Contains(builtInGroups, kind.Group)
+}

@@ -1,0 +1,90 @@
+package rollout
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/kube/diagnose"
+	"github.com/onedigest/onedigest/internal/release"
+	core "k8s.io/api/core/v1"
+)
+
+// maxCachedLogs bounds how many logs of ended containers are fetched.
+const maxCachedLogs = 50
+
+// endedRun is a container's run that ended with an error.
+type endedRun struct {
+	pod       release.Object
+	key       string // of the container, as diagnose.Finding.Key
+	container string
+	run       int32
+	previous  bool // the container has begun another run
+}
+
+// endedRuns are the last runs of a pod's containers that ended with an error.
+func endedRuns(pod *core.Pod) (runs []endedRun) {
+	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		if last := diagnose.LastTermination(status); last != nil && last.ExitCode != 0 {
+			key := diagnose.Finding{UID: pod.UID, Container: status.Name}.Key()
+			runs = append(runs, endedRun{pod: diagnose.PodObject(pod), key: key, container: status.Name,
+				run: diagnose.EndedRuns(status), previous: status.State.Terminated == nil})
+		}
+	}
+	return runs
+}
+
+// logCache fetches the last log lines of containers that ended while the log exists: a Job's controller deletes its pods, and
+// their logs with them, when the Job fails. It may be used by several goroutines.
+type logCache struct {
+	ctx  context.Context //nolint:containedctx // that of the watch, in which logs are fetched
+	read func(ctx context.Context, pod release.Object, container string, previous bool) ([]string, error)
+
+	fetches sync.WaitGroup
+	mu      sync.Mutex
+	asked   map[string]bool     // by container and run
+	lines   map[string][]string // by container, of its last run that logged anything
+}
+
+func newLogCache(ctx context.Context, read func(context.Context, release.Object, string, bool) ([]string, error)) *logCache {
+	return &logCache{ctx: ctx, read: read, asked: map[string]bool{}, lines: map[string][]string{}}
+}
+
+// fetch begins to fetch the logs of runs that have not been fetched yet.
+func (c *logCache) fetch(runs []endedRun) {
+	for _, run := range runs {
+		if !c.claim(fmt.Sprintf("%s/%d", run.key, run.run)) {
+			continue
+		}
+		c.fetches.Go(func() {
+			ctx, cancel := context.WithTimeout(c.ctx, kube.EvidenceTime)
+			defer cancel()
+			if lines, _ := c.read(ctx, run.pod, run.container, run.previous); len(lines) > 0 {
+				c.mu.Lock()
+				c.lines[run.key] = lines
+				c.mu.Unlock()
+			}
+		})
+	}
+}
+
+// claim tells whether a run's log is to be fetched by the caller.
+func (c *logCache) claim(run string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asked[run] || len(c.asked) >= maxCachedLogs {
+		return false
+	}
+	c.asked[run] = true
+	return true
+}
+
+// of are the last lines of a container. It waits for the fetches that have begun.
+func (c *logCache) of(container string) []string {
+	c.fetches.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lines[container]
+}

@@ -1,0 +1,84 @@
+package rollout
+
+import (
+	"maps"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/kube/diagnose"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// memory is what one assessment leaves to the next. The zero value is that of a new watch.
+type memory struct {
+	assessments int       // so far
+	resumed     time.Time // when a store last caught up with the cluster; zero: never
+	containers  map[types.UID]diagnose.PodHistory
+	findings    map[string]observation // by the finding's key
+	// podCauses are the last findings about the pods of Jobs and hooks, which may be deleted before their owner is seen to fail.
+	podCauses map[release.Object]diagnose.Finding
+
+	// Of hooks: what has ended and may be deleted since, identities, and since when one is missing.
+	ended        map[release.Object]condition
+	uids         map[release.Object]types.UID
+	missingSince map[release.Object]time.Time
+}
+
+// observation is since when a finding has been made without a break.
+type observation struct {
+	code       causes.Code
+	firstSeen  time.Time
+	assessment int // the last one that made it
+}
+
+// clone is a memory that can be changed without changing the original.
+func (m memory) clone() memory {
+	m.containers, m.findings, m.podCauses = cloned(m.containers), cloned(m.findings), cloned(m.podCauses)
+	m.ended, m.uids, m.missingSince = cloned(m.ended), cloned(m.uids), cloned(m.missingSince)
+	return m
+}
+
+// cloned is a copy of a map; an empty one of nil.
+func cloned[K comparable, V any](original map[K]V) map[K]V {
+	if original == nil {
+		return map[K]V{}
+	}
+	return maps.Clone(original)
+}
+
+// observe records that a finding was made. One that was not made by the assessment before begins anew.
+func (m *memory) observe(found diagnose.Finding, now time.Time) {
+	last, known := m.findings[found.Key()]
+	if !known || last.code != found.Code || last.assessment < m.assessments-1 {
+		last = observation{code: found.Code, firstSeen: now}
+	}
+	last.assessment = m.assessments
+	m.findings[found.Key()] = last
+}
+
+// age is how long a finding has lasted while the cluster was being followed: time before the last interruption does not count.
+func (m *memory) age(found diagnose.Finding, now time.Time) time.Duration {
+	since := found.Since
+	if since.IsZero() {
+		since = m.findings[found.Key()].firstSeen
+	}
+	if since.IsZero() {
+		return 0
+	}
+	if m.resumed.After(since) {
+		since = m.resumed
+	}
+	return now.Sub(since)
+}
+
+// containerOf is the history of the container that a finding is about.
+func (m *memory) containerOf(found diagnose.Finding) diagnose.ContainerHistory {
+	return m.containers[found.UID][found.Container]
+}
+
+func (m *memory) setContainer(found diagnose.Finding, history diagnose.ContainerHistory) {
+	pod := cloned(m.containers[found.UID])
+	pod[found.Container] = history
+	m.containers[found.UID] = pod
+}

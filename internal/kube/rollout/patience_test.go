@@ -1,0 +1,280 @@
+package rollout
+
+import (
+	"testing"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/kube/diagnose"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+	core "k8s.io/api/core/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// TestPatience holds every cause that time decides to its patience, on a clock of its own.
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	aboutPod := troubled().ObjectMeta
+	creating := waitsFor("ContainerCreating", "")
+	mount := func(reason, message string) []runtime.Object {
+		return []runtime.Object{amend(troubled(), creating), heardOf("e1", aboutPod, "", "Warning", reason, message)}
+	}
+	provision := func(reason, message string) []runtime.Object {
+		return []runtime.Object{claim(core.ClaimPending), amend(troubled(), mounts(ofDisk), unscheduledFor("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.")),
+			heardOf("e1", claim("").ObjectMeta, "", "Warning", reason, message)}
+	}
+	waiting := func(reason, message string) []runtime.Object {
+		return []runtime.Object{amend(troubled(), waitsFor(reason, message))}
+	}
+	readiness := func(probe core.Probe, changes ...func(*core.Pod)) []runtime.Object {
+		return []runtime.Object{amend(amend(troubled(), probed("readiness", probe)), changes...)}
+	}
+	leaving := pod("old", 1)
+	leaving.DeletionTimestamp, leaving.Finalizers = ptr(meta.Now()), []string{"test/keep"}
+	const none, helpless = `0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod.`,
+		`0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.`
+	unscheduled := func(message string, events ...runtime.Object) []runtime.Object {
+		return append(events, amend(troubled(), unscheduledFor(message)))
+	}
+	nominated := amend(troubled(), unscheduledFor(none))
+	nominated.Status.NominatedNodeName = "ip-10-0-3-17"
+	startup := probed("startup", core.Probe{FailureThreshold: 60, PeriodSeconds: 1})
+	started := func(p *core.Pod) { startup(p); p.Status.ContainerStatuses[0].Started = ptr(true) }
+	tests := map[string]struct {
+		there    []runtime.Object
+		patience time.Duration
+		code     causes.Code
+	}{
+		"a Secret":                         {waiting("CreateContainerConfigError", `secret "shop" not found`), diagnose.GraceShort, causes.ConfigurationAbsent},
+		"a ConfigMap as a volume":          {mount("FailedMount", `MountVolume.SetUp failed for volume "c" : configmap "shop" not found`), diagnose.GraceShort, causes.ConfigurationAbsent},
+		"a kubelet out of step":            {waiting("CreateContainerConfigError", "failed to sync secret cache: timed out waiting for the condition"), diagnose.GraceBusyNode, causes.ContainerNotStarted},
+		"a user that cannot be":            {waiting("CreateContainerConfigError", "container has runAsNonRoot and image will run as root"), diagnose.GraceShort, causes.ContainerNotStarted},
+		"a busy runtime":                   {waiting("CreateContainerError", `failed to reserve container name "app": name "app" is reserved for "1"`), diagnose.GraceBusyNode, causes.ContainerNotStarted},
+		"a runtime's trouble":              {waiting("CreateContainerError", "some trouble"), diagnose.GraceTransient, causes.ContainerNotStarted},
+		"no network yet":                   {mount("FailedCreatePodSandBox", "failed to assign an IP address to container"), diagnose.GraceBusyNode, causes.ContainerNotStarted},
+		"a volume that is held":            {mount("FailedAttachVolume", "Multi-Attach error"), diagnose.GraceAttach, causes.VolumePending},
+		"a class that is absent":           {provision("ProvisioningFailed", `storageclass.storage.k8s.io "fast" not found`), diagnose.GraceShort, causes.VolumePending},
+		"a provisioner's trouble":          {provision("ProvisioningFailed", "rpc error: code = Internal desc = try later"), diagnose.GraceProvisioning, causes.VolumePending},
+		"a provisioner that is silent":     {provision("ExternalProvisioning", "Waiting for a volume to be created"), diagnose.GraceProvisioner, causes.VolumePending},
+		"no class":                         {provision("FailedBinding", "no persistent volumes available for this claim and no storage class is set"), diagnose.GraceNoNode, causes.VolumePending},
+		"a node":                           {unscheduled(none), diagnose.GraceNode, causes.Unschedulable},
+		"a node that no pod makes room on": {unscheduled(helpless), diagnose.GraceNoNode, causes.Unschedulable},
+		"a node that is coming": {unscheduled(helpless, heardOf("e1", aboutPod, "", "Normal", "TriggeredScaleUp", "pod triggered scale-up: [{eks 1->2 (max: 5)}]")),
+			diagnose.GraceNewNode, causes.Unschedulable},
+		"a node of Karpenter's": {unscheduled(helpless, heardOf("e1", aboutPod, "", "Normal", "Nominated", "Pod should schedule on: nodeclaim/default-x")), diagnose.GraceNewNode, causes.Unschedulable},
+		"a node that is not coming": {unscheduled(none, heardOf("e1", aboutPod, "", "Normal", "NotTriggerScaleUp", "pod didn't trigger scale-up: 1 max node group size reached")),
+			diagnose.GraceNoNode, causes.Unschedulable},
+		"a node that is being cleared":                  {[]runtime.Object{nominated}, diagnose.GraceNewNode, causes.Unschedulable},
+		"a quota in use":                                {[]runtime.Object{refusedSet("exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3")}, diagnose.GraceTransient, causes.QuotaExceeded},
+		"a quota that is new":                           {[]runtime.Object{refusedSet(`pods "shop-" is forbidden: status unknown for quota: q, resources: pods`)}, diagnose.GraceTransient, causes.QuotaExceeded},
+		"a quota while pods go":                         {[]runtime.Object{leaving, refusedSet("exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3")}, diagnose.GraceBusyNode, causes.QuotaExceeded},
+		"a quota that is too small":                     {[]runtime.Object{leaving, refusedSet("exceeded quota: q, requested: cpu=1,memory=2Gi, used: cpu=0,memory=0, limited: cpu=2,memory=1500Mi")}, diagnose.GraceShort, causes.QuotaExceeded},
+		"a policy":                                      {[]runtime.Object{refusedSet(`admission webhook "policy" denied the request: no`)}, diagnose.GraceShort, causes.AdmissionRefused},
+		"a webhook out of reach":                        {[]runtime.Object{refusedSet(`Internal error occurred: failed calling webhook "policy": connection refused`)}, diagnose.GraceTransient, causes.AdmissionRefused},
+		"readiness by default":                          {readiness(core.Probe{}), 90 * time.Second, causes.NotReady},
+		"readiness without a start":                     {readiness(core.Probe{PeriodSeconds: 1}), diagnose.GraceStart, causes.NotReady},
+		"readiness after a delay":                       {readiness(core.Probe{PeriodSeconds: 5, InitialDelaySeconds: 40}), 85 * time.Second, causes.NotReady},
+		"readiness with slow answers":                   {readiness(core.Probe{PeriodSeconds: 5, TimeoutSeconds: 20}), 180 * time.Second, causes.NotReady},
+		"readiness after a startup":                     {readiness(core.Probe{PeriodSeconds: 2, FailureThreshold: 2}, started), 12 * time.Second, causes.NotReady},
+		"readiness diagnose.GraceShort after a startup": {readiness(core.Probe{PeriodSeconds: 1, FailureThreshold: 1}, started), diagnose.GraceStarted, causes.NotReady},
+		"readiness beside liveness":                     {readiness(core.Probe{PeriodSeconds: 1}, probed("liveness", core.Probe{InitialDelaySeconds: 120})), 150 * time.Second, causes.NotReady},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(t, false, []release.Object{ofDeployment}, func(s *stage) {
+				s.Put(deployment(2, 2, 1, 1), replicaSet(2))
+				s.Put(test.there...)
+				s.failsAfter(test.patience, test.code)
+			})
+		})
+	}
+}
+
+// TestEndlessPatience: what time alone never decides.
+func TestEndlessPatience(t *testing.T) {
+	t.Parallel()
+	crash := core.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}
+	running := amend(troubled(), func(p *core.Pod) { p.Status.ContainerStatuses[0].RestartCount = 1 }, probed("startup", core.Probe{}))
+	gate := amend(troubled(), func(p *core.Pod) {
+		p.Status.ContainerStatuses[0].Ready = true
+		p.Status.Conditions[0].Reason, p.Status.Conditions[0].Message = "ReadinessGatesNotReady", `corresponding condition of pod readiness gate "target-health" does not exist.`
+	})
+	gated := amend(troubled(), unscheduledFor("Scheduling is blocked due to non-empty scheduling gates"))
+	gated.Status.Conditions[0].Reason = core.PodReasonSchedulingGated
+	mounted := amend(troubled(), waitsFor("ContainerCreating", ""), func(p *core.Pod) {
+		p.Status.Conditions = append(p.Status.Conditions, core.PodCondition{Type: core.PodReadyToStartContainers, Status: core.ConditionTrue})
+	})
+	aboutPod := troubled().ObjectMeta
+	failedMount := heardOf("e1", aboutPod, "", "Warning", "FailedMount", `MountVolume.SetUp failed for volume "c" : failed to sync configmap cache`)
+	later := heardOf("e2", aboutPod, "app", "Normal", "Pulling", `Pulling image "shop"`)
+	later.LastTimestamp.Time = later.LastTimestamp.Add(time.Second)
+	tests := map[string][]runtime.Object{
+		"a container being created":     {amend(troubled(), waitsFor("ContainerCreating", ""))},
+		"a first crash":                 {amend(troubled(), loops(0, crash))},
+		"a start that has its time":     {running},
+		"one failed pull":               {amend(troubled(), waitsFor("ErrImagePull", "dial tcp: i/o timeout"))},
+		"a load balancer's gate":        {gate},
+		"a scheduling gate":             {gated},
+		"volumes that were mounted":     {mounted, failedMount},
+		"an image that is being pulled": {amend(troubled(), waitsFor("ContainerCreating", "")), failedMount, later},
+		"a claim that waits for a pod": {claim(core.ClaimPending), amend(troubled(), mounts(ofDisk), func(p *core.Pod) {
+			p.Spec.NodeName, p.Status = "", core.PodStatus{Phase: core.PodPending}
+		}), heardOf("e1", claim("").ObjectMeta, "", "Normal", "WaitForFirstConsumer", "waiting for first consumer to be created before binding")},
+	}
+	for name, there := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(t, false, []release.Object{ofDeployment}, func(s *stage) {
+				s.Put(deployment(2, 2, 1, 1), replicaSet(2))
+				s.Put(there...)
+				s.neverFails()
+			})
+		})
+	}
+}
+
+// TestMakersAreWaitedFor: a Secret that a Job or an operator of the release may make is waited for longer.
+func TestMakersAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	play(t, false, []release.Object{ofDeployment, ofJobs}, func(s *stage) {
+		s.Put(deployment(2, 2, 1, 1), replicaSet(2), job("", ""), amend(troubled(), waitsFor("CreateContainerConfigError", `secret "shop" not found`)))
+		s.failsAfter(diagnose.GraceProvisioning, causes.ConfigurationAbsent)
+	})
+}
+
+// TestCompanyExcuses: a container may be waiting for something else of the release, and is tried once more when that is there.
+func TestCompanyExcuses(t *testing.T) {
+	t.Parallel()
+	crash := core.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}
+	both := []release.Object{ofDeployment, ofStateful}
+	t.Run("for two minutes", func(t *testing.T) {
+		t.Parallel()
+		play(t, false, both, func(s *stage) {
+			s.Put(deployment(2, 2, 1, 1), replicaSet(2), statefulSet(2, 1, 1, 0), amend(troubled(), loops(1, crash)))
+			s.failsAfter(diagnose.GraceDependency, causes.CrashLoop)
+		})
+	})
+	t.Run("until it is there, and one try more", func(t *testing.T) {
+		t.Parallel()
+		play(t, false, both, func(s *stage) {
+			s.Put(deployment(2, 2, 1, 1), replicaSet(2), statefulSet(2, 1, 1, 0), amend(troubled(), loops(2, crash)))
+			s.fails("in company", "")
+			time.Sleep(40 * time.Second)
+			s.Put(statefulSet(2, 1, 1, 1))
+			s.fails("no try since", "")
+			s.Put(amend(troubled(), loops(3, crash)))
+			s.fails("one try more", causes.CrashLoop)
+		})
+	})
+	t.Run("readiness begins anew", func(t *testing.T) {
+		t.Parallel()
+		play(t, false, both, func(s *stage) {
+			s.Put(deployment(2, 2, 1, 1), replicaSet(2), statefulSet(2, 1, 1, 0), amend(troubled(), probed("readiness", core.Probe{PeriodSeconds: 1})))
+			s.fails("in company", "")
+			time.Sleep(40 * time.Second)
+			s.fails("in company", "")
+			s.Put(statefulSet(2, 1, 1, 1))
+			s.failsAfter(diagnose.GraceStart, causes.NotReady)
+		})
+	})
+	t.Run("not if the other is in trouble too", func(t *testing.T) {
+		t.Parallel()
+		play(t, false, both, func(s *stage) {
+			other := amend(troubled(), loops(1, crash))
+			other.ObjectMeta = described("db-0", "uid-db", map[string]string{"controller-revision-hash": "db-b"})
+			s.Put(deployment(2, 2, 1, 1), replicaSet(2), statefulSet(2, 1, 1, 0), amend(troubled(), loops(1, crash)), other)
+			s.fails("two loops", causes.CrashLoop)
+		})
+	})
+	t.Run("what it is waiting for is named", func(t *testing.T) {
+		t.Parallel()
+		play(t, false, both, func(s *stage) {
+			other := amend(troubled(), waitsFor("InvalidImageName", "no"))
+			other.ObjectMeta = described("db-0", "uid-db", map[string]string{"controller-revision-hash": "db-b"})
+			s.Put(deployment(2, 2, 1, 1), replicaSet(2), statefulSet(2, 1, 1, 0), amend(troubled(), loops(1, crash)), other)
+			s.fails("a loop and its reason", causes.ImageNameInvalid)
+		})
+	})
+	t.Run("of the same pod", func(t *testing.T) {
+		t.Parallel()
+		play(t, false, []release.Object{ofDeployment}, func(s *stage) {
+			s.Put(deployment(2, 2, 1, 1), replicaSet(2), amend(troubled(), loops(1, crash), func(p *core.Pod) {
+				p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, core.ContainerStatus{Name: "proxy", State: core.ContainerState{Running: &core.ContainerStateRunning{}}})
+			}))
+			s.failsAfter(diagnose.GraceDependency, causes.CrashLoop)
+		})
+	})
+}
+
+// TestACrashAfterReadyIsNoLoop: what a container did before it was ready says nothing against it.
+func TestACrashAfterReadyIsNoLoop(t *testing.T) {
+	t.Parallel()
+	crash := core.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}
+	play(t, false, []release.Object{ofDeployment}, func(s *stage) {
+		once := amend(troubled(), func(p *core.Pod) {
+			p.Status.ContainerStatuses[0].Ready, p.Status.ContainerStatuses[0].RestartCount = true, 3
+		})
+		s.Put(deployment(2, 2, 1, 1), replicaSet(2), once)
+		s.fails("ready after three crashes", "")
+		s.Put(amend(troubled(), loops(3, crash)))
+		s.fails("the fourth, after it was ready", "")
+		s.Put(amend(troubled(), loops(4, crash)))
+		s.fails("the fifth", causes.CrashLoop)
+	})
+}
+
+// TestTheClockOfAPassedTroubleStops: trouble that went away and came back stands anew.
+func TestTheClockOfAPassedTroubleStops(t *testing.T) {
+	t.Parallel()
+	play(t, false, []release.Object{ofDeployment}, func(s *stage) {
+		trouble := amend(troubled(), waitsFor("CreateContainerError", "some trouble"))
+		s.Put(deployment(2, 2, 1, 1), replicaSet(2), trouble)
+		s.fails("at first", "")
+		time.Sleep(15 * time.Second)
+		s.Put(amend(troubled(), waitsFor("ContainerCreating", "")))
+		s.fails("passed", "")
+		time.Sleep(15 * time.Second)
+		s.Put(trouble)
+		s.failsAfter(diagnose.GraceTransient, causes.ContainerNotStarted)
+	})
+}
+
+// TestThirdPullCounts: a failing pull that may pass is believed when it has failed three times.
+func TestThirdPullCounts(t *testing.T) {
+	t.Parallel()
+	play(t, false, []release.Object{ofDeployment}, func(s *stage) {
+		s.Put(deployment(2, 2, 1, 1), replicaSet(2))
+		for _, want := range []causes.Code{"", "", causes.ImageNotPulled} {
+			s.Put(amend(troubled(), waitsFor("ErrImagePull", "dial tcp: i/o timeout")))
+			s.fails("a pull", want)
+			s.Put(amend(troubled(), waitsFor("ImagePullBackOff", `Back-off pulling image "shop"`)))
+			s.fails("a pause", want)
+		}
+		if got := s.last.failure.finding.Message; got != "dial tcp: i/o timeout" {
+			t.Errorf("the pause hides what the pull said: %q", got)
+		}
+	})
+}
+
+// TestJobsCountTheirOwnTries: a Job whose pods crash fails when the Job says so.
+func TestJobsCountTheirOwnTries(t *testing.T) {
+	t.Parallel()
+	crash := core.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}
+	play(t, false, []release.Object{ofJobs}, func(s *stage) {
+		trying := amend(troubled(), loops(4, crash))
+		trying.ObjectMeta = described("migrate-a", "uid-migrate", nil)
+		s.r.logs.lines["uid-migrate-a/app"], s.r.logs.asked["uid-migrate-a/app/5"] = []string{"no table"}, true
+		s.Put(job("", ""), trying)
+		s.neverFails()
+		if err := s.r.stores.pods[space].Delete(trying); err != nil {
+			t.Fatal(err)
+		}
+		s.Put(job("Failed", "BackoffLimitExceeded"))
+		s.fails("failed, and its pod is gone", causes.CrashLoop)
+		if got := s.last.failure.finding.Object.Name; got != "migrate-a" {
+			t.Errorf("the failure names %s, want the pod that is gone", got)
+		}
+	})
+}

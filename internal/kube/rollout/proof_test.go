@@ -1,0 +1,86 @@
+package rollout
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/kube/diagnose"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+	core "k8s.io/api/core/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// TestWatchWantsProof: a container that no readiness probe looks after is ready for Kubernetes the moment it runs.
+func TestWatchWantsProof(t *testing.T) {
+	t.Parallel()
+	const scaled = 700 * time.Millisecond
+	begun := func(name string, at time.Time, probe *core.Probe) *core.Pod {
+		p := pod(name, 2)
+		p.Spec.Containers = []core.Container{{Name: "app", ReadinessProbe: probe}}
+		p.Status.ContainerStatuses[0].State.Running.StartedAt = meta.NewTime(at)
+		return p
+	}
+	tests := map[string]struct {
+		pod   *core.Pod
+		waits bool
+	}{
+		"just begun":             {begun("new", time.Now().Add(time.Hour), nil), true}, // by a clock that is ahead
+		"running for long":       {begun("new", time.Now().Add(-time.Minute), nil), false},
+		"just begun, and probed": {begun("new", time.Now(), &core.Probe{}), false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.Put(replicaSet(2))
+			s.Put(test.pod)
+			s.Put(deployment(2, 1, 1, 1))
+			watcher := s.watcher()
+			watcher.grace = func(time.Duration) time.Duration { return scaled }
+			began := time.Now()
+			if _, err := observe(t, watcher, ofDeployment).rest(); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took >= scaled != test.waits {
+				t.Errorf("ready after %s, proof wanted: %t", took, test.waits)
+			}
+		})
+	}
+}
+
+// TestWatchCountsCrashesOfTheUnproven: that it ran for a moment, and was ready by that, does not make its crashes undone.
+func TestWatchCountsCrashesOfTheUnproven(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.Put(replicaSet(2))
+	first := pod("new", 2)
+	first.Spec.Containers = []core.Container{{Name: "app"}}
+	first.Status.ContainerStatuses[0].State.Running.StartedAt = meta.Now()
+	s.Put(first)
+	s.Put(deployment(2, 1, 1, 1))
+	watcher := s.watcher()
+	watcher.grace = func(limit time.Duration) time.Duration {
+		if limit == diagnose.ProvingTime {
+			return time.Hour
+		}
+		return 0
+	}
+	r := observe(t, watcher, ofDeployment)
+	r.until("the first run", func(step release.RolloutStep) bool { return step.Message != "" })
+	again := first.DeepCopy()
+	again.Status.ContainerStatuses[0].RestartCount = 1
+	again.Status.ContainerStatuses[0].LastTerminationState.Terminated = &core.ContainerStateTerminated{ExitCode: 3}
+	s.Put(again)
+	s.Put(crashes(again))
+	s.Put(deployment(2, 1, 1, 0))
+	_, err := r.rest()
+	var failed *release.Failure
+	if !errors.As(err, &failed) {
+		t.Fatalf("got %v", err)
+	}
+	if got := diagnosisOf(t, err); got.Code != causes.CrashLoop {
+		t.Errorf("got %+v", got)
+	}
+}

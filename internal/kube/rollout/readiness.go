@@ -1,0 +1,95 @@
+package rollout
+
+import (
+	"fmt"
+
+	"github.com/onedigest/onedigest/internal/kube/diagnose"
+	"github.com/onedigest/onedigest/internal/text"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+)
+
+// condition is how far one object is on its way to being ready.
+type condition struct {
+	ready, desired int // pods; -1 for a kind without any
+	done           bool
+	failed         string // the cluster's reason if it has given the object up
+	message        string
+}
+
+// conditionOf reads an object's status. A status about an earlier generation of the object does not count.
+func conditionOf(object *unstructured.Unstructured) condition {
+	if object == nil {
+		return condition{ready: -1, desired: -1, message: "not there yet"}
+	}
+	result, err := status.Compute(object)
+	if err != nil {
+		return condition{ready: -1, desired: -1, message: "its status cannot be read: " + text.Line(err.Error(), 256)}
+	}
+	now := condition{done: result.Status == status.CurrentStatus, message: text.Line(result.Message, 256)}
+	now.ready, now.desired = podCounts(object)
+	if diagnose.NotObserved(object) {
+		now.done, now.message = false, "not seen by its controller yet"
+		return now
+	}
+	if result.Status == status.FailedStatus {
+		now.failed = "Failed"
+		if len(result.Conditions) > 0 && result.Conditions[0].Reason != "" {
+			now.failed = result.Conditions[0].Reason
+		}
+	}
+	switch object.GetKind() {
+	case "Job":
+		return jobCondition(object, now)
+	case "Pod":
+		return podCondition(object, now)
+	}
+	return now
+}
+
+// podCounts is how many of the object's pods of the current template are ready, and how many it wants.
+func podCounts(object *unstructured.Unstructured) (ready, desired int) {
+	count := func(missing int, path string) int { return status.GetIntField(object.Object, path, missing) }
+	switch object.GetKind() {
+	case "Deployment":
+		return min(count(0, ".status.updatedReplicas"), count(0, ".status.availableReplicas")), count(1, ".spec.replicas")
+	case "StatefulSet":
+		return min(count(0, ".status.updatedReplicas"), count(0, ".status.readyReplicas")), count(1, ".spec.replicas")
+	case "DaemonSet":
+		return min(count(0, ".status.updatedNumberScheduled"), count(0, ".status.numberAvailable")), count(0, ".status.desiredNumberScheduled")
+	case "ReplicaSet":
+		return count(0, ".status.availableReplicas"), count(1, ".spec.replicas")
+	case "Job":
+		return count(0, ".status.succeeded"), count(count(1, ".spec.parallelism"), ".spec.completions")
+	}
+	return -1, -1
+}
+
+// jobCondition is done when a Job has completed, where kstatus is content with its start. A suspended Job is done.
+func jobCondition(object *unstructured.Unstructured, now condition) condition {
+	if suspended, _, _ := unstructured.NestedBool(object.Object, "spec", "suspend"); suspended {
+		now.done, now.message = true, "suspended"
+		return now
+	}
+	conditions := diagnose.Conditions(object)
+	if conditions["Complete"].Status == "True" {
+		now.done, now.failed = true, ""
+		return now
+	}
+	if failed := conditions["Failed"]; failed.Status == "True" {
+		now.done, now.failed, now.message = false, "JobFailed", fmt.Sprintf("%s: %s", failed.Reason, failed.Message)
+		return now
+	}
+	now.done = false
+	return now
+}
+
+// podCondition does not count a failed pod as done, as kstatus does.
+func podCondition(object *unstructured.Unstructured, now condition) condition {
+	if phase, _, _ := unstructured.NestedString(object.Object, "status", "phase"); phase == "Failed" {
+		now.done, now.failed = false, "PodFailed"
+	} else if now.failed == "PodUnschedulable" {
+		now.failed = "" // a node may be added
+	}
+	return now
+}

@@ -1,0 +1,54 @@
+package rollout
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/kube/diagnose"
+	"github.com/onedigest/onedigest/internal/text"
+	core "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+)
+
+// reportedCondition is that of an object that is reported and not waited for; false if there is nothing to report.
+func reportedCondition(kind string, object *unstructured.Unstructured) (condition, bool) {
+	switch {
+	case object == nil:
+	case kind == "Service":
+		return loadBalancerCondition(object)
+	case kind == "HorizontalPodAutoscaler":
+		return autoscalerCondition(object), true
+	}
+	return condition{}, false
+}
+
+// loadBalancerCondition is done when a load balancer has its address; false if the Service is of another type.
+func loadBalancerCondition(object *unstructured.Unstructured) (condition, bool) {
+	service := &core.Service{}
+	if runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, service) != nil || service.Spec.Type != core.ServiceTypeLoadBalancer {
+		return condition{}, false
+	}
+	var hosts []string
+	for _, ingress := range service.Status.LoadBalancer.Ingress {
+		hosts = append(hosts, cmp.Or(ingress.Hostname, ingress.IP))
+	}
+	now := condition{ready: -1, desired: -1, done: len(hosts) > 0, message: "no address yet"}
+	if now.done {
+		now.message = text.Line("at "+strings.Join(hosts, ", "), 256)
+	}
+	return now, true
+}
+
+// autoscalerCondition says how many pods an autoscaler wants, and why it cannot tell if it has no metrics.
+func autoscalerCondition(object *unstructured.Unstructured) condition {
+	count := func(path string, missing int) int { return status.GetIntField(object.Object, path, missing) }
+	now := condition{ready: -1, desired: -1, done: true, message: fmt.Sprintf("%d pods, wants %d of %d to %d", count(".status.currentReplicas", 0),
+		count(".status.desiredReplicas", 0), count(".spec.minReplicas", 1), count(".spec.maxReplicas", 1))}
+	if active := diagnose.Conditions(object)["ScalingActive"]; active.Status == "False" {
+		now.message += "; " + text.Truncate(active.Reason+": "+active.Message, 160)
+	}
+	return now
+}

@@ -1,0 +1,155 @@
+package rollout
+
+import (
+	"context"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/kube/diagnose"
+	"github.com/onedigest/onedigest/internal/kube/store"
+	apps "k8s.io/api/apps/v1"
+	core "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// snapshot is what is known of a rollout at one moment. It is not changed once it is taken.
+type snapshot struct {
+	objects    []observedObject
+	namespaces map[string]namespaceSnapshot
+	events     map[types.UID][]*core.Event // by the object that they are about, oldest first
+	oldEvents  map[types.UID]bool          // events that were there before the watch, by their own UID
+	memory     memory
+}
+
+// observedObject is a tracked object as the cluster last reported it.
+type observedObject struct {
+	trackedObject
+	sync    store.SyncState
+	content *unstructured.Unstructured // nil: it does not exist
+}
+
+// namespaceSnapshot is what explains the workloads of a namespace.
+type namespaceSnapshot struct {
+	pods        []*core.Pod
+	replicaSets []*apps.ReplicaSet
+	claims      map[string]*unstructured.Unstructured // by name
+
+	// How well each is followed; nil: it is not followed.
+	podSync, replicaSetSync, eventSync, claimSync *storeSync
+}
+
+type storeSync struct {
+	store.SyncState
+	started time.Time
+}
+
+func syncOf(s *store.Store) *storeSync {
+	if s == nil {
+		return nil
+	}
+	return &storeSync{s.State(), s.Started()}
+}
+
+// snapshot takes one. The state of a store is read before its content, so that the content is never older than the state.
+func (s *stores) snapshot(remembered memory) snapshot {
+	known := snapshot{namespaces: map[string]namespaceSnapshot{}, events: map[types.UID][]*core.Event{}, oldEvents: map[types.UID]bool{}, memory: remembered}
+	for _, t := range s.tracked {
+		followed := s.objects[t.key]
+		known.objects = append(known.objects, observedObject{t, followed.State(), contentOf(followed, t)})
+		if _, taken := known.namespaces[t.key.namespace]; !taken {
+			known.namespaces[t.key.namespace] = s.namespaceSnapshot(t.key.namespace)
+		}
+	}
+	for _, followed := range s.events {
+		for _, event := range store.All[*core.Event](followed) {
+			about := event.InvolvedObject.UID
+			known.events[about] = append(known.events[about], event)
+			if !followed.ChangedSinceSync(event) {
+				known.oldEvents[event.UID] = true
+			}
+		}
+	}
+	for _, events := range known.events {
+		diagnose.SortEvents(events)
+	}
+	return known
+}
+
+func (s *stores) namespaceSnapshot(namespace string) namespaceSnapshot {
+	claims := s.objects[watchKey{claimsResource, namespace}]
+	known := namespaceSnapshot{
+		podSync: syncOf(s.pods[namespace]), replicaSetSync: syncOf(s.replicaSets[namespace]), eventSync: syncOf(s.events[namespace]), claimSync: syncOf(claims),
+		pods: store.All[*core.Pod](s.pods[namespace]), replicaSets: store.All[*apps.ReplicaSet](s.replicaSets[namespace]),
+		claims: map[string]*unstructured.Unstructured{},
+	}
+	for _, claim := range store.All[*unstructured.Unstructured](claims) {
+		known.claims[claim.GetName()] = claim
+	}
+	return known
+}
+
+// contentOf is a tracked object in its store, nil if it does not exist.
+func contentOf(followed *store.Store, t trackedObject) *unstructured.Unstructured {
+	if followed == nil {
+		return nil
+	}
+	key := t.object.Name
+	if t.key.namespace != "" {
+		key = t.key.namespace + "/" + key
+	}
+	stored, found, err := followed.GetByKey(key)
+	if err != nil || !found {
+		return nil
+	}
+	if object, ok := stored.(*unstructured.Unstructured); ok {
+		return object
+	}
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(stored)
+	if err != nil {
+		return nil
+	}
+	object := &unstructured.Unstructured{Object: fields}
+	object.SetAPIVersion(t.object.APIVersion)
+	object.SetKind(t.object.Kind)
+	return object
+}
+
+// neverRead is why some object that is waited for could never be read, nil if all could.
+func (k snapshot) neverRead() error {
+	for _, o := range k.objects {
+		switch {
+		case o.sync.Synced, o.wait == reportOnly, o.wait == tolerate && o.sync.Refused():
+		case o.sync.Err == nil:
+			return context.DeadlineExceeded
+		default:
+			return o.sync.Err
+		}
+	}
+	return nil
+}
+
+// silence is for how long the requests for some kind of object have failed, 0 if none fail.
+func (k snapshot) silence(now time.Time) (longest time.Duration) {
+	for _, o := range k.objects {
+		if o.sync.Err != nil {
+			longest = max(longest, now.Sub(o.sync.Since))
+		}
+	}
+	for _, namespace := range k.namespaces {
+		if claims := namespace.claimSync; claims != nil && claims.Err != nil {
+			longest = max(longest, now.Sub(claims.Since))
+		}
+	}
+	return longest
+}
+
+// pod is the pod of that name, nil if there is none.
+func (n namespaceSnapshot) pod(name string) *core.Pod {
+	for _, pod := range n.pods {
+		if pod.Name == name {
+			return pod
+		}
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+package rollout
+
+import (
+	"time"
+
+	"github.com/onedigest/onedigest/internal/kube/diagnose"
+	"github.com/onedigest/onedigest/internal/kube/store"
+	"github.com/onedigest/onedigest/internal/release/causes"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// How long the cluster may refuse our requests before that counts: an apiserver that starts forbids what it is going to allow, and
+// the transport renews an expired token.
+const (
+	forbiddenGrace    = 3 * time.Second
+	revokedGrace      = 15 * time.Second // after it had allowed them
+	unauthorizedGrace = time.Minute
+)
+
+// Times of quiet before a verdict.
+const (
+	// evidenceTime is how long a failure waits for what may explain it.
+	evidenceTime = 2 * time.Second
+	// catchUpTime is how long a store that is connected again may still receive changes that it has missed.
+	catchUpTime = 500 * time.Millisecond
+)
+
+// refusalGrace is how long the refusal of our requests must last to count, 0 if it never does.
+func refusalGrace(now store.SyncState) time.Duration {
+	switch {
+	case now.Err == nil:
+		return 0
+	case apierrors.IsUnauthorized(now.Err):
+		return unauthorizedGrace
+	case now.Refused() && now.Synced:
+		return revokedGrace
+	case now.Refused():
+		return forbiddenGrace
+	}
+	return 0
+}
+
+// checkCertainty makes the assessment uncertain until every store that was ever filled follows the cluster again and has caught
+// up: an object whose store lags would be judged by what it was. A store that the cluster refuses for long does not count.
+func (a *assessor) checkCertainty() {
+	check := func(now store.SyncState) {
+		if !now.Synced || now.Refused() && a.now.Sub(now.Since) > a.policy.grace(revokedGrace) {
+			return
+		}
+		if now.Resumed.After(a.memory.resumed) {
+			a.memory.resumed = now.Resumed
+		}
+		if !now.Current() {
+			a.uncertain = true
+		}
+	}
+	for _, o := range a.known.objects {
+		if o.wait != reportOnly {
+			check(o.sync)
+		}
+	}
+	for _, namespace := range a.known.namespaces {
+		for _, followed := range []*storeSync{namespace.podSync, namespace.replicaSetSync} {
+			if followed != nil {
+				check(followed.SyncState)
+			}
+		}
+	}
+	if !a.memory.resumed.IsZero() && !a.due(catchUpTime-a.now.Sub(a.memory.resumed)) {
+		a.uncertain = true
+	}
+}
+
+// findFailure finds the object that cannot become ready, if there is one: rather one that is itself to blame than one that may
+// suffer from another.
+func (a *assessor) findFailure() {
+	var dependent *pendingObject
+	for i := range a.pending {
+		late := &a.pending[i]
+		if late.wait != require || !a.failed(i) || !a.due(a.evidenceDelay(*late)) {
+			continue
+		}
+		switch {
+		case late.givenUp == "" && late.finding.Dependent:
+			if dependent == nil {
+				dependent = late
+			}
+		case a.failure == nil:
+			nameGivenUp(late)
+			a.failure = late
+		}
+	}
+	if a.failure == nil {
+		a.failure = dependent
+	}
+}
+
+// failed tells whether a pending object cannot become ready: the cluster has given it up, or what is known about it has lasted for
+// its grace.
+func (a *assessor) failed(which int) bool {
+	late := a.pending[which]
+	if late.givenUp != "" {
+		return true
+	}
+	expired, left := a.graceExpired(late.finding)
+	if expired && late.finding.Dependent {
+		expired, left = a.dependencyGraceExpired(which)
+	}
+	if !expired && left > 0 {
+		a.due(left)
+	}
+	return expired
+}
+
+// graceExpired tells whether a finding has lasted for its own grace. If not, left is the time until it has; 0 if it never does.
+func (a *assessor) graceExpired(found diagnose.Finding) (expired bool, left time.Duration) {
+	if found.Code == "" || found.Grace == diagnose.GraceNever {
+		return false, 0
+	}
+	limit := found.Grace
+	if found.Provisionable && a.policy.hasProvisioners {
+		limit = diagnose.GraceProvisioning
+	}
+	left = a.policy.grace(limit) - a.memory.age(found, a.now)
+	return left <= 0, max(0, left)
+}
+
+// dependencyGraceExpired tells whether a finding counts that may have its cause in another object of the release. It does when no
+// other object is making progress and the container has run again, or has had its own grace, since one last did; and in any case
+// after GraceDependency.
+func (a *assessor) dependencyGraceExpired(which int) (expired bool, left time.Duration) {
+	found := a.pending[which].finding
+	left = a.policy.grace(diagnose.GraceDependency) - a.memory.age(found, a.now)
+	if left <= 0 {
+		return true, 0
+	}
+	history := a.memory.containerOf(found)
+	if a.othersProgressing(which) {
+		history.RunsAtLastProgress, history.LastProgress = found.Runs, a.now
+		a.memory.setContainer(found, history)
+		return false, left
+	}
+	switch {
+	case history.LastProgress.IsZero():
+		return true, 0
+	case found.Grace > 0:
+		own := a.policy.grace(found.Grace) - a.now.Sub(history.LastProgress)
+		return own <= 0, max(0, min(own, left))
+	}
+	return found.Runs > history.RunsAtLastProgress, left
+}
+
+// othersProgressing tells whether another object of the release, or another container of the pod, is not ready and may still
+// become so.
+func (a *assessor) othersProgressing(which int) bool {
+	for i, other := range a.pending {
+		if i == which || other.givenUp != "" {
+			continue
+		}
+		if expired, _ := a.graceExpired(other.finding); !expired {
+			return true
+		}
+	}
+	found := a.pending[which].finding
+	if found.Object.Kind != "Pod" {
+		return false
+	}
+	pod := a.known.namespaces[found.Object.Namespace].pod(found.Object.Name)
+	return pod != nil && diagnose.SiblingStarting(pod, found.Container)
+}
+
+// evidenceDelay is how long a failure still waits for what may explain it: the stores of pods, ReplicaSets, events and claims are
+// opened with that of the object itself, and may be filled later; a pod's failure may be read after its workload's.
+func (a *assessor) evidenceDelay(late pendingObject) time.Duration {
+	namespace := a.known.namespaces[late.key.namespace]
+	for _, followed := range []*storeSync{namespace.podSync, namespace.replicaSetSync, namespace.eventSync, namespace.claimSync} {
+		if followed != nil && !followed.Synced && followed.Err == nil {
+			return evidenceTime - a.now.Sub(followed.started)
+		}
+	}
+	if late.givenUp != "" && late.finding.Object == late.object && late.finding.UID != "" {
+		return a.policy.grace(catchUpTime) - a.memory.age(late.finding, a.now)
+	}
+	return 0
+}
+
+// nameGivenUp gives an object that the cluster has given up a code, if nothing better is known about it.
+func nameGivenUp(late *pendingObject) {
+	if late.givenUp == "" || late.finding.Code != "" {
+		return
+	}
+	switch late.givenUp {
+	case "ProgressDeadlineExceeded":
+		late.finding.Code = causes.ProgressDeadline
+	case "JobFailed", "PodFailed":
+		late.finding.Code = causes.JobFailed
+	}
+}

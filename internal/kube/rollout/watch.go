@@ -1,0 +1,170 @@
+// Package rollout watches the objects of a release until they are ready, or until it is certain that they will not be. It reads
+// the cluster and changes nothing there.
+//
+// It has three parts: stores keep what the cluster reported, and snapshot it; assess concludes from a snapshot, without a clock, a
+// client or a lock; the reporter passes on what changed.
+package rollout
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/kube/store"
+	"github.com/onedigest/onedigest/internal/release"
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+// Watcher watches rollouts in one cluster. It may be used by several goroutines.
+type Watcher struct {
+	client *kube.Client
+	grace  func(time.Duration) time.Duration // nil but in tests
+}
+
+// New makes a watcher; it sends nothing.
+func New(client *kube.Client) *Watcher { return &Watcher{client: client} }
+
+// Watch returns when every object is ready, or with the reason why one will not be. It reports one step per change, from its own
+// goroutine. Objects of kinds that are ready once they exist (a Secret) are not reported; a Service of type LoadBalancer and a
+// HorizontalPodAutoscaler are reported and not waited for; custom resources and their definitions are waited for, but do not make
+// the rollout fail. The cluster is watched, never polled. A cluster that drops watches, does not answer or asks for another token
+// is waited for, and nothing counts as ready or failed until it answers again.
+//
+// The error is a *release.Failure that wraps a release.Diagnosed as soon as it is certain that only another release helps, and
+// when the context's deadline has passed; a *release.Fault if the cluster could not be read at all. A cancelled context ends the
+// watch at once, without a diagnosis.
+func (w *Watcher) Watch(ctx context.Context, namespace string, objects []release.Object, report func(release.RolloutStep)) error {
+	return w.watch(ctx, namespace, objects, false, report)
+}
+
+// WatchHook returns when the Jobs and Pods among a hook's objects have completed, or with the reason why one has not; every other
+// object is ready once it exists. A Pod must complete too, where Watch is content if it runs. It reports one step per change, from
+// its own goroutine.
+//
+// A failure is a *release.Failure that wraps a release.Diagnosed with code causes.HookFailed. Its evidence has been fetched when it
+// is returned, since Helm may delete the hook then. Faults and a cancelled context are as for Watch.
+// Source: helm.sh/docs, "Chart Hooks", hook resources and deletion policies.
+func (w *Watcher) WatchHook(ctx context.Context, namespace string, objects []release.Object, report func(release.RolloutStep)) error {
+	completing := slices.DeleteFunc(slices.Clone(objects), func(o release.Object) bool {
+		return o.Kind != "Job" && o.Kind != "Pod"
+	})
+	return w.watch(ctx, namespace, completing, true, report)
+}
+
+// rollout is one that is being watched.
+type rollout struct {
+	client    *kube.Client
+	namespace string
+	policy    policy
+	began     time.Time
+	changed   chan struct{} // holds one: any number of changes are one reason to evaluate again
+
+	stores   *stores
+	memory   memory
+	logs     *logCache
+	reporter *reporter
+}
+
+func (w *Watcher) watch(ctx context.Context, namespace string, objects []release.Object, hook bool, report func(release.RolloutStep)) error {
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	r, err := w.newRollout(ctx, namespace, objects, hook, report)
+	if err != nil {
+		return err
+	}
+	r.start(watching, func(source store.Source) *store.Store { return store.Follow(watching, source, r.wake) })
+	for {
+		known, result := r.evaluate()
+		switch {
+		case result.fault != nil:
+			return w.client.Fault(ctx, result.fault, "watching the rollout in namespace %q", namespace)
+		case result.failure != nil:
+			return r.failed(ctx, known, *result.failure)
+		case len(result.pending) == 0 && !result.uncertain:
+			return nil
+		}
+		if err := r.wait(ctx, result.recheckAfter); err != nil {
+			return r.timedOut(ctx, known, result.pending)
+		}
+	}
+}
+
+func (w *Watcher) newRollout(ctx context.Context, namespace string, objects []release.Object, hook bool, report func(release.RolloutStep)) (*rollout, error) {
+	began := time.Now()
+	r := &rollout{
+		client: w.client, namespace: namespace, began: began, changed: make(chan struct{}, 1),
+		policy: policy{hook: hook, scale: w.grace}, reporter: newReporter(began, report),
+	}
+	var tracked []trackedObject
+	for _, object := range objects {
+		key, wanted, err := locateWithRetry(ctx, w.client, object, namespace)
+		if err != nil {
+			return nil, w.client.Fault(ctx, err, "reading what kind of object %s %s is", object.APIVersion, object)
+		}
+		r.policy.hasProvisioners = r.policy.hasProvisioners || isProvisioner(object)
+		if wanted != ignore {
+			object.Namespace = key.namespace
+			tracked = append(tracked, trackedObject{object, key, wanted})
+		}
+	}
+	r.stores = newStores(w.client, tracked)
+	return r, nil
+}
+
+// locateWithRetry is locate, repeated while the cluster does not answer.
+func locateWithRetry(ctx context.Context, client *kube.Client, object release.Object, namespace string) (key watchKey, wanted waitPolicy, err error) {
+	stopped := wait.PollUntilContextCancel(ctx, time.Second, true, func(context.Context) (bool, error) {
+		key, wanted, err = locate(client.Mapper, object, namespace)
+		return err == nil, nil
+	})
+	if stopped != nil && err == nil {
+		err = stopped
+	}
+	return key, wanted, err
+}
+
+// start opens the stores, and fetches logs until the context ends.
+func (r *rollout) start(ctx context.Context, open func(store.Source) *store.Store) {
+	r.logs = newLogCache(ctx, r.client.ContainerLog)
+	r.stores.start(open)
+}
+
+// wake makes the next wait end.
+func (r *rollout) wake() {
+	select {
+	case r.changed <- struct{}{}:
+	default:
+	}
+}
+
+// evaluate assesses what is known now, reports it, and remembers what the next evaluation needs. A pod that turns out to mount
+// claims of a namespace whose claims are not followed yet is assessed again once they are.
+func (r *rollout) evaluate() (snapshot, assessment) {
+	for {
+		known := r.stores.snapshot(r.memory)
+		result := assess(known, r.policy, time.Now())
+		r.memory = result.memory
+		r.reporter.report(result.steps)
+		r.logs.fetch(result.endedRuns)
+		if !r.stores.followClaims(result.claimsIn) {
+			return known, result
+		}
+	}
+}
+
+// wait returns after a change, or after the time, if it is not 0; with an error when the context ends.
+func (r *rollout) wait(ctx context.Context, recheckAfter time.Duration) error {
+	var due <-chan time.Time
+	if recheckAfter > 0 {
+		timer := time.NewTimer(recheckAfter)
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-r.changed:
+	case <-due:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
