@@ -3,12 +3,12 @@ package helm
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"syscall"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/helm/failure"
+	"github.com/onedigest/onedigest/internal/httpx"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/transport"
 )
@@ -22,7 +22,8 @@ const (
 
 // retryUnanswered retries requests that the cluster did not answer, for at most a given time each: an apiserver that restarts
 // is no reason to leave half a release behind. It retries only requests that are idempotent or were never sent: a patch of ours
-// says what the object shall be.
+// says what the object shall be. httpx.RetryTransport has another policy, for servers that throttle or fail: it retries reads
+// only, a few times, and client-go itself retries what an apiserver throttles.
 func retryUnanswered(ctx context.Context, maxTime time.Duration, log func(string)) transport.WrapperFunc {
 	sleep := sleeper(ctx)
 	return func(next http.RoundTripper) http.RoundTripper {
@@ -42,13 +43,12 @@ func retryUnanswered(ctx context.Context, maxTime time.Duration, log func(string
 				} else if err != nil || !isStartingUp(response) || time.Since(lastUnanswered) > startupTime {
 					return response, err
 				}
-				again, ok := rewind(r)
-				if !ok || time.Since(began) > maxTime {
+				again, replayErr := httpx.Replay(r)
+				if replayErr != nil || time.Since(began) > maxTime {
 					return response, err
 				}
 				if response != nil {
-					_, _ = io.Copy(io.Discard, response.Body)
-					_ = response.Body.Close()
+					httpx.Drain(response)
 				}
 				if r = again; !sleep(wait) {
 					return nil, context.Cause(ctx)
@@ -78,21 +78,4 @@ func isStartingUp(response *http.Response) bool {
 		return true
 	}
 	return false
-}
-
-// rewind returns a copy of a request whose body is read from the start again; false if the body cannot be.
-func rewind(r *http.Request) (*http.Request, bool) {
-	again := r.Clone(r.Context())
-	if r.Body == nil || r.Body == http.NoBody {
-		return again, true
-	}
-	if r.GetBody == nil {
-		return nil, false
-	}
-	body, err := r.GetBody()
-	if err != nil {
-		return nil, false
-	}
-	again.Body = body
-	return again, true
 }
