@@ -42,7 +42,7 @@ func TestLoadChecksReadsTheExample(t *testing.T) {
 	}
 }
 
-func TestLoadChecksTellsEveryProblemWithItsPlace(t *testing.T) {
+func TestLoadChecksReportsEveryProblemWithItsPosition(t *testing.T) {
 	t.Parallel()
 	content := `checks:
   - name: a
@@ -81,7 +81,7 @@ extra: true
 		"c.yaml:9:17 \"(\" is not a regular expression of RE2: error parsing regexp: missing closing ): `(`",
 		`c.yaml:10:12 "$.[" is not a JSONPath: `,
 		`c.yaml:10:22 "a.b" is not a JSONPath: it must start with $`,
-		`c.yaml:10:35 ".nan" is no number that JSON has`,
+		`c.yaml:10:35 ".nan" is not a number in JSON`,
 		`c.yaml:11:20 "map" is not a type of JSON`,
 		`c.yaml:12:18 max-latency "5" is not a time above zero`,
 		`c.yaml:13:15 header "Content-Length" belongs to the connection, not to a check`,
@@ -89,14 +89,14 @@ extra: true
 		`c.yaml:13:49 header "X" must be text, not the int "1"`,
 		`c.yaml:5:11 name "a" is taken by the check at line 2`,
 		`c.yaml:15:11 path "//evil/" starts with //, which names another host`,
-		`c.yaml:16:20 body-contains expects a body, but the answer to HEAD has none`,
+		`c.yaml:16:20 body-contains expects a body, but the response to HEAD has none`,
 		`c.yaml:17:5 a check without a path`,
 		`c.yaml:18:5 a check must be a mapping, not the int "7"`,
 		`c.yaml:19:1 unknown key "extra"`,
 	}
 	for i := range min(len(want), len(got)) {
 		if strings.HasSuffix(want[i], ": ") && strings.HasPrefix(got[i], want[i]) {
-			got[i] = want[i] // the library's own words follow
+			got[i] = want[i] // followed by the library's own text
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -116,18 +116,18 @@ func TestLoadChecksRefuses(t *testing.T) {
 		"a list alone":    {"- path: /\n", "c.yaml:1:1: the file must be a mapping, not a list"},
 		"syntax":          {"checks:\n  - path: \"/\n", "c.yaml:"},
 		"tab":             {"checks:\n\t- path: /\n", "c.yaml:2: is not YAML"},
-		"alias bomb":      {bomb, "anchors and aliases are not read here"},
-		"merge":           {"checks:\n - &x {path: /}\n - {<<: *x}\n", "anchors and aliases are not read here"},
-		"tag":             {"checks:\n - path: !!binary Lw==\n", `c.yaml:2:10: tag "!!binary" is not read here`},
-		"second document": {"checks: [{path: /}]\n---\nchecks: [{path: /x}]\n", "a second YAML document begins here"},
-		"repeated key":    {"checks:\n - path: /\n   path: /x\n", `c.yaml:3:4: key "path" is repeated; it stands at line 2 already`},
+		"alias bomb":      {bomb, "anchors and aliases are not supported here"},
+		"merge":           {"checks:\n - &x {path: /}\n - {<<: *x}\n", "anchors and aliases are not supported here"},
+		"tag":             {"checks:\n - path: !!binary Lw==\n", `c.yaml:2:10: tag "!!binary" is not supported here`},
+		"second document": {"checks: [{path: /}]\n---\nchecks: [{path: /x}]\n", "a second YAML document starts here"},
+		"repeated key":    {"checks:\n - path: /\n   path: /x\n", `c.yaml:3:4: key "path" is repeated; its first value is at line 2`},
 		"default names":   {"checks: [{path: /}, {path: /}]\n", `c.yaml:1:21: name "GET /" is taken`},
 		"too long":        {"checks: [{path: /}]\n#" + strings.Repeat("x", maxFile), "limit 1048576"},
 		"deep":            {"checks: [{path: /, json: {$.a: " + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + "}}]", "nested more than 100 levels"},
 		"very deep":       {"checks: " + strings.Repeat("[", maxFile/2), "is not YAML"},
 		"not UTF-8":       {"checks: \xff\xfe\n", "is not YAML"},
 		"newline in path": {"checks: [{path: \"/\\nx\"}]\n", "has a space, a backslash or a control character"},
-		"command in name": {"checks: [{path: /, name: \"::set-output name=a::b\"}]\n", `name ":\:set-output name=a:\:b" must be`},
+		"command in name": {"checks: [{path: /, name: \"::set-output name=a::b\"}]\n", `name ":\:set-output name=a::b" must be`},
 		"status text":     {"checks: [{path: /, status: \"200\"}]\n", `status "200" is not a final HTTP status`},
 		"negative limit":  {"checks: [{path: /, max-latency: -1s}]\n", "not a time above zero"},
 		"header newline":  {"checks: [{path: /, headers: {A: \"b\\r\\nC: d\"}}]\n", "control character in its value"},
@@ -144,7 +144,7 @@ func TestLoadChecksRefuses(t *testing.T) {
 				t.Errorf("error is\n%s\nwant in it\n%s", err, test.want)
 			}
 			if len(input.Problems) > maxProblems+1 {
-				t.Errorf("%d problems told, limit %d", len(input.Problems), maxProblems+1)
+				t.Errorf("%d problems reported, limit %d", len(input.Problems), maxProblems+1)
 			}
 		})
 	}
@@ -192,7 +192,7 @@ func FuzzLoadChecks(f *testing.F) {
 			}
 			for _, problem := range input.Problems {
 				if !strings.HasPrefix(problem.Where, "c.yaml") || problem.What == "" {
-					t.Errorf("problem %+v has no place or says nothing", problem)
+					t.Errorf("problem %+v has no position or no text", problem)
 				}
 			}
 			return
@@ -205,8 +205,8 @@ func FuzzLoadChecks(f *testing.F) {
 			if _, wrong := compile(check); len(wrong) > 0 {
 				t.Errorf("a loaded check does not compile: %v", wrong)
 			}
-			if _, err := join("http://127.0.0.1:8080", check.Path); err != nil {
-				t.Errorf("a loaded path cannot be asked: %v", err)
+			if _, err := joinPath("http://127.0.0.1:8080", check.Path); err != nil {
+				t.Errorf("a loaded path cannot be requested: %v", err)
 			}
 			if check.Name == "" || names[check.Name] {
 				t.Errorf("name %q is empty or repeated", check.Name)

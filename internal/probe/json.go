@@ -11,59 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/ohler55/ojg/jp"
 )
-
-// parsePath accepts a JSONPath from the root (RFC 9535, section 2.2).
-func parsePath(text string) (jp.Expr, error) {
-	if !strings.HasPrefix(text, "$") {
-		return nil, fmt.Errorf("%s is not a JSONPath: it must start with $", quote(text))
-	}
-	expr, err := jp.ParseString(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s is not a JSONPath: %s", quote(text), clean(err.Error(), maxExcerpt))
-	}
-	return expr, nil
-}
-
-// judgeJSON holds each path to its value: it must lead somewhere, and every place it leads to must hold that value.
-func (q question) judgeJSON(got reply) []string {
-	if len(q.paths) == 0 {
-		return nil
-	}
-	var wrong []string
-	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-	document, err := parseJSON(got.body)
-	if err != nil {
-		say("body: expected JSON, got %s (%s)", got.excerpt(), clean(err.Error(), maxExcerpt))
-	}
-	each := func(path, wanted string, holds func(any) bool) {
-		if err != nil {
-			say("json %s: expected %s, got a body that is not JSON", clean(path, maxExcerpt), wanted)
-			return
-		}
-		found := q.paths[path].Get(document)
-		if len(found) == 0 {
-			say("json %s: expected %s, got nothing there", clean(path, maxExcerpt), wanted)
-		}
-		for _, value := range found {
-			if !holds(value) {
-				say("json %s: expected %s, got %s", clean(path, maxExcerpt), wanted, render(value))
-				return // one of many is enough
-			}
-		}
-	}
-	for _, path := range slices.Sorted(maps.Keys(q.check.JSON)) {
-		want := q.check.JSON[path]
-		each(path, render(want), func(value any) bool { return equal(want, value) })
-	}
-	for _, path := range slices.Sorted(maps.Keys(q.check.JSONType)) {
-		want := q.check.JSONType[path]
-		each(path, "a value of type "+want, func(value any) bool { return kind(value) == want })
-	}
-	return wrong
-}
 
 // parseJSON reads one document (RFC 8259) and nothing after it. Numbers become int64 or uint64 where they are whole
 // and fit, else float64.
@@ -75,12 +23,13 @@ func parseJSON(body []byte) (any, error) {
 		return nil, err
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the document")
+		return nil, errors.New("there is more after the JSON document")
 	}
-	return plain(document), nil
+	return convertNumbers(document), nil
 }
 
-func plain(value any) any {
+// convertNumbers replaces each json.Number in a decoded document.
+func convertNumbers(value any) any {
 	switch value := value.(type) {
 	case json.Number:
 		if whole, err := value.Int64(); err == nil {
@@ -95,11 +44,11 @@ func plain(value any) any {
 		return value // beyond what a float64 holds
 	case []any:
 		for i := range value {
-			value[i] = plain(value[i])
+			value[i] = convertNumbers(value[i])
 		}
 	case map[string]any:
 		for key := range value {
-			value[key] = plain(value[key])
+			value[key] = convertNumbers(value[key])
 		}
 	}
 	return value
@@ -108,7 +57,7 @@ func plain(value any) any {
 // jsonTypes are the types of RFC 8259, section 3, by the names that json-type accepts.
 var jsonTypes = []string{"array", "boolean", "null", "number", "object", "string"}
 
-func kind(value any) string {
+func jsonTypeOf(value any) string {
 	switch value.(type) {
 	case nil:
 		return "null"
@@ -124,18 +73,18 @@ func kind(value any) string {
 	return "number"
 }
 
-// equal compares by type and value: 1 and 1.0 are the same number, "1" is none.
-func equal(want, got any) bool {
-	if kind(want) != kind(got) {
+// equalJSON compares by type and value: 1 and 1.0 are the same number, "1" is not a number.
+func equalJSON(want, got any) bool {
+	if jsonTypeOf(want) != jsonTypeOf(got) {
 		return false
 	}
 	switch want := want.(type) {
 	case []any:
 		list, ok := got.([]any)
-		return ok && slices.EqualFunc(want, list, equal)
+		return ok && slices.EqualFunc(want, list, equalJSON)
 	case map[string]any:
 		object, ok := got.(map[string]any)
-		return ok && maps.EqualFunc(want, object, equal)
+		return ok && maps.EqualFunc(want, object, equalJSON)
 	case nil, bool, string:
 		return want == got
 	}
@@ -161,13 +110,13 @@ func rational(value any) *big.Rat {
 	return nil
 }
 
-// render is a value as JSON, so that "1" and 1 look different.
-func render(value any) string {
+// renderJSON is a value as JSON, so that "1" and 1 look different.
+func renderJSON(value any) string {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(value); err != nil {
 		return quote(fmt.Sprint(value))
 	}
-	return clean(strings.TrimSpace(b.String()), maxExcerpt)
+	return excerpt(strings.TrimSpace(b.String()))
 }

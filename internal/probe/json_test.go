@@ -7,8 +7,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// A body is whatever a server sends: no path over no body may panic, and nothing said of it may break a log line.
-func FuzzJudge(f *testing.F) {
+// A body is whatever a server sends: no path over any body may panic, and no difference may break a log line.
+func FuzzCompare(f *testing.F) {
 	for _, seed := range [][2]string{{"$", "{}"}, {"$.a[0].b", `{"a":[{"b":1}]}`}, {"$..a", `[{"a":{"a":1e999}}]`},
 		{"$.a[?(@.b > 1 && @.c == 'x')].d", `{"a":[{"b":2,"c":"x","d":null},{"b":"2"},3]}`}, {"$['a','b'][-1:]", `{"a":"::error::x"}`},
 		{"$[?(@.x ~= /a+/)]", `[{"x":1}]`}, {"$[?length(@.x) > 1]", `[{"x":"ab"},{"x":18446744073709551615}]`}, {"$.*", `"a\n##[error]"`}} {
@@ -18,9 +18,9 @@ func FuzzJudge(f *testing.F) {
 		if strings.Count(path, "..")+strings.Count(path, "*") > 3 || len(body) > 1000 {
 			return // each may multiply the work; a checks file is the repository's own
 		}
-		question, wrong := compile(release.Check{BodyContains: []string{"\x00never"}, JSON: map[string]any{path: "nowhere"}})
+		compiled, wrong := compile(release.Check{BodyContains: []string{"\x00never"}, JSON: map[string]any{path: "nowhere"}})
 		if len(wrong) == 0 {
-			wrong = question.judge(reply{status: 200, body: []byte(body)})
+			wrong = compiled.compare(response{status: 200, body: []byte(body)})
 		}
 		for _, text := range wrong {
 			if strings.Contains(text, "##[") || strings.ContainsAny(text, "\n\r\x1b") {
@@ -45,7 +45,7 @@ func TestEqualNeedsTypeAndValue(t *testing.T) {
 		{[]any{1}, []any{1.0}, true}, {[]any{1, 2}, []any{2, 1}, false}, {[]any{}, nil, false},
 		{map[string]any{"a": nil}, map[string]any{}, false}, {1, huge, false}, {huge, huge, true},
 	} {
-		if equal(test.want, test.got) != test.same {
+		if equalJSON(test.want, test.got) != test.same {
 			t.Errorf("%#v and %#v are the same: %t, want %t", test.want, test.got, !test.same, test.same)
 		}
 	}

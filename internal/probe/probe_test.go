@@ -62,7 +62,7 @@ func TestProbePassesWhatIsExpected(t *testing.T) {
 	}
 }
 
-func TestProbeListsEveryExpectationThatDidNotHold(t *testing.T) {
+func TestProbeListsEveryExpectationThatIsNotMet(t *testing.T) {
 	t.Parallel()
 	base := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Mode", "::warning::old")
@@ -78,7 +78,7 @@ func TestProbeListsEveryExpectationThatDidNotHold(t *testing.T) {
 	want := []string{
 		`status: expected 200, got 503 with body ` + body,
 		`header X-Gone: expected "1", got none`,
-		`header X-Mode: expected "new", got ":\:warning:\:old"`,
+		`header X-Mode: expected "new", got ":\:warning::old"`,
 		`body: expected to contain "ready", got ` + body,
 		`body: expected to match "^\[", got ` + body,
 		`json $.f: expected 0.2, got 0.1`,
@@ -103,7 +103,7 @@ func TestProbeListsEveryExpectationThatDidNotHold(t *testing.T) {
 	}
 }
 
-func TestProbeTellsAPageThatIsNotJSON(t *testing.T) {
+func TestProbeReportsABodyThatIsNotJSON(t *testing.T) {
 	t.Parallel()
 	for name, page := range map[string]string{"page": "<html>\x1b[2J\n##[error]no</html>", "nothing": "", "two": "{} {}"} {
 		base := serve(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, page) })
@@ -115,7 +115,7 @@ func TestProbeTellsAPageThatIsNotJSON(t *testing.T) {
 	}
 }
 
-func TestDefaultChecksWantBodies(t *testing.T) {
+func TestDefaultChecksExpectBodies(t *testing.T) {
 	t.Parallel()
 	var home, configs atomic.Value
 	home.Store("hello")
@@ -142,7 +142,7 @@ func TestDefaultChecksWantBodies(t *testing.T) {
 	}
 }
 
-func TestProbeTellsTheStagesApart(t *testing.T) {
+func TestProbeReportsTheStage(t *testing.T) {
 	t.Parallel()
 	names := resolver(t, nil)
 	patient, impatient := New(Options{Timeout: time.Minute, Resolver: names}), New(Options{Timeout: time.Second})
@@ -171,7 +171,7 @@ func TestProbeTellsTheStagesApart(t *testing.T) {
 		"no TLS there":     {"https://" + hangs, release.StageTLS, "no answer within 1s"},
 		"unknown issuer":   {secure.URL, release.StageTLS, "certificate signed by unknown authority"},
 		"silent server":    {"http://" + hangs, release.StageHTTP, "no answer within 1s"},
-		"broken body":      {"http://" + breaks, release.StageHTTP, "the connection ended before the answer was complete"},
+		"broken body":      {"http://" + breaks, release.StageHTTP, "the connection ended before the response was complete"},
 		"flood of headers": {"http://" + floods, release.StageHTTP, "server response headers exceeded"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -211,7 +211,7 @@ func TestProbeStopsWithItsContext(t *testing.T) {
 		<-r.Context().Done()
 	})
 	got := New(Options{}).Probe(ctx, base, release.Check{Path: "/"})
-	if got.Stage != release.StageHTTP || len(got.Wrong) != 1 || !strings.Contains(got.Wrong[0], "stopped before an answer came") {
+	if got.Stage != release.StageHTTP || len(got.Wrong) != 1 || !strings.Contains(got.Wrong[0], "stopped before the response was complete") {
 		t.Errorf("%s %q", got.Stage, got.Wrong)
 	}
 }
@@ -326,7 +326,7 @@ func TestProbeFollowsOnItsHost(t *testing.T) {
 	}
 }
 
-func TestProbeCapsBodies(t *testing.T) {
+func TestProbeLimitsBodies(t *testing.T) {
 	t.Parallel()
 	var bomb bytes.Buffer
 	packer := gzip.NewWriter(&bomb)
@@ -404,7 +404,7 @@ func TestProbeCapsBodies(t *testing.T) {
 	}
 }
 
-func TestProbeRefusesBadQuestions(t *testing.T) {
+func TestProbeRefusesBadChecks(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		base  string
@@ -412,7 +412,7 @@ func TestProbeRefusesBadQuestions(t *testing.T) {
 		want  string
 	}{
 		{"127.0.0.1:80", release.Check{Path: "/"}, "has no scheme"},
-		{"ftp://127.0.0.1", release.Check{Path: "/"}, `scheme "ftp" is not asked`},
+		{"ftp://127.0.0.1", release.Check{Path: "/"}, `scheme "ftp" is not supported`},
 		{"http://127.0.0.1", release.Check{Path: "@evil.test/"}, "does not start with /"},
 		{"http://127.0.0.1", release.Check{Path: "//evil.test/"}, "names another host"},
 		{"http://127.0.0.1", release.Check{Path: "/", BodyRegex: "("}, "is not a regular expression"},
@@ -444,8 +444,8 @@ func TestParseBase(t *testing.T) {
 		"localhost:8080":               "has no scheme",
 		"127.0.0.1:80":                 "has no scheme",
 		"javascript:alert(1)":          "has no scheme",
-		"file:///etc/passwd":           `scheme "file" is not asked`,
-		"file:/etc/passwd":             `scheme "file" is not asked`,
+		"file:///etc/passwd":           `scheme "file" is not supported`,
+		"file:/etc/passwd":             `scheme "file" is not supported`,
 		"http://":                      "names no host",
 		"http://:80":                   "names no host",
 		"http://u:hush@shop.example":   `"http://xxxxx@shop.example" carries credentials`,
@@ -500,22 +500,22 @@ func TestAllowRedirect(t *testing.T) {
 	}
 }
 
-func TestCleanMakesCommandsInert(t *testing.T) {
+func TestExcerptMakesCommandsInert(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"plain: text":                  "plain: text",
-		"::set-output name=a::b":       `:\:set-output name=a:\:b`,
-		"a\r\n::stop-commands::x":      `a  :\:stop-commands:\:x`,
+		"::set-output name=a::b":       `:\:set-output name=a::b`,
+		"a\r\n::stop-commands::x":      `a :\:stop-commands::x`,
 		"##[add-mask]x ###[y] #[z]":    `##\[add-mask]x ###\[y] #[z]`,
-		":\u3164:x #\u0301#[y]":        ":\ufffd:x #\u0301#\\[y]",
+		":\u3164:x #\u0301#[y]":        ":\\:x #\u0301#\\[y]",
 		"#\ufe0f#\ufe0f[add-mask]":     "#\ufe0f#\ufe0f\\[add-mask]",
-		"\x1b[31m\x00\u200b\u202ered":  "\ufffd[31m\ufffd\ufffd\ufffdred",
+		"\x1b[31m\x00\u200b\u202ered":  "red",
 		"\xff\xfe":                     "\ufffd\ufffd",
-		strings.Repeat("ä", 300):       strings.Repeat("ä", 200) + "…",
+		strings.Repeat("ä", 300):       strings.Repeat("ä", 98) + "…",
 		"tab\there\u2028next\u0085end": "tab here next end",
 	} {
-		if got := clean(text, maxExcerpt); got != want {
-			t.Errorf("clean(%q) = %q, want %q", text, got, want)
+		if got := excerpt(text); got != want {
+			t.Errorf("excerpt(%q) = %q, want %q", text, got, want)
 		}
 	}
 }

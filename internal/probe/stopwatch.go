@@ -9,11 +9,11 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// stopwatch knows which stage a request is in and how long it spent in each. The hooks of httptrace may run in other
-// goroutines, and for a dial that lost its race even after the request ended.
+// stopwatch measures how long a request spends in each stage. The hooks of httptrace may run in other goroutines, and for
+// a dial that lost its race (RFC 8305) even after the request ended.
 type stopwatch struct {
 	mu      sync.Mutex
-	begun   time.Time
+	start   time.Time
 	stage   release.Stage
 	entered time.Time
 	spent   map[release.Stage]float64
@@ -22,7 +22,7 @@ type stopwatch struct {
 
 func startStopwatch() *stopwatch {
 	now := time.Now()
-	return &stopwatch{begun: now, entered: now, stage: release.StageDNS, spent: map[release.Stage]float64{}}
+	return &stopwatch{start: now, entered: now, stage: release.StageDNS, spent: map[release.Stage]float64{}}
 }
 
 func (w *stopwatch) enter(stage release.Stage) {
@@ -31,24 +31,25 @@ func (w *stopwatch) enter(stage release.Stage) {
 	if w.stopped || stage == w.stage {
 		return
 	}
-	w.account()
+	w.addElapsed()
 	w.stage = stage
 }
 
-// account books the time since the current stage was entered.
-func (w *stopwatch) account() {
+// addElapsed adds the time since the current stage was entered.
+func (w *stopwatch) addElapsed() {
 	now := time.Now()
 	w.spent[w.stage] += now.Sub(w.entered).Seconds()
 	w.entered = now
 }
 
-// stop gives the stage reached, the whole time, and the seconds spent in each stage. A redirect adds to the same sums.
+// stop returns the stage that was reached, the total time, and the seconds spent in each stage. A redirect adds to the same
+// sums.
 func (w *stopwatch) stop() (release.Stage, time.Duration, map[release.Stage]float64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.account()
+	w.addElapsed()
 	w.stopped = true
-	return w.stage, w.entered.Sub(w.begun), w.spent
+	return w.stage, w.entered.Sub(w.start), w.spent
 }
 
 func (w *stopwatch) trace() *httptrace.ClientTrace {

@@ -10,44 +10,44 @@ import (
 	"time"
 )
 
-// reply is what a server sent.
-type reply struct {
-	status  int
-	header  http.Header
-	body    []byte
-	cut     bool // the body went on beyond the cap
-	latency time.Duration
+// response is what a server sent.
+type response struct {
+	status    int
+	header    http.Header
+	body      []byte
+	truncated bool // the body is longer than the limit
+	latency   time.Duration
 }
 
 // encodingError says that a body is not in the encoding its header names.
 type encodingError struct{ got string }
 
-func (e *encodingError) Error() string { return "body: expected it as it is or in gzip, got " + e.got }
+func (e *encodingError) Error() string { return "body: expected no encoding or gzip, got " + e.got }
 
-// read takes at most limit bytes of a body, counted after decompression and before, so that neither an endless nor a
-// densely packed body costs more.
-func read(response *http.Response, limit int64) (body []byte, cut bool, err error) {
-	packed := &io.LimitedReader{R: response.Body, N: limit + 1}
-	var source io.Reader = packed
-	switch encoding := strings.ToLower(response.Header.Get("Content-Encoding")); encoding {
+// readBody reads at most limit bytes of a body, counted before and after decompression, so that neither an endless nor a
+// highly compressed body costs more. A longer body is truncated, not refused: checks may find what they expect at its start.
+func readBody(reply *http.Response, limit int64) (body []byte, truncated bool, err error) {
+	compressed := &io.LimitedReader{R: reply.Body, N: limit + 1}
+	var source io.Reader = compressed
+	switch encoding := strings.ToLower(reply.Header.Get("Content-Encoding")); encoding {
 	case "", "identity":
 	case "gzip", "x-gzip":
-		unpacked, err := gzip.NewReader(packed)
+		decompressed, err := gzip.NewReader(compressed)
 		if errors.Is(err, io.EOF) { // no body at all, as after HEAD
 			return nil, false, nil
 		}
 		if err != nil {
 			return nil, false, &encodingError{got: fmt.Sprintf("gzip that cannot be read: %v", err)}
 		}
-		source = unpacked
+		source = decompressed
 	default:
 		return nil, false, &encodingError{got: quote(encoding)}
 	}
 	body, err = io.ReadAll(io.LimitReader(source, limit+1))
-	cut = int64(len(body)) > limit || packed.N == 0
+	truncated = int64(len(body)) > limit || compressed.N == 0
 	body = body[:min(int64(len(body)), limit)]
 	switch {
-	case cut:
+	case truncated:
 		return body, true, nil
 	case errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader):
 		return body, false, &encodingError{got: fmt.Sprintf("gzip that cannot be read: %v", err)}
@@ -56,9 +56,9 @@ func read(response *http.Response, limit int64) (body []byte, cut bool, err erro
 }
 
 // excerpt is the start of the body in quotes.
-func (r reply) excerpt() string {
+func (r response) excerpt() string {
 	text := quote(string(r.body[:min(len(r.body), 4*maxExcerpt)]))
-	if r.cut {
+	if r.truncated {
 		text += fmt.Sprintf(" (the first %d bytes of a longer body)", len(r.body))
 	}
 	return text

@@ -1,0 +1,38 @@
+package probe
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestDocsDescribeEveryKey keeps docs/checks.md complete: its example file is the one that the tests load, and each key of a
+// check has a row.
+func TestDocsDescribeEveryKey(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/checks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := os.ReadFile("testdata/checks.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(page), "```yaml\n"+string(example)+"```\n") {
+		t.Error("the example in docs/checks.md is not testdata/checks.yaml")
+	}
+	for key := range keys {
+		if !strings.Contains(string(page), "\n| `"+key+"` |") {
+			t.Errorf("docs/checks.md has no row for %q", key)
+		}
+		if !strings.Contains(string(example), " "+key+":") {
+			t.Errorf("testdata/checks.yaml does not use %q", key)
+		}
+	}
+	for _, block := range strings.Split(string(page), "```yaml\n")[1:] {
+		content, _, _ := strings.Cut(block, "```")
+		if _, err := LoadChecks("docs/checks.md", []byte(content)); err != nil {
+			t.Error(err)
+		}
+	}
+}

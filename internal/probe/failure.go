@@ -1,0 +1,65 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// describeFailure describes why a request has no complete response, and returns the stage that the answer reports: a
+// blocked address and an unknown encoding will not change by waiting, so they count as a wrong response.
+func (p *Prober) describeFailure(ctx context.Context, target *url.URL, stage release.Stage, err error) (release.Stage, []string) {
+	var blocked *blockedError
+	var encoding *encodingError
+	switch {
+	case errors.As(err, &blocked):
+		return release.StageCheck, []string{excerpt(blocked.Error())}
+	case errors.As(err, &encoding):
+		return release.StageCheck, []string{excerpt(encoding.Error())}
+	case ctx.Err() != nil:
+		return stage, []string{activity(stage) + quote(target.Hostname()) + ": stopped before the response was complete"}
+	}
+	return stage, []string{activity(stage) + quote(target.Hostname()) + ": " + rootCause(err, p.options.Timeout)}
+}
+
+// activity is what the client does at a stage.
+func activity(stage release.Stage) string {
+	switch stage {
+	case release.StageDNS:
+		return "resolving "
+	case release.StageConnect:
+		return "connecting to "
+	case release.StageTLS:
+		return "TLS handshake with "
+	}
+	return "reading the response of "
+}
+
+// rootCause strips what net/http and net wrap around an error, which repeats the URL and the addresses.
+func rootCause(err error, timeout time.Duration) string {
+	var dns *net.DNSError
+	var op *net.OpError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer within " + timeout.String()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection ended before the response was complete"
+	case errors.As(err, &dns):
+		return excerpt(dns.Err)
+	case errors.As(err, &op) && op.Err != nil:
+		text := op.Err.Error()
+		if op.Op == "dial" && op.Addr != nil {
+			text += " (" + op.Addr.String() + ")"
+		}
+		return excerpt(text)
+	}
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return excerpt(err.Error())
+}
