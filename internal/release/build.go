@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Platform is where an image runs, as os/architecture[/variant].
+// Platform is what an image runs on: os/architecture[/variant], in the terms of the OCI image-spec.
 type Platform struct{ OS, Architecture, Variant string }
 
 // ParsePlatform accepts os/architecture and os/architecture/variant, as "linux/arm/v7".
@@ -34,16 +34,16 @@ func (p Platform) String() string {
 	return p.OS + "/" + p.Architecture + "/" + p.Variant
 }
 
-// Source is what git says of a work tree.
+// Source describes the git work tree that an image is built from.
 type Source struct {
 	Commit  Commit
 	Created time.Time // the commit's committer time, UTC
-	URL     string    // of the repository as people open it, or ""
-	Changed []string  // paths inside the build context that differ from the commit, tracked or not ignored; at most 20
+	URL     string    // of the repository in a browser, or ""
+	Changed []string  // paths in the build context that differ from the commit, untracked ones included, ignored ones not; at most 20
 }
 
-// Revision is what an image built from the source is labelled with: the commit, or for a dirty tree something that is
-// no commit, so that nothing takes the image for the commit's.
+// Revision is the org.opencontainers.image.revision label of an image built from the source: the commit, with "-dirty" added
+// if there are changes, so that nothing mistakes the image for the commit's.
 func (s Source) Revision() string {
 	if len(s.Changed) > 0 {
 		return string(s.Commit) + "-dirty"
@@ -51,7 +51,7 @@ func (s Source) Revision() string {
 	return string(s.Commit)
 }
 
-// Recipe is everything that decides an image's bytes.
+// Recipe holds every input that determines an image's bytes.
 type Recipe struct {
 	Context    string // directory, absolute
 	Main       string // Go package to build, relative to Context ("." or "./cmd/shop"); Go builder only
@@ -62,24 +62,24 @@ type Recipe struct {
 	BuildArgs  map[string]string // Docker builder only
 }
 
-// Layout is a built image or index, lying on disk as an OCI image layout with one entry.
+// Layout is a built image or index on disk, as an OCI image layout with one entry.
 type Layout struct {
 	Dir    string
 	Digest Digest
 }
 
-// ImageInfo is what a repository holds under a tag.
+// ImageInfo is what a registry knows about an image.
 type ImageInfo struct {
 	Digest   Digest
 	Revision string // org.opencontainers.image.revision of its annotations or labels, or ""
 }
 
-// Progress is how far something with a known size has come.
+// Progress is how much of a transfer of known size is complete.
 type Progress struct {
 	Complete, Total int64 // bytes
 }
 
-// TagTakenError says that a repository already holds another image under a tag.
+// TagTakenError is returned when a tag of an immutable repository already names another image.
 type TagTakenError struct {
 	Tag    Tag
 	Holds  Digest

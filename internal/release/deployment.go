@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// Deployment is one release to install or upgrade: a chart, its values and the image it is pinned to.
+// Deployment describes a Helm release to install or upgrade: a chart, its values and the image to pin it to.
 type Deployment struct {
-	Name        string // of the Helm release, a DNS label
+	Name        string // of the Helm release, a DNS label of at most 53 characters
 	Namespace   string
 	Environment Environment
 	Image       Image
-	Commit      Commit // of the image, "" if not known
+	Commit      Commit // of the image, "" if unknown
 	Chart       string // directory or .tgz
 	ValuesFiles []string
 	Set         []string // name=value, every value a string
-	RunURL      string   // of the run that deploys, "" if none
-	Actor       string   // who deploys, "" if not known
+	RunURL      string   // of the workflow run, "" if none
+	Actor       string   // who started the run, "" if unknown
 }
 
-// Object names one object of the cluster.
+// Object identifies a Kubernetes object.
 type Object struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
@@ -30,44 +30,44 @@ type Object struct {
 
 func (o Object) String() string { return fmt.Sprintf("%s/%s", o.Kind, o.Name) }
 
-// Deployed is what installing, upgrading or rolling back did.
+// Deployed is the result of an install, an upgrade or a rollback.
 type Deployed struct {
 	Outcome  Outcome // created, changed, unchanged or rolled-back
-	Revision int     // of the Helm release, from 1; set with an error too, once the revision was recorded
+	Revision int     // of the Helm release, from 1; also set beside an error once Helm has recorded the revision
 	Objects  []Object
 }
 
-// Revision is one entry of a release's history.
+// Revision is one entry of a Helm release's history.
 type Revision struct {
 	Number      int    // from 1
-	Status      string // as Helm words it: deployed, superseded, failed, pending-upgrade…
+	Status      string // Helm's own: deployed, superseded, failed, pending-upgrade…
 	At          time.Time
-	Commit      Commit // "" if the revision was not made by this pipeline, or from no known commit
-	Digest      Digest // zero if the revision was not made by this pipeline
+	Commit      Commit // "" if unknown, or if another tool made the revision
+	Digest      Digest // zero if another tool made the revision
 	RunURL      string // of the run that made it, "" if none
-	Verified    bool   // its rollout was watched to readiness, and its smoke checks passed if any were asked for
+	Verified    bool   // a deploy saw it become ready, and its smoke checks pass if there were any
 	Description string
 }
 
-// Healed is a revision that a dead run had left pending, and that is marked as failed now.
+// Healed is a revision that a killed run left pending and that is now marked as failed.
 type Healed struct {
 	Revision int       `json:"revision"`
-	Status   string    `json:"status"` // what it was left as: pending-install, pending-upgrade, pending-rollback, uninstalling
+	Status   string    `json:"status"` // before: pending-install, pending-upgrade, pending-rollback or uninstalling
 	At       time.Time `json:"at"`
-	RunURL   string    `json:"runURL,omitempty"` // of the run that left it, "" if not known
+	RunURL   string    `json:"runURL,omitempty"` // of the run that left it, "" if unknown
 }
 
-// RollbackTarget is what a rollback would go back to, and what keeps it from working.
+// RollbackTarget is the revision that a rollback would apply, and what would keep the rollback from working.
 type RollbackTarget struct {
-	Revision  int // the last verified one; 0 if there is none
+	Revision  int // the newest verified one; 0 if there is none
 	Commit    Commit
 	Digest    Digest
-	Image     Image    // zero if the revision was not made by this pipeline
-	Obstacles []string // why going back cannot work, each in one line; none if nothing is known against it
+	Image     Image    // zero if another tool made the revision
+	Obstacles []string // why the rollback cannot work, one line each; empty if nothing known prevents it
 }
 
-// SplitByDigest sorts pods by whether one of their containers runs the digest: those that do by name, and of the others what
-// they run instead. A pod's further containers, as sidecars, may run what they like.
+// SplitByDigest separates pods that have a container running the digest (their names) from pods that have none (their
+// images). Other containers of a pod, such as sidecars, may run any digest.
 func SplitByDigest(images []PodImage, digest Digest) (pods []string, others []PodImage) {
 	runs := map[string]bool{}
 	for _, image := range images {
@@ -84,7 +84,7 @@ func SplitByDigest(images []PodImage, digest Digest) (pods []string, others []Po
 	return pods, others
 }
 
-// PodImage is what the kubelet reports that a pod's container runs.
+// PodImage is the image of a pod's container, as the kubelet reports it.
 type PodImage struct {
 	Pod       string
 	Container string

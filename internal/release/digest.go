@@ -12,8 +12,8 @@ type Digest struct{ hex string }
 
 var hexPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// ParseDigest accepts "sha256:" and 64 lower-case hex digits. Upper case, other lengths and other algorithms are
-// refused with what is wrong, for they would name nothing in a registry that answers sha256.
+// ParseDigest accepts "sha256:" and 64 lower-case hex digits. The error says what is wrong with anything else: another
+// algorithm, another length, upper case.
 func ParseDigest(text string) (Digest, error) {
 	algorithm, hex, found := strings.Cut(text, ":")
 	switch {
@@ -39,7 +39,7 @@ func (d Digest) String() string {
 	return "sha256:" + d.hex
 }
 
-// Short is "sha256:" and 12 digits, for people to read; never for identity.
+// Short is "sha256:" and 12 digits, for display only.
 func (d Digest) Short() string {
 	if d.hex == "" {
 		return ""
@@ -47,10 +47,10 @@ func (d Digest) Short() string {
 	return "sha256:" + d.hex[:12]
 }
 
-// IsZero tells whether there is no digest.
+// IsZero tells whether this is the zero value, no digest.
 func (d Digest) IsZero() bool { return d.hex == "" }
 
-// MarshalText and UnmarshalText carry a digest through JSON as its string.
+// MarshalText makes a digest its string in JSON.
 func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // UnmarshalText accepts what ParseDigest accepts, and "" for the zero value.

@@ -1,3 +1,3 @@
-// Package release holds the words of the pipeline and their rules: what a commit, a digest, an environment and an
-// outcome are, and what may follow what. It knows no network, no cluster and no file: the standard library only.
+// Package release holds the domain types of the pipeline and their rules: commits, digests, images, environments, evidence,
+// outcomes and errors. It imports the standard library only and touches no network, cluster or file.
 package release

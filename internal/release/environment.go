@@ -5,12 +5,12 @@ import (
 	"regexp"
 )
 
-// Environment names where a release runs.
+// Environment names where a release runs, for example "staging". It is a DNS label.
 type Environment string
 
 var labelPattern = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
 
-// ParseLabel holds a name to RFC 1123's label, as Kubernetes wants for namespaces: at most 63 characters.
+// ParseLabel accepts a DNS label (RFC 1123, at most 63 characters), which Kubernetes requires for names of namespaces.
 func ParseLabel(text string) (string, error) {
 	if !labelPattern.MatchString(text) {
 		return "", fmt.Errorf("%q is not a DNS label (lower-case letters, digits and -, at most 63, "+
@@ -19,7 +19,7 @@ func ParseLabel(text string) (string, error) {
 	return text, nil
 }
 
-// ParseEnvironment wants a DNS label: the name becomes part of tags, namespaces and evidence.
+// ParseEnvironment accepts a DNS label: the name becomes part of tags, namespaces and evidence.
 func ParseEnvironment(text string) (Environment, error) {
 	label, err := ParseLabel(text)
 	return Environment(label), err
@@ -27,13 +27,13 @@ func ParseEnvironment(text string) (Environment, error) {
 
 func (e Environment) String() string { return string(e) }
 
-// Ladder is the order in which an image climbs, lowest first.
+// Ladder is the order of environments in which an image is promoted, lowest first.
 type Ladder []Environment
 
-// DefaultLadder is what the shipped workflows use.
+// DefaultLadder is the ladder of the workflows in this repository.
 var DefaultLadder = Ladder{"staging", "production"}
 
-// Below is the environment that must have proved an image before it may enter e; false if e is the lowest or unknown.
+// Below is the environment that an image must have passed before it may enter e; false if e is the lowest or unknown.
 func (l Ladder) Below(e Environment) (Environment, bool) {
 	for i, step := range l {
 		if step == e && i > 0 {

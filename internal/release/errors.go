@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Problem is one thing wrong with the input: what, where it came from, and what to do about it.
+// Problem is one mistake in the input: where it is, what is wrong, and how to fix it.
 type Problem struct {
 	Where string // a flag or input ("--image / INPUT_IMAGE"), or file:line
 	What  string
-	Do    string // may be empty when What says it all
+	Do    string // how to fix it; may be empty
 }
 
 func (p Problem) String() string {
@@ -24,7 +24,7 @@ func (p Problem) String() string {
 	return text
 }
 
-// InputError is bad input, all problems at once; nothing has been changed when it is returned. Exit code 2.
+// InputError reports bad input, all problems together. Nothing was changed when it is returned. Exit code 2.
 type InputError struct{ Problems []Problem }
 
 func (e *InputError) Error() string {
@@ -35,12 +35,12 @@ func (e *InputError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// BadInput is an InputError of one problem.
+// BadInput makes an InputError of one problem.
 func BadInput(where, what, do string) error {
 	return &InputError{Problems: []Problem{{Where: where, What: what, Do: do}}}
 }
 
-// Refusal is policy saying no: the request was understood, the world was reached, and the answer is no. Exit code 1.
+// Refusal is a valid request that a policy does not allow. Exit code 1.
 type Refusal struct {
 	Why string
 	Do  string
@@ -73,11 +73,11 @@ func (e *Failure) Error() string {
 
 func (e *Failure) Unwrap() error { return e.Err }
 
-// Fault is a world that could not be reached or did not answer as it should: network, registry, AWS, cluster.
-// Side says which one. Exit code 3.
+// Fault is an outside system (network, registry, AWS, cluster) that could not be reached or answered unexpectedly. Exit
+// code 3.
 type Fault struct {
-	Side string // "registry", "cluster", "AWS", "git", "builder", "target registry"
-	Err  error  // never nil; a gerund and the quoted subject
+	Side string // which system: "registry", "cluster", "AWS", "git", "builder", "target registry"
+	Err  error  // never nil; worded as a gerund and the quoted subject
 	Do   string
 }
 
@@ -91,7 +91,7 @@ func (e *Fault) Error() string {
 
 func (e *Fault) Unwrap() error { return e.Err }
 
-// NewFault words a fault as "doing %q: cause".
+// NewFault makes a Fault whose error reads "FORMAT: err"; the format is a gerund and the quoted subject ("fetching %q").
 func NewFault(side, do string, err error, format string, subjects ...any) error {
 	return &Fault{Side: side, Do: do, Err: fmt.Errorf(format+": %w", append(subjects, err)...)}
 }
@@ -104,7 +104,7 @@ const (
 	ExitFault  = 3
 )
 
-// ExitCode maps an error to the exit code it deserves. An error of no known kind is a fault.
+// ExitCode is the exit code for an error. An error of none of these types counts as a fault.
 func ExitCode(err error) int {
 	var (
 		input   *InputError

@@ -16,7 +16,8 @@ var (
 	tagPattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 )
 
-// ParseRepository wants the registry's host spelt out: a default registry would send an image where nobody looked.
+// ParseRepository accepts host[:port]/path. The registry's host must be given: a default registry would send an image to a
+// place that nobody asked for.
 func ParseRepository(text string) (Repository, error) {
 	host, path, found := strings.Cut(text, "/")
 	switch {
@@ -48,13 +49,13 @@ func (r Repository) Path() string { _, path, _ := strings.Cut(string(r), "/"); r
 
 func (r Repository) String() string { return string(r) }
 
-// At is the repository's image with that digest.
+// At is the image with that digest in the repository.
 func (r Repository) At(d Digest) Image { return Image{Repository: r, Digest: d} }
 
-// Tag is a movable label in a repository; it is never identity.
+// Tag is a movable label in a repository; it never identifies an image.
 type Tag string
 
-// ParseTag holds a tag to the grammar of the OCI distribution-spec (at most 128 characters).
+// ParseTag accepts a tag of the OCI distribution-spec's grammar (at most 128 characters).
 func ParseTag(text string) (Tag, error) {
 	if !tagPattern.MatchString(text) {
 		return "", fmt.Errorf("%q is not a tag (letters, digits, . _ -, at most 128, not starting with . or -)", text)
@@ -64,7 +65,7 @@ func ParseTag(text string) (Tag, error) {
 
 func (t Tag) String() string { return string(t) }
 
-// DirtyMark is in the tag of every image built from a work tree with uncommitted changes.
+// DirtyMark is part of the tag of every image that is built from a work tree with uncommitted changes.
 const DirtyMark = "-dirty-"
 
 // Image is a repository and the digest of one image in it. It prints as repository@digest.
@@ -73,7 +74,7 @@ type Image struct {
 	Digest     Digest
 }
 
-// ParseImage wants repository@sha256:…. A tag before the digest is refused: two names for one thing can disagree.
+// ParseImage accepts repository@sha256:…. A tag before the digest is refused because the two can disagree.
 func ParseImage(text string) (Image, error) {
 	name, digest, found := strings.Cut(text, "@")
 	if !found {
@@ -100,10 +101,10 @@ func (i Image) String() string {
 	return i.Repository.String() + "@" + i.Digest.String()
 }
 
-// IsZero tells whether no image is named.
+// IsZero tells whether this is the zero value, no image.
 func (i Image) IsZero() bool { return i == Image{} }
 
-// MarshalText and UnmarshalText carry an image through JSON as its reference.
+// MarshalText makes an image its reference in JSON.
 func (i Image) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
 
 // UnmarshalText accepts what ParseImage accepts, and "" for the zero value.
@@ -117,11 +118,11 @@ func (i *Image) UnmarshalText(text []byte) error {
 	return err
 }
 
-// TagState is one look at an image and at a tag in its repository.
+// TagState is an image and a tag of its repository at one moment.
 type TagState struct {
-	Found     bool   // the image is in the repository
-	Manifest  []byte // its manifest's or index's bytes as pushed
+	Found     bool   // whether the image is in the repository
+	Manifest  []byte // bytes of its manifest or index, as pushed
 	MediaType string
 	Revision  string // org.opencontainers.image.revision of the manifest's annotations, or ""
-	TagDigest Digest // what the tag names now; zero if the tag is free
+	TagDigest Digest // digest that the tag names; zero if the tag does not exist
 }

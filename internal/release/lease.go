@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// LeaseRequest asks for the Lease of a release: while a run has it, no other run changes the release.
+// LeaseRequest asks for the Lease of a release. While a run holds it, other runs do not change the release.
 type LeaseRequest struct {
 	Release   string
 	Namespace string
 	Holder    Holder
-	Duration  time.Duration // after the last heartbeat, before another run may take it
+	Duration  time.Duration // from the last heartbeat until another run may take the Lease over
 }
 
-// Holder is a run that has a Lease.
+// Holder is a run that holds a Lease.
 type Holder struct {
-	Run    string // identity, unlike any other run's
+	Run    string // unique identity of the run
 	URL    string // "" if none
-	Actor  string // "" if not known
-	Commit Commit // that it deploys, "" if not known
+	Actor  string // "" if unknown
+	Commit Commit // to deploy, "" if unknown
 }
 
-// Pin keeps a release at a commit: a deliberate rollback sets it, and nothing else is deployed until it is lifted.
+// Pin keeps a release at a commit. A deliberate rollback sets it, and other commits are refused until it is removed.
 type Pin struct {
 	Commit Commit
 	RunURL string // of the run that pinned, "" if none
@@ -29,16 +29,16 @@ type Pin struct {
 	At     time.Time
 }
 
-// Lease is a release held.
+// Lease is a Lease that this run holds.
 type Lease interface {
-	// Context is ctx, ended with the reason as its cause when the Lease is lost to another run.
+	// Context derives a context that is cancelled when the Lease is lost; its cause says to whom.
 	Context(ctx context.Context) (context.Context, context.CancelFunc)
-	// Before is the run whose Lease had expired and was taken over; false if there was none.
+	// Previous is the run whose expired Lease was taken over; false if there was none.
 	Previous() (Holder, bool)
-	// Pin is the pin that stands on the release; false if there is none.
+	// Pin is the pin of the release; false if there is none.
 	Pin() (Pin, bool)
-	// SetPin pins the release, or lifts the pin if given nil.
+	// SetPin pins the release, or removes the pin if it is nil.
 	SetPin(ctx context.Context, pin *Pin) error
-	// Release gives the Lease back; doing so twice, or after it was lost, is no error.
+	// Release gives the Lease up. It is no error to do so twice, or after the Lease was lost.
 	Release(ctx context.Context) error
 }

@@ -1,24 +1,24 @@
 package release
 
-// Plan is what a deploy would do, found out without doing it.
+// Plan is what a deploy would do: the result of a dry run.
 type Plan struct {
 	Outcome    Outcome     `json:"outcome"` // created, changed or unchanged
 	Changes    []Change    `json:"changes,omitempty"`
-	Problems   []string    `json:"problems,omitempty"`   // what the cluster would refuse, each in one line
-	References []Reference `json:"references,omitempty"` // what the pods need that the release itself does not bring
+	Problems   []string    `json:"problems,omitempty"`   // what the cluster would refuse, one line each
+	References []Reference `json:"references,omitempty"` // objects that the pods need and the chart does not contain
 }
 
 // Change is what would happen to one object.
 type Change struct {
 	Object Object        `json:"object"`
 	Action Action        `json:"does"`
-	Fields []FieldChange `json:"fields,omitempty"` // in the order of their paths; none for an object that is created or deleted
+	Fields []FieldChange `json:"fields,omitempty"` // sorted by path; empty for an object that is created or deleted
 }
 
 // Action says what would happen to an object.
 type Action string
 
-// What can happen to an object. Drift is a field that somebody else set and that the deploy would set back or leave.
+// The actions. A drift is a field that somebody else changed in the cluster; the deploy would reset or leave it.
 const (
 	ActionCreate Action = "create"
 	ActionChange Action = "change"
@@ -26,22 +26,22 @@ const (
 	ActionDrift  Action = "drift"
 )
 
-// FieldChange is one field of an object. The values of Secrets are never in it.
+// FieldChange is the change of one field. It never holds the values of a Secret.
 type FieldChange struct {
-	Path    string `json:"path"`             // spec.template.spec.containers[app].image
-	Before  string `json:"before,omitempty"` // as one line of JSON, "" if absent
+	Path    string `json:"path"`             // for example spec.template.spec.containers[app].image
+	Before  string `json:"before,omitempty"` // one line of JSON, "" if absent
 	After   string `json:"after,omitempty"`
-	Hidden  bool   `json:"hidden,omitempty"`  // a secret's value: Before and After are empty, only that it changes is known
-	Manager string `json:"manager,omitempty"` // the field's owner in the cluster if that is somebody else (metadata.managedFields), "" if not
+	Hidden  bool   `json:"hidden,omitempty"`  // the value is secret: Before and After are empty
+	Manager string `json:"manager,omitempty"` // the field's manager (metadata.managedFields) if it is not this tool, or ""
 }
 
-// Reference is something that a pod names and cannot start without.
+// Reference is an object that a pod refers to and cannot start without.
 type Reference struct {
 	Kind     string `json:"kind"` // Secret, ConfigMap, ServiceAccount or PersistentVolumeClaim
 	Name     string `json:"name"`
 	Key      string `json:"key,omitempty"` // "" for the whole object
 	Optional bool   `json:"optional,omitempty"`
-	By       Object `json:"by"` // the workload that names it
+	By       Object `json:"by"` // the workload that refers to it
 }
 
 func (r Reference) String() string {

@@ -1,17 +1,17 @@
 package release
 
-// Reporter is how a verb tells a person what it does while it does it.
+// Reporter shows people what a verb does while it runs. It may be used concurrently.
 type Reporter interface {
-	// Infof tells one thing, in one line.
+	// Infof reports one line.
 	Infof(format string, args ...any)
-	// Progress tells how far something of a known size has come; it may be called often.
+	// Progress reports a transfer. It may be called often; not every call is shown.
 	Progress(what string, progress Progress)
-	// Step tells of one change in a rollout; on a terminal, of all of them in one table.
+	// Step reports one change of a rollout: a row of a table on a terminal, a line elsewhere.
 	Step(step RolloutStep)
-	// Group puts what is told until end is called under a title that can be folded.
+	// Group puts the lines until end is called under a title, which GitHub can fold.
 	Group(title string) (end func())
-	// Warn tells something that the person should act on though the run goes on.
+	// Warnf reports a line that somebody should act on, although the run continues.
 	Warnf(format string, args ...any)
-	// Untrusted shows text that came from outside (a pod's log, a response): it cannot command the runner.
+	// Raw shows untrusted text (a pod's log, a response), sanitized so that it cannot control the terminal or the runner.
 	Raw(text string)
 }

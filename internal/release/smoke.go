@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Check is one question put to a served endpoint and the answer that passes.
+// Check is one smoke check: an HTTP request and what is expected of its response.
 type Check struct {
 	Name         string            `yaml:"name" json:"name"`
 	Path         string            `yaml:"path" json:"path"`
@@ -13,15 +13,15 @@ type Check struct {
 	Headers      map[string]string `yaml:"headers" json:"headers,omitempty"`
 	Body         string            `yaml:"body" json:"body,omitempty"`
 	Status       int               `yaml:"status" json:"status"`
-	Header       map[string]string `yaml:"header" json:"header,omitempty"` // response header = value
+	Header       map[string]string `yaml:"header" json:"header,omitempty"` // response header: expected value
 	BodyContains []string          `yaml:"body-contains" json:"bodyContains,omitempty"`
 	BodyRegex    string            `yaml:"body-regex" json:"bodyRegex,omitempty"`
-	JSON         map[string]any    `yaml:"json" json:"json,omitempty"`              // JSONPath = value
-	JSONType     map[string]string `yaml:"json-type" json:"jsonType,omitempty"`     // JSONPath = object, array, string, number, boolean or null
-	MaxLatency   time.Duration     `yaml:"max-latency" json:"maxLatency,omitempty"` // 0: no limit of its own
+	JSON         map[string]any    `yaml:"json" json:"json,omitempty"`              // JSONPath: expected value
+	JSONType     map[string]string `yaml:"json-type" json:"jsonType,omitempty"`     // JSONPath: object, array, string, number, boolean or null
+	MaxLatency   time.Duration     `yaml:"max-latency" json:"maxLatency,omitempty"` // 0: no limit
 }
 
-// Stage is how far a request came.
+// Stage is how far a request got.
 type Stage string
 
 // The stages, in order.
@@ -34,27 +34,27 @@ const (
 	StageDone    Stage = "done"
 )
 
-// Inconclusive tells whether a request that stopped at this stage says nothing of the service itself: its name or its load
-// balancer may simply not be there yet.
+// Inconclusive tells whether a request that stopped at this stage says nothing about the service itself: its DNS name or its
+// load balancer may not exist yet.
 func (s Stage) Inconclusive() bool { return s == StageDNS || s == StageConnect || s == StageTLS }
 
-// Answer is what one probe found.
+// Answer is the result of one request of a smoke check.
 type Answer struct {
 	Check   string            `json:"check"`
 	URL     string            `json:"url"`
 	Stage   Stage             `json:"stage"`
 	Status  int               `json:"status,omitempty"`
-	Commit  string            `json:"commit,omitempty"` // that the response named, in the commit header
+	Commit  string            `json:"commit,omitempty"` // from the commit header of the response
 	Latency time.Duration     `json:"latency"`          // nanoseconds, whole request
 	Spent   map[Stage]float64 `json:"spentSeconds,omitempty"`
-	Wrong   []string          `json:"wrong,omitempty"` // each expectation that did not hold
+	Wrong   []string          `json:"wrong,omitempty"` // one line for each expectation that was not met
 	Body    []byte            `json:"-"`
 }
 
-// OK tells whether every expectation held.
+// OK tells whether every expectation was met.
 func (a Answer) OK() bool { return a.Stage == StageDone && len(a.Wrong) == 0 }
 
-// Evidence is what a verdict rests on, bound to a digest.
+// Evidence records a verdict about a digest, with what it is based on.
 type Evidence struct {
 	Image       Image       `json:"image"`
 	Commit      Commit      `json:"commit,omitempty"`
@@ -62,13 +62,13 @@ type Evidence struct {
 	Verdict     Verdict     `json:"verdict"`
 	Checks      []string    `json:"checks"`
 	Rounds      int         `json:"rounds"`
-	Pods        []string    `json:"pods"` // that the kubelet reported running the digest
+	Pods        []string    `json:"pods"` // that run the digest, as the kubelet reports it
 	URL         string      `json:"url"`
 	Run         string      `json:"run,omitempty"`
 	At          time.Time   `json:"at"`
 }
 
-// Proves tells whether the evidence lets its image leave an environment; if not, why.
+// Proves returns nil if the evidence shows that the digest passed in the environment, or the reason why it does not.
 func (e Evidence) Proves(digest Digest, environment Environment) error {
 	switch {
 	case e.Image.Digest != digest:

@@ -1,4 +1,4 @@
-// Package releasetest makes the domain's values for tests.
+// Package releasetest holds values of package release for tests.
 package releasetest
 
 import (
@@ -8,13 +8,13 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Commit is a commit, and Another is another.
+// Two commits.
 const (
 	Commit  = release.Commit("0123456789abcdef0123456789abcdef01234567")
 	Another = release.Commit("89abcdef0123456789abcdef0123456789abcdef")
 )
 
-// Digest is the digest of 64 times one hex digit.
+// Digest is the digest of one hex digit, 64 times.
 func Digest(t testing.TB, hex string) release.Digest {
 	t.Helper()
 	digest, err := release.ParseDigest("sha256:" + strings.Repeat(hex, 64))
@@ -24,23 +24,23 @@ func Digest(t testing.TB, hex string) release.Digest {
 	return digest
 }
 
-// DiscardReporter is an account that nobody reads.
+// DiscardReporter is a Reporter that shows nothing.
 type DiscardReporter struct{}
 
-// Say says nothing.
+// Infof does nothing.
 func (DiscardReporter) Infof(string, ...any) {}
 
-// Progress shows nothing.
+// Progress does nothing.
 func (DiscardReporter) Progress(string, release.Progress) {}
 
-// Untrusted shows nothing.
+// Raw does nothing.
 func (DiscardReporter) Raw(string) {}
 
-// Step tells nothing.
+// Step does nothing.
 func (DiscardReporter) Step(release.RolloutStep) {}
 
-// Group opens nothing.
+// Group does nothing.
 func (DiscardReporter) Group(string) func() { return func() {} }
 
-// Warn warns of nothing.
+// Warnf does nothing.
 func (DiscardReporter) Warnf(string, ...any) {}
