@@ -6,23 +6,25 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
-// Limits of what evidence holds.
+// Limits of a statement.
 const (
 	maxList   = 1000 // checks or pods
 	maxString = 2048 // bytes
 	maxRounds = 1_000_000
-	maxDepth  = 32 // of objects and lists in one another
+	maxDepth  = 32 // of nested objects and lists
 )
 
-// check holds evidence to the rules of its words, on the way out as on the way in.
+// check refuses evidence with missing or malformed fields. Encode and Decode both call it.
 func check(evidence release.Evidence) error {
 	if evidence.Image.Digest.IsZero() {
 		return errors.New("it names no digest")
@@ -41,7 +43,7 @@ func check(evidence release.Evidence) error {
 	switch evidence.Verdict {
 	case release.Pass, release.Fail, release.Inconclusive:
 	default:
-		return fmt.Errorf("%q is not a verdict", clip(string(evidence.Verdict)))
+		return fmt.Errorf("%s is not a verdict", quote(string(evidence.Verdict)))
 	}
 	switch {
 	case evidence.Rounds < 0 || evidence.Rounds > maxRounds:
@@ -60,20 +62,20 @@ func checkStrings(evidence release.Evidence) error {
 		return fmt.Errorf("it names %d checks and %d pods, limit %d", len(evidence.Checks), len(evidence.Pods), maxList)
 	}
 	for _, list := range [][]string{evidence.Checks, evidence.Pods, {evidence.URL, evidence.Run}} {
-		for _, text := range list {
-			if len(text) > maxString || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
-				return fmt.Errorf("%q is longer than %d bytes or not printable", clip(text), maxString)
+		for _, s := range list {
+			if len(s) > maxString || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+				return fmt.Errorf("%s is longer than %d bytes or not printable", quote(s), maxString)
 			}
 		}
 	}
 	return nil
 }
 
-// unambiguous refuses text that two readers could take differently: a field that an object has twice (in any letter
-// case, for encoding/json takes any), or something after the statement. It also bounds the depth.
-func unambiguous(text []byte) error {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	if err := walk(decoder, 0); err != nil {
+// checkUnambiguous refuses JSON that two readers could read differently: a field that an object has twice (in any letter
+// case, since encoding/json accepts any), or something after the statement. It also limits the depth.
+func checkUnambiguous(encoded []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(encoded))
+	if err := checkValue(decoder, 0); err != nil {
 		if errors.Is(err, io.EOF) {
 			return io.ErrUnexpectedEOF
 		}
@@ -85,7 +87,8 @@ func unambiguous(text []byte) error {
 	return nil
 }
 
-func walk(decoder *json.Decoder, depth int) error {
+// checkValue reads one JSON value and what is inside it.
+func checkValue(decoder *json.Decoder, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("it is more than %d levels deep", maxDepth)
 	}
@@ -104,13 +107,13 @@ func walk(decoder *json.Decoder, depth int) error {
 			if err != nil {
 				return err
 			}
-			folded := fold(fmt.Sprint(name))
+			folded := foldCase(fmt.Sprint(name))
 			if names[folded] {
-				return fmt.Errorf("field %q is there twice", clip(folded))
+				return fmt.Errorf("field %s is there twice", quote(folded))
 			}
 			names[folded] = true
 		}
-		if err := walk(decoder, depth+1); err != nil {
+		if err := checkValue(decoder, depth+1); err != nil {
 			return err
 		}
 	}
@@ -118,8 +121,8 @@ func walk(decoder *json.Decoder, depth int) error {
 	return err
 }
 
-// fold is the same for all spellings that encoding/json takes for one field: simple case folding, by which "ſ" is "s".
-func fold(name string) string {
+// foldCase gives all spellings that encoding/json accepts for a field the same form: by simple case folding, in which "ſ" is "s".
+func foldCase(name string) string {
 	return strings.Map(func(r rune) rune {
 		least := r
 		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
@@ -129,10 +132,5 @@ func fold(name string) string {
 	}, name)
 }
 
-// clip keeps an error message short.
-func clip(text string) string {
-	if runes := []rune(text); len(runes) > 100 {
-		return string(runes[:100]) + "…"
-	}
-	return text
-}
+// quote is a text for an error message: quoted, and at most 100 bytes of it.
+func quote(s string) string { return strconv.Quote(text.Truncate(s, 100)) }

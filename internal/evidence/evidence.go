@@ -1,5 +1,5 @@
-// Package evidence writes and reads what a smoke run proved, as an in-toto statement. It knows no network and no
-// signature: a later envelope signs the bytes that Encode gives, with MediaType as its payload type (DSSE, "payloadType").
+// Package evidence encodes and decodes the result of a smoke run as an in-toto statement. It uses no network and makes no
+// signature: an envelope signs the bytes of Encode, with MediaType as its payload type (DSSE, "payloadType").
 package evidence
 
 import (
@@ -16,12 +16,12 @@ import (
 )
 
 const (
-	// ArtifactType marks evidence among the other things attached to an image. It is our own, and not in-toto's, so that
-	// statements of other tools are neither read nor counted.
+	// ArtifactType marks evidence among the referrers of an image. It is not in-toto's, so that statements of other tools
+	// are neither read nor counted.
 	ArtifactType = "application/vnd.onedigest.evidence.v1+json"
 	// MediaType is that of an in-toto statement. Source: in-toto attestation spec v1, envelope.md.
 	MediaType = "application/vnd.in-toto+json"
-	// PredicateType says what the statement states. Source: in-toto attestation spec, predicates/test-result.md.
+	// PredicateType is the kind of the statement. Source: in-toto attestation spec, predicates/test-result.md.
 	PredicateType = "https://in-toto.io/attestation/test-result/v0.1"
 
 	statementType = "https://in-toto.io/Statement/v1"
@@ -30,14 +30,14 @@ const (
 	Limit = 256 << 10
 )
 
-// The results of the predicate. It has none for a question that could not be put: that is FAILED for every reader, and
-// the verdict beside it says which.
+// The results of the predicate. It has none for an inconclusive run: that is FAILED for every reader, and the verdict in
+// our extension says which of the two.
 const (
 	passed = "PASSED"
 	failed = "FAILED"
 )
 
-// statement is the in-toto attestation spec's Statement v1.
+// statement is Statement v1 of the in-toto attestation spec.
 type statement struct {
 	Type          string       `json:"_type"`
 	Subject       []descriptor `json:"subject"`
@@ -45,16 +45,16 @@ type statement struct {
 	Predicate     *predicate   `json:"predicate"`
 }
 
-// descriptor is its ResourceDescriptor.
+// descriptor is ResourceDescriptor of the in-toto attestation spec.
 type descriptor struct {
 	Name   string            `json:"name,omitempty"`
 	Digest map[string]string `json:"digest"`
 }
 
-// predicate is test-result v0.1. What it has no field for is in one extension field of our own name, which the spec's
-// parsing rules allow in every object (spec/v1/README.md, "Extension fields") and which a reader may ignore safely:
-// without it, promote refuses. Annotations of the configuration would be the other place, but the time, the pods and
-// the address are not configuration.
+// predicate is test-result v0.1. What it has no field for is in one extension field with our name. The spec's parsing rules
+// allow that in every object (spec/v1/README.md, "Extension fields"), and a reader may ignore it: promote refuses evidence
+// without it. The annotations of the configuration are no place for it, since the time, the pods and the address are not
+// configuration.
 type predicate struct {
 	Result        string       `json:"result"`
 	Configuration []descriptor `json:"configuration"`
@@ -63,7 +63,7 @@ type predicate struct {
 	Observed      *observed    `json:"onedigest"`
 }
 
-// observed is what the smoke run saw.
+// observed is the result of the smoke run.
 type observed struct {
 	Environment release.Environment `json:"environment"`
 	Commit      release.Commit      `json:"commit,omitempty"`
@@ -75,7 +75,8 @@ type observed struct {
 	At          time.Time           `json:"at"`
 }
 
-// Encode writes evidence as a statement about its image's digest. The same evidence gives the same bytes.
+// Encode writes evidence as a statement about its image's digest, of at most Limit bytes. The same evidence gives the same
+// bytes. Evidence with missing or malformed fields is an error.
 func Encode(evidence release.Evidence) ([]byte, error) {
 	if err := check(evidence); err != nil {
 		return nil, fmt.Errorf("writing evidence: %w", err)
@@ -85,7 +86,7 @@ func Encode(evidence release.Evidence) ([]byte, error) {
 		// The names of failed tests are left out: the evidence does not say which of the checks failed.
 		result, passedTests = passed, evidence.Checks
 	}
-	text, err := json.Marshal(statement{
+	encoded, err := json.Marshal(statement{
 		Type:          statementType,
 		Subject:       []descriptor{{Name: evidence.Image.Repository.String(), Digest: sha256Of(evidence.Image.Digest)}},
 		PredicateType: PredicateType,
@@ -96,7 +97,7 @@ func Encode(evidence release.Evidence) ([]byte, error) {
 			PassedTests:   passedTests,
 			Observed: &observed{
 				Environment: evidence.Environment, Commit: evidence.Commit, Verdict: evidence.Verdict,
-				Checks: filled(evidence.Checks), Rounds: evidence.Rounds, Pods: filled(evidence.Pods), URL: evidence.URL,
+				Checks: notNil(evidence.Checks), Rounds: evidence.Rounds, Pods: notNil(evidence.Pods), URL: evidence.URL,
 				At: evidence.At.UTC(),
 			},
 		},
@@ -104,14 +105,14 @@ func Encode(evidence release.Evidence) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("writing evidence: %w", err)
 	}
-	if len(text) > Limit {
-		return nil, fmt.Errorf("writing evidence: it is %d bytes long, limit %d", len(text), Limit)
+	if len(encoded) > Limit {
+		return nil, fmt.Errorf("writing evidence: it is %d bytes long, limit %d", len(encoded), Limit)
 	}
-	return text, nil
+	return encoded, nil
 }
 
-// filled keeps an empty list from becoming null.
-func filled(list []string) []string {
+// notNil makes an empty list encode as [] instead of null.
+func notNil(list []string) []string {
 	if list == nil {
 		return []string{}
 	}
@@ -122,83 +123,84 @@ func sha256Of(digest release.Digest) map[string]string {
 	return map[string]string{"sha256": digest.String()[len("sha256:"):]}
 }
 
-// configuration names the checks that ran, by a digest over their names in order, so that two runs can be compared.
+// configuration identifies the checks that ran by a digest over their names in order, so that two runs can be compared.
 func configuration(checks []string) descriptor {
-	names, _ := json.Marshal(filled(checks)) // strings cannot fail
+	names, _ := json.Marshal(notNil(checks)) // a list of strings cannot fail
 	sum := sha256.Sum256(names)
 	return descriptor{Name: "checks", Digest: map[string]string{"sha256": hex.EncodeToString(sum[:])}}
 }
 
-// Decode reads a statement that Encode wrote, or that another writer of the same predicate wrote with our extension.
-// It refuses what is ambiguous or contradicts itself: more than one subject, a field twice, a result that is not the
-// verdict's, anything after the statement. Fields that it does not know it ignores, as the specification demands.
-func Decode(text []byte) (release.Evidence, error) {
-	evidence, err := decode(text)
+// Decode reads a statement that Encode wrote, or that another writer of the same predicate wrote with our extension. A
+// statement that is ambiguous or contradicts itself is an error: more than one subject, a field twice, a result that does not
+// match the verdict, anything after the statement. Unknown fields are ignored, as the specification demands.
+func Decode(encoded []byte) (release.Evidence, error) {
+	evidence, err := decode(encoded)
 	if err != nil {
 		return release.Evidence{}, fmt.Errorf("reading evidence: %w", err)
 	}
 	return evidence, nil
 }
 
-func decode(text []byte) (release.Evidence, error) {
-	if len(text) > Limit {
-		return release.Evidence{}, fmt.Errorf("it is %d bytes long, limit %d", len(text), Limit)
+func decode(encoded []byte) (release.Evidence, error) {
+	if len(encoded) > Limit {
+		return release.Evidence{}, fmt.Errorf("it is %d bytes long, limit %d", len(encoded), Limit)
 	}
-	if err := unambiguous(text); err != nil {
+	if err := checkUnambiguous(encoded); err != nil {
 		return release.Evidence{}, err
 	}
-	var read statement
-	if err := json.NewDecoder(bytes.NewReader(text)).Decode(&read); err != nil {
+	var parsed statement
+	if err := json.NewDecoder(bytes.NewReader(encoded)).Decode(&parsed); err != nil {
 		return release.Evidence{}, err
 	}
 	switch {
-	case read.Type != statementType:
-		return release.Evidence{}, fmt.Errorf("%q is not %s", clip(read.Type), statementType)
-	case read.PredicateType != PredicateType:
-		return release.Evidence{}, fmt.Errorf("predicate %q is not %s", clip(read.PredicateType), PredicateType)
-	case len(read.Subject) != 1:
-		return release.Evidence{}, fmt.Errorf("it has %d subjects, want one", len(read.Subject))
-	case read.Predicate == nil || read.Predicate.Observed == nil:
+	case parsed.Type != statementType:
+		return release.Evidence{}, fmt.Errorf("%s is not %s", quote(parsed.Type), statementType)
+	case parsed.PredicateType != PredicateType:
+		return release.Evidence{}, fmt.Errorf("predicate %s is not %s", quote(parsed.PredicateType), PredicateType)
+	case len(parsed.Subject) != 1:
+		return release.Evidence{}, fmt.Errorf("it has %d subjects, want one", len(parsed.Subject))
+	case parsed.Predicate == nil || parsed.Predicate.Observed == nil:
 		return release.Evidence{}, errors.New(`it has no field predicate.onedigest`)
 	}
-	evidence, err := assemble(read.Subject[0], *read.Predicate)
+	evidence, err := newEvidence(parsed.Subject[0], *parsed.Predicate)
 	if err != nil {
 		return release.Evidence{}, err
 	}
-	if err := consistent(*read.Predicate, evidence); err != nil {
+	if err := checkConsistent(*parsed.Predicate, evidence); err != nil {
 		return release.Evidence{}, err
 	}
 	return evidence, check(evidence)
 }
 
-func assemble(subject descriptor, predicate predicate) (release.Evidence, error) {
+// newEvidence takes the subject's image and the fields of our extension.
+func newEvidence(subject descriptor, predicate predicate) (release.Evidence, error) {
 	digest, err := release.ParseDigest("sha256:" + subject.Digest["sha256"])
 	if err != nil {
 		return release.Evidence{}, fmt.Errorf("subject: %w", err)
 	}
-	seen := predicate.Observed
+	observed := predicate.Observed
 	return release.Evidence{
 		Image:       release.Repository(subject.Name).At(digest),
-		Commit:      seen.Commit,
-		Environment: seen.Environment,
-		Verdict:     seen.Verdict,
-		Checks:      seen.Checks,
-		Rounds:      seen.Rounds,
-		Pods:        seen.Pods,
-		URL:         seen.URL,
+		Commit:      observed.Commit,
+		Environment: observed.Environment,
+		Verdict:     observed.Verdict,
+		Checks:      observed.Checks,
+		Rounds:      observed.Rounds,
+		Pods:        observed.Pods,
+		URL:         observed.URL,
 		Run:         predicate.URL,
-		At:          seen.At,
+		At:          observed.At,
 	}, nil
 }
 
-// consistent holds the predicate's own fields, which other tools go by, against ours.
-func consistent(predicate predicate, evidence release.Evidence) error {
+// checkConsistent compares the predicate's own fields, which other tools read, with our extension.
+func checkConsistent(predicate predicate, evidence release.Evidence) error {
 	wanted := failed
 	if evidence.Verdict == release.Pass {
 		wanted = passed
 	}
 	if predicate.Result != wanted {
-		return fmt.Errorf("result %q contradicts verdict %q", clip(predicate.Result), clip(string(evidence.Verdict)))
+		return fmt.Errorf("result %s contradicts verdict %s", quote(predicate.Result), quote(string(evidence.Verdict)))
 	}
 	if evidence.Verdict == release.Pass && !slices.Equal(predicate.PassedTests, evidence.Checks) {
 		return errors.New("passedTests contradicts the checks")

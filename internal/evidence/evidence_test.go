@@ -92,7 +92,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// Every reader of the predicate, not only ours, must take what is no pass for no pass.
+// Every reader of the predicate, not only ours, must see that a failed or inconclusive run did not pass.
 func TestResultForOtherReaders(t *testing.T) {
 	t.Parallel()
 	for verdict, want := range map[release.Verdict]string{release.Pass: "PASSED", release.Fail: "FAILED", release.Inconclusive: "FAILED"} {
@@ -150,7 +150,7 @@ func TestEncodeRefuses(t *testing.T) {
 		if _, err := Encode(evidence); err == nil {
 			t.Errorf("%s: encoded", name)
 		} else if !strings.HasPrefix(err.Error(), "writing evidence: ") {
-			t.Errorf("%s: %v does not say what was done", name, err)
+			t.Errorf("%s: %v does not say what failed", name, err)
 		}
 	}
 }
@@ -233,7 +233,7 @@ func TestDecodeIgnoresUnknownFields(t *testing.T) {
 	}
 }
 
-// FuzzDecode: what is decoded can be written, and read back as the same.
+// FuzzDecode: what is decoded can be encoded, and decoded again to the same.
 func FuzzDecode(f *testing.F) {
 	text, err := Encode(proof(f))
 	if err != nil {
@@ -249,7 +249,7 @@ func FuzzDecode(f *testing.F) {
 		first, err := Decode(text)
 		if err != nil {
 			if first.Image != (release.Image{}) {
-				t.Errorf("an error, and yet the image %s", first.Image)
+				t.Errorf("an error and the image %s", first.Image)
 			}
 			return
 		}
@@ -265,8 +265,8 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("encoded, but not decoded: %v\n%s", err, again)
 		}
 		if first.Image != second.Image || first.Verdict != second.Verdict || !first.At.Equal(second.At) ||
-			!cmp.Equal(filled(first.Checks), second.Checks) || !cmp.Equal(filled(first.Pods), second.Pods) || first.Rounds != second.Rounds {
-			t.Errorf("read back another:\n%+v\n%+v", first, second)
+			!cmp.Equal(notNil(first.Checks), second.Checks) || !cmp.Equal(notNil(first.Pods), second.Pods) || first.Rounds != second.Rounds {
+			t.Errorf("decoded to another:\n%+v\n%+v", first, second)
 		}
 	})
 }
