@@ -59,8 +59,8 @@ func (c *Client) Pods(namespace string) *gentype.ClientWithList[*core.Pod, *core
 	return listClient[core.Pod, core.PodList](c.apis, c.apis.core, "pods", namespace)
 }
 
-// PodLogs is a request for a pod's log.
-func (c *Client) PodLogs(namespace, pod string, options *core.PodLogOptions) *rest.Request {
+// podLogs is a request for a pod's log.
+func (c *Client) podLogs(namespace, pod string, options *core.PodLogOptions) *rest.Request {
 	return c.apis.core.Get().Namespace(namespace).Resource("pods").Name(pod).SubResource("log").VersionedParams(options, c.apis.parameters)
 }
 

@@ -1,58 +1,52 @@
-// Package kube reaches a Kubernetes cluster: credentials and access, the namespace of a release, the objects that a release
-// refers to, its addresses and its images. It creates the namespace when it is told to, and changes nothing else.
+// Package kube reaches a Kubernetes cluster: its configuration and tokens, and what a release needs to know of it (permissions,
+// the objects that it refers to, its address, its images). It creates the namespace of a release and changes nothing else.
 //
-// Its subpackages build on the Client: rollout watches a release become ready and reads only; lease writes the Lease by which
-// concurrent runs exclude each other; store and diagnose serve them.
+// Its subpackages build on it: rollout watches a release become ready; lease holds a release, so that runs exclude each other;
+// store, diagnose and apierror serve them.
 package kube
 
 import (
 	"fmt"
+	"net/http"
 
 	"github.com/onedigest/onedigest/internal/kube/apierror"
 	"github.com/onedigest/onedigest/internal/release"
-	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/restmapper"
 )
 
-// Side is the side that a release.Fault of this package and its subpackages names.
+// Side is the Side of every release.Fault of this package and its subpackages.
 const Side = apierror.Side
 
-// Client reaches one cluster. It may be used by several goroutines. The fields are for the subpackages and are not to be set.
+// Client reaches one cluster. It may be used by several goroutines.
 type Client struct {
-	Host    string // as the kubeconfig names it
-	Kube    kubernetes.Interface
-	Dynamic dynamic.Interface
-	Mapper  meta.RESTMapper
+	Host    string            // of the apiserver, as the configuration has it; not to be changed
+	Dynamic dynamic.Interface // for objects of any kind; not to be changed
 
-	apis *apis
+	config *rest.Config
+	http   *http.Client
+	apis   *apis
 }
 
 // New makes a client; it sends nothing. The configuration is left as it is.
 func New(config *rest.Config) (*Client, error) {
-	own := rest.CopyConfig(config)
-	own.Timeout = 0 // would end watches; every request here has a context
-	httpClient, err := rest.HTTPClientFor(own)
+	config = rest.CopyConfig(config)
+	config.Timeout = 0 // would end watches; every request has a context
+	httpClient, err := rest.HTTPClientFor(config)
 	if err != nil {
-		return nil, release.NewFault(Side, "see the credentials of the kubeconfig", err, "preparing access to %q", own.Host)
+		return nil, release.NewFault(Side, "check the credentials of the kubeconfig", err, "preparing access to %q", config.Host)
 	}
-	groups, err := newAPIs(own, httpClient)
+	groups, err := newAPIs(config, httpClient)
 	if err != nil {
-		return nil, fmt.Errorf("preparing access to %q: %w", own.Host, err)
+		return nil, fmt.Errorf("preparing access to %q: %w", config.Host, err)
 	}
-	kube, err := kubernetes.NewForConfigAndClient(own, httpClient)
+	objects, err := dynamic.NewForConfigAndClient(config, httpClient)
 	if err != nil {
-		return nil, fmt.Errorf("preparing access to %q: %w", own.Host, err)
+		return nil, fmt.Errorf("preparing access to %q: %w", config.Host, err)
 	}
-	objects, err := dynamic.NewForConfigAndClient(own, httpClient)
-	if err != nil {
-		return nil, fmt.Errorf("preparing access to %q: %w", own.Host, err)
-	}
-	return &Client{
-		Host: own.Host, Kube: kube, Dynamic: objects, apis: groups,
-		Mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(kube.Discovery())),
-	}, nil
+	return &Client{Host: config.Host, Dynamic: objects, config: config, http: httpClient, apis: groups}, nil
 }
+
+// RESTConfig is what other clients of the same cluster are made from: a copy of the configuration, and the HTTP client whose
+// connections they share.
+func (c *Client) RESTConfig() (*rest.Config, *http.Client) { return rest.CopyConfig(c.config), c.http }

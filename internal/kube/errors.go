@@ -34,6 +34,3 @@ func (e *DiagnosedError) Error() string {
 func (c *Client) Fault(ctx context.Context, err error, format string, subjects ...any) error {
 	return apierror.Fault(ctx, c.Host, err, format, subjects...)
 }
-
-// Printable is an error whose text is one printable line.
-type Printable = apierror.Sanitized

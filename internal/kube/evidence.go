@@ -48,7 +48,7 @@ func (c *Client) eventsAbout(ctx context.Context, found diagnose.Finding) []stri
 	if found.UID == "" {
 		return nil
 	}
-	list, err := c.Kube.CoreV1().Events(found.Object.Namespace).List(ctx, meta.ListOptions{
+	list, err := c.Events(found.Object.Namespace).List(ctx, meta.ListOptions{
 		FieldSelector: fields.OneTermEqualSelector("involvedObject.uid", string(found.UID)).String(), Limit: maxEventsRequested,
 	})
 	if err != nil {
@@ -91,7 +91,7 @@ const LogRemoved = "unable to retrieve container logs for "
 // The lines that were read are returned with any error.
 func (c *Client) ContainerLog(ctx context.Context, pod release.Object, container string, previous bool) (lines []string, err error) {
 	tail, limit := int64(maxLogLines), int64(maxLogBytes)
-	stream, err := c.Kube.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &core.PodLogOptions{
+	stream, err := c.podLogs(pod.Namespace, pod.Name, &core.PodLogOptions{
 		Container: container, Previous: previous, TailLines: &tail, LimitBytes: &limit,
 	}).Stream(ctx)
 	if err != nil {

@@ -49,6 +49,10 @@ func (c *connections) to(ctx context.Context, settings deploy.Settings) (connect
 	if err != nil {
 		return connection{}, err
 	}
+	watcher, err := rollout.New(client)
+	if err != nil {
+		return connection{}, err
+	}
 	leases, err := lease.NewForConfig(config)
 	if err != nil {
 		return connection{}, err
@@ -57,6 +61,6 @@ func (c *connections) to(ctx context.Context, settings deploy.Settings) (connect
 	if err != nil {
 		return connection{}, err
 	}
-	c.made[settings.ClusterRef] = connection{cluster{client, leases, rollout.New(client)}, chart}
+	c.made[settings.ClusterRef] = connection{cluster{client, leases, watcher}, chart}
 	return c.made[settings.ClusterRef], nil
 }

@@ -26,7 +26,11 @@ func (s *server) watcher() *Watcher {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return New(client)
+	watcher, err := New(client)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return watcher
 }
 
 // hasty is a watcher for which no finding has any grace.

@@ -32,8 +32,12 @@ func play(t *testing.T, hook bool, objects []release.Object, act func(s *stage))
 	if err != nil {
 		t.Fatal(err)
 	}
+	watcher, err := New(client)
+	if err != nil {
+		t.Fatal(err)
+	}
 	synctest.Test(t, func(t *testing.T) {
-		r, err := New(client).newRollout(t.Context(), space, objects, hook, func(release.RolloutStep) {})
+		r, err := watcher.newRollout(t.Context(), space, objects, hook, func(release.RolloutStep) {})
 		if err != nil {
 			t.Fatal(err)
 		}

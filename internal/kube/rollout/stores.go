@@ -69,11 +69,11 @@ func (s *stores) start(open func(store.Source) *store.Store) {
 // followPods opens the stores that explain a workload of that kind.
 func (s *stores) followPods(namespace, kind string) {
 	if s.replicaSets[namespace] == nil && (kind == "Deployment" || kind == "ReplicaSet") {
-		client := s.client.Kube.AppsV1().ReplicaSets(namespace)
+		client := s.client.ReplicaSets(namespace)
 		s.replicaSets[namespace] = s.open(store.From(&apps.ReplicaSet{}, client.List, client.Watch))
 	}
 	if s.pods[namespace] == nil {
-		client := s.client.Kube.CoreV1().Pods(namespace)
+		client := s.client.Pods(namespace)
 		s.pods[namespace] = s.open(store.From(&core.Pod{}, client.List, client.Watch))
 		s.events[namespace] = s.open(s.eventsIn(namespace))
 	}
@@ -97,7 +97,7 @@ var routineReasons = []string{"Scheduled", "Pulled", "Created", "Started", "Scal
 // eventsIn are the events of a namespace: why pods are not created, scheduled, given their volumes or found alive is reported in
 // events only. They are not selected by type: those of an autoscaler, and some of a probe, are Normal ones.
 func (s *stores) eventsIn(namespace string) store.Source {
-	client := s.client.Kube.CoreV1().Events(namespace)
+	client := s.client.Events(namespace)
 	return store.From(&core.Event{}, client.List, client.Watch).WithFields("reason!=" + strings.Join(routineReasons, ",reason!="))
 }
 

@@ -7,23 +7,36 @@ package rollout
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/kube"
 	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/discovery"
+	discoverycache "k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/restmapper"
 )
 
 // Watcher watches rollouts in one cluster. It may be used by several goroutines.
 type Watcher struct {
 	client *kube.Client
+	mapper meta.RESTMapper                   // knows the kinds that the cluster serves
 	grace  func(time.Duration) time.Duration // nil but in tests
 }
 
 // New makes a watcher; it sends nothing.
-func New(client *kube.Client) *Watcher { return &Watcher{client: client} }
+func New(client *kube.Client) (*Watcher, error) {
+	config, httpClient := client.RESTConfig()
+	kinds, err := discovery.NewDiscoveryClientForConfigAndClient(config, httpClient)
+	if err != nil {
+		return nil, fmt.Errorf("preparing access to %q: %w", client.Host, err)
+	}
+	return &Watcher{client: client, mapper: restmapper.NewDeferredDiscoveryRESTMapper(discoverycache.NewMemCacheClient(kinds))}, nil
+}
 
 // Watch returns when every object is ready, or with the reason why one will not be. It reports one step per change, from its own
 // goroutine. Objects of kinds that are ready once they exist (a Secret) are not reported; a Service of type LoadBalancer and a
@@ -98,7 +111,7 @@ func (w *Watcher) newRollout(ctx context.Context, namespace string, objects []re
 	}
 	var tracked []trackedObject
 	for _, object := range objects {
-		key, wanted, err := locateWithRetry(ctx, w.client, object, namespace)
+		key, wanted, err := locateWithRetry(ctx, w.mapper, object, namespace)
 		if err != nil {
 			return nil, w.client.Fault(ctx, err, "reading what kind of object %s %s is", object.APIVersion, object)
 		}
@@ -113,9 +126,9 @@ func (w *Watcher) newRollout(ctx context.Context, namespace string, objects []re
 }
 
 // locateWithRetry is locate, repeated while the cluster does not answer.
-func locateWithRetry(ctx context.Context, client *kube.Client, object release.Object, namespace string) (key watchKey, wanted waitPolicy, err error) {
+func locateWithRetry(ctx context.Context, mapper meta.RESTMapper, object release.Object, namespace string) (key watchKey, wanted waitPolicy, err error) {
 	stopped := wait.PollUntilContextCancel(ctx, time.Second, true, func(context.Context) (bool, error) {
-		key, wanted, err = locate(client.Mapper, object, namespace)
+		key, wanted, err = locate(mapper, object, namespace)
 		return err == nil, nil
 	})
 	if stopped != nil && err == nil {
