@@ -42,7 +42,7 @@ func Source() (string, error) {
 	}
 	for _, start := range starts {
 		for dir := start; ; dir = filepath.Dir(dir) {
-			for _, candidate := range []string{dir, filepath.Join(dir, "sandbox")} {
+			for _, candidate := range []string{dir, filepath.Join(dir, "devenv", "sandbox")} {
 				content, err := os.ReadFile(filepath.Join(candidate, "go.mod")) //nolint:gosec // a file name of ours
 				if err == nil && bytes.HasPrefix(content, []byte("module github.com/onedigest/onedigest/devenv/sandbox\n")) {
 					return candidate, nil
