@@ -178,7 +178,7 @@ func (p *planner) chartDefines(group, kind string) bool {
 
 // isNamespaceMissing reports whether the namespace certainly does not exist. Somebody who may not read it may still deploy.
 func (p *planner) isNamespaceMissing() bool {
-	list, err := p.Release.Build(strings.NewReader(fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: %q}}", p.namespace)), false)
+	list, err := p.Release.Build(strings.NewReader(fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %q}\n", p.namespace)), false)
 	if err != nil || len(list) != 1 {
 		return false
 	}
