@@ -1,4 +1,4 @@
-# The two commands a newcomer needs: `make demo` and `make test`. Everything else serves them.
+# A newcomer needs two commands: `make demo` and `make test`.
 GO   ?= go
 BIN  := $(CURDIR)/bin
 
@@ -11,19 +11,19 @@ help: ## list the targets
 demo: ## one commit to production on this machine: a real Kubernetes node, a registry that behaves like ECR
 	@scripts/demo.sh
 
-demo-down: ## take the demo's cluster and registry away
+demo-down: ## stop and delete the demo's cluster and registry
 	@scripts/demo-down.sh
 
 test: ## everything: static checks, unit tests with the race detector, the chain on a real node
 	@scripts/test.sh
 
-check: ## the fast inner loop: build, vet, lint, unit tests
+check: ## the fast inner loop: format, vet, lint, dead code, unit tests
 	@scripts/check.sh
 
 build: ## build the verbs and the sandbox into bin/
 	@scripts/build.sh
 
-reference: ## write the generated files again: action.yml of every action, docs/reference.md, docs/troubleshooting.md, the chart's README, Terraform's tables
+reference: ## regenerate action.yml of every action, docs/reference.md, docs/troubleshooting.md, the chart's README, Terraform's tables
 	$(GO) test ./internal/app -run 'TestReference' -update
 	$(GO) test ./internal/release/causes -run 'TestTroubleshooting' -update
 	charts/check.sh --write

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The fast inner loop: build, vet, lint and unit tests of every module, without the race detector and without a cluster.
+# The fast inner loop: format, vet, unit tests, lint and dead code of every module, without the race detector and without a cluster.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/tools.sh
@@ -16,3 +16,5 @@ for module in "${modules[@]}"; do
     "$(tool golangci-lint)" run --config "$root/.golangci.yaml" "${packages[@]}"
   )
 done
+echo "== dead code"
+scripts/deadcode.sh

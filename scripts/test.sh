@@ -16,7 +16,7 @@ onedigest tests
   installs  if absent, these Debian packages: containerd runc containernetworking-plugins nftables shellcheck gcc libc6-dev
 TXT
 
-# stage NAME COMMAND...: runs one stage; a failure is remembered, and the others still run. 77 says that a part was left out.
+# stage NAME COMMAND...: runs one stage. After a failure the other stages still run. Exit status 77 means that a part was skipped.
 stage() {
   local name=$1 began=$SECONDS status=0
   shift
@@ -45,20 +45,6 @@ lint() {
   done
 }
 
-# What is excluded: errcheck looks after G104; running a compiler and reading the files of a work tree is what this is for
-# (G204, G304, G703); the sandbox's directories are crossed by the users of its containers (G301, G302), and its one G115
-# is a hash.
-security() {
-  local module gosec exclude
-  gosec=$(tool gosec)
-  for module in "${modules[@]}"; do
-    mapfile -t packages < <(packages_of "$module")
-    exclude=G104,G204,G304,G703
-    [[ $module != devenv/sandbox ]] || exclude+=,G115,G301,G302
-    (cd "$module" && "$gosec" -quiet -confidence=medium -exclude="$exclude" "${packages[@]}") || return 1
-  done
-}
-
 formatting() {
   local unformatted
   unformatted=$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l)
@@ -74,7 +60,7 @@ unit() {
   return "$status"
 }
 
-# footprint lists what a cluster could leave on the machine: mounts, interfaces, control groups, processes, files.
+# footprint lists what a cluster could leave behind on the machine: mounts, interfaces, control groups, processes, files.
 footprint() {
   cut -d' ' -f2 /proc/mounts | sort | sed 's/^/mount /'
   find /sys/class/net -mindepth 1 -printf 'interface %f\n' | sort
@@ -85,7 +71,7 @@ footprint() {
 
 nothing_left() { diff <(printf '%s\n' "$before") <(footprint) && echo "mounts, interfaces, control groups, processes and files are as before"; }
 
-# The first start compiles Kubernetes, with progress shown; the tests behind it find it built.
+# The first start compiles Kubernetes and shows the progress; the tests after it use what it built.
 kubernetes() { bin/sandbox up --dir /var/lib/onedigest-test && bin/sandbox down --dir /var/lib/onedigest-test; }
 
 # The race detector needs a C compiler.
@@ -102,7 +88,7 @@ shell() {
   shellcheck -x actions/run.sh deploy.sh scripts/*.sh charts/*.sh .ci/run
 }
 
-# What terraform/platform watches with, by Prometheus' own engine.
+# Tests the rules of terraform/platform with Prometheus' own engine.
 alerts() {
   local prometheus
   prometheus=$(scripts/prometheus.sh) && (cd terraform/platform/rules && "$(dirname "$prometheus")/promtool" test rules slo_test.yaml)
@@ -113,7 +99,8 @@ before=$(footprint)
 stage packages packages
 stage formatting formatting
 stage lint lint
-stage security security
+stage "dead code" scripts/deadcode.sh
+stage security scripts/security.sh
 stage workflows "$(tool actionlint)"
 stage shell shell
 stage chart charts/check.sh

@@ -4,6 +4,7 @@ root=$(pwd -P)
 
 declare -A tools=(
   [golangci-lint]=github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+  [deadcode]=golang.org/x/tools/cmd/deadcode@v0.40.0
   [gosec]=github.com/securego/gosec/v2/cmd/gosec@v2.30.0
   [actionlint]=github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
   [act]=github.com/nektos/act@v0.2.89

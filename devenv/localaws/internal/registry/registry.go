@@ -49,9 +49,6 @@ type Error struct {
 	Code, Message string
 }
 
-// Error returns the code and the message.
-func (e *Error) Error() string { return e.Code + ": " + e.Message }
-
 func newError(status int, code, message string) *Error {
 	return &Error{Status: status, Code: code, Message: message}
 }

@@ -66,9 +66,6 @@ func parse(mountinfo string) []hierarchy {
 	return append(v1, v2...)
 }
 
-// Unified reports whether the machine uses cgroup v2.
-func (g *Group) Unified() bool { return g.hierarchies[0].unified }
-
 // Path is the group as the kubelet's cgroupRoot names it.
 func (g *Group) Path() string { return "/" + g.name }
 
