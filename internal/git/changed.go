@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// changed lists paths inside the directory, relative to it, that are not as the commit has them.
+// changed lists the paths inside the directory, relative to it, that differ from the commit.
 func (r repository) changed(ctx context.Context, prefix string) ([]string, error) {
-	differing := &entries{tag: 3, wanted: func([]byte) bool { return true }}
+	differing := &pathCollector{tagLength: 3, matches: func([]byte) bool { return true }}
 	if err := r.stream(ctx, differing, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=none", "--", "."); err != nil {
 		return nil, r.fault(err, "comparing with its commit")
 	}
 	// Files flagged assume-unchanged (lower case) or skip-worktree (S, as in a sparse checkout) may be anything or absent,
-	// and status is told not to look (git-ls-files(1), -v).
-	hidden := &entries{tag: 2, wanted: func(tag []byte) bool { return tag[0] == 'S' || tag[0] >= 'a' && tag[0] <= 'z' }}
+	// and status ignores them (git-ls-files(1), -v).
+	hidden := &pathCollector{tagLength: 2, matches: func(tag []byte) bool { return tag[0] == 'S' || tag[0] >= 'a' && tag[0] <= 'z' }}
 	if err := r.stream(ctx, hidden, "ls-files", "-z", "-v", "--full-name", "--", "."); err != nil {
 		return nil, r.fault(err, "listing the files of")
 	}
@@ -28,26 +28,27 @@ func (r repository) changed(ctx context.Context, prefix string) ([]string, error
 	return paths[:min(maxChanged, len(paths))], nil
 }
 
-// entries picks the first paths of a NUL-ended list, of any length, whose entries begin with a tag of fixed width.
-type entries struct {
-	tag    int
-	wanted func(tag []byte) bool
-	paths  []string
-	rest   []byte
+// pathCollector is a writer for a list of any length of NUL-terminated entries, each a tag of fixed length and a path. It
+// keeps the first paths whose tag matches.
+type pathCollector struct {
+	tagLength int
+	matches   func(tag []byte) bool
+	paths     []string
+	rest      []byte // an entry that is not complete yet
 }
 
-func (e *entries) Write(chunk []byte) (int, error) {
-	e.rest = append(e.rest, chunk...)
-	for len(e.paths) < maxChanged {
-		entry, rest, whole := bytes.Cut(e.rest, []byte{0})
-		if !whole {
+func (c *pathCollector) Write(chunk []byte) (int, error) {
+	c.rest = append(c.rest, chunk...)
+	for len(c.paths) < maxChanged {
+		entry, rest, complete := bytes.Cut(c.rest, []byte{0})
+		if !complete {
 			return len(chunk), nil
 		}
-		if len(entry) > e.tag && e.wanted(entry[:e.tag]) {
-			e.paths = append(e.paths, string(entry[e.tag:]))
+		if len(entry) > c.tagLength && c.matches(entry[:c.tagLength]) {
+			c.paths = append(c.paths, string(entry[c.tagLength:]))
 		}
-		e.rest = rest
+		c.rest = rest
 	}
-	e.rest = nil
+	c.rest = nil
 	return len(chunk), nil
 }

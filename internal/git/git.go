@@ -1,4 +1,4 @@
-// Package git reads a work tree with the git program. It changes nothing: no ref, no index, no lock.
+// Package git reads a work tree with the git program. It writes nothing: no ref, no index, no lock.
 package git
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// maxChanged is how many changed paths are named; one would be enough to refuse.
+// maxChanged is how many changed paths are listed; one is enough to refuse a work tree.
 const maxChanged = 20
 
 const (
@@ -21,13 +21,13 @@ const (
 	whereCommit  = "--commit (INPUT_COMMIT, GITHUB_SHA)"
 )
 
-// Inspect says which commit the work tree around dir holds, and what inside dir differs from it: changed, deleted,
-// staged, untracked unless ignored, or hidden from git by an index flag. The commit is any revision git understands, ""
-// for HEAD; it must be the one that is checked out, for the work tree is what gets built. The environment is the
-// caller's; variables that would point git elsewhere are not passed on.
+// Inspect returns the commit that dir's work tree has checked out, and the paths inside dir that differ from it: changed,
+// deleted, staged, untracked unless ignored, or hidden from git by an index flag. The commit is any revision that git
+// understands, "" for HEAD; it must be the one that is checked out, because the work tree is what is built. environ is the
+// environment of git; variables that would point git at another repository are removed.
 //
 // A directory that is not in a work tree, a repository without a commit, and a commit that is unknown or not checked out
-// are an *release.InputError; a git that is missing or fails otherwise is a *release.Fault.
+// are an *release.InputError; a git that is missing or fails in another way is a *release.Fault.
 func Inspect(ctx context.Context, environ []string, dir, commit string) (release.Source, error) {
 	repo, err := open(environ, dir)
 	if err != nil {
@@ -38,40 +38,41 @@ func Inspect(ctx context.Context, environ []string, dir, commit string) (release
 		return release.Source{}, err
 	}
 	source := release.Source{}
-	if source.Commit, err = repo.held(ctx, commit); err != nil {
+	if source.Commit, err = repo.checkedOut(ctx, commit); err != nil {
 		return release.Source{}, err
 	}
-	if source.Created, err = repo.created(ctx, source.Commit); err != nil {
+	if source.Created, err = repo.committerTime(ctx, source.Commit); err != nil {
 		return release.Source{}, err
 	}
-	if source.URL, err = repo.origin(ctx); err != nil {
+	if source.URL, err = repo.originURL(ctx); err != nil {
 		return release.Source{}, err
 	}
 	source.Changed, err = repo.changed(ctx, prefix)
 	return source, err
 }
 
+// open prepares a directory for running git in it.
 func open(environ []string, dir string) (repository, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return repository{}, release.BadInput(whereContext, fmt.Sprintf("%q is not a directory", dir), "name a directory of the work tree")
 	}
-	program, err := look(environ)
+	program, err := findProgram(environ)
 	if err != nil {
 		return repository{}, release.NewFault("git", "install git", err, "looking for %q", "git")
 	}
-	return repository{program: program, environ: scrub(environ), dir: dir}, nil
+	return repository{program: program, environ: cleanEnviron(environ), dir: dir}, nil
 }
 
 // prefix is dir relative to the top of the work tree, "" or ending in a slash.
 func (r repository) prefix(ctx context.Context) (string, error) {
 	out, err := r.git(ctx, "rev-parse", "--is-inside-work-tree", "--show-prefix")
 	inside, prefix, _ := strings.Cut(out, "\n")
-	var said *failed
+	var exit *exitError
 	switch {
-	case errors.As(err, &said) && strings.Contains(said.stderr, "dubious ownership"):
+	case errors.As(err, &exit) && strings.Contains(exit.stderr, "dubious ownership"):
 		return "", release.BadInput(whereContext, fmt.Sprintf("git does not trust %q, which belongs to another user", r.dir),
 			fmt.Sprintf("if you trust it: git config --global --add safe.directory %q", r.dir))
-	case errors.As(err, &said) && strings.Contains(said.stderr, "not a git repository"), err == nil && inside != "true":
+	case errors.As(err, &exit) && strings.Contains(exit.stderr, "not a git repository"), err == nil && inside != "true":
 		return "", release.BadInput(whereContext, fmt.Sprintf("%q is not in a git work tree", r.dir), "build from a clone: an image belongs to a commit")
 	case err != nil:
 		return "", r.fault(err, "reading the repository of")
@@ -79,38 +80,38 @@ func (r repository) prefix(ctx context.Context) (string, error) {
 	return strings.TrimSuffix(prefix, "\n"), nil
 }
 
-// held is the commit that is checked out, if it is the one that was asked for.
-func (r repository) held(ctx context.Context, wanted string) (release.Commit, error) {
+// checkedOut is the commit that is checked out. It refuses a wanted commit that is another one.
+func (r repository) checkedOut(ctx context.Context, wanted string) (release.Commit, error) {
 	head, err := r.resolve(ctx, "HEAD")
-	var said *failed
+	var exit *exitError
 	switch {
-	case errors.As(err, &said):
-		return "", release.BadInput(whereContext, fmt.Sprintf("the repository of %q has no commit yet", r.dir), "commit first")
+	case errors.As(err, &exit):
+		return "", release.BadInput(whereContext, fmt.Sprintf("the repository of %q has no commit yet", r.dir), "make a first commit")
 	case err != nil || wanted == "":
 		return head, err
 	}
-	asked, err := r.resolve(ctx, wanted)
+	commit, err := r.resolve(ctx, wanted)
 	switch {
-	case errors.As(err, &said):
+	case errors.As(err, &exit):
 		return "", release.BadInput(whereCommit, fmt.Sprintf("%q is not a commit of the repository of %q", wanted, r.dir),
-			fmt.Sprintf("its work tree holds %s; check out the commit you mean (a shallow clone may lack it)", head))
+			fmt.Sprintf("its work tree holds %s; check out the commit that you want to build (a shallow clone may not have it)", head))
 	case err != nil:
 		return "", err
-	case asked != head:
-		return "", release.BadInput(whereCommit, fmt.Sprintf("commit %s is not checked out: the work tree of %q holds %s", asked, r.dir, head),
-			"check it out first (git checkout "+asked.String()+"); the work tree is what gets built")
+	case commit != head:
+		return "", release.BadInput(whereCommit, fmt.Sprintf("commit %s is not checked out: the work tree of %q holds %s", commit, r.dir, head),
+			"check it out first (git checkout "+commit.String()+"); the work tree is what is built")
 	}
 	return head, nil
 }
 
-// resolve finds the full id of a commit. The error is a *failed if there is no such commit.
+// resolve returns the full id of a revision. The error is an *exitError if there is no such commit.
 func (r repository) resolve(ctx context.Context, revision string) (release.Commit, error) {
 	if strings.HasPrefix(revision, "-") || strings.ContainsFunc(revision, func(c rune) bool { return c < ' ' }) {
-		return "", &failed{stderr: "not a revision"}
+		return "", &exitError{stderr: "not a revision"}
 	}
 	out, err := r.git(ctx, "rev-parse", "--verify", "--quiet", revision+"^{commit}")
-	var said *failed
-	if errors.As(err, &said) {
+	var exit *exitError
+	if errors.As(err, &exit) {
 		return "", err
 	}
 	if err != nil {
@@ -123,8 +124,8 @@ func (r repository) resolve(ctx context.Context, revision string) (release.Commi
 	return commit, nil
 }
 
-// created is the committer's time, which a rebase or an amendment moves and the author's does not.
-func (r repository) created(ctx context.Context, commit release.Commit) (time.Time, error) {
+// committerTime is used instead of the author's time, because a rebase or an amendment changes it.
+func (r repository) committerTime(ctx context.Context, commit release.Commit) (time.Time, error) {
 	out, err := r.git(ctx, "show", "-s", "--no-show-signature", "--format=%ct", commit.String(), "--")
 	if err != nil {
 		return time.Time{}, r.fault(err, "reading commit %q of", commit.Short())
@@ -136,29 +137,30 @@ func (r repository) created(ctx context.Context, commit release.Commit) (time.Ti
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-// origin is the remote "origin" as people open it in a browser. `git config` is asked, not `git remote`, so that a rewrite
-// in one user's configuration (url.*.insteadOf) does not end up in an image.
-func (r repository) origin(ctx context.Context) (string, error) {
+// originURL is the web page of the remote "origin"; "" if there is none. It is read by `git config`, not by `git remote`, so
+// that a rewrite in a user's configuration (url.*.insteadOf) does not end up in an image.
+func (r repository) originURL(ctx context.Context) (string, error) {
 	out, err := r.git(ctx, "config", "--get", "remote.origin.url")
-	var said *failed
-	if errors.As(err, &said) && said.code == 1 { // git-config(1): "the section or key is invalid (ret=1)", also for none
+	var exit *exitError
+	if errors.As(err, &exit) && exit.status == 1 { // git-config(1): "the section or key is invalid (ret=1)", also for none
 		return "", nil
 	}
 	if err != nil {
 		return "", r.fault(err, "reading the remote of")
 	}
-	return browsable(strings.TrimSuffix(out, "\n")), nil
+	return webURL(strings.TrimSuffix(out, "\n")), nil
 }
 
-// IsAncestor tells whether the second commit grew from the first, or is it.
+// IsAncestor reports whether the first commit is an ancestor of the second, or the same. A commit that the repository does
+// not have is a *release.Fault.
 func IsAncestor(ctx context.Context, environ []string, dir string, ancestor, descendant release.Commit) (bool, error) {
 	repo, err := open(environ, dir)
 	if err != nil {
 		return false, err
 	}
 	_, err = repo.git(ctx, "merge-base", "--is-ancestor", ancestor.String(), descendant.String())
-	var said *failed
-	if errors.As(err, &said) && said.code == 1 { // git-merge-base(1), --is-ancestor: "exit with status 1 if not"
+	var exit *exitError
+	if errors.As(err, &exit) && exit.status == 1 { // git-merge-base(1), --is-ancestor: "exit with status 1 if not"
 		return false, nil
 	}
 	if err != nil {

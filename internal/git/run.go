@@ -13,10 +13,14 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // maxOutput bounds what is kept of one command's output, in bytes.
 const maxOutput = 1 << 20
+
+// maxErrorText bounds what is kept of one command's error stream, in bytes.
+const maxErrorText = 4096
 
 // repository is a directory that git is run in.
 type repository struct {
@@ -25,31 +29,32 @@ type repository struct {
 	dir     string
 }
 
-// failed is git saying no.
-type failed struct {
-	code   int
+// exitError is the error of a git that ran and ended with a status other than 0.
+type exitError struct {
+	status int
 	stderr string
 }
 
-func (e *failed) Error() string {
+func (e *exitError) Error() string {
 	if e.stderr == "" {
-		return fmt.Sprintf("git ended with status %d", e.code)
+		return fmt.Sprintf("git exited with status %d", e.status)
 	}
 	return e.stderr
 }
 
-// git runs one command and returns the beginning of what it prints. The error is a *failed if git ran and said no.
+// git runs one command and returns the first maxOutput bytes of its output. Its errors are those of stream.
 func (r repository) git(ctx context.Context, args ...string) (string, error) {
-	stdout := &head{limit: maxOutput}
+	stdout := &headBuffer{limit: maxOutput}
 	err := r.stream(ctx, stdout, args...)
 	return stdout.String(), err
 }
 
+// stream runs one command and writes its output to stdout. The error is an *exitError if git ran and failed.
 func (r repository) stream(ctx context.Context, stdout io.Writer, args ...string) error {
-	// A file system monitor is a program that the repository's configuration names: not ours to start.
+	// core.fsmonitor is a program that the repository's configuration names, and must not be started.
 	cmd := exec.CommandContext(ctx, r.program, append([]string{"--no-pager", "-c", "core.fsmonitor=false"}, args...)...) // #nosec G204 -- arguments, never a shell
 	cmd.Dir, cmd.Env, cmd.WaitDelay = r.dir, r.environ, time.Second
-	stderr := &head{limit: 4096}
+	stderr := &headBuffer{limit: maxErrorText}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	err := cmd.Run()
 	var exit *exec.ExitError
@@ -57,18 +62,19 @@ func (r repository) stream(ctx context.Context, stdout io.Writer, args ...string
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.As(err, &exit):
-		return &failed{code: exit.ExitCode(), stderr: printable(stderr.String())}
+		return &exitError{status: exit.ExitCode(), stderr: oneLine(stderr.String())}
 	}
 	return err
 }
 
+// fault is a *release.Fault about the repository.
 func (r repository) fault(err error, format string, subjects ...any) error {
 	return release.NewFault("git", "", err, format+" %q", append(subjects, r.dir)...)
 }
 
-// look finds git on the PATH of the environment it is going to run in.
-func look(environ []string) (string, error) {
-	for _, dir := range filepath.SplitList(value(environ, "PATH")) {
+// findProgram finds git on the PATH of the environment that it will run in.
+func findProgram(environ []string) (string, error) {
+	for _, dir := range filepath.SplitList(variable(environ, "PATH")) {
 		if !filepath.IsAbs(dir) {
 			continue // a relative entry would run a program of the work tree
 		}
@@ -79,7 +85,8 @@ func look(environ []string) (string, error) {
 	return "", fmt.Errorf("no %q on PATH", "git")
 }
 
-func value(environ []string, name string) (found string) {
+// variable is the value of an environment variable; the last one counts.
+func variable(environ []string, name string) (found string) {
 	for _, pair := range environ {
 		if key, value, _ := strings.Cut(pair, "="); key == name {
 			found = value
@@ -88,43 +95,37 @@ func value(environ []string, name string) (found string) {
 	return found
 }
 
-// kept are the variables of git's own that say how to read any repository, not which one (git(1), "Environment Variables").
-var kept = []string{"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_COUNT", "GIT_CEILING_DIRECTORIES",
+// keptVariables are the GIT_ variables that say how to read any repository, not which one (git(1), "Environment Variables").
+var keptVariables = []string{"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_COUNT", "GIT_CEILING_DIRECTORIES",
 	"GIT_DISCOVERY_ACROSS_FILESYSTEM", "GIT_EXEC_PATH"}
 
-// scrub takes away what would point git at another repository, index or object store, and makes its words the ones that
-// are looked for here.
-func scrub(environ []string) []string {
-	scrubbed := slices.DeleteFunc(slices.Clone(environ), func(pair string) bool {
+// cleanEnviron removes the variables that would point git at another repository, index or object store, and sets the
+// language of its messages, which this package searches.
+func cleanEnviron(environ []string) []string {
+	cleaned := slices.DeleteFunc(slices.Clone(environ), func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
-		if strings.HasPrefix(name, "GIT_CONFIG_KEY_") || strings.HasPrefix(name, "GIT_CONFIG_VALUE_") || slices.Contains(kept, name) {
+		if strings.HasPrefix(name, "GIT_CONFIG_KEY_") || strings.HasPrefix(name, "GIT_CONFIG_VALUE_") || slices.Contains(keptVariables, name) {
 			return false
 		}
 		return strings.HasPrefix(name, "GIT_") || name == "LANGUAGE" || strings.HasPrefix(name, "LC_")
 	})
-	return append(scrubbed, "LC_ALL=C", "GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0", "GIT_NO_REPLACE_OBJECTS=1")
+	return append(cleaned, "LC_ALL=C", "GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0", "GIT_NO_REPLACE_OBJECTS=1")
 }
 
-// head keeps the first bytes written to it.
-type head struct {
+// headBuffer keeps the first bytes written to it.
+type headBuffer struct {
 	bytes.Buffer
 	limit int
 }
 
-func (h *head) Write(chunk []byte) (int, error) {
+func (h *headBuffer) Write(chunk []byte) (int, error) {
 	if room := h.limit - h.Len(); room > 0 {
 		h.Buffer.Write(chunk[:min(room, len(chunk))])
 	}
 	return len(chunk), nil
 }
 
-// printable makes git's own words one line without control characters.
-func printable(text string) string {
-	text = strings.Join(strings.FieldsFunc(text, func(c rune) bool { return c == '\n' || c == '\r' }), "; ")
-	return strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f {
-			return -1
-		}
-		return c
-	}, text)
+// oneLine joins the lines of git's error stream into one that is safe to show.
+func oneLine(stderr string) string {
+	return text.Line(strings.Join(strings.FieldsFunc(stderr, func(c rune) bool { return c == '\n' || c == '\r' }), "; "), maxErrorText)
 }

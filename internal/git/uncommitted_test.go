@@ -10,7 +10,7 @@ import (
 	"github.com/onedigest/onedigest/internal/git"
 )
 
-func TestStraysAreTheFilesThatTheCommitDoesNotHold(t *testing.T) {
+func TestUncommittedFiles(t *testing.T) {
 	t.Parallel()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {

@@ -20,51 +20,53 @@ const (
 	whereBuildArgs  = "--build-args (INPUT_BUILD_ARGS)"
 )
 
-// Choose settles "auto" and refuses a recipe that the builder cannot follow, before anything runs. It looks at files only:
-// docker if the recipe names a Dockerfile; else go if its main package is one; else docker if the context has a Dockerfile.
-// Whether Docker is installed does not count, or a commit would become one image here and another there.
+// Choose turns "auto" into the name of a builder, and refuses a recipe that the builder cannot follow before anything runs.
+// It reads files only: docker if the recipe names a Dockerfile; else go if its main package is one; else docker if the
+// context has a Dockerfile. Whether Docker is installed does not count, because a commit would become different images on
+// different machines.
 //
 // Its errors are *release.InputError.
 func (b *Builders) Choose(builder string, recipe release.Recipe) (string, error) {
 	switch builder {
 	case Go:
-		return Go, fitsGo(recipe)
+		return Go, checkGoRecipe(recipe)
 	case Docker:
-		return Docker, fitsDocker(recipe)
+		return Docker, checkDockerRecipe(recipe)
 	case "auto":
 		return chooseByFiles(recipe)
 	}
 	return "", release.BadInput(whereBuilder, fmt.Sprintf("%q is not a builder", builder), "give auto, go or docker")
 }
 
+// chooseByFiles is the choice of "auto".
 func chooseByFiles(recipe release.Recipe) (string, error) {
 	if recipe.Dockerfile != "" {
-		return Docker, fitsDocker(recipe)
+		return Docker, checkDockerRecipe(recipe)
 	}
-	noGo := mainPackage(recipe)
-	if noGo == nil {
-		return Go, fitsGo(recipe)
+	notGo := checkMainPackage(recipe)
+	if notGo == nil {
+		return Go, checkGoRecipe(recipe)
 	}
-	if _, err := dockerfile(recipe); err == nil {
-		return Docker, fitsDocker(recipe)
+	if _, err := findDockerfile(recipe); err == nil {
+		return Docker, checkDockerRecipe(recipe)
 	}
-	return "", release.BadInput(whereBuilder, fmt.Sprintf("nothing to build in %q: %v, and there is no Dockerfile", recipe.Context, noGo),
+	return "", release.BadInput(whereBuilder, fmt.Sprintf("nothing to build in %q: %v, and there is no Dockerfile", recipe.Context, notGo),
 		"name the Go main package with --main or a Dockerfile with --dockerfile")
 }
 
-func fitsGo(recipe release.Recipe) error {
+func checkGoRecipe(recipe release.Recipe) error {
 	var problems []release.Problem
-	if err := mainPackage(recipe); err != nil {
+	if err := checkMainPackage(recipe); err != nil {
 		problems = append(problems, release.Problem{Where: whereMain, What: err.Error(), Do: "name the directory of a Go main package, relative to the context"})
 	}
 	if recipe.Dockerfile != "" {
-		problems = append(problems, release.Problem{Where: whereDockerfile, What: "the go builder reads no Dockerfile", Do: "leave it out, or give --builder docker"})
+		problems = append(problems, release.Problem{Where: whereDockerfile, What: "the go builder does not use a Dockerfile", Do: "omit it, or give --builder docker"})
 	}
 	if len(recipe.BuildArgs) > 0 {
-		problems = append(problems, release.Problem{Where: whereBuildArgs, What: "the go builder takes no build arguments", Do: "leave them out, or give --builder docker"})
+		problems = append(problems, release.Problem{Where: whereBuildArgs, What: "the go builder takes no build arguments", Do: "omit them, or give --builder docker"})
 	}
 	for _, platform := range recipe.Platforms {
-		if _, err := target(platform); err != nil {
+		if _, err := goEnviron(platform); err != nil {
 			problems = append(problems, release.Problem{Where: wherePlatforms, What: err.Error()})
 		}
 	}
@@ -74,25 +76,25 @@ func fitsGo(recipe release.Recipe) error {
 	return nil
 }
 
-func fitsDocker(recipe release.Recipe) error {
-	if _, err := dockerfile(recipe); err != nil {
+func checkDockerRecipe(recipe release.Recipe) error {
+	if _, err := findDockerfile(recipe); err != nil {
 		return release.BadInput(whereDockerfile, err.Error(), "name a Dockerfile inside the context")
 	}
 	return nil
 }
 
-// mainPackage finds out, without running anything, whether the recipe's main is a Go main package on its first platform.
-func mainPackage(recipe release.Recipe) error {
-	main, err := pattern(recipe.Main)
+// checkMainPackage checks, without running a program, that the recipe's main is a Go main package on its first platform.
+func checkMainPackage(recipe release.Recipe) error {
+	main, err := packagePath(recipe.Main)
 	if err != nil {
 		return err
 	}
-	look := build.Default
-	look.GOOS, look.CgoEnabled = "linux", false
+	platform := build.Default
+	platform.GOOS, platform.CgoEnabled = "linux", false
 	if len(recipe.Platforms) > 0 {
-		look.GOARCH = recipe.Platforms[0].Architecture
+		platform.GOARCH = recipe.Platforms[0].Architecture
 	}
-	found, err := look.ImportDir(filepath.Join(recipe.Context, main), 0)
+	found, err := platform.ImportDir(filepath.Join(recipe.Context, main), 0)
 	var none *build.NoGoError
 	switch {
 	case errors.As(err, &none), err == nil && len(found.GoFiles) == 0:
@@ -102,11 +104,12 @@ func mainPackage(recipe release.Recipe) error {
 	case found.Name != "main":
 		return fmt.Errorf("%q holds package %q, not a main package", main, found.Name)
 	}
-	return nil // what else is wrong the compiler says better
+	return nil // the compiler reports everything else better
 }
 
-// pattern makes the recipe's main one that names a directory to the go command: never a flag, an import path or several.
-func pattern(main string) (string, error) {
+// packagePath turns the recipe's main into the path of one directory for the go command: not a flag, an import path or a
+// pattern.
+func packagePath(main string) (string, error) {
 	clean := path.Clean("./" + main)
 	if strings.HasPrefix(main, "/") || clean == ".." || strings.HasPrefix(clean, "../") || strings.Contains(clean, "...") {
 		return "", fmt.Errorf("%q is not one directory inside the context", main)
@@ -117,8 +120,9 @@ func pattern(main string) (string, error) {
 	return "./" + clean, nil
 }
 
-// dockerfile is the recipe's, or the context's own; it must lie in the context, symbolic links resolved.
-func dockerfile(recipe release.Recipe) (string, error) {
+// findDockerfile returns the recipe's Dockerfile, or the one of the context. It must be inside the context, with symbolic
+// links resolved.
+func findDockerfile(recipe release.Recipe) (string, error) {
 	file := recipe.Dockerfile
 	if file == "" {
 		file = "Dockerfile"
@@ -135,7 +139,7 @@ func dockerfile(recipe release.Recipe) (string, error) {
 		return "", fmt.Errorf("%q does not exist", file)
 	}
 	if below, err := filepath.Rel(context, found); err != nil || !filepath.IsLocal(below) {
-		return "", fmt.Errorf("%q lies outside the context %q", file, recipe.Context)
+		return "", fmt.Errorf("%q is outside the context %q", file, recipe.Context)
 	}
 	if info, err := os.Stat(found); err != nil || !info.Mode().IsRegular() {
 		return "", fmt.Errorf("%q is not a file", file)

@@ -38,7 +38,7 @@ func TestChoose(t *testing.T) {
 		"go, no Go":                         {map[string]string{"Dockerfile": ""}, "go", nil, "", "holds no Go package"},
 		"go, tests only":                    {map[string]string{"main_test.go": "package main\n"}, "go", nil, "", "main"},
 		"go, a library":                     {shop, "go", func(r *release.Recipe) { r.Main = "lib" }, "", `package "lib", not a main package`},
-		"go, Dockerfile":                    {both, "go", func(r *release.Recipe) { r.Dockerfile = "Dockerfile" }, "", "reads no Dockerfile"},
+		"go, Dockerfile":                    {both, "go", func(r *release.Recipe) { r.Dockerfile = "Dockerfile" }, "", "does not use a Dockerfile"},
 		"go, windows":                       {shop, "go", func(r *release.Recipe) { r.Platforms[0].OS = "windows" }, "", "windows/amd64"},
 		"go, absent":                        {shop, "go", func(r *release.Recipe) { r.Main = "absent" }, "", "holds no Go package"},
 		"docker":                            {both, "docker", nil, "docker", ""},

@@ -15,13 +15,13 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// DockerBuilder builds a Dockerfile with docker buildx. Timestamps are the commit's and attestations are left out, so
-// that the image is as reproducible as its Dockerfile is.
+// DockerBuilder builds a Dockerfile with docker buildx, with the commit's timestamp and without attestations, so that the
+// image is as reproducible as its Dockerfile.
 type DockerBuilder struct{ options Options }
 
-// Build leaves what buildx makes as an OCI layout in dir. The errors are those of Builders.Build.
+// Build writes the image into dir as an OCI layout. The errors are those of Builders.Build.
 func (b DockerBuilder) Build(ctx context.Context, recipe release.Recipe, dir string) (release.Layout, error) {
-	file, err := dockerfile(recipe)
+	file, err := findDockerfile(recipe)
 	if err != nil {
 		return release.Layout{}, release.BadInput(whereDockerfile, err.Error(), "name a Dockerfile inside the context")
 	}
@@ -34,42 +34,43 @@ func (b DockerBuilder) Build(ctx context.Context, recipe release.Recipe, dir str
 	if err != nil {
 		return release.Layout{}, err
 	}
-	// https://docs.docker.com/build/ci/github-actions/reproducible-builds: buildx hands the variable to the build.
+	// https://docs.docker.com/build/ci/github-actions/reproducible-builds: buildx passes the variable on to the build.
 	epoch := "SOURCE_DATE_EPOCH=" + strconv.FormatInt(recipe.Source.Created.Unix(), 10)
 	_, stderr, err := docker.with([]string{"SOURCE_DATE_EPOCH", "BUILDX_NO_DEFAULT_ATTESTATIONS"}, epoch, "BUILDX_NO_DEFAULT_ATTESTATIONS=1").run(ctx, recipe.Context, args...)
 	if err != nil {
-		return release.Layout{}, judgeDocker(ctx, err, stderr, file)
+		return release.Layout{}, dockerFailure(ctx, err, stderr, file)
 	}
 	layout, err := unpack(archive, dir)
 	if err == nil {
-		err = stamped(layout, recipe.Source)
+		err = verifyRevision(layout, recipe.Source)
 	}
 	if err != nil {
-		return release.Layout{}, &release.Fault{Side: "builder", Err: fmt.Errorf("reading what docker buildx built: %w", err), Do: "update docker buildx (0.13 or newer)"}
+		return release.Layout{}, &release.Fault{Side: "builder", Err: fmt.Errorf("reading the image that docker buildx built: %w", err), Do: "update docker buildx (0.13 or newer)"}
 	}
 	return layout, nil
 }
 
-const otherBuilder = "install it, or give --builder go for a Go service"
+const installDocker = "install it, or give --builder go for a Go service"
 
+// buildx finds docker and checks that it has buildx.
 func (b DockerBuilder) buildx(ctx context.Context, dir string) (program, error) {
-	docker, err := find("docker", b.options)
+	docker, err := findProgram("docker", b.options)
 	if err != nil {
-		return program{}, release.NewFault("builder", otherBuilder, err, "looking for %q", "docker")
+		return program{}, release.NewFault("builder", installDocker, err, "looking for %q", "docker")
 	}
 	quiet := docker
 	quiet.log = func(string) {}
 	if _, stderr, err := quiet.run(ctx, dir, "buildx", "version"); err != nil {
-		return program{}, said(ctx, fmt.Errorf("docker has no buildx; %s", otherBuilder), firstLine(stderr), "running %q", "docker buildx")
+		return program{}, builderFault(ctx, fmt.Errorf("docker has no buildx; %s", installDocker), firstLine(stderr), "running %q", "docker buildx")
 	}
 	return docker, nil
 }
 
-// buildxArgs are arguments as docker gets them; none passes through a shell. Each value is glued to its flag, so that none
-// can be taken for another flag.
+// buildxArgs are the arguments of docker; there is no shell. Each value is in one argument with its flag (--flag=value), so
+// that no value can be taken for a flag.
 //
-// The layout comes as a tar: buildx can write a directory (tar=false), but the images of an index that share a layer then
-// stand in each other's way, which it reports as errors and survives.
+// The layout is exported as a tar: buildx can write a directory (tar=false), but then reports errors for images of an index
+// that share a layer.
 func buildxArgs(recipe release.Recipe, file, archive string) ([]string, error) {
 	var output bytes.Buffer
 	fields := csv.NewWriter(&output) // as buildx reads it
@@ -77,7 +78,7 @@ func buildxArgs(recipe release.Recipe, file, archive string) ([]string, error) {
 		return nil, err
 	}
 	fields.Flush()
-	platforms := inOrder(recipe.Platforms)
+	platforms := sortPlatforms(recipe.Platforms)
 	names := make([]string, len(platforms))
 	for i, platform := range platforms {
 		names[i] = platform.String()
@@ -88,12 +89,12 @@ func buildxArgs(recipe release.Recipe, file, archive string) ([]string, error) {
 		args = append(args, "--platform="+strings.Join(names, ","))
 	}
 	args = appendPairs(args, "--build-arg=", recipe.BuildArgs)
-	args = appendPairs(args, "--label=", labels(recipe))
+	args = appendPairs(args, "--label=", labelsOf(recipe))
 	level := "manifest:"
 	if len(names) > 1 {
 		level = "index,manifest:" // an index annotation without an index is an error to buildx
 	}
-	args = appendPairs(args, "--annotation="+level, stamps(recipe.Source))
+	args = appendPairs(args, "--annotation="+level, annotationsOf(recipe.Source))
 	return append(args, "--", recipe.Context), nil
 }
 
@@ -104,29 +105,30 @@ func appendPairs(args []string, flag string, pairs map[string]string) []string {
 	return args
 }
 
-// judgeDocker tells a daemon or a builder that is not there from a Dockerfile that does not build.
-func judgeDocker(ctx context.Context, err error, stderr, file string) error {
+// dockerFailure is a *release.Fault if Docker or its builder does not work, and a *release.Failure if the Dockerfile does
+// not build.
+func dockerFailure(ctx context.Context, err error, stderr, file string) error {
 	what := fmt.Sprintf("building %q with docker buildx", file)
 	if ctx.Err() != nil || stderr == "" {
-		return said(ctx, err, stderr, "%s", what)
+		return builderFault(ctx, err, stderr, "%s", what)
 	}
-	for _, trouble := range []struct{ words, do string }{
+	for _, known := range []struct{ message, do string }{
 		{"Cannot connect to the Docker daemon", "start Docker, or give --builder go for a Go service"},
 		{"failed to connect to the docker API", "start Docker, or give --builder go for a Go service"},
-		{"permission denied while trying to connect", "let this user reach Docker's socket, or give --builder go for a Go service"},
-		{"OCI exporter is not supported for the docker driver", "make a builder that can: docker buildx create --use (in a workflow: docker/setup-buildx-action)"},
-		{"Multi-platform build is not supported for the docker driver", "make a builder that can: docker buildx create --use (in a workflow: docker/setup-buildx-action)"},
+		{"permission denied while trying to connect", "give this user access to Docker's socket, or give --builder go for a Go service"},
+		{"OCI exporter is not supported for the docker driver", "create a builder that supports it: docker buildx create --use (in a workflow: docker/setup-buildx-action)"},
+		{"Multi-platform build is not supported for the docker driver", "create a builder that supports it: docker buildx create --use (in a workflow: docker/setup-buildx-action)"},
 		{"unknown flag", "update docker buildx (0.13 or newer)"},
 	} {
-		if strings.Contains(stderr, trouble.words) {
-			return &release.Fault{Side: "builder", Err: fmt.Errorf("%s: %s", what, verdict(stderr)), Do: trouble.do}
+		if strings.Contains(stderr, known.message) {
+			return &release.Fault{Side: "builder", Err: fmt.Errorf("%s: %s", what, lastError(stderr)), Do: known.do}
 		}
 	}
-	return &release.Failure{What: what + " failed", Err: errors.New(verdict(stderr)), Do: "see the lines above"}
+	return &release.Failure{What: what + " failed", Err: errors.New(lastError(stderr)), Do: "see the log above"}
 }
 
-// verdict is the line in which buildx says why it ended; all others have been told already.
-func verdict(stderr string) string {
+// lastError is the line in which buildx says why it failed. All lines were logged already.
+func lastError(stderr string) string {
 	lines := strings.Split(stderr, "\n")
 	for _, line := range slices.Backward(lines) {
 		if cause, found := strings.CutPrefix(line, "ERROR: "); found {
@@ -136,13 +138,13 @@ func verdict(stderr string) string {
 	return lines[len(lines)-1]
 }
 
-// stamped makes sure that the image says which commit it is of: without that no later build would know it again.
-func stamped(layout release.Layout, source release.Source) error {
+// verifyRevision checks that the image is annotated with its commit, without which no later build would reuse it.
+func verifyRevision(layout release.Layout, source release.Source) error {
 	blob := filepath.Join(layout.Dir, "blobs", "sha256", strings.TrimPrefix(layout.Digest.String(), "sha256:"))
 	var manifest struct {
 		Annotations map[string]string `json:"annotations"`
 	}
-	if err := decode(blob, &manifest); err != nil {
+	if err := decodeManifest(blob, &manifest); err != nil {
 		return err
 	}
 	if got := manifest.Annotations[release.AnnotationRevision]; got != source.Revision() {

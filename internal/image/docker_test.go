@@ -200,7 +200,7 @@ func TestDockerOutOfOrder(t *testing.T) {
 		}, release.ExitFault, "revision"},
 		"leaves two images":   {func(d docker) { appendTo(d) }, release.ExitFault, "2 entries"},
 		"leaves a torn blob":  {func(d docker) { tear(d) }, release.ExitFault, "blob sha256:"},
-		"leaves another blob": {func(d docker) { forge(d) }, release.ExitFault, "other content"},
+		"leaves another blob": {func(d docker) { forge(d) }, release.ExitFault, "does not have the content"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

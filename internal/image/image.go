@@ -1,5 +1,5 @@
-// Package image builds images as OCI layouts on disk; it knows no registry. Which builder is taken, and what comes out of
-// it, follows from the recipe alone: the same on a laptop and in CI.
+// Package image builds images as OCI layouts on disk. The recipe alone decides which builder is chosen and what it builds,
+// so that a laptop and CI build the same image.
 package image
 
 import (
@@ -10,25 +10,25 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Options are what the builders need of the process they run in.
+// Options are the parts of the process that the builders use.
 type Options struct {
 	Environ []string          // "NAME=value" each
-	Log     func(line string) // told what a builder prints, line by line, without control characters; may be nil
+	Log     func(line string) // gets each line that a builder prints, sanitized; may be nil
 }
 
-// Builders are the ways to make an image.
+// Builders are the builders of images: Go and Docker.
 type Builders struct {
 	golang GoBuilder
 	docker DockerBuilder
 }
 
-// Names of the builders, as Choose answers.
+// Names of the builders, as Choose returns them.
 const (
 	Go     = "go"
 	Docker = "docker"
 )
 
-// New makes the builders. Nothing is looked for until one of them builds.
+// New returns the builders. A builder's program is searched for when it is first needed.
 func New(options Options) *Builders {
 	if options.Log == nil {
 		options.Log = func(string) {}
@@ -36,8 +36,9 @@ func New(options Options) *Builders {
 	return &Builders{golang: GoBuilder{options: options}, docker: DockerBuilder{options: options}}
 }
 
-// Build leaves the image as an OCI layout with one entry in dir, which must be empty. The builder is one that Choose named.
-// Source that does not compile is a *release.Failure; a builder that is missing or out of order is a *release.Fault.
+// Build writes the image into dir, which must be empty, as an OCI layout with one entry. The builder is one that Choose
+// returned. Source that does not compile is a *release.Failure; a builder that is missing or does not work is a
+// *release.Fault.
 func (b *Builders) Build(ctx context.Context, builder string, recipe release.Recipe, dir string) (release.Layout, error) {
 	switch builder {
 	case Go:
@@ -48,25 +49,25 @@ func (b *Builders) Build(ctx context.Context, builder string, recipe release.Rec
 	return release.Layout{}, fmt.Errorf("building with %q: no such builder", builder)
 }
 
-// stamps are the keys by which an image tells where it came from (OCI image-spec, annotations.md).
-func stamps(source release.Source) map[string]string {
-	stamps := map[string]string{
+// annotationsOf are the annotations that say what an image was built from (OCI image-spec, annotations.md).
+func annotationsOf(source release.Source) map[string]string {
+	annotations := map[string]string{
 		release.AnnotationRevision: source.Revision(),
 		release.AnnotationCreated:  source.Created.UTC().Format(time.RFC3339),
 	}
 	if source.URL != "" {
-		stamps[release.AnnotationSource] = source.URL
+		annotations[release.AnnotationSource] = source.URL
 	}
-	return stamps
+	return annotations
 }
 
-// labels are the stamps and the recipe's own; a stamp cannot be overridden.
-func labels(recipe release.Recipe) map[string]string {
+// labelsOf are the recipe's labels and the annotations, which no label overrides.
+func labelsOf(recipe release.Recipe) map[string]string {
 	labels := map[string]string{}
 	for name, value := range recipe.Labels {
 		labels[name] = value
 	}
-	for name, value := range stamps(recipe.Source) {
+	for name, value := range annotationsOf(recipe.Source) {
 		labels[name] = value
 	}
 	return labels

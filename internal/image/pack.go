@@ -20,16 +20,16 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// home is the directory of the program in the image.
-const home = "app"
+// programDir is the directory of the program in the image.
+const programDir = "app"
 
-// user is "nobody who owns anything": the number that distroless images call nonroot. A number, because
-// runAsNonRoot cannot be checked against a name (Kubernetes, SecurityContext).
+// user is the user that distroless images call nonroot, who owns no file. It is a number, because Kubernetes cannot check
+// runAsNonRoot against a name (SecurityContext).
 const user = "65532:65532"
 
-// pack puts the program into an image of one layer.
+// pack builds an image of one layer that holds the program.
 func pack(recipe release.Recipe, platform release.Platform, name, binary string) (v1.Image, error) {
-	layer, err := layerOf(name, binary, recipe.Source.Created)
+	layer, err := newLayer(name, binary, recipe.Source.Created)
 	if err != nil {
 		return nil, err
 	}
@@ -47,33 +47,33 @@ func pack(recipe release.Recipe, platform release.Platform, name, binary string)
 	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
 	config.Created = created
 	config.Config = v1.Config{
-		Entrypoint: []string{"/" + home + "/" + name},
-		Env:        []string{"PATH=/" + home},
+		Entrypoint: []string{"/" + programDir + "/" + name},
+		Env:        []string{"PATH=/" + programDir},
 		User:       user,
 		WorkingDir: "/",
-		Labels:     labels(recipe),
+		Labels:     labelsOf(recipe),
 	}
 	if image, err = mutate.ConfigFile(image, config); err != nil {
 		return nil, err
 	}
-	return annotated(image, recipe.Source), nil
+	return annotate(image, recipe.Source), nil
 }
 
-// annotated keeps an image an image and an index an index.
-func annotated[T partial.WithRawManifest](of T, source release.Source) T {
-	return mutate.Annotations(of, stamps(source)).(T) //nolint:errcheck // the library keeps the type
+// annotate adds the annotations to an image or an index.
+func annotate[T partial.WithRawManifest](of T, source release.Source) T {
+	return mutate.Annotations(of, annotationsOf(source)).(T) //nolint:errcheck // mutate.Annotations returns the type that it was given
 }
 
-// layerOf writes the layer beside the binary: two entries, owned by root, as old as the commit.
-func layerOf(name, binary string, created time.Time) (v1.Layer, error) {
+// newLayer writes the layer beside the binary: two entries, owned by root, with the commit's time.
+func newLayer(name, binary string, created time.Time) (v1.Layer, error) {
 	file := binary + ".tar.gz"
-	if err := archive(file, name, binary, created.UTC()); err != nil {
+	if err := writeLayer(file, name, binary, created.UTC()); err != nil {
 		return nil, fmt.Errorf("writing %q: %w", file, err)
 	}
 	return tarball.LayerFromFile(file, tarball.WithMediaType(types.OCILayer))
 }
 
-func archive(file, name, binary string, created time.Time) (err error) {
+func writeLayer(file, name, binary string, created time.Time) (err error) {
 	source, err := os.Open(binary) // #nosec G304 -- the compiler's output
 	if err != nil {
 		return err
@@ -95,8 +95,8 @@ func archive(file, name, binary string, created time.Time) (err error) {
 	buffered := bufio.NewWriterSize(layer, 1<<20)
 	zipped := gzip.NewWriter(buffered) // its header holds no time and no name
 	archived := tar.NewWriter(zipped)
-	directory := tar.Header{Typeflag: tar.TypeDir, Name: home + "/", Mode: 0o755, ModTime: created, Format: tar.FormatUSTAR}
-	program := tar.Header{Typeflag: tar.TypeReg, Name: home + "/" + name, Mode: 0o755, Size: info.Size(), ModTime: created}
+	directory := tar.Header{Typeflag: tar.TypeDir, Name: programDir + "/", Mode: 0o755, ModTime: created, Format: tar.FormatUSTAR}
+	program := tar.Header{Typeflag: tar.TypeReg, Name: programDir + "/" + name, Mode: 0o755, Size: info.Size(), ModTime: created}
 	if err := archived.WriteHeader(&directory); err != nil {
 		return err
 	}
@@ -114,8 +114,8 @@ func archive(file, name, binary string, created time.Time) (err error) {
 	return nil
 }
 
-// write leaves one image as it is, and several under an index.
-func write(dir string, recipe release.Recipe, platforms []release.Platform, images []v1.Image) (release.Layout, error) {
+// writeLayout writes one image as it is, and several as an index.
+func writeLayout(dir string, recipe release.Recipe, platforms []release.Platform, images []v1.Image) (release.Layout, error) {
 	path, err := layout.Write(dir, empty.Index)
 	if err != nil {
 		return release.Layout{}, fmt.Errorf("writing an OCI layout to %q: %w", dir, err)
@@ -124,14 +124,14 @@ func write(dir string, recipe release.Recipe, platforms []release.Platform, imag
 		if err := path.AppendImage(images[0]); err != nil {
 			return release.Layout{}, fmt.Errorf("writing the image to %q: %w", dir, err)
 		}
-		return read(dir)
+		return readLayout(dir)
 	}
 	var index v1.ImageIndex = mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for i, image := range images {
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: ociPlatform(platforms[i])}})
 	}
-	if err := path.AppendIndex(annotated(index, recipe.Source)); err != nil {
+	if err := path.AppendIndex(annotate(index, recipe.Source)); err != nil {
 		return release.Layout{}, fmt.Errorf("writing the index to %q: %w", filepath.Base(dir), err)
 	}
-	return read(dir)
+	return readLayout(dir)
 }

@@ -3,14 +3,15 @@ package image
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// variants says which variable of the go command chooses an architecture's variant (go help environment), by the variants
-// of the OCI image-spec (image-index.md, "Platform Variants") and of Go's GOAMD64. The value for "" is fixed here, so that
-// nobody's environment decides it.
+// variants are the go command's variable and values for an architecture's variants (go help environment), by the variants of
+// the OCI image-spec (image-index.md, "Platform Variants") and of Go's GOAMD64. The value for "" is set too, so that no
+// environment decides it.
 var variants = map[string]struct {
 	variable string
 	values   map[string]string
@@ -20,39 +21,31 @@ var variants = map[string]struct {
 	"arm64": {"GOARM64", map[string]string{"": "v8.0", "v8": "v8.0"}},
 }
 
-// target is the part of the go command's environment that aims at a platform.
-func target(platform release.Platform) ([]string, error) {
+// goEnviron are the variables with which the go command compiles for a platform.
+func goEnviron(platform release.Platform) ([]string, error) {
 	if platform.OS != "linux" {
-		return nil, fmt.Errorf("the go builder makes images for linux, not for %q", platform)
+		return nil, fmt.Errorf("the go builder builds images for linux, not for %q", platform)
 	}
 	environ := []string{"GOOS=linux", "GOARCH=" + platform.Architecture}
 	variant, known := variants[platform.Architecture]
 	if !known {
 		if platform.Variant != "" {
-			return nil, fmt.Errorf("the go builder knows no variant %q of %q", platform.Variant, platform.Architecture)
+			return nil, fmt.Errorf("the go builder does not support variant %q of %q", platform.Variant, platform.Architecture)
 		}
 		return environ, nil
 	}
 	value, found := variant.values[platform.Variant]
 	if !found {
-		return nil, fmt.Errorf("the go builder knows no variant %q of %q", platform.Variant, platform.Architecture)
+		return nil, fmt.Errorf("the go builder does not support variant %q of %q", platform.Variant, platform.Architecture)
 	}
 	return append(environ, variant.variable+"="+value), nil
 }
 
-// inOrder sorts the platforms and drops doubles: an index is the same however its platforms were listed.
-func inOrder(platforms []release.Platform) []release.Platform {
-	ordered := slices.Clone(platforms)
-	slices.SortFunc(ordered, func(a, b release.Platform) int {
-		switch {
-		case a.String() < b.String():
-			return -1
-		case a.String() > b.String():
-			return 1
-		}
-		return 0
-	})
-	return slices.Compact(ordered)
+// sortPlatforms sorts the platforms and drops duplicates, so that their order in the settings does not change the index.
+func sortPlatforms(platforms []release.Platform) []release.Platform {
+	sorted := slices.Clone(platforms)
+	slices.SortFunc(sorted, func(a, b release.Platform) int { return strings.Compare(a.String(), b.String()) })
+	return slices.Compact(sorted)
 }
 
 func ociPlatform(platform release.Platform) *v1.Platform {

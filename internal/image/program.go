@@ -10,18 +10,20 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/onedigest/onedigest/internal/text"
 )
 
-// program is an external command, found on the PATH of the environment it is going to run in.
+// program is an external command with its environment.
 type program struct {
 	path    string
 	environ []string
 	log     func(line string)
 }
 
-func find(name string, options Options) (program, error) {
-	for _, dir := range filepath.SplitList(value(options.Environ, "PATH")) {
+// findProgram finds a command on the PATH of the environment that it will run in.
+func findProgram(name string, options Options) (program, error) {
+	for _, dir := range filepath.SplitList(variable(options.Environ, "PATH")) {
 		if !filepath.IsAbs(dir) {
 			continue // a relative entry would run a program of the work tree
 		}
@@ -32,7 +34,7 @@ func find(name string, options Options) (program, error) {
 	return program{}, fmt.Errorf("no %q on PATH", name)
 }
 
-// with is the program with more variables; those that are dropped do not reach it.
+// with returns the program with variables removed and added.
 func (p program) with(drop []string, add ...string) program {
 	p.environ = append(slices.DeleteFunc(slices.Clone(p.environ), func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
@@ -41,15 +43,15 @@ func (p program) with(drop []string, add ...string) program {
 	return p
 }
 
-// run starts the program in dir, without a shell. It returns what it printed to its output, and the last of what it
-// printed to its error stream, which is told line by line meanwhile. When the context ends the program is interrupted, so
-// that it can end its own children, and killed five seconds later.
+// run runs the program in dir, without a shell. It returns the end of its output (1 MiB) and of its error stream (8 KiB),
+// whose lines it logs meanwhile. When the context ends, the program is interrupted, so that it can end its own children, and
+// killed after five seconds.
 func (p program) run(ctx context.Context, dir string, args ...string) (stdout, stderr string, err error) {
 	cmd := exec.CommandContext(ctx, p.path, args...) // #nosec G204 -- arguments, never a shell
 	cmd.Dir, cmd.Env = dir, p.environ
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
-	out, lines := &tail{limit: 1 << 20}, &teller{tell: p.log, kept: tail{limit: 8 << 10}}
+	out, lines := &tailBuffer{limit: 1 << 20}, &lineLogger{log: p.log, kept: tailBuffer{limit: 8 << 10}}
 	cmd.Stdout, cmd.Stderr = out, lines
 	err = cmd.Run()
 	lines.flush()
@@ -59,7 +61,8 @@ func (p program) run(ctx context.Context, dir string, args ...string) (stdout, s
 	return out.String(), strings.TrimSpace(lines.kept.String()), err
 }
 
-func value(environ []string, name string) (found string) {
+// variable is the value of an environment variable; the last one counts.
+func variable(environ []string, name string) (found string) {
 	for _, pair := range environ {
 		if key, value, _ := strings.Cut(pair, "="); key == name {
 			found = value
@@ -68,13 +71,13 @@ func value(environ []string, name string) (found string) {
 	return found
 }
 
-// tail keeps the last bytes written to it.
-type tail struct {
+// tailBuffer keeps the last bytes written to it.
+type tailBuffer struct {
 	kept  []byte
 	limit int
 }
 
-func (t *tail) Write(chunk []byte) (int, error) {
+func (t *tailBuffer) Write(chunk []byte) (int, error) {
 	t.kept = append(t.kept, chunk...)
 	if over := len(t.kept) - t.limit; over > 0 {
 		t.kept = append(t.kept[:0], t.kept[over:]...)
@@ -82,54 +85,45 @@ func (t *tail) Write(chunk []byte) (int, error) {
 	return len(chunk), nil
 }
 
-func (t *tail) String() string { return string(t.kept) }
+func (t *tailBuffer) String() string { return string(t.kept) }
 
-// teller tells lines as they become whole, and keeps the last of them.
-type teller struct {
-	tell func(line string)
-	kept tail
+// lineLogger logs each complete line, sanitized, and keeps the last of them.
+type lineLogger struct {
+	log  func(line string)
+	kept tailBuffer
 	rest []byte
 }
 
+// maxLine is the longest line, in bytes; a longer one is logged as several.
 const maxLine = 4 << 10
 
-func (t *teller) Write(chunk []byte) (int, error) {
-	t.rest = append(t.rest, chunk...)
+func (l *lineLogger) Write(chunk []byte) (int, error) {
+	l.rest = append(l.rest, chunk...)
 	for {
-		end := bytes.IndexAny(t.rest, "\r\n")
-		if end < 0 && len(t.rest) < maxLine {
+		end := bytes.IndexAny(l.rest, "\r\n")
+		if end < 0 && len(l.rest) < maxLine {
 			return len(chunk), nil
 		}
 		if end < 0 || end > maxLine {
-			t.line(t.rest[:maxLine])
-			t.rest = t.rest[maxLine:]
+			l.logLine(l.rest[:maxLine])
+			l.rest = l.rest[maxLine:]
 			continue
 		}
-		t.line(t.rest[:end])
-		t.rest = t.rest[end+1:]
+		l.logLine(l.rest[:end])
+		l.rest = l.rest[end+1:]
 	}
 }
 
-func (t *teller) flush() {
-	t.line(t.rest)
-	t.rest = nil
+func (l *lineLogger) flush() {
+	l.logLine(l.rest)
+	l.rest = nil
 }
 
-func (t *teller) line(raw []byte) {
-	line := printable(string(raw))
+func (l *lineLogger) logLine(raw []byte) {
+	line := text.LogLine(string(raw), maxLine)
 	if strings.TrimSpace(line) == "" {
 		return
 	}
-	t.tell(line)
-	fmt.Fprintln(&t.kept, line)
-}
-
-// printable takes away control characters, so that what a builder prints can command no terminal; a tab stays.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r != '\t' && (unicode.IsControl(r) || r == unicode.ReplacementChar) {
-			return -1
-		}
-		return r
-	}, text)
+	l.log(line)
+	fmt.Fprintln(&l.kept, line)
 }

@@ -13,11 +13,11 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// layoutFiles are the files of an OCI image layout (OCI image-spec, image-layout.md). What else a builder puts into its
-// archive (docker's manifest.json) is no part of the image.
+// layoutFiles are the files of an OCI image layout (OCI image-spec, image-layout.md). Other files of a builder's archive
+// (docker's manifest.json) are not part of the image.
 var layoutFiles = regexp.MustCompile(`^(?:oci-layout|index\.json|blobs/sha256/[0-9a-f]{64})$`)
 
-// unpack makes a layout of a tar archive of one, which it removes, and reads it.
+// unpack unpacks the tar archive of a layout into dir, removes the archive, and reads the layout.
 func unpack(archive, dir string) (release.Layout, error) {
 	file, err := os.Open(archive) // #nosec G304 -- in our own scratch directory
 	if err != nil {
@@ -31,7 +31,7 @@ func unpack(archive, dir string) (release.Layout, error) {
 	for entries := tar.NewReader(file); ; {
 		header, err := entries.Next()
 		if errors.Is(err, io.EOF) {
-			return read(dir)
+			return readLayout(dir)
 		}
 		if err != nil {
 			return release.Layout{}, fmt.Errorf("unpacking %q: %w", filepath.Base(archive), err)

@@ -31,21 +31,21 @@ var remotes = map[string]string{
 	"":                                               "",
 }
 
-func TestBrowsable(t *testing.T) {
+func TestWebURL(t *testing.T) {
 	t.Parallel()
 	for remote, want := range remotes {
-		if got := browsable(remote); got != want {
+		if got := webURL(remote); got != want {
 			t.Errorf("%q: got %q, want %q", remote, got, want)
 		}
 	}
 }
 
-func FuzzBrowsable(f *testing.F) {
+func FuzzWebURL(f *testing.F) {
 	for remote := range remotes {
 		f.Add(remote)
 	}
 	f.Fuzz(func(t *testing.T, remote string) {
-		got := browsable(remote)
+		got := webURL(remote)
 		if got == "" {
 			return
 		}

@@ -7,32 +7,32 @@ import (
 	"strings"
 )
 
-// browsable turns a remote's address into what people open: no user, no password, no ".git". A remote that is no host
-// on the network (a path, an alias from somebody's ssh configuration) has none.
+// webURL turns the address of a remote into the URL of its web page: no user, no password, no ".git". It is empty for a
+// remote that names no host on the network (a path, an alias of an ssh configuration).
 //
 // The forms are those of git-fetch(1), "Git URLs".
-func browsable(remote string) string {
+func webURL(remote string) string {
 	if !strings.Contains(remote, "://") {
-		return browsable(fromSCP(remote))
+		return webURL(fromSCP(remote))
 	}
 	u, err := url.Parse(remote)
 	if err != nil || !isHost(u.Hostname()) || strings.Trim(u.Path, "/") == "" {
 		return ""
 	}
-	open := url.URL{Scheme: "https", Host: u.Host, Path: strings.TrimSuffix(strings.TrimRight(u.Path, "/"), ".git")}
+	page := url.URL{Scheme: "https", Host: u.Host, Path: strings.TrimSuffix(strings.TrimRight(u.Path, "/"), ".git")}
 	switch u.Scheme {
 	case "http":
-		open.Scheme = "http"
+		page.Scheme = "http"
 	case "https":
-	case "ssh", "git", "git+ssh", "ssh+git": // their port is not the web server's
-		open.Host = u.Hostname()
-		if strings.Contains(open.Host, ":") {
-			open.Host = "[" + open.Host + "]"
+	case "ssh", "git", "git+ssh", "ssh+git": // their port is not that of the web server
+		page.Host = u.Hostname()
+		if strings.Contains(page.Host, ":") {
+			page.Host = "[" + page.Host + "]"
 		}
 	default:
 		return ""
 	}
-	return open.String()
+	return page.String()
 }
 
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?$`)
@@ -42,8 +42,8 @@ func isHost(host string) bool {
 	return namePattern.MatchString(host) || err == nil && address.Zone() == ""
 }
 
-// fromSCP makes [user@]host:path a URL; "://" if it is not one. A colon after a slash belongs to a path, and a host
-// without a dot is an alias.
+// fromSCP converts [user@]host:path into a URL; "://" if the remote has another form. A colon after a slash belongs to a
+// path, and a host without a dot is taken for an alias.
 func fromSCP(remote string) string {
 	host, path, found := strings.Cut(remote, ":")
 	host = host[strings.LastIndex(host, "@")+1:]

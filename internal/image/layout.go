@@ -17,9 +17,9 @@ import (
 // maxManifest bounds a manifest, in bytes; the OCI distribution-spec asks registries for 4 MiB ("Pushing Manifests").
 const maxManifest = 4 << 20
 
-// read takes the one entry of a layout, after every blob that it reaches was found there and right.
-func read(dir string) (release.Layout, error) {
-	content, err := bounded(filepath.Join(dir, "index.json"))
+// readLayout returns the one entry of a layout after verifying every blob that it refers to.
+func readLayout(dir string) (release.Layout, error) {
+	content, err := readManifest(filepath.Join(dir, "index.json"))
 	if err != nil {
 		return release.Layout{}, fmt.Errorf("reading the OCI layout %q: %w", dir, err)
 	}
@@ -38,47 +38,48 @@ func read(dir string) (release.Layout, error) {
 	return release.Layout{Dir: dir, Digest: digest}, err
 }
 
-// verify holds a descriptor's blob, and all that the blob names, to digest and size. An index nests at most twice.
+// verify compares a descriptor's blob, and all blobs that it refers to, with their digests and sizes. Indexes may be nested
+// twice.
 func verify(dir string, descriptor v1.Descriptor, depth int) error {
 	digest, err := release.ParseDigest(descriptor.Digest.String())
 	if err != nil {
 		return err
 	}
 	blob := filepath.Join(dir, "blobs", "sha256", descriptor.Digest.Hex)
-	if err := hashed(blob, descriptor); err != nil {
+	if err := verifyBlob(blob, descriptor); err != nil {
 		return fmt.Errorf("blob %s: %w", digest.Short(), err)
 	}
-	var below []v1.Descriptor
+	var children []v1.Descriptor
 	switch descriptor.MediaType {
 	case types.OCIImageIndex, types.DockerManifestList:
 		if depth == 2 {
-			return fmt.Errorf("index %s lies too deep", digest.Short())
+			return fmt.Errorf("index %s is nested too deep", digest.Short())
 		}
 		var index v1.IndexManifest
-		if err := decode(blob, &index); err != nil {
+		if err := decodeManifest(blob, &index); err != nil {
 			return fmt.Errorf("index %s: %w", digest.Short(), err)
 		}
-		below = index.Manifests
+		children = index.Manifests
 	case types.OCIManifestSchema1, types.DockerManifestSchema2:
 		var manifest v1.Manifest
-		if err := decode(blob, &manifest); err != nil {
+		if err := decodeManifest(blob, &manifest); err != nil {
 			return fmt.Errorf("manifest %s: %w", digest.Short(), err)
 		}
-		below = append([]v1.Descriptor{manifest.Config}, manifest.Layers...)
+		children = append([]v1.Descriptor{manifest.Config}, manifest.Layers...)
 	default:
 		if depth == 0 {
 			return fmt.Errorf("%s is %q, neither an image nor an index", digest.Short(), descriptor.MediaType)
 		}
 	}
-	for _, next := range below {
-		if err := verify(dir, next, depth+1); err != nil {
+	for _, child := range children {
+		if err := verify(dir, child, depth+1); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func hashed(blob string, descriptor v1.Descriptor) error {
+func verifyBlob(blob string, descriptor v1.Descriptor) error {
 	file, err := os.Open(blob) // #nosec G304 -- named by a digest, in our own layout
 	if err != nil {
 		return err
@@ -92,20 +93,20 @@ func hashed(blob string, descriptor v1.Descriptor) error {
 	case size != descriptor.Size:
 		return fmt.Errorf("has %d bytes, want %d", size, descriptor.Size)
 	case hex.EncodeToString(hash.Sum(nil)) != descriptor.Digest.Hex:
-		return fmt.Errorf("has other content than its digest says")
+		return fmt.Errorf("does not have the content of its digest")
 	}
 	return nil
 }
 
-func decode(blob string, into any) error {
-	content, err := bounded(blob)
+func decodeManifest(blob string, into any) error {
+	content, err := readManifest(blob)
 	if err != nil {
 		return err
 	}
 	return json.Unmarshal(content, into)
 }
 
-func bounded(path string) ([]byte, error) {
+func readManifest(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err

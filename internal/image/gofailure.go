@@ -1,0 +1,60 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// networkError matches the messages of Go's network errors: a module that cannot be fetched does not mean that the source
+// is broken.
+var networkError = regexp.MustCompile(`dial tcp|no such host|connection re(?:fused|set)|i/o timeout|TLS handshake|network is unreachable|\b50[0-9] [A-Z]|unexpected EOF`)
+
+// failure is a *release.Fault if the machine or the network does not work, a *release.InputError if a setting is wrong, and
+// a *release.Failure if the source does not compile.
+func (g golang) failure(ctx context.Context, err error, stderr, what string) error {
+	switch {
+	case ctx.Err() != nil || stderr == "":
+		return builderFault(ctx, err, stderr, "%s", what)
+	case strings.Contains(stderr, "unsupported GOOS/GOARCH pair"):
+		return release.BadInput(wherePlatforms, stderr, "`go tool dist list` names the platforms")
+	case strings.Contains(stderr, "go.mod file not found"), strings.Contains(stderr, "directory not found"), strings.Contains(stderr, "no Go files in"):
+		return release.BadInput(whereMain, firstLine(stderr), "name the directory of a Go main package of a module, relative to the context")
+	case networkError.MatchString(stderr):
+		return &release.Fault{Side: "builder", Err: fmt.Errorf("%s: %w", what, errors.New(stderr)), Do: "check that the module proxy can be reached"}
+	}
+	do := ""
+	if strings.Contains(stderr, "go.sum") || strings.Contains(stderr, "updates to go.mod needed") {
+		do = "run go mod tidy and commit go.mod and go.sum"
+	}
+	return &release.Failure{What: what + " failed", Err: errors.New(firstLines(stderr, maxErrors)), Do: do}
+}
+
+// builderFault is a *release.Fault with what the builder printed, or with the error if it printed nothing or the context
+// ended.
+func builderFault(ctx context.Context, err error, stderr, format string, subjects ...any) error {
+	if ctx.Err() == nil && stderr != "" {
+		err = errors.New(stderr)
+	}
+	return release.NewFault("builder", "", err, format, subjects...)
+}
+
+// maxErrors is how many lines of the compiler are shown; the compiler itself stops after ten errors in a package.
+const maxErrors = 30
+
+func firstLines(text string, most int) string {
+	lines := strings.Split(text, "\n")
+	if left := len(lines) - most; left > 0 {
+		lines = append(lines[:most], fmt.Sprintf("… and %d more lines", left))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
