@@ -14,9 +14,9 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Copy brings an image or a whole index into another repository, every manifest by its bytes, and names it by the tag.
-// Inside one registry blobs are mounted where the registry can; else they stream through, never whole in memory.
-// The tag is treated as Push treats it.
+// Copy copies an image or a whole index into another repository, every manifest with its unchanged bytes, and tags it. Within
+// one registry blobs are mounted where the registry supports that; otherwise they are streamed, never whole in memory. An
+// existing tag is treated as by Push.
 func (c *Client) Copy(ctx context.Context, from release.Image, to release.Repository, tag release.Tag) error {
 	same := from.Repository.Host() == to.Host()
 	var mounts []release.Repository
@@ -32,7 +32,7 @@ func (c *Client) Copy(ctx context.Context, from release.Image, to release.Reposi
 		return err
 	}
 	doing := fmt.Sprintf("copying %q to %q", from, to)
-	all, err := grow(ctx, from.Digest, read.fetch)
+	all, err := readTree(ctx, from.Digest, read.fetchManifest)
 	if err != nil {
 		return read.fault(err, doing)
 	}
@@ -54,8 +54,8 @@ func (c *Client) Copy(ctx context.Context, from release.Image, to release.Reposi
 	return nil
 }
 
-// fetch reads a manifest that must be there.
-func (r *repository) fetch(ctx context.Context, digest release.Digest) (manifest, error) {
+// fetchManifest reads a manifest that must exist.
+func (r *repository) fetchManifest(ctx context.Context, digest release.Digest) (manifest, error) {
 	m, found, err := r.getManifest(ctx, digest.String())
 	if err == nil && !found {
 		err = fmt.Errorf("reading manifest %s: it is not in %q", digest.Short(), r.name)
@@ -63,13 +63,13 @@ func (r *repository) fetch(ctx context.Context, digest release.Digest) (manifest
 	return m, err
 }
 
-// sourceError is a fault of the side that a copy reads from, which else would pass for one of the side it writes to.
+// sourceError marks an error of reading, so that a copy blames the registry it reads from.
 type sourceError struct{ err error }
 
 func (e *sourceError) Error() string { return e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
 
-// blobs opens blobs of the repository; their bytes are checked while they are read.
+// blobs is a source of the repository's blobs; their digests are checked while they are read.
 func (r *repository) blobs(ctx context.Context) source {
 	return func(blob descriptor) (io.ReadCloser, error) {
 		wanted, err := release.ParseDigest(blob.Digest)
@@ -81,22 +81,22 @@ func (r *repository) blobs(ctx context.Context) source {
 			return nil, &sourceError{err}
 		}
 		if response.StatusCode != http.StatusOK {
-			return nil, &sourceError{refused(response)}
+			return nil, &sourceError{readStatusError(response)}
 		}
-		return &verified{ReadCloser: response.Body, left: blob.Size, wanted: wanted, sum: sha256.New()}, nil
+		return &verifyingReader{ReadCloser: response.Body, left: blob.Size, wanted: wanted, sum: sha256.New()}, nil
 	}
 }
 
-// verified is a blob's bytes. The last of them come with an error unless all are the digest's, and no more than the
-// blob's size are read. Its errors are the side's that is read from.
-type verified struct {
+// verifyingReader reads a blob and fails at its end unless its size and its digest are the expected ones. Its errors are
+// sourceErrors.
+type verifyingReader struct {
 	io.ReadCloser
 	left   int64
 	wanted release.Digest
 	sum    hash.Hash
 }
 
-func (v *verified) Read(buffer []byte) (int, error) {
+func (v *verifyingReader) Read(buffer []byte) (int, error) {
 	n, err := v.ReadCloser.Read(buffer)
 	v.left -= int64(n)
 	_, _ = v.sum.Write(buffer[:n]) // never fails

@@ -14,11 +14,11 @@ import (
 
 func TestCopy(t *testing.T) {
 	t.Parallel()
-	for name, one := range map[string]any{"image": picture(t, 5), "index of 3": album(t, 3, nil)} {
+	for name, one := range map[string]any{"image": randomImage(t, 5), "index of 3": randomIndex(t, 3, nil)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			from, to := localawstest.Start(t), localawstest.Start(t)
-			image := pushed(t, at(t, from), one, from.Repository("shop"), commit)
+			image := pushTo(t, at(t, from), one, from.Repository("shop"), commit)
 			target := to.RepositoryWith("live/shop", immutable)
 			// One client for both, as the verb has it: each host has its own password.
 			c := between(t, from, to)
@@ -56,7 +56,7 @@ func TestCopyMounts(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)
 	c := at(t, server)
-	image := pushed(t, c, album(t, 2, nil), server.Repository("shop"), commit)
+	image := pushTo(t, c, randomIndex(t, 2, nil), server.Repository("shop"), commit)
 	target := server.Repository("live/shop")
 	server.ResetRequests()
 	if err := c.Copy(t.Context(), image, target, production); err != nil {
@@ -71,10 +71,10 @@ func TestCopyMounts(t *testing.T) {
 func TestCopyRefuses(t *testing.T) {
 	t.Parallel()
 	from, to := localawstest.Start(t), localawstest.Start(t)
-	image := pushed(t, at(t, from), picture(t, 3), from.Repository("shop"), commit)
+	image := pushTo(t, at(t, from), randomImage(t, 3), from.Repository("shop"), commit)
 	target := to.RepositoryWith("shop", immutable)
 	c := between(t, from, to)
-	other := pushed(t, c, picture(t, 1), target, production)
+	other := pushTo(t, c, randomImage(t, 1), target, production)
 	var taken *release.TagTakenError
 	if err := c.Copy(t.Context(), image, target, production); !errors.As(err, &taken) || taken.Holds != other.Digest {
 		t.Errorf("taken tag: got %v", err)
@@ -114,7 +114,7 @@ func TestCopyOutlasts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			from, to := localawstest.Start(t), localawstest.Start(t)
-			image := pushed(t, at(t, from), picture(t, 3), from.Repository("shop"), commit)
+			image := pushTo(t, at(t, from), randomImage(t, 3), from.Repository("shop"), commit)
 			target := to.RepositoryWith("shop", immutable)
 			c := between(t, from, to)
 			server := to

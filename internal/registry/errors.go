@@ -25,19 +25,19 @@ const (
 )
 
 const (
-	maxErrorBody = 64 << 10 // of an error answer that is read
+	maxErrorBody = 64 << 10 // bytes of an error response that are read
 	maxMessage   = 400      // bytes of what a registry says that are shown
 )
 
-// refusedError is an answer that is not the one asked for: its status and what the registry says of it.
+// statusError is a response with an unexpected status, and the registry's error in its body.
 // Source: OCI distribution-spec, "Error Codes".
-type refusedError struct {
+type statusError struct {
 	Status  int
 	Code    string // "NAME_UNKNOWN", or "" if the registry gave none
 	Message string // sanitized
 }
 
-func (e *refusedError) Error() string {
+func (e *statusError) Error() string {
 	text := fmt.Sprintf("HTTP %d %s", e.Status, http.StatusText(e.Status))
 	for _, part := range []string{e.Code, e.Message} {
 		if part != "" {
@@ -47,17 +47,17 @@ func (e *refusedError) Error() string {
 	return text
 }
 
-// refused reads an error answer and closes it.
-func refused(response *http.Response) *refusedError {
+// readStatusError reads an error response and closes it.
+func readStatusError(response *http.Response) *statusError {
 	defer func() { _ = response.Body.Close() }()
 	text, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBody))
-	result := &refusedError{Status: response.StatusCode}
+	result := &statusError{Status: response.StatusCode}
 	var body struct {
 		Errors []struct {
 			Code    string `json:"code"`
 			Message string `json:"message"`
 		} `json:"errors"`
-		Type    string `json:"__type"` // AWS's own form
+		Type    string `json:"__type"` // the form of AWS's APIs
 		Message string `json:"message"`
 	}
 	switch err := json.Unmarshal(text, &body); {
@@ -71,7 +71,7 @@ func refused(response *http.Response) *refusedError {
 	return result
 }
 
-// loginError says that no credentials could be had for a host.
+// loginError says that getting credentials for a host failed.
 type loginError struct {
 	host string
 	err  error
@@ -82,7 +82,7 @@ func (e *loginError) Error() string {
 }
 func (e *loginError) Unwrap() error { return e.err }
 
-// blockedError says that a request would have gone where none must go.
+// blockedError says that a request was not sent, since its target is not allowed.
 type blockedError struct{ from, to, why string }
 
 func (e *blockedError) Error() string {
@@ -99,8 +99,8 @@ func (e *mismatchError) Error() string {
 	return fmt.Sprintf("the registry served bytes of %s as %s", e.got, e.wanted)
 }
 
-// fault is a *release.Fault with advice that fits the cause. A cause that says by itself whose it is (a Fault of the
-// credentials' own, a tag that is taken) is passed on as it is.
+// fault is a *release.Fault that says what was attempted and what to do. A Fault of the credentials and a
+// *release.TagTakenError are returned as they are.
 func (r *repository) fault(err error, doing string) error {
 	var (
 		inner *release.Fault
@@ -112,26 +112,27 @@ func (r *repository) fault(err error, doing string) error {
 	case errors.As(err, &taken):
 		return taken
 	}
-	err = plain(err)
+	err = toStatusError(err)
 	return &release.Fault{Side: r.side, Err: fmt.Errorf("%s: %w", doing, err), Do: r.advice(err)}
 }
 
-// plain replaces ggcr's error, which prints the raw answer, by ours.
-func plain(err error) error {
+// toStatusError replaces ggcr's error, which prints the raw response, by a statusError.
+func toStatusError(err error) error {
 	var answer *transport.Error
 	if !errors.As(err, &answer) {
 		return err
 	}
-	result := &refusedError{Status: answer.StatusCode}
+	result := &statusError{Status: answer.StatusCode}
 	if len(answer.Errors) > 0 {
 		result.Code, result.Message = sanitize(string(answer.Errors[0].Code)), sanitize(answer.Errors[0].Message)
 	}
 	return result
 }
 
+// advice says what to do about an error, "" if it says so itself.
 func (r *repository) advice(err error) string {
 	var (
-		answer      *refusedError
+		answer      *statusError
 		login       *loginError
 		blocked     *blockedError
 		mismatch    *mismatchError
@@ -143,13 +144,13 @@ func (r *repository) advice(err error) string {
 	case errors.Is(err, context.Canceled):
 		return ""
 	case errors.Is(err, context.DeadlineExceeded):
-		return "it took too long; run it again, what was pushed is kept"
+		return "it took too long; run again, what was pushed is kept"
 	case errors.As(err, &answer):
 		return r.adviceFor(answer)
 	case errors.As(err, &login):
 		return fmt.Sprintf("give credentials for %s", host)
 	case errors.As(err, &blocked):
-		return fmt.Sprintf("nothing was sent there; find out why %s points to it", host)
+		return fmt.Sprintf("nothing was sent there; find out why %s redirects to it", host)
 	case errors.As(err, &mismatch):
 		return "do not use this image; find out who changed the registry's storage"
 	case errors.As(err, &name):
@@ -160,7 +161,7 @@ func (r *repository) advice(err error) string {
 	return fmt.Sprintf("check that %s can be reached from here", host)
 }
 
-func (r *repository) adviceFor(answer *refusedError) string {
+func (r *repository) adviceFor(answer *statusError) string {
 	host := r.name.Host()
 	switch {
 	case answer.Status == http.StatusUnauthorized && r.session.anonymous():
@@ -176,28 +177,28 @@ func (r *repository) adviceFor(answer *refusedError) string {
 	case answer.Status == http.StatusNotFound:
 		return fmt.Sprintf("check that %q is the repository meant", r.name)
 	case answer.Status == http.StatusTooManyRequests:
-		return "the registry kept asking to slow down; run it again later, what was pushed is kept"
+		return "the registry throttled every attempt; run again later, what was pushed is kept"
 	case answer.Status >= http.StatusInternalServerError:
-		return fmt.Sprintf("%s failed; run it again, what was pushed is kept", host)
+		return fmt.Sprintf("%s failed; run again, what was pushed is kept", host)
 	}
 	return ""
 }
 
-// anonymous tells whether requests carry no credentials.
+// anonymous reports whether requests carry no credentials.
 func (s *session) anonymous() bool {
 	s.login.mu.Lock()
 	defer s.login.mu.Unlock()
 	return s.login.known == nil || *s.login.known == (secret{})
 }
 
-// sanitize makes what a registry says one line of bounded length.
-func sanitize(said string) string { return text.Line(said, maxMessage) }
+// sanitize is text from a registry as one line of at most maxMessage bytes.
+func sanitize(s string) string { return text.Line(s, maxMessage) }
 
-// withoutURL takes the address out of net/http's error: after a redirect it holds a signature that permits the read.
+// withoutURL removes the address from net/http's error: after a redirect it contains a signature that permits the read.
 func withoutURL(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		return wrapped.Err
+	var forGGCR *url.Error
+	if errors.As(err, &forGGCR) {
+		return forGGCR.Err
 	}
 	return err
 }

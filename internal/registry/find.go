@@ -8,10 +8,10 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Find says what a repository holds under a tag; false if nothing.
+// Find returns the digest that a tag names and the commit that its image was built from; false if the tag does not exist.
 //
-// An image that carries its revision as an annotation costs one request, one that carries it as a label of its config
-// two, an index of such images three.
+// It takes one request for an image with its revision in an annotation, two for one with its revision in a label of its
+// config, three for an index of such images.
 func (c *Client) Find(ctx context.Context, repo release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
 	r, err := c.open(sideRegistry, repo, false)
 	if err != nil {
@@ -24,7 +24,7 @@ func (c *Client) Find(ctx context.Context, repo release.Repository, tag release.
 	return tagged, found, nil
 }
 
-// Describe says what an image was built from, in as many requests as Find; false if the repository does not hold it.
+// Describe returns the commit that an image was built from, in as many requests as Find; false if the image does not exist.
 func (c *Client) Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error) {
 	r, err := c.open(sideRegistry, image.Repository, false)
 	if err != nil {
@@ -46,10 +46,10 @@ func (r *repository) find(ctx context.Context, reference string) (release.ImageI
 	return release.ImageInfo{Digest: named.digest, Revision: revision}, err == nil, err
 }
 
-// revision is what an image says it was built from: in its annotations, else in those of an index's first image, else
-// in its config's labels; "" if nowhere.
+// revision reads the commit that an image was built from: in its annotations, else in those of an index's first image, else
+// in the labels of its config; "" if it is in none.
 func (r *repository) revision(ctx context.Context, m manifest) (string, error) {
-	read, err := m.read()
+	read, err := m.parse()
 	if err != nil {
 		return "", err
 	}
@@ -57,7 +57,7 @@ func (r *repository) revision(ctx context.Context, m manifest) (string, error) {
 		return revision, nil
 	}
 	if !m.isIndex() {
-		return r.labelled(ctx, read.Config)
+		return r.revisionLabel(ctx, read.Config)
 	}
 	first, found := firstImage(read.Manifests)
 	if !found {
@@ -86,7 +86,8 @@ func firstImage(manifests []descriptor) (descriptor, bool) {
 	return descriptor{}, false
 }
 
-func (r *repository) labelled(ctx context.Context, config descriptor) (string, error) {
+// revisionLabel reads the revision in the labels of an image's config.
+func (r *repository) revisionLabel(ctx context.Context, config descriptor) (string, error) {
 	digest, err := release.ParseDigest(config.Digest)
 	if err != nil {
 		return "", nil

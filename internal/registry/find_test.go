@@ -46,36 +46,36 @@ func bare(t *testing.T) v1.Image {
 
 func TestFind(t *testing.T) {
 	t.Parallel()
-	labelled := mutate.AppendManifests(album(t, 0, nil), mutate.IndexAddendum{Add: unannotated(t)})
+	revisionLabel := mutate.AppendManifests(randomIndex(t, 0, nil), mutate.IndexAddendum{Add: unannotated(t)})
 	for name, test := range map[string]struct {
 		image    any
 		revision string
 		requests int
 	}{
-		"annotated image":              {picture(t, 3), commit, 1},
-		"annotated index":              {album(t, 2, map[string]string{release.AnnotationRevision: commit}), commit, 1},
+		"annotated image":              {randomImage(t, 3), commit, 1},
+		"annotated index":              {randomIndex(t, 2, map[string]string{release.AnnotationRevision: commit}), commit, 1},
 		"label of the config":          {unannotated(t), commit, 2},
-		"index of annotated images":    {album(t, 4, nil), commit, 2},
-		"index of labelled images":     {labelled, commit, 3},
+		"index of annotated images":    {randomIndex(t, 4, nil), commit, 2},
+		"index of labelled images":     {revisionLabel, commit, 3},
 		"image that says nothing":      {bare(t), "", 2},
-		"index that names another one": {album(t, 1, map[string]string{release.AnnotationRevision: "other"}), "other", 1},
+		"index that names another one": {randomIndex(t, 1, map[string]string{release.AnnotationRevision: "other"}), "other", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHub(t)
+			h := newTestRegistry(t)
 			c := h.client()
-			image := pushed(t, c, test.image, h.repo("team/shop"), commit)
+			image := pushTo(t, c, test.image, h.repo("team/shop"), commit)
 			for what, find := range map[string]func() (release.ImageInfo, bool, error){
 				"Find":     func() (release.ImageInfo, bool, error) { return c.Find(t.Context(), image.Repository, commit) },
 				"Describe": func() (release.ImageInfo, bool, error) { return c.Describe(t.Context(), image) },
 			} {
-				h.asked()
+				h.requested()
 				got, found, err := find()
 				want := release.ImageInfo{Digest: image.Digest, Revision: test.revision}
 				if err != nil || !found || got != want {
 					t.Errorf("%s: got %+v, %t, %v, want %+v", what, got, found, err, want)
 				}
-				if requests := h.asked(); len(requests) != test.requests {
+				if requests := h.requested(); len(requests) != test.requests {
 					t.Errorf("%s: made requests %q, want %d", what, requests, test.requests)
 				}
 			}
@@ -85,12 +85,12 @@ func TestFind(t *testing.T) {
 
 func TestFindNothing(t *testing.T) {
 	t.Parallel()
-	h := newHub(t)
+	h := newTestRegistry(t)
 	c := h.client()
 	if _, found, err := c.Find(t.Context(), h.repo("empty"), "one"); err != nil || found {
 		t.Errorf("no repository: got %t, %v", found, err)
 	}
-	shop := pushed(t, c, picture(t, 1), h.repo("shop"), "one")
+	shop := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
 	if _, found, err := c.Find(t.Context(), shop.Repository, "two"); err != nil || found {
 		t.Errorf("no tag: got %t, %v", found, err)
 	}
@@ -120,8 +120,8 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHub(t)
-			h.interfere(func(w http.ResponseWriter, _ *http.Request) bool {
+			h := newTestRegistry(t)
+			h.intercept(func(w http.ResponseWriter, _ *http.Request) bool {
 				w.WriteHeader(test.status)
 				_, _ = fmt.Fprintf(w, `{"errors":[{"code":%s,"message":%s}]}`, jsonString(test.code), jsonString(test.message))
 				return true
@@ -140,7 +140,7 @@ func TestRefusals(t *testing.T) {
 			if strings.ContainsAny(text, "\n\r\x1b\u202e\u2028") || len(text) > 1200 {
 				t.Errorf("%d bytes long or with control characters: %q", len(text), text)
 			}
-			if got := len(h.asked()); got != test.requests {
+			if got := len(h.requested()); got != test.requests {
 				t.Errorf("made %d requests, want %d", got, test.requests)
 			}
 		})
@@ -149,17 +149,17 @@ func TestRefusals(t *testing.T) {
 
 func TestServerFailure(t *testing.T) {
 	t.Parallel()
-	h := newHub(t)
-	h.interfere(func(w http.ResponseWriter, _ *http.Request) bool {
+	h := newTestRegistry(t)
+	h.intercept(func(w http.ResponseWriter, _ *http.Request) bool {
 		w.WriteHeader(http.StatusInternalServerError)
 		_, _ = fmt.Fprint(w, "<html>oops</html>")
 		return true
 	})
 	_, _, err := h.client().Find(t.Context(), h.repo("shop"), "one")
-	if err == nil || !strings.Contains(err.Error(), "HTTP 500") || !strings.Contains(err.Error(), "run it again") {
+	if err == nil || !strings.Contains(err.Error(), "HTTP 500") || !strings.Contains(err.Error(), "run again") {
 		t.Errorf("got %v", err)
 	}
-	if got := len(h.asked()); got != httpx.MaxUnavailable+1 {
+	if got := len(h.requested()); got != httpx.MaxUnavailable+1 {
 		t.Errorf("made %d requests, want %d", got, httpx.MaxUnavailable+1)
 	}
 }
@@ -183,9 +183,9 @@ func TestNobodyListens(t *testing.T) {
 // H6: bytes that are not the digest's, and more of them than anybody needs.
 func TestHostileBytes(t *testing.T) {
 	t.Parallel()
-	h := newHub(t)
+	h := newTestRegistry(t)
 	c := h.client()
-	shop := pushed(t, c, unannotated(t), h.repo("shop"), "one")
+	shop := pushTo(t, c, unannotated(t), h.repo("shop"), "one")
 	for name, test := range map[string]struct {
 		path string // of what is served wrongly
 		body func(w http.ResponseWriter)
@@ -213,7 +213,7 @@ func TestHostileBytes(t *testing.T) {
 		"something else":  {"/manifests/", func(w http.ResponseWriter) { _, _ = fmt.Fprint(w, `{"schemaVersion":2,"mediaType":"text/html"}`) }, `"text/html" is not an image`},
 		"redirect circle": {"/manifests/", func(w http.ResponseWriter) { w.Header().Set("Location", "/v2/shop/manifests/one"); w.WriteHeader(307) }, "redirected more than three times"},
 	} {
-		h.interfere(func(w http.ResponseWriter, r *http.Request) bool {
+		h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, test.path) {
 				return false
 			}
@@ -225,7 +225,7 @@ func TestHostileBytes(t *testing.T) {
 			t.Errorf("%s: got %+v, %t, %v, want an error that says %q", name, got, found, err, test.want)
 		}
 	}
-	h.interfere(func(w http.ResponseWriter, r *http.Request) bool {
+	h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		_, _ = fmt.Fprint(w, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}`)
 		return true
 	})

@@ -23,28 +23,28 @@ import (
 
 const commit = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00"
 
-// hub is a plain OCI registry on loopback: go-containerregistry's, with a password, a list of what it was asked, and
-// a place to interfere.
-type hub struct {
+// testRegistry is a plain OCI registry on loopback: go-containerregistry's, with a password, a list of its requests, and
+// an interceptor of requests.
+type testRegistry struct {
 	*httptest.Server
 	t *testing.T
 
-	mu       sync.Mutex
-	password string // "" for none
-	requests []string
-	meddle   func(w http.ResponseWriter, r *http.Request) bool // true: it answered
+	mu          sync.Mutex
+	password    string // "" for none
+	requests    []string
+	interceptor func(w http.ResponseWriter, r *http.Request) bool // true: it answered
 }
 
-func newHub(t *testing.T) *hub {
+func newTestRegistry(t *testing.T) *testRegistry {
 	t.Helper()
-	h := &hub{t: t, password: "first"}
+	h := &testRegistry{t: t, password: "first"}
 	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(true))
 	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.mu.Lock()
 		h.requests = append(h.requests, r.Method+" "+r.URL.Path)
-		password, meddle := h.password, h.meddle
+		password, interceptor := h.password, h.interceptor
 		h.mu.Unlock()
-		if meddle != nil && meddle(w, r) {
+		if interceptor != nil && interceptor(w, r) {
 			return
 		}
 		if _, got, _ := r.BasicAuth(); password != "" && got != password {
@@ -64,21 +64,21 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 	_, _ = fmt.Fprintf(w, `{"errors":[{"code":%q,"message":%q}]}`, code, message)
 }
 
-// interfere answers requests in the registry's place where meddle says true.
-func (h *hub) interfere(meddle func(w http.ResponseWriter, r *http.Request) bool) {
+// intercept answers those requests in the place of the registry for which the interceptor returns true.
+func (h *testRegistry) intercept(interceptor func(w http.ResponseWriter, r *http.Request) bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.meddle = meddle
+	h.interceptor = interceptor
 }
 
-func (h *hub) setPassword(password string) {
+func (h *testRegistry) setPassword(password string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.password = password
 }
 
-// asked is what the hub was asked since the last call.
-func (h *hub) asked() []string {
+// requested are the requests since the last call.
+func (h *testRegistry) requested() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	requests := h.requests
@@ -86,9 +86,9 @@ func (h *hub) asked() []string {
 	return requests
 }
 
-func (h *hub) host() string { return strings.TrimPrefix(h.URL, "http://") }
+func (h *testRegistry) host() string { return strings.TrimPrefix(h.URL, "http://") }
 
-func (h *hub) repo(path string) release.Repository {
+func (h *testRegistry) repo(path string) release.Repository {
 	h.t.Helper()
 	repo, err := release.ParseRepository(h.host() + "/" + path)
 	if err != nil {
@@ -97,17 +97,17 @@ func (h *hub) repo(path string) release.Repository {
 	return repo
 }
 
-// client knows the hub's first password.
-func (h *hub) client() *Client {
-	return New(Options{Credentials: always("first")})
+// client uses the first password of the registry.
+func (h *testRegistry) client() *Client {
+	return New(Options{Credentials: staticPassword("first")})
 }
 
-func always(password string) Credentials {
+func staticPassword(password string) Credentials {
 	return func(context.Context, string) (string, string, error) { return "user", password, nil }
 }
 
-// onDisk writes an image or an index as an OCI layout.
-func onDisk(t *testing.T, one any) release.Layout {
+// writeLayout writes an image or an index as an OCI layout.
+func writeLayout(t *testing.T, one any) release.Layout {
 	t.Helper()
 	dir := t.TempDir()
 	path, err := layout.Write(dir, empty.Index)
@@ -137,8 +137,8 @@ func onDisk(t *testing.T, one any) release.Layout {
 	return release.Layout{Dir: dir, Digest: digest}
 }
 
-// picture is an image of so many layers of 1 KiB, annotated with the commit.
-func picture(t *testing.T, layers int64) v1.Image {
+// randomImage is an image of so many layers of 1 KiB, annotated with the commit.
+func randomImage(t *testing.T, layers int64) v1.Image {
 	t.Helper()
 	image, err := random.Image(1024, layers)
 	if err != nil {
@@ -152,13 +152,13 @@ func picture(t *testing.T, layers int64) v1.Image {
 	return annotated
 }
 
-// album is an index of so many images without annotations of its own.
-func album(t *testing.T, images int, annotations map[string]string) v1.ImageIndex {
+// randomIndex is an index of so many random images.
+func randomIndex(t *testing.T, images int, annotations map[string]string) v1.ImageIndex {
 	t.Helper()
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for i := range images {
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
-			Add:        picture(t, 2),
+			Add:        randomImage(t, 2),
 			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: []string{"amd64", "arm64", "arm", "s390x"}[i%4]}},
 		})
 	}
@@ -172,10 +172,10 @@ func album(t *testing.T, images int, annotations map[string]string) v1.ImageInde
 	return annotated
 }
 
-// pushed brings an image into a repository and returns its name there.
-func pushed(t *testing.T, c *Client, one any, repo release.Repository, tag release.Tag) release.Image {
+// pushTo pushes an image to a repository and returns its name there.
+func pushTo(t *testing.T, c *Client, one any, repo release.Repository, tag release.Tag) release.Image {
 	t.Helper()
-	from := onDisk(t, one)
+	from := writeLayout(t, one)
 	if err := c.Push(t.Context(), from, repo, tag, nil); err != nil {
 		t.Fatal(err)
 	}

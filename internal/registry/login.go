@@ -12,23 +12,23 @@ import (
 	"github.com/onedigest/onedigest/internal/httpx"
 )
 
-// login holds what one registry host knows us by. All sessions with the host share it.
+// login is how we authenticate at one registry host. All sessions with the host share it.
 type login struct {
-	host    string // as the credentials are asked for
+	host    string // as Credentials is asked
 	options Options
-	address string // as requests go to it
+	address string // as requests are sent to it
 
-	mu      sync.Mutex
-	known   *secret // nil: not asked for yet
-	bearer  bool    // the registry wants tokens instead of a password
-	doubted *secret // a HEAD with it was forbidden, and fresh credentials were asked for because of that
+	mu             sync.Mutex
+	known          *secret // nil: Credentials was not called yet
+	bearer         bool    // the registry asked for tokens instead of a password
+	rejectedByHead *secret // the secret that a forbidden HEAD was counted against; nil: none yet
 }
 
-// secret is a user name and a password. Each answer of the credentials is a secret of its own, so that two goroutines
-// that were refused the same one ask for one new one.
+// secret is a user name and a password. Each result of Credentials is a new secret, and secrets are compared by their
+// pointers, so that two goroutines with the same refused secret get one new one.
 type secret struct {
 	username, password string
-	identity           string // a refresh token, which some registries hand out instead; it only buys other tokens
+	identity           string // a refresh token, which some registries issue instead; it is exchanged for others
 }
 
 func (c *Client) login(address, host string) *login {
@@ -40,7 +40,7 @@ func (c *Client) login(address, host string) *login {
 	return c.logins[address]
 }
 
-// get answers with the known secret, or with another one if that was refused.
+// get returns the known secret, or a new one if that is the refused one.
 func (l *login) get(ctx context.Context, refused *secret) (*secret, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -56,7 +56,7 @@ func (l *login) get(ctx context.Context, refused *secret) (*secret, error) {
 		fresh.username, fresh.password, err = l.options.Credentials(ctx, l.host)
 	}
 	if err == nil && fresh == (secret{}) && l.options.DockerConfig {
-		fresh, err = dockerConfig(l.address)
+		fresh, err = fromDockerConfig(l.address)
 	}
 	if err != nil {
 		return nil, &loginError{host: l.host, err: err}
@@ -65,7 +65,8 @@ func (l *login) get(ctx context.Context, refused *secret) (*secret, error) {
 	return l.known, nil
 }
 
-func dockerConfig(address string) (secret, error) {
+// fromDockerConfig reads what `docker login` stored.
+func fromDockerConfig(address string) (secret, error) {
 	registry, err := name.NewRegistry(address)
 	if err != nil {
 		return secret{}, err
@@ -81,10 +82,10 @@ func dockerConfig(address string) (secret, error) {
 	return secret{config.Username, config.Password, config.IdentityToken}, nil
 }
 
-// refuses tells whether an answer is about who we are. That is a 401, and ECR's 403 for a token that has expired, which
+// rejects reports whether a response refuses the credentials. That is a 401, and ECR's 403 for a token that has expired, which
 // carries no challenge (Amazon ECR User Guide, "Troubleshooting", HTTP 403: "Your authorization token has expired.
-// Reauthenticate and try again."). A forbidden HEAD has no body to tell expiry from policy, so it counts once.
-func (l *login) refuses(response *http.Response, sent *secret) bool {
+// Reauthenticate and try again."). A forbidden HEAD has no body that tells expiry from policy, so it counts for one secret only.
+func (l *login) rejects(response *http.Response, sent *secret) bool {
 	switch response.StatusCode {
 	case http.StatusUnauthorized:
 		return true
@@ -97,19 +98,19 @@ func (l *login) refuses(response *http.Response, sent *secret) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.doubted == nil {
-		l.doubted = sent
+	if l.rejectedByHead == nil {
+		l.rejectedByHead = sent
 	}
-	return l.doubted == sent
+	return l.rejectedByHead == sent
 }
 
-func (l *login) wantsTokens() bool {
+func (l *login) usesBearer() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.bearer
 }
 
-func (l *login) setWantsTokens() {
+func (l *login) setUsesBearer() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.bearer = true

@@ -21,20 +21,20 @@ import (
 // distribution-spec, "Pushing Manifests" (4 MiB); ECR's quota is the same.
 const maxManifest = 4 << 20
 
-// accepted are the kinds of manifests that are understood.
+// accepted are the media types of the manifests that are understood.
 var accepted = strings.Join([]string{
 	string(types.OCIImageIndex), string(types.OCIManifestSchema1),
 	string(types.DockerManifestList), string(types.DockerManifestSchema2),
 }, ", ")
 
-// manifest is an image's or an index's manifest: the bytes, never a re-serialised form of them.
+// manifest is the manifest of an image or an index. Its bytes are never re-serialized.
 type manifest struct {
 	bytes     []byte
 	mediaType string
 	digest    release.Digest
 }
 
-// descriptor is OCI image-spec's, descriptor.md.
+// descriptor points to a manifest or a blob. Source: OCI image-spec, descriptor.md.
 type descriptor struct {
 	MediaType    string            `json:"mediaType"`
 	Digest       string            `json:"digest"`
@@ -47,8 +47,8 @@ type descriptor struct {
 	} `json:"platform,omitempty"`
 }
 
-// content is what is read of a manifest or an index. Source: OCI image-spec, manifest.md and image-index.md.
-type content struct {
+// manifestContent is the part of a manifest or an index that is read. Source: OCI image-spec, manifest.md and image-index.md.
+type manifestContent struct {
 	SchemaVersion int               `json:"schemaVersion"`
 	MediaType     string            `json:"mediaType"`
 	ArtifactType  string            `json:"artifactType"`
@@ -59,13 +59,13 @@ type content struct {
 	Annotations   map[string]string `json:"annotations"`
 }
 
-func (m manifest) read() (content, error) {
-	var result content
+func (m manifest) parse() (manifestContent, error) {
+	var result manifestContent
 	if err := json.Unmarshal(m.bytes, &result); err != nil {
-		return content{}, fmt.Errorf("reading manifest %s: %w", m.digest.Short(), err)
+		return manifestContent{}, fmt.Errorf("reading manifest %s: %w", m.digest.Short(), err)
 	}
 	if result.SchemaVersion != 2 {
-		return content{}, fmt.Errorf("reading manifest %s: schema version %d is not supported, only 2", m.digest.Short(), result.SchemaVersion)
+		return manifestContent{}, fmt.Errorf("reading manifest %s: schema version %d is not supported, only 2", m.digest.Short(), result.SchemaVersion)
 	}
 	return result, nil
 }
@@ -78,7 +78,7 @@ func digestOf(text []byte) release.Digest {
 	return digest
 }
 
-// newManifest takes the kind from the content, or if that names none, from the header.
+// newManifest takes the media type from the content, or if that has none, from the header Content-Type.
 func newManifest(text []byte, header string) (manifest, error) {
 	result := manifest{bytes: text, digest: digestOf(text)}
 	var named struct {
@@ -95,11 +95,11 @@ func newManifest(text []byte, header string) (manifest, error) {
 	return result, nil
 }
 
-// getManifest reads what a tag or a digest names; false if there is nothing of that name.
+// getManifest reads the manifest that a tag or a digest names; false if there is none.
 func (r *repository) getManifest(ctx context.Context, reference string) (manifest, bool, error) {
 	text, header, err := r.get(ctx, r.url("manifests", reference), http.Header{"Accept": {accepted}}, maxManifest)
-	var answer *refusedError
-	if errors.As(err, &answer) && answer.Status == http.StatusNotFound && !answer.noRepository() {
+	var answer *statusError
+	if errors.As(err, &answer) && answer.Status == http.StatusNotFound && !answer.isRepositoryMissing() {
 		return manifest{}, false, nil
 	}
 	if err != nil {
@@ -116,47 +116,47 @@ func (r *repository) getManifest(ctx context.Context, reference string) (manifes
 	return result, err == nil, err
 }
 
-// noRepository tells whether a 404 means that the repository itself is missing in a registry that creates none on
-// push. Others say NAME_UNKNOWN of every repository that nothing was pushed to yet, so ECR is known by its wording:
-// "The repository with name 'x' does not exist in the registry with id '123456789012'".
-func (e *refusedError) noRepository() bool {
+// isRepositoryMissing reports whether a 404 means that the repository is missing in a registry that creates none on push.
+// Other registries answer NAME_UNKNOWN for every repository that nothing was pushed to yet, so ECR is recognized by its
+// message: "The repository with name 'x' does not exist in the registry with id '123456789012'".
+func (e *statusError) isRepositoryMissing() bool {
 	return e.Code == "NAME_UNKNOWN" && strings.Contains(e.Message, "in the registry with id")
 }
 
-// headed is what a registry says of a manifest without sending it.
-type headed struct {
+// manifestInfo describes a manifest that was not read.
+type manifestInfo struct {
 	digest    release.Digest
 	mediaType string
 	size      int64
 }
 
-// headManifest asks for a manifest's digest; false if there is nothing of that name. A registry that does not tell the
-// digest is asked for the bytes.
-func (r *repository) headManifest(ctx context.Context, reference string) (headed, bool, error) {
+// headManifest reads a manifest's digest, media type and size; false if there is none. If the registry's answer to HEAD lacks
+// one of them, the manifest itself is read.
+func (r *repository) headManifest(ctx context.Context, reference string) (manifestInfo, bool, error) {
 	response, err := r.do(ctx, http.MethodHead, r.url("manifests", reference), nil, http.Header{"Accept": {accepted}})
 	if err != nil {
-		return headed{}, false, err
+		return manifestInfo{}, false, err
 	}
 	defer httpx.Drain(response)
 	switch {
 	case response.StatusCode == http.StatusNotFound:
-		return headed{}, false, nil
+		return manifestInfo{}, false, nil
 	case response.StatusCode != http.StatusOK:
-		return headed{}, false, refused(response)
+		return manifestInfo{}, false, readStatusError(response)
 	}
 	digest, err := release.ParseDigest(response.Header.Get("Docker-Content-Digest"))
 	mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if err == nil && response.ContentLength >= 0 && mediaType != "" {
-		return headed{digest: digest, mediaType: mediaType, size: response.ContentLength}, true, nil
+		return manifestInfo{digest: digest, mediaType: mediaType, size: response.ContentLength}, true, nil
 	}
 	got, found, err := r.getManifest(ctx, reference)
-	return headed{digest: got.digest, mediaType: got.mediaType, size: int64(len(got.bytes))}, found, err
+	return manifestInfo{digest: got.digest, mediaType: got.mediaType, size: int64(len(got.bytes))}, found, err
 }
 
-// putManifest writes a manifest under a tag, or under its digest if the tag is empty. It returns the answer's headers.
+// putManifest writes a manifest under a tag, or under its digest if the tag is empty. It returns the headers of the response.
 //
-// An answer that is lost says nothing of whether the manifest was written, and an immutable repository refuses even the
-// same digest a second time (ECR, "Image tag immutability"): so on either, what the name holds now decides.
+// After a lost response the manifest may have been written, and an immutable repository refuses even the same digest a second
+// time (ECR, "Image tag immutability"). In both cases the manifest that the tag names now decides.
 func (r *repository) putManifest(ctx context.Context, m manifest, tag release.Tag) (http.Header, error) {
 	reference := m.digest.String()
 	if tag != "" {
@@ -164,8 +164,8 @@ func (r *repository) putManifest(ctx context.Context, m manifest, tag release.Ta
 	}
 	backoff := httpx.Backoff(3)
 	return retry.DoValue(ctx, backoff, func(ctx context.Context) (http.Header, error) {
-		header, err := r.putOnce(ctx, m, reference)
-		if err == nil || !uncertain(err) {
+		header, err := r.putManifestOnce(ctx, m, reference)
+		if err == nil || !mayHaveWritten(err) {
 			return header, err
 		}
 		held, found, lookErr := r.headManifest(ctx, reference)
@@ -174,22 +174,22 @@ func (r *repository) putManifest(ctx context.Context, m manifest, tag release.Ta
 			return nil, errors.Join(err, lookErr)
 		case found && held.digest == m.digest:
 			return http.Header{}, nil
-		case found && tag != "" && taken(err):
+		case found && tag != "" && isTagTaken(err):
 			return nil, &release.TagTakenError{Tag: tag, Holds: held.digest, Wanted: m.digest}
-		case taken(err):
+		case isTagTaken(err):
 			return nil, err
 		}
 		return nil, retry.RetryableError(err)
 	})
 }
 
-func (r *repository) putOnce(ctx context.Context, m manifest, reference string) (http.Header, error) {
+func (r *repository) putManifestOnce(ctx context.Context, m manifest, reference string) (http.Header, error) {
 	response, err := r.do(ctx, http.MethodPut, r.url("manifests", reference), m.bytes, http.Header{"Content-Type": {m.mediaType}})
 	if err != nil {
 		return nil, err
 	}
 	if response.StatusCode/100 != 2 {
-		return nil, refused(response)
+		return nil, readStatusError(response)
 	}
 	defer httpx.Drain(response)
 	if got, err := release.ParseDigest(response.Header.Get("Docker-Content-Digest")); err == nil && got != m.digest {
@@ -198,19 +198,19 @@ func (r *repository) putOnce(ctx context.Context, m manifest, reference string) 
 	return response.Header, nil
 }
 
-// uncertain faults leave open whether the manifest was written, or say that the name is taken.
-func uncertain(err error) bool {
-	var answer *refusedError
+// mayHaveWritten reports whether the manifest may have been written despite the error, or the tag exists.
+func mayHaveWritten(err error) bool {
+	var answer *statusError
 	if errors.As(err, &answer) {
-		return httpx.IsUnavailable(answer.Status) || taken(err)
+		return httpx.IsUnavailable(answer.Status) || isTagTaken(err)
 	}
 	return isTransient(err)
 }
 
-// taken tells whether a registry refused to write because the tag exists and is immutable. ECR answers TAG_INVALID, or
-// its API's name of the same.
-func taken(err error) bool {
-	var answer *refusedError
+// isTagTaken reports whether a registry refused to write because the tag exists and is immutable. ECR answers TAG_INVALID, or
+// the name of its API's exception.
+func isTagTaken(err error) bool {
+	var answer *statusError
 	if !errors.As(err, &answer) || answer.Status/100 != 4 {
 		return false
 	}

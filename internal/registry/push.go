@@ -11,22 +11,22 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Push sends an image or index that lies on disk and names it by the tag. Blobs go first, several at once, those that
-// the repository has already not at all; then the images of an index; what the tag names last, by its bytes as they
-// lie there. Progress is called with growing sums, from several goroutines but never twice at once.
+// Push uploads an image or an index of an OCI layout and tags it. It uploads the blobs that the repository does not have,
+// several at once, then the images of an index, and last the manifest that the tag names, with its unchanged bytes. Progress is
+// called with growing sums, from several goroutines but never twice at once.
 //
-// A tag that names this digest already is success. One that names another is a *release.TagTakenError, and stays. Only
-// a repository with immutable tags can promise that against somebody who pushes in the same instant.
+// A tag that already names this digest is success. If it names another, Push returns a *release.TagTakenError and does not move
+// it; only a repository with immutable tags guarantees that if somebody else pushes at the same time.
 func (c *Client) Push(ctx context.Context, from release.Layout, repo release.Repository, tag release.Tag, progress func(release.Progress)) error {
 	r, err := c.open(sideRegistry, repo, true)
 	if err != nil {
 		return err
 	}
-	all, err := grow(ctx, from.Digest, fromLayout(from.Dir))
+	all, err := readTree(ctx, from.Digest, layoutManifests(from.Dir))
 	if err != nil {
-		return &release.Fault{Side: "builder", Err: fmt.Errorf("reading the image in %q: %w", from.Dir, err), Do: "build it again"}
+		return &release.Fault{Side: "builder", Err: fmt.Errorf("reading the image in %q: %w", from.Dir, err), Do: "build again"}
 	}
-	if err := r.push(ctx, all, fileSource(from.Dir), tag, newMeter(all.size(), progress)); err != nil {
+	if err := r.push(ctx, all, layoutBlobs(from.Dir), tag, newMeter(all.size(), progress)); err != nil {
 		return r.fault(err, fmt.Sprintf("pushing %s to %q", from.Digest.Short(), repo))
 	}
 	return nil
@@ -39,7 +39,7 @@ func (r *repository) push(ctx context.Context, all tree, open source, tag releas
 	return r.putAll(ctx, all, tag)
 }
 
-// putAll writes the manifests of a tree whose blobs are there, the root last and under the tag.
+// putAll writes the manifests of a tree whose blobs are uploaded, the root last and under the tag.
 func (r *repository) putAll(ctx context.Context, all tree, tag release.Tag) error {
 	last := len(all.manifests) - 1
 	for _, child := range all.manifests[:last] {
@@ -61,13 +61,13 @@ func (r *repository) putAll(ctx context.Context, all tree, tag release.Tag) erro
 	return err
 }
 
-// fromLayout reads manifests of an OCI image layout.
-func fromLayout(dir string) func(context.Context, release.Digest) (manifest, error) {
+// layoutManifests reads manifests of an OCI image layout.
+func layoutManifests(dir string) func(context.Context, release.Digest) (manifest, error) {
 	return func(ctx context.Context, digest release.Digest) (manifest, error) {
 		if err := ctx.Err(); err != nil {
 			return manifest{}, err
 		}
-		blob, err := fileSource(dir)(descriptor{Digest: digest.String()})
+		blob, err := layoutBlobs(dir)(descriptor{Digest: digest.String()})
 		if err != nil {
 			return manifest{}, err
 		}
@@ -83,8 +83,8 @@ func fromLayout(dir string) func(context.Context, release.Digest) (manifest, err
 	}
 }
 
-// fileSource opens blobs of an OCI image layout.
-func fileSource(dir string) source {
+// layoutBlobs opens blobs of an OCI image layout.
+func layoutBlobs(dir string) source {
 	return func(blob descriptor) (io.ReadCloser, error) {
 		hash, err := v1.NewHash(blob.Digest)
 		if err != nil {

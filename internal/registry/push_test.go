@@ -48,16 +48,16 @@ func TestPush(t *testing.T) {
 		image any
 		puts  int
 	}{
-		"image":      {picture(t, 10), 1},
-		"index of 4": {album(t, 4, nil), 5},
-		"no layer":   {picture(t, 0), 1},
+		"image":      {randomImage(t, 10), 1},
+		"index of 4": {randomIndex(t, 4, nil), 5},
+		"no layer":   {randomImage(t, 0), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := localawstest.Start(t)
 			repo := server.RepositoryWith("team/shop", immutable)
 			c := at(t, server)
-			from := onDisk(t, test.image)
+			from := writeLayout(t, test.image)
 			var seen []release.Progress
 			if err := c.Push(t.Context(), from, repo, commit, func(p release.Progress) { seen = append(seen, p) }); err != nil {
 				t.Fatal(err)
@@ -101,7 +101,7 @@ func TestPushAgain(t *testing.T) {
 	server := localawstest.Start(t)
 	repo := server.RepositoryWith("shop", immutable)
 	c := at(t, server)
-	from := onDisk(t, picture(t, 3))
+	from := writeLayout(t, randomImage(t, 3))
 	for range 2 {
 		server.ResetRequests()
 		if err := c.Push(t.Context(), from, repo, commit, nil); err != nil {
@@ -123,8 +123,8 @@ func TestPushToTakenTag(t *testing.T) {
 		server := localawstest.Start(t)
 		repo := server.RepositoryWith("shop", rule)
 		c := at(t, server)
-		first := pushed(t, c, picture(t, 1), repo, commit)
-		second := onDisk(t, picture(t, 1))
+		first := pushTo(t, c, randomImage(t, 1), repo, commit)
+		second := writeLayout(t, randomImage(t, 1))
 		err := c.Push(t.Context(), second, repo, commit, nil)
 		var taken *release.TagTakenError
 		if !errors.As(err, &taken) || taken.Holds != first.Digest || taken.Wanted != second.Digest || taken.Tag != commit {
@@ -139,7 +139,7 @@ func TestPushRace(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)
 	repo := server.RepositoryWith("shop", immutable)
-	layouts := []release.Layout{onDisk(t, picture(t, 2)), onDisk(t, picture(t, 2)), onDisk(t, picture(t, 2)), onDisk(t, picture(t, 2))}
+	layouts := []release.Layout{writeLayout(t, randomImage(t, 2)), writeLayout(t, randomImage(t, 2)), writeLayout(t, randomImage(t, 2)), writeLayout(t, randomImage(t, 2))}
 	results := make([]error, len(layouts))
 	var group sync.WaitGroup
 	for i, from := range layouts {
@@ -208,7 +208,7 @@ func TestPushOutlasts(t *testing.T) {
 			server := localawstest.Start(t)
 			repo := server.RepositoryWith("shop", immutable)
 			c := at(t, server)
-			from := onDisk(t, picture(t, layers))
+			from := writeLayout(t, randomImage(t, layers))
 			injected := server.Inject(test.fault)
 			var last release.Progress
 			if err := c.Push(t.Context(), from, repo, commit, func(p release.Progress) { last = p }); err != nil {
@@ -243,7 +243,7 @@ func TestPushOutlastsItsToken(t *testing.T) {
 		repo := server.Repository("shop")
 		c := at(t, server)
 		var once sync.Once
-		err := c.Push(t.Context(), onDisk(t, picture(t, 8)), repo, commit, func(p release.Progress) {
+		err := c.Push(t.Context(), writeLayout(t, randomImage(t, 8)), repo, commit, func(p release.Progress) {
 			if p.Complete > p.Total/2 {
 				once.Do(func() { end(server) })
 			}
@@ -264,8 +264,8 @@ func TestPushResumes(t *testing.T) {
 	server := localawstest.Start(t)
 	repo := server.RepositoryWith("shop", immutable)
 	c := at(t, server)
-	eight := picture(t, 8)
-	from := onDisk(t, eight)
+	eight := randomImage(t, 8)
+	from := writeLayout(t, eight)
 	injected := server.Inject(localaws.Fault{Route: localaws.RouteUpload, Method: http.MethodPatch, Skip: 4, Do: localaws.RegistryError(403, "DENIED", "no more")})
 	err := c.Push(t.Context(), from, repo, commit, nil)
 	if err == nil || !strings.Contains(err.Error(), "HTTP 403 Forbidden: DENIED: no more") {
@@ -298,7 +298,7 @@ func TestPushResumes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Push(t.Context(), onDisk(t, nine), repo, "nine", nil); err != nil {
+	if err := c.Push(t.Context(), writeLayout(t, nine), repo, "nine", nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := server.Count(localaws.RouteUpload, http.MethodPost); got != 2 {
@@ -314,7 +314,7 @@ func TestPushStopsWithItsContext(t *testing.T) {
 	server.Inject(localaws.Fault{Route: localaws.RouteUpload, Method: http.MethodPatch, Do: func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { cancel(); panic(http.ErrAbortHandler) })
 	}})
-	err := at(t, server).Push(ctx, onDisk(t, picture(t, 8)), repo, commit, nil)
+	err := at(t, server).Push(ctx, writeLayout(t, randomImage(t, 8)), repo, commit, nil)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the context's end", err)
 	}
@@ -329,7 +329,7 @@ func TestPushWithoutRepository(t *testing.T) {
 	server := localawstest.Start(t)
 	repo := release.Repository(server.Address() + "/shop")
 	for what, err := range map[string]error{
-		"Push": at(t, server).Push(t.Context(), onDisk(t, picture(t, 1)), repo, commit, nil),
+		"Push": at(t, server).Push(t.Context(), writeLayout(t, randomImage(t, 1)), repo, commit, nil),
 		"Find": second(at(t, server).Find(t.Context(), repo, commit)),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "does not exist in the registry with id") || !strings.Contains(err.Error(), "create the repository") {
@@ -344,7 +344,7 @@ func TestPushOfABrokenLayout(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)
 	repo := server.Repository("shop")
-	from := onDisk(t, picture(t, 1))
+	from := writeLayout(t, randomImage(t, 1))
 	file := filepath.Join(from.Dir, "blobs", "sha256", strings.TrimPrefix(from.Digest.String(), "sha256:"))
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -373,13 +373,13 @@ func TestPushSharesBlobs(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)
 	repo := server.Repository("shop")
-	image := picture(t, 3)
+	image := randomImage(t, 3)
 	relabelled, ok := mutate.Annotations(image, map[string]string{"also": "this"}).(v1.Image)
 	if !ok {
 		t.Fatal("annotating an image gave no image")
 	}
-	both := mutate.AppendManifests(album(t, 0, nil), mutate.IndexAddendum{Add: image}, mutate.IndexAddendum{Add: relabelled})
-	if err := at(t, server).Push(t.Context(), onDisk(t, both), repo, commit, nil); err != nil {
+	both := mutate.AppendManifests(randomIndex(t, 0, nil), mutate.IndexAddendum{Add: image}, mutate.IndexAddendum{Add: relabelled})
+	if err := at(t, server).Push(t.Context(), writeLayout(t, both), repo, commit, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := server.Count(localaws.RouteUpload, http.MethodPatch); got != 4 {

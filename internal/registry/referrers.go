@@ -18,10 +18,10 @@ import (
 	"github.com/sethvargo/go-retry"
 )
 
-// Limits of what is read of the things attached to one image.
+// Limits of what is read of the referrers of one image.
 const (
-	maxReferrers   = 50      // read whole, the newest first
-	maxListed      = 5000    // looked at in the registry's lists
+	maxReferrers   = 50      // whose content is read, the newest first
+	maxListed      = 5000    // entries of the registry's lists
 	maxPages       = 20      // of these lists
 	maxAttached    = 1 << 20 // bytes of one content
 	emptyMediaType = "application/vnd.oci.empty.v1+json"
@@ -32,7 +32,7 @@ const (
 // Empty Descriptor".
 var emptyConfig = []byte("{}")
 
-// Referrer is one thing attached to an image.
+// Referrer is content attached to an image.
 type Referrer struct {
 	Digest      release.Digest // of its manifest
 	Annotations map[string]string
@@ -40,12 +40,12 @@ type Referrer struct {
 	Content     []byte
 }
 
-// Attach stores content beside an image, as a manifest that names the image as its subject; the image and its tags
-// stay as they are. It returns the digest of that manifest. Content is at most 1 MiB. Unless the annotations say when it
-// was created, they say now.
+// Attach stores content of at most 1 MiB as a referrer of an image, that is, as a manifest with the image as its subject. The
+// image and its tags do not change. It returns the digest of that manifest, whose annotations get the present time as the time
+// of creation unless they have one.
 //
-// A registry without the referrers API (OCI distribution-spec 1.1) is a Fault: the scheme that the specification falls
-// back to rewrites a tag, which immutable repositories refuse and concurrent writers lose.
+// A registry without the referrers API (OCI distribution-spec 1.1) is a *release.Fault: the fallback of the specification
+// rewrites a tag, which immutable repositories refuse and concurrent writers overwrite.
 func (c *Client) Attach(ctx context.Context, image release.Image, artifactType, mediaType string, content []byte, annotations map[string]string) (release.Digest, error) {
 	r, err := c.open(sideRegistry, image.Repository, true)
 	if err != nil {
@@ -73,10 +73,10 @@ func (r *repository) attach(ctx context.Context, image release.Digest, artifactT
 	case subject.digest != image:
 		return release.Digest{}, &mismatchError{wanted: image, got: subject.digest}
 	}
-	held := map[string][]byte{}
+	blobs := map[string][]byte{}
 	describe := func(kind string, text []byte) descriptor {
 		digest := digestOf(text).String()
-		held[digest] = text
+		blobs[digest] = text
 		return descriptor{MediaType: kind, Digest: digest, Size: int64(len(text))}
 	}
 	config, layer := describe(emptyMediaType, emptyConfig), describe(mediaType, content)
@@ -95,7 +95,7 @@ func (r *repository) attach(ctx context.Context, image release.Digest, artifactT
 	if err != nil {
 		return release.Digest{}, err
 	}
-	if err := r.upload(ctx, []descriptor{config, layer}, memory(held), nil, newMeter(0, nil)); err != nil {
+	if err := r.upload(ctx, []descriptor{config, layer}, blobsInMemory(blobs), nil, newMeter(0, nil)); err != nil {
 		return release.Digest{}, err
 	}
 	attached := manifest{bytes: text, mediaType: string(types.OCIManifestSchema1), digest: digestOf(text)}
@@ -103,18 +103,18 @@ func (r *repository) attach(ctx context.Context, image release.Digest, artifactT
 	if err != nil {
 		return release.Digest{}, err
 	}
-	return attached.digest, r.confirm(ctx, header, image, attached.digest, artifactType)
+	return attached.digest, r.confirmListed(ctx, header, image, attached.digest, artifactType)
 }
 
-// confirm makes sure that the registry took the subject in: it says so in OCI-Subject, or else its list does, perhaps a
-// little later. Source: OCI distribution-spec, "Pushing Manifests with Subject".
-func (r *repository) confirm(ctx context.Context, header http.Header, image, attached release.Digest, artifactType string) error {
+// confirmListed checks that the registry lists the referrer: it says so in the header OCI-Subject, or the referrer appears in
+// its list, perhaps a little later. Source: OCI distribution-spec, "Pushing Manifests with Subject".
+func (r *repository) confirmListed(ctx context.Context, header http.Header, image, attached release.Digest, artifactType string) error {
 	if header.Get("OCI-Subject") == image.String() {
 		return nil
 	}
 	backoff := httpx.Backoff(4)
 	return retry.Do(ctx, backoff, func(ctx context.Context) error {
-		listed, err := r.list(ctx, image, artifactType)
+		listed, err := r.listReferrers(ctx, image, artifactType)
 		if err != nil {
 			return err
 		}
@@ -127,11 +127,11 @@ func (r *repository) confirm(ctx context.Context, header http.Header, image, att
 
 var (
 	errNoReferrers = errors.New("the registry has no referrers API (OCI distribution-spec 1.1), which evidence needs")
-	errNotListed   = errors.New("the registry took it, but does not list it as a referrer of the image")
+	errNotListed   = errors.New("the registry stored it, but does not list it as a referrer of the image")
 )
 
-// Referrers reads what is attached to an image under an artifact type: the newest 50 by their created annotation, each
-// of at most 1 MiB. An image that is not there has none.
+// Referrers reads the referrers of an image with an artifact type: the newest 50 by their creation annotation, each of at most
+// 1 MiB. An image that does not exist has none.
 func (c *Client) Referrers(ctx context.Context, image release.Image, artifactType string) ([]Referrer, error) {
 	r, err := c.open(sideRegistry, image.Repository, false)
 	if err != nil {
@@ -145,7 +145,7 @@ func (c *Client) Referrers(ctx context.Context, image release.Image, artifactTyp
 }
 
 func (r *repository) referrers(ctx context.Context, image release.Digest, artifactType string) ([]Referrer, error) {
-	listed, err := r.list(ctx, image, artifactType)
+	listed, err := r.listReferrers(ctx, image, artifactType)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +165,8 @@ func (r *repository) referrers(ctx context.Context, image release.Digest, artifa
 	return result, nil
 }
 
-// referrer reads one of the list. It is ours if its own manifest says so: the list is only a hint.
+// referrer reads an entry of the list; false unless its own manifest has the subject and the artifact type, since the list is
+// only a hint.
 func (r *repository) referrer(ctx context.Context, listed descriptor, image release.Digest, artifactType string) (Referrer, bool, error) {
 	digest, err := release.ParseDigest(listed.Digest)
 	if err != nil {
@@ -175,7 +176,7 @@ func (r *repository) referrer(ctx context.Context, listed descriptor, image rele
 	if err != nil || !found {
 		return Referrer{}, false, err
 	}
-	read, err := m.read()
+	read, err := m.parse()
 	if err != nil {
 		return Referrer{}, false, err
 	}
@@ -193,24 +194,24 @@ func (r *repository) referrer(ctx context.Context, listed descriptor, image rele
 	return Referrer{Digest: digest, Annotations: read.Annotations, MediaType: read.Layers[0].MediaType, Content: content}, true, nil
 }
 
-// list reads the registry's list of what refers to an image, page by page, and keeps what may be of the artifact type:
-// a registry need not filter, and one that predates artifactType lists the config's type. The pages are not named by
-// a digest, so nothing in them is believed.
+// listReferrers reads the registry's list of referrers page by page, and keeps the entries that may have the artifact type: a
+// registry need not filter, and one that predates artifactType lists the config's type. No digest covers the pages, so their
+// entries are checked when they are read.
 // Source: OCI distribution-spec, "Listing Referrers".
-func (r *repository) list(ctx context.Context, image release.Digest, artifactType string) ([]descriptor, error) {
+func (r *repository) listReferrers(ctx context.Context, image release.Digest, artifactType string) ([]descriptor, error) {
 	var result []descriptor
 	next := r.url("referrers", image.String()) + "?artifactType=" + url.QueryEscape(artifactType)
-	seen := 0
+	listed := 0
 	for range maxPages {
 		text, header, err := r.get(ctx, next, http.Header{"Accept": {string(types.OCIImageIndex)}}, maxManifest)
-		var answer *refusedError
+		var answer *statusError
 		if errors.As(err, &answer) && answer.Status == http.StatusNotFound && answer.Code != "NAME_UNKNOWN" {
 			return nil, errNoReferrers
 		}
 		if err != nil {
 			return nil, err
 		}
-		var page content
+		var page manifestContent
 		if err := json.Unmarshal(text, &page); err != nil {
 			return nil, fmt.Errorf("reading the list of referrers: %w", err)
 		}
@@ -219,7 +220,7 @@ func (r *repository) list(ctx context.Context, image release.Digest, artifactTyp
 				result = append(result, each)
 			}
 		}
-		if seen += len(page.Manifests); seen > maxListed {
+		if listed += len(page.Manifests); listed > maxListed {
 			return nil, fmt.Errorf("reading the list of referrers: it names more than %d", maxListed)
 		}
 		if next, err = r.nextPage(next, header); err != nil || next == "" {
@@ -229,7 +230,7 @@ func (r *repository) list(ctx context.Context, image release.Digest, artifactTyp
 	return nil, fmt.Errorf("reading the list of referrers: it has more than %d pages", maxPages)
 }
 
-// nextPage reads the Link header; "" if there is no further page. The next page is on the same registry or nowhere.
+// nextPage reads the address of the next page from the header Link; "" if there is none. Another host is an error.
 // Source: RFC 8288, section 3.
 func (r *repository) nextPage(current string, header http.Header) (string, error) {
 	for _, link := range header.Values("Link") {

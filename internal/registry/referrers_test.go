@@ -22,13 +22,13 @@ const (
 
 func TestAttach(t *testing.T) {
 	t.Parallel()
-	for name, one := range map[string]any{"image": picture(t, 2), "index": album(t, 2, nil)} {
+	for name, one := range map[string]any{"image": randomImage(t, 2), "index": randomIndex(t, 2, nil)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := localawstest.Start(t)
 			repo := server.RepositoryWith("shop", immutable)
 			c := at(t, server)
-			image := pushed(t, c, one, repo, commit)
+			image := pushTo(t, c, one, repo, commit)
 			if got, err := c.Referrers(t.Context(), image, kind); err != nil || len(got) > 0 {
 				t.Errorf("before: got %v, %v", got, err)
 			}
@@ -66,12 +66,12 @@ func TestAttach(t *testing.T) {
 	}
 }
 
-// Without a date the newest could not be told from the oldest.
+// The date is needed to find the newest.
 func TestAttachDates(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)
 	c := at(t, server)
-	image := pushed(t, c, picture(t, 1), server.Repository("shop"), commit)
+	image := pushTo(t, c, randomImage(t, 1), server.Repository("shop"), commit)
 	if _, err := c.Attach(t.Context(), image, kind, media, []byte("{}"), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestAttachRefuses(t *testing.T) {
 	server := localawstest.Start(t)
 	repo := server.Repository("shop")
 	c := at(t, server)
-	image := pushed(t, c, picture(t, 1), repo, commit)
+	image := pushTo(t, c, randomImage(t, 1), repo, commit)
 	if _, err := c.Attach(t.Context(), repo.At(digestOf([]byte("gone"))), kind, media, []byte("{}"), nil); err == nil || !strings.Contains(err.Error(), "the image is not in the repository") {
 		t.Errorf("no image: got %v", err)
 	}
@@ -95,13 +95,13 @@ func TestAttachRefuses(t *testing.T) {
 	}
 }
 
-// A registry that knows the list but does not confirm is believed by its list; one without the list is refused, and
-// no tag stands in for it.
+// A registry that does not confirm the subject in a header is checked by its list; one without the list is refused, and
+// the fallback tag is not written.
 func TestAttachToOlderRegistries(t *testing.T) {
 	t.Parallel()
-	h := newHub(t)
+	h := newTestRegistry(t)
 	c := h.client()
-	image := pushed(t, c, picture(t, 1), h.repo("shop"), "one")
+	image := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
 	attached, err := c.Attach(t.Context(), image, kind, media, []byte("{}"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +110,7 @@ func TestAttachToOlderRegistries(t *testing.T) {
 	if err != nil || len(got) != 1 || got[0].Digest != attached {
 		t.Errorf("got %v, %v", got, err)
 	}
-	h.interfere(func(w http.ResponseWriter, r *http.Request) bool {
+	h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.Contains(r.URL.Path, "/referrers/") {
 			return false
 		}
@@ -124,22 +124,22 @@ func TestAttachToOlderRegistries(t *testing.T) {
 			t.Errorf("%s: got %v", what, err)
 		}
 	}
-	for _, request := range h.asked() {
+	for _, request := range h.requested() {
 		if method, path, _ := strings.Cut(request, " "); method == http.MethodPut && strings.Contains(path, "/manifests/sha256-") {
 			t.Errorf("the fallback tag was written: %s", request)
 		}
 	}
 }
 
-// A list that lags is asked again; one that never shows what was attached is a fault, for promote would not find it.
+// A list that lags is read again; one that never shows the referrer is a fault, since promote would not find it.
 func TestAttachWaitsForTheList(t *testing.T) {
 	t.Parallel()
 	for name, lag := range map[string]int{"late": 2, "never": 1000} {
-		h := newHub(t)
+		h := newTestRegistry(t)
 		c := h.client()
-		image := pushed(t, c, picture(t, 1), h.repo("shop"), "one")
+		image := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
 		asked := 0
-		h.interfere(func(w http.ResponseWriter, r *http.Request) bool {
+		h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.Contains(r.URL.Path, "/referrers/") {
 				return false
 			}
@@ -156,11 +156,11 @@ func TestAttachWaitsForTheList(t *testing.T) {
 	}
 }
 
-func TestAttachOutlasts(t *testing.T) {
+func TestAttachRetries(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)
 	c := at(t, server)
-	image := pushed(t, c, picture(t, 1), server.RepositoryWith("shop", immutable), commit)
+	image := pushTo(t, c, randomImage(t, 1), server.RepositoryWith("shop", immutable), commit)
 	lost := server.Inject(localaws.Fault{Route: localaws.RouteManifest, Method: http.MethodPut, Times: 1, Do: localaws.LoseAnswer()})
 	reset := server.Inject(localaws.Fault{Route: localaws.RouteUpload, Method: http.MethodPatch, Times: 1, Do: localaws.ResetUpload(1)})
 	if _, err := c.Attach(t.Context(), image, kind, media, []byte(`{"run":1}`), nil); err != nil {
@@ -175,9 +175,9 @@ func TestAttachOutlasts(t *testing.T) {
 }
 
 // pages serves a list of referrers by a function of the page's number.
-func pages(t *testing.T, h *hub, page func(number int) (entries []descriptor, next string)) {
+func pages(t *testing.T, h *testRegistry, page func(number int) (entries []descriptor, next string)) {
 	t.Helper()
-	h.interfere(func(w http.ResponseWriter, r *http.Request) bool {
+	h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.Contains(r.URL.Path, "/referrers/") {
 			return false
 		}
@@ -199,9 +199,9 @@ func pages(t *testing.T, h *hub, page func(number int) (entries []descriptor, ne
 
 func TestReferrersPages(t *testing.T) {
 	t.Parallel()
-	h := newHub(t)
+	h := newTestRegistry(t)
 	c := h.client()
-	image := pushed(t, c, picture(t, 1), h.repo("shop"), "one")
+	image := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
 	var all []descriptor
 	for i := range 5 {
 		digest, err := c.Attach(t.Context(), image, kind, media, fmt.Appendf(nil, "%d", i), nil)
@@ -232,10 +232,10 @@ func TestReferrersPages(t *testing.T) {
 
 func TestReferrersHostileList(t *testing.T) {
 	t.Parallel()
-	h := newHub(t)
+	h := newTestRegistry(t)
 	c := h.client()
-	image := pushed(t, c, picture(t, 1), h.repo("shop"), "one")
-	neighbour := pushed(t, c, picture(t, 1), h.repo("shop"), "two")
+	image := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
+	neighbour := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "two")
 	foreign, err := c.Attach(t.Context(), neighbour, kind, media, []byte("of another image"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -274,9 +274,9 @@ func TestReferrersHostileList(t *testing.T) {
 
 func TestReferrersReadsTheNewestOnly(t *testing.T) {
 	t.Parallel()
-	h := newHub(t)
+	h := newTestRegistry(t)
 	c := h.client()
-	image := pushed(t, c, picture(t, 1), h.repo("shop"), "one")
+	image := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
 	newest, err := c.Attach(t.Context(), image, kind, media, []byte("newest"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -293,12 +293,12 @@ func TestReferrersReadsTheNewestOnly(t *testing.T) {
 			Digest: newest.String(), ArtifactType: kind, Annotations: map[string]string{release.AnnotationCreated: "2026-01-01T00:00:00.000000Z"},
 		}), ""
 	})
-	h.asked()
+	h.requested()
 	got, err := c.Referrers(t.Context(), image, kind)
 	if err != nil || len(got) != 1 || string(got[0].Content) != "newest" {
 		t.Errorf("got %v, %v", got, err)
 	}
-	if requests := len(h.asked()); requests > maxReferrers+2 {
+	if requests := len(h.requested()); requests > maxReferrers+2 {
 		t.Errorf("made %d requests, want at most %d", requests, maxReferrers+2)
 	}
 }

@@ -1,5 +1,5 @@
-// Package registry reads and writes images in any OCI registry: it finds, pushes, tags, copies and annotates them,
-// always by the bytes that the digest names.
+// Package registry reads and writes images in any OCI registry: it finds, pushes, tags and copies them and attaches content
+// to them. What it reads by a digest has the digest's bytes; what it writes keeps them.
 package registry
 
 import (
@@ -15,17 +15,17 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Credentials gives the user name and password for a registry host; both empty means anonymous. They are asked for once
-// for each host, and again after the registry refused them.
+// Credentials returns the user name and password for a registry host; both empty means anonymous. It is called once for
+// each host, and again after the registry refused what it returned.
 type Credentials func(ctx context.Context, host string) (username, password string, err error)
 
 // Options of a Client; every field may be left empty.
 type Options struct {
 	Credentials  Credentials
-	Refused      func(host string) // called when the registry refused those credentials, before they are asked for again
-	DockerConfig bool              // where Credentials gives nothing, use what `docker login` stored
-	Transport    http.RoundTripper // nil: one with time limits that never dials a link-local address
-	Log          func(line string) // told of waits and retries
+	Refused      func(host string) // called when the registry refused those credentials, before Credentials is called again
+	DockerConfig bool              // where Credentials returns nothing, use what `docker login` stored
+	Transport    http.RoundTripper // nil: one with time limits that connects to no link-local address
+	Log          func(line string) // gets a line for each retry; nil: nobody
 	UserAgent    string
 }
 
@@ -38,10 +38,10 @@ type Client struct {
 	logins map[string]*login // by host
 }
 
-// jobs is how many blobs travel at once. ECR allows far more requests; a runner's uplink is full well before.
-const jobs = 6
+// maxParallelBlobs is how many blobs are uploaded at once. ECR allows far more requests, but a few fill a runner's uplink.
+const maxParallelBlobs = 6
 
-// New makes a Client.
+// New makes a Client; it sends no request.
 func New(options Options) *Client {
 	if options.Log == nil {
 		options.Log = func(string) {}
@@ -59,7 +59,7 @@ func New(options Options) *Client {
 	}
 }
 
-// repository is one repository seen through one session with its registry.
+// repository is one repository with a session of its registry.
 type repository struct {
 	name    release.Repository
 	side    string // as a Fault names it
@@ -68,12 +68,12 @@ type repository struct {
 	client  *http.Client
 }
 
-// open starts a session that may pull from the repository and, if push is set, push to it. Mounts are further
-// repositories of the same registry that it may pull from. No request is made.
+// open starts a session that may pull from the repository and, if push is set, push to it. Mounts are further repositories
+// of the same registry that it may pull from. It sends no request.
 func (c *Client) open(side string, repo release.Repository, push bool, mounts ...release.Repository) (*repository, error) {
 	var options []name.Option
 	if schemeOf(repo.Host()) == "http" {
-		options = append(options, name.Insecure) // ggcr takes fewer addresses for this machine's than we do
+		options = append(options, name.Insecure) // ggcr recognizes fewer addresses of this machine
 	}
 	at, err := name.NewRepository(repo.String(), options...)
 	if err != nil {

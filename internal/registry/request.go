@@ -11,7 +11,7 @@ import (
 	"github.com/sethvargo/go-retry"
 )
 
-// getBlob reads a small blob whole. Its bytes are the digest's.
+// getBlob reads a blob of at most limit bytes, and checks that its bytes are the digest's.
 func (r *repository) getBlob(ctx context.Context, digest release.Digest, limit int64) ([]byte, error) {
 	text, _, err := r.get(ctx, r.url("blobs", digest.String()), nil, limit)
 	if err != nil {
@@ -23,17 +23,17 @@ func (r *repository) getBlob(ctx context.Context, digest release.Digest, limit i
 	return text, nil
 }
 
-// get reads an answer whole, again from its start if the connection breaks on the way.
+// get reads a response of at most limit bytes, again from the start if the connection breaks.
 func (r *repository) get(ctx context.Context, url string, header http.Header, limit int64) ([]byte, http.Header, error) {
 	var got http.Header
 	backoff := httpx.Backoff(3)
 	text, err := retry.DoValue(ctx, backoff, func(ctx context.Context) ([]byte, error) {
 		response, err := r.do(ctx, http.MethodGet, url, nil, header) //nolint:bodyclose // refused and ReadBody close it
 		if err != nil {
-			return nil, err // the transport tried again already
+			return nil, err // RetryTransport has retried
 		}
 		if response.StatusCode != http.StatusOK {
-			return nil, refused(response)
+			return nil, readStatusError(response)
 		}
 		got = response.Header
 		text, err := httpx.ReadBody(response, limit)
@@ -45,6 +45,7 @@ func (r *repository) get(ctx context.Context, url string, header http.Header, li
 	return text, got, err
 }
 
+// do sends a request; its error contains no address.
 func (r *repository) do(ctx context.Context, method, url string, body []byte, header http.Header) (*http.Response, error) {
 	var reader io.Reader
 	if body != nil {

@@ -13,10 +13,10 @@ import (
 	"github.com/onedigest/onedigest/internal/httpx"
 )
 
-// session adds what a registry wants to know us by to requests that go to that registry, and to no other host.
+// session adds credentials to the requests that go to its registry, and to no other host.
 //
-// It sends the password with the first request instead of asking by a ping what the registry wants, because ECR always
-// wants the password; a registry that answers with a Bearer challenge (ghcr.io, Docker Hub) gets the whole handshake.
+// It sends the password with the first request instead of a ping that asks which scheme the registry uses, since ECR always
+// uses the password. A registry that answers with a Bearer challenge (ghcr.io, Docker Hub) gets a token.
 type session struct {
 	login     *login
 	registry  name.Registry
@@ -26,7 +26,7 @@ type session struct {
 	userAgent string
 
 	mu     sync.Mutex
-	tokens http.RoundTripper // ggcr's, for Bearer; nil until the registry asked for it
+	tokens http.RoundTripper // ggcr's, for Bearer; nil until the registry asks for it
 }
 
 var _ http.RoundTripper = (*session)(nil)
@@ -35,10 +35,10 @@ func (s *session) RoundTrip(request *http.Request) (*http.Response, error) {
 	request = request.Clone(request.Context())
 	request.Header.Set("User-Agent", s.userAgent)
 	if request.URL.Host != s.registry.RegistryStr() {
-		return s.elsewhere(request)
+		return s.sendToOtherHost(request)
 	}
 	request.URL.Scheme = s.scheme
-	if s.login.wantsTokens() {
+	if s.login.usesBearer() {
 		return s.withToken(request)
 	}
 	known, err := s.login.get(request.Context(), nil)
@@ -46,12 +46,12 @@ func (s *session) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	response, err := s.withPassword(request, known)
-	if err != nil || !s.login.refuses(response, known) {
+	if err != nil || !s.login.rejects(response, known) {
 		return response, err
 	}
 	again, replayErr := httpx.Replay(request)
-	if challenged(response) {
-		s.login.setWantsTokens()
+	if hasBearerChallenge(response) {
+		s.login.setUsesBearer()
 		if replayErr != nil {
 			return response, nil
 		}
@@ -61,8 +61,8 @@ func (s *session) RoundTrip(request *http.Request) (*http.Response, error) {
 	if *known == (secret{}) {
 		return response, nil
 	}
-	// Once and no more: fresh credentials that are refused too are wrong ones. Where the body cannot be sent again, the
-	// fresh ones wait for the caller's next attempt.
+	// Only once: if new credentials are refused too, they are wrong. If the body cannot be sent again, the caller's next
+	// attempt uses them.
 	fresh, err := s.login.get(request.Context(), known)
 	if err != nil {
 		httpx.Drain(response)
@@ -83,7 +83,7 @@ func (s *session) withPassword(request *http.Request, known *secret) (*http.Resp
 }
 
 func (s *session) withToken(request *http.Request) (*http.Response, error) {
-	tokens, err := s.handshake(request.Context())
+	tokens, err := s.bearerTransport(request.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -91,8 +91,8 @@ func (s *session) withToken(request *http.Request) (*http.Response, error) {
 	return tokens.RoundTrip(request)
 }
 
-// handshake asks for the challenge and for a token with the session's scopes, once a session.
-func (s *session) handshake(ctx context.Context) (http.RoundTripper, error) {
+// bearerTransport gets the challenge and a token with the session's scopes, once for each session.
+func (s *session) bearerTransport(ctx context.Context) (http.RoundTripper, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.tokens != nil {
@@ -106,7 +106,7 @@ func (s *session) handshake(ctx context.Context) (http.RoundTripper, error) {
 	if *known != (secret{}) {
 		authenticator = authn.FromConfig(authn.AuthConfig{Username: known.username, Password: known.password, IdentityToken: known.identity})
 	}
-	tokens, err := transport.NewWithContext(ctx, s.registry, authenticator, &onlyScheme{s.scheme, s.registry.RegistryStr(), s.next}, s.scopes)
+	tokens, err := transport.NewWithContext(ctx, s.registry, authenticator, &fixedScheme{s.scheme, s.registry.RegistryStr(), s.next}, s.scopes)
 	if err != nil {
 		return nil, err
 	}
@@ -114,15 +114,15 @@ func (s *session) handshake(ctx context.Context) (http.RoundTripper, error) {
 	return tokens, nil
 }
 
-// wrapped is the session as ggcr's remote package takes it: ggcr makes no ping, no token and no retry of its own.
-func (s *session) wrapped(ctx context.Context) (http.RoundTripper, error) {
-	return transport.NewWithContext(ctx, s.registry, authn.Anonymous, &pong{s}, nil)
+// forGGCR is the session for ggcr's remote package, without ggcr's own ping, token and retry.
+func (s *session) forGGCR(ctx context.Context) (http.RoundTripper, error) {
+	return transport.NewWithContext(ctx, s.registry, authn.Anonymous, &noPing{s}, nil)
 }
 
-// pong answers ggcr's ping itself and passes everything else to the session.
-type pong struct{ *session }
+// noPing answers ggcr's ping itself and passes everything else to the session.
+type noPing struct{ *session }
 
-func (p *pong) RoundTrip(request *http.Request) (*http.Response, error) {
+func (p *noPing) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.URL.Path != "/v2/" {
 		return p.session.RoundTrip(request)
 	}
@@ -132,21 +132,21 @@ func (p *pong) RoundTrip(request *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: request, Header: http.Header{}}, nil
 }
 
-// onlyScheme keeps ggcr's ping from trying the other scheme.
-type onlyScheme struct {
+// fixedScheme keeps ggcr's ping from trying the other scheme.
+type fixedScheme struct {
 	scheme, host string
 	next         http.RoundTripper
 }
 
-func (o *onlyScheme) RoundTrip(request *http.Request) (*http.Response, error) {
+func (o *fixedScheme) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.URL.Host == o.host && request.URL.Scheme != o.scheme {
 		return nil, errors.New("not this scheme")
 	}
 	return o.next.RoundTrip(request)
 }
 
-// challenged tells whether a 401 asks for a token. Source: RFC 6750, section 3.
-func challenged(response *http.Response) bool {
+// hasBearerChallenge reports whether a 401 asks for a token. Source: RFC 6750, section 3.
+func hasBearerChallenge(response *http.Response) bool {
 	for _, challenge := range response.Header.Values("WWW-Authenticate") {
 		if scheme, _, _ := strings.Cut(strings.TrimSpace(challenge), " "); strings.EqualFold(scheme, "Bearer") {
 			return true

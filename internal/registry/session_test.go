@@ -20,8 +20,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// ladder gives a better password each time it is asked, and counts.
-func ladder(passwords ...string) (Credentials, *atomic.Int32) {
+// credentialSequence returns the next password at each call, and the number of calls.
+func credentialSequence(passwords ...string) (Credentials, *atomic.Int32) {
 	var asked atomic.Int32
 	return func(context.Context, string) (string, string, error) {
 		i := int(asked.Add(1)) - 1
@@ -29,23 +29,23 @@ func ladder(passwords ...string) (Credentials, *atomic.Int32) {
 	}, &asked
 }
 
-func TestPasswordGoesWithTheFirstRequest(t *testing.T) {
+func TestPasswordIsSentWithTheFirstRequest(t *testing.T) {
 	t.Parallel()
-	h := newHub(t)
+	h := newTestRegistry(t)
 	c := h.client()
-	image := pushed(t, c, picture(t, 1), h.repo("shop"), "one")
-	h.asked()
+	image := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
+	h.requested()
 	tagged, found, err := c.Find(t.Context(), image.Repository, "one")
 	if err != nil || !found || tagged.Digest != image.Digest {
 		t.Fatalf("got %v, %t, %v", tagged, found, err)
 	}
-	if diff := cmp.Diff([]string{"GET /v2/shop/manifests/one"}, h.asked()); diff != "" {
+	if diff := cmp.Diff([]string{"GET /v2/shop/manifests/one"}, h.requested()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
-// R5: the credentials end in the middle of a push.
-func TestLoginOnceMoreAndGoOn(t *testing.T) {
+// R5: the credentials expire in the middle of a push.
+func TestExpiredCredentialsAreRenewed(t *testing.T) {
 	t.Parallel()
 	for name, refusal := range map[string]func(http.ResponseWriter, *http.Request){
 		"401 with a challenge": func(w http.ResponseWriter, _ *http.Request) {
@@ -59,10 +59,10 @@ func TestLoginOnceMoreAndGoOn(t *testing.T) {
 		for _, method := range []string{http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodPut} {
 			t.Run(name+" on "+method, func(t *testing.T) {
 				t.Parallel()
-				h := newHub(t)
+				h := newTestRegistry(t)
 				h.setPassword("")
 				var expired atomic.Bool
-				h.interfere(func(w http.ResponseWriter, r *http.Request) bool {
+				h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 					if r.Method == method {
 						expired.Store(true)
 					}
@@ -77,15 +77,15 @@ func TestLoginOnceMoreAndGoOn(t *testing.T) {
 					refusal(w, r)
 					return true
 				})
-				credentials, asked := ladder("first", "second")
+				credentials, asked := credentialSequence("first", "second")
 				var refused atomic.Int32
 				c := New(Options{Credentials: credentials, Refused: func(string) { refused.Add(1) }})
-				image := pushed(t, c, picture(t, 4), h.repo("shop"), "one")
+				image := pushTo(t, c, randomImage(t, 4), h.repo("shop"), "one")
 				if got := asked.Load(); got != 2 {
 					t.Errorf("asked for credentials %d times, want 2", got)
 				}
 				if got := refused.Load(); got != 1 {
-					t.Errorf("told of %d refused credentials, want 1", got)
+					t.Errorf("%d refusals were reported, want 1", got)
 				}
 				tagged, found, err := c.Find(t.Context(), image.Repository, "one")
 				if err != nil || !found || tagged.Digest != image.Digest {
@@ -96,10 +96,10 @@ func TestLoginOnceMoreAndGoOn(t *testing.T) {
 	}
 }
 
-func TestRefusedTwice(t *testing.T) {
+func TestCredentialsRefusedTwice(t *testing.T) {
 	t.Parallel()
-	h := newHub(t)
-	credentials, asked := ladder("wrong", "wrong too")
+	h := newTestRegistry(t)
+	credentials, asked := credentialSequence("wrong", "wrong too")
 	_, _, err := New(Options{Credentials: credentials}).Find(t.Context(), h.repo("shop"), "one")
 	var fault *release.Fault
 	if !errors.As(err, &fault) || fault.Side != "registry" || !strings.Contains(err.Error(), "log in to "+h.host()+" again") {
@@ -108,19 +108,19 @@ func TestRefusedTwice(t *testing.T) {
 	if got := asked.Load(); got != 2 {
 		t.Errorf("asked for credentials %d times, want 2", got)
 	}
-	if got := len(h.asked()); got != 2 {
+	if got := len(h.requested()); got != 2 {
 		t.Errorf("made %d requests, want 2", got)
 	}
 }
 
-func TestForbiddenHeadIsDoubtedOnce(t *testing.T) {
+func TestForbiddenHeadRenewsCredentialsOnce(t *testing.T) {
 	t.Parallel()
-	h := newHub(t)
-	h.interfere(func(w http.ResponseWriter, _ *http.Request) bool {
+	h := newTestRegistry(t)
+	h.intercept(func(w http.ResponseWriter, _ *http.Request) bool {
 		w.WriteHeader(http.StatusForbidden)
 		return true
 	})
-	credentials, asked := ladder("first")
+	credentials, asked := credentialSequence("first")
 	c := New(Options{Credentials: credentials})
 	for range 3 {
 		_, err := c.Inspect(t.Context(), h.repo("shop"), digestOf([]byte("x")), "one")
@@ -131,14 +131,14 @@ func TestForbiddenHeadIsDoubtedOnce(t *testing.T) {
 	if got := asked.Load(); got != 2 {
 		t.Errorf("asked for credentials %d times, want 2", got)
 	}
-	if got := len(h.asked()); got != 4 {
+	if got := len(h.requested()); got != 4 {
 		t.Errorf("made %d requests, want 4", got)
 	}
 }
 
 func TestAnonymous(t *testing.T) {
 	t.Parallel()
-	h := newHub(t)
+	h := newTestRegistry(t)
 	_, _, err := New(Options{}).Find(t.Context(), h.repo("shop"), "one")
 	if err == nil || !strings.Contains(err.Error(), "there are no credentials for it") {
 		t.Errorf("got %v", err)
@@ -149,9 +149,9 @@ func TestAnonymous(t *testing.T) {
 	}
 }
 
-func TestNoCredentialsToBeHad(t *testing.T) {
+func TestCredentialsFail(t *testing.T) {
 	t.Parallel()
-	h := newHub(t)
+	h := newTestRegistry(t)
 	cause := errors.New("vault is sealed")
 	c := New(Options{Credentials: func(context.Context, string) (string, string, error) { return "", "", cause }})
 	_, _, err := c.Find(t.Context(), h.repo("shop"), "one")
@@ -163,7 +163,7 @@ func TestNoCredentialsToBeHad(t *testing.T) {
 	if _, _, err = c.Find(t.Context(), h.repo("shop"), "one"); err == nil || err.Error() != own.Error() {
 		t.Errorf("got %v, want %v", err, own)
 	}
-	if got := h.asked(); len(got) > 0 {
+	if got := h.requested(); len(got) > 0 {
 		t.Errorf("requests were made without credentials: %q", got)
 	}
 }
@@ -171,11 +171,11 @@ func TestNoCredentialsToBeHad(t *testing.T) {
 // A registry that wants tokens (ghcr.io, Docker Hub) gets ggcr's handshake, and a fresh token when one expires.
 func TestBearer(t *testing.T) {
 	t.Parallel()
-	h := newHub(t)
+	h := newTestRegistry(t)
 	h.setPassword("")
 	var mu sync.Mutex
 	issued, scopes := 0, []string{}
-	h.interfere(func(w http.ResponseWriter, r *http.Request) bool {
+	h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		if r.URL.Path == "/token" {
@@ -196,7 +196,7 @@ func TestBearer(t *testing.T) {
 		return true
 	})
 	c := h.client()
-	image := pushed(t, c, picture(t, 2), h.repo("shop"), "one")
+	image := pushTo(t, c, randomImage(t, 2), h.repo("shop"), "one")
 	tagged, found, err := c.Find(t.Context(), image.Repository, "one")
 	if err != nil || !found || tagged.Digest != image.Digest {
 		t.Errorf("got %v, %t, %v", tagged, found, err)
@@ -204,22 +204,22 @@ func TestBearer(t *testing.T) {
 	if diff := cmp.Diff([]string{"repository:shop:push,pull", "repository:shop:pull"}, scopes); diff != "" {
 		t.Errorf("scopes (-want +got):\n%s", diff)
 	}
-	wrong := New(Options{Credentials: always("wrong")})
+	wrong := New(Options{Credentials: staticPassword("wrong")})
 	if _, _, err := wrong.Find(t.Context(), image.Repository, "one"); err == nil || !strings.Contains(err.Error(), "HTTP 401") {
 		t.Errorf("got %v", err)
 	}
 }
 
-// H8: what identifies us stays with the registry, wherever it points to.
-func TestCredentialsStayHome(t *testing.T) {
+// H8: credentials go to the registry only, wherever it redirects to.
+func TestCredentialsAreNotSentToOtherHosts(t *testing.T) {
 	t.Parallel()
-	h := newHub(t)
+	h := newTestRegistry(t)
 	c := h.client()
 	image := unannotated(t)
-	shop := pushed(t, c, image, h.repo("shop"), "one")
-	var strange atomic.Int32
+	shop := pushTo(t, c, image, h.repo("shop"), "one")
+	var requestsElsewhere atomic.Int32
 	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		strange.Add(1)
+		requestsElsewhere.Add(1)
 		for _, name := range []string{"Authorization", "Cookie"} {
 			if value := r.Header.Get(name); value != "" {
 				t.Errorf("%s %q was sent to another host", name, value)
@@ -232,7 +232,7 @@ func TestCredentialsStayHome(t *testing.T) {
 		_, _ = w.Write(config)
 	}))
 	defer store.Close()
-	h.interfere(func(w http.ResponseWriter, r *http.Request) bool {
+	h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") {
 			return false
 		}
@@ -242,19 +242,19 @@ func TestCredentialsStayHome(t *testing.T) {
 	if _, found, err := c.Find(t.Context(), shop.Repository, "one"); err != nil || !found {
 		t.Errorf("got %t, %v", found, err)
 	}
-	if strange.Load() != 1 {
-		t.Errorf("the store was asked %d times, want once", strange.Load())
+	if requestsElsewhere.Load() != 1 {
+		t.Errorf("the store was asked %d times, want once", requestsElsewhere.Load())
 	}
 }
 
-// H8: nor is anything sent to where only machines' own secrets live.
-func TestRedirectsInwardsAreRefused(t *testing.T) {
+// H8: nothing is sent to an address inside the network, as that of the metadata service.
+func TestRedirectsIntoTheNetworkAreRefused(t *testing.T) {
 	t.Parallel()
-	h := newHub(t)
+	h := newTestRegistry(t)
 	c := h.client()
-	shop := pushed(t, c, unannotated(t), h.repo("shop"), "one")
+	shop := pushTo(t, c, unannotated(t), h.repo("shop"), "one")
 	for _, target := range []string{"http://169.254.169.254/latest/meta-data/", "http://10.0.0.1/", "http://[fe80::1]/", "http://0.0.0.0/", "http://[::ffff:169.254.169.254]/"} {
-		h.interfere(func(w http.ResponseWriter, r *http.Request) bool {
+		h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") {
 				return false
 			}
@@ -272,13 +272,13 @@ func TestRedirectsInwardsAreRefused(t *testing.T) {
 	}
 }
 
-// H8: an upload may continue elsewhere, as it does where a registry keeps its blobs in a cloud's store.
+// H8: an upload may continue on another host, if a registry keeps its blobs in a cloud's store.
 func TestUploadElsewhereCarriesNoCredentials(t *testing.T) {
 	t.Parallel()
-	h := newHub(t)
-	var strange atomic.Int32
+	h := newTestRegistry(t)
+	var requestsElsewhere atomic.Int32
 	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		strange.Add(1)
+		requestsElsewhere.Add(1)
 		if value := r.Header.Get("Authorization"); value != "" {
 			t.Errorf("Authorization %q was sent to another host", value)
 		}
@@ -287,7 +287,7 @@ func TestUploadElsewhereCarriesNoCredentials(t *testing.T) {
 		w.WriteHeader(map[string]int{http.MethodPatch: http.StatusAccepted, http.MethodPut: http.StatusCreated}[r.Method])
 	}))
 	defer store.Close()
-	h.interfere(func(w http.ResponseWriter, r *http.Request) bool {
+	h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodPost {
 			return false
 		}
@@ -295,15 +295,15 @@ func TestUploadElsewhereCarriesNoCredentials(t *testing.T) {
 		w.WriteHeader(http.StatusAccepted)
 		return true
 	})
-	if err := h.client().Push(t.Context(), onDisk(t, picture(t, 1)), h.repo("shop"), "one", nil); err != nil {
+	if err := h.client().Push(t.Context(), writeLayout(t, randomImage(t, 1)), h.repo("shop"), "one", nil); err != nil {
 		t.Fatal(err)
 	}
-	if strange.Load() != 4 {
-		t.Errorf("the store was asked %d times, want 4 (two blobs)", strange.Load())
+	if requestsElsewhere.Load() != 4 {
+		t.Errorf("the store was asked %d times, want 4 (two blobs)", requestsElsewhere.Load())
 	}
 }
 
-func TestAllowed(t *testing.T) {
+func TestCheckTarget(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		registry, target string
@@ -328,7 +328,7 @@ func TestAllowed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.session.allowed(target); (err == nil) != test.allowed {
+		if err := r.session.checkTarget(target); (err == nil) != test.allowed {
 			t.Errorf("%s to %s: got %v, want allowed = %t", test.registry, test.target, err, test.allowed)
 		}
 	}
@@ -347,29 +347,29 @@ func TestSchemeOf(t *testing.T) {
 	}
 }
 
-// Every address of this machine is spoken to in plain text, also those that ggcr takes for remote.
+// Requests to every address of this machine are plain text, also to those that ggcr takes for remote.
 func TestOtherLoopbackAddress(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.2:0")
 	if err != nil {
 		t.Skip(err) // systems that have 127.0.0.1 alone
 	}
-	h := newHub(t)
+	h := newTestRegistry(t)
 	server := httptest.NewUnstartedServer(h.Config.Handler)
 	_ = server.Listener.Close()
 	server.Listener = listener
 	server.Start()
 	defer server.Close()
 	repo := release.Repository(listener.Addr().String() + "/shop")
-	image := pushed(t, h.client(), picture(t, 1), repo, "one")
+	image := pushTo(t, h.client(), randomImage(t, 1), repo, "one")
 	if _, found, err := h.client().Describe(t.Context(), image); err != nil || !found {
 		t.Errorf("got %t, %v", found, err)
 	}
 }
 
-// It cannot run in parallel: where docker's file is, the environment says.
+// It cannot run in parallel, since the environment says where docker's file is.
 func TestDockerConfig(t *testing.T) {
-	h := newHub(t)
+	h := newTestRegistry(t)
 	dir := t.TempDir()
 	t.Setenv("DOCKER_CONFIG", dir)
 	text := fmt.Sprintf(`{"auths":{%q:{"username":"user","password":"first"}}}`, h.host())

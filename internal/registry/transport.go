@@ -25,7 +25,7 @@ func defaultTransport() *http.Transport {
 		ExpectContinueTimeout: time.Second,
 		IdleConnTimeout:       90 * time.Second,
 		MaxIdleConns:          100,
-		MaxIdleConnsPerHost:   2 * jobs,
+		MaxIdleConnsPerHost:   2 * maxParallelBlobs,
 	}
 }
 

@@ -8,14 +8,14 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Limits of one image or index. Larger ones exist nowhere, and loops over what a registry says must end.
+// Limits of one image or index, far above real ones: loops over a registry's answers must end.
 const (
 	maxManifests     = 200
 	maxBlobs         = 2000
-	maxManifestBytes = 32 << 20 // of all manifests together, which are held in memory
+	maxManifestBytes = 32 << 20 // of all manifests together, which are kept in memory
 )
 
-// tree is everything that makes up an image or an index.
+// tree is all manifests and blobs of an image or an index.
 type tree struct {
 	manifests []manifest // children before the index that names them, the root last
 	blobs     []descriptor
@@ -30,11 +30,11 @@ func (t tree) size() (total int64) {
 	return total
 }
 
-// grow reads the tree below a digest, each manifest by fetch, which answers for the bytes being the digest's.
-func grow(ctx context.Context, root release.Digest, fetch func(context.Context, release.Digest) (manifest, error)) (tree, error) {
+// readTree reads the tree below a digest, each manifest by fetch, which checks that the bytes are the digest's.
+func readTree(ctx context.Context, root release.Digest, fetch func(context.Context, release.Digest) (manifest, error)) (tree, error) {
 	var result tree
 	seen := map[string]bool{}
-	held := 0
+	manifestBytes := 0
 	var visit func(digest release.Digest) error
 	visit = func(digest release.Digest) error {
 		if seen[digest.String()] {
@@ -48,7 +48,7 @@ func grow(ctx context.Context, root release.Digest, fetch func(context.Context, 
 		if err != nil {
 			return err
 		}
-		read, err := m.read()
+		read, err := m.parse()
 		if err != nil {
 			return err
 		}
@@ -70,7 +70,7 @@ func grow(ctx context.Context, root release.Digest, fetch func(context.Context, 
 				if blob.Size < 0 {
 					return fmt.Errorf("reading manifest %s: blob %q has %d bytes", digest.Short(), blob.Digest, blob.Size)
 				}
-				// Layers that licences keep in one place stay there. Source: OCI image-spec, layer.md, "Non-Distributable Layers".
+				// Layers that their licence forbids to distribute are not copied. Source: OCI image-spec, layer.md, "Non-Distributable Layers".
 				if !seen[blob.Digest] && types.MediaType(blob.MediaType).IsDistributable() {
 					seen[blob.Digest] = true
 					result.blobs = append(result.blobs, blob)
@@ -78,8 +78,8 @@ func grow(ctx context.Context, root release.Digest, fetch func(context.Context, 
 			}
 		}
 		result.manifests = append(result.manifests, m)
-		held += len(m.bytes)
-		if len(result.manifests) > maxManifests || len(result.blobs) > maxBlobs || held > maxManifestBytes {
+		manifestBytes += len(m.bytes)
+		if len(result.manifests) > maxManifests || len(result.blobs) > maxBlobs || manifestBytes > maxManifestBytes {
 			return fmt.Errorf("reading %s: it has more than %d manifests, %d bytes of them or %d blobs",
 				root.Short(), maxManifests, maxManifestBytes, maxBlobs)
 		}

@@ -34,7 +34,7 @@ func (f forest) plant(t *testing.T, c map[string]any) descriptor {
 	return descriptor{MediaType: m.mediaType, Digest: m.digest.String(), Size: int64(len(text))}
 }
 
-func (f forest) fetch(_ context.Context, digest release.Digest) (manifest, error) {
+func (f forest) fetchManifest(_ context.Context, digest release.Digest) (manifest, error) {
 	m, found := f[digest]
 	if !found {
 		return manifest{}, errors.New("not here")
@@ -59,7 +59,7 @@ func TestGrow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := grow(t.Context(), digest, f.fetch)
+	got, err := readTree(t.Context(), digest, f.fetchManifest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestGrowRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := grow(t.Context(), digest, f.fetch); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := readTree(t.Context(), digest, f.fetchManifest); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want an error that says %q", name, err, test.want)
 		}
 	}
@@ -114,7 +114,7 @@ func TestGrowRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := grow(t.Context(), digest, f.fetch); err == nil || !strings.Contains(err.Error(), "bytes of them") {
+	if _, err := readTree(t.Context(), digest, f.fetchManifest); err == nil || !strings.Contains(err.Error(), "bytes of them") {
 		t.Errorf("manifests without end: got %v", err)
 	}
 }
@@ -133,7 +133,7 @@ func FuzzManifest(f *testing.F) {
 		if m.digest != digestOf(text) {
 			t.Errorf("digest %s is not the bytes'", m.digest)
 		}
-		all, err := grow(t.Context(), m.digest, func(context.Context, release.Digest) (manifest, error) { return m, nil })
+		all, err := readTree(t.Context(), m.digest, func(context.Context, release.Digest) (manifest, error) { return m, nil })
 		if err != nil {
 			return
 		}

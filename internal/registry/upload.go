@@ -19,24 +19,24 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// maxUploads is how often one blob is tried.
-const maxUploads = 5
+// maxUploadAttempts is how often one blob is uploaded at most.
+const maxUploadAttempts = 5
 
-// source opens a blob's bytes from their start.
+// source opens a blob at its start.
 type source func(descriptor) (io.ReadCloser, error)
 
-// upload sends the blobs that the repository does not have, several at once, and after a break only the broken one
-// again. If from is named, a repository of the same registry, blobs are mounted from it where the registry can.
+// upload sends the blobs that the repository does not have, several at once, and retries each by itself. If from is set, a
+// repository of the same registry, blobs are mounted from it where the registry supports that.
 func (r *repository) upload(ctx context.Context, blobs []descriptor, open source, from *name.Repository, meter *meter) error {
-	through, err := r.session.wrapped(ctx)
+	through, err := r.session.forGGCR(ctx)
 	if err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(jobs)
+	group.SetLimit(maxParallelBlobs)
 	for _, each := range blobs {
 		group.Go(func() error {
-			err := r.uploadOne(ctx, newLayer(each, open, meter), from, through)
+			err := r.uploadBlob(ctx, newLayer(each, open, meter), from, through)
 			if err != nil {
 				return fmt.Errorf("pushing blob %s: %w", each.Digest, err)
 			}
@@ -47,8 +47,8 @@ func (r *repository) upload(ctx context.Context, blobs []descriptor, open source
 	return group.Wait()
 }
 
-// uploadOne asks for the blob first, so that what an earlier attempt completed is not sent again.
-func (r *repository) uploadOne(ctx context.Context, layer v1.Layer, from *name.Repository, through http.RoundTripper) error {
+// uploadBlob checks for the blob before each attempt, so that a complete upload is not repeated.
+func (r *repository) uploadBlob(ctx context.Context, layer v1.Layer, from *name.Repository, through http.RoundTripper) error {
 	if from != nil {
 		digest, err := layer.Digest()
 		if err != nil {
@@ -56,15 +56,15 @@ func (r *repository) uploadOne(ctx context.Context, layer v1.Layer, from *name.R
 		}
 		layer = &remote.MountableLayer{Layer: layer, Reference: from.Digest(digest.String())}
 	}
-	backoff := httpx.Backoff(maxUploads - 1)
+	backoff := httpx.Backoff(maxUploadAttempts - 1)
 	return retry.Do(ctx, backoff, func(ctx context.Context) error {
 		err := remote.WriteLayer(r.at, layer, remote.WithContext(ctx), remote.WithTransport(through),
 			remote.WithRetryPredicate(func(error) bool { return false }))
 		if err == nil {
 			return nil
 		}
-		err = withoutURL(plain(err))
-		if ctx.Err() == nil && startsOver(err) {
+		err = withoutURL(toStatusError(err))
+		if ctx.Err() == nil && isRestartable(err) {
 			r.session.login.options.Log(fmt.Sprintf("%s: %s, sending the blob again", r.name.Host(), sanitize(err.Error())))
 			return retry.RetryableError(err)
 		}
@@ -72,10 +72,10 @@ func (r *repository) uploadOne(ctx context.Context, layer v1.Layer, from *name.R
 	})
 }
 
-// startsOver tells whether an upload that broke is worth starting again: the connection or the registry failed, the
-// upload was forgotten, or the credentials expired on the way and the next attempt uses fresh ones.
-func startsOver(err error) bool {
-	var answer *refusedError
+// isRestartable reports whether a failed upload may succeed from its start: the connection or the registry failed, or the
+// registry no longer knows the upload.
+func isRestartable(err error) bool {
+	var answer *statusError
 	if !errors.As(err, &answer) {
 		return isTransient(err)
 	}
@@ -86,7 +86,7 @@ func startsOver(err error) bool {
 	return httpx.IsUnavailable(answer.Status)
 }
 
-// layer is a blob as ggcr's upload takes it.
+// layer is a blob as a v1.Layer for ggcr's upload.
 type layer struct {
 	descriptor
 	hash  v1.Hash
@@ -95,7 +95,7 @@ type layer struct {
 }
 
 func newLayer(blob descriptor, open source, meter *meter) *layer {
-	hash, _ := v1.NewHash(blob.Digest) // a release.Digest's text, checked by grow
+	hash, _ := v1.NewHash(blob.Digest) // a release.Digest's text, checked by readTree
 	return &layer{descriptor: blob, hash: hash, open: open, meter: meter}
 }
 
@@ -111,56 +111,56 @@ func (l *layer) Compressed() (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &metered{ReadCloser: blob, blob: l.descriptor, meter: l.meter}, nil
+	return &meteredReader{ReadCloser: blob, blob: l.descriptor, meter: l.meter}, nil
 }
 
-// meter adds up how far the blobs have come. A blob that is sent again does not count twice, and one that was there
-// already counts at once, so the sum only grows, up to the total.
+// meter adds up the progress of all blobs. A blob that is sent again does not count twice, and one that exists already counts
+// in full, so the sum only grows, up to the total.
 type meter struct {
-	mu    sync.Mutex
-	total int64
-	sum   int64
-	blobs map[string]int64
-	tell  func(release.Progress)
+	mu       sync.Mutex
+	total    int64
+	complete int64
+	blobs    map[string]int64
+	report   func(release.Progress)
 }
 
-func newMeter(total int64, tell func(release.Progress)) *meter {
-	if tell == nil {
-		tell = func(release.Progress) {}
+func newMeter(total int64, report func(release.Progress)) *meter {
+	if report == nil {
+		report = func(release.Progress) {}
 	}
-	return &meter{total: total, blobs: map[string]int64{}, tell: tell}
+	return &meter{total: total, blobs: map[string]int64{}, report: report}
 }
 
-func (m *meter) reach(blob descriptor, position int64) {
+func (m *meter) advance(blob descriptor, position int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	position = min(position, blob.Size)
 	if gained := position - m.blobs[blob.Digest]; gained > 0 {
 		m.blobs[blob.Digest] = position
-		m.sum += gained
-		m.tell(release.Progress{Complete: m.sum, Total: m.total})
+		m.complete += gained
+		m.report(release.Progress{Complete: m.complete, Total: m.total})
 	}
 }
 
-func (m *meter) done(blob descriptor) { m.reach(blob, blob.Size) }
+func (m *meter) done(blob descriptor) { m.advance(blob, blob.Size) }
 
-// metered tells the meter what was read.
-type metered struct {
+// meteredReader reports what was read to the meter.
+type meteredReader struct {
 	io.ReadCloser
 	blob     descriptor
 	position int64
 	meter    *meter
 }
 
-func (m *metered) Read(buffer []byte) (int, error) {
+func (m *meteredReader) Read(buffer []byte) (int, error) {
 	n, err := m.ReadCloser.Read(buffer)
 	m.position += int64(n)
-	m.meter.reach(m.blob, m.position)
+	m.meter.advance(m.blob, m.position)
 	return n, err
 }
 
-// memory serves blobs by their digests.
-func memory(held map[string][]byte) source {
+// blobsInMemory is a source of blobs by their digests.
+func blobsInMemory(held map[string][]byte) source {
 	return func(blob descriptor) (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(held[blob.Digest])), nil
 	}

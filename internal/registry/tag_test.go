@@ -19,16 +19,16 @@ const production = "production-" + commit
 func TestRetag(t *testing.T) {
 	t.Parallel()
 	for name, one := range map[string]any{
-		"1 layer":    picture(t, 1),
-		"50 layers":  picture(t, 50),
-		"index of 4": album(t, 4, map[string]string{release.AnnotationRevision: commit}),
+		"1 layer":    randomImage(t, 1),
+		"50 layers":  randomImage(t, 50),
+		"index of 4": randomIndex(t, 4, map[string]string{release.AnnotationRevision: commit}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := localawstest.Start(t)
 			repo := server.RepositoryWith("shop", immutable)
 			c := at(t, server)
-			image := pushed(t, c, one, repo, commit)
+			image := pushTo(t, c, one, repo, commit)
 			server.ResetRequests()
 			looked, err := c.Inspect(t.Context(), repo, image.Digest, production)
 			if err != nil {
@@ -56,7 +56,7 @@ func TestLookAtNothing(t *testing.T) {
 	server := localawstest.Start(t)
 	repo := server.Repository("shop")
 	c := at(t, server)
-	image := pushed(t, c, picture(t, 1), repo, commit)
+	image := pushTo(t, c, randomImage(t, 1), repo, commit)
 	other := digestOf([]byte("other"))
 	got, err := c.Inspect(t.Context(), repo, other, commit)
 	if err != nil {
@@ -86,7 +86,7 @@ func TestPutTagOutlasts(t *testing.T) {
 			server := localawstest.Start(t)
 			repo := server.RepositoryWith("shop", immutable)
 			c := at(t, server)
-			image := pushed(t, c, picture(t, 1), repo, commit)
+			image := pushTo(t, c, randomImage(t, 1), repo, commit)
 			looked, err := c.Inspect(t.Context(), repo, image.Digest, production)
 			if err != nil {
 				t.Fatal(err)
@@ -112,8 +112,8 @@ func TestPutTagTwice(t *testing.T) {
 	server := localawstest.Start(t)
 	repo := server.RepositoryWith("shop", immutable)
 	c := at(t, server)
-	one := pushed(t, c, picture(t, 1), repo, "one")
-	two := pushed(t, c, picture(t, 1), repo, "two")
+	one := pushTo(t, c, randomImage(t, 1), repo, "one")
+	two := pushTo(t, c, randomImage(t, 1), repo, "two")
 	for _, image := range []release.Image{one, one, two} {
 		looked, err := c.Inspect(t.Context(), repo, image.Digest, production)
 		if err != nil {
@@ -158,7 +158,7 @@ func TestLookAtHostileBytes(t *testing.T) {
 		server := localawstest.Start(t)
 		repo := server.Repository("shop")
 		c := at(t, server)
-		image := pushed(t, c, picture(t, 1), repo, commit)
+		image := pushTo(t, c, randomImage(t, 1), repo, commit)
 		injected := server.Inject(localaws.Fault{Route: localaws.RouteManifest, Method: http.MethodGet, Do: test.do})
 		_, err := c.Inspect(t.Context(), repo, image.Digest, production)
 		if err == nil || !strings.Contains(err.Error(), test.want) && !strings.Contains(err.Error(), "longer than 4194304") {

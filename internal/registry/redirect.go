@@ -9,24 +9,25 @@ import (
 	"strings"
 )
 
-// elsewhere sends a request that a redirect or a Location header led to another host: without anything that
-// identifies us, never to an address inside the machine's or the cloud's own network, never from TLS to plain text.
-// ECR redirects blob reads to S3, with the permission in the URL.
-func (s *session) elsewhere(request *http.Request) (*http.Response, error) {
+// sendToOtherHost sends a request that a redirect or a Location header led to another host: without credentials and cookies,
+// never to an address inside the machine's or the cloud's own network, never from TLS to plain text. ECR redirects blob reads
+// to S3, with the permission in the URL.
+func (s *session) sendToOtherHost(request *http.Request) (*http.Response, error) {
 	request.Header.Del("Authorization")
 	request.Header.Del("Cookie")
-	if err := s.allowed(request.URL); err != nil {
+	if err := s.checkTarget(request.URL); err != nil {
 		return nil, err
 	}
 	return s.next.RoundTrip(request)
 }
 
-func (s *session) allowed(target *url.URL) error {
+// checkTarget refuses to leave the registry for a plain-text or an inner address.
+func (s *session) checkTarget(target *url.URL) error {
 	if target.Scheme != "https" && s.scheme == "https" {
 		return &blockedError{from: s.registry.RegistryStr(), to: target.Host, why: "without TLS"}
 	}
-	inside := loopback(target.Host) && !loopback(s.registry.RegistryStr())
-	// A name may resolve to a private address, as S3's does inside a VPC; the dialer refuses only link-local ones.
+	inside := isLoopback(target.Host) && !isLoopback(s.registry.RegistryStr())
+	// A name may resolve to a private address, as that of S3 does inside a VPC; the dialer refuses only link-local ones.
 	if address, err := netip.ParseAddr(target.Hostname()); err == nil {
 		address = address.Unmap()
 		inside = inside || address.IsPrivate() || address.IsLinkLocalUnicast() || address.IsUnspecified()
@@ -45,18 +46,19 @@ func (s *session) checkRedirect(request *http.Request, via []*http.Request) erro
 	if request.URL.Host == s.registry.RegistryStr() {
 		return nil
 	}
-	return s.allowed(request.URL)
+	return s.checkTarget(request.URL)
 }
 
-// schemeOf is http for a registry on this machine, https for every other.
+// schemeOf is "http" for a registry on this machine and "https" for every other.
 func schemeOf(address string) string {
-	if loopback(address) {
+	if isLoopback(address) {
 		return "http"
 	}
 	return "https"
 }
 
-func loopback(address string) bool {
+// isLoopback reports whether a host, with or without a port, is this machine.
+func isLoopback(address string) bool {
 	host := address
 	if h, _, err := net.SplitHostPort(address); err == nil {
 		host = h

@@ -1,0 +1,55 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// Inspect reads an image's manifest and the digest that a tag names, in two requests. An image or a tag that does not exist is
+// no error.
+func (c *Client) Inspect(ctx context.Context, repo release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
+	r, err := c.open(sideRegistry, repo, false)
+	if err != nil {
+		return release.TagState{}, err
+	}
+	state, err := r.inspect(ctx, digest, tag)
+	if err != nil {
+		return release.TagState{}, r.fault(err, fmt.Sprintf("reading %q and tag %q", repo.At(digest), tag))
+	}
+	return state, nil
+}
+
+func (r *repository) inspect(ctx context.Context, digest release.Digest, tag release.Tag) (release.TagState, error) {
+	tagged, _, err := r.headManifest(ctx, tag.String())
+	if err != nil {
+		return release.TagState{}, err
+	}
+	image, found, err := r.getManifest(ctx, digest.String())
+	if err != nil || !found {
+		return release.TagState{TagDigest: tagged.digest}, err
+	}
+	read, err := image.parse()
+	return release.TagState{
+		Found: true, Manifest: image.bytes, MediaType: image.mediaType,
+		Revision: read.Annotations[release.AnnotationRevision], TagDigest: tagged.digest,
+	}, err
+}
+
+// PutTag tags an image of the repository, in one request with the manifest's unchanged bytes. If the tag names another image,
+// an immutable repository returns a *release.TagTakenError, and in a mutable one the tag moves.
+func (c *Client) PutTag(ctx context.Context, repo release.Repository, content []byte, mediaType string, digest release.Digest, tag release.Tag) error {
+	r, err := c.open(sideRegistry, repo, true)
+	if err != nil {
+		return err
+	}
+	doing := fmt.Sprintf("tagging %s in %q as %q", digest.Short(), repo, tag)
+	if got := digestOf(content); got != digest {
+		return r.fault(&mismatchError{wanted: digest, got: got}, doing)
+	}
+	if _, err := r.putManifest(ctx, manifest{bytes: content, mediaType: mediaType, digest: digest}, tag); err != nil {
+		return r.fault(err, doing)
+	}
+	return nil
+}
