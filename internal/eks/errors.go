@@ -16,7 +16,7 @@ func fault(err error, doing, do string) error {
 	return &release.Fault{Side: "AWS", Err: fmt.Errorf("%s: %w", doing, &awsx.Error{Err: err}), Do: do}
 }
 
-// fault is the function fault with the advice for the error.
+// fault is the function of that name with advice for the error.
 func (c *Client) fault(err error, doing string) error { return fault(err, doing, c.advice(err)) }
 
 // advice says what to do about an error. Source: Amazon EKS API Reference, "Common Errors", and DescribeCluster's own errors.

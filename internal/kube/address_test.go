@@ -69,7 +69,7 @@ func TestAddress(t *testing.T) {
 	tests := map[string]struct {
 		services []*core.Service
 		want     string
-		told     string
+		reported     string
 		input    bool
 	}{
 		"assigned":        {[]*core.Service{service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, ""))}, "http://lb.example.com", "", false},
@@ -91,14 +91,14 @@ func TestAddress(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
-			var told []string
-			got, err := s.client().Address(ctx, space, "shop", func(line string) { told = append(told, line) })
+			var reported []string
+			got, err := s.client().Address(ctx, space, "shop", func(line string) { reported = append(reported, line) })
 			var input *release.InputError
 			if got != test.want || errors.As(err, &input) != test.input || !test.input && err != nil {
 				t.Errorf("got %q, %v, want %q", got, err, test.want)
 			}
-			if diff := cmp.Diff(test.told, strings.Join(told, "\n")); diff != "" {
-				t.Errorf("told (-want +got):\n%s", diff)
+			if diff := cmp.Diff(test.reported, strings.Join(reported, "\n")); diff != "" {
+				t.Errorf("reported (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -168,10 +168,10 @@ func TestAddressOfWhoMayNotReadIngresses(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	told := ""
-	got, err := s.client().Address(ctx, space, "shop", func(line string) { told += line })
-	if got != "" || err != nil || !strings.Contains(told, "no address outside the cluster") {
-		t.Errorf("got %q, %v, told %q", got, err, told)
+	reported := ""
+	got, err := s.client().Address(ctx, space, "shop", func(line string) { reported += line })
+	if got != "" || err != nil || !strings.Contains(reported, "no address outside the cluster") {
+		t.Errorf("got %q, %v, reported %q", got, err, reported)
 	}
 }
 
@@ -179,16 +179,16 @@ func TestAddressWaits(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.Put(service("shop", core.ServiceTypeLoadBalancer, "", port(80, "")))
-	told := 0
+	reported := 0
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	got, err := s.client().Address(ctx, space, "shop", func(string) {
-		told++
+		reported++
 		s.Drop()
 		s.Put(service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, "")))
 	})
-	if got != "http://lb.example.com" || err != nil || told != 1 {
-		t.Errorf("got %q, %v, told %d times", got, err, told)
+	if got != "http://lb.example.com" || err != nil || reported != 1 {
+		t.Errorf("got %q, %v, reported %d times", got, err, reported)
 	}
 }
 

@@ -34,32 +34,32 @@ func TestBearerHasTheDefaultsOfConnect(t *testing.T) {
 	}
 }
 
-// A token is used until it ends and no longer; the cluster never sees one that has ended.
+// A token is used until it expires; the cluster never receives an expired one.
 func TestBearerRefreshes(t *testing.T) {
 	t.Parallel()
-	g := newGate(t, welcome)
+	g := newTokenServer(t, acceptAll)
 	client := g.client()
 	for range 3 {
 		for range 5 {
-			g.mustAsk(client, http.MethodGet, nil, 200)
+			g.mustSend(client, http.MethodGet, nil, 200)
 		}
-		g.pass(gateLife)
+		g.advance(tokenLife)
 	}
-	g.want(3, 0)
+	g.wantCounts(3, 0)
 }
 
-// A cluster that refuses a token gets the next, once, with the whole body again.
-func TestBearerAfterARefusal(t *testing.T) {
+// A request that is refused is sent again once, with a new token and the whole body.
+func TestBearerAfter401(t *testing.T) {
 	t.Parallel()
-	g := newGate(t, welcome)
+	g := newTokenServer(t, acceptAll)
 	client := g.client()
-	g.mustAsk(client, http.MethodPost, strings.NewReader("one"), 200)
+	g.mustSend(client, http.MethodPost, strings.NewReader("one"), 200)
 	g.revoke()
-	g.mustAsk(client, http.MethodPost, strings.NewReader("two"), 200)
+	g.mustSend(client, http.MethodPost, strings.NewReader("two"), 200)
 	g.revoke()
-	g.mustAsk(client, http.MethodGet, nil, 200)
-	g.want(3, 2)
-	if got := strings.Join(g.seen, ","); got != "one,two," {
+	g.mustSend(client, http.MethodGet, nil, 200)
+	g.wantCounts(3, 2)
+	if got := strings.Join(g.bodies, ","); got != "one,two," {
 		t.Errorf("the cluster read %q", got)
 	}
 }
@@ -97,32 +97,32 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }
 
-// A body that can be read once is sent once. The next request has the new token all the same.
+// A body that cannot be read again is not sent again. The next request has a new token nonetheless.
 func TestBearerDoesNotReplayHalfABody(t *testing.T) {
 	t.Parallel()
-	g := newGate(t, welcome)
+	g := newTokenServer(t, acceptAll)
 	client := g.client()
-	g.mustAsk(client, http.MethodGet, nil, 200)
+	g.mustSend(client, http.MethodGet, nil, 200)
 	g.revoke()
-	g.mustAsk(client, http.MethodPost, io.MultiReader(strings.NewReader("one")), 401)
-	g.want(2, 1)
-	g.mustAsk(client, http.MethodPost, io.MultiReader(strings.NewReader("two")), 200)
-	g.want(2, 1)
+	g.mustSend(client, http.MethodPost, io.MultiReader(strings.NewReader("one")), 401)
+	g.wantCounts(2, 1)
+	g.mustSend(client, http.MethodPost, io.MultiReader(strings.NewReader("two")), 200)
+	g.wantCounts(2, 1)
 }
 
-// Whoever may not enter is told so, after two tries and not more.
+// A request is sent at most twice.
 func TestBearerStaysRefused(t *testing.T) {
 	t.Parallel()
-	g := newGate(t, welcome)
-	g.early = 2 * gateLife
-	g.mustAsk(g.client(), http.MethodGet, nil, 401)
-	g.want(2, 2)
+	g := newTokenServer(t, acceptAll)
+	g.early = 2 * tokenLife
+	g.mustSend(g.client(), http.MethodGet, nil, 401)
+	g.wantCounts(2, 2)
 }
 
-// A source of tokens that has no other gives the same again: there is nothing to try.
+// If the source returns the same token again, the request is not repeated.
 func TestBearerWithOneToken(t *testing.T) {
 	t.Parallel()
-	g := newGate(t, welcome)
+	g := newTokenServer(t, acceptAll)
 	asked := 0
 	client, err := rest.HTTPClientFor(Bearer(g.web.URL, g.authority(), func(context.Context) (string, time.Time, error) {
 		asked++
@@ -131,8 +131,8 @@ func TestBearerWithOneToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.mustAsk(client, http.MethodGet, nil, 401)
-	g.want(0, 1)
+	g.mustSend(client, http.MethodGet, nil, 401)
+	g.wantCounts(0, 1)
 	if asked != 2 {
 		t.Errorf("asked %d times", asked)
 	}
@@ -140,33 +140,33 @@ func TestBearerWithOneToken(t *testing.T) {
 
 func TestBearerWithoutAToken(t *testing.T) {
 	t.Parallel()
-	g := newGate(t, welcome)
+	g := newTokenServer(t, acceptAll)
 	client := g.client()
-	g.broken = &release.Fault{Side: "AWS", Err: errors.New("the credentials have expired")}
+	g.issueErr = &release.Fault{Side: "AWS", Err: errors.New("the credentials have expired")}
 	var fault *release.Fault
-	if _, err := g.ask(client, http.MethodPost, strings.NewReader("x")); !errors.As(err, &fault) || fault.Side != "AWS" {
+	if _, err := g.send(client, http.MethodPost, strings.NewReader("x")); !errors.As(err, &fault) || fault.Side != "AWS" {
 		t.Errorf("got %v", err)
 	}
-	g.broken = nil
-	g.mustAsk(client, http.MethodGet, nil, 200)
+	g.issueErr = nil
+	g.mustSend(client, http.MethodGet, nil, 200)
 	g.revoke()
-	g.broken = errors.New("no more")
-	if _, err := g.ask(client, http.MethodGet, nil); err == nil || !strings.Contains(err.Error(), "no more") || strings.Contains(err.Error(), "token-1") {
+	g.issueErr = errors.New("no more")
+	if _, err := g.send(client, http.MethodGet, nil); err == nil || !strings.Contains(err.Error(), "no more") || strings.Contains(err.Error(), "token-1") {
 		t.Errorf("got %v", err)
 	}
 	empty, err := rest.HTTPClientFor(Bearer(g.web.URL, g.authority(), func(context.Context) (string, time.Time, error) { return "", time.Time{}, nil }))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := g.ask(empty, http.MethodGet, nil); !errors.As(err, &fault) {
+	if _, err := g.send(empty, http.MethodGet, nil); !errors.As(err, &fault) {
 		t.Errorf("an empty token: got %v", err)
 	}
 }
 
-// Many at once ask for one token, and for one more when it is refused; clients made of one configuration share it.
-func TestBearerAtOnce(t *testing.T) {
+// Concurrent requests fetch one token, and one more when it is refused; clients made from one configuration share it.
+func TestBearerConcurrently(t *testing.T) {
 	t.Parallel()
-	g := newGate(t, welcome)
+	g := newTokenServer(t, acceptAll)
 	config := g.config()
 	var clients []*http.Client
 	for range 4 {
@@ -179,24 +179,24 @@ func TestBearerAtOnce(t *testing.T) {
 	for round := range 3 {
 		var all sync.WaitGroup
 		for i := range 40 {
-			all.Go(func() { g.mustAsk(clients[i%len(clients)], http.MethodPost, bytes.NewReader([]byte("x")), 200) })
+			all.Go(func() { g.mustSend(clients[i%len(clients)], http.MethodPost, bytes.NewReader([]byte("x")), 200) })
 		}
 		all.Wait()
 		g.mu.Lock()
-		if g.given != round+1 {
-			t.Errorf("gave %d tokens in %d rounds", g.given, round+1)
+		if g.issued != round+1 {
+			t.Errorf("issued %d tokens in %d rounds", g.issued, round+1)
 		}
 		g.mu.Unlock()
 		if round == 0 {
 			g.revoke()
 		} else {
-			g.pass(gateLife)
+			g.advance(tokenLife)
 		}
 	}
 }
 
-// Whoever waits for another's token stops when its own time is up; that the other gives up is not its end.
-func TestBearerWaitsForOneself(t *testing.T) {
+// A caller that waits for another's fetch stops when its own context ends, and fetches itself if the other gives up.
+func TestBearerWaitsWithItsOwnContext(t *testing.T) {
 	t.Parallel()
 	asked := make(chan struct{}, 2)
 	answer := make(chan string)
@@ -240,7 +240,7 @@ func TestBearerWaitsForOneself(t *testing.T) {
 	}
 }
 
-// H8: the token goes to the endpoint and nowhere else, and only to whoever its own authority vouches for.
+// H8: the token is sent to the endpoint only, and only if its certificate is of the authority given.
 func TestBearerKeepsTheToken(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -256,14 +256,14 @@ func TestBearerKeepsTheToken(t *testing.T) {
 	defer plain.Close()
 	defer tls.Close()
 	for name, target := range map[string]string{"plain HTTP": plain.URL, "TLS": tls.URL, "metadata": "http://169.254.169.254/latest"} {
-		g := newGate(t, func(w http.ResponseWriter, r *http.Request) {
+		g := newTokenServer(t, func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, target, http.StatusTemporaryRedirect)
 		})
-		if _, err := g.ask(g.client(), http.MethodGet, nil); err == nil || !strings.Contains(err.Error(), "must not receive the token") {
+		if _, err := g.send(g.client(), http.MethodGet, nil); err == nil || !strings.Contains(err.Error(), "must not receive the token") {
 			t.Errorf("redirected to %s: got %v", name, err)
 		}
 	}
-	g := newGate(t, welcome)
+	g := newTokenServer(t, acceptAll)
 	for name, test := range map[string]struct {
 		config *rest.Config
 		want   string
@@ -284,20 +284,20 @@ func TestBearerKeepsTheToken(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	if stolen > 0 {
-		t.Errorf("the token was shown %d times", stolen)
+		t.Errorf("the token was sent %d times", stolen)
 	}
 }
 
 // R9: a token that ends while a watch is open. The watch is cut; taken up again where it ended, it goes on with the next
 // token and misses nothing, and no request comes back as an error. Where the cluster's clock is ahead of ours, its 401 is
 // no error either.
-func TestBearerOutlivesAToken(t *testing.T) {
+func TestWatchResumesAfterATokenExpires(t *testing.T) {
 	t.Parallel()
 	for name, early := range map[string]time.Duration{"clocks agree": 0, "the cluster's is ahead": 2 * time.Minute} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			feed := newEvents()
-			g := newGate(t, feed.serve)
+			namespaces := newNamespaceWatch()
+			g := newTokenServer(t, namespaces.serve)
 			g.early = early
 			client, err := kubernetes.NewForConfig(g.config())
 			if err != nil {
@@ -309,21 +309,21 @@ func TestBearerOutlivesAToken(t *testing.T) {
 				if err != nil {
 					t.Fatalf("round %d: %v", i, err)
 				}
-				feed.add()
+				namespaces.add()
 				event := <-open.ResultChan()
 				if got, ok := event.Object.(*core.Namespace); !ok || event.Type != watch.Added || got.Name != fmt.Sprintf("ns-%d", i+1) {
 					t.Errorf("round %d: got %+v", i, event)
 				}
-				g.pass(gateLife - early)
-				feed.cut()
+				g.advance(tokenLife - early)
+				namespaces.cut()
 				if event, more := <-open.ResultChan(); more {
 					t.Errorf("round %d: the watch was cut, and said %+v", i, event)
 				}
 			}
 			if early > 0 {
-				g.want(rounds, rounds-1)
+				g.wantCounts(rounds, rounds-1)
 			} else {
-				g.want(rounds, 0)
+				g.wantCounts(rounds, 0)
 			}
 		})
 	}

@@ -15,34 +15,34 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// shelf serves objects by path, and only their metadata to those who ask for no more.
-type shelf struct {
+// objectServer serves objects by path, and only their metadata to requests for PartialObjectMetadata.
+type objectServer struct {
 	t       *testing.T
 	objects map[string]string // path below /api/v1/namespaces/ to the object's content
-	status  map[string]int    // path to what is answered instead
+	status  map[string]int    // path to the status of a refusal
 
-	mu     sync.Mutex
-	asked  map[string]int  // path
-	bare   map[string]bool // path that was asked for without content
-	now    int
-	most   int           // requests at once
-	gather chan struct{} // holds requests back until it is closed; nil: none
+	mu           sync.Mutex
+	asked        map[string]int  // path
+	metadataOnly map[string]bool // path to whether only metadata was requested
+	inFlight     int
+	maxInFlight  int
+	hold         chan struct{} // requests wait until it is closed; nil: none does
 }
 
-func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *objectServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimPrefix(r.URL.Path, "/api/v1/namespaces/")
-	bare := strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadata")
+	metadataOnly := strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadata")
 	s.mu.Lock()
 	s.asked[path]++
-	s.bare[path] = bare
-	s.now++
-	s.most = max(s.most, s.now)
+	s.metadataOnly[path] = metadataOnly
+	s.inFlight++
+	s.maxInFlight = max(s.maxInFlight, s.inFlight)
 	s.mu.Unlock()
-	if s.gather != nil {
-		<-s.gather
+	if s.hold != nil {
+		<-s.hold
 	}
 	s.mu.Lock()
-	s.now--
+	s.inFlight--
 	s.mu.Unlock()
 	content, found := s.objects[path]
 	switch {
@@ -54,7 +54,7 @@ func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		parts := strings.Split(path, "/")
 		kind := map[string]string{"secrets": "Secret", "configmaps": "ConfigMap", "serviceaccounts": "ServiceAccount", "persistentvolumeclaims": "PersistentVolumeClaim"}[parts[1]]
-		if bare {
+		if metadataOnly {
 			fmt.Fprintf(w, `{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":%q}}`, parts[2])
 			return
 		}
@@ -67,9 +67,9 @@ func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func newShelf(t *testing.T, objects map[string]string) (*shelf, *Client) {
+func newObjectServer(t *testing.T, objects map[string]string) (*objectServer, *Client) {
 	t.Helper()
-	s := &shelf{t: t, objects: objects, status: map[string]int{}, asked: map[string]int{}, bare: map[string]bool{}}
+	s := &objectServer{t: t, objects: objects, status: map[string]int{}, asked: map[string]int{}, metadataOnly: map[string]bool{}}
 	web := httptest.NewServer(s)
 	t.Cleanup(web.Close)
 	client, err := New(&rest.Config{Host: web.URL, QPS: 1000, Burst: 1000})
@@ -79,9 +79,9 @@ func newShelf(t *testing.T, objects map[string]string) (*shelf, *Client) {
 	return s, client
 }
 
-func TestMissing(t *testing.T) {
+func TestMissingReferences(t *testing.T) {
 	t.Parallel()
-	s, client := newShelf(t, map[string]string{
+	s, client := newObjectServer(t, map[string]string{
 		"staging/secrets/database":               `{"data":{"url":"cG9zdGdyZXM6Ly8=","empty":""}}`,
 		"staging/secrets/pull":                   `{}`,
 		"staging/configmaps/settings":            `{"data":{"level":"info"},"binaryData":{"icon":"AAEC"}}`,
@@ -132,12 +132,12 @@ func TestMissing(t *testing.T) {
 	if diff := cmp.Diff(choose(9, 10), unchecked); diff != "" {
 		t.Errorf("unchecked: %s", diff)
 	}
-	bare := map[string]bool{
+	metadataOnly := map[string]bool{
 		"staging/secrets/database": false, "jobs/secrets/database": false, "staging/configmaps/settings": false, "staging/secrets/absent": false, "staging/secrets/locked": false,
 		"staging/secrets/pull": true, "staging/serviceaccounts/shop": true, "staging/serviceaccounts/nobody": true,
 		"staging/persistentvolumeclaims/uploads": true, "staging/persistentvolumeclaims/thumbnails": true,
 	}
-	if diff := cmp.Diff(bare, s.bare); diff != "" {
+	if diff := cmp.Diff(metadataOnly, s.metadataOnly); diff != "" {
 		t.Errorf("asked for without content: %s", diff)
 	}
 	for path, n := range s.asked {
@@ -147,10 +147,10 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-func TestMissingReadsEightAtOnce(t *testing.T) {
+func TestReferencesAreReadEightAtATime(t *testing.T) {
 	t.Parallel()
-	s, client := newShelf(t, nil)
-	s.gather = make(chan struct{})
+	s, client := newObjectServer(t, nil)
+	s.hold = make(chan struct{})
 	var references []release.Reference
 	for i := range 30 {
 		references = append(references, release.Reference{Kind: "ConfigMap", Name: fmt.Sprint("c", i)})
@@ -165,22 +165,22 @@ func TestMissingReadsEightAtOnce(t *testing.T) {
 	}()
 	for range 1000 {
 		s.mu.Lock()
-		now := s.now
+		now := s.inFlight
 		s.mu.Unlock()
 		if now == maxReads {
 			break
 		}
 		time.Sleep(10 * time.Millisecond) // until all that may come have come
 	}
-	close(s.gather)
-	if n := receive(t, done, "answer"); n != len(references) || s.most != maxReads {
-		t.Errorf("%d missing, %d at once", n, s.most)
+	close(s.hold)
+	if n := receive(t, done, "answer"); n != len(references) || s.maxInFlight != maxReads {
+		t.Errorf("%d missing, %d at once", n, s.maxInFlight)
 	}
 }
 
-func TestMissingCannotTell(t *testing.T) {
+func TestMissingReferencesErrors(t *testing.T) {
 	t.Parallel()
-	s, client := newShelf(t, nil)
+	s, client := newObjectServer(t, nil)
 	s.status["staging/secrets/database"] = http.StatusServiceUnavailable
 	for name, test := range map[string]struct {
 		kind string

@@ -22,28 +22,28 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// gate is an API server that knows its tokens, and whoever gives them out: both read one clock, which stands still until
-// it is moved.
-type gate struct {
+// tokenServer is an API server and the source of its tokens. Both use one clock, which stands still until
+// advance moves it.
+type tokenServer struct {
 	t     *testing.T
 	web   *httptest.Server
 	inner http.HandlerFunc
 
-	mu      sync.Mutex
-	now     time.Time
-	given   int
-	ends    map[string]time.Time // when the server stops taking a token
-	early   time.Duration        // by which that is before what the client is told
-	broken  error                // of giving out
-	refused int
-	seen    []string // bodies of requests let in
+	mu       sync.Mutex
+	now      time.Time
+	issued   int
+	accepted map[string]time.Time // token to the time until which the server accepts it
+	early    time.Duration        // by which the server stops to accept a token before the time that the client is given
+	issueErr error                // of issuing a token
+	refused  int
+	bodies   []string // of accepted requests
 }
 
-const gateLife = 14 * time.Minute
+const tokenLife = 14 * time.Minute
 
-func newGate(t *testing.T, inner http.HandlerFunc) *gate {
+func newTokenServer(t *testing.T, inner http.HandlerFunc) *tokenServer {
 	t.Helper()
-	g := &gate{t: t, inner: inner, now: time.Date(2026, 11, 23, 6, 0, 0, 0, time.UTC), ends: map[string]time.Time{}}
+	g := &tokenServer{t: t, inner: inner, now: time.Date(2026, 11, 23, 6, 0, 0, 0, time.UTC), accepted: map[string]time.Time{}}
 	g.web = httptest.NewTLSServer(g)
 	t.Cleanup(func() {
 		g.web.CloseClientConnections()
@@ -52,13 +52,13 @@ func newGate(t *testing.T, inner http.HandlerFunc) *gate {
 	return g
 }
 
-func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (g *tokenServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	g.mu.Lock()
-	ends, known := g.ends[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]
+	ends, known := g.accepted[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]
 	good := known && g.now.Before(ends)
 	if good {
-		g.seen = append(g.seen, string(body))
+		g.bodies = append(g.bodies, string(body))
 	} else {
 		g.refused++
 	}
@@ -72,55 +72,55 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.inner(w, r)
 }
 
-func (g *gate) token(context.Context) (string, time.Time, error) {
+func (g *tokenServer) token(context.Context) (string, time.Time, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.broken != nil {
-		return "", time.Time{}, g.broken
+	if g.issueErr != nil {
+		return "", time.Time{}, g.issueErr
 	}
-	g.given++
-	token := fmt.Sprintf("token-%d", g.given)
-	g.ends[token] = g.now.Add(gateLife - g.early)
-	return token, g.now.Add(gateLife), nil
+	g.issued++
+	token := fmt.Sprintf("token-%d", g.issued)
+	g.accepted[token] = g.now.Add(tokenLife - g.early)
+	return token, g.now.Add(tokenLife), nil
 }
 
-func (g *gate) clock() time.Time {
+func (g *tokenServer) clock() time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.now
 }
 
-func (g *gate) pass(d time.Duration) {
+func (g *tokenServer) advance(d time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.now = g.now.Add(d)
 }
 
-// revoke ends every token at the server; the client is not told.
-func (g *gate) revoke() {
+// revoke makes the server refuse every token issued so far.
+func (g *tokenServer) revoke() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.ends = map[string]time.Time{}
+	g.accepted = map[string]time.Time{}
 }
 
-// want holds the gate to what it has seen: tokens given out and requests refused.
-func (g *gate) want(given, refused int) {
+// wantCounts checks the number of tokens issued and of requests refused.
+func (g *tokenServer) wantCounts(issued, refused int) {
 	g.t.Helper()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.given != given || g.refused != refused {
-		g.t.Errorf("gave %d tokens and refused %d requests, want %d and %d", g.given, g.refused, given, refused)
+	if g.issued != issued || g.refused != refused {
+		g.t.Errorf("issued %d tokens and refused %d requests, want %d and %d", g.issued, g.refused, issued, refused)
 	}
 }
 
-func (g *gate) authority() []byte {
+func (g *tokenServer) authority() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: g.web.Certificate().Raw})
 }
 
-// config is Bearer's, on the gate's clock.
-func (g *gate) config() *rest.Config { return g.configTo(g.web.URL, g.authority()) }
+// config is that of Bearer, on the server's clock.
+func (g *tokenServer) config() *rest.Config { return g.configTo(g.web.URL, g.authority()) }
 
-func (g *gate) configTo(endpoint string, authority []byte) *rest.Config {
+func (g *tokenServer) configTo(endpoint string, authority []byte) *rest.Config {
 	config := Bearer(endpoint, authority, g.token)
 	wrap := config.WrapTransport
 	config.WrapTransport = func(base http.RoundTripper) http.RoundTripper {
@@ -131,7 +131,7 @@ func (g *gate) configTo(endpoint string, authority []byte) *rest.Config {
 	return config
 }
 
-func (g *gate) client() *http.Client {
+func (g *tokenServer) client() *http.Client {
 	g.t.Helper()
 	client, err := rest.HTTPClientFor(g.config())
 	if err != nil {
@@ -140,7 +140,7 @@ func (g *gate) client() *http.Client {
 	return client
 }
 
-func (g *gate) ask(client *http.Client, method string, body io.Reader) (int, error) {
+func (g *tokenServer) send(client *http.Client, method string, body io.Reader) (int, error) {
 	request, err := http.NewRequestWithContext(g.t.Context(), method, g.web.URL+"/x", body)
 	if err != nil {
 		return 0, err
@@ -152,16 +152,16 @@ func (g *gate) ask(client *http.Client, method string, body io.Reader) (int, err
 	return response.StatusCode, response.Body.Close()
 }
 
-func (g *gate) mustAsk(client *http.Client, method string, body io.Reader, want int) {
+func (g *tokenServer) mustSend(client *http.Client, method string, body io.Reader, want int) {
 	g.t.Helper()
-	if got, err := g.ask(client, method, body); err != nil || got != want {
+	if got, err := g.send(client, method, body); err != nil || got != want {
 		g.t.Errorf("got %d, %v, want %d", got, err, want)
 	}
 }
 
-func welcome(http.ResponseWriter, *http.Request) {}
+func acceptAll(http.ResponseWriter, *http.Request) {}
 
-// otherAuthority is a certificate that vouches for nobody here.
+// otherAuthority is the certificate of an authority that has signed no server's.
 func otherAuthority(t *testing.T) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -179,35 +179,35 @@ func otherAuthority(t *testing.T) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-// events are namespaces that come into being, ns-1 in version 1 and so on, as a watch tells of them.
-type events struct {
-	mu    sync.Mutex
-	turn  *sync.Cond
-	count int
-	round int // of watches: a cut begins another
+// namespaceWatch serves a watch of namespaces that are created one by one: ns-1 in version 1 and so on.
+type namespaceWatch struct {
+	mu      sync.Mutex
+	changed *sync.Cond
+	count   int
+	round   int // of watches: a cut begins another
 }
 
-func newEvents() *events {
-	e := &events{}
-	e.turn = sync.NewCond(&e.mu)
+func newNamespaceWatch() *namespaceWatch {
+	e := &namespaceWatch{}
+	e.changed = sync.NewCond(&e.mu)
 	return e
 }
 
-func (e *events) add() {
+func (e *namespaceWatch) add() {
 	e.mu.Lock()
 	e.count++
 	e.mu.Unlock()
-	e.turn.Broadcast()
+	e.changed.Broadcast()
 }
 
-func (e *events) cut() {
+func (e *namespaceWatch) cut() {
 	e.mu.Lock()
 	e.round++
 	e.mu.Unlock()
-	e.turn.Broadcast()
+	e.changed.Broadcast()
 }
 
-func (e *events) serve(w http.ResponseWriter, r *http.Request) {
+func (e *namespaceWatch) serve(w http.ResponseWriter, r *http.Request) {
 	after, err := strconv.Atoi(r.URL.Query().Get("resourceVersion"))
 	if err != nil || r.URL.Query().Get("watch") != "true" {
 		http.Error(w, "this is a watch", http.StatusBadRequest)
@@ -218,7 +218,7 @@ func (e *events) serve(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).Flush()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for round := e.round; round == e.round; e.turn.Wait() {
+	for round := e.round; round == e.round; e.changed.Wait() {
 		for ; after < e.count; after++ {
 			_, _ = fmt.Fprintf(w, `{"type":"ADDED","object":{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"ns-%d","resourceVersion":"%d"}}}`, after+1, after+1)
 			_ = http.NewResponseController(w).Flush()
