@@ -47,21 +47,40 @@ func NewCommand[S, R any](w Wiring[S, R]) Command {
 func run[S, R any](ctx context.Context, process Process, w Wiring[S, R]) int {
 	settings := new(S)
 	set, output := withOutput(w.Declare(settings))
-	err := set.Parse(process.Args, process.Environ)
+	err := readSettings(set, process)
 	if errors.Is(err, pflag.ErrHelp) {
-		fmt.Fprint(process.Stdout, set.Help(w.Verb))
+		fmt.Fprint(process.Stdout, help(process.program(w.Verb.Name), w.Verb, set))
 		return release.ExitDone
 	}
 	run := newRunContext(process, w.Verb.Name, *output == "json")
 	if err != nil {
+		spellSettings(set, err)
 		return run.fail(errors.Join(err, run.report(w.Verb, nil, nil, nil, err)))
 	}
 	result, err := w.Run(ctx, settings, run)
+	spellSettings(set, err)
 	err = errors.Join(err, run.report(w.Verb, w.Outputs(result), w.Summary(result), result, err))
 	if err != nil {
 		return run.fail(err)
 	}
 	return release.ExitDone
+}
+
+// readSettings reads the settings from the process and validates them; every problem is reported together.
+func readSettings(set *setting.Set, process Process) error {
+	values, err := readInput(set, process.Args, process.Environ)
+	if errors.Is(err, pflag.ErrHelp) {
+		return err
+	}
+	invalid := set.Apply(values)
+	var read, validated *release.InputError
+	if errors.As(err, &read) && errors.As(invalid, &validated) {
+		return &release.InputError{Problems: append(read.Problems, validated.Problems...)}
+	}
+	if err != nil {
+		return err
+	}
+	return invalid
 }
 
 // withOutput adds the setting that every verb has.

@@ -14,6 +14,7 @@ import (
 
 // Process is what a command is given by the operating system, as values, so that a test can give others.
 type Process struct {
+	Program string   // that runs the verb, "" for a program that has the verb's name
 	Args    []string // without the program's name
 	Environ []string // "NAME=value" each
 	Dir     string   // working directory, absolute
@@ -36,6 +37,14 @@ func CurrentProcess() Process {
 		dir = "."
 	}
 	return Process{Args: os.Args[1:], Environ: os.Environ(), Dir: dir, Stdout: os.Stdout, Stderr: os.Stderr, Now: time.Now}
+}
+
+// program is what a person types to run a verb.
+func (p Process) program(verb string) string {
+	if p.Program == "" {
+		return verb
+	}
+	return p.Program + " " + verb
 }
 
 // Getenv looks a variable up as os.Getenv does.

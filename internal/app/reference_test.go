@@ -91,9 +91,9 @@ func TestEveryActionSaysWhatTheVerbReads(t *testing.T) {
 			if s.Local {
 				continue
 			}
-			inputs, env = append(inputs, s.Name), append(env, s.Variable())
-			if got, want := step.Env[s.Variable()], "${{ inputs."+s.Name+" }}"; got != want {
-				t.Errorf("%s: %s is %q, want %q", d.verb.Name, s.Variable(), got, want)
+			inputs, env = append(inputs, s.Name), append(env, variable(s.Name))
+			if got, want := step.Env[variable(s.Name)], "${{ inputs."+s.Name+" }}"; got != want {
+				t.Errorf("%s: %s is %q, want %q", d.verb.Name, variable(s.Name), got, want)
 			}
 		}
 		if got := len(action.Inputs); got != len(inputs) || len(step.Env) != len(env) {
@@ -185,7 +185,10 @@ func writeInput(text *strings.Builder, s *setting.Setting, help string) {
 	if s.Local {
 		return
 	}
-	if s.Many {
+	switch {
+	case s.Many && s.Commas:
+		help += "; one a line, or separated by commas"
+	case s.Many:
 		help += "; one a line"
 	}
 	fmt.Fprintf(text, "  %s:\n    description: %s\n    required: %t\n", s.Name, quote(help), s.Required && len(s.Unless) == 0)
@@ -205,7 +208,7 @@ func writeStep(text *strings.Builder, settings []*setting.Setting, run string) {
 	text.WriteString("runs:\n  using: composite\n  steps:\n    - id: run\n      shell: bash\n      env:\n")
 	for _, s := range settings {
 		if !s.Local {
-			fmt.Fprintf(text, "        %s: ${{ inputs.%s }}\n", s.Variable(), s.Name)
+			fmt.Fprintf(text, "        %s: ${{ inputs.%s }}\n", variable(s.Name), s.Name)
 		}
 	}
 	fmt.Fprintf(text, "      run: %s\n", run)
@@ -222,11 +225,11 @@ func reference(all []declared) string {
 	for _, d := range all {
 		fmt.Fprintf(&text, "\n## %s\n\n%s%s.\n\n%s\n\n", d.verb.Name, strings.ToUpper(d.verb.Summary[:1]), d.verb.Summary[1:], d.verb.About)
 		for _, example := range d.verb.Examples {
-			fmt.Fprintf(&text, "```sh\n# %s\n%s\n```\n\n", example.Does, example.Line)
+			fmt.Fprintf(&text, "```sh\n# %s\nonedigest %s %s\n```\n\n", example.Does, d.verb.Name, example.Line)
 		}
 		text.WriteString("| setting | variable | default | |\n|---|---|---|---|\n")
 		for _, s := range d.set.All() {
-			variable, standard := "`"+s.Variable()+"`", "`"+s.Default+"`"
+			variable, standard := "`"+variable(s.Name)+"`", "`"+s.Default+"`"
 			if s.Local {
 				variable = ""
 			}

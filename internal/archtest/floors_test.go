@@ -59,6 +59,8 @@ var floors = []floor{
 		why: "a verb declares the interfaces it needs beside itself; app hands it the adapters"},
 	{packages: []string{"internal/pipeline"}, allowed: []string{"internal/release", "internal/release/causes", "internal/setting", "internal/build", "internal/deploy", "internal/smoke", "internal/promote"}, banned: append([]string{"os", "net/http"}, heavy...),
 		why: "the pipeline calls the other verbs with their own settings and results, and knows no adapter"},
+	{packages: []string{"internal/setting/settingtest"}, allowed: []string{"internal/setting"}, banned: append([]string{"os", "net/http"}, heavy...),
+		why: "values for the tests of the verbs, no world"},
 	{packages: []string{"internal/registry"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text", "internal/httpx"}, banned: except(heavy, "github.com/google/go-containerregistry"),
 		why: "adapters never import each other; credentials arrive as a value"},
 	{packages: []string{"internal/image"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text"}, banned: except(heavy, "github.com/google/go-containerregistry"),

@@ -11,6 +11,7 @@ import (
 	"github.com/onedigest/onedigest/internal/build"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
+	"github.com/onedigest/onedigest/internal/setting/settingtest"
 )
 
 const commit = releasetest.Commit
@@ -65,7 +66,7 @@ func (f *fakeDeps) Push(_ context.Context, layout release.Layout, _ release.Repo
 func (f *fakeDeps) run(t *testing.T, flags ...string) (build.Result, error) {
 	t.Helper()
 	var settings build.Settings
-	if err := settings.Declare().Parse(append([]string{"--repository", "localhost:5000/shop"}, flags...), nil); err != nil {
+	if err := settingtest.Apply(settings.Declare(), append([]string{"--repository", "localhost:5000/shop"}, flags...)...); err != nil {
 		t.Fatal(err)
 	}
 	return build.Run(t.Context(), settings, build.Deps{WorkTree: f, Builder: f, Registry: f, Workspace: f, Reporter: releasetest.DiscardReporter{},
@@ -166,7 +167,7 @@ func TestSettings(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no repository":          {nil, "--repository (INPUT_REPOSITORY): is required"},
+		"no repository":          {nil, "--repository: is required"},
 		"a malformed repository": {[]string{"--repository", "Shop"}, "--repository: "},
 		"a main outside":         {[]string{"--repository", "localhost/shop", "--main", "../other"}, "is outside the context"},
 		"a main that is a flag":  {[]string{"--repository", "localhost/shop", "--main=-exec=x"}, "is not relative"},
@@ -178,7 +179,7 @@ func TestSettings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := new(build.Settings).Declare().Parse(test.args, nil)
+			err := settingtest.Apply(new(build.Settings).Declare(), test.args...)
 			if !strings.Contains(fmt.Sprint(err), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}

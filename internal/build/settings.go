@@ -17,9 +17,9 @@ var Verb = setting.Verb{
 		"so that a tag never names an incomplete image. A commit has one image in a repository: a later build with other settings " +
 		"returns the first image.",
 	Examples: []setting.Example{
-		{Does: "build the Go service in this directory", Line: "go run ./cmd/build --repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop"},
-		{Does: "build for two platforms", Line: "go run ./cmd/build --repository localhost:5000/shop --context app --platforms linux/amd64 --platforms linux/arm64"},
-		{Does: "build a Dockerfile with docker buildx", Line: "go run ./cmd/build --repository localhost:5000/shop --builder docker --build-args GREETING=hello"},
+		{Does: "build the Go service in this directory", Line: "--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop"},
+		{Does: "build for two platforms", Line: "--repository localhost:5000/shop --context app --platforms linux/amd64,linux/arm64"},
+		{Does: "build a Dockerfile with docker buildx", Line: "--repository localhost:5000/shop --builder docker --build-args GREETING=hello"},
 	},
 	Outputs: []setting.Output{
 		{Name: "image", Help: "the image as repository@sha256:…"},
@@ -57,7 +57,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Go main package, relative to the context (Go builder)"}, relativePath)
 	setting.Var(set, &s.Dockerfile, setting.Setting{Name: "dockerfile", Value: "FILE",
 		Help: "Dockerfile, relative to the context (Docker builder; default: Dockerfile)"}, relativePath)
-	setting.List(set, &s.Platforms, setting.Setting{Name: "platforms", Default: "linux/amd64", Value: "OS/ARCH",
+	setting.List(set, &s.Platforms, setting.Setting{Name: "platforms", Commas: true, Default: "linux/amd64", Value: "OS/ARCH",
 		Help: "Platform to build for; several are pushed as one image index"}, release.ParsePlatform)
 	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Fallback: "GITHUB_SHA", Value: "SHA",
 		Help: "Commit that must be checked out in the work tree; default: HEAD"}, setting.Text)

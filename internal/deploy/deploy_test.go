@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting/settingtest"
 )
 
 func TestRun(t *testing.T) {
@@ -78,7 +79,7 @@ func TestSettings(t *testing.T) {
 		args []string
 		want string
 	}{
-		"nothing":                              {nil, "--environment (INPUT_ENVIRONMENT): is required; give NAME\n--image (INPUT_IMAGE): is required"},
+		"nothing":                              {nil, "--environment: is required; give NAME\n--image: is required"},
 		"heal without a release":               {[]string{"--environment", "staging", "--heal"}, "--release (INPUT_RELEASE): is missing"},
 		"a job that ends sooner":               {[]string{"--environment", "staging", "--image", good, "--timeout", "10m", "--job-timeout", "10m"}, "is too short for a deploy of 10m0s"},
 		"a lease of half seconds":              {[]string{"--environment", "staging", "--image", good, "--lease-duration", "1500ms"}, "whole seconds"},
@@ -97,7 +98,7 @@ func TestSettings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := new(deploy.Settings).Declare().Parse(test.args, nil)
+			err := settingtest.Apply(new(deploy.Settings).Declare(), test.args...)
 			if !strings.Contains(fmt.Sprint(err), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}

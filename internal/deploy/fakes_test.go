@@ -11,6 +11,7 @@ import (
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
+	"github.com/onedigest/onedigest/internal/setting/settingtest"
 )
 
 const (
@@ -258,7 +259,7 @@ func settings(t *testing.T, flags ...string) deploy.Settings {
 	if !slices.Contains(flags, "--heal") {
 		flags = append([]string{"--image", image(t, "a").String()}, flags...)
 	}
-	if err := settings.Declare().Parse(append([]string{"--environment", "staging"}, flags...), nil); err != nil {
+	if err := settingtest.Apply(settings.Declare(), append([]string{"--environment", "staging"}, flags...)...); err != nil {
 		t.Fatal(err)
 	}
 	return settings

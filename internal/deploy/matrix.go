@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -27,10 +29,10 @@ const (
 // matrixSettings apply to the whole matrix and cannot be set for one deploy of it.
 var matrixSettings = []string{"matrix", "concurrency", "job-timeout", "heal", "output"}
 
-// ParseMatrix reads a matrix of deploys. The settings of a deploy are the flags given beside the matrix, overridden by the
+// ParseMatrix reads a matrix of deploys. The settings of a deploy are those given beside the matrix, overridden by the
 // deploy's own keys; names and values are those of the verb. Everything wrong is reported together, with file and line, as a
 // *release.InputError.
-func ParseMatrix(file string, content []byte, given []string) ([]Wave, error) {
+func ParseMatrix(file string, content []byte, given setting.Values) ([]Wave, error) {
 	var document struct {
 		Waves []struct {
 			Name    string                 `yaml:"name"`
@@ -73,8 +75,8 @@ func ParseMatrix(file string, content []byte, given []string) ([]Wave, error) {
 // matrixParser collects what is wrong with a matrix.
 type matrixParser struct {
 	file     string
-	given    []string // flags beside the matrix
-	deploys  int      // seen so far
+	given    setting.Values // beside the matrix
+	deploys  int            // seen so far
 	problems []release.Problem
 }
 
@@ -97,7 +99,7 @@ func (m *matrixParser) deploy(keys map[string]yaml.Node) (Settings, bool) {
 	}
 	var settings Settings
 	set, line, before := settings.Declare(), 0, len(m.problems)
-	var own []string
+	values := m.inherited()
 	for name, node := range keys {
 		if line == 0 || node.Line < line {
 			line = node.Line
@@ -108,14 +110,13 @@ func (m *matrixParser) deploy(keys map[string]yaml.Node) (Settings, bool) {
 		case set.Lookup(name) == nil:
 			m.problem(node.Line, fmt.Sprintf("there is no setting %q", name))
 		default:
-			own = append(own, m.flags(name, node)...)
+			values[name] = setting.Given{Texts: m.texts(name, node), Origin: "--" + name}
 		}
 	}
 	if len(m.problems) > before {
 		return settings, false
 	}
-	slices.Sort(own)
-	err := set.Parse(append(m.inherited(keys), own...), nil)
+	err := set.Apply(values)
 	var input *release.InputError
 	if errors.As(err, &input) {
 		for _, problem := range input.Problems {
@@ -125,19 +126,18 @@ func (m *matrixParser) deploy(keys map[string]yaml.Node) (Settings, bool) {
 	return settings, err == nil
 }
 
-// inherited are the flags beside the matrix that the deploy does not set itself and that are not for the whole matrix.
-func (m *matrixParser) inherited(keys map[string]yaml.Node) (flags []string) {
-	for _, flag := range m.given {
-		name, _, _ := strings.Cut(strings.TrimPrefix(flag, "--"), "=")
-		if _, own := keys[name]; !own && !slices.Contains(matrixSettings, name) {
-			flags = append(flags, flag)
-		}
+// inherited are the settings given beside the matrix, without those that are for the whole matrix.
+func (m *matrixParser) inherited() setting.Values {
+	values := maps.Clone(m.given)
+	maps.DeleteFunc(values, func(name string, _ setting.Given) bool { return slices.Contains(matrixSettings, name) })
+	if values == nil {
+		values = setting.Values{}
 	}
-	return flags
+	return values
 }
 
-// flags words a key and its value, or its list of values, as flags.
-func (m *matrixParser) flags(name string, node yaml.Node) (flags []string) {
+// texts are the value of a key, or its list of values.
+func (m *matrixParser) texts(name string, node yaml.Node) (texts []string) {
 	nodes := []*yaml.Node{&node}
 	if node.Kind == yaml.SequenceNode {
 		nodes = node.Content
@@ -147,9 +147,9 @@ func (m *matrixParser) flags(name string, node yaml.Node) (flags []string) {
 			m.problem(node.Line, fmt.Sprintf("%q takes a value or a list of values", name))
 			return nil
 		}
-		flags = append(flags, "--"+name+"="+value.Value)
+		texts = append(texts, value.Value)
 	}
-	return flags
+	return texts
 }
 
 // refuseDuplicates refuses two deploys of one release: the second would overwrite the first.

@@ -17,13 +17,13 @@ var Verb = setting.Verb{
 		"while a deploy works, a revision that a killed run left pending is healed, and a commit older than the live one is not deployed " +
 		"(outcome superseded).",
 	Examples: []setting.Example{
-		{Does: "deploy to staging", Line: "go run ./cmd/deploy --environment staging --image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:… --values terraform/staging/values-staging.yaml"},
-		{Does: "another chart, namespace and cluster", Line: "go run ./cmd/deploy --environment qa --image localhost:5000/shop@sha256:… --chart ./charts/other --namespace qa-2 --context qa-cluster --create-namespace"},
-		{Does: "show what would change and what would fail", Line: "go run ./cmd/deploy --dry-run --environment production --image …@sha256:… --values terraform/production/values-production.yaml --compare-values terraform/staging/values-staging.yaml"},
-		{Does: "on EKS, without a kubeconfig", Line: "go run ./cmd/deploy --environment staging --cluster shop --region eu-central-1 --expect-account 123456789012 --image …@sha256:…"},
-		{Does: "heal a release that a killed run left pending", Line: "go run ./cmd/deploy --heal --environment staging --release shop"},
-		{Does: "several clusters, a canary first (docs/matrix.md)", Line: "go run ./cmd/deploy --matrix deploys.yaml --image …@sha256:…"},
-		{Does: "go back to an older commit and stay there", Line: "go run ./cmd/deploy --environment production --image …@sha256:… --allow-rollback"},
+		{Does: "deploy to staging", Line: "--environment staging --image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:… --values terraform/staging/values-staging.yaml"},
+		{Does: "another chart, namespace and cluster", Line: "--environment qa --image localhost:5000/shop@sha256:… --chart ./charts/other --namespace qa-2 --context qa-cluster --create-namespace"},
+		{Does: "show what would change and what would fail", Line: "--dry-run --environment production --image …@sha256:… --values terraform/production/values-production.yaml --compare-values terraform/staging/values-staging.yaml"},
+		{Does: "on EKS, without a kubeconfig", Line: "--environment staging --cluster shop --region eu-central-1 --expect-account 123456789012 --image …@sha256:…"},
+		{Does: "heal a release that a killed run left pending", Line: "--heal --environment staging --release shop"},
+		{Does: "several clusters, a canary first (docs/matrix.md)", Line: "--matrix deploys.yaml --image …@sha256:…"},
+		{Does: "go back to an older commit and stay there", Line: "--environment production --image …@sha256:… --allow-rollback"},
 	},
 	Outputs: []setting.Output{
 		{Name: "url", Help: "where the release is served, empty for a Service without an external address"},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
 )
 
 const twoWaves = `
@@ -22,9 +23,12 @@ waves:
       - {environment: production, context: us, namespace: shop-us}
 `
 
-func waves(t *testing.T, text string, given ...string) []deploy.Wave {
+func one(text string) setting.Given { return setting.Given{Texts: []string{text}} }
+
+func waves(t *testing.T, text string, timeout string) []deploy.Wave {
 	t.Helper()
-	read, err := deploy.ParseMatrix("deploys.yaml", []byte(text), append([]string{"--image=" + image(t, "a").String(), "--values=base.yaml", "--matrix=deploys.yaml"}, given...))
+	given := setting.Values{"image": one(image(t, "a").String()), "values": one("base.yaml"), "matrix": one("deploys.yaml"), "timeout": one(timeout)}
+	read, err := deploy.ParseMatrix("deploys.yaml", []byte(text), given)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +37,7 @@ func waves(t *testing.T, text string, given ...string) []deploy.Wave {
 
 func TestParseMatrix(t *testing.T) {
 	t.Parallel()
-	read := waves(t, twoWaves, "--timeout=3m")
+	read := waves(t, twoWaves, "3m")
 	canary, us := read[0].Deploys[0], read[1].Deploys[1]
 	if canary.Context != "canary" || canary.Release != "shop" || canary.Values[0] != "canary.yaml" || len(canary.Values) != 1 || canary.Timeout.Minutes() != 3 {
 		t.Errorf("got %+v", canary)
@@ -57,7 +61,7 @@ waves:
       - {environment: staging, release: same}
   - name: empty
 `
-	_, err := deploy.ParseMatrix("deploys.yaml", []byte(text), []string{"--image=" + image(t, "a").String()})
+	_, err := deploy.ParseMatrix("deploys.yaml", []byte(text), setting.Values{"image": one(image(t, "a").String())})
 	check(t, fmt.Sprint(err), `deploys.yaml:5: --environment: "No" is not a DNS label`, `deploys.yaml:6: there is no setting "colour"`,
 		`deploys.yaml:7: "matrix" applies to the whole matrix`, `deploys.yaml:8: "set" takes a value or a list`,
 		`release "same" in namespace "staging" of the same cluster is listed twice`, `wave "empty" has no deploys`)
@@ -96,7 +100,7 @@ func TestRunWavesStopsAfterAFailedWave(t *testing.T) {
 		}
 		return rest.deps(reporter), nil
 	}
-	result, err := deploy.RunWaves(t.Context(), waves(t, twoWaves), 2, recorder{book}, newDeps)
+	result, err := deploy.RunWaves(t.Context(), waves(t, twoWaves, "10m"), 2, recorder{book}, newDeps)
 	check(t, fmt.Sprint(err), "canary/production/shop", "CrashLoopBackOff")
 	if len(result.Deploys) != 1 || result.Skipped != 2 || len(rest.done) != 0 {
 		t.Errorf("got %d results, %d skipped, and did %v", len(result.Deploys), result.Skipped, rest.done)
@@ -114,7 +118,7 @@ func TestRunWavesChecksEveryDeployFirst(t *testing.T) {
 		}
 		return rest.deps(reporter), nil
 	}
-	_, err := deploy.RunWaves(t.Context(), waves(t, twoWaves), 2, recorder{&fakes{}}, newDeps)
+	_, err := deploy.RunWaves(t.Context(), waves(t, twoWaves, "10m"), 2, recorder{&fakes{}}, newDeps)
 	if release.ExitCode(err) != release.ExitInput || strings.Count(fmt.Sprint(err), "values.yaml:3") != 2 || len(canary.done) > 0 {
 		t.Errorf("got %v and did %v", err, canary.done)
 	}
@@ -123,7 +127,7 @@ func TestRunWavesChecksEveryDeployFirst(t *testing.T) {
 func TestRunWaves(t *testing.T) {
 	t.Parallel()
 	fake := &fakes{revision: commit.String(), pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}}
-	result, err := deploy.RunWaves(t.Context(), waves(t, twoWaves), 2, recorder{&fakes{}}, func(_ deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
+	result, err := deploy.RunWaves(t.Context(), waves(t, twoWaves, "10m"), 2, recorder{&fakes{}}, func(_ deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
 		return fake.deps(reporter), nil
 	})
 	if err != nil || result.Outcome != release.Changed || len(result.Deploys) != 3 {
@@ -143,7 +147,7 @@ func TestDocumentedMatrix(t *testing.T) {
 	if !found {
 		t.Fatal("no example in docs/matrix.md")
 	}
-	if read := waves(t, example); len(read) != 2 {
+	if read := waves(t, example, "10m"); len(read) != 2 {
 		t.Errorf("got %d waves", len(read))
 	}
 }

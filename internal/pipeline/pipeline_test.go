@@ -16,6 +16,7 @@ import (
 	"github.com/onedigest/onedigest/internal/promote"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
+	"github.com/onedigest/onedigest/internal/setting/settingtest"
 	"github.com/onedigest/onedigest/internal/smoke"
 )
 
@@ -74,7 +75,7 @@ func good(t *testing.T) *fakes {
 func (c *fakes) run(t *testing.T) (pipeline.Result, error) {
 	t.Helper()
 	var settings pipeline.Settings
-	if err := settings.Declare().Parse([]string{"--repository", "localhost:5000/shop", "--context", "app"}, nil); err != nil {
+	if err := settingtest.Apply(settings.Declare(), []string{"--repository", "localhost:5000/shop", "--context", "app"}...); err != nil {
 		t.Fatal(err)
 	}
 	return pipeline.Run(t.Context(), settings, pipeline.Deps{Build: c.Build, Deploy: c.Deploy, Smoke: c.Smoke, Promote: c.Promote,

@@ -16,7 +16,7 @@ var Verb = setting.Verb{
 		"proof: the digest built, the digests that the pods of staging and production report, and the commit that both answer are " +
 		"one; if they are not, it fails.",
 	Examples: []setting.Example{
-		{Does: "this repository's sample app on a local cluster", Line: "go run ./cmd/pipeline --repository 127.0.0.1:5510/shop --context app"},
+		{Does: "this repository's sample app on a local cluster", Line: "--repository 127.0.0.1:5510/shop --context app"},
 	},
 	Outputs: []setting.Output{
 		{Name: "digest", Help: "the digest that runs in every environment"},

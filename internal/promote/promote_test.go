@@ -12,6 +12,7 @@ import (
 	"github.com/onedigest/onedigest/internal/promote"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
+	"github.com/onedigest/onedigest/internal/setting/settingtest"
 )
 
 const (
@@ -230,7 +231,7 @@ func TestSettings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := new(promote.Settings).Declare().Parse(test.args, nil)
+			err := settingtest.Apply(new(promote.Settings).Declare(), test.args...)
 			if got := fmt.Sprint(err); test.want == "" && err != nil || !strings.Contains(got, test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}

@@ -8,15 +8,19 @@ import (
 
 // Problem is one mistake in the input: where it is, what is wrong, and how to fix it.
 type Problem struct {
-	Where string // a flag or input ("--image / INPUT_IMAGE"), or file:line
-	What  string
-	Do    string // how to fix it; may be empty
+	Setting string // name of the setting, "" if it is about none; internal/app spells the flag and the variable
+	Where   string // file:line, or the setting as the user gave it; "" for the setting alone
+	What    string
+	Do      string // how to fix it; may be empty
 }
 
 func (p Problem) String() string {
 	text := p.What
-	if p.Where != "" {
+	switch {
+	case p.Where != "":
 		text = p.Where + ": " + text
+	case p.Setting != "":
+		text = "--" + p.Setting + ": " + text
 	}
 	if p.Do != "" {
 		text += "; " + p.Do
@@ -38,6 +42,11 @@ func (e *InputError) Error() string {
 // BadInput makes an InputError of one problem.
 func BadInput(where, what, do string) error {
 	return &InputError{Problems: []Problem{{Where: where, What: what, Do: do}}}
+}
+
+// BadSetting is an InputError of one problem with a setting, by the setting's name.
+func BadSetting(setting, what, do string) error {
+	return &InputError{Problems: []Problem{{Setting: setting, What: what, Do: do}}}
 }
 
 // Refusal is a valid request that a policy does not allow. Exit code 1.

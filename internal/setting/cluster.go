@@ -34,10 +34,10 @@ func (p *ClusterRef) Declare(set *Set) {
 func (p *ClusterRef) agree() error {
 	var problems []release.Problem
 	if p.Cluster != "" && p.Context != "" {
-		problems = append(problems, release.Problem{Where: "--cluster (INPUT_CLUSTER)", What: "is given together with a context of a kubeconfig", Do: "give one of them"})
+		problems = append(problems, release.Problem{Setting: "cluster", What: "is given together with a context of a kubeconfig", Do: "give one of them"})
 	}
 	if p.Account != "" && p.Cluster == "" {
-		problems = append(problems, release.Problem{Where: "--expect-account (INPUT_EXPECT_ACCOUNT)", What: "is about an EKS cluster, and none is named", Do: "give --cluster"})
+		problems = append(problems, release.Problem{Setting: "expect-account", What: "is about an EKS cluster, and none is named", Do: "give --cluster"})
 	}
 	if len(problems) > 0 {
 		return &release.InputError{Problems: problems}

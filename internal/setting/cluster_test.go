@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/onedigest/onedigest/internal/setting"
+	"github.com/onedigest/onedigest/internal/setting/settingtest"
 )
 
 func TestPlace(t *testing.T) {
@@ -26,7 +27,7 @@ func TestPlace(t *testing.T) {
 			t.Parallel()
 			set, place := new(setting.Set), new(setting.ClusterRef)
 			place.Declare(set)
-			err := set.Parse(test.args, nil)
+			err := settingtest.Apply(set, test.args...)
 			if (err == nil) != (test.want == "") || !strings.Contains(fmt.Sprint(err), test.want) && test.want != "" {
 				t.Errorf("got %v, want %q", err, test.want)
 			}

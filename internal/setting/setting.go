@@ -1,12 +1,11 @@
-// Package setting declares what a verb can be told. One declaration yields the flag, the INPUT_ variable of the action,
-// the help text, the validation and the reference documentation, so that none of them can disagree.
+// Package setting declares the settings of a verb and validates what is given for them. One declaration yields the flag, the
+// action's input, the help text, the validation and the reference documentation, so that none of them can disagree.
+// internal/app reads the flags and the environment.
 package setting
 
 import (
 	"fmt"
 	"slices"
-	"strings"
-	"unicode"
 )
 
 // Verb says what a command is for.
@@ -20,6 +19,8 @@ type Verb struct {
 }
 
 // Example is a command line and what it does.
+//
+// Line begins after the program's name, with the first flag: who prints it knows the program.
 type Example struct{ Does, Line string }
 
 // Output is a value that a verb leaves for the steps after it.
@@ -35,37 +36,21 @@ type Setting struct {
 	Required bool
 	Unless   []string // settings that make a required one optional when they are given
 	Many     bool     // a flag that may be repeated; an input with one value a line
+	Commas   bool     // several values may also be separated by commas, which no value contains
+	Commit   bool     // a commit, which may be given short where git can resolve it
 	Switch   bool     // a flag without a value
 	Local    bool     // a flag only, never an input of the action
 
-	raw    []string
-	origin string
-	accept func(raw []string) (problems []string)
-}
-
-// Variable is the environment variable that carries the setting into the action's process.
-func (s *Setting) Variable() string {
-	return "INPUT_" + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))
-}
-
-// Given tells whether anybody gave the setting a value.
-func (s *Setting) Given() bool { return s.origin != "" }
-
-// Origin names where the value came from, for messages: the flag, the variable, or both if nobody gave it.
-func (s *Setting) Origin() string {
-	switch {
-	case s.origin != "":
-		return s.origin
-	case s.Local:
-		return "--" + s.Name
-	}
-	return fmt.Sprintf("--%s (%s)", s.Name, s.Variable())
+	given  bool
+	origin string   // of what was given
+	texts  []string // given, or of the default
+	accept func(texts []string) (problems []string)
 }
 
 // Set is the settings of one verb, in the order of their declaration.
 type Set struct {
 	settings []*Setting
-	crossed  []func() error
+	rules    []func() error
 }
 
 // All lists the settings in the order of their declaration.
@@ -83,21 +68,7 @@ func (s *Set) Lookup(name string) *Setting {
 
 // Check adds a rule that holds settings against each other. It runs when each of them was valid alone, and returns an
 // *release.InputError.
-func (s *Set) Check(rule func() error) { s.crossed = append(s.crossed, rule) }
-
-// Args are the flags that say what anybody gave, so that another set of the same verb can be told the same. Defaults are not
-// in them.
-func (s *Set) Args() (args []string) {
-	for _, setting := range s.settings {
-		if !setting.Given() {
-			continue
-		}
-		for _, value := range setting.raw {
-			args = append(args, "--"+setting.Name+"="+value)
-		}
-	}
-	return args
-}
+func (s *Set) Check(rule func() error) { s.rules = append(s.rules, rule) }
 
 func (s *Set) add(setting *Setting) {
 	if s.Lookup(setting.Name) != nil {
@@ -108,11 +79,11 @@ func (s *Set) add(setting *Setting) {
 
 // Var declares a setting with one value. parse turns the text into the value or says what is wrong with it.
 func Var[T any](set *Set, target *T, declared Setting, parse func(string) (T, error)) {
-	declared.accept = func(raw []string) []string {
-		if len(raw) > 1 {
-			return []string{fmt.Sprintf("is given %d times, and takes one value", len(raw))}
+	declared.accept = func(texts []string) []string {
+		if len(texts) > 1 {
+			return []string{fmt.Sprintf("is given %d times, and takes one value", len(texts))}
 		}
-		value, err := parse(raw[0])
+		value, err := parse(texts[0])
 		if err != nil {
 			return []string{err.Error()}
 		}
@@ -125,9 +96,9 @@ func Var[T any](set *Set, target *T, declared Setting, parse func(string) (T, er
 // List declares a setting with any number of values.
 func List[T any](set *Set, target *[]T, declared Setting, parse func(string) (T, error)) {
 	declared.Many = true
-	declared.accept = func(raw []string) (problems []string) {
-		values := make([]T, 0, len(raw))
-		for _, text := range raw {
+	declared.accept = func(texts []string) (problems []string) {
+		values := make([]T, 0, len(texts))
+		for _, text := range texts {
 			value, err := parse(text)
 			if err != nil {
 				problems = append(problems, err.Error())
@@ -153,13 +124,4 @@ func Bool(set *Set, target *bool, declared Setting) {
 		}
 		return false, fmt.Errorf("%q is neither true nor false", text)
 	})
-}
-
-// Text accepts any text of one line without control characters: a name or a path never needs them, and a log line
-// that holds them says something else than it seems to.
-func Text(text string) (string, error) {
-	if strings.ContainsFunc(text, unicode.IsControl) {
-		return "", fmt.Errorf("%q holds a control character or a line break", text)
-	}
-	return text, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
+	"github.com/onedigest/onedigest/internal/setting/settingtest"
 	"github.com/onedigest/onedigest/internal/smoke"
 )
 
@@ -80,7 +81,7 @@ func (f *fakeDeps) Describe(context.Context, release.Image) (release.ImageInfo, 
 func (f *fakeDeps) run(t *testing.T, flags ...string) (smoke.Result, error) {
 	t.Helper()
 	var settings smoke.Settings
-	if err := settings.Declare().Parse(flags, nil); err != nil {
+	if err := settingtest.Apply(settings.Declare(), flags...); err != nil {
 		t.Fatal(err)
 	}
 	if f.checks == nil {
@@ -260,7 +261,7 @@ func TestSettings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := new(smoke.Settings).Declare().Parse(test.args, nil)
+			err := settingtest.Apply(new(smoke.Settings).Declare(), test.args...)
 			if !strings.Contains(fmt.Sprint(err), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}

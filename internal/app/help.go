@@ -1,27 +1,28 @@
-package setting
+package app
 
 import (
 	"fmt"
 	"strings"
 
 	"github.com/mitchellh/go-wordwrap"
+	"github.com/onedigest/onedigest/internal/setting"
 )
 
 const helpWidth = 100
 
-// Help is the text of --help: what the verb is for, examples, every flag with its variable and default, the outputs
-// and the exit codes.
-func (s *Set) Help(verb Verb) string {
+// help is the text of --help: what the verb is for, examples, every flag with its variable and default, the outputs
+// and the exit codes. program is how the person who reads it called the verb: "onedigest deploy".
+func help(program string, verb setting.Verb, set *setting.Set) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s: %s\n\n%s\n\nUsage:\n  %s [flags]\n\nExamples:\n", verb.Name, verb.Summary,
-		wordwrap.WrapString(verb.About, helpWidth), verb.Name)
+		wordwrap.WrapString(verb.About, helpWidth), program)
 	for _, example := range verb.Examples {
-		fmt.Fprintf(&text, "  # %s\n  %s\n", example.Does, example.Line)
+		fmt.Fprintf(&text, "  # %s\n  %s %s\n", example.Does, program, example.Line)
 	}
 	text.WriteString("\nFlags (each is also the action's input of the same name):\n")
-	for _, setting := range s.settings {
-		fmt.Fprintf(&text, "  %s\n", setting.usage())
-		for line := range strings.Lines(wordwrap.WrapString(setting.description(), helpWidth-6)) {
+	for _, declared := range set.All() {
+		fmt.Fprintf(&text, "  %s\n", usage(declared))
+		for line := range strings.Lines(wordwrap.WrapString(description(declared), helpWidth-6)) {
 			fmt.Fprintf(&text, "      %s\n", strings.TrimRight(line, "\n"))
 		}
 	}
@@ -33,7 +34,7 @@ func (s *Set) Help(verb Verb) string {
 	return text.String()
 }
 
-func (s *Setting) usage() string {
+func usage(s *setting.Setting) string {
 	if s.Switch || s.Value == "" {
 		return "--" + s.Name
 	}
@@ -41,7 +42,7 @@ func (s *Setting) usage() string {
 }
 
 // description is the help sentence and what follows from the declaration.
-func (s *Setting) description() string {
+func description(s *setting.Setting) string {
 	var facts []string
 	switch {
 	case s.Required && len(s.Unless) > 0:
@@ -49,7 +50,10 @@ func (s *Setting) description() string {
 	case s.Required:
 		facts = append(facts, "required")
 	}
-	if s.Many {
+	switch {
+	case s.Many && s.Commas:
+		facts = append(facts, "repeatable, or separated by commas; as an input, also one a line")
+	case s.Many:
 		facts = append(facts, "repeatable; as an input, one a line")
 	}
 	if s.Default != "" && !s.Switch {
@@ -59,7 +63,7 @@ func (s *Setting) description() string {
 		facts = append(facts, "else "+s.Fallback)
 	}
 	if !s.Local {
-		facts = append(facts, "env "+s.Variable())
+		facts = append(facts, "env "+variable(s.Name))
 	}
 	if len(facts) == 0 {
 		return s.Help + "."

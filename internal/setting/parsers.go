@@ -1,0 +1,77 @@
+package setting
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Text accepts any text of one line without control characters: no name or path needs them, and a log line with them can
+// look like something else.
+func Text(text string) (string, error) {
+	if strings.ContainsFunc(text, unicode.IsControl) {
+		return "", fmt.Errorf("%q holds a control character or a line break", text)
+	}
+	return text, nil
+}
+
+// Duration accepts Go's durations ("90s", "5m") above zero.
+func Duration(text string) (time.Duration, error) {
+	duration, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a duration; write it as 90s, 5m or 1h", text)
+	}
+	if duration <= 0 {
+		return 0, fmt.Errorf("%q is not above zero", text)
+	}
+	return duration, nil
+}
+
+// Count accepts whole numbers from 1 to limit.
+func Count(limit int) func(string) (int, error) {
+	return func(text string) (int, error) {
+		count, err := strconv.Atoi(text)
+		if err != nil || count < 1 || count > limit {
+			return 0, fmt.Errorf("%q is not a whole number from 1 to %d", text, limit)
+		}
+		return count, nil
+	}
+}
+
+// OneOf accepts one of some words.
+func OneOf(words ...string) func(string) (string, error) {
+	return func(text string) (string, error) {
+		for _, word := range words {
+			if text == word {
+				return text, nil
+			}
+		}
+		return "", fmt.Errorf("%q is none of %s", text, strings.Join(words, ", "))
+	}
+}
+
+// excerpt is enough of a text to find it again, and not enough to reveal a secret in the wrong place.
+func excerpt(text string) string {
+	name, _, _ := strings.Cut(text, "=")
+	return name[:min(len(name), 8)]
+}
+
+var pairName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./-]*$`)
+
+// Pair is one name=value.
+type Pair struct{ Name, Value string }
+
+// NameValue accepts name=value, where the value may be anything of one line.
+func NameValue(text string) (Pair, error) {
+	name, value, found := strings.Cut(text, "=")
+	if !found || !pairName.MatchString(name) {
+		return Pair{}, fmt.Errorf("%q… is not name=value", excerpt(text))
+	}
+	if _, err := Text(value); err != nil {
+		return Pair{}, err
+	}
+	return Pair{Name: name, Value: value}, nil
+}
