@@ -178,8 +178,8 @@ func TestPodsAreRestricted(t *testing.T) {
 	}
 }
 
-// TestNamesThatAreNoStringsToYAML renders names and keys that YAML would read as a number, a boolean or nothing.
-func TestNamesThatAreNoStringsToYAML(t *testing.T) {
+// TestNamesThatYAMLReadsAsOtherTypes renders names and keys that YAML would read as a number, a boolean or nothing.
+func TestNamesThatYAMLReadsAsOtherTypes(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"1e3", "on", "null", "0777", "123"} {
 		d := deployment(t, "production")

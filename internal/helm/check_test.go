@@ -20,7 +20,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// files writes a tree of files and is its directory.
+// files writes a tree of files and returns its directory.
 func files(t *testing.T, content map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -36,7 +36,7 @@ func files(t *testing.T, content map[string]string) string {
 	return dir
 }
 
-// problems are what Check says, each as one line, directories cut off.
+// problems returns the problems that Check reports, each as one line, without directories.
 func problems(t *testing.T, d release.Deployment, dirs ...string) []string {
 	t.Helper()
 	err := new(Client).Check(d)
@@ -60,7 +60,7 @@ func problems(t *testing.T, d release.Deployment, dirs ...string) []string {
 	return lines
 }
 
-func TestCheckTellsEveryProblemWithItsPlace(t *testing.T) {
+func TestCheckReportsProblemsWithTheirLocation(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		values string // of v.yaml; "-" for none
@@ -89,7 +89,7 @@ func TestCheckTellsEveryProblemWithItsPlace(t *testing.T) {
 			`--set (INPUT_SET) replicas: replicas: is of type string, want integer; --set gives strings only; write this value into a values file`,
 			`--set (INPUT_SET) service.tpye: service.tpye: the chart has no such value; see the chart's values.yaml`,
 		}},
-		"assignments that are none, their values untold": {set: []string{"hunter2", "=hunter2", "secret.A=x,hunter2", "a[hunter2", "secret.A[x]=hunter2", ""}, want: []string{
+		"assignments that are none, their values not shown": {set: []string{"hunter2", "=hunter2", "secret.A=x,hunter2", "a[hunter2", "secret.A[x]=hunter2", ""}, want: []string{
 			`--set (INPUT_SET): "hunter2" cannot be parsed; write it as name=value; inside the value a comma is written \,`,
 			`--set (INPUT_SET): "" cannot be parsed; write it as name=value; inside the value a comma is written \,`,
 			`--set (INPUT_SET): "secret.A" cannot be parsed; write it as name=value; inside the value a comma is written \,`,
@@ -136,7 +136,7 @@ var sortLines = cmp.Transformer("sorted", func(lines []string) map[string]int {
 	return counted
 })
 
-func TestCheckTellsTheProblemsOfAllFilesAtOnce(t *testing.T) {
+func TestCheckReportsTheProblemsOfAllFiles(t *testing.T) {
 	t.Parallel()
 	dir := files(t, map[string]string{"broken.yaml": "b: [\n", "other.yaml": "- x\n"})
 	d := deployment(t, "staging")
@@ -167,7 +167,7 @@ func TestALaterFileWins(t *testing.T) {
 	}
 }
 
-// TestAssignmentsAreStrings holds commits that look like numbers to what they are.
+// TestAssignmentsAreStrings checks that a commit that looks like a number stays a string.
 func TestAssignmentsAreStrings(t *testing.T) {
 	t.Parallel()
 	d := deployment(t, "staging")
@@ -217,7 +217,7 @@ func TestSomeContainerMustRunTheImage(t *testing.T) {
 	}
 }
 
-func TestRenderNamesTheObjects(t *testing.T) {
+func TestRenderListsTheObjects(t *testing.T) {
 	t.Parallel()
 	manifest, objects, err := new(Client).Render(deployment(t, "staging"))
 	if err != nil || !strings.Contains(manifest, "kind: Deployment") {
@@ -240,23 +240,23 @@ func TestRenderNamesTheObjects(t *testing.T) {
 	}
 }
 
-// TestHostileCharts checks charts that want to read what is not theirs, or never end.
+// TestHostileCharts checks charts that read files outside of them, or never end.
 func TestHostileCharts(t *testing.T) {
 	t.Parallel()
 	asked := make(chan string, 10)
-	stranger := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	otherServer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked <- r.URL.Path
 		io.WriteString(w, "{}")
 	}))
-	defer stranger.Close()
+	defer otherServer.Close()
 	outside := files(t, map[string]string{"secret.txt": "hunter2", "schema.json": "{}"})
 	for name, test := range map[string]struct {
 		files map[string]string
 		spoil func(dir string) error
 		want  string
 	}{
-		"a schema on another server": {files: map[string]string{"values.schema.json": `{"$ref": "` + stranger.URL + `/schema.json"}`}, want: "which may refer to itself only"},
-		"a schema of its own kind":   {files: map[string]string{"values.schema.json": `{"$schema": "` + stranger.URL + `/schema.json"}`}, want: "which may refer to itself only"},
+		"a schema on another server": {files: map[string]string{"values.schema.json": `{"$ref": "` + otherServer.URL + `/schema.json"}`}, want: "which may refer to itself only"},
+		"a schema of its own kind":   {files: map[string]string{"values.schema.json": `{"$schema": "` + otherServer.URL + `/schema.json"}`}, want: "which may refer to itself only"},
 		"a schema in another file":   {files: map[string]string{"values.schema.json": `{"$ref": "file://` + outside + `/schema.json"}`}, want: "which may refer to itself only"},
 		"a link to a file":           {spoil: func(dir string) error { return os.Symlink(outside+"/secret.txt", dir+"/templates/s.yaml") }, want: "is a symbolic link out of the chart"},
 		"a link to a directory":      {spoil: func(dir string) error { return os.Symlink(outside, dir+"/files") }, want: "is a symbolic link out of the chart"},
@@ -296,7 +296,7 @@ func TestHostileCharts(t *testing.T) {
 	}
 	t.Cleanup(func() { // after the parallel ones
 		if len(asked) > 0 {
-			t.Errorf("the stranger was asked for %q", <-asked)
+			t.Errorf("the other server was asked for %q", <-asked)
 		}
 	})
 }
@@ -369,10 +369,10 @@ func TestValuesFilesThatNeverEnd(t *testing.T) {
 	}
 }
 
-// TestNothingIsSaidBesides holds Helm to silence on the standard error stream, where it would tell values it drops.
-func TestNothingIsSaidBesides(t *testing.T) {
-	var said bytes.Buffer
-	log.SetOutput(&said)
+// TestNothingIsPrinted checks that Helm does not print the values that it drops to the standard error stream.
+func TestNothingIsPrinted(t *testing.T) {
+	var logged bytes.Buffer
+	log.SetOutput(&logged)
 	defer log.SetOutput(os.Stderr)
 	dir := files(t, map[string]string{"one.yaml": "secret: {TOKEN: hunter2}\nimage: hunter2\nservice: hunter2\n", "two.yaml": "secret: hunter2\nservice: {port: 1}\nconfig: {A: {B: hunter2}}\n"})
 	d := deployment(t, "staging")
@@ -380,7 +380,7 @@ func TestNothingIsSaidBesides(t *testing.T) {
 	problems(t, d)
 	d.ValuesFiles = d.ValuesFiles[1:]
 	got := problems(t, d)
-	if text := said.String() + strings.Join(got, "\n"); strings.Contains(text, "hunter2") || len(got) == 0 {
+	if text := logged.String() + strings.Join(got, "\n"); strings.Contains(text, "hunter2") || len(got) == 0 {
 		t.Errorf("got %s", text)
 	}
 }

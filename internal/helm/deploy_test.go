@@ -18,8 +18,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// deploys wants a deploy to succeed.
-func deploys(t *testing.T, c *Client, d release.Deployment) release.Deployed {
+// mustDeploy deploys, and fails the test on an error.
+func mustDeploy(t *testing.T, c *Client, d release.Deployment) release.Deployed {
 	t.Helper()
 	got, err := c.Deploy(t.Context(), d, ready)
 	if err != nil {
@@ -28,7 +28,7 @@ func deploys(t *testing.T, c *Client, d release.Deployment) release.Deployed {
 	return got
 }
 
-// statuses are the history's, oldest first.
+// statuses returns the statuses of the revisions, oldest first.
 func statuses(t *testing.T, c *Client) string {
 	t.Helper()
 	revisions, err := c.History(t.Context(), "shop")
@@ -42,8 +42,8 @@ func statuses(t *testing.T, c *Client) string {
 	return strings.TrimSpace(text)
 }
 
-// mark sets the status of the newest revision, as a run that was killed would leave it.
-func mark(t *testing.T, c *Client, status helmrelease.Status) {
+// setStatus sets the status of the newest revision, as a run that was killed would leave it.
+func setStatus(t *testing.T, c *Client, status helmrelease.Status) {
 	t.Helper()
 	s, err := c.open(t.Context())
 	if err != nil {
@@ -61,12 +61,12 @@ func mark(t *testing.T, c *Client, status helmrelease.Status) {
 	}
 }
 
-func TestDeployCreatesChangesAndLeavesAlone(t *testing.T) {
+func TestDeployOutcomes(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	c, d := s.client("staging"), deployment(t, "staging")
 
-	created := deploys(t, c, d)
+	created := mustDeploy(t, c, d)
 	if created.Outcome != release.Created || created.Revision != 1 || len(created.Objects) != 5 {
 		t.Errorf("got %+v", created)
 	}
@@ -77,7 +77,7 @@ func TestDeployCreatesChangesAndLeavesAlone(t *testing.T) {
 
 	s.changes()
 	d.RunURL, d.Actor = "https://github.com/example/shop/actions/runs/2", "hubot"
-	if again := deploys(t, c, d); again.Outcome != release.Unchanged || again.Revision != 1 || len(again.Objects) != 5 {
+	if again := mustDeploy(t, c, d); again.Outcome != release.Unchanged || again.Revision != 1 || len(again.Objects) != 5 {
 		t.Errorf("got %+v", again)
 	}
 	if got := s.changes(); got != nil {
@@ -85,7 +85,7 @@ func TestDeployCreatesChangesAndLeavesAlone(t *testing.T) {
 	}
 
 	d.Set = []string{"config.GREETING=Hi"}
-	if changed := deploys(t, c, d); changed.Outcome != release.Changed || changed.Revision != 2 {
+	if changed := mustDeploy(t, c, d); changed.Outcome != release.Changed || changed.Revision != 2 {
 		t.Errorf("got %+v", changed)
 	}
 	if got := statuses(t, c); got != "superseded deployed" {
@@ -96,13 +96,13 @@ func TestDeployCreatesChangesAndLeavesAlone(t *testing.T) {
 	}
 }
 
-func TestWhatWasDeletedByHandComesBack(t *testing.T) {
+func TestDeletedObjectsAreCreatedAgain(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	c, d := s.client("staging"), deployment(t, "staging")
-	deploys(t, c, d)
+	mustDeploy(t, c, d)
 	s.remove("/services/shop")
-	if again := deploys(t, c, d); again.Outcome != release.Changed {
+	if again := mustDeploy(t, c, d); again.Outcome != release.Changed {
 		t.Errorf("got %+v", again)
 	}
 	if len(s.named("services")) != 1 {
@@ -110,7 +110,7 @@ func TestWhatWasDeletedByHandComesBack(t *testing.T) {
 	}
 }
 
-func TestWhatWasChangedByHandGoesBack(t *testing.T) {
+func TestManualChangesAreReverted(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(spec map[string]any){
 		"scaled": func(spec map[string]any) { spec["replicas"] = int64(0) },
@@ -124,15 +124,15 @@ func TestWhatWasChangedByHandGoesBack(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
 			c, d := s.client("staging"), deployment(t, "staging")
-			deploys(t, c, d)
-			if again := deploys(t, c, d); again.Outcome != release.Unchanged {
+			mustDeploy(t, c, d)
+			if again := mustDeploy(t, c, d); again.Outcome != release.Unchanged {
 				t.Fatalf("before the change: %+v", again)
 			}
 			s.change("/deployments/shop", func(object map[string]any) { change(object["spec"].(map[string]any)) })
-			if again := deploys(t, c, d); again.Outcome != release.Changed {
+			if again := mustDeploy(t, c, d); again.Outcome != release.Changed {
 				t.Errorf("after the change: %+v", again)
 			}
-			if again := deploys(t, c, d); again.Outcome != release.Unchanged {
+			if again := mustDeploy(t, c, d); again.Outcome != release.Unchanged {
 				t.Errorf("after the deploy: %+v", again)
 			}
 		})
@@ -145,7 +145,7 @@ func TestHistoryIsBoundedAndNamesCommitAndDigest(t *testing.T) {
 	c, d := s.client("staging"), deployment(t, "staging")
 	for i := range history.MaxRevisions + 2 {
 		d.Set = []string{"config.GREETING=" + strings.Repeat("x", i+1)}
-		deploys(t, c, d)
+		mustDeploy(t, c, d)
 	}
 	revisions, err := c.History(t.Context(), "shop")
 	if err != nil || len(revisions) != history.MaxRevisions || revisions[0].Number != history.MaxRevisions+2 {
@@ -173,27 +173,27 @@ func TestAFailedRevisionIsFollowedByAnUpgrade(t *testing.T) {
 		t.Errorf("the history is %q", got)
 	}
 	s.answers(nil)
-	if got := deploys(t, c, d); got.Outcome != release.Created || got.Revision != 2 {
+	if got := mustDeploy(t, c, d); got.Outcome != release.Created || got.Revision != 2 {
 		t.Errorf("got %+v", got)
 	}
 	d.Set = []string{"config.GREETING=Hi"}
-	deploys(t, c, d)
+	mustDeploy(t, c, d)
 	if got := statuses(t, c); got != "failed superseded deployed" {
 		t.Errorf("the history is %q", got)
 	}
-	mark(t, c, helmrelease.StatusFailed)
-	if got := deploys(t, c, d); got.Outcome != release.Changed || got.Revision != 4 {
+	setStatus(t, c, helmrelease.StatusFailed)
+	if got := mustDeploy(t, c, d); got.Outcome != release.Changed || got.Revision != 4 {
 		t.Errorf("after a failed upgrade got %+v", got)
 	}
 }
 
-func TestABusyReleaseIsLeftAlone(t *testing.T) {
+func TestReleaseInProgressIsNotChanged(t *testing.T) {
 	t.Parallel()
 	for _, status := range []helmrelease.Status{helmrelease.StatusPendingInstall, helmrelease.StatusPendingUpgrade, helmrelease.StatusUninstalling} {
 		s := newServer(t)
 		c, d := s.client("staging"), deployment(t, "staging")
-		deploys(t, c, d)
-		mark(t, c, status)
+		mustDeploy(t, c, d)
+		setStatus(t, c, status)
 		s.changes()
 		_, deploying := c.Deploy(t.Context(), d, nil)
 		_, rolling := c.Rollback(t.Context(), "shop", 1, nil)
@@ -212,12 +212,12 @@ func TestAnUninstalledReleaseIsCreatedAgain(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	c, d := s.client("staging"), deployment(t, "staging")
-	deploys(t, c, d)
-	mark(t, c, helmrelease.StatusUninstalled) // helm uninstall --keep-history
+	mustDeploy(t, c, d)
+	setStatus(t, c, helmrelease.StatusUninstalled) // helm uninstall --keep-history
 	for _, kind := range []string{"deployments", "services", "configmaps", "serviceaccounts", "poddisruptionbudgets"} {
 		s.remove("/" + kind + "/shop")
 	}
-	if got := deploys(t, c, d); got.Outcome != release.Created {
+	if got := mustDeploy(t, c, d); got.Outcome != release.Created {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -226,9 +226,9 @@ func TestRollbackAppliesAnEarlierRevision(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	c, d := s.client("staging"), deployment(t, "staging")
-	deploys(t, c, d)
+	mustDeploy(t, c, d)
 	d.Set = []string{"config.GREETING=Hi"}
-	deploys(t, c, d)
+	mustDeploy(t, c, d)
 	got, err := c.Rollback(t.Context(), "shop", 1, nil)
 	if err != nil || got.Outcome != release.RolledBack || got.Revision != 3 || len(got.Objects) != 5 {
 		t.Errorf("got %+v, %v", got, err)
@@ -253,7 +253,7 @@ func TestUninstallLeavesNothing(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	c, d := s.client("staging"), deployment(t, "staging")
-	deploys(t, c, d)
+	mustDeploy(t, c, d)
 	for range 2 {
 		if err := c.Uninstall(t.Context(), "shop"); err != nil {
 			t.Fatal(err)
@@ -264,8 +264,8 @@ func TestUninstallLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestDeploySortsErrors holds what the cluster says to whose fault it is.
-func TestDeploySortsErrors(t *testing.T) {
+// TestDeployClassifiesErrors checks whose fault an error of the cluster is.
+func TestDeployClassifiesErrors(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		answer func(*http.Request) (int, string)
@@ -293,13 +293,13 @@ func TestDeploySortsErrors(t *testing.T) {
 	}
 }
 
-// TestAFailedPatchDoesNotTellTheObject answers as the apiserver does, which quotes what it could not apply.
-func TestAFailedPatchDoesNotTellTheObject(t *testing.T) {
+// TestFailedPatchDoesNotLeakTheObject answers as the apiserver does, which quotes the object that it could not apply.
+func TestFailedPatchDoesNotLeakTheObject(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	c, d := s.client("staging"), deployment(t, "staging")
 	d.Set = []string{"secret.API_TOKEN=one"}
-	deploys(t, c, d)
+	mustDeploy(t, c, d)
 	s.answers(func(r *http.Request) (int, string) {
 		if r.Method != http.MethodPatch {
 			return 0, ""
@@ -317,18 +317,18 @@ func TestAFailedPatchDoesNotTellTheObject(t *testing.T) {
 	}
 }
 
-// TestWarningsAreToldOnce has the server warn of each object as it is made.
-func TestWarningsAreToldOnce(t *testing.T) {
+// TestWarningsAreLoggedOnce makes the server warn of each object that is created.
+func TestWarningsAreLoggedOnce(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.warn("unknown field \"spec.replcias\"")
-	var said []string
-	c, err := New(&rest.Config{Host: s.url, WarningHandler: rest.NoWarnings{}}, "staging", func(line string) { said = append(said, line) })
+	var logged []string
+	c, err := New(&rest.Config{Host: s.url, WarningHandler: rest.NoWarnings{}}, "staging", func(line string) { logged = append(logged, line) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	deploys(t, c, deployment(t, "staging"))
-	if diff := cmp.Diff([]string{`WARNING: unknown field "spec.replcias"`}, said); diff != "" {
+	mustDeploy(t, c, deployment(t, "staging"))
+	if diff := cmp.Diff([]string{`WARNING: unknown field "spec.replcias"`}, logged); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -346,7 +346,7 @@ func TestWarningsAreBounded(t *testing.T) {
 	}
 }
 
-func TestAnotherOwnersObject(t *testing.T) {
+func TestObjectOfAnotherOwner(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.put("/api/v1/namespaces/staging/services/shop", map[string]any{"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"name": "shop", "namespace": "staging"}})
@@ -359,11 +359,11 @@ func TestAnotherOwnersObject(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeChanged(t *testing.T) {
+func TestImmutableField(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	c, d := s.client("staging"), deployment(t, "staging")
-	deploys(t, c, d)
+	mustDeploy(t, c, d)
 	s.answers(on("PATCH", "/deployments/shop", 422, `Deployment.apps "shop" is invalid: spec.selector: Invalid value: field is immutable`))
 	d.Set = []string{"config.GREETING=Hi"}
 	_, err := c.Deploy(t.Context(), d, nil)
@@ -375,7 +375,7 @@ func TestWhatCannotBeChanged(t *testing.T) {
 	}
 }
 
-func TestAClusterThatIsNotThere(t *testing.T) {
+func TestUnreachableCluster(t *testing.T) {
 	t.Parallel()
 	c, err := New(&rest.Config{Host: "http://127.0.0.1:1"}, "staging", nil)
 	if err != nil {
@@ -390,8 +390,8 @@ func TestAClusterThatIsNotThere(t *testing.T) {
 	}
 }
 
-// TestAStoppedDeployIsNotPending ends the context while the apiserver holds a request.
-func TestAStoppedDeployIsNotPending(t *testing.T) {
+// TestStoppedDeployIsNotPending ends the context while the apiserver holds a request.
+func TestStoppedDeployIsNotPending(t *testing.T) {
 	t.Parallel()
 	for name, upgrade := range map[string]bool{"install": false, "upgrade": true} {
 		t.Run(name, func(t *testing.T) {
@@ -399,7 +399,7 @@ func TestAStoppedDeployIsNotPending(t *testing.T) {
 			s := newServer(t)
 			c, d := s.client("staging"), deployment(t, "staging")
 			if upgrade {
-				deploys(t, c, d)
+				mustDeploy(t, c, d)
 				d.Set = []string{"config.GREETING=Hi"}
 			}
 			ctx, stop := context.WithCancel(t.Context())
@@ -423,15 +423,15 @@ func TestAStoppedDeployIsNotPending(t *testing.T) {
 				t.Errorf("the history is %q", got)
 			}
 			want := map[bool]release.Outcome{false: release.Created, true: release.Changed}[upgrade]
-			if got := deploys(t, c, d); got.Outcome != want {
+			if got := mustDeploy(t, c, d); got.Outcome != want {
 				t.Errorf("the next deploy: %+v", got)
 			}
 		})
 	}
 }
 
-// TestAClusterThatNeverAnswersIsGivenUp ends every request with the operation, whatever Helm waits for.
-func TestAClusterThatNeverAnswersIsGivenUp(t *testing.T) {
+// TestHangingClusterIsGivenUp ends every request with the operation, whatever Helm waits for.
+func TestHangingClusterIsGivenUp(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	asked := make(chan struct{}, 1)
@@ -465,7 +465,7 @@ func TestDeployAlsoChecks(t *testing.T) {
 	}
 }
 
-func TestNewWantsAClusterAndRaisesTheRate(t *testing.T) {
+func TestNewRequiresAClusterAndRaisesTheRate(t *testing.T) {
 	t.Parallel()
 	if _, err := New(nil, "staging", nil); err == nil {
 		t.Error("no config is accepted")

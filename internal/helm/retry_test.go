@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// restarting answers with one status after another, and tells what it got; 0 cuts the connection.
+// restarting starts a server that answers with one status after another, 0 for a reset connection, and returns the requests that it got.
 func restarting(t *testing.T, statuses ...int) (server *httptest.Server, got func() []string) {
 	t.Helper()
 	var mu sync.Mutex

@@ -21,12 +21,12 @@ type diagnosed struct{ found release.Diagnosis }
 func (d *diagnosed) Error() string                { return "OD-103 Pod/shop is in a crash loop" }
 func (d *diagnosed) Diagnosis() release.Diagnosis { return d.found }
 
-// TestWaitIsCalledInOrder holds a deploy to when it waits, for what, and what the cluster is like at that time.
+// TestWaitIsCalledInOrder checks when a deploy waits, for what, and what exists in the cluster then.
 func TestWaitIsCalledInOrder(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	c, d := s.client("staging"), story(t)
-	var said []string
+	c, d := s.client("staging"), wideDeployment(t)
+	var logged []string
 	wait := func(_ context.Context, phase release.Phase, objects []release.Object) error {
 		names := make([]string, len(objects))
 		for i, object := range objects {
@@ -39,10 +39,10 @@ func TestWaitIsCalledInOrder(t *testing.T) {
 			}
 		}
 		slices.Sort(names)
-		said = append(said, fmt.Sprintf("%s (%s): %s", phase, statuses(t, s.client("staging")), strings.Join(names, " ")))
+		logged = append(logged, fmt.Sprintf("%s (%s): %s", phase, statuses(t, s.client("staging")), strings.Join(names, " ")))
 		return nil
 	}
-	for _, one := range []release.Deployment{word(d, "one"), word(d, "two")} {
+	for _, one := range []release.Deployment{withWord(d, "one"), withWord(d, "two")} {
 		if _, err := c.Deploy(t.Context(), one, wait); err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +50,7 @@ func TestWaitIsCalledInOrder(t *testing.T) {
 	if _, err := c.Rollback(t.Context(), "shop", 1, wait); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := c.Deploy(t.Context(), word(d, "one"), wait); err != nil || got.Outcome != release.Unchanged {
+	if got, err := c.Deploy(t.Context(), withWord(d, "one"), wait); err != nil || got.Outcome != release.Unchanged {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	want := []string{
@@ -64,7 +64,7 @@ func TestWaitIsCalledInOrder(t *testing.T) {
 		"rollout (superseded deployed pending-rollback): ConfigMap/shop ConfigMap/shop-one Deployment/shop Service/shop",
 		"hooks (superseded deployed pending-rollback): Job/after",
 	}
-	if diff := cmp.Diff(want, said); diff != "" {
+	if diff := cmp.Diff(want, logged); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	if s.object("/jobs/before") != nil || s.object("/jobs/after") == nil {
@@ -72,8 +72,8 @@ func TestWaitIsCalledInOrder(t *testing.T) {
 	}
 }
 
-// TestAFailedWaitComesBack fails every wait in turn.
-func TestAFailedWaitComesBack(t *testing.T) {
+// TestWaitErrorIsReturned fails every wait in turn.
+func TestWaitErrorIsReturned(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		upgrade, rollback bool
@@ -93,14 +93,14 @@ func TestAFailedWaitComesBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
-			c, d := s.client("staging"), story(t)
+			c, d := s.client("staging"), wideDeployment(t)
 			revision := 1
 			if test.upgrade {
-				deploys(t, c, word(d, "one"))
+				mustDeploy(t, c, withWord(d, "one"))
 				revision++
 			}
 			if test.rollback {
-				deploys(t, c, word(d, "two"))
+				mustDeploy(t, c, withWord(d, "two"))
 				revision++
 			}
 			diagnosis := &diagnosed{release.Diagnosis{Code: causes.CrashLoop, Logs: []string{strings.Repeat("::error::x\n", 500)}}}
@@ -119,7 +119,7 @@ func TestAFailedWaitComesBack(t *testing.T) {
 			if test.rollback {
 				got, err = c.Rollback(t.Context(), "shop", 1, wait)
 			} else {
-				got, err = c.Deploy(t.Context(), word(d, "two"), wait)
+				got, err = c.Deploy(t.Context(), withWord(d, "two"), wait)
 			}
 			var back release.Diagnosed
 			if !errors.As(err, &back) || back != release.Diagnosed(diagnosis) || count != test.fails {
@@ -135,28 +135,28 @@ func TestAFailedWaitComesBack(t *testing.T) {
 			if err != nil || statuses(t, c) != test.want || strings.ContainsAny(revisions[0].Description, "\n\r") || len(revisions[0].Description) > 2*1000 {
 				t.Errorf("the history is %q, %v", statuses(t, c), err)
 			}
-			if again := deploys(t, c, word(d, "three")); again.Revision != revision+1 {
+			if again := mustDeploy(t, c, withWord(d, "three")); again.Revision != revision+1 {
 				t.Errorf("got %+v", again)
 			}
 		})
 	}
 }
 
-// TestAStoppedWait ends the context while a rollout or a hook is waited for, by a wait that heeds it and by one that does not.
-func TestAStoppedWait(t *testing.T) {
+// TestStoppedWait ends the context while a rollout or a hook is waited for, by a wait that returns it and by one that does not.
+func TestStoppedWait(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		at    int
-		heeds bool
-	}{"rollout": {2, true}, "hook": {1, true}, "deaf, rollout": {2, false}, "deaf, hook": {1, false}} {
+		at      int
+		returns bool
+	}{"rollout": {2, true}, "hook": {1, true}, "a wait that hangs, rollout": {2, false}, "a wait that hangs, hook": {1, false}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
-			c, d := s.client("staging"), story(t)
+			c, d := s.client("staging"), wideDeployment(t)
 			ctx, stop := context.WithCancel(t.Context())
 			forever := make(chan struct{})
 			defer close(forever)
-			lastWords := errors.New("the pods were not ready")
+			errNotReady := errors.New("the pods were not ready")
 			var began time.Time
 			count := 0
 			got, err := c.Deploy(ctx, d, func(ctx context.Context, _ release.Phase, _ []release.Object) error {
@@ -165,9 +165,9 @@ func TestAStoppedWait(t *testing.T) {
 				}
 				began = time.Now()
 				stop()
-				if test.heeds {
+				if test.returns {
 					<-ctx.Done()
-					return fmt.Errorf("%w: %w", lastWords, ctx.Err())
+					return fmt.Errorf("%w: %w", errNotReady, ctx.Err())
 				}
 				<-forever
 				return nil
@@ -175,7 +175,7 @@ func TestAStoppedWait(t *testing.T) {
 			if took := time.Since(began); took > 2*time.Second {
 				t.Errorf("it took %s", took)
 			}
-			if !errors.Is(err, context.Canceled) || errors.Is(err, lastWords) != test.heeds || got.Revision != 1 || len(got.Objects) != 4 {
+			if !errors.Is(err, context.Canceled) || errors.Is(err, errNotReady) != test.returns || got.Revision != 1 || len(got.Objects) != 4 {
 				t.Errorf("got %+v, %v", got, err)
 			}
 			if got := statuses(t, c); got != "failed" {
@@ -185,11 +185,11 @@ func TestAStoppedWait(t *testing.T) {
 	}
 }
 
-// TestWithoutAWait waits for hooks as Helm does, and for nothing else.
-func TestWithoutAWait(t *testing.T) {
+// TestWithoutWait waits for hooks as Helm does, and for nothing else.
+func TestWithoutWait(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	d := story(t)
+	d := wideDeployment(t)
 	var once sync.Once
 	asked := make(chan struct{})
 	ctx, stop := context.WithCancel(t.Context())

@@ -16,9 +16,9 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// story is a chart with something of everything: hooks of both kinds of deletion, lists that are merged, and objects that come
-// and go with the values.
-func story(t *testing.T) release.Deployment {
+// wideDeployment is of a chart with many features: hooks that are deleted and kept, lists that are merged, and objects that the
+// values add and remove.
+func wideDeployment(t *testing.T) release.Deployment {
 	t.Helper()
 	hook := func(name, when, policy string) string {
 		return "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: " + name + "\n  annotations: {helm.sh/hook: '" + when + "'" + policy + "}\n" +
@@ -40,28 +40,29 @@ func story(t *testing.T) release.Deployment {
 	return d
 }
 
-func word(d release.Deployment, word string) release.Deployment {
+// withWord deploys with another value, which changes objects of every kind.
+func withWord(d release.Deployment, word string) release.Deployment {
 	d.Set = []string{"word=" + word}
 	return d
 }
 
-// ready is a wait in which everything is ready at once.
+// ready is a wait that returns at once.
 func ready(context.Context, release.Phase, []release.Object) error { return nil }
 
-// settled are all objects but for Helm's records, without what differs from run to run.
-func (s *server) settled() map[string]any {
-	settled := map[string]any{}
+// stableObjects returns all objects except Helm's records, without the fields that differ from run to run.
+func (s *server) stableObjects() map[string]any {
+	objects := map[string]any{}
 	for path, object := range s.snapshot() {
 		if !strings.Contains(path, "/secrets/sh.helm.release") {
-			settled[path] = manifest.WithoutEmpty(manifest.WithoutVolatile(object))
+			objects[path] = manifest.WithoutEmpty(manifest.WithoutVolatile(object))
 		}
 	}
-	return settled
+	return objects
 }
 
-// mortal is a way to the server that is struck at a request: stop is called, or nothing gets through any more, the answer of
-// this one included.
-type mortal struct {
+// interruptedTransport interrupts an operation at its at-th request: it stops the context, or like a killed process it loses the
+// answer of that request and sends no more.
+type interruptedTransport struct {
 	at   int
 	stop context.CancelFunc
 	kill bool
@@ -70,16 +71,16 @@ type mortal struct {
 	count int
 }
 
-var errDead = errors.New("dead")
+var errKilled = errors.New("killed")
 
-func (m *mortal) wrap(next http.RoundTripper) http.RoundTripper {
+func (m *interruptedTransport) wrap(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		m.mu.Lock()
 		m.count++
 		count := m.count
 		m.mu.Unlock()
 		if m.kill && count > m.at {
-			return nil, errDead
+			return nil, errKilled
 		}
 		if count != m.at {
 			return next.RoundTrip(r)
@@ -92,24 +93,25 @@ func (m *mortal) wrap(next http.RoundTripper) http.RoundTripper {
 		if err == nil {
 			response.Body.Close()
 		}
-		m.stop() // a dead process does not go on waiting either
-		return nil, errDead
+		m.stop() // a killed process does not wait on
+		return nil, errKilled
 	})
 }
 
-// struck is what an operation did before it was struck.
-type struck struct {
-	err    error
-	took   time.Duration
-	struck bool
+// interruption is how an operation ended.
+type interruption struct {
+	err      error
+	took     time.Duration // from the interruption to the end
+	happened bool          // it sent as many requests
 }
 
-func (s *server) strike(t *testing.T, at int, kill bool, do func(context.Context, *Client) error) struck {
+// interrupt runs an operation and interrupts it at its at-th request.
+func (s *server) interrupt(t *testing.T, at int, kill bool, do func(context.Context, *Client) error) interruption {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	var at0 time.Time
-	m := &mortal{at: at, kill: kill, stop: func() { at0 = time.Now(); stop() }}
+	var interrupted time.Time
+	m := &interruptedTransport{at: at, kill: kill, stop: func() { interrupted = time.Now(); stop() }}
 	config := &rest.Config{Host: s.url, QPS: 1000, Burst: 1000}
 	config.Wrap(m.wrap)
 	c, err := New(config, "staging", nil)
@@ -119,23 +121,23 @@ func (s *server) strike(t *testing.T, at int, kill bool, do func(context.Context
 	if kill {
 		c.timeouts.records = 10 * time.Millisecond
 	}
-	c.connection.api = s.discovered(t) // what it asks before that changes nothing
+	c.connection.api = s.discovered(t) // discovery changes nothing, so that it need not be interrupted
 	err = do(ctx, c)
-	done := struck{err: err, struck: m.count >= at}
-	if done.struck {
-		done.took = time.Since(at0)
+	done := interruption{err: err, happened: m.count >= at}
+	if done.happened {
+		done.took = time.Since(interrupted)
 	}
 	return done
 }
 
-// TestStruckAtAnyRequest strikes every operation at every request that it sends, by SIGINT and by SIGKILL as it were. After the
-// first, nothing may be pending. After either, healing and doing it again succeeds, and the cluster is as if nothing had happened.
-func TestStruckAtAnyRequest(t *testing.T) {
+// TestInterruptedAtAnyRequest interrupts every operation at every request that it sends, as by SIGINT and as by SIGKILL. After the
+// first, nothing may be pending. After either, healing and running it again succeeds, and the cluster is as without the interruption.
+func TestInterruptedAtAnyRequest(t *testing.T) {
 	t.Parallel()
-	d := story(t)
-	deploying := func(word_ string) func(context.Context, *Client) error {
+	d := wideDeployment(t)
+	deploying := func(value string) func(context.Context, *Client) error {
 		return func(ctx context.Context, c *Client) error {
-			d := word(d, word_)
+			d := withWord(d, value)
 			d.RunURL = "https://github.com/example/shop/actions/runs/2"
 			_, err := c.Deploy(ctx, d, ready)
 			return err
@@ -146,7 +148,7 @@ func TestStruckAtAnyRequest(t *testing.T) {
 		return err
 	}
 	removing := func(ctx context.Context, c *Client) error { return c.Uninstall(ctx, "shop") }
-	failing := func(t *testing.T, s *server) { // revision 3 has brought some of its objects
+	failing := func(t *testing.T, s *server) { // revision 3 has applied some of its objects
 		s.answers(on("PATCH", "/deployments/shop", 422, `Deployment.apps "shop" is invalid: spec.x`))
 		if err := deploying("three")(t.Context(), s.client("staging")); err == nil {
 			t.Fatal("it did not fail")
@@ -168,8 +170,8 @@ func TestStruckAtAnyRequest(t *testing.T) {
 	for name, test := range map[string]struct {
 		before    func(*testing.T, *server)
 		do, again func(context.Context, *Client) error
-		every     int  // request that is struck
-		twice     bool // done and done otherwise, in the undisturbed run
+		every     int  // how many requests are between two interruptions
+		twice     bool // the undisturbed run runs again too
 	}{
 		"install":                      {prepared(), deploying("one"), deploying("one"), 1, false},
 		"install, then another":        {prepared(), deploying("one"), deploying("two"), 3, true},
@@ -196,25 +198,25 @@ func TestStruckAtAnyRequest(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			want := s.settled()
+			want := s.stableObjects()
 			for _, kill := range []bool{false, true} {
 				for at := 1; ; at += test.every {
 					s.restore(start)
-					done := s.strike(t, at, kill, test.do)
-					if !done.struck {
+					done := s.interrupt(t, at, kill, test.do)
+					if !done.happened {
 						if at < 5 || done.err != nil {
 							t.Fatalf("after %d requests: %v", at, done.err)
 						}
 						break
 					}
-					s.recovers(t, fmt.Sprintf("struck at request %d (kill: %t)", at, kill), kill, done, test.again, want)
+					s.checkRecovery(t, fmt.Sprintf("interrupted at request %d (kill: %t)", at, kill), kill, done, test.again, want)
 				}
 			}
 		})
 	}
 }
 
-func (s *server) recovers(t *testing.T, when string, kill bool, done struck, again func(context.Context, *Client) error, want map[string]any) {
+func (s *server) checkRecovery(t *testing.T, when string, kill bool, done interruption, again func(context.Context, *Client) error, want map[string]any) {
 	t.Helper()
 	c := s.client("staging")
 	c.connection.api = s.discovered(t)
@@ -227,20 +229,20 @@ func (s *server) recovers(t *testing.T, when string, kill bool, done struck, aga
 		}
 	}
 	before := statuses(t, c)
-	healed, err := c.Heal(t.Context(), "shop", func(line string) { t.Errorf("%s: waits for a dead run of our own: %s", when, line) })
+	healed, err := c.Heal(t.Context(), "shop", func(line string) { t.Errorf("%s: waits for a killed run of our own: %s", when, line) })
 	if err != nil {
 		t.Fatalf("%s: healing: %v", when, err)
 	}
-	if busyNow := strings.Contains(before, "pending") || strings.Contains(before, "uninstalling"); busyNow != (healed != nil) {
+	if inProgress := strings.Contains(before, "pending") || strings.Contains(before, "uninstalling"); inProgress != (healed != nil) {
 		t.Errorf("%s: %q was healed: %+v", when, before, healed)
 	}
 	if err := again(t.Context(), c); err != nil {
 		t.Fatalf("%s: the history was %q, and again: %v", when, before, err)
 	}
-	if diff := cmp.Diff(want, s.settled()); diff != "" {
+	if diff := cmp.Diff(want, s.stableObjects()); diff != "" {
 		t.Fatalf("%s: the history was %q, and again -want +got:\n%s", when, before, diff)
 	}
 	if got := statuses(t, c); got != "" && !strings.HasSuffix(got, "deployed") {
-		t.Errorf("%s: the history is %q at last", when, got)
+		t.Errorf("%s: the history is %q at the end", when, got)
 	}
 }

@@ -1,0 +1,106 @@
+package helm
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// changesOf returns a plan's changes as sorted lines.
+func changesOf(plan release.Plan) (lines []string) {
+	for _, change := range plan.Changes {
+		line := string(change.Action) + " " + change.Object.String()
+		for _, field := range change.Fields {
+			line += " " + field.Path + ": " + field.Before + " -> " + field.After
+		}
+		lines = append(lines, line)
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.put("/api/v1/namespaces/staging", map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "staging"}})
+	c, d := s.client("staging"), wideDeployment(t)
+	check := func(when string, d release.Deployment, outcome release.Outcome, want ...string) {
+		t.Helper()
+		s.requests()
+		plan, err := c.Plan(t.Context(), d)
+		if err != nil || plan.Outcome != outcome || len(plan.Problems) > 0 {
+			t.Errorf("%s: got %+v, %v", when, plan, err)
+		}
+		if diff := cmp.Diff(want, changesOf(plan)); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", when, diff)
+		}
+		if got := s.changes(); len(got) > 0 {
+			t.Errorf("%s: the plan changed %q", when, got)
+		}
+	}
+	check("before the install", d, release.Created,
+		"create ConfigMap/shop", "create ConfigMap/shop-one", "create Deployment/shop", "create Job/after", "create Job/before", "create Service/shop")
+	mustDeploy(t, c, d)
+	check("after the install", d, release.Unchanged)
+	s.change("/configmaps/shop", func(object map[string]any) { object["data"] = map[string]any{"word": "drifted"} })
+	check("after a change by hand", d, release.Unchanged, `drift ConfigMap/shop data.word: "drifted" -> "drifted"`)
+	check("another value", withWord(d, "two"), release.Changed,
+		`change Deployment/shop spec.template.spec.containers[app].env[WORD_one]: {"name":"WORD_one","value":"z"} ->  spec.template.spec.containers[app].env[WORD_two]:  -> {"name":"WORD_two","value":"z"}`,
+		`change Service/shop metadata.annotations.word-one: "x" ->  metadata.annotations.word-two:  -> "x"`,
+		"create ConfigMap/shop-two", "create Job/after", "create Job/before", "delete ConfigMap/shop-one",
+		`drift ConfigMap/shop data.word: "drifted" -> "two"`)
+}
+
+func TestPlanForAMissingNamespace(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	var logged []string
+	c := s.client("staging")
+	c.log = func(line string) { logged = append(logged, line) }
+	plan, err := c.Plan(t.Context(), wideDeployment(t))
+	if err != nil || plan.Outcome != release.Created || len(plan.Problems) > 0 || len(plan.Changes) != 6 {
+		t.Errorf("got %+v, %v", plan, err)
+	}
+	if text := strings.Join(logged, "\n"); !strings.Contains(text, `the objects of namespace "staging", which does not exist yet`) {
+		t.Errorf("logged %q", text)
+	}
+}
+
+func TestPlanReportsWhatTheClusterRefuses(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.put("/api/v1/namespaces/staging", map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "staging"}})
+	s.put("/api/v1/namespaces/staging/services/shop", map[string]any{"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"name": "shop", "namespace": "staging"}})
+	s.answers(on("POST", "/deployments", 403, `admission webhook "x" denied the request: no`))
+	plan, err := s.client("staging").Plan(t.Context(), wideDeployment(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(plan.Problems, "\n")
+	for _, want := range []string{"OD-109 Deployment/shop: ", `OD-202 Service/shop: exists already and does not belong to release "shop"`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in:\n%s", want, got)
+		}
+	}
+}
+
+func TestRollbackTarget(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c, d := s.client("staging"), wideDeployment(t)
+	target, err := c.RollbackTarget(t.Context(), d)
+	if err != nil || len(target.Obstacles) != 1 || !strings.Contains(target.Obstacles[0], "has been verified yet") {
+		t.Errorf("before the first deploy: %+v, %v", target, err)
+	}
+	deployed := mustDeploy(t, c, d)
+	if err := c.MarkVerified(t.Context(), d.Name, deployed.Revision); err != nil {
+		t.Fatal(err)
+	}
+	target, err = c.RollbackTarget(t.Context(), withWord(d, "two"))
+	if err != nil || target.Revision != deployed.Revision || target.Image != d.Image || len(target.Obstacles) > 0 {
+		t.Errorf("got %+v, %v", target, err)
+	}
+}
