@@ -34,7 +34,7 @@ var releaseCauses = []Cause{
 		Meaning: "The chart wants to create an object that exists already, made by hand or by another release. A deploy does not take over " +
 			"such an object by itself.",
 		Advice: "delete the object, rename it in the chart, or give it to this release",
-		Example: `OD-202 ConfigMap/shop in namespace "staging" is there already and does not belong to release "shop"; delete the object, rename ` +
+		Example: `OD-202 ConfigMap/shop in namespace "staging" exists already and does not belong to release "shop"; delete the object, rename ` +
 			`it in the chart, or give it to this release`,
 		Steps: []string{
 			"See whose it is: `kubectl -n NAMESPACE get KIND NAME -o yaml`, annotations `meta.helm.sh/release-name` and " +
