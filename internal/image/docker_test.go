@@ -21,8 +21,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// docker is a stand-in for the docker client: it knows `buildx version` and `buildx build`, keeps what it was given, and
-// leaves a layout that was made before where the output is to go.
+// docker is a fake docker client: it supports `buildx version` and `buildx build`, records its arguments, and writes a
+// prepared layout to the output.
 type docker struct {
 	t   *testing.T
 	dir string // holds bin/docker, args, environ, built/ and stderr
@@ -69,7 +69,7 @@ func (d docker) read(name string) string {
 	return string(content)
 }
 
-// will makes the stand-in build an image with these annotations; nil adds nothing.
+// will makes the fake client build an image with these annotations; nil adds nothing.
 func (d docker) will(annotations map[string]string) v1.Hash {
 	d.t.Helper()
 	img, err := random.Image(1024, 2)
@@ -108,7 +108,7 @@ func dockerRecipe(t *testing.T) release.Recipe {
 	return recipe
 }
 
-func TestDockerIsGivenTheRecipeAsArguments(t *testing.T) {
+func TestDockerGetsTheRecipeAsArguments(t *testing.T) {
 	t.Parallel()
 	d := newDocker(t)
 	digest := d.will(stamped)
@@ -163,7 +163,7 @@ func TestDockerIndexIsAnnotatedToo(t *testing.T) {
 	}
 }
 
-func TestDockerOutOfOrder(t *testing.T) {
+func TestDockerThatDoesNotWork(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		prepare func(d docker)
@@ -189,7 +189,7 @@ func TestDockerOutOfOrder(t *testing.T) {
 			d.write("stderr", "#7 step\x1b[31m\nERROR: failed to solve: exit code: 1\nView build details\n")
 		}, release.ExitFailed, "failed to solve: exit code: 1"},
 		"fails without words": {func(d docker) { d.write("fails", "") }, release.ExitFault, "exit status 1"},
-		"leaves nothing": {func(d docker) {
+		"writes nothing": {func(d docker) {
 			os.RemoveAll(filepath.Join(d.dir, "built"))
 			os.Mkdir(filepath.Join(d.dir, "built"), 0o755)
 		}, release.ExitFault, "index.json"},
@@ -198,9 +198,9 @@ func TestDockerOutOfOrder(t *testing.T) {
 			os.RemoveAll(filepath.Join(d.dir, "built"))
 			d.will(map[string]string{release.AnnotationRevision: "x"})
 		}, release.ExitFault, "revision"},
-		"leaves two images":   {func(d docker) { appendTo(d) }, release.ExitFault, "2 entries"},
-		"leaves a torn blob":  {func(d docker) { tear(d) }, release.ExitFault, "blob sha256:"},
-		"leaves another blob": {func(d docker) { forge(d) }, release.ExitFault, "does not have the content"},
+		"writes two images":       {func(d docker) { appendTo(d) }, release.ExitFault, "2 entries"},
+		"writes a truncated blob": {func(d docker) { tear(d) }, release.ExitFault, "blob sha256:"},
+		"writes another blob":     {func(d docker) { forge(d) }, release.ExitFault, "does not have the content"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -292,7 +292,7 @@ func TestDockerfileOutsideTheContext(t *testing.T) {
 }
 
 // TestDockerForReal builds with the machine's own docker buildx, which must be able to write OCI layouts and is not
-// started here. It wants no base image.
+// started here. It needs no base image.
 func TestDockerForReal(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("ONEDIGEST_DOCKER_TEST") != "1" {

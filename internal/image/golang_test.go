@@ -186,7 +186,7 @@ func TestGoLayerHoldsTheProgramAlone(t *testing.T) {
 	}
 	out, err := exec.Command(path).CombinedOutput()
 	if want := commit.String() + " 2026-03-04T03:06:07Z\n"; string(out) != want || err != nil {
-		t.Errorf("the program says %q (%v), want %q", out, err, want)
+		t.Errorf("the program prints %q (%v), want %q", out, err, want)
 	}
 }
 
@@ -223,7 +223,7 @@ func TestGoImageIsReproducible(t *testing.T) {
 	}
 }
 
-// TestGoWorkAboveTheContextDoesNotCount: what lies above is not in the recipe, and differs between machines.
+// A go.work above the context is not part of the recipe, and differs between machines.
 func TestGoWorkAboveTheContextDoesNotCount(t *testing.T) {
 	t.Parallel()
 	nested := map[string]string{"go.work": "go 1.24\n\nuse ./nowhere\n"}

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// names are what the test's name server knows.
+// names are the records of the test's DNS server.
 type names struct {
 	mu    sync.Mutex
 	known map[string]netip.Addr
@@ -35,7 +35,7 @@ func (n *names) get(name string) (netip.Addr, bool) {
 	return address, ok
 }
 
-// resolver asks a name server on loopback that knows those names and answers NXDOMAIN for all others.
+// resolver queries a DNS server on loopback that has those records and answers NXDOMAIN for all other names.
 func resolver(t *testing.T, names *names) *net.Resolver {
 	t.Helper()
 	server, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -67,21 +67,21 @@ func resolver(t *testing.T, names *names) *net.Resolver {
 	}}
 }
 
-func answer(names *names, asked dnsmessage.Message) *dnsmessage.Message {
-	question := asked.Questions[0]
-	reply := &dnsmessage.Message{
-		Header:    dnsmessage.Header{ID: asked.ID, Response: true, Authoritative: true, RecursionAvailable: true},
-		Questions: asked.Questions,
+func answer(names *names, query dnsmessage.Message) *dnsmessage.Message {
+	question := query.Questions[0]
+	response := &dnsmessage.Message{
+		Header:    dnsmessage.Header{ID: query.ID, Response: true, Authoritative: true, RecursionAvailable: true},
+		Questions: query.Questions,
 	}
 	address, known := names.get(question.Name.String())
 	header := dnsmessage.ResourceHeader{Name: question.Name, Class: dnsmessage.ClassINET}
 	switch {
 	case !known:
-		reply.RCode = dnsmessage.RCodeNameError
+		response.RCode = dnsmessage.RCodeNameError
 	case question.Type == dnsmessage.TypeA && address.Is4():
-		reply.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AResource{A: address.As4()}}}
+		response.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AResource{A: address.As4()}}}
 	case question.Type == dnsmessage.TypeAAAA && address.Is6():
-		reply.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AAAAResource{AAAA: address.As16()}}}
+		response.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AAAAResource{AAAA: address.As16()}}}
 	}
-	return reply
+	return response
 }

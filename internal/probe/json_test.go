@@ -24,7 +24,7 @@ func FuzzCompare(f *testing.F) {
 		}
 		for _, text := range wrong {
 			if strings.Contains(text, "##[") || strings.ContainsAny(text, "\n\r\x1b") {
-				t.Errorf("path %q over %q says %q", path, body, text)
+				t.Errorf("path %q over %q gives %q", path, body, text)
 			}
 		}
 	})

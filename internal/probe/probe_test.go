@@ -36,7 +36,7 @@ func TestProbePassesWhatIsExpected(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		if r.Method != "POST" || r.URL.RequestURI() != "/shop/orders?n=1" || string(body) != "{}" ||
 			r.Header.Get("Accept") != "application/json" || r.Host != "shop.example" || r.UserAgent() != "tester" {
-			t.Errorf("asked %s %s %s %q %v", r.Method, r.Host, r.URL, body, r.Header)
+			t.Errorf("the request is %s %s %s %q %v", r.Method, r.Host, r.URL, body, r.Header)
 		}
 		w.Header().Set("X-Release", "abc")
 		w.Header().Set("Content-Type", "application/json")
@@ -216,8 +216,9 @@ func TestProbeStopsWithItsContext(t *testing.T) {
 	}
 }
 
-// R10: the name is not there at first; then the old commit answers among the new. Every probe must meet the world anew.
-func TestProbeResolvesAndConnectsAnewEachTime(t *testing.T) {
+// R10: the name does not resolve at first; then the old commit answers among the new. Every probe must resolve and connect
+// again.
+func TestProbeResolvesAndConnectsEachTime(t *testing.T) {
 	t.Parallel()
 	var connections, turn atomic.Int64
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -299,11 +300,11 @@ func TestProbeBlocksRedirects(t *testing.T) {
 			t.Errorf("to %s: stage %s, status %d, %q", to, got.Stage, got.Status, text)
 		}
 		if strings.Contains(text, "secret") || strings.Contains(text, "hush") {
-			t.Errorf("to %s: a secret is told: %q", to, text)
+			t.Errorf("to %s: a secret is shown: %q", to, text)
 		}
 	}
 	if leaked.Load() != 0 {
-		t.Errorf("the other host was asked %d times", leaked.Load())
+		t.Errorf("the other host got %d requests", leaked.Load())
 	}
 }
 
@@ -363,7 +364,7 @@ func TestProbeLimitsBodies(t *testing.T) {
 			_, _ = w.Write(pack(`{"a":1}`))
 		case "/forged":
 			w.Header().Set("Content-Encoding", "gzip")
-			_, _ = io.WriteString(w, "this is no gzip, though it says so")
+			_, _ = io.WriteString(w, "not gzip, although the header says gzip")
 		case "/brotli":
 			w.Header().Set("Content-Encoding", "br")
 			_, _ = io.WriteString(w, "x")
@@ -375,15 +376,15 @@ func TestProbeLimitsBodies(t *testing.T) {
 		size  int
 		want  string
 	}{
-		"found at the start":  {release.Check{Path: "/long", BodyContains: []string{"start"}}, release.StageDone, DefaultMaxBody, ""},
-		"lies beyond the cap": {release.Check{Path: "/long", BodyContains: []string{"end"}}, release.StageCheck, DefaultMaxBody, "of a longer body"},
-		"endless":             {release.Check{Path: "/endless"}, release.StageDone, DefaultMaxBody, ""},
-		"drips":               {release.Check{Path: "/drips"}, release.StageHTTP, 0, "no answer within 1s"},
-		"bomb":                {release.Check{Path: "/bomb", JSONType: map[string]string{"$": "object"}}, release.StageCheck, DefaultMaxBody, "of a longer body"},
-		"packed":              {release.Check{Path: "/packed", JSON: map[string]any{"$.a": 1}}, release.StageDone, 7, ""},
-		"forged":              {release.Check{Path: "/forged"}, release.StageCheck, 0, "gzip that cannot be read"},
-		"brotli":              {release.Check{Path: "/brotli"}, release.StageCheck, 0, `got "br"`},
-		"HEAD":                {release.Check{Path: "/packed", Method: "HEAD"}, release.StageDone, 0, ""},
+		"found at the start": {release.Check{Path: "/long", BodyContains: []string{"start"}}, release.StageDone, DefaultMaxBody, ""},
+		"beyond the limit":   {release.Check{Path: "/long", BodyContains: []string{"end"}}, release.StageCheck, DefaultMaxBody, "of a longer body"},
+		"endless":            {release.Check{Path: "/endless"}, release.StageDone, DefaultMaxBody, ""},
+		"drips":              {release.Check{Path: "/drips"}, release.StageHTTP, 0, "no answer within 1s"},
+		"bomb":               {release.Check{Path: "/bomb", JSONType: map[string]string{"$": "object"}}, release.StageCheck, DefaultMaxBody, "of a longer body"},
+		"packed":             {release.Check{Path: "/packed", JSON: map[string]any{"$.a": 1}}, release.StageDone, 7, ""},
+		"forged":             {release.Check{Path: "/forged"}, release.StageCheck, 0, "gzip that cannot be read"},
+		"brotli":             {release.Check{Path: "/brotli"}, release.StageCheck, 0, `got "br"`},
+		"HEAD":               {release.Check{Path: "/packed", Method: "HEAD"}, release.StageDone, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -397,7 +398,7 @@ func TestProbeLimitsBodies(t *testing.T) {
 			}
 			for _, wrong := range got.Wrong {
 				if len([]rune(wrong)) > 3*maxExcerpt {
-					t.Errorf("%d characters told: %q", len([]rune(wrong)), wrong)
+					t.Errorf("%d characters shown: %q", len([]rune(wrong)), wrong)
 				}
 			}
 		})
@@ -465,7 +466,7 @@ func TestParseBase(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is %q, %v; want %q", text, got, err, want)
 		} else if strings.Contains(err.Error(), "hush") || strings.ContainsAny(err.Error(), "\n") {
-			t.Errorf("%q: the error tells too much: %q", text, err)
+			t.Errorf("%q: the error shows too much: %q", text, err)
 		}
 	}
 }
