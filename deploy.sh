@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Deploys one image to one environment by hand: shows the cluster and what will be there, asks, deploys, checks the served
-# address and prints it. The work is done by the verbs deploy and smoke; this script only asks first.
+# Deploys one image to one environment by hand: shows the cluster and the release, asks, deploys, checks the served address and
+# prints it. The verbs deploy and smoke do the work; this script only asks first.
 set -euo pipefail
 
 usage() {
   cat <<'TXT'
 Usage: ./deploy.sh --image REPOSITORY@sha256:… [options]
 
-  --image REPO@sha256:…  image to run; a tag is not accepted, for it can move (required)
+  --image REPO@sha256:…  image to run; a tag is not accepted, because it can move (required)
   --environment NAME     environment to deploy to (default staging)
   --values FILE          values file; repeatable, a later one wins
-                         (default terraform/ENVIRONMENT/values-ENVIRONMENT.yaml, if it is there)
+                         (default terraform/ENVIRONMENT/values-ENVIRONMENT.yaml, if it exists)
   --release NAME         Helm release (default: the last part of the image's repository)
   --namespace NAME       namespace, created if absent (default: the environment's name)
   --kubeconfig FILE      kubeconfig (default $KUBECONFIG, else ~/.kube/config)
@@ -19,7 +19,7 @@ Usage: ./deploy.sh --image REPOSITORY@sha256:… [options]
   --help                 this text
 
 Paths are relative to this repository. ONEDIGEST_BIN names a directory with built verbs; without it they are built first.
-Exit codes: 0 done, 1 failed or refused or not wanted, 2 bad input, 3 fault (network, registry, AWS, cluster).
+Exit codes: 0 done, 1 failed, refused or declined, 2 bad input, 3 fault (network, registry, AWS, cluster).
 TXT
 }
 
@@ -28,7 +28,7 @@ bad_input() {
   exit 2
 }
 
-# current_context FILES prints the current context of the first kubeconfig that names one, as kubectl merges them.
+# current_context FILES prints the current context of the first kubeconfig that has one, like kubectl.
 current_context() {
   local -a files
   local file found
@@ -58,7 +58,7 @@ while (($#)); do
     --environment=* | --image=* | --release=* | --namespace=* | --kubeconfig=* | --context=* | --values=*)
       set -- "${1%%=*}" "${1#*=}" "${@:2}"
       ;;
-    *) bad_input "$(printf '%q' "$1"): there is no such option; --help lists them" ;;
+    *) bad_input "$(printf '%q' "$1"): unknown option; --help lists the options" ;;
   esac
   [[ -n ${2:-} ]] || bad_input "$1: needs a value"
   case $1 in
@@ -68,7 +68,7 @@ while (($#)); do
   shift 2
 done
 
-[[ -n $image ]] || bad_input "--image: is missing; give REPOSITORY@sha256:…"
+[[ -n $image ]] || bad_input "--image: missing; give REPOSITORY@sha256:…"
 [[ $image =~ ^[^@]+@sha256:[0-9a-f]{64}$ ]] || bad_input "--image: $(printf '%q' "$image") carries no digest; give REPOSITORY@sha256:…"
 if ((${#values[@]} == 0)) && [[ -f terraform/$environment/values-$environment.yaml ]]; then
   values=("terraform/$environment/values-$environment.yaml")
@@ -78,19 +78,19 @@ release=${release:-${repository##*/}}
 namespace=${namespace:-$environment}
 kubeconfig=${kubeconfig:-${KUBECONFIG:-$HOME/.kube/config}}
 context=${context:-$(current_context "$kubeconfig")} ||
-  bad_input "--kubeconfig: $(printf '%q' "$kubeconfig") is not there or names no current context; give --kubeconfig or --context"
+  bad_input "--kubeconfig: $(printf '%q' "$kubeconfig") does not exist or has no current context; give --kubeconfig or --context"
 
 cat <<TXT
 Kubernetes context  $context ($kubeconfig)
 environment         $environment
 namespace           $namespace, created if absent
-release             $release: Deployment, Service, ConfigMap and what else charts/service renders with
+release             $release: Deployment, Service, ConfigMap and everything else that charts/service renders with
                     ${values[*]:-no values file}
 image               $image
 TXT
 if [[ -z $yes ]]; then
-  [[ -t 0 ]] || bad_input "there is no terminal to ask on; --yes goes on without asking"
-  read -r -p "Go on? [y/N] " answer || answer=''
+  [[ -t 0 ]] || bad_input "no terminal to ask on; --yes deploys without asking"
+  read -r -p "Deploy? [y/N] " answer || answer=''
   case $answer in
     y | Y | yes) ;;
     *) echo "Nothing was changed." && exit 1 ;;

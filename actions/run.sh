@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# run.sh VERB: find or build the verb's binary and become it.
+# run.sh VERB: finds or builds the verb's binary and replaces itself with it.
 #
-# The settings arrive as INPUT_* variables and are not looked at here. The last line is an exec: the runner sends SIGINT
-# and SIGTERM to the step's own process only, so that process has to be the verb.
+# The settings are INPUT_* variables, which this script does not read. The last line is an exec, because the runner sends SIGINT
+# and SIGTERM to the step's own process only.
 set -euo pipefail
 
 fail() {
@@ -23,8 +23,7 @@ if [[ -n ${ONEDIGEST_BIN:-} && -x $ONEDIGEST_BIN/$verb ]]; then
   exec "$ONEDIGEST_BIN/$verb"
 fi
 
-# RUNNER_TEMP is emptied before every job and belongs to it, so what is built here is built once a job and from nobody
-# else's sources.
+# The runner empties RUNNER_TEMP before every job, so the binary is built once for each job, from this job's sources.
 [[ -n ${RUNNER_TEMP:-} ]] || fail "RUNNER_TEMP is not set; outside of GitHub Actions use: go run ./cmd/$verb" 2
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 read -r key _ < <(printf '%s' "$root" | cksum)
@@ -34,11 +33,11 @@ if [[ -x $binary ]]; then
   exec "$binary"
 fi
 
-# go.mod's own word is what the sources need.
+# go.mod has the version that the sources need.
 needed=$(sed -n 's/^go \([0-9.]*\)$/\1/p' "$root/go.mod")
 advice="add actions/setup-go with go-version '${needed%.*}' before this step, or set ONEDIGEST_BIN to a directory with the binaries"
 command -v go >/dev/null || fail "building $verb needs Go $needed and there is no go on the PATH; $advice" 3
-# With GOTOOLCHAIN=auto, go fetches what go.mod asks for; with local, which setup-go sets, it says no here.
+# With GOTOOLCHAIN=auto, go downloads the version in go.mod; with local, which setup-go sets, it fails here.
 if ! have=$(cd -- "$root" && go env GOVERSION 2>&1); then
   fail "building $verb needs Go $needed: ${have##*$'\n'}; $advice" 3
 fi
@@ -47,8 +46,8 @@ fi
 
 mkdir -p -- "$dir"
 part=$dir/.$verb.$$
-# In the background, for bash hears a signal only when its foreground command has ended, and a compile is long. The caller's
-# workspace, vendoring and target platform are about the caller's code; they are kept away from ours.
+# In the background, because bash handles a signal only after its foreground command has ended, and compiling takes long. The
+# caller's workspace, vendoring and target platform are settings for the caller's code and are reset here.
 (
   if command -v flock >/dev/null; then
     exec 9>"$dir/lock"
@@ -64,6 +63,6 @@ builder=$!
 trap 'kill -TERM "$builder" 2>/dev/null || true; rm -f -- "$part"; exit 130' INT TERM
 wait "$builder" || fail "building $verb from $root failed" 3
 trap - INT TERM
-# Whole or not at all: a step that comes second must never start half a binary.
+# Moved atomically: a concurrent step must not start an incomplete binary.
 [[ ! -e $part ]] || mv -f -- "$part" "$binary"
 exec "$binary"

@@ -96,7 +96,7 @@ func TestNothingTellsASecret(t *testing.T) {
 	for _, path := range []string{"/", "/configs", "/healthz", "/readyz", "/version", "/metrics", "/nowhere"} {
 		response := ask(t, handler, "GET", path)
 		if strings.Contains(response.Body.String(), "hunter2") {
-			t.Errorf("%s tells a secret: %s", path, response.Body)
+			t.Errorf("%s shows a secret: %s", path, response.Body)
 		}
 	}
 	values["PORT"], values["GREETING"] = "0", strings.Repeat("x", 201)
@@ -105,11 +105,11 @@ func TestNothingTellsASecret(t *testing.T) {
 		t.Fatal("the configuration is accepted")
 	}
 	if text := log.String() + err.Error(); strings.Contains(text, "hunter2") {
-		t.Errorf("a secret is told: %s", text)
+		t.Errorf("a secret is shown: %s", text)
 	}
 }
 
-// TestMethodsAreFewSeries sends methods that nobody has heard of: metrics must not grow with them.
+// TestMethodsAreFewSeries sends unknown methods: they must not add series to the metrics.
 func TestMethodsAreFewSeries(t *testing.T) {
 	t.Parallel()
 	handler := service(t, nil, io.Discard).Handler()
@@ -169,7 +169,7 @@ func TestProbesAreNotLogged(t *testing.T) {
 }
 
 // TestDrainDropsNoRequest stops a server under load: every request that was sent is answered, readiness goes at once,
-// and clients are told to reconnect.
+// and responses ask clients to reconnect.
 func TestDrainDropsNoRequest(t *testing.T) {
 	t.Parallel()
 	config, err := LoadConfig(env(map[string]string{"DRAIN_DELAY": "300ms", "DRAIN_LIMIT": "5s"}))
@@ -209,7 +209,7 @@ func TestDrainDropsNoRequest(t *testing.T) {
 				if response.Close {
 					closing.Add(1)
 				}
-				// What a load balancer does: once unready is seen, nothing new is sent.
+				// Like a load balancer, send nothing new to a server that is not ready.
 				if unready.Load() > 50 {
 					return
 				}

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// Config is everything the service can be told, read from the environment once, at start.
+// Config is the service's configuration, read from the environment once, at start.
 type Config struct {
 	Environment string
 	Greeting    string
 	Port        int
 	LogLevel    slog.Level
 	ImageDigest string
-	DrainDelay  time.Duration // how long requests are served after SIGTERM, until every load balancer has heard of it
+	DrainDelay  time.Duration // how long requests are served after SIGTERM, until every load balancer has noticed
 	DrainLimit  time.Duration // how long running requests may take after that
 	Secrets     map[string]bool
 }
@@ -31,7 +31,7 @@ func (e *InvalidConfig) Error() string {
 	return "invalid configuration:\n  " + strings.Join(e.Problems, "\n  ")
 }
 
-// LoadConfig reads the configuration and tells everything that is wrong with it at once.
+// LoadConfig reads the configuration and reports all its problems at once.
 func LoadConfig(getenv func(string) string) (Config, error) {
 	reader := &reader{getenv: getenv}
 	config := Config{

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// configs answers the effective configuration: what is not secret with its value, what is secret as set or unset.
+// configs serves the effective configuration: values that are not secret, and whether each secret is set.
 func (s *Service) configs(w http.ResponseWriter, _ *http.Request) {
 	secrets := map[string]string{}
 	for name, set := range s.config.Secrets {

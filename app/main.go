@@ -1,5 +1,5 @@
-// Command app is the sample service that the pipeline takes to production: a small JSON and text service with the
-// habits of a real one.
+// Command app is the sample service that the pipeline takes to production: a small JSON and text service that
+// behaves like a real one.
 package main
 
 import (

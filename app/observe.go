@@ -33,8 +33,8 @@ func (r *recorder) Write(body []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// observed stamps the commit on every response, counts it, logs it, and asks clients to reconnect elsewhere while
-// the service drains.
+// observed adds the commit to every response, counts it, logs it, and makes clients reconnect elsewhere while the service
+// drains.
 func (s *Service) observed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
@@ -58,7 +58,7 @@ func (s *Service) observed(next http.Handler) http.Handler {
 	})
 }
 
-// counted is the method as a metric's label: a client may send any word as a method, and each would be another series.
+// counted returns the method as a metric's label: a client may send any word as a method, and each would be a series of its own.
 func counted(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
@@ -67,7 +67,7 @@ func counted(method string) string {
 	return "other"
 }
 
-// level keeps what machines ask every few seconds out of the log that people read.
+// level is debug for the requests of probes and scrapers, so that they do not fill the log.
 func level(path string) slog.Level {
 	switch path {
 	case "/healthz", "/readyz", "/metrics":

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Serve answers on the listener until ctx ends and drains then: not ready at once, serving on for the drain delay,
-// then no new connection, and at most the drain limit for what is still running.
+// Serve serves on the listener until ctx ends, and then drains: it is not ready at once, serves for the drain delay, then accepts no
+// connection, and waits at most the drain limit for running requests.
 func Serve(ctx context.Context, listener net.Listener, service *Service, config Config, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           service.Handler(),

@@ -12,14 +12,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Build says what is running.
+// Build identifies the running image.
 type Build struct {
 	Commit string `json:"commit"`
 	Built  string `json:"built"`
 	Digest string `json:"digest,omitempty"`
 }
 
-// Service answers the endpoints.
+// Service serves the endpoints.
 type Service struct {
 	config   Config
 	build    Build
@@ -29,7 +29,7 @@ type Service struct {
 	seconds  *prometheus.HistogramVec
 }
 
-// NewService makes a service that is ready.
+// NewService returns a ready service.
 func NewService(config Config, build Build, log *slog.Logger) *Service {
 	s := &Service{config: config, build: build, log: log, metrics: prometheus.NewRegistry()}
 	s.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -42,10 +42,10 @@ func NewService(config Config, build Build, log *slog.Logger) *Service {
 	return s
 }
 
-// maxBody bounds what a request may send, in bytes.
+// maxBody is the largest body of a request, in bytes.
 const maxBody = 1 << 20
 
-// Handler is the service's routes, measured and logged.
+// Handler serves the routes, with metrics and a log.
 func (s *Service) Handler() http.Handler {
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /{$}", s.greet)
@@ -62,7 +62,7 @@ func (s *Service) greet(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintf(w, "%s from %s, commit %s\n", s.config.Greeting, s.config.Environment, s.build.Commit)
 }
 
-// healthz says that the process is alive; it stays true while draining, or the kubelet would kill what it drains.
+// healthz reports that the process is alive; also while it drains, or the kubelet would kill it.
 func (s *Service) healthz(w http.ResponseWriter, _ *http.Request) {
 	s.json(w, http.StatusOK, map[string]string{"status": "alive"})
 }

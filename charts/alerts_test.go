@@ -21,7 +21,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// rule is one of a PrometheusRule.
+// rule is a rule of a PrometheusRule.
 type rule struct {
 	Record, Alert, Expr, For string
 	Labels, Annotations      map[string]string
@@ -48,7 +48,7 @@ func rules(t *testing.T) (list []rule) {
 	return list
 }
 
-// panels are the dashboard's expressions, by title.
+// panels returns the dashboard's expressions by title.
 func panels(t *testing.T) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
@@ -72,7 +72,7 @@ func panels(t *testing.T) map[string][]string {
 		}
 		for _, panel := range dashboard.Panels {
 			for _, target := range panel.Targets {
-				// Grafana fills the interval in, https://grafana.com/docs/grafana/latest/datasources/prometheus/template-variables
+				// Grafana substitutes the interval, https://grafana.com/docs/grafana/latest/datasources/prometheus/template-variables
 				found[panel.Title] = append(found[panel.Title], strings.ReplaceAll(target.Expr, "$__rate_interval", "5m"))
 			}
 		}
@@ -80,7 +80,7 @@ func panels(t *testing.T) map[string][]string {
 	return found
 }
 
-// series is one time series of a Prometheus that has watched for four days, a sample a minute.
+// series is one time series over four days, with a sample every minute.
 type series struct {
 	labels string
 	at     func(minute int) float64
@@ -88,19 +88,19 @@ type series struct {
 
 const minutes = 4 * 24 * 60
 
-// steadily grows by so much a minute.
+// steadily returns a counter that grows every minute.
 func steadily(perMinute float64) func(int) float64 {
 	return func(minute int) float64 { return perMinute * float64(minute) }
 }
 
-// lately grows by so much a minute, but only in the last ones.
+// lately returns a counter that grows only in the last minutes.
 func lately(last int, perMinute float64) func(int) float64 {
 	return func(minute int) float64 { return perMinute * float64(max(0, minute-(minutes-last))) }
 }
 
 func always(value float64) func(int) float64 { return func(int) float64 { return value } }
 
-// watched answers queries from series.
+// watched is a store with the series, for queries.
 type watched []storage.Series
 
 func (w watched) Querier(_, _ int64) (storage.Querier, error) {
@@ -127,7 +127,7 @@ func (s *set) Warnings() annotations.Annotations { return nil }
 
 var metric = regexp.MustCompile(`(\w+)="([^"]*)"`)
 
-// named reads name{label="value",…}.
+// named parses name{label="value",…}.
 func named(text string) []string {
 	name, _, _ := strings.Cut(text, "{")
 	list := []string{model.MetricNameLabel, name}
@@ -148,7 +148,7 @@ func watch(list []series) (w watched) {
 	return w
 }
 
-// sample is a number at a time, which is all that these metrics are made of.
+// sample is a value at a time; these metrics have no other kind.
 type sample struct {
 	time  int64 // milliseconds
 	value float64
@@ -162,7 +162,7 @@ func (s sample) FH() *histogram.FloatHistogram { return nil }
 func (s sample) Type() chunkenc.ValueType      { return chunkenc.ValFloat }
 func (s sample) Copy() chunks.Sample           { return s }
 
-// ask evaluates an expression at the end of the watch.
+// ask evaluates an expression at the end of the four days.
 func ask(t *testing.T, w watched, expression string) promql.Vector {
 	t.Helper()
 	engine := promql.NewEngine(promql.EngineOpts{MaxSamples: 1 << 24, Timeout: time.Minute, Parser: parser.NewParser(parser.Options{})})
@@ -179,7 +179,7 @@ func ask(t *testing.T, w watched, expression string) promql.Vector {
 	return vector
 }
 
-// firing are the alerts whose expressions hold at the end of the watch, after the recording rules have recorded.
+// firing returns the alerts whose expressions are true at the end of the four days, after the recording rules.
 func firing(t *testing.T, rules []rule, list []series) []string {
 	t.Helper()
 	w := watch(list)
@@ -245,7 +245,7 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// TestAlertsSayWhatIsWrong wants every alert to name the release, its severity and where to read on.
+// TestAlertsSayWhatIsWrong checks that every alert names the release, its severity and a page to read.
 func TestAlertsSayWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	alerts := 0

@@ -23,7 +23,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// application is the sample app, built and running, for as long as the test runs.
+// application builds and starts the sample app until the test ends.
 type application struct{ address string }
 
 func start(t *testing.T) application {
@@ -85,7 +85,7 @@ func (a application) get(t *testing.T, path string) []byte {
 	return body
 }
 
-// exposed are the app's metrics with their labels and the values these take, as a Prometheus would store them.
+// exposed returns the app's metrics with their labels and values, as Prometheus would store them.
 func (a application) exposed(t *testing.T) map[string]map[string][]string {
 	t.Helper()
 	textParser := expfmt.NewTextParser(model.LegacyValidation)
@@ -116,8 +116,8 @@ func (a application) exposed(t *testing.T) map[string]map[string][]string {
 	return found
 }
 
-// TestExpressionsNameWhatTheAppExposes asks the app itself for its metrics: no alert and no panel may wait for a metric, a label
-// or a route that is not there.
+// TestExpressionsNameWhatTheAppExposes compares the alerts and panels with the app's own metrics: each metric, label and route in
+// an expression must exist.
 func TestExpressionsNameWhatTheAppExposes(t *testing.T) {
 	t.Parallel()
 	app := start(t)
@@ -163,7 +163,7 @@ func TestExpressionsNameWhatTheAppExposes(t *testing.T) {
 	}
 }
 
-// unmatched says why a matcher can match nothing; what a scrape adds, and a status that only a failure has, are let through.
+// unmatched returns why a matcher can match nothing. Labels that a scrape adds, and statuses that only failures have, are accepted.
 func unmatched(exposed map[string][]string, matcher *labels.Matcher) string {
 	switch matcher.Name {
 	case model.MetricNameLabel, "namespace", "job":
@@ -186,7 +186,7 @@ func unmatched(exposed map[string][]string, matcher *labels.Matcher) string {
 	return ""
 }
 
-// TestTheChartKnowsHowLongTheAppDrains holds the defaults by which the chart judges the grace period to the app's own.
+// TestTheChartKnowsHowLongTheAppDrains compares the defaults with which the chart checks the grace period with the app's own.
 func TestTheChartKnowsHowLongTheAppDrains(t *testing.T) {
 	t.Parallel()
 	var answer struct {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The checks of the chart that are not Go tests: lint, its README against values.yaml (--write writes it again), kube-score.
+# The checks of the chart that are not Go tests: lint, its README against values.yaml (--write regenerates it), kube-score.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/tools.sh
@@ -24,9 +24,9 @@ fi
 failed=0
 fail() { echo "$1" >&2; failed=1; }
 
-readme | diff "$chart/README.md" - || fail "$chart/README.md is not what its values say; charts/check.sh --write writes it again"
+readme | diff "$chart/README.md" - || fail "$chart/README.md does not match values.yaml; charts/check.sh --write regenerates it"
 
-# A row of the tables that ends in an empty cell is a value that nobody has described.
+# A row that ends in an empty cell is a value without a description.
 ! grep -E '^\| .*\|  \|$' "$chart/README.md" || fail "$chart/values.yaml: these values have no description"
 
 pinned=(--set-string image.repository=registry.example.com/shop --set-string "image.digest=sha256:$(printf '%064d' 0)")
@@ -38,17 +38,17 @@ done
 "$helm" lint --strict --quiet "$chart" --values "$chart/tests/everything.yaml" || fail "everything: lint"
 
 mapfile -t exceptions < <(awk '/^[a-z]/ { print "--" $1 }' "$chart/tests/kube-score.txt")
-# scored ENVIRONMENT EXCEPTION...: whether kube-score has nothing to say.
-scored() { "$score" score --kubernetes-version v1.37 --exit-one-on-warning --output-format ci "${@:2}" "$work/$1.yaml" >"$work/said"; }
+# scored ENVIRONMENT EXCEPTION...: reports whether kube-score has no complaint.
+scored() { "$score" score --kubernetes-version v1.37 --exit-one-on-warning --output-format ci "${@:2}" "$work/$1.yaml" >"$work/score"; }
 for environment in staging production; do
-  scored "$environment" "${exceptions[@]}" || { grep -Ev '^\[(OK|SKIPPED)\]' "$work/said" || true; fail "$environment: kube-score"; }
+  scored "$environment" "${exceptions[@]}" || { grep -Ev '^\[(OK|SKIPPED)\]' "$work/score" || true; fail "$environment: kube-score"; }
 done
 for exception in "${exceptions[@]}"; do
   others=()
   for other in "${exceptions[@]}"; do [[ $other == "$exception" ]] || others+=("$other"); done
   if scored staging "${others[@]}" && scored production "${others[@]}"; then
-    fail "$chart/tests/kube-score.txt: nothing needs ${exception#--} any more"
+    fail "$chart/tests/kube-score.txt: ${exception#--} is not needed any more"
   fi
 done
 
-((failed == 0)) && echo "lint, README and kube-score with ${#exceptions[@]} exceptions: nothing to say"
+((failed == 0)) && echo "lint, README and kube-score with ${#exceptions[@]} exceptions: passed"

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// definitions are where the kinds that are not Kubernetes' own are defined: module, version and file.
+// definitions lists where the kinds that are not Kubernetes' own are defined: module, version and file.
 var definitions = map[string][3]string{
 	"gateway.networking.k8s.io/v1/HTTPRoute":  {"sigs.k8s.io/gateway-api", "v1.6.3", "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"},
 	"external-secrets.io/v1/ExternalSecret":   {"github.com/external-secrets/external-secrets", "v1.3.2", "config/crds/bases/external-secrets.io_externalsecrets.yaml"},
@@ -31,9 +31,9 @@ type schemas struct {
 	folders  map[string]string // of modules
 }
 
-// TestKubernetesTakesEveryObject holds every object that is rendered against the OpenAPI documents of the Kubernetes that the
-// sandbox runs and against the CustomResourceDefinitions of the others' projects, in which no unknown field is let through.
-// What an apiserver checks beyond its schema (rules in CEL, admission) is left to the server-side dry run on the node.
+// TestKubernetesTakesEveryObject validates every rendered object by the OpenAPI documents of the Kubernetes that the sandbox runs
+// and by the CustomResourceDefinitions of other projects; unknown fields are errors. The server-side dry run on the node covers
+// what an API server checks beyond its schema (rules in CEL, admission).
 func TestKubernetesTakesEveryObject(t *testing.T) {
 	t.Parallel()
 	known := &schemas{}
@@ -61,7 +61,7 @@ func TestKubernetesTakesEveryObject(t *testing.T) {
 	}
 }
 
-// TestNamesThatAreNoStringsToYAML renders everything under names that YAML would read as a number, a boolean or nothing.
+// TestNamesThatAreNoStringsToYAML renders everything with names that YAML would parse as a number, a boolean or null.
 func TestNamesThatAreNoStringsToYAML(t *testing.T) {
 	t.Parallel()
 	known := &schemas{}
@@ -74,7 +74,7 @@ func TestNamesThatAreNoStringsToYAML(t *testing.T) {
 	}
 }
 
-// TestTheSchemasBite holds the check itself to known mistakes.
+// TestTheSchemasBite runs the check on known mistakes.
 func TestTheSchemasBite(t *testing.T) {
 	t.Parallel()
 	known := &schemas{}
@@ -136,7 +136,7 @@ func (s *schemas) of(t *testing.T, kind string) *jsonschema.Schema {
 	return schema
 }
 
-// document is the one that defines a kind, and where in it.
+// document returns the document that defines a kind, and the place in it.
 func (s *schemas) document(t *testing.T, kind string) (document any, at string) {
 	t.Helper()
 	read := func(file string) any {
@@ -183,7 +183,7 @@ func (s *schemas) document(t *testing.T, kind string) (document any, at string) 
 	return nil, ""
 }
 
-// folder is where a module's files are, after a download if need be.
+// folder returns the directory of a module's files, and downloads the module if necessary.
 func (s *schemas) folder(t *testing.T, module, version string) string {
 	t.Helper()
 	named := module + "@" + version
@@ -198,7 +198,7 @@ func (s *schemas) folder(t *testing.T, module, version string) string {
 	return s.folders[named]
 }
 
-// sandboxVersion is of the Kubernetes that the tests on a node run.
+// sandboxVersion returns the version of Kubernetes in the tests on a node.
 func sandboxVersion(t *testing.T) string {
 	t.Helper()
 	output, err := goCommand(t, "../devenv/sandbox", "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
@@ -215,7 +215,7 @@ func goCommand(t *testing.T, folder string, arguments ...string) ([]byte, error)
 	return command.Output()
 }
 
-// closeObjects refuses what a schema does not name, as a strict apiserver would.
+// closeObjects makes unknown fields errors, as in strict validation by an API server.
 func closeObjects(node any) {
 	switch node := node.(type) {
 	case map[string]any:
@@ -234,7 +234,7 @@ func closeObjects(node any) {
 	}
 }
 
-// field walks into maps; nil where there is nothing.
+// field returns a value in nested maps, or nil.
 func field(node any, path ...string) any {
 	for _, step := range path {
 		object, _ := node.(map[string]any)

@@ -7,8 +7,8 @@ import (
 	"helm.sh/helm/v3/pkg/chartutil"
 )
 
-// TestTheSchemaRefuses gives one wrong value at a time and wants its path told. What values of several keys do to each other is
-// tested by the suite of rules.yaml.
+// TestTheSchemaRefuses sets one wrong value at a time and checks that the error names its path. The suite of rules.yaml tests
+// conflicts between keys.
 func TestTheSchemaRefuses(t *testing.T) {
 	t.Parallel()
 	for given, path := range map[string]string{
@@ -131,7 +131,7 @@ func TestTheSchemaRefuses(t *testing.T) {
 	}
 }
 
-// TestGlobalsAreLetThrough renders the chart as another's, which hands its globals over.
+// TestGlobalsAreLetThrough renders the chart as a subchart, which gets its parent's globals.
 func TestGlobalsAreLetThrough(t *testing.T) {
 	t.Parallel()
 	given := values(t, "", pinned...)

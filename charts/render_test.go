@@ -1,5 +1,5 @@
-// Package charts tests the common chart: what it renders, what it refuses, and that Kubernetes and Prometheus take it. It is a
-// module of its own, so that no tool of the tests is a dependency of the product.
+// Package charts tests the common chart: what it renders, what it refuses, and that Kubernetes and Prometheus accept it. It is a
+// module of its own, so that the product does not depend on the tests' tools.
 package charts
 
 import (
@@ -28,10 +28,10 @@ const (
 	everything = "service/tests/everything.yaml"
 )
 
-// pinned is what a deployment gives beside an environment's values.
+// pinned is the assignments that a deployment adds to an environment's values.
 var pinned = []string{"image.repository=registry.example.com/shop", "image.digest=sha256:" + strings.Repeat("a", 64)}
 
-// values are a file's, with assignments of strings on top.
+// values returns a file's values, with string assignments applied.
 func values(t *testing.T, file string, assignments ...string) map[string]any {
 	t.Helper()
 	read := map[string]any{}
@@ -49,7 +49,7 @@ func values(t *testing.T, file string, assignments ...string) map[string]any {
 	return read
 }
 
-// render gives the templates' output by file, without those that render nothing.
+// render returns the templates' output by file, without empty output.
 func render(name, namespace string, values map[string]any) (map[string]string, error) {
 	chart, err := loader.Load(chartDir)
 	if err != nil {
@@ -70,7 +70,7 @@ func render(name, namespace string, values map[string]any) (map[string]string, e
 	return files, nil
 }
 
-// manifest is all that the values render, in the order of the templates' names.
+// manifest returns everything that the values render, sorted by the templates' names.
 func manifest(t *testing.T, name, namespace string, values map[string]any) string {
 	t.Helper()
 	files, err := render(name, namespace, values)
@@ -84,7 +84,7 @@ func manifest(t *testing.T, name, namespace string, values map[string]any) strin
 	return text.String()
 }
 
-// objects are a manifest's.
+// objects returns a manifest's objects.
 func objects(t *testing.T, manifest string) (list []map[string]any) {
 	t.Helper()
 	for document := range strings.SplitSeq("\n"+manifest, "\n---\n") {
@@ -99,7 +99,7 @@ func objects(t *testing.T, manifest string) (list []map[string]any) {
 	return list
 }
 
-// environments are what is rendered for real, and all features at once.
+// environments returns the values of each environment, and of all features at once.
 func environments(t *testing.T) map[string]map[string]any {
 	t.Helper()
 	return map[string]map[string]any{

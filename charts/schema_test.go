@@ -23,7 +23,7 @@ func schema(t *testing.T) map[string]any {
 	return read
 }
 
-// TestTheSchemaIsClosed wants every object of the schema to say what else it may hold: nothing, or strings.
+// TestTheSchemaIsClosed checks that every object of the schema restricts additional properties: none, or strings.
 func TestTheSchemaIsClosed(t *testing.T) {
 	t.Parallel()
 	closed := 0
@@ -54,7 +54,7 @@ func TestTheSchemaIsClosed(t *testing.T) {
 	}
 }
 
-// TestEveryDefaultIsInTheSchema wants values.yaml and the top of the schema to name the same keys.
+// TestEveryDefaultIsInTheSchema checks that values.yaml and the top of the schema have the same keys.
 func TestEveryDefaultIsInTheSchema(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(chartDir + "/values.yaml")
@@ -83,7 +83,7 @@ func TestEveryDefaultIsInTheSchema(t *testing.T) {
 				compare(at+name+".", inner, below)
 			}
 		}
-		// Below these a user's own objects begin, for which there are no defaults.
+		// Below these keys are a user's own objects, which have no defaults.
 		if slices.Contains([]string{"resources.requests.", "resources.limits.", "probes.startup.", "probes.readiness.", "probes.liveness."}, at) {
 			return
 		}

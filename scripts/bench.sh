@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The figures, each against the named peer in the same run. Brings a cluster and a registry up and takes them away.
+# The benchmarks, each next to the tool that it is compared with. Starts a cluster and a registry and deletes them at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/tools.sh

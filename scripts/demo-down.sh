@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Takes the demo's cluster and registry away, to the last file.
+# Stops the demo's cluster and registry and deletes all their files.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/local.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One commit to production on this machine. Needs Linux, root and Go; no AWS account and no Docker.
-# The cluster and the registry stay up afterwards for a second run and a look around; demo-down.sh takes them away.
+# The cluster and the registry stay up afterwards, for a second run and to look around; demo-down.sh deletes them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/local.sh
@@ -8,15 +8,15 @@ source scripts/local.sh
 began=$(date +%s)
 cat <<TXT
 onedigest demo: build -> staging -> smoke -> promote -> production -> smoke, for commit $(git rev-parse --short=12 HEAD)
-  uses    a Kubernetes node of its own in $SANDBOX_DIR and a registry on $REGISTRY
+  uses    its own Kubernetes node in $SANDBOX_DIR and a registry on $REGISTRY
   builds  Go programs into bin/; Kubernetes itself once, about 8 minutes on 2 cores, then cached by Go
   installs, if absent, these Debian packages: containerd runc containernetworking-plugins nftables
 TXT
-trap 'echo "the demo failed; what is up can be looked at (KUBECONFIG=$SANDBOX_DIR/kubeconfig), and make demo-down takes it away" >&2' ERR
+trap 'echo "the demo failed; the cluster may still be up (KUBECONFIG=$SANDBOX_DIR/kubeconfig); make demo-down deletes it" >&2' ERR
 echo "building the tools (some 20 s on a fresh clone)"
 scripts/build.sh
 bin/localaws up --addr "$REGISTRY" --dir "$LOCALAWS_DIR" --repository shop=IMMUTABLE
-# The node signs in to the registry with these, as one of EKS does with its role.
+# The node signs in to the registry with these credentials, as an EKS node does with its role.
 # shellcheck source=/dev/null
 source <(bin/localaws env --dir "$LOCALAWS_DIR")
 bin/sandbox up --dir "$SANDBOX_DIR" --registry "$REGISTRY" --ecr-endpoint "http://$REGISTRY"
@@ -24,10 +24,10 @@ KUBECONFIG=$(bin/sandbox kubeconfig --dir "$SANDBOX_DIR")
 export KUBECONFIG
 bin/pipeline --repository "$REGISTRY/shop" --context app --platform "linux/$(go env GOARCH)"
 cat <<TXT
-demo done in $(($(date +%s) - began)) s. Have a look:
+demo done in $(($(date +%s) - began)) s. Next:
   make demo                        again: reused, unchanged, unchanged
   export KUBECONFIG=$KUBECONFIG
-  source <(bin/localaws env)       lets the verbs in bin/ sign in to the registry
+  source <(bin/localaws env)       let the verbs in bin/ sign in to the registry
   curl the addresses above, at / and /configs
-  make demo-down                   takes the cluster and the registry away
+  make demo-down                   delete the cluster and the registry
 TXT

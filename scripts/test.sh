@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything: static checks, unit tests with the race detector, and the chain on a real Kubernetes node.
-# Needs Linux, root, Go and git. The last lines say what ran and what was skipped.
+# Needs Linux, root, Go and git. The last lines report what failed and what was skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/tools.sh

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The tools that the checks use, each pinned, built once into bin/tools from its Go module. Sourced by the scripts.
+# The pinned tools of the checks, built once into bin/tools from their Go modules. Sourced by the scripts.
 root=$(pwd -P)
 
 declare -A tools=(
@@ -17,12 +17,12 @@ declare -A tools=(
   [trivy]=github.com/aquasecurity/trivy/cmd/trivy@v0.70.0
 )
 
-# What a tool's build needs besides.
+# Extra environment for a tool's build.
 declare -A environments=(
   [trivy]="GOEXPERIMENT=jsonv2 CGO_ENABLED=0"
 )
 
-# tool prints the path of a tool and builds it first if this version is not there.
+# tool prints the path of a tool, and builds this version first if necessary.
 tool() {
   local module=${tools[$1]:?no such tool} at
   at=$root/bin/tools/$1-${module##*@}
@@ -34,8 +34,8 @@ tool() {
   echo "$at"
 }
 
-# install_go builds a module's program. A module proxy that lists no versions of a module still gives a pinned one to whoever
-# requires it in a go.mod.
+# install_go builds a module's program. A module proxy that lists no versions of a module still serves a version that a go.mod
+# requires.
 install_go() {
   local name=$1 module=${2%@*} version=${2#*@} scratch status=0
   local -a extra=()

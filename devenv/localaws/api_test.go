@@ -36,7 +36,7 @@ func TestGetCallerIdentity(t *testing.T) {
 	wantAPIError(t, err, "InvalidAction", "Could not find operation GetSessionToken for version 2011-06-15")
 }
 
-// TestPresignedIdentity is how a token for EKS proves who asks: a GET that anyone can send on.
+// TestPresignedIdentity sends a presigned GET, the form of a token for EKS: whoever has it can send it.
 func TestPresignedIdentity(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)
@@ -65,7 +65,7 @@ func TestPresignedIdentity(t *testing.T) {
 	}
 }
 
-// TestEnvironment drives the clients as everything else does: by the SDK's ordinary environment.
+// TestEnvironment configures the clients by the SDK's environment variables, like every other caller.
 func TestEnvironment(t *testing.T) {
 	server := localawstest.Start(t)
 	server.Setenv()
@@ -107,7 +107,7 @@ func send(t *testing.T, method, address string, header http.Header, body []byte)
 	return answer{response.StatusCode, response.Header, string(text)}
 }
 
-// signedCall is a request as the SDK's signer makes it, with what a test changes about it.
+// signedCall is a request signed by the SDK, with the changes of a test.
 type signedCall struct {
 	target, service, region, id, secret string
 	at                                  time.Time

@@ -180,7 +180,7 @@ func TestPutImageTagMutability(t *testing.T) {
 	}
 }
 
-// TestRetag moves a release as the ECR API can: read the manifest, put it under another tag, without a layer.
+// TestRetag adds a tag by the ECR API: read the manifest, put it under another tag, transfer no layer.
 func TestRetag(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)
@@ -218,7 +218,7 @@ func TestRetag(t *testing.T) {
 	if got := len(server.Requests()); got != 2 {
 		t.Errorf("retagging took %d requests, want 2", got)
 	}
-	// The registry sees what the API did.
+	// The registry serves what the API changed.
 	seen, err := remote.Head(reference(t, server, "shop:production"), options(server)...)
 	if err != nil || seen.Digest.String() != digestOf(t, image) {
 		t.Errorf("the registry has %v (%v) under the tag, want %s", seen, err, digestOf(t, image))

@@ -29,7 +29,7 @@ func eksClient(server *localawstest.Server, change ...func(*eks.Options)) *eks.C
 	}, change...)
 }
 
-// authority is a certificate of a server that is gone.
+// authority returns the certificate of a server that has stopped.
 func authority(t *testing.T) []byte {
 	t.Helper()
 	web := localawstest.Start(t).Cluster("x", http.NotFoundHandler())
@@ -70,7 +70,7 @@ func TestDescribeCluster(t *testing.T) {
 	}
 }
 
-// What EKS can and this server cannot is refused, as is what is not signed for EKS.
+// TestEKSRefusals: EKS operations that this server lacks are refused, and so are requests that are not signed for EKS.
 func TestEKSRefusals(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)
@@ -98,7 +98,7 @@ func TestEKSRefusals(t *testing.T) {
 	}
 }
 
-// Clusters that cannot be are not made known, in whatever way they are told.
+// TestPutCluster: invalid clusters are refused, by the method and by a request.
 func TestPutCluster(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)
@@ -151,7 +151,7 @@ func put(t *testing.T, server *localawstest.Server, name string, body []byte) an
 	return send(t, http.MethodPut, request.URL.String(), request.Header, body)
 }
 
-// signedToken is a token for a cluster as its makers make it, with what a test changes about it.
+// signedToken is a token for a cluster as clients make it, with the changes of a test.
 type signedToken struct {
 	cluster, endpoint, secret, service string
 	at                                 time.Time
@@ -181,7 +181,7 @@ func (s signedToken) make(t *testing.T) string {
 	return "k8s-aws-v1." + base64.RawURLEncoding.EncodeToString([]byte(address))
 }
 
-// TestTokenReview holds the webhook to what the authenticator of EKS takes and refuses.
+// TestTokenReview compares the webhook with what the authenticator of EKS accepts and refuses.
 func TestTokenReview(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)
@@ -288,7 +288,7 @@ func review(t *testing.T, server *localawstest.Server, cluster, token string) re
 	return answer.Status
 }
 
-// The counts and the shorter life are what tests of clients lean on.
+// TestShortTokens: tests of clients rely on the counts and on the shorter lifetime.
 func TestShortTokens(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -326,7 +326,7 @@ func TestWebhookWantsAReview(t *testing.T) {
 	}
 }
 
-// TestPresignedLife: STS takes a presigned request for 15 minutes, whatever its query says.
+// TestPresignedLife: STS accepts a presigned request for 15 minutes, whatever its query says.
 func TestPresignedLife(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)

@@ -55,7 +55,7 @@ func TestThrottlingException(t *testing.T) {
 	}
 }
 
-// TestFaultsByPlace hits the third manifest request only, and leaves other routes and methods alone.
+// TestFaultsByPlace hits the third manifest request, and no other route or method.
 func TestFaultsByPlace(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)
@@ -92,7 +92,7 @@ func TestFaultsByPlace(t *testing.T) {
 	}
 }
 
-// TestLoseAnswer: the put takes effect, the caller is left without an answer.
+// TestLoseAnswer: the put takes effect, and the caller gets no answer.
 func TestLoseAnswer(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)
@@ -112,7 +112,7 @@ func TestLoseAnswer(t *testing.T) {
 	}
 }
 
-// TestResetUpload: the connection breaks after a given number of bytes; what arrived is kept and the upload goes on.
+// TestResetUpload: the connection is reset after n bytes; the upload continues after the bytes that arrived.
 func TestResetUpload(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)
@@ -136,7 +136,7 @@ func TestResetUpload(t *testing.T) {
 	}
 }
 
-// TestPushResetOnce: a client that retries sends that one blob again, and no manifest before its blobs.
+// TestPushResetOnce: a client that retries sends only that blob again, and no manifest before its blobs.
 func TestPushResetOnce(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)
@@ -209,7 +209,7 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-// TestRequests counts a push as it is seen from outside: what was sent arrived, and is in the log once answered.
+// TestRequests: the log has every request of a push as soon as it is answered, with the bytes that were sent.
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)

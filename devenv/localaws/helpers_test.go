@@ -27,7 +27,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 )
 
-// credentials are static ones for the SDK's clients.
+// credentials returns static credentials for the SDK's clients.
 func credentials(id, secret string) aws.CredentialsProvider {
 	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}, nil
@@ -48,7 +48,7 @@ func stsClient(server *localawstest.Server) *sts.Client {
 	})
 }
 
-// wantAPIError holds an error to the name AWS gives it and to a part of its message.
+// wantAPIError checks an error's AWS name and a part of its message.
 func wantAPIError(t *testing.T, err error, code, message string) {
 	t.Helper()
 	var failure smithy.APIError
@@ -60,7 +60,7 @@ func wantAPIError(t *testing.T, err error, code, message string) {
 	}
 }
 
-// options are go-containerregistry's, with a fresh token and no retries.
+// options returns go-containerregistry's options, with a new token and no retries.
 func options(server *localawstest.Server) []remote.Option {
 	return []remote.Option{
 		remote.WithAuth(&authn.Basic{Username: "AWS", Password: server.IssueToken()}),
@@ -102,7 +102,7 @@ func push(t *testing.T, server *localawstest.Server, rest string, image v1.Image
 	}
 }
 
-// wantRegistryError holds an error to a status, a code and a part of its message.
+// wantRegistryError checks an error's status, its code and a part of its message.
 func wantRegistryError(t *testing.T, err error, status int, code transport.ErrorCode, message string) {
 	t.Helper()
 	var failure *transport.Error
@@ -123,7 +123,7 @@ type answer struct {
 	body   string
 }
 
-// ask sends one request with a good token.
+// ask sends one request with a valid token.
 func ask(t *testing.T, server *localawstest.Server, method, path, contentType string, body []byte) answer {
 	t.Helper()
 	got, err := try(server, method, path, contentType, body)

@@ -24,7 +24,7 @@ import (
 
 func inDir(dir string) localawstest.Option { return func(o *localaws.Options) { o.Dir = dir } }
 
-// TestRestart stops a server and starts another on its directory: everything is there, tokens too.
+// TestRestart stops a server and starts another on its directory: repositories and tokens are still valid.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -100,7 +100,7 @@ func TestDirIsHeldOnce(t *testing.T) {
 	}
 }
 
-// TestSpoiledDir changes what is kept: a server says so and does not start on a guess.
+// TestSpoiledDir changes files in the directory: the next server reports it and does not start.
 func TestSpoiledDir(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

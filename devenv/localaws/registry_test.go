@@ -183,7 +183,7 @@ func TestImmutableTags(t *testing.T) {
 			first, second := randomImage(t), randomImage(t)
 			push(t, server, "shop:"+test.tag, first)
 			push(t, server, "shop:other", second)
-			// Even with the same digest.
+			// The same digest is refused too.
 			for _, image := range []v1.Image{first, second} {
 				err := remote.Tag(reference(t, server, "shop:"+test.tag).(name.Tag), image, options(server)...)
 				switch {
@@ -198,7 +198,7 @@ func TestImmutableTags(t *testing.T) {
 	}
 }
 
-// TestRacingPuts pushes two images to one immutable tag at once, by the registry and by the API: one wins.
+// TestRacingPuts pushes two images to one immutable tag at once, by the registry and by the API: one succeeds.
 func TestRacingPuts(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)
@@ -377,7 +377,7 @@ func TestReferrers(t *testing.T) {
 	if filtered.header.Get("OCI-Filters-Applied") != "artifactType" {
 		t.Errorf("got headers %v, want OCI-Filters-Applied", filtered.header)
 	}
-	// The server's header kept the client from writing a fallback tag, which an immutable repository would refuse twice.
+	// The server's header tells the client to write no fallback tag, which an immutable repository would refuse twice.
 	tags, err := remote.List(reference(t, server, "shop").Context(), options(server)...)
 	if diff := cmp.Diff([]string{"one"}, tags); err != nil || diff != "" {
 		t.Errorf("tags (-want +got), %v:\n%s", err, diff)
@@ -469,7 +469,7 @@ func TestUploads(t *testing.T) {
 	})
 }
 
-// TestAbandonedUploads: uploads that nobody finishes do not pile up; the oldest makes room.
+// TestAbandonedUploads: unfinished uploads are bounded; the oldest is dropped.
 func TestAbandonedUploads(t *testing.T) {
 	t.Parallel()
 	bothStores(t, func(t *testing.T, server *localawstest.Server) {

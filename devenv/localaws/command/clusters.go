@@ -16,7 +16,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/localaws"
 )
 
-// putCluster makes a cluster known to a running server. AWS has no call for that, so it is the server's own.
+// putCluster registers a cluster with a running server, by a call that AWS does not have.
 func putCluster(ctx context.Context, at running, cluster localaws.Cluster) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -33,7 +33,7 @@ func putCluster(ctx context.Context, at running, cluster localaws.Cluster) error
 	if err := v4.NewSigner().SignHTTP(ctx, keys, request, sum, "eks", localaws.DefaultRegion, time.Now()); err != nil {
 		return err
 	}
-	// Its own transport, so that no proxy of the environment comes between this machine and itself.
+	// A transport of its own ignores the environment's proxy settings.
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	if err != nil {
@@ -41,11 +41,11 @@ func putCluster(ctx context.Context, at running, cluster localaws.Cluster) error
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		said, err := io.ReadAll(io.LimitReader(response.Body, 4096))
+		message, err := io.ReadAll(io.LimitReader(response.Body, 4096))
 		if err != nil {
 			return err
 		}
-		return fmt.Errorf("asking %s: %s: %s", at.url(), response.Status, bytes.TrimSpace(said))
+		return fmt.Errorf("asking %s: %s: %s", at.url(), response.Status, bytes.TrimSpace(message))
 	}
 	return nil
 }

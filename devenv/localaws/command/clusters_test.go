@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// kubeconfigOf is a file whose cluster is a TLS server that may as well be gone.
+// kubeconfigOf writes a kubeconfig; nothing answers at its endpoint.
 func kubeconfigOf(t *testing.T) string {
 	t.Helper()
 	web := httptest.NewTLSServer(http.NotFoundHandler())
@@ -29,19 +29,19 @@ func kubeconfigOf(t *testing.T) string {
 	return file
 }
 
-// TestClusters: a cluster is told to a server that starts and to one that runs, and forgotten with it.
+// TestClusters registers clusters with a server that starts and with one that runs; both are forgotten when the server ends.
 func TestClusters(t *testing.T) {
 	t.Parallel()
 	dir, file := newDir(t), kubeconfigOf(t)
 	want(t, 0, "up at", "up", "--dir", dir, "--addr", "127.0.0.1:0", "--eks-cluster", "shop="+file, "--eks-group", "onedigest:deployers", "--eks-token-life", "20s")
 	want(t, 0, "already up", "up", "--dir", dir, "--eks-cluster", "other="+file, "--eks-token-life", "20s")
-	want(t, 1, "tokens for clusters good for 20 s, not 60 s", "up", "--dir", dir, "--eks-token-life", "1m")
+	want(t, 1, "tokens for clusters that are valid for 20 s, not 60 s", "up", "--dir", dir, "--eks-token-life", "1m")
 	want(t, 0, "/_localaws/eks/shop/tokenreview", "status", "--dir", dir)
 	want(t, 0, "export AWS_ENDPOINT_URL_EKS='http://127.0.0.1:", "env", "--dir", dir)
-	var told struct{ Clusters []string }
-	status := want(t, 0, "", "status", "--dir", dir, "--output", "json")
-	if err := json.Unmarshal([]byte(status.stdout), &told); err != nil || !cmp.Equal(told.Clusters, []string{"other", "shop"}) {
-		t.Errorf("got %s, %v", status.stdout, err)
+	var status struct{ Clusters []string }
+	printed := want(t, 0, "", "status", "--dir", dir, "--output", "json")
+	if err := json.Unmarshal([]byte(printed.stdout), &status); err != nil || !cmp.Equal(status.Clusters, []string{"other", "shop"}) {
+		t.Errorf("got %s, %v", printed.stdout, err)
 	}
 	want(t, 0, "stopped", "down", "--dir", dir)
 	want(t, 0, "up at", "up", "--dir", dir, "--addr", "127.0.0.1:0")

@@ -1,5 +1,5 @@
-// Package command is the localaws command: it runs the local AWS in the foreground or in the background, tells how it
-// is, and stops it.
+// Package command is the localaws command: it runs the local AWS in the foreground or in the background, reports its status, and
+// stops it.
 package command
 
 import (
@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Process is what the command sees of the world around it.
+// Process is the environment of the command.
 type Process struct {
 	Args           []string // without the program's name
 	Stdout, Stderr io.Writer
@@ -26,14 +27,14 @@ type Process struct {
 	Executable     func() (string, error) // the program to run again in the background
 }
 
-const usage = `localaws is a local stand-in for AWS: ECR, EKS and STS endpoints and a container registry with ECR's rules,
+const usage = `localaws is a local fake of AWS: ECR, EKS and STS endpoints and a container registry with ECR's rules,
 on one address of this machine.
 
 Usage:
-  localaws up [flags]       start it in the background, unless it is up; create the repositories that are absent,
-                            make the clusters known
-  localaws status [flags]   tell whether it is up (exit code 0) or not (1)
-  localaws env [flags]      print the environment that leads AWS SDKs and the aws command to it
+  localaws up [flags]       start it in the background, unless it is up; create missing repositories,
+                            register clusters
+  localaws status [flags]   report whether it is up (exit code 0) or not (1)
+  localaws env [flags]      print the environment with which AWS SDKs and the aws command use it
   localaws down [flags]     stop it
   localaws serve [flags]    run it in the foreground until interrupted
 
@@ -47,7 +48,7 @@ Examples:
   localaws status --output json
   localaws down --purge
 
-A cluster that knows its users by EKS tokens: its API server asks the webhook http://ADDR/_localaws/eks/NAME/tokenreview.
+To let a cluster authenticate its users by EKS tokens, its API server asks the webhook http://ADDR/_localaws/eks/NAME/tokenreview.
   localaws up
   sandbox up --token-webhook http://127.0.0.1:5510/_localaws/eks/shop/tokenreview
   localaws up --eks-cluster shop="$(sandbox kubeconfig)" --eks-group onedigest:deployers
@@ -67,15 +68,15 @@ type settings struct {
 	tokenLife    time.Duration
 	purge        bool
 	help         bool
-	wanted       []wanted
-	made         []localaws.Cluster // of clusters and groups
+	wanted       []wantedRepository
+	parsed       []localaws.Cluster // from clusters and groups
 	addressSet   bool
 	tokenLifeSet bool
 }
 
 const defaultAddress = "127.0.0.1:5510"
 
-// accepts says which flags a subcommand takes.
+// accepts lists the flags of each subcommand.
 var accepts = map[string][]string{
 	"up":     {"addr", "dir", "repository", "eks-cluster", "eks-group", "eks-token-life"},
 	"serve":  {"addr", "dir", "repository", "eks-cluster", "eks-group", "eks-token-life"},
@@ -84,7 +85,7 @@ var accepts = map[string][]string{
 	"env":    {"dir"},
 }
 
-// errorPrefix starts the one message of a command that failed.
+// errorPrefix starts the message of a failed command.
 const errorPrefix = "localaws: "
 
 // Run runs the command and returns its exit code.
@@ -131,23 +132,23 @@ func declare(chosen *settings, getenv func(string) string) *pflag.FlagSet {
 	flags := pflag.NewFlagSet("localaws", pflag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&chosen.address, "addr", defaultAddress, "loopback address and port to listen on; port 0 takes a free one")
-	flags.StringVar(&chosen.dir, "dir", defaultDir(getenv), "where everything is kept, absolute or relative")
+	flags.StringVar(&chosen.dir, "dir", defaultDir(getenv), "directory for the server's state, absolute or relative")
 	flags.StringArrayVar(&chosen.repositories, "repository", nil,
-		"repository to have, as NAME or NAME=RULE (MUTABLE, IMMUTABLE, IMMUTABLE_WITH_EXCLUSION:FILTER,...\n"+
+		"repository to create, as NAME or NAME=RULE (MUTABLE, IMMUTABLE, IMMUTABLE_WITH_EXCLUSION:FILTER,...\n"+
 			"or MUTABLE_WITH_EXCLUSION:FILTER,...); may be given again")
 	flags.StringArrayVar(&chosen.clusters, "eks-cluster", nil,
-		"EKS cluster to have, as NAME=KUBECONFIG: its endpoint and authority are those of the file's current\n"+
-			"context; may be given again. It is forgotten when the server ends")
+		"EKS cluster to register, as NAME=KUBECONFIG: its endpoint and authority are those of the file's current\n"+
+			"context; may be given again. The server forgets it when it ends")
 	flags.StringArrayVar(&chosen.groups, "eks-group", nil,
-		"with --eks-cluster: group of Kubernetes that the server's one user belongs to in those clusters; may be\ngiven again")
-	flags.DurationVar(&chosen.tokenLife, "eks-token-life", 15*time.Minute, "how long a token for a cluster is good, at most 15m")
+		"with --eks-cluster: Kubernetes group of the server's one user in those clusters; may be given again")
+	flags.DurationVar(&chosen.tokenLife, "eks-token-life", 15*time.Minute, "how long a token for a cluster is valid, at most 15m")
 	flags.StringVar(&chosen.output, "output", "text", "form of the status: text or json")
-	flags.BoolVar(&chosen.purge, "purge", false, "with down: delete what was kept")
-	flags.BoolVarP(&chosen.help, "help", "h", false, "print this")
+	flags.BoolVar(&chosen.purge, "purge", false, "with down: delete the server's state")
+	flags.BoolVarP(&chosen.help, "help", "h", false, "print this help")
 	return flags
 }
 
-// defaultDir follows the XDG Base Directory Specification; "" if the environment names no home.
+// defaultDir follows the XDG Base Directory Specification; it is "" if the environment has no home directory.
 func defaultDir(getenv func(string) string) string {
 	if state := getenv("XDG_STATE_HOME"); filepath.IsAbs(state) {
 		return filepath.Join(state, "onedigest", "localaws")
@@ -158,7 +159,7 @@ func defaultDir(getenv func(string) string) string {
 	return ""
 }
 
-// check lists every problem of the flags at once.
+// check parses the flags' values and reports all problems at once.
 func (s *settings) check(subcommand string, flags *pflag.FlagSet) error {
 	accepted, known := accepts[subcommand]
 	if !known {
@@ -169,7 +170,7 @@ func (s *settings) check(subcommand string, flags *pflag.FlagSet) error {
 		problems = append(problems, release.Problem{Where: where, What: what, Do: do})
 	}
 	flags.Visit(func(flag *pflag.Flag) {
-		if !contains(accepted, flag.Name) {
+		if !slices.Contains(accepted, flag.Name) {
 			problem("--"+flag.Name, "not a flag of localaws "+subcommand, "")
 		}
 	})
@@ -177,7 +178,7 @@ func (s *settings) check(subcommand string, flags *pflag.FlagSet) error {
 		problem("--addr", fmt.Sprintf("%q is not an address and a port", s.address), "write it as "+defaultAddress)
 	} else if !address.Addr().IsLoopback() {
 		problem("--addr", fmt.Sprintf("%s is not a loopback address", address.Addr()),
-			"the credentials are no secret, so it serves this machine only")
+			"the credentials are public, so the server must be reachable from this machine only")
 	}
 	s.addressSet = flags.Changed("addr")
 	if s.output != "text" && s.output != "json" {
@@ -192,7 +193,7 @@ func (s *settings) check(subcommand string, flags *pflag.FlagSet) error {
 		s.dir = dir
 	}
 	for _, text := range s.repositories {
-		parsed, err := parseWanted(text)
+		parsed, err := parseRepository(text)
 		if err != nil {
 			problem("--repository", err.Error(), "")
 		}
@@ -203,14 +204,14 @@ func (s *settings) check(subcommand string, flags *pflag.FlagSet) error {
 		problem("--eks-token-life", fmt.Sprintf("%s is not between 0 and 15m", s.tokenLife), "")
 	}
 	if len(s.groups) > 0 && len(s.clusters) == 0 {
-		problem("--eks-group", "there is no cluster to be in it", "give --eks-cluster too")
+		problem("--eks-group", "there is no cluster", "give --eks-cluster too")
 	}
 	for _, text := range s.clusters {
-		cluster, err := s.cluster(text)
+		cluster, err := s.parseCluster(text)
 		if err != nil {
 			problem("--eks-cluster", err.Error(), "")
 		}
-		s.made = append(s.made, cluster)
+		s.parsed = append(s.parsed, cluster)
 	}
 	if len(problems) > 0 {
 		return &release.InputError{Problems: problems}
@@ -218,8 +219,8 @@ func (s *settings) check(subcommand string, flags *pflag.FlagSet) error {
 	return nil
 }
 
-// cluster reads NAME=KUBECONFIG.
-func (s *settings) cluster(text string) (localaws.Cluster, error) {
+// parseCluster parses NAME=KUBECONFIG.
+func (s *settings) parseCluster(text string) (localaws.Cluster, error) {
 	name, file, given := strings.Cut(text, "=")
 	if !given || name == "" || file == "" {
 		return localaws.Cluster{}, fmt.Errorf("%q is not NAME=KUBECONFIG", text)
@@ -229,24 +230,15 @@ func (s *settings) cluster(text string) (localaws.Cluster, error) {
 	return cluster, err
 }
 
-func contains(names []string, name string) bool {
-	for _, other := range names {
-		if other == name {
-			return true
-		}
-	}
-	return false
-}
-
-// wanted is a repository to have; without a rule, one that is there keeps its own.
-type wanted struct {
+// wantedRepository is a repository of the flags; without a rule, an existing repository keeps its own.
+type wantedRepository struct {
 	name string
 	rule *localaws.TagRule
 }
 
-func parseWanted(text string) (wanted, error) {
+func parseRepository(text string) (wantedRepository, error) {
 	name, ruleText, given := strings.Cut(text, "=")
-	parsed := wanted{name: name}
+	parsed := wantedRepository{name: name}
 	if given {
 		mutability, filters, _ := strings.Cut(ruleText, ":")
 		parsed.rule = &localaws.TagRule{Mutability: localaws.Mutability(mutability)}
@@ -260,9 +252,9 @@ func parseWanted(text string) (wanted, error) {
 	return parsed, nil
 }
 
-// errNotUp is the answer of what needs a running server.
+// errNotUp is the error of a command that needs a running server.
 func errNotUp(dir string) error {
 	return &release.Failure{What: fmt.Sprintf("not up (nothing runs on %s)", dir), Do: "start it with localaws up"}
 }
 
-var errGone = errors.New("it ended")
+var errExited = errors.New("it ended")

@@ -20,7 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestMain is the command itself when up runs this program again.
+// TestMain runs the command when up starts this program again.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "serve" {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -49,7 +49,7 @@ func try(t *testing.T, args ...string) result {
 	return result{code, stdout.String(), stderr.String()}
 }
 
-// want runs the command and holds it to an exit code and to a part of what it prints.
+// want runs the command and checks the exit code and a part of the output.
 func want(t *testing.T, code int, part string, args ...string) result {
 	t.Helper()
 	got := try(t, args...)
@@ -59,7 +59,7 @@ func want(t *testing.T, code int, part string, args ...string) result {
 	return got
 }
 
-// newDir is a directory whose server is stopped when the test ends.
+// newDir returns a directory; a server on it is stopped when the test ends.
 func newDir(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "state")
@@ -67,7 +67,7 @@ func newDir(t *testing.T) string {
 	return dir
 }
 
-// TestLife goes once through everything a user does.
+// TestLife runs every subcommand once, as a user would.
 func TestLife(t *testing.T) {
 	t.Parallel()
 	dir := newDir(t)
@@ -80,28 +80,28 @@ func TestLife(t *testing.T) {
 	want(t, 0, "repositories: shop, team/app", "status", "--dir", dir)
 	want(t, 1, "already up at", "up", "--dir", dir, "--addr", "127.0.0.1:1")
 
-	var told struct {
+	var reported struct {
 		State, Dir, URL string
 		PID             int
 		Repositories    []string
 	}
 	status := want(t, 0, "", "status", "--dir", dir, "--output", "json")
-	if err := json.Unmarshal([]byte(status.stdout), &told); err != nil {
+	if err := json.Unmarshal([]byte(status.stdout), &reported); err != nil {
 		t.Fatalf("%v: %s", err, status.stdout)
 	}
-	if told.State != "up" || told.Dir != dir || told.PID == 0 || !cmp.Equal(told.Repositories, []string{"shop", "team/app"}) {
-		t.Errorf("got status %+v", told)
+	if reported.State != "up" || reported.Dir != dir || reported.PID == 0 || !cmp.Equal(reported.Repositories, []string{"shop", "team/app"}) {
+		t.Errorf("got status %+v", reported)
 	}
-	if session, err := sessionOf(told.PID); err != nil || session != told.PID {
-		t.Errorf("the server is in session %d (%v), want its own (%d)", session, err, told.PID)
+	if session, err := sessionOf(reported.PID); err != nil || session != reported.PID {
+		t.Errorf("the server is in session %d (%v), want its own (%d)", session, err, reported.PID)
 	}
-	exported := want(t, 0, "export AWS_ENDPOINT_URL_ECR='"+told.URL+"'", "env", "--dir", dir)
+	exported := want(t, 0, "export AWS_ENDPOINT_URL_ECR='"+reported.URL+"'", "env", "--dir", dir)
 	shell := exec.CommandContext(t.Context(), "/bin/sh", "-c", exported.stdout+`printf '%s' "$AWS_ENDPOINT_URL_STS $AWS_EC2_METADATA_DISABLED"`)
-	if out, err := shell.CombinedOutput(); err != nil || string(out) != told.URL+" true" {
-		t.Errorf("a shell reads %q (%v), want %q", out, err, told.URL+" true")
+	if out, err := shell.CombinedOutput(); err != nil || string(out) != reported.URL+" true" {
+		t.Errorf("a shell reads %q (%v), want %q", out, err, reported.URL+" true")
 	}
 
-	// Stopped and started again it has the same repositories; shop kept its rule though up named it without one.
+	// Stopped and started again it has the same repositories; shop has its rule, although up named it without one.
 	want(t, 0, "stopped", "down", "--dir", dir)
 	want(t, 0, "not up", "down", "--dir", dir)
 	want(t, 0, "up at", "up", "--dir", dir, "--addr", "127.0.0.1:0")
@@ -153,7 +153,7 @@ func TestUpAtOnce(t *testing.T) {
 	}
 }
 
-// TestKilled: a server that was killed is found gone, and up starts another on what it kept.
+// TestKilled: up recognises a killed server and starts another with its state.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	dir := newDir(t)
@@ -176,7 +176,7 @@ func TestKilled(t *testing.T) {
 	want(t, 0, "repositories: shop", "status", "--dir", dir)
 }
 
-// TestForeignProcess: a process id that is someone else's by now is not signalled.
+// TestForeignProcess: a process with the id of an ended server gets no signal.
 func TestForeignProcess(t *testing.T) {
 	t.Parallel()
 	dir := newDir(t)
@@ -204,7 +204,7 @@ func TestForeignProcess(t *testing.T) {
 	<-ended
 }
 
-// TestPortTaken: up says why the server did not start, from its log.
+// TestPortTaken: up reports why the server did not start, from its log.
 func TestPortTaken(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -222,7 +222,7 @@ func TestPurgeRefusals(t *testing.T) {
 	if err := os.MkdirAll(mine, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	want(t, 1, "holds nothing of a local AWS", "down", "--dir", dir, "--purge")
+	want(t, 1, "has no state of a local AWS", "down", "--dir", dir, "--purge")
 	if _, err := os.Stat(mine); err != nil {
 		t.Errorf("purging took what was not its own: %v", err)
 	}

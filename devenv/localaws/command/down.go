@@ -19,7 +19,7 @@ const (
 	killLimit = 2 * time.Second
 )
 
-// down stops the server of a directory, if one runs, and with purge deletes what it kept.
+// down stops the server of a directory, if one runs, and with --purge deletes its state.
 func down(ctx context.Context, p Process, chosen settings) error {
 	if _, err := os.Stat(chosen.dir); errors.Is(err, os.ErrNotExist) {
 		fmt.Fprintln(p.Stdout, "not up")
@@ -47,7 +47,7 @@ func down(ctx context.Context, p Process, chosen settings) error {
 	}
 	if _, err := os.Stat(filepath.Join(chosen.dir, localaws.KeyFile)); err != nil {
 		return &release.Refusal{
-			Why: fmt.Sprintf("%s holds nothing of a local AWS (no %s)", chosen.dir, localaws.KeyFile),
+			Why: fmt.Sprintf("%s has no state of a local AWS (no %s)", chosen.dir, localaws.KeyFile),
 			Do:  "check --dir, or delete it yourself",
 		}
 	}
@@ -58,7 +58,7 @@ func down(ctx context.Context, p Process, chosen settings) error {
 	return nil
 }
 
-// stop asks the process to end, and ends it if it does not. It looks again before each signal that it is the same one.
+// stop terminates the process, and kills it if that is not enough. It checks before each signal that the process is still the same.
 func stop(ctx context.Context, found running) error {
 	for _, step := range []struct {
 		signal func(int) error
@@ -81,20 +81,19 @@ func stop(ctx context.Context, found running) error {
 			}
 		}
 	}
-	return errors.New("it does not end")
+	return errors.New("it did not end after SIGKILL")
 }
 
-// purge deletes what a server keeps, by name, and the directory once nothing else is in it: a directory given by
-// mistake loses nothing that is not ours.
+// purge deletes a server's files, by name, and then the directory if it is empty: a wrong directory loses no other files.
 func purge(dir string) error {
-	kept, err := filepath.Glob(filepath.Join(globEscape(dir), ".writing-*"))
+	paths, err := filepath.Glob(filepath.Join(globEscape(dir), ".writing-*"))
 	if err != nil {
 		return err
 	}
 	for _, name := range append(localaws.KeptFiles(), "server.json", "server.json.new", "log", lockName) {
-		kept = append(kept, filepath.Join(dir, name))
+		paths = append(paths, filepath.Join(dir, name))
 	}
-	for _, path := range kept {
+	for _, path := range paths {
 		if err := os.RemoveAll(path); err != nil {
 			return err
 		}
@@ -109,27 +108,27 @@ func globEscape(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
-// told is the status as JSON.
-type told struct {
+// statusOutput is the status as JSON.
+type statusOutput struct {
 	State string `json:"state"` // up or down
 	Dir   string `json:"dir"`
 	URL   string `json:"url,omitempty"`
 	*localaws.Status
 }
 
-// status tells whether a server runs on the directory; one that does not is a Failure, for the exit code.
+// status reports whether a server runs on the directory; if not, it returns a Failure, for the exit code.
 func status(ctx context.Context, p Process, chosen settings) error {
 	found, alive, err := readRunning(chosen.dir)
 	if err != nil {
 		return err
 	}
-	answer := told{State: "down", Dir: chosen.dir}
+	answer := statusOutput{State: "down", Dir: chosen.dir}
 	if alive {
-		asked, err := askStatus(ctx, found)
+		current, err := askStatus(ctx, found)
 		if err != nil {
-			return release.NewFault(side, "look into "+logFile(chosen.dir), err, "reaching process %d", found.PID)
+			return release.NewFault(side, "read "+logFile(chosen.dir), err, "reaching process %d", found.PID)
 		}
-		answer = told{State: "up", Dir: chosen.dir, URL: found.url(), Status: &asked}
+		answer = statusOutput{State: "up", Dir: chosen.dir, URL: found.url(), Status: &current}
 	}
 	if chosen.output == "json" {
 		if err := json.NewEncoder(p.Stdout).Encode(answer); err != nil {
@@ -140,7 +139,7 @@ func status(ctx context.Context, p Process, chosen settings) error {
 		if names == "" {
 			names = "none"
 		}
-		fmt.Fprintf(p.Stdout, "up at %s (process %d), kept in %s\nrepositories: %s\n", answer.URL, answer.PID, answer.Dir, names)
+		fmt.Fprintf(p.Stdout, "up at %s (process %d), state in %s\nrepositories: %s\n", answer.URL, answer.PID, answer.Dir, names)
 		for _, cluster := range answer.Clusters {
 			fmt.Fprintf(p.Stdout, "cluster %s, webhook %s%s\n", cluster, answer.URL, localaws.ReviewPath(cluster))
 		}
@@ -151,7 +150,7 @@ func status(ctx context.Context, p Process, chosen settings) error {
 	return nil
 }
 
-// env prints the environment as a shell reads it.
+// env prints the environment as shell commands.
 func env(ctx context.Context, p Process, chosen settings) error {
 	found, alive, err := readRunning(chosen.dir)
 	if err != nil {
@@ -161,7 +160,7 @@ func env(ctx context.Context, p Process, chosen settings) error {
 		return errNotUp(chosen.dir)
 	}
 	if _, err := askStatus(ctx, found); err != nil {
-		return release.NewFault(side, "look into "+logFile(chosen.dir), err, "reaching process %d", found.PID)
+		return release.NewFault(side, "read "+logFile(chosen.dir), err, "reaching process %d", found.PID)
 	}
 	for _, line := range localaws.Environment(found.url()) {
 		name, value, _ := strings.Cut(line, "=")
@@ -170,5 +169,5 @@ func env(ctx context.Context, p Process, chosen settings) error {
 	return nil
 }
 
-// quote makes one word of a text for a POSIX shell.
+// quote quotes a text as one word for a POSIX shell.
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }

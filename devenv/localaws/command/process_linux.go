@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// startTime is when a process started, in ticks since the machine did, after the machine's boot id: no two processes
-// share both with a process id. A process that has ended and is not yet reaped is gone.
+// startTime returns the machine's boot id and the process's start, in ticks since boot: no two processes with one id have the same. A
+// process that has ended and is not yet reaped does not exist.
 // Source: proc_pid_stat(5), fields 3 (state) and 22 (starttime).
 func startTime(pid int) (string, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return "", err
 	}
-	// The name, field 2, is in parentheses and may hold anything; the fields after it start with the state.
+	// The name, field 2, is in parentheses and may contain anything; the fields after it start with the state.
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 	if len(fields) < 20 {
 		return "", fmt.Errorf("reading /proc/%d/stat: %d fields", pid, len(fields))

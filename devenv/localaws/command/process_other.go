@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// startTime is when a process started, as ps tells it.
+// startTime returns a process's start in the format of ps.
 // Source: POSIX.1-2024, ps; lstart is common to the BSDs and macOS.
 func startTime(pid int) (string, error) {
 	text, err := exec.CommandContext(context.Background(), "ps", "-o", "lstart=", "-p", strconv.Itoa(pid)).Output() // #nosec G204 -- a number

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// detach gives a program a session of its own: it outlives the terminal and gets none of its signals.
+// detach starts a program in a session of its own: it outlives the terminal and does not get its signals.
 func detach(program *exec.Cmd) { program.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
 
 func terminate(pid int) error { return syscall.Kill(pid, syscall.SIGTERM) }
@@ -21,7 +21,7 @@ func kill(pid int) error      { return syscall.Kill(pid, syscall.SIGKILL) }
 
 const lockName = "command.lock"
 
-// exclusive lets one up or down at a time work on a directory, which must be there; the returned function lets the next.
+// exclusive locks an existing directory against other up and down commands; the returned function unlocks it.
 func exclusive(ctx context.Context, dir string) (func(), error) {
 	file, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- our own directory
 	if err != nil {

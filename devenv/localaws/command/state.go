@@ -14,18 +14,18 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// running is what a serving process leaves in its directory, so that others find it. A process id alone may by now be
-// someone else's; with the time the process started it cannot be.
+// running is the file by which other commands find a serving process. A process id can be reused; together with the process's start
+// time it cannot.
 type running struct {
 	PID     int    `json:"pid"`
-	Started string `json:"started"` // as the system tells it; only compared
+	Started string `json:"started"` // in the system's format; only compared
 	Address string `json:"address"`
 }
 
 func stateFile(dir string) string { return filepath.Join(dir, "server.json") }
 func logFile(dir string) string   { return filepath.Join(dir, "log") }
 
-// readRunning tells what runs on a directory; it is false for nothing, and for a process that is gone.
+// readRunning returns the process that serves a directory; false if there was none, or if it has ended.
 func readRunning(dir string) (running, bool, error) {
 	var found running
 	text, err := os.ReadFile(stateFile(dir))
@@ -41,7 +41,7 @@ func readRunning(dir string) (running, bool, error) {
 	return found, found.alive(), nil
 }
 
-// alive tells whether the process is there and is the one that wrote the file.
+// alive reports whether the process exists and is the one that wrote the file.
 func (r running) alive() bool {
 	started, err := startTime(r.PID)
 	return err == nil && r.PID > 0 && started == r.Started
@@ -49,46 +49,46 @@ func (r running) alive() bool {
 
 func (r running) url() string { return "http://" + r.Address }
 
-// write leaves the file, whole or not at all.
+// write writes the file atomically.
 func (r running) write(dir string) error {
 	text, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	fresh := stateFile(dir) + ".new"
-	if err := os.WriteFile(fresh, append(text, '\n'), 0o600); err != nil {
+	temporary := stateFile(dir) + ".new"
+	if err := os.WriteFile(temporary, append(text, '\n'), 0o600); err != nil {
 		return fmt.Errorf("writing %q: %w", stateFile(dir), err)
 	}
-	if err := os.Rename(fresh, stateFile(dir)); err != nil {
+	if err := os.Rename(temporary, stateFile(dir)); err != nil {
 		return fmt.Errorf("writing %q: %w", stateFile(dir), err)
 	}
 	return nil
 }
 
-// askStatus asks a server what it is.
+// askStatus requests a server's status, and checks that the server is the process r.
 func askStatus(ctx context.Context, r running) (localaws.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	var told localaws.Status
+	var status localaws.Status
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url()+"/_localaws/status", http.NoBody)
 	if err != nil {
-		return told, err
+		return status, err
 	}
-	// Its own transport, so that no proxy of the environment comes between this machine and itself.
+	// A transport of its own ignores the environment's proxy settings.
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	if err != nil {
-		return told, err
+		return status, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		return told, fmt.Errorf("asking %s: %s", r.url(), response.Status)
+		return status, fmt.Errorf("asking %s: %s", r.url(), response.Status)
 	}
-	if err := json.NewDecoder(http.MaxBytesReader(nil, response.Body, 1<<20)).Decode(&told); err != nil {
-		return told, fmt.Errorf("asking %s: %w", r.url(), err)
+	if err := json.NewDecoder(http.MaxBytesReader(nil, response.Body, 1<<20)).Decode(&status); err != nil {
+		return status, fmt.Errorf("asking %s: %w", r.url(), err)
 	}
-	if told.PID != r.PID {
-		return told, fmt.Errorf("asking %s: process %d answers, not %d", r.url(), told.PID, r.PID)
+	if status.PID != r.PID {
+		return status, fmt.Errorf("asking %s: process %d answers, not %d", r.url(), status.PID, r.PID)
 	}
-	return told, nil
+	return status, nil
 }

@@ -48,9 +48,9 @@ func serve(ctx context.Context, p Process, chosen settings) (err error) {
 			return release.NewFault(side, "", err, "creating repository %q", one.name)
 		}
 	}
-	for _, cluster := range chosen.made {
+	for _, cluster := range chosen.parsed {
 		if err := server.PutCluster(cluster); err != nil {
-			return release.NewFault(side, "", err, "making cluster %q known", cluster.Name)
+			return release.NewFault(side, "", err, "registering cluster %q", cluster.Name)
 		}
 	}
 	if err := server.Start(chosen.address); err != nil {
@@ -64,14 +64,14 @@ func serve(ctx context.Context, p Process, chosen settings) (err error) {
 		return release.NewFault(side, "", err, "serving")
 	}
 	defer func() { _ = os.Remove(stateFile(chosen.dir)) }()
-	fmt.Fprintf(p.Stdout, "serving on %s, kept in %s\n", server.URL(), chosen.dir)
+	fmt.Fprintf(p.Stdout, "serving on %s, state in %s\n", server.URL(), chosen.dir)
 	if err := server.Wait(ctx); err != nil {
-		return release.NewFault(side, "", err, "keeping %q", chosen.dir)
+		return release.NewFault(side, "", err, "serving from %q", chosen.dir)
 	}
 	return nil
 }
 
-// up starts a server in the background unless one runs, and sees to its repositories.
+// up starts a server in the background, unless one runs, and creates the repositories and registers the clusters in its flags.
 func up(ctx context.Context, p Process, chosen settings) error {
 	if err := os.MkdirAll(chosen.dir, 0o700); err != nil {
 		return release.NewFault(side, "choose another --dir", err, "making %q", chosen.dir)
@@ -85,7 +85,7 @@ func up(ctx context.Context, p Process, chosen settings) error {
 	if err != nil {
 		return err
 	}
-	word := "already up"
+	state := "already up"
 	switch {
 	case alive && chosen.addressSet && found.Address != chosen.address && !strings.HasSuffix(chosen.address, ":0"):
 		return &release.Refusal{
@@ -93,18 +93,18 @@ func up(ctx context.Context, p Process, chosen settings) error {
 			Do:  "stop it with localaws down, or leave out --addr",
 		}
 	case !alive:
-		word = "up"
+		state = "up"
 		if found, err = launch(ctx, p, chosen); err != nil {
 			return err
 		}
 	}
-	told, err := askStatus(ctx, found)
+	current, err := askStatus(ctx, found)
 	if err != nil {
-		return release.NewFault(side, "look into "+logFile(chosen.dir), err, "reaching process %d", found.PID)
+		return release.NewFault(side, "read "+logFile(chosen.dir), err, "reaching process %d", found.PID)
 	}
-	if chosen.tokenLifeSet && told.TokenSeconds != chosen.tokenLife.Seconds() {
+	if chosen.tokenLifeSet && current.TokenSeconds != chosen.tokenLife.Seconds() {
 		return &release.Refusal{
-			Why: fmt.Sprintf("it is already up, with tokens for clusters good for %g s, not %g s", told.TokenSeconds, chosen.tokenLife.Seconds()),
+			Why: fmt.Sprintf("it is already up, with tokens for clusters that are valid for %g s, not %g s", current.TokenSeconds, chosen.tokenLife.Seconds()),
 			Do:  "stop it with localaws down, or leave out --eks-token-life",
 		}
 	}
@@ -113,19 +113,19 @@ func up(ctx context.Context, p Process, chosen settings) error {
 			return release.NewFault(side, "", err, "creating repository %q", one.name)
 		}
 	}
-	for _, cluster := range chosen.made {
+	for _, cluster := range chosen.parsed {
 		if err := putCluster(ctx, found, cluster); err != nil {
-			return release.NewFault(side, "", err, "making cluster %q known", cluster.Name)
+			return release.NewFault(side, "", err, "registering cluster %q", cluster.Name)
 		}
 	}
-	fmt.Fprintf(p.Stdout, "%s at %s (process %d), kept in %s\n", word, found.url(), found.PID, chosen.dir)
+	fmt.Fprintf(p.Stdout, "%s at %s (process %d), state in %s\n", state, found.url(), found.PID, chosen.dir)
 	return nil
 }
 
 // launch starts this program again, as serve in a session of its own, and waits until it serves or ends.
 func launch(ctx context.Context, p Process, chosen settings) (running, error) {
 	fault := func(err error) (running, error) {
-		return running{}, release.NewFault(side, "look into "+logFile(chosen.dir), err, "starting it in %q", chosen.dir)
+		return running{}, release.NewFault(side, "read "+logFile(chosen.dir), err, "starting it in %q", chosen.dir)
 	}
 	program, err := p.Executable()
 	if err != nil {
@@ -136,7 +136,7 @@ func launch(ctx context.Context, p Process, chosen settings) (running, error) {
 		return fault(err)
 	}
 	defer func() { _ = log.Close() }()
-	// Not bound to ctx: it is to outlive this process.
+	// The context is not cancelled with ctx, because the server outlives this process.
 	arguments := []string{"serve", "--addr", chosen.address, "--dir", chosen.dir, "--eks-token-life", chosen.tokenLife.String()}
 	background := exec.CommandContext(context.WithoutCancel(ctx), program, arguments...) // #nosec G204 -- this program
 	background.Dir, background.Env, background.Stdout, background.Stderr = "/", []string{}, log, log
@@ -157,32 +157,32 @@ func launch(ctx context.Context, p Process, chosen settings) (running, error) {
 		}
 		select {
 		case err := <-ended:
-			return fault(errors.Join(errGone, err, lastWords(logFile(chosen.dir))))
+			return fault(errors.Join(errExited, err, loggedError(logFile(chosen.dir))))
 		case <-ctx.Done():
 			_ = background.Process.Kill()
-			return fault(fmt.Errorf("it does not answer: %w", ctx.Err()))
+			return fault(fmt.Errorf("it did not answer: %w", ctx.Err()))
 		case <-time.After(pause):
 		}
 	}
 }
 
-// lastWords is what a process that failed said of it, as an error; nil if its log does not tell.
-func lastWords(path string) error {
+// loggedError returns the last error message in a server's log, or nil if there is none.
+func loggedError(path string) error {
 	text, err := os.ReadFile(path) // #nosec G304 -- the server's own log
 	if err != nil {
 		return err
 	}
-	var said error
+	var logged error
 	for line := range strings.Lines(string(text)) {
-		if words, found := strings.CutPrefix(strings.TrimSpace(line), errorPrefix); found {
-			said = errors.New(words)
+		if message, found := strings.CutPrefix(strings.TrimSpace(line), errorPrefix); found {
+			logged = errors.New(message)
 		}
 	}
-	return said
+	return logged
 }
 
-// ensure creates a repository by the API, as anyone would; one that is there gets the rule, if there is one.
-func ensure(ctx context.Context, at running, one wanted) error {
+// ensure creates a repository through the API, or gives an existing one the rule, if there is a rule.
+func ensure(ctx context.Context, at running, one wantedRepository) error {
 	client := ecr.New(ecr.Options{
 		Region: localaws.DefaultRegion, BaseEndpoint: aws.String(at.url()),
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {

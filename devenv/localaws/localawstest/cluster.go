@@ -14,9 +14,9 @@ import (
 	"github.com/onedigest/onedigest/devenv/localaws"
 )
 
-// Cluster makes an EKS cluster whose API server is the handler, behind TLS and the webhook: a request without a token
-// that the webhook takes gets 401, as from Kubernetes. The server's own principal may log in, into those groups; the
-// handler finds it in the header X-Remote-User, its groups in X-Remote-Group.
+// Cluster registers an EKS cluster with the handler as its API server, behind TLS and the webhook: a request without a valid token
+// gets 401, as from Kubernetes. The server's own principal may log in, as a member of groups; the handler finds the user in the
+// header X-Remote-User and the groups in X-Remote-Group.
 func (s *Server) Cluster(name string, handler http.Handler, groups ...string) *httptest.Server {
 	s.t.Helper()
 	web := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -43,45 +43,45 @@ func (s *Server) Cluster(name string, handler http.Handler, groups ...string) *h
 	return web
 }
 
-type reviewed struct {
+type reviewedUser struct {
 	Username string
 	Groups   []string
 }
 
-// review asks the webhook over the network, as an API server does.
-func (s *Server) review(ctx context.Context, cluster, token string) (reviewed, error) {
+// review calls the webhook over the network, like an API server.
+func (s *Server) review(ctx context.Context, cluster, token string) (reviewedUser, error) {
 	question, err := json.Marshal(map[string]any{
 		"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": map[string]string{"token": token},
 	})
 	if err != nil {
-		return reviewed{}, err
+		return reviewedUser{}, err
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL()+localaws.ReviewPath(cluster), bytes.NewReader(question))
 	if err != nil {
-		return reviewed{}, err
+		return reviewedUser{}, err
 	}
 	response, err := http.DefaultTransport.RoundTrip(request)
 	if err != nil {
-		return reviewed{}, err
+		return reviewedUser{}, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	var answer struct {
 		Status struct {
 			Authenticated bool
-			User          reviewed
+			User          reviewedUser
 			Error         string
 		}
 	}
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-		return reviewed{}, err
+		return reviewedUser{}, err
 	}
 	if !answer.Status.Authenticated {
-		return reviewed{}, fmt.Errorf("not authenticated: %s", answer.Status.Error)
+		return reviewedUser{}, fmt.Errorf("not authenticated: %s", answer.Status.Error)
 	}
 	return answer.Status.User, nil
 }
 
-// unauthorized is Kubernetes' answer to a request that is nobody's.
+// unauthorized writes Kubernetes' answer to a request without a valid token.
 func unauthorized(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusUnauthorized)

@@ -9,7 +9,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Server is a server that ends with its test.
+// Server is a server that is closed when its test ends.
 type Server struct {
 	*localaws.Server
 	t testing.TB
@@ -40,7 +40,7 @@ func Start(t testing.TB, options ...Option) *Server {
 	return &Server{Server: server, t: t}
 }
 
-// EnvMap is Env by name.
+// EnvMap returns Env as a map.
 func (s *Server) EnvMap() map[string]string {
 	values := map[string]string{}
 	for _, line := range s.Env() {
@@ -50,7 +50,7 @@ func (s *Server) EnvMap() map[string]string {
 	return values
 }
 
-// Setenv puts the environment in place for the test. A test that runs in parallel cannot; it passes Env on instead.
+// Setenv sets the environment for the test. A parallel test cannot do that; it passes Env on instead.
 func (s *Server) Setenv() {
 	s.t.Helper()
 	for name, value := range s.EnvMap() {
@@ -64,7 +64,7 @@ func (s *Server) Repository(name string) release.Repository {
 	return s.RepositoryWith(name, localaws.TagRule{})
 }
 
-// RepositoryWith is Repository with a rule for its tags.
+// RepositoryWith creates a repository like Repository, with a rule for its tags.
 func (s *Server) RepositoryWith(name string, rule localaws.TagRule) release.Repository {
 	s.t.Helper()
 	if err := s.CreateRepository(name, rule); err != nil {
