@@ -1,6 +1,6 @@
 // Command kube is the Kubernetes control plane and node agents, and the etcd they store into, in one binary: the first
-// argument names the component. It exists because nothing can be downloaded prebuilt on an offline machine, while every
-// component is a Go module.
+// argument names the component. It exists because an offline machine cannot download binaries, while every component is
+// a Go module.
 package main
 
 import (

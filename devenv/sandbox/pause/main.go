@@ -1,5 +1,5 @@
-// Command pause holds a pod's namespaces open until it is told to stop. It is the sandbox's pause image: the usual one
-// would have to be pulled.
+// Command pause keeps a pod's namespaces open until it gets a signal. It is the sandbox's pause image, because the usual one would
+// have to be pulled.
 package main
 
 import (

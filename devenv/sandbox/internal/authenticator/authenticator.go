@@ -1,5 +1,5 @@
-// Package authenticator lets a sandbox's API server know its users by a token webhook, as an EKS cluster knows those of
-// IAM, and says what they may do.
+// Package authenticator configures a sandbox's API server to authenticate users by a token webhook, as an EKS cluster does for IAM,
+// and grants them their roles.
 package authenticator
 
 import (
@@ -10,8 +10,8 @@ import (
 	api "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// Kubeconfig renders what tells the API server where its webhook is: the path of the webhook's URL, at an address inside
-// the node from which connections go to the URL's host.
+// Kubeconfig renders the API server's configuration of the webhook: the path of the webhook's URL, at an address inside the node
+// that is forwarded to the URL's host.
 // Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#webhook-token-authentication
 func Kubeconfig(webhook, address string) ([]byte, error) {
 	parsed, err := url.Parse(webhook)
@@ -27,8 +27,8 @@ func Kubeconfig(webhook, address string) ([]byte, error) {
 	return clientcmd.Write(*config)
 }
 
-// Flags make the API server ask the webhook of a kubeconfig. A refused token may be tried again after a second; one that
-// was taken is taken for 10 s more, however low the value is, for so long the API server keeps every token's answer.
+// Flags returns the API server's flags for the webhook of a kubeconfig. A refused token may be tried again after a second. An
+// accepted token stays accepted for 10 s, whatever the flag's value, because the API server caches every answer for that long.
 func Flags(kubeconfig string) []string {
 	return []string{
 		"--authentication-token-webhook-config-file=" + kubeconfig,

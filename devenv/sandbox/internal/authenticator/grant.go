@@ -10,8 +10,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// Deployers is the group of those who may deploy: they have Kubernetes' own role "admin" in every namespace, as EKS's
-// AmazonEKSAdminPolicy gives it, and may make namespaces.
+// Deployers is the group of users who may deploy: they have Kubernetes' role "admin" in every namespace, like EKS's
+// AmazonEKSAdminPolicy, and may create namespaces.
 // Source: https://docs.aws.amazon.com/eks/latest/userguide/access-policy-permissions.html
 const Deployers = "onedigest:deployers"
 

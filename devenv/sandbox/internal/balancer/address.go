@@ -5,11 +5,10 @@ import (
 	"net/netip"
 )
 
-// Range is where load balancers get their addresses: loopback, so that no packet to them can leave the machine whether or
-// not anybody listens.
+// Range is the range of the load balancers' addresses. It is on loopback, so that no packet to them can leave the machine.
 var Range = netip.MustParsePrefix("127.77.0.0/16")
 
-// candidate gives the n-th address to try for a Service, named namespace/name. The same name gets the same addresses in
+// candidate returns the n-th address to try for a Service, named namespace/name. The same name gets the same addresses in
 // the same order, so that a Service keeps its address from one sandbox to the next. The last byte is never 0 or 255.
 func candidate(name string, n int) netip.Addr {
 	hash := fnv.New32a()

@@ -1,4 +1,4 @@
-// Package balancer gives every Service of type LoadBalancer an address that the host can reach, and carries connections
+// Package balancer gives every Service of type LoadBalancer an address that the host can reach, and forwards connections
 // from there to the Service's pods, as a cloud's network load balancer with IP targets does.
 package balancer
 
@@ -122,7 +122,7 @@ func serviceOf(slice metav1.Object) string {
 	return ""
 }
 
-// next serves one Service from the queue; false means that the queue is shut.
+// next serves one Service from the queue; it returns false after the queue was shut down.
 func (b *Balancer) next(ctx context.Context) bool {
 	name, shut := b.queue.Get()
 	if shut {
@@ -138,7 +138,7 @@ func (b *Balancer) next(ctx context.Context) bool {
 	return true
 }
 
-// serve brings what is served for a Service, named namespace/name, in line with what the cluster says.
+// serve updates what is served for a Service, named namespace/name, to the cluster's state.
 func (b *Balancer) serve(ctx context.Context, name string) error {
 	namespace, short, err := cache.SplitMetaNamespaceKey(name)
 	if err != nil {
@@ -171,7 +171,7 @@ func (b *Balancer) serve(ctx context.Context, name string) error {
 	return b.publish(ctx, service, []core.LoadBalancerIngress{{IP: address.String(), IPMode: &mode}})
 }
 
-// wanted reports whether a Service is this balancer's: one with a class belongs to whoever knows that class.
+// wanted reports whether this balancer serves a Service: one with a class belongs to another load balancer.
 func wanted(service *core.Service) bool {
 	return service.Spec.Type == core.ServiceTypeLoadBalancer && service.Spec.LoadBalancerClass == nil && service.DeletionTimestamp == nil
 }
@@ -278,8 +278,8 @@ func closeAll(s *served) {
 	}
 }
 
-// publish writes the address where users look for it. kube-proxy would otherwise claim the address for itself: the mode
-// Proxy tells it to leave the traffic to the load balancer (KEP-1860).
+// publish writes the address into the Service's status. The mode Proxy tells kube-proxy to leave traffic to that address to the load
+// balancer (KEP-1860).
 func (b *Balancer) publish(ctx context.Context, service *core.Service, ingress []core.LoadBalancerIngress) error {
 	if equality.Semantic.DeepEqual(service.Status.LoadBalancer.Ingress, ingress) {
 		return nil
@@ -302,7 +302,7 @@ type Served struct {
 	Backends []string `json:"backends"`
 }
 
-// List says what is served now, sorted.
+// List returns what is served now, sorted.
 func (b *Balancer) List() []Served {
 	b.mu.Lock()
 	defer b.mu.Unlock()

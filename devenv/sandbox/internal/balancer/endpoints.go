@@ -26,7 +26,7 @@ func backends(port core.ServicePort, parts []*discovery.EndpointSlice) []string 
 			if len(endpoint.Addresses) == 0 {
 				continue
 			}
-			// Several addresses are one endpoint's and interchangeable (EndpointSlice v1): the first will do.
+			// An endpoint's addresses are interchangeable (EndpointSlice v1): use the first.
 			address := net.JoinHostPort(endpoint.Addresses[0], number)
 			conditions := endpoint.Conditions
 			switch {
@@ -44,7 +44,7 @@ func backends(port core.ServicePort, parts []*discovery.EndpointSlice) []string 
 	return slices.Compact(ready)
 }
 
-// is reads a condition that may be absent.
+// is returns a condition that may be missing.
 func is(condition *bool, absent bool) bool {
 	if condition == nil {
 		return absent
@@ -52,7 +52,7 @@ func is(condition *bool, absent bool) bool {
 	return *condition
 }
 
-// portOf finds a Service's port in a slice, where it carries the number it has in the pods.
+// portOf returns the number that a Service's port has in the pods.
 func portOf(slice *discovery.EndpointSlice, name string) string {
 	for _, port := range slice.Ports {
 		if port.Port != nil && (port.Name == nil && name == "" || port.Name != nil && *port.Name == name) {

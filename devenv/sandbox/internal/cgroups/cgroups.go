@@ -1,5 +1,5 @@
-// Package cgroups keeps all processes of a sandbox in control groups of its own, so that they can be found and ended even
-// when whoever started them is gone. It knows cgroup v2 and v1 (kernel.org/doc, admin-guide/cgroup-v2 and cgroup-v1).
+// Package cgroups puts all processes of a sandbox into control groups, so that they can be found and ended even after the process
+// that started them has ended. It supports cgroup v2 and v1 (kernel.org/doc, admin-guide/cgroup-v2 and cgroup-v1).
 package cgroups
 
 import (
@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Group is one cgroup beneath the root of every hierarchy that the machine has.
+// Group is a cgroup below the root of each of the machine's hierarchies.
 type Group struct {
 	name        string
 	hierarchies []hierarchy
@@ -29,7 +29,7 @@ type hierarchy struct {
 	unified     bool
 }
 
-// Named gives the group of that name; it need not exist.
+// Named returns the group of that name; it does not have to exist.
 func Named(name string) (*Group, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -66,7 +66,7 @@ func parse(mountinfo string) []hierarchy {
 	return append(v1, v2...)
 }
 
-// Path is the group as the kubelet's cgroupRoot names it.
+// Path is the group's path in the form of the kubelet's cgroupRoot.
 func (g *Group) Path() string { return "/" + g.name }
 
 // Create makes the group in every hierarchy.
@@ -84,7 +84,7 @@ func (g *Group) Create() error {
 	return nil
 }
 
-// delegate offers a group's children every controller that it has. Some cannot be, which the kubelet reports if it needs them.
+// delegate enables all of a group's controllers for its children. Some cannot be enabled; the kubelet reports those that it needs.
 func delegate(dir string) {
 	controllers, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
 	if err != nil {
@@ -114,7 +114,7 @@ func (g *Group) Join(child string) error {
 	return nil
 }
 
-// Left lists the group's directories that exist.
+// Left lists the group's existing directories.
 func (g *Group) Left() []string {
 	var left []string
 	for _, h := range g.hierarchies {
@@ -125,7 +125,7 @@ func (g *Group) Left() []string {
 	return left
 }
 
-// Processes lists the processes in the group and beneath it.
+// Processes lists the processes in the group and in its descendants.
 func (g *Group) Processes() []int {
 	seen := map[int]bool{}
 	for _, dir := range g.directories() {
@@ -147,7 +147,7 @@ func (g *Group) Processes() []int {
 	return pids
 }
 
-// Remove kills what is left in the group and removes it, within the time given.
+// Remove kills the group's processes and removes the group, within the given time.
 func (g *Group) Remove(within time.Duration) error {
 	deadline := time.Now().Add(within)
 	for {
@@ -178,7 +178,7 @@ func (g *Group) Remove(within time.Duration) error {
 func (g *Group) directories() []string {
 	var found []string
 	for _, h := range g.hierarchies {
-		//nolint:errcheck,gosec // directories that vanish during the walk need no attention
+		//nolint:errcheck,gosec // directories may disappear during the walk
 		filepath.WalkDir(filepath.Join(h.mount, g.name), func(path string, entry fs.DirEntry, err error) error {
 			if err == nil && entry.IsDir() {
 				found = append(found, path)

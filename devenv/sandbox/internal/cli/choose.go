@@ -19,20 +19,20 @@ import (
 
 // The providers of a cluster.
 const (
-	providerAuto   = "auto"
-	providerNative = "native"
-	providerKind   = "kind"
-	providerGiven  = "kubeconfig"
+	providerAuto     = "auto"
+	providerNative   = "native"
+	providerKind     = "kind"
+	providerExisting = "kubeconfig"
 )
 
-// choose settles on a provider: what the user has before what must be built.
+// choose returns the provider: an existing cluster or kind, if possible, before a cluster that must be built.
 func choose(ctx context.Context, wanted, kubeconfig string) (string, error) {
 	native := requireNative()
 	switch {
-	case kubeconfig != "" && (wanted == providerAuto || wanted == providerGiven):
-		return providerGiven, nil
+	case kubeconfig != "" && (wanted == providerAuto || wanted == providerExisting):
+		return providerExisting, nil
 	case kubeconfig != "":
-		return "", usageError{fmt.Errorf("--kubeconfig names a cluster that exists: it goes without --provider %s", wanted)}
+		return "", usageError{fmt.Errorf("--kubeconfig names an existing cluster: use it without --provider %s", wanted)}
 	case wanted == providerKind:
 		return wanted, kindWorks(ctx)
 	case wanted == providerNative:
@@ -47,13 +47,13 @@ func choose(ctx context.Context, wanted, kubeconfig string) (string, error) {
 	if native == nil {
 		return providerNative, nil
 	}
-	return "", fmt.Errorf("there is no way to run a cluster here: kind: %w; native: %w; or name a cluster with --kubeconfig", kind, native)
+	return "", fmt.Errorf("no cluster can run here: kind: %w; native: %w; or name a cluster with --kubeconfig", kind, native)
 }
 
-// requireNative says whether this machine can be a node itself.
+// requireNative returns an error if this machine cannot be a node.
 func requireNative() error {
 	if runtime.GOOS != "linux" {
-		return fmt.Errorf("it needs Linux, this is %s", runtime.GOOS)
+		return fmt.Errorf("it needs Linux, and this is %s", runtime.GOOS)
 	}
 	return requireRoot()
 }
@@ -65,7 +65,7 @@ func requireRoot() error {
 	return nil
 }
 
-// kindWorks says whether kind can make a cluster that the sandbox can serve.
+// kindWorks returns an error if kind cannot make a cluster here that the sandbox can serve.
 func kindWorks(ctx context.Context) error {
 	if _, err := exec.LookPath("kind"); err != nil {
 		return errors.New("kind is not installed")
@@ -78,7 +78,7 @@ func kindWorks(ctx context.Context) error {
 	return requireNative()
 }
 
-// checkRegistries refuses addresses that are not this machine's own: credentials and pulls must stay on it.
+// checkRegistries refuses addresses of other machines: credentials and pulls must not leave this one.
 func checkRegistries(registries []string, endpoint string) error {
 	for _, registry := range registries {
 		if err := checkLoopback(registry); err != nil {
@@ -96,12 +96,12 @@ func checkRegistries(registries []string, endpoint string) error {
 		return usageError{fmt.Errorf("--ecr-endpoint: %w", err)}
 	}
 	if len(registries) == 0 {
-		return usageError{errors.New("--ecr-endpoint has no use without --registry: name the registries to log in at")}
+		return usageError{errors.New("--ecr-endpoint has no effect without --registry: name the registries to log in at")}
 	}
 	return nil
 }
 
-// checkWebhook refuses a webhook that is not on this machine: it is shown every token that the API server is.
+// checkWebhook refuses a webhook on another machine, because it gets every token that the API server gets.
 func checkWebhook(webhook string) error {
 	if webhook == "" {
 		return nil
@@ -130,7 +130,7 @@ func checkLoopback(address string) error {
 		return fmt.Errorf("%q is not a loopback address (127.0.0.1:PORT or localhost:PORT)", address)
 	}
 	if number == node.APIPort || slices.Contains([]string{node.Inside, "127.0.0.10", "127.0.0.11"}, host) {
-		return fmt.Errorf("%q is taken inside the node: choose another port or address", address)
+		return fmt.Errorf("%q is in use inside the node: choose another port or address", address)
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ type usageError struct{ error }
 
 func (u usageError) Unwrap() error { return u.error }
 
-// Main runs the command line and gives its exit status: 0 done, 1 failed, 2 bad input.
+// Main runs the command line and returns its exit status: 0 done, 1 failed, 2 bad input.
 func Main(arguments []string, out, errs io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -33,7 +33,7 @@ func Main(arguments []string, out, errs io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(errs, "sandbox:", err) //nolint:errcheck // there is nobody else to tell
+	fmt.Fprintln(errs, "sandbox:", err) //nolint:errcheck // there is nowhere else to report it
 	if usage := (usageError{}); errors.As(err, &usage) {
 		return 2
 	}
@@ -47,9 +47,8 @@ func command(out, errs io.Writer) *cobra.Command {
 		Long: `A real one-node Kubernetes cluster for a machine without Docker: API server, controllers, scheduler, kubelet,
 kube-proxy and etcd built from their Go modules, containers by containerd and runc.
 
-The node lives in namespaces of its own. It cannot be reached from outside this machine and reaches nothing outside it:
-the host gets to the API server and to LoadBalancer Services on loopback addresses, and pods pull images from the
-registries you name.`,
+The node runs in its own namespaces, without a network connection to other machines: the host reaches the API server and
+LoadBalancer Services on loopback addresses, and pods pull images from the registries that you name.`,
 		Example: `  sandbox up
   export KUBECONFIG=$(sandbox kubeconfig)
   sandbox status
@@ -69,7 +68,7 @@ registries you name.`,
 	return root
 }
 
-// checked makes wrong positional arguments usage errors; a verb takes none unless it says otherwise.
+// checked makes wrong positional arguments usage errors; without a rule, a command accepts none.
 func checked(rule cobra.PositionalArgs) cobra.PositionalArgs {
 	if rule == nil {
 		rule = cobra.NoArgs
@@ -82,7 +81,7 @@ func checked(rule cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// dirFlag adds --dir; the function it returns gives the directory once flags are parsed.
+// dirFlag adds --dir; the returned function returns the directory after flags are parsed.
 func dirFlag(c *cobra.Command) func() (place.Dir, error) {
 	path := c.Flags().String("dir", place.Default, "the sandbox's directory; another directory is another sandbox")
 	return func() (place.Dir, error) {
@@ -94,7 +93,7 @@ func dirFlag(c *cobra.Command) func() (place.Dir, error) {
 	}
 }
 
-// serve is the supervisor, started by up.
+// serve runs the supervisor; up starts it.
 func serve() *cobra.Command {
 	c := &cobra.Command{Use: "serve", Hidden: true, Short: "Run the sandbox; up starts this"}
 	dir := dirFlag(c)
@@ -108,7 +107,7 @@ func serve() *cobra.Command {
 	return c
 }
 
-// inside is one of the two processes that the supervisor starts in the node's namespaces.
+// inside runs one of the two processes that the supervisor starts in the node's namespaces.
 func inside(name string) *cobra.Command {
 	c := &cobra.Command{Use: name, Hidden: true, Short: "Part of the node; serve starts this"}
 	dir := dirFlag(c)

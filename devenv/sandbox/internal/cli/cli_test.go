@@ -40,7 +40,7 @@ func TestBadInput(t *testing.T) {
 		{"registry without a port", []string{"up", "--dir", dir, "--registry", "127.0.0.1"}, "not HOST:PORT"},
 		{"registry with a path", []string{"up", "--dir", dir, "--registry", "127.0.0.1:5000/x"}, "no port between"},
 		{"registry that climbs", []string{"up", "--dir", dir, "--registry", "../../x:5000"}, "not a loopback address"},
-		{"registry where the API server is", []string{"up", "--dir", dir, "--registry", "127.0.0.1:6443"}, "taken inside the node"},
+		{"registry where the API server is", []string{"up", "--dir", dir, "--registry", "127.0.0.1:6443"}, "in use inside the node"},
 		{"endpoint elsewhere", []string{"up", "--dir", dir, "--registry", "127.0.0.1:5000", "--ecr-endpoint", "http://169.254.169.254:80"}, "not a loopback address"},
 		{"endpoint without a scheme", []string{"up", "--dir", dir, "--registry", "127.0.0.1:5000", "--ecr-endpoint", "127.0.0.1:1"}, "not http://HOST:PORT"},
 		{"endpoint without a registry", []string{"up", "--dir", dir, "--ecr-endpoint", "http://127.0.0.1:1"}, "without --registry"},
@@ -48,7 +48,7 @@ func TestBadInput(t *testing.T) {
 		{"webhook with TLS", []string{"up", "--dir", dir, "--token-webhook", "https://127.0.0.1:5000/x"}, "not http://HOST:PORT/PATH"},
 		{"webhook with a user", []string{"up", "--dir", dir, "--token-webhook", "http://a:b@127.0.0.1:5000/x"}, "not http://HOST:PORT/PATH"},
 		{"webhook of another's cluster", []string{"up", "--dir", dir, "--token-webhook", "http://127.0.0.1:5000/x", "--kubeconfig", "x"}, "use --provider native"},
-		{"port too high", []string{"up", "--dir", dir, "--port", "65536"}, "--port must lie"},
+		{"port too high", []string{"up", "--dir", dir, "--port", "65536"}, "--port must be"},
 		{"negative delay", []string{"up", "--dir", dir, "--lb-delay", "-1s"}, "--lb-delay must not"},
 		{"a directory that is not ours", []string{"down", "--dir", full}, "holds files but no sandbox"},
 		{"unknown output", []string{"status", "--dir", dir, "--output", "xml"}, `"xml" is neither table nor json`},
@@ -124,7 +124,7 @@ func TestKindConfigNamesTheHelperForBothFormsOfKubeadm(t *testing.T) {
 
 func TestChoose(t *testing.T) {
 	for _, c := range []struct{ wanted, kubeconfig, want string }{
-		{providerAuto, "file", providerGiven},
+		{providerAuto, "file", providerExisting},
 	} {
 		if got, err := choose(context.Background(), c.wanted, c.kubeconfig); err != nil || got != c.want {
 			t.Errorf("%+v: %q, %v", c, got, err)

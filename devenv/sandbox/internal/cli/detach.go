@@ -18,7 +18,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/supervisor"
 )
 
-// contextWithoutCancel is for work that an interrupt must not stop half-way.
+// contextWithoutCancel is for work that an interrupt must not stop.
 func contextWithoutCancel(c *cobra.Command) context.Context {
 	return context.WithoutCancel(c.Context())
 }
@@ -48,24 +48,24 @@ func detach(dir place.Dir) error {
 		}
 		select {
 		case err := <-ended:
-			return errors.Join(fmt.Errorf("the supervisor ended: %w", err), errors.New(tails(dir)))
+			return errors.Join(fmt.Errorf("the supervisor ended: %w", err), errors.New(logTails(dir)))
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
 
-// supervisorGone reports an error if no supervisor holds the sandbox.
+// supervisorGone returns an error if the sandbox has no supervisor.
 func supervisorGone(dir place.Dir) error {
 	lock, err := supervisor.Lock(dir)
 	if err != nil {
-		return nil //nolint:nilerr // somebody holds it
+		return nil //nolint:nilerr // a supervisor has the lock
 	}
 	lock.Close() //nolint:errcheck,gosec // nothing was written
-	return fmt.Errorf("the supervisor has ended%s", tails(dir))
+	return fmt.Errorf("the supervisor has ended%s", logTails(dir))
 }
 
-// tails quotes the last lines of each log that has any, for the directory goes when starting fails.
-func tails(dir place.Dir) string {
+// logTails returns the last lines of each log, because the directory is removed when starting fails.
+func logTails(dir place.Dir) string {
 	const lines = 6
 	var quoted strings.Builder
 	logs, err := filepath.Glob(dir.In("logs", "*.log"))

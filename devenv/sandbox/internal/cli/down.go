@@ -16,8 +16,8 @@ func down() *cobra.Command {
 		Use:   "down",
 		Short: "Stop the cluster and remove everything it put on the machine",
 		Long: `Stop the cluster and remove everything it put on the machine: processes, mounts, namespaces, cgroups, files. It works
-after a crash and half-way through up, and finds nothing to do where there is no sandbox. A cluster that was given to up
-by --kubeconfig is left alone. Packages that up installed, and the binaries it built, stay.`,
+after a crash and during up, and does nothing where there is no sandbox. A cluster that up used by --kubeconfig is not
+changed. Packages that up installed, and binaries that it built, stay.`,
 		Example: "  sandbox down",
 	}
 	dir := dirFlag(c)
@@ -26,11 +26,11 @@ by --kubeconfig is left alone. Packages that up installed, and the binaries it b
 		if err != nil {
 			return err
 		}
-		endTurn, err := takeTurn(c, d)
+		unlock, err := lockSandbox(c, d)
 		if err != nil {
 			return err
 		}
-		defer endTurn()
+		defer unlock()
 		left, err := teardown.Leftovers(d)
 		if err != nil {
 			return err
@@ -42,19 +42,19 @@ by --kubeconfig is left alone. Packages that up installed, and the binaries it b
 		if err := requireRoot(); err != nil {
 			return err
 		}
-		began := time.Now()
-		// An interrupt half-way would only leave more to do.
-		if err := takeDown(c, d); err != nil {
+		started := time.Now()
+		// Not interruptible: an interrupt would leave parts of the sandbox behind.
+		if err := removeSandbox(c, d); err != nil {
 			return err
 		}
-		c.Printf("down in %.1f s\n", time.Since(began).Seconds())
+		c.Printf("down in %.1f s\n", time.Since(started).Seconds())
 		return nil
 	}
 	return c
 }
 
-// takeDown removes a sandbox, and fails if anything is left.
-func takeDown(c *cobra.Command, dir place.Dir) error {
+// removeSandbox removes a sandbox, and fails if anything is left.
+func removeSandbox(c *cobra.Command, dir place.Dir) error {
 	ctx := contextWithoutCancel(c)
 	settings, err := dir.Load()
 	if err == nil && settings.Kind != "" {

@@ -9,12 +9,12 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/supervisor"
 )
 
-// fault breaks the cluster on purpose, for tests of whoever works against it.
+// fault kills a component on purpose, for tests of the cluster's clients.
 func fault() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "fault COMPONENT",
-		Short: "Kill a component and leave it dead for a while",
-		Long: `Kill a component and leave it dead for a while, to see what clients make of it. Without kube-apiserver connections are
+		Short: "Kill a component and start it again later",
+		Long: `Kill a component and start it again later, to test clients. Without kube-apiserver connections are
 refused and watches drop; without etcd the API server answers 500 and 503; without kubelet pods stay as they are.`,
 		Example: "  sandbox fault kube-apiserver --for 20s",
 		Args:    cobra.ExactArgs(1),

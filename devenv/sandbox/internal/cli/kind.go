@@ -15,7 +15,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/place"
 )
 
-// inKind is where the sandbox's directory and the login helper appear in kind's node.
+// inKind is where the sandbox's directory and the login helper are mounted in kind's node.
 const inKind = "/etc/onedigest"
 
 // createKind makes a kind cluster whose containerd and kubelet know the registries and the login helper
@@ -50,8 +50,8 @@ func runKind(ctx context.Context, stdin []byte, arguments ...string) error {
 	return nil
 }
 
-// kindConfig renders the cluster's configuration. kubeadm's patches come in both forms that its versions want; kind
-// applies the one that fits (its pkg/internal/patch).
+// kindConfig renders the cluster's configuration. It has kubeadm's patches in the forms of both versions; kind
+// applies the right one (its pkg/internal/patch).
 func kindConfig(dir place.Dir, settings place.Settings) ([]byte, error) {
 	type object = map[string]any
 	flags := [][2]string{

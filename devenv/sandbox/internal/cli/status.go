@@ -48,18 +48,18 @@ func status() *cobra.Command {
 			return err
 		}
 		if now.Phase != supervisor.Ready {
-			return fmt.Errorf("the sandbox is %s%s", now.Phase, because(now.Reason))
+			return fmt.Errorf("the sandbox is %s%s", now.Phase, reasonSuffix(now.Reason))
 		}
 		return nil
 	}
 	return c
 }
 
-// read finds out how a sandbox is, with or without a supervisor.
+// read returns a sandbox's status, with or without a supervisor.
 func read(ctx context.Context, dir place.Dir) (supervisor.Status, error) {
 	settings, err := dir.Load()
-	if err == nil && settings.Provider == providerGiven {
-		return readGiven(ctx, dir, settings), nil
+	if err == nil && settings.Provider == providerExisting {
+		return readExisting(ctx, dir, settings), nil
 	}
 	ask, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -73,12 +73,12 @@ func read(ctx context.Context, dir place.Dir) (supervisor.Status, error) {
 	}
 	now = supervisor.Status{Phase: supervisor.Stopped, Directory: string(dir), Leftovers: left}
 	if len(left) > 0 {
-		now.Reason = "its supervisor does not answer; sandbox down removes what is left"
+		now.Reason = "its supervisor does not answer; sandbox down removes the leftovers"
 	}
 	return now, nil
 }
 
-func because(reason string) string {
+func reasonSuffix(reason string) string {
 	if reason == "" {
 		return ""
 	}

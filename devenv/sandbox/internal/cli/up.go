@@ -17,8 +17,8 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/supervisor"
 )
 
-// wishes are up's flags.
-type wishes struct {
+// upFlags holds the flags of up.
+type upFlags struct {
 	provider, kubeconfig, bin, endpoint, webhook string
 	registries                                   []string
 	port                                         int
@@ -28,30 +28,30 @@ type wishes struct {
 func up() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "up",
-		Short: "Start the cluster, or see that it runs",
-		Long: `Start the cluster and wait until it runs pods. What is missing is put in place first, and named: Debian packages
-(containerd, runc, containernetworking-plugins, nftables) and Kubernetes itself, which Go compiles once.
+		Short: "Start the cluster, unless it runs",
+		Long: `Start the cluster and wait until it can run pods. First, what is missing is installed: Debian packages (containerd, runc,
+containernetworking-plugins, nftables) and Kubernetes itself, which Go compiles once.
 
 Run it again to let pods pull from further registries.
 
-With --token-webhook the API server knows users by bearer tokens as well, as an EKS cluster knows those of IAM: it asks the
-webhook (TokenReview of authentication.k8s.io/v1) whose a token is. Users of the group onedigest:deployers may deploy: they
-have the role "admin" in every namespace and may make namespaces. A token that was taken is taken for 10 s more.`,
+With --token-webhook the API server also authenticates bearer tokens, as an EKS cluster does for IAM: it asks the webhook
+(TokenReview of authentication.k8s.io/v1) whose a token is. Members of the group onedigest:deployers may deploy: they have the
+role "admin" in every namespace and may create namespaces. An accepted token stays accepted for 10 s.`,
 		Example: `  sandbox up
   sandbox up --registry 127.0.0.1:5000 --ecr-endpoint http://127.0.0.1:5001
   sandbox up --token-webhook http://127.0.0.1:5510/_localaws/eks/shop/tokenreview
   sandbox up --dir /var/lib/another-sandbox
   sandbox up --kubeconfig ~/.kube/config`,
 	}
-	var w wishes
+	var w upFlags
 	dir := dirFlag(c)
 	flags := c.Flags()
 	flags.StringVar(&w.provider, "provider", providerAuto, "where the cluster comes from: native, kind, or auto (kind if it works here, else native)")
-	flags.StringVar(&w.kubeconfig, "kubeconfig", "", "use the cluster that this file's current context names; nothing is started")
+	flags.StringVar(&w.kubeconfig, "kubeconfig", "", "use the cluster of this file's current context; nothing is started")
 	flags.StringArrayVar(&w.registries, "registry", nil, "HOST:PORT of a plain HTTP registry on loopback that pods pull from (repeatable)")
 	flags.StringVar(&w.endpoint, "ecr-endpoint", "", "URL of the ECR API that issues the registries' passwords, http on loopback (default: pulls are anonymous)")
 	flags.StringVar(&w.webhook, "token-webhook", "", "URL of the webhook that says whose a bearer token is, http on loopback (default: none; native provider only)")
-	flags.StringVar(&w.bin, "bin-dir", "", "where the built binaries are kept (default: bin/ of the checkout)")
+	flags.StringVar(&w.bin, "bin-dir", "", "directory for the built binaries (default: bin/ of the checkout)")
 	flags.IntVar(&w.port, "port", 0, "loopback port of the API server (default: a free one)")
 	flags.DurationVar(&w.delay, "lb-delay", 0, "how long a LoadBalancer Service waits for its address, as on a cloud")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -64,7 +64,7 @@ have the role "admin" in every namespace and may make namespaces. A token that w
 	return c
 }
 
-func (w wishes) up(c *cobra.Command, dir place.Dir) error {
+func (w upFlags) up(c *cobra.Command, dir place.Dir) error {
 	if err := checkRegistries(w.registries, w.endpoint); err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (w wishes) up(c *cobra.Command, dir place.Dir) error {
 		return err
 	}
 	if w.port < 0 || w.port > 65535 || w.delay < 0 {
-		return usageError{errors.New("--port must lie between 0 and 65535, --lb-delay must not be negative")}
+		return usageError{errors.New("--port must be between 0 and 65535, --lb-delay must not be negative")}
 	}
 	ctx := c.Context()
 	provider, err := choose(ctx, w.provider, w.kubeconfig)
@@ -80,17 +80,17 @@ func (w wishes) up(c *cobra.Command, dir place.Dir) error {
 		return err
 	}
 	if w.webhook != "" && provider != providerNative {
-		return usageError{fmt.Errorf("--token-webhook is a flag of the API server, and that of provider %s is not ours: use --provider native", provider)}
+		return usageError{fmt.Errorf("--token-webhook is a setting of the API server, which the sandbox does not start with provider %s: use --provider native", provider)}
 	}
-	if provider == providerGiven {
-		return w.useGiven(c, dir)
+	if provider == providerExisting {
+		return w.useExisting(c, dir)
 	}
-	endTurn, err := takeTurn(c, dir)
+	unlock, err := lockSandbox(c, dir)
 	if err != nil {
 		return err
 	}
-	defer endTurn()
-	running, err := w.join(c, dir)
+	defer unlock()
+	running, err := w.joinRunning(c, dir)
 	if running || err != nil {
 		return err
 	}
@@ -98,19 +98,19 @@ func (w wishes) up(c *cobra.Command, dir place.Dir) error {
 	if err != nil {
 		return err
 	}
-	began := time.Now()
+	started := time.Now()
 	if err := w.start(c, dir, settings); err != nil {
-		c.PrintErrln("starting failed; taking it down again")
-		return errors.Join(err, takeDown(c, dir))
+		c.PrintErrln("starting failed; removing the sandbox")
+		return errors.Join(err, removeSandbox(c, dir))
 	}
-	c.Printf("ready in %.1f s\n", time.Since(began).Seconds())
+	c.Printf("ready in %.1f s\n", time.Since(started).Seconds())
 	c.Println("kubeconfig", dir.Kubeconfig())
 	return nil
 }
 
-// login is how pods' pulls get their password. The keys of the environment sign the request, as they do for the AWS CLI;
-// they reach nothing but the endpoint, which is on this machine.
-func (w wishes) login() place.Login {
+// login returns how pulls get their password. The environment's AWS credentials sign the request, as in the AWS CLI; they are sent
+// only to the endpoint, which is on this machine.
+func (w upFlags) login() place.Login {
 	if w.endpoint == "" {
 		return place.Login{}
 	}
@@ -122,9 +122,8 @@ func (w wishes) login() place.Login {
 	}
 }
 
-// join looks for a sandbox that runs there already and lets it serve these registries too. What a crash has left is
-// removed.
-func (w wishes) join(c *cobra.Command, dir place.Dir) (running bool, err error) {
+// joinRunning adds the registries to a sandbox that already runs in the directory. It removes what a crashed sandbox left behind.
+func (w upFlags) joinRunning(c *cobra.Command, dir place.Dir) (running bool, err error) {
 	if !dir.Marked() {
 		return false, nil
 	}
@@ -132,7 +131,7 @@ func (w wishes) join(c *cobra.Command, dir place.Dir) (running bool, err error) 
 	now, err := client.Status(c.Context())
 	if err == nil && now.Phase != supervisor.Failed {
 		if w.webhook != "" && w.webhook != now.TokenWebhook {
-			return true, fmt.Errorf("it runs already, with %s for its token webhook: take it down first (sandbox down --dir %s)", cmp.Or(now.TokenWebhook, "nothing"), dir)
+			return true, fmt.Errorf("it already runs with the token webhook %s: stop it first (sandbox down --dir %s)", cmp.Or(now.TokenWebhook, "none"), dir)
 		}
 		if now.Phase == supervisor.Starting {
 			if err := follow(c, dir); err != nil {
@@ -142,7 +141,7 @@ func (w wishes) join(c *cobra.Command, dir place.Dir) (running bool, err error) 
 		if err := client.AddRegistries(c.Context(), w.registries, w.login()); err != nil {
 			return true, err
 		}
-		if err := untilReady(c.Context(), client); err != nil {
+		if err := waitReady(c.Context(), client); err != nil {
 			return true, err
 		}
 		c.Println("already running")
@@ -152,12 +151,12 @@ func (w wishes) join(c *cobra.Command, dir place.Dir) (running bool, err error) 
 	if c.Context().Err() != nil {
 		return false, context.Cause(c.Context())
 	}
-	c.Println("removing what an earlier sandbox left in", dir)
-	return false, takeDown(c, dir)
+	c.Println("removing what an earlier sandbox left behind in", dir)
+	return false, removeSandbox(c, dir)
 }
 
-// prepare puts packages and binaries in place.
-func (w wishes) prepare(c *cobra.Command, provider string) (place.Settings, error) {
+// prepare installs packages and builds binaries.
+func (w upFlags) prepare(c *cobra.Command, provider string) (place.Settings, error) {
 	settings := place.Settings{
 		Provider: provider, Port: w.port, Registries: w.registries, Login: w.login(), DelaySeconds: w.delay.Seconds(), TokenWebhook: w.webhook,
 	}
@@ -194,7 +193,7 @@ func (w wishes) prepare(c *cobra.Command, provider string) (place.Settings, erro
 	return settings, nil
 }
 
-// realDir makes a directory and gives its path without symlinks, which the node's own mounts could cut.
+// realDir creates a directory and returns its path without symlinks, which may not resolve under the node's mounts.
 func realDir(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // programs for everyone
 		return "", err
@@ -203,7 +202,7 @@ func realDir(dir string) (string, error) {
 }
 
 // start starts the supervisor and waits until the cluster is ready.
-func (w wishes) start(c *cobra.Command, dir place.Dir, settings place.Settings) error {
+func (w upFlags) start(c *cobra.Command, dir place.Dir, settings place.Settings) error {
 	if err := dir.Create(); err != nil {
 		return err
 	}
@@ -224,7 +223,7 @@ func (w wishes) start(c *cobra.Command, dir place.Dir, settings place.Settings) 
 	return follow(c, dir)
 }
 
-// follow prints the supervisor's milestones until the cluster is ready.
+// follow prints the supervisor's stages until the cluster is ready.
 func follow(c *cobra.Command, dir place.Dir) error {
 	client := supervisor.NewClient(dir)
 	printed := 0
@@ -247,15 +246,15 @@ func follow(c *cobra.Command, dir place.Dir) error {
 			case supervisor.Ready:
 				return nil
 			case supervisor.Failed:
-				return fmt.Errorf("%s%s", now.Reason, tails(dir))
+				return fmt.Errorf("%s%s", now.Reason, logTails(dir))
 			}
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 }
 
-// untilReady waits until every component is ready again.
-func untilReady(ctx context.Context, client *supervisor.Client) error {
+// waitReady waits until every component is ready again.
+func waitReady(ctx context.Context, client *supervisor.Client) error {
 	waiting, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("the components are not ready after a minute"))
 	defer cancel()
 	for {

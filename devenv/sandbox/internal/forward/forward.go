@@ -1,4 +1,4 @@
-// Package forward carries TCP connections from a listener to backends, one connection for one connection.
+// Package forward forwards TCP connections from a listener to backends.
 package forward
 
 import (
@@ -14,7 +14,7 @@ import (
 // Dial opens a connection to an address host:port.
 type Dial func(ctx context.Context, address string) (net.Conn, error)
 
-// attempt bounds one dial. Backends are on this machine: whatever takes longer is not there.
+// attempt is the timeout of one dial. It is short, because backends are on this machine.
 const attempt = 2 * time.Second
 
 // Server forwards every connection it accepts to one of its backends, in turn. A backend that cannot be dialled is
@@ -39,7 +39,7 @@ func Serve(listener net.Listener, dial Dial, backends ...string) *Server {
 	return s
 }
 
-// Address is what the server listens on.
+// Address is the address on which the server listens.
 func (s *Server) Address() net.Addr { return s.listener.Addr() }
 
 // SetBackends replaces the backends for connections accepted from now on.
@@ -70,7 +70,7 @@ func (s *Server) accept() {
 			return
 		}
 		if err != nil {
-			// Out of file descriptors, say: it passes when connections end.
+			// For example out of file descriptors, which ends when connections do.
 			time.Sleep(5 * time.Millisecond)
 			continue
 		}
@@ -94,8 +94,8 @@ func (s *Server) carry(client net.Conn) {
 	}
 	var both sync.WaitGroup
 	both.Add(2)
-	go func() { defer both.Done(); pour(backend, client) }()
-	go func() { defer both.Done(); pour(client, backend) }()
+	go func() { defer both.Done(); copyStream(backend, client) }()
+	go func() { defer both.Done(); copyStream(client, backend) }()
 	both.Wait()
 }
 
@@ -116,8 +116,8 @@ func (s *Server) connect() (net.Conn, error) {
 	return nil, err
 }
 
-// pour copies one direction, and passes on how it ended: a half-close as a half-close, a failure as a reset.
-func pour(to, from net.Conn) {
+// copyStream copies one direction, and passes on how it ended: a half-close as a half-close, a failure as a reset.
+func copyStream(to, from net.Conn) {
 	if _, err := io.Copy(to, from); err != nil {
 		reset(to)
 		reset(from)
@@ -128,7 +128,7 @@ func pour(to, from net.Conn) {
 	}
 }
 
-// reset closes so that the peer sees that it did not end well.
+// reset closes a connection with a TCP reset, so that the peer sees a failure.
 func reset(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		tcp.SetLinger(0) //nolint:errcheck,gosec // closing follows

@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// kubernetes is the release in go.mod. Without it the components call themselves v0.0.0-master, which client libraries
-// refuse to parse.
+// kubernetes is the release in go.mod. Without it the components report v0.0.0-master, which client libraries
+// cannot parse.
 const kubernetes = "v1.37.2"
 
-// flags are the same for all binaries and must stay what they are: a change compiles all of Kubernetes anew.
+// flags are the same for all binaries and must not change, because a change recompiles all of Kubernetes.
 var flags = []string{"-trimpath", "-buildvcs=false", "-ldflags", "-s -w" +
 	" -X k8s.io/component-base/version.gitVersion=" + kubernetes +
 	" -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37" +
@@ -56,10 +56,9 @@ func Source() (string, error) {
 	return "", errors.New("the sandbox's source is not found: run from within the checkout")
 }
 
-// Build builds the binaries into bin, those that are not there yet or are older than their source says. Without
-// node it builds the login helper alone.
+// Build builds the binaries into bin that are missing or out of date. Without node it builds the login helper only.
 func Build(ctx context.Context, source, bin string, node bool, out io.Writer) (Binaries, error) {
-	// The kubelet runs whatever lies in the helper's directory, so the helper has one to itself.
+	// The kubelet runs any program in the helper's directory, so the helper has a directory of its own.
 	built := Binaries{
 		Kube: filepath.Join(bin, "kube"), Pause: filepath.Join(bin, "pause"), ECRLogin: filepath.Join(bin, "login", "ecrlogin"),
 	}
@@ -78,7 +77,7 @@ func Build(ctx context.Context, source, bin string, node bool, out io.Writer) (B
 	return built, nil
 }
 
-// build builds one binary unless the stamp beside it says that it is of this source already.
+// build builds one binary, unless the stamp next to it shows that it is up to date.
 func build(ctx context.Context, source, target, from, notice string, out io.Writer) error {
 	want, err := stamp(source, from)
 	if err != nil {
@@ -111,7 +110,7 @@ func build(ctx context.Context, source, target, from, notice string, out io.Writ
 	return os.WriteFile(stampFile, []byte(want), 0o600)
 }
 
-// stamp sums up what a binary is made of: its dependencies, its source, the compiler.
+// stamp returns a hash of a binary's inputs: its dependencies, its source, the compiler.
 func stamp(source, from string) (string, error) {
 	sum := sha256.New()
 	fmt.Fprintln(sum, flags, runtime.Version(), runtime.GOARCH) //nolint:errcheck // a hash does not fail
@@ -137,7 +136,7 @@ func stamp(source, from string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// elapse prints how long something takes, until the function it returns is called.
+// elapse prints the elapsed time until the returned function is called.
 func elapse(out io.Writer, what string) func() {
 	began := time.Now()
 	done := make(chan struct{})

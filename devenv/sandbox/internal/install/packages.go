@@ -1,4 +1,4 @@
-// Package install puts in place what a sandbox needs: a few Debian packages and the binaries built from this module.
+// Package install installs what a sandbox needs: a few Debian packages and the binaries built from this module.
 package install
 
 import (
@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// need is a package and how to see that it is there.
+// need is a package, and how to check that it is installed.
 type need struct {
 	packageName string
 	programs    []string
@@ -26,13 +26,13 @@ var needs = []need{
 	{"nftables", []string{"nft"}},
 }
 
-// pluginDirs is where distributions put CNI plugins.
+// pluginDirs lists where distributions install CNI plugins.
 var pluginDirs = []string{"/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"}
 
 // plugins are the CNI plugins that the node uses.
 var plugins = []string{"ptp", "host-local", "loopback"}
 
-// Plugins finds the directory that holds the CNI plugins; empty if there is none.
+// Plugins returns the directory with the CNI plugins; "" if there is none.
 func Plugins() string {
 	for _, dir := range pluginDirs {
 		if !slices.ContainsFunc(plugins, func(p string) bool { _, err := os.Stat(filepath.Join(dir, p)); return err != nil }) {
@@ -42,7 +42,7 @@ func Plugins() string {
 	return ""
 }
 
-// Missing lists the Debian packages that are not there.
+// Missing lists the Debian packages that are not installed.
 func Missing() []string {
 	var missing []string
 	for _, n := range needs {
@@ -56,11 +56,11 @@ func Missing() []string {
 	return missing
 }
 
-// policy is the file by which a Debian machine's administrator forbids packages to start services
+// policy is the file with which a Debian machine's administrator forbids packages to start services
 // (people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt).
 const policy = "/usr/sbin/policy-rc.d"
 
-// Packages installs Debian packages, and sees to it that none of them starts a service, now or at the next boot.
+// Packages installs Debian packages, and prevents them from starting services, now or at the next boot.
 func Packages(ctx context.Context, names []string, out io.Writer) (err error) {
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return fmt.Errorf("%s missing, and there is no apt-get to install with: install by hand", strings.Join(names, ", "))
@@ -80,7 +80,7 @@ func Packages(ctx context.Context, names []string, out io.Writer) (err error) {
 	}
 	arguments := append([]string{"install", "--yes", "--quiet", "--no-install-recommends"}, names...)
 	if err := apt(ctx, out, arguments...); err != nil {
-		// The package lists may be old or absent.
+		// The package lists may be old or missing.
 		if err := apt(ctx, out, "update", "--quiet"); err != nil {
 			return err
 		}

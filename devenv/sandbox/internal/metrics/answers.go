@@ -21,8 +21,8 @@ var (
 	nodes   = schema.GroupResource{Group: api.GroupName, Resource: "nodes"}
 )
 
-// routes answers what metrics-server answers: discovery, and nodes and pods, listed by selectors or one by its name. There is
-// nothing to watch or to write.
+// routes serves what metrics-server serves: discovery, and nodes and pods, as lists by selectors or one by its name. Nothing can be
+// watched or written.
 func (s *Server) routes() http.Handler {
 	routes := http.NewServeMux()
 	base := "/apis/" + version
@@ -37,7 +37,7 @@ func (s *Server) routes() http.Handler {
 	return routes
 }
 
-// onlyAggregator refuses whoever is certified but is not the API server.
+// onlyAggregator refuses clients with a valid certificate that are not the API server.
 func (s *Server) onlyAggregator(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 || r.TLS.PeerCertificates[0].Subject.CommonName != Aggregator {
@@ -48,7 +48,7 @@ func (s *Server) onlyAggregator(next http.Handler) http.Handler {
 	})
 }
 
-// answer makes a handler of what reads one resource.
+// answer returns a handler for one resource.
 func answer(resource schema.GroupResource, read func(*http.Request) (runtime.Object, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if verb := verbOf(r); verb != "get" {
@@ -64,7 +64,7 @@ func answer(resource schema.GroupResource, read func(*http.Request) (runtime.Obj
 	}
 }
 
-// verbOf is what a request asks for, as an API server calls it; a list counts as a get.
+// verbOf returns the API server's verb for a request; a list counts as a get.
 func verbOf(r *http.Request) string {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return map[string]string{
@@ -77,19 +77,19 @@ func verbOf(r *http.Request) string {
 	return "get"
 }
 
-// isTrue reads a boolean of a query as an API server does: anything but these is true, an empty one too.
+// isTrue parses a boolean of a query like an API server: any other value is true, even an empty one.
 func isTrue(text string) bool {
 	said, err := strconv.ParseBool(text)
 	return err != nil || said
 }
 
-// listOptions are those of a request that are served.
+// listOptions returns the supported list options of a request.
 func listOptions(r *http.Request) metav1.ListOptions {
 	query := r.URL.Query()
 	return metav1.ListOptions{LabelSelector: query.Get("labelSelector"), FieldSelector: query.Get("fieldSelector")}
 }
 
-// unknown is an API server's answer to a path that it does not serve.
+// unknown answers a path that is not served, like an API server.
 func unknown() *apierrors.StatusError {
 	return &apierrors.StatusError{ErrStatus: metav1.Status{
 		Status: metav1.StatusFailure, Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound,
@@ -97,8 +97,7 @@ func unknown() *apierrors.StatusError {
 	}}
 }
 
-// refuse answers an error in the words of an API server. One that has a status of its own, as what the API server itself refused has,
-// keeps it.
+// refuse answers an error in the form of an API server. An error with a status, like the API server's own, is answered with it.
 func refuse(w http.ResponseWriter, err error) {
 	var known apierrors.APIStatus
 	if !errors.As(err, &known) {

@@ -1,5 +1,5 @@
 // Package metrics serves a sandbox's resource metrics, the API metrics.k8s.io/v1beta1, as metrics-server does on other
-// clusters: HorizontalPodAutoscalers and `kubectl top` ask it. The figures are the kubelet's own.
+// clusters: HorizontalPodAutoscalers and `kubectl top` use it. The figures are the kubelet's.
 package metrics
 
 import (
@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// point is what one reading says of a container or a node.
+// point is the usage of a container or a node in one reading.
 type point struct {
 	at      time.Time // when the kubelet measured it
 	started time.Time // a container's start; zero for a node
@@ -22,13 +22,13 @@ type point struct {
 	memory  float64   // working set in bytes
 }
 
-// reading is what a kubelet tells at one time.
+// reading is a kubelet's metrics at one time.
 type reading struct {
 	node point
 	pods map[types.NamespacedName]map[string]point
 }
 
-// The kubelet's metrics that are read (https://kubernetes.io/docs/reference/instrumentation/metrics/).
+// The kubelet's metrics that are used (https://kubernetes.io/docs/reference/instrumentation/metrics/).
 const (
 	containerCPU    = "container_cpu_usage_seconds_total"
 	containerMemory = "container_memory_working_set_bytes"
@@ -37,8 +37,8 @@ const (
 	nodeMemory      = "node_memory_working_set_bytes"
 )
 
-// parse reads a kubelet's /metrics/resource. What lacks its CPU time, the time at which that was measured, or its memory is left out:
-// no rate can be told for it.
+// parse reads a kubelet's /metrics/resource. A container without its CPU time, the time of that measurement, or its memory is left
+// out, because no rate can be computed.
 func parse(text io.Reader) (reading, error) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(text)
@@ -77,7 +77,7 @@ type identity struct {
 	container string
 }
 
-// byContainer leaves out a sample that does not say whose it is.
+// byContainer returns the container of a sample; samples without one are left out.
 func byContainer(family *dto.MetricFamily) map[identity]*dto.Metric {
 	found := map[identity]*dto.Metric{}
 	for _, sample := range family.GetMetric() {
@@ -99,7 +99,7 @@ func byContainer(family *dto.MetricFamily) map[identity]*dto.Metric {
 	return found
 }
 
-// value is a sample's, whatever its type; what is no amount counts as none.
+// value returns a sample's value, whatever its type; an invalid value counts as missing.
 func value(sample *dto.Metric) float64 {
 	v := sample.GetGauge().GetValue() + sample.GetCounter().GetValue() + sample.GetUntyped().GetValue()
 	if math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {

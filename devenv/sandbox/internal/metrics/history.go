@@ -9,13 +9,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// pair is the last two points of one container or node, between which its use of CPU is told.
+// pair is the last two points of a container or a node, from which its CPU usage is computed.
 type pair struct {
 	before, last point
 }
 
-// next takes in a new point. One that was measured no later than the last changes nothing; after a restart there is
-// nothing to compare with.
+// next adds a point. A point that is not newer than the last is ignored; after a restart there is no earlier point.
 func (p pair) next(now point) pair {
 	switch {
 	case p.last.at.IsZero():
@@ -28,7 +27,7 @@ func (p pair) next(now point) pair {
 	return pair{before: p.last, last: now}
 }
 
-// window is the time over which the use of CPU is told, 0 as long as there is only one point.
+// window is the time over which the CPU usage is computed, 0 if there is only one point.
 func (p pair) window() time.Duration {
 	if p.before.at.IsZero() {
 		return 0
@@ -36,21 +35,21 @@ func (p pair) window() time.Duration {
 	return p.last.at.Sub(p.before.at)
 }
 
-// usage is in cores, to the nanocore, and in bytes.
+// usage returns CPU in cores, with nanocore precision, and memory in bytes.
 func (p pair) usage() core.ResourceList {
 	cores := (p.last.cpu - p.before.cpu) / p.window().Seconds()
 	cpu := resource.NewScaledQuantity(int64(cores*1e9), resource.Nano)
 	return core.ResourceList{core.ResourceCPU: *cpu, core.ResourceMemory: *resource.NewQuantity(int64(p.last.memory), resource.BinarySI)}
 }
 
-// history is what is known of all nodes and pods.
+// history holds the points of all nodes and pods.
 type history struct {
 	mu    sync.Mutex
 	nodes map[string]pair
 	pods  map[string]map[types.NamespacedName]map[string]pair // by node
 }
 
-// add takes in a reading of one node. Pods and containers that are not in it are forgotten.
+// add adds a reading of one node. Pods and containers that are not in it are removed.
 func (h *history) add(node string, told reading) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -70,8 +69,8 @@ func (h *history) add(node string, told reading) {
 	h.pods[node] = pods
 }
 
-// pod gives a pod's containers. As long as there is no rate for one of them there is none for the pod, as metrics-server
-// has it: an autoscaler would take a part for the whole.
+// pod returns a pod's containers. Without a rate for one of them there is none for the pod, as in metrics-server, because an
+// autoscaler would take the part for the whole.
 func (h *history) pod(name types.NamespacedName) (map[string]pair, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -64,8 +64,7 @@ func (s *Server) getPod(r *http.Request) (runtime.Object, error) {
 	return nil, apierrors.NewNotFound(pods, fmt.Sprintf("%s/%s", namespace, name))
 }
 
-// measuredPod is what a pod uses. Only a running one is told of, and its time and window are those of the container that
-// was measured first.
+// measuredPod returns the usage of a running pod. Its time and window are those of the container that was measured first.
 func (s *Server) measuredPod(pod *core.Pod) (*api.PodMetrics, bool) {
 	if pod.Status.Phase != core.PodRunning {
 		return nil, false
@@ -125,7 +124,7 @@ func rounded(p pair) metav1.Duration {
 	return metav1.Duration{Duration: p.window().Round(time.Millisecond)}
 }
 
-// metadata is what metrics are told with of the object that they are about.
+// metadata returns the metadata of metrics: parts of their object's.
 func metadata(of metav1.Object) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: of.GetName(), Namespace: of.GetNamespace(), Labels: of.GetLabels(), CreationTimestamp: metav1.Now()}
 }

@@ -18,22 +18,22 @@ import (
 	api "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 )
 
-// The Service by which the API server finds this API, and the DNS name that the certificate must hold for.
+// The Service by which the API server finds this API, and the DNS name in the certificate.
 const (
 	Namespace = "kube-system"
 	Service   = "metrics-server"
 	Host      = Service + "." + Namespace + ".svc"
 )
 
-// readers is the ClusterRole, named as metrics-server names it, that lets those read metrics who have the roles view, edit or admin.
+// readers is the ClusterRole, with metrics-server's name, that lets users with the roles view, edit or admin read metrics.
 const readers = "system:aggregated-metrics-reader"
 
-// port is the Service's; nothing listens there but what its EndpointSlice names.
+// port is the Service's port; the EndpointSlice has the real one.
 const port int32 = 443
 
-// Register makes the API part of the cluster's: the API server sends what it is asked of metrics.k8s.io to an address at which
-// it must find a certificate of the authority for Host. It returns when the API server has found it available
-// (https://kubernetes.io/docs/tasks/extend-kubernetes/setup-extension-api-server/). What exists is left as it is.
+// Register adds the API to the cluster: the API server forwards requests for metrics.k8s.io to an address, where it requires a
+// certificate of the authority for Host. It returns when the API server has found it available
+// (https://kubernetes.io/docs/tasks/extend-kubernetes/setup-extension-api-server/). Existing objects are not changed.
 func Register(ctx context.Context, client kubernetes.Interface, services aggregator.Interface, at netip.AddrPort, authority []byte) error {
 	for {
 		err := register(ctx, client, services, at, authority)
@@ -65,7 +65,7 @@ func register(ctx context.Context, client kubernetes.Interface, services aggrega
 			return err
 		},
 		func() error {
-			// A Service without a selector has the endpoints that it is given.
+			// A Service without a selector has the endpoints of its EndpointSlice.
 			_, err := client.DiscoveryV1().EndpointSlices(Namespace).Create(ctx, &discovery.EndpointSlice{
 				ObjectMeta: metav1.ObjectMeta{Name: Service, Labels: map[string]string{
 					discovery.LabelServiceName: Service, discovery.LabelManagedBy: "sandbox",
@@ -109,7 +109,7 @@ func register(ctx context.Context, client kubernetes.Interface, services aggrega
 
 var apiService = api.SchemeGroupVersion.Version + "." + api.GroupName
 
-// available is nil once the API server has reached this one.
+// available returns nil once the API server has reached this API.
 func available(ctx context.Context, services aggregator.Interface) error {
 	service, err := services.ApiregistrationV1().APIServices().Get(ctx, apiService, metav1.GetOptions{})
 	if err != nil {

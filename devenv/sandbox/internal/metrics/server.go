@@ -16,22 +16,22 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// Every is how often the kubelets are read, and so the window over which a container's use of CPU is told.
+// Every is how often the kubelets are read, and so the window of a container's CPU usage.
 const Every = 3 * time.Second
 
-// Aggregator is the name in the certificate with which the API server asks.
+// Aggregator is the name in the API server's client certificate.
 const Aggregator = "front-proxy-client"
 
 // Server serves the resource metrics of one cluster.
 type Server struct {
 	client kubernetes.Interface
-	// figures gives a node's /metrics/resource.
+	// figures returns a node's /metrics/resource.
 	figures func(ctx context.Context, node string) ([]byte, error)
 	log     *slog.Logger
 	history history
 }
 
-// New makes a server. The client reads pods, nodes and, by way of the API server, the kubelets.
+// New returns a server. The client reads pods, nodes and, through the API server, the kubelets.
 func New(client kubernetes.Interface, log *slog.Logger) *Server {
 	s := &Server{client: client, log: log}
 	s.figures = func(ctx context.Context, node string) ([]byte, error) {
@@ -40,8 +40,8 @@ func New(client kubernetes.Interface, log *slog.Logger) *Server {
 	return s
 }
 
-// Run reads the kubelets and answers on the listener until the context ends. Only who shows a certificate that config
-// takes is answered, and only Aggregator: the API server, which has found out who asks and has allowed it before it asks here
+// Run reads the kubelets and serves on the listener until the context ends. It serves only Aggregator, with a certificate that config
+// accepts: the API server, which authenticates and authorizes the user before it forwards a request
 // (https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/#authentication-flow).
 func (s *Server) Run(ctx context.Context, listener net.Listener, config *tls.Config) error {
 	server := &http.Server{
@@ -65,7 +65,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener, config *tls.Con
 	}
 }
 
-// read takes a reading of every node. What fails is logged and tried again the next time: an API server that is away, above all.
+// read reads every node. A failure, as while the API server is down, is logged; the next reading tries again.
 func (s *Server) read(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, Every)
 	defer cancel()
@@ -100,7 +100,7 @@ func (s *Server) unread(ctx context.Context, err error) {
 	}
 }
 
-// complaints passes what net/http has to say, such as a caller without a certificate, to the log.
+// complaints writes the messages of net/http, as of a client without a certificate, to the log.
 type complaints struct{ log *slog.Logger }
 
 func (c complaints) Write(line []byte) (int, error) {

@@ -24,7 +24,7 @@ func Of(pid int) (*Space, error) {
 	return &Space{handle: handle}, nil
 }
 
-// Close lets go of the namespace.
+// Close closes the namespace.
 func (s *Space) Close() error { return s.handle.Close() }
 
 // Listen listens on a TCP address inside the namespace.
@@ -45,7 +45,7 @@ func (s *Space) Dial(ctx context.Context, address string) (conn net.Conn, err er
 	return conn, err
 }
 
-// do runs f on a thread that is in the namespace. A socket belongs for life to the namespace in which it was opened.
+// do runs f on a thread in the namespace. A socket stays in the namespace in which it was opened.
 func (s *Space) do(f func()) error {
 	failed := make(chan error, 1)
 	go func() {
@@ -62,7 +62,7 @@ func (s *Space) do(f func()) error {
 			return
 		}
 		f()
-		// A thread that cannot go home stays locked, and ends with this goroutine.
+		// A thread that cannot return to its namespace stays locked, and ends with this goroutine.
 		if netns.Set(home) == nil {
 			runtime.UnlockOSThread()
 		}

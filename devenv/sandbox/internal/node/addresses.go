@@ -4,8 +4,7 @@ package node
 
 import "net"
 
-// The node's network has no way out of the machine, nor into it: it is a network namespace whose only neighbours are its
-// own pods. So its ranges cannot collide with anything.
+// The node's network namespace is connected only to its pods, so these ranges cannot collide with others.
 const (
 	// Address is the node's own address.
 	Address = "10.88.0.1"
@@ -15,7 +14,7 @@ const (
 	Services = "10.96.0.0/16"
 	// FirstService is the address of the Service "kubernetes".
 	FirstService = "10.96.0.1"
-	// Resolver is the cluster IP set aside for DNS.
+	// Resolver is the cluster IP reserved for DNS.
 	Resolver = "10.96.0.10"
 	// Name is the node's name in the cluster.
 	Name = "sandbox"
@@ -23,12 +22,12 @@ const (
 	Domain = "cluster.local"
 	// APIPort is where the API server listens, on every address of the node.
 	APIPort = 6443
-	// Inside is where everything else of the node listens. 127.0.0.1 is left free: there, pods' images are pulled from
-	// the registry that listens at the same address and port on the host.
+	// Inside is where everything else in the node listens. 127.0.0.1 stays free for the registries, which have the same address
+	// and port in the node as on the host.
 	Inside = "127.0.0.9"
-	// LoginAddress is where the login helper reaches the ECR endpoint, wherever it is on the host.
+	// LoginAddress is where the login helper reaches the ECR endpoint of the host.
 	LoginAddress = "127.0.0.10:80"
-	// WebhookAddress is where the API server reaches its token webhook, wherever that is on the host.
+	// WebhookAddress is where the API server reaches its token webhook on the host.
 	WebhookAddress = "127.0.0.11:80"
 	// MetricsPort is where the resource metrics are served, on the node's own address: endpoints of a Service cannot be on
 	// loopback.
@@ -38,7 +37,7 @@ const (
 // APIServer is the API server's URL inside the node.
 const APIServer = "https://127.0.0.1:6443"
 
-// Addresses lists what the API server's certificate must hold for.
+// Addresses lists the addresses in the API server's certificate.
 func Addresses() []net.IP {
 	return []net.IP{net.ParseIP("127.0.0.1"), net.ParseIP(Inside), net.ParseIP(Address), net.ParseIP(FirstService)}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/place"
 )
 
-// Users are the clients inside the node: the component's name and whom the API server takes it for. RBAC grants each
+// Users maps the components to their users in the API server. RBAC grants each
 // what it needs (kubernetes.io/docs/reference/access-authn-authz/rbac, core component roles).
 func Users() map[string]pki.Subject {
 	return map[string]pki.Subject{
@@ -39,7 +39,7 @@ func etcd(dir place.Dir, kube string) component {
 			"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
 			"--listen-peer-urls=http://" + Inside + ":2380", "--initial-advertise-peer-urls=http://" + Inside + ":2380",
 			"--initial-cluster=sandbox=http://" + Inside + ":2380",
-			// A sandbox need not survive a power cut, and fsync costs most of a small cluster's write latency.
+			// A sandbox does not have to survive a power failure, and fsync costs most of a small cluster's write latency.
 			"--unsafe-no-fsync",
 		},
 		ready: getHTTP(client + "/health"),
@@ -73,8 +73,8 @@ func apiserver(dir place.Dir, settings place.Settings) component {
 	}
 }
 
-// aggregation makes the API server hand parts of the API to others, of which the resource metrics are one. It shows them a certificate of
-// an authority that signs nothing else, and goes to their endpoints straight, as where no kube-proxy runs
+// aggregation enables aggregated APIs in the API server, for the resource metrics. The API server authenticates to them with a
+// certificate of an authority that signs nothing else, and connects directly to their endpoints, as where no kube-proxy runs
 // (https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/#enable-kubernetes-apiserver-flags).
 func aggregation(dir place.Dir) []string {
 	return []string{
@@ -99,7 +99,7 @@ func controllers(dir place.Dir, kube string) component {
 			"--root-ca-file=" + dir.Certificate("ca"),
 			"--cluster-signing-cert-file=" + dir.Certificate("ca"), "--cluster-signing-key-file=" + dir.Key("ca"),
 			"--allocate-node-cidrs=false", "--flex-volume-plugin-dir=" + dir.In("kubelet", "volumeplugins"),
-			// There is only one of it.
+			// There is only one instance.
 			"--leader-elect=false",
 			// An HPA raises a new Deployment to its minimum at its first sync; 15 s, the default, is long in a demo.
 			"--horizontal-pod-autoscaler-sync-period=1s",
@@ -131,7 +131,7 @@ func proxy(dir place.Dir, kube string) component {
 			kube, "kube-proxy", "--kubeconfig=" + dir.Inner("kube-proxy"), "--hostname-override=" + Name,
 			"--proxy-mode=nftables", "--cluster-cidr=" + Pods,
 			"--healthz-bind-address=" + Inside + ":10256", "--metrics-bind-address=" + Inside + ":10249",
-			// These settings belong to the whole machine: leave them.
+			// These are settings of the whole machine: do not change them.
 			"--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0", "--conntrack-tcp-timeout-close-wait=0",
 			"--oom-score-adj=0",
 		},
@@ -157,6 +157,6 @@ func containerd(dir place.Dir) component {
 	return component{
 		name:  "containerd",
 		argv:  []string{"containerd", "--config", dir.In("etc", "containerd.toml"), "--log-level", "warn"},
-		ready: containerdAnswers(dir),
+		ready: containerdReady(dir),
 	}
 }

@@ -33,7 +33,7 @@ func writeKubelet(dir place.Dir, cgroup string) error {
 		PodLogsDir:               dir.In("pods"),
 		VolumePluginDir:          dir.In("kubelet", "volumeplugins"),
 
-		// A machine with cgroup v1, with swap, or on which nobody may lower an OOM score will do for a sandbox.
+		// A machine with cgroup v1, with swap, or on which nobody may lower an OOM score is good enough for a sandbox.
 		CgroupDriver:           "cgroupfs",
 		CgroupRoot:             cgroup,
 		FailCgroupV1:           &off,
@@ -42,11 +42,11 @@ func writeKubelet(dir place.Dir, cgroup string) error {
 		OOMScoreAdj:            &none,
 		MakeIPTablesUtilChains: &off,
 
-		// A nearly full disk evicts nothing and no image is collected, the pause image above all.
+		// On a nearly full disk no pod is evicted and no image is collected, because the pause image could not be pulled again.
 		EvictionHard:                map[string]string{"memory.available": "50Mi", "nodefs.available": "0%", "imagefs.available": "0%", "nodefs.inodesFree": "0%"},
 		ImageGCHighThresholdPercent: &all,
 
-		// The limits that keep a large cluster's API server and registries from harm only slow a small one down.
+		// The limits that protect a large cluster's API server and registries only slow down a small one.
 		RegistryPullQPS:     &none,
 		SerializeImagePulls: &off,
 		EventRecordQPS:      &none,
@@ -61,9 +61,9 @@ func writeKubelet(dir place.Dir, cgroup string) error {
 	return writeAll(map[string][]byte{dir.In("etc", "kubelet.yaml"): content})
 }
 
-// WriteLogin tells the kubelet, when it starts, to ask the login helper for the credentials of these registries
-// (kubernetes.io/docs/tasks/administer-cluster/kubelet-credential-provider), as it asks ecr-credential-provider on EKS.
-// The endpoint is a stand-in on this machine, and so are the keys that it knows.
+// WriteLogin configures the login helper as the kubelet's credential provider for these registries
+// (kubernetes.io/docs/tasks/administer-cluster/kubelet-credential-provider), as EKS does with ecr-credential-provider. The endpoint
+// is a fake on this machine, and the keys are valid for it only.
 func WriteLogin(dir place.Dir, settings place.Settings) error {
 	config := loginapi.CredentialProviderConfig{
 		TypeMeta: metav1.TypeMeta{APIVersion: "kubelet.config.k8s.io/v1", Kind: "CredentialProviderConfig"},
@@ -81,7 +81,7 @@ func WriteLogin(dir place.Dir, settings place.Settings) error {
 		}},
 	}
 	if len(settings.Registries) == 0 || settings.Login.Endpoint == "" {
-		// The kubelet wants at least one image to match; this one cannot exist (RFC 2606).
+		// The kubelet requires at least one pattern; an image of this name cannot exist (RFC 2606).
 		config.Providers[0].MatchImages = []string{"sandbox.invalid"}
 	}
 	content, err := yaml.Marshal(config)

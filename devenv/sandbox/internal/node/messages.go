@@ -2,42 +2,42 @@ package node
 
 import "time"
 
-// Report is what the node tells the supervisor, a line of JSON each, whenever something changes.
+// Report tells the supervisor of a change, as a line of JSON.
 type Report struct {
 	Component string `json:"component"`
 	State     State  `json:"state"`
-	// PID is the process as the node's PID namespace counts.
+	// PID is the process's id in the node's PID namespace.
 	PID int `json:"pid,omitempty"`
-	// Restarts counts how often the component was started again.
+	// Restarts is how often the component was restarted.
 	Restarts int `json:"restarts"`
-	// Note says why, if there is something to say.
+	// Note is the reason, if there is one.
 	Note string    `json:"note,omitempty"`
 	At   time.Time `json:"at"`
 }
 
-// State is where a component is in its life.
+// State is a component's state.
 type State string
 
 // The states of a component.
 const (
 	Starting State = "starting"
 	Ready    State = "ready"
-	// Held means stopped on purpose, for a test of what happens then.
+	// Held means stopped by an order, for a test.
 	Held   State = "held"
 	Failed State = "failed"
 )
 
-// Network and Whole stand for two milestones among the components' names: the namespace has its addresses, and every
-// component is ready for the first time.
+// Network and AllReady are reported as components: the namespace has its addresses, and every component has become ready for the
+// first time.
 const (
-	Network = "network"
-	Whole   = "node"
+	Network  = "network"
+	AllReady = "node"
 )
 
-// Order is what the supervisor tells the node, a line of JSON each. When there are no more, because the supervisor has
-// ended in whatever way, the node ends.
+// Order is an order of the supervisor, as a line of JSON. The node ends when the stream of orders ends, which is when the supervisor
+// does.
 type Order struct {
-	// Stop kills a component and starts it again after Seconds.
+	// Stop names a component to kill and to restart after Seconds.
 	Stop    string  `json:"stop"`
 	Seconds float64 `json:"seconds"`
 }

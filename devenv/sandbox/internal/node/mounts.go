@@ -12,12 +12,12 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/place"
 )
 
-// hidden are the directories in which Kubernetes, containerd and CNI write whatever they are told. The node sees its own
-// in their place; the machine's stay untouched.
+// hidden lists the directories into which Kubernetes, containerd and CNI write regardless of their settings. The node mounts its own
+// over them, so the machine's stay unchanged.
 var hidden = []string{"/run", "/var/lib", "/var/log", "/etc/cni"}
 
-// tunables are the kernel settings that the kubelet insists on (setupKernelTunables in pkg/kubelet/cm). It reads these
-// values where the machine's would be, finds them good, and leaves the machine's alone.
+// tunables are the kernel settings that the kubelet requires (setupKernelTunables in pkg/kubelet/cm). Files with these values are
+// mounted over the machine's, so that the kubelet does not change the machine's.
 var tunables = map[string]string{
 	"/proc/sys/vm/overcommit_memory":      "1",
 	"/proc/sys/vm/panic_on_oom":           "0",
@@ -27,7 +27,7 @@ var tunables = map[string]string{
 	"/proc/sys/kernel/keys/root_maxbytes": "25000000",
 }
 
-// mountOwn cuts the mount namespace off from the machine's and mounts the process table of the PID namespace.
+// mountOwn makes the mount namespace private and mounts the process table of the PID namespace.
 func mountOwn() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("making mounts private: %w", err)
@@ -38,8 +38,8 @@ func mountOwn() error {
 	return nil
 }
 
-// hide puts the node's own directories over the machine's, and lets the directories in keep show through.
-func hide(dir place.Dir, keep ...string) error {
+// mountPrivateDirs mounts the node's own directories over the hidden ones; the directories in keep stay visible.
+func mountPrivateDirs(dir place.Dir, keep ...string) error {
 	for _, path := range hidden {
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 			continue
@@ -68,8 +68,8 @@ func hide(dir place.Dir, keep ...string) error {
 	return nil
 }
 
-// pretend puts the tunables in the kubelet's view.
-func pretend(dir place.Dir) error {
+// mountTunables mounts the tunables over the machine's.
+func mountTunables(dir place.Dir) error {
 	for path, value := range tunables {
 		own := dir.In("own", "sys", filepath.Base(path))
 		if err := os.MkdirAll(filepath.Dir(own), 0o755); err != nil { //nolint:gosec // as above

@@ -8,11 +8,11 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// network gives the namespace its loopback, the node's address and a route for cluster IPs.
+// network sets up the namespace's loopback, the node's address and a route for cluster IPs.
 //
-// The address sits on one end of a veth pair whose other end is in the same namespace: it needs an interface that is up,
-// and not every kernel has dummy ones. The route exists so that a connection from the node to a cluster IP finds an
-// interface at all; kube-proxy's rules then turn it to a pod.
+// The address is on one end of a veth pair whose other end is in the same namespace, because it needs an interface that is up, and
+// not every kernel has dummy interfaces. A connection from the node to a cluster IP needs the route; kube-proxy's rules then
+// redirect it to a pod.
 func network() error {
 	loopback, err := netlink.LinkByName("lo")
 	if err != nil {
@@ -46,6 +46,6 @@ func network() error {
 	if err := netlink.RouteAdd(route); err != nil {
 		return fmt.Errorf("adding the route for cluster IPs: %w", err)
 	}
-	// The namespace's own switch, not the machine's.
+	// The setting is the namespace's, not the machine's.
 	return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0)
 }

@@ -19,24 +19,24 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/place"
 )
 
-// Run is the node, as a process inside its namespaces. It returns when orders ends or a component cannot be kept running.
+// Run runs the node, inside its namespaces. It returns when orders ends or a component fails for good.
 func Run(ctx context.Context, dir place.Dir, orders io.Reader, reports io.Writer) error {
 	settings, err := dir.Load()
 	if err != nil {
 		return fmt.Errorf("reading the settings: %w", err)
 	}
-	tell := teller(reports)
+	report := newReporter(reports)
 	if err := prepare(dir, settings); err != nil {
 		return err
 	}
-	tell(Report{Component: Network, State: Ready})
+	report(Report{Component: Network, State: Ready})
 
-	keepers := map[string]*keeper{}
+	runners := map[string]*runner{}
 	for _, c := range []component{
 		etcd(dir, settings.Kube), containerd(dir), apiserver(dir, settings), controllers(dir, settings.Kube),
 		scheduler(dir, settings.Kube), proxy(dir, settings.Kube), kubelet(dir, settings),
 	} {
-		keepers[c.name] = newKeeper(dir, c, tell)
+		runners[c.name] = newRunner(dir, c, report)
 	}
 	after := map[string][]string{
 		"kube-apiserver":          {"etcd"},
@@ -46,28 +46,28 @@ func Run(ctx context.Context, dir place.Dir, orders io.Reader, reports io.Writer
 		"kubelet":                 {"kube-apiserver", "containerd"},
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	for name, k := range keepers {
+	for name, k := range runners {
 		group.Go(func() error {
 			for _, earlier := range after[name] {
 				select {
 				case <-ctx.Done():
 					return context.Cause(ctx)
-				case <-keepers[earlier].up:
+				case <-runners[earlier].up:
 				}
 			}
 			return k.run(ctx)
 		})
 	}
-	group.Go(func() error { return obey(ctx, read(orders), keepers) })
+	group.Go(func() error { return executeOrders(ctx, readOrders(orders), runners) })
 	group.Go(func() error {
-		for _, k := range keepers {
+		for _, k := range runners {
 			select {
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			case <-k.up:
 			}
 		}
-		tell(Report{Component: Whole, State: Ready})
+		report(Report{Component: AllReady, State: Ready})
 		return nil
 	})
 	if err := group.Wait(); !errors.Is(err, errOrdersEnded) {
@@ -76,7 +76,7 @@ func Run(ctx context.Context, dir place.Dir, orders io.Reader, reports io.Writer
 	return nil
 }
 
-// prepare gives the node its mounts, its network and its components' configuration.
+// prepare sets up the node's mounts, its network and its components' configuration.
 func prepare(dir place.Dir, settings place.Settings) error {
 	group, err := cgroups.Named(dir.Name())
 	if err != nil {
@@ -91,16 +91,16 @@ func prepare(dir place.Dir, settings place.Settings) error {
 	); err != nil {
 		return fmt.Errorf("writing the configuration: %w", err)
 	}
-	if err := pretend(dir); err != nil {
+	if err := mountTunables(dir); err != nil {
 		return err
 	}
-	if err := hide(dir, string(dir), filepath.Dir(settings.Kube)); err != nil {
+	if err := mountPrivateDirs(dir, string(dir), filepath.Dir(settings.Kube)); err != nil {
 		return err
 	}
 	return network()
 }
 
-// writeTokenWebhook tells the API server where its token webhook is, if it has one.
+// writeTokenWebhook writes the API server's kubeconfig for its token webhook, if it has one.
 func writeTokenWebhook(dir place.Dir, settings place.Settings) error {
 	if settings.TokenWebhook == "" {
 		return nil
@@ -114,8 +114,8 @@ func writeTokenWebhook(dir place.Dir, settings place.Settings) error {
 
 var errOrdersEnded = errors.New("the supervisor has ended")
 
-// obey carries out orders until there are no more.
-func obey(ctx context.Context, orders <-chan Order, keepers map[string]*keeper) error {
+// executeOrders executes orders until there are no more.
+func executeOrders(ctx context.Context, orders <-chan Order, runners map[string]*runner) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -124,9 +124,9 @@ func obey(ctx context.Context, orders <-chan Order, keepers map[string]*keeper) 
 			if !more {
 				return errOrdersEnded
 			}
-			k, known := keepers[order.Stop]
+			k, known := runners[order.Stop]
 			if !known {
-				fmt.Fprintf(os.Stderr, "ignoring an order for %q, which is no component\n", order.Stop)
+				fmt.Fprintf(os.Stderr, "ignoring an order for %q, which is not a component\n", order.Stop)
 				continue
 			}
 			select {
@@ -139,8 +139,8 @@ func obey(ctx context.Context, orders <-chan Order, keepers map[string]*keeper) 
 	}
 }
 
-// read reads orders until there are no more.
-func read(from io.Reader) <-chan Order {
+// readOrders parses orders until the input ends.
+func readOrders(from io.Reader) <-chan Order {
 	orders := make(chan Order)
 	go func() {
 		defer close(orders)
@@ -156,8 +156,8 @@ func read(from io.Reader) <-chan Order {
 	return orders
 }
 
-// teller writes reports, one at a time.
-func teller(to io.Writer) func(Report) {
+// newReporter returns a function that writes reports, one at a time.
+func newReporter(to io.Writer) func(Report) {
 	var mu sync.Mutex
 	encoder := json.NewEncoder(to)
 	return func(report Report) {

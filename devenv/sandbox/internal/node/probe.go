@@ -16,15 +16,15 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/place"
 )
 
-// every is how often a component that is starting is asked whether it is ready.
-const every = 25 * time.Millisecond
+// probeInterval is how often a starting component is probed.
+const probeInterval = 25 * time.Millisecond
 
-// probe asks a component once whether it is ready; nil means that it is.
+// probe returns nil if a component is ready.
 type probe func(ctx context.Context) error
 
-// await asks until the component is ready, or the context ends; then the error says what it answered last.
-func await(ctx context.Context, ready probe) error {
-	tick := time.NewTicker(every)
+// waitReady probes until the component is ready or the context ends; the error then contains the last probe's.
+func waitReady(ctx context.Context, ready probe) error {
+	tick := time.NewTicker(probeInterval)
 	defer tick.Stop()
 	for {
 		once, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -41,10 +41,10 @@ func await(ctx context.Context, ready probe) error {
 	}
 }
 
-// getHTTP is ready when the URL answers 200.
+// getHTTP returns a probe that succeeds when the URL answers 200.
 func getHTTP(url string) probe { return get(&http.Client{}, url) }
 
-// getTLS is the same over TLS, with the probe's certificate.
+// getTLS is getHTTP over TLS, with the probe's certificate.
 func getTLS(dir place.Dir, url string) probe {
 	roots := x509.NewCertPool()
 	authority, err := os.ReadFile(dir.Certificate("ca"))
@@ -82,9 +82,9 @@ func get(client *http.Client, url string) probe {
 	}
 }
 
-// containerdAnswers is ready when containerd serves Kubernetes' part of its API and holds the pause image, which it is
-// given here: without it no pod starts.
-func containerdAnswers(dir place.Dir) probe {
+// containerdReady succeeds when containerd serves Kubernetes' part of its API. It imports the pause image, without which no pod
+// starts.
+func containerdReady(dir place.Dir) probe {
 	return func(ctx context.Context) error {
 		if _, err := os.Stat(dir.Containerd()); err != nil {
 			return errors.New("containerd has no socket yet")

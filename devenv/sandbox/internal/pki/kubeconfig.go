@@ -5,8 +5,8 @@ import (
 	api "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// Kubeconfig renders a kubeconfig whose only context, called name, reaches server as the pair's subject. It holds all
-// certificates itself and can be copied anywhere.
+// Kubeconfig renders a kubeconfig whose only context, called name, reaches server as the pair's subject. All certificates are
+// inside, so it can be copied.
 func Kubeconfig(name, server string, authority []byte, user Pair) ([]byte, error) {
 	config := api.NewConfig()
 	config.Clusters[name] = &api.Cluster{Server: server, CertificateAuthorityData: authority}

@@ -1,4 +1,4 @@
-// Package pki makes the sandbox's certificate authority, the certificates it signs, and kubeconfigs that carry them.
+// Package pki creates the sandbox's certificate authority, the certificates that it signs, and kubeconfigs with them.
 package pki
 
 import (
@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// lifetime is how long certificates hold: a sandbox is torn down within days, and a year is enough for a forgotten one.
+// lifetime is how long certificates are valid. A sandbox is removed within days; a year is enough for a forgotten one.
 const lifetime = 365 * 24 * time.Hour
 
 // Pair is a certificate and its private key, both in PEM.
@@ -30,7 +30,7 @@ type Authority struct {
 	key         crypto.Signer
 }
 
-// Subject says whom a certificate is for. Kubernetes reads Name as the user and Groups as its groups
+// Subject is the subject of a certificate. Kubernetes reads Name as the user and Groups as its groups
 // (kubernetes.io/docs/reference/access-authn-authz/authentication, X.509 client certificates).
 type Subject struct {
 	Name      string
@@ -39,7 +39,7 @@ type Subject struct {
 	Addresses []net.IP
 }
 
-// NewAuthority makes a self-signed authority.
+// NewAuthority creates a self-signed authority.
 func NewAuthority(name string, now time.Time) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -63,7 +63,7 @@ func NewAuthority(name string, now time.Time) (*Authority, error) {
 	return authority, nil
 }
 
-// Issue makes a certificate that serves as a client's, and as a server's if the subject has DNS names or addresses.
+// Issue creates a client certificate, which is also a server certificate if the subject has DNS names or addresses.
 func (a *Authority) Issue(subject Subject, now time.Time) (Pair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -109,7 +109,7 @@ func (a *Authority) sign(template *x509.Certificate, key *ecdsa.PrivateKey) (Pai
 	return Pair{Certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), Key: private}, parsed, nil
 }
 
-// SigningKey makes the key pair that service account tokens are signed with: the private and the public key in PEM.
+// SigningKey creates the key pair for signing service account tokens: the private and the public key in PEM.
 func SigningKey() (private, public []byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package place names every file of a sandbox. All of them lie in one directory, so that removing it removes them all.
+// Package place has the paths of a sandbox's files. All are in one directory, so that removing it removes everything.
 package place
 
 import (
@@ -10,21 +10,21 @@ import (
 	"path/filepath"
 )
 
-// Default is where a sandbox lives unless told otherwise.
+// Default is the default directory of a sandbox.
 const Default = "/var/lib/onedigest-sandbox"
 
 // longest is the most bytes a unix socket's path may have (sun_path is 108 with its final zero, unix(7)), less the
 // longest path that the sandbox makes beneath its directory.
 const longest = 107 - len("/kubelet/plugins_registry/example.com-reg.sock")
 
-// marker shows that a directory is a sandbox's, so that down never removes anything else.
+// marker marks a directory as a sandbox's, so that down removes no other.
 const marker = ".onedigest-sandbox"
 
 // Dir is the directory of one sandbox: an absolute path without symlinks.
 type Dir string
 
-// At gives the sandbox directory that a path means. It refuses a path too long for the sockets in it, the file system's
-// top-level directories, and a directory that holds something but no sandbox.
+// At returns the sandbox directory at a path. It refuses a path too long for the sockets in it, the file system's
+// top-level directories, and a directory with files of something else.
 func At(path string) (Dir, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
@@ -68,7 +68,7 @@ func (d Dir) Marked() bool {
 	return err == nil
 }
 
-// Name tells sandboxes apart where a path cannot: in cgroups. It is the same for the same directory.
+// Name is the sandbox's name where a path cannot be used, as in cgroups. It is the same for the same directory.
 func (d Dir) Name() string {
 	sum := sha256.Sum256([]byte(d))
 	return "onedigest-sandbox-" + hex.EncodeToString(sum[:4])
@@ -82,16 +82,16 @@ func (d Dir) In(parts ...string) string {
 // Kubeconfig is the administrator's kubeconfig, for use on the host.
 func (d Dir) Kubeconfig() string { return d.In("kubeconfig") }
 
-// Settings is the record of what up was told.
+// Settings is the file with the settings of up.
 func (d Dir) Settings() string { return d.In("settings.json") }
 
 // Control is the supervisor's socket.
 func (d Dir) Control() string { return d.In("control.sock") }
 
-// Lock is held by the supervisor for as long as it lives.
+// Lock is the file that the supervisor locks while it runs.
 func (d Dir) Lock() string { return d.In("lock") }
 
-// Log is the log of one part.
+// Log is the log of one component.
 func (d Dir) Log(part string) string { return d.In("logs", part+".log") }
 
 // Containerd is containerd's socket.
@@ -103,7 +103,7 @@ func (d Dir) Key(name string) string { return d.In("pki", name+".key") }
 // Certificate is a certificate file in PEM.
 func (d Dir) Certificate(name string) string { return d.In("pki", name+".crt") }
 
-// TokenWebhook is the kubeconfig that leads the API server to its token webhook, for use inside the node.
+// TokenWebhook is the kubeconfig for the API server's token webhook, for use inside the node.
 func (d Dir) TokenWebhook() string { return d.In("etc", "token-webhook.kubeconfig") }
 
 // Inner is the kubeconfig of one component, for use inside the node.

@@ -6,7 +6,7 @@ import (
 	"os"
 )
 
-// Settings is what up was told and chose. The supervisor reads it when it starts.
+// Settings is what up was called with and what it chose. The supervisor reads it at start.
 type Settings struct {
 	// Provider is native, kind or kubeconfig.
 	Provider string `json:"provider"`
@@ -20,24 +20,24 @@ type Settings struct {
 	Plugins string `json:"plugins,omitempty"`
 	// Port is the loopback port of the API server on the host.
 	Port int `json:"port,omitempty"`
-	// Kubeconfig is the file of a cluster the user had already.
+	// Kubeconfig is the file of the user's existing cluster.
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 	// Registries are the loopback addresses, host:port, of plain HTTP registries that pods pull from.
 	Registries []string `json:"registries,omitempty"`
-	// Login is where the registries' passwords come from.
+	// Login says where the registries' passwords come from.
 	Login Login `json:"login"`
-	// TokenWebhook is the URL on the host's loopback by which the API server knows whose a token is; empty means that it
-	// knows its own tokens only.
+	// TokenWebhook is the URL of the API server's token webhook, on the host's loopback; without it the API server accepts its own
+	// tokens only.
 	TokenWebhook string `json:"tokenWebhook,omitempty"`
 	// Delay is how long a LoadBalancer Service waits for its address, as load balancers take time to register targets.
 	DelaySeconds float64 `json:"delaySeconds,omitempty"`
 }
 
-// Login is how the login helper gets a registry's password.
+// Login says how the login helper gets a registry's password.
 type Login struct {
 	// Endpoint is the URL of the ECR API; empty means that pulls are anonymous.
 	Endpoint string `json:"endpoint,omitempty"`
-	// AccessKeyID, SecretAccessKey and Region are what the helper signs its request with.
+	// AccessKeyID, SecretAccessKey and Region sign the helper's request.
 	AccessKeyID     string `json:"accessKeyID,omitempty"`
 	SecretAccessKey string `json:"secretAccessKey,omitempty"`
 	Region          string `json:"region,omitempty"`
@@ -56,7 +56,7 @@ func (d Dir) Load() (Settings, error) {
 	return s, nil
 }
 
-// Save writes the settings whole: a reader sees the old or the new.
+// Save writes the settings atomically: a reader gets the old or the new ones.
 func (d Dir) Save(s Settings) error {
 	content, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {

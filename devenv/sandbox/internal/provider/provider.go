@@ -15,10 +15,10 @@ import (
 	login "k8s.io/kubelet/pkg/apis/credentialprovider/v1"
 )
 
-// apiVersion is the one form of request and response that is spoken.
+// apiVersion is the one supported version of requests and responses.
 const apiVersion = "credentialprovider.kubelet.k8s.io/v1"
 
-// limit bounds a request in bytes; it is an image's name and a service account's annotations.
+// limit is the most bytes of a request, which has an image's name and a service account's annotations.
 const limit = 1 << 20
 
 // Tokens issues registry passwords; *ecr.Client does.
@@ -26,8 +26,8 @@ type Tokens interface {
 	GetAuthorizationToken(context.Context, *ecr.GetAuthorizationTokenInput, ...func(*ecr.Options)) (*ecr.GetAuthorizationTokenOutput, error)
 }
 
-// Answer reads one request and answers with the credentials for the registry of its image. They are not to be kept: the
-// stand-in for AWS may be started afresh at any time and then knows none of its old tokens, and asking takes milliseconds.
+// Answer reads one request and answers with the credentials for the registry of its image. The kubelet must not
+// cache them: the fake AWS may be restarted without its old tokens at any time, and a request takes milliseconds.
 func Answer(ctx context.Context, tokens Tokens, in io.Reader, out io.Writer) error {
 	var request login.CredentialProviderRequest
 	if err := json.NewDecoder(io.LimitReader(in, limit)).Decode(&request); err != nil {
@@ -56,7 +56,7 @@ func Answer(ctx context.Context, tokens Tokens, in io.Reader, out io.Writer) err
 	})
 }
 
-// read takes user and password from a token: base64 of user:password.
+// read decodes a token: base64 of user:password.
 func read(issued *ecr.GetAuthorizationTokenOutput) (user, password string, err error) {
 	if len(issued.AuthorizationData) != 1 {
 		return "", "", fmt.Errorf("expected one token, got %d", len(issued.AuthorizationData))
@@ -67,7 +67,7 @@ func read(issued *ecr.GetAuthorizationTokenOutput) (user, password string, err e
 	}
 	plain, err := base64.StdEncoding.DecodeString(*token.AuthorizationToken)
 	if err != nil {
-		// The decoder's error quotes no input, so no part of the password.
+		// The decoder's error does not quote its input, which has the password.
 		return "", "", err
 	}
 	user, password, found := strings.Cut(string(plain), ":")

@@ -14,12 +14,12 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/place"
 )
 
-// Client speaks to a sandbox's supervisor.
+// Client calls a sandbox's supervisor.
 type Client struct {
 	http *http.Client
 }
 
-// NewClient makes a client; no connection is opened before it is used.
+// NewClient returns a client; it connects on first use.
 func NewClient(dir place.Dir) *Client {
 	return &Client{http: &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -29,19 +29,19 @@ func NewClient(dir place.Dir) *Client {
 	}}}
 }
 
-// Status asks how the sandbox is.
+// Status returns the sandbox's status.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var status Status
 	err := c.do(ctx, http.MethodGet, "/status", nil, &status)
 	return status, err
 }
 
-// Shutdown tells the supervisor to end the node and itself.
+// Shutdown ends the node and the supervisor.
 func (c *Client) Shutdown(ctx context.Context) error {
 	return c.do(ctx, http.MethodPost, "/shutdown", nil, nil)
 }
 
-// AddRegistries lets pods pull from further registries, and log in elsewhere if the login names an endpoint.
+// AddRegistries lets pods pull from further registries, and use another ECR endpoint if the login has one.
 func (c *Client) AddRegistries(ctx context.Context, registries []string, login place.Login) error {
 	return c.do(ctx, http.MethodPost, "/registries", place.Settings{Registries: registries, Login: login}, nil)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/place"
 )
 
-// control answers on the sandbox's socket, which only root can open.
+// control serves the sandbox's socket, which only root can open.
 func (s *Supervisor) control(stop func()) (*http.Server, error) {
 	if err := os.RemoveAll(s.dir.Control()); err != nil {
 		return nil, err
@@ -66,8 +66,8 @@ func answer(w http.ResponseWriter, body any, err error) {
 	json.NewEncoder(w).Encode(body) //nolint:errcheck,gosec // the caller has gone if it fails
 }
 
-// addRegistries lets pods pull from further registries, and from another ECR endpoint if one is named. The kubelet reads
-// whom to ask for credentials only when it starts, so it is started again; pods go on meanwhile.
+// addRegistries lets pods pull from further registries, and log in by another ECR endpoint if the login has one. The kubelet reads
+// its credential providers only at start, so it is restarted; pods keep running.
 func (s *Supervisor) addRegistries(registries []string, login place.Login) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,7 +109,7 @@ func (s *Supervisor) addRegistries(registries []string, login place.Login) error
 	return s.send(node.Order{Stop: "kubelet"})
 }
 
-// order passes an order on to the node.
+// order sends an order to the node.
 func (s *Supervisor) order(order node.Order) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

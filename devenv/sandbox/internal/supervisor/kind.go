@@ -11,10 +11,10 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/netspace"
 )
 
-// KindNode is the container, and the node, of a kind cluster with one node.
+// KindNode is the name of the container and of the node of a kind cluster with one node.
 func KindNode(cluster string) string { return cluster + "-control-plane" }
 
-// runKind serves a kind cluster: LoadBalancers, and the registries inside its node. The cluster itself is Docker's.
+// runKind serves a kind cluster: LoadBalancers, and the registries inside its node. Docker runs the cluster.
 func (s *Supervisor) runKind(ctx context.Context) error {
 	container := KindNode(s.settings.Kind)
 	pid, err := containerPID(ctx, container)
@@ -36,11 +36,11 @@ func (s *Supervisor) runKind(ctx context.Context) error {
 		return exec.Command("docker", "exec", container, "systemctl", "restart", "kubelet").Run() //nolint:gosec // our own cluster's name
 	}
 	s.mu.Unlock()
-	if err := s.bridge(); err != nil {
+	if err := s.startForwarding(); err != nil {
 		return err
 	}
-	s.reach("network")
-	s.reach(whole)
+	s.recordStage("network")
+	s.recordStage(allComponents)
 	go s.serveCluster(ctx)
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()

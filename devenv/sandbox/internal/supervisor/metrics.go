@@ -18,7 +18,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/place"
 )
 
-// The certificates of the resource metrics: what they are served with, and who signs for the API server that asks.
+// The certificates of the resource metrics: the server's, and the authority of the API server's client certificate.
 const (
 	metricsPair  = "metrics"
 	frontProxyCA = "front-proxy-ca"
@@ -52,8 +52,8 @@ func (s *Supervisor) serveMetrics(ctx, waiting context.Context, client kubernete
 	return metrics.Register(waiting, client, services, at, authority)
 }
 
-// metricsTLS takes only clients of the front proxies' authority. The other authority, in PEM, is the one that signed the server's own
-// certificate.
+// metricsTLS accepts only clients with a certificate of the front proxies' authority. The other authority, in PEM, signed the server's
+// own certificate.
 func metricsTLS(dir place.Dir) (config *tls.Config, authority []byte, err error) {
 	own, err := tls.LoadX509KeyPair(dir.Certificate(metricsPair), dir.Key(metricsPair))
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/node"
 )
 
-// Phase is where a sandbox is in its life.
+// Phase is a sandbox's phase.
 type Phase string
 
 // The phases of a sandbox.
@@ -26,7 +26,7 @@ const (
 	Stopped Phase = "stopped"
 )
 
-// Status is what there is to know about a sandbox.
+// Status is a sandbox's status.
 type Status struct {
 	Phase      Phase  `json:"phase"`
 	Reason     string `json:"reason,omitempty"`
@@ -41,7 +41,7 @@ type Status struct {
 	Supervisor  int      `json:"supervisorPid,omitempty"`
 	Registries  []string `json:"registries,omitempty"`
 	ECREndpoint string   `json:"ecrEndpoint,omitempty"`
-	// TokenWebhook is where the API server asks whose a token is.
+	// TokenWebhook is the URL of the API server's token webhook.
 	TokenWebhook string            `json:"tokenWebhook,omitempty"`
 	Components   []Component       `json:"components,omitempty"`
 	Stages       []Stage           `json:"stages,omitempty"`
@@ -55,7 +55,7 @@ type Component struct {
 	Name  string     `json:"name"`
 	State node.State `json:"state"`
 	Ready bool       `json:"ready"`
-	// PID is the process as the host counts; 0 if it does not run.
+	// PID is the process's id on the host; 0 if it does not run.
 	PID int `json:"pid"`
 	// Seconds is how long it has been in its state.
 	Seconds  float64 `json:"seconds"`
@@ -63,13 +63,13 @@ type Component struct {
 	Note     string  `json:"note,omitempty"`
 }
 
-// Stage is a milestone on the way up and when it was passed, counted from the supervisor's start.
+// Stage is a step of starting, and when it was reached, counted from the supervisor's start.
 type Stage struct {
 	Name    string  `json:"name"`
 	Seconds float64 `json:"seconds"`
 }
 
-// Status tells how the sandbox is now.
+// Status returns the sandbox's status.
 func (s *Supervisor) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,8 +96,8 @@ func (s *Supervisor) Status() Status {
 
 func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }
 
-// hostPIDs maps the numbers that processes have in their innermost PID namespace to those that they have here. Pods' own
-// namespaces are one deeper than the node's and are left out.
+// hostPIDs maps the ids of processes in the node's PID namespace to their ids on the host. Processes in pods, whose namespaces are
+// one level deeper, are left out.
 func hostPIDs(pids []int) map[int]int {
 	found := map[int]int{}
 	for _, pid := range pids {

@@ -1,5 +1,5 @@
-// Package supervisor is the one process of a sandbox on the host: it starts the node in namespaces of its own, carries
-// connections between the host's loopback and the node, and answers for the sandbox on a socket.
+// Package supervisor is the one process of a sandbox on the host: it starts the node in namespaces of its own, forwards
+// connections between the host's loopback and the node, and serves the sandbox's status on a socket.
 package supervisor
 
 import (
@@ -30,11 +30,11 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/place"
 )
 
-// whole is the stage at which every component has been ready.
-const whole = "all components"
+// allComponents is the stage at which every component has become ready.
+const allComponents = "all components"
 
-// patience bounds the way up, after which a sandbox has failed.
-const patience = 3 * time.Minute
+// startTimeout is how long starting may take; then the sandbox has failed.
+const startTimeout = 3 * time.Minute
 
 // Supervisor runs one native sandbox.
 type Supervisor struct {
@@ -58,12 +58,12 @@ type Supervisor struct {
 	registries map[string]*forward.Server
 	login      *forward.Server
 	balancer   *balancer.Balancer
-	// restartKubelet starts the kubelet again where that is not the node's business.
+	// restartKubelet restarts the kubelet of a kind cluster.
 	restartKubelet func() error
 }
 
-// Run runs the sandbox whose settings lie in dir until the context ends or it is told to stop. What it leaves is a
-// directory and a cgroup.
+// Run runs the sandbox with the settings in dir until the context ends or Shutdown is called. It leaves a directory and a cgroup
+// behind.
 func Run(ctx context.Context, dir place.Dir, log *slog.Logger) error {
 	lock, err := Lock(dir)
 	if err != nil {
@@ -98,13 +98,13 @@ func Run(ctx context.Context, dir place.Dir, log *slog.Logger) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	// The node has ended by itself. Stay, to say why to whoever asks; down takes the rest away.
+	// The node has ended by itself. The supervisor stays, to report why; down removes the rest.
 	s.fail(fmt.Errorf("the node ended: %w", err))
 	<-ctx.Done()
 	return nil
 }
 
-// Lock takes the sandbox for a supervisor; it fails if one has it. The lock goes when its holder does, however it ends.
+// Lock locks the sandbox for a supervisor; it fails if another has the lock. The lock ends with its process.
 func Lock(dir place.Dir) (*os.File, error) {
 	file, err := os.OpenFile(dir.Lock(), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -117,7 +117,7 @@ func Lock(dir place.Dir) (*os.File, error) {
 	return file, nil
 }
 
-// runNative makes a cluster of its own and runs its node.
+// runNative creates the cluster's credentials and runs its node.
 func (s *Supervisor) runNative(ctx context.Context) (err error) {
 	if s.api, err = net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", s.settings.Port)); err != nil {
 		return fmt.Errorf("listening for the API server: %w", err)
@@ -133,7 +133,7 @@ func (s *Supervisor) runNative(ctx context.Context) (err error) {
 	); err != nil {
 		return err
 	}
-	s.reach("credentials")
+	s.recordStage("credentials")
 	return s.runNode(ctx)
 }
 
@@ -188,18 +188,18 @@ func (s *Supervisor) runNode(ctx context.Context) error {
 	return errors.New("without an error")
 }
 
-// follow takes in a report and does what has become possible.
+// follow records a report and starts what had to wait for it.
 func (s *Supervisor) follow(ctx context.Context, report node.Report) {
 	s.log.Info("node", "component", report.Component, "state", report.State, "pid", report.PID, "note", report.Note)
 	switch report.Component {
 	case node.Network:
-		if err := s.bridge(); err != nil {
+		if err := s.startForwarding(); err != nil {
 			s.fail(err)
 		}
-		s.reach("network")
+		s.recordStage("network")
 		return
-	case node.Whole:
-		s.reach(whole)
+	case node.AllReady:
+		s.recordStage(allComponents)
 		return
 	}
 	s.mu.Lock()
@@ -213,19 +213,19 @@ func (s *Supervisor) follow(ctx context.Context, report node.Report) {
 	if report.State != node.Ready || !known || before == node.Ready || report.Restarts > 0 {
 		return
 	}
-	s.reach(report.Component)
+	s.recordStage(report.Component)
 	if report.Component == "kube-apiserver" {
 		go s.serveCluster(ctx)
 	}
 }
 
-// bridge carries connections from the host to the API server, and from the node to the registries and the ECR endpoint.
-func (s *Supervisor) bridge() error {
+// startForwarding forwards connections from the host to the API server, and from the node to the registries and the ECR endpoint.
+func (s *Supervisor) startForwarding() error {
 	if s.api != nil {
 		forward.Serve(s.api, s.space.Dial, fmt.Sprintf("127.0.0.1:%d", node.APIPort))
 	}
 	if s.settings.TokenWebhook != "" {
-		if err := s.bridgeWebhook(s.settings.TokenWebhook); err != nil {
+		if err := s.forwardWebhook(s.settings.TokenWebhook); err != nil {
 			return err
 		}
 	}
@@ -239,8 +239,8 @@ func (s *Supervisor) bridge() error {
 	return s.connectRegistries()
 }
 
-// bridgeWebhook carries the API server's questions to its token webhook on the host.
-func (s *Supervisor) bridgeWebhook(webhook string) error {
+// forwardWebhook forwards the API server's connections to its token webhook on the host.
+func (s *Supervisor) forwardWebhook(webhook string) error {
 	parsed, err := url.Parse(webhook)
 	if err != nil {
 		return fmt.Errorf("reading the token webhook %q: %w", webhook, err)
@@ -253,7 +253,7 @@ func (s *Supervisor) bridgeWebhook(webhook string) error {
 	return nil
 }
 
-// connectRegistries brings the forwards to the host in line with the settings; the caller holds the lock.
+// connectRegistries forwards the registries in the settings to the host, and no others; the caller holds the lock.
 func (s *Supervisor) connectRegistries() error {
 	for _, registry := range s.settings.Registries {
 		if _, open := s.registries[registry]; open {
@@ -280,7 +280,7 @@ var dialHost forward.Dial = func(ctx context.Context, address string) (net.Conn,
 	return new(net.Dialer).DialContext(ctx, "tcp4", address)
 }
 
-// serveCluster serves LoadBalancers, and declares the sandbox ready once the cluster has settled.
+// serveCluster serves LoadBalancers, and marks the sandbox ready once pods can be scheduled.
 func (s *Supervisor) serveCluster(ctx context.Context) {
 	client, err := connect(s.dir.Kubeconfig())
 	if err != nil {
@@ -298,9 +298,9 @@ func (s *Supervisor) serveCluster(ctx context.Context) {
 			s.fail(err)
 		}
 	}()
-	waiting, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not settled after %v", patience))
+	waiting, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not settled after %v", startTimeout))
 	defer cancel()
-	if err := settle(waiting, client, s.nodeName, s.reach); err != nil {
+	if err := waitSchedulable(waiting, client, s.nodeName, s.recordStage); err != nil {
 		s.fail(err)
 		return
 	}
@@ -309,14 +309,14 @@ func (s *Supervisor) serveCluster(ctx context.Context) {
 			s.fail(err)
 			return
 		}
-		s.reach("resource metrics")
+		s.recordStage("resource metrics")
 	}
 	if s.settings.TokenWebhook != "" {
 		if err := authenticator.Grant(waiting, client); err != nil {
 			s.fail(err)
 			return
 		}
-		s.reach("deployers' roles")
+		s.recordStage("deployers' roles")
 	}
 	s.mu.Lock()
 	s.nodeReady = true
@@ -325,19 +325,19 @@ func (s *Supervisor) serveCluster(ctx context.Context) {
 	s.watchNode(ctx, client)
 }
 
-// reach records a milestone.
-func (s *Supervisor) reach(stage string) {
+// recordStage records that a stage was reached.
+func (s *Supervisor) recordStage(stage string) {
 	s.mu.Lock()
 	s.stages = append(s.stages, Stage{Name: stage, Seconds: seconds(time.Since(s.began))})
 	s.mu.Unlock()
 	s.markReady()
 }
 
-// markReady declares the sandbox ready when the node has settled and all its components are.
+// markReady marks the sandbox ready when pods can be scheduled and all components are ready.
 func (s *Supervisor) markReady() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := slices.ContainsFunc(s.stages, func(stage Stage) bool { return stage.Name == whole })
+	all := slices.ContainsFunc(s.stages, func(stage Stage) bool { return stage.Name == allComponents })
 	if s.phase == Starting && all && s.nodeReady {
 		s.phase = Ready
 	}

@@ -154,7 +154,7 @@ func TestSettleWaitsForEverythingAPodNeeds(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 300*time.Millisecond, errors.New("gave up"))
 			defer cancel()
-			err := settle(ctx, fake.NewClientset(c.objects...), "n", func(string) {})
+			err := waitSchedulable(ctx, fake.NewClientset(c.objects...), "n", func(string) {})
 			if (err == nil) != (c.missing == "") || err != nil && (!strings.Contains(err.Error(), c.missing) || !strings.Contains(err.Error(), "gave up")) {
 				t.Errorf("got %v", err)
 			}

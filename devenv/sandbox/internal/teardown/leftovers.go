@@ -1,4 +1,4 @@
-// Package teardown takes a sandbox away, whatever state it is in, and says what is left.
+// Package teardown removes a sandbox in any state, and lists what is left of one.
 package teardown
 
 import (
@@ -13,8 +13,8 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/place"
 )
 
-// Leftovers lists what there is of a sandbox on the machine: its processes, mounts, cgroups and directory. Interfaces,
-// routes and firewall rules need no search: they live in the node's network namespace, which is gone when its processes are.
+// Leftovers lists what is left of a sandbox on the machine: its processes, mounts, cgroups and directory. Interfaces,
+// routes and firewall rules need no search: they live in the node's network namespace, which ends with its processes.
 func Leftovers(dir place.Dir) ([]string, error) {
 	group, err := cgroups.Named(dir.Name())
 	if err != nil {
@@ -44,7 +44,7 @@ func Leftovers(dir place.Dir) ([]string, error) {
 	return left, nil
 }
 
-// mentioning finds processes that have a file of the sandbox among their arguments, as all of its own have.
+// mentioning returns the processes with a file of the sandbox in their arguments, as all of its own have.
 func mentioning(dir place.Dir) []int {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -63,7 +63,7 @@ func mentioning(dir place.Dir) []int {
 	return found
 }
 
-// ours recognises the sandbox's own programs: those that users run beside it, such as an editor, are none of them.
+// ours reports whether a process is one of the sandbox's programs, and not, for example, an editor that has one of its files open.
 func ours(arguments []string, dir place.Dir) bool {
 	if len(arguments) < 2 {
 		return false
@@ -91,8 +91,7 @@ func arguments(pid int) []string {
 	return strings.Split(string(bytes.TrimRight(line, "\x00")), "\x00")
 }
 
-// programOf names a process's program; empty means that the process is gone, or is a zombie that only its parent can
-// remove.
+// programOf returns the name of a process's program; "" if the process has ended or is a zombie, which only its parent can remove.
 func programOf(pid int) string {
 	line := arguments(pid)
 	if len(line) == 0 {

@@ -15,11 +15,10 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/supervisor"
 )
 
-// enough is how long the processes of a sandbox get to end once killed.
+// enough is how long the processes of a sandbox may take to end after they were killed.
 const enough = 20 * time.Second
 
-// Down ends a sandbox and removes what it put on the machine. It needs no supervisor, and finds nothing to do where there
-// is no sandbox.
+// Down ends a sandbox and removes what it put on the machine. It needs no supervisor, and does nothing where there is no sandbox.
 func Down(ctx context.Context, dir place.Dir) error {
 	group, err := cgroups.Named(dir.Name())
 	if err != nil {
@@ -31,7 +30,7 @@ func Down(ctx context.Context, dir place.Dir) error {
 	if err := group.Remove(enough); err != nil {
 		return err
 	}
-	if err := endStrays(dir); err != nil {
+	if err := killUngrouped(dir); err != nil {
 		return err
 	}
 	if err := unmount(dir); err != nil {
@@ -46,7 +45,7 @@ func Down(ctx context.Context, dir place.Dir) error {
 	return nil
 }
 
-// endSupervisor asks the supervisor to end, and waits until it has; whoever does not answer is killed later.
+// endSupervisor asks the supervisor to end, and waits; one that does not answer is killed later.
 func endSupervisor(ctx context.Context, dir place.Dir) error {
 	if !dir.Marked() {
 		return nil
@@ -67,8 +66,8 @@ func endSupervisor(ctx context.Context, dir place.Dir) error {
 	return nil
 }
 
-// endStrays kills the sandbox's processes that never reached its cgroup.
-func endStrays(dir place.Dir) error {
+// killUngrouped kills the sandbox's processes that are not in its cgroup.
+func killUngrouped(dir place.Dir) error {
 	for deadline := time.Now().Add(enough); ; time.Sleep(10 * time.Millisecond) {
 		strays := mentioning(dir)
 		if len(strays) == 0 {
@@ -83,8 +82,8 @@ func endStrays(dir place.Dir) error {
 	}
 }
 
-// unmount removes mounts in the sandbox's directory. The node's own are out of sight from here; somebody else's, say by
-// a run whose namespaces were shared with the machine's, must be gone before files are removed.
+// unmount removes mounts in the sandbox's directory. The node's own are in another namespace; others, of a run
+// whose namespaces were shared with the machine's, must be unmounted before files are removed.
 func unmount(dir place.Dir) error {
 	mounts, err := mountsBeneath(dir)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Command answer is the sandbox's test workload: it answers every request with its own version, and on SIGTERM goes on
-// answering until the cluster has had time to take it out of rotation.
+// Command answer is the sandbox's test workload: it answers every request with its own version, and after SIGTERM it
+// keeps answering until the cluster has had time to remove it from the endpoints.
 package main
 
 import (

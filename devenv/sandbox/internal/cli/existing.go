@@ -15,22 +15,22 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/supervisor"
 )
 
-// useGiven sees that the user's cluster answers, and records it. LoadBalancers and pulls are that cluster's own affair.
-func (w wishes) useGiven(c *cobra.Command, dir place.Dir) error {
+// useExisting checks that the user's cluster answers, and records it. The sandbox does not serve its LoadBalancers or pulls.
+func (w upFlags) useExisting(c *cobra.Command, dir place.Dir) error {
 	path, err := filepath.Abs(w.kubeconfig)
 	if err != nil {
 		return err
 	}
-	if before, err := dir.Load(); err == nil && before.Provider != providerGiven {
-		return fmt.Errorf("a sandbox of provider %s is in %q: take it down first", before.Provider, dir)
+	if existing, err := dir.Load(); err == nil && existing.Provider != providerExisting {
+		return fmt.Errorf("a sandbox of provider %s is in %q: stop it first", existing.Provider, dir)
 	}
-	settings := place.Settings{Provider: providerGiven, Kubeconfig: path}
-	now := readGiven(c.Context(), dir, settings)
+	settings := place.Settings{Provider: providerExisting, Kubeconfig: path}
+	now := readExisting(c.Context(), dir, settings)
 	if now.Phase != supervisor.Ready {
 		return fmt.Errorf("using %q: %s", path, now.Reason)
 	}
 	if len(w.registries) > 0 {
-		c.PrintErrln("note: --registry and --ecr-endpoint do not reach into a cluster that is not ours")
+		c.PrintErrln("note: --registry and --ecr-endpoint have no effect on an existing cluster")
 	}
 	if err := dir.Create(); err != nil {
 		return err
@@ -43,9 +43,9 @@ func (w wishes) useGiven(c *cobra.Command, dir place.Dir) error {
 	return nil
 }
 
-// readGiven finds out whether the user's cluster answers and has a ready node.
-func readGiven(ctx context.Context, dir place.Dir, settings place.Settings) supervisor.Status {
-	now := supervisor.Status{Phase: supervisor.Failed, Provider: providerGiven, Directory: string(dir), Kubeconfig: settings.Kubeconfig}
+// readExisting reports whether the user's cluster answers and has a ready node.
+func readExisting(ctx context.Context, dir place.Dir, settings place.Settings) supervisor.Status {
+	now := supervisor.Status{Phase: supervisor.Failed, Provider: providerExisting, Directory: string(dir), Kubeconfig: settings.Kubeconfig}
 	config, err := clientcmd.BuildConfigFromFlags("", settings.Kubeconfig)
 	if err != nil {
 		now.Reason = err.Error()

@@ -13,20 +13,20 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/place"
 )
 
-// takeTurn waits until no other up or down works on the sandbox; the function it returns ends the turn. A socket in
-// Linux's abstract namespace (unix(7)) holds it: it leaves no file, and goes with its process however that ends.
-func takeTurn(c *cobra.Command, dir place.Dir) (end func(), err error) {
-	told := false
+// lockSandbox waits until no other up or down works on the sandbox; the returned function unlocks it. The lock is a socket in
+// Linux's abstract namespace (unix(7)): it leaves no file, and disappears with its process.
+func lockSandbox(c *cobra.Command, dir place.Dir) (end func(), err error) {
+	announced := false
 	for {
 		turn, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: "@" + dir.Name()})
 		if err == nil {
 			return func() { turn.Close() }, nil //nolint:errcheck,gosec // nothing is ever sent
 		}
 		if !errors.Is(err, syscall.EADDRINUSE) {
-			return nil, fmt.Errorf("taking the turn for %q: %w", dir, err)
+			return nil, fmt.Errorf("locking %q: %w", dir, err)
 		}
-		if !told {
-			told = true
+		if !announced {
+			announced = true
 			c.PrintErrln("waiting for another sandbox up or down in", dir)
 		}
 		select {

@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// connect makes a client from a kubeconfig, without client-go's limit of 5 requests a second.
+// connect returns a client for a kubeconfig, without client-go's limit of 5 requests a second.
 func connect(kubeconfig string) (kubernetes.Interface, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
@@ -23,9 +23,9 @@ func connect(kubeconfig string) (kubernetes.Interface, error) {
 	return kubernetes.NewForConfig(config)
 }
 
-// settle waits until a pod could run: the node is ready and takes pods, and the default namespace has what every pod
+// waitSchedulable waits until a pod can run: the node is ready and schedulable, and the default namespace has what every pod
 // mounts, its service account and the authority's certificate.
-func settle(ctx context.Context, client kubernetes.Interface, node string, reached func(stage string)) error {
+func waitSchedulable(ctx context.Context, client kubernetes.Interface, node string, reached func(stage string)) error {
 	for _, wait := range []struct {
 		stage string
 		met   func(context.Context) error
@@ -77,7 +77,7 @@ func nodeReady(ctx context.Context, client kubernetes.Interface, node string) er
 	return fmt.Errorf("the node has not reported yet")
 }
 
-// watchNode keeps the status' word on the node true until the context ends.
+// watchNode updates the node's state in the status until the context ends.
 func (s *Supervisor) watchNode(ctx context.Context, client kubernetes.Interface) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	// patience is how long a component may take to become ready; a laden machine with a cold disk needs tens of seconds.
-	patience = 2 * time.Minute
-	// tries is how often a component may end within a minute before the node gives up.
-	tries = 10
+	// startTimeout is how long a component may take to become ready; a busy machine with a cold disk needs tens of seconds.
+	startTimeout = 2 * time.Minute
+	// maxExits is how often a component may end within a minute before the node gives up.
+	maxExits = 10
 )
 
-// environment is all that the components inherit: no proxy, no credential, no locale of whoever ran up.
+// environment is the components' whole environment: no proxy, credential or locale of the user who ran up.
 var environment = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
-// keeper runs one component and starts it again when it ends.
-type keeper struct {
+// runner runs one component and restarts it when it ends.
+type runner struct {
 	component
 	dir    place.Dir
 	report func(Report)
@@ -30,24 +30,23 @@ type keeper struct {
 	up     chan struct{} // closed when the component is ready for the first time
 }
 
-func newKeeper(dir place.Dir, c component, report func(Report)) *keeper {
-	return &keeper{component: c, dir: dir, report: report, stops: make(chan Order), up: make(chan struct{})}
+func newRunner(dir place.Dir, c component, report func(Report)) *runner {
+	return &runner{component: c, dir: dir, report: report, stops: make(chan Order), up: make(chan struct{})}
 }
 
-// run keeps the component running until the context ends. It returns an error when the component ends too often, or
-// does not become ready.
-func (k *keeper) run(ctx context.Context) error {
+// run restarts the component until the context ends. It returns an error if the component ends too often or does not become ready.
+func (k *runner) run(ctx context.Context) error {
 	var ends []time.Time
 	for restarts := 0; ; restarts++ {
-		pause, err := k.once(ctx, restarts)
+		pause, err := k.runOnce(ctx, restarts)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if pause == 0 {
 			ends = append(ends, time.Now())
-			if len(ends) >= tries && time.Since(ends[len(ends)-tries]) < time.Minute {
+			if len(ends) >= maxExits && time.Since(ends[len(ends)-maxExits]) < time.Minute {
 				k.report(Report{Component: k.name, State: Failed, Restarts: restarts, Note: err.Error()})
-				return fmt.Errorf("%s ended %d times within a minute, at last: %w (see %s)", k.name, tries, err, k.dir.Log(k.name))
+				return fmt.Errorf("%s ended %d times within a minute, the last time: %w (see %s)", k.name, maxExits, err, k.dir.Log(k.name))
 			}
 			pause = 200 * time.Millisecond
 		}
@@ -59,8 +58,8 @@ func (k *keeper) run(ctx context.Context) error {
 	}
 }
 
-// once runs the component until it ends. A pause above zero means that it was stopped on purpose.
-func (k *keeper) once(ctx context.Context, restarts int) (pause time.Duration, err error) {
+// runOnce runs the component until it ends. A pause above zero means that it was stopped by an order.
+func (k *runner) runOnce(ctx context.Context, restarts int) (pause time.Duration, err error) {
 	log, err := os.OpenFile(k.dir.Log(k.name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return 0, err
@@ -72,18 +71,18 @@ func (k *keeper) once(ctx context.Context, restarts int) (pause time.Duration, e
 	if err := command.Start(); err != nil {
 		return 0, err
 	}
-	say := func(state State, note string) {
+	reportState := func(state State, note string) {
 		k.report(Report{Component: k.name, State: state, PID: command.Process.Pid, Restarts: restarts, Note: note})
 	}
-	say(Starting, "")
+	reportState(Starting, "")
 	var outcome error
 	ended := make(chan struct{})
 	go func() { defer close(ended); outcome = command.Wait() }()
 
-	waiting, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not ready after %v", patience))
+	waiting, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not ready after %v", startTimeout))
 	defer cancel()
 	ready := make(chan error, 1)
-	go func() { ready <- await(waiting, k.ready) }()
+	go func() { ready <- waitReady(waiting, k.ready) }()
 	for {
 		select {
 		case err := <-ready:
@@ -93,7 +92,7 @@ func (k *keeper) once(ctx context.Context, restarts int) (pause time.Duration, e
 				<-ended                //nolint:errcheck // killed: how it ended is no news
 				return 0, err
 			}
-			say(Ready, "")
+			reportState(Ready, "")
 			k.markUp()
 		case order := <-k.stops:
 			command.Process.Kill() //nolint:errcheck,gosec // as above
@@ -105,13 +104,13 @@ func (k *keeper) once(ctx context.Context, restarts int) (pause time.Duration, e
 			if outcome == nil {
 				outcome = errors.New("exit status 0")
 			}
-			say(Starting, "ended: "+outcome.Error())
+			reportState(Starting, "ended: "+outcome.Error())
 			return 0, outcome
 		}
 	}
 }
 
-func (k *keeper) markUp() {
+func (k *runner) markUp() {
 	select {
 	case <-k.up:
 	default:

@@ -16,7 +16,7 @@ import (
 )
 
 // startKeeper keeps a shell command running; its reports come on the channel.
-func startKeeper(t *testing.T, script string, ready probe) (*keeper, <-chan Report, <-chan error) {
+func startKeeper(t *testing.T, script string, ready probe) (*runner, <-chan Report, <-chan error) {
 	t.Helper()
 	shell, err := exec.LookPath("sh")
 	if err != nil {
@@ -27,7 +27,7 @@ func startKeeper(t *testing.T, script string, ready probe) (*keeper, <-chan Repo
 		t.Fatal(err)
 	}
 	reports := make(chan Report, 1000)
-	k := newKeeper(dir, component{name: "test", argv: []string{shell, "-c", script}, ready: ready}, func(r Report) { reports <- r })
+	k := newRunner(dir, component{name: "test", argv: []string{shell, "-c", script}, ready: ready}, func(r Report) { reports <- r })
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	done := make(chan struct{})
@@ -81,7 +81,7 @@ func TestAComponentIsStoppedOnPurposeAndComesBack(t *testing.T) {
 func TestAComponentThatKeepsEndingFails(t *testing.T) {
 	t.Parallel()
 	_, reports, ended := startKeeper(t, "exit 3", func(context.Context) error { return errors.New("never") })
-	r := next(t, reports, Failed, tries-1)
+	r := next(t, reports, Failed, maxExits-1)
 	if !strings.Contains(r.Note, "exit status 3") {
 		t.Errorf("the report says %q", r.Note)
 	}
@@ -94,7 +94,7 @@ func TestAwaitSaysWhatWasAnsweredLast(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("not ready in time"))
 	defer cancel()
-	err := await(ctx, func(context.Context) error { return errors.New("still loading") })
+	err := waitReady(ctx, func(context.Context) error { return errors.New("still loading") })
 	if err == nil || !strings.Contains(err.Error(), "not ready in time") || !strings.Contains(err.Error(), "still loading") {
 		t.Errorf("got %v", err)
 	}
@@ -103,7 +103,7 @@ func TestAwaitSaysWhatWasAnsweredLast(t *testing.T) {
 func TestOrders(t *testing.T) {
 	t.Parallel()
 	in, out := io.Pipe()
-	orders := read(in)
+	orders := readOrders(in)
 	go func() {
 		fmt.Fprintln(out, "nonsense")                         //nolint:errcheck // a pipe's
 		fmt.Fprintln(out, `{"stop":"kubelet","seconds":1.5}`) //nolint:errcheck // a pipe's
