@@ -45,12 +45,12 @@ func parse(text io.Reader) (reading, error) {
 	if err != nil {
 		return reading{}, fmt.Errorf("reading the kubelet's figures: %w", err)
 	}
-	told := reading{pods: map[types.NamespacedName]map[string]point{}}
+	parsed := reading{pods: map[types.NamespacedName]map[string]point{}}
 	for _, sample := range families[nodeCPU].GetMetric() {
-		told.node.at, told.node.cpu = at(sample), value(sample)
+		parsed.node.at, parsed.node.cpu = at(sample), value(sample)
 	}
 	for _, sample := range families[nodeMemory].GetMetric() {
-		told.node.memory = value(sample)
+		parsed.node.memory = value(sample)
 	}
 	memory := byContainer(families[containerMemory])
 	start := byContainer(families[containerStart])
@@ -64,12 +64,12 @@ func parse(text io.Reader) (reading, error) {
 		if began, is := start[id]; is {
 			p.started = time.UnixMicro(int64(value(began) * 1e6))
 		}
-		if told.pods[id.pod] == nil {
-			told.pods[id.pod] = map[string]point{}
+		if parsed.pods[id.pod] == nil {
+			parsed.pods[id.pod] = map[string]point{}
 		}
-		told.pods[id.pod][id.container] = p
+		parsed.pods[id.pod][id.container] = p
 	}
-	return told, nil
+	return parsed, nil
 }
 
 type identity struct {

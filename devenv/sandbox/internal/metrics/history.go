@@ -50,17 +50,17 @@ type history struct {
 }
 
 // add adds a reading of one node. Pods and containers that are not in it are removed.
-func (h *history) add(node string, told reading) {
+func (h *history) add(node string, added reading) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.nodes == nil {
 		h.nodes, h.pods = map[string]pair{}, map[string]map[types.NamespacedName]map[string]pair{}
 	}
-	if !told.node.at.IsZero() {
-		h.nodes[node] = h.nodes[node].next(told.node)
+	if !added.node.at.IsZero() {
+		h.nodes[node] = h.nodes[node].next(added.node)
 	}
 	pods := map[types.NamespacedName]map[string]pair{}
-	for name, containers := range told.pods {
+	for name, containers := range added.pods {
 		pods[name] = map[string]pair{}
 		for container, now := range containers {
 			pods[name][container] = h.pods[node][name][container].next(now)

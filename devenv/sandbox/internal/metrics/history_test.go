@@ -20,11 +20,11 @@ func read(t *testing.T, file string) reading {
 		t.Fatal(err)
 	}
 	defer text.Close() //nolint:errcheck // it is only read
-	told, err := parse(text)
+	current, err := parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return told
+	return current
 }
 
 // TestRatesOfARealKubelet reads what a kubelet of Kubernetes 1.37 said twice, 11 s apart.
@@ -33,7 +33,7 @@ func TestRatesOfARealKubelet(t *testing.T) {
 	var h history
 	h.add("sandbox", read(t, "first.txt"))
 	if _, known := h.pod(sample); known {
-		t.Error("a rate was told from one reading")
+		t.Error("a rate was computed from one reading")
 	}
 	h.add("sandbox", read(t, "second.txt"))
 	containers, known := h.pod(sample)
@@ -73,11 +73,11 @@ func TestWhatAReadingSaysOfAContainer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			told, err := parse(strings.NewReader(test.text))
+			current, err := parse(strings.NewReader(test.text))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(test.want, told.pods[sample], cmp.AllowUnexported(point{})); diff != "" {
+			if diff := cmp.Diff(test.want, current.pods[sample], cmp.AllowUnexported(point{})); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
@@ -128,25 +128,25 @@ func TestAPodIsWholeOrNotTold(t *testing.T) {
 	t.Parallel()
 	var h history
 	at := func(n int64, containers ...string) reading {
-		told := reading{pods: map[types.NamespacedName]map[string]point{sample: {}}}
+		current := reading{pods: map[types.NamespacedName]map[string]point{sample: {}}}
 		for _, name := range containers {
-			told.pods[sample][name] = point{at: time.Unix(n, 0), cpu: float64(n)}
+			current.pods[sample][name] = point{at: time.Unix(n, 0), cpu: float64(n)}
 		}
-		return told
+		return current
 	}
 	for _, step := range []struct {
-		told reading
+		current reading
 		want bool
 	}{
 		{at(1, "a", "init"), false}, {at(2, "a", "init"), true}, {at(3, "a"), true}, {at(4, "a", "b"), false}, {at(5, "a", "b"), true}, {at(6), false},
 	} {
-		h.add("sandbox", step.told)
+		h.add("sandbox", step.current)
 		if _, known := h.pod(sample); known != step.want {
-			t.Errorf("after %v: told is %v", step.told.pods[sample], known)
+			t.Errorf("after %v: reported is %v", step.current.pods[sample], known)
 		}
 	}
 	h.add("sandbox", reading{})
 	if _, known := h.pod(sample); known {
-		t.Error("a pod that is gone is told")
+		t.Error("a deleted pod is reported")
 	}
 }

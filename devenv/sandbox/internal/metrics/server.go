@@ -86,11 +86,11 @@ func (s *Server) readNode(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	told, err := parse(bytes.NewReader(text))
+	reading, err := parse(bytes.NewReader(text))
 	if err != nil {
 		return err
 	}
-	s.history.add(node, told)
+	s.history.add(node, reading)
 	return nil
 }
 

@@ -19,7 +19,7 @@ import (
 	login "k8s.io/kubelet/pkg/apis/credentialprovider/v1"
 )
 
-// client speaks to an endpoint that answers as told.
+// client calls an endpoint with the given answer.
 func client(t *testing.T, status int, body any) *ecr.Client {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

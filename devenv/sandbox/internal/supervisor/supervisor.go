@@ -89,7 +89,7 @@ func Run(ctx context.Context, dir place.Dir, log *slog.Logger) error {
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	control, err := s.control(func() { stop(errors.New("told to stop")) })
+	control, err := s.control(func() { stop(errors.New("stopped by a request")) })
 	if err != nil {
 		return err
 	}

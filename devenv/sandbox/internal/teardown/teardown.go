@@ -69,14 +69,14 @@ func endSupervisor(ctx context.Context, dir place.Dir) error {
 // killUngrouped kills the sandbox's processes that are not in its cgroup.
 func killUngrouped(dir place.Dir) error {
 	for deadline := time.Now().Add(enough); ; time.Sleep(10 * time.Millisecond) {
-		strays := mentioning(dir)
-		if len(strays) == 0 {
+		ungrouped := mentioning(dir)
+		if len(ungrouped) == 0 {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("processes %v do not end", strays)
+			return fmt.Errorf("processes %v do not end", ungrouped)
 		}
-		for _, pid := range strays {
+		for _, pid := range ungrouped {
 			syscall.Kill(pid, syscall.SIGKILL) //nolint:errcheck,gosec // it may have ended meanwhile
 		}
 	}
