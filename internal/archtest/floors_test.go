@@ -121,6 +121,10 @@ var floors = []floor{
 		why: "one verb and its adapters, and smoke's for the checks inside a deploy; the only one that links Helm"},
 	{packages: []string{"internal/app/pipeline"}, allowed: wiring("internal/app/clusters", "internal/app/build", "internal/app/deploy", "internal/app/smoke", "internal/app/promote", "internal/pipeline", "internal/build", "internal/deploy", "internal/smoke", "internal/promote"), banned: heavy,
 		why: "the pipeline runs the other verbs"},
+	{packages: []string{"cmd/localaws"}, allowed: []string{"devenv/localaws/command"}, banned: heavy,
+		why: "a main is thin: the stand-in for AWS is in devenv"},
+	{packages: []string{"cmd/"}, allowed: []string{"internal/app", "internal/app/", "devenv/localaws/command"}, banned: heavy,
+		why: "a main is thin: it names the wiring of its verb and links no library itself"},
 }
 
 func load(t *testing.T) map[string]*packages.Package {
@@ -166,7 +170,7 @@ func TestFloors(t *testing.T) {
 		}
 	}
 	for path := range loaded {
-		if !strings.HasPrefix(path, "cmd/") && !covered[path] {
+		if !covered[path] {
 			t.Errorf("package %q stands on no floor: give it a line in the table", path)
 		}
 	}
@@ -249,6 +253,28 @@ func TestFloorTableBites(t *testing.T) {
 	}
 	if offence := verbs.offends(module + "internal/release"); offence != "" {
 		t.Errorf("a verb that imports release is refused: %s", offence)
+	}
+}
+
+// clusterLibraries may be imported by these packages only; every other floor must ban them.
+var clusterLibraries = []string{"internal/helm", "internal/helm/", "internal/kube", "internal/kube/", "internal/app/clusters"}
+
+func TestEveryFloorBansTheClusterLibraries(t *testing.T) {
+	t.Parallel()
+	for _, floor := range floors {
+		for _, path := range floor.packages {
+			if matches(path, clusterLibraries) {
+				continue
+			}
+			for _, library := range []string{"k8s.io/api/core/v1", "k8s.io/client-go/rest", "sigs.k8s.io/yaml", "helm.sh/helm/v3/pkg/action"} {
+				if floor.offends(library) == "" {
+					t.Errorf("the floor of %q does not ban %q", path, library)
+				}
+			}
+		}
+	}
+	if !strings.Contains(floorOf(t, "cmd/smoke").offends("k8s.io/client-go/rest"), "k8s.io/") || floorOf(t, "internal/kube").offends("k8s.io/client-go/rest") != "" {
+		t.Error("a main may import client-go, or internal/kube may not")
 	}
 }
 
