@@ -112,8 +112,8 @@ func (c *Client) notFound(ctx context.Context, name string) error {
 	if caller, err := c.Caller(ctx); err == nil {
 		what += fmt.Sprintf(" of account %s (the credentials are %s)", caller.Account, caller.ARN)
 	}
-	return release.BadInput(whereCluster, what,
-		fmt.Sprintf("check the name, %s and the account; `aws eks list-clusters --region %s` lists the clusters", whereRegion, c.config.Region))
+	return release.BadSetting("cluster", what,
+		fmt.Sprintf("check the name, --region and the account; `aws eks list-clusters --region %s` lists the clusters", c.config.Region))
 }
 
 // denied names the identity that lacks the permission.

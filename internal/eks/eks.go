@@ -31,11 +31,6 @@ type Client struct {
 	presign *sts.PresignClient
 }
 
-const (
-	whereCluster = "--cluster (INPUT_CLUSTER)"
-	whereRegion  = "--region (INPUT_REGION, AWS_REGION)"
-)
-
 // regionPattern is the form of a region's name.
 // Source: AWS General Reference, "Regional endpoints"
 var regionPattern = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-\d{1,2}$`)
@@ -53,9 +48,9 @@ func New(ctx context.Context, options Options) (*Client, error) {
 	}
 	switch {
 	case loaded.Region == "":
-		return nil, release.BadInput(whereRegion, "no AWS region is set, and a cluster's name is unique only within its region", "give the cluster's region")
+		return nil, release.BadSetting("region", "no AWS region is set, and a cluster's name is unique only within its region", "give the cluster's region")
 	case !regionPattern.MatchString(loaded.Region):
-		return nil, release.BadInput(whereRegion, quote(loaded.Region)+" is not an AWS region", "give a region such as eu-central-1")
+		return nil, release.BadSetting("region", quote(loaded.Region)+" is not an AWS region", "give a region such as eu-central-1")
 	}
 	c := &Client{
 		config: loaded,
@@ -95,7 +90,7 @@ func checkName(name string) error {
 	if strings.HasPrefix(name, "arn:") {
 		do = "give the name at the end of the ARN, and its region as --region"
 	}
-	return release.BadInput(whereCluster, quote(sanitize(name))+" is not a valid EKS cluster name", do)
+	return release.BadSetting("cluster", quote(sanitize(name))+" is not a valid EKS cluster name", do)
 }
 
 var clusterName = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$`)

@@ -26,11 +26,11 @@ func (c *Client) advice(err error) string {
 		return fmt.Sprintf("AWS does not know these credentials in %s: check the keys, and that the account has the region enabled", c.config.Region)
 	case "InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignature", "IncompleteSignatureException",
 		"MissingAuthenticationToken", "MissingAuthenticationTokenException":
-		return fmt.Sprintf("AWS does not accept these credentials: check the keys, this machine's clock, and %s, which is %s", whereRegion, c.config.Region)
+		return fmt.Sprintf("AWS does not accept these credentials: check the keys, this machine's clock, and --region, which is %s", c.config.Region)
 	}
 	var unknown *net.DNSError
 	if errors.As(err, &unknown) && unknown.IsNotFound {
-		return fmt.Sprintf("check %s: AWS has no endpoint of that name for %s", whereRegion, c.config.Region)
+		return fmt.Sprintf("check --region: AWS has no endpoint for %s", c.config.Region)
 	}
 	return awsx.Advice(err)
 }

@@ -24,9 +24,10 @@ type Access struct {
 	Home       string // directory whose .kube/config is used when Kubeconfig is ""; "": none
 }
 
+// Settings that an error may be about.
 const (
-	settingKubeconfig = "--kubeconfig (INPUT_KUBECONFIG, KUBECONFIG)"
-	settingContext    = "--context (INPUT_CONTEXT)"
+	settingKubeconfig = "kubeconfig"
+	settingContext    = "context"
 )
 
 // Limits of requests to the apiserver. With client-go's defaults of 5 per second and a burst of 10, the requests for a chart of 60
@@ -71,7 +72,7 @@ func loadConfig(access Access) (*rest.Config, error) {
 	}
 	kubeconfig, err := rules.Load()
 	if err != nil {
-		return nil, release.BadInput(settingKubeconfig, fmt.Sprintf("reading %q: %s", access.describe(files), text.Line(err.Error(), maxErrorBytes)), "give a kubeconfig file")
+		return nil, release.BadSetting(settingKubeconfig, fmt.Sprintf("reading %q: %s", access.describe(files), text.Line(err.Error(), maxErrorBytes)), "give a kubeconfig file")
 	}
 	context, err := selectContext(kubeconfig, access, files)
 	if err != nil {
@@ -79,7 +80,7 @@ func loadConfig(access Access) (*rest.Config, error) {
 	}
 	config, err := clientcmd.NewNonInteractiveClientConfig(*kubeconfig, context, &clientcmd.ConfigOverrides{}, rules).ClientConfig()
 	if err != nil {
-		return nil, release.BadInput(settingKubeconfig, fmt.Sprintf("context %q of %q cannot be used: %s", context, access.describe(files), text.Line(err.Error(), maxErrorBytes)), "")
+		return nil, release.BadSetting(settingKubeconfig, fmt.Sprintf("context %q of %q cannot be used: %s", context, access.describe(files), text.Line(err.Error(), maxErrorBytes)), "")
 	}
 	return config, nil
 }
@@ -118,7 +119,7 @@ func checkAnyExists(files []string) error {
 	if errors.Is(missing, fs.ErrNotExist) {
 		what = fmt.Sprintf("%q does not exist", strings.Join(files, string(filepath.ListSeparator)))
 	}
-	return release.BadInput(settingKubeconfig, what, "give a kubeconfig file")
+	return release.BadSetting(settingKubeconfig, what, "give a kubeconfig file")
 }
 
 // selectContext is the name of the context to use. If the kubeconfig does not have it, the error lists those that it has.
@@ -137,11 +138,11 @@ func selectContext(kubeconfig *api.Config, access Access, files []string) (strin
 	}
 	switch {
 	case len(names) == 0:
-		return "", release.BadInput(settingKubeconfig, fmt.Sprintf("%q has no contexts", access.describe(files)), "give a kubeconfig of a cluster")
+		return "", release.BadSetting(settingKubeconfig, fmt.Sprintf("%q has no contexts", access.describe(files)), "give a kubeconfig of a cluster")
 	case len(names) > maxNames:
 		names = append(names[:maxNames], "…")
 	}
-	return "", release.BadInput(setting, what, "it has: "+strings.Join(names, ", "))
+	return "", release.BadSetting(setting, what, "it has: "+strings.Join(names, ", "))
 }
 
 // inClusterConfig uses the service account that Kubernetes mounts into a pod.
@@ -149,12 +150,12 @@ func inClusterConfig(access Access) (*rest.Config, error) {
 	config, err := rest.InClusterConfig()
 	switch {
 	case errors.Is(err, rest.ErrNotInCluster):
-		return nil, release.BadInput(settingKubeconfig, "no cluster is named: there is no kubeconfig, and this process does not run in a pod",
+		return nil, release.BadSetting(settingKubeconfig, "no cluster is named: there is no kubeconfig, and this process does not run in a pod",
 			"give --kubeconfig, or create one (aws eks update-kubeconfig --name CLUSTER)")
 	case err != nil:
 		return nil, release.NewFault(Side, "", err, "reading the pod's service account")
 	case access.Context != "":
-		return nil, release.BadInput(settingContext, fmt.Sprintf("there is no kubeconfig to have context %q", access.Context), "give --kubeconfig too")
+		return nil, release.BadSetting(settingContext, fmt.Sprintf("there is no kubeconfig to have context %q", access.Context), "give --kubeconfig too")
 	}
 	return config, nil
 }

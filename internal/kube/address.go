@@ -132,6 +132,6 @@ func selectEndpoint(endpoints []endpoint, name, plural string) (*endpoint, error
 		}
 		names = append(names, candidate.object.Name)
 	}
-	return nil, release.BadInput("--release (INPUT_RELEASE)", fmt.Sprintf("release %q has %d %s: %s", name, len(names), plural, strings.Join(names[:min(maxNames, len(names))], ", ")),
+	return nil, release.BadSetting("release", fmt.Sprintf("release %q has %d %s: %s", name, len(names), plural, strings.Join(names[:min(maxNames, len(names))], ", ")),
 		"name the one to use with --url")
 }

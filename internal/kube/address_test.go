@@ -69,7 +69,7 @@ func TestAddress(t *testing.T) {
 	tests := map[string]struct {
 		services []*core.Service
 		want     string
-		reported     string
+		reported string
 		input    bool
 	}{
 		"assigned":        {[]*core.Service{service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, ""))}, "http://lb.example.com", "", false},

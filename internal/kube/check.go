@@ -52,7 +52,7 @@ func (c *Client) Check(ctx context.Context, namespace string, create bool) error
 	switch {
 	case apierrors.IsForbidden(err): // a user limited to one namespace may not read it and may still deploy to it
 	case apierrors.IsNotFound(err) && !create:
-		return release.BadInput("--namespace (INPUT_NAMESPACE)", fmt.Sprintf("namespace %q does not exist in %s", namespace, c.Host), "give --create-namespace, or create it")
+		return release.BadSetting("namespace", fmt.Sprintf("namespace %q does not exist in %s", namespace, c.Host), "give --create-namespace, or create it")
 	case apierrors.IsNotFound(err):
 		wanted = slices.Concat(permissions("", "namespaces", "create"), deployPermissions)
 	case err != nil:

@@ -34,7 +34,7 @@ func (a *acquirer) fatalError(ctx context.Context, err error) error {
 		}
 		return leaseFault(ctx, a.host, err, doing)
 	case failed.verb == "create" && apierrors.IsNotFound(err):
-		return release.BadInput("--namespace (INPUT_NAMESPACE)", fmt.Sprintf("namespace %q does not exist in %s", a.request.Namespace, a.host),
+		return release.BadSetting("namespace", fmt.Sprintf("namespace %q does not exist in %s", a.request.Namespace, a.host),
 			"give --create-namespace, or create it")
 	case apierrors.IsNotFound(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsMethodNotSupported(err):
 		return leaseFault(ctx, a.host, err, doing)
