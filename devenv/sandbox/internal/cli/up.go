@@ -177,7 +177,7 @@ func (w upFlags) prepare(c *cobra.Command, provider string) (place.Settings, err
 	}
 	bin := w.bin
 	if bin == "" {
-		bin = filepath.Join(filepath.Dir(source), "bin")
+		bin = filepath.Join(filepath.Dir(filepath.Dir(source)), "bin")
 	}
 	if bin, err = filepath.Abs(bin); err != nil {
 		return settings, err
