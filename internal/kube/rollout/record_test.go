@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/yaml"
 )
@@ -134,12 +135,17 @@ func (p provoked) record(t *testing.T, client *kube.Client, name string) {
 	namespace := name
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	_, err := client.Kube.CoreV1().Namespaces().Create(ctx, &core.Namespace{ObjectMeta: meta.ObjectMeta{Name: namespace, Labels: p.labels}}, meta.CreateOptions{})
-	if err != nil {
+	core := func(resource string) dynamic.NamespaceableResourceInterface {
+		return client.Dynamic.Resource(schema.GroupVersionResource{Version: "v1", Resource: resource})
+	}
+	made := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
+	made.SetName(namespace)
+	made.SetLabels(p.labels)
+	if _, err := core("namespaces").Create(ctx, made, meta.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for {
-		if _, err := client.Kube.CoreV1().ServiceAccounts(namespace).Get(ctx, "default", meta.GetOptions{}); err == nil {
+		if _, err := core("serviceaccounts").Namespace(namespace).Get(ctx, "default", meta.GetOptions{}); err == nil {
 			break
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -148,8 +154,11 @@ func (p provoked) record(t *testing.T, client *kube.Client, name string) {
 	if p.before != "" {
 		time.Sleep(2 * time.Second) // until the quota has been counted
 	}
-	objects := parse(t, p.objects)
-	r, err := New(client).newRollout(ctx, namespace, releaseObjects(objects), p.hook, func(release.RolloutStep) {})
+	watcher, err := New(client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := watcher.newRollout(ctx, namespace, releaseObjects(parse(t, p.objects)), p.hook, func(release.RolloutStep) {})
 	if err != nil {
 		t.Fatal(err)
 	}
