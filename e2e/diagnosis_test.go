@@ -30,14 +30,14 @@ import (
 )
 
 // named is how soon after the cluster has reported what makes a cause final the deploy must have named it, besides the time for
-// which the cause is borne with.
+// which the cause is tolerated.
 const named = 3 * time.Second
 
 // broken is one cause, provoked by the chart testdata/charts/broken.
 type broken struct {
 	values    string         // REGISTRY and IMAGE are replaced
 	sign      *regexp.Regexp // of what the kubelet or a controller reports that makes it final; nil: time itself does
-	grace     time.Duration  // for which it is borne with from then on (docs/decisions/0009)
+	grace     time.Duration  // for which it is tolerated from then on (docs/decisions/0009)
 	timeout   string         // 3 min if empty
 	code      causes.Code
 	kind      string // of the object that is named
@@ -204,7 +204,7 @@ func provoke(t *testing.T, tree checkout, image, name string, cause broken) {
 	case at.Sub(final) > cause.grace+named:
 		t.Errorf("named %s after the cluster's report, want at most %s", at.Sub(final), cause.grace+named)
 	default:
-		t.Logf("TIMING %s %s: named %s after the cluster's report (borne with for %s)", cause.code, name, at.Sub(final).Round(time.Millisecond), cause.grace)
+		t.Logf("TIMING %s %s: named %s after the cluster's report (tolerated for %s)", cause.code, name, at.Sub(final).Round(time.Millisecond), cause.grace)
 	}
 }
 
