@@ -16,8 +16,8 @@ func MissingKeys(deployment release.Deployment, otherFiles []string) ([]string, 
 	for _, file := range otherFiles {
 		one, problem := readValuesFile(file)
 		if problem != nil {
-			if problem.Where == whereValues {
-				problem.Where = whereCompare
+			if problem.Setting == settingValues {
+				problem.Setting = settingCompare
 			}
 			problems = append(problems, *problem)
 			continue

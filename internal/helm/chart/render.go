@@ -30,7 +30,7 @@ func Load(deployment release.Deployment) (*Chart, error) {
 	var problems []release.Problem
 	loaded, err := readChart(deployment.Chart)
 	if err != nil {
-		problems = append(problems, release.Problem{Where: whereChart, What: text.Line(err.Error(), text.NoLimit), Do: "name a directory with a Chart.yaml, or a packaged chart"})
+		problems = append(problems, release.Problem{Setting: settingChart, What: text.Line(err.Error(), text.NoLimit), Do: "name a directory with a Chart.yaml, or a packaged chart"})
 	}
 	layers, values, invalid := mergeLayers(deployment)
 	problems = append(problems, invalid...)
@@ -49,11 +49,11 @@ func Load(deployment release.Deployment) (*Chart, error) {
 // checkValues validates the values as the templates will see them.
 func checkValues(loaded *helmchart.Chart, values map[string]any, layers []layer) ([]release.Problem, error) {
 	if err := chartutil.ProcessDependenciesWithMerge(loaded, values); err != nil {
-		return nil, release.BadInput(whereChart, text.Line(err.Error(), text.NoLimit), "fix the chart's dependencies")
+		return nil, release.BadSetting(settingChart, text.Line(err.Error(), text.NoLimit), "fix the chart's dependencies")
 	}
 	coalesced, err := chartutil.CoalesceValues(loaded, values)
 	if err != nil {
-		return nil, release.BadInput(whereChart, text.Line(err.Error(), text.NoLimit), "fix the chart's values")
+		return nil, release.BadSetting(settingChart, text.Line(err.Error(), text.NoLimit), "fix the chart's values")
 	}
 	return checkSchemas(loaded, coalesced, nil, layers), nil
 }
@@ -94,7 +94,7 @@ func (c *Chart) RenderRevision(deployment release.Deployment, target Target) (*R
 	}
 	version := target.Capabilities.KubeVersion.String()
 	if want := c.Chart.Metadata.KubeVersion; want != "" && !chartutil.IsCompatibleRange(want, version) {
-		return nil, release.BadInput(whereChart, fmt.Sprintf("the chart wants Kubernetes %s, and the cluster has %s", want, version),
+		return nil, release.BadSetting(settingChart, fmt.Sprintf("the chart wants Kubernetes %s, and the cluster has %s", want, version),
 			"use a chart that supports the cluster's version")
 	}
 	options := chartutil.ReleaseOptions{Name: deployment.Name, Namespace: deployment.Namespace, Revision: target.Revision, IsInstall: target.Install, IsUpgrade: !target.Install}

@@ -31,7 +31,7 @@ func checkSchemas(c *helmchart.Chart, values map[string]any, parent []string, la
 		case errors.As(err, &invalid):
 			problems = schemaProblems(invalid, parent, layers, c.Name())
 		case err != nil:
-			problems = []release.Problem{{Where: whereChart, What: fmt.Sprintf("the schema of chart %q cannot be used: %s", c.Name(), text.Line(err.Error(), text.NoLimit)),
+			problems = []release.Problem{{Setting: settingChart, What: fmt.Sprintf("the schema of chart %q cannot be used: %s", c.Name(), text.Line(err.Error(), text.NoLimit)),
 				Do: "fix its values.schema.json, which may refer to itself only"}}
 		}
 	}
@@ -82,7 +82,7 @@ func schemaProblems(violation *jsonschema.ValidationError, parent []string, laye
 		return problems
 	case *kind.Type:
 		one := problem(path, fmt.Sprintf("is of type %s, want %s", violated.Got, strings.Join(violated.Want, " or ")))
-		if strings.HasPrefix(one.Where, whereSet) {
+		if strings.HasPrefix(one.Where, sourceSet) {
 			one.Do = "--set gives strings only; write this value into a values file"
 		}
 		return []release.Problem{one}

@@ -62,5 +62,5 @@ func requireImage(objects []map[string]any, image release.Image) error {
 	if len(images) == 0 {
 		what = fmt.Sprintf("no container would run %q, nor any other image", image)
 	}
-	return release.BadInput(whereChart, what, "let the chart build the image from image.repository and image.digest")
+	return release.BadSetting(settingChart, what, "let the chart build the image from image.repository and image.digest")
 }

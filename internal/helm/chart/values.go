@@ -20,12 +20,16 @@ import (
 // maxValues bounds a values file, in bytes.
 const maxValues = 1 << 20
 
+// The settings that problems are about.
 const (
-	whereChart   = "--chart (INPUT_CHART)"
-	whereValues  = "--values (INPUT_VALUES)"
-	whereSet     = "--set (INPUT_SET)"
-	whereCompare = "--compare-values (INPUT_COMPARE_VALUES)"
+	settingChart   = "chart"
+	settingValues  = "values"
+	settingSet     = "set"
+	settingCompare = "compare-values"
 )
+
+// sourceSet begins the source of an assignment: "--set name".
+const sourceSet = "--set "
 
 // layer is one source of values. A later layer overrides an earlier one.
 type layer struct {
@@ -71,7 +75,7 @@ func mergeLayers(deployment release.Deployment) (layers []layer, values map[stri
 func readValuesFile(file string) (layer, *release.Problem) {
 	content, err := readRegularFile(file, maxValues)
 	if err != nil {
-		return layer{}, &release.Problem{Where: whereValues, What: err.Error(), Do: "name a YAML file of values"}
+		return layer{}, &release.Problem{Setting: settingValues, What: err.Error(), Do: "name a YAML file of values"}
 	}
 	tree, err := parseSingleMap(content)
 	if err != nil {
@@ -129,12 +133,12 @@ func readRegularFile(file string, limit int64) ([]byte, error) {
 // layer's source nor a problem contains the value, which may be a secret.
 func parseAssignment(assignment string) (layer, *release.Problem) {
 	name, _, found := strings.Cut(assignment, "=")
-	parsed := layer{values: map[string]any{}, source: fmt.Sprintf("%s %s", whereSet, name)}
+	parsed := layer{values: map[string]any{}, source: sourceSet + name}
 	if found && name != "" {
 		found = strvals.ParseIntoString(assignment, parsed.values) == nil && len(parsed.values) > 0
 	}
 	if !found || name == "" {
-		return layer{}, &release.Problem{Where: whereSet, What: fmt.Sprintf("%q cannot be parsed", name),
+		return layer{}, &release.Problem{Setting: settingSet, What: fmt.Sprintf("%q cannot be parsed", name),
 			Do: `write it as name=value; inside the value a comma is written \,`}
 	}
 	return parsed, nil

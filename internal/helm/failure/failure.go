@@ -41,7 +41,7 @@ func Classify(ctx context.Context, err error, format string, subjects ...any) er
 	case errors.Is(err, driver.ErrReleaseExists):
 		return &release.Failure{What: string(causes.ReleaseHeld) + " " + what, Err: sanitized{err}, Do: causes.ReleaseHeld.Cause().Advice}
 	case namespaceNotFound.MatchString(err.Error()):
-		return release.BadInput("--namespace (INPUT_NAMESPACE)", Sanitize(err.Error()), "give --create-namespace, or create it")
+		return release.BadSetting("namespace", Sanitize(err.Error()), "give --create-namespace, or create it")
 	}
 	if known := lookUp(err); known != nil && !known.fault {
 		return &release.Failure{What: known.withCode(what), Err: sanitized{err}, Do: known.advice()}
