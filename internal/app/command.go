@@ -19,6 +19,9 @@ type Command struct {
 	Run func(ctx context.Context, process Process) int
 }
 
+// AddFlags declares the verb's settings as flags, for completion.
+func (c Command) AddFlags(flags *pflag.FlagSet) { addFlags(flags, c.Settings()) }
+
 // Wiring is how a verb becomes a Command. S are its settings, R is its result.
 type Wiring[S, R any] struct {
 	Verb    setting.Verb

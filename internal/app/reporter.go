@@ -18,6 +18,7 @@ import (
 // reporter writes what a verb does, line by line; every line is inert for the runner that reads the log.
 type reporter struct {
 	mu       sync.Mutex
+	color    bool
 	out      io.Writer
 	now      func() time.Time
 	progress time.Time      // when progress was last shown
@@ -25,8 +26,8 @@ type reporter struct {
 	table    *table         // nil where nothing can be drawn
 }
 
-func newReporter(out io.Writer, now func() time.Time, runner *github.Runner) *reporter {
-	r := &reporter{out: out, now: now, progress: now(), runner: runner}
+func newReporter(out io.Writer, now func() time.Time, runner *github.Runner, color bool) *reporter {
+	r := &reporter{color: color, out: out, now: now, progress: now(), runner: runner}
 	if screen, ok := out.(*os.File); ok && runner == nil && term.IsTerminal(int(screen.Fd())) {
 		r.table = &table{out: out, width: func() int { width, _, _ := term.GetSize(int(screen.Fd())); return width }}
 	}
@@ -47,7 +48,7 @@ func (r *reporter) line(text string) {
 func (r *reporter) Infof(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.line(text.Lines(fmt.Sprintf(format, args...), text.NoLimit))
+	r.line(paintLine(r.color, text.Lines(fmt.Sprintf(format, args...), text.NoLimit)))
 }
 
 // Progress shows at most one line every two seconds: a log is not a terminal.

@@ -16,6 +16,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/build"
 	"github.com/onedigest/onedigest/internal/app/deploy"
+	"github.com/onedigest/onedigest/internal/app/onedigest"
 	"github.com/onedigest/onedigest/internal/app/pipeline"
 	"github.com/onedigest/onedigest/internal/app/promote"
 	"github.com/onedigest/onedigest/internal/app/smoke"
@@ -24,11 +25,12 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"build":    func() { app.Main(build.Command()) },
-		"deploy":   func() { app.Main(deploy.Command()) },
-		"smoke":    func() { app.Main(smoke.Command()) },
-		"promote":  func() { app.Main(promote.Command()) },
-		"pipeline": func() { app.Main(pipeline.Command()) },
+		"build":     func() { app.Main(build.Command()) },
+		"deploy":    func() { app.Main(deploy.Command()) },
+		"smoke":     func() { app.Main(smoke.Command()) },
+		"promote":   func() { app.Main(promote.Command()) },
+		"pipeline":  func() { app.Main(pipeline.Command()) },
+		"onedigest": func() { app.Main(onedigest.Command()) },
 	})
 }
 

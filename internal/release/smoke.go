@@ -1,6 +1,7 @@
 package release
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -16,9 +17,9 @@ type Check struct {
 	Header       map[string]string `yaml:"header" json:"header,omitempty"` // response header: expected value
 	BodyContains []string          `yaml:"body-contains" json:"bodyContains,omitempty"`
 	BodyRegex    string            `yaml:"body-regex" json:"bodyRegex,omitempty"`
-	JSON         map[string]any    `yaml:"json" json:"json,omitempty"`              // JSONPath: expected value
-	JSONType     map[string]string `yaml:"json-type" json:"jsonType,omitempty"`     // JSONPath: object, array, string, number, boolean or null
-	MaxLatency   time.Duration     `yaml:"max-latency" json:"maxLatency,omitempty"` // 0: no limit
+	JSON         map[string]any    `yaml:"json" json:"json,omitempty"`          // JSONPath: expected value
+	JSONType     map[string]string `yaml:"json-type" json:"jsonType,omitempty"` // JSONPath: object, array, string, number, boolean or null
+	MaxLatency   time.Duration     `yaml:"max-latency" json:"-"`                // 0: no limit
 }
 
 // Stage is how far a request got.
@@ -45,10 +46,19 @@ type Answer struct {
 	Stage   Stage             `json:"stage"`
 	Status  int               `json:"status,omitempty"`
 	Commit  string            `json:"commit,omitempty"` // from the commit header of the response
-	Latency time.Duration     `json:"latency"`          // nanoseconds, whole request
+	Latency time.Duration     `json:"-"`                // of the whole request; latencySeconds in JSON
 	Spent   map[Stage]float64 `json:"spentSeconds,omitempty"`
 	Wrong   []string          `json:"wrong,omitempty"` // one line for each expectation that was not met
 	Body    []byte            `json:"-"`
+}
+
+// MarshalJSON writes the latency in seconds, as every duration in a result.
+func (a Answer) MarshalJSON() ([]byte, error) {
+	type plain Answer // without this method
+	return json.Marshal(struct {
+		plain
+		LatencySeconds float64 `json:"latencySeconds"`
+	}{plain(a), a.Latency.Seconds()})
 }
 
 // OK tells whether every expectation was met.

@@ -1,0 +1,47 @@
+package app
+
+import (
+	"io"
+	"os"
+	"strings"
+
+	"github.com/fatih/color"
+	"github.com/onedigest/onedigest/internal/github"
+	"golang.org/x/term"
+)
+
+// words are those that are coloured where a line ends its label with one of them, or an error begins with it.
+var words = map[string]color.Attribute{
+	"pass": color.FgGreen, "fail": color.FgRed, "inconclusive": color.FgYellow,
+	"failed": color.FgRed, "bad input": color.FgRed, "fault": color.FgRed, "warning": color.FgYellow,
+}
+
+// colored tells whether what is written may be coloured: on a terminal, unless NO_COLOR is set or a workflow's log shows it.
+// Source: no-color.org.
+func colored(out io.Writer, getenv func(string) string) bool {
+	screen, ok := out.(*os.File)
+	return ok && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb" && !github.On(getenv) && term.IsTerminal(int(screen.Fd()))
+}
+
+// paint colours a word that has a colour, where colours are on.
+func paint(on bool, word string) string {
+	attribute, found := words[word]
+	if !on || !found {
+		return word
+	}
+	c := color.New(attribute, color.Bold)
+	c.EnableColor()
+	return c.Sprint(word)
+}
+
+// paintLine colours the word of a line "warning: …" or "verdict: pass …".
+func paintLine(on bool, line string) string {
+	if rest, found := strings.CutPrefix(line, "verdict: "); found {
+		word, rest, _ := strings.Cut(rest, " ")
+		return strings.TrimRight("verdict: "+paint(on, word)+" "+rest, " ")
+	}
+	if rest, found := strings.CutPrefix(line, "warning: "); found {
+		return paint(on, "warning") + ": " + rest
+	}
+	return line
+}
