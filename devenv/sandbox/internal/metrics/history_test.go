@@ -136,7 +136,7 @@ func TestAPodIsWholeOrNotTold(t *testing.T) {
 	}
 	for _, step := range []struct {
 		current reading
-		want bool
+		want    bool
 	}{
 		{at(1, "a", "init"), false}, {at(2, "a", "init"), true}, {at(3, "a"), true}, {at(4, "a", "b"), false}, {at(5, "a", "b"), true}, {at(6), false},
 	} {
