@@ -33,7 +33,7 @@ type recorded struct {
 	looks  bool // it is the example in docs/troubleshooting.md
 }
 
-func troubled() *core.Pod {
+func unreadyPod() *core.Pod {
 	p := pod(shopPod, 2)
 	p.Spec.NodeName = "ip-10-0-3-17"
 	p.Spec.Containers = []core.Container{{Name: "app"}}
@@ -96,8 +96,8 @@ func mounts(claim string) func(*core.Pod) {
 	}
 }
 
-// heardOf is an event as the core API has it.
-func heardOf(name string, about meta.ObjectMeta, container, kind, reason, message string) *core.Event {
+// eventAbout is an event as the core API has it.
+func eventAbout(name string, about meta.ObjectMeta, container, kind, reason, message string) *core.Event {
 	e := event(name, about, reason, message)
 	e.Type, e.LastTimestamp, e.Count = kind, meta.NewTime(time.Unix(1_800_000_000, 0)), 1
 	e.InvolvedObject.Namespace = space
@@ -120,7 +120,7 @@ var (
 
 // recordings are the causes of which a rollout fails at once: time decides none of them here.
 func recordings() map[string]recorded {
-	aboutPod := troubled().ObjectMeta
+	aboutPod := unreadyPod().ObjectMeta
 	crash := core.ContainerStateTerminated{ExitCode: 1, Reason: "Error", ContainerID: "containerd://1"}
 	outOfMemory := core.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled", ContainerID: "containerd://1"}
 	limited := func(p *core.Pod) {
@@ -132,59 +132,59 @@ func recordings() map[string]recorded {
 		return release.Diagnosis{Code: code, Object: podOfShop, Container: "app", Reason: reason, Message: message}
 	}
 	all := map[string]recorded{
-		"image absent": {there: []runtime.Object{amend(troubled(), waitsFor("ErrImagePull", notFound))}, looks: true,
+		"image absent": {there: []runtime.Object{amend(unreadyPod(), waitsFor("ErrImagePull", notFound))}, looks: true,
 			want: inPod(causes.ImageNotPulled, "ErrImagePull", notFound)},
-		"image forbidden": {there: []runtime.Object{amend(troubled(), waitsFor("ImagePullBackOff", `Back-off pulling image "`+imageAsked+`": ErrImagePull: 403 Forbidden`))},
+		"image forbidden": {there: []runtime.Object{amend(unreadyPod(), waitsFor("ImagePullBackOff", `Back-off pulling image "`+imageAsked+`": ErrImagePull: 403 Forbidden`))},
 			want: inPod(causes.ImageNotPulled, "ImagePullBackOff", `Back-off pulling image "`+imageAsked+`": ErrImagePull: 403 Forbidden`)},
-		"image never pulled": {there: []runtime.Object{amend(troubled(), waitsFor("ErrImageNeverPull", `Container image "shop:dev" is not present with pull policy of Never`))},
+		"image never pulled": {there: []runtime.Object{amend(unreadyPod(), waitsFor("ErrImageNeverPull", `Container image "shop:dev" is not present with pull policy of Never`))},
 			want: inPod(causes.ImageNotPulled, "ErrImageNeverPull", `Container image "shop:dev" is not present with pull policy of Never`)},
-		"image name": {there: []runtime.Object{amend(troubled(), waitsFor("InvalidImageName",
+		"image name": {there: []runtime.Object{amend(unreadyPod(), waitsFor("InvalidImageName",
 			`Failed to apply default image tag "Shop": couldn't parse image name "Shop": invalid reference format: repository name (Shop) must be lowercase`))}, looks: true,
 			want: inPod(causes.ImageNameInvalid, "InvalidImageName",
 				`Failed to apply default image tag "Shop": couldn't parse image name "Shop": invalid reference format: repository name (Shop) must be lowercase`)},
-		"crash loop": {there: []runtime.Object{amend(troubled(), loops(1, crash))}, logs: map[string]string{shopPod + "/app": "no DATABASE_URL\n", shopPod + "/app?previous": "no DATABASE_URL\n"}, looks: true,
+		"crash loop": {there: []runtime.Object{amend(unreadyPod(), loops(1, crash))}, logs: map[string]string{shopPod + "/app": "no DATABASE_URL\n", shopPod + "/app?previous": "no DATABASE_URL\n"}, looks: true,
 			want: release.Diagnosis{Code: causes.CrashLoop, Object: podOfShop, Container: "app", Reason: "CrashLoopBackOff", Message: "ended with exit code 1", Logs: []string{"no DATABASE_URL"}}},
-		"crash loop that runs again": {there: []runtime.Object{amend(troubled(), loops(3, crash))}, logs: map[string]string{shopPod + "/app": "starting\n", shopPod + "/app?previous": "no\n"},
+		"crash loop that runs again": {there: []runtime.Object{amend(unreadyPod(), loops(3, crash))}, logs: map[string]string{shopPod + "/app": "starting\n", shopPod + "/app?previous": "no\n"},
 			want: release.Diagnosis{Code: causes.CrashLoop, Object: podOfShop, Container: "app", Reason: "CrashLoopBackOff", Message: "ended with exit code 1",
 				Logs: []string{"starting"}, Previous: []string{"no"}}},
-		"init container": {there: []runtime.Object{amend(troubled(), loops(1, crash), func(p *core.Pod) {
+		"init container": {there: []runtime.Object{amend(unreadyPod(), loops(1, crash), func(p *core.Pod) {
 			p.Spec.InitContainers, p.Spec.Containers = p.Spec.Containers, []core.Container{{Name: "main"}}
 			p.Status.InitContainerStatuses = p.Status.ContainerStatuses
 			p.Status.ContainerStatuses = []core.ContainerStatus{{Name: "main", State: core.ContainerState{Waiting: &core.ContainerStateWaiting{Reason: "PodInitializing"}}}}
 		})}, want: inPod(causes.CrashLoop, "CrashLoopBackOff", "ended with exit code 1")},
-		"out of memory": {there: []runtime.Object{amend(troubled(), loops(1, outOfMemory), limited)}, looks: true,
+		"out of memory": {there: []runtime.Object{amend(unreadyPod(), loops(1, outOfMemory), limited)}, looks: true,
 			want: inPod(causes.OutOfMemory, "OOMKilled", "ended with exit code 137 (OOMKilled); its memory limit is 64Mi")},
-		"out of memory without a limit": {there: []runtime.Object{amend(troubled(), loops(1, outOfMemory))},
+		"out of memory without a limit": {there: []runtime.Object{amend(unreadyPod(), loops(1, outOfMemory))},
 			want: inPod(causes.OutOfMemory, "OOMKilled", "ended with exit code 137 (OOMKilled); it has no memory limit of its own")},
-		"secret absent": {there: []runtime.Object{amend(troubled(), waitsFor("CreateContainerConfigError", `secret "shop-database" not found`))}, looks: true,
+		"secret absent": {there: []runtime.Object{amend(unreadyPod(), waitsFor("CreateContainerConfigError", `secret "shop-database" not found`))}, looks: true,
 			want: inPod(causes.ConfigurationAbsent, "CreateContainerConfigError", `secret "shop-database" not found`)},
-		"config map absent": {there: []runtime.Object{amend(troubled(), waitsFor("CreateContainerConfigError", `configmap "shop" not found`))},
+		"config map absent": {there: []runtime.Object{amend(unreadyPod(), waitsFor("CreateContainerConfigError", `configmap "shop" not found`))},
 			want: inPod(causes.ConfigurationAbsent, "CreateContainerConfigError", `configmap "shop" not found`)},
-		"key absent": {there: []runtime.Object{amend(troubled(), waitsFor("CreateContainerConfigError", "couldn't find key DATABASE_URL in Secret staging/shop-database"))},
+		"key absent": {there: []runtime.Object{amend(unreadyPod(), waitsFor("CreateContainerConfigError", "couldn't find key DATABASE_URL in Secret staging/shop-database"))},
 			want: inPod(causes.ConfigurationAbsent, "CreateContainerConfigError", "couldn't find key DATABASE_URL in Secret staging/shop-database")},
-		"volume's config map absent": {there: []runtime.Object{amend(troubled(), creating),
-			heardOf("e1", aboutPod, "", "Warning", "FailedMount", `MountVolume.SetUp failed for volume "config" : configmap "shop" not found`)},
+		"volume's config map absent": {there: []runtime.Object{amend(unreadyPod(), creating),
+			eventAbout("e1", aboutPod, "", "Warning", "FailedMount", `MountVolume.SetUp failed for volume "config" : configmap "shop" not found`)},
 			want: release.Diagnosis{Code: causes.ConfigurationAbsent, Object: podOfShop, Reason: "FailedMount", Message: `MountVolume.SetUp failed for volume "config" : configmap "shop" not found`,
 				Events: []string{`Warning FailedMount: MountVolume.SetUp failed for volume "config" : configmap "shop" not found`}}},
-		"volume's key absent": {there: []runtime.Object{amend(troubled(), creating),
-			heardOf("e1", aboutPod, "", "Warning", "FailedMount", `MountVolume.SetUp failed for volume "tls" : references non-existent secret key: tls.key`)},
+		"volume's key absent": {there: []runtime.Object{amend(unreadyPod(), creating),
+			eventAbout("e1", aboutPod, "", "Warning", "FailedMount", `MountVolume.SetUp failed for volume "tls" : references non-existent secret key: tls.key`)},
 			want: release.Diagnosis{Code: causes.ConfigurationAbsent, Object: podOfShop, Reason: "FailedMount", Message: `MountVolume.SetUp failed for volume "tls" : references non-existent secret key: tls.key`,
 				Events: []string{`Warning FailedMount: MountVolume.SetUp failed for volume "tls" : references non-existent secret key: tls.key`}}},
-		"not ready": {there: []runtime.Object{amend(troubled(), probed("readiness", core.Probe{PeriodSeconds: 2})),
-			heardOf("e1", aboutPod, "app", "Warning", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 500")},
+		"not ready": {there: []runtime.Object{amend(unreadyPod(), probed("readiness", core.Probe{PeriodSeconds: 2})),
+			eventAbout("e1", aboutPod, "app", "Warning", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 500")},
 			logs: map[string]string{shopPod + "/app": "database is away\n"}, looks: true,
 			want: release.Diagnosis{Code: causes.NotReady, Object: podOfShop, Container: "app", Reason: "Unhealthy", Message: "Readiness probe failed: HTTP probe failed with statuscode: 500",
 				Events: []string{"Warning Unhealthy: Readiness probe failed: HTTP probe failed with statuscode: 500"}, Logs: []string{"database is away"}}},
-		"not alive": {there: []runtime.Object{amend(troubled(), probed("liveness", core.Probe{}), loops(1, core.ContainerStateTerminated{ExitCode: 137, Reason: "Error"})),
-			heardOf("e1", aboutPod, "app", "Warning", "Unhealthy", `Liveness probe failed: Get "http://10.0.3.44:8080/healthz": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`),
-			heardOf("e2", aboutPod, "app", "Normal", "Killing", "Container app failed liveness probe, will be restarted")}, looks: true,
+		"not alive": {there: []runtime.Object{amend(unreadyPod(), probed("liveness", core.Probe{}), loops(1, core.ContainerStateTerminated{ExitCode: 137, Reason: "Error"})),
+			eventAbout("e1", aboutPod, "app", "Warning", "Unhealthy", `Liveness probe failed: Get "http://10.0.3.44:8080/healthz": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`),
+			eventAbout("e2", aboutPod, "app", "Normal", "Killing", "Container app failed liveness probe, will be restarted")}, looks: true,
 			want: release.Diagnosis{Code: causes.NotAlive, Object: podOfShop, Container: "app", Reason: "CrashLoopBackOff",
 				Message: `Liveness probe failed: Get "http://10.0.3.44:8080/healthz": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`,
 				Events: []string{`Warning Unhealthy: Liveness probe failed: Get "http://10.0.3.44:8080/healthz": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`,
 					"Normal Killing: Container app failed liveness probe, will be restarted"}}},
-		"not started": {there: []runtime.Object{amend(troubled(), probed("startup", core.Probe{})),
-			heardOf("e1", aboutPod, "app", "Warning", "Unhealthy", `Startup probe failed: dial tcp 10.0.3.44:8080: connect: connection refused`),
-			heardOf("e2", aboutPod, "app", "Normal", "Killing", "Container app failed startup probe, will be restarted")},
+		"not started": {there: []runtime.Object{amend(unreadyPod(), probed("startup", core.Probe{})),
+			eventAbout("e1", aboutPod, "app", "Warning", "Unhealthy", `Startup probe failed: dial tcp 10.0.3.44:8080: connect: connection refused`),
+			eventAbout("e2", aboutPod, "app", "Normal", "Killing", "Container app failed startup probe, will be restarted")},
 			want: release.Diagnosis{Code: causes.NotAlive, Object: podOfShop, Container: "app", Reason: "Unhealthy",
 				Message: `Startup probe failed: dial tcp 10.0.3.44:8080: connect: connection refused`,
 				Events: []string{`Warning Unhealthy: Startup probe failed: dial tcp 10.0.3.44:8080: connect: connection refused`,
@@ -203,30 +203,30 @@ func recordings() map[string]recorded {
 		"ReplicaSet refused": {there: []runtime.Object{refusedDeployment()},
 			want: release.Diagnosis{Code: causes.QuotaExceeded, Object: ofDeployment, Reason: "ReplicaSetCreateError",
 				Message: `Failed to create new replica set "shop-6d4cf56db6": replicasets.apps "shop-6d4cf56db6" is forbidden: exceeded quota: team, requested: count/replicasets.apps=1, used: count/replicasets.apps=0, limited: count/replicasets.apps=0`}},
-		"claim of a pod": {there: []runtime.Object{claim(core.ClaimPending), amend(troubled(), mounts(ofDisk), unscheduledFor(`0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found`)),
-			heardOf("e1", claim("").ObjectMeta, "", "Warning", "ProvisioningFailed", `storageclass.storage.k8s.io "fast" not found`)}, looks: true,
+		"claim of a pod": {there: []runtime.Object{claim(core.ClaimPending), amend(unreadyPod(), mounts(ofDisk), unscheduledFor(`0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found`)),
+			eventAbout("e1", claim("").ObjectMeta, "", "Warning", "ProvisioningFailed", `storageclass.storage.k8s.io "fast" not found`)}, looks: true,
 			want: release.Diagnosis{Code: causes.VolumePending, Object: ofClaim, Reason: "ProvisioningFailed", Message: `storageclass.storage.k8s.io "fast" not found`,
 				Events: []string{`Warning ProvisioningFailed: storageclass.storage.k8s.io "fast" not found`}}},
-		"claim absent": {there: []runtime.Object{amend(troubled(), mounts("none"), unscheduledFor(`0/3 nodes are available: persistentvolumeclaim "none" not found. not found`))},
+		"claim absent": {there: []runtime.Object{amend(unreadyPod(), mounts("none"), unscheduledFor(`0/3 nodes are available: persistentvolumeclaim "none" not found. not found`))},
 			want: release.Diagnosis{Code: causes.VolumePending, Object: podOfShop, Reason: "Unschedulable", Message: `0/3 nodes are available: persistentvolumeclaim "none" not found. not found`}},
-		"volume not attached": {there: []runtime.Object{amend(troubled(), creating),
-			heardOf("e1", aboutPod, "", "Warning", "FailedAttachVolume", `Multi-Attach error for volume "pvc-1" Volume is already used by pod(s) shop-1`)},
+		"volume not attached": {there: []runtime.Object{amend(unreadyPod(), creating),
+			eventAbout("e1", aboutPod, "", "Warning", "FailedAttachVolume", `Multi-Attach error for volume "pvc-1" Volume is already used by pod(s) shop-1`)},
 			want: release.Diagnosis{Code: causes.VolumePending, Object: podOfShop, Reason: "FailedAttachVolume", Message: `Multi-Attach error for volume "pvc-1" Volume is already used by pod(s) shop-1`,
 				Events: []string{`Warning FailedAttachVolume: Multi-Attach error for volume "pvc-1" Volume is already used by pod(s) shop-1`}}},
-		"no node": {there: []runtime.Object{amend(troubled(), unscheduledFor(`0/3 nodes are available: 3 Insufficient cpu. no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.`))}, looks: true,
+		"no node": {there: []runtime.Object{amend(unreadyPod(), unscheduledFor(`0/3 nodes are available: 3 Insufficient cpu. no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.`))}, looks: true,
 			want: release.Diagnosis{Code: causes.Unschedulable, Object: podOfShop, Reason: "Unschedulable",
 				Message: `0/3 nodes are available: 3 Insufficient cpu. no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling`}},
 		"no progress": {there: []runtime.Object{lateDeployment()}, looks: true,
 			want: release.Diagnosis{Code: causes.ProgressDeadline, Object: ofDeployment, Reason: "ProgressDeadlineExceeded", Message: "Progress deadline exceeded"}},
-		"no progress, and why": {there: []runtime.Object{lateDeployment(), amend(troubled(), loops(1, crash))}, want: inPod(causes.CrashLoop, "CrashLoopBackOff", "ended with exit code 1")},
-		"no command": {there: []runtime.Object{amend(troubled(), loops(1, core.ContainerStateTerminated{ExitCode: 128, Reason: "StartError", Message: runcSays}))}, looks: true,
+		"no progress, and why": {there: []runtime.Object{lateDeployment(), amend(unreadyPod(), loops(1, crash))}, want: inPod(causes.CrashLoop, "CrashLoopBackOff", "ended with exit code 1")},
+		"no command": {there: []runtime.Object{amend(unreadyPod(), loops(1, core.ContainerStateTerminated{ExitCode: 128, Reason: "StartError", Message: runcSays}))}, looks: true,
 			want: inPod(causes.ContainerNotStarted, "StartError", runcSays)},
-		"no command, the first time": {there: []runtime.Object{amend(troubled(), waitsFor("RunContainerError", runcSays))},
+		"no command, the first time": {there: []runtime.Object{amend(unreadyPod(), waitsFor("RunContainerError", runcSays))},
 			want: inPod(causes.ContainerNotStarted, "RunContainerError", runcSays)},
-		"root": {there: []runtime.Object{amend(troubled(), waitsFor("CreateContainerConfigError", `container has runAsNonRoot and image will run as root (pod: "x", container: app)`))},
+		"root": {there: []runtime.Object{amend(unreadyPod(), waitsFor("CreateContainerConfigError", `container has runAsNonRoot and image will run as root (pod: "x", container: app)`))},
 			want: inPod(causes.ContainerNotStarted, "CreateContainerConfigError", `container has runAsNonRoot and image will run as root (pod: "x", container: app)`)},
-		"no network": {there: []runtime.Object{amend(troubled(), creating),
-			heardOf("e1", aboutPod, "", "Warning", "FailedCreatePodSandBox", `Failed to create pod sandbox: plugin type="aws-cni" failed (add): add cmd: failed to assign an IP address to container`)},
+		"no network": {there: []runtime.Object{amend(unreadyPod(), creating),
+			eventAbout("e1", aboutPod, "", "Warning", "FailedCreatePodSandBox", `Failed to create pod sandbox: plugin type="aws-cni" failed (add): add cmd: failed to assign an IP address to container`)},
 			want: release.Diagnosis{Code: causes.ContainerNotStarted, Object: podOfShop, Reason: "FailedCreatePodSandBox",
 				Message: `Failed to create pod sandbox: plugin type="aws-cni" failed (add): add cmd: failed to assign an IP address to container`,
 				Events:  []string{`Warning FailedCreatePodSandBox: Failed to create pod sandbox: plugin type="aws-cni" failed (add): add cmd: failed to assign an IP address to container`}}},

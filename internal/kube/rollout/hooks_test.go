@@ -71,12 +71,12 @@ func TestHookIsDoneWhenItHasEnded(t *testing.T) {
 	}
 }
 
-// TestHookThatIsGone: a Job may be deleted as diagnose.GraceShort as it has ended, before anybody has seen that it has.
-func TestHookThatIsGone(t *testing.T) {
+// TestDeletedHook: a Job may be deleted as diagnose.GraceShort as it has ended, before anybody has seen that it has.
+func TestDeletedHook(t *testing.T) {
 	t.Parallel()
 	aboutJob := job("", "").ObjectMeta
 	finished := func(kind, reason, message string) *core.Event {
-		e := heardOf("e-"+strings.ToLower(reason), aboutJob, "", kind, reason, message)
+		e := eventAbout("e-"+strings.ToLower(reason), aboutJob, "", kind, reason, message)
 		e.InvolvedObject.Kind = "Job"
 		return e
 	}
@@ -193,7 +193,7 @@ func TestHookLogsOutliveThePod(t *testing.T) {
 	}
 }
 
-// TestHookLogsTakenAway: the kubelet says in place of the log that it has been taken away; what was kept before is told.
+// TestHookLogsTakenAway: the kubelet says in place of the log that it has been taken away; what was fetched before is shown.
 func TestHookLogsTakenAway(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)

@@ -12,8 +12,8 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestWatchWantsProof: a container that no readiness probe looks after is ready for Kubernetes the moment it runs.
-func TestWatchWantsProof(t *testing.T) {
+// TestWatchRequiresProof: a container that no readiness probe looks after is ready for Kubernetes the moment it runs.
+func TestWatchRequiresProof(t *testing.T) {
 	t.Parallel()
 	const scaled = 700 * time.Millisecond
 	begun := func(name string, at time.Time, probe *core.Probe) *core.Pod {

@@ -20,7 +20,7 @@ type condition struct {
 // conditionOf reads an object's status. A status about an earlier generation of the object does not count.
 func conditionOf(object *unstructured.Unstructured) condition {
 	if object == nil {
-		return condition{ready: -1, desired: -1, message: "not there yet"}
+		return condition{ready: -1, desired: -1, message: "does not exist yet"}
 	}
 	result, err := status.Compute(object)
 	if err != nil {
@@ -29,7 +29,7 @@ func conditionOf(object *unstructured.Unstructured) condition {
 	now := condition{done: result.Status == status.CurrentStatus, message: text.Line(result.Message, 256)}
 	now.ready, now.desired = podCounts(object)
 	if diagnose.NotObserved(object) {
-		now.done, now.message = false, "not seen by its controller yet"
+		now.done, now.message = false, "not observed by its controller yet"
 		return now
 	}
 	if result.Status == status.FailedStatus {

@@ -30,7 +30,7 @@ func autoscaler(metrics core.ConditionStatus) *autoscaling.HorizontalPodAutoscal
 	return a
 }
 
-// TestWatchReportsWithoutWaiting: a load balancer and an autoscaler are told of, and hold nothing up.
+// TestWatchReportsWithoutWaiting: a load balancer and an autoscaler are reported, and not waited for.
 func TestWatchReportsWithoutWaiting(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -38,19 +38,19 @@ func TestWatchReportsWithoutWaiting(t *testing.T) {
 	inside := service("peers", core.ServiceTypeClusterIP, "")
 	s.Put(deployment(2, 1, 0, 1), balancer, inside, autoscaler(core.ConditionFalse))
 	r := observe(t, s.watcher(), ofDeployment, ofBalancing, release.Object{APIVersion: "v1", Kind: "Service", Namespace: space, Name: "peers"}, ofScaling)
-	told := func(object release.Object, words string, done bool) {
+	reports := func(object release.Object, words string, done bool) {
 		t.Helper()
 		r.until(words, func(step release.RolloutStep) bool {
 			return step.Object == object && strings.Contains(step.Message, words) && step.Done == done && step.Desired == -1
 		})
 	}
-	told(ofBalancing, "no address yet", false)
+	reports(ofBalancing, "no address yet", false)
 	more := autoscaler(core.ConditionFalse)
 	more.Status.DesiredReplicas = 4
 	s.Put(more)
-	told(ofScaling, "2 pods, wants 4 of 2 to 6; FailedGetResourceMetric: no metrics", true)
+	reports(ofScaling, "2 pods, wants 4 of 2 to 6; FailedGetResourceMetric: no metrics", true)
 	s.Put(service("shop", core.ServiceTypeLoadBalancer, "lb.example.com"))
-	told(ofBalancing, "at lb.example.com", true)
+	reports(ofBalancing, "at lb.example.com", true)
 	s.Put(service("shop", core.ServiceTypeLoadBalancer, ""), deployment(2, 1, 1, 1))
 	steps, err := r.rest()
 	if err != nil {
@@ -58,7 +58,7 @@ func TestWatchReportsWithoutWaiting(t *testing.T) {
 	}
 	for _, step := range steps {
 		if step.Object.Name == "peers" {
-			t.Errorf("a Service inside the cluster is told of: %+v", step)
+			t.Errorf("a Service inside the cluster is reported: %+v", step)
 		}
 	}
 }
@@ -104,7 +104,7 @@ func TestRefusedPodsWithoutCondition(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			refusal := heardOf("e1", test.about, "", "Warning", diagnose.ReasonFailedCreate, test.says)
+			refusal := eventAbout("e1", test.about, "", "Warning", diagnose.ReasonFailedCreate, test.says)
 			refusal.ResourceVersion = "7"
 			one := pod("one", 1)
 			one.OwnerReferences[0].UID = test.about.UID

@@ -15,33 +15,33 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// TestWatchIsSilentWhileDeaf: what was ready when it was last heard of is not said to be ready before it is heard of again.
-func TestWatchIsSilentWhileDeaf(t *testing.T) {
+// TestWatchDecidesNothingWhileDisconnected: what was ready when the cluster last answered is not reported as ready before it answers again.
+func TestWatchDecidesNothingWhileDisconnected(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.Put(deployment(1, 1, 1, 1), statefulSet(2, 1, 1, 0))
 	r := observe(t, s.watcher(), ofDeployment, ofStateful)
 	r.until("the Deployment is ready", func(step release.RolloutStep) bool { return step.Object == ofDeployment && step.Done })
-	deaf := make(chan struct{}, 1000)
+	refused := make(chan struct{}, 1000)
 	s.Break(func(r *http.Request) int {
 		if !strings.HasSuffix(r.URL.Path, "/deployments") {
 			return 0
 		}
-		deaf <- struct{}{}
+		refused <- struct{}{}
 		return http.StatusServiceUnavailable
 	})
 	s.Drop()
-	<-deaf
-	s.Put(deployment(2, 1, 0, 1)) // unseen, for its feed is away
+	<-refused
+	s.Put(deployment(2, 1, 0, 1)) // not received, since the watch has ended
 	s.Put(statefulSet(2, 1, 1, 1))
 	r.until("the StatefulSet is ready", func(step release.RolloutStep) bool { return step.Object == ofStateful && step.Done })
-	for len(deaf) > 0 {
-		<-deaf
+	for len(refused) > 0 {
+		<-refused
 	}
 	select {
 	case err := <-r.ended:
-		t.Fatalf("ended with %v while the Deployment was not heard of", err)
-	case <-deaf: // asked once more since, and refused
+		t.Fatalf("ended with %v while the Deployment was not read", err)
+	case <-refused: // asked once more since, and refused
 	}
 	s.Break(nil)
 	r.until("what the Deployment has become", func(step release.RolloutStep) bool { return step.Object == ofDeployment && !step.Done })
@@ -51,35 +51,35 @@ func TestWatchIsSilentWhileDeaf(t *testing.T) {
 	}
 }
 
-// TestTimeDoesNotCountWhileDeaf: what stood when the cluster was last heard may have passed.
-func TestTimeDoesNotCountWhileDeaf(t *testing.T) {
+// TestTimeDoesNotCountWhileDisconnected: what was wrong when the cluster last answered may have passed.
+func TestTimeDoesNotCountWhileDisconnected(t *testing.T) {
 	t.Parallel()
 	play(t, false, []release.Object{ofDeployment}, func(s *stage) {
-		s.Put(deployment(2, 2, 1, 1), replicaSet(2), amend(troubled(), waitsFor("CreateContainerError", "some trouble")))
-		s.fails("heard", "")
+		s.Put(deployment(2, 2, 1, 1), replicaSet(2), amend(unreadyPod(), waitsFor("CreateContainerError", "some trouble")))
+		s.fails("connected", "")
 		time.Sleep(15 * time.Second)
 		s.r.stores.pods[space].RecordRequest(apierrors.NewServiceUnavailable("away"))
-		s.fails("deaf", "")
+		s.fails("disconnected", "")
 		time.Sleep(20 * time.Second)
-		s.fails("deaf for long", "")
+		s.fails("disconnected for long", "")
 		s.r.stores.pods[space].RecordRequest(nil)
-		s.fails("heard again", "")
+		s.fails("connected again", "")
 		time.Sleep(diagnose.GraceTransient - time.Millisecond)
-		s.fails("not as long as it is borne with since then", "")
+		s.fails("less than its grace since then", "")
 		time.Sleep(time.Millisecond)
-		s.fails("as long as it is borne with since then", causes.ContainerNotStarted)
+		s.fails("its grace since then", causes.ContainerNotStarted)
 	})
 }
 
-// TestReadyIsHeldBackWhileCatchingUp: a feed that is back may still be told what it has missed.
-func TestReadyIsHeldBackWhileCatchingUp(t *testing.T) {
+// TestNothingIsReadyWhileCatchingUp: a store that is connected again may still receive what it has missed.
+func TestNothingIsReadyWhileCatchingUp(t *testing.T) {
 	t.Parallel()
 	play(t, false, []release.Object{ofDeployment}, func(s *stage) {
 		s.Put(deployment(1, 1, 1, 1))
 		f := s.r.stores.objects[watchKey{watchedKinds[schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}].resource, space}]
 		f.RecordRequest(apierrors.NewUnauthorized("expired"))
 		if s.last = s.evaluate(); len(s.last.pending) == 0 {
-			t.Error("ready while deaf")
+			t.Error("ready while disconnected")
 		}
 		f.RecordRequest(nil)
 		if s.last = s.evaluate(); !s.last.uncertain {
@@ -92,8 +92,8 @@ func TestReadyIsHeldBackWhileCatchingUp(t *testing.T) {
 	})
 }
 
-// TestRefusalsAreBelievedInTheEnd: a token is renewed by the transport that carries it, or it never is.
-func TestRefusalsAreBelievedInTheEnd(t *testing.T) {
+// TestRefusalsCountAfterTheirGrace: a token is renewed by the transport that carries it, or it never is.
+func TestRefusalsCountAfterTheirGrace(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		synced  bool
@@ -132,11 +132,11 @@ func TestRefusalsAreBelievedInTheEnd(t *testing.T) {
 	}
 }
 
-// TestWatchBearsAnExpiredToken has every request refused with 401 for a while, as between a token's end and its renewal.
-func TestWatchBearsAnExpiredToken(t *testing.T) {
+// TestWatchToleratesAnExpiredToken has every request refused with 401 for a while, as between a token's end and its renewal.
+func TestWatchToleratesAnExpiredToken(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	brokenRollout(s, amend(troubled(), waitsFor("CreateContainerConfigError", "failed to sync secret cache")))
+	brokenRollout(s, amend(unreadyPod(), waitsFor("CreateContainerConfigError", "failed to sync secret cache")))
 	r := observe(t, s.watcher(), ofDeployment)
 	r.until("the first", func(release.RolloutStep) bool { return true })
 	refused := make(chan struct{}, 1000)

@@ -89,7 +89,7 @@ func TestWatchReportsEachChangeUntilReady(t *testing.T) {
 	s.Put(old)
 	r := observe(t, s.watcher(), ofDeployment)
 	first := r.until("the first", func(release.RolloutStep) bool { return true })
-	if first.Done || first.Ready != 0 || first.Message != "not seen by its controller yet" {
+	if first.Done || first.Ready != 0 || first.Message != "not observed by its controller yet" {
 		t.Errorf("the rollout of the generation before counts: %+v", first)
 	}
 	s.Put(deployment(2, 2, 1, 2), ready(2, 0)) // the two that are available are old ones
@@ -231,23 +231,23 @@ func certain(t *testing.T, err error, object release.Object) {
 	}
 }
 
-// TestWatchHearsThePodsFirst: that a Job failed may be known before its pods are, which say why.
-func TestWatchHearsThePodsFirst(t *testing.T) {
+// TestWatchReadsThePodsOfAFailedJob: that a Job failed may be known before its pods are, which say why.
+func TestWatchReadsThePodsOfAFailedJob(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	failed := waits(pod("migrate-a", 1), "", "")
 	failed.OwnerReferences[0].UID, failed.Status.Phase = "uid-migrate", core.PodFailed
 	s.Put(job(batch.JobFailed, "BackoffLimitExceeded"), failed)
-	told := make(chan struct{})
+	listed := make(chan struct{})
 	s.Break(func(r *http.Request) int {
 		if strings.HasSuffix(r.URL.Path, "/pods") {
-			<-told
+			<-listed
 		}
 		return 0
 	})
 	r := observe(t, s.watcher(), ofJobs)
 	r.until("the first", func(release.RolloutStep) bool { return true })
-	close(told)
+	close(listed)
 	_, err := r.rest()
 	if got := diagnosisOf(t, err); got.Object != diagnose.PodObject(failed) {
 		t.Errorf("got %+v, want the pod", got)
@@ -282,8 +282,8 @@ func TestWatchFailsFastOnRefusedPodsWithoutCondition(t *testing.T) {
 	certain(t, err, ofStateful)
 }
 
-// TestWatchBearsWith has a rollout recover from what may pass, after it was seen.
-func TestWatchBearsWith(t *testing.T) {
+// TestWatchTolerates has a rollout recover from what may pass, after it was seen.
+func TestWatchTolerates(t *testing.T) {
 	t.Parallel()
 	bad := pod("bad", 2)
 	stale := crashes(pod("stale", 1))
@@ -303,7 +303,7 @@ func TestWatchBearsWith(t *testing.T) {
 		"a quota while old pods go":       crowdedSet,
 		"a Secret that comes a bit later": waits(bad, "CreateContainerConfigError", `secret "shop" not found`),
 	}
-	// What time decides; the others are borne with however short the grace is.
+	// What time decides; the others are tolerated however short the grace is.
 	timed := map[string]bool{"no node yet": true, "a kubelet out of step": true, "a quota while old pods go": true, "a Secret that comes a bit later": true}
 	for name, trouble := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -334,7 +334,7 @@ func TestWatchCountsTime(t *testing.T) {
 	watcher := s.watcher()
 	watcher.grace = func(time.Duration) time.Duration { return 300 * time.Millisecond }
 	r := observe(t, watcher, ofDeployment)
-	r.until("bearing with it", func(step release.RolloutStep) bool { return strings.Contains(step.Message, "not found") })
+	r.until("tolerating it", func(step release.RolloutStep) bool { return strings.Contains(step.Message, "not found") })
 	_, err := r.rest()
 	if got := diagnosisOf(t, err); got.Code != causes.ConfigurationAbsent {
 		t.Errorf("got %+v", got)
@@ -377,13 +377,13 @@ func TestWatchCountsFailedPulls(t *testing.T) {
 	certain(t, err, ofDeployment)
 }
 
-// TestTimeUpLooks holds the documentation's example to what is said when the time for a rollout is used up.
-func TestTimeUpLooks(t *testing.T) {
+// TestTimedOutExample holds the documentation's example to what is said when the time for a rollout is used up.
+func TestTimedOutExample(t *testing.T) {
 	t.Parallel()
 	play(t, false, []release.Object{ofDeployment}, func(s *stage) {
 		ctx, cancel := context.WithTimeout(s.t.Context(), 4*time.Minute)
 		defer cancel()
-		s.Put(deployment(2, 2, 1, 1), replicaSet(2), amend(troubled(), waitsFor("ContainerCreating", "")))
+		s.Put(deployment(2, 2, 1, 1), replicaSet(2), amend(unreadyPod(), waitsFor("ContainerCreating", "")))
 		s.fails("at first", "")
 		time.Sleep(4 * time.Minute)
 		s.fails("at the end", "")
@@ -437,7 +437,7 @@ func TestWatchSeesAnObjectGoAndComeBack(t *testing.T) {
 	r := observe(t, s.watcher(), ofDeployment)
 	r.untilReady(0)
 	s.Remove(deployment(2, 2, 1, 1))
-	r.until("gone", func(step release.RolloutStep) bool { return step.Message == "not there yet" && !step.Done })
+	r.until("gone", func(step release.RolloutStep) bool { return step.Message == "does not exist yet" && !step.Done })
 	s.Put(deployment(2, 2, 2, 2))
 	if _, err := r.rest(); err != nil {
 		t.Error(err)

@@ -12,32 +12,32 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// TestPatience holds every cause that time decides to its patience, on a clock of its own.
-func TestPatience(t *testing.T) {
+// TestGraces holds every cause that time decides to its grace, on a clock of its own.
+func TestGraces(t *testing.T) {
 	t.Parallel()
-	aboutPod := troubled().ObjectMeta
+	aboutPod := unreadyPod().ObjectMeta
 	creating := waitsFor("ContainerCreating", "")
 	mount := func(reason, message string) []runtime.Object {
-		return []runtime.Object{amend(troubled(), creating), heardOf("e1", aboutPod, "", "Warning", reason, message)}
+		return []runtime.Object{amend(unreadyPod(), creating), eventAbout("e1", aboutPod, "", "Warning", reason, message)}
 	}
 	provision := func(reason, message string) []runtime.Object {
-		return []runtime.Object{claim(core.ClaimPending), amend(troubled(), mounts(ofDisk), unscheduledFor("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.")),
-			heardOf("e1", claim("").ObjectMeta, "", "Warning", reason, message)}
+		return []runtime.Object{claim(core.ClaimPending), amend(unreadyPod(), mounts(ofDisk), unscheduledFor("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.")),
+			eventAbout("e1", claim("").ObjectMeta, "", "Warning", reason, message)}
 	}
 	waiting := func(reason, message string) []runtime.Object {
-		return []runtime.Object{amend(troubled(), waitsFor(reason, message))}
+		return []runtime.Object{amend(unreadyPod(), waitsFor(reason, message))}
 	}
 	readiness := func(probe core.Probe, changes ...func(*core.Pod)) []runtime.Object {
-		return []runtime.Object{amend(amend(troubled(), probed("readiness", probe)), changes...)}
+		return []runtime.Object{amend(amend(unreadyPod(), probed("readiness", probe)), changes...)}
 	}
 	leaving := pod("old", 1)
 	leaving.DeletionTimestamp, leaving.Finalizers = ptr(meta.Now()), []string{"test/keep"}
 	const none, helpless = `0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod.`,
 		`0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.`
 	unscheduled := func(message string, events ...runtime.Object) []runtime.Object {
-		return append(events, amend(troubled(), unscheduledFor(message)))
+		return append(events, amend(unreadyPod(), unscheduledFor(message)))
 	}
-	nominated := amend(troubled(), unscheduledFor(none))
+	nominated := amend(unreadyPod(), unscheduledFor(none))
 	nominated.Status.NominatedNodeName = "ip-10-0-3-17"
 	startup := probed("startup", core.Probe{FailureThreshold: 60, PeriodSeconds: 1})
 	started := func(p *core.Pod) { startup(p); p.Status.ContainerStatuses[0].Started = ptr(true) }
@@ -60,10 +60,10 @@ func TestPatience(t *testing.T) {
 		"no class":                         {provision("FailedBinding", "no persistent volumes available for this claim and no storage class is set"), diagnose.GraceNoNode, causes.VolumePending},
 		"a node":                           {unscheduled(none), diagnose.GraceNode, causes.Unschedulable},
 		"a node that no pod makes room on": {unscheduled(helpless), diagnose.GraceNoNode, causes.Unschedulable},
-		"a node that is coming": {unscheduled(helpless, heardOf("e1", aboutPod, "", "Normal", "TriggeredScaleUp", "pod triggered scale-up: [{eks 1->2 (max: 5)}]")),
+		"a node that is coming": {unscheduled(helpless, eventAbout("e1", aboutPod, "", "Normal", "TriggeredScaleUp", "pod triggered scale-up: [{eks 1->2 (max: 5)}]")),
 			diagnose.GraceNewNode, causes.Unschedulable},
-		"a node of Karpenter's": {unscheduled(helpless, heardOf("e1", aboutPod, "", "Normal", "Nominated", "Pod should schedule on: nodeclaim/default-x")), diagnose.GraceNewNode, causes.Unschedulable},
-		"a node that is not coming": {unscheduled(none, heardOf("e1", aboutPod, "", "Normal", "NotTriggerScaleUp", "pod didn't trigger scale-up: 1 max node group size reached")),
+		"a node of Karpenter's": {unscheduled(helpless, eventAbout("e1", aboutPod, "", "Normal", "Nominated", "Pod should schedule on: nodeclaim/default-x")), diagnose.GraceNewNode, causes.Unschedulable},
+		"a node that is not coming": {unscheduled(none, eventAbout("e1", aboutPod, "", "Normal", "NotTriggerScaleUp", "pod didn't trigger scale-up: 1 max node group size reached")),
 			diagnose.GraceNoNode, causes.Unschedulable},
 		"a node that is being cleared":                  {[]runtime.Object{nominated}, diagnose.GraceNewNode, causes.Unschedulable},
 		"a quota in use":                                {[]runtime.Object{refusedSet("exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3")}, diagnose.GraceTransient, causes.QuotaExceeded},
@@ -92,36 +92,36 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// TestEndlessPatience: what time alone never decides.
-func TestEndlessPatience(t *testing.T) {
+// TestGraceNever: what time alone never decides.
+func TestGraceNever(t *testing.T) {
 	t.Parallel()
 	crash := core.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}
-	running := amend(troubled(), func(p *core.Pod) { p.Status.ContainerStatuses[0].RestartCount = 1 }, probed("startup", core.Probe{}))
-	gate := amend(troubled(), func(p *core.Pod) {
+	running := amend(unreadyPod(), func(p *core.Pod) { p.Status.ContainerStatuses[0].RestartCount = 1 }, probed("startup", core.Probe{}))
+	gate := amend(unreadyPod(), func(p *core.Pod) {
 		p.Status.ContainerStatuses[0].Ready = true
 		p.Status.Conditions[0].Reason, p.Status.Conditions[0].Message = "ReadinessGatesNotReady", `corresponding condition of pod readiness gate "target-health" does not exist.`
 	})
-	gated := amend(troubled(), unscheduledFor("Scheduling is blocked due to non-empty scheduling gates"))
+	gated := amend(unreadyPod(), unscheduledFor("Scheduling is blocked due to non-empty scheduling gates"))
 	gated.Status.Conditions[0].Reason = core.PodReasonSchedulingGated
-	mounted := amend(troubled(), waitsFor("ContainerCreating", ""), func(p *core.Pod) {
+	mounted := amend(unreadyPod(), waitsFor("ContainerCreating", ""), func(p *core.Pod) {
 		p.Status.Conditions = append(p.Status.Conditions, core.PodCondition{Type: core.PodReadyToStartContainers, Status: core.ConditionTrue})
 	})
-	aboutPod := troubled().ObjectMeta
-	failedMount := heardOf("e1", aboutPod, "", "Warning", "FailedMount", `MountVolume.SetUp failed for volume "c" : failed to sync configmap cache`)
-	later := heardOf("e2", aboutPod, "app", "Normal", "Pulling", `Pulling image "shop"`)
+	aboutPod := unreadyPod().ObjectMeta
+	failedMount := eventAbout("e1", aboutPod, "", "Warning", "FailedMount", `MountVolume.SetUp failed for volume "c" : failed to sync configmap cache`)
+	later := eventAbout("e2", aboutPod, "app", "Normal", "Pulling", `Pulling image "shop"`)
 	later.LastTimestamp.Time = later.LastTimestamp.Add(time.Second)
 	tests := map[string][]runtime.Object{
-		"a container being created":     {amend(troubled(), waitsFor("ContainerCreating", ""))},
-		"a first crash":                 {amend(troubled(), loops(0, crash))},
+		"a container being created":     {amend(unreadyPod(), waitsFor("ContainerCreating", ""))},
+		"a first crash":                 {amend(unreadyPod(), loops(0, crash))},
 		"a start that has its time":     {running},
-		"one failed pull":               {amend(troubled(), waitsFor("ErrImagePull", "dial tcp: i/o timeout"))},
+		"one failed pull":               {amend(unreadyPod(), waitsFor("ErrImagePull", "dial tcp: i/o timeout"))},
 		"a load balancer's gate":        {gate},
 		"a scheduling gate":             {gated},
 		"volumes that were mounted":     {mounted, failedMount},
-		"an image that is being pulled": {amend(troubled(), waitsFor("ContainerCreating", "")), failedMount, later},
-		"a claim that waits for a pod": {claim(core.ClaimPending), amend(troubled(), mounts(ofDisk), func(p *core.Pod) {
+		"an image that is being pulled": {amend(unreadyPod(), waitsFor("ContainerCreating", "")), failedMount, later},
+		"a claim that waits for a pod": {claim(core.ClaimPending), amend(unreadyPod(), mounts(ofDisk), func(p *core.Pod) {
 			p.Spec.NodeName, p.Status = "", core.PodStatus{Phase: core.PodPending}
-		}), heardOf("e1", claim("").ObjectMeta, "", "Normal", "WaitForFirstConsumer", "waiting for first consumer to be created before binding")},
+		}), eventAbout("e1", claim("").ObjectMeta, "", "Normal", "WaitForFirstConsumer", "waiting for first consumer to be created before binding")},
 	}
 	for name, there := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -135,46 +135,46 @@ func TestEndlessPatience(t *testing.T) {
 	}
 }
 
-// TestMakersAreWaitedFor: a Secret that a Job or an operator of the release may make is waited for longer.
-func TestMakersAreWaitedFor(t *testing.T) {
+// TestProvisionersAreWaitedFor: a Secret that a Job or an operator of the release may make is waited for longer.
+func TestProvisionersAreWaitedFor(t *testing.T) {
 	t.Parallel()
 	play(t, false, []release.Object{ofDeployment, ofJobs}, func(s *stage) {
-		s.Put(deployment(2, 2, 1, 1), replicaSet(2), job("", ""), amend(troubled(), waitsFor("CreateContainerConfigError", `secret "shop" not found`)))
+		s.Put(deployment(2, 2, 1, 1), replicaSet(2), job("", ""), amend(unreadyPod(), waitsFor("CreateContainerConfigError", `secret "shop" not found`)))
 		s.failsAfter(diagnose.GraceProvisioning, causes.ConfigurationAbsent)
 	})
 }
 
-// TestCompanyExcuses: a container may be waiting for something else of the release, and is tried once more when that is there.
-func TestCompanyExcuses(t *testing.T) {
+// TestDependentFindingsWaitForOthers: a container may be waiting for something else of the release, and is tried once more when that is there.
+func TestDependentFindingsWaitForOthers(t *testing.T) {
 	t.Parallel()
 	crash := core.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}
 	both := []release.Object{ofDeployment, ofStateful}
 	t.Run("for two minutes", func(t *testing.T) {
 		t.Parallel()
 		play(t, false, both, func(s *stage) {
-			s.Put(deployment(2, 2, 1, 1), replicaSet(2), statefulSet(2, 1, 1, 0), amend(troubled(), loops(1, crash)))
+			s.Put(deployment(2, 2, 1, 1), replicaSet(2), statefulSet(2, 1, 1, 0), amend(unreadyPod(), loops(1, crash)))
 			s.failsAfter(diagnose.GraceDependency, causes.CrashLoop)
 		})
 	})
 	t.Run("until it is there, and one try more", func(t *testing.T) {
 		t.Parallel()
 		play(t, false, both, func(s *stage) {
-			s.Put(deployment(2, 2, 1, 1), replicaSet(2), statefulSet(2, 1, 1, 0), amend(troubled(), loops(2, crash)))
-			s.fails("in company", "")
+			s.Put(deployment(2, 2, 1, 1), replicaSet(2), statefulSet(2, 1, 1, 0), amend(unreadyPod(), loops(2, crash)))
+			s.fails("while the other makes progress", "")
 			time.Sleep(40 * time.Second)
 			s.Put(statefulSet(2, 1, 1, 1))
 			s.fails("no try since", "")
-			s.Put(amend(troubled(), loops(3, crash)))
+			s.Put(amend(unreadyPod(), loops(3, crash)))
 			s.fails("one try more", causes.CrashLoop)
 		})
 	})
 	t.Run("readiness begins anew", func(t *testing.T) {
 		t.Parallel()
 		play(t, false, both, func(s *stage) {
-			s.Put(deployment(2, 2, 1, 1), replicaSet(2), statefulSet(2, 1, 1, 0), amend(troubled(), probed("readiness", core.Probe{PeriodSeconds: 1})))
-			s.fails("in company", "")
+			s.Put(deployment(2, 2, 1, 1), replicaSet(2), statefulSet(2, 1, 1, 0), amend(unreadyPod(), probed("readiness", core.Probe{PeriodSeconds: 1})))
+			s.fails("while the other makes progress", "")
 			time.Sleep(40 * time.Second)
-			s.fails("in company", "")
+			s.fails("while the other makes progress", "")
 			s.Put(statefulSet(2, 1, 1, 1))
 			s.failsAfter(diagnose.GraceStart, causes.NotReady)
 		})
@@ -182,25 +182,25 @@ func TestCompanyExcuses(t *testing.T) {
 	t.Run("not if the other is in trouble too", func(t *testing.T) {
 		t.Parallel()
 		play(t, false, both, func(s *stage) {
-			other := amend(troubled(), loops(1, crash))
+			other := amend(unreadyPod(), loops(1, crash))
 			other.ObjectMeta = described("db-0", "uid-db", map[string]string{"controller-revision-hash": "db-b"})
-			s.Put(deployment(2, 2, 1, 1), replicaSet(2), statefulSet(2, 1, 1, 0), amend(troubled(), loops(1, crash)), other)
+			s.Put(deployment(2, 2, 1, 1), replicaSet(2), statefulSet(2, 1, 1, 0), amend(unreadyPod(), loops(1, crash)), other)
 			s.fails("two loops", causes.CrashLoop)
 		})
 	})
 	t.Run("what it is waiting for is named", func(t *testing.T) {
 		t.Parallel()
 		play(t, false, both, func(s *stage) {
-			other := amend(troubled(), waitsFor("InvalidImageName", "no"))
+			other := amend(unreadyPod(), waitsFor("InvalidImageName", "no"))
 			other.ObjectMeta = described("db-0", "uid-db", map[string]string{"controller-revision-hash": "db-b"})
-			s.Put(deployment(2, 2, 1, 1), replicaSet(2), statefulSet(2, 1, 1, 0), amend(troubled(), loops(1, crash)), other)
+			s.Put(deployment(2, 2, 1, 1), replicaSet(2), statefulSet(2, 1, 1, 0), amend(unreadyPod(), loops(1, crash)), other)
 			s.fails("a loop and its reason", causes.ImageNameInvalid)
 		})
 	})
 	t.Run("of the same pod", func(t *testing.T) {
 		t.Parallel()
 		play(t, false, []release.Object{ofDeployment}, func(s *stage) {
-			s.Put(deployment(2, 2, 1, 1), replicaSet(2), amend(troubled(), loops(1, crash), func(p *core.Pod) {
+			s.Put(deployment(2, 2, 1, 1), replicaSet(2), amend(unreadyPod(), loops(1, crash), func(p *core.Pod) {
 				p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, core.ContainerStatus{Name: "proxy", State: core.ContainerState{Running: &core.ContainerStateRunning{}}})
 			}))
 			s.failsAfter(diagnose.GraceDependency, causes.CrashLoop)
@@ -213,27 +213,27 @@ func TestACrashAfterReadyIsNoLoop(t *testing.T) {
 	t.Parallel()
 	crash := core.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}
 	play(t, false, []release.Object{ofDeployment}, func(s *stage) {
-		once := amend(troubled(), func(p *core.Pod) {
+		once := amend(unreadyPod(), func(p *core.Pod) {
 			p.Status.ContainerStatuses[0].Ready, p.Status.ContainerStatuses[0].RestartCount = true, 3
 		})
 		s.Put(deployment(2, 2, 1, 1), replicaSet(2), once)
 		s.fails("ready after three crashes", "")
-		s.Put(amend(troubled(), loops(3, crash)))
+		s.Put(amend(unreadyPod(), loops(3, crash)))
 		s.fails("the fourth, after it was ready", "")
-		s.Put(amend(troubled(), loops(4, crash)))
+		s.Put(amend(unreadyPod(), loops(4, crash)))
 		s.fails("the fifth", causes.CrashLoop)
 	})
 }
 
-// TestTheClockOfAPassedTroubleStops: trouble that went away and came back stands anew.
-func TestTheClockOfAPassedTroubleStops(t *testing.T) {
+// TestAgeRestartsWithTheFinding: a finding that went away and came back begins anew.
+func TestAgeRestartsWithTheFinding(t *testing.T) {
 	t.Parallel()
 	play(t, false, []release.Object{ofDeployment}, func(s *stage) {
-		trouble := amend(troubled(), waitsFor("CreateContainerError", "some trouble"))
+		trouble := amend(unreadyPod(), waitsFor("CreateContainerError", "some trouble"))
 		s.Put(deployment(2, 2, 1, 1), replicaSet(2), trouble)
 		s.fails("at first", "")
 		time.Sleep(15 * time.Second)
-		s.Put(amend(troubled(), waitsFor("ContainerCreating", "")))
+		s.Put(amend(unreadyPod(), waitsFor("ContainerCreating", "")))
 		s.fails("passed", "")
 		time.Sleep(15 * time.Second)
 		s.Put(trouble)
@@ -247,9 +247,9 @@ func TestThirdPullCounts(t *testing.T) {
 	play(t, false, []release.Object{ofDeployment}, func(s *stage) {
 		s.Put(deployment(2, 2, 1, 1), replicaSet(2))
 		for _, want := range []causes.Code{"", "", causes.ImageNotPulled} {
-			s.Put(amend(troubled(), waitsFor("ErrImagePull", "dial tcp: i/o timeout")))
+			s.Put(amend(unreadyPod(), waitsFor("ErrImagePull", "dial tcp: i/o timeout")))
 			s.fails("a pull", want)
-			s.Put(amend(troubled(), waitsFor("ImagePullBackOff", `Back-off pulling image "shop"`)))
+			s.Put(amend(unreadyPod(), waitsFor("ImagePullBackOff", `Back-off pulling image "shop"`)))
 			s.fails("a pause", want)
 		}
 		if got := s.last.failure.finding.Message; got != "dial tcp: i/o timeout" {
@@ -263,7 +263,7 @@ func TestJobsCountTheirOwnTries(t *testing.T) {
 	t.Parallel()
 	crash := core.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}
 	play(t, false, []release.Object{ofJobs}, func(s *stage) {
-		trying := amend(troubled(), loops(4, crash))
+		trying := amend(unreadyPod(), loops(4, crash))
 		trying.ObjectMeta = described("migrate-a", "uid-migrate", nil)
 		s.r.logs.lines["uid-migrate-a/app"], s.r.logs.asked["uid-migrate-a/app/5"] = []string{"no table"}, true
 		s.Put(job("", ""), trying)
