@@ -223,7 +223,7 @@ func TestSettings(t *testing.T) {
 		want string
 	}{
 		"good":                              {[]string{"--image", image}, ""},
-		"neither image nor commit":          {nil, "--image (INPUT_IMAGE): is missing"},
+		"neither image nor commit":          {nil, "--image: is missing"},
 		"both image and commit":             {[]string{"--image", image, "--commit", commit.String(), "--repository", "localhost:5000/shop"}, "which can disagree"},
 		"an environment outside the ladder": {[]string{"--image", image, "--to", "moon"}, "is not above another environment"},
 		"from itself":                       {[]string{"--image", image, "--from", "production"}, "cannot prove an image for itself"},

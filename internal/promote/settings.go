@@ -70,23 +70,23 @@ func (s *Settings) validate() error {
 	if s.From == "" {
 		below, found := release.DefaultLadder.Below(s.To)
 		if !found {
-			problems = append(problems, release.Problem{Where: "--from (INPUT_FROM)",
+			problems = append(problems, release.Problem{Setting: "from",
 				What: fmt.Sprintf("is missing, and %q is not above another environment on the ladder", s.To), Do: "name the environment that must have proved the image"})
 		}
 		s.From = below
 	}
 	if s.From == s.To && s.To != "" {
-		problems = append(problems, release.Problem{Where: "--from (INPUT_FROM)", What: fmt.Sprintf("%q cannot prove an image for itself", s.From)})
+		problems = append(problems, release.Problem{Setting: "from", What: fmt.Sprintf("%q cannot prove an image for itself", s.From)})
 	}
 	if s.MovingTag != "" && s.MovingTag == s.Tag {
-		problems = append(problems, release.Problem{Where: "--moving-tag (INPUT_MOVING_TAG)", What: "is the same as --tag, which must not move"})
+		problems = append(problems, release.Problem{Setting: "moving-tag", What: "is the same as --tag, which must not move"})
 	}
 	byCommit := s.Repository != "" && s.Commit != ""
 	switch {
 	case s.Image.IsZero() && !byCommit:
-		problems = append(problems, release.Problem{Where: "--image (INPUT_IMAGE)", What: "is missing", Do: "give the image, or --repository and --commit"})
+		problems = append(problems, release.Problem{Setting: "image", What: "is missing", Do: "give the image, or --repository and --commit"})
 	case !s.Image.IsZero() && (s.Repository != "" || s.Commit != ""):
-		problems = append(problems, release.Problem{Where: "--image (INPUT_IMAGE)", What: "is given together with --repository or --commit, which can disagree with it", Do: "give either the image or repository and commit"})
+		problems = append(problems, release.Problem{Setting: "image", What: "is given together with --repository or --commit, which can disagree with it", Do: "give either the image or repository and commit"})
 	}
 	if len(problems) > 0 {
 		return &release.InputError{Problems: problems}

@@ -25,6 +25,6 @@ func (c Caller) CheckAccount(account string) error {
 	}
 	return &Refusal{
 		Why: fmt.Sprintf("the AWS credentials belong to account %s (%s), not to %s", c.Account, c.ARN, account),
-		Do:  "use a role of that account, or correct --expect-account (INPUT_EXPECT_ACCOUNT)",
+		Do:  "use a role of that account, or correct --expect-account",
 	}
 }

@@ -87,20 +87,20 @@ func (s *Settings) validate() error {
 		s.Namespace = s.Environment.String()
 	}
 	var problems []release.Problem
-	problem := func(where, what, do string) {
-		problems = append(problems, release.Problem{Where: where, What: what, Do: do})
+	problem := func(setting, what, do string) {
+		problems = append(problems, release.Problem{Setting: setting, What: what, Do: do})
 	}
 	if s.URL == "" && s.Release == "" {
-		problem("--url (INPUT_URL)", "is missing, and so is a release", "give --url, or --release and --namespace")
+		problem("url", "is missing, and so is a release", "give --url, or --release and --namespace")
 	}
 	if s.Release != "" && s.Namespace == "" {
-		problem("--namespace (INPUT_NAMESPACE)", "is missing", "give the release's namespace or its environment")
+		problem("namespace", "is missing", "give the release's namespace or its environment")
 	}
 	if !s.Image.IsZero() && s.URL != "" {
-		problem("--url (INPUT_URL)", "is given together with --image, but nothing proves that this address belongs to the release", "omit --url; smoke finds the release's own address")
+		problem("url", "is given together with --image, but nothing proves that this address belongs to the release", "omit --url; smoke finds the release's own address")
 	}
 	if !s.Image.IsZero() && s.Environment == "" {
-		problem("--environment (INPUT_ENVIRONMENT)", "is missing", "name the environment that the verdict is about")
+		problem("environment", "is missing", "name the environment that the verdict is about")
 	}
 	if len(problems) > 0 {
 		return &release.InputError{Problems: problems}

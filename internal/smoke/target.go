@@ -15,7 +15,7 @@ func loadChecks(settings Settings, deps Deps) ([]release.Check, error) {
 		return checks, err
 	}
 	if badURL := deps.Prober.CheckURL(settings.URL); badURL != nil {
-		err = errors.Join(err, release.BadInput("--url (INPUT_URL)", badURL.Error(), ""))
+		err = errors.Join(err, release.BadSetting("url", badURL.Error(), ""))
 	}
 	return checks, err
 }
