@@ -1,0 +1,73 @@
+package store
+
+import (
+	"testing"
+
+	core "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+func pod(name, version string) *core.Pod {
+	return &core.Pod{ObjectMeta: meta.ObjectMeta{Name: name, UID: types.UID(name), ResourceVersion: version, ManagedFields: []meta.ManagedFieldsEntry{{}}}}
+}
+
+func TestChangedSinceSync(t *testing.T) {
+	t.Parallel()
+	s := New(func() {})
+	if s.ChangedSinceSync(pod("a", "1")) {
+		t.Error("a store that was never filled knows a change")
+	}
+	if err := s.Replace([]any{pod("a", "1")}, "1"); err != nil {
+		t.Fatal(err)
+	}
+	if s.ChangedSinceSync(pod("a", "1")) || !s.ChangedSinceSync(pod("a", "2")) || !s.ChangedSinceSync(pod("b", "2")) {
+		t.Error("what was listed first is not told from what came later")
+	}
+	if pods := All[*core.Pod](s); len(pods) != 1 || pods[0].ManagedFields != nil {
+		t.Errorf("got %+v", pods)
+	}
+}
+
+func TestSyncState(t *testing.T) {
+	t.Parallel()
+	changes := 0
+	s := New(func() { changes++ })
+	if state := s.State(); !state.Current() || state.Synced || (*Store)(nil).State() != (SyncState{}) {
+		t.Errorf("a new store: %+v", state)
+	}
+	s.RecordRequest(apierrors.NewForbidden(schema.GroupResource{}, "", nil))
+	since := s.State().Since
+	s.RecordRequest(apierrors.NewForbidden(schema.GroupResource{}, "", nil))
+	if state := s.State(); state.Current() || !state.Refused() || state.Since != since || changes != 1 {
+		t.Errorf("refused twice: %+v after %d changes", state, changes)
+	}
+	s.RecordRequest(nil)
+	if state := s.State(); !state.Current() || state.Refused() || state.Resumed.IsZero() || changes != 2 {
+		t.Errorf("connected again: %+v after %d changes", state, changes)
+	}
+	s.recordDisconnect()
+	if state := s.State(); state.Current() || state.Err != nil || changes != 3 {
+		t.Errorf("the watch has ended: %+v after %d changes", state, changes)
+	}
+}
+
+func TestWatchAnnouncesItsEnd(t *testing.T) {
+	t.Parallel()
+	from, ended := watch.NewFakeWithChanSize(1, false), make(chan struct{})
+	notifying := notifyOnEnd(from, func() { close(ended) })
+	from.Add(pod("a", "1"))
+	if event := <-notifying.ResultChan(); event.Type != watch.Added {
+		t.Errorf("got %+v", event)
+	}
+	from.Stop()
+	<-ended
+	if _, open := <-notifying.ResultChan(); open {
+		t.Error("an event after the end")
+	}
+	notifying.Stop()
+	notifying.Stop()
+}
