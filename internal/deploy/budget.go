@@ -120,7 +120,7 @@ func (s *Settings) checkJobTimeout() error {
 	if s.JobTimeout == 0 || s.JobTimeout >= s.Timeout+startAndReport {
 		return nil
 	}
-	return release.BadInput("--job-timeout (INPUT_JOB_TIMEOUT)",
+	return release.BadSetting("job-timeout",
 		fmt.Sprintf("%s is too short for a deploy of %s and %s to start and to report: the job would be killed on the way", s.JobTimeout, s.Timeout, startAndReport),
 		fmt.Sprintf("raise the job's timeout-minutes, or give a --timeout of at most %s", max(time.Second, s.JobTimeout-startAndReport)))
 }

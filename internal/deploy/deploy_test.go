@@ -80,7 +80,7 @@ func TestSettings(t *testing.T) {
 		want string
 	}{
 		"nothing":                              {nil, "--environment: is required; give NAME\n--image: is required"},
-		"heal without a release":               {[]string{"--environment", "staging", "--heal"}, "--release (INPUT_RELEASE): is missing"},
+		"heal without a release":               {[]string{"--environment", "staging", "--heal"}, "--release: is missing"},
 		"a job that ends sooner":               {[]string{"--environment", "staging", "--image", good, "--timeout", "10m", "--job-timeout", "10m"}, "is too short for a deploy of 10m0s"},
 		"a lease of half seconds":              {[]string{"--environment", "staging", "--image", good, "--lease-duration", "1500ms"}, "whole seconds"},
 		"an account of letters":                {[]string{"--environment", "staging", "--image", good, "--expect-account", "me"}, "twelve digits"},

@@ -107,12 +107,12 @@ func (s *Settings) setDefaults() error {
 		return nil
 	}
 	if s.Release == "" && s.Image.IsZero() {
-		return release.BadInput("--release (INPUT_RELEASE)", "is missing", "name the release to heal")
+		return release.BadSetting("release", "is missing", "name the release to heal")
 	}
 	if s.Release == "" {
 		name, err := helmName(path.Base(s.Image.Repository.Path()))
 		if err != nil {
-			return release.BadInput("--release (INPUT_RELEASE)", "cannot be derived from the image: "+err.Error(), "give a release name")
+			return release.BadSetting("release", "cannot be derived from the image: "+err.Error(), "give a release name")
 		}
 		s.Release = name
 	}
@@ -125,16 +125,16 @@ func (s *Settings) setDefaults() error {
 // checkConflicts refuses settings that contradict each other.
 func (s *Settings) checkConflicts() error {
 	var problems []release.Problem
-	conflict := func(bad bool, where, what string) {
+	conflict := func(bad bool, setting, what string) {
 		if bad {
-			problems = append(problems, release.Problem{Where: where, What: what, Do: "give one of them"})
+			problems = append(problems, release.Problem{Setting: setting, What: what, Do: "give one of them"})
 		}
 	}
-	conflict(s.Heal && s.DryRun, "--heal (INPUT_HEAL)", "is given together with --dry-run")
-	conflict(s.AllowRollback && s.Unpin, "--unpin (INPUT_UNPIN)", "is given together with --allow-rollback, which pins")
-	conflict(s.Heal && s.Matrix != "", "--heal (INPUT_HEAL)", "is given together with a matrix")
+	conflict(s.Heal && s.DryRun, "heal", "is given together with --dry-run")
+	conflict(s.AllowRollback && s.Unpin, "unpin", "is given together with --allow-rollback, which pins")
+	conflict(s.Heal && s.Matrix != "", "heal", "is given together with a matrix")
 	if len(s.CompareValues) > 0 && !s.DryRun {
-		problems = append(problems, release.Problem{Where: "--compare-values (INPUT_COMPARE_VALUES)", What: "is used by a dry run only", Do: "give --dry-run too"})
+		problems = append(problems, release.Problem{Setting: "compare-values", What: "is used by a dry run only", Do: "give --dry-run too"})
 	}
 	if len(problems) > 0 {
 		return &release.InputError{Problems: problems}

@@ -17,8 +17,8 @@ import (
 const maxChanged = 20
 
 const (
-	whereContext = "--context (INPUT_CONTEXT)"
-	whereCommit  = "--commit (INPUT_COMMIT, GITHUB_SHA)"
+	settingContext = "context"
+	settingCommit  = "commit"
 )
 
 // Inspect returns the commit that dir's work tree has checked out, and the paths inside dir that differ from it: changed,
@@ -54,7 +54,7 @@ func Inspect(ctx context.Context, environ []string, dir, commit string) (release
 // open prepares a directory for running git in it.
 func open(environ []string, dir string) (repository, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return repository{}, release.BadInput(whereContext, fmt.Sprintf("%q is not a directory", dir), "name a directory of the work tree")
+		return repository{}, release.BadSetting(settingContext, fmt.Sprintf("%q is not a directory", dir), "name a directory of the work tree")
 	}
 	program, err := findProgram(environ)
 	if err != nil {
@@ -70,10 +70,10 @@ func (r repository) prefix(ctx context.Context) (string, error) {
 	var exit *exitError
 	switch {
 	case errors.As(err, &exit) && strings.Contains(exit.stderr, "dubious ownership"):
-		return "", release.BadInput(whereContext, fmt.Sprintf("git does not trust %q, which belongs to another user", r.dir),
+		return "", release.BadSetting(settingContext, fmt.Sprintf("git does not trust %q, which belongs to another user", r.dir),
 			fmt.Sprintf("if you trust it: git config --global --add safe.directory %q", r.dir))
 	case errors.As(err, &exit) && strings.Contains(exit.stderr, "not a git repository"), err == nil && inside != "true":
-		return "", release.BadInput(whereContext, fmt.Sprintf("%q is not in a git work tree", r.dir), "build from a clone: an image belongs to a commit")
+		return "", release.BadSetting(settingContext, fmt.Sprintf("%q is not in a git work tree", r.dir), "build from a clone: an image belongs to a commit")
 	case err != nil:
 		return "", r.fault(err, "reading the repository of")
 	}
@@ -86,19 +86,19 @@ func (r repository) checkedOut(ctx context.Context, wanted string) (release.Comm
 	var exit *exitError
 	switch {
 	case errors.As(err, &exit):
-		return "", release.BadInput(whereContext, fmt.Sprintf("the repository of %q has no commit yet", r.dir), "make a first commit")
+		return "", release.BadSetting(settingContext, fmt.Sprintf("the repository of %q has no commit yet", r.dir), "make a first commit")
 	case err != nil || wanted == "":
 		return head, err
 	}
 	commit, err := r.resolve(ctx, wanted)
 	switch {
 	case errors.As(err, &exit):
-		return "", release.BadInput(whereCommit, fmt.Sprintf("%q is not a commit of the repository of %q", wanted, r.dir),
+		return "", release.BadSetting(settingCommit, fmt.Sprintf("%q is not a commit of the repository of %q", wanted, r.dir),
 			fmt.Sprintf("its work tree holds %s; check out the commit that you want to build (a shallow clone may not have it)", head))
 	case err != nil:
 		return "", err
 	case commit != head:
-		return "", release.BadInput(whereCommit, fmt.Sprintf("commit %s is not checked out: the work tree of %q holds %s", commit, r.dir, head),
+		return "", release.BadSetting(settingCommit, fmt.Sprintf("commit %s is not checked out: the work tree of %q holds %s", commit, r.dir, head),
 			"check it out first (git checkout "+commit.String()+"); the work tree is what is built")
 	}
 	return head, nil

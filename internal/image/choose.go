@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	whereBuilder    = "--builder (INPUT_BUILDER)"
-	whereMain       = "--main (INPUT_MAIN)"
-	whereDockerfile = "--dockerfile (INPUT_DOCKERFILE)"
-	wherePlatforms  = "--platforms (INPUT_PLATFORMS)"
-	whereBuildArgs  = "--build-args (INPUT_BUILD_ARGS)"
+	settingBuilder    = "builder"
+	settingMain       = "main"
+	settingDockerfile = "dockerfile"
+	settingPlatforms  = "platforms"
+	settingBuildArgs  = "build-args"
 )
 
 // Choose turns "auto" into the name of a builder, and refuses a recipe that the builder cannot follow before anything runs.
@@ -35,7 +35,7 @@ func (b *Builders) Choose(builder string, recipe release.Recipe) (string, error)
 	case "auto":
 		return chooseByFiles(recipe)
 	}
-	return "", release.BadInput(whereBuilder, fmt.Sprintf("%q is not a builder", builder), "give auto, go or docker")
+	return "", release.BadSetting(settingBuilder, fmt.Sprintf("%q is not a builder", builder), "give auto, go or docker")
 }
 
 // chooseByFiles is the choice of "auto".
@@ -50,24 +50,24 @@ func chooseByFiles(recipe release.Recipe) (string, error) {
 	if _, err := findDockerfile(recipe); err == nil {
 		return Docker, checkDockerRecipe(recipe)
 	}
-	return "", release.BadInput(whereBuilder, fmt.Sprintf("nothing to build in %q: %v, and there is no Dockerfile", recipe.Context, notGo),
+	return "", release.BadSetting(settingBuilder, fmt.Sprintf("nothing to build in %q: %v, and there is no Dockerfile", recipe.Context, notGo),
 		"name the Go main package with --main or a Dockerfile with --dockerfile")
 }
 
 func checkGoRecipe(recipe release.Recipe) error {
 	var problems []release.Problem
 	if err := checkMainPackage(recipe); err != nil {
-		problems = append(problems, release.Problem{Where: whereMain, What: err.Error(), Do: "name the directory of a Go main package, relative to the context"})
+		problems = append(problems, release.Problem{Setting: settingMain, What: err.Error(), Do: "name the directory of a Go main package, relative to the context"})
 	}
 	if recipe.Dockerfile != "" {
-		problems = append(problems, release.Problem{Where: whereDockerfile, What: "the go builder does not use a Dockerfile", Do: "omit it, or give --builder docker"})
+		problems = append(problems, release.Problem{Setting: settingDockerfile, What: "the go builder does not use a Dockerfile", Do: "omit it, or give --builder docker"})
 	}
 	if len(recipe.BuildArgs) > 0 {
-		problems = append(problems, release.Problem{Where: whereBuildArgs, What: "the go builder takes no build arguments", Do: "omit them, or give --builder docker"})
+		problems = append(problems, release.Problem{Setting: settingBuildArgs, What: "the go builder takes no build arguments", Do: "omit them, or give --builder docker"})
 	}
 	for _, platform := range recipe.Platforms {
 		if _, err := goEnviron(platform); err != nil {
-			problems = append(problems, release.Problem{Where: wherePlatforms, What: err.Error()})
+			problems = append(problems, release.Problem{Setting: settingPlatforms, What: err.Error()})
 		}
 	}
 	if len(problems) > 0 {
@@ -78,7 +78,7 @@ func checkGoRecipe(recipe release.Recipe) error {
 
 func checkDockerRecipe(recipe release.Recipe) error {
 	if _, err := findDockerfile(recipe); err != nil {
-		return release.BadInput(whereDockerfile, err.Error(), "name a Dockerfile inside the context")
+		return release.BadSetting(settingDockerfile, err.Error(), "name a Dockerfile inside the context")
 	}
 	return nil
 }

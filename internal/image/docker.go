@@ -23,7 +23,7 @@ type DockerBuilder struct{ options Options }
 func (b DockerBuilder) Build(ctx context.Context, recipe release.Recipe, dir string) (release.Layout, error) {
 	file, err := findDockerfile(recipe)
 	if err != nil {
-		return release.Layout{}, release.BadInput(whereDockerfile, err.Error(), "name a Dockerfile inside the context")
+		return release.Layout{}, release.BadSetting(settingDockerfile, err.Error(), "name a Dockerfile inside the context")
 	}
 	docker, err := b.buildx(ctx, recipe.Context)
 	if err != nil {

@@ -30,5 +30,5 @@ func ExampleBuilders_Choose() {
 	fmt.Println(err)
 	// Output:
 	// go <nil>
-	// --build-args (INPUT_BUILD_ARGS): the go builder takes no build arguments; omit them, or give --builder docker
+	// --build-args: the go builder takes no build arguments; omit them, or give --builder docker
 }

@@ -21,9 +21,9 @@ func (g golang) failure(ctx context.Context, err error, stderr, what string) err
 	case ctx.Err() != nil || stderr == "":
 		return builderFault(ctx, err, stderr, "%s", what)
 	case strings.Contains(stderr, "unsupported GOOS/GOARCH pair"):
-		return release.BadInput(wherePlatforms, stderr, "`go tool dist list` names the platforms")
+		return release.BadSetting(settingPlatforms, stderr, "`go tool dist list` names the platforms")
 	case strings.Contains(stderr, "go.mod file not found"), strings.Contains(stderr, "directory not found"), strings.Contains(stderr, "no Go files in"):
-		return release.BadInput(whereMain, firstLine(stderr), "name the directory of a Go main package of a module, relative to the context")
+		return release.BadSetting(settingMain, firstLine(stderr), "name the directory of a Go main package of a module, relative to the context")
 	case networkError.MatchString(stderr):
 		return &release.Fault{Side: "builder", Err: fmt.Errorf("%s: %w", what, errors.New(stderr)), Do: "check that the module proxy can be reached"}
 	}

@@ -63,11 +63,11 @@ func (g golang) findMain(ctx context.Context, recipe release.Recipe) (name, main
 		err = errors.New("no platform to build for")
 	}
 	if err != nil {
-		return "", "", release.BadInput(whereMain, err.Error(), "name the directory of a Go main package, relative to the context")
+		return "", "", release.BadSetting(settingMain, err.Error(), "name the directory of a Go main package, relative to the context")
 	}
 	environ, err := goEnviron(recipe.Platforms[0])
 	if err != nil {
-		return "", "", release.BadInput(wherePlatforms, err.Error(), "")
+		return "", "", release.BadSetting(settingPlatforms, err.Error(), "")
 	}
 	out, stderr, err := g.with(nil, environ...).run(ctx, recipe.Context, "list", "-f", "{{.Name}} {{.ImportPath}}", "--", main)
 	if err != nil {
@@ -75,7 +75,7 @@ func (g golang) findMain(ctx context.Context, recipe release.Recipe) (name, main
 	}
 	kind, imported, _ := strings.Cut(strings.TrimSpace(out), " ")
 	if kind != "main" {
-		return "", "", release.BadInput(whereMain, fmt.Sprintf("%q is package %q, not a main package", main, kind), "name the directory of a Go main package")
+		return "", "", release.BadSetting(settingMain, fmt.Sprintf("%q is package %q, not a main package", main, kind), "name the directory of a Go main package")
 	}
 	return programName(imported), main, nil
 }
@@ -96,7 +96,7 @@ func programName(imported string) string {
 func (g golang) compile(ctx context.Context, recipe release.Recipe, main string, platform release.Platform, binary string) error {
 	environ, err := goEnviron(platform)
 	if err != nil {
-		return release.BadInput(wherePlatforms, err.Error(), "")
+		return release.BadSetting(settingPlatforms, err.Error(), "")
 	}
 	g.log(fmt.Sprintf("compiling %s for %s", main, platform))
 	_, stderr, err := g.with(nil, environ...).run(ctx, recipe.Context, "build", "-trimpath", "-buildvcs=false",

@@ -35,13 +35,13 @@ const sourcesTemplate = `{{if not .Standard}}{{$cached := false}}` +
 func (g golang) sources(ctx context.Context, recipe release.Recipe) ([]string, error) {
 	main, err := packagePath(recipe.Main)
 	if err != nil {
-		return nil, release.BadInput(whereMain, err.Error(), "name the directory of a Go main package, relative to the context")
+		return nil, release.BadSetting(settingMain, err.Error(), "name the directory of a Go main package, relative to the context")
 	}
 	var files []string
 	for _, platform := range recipe.Platforms {
 		environ, err := goEnviron(platform)
 		if err != nil {
-			return nil, release.BadInput(wherePlatforms, err.Error(), "")
+			return nil, release.BadSetting(settingPlatforms, err.Error(), "")
 		}
 		out, stderr, err := g.with(nil, environ...).run(ctx, recipe.Context, "list", "-deps", "-f", sourcesTemplate, "--", main)
 		if err != nil {
