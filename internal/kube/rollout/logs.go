@@ -39,8 +39,7 @@ func endedRuns(pod *core.Pod) (runs []endedRun) {
 // logCache fetches the last log lines of containers that ended while the log exists: a Job's controller deletes its pods, and
 // their logs with them, when the Job fails. It may be used by several goroutines.
 type logCache struct {
-	ctx  context.Context //nolint:containedctx // that of the watch, in which logs are fetched
-	read func(ctx context.Context, pod release.Object, container string, previous bool) ([]string, error)
+	read func(endedRun) []string
 
 	fetches sync.WaitGroup
 	mu      sync.Mutex
@@ -48,8 +47,15 @@ type logCache struct {
 	lines   map[string][]string // by container, of its last run that logged anything
 }
 
-func newLogCache(ctx context.Context, read func(context.Context, release.Object, string, bool) ([]string, error)) *logCache {
-	return &logCache{ctx: ctx, read: read, asked: map[string]bool{}, lines: map[string][]string{}}
+// newLogCache makes one that fetches until the context ends.
+func newLogCache(ctx context.Context, client *kube.Client) *logCache {
+	read := func(run endedRun) []string {
+		ctx, cancel := context.WithTimeout(ctx, kube.EvidenceTime)
+		defer cancel()
+		lines, _ := client.ContainerLog(ctx, run.pod, run.container, run.previous)
+		return lines
+	}
+	return &logCache{read: read, asked: map[string]bool{}, lines: map[string][]string{}}
 }
 
 // fetch begins to fetch the logs of runs that have not been fetched yet.
@@ -59,9 +65,7 @@ func (c *logCache) fetch(runs []endedRun) {
 			continue
 		}
 		c.fetches.Go(func() {
-			ctx, cancel := context.WithTimeout(c.ctx, kube.EvidenceTime)
-			defer cancel()
-			if lines, _ := c.read(ctx, run.pod, run.container, run.previous); len(lines) > 0 {
+			if lines := c.read(run); len(lines) > 0 {
 				c.mu.Lock()
 				c.lines[run.key] = lines
 				c.mu.Unlock()

@@ -139,7 +139,7 @@ func locateWithRetry(ctx context.Context, mapper meta.RESTMapper, object release
 
 // start opens the stores, and fetches logs until the context ends.
 func (r *rollout) start(ctx context.Context, open func(store.Source) *store.Store) {
-	r.logs = newLogCache(ctx, r.client.ContainerLog)
+	r.logs = newLogCache(ctx, r.client)
 	r.stores.start(open)
 }
 
