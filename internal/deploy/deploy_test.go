@@ -43,8 +43,8 @@ func TestPreflightFailureChangesNothing(t *testing.T) {
 		exit  int
 		want  string
 	}{
-		"a chart outside the work tree":        {&fakes{outside: "charts/service"}, nil, release.ExitInput, "--chart (INPUT_CHART): \"charts/service\" is outside"},
-		"values outside the work tree":         {&fakes{outside: "../x.yaml"}, []string{"--values", "../x.yaml"}, release.ExitInput, "--values (INPUT_VALUES): "},
+		"a chart outside the work tree":        {&fakes{outside: "charts/service"}, nil, release.ExitInput, "--chart: \"charts/service\" is outside"},
+		"values outside the work tree":         {&fakes{outside: "../x.yaml"}, []string{"--values", "../x.yaml"}, release.ExitInput, "--values: "},
 		"an invalid chart":                     {&fakes{checkErr: release.BadInput("chart", "is not a chart", "")}, nil, release.ExitInput, "is not a chart"},
 		"an image that is not in its registry": {&fakes{absent: true}, nil, release.ExitFailed, "is not in its registry"},
 		"an image of another commit":           {&fakes{revision: "x"}, []string{"--commit", commit.String()}, release.ExitFailed, `is labelled with revision "x"`},

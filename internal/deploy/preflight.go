@@ -44,25 +44,25 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 // resolvePaths makes the chart's path and those of the values files absolute, and reports all that are unusable together.
 func resolvePaths(settings Settings, deps Deps) (request, error) {
 	var problems []release.Problem
-	resolve := func(where, path string) string {
+	resolve := func(setting, path string) string {
 		absolute, err := deps.Workspace.Inside(path)
 		if err != nil {
-			problems = append(problems, release.Problem{Where: where, What: err.Error(), Do: "name a path inside the work tree"})
+			problems = append(problems, release.Problem{Setting: setting, What: err.Error(), Do: "name a path inside the work tree"})
 		}
 		return absolute
 	}
-	resolveAll := func(where string, paths []string) (absolute []string) {
+	resolveAll := func(setting string, paths []string) (absolute []string) {
 		for _, path := range paths {
-			absolute = append(absolute, resolve(where, path))
+			absolute = append(absolute, resolve(setting, path))
 		}
 		return absolute
 	}
 	deployment := release.Deployment{
 		Name: settings.Release, Namespace: settings.Namespace, Environment: settings.Environment, Image: settings.Image, Commit: settings.Commit,
-		Chart: resolve("--chart (INPUT_CHART)", settings.Chart), ValuesFiles: resolveAll("--values (INPUT_VALUES)", settings.Values),
+		Chart: resolve("chart", settings.Chart), ValuesFiles: resolveAll("values", settings.Values),
 		Set: settings.Set, RunURL: deps.Holder.URL, Actor: deps.Holder.Actor,
 	}
-	settings.CompareValues = resolveAll("--compare-values (INPUT_COMPARE_VALUES)", settings.CompareValues)
+	settings.CompareValues = resolveAll("compare-values", settings.CompareValues)
 	r := request{Deps: deps, settings: settings, deployment: deployment}
 	if len(problems) > 0 {
 		return r, &release.InputError{Problems: problems}
