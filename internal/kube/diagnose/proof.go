@@ -16,22 +16,27 @@ type Unproven struct {
 // with this observation added.
 func (p Pod) Unproven() (unproven []Unproven, history PodHistory) {
 	e := p.examination()
-	for _, status := range p.Status.ContainerStatuses {
-		if left := e.provingLeft(status); left > 0 && p.Status.Phase != core.PodSucceeded {
-			unproven = append(unproven, Unproven{status.Name, left})
+	if p.Status.Phase == core.PodSucceeded {
+		return nil, e.newHistory()
+	}
+	for i := range p.Spec.Containers {
+		name := p.Spec.Containers[i].Name
+		if left := e.provingLeft(containerStatus(p.Status.ContainerStatuses, name)); left > 0 {
+			unproven = append(unproven, Unproven{name, left})
 		}
 	}
 	return unproven, e.newHistory()
 }
 
 // provingLeft is for how long a container must run on to count as ready; 0 or less if it does. One with a readiness probe does
-// as soon as the probe passes.
+// as soon as the probe passes. One that does not run, or whose status is not read yet, has proved nothing: a workload's status
+// may be read before its pods'.
 func (e *examination) provingLeft(status core.ContainerStatus) time.Duration {
 	if spec := containerSpec(e.Pod, status.Name); spec == nil || spec.ReadinessProbe != nil {
 		return 0
 	}
 	if status.State.Running == nil {
-		return time.Duration(min(1, EndedRuns(status))) * e.ProvingTime
+		return e.ProvingTime
 	}
 	history := e.historyOf(status.Name)
 	if history.RunningSince.IsZero() || history.Run != status.RestartCount {
@@ -39,4 +44,14 @@ func (e *examination) provingLeft(status core.ContainerStatus) time.Duration {
 	}
 	// The kubelet's time has whole seconds and comes from another clock; ours begins with the first observation.
 	return e.ProvingTime - max(e.Now.Sub(history.RunningSince), e.Now.Sub(status.State.Running.StartedAt.Time)-time.Second)
+}
+
+// containerStatus is the status of a container; its zero value if the kubelet has not reported one.
+func containerStatus(statuses []core.ContainerStatus, name string) core.ContainerStatus {
+	for _, status := range statuses {
+		if status.Name == name {
+			return status
+		}
+	}
+	return core.ContainerStatus{Name: name}
 }

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +50,35 @@ func TestWatchRequiresProof(t *testing.T) {
 			}
 			if took := time.Since(began); test.waits && took < scaled {
 				t.Errorf("ready after %s, before it was proved for %s", took, scaled)
+			}
+		})
+	}
+}
+
+// TestWatchReadsPodsBeforeReady: a Deployment's status may be read before that of its pods, which have proved nothing by then.
+func TestWatchReadsPodsBeforeReady(t *testing.T) {
+	t.Parallel()
+	for name, state := range map[string][]core.ContainerStatus{
+		"no status": nil,
+		"waiting":   {{Name: "app", State: core.ContainerState{Waiting: &core.ContainerStateWaiting{Reason: "ContainerCreating"}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			running := pod("new", 2)
+			running.Spec.Containers = []core.Container{{Name: "app"}}
+			behind := running.DeepCopy()
+			behind.Status.ContainerStatuses = state
+			s.Put(replicaSet(2))
+			s.Put(behind)
+			s.Put(deployment(2, 1, 1, 1))
+			r := observe(t, s.watcher(), ofDeployment)
+			r.until("not ready yet", func(step release.RolloutStep) bool {
+				return !step.Done && strings.Contains(step.Message, "readiness probe")
+			})
+			s.Put(running)
+			if _, err := r.rest(); err != nil {
+				t.Error(err)
 			}
 		})
 	}

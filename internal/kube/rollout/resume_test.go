@@ -148,6 +148,7 @@ func TestWatchToleratesAnExpiredToken(t *testing.T) {
 	for range 8 {
 		<-refused
 	}
+	s.Put(unreadyPod())
 	s.Put(deployment(2, 2, 2, 2))
 	s.Break(nil)
 	if _, err := r.rest(); err != nil {
