@@ -33,7 +33,7 @@ func TestLoadChecksReadsTheExample(t *testing.T) {
 			JSONType:   map[string]string{"$": "object", "$.hosts": "array"},
 			MaxLatency: 2 * time.Second},
 		{Name: "version", Path: "/version", Method: "GET", Status: 200, BodyRegex: `"commit":\s*"[0-9a-f]{40}"`},
-		{Name: "unknown paths are not found", Path: "/no/such/page", Method: "GET", Status: 404},
+		{Name: "unknown paths are not found", Path: "/no/such/page", Method: "GET", Status: 404, BodyNotContains: []string{"goroutine", "Traceback"}},
 		{Name: "orders are validated", Path: "/orders", Method: "POST", Status: 422, Body: "{}",
 			Headers: map[string]string{"Content-Type": "application/json"}},
 	}
@@ -130,6 +130,8 @@ func TestLoadChecksRefuses(t *testing.T) {
 		"command in name": {"checks: [{path: /, name: \"::set-output name=a::b\"}]\n", `name ":\:set-output name=a::b" must be`},
 		"status text":     {"checks: [{path: /, status: \"200\"}]\n", `status "200" is not a final HTTP status`},
 		"negative limit":  {"checks: [{path: /, max-latency: -1s}]\n", "not a time above zero"},
+		"forbids nothing": {"checks: [{path: /, body-not-contains: [a, \"\"]}]\n", "c.yaml:1:43: body-not-contains is empty, which every body contains"},
+		"forbids a map":   {"checks: [{path: /, body-not-contains: {a: b}}]\n", "body-not-contains must be one value, not a mapping"},
 		"header newline":  {"checks: [{path: /, headers: {A: \"b\\r\\nC: d\"}}]\n", "control character in its value"},
 		"header twice":    {"checks: [{path: /, headers: {Accept: a, accept: b}}]\n", `header "accept" is set already at line 1`},
 	} {

@@ -7,7 +7,7 @@ import (
 )
 
 // TestDocsDescribeEveryKey keeps docs/checks.md complete: its example file is the one that the tests load, and each key of a
-// check has a row.
+// check has a row. The sentence about HEAD names every key that needs a body.
 func TestDocsDescribeEveryKey(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/checks.md")
@@ -27,6 +27,13 @@ func TestDocsDescribeEveryKey(t *testing.T) {
 		}
 		if !strings.Contains(string(example), " "+key+":") {
 			t.Errorf("testdata/checks.yaml does not use %q", key)
+		}
+	}
+	for _, expectation := range expectations {
+		before, _, _ := strings.Cut(string(page), " cannot be used with `HEAD`")
+		sentence := before[strings.LastIndex(before, "\n\n")+1:]
+		if got := strings.Contains(sentence, "`"+expectation.key+"`"); got != expectation.needsBody {
+			t.Errorf("docs/checks.md says that %s needs a body: %t, want %t", expectation.key, got, expectation.needsBody)
 		}
 	}
 	for _, block := range strings.Split(string(page), "```yaml\n")[1:] {

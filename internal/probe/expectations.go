@@ -18,8 +18,7 @@ import (
 
 // expectation is one kind of requirement that a check can make of a response.
 //
-// To add a kind: a field in release.Check, an entry in expectations with its two functions, a row and an example in
-// docs/checks.md.
+// docs/architecture.md says how to add a kind.
 type expectation struct {
 	key       string // in the checks file
 	needsBody bool   // refused for HEAD, whose response has no body
@@ -37,7 +36,9 @@ var expectations = []expectation{
 	{key: "header", compare: compareHeader,
 		parse: func(p *parser, v *yaml.Node, c *release.Check) { c.Header = p.headers(v, false) }},
 	{key: "body-contains", needsBody: true, compare: compareBodyContains,
-		parse: func(p *parser, v *yaml.Node, c *release.Check) { c.BodyContains = p.bodyContains(v) }},
+		parse: func(p *parser, v *yaml.Node, c *release.Check) { c.BodyContains = p.texts(v, "body-contains") }},
+	{key: "body-not-contains", needsBody: true, compare: compareBodyNotContains,
+		parse: func(p *parser, v *yaml.Node, c *release.Check) { c.BodyNotContains = p.texts(v, "body-not-contains") }},
 	{key: "body-regex", needsBody: true, compare: compareBodyRegex,
 		parse: func(p *parser, v *yaml.Node, c *release.Check) { c.BodyRegex = p.regex(v) }},
 	{key: "json", needsBody: true, compare: compareJSON, // json-type too, so that a body that is not JSON is reported once
@@ -127,17 +128,17 @@ func compareHeader(check compiledCheck, got response) (differences []string) {
 	return differences
 }
 
-// bodyContains reads one text or a list of texts.
-func (p *parser) bodyContains(node *yaml.Node) []string {
+// texts reads one text or a list of texts.
+func (p *parser) texts(node *yaml.Node, key string) []string {
 	items := []*yaml.Node{node}
 	if node.Kind == yaml.SequenceNode {
-		items = p.sequence(node, "body-contains")
+		items = p.sequence(node, key)
 	}
 	var texts []string
 	for _, item := range items {
-		text := p.text(item, "body-contains")
+		text := p.text(item, key)
 		if text == "" {
-			p.problem(item, "", "body-contains is empty, which every body contains")
+			p.problem(item, "", "%s is empty, which every body contains", key)
 		}
 		texts = append(texts, text)
 	}
@@ -148,6 +149,16 @@ func compareBodyContains(check compiledCheck, got response) (differences []strin
 	for _, text := range check.BodyContains {
 		if !bytes.Contains(got.body, []byte(text)) {
 			differences = append(differences, fmt.Sprintf("body: expected to contain %s, got %s", quote(text), got.excerpt()))
+		}
+	}
+	return differences
+}
+
+// compareBodyNotContains does not pass a body that is longer than what was read of it: the rest may contain the text.
+func compareBodyNotContains(check compiledCheck, got response) (differences []string) {
+	for _, text := range check.BodyNotContains {
+		if got.truncated || bytes.Contains(got.body, []byte(text)) {
+			differences = append(differences, fmt.Sprintf("body: expected not to contain %s, got %s", quote(text), got.excerpt()))
 		}
 	}
 	return differences

@@ -47,7 +47,7 @@ func TestProbePassesWhatIsExpected(t *testing.T) {
 	check := release.Check{Name: "order", Path: "/orders?n=1", Method: "POST", Body: "{}", Status: 201,
 		Headers:      map[string]string{"Accept": "application/json", "host": "shop.example"},
 		Header:       map[string]string{"content-type": "application/json"},
-		BodyContains: []string{`"shop"`}, BodyRegex: `"replicas":\s*\d`, MaxLatency: time.Minute,
+		BodyContains: []string{`"shop"`}, BodyNotContains: []string{"error", "panic"}, BodyRegex: `"replicas":\s*\d`, MaxLatency: time.Minute,
 		JSON: map[string]any{"$.name": "shop", "$.replicas": 2.0, "$.ratio": 0.5, "$.on": true, "$.owner": nil,
 			"$.big": uint64(18446744073709551615), "$.tags[*]": "a", "$.tags": []any{"a", "a"},
 			"$.limits": map[string]any{"cpu": "500m", "n": []any{1, 2}}},
@@ -70,7 +70,7 @@ func TestProbeListsEveryExpectationThatIsNotMet(t *testing.T) {
 		fmt.Fprint(w, `{"n":"3","list":[1,2],"o":{"a":1},"f":0.1}`)
 	})
 	check := release.Check{Path: "/", Header: map[string]string{"X-Mode": "new", "X-Gone": "1"},
-		BodyContains: []string{"ready", `"n"`}, BodyRegex: `^\[`, MaxLatency: 1,
+		BodyContains: []string{"ready", `"n"`}, BodyNotContains: []string{"ready", `"list"`}, BodyRegex: `^\[`, MaxLatency: 1,
 		JSON:     map[string]any{"$.n": 3, "$.list[*]": 1, "$.o": map[string]any{"a": 2}, "$.no": nil, "$.f": 0.2},
 		JSONType: map[string]string{"$": "array", "$.n": "string"}}
 	got := New(Options{}).Probe(t.Context(), base, check)
@@ -80,6 +80,7 @@ func TestProbeListsEveryExpectationThatIsNotMet(t *testing.T) {
 		`header X-Gone: expected "1", got none`,
 		`header X-Mode: expected "new", got ":\:warning::old"`,
 		`body: expected to contain "ready", got ` + body,
+		`body: expected not to contain ""list"", got ` + body,
 		`body: expected to match "^\[", got ` + body,
 		`json $.f: expected 0.2, got 0.1`,
 		`json $.list[*]: expected 1, got 2`,
@@ -376,15 +377,16 @@ func TestProbeLimitsBodies(t *testing.T) {
 		size  int
 		want  string
 	}{
-		"found at the start": {release.Check{Path: "/long", BodyContains: []string{"start"}}, release.StageDone, DefaultMaxBody, ""},
-		"beyond the limit":   {release.Check{Path: "/long", BodyContains: []string{"end"}}, release.StageCheck, DefaultMaxBody, "of a longer body"},
-		"endless":            {release.Check{Path: "/endless"}, release.StageDone, DefaultMaxBody, ""},
-		"drips":              {release.Check{Path: "/drips"}, release.StageHTTP, 0, "no answer within 1s"},
-		"bomb":               {release.Check{Path: "/bomb", JSONType: map[string]string{"$": "object"}}, release.StageCheck, DefaultMaxBody, "of a longer body"},
-		"packed":             {release.Check{Path: "/packed", JSON: map[string]any{"$.a": 1}}, release.StageDone, 7, ""},
-		"forged":             {release.Check{Path: "/forged"}, release.StageCheck, 0, "gzip that cannot be read"},
-		"brotli":             {release.Check{Path: "/brotli"}, release.StageCheck, 0, `got "br"`},
-		"HEAD":               {release.Check{Path: "/packed", Method: "HEAD"}, release.StageDone, 0, ""},
+		"found at the start":       {release.Check{Path: "/long", BodyContains: []string{"start"}}, release.StageDone, DefaultMaxBody, ""},
+		"absent from what is read": {release.Check{Path: "/long", BodyNotContains: []string{"absent"}}, release.StageCheck, DefaultMaxBody, `not to contain "absent"`},
+		"beyond the limit":         {release.Check{Path: "/long", BodyContains: []string{"end"}}, release.StageCheck, DefaultMaxBody, "of a longer body"},
+		"endless":                  {release.Check{Path: "/endless"}, release.StageDone, DefaultMaxBody, ""},
+		"drips":                    {release.Check{Path: "/drips"}, release.StageHTTP, 0, "no answer within 1s"},
+		"bomb":                     {release.Check{Path: "/bomb", JSONType: map[string]string{"$": "object"}}, release.StageCheck, DefaultMaxBody, "of a longer body"},
+		"packed":                   {release.Check{Path: "/packed", JSON: map[string]any{"$.a": 1}}, release.StageDone, 7, ""},
+		"forged":                   {release.Check{Path: "/forged"}, release.StageCheck, 0, "gzip that cannot be read"},
+		"brotli":                   {release.Check{Path: "/brotli"}, release.StageCheck, 0, `got "br"`},
+		"HEAD":                     {release.Check{Path: "/packed", Method: "HEAD"}, release.StageDone, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -8,18 +8,19 @@ import (
 
 // Check is one smoke check: an HTTP request and what is expected of its response.
 type Check struct {
-	Name         string            `yaml:"name" json:"name"`
-	Path         string            `yaml:"path" json:"path"`
-	Method       string            `yaml:"method" json:"method"`
-	Headers      map[string]string `yaml:"headers" json:"headers,omitempty"`
-	Body         string            `yaml:"body" json:"body,omitempty"`
-	Status       int               `yaml:"status" json:"status"`
-	Header       map[string]string `yaml:"header" json:"header,omitempty"` // response header: expected value
-	BodyContains []string          `yaml:"body-contains" json:"bodyContains,omitempty"`
-	BodyRegex    string            `yaml:"body-regex" json:"bodyRegex,omitempty"`
-	JSON         map[string]any    `yaml:"json" json:"json,omitempty"`          // JSONPath: expected value
-	JSONType     map[string]string `yaml:"json-type" json:"jsonType,omitempty"` // JSONPath: object, array, string, number, boolean or null
-	MaxLatency   time.Duration     `yaml:"max-latency" json:"-"`                // 0: no limit
+	Name            string            `yaml:"name" json:"name"`
+	Path            string            `yaml:"path" json:"path"`
+	Method          string            `yaml:"method" json:"method"`
+	Headers         map[string]string `yaml:"headers" json:"headers,omitempty"`
+	Body            string            `yaml:"body" json:"body,omitempty"`
+	Status          int               `yaml:"status" json:"status"`
+	Header          map[string]string `yaml:"header" json:"header,omitempty"` // response header: expected value
+	BodyContains    []string          `yaml:"body-contains" json:"bodyContains,omitempty"`
+	BodyNotContains []string          `yaml:"body-not-contains" json:"bodyNotContains,omitempty"`
+	BodyRegex       string            `yaml:"body-regex" json:"bodyRegex,omitempty"`
+	JSON            map[string]any    `yaml:"json" json:"json,omitempty"`          // JSONPath: expected value
+	JSONType        map[string]string `yaml:"json-type" json:"jsonType,omitempty"` // JSONPath: object, array, string, number, boolean or null
+	MaxLatency      time.Duration     `yaml:"max-latency" json:"-"`                // 0: no limit
 }
 
 // Stage is how far a request got.
