@@ -94,10 +94,12 @@ func (c *Client) configMaps(namespace string) *gentype.Client[*core.ConfigMap] {
 	return client[core.ConfigMap](c.apis, c.apis.core, "configmaps", namespace)
 }
 
+// accessReviews is the client that asks whether this user has a permission.
 func (c *Client) accessReviews() *gentype.Client[*authorization.SelfSubjectAccessReview] {
 	return client[authorization.SelfSubjectAccessReview](c.apis, c.apis.authorization, "selfsubjectaccessreviews", "")
 }
 
+// subjectReviews is the client that asks who this user is.
 func (c *Client) subjectReviews() *gentype.Client[*authentication.SelfSubjectReview] {
 	return client[authentication.SelfSubjectReview](c.apis, c.apis.authentication, "selfsubjectreviews", "")
 }

@@ -47,6 +47,6 @@ func New(config *rest.Config) (*Client, error) {
 	return &Client{Host: config.Host, Dynamic: objects, config: config, http: httpClient, apis: groups}, nil
 }
 
-// RESTConfig is what other clients of the same cluster are made from: a copy of the configuration, and the HTTP client whose
-// connections they share.
+// RESTConfig returns what other clients of the same cluster need: a copy of the configuration, and an HTTP client, whose connections
+// they share.
 func (c *Client) RESTConfig() (*rest.Config, *http.Client) { return rest.CopyConfig(c.config), c.http }

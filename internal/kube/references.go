@@ -24,7 +24,7 @@ var referencedKinds = map[string]string{"Secret": "secrets", "ConfigMap": "confi
 // referencedObject is what one or more references name. It is in the namespace of the workload that has the reference.
 type referencedObject struct{ kind, namespace, name string }
 
-// objectState is what reading a referenced object showed.
+// objectState is the result of reading a referenced object.
 type objectState struct {
 	wantedKeys map[string]bool // keys that references name
 	exists     bool
@@ -81,6 +81,8 @@ func isIgnored(reference release.Reference) bool {
 	return reference.Optional || reference.Kind == "ServiceAccount" && reference.Name == "default"
 }
 
+// objectOf returns the object that a reference names, in the namespace of the workload that has the reference, or else in the
+// release's.
 func objectOf(reference release.Reference, namespace string) referencedObject {
 	if reference.By.Namespace != "" {
 		namespace = reference.By.Namespace
@@ -88,6 +90,7 @@ func objectOf(reference release.Reference, namespace string) referencedObject {
 	return referencedObject{reference.Kind, namespace, reference.Name}
 }
 
+// readReferenced reads a referenced object and records in state whether it exists and which keys it has.
 func (c *Client) readReferenced(ctx context.Context, object referencedObject, state *objectState) error {
 	err := c.readKeys(ctx, object, state)
 	switch {

@@ -88,7 +88,7 @@ func schemeOf(port core.ServicePort) string {
 	return "http"
 }
 
-// bracketIPv6 is a host as a URL has it.
+// bracketIPv6 puts an IPv6 address into brackets, as a URL requires; any other host is unchanged.
 func bracketIPv6(host string) string {
 	if strings.Contains(host, ":") {
 		return "[" + host + "]"

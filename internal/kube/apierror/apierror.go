@@ -1,4 +1,4 @@
-// Package apierror turns what a Kubernetes API request failed with into an error that people can act on.
+// Package apierror turns the error of a Kubernetes API request into one that people can act on.
 package apierror
 
 import (
@@ -11,7 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// Side is the Side of every *release.Fault that a cluster is the cause of.
+// Side is the Side of every *release.Fault that a cluster causes.
 const Side = "cluster"
 
 // maxText is how much of an error's text is shown, in bytes.

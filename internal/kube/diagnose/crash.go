@@ -11,7 +11,7 @@ import (
 // (CrashLoopBackOff) after the second.
 const LoopRuns = 2
 
-// EndedRuns is how many runs of a container have ended.
+// EndedRuns returns how many runs of a container have ended.
 func EndedRuns(status core.ContainerStatus) int32 {
 	runs := status.RestartCount
 	if status.State.Terminated != nil || status.State.Waiting != nil && status.LastTerminationState.Terminated != nil {
@@ -20,7 +20,7 @@ func EndedRuns(status core.ContainerStatus) int32 {
 	return runs
 }
 
-// LastTermination is how the last run that ended did so, nil if none has.
+// LastTermination returns how the container's last ended run terminated; nil if no run has ended.
 func LastTermination(status core.ContainerStatus) *core.ContainerStateTerminated {
 	if status.State.Terminated != nil {
 		return status.State.Terminated
@@ -28,7 +28,7 @@ func LastTermination(status core.ContainerStatus) *core.ContainerStateTerminated
 	return status.LastTerminationState.Terminated
 }
 
-// neverStarted tells whether a run "ended" because the runtime could not start it (containerd, internal/cri/server,
+// neverStarted reports whether a run "ended" because the runtime could not start it (containerd, internal/cri/server,
 // errorStartReason).
 func neverStarted(terminated *core.ContainerStateTerminated) bool {
 	return terminated != nil && (terminated.Reason == "StartError" || terminated.Reason == "ContainerCannotRun")
@@ -51,7 +51,7 @@ func (e *examination) crashLoop(status core.ContainerStatus) Finding {
 		history.LoopingSince = e.Now
 	}
 	found.Since = history.LoopingSince
-	switch killed := e.probeThatKilled(status.Name); {
+	switch killed := e.killingProbeFailure(status.Name); {
 	case neverStarted(last):
 		found.Code, found.Dependent, found.Started = causes.ContainerNotStarted, false, false
 		found.Reason, found.Message = last.Reason, Message(last.Message)
@@ -69,9 +69,10 @@ func (e *examination) crashLoop(status core.ContainerStatus) Finding {
 	return found
 }
 
-// reasonOutOfMemory is how container runtimes say that the kernel killed a container that exceeded its memory.
+// reasonOutOfMemory is the reason by which container runtimes report that the kernel killed a container that exceeded its memory.
 const reasonOutOfMemory = "OOMKilled"
 
+// setOutOfMemory turns a finding into one about the container's memory: no other object of the release can be its cause.
 func (e *examination) setOutOfMemory(found *Finding) {
 	found.Code, found.Reason, found.Dependent = causes.OutOfMemory, reasonOutOfMemory, false
 	if limit := e.memoryLimit(found.Container); limit != "" {

@@ -40,7 +40,7 @@ func (f *Finding) classifyRefusal(message string, terminating bool) {
 	}
 }
 
-// exceedsWholeQuota tells whether a pod requests more than the quota's limit, whatever is in use.
+// exceedsWholeQuota reports whether a pod requests more than the quota's limit, whatever is in use.
 func exceedsWholeQuota(message string) bool {
 	parts := quotaExceeded.FindStringSubmatch(message)
 	if parts == nil {

@@ -17,7 +17,8 @@ const (
 	maxEventBytes = 1 << 10 // of one
 )
 
-// SortEvents sorts events by when they last occurred, of which most say whole seconds only, and then by when they were written.
+// SortEvents sorts events by their last occurrence, then by their resource version: most events give the time of the last
+// occurrence in whole seconds only.
 func SortEvents(events []*core.Event) {
 	slices.SortFunc(events, func(a, b *core.Event) int {
 		return cmp.Or(LastOccurrence(a).Compare(LastOccurrence(b)),
@@ -25,7 +26,7 @@ func SortEvents(events []*core.Event) {
 	})
 }
 
-// EventLines shows the last five of some events, oldest first, in one line of at most 1 KiB each.
+// EventLines formats the last five events, oldest first, as one line of at most 1 KiB each.
 func EventLines(events []*core.Event) (lines []string) {
 	for _, event := range events[max(0, len(events)-maxEvents):] {
 		times := ""
@@ -37,7 +38,7 @@ func EventLines(events []*core.Event) (lines []string) {
 	return lines
 }
 
-// LastOccurrence is when an event last occurred, by whichever of its times is the latest.
+// LastOccurrence returns when an event last occurred: the latest of its times.
 func LastOccurrence(event *core.Event) time.Time {
 	latest := event.CreationTimestamp.Time
 	for _, t := range []meta.Time{event.FirstTimestamp, event.LastTimestamp, meta.NewTime(event.EventTime.Time), meta.NewTime(seriesTime(event))} {

@@ -14,16 +14,16 @@ type Pod struct {
 	*core.Pod
 	Events  []*core.Event // about it, oldest first
 	History PodHistory    // of its containers
-	// Claim explains the claims that the pod mounts; nil if nothing is known to be wrong with them. It is called only if the pod
+	// ExplainClaims explains the claims that the pod mounts; nil if nothing is known to be wrong with them. It is called only if the pod
 	// has no node.
-	Claim func() *Finding
-	OfJob bool // a Job created it, and limits the attempts itself
+	ExplainClaims func() *Finding
+	OfJob         bool // a Job created it, and limits the attempts itself
 	// ProvingTime is how long a container without a readiness probe must run to count as ready.
 	ProvingTime time.Duration
 	Now         time.Time
 }
 
-// examination is one look at a pod, which adds to a copy of its history.
+// examination examines one pod once. It adds to a copy of the pod's history.
 type examination struct {
 	Pod
 	history map[string]*ContainerHistory
@@ -69,7 +69,7 @@ func (e *examination) examine() *Finding {
 	if phase := e.Status.Phase; phase == core.PodSucceeded || isReady(e.Pod) && phase != core.PodFailed {
 		return nil
 	}
-	found := e.find(statuses)
+	found := e.firstProblem(statuses)
 	if found.Object.Kind == "" {
 		found.Object, found.UID = PodObject(e.Pod.Pod), e.UID
 	}
@@ -82,7 +82,8 @@ func (e *examination) examine() *Finding {
 	return &found
 }
 
-func (e *examination) find(statuses []core.ContainerStatus) Finding {
+// firstProblem returns why a pod that is not ready is not, in the order that Examine documents.
+func (e *examination) firstProblem(statuses []core.ContainerStatus) Finding {
 	if e.Status.Phase == core.PodFailed {
 		return e.failedPod(statuses)
 	}
@@ -92,7 +93,7 @@ func (e *examination) find(statuses []core.ContainerStatus) Finding {
 		}
 	}
 	if e.Spec.NodeName == "" {
-		if found := e.Claim(); found != nil {
+		if found := e.ExplainClaims(); found != nil {
 			return *found
 		}
 	}
@@ -168,7 +169,7 @@ func (e *examination) notReady(statuses []core.ContainerStatus) Finding {
 	return found
 }
 
-// SiblingStarting tells whether a container of the pod other than the given one runs, is not ready, and is not known to be in
+// SiblingStarting reports whether a container of the pod other than the given one runs, is not ready, and is not known to be in
 // trouble.
 func SiblingStarting(pod *core.Pod, container string) bool {
 	for _, status := range pod.Status.ContainerStatuses {
@@ -195,7 +196,7 @@ func isInitContainer(pod Pod, name string) bool {
 	return slices.ContainsFunc(pod.Spec.InitContainers, func(c core.Container) bool { return c.Name == name })
 }
 
-// isSidecar tells whether an init container is one that goes on running
+// isSidecar reports whether an init container is one that goes on running
 // (https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers).
 func isSidecar(container *core.Container) bool {
 	return container.RestartPolicy != nil && *container.RestartPolicy == core.ContainerRestartPolicyAlways

@@ -74,8 +74,8 @@ func CurrentPods(object *unstructured.Unstructured, sets []*apps.ReplicaSet, pod
 	return found
 }
 
-// EarlierPods are a StatefulSet's pods of an older template; none for other kinds. A StatefulSet replaces the next pod only when
-// one is ready, so that a broken pod of an older template can block the rollout.
+// EarlierPods returns a StatefulSet's pods of an older template; none for other kinds. A broken one can block the rollout,
+// because a StatefulSet replaces a pod only when the one before is ready.
 func EarlierPods(object *unstructured.Unstructured, current, pods []*core.Pod) (found []*core.Pod) {
 	for _, pod := range pods {
 		if object.GetKind() == "StatefulSet" && pod.DeletionTimestamp == nil && IsOwned(pod, object.GetUID()) && !slices.Contains(current, pod) {
@@ -85,7 +85,7 @@ func EarlierPods(object *unstructured.Unstructured, current, pods []*core.Pod) (
 	return found
 }
 
-// IsOwned tells whether an object's controller is the one of that UID.
+// IsOwned reports whether an object's controller is the one of that UID.
 func IsOwned(object meta.Object, owner types.UID) bool {
 	for _, reference := range object.GetOwnerReferences() {
 		if reference.UID == owner && reference.Controller != nil && *reference.Controller {

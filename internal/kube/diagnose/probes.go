@@ -16,7 +16,7 @@ const (
 	defaultThreshold = 3
 )
 
-// failureTime is how long a probe must fail before the kubelet acts on it.
+// failureTime returns how long a probe must fail before the kubelet acts on it.
 func failureTime(probe *core.Probe) time.Duration {
 	period := max(cmp.Or(probe.PeriodSeconds, defaultPeriod), probe.TimeoutSeconds)
 	return time.Duration(cmp.Or(probe.FailureThreshold, defaultThreshold)*period) * time.Second
@@ -26,7 +26,7 @@ func initialDelay(probe *core.Probe) time.Duration {
 	return time.Duration(probe.InitialDelaySeconds) * time.Second
 }
 
-// readinessGrace is how long a container that runs, and has passed its startup probe if it has one, may be unready, counted from
+// readinessGrace returns how long a container that runs, and has passed its startup probe if it has one, may be unready, counted from
 // when it was first seen so.
 func readinessGrace(container *core.Container) time.Duration {
 	probe := container.ReadinessProbe
@@ -66,7 +66,7 @@ func (e *examination) unreadyContainer(status core.ContainerStatus) Finding {
 	} else if answer := e.lastProbeFailure(status.Name, "Readiness"); answer != "" {
 		found.Reason, found.Message = reasonUnhealthy, answer
 	}
-	if killed := e.probeThatKilled(status.Name); killed != "" && (starting || spec.StartupProbe == nil) {
+	if killed := e.killingProbeFailure(status.Name); killed != "" && (starting || spec.StartupProbe == nil) {
 		if e.killedByStartupProbe(status.Name) || found.Runs-e.historyOf(status.Name).RunsWhenReady >= LoopRuns {
 			return e.notAlive(found, killed)
 		}
@@ -77,7 +77,7 @@ func (e *examination) unreadyContainer(status core.ContainerStatus) Finding {
 	return found
 }
 
-// notAlive is a container that the kubelet kills because of a probe. A failed startup probe is final the first time: its settings
+// notAlive returns the finding about a container that the kubelet kills because of a probe. A failed startup probe is final the first time: its settings
 // are the pod's own limit for a start.
 func (e *examination) notAlive(found Finding, message string) Finding {
 	history := e.historyOf(found.Container)
@@ -91,13 +91,13 @@ func (e *examination) notAlive(found Finding, message string) Finding {
 
 const reasonUnhealthy = "Unhealthy"
 
-// killedByProbe is the kubelet's event of a container that it kills because of a probe (pkg/kubelet/kuberuntime,
+// killedByProbe matches the kubelet's event about a container that it kills because of a probe (pkg/kubelet/kuberuntime,
 // computePodActions).
 var killedByProbe = regexp.MustCompile(`failed (liveness|startup) probe`)
 
-// probeThatKilled is the last failure of the probe because of which the kubelet killed the container, "" if it killed it for no
-// probe.
-func (e *examination) probeThatKilled(container string) string {
+// killingProbeFailure returns the last failure of the probe because of which the kubelet killed the container; "" if it did not
+// kill it because of a probe.
+func (e *examination) killingProbeFailure(container string) string {
 	for i := len(e.Events) - 1; i >= 0; i-- {
 		event := e.Events[i]
 		if event.Reason != "Killing" || !isAboutContainer(event, container) {
@@ -120,7 +120,7 @@ func (e *examination) killedByStartupProbe(container string) bool {
 	return false
 }
 
-// lastProbeFailure is the last failure of a probe: "Readiness probe failed: HTTP probe failed with statuscode: 500". "" if none
+// lastProbeFailure returns the last failure of a probe: "Readiness probe failed: HTTP probe failed with statuscode: 500". "" if none
 // was reported.
 func (e *examination) lastProbeFailure(container, probe string) string {
 	for i := len(e.Events) - 1; i >= 0; i-- {
@@ -132,7 +132,7 @@ func (e *examination) lastProbeFailure(container, probe string) string {
 	return ""
 }
 
-// isAboutContainer tells whether a pod's event is about one of its containers: spec.containers{app}.
+// isAboutContainer reports whether a pod's event is about one of its containers: spec.containers{app}.
 func isAboutContainer(event *core.Event, container string) bool {
 	return strings.HasSuffix(event.InvolvedObject.FieldPath, "{"+container+"}")
 }

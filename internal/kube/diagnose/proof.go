@@ -9,7 +9,7 @@ import (
 // Unproven is a container without a readiness probe that has not run for long enough to count as ready.
 type Unproven struct {
 	Container string
-	Left      time.Duration // until it has
+	Left      time.Duration // how long it still has to run
 }
 
 // Unproven lists the containers of a pod that have not run for its ProvingTime yet, in their order. history is the pod's history
@@ -28,9 +28,9 @@ func (p Pod) Unproven() (unproven []Unproven, history PodHistory) {
 	return unproven, e.newHistory()
 }
 
-// provingLeft is for how long a container must run on to count as ready; 0 or less if it does. One with a readiness probe does
-// as soon as the probe passes. One that does not run, or whose status is not read yet, has proved nothing: a workload's status
-// may be read before its pods'.
+// provingLeft returns how much longer a container must run to count as ready; 0 or less if it already counts. A container with a
+// readiness probe counts as soon as the probe passes. A container that does not run, or whose status has not been read yet, must
+// run for the whole ProvingTime: a workload's status may be read before its pods'.
 func (e *examination) provingLeft(status core.ContainerStatus) time.Duration {
 	if spec := containerSpec(e.Pod, status.Name); spec == nil || spec.ReadinessProbe != nil {
 		return 0
@@ -46,7 +46,7 @@ func (e *examination) provingLeft(status core.ContainerStatus) time.Duration {
 	return e.ProvingTime - max(e.Now.Sub(history.RunningSince), e.Now.Sub(status.State.Running.StartedAt.Time)-time.Second)
 }
 
-// containerStatus is the status of a container; its zero value if the kubelet has not reported one.
+// containerStatus returns the status of a container, or one without a state if the kubelet has not reported one.
 func containerStatus(statuses []core.ContainerStatus, name string) core.ContainerStatus {
 	for _, status := range statuses {
 		if status.Name == name {

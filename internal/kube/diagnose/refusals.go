@@ -46,6 +46,7 @@ func (w Workload) Refused() *Finding {
 	return nil
 }
 
+// podsOfReplicaSetRefused returns the finding about a ReplicaSet whose pods may not be created; nil if they may.
 func podsOfReplicaSetRefused(set *apps.ReplicaSet, terminating bool) *Finding {
 	for _, condition := range set.Status.Conditions {
 		if condition.Type == apps.ReplicaSetReplicaFailure && condition.Status == core.ConditionTrue {
@@ -58,7 +59,7 @@ func podsOfReplicaSetRefused(set *apps.ReplicaSet, terminating bool) *Finding {
 	return nil
 }
 
-// replicaSetRefused is a Deployment whose ReplicaSet may not be created. Its controller reports that without updating
+// replicaSetRefused returns the finding about a Deployment whose ReplicaSet may not be created; nil if it may. Its controller reports that without updating
 // observedGeneration (pkg/controller/deployment, getNewReplicaSet: FailedRSCreateReason).
 func replicaSetRefused(deployment *unstructured.Unstructured, terminating bool) *Finding {
 	progress := Conditions(deployment)["Progressing"]
@@ -70,7 +71,8 @@ func replicaSetRefused(deployment *unstructured.Unstructured, terminating bool) 
 	return &found
 }
 
-// podsOfDeploymentRefused is a Deployment whose ReplicaSet we may not read: the Deployment repeats its condition.
+// podsOfDeploymentRefused returns the finding about a Deployment whose pods may not be created; nil if they may. It is used if we
+// may not read the ReplicaSet, whose condition the Deployment repeats.
 func podsOfDeploymentRefused(deployment *unstructured.Unstructured, terminating bool) *Finding {
 	failure := Conditions(deployment)["ReplicaFailure"]
 	if NotObserved(deployment) || failure.Status != "True" {
@@ -86,7 +88,7 @@ func findingAbout(object *unstructured.Unstructured, reason, message string) Fin
 		UID: object.GetUID(), Reason: reason, Message: Message(message), Grace: GraceNever}
 }
 
-// refusedByEvent is a workload whose controller has no condition for refused pods. An event counts while pods are missing and none
+// refusedByEvent returns the finding about a workload whose controller reports refused pods by events only. An event counts while pods are missing and none
 // was created after it.
 func (w Workload) refusedByEvent(terminating bool) *Finding {
 	var last *core.Event

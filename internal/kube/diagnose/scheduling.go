@@ -17,8 +17,7 @@ var (
 	noScaleUpReasons = []string{"NotTriggerScaleUp"}
 )
 
-// noPreemption is the scheduler's message that on none of the nodes an ended pod would help
-// (pkg/scheduler/framework/preemption).
+// noPreemption matches the scheduler's message that preempting pods would help on no node (pkg/scheduler/framework/preemption).
 var noPreemption = regexp.MustCompile(`preemption: 0/(\d+) nodes are available: (\d+) Preemption is not helpful for scheduling`)
 
 // Messages of the scheduler about volumes (pkg/scheduler/framework/plugins/volumebinding).
@@ -47,7 +46,7 @@ func (e *examination) unscheduled(condition *core.PodCondition) Finding {
 	return found
 }
 
-// nodeGrace is how long a pod may wait for a node: what the autoscaler last announced decides, if there is one.
+// nodeGrace returns how long a pod may wait for a node: what the autoscaler last announced decides, if there is one.
 func (e *examination) nodeGrace(message string) time.Duration {
 	for _, event := range slices.Backward(e.Events) {
 		switch {

@@ -67,6 +67,7 @@ func waitingCauseOf(reason string) (waitingCause, bool) {
 	return waitingCause{}, false
 }
 
+// isPullFailure reports whether a container waits because its image could not be pulled.
 func isPullFailure(reason string) bool {
 	return reason == "ErrImagePull" || reason == "ImagePullBackOff" || reason == "RegistryUnavailable"
 }

@@ -23,7 +23,7 @@ func Conditions(object *unstructured.Unstructured) map[string]Condition {
 	return found
 }
 
-// NotObserved tells whether the object's status is about an earlier generation of it. kstatus takes a status without
+// NotObserved reports whether the object's status is about an earlier generation of it. kstatus takes a status without
 // observedGeneration for one of a kind that has none; a workload has one from its controller's first sync on.
 func NotObserved(object *unstructured.Unstructured) bool {
 	observed, found, err := unstructured.NestedInt64(object.Object, "status", "observedGeneration")

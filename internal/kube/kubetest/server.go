@@ -1,4 +1,4 @@
-// Package kubetest is as much of an apiserver as the tests of kube and its subpackages need.
+// Package kubetest has an apiserver for the tests of kube and its subpackages. It serves only the requests that they need.
 package kubetest
 
 import (
@@ -296,7 +296,7 @@ func apiVersion(path string) string {
 	return parts[2] + "/" + parts[3]
 }
 
-// wanted tells whether an object belongs to the collection that a request is about, and fits its selectors.
+// wanted reports whether an object belongs to the collection that a request is about, and fits its selectors.
 func wanted(r *http.Request, path string, object map[string]any) bool {
 	if path[:strings.LastIndex(path, "/")] != r.URL.Path {
 		return false

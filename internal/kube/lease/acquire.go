@@ -171,7 +171,7 @@ func (a *acquirer) evaluate(ctx context.Context, lease *coordination.Lease) (*co
 	return nil, nil
 }
 
-// isLongExpired tells whether the last heartbeat has expired on every machine's clock.
+// isLongExpired reports whether the last heartbeat has expired on every machine's clock.
 func (a *acquirer) isLongExpired(lease *coordination.Lease) bool {
 	renewed := lease.Spec.RenewTime
 	return renewed != nil && time.Since(renewed.Time) > durationOf(lease, a.request.Duration)+clockSkew
@@ -188,8 +188,8 @@ func (a *acquirer) untilOverdue() time.Duration {
 
 // onHeartbeatOverdue is called three quarters into the observed holder's duration, and again at its end, if no heartbeat came.
 //
-// The first call reads the Lease, which proves that the apiserver answers: an apiserver that was away (a restart takes 20 s) has
-// kept the holder from renewing, and the last quarter is left to the holder. The second call takes the Lease over; the resource
+// The first call reads the Lease, which proves that the apiserver answers: an apiserver that was unavailable (a restart takes
+// 20 s) has kept the holder from renewing, and the last quarter is left to the holder. The second call takes the Lease over; the resource
 // version makes that fail if a heartbeat or another acquirer came first. A call that is late, because this machine slept, starts
 // over: the holder may run on the same machine.
 func (a *acquirer) onHeartbeatOverdue(ctx context.Context) (*coordination.Lease, error) {

@@ -32,7 +32,7 @@ type heldLease struct {
 	request  release.LeaseRequest
 	previous *release.Holder
 
-	writer chan struct{}       // a semaphore of one: whoever took its element may write and use latest
+	writer chan struct{}       // a semaphore of one: the goroutine that took its element may write and use latest
 	latest *coordination.Lease // as this run last wrote or read it
 
 	mu         sync.Mutex
@@ -206,7 +206,7 @@ func (h *heldLease) refresh(ctx context.Context, requestTime time.Duration) erro
 	ours := h.latest.Spec
 	switch {
 	case apierrors.IsNotFound(err):
-		h.latest = recreated(h.latest)
+		h.latest = copyForRecreation(h.latest)
 	case err != nil:
 		return err
 	case isHeldBy(current, h.request.Holder.Run, *ours.AcquireTime):

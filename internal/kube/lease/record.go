@@ -19,8 +19,8 @@ func newLease(namespace, name string) *coordination.Lease {
 		Labels: map[string]string{"app.kubernetes.io/managed-by": "onedigest"}}}
 }
 
-// recreated is a Lease to be created in place of a deleted one, with its holder and pin.
-func recreated(deleted *coordination.Lease) *coordination.Lease {
+// copyForRecreation returns a Lease to be created in place of a deleted one, with its holder and pin.
+func copyForRecreation(deleted *coordination.Lease) *coordination.Lease {
 	lease := newLease(deleted.Namespace, deleted.Name)
 	lease.Annotations, lease.Spec = deleted.Annotations, deleted.Spec
 	return lease
@@ -71,7 +71,7 @@ func isHeldBy(lease *coordination.Lease, run string, acquired meta.MicroTime) bo
 	return isHeld(lease) && *lease.Spec.HolderIdentity == run && lease.Spec.AcquireTime.Equal(&acquired)
 }
 
-// sameHeartbeat tells whether two reads of a Lease show the same holder and the same renew time.
+// sameHeartbeat reports whether two reads of a Lease show the same holder and the same renew time.
 func sameHeartbeat(a, b *coordination.Lease) bool {
 	return a.UID == b.UID && isHeld(a) == isHeld(b) && (!isHeld(a) || *a.Spec.HolderIdentity == *b.Spec.HolderIdentity) &&
 		a.Spec.AcquireTime.Equal(b.Spec.AcquireTime) && a.Spec.RenewTime.Equal(b.Spec.RenewTime)
@@ -84,7 +84,7 @@ func transitionsOf(lease *coordination.Lease) int32 {
 	return *lease.Spec.LeaseTransitions
 }
 
-// durationOf is how long after a heartbeat the Lease expires, as its holder has set it; fallback if it has not.
+// durationOf returns how long after a heartbeat the Lease expires, as its holder has set it; fallback if it has not.
 func durationOf(lease *coordination.Lease, fallback time.Duration) time.Duration {
 	if seconds := lease.Spec.LeaseDurationSeconds; seconds != nil && *seconds > 0 {
 		return time.Duration(*seconds) * time.Second
@@ -92,7 +92,7 @@ func durationOf(lease *coordination.Lease, fallback time.Duration) time.Duration
 	return fallback
 }
 
-// holderOf is the current or last holder. An annotation that is not a full commit is left out.
+// holderOf returns the current or last holder. An annotation that is not a full commit is left out.
 func holderOf(lease *coordination.Lease) release.Holder {
 	holder := release.Holder{URL: annotationText(lease, release.AnnotationRun), Actor: annotationText(lease, release.AnnotationActor)}
 	if lease.Spec.HolderIdentity != nil {
@@ -104,7 +104,7 @@ func holderOf(lease *coordination.Lease) release.Holder {
 	return holder
 }
 
-// annotationText is an annotation, sanitized: whoever may write Leases can have written it.
+// annotationText returns an annotation, sanitized: anybody who may write Leases can have written it.
 func annotationText(lease *coordination.Lease, key string) string {
 	return text.Line(lease.Annotations[key], 512)
 }

@@ -10,7 +10,7 @@ import (
 	core "k8s.io/api/core/v1"
 )
 
-// policy is what a rollout is judged by.
+// policy is the set of rules by which a rollout is assessed.
 type policy struct {
 	hook            bool                              // the objects are a hook's: they must complete, and may be deleted then
 	hasProvisioners bool                              // the release has a Job or custom resource that may create what its pods miss
@@ -24,7 +24,7 @@ func (p policy) grace(duration time.Duration) time.Duration {
 	return p.scale(duration)
 }
 
-// assessment is what a snapshot amounts to.
+// assessment is the result of assessing a snapshot.
 type assessment struct {
 	steps   []release.RolloutStep // how far each object is, without a time
 	pending []pendingObject       // objects that are not ready, in their order
@@ -35,7 +35,7 @@ type assessment struct {
 	recheckAfter time.Duration // after which time alone may change the assessment; 0: it does not
 	memory       memory        // for the next assessment
 	endedRuns    []endedRun    // whose logs may be deleted soon
-	claimsIn     []string      // namespaces of claims that explain a pod
+	claimsIn     []string      // namespaces whose claims are needed to explain a pod
 }
 
 // pendingObject is an object that is not ready, and why.
@@ -85,7 +85,7 @@ func assess(known snapshot, policy policy, now time.Time) assessment {
 	return a.assessment
 }
 
-// due tells whether a moment has come; if not, it asks for an assessment then.
+// due reports whether no time is left; otherwise it makes sure that the rollout is assessed again when the time has passed.
 func (a *assessor) due(left time.Duration) bool {
 	if left <= 0 {
 		return true
@@ -96,7 +96,7 @@ func (a *assessor) due(left time.Duration) bool {
 	return false
 }
 
-// assessUnread is an object whose store does not follow the cluster: its content may have changed since.
+// assessUnread assesses an object whose store does not follow the cluster: its content may have changed since it was read.
 func (a *assessor) assessUnread(o observedObject) {
 	switch {
 	case o.wait == reportOnly:
@@ -154,6 +154,7 @@ func (a *assessor) assessClaims(claims []observedObject) {
 	}
 }
 
+// isMounted reports whether a pod that is not being deleted mounts the claim.
 func isMounted(claim string, pods []*core.Pod) bool {
 	for _, pod := range pods {
 		for _, name := range diagnose.ClaimNames(pod) {
@@ -191,8 +192,8 @@ func (a *assessor) pod(pod *core.Pod, ofJob bool) diagnose.Pod {
 	}
 	return diagnose.Pod{
 		Pod: pod, OfJob: ofJob, Events: a.known.events[pod.UID], History: a.memory.containers[pod.UID],
-		Claim:       func() *diagnose.Finding { return a.explainClaims(pod) },
-		ProvingTime: a.policy.grace(diagnose.ProvingTime), Now: a.now,
+		ExplainClaims: func() *diagnose.Finding { return a.explainClaims(pod) },
+		ProvingTime:   a.policy.grace(diagnose.ProvingTime), Now: a.now,
 	}
 }
 

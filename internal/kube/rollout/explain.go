@@ -55,14 +55,14 @@ func (a *assessor) explain(o observedObject, now condition) diagnose.Finding {
 	return own
 }
 
-// observed records a finding, so that its age is known.
+// observed records a finding in the memory, from which its age is known, and returns it.
 func (a *assessor) observed(found diagnose.Finding) diagnose.Finding {
 	a.memory.observe(found, a.now)
 	return found
 }
 
-// worstOf is the finding that counts most among pods, nil if they are all ready: one whose grace has expired, rather one that
-// depends on no other object, before one with a known cause before any other.
+// worstOf returns the finding that counts most among pods, nil if they are all ready. In this order: its grace has expired and it
+// depends on no other object; its grace has expired; its cause is known; any other.
 func (a *assessor) worstOf(pods []*core.Pod, ofJob bool) (worst *diagnose.Finding) {
 	best := 0
 	for _, pod := range pods {
@@ -99,7 +99,7 @@ func (a *assessor) refused(o observedObject) *diagnose.Finding {
 	return workload.Refused()
 }
 
-// wantedPods is how many pods a workload wants to have at once, at least.
+// wantedPods returns how many pods a workload wants to have at once, at least.
 func wantedPods(object *unstructured.Unstructured) int {
 	if object.GetKind() == "Job" {
 		return status.GetIntField(object.Object, ".spec.parallelism", 1)

@@ -17,7 +17,7 @@ import (
 // maxNamed is how many objects an error lists.
 const maxNamed = 20
 
-// failed is the error of a rollout that cannot become ready.
+// failed returns the error of a rollout that cannot become ready.
 func (r *rollout) failed(ctx context.Context, known snapshot, object pendingObject) error {
 	what := fmt.Sprintf("%s in namespace %q cannot become ready", object.object, r.namespace)
 	if r.policy.hook {
@@ -41,7 +41,7 @@ func (r *rollout) diagnose(ctx context.Context, known snapshot, found diagnose.F
 		diagnosis.Events = diagnose.EventLines(known.events[found.UID])
 	}
 	if len(diagnosis.Logs) == 0 {
-		diagnosis.Logs = r.logs.of(found.Key())
+		diagnosis.Logs = r.logs.linesOf(found.Key())
 	}
 	if r.policy.hook {
 		diagnosis = asHookFailure(diagnosis)
@@ -49,7 +49,7 @@ func (r *rollout) diagnose(ctx context.Context, known snapshot, found diagnose.F
 	return diagnosis
 }
 
-// timedOut is the error of a rollout whose context has ended.
+// timedOut returns the error of a rollout whose context has ended.
 func (r *rollout) timedOut(ctx context.Context, known snapshot, pending []pendingObject) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("watching the rollout in namespace %q: %w", r.namespace, context.Canceled)
@@ -66,15 +66,15 @@ func (r *rollout) timedOut(ctx context.Context, known snapshot, pending []pendin
 	}
 	now := time.Now()
 	what := fmt.Sprintf("not ready in namespace %q within %s: %s", r.namespace, now.Sub(r.began).Round(time.Second), strings.Join(names, ", "))
-	if silence := known.silence(now); silence > 0 {
-		what += fmt.Sprintf(" (the cluster has not answered for %s)", silence.Round(time.Second))
+	if unanswered := known.unansweredFor(now); unanswered > 0 {
+		what += fmt.Sprintf(" (the cluster has not answered for %s)", unanswered.Round(time.Second))
 	}
 	found := bestExplained(pending).finding
 	found.Code = cmp.Or(found.Code, causes.TimedOut)
 	return r.failure(ctx, known, what, found)
 }
 
-// bestExplained is the object about which most is known: a cause, else a pod.
+// bestExplained returns the object about which most is known: a cause, else a pod.
 func bestExplained(pending []pendingObject) pendingObject {
 	for _, late := range pending {
 		if late.finding.Code != "" {

@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// waitPolicy is how a rollout depends on an object.
+// waitPolicy says how a rollout depends on an object.
 type waitPolicy int
 
 const (
@@ -83,7 +83,7 @@ func locate(mapper meta.RESTMapper, object release.Object, namespace string) (ke
 	return watchKey{mapping.Resource, namespace}, tolerate, nil
 }
 
-// isProvisioner tells whether an object may create others that the release needs: a Job, or a custom resource that an operator
+// isProvisioner reports whether an object may create others that the release needs: a Job, or a custom resource that an operator
 // acts on.
 func isProvisioner(object release.Object) bool {
 	kind := schema.FromAPIVersionAndKind(object.APIVersion, object.Kind)

@@ -24,7 +24,7 @@ type endedRun struct {
 	previous  bool // the container has begun another run
 }
 
-// endedRuns are the last runs of a pod's containers that ended with an error.
+// endedRuns returns, for each container of a pod, the last run that ended with an error.
 func endedRuns(pod *core.Pod) (runs []endedRun) {
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		if last := diagnose.LastTermination(status); last != nil && last.ExitCode != 0 {
@@ -47,7 +47,7 @@ type logCache struct {
 	lines   map[string][]string // by container, of its last run that logged anything
 }
 
-// newLogCache makes one that fetches until the context ends.
+// newLogCache returns a cache that fetches until the context ends.
 func newLogCache(ctx context.Context, client *kube.Client) *logCache {
 	read := func(run endedRun) []string {
 		ctx, cancel := context.WithTimeout(ctx, kube.EvidenceTime)
@@ -74,7 +74,7 @@ func (c *logCache) fetch(runs []endedRun) {
 	}
 }
 
-// claim tells whether a run's log is to be fetched by the caller.
+// claim reports whether a run's log is to be fetched by the caller.
 func (c *logCache) claim(run string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,8 +85,8 @@ func (c *logCache) claim(run string) bool {
 	return true
 }
 
-// of are the last lines of a container. It waits for the fetches that have begun.
-func (c *logCache) of(container string) []string {
+// linesOf returns the last lines of a container's log. It waits for the fetches that have begun.
+func (c *logCache) linesOf(container string) []string {
 	c.fetches.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// memory is what one assessment leaves to the next. The zero value is that of a new watch.
+// memory is what one assessment passes on to the next. The zero value is that of a new watch.
 type memory struct {
 	assessments int       // so far
 	resumed     time.Time // when a store last caught up with the cluster; zero: never
@@ -25,29 +25,29 @@ type memory struct {
 	missingSince map[release.Object]time.Time
 }
 
-// observation is since when a finding has been made without a break.
+// observation records since when every assessment has made a finding.
 type observation struct {
 	code       causes.Code
 	firstSeen  time.Time
 	assessment int // the last one that made it
 }
 
-// clone is a memory that can be changed without changing the original.
+// clone returns a copy that can be changed without changing the original.
 func (m memory) clone() memory {
-	m.containers, m.findings, m.podCauses = cloned(m.containers), cloned(m.findings), cloned(m.podCauses)
-	m.ended, m.uids, m.missingSince = cloned(m.ended), cloned(m.uids), cloned(m.missingSince)
+	m.containers, m.findings, m.podCauses = cloneMap(m.containers), cloneMap(m.findings), cloneMap(m.podCauses)
+	m.ended, m.uids, m.missingSince = cloneMap(m.ended), cloneMap(m.uids), cloneMap(m.missingSince)
 	return m
 }
 
-// cloned is a copy of a map; an empty one of nil.
-func cloned[K comparable, V any](original map[K]V) map[K]V {
+// cloneMap returns a copy of a map; an empty map for nil.
+func cloneMap[K comparable, V any](original map[K]V) map[K]V {
 	if original == nil {
 		return map[K]V{}
 	}
 	return maps.Clone(original)
 }
 
-// observe records that a finding was made. One that was not made by the assessment before begins anew.
+// observe records that a finding was made. Its age starts from zero if the assessment before did not make it.
 func (m *memory) observe(found diagnose.Finding, now time.Time) {
 	last, known := m.findings[found.Key()]
 	if !known || last.code != found.Code || last.assessment < m.assessments-1 {
@@ -57,7 +57,7 @@ func (m *memory) observe(found diagnose.Finding, now time.Time) {
 	m.findings[found.Key()] = last
 }
 
-// age is how long a finding has lasted while the cluster was being followed: time before the last interruption does not count.
+// age returns how long a finding has lasted while the cluster was being followed: time before the last interruption does not count.
 func (m *memory) age(found diagnose.Finding, now time.Time) time.Duration {
 	since := found.Since
 	if since.IsZero() {
@@ -78,7 +78,7 @@ func (m *memory) containerOf(found diagnose.Finding) diagnose.ContainerHistory {
 }
 
 func (m *memory) setContainer(found diagnose.Finding, history diagnose.ContainerHistory) {
-	pod := cloned(m.containers[found.UID])
+	pod := cloneMap(m.containers[found.UID])
 	pod[found.Container] = history
 	m.containers[found.UID] = pod
 }

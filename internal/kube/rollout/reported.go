@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 )
 
-// reportedCondition is that of an object that is reported and not waited for; false if there is nothing to report.
+// reportedCondition returns the condition of an object that is reported and not waited for; false if there is nothing to report.
 func reportedCondition(kind string, object *unstructured.Unstructured) (condition, bool) {
 	switch {
 	case object == nil:

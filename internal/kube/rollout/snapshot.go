@@ -29,7 +29,7 @@ type observedObject struct {
 	content *unstructured.Unstructured // nil: it does not exist
 }
 
-// namespaceSnapshot is what explains the workloads of a namespace.
+// namespaceSnapshot has the objects that explain the workloads of a namespace.
 type namespaceSnapshot struct {
 	pods        []*core.Pod
 	replicaSets []*apps.ReplicaSet
@@ -51,7 +51,8 @@ func syncOf(s *store.Store) *storeSync {
 	return &storeSync{s.State(), s.Started()}
 }
 
-// snapshot takes one. The state of a store is read before its content, so that the content is never older than the state.
+// snapshot returns what the stores contain now, and the memory given. Each store's state is read before its content: the content is
+// never older than the state.
 func (s *stores) snapshot(remembered memory) snapshot {
 	known := snapshot{namespaces: map[string]namespaceSnapshot{}, events: map[types.UID][]*core.Event{}, oldEvents: map[types.UID]bool{}, memory: remembered}
 	for _, t := range s.tracked {
@@ -89,7 +90,7 @@ func (s *stores) namespaceSnapshot(namespace string) namespaceSnapshot {
 	return known
 }
 
-// contentOf is a tracked object in its store, nil if it does not exist.
+// contentOf returns a tracked object as its store has it, nil if it does not exist.
 func contentOf(followed *store.Store, t trackedObject) *unstructured.Unstructured {
 	if followed == nil {
 		return nil
@@ -115,7 +116,7 @@ func contentOf(followed *store.Store, t trackedObject) *unstructured.Unstructure
 	return object
 }
 
-// neverRead is why some object that is waited for could never be read, nil if all could.
+// neverRead returns the error because of which an object that is waited for could never be read; nil if all could be read.
 func (k snapshot) neverRead() error {
 	for _, o := range k.objects {
 		switch {
@@ -129,8 +130,8 @@ func (k snapshot) neverRead() error {
 	return nil
 }
 
-// silence is for how long the requests for some kind of object have failed, 0 if none fail.
-func (k snapshot) silence(now time.Time) (longest time.Duration) {
+// unansweredFor returns how long the requests for some kind of object have been failing; 0 if none fails.
+func (k snapshot) unansweredFor(now time.Time) (longest time.Duration) {
 	for _, o := range k.objects {
 		if o.sync.Err != nil {
 			longest = max(longest, now.Sub(o.sync.Since))
@@ -144,7 +145,7 @@ func (k snapshot) silence(now time.Time) (longest time.Duration) {
 	return longest
 }
 
-// pod is the pod of that name, nil if there is none.
+// pod returns the pod of that name, nil if there is none.
 func (n namespaceSnapshot) pod(name string) *core.Pod {
 	for _, pod := range n.pods {
 		if pod.Name == name {

@@ -79,7 +79,7 @@ func (s *stores) followPods(namespace, kind string) {
 	}
 }
 
-// followClaims opens the stores of the claims in namespaces where a pod mounts one; opened tells whether there was one to open.
+// followClaims opens the stores of the claims in namespaces where a pod mounts one; opened reports whether there was one to open.
 func (s *stores) followClaims(namespaces []string) (opened bool) {
 	for _, namespace := range namespaces {
 		key := watchKey{claimsResource, namespace}
@@ -101,7 +101,7 @@ func (s *stores) eventsIn(namespace string) store.Source {
 	return store.From(&core.Event{}, client.List, client.Watch).WithFields("reason!=" + strings.Join(routineReasons, ",reason!="))
 }
 
-// sourceOf are the objects of a kind: the one of that name if one name is given, else all of the namespace.
+// sourceOf returns the source of the objects of a kind: of the object of that name if one name is given, else of all in the namespace.
 func (s *stores) sourceOf(object release.Object, key watchKey, names []string) store.Source {
 	kind := &unstructured.Unstructured{}
 	kind.SetGroupVersionKind(schema.FromAPIVersionAndKind(object.APIVersion, object.Kind))

@@ -17,15 +17,15 @@ const (
 	unauthorizedGrace = time.Minute
 )
 
-// Times of quiet before a verdict.
+// Delays before a verdict.
 const (
-	// evidenceTime is how long a failure waits for what may explain it.
+	// evidenceTime is how long a failure is held back until the evidence about it has been read.
 	evidenceTime = 2 * time.Second
 	// catchUpTime is how long a store that is connected again may still receive changes that it has missed.
 	catchUpTime = 500 * time.Millisecond
 )
 
-// refusalGrace is how long the refusal of our requests must last to count, 0 if it never does.
+// refusalGrace returns how long the refusal of our requests must last to count, 0 if it never does.
 func refusalGrace(now store.SyncState) time.Duration {
 	switch {
 	case now.Err == nil:
@@ -41,7 +41,7 @@ func refusalGrace(now store.SyncState) time.Duration {
 }
 
 // checkCertainty makes the assessment uncertain until every store that was ever filled follows the cluster again and has caught
-// up: an object whose store lags would be judged by what it was. A store that the cluster refuses for long does not count.
+// up: an object whose store lags would be judged by its old state. A store that the cluster refuses for long does not count.
 func (a *assessor) checkCertainty() {
 	check := func(now store.SyncState) {
 		if !now.Synced || now.Refused() && a.now.Sub(now.Since) > a.policy.grace(revokedGrace) {
@@ -71,8 +71,8 @@ func (a *assessor) checkCertainty() {
 	}
 }
 
-// findFailure finds the object that cannot become ready, if there is one: rather one that is itself to blame than one that may
-// suffer from another.
+// findFailure finds an object that cannot become ready, if there is one. An object that is itself the cause comes before one whose
+// failure may be caused by another object.
 func (a *assessor) findFailure() {
 	var dependent *pendingObject
 	for i := range a.pending {
@@ -95,7 +95,7 @@ func (a *assessor) findFailure() {
 	}
 }
 
-// failed tells whether a pending object cannot become ready: the cluster has given it up, or what is known about it has lasted for
+// failed reports whether a pending object cannot become ready: the cluster has given it up, or what is known about it has lasted for
 // its grace.
 func (a *assessor) failed(which int) bool {
 	late := a.pending[which]
@@ -112,7 +112,7 @@ func (a *assessor) failed(which int) bool {
 	return expired
 }
 
-// graceExpired tells whether a finding has lasted for its own grace. If not, left is the time until it has; 0 if it never does.
+// graceExpired reports whether a finding has lasted for its own grace. If not, left is the time until it has; 0 if it never does.
 func (a *assessor) graceExpired(found diagnose.Finding) (expired bool, left time.Duration) {
 	if found.Code == "" || found.Grace == diagnose.GraceNever {
 		return false, 0
@@ -125,7 +125,7 @@ func (a *assessor) graceExpired(found diagnose.Finding) (expired bool, left time
 	return left <= 0, max(0, left)
 }
 
-// dependencyGraceExpired tells whether a finding counts that may have its cause in another object of the release. It does when no
+// dependencyGraceExpired reports whether a finding counts that may have its cause in another object of the release. It does when no
 // other object is making progress and the container has run again, or has had its own grace, since one last did; and in any case
 // after GraceDependency.
 func (a *assessor) dependencyGraceExpired(which int) (expired bool, left time.Duration) {
@@ -150,7 +150,7 @@ func (a *assessor) dependencyGraceExpired(which int) (expired bool, left time.Du
 	return found.Runs > history.RunsAtLastProgress, left
 }
 
-// othersProgressing tells whether another object of the release, or another container of the pod, is not ready and may still
+// othersProgressing reports whether another object of the release, or another container of the pod, is not ready and may still
 // become so.
 func (a *assessor) othersProgressing(which int) bool {
 	for i, other := range a.pending {
@@ -169,7 +169,7 @@ func (a *assessor) othersProgressing(which int) bool {
 	return pod != nil && diagnose.SiblingStarting(pod, found.Container)
 }
 
-// evidenceDelay is how long a failure still waits for what may explain it: the stores of pods, ReplicaSets, events and claims are
+// evidenceDelay returns how long a failure is still held back until its evidence has been read: the stores of pods, ReplicaSets, events and claims are
 // opened with that of the object itself, and may be filled later; a pod's failure may be read after its workload's.
 func (a *assessor) evidenceDelay(late pendingObject) time.Duration {
 	namespace := a.known.namespaces[late.key.namespace]

@@ -65,7 +65,7 @@ func (w *Watcher) WatchHook(ctx context.Context, namespace string, objects []rel
 	return w.watch(ctx, namespace, completing, true, report)
 }
 
-// rollout is one that is being watched.
+// rollout is a rollout that is being watched.
 type rollout struct {
 	client    *kube.Client
 	namespace string

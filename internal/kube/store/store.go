@@ -44,10 +44,10 @@ type SyncState struct {
 	Resumed      time.Time // when requests last succeeded again after a failure or the end of a watch; zero: never
 }
 
-// Current tells whether the store is connected: its last request succeeded and its watch is running.
+// Current reports whether the store is connected: its last request succeeded and its watch is running.
 func (s SyncState) Current() bool { return s.Err == nil && !s.Disconnected }
 
-// Refused tells whether the cluster refuses the requests in a way that asking again does not change: the access is forbidden, or
+// Refused reports whether the cluster refuses the requests in a way that asking again does not change: the access is forbidden, or
 // the kind is not served.
 func (s SyncState) Refused() bool {
 	return s.Err != nil && (apierrors.IsForbidden(s.Err) || apierrors.IsNotFound(s.Err) || apierrors.IsMethodNotSupported(s.Err))
@@ -161,7 +161,7 @@ func (s *Store) Replace(objects []any, resourceVersion string) error {
 	return s.announce(err)
 }
 
-// ChangedSinceSync tells whether an object was created or changed after the first list.
+// ChangedSinceSync reports whether an object was created or changed after the first list.
 func (s *Store) ChangedSinceSync(object meta.Object) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
