@@ -133,7 +133,7 @@ type manifestInfo struct {
 // headManifest reads a manifest's digest, media type and size; false if there is none. If the registry's answer to HEAD lacks
 // one of them, the manifest itself is read.
 func (r *repository) headManifest(ctx context.Context, reference string) (manifestInfo, bool, error) {
-	response, err := r.do(ctx, http.MethodHead, r.url("manifests", reference), nil, http.Header{"Accept": {accepted}})
+	response, err := r.do(ctx, http.MethodHead, r.url("manifests", reference), nil, http.Header{"Accept": {accepted}}) //nolint:bodyclose // httpx.Drain closes it
 	if err != nil {
 		return manifestInfo{}, false, err
 	}
@@ -184,7 +184,7 @@ func (r *repository) putManifest(ctx context.Context, m manifest, tag release.Ta
 }
 
 func (r *repository) putManifestOnce(ctx context.Context, m manifest, reference string) (http.Header, error) {
-	response, err := r.do(ctx, http.MethodPut, r.url("manifests", reference), m.bytes, http.Header{"Content-Type": {m.mediaType}})
+	response, err := r.do(ctx, http.MethodPut, r.url("manifests", reference), m.bytes, http.Header{"Content-Type": {m.mediaType}}) //nolint:bodyclose // httpx.Drain closes it
 	if err != nil {
 		return nil, err
 	}

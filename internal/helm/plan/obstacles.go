@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// AnnotationForwardOnly, with the value "true", is the annotation of a hook whose work cannot be undone by running an older
+// AnnotationForwardOnly is, with the value "true", the annotation of a hook whose work cannot be undone by running an older
 // release: a migration that the code before does not understand.
 const AnnotationForwardOnly = "onedigest.dev/forward-only"
 

@@ -19,18 +19,22 @@ func TestFault(t *testing.T) {
 	cancel()
 	token := &release.Fault{Side: "AWS", Err: errors.New("no credentials")}
 	for name, test := range map[string]struct {
-		ctx  context.Context
-		err  error
-		want string
+		cancelled bool
+		err       error
+		want      string
 	}{
-		"cancelled":    {cancelled, errors.New("x"), "listing pods of \"shop\": context canceled"},
-		"a token":      {t.Context(), fmt.Errorf("Get: %w", token), token.Error()},
-		"unauthorized": {t.Context(), apierrors.NewUnauthorized("no"), "refused or expired"},
-		"forbidden":    {t.Context(), apierrors.NewForbidden(pods, "", errors.New("no rule")), "ask a cluster administrator"},
-		"unreachable":  {t.Context(), errors.New("connection refused"), "check whether https://cluster.example.com can be reached"},
-		"of a webhook": {t.Context(), apierrors.NewBadRequest("denied\n::error::\x1b[31mforged\u202e"), `denied :\:error::forged`},
+		"cancelled":    {true, errors.New("x"), "listing pods of \"shop\": context canceled"},
+		"a token":      {false, fmt.Errorf("Get: %w", token), token.Error()},
+		"unauthorized": {false, apierrors.NewUnauthorized("no"), "refused or expired"},
+		"forbidden":    {false, apierrors.NewForbidden(pods, "", errors.New("no rule")), "ask a cluster administrator"},
+		"unreachable":  {false, errors.New("connection refused"), "check whether https://cluster.example.com can be reached"},
+		"of a webhook": {false, apierrors.NewBadRequest("denied\n::error::\x1b[31mforged\u202e"), `denied :\:error::forged`},
 	} {
-		err := Fault(test.ctx, "https://cluster.example.com", test.err, "listing pods of %q", "shop")
+		ctx := t.Context()
+		if test.cancelled {
+			ctx = cancelled
+		}
+		err := Fault(ctx, "https://cluster.example.com", test.err, "listing pods of %q", "shop")
 		if !strings.Contains(err.Error(), test.want) || strings.ContainsAny(err.Error(), "\n\x1b\u202e") {
 			t.Errorf("%s: got %q, want %q in it", name, err, test.want)
 		}
