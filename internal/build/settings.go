@@ -19,7 +19,7 @@ var Verb = setting.Verb{
 	Examples: []setting.Example{
 		{Does: "build the Go service in this directory", Line: "--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop"},
 		{Does: "build for two platforms", Line: "--repository localhost:5000/shop --context app --platforms linux/amd64,linux/arm64"},
-		{Does: "build a Dockerfile with docker buildx", Line: "--repository localhost:5000/shop --builder docker --build-args GREETING=hello"},
+		{Does: "build the Dockerfile of a directory with docker buildx", Line: "--repository localhost:5000/shop --context app --builder docker --build-args GREETING=hello"},
 	},
 	Outputs: []setting.Output{
 		{Name: "image", Help: "the image as repository@sha256:…"},

@@ -17,13 +17,13 @@ var Verb = setting.Verb{
 		"while a deploy works, a revision that a killed run left pending is healed, and a commit older than the live one is not deployed " +
 		"(outcome superseded).",
 	Examples: []setting.Example{
-		{Does: "deploy to staging", Line: "--environment staging --image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:… --values terraform/staging/values-staging.yaml"},
-		{Does: "another chart, namespace and cluster", Line: "--environment qa --image localhost:5000/shop@sha256:… --chart ./charts/other --namespace qa-2 --context qa-cluster --create-namespace"},
-		{Does: "show what would change and what would fail", Line: "--dry-run --environment production --image …@sha256:… --values terraform/production/values-production.yaml --compare-values terraform/staging/values-staging.yaml"},
-		{Does: "on EKS, without a kubeconfig", Line: "--environment staging --cluster shop --region eu-central-1 --expect-account 123456789012 --image …@sha256:…"},
+		{Does: "deploy the image that build printed to staging", Line: `--environment staging --image "$IMAGE" --values terraform/staging/values-staging.yaml`},
+		{Does: "another chart, namespace and cluster", Line: `--environment qa --image "$IMAGE" --chart ./charts/other --namespace qa-2 --context qa-cluster --create-namespace`},
+		{Does: "show what would change and what would fail", Line: `--dry-run --environment production --image "$IMAGE" --values terraform/production/values-production.yaml --compare-values terraform/staging/values-staging.yaml`},
+		{Does: "on EKS, without a kubeconfig", Line: `--environment staging --cluster shop --region eu-central-1 --expect-account 123456789012 --image "$IMAGE"`},
 		{Does: "heal a release that a killed run left pending", Line: "--heal --environment staging --release shop"},
-		{Does: "several clusters, a canary first (docs/matrix.md)", Line: "--matrix deploys.yaml --image …@sha256:…"},
-		{Does: "go back to an older commit and stay there", Line: "--environment production --image …@sha256:… --allow-rollback"},
+		{Does: "several clusters, a canary first (docs/matrix.md)", Line: `--matrix deploys.yaml --image "$IMAGE"`},
+		{Does: "go back to an older commit and stay there", Line: `--environment production --image "$IMAGE" --allow-rollback`},
 	},
 	Outputs: []setting.Output{
 		{Name: "url", Help: "where the release is served, empty for a Service without an external address"},

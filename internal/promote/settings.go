@@ -15,10 +15,10 @@ var Verb = setting.Verb{
 		"bytes under the new tag, so the digest stays the same: nothing is rebuilt, and no layer is copied within a repository. " +
 		"Reads the tag back afterwards and compares the digest.",
 	Examples: []setting.Example{
-		{Does: "promote the image that staging proved", Line: "--image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:… --to production"},
-		{Does: "promote a commit", Line: "--repository localhost:5000/shop --commit $(git rev-parse HEAD)"},
-		{Does: "also move a tag to the newest promoted image", Line: "--image localhost:5000/shop@sha256:… --to production --moving-tag production"},
-		{Does: "copy the image into another account's repository", Line: "--image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:… --to production --target-repository 210987654321.dkr.ecr.eu-central-1.amazonaws.com/shop"},
+		{Does: "promote the image that build printed and staging proved", Line: `--image "$IMAGE" --to production`},
+		{Does: "promote a commit", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --commit "$(git rev-parse HEAD)"`},
+		{Does: "also move a tag to the newest promoted image", Line: `--image "$IMAGE" --to production --moving-tag production`},
+		{Does: "copy the image into another account's repository", Line: `--image "$IMAGE" --to production --target-repository 210987654321.dkr.ecr.eu-central-1.amazonaws.com/live/shop`},
 	},
 	Outputs: []setting.Output{
 		{Name: "image", Help: "the promoted image as repository@sha256:…"},

@@ -19,8 +19,8 @@ var Verb = setting.Verb{
 		"With --image, smoke confirms in the cluster that the pods run that digest, and records the verdict beside the image in the registry, where promote reads it.",
 	Examples: []setting.Example{
 		{Does: "check / and /configs", Line: "--url http://127.0.0.1:8080"},
-		{Does: "run the checks of a file, five rounds in a row, one commit", Line: "--url https://shop.example.com --checks smoke.yaml --consecutive 5 --expect-commit $(git rev-parse HEAD)"},
-		{Does: "prove an image in staging", Line: "--release shop --namespace staging --environment staging --image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:…"},
+		{Does: "run the checks of a file, five rounds in a row, one commit", Line: `--url https://shop.example.com --checks smoke.yaml --consecutive 5 --expect-commit "$(git rev-parse HEAD)"`},
+		{Does: "prove in staging the image that build printed", Line: `--environment staging --image "$IMAGE"`},
 	},
 	Outputs: []setting.Output{
 		{Name: "verdict", Help: "pass, fail, or inconclusive if nothing answered"},
