@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
@@ -26,9 +27,11 @@ func (c Command) AddFlags(flags *pflag.FlagSet) { addFlags(flags, c.Settings()) 
 type Wiring[S, R any] struct {
 	Verb    setting.Verb
 	Declare func(*S) *setting.Set
-	Run     func(ctx context.Context, settings *S, run *RunContext) (R, error)
-	Outputs func(R) map[string]string // by the names of Verb.Outputs; an empty value is not written
-	Summary func(R) []Row
+	// ResolveCommit completes the short ids of the settings that are a commit; nil if the verb has none.
+	ResolveCommit ResolveCommit
+	Run           func(ctx context.Context, settings *S, run *RunContext) (R, error)
+	Outputs       func(R) map[string]string // by the names of Verb.Outputs; an empty value is not written
+	Summary       func(R) []Row
 }
 
 // Row is one line of a step summary's table: a name and a value. A row with an empty value is left out.
@@ -50,7 +53,7 @@ func NewCommand[S, R any](w Wiring[S, R]) Command {
 func run[S, R any](ctx context.Context, process Process, w Wiring[S, R]) int {
 	settings := new(S)
 	set, output := withOutput(w.Declare(settings))
-	err := readSettings(set, process)
+	err := readSettings(ctx, set, process, w.ResolveCommit)
 	if errors.Is(err, pflag.ErrHelp) {
 		fmt.Fprint(process.Stdout, help(process.program(w.Verb.Name), w.Verb, set))
 		return release.ExitDone
@@ -69,21 +72,29 @@ func run[S, R any](ctx context.Context, process Process, w Wiring[S, R]) int {
 	return release.ExitDone
 }
 
-// readSettings reads the settings from the process and validates them; every problem is reported together.
-func readSettings(set *setting.Set, process Process) error {
+// readSettings reads the settings from the process, completes short commits and validates; every problem is reported together.
+func readSettings(ctx context.Context, set *setting.Set, process Process, resolve ResolveCommit) error {
 	values, err := readInput(set, process.Args, process.Environ)
 	if errors.Is(err, pflag.ErrHelp) {
 		return err
 	}
-	invalid := set.Apply(values)
-	var read, validated *release.InputError
-	if errors.As(err, &read) && errors.As(invalid, &validated) {
-		return &release.InputError{Problems: append(read.Problems, validated.Problems...)}
+	unresolved, fault := resolveCommits(ctx, set, values, process, resolve)
+	invalid := set.Apply(values) // before the fault is returned: how to print it is a setting too
+	if fault != nil {
+		return fault
 	}
-	if err != nil {
-		return err
+	problems := unresolved
+	var input *release.InputError
+	if errors.As(err, &input) {
+		problems = append(input.Problems, problems...)
 	}
-	return invalid
+	if errors.As(invalid, &input) {
+		problems = append(problems, slices.DeleteFunc(input.Problems, func(p release.Problem) bool { return namesSetting(unresolved, p.Setting) })...)
+	}
+	if len(problems) > 0 {
+		return &release.InputError{Problems: problems}
+	}
+	return nil
 }
 
 // withOutput adds the setting that every verb has.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -35,7 +36,7 @@ func (s *sample) declare() *setting.Set {
 // read is what a command does with its flags and its environment.
 func (s *sample) read(args, environ []string) error {
 	set := s.declare()
-	err := readSettings(set, Process{Args: args, Environ: environ})
+	err := readSettings(context.Background(), set, Process{Args: args, Environ: environ}, nil)
 	spellSettings(set, err)
 	return err
 }

@@ -77,7 +77,7 @@ func serverOf(script *testscript.TestScript) *localawstest.Server {
 	return script.Value(key).(*localawstest.Server)
 }
 
-// commit makes the current directory a repository with everything in it committed, and sets COMMIT. The time is fixed,
+// commit makes the current directory a repository with everything in it committed, and sets COMMIT and SHORT, its first digits. The time is fixed,
 // so that a script's commits are the same everywhere.
 func commit(script *testscript.TestScript, _ bool, _ []string) {
 	for _, args := range [][]string{{"init", "--quiet", "--initial-branch=main"}, {"add", "--all"}, {"commit", "--quiet", "--message", "all"}} {
@@ -93,6 +93,7 @@ func commit(script *testscript.TestScript, _ bool, _ []string) {
 	text, err := head.Output()
 	script.Check(err)
 	script.Setenv("COMMIT", strings.TrimSpace(string(text)))
+	script.Setenv("SHORT", script.Getenv("COMMIT")[:7])
 }
 
 // refuse makes the registry answer every request of its protocol with a status.

@@ -60,7 +60,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.List(set, &s.Platforms, setting.Setting{Name: "platforms", Commas: true, Default: "linux/amd64", Value: "OS/ARCH",
 		Help: "Platform to build for; several are pushed as one image index"}, release.ParsePlatform)
 	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Fallback: "GITHUB_SHA", Value: "SHA",
-		Help: "Commit that must be checked out in the work tree; default: HEAD"}, setting.Text)
+		Help: "Commit, full or short, that must be checked out in the work tree; default: HEAD"}, setting.Text)
 	setting.List(set, &s.Labels, setting.Setting{Name: "labels", Value: "NAME=VALUE",
 		Help: "Label to add to the image"}, parseLabel)
 	setting.List(set, &s.BuildArgs, setting.Setting{Name: "build-args", Value: "NAME=VALUE",

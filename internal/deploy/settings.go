@@ -63,8 +63,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Helm release; by default the last part of the image's repository"}, helmName)
 	setting.Var(set, &s.Namespace, setting.Setting{Name: "namespace", Value: "NAME",
 		Help: "Namespace; by default the environment's name"}, release.ParseLabel)
-	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Value: "SHA",
-		Help: "Commit of the image, for the objects' labels; by default read from the image"}, release.ParseCommit)
+	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Value: "SHA", Commit: true,
+		Help: "Commit of the image, full or short, for the objects' labels; by default read from the image"}, release.ParseCommit)
 	s.ClusterRef.Declare(set)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "10m", Value: "DURATION",
 		Help: "Time limit of the whole deploy; it is split over hooks, rollout, address, smoke and rollback"}, setting.Duration)

@@ -92,6 +92,8 @@ func (r repository) checkedOut(ctx context.Context, wanted string) (release.Comm
 	}
 	commit, err := r.resolve(ctx, wanted)
 	switch {
+	case isAmbiguous(err):
+		return "", release.BadSetting(settingCommit, whatAmbiguous(wanted), doAmbiguous)
 	case errors.As(err, &exit):
 		return "", release.BadSetting(settingCommit, fmt.Sprintf("%q is not a commit of the repository of %q", wanted, r.dir),
 			fmt.Sprintf("its work tree holds %s; check out the commit that you want to build (a shallow clone may not have it)", head))
@@ -109,7 +111,7 @@ func (r repository) resolve(ctx context.Context, revision string) (release.Commi
 	if strings.HasPrefix(revision, "-") || strings.ContainsFunc(revision, func(c rune) bool { return c < ' ' }) {
 		return "", &exitError{stderr: "not a revision"}
 	}
-	out, err := r.git(ctx, "rev-parse", "--verify", "--quiet", revision+"^{commit}")
+	out, err := r.git(ctx, "rev-parse", "--verify", revision+"^{commit}")
 	var exit *exitError
 	if errors.As(err, &exit) {
 		return "", err

@@ -47,7 +47,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Context, setting.Setting{Name: "context", Default: ".", Value: "DIR",
 		Help: "Directory to build from"}, setting.Text)
 	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Fallback: "GITHUB_SHA", Value: "SHA",
-		Help: "Commit that the work tree holds; HEAD if nothing is given"}, setting.Text)
+		Help: "Commit, full or short, that must be checked out in the work tree; default: HEAD"}, setting.Text)
 	setting.Var(set, &s.Platform, setting.Setting{Name: "platform", Default: "linux/amd64", Value: "OS/ARCH",
 		Help: "Platform to build for"}, release.ParsePlatform)
 	setting.Var(set, &s.Chart, setting.Setting{Name: "chart", Default: "charts/service", Value: "DIR|TGZ",

@@ -48,8 +48,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Image to promote; alternatively give repository and commit"}, release.ParseImage)
 	setting.Var(set, &s.Repository, setting.Setting{Name: "repository", Value: "HOST/PATH",
 		Help: "Repository that holds the commit's image"}, release.ParseRepository)
-	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Value: "SHA",
-		Help: "Commit whose image to promote"}, release.ParseCommit)
+	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Value: "SHA", Commit: true,
+		Help: "Commit, full or short, whose image to promote"}, release.ParseCommit)
 	setting.Var(set, &s.To, setting.Setting{Name: "to", Default: "production", Value: "NAME",
 		Help: "Environment to promote to"}, release.ParseEnvironment)
 	setting.Var(set, &s.From, setting.Setting{Name: "from", Value: "NAME",

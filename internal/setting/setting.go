@@ -37,7 +37,7 @@ type Setting struct {
 	Unless   []string // settings that make a required one optional when they are given
 	Many     bool     // a flag that may be repeated; an input with one value a line
 	Commas   bool     // several values may also be separated by commas, which no value contains
-	Commit   bool     // a commit, which may be given short where git can resolve it
+	Commit   bool     // a commit; internal/app completes a short id by git before the value is parsed
 	Switch   bool     // a flag without a value
 	Local    bool     // a flag only, never an input of the action
 

@@ -59,8 +59,8 @@ func (s *Settings) Declare() *setting.Set {
 	s.ClusterRef.Declare(set)
 	setting.Var(set, &s.Checks, setting.Setting{Name: "checks", Value: "FILE",
 		Help: "YAML file of checks, inside the work tree (format: docs/checks.md); default: / answers 200 with a body, /configs answers 200 with a JSON object"}, setting.Text)
-	setting.Var(set, &s.ExpectCommit, setting.Setting{Name: "expect-commit", Value: "SHA",
-		Help: "Commit that every answer of a passing round must come from; default with image: the commit it was built from"}, release.ParseCommit)
+	setting.Var(set, &s.ExpectCommit, setting.Setting{Name: "expect-commit", Value: "SHA", Commit: true,
+		Help: "Commit, full or short, that every answer of a passing round must come from; default with image: the commit it was built from"}, release.ParseCommit)
 	setting.Var(set, &s.CommitHeader, setting.Setting{Name: "commit-header", Default: DefaultCommitHeader, Value: "NAME",
 		Help: "Response header in which the service names its commit"}, headerName)
 	setting.Var(set, &s.Consecutive, setting.Setting{Name: "consecutive", Default: "3", Value: "N",

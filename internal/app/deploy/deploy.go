@@ -21,7 +21,7 @@ import (
 // Command is the deploy verb as a program.
 func Command() app.Command {
 	return app.NewCommand(app.Wiring[deploy.Settings, deploy.Result]{
-		Verb: deploy.Verb, Declare: (*deploy.Settings).Declare, Run: Run, Summary: summary,
+		Verb: deploy.Verb, Declare: (*deploy.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run, Summary: summary,
 		Outputs: func(r deploy.Result) map[string]string {
 			return map[string]string{"url": r.URL, "revision": strconv.Itoa(r.Revision), "outcome": string(r.Outcome), "digest": r.Digest.String(),
 				"code": string(r.Code), "newer-run": r.NewerRun, "deploys": deploysJSON(r)}

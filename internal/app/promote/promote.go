@@ -6,13 +6,14 @@ import (
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/images"
+	"github.com/onedigest/onedigest/internal/git"
 	"github.com/onedigest/onedigest/internal/promote"
 )
 
 // Command is the promote verb as a program.
 func Command() app.Command {
 	return app.NewCommand(app.Wiring[promote.Settings, promote.Result]{
-		Verb: promote.Verb, Declare: (*promote.Settings).Declare, Run: Run,
+		Verb: promote.Verb, Declare: (*promote.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run,
 		Outputs: func(r promote.Result) map[string]string {
 			return map[string]string{"image": r.Image.String(), "digest": r.Digest.String(), "tag": r.Tag.String(),
 				"commit": r.Commit.String(), "outcome": string(r.Outcome)}

@@ -11,6 +11,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/clusters"
 	"github.com/onedigest/onedigest/internal/app/images"
+	"github.com/onedigest/onedigest/internal/git"
 	"github.com/onedigest/onedigest/internal/probe"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/smoke"
@@ -19,7 +20,7 @@ import (
 // Command is the smoke verb as a program.
 func Command() app.Command {
 	return app.NewCommand(app.Wiring[smoke.Settings, smoke.Result]{
-		Verb: smoke.Verb, Declare: (*smoke.Settings).Declare, Run: Run, Summary: summary,
+		Verb: smoke.Verb, Declare: (*smoke.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run, Summary: summary,
 		Outputs: func(r smoke.Result) map[string]string {
 			report, err := json.Marshal(r.Report)
 			if err != nil {

@@ -1,0 +1,58 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
+)
+
+// ResolveCommit returns the full id of the commit whose id begins with short, in the repository of a directory. The error is
+// a *release.InputError if there is none or more than one, else a *release.Fault.
+type ResolveCommit func(ctx context.Context, environ []string, dir, short string) (release.Commit, error)
+
+// shortCommit is what git takes for a short id: at least 4 digits (git-config(1), core.abbrev).
+var shortCommit = regexp.MustCompile(`^[0-9a-f]{4,63}$`)
+
+// resolveCommits replaces the short ids in values by full ones. A full id is left as it is, so that it needs neither git nor a
+// clone. It returns a problem for each commit that it cannot complete, and an error if git fails.
+func resolveCommits(ctx context.Context, set *setting.Set, values setting.Values, process Process, resolve ResolveCommit) (problems []release.Problem, fault error) {
+	for _, declared := range set.All() {
+		given := values[declared.Name]
+		if !declared.Commit || resolve == nil || len(given.Texts) != 1 || strings.TrimSpace(given.Texts[0]) == "" {
+			continue
+		}
+		id := given.Texts[0]
+		if _, err := release.ParseCommit(id); err == nil {
+			continue
+		}
+		err := release.BadInput("", fmt.Sprintf("%q is not a commit id", id), "give the full id (40 or 64 lower-case hex digits), or its first digits, at least 4")
+		if shortCommit.MatchString(id) {
+			var commit release.Commit
+			commit, err = resolve(ctx, process.Environ, process.Dir, id)
+			id = commit.String()
+		}
+		var input *release.InputError
+		switch {
+		case err == nil:
+			values[declared.Name] = setting.Given{Texts: []string{id}, Origin: given.Origin}
+		case errors.As(err, &input):
+			for _, problem := range input.Problems {
+				problem.Setting, problem.Where = declared.Name, given.Origin
+				problems = append(problems, problem)
+			}
+		default:
+			return nil, err
+		}
+	}
+	return problems, nil
+}
+
+func namesSetting(problems []release.Problem, name string) bool {
+	return name != "" && slices.ContainsFunc(problems, func(p release.Problem) bool { return p.Setting == name })
+}
