@@ -115,6 +115,8 @@ pod: {readinessGates: [{conditionType: example.com/never}]}`, sign: sign(`Progre
 			code: causes.JobFailed, reason: "DeadlineExceeded", says: "longer than specified deadline"},
 		"no command": {values: `container: {command: [/absent]}`, sign: sign(`app waits: (RunContainerError|CrashLoopBackOff)`),
 			code: causes.ContainerNotStarted, kind: "Pod", container: "app", says: "no such file or directory"},
+		"paused": {values: `workload: {paused: true}`, sign: sign(`Progressing Unknown: DeploymentPaused`), grace: 20 * time.Second,
+			code: causes.DeploymentPaused, kind: "Deployment", reason: "DeploymentPaused", says: "spec.paused is true"},
 		"no address": {values: `objects: [{apiVersion: v1, kind: Service, metadata: {name: outside, labels: {app.kubernetes.io/instance: shop}}, spec: {type: LoadBalancer, loadBalancerClass: example.com/none, ports: [{port: 80}]}}]`,
 			timeout: "20s", code: causes.NoAddress, kind: "Service", says: "no load balancer has been assigned"},
 		"out of time": {values: `pod: {readinessGates: [{conditionType: example.com/never}]}`, timeout: "20s",
@@ -223,7 +225,8 @@ func (b broken) holds(t *testing.T, got release.Diagnosis) {
 			t.Errorf("no %q in the log: %q, before: %q", line, got.Logs, got.Previous)
 		}
 	}
-	if len(got.Events) == 0 && b.kind != "" && b.code != causes.NoAddress { // nobody looks after a class that is nobody's
+	// No controller sends an event about a load balancer class that is nobody's, nor about a paused Deployment.
+	if len(got.Events) == 0 && b.kind != "" && b.code != causes.NoAddress && b.code != causes.DeploymentPaused {
 		t.Errorf("no events: %+v", got)
 	}
 }

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"github.com/onedigest/onedigest/internal/release/causes"
 	"github.com/onedigest/onedigest/internal/text"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -32,6 +33,19 @@ func NotObserved(object *unstructured.Unstructured) bool {
 		return err != nil || !found || observed < object.GetGeneration()
 	}
 	return found && observed < object.GetGeneration()
+}
+
+// Paused tells whether an object is a paused Deployment, whose controller creates no ReplicaSet for a new template; nil if it is
+// not. The ReplicaSet of the Deployment's revision is that of an older template then, and its pods say nothing about this release
+// (pkg/controller/deployment/sync.go, sync; util/deployment_util.go, PausedDeployReason).
+func Paused(object *unstructured.Unstructured) *Finding {
+	paused, _, _ := unstructured.NestedBool(object.Object, "spec", "paused")
+	if object.GetKind() != "Deployment" || !paused {
+		return nil
+	}
+	found := findingAbout(object, "DeploymentPaused", "spec.paused is true")
+	found.Code, found.Grace = causes.DeploymentPaused, GracePaused
+	return &found
 }
 
 func jobFailed(job *unstructured.Unstructured) bool {

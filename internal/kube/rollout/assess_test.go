@@ -60,6 +60,7 @@ var conclusions = map[string]struct {
 	"admission":            {verdict{Code: causes.AdmissionRefused, Kind: "ReplicaSet", Reason: "FailedCreate", Recheck: 2 * time.Second}, "failed"},
 	"claim":                {verdict{Code: causes.VolumePending, Kind: "PersistentVolumeClaim", Reason: "ProvisioningFailed", Recheck: 2 * time.Second}, "failed"},
 	"progress-deadline":    {verdict{Code: causes.ProgressDeadline, Kind: "Pod", Reason: "NotReady", Failed: true}, ""},
+	"paused":               {verdict{Code: causes.DeploymentPaused, Kind: "Deployment", Reason: "DeploymentPaused", Recheck: 20 * time.Second}, "failed"},
 	"job-failed":           {verdict{Code: causes.JobFailed, Kind: "Pod", Container: "app", Reason: "PodFailed", Failed: true}, ""},
 	"job-out-of-time":      {verdict{Kind: "Job", Reason: "JobFailed", Recheck: catchUpTime}, "failed"}, // its pod is gone, or not read yet
 	"hook-failed":          {verdict{Code: causes.JobFailed, Kind: "Pod", Container: "app", Reason: "PodFailed", Failed: true}, ""},

@@ -219,6 +219,11 @@ func recordings() map[string]recorded {
 		"no progress": {there: []runtime.Object{lateDeployment()}, looks: true,
 			want: release.Diagnosis{Code: causes.ProgressDeadline, Object: ofDeployment, Reason: "ProgressDeadlineExceeded", Message: "Progress deadline exceeded"}},
 		"no progress, and why": {there: []runtime.Object{lateDeployment(), amend(unreadyPod(), loops(1, crash))}, want: inPod(causes.CrashLoop, "CrashLoopBackOff", "ended with exit code 1")},
+		"paused": {there: []runtime.Object{pausedDeployment()}, looks: true,
+			want: release.Diagnosis{Code: causes.DeploymentPaused, Object: ofDeployment, Reason: "DeploymentPaused", Message: "spec.paused is true"}},
+		// The controller counts no new revision while it is paused: the pods of the previous release look like the current ones.
+		"paused while the previous release crashes": {there: []runtime.Object{pausedDeployment(), amend(unreadyPod(), loops(1, crash))},
+			want: release.Diagnosis{Code: causes.DeploymentPaused, Object: ofDeployment, Reason: "DeploymentPaused", Message: "spec.paused is true"}},
 		"no command": {there: []runtime.Object{amend(unreadyPod(), loops(1, core.ContainerStateTerminated{ExitCode: 128, Reason: "StartError", Message: runcSays}))}, looks: true,
 			want: inPod(causes.ContainerNotStarted, "StartError", runcSays)},
 		"no command, the first time": {there: []runtime.Object{amend(unreadyPod(), waitsFor("RunContainerError", runcSays))},
@@ -244,6 +249,13 @@ func refusedDeployment() *apps.Deployment {
 	d.Annotations[diagnose.RevisionAnnotation] = "1" // the second was never made
 	d.Status.Conditions[0] = apps.DeploymentCondition{Type: apps.DeploymentProgressing, Status: core.ConditionFalse, Reason: "ReplicaSetCreateError",
 		Message: `Failed to create new replica set "shop-6d4cf56db6": replicasets.apps "shop-6d4cf56db6" is forbidden: exceeded quota: team, requested: count/replicasets.apps=1, used: count/replicasets.apps=0, limited: count/replicasets.apps=0`}
+	return d
+}
+
+func pausedDeployment() *apps.Deployment {
+	d := deployment(2, 2, 0, 1)
+	d.Spec.Paused = true
+	d.Status.Conditions[0] = apps.DeploymentCondition{Type: apps.DeploymentProgressing, Status: core.ConditionUnknown, Reason: "DeploymentPaused", Message: "Deployment is paused"}
 	return d
 }
 

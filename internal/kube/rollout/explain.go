@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 )
 
-// explain says why an object is not ready: by the finding that counts most among its pods, else because they may not be created,
+// explain says why an object is not ready: because it is paused, else by the finding that counts most among its pods, else because they may not be created,
 // else by a pod that is not ready, else by the object's own status.
 func (a *assessor) explain(o observedObject, now condition) diagnose.Finding {
 	own := diagnose.Finding{Object: o.object, Reason: "NotReady", Message: now.message, Grace: diagnose.GraceNever}
@@ -29,6 +29,9 @@ func (a *assessor) explain(o observedObject, now condition) diagnose.Finding {
 			return a.observed(*found)
 		}
 		return own
+	}
+	if found := diagnose.Paused(o.content); found != nil {
+		return a.observed(*found)
 	}
 	current := a.currentPods(o)
 	worst := a.worstOf(current, o.object.Kind == "Job")

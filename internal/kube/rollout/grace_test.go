@@ -72,6 +72,7 @@ func TestGraces(t *testing.T) {
 		"a quota that is too small":                     {[]runtime.Object{leaving, refusedSet("exceeded quota: q, requested: cpu=1,memory=2Gi, used: cpu=0,memory=0, limited: cpu=2,memory=1500Mi")}, diagnose.GraceShort, causes.QuotaExceeded},
 		"a policy":                                      {[]runtime.Object{refusedSet(`admission webhook "policy" denied the request: no`)}, diagnose.GraceShort, causes.AdmissionRefused},
 		"a webhook out of reach":                        {[]runtime.Object{refusedSet(`Internal error occurred: failed calling webhook "policy": connection refused`)}, diagnose.GraceTransient, causes.AdmissionRefused},
+		"a paused Deployment":                           {[]runtime.Object{pausedDeployment()}, diagnose.GracePaused, causes.DeploymentPaused},
 		"readiness by default":                          {readiness(core.Probe{}), 90 * time.Second, causes.NotReady},
 		"readiness without a start":                     {readiness(core.Probe{PeriodSeconds: 1}), diagnose.GraceStart, causes.NotReady},
 		"readiness after a delay":                       {readiness(core.Probe{PeriodSeconds: 5, InitialDelaySeconds: 40}), 85 * time.Second, causes.NotReady},

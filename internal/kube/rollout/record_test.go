@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/kube/diagnose"
 	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
@@ -100,12 +101,19 @@ func provocations() map[string]provoked {
 ---
 ` + deploymentOf("", `, volumes: [{name: v, persistentVolumeClaim: {claimName: disk}}]`, ""), reaches: causes.VolumePending, until: hasEvent("FailedScheduling")},
 		"progress-deadline": {objects: deploymentOf("", `, readinessGates: [{conditionType: example.com/never}]`, ", progressDeadlineSeconds: 3"), reaches: causes.ProgressDeadline},
+		"paused":            {objects: deploymentOf("", "", ", paused: true"), reaches: causes.DeploymentPaused, until: observedPaused},
 		"job-failed":        {objects: workloadOf("Job", crashing, "", ", backoffLimit: 0"), reaches: causes.JobFailed},
 		"job-out-of-time":   {objects: workloadOf("Job", "", "", ", activeDeadlineSeconds: 2"), reaches: causes.JobFailed},
 		"hook-failed":       {hook: true, objects: workloadOf("Job", crashing, "", ", backoffLimit: 0"), reaches: causes.JobFailed},
 		"hook-gone": {hook: true, objects: workloadOf("Job", crashing, "", ", backoffLimit: 0, ttlSecondsAfterFinished: 0"), reaches: causes.JobFailed,
 			until: func(known snapshot) bool { return known.objects[0].content == nil }},
 	}
+}
+
+// observedPaused tells whether the controller has reported that the Deployment is paused.
+func observedPaused(known snapshot) bool {
+	object := known.objects[0].content
+	return !diagnose.NotObserved(object) && diagnose.Conditions(object)["Progressing"].Reason == "DeploymentPaused"
 }
 
 // TestRecord records testdata/snapshots on a sandbox:

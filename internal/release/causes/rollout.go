@@ -19,6 +19,7 @@ const (
 	ContainerNotStarted Code = "OD-115"
 	NoAddress           Code = "OD-116"
 	TimedOut            Code = "OD-117" // none of the other causes was found in time
+	DeploymentPaused    Code = "OD-118"
 )
 
 var rolloutCauses = []Cause{
@@ -300,6 +301,22 @@ var rolloutCauses = []Cause{
 			"`kubectl -n NAMESPACE get pods` and `kubectl -n NAMESPACE describe pod POD` for the pod that is named.",
 			"A custom resource is ready when its own controller says so: `kubectl -n NAMESPACE describe KIND NAME`.",
 			"If the cluster did not answer for long, the message says so: check the API server and the network first.",
+		},
+	},
+	{
+		Code: DeploymentPaused, Name: "the Deployment is paused",
+		Meaning: "`spec.paused` of the Deployment is true, so its controller creates no pods of the new template. Somebody may be about to " +
+			"resume it, so this fails after twenty seconds.",
+		Advice: "run kubectl rollout resume deployment/NAME, or set paused: false in the chart",
+		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-118 Deployment/shop: DeploymentPaused: spec.paused is true; ` +
+			`run kubectl rollout resume deployment/NAME, or set paused: false in the chart`,
+		Steps: []string{
+			"See whether the chart or a person paused it: `helm -n NAMESPACE get manifest RELEASE | grep paused`, and which client owns " +
+				"`spec.paused`: `kubectl -n NAMESPACE get deployment NAME -o yaml --show-managed-fields`.",
+			"Paused by hand (`kubectl rollout pause`): ask whoever did it, then `kubectl -n NAMESPACE rollout resume deployment NAME` and " +
+				"deploy again. A rollback stays paused too.",
+			"Paused by the chart: set `paused: false` or remove the field, and deploy again.",
+			"A controller that pauses Deployments for a gradual rollout (OpenKruise Rollouts) must resume them within the twenty seconds.",
 		},
 	},
 }
