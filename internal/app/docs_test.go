@@ -2,10 +2,72 @@ package app_test
 
 import (
 	"bufio"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/onedigest"
+	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/probe"
+	"github.com/onedigest/onedigest/internal/setting"
+	"sigs.k8s.io/yaml"
 )
+
+// Why a block of commands is not run by TestDocs.
+const (
+	needsAWS     = "needs an AWS account; terraform test runs the configurations with mocked providers"
+	needsGitHub  = "needs a repository on GitHub; e2e runs the workflows with act"
+	needsNode    = "needs root and minutes: e2e starts the sandbox, and its own tests run the commands"
+	recordedRun  = "a recorded run, its output below the command; e2e provokes the failure on a real node"
+	recordedDemo = "a recorded run, its output below the command; make demo takes minutes and root"
+)
+
+// How TestDocs runs a block of commands.
+const (
+	run    = "run"
+	dryRun = "dry-run" // make targets, which take minutes and root: their recipes are listed
+)
+
+// commandBlocks says of every block of commands, named by its file and first line without the comment, how the test runs it or
+// why it does not.
+var commandBlocks = map[string]string{
+	"README.md: make demo":   dryRun,
+	"README.md: $ make demo": recordedDemo,
+	"README.md: $ deploy --environment staging --image 127.0.0.1:5510/shop@sha256:65fd182aeef1… --values values-staging.yaml --values loud.yaml": recordedRun,
+	"README.md: go build -o bin/onedigest ./cmd/onedigest": run,
+	"CONTRIBUTING.md: make check":                          dryRun,
+	"devenv/sandbox/README.md: bin/sandbox up":             needsNode,
+	"docs/demo.md: $ make demo":                            recordedDemo,
+	"docs/reference.md: $ deploy --environment staging --image 127.0.0.1:5510/shop@sha256:65fd182aeef1… --values values-staging.yaml --values loud.yaml": recordedRun,
+	`docs/aws.md: export AWS_REGION=eu-central-1`:                                                                                                   needsAWS,
+	`docs/aws.md: cd terraform/bootstrap`:                                                                                                           needsAWS,
+	`docs/aws.md: cp terraform/aws_infra/terraform.tfvars.example terraform/aws_infra/account.tfvars`:                                               needsAWS,
+	`docs/aws.md: terraform -chdir=terraform/aws_infra init -backend-config=../backend.hcl`:                                                         needsAWS,
+	`docs/aws.md: terraform -chdir=terraform/aws_infra output -json github_variables | jq -r 'to_entries[] | "\(.key) \(.value)"' |`:                needsAWS,
+	`docs/aws.md: gh api --method PUT repos/onedigest-example/shop/environments/staging --input - <<'END'`:                                          needsGitHub,
+	`docs/aws.md: vpc=$(terraform -chdir=terraform/aws_infra output -raw vpc_id)`:                                                                   needsAWS,
+	`docs/aws.md: terraform -chdir=terraform/platform init -backend-config=../backend.hcl -backend-config=key=platform/onedigest/terraform.tfstate`: needsAWS,
+	`docs/aws.md: for environment in staging production; do`:                                                                                        needsAWS,
+	`docs/aws.md: sh -c "$(terraform -chdir=terraform/staging output -raw put_secrets)"`:                                                            needsAWS,
+	`docs/aws.md: git push origin main`:                                                                                                             needsGitHub,
+	`docs/aws.md: gh workflow run promote.yaml --repo onedigest-example/shop -f commit=FULL_SHA -f allow-rollback=true`:                             needsGitHub,
+	`docs/aws.md: commit=$(git rev-parse HEAD)`:                                                                                                     needsAWS,
+	`docs/aws.md: terraform -chdir=terraform/aws_infra output -json chart_values | jq -r .production`:                                               needsAWS,
+	`docs/aws.md: for environment in production staging; do`:                                                                                        needsAWS,
+	`docs/aws.md: bucket=$(terraform -chdir=terraform/platform output -raw logs_bucket)`:                                                            needsAWS,
+	`docs/aws.md: aws ec2 terminate-instances --instance-ids INSTANCE_ID && aws ec2 wait instance-terminated --instance-ids INSTANCE_ID`:            needsAWS,
+	`docs/aws.md: terraform -chdir=terraform/aws_infra apply -var-file=account.tfvars -var deletion_protection=false`:                               needsAWS,
+	`docs/aws.md: cd terraform/bootstrap (2)`:                                                                                                       needsAWS,
+}
 
 // block is a code block of a Markdown file.
 type block struct {
@@ -54,4 +116,280 @@ func blocksOf(t *testing.T, path string) []block {
 		t.Fatal(err)
 	}
 	return blocks
+}
+
+// name is the file and the first line, without the comment at its end.
+func (b block) name() string {
+	first, _, _ := strings.Cut(b.text, "\n")
+	return b.file + ": " + strings.TrimSpace(comment.ReplaceAllString(first, ""))
+}
+
+// commands reports whether a reader would type the block, or its first line, into a shell.
+func (b block) commands() bool {
+	return slices.Contains([]string{"sh", "bash", "shell", "console", "indented"}, b.kind) || strings.HasPrefix(b.text, "$ ")
+}
+
+var (
+	comment  = regexp.MustCompile(`\s+#.*`)
+	makeLine = regexp.MustCompile(`(?m)^make ([a-z-]+)`)
+	command  = regexp.MustCompile(`(?m)^(?:go run \./cmd/|onedigest |bin/onedigest )([a-z]+) (.*)$`)
+	inline   = regexp.MustCompile("`(?:go run \\./cmd/|onedigest |bin/onedigest )?(build|deploy|smoke|promote|pipeline) (--[^`]*)`")
+	flagName = regexp.MustCompile(`--([a-z-]+)`)
+	variable = regexp.MustCompile(`(?m)^#? ?([a-z_]+) += `)
+)
+
+// TestDocs runs the code blocks of the documentation. Commands run, or commandBlocks says why not; they are a shell's syntax and
+// name flags that exist all the same. Checks, matrices and workflows in YAML are read by what reads them in use. A block
+// of another kind is output or a picture.
+func TestDocs(t *testing.T) {
+	t.Parallel()
+	found := map[string]int{}
+	for _, path := range documents(t) {
+		for _, b := range blocksOf(t, path) {
+			name := b.name()
+			if found[name]++; found[name] > 1 {
+				name += fmt.Sprintf(" (%d)", found[name])
+				found[name]++
+			}
+			switch {
+			case b.commands():
+				t.Run(name, func(t *testing.T) { testCommands(t, b, name) })
+			case b.kind == "yaml":
+				t.Run(name, func(t *testing.T) { testYAML(t, b) })
+			case b.kind == "hcl":
+				t.Run(name, func(t *testing.T) { testVariables(t, b) })
+			case b.kind != "" && b.kind != "mermaid":
+				t.Errorf("%s:%d: no reader of %q: add one to this test", b.file, b.line, b.kind)
+			}
+		}
+	}
+	for name := range commandBlocks {
+		if found[name] == 0 {
+			t.Errorf("%s: the documentation has no such block", name)
+		}
+	}
+}
+
+// documents are the Markdown files that users and contributors are sent to.
+func documents(t *testing.T) []string {
+	t.Helper()
+	paths := []string{"devenv/sandbox/README.md"}
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
+		matches, err := fs.Glob(os.DirFS("../.."), pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, matches...)
+	}
+	return paths
+}
+
+func testCommands(t *testing.T, b block, name string) {
+	t.Helper()
+	if b.file == "docs/reference.md" && b.kind == "sh" { // generated
+		for _, command := range onedigest.Verbs() {
+			for _, example := range command.Verb.Examples {
+				if b.text == "# "+example.Does+"\nonedigest "+command.Verb.Name+" "+example.Line+"\n" {
+					return // TestExamplesRunAsPrinted runs it
+				}
+			}
+		}
+		t.Errorf("%s:%d: no verb has this example", b.file, b.line)
+		return
+	}
+	how, listed := commandBlocks[name]
+	if !listed {
+		t.Errorf("%s:%d: run this block, or say in commandBlocks why not: %q", b.file, b.line, name)
+		return
+	}
+	if b.kind != "" { // without a word after the fence, output follows the command
+		shell(t, "-n", b.text)
+		testFlags(t, fmt.Sprintf("%s:%d", b.file, b.line), command.FindAllStringSubmatch(b.text, -1))
+	}
+	switch how {
+	case run:
+		shell(t, "-euo", strings.ReplaceAll(b.text, "bin/", t.TempDir()+"/"))
+	case dryRun:
+		targets := makeLine.FindAllStringSubmatch(b.text, -1)
+		if len(targets) != strings.Count(b.text, "\n") {
+			t.Errorf("%s:%d: not only make and a target", b.file, b.line)
+		}
+		for _, target := range targets {
+			shell(t, "-euo", "make --dry-run "+target[1])
+		}
+	}
+}
+
+// testFlags requires that every verb in a text exists and has the flags given; where is the text's place.
+func testFlags(t *testing.T, where string, lines [][]string) {
+	t.Helper()
+	verbs := onedigest.Verbs()
+	for _, line := range lines {
+		i := slices.IndexFunc(verbs, func(c app.Command) bool { return c.Verb.Name == line[1] })
+		if i < 0 {
+			t.Errorf("%s: there is no verb %q", where, line[1])
+			continue
+		}
+		for _, flag := range flagName.FindAllStringSubmatch(line[2], -1) {
+			if flag[1] != "help" && flag[1] != "output" && verbs[i].Settings().Lookup(flag[1]) == nil {
+				t.Errorf("%s: %s has no flag --%s", where, line[1], flag[1])
+			}
+		}
+	}
+}
+
+// TestDocsNameFlagsThatExist reads the commands inside of sentences.
+func TestDocsNameFlagsThatExist(t *testing.T) {
+	t.Parallel()
+	found := 0
+	for _, path := range documents(t) {
+		content, err := os.ReadFile("../../" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := inline.FindAllStringSubmatch(string(content), -1)
+		testFlags(t, path, lines)
+		found += len(lines)
+	}
+	if found == 0 {
+		t.Error("no command found; the regular expression is wrong")
+	}
+}
+
+// shell runs a script with bash in the root of the repository.
+func shell(t *testing.T, options, script string) {
+	t.Helper()
+	args := []string{options}
+	if options == "-euo" {
+		args = append(args, "pipefail")
+	}
+	command := exec.CommandContext(t.Context(), "bash", append(args, "-c", script)...)
+	command.Dir = "../.."
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s\n%s", err, script, output)
+	}
+}
+
+// testYAML reads a block with what reads it in use.
+func testYAML(t *testing.T, b block) {
+	t.Helper()
+	var content map[string]any
+	if err := yaml.UnmarshalStrict([]byte(b.text), &content); err != nil {
+		t.Fatalf("%s:%d: %v", b.file, b.line, err)
+	}
+	var err error
+	switch {
+	case content["checks"] != nil:
+		_, err = probe.LoadChecks(b.file, []byte(b.text))
+	case content["waves"] != nil:
+		image := "registry.example.com/shop@sha256:" + strings.Repeat("a", 64)
+		_, err = deploy.ParseMatrix(b.file, []byte(b.text), setting.Values{"image": {Texts: []string{image}}})
+	case content["jobs"] != nil:
+		testUses(t, b.file, []byte(b.text))
+	default:
+		testValues(t, b, content)
+	}
+	if err != nil {
+		t.Errorf("%s:%d: %v", b.file, b.line, err)
+	}
+}
+
+// testUses requires that a workflow gives this repository's actions only inputs that they declare, and all that they require.
+func testUses(t *testing.T, file string, content []byte) {
+	t.Helper()
+	var workflow struct {
+		Jobs map[string]struct {
+			Steps []struct {
+				Uses string
+				With map[string]any
+			}
+		}
+	}
+	if err := yaml.Unmarshal(content, &workflow); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	for _, job := range workflow.Jobs {
+		for _, step := range job.Steps {
+			if !strings.HasPrefix(step.Uses, "./") {
+				continue
+			}
+			text, err := os.ReadFile(filepath.Join("../..", step.Uses, "action.yml"))
+			if err != nil {
+				t.Errorf("%s: %v", file, err)
+				continue
+			}
+			var action struct {
+				Inputs map[string]struct{ Required bool }
+			}
+			if err := yaml.Unmarshal(text, &action); err != nil {
+				t.Fatal(err)
+			}
+			for input := range step.With {
+				if _, declared := action.Inputs[input]; !declared {
+					t.Errorf("%s: %s has no input %q", file, step.Uses, input)
+				}
+			}
+			for name, input := range action.Inputs {
+				if input.Required && step.With[name] == nil {
+					t.Errorf("%s: %s requires the input %q", file, step.Uses, name)
+				}
+			}
+		}
+	}
+}
+
+// TestWorkflowsUseDeclaredInputs is the same for the workflows themselves.
+func TestWorkflowsUseDeclaredInputs(t *testing.T) {
+	t.Parallel()
+	paths, err := filepath.Glob("../../.github/workflows/*.yaml")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("%v, %v", paths, err)
+	}
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		testUses(t, path, content)
+	}
+}
+
+// testValues requires that the values of a chart are values of charts/service.
+func testValues(t *testing.T, b block, content map[string]any) {
+	t.Helper()
+	text, err := os.ReadFile("../../charts/service/values.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema struct{ Properties map[string]any }
+	if err := json.Unmarshal(text, &schema); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(content)) {
+		if _, declared := schema.Properties[name]; !declared {
+			t.Errorf("%s:%d: %q is neither a key of checks, a matrix or a workflow, nor a value of charts/service", b.file, b.line, name)
+		}
+	}
+}
+
+// testVariables requires that some Terraform configuration declares each variable that a block sets.
+func testVariables(t *testing.T, b block) {
+	t.Helper()
+	var declared strings.Builder
+	paths, err := filepath.Glob("../../terraform/*/*.tf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		declared.Write(content)
+	}
+	for _, set := range variable.FindAllStringSubmatch(b.text, -1) {
+		if !strings.Contains(declared.String(), "variable \""+set[1]+"\"") {
+			t.Errorf("%s:%d: no configuration in terraform/ has a variable %q", b.file, b.line, set[1])
+		}
+	}
 }
