@@ -90,7 +90,7 @@ func TestReadSettingsReportsEveryProblemAndItsOrigin(t *testing.T) {
 		`INPUT_OUTPUT: there is no input "output"`,
 		`INPUT_TIMEOUTS: there is no input "timeouts"; did you mean "timeout"?`,
 		`INPUT_NAME: "Not A Label" is not a DNS label`,
-		`INPUT_SOME_TAGS: "bad\a" holds a control character or a line break`,
+		`INPUT_SOME_TAGS: "bad\a" holds a line break, a control character or an invisible character`,
 		`--timeout: "0s" is not above zero`,
 		`INPUT_DRY: "perhaps" is neither true nor false`,
 	}

@@ -77,7 +77,7 @@ func (r *reporter) Step(step release.RolloutStep) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.table.step(step)
+	r.table.update(step)
 }
 
 // stepLine is one change of a rollout in one line.
@@ -111,7 +111,7 @@ func (r *reporter) Group(title string) func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if r.table != nil {
-			r.table.keep()
+			r.table.finish()
 		}
 	}
 }

@@ -9,16 +9,16 @@ import (
 	"github.com/onedigest/onedigest/internal/text"
 )
 
-// table shows a rollout on a terminal: one row per object, drawn again in place at every change.
+// table shows a rollout on a terminal: one row per object, redrawn in place at every change.
 type table struct {
 	out   io.Writer
-	width func() int // of the terminal, in columns
-	rows  []release.RolloutStep
-	drawn int // rows that are on the screen now
+	width func() int            // of the terminal, in columns
+	rows  []release.RolloutStep // the last step of each object
+	drawn int                   // number of rows on the screen
 }
 
-// step takes the place of the object's last one.
-func (t *table) step(step release.RolloutStep) {
+// update replaces the row of the step's object, or adds one.
+func (t *table) update(step release.RolloutStep) {
 	t.erase()
 	defer t.draw()
 	for i := range t.rows {
@@ -30,7 +30,7 @@ func (t *table) step(step release.RolloutStep) {
 	t.rows = append(t.rows, step)
 }
 
-// erase takes the rows off the screen, so that a line may be told above them.
+// erase removes the rows from the screen, so that a log line can be printed above them.
 // Source: ECMA-48, CUU (cursor up) and ED (erase in page).
 func (t *table) erase() {
 	if t.drawn > 0 {
@@ -45,15 +45,15 @@ func (t *table) draw() {
 		names = max(names, len(row.Object.String()))
 	}
 	for _, row := range t.rows {
-		fmt.Fprintln(t.out, clipped(rowOf(row, names), width))
+		fmt.Fprintln(t.out, clipRow(formatRow(row, names), width))
 	}
 	t.drawn = len(t.rows)
 }
 
-// keep leaves the rows where they are and begins anew below them.
-func (t *table) keep() { t.rows, t.drawn = nil, 0 }
+// finish leaves the rows on the screen and starts an empty table below them.
+func (t *table) finish() { t.rows, t.drawn = nil, 0 }
 
-func rowOf(step release.RolloutStep, names int) string {
+func formatRow(step release.RolloutStep, names int) string {
 	mark := "…"
 	if step.Done {
 		mark = "✓"
@@ -65,8 +65,8 @@ func rowOf(step release.RolloutStep, names int) string {
 	return strings.TrimRight(fmt.Sprintf("  %s %-*s  %7s  %6.1fs  %s", mark, names, step.Object, count, step.At.Seconds(), text.Line(step.Message, text.NoLimit)), " ")
 }
 
-// clipped keeps a row on one line of the terminal: one that wraps could not be erased.
-func clipped(row string, width int) string {
+// clipRow shortens a row to one line of the terminal, because erase cannot remove a row that wraps.
+func clipRow(row string, width int) string {
 	if runes := []rune(row); width > 1 && len(runes) >= width {
 		return string(runes[:width-1])
 	}

@@ -61,23 +61,23 @@ func (w Workspace) Inside(path string) (string, error) {
 // maxFile bounds what is read of a file that an input names, in bytes.
 const maxFile = 1 << 20
 
-// Read returns a file of the work tree of at most 1 MiB; where names the input that named it, do says what to give instead.
-// The error is a *release.InputError.
-func (w Workspace) Read(where, path, do string) ([]byte, error) {
+// Read returns a file of the work tree of at most 1 MiB. The error is a *release.InputError about the setting that names the
+// file; do says what to give instead.
+func (w Workspace) Read(setting, path, do string) ([]byte, error) {
 	inside, err := w.Inside(path)
 	if err != nil {
-		return nil, release.BadInput(where, err.Error(), do)
+		return nil, release.BadSetting(setting, err.Error(), do)
 	}
 	info, err := os.Stat(inside)
 	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxFile) {
 		err = fmt.Errorf("%q is not a file of at most 1 MiB", path)
 	}
 	if err != nil {
-		return nil, release.BadInput(where, err.Error(), do)
+		return nil, release.BadSetting(setting, err.Error(), do)
 	}
 	content, err := os.ReadFile(inside)
 	if err != nil {
-		return nil, release.BadInput(where, err.Error(), do)
+		return nil, release.BadSetting(setting, err.Error(), do)
 	}
 	return content, nil
 }

@@ -84,7 +84,7 @@ func TestSettings(t *testing.T) {
 		"a job that ends sooner":               {[]string{"--environment", "staging", "--image", good, "--timeout", "10m", "--job-timeout", "10m"}, "is too short for a deploy of 10m0s"},
 		"a lease of half seconds":              {[]string{"--environment", "staging", "--image", good, "--lease-duration", "1500ms"}, "whole seconds"},
 		"an account of letters":                {[]string{"--environment", "staging", "--image", good, "--expect-account", "me"}, "twelve digits"},
-		"an account without an EKS cluster":    {[]string{"--environment", "staging", "--image", good, "--expect-account", "123456789012"}, "is about an EKS cluster"},
+		"an account without an EKS cluster":    {[]string{"--environment", "staging", "--image", good, "--expect-account", "123456789012"}, "applies only to an EKS cluster"},
 		"unpin and allow-rollback":             {[]string{"--environment", "staging", "--image", good, "--unpin", "--allow-rollback"}, "together with --allow-rollback"},
 		"heal and dry-run":                     {[]string{"--environment", "staging", "--release", "shop", "--heal", "--dry-run"}, "together with --dry-run"},
 		"compare-values without dry-run":       {[]string{"--environment", "staging", "--image", good, "--compare-values", "x.yaml"}, "used by a dry run only"},

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
@@ -63,7 +62,7 @@ func checkStrings(evidence release.Evidence) error {
 	}
 	for _, list := range [][]string{evidence.Checks, evidence.Pods, {evidence.URL, evidence.Run}} {
 		for _, s := range list {
-			if len(s) > maxString || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+			if len(s) > maxString || !text.IsPrintable(s) {
 				return fmt.Errorf("%s is longer than %d bytes or not printable", quote(s), maxString)
 			}
 		}

@@ -136,6 +136,8 @@ func TestEncodeRefuses(t *testing.T) {
 		"no time":              func(e *release.Evidence) { e.At = time.Time{} },
 		"a year past RFC 3339": func(e *release.Evidence) { e.At = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
 		"control character":    func(e *release.Evidence) { e.Pods = []string{"a\nb"} },
+		"bidi control":         func(e *release.Evidence) { e.URL = "https://a/\u202egnp.exe" },
+		"zero-width space":     func(e *release.Evidence) { e.Checks = []string{"a\u200bb"} },
 		"not UTF-8":            func(e *release.Evidence) { e.Checks = []string{"\xff"} },
 		"endless string":       func(e *release.Evidence) { e.URL = strings.Repeat("a", maxString+1) },
 		"endless list":         func(e *release.Evidence) { e.Pods = make([]string, maxList+1) },

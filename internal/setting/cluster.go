@@ -7,37 +7,38 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// ClusterRef is how to reach a cluster, declared alike for every verb that does: an EKS cluster by its name, or a kubeconfig.
+// ClusterRef says how to reach a cluster: an EKS cluster by its name, or a kubeconfig. Every verb that needs a cluster declares
+// these settings.
 type ClusterRef struct {
 	Kubeconfig string
-	Context    string // of the kubeconfig
-	Cluster    string // of EKS; "" for a kubeconfig's
-	Region     string // of AWS
-	Account    string // of AWS that everything must belong to, "" for any
+	Context    string // a context of the kubeconfig, "" for its current one
+	Cluster    string // name of an EKS cluster, "" if a kubeconfig is used
+	Region     string // AWS region of the EKS cluster
+	Account    string // AWS account that the credentials and the cluster must belong to, "" for any
 }
 
-// Declare binds the settings to their declarations.
+// Declare adds the settings to a set.
 func (p *ClusterRef) Declare(set *Set) {
 	Var(set, &p.Kubeconfig, Setting{Name: "kubeconfig", Value: "FILE", Fallback: "KUBECONFIG",
-		Help: "Kubeconfig; ~/.kube/config, or the pod's own service account, if nothing is given"}, Text)
+		Help: "Kubeconfig; by default ~/.kube/config or the service account of the pod"}, Text)
 	Var(set, &p.Context, Setting{Name: "context", Value: "NAME",
 		Help: "Context of the kubeconfig; its current one if not given"}, Text)
 	Var(set, &p.Cluster, Setting{Name: "cluster", Value: "NAME",
-		Help: "EKS cluster, reached by the AWS credentials at hand instead of a kubeconfig"}, eksName)
+		Help: "EKS cluster, reached with the AWS credentials of the environment instead of a kubeconfig"}, eksName)
 	Var(set, &p.Region, Setting{Name: "region", Fallback: "AWS_REGION", Value: "REGION",
 		Help: "AWS region of the EKS cluster"}, Text)
 	Var(set, &p.Account, Setting{Name: "expect-account", Value: "ID",
 		Help: "AWS account that the credentials and the cluster must belong to; any other is refused before anything changes"}, accountNumber)
-	set.Check(p.agree)
+	set.Check(p.checkCombination)
 }
 
-func (p *ClusterRef) agree() error {
+func (p *ClusterRef) checkCombination() error {
 	var problems []release.Problem
 	if p.Cluster != "" && p.Context != "" {
-		problems = append(problems, release.Problem{Setting: "cluster", What: "is given together with a context of a kubeconfig", Do: "give one of them"})
+		problems = append(problems, release.Problem{Setting: "cluster", What: "is given together with the context of a kubeconfig", Do: "give one of them"})
 	}
 	if p.Account != "" && p.Cluster == "" {
-		problems = append(problems, release.Problem{Setting: "expect-account", What: "is about an EKS cluster, and none is named", Do: "give --cluster"})
+		problems = append(problems, release.Problem{Setting: "expect-account", What: "applies only to an EKS cluster, and none is named", Do: "name the EKS cluster, or leave the account out"})
 	}
 	if len(problems) > 0 {
 		return &release.InputError{Problems: problems}
@@ -52,7 +53,7 @@ func accountNumber(text string) (string, error) {
 	return text, nil
 }
 
-// eksName is EKS's own limit for a cluster's name (Amazon EKS API Reference, CreateCluster): 1 to 100 letters, digits, - and
+// eksName accepts the names that EKS accepts for a cluster (Amazon EKS API Reference, CreateCluster): 1 to 100 letters, digits, - and
 // _, a letter or digit first.
 func eksName(text string) (string, error) {
 	allowed := func(r rune) bool {

@@ -6,16 +6,17 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/onedigest/onedigest/internal/text"
 )
 
-// Text accepts any text of one line without control characters: no name or path needs them, and a log line with them can
-// look like something else.
-func Text(text string) (string, error) {
-	if strings.ContainsFunc(text, unicode.IsControl) {
-		return "", fmt.Errorf("%q holds a control character or a line break", text)
+// Text accepts any text of one line that text.IsPrintable accepts: no name or path needs control or invisible characters, and
+// a log line with them can look like something else.
+func Text(value string) (string, error) {
+	if !text.IsPrintable(value) {
+		return "", fmt.Errorf("%q holds a line break, a control character or an invisible character", value)
 	}
-	return text, nil
+	return value, nil
 }
 
 // Duration accepts Go's durations ("90s", "5m") above zero.

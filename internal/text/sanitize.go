@@ -66,6 +66,16 @@ func isInvisible(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
 }
 
+// IsPrintable reports whether s is UTF-8 and can be shown on one line as it is: it has no line end, tab or other control
+// character, no character without a width (bidirectional controls, zero-width spaces and joiners), and none that cannot be
+// printed. White space of any width is printable. It is the rule for text that is refused rather than sanitized; commands of
+// the runner are printable.
+func IsPrintable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return isInvisible(r) || !unicode.IsPrint(r) && !unicode.Is(unicode.Zs, r)
+	})
+}
+
 // blankSpace maps white space to a blank.
 func blankSpace(r rune) rune {
 	if unicode.IsSpace(r) {

@@ -94,7 +94,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 }
 
 func runMatrix(ctx context.Context, settings *deploy.Settings, run *app.RunContext, newDeps func(deploy.Settings, release.Reporter) (deploy.Deps, error)) (deploy.Result, error) {
-	content, err := run.Workspace().Read("--matrix (INPUT_MATRIX)", settings.Matrix, "name a YAML file of deploys")
+	content, err := run.Workspace().Read("matrix", settings.Matrix, "name a YAML file of deploys")
 	if err != nil {
 		return deploy.Result{}, err
 	}
@@ -137,7 +137,7 @@ const (
 )
 
 func (s smoker) Check(file string) error {
-	_, err := appsmoke.Checks{Workspace: s.run.Workspace()}.Load(file)
+	_, err := appsmoke.Checks{Workspace: s.run.Workspace(), Setting: "smoke-checks"}.Load(file)
 	return err
 }
 

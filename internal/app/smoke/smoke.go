@@ -47,7 +47,7 @@ func summary(r smoke.Result) []app.Row {
 // Run runs the verb with its adapters. The cluster and the registry are connected only where a release or an image is named.
 func Run(ctx context.Context, settings *smoke.Settings, run *app.RunContext) (smoke.Result, error) {
 	deps := smoke.Deps{
-		Checks:   Checks{Workspace: run.Workspace()},
+		Checks:   Checks{Workspace: run.Workspace(), Setting: "checks"},
 		Prober:   prober{probe.New(probe.Options{CommitHeader: settings.CommitHeader, UserAgent: "onedigest-smoke"})},
 		Reporter: run.Reporter, Now: run.Process.Now, Pause: pause, RunURL: run.RunURL(),
 	}
@@ -76,14 +76,17 @@ func (prober) CheckURL(url string) error {
 }
 
 // Checks reads checks files of the work tree.
-type Checks struct{ Workspace app.Workspace }
+type Checks struct {
+	Workspace app.Workspace
+	Setting   string // that names the file
+}
 
 // Load reads a checks file; "" means the default checks. The error is a *release.InputError.
 func (c Checks) Load(path string) ([]release.Check, error) {
 	if path == "" {
 		return probe.DefaultChecks(), nil
 	}
-	content, err := c.Workspace.Read("--checks (INPUT_CHECKS)", path, "name a YAML file of checks")
+	content, err := c.Workspace.Read(c.Setting, path, "name a YAML file of checks")
 	if err != nil {
 		return nil, err
 	}
