@@ -182,12 +182,12 @@ func provoke(t *testing.T, tree checkout, image, name string, cause broken) {
 		_ = cluster.CoreV1().Namespaces().Delete(context.Background(), namespace, meta.DeleteOptions{})
 	})
 	tree.used.Store(namespace, true)
-	told := &stampedLog{pattern: sign(string(cause.code) + " ")}
+	logged := &stampedLog{pattern: sign(string(cause.code) + " ")}
 	var stdout bytes.Buffer
 	args := []string{"--environment", namespace, "--image", image, "--chart", "charts/broken", "--values", name + ".yaml", "--release", "shop",
 		"--create-namespace", "--timeout", cmp.Or(cause.timeout, "3m"), "--lease-duration", "3s", "--output", "json"}
 	environ := append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "KUBECONFIG=" + site.kubeconfig, "USER=e2e"}, site.aws...)
-	code := appdeploy.Command().Run(t.Context(), app.Process{Args: args, Environ: environ, Dir: tree.dir, Stdout: &stdout, Stderr: io.MultiWriter(told, testLog{t}), Now: time.Now})
+	code := appdeploy.Command().Run(t.Context(), app.Process{Args: args, Environ: environ, Dir: tree.dir, Stdout: &stdout, Stderr: io.MultiWriter(logged, testLog{t}), Now: time.Now})
 	var failed struct{ Result deploy.Result }
 	if err := json.Unmarshal(stdout.Bytes(), &failed); err != nil || code != release.ExitFailed || failed.Result.Diagnosis == nil {
 		t.Fatalf("exit %d, %v in %s", code, err, &stdout)
@@ -197,12 +197,12 @@ func provoke(t *testing.T, tree checkout, image, name string, cause broken) {
 	if cause.sign == nil {
 		return
 	}
-	final, at := reports.at(), told.at()
+	final, at := reports.at(), logged.at()
 	switch {
 	case final.IsZero():
 		t.Errorf("the cluster never reported %s:\n%s", cause.sign, reports.all())
 	case at.IsZero():
-		t.Errorf("%s is never told", cause.code)
+		t.Errorf("%s is never logged", cause.code)
 	case at.Sub(final) > cause.grace+named:
 		t.Errorf("named %s after the cluster's report, want at most %s", at.Sub(final), cause.grace+named)
 	default:

@@ -87,7 +87,7 @@ func TestEKS(t *testing.T) {
 	t.Run("tokens that end while a watch is open", e.outlive)
 }
 
-// tokenLife is for how long the stand-in takes a token; the client is told the 14 minutes that it is with AWS.
+// tokenLife is how long the stand-in accepts a token; the client counts on 14 minutes, as with AWS.
 const tokenLife = 4 * time.Second
 
 // site of EKS: a node whose API server asks the webhook of a local AWS in this process.

@@ -252,7 +252,7 @@ func running(t *testing.T, namespace string) (digests []string) {
 	return slices.Compact(digests)
 }
 
-// goCaches keeps the verbs from compiling everything anew, for act gives them a home of their own.
+// goCaches keeps the verbs from compiling everything again, because act gives them a home directory of their own.
 func goCaches(t *testing.T) (pairs []string) {
 	t.Helper()
 	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS", "GOSUMDB", "GONOSUMDB", "GOTOOLCHAIN"} {

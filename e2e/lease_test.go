@@ -77,7 +77,7 @@ func (c checkout) start(namespace, image string, args ...string) *started {
 	return s
 }
 
-// until waits for the run to say something; false if it ended before.
+// until waits until the run has logged a text; false if it ended before.
 func (s *started) until(text string) bool {
 	s.t.Helper()
 	late := time.After(2 * time.Minute)
@@ -129,14 +129,14 @@ func (s *started) end() (deploy.Result, ran) {
 	return failed.Result, got
 }
 
-// standing is what a run left of a release.
-type standing struct {
+// releaseState is the state of a release in the cluster.
+type releaseState struct {
 	revision int    // 0: none
 	status   string // of the newest, as Helm words it
 	held     bool   // a run's name is on the Lease
 }
 
-func (s standing) String() string {
+func (s releaseState) String() string {
 	held := "Lease free"
 	if s.held {
 		held = "Lease held"
@@ -144,8 +144,8 @@ func (s standing) String() string {
 	return fmt.Sprintf("revision %d %s, %s", s.revision, s.status, held)
 }
 
-// left reads what stands in the cluster.
-func left(t *testing.T, namespace string) (found standing) {
+// readReleaseState reads the newest revision and the Lease of the release shop.
+func readReleaseState(t *testing.T, namespace string) (found releaseState) {
 	t.Helper()
 	records, err := client(t).CoreV1().Secrets(namespace).List(t.Context(), meta.ListOptions{LabelSelector: "owner=helm,name=shop"})
 	if err != nil {
@@ -164,12 +164,12 @@ func left(t *testing.T, namespace string) (found standing) {
 	return found
 }
 
-// settles fails the test unless a plain deploy succeeds and leaves nothing behind.
-func (c checkout) settles(namespace, image string, args ...string) ran {
+// deploysCleanly fails the test unless a plain deploy succeeds and leaves nothing behind.
+func (c checkout) deploysCleanly(namespace, image string, args ...string) ran {
 	c.t.Helper()
 	_, got := c.start(namespace, image, args...).end()
-	if stands := left(c.t, namespace); got.code != 0 || stands.status != "deployed" || stands.held {
-		c.t.Fatalf("the next deploy: exit %d, %s\n%s", got.code, stands, got.stderr)
+	if state := readReleaseState(c.t, namespace); got.code != 0 || state.status != "deployed" || state.held {
+		c.t.Fatalf("the next deploy: exit %d, %s\n%s", got.code, state, got.stderr)
 	}
 	return got
 }
@@ -197,8 +197,8 @@ func TestTwoDeploysOfOneRelease(t *testing.T) {
 	if got := slices.Sorted(maps.Keys(byRevision)); !slices.Equal(got, []int{1, 2}) || waited != 1 {
 		t.Errorf("revisions %v, %d of two runs waited", got, waited)
 	}
-	if stands := left(t, "two-at-once"); stands != (standing{2, "deployed", false}) {
-		t.Errorf("left: %s", stands)
+	if state := readReleaseState(t, "two-at-once"); state != (releaseState{2, "deployed", false}) {
+		t.Errorf("state: %s", state)
 	}
 	settings, err := client(t).CoreV1().ConfigMaps("two-at-once").List(t.Context(), meta.ListOptions{LabelSelector: "app.kubernetes.io/instance=shop"})
 	if err != nil || len(settings.Items) != 1 || settings.Items[0].Data["GREETING"] != byRevision[2] {
@@ -208,9 +208,9 @@ func TestTwoDeploysOfOneRelease(t *testing.T) {
 
 // work is something that a run does and can be stopped in.
 type work struct {
-	name  string
-	begin func(c checkout, namespace, image string, turn int) *started // returns when the time for a stop has begun
-	anew  bool                                                         // each in a namespace of its own
+	name         string
+	begin        func(c checkout, namespace, image string, turn int) *started // returns when the time for a stop has begun
+	ownNamespace bool                                                         // each run deploys to a namespace of its own
 }
 
 var works = []work{
@@ -234,12 +234,12 @@ type stopped struct {
 	run       *started
 	namespace string
 	turn      int
-	before    standing
+	before    releaseState
 	after     time.Duration // that the stop came, since the work began
 }
 
 // stopEach ends runs at random moments of each work, and hands every one to what is to be checked. The moments come from a
-// seed, which ONEDIGEST_E2E_SEED sets; check tells whether the run held the release.
+// seed, which ONEDIGEST_E2E_SEED sets; check reports whether the run held the release.
 func stopEach(t *testing.T, prefix string, signal os.Signal, check func(t *testing.T, tree checkout, image string, stop stopped) (held bool)) {
 	seed := uint64(time.Now().UnixNano())
 	if given := os.Getenv("ONEDIGEST_E2E_SEED"); given != "" {
@@ -256,13 +256,13 @@ func stopEach(t *testing.T, prefix string, signal os.Signal, check func(t *testi
 			tree := newCheckout(t)
 			image := tree.build()
 			namespace := func(turn int) string {
-				if work.anew {
+				if work.ownNamespace {
 					return fmt.Sprintf("%s-%s-%d", prefix, work.name, turn)
 				}
 				return prefix + "-" + work.name
 			}
-			if !work.anew {
-				tree.settles(namespace(0), image)
+			if !work.ownNamespace {
+				tree.deploysCleanly(namespace(0), image)
 			}
 			began := time.Now()
 			run := work.begin(tree, namespace(0), image, 0)
@@ -275,7 +275,7 @@ func stopEach(t *testing.T, prefix string, signal os.Signal, check func(t *testi
 			stops, hits := 0, 0
 			for turn := 1; turn <= 3*instants && stops < instants; turn++ {
 				stop := stopped{namespace: namespace(turn), turn: turn, after: time.Duration(random.Int64N(int64(whole)))}
-				stop.before = left(t, stop.namespace)
+				stop.before = readReleaseState(t, stop.namespace)
 				stop.run = work.begin(tree, stop.namespace, image, turn)
 				time.Sleep(stop.after) // the moment itself
 				late := stop.run.ended()
@@ -305,8 +305,8 @@ func TestAKilledRunIsNoObstacle(t *testing.T) {
 	onNode(t)
 	stopEach(t, "killed", syscall.SIGKILL, func(t *testing.T, tree checkout, image string, stop stopped) bool {
 		<-stop.run.done
-		found := left(t, stop.namespace)
-		next := tree.settles(stop.namespace, image, "--set", fmt.Sprintf("config.GREETING=after-%d", stop.turn))
+		found := readReleaseState(t, stop.namespace)
+		next := tree.deploysCleanly(stop.namespace, image, "--set", fmt.Sprintf("config.GREETING=after-%d", stop.turn))
 		pending := strings.HasPrefix(found.status, "pending-")
 		t.Logf("killed after %s: %s", stop.after.Round(time.Millisecond), found)
 		if pending && !strings.Contains(next.stderr, "healed: ") {
@@ -322,18 +322,18 @@ func TestAnInterruptedRunLeavesNothingPending(t *testing.T) {
 	stopEach(t, "stopped", syscall.SIGINT, func(t *testing.T, tree checkout, image string, stop stopped) bool {
 		sent := time.Now()
 		result, got := stop.run.end()
-		took, found := time.Since(sent), left(t, stop.namespace)
-		t.Logf("interrupted after %s: exit %d within %s, %s; told: %s", stop.after.Round(time.Millisecond), got.code, took.Round(time.Millisecond), found, result.State)
+		took, found := time.Since(sent), readReleaseState(t, stop.namespace)
+		t.Logf("interrupted after %s: exit %d within %s, %s; reported: %s", stop.after.Round(time.Millisecond), got.code, took.Round(time.Millisecond), found, result.State)
 		if took > 2*time.Second || found.held || strings.HasPrefix(found.status, "pending-") {
 			t.Errorf("exit %d after %s, %s\n%s", got.code, took, found, got.stderr)
 		}
 		interrupted := got.code != 0 && result.State != ""
 		if got.code != 0 && found.revision > stop.before.revision && !interrupted {
-			t.Errorf("the state of the cluster is not told:\n%s", got.stderr)
+			t.Errorf("the state of the cluster is not reported:\n%s", got.stderr)
 		}
-		next := tree.settles(stop.namespace, image, "--set", fmt.Sprintf("config.GREETING=after-%d", stop.turn))
+		next := tree.deploysCleanly(stop.namespace, image, "--set", fmt.Sprintf("config.GREETING=after-%d", stop.turn))
 		if strings.Contains(next.stderr, "healed: ") || strings.Contains(next.stderr, "is held by") {
-			t.Errorf("the next run had to put it in order:\n%s", next.stderr)
+			t.Errorf("the next run had to heal the release, or to wait for it:\n%s", next.stderr)
 		}
 		return interrupted
 	})

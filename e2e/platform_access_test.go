@@ -63,7 +63,7 @@ func TestPlatformAccess(t *testing.T) {
 	image := tree.build()
 	const staging, production = "access-staging", "access-production"
 	for _, namespace := range []string{staging, production} {
-		_, got := tree.deploy(t.Context(), namespace, image, "--values", tree.given(t, "access.yaml", namespace))
+		_, got := tree.deploy(t.Context(), namespace, image, "--values", tree.copyValues(t, "access.yaml", namespace))
 		got.holds(t, 0)
 	}
 	t.Run("a reader of staging reads staging's alone", func(t *testing.T) {

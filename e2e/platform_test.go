@@ -15,8 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// given copies a file of values from testdata/platform into the checkout, where deploy takes it from, and fills the namespace in.
-func (c checkout) given(t *testing.T, file, namespace string) (name string) {
+// copyValues copies a file of values from testdata/platform into the checkout, where deploy takes it from, and fills the namespace in.
+func (c checkout) copyValues(t *testing.T, file, namespace string) (name string) {
 	t.Helper()
 	c.write(file, strings.ReplaceAll(string(golden(t, "platform/"+file)), "NAMESPACE", namespace))
 	return file
@@ -60,7 +60,7 @@ func TestPlatformAutoscaling(t *testing.T) {
 	onNode(t)
 	tree := newCheckout(t)
 	const namespace = "scaled"
-	values := tree.given(t, "autoscaling.yaml", namespace)
+	values := tree.copyValues(t, "autoscaling.yaml", namespace)
 	deployed, got := tree.deploy(t.Context(), namespace, tree.build(), "--values", values)
 	got.holds(t, 0)
 	autoscaler := func() (current, desired int32, cpu string) {

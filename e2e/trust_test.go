@@ -220,7 +220,7 @@ func TestAClusterThatGoesAwayIsWaitedFor(t *testing.T) {
 	fault.Wait()
 	got.holds(t, 0)
 	if took := time.Since(began); took < 20*time.Second {
-		t.Errorf("done after %s: the apiserver was away for 20 s, so somebody guessed", took)
+		t.Errorf("done after %s: the apiserver was unavailable for 20 s, so the verdict was a guess", took)
 	}
 }
 
@@ -347,7 +347,7 @@ func throughCutter(t *testing.T, every time.Duration) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		go cut(listener, server.Host, every)
+		go proxyAndDrop(listener, server.Host, every)
 		cluster.TLSServerName, cluster.Server = server.Hostname(), "https://"+listener.Addr().String()
 	}
 	text, err := clientcmd.Write(*config)
@@ -357,7 +357,8 @@ func throughCutter(t *testing.T, every time.Duration) string {
 	return string(text)
 }
 
-func cut(listener net.Listener, to string, every time.Duration) {
+// proxyAndDrop forwards connections to a server, and closes each after a while.
+func proxyAndDrop(listener net.Listener, to string, every time.Duration) {
 	for {
 		in, err := listener.Accept()
 		if err != nil {

@@ -27,7 +27,7 @@ tflint=$(tool tflint) docs=$(tool terraform-docs) trivy=$(tool trivy)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# Terraform and its providers decode the providers' schemas anew for each run of a test. Collecting garbage less often saves a
+# Terraform and its providers decode the providers' schemas again for each run of a test. Collecting garbage less often saves a
 # quarter of that processor time and costs some 100 MB.
 export GOGC=${GOGC:-800}
 

@@ -14,7 +14,7 @@ import (
 // Command is one verb as a program.
 type Command struct {
 	Verb setting.Verb
-	// Settings declares the verb's settings anew, with those that every verb has: for help, completion and reference.
+	// Settings declares the verb's settings, new at each call, with those that every verb has: for help, completion and reference.
 	Settings func() *setting.Set
 	// Run reads the settings, runs the verb and returns its exit code.
 	Run func(ctx context.Context, process Process) int

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs whole commands, as their own programs, against a registry that behaves like ECR. In a script, `refuse`
-// makes the registry answer every request with a status, and `app` starts a service that answers as told.
+// makes the registry answer every request with a status, and `app` starts a service with the given answers.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -62,7 +62,7 @@ func setUp(env *testscript.Env) error {
 	env.Vars = append(env.Vars, server.Env()...)
 	env.Setenv("REGISTRY", server.Address())
 	env.Setenv("ZEROS", "sha256:"+strings.Repeat("0", 64))
-	env.Setenv("HOME", t.TempDir()) // outside the work tree, for the Go toolchain writes there
+	env.Setenv("HOME", t.TempDir()) // outside the work tree, because the Go toolchain writes there
 	for _, name := range []string{"GOPROXY", "GOCACHE", "GOMODCACHE", "GOSUMDB", "GOTOOLCHAIN", "GOFLAGS"} {
 		value, err := exec.Command("go", "env", name).Output()
 		if err != nil {

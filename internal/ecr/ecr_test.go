@@ -114,7 +114,7 @@ func TestInspect(t *testing.T) {
 }
 
 // If the digest and the tag name the same image, ECR may return it once; the tag must not count as free then.
-func TestInspectReadsALeftOutTag(t *testing.T) {
+func TestInspectReadsAnOmittedTag(t *testing.T) {
 	t.Parallel()
 	server, c := start(t)
 	repo := server.Repository("shop")

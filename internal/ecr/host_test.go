@@ -43,7 +43,7 @@ func TestParseHost(t *testing.T) {
 	}
 }
 
-// FuzzParseHost: what is taken for ECR's is on one of AWS's own domains, for the token goes there.
+// FuzzParseHost: what is taken for ECR's is on one of AWS's own domains, because the token is sent there.
 func FuzzParseHost(f *testing.F) {
 	for _, seed := range []string{
 		"123456789012.dkr.ecr.eu-central-1.amazonaws.com", "123456789012.dkr-ecr.eu-west-1.on.aws",

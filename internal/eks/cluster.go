@@ -106,7 +106,7 @@ func checkAuthority(text []byte) error {
 	return nil
 }
 
-// notFound names the region searched, and the account if STS reports it.
+// notFound returns the error for a cluster that does not exist. It names the region searched, and the account if STS reports it.
 func (c *Client) notFound(ctx context.Context, name string) error {
 	what := fmt.Sprintf("there is no EKS cluster %q in region %s", name, c.config.Region)
 	if caller, err := c.Caller(ctx); err == nil {
@@ -116,7 +116,7 @@ func (c *Client) notFound(ctx context.Context, name string) error {
 		fmt.Sprintf("check the name, --region and the account; `aws eks list-clusters --region %s` lists the clusters", c.config.Region))
 }
 
-// denied names the identity that lacks the permission.
+// denied returns the error for a denied DescribeCluster. It names the identity that lacks the permission.
 func (c *Client) denied(ctx context.Context, err error, doing, name string) error {
 	who := "the role"
 	if caller, err := c.Caller(ctx); err == nil {

@@ -123,7 +123,7 @@ func visit(t *testing.T, web *httptest.Server, token string) (status int, body s
 }
 
 // A token ends with the credentials that signed it.
-func TestTokenOfCredentialsThatEnd(t *testing.T) {
+func TestTokenExpiresWithItsCredentials(t *testing.T) {
 	t.Parallel()
 	_, c := start(t)
 	ends := time.Now().Add(5 * time.Minute)

@@ -40,7 +40,7 @@ type Client struct {
 // timeouts are how long a client waits.
 type timeouts struct {
 	otherHelm   time.Duration // for a revision that another Helm has in progress, since its record was last written
-	poll        time.Duration // between two looks at that record
+	poll        time.Duration // between two reads of that record
 	records     time.Duration // for the requests for an operation's records, after its context has ended
 	unreachable time.Duration // for a cluster that does not answer a request
 }
@@ -59,7 +59,7 @@ func New(config *rest.Config, namespace string, log func(line string)) (*Client,
 	if log == nil {
 		log = func(string) {}
 	}
-	// Helm's own --timeout is five minutes: a revision that is in progress for longer is of a killed run. A runner kills a
+	// Helm's own --timeout is five minutes: a revision that is in progress for longer belongs to a killed run. A runner kills a
 	// cancelled job after 7.5 s, which must suffice to mark the release as failed.
 	return &Client{connection: newConnection(config), namespace: namespace, log: log, charts: new(chart.Cache), authors: new(authors),
 		timeouts: timeouts{otherHelm: 5 * time.Minute, poll: 2 * time.Second, records: 2 * time.Second, unreachable: time.Minute}}, nil
@@ -101,7 +101,7 @@ func (c *Client) Render(deployment release.Deployment) (text string, objects []r
 }
 
 // MissingKeys returns the sorted dotted paths of the values that the other values files set and that the deployment's own files
-// and assignments do not: what one environment has, and another was forgotten to be given. A list counts as one value, and null
+// and assignments do not: values that were added for one environment and forgotten for another. A list counts as one value, and null
 // as a value. It needs no cluster; the error is an *release.InputError.
 func (c *Client) MissingKeys(deployment release.Deployment, otherFiles []string) ([]string, error) {
 	return chart.MissingKeys(deployment, otherFiles)

@@ -18,7 +18,7 @@ import (
 type connection struct {
 	config *rest.Config
 
-	turn chan struct{} // has one element, which whoever discovers the API takes
+	turn chan struct{} // a semaphore of one: its element is taken during a discovery
 	mu   sync.Mutex
 	api  *clusterAPI
 }

@@ -19,8 +19,8 @@ import (
 // revision. If Check was called for the same deployment, the files that it has read are deployed.
 //
 // wait is called for the objects of each hook, before Helm deletes them, and for the release's objects after they were applied.
-// Until it returns the revision is pending, and its error is Deploy's. With a nil wait hooks are waited for as Helm does, and
-// the rollout is not. When ctx ends, the revision is marked as failed and Deploy returns within two seconds.
+// Until it returns the revision is pending, and its error is Deploy's. If wait is nil, Helm itself waits for hooks, and
+// nothing waits for the rollout. When ctx ends, the revision is marked as failed and Deploy returns within two seconds.
 //
 // The errors are those of Check and of wait, a *release.Failure if the cluster refuses the release or another run holds it, and
 // a *release.Fault if the cluster does not answer or denies access. The revision and its objects are returned with an error too.
@@ -96,7 +96,7 @@ func describe(deployment release.Deployment) string {
 // waitGrace is how long a wait may go on after its context has ended, so that it can return what it was waiting for.
 const waitGrace = time.Second
 
-// withContext calls wait with the operation's context, which Helm does not pass on; nil for a nil wait.
+// withContext returns a function that calls wait with the operation's context, which Helm does not pass on; nil if wait is nil.
 func withContext(ctx context.Context, wait release.Wait) func(release.Phase, []release.Object) error {
 	if wait == nil {
 		return nil

@@ -430,8 +430,8 @@ func TestStoppedDeployIsNotPending(t *testing.T) {
 	}
 }
 
-// TestHangingClusterIsGivenUp ends every request with the operation, whatever Helm waits for.
-func TestHangingClusterIsGivenUp(t *testing.T) {
+// TestHangingClusterEndsWithTheContext ends every request with the operation, whatever Helm waits for.
+func TestHangingClusterEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	asked := make(chan struct{}, 1)

@@ -44,13 +44,14 @@ func (c *Client) Heal(ctx context.Context, name string, report func(string)) (*r
 	return s.store.Heal(ctx, name, history.HealPolicy{Timeout: c.timeouts.otherHelm, Poll: c.timeouts.poll, Sleep: s.sleep, Report: report})
 }
 
-// authors remembers who a client was last asked to deploy each release for: a rollback has the author of the deploy that failed.
+// authors remembers, for each release, the author of the last deploy that a client was asked for. A rollback has the author of the
+// deploy that failed.
 type authors struct {
 	mu        sync.Mutex
 	byRelease map[[2]string]history.Author // by namespace and name
 }
 
-// remember notes and returns the author of a deployment.
+// remember records the author of a deployment, and returns it.
 func (a *authors) remember(deployment release.Deployment) history.Author {
 	author := history.Author{RunURL: deployment.RunURL, Actor: deployment.Actor}
 	a.mu.Lock()
@@ -62,8 +63,8 @@ func (a *authors) remember(deployment release.Deployment) history.Author {
 	return author
 }
 
-// of returns the author of a release, the zero author if none is known.
-func (a *authors) of(namespace, name string) history.Author {
+// authorOf returns the author of a release's last deploy, the zero author if none is known.
+func (a *authors) authorOf(namespace, name string) history.Author {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.byRelease[[2]string{namespace, name}]

@@ -16,8 +16,8 @@ import (
 	"k8s.io/cli-runtime/pkg/resource"
 )
 
-// kubeClient is Helm's client with two changes: it passes the waiting to whoever deploys, and it takes into account what failed
-// revisions may have applied.
+// kubeClient is Helm's client with two changes: it waits by the function that the caller of Deploy has given, and it takes into
+// account what failed revisions may have applied.
 type kubeClient struct {
 	*objects.Release
 	session *session

@@ -21,8 +21,8 @@ const (
 )
 
 // retryUnanswered retries requests that the cluster did not answer, for at most a given time each: an apiserver that restarts
-// is no reason to leave half a release behind. It retries only requests that are idempotent or were never sent: a patch of ours
-// says what the object shall be. httpx.RetryTransport has another policy, for servers that throttle or fail: it retries reads
+// is no reason to leave half a release behind. It retries only requests that are idempotent or were never sent: our
+// patches state the desired fields. httpx.RetryTransport has another policy, for servers that throttle or fail: it retries reads
 // only, a few times, and client-go itself retries what an apiserver throttles.
 func retryUnanswered(ctx context.Context, maxTime time.Duration, log func(string)) transport.WrapperFunc {
 	sleep := sleeper(ctx)

@@ -71,8 +71,8 @@ func imageWithDigest(objects []map[string]any, digest release.Digest) release.Im
 }
 
 // Rollback applies the objects of an earlier revision again, as a new revision, and deletes what only later ones, failed ones
-// included, have applied. wait is called as in Deploy. The author of the new revision is the run that the client was last asked
-// to deploy the release for.
+// included, have applied. wait is called as in Deploy. The author of the new revision is that of the release's last deploy by
+// this client.
 //
 // The errors are those of Deploy; a release that another run holds, and a revision that is no longer kept, are a
 // *release.Failure. The new revision is returned with an error too.
@@ -98,7 +98,7 @@ func (c *Client) Rollback(ctx context.Context, name string, to int, wait release
 	s.beginChange(name, state, withContext(ctx, wait))
 	s.store.AuthorOf = func(revision *helmrelease.Release) history.Author {
 		revision.Info.Description = fmt.Sprintf("onedigest: rolled back to revision %d", to)
-		return restamp(revision, c.authors.of(c.namespace, name))
+		return restamp(revision, c.authors.authorOf(c.namespace, name))
 	}
 	rollback := action.NewRollback(s.helm)
 	rollback.Version, rollback.Wait = to, true

@@ -9,8 +9,7 @@ import (
 // maxWarnings bounds how many of the apiserver's warnings one operation logs.
 const maxWarnings = 20
 
-// warnings logs the apiserver's warnings, each once: such as that of a field of the chart that it does not know, which it drops
-// and Helm accepts.
+// warnings logs each of the apiserver's warnings once, such as that it drops an unknown field, which Helm accepts.
 type warnings struct {
 	log func(line string)
 
@@ -18,7 +17,7 @@ type warnings struct {
 	seen map[string]bool
 }
 
-// HandleWarningHeader takes one warning. Source: kubernetes.io, "Kubernetes API Concepts", Warnings (code 299).
+// HandleWarningHeader logs one warning. Source: kubernetes.io, "Kubernetes API Concepts", Warnings (code 299).
 func (w *warnings) HandleWarningHeader(code int, _, text string) {
 	if code != 299 || text == "" {
 		return

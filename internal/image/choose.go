@@ -38,7 +38,7 @@ func (b *Builders) Choose(builder string, recipe release.Recipe) (string, error)
 	return "", release.BadSetting(settingBuilder, fmt.Sprintf("%q is not a builder", builder), "give auto, go or docker")
 }
 
-// chooseByFiles is the choice of "auto".
+// chooseByFiles chooses the builder for "auto".
 func chooseByFiles(recipe release.Recipe) (string, error) {
 	if recipe.Dockerfile != "" {
 		return Docker, checkDockerRecipe(recipe)

@@ -163,7 +163,7 @@ func TestDockerIndexIsAnnotatedToo(t *testing.T) {
 	}
 }
 
-func TestDockerThatDoesNotWork(t *testing.T) {
+func TestDockerFails(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		prepare func(d docker)

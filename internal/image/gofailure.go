@@ -46,6 +46,7 @@ func builderFault(ctx context.Context, err error, stderr, format string, subject
 // maxErrors is how many lines of the compiler are shown; the compiler itself stops after ten errors in a package.
 const maxErrors = 30
 
+// firstLines returns the first lines of a text, and how many more it has.
 func firstLines(text string, most int) string {
 	lines := strings.Split(text, "\n")
 	if left := len(lines) - most; left > 0 {

@@ -69,7 +69,7 @@ func (g golang) findMain(ctx context.Context, recipe release.Recipe) (name, main
 	if err != nil {
 		return "", "", release.BadSetting(settingPlatforms, err.Error(), "")
 	}
-	out, stderr, err := g.with(nil, environ...).run(ctx, recipe.Context, "list", "-f", "{{.Name}} {{.ImportPath}}", "--", main)
+	out, stderr, err := g.withEnviron(nil, environ...).run(ctx, recipe.Context, "list", "-f", "{{.Name}} {{.ImportPath}}", "--", main)
 	if err != nil {
 		return "", "", g.failure(ctx, err, stderr, fmt.Sprintf("finding Go package %q", main))
 	}
@@ -99,7 +99,7 @@ func (g golang) compile(ctx context.Context, recipe release.Recipe, main string,
 		return release.BadSetting(settingPlatforms, err.Error(), "")
 	}
 	g.log(fmt.Sprintf("compiling %s for %s", main, platform))
-	_, stderr, err := g.with(nil, environ...).run(ctx, recipe.Context, "build", "-trimpath", "-buildvcs=false",
+	_, stderr, err := g.withEnviron(nil, environ...).run(ctx, recipe.Context, "build", "-trimpath", "-buildvcs=false",
 		"-ldflags=-s -w -buildid= -X main.commit="+recipe.Source.Revision()+" -X main.built="+recipe.Source.Created.UTC().Format(time.RFC3339),
 		"-o", binary, "--", main)
 	if err != nil {

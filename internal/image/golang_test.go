@@ -236,7 +236,7 @@ func TestGoWorkAboveTheContextDoesNotCount(t *testing.T) {
 	}
 }
 
-func TestGoBuildTakesVendoredModules(t *testing.T) {
+func TestGoBuildUsesVendoredModules(t *testing.T) {
 	t.Parallel()
 	recipe := recipeOf(tree(t, map[string]string{
 		"go.mod":                        "module example.com/shop\n\ngo 1.24\n\nrequire example.com/dep v1.0.0\n",
@@ -350,7 +350,7 @@ func TestGoBuildEndsWhenCancelled(t *testing.T) {
 	}
 }
 
-func TestGoInputsAreTheFilesThatNobodyElseVouchesFor(t *testing.T) {
+func TestGoInputsLeaveOutFixedFiles(t *testing.T) {
 	t.Parallel()
 	root := tree(t, map[string]string{
 		"app/go.mod":           "module example.com/app\n\ngo 1.25\n\nrequire example.com/lib v0.0.0\n\nreplace example.com/lib => ../lib\n",

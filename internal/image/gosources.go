@@ -43,7 +43,7 @@ func (g golang) sources(ctx context.Context, recipe release.Recipe) ([]string, e
 		if err != nil {
 			return nil, release.BadSetting(settingPlatforms, err.Error(), "")
 		}
-		out, stderr, err := g.with(nil, environ...).run(ctx, recipe.Context, "list", "-deps", "-f", sourcesTemplate, "--", main)
+		out, stderr, err := g.withEnviron(nil, environ...).run(ctx, recipe.Context, "list", "-deps", "-f", sourcesTemplate, "--", main)
 		if err != nil {
 			return nil, g.failure(ctx, err, stderr, fmt.Sprintf("listing the sources of %q", main))
 		}

@@ -26,7 +26,7 @@ func (b GoBuilder) toolchain(ctx context.Context, recipe release.Recipe) (golang
 	if err != nil {
 		return golang{}, release.NewFault("builder", "install Go (https://go.dev/dl), or give --builder docker", err, "looking for %q", "go")
 	}
-	unchanged := program.with(slices.DeleteFunc(slices.Clone(droppedVariables), func(name string) bool { return name == "GOENV" }))
+	unchanged := program.withEnviron(slices.DeleteFunc(slices.Clone(droppedVariables), func(name string) bool { return name == "GOENV" }))
 	out, stderr, err := unchanged.run(ctx, recipe.Context, append([]string{"env", "-json"}, keptVariables...)...)
 	settings := map[string]string{}
 	if err == nil {
@@ -43,12 +43,13 @@ func (b GoBuilder) toolchain(ctx context.Context, recipe release.Recipe) (golang
 	for name, value := range settings {
 		fixed = append(fixed, name+"="+value)
 	}
-	program = program.with(append(slices.Clone(droppedVariables), "PWD"), fixed...)
+	program = program.withEnviron(append(slices.Clone(droppedVariables), "PWD"), fixed...)
 	program.log = onlyProgress(program.log)
 	return golang{program}, nil
 }
 
-// onlyProgress logs what the go command does ("go: downloading …"). What the compiler prints is in the error.
+// onlyProgress returns a function that passes on the lines in which the go command reports progress ("go: downloading …"), and drops
+// the others: the compiler's output is in the error.
 func onlyProgress(log func(string)) func(string) {
 	return func(line string) {
 		if strings.HasPrefix(line, "go: ") || strings.HasPrefix(line, "compiling ") {

@@ -34,8 +34,8 @@ func findProgram(name string, options Options) (program, error) {
 	return program{}, fmt.Errorf("no %q on PATH", name)
 }
 
-// with returns the program with variables removed and added.
-func (p program) with(drop []string, add ...string) program {
+// withEnviron returns the program with environment variables removed and added.
+func (p program) withEnviron(drop []string, add ...string) program {
 	p.environ = append(slices.DeleteFunc(slices.Clone(p.environ), func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
 		return slices.Contains(drop, name)
@@ -114,6 +114,7 @@ func (l *lineLogger) Write(chunk []byte) (int, error) {
 	}
 }
 
+// flush logs the last line, which has no line break.
 func (l *lineLogger) flush() {
 	l.logLine(l.rest)
 	l.rest = nil

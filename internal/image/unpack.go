@@ -46,6 +46,7 @@ func unpack(archive, dir string) (release.Layout, error) {
 	}
 }
 
+// save writes a new file; one that exists is an error.
 func save(name string, content io.Reader) error {
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600) // #nosec G304 -- a name of layoutFiles, in our own scratch directory
 	if err != nil {

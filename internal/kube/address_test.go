@@ -156,7 +156,7 @@ func TestAddressByIngress(t *testing.T) {
 	}
 }
 
-func TestAddressOfWhoMayNotReadIngresses(t *testing.T) {
+func TestAddressWithoutAccessToIngresses(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.Put(service("shop", core.ServiceTypeClusterIP, "", port(80, "")))
@@ -208,7 +208,7 @@ func TestAddressOutOfTimeSaysWhy(t *testing.T) {
 	}
 }
 
-func TestAddressOfAClusterThatForbids(t *testing.T) {
+func TestAddressForbidden(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.Break(func(*http.Request) int { return http.StatusForbidden })

@@ -200,7 +200,8 @@ func (e *namespaceWatch) add() {
 	e.changed.Broadcast()
 }
 
-func (e *namespaceWatch) cut() {
+// drop ends all watches.
+func (e *namespaceWatch) drop() {
 	e.mu.Lock()
 	e.round++
 	e.mu.Unlock()

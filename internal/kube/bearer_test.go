@@ -315,7 +315,7 @@ func TestWatchResumesAfterATokenExpires(t *testing.T) {
 					t.Errorf("round %d: got %+v", i, event)
 				}
 				g.advance(tokenLife - early)
-				namespaces.cut()
+				namespaces.drop()
 				if event, more := <-open.ResultChan(); more {
 					t.Errorf("round %d: the watch was cut, and said %+v", i, event)
 				}

@@ -70,7 +70,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestCheckOfAClusterThatIsNotThere(t *testing.T) {
+func TestCheckUnreachableCluster(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

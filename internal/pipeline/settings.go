@@ -24,7 +24,7 @@ var Verb = setting.Verb{
 	},
 }
 
-// Settings are what pipeline can be told.
+// Settings are the settings of pipeline.
 type Settings struct {
 	Repository  release.Repository
 	Context     string

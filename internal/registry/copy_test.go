@@ -99,7 +99,7 @@ func TestCopyRefuses(t *testing.T) {
 }
 
 // A read that breaks off starts the one blob again.
-func TestCopyOutlasts(t *testing.T) {
+func TestCopySurvivesFaults(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]struct {
 		source bool

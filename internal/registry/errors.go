@@ -164,7 +164,7 @@ func (r *repository) advice(err error) string {
 func (r *repository) adviceFor(answer *statusError) string {
 	host := r.name.Host()
 	switch {
-	case answer.Status == http.StatusUnauthorized && r.session.anonymous():
+	case answer.Status == http.StatusUnauthorized && r.session.isAnonymous():
 		return fmt.Sprintf("log in to %s: there are no credentials for it", host)
 	case answer.Status == http.StatusUnauthorized:
 		return fmt.Sprintf("log in to %s again: it refused the credentials, twice", host)
@@ -184,14 +184,14 @@ func (r *repository) adviceFor(answer *statusError) string {
 	return ""
 }
 
-// anonymous reports whether requests carry no credentials.
-func (s *session) anonymous() bool {
+// isAnonymous reports whether requests carry no credentials.
+func (s *session) isAnonymous() bool {
 	s.login.mu.Lock()
 	defer s.login.mu.Unlock()
 	return s.login.known == nil || *s.login.known == (secret{})
 }
 
-// sanitize is text from a registry as one line of at most maxMessage bytes.
+// sanitize makes text from a registry one printable line of at most maxMessage bytes.
 func sanitize(s string) string { return text.Line(s, maxMessage) }
 
 // withoutURL removes the address from net/http's error: after a redirect it contains a signature that permits the read.

@@ -24,7 +24,8 @@ func (c *Client) Find(ctx context.Context, repo release.Repository, tag release.
 	return tagged, found, nil
 }
 
-// Describe returns the commit that an image was built from, in as many requests as Find; false if the image does not exist.
+// Describe returns the commit that an image was built from; false if the image does not exist. It takes one to three requests, as
+// Find does.
 func (c *Client) Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error) {
 	r, err := c.open(sideRegistry, image.Repository, false)
 	if err != nil {
@@ -37,6 +38,7 @@ func (c *Client) Describe(ctx context.Context, image release.Image) (release.Ima
 	return tagged, found, nil
 }
 
+// find reads the image that a tag or a digest names.
 func (r *repository) find(ctx context.Context, reference string) (release.ImageInfo, bool, error) {
 	named, found, err := r.getManifest(ctx, reference)
 	if err != nil || !found {
@@ -73,7 +75,8 @@ func (r *repository) revision(ctx context.Context, m manifest) (string, error) {
 	return r.revision(ctx, child)
 }
 
-// firstImage skips the attestations that buildx puts into an index, whose platform is unknown/unknown.
+// firstImage returns the first image of an index; false if it has none. It skips attestations, which buildx lists with the platform
+// unknown/unknown.
 func firstImage(manifests []descriptor) (descriptor, bool) {
 	for _, m := range manifests {
 		if _, err := release.ParseDigest(m.Digest); err != nil {

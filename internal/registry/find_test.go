@@ -83,7 +83,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func TestFindNothing(t *testing.T) {
+func TestFindMissing(t *testing.T) {
 	t.Parallel()
 	h := newTestRegistry(t)
 	c := h.client()
@@ -164,7 +164,7 @@ func TestServerFailure(t *testing.T) {
 	}
 }
 
-func TestNobodyListens(t *testing.T) {
+func TestConnectionRefused(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

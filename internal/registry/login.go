@@ -14,9 +14,9 @@ import (
 
 // login is how we authenticate at one registry host. All sessions with the host share it.
 type login struct {
-	host    string // as Credentials is asked
+	host    string // as it is passed to Credentials
 	options Options
-	address string // as requests are sent to it
+	address string // that requests are sent to
 
 	mu             sync.Mutex
 	known          *secret // nil: Credentials was not called yet
@@ -40,8 +40,9 @@ func (c *Client) login(address, host string) *login {
 	return c.logins[address]
 }
 
-// get returns the known secret, or a new one if that is the refused one.
-func (l *login) get(ctx context.Context, refused *secret) (*secret, error) {
+// currentSecret returns the stored credentials. It gets new ones, and stores them, if none are stored or if refused is the stored
+// secret; refused is nil unless the registry has just refused a secret.
+func (l *login) currentSecret(ctx context.Context, refused *secret) (*secret, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.known != nil && l.known != refused {

@@ -59,6 +59,7 @@ type manifestContent struct {
 	Annotations   map[string]string `json:"annotations"`
 }
 
+// parse decodes the fields of a manifest that are used here.
 func (m manifest) parse() (manifestContent, error) {
 	var result manifestContent
 	if err := json.Unmarshal(m.bytes, &result); err != nil {

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -169,7 +170,7 @@ func TestPushRace(t *testing.T) {
 }
 
 // The faults that a push must outlast. In each of them one tag names one digest at the end.
-func TestPushOutlasts(t *testing.T) {
+func TestPushSurvivesFaults(t *testing.T) {
 	t.Parallel()
 	uploads := localaws.Fault{Route: localaws.RouteUpload, Method: http.MethodPatch}
 	manifests := localaws.Fault{Route: localaws.RouteManifest, Method: http.MethodPut}
@@ -233,7 +234,7 @@ func TestPushOutlasts(t *testing.T) {
 }
 
 // R5 for real: the registry forgets every token, then every token expires.
-func TestPushOutlastsItsToken(t *testing.T) {
+func TestPushAfterItsTokenExpired(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*localawstest.Server){
 		"forgotten": func(s *localawstest.Server) { s.ForgetTokens() },
@@ -312,7 +313,14 @@ func TestPushStopsWithItsContext(t *testing.T) {
 	repo := server.Repository("shop")
 	ctx, cancel := context.WithCancel(t.Context())
 	server.Inject(localaws.Fault{Route: localaws.RouteUpload, Method: http.MethodPatch, Do: func(http.Handler) http.Handler {
-		return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { cancel(); panic(http.ErrAbortHandler) })
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			cancel()
+			// The connection must not end before the client has noticed its context's end.
+			if _, err := io.Copy(io.Discard, r.Body); err == nil {
+				<-r.Context().Done()
+			}
+			panic(http.ErrAbortHandler)
+		})
 	}})
 	err := at(t, server).Push(ctx, writeLayout(t, randomImage(t, 8)), repo, commit, nil)
 	if !errors.Is(err, context.Canceled) {

@@ -11,7 +11,7 @@ import (
 	"github.com/sethvargo/go-retry"
 )
 
-// getBlob reads a blob of at most limit bytes, and checks that its bytes are the digest's.
+// getBlob reads a blob of at most limit bytes, and checks that it has the digest.
 func (r *repository) getBlob(ctx context.Context, digest release.Digest, limit int64) ([]byte, error) {
 	text, _, err := r.get(ctx, r.url("blobs", digest.String()), nil, limit)
 	if err != nil {

@@ -39,13 +39,13 @@ func (s *session) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	request.URL.Scheme = s.scheme
 	if s.login.usesBearer() {
-		return s.withToken(request)
+		return s.sendWithToken(request)
 	}
-	known, err := s.login.get(request.Context(), nil)
+	known, err := s.login.currentSecret(request.Context(), nil)
 	if err != nil {
 		return nil, err
 	}
-	response, err := s.withPassword(request, known)
+	response, err := s.sendWithPassword(request, known)
 	if err != nil || !s.login.rejects(response, known) {
 		return response, err
 	}
@@ -56,14 +56,14 @@ func (s *session) RoundTrip(request *http.Request) (*http.Response, error) {
 			return response, nil
 		}
 		httpx.Drain(response)
-		return s.withToken(again)
+		return s.sendWithToken(again)
 	}
 	if *known == (secret{}) {
 		return response, nil
 	}
 	// Only once: if new credentials are refused too, they are wrong. If the body cannot be sent again, the caller's next
 	// attempt uses them.
-	fresh, err := s.login.get(request.Context(), known)
+	fresh, err := s.login.currentSecret(request.Context(), known)
 	if err != nil {
 		httpx.Drain(response)
 		return nil, err
@@ -72,17 +72,19 @@ func (s *session) RoundTrip(request *http.Request) (*http.Response, error) {
 		return response, nil
 	}
 	httpx.Drain(response)
-	return s.withPassword(again, fresh)
+	return s.sendWithPassword(again, fresh)
 }
 
-func (s *session) withPassword(request *http.Request, known *secret) (*http.Response, error) {
+// sendWithPassword sends a request with the user name and password as basic authentication.
+func (s *session) sendWithPassword(request *http.Request, known *secret) (*http.Response, error) {
 	if known.username != "" {
 		request.SetBasicAuth(known.username, known.password)
 	}
 	return s.next.RoundTrip(request)
 }
 
-func (s *session) withToken(request *http.Request) (*http.Response, error) {
+// sendWithToken sends a request with a bearer token.
+func (s *session) sendWithToken(request *http.Request) (*http.Response, error) {
 	tokens, err := s.bearerTransport(request.Context())
 	if err != nil {
 		return nil, err
@@ -98,7 +100,7 @@ func (s *session) bearerTransport(ctx context.Context) (http.RoundTripper, error
 	if s.tokens != nil {
 		return s.tokens, nil
 	}
-	known, err := s.login.get(ctx, nil)
+	known, err := s.login.currentSecret(ctx, nil)
 	if err != nil {
 		return nil, err
 	}

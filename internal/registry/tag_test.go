@@ -51,7 +51,7 @@ func TestRetag(t *testing.T) {
 	}
 }
 
-func TestLookAtNothing(t *testing.T) {
+func TestInspectMissing(t *testing.T) {
 	t.Parallel()
 	server := localawstest.Start(t)
 	repo := server.Repository("shop")
@@ -69,7 +69,7 @@ func TestLookAtNothing(t *testing.T) {
 }
 
 // R3, R4 and throttling, for a tag.
-func TestPutTagOutlasts(t *testing.T) {
+func TestPutTagSurvivesFaults(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		do    localaws.Action
@@ -146,7 +146,7 @@ func TestPutTagOfOtherBytes(t *testing.T) {
 	}
 }
 
-func TestLookAtHostileBytes(t *testing.T) {
+func TestInspectChecksDigests(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		do   localaws.Action

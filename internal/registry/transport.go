@@ -43,8 +43,8 @@ func refuseLinkLocal(_ context.Context, _, address string, _ syscall.RawConn) er
 	return nil
 }
 
-// isTransient reports whether an error may be gone at the next attempt. A host that must not be reached and bytes that are
-// not the digest's stay.
+// isTransient reports whether the next attempt may succeed. A host that must not be reached, and bytes that do not have their
+// digest, are permanent errors.
 func isTransient(err error) bool {
 	var (
 		blocked  *blockedError

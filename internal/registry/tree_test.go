@@ -46,7 +46,7 @@ func blobOf(name string) descriptor {
 	return descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar+gzip", Digest: digestOf([]byte(name)).String(), Size: 10}
 }
 
-func TestGrow(t *testing.T) {
+func TestReadTree(t *testing.T) {
 	t.Parallel()
 	f := forest{}
 	foreign := blobOf("foreign")
@@ -75,7 +75,7 @@ func TestGrow(t *testing.T) {
 	}
 }
 
-func TestGrowRefuses(t *testing.T) {
+func TestReadTreeRefuses(t *testing.T) {
 	t.Parallel()
 	many := func(n int) (all []descriptor) {
 		for i := range n {

@@ -192,7 +192,7 @@ resource "aws_wafv2_web_acl" "edge" {
 }
 
 # The chart names the same list in the Ingress (alb.ingress.kubernetes.io/wafv2-acl-arn), so that a load balancer that the
-# controller makes anew is not without it until the next apply.
+# controller creates again is not without it until the next apply.
 resource "aws_wafv2_web_acl_association" "edge" {
   for_each = local.edge_ready
 

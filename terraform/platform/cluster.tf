@@ -17,7 +17,7 @@ data "aws_iam_role" "cluster_autoscaler" {
 }
 
 locals {
-  # How terraform/aws_infra lets pods be AWS roles is seen in whom a role trusts, so that it cannot be told differently here.
+  # How terraform/aws_infra lets pods be AWS roles is read from a role's trust policy, so that it cannot be set differently here.
   irsa = strcontains(data.aws_iam_role.load_balancer_controller.assume_role_policy, "sts:AssumeRoleWithWebIdentity")
 
   oidc_issuer = trimprefix(data.aws_eks_cluster.this.identity[0].oidc[0].issuer, "https://")

@@ -1,4 +1,4 @@
-# Argo CD, for whoever wants to go on with it. It is told of no repository and no application, so it changes nothing: what deploys
+# Argo CD, for those who want to use it later. It has no repository and no application, so it changes nothing: what deploys
 # here is Terraform or the actions. Before an Application is made for the service, one of those has to stop (docs/aws.md).
 resource "helm_release" "argo_cd" {
   count = var.argo_cd ? 1 : 0

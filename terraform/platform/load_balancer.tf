@@ -10,7 +10,7 @@ resource "helm_release" "load_balancer_controller" {
 
   values = [yamlencode({
     clusterName  = var.cluster_name
-    region       = var.region # told, because a pod cannot ask the node's metadata (hop limit 1)
+    region       = var.region # given, because a pod cannot ask the node's metadata (hop limit 1)
     vpcId        = data.aws_eks_cluster.this.vpc_config[0].vpc_id
     replicaCount = var.load_balancer_controller_replicas
 

@@ -46,7 +46,7 @@ locals {
     Statement = [{ Effect = "Allow", Action = ["sns:Publish"], Resource = [var.alert_topic_arn] }]
   })
 
-  # Who is told. What is critical and what is a warning differ by the subject; the topic's subscribers decide what rings.
+  # Who is notified. What is critical and what is a warning differ by the subject; the topic's subscribers decide what rings.
   alertmanager_config = {
     route = {
       receiver        = var.alert_topic_arn == "" ? "nobody" : "topic"

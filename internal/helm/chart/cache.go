@@ -14,10 +14,10 @@ type Cache struct {
 	charts map[string]*Chart
 }
 
-// cacheKey identifies a deployment, whoever deploys it and from whichever commit.
+// cacheKey identifies a deployment. The run, the actor and the commit do not count, because the chart is the same for all of them.
 func cacheKey(deployment release.Deployment) string {
 	deployment.RunURL, deployment.Actor, deployment.Commit = "", "", ""
-	text, _ := json.Marshal(deployment) // has no value that JSON does not know
+	text, _ := json.Marshal(deployment) // cannot fail: a deployment has only values that JSON can represent
 	return string(text)
 }
 
@@ -45,7 +45,7 @@ func (c *Cache) Get(deployment release.Deployment) (*Chart, error) {
 	return Load(deployment)
 }
 
-// Take is Get, and forgets the chart: the next deploy reads the files as they are then.
+// Take returns the chart as Get does, and removes it from the cache: the next deploy reads the files as they are then.
 func (c *Cache) Take(deployment release.Deployment) (*Chart, error) {
 	chart, err := c.Get(deployment)
 	c.mu.Lock()

@@ -8,7 +8,7 @@ import (
 )
 
 // MissingKeys returns the sorted dotted paths of the values that the other values files set and that the deployment's own
-// files and assignments do not: what one environment has, and another was forgotten to be given. A list counts as one value,
+// files and assignments do not: values that were added for one environment and forgotten for another. A list counts as one value,
 // and null as a value. The error is an *release.InputError.
 func MissingKeys(deployment release.Deployment, otherFiles []string) ([]string, error) {
 	_, own, problems := mergeLayers(deployment)

@@ -40,7 +40,8 @@ type secretSearch struct {
 	found []string
 }
 
-// visit collects the marked values in a value, of which the schema is a part of the root's.
+// visit collects the values below value that schema marks as secret. The schema is a part of the root schema, in which its
+// references are resolved.
 func (s *secretSearch) visit(schema, value any, depth int) {
 	rules, is := schema.(map[string]any)
 	if !is || value == nil || depth > maxSchemaDepth {

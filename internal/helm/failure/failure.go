@@ -63,7 +63,7 @@ func Conflict(format string, subjects ...any) error {
 	return &release.Fault{Side: side, Err: fmt.Errorf(format, subjects...), Do: "find out who else changes the release, and deploy again"}
 }
 
-// Refusal words what a cluster has against an object as one line.
+// Refusal formats the cluster's reason for refusing an object as one line.
 func Refusal(object release.Object, err error) string {
 	line := fmt.Sprintf("%s: %s", object, Sanitize(err.Error()))
 	if known := lookUp(err); known != nil {
@@ -72,7 +72,7 @@ func Refusal(object release.Object, err error) string {
 	return line
 }
 
-// Problem words a known cause of trouble with an object as one line.
+// Problem formats a known problem of an object as one line.
 func Problem(code causes.Code, object release.Object, what string) string {
 	return fmt.Sprintf("%s %s: %s; %s", code, object, what, code.Cause().Advice)
 }

@@ -16,7 +16,7 @@ import (
 // HealPolicy says how long to wait for a revision that another Helm has in progress.
 type HealPolicy struct {
 	Timeout time.Duration // since its record was last written
-	Poll    time.Duration // between two looks at the record
+	Poll    time.Duration // between two reads of the record
 	Sleep   func(time.Duration) (ok bool)
 	Report  func(line string) // called when the wait begins
 }

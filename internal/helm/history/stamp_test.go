@@ -8,8 +8,8 @@ import (
 	helmrelease "helm.sh/helm/v3/pkg/release"
 )
 
-// TestStampBySomebodyElse: Terraform installs the same chart, and labels only the pods.
-func TestStampBySomebodyElse(t *testing.T) {
+// TestStampOfAnotherDeployer: Terraform installs the same chart, and labels only the pods.
+func TestStampOfAnotherDeployer(t *testing.T) {
 	t.Parallel()
 	const pods = `
 apiVersion: v1

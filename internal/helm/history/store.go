@@ -69,7 +69,7 @@ func NewStore(options Options) (*Store, error) {
 		metadata: lister.Resource(core.SchemeGroupVersion.WithResource("secrets")).Namespace(options.Namespace), known: map[string]*core.Secret{}}, nil
 }
 
-// Name is the driver's.
+// Name returns the name of Helm's driver that this store replaces, as Helm's driver interface requires.
 func (s *Store) Name() string { return driver.SecretsDriverName }
 
 // List is not supported: nothing that works on one release uses it.
@@ -283,7 +283,7 @@ func (s *Store) update(name string, revision *helmrelease.Release) error {
 	return nil
 }
 
-// remember notes what a write has left in the cluster.
+// remember records what a write has stored in the cluster.
 func (s *Store) remember(secret *core.Secret, revision *helmrelease.Release) {
 	s.known[secret.Name] = secret
 	switch {
@@ -310,11 +310,11 @@ func (s *Store) Delete(name string) (*helmrelease.Release, error) {
 // maxRetryTime is how long a write is retried in a cluster that does not answer: as long as an apiserver takes to restart.
 const maxRetryTime = 30 * time.Second
 
-// errRelabelled is a write that is retried at once.
+// errRelabelled is the error of a write that is retried without a longer wait, because only the record's labels had changed.
 var errRelabelled = errors.New("the record's labels were changed meanwhile")
 
-// retry retries a write that did not reach the cluster, or whose answer was lost. It works on whole operations, not on
-// requests: after a lost answer a write has to read what is there.
+// retry calls write until it succeeds, fails for good, or maxRetryTime has passed. again is false in the first call: later ones must
+// read the record first, because a write whose answer was lost may have been stored.
 func (s *Store) retry(write func(again bool) error) error {
 	began, wait := time.Now(), 100*time.Millisecond
 	for again := false; ; again = true {

@@ -31,7 +31,8 @@ func ValueAt(object map[string]any, path string, fallback any) any {
 	return value
 }
 
-// SetStrings sets the non-empty values in the map of strings at a path. What is no map there is left for the apiserver to reject.
+// SetStrings sets the non-empty values in the map of strings at a path. A value there that is not a map
+// is kept, and the apiserver rejects it.
 func SetStrings(object map[string]any, values map[string]string, path ...string) {
 	current, _, err := unstructured.NestedMap(object, path...)
 	if err != nil {

@@ -22,6 +22,7 @@ type difference struct {
 // samePlace reports whether two differences are in the same field.
 func (d difference) samePlace(other difference) bool { return d.place() == other.place() }
 
+// place identifies the field, and what about it differs: "spec.template.spec.containers (order)".
 func (d difference) place() string { return formatPath(d.path) + d.note }
 
 // differences returns the fields in which two versions of an object differ, sorted by their paths.
@@ -123,14 +124,15 @@ var identifyingFields = []string{"name", "containerPort", "port", "mountPath", "
 // identifyingField returns the first field that has a unique scalar value in every item of each list, "" if none has.
 func identifyingField(lists ...[]any) string {
 	for _, field := range identifyingFields {
-		if !slices.ContainsFunc(lists, func(list []any) bool { return !identifies(field, list) }) {
+		if !slices.ContainsFunc(lists, func(list []any) bool { return !isUnique(field, list) }) {
 			return field
 		}
 	}
 	return ""
 }
 
-func identifies(field string, list []any) bool {
+// isUnique reports whether every item of a list has the field, with a scalar value that no other item has.
+func isUnique(field string, list []any) bool {
 	seen := map[string]bool{}
 	for _, item := range list {
 		fields, _ := item.(map[string]any)
@@ -147,6 +149,7 @@ func identifies(field string, list []any) bool {
 	return true
 }
 
+// itemsBy returns a list's items by the value of a field, and these values in the order of the list.
 func itemsBy(field string, list []any) (names []string, items map[string]map[string]any) {
 	items = map[string]map[string]any{}
 	for _, item := range list {

@@ -210,8 +210,8 @@ func helmPatch(base, target, current *resource.Info) ([]byte, types.PatchType, e
 }
 
 // dryRunReapply asks the cluster what an object would be if its base were applied again; nil if it would not change. Comparing
-// the base with the live object here would not do: only the cluster knows its defaults, and that 1000m equals 1. A refusal is
-// no problem, because the base is not going to be applied.
+// the base with the live object locally would report false differences: only the cluster knows its defaults, and that "1000m"
+// equals "1". If the cluster refuses, the result is nil too, because the base is not going to be applied.
 func dryRunReapply(base, current *resource.Info) (map[string]any, error) {
 	fields := runtime.DeepCopyJSON(manifest.Fields(base.Object))
 	removeRun(fields)

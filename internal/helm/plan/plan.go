@@ -98,6 +98,7 @@ func (p *planner) run(ctx context.Context) (err error) {
 	return nil
 }
 
+// outcome is what the deploy would do with the release as a whole.
 func (p *planner) outcome(unchanged bool) release.Outcome {
 	switch {
 	case p.State.Install:

@@ -54,13 +54,16 @@ func withoutRun(text string) (string, error) {
 	return formatted.String(), nil
 }
 
+// removeRun removes an object's annotations that name the run and the actor.
 func removeRun(object map[string]any) {
 	unstructured.RemoveNestedField(object, "metadata", "annotations", release.AnnotationRun)
 	unstructured.RemoveNestedField(object, "metadata", "annotations", release.AnnotationActor)
 }
 
+// sameHooks reports whether two revisions have the same hooks in the same order.
 func sameHooks(a, b []*helmrelease.Hook) bool { return slices.EqualFunc(a, b, sameHook) }
 
+// sameHook compares the template's path and the rendered text.
 func sameHook(a, b *helmrelease.Hook) bool {
 	return a.Path == b.Path && strings.TrimSpace(a.Manifest) == strings.TrimSpace(b.Manifest)
 }

@@ -62,20 +62,20 @@ type waited struct {
 	after time.Duration
 }
 
-// acquireInBackground holds the release shop in the background; what it reports goes to lines.
+// acquireInBackground acquires the Lease of the release shop in the background, and sends what is reported to lines.
 func acquireInBackground(ctx context.Context, t *testing.T, s *leaseServer, run string) (result <-chan waited, lines <-chan string) {
 	t.Helper()
-	told, done := make(chan string, 100), make(chan waited, 1)
+	reported, done := make(chan string, 100), make(chan waited, 1)
 	client, began := s.clientOf(run), time.Now()
 	go func() {
-		lease, err := client.AcquireLease(ctx, requestOf(run), func(line string) { told <- line })
+		lease, err := client.AcquireLease(ctx, requestOf(run), func(line string) { reported <- line })
 		got := waited{err: err, after: time.Since(began)}
 		if err == nil {
 			got.lease = lease.(*heldLease)
 		}
 		done <- got
 	}()
-	return done, told
+	return done, reported
 }
 
 func receive[T any](t *testing.T, from <-chan T, what string) T {
@@ -97,7 +97,7 @@ func heldBy(run string) func(*coordination.Lease) bool {
 
 func isFree(lease *coordination.Lease) bool { return lease != nil && !isHeld(lease) }
 
-// beats waits for a number of heartbeats from now on.
+// waitForHeartbeats waits for a number of heartbeats from now on.
 func (s *leaseServer) waitForHeartbeats(n int) {
 	s.t.Helper()
 	for range n {
@@ -367,7 +367,7 @@ func TestTwoRunsTakeOverOneDeadRun(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatIsLostStillCounts(t *testing.T) {
+func TestAcquireAfterALostAnswer(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []string{"create", "update"} {
 		t.Run(verb, func(t *testing.T) {
@@ -440,7 +440,7 @@ func TestAcquireErrors(t *testing.T) {
 	}
 }
 
-func TestAWaitThatIsCutShort(t *testing.T) {
+func TestAcquireEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	t.Run("cancelled", func(t *testing.T) {
 		t.Parallel()
@@ -454,7 +454,7 @@ func TestAWaitThatIsCutShort(t *testing.T) {
 			t.Errorf("got %v", got.err)
 		}
 	})
-	t.Run("by a cluster that falls silent", func(t *testing.T) {
+	t.Run("the cluster stops answering", func(t *testing.T) {
 		t.Parallel()
 		s := newLeaseServer(t)
 		acquire(t, s, "live")
@@ -463,7 +463,7 @@ func TestAWaitThatIsCutShort(t *testing.T) {
 		result, lines := acquireInBackground(ctx, t, s, "next")
 		receive(t, lines, "report")
 		s.refuse(refusingTo(503, "get", "list", "watch", "update"))
-		s.cut()
+		s.dropWatches()
 		if got := receive(t, result, "end"); !strings.Contains(got.err.Error(), "OD-203") || !strings.Contains(got.err.Error(), "the cluster does not answer either: the test's ServiceUnavailable") {
 			t.Errorf("got %v", got.err)
 		}

@@ -14,19 +14,19 @@ import (
 	coordination "k8s.io/api/coordination/v1"
 )
 
-func TestLost(t *testing.T) {
+func TestLeaseLost(t *testing.T) {
 	t.Parallel()
 	for name, other := range map[string]func(s *leaseServer, lease *coordination.Lease){
-		"to a run that has it": func(s *leaseServer, lease *coordination.Lease) {
+		"to a run that holds it": func(s *leaseServer, lease *coordination.Lease) {
 			setHolder(lease, requestOf("thief"), nowMicro())
 			s.put(lease)
 		},
-		"to a run that gave it back": func(s *leaseServer, lease *coordination.Lease) {
+		"to a run that released it": func(s *leaseServer, lease *coordination.Lease) {
 			setHolder(lease, requestOf("thief"), nowMicro())
 			clearHolder(lease)
 			s.put(lease)
 		},
-		"to a run that made it anew": func(s *leaseServer, _ *coordination.Lease) {
+		"to a run that created it again": func(s *leaseServer, _ *coordination.Lease) {
 			s.remove()
 			lease := newLease(testNamespace, "onedigest-shop")
 			setHolder(lease, requestOf("thief"), nowMicro())
@@ -70,8 +70,8 @@ func TestLost(t *testing.T) {
 	}
 }
 
-// TestWhatAPersonDoesToALeaseIsUndone leaves the run that has it in possession.
-func TestWhatAPersonDoesToALeaseIsUndone(t *testing.T) {
+// TestHolderSurvivesManualChanges changes a Lease as a person may, while a run holds it.
+func TestHolderSurvivesManualChanges(t *testing.T) {
 	t.Parallel()
 	for name, meddle := range map[string]func(s *leaseServer, lease *coordination.Lease){
 		"deleted":    func(s *leaseServer, _ *coordination.Lease) { s.remove() },
@@ -122,11 +122,11 @@ func TestReleaseOfACancelledRun(t *testing.T) {
 		t.Errorf("took %s", took)
 	}
 	if err := live.SetPin(t.Context(), nil); !errors.Is(err, errReleased) {
-		t.Errorf("pinning what was given back: %v", err)
+		t.Errorf("pinning after Release: %v", err)
 	}
 }
 
-func TestReleaseWhereNothingAnswers(t *testing.T) {
+func TestReleaseWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
 	live := acquire(t, s, "live")
@@ -167,8 +167,8 @@ func TestReleaseDespiteFailedRequests(t *testing.T) {
 	}
 }
 
-// TestNoGoroutineStays counts them, and so runs by itself.
-func TestNoGoroutineStays(t *testing.T) {
+// TestReleaseLeaksNoGoroutine counts them, and so runs by itself.
+func TestReleaseLeaksNoGoroutine(t *testing.T) {
 	s := newLeaseServer(t)
 	client := s.client()
 	for i := range 20 {

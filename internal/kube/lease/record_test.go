@@ -76,11 +76,11 @@ func TestSetPinWaitsForTheCluster(t *testing.T) {
 		t.Errorf("forbidden: %v", err)
 	}
 	if _, found := lease.Pin(); !found {
-		t.Error("a pin that could not be lifted is told as lifted")
+		t.Error("a pin that could not be removed is reported as removed")
 	}
 }
 
-func TestAPinThatCannotBeRead(t *testing.T) {
+func TestMalformedPin(t *testing.T) {
 	t.Parallel()
 	at := time.Now().UTC().Format(time.RFC3339)
 	for name, test := range map[string]struct {
@@ -124,6 +124,6 @@ func TestDescriptionOfAHolderIsSanitized(t *testing.T) {
 	lease.Annotations = map[string]string{release.AnnotationRun: "https://x\x1b[2J" + strings.Repeat("a", 1000), release.AnnotationActor: "eve\u202e", release.LabelCommit: "$(id)"}
 	text := describeHolder(holderOf(lease))
 	if strings.ContainsAny(text, "\n\x1b\u202e") || strings.Contains(text, "$(id)") || len(text) > 900 {
-		t.Errorf("told: %q", text)
+		t.Errorf("reported: %q", text)
 	}
 }

@@ -33,7 +33,7 @@ type leaseServer struct {
 	version     int
 	leases      map[string]*coordination.Lease // by namespace/name
 	history     []leaseChange
-	round       int                                          // of watches: a cut begins another
+	round       int                                          // of watches: dropWatches begins another
 	refuses     func(verb string, r *http.Request) int       // status to refuse a request with, 0: serve it
 	dropsAnswer func(verb string, r *http.Request) bool      // true: serve the request and drop the connection instead of answering
 	hangs       func(verb string, r *http.Request) bool      // true: do not serve the request and do not answer
@@ -54,7 +54,7 @@ func newLeaseServer(t *testing.T) *leaseServer {
 	s.web = httptest.NewServer(s)
 	s.url = s.web.URL
 	t.Cleanup(func() {
-		s.cut()
+		s.dropWatches()
 		s.web.CloseClientConnections()
 		s.web.Close()
 	})
@@ -74,8 +74,8 @@ func (s *leaseServer) clientOf(agent string) *Leases {
 	return leases
 }
 
-// cut ends all watches.
-func (s *leaseServer) cut() {
+// dropWatches ends all watches.
+func (s *leaseServer) dropWatches() {
 	s.with(func() { s.round++ })
 }
 
@@ -247,7 +247,7 @@ func (s *leaseServer) serve(w http.ResponseWriter, verb, namespace, name string,
 	case verb == "create", kept == nil && sent.UID == "":
 		sent.UID, sent.Namespace = "", namespace
 		s.keep("ADDED", sent)
-		s.written(verb, sent)
+		s.notifyWrite(verb, sent)
 		respond(w, sent)
 	case kept == nil, sent.UID != "" && sent.UID != kept.UID, sent.ResourceVersion != "" && sent.ResourceVersion != kept.ResourceVersion:
 		respondStatus(w, http.StatusConflict, "Conflict")
@@ -256,13 +256,13 @@ func (s *leaseServer) serve(w http.ResponseWriter, verb, namespace, name string,
 	default:
 		sent.UID = kept.UID
 		s.keep("MODIFIED", sent)
-		s.written(verb, sent)
+		s.notifyWrite(verb, sent)
 		respond(w, sent)
 	}
 	s.turn.Broadcast()
 }
 
-func (s *leaseServer) written(verb string, lease *coordination.Lease) {
+func (s *leaseServer) notifyWrite(verb string, lease *coordination.Lease) {
 	if s.onWrite != nil {
 		s.onWrite(verb, lease.DeepCopy())
 	}

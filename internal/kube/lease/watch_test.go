@@ -9,8 +9,8 @@ import (
 	coordination "k8s.io/api/coordination/v1"
 )
 
-// TestAClusterThatDoesNotAnswerTakesNothingAway stops the apiserver for longer than the Lease lasts, with another run waiting.
-func TestAClusterThatDoesNotAnswerTakesNothingAway(t *testing.T) {
+// TestHolderSurvivesAnOutage makes the apiserver unavailable for longer than the Lease's duration, while another run waits.
+func TestHolderSurvivesAnOutage(t *testing.T) {
 	t.Parallel()
 	refusing := func(code int) func(s *leaseServer) {
 		return func(s *leaseServer) { s.refuse(refusingTo(code, "get", "list", "watch", "create", "update")) }
@@ -39,7 +39,7 @@ func TestAClusterThatDoesNotAnswerTakesNothingAway(t *testing.T) {
 				s.waitForHeartbeats(1)
 				test.fail(s)
 				if test.cut {
-					s.cut()
+					s.dropWatches()
 				}
 				time.Sleep(expires + expires/2) // the outage itself
 				watches := s.count("watch")
@@ -65,8 +65,8 @@ func TestAClusterThatDoesNotAnswerTakesNothingAway(t *testing.T) {
 	}
 }
 
-// TestAnOutageThatEndsWithTheLease lets the one that waits have the first word after it.
-func TestAnOutageThatEndsWithTheLease(t *testing.T) {
+// TestHolderRenewsFirstAfterAnOutage lets the acquirer's request be the first after the outage.
+func TestHolderRenewsFirstAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
 	live := acquire(t, s, "live")
@@ -92,8 +92,8 @@ func TestAnOutageThatEndsWithTheLease(t *testing.T) {
 	}
 }
 
-// TestAMachineThatSlept counts none of that time against the holder, which may have slept too.
-func TestAMachineThatSlept(t *testing.T) {
+// TestAcquireAfterTheMachineSlept counts none of that time against the holder, which may have slept too.
+func TestAcquireAfterTheMachineSlept(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
 	kill(acquire(t, s, "dead"))
@@ -111,14 +111,14 @@ func TestAMachineThatSlept(t *testing.T) {
 	}
 }
 
-// TestWatchesThatAreCutDelayNoTakeover cuts them more often than the Lease lasts.
-func TestWatchesThatAreCutDelayNoTakeover(t *testing.T) {
+// TestDroppedWatchesDoNotDelayTakeover drops them more often than once in the Lease's duration.
+func TestDroppedWatchesDoNotDelayTakeover(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
 	kill(acquire(t, s, "dead"))
 	result, _ := acquireInBackground(t.Context(), t, s, "next")
 	for s.waitForRequests("watch", 1); len(result) == 0; {
-		s.cut()
+		s.dropWatches()
 		time.Sleep(expires / 5) // the interval of the cuts
 		if t.Context().Err() != nil {
 			return
@@ -134,8 +134,8 @@ func TestWatchesThatAreCutDelayNoTakeover(t *testing.T) {
 	}
 }
 
-// TestAWaitOutlivesAnApiserverThatStarts: one that has just begun forbids everything for a moment.
-func TestAWaitOutlivesAnApiserverThatStarts(t *testing.T) {
+// TestAcquireToleratesAStartingApiserver: it forbids everything for a moment.
+func TestAcquireToleratesAStartingApiserver(t *testing.T) {
 	t.Parallel()
 	s := newLeaseServer(t)
 	live := acquire(t, s, "live")
@@ -143,7 +143,7 @@ func TestAWaitOutlivesAnApiserverThatStarts(t *testing.T) {
 	receive(t, lines, "report")
 	s.waitForRequests("watch", 1)
 	s.refuse(refusingTo(403, "list", "watch"))
-	s.cut()
+	s.dropWatches()
 	s.waitForMoreRequests("list", 3)
 	s.refuse(nil)
 	if err := live.Release(t.Context()); err != nil {

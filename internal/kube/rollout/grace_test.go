@@ -169,7 +169,7 @@ func TestDependentFindingsWaitForOthers(t *testing.T) {
 			s.fails("one try more", causes.CrashLoop)
 		})
 	})
-	t.Run("readiness begins anew", func(t *testing.T) {
+	t.Run("readiness starts from zero", func(t *testing.T) {
 		t.Parallel()
 		play(t, false, both, func(s *stage) {
 			s.Put(deployment(2, 2, 1, 1), replicaSet(2), statefulSet(2, 1, 1, 0), amend(unreadyPod(), probed("readiness", core.Probe{PeriodSeconds: 1})))
@@ -226,7 +226,7 @@ func TestACrashAfterReadyIsNoLoop(t *testing.T) {
 	})
 }
 
-// TestAgeRestartsWithTheFinding: a finding that went away and came back begins anew.
+// TestAgeRestartsWithTheFinding: the age of a finding that disappeared and came back starts from zero.
 func TestAgeRestartsWithTheFinding(t *testing.T) {
 	t.Parallel()
 	play(t, false, []release.Object{ofDeployment}, func(s *stage) {
@@ -259,8 +259,8 @@ func TestThirdPullCounts(t *testing.T) {
 	})
 }
 
-// TestJobsCountTheirOwnTries: a Job whose pods crash fails when the Job says so.
-func TestJobsCountTheirOwnTries(t *testing.T) {
+// TestJobLimitsItsOwnAttempts: a Job whose pods crash fails when the Job says so.
+func TestJobLimitsItsOwnAttempts(t *testing.T) {
 	t.Parallel()
 	crash := core.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}
 	play(t, false, []release.Object{ofJobs}, func(s *stage) {

@@ -193,8 +193,8 @@ func TestHookLogsOutliveThePod(t *testing.T) {
 	}
 }
 
-// TestHookLogsTakenAway: the kubelet says in place of the log that it has been taken away; what was fetched before is shown.
-func TestHookLogsTakenAway(t *testing.T) {
+// TestHookLogsAfterTheKubeletRemovedThem: the kubelet says in place of the log that it has been taken away; what was fetched before is shown.
+func TestHookLogsAfterTheKubeletRemovedThem(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	trying := crashes(pod("migrate-8kd2q", 1))

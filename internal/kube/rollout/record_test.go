@@ -27,7 +27,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-var recordWith = flag.String("record", "", "kubeconfig of a sandbox on which testdata/snapshots is recorded anew")
+var recordWith = flag.String("record", "", "kubeconfig of a sandbox on which testdata/snapshots is recorded again")
 
 // provoked is a rollout whose snapshot is recorded.
 type provoked struct {

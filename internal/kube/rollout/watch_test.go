@@ -175,7 +175,7 @@ func TestWatchWaitsForEachKind(t *testing.T) {
 	}
 }
 
-func TestWatchDoesNotWaitFor(t *testing.T) {
+func TestWatchNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	suspended := job("", "")
 	suspended.Spec.Suspend = ptr(true)
@@ -430,7 +430,7 @@ func TestWatchOutOfTimeSaysWhy(t *testing.T) {
 	}
 }
 
-func TestWatchSeesAnObjectGoAndComeBack(t *testing.T) {
+func TestWatchRecreatedObject(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	brokenRollout(s, pod("new", 2))
@@ -539,7 +539,7 @@ func TestWatchDoesNotPoll(t *testing.T) {
 	}
 }
 
-func TestWatchOfAClusterThatForbids(t *testing.T) {
+func TestWatchForbidden(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.Break(func(*http.Request) int { return http.StatusForbidden })
@@ -565,7 +565,7 @@ func TestWatchNeedsNoPods(t *testing.T) {
 	}
 }
 
-func TestWatchOfAClusterThatIsNotThere(t *testing.T) {
+func TestWatchUnreachableCluster(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.Break(func(*http.Request) int { return http.StatusServiceUnavailable })
@@ -588,7 +588,7 @@ func TestWatchEndsWhenCancelled(t *testing.T) {
 	}
 }
 
-func TestWatchOfNothing(t *testing.T) {
+func TestWatchWithoutObjects(t *testing.T) {
 	t.Parallel()
 	if _, err := observe(t, newServer(t).watcher()).rest(); err != nil {
 		t.Error(err)

@@ -25,7 +25,7 @@ func TestChangedSinceSync(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.ChangedSinceSync(pod("a", "1")) || !s.ChangedSinceSync(pod("a", "2")) || !s.ChangedSinceSync(pod("b", "2")) {
-		t.Error("what was listed first is not told from what came later")
+		t.Error("an object of the first list counts as changed later")
 	}
 	if pods := All[*core.Pod](s); len(pods) != 1 || pods[0].ManagedFields != nil {
 		t.Errorf("got %+v", pods)

@@ -1,4 +1,4 @@
-# Names and certificates, and what the chart is told of them.
+# Names and certificates, and what the chart is given of them.
 
 mock_provider "aws" {
   source          = "./tests/mocks"
@@ -133,7 +133,7 @@ run "another_policy" {
 
   assert {
     condition     = output.tls_policy == "ELBSecurityPolicy-TLS13-1-3-2021-06" && strcontains(output.chart_values["staging"], "ELBSecurityPolicy-TLS13-1-3-2021-06")
-    error_message = "The chart is told another policy."
+    error_message = "The chart is given another policy."
   }
 }
 

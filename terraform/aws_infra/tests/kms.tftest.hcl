@@ -243,7 +243,7 @@ run "app_secrets" {
 
   assert {
     condition     = toset(keys(output.secret_keys)) == toset(["staging", "production"])
-    error_message = "The keys are not told."
+    error_message = "The keys are not in the output."
   }
 }
 

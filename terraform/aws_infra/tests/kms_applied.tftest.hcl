@@ -21,7 +21,7 @@ run "public_keys_are_told" {
       output.evidence_keys[environment].arn == aws_kms_key.evidence[environment].arn &&
       output.evidence_keys[environment].public_key == "-----BEGIN PUBLIC KEY-----\n${environment}\n-----END PUBLIC KEY-----\n"
     ])
-    error_message = "The public half is not told, or another's: ${jsonencode(output.evidence_keys)}"
+    error_message = "The public key is missing from the output, or is another key's: ${jsonencode(output.evidence_keys)}"
   }
 
   # What the workflows read, each under the name that .github/workflows/deployment.yaml looks for.

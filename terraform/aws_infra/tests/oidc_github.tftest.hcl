@@ -267,7 +267,7 @@ run "permissions" {
             statement.Effect == "Allow" &&
             anytrue([for pattern in statement.Action : can(regex("^${replace(pattern, "*", ".*")}$", action))]) &&
             anytrue([for pattern in statement.Resource : can(regex("^${replace(pattern, "*", ".*")}$", arn))]) &&
-            # `*` in a policy reaches everything; that it is right for signing in is told by the row "*".
+            # `*` in a policy reaches everything; that it is right for signing in is tested by the row "*".
             (arn == "*" || statement.Resource != ["*"] || statement.Action != ["ecr:GetAuthorizationToken"])
           ])
         ]

@@ -250,7 +250,7 @@ run "with_lock_table" {
       !strcontains(output.backend_config_old_terraform, "use_lockfile") &&
       strcontains(output.backend_config, "use_lockfile = true") && !strcontains(output.backend_config, "dynamodb")
     )
-    error_message = "Old Terraform is told of the table, new Terraform goes on locking in S3."
+    error_message = "Old Terraform is given the table, new Terraform goes on locking in S3."
   }
 }
 
@@ -273,7 +273,7 @@ run "with_choices" {
 
   assert {
     condition     = aws_s3_bucket_logging.state[0].target_bucket == "example-logs" && aws_s3_bucket_logging.state[0].target_prefix == "example-states/"
-    error_message = "The access log goes where it is told to."
+    error_message = "The access log goes to the configured bucket."
   }
 
   assert {

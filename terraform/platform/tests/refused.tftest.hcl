@@ -119,7 +119,7 @@ run "an_autoscaler_of_no_version" {
   expect_failures = [var.cluster_autoscaler_image_tag]
 }
 
-# Not refused but told: the plan goes on with a warning.
+# Not refused, but reported: the plan goes on with a warning.
 run "an_autoscaler_of_another_kubernetes" {
   command = plan
   variables {

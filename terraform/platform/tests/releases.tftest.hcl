@@ -267,12 +267,12 @@ run "no_release_is_scraped_twice" {
   }
 }
 
-run "alerts_go_nowhere_unless_told" {
+run "alerts_go_nowhere_without_a_topic" {
   command = plan
 
   assert {
     condition     = yamldecode(helm_release.monitoring.values[0]).alertmanager.config.route.receiver == "nobody" && startswith(output.alerts, "nowhere")
-    error_message = "Without a topic the output has to say that nobody is told."
+    error_message = "Without a topic the output has to say that nobody is notified."
   }
 
   assert {

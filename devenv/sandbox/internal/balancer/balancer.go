@@ -218,7 +218,7 @@ func (b *Balancer) open(name string, service *core.Service) (*served, error) {
 	var last error
 	for n := range 256 {
 		try := &served{address: candidate(name, n), ports: map[int32]*forward.Server{}}
-		if b.taken(try.address) {
+		if b.isTaken(try.address) {
 			continue
 		}
 		last = b.listenAll(try, service)
@@ -247,7 +247,8 @@ func (b *Balancer) listenAll(s *served, service *core.Service) error {
 	return nil
 }
 
-func (b *Balancer) taken(address netip.Addr) bool {
+// isTaken reports whether a service has the address.
+func (b *Balancer) isTaken(address netip.Addr) bool {
 	for _, other := range b.served {
 		if other.address == address {
 			return true

@@ -31,7 +31,7 @@ func TestBadInput(t *testing.T) {
 		want      string
 	}{
 		{"unknown flag", []string{"up", "--nope"}, "unknown flag: --nope"},
-		{"stray argument", []string{"up", "now"}, `unknown command "now"`},
+		{"extra argument", []string{"up", "now"}, `unknown command "now"`},
 		{"unknown provider", []string{"up", "--dir", dir, "--provider", "vm"}, `"vm" is none of auto, native, kind`},
 		{"kubeconfig and native", []string{"up", "--dir", dir, "--provider", "native", "--kubeconfig", "x"}, "without --provider native"},
 		{"registry elsewhere", []string{"up", "--dir", dir, "--registry", "example.com:5000"}, "not a loopback address"},

@@ -48,7 +48,7 @@ run "it_is_the_actions_release" {
         "onedigest.dev/digest" = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
       }
     }
-    error_message = "The pods must bear the marks that the actions give them, and no others."
+    error_message = "The pods must have the labels and annotations that the actions set, and no others."
   }
 
   assert {
@@ -152,7 +152,7 @@ run "the_actions_own_the_release_when_told" {
 
   assert {
     condition     = output.digest == "sha256:3333333333333333333333333333333333333333333333333333333333333333"
-    error_message = "Then the digest that is told is the live one."
+    error_message = "Then the digest in the output must be the live one."
   }
 
   assert {
@@ -323,7 +323,7 @@ run "the_load_balancers_address" {
 
   assert {
     condition     = output.address == "k8s-staging-shop-0000.elb.eu-central-1.amazonaws.com" && endswith(output.smoke, "--url ${output.url}")
-    error_message = "The smoke command asks the address that is told."
+    error_message = "The smoke command must use the address in the output."
   }
 }
 
