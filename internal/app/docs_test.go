@@ -27,6 +27,7 @@ const (
 	needsAWS     = "needs an AWS account; terraform test runs the configurations with mocked providers"
 	needsGitHub  = "needs a repository on GitHub; e2e runs the workflows with act"
 	needsNode    = "needs root and minutes: e2e starts the sandbox, and its own tests run the commands"
+	setsUpShell  = "changes the reader's shell; onedigest.txtar runs the completion commands"
 	recordedRun  = "a recorded run, its output below the command; e2e provokes the failure on a real node"
 	recordedDemo = "a recorded run, its output below the command; make demo takes minutes and root"
 )
@@ -43,10 +44,12 @@ var commandBlocks = map[string]string{
 	"README.md: make demo":   dryRun,
 	"README.md: $ make demo": recordedDemo,
 	"README.md: $ deploy --environment staging --image 127.0.0.1:5510/shop@sha256:65fd182aeef1… --values values-staging.yaml --values loud.yaml": recordedRun,
-	"README.md: go build -o bin/onedigest ./cmd/onedigest": run,
-	"CONTRIBUTING.md: make check":                          dryRun,
-	"devenv/sandbox/README.md: bin/sandbox up":             needsNode,
-	"docs/demo.md: $ make demo":                            recordedDemo,
+	"README.md: go build -o bin/onedigest ./cmd/onedigest":   run,
+	"CONTRIBUTING.md: make check":                            dryRun,
+	"docs/cli.md: go build -o bin/onedigest ./cmd/onedigest": run,
+	"docs/cli.md: source <(onedigest completion bash)":       setsUpShell,
+	"devenv/sandbox/README.md: bin/sandbox up":               needsNode,
+	"docs/demo.md: $ make demo":                              recordedDemo,
 	"docs/reference.md: $ deploy --environment staging --image 127.0.0.1:5510/shop@sha256:65fd182aeef1… --values values-staging.yaml --values loud.yaml": recordedRun,
 	`docs/aws.md: export AWS_REGION=eu-central-1`:                                                                                                   needsAWS,
 	`docs/aws.md: cd terraform/bootstrap`:                                                                                                           needsAWS,
