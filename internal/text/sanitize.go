@@ -7,13 +7,14 @@ import (
 )
 
 // sanitize does what the package promises. Line ends ("\r", "\r\n" and "\n") become "\n", or a blank if multiline is
-// false.
+// false. It stops after limit bytes that are not white space, so that a long text costs no more than what is shown of it: the
+// callers cut the rest.
 //
 // The runner takes a line for a command when it begins with "::" after white space, or has "##[" anywhere
 // (actions/runner, ActionCommand.cs), and its lines end at "\r" too. It compares by culture, which ignores characters
 // without a width: those are dropped, since they would not separate the characters of a command, and combining marks
 // between them are looked through. A backslash does separate them.
-func sanitize(s string, multiline bool) string {
+func sanitize(s string, multiline bool, limit int) string {
 	var (
 		b         strings.Builder
 		sequences escapeParser
@@ -24,8 +25,16 @@ func sanitize(s string, multiline bool) string {
 	if multiline {
 		lineEnd = '\n'
 	}
-	b.Grow(len(s))
+	if limit < len(s) {
+		b.Grow(limit)
+	} else {
+		b.Grow(len(s))
+	}
+	visible := 0 // bytes written that are not white space
 	for _, r := range s {
+		if visible > limit {
+			break
+		}
 		if sequences.consumes(r) {
 			continue
 		}
@@ -54,6 +63,9 @@ func sanitize(s string, multiline bool) string {
 			b.WriteByte('\\')
 		}
 		b.WriteRune(r)
+		if !unicode.IsSpace(r) {
+			visible += utf8.RuneLen(r)
+		}
 	}
 	return b.String()
 }

@@ -25,19 +25,19 @@ const ellipsis = "…"
 // Line is s as one line of at most limit bytes. White space around it is dropped, white space inside it, line ends
 // included, becomes one blank. What was cut ends in "…".
 func Line(s string, limit int) string {
-	return strings.TrimRight(Truncate(strings.Join(strings.Fields(sanitize(s, false)), " "), limit), " ")
+	return strings.TrimRight(Truncate(strings.Join(strings.Fields(sanitize(s, false, limit)), " "), limit), " ")
 }
 
 // LogLine is s as one line of at most limit bytes that keeps its indentation and alignment: each white space character,
 // line ends included, becomes one blank. What was cut ends in "…".
 func LogLine(s string, limit int) string {
-	return Truncate(strings.Map(blankSpace, sanitize(s, false)), limit)
+	return Truncate(strings.Map(blankSpace, sanitize(s, false, limit)), limit)
 }
 
 // Lines is s as several lines of at most limit bytes in all. Line ends become "\n"; tabs and blanks stay. What was cut ends
 // in "…".
 func Lines(s string, limit int) string {
-	return Truncate(sanitize(s, true), limit)
+	return Truncate(sanitize(s, true, limit), limit)
 }
 
 // Truncate shortens s to at most limit bytes without splitting a character. It ends in "…", which counts, if there is

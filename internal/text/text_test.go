@@ -159,3 +159,19 @@ func FuzzSanitize(f *testing.F) {
 		}
 	})
 }
+
+// TestALongTextCostsWhatIsShown: the result is the start of the whole text's, and the rest is not read.
+func TestALongTextCostsWhatIsShown(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("  ab \x1b[31m::\u202e\n", 1<<12)
+	for name, cut := range map[string]func(string, int) string{"Line": Line, "LogLine": LogLine, "Lines": Lines} {
+		for _, limit := range []int{0, 1, 3, 7, 64, 1000} {
+			if got, want := cut(long, limit), Truncate(cut(long, NoLimit), limit); strings.TrimRight(got, " ") != strings.TrimRight(want, " ") {
+				t.Errorf("%s at most %d bytes: got %q, want %q", name, limit, got, want)
+			}
+		}
+	}
+	if got := sanitize(strings.Repeat("x", 1<<20), false, 16); len(got) > 32 {
+		t.Errorf("%d bytes were sanitized for 16", len(got))
+	}
+}
