@@ -124,7 +124,7 @@ var (
 	ofClaim      = release.Object{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: space, Name: "disk"}
 )
 
-var long = strings.Repeat("x", 1<<20)
+var long = strings.Repeat("x", 1<<18)
 
 func service(name string, kind core.ServiceType, host string) *core.Service {
 	s := &core.Service{ObjectMeta: described(name, "", nil)}
