@@ -33,9 +33,9 @@ func (r *recorder) Write(body []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// observed adds the commit to every response, counts it, logs it, and makes clients reconnect elsewhere while the service
+// observe adds the commit to every response, counts it, logs it, and makes clients reconnect elsewhere while the service
 // drains.
-func (s *Service) observed(next http.Handler) http.Handler {
+func (s *Service) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		w.Header().Set("X-Commit", s.build.Commit)
@@ -52,14 +52,14 @@ func (s *Service) observed(next http.Handler) http.Handler {
 		if route == "" {
 			route = "none"
 		}
-		s.seconds.WithLabelValues(route, counted(r.Method), strconv.Itoa(recorder.status)).Observe(spent.Seconds())
+		s.seconds.WithLabelValues(route, methodLabel(r.Method), strconv.Itoa(recorder.status)).Observe(spent.Seconds())
 		s.log.Log(r.Context(), level(r.URL.Path), "request", "method", r.Method, "path", r.URL.Path, "status", recorder.status,
 			"bytes", recorder.bytes, "seconds", spent.Seconds(), "remote", r.RemoteAddr, "agent", r.UserAgent())
 	})
 }
 
-// counted returns the method as a metric's label: a client may send any word as a method, and each would be a series of its own.
-func counted(method string) string {
+// methodLabel returns the method as a metric label. A client may send any word as a method, and each would become a separate series.
+func methodLabel(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
 		return method

@@ -54,7 +54,7 @@ func (s *Service) Handler() http.Handler {
 	routes.HandleFunc("GET /readyz", s.readyz)
 	routes.HandleFunc("GET /version", s.version)
 	routes.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
-	return http.MaxBytesHandler(s.observed(routes), maxBody)
+	return http.MaxBytesHandler(s.observe(routes), maxBody)
 }
 
 func (s *Service) greet(w http.ResponseWriter, _ *http.Request) {

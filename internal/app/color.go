@@ -10,15 +10,15 @@ import (
 	"golang.org/x/term"
 )
 
-// words are those that are coloured where a line ends its label with one of them, or an error begins with it.
+// words are the words that are coloured, after a label as in "verdict: pass" or at the start of an error.
 var words = map[string]color.Attribute{
 	"pass": color.FgGreen, "fail": color.FgRed, "inconclusive": color.FgYellow,
 	"failed": color.FgRed, "bad input": color.FgRed, "fault": color.FgRed, "warning": color.FgYellow,
 }
 
-// colored tells whether what is written may be coloured: on a terminal, unless NO_COLOR is set or a workflow's log shows it.
+// useColor reports whether output may be coloured: on a terminal, unless NO_COLOR is set or the output is a workflow log.
 // Source: no-color.org.
-func colored(out io.Writer, getenv func(string) string) bool {
+func useColor(out io.Writer, getenv func(string) string) bool {
 	screen, ok := out.(*os.File)
 	return ok && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb" && !github.On(getenv) && term.IsTerminal(int(screen.Fd()))
 }

@@ -21,7 +21,7 @@ func TestPaint(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if colored(file, func(string) string { return "" }) {
+	if useColor(file, func(string) string { return "" }) {
 		t.Error("a file is coloured")
 	}
 }

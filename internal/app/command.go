@@ -49,7 +49,7 @@ func NewCommand[S, R any](w Wiring[S, R]) Command {
 	}
 }
 
-// run is the life of every verb: settings, run, result, exit code.
+// run reads the settings, runs the verb, reports the result and returns the exit code.
 func run[S, R any](ctx context.Context, process Process, w Wiring[S, R]) int {
 	settings := new(S)
 	set, output := withOutput(w.Declare(settings))
@@ -101,6 +101,6 @@ func readSettings(ctx context.Context, set *setting.Set, process Process, resolv
 func withOutput(set *setting.Set) (*setting.Set, *string) {
 	output := new(string)
 	setting.Var(set, output, setting.Setting{Name: "output", Default: "text", Value: "text|json", Local: true,
-		Help: "How to print the result; json goes to standard output and the account to standard error"}, setting.OneOf("text", "json"))
+		Help: "How to print the result; json goes to standard output and the log to standard error"}, setting.OneOf("text", "json"))
 	return set, output
 }

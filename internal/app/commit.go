@@ -23,11 +23,11 @@ var shortCommit = regexp.MustCompile(`^[0-9a-f]{4,63}$`)
 // clone. It returns a problem for each commit that it cannot complete, and an error if git fails.
 func resolveCommits(ctx context.Context, set *setting.Set, values setting.Values, process Process, resolve ResolveCommit) (problems []release.Problem, fault error) {
 	for _, declared := range set.All() {
-		given := values[declared.Name]
-		if !declared.Commit || resolve == nil || len(given.Texts) != 1 || strings.TrimSpace(given.Texts[0]) == "" {
+		input := values[declared.Name]
+		if !declared.Commit || resolve == nil || len(input.Texts) != 1 || strings.TrimSpace(input.Texts[0]) == "" {
 			continue
 		}
-		id := given.Texts[0]
+		id := input.Texts[0]
 		if _, err := release.ParseCommit(id); err == nil {
 			continue
 		}
@@ -37,13 +37,13 @@ func resolveCommits(ctx context.Context, set *setting.Set, values setting.Values
 			commit, err = resolve(ctx, process.Environ, process.Dir, id)
 			id = commit.String()
 		}
-		var input *release.InputError
+		var invalid *release.InputError
 		switch {
 		case err == nil:
-			values[declared.Name] = setting.Given{Texts: []string{id}, Origin: given.Origin}
-		case errors.As(err, &input):
-			for _, problem := range input.Problems {
-				problem.Setting, problem.Where = declared.Name, given.Origin
+			values[declared.Name] = setting.Input{Texts: []string{id}, Origin: input.Origin}
+		case errors.As(err, &invalid):
+			for _, problem := range invalid.Problems {
+				problem.Setting, problem.Where = declared.Name, input.Origin
 				problems = append(problems, problem)
 			}
 		default:

@@ -36,8 +36,8 @@ func readInput(set *setting.Set, args, environ []string) (setting.Values, error)
 		if _, found := values[declared.Name]; found || declared.Local {
 			continue
 		}
-		if given, found := readVariables(declared, variables); found {
-			values[declared.Name] = given
+		if input, found := readVariables(declared, variables); found {
+			values[declared.Name] = input
 		}
 	}
 	if len(problems) > 0 {
@@ -48,19 +48,19 @@ func readInput(set *setting.Set, args, environ []string) (setting.Values, error)
 
 // flagTexts collects a flag's values unread, so that all are validated together and later.
 type flagTexts struct {
-	texts []string
-	word  string
+	texts       []string
+	placeholder string
 }
 
 func (f *flagTexts) String() string         { return strings.Join(f.texts, ",") }
 func (f *flagTexts) Set(value string) error { f.texts = append(f.texts, value); return nil }
-func (f *flagTexts) Type() string           { return f.word }
+func (f *flagTexts) Type() string           { return f.placeholder }
 
 // addFlags declares a set's settings as flags.
 func addFlags(flags *pflag.FlagSet, set *setting.Set) map[string]*flagTexts {
 	collected := map[string]*flagTexts{}
 	for _, declared := range set.All() {
-		collected[declared.Name] = &flagTexts{word: declared.Value}
+		collected[declared.Name] = &flagTexts{placeholder: declared.Value}
 		flag := flags.VarPF(collected[declared.Name], declared.Name, "", declared.Help)
 		if declared.Switch {
 			flag.NoOptDefVal = "true"
@@ -80,7 +80,7 @@ func readFlags(set *setting.Set, args []string) (setting.Values, error) {
 	values := setting.Values{}
 	for name, flag := range collected {
 		if flag.texts != nil {
-			values[name] = setting.Given{Texts: flag.texts, Origin: "--" + name}
+			values[name] = setting.Input{Texts: flag.texts, Origin: "--" + name}
 		}
 	}
 	return values, err
@@ -146,7 +146,7 @@ func unknownInputs(set *setting.Set, variables map[string]string) (problems []re
 
 // readVariables reads a setting's input, or its fallback variable. An empty variable is an input left out. Several values
 // are written one a line.
-func readVariables(declared *setting.Setting, variables map[string]string) (setting.Given, bool) {
+func readVariables(declared *setting.Setting, variables map[string]string) (setting.Input, bool) {
 	// The runner spells an input's variable with its dashes (INPUT_VALUES-FILE); our actions spell it with underscores.
 	dashed := inputPrefix + strings.ToUpper(declared.Name)
 	for _, name := range []string{variable(declared.Name), dashed, declared.Fallback} {
@@ -154,18 +154,18 @@ func readVariables(declared *setting.Setting, variables map[string]string) (sett
 		if name == "" || value == "" {
 			continue
 		}
-		given := setting.Given{Texts: []string{value}, Origin: name}
+		input := setting.Input{Texts: []string{value}, Origin: name}
 		if declared.Many {
-			given.Texts = nil
+			input.Texts = nil
 			for line := range strings.Lines(value) {
 				if line = strings.TrimSpace(line); line != "" {
-					given.Texts = append(given.Texts, line)
+					input.Texts = append(input.Texts, line)
 				}
 			}
 		}
-		return given, true
+		return input, true
 	}
-	return setting.Given{}, false
+	return setting.Input{}, false
 }
 
 // spellSettings writes where each problem in the error's tree that names a setting is fixed: the flag, and the variables

@@ -81,7 +81,7 @@ func (r *RunContext) fail(err error) int {
 		if line == "" {
 			continue
 		}
-		fmt.Fprintf(r.Process.Stderr, "%s: %s: %s\n", r.verb, paint(colored(r.Process.Stderr, r.Process.Getenv), kind), text.Lines(line, text.NoLimit))
+		fmt.Fprintf(r.Process.Stderr, "%s: %s: %s\n", r.verb, paint(useColor(r.Process.Stderr, r.Process.Getenv), kind), text.Lines(line, text.NoLimit))
 		if r.runner != nil {
 			r.runner.Error(github.Annotation{Title: r.verb + ": " + kind, Message: line})
 		}

@@ -24,7 +24,7 @@ func newRunContext(process Process, verb string, asJSON bool) *RunContext {
 	if github.On(process.Getenv) {
 		r.runner = github.New(github.Options{Getenv: process.Getenv, Stdout: out})
 	}
-	r.Reporter = newReporter(out, process.Now, r.runner, colored(out, process.Getenv))
+	r.Reporter = newReporter(out, process.Now, r.runner, useColor(out, process.Getenv))
 	return r
 }
 

@@ -82,7 +82,7 @@ func (w Workspace) Read(setting, path, do string) ([]byte, error) {
 	return content, nil
 }
 
-// Scratch makes an empty directory outside the work tree; remove takes it away.
+// Scratch makes an empty directory outside the work tree; remove deletes it.
 func (w Workspace) Scratch() (string, func(), error) {
 	dir, err := os.MkdirTemp("", "onedigest-")
 	if err != nil {

@@ -69,8 +69,8 @@ func (b budget) String() string {
 	return fmt.Sprintf("%s in total: %s", total.Round(time.Second), strings.Join(texts, ", "))
 }
 
-// of is the share of a phase, 0 if it has none.
-func (b budget) of(phase release.Phase) time.Duration {
+// timeFor is the time of a phase, 0 if it has none.
+func (b budget) timeFor(phase release.Phase) time.Duration {
 	i := slices.IndexFunc(b.shares, func(s share) bool { return s.phase == phase })
 	if i < 0 {
 		return 0
@@ -102,14 +102,14 @@ func (b budget) afterRollout() budget {
 	return b
 }
 
-// until ends the context when the time of the phase is up; the cause names the phase.
-func (b budget) until(ctx context.Context, phase release.Phase) (context.Context, context.CancelFunc) {
+// withDeadline ends the context when the time of the phase is up; the cause names the phase.
+func (b budget) withDeadline(ctx context.Context, phase release.Phase) (context.Context, context.CancelFunc) {
 	return context.WithDeadlineCause(ctx, b.deadline(phase), fmt.Errorf("the time for %s is up (%s)", phase, b))
 }
 
 // forRollback is the time that was reserved for the rollback, its hooks and its rollout together.
 func (b budget) forRollback() budget {
-	return budget{began: time.Now(), rolledOut: true, shares: []share{{release.PhaseRollout, b.of(release.PhaseRollback)}}}
+	return budget{began: time.Now(), rolledOut: true, shares: []share{{release.PhaseRollout, b.timeFor(release.PhaseRollback)}}}
 }
 
 // startAndReport is what a job needs besides the deploy itself: to check out, to build or download the binary, to report.

@@ -68,7 +68,7 @@ func (r request) run(ctx context.Context) (Result, error) {
 		return result, err
 	}
 	if order.supersededBy != nil {
-		return r.superseded(result, *order.supersededBy), nil
+		return r.supersededResult(result, *order.supersededBy), nil
 	}
 	budget := splitTimeout(r.settings, r.settings.Timeout-time.Since(began))
 	target := r.checkRollback(leaseCtx, budget, order.revisions)

@@ -99,7 +99,7 @@ func (m *matrixParser) deploy(keys map[string]yaml.Node) (Settings, bool) {
 	}
 	var settings Settings
 	set, line, before := settings.Declare(), 0, len(m.problems)
-	values := m.inherited()
+	values := m.inheritedValues()
 	for name, node := range keys {
 		if line == 0 || node.Line < line {
 			line = node.Line
@@ -110,7 +110,7 @@ func (m *matrixParser) deploy(keys map[string]yaml.Node) (Settings, bool) {
 		case set.Lookup(name) == nil:
 			m.problem(node.Line, fmt.Sprintf("there is no setting %q", name))
 		default:
-			values[name] = setting.Given{Texts: m.texts(name, node), Origin: "--" + name}
+			values[name] = setting.Input{Texts: m.texts(name, node), Origin: "--" + name}
 		}
 	}
 	if len(m.problems) > before {
@@ -126,10 +126,10 @@ func (m *matrixParser) deploy(keys map[string]yaml.Node) (Settings, bool) {
 	return settings, err == nil
 }
 
-// inherited are the settings given beside the matrix, without those that are for the whole matrix.
-func (m *matrixParser) inherited() setting.Values {
+// inheritedValues are the settings given beside the matrix, without those that are for the whole matrix.
+func (m *matrixParser) inheritedValues() setting.Values {
 	values := maps.Clone(m.given)
-	maps.DeleteFunc(values, func(name string, _ setting.Given) bool { return slices.Contains(matrixSettings, name) })
+	maps.DeleteFunc(values, func(name string, _ setting.Input) bool { return slices.Contains(matrixSettings, name) })
 	if values == nil {
 		values = setting.Values{}
 	}

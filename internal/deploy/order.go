@@ -40,7 +40,7 @@ func (r request) checkOrder(leaseCtx context.Context, lease release.Lease) (orde
 			r.deployment.Commit.Short(), live.Commit.Short(), err)
 		o.goingBack = r.settings.AllowRollback
 	case newer && r.settings.AllowRollback:
-		r.Reporter.Infof("going back deliberately: from commit %s to its ancestor %s", live.Commit.Short(), r.deployment.Commit.Short())
+		r.Reporter.Infof("deploying an older commit, as --allow-rollback allows: from %s to its ancestor %s", live.Commit.Short(), r.deployment.Commit.Short())
 		o.goingBack = true
 	case newer:
 		o.supersededBy = &live
@@ -48,8 +48,8 @@ func (r request) checkOrder(leaseCtx context.Context, lease release.Lease) (orde
 	return o, nil
 }
 
-// superseded is the result of a deploy that did nothing because the live commit is newer.
-func (r request) superseded(result Result, live release.Revision) Result {
+// supersededResult is the result of a deploy that did nothing because the live commit is newer.
+func (r request) supersededResult(result Result, live release.Revision) Result {
 	result.Outcome, result.Revision, result.NewerRun = release.Superseded, live.Number, live.RunURL
 	result.State = fmt.Sprintf("runs commit %s, a descendant of %s%s", live.Commit.Short(), r.deployment.Commit.Short(), prefixIfSet(", deployed by ", live.RunURL))
 	r.Reporter.Infof("superseded: release %q in namespace %q %s; nothing was changed (--allow-rollback deploys the older commit)",

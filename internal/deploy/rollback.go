@@ -73,7 +73,7 @@ func (f failedRollout) handle(ctx, leaseCtx context.Context, failure error) (Res
 	}
 	switch {
 	case ctx.Err() != nil:
-		return f.stopped(f.partlyApplied(), failure)
+		return f.stoppedResult(f.partlyApplied(), failure)
 	case leaseCtx.Err() != nil:
 		f.result.State = "another run holds the release now"
 		return f.result, errors.Join(failure, context.Cause(leaseCtx))
@@ -82,7 +82,7 @@ func (f failedRollout) handle(ctx, leaseCtx context.Context, failure error) (Res
 	case len(f.revisions) == 0:
 		return f.firstInstallFailed(leaseCtx, failure)
 	case f.settings.Rollback == rollbackOff:
-		return f.leave(fmt.Sprintf("revision %d stays as it is, because rollback is off", f.applied.Revision)), failure
+		return f.notRolledBack(fmt.Sprintf("revision %d stays as it is, because rollback is off", f.applied.Revision)), failure
 	}
 	return f.rollback(leaseCtx, failure)
 }
@@ -99,15 +99,15 @@ func causedByRelease(failure error) bool {
 	return errors.As(failure, &smoke) || errors.As(failure, &failed)
 }
 
-// leave is the result of a failed rollout that is not undone, with the state that this leaves behind.
-func (f failedRollout) leave(state string) Result {
+// notRolledBack is the result of a failed rollout that is not rolled back, with the state of the release.
+func (f failedRollout) notRolledBack(state string) Result {
 	f.result.State = state
 	f.info(state)
 	return f.result
 }
 
-// stopped is a run that was stopped from outside. It reports the state of the cluster.
-func (f failedRollout) stopped(state string, failure error) (Result, error) {
+// stoppedResult reports the state of the cluster and returns the result of a run that was stopped from outside.
+func (f failedRollout) stoppedResult(state string, failure error) (Result, error) {
 	f.result.State = state
 	f.Reporter.Infof("stopped: %s", state)
 	return f.result, &release.Failure{What: "the deploy was stopped: " + state, Err: failure}
@@ -128,14 +128,14 @@ func (f failedRollout) partlyApplied() string {
 // firstInstallFailed keeps or uninstalls a release that has no earlier revision, as the settings say.
 func (f failedRollout) firstInstallFailed(leaseCtx context.Context, failure error) (Result, error) {
 	if f.settings.FailedInstall == keepFailed {
-		return f.leave("the failed install is kept for inspection; the next deploy continues from it"), failure
+		return f.notRolledBack("the failed install is kept for inspection; the next deploy continues from it"), failure
 	}
-	ctx, cancel := context.WithTimeout(leaseCtx, max(markTime, f.budget.of(release.PhaseRollback)))
+	ctx, cancel := context.WithTimeout(leaseCtx, max(markTime, f.budget.timeFor(release.PhaseRollback)))
 	defer cancel()
 	if err := f.Chart.Uninstall(ctx, f.settings.Release); err != nil {
 		return f.result, errors.Join(failure, fmt.Errorf("uninstalling the failed install: %w", err))
 	}
-	return f.leave("the failed install was uninstalled"), failure
+	return f.notRolledBack("the failed install was uninstalled"), failure
 }
 
 // rollback applies the verified revision again and watches it like any rollout, within the time that was reserved for it.
@@ -144,7 +144,7 @@ func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result
 		return f.rollbackFailed(failure, errors.New("there is no verified revision to roll back to"))
 	}
 	budget := f.budget.forRollback()
-	ctx, cancel := budget.until(leaseCtx, release.PhaseRollout)
+	ctx, cancel := budget.withDeadline(leaseCtx, release.PhaseRollout)
 	defer cancel()
 	began := time.Now()
 	end := f.Reporter.Group(fmt.Sprintf("rollback to revision %d", f.target.Revision))
@@ -152,7 +152,7 @@ func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result
 	end()
 	switch {
 	case errors.Is(leaseCtx.Err(), context.Canceled) && errors.Is(context.Cause(leaseCtx), context.Canceled):
-		return f.stopped(fmt.Sprintf("revision %d failed, and the rollback from it to revision %d was stopped; the next deploy continues from here",
+		return f.stoppedResult(fmt.Sprintf("revision %d failed, and the rollback from it to revision %d was stopped; the next deploy continues from here",
 			f.applied.Revision, f.target.Revision), errors.Join(failure, err))
 	case err != nil:
 		return f.rollbackFailed(failure, err)
@@ -162,7 +162,7 @@ func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result
 	}
 	f.result.Outcome, f.result.Revision = release.RolledBack, applied.Revision
 	f.result.Pods, f.result.Digest = f.podsAfterRollback(ctx)
-	return f.leave(fmt.Sprintf("rolled back to revision %d%s%s as revision %d, ready after %.1f s", f.target.Revision, prefixIfSet(", commit ", f.target.Commit.Short()),
+	return f.notRolledBack(fmt.Sprintf("rolled back to revision %d%s%s as revision %d, ready after %.1f s", f.target.Revision, prefixIfSet(", commit ", f.target.Commit.Short()),
 		prefixIfSet(", digest ", f.target.Digest.Short()), applied.Revision, time.Since(began).Seconds())), failure
 }
 

@@ -31,7 +31,7 @@ func (o rolloutResult) addTo(result Result) Result {
 
 // rollout applies the release, waits until it is ready, and checks its address, the digest of its pods and its answers.
 func (r request) rollout(leaseCtx context.Context, budget budget) (rolloutResult, error) {
-	ctx, cancel := budget.until(leaseCtx, release.PhaseSmoke)
+	ctx, cancel := budget.withDeadline(leaseCtx, release.PhaseSmoke)
 	defer cancel()
 	var reached rolloutResult
 	var err error
@@ -72,7 +72,7 @@ func (r request) apply(ctx context.Context, budget budget) (release.Deployed, er
 // wait watches what Helm has applied, within the time of each phase. Hooks that run after the rollout use its time.
 func (r request) wait(budget budget) release.Wait {
 	return func(ctx context.Context, phase release.Phase, objects []release.Object) error {
-		ctx, cancel := budget.until(ctx, phase)
+		ctx, cancel := budget.withDeadline(ctx, phase)
 		defer cancel()
 		if phase == release.PhaseHooks {
 			return r.Cluster.WatchHook(ctx, r.settings.Namespace, objects, r.Reporter.Step)
@@ -84,7 +84,7 @@ func (r request) wait(budget budget) release.Wait {
 
 // waitForAddress waits for the external address; "" for a Service that has none by design.
 func (r request) waitForAddress(ctx context.Context, budget budget) (string, error) {
-	ctx, cancel := budget.until(ctx, release.PhaseAddress)
+	ctx, cancel := budget.withDeadline(ctx, release.PhaseAddress)
 	defer cancel()
 	return r.Cluster.Address(ctx, r.settings.Namespace, r.settings.Release, r.info)
 }
@@ -111,7 +111,7 @@ func (r request) smoke(ctx context.Context, budget budget, url string) error {
 		return &release.Failure{What: fmt.Sprintf("release %q has no address outside the cluster, so no smoke check can reach it", r.settings.Release),
 			Do: "leave smoke-checks out, or give its Service an external address"}
 	}
-	ctx, cancel := budget.until(ctx, release.PhaseSmoke)
+	ctx, cancel := budget.withDeadline(ctx, release.PhaseSmoke)
 	defer cancel()
 	defer r.Reporter.Group("smoke of " + url)()
 	err := r.Smoker.Smoke(ctx, url, r.settings.checksFile(), r.deployment.Commit)

@@ -35,7 +35,7 @@ type Settings struct {
 	LeaseDuration   time.Duration
 	Matrix          string // file; "": one deploy
 	Concurrency     int
-	Given           setting.Values // all settings that were given: every deploy of a matrix starts from these
+	Inputs          setting.Values // of this command; every deploy of a matrix starts from them
 }
 
 // Values of rollback and of failed-install.
@@ -94,7 +94,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "YAML file of several deploys in waves, each with its own settings beside these; later waves are skipped if one fails"}, setting.Text)
 	setting.Var(set, &s.Concurrency, setting.Setting{Name: "concurrency", Default: "4", Value: "N",
 		Help: "How many deploys of a wave run at once"}, setting.Count(64))
-	set.Check(func() error { s.Given = set.Given(); return nil })
+	set.Check(func() error { s.Inputs = set.Inputs(); return nil })
 	set.Check(s.setDefaults)
 	set.Check(s.checkJobTimeout)
 	set.Check(s.checkConflicts)

@@ -23,7 +23,7 @@ waves:
       - {environment: production, context: us, namespace: shop-us}
 `
 
-func one(text string) setting.Given { return setting.Given{Texts: []string{text}} }
+func one(text string) setting.Input { return setting.Input{Texts: []string{text}} }
 
 func waves(t *testing.T, text string, timeout string) []deploy.Wave {
 	t.Helper()

@@ -45,7 +45,7 @@ type Result struct {
 	Proof Proof  `json:"proof"`
 }
 
-// Proof is the promise, item by item: they must all be one.
+// Proof compares what was built with what every environment runs and answers; it holds if they are the same.
 type Proof struct {
 	Commit   release.Commit      `json:"commit"`
 	Built    release.Digest      `json:"built"`
@@ -98,13 +98,13 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 type pipeline struct {
 	Deps
 	settings Settings
-	image    release.Image // that build left
+	image    release.Image // the image that was built
 	result   Result
 }
 
 func (p *pipeline) build(ctx context.Context) error {
 	return p.step("build", func() (outcome string, digest release.Digest, err error) {
-		settings, err := p.settings.build()
+		settings, err := p.settings.buildSettings()
 		if err != nil {
 			return "", release.Digest{}, err
 		}
@@ -120,7 +120,7 @@ func (p *pipeline) build(ctx context.Context) error {
 
 func (p *pipeline) promote(ctx context.Context, environment release.Environment) error {
 	return p.step("promote", func() (outcome string, digest release.Digest, err error) {
-		settings, err := p.settings.promote(environment, p.image)
+		settings, err := p.settings.promoteSettings(environment, p.image)
 		if err != nil {
 			return "", release.Digest{}, err
 		}
@@ -133,7 +133,7 @@ func (p *pipeline) promote(ctx context.Context, environment release.Environment)
 func (p *pipeline) deploy(ctx context.Context, environment release.Environment) error {
 	superseded := false
 	err := p.step("deploy "+environment.String(), func() (outcome string, digest release.Digest, err error) {
-		settings, err := p.settings.deploy(environment, p.image)
+		settings, err := p.settings.deploySettings(environment, p.image)
 		if err != nil {
 			return "", release.Digest{}, err
 		}
@@ -153,7 +153,7 @@ func (p *pipeline) deploy(ctx context.Context, environment release.Environment) 
 
 func (p *pipeline) smoke(ctx context.Context, environment release.Environment) error {
 	return p.step("smoke "+environment.String(), func() (outcome string, digest release.Digest, err error) {
-		settings, err := p.settings.smoke(environment, p.image)
+		settings, err := p.settings.smokeSettings(environment, p.image)
 		if err != nil {
 			return "", release.Digest{}, err
 		}
@@ -208,7 +208,7 @@ func (p *pipeline) prove(ctx context.Context) error {
 	}
 	proof.Holds = len(broken) == 0
 	if !proof.Holds {
-		return &release.Failure{What: fmt.Sprintf("the promise is broken for commit %s, digest %s: %s", proof.Commit, proof.Built, strings.Join(broken, "; "))}
+		return &release.Failure{What: fmt.Sprintf("not every environment runs commit %s, digest %s: %s", proof.Commit, proof.Built, strings.Join(broken, "; "))}
 	}
 	return nil
 }

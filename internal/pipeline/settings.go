@@ -8,7 +8,7 @@ import (
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
-// Verb is what pipeline says of itself.
+// Verb declares pipeline: its help text is generated from it.
 var Verb = setting.Verb{
 	Name:    "pipeline",
 	Summary: "take one commit to production: build, staging, smoke, promote, production, smoke",
@@ -53,9 +53,9 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Chart, setting.Setting{Name: "chart", Default: "charts/service", Value: "DIR|TGZ",
 		Help: "Helm chart"}, setting.Text)
 	setting.Var(set, &s.Values, setting.Setting{Name: "values", Default: "terraform/{environment}/values-{environment}.yaml", Value: "FILE",
-		Help: "Values file of an environment, {environment} standing for its name"}, setting.Text)
+		Help: "Values file of an environment; {environment} is replaced by its name"}, setting.Text)
 	setting.Var(set, &s.Release, setting.Setting{Name: "release", Value: "NAME",
-		Help: "Helm release; the last part of the repository if not given"}, release.ParseLabel)
+		Help: "Helm release; default: the last part of the repository"}, release.ParseLabel)
 	setting.Var(set, &s.Checks, setting.Setting{Name: "checks", Value: "FILE",
 		Help: "YAML file of smoke checks"}, setting.Text)
 	setting.Var(set, &s.Kubeconfig, setting.Setting{Name: "kubeconfig", Value: "FILE", Fallback: "KUBECONFIG",
@@ -63,7 +63,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.KubeContext, setting.Setting{Name: "kube-context", Value: "NAME",
 		Help: "Context of the kubeconfig"}, setting.Text)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "3m", Value: "DURATION",
-		Help: "Bound on each deploy and each smoke"}, setting.Duration)
+		Help: "Time limit of each deploy and each smoke"}, setting.Duration)
 	set.Check(func() error {
 		if s.Release == "" {
 			path := s.Repository.Path()

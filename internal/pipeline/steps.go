@@ -11,23 +11,23 @@ import (
 	"github.com/onedigest/onedigest/internal/smoke"
 )
 
-// The settings of a step are the verb's defaults and what the pipeline says of that step.
+// The settings of a step are the defaults of its verb, overridden by the settings of the pipeline.
 
-func (s Settings) build() (settings build.Settings, err error) {
-	err = settings.Declare().Fill(func() {
+func (s Settings) buildSettings() (settings build.Settings, err error) {
+	err = settings.Declare().ApplyDefaults(func() {
 		settings.Repository, settings.Context, settings.Commit = s.Repository, s.Context, s.Commit
 		settings.Platforms = []release.Platform{s.Platform}
 	})
 	return settings, err
 }
 
-func (s Settings) promote(environment release.Environment, image release.Image) (settings promote.Settings, err error) {
-	err = settings.Declare().Fill(func() { settings.Image, settings.To = image, environment })
+func (s Settings) promoteSettings(environment release.Environment, image release.Image) (settings promote.Settings, err error) {
+	err = settings.Declare().ApplyDefaults(func() { settings.Image, settings.To = image, environment })
 	return settings, err
 }
 
-func (s Settings) deploy(environment release.Environment, image release.Image) (settings deploy.Settings, err error) {
-	err = settings.Declare().Fill(func() {
+func (s Settings) deploySettings(environment release.Environment, image release.Image) (settings deploy.Settings, err error) {
+	err = settings.Declare().ApplyDefaults(func() {
 		settings.Environment, settings.Image, settings.Release = environment, image, s.Release
 		settings.Chart, settings.Values = s.Chart, []string{strings.ReplaceAll(s.Values, "{environment}", environment.String())}
 		settings.CreateNamespace, settings.Timeout, settings.ClusterRef = true, s.Timeout, s.ClusterRef()
@@ -35,8 +35,8 @@ func (s Settings) deploy(environment release.Environment, image release.Image) (
 	return settings, err
 }
 
-func (s Settings) smoke(environment release.Environment, image release.Image) (settings smoke.Settings, err error) {
-	err = settings.Declare().Fill(func() {
+func (s Settings) smokeSettings(environment release.Environment, image release.Image) (settings smoke.Settings, err error) {
+	err = settings.Declare().ApplyDefaults(func() {
 		settings.Environment, settings.Image, settings.Release = environment, image, s.Release
 		settings.Checks, settings.Timeout, settings.ClusterRef = s.Checks, s.Timeout, s.ClusterRef()
 	})

@@ -108,7 +108,7 @@ func findEvidence(ctx context.Context, settings Settings, deps Deps) (release.Ev
 	}
 	records = slices.DeleteFunc(records, func(record release.Evidence) bool { return record.Environment != settings.From })
 	if len(records) == 0 {
-		return release.Evidence{}, &release.Refusal{Why: fmt.Sprintf("nothing in the registry says that %q proved %s", settings.From, settings.Image.Digest),
+		return release.Evidence{}, &release.Refusal{Why: fmt.Sprintf("the registry holds no evidence that %q proved %s", settings.From, settings.Image.Digest),
 			Do: fmt.Sprintf("deploy it to %q and run smoke with --image", settings.From)}
 	}
 	newest := slices.MaxFunc(records, func(a, b release.Evidence) int { return a.At.Compare(b.At) })

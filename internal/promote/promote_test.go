@@ -163,8 +163,8 @@ func TestRunRefuses(t *testing.T) {
 		change func(t *testing.T, registry *fakeRegistry, settings *promote.Settings)
 		want   string
 	}{
-		"no evidence":                       {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) { r.evidence = nil }, `nothing in the registry says that "staging" proved`},
-		"evidence from another environment": {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) { r.evidence[0].Environment = "qa" }, "nothing in the registry says"},
+		"no evidence":                       {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) { r.evidence = nil }, `the registry holds no evidence that "staging" proved`},
+		"evidence from another environment": {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) { r.evidence[0].Environment = "qa" }, "the registry holds no evidence"},
 		"evidence of another digest": {func(t *testing.T, r *fakeRegistry, _ *promote.Settings) {
 			r.evidence[0].Image.Digest = releasetest.Digest(t, "b")
 		}, "evidence is about"},

@@ -23,7 +23,7 @@ var Verb = setting.Verb{
 	Outputs: []setting.Output{
 		{Name: "image", Help: "the promoted image as repository@sha256:…"},
 		{Name: "digest", Help: "the image's digest, unchanged by the promotion"},
-		{Name: "tag", Help: "the tag that the image was given"},
+		{Name: "tag", Help: "the tag of the promoted image"},
 		{Name: "commit", Help: "the commit that the image was built from"},
 		{Name: "outcome", Help: "created, or unchanged if the tag named the image already"},
 	},

@@ -39,7 +39,7 @@ func inspectImage(ctx context.Context, image release.Image, tag release.Tag, com
 		revision = described.Revision
 	}
 	if revision != commit.String() {
-		return state, &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, its evidence with commit %s", image, revision, commit),
+		return state, &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, but its evidence names commit %s", image, revision, commit),
 			Do: "build the commit from a clean work tree and prove that image"}
 	}
 	return state, nil

@@ -9,16 +9,16 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Given is what somebody gave for a setting, as text.
-type Given struct {
+// Input is the text that a flag, a variable or a matrix gives for a setting.
+type Input struct {
 	Texts  []string
 	Origin string // where it came from, for messages: "--image"
 }
 
-// Values are what was given, by the names of the settings.
-type Values map[string]Given
+// Values are inputs by the name of their setting.
+type Values map[string]Input
 
-// Apply validates what was given and sets the settings; one that was not given gets its default. The error is a
+// Apply validates the inputs and sets the settings; a setting without an input gets its default. The error is a
 // *release.InputError with every problem.
 func (s *Set) Apply(values Values) error {
 	var problems []release.Problem
@@ -28,7 +28,7 @@ func (s *Set) Apply(values Values) error {
 		}
 	}
 	for _, setting := range s.settings {
-		setting.take(values[setting.Name])
+		setting.setInput(values[setting.Name])
 	}
 	for _, setting := range s.settings {
 		problems = append(problems, s.validate(setting)...)
@@ -42,9 +42,9 @@ func (s *Set) Apply(values Values) error {
 	return nil
 }
 
-// Fill sets the settings to their defaults, calls assign to set the fields that are to differ, and runs the rules between
-// settings. It is for a caller that has values of their own types instead of texts. The error is a *release.InputError.
-func (s *Set) Fill(assign func()) error {
+// ApplyDefaults sets the settings to their defaults, calls assign to override fields, and runs the rules between
+// settings. A caller uses it to set typed values instead of texts. The error is a *release.InputError.
+func (s *Set) ApplyDefaults(assign func()) error {
 	for _, setting := range s.settings {
 		if setting.Default != "" {
 			setting.accept(setting.split([]string{setting.Default}))
@@ -57,20 +57,21 @@ func (s *Set) Fill(assign func()) error {
 	return nil
 }
 
-// Given returns what was given, so that another set of the same verb can be given the same. Defaults are not in it.
-func (s *Set) Given() Values {
+// Inputs returns the inputs that were applied, for another set of the same verb. Defaults are not among them.
+func (s *Set) Inputs() Values {
 	values := Values{}
 	for _, setting := range s.settings {
-		if setting.given {
-			values[setting.Name] = Given{Texts: setting.texts, Origin: setting.origin}
+		if setting.hasInput {
+			values[setting.Name] = Input{Texts: setting.texts, Origin: setting.origin}
 		}
 	}
 	return values
 }
 
-func (s *Setting) take(given Given) {
-	s.given, s.origin, s.texts = len(given.Texts) > 0, given.Origin, s.split(given.Texts)
-	if !s.given && s.Default != "" {
+// setInput takes the texts of an input, or those of the default if it is empty.
+func (s *Setting) setInput(input Input) {
+	s.hasInput, s.origin, s.texts = len(input.Texts) > 0, input.Origin, s.split(input.Texts)
+	if !s.hasInput && s.Default != "" {
 		s.texts = s.split([]string{s.Default})
 	}
 }
@@ -94,11 +95,11 @@ func (s *Set) validate(setting *Setting) (problems []release.Problem) {
 	}
 	switch {
 	case len(setting.texts) == 0:
-		if setting.Required && !slices.ContainsFunc(setting.Unless, s.on) {
-			problem("is required", setting.give())
+		if setting.Required && !slices.ContainsFunc(setting.Unless, s.isOn) {
+			problem("is required", setting.hint())
 		}
 	case slices.ContainsFunc(setting.texts, func(text string) bool { return strings.TrimSpace(text) == "" }):
-		problem("is given empty", strings.TrimSuffix("leave it out or "+setting.give(), " or "))
+		problem("is given empty", strings.TrimSuffix("leave it out or "+setting.hint(), " or "))
 	default:
 		for _, what := range setting.accept(setting.texts) {
 			problem(what, "")
@@ -107,8 +108,8 @@ func (s *Set) validate(setting *Setting) (problems []release.Problem) {
 	return problems
 }
 
-// give is advice to give a value, "" where the declaration does not say what a value looks like.
-func (s *Setting) give() string {
+// hint advises what value to give, "" where the declaration does not say what a value looks like.
+func (s *Setting) hint() string {
 	switch {
 	case s.Switch:
 		return "give true or false"
@@ -118,10 +119,10 @@ func (s *Setting) give() string {
 	return "give " + s.Value
 }
 
-// on tells whether a setting was given, and as a switch was not given as false.
-func (s *Set) on(name string) bool {
+// isOn reports whether a setting has an input; for a switch, one other than false.
+func (s *Set) isOn(name string) bool {
 	setting := s.Lookup(name)
-	return setting != nil && setting.given && !(setting.Switch && slices.Equal(setting.texts, []string{"false"}))
+	return setting != nil && setting.hasInput && !(setting.Switch && slices.Equal(setting.texts, []string{"false"}))
 }
 
 func (s *Set) checkRules() (problems []release.Problem) {

@@ -41,10 +41,10 @@ type Setting struct {
 	Switch   bool     // a flag without a value
 	Local    bool     // a flag only, never an input of the action
 
-	given  bool
-	origin string   // of what was given
-	texts  []string // given, or of the default
-	accept func(texts []string) (problems []string)
+	hasInput bool
+	origin   string   // of the input
+	texts    []string // of the input, or the default
+	accept   func(texts []string) (problems []string)
 }
 
 // Set is the settings of one verb, in the order of their declaration.

@@ -62,7 +62,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.ExpectCommit, setting.Setting{Name: "expect-commit", Value: "SHA", Commit: true,
 		Help: "Commit, full or short, that every answer of a passing round must come from; default with image: the commit it was built from"}, release.ParseCommit)
 	setting.Var(set, &s.CommitHeader, setting.Setting{Name: "commit-header", Default: DefaultCommitHeader, Value: "NAME",
-		Help: "Response header in which the service names its commit"}, headerName)
+		Help: "Response header in which the service names its commit"}, parseHeaderName)
 	setting.Var(set, &s.Consecutive, setting.Setting{Name: "consecutive", Default: "3", Value: "N",
 		Help: "Rounds in a row that must pass"}, setting.Count(1000))
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "5m", Value: "DURATION",
@@ -108,7 +108,8 @@ func (s *Settings) validate() error {
 	return nil
 }
 
-func headerName(text string) (string, error) {
+// parseHeaderName accepts letters, digits and hyphens.
+func parseHeaderName(text string) (string, error) {
 	for _, r := range text {
 		if !(r == '-' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z') {
 			return "", fmt.Errorf("%q is not a header name", text)

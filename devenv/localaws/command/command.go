@@ -221,8 +221,8 @@ func (s *settings) check(subcommand string, flags *pflag.FlagSet) error {
 
 // parseCluster parses NAME=KUBECONFIG.
 func (s *settings) parseCluster(text string) (localaws.Cluster, error) {
-	name, file, given := strings.Cut(text, "=")
-	if !given || name == "" || file == "" {
+	name, file, found := strings.Cut(text, "=")
+	if !found || name == "" || file == "" {
 		return localaws.Cluster{}, fmt.Errorf("%q is not NAME=KUBECONFIG", text)
 	}
 	cluster, err := localaws.ClusterFromKubeconfig(name, file)
@@ -236,10 +236,11 @@ type wantedRepository struct {
 	rule *localaws.TagRule
 }
 
+// parseRepository parses NAME, NAME=MUTABILITY or NAME=MUTABILITY:FILTER,FILTER.
 func parseRepository(text string) (wantedRepository, error) {
-	name, ruleText, given := strings.Cut(text, "=")
+	name, ruleText, hasRule := strings.Cut(text, "=")
 	parsed := wantedRepository{name: name}
-	if given {
+	if hasRule {
 		mutability, filters, _ := strings.Cut(ruleText, ":")
 		parsed.rule = &localaws.TagRule{Mutability: localaws.Mutability(mutability)}
 		if filters != "" {
@@ -254,7 +255,7 @@ func parseRepository(text string) (wantedRepository, error) {
 
 // errNotUp is the error of a command that needs a running server.
 func errNotUp(dir string) error {
-	return &release.Failure{What: fmt.Sprintf("not up (nothing runs on %s)", dir), Do: "start it with localaws up"}
+	return &release.Failure{What: fmt.Sprintf("local AWS is not up (nothing runs on %s)", dir), Do: "start it with localaws up"}
 }
 
 var errExited = errors.New("it ended")

@@ -89,7 +89,7 @@ func up(ctx context.Context, p Process, chosen settings) error {
 	switch {
 	case alive && chosen.addressSet && found.Address != chosen.address && !strings.HasSuffix(chosen.address, ":0"):
 		return &release.Refusal{
-			Why: fmt.Sprintf("it is already up at %s, not at %s", found.Address, chosen.address),
+			Why: fmt.Sprintf("local AWS is already up at %s, not at %s", found.Address, chosen.address),
 			Do:  "stop it with localaws down, or leave out --addr",
 		}
 	case !alive:
@@ -104,7 +104,7 @@ func up(ctx context.Context, p Process, chosen settings) error {
 	}
 	if chosen.tokenLifeSet && current.TokenSeconds != chosen.tokenLife.Seconds() {
 		return &release.Refusal{
-			Why: fmt.Sprintf("it is already up, with tokens for clusters that are valid for %g s, not %g s", current.TokenSeconds, chosen.tokenLife.Seconds()),
+			Why: fmt.Sprintf("local AWS is already up, with tokens for clusters that are valid for %g s, not %g s", current.TokenSeconds, chosen.tokenLife.Seconds()),
 			Do:  "stop it with localaws down, or leave out --eks-token-life",
 		}
 	}

@@ -35,7 +35,7 @@ func configureEKS(ctx context.Context, run *app.RunContext, ref setting.ClusterR
 	}
 	if ref.Account != "" && found.Account != ref.Account {
 		return nil, &release.Refusal{Why: fmt.Sprintf("EKS cluster %s is in account %s, not in %s", found.ARN, found.Account, ref.Account),
-			Do: "name the cluster that is meant, or correct --expect-account"}
+			Do: "check --cluster, or correct --expect-account"}
 	}
 	run.Reporter.Infof("EKS cluster %s at %s", found.ARN, found.Endpoint)
 	return kube.Bearer(found.Endpoint, found.CA, func(ctx context.Context) (string, time.Time, error) {

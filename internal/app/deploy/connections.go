@@ -17,9 +17,9 @@ import (
 // connections are those of one run: one connection and one discovery cache for each cluster, however many releases are
 // deployed there.
 type connections struct {
-	run  *app.RunContext
-	mu   sync.Mutex
-	made map[setting.ClusterRef]connection
+	run       *app.RunContext
+	mu        sync.Mutex
+	byCluster map[setting.ClusterRef]connection
 }
 
 type connection struct {
@@ -28,7 +28,7 @@ type connection struct {
 }
 
 func newConnections(run *app.RunContext) *connections {
-	return &connections{run: run, made: map[setting.ClusterRef]connection{}}
+	return &connections{run: run, byCluster: map[setting.ClusterRef]connection{}}
 }
 
 // cluster is what a deploy needs of its cluster.
@@ -38,12 +38,12 @@ type cluster struct {
 	*rollout.Watcher
 }
 
-// to connects to the cluster that the settings name.
-func (c *connections) to(ctx context.Context, settings deploy.Settings) (connection, error) {
+// connect connects to the cluster that the settings name.
+func (c *connections) connect(ctx context.Context, settings deploy.Settings) (connection, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if made, found := c.made[settings.ClusterRef]; found {
-		return made, nil
+	if existing, found := c.byCluster[settings.ClusterRef]; found {
+		return existing, nil
 	}
 	client, config, err := clusters.Connect(ctx, c.run, settings.ClusterRef)
 	if err != nil {
@@ -61,6 +61,6 @@ func (c *connections) to(ctx context.Context, settings deploy.Settings) (connect
 	if err != nil {
 		return connection{}, err
 	}
-	c.made[settings.ClusterRef] = connection{cluster{client, leases, watcher}, chart}
-	return c.made[settings.ClusterRef], nil
+	c.byCluster[settings.ClusterRef] = connection{cluster{client, leases, watcher}, chart}
+	return c.byCluster[settings.ClusterRef], nil
 }

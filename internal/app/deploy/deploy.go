@@ -74,7 +74,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		return deploy.Result{}, err
 	}
 	newDeps := func(settings deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
-		connection, err := connections.to(ctx, settings)
+		connection, err := connections.connect(ctx, settings)
 		if err != nil {
 			return deploy.Deps{}, err
 		}
@@ -98,7 +98,7 @@ func runMatrix(ctx context.Context, settings *deploy.Settings, run *app.RunConte
 	if err != nil {
 		return deploy.Result{}, err
 	}
-	waves, err := deploy.ParseMatrix(settings.Matrix, content, settings.Given)
+	waves, err := deploy.ParseMatrix(settings.Matrix, content, settings.Inputs)
 	if err != nil {
 		return deploy.Result{}, err
 	}

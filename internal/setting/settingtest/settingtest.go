@@ -19,7 +19,7 @@ func Apply(set *setting.Set, flags ...string) error {
 			value = flags[i]
 		}
 		given := values[name]
-		values[name] = setting.Given{Texts: append(given.Texts, value), Origin: "--" + name}
+		values[name] = setting.Input{Texts: append(given.Texts, value), Origin: "--" + name}
 	}
 	return set.Apply(values)
 }

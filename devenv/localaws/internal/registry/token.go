@@ -105,8 +105,8 @@ var ErrTokenExpired = &Error{
 // Source: https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html (user name AWS, the token as the
 // password)
 func (g *Registry) admit(w http.ResponseWriter, r *http.Request) bool {
-	user, password, given := r.BasicAuth()
-	if !given || user != "AWS" {
+	user, password, found := r.BasicAuth()
+	if !found || user != "AWS" {
 		WriteChallenge(w, r)
 		return false
 	}

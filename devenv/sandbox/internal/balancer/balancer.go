@@ -50,18 +50,18 @@ type Balancer struct {
 	queue    workqueue.TypedRateLimitingInterface[string]
 
 	mu     sync.Mutex
-	served map[string]*served
+	served map[string]*openService
 }
 
-// served is a Service that has an address.
-type served struct {
+// openService is a Service that has an address.
+type openService struct {
 	address netip.Addr
 	ports   map[int32]*forward.Server
 }
 
 // New makes a balancer; Run starts it. Dial reaches the pods.
 func New(client kubernetes.Interface, listen Listen, dial forward.Dial, delay time.Duration, log *slog.Logger) *Balancer {
-	return &Balancer{client: client, listen: listen, dial: dial, delay: delay, log: log, served: map[string]*served{}}
+	return &Balancer{client: client, listen: listen, dial: dial, delay: delay, log: log, served: map[string]*openService{}}
 }
 
 // Run serves until the context ends, then closes every listener and connection.
@@ -145,7 +145,7 @@ func (b *Balancer) serve(ctx context.Context, name string) error {
 		return err
 	}
 	service, err := b.services.Services(namespace).Get(short)
-	if err != nil || !wanted(service) {
+	if err != nil || !isOurs(service) {
 		b.mu.Lock()
 		_, had := b.served[name]
 		b.release(name)
@@ -171,8 +171,8 @@ func (b *Balancer) serve(ctx context.Context, name string) error {
 	return b.publish(ctx, service, []core.LoadBalancerIngress{{IP: address.String(), IPMode: &mode}})
 }
 
-// wanted reports whether this balancer serves a Service: one with a class belongs to another load balancer.
-func wanted(service *core.Service) bool {
+// isOurs reports whether this balancer serves a Service. A Service with a load balancer class belongs to another one.
+func isOurs(service *core.Service) bool {
 	return service.Spec.Type == core.ServiceTypeLoadBalancer && service.Spec.LoadBalancerClass == nil && service.DeletionTimestamp == nil
 }
 
@@ -180,52 +180,52 @@ func wanted(service *core.Service) bool {
 func (b *Balancer) forward(name string, service *core.Service, parts []*discovery.EndpointSlice) (netip.Addr, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	mine, known := b.served[name]
+	current, known := b.served[name]
 	if !known {
-		opened, err := b.open(name, service)
+		opened, err := b.openAddress(name, service)
 		if err != nil {
 			return netip.Addr{}, err
 		}
-		mine = opened
-		b.served[name] = mine
+		current = opened
+		b.served[name] = current
 	}
-	for number, server := range mine.ports {
+	for number, server := range current.ports {
 		if !slices.ContainsFunc(service.Spec.Ports, func(p core.ServicePort) bool { return p.Port == number && isTCP(p) }) {
-			server.Close() //nolint:errcheck,gosec // nobody is to use it any more
-			delete(mine.ports, number)
+			server.Close() //nolint:errcheck,gosec // nothing uses it any more
+			delete(current.ports, number)
 		}
 	}
 	for _, port := range service.Spec.Ports {
 		if !isTCP(port) {
 			continue
 		}
-		server, open := mine.ports[port.Port]
+		server, open := current.ports[port.Port]
 		if !open {
-			listener, err := b.listen(at(mine.address, port.Port))
+			listener, err := b.listen(hostPort(current.address, port.Port))
 			if err != nil {
 				return netip.Addr{}, fmt.Errorf("listening for port %d of %q: %w", port.Port, name, err)
 			}
 			server = forward.Serve(listener, b.dial)
-			mine.ports[port.Port] = server
+			current.ports[port.Port] = server
 		}
 		server.SetBackends(backends(port, parts))
 	}
-	return mine.address, nil
+	return current.address, nil
 }
 
-// open finds an address on which all ports of a new Service are free.
-func (b *Balancer) open(name string, service *core.Service) (*served, error) {
+// openAddress listens on all ports of a new Service, at the first candidate address where they are free.
+func (b *Balancer) openAddress(name string, service *core.Service) (*openService, error) {
 	var last error
 	for n := range 256 {
-		try := &served{address: candidate(name, n), ports: map[int32]*forward.Server{}}
-		if b.isTaken(try.address) {
+		opened := &openService{address: candidate(name, n), ports: map[int32]*forward.Server{}}
+		if b.inUse(opened.address) {
 			continue
 		}
-		last = b.listenAll(try, service)
+		last = b.listenAll(opened, service)
 		if last == nil {
-			return try, nil
+			return opened, nil
 		}
-		closeAll(try)
+		closeAll(opened)
 		if !errors.Is(last, syscall.EADDRINUSE) {
 			break
 		}
@@ -233,12 +233,12 @@ func (b *Balancer) open(name string, service *core.Service) (*served, error) {
 	return nil, fmt.Errorf("finding an address for %q: %w", name, last)
 }
 
-func (b *Balancer) listenAll(s *served, service *core.Service) error {
+func (b *Balancer) listenAll(s *openService, service *core.Service) error {
 	for _, port := range service.Spec.Ports {
 		if !isTCP(port) {
 			continue
 		}
-		listener, err := b.listen(at(s.address, port.Port))
+		listener, err := b.listen(hostPort(s.address, port.Port))
 		if err != nil {
 			return err
 		}
@@ -247,8 +247,8 @@ func (b *Balancer) listenAll(s *served, service *core.Service) error {
 	return nil
 }
 
-// isTaken reports whether a service has the address.
-func (b *Balancer) isTaken(address netip.Addr) bool {
+// inUse reports whether another Service has the address; the caller holds the lock.
+func (b *Balancer) inUse(address netip.Addr) bool {
 	for _, other := range b.served {
 		if other.address == address {
 			return true
@@ -261,21 +261,21 @@ func isTCP(port core.ServicePort) bool {
 	return port.Protocol == core.ProtocolTCP || port.Protocol == ""
 }
 
-func at(address netip.Addr, port int32) string {
+func hostPort(address netip.Addr, port int32) string {
 	return net.JoinHostPort(address.String(), strconv.Itoa(int(port)))
 }
 
 // release stops serving a Service; the caller holds the lock.
 func (b *Balancer) release(name string) {
-	if mine, known := b.served[name]; known {
-		closeAll(mine)
+	if current, known := b.served[name]; known {
+		closeAll(current)
 		delete(b.served, name)
 	}
 }
 
-func closeAll(s *served) {
+func closeAll(s *openService) {
 	for _, server := range s.ports {
-		server.Close() //nolint:errcheck,gosec // nobody is to use it any more
+		server.Close() //nolint:errcheck,gosec // nothing uses it any more
 	}
 }
 
@@ -308,9 +308,9 @@ func (b *Balancer) List() []Served {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var list []Served
-	for name, mine := range b.served {
-		for port, server := range mine.ports {
-			list = append(list, Served{Service: name, Address: at(mine.address, port), Backends: server.Backends()})
+	for name, current := range b.served {
+		for port, server := range current.ports {
+			list = append(list, Served{Service: name, Address: hostPort(current.address, port), Backends: server.Backends()})
 		}
 	}
 	slices.SortFunc(list, func(x, y Served) int {

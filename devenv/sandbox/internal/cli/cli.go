@@ -54,7 +54,7 @@ LoadBalancer Services on loopback addresses, and pods pull images from the regis
   sandbox status
   sandbox down`,
 		SilenceErrors: true, SilenceUsage: true,
-		Args: checked(cobra.NoArgs),
+		Args: asUsageErrors(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetOut(out)
@@ -62,14 +62,14 @@ LoadBalancer Services on loopback addresses, and pods pull images from the regis
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.DisableDefaultCmd = true
 	for _, verb := range []*cobra.Command{up(), down(), status(), kubeconfig(), fault(), serve(), inside("init"), inside("node")} {
-		verb.Args = checked(verb.Args)
+		verb.Args = asUsageErrors(verb.Args)
 		root.AddCommand(verb)
 	}
 	return root
 }
 
-// checked makes wrong positional arguments usage errors; without a rule, a command accepts none.
-func checked(rule cobra.PositionalArgs) cobra.PositionalArgs {
+// asUsageErrors makes wrong positional arguments usage errors; without a rule, a command accepts none.
+func asUsageErrors(rule cobra.PositionalArgs) cobra.PositionalArgs {
 	if rule == nil {
 		rule = cobra.NoArgs
 	}

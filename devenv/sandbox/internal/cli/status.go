@@ -33,7 +33,7 @@ func status() *cobra.Command {
 		if *output != "table" && *output != "json" {
 			return usageError{fmt.Errorf("--output: %q is neither table nor json", *output)}
 		}
-		now, err := read(c.Context(), d)
+		now, err := readStatus(c.Context(), d)
 		if err != nil {
 			return err
 		}
@@ -55,8 +55,8 @@ func status() *cobra.Command {
 	return c
 }
 
-// read returns a sandbox's status, with or without a supervisor.
-func read(ctx context.Context, dir place.Dir) (supervisor.Status, error) {
+// readStatus returns a sandbox's status, with or without a supervisor.
+func readStatus(ctx context.Context, dir place.Dir) (supervisor.Status, error) {
 	settings, err := dir.Load()
 	if err == nil && settings.Provider == providerExisting {
 		return readExisting(ctx, dir, settings), nil

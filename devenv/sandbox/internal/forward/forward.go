@@ -58,7 +58,7 @@ func (s *Server) Close() error {
 	defer s.mu.Unlock()
 	s.closed = true
 	for conn := range s.open {
-		conn.Close() //nolint:errcheck,gosec // it is being thrown away
+		conn.Close() //nolint:errcheck,gosec // the connection is discarded
 	}
 	return err
 }
@@ -133,7 +133,7 @@ func reset(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		tcp.SetLinger(0) //nolint:errcheck,gosec // closing follows
 	}
-	conn.Close() //nolint:errcheck,gosec // it is being thrown away
+	conn.Close() //nolint:errcheck,gosec // the connection is discarded
 }
 
 func (s *Server) hold(conn net.Conn) bool {

@@ -68,7 +68,7 @@ func Packages(ctx context.Context, names []string, out io.Writer) (err error) {
 	fresh := slices.Contains(names, "containerd")
 	file, err := os.OpenFile(policy, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755) //nolint:gosec // it must be executable
 	switch {
-	case errors.Is(err, fs.ErrExist): // the administrator's own policy stands
+	case errors.Is(err, fs.ErrExist): // a policy of the administrator is kept
 	case err != nil:
 		return fmt.Errorf("forbidding services to start: %w", err)
 	default:

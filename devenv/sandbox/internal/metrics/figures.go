@@ -47,7 +47,7 @@ func parse(text io.Reader) (reading, error) {
 	}
 	parsed := reading{pods: map[types.NamespacedName]map[string]point{}}
 	for _, sample := range families[nodeCPU].GetMetric() {
-		parsed.node.at, parsed.node.cpu = at(sample), value(sample)
+		parsed.node.at, parsed.node.cpu = measuredAt(sample), value(sample)
 	}
 	for _, sample := range families[nodeMemory].GetMetric() {
 		parsed.node.memory = value(sample)
@@ -55,7 +55,7 @@ func parse(text io.Reader) (reading, error) {
 	memory := byContainer(families[containerMemory])
 	start := byContainer(families[containerStart])
 	for id, sample := range byContainer(families[containerCPU]) {
-		p := point{at: at(sample), cpu: value(sample)}
+		p := point{at: measuredAt(sample), cpu: value(sample)}
 		used, measured := memory[id]
 		if p.at.IsZero() || !measured {
 			continue
@@ -108,7 +108,8 @@ func value(sample *dto.Metric) float64 {
 	return v
 }
 
-func at(sample *dto.Metric) time.Time {
+// measuredAt is the time of a sample, zero if it has none.
+func measuredAt(sample *dto.Metric) time.Time {
 	if sample.TimestampMs == nil {
 		return time.Time{}
 	}

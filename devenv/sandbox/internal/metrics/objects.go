@@ -77,7 +77,7 @@ func (s *Server) measuredPod(pod *core.Pod) (*api.PodMetrics, bool) {
 	for _, name := range slices.Sorted(maps.Keys(containers)) {
 		p := containers[name]
 		if one.Timestamp.IsZero() || p.last.at.Before(one.Timestamp.Time) {
-			one.Timestamp, one.Window = metav1.NewTime(p.last.at), rounded(p)
+			one.Timestamp, one.Window = metav1.NewTime(p.last.at), windowOf(p)
 		}
 		one.Containers = append(one.Containers, api.ContainerMetrics{Name: name, Usage: p.usage()})
 	}
@@ -116,11 +116,12 @@ func (s *Server) measuredNode(node *core.Node) (*api.NodeMetrics, bool) {
 	}
 	return &api.NodeMetrics{
 		TypeMeta: metav1.TypeMeta{Kind: "NodeMetrics", APIVersion: version}, ObjectMeta: metadata(node),
-		Timestamp: metav1.NewTime(p.last.at), Window: rounded(p), Usage: p.usage(),
+		Timestamp: metav1.NewTime(p.last.at), Window: windowOf(p), Usage: p.usage(),
 	}, true
 }
 
-func rounded(p pair) metav1.Duration {
+// windowOf is the window in milliseconds, the precision of the metrics API.
+func windowOf(p pair) metav1.Duration {
 	return metav1.Duration{Duration: p.window().Round(time.Millisecond)}
 }
 

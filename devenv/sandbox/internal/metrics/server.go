@@ -46,15 +46,15 @@ func New(client kubernetes.Interface, log *slog.Logger) *Server {
 func (s *Server) Run(ctx context.Context, listener net.Listener, config *tls.Config) error {
 	server := &http.Server{
 		Handler: s.onlyAggregator(s.routes()), TLSConfig: config, ReadHeaderTimeout: 5 * time.Second,
-		ErrorLog: log.New(complaints{s.log}, "", 0),
+		ErrorLog: log.New(errorLog{s.log}, "", 0),
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.ServeTLS(listener, "", "") }()
-	defer server.Close() //nolint:errcheck // nobody is to be answered any more
+	defer server.Close() //nolint:errcheck // no client is served any more
 	tick := time.NewTicker(Every)
 	defer tick.Stop()
 	for {
-		s.read(ctx)
+		s.readAll(ctx)
 		select {
 		case err := <-failed:
 			return fmt.Errorf("serving resource metrics: %w", err)
@@ -65,18 +65,18 @@ func (s *Server) Run(ctx context.Context, listener net.Listener, config *tls.Con
 	}
 }
 
-// read reads every node. A failure, as while the API server is down, is logged; the next reading tries again.
-func (s *Server) read(ctx context.Context) {
+// readAll reads the metrics of every node. A failure, as while the API server is down, is logged; the next reading tries again.
+func (s *Server) readAll(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, Every)
 	defer cancel()
 	nodes, err := s.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		s.unread(ctx, err)
+		s.logFailure(ctx, err)
 		return
 	}
 	for _, node := range nodes.Items {
 		if err := s.readNode(ctx, node.Name); err != nil {
-			s.unread(ctx, fmt.Errorf("node %q: %w", node.Name, err))
+			s.logFailure(ctx, fmt.Errorf("node %q: %w", node.Name, err))
 		}
 	}
 }
@@ -94,16 +94,17 @@ func (s *Server) readNode(ctx context.Context, node string) error {
 	return nil
 }
 
-func (s *Server) unread(ctx context.Context, err error) {
+// logFailure logs that metrics could not be read, unless the server is stopping.
+func (s *Server) logFailure(ctx context.Context, err error) {
 	if !errors.Is(ctx.Err(), context.Canceled) {
 		s.log.Warn("reading the kubelet's figures", "error", err)
 	}
 }
 
-// complaints writes the messages of net/http, as of a client without a certificate, to the log.
-type complaints struct{ log *slog.Logger }
+// errorLog writes the messages of net/http, as of a client without a certificate, to the log.
+type errorLog struct{ log *slog.Logger }
 
-func (c complaints) Write(line []byte) (int, error) {
+func (c errorLog) Write(line []byte) (int, error) {
 	c.log.Warn("resource metrics", "problem", string(line))
 	return len(line), nil
 }

@@ -66,7 +66,7 @@ func newSite(t *testing.T) site {
 		t.Fatal(err)
 	}
 	s.address = listener.Addr().String()
-	s.server.read(t.Context())
+	s.server.readAll(t.Context())
 	ctx, stop := context.WithCancelCause(context.Background()) // the test's own ends before its cleanup
 	ended := make(chan error, 1)
 	go func() { ended <- s.server.Run(ctx, listener, config) }()

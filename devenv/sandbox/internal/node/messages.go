@@ -22,7 +22,7 @@ type State string
 const (
 	Starting State = "starting"
 	Ready    State = "ready"
-	// Held means stopped by an order, for a test.
+	// Held is a component that the supervisor keeps stopped for a while, for a test.
 	Held   State = "held"
 	Failed State = "failed"
 )

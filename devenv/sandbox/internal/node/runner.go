@@ -58,7 +58,7 @@ func (k *runner) run(ctx context.Context) error {
 	}
 }
 
-// runOnce runs the component until it ends. A pause above zero means that it was stopped by an order.
+// runOnce runs the component until it ends. A pause above zero means that the supervisor ordered a stop of that length.
 func (k *runner) runOnce(ctx context.Context, restarts int) (pause time.Duration, err error) {
 	log, err := os.OpenFile(k.dir.Log(k.name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -88,15 +88,15 @@ func (k *runner) runOnce(ctx context.Context, restarts int) (pause time.Duration
 		case err := <-ready:
 			ready = nil
 			if err != nil {
-				command.Process.Kill() //nolint:errcheck,gosec // it may have ended meanwhile
-				<-ended                //nolint:errcheck // killed: how it ended is no news
+				command.Process.Kill() //nolint:errcheck,gosec // it may have ended by itself
+				<-ended                //nolint:errcheck // it was killed, so its status says nothing
 				return 0, err
 			}
 			reportState(Ready, "")
 			k.markUp()
 		case order := <-k.stops:
 			command.Process.Kill() //nolint:errcheck,gosec // as above
-			<-ended                //nolint:errcheck // killed: how it ended is no news
+			<-ended                //nolint:errcheck // it was killed, so its status says nothing
 			pause = max(time.Duration(order.Seconds*float64(time.Second)), time.Millisecond)
 			k.report(Report{Component: k.name, State: Held, Restarts: restarts, Note: fmt.Sprintf("stopped on purpose for %v", pause)})
 			return pause, nil

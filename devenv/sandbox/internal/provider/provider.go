@@ -44,7 +44,7 @@ func Answer(ctx context.Context, tokens Tokens, in io.Reader, out io.Writer) err
 	if err != nil {
 		return fmt.Errorf("getting a token for %q: %w", registry, err)
 	}
-	user, password, err := read(issued)
+	user, password, err := decodeToken(issued)
 	if err != nil {
 		return fmt.Errorf("reading the token for %q: %w", registry, err)
 	}
@@ -56,8 +56,8 @@ func Answer(ctx context.Context, tokens Tokens, in io.Reader, out io.Writer) err
 	})
 }
 
-// read decodes a token: base64 of user:password.
-func read(issued *ecr.GetAuthorizationTokenOutput) (user, password string, err error) {
+// decodeToken decodes a token: base64 of user:password.
+func decodeToken(issued *ecr.GetAuthorizationTokenOutput) (user, password string, err error) {
 	if len(issued.AuthorizationData) != 1 {
 		return "", "", fmt.Errorf("expected one token, got %d", len(issued.AuthorizationData))
 	}

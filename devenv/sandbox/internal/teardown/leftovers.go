@@ -22,7 +22,7 @@ func Leftovers(dir place.Dir) ([]string, error) {
 	}
 	var left []string
 	pids := map[int]bool{}
-	for _, pid := range append(group.Processes(), mentioning(dir)...) {
+	for _, pid := range append(group.Processes(), processesOf(dir)...) {
 		if program := programOf(pid); !pids[pid] && program != "" {
 			pids[pid] = true
 			left = append(left, fmt.Sprintf("process %d (%s)", pid, program))
@@ -44,8 +44,8 @@ func Leftovers(dir place.Dir) ([]string, error) {
 	return left, nil
 }
 
-// mentioning returns the processes with a file of the sandbox in their arguments, as all of its own have.
-func mentioning(dir place.Dir) []int {
+// processesOf returns the processes of the sandbox: each has a path of the sandbox in its arguments.
+func processesOf(dir place.Dir) []int {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil
@@ -56,15 +56,15 @@ func mentioning(dir place.Dir) []int {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		if ours(arguments(pid), dir) {
+		if isComponent(arguments(pid), dir) {
 			found = append(found, pid)
 		}
 	}
 	return found
 }
 
-// ours reports whether a process is one of the sandbox's programs, and not, for example, an editor that has one of its files open.
-func ours(arguments []string, dir place.Dir) bool {
+// isComponent reports whether a process is one of the sandbox's programs, and not, for example, an editor that has one of its files open.
+func isComponent(arguments []string, dir place.Dir) bool {
 	if len(arguments) < 2 {
 		return false
 	}

@@ -26,7 +26,7 @@ func TestOurs(t *testing.T) {
 		"sandbox": false,
 		"":        false,
 	} {
-		if got := ours(strings.Fields(line), dir); got != want {
+		if got := isComponent(strings.Fields(line), dir); got != want {
 			t.Errorf("%q: %v, want %v", line, got, want)
 		}
 	}

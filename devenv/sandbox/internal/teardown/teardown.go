@@ -69,7 +69,7 @@ func endSupervisor(ctx context.Context, dir place.Dir) error {
 // killUngrouped kills the sandbox's processes that are not in its cgroup.
 func killUngrouped(dir place.Dir) error {
 	for deadline := time.Now().Add(enough); ; time.Sleep(10 * time.Millisecond) {
-		ungrouped := mentioning(dir)
+		ungrouped := processesOf(dir)
 		if len(ungrouped) == 0 {
 			return nil
 		}
