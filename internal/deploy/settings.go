@@ -55,7 +55,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Image to run; a tag is refused because it can move"}, release.ParseImage)
 	setting.Var(set, &s.Chart, setting.Setting{Name: "chart", Default: "charts/service", Value: "DIR|TGZ",
 		Help: "Helm chart, inside the work tree; it must use image.repository and image.digest"}, setting.Text)
-	setting.List(set, &s.Values, setting.Setting{Name: "values", Value: "FILE",
+	setting.List(set, &s.Values, setting.Setting{Name: "values", Commas: true, Value: "FILE",
 		Help: "Values file, inside the work tree; a later file overrides an earlier one"}, setting.Text)
 	setting.List(set, &s.Set, setting.Setting{Name: "set", Value: "NAME=VALUE",
 		Help: "Value to set, as a string; overrides the values files"}, assignment)
@@ -84,7 +84,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Remove the pin of a deliberate rollback"})
 	setting.Bool(set, &s.DryRun, setting.Setting{Name: "dry-run",
 		Help: "Show what would change and what would fail, and change nothing"})
-	setting.List(set, &s.CompareValues, setting.Setting{Name: "compare-values", Value: "FILE",
+	setting.List(set, &s.CompareValues, setting.Setting{Name: "compare-values", Commas: true, Value: "FILE",
 		Help: "Values file of another environment: a dry run lists the keys that it sets and this environment does not"}, setting.Text)
 	setting.Bool(set, &s.Heal, setting.Setting{Name: "heal",
 		Help: "Only heal a release that a killed run left pending; for a step that always runs"})
