@@ -60,12 +60,26 @@ func Advice(err error) string {
 		return ""
 	case code != "":
 		return adviceFor(code)
-	case strings.Contains(err.Error(), "failed to refresh cached credentials"), strings.Contains(err.Error(), "get identity"):
-		return "give AWS credentials: aws-actions/configure-aws-credentials in a workflow, `aws sso login` or AWS_PROFILE on a workstation"
+	case isWithoutCredentials(err):
+		return credentialsAdvice
 	case errors.As(err, &network):
 		return "check that AWS can be reached from here"
 	}
 	return ""
+}
+
+const credentialsAdvice = "give AWS credentials: aws-actions/configure-aws-credentials in a workflow, `aws sso login` or AWS_PROFILE on a workstation"
+
+// CredentialsAdvice is Advice for an error of getting credentials, "" for any other.
+func CredentialsAdvice(err error) string {
+	if Code(err) == "" && !errors.Is(err, context.Canceled) && isWithoutCredentials(err) {
+		return credentialsAdvice
+	}
+	return ""
+}
+
+func isWithoutCredentials(err error) bool {
+	return strings.Contains(err.Error(), "failed to refresh cached credentials") || strings.Contains(err.Error(), "get identity")
 }
 
 func adviceFor(code string) string {

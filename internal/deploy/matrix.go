@@ -139,6 +139,9 @@ func (m *matrixParser) inheritedValues() setting.Values {
 // texts are the value of a key, or its list of values.
 func (m *matrixParser) texts(name string, node yaml.Node) (texts []string) {
 	nodes := []*yaml.Node{&node}
+	if node.Kind == yaml.ScalarNode && node.Value == "" || node.Tag == "!!null" {
+		return nil // it clears what the command line gives to all
+	}
 	if node.Kind == yaml.SequenceNode {
 		nodes = node.Content
 	}

@@ -60,7 +60,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.List(set, &s.Set, setting.Setting{Name: "set", Value: "NAME=VALUE",
 		Help: "Value to set, as a string; overrides the values files"}, assignment)
 	setting.Var(set, &s.Release, setting.Setting{Name: "release", Value: "NAME",
-		Help: "Helm release; by default the last part of the image's repository"}, helmName)
+		Help: "Helm release; by default the last part of the image's repository"}, ParseReleaseName)
 	setting.Var(set, &s.Namespace, setting.Setting{Name: "namespace", Value: "NAME",
 		Help: "Namespace; by default the environment's name"}, release.ParseLabel)
 	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Value: "SHA", Commit: true,
@@ -110,7 +110,7 @@ func (s *Settings) setDefaults() error {
 		return release.BadSetting("release", "is missing", "name the release to heal")
 	}
 	if s.Release == "" {
-		name, err := helmName(path.Base(s.Image.Repository.Path()))
+		name, err := ParseReleaseName(path.Base(s.Image.Repository.Path()))
 		if err != nil {
 			return release.BadSetting("release", "cannot be derived from the image: "+err.Error(), "give a release name")
 		}
@@ -151,8 +151,8 @@ func leaseDuration(text string) (time.Duration, error) {
 	return duration, err
 }
 
-// helmName applies Helm's limit to a release's name: a DNS label of at most 53 characters.
-func helmName(text string) (string, error) {
+// ParseReleaseName applies Helm's limit to a release's name: a DNS label of at most 53 characters.
+func ParseReleaseName(text string) (string, error) {
 	if len(text) > 53 {
 		return "", fmt.Errorf("%q has %d characters; a release name has at most 53", text, len(text))
 	}

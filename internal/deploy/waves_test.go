@@ -47,6 +47,22 @@ func TestParseMatrix(t *testing.T) {
 	}
 }
 
+// TestParseMatrixClearsWithAnEmptyValue: one deploy does without what the command line gives to all.
+func TestParseMatrixClearsWithAnEmptyValue(t *testing.T) {
+	t.Parallel()
+	for _, empty := range []string{`""`, "", "[]", "null"} {
+		text := "waves:\n  - name: all\n    deploys:\n      - environment: staging\n        smoke-checks: " + empty + "\n      - environment: production\n"
+		read, err := deploy.ParseMatrix("deploys.yaml", []byte(text), setting.Values{"image": one(image(t, "a").String()), "smoke-checks": one("checks.yaml")})
+		if err != nil {
+			t.Errorf("%s: %v", empty, err)
+			continue
+		}
+		if got := [2]string{read[0].Deploys[0].SmokeChecks, read[0].Deploys[1].SmokeChecks}; got != [2]string{"", "checks.yaml"} {
+			t.Errorf("%s: got %q", empty, got)
+		}
+	}
+}
+
 func TestParseMatrixReportsAllProblems(t *testing.T) {
 	t.Parallel()
 	text := `

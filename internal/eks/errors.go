@@ -28,6 +28,9 @@ func (c *Client) advice(err error) string {
 		"MissingAuthenticationToken", "MissingAuthenticationTokenException":
 		return fmt.Sprintf("AWS does not accept these credentials: check the keys, this machine's clock, and --region, which is %s", c.config.Region)
 	}
+	if advice := awsx.CredentialsAdvice(err); advice != "" {
+		return advice // the host that gives credentials may be the one that does not resolve
+	}
 	var unknown *net.DNSError
 	if errors.As(err, &unknown) && unknown.IsNotFound {
 		return fmt.Sprintf("check --region: AWS has no endpoint for %s", c.config.Region)

@@ -127,5 +127,12 @@ func (h *headBuffer) Write(chunk []byte) (int, error) {
 
 // oneLine joins the lines of git's error stream into one that is safe to show.
 func oneLine(stderr string) string {
-	return text.Line(strings.Join(strings.FieldsFunc(stderr, func(c rune) bool { return c == '\n' || c == '\r' }), "; "), maxErrorText)
+	var lines []string
+	for _, line := range strings.FieldsFunc(stderr, func(c rune) bool { return c == '\n' || c == '\r' }) {
+		// Each by itself: an unfinished escape sequence ends with its line.
+		if line = text.Line(line, text.NoLimit); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return text.Truncate(strings.Join(lines, "; "), maxErrorText)
 }

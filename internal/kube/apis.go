@@ -18,10 +18,10 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 )
 
-// apis has a REST client for each API group that this package and its subpackages use with typed objects.
+// apis has a REST client for each API group that this package uses with typed objects.
 //
-// client-go/kubernetes and its typed packages are not used: they register every API group of Kubernetes, which adds 10 MB to each
-// program that links them. gentype is what they are generated from.
+// client-go/kubernetes is not used: it registers every API group of Kubernetes, which adds 10 MB to each
+// program that links it. gentype is what its clients are generated from.
 type apis struct {
 	core, apps, networking, authorization, authentication rest.Interface
 	parameters                                            runtime.ParameterCodec

@@ -170,3 +170,18 @@ func TestRunFailsWhenThePromiseIsBroken(t *testing.T) {
 		}
 	}
 }
+
+// TestTheReleaseNameIsChecked: the name that the repository's path gives must be one that Helm accepts, before anything is built.
+func TestTheReleaseNameIsChecked(t *testing.T) {
+	t.Parallel()
+	for path, release := range map[string]string{"team/shop.v2": "", "my_shop": "", strings.Repeat("a", 54): "", "team/shop": "", "my_shop2": "shop"} {
+		args := []string{"--repository", "localhost:5000/" + path, "--context", "app"}
+		if release != "" {
+			args = append(args, "--release", release)
+		}
+		err := settingtest.Apply(new(pipeline.Settings).Declare(), args...)
+		if wanted := path == "team/shop" || release != ""; (err == nil) != wanted {
+			t.Errorf("%s %q: %v", path, release, err)
+		}
+	}
+}

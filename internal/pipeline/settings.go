@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 )
@@ -68,6 +69,9 @@ func (s *Settings) Declare() *setting.Set {
 		if s.Release == "" {
 			path := s.Repository.Path()
 			s.Release = path[strings.LastIndex(path, "/")+1:]
+		}
+		if _, err := deploy.ParseReleaseName(s.Release); err != nil {
+			return release.BadSetting("release", "the name taken from the repository cannot be used: "+err.Error(), "give a release name")
 		}
 		return nil
 	})

@@ -127,6 +127,7 @@ func TestLoadChecksRefuses(t *testing.T) {
 		"very deep":       {"checks: " + strings.Repeat("[", maxFile/2), "is not YAML"},
 		"not UTF-8":       {"checks: \xff\xfe\n", "is not YAML"},
 		"newline in path": {"checks: [{path: \"/\\nx\"}]\n", "has a space, a backslash or a control character"},
+		"soft hyphen":     {"checks: [{path: \"/sta\u00adtus\"}]\n", "has an invisible character; escape it as %XX"},
 		"command in name": {"checks: [{path: /, name: \"::set-output name=a::b\"}]\n", `name ":\:set-output name=a::b" must be`},
 		"status text":     {"checks: [{path: /, status: \"200\"}]\n", `status "200" is not a final HTTP status`},
 		"negative limit":  {"checks: [{path: /, max-latency: -1s}]\n", "not a time above zero"},

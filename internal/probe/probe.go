@@ -90,7 +90,7 @@ func (p *Prober) Probe(ctx context.Context, base string, check release.Check) re
 	stage, latency, spent := watch.stop()
 
 	answer.Latency, answer.Spent, answer.Status = latency, spent, got.status
-	answer.Commit = text.Line(got.header.Get(p.options.CommitHeader), maxCommit)
+	answer.Commit = commitOf(got.header.Get(p.options.CommitHeader))
 	if err != nil {
 		answer.Stage, answer.Wrong = p.describeFailure(ctx, target, stage, err)
 		return answer
@@ -161,4 +161,12 @@ func redirectPolicy(expectedStatus int) func(*http.Request, []*http.Request) err
 		}
 		return allowRedirect(via[0].URL, next.URL)
 	}
+}
+
+// commitOf is the commit that a header names. What sanitizing changes is no commit, and must not become equal to one: it is marked.
+func commitOf(header string) string {
+	if header == "" || text.IsPrintable(header) {
+		return text.Line(header, maxCommit)
+	}
+	return text.Line("\ufffd"+header, maxCommit)
 }

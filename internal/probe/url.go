@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // ParseBase accepts the base URL of a service: http or https, a host, and optionally a path. Credentials, a query and a
@@ -94,6 +96,8 @@ func pathProblem(path string) string {
 		return "has a fragment, which is never sent to a server"
 	case strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' }):
 		return "has a space, a backslash or a control character; escape it as %XX"
+	case !text.IsPrintable(path):
+		return "has an invisible character; escape it as %XX"
 	}
 	if _, err := url.Parse("http://host" + path); err != nil {
 		return "is not a path of a URL"

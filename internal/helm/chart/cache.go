@@ -47,9 +47,12 @@ func (c *Cache) Get(deployment release.Deployment) (*Chart, error) {
 
 // Take returns the chart as Get does, and removes it from the cache: the next deploy reads the files as they are then.
 func (c *Cache) Take(deployment release.Deployment) (*Chart, error) {
-	chart, err := c.Get(deployment)
 	c.mu.Lock()
+	chart := c.charts[cacheKey(deployment)]
 	delete(c.charts, cacheKey(deployment))
 	c.mu.Unlock()
-	return chart, err
+	if chart != nil {
+		return chart, nil
+	}
+	return Load(deployment)
 }

@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/helm/failure"
 	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 func object(t *testing.T, text string) map[string]any {
@@ -102,5 +104,26 @@ func TestImmutableChanges(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestSecretsAreRedactedAsQuoted: a message quotes a secret as sanitizing leaves it.
+func TestSecretsAreRedactedAsQuoted(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"pa##[ss1word", "::add-mask::x", "zero\u200bwidth", "plain-secret", "two\nlines-of-it"} {
+		s := new(secrets)
+		s.addSecret(map[string]any{"kind": "Secret", "stringData": map[string]any{"password": value}})
+		s.sort()
+		for _, message := range []string{value, "quoted: " + value} {
+			shown := s.redact(failure.Sanitize(message))
+			for line := range strings.Lines(value) {
+				if plain := text.Line(line, text.NoLimit); len(plain) >= minSecret && strings.Contains(shown, plain) {
+					t.Errorf("%q shows %q", message, shown)
+				}
+			}
+			if !strings.Contains(shown, "***") {
+				t.Errorf("%q shows %q", message, shown)
+			}
+		}
 	}
 }

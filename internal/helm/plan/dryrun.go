@@ -72,9 +72,14 @@ func (p *planner) dryRun(info, base *resource.Info) (*dryRunResult, error) {
 
 // addOwner labels and annotates an object as the release's, as Helm does before it applies one.
 func (p *planner) addOwner(info *resource.Info) error {
-	fields := manifest.Fields(info.Object)
-	manifest.SetStrings(fields, map[string]string{"app.kubernetes.io/managed-by": "Helm"}, "metadata", "labels")
-	info.Object = &unstructured.Unstructured{Object: fields}
+	object := &unstructured.Unstructured{Object: manifest.Fields(info.Object)}
+	labels := map[string]string{"app.kubernetes.io/managed-by": "Helm"}
+	for name, value := range object.GetLabels() { // none if one of them is not a string: Helm drops them all
+		labels[name] = value
+	}
+	labels["app.kubernetes.io/managed-by"] = "Helm"
+	object.SetLabels(labels)
+	info.Object = object
 	return p.Release.AnnotateOwner(info)
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/helm/chart"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // secrets are the values that must not be shown: those of Secrets, and those that the chart's schema marks.
@@ -55,11 +56,13 @@ func (s *secrets) addSecret(object map[string]any) {
 	}
 }
 
-// add adds a value, and each of its lines.
+// add adds a value and each of its lines, as they are and as a sanitized message quotes them.
 func (s *secrets) add(value string) {
 	for _, line := range append([]string{value}, strings.Split(value, "\n")...) {
-		if line = strings.TrimSpace(line); len(line) >= minSecret {
-			s.values = append(s.values, line)
+		for _, form := range []string{strings.TrimSpace(line), text.Line(line, text.NoLimit), text.Line("x"+line, text.NoLimit)[1:]} {
+			if len(form) >= minSecret && !slices.Contains(s.values, form) {
+				s.values = append(s.values, form)
+			}
 		}
 	}
 }
@@ -71,11 +74,11 @@ func isSecret(object map[string]any) bool {
 }
 
 // redact replaces every secret in a text.
-func (s *secrets) redact(text string) string {
+func (s *secrets) redact(shown string) string {
 	for _, value := range s.values {
-		text = strings.ReplaceAll(text, value, "***")
+		shown = strings.ReplaceAll(shown, value, "***")
 	}
-	return text
+	return shown
 }
 
 // isIn reports whether a value contains a secret.

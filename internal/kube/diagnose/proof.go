@@ -16,7 +16,7 @@ type Unproven struct {
 // with this observation added.
 func (p Pod) Unproven() (unproven []Unproven, history PodHistory) {
 	e := p.examination()
-	if p.Status.Phase == core.PodSucceeded {
+	if p.Status.Phase == core.PodSucceeded || p.Status.Phase == core.PodFailed { // a ReplicaSet replaces one that failed, and leaves it
 		return nil, e.newHistory()
 	}
 	for i := range p.Spec.Containers {

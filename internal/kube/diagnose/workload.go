@@ -43,9 +43,17 @@ func Paused(object *unstructured.Unstructured) *Finding {
 	if object.GetKind() != "Deployment" || !paused {
 		return nil
 	}
-	found := findingAbout(object, "DeploymentPaused", "spec.paused is true")
-	found.Code, found.Grace = causes.DeploymentPaused, GracePaused
-	return &found
+	updated, _, _ := unstructured.NestedInt64(object.Object, "status", "updatedReplicas")
+	wanted, found, _ := unstructured.NestedInt64(object.Object, "spec", "replicas")
+	if !found {
+		wanted = 1
+	}
+	if updated >= wanted { // the template is rolled out: only the number of pods changes, which a paused Deployment follows
+		return nil
+	}
+	finding := findingAbout(object, "DeploymentPaused", "spec.paused is true")
+	finding.Code, finding.Grace = causes.DeploymentPaused, GracePaused
+	return &finding
 }
 
 func jobFailed(job *unstructured.Unstructured) bool {

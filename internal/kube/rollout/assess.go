@@ -205,6 +205,9 @@ func (a *assessor) requireProof(o observedObject, now condition) condition {
 	default:
 		return now
 	}
+	if pods := a.namespaceOf(o).podSync; pods != nil && pods.Refused() && a.now.Sub(pods.Since) > a.policy.grace(revokedGrace) {
+		return now // the pods may not be read any more, and what was read of them is old
+	}
 	if !a.due(a.evidenceDelay(pendingObject{trackedObject: o.trackedObject})) { // the pods may be read after their workload
 		now.done, now.message = false, "its pods are not read yet"
 		return now

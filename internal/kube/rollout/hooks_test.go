@@ -71,7 +71,7 @@ func TestHookIsDoneWhenItHasEnded(t *testing.T) {
 	}
 }
 
-// TestDeletedHook: a Job may be deleted as diagnose.GraceShort as it has ended, before anybody has seen that it has.
+// TestDeletedHook: a Job may be deleted as soon as it has ended, before anybody has seen that it has.
 func TestDeletedHook(t *testing.T) {
 	t.Parallel()
 	aboutJob := job("", "").ObjectMeta

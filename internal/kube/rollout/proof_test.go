@@ -55,6 +55,24 @@ func TestWatchRequiresProof(t *testing.T) {
 	}
 }
 
+// TestWatchPassesOverARejectedPod: a pod that a node rejects fails without ever having a container, and is left by the ReplicaSet that
+// replaces it.
+func TestWatchPassesOverARejectedPod(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	running, rejected := pod("new", 2), pod("rejected", 2)
+	running.Spec.Containers = []core.Container{{Name: "app"}}
+	rejected.Spec.Containers = running.Spec.Containers
+	rejected.Status = core.PodStatus{Phase: core.PodFailed, Reason: "OutOfcpu"}
+	s.Put(replicaSet(2))
+	s.Put(rejected)
+	s.Put(running)
+	s.Put(deployment(2, 1, 1, 1))
+	if _, err := observe(t, s.watcher(), ofDeployment).rest(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestWatchReadsPodsBeforeReady: a Deployment's status may be read before that of its pods, which have proved nothing by then.
 func TestWatchReadsPodsBeforeReady(t *testing.T) {
 	t.Parallel()
