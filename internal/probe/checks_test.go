@@ -218,3 +218,17 @@ func FuzzLoadChecks(f *testing.F) {
 		}
 	})
 }
+
+// TestCommitOf: a header that sanitizing changes does not become equal to a commit.
+func TestCommitOf(t *testing.T) {
+	t.Parallel()
+	commit := strings.Repeat("a1", 20)
+	if got := commitOf(commit); got != commit {
+		t.Errorf("got %q", got)
+	}
+	for _, header := range []string{commit + "\u200b", "\u00ad" + commit, commit + "\x1b[0m", commit + "\u009dx", "\u200b"} {
+		if got := commitOf(header); got == commit || got == "" {
+			t.Errorf("%q is taken for %q", header, got)
+		}
+	}
+}

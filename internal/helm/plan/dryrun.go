@@ -73,9 +73,9 @@ func (p *planner) dryRun(info, base *resource.Info) (*dryRunResult, error) {
 // addOwner labels and annotates an object as the release's, as Helm does before it applies one.
 func (p *planner) addOwner(info *resource.Info) error {
 	object := &unstructured.Unstructured{Object: manifest.Fields(info.Object)}
-	labels := map[string]string{"app.kubernetes.io/managed-by": "Helm"}
-	for name, value := range object.GetLabels() { // none if one of them is not a string: Helm drops them all
-		labels[name] = value
+	labels := object.GetLabels() // nil if one of them is not a string: Helm drops them all
+	if labels == nil {
+		labels = map[string]string{}
 	}
 	labels["app.kubernetes.io/managed-by"] = "Helm"
 	object.SetLabels(labels)
