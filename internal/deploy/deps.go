@@ -56,7 +56,7 @@ type Chart interface {
 
 // Cluster is where the release runs.
 type Cluster interface {
-	// Check tells whether the cluster answers and the credentials may deploy. create says that the namespace may be absent.
+	// Check reports whether the cluster answers and the credentials may deploy. create says that the namespace may be absent.
 	Check(ctx context.Context, namespace string, create bool) error
 	// CreateNamespace makes the namespace if it is absent.
 	CreateNamespace(ctx context.Context, namespace string, environment release.Environment) error
@@ -76,7 +76,7 @@ type Cluster interface {
 
 // Ancestry answers questions about git history.
 type Ancestry interface {
-	// IsAncestor tells whether descendant is ancestor or descends from it. The error says why git cannot answer.
+	// IsAncestor reports whether descendant is ancestor or descends from it. The error says why git cannot answer.
 	IsAncestor(ctx context.Context, ancestor, descendant release.Commit) (bool, error)
 }
 

@@ -87,7 +87,7 @@ func (f failedRollout) handle(ctx, leaseCtx context.Context, failure error) (Res
 	return f.rollback(leaseCtx, failure)
 }
 
-// causedByRelease tells whether a rollback would help: a rollout, a hook or a smoke check failed. A load balancer that is
+// causedByRelease reports whether a rollback would help: a rollout, a hook or a smoke check failed. A load balancer that is
 // late, or a service that could not be reached, says nothing against the release.
 func causedByRelease(failure error) bool {
 	var diagnosed release.Diagnosed

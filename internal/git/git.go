@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/execx"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -56,7 +57,7 @@ func open(environ []string, dir string) (repository, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return repository{}, release.BadSetting(settingContext, fmt.Sprintf("%q is not a directory", dir), "name a directory of the work tree")
 	}
-	program, err := findProgram(environ)
+	program, err := execx.Find("git", environ)
 	if err != nil {
 		return repository{}, release.NewFault("git", "install git", err, "looking for %q", "git")
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -70,29 +69,6 @@ func (r repository) stream(ctx context.Context, stdout io.Writer, args ...string
 // fault is a *release.Fault about the repository.
 func (r repository) fault(err error, format string, subjects ...any) error {
 	return release.NewFault("git", "", err, format+" %q", append(subjects, r.dir)...)
-}
-
-// findProgram finds git on the PATH of the environment that it will run in.
-func findProgram(environ []string) (string, error) {
-	for _, dir := range filepath.SplitList(variable(environ, "PATH")) {
-		if !filepath.IsAbs(dir) {
-			continue // a relative entry would run a program of the work tree
-		}
-		if program, err := exec.LookPath(filepath.Join(dir, "git")); err == nil {
-			return program, nil
-		}
-	}
-	return "", fmt.Errorf("no %q on PATH", "git")
-}
-
-// variable is the value of an environment variable; the last one counts.
-func variable(environ []string, name string) (found string) {
-	for _, pair := range environ {
-		if key, value, _ := strings.Cut(pair, "="); key == name {
-			found = value
-		}
-	}
-	return found
 }
 
 // keptVariables are the GIT_ variables that say how to read any repository, not which one (git(1), "Environment Variables").

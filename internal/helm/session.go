@@ -13,6 +13,7 @@ import (
 	"github.com/onedigest/onedigest/internal/helm/failure"
 	"github.com/onedigest/onedigest/internal/helm/history"
 	"github.com/onedigest/onedigest/internal/helm/objects"
+	"github.com/onedigest/onedigest/internal/httpx"
 	"github.com/onedigest/onedigest/internal/release"
 	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/kube"
@@ -56,7 +57,7 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 	configFor := func(lifetime context.Context) *rest.Config {
 		config := rest.CopyConfig(c.connection.config)
 		config.Wrap(limitTo(lifetime))
-		config.Wrap(retryUnanswered(lifetime, c.timeouts.unreachable, c.log))
+		config.Wrap(httpx.RetryUnanswered(lifetime, c.timeouts.unreachable, c.log))
 		config.WarningHandler, config.WarningHandlerWithContext = warnings, nil
 		return config
 	}

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/execx"
 	"github.com/onedigest/onedigest/internal/text"
 )
 
@@ -23,15 +23,11 @@ type program struct {
 
 // findProgram finds a command on the PATH of the environment that it will run in.
 func findProgram(name string, options Options) (program, error) {
-	for _, dir := range filepath.SplitList(variable(options.Environ, "PATH")) {
-		if !filepath.IsAbs(dir) {
-			continue // a relative entry would run a program of the work tree
-		}
-		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return program{path: path, environ: options.Environ, log: options.Log}, nil
-		}
+	path, err := execx.Find(name, options.Environ)
+	if err != nil {
+		return program{}, err
 	}
-	return program{}, fmt.Errorf("no %q on PATH", name)
+	return program{path: path, environ: options.Environ, log: options.Log}, nil
 }
 
 // withEnviron returns the program with environment variables removed and added.
@@ -59,16 +55,6 @@ func (p program) run(ctx context.Context, dir string, args ...string) (stdout, s
 		err = context.Cause(ctx)
 	}
 	return out.String(), strings.TrimSpace(lines.kept.String()), err
-}
-
-// variable is the value of an environment variable; the last one counts.
-func variable(environ []string, name string) (found string) {
-	for _, pair := range environ {
-		if key, value, _ := strings.Cut(pair, "="); key == name {
-			found = value
-		}
-	}
-	return found
 }
 
 // tailBuffer keeps the last bytes written to it.

@@ -14,7 +14,7 @@ type Caller struct {
 // Source: AWS Account Management Reference Guide, "AWS account identifiers".
 var accountIDPattern = regexp.MustCompile(`^\d{12}$`)
 
-// IsAccountID tells whether a text is an AWS account's id: twelve digits.
+// IsAccountID reports whether a text is an AWS account's id: twelve digits.
 func IsAccountID(text string) bool { return accountIDPattern.MatchString(text) }
 
 // CheckAccount refuses credentials that do not belong to the account; "" accepts any account. It also refuses a text that is

@@ -47,7 +47,7 @@ func (d Digest) Short() string {
 	return "sha256:" + d.hex[:12]
 }
 
-// IsZero tells whether this is the zero value, no digest.
+// IsZero reports whether this is the zero value, no digest.
 func (d Digest) IsZero() bool { return d.hex == "" }
 
 // MarshalText makes a digest its string in JSON.

@@ -101,7 +101,7 @@ func (i Image) String() string {
 	return i.Repository.String() + "@" + i.Digest.String()
 }
 
-// IsZero tells whether this is the zero value, no image.
+// IsZero reports whether this is the zero value, no image.
 func (i Image) IsZero() bool { return i == Image{} }
 
 // MarshalText makes an image its reference in JSON.

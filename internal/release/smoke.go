@@ -36,7 +36,7 @@ const (
 	StageDone    Stage = "done"
 )
 
-// Inconclusive tells whether a request that stopped at this stage says nothing about the service itself: its DNS name or its
+// Inconclusive reports whether a request that stopped at this stage says nothing about the service itself: its DNS name or its
 // load balancer may not exist yet.
 func (s Stage) Inconclusive() bool { return s == StageDNS || s == StageConnect || s == StageTLS }
 
@@ -62,7 +62,7 @@ func (a Answer) MarshalJSON() ([]byte, error) {
 	}{plain(a), a.Latency.Seconds()})
 }
 
-// OK tells whether every expectation was met.
+// OK reports whether every expectation was met.
 func (a Answer) OK() bool { return a.Stage == StageDone && len(a.Wrong) == 0 }
 
 // Evidence records a verdict about a digest, with what it is based on.

@@ -7,11 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"strconv"
 
 	"github.com/onedigest/onedigest/internal/helm/failure"
+	"github.com/onedigest/onedigest/internal/httpx"
 	helmrelease "helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage"
 	core "k8s.io/api/core/v1"
@@ -84,11 +84,8 @@ func decode(content []byte) (*helmrelease.Release, error) {
 		if err != nil {
 			return nil, err
 		}
-		if text, err = io.ReadAll(io.LimitReader(in, maxRecord+1)); err != nil {
-			return nil, err
-		}
-		if len(text) > maxRecord {
-			return nil, fmt.Errorf("it decompresses to more than %d bytes", maxRecord)
+		if text, err = httpx.ReadAll(in, maxRecord); err != nil {
+			return nil, fmt.Errorf("decompressing it: %w", err)
 		}
 	}
 	revision := new(helmrelease.Release)

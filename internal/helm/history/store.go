@@ -14,6 +14,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/helm/failure"
 	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"github.com/onedigest/onedigest/internal/httpx"
 	"golang.org/x/sync/errgroup"
 	helmrelease "helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage/driver"
@@ -310,20 +311,20 @@ func (s *Store) Delete(name string) (*helmrelease.Release, error) {
 // maxRetryTime is how long a write is retried in a cluster that does not answer: as long as an apiserver takes to restart.
 const maxRetryTime = 30 * time.Second
 
-// errRelabelled is the error of a write that is retried without a longer wait, because only the record's labels had changed.
+// errRelabelled is the error of a write that is retried because only the record's labels had changed.
 var errRelabelled = errors.New("the record's labels were changed meanwhile")
 
 // retry calls write until it succeeds, fails for good, or maxRetryTime has passed. again is false in the first call: later ones must
 // read the record first, because a write whose answer was lost may have been stored.
 func (s *Store) retry(write func(again bool) error) error {
-	began, wait := time.Now(), 100*time.Millisecond
+	backoff := httpx.PatientBackoff(maxRetryTime)
 	for again := false; ; again = true {
 		err := write(again)
-		if err == nil || !failure.IsTransient(err) || time.Since(began) > maxRetryTime || !s.Sleep(wait) {
+		if err == nil || !failure.IsTransient(err) {
 			return err
 		}
-		if !errors.Is(err, errRelabelled) {
-			wait = min(2*wait, 2*time.Second)
+		if wait, stop := backoff.Next(); stop || !s.Sleep(wait) {
+			return err
 		}
 	}
 }

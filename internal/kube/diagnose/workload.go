@@ -35,7 +35,7 @@ func NotObserved(object *unstructured.Unstructured) bool {
 	return found && observed < object.GetGeneration()
 }
 
-// Paused tells whether an object is a paused Deployment, whose controller creates no ReplicaSet for a new template; nil if it is
+// Paused reports whether an object is a paused Deployment, whose controller creates no ReplicaSet for a new template; nil if it is
 // not. The ReplicaSet of the Deployment's revision is that of an older template then, and its pods say nothing about this release
 // (pkg/controller/deployment/sync.go, sync; util/deployment_util.go, PausedDeployReason).
 func Paused(object *unstructured.Unstructured) *Finding {

@@ -110,7 +110,7 @@ func provocations() map[string]provoked {
 	}
 }
 
-// observedPaused tells whether the controller has reported that the Deployment is paused.
+// observedPaused reports whether the controller has reported that the Deployment is paused.
 func observedPaused(known snapshot) bool {
 	object := known.objects[0].content
 	return !diagnose.NotObserved(object) && diagnose.Conditions(object)["Progressing"].Reason == "DeploymentPaused"

@@ -1,4 +1,4 @@
-package helm
+package httpx
 
 import (
 	"context"
@@ -63,7 +63,7 @@ func TestUnansweredRequestsAreRetried(t *testing.T) {
 			t.Parallel()
 			server, asked := restarting(t, test.statuses...)
 			logged := 0
-			transport := retryUnanswered(t.Context(), time.Minute, func(string) { logged++ })(&http.Transport{DisableKeepAlives: true})
+			transport := RetryUnanswered(t.Context(), time.Minute, func(string) { logged++ })(&http.Transport{DisableKeepAlives: true})
 			request, err := http.NewRequestWithContext(t.Context(), test.method, server.URL, strings.NewReader("body"))
 			if err != nil {
 				t.Fatal(err)
@@ -102,7 +102,7 @@ func TestRetriesEnd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		response, err := retryUnanswered(ctx, maxTime, func(string) {})(http.DefaultTransport).RoundTrip(request)
+		response, err := RetryUnanswered(ctx, maxTime, func(string) {})(http.DefaultTransport).RoundTrip(request)
 		if err == nil {
 			response.Body.Close()
 		}

@@ -1,0 +1,33 @@
+// Package execx finds the programs that adapters run.
+package execx
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Find returns the absolute path of a program on the PATH of the environment that it will run in. Relative entries of PATH are
+// passed over: they would run a program of the work tree.
+func Find(name string, environ []string) (string, error) {
+	for _, dir := range filepath.SplitList(Variable(environ, "PATH")) {
+		if !filepath.IsAbs(dir) {
+			continue
+		}
+		if program, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return program, nil
+		}
+	}
+	return "", fmt.Errorf("no %q on PATH", name)
+}
+
+// Variable returns the value of an environment variable, "" if it is not set. The last of several values counts.
+func Variable(environ []string, name string) (found string) {
+	for _, pair := range environ {
+		if key, value, _ := strings.Cut(pair, "="); key == name {
+			found = value
+		}
+	}
+	return found
+}

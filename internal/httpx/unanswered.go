@@ -1,0 +1,100 @@
+package httpx
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/sethvargo/go-retry"
+
+	"github.com/onedigest/onedigest/internal/text"
+)
+
+const (
+	longestPatientWait = 2 * time.Second
+	// startupTime is how long a server that has just come back may refuse what it is going to allow.
+	startupTime = 5 * time.Second
+	maxReason   = 300 // bytes of an error that is logged
+)
+
+// PatientBackoff waits 250 ms, 500 ms, 1 s, then 2 s between attempts, and ends after maxTime. It is for servers that restart.
+func PatientBackoff(maxTime time.Duration) retry.Backoff {
+	return retry.WithMaxDuration(maxTime, retry.WithCappedDuration(longestPatientWait, retry.NewExponential(firstWait)))
+}
+
+// RetryUnanswered wraps a transport so that it retries requests that the server did not answer, for at most maxTime each: a
+// server that restarts is no reason to leave half of a change behind. It retries requests that were never sent, and all but
+// POST: a PATCH or PUT must state the wanted fields, so that it can be carried out twice. RetryTransport is for
+// servers that throttle or fail. The end of ctx ends the waiting. log gets one line for each request that is retried.
+func RetryUnanswered(ctx context.Context, maxTime time.Duration, log func(line string)) func(http.RoundTripper) http.RoundTripper {
+	return func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(request *http.Request) (*http.Response, error) {
+			backoff, lastUnanswered := PatientBackoff(maxTime), time.Time{}
+			for {
+				response, err := next.RoundTrip(request)
+				unanswered := isUnanswered(request, err)
+				if !unanswered && lastUnanswered.IsZero() {
+					return response, err // the usual case
+				}
+				if unanswered {
+					if lastUnanswered.IsZero() {
+						log("WARNING: " + request.URL.Host + " does not answer, retrying: " + text.Line(err.Error(), maxReason))
+					}
+					lastUnanswered = time.Now()
+				} else if err != nil || !isStartingUp(response) || time.Since(lastUnanswered) > startupTime {
+					return response, err
+				}
+				again, replayErr := Replay(request)
+				wait, stop := backoff.Next()
+				if replayErr != nil || stop {
+					return response, err
+				}
+				if response != nil {
+					Drain(response)
+				}
+				request = again
+				if err := sleep(ctx, wait); err != nil {
+					return nil, err
+				}
+			}
+		})
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
+
+// sleep waits, and returns the cause of the context's end if that comes first.
+func sleep(ctx context.Context, wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// isUnanswered reports whether a request got no answer and may be sent again.
+func isUnanswered(request *http.Request, err error) bool {
+	switch {
+	case err == nil, request.Context().Err() != nil:
+		return false
+	case errors.Is(err, syscall.ECONNREFUSED): // it was never sent
+		return true
+	}
+	return request.Method != http.MethodPost && IsTransient(err)
+}
+
+// isStartingUp reports whether an answer is one that an apiserver gives while it starts.
+func isStartingUp(response *http.Response) bool {
+	switch response.StatusCode {
+	case http.StatusForbidden, http.StatusUnauthorized, http.StatusInternalServerError, http.StatusServiceUnavailable:
+		return true
+	}
+	return false
+}
