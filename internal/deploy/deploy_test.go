@@ -48,6 +48,7 @@ func TestPreflightFailureChangesNothing(t *testing.T) {
 		"an invalid chart":                     {&fakes{checkErr: release.BadInput("chart", "is not a chart", "")}, nil, release.ExitInput, "is not a chart"},
 		"an image that is not in its registry": {&fakes{absent: true}, nil, release.ExitFailed, "is not in its registry"},
 		"an image of another commit":           {&fakes{revision: "x"}, []string{"--commit", commit.String()}, release.ExitFailed, `is labelled with revision "x"`},
+		"smoke checks that reach nothing":      {&fakes{inside: true}, []string{"--smoke-checks", "default"}, release.ExitInput, "--smoke-checks: cannot reach the release"},
 		"a cluster that does not answer":       {&fakes{noAccess: &release.Fault{Side: "cluster", Err: errors.New("connection refused")}}, nil, release.ExitFault, "connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {

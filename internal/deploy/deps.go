@@ -34,6 +34,8 @@ type Registry interface {
 type Chart interface {
 	// Check validates the chart and its values without the cluster, and reports all problems together.
 	Check(deployment release.Deployment) error
+	// Endpoints lists the rendered objects that give the release an address outside the cluster, without the cluster.
+	Endpoints(deployment release.Deployment) ([]release.Object, error)
 	// MissingKeys lists the keys that other values files set and the deployment's own do not set.
 	MissingKeys(deployment release.Deployment, other []string) ([]string, error)
 	// Plan reports what Deploy would do, and changes nothing.
@@ -84,6 +86,6 @@ type Ancestry interface {
 type Smoker interface {
 	// Check parses a checks file, "" for the default checks, and reports what is wrong with it.
 	Check(checks string) error
-	// Smoke runs the checks against the URL; the error is a *release.Failure if an answer was wrong.
+	// Smoke runs the checks against the URL; the error is a *release.BadRelease if an answer was wrong.
 	Smoke(ctx context.Context, url, checks string, commit release.Commit) error
 }

@@ -40,6 +40,10 @@ type fakes struct {
 	revision string
 	noAccess error
 	pods     []release.PodImage
+	inside   bool  // the chart renders no address outside the cluster
+	noURL    bool  // the cluster knows of no address outside
+	addrErr  error // of waiting for the address
+	podsErr  error // of asking what the pods run
 	got      release.Deployment
 
 	outcome          release.Outcome // of Deploy; changed if ""
@@ -101,6 +105,13 @@ func (s smoker) Smoke(_ context.Context, url, file string, _ release.Commit) err
 type chart struct{ *fakes }
 
 func (c chart) Check(release.Deployment) error { return c.checkErr }
+
+func (c chart) Endpoints(release.Deployment) ([]release.Object, error) {
+	if c.inside {
+		return nil, nil
+	}
+	return []release.Object{{APIVersion: "v1", Kind: "Service", Name: "shop"}}, nil
+}
 
 func (c chart) MissingKeys(release.Deployment, []string) ([]string, error) { return c.missingKeys, nil }
 
@@ -191,11 +202,14 @@ func (c cluster) WatchHook(_ context.Context, _ string, objects []release.Object
 
 func (c cluster) Address(context.Context, string, string, func(string)) (string, error) {
 	c.note("address")
+	if c.noURL || c.addrErr != nil {
+		return "", c.addrErr
+	}
 	return "http://127.0.0.1", nil
 }
 
 func (c cluster) Images(context.Context, string, string) ([]release.PodImage, error) {
-	return c.pods, nil
+	return c.pods, c.podsErr
 }
 
 type lease struct{ *fakes }

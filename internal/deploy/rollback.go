@@ -77,7 +77,7 @@ func (f failedRollout) handle(ctx, leaseCtx context.Context, failure error) (Res
 	case leaseCtx.Err() != nil:
 		f.result.State = "another run holds the release now"
 		return f.result, errors.Join(failure, context.Cause(leaseCtx))
-	case !causedByRelease(failure) || f.applied.Revision == 0 || f.applied.Outcome == release.Unchanged:
+	case !release.IsBadRelease(failure) || f.applied.Revision == 0 || f.applied.Outcome == release.Unchanged:
 		return f.result, failure
 	case len(f.revisions) == 0:
 		return f.firstInstallFailed(leaseCtx, failure)
@@ -85,18 +85,6 @@ func (f failedRollout) handle(ctx, leaseCtx context.Context, failure error) (Res
 		return f.notRolledBack(fmt.Sprintf("revision %d stays as it is, because rollback is off", f.applied.Revision)), failure
 	}
 	return f.rollback(leaseCtx, failure)
-}
-
-// causedByRelease reports whether a rollback would help: a rollout, a hook or a smoke check failed. A load balancer that is
-// late, or a service that could not be reached, says nothing against the release.
-func causedByRelease(failure error) bool {
-	var diagnosed release.Diagnosed
-	if errors.As(failure, &diagnosed) {
-		return diagnosed.Diagnosis().Code != causes.NoAddress
-	}
-	var smoke *smokeFailedError
-	var failed *release.Failure
-	return errors.As(failure, &smoke) || errors.As(failure, &failed)
 }
 
 // notRolledBack is the result of a failed rollout that is not rolled back, with the state of the release.

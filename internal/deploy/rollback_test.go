@@ -21,9 +21,9 @@ func (s stuck) Diagnosis() release.Diagnosis { return s.diagnosis }
 
 // broken is a rollout that cannot become ready.
 func broken(reason string) error {
-	return &release.Failure{What: "shop cannot become ready", Err: stuck{release.Diagnosis{Code: causes.CrashLoop,
+	return &release.BadRelease{Err: &release.Failure{What: "shop cannot become ready", Err: stuck{release.Diagnosis{Code: causes.CrashLoop,
 		Object: release.Object{Kind: "Pod", Name: "shop-1"}, Container: "app", Reason: reason, Advice: "read the log",
-		Events: []string{"Back-off"}, Logs: []string{"panic: ::set-output"}, Previous: []string{"before"}}}}
+		Events: []string{"Back-off"}, Logs: []string{"panic: ::set-output"}, Previous: []string{"before"}}}}}
 }
 
 func live(c release.Commit) []release.Revision {
@@ -46,7 +46,7 @@ func TestFailureIsExplainedAndThenRolledBack(t *testing.T) {
 	t.Parallel()
 	back := []string{"rollback to 5", "watch Deployment/shop", "verify 8", "release Lease"}
 	target := release.RollbackTarget{Revision: 5, Commit: another}
-	smokeFailed := &release.Failure{What: "smoke failed: / answered 500"}
+	smokeFailed := &release.BadRelease{Err: &release.Failure{What: "smoke failed: / answered 500"}}
 	for name, test := range map[string]struct {
 		fakes *fakes
 		flags []string
@@ -81,6 +81,38 @@ func TestFailureIsExplainedAndThenRolledBack(t *testing.T) {
 			check(t, log, test.says)
 			if rolled := strings.Contains(test.says, "rolled back"); rolled != (result.Outcome == release.RolledBack) || rolled && result.Revision != 8 {
 				t.Errorf("got outcome %q and revision %d", result.Outcome, result.Revision)
+			}
+		})
+	}
+}
+
+// TestOnlyABadReleaseIsRolledBack: whatever could not be asked leaves the release as it is.
+func TestOnlyABadReleaseIsRolledBack(t *testing.T) {
+	t.Parallel()
+	late := &release.Failure{What: "release \"shop\" has no external address in time", Err: stuck{release.Diagnosis{Code: causes.NoAddress}}}
+	for name, fakes := range map[string]*fakes{
+		"no address in time":                 {addrErr: late},
+		"an address that cannot be read":     {addrErr: &release.Fault{Side: "cluster", Err: errors.New("forbidden")}},
+		"several addresses":                  {addrErr: release.BadSetting("release", "has 2 load balancers", "")},
+		"an address of another kind":         {addrErr: &release.Failure{What: "any failure at all"}},
+		"no address and smoke checks":        {noURL: true},
+		"pods that cannot be listed":         {podsErr: &release.Fault{Side: "cluster", Err: errors.New("forbidden")}},
+		"a smoke that was not a verdict":     {smokeErr: &release.Failure{What: "smoke was interrupted"}},
+		"checks that cannot be read":         {smokeErr: release.BadInput("x.yaml", "is gone", "")},
+		"a rollout that could not be asked":  {watchErr: &release.Failure{What: "the cluster has not answered"}},
+		"a rollout whose cluster has failed": {watchErr: &release.Fault{Side: "cluster", Err: errors.New("no route")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fakes.history, fakes.target = live(another), release.RollbackTarget{Revision: 5}
+			result, _, err := fakes.run(t, "--smoke-checks", "default")
+			if err == nil || result.Outcome == release.RolledBack {
+				t.Errorf("got outcome %q, %v", result.Outcome, err)
+			}
+			for _, done := range fakes.done {
+				if strings.HasPrefix(done, "rollback") || strings.HasPrefix(done, "verify") {
+					t.Errorf("did %v", fakes.done)
+				}
 			}
 		})
 	}

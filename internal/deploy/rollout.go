@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -97,7 +96,7 @@ func (r request) checkDigest(ctx context.Context) ([]string, error) {
 	}
 	pods, others := release.SplitByDigest(images, r.settings.Image.Digest)
 	if len(others) > 0 {
-		return nil, &release.Failure{What: fmt.Sprintf("pod %q of %q runs %s, not %s", others[0].Pod, r.settings.Release, others[0].Digest, r.settings.Image.Digest)}
+		return nil, &release.BadRelease{Err: &release.Failure{What: fmt.Sprintf("pod %q of %q runs %s, not %s", others[0].Pod, r.settings.Release, others[0].Digest, r.settings.Image.Digest)}}
 	}
 	return pods, nil
 }
@@ -108,21 +107,20 @@ func (r request) smoke(ctx context.Context, budget budget, url string) error {
 		return nil
 	}
 	if url == "" {
-		return &release.Failure{What: fmt.Sprintf("release %q has no address outside the cluster, so no smoke check can reach it", r.settings.Release),
-			Do: "leave smoke-checks out, or give its Service an external address"}
+		return &release.Failure{What: fmt.Sprintf("release %q has no address outside the cluster, so that no smoke check can reach it; this says nothing against it, and it stays as it is", r.settings.Release),
+			Do: "omit smoke-checks, or give its Service an external address"}
 	}
 	ctx, cancel := budget.withDeadline(ctx, release.PhaseSmoke)
 	defer cancel()
 	defer r.Reporter.Group("smoke of " + url)()
 	err := r.Smoker.Smoke(ctx, url, r.settings.checksFile(), r.deployment.Commit)
-	var failure *release.Failure
-	if errors.As(err, &failure) {
+	if release.IsBadRelease(err) {
 		return &smokeFailedError{err}
 	}
 	return err
 }
 
-// smokeFailedError is a release that became ready and answers wrongly: a reason to roll back.
+// smokeFailedError is a release that became ready and answers wrongly.
 type smokeFailedError struct{ error }
 
 func (e *smokeFailedError) Error() string {

@@ -100,6 +100,27 @@ func (c *Client) Render(deployment release.Deployment) (text string, objects []r
 	return text, objects, err
 }
 
+// Endpoints lists the Services of type LoadBalancer and the Ingresses that a deployment's chart renders, without a cluster. The
+// errors are those of Check.
+func (c *Client) Endpoints(deployment release.Deployment) ([]release.Object, error) {
+	text, _, err := c.Render(deployment)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := manifest.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	var endpoints []release.Object
+	for _, object := range objects {
+		balancer := manifest.GroupKind(object) == "/Service" && manifest.ValueAt(object, "spec.type", "") == "LoadBalancer"
+		if balancer || manifest.GroupKind(object) == "networking.k8s.io/Ingress" {
+			endpoints = append(endpoints, manifest.ObjectID(object, deployment.Namespace))
+		}
+	}
+	return endpoints, nil
+}
+
 // MissingKeys returns the sorted dotted paths of the values that the other values files set and that the deployment's own files
 // and assignments do not: values that were added for one environment and forgotten for another. A list counts as one value, and null
 // as a value. It needs no cluster; the error is an *release.InputError.

@@ -166,7 +166,7 @@ func TestAFailedRevisionIsFollowedByAnUpgrade(t *testing.T) {
 	s.answers(on("POST", "/deployments", 422, `Deployment.apps "shop" is invalid: spec.x`))
 	_, err := c.Deploy(t.Context(), d, nil)
 	var failure *release.Failure
-	if !errors.As(err, &failure) || !strings.Contains(err.Error(), "fix the chart or the values") {
+	if !errors.As(err, &failure) || !release.IsBadRelease(err) || !strings.Contains(err.Error(), "fix the chart or the values") {
 		t.Errorf("got %v", err)
 	}
 	if got := statuses(t, c); got != "failed" {

@@ -82,6 +82,23 @@ func (e *Failure) Error() string {
 
 func (e *Failure) Unwrap() error { return e.Err }
 
+// BadRelease says that the release itself is at fault: its rollout or a hook failed, the cluster refused its objects, its pods run
+// another image, or its answers are wrong. It is the only reason to roll back. What could not be asked (no address, no cluster, no
+// registry) and what was stopped says nothing against a release and is another error. Exit code 1.
+type BadRelease struct {
+	Err error // never nil
+}
+
+func (e *BadRelease) Error() string { return e.Err.Error() }
+
+func (e *BadRelease) Unwrap() error { return e.Err }
+
+// IsBadRelease reports whether an error says that the release itself is at fault.
+func IsBadRelease(err error) bool {
+	var bad *BadRelease
+	return errors.As(err, &bad)
+}
+
 // Fault is an outside system (network, registry, AWS, cluster) that could not be reached or answered unexpectedly. Exit
 // code 3.
 type Fault struct {
@@ -125,7 +142,7 @@ func ExitCode(err error) int {
 		return ExitDone
 	case errors.As(err, &input):
 		return ExitInput
-	case errors.As(err, &refusal), errors.As(err, &failure):
+	case errors.As(err, &refusal), errors.As(err, &failure), IsBadRelease(err):
 		return ExitFailed
 	}
 	return ExitFault

@@ -61,7 +61,7 @@ type Result struct {
 }
 
 // Run sends the checks in rounds until enough rounds in a row passed or the time is up. With an image, it confirms before
-// and after that the pods run its digest, and records the verdict for it. A failed verdict is a *release.Failure, an
+// and after that the pods run its digest, and records the verdict for it. A failed verdict is a *release.BadRelease, an
 // inconclusive one a *release.Fault.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
@@ -89,7 +89,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		}
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return result, &release.Failure{What: "smoke was interrupted", Err: verdictError(report)}
+		return result, interrupted(report)
 	}
 	result.Evidence, err = recordEvidence(ctx, report, pods, settings, deps)
 	return result, errors.Join(verdictError(report), err)

@@ -27,10 +27,19 @@ func verdictError(report Report) error {
 	case release.Pass:
 		return nil
 	case release.Fail:
-		return &release.Failure{What: "smoke failed: " + report.Reason}
+		return &release.BadRelease{Err: &release.Failure{What: "smoke failed: " + report.Reason}}
 	}
 	return &release.Fault{Side: "service", Err: fmt.Errorf("probing %q: %s", report.URL, report.Reason),
 		Do: "the application was never reached; check DNS, the load balancer and its targets, or give a longer --timeout"}
+}
+
+// interrupted is the error of a run that was stopped from outside. What it saw until then is no verdict.
+func interrupted(report Report) error {
+	what := "smoke was interrupted"
+	if report.Reason != "" {
+		what += "; the last round: " + report.Reason
+	}
+	return &release.Failure{What: what}
 }
 
 // recordTimeout bounds the recording of a verdict, which starts after the timeout of the rounds may have passed.

@@ -19,8 +19,8 @@ const side = "cluster"
 
 var namespaceNotFound = regexp.MustCompile(`namespaces "[^"]*" not found`)
 
-// Classify wraps an error of changing a release: what the cluster refuses about its objects is a *release.Failure, a missing
-// namespace a *release.InputError, everything else a *release.Fault. An error that is one of these already, and nil, are
+// Classify wraps an error of changing a release: what the cluster refuses about its objects is a *release.BadRelease, a release that
+// somebody else is changing a *release.Failure, a missing namespace a *release.InputError, everything else a *release.Fault. An error that is one of these already, and nil, are
 // returned as they are. The format and subjects say what was being done.
 func Classify(ctx context.Context, err error, format string, subjects ...any) error {
 	var (
@@ -44,7 +44,11 @@ func Classify(ctx context.Context, err error, format string, subjects ...any) er
 		return release.BadSetting("namespace", Sanitize(err.Error()), "give --create-namespace, or create it")
 	}
 	if known := lookUp(err); known != nil && !known.fault {
-		return &release.Failure{What: known.withCode(what), Err: sanitized{err}, Do: known.advice()}
+		refused := &release.Failure{What: known.withCode(what), Err: sanitized{err}, Do: known.advice()}
+		if known.code == causes.ReleaseHeld {
+			return refused
+		}
+		return &release.BadRelease{Err: refused}
 	}
 	return Fault(err, format, subjects...)
 }

@@ -26,7 +26,7 @@ func (r *rollout) failed(ctx context.Context, known snapshot, object pendingObje
 	if object.givenUp != "" && object.givenUp != object.finding.Reason {
 		what += " (" + object.givenUp + ")"
 	}
-	return r.failure(ctx, known, what, object.finding)
+	return &release.BadRelease{Err: r.failure(ctx, known, what, object.finding)}
 }
 
 func (r *rollout) failure(ctx context.Context, known snapshot, what string, found diagnose.Finding) error {
@@ -49,7 +49,8 @@ func (r *rollout) diagnose(ctx context.Context, known snapshot, found diagnose.F
 	return diagnosis
 }
 
-// timedOut returns the error of a rollout whose context has ended.
+// timedOut returns the error of a rollout whose context has ended. What a cluster that does not answer has last reported is not
+// held against the release.
 func (r *rollout) timedOut(ctx context.Context, known snapshot, pending []pendingObject) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("watching the rollout in namespace %q: %w", r.namespace, context.Canceled)
@@ -71,7 +72,11 @@ func (r *rollout) timedOut(ctx context.Context, known snapshot, pending []pendin
 	}
 	found := bestExplained(pending).finding
 	found.Code = cmp.Or(found.Code, causes.TimedOut)
-	return r.failure(ctx, known, what, found)
+	failure := r.failure(ctx, known, what, found)
+	if known.unansweredFor(now) > 0 {
+		return failure
+	}
+	return &release.BadRelease{Err: failure}
 }
 
 // bestExplained returns the object about which most is known: a cause, else a pod.
