@@ -125,7 +125,7 @@ func TestRollingUpdateDropsNoRequest(t *testing.T) {
 // deployed builds and deploys the checkout's commit into a namespace of its own and returns the address and the image.
 func (c checkout) deployed(t *testing.T, namespace string) (url, image string) {
 	t.Helper()
-	built := c.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--output", "json")
+	built := c.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--builder", "go", "--output", "json")
 	image = field(t, built, "image")
 	got := c.verb(t.Context(), appdeploy.Command(), "--environment", namespace, "--image", image, "--create-namespace",
 		"--values", "terraform/staging/values-staging.yaml", "--set", "config.ENVIRONMENT="+namespace, "--output", "json")

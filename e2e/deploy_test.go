@@ -28,7 +28,7 @@ func field(t *testing.T, got ran, name string) string {
 func TestAFailingRolloutIsExplained(t *testing.T) {
 	onNode(t)
 	tree := newCheckout(t)
-	built := field(t, tree.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--output", "json"), "image")
+	built := field(t, tree.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--builder", "go", "--output", "json"), "image")
 	for namespace, test := range map[string]struct {
 		values string
 		want   []string
@@ -56,7 +56,7 @@ func TestAFailingRolloutIsExplained(t *testing.T) {
 func TestDeployRefusesBeforeAnythingChanges(t *testing.T) {
 	onNode(t)
 	tree := newCheckout(t)
-	built := field(t, tree.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--output", "json"), "image")
+	built := field(t, tree.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--builder", "go", "--output", "json"), "image")
 	absent := site.registry + "/shop@sha256:" + strings.Repeat("0", 64)
 	for name, test := range map[string]struct {
 		args []string

@@ -111,7 +111,7 @@ func production() []map[string]string {
 func staging(commit string) []map[string]string {
 	image := rehearsed + "@" + builtDigest
 	return []map[string]string{
-		{"verb": "build", "repository": rehearsed, "context": "app", "commit": commit},
+		{"verb": "build", "repository": rehearsed, "context": "app", "builder": "go", "commit": commit},
 		{"verb": "deploy", "environment": "staging", "image": image, "commit": commit, "release": "shop", "values": "terraform/staging/values-staging.yaml"},
 		{"verb": "smoke", "environment": "staging", "image": image, "expect-commit": commit, "release": "shop"},
 	}

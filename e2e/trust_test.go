@@ -49,7 +49,7 @@ func (c checkout) deploy(ctx context.Context, namespace, image string, args ...s
 
 func (c checkout) build() string {
 	c.t.Helper()
-	return field(c.t, c.verb(c.t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--output", "json"), "image")
+	return field(c.t, c.verb(c.t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--builder", "go", "--output", "json"), "image")
 }
 
 func (r ran) holds(t *testing.T, code int, wants ...string) {

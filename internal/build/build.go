@@ -75,13 +75,13 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	result, found, err := findExisting(ctx, settings.Repository, tagFor(recipe.Source, deps.Now()), recipe.Source, deps)
-	if found || err != nil {
-		return result, err
-	}
 	builder, err := deps.Builder.Choose(settings.Builder, recipe)
 	if err != nil {
 		return Result{}, err
+	}
+	result, found, err := findExisting(ctx, settings.Repository, tagFor(recipe.Source, deps.Now()), recipe.Source, deps)
+	if found || err != nil {
+		return result, err
 	}
 	if recipe.Source, err = refuseUncommitted(ctx, builder, recipe, settings, deps); err != nil {
 		return Result{}, err

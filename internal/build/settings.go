@@ -18,7 +18,7 @@ var Verb = setting.Verb{
 		"returns the first image.",
 	Examples: []setting.Example{
 		{Does: "build the Go service in this directory", Line: "--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop"},
-		{Does: "build for two platforms", Line: "--repository localhost:5000/shop --context app --platforms linux/amd64,linux/arm64"},
+		{Does: "build for two platforms", Line: "--repository localhost:5000/shop --context app --builder go --platforms linux/amd64,linux/arm64"},
 		{Does: "build the Dockerfile of a directory with docker buildx", Line: "--repository localhost:5000/shop --context app --builder docker --build-args GREETING=hello"},
 	},
 	Outputs: []setting.Output{
@@ -51,12 +51,12 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Context, setting.Setting{Name: "context", Default: ".", Value: "DIR",
 		Help: "Directory to build from, inside the work tree"}, setting.Text)
 	setting.Var(set, &s.Builder, setting.Setting{Name: "builder", Default: "auto", Value: "auto|go|docker",
-		Help: "Builder: go builds a Go program without Docker; docker runs docker buildx; auto chooses docker if a dockerfile is given and go if the context holds a Go main package"},
+		Help: "Builder: go builds a Go program without Docker; docker runs docker buildx; auto takes the one that main or dockerfile names, or else the one that the context has files for, and refuses a context with files for both"},
 		setting.OneOf("auto", "go", "docker"))
 	setting.Var(set, &s.Main, setting.Setting{Name: "main", Default: ".", Value: "PACKAGE",
 		Help: "Go main package, relative to the context (Go builder)"}, relativePath)
 	setting.Var(set, &s.Dockerfile, setting.Setting{Name: "dockerfile", Value: "FILE",
-		Help: "Dockerfile, relative to the context (Docker builder; default: Dockerfile)"}, relativePath)
+		Help: "Dockerfile, relative to the context (Docker builder; default: its Dockerfile or Containerfile)"}, relativePath)
 	setting.List(set, &s.Platforms, setting.Setting{Name: "platforms", Commas: true, Default: "linux/amd64", Value: "OS/ARCH",
 		Help: "Platform to build for; several are pushed as one image index"}, release.ParsePlatform)
 	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Fallback: "GITHUB_SHA", Value: "SHA",

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -21,9 +22,10 @@ const (
 )
 
 // Choose turns "auto" into the name of a builder, and refuses a recipe that the builder cannot follow before anything runs.
-// It reads files only: docker if the recipe names a Dockerfile; else go if its main package is one; else docker if the
-// context has a Dockerfile. Whether Docker is installed does not count, because a commit would become different images on
-// different machines.
+// It reads files only. For "auto", what the recipe names decides: go for a main package other than the context itself, docker
+// for a Dockerfile. If it names neither, what the context holds decides: a Go main package of a module, or a Dockerfile. If
+// both ways are open, the recipe is refused, because they make different images. Whether Docker is installed does not count,
+// because a commit would become different images on different machines.
 //
 // Its errors are *release.InputError.
 func (b *Builders) Choose(builder string, recipe release.Recipe) (string, error) {
@@ -40,18 +42,76 @@ func (b *Builders) Choose(builder string, recipe release.Recipe) (string, error)
 
 // chooseByFiles chooses the builder for "auto".
 func chooseByFiles(recipe release.Recipe) (string, error) {
-	if recipe.Dockerfile != "" {
+	named := namesMain(recipe)
+	switch {
+	case named && recipe.Dockerfile != "":
+		return "", ambiguous(fmt.Sprintf("the Go main package %q and the Dockerfile %q are both named", recipe.Main, recipe.Dockerfile))
+	case named:
+		return Go, checkGoRecipe(recipe)
+	case recipe.Dockerfile != "":
 		return Docker, checkDockerRecipe(recipe)
 	}
 	notGo := checkMainPackage(recipe)
-	if notGo == nil {
-		return Go, checkGoRecipe(recipe)
+	if notGo == nil && !inModule(recipe.Context) {
+		notGo = errors.New("no go.mod is in it or above it")
 	}
-	if _, err := findDockerfile(recipe); err == nil {
+	dockerfiles := standardDockerfiles(recipe.Context)
+	switch {
+	case notGo == nil && len(dockerfiles) > 0:
+		return "", ambiguous(fmt.Sprintf("the context holds a Go main package and a %s", strings.Join(dockerfiles, " and a ")))
+	case notGo == nil:
+		return Go, checkGoRecipe(recipe)
+	case len(dockerfiles) > 0:
 		return Docker, checkDockerRecipe(recipe)
 	}
-	return "", release.BadSetting(settingBuilder, fmt.Sprintf("nothing to build in %q: %v, and there is no Dockerfile", recipe.Context, notGo),
-		"name the Go main package with --main or a Dockerfile with --dockerfile")
+	return "", nothingToBuild(recipe, notGo)
+}
+
+// namesMain reports whether the recipe names a main package other than the default, the context itself.
+func namesMain(recipe release.Recipe) bool {
+	return recipe.Main != "" && path.Clean(recipe.Main) != "."
+}
+
+func ambiguous(what string) error {
+	return release.BadSetting(settingBuilder, what+", and they make different images",
+		"give --builder go for the Go program or --builder docker for the Dockerfile")
+}
+
+// nothingToBuild names what the context holds further down, which only a setting can choose.
+func nothingToBuild(recipe release.Recipe, notGo error) error {
+	what := fmt.Sprintf("nothing to build in %q: %v, and there is no Dockerfile", recipe.Context, notGo)
+	var found []string
+	for _, pattern := range []string{"cmd/*", "*.Dockerfile", "Dockerfile.*", "*/Dockerfile"} {
+		matches, _ := filepath.Glob(filepath.Join(recipe.Context, pattern)) // the patterns are well-formed
+		for _, match := range matches {
+			below, err := filepath.Rel(recipe.Context, match)
+			candidate := recipe
+			candidate.Main = below
+			if err == nil && (pattern != "cmd/*" || checkMainPackage(candidate) == nil) {
+				found = append(found, fmt.Sprintf("%q", below))
+			}
+		}
+	}
+	if len(found) > 0 {
+		what += "; there are " + strings.Join(found[:min(len(found), maxFound)], ", ")
+	}
+	return release.BadSetting(settingBuilder, what, "name the Go main package with --main or a Dockerfile with --dockerfile")
+}
+
+// maxFound is how many main packages and Dockerfiles a message lists.
+const maxFound = 10
+
+// inModule reports whether a directory belongs to a Go module: go.mod is in it or above it.
+func inModule(dir string) bool {
+	for {
+		if info, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil && info.Mode().IsRegular() {
+			return true
+		}
+		if dir == filepath.Dir(dir) {
+			return false
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 func checkGoRecipe(recipe release.Recipe) error {
@@ -77,8 +137,15 @@ func checkGoRecipe(recipe release.Recipe) error {
 }
 
 func checkDockerRecipe(recipe release.Recipe) error {
+	var problems []release.Problem
 	if _, err := findDockerfile(recipe); err != nil {
-		return release.BadSetting(settingDockerfile, err.Error(), "name a Dockerfile inside the context")
+		problems = append(problems, release.Problem{Setting: settingDockerfile, What: err.Error(), Do: "name a Dockerfile inside the context"})
+	}
+	if namesMain(recipe) {
+		problems = append(problems, release.Problem{Setting: settingMain, What: "the docker builder builds what the Dockerfile says, not a Go main package", Do: "omit it, or give --builder go"})
+	}
+	if len(problems) > 0 {
+		return &release.InputError{Problems: problems}
 	}
 	return nil
 }
@@ -120,12 +187,33 @@ func packagePath(main string) (string, error) {
 	return "./" + clean, nil
 }
 
-// findDockerfile returns the recipe's Dockerfile, or the one of the context. It must be inside the context, with symbolic
+// dockerfileNames are the names that docker buildx and podman look for when no file is named.
+var dockerfileNames = []string{"Dockerfile", "dockerfile", "Containerfile"}
+
+// standardDockerfiles returns those of dockerfileNames that the context holds, a file with several of them only once.
+func standardDockerfiles(context string) (names []string) {
+	var seen []os.FileInfo
+	for _, name := range dockerfileNames {
+		info, err := os.Stat(filepath.Join(context, name))
+		if err != nil || !info.Mode().IsRegular() || slices.ContainsFunc(seen, func(other os.FileInfo) bool { return os.SameFile(info, other) }) {
+			continue
+		}
+		seen = append(seen, info)
+		names = append(names, name)
+	}
+	return names
+}
+
+// findDockerfile returns the recipe's Dockerfile, or the only one of the context. It must be inside the context, with symbolic
 // links resolved.
 func findDockerfile(recipe release.Recipe) (string, error) {
 	file := recipe.Dockerfile
 	if file == "" {
-		file = "Dockerfile"
+		names := standardDockerfiles(recipe.Context)
+		if len(names) > 1 {
+			return "", fmt.Errorf("the context %q holds %s, which are different files", recipe.Context, strings.Join(names, " and "))
+		}
+		file = append(names, "Dockerfile")[0]
 	}
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(recipe.Context, file)

@@ -17,9 +17,11 @@ func ExampleBuilders_Choose() {
 		return
 	}
 	defer os.RemoveAll(dir)
-	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte("package main\n\nfunc main() {}\n"), 0o600); err != nil {
-		fmt.Println(err)
-		return
+	for name, content := range map[string]string{"go.mod": "module example.com/shop\n", "main.go": "package main\n\nfunc main() {}\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			fmt.Println(err)
+			return
+		}
 	}
 	builders := image.New(image.Options{Environ: os.Environ()})
 	recipe := release.Recipe{Context: dir, Main: ".", Platforms: []release.Platform{{OS: "linux", Architecture: "amd64"}}}

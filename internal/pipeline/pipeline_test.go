@@ -72,10 +72,10 @@ func good(t *testing.T) *fakes {
 		deploys: map[release.Environment]deploy.Settings{}, runs: map[string]release.Digest{"staging": d, "production": d}}
 }
 
-func (c *fakes) run(t *testing.T) (pipeline.Result, error) {
+func (c *fakes) run(t *testing.T, flags ...string) (pipeline.Result, error) {
 	t.Helper()
 	var settings pipeline.Settings
-	if err := settingtest.Apply(settings.Declare(), []string{"--repository", "localhost:5000/shop", "--context", "app"}...); err != nil {
+	if err := settingtest.Apply(settings.Declare(), append([]string{"--repository", "localhost:5000/shop", "--context", "app"}, flags...)...); err != nil {
 		t.Fatal(err)
 	}
 	return pipeline.Run(t.Context(), settings, pipeline.Deps{Build: c.Build, Deploy: c.Deploy, Smoke: c.Smoke, Promote: c.Promote,
@@ -124,6 +124,9 @@ func TestRunGivesStepsTheVerbsDefaults(t *testing.T) {
 	got := c.deploys["staging"]
 	if got.Rollback != "auto" || got.LeaseDuration != 15*time.Second || got.Timeout != 3*time.Minute || got.Namespace != "staging" || !got.CreateNamespace {
 		t.Errorf("deploy is given %+v", got)
+	}
+	if _, err := c.run(t, "--builder", "docker"); err != nil || c.built.Builder != "docker" {
+		t.Errorf("build is given builder %q (%v)", c.built.Builder, err)
 	}
 }
 

@@ -17,7 +17,7 @@ var Verb = setting.Verb{
 		"proof: the digest built, the digests that the pods of staging and production report, and the commit that both answer are " +
 		"one; if they are not, it fails.",
 	Examples: []setting.Example{
-		{Does: "this repository's sample app on a local cluster", Line: "--repository 127.0.0.1:5510/shop --context app"},
+		{Does: "this repository's sample app on a local cluster", Line: "--repository 127.0.0.1:5510/shop --context app --builder go"},
 	},
 	Outputs: []setting.Output{
 		{Name: "digest", Help: "the digest that runs in every environment"},
@@ -29,6 +29,7 @@ var Verb = setting.Verb{
 type Settings struct {
 	Repository  release.Repository
 	Context     string
+	Builder     string
 	Commit      string // as git names it; "" for HEAD
 	Platform    release.Platform
 	Chart       string
@@ -47,6 +48,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Repository to build into"}, release.ParseRepository)
 	setting.Var(set, &s.Context, setting.Setting{Name: "context", Default: ".", Value: "DIR",
 		Help: "Directory to build from"}, setting.Text)
+	setting.Var(set, &s.Builder, setting.Setting{Name: "builder", Default: "auto", Value: "auto|go|docker",
+		Help: "Builder, as build has it: needed if the context holds a Go main package and a Dockerfile"}, setting.OneOf("auto", "go", "docker"))
 	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Fallback: "GITHUB_SHA", Value: "SHA",
 		Help: "Commit, full or short, that must be checked out in the work tree; default: HEAD"}, setting.Text)
 	setting.Var(set, &s.Platform, setting.Setting{Name: "platform", Default: "linux/amd64", Value: "OS/ARCH",

@@ -15,7 +15,7 @@ import (
 
 func (s Settings) buildSettings() (settings build.Settings, err error) {
 	err = settings.Declare().ApplyDefaults(func() {
-		settings.Repository, settings.Context, settings.Commit = s.Repository, s.Context, s.Commit
+		settings.Repository, settings.Context, settings.Builder, settings.Commit = s.Repository, s.Context, s.Builder, s.Commit
 		settings.Platforms = []release.Platform{s.Platform}
 	})
 	return settings, err
