@@ -22,7 +22,7 @@ func TestRun(t *testing.T) {
 	if result.Outcome != release.Changed || result.Revision != 7 || result.URL != "http://127.0.0.1" || result.Digest != image(t, "a").Digest {
 		t.Errorf("got %+v", result)
 	}
-	want := release.Deployment{Name: "shop", Namespace: "staging", Environment: "staging", Image: image(t, "a"), Commit: commit,
+	want := release.Deployment{Name: "shop", Namespace: "staging", Environment: "staging", Image: image(t, "a"), Commit: commit, ImageCommit: commit,
 		Chart: "/tree/charts/service", ValuesFiles: []string{"/tree/one.yaml", "/tree/two.yaml"}, Set: []string{"config.A=1"}, Actor: "a person", RunURL: "https://example.com/run/1"}
 	if diff := cmp.Diff(want, fakes.got, cmp.AllowUnexported(release.Digest{})); diff != "" {
 		t.Errorf("deployment -want +got:\n%s", diff)

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,11 +37,12 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 	if err := r.checkReachable(); err != nil {
 		return r, err
 	}
-	commit, err := r.checkImage(ctx)
+	labelled, err := r.checkImage(ctx)
 	if err != nil {
 		return r, err
 	}
-	r.deployment.Commit, r.Holder.Commit = commit, commit
+	commit := cmp.Or(labelled, settings.Commit)
+	r.deployment.Commit, r.deployment.ImageCommit, r.Holder.Commit = commit, labelled, commit
 	return r, r.Cluster.Check(ctx, settings.Namespace, settings.CreateNamespace)
 }
 
@@ -94,7 +96,7 @@ func (r request) checkReachable() error {
 }
 
 // checkImage refuses an image that is not in its registry, or that is labelled with another commit than the one given. It
-// returns the commit that the image was built from, "" if neither the image nor the settings name it.
+// returns the commit that the image is labelled with, "" if it is none.
 func (r request) checkImage(ctx context.Context) (release.Commit, error) {
 	info, found, err := r.Registry.Describe(ctx, r.settings.Image)
 	if err != nil {
@@ -106,8 +108,9 @@ func (r request) checkImage(ctx context.Context) (release.Commit, error) {
 	if r.settings.Commit != "" && info.Revision != "" && info.Revision != r.settings.Commit.String() {
 		return "", &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, not with commit %s", r.settings.Image, info.Revision, r.settings.Commit)}
 	}
-	if commit, err := release.ParseCommit(info.Revision); err == nil {
-		return commit, nil
+	commit, err := release.ParseCommit(info.Revision)
+	if err != nil {
+		return "", nil
 	}
-	return r.settings.Commit, nil
+	return commit, nil
 }

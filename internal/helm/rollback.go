@@ -106,7 +106,7 @@ func (c *Client) Rollback(ctx context.Context, name string, to int, wait release
 	return s.finish(ctx, release.RolledBack, err, "rolling release %q in namespace %q back to revision %d", name, c.namespace, to)
 }
 
-// restamp annotates a revision's objects with an author, if one is known: Helm copied them from an earlier revision, with that
+// restamp annotates a revision's stamped objects with an author, if one is known: Helm copied them from an earlier revision, with that
 // one's author. It returns the author that the objects name now.
 func restamp(revision *helmrelease.Release, author history.Author) history.Author {
 	if author == (history.Author{}) {
@@ -117,6 +117,9 @@ func restamp(revision *helmrelease.Release, author history.Author) history.Autho
 		return history.Author{}
 	}
 	for _, object := range objects {
+		if !history.IsStamped(object) {
+			continue
+		}
 		for key, value := range map[string]string{release.AnnotationRun: author.RunURL, release.AnnotationActor: author.Actor} {
 			unstructured.RemoveNestedField(object, "metadata", "annotations", key)
 			manifest.SetStrings(object, map[string]string{key: value}, "metadata", "annotations")

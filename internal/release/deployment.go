@@ -13,6 +13,7 @@ type Deployment struct {
 	Environment Environment
 	Image       Image
 	Commit      Commit // of the image, "" if unknown
+	ImageCommit Commit // that the image itself is labelled with, "" if none: it changes only if the digest does
 	Chart       string // directory or .tgz
 	ValuesFiles []string
 	Set         []string // name=value, every value a string

@@ -16,7 +16,7 @@ type Cache struct {
 
 // cacheKey identifies a deployment. The run, the actor and the commit do not count, because the chart is the same for all of them.
 func cacheKey(deployment release.Deployment) string {
-	deployment.RunURL, deployment.Actor, deployment.Commit = "", "", ""
+	deployment.RunURL, deployment.Actor, deployment.Commit, deployment.ImageCommit = "", "", "", ""
 	text, _ := json.Marshal(deployment) // cannot fail: a deployment has only values that JSON can represent
 	return string(text)
 }

@@ -10,9 +10,10 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Stamp is a post-renderer that labels and annotates every object of a release with its commit, environment and digest, the
-// run and the actor. Pod templates get only what does not differ between two runs, because otherwise every run would roll the
-// pods. Hooks are not stamped: Helm 3 does not pass them to a post-renderer.
+// Stamp is a post-renderer that labels and annotates what runs the image, and nothing else: the objects themselves with the commit,
+// environment and digest, the run and the actor; their pod templates only with what changes no more often than the image does,
+// because anything else would replace pods for nothing. A Job's template cannot be changed and gets nothing. Hooks are not
+// stamped: Helm 3 does not pass them to a post-renderer.
 //
 // It refuses a release in which no container runs the image, with an *release.InputError.
 type Stamp struct{ Deployment release.Deployment }
@@ -23,16 +24,24 @@ func (s Stamp) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := requireImage(objects, s.Deployment.Image); err != nil {
+	image := s.Deployment.Image
+	if err := requireImage(objects, image); err != nil {
 		return nil, err
 	}
-	digest := map[string]string{release.AnnotationDigest: s.Deployment.Image.Digest.String()}
+	digest := map[string]string{release.AnnotationDigest: image.Digest.String()}
 	for _, object := range objects {
-		manifest.SetStrings(object, s.labels(), "metadata", "labels")
+		if !slices.Contains(manifest.Images(object), image.String()) {
+			continue
+		}
+		manifest.SetStrings(object, s.labels(s.Deployment.Commit), "metadata", "labels")
 		manifest.SetStrings(object, s.annotations(), "metadata", "annotations")
+		if manifest.GroupKind(object) == "batch/Job" {
+			continue
+		}
 		for _, template := range manifest.PodTemplates {
-			if _, found, _ := unstructured.NestedMap(object, slices.Concat(template, []string{"spec"})...); found {
-				manifest.SetStrings(object, s.labels(), slices.Concat(template, []string{"metadata", "labels"})...)
+			spec, _, _ := unstructured.NestedMap(object, slices.Concat(template, []string{"spec"})...)
+			if slices.Contains(manifest.PodImages(spec), image.String()) {
+				manifest.SetStrings(object, s.labels(s.Deployment.ImageCommit), slices.Concat(template, []string{"metadata", "labels"})...)
 				manifest.SetStrings(object, digest, slices.Concat(template, []string{"metadata", "annotations"})...)
 			}
 		}
@@ -40,8 +49,8 @@ func (s Stamp) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
 	return manifest.Format(objects)
 }
 
-func (s Stamp) labels() map[string]string {
-	return map[string]string{release.LabelCommit: s.Deployment.Commit.String(), release.LabelEnvironment: s.Deployment.Environment.String()}
+func (s Stamp) labels(commit release.Commit) map[string]string {
+	return map[string]string{release.LabelCommit: commit.String(), release.LabelEnvironment: s.Deployment.Environment.String()}
 }
 
 func (s Stamp) annotations() map[string]string {

@@ -8,25 +8,39 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// stampOf returns the labels and annotations that a deploy left on a revision's objects. Somebody who deploys the chart without
-// us (Terraform's helm_release) may set them on the pods only, by the chart's values: these are used if the objects have none.
+// stampOf returns the labels and annotations that a deploy left on the objects that run the image. Somebody who deploys the chart
+// without us (Terraform's helm_release) may set them on the pods only, by the chart's values: these are used if no object has them.
 func stampOf(revision *helmrelease.Release) (labels, annotations map[string]string) {
 	objects, err := manifest.Parse(revision.Manifest)
-	if err != nil || len(objects) == 0 {
+	if err != nil {
 		return nil, nil
 	}
-	first := unstructured.Unstructured{Object: objects[0]}
-	if labels, annotations = first.GetLabels(), first.GetAnnotations(); labels[release.LabelCommit] != "" || annotations[release.AnnotationDigest] != "" {
-		return labels, annotations
-	}
 	for _, object := range objects {
-		labels, _, _ := unstructured.NestedStringMap(object, "spec", "template", "metadata", "labels")
-		annotations, _, _ := unstructured.NestedStringMap(object, "spec", "template", "metadata", "annotations")
-		if labels[release.LabelCommit] != "" {
+		u := unstructured.Unstructured{Object: object}
+		if labels, annotations := u.GetLabels(), u.GetAnnotations(); labels[release.LabelCommit] != "" || annotations[release.AnnotationDigest] != "" {
 			return labels, annotations
 		}
 	}
+	for _, object := range objects {
+		if labels, annotations := podStamp(object); labels[release.LabelCommit] != "" || annotations[release.AnnotationDigest] != "" {
+			return labels, annotations
+		}
+	}
+	return nil, nil
+}
+
+// podStamp returns the labels and annotations of an object's pods.
+func podStamp(object map[string]any) (labels, annotations map[string]string) {
+	labels, _, _ = unstructured.NestedStringMap(object, "spec", "template", "metadata", "labels")
+	annotations, _, _ = unstructured.NestedStringMap(object, "spec", "template", "metadata", "annotations")
 	return labels, annotations
+}
+
+// IsStamped reports whether an object, or its pods, are annotated with the digest that they run.
+func IsStamped(object map[string]any) bool {
+	_, ofPods := podStamp(object)
+	own := (&unstructured.Unstructured{Object: object}).GetAnnotations()
+	return own[release.AnnotationDigest] != "" || ofPods[release.AnnotationDigest] != ""
 }
 
 // Describe returns what a revision's record says of it: its commit, digest and run, as far as they are known.

@@ -29,7 +29,9 @@ spec:
 	for name, test := range map[string]struct{ manifest, commit, digest string }{
 		"on the pods alone": {pods, "COMMIT", "sha256:1"},
 		"on the objects":    {own, "OWN", ""},
-		"nowhere":           {strings.Replace(pods, "onedigest.dev/commit", "commit", 1), "", ""},
+		"on a later object": {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\n" + own, "OWN", ""},
+		"a digest alone":    {strings.Replace(pods, "onedigest.dev/commit", "commit", 1), "", "sha256:1"},
+		"nowhere":           {strings.ReplaceAll(pods, "onedigest.dev/", "other/"), "", ""},
 		"no objects":        {"", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

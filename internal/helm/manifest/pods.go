@@ -34,14 +34,20 @@ func PodSpecs(object map[string]any) (specs []map[string]any) {
 func Images(objects ...map[string]any) (images []string) {
 	for _, object := range objects {
 		for _, spec := range PodSpecs(object) {
-			for _, list := range []string{"initContainers", "containers"} {
-				containers, _, _ := unstructured.NestedSlice(spec, list)
-				for _, container := range containers {
-					if container, ok := container.(map[string]any); ok {
-						image, _ := container["image"].(string)
-						images = append(images, image)
-					}
-				}
+			images = append(images, PodImages(spec)...)
+		}
+	}
+	return images
+}
+
+// PodImages returns the images of all init containers and containers of a pod spec.
+func PodImages(spec map[string]any) (images []string) {
+	for _, list := range []string{"initContainers", "containers"} {
+		containers, _, _ := unstructured.NestedSlice(spec, list)
+		for _, container := range containers {
+			if container, ok := container.(map[string]any); ok {
+				image, _ := container["image"].(string)
+				images = append(images, image)
 			}
 		}
 	}

@@ -1,0 +1,121 @@
+package chart
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"github.com/onedigest/onedigest/internal/release"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// workloads are objects of a release of which some run the image.
+const workloads = `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: config}
+data: {image: IMAGE}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec: {template: {spec: {containers: [{name: app, image: IMAGE}]}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: first-init}
+spec: {template: {spec: {initContainers: [{name: migrate, image: IMAGE}], containers: [{name: proxy, image: "proxy:1"}]}}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec: {template: {spec: {containers: [{name: postgres, image: "postgres:16"}]}}}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: seed}
+spec: {template: {spec: {containers: [{name: seed, image: "postgres:16"}]}}}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: migrate}
+spec: {template: {spec: {containers: [{name: app, image: IMAGE}]}}}
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: backup}
+spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: backup, image: "postgres:16"}]}}}}}
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: nightly}
+spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: app, image: IMAGE}]}}}}}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {name: canary}
+spec: {template: {spec: {containers: [{name: app, image: IMAGE}]}}}
+`
+
+// TestStampTouchesOnlyWhatRunsTheImage: what runs something else is the same at every commit, and so is a Job's template.
+func TestStampTouchesOnlyWhatRunsTheImage(t *testing.T) {
+	t.Parallel()
+	image, err := release.ParseImage("registry.example.com/shop@sha256:" + strings.Repeat("a", 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit := release.Commit(strings.Repeat("1", 40))
+	deployment := release.Deployment{Name: "shop", Environment: "staging", Image: image, Commit: commit, ImageCommit: commit, RunURL: "https://example.com/1", Actor: "octocat"}
+	rendered := strings.ReplaceAll(workloads, "IMAGE", image.String())
+	stamped := func(d release.Deployment) map[string]map[string]any {
+		text, err := Stamp{d}.Run(bytes.NewBufferString(rendered))
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects, err := manifest.Parse(text.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		byName := map[string]map[string]any{}
+		for _, object := range objects {
+			byName[manifest.KindAndName(object)] = object
+		}
+		return byName
+	}
+	type marks struct{ Own, Pods bool }
+	got := map[string]marks{}
+	first := stamped(deployment)
+	for name, object := range first {
+		var m marks
+		_, m.Own, _ = unstructured.NestedString(object, "metadata", "labels", release.LabelCommit)
+		for _, template := range manifest.PodTemplates {
+			_, labelled, _ := unstructured.NestedString(object, append(append([]string{}, template...), "metadata", "labels", release.LabelCommit)...)
+			_, annotated, _ := unstructured.NestedString(object, append(append([]string{}, template...), "metadata", "annotations", release.AnnotationDigest)...)
+			m.Pods = m.Pods || labelled && annotated
+		}
+		got[name] = m
+	}
+	want := map[string]marks{
+		"ConfigMap/config": {}, "StatefulSet/db": {}, "Job/seed": {}, "CronJob/backup": {}, "Job/migrate": {Own: true},
+		"Deployment/web": {true, true}, "Deployment/first-init": {true, true}, "CronJob/nightly": {true, true}, "Rollout/canary": {true, true},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+
+	// An image that names no commit: the commit that somebody says it has is not on its pods, which another commit would replace.
+	unlabelled := deployment
+	unlabelled.ImageCommit = ""
+	before := stamped(unlabelled)
+	unlabelled.Commit = release.Commit(strings.Repeat("2", 40))
+	for name, object := range stamped(unlabelled) {
+		if diff := cmp.Diff(before[name]["spec"], object["spec"]); diff != "" {
+			t.Errorf("another commit of the same image changes the spec of %s:\n%s", name, diff)
+		}
+		if want[name].Own && cmp.Equal(before[name], object) {
+			t.Errorf("another commit of the same image is not told on %s", name)
+		}
+	}
+}
