@@ -78,5 +78,5 @@ func (r request) run(ctx context.Context) (Result, error) {
 		failed := failedRollout{request: r, budget: budget, revisions: order.revisions, target: target, applied: rolledOut.applied, result: result}
 		return failed.handle(ctx, leaseCtx, err)
 	}
-	return result, r.markVerified(leaseCtx, lease, rolledOut.applied.Revision, order.goingBack)
+	return result, r.markVerified(leaseCtx, lease, rolledOut.applied.Revision, order)
 }

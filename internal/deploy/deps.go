@@ -50,8 +50,8 @@ type Chart interface {
 	Deploy(ctx context.Context, deployment release.Deployment, wait release.Wait) (release.Deployed, error)
 	// Rollback applies an earlier revision again.
 	Rollback(ctx context.Context, name string, to int, wait release.Wait) (release.Deployed, error)
-	// MarkVerified marks a revision as one to roll back to.
-	MarkVerified(ctx context.Context, name string, revision int) error
+	// Mark marks a revision with what is known of it, unless its mark says more already.
+	Mark(ctx context.Context, name string, revision int, mark release.Mark) error
 	// Uninstall deletes a release.
 	Uninstall(ctx context.Context, name string) error
 }

@@ -153,8 +153,8 @@ func (c chart) Rollback(ctx context.Context, _ string, to int, wait release.Wait
 	return release.Deployed{Outcome: release.RolledBack, Revision: 8, Objects: objects}, wait(ctx, release.PhaseRollout, objects)
 }
 
-func (c chart) MarkVerified(_ context.Context, _ string, revision int) error {
-	c.note("verify %d", revision)
+func (c chart) Mark(_ context.Context, _ string, revision int, mark release.Mark) error {
+	c.note("mark %d %s", revision, mark)
 	return nil
 }
 

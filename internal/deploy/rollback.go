@@ -25,14 +25,38 @@ func (r request) checkRollback(ctx context.Context, budget budget, revisions []r
 	for _, obstacle := range target.Obstacles {
 		r.Reporter.Warnf("%s a failed rollout could not be rolled back: %s", causes.RollbackBlocked, obstacle)
 	}
-	if live, found := liveRevision(revisions); found && !live.Verified && live.Number != target.Revision && target.Revision > 0 {
-		r.Reporter.Warnf("no deploy has verified the live revision %d%s: a rollback would skip it and go to revision %d", live.Number,
-			prefixIfSet(", commit ", live.Commit.Short()), target.Revision)
+	if live, found := liveRevision(revisions); found && live.Number != target.Revision && target.Revision > 0 {
+		r.Reporter.Warnf("a rollback would skip the live revision %d%s, and go to revision %d: %s", live.Number,
+			prefixIfSet(", commit ", live.Commit.Short()), target.Revision, whySkipped(live.Mark))
 	}
 	if len(target.Obstacles) == 0 {
-		r.Reporter.Infof("if it fails, it is rolled back to revision %d%s", target.Revision, prefixIfSet(", commit ", target.Commit.Short()))
+		r.Reporter.Infof("if it fails, it is rolled back to revision %d%s%s", target.Revision, prefixIfSet(", commit ", target.Commit.Short()), meaning(target.Mark))
 	}
 	return target
+}
+
+// whySkipped says what a rollback has against a revision.
+func whySkipped(mark release.Mark) string {
+	switch mark {
+	case release.MarkReady:
+		return "it became ready, but no smoke has proved it"
+	case release.MarkFailed:
+		return "its smoke failed"
+	case release.MarkLeft:
+		return "somebody went back from it"
+	}
+	return "no deploy has verified it"
+}
+
+// meaning says what a verified revision is known for.
+func meaning(mark release.Mark) string {
+	switch mark {
+	case release.MarkReady:
+		return " (ready, not smoked)"
+	case release.MarkProved:
+		return " (its smoke passed)"
+	}
+	return ""
 }
 
 // rollbackTarget asks Helm for the revision to roll back to, and the registry for that revision's image.
@@ -68,8 +92,10 @@ type failedRollout struct {
 // that could end. The error is the failure, joined with the rollback's own.
 func (f failedRollout) handle(ctx, leaseCtx context.Context, failure error) (Result, error) {
 	f.result = f.explain(f.result, failure)
-	if smoke := new(smokeFailedError); errors.As(failure, &smoke) {
+	smokeFailed := errors.As(failure, new(*smokeFailedError))
+	if smokeFailed {
 		f.result.Code = causes.SmokeFailed
+		f.markFailed(leaseCtx)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -77,12 +103,17 @@ func (f failedRollout) handle(ctx, leaseCtx context.Context, failure error) (Res
 	case leaseCtx.Err() != nil:
 		f.result.State = "another run holds the release now"
 		return f.result, errors.Join(failure, context.Cause(leaseCtx))
-	case !release.IsBadRelease(failure) || f.applied.Revision == 0 || f.applied.Outcome == release.Unchanged:
+	case !release.IsBadRelease(failure) || f.applied.Revision == 0:
+		return f.result, failure
+	case f.applied.Outcome == release.Unchanged && !(smokeFailed && f.neverProved()):
 		return f.result, failure
 	case len(f.revisions) == 0:
 		return f.firstInstallFailed(leaseCtx, failure)
 	case f.settings.Rollback == rollbackOff:
 		return f.notRolledBack(fmt.Sprintf("revision %d stays as it is, because rollback is off", f.applied.Revision)), failure
+	}
+	if f.applied.Outcome == release.Unchanged {
+		f.target = f.rollbackTarget(leaseCtx) // it may have been the revision that the smoke has failed now
 	}
 	return f.rollback(leaseCtx, failure)
 }
@@ -145,8 +176,8 @@ func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result
 	case err != nil:
 		return f.rollbackFailed(failure, err)
 	}
-	if err := f.Chart.MarkVerified(ctx, f.settings.Release, applied.Revision); err != nil {
-		f.Reporter.Warnf("revision %d is live, but could not be marked as verified: %v", applied.Revision, err)
+	if err := f.Chart.Mark(ctx, f.settings.Release, applied.Revision, f.target.Mark); err != nil {
+		f.Reporter.Warnf("revision %d is live, but could not be marked as %s: %v", applied.Revision, f.target.Mark, err)
 	}
 	f.result.Outcome, f.result.Revision = release.RolledBack, applied.Revision
 	f.result.Pods, f.result.Digest = f.podsAfterRollback(ctx)

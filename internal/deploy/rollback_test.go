@@ -29,8 +29,18 @@ func broken(reason string) error {
 func live(c release.Commit) []release.Revision {
 	return []release.Revision{
 		{Number: 6, Status: "failed"},
-		{Number: 5, Status: "deployed", Commit: c, RunURL: "https://example.com/run/newer", Verified: true},
+		{Number: 5, Status: "deployed", Commit: c, RunURL: "https://example.com/run/newer", Mark: release.MarkReady},
 	}
+}
+
+// proved is a history whose live revision smoke has proved.
+func proved(revisions []release.Revision) []release.Revision {
+	for i := range revisions {
+		if revisions[i].Status == "deployed" {
+			revisions[i].Mark = release.MarkProved
+		}
+	}
+	return revisions
 }
 
 func check(t *testing.T, log string, wants ...string) {
@@ -44,8 +54,8 @@ func check(t *testing.T, log string, wants ...string) {
 
 func TestFailureIsExplainedAndThenRolledBack(t *testing.T) {
 	t.Parallel()
-	back := []string{"rollback to 5", "watch Deployment/shop", "verify 8", "release Lease"}
-	target := release.RollbackTarget{Revision: 5, Commit: another}
+	back := []string{"rollback to 5", "watch Deployment/shop", "mark 8 proved", "release Lease"}
+	target := release.RollbackTarget{Revision: 5, Mark: release.MarkProved, Commit: another}
 	smokeFailed := &release.BadRelease{Err: &release.Failure{What: "smoke failed: / answered 500"}}
 	for name, test := range map[string]struct {
 		fakes *fakes
@@ -58,7 +68,15 @@ func TestFailureIsExplainedAndThenRolledBack(t *testing.T) {
 		"a hook": {&fakes{hookErr: broken("JobFailed"), history: live(another), target: target}, nil,
 			append([]string{"acquire Lease", "deploy", "hook Job/migrate"}, back...), "rolled back to revision 5"},
 		"a smoke": {&fakes{smokeErr: smokeFailed, history: live(another), target: target}, []string{"--smoke-checks", "default"},
-			append([]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "address", `smoke http://127.0.0.1 with ""`}, back...), "rolled back"},
+			append([]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "address", `smoke http://127.0.0.1 with ""`, "mark 7 failed"}, back...), "rolled back"},
+		"a smoke without rollback": {&fakes{smokeErr: smokeFailed, history: live(another), target: target}, []string{"--smoke-checks", "default", "--rollback", "off"},
+			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "address", `smoke http://127.0.0.1 with ""`, "mark 7 failed", "release Lease"}, "rollback is off"},
+		"a smoke of an unchanged revision that none had proved": {&fakes{smokeErr: smokeFailed, outcome: release.Unchanged, history: live(another), target: target},
+			[]string{"--smoke-checks", "default"},
+			append([]string{"acquire Lease", "deploy", "watch Deployment/shop", "address", `smoke http://127.0.0.1 with ""`, "mark 7 failed"}, back...), "rolled back"},
+		"a smoke of an unchanged revision that was proved": {&fakes{smokeErr: smokeFailed, outcome: release.Unchanged, history: proved(live(another)), target: target},
+			[]string{"--smoke-checks", "default"},
+			[]string{"acquire Lease", "deploy", "watch Deployment/shop", "address", `smoke http://127.0.0.1 with ""`, "mark 7 failed", "release Lease"}, ""},
 		"a rollout without rollback": {&fakes{watchErr: broken("x"), history: live(another), target: target}, []string{"--rollback", "off"},
 			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "release Lease"}, "rollback is off"},
 		"a first install": {&fakes{watchErr: broken("x")}, nil,
@@ -110,7 +128,7 @@ func TestOnlyABadReleaseIsRolledBack(t *testing.T) {
 				t.Errorf("got outcome %q, %v", result.Outcome, err)
 			}
 			for _, done := range fakes.done {
-				if strings.HasPrefix(done, "rollback") || strings.HasPrefix(done, "verify") {
+				if strings.HasPrefix(done, "rollback") || strings.HasPrefix(done, "mark") {
 					t.Errorf("did %v", fakes.done)
 				}
 			}
@@ -342,11 +360,11 @@ func TestDigestAfterRollback(t *testing.T) {
 func TestUnverifiedLiveRevisionIsSkippedByRollback(t *testing.T) {
 	t.Parallel()
 	history := live(another)
-	history[1].Verified = false
+	history[1].Mark = ""
 	fakes := &fakes{history: history, target: release.RollbackTarget{Revision: 3}}
 	if _, log, err := fakes.run(t); err != nil {
 		t.Error(err)
 	} else {
-		check(t, log, "warning: no deploy has verified the live revision 5", "a rollback would skip it and go to revision 3")
+		check(t, log, "warning: a rollback would skip the live revision 5", "and go to revision 3: no deploy has verified it")
 	}
 }

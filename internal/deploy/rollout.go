@@ -128,15 +128,3 @@ func (e *smokeFailedError) Error() string {
 }
 
 func (e *smokeFailedError) Unwrap() error { return e.error }
-
-// markVerified marks the revision as one to roll back to, and pins the release if an older commit was deployed deliberately.
-func (r request) markVerified(leaseCtx context.Context, lease release.Lease, revision int, pin bool) error {
-	ctx, cancel := context.WithTimeout(leaseCtx, markTime)
-	defer cancel()
-	err := r.Chart.MarkVerified(ctx, r.settings.Release, revision)
-	if err != nil || !pin {
-		return err
-	}
-	r.Reporter.Infof("pinned at commit %s: other commits are refused until --unpin", r.deployment.Commit.Short())
-	return lease.SetPin(ctx, &release.Pin{Commit: r.deployment.Commit, RunURL: r.Holder.URL, Actor: r.Holder.Actor, At: time.Now().UTC()})
-}

@@ -18,15 +18,15 @@ func (c *Client) History(ctx context.Context, name string) ([]release.Revision, 
 	return s.store.Revisions(ctx, name)
 }
 
-// MarkVerified marks a revision as one to roll back to. It changes only the labels of the revision's record. A revision that is
-// not deployed is a *release.Failure.
-func (c *Client) MarkVerified(ctx context.Context, name string, revision int) error {
+// Mark marks a revision with what is known of it. It changes only a label of the revision's record, and nothing if the mark that
+// is there says more. Only a revision that is deployed can be marked as ready or proved; any other is a *release.Failure.
+func (c *Client) Mark(ctx context.Context, name string, revision int, mark release.Mark) error {
 	s, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	return s.store.MarkVerified(ctx, name, revision)
+	return s.store.Mark(ctx, name, revision, mark)
 }
 
 // Heal marks the newest revision as failed if a killed run has left it pending or uninstalling, and returns nil if none is. The

@@ -96,7 +96,7 @@ func TestRollbackTarget(t *testing.T) {
 		t.Errorf("before the first deploy: %+v, %v", target, err)
 	}
 	deployed := mustDeploy(t, c, d)
-	if err := c.MarkVerified(t.Context(), d.Name, deployed.Revision); err != nil {
+	if err := c.Mark(t.Context(), d.Name, deployed.Revision, release.MarkReady); err != nil {
 		t.Fatal(err)
 	}
 	target, err = c.RollbackTarget(t.Context(), withWord(d, "two"))

@@ -3,7 +3,6 @@ package helm
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/onedigest/onedigest/internal/helm/failure"
 	"github.com/onedigest/onedigest/internal/helm/history"
@@ -15,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// RollbackTarget finds the revision that a rollback would go back to, the last verified one, and the obstacles once the
+// RollbackTarget finds the revision that a rollback would go back to (history.LastVerified), and the obstacles once the
 // deployment is applied: there is no such revision, an immutable field differs, the cluster no longer serves a kind, a hook of
 // the deployment is forward-only. Whether the image still exists is for the registry to say.
 //
@@ -35,18 +34,20 @@ func (c *Client) RollbackTarget(ctx context.Context, deployment release.Deployme
 	if err != nil {
 		return release.RollbackTarget{}, err
 	}
-	at := slices.IndexFunc(state.Entries, func(e history.Entry) bool {
-		return e.Verified() && !e.InProgress() && e.Status != helmrelease.StatusUninstalled
-	})
-	if at < 0 {
+	marks, err := s.store.Marks(state.Entries)
+	if err != nil {
+		return release.RollbackTarget{}, failure.Classify(ctx, err, "reading the revisions of release %q in namespace %q", deployment.Name, c.namespace)
+	}
+	entry, found := history.LastVerified(state.Entries, marks)
+	if !found {
 		return release.RollbackTarget{Obstacles: []string{fmt.Sprintf("no revision of release %q in namespace %q has been verified yet", deployment.Name, c.namespace)}}, nil
 	}
-	revision, err := s.store.Revision(ctx, deployment.Name, state.Entries[at].Revision, state.Newest().Version)
+	revision, err := s.store.Revision(ctx, deployment.Name, entry.Revision, state.Newest().Version)
 	if err != nil {
 		return release.RollbackTarget{}, err
 	}
-	described := history.Describe(revision, state.Entries[at])
-	target := release.RollbackTarget{Revision: described.Number, Commit: described.Commit, Digest: described.Digest}
+	described := history.Describe(revision, entry)
+	target := release.RollbackTarget{Revision: described.Number, Mark: marks[described.Number], Commit: described.Commit, Digest: described.Digest}
 	objects, err := manifest.Parse(revision.Manifest)
 	if err != nil {
 		return target, err

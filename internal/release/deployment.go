@@ -46,7 +46,7 @@ type Revision struct {
 	Commit      Commit // "" if unknown, or if another tool made the revision
 	Digest      Digest // zero if another tool made the revision
 	RunURL      string // of the run that made it, "" if none
-	Verified    bool   // a deploy saw it become ready, and its smoke checks pass if there were any
+	Mark        Mark   // what is known of it
 	Description string
 }
 
@@ -60,7 +60,8 @@ type Healed struct {
 
 // RollbackTarget is the revision that a rollback would apply, and what would keep the rollback from working.
 type RollbackTarget struct {
-	Revision  int // the newest verified one; 0 if there is none
+	Revision  int  // the newest one that smoke proved, or else that became ready; 0 if there is none
+	Mark      Mark // of that revision
 	Commit    Commit
 	Digest    Digest
 	Image     Image    // zero if another tool made the revision

@@ -3,6 +3,7 @@ package history
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/onedigest/onedigest/internal/helm/failure"
 	helmrelease "helm.sh/helm/v3/pkg/release"
@@ -29,27 +30,15 @@ func (s *Store) FailPending(cause error) {
 // maxPruned bounds how many revisions one operation deletes, so that a history that had grown long shrinks step by step.
 const maxPruned = 30
 
-// Prune deletes the oldest revisions until MaxRevisions are left. The deployed one and the last verified one stay, however old.
-func (s *Store) Prune(release string) {
+// Prune deletes the oldest revisions until MaxRevisions are left. The deployed one and the one to go back to stay, however old.
+func (s *Store) Prune(name string) {
 	if s.Stopped() != nil {
 		return
 	}
-	entries, err := s.Entries(release)
+	entries, keep, err := s.kept(name)
 	if err != nil {
 		s.Log("WARNING: old revisions are not deleted: " + failure.Sanitize(err.Error()))
 		return
-	}
-	keep := map[int]bool{}
-	for _, protected := range []func(Entry) bool{
-		func(e Entry) bool { return e.Status == helmrelease.StatusDeployed },
-		Entry.Verified,
-	} {
-		for _, entry := range entries {
-			if protected(entry) {
-				keep[entry.Revision] = true
-				break
-			}
-		}
 	}
 	count := len(entries)
 	for i := len(entries) - 1; i >= 0 && count > MaxRevisions && len(entries)-count < maxPruned; i-- {
@@ -62,4 +51,23 @@ func (s *Store) Prune(release string) {
 		}
 		count--
 	}
+}
+
+// kept returns a release's revisions, newest first, and the numbers of those that are not to be deleted.
+func (s *Store) kept(name string) (entries []Entry, keep map[int]bool, err error) {
+	if entries, err = s.Entries(name); err != nil {
+		return nil, nil, err
+	}
+	marks, err := s.Marks(entries)
+	if err != nil {
+		return nil, nil, err
+	}
+	keep = map[int]bool{}
+	if at := slices.IndexFunc(entries, func(e Entry) bool { return e.Status == helmrelease.StatusDeployed }); at >= 0 {
+		keep[entries[at].Revision] = true
+	}
+	if verified, found := LastVerified(entries, marks); found {
+		keep[verified.Revision] = true
+	}
+	return entries, keep, nil
 }

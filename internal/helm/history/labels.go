@@ -7,19 +7,20 @@ import (
 	"maps"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/release"
 	helmrelease "helm.sh/helm/v3/pkg/release"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Our own labels on a record. Helm's command copies all labels of a revision to the next one, and changes a record's status
-// without touching them: so each value names the revision that it describes, and is valid for that one only.
+// without touching them: so each value names the revision that it describes, and is valid for that one only. release.LabelMark
+// is one more.
 const (
-	statusLabel   = "onedigest.dev/record"   // REVISION.STATUS: this pipeline wrote this status of this revision
-	verifiedLabel = "onedigest.dev/verified" // REVISION: its rollout was watched until it was ready
-	runLabel      = "onedigest.dev/run"      // the run that created the revision
+	statusLabel  = "onedigest.dev/record"  // REVISION.STATUS: this pipeline wrote this status of this revision
+	createdLabel = "onedigest.dev/created" // REVISION: this pipeline created it
+	runLabel     = "onedigest.dev/run"     // the run that created the revision
 )
 
 // Author is who creates a revision.
@@ -85,16 +86,14 @@ func entryOf(item meta.PartialObjectMetadata) (Entry, bool) {
 // InProgress reports whether the revision is being changed, or was left like that by a run that was killed.
 func (e Entry) InProgress() bool { return InProgress(e.Status) }
 
-// Verified reports whether the revision was marked as one to roll back to.
-func (e Entry) Verified() bool { return e.labels[verifiedLabel] == strconv.Itoa(e.Revision) }
+// mark returns the mark that the record has. Marks returns the one that counts.
+func (e Entry) mark() release.Mark { return release.ParseMark(e.labels[release.LabelMark], e.Revision) }
 
 // statusIsOurs reports whether this pipeline wrote the status that the revision has now.
 func (e Entry) statusIsOurs() bool { return e.labels[statusLabel] == statusValue(e.Revision, e.Status) }
 
 // createdByUs reports whether this pipeline created the revision.
-func (e Entry) createdByUs() bool {
-	return strings.HasPrefix(e.labels[statusLabel], strconv.Itoa(e.Revision)+".")
-}
+func (e Entry) createdByUs() bool { return e.labels[createdLabel] == strconv.Itoa(e.Revision) }
 
 // partial returns as much of the revision as Helm needs to count it.
 func (e Entry) partial(release string) *helmrelease.Release {

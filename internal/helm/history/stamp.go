@@ -43,9 +43,9 @@ func IsStamped(object map[string]any) bool {
 	return own[release.AnnotationDigest] != "" || ofPods[release.AnnotationDigest] != ""
 }
 
-// Describe returns what a revision's record says of it: its commit, digest and run, as far as they are known.
+// Describe returns what a revision's record says of it: its commit, digest and run, as far as they are known; not its mark.
 func Describe(revision *helmrelease.Release, entry Entry) release.Revision {
-	described := release.Revision{Number: revision.Version, Status: revision.Info.Status.String(), At: revision.Info.LastDeployed.Time, Verified: entry.Verified(),
+	described := release.Revision{Number: revision.Version, Status: revision.Info.Status.String(), At: revision.Info.LastDeployed.Time,
 		Description: failure.Sanitize(revision.Info.Description)}
 	labels, annotations := stampOf(revision)
 	if commit, err := release.ParseCommit(labels[release.LabelCommit]); err == nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/onedigest/onedigest/internal/helm/failure"
 	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/httpx"
+	"github.com/onedigest/onedigest/internal/release"
 	"golang.org/x/sync/errgroup"
 	helmrelease "helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage/driver"
@@ -127,8 +128,8 @@ func (s *Store) Query(by map[string]string) ([]*helmrelease.Release, error) {
 }
 
 // Entries lists a release's revisions, newest first.
-func (s *Store) Entries(release string) ([]Entry, error) {
-	return s.list(map[string]string{labelName: release, labelOwner: "helm"})
+func (s *Store) Entries(name string) ([]Entry, error) {
+	return s.list(map[string]string{labelName: name, labelOwner: "helm"})
 }
 
 func (s *Store) list(by map[string]string) ([]Entry, error) {
@@ -194,7 +195,7 @@ func (s *Store) Create(name string, revision *helmrelease.Release) error {
 	}
 	author := s.AuthorOf(revision)
 	revision.Labels = customLabels(revision.Labels) // Helm copied them from the revision before
-	for _, label := range []string{verifiedLabel, runLabel, statusLabel} {
+	for _, label := range []string{release.LabelMark, createdLabel, runLabel, statusLabel} {
 		delete(revision.Labels, label)
 	}
 	content, err := encode(revision)
@@ -203,6 +204,7 @@ func (s *Store) Create(name string, revision *helmrelease.Release) error {
 	}
 	secret := &core.Secret{ObjectMeta: meta.ObjectMeta{Name: name, Labels: maps.Clone(revision.Labels)}, Type: recordType}
 	setRecord(secret, revision, content)
+	secret.Labels[createdLabel] = strconv.Itoa(revision.Version)
 	secret.Labels[labelCreated] = strconv.FormatInt(time.Now().Unix(), 10)
 	if run := author.label(); run != "" {
 		secret.Labels[runLabel] = run

@@ -1,0 +1,58 @@
+package deploy
+
+import (
+	"context"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// markVerified marks the revision that was rolled out as one to roll back to: as proved if its smoke checks passed, or else as
+// ready. If an older commit was deployed deliberately, the revisions that it goes back from are marked too, and the release is
+// pinned.
+func (r request) markVerified(leaseCtx context.Context, lease release.Lease, revision int, order order) error {
+	ctx, cancel := context.WithTimeout(leaseCtx, markTime)
+	defer cancel()
+	mark := release.MarkReady
+	if r.settings.SmokeChecks != "" {
+		mark = release.MarkProved
+	}
+	if err := r.Chart.Mark(ctx, r.settings.Release, revision, mark); err != nil || !order.goingBack {
+		return err
+	}
+	r.markLeft(ctx, revision, order.revisions)
+	r.Reporter.Infof("pinned at commit %s: other commits are refused until --unpin", r.deployment.Commit.Short())
+	return lease.SetPin(ctx, &release.Pin{Commit: r.deployment.Commit, RunURL: r.Holder.URL, Actor: r.Holder.Actor, At: time.Now().UTC()})
+}
+
+// markLeft marks the revisions that somebody deliberately went back from, so that the next failure does not return to one of them:
+// those after the last one of the commit that is live now.
+func (r request) markLeft(ctx context.Context, live int, revisions []release.Revision) {
+	for _, revision := range revisions {
+		if revision.Number == live || revision.Digest == r.settings.Image.Digest {
+			return
+		}
+		if !revision.Mark.Verified() {
+			continue
+		}
+		if err := r.Chart.Mark(ctx, r.settings.Release, revision.Number, release.MarkLeft); err != nil {
+			r.Reporter.Warnf("revision %d, from which this deploy went back, could not be marked: %v; a rollback may go to it", revision.Number, err)
+		}
+	}
+}
+
+// markFailed marks a revision whose smoke failed, so that no rollback goes to it: this one may fail, or be off.
+func (f failedRollout) markFailed(leaseCtx context.Context) {
+	ctx, cancel := context.WithTimeout(leaseCtx, markTime)
+	defer cancel()
+	if err := f.Chart.Mark(ctx, f.settings.Release, f.applied.Revision, release.MarkFailed); err != nil {
+		f.Reporter.Warnf("the smoke of revision %d failed, but it could not be marked: %v", f.applied.Revision, err)
+	}
+}
+
+// neverProved reports whether no smoke had proved the live revision before this deploy. One that was proved answered rightly once:
+// going back from it would not help against what has changed around it.
+func (f failedRollout) neverProved() bool {
+	live, found := liveRevision(f.revisions)
+	return found && live.Mark != release.MarkProved
+}

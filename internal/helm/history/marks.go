@@ -1,0 +1,171 @@
+package history
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/helm/failure"
+	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"github.com/onedigest/onedigest/internal/release"
+	helmrelease "helm.sh/helm/v3/pkg/release"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/json"
+)
+
+// Marks returns the mark of every revision that has one: the one on its record, and what follows from a rollback by another
+// Helm. A person who rolls back means that the revisions in between are not good, and that the earlier one is.
+func (s *Store) Marks(entries []Entry) (map[int]release.Mark, error) {
+	marks := map[int]release.Mark{}
+	for _, entry := range entries {
+		if mark := entry.mark(); mark != "" {
+			marks[entry.Revision] = mark
+		}
+	}
+	rollbacks, err := s.rollbacksByOthers(entries)
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range slices.Backward(entries) { // oldest first: a rollback may go back to an earlier rollback
+		source, found := rollbacks[entry.Revision]
+		if !found {
+			continue
+		}
+		if _, marked := marks[entry.Revision]; !marked && marks[source] != "" {
+			marks[entry.Revision] = marks[source]
+		}
+		for _, left := range entries {
+			if left.Revision > source && left.Revision < entry.Revision && marks[left.Revision].Verified() {
+				marks[left.Revision] = release.MarkLeft
+			}
+		}
+	}
+	return marks, nil
+}
+
+// rollbacksByOthers returns the revisions that another Helm made by going back to an earlier one, and the number of that one. It
+// reads no record if this pipeline made all revisions.
+func (s *Store) rollbacksByOthers(entries []Entry) (map[int]int, error) {
+	if !slices.ContainsFunc(entries, Entry.madeLiveByOthers) {
+		return nil, nil
+	}
+	revisions, err := s.read(entries[:min(len(entries), MaxRevisions)])
+	if err != nil {
+		return nil, err
+	}
+	rollbacks := map[int]int{}
+	for i, revision := range revisions {
+		at := slices.IndexFunc(entries, func(e Entry) bool { return e.Revision == revision.Version })
+		if at < 0 || !entries[at].madeLiveByOthers() {
+			continue
+		}
+		if source := sourceOf(revision, revisions[i+1:]); source > 0 {
+			rollbacks[revision.Version] = source
+		}
+	}
+	return rollbacks, nil
+}
+
+// madeLiveByOthers reports whether another Helm made the revision, and it became live.
+func (e Entry) madeLiveByOthers() bool {
+	return !e.createdByUs() && (e.Status == helmrelease.StatusDeployed || e.Status == helmrelease.StatusSuperseded)
+}
+
+// helmsRollback is how Helm describes a revision that a rollback made (helm.sh/helm/v3/pkg/action/rollback.go).
+var helmsRollback = regexp.MustCompile(`^Rollback to ([0-9]{1,9})$`)
+
+// descriptionPrefix begins the description of every revision that this pipeline creates.
+const descriptionPrefix = "onedigest: "
+
+// sourceOf returns the number of the earlier revision that a revision repeats: the one that its description names, or else the
+// newest one with the same objects, unless that is the one right before it. It is 0 if there is none. older is newest first.
+func sourceOf(revision *helmrelease.Release, older []*helmrelease.Release) int {
+	if strings.HasPrefix(revision.Info.Description, descriptionPrefix) {
+		return 0 // of this pipeline, before it labelled what it creates
+	}
+	if match := helmsRollback.FindStringSubmatch(revision.Info.Description); match != nil {
+		if source, err := strconv.Atoi(match[1]); err == nil && source < revision.Version {
+			return source
+		}
+	}
+	at := slices.IndexFunc(older, func(o *helmrelease.Release) bool { return o.Manifest == revision.Manifest })
+	if at < 1 {
+		return 0
+	}
+	return older[at].Version
+}
+
+// maxUnproved is up to how many revisions that nobody smoked may be newer than a proved one for a rollback to prefer that one.
+// More of them in a row mean that smoke is no part of the pipeline any more.
+const maxUnproved = 3
+
+// LastVerified returns the revision to go back to: the newest that smoke proved, or else the newest that became ready and that
+// nothing speaks against. It returns false if there is none.
+func LastVerified(entries []Entry, marks map[int]release.Mark) (Entry, bool) {
+	var ready *Entry
+	unproved := 0
+	for i, entry := range entries {
+		if entry.InProgress() || entry.Status == helmrelease.StatusUninstalled {
+			continue
+		}
+		switch marks[entry.Revision] {
+		case release.MarkProved:
+			return entry, true
+		case release.MarkReady:
+			if ready == nil {
+				ready = &entries[i]
+			}
+			if unproved++; unproved > maxUnproved {
+				return *ready, true
+			}
+		}
+	}
+	if ready == nil {
+		return Entry{}, false
+	}
+	return *ready, true
+}
+
+// Mark marks a revision. It changes only that label of the record, and nothing if the revision's mark says more already. Only a
+// revision that is deployed can be verified; any other is a *release.Failure.
+func (s *Store) Mark(ctx context.Context, name string, revision int, mark release.Mark) error {
+	for {
+		err := s.mark(ctx, name, revision, mark)
+		if !apierrors.IsConflict(err) || ctx.Err() != nil {
+			return failure.Classify(ctx, err, "marking revision %d of release %q in namespace %q as %s", revision, name, s.Namespace, mark)
+		}
+	}
+}
+
+func (s *Store) mark(ctx context.Context, name string, revision int, mark release.Mark) error {
+	item, err := s.metadata.Get(ctx, recordName(name, revision), meta.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return &release.Failure{What: fmt.Sprintf("release %q in namespace %q has no revision %d to mark as %s", name, s.Namespace, revision, mark)}
+	}
+	if err != nil {
+		return err
+	}
+	entry, ok := entryOf(*item)
+	switch {
+	case !ok || mark.Verified() && entry.Status != helmrelease.StatusDeployed:
+		return &release.Failure{What: fmt.Sprintf("revision %d of release %q in namespace %q is not marked as %s, because it is %s", revision, name, s.Namespace, mark, item.Labels[labelStatus]),
+			Do: "find out who else changes the release"}
+	case !mark.Replaces(entry.mark()):
+		return nil
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"resourceVersion": item.ResourceVersion, "labels": map[string]any{release.LabelMark: mark.LabelValue(revision)},
+	}})
+	if err != nil {
+		return err
+	}
+	return s.retry(func(bool) error {
+		_, err := s.metadata.Patch(ctx, item.Name, types.MergePatchType, patch, meta.PatchOptions{FieldManager: manifest.FieldManager})
+		return err
+	})
+}
