@@ -58,6 +58,7 @@ func setUp(env *testscript.Env) error {
 	t := env.T().(testing.TB)
 	server := localawstest.Start(t)
 	server.RepositoryWith("shop", localaws.TagRule{Mutability: localaws.Immutable})
+	server.RepositoryWith("worker", localaws.TagRule{Mutability: localaws.Immutable})
 	env.Values[key] = server
 	env.Vars = append(env.Vars, server.Env()...)
 	env.Setenv("REGISTRY", server.Address())

@@ -32,6 +32,8 @@ type Builder interface {
 	// Choose turns "auto" into the name of a builder, and refuses a recipe that the builder cannot follow before anything
 	// runs.
 	Choose(builder string, recipe release.Recipe) (string, error)
+	// Settings returns the recipe's settings in the form in which they are stored with the image and compared.
+	Settings(builder string, recipe release.Recipe) (release.RecipeSettings, error)
 	// Inputs lists the local files that decide the image, as far as the builder knows them.
 	Inputs(ctx context.Context, builder string, recipe release.Recipe) ([]string, error)
 	// Build writes the image into dir as an OCI layout.
@@ -69,7 +71,7 @@ type Result struct {
 
 // Run returns the commit's image if the registry has it; otherwise it builds the image and pushes it under the commit's
 // tag. A work tree that differs from its commit is a *release.InputError unless AllowDirty is set; a tag that names another
-// commit's image is a *release.Refusal.
+// commit's image, or one that was built with other settings, is a *release.Refusal.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	recipe, err := newRecipe(ctx, settings, deps)
 	if err != nil {
@@ -79,7 +81,10 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	result, found, err := findExisting(ctx, settings.Repository, tagFor(recipe.Source, deps.Now()), recipe.Source, deps)
+	if recipe.Settings, err = deps.Builder.Settings(builder, recipe); err != nil {
+		return Result{}, err
+	}
+	result, found, err := findExisting(ctx, settings.Repository, tagFor(recipe.Source, deps.Now()), recipe, deps)
 	if found || err != nil {
 		return result, err
 	}

@@ -41,6 +41,10 @@ func (f *fakeDeps) Scratch() (string, func(), error)   { return "/scratch", func
 
 func (f *fakeDeps) Choose(builder string, _ release.Recipe) (string, error) { return "go", nil }
 
+func (f *fakeDeps) Settings(builder string, recipe release.Recipe) (release.RecipeSettings, error) {
+	return release.RecipeSettings{"builder": builder, "main": recipe.Main}, nil
+}
+
 func (f *fakeDeps) Build(_ context.Context, _ string, recipe release.Recipe, dir string) (release.Layout, error) {
 	f.builds++
 	f.recipe = recipe
@@ -59,7 +63,7 @@ func (f *fakeDeps) Push(_ context.Context, layout release.Layout, _ release.Repo
 	if tagged, taken := f.pushed[tag]; taken && tagged.Digest != layout.Digest {
 		return &release.TagTakenError{Tag: tag, Holds: tagged.Digest, Wanted: layout.Digest}
 	}
-	f.pushed[tag] = release.ImageInfo{Digest: layout.Digest, Revision: f.recipe.Source.Revision()}
+	f.pushed[tag] = release.ImageInfo{Digest: layout.Digest, Revision: f.recipe.Source.Revision(), Recipe: f.recipe.Settings.Encode()}
 	return nil
 }
 
@@ -94,7 +98,7 @@ func TestRunBuildsOnceAndReusesAfterwards(t *testing.T) {
 func TestRunUsesTheImageThatAnotherBuildPushedFirst(t *testing.T) {
 	t.Parallel()
 	f := cleanTree(t)
-	f.otherBuild = release.ImageInfo{Digest: releasetest.Digest(t, "b"), Revision: commit.String()}
+	f.otherBuild = release.ImageInfo{Digest: releasetest.Digest(t, "b"), Revision: commit.String(), Recipe: `{"builder":"go","main":"."}`}
 	result, err := f.run(t)
 	if err != nil || result.Digest != releasetest.Digest(t, "b") || !result.Reused {
 		t.Errorf("got %+v, %v; want the digest that the registry holds", result, err)
@@ -117,6 +121,34 @@ func TestRunRefusesATagOfAnotherRevision(t *testing.T) {
 		var refusal *release.Refusal
 		if !errors.As(err, &refusal) || !strings.Contains(err.Error(), `revision "somebody's"`) {
 			t.Errorf("%s: got %v, want a refusal that names the other revision", name, err)
+		}
+	}
+}
+
+// TestRunRefusesAnImageOfAnotherRecipe: what the commit's tag names may be another service's image, or another platform's.
+func TestRunRefusesAnImageOfAnotherRecipe(t *testing.T) {
+	t.Parallel()
+	for recipe, want := range map[string]string{
+		`{"builder":"go","main":"cmd/worker"}`:           `main is "cmd/worker" there and "." here`,
+		`{"builder":"docker","dockerfile":"Dockerfile"}`: `builder is "docker" there and "go" here; dockerfile is "Dockerfile" there and not set here; main is not set there and "." here`,
+		``:     "not with the settings that it was built with, so that nothing tells whether it is the image asked for",
+		`gone`: "whose annotation onedigest.dev/recipe cannot be read",
+	} {
+		tagged := release.ImageInfo{Digest: releasetest.Digest(t, "b"), Revision: commit.String(), Recipe: recipe}
+		for name, change := range map[string]func(*fakeDeps){
+			"before": func(f *fakeDeps) { f.pushed[release.Tag(commit)] = tagged },
+			"within": func(f *fakeDeps) { f.otherBuild = tagged },
+		} {
+			f := cleanTree(t)
+			change(f)
+			_, err := f.run(t)
+			var refusal *release.Refusal
+			if !errors.As(err, &refusal) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "a repository of its own") {
+				t.Errorf("%s, %s: got %v, want a refusal with %s", recipe, name, err, want)
+			}
+			if f.pushed[release.Tag(commit)] != tagged || name == "before" && f.builds != 0 {
+				t.Errorf("%s, %s: after %d builds the tag names %s", recipe, name, f.builds, f.pushed[release.Tag(commit)].Digest)
+			}
 		}
 	}
 }
@@ -172,7 +204,8 @@ func TestSettings(t *testing.T) {
 		"a main outside":         {[]string{"--repository", "localhost/shop", "--main", "../other"}, "is outside the context"},
 		"a main that is a flag":  {[]string{"--repository", "localhost/shop", "--main=-exec=x"}, "is not relative"},
 		"an absolute dockerfile": {[]string{"--repository", "localhost/shop", "--dockerfile", "/etc/passwd"}, "is not relative"},
-		"a reserved label":       {[]string{"--repository", "localhost/shop", "--labels", release.AnnotationRevision + "=x"}, "is set from the commit"},
+		"a reserved label":       {[]string{"--repository", "localhost/shop", "--labels", release.AnnotationRevision + "=x"}, "is set by the build"},
+		"the recipe's label":     {[]string{"--repository", "localhost/shop", "--labels", release.AnnotationRecipe + "=x"}, "is set by the build"},
 		"a build arg without =":  {[]string{"--repository", "localhost/shop", "--build-args", "x"}, `"x"… is not name=value`},
 		"an unknown builder":     {[]string{"--repository", "localhost/shop", "--builder", "podman"}, "is none of auto, go, docker"},
 		"a malformed platform":   {[]string{"--repository", "localhost/shop", "--platforms", "linux"}, "is not a platform"},

@@ -9,20 +9,52 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// findExisting returns the image that the registry holds under the tag. An image of another revision is a *release.Refusal.
-func findExisting(ctx context.Context, repository release.Repository, tag release.Tag, source release.Source, deps Deps) (Result, bool, error) {
+// findExisting returns the image that the registry holds under the tag. An image of another revision is a *release.Refusal, and
+// so is one of other settings or of settings that nothing tells.
+func findExisting(ctx context.Context, repository release.Repository, tag release.Tag, recipe release.Recipe, deps Deps) (Result, bool, error) {
 	tagged, found, err := deps.Registry.Find(ctx, repository, tag)
 	if err != nil || !found {
 		return Result{}, false, err
 	}
+	source := recipe.Source
 	if tagged.Revision != source.Revision() {
 		return Result{}, false, &release.Refusal{
 			Why: fmt.Sprintf("tag %q in %q holds %s, which is labelled with revision %q", tag, repository, tagged.Digest, tagged.Revision),
 			Do:  "find out who pushed it; a commit's tag must name that commit's image",
 		}
 	}
+	if err := compareSettings(repository, tag, tagged, recipe.Settings); err != nil {
+		return Result{}, false, err
+	}
 	deps.Reporter.Infof("%s holds commit %s already: %s, nothing to build", repository, source.Commit.Short(), tagged.Digest)
 	return newResult(release.Reused, repository, tag, tagged.Digest, source.Commit), true, nil
+}
+
+// compareSettings refuses an image of the commit that another recipe made: it may hold another service, or be for another
+// platform. An image that does not tell its recipe is refused too, because nothing else tells whether it is the one asked for.
+func compareSettings(repository release.Repository, tag release.Tag, tagged release.ImageInfo, wanted release.RecipeSettings) error {
+	const elsewhere = "or give this build a repository of its own: a commit has one image in a repository"
+	holds := fmt.Sprintf("tag %q in %q holds %s", tag, repository, tagged.Digest)
+	if tagged.Recipe == "" {
+		return &release.Refusal{
+			Why: holds + ", which is labelled with the commit but not with the settings that it was built with, so that nothing tells whether it is the image asked for",
+			Do:  "delete the tag, if an older onedigest pushed it, and build again, " + elsewhere,
+		}
+	}
+	held, err := release.ParseRecipeSettings(tagged.Recipe)
+	if err != nil {
+		return &release.Refusal{
+			Why: fmt.Sprintf("%s, whose annotation %s cannot be read: %v", holds, release.AnnotationRecipe, err),
+			Do:  "find out who pushed it, " + elsewhere,
+		}
+	}
+	if differences := held.Differences(wanted); differences != "" {
+		return &release.Refusal{
+			Why: fmt.Sprintf("%s, which was built from the commit with other settings: %s", holds, differences),
+			Do:  "give the same settings to use that image, " + elsewhere,
+		}
+	}
+	return nil
 }
 
 // push pushes the image. If another build of the commit pushed first, that build's image is the commit's image.
@@ -35,7 +67,7 @@ func push(ctx context.Context, layout release.Layout, builder string, recipe rel
 	var taken *release.TagTakenError
 	if errors.As(err, &taken) {
 		deps.Reporter.Infof("another build of this commit pushed first: %s", taken.Holds)
-		result, found, err := findExisting(ctx, repository, tag, recipe.Source, deps)
+		result, found, err := findExisting(ctx, repository, tag, recipe, deps)
 		if err == nil && !found {
 			err = &release.Fault{Side: "registry", Err: fmt.Errorf("tag %q was taken and then deleted", tag), Do: "run the build again"}
 		}

@@ -12,10 +12,10 @@ import (
 var Verb = setting.Verb{
 	Name:    "build",
 	Summary: "build a commit's image once and push it under the commit's tag",
-	About: "Looks up the commit's tag in the registry first: if it names an image that is labelled with the commit, that image is reused " +
+	About: "Looks up the commit's tag in the registry first: if it names an image of the commit that was built with the same settings, that image is reused " +
 		"and nothing is compiled. Otherwise builds the image reproducibly from the commit and pushes it, the manifest last, " +
 		"so that a tag never names an incomplete image. A commit has one image in a repository: a later build with other settings " +
-		"returns the first image.",
+		"is refused and told which differ; give each service and each set of platforms a repository of its own.",
 	Examples: []setting.Example{
 		{Does: "build the Go service in this directory", Line: "--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop"},
 		{Does: "build for two platforms", Line: "--repository localhost:5000/shop --context app --builder go --platforms linux/amd64,linux/arm64"},
@@ -86,8 +86,8 @@ func relativePath(text string) (string, error) {
 	return text, nil
 }
 
-// reservedLabels are set from the commit.
-var reservedLabels = []string{release.AnnotationRevision, release.AnnotationSource, release.AnnotationCreated}
+// reservedLabels are set by the build.
+var reservedLabels = []string{release.AnnotationRevision, release.AnnotationSource, release.AnnotationCreated, release.AnnotationRecipe}
 
 func parseLabel(text string) (setting.Pair, error) {
 	pair, err := setting.NameValue(text)
@@ -96,7 +96,7 @@ func parseLabel(text string) (setting.Pair, error) {
 	}
 	for _, reserved := range reservedLabels {
 		if pair.Name == reserved {
-			return pair, fmt.Errorf("label %q is set from the commit and cannot be given", reserved)
+			return pair, fmt.Errorf("label %q is set by the build and cannot be given", reserved)
 		}
 	}
 	return pair, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -38,7 +39,7 @@ func Inspect(ctx context.Context, environ []string, dir, commit string) (release
 	if err != nil {
 		return release.Source{}, err
 	}
-	source := release.Source{}
+	source := release.Source{Path: path.Clean("./" + prefix)}
 	if source.Commit, err = repo.checkedOut(ctx, commit); err != nil {
 		return release.Source{}, err
 	}

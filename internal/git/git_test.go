@@ -78,7 +78,7 @@ func TestInspectReadsTheCommit(t *testing.T) {
 	commit := c.commit("first")
 	c.git("tag", "v1")
 	c.git("remote", "add", "origin", "git@github.com:owner/shop.git")
-	want := release.Source{Commit: commit, Created: time.Date(2026, 3, 4, 3, 6, 7, 0, time.UTC), URL: "https://github.com/owner/shop"}
+	want := release.Source{Commit: commit, Created: time.Date(2026, 3, 4, 3, 6, 7, 0, time.UTC), URL: "https://github.com/owner/shop", Path: "app"}
 	for _, revision := range []string{"", "HEAD", "main", "v1", commit.String(), commit.Short()} {
 		got, err := c.inspect("app", revision)
 		if err != nil {
@@ -86,6 +86,11 @@ func TestInspectReadsTheCommit(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", revision, diff)
+		}
+	}
+	for dir, want := range map[string]string{".": ".", "app": "app"} {
+		if got, err := c.inspect(dir, ""); err != nil || got.Path != want {
+			t.Errorf("%q: got path %q (%v)", dir, got.Path, err)
 		}
 	}
 }

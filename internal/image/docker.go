@@ -42,7 +42,7 @@ func (b DockerBuilder) Build(ctx context.Context, recipe release.Recipe, dir str
 	}
 	layout, err := unpack(archive, dir)
 	if err == nil {
-		err = verifyRevision(layout, recipe.Source)
+		err = verifyAnnotations(layout, annotationsOf(recipe))
 	}
 	if err != nil {
 		return release.Layout{}, &release.Fault{Side: "builder", Err: fmt.Errorf("reading the image that docker buildx built: %w", err), Do: "update docker buildx (0.13 or newer)"}
@@ -94,7 +94,7 @@ func buildxArgs(recipe release.Recipe, file, archive string) ([]string, error) {
 	if len(names) > 1 {
 		level = "index,manifest:" // an index annotation without an index is an error to buildx
 	}
-	args = appendPairs(args, "--annotation="+level, annotationsOf(recipe.Source))
+	args = appendPairs(args, "--annotation="+level, annotationsOf(recipe))
 	return append(args, "--", recipe.Context), nil
 }
 
@@ -138,8 +138,9 @@ func lastError(stderr string) string {
 	return lines[len(lines)-1]
 }
 
-// verifyRevision checks that the image is annotated with its commit, without which no later build would reuse it.
-func verifyRevision(layout release.Layout, source release.Source) error {
+// verifyAnnotations checks that the image is annotated with its commit and its settings, without which no later build would
+// reuse it.
+func verifyAnnotations(layout release.Layout, wanted map[string]string) error {
 	blob := filepath.Join(layout.Dir, "blobs", "sha256", strings.TrimPrefix(layout.Digest.String(), "sha256:"))
 	var manifest struct {
 		Annotations map[string]string `json:"annotations"`
@@ -147,8 +148,10 @@ func verifyRevision(layout release.Layout, source release.Source) error {
 	if err := decodeManifest(blob, &manifest); err != nil {
 		return err
 	}
-	if got := manifest.Annotations[release.AnnotationRevision]; got != source.Revision() {
-		return fmt.Errorf("%s is annotated with revision %q, want %q", layout.Digest.Short(), got, source.Revision())
+	for _, name := range []string{release.AnnotationRevision, release.AnnotationRecipe} {
+		if got := manifest.Annotations[name]; got != wanted[name] {
+			return fmt.Errorf("%s is annotated with %s %q, want %q", layout.Digest.Short(), name, got, wanted[name])
+		}
 	}
 	return nil
 }

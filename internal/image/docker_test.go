@@ -100,11 +100,14 @@ func (d docker) buildIn(recipe release.Recipe, dir string) (release.Layout, erro
 	return image.New(image.Options{Environ: environ}).Build(context.Background(), image.Docker, recipe, dir)
 }
 
-var stamped = map[string]string{release.AnnotationRevision: commit.String()}
+var (
+	dockerSettings = release.RecipeSettings{"builder": "docker"}
+	stamped        = map[string]string{release.AnnotationRevision: commit.String(), release.AnnotationRecipe: dockerSettings.Encode()}
+)
 
 func dockerRecipe(t *testing.T) release.Recipe {
 	recipe := recipeOf(tree(t, map[string]string{"Dockerfile": "FROM scratch\n", "deploy/Dockerfile": "FROM scratch\n"}))
-	recipe.Main = ""
+	recipe.Main, recipe.Settings = "", dockerSettings
 	return recipe
 }
 
@@ -135,8 +138,10 @@ func TestDockerGetsTheRecipeAsArguments(t *testing.T) {
 	want := []string{"buildx", "build", "--progress=plain", "--provenance=false", "--sbom=false",
 		`--output=type=oci,rewrite-timestamp=true,"dest=` + dir + `/built.tar"`, "--file=" + filepath.Join(recipe.Context, "deploy/Dockerfile"), "--platform=linux/amd64",
 		"--build-arg=A=--output=type=local,dest=/", "--build-arg=B=$(id) `id` \"'\n--push",
+		"--label=" + release.AnnotationRecipe + `={"builder":"docker"}`,
 		"--label=" + release.AnnotationCreated + "=2026-03-04T03:06:07Z", "--label=" + release.AnnotationRevision + "=" + commit.String(),
 		"--label=" + release.AnnotationSource + "=" + recipe.Source.URL, "--label=team=x --push",
+		annotation + release.AnnotationRecipe + `={"builder":"docker"}`,
 		annotation + release.AnnotationCreated + "=2026-03-04T03:06:07Z", annotation + release.AnnotationRevision + "=" + commit.String(),
 		annotation + release.AnnotationSource + "=" + recipe.Source.URL, "--", recipe.Context}
 	if diff := cmp.Diff(want, strings.Split(strings.TrimSuffix(d.read("args"), "\x00"), "\x00")); diff != "" {
@@ -198,6 +203,10 @@ func TestDockerFails(t *testing.T) {
 			os.RemoveAll(filepath.Join(d.dir, "built"))
 			d.will(map[string]string{release.AnnotationRevision: "x"})
 		}, release.ExitFault, "revision"},
+		"without its settings": {func(d docker) {
+			os.RemoveAll(filepath.Join(d.dir, "built"))
+			d.will(map[string]string{release.AnnotationRevision: commit.String()})
+		}, release.ExitFault, "annotated with onedigest.dev/recipe"},
 		"writes two images":       {func(d docker) { appendTo(d) }, release.ExitFault, "2 entries"},
 		"writes a truncated blob": {func(d docker) { tear(d) }, release.ExitFault, "blob sha256:"},
 		"writes another blob":     {func(d docker) { forge(d) }, release.ExitFault, "does not have the content"},

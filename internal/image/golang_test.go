@@ -101,7 +101,8 @@ func imageOf(t *testing.T, built release.Layout) v1.Image {
 func TestGoImageIsWhatTheRecipeSays(t *testing.T) {
 	t.Parallel()
 	recipe := recipeOf(tree(t, shop))
-	recipe.Labels = map[string]string{"team": "payments", release.AnnotationRevision: "forged"}
+	recipe.Labels = map[string]string{"team": "payments", release.AnnotationRevision: "forged", release.AnnotationRecipe: "forged"}
+	recipe.Settings = release.RecipeSettings{"builder": "go", "main": "."}
 	img := imageOf(t, build(t, recipe))
 	if err := validate.Image(img); err != nil {
 		t.Error(err)
@@ -110,7 +111,8 @@ func TestGoImageIsWhatTheRecipeSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stamps := map[string]string{release.AnnotationRevision: commit.String(), release.AnnotationSource: recipe.Source.URL, release.AnnotationCreated: "2026-03-04T03:06:07Z"}
+	stamps := map[string]string{release.AnnotationRevision: commit.String(), release.AnnotationSource: recipe.Source.URL, release.AnnotationCreated: "2026-03-04T03:06:07Z",
+		release.AnnotationRecipe: `{"builder":"go","main":"."}`}
 	want := v1.Config{Entrypoint: []string{"/app/shop"}, Env: []string{"PATH=/app"}, User: "65532:65532", WorkingDir: "/", Labels: maps.Clone(stamps)}
 	want.Labels["team"] = "payments"
 	if diff := cmp.Diff(want, config.Config); diff != "" {

@@ -49,11 +49,16 @@ func (b *Builders) Build(ctx context.Context, builder string, recipe release.Rec
 	return release.Layout{}, fmt.Errorf("building with %q: no such builder", builder)
 }
 
-// annotationsOf are the annotations that say what an image was built from (OCI image-spec, annotations.md).
-func annotationsOf(source release.Source) map[string]string {
+// annotationsOf are the annotations that say what an image was built from (OCI image-spec, annotations.md), and with which
+// settings.
+func annotationsOf(recipe release.Recipe) map[string]string {
+	source := recipe.Source
 	annotations := map[string]string{
 		release.AnnotationRevision: source.Revision(),
 		release.AnnotationCreated:  source.Created.UTC().Format(time.RFC3339),
+	}
+	if len(recipe.Settings) > 0 {
+		annotations[release.AnnotationRecipe] = recipe.Settings.Encode()
 	}
 	if source.URL != "" {
 		annotations[release.AnnotationSource] = source.URL
@@ -67,7 +72,7 @@ func labelsOf(recipe release.Recipe) map[string]string {
 	for name, value := range recipe.Labels {
 		labels[name] = value
 	}
-	for name, value := range annotationsOf(recipe.Source) {
+	for name, value := range annotationsOf(recipe) {
 		labels[name] = value
 	}
 	return labels

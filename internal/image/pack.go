@@ -56,12 +56,12 @@ func pack(recipe release.Recipe, platform release.Platform, name, binary string)
 	if image, err = mutate.ConfigFile(image, config); err != nil {
 		return nil, err
 	}
-	return annotate(image, recipe.Source), nil
+	return annotate(image, recipe), nil
 }
 
 // annotate adds the annotations to an image or an index.
-func annotate[T partial.WithRawManifest](of T, source release.Source) T {
-	return mutate.Annotations(of, annotationsOf(source)).(T) //nolint:errcheck // mutate.Annotations returns the type that it was given
+func annotate[T partial.WithRawManifest](of T, recipe release.Recipe) T {
+	return mutate.Annotations(of, annotationsOf(recipe)).(T) //nolint:errcheck // mutate.Annotations returns the type that it was given
 }
 
 // newLayer writes the layer beside the binary: two entries, owned by root, with the commit's time.
@@ -130,7 +130,7 @@ func writeLayout(dir string, recipe release.Recipe, platforms []release.Platform
 	for i, image := range images {
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: ociPlatform(platforms[i])}})
 	}
-	if err := path.AppendIndex(annotate(index, recipe.Source)); err != nil {
+	if err := path.AppendIndex(annotate(index, recipe)); err != nil {
 		return release.Layout{}, fmt.Errorf("writing the index to %q: %w", filepath.Base(dir), err)
 	}
 	return readLayout(dir)

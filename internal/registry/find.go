@@ -8,7 +8,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Find returns the digest that a tag names and the commit that its image was built from; false if the tag does not exist.
+// Find returns the digest that a tag names and what its image was built from; false if the tag does not exist.
 //
 // It takes one request for an image with its revision in an annotation, two for one with its revision in a label of its
 // config, three for an index of such images.
@@ -44,35 +44,29 @@ func (r *repository) find(ctx context.Context, reference string) (release.ImageI
 	if err != nil || !found {
 		return release.ImageInfo{}, false, err
 	}
-	revision, err := r.revision(ctx, named)
-	return release.ImageInfo{Digest: named.digest, Revision: revision}, err == nil, err
+	labels, err := r.labels(ctx, named)
+	return release.ImageInfo{Digest: named.digest, Revision: labels[release.AnnotationRevision], Recipe: labels[release.AnnotationRecipe]}, err == nil, err
 }
 
-// revision reads the commit that an image was built from: in its annotations, else in those of an index's first image, else
-// in the labels of its config; "" if it is in none.
-func (r *repository) revision(ctx context.Context, m manifest) (string, error) {
+// labels reads what an image says about itself at the first place that names its commit: its annotations, those of an index's
+// first image, the labels of its config. If no place names one, the result is that of the last place.
+func (r *repository) labels(ctx context.Context, m manifest) (map[string]string, error) {
 	read, err := m.parse()
-	if err != nil {
-		return "", err
-	}
-	if revision := read.Annotations[release.AnnotationRevision]; revision != "" {
-		return revision, nil
+	if err != nil || read.Annotations[release.AnnotationRevision] != "" {
+		return read.Annotations, err
 	}
 	if !m.isIndex() {
-		return r.revisionLabel(ctx, read.Config)
+		return r.configLabels(ctx, read.Config)
 	}
 	first, found := firstImage(read.Manifests)
-	if !found {
-		return "", nil
-	}
-	if revision := first.Annotations[release.AnnotationRevision]; revision != "" {
-		return revision, nil
+	if !found || first.Annotations[release.AnnotationRevision] != "" {
+		return first.Annotations, nil
 	}
 	child, found, err := r.getManifest(ctx, first.Digest)
 	if err != nil || !found || child.isIndex() {
-		return "", err
+		return nil, err
 	}
-	return r.revision(ctx, child)
+	return r.labels(ctx, child)
 }
 
 // firstImage returns the first image of an index; false if it has none. It skips attestations, which buildx lists with the platform
@@ -89,15 +83,15 @@ func firstImage(manifests []descriptor) (descriptor, bool) {
 	return descriptor{}, false
 }
 
-// revisionLabel reads the revision in the labels of an image's config.
-func (r *repository) revisionLabel(ctx context.Context, config descriptor) (string, error) {
+// configLabels reads the labels of an image's config.
+func (r *repository) configLabels(ctx context.Context, config descriptor) (map[string]string, error) {
 	digest, err := release.ParseDigest(config.Digest)
 	if err != nil {
-		return "", nil
+		return nil, nil
 	}
 	text, err := r.getBlob(ctx, digest, maxManifest)
 	if err != nil {
-		return "", fmt.Errorf("reading config %s: %w", digest.Short(), err)
+		return nil, fmt.Errorf("reading config %s: %w", digest.Short(), err)
 	}
 	var image struct {
 		Config struct {
@@ -105,7 +99,7 @@ func (r *repository) revisionLabel(ctx context.Context, config descriptor) (stri
 		} `json:"config"`
 	}
 	if err := json.Unmarshal(text, &image); err != nil {
-		return "", fmt.Errorf("reading config %s: %w", digest.Short(), err)
+		return nil, fmt.Errorf("reading config %s: %w", digest.Short(), err)
 	}
-	return image.Config.Labels[release.AnnotationRevision], nil
+	return image.Config.Labels, nil
 }

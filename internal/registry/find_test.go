@@ -27,7 +27,7 @@ func unannotated(t *testing.T) v1.Image {
 		t.Fatal(err)
 	}
 	file = file.DeepCopy()
-	file.Config.Labels = map[string]string{release.AnnotationRevision: commit}
+	file.Config.Labels = map[string]string{release.AnnotationRevision: commit, release.AnnotationRecipe: "a label"}
 	image, err = mutate.ConfigFile(image, file)
 	if err != nil {
 		t.Fatal(err)
@@ -50,15 +50,17 @@ func TestFind(t *testing.T) {
 	for name, test := range map[string]struct {
 		image    any
 		revision string
+		recipe   string
 		requests int
 	}{
-		"annotated image":              {randomImage(t, 3), commit, 1},
-		"annotated index":              {randomIndex(t, 2, map[string]string{release.AnnotationRevision: commit}), commit, 1},
-		"label of the config":          {unannotated(t), commit, 2},
-		"index of annotated images":    {randomIndex(t, 4, nil), commit, 2},
-		"index of labelled images":     {revisionLabel, commit, 3},
-		"image that says nothing":      {bare(t), "", 2},
-		"index that names another one": {randomIndex(t, 1, map[string]string{release.AnnotationRevision: "other"}), "other", 1},
+		"annotated with its recipe":    {randomIndex(t, 2, map[string]string{release.AnnotationRevision: commit, release.AnnotationRecipe: "an annotation"}), commit, "an annotation", 1},
+		"annotated image":              {randomImage(t, 3), commit, "", 1},
+		"annotated index":              {randomIndex(t, 2, map[string]string{release.AnnotationRevision: commit}), commit, "", 1},
+		"label of the config":          {unannotated(t), commit, "a label", 2},
+		"index of annotated images":    {randomIndex(t, 4, nil), commit, "", 2},
+		"index of labelled images":     {revisionLabel, commit, "a label", 3},
+		"image that says nothing":      {bare(t), "", "", 2},
+		"index that names another one": {randomIndex(t, 1, map[string]string{release.AnnotationRevision: "other"}), "other", "", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -71,7 +73,7 @@ func TestFind(t *testing.T) {
 			} {
 				h.requested()
 				got, found, err := find()
-				want := release.ImageInfo{Digest: image.Digest, Revision: test.revision}
+				want := release.ImageInfo{Digest: image.Digest, Revision: test.revision, Recipe: test.recipe}
 				if err != nil || !found || got != want {
 					t.Errorf("%s: got %+v, %t, %v, want %+v", what, got, found, err, want)
 				}

@@ -39,6 +39,7 @@ type Source struct {
 	Commit  Commit
 	Created time.Time // the commit's committer time, UTC
 	URL     string    // of the repository in a browser, or ""
+	Path    string    // of the build context inside the repository, "." for its top
 	Changed []string  // paths in the build context that differ from the commit, untracked ones included, ignored ones not; at most 20
 }
 
@@ -60,6 +61,7 @@ type Recipe struct {
 	Source     Source
 	Labels     map[string]string
 	BuildArgs  map[string]string // Docker builder only
+	Settings   RecipeSettings    // all of the above as they are stored with the image, as the builder gives them
 }
 
 // Layout is a built image or index on disk, as an OCI image layout with one entry.
@@ -72,6 +74,7 @@ type Layout struct {
 type ImageInfo struct {
 	Digest   Digest
 	Revision string // org.opencontainers.image.revision of its annotations or labels, or ""
+	Recipe   string // AnnotationRecipe, found at the same place as the revision, or ""; written by whoever pushed the image
 }
 
 // Progress is how much of a transfer of known size is complete.

@@ -7,6 +7,9 @@ const (
 	AnnotationSource   = "org.opencontainers.image.source"
 	AnnotationCreated  = "org.opencontainers.image.created"
 
+	// AnnotationRecipe holds the settings that an image was built with, as RecipeSettings encodes them.
+	AnnotationRecipe = "onedigest.dev/recipe"
+
 	// Keys on the Kubernetes objects of a release.
 	LabelCommit      = "onedigest.dev/commit"
 	LabelEnvironment = "onedigest.dev/environment"

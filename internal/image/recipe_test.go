@@ -1,0 +1,67 @@
+package image_test
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/image"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+func settingsOf(t *testing.T, builder string, recipe release.Recipe) release.RecipeSettings {
+	t.Helper()
+	settings, err := image.New(image.Options{}).Settings(builder, recipe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return settings
+}
+
+// TestSettings holds the stored settings to what shapes the image: two spellings of one image are equal, and all else differs.
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	context := tree(t, map[string]string{"Containerfile": "FROM scratch\n", "deploy/Dockerfile": "FROM scratch\n"})
+	if err := os.Symlink(filepath.Join(context, "deploy/Dockerfile"), filepath.Join(context, "link")); err != nil {
+		t.Fatal(err)
+	}
+	arm := release.Platform{OS: "linux", Architecture: "arm64"}
+	for name, test := range map[string]struct {
+		builder string
+		change  func(*release.Recipe)
+		want    map[string]string // what differs from the recipe without the change; "-": absent
+	}{
+		"go, the same":            {image.Go, func(r *release.Recipe) { r.Main = "./cmd/.." }, nil},
+		"go, platforms again":     {image.Go, func(r *release.Recipe) { r.Platforms = append(amd64(), amd64()...) }, nil},
+		"go, another main":        {image.Go, func(r *release.Recipe) { r.Main = "./cmd/worker/" }, map[string]string{"main": "cmd/worker"}},
+		"go, platforms":           {image.Go, func(r *release.Recipe) { r.Platforms = append([]release.Platform{arm}, amd64()...) }, map[string]string{"platforms": "linux/amd64,linux/arm64"}},
+		"go, another context":     {image.Go, func(r *release.Recipe) { r.Source.Path = "services/api" }, map[string]string{"context": "services/api"}},
+		"go, a label":             {image.Go, func(r *release.Recipe) { r.Labels = map[string]string{"team": "payments"} }, map[string]string{"labels team": "payments"}},
+		"docker, default by name": {image.Docker, func(r *release.Recipe) { r.Dockerfile = "./Containerfile" }, nil},
+		"docker, absolute name":   {image.Docker, func(r *release.Recipe) { r.Dockerfile = filepath.Join(r.Context, "Containerfile") }, nil},
+		"docker, another file":    {image.Docker, func(r *release.Recipe) { r.Dockerfile = "link" }, map[string]string{"dockerfile": "deploy/Dockerfile"}},
+		"docker, a secret": {image.Docker, func(r *release.Recipe) { r.BuildArgs = map[string]string{"TOKEN": "hunter2"} },
+			map[string]string{"build-args TOKEN": "hash 7074df074eb5"}},
+	} {
+		recipe := recipeOf(context)
+		recipe.Source.Path = "."
+		want := settingsOf(t, test.builder, recipe)
+		test.change(&recipe)
+		maps.Copy(want, test.want)
+		if diff := cmp.Diff(want, settingsOf(t, test.builder, recipe)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	plain := recipeOf(context)
+	plain.Source.Path = "app"
+	for builder, want := range map[string]release.RecipeSettings{
+		image.Go:     {"builder": "go", "context": "app", "main": ".", "platforms": "linux/amd64"},
+		image.Docker: {"builder": "docker", "context": "app", "dockerfile": "Containerfile", "platforms": "linux/amd64"},
+	} {
+		if diff := cmp.Diff(want, settingsOf(t, builder, plain)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", builder, diff)
+		}
+	}
+}
