@@ -112,8 +112,9 @@ func profileEndpoint(loaded aws.Config, serviceID string) string {
 	return ""
 }
 
-// withoutRedirects makes a client return a redirect as the response that it is: the SDK would follow a 307 with the session's
-// token in a header that no redirect drops.
+// withoutRedirects makes a client return a redirect as the response that it is. The SDK's own client follows a 307 and a 308,
+// without credentials to another host. The APIs used here (ECR, STS, EKS) never redirect, so a redirect comes from a proxy or a
+// wrong endpoint, whose answer must not be taken for AWS's.
 func withoutRedirects(client aws.HTTPClient) aws.HTTPClient {
 	known, ok := client.(*awshttp.BuildableClient)
 	if !ok {

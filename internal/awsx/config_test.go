@@ -114,7 +114,7 @@ func TestResponsesAreLimited(t *testing.T) {
 	}
 }
 
-// A redirect would carry the session's token to another host.
+// What a redirect leads to is not AWS.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	var reached atomic.Bool

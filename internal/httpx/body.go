@@ -38,13 +38,26 @@ func ReadBody(response *http.Response, limit int64) ([]byte, error) {
 func LimitBody(response *http.Response, limit int64) error {
 	if response.ContentLength > limit {
 		_ = response.Body.Close()
-		return fmt.Errorf("reading the response: it is %d bytes long, limit %d", response.ContentLength, limit)
+		return fmt.Errorf("reading the response: %w", &TooLongError{Size: response.ContentLength, Limit: limit})
 	}
 	response.Body = struct {
 		io.Reader
 		io.Closer
 	}{&limitedReader{Reader: response.Body, limit: limit, left: limit}, response.Body}
 	return nil
+}
+
+// TooLongError says that a body exceeds its limit.
+type TooLongError struct {
+	Size  int64 // in bytes, as announced; 0 if it was not
+	Limit int64 // in bytes
+}
+
+func (e *TooLongError) Error() string {
+	if e.Size > 0 {
+		return fmt.Sprintf("it is %d bytes long, limit %d", e.Size, e.Limit)
+	}
+	return fmt.Sprintf("it is longer than %d bytes", e.Limit)
 }
 
 // limitedReader fails where io.LimitedReader reports the end: a body that was cut could pass for a whole one.
@@ -59,7 +72,7 @@ func (l *limitedReader) Read(buffer []byte) (int, error) {
 	}
 	n, err := l.Reader.Read(buffer)
 	if int64(n) > l.left {
-		n, err = int(l.left), fmt.Errorf("it is longer than %d bytes", l.limit)
+		n, err = int(l.left), &TooLongError{Limit: l.limit}
 	}
 	l.left -= int64(n)
 	return n, err

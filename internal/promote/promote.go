@@ -5,7 +5,6 @@ package promote
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -20,8 +19,12 @@ type Deps struct {
 
 // Evidence reads the verdicts that smoke recorded.
 type Evidence interface {
-	// Read returns every record about an image, in no particular order.
-	Read(ctx context.Context, image release.Image) ([]release.Evidence, error)
+	// Newest returns the newest record about an image from an environment, and false if there is none. Records that cannot be
+	// read are passed over.
+	Newest(ctx context.Context, image release.Image, environment release.Environment) (release.Record, bool, error)
+	// CopyRecord copies a record about an image into another repository that holds the image. A record that is there already
+	// is no error.
+	CopyRecord(ctx context.Context, image release.Image, record release.Digest, to release.Repository) error
 }
 
 // Registry reads, tags and copies images without rebuilding them.
@@ -52,7 +55,7 @@ type Result struct {
 }
 
 // Run finds the evidence that the environment below proved the image, tags the image in its repository or copies it to
-// the target repository, and moves the moving tag if there is one. Missing evidence, an image of another commit and a tag
+// the target repository together with that evidence, and moves the moving tag if there is one. Missing evidence, an image of another commit and a tag
 // that names another digest are a *release.Refusal. A second run with the same settings changes nothing.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	settings, err := resolveImage(ctx, settings, deps)
@@ -69,6 +72,11 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	result := newResult(settings, evidence)
 	if result.Outcome, err = tagImage(ctx, settings, evidence.Commit, deps); err != nil {
 		return result, err
+	}
+	if settings.TargetRepository != settings.Image.Repository {
+		if err := deps.Evidence.CopyRecord(ctx, settings.Image, evidence.Record, settings.TargetRepository); err != nil {
+			return result, err
+		}
 	}
 	deps.Reporter.Infof("%s: %s is %s in %s", result.Outcome, result.Tag, result.Digest, settings.TargetRepository)
 	if settings.MovingTag != "" {
@@ -101,17 +109,15 @@ func resolveImage(ctx context.Context, settings Settings, deps Deps) (Settings, 
 
 // findEvidence returns the newest record of the environment below. Older ones do not count, because a later failure
 // outdates a pass.
-func findEvidence(ctx context.Context, settings Settings, deps Deps) (release.Evidence, error) {
-	records, err := deps.Evidence.Read(ctx, settings.Image)
+func findEvidence(ctx context.Context, settings Settings, deps Deps) (release.Record, error) {
+	newest, found, err := deps.Evidence.Newest(ctx, settings.Image, settings.From)
 	if err != nil {
-		return release.Evidence{}, err
+		return release.Record{}, err
 	}
-	records = slices.DeleteFunc(records, func(record release.Evidence) bool { return record.Environment != settings.From })
-	if len(records) == 0 {
-		return release.Evidence{}, &release.Refusal{Why: fmt.Sprintf("the registry holds no evidence that %q proved %s", settings.From, settings.Image.Digest),
+	if !found {
+		return release.Record{}, &release.Refusal{Why: fmt.Sprintf("the registry holds no evidence that %q proved %s", settings.From, settings.Image.Digest),
 			Do: fmt.Sprintf("deploy it to %q and run smoke with --image", settings.From)}
 	}
-	newest := slices.MaxFunc(records, func(a, b release.Evidence) int { return a.At.Compare(b.At) })
 	if err := newest.Proves(settings.Image.Digest, settings.From); err != nil {
 		return newest, &release.Refusal{Why: err.Error(), Do: fmt.Sprintf("make smoke pass in %q first (newest record: %s)", settings.From, newest.At.Format(time.RFC3339))}
 	}
@@ -122,7 +128,7 @@ func findEvidence(ctx context.Context, settings Settings, deps Deps) (release.Ev
 	return newest, nil
 }
 
-func newResult(settings Settings, evidence release.Evidence) Result {
+func newResult(settings Settings, evidence release.Record) Result {
 	return Result{Image: settings.TargetRepository.At(settings.Image.Digest), Digest: settings.Image.Digest, Tag: settings.Tag,
 		Commit: evidence.Commit, From: settings.From, To: settings.To, Proved: evidence.At}
 }

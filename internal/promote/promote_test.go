@@ -73,8 +73,21 @@ func (f *fakeRegistry) Copy(_ context.Context, image release.Image, to release.R
 	return nil
 }
 
-func (f *fakeRegistry) Read(context.Context, release.Image) ([]release.Evidence, error) {
-	return f.evidence, nil
+func (f *fakeRegistry) Newest(_ context.Context, image release.Image, environment release.Environment) (newest release.Record, found bool, err error) {
+	for _, each := range f.evidence {
+		if each.Environment == environment && (!found || each.At.After(newest.At)) {
+			newest, found = release.Record{Evidence: each, Record: image.Digest}, true
+		}
+	}
+	return newest, found, nil
+}
+
+func (f *fakeRegistry) CopyRecord(_ context.Context, image release.Image, _ release.Digest, to release.Repository) error {
+	if _, found := f.manifests[to.At(image.Digest)]; !found {
+		return errors.New("copying a record of an image that is not there")
+	}
+	f.requests = append(f.requests, "copy evidence to "+to.String())
+	return nil
 }
 
 // provedImage returns a registry with one image that staging proved, and the settings that promote it.
@@ -153,6 +166,10 @@ func TestRunCopiesIntoAnotherRepository(t *testing.T) {
 		result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}})
 		if err != nil || result.Outcome != want || result.Image != settings.TargetRepository.At(settings.Image.Digest) {
 			t.Errorf("got %+v, %v; want %q", result, err, want)
+		}
+		// Also where the image is there already, so that a run that was killed in between is completed.
+		if last := registry.requests[len(registry.requests)-1]; last != "copy evidence to localhost:6000/prod/shop" {
+			t.Errorf("%s: the last request is %q", want, last)
 		}
 	}
 }

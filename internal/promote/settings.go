@@ -59,7 +59,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.MovingTag, setting.Setting{Name: "moving-tag", Value: "TAG",
 		Help: "Second tag to move to the image; the repository must allow this tag to be moved"}, release.ParseTag)
 	setting.Var(set, &s.TargetRepository, setting.Setting{Name: "target-repository", Value: "HOST/PATH",
-		Help: "Repository to promote into; default: the image's own"}, release.ParseRepository)
+		Help: "Repository to promote into, together with the evidence; default: the image's own"}, release.ParseRepository)
 	set.Check(s.validate)
 	return set
 }

@@ -18,6 +18,37 @@ import (
 // one registry blobs are mounted where the registry supports that; otherwise they are streamed, never whole in memory. An
 // existing tag is treated as by Push.
 func (c *Client) Copy(ctx context.Context, from release.Image, to release.Repository, tag release.Tag) error {
+	doing := fmt.Sprintf("copying %q to %q", from, to)
+	return c.copyTree(ctx, from, to, doing, func(ctx context.Context, write *repository, all tree) error {
+		return write.putAll(ctx, all, tag)
+	})
+}
+
+// CopyReferrer copies a referrer of an image into another repository that holds the image, with its unchanged bytes and thus
+// under the same digest. A registry without the referrers API is a *release.Fault with ErrNoReferrers.
+func (c *Client) CopyReferrer(ctx context.Context, of release.Image, referrer release.Digest, to release.Repository) error {
+	from := of.Repository.At(referrer)
+	doing := fmt.Sprintf("copying %q, which is attached to %s, to %q", from, of.Digest.Short(), to)
+	return c.copyTree(ctx, from, to, doing, func(ctx context.Context, write *repository, all tree) error {
+		read, err := all.root().parse()
+		if err != nil {
+			return err
+		}
+		for _, each := range all.manifests[:len(all.manifests)-1] {
+			if _, err := write.putManifest(ctx, each, ""); err != nil {
+				return err
+			}
+		}
+		header, err := write.putManifest(ctx, all.root(), "")
+		if err != nil {
+			return err
+		}
+		return write.confirmListed(ctx, header, of.Digest, referrer, read.ArtifactType)
+	})
+}
+
+// copyTree copies the blobs of an image, an index or a referrer; put writes its manifests.
+func (c *Client) copyTree(ctx context.Context, from release.Image, to release.Repository, doing string, put func(context.Context, *repository, tree) error) error {
 	same := from.Repository.Host() == to.Host()
 	var mounts []release.Repository
 	if same {
@@ -31,7 +62,6 @@ func (c *Client) Copy(ctx context.Context, from release.Image, to release.Reposi
 	if err != nil {
 		return err
 	}
-	doing := fmt.Sprintf("copying %q to %q", from, to)
 	all, err := readTree(ctx, from.Digest, read.fetchManifest)
 	if err != nil {
 		return read.fault(err, doing)
@@ -46,7 +76,7 @@ func (c *Client) Copy(ctx context.Context, from release.Image, to release.Reposi
 		return read.fault(source.err, doing)
 	}
 	if err == nil {
-		err = write.putAll(ctx, all, tag)
+		err = put(ctx, write, all)
 	}
 	if err != nil {
 		return write.fault(err, doing)

@@ -98,6 +98,94 @@ func TestCopyRefuses(t *testing.T) {
 	}
 }
 
+// What is attached to an image keeps its digest in another registry, and is listed there. A second copy changes nothing.
+func TestCopyReferrer(t *testing.T) {
+	t.Parallel()
+	from, to := localawstest.Start(t), localawstest.Start(t)
+	image := pushTo(t, at(t, from), randomImage(t, 1), from.Repository("shop"), commit)
+	target := to.RepositoryWith("live/shop", immutable)
+	c := between(t, from, to)
+	if err := c.Copy(t.Context(), image, target, production); err != nil {
+		t.Fatal(err)
+	}
+	attached, err := c.Attach(t.Context(), image, kind, media, []byte("proof"), map[string]string{"environment": "staging"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := c.CopyReferrer(t.Context(), image, attached, target); err != nil {
+			t.Fatal(err)
+		}
+		got, passedOver, err := read(t, c, target.At(image.Digest), map[string]string{"environment": "staging"})
+		if err != nil || len(passedOver) > 0 || len(got) != 1 || got[0].Digest != attached || string(got[0].Content) != "proof" {
+			t.Errorf("got %v, %v, %v", got, passedOver, err)
+		}
+	}
+	h := newTestRegistry(t)
+	h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.Contains(r.URL.Path, "/referrers/") {
+			http.NotFound(w, r)
+			return true
+		}
+		return false
+	})
+	h.setPassword("")
+	if err := c.Copy(t.Context(), image, h.repo("shop"), production); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CopyReferrer(t.Context(), image, attached, h.repo("shop")); !errors.Is(err, ErrNoReferrers) {
+		t.Errorf("a registry without the API: got %v", err)
+	}
+}
+
+// An index may list what is no manifest: a build cache lists layers and its own config.
+func TestCopyOfABuildCache(t *testing.T) {
+	t.Parallel()
+	from, to := newTestRegistry(t), newTestRegistry(t)
+	c := from.client()
+	image := pushTo(t, c, randomImage(t, 1), from.repo("cache"), "image")
+	r, err := c.open(sideRegistry, image.Repository, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer := descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar+gzip", Digest: digestOf([]byte("layer")).String(), Size: 5}
+	config := descriptor{MediaType: "application/vnd.buildkit.cacheconfig.v0", Digest: digestOf([]byte("config")).String(), Size: 6}
+	blobs := map[string][]byte{layer.Digest: []byte("layer"), config.Digest: []byte("config")}
+	if err := r.upload(t.Context(), []descriptor{layer, config}, blobsInMemory(blobs), nil, newMeter(0, nil)); err != nil {
+		t.Fatal(err)
+	}
+	f := forest{}
+	cache := f.plant(t, map[string]any{"mediaType": indexType, "manifests": []descriptor{layer, {MediaType: imageType, Digest: image.Digest.String()}, config}})
+	digest, err := release.ParseDigest(cache.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.putManifest(t.Context(), f[digest], "cache"); err != nil {
+		t.Fatal(err)
+	}
+	if got, found, err := c.Find(t.Context(), image.Repository, "cache"); err != nil || !found || got.Revision != commit {
+		t.Errorf("found %v, %t, %v, want the revision of the image in it", got, found, err)
+	}
+	target := to.repo("cache")
+	if err := c.Copy(t.Context(), image.Repository.At(digest), target, "copied"); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, c, target, "copied", digest)
+	copied, err := c.open(sideRegistry, target, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for digest, want := range blobs {
+		parsed, err := release.ParseDigest(digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := copied.getBlob(t.Context(), parsed, 100); err != nil || string(got) != string(want) {
+			t.Errorf("blob %s: got %q, %v", digest, got, err)
+		}
+	}
+}
+
 // A read that breaks off starts the one blob again.
 func TestCopySurvivesFaults(t *testing.T) {
 	t.Parallel()

@@ -196,9 +196,9 @@ func sanitize(s string) string { return text.Line(s, maxMessage) }
 
 // withoutURL removes the address from net/http's error: after a redirect it contains a signature that permits the read.
 func withoutURL(err error) error {
-	var forGGCR *url.Error
-	if errors.As(err, &forGGCR) {
-		return forGGCR.Err
+	var withURL *url.Error
+	if errors.As(err, &withURL) {
+		return withURL.Err
 	}
 	return err
 }

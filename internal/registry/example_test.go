@@ -82,14 +82,11 @@ func ExampleClient_Attach() {
 		fmt.Println(err)
 		return
 	}
-	referrers, err := client.Referrers(ctx, image, artifactType)
-	for _, referrer := range referrers {
-		fmt.Printf("%s\n", referrer.Content)
+	for referrer, err := range client.Referrers(ctx, image, artifactType, nil) {
+		fmt.Printf("%s %v\n", referrer.Content, err)
 	}
-	fmt.Println(err)
 	// Output:
-	// {"checked": true}
-	// <nil>
+	// {"checked": true} <nil>
 }
 
 // writeLayout writes an image without layers as an OCI layout, as a builder does.

@@ -76,7 +76,7 @@ func firstImage(manifests []descriptor) (descriptor, bool) {
 		if _, err := release.ParseDigest(m.Digest); err != nil {
 			continue
 		}
-		if m.Platform == nil || m.Platform.Architecture != "unknown" {
+		if m.isManifest() && (m.Platform == nil || m.Platform.Architecture != "unknown") {
 			return m, true
 		}
 	}

@@ -47,6 +47,14 @@ type descriptor struct {
 	} `json:"platform,omitempty"`
 }
 
+// isManifest reports whether a descriptor in an index points to a manifest. An index may list anything, as a build cache lists
+// layers; what is no manifest is stored as a blob. A descriptor without a media type is taken for a manifest.
+// Source: OCI image-spec, image-index.md, "manifests": implementations must not fail on unknown media types.
+func (d descriptor) isManifest() bool {
+	kind := types.MediaType(d.MediaType)
+	return d.MediaType == "" || kind.IsIndex() || kind.IsImage() || kind.IsSchema1()
+}
+
 // manifestContent is the part of a manifest or an index that is read. Source: OCI image-spec, manifest.md and image-index.md.
 type manifestContent struct {
 	SchemaVersion int               `json:"schemaVersion"`

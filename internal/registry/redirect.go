@@ -43,10 +43,29 @@ func (s *session) checkRedirect(request *http.Request, via []*http.Request) erro
 	if len(via) > 3 {
 		return errors.New("redirected more than three times")
 	}
-	if request.URL.Host == s.registry.RegistryStr() {
+	if s.isRegistry(request.URL) {
 		return nil
 	}
 	return s.checkTarget(request.URL)
+}
+
+// isRegistry reports whether an address is at the session's registry. A default port that is written out, and the case of
+// letters, make no other host. Source: RFC 3986, sections 3.2.2 and 3.2.3.
+func (s *session) isRegistry(target *url.URL) bool {
+	return hostPort(target.Host, s.scheme) == hostPort(s.registry.RegistryStr(), s.scheme)
+}
+
+// hostPort is a host with its port, that of the scheme if it names none.
+func hostPort(host, scheme string) string {
+	host = strings.ToLower(host)
+	if _, port, err := net.SplitHostPort(host); err == nil && port != "" {
+		return host
+	}
+	port := "443"
+	if scheme == "http" {
+		port = "80"
+	}
+	return net.JoinHostPort(strings.Trim(strings.TrimSuffix(host, ":"), "[]"), port)
 }
 
 // schemeOf is "http" for a registry on this machine and "https" for every other.

@@ -5,32 +5,28 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
+	"iter"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/onedigest/onedigest/internal/httpx"
 	"github.com/onedigest/onedigest/internal/release"
-	"github.com/sethvargo/go-retry"
+	"golang.org/x/sync/errgroup"
 )
 
-// Limits of what is read of the referrers of one image.
+// Limits of what is read of the referrers of one image. They bound memory and time, not the number of referrers: a list of
+// 50,000 is within them.
 const (
-	maxReferrers   = 50      // whose content is read, the newest first
-	maxListed      = 5000    // entries of the registry's lists
-	maxPages       = 20      // of these lists
-	maxAttached    = 1 << 20 // bytes of one content
-	emptyMediaType = "application/vnd.oci.empty.v1+json"
-	createdFormat  = "2006-01-02T15:04:05.000000Z" // RFC 3339 that sorts as text
+	maxListPage     = 16 << 20 // bytes of one page of the list
+	maxReferrerRead = 64 << 20 // bytes of the list, the manifests and the contents together
+	minResponse     = 4 << 10  // bytes that every response counts as at least
+	maxReferrerTime = 2 * time.Minute
 )
-
-// emptyConfig is the config of a manifest that is not an image. Source: OCI image-spec, manifest.md, "Guidance for an
-// Empty Descriptor".
-var emptyConfig = []byte("{}")
 
 // Referrer is content attached to an image.
 type Referrer struct {
@@ -40,194 +36,330 @@ type Referrer struct {
 	Content     []byte
 }
 
-// Attach stores content of at most 1 MiB as a referrer of an image, that is, as a manifest with the image as its subject. The
-// image and its tags do not change. It returns the digest of that manifest, whose annotations get the present time as the time
-// of creation unless they have one.
+// PassedOverError says why a referrer was passed over: it is malformed, too large, or a part of it is gone. The others can
+// still be read.
+type PassedOverError struct {
+	Digest string // as the registry lists it, sanitized
+	Err    error
+}
+
+func (e *PassedOverError) Error() string { return fmt.Sprintf("%s: %v", e.Digest, e.Err) }
+
+// Unwrap returns the reason.
+func (e *PassedOverError) Unwrap() error { return e.Err }
+
+// Referrers reads the referrers of an image that have an artifact type and the given annotations, the newest first by their
+// creation annotation, those without one last. Only what the caller ranges over is read. An image that does not exist has none.
 //
-// A registry without the referrers API (OCI distribution-spec 1.1) is a *release.Fault: the fallback of the specification
-// rewrites a tag, which immutable repositories refuse and concurrent writers overwrite.
-func (c *Client) Attach(ctx context.Context, image release.Image, artifactType, mediaType string, content []byte, annotations map[string]string) (release.Digest, error) {
-	r, err := c.open(sideRegistry, image.Repository, true)
-	if err != nil {
-		return release.Digest{}, err
-	}
-	dated := map[string]string{release.AnnotationCreated: time.Now().UTC().Format(createdFormat)}
-	maps.Copy(dated, annotations)
-	digest, err := r.attach(ctx, image.Digest, artifactType, mediaType, content, dated)
-	if err != nil {
-		return release.Digest{}, r.fault(err, fmt.Sprintf("attaching to %q", image))
-	}
-	return digest, nil
-}
-
-func (r *repository) attach(ctx context.Context, image release.Digest, artifactType, mediaType string, content []byte, annotations map[string]string) (release.Digest, error) {
-	if len(content) > maxAttached {
-		return release.Digest{}, fmt.Errorf("the content is %d bytes long, limit %d", len(content), maxAttached)
-	}
-	subject, found, err := r.headManifest(ctx, image.String())
-	switch {
-	case err != nil:
-		return release.Digest{}, err
-	case !found:
-		return release.Digest{}, errors.New("the image is not in the repository")
-	case subject.digest != image:
-		return release.Digest{}, &mismatchError{wanted: image, got: subject.digest}
-	}
-	blobs := map[string][]byte{}
-	describe := func(kind string, text []byte) descriptor {
-		digest := digestOf(text).String()
-		blobs[digest] = text
-		return descriptor{MediaType: kind, Digest: digest, Size: int64(len(text))}
-	}
-	config, layer := describe(emptyMediaType, emptyConfig), describe(mediaType, content)
-	text, err := json.Marshal(struct {
-		SchemaVersion int               `json:"schemaVersion"`
-		MediaType     string            `json:"mediaType"`
-		ArtifactType  string            `json:"artifactType"`
-		Config        descriptor        `json:"config"`
-		Layers        []descriptor      `json:"layers"`
-		Subject       descriptor        `json:"subject"`
-		Annotations   map[string]string `json:"annotations,omitempty"`
-	}{
-		2, string(types.OCIManifestSchema1), artifactType, config, []descriptor{layer},
-		descriptor{MediaType: subject.mediaType, Digest: image.String(), Size: subject.size}, annotations,
-	})
-	if err != nil {
-		return release.Digest{}, err
-	}
-	if err := r.upload(ctx, []descriptor{config, layer}, blobsInMemory(blobs), nil, newMeter(0, nil)); err != nil {
-		return release.Digest{}, err
-	}
-	attached := manifest{bytes: text, mediaType: string(types.OCIManifestSchema1), digest: digestOf(text)}
-	header, err := r.putManifest(ctx, attached, "")
-	if err != nil {
-		return release.Digest{}, err
-	}
-	return attached.digest, r.confirmListed(ctx, header, image, attached.digest, artifactType)
-}
-
-// confirmListed checks that the registry lists the referrer: it says so in the header OCI-Subject, or the referrer appears in
-// its list, perhaps a little later. Source: OCI distribution-spec, "Pushing Manifests with Subject".
-func (r *repository) confirmListed(ctx context.Context, header http.Header, image, attached release.Digest, artifactType string) error {
-	if header.Get("OCI-Subject") == image.String() {
-		return nil
-	}
-	backoff := httpx.Backoff(4)
-	return retry.Do(ctx, backoff, func(ctx context.Context) error {
-		listed, err := r.listReferrers(ctx, image, artifactType)
+// The registry's list decides by its annotations what is read at all; where it carries none, as those of some registries, the
+// manifests' decide. A referrer that is malformed, larger than 1 MiB or lacks a part is a *PassedOverError, after which the
+// next follows. Every other error is a *release.Fault and the last. Such a fault is also a list that exceeds 64 MiB or takes
+// longer than two minutes: what is newest cannot be told from a part of it.
+func (c *Client) Referrers(ctx context.Context, image release.Image, artifactType string, annotations map[string]string) iter.Seq2[Referrer, error] {
+	return func(yield func(Referrer, error) bool) {
+		r, err := c.open(sideRegistry, image.Repository, false)
 		if err != nil {
-			return err
+			yield(Referrer{}, err)
+			return
 		}
-		if slices.ContainsFunc(listed, func(each descriptor) bool { return each.Digest == attached.String() }) {
-			return nil
+		ctx, cancel := context.WithTimeoutCause(ctx, maxReferrerTime, errReferrersTooLong)
+		defer cancel()
+		for referrer, err := range r.referrers(ctx, wanted{image.Digest, artifactType, annotations}) {
+			var passedOver *PassedOverError
+			if err == nil || errors.As(err, &passedOver) {
+				if !yield(referrer, err) {
+					return
+				}
+				continue
+			}
+			if cause := context.Cause(ctx); errors.Is(cause, errReferrersTooLong) {
+				err = cause
+			}
+			yield(Referrer{}, r.fault(err, fmt.Sprintf("reading what is attached to %q", image)))
+			return
 		}
-		return retry.RetryableError(errNotListed)
-	})
+	}
 }
 
 var (
-	errNoReferrers = errors.New("the registry has no referrers API (OCI distribution-spec 1.1), which evidence needs")
-	errNotListed   = errors.New("the registry stored it, but does not list it as a referrer of the image")
+	errReferrersTooLong = fmt.Errorf("reading the referrers takes longer than %s", maxReferrerTime)
+	errReferrersTooMany = fmt.Errorf("the list of referrers and what it names are larger than %d MiB", maxReferrerRead>>20)
 )
 
-// Referrers reads the referrers of an image with an artifact type: the newest 50 by their creation annotation, each of at most
-// 1 MiB. An image that does not exist has none.
-func (c *Client) Referrers(ctx context.Context, image release.Image, artifactType string) ([]Referrer, error) {
-	r, err := c.open(sideRegistry, image.Repository, false)
-	if err != nil {
-		return nil, err
-	}
-	result, err := r.referrers(ctx, image.Digest, artifactType)
-	if err != nil {
-		return nil, r.fault(err, fmt.Sprintf("reading what is attached to %q", image))
-	}
-	return result, nil
+// wanted describes the referrers that are read.
+type wanted struct {
+	image        release.Digest
+	artifactType string
+	annotations  map[string]string
 }
 
-func (r *repository) referrers(ctx context.Context, image release.Digest, artifactType string) ([]Referrer, error) {
-	listed, err := r.listReferrers(ctx, image, artifactType)
-	if err != nil {
-		return nil, err
+// matches reports whether annotations have the wanted values. Those that are missing do too if lenient is set.
+func (w wanted) matches(annotations map[string]string, lenient bool) bool {
+	for key, value := range w.annotations {
+		if got, found := annotations[key]; got != value && (found || !lenient) {
+			return false
+		}
 	}
-	slices.SortStableFunc(listed, func(a, b descriptor) int {
-		return strings.Compare(b.Annotations[release.AnnotationCreated], a.Annotations[release.AnnotationCreated])
-	})
-	var result []Referrer
-	for _, each := range listed[:min(len(listed), maxReferrers)] {
-		referrer, ours, err := r.referrer(ctx, each, image, artifactType)
+	return true
+}
+
+// allowance is how many bytes may still be read.
+type allowance struct{ left atomic.Int64 }
+
+func newAllowance() *allowance {
+	allowed := new(allowance)
+	allowed.left.Store(maxReferrerRead)
+	return allowed
+}
+
+// limit is the limit of the next response.
+func (a *allowance) limit(most int64) int64 { return min(most, max(a.left.Load(), 0)) }
+
+// spend takes what a response had. A response counts as minResponse at least, so that empty pages come to an end.
+func (a *allowance) spend(size int) error {
+	if a.left.Add(-max(int64(size), minResponse)) <= 0 {
+		return errReferrersTooMany
+	}
+	return nil
+}
+
+// candidate is an entry of the list, with its manifest if that was read.
+type candidate struct {
+	digest      release.Digest
+	annotations map[string]string
+	manifest    *manifestContent // nil: not read yet
+}
+
+func (c candidate) created() string { return c.annotations[release.AnnotationCreated] }
+
+func (r *repository) referrers(ctx context.Context, want wanted) iter.Seq2[Referrer, error] {
+	return func(yield func(Referrer, error) bool) {
+		allowed := newAllowance()
+		listed, err := r.listReferrers(ctx, want.image, want.artifactType, allowed)
 		if err != nil {
-			return nil, err
+			yield(Referrer{}, err)
+			return
 		}
-		if ours {
-			result = append(result, referrer)
+		candidates, unusable, err := r.candidates(ctx, listed, want, allowed)
+		for _, each := range unusable {
+			if !yield(Referrer{}, each) {
+				return
+			}
+		}
+		if err != nil {
+			yield(Referrer{}, err)
+			return
+		}
+		for _, each := range candidates {
+			referrer, ours, err := r.referrer(ctx, each, want, allowed)
+			if (err != nil || ours) && !yield(referrer, err) {
+				return
+			}
 		}
 	}
-	return result, nil
 }
 
-// referrer reads an entry of the list; false unless its own manifest has the subject and the artifact type, since the list is
-// only a hint.
-func (r *repository) referrer(ctx context.Context, listed descriptor, image release.Digest, artifactType string) (Referrer, bool, error) {
-	digest, err := release.ParseDigest(listed.Digest)
-	if err != nil {
-		return Referrer{}, false, err
+// candidates are the entries of the list that may be wanted, the newest first. The manifests of entries that are listed
+// without annotations are read for theirs. Unusable entries are *PassedOverErrors.
+func (r *repository) candidates(ctx context.Context, listed []descriptor, want wanted, allowed *allowance) (candidates []candidate, unusable []error, err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxParallelBlobs)
+	read := make([]candidate, len(listed))
+	problems := make([]error, len(listed))
+	for i, each := range listed {
+		digest, err := release.ParseDigest(each.Digest)
+		if err != nil {
+			problems[i] = &PassedOverError{sanitize(each.Digest), err}
+			continue
+		}
+		if !want.matches(each.Annotations, true) {
+			continue
+		}
+		found := candidate{digest: digest, annotations: each.Annotations}
+		if want.matches(each.Annotations, false) && found.created() != "" {
+			read[i] = found
+			continue
+		}
+		group.Go(func() error {
+			manifest, err := r.referrerManifest(ctx, digest, allowed)
+			var passedOver *PassedOverError
+			switch {
+			case errors.As(err, &passedOver):
+				problems[i] = err
+			case err != nil:
+				return err
+			case want.matches(manifest.Annotations, true):
+				found.annotations, found.manifest = manifest.Annotations, &manifest
+				read[i] = found
+			}
+			return nil
+		})
 	}
-	m, found, err := r.getManifest(ctx, digest.String())
-	if err != nil || !found {
-		return Referrer{}, false, err
+	err = group.Wait()
+	for i := range listed {
+		if problems[i] != nil {
+			unusable = append(unusable, problems[i])
+		}
+		if !read[i].digest.IsZero() {
+			candidates = append(candidates, read[i])
+		}
 	}
-	read, err := m.parse()
-	if err != nil {
-		return Referrer{}, false, err
+	slices.SortStableFunc(candidates, func(a, b candidate) int { return strings.Compare(b.created(), a.created()) })
+	return candidates, unusable, err
+}
+
+// referrer reads a candidate; false unless its own manifest has the subject, the artifact type and the annotations, since the
+// list is only a hint.
+func (r *repository) referrer(ctx context.Context, of candidate, want wanted, allowed *allowance) (Referrer, bool, error) {
+	if of.manifest == nil {
+		manifest, err := r.referrerManifest(ctx, of.digest, allowed)
+		if err != nil {
+			return Referrer{}, false, err
+		}
+		of.manifest = &manifest
 	}
-	if read.ArtifactType != artifactType || read.Subject == nil || read.Subject.Digest != image.String() || len(read.Layers) != 1 {
+	read := *of.manifest
+	if read.ArtifactType != want.artifactType || read.Subject == nil || read.Subject.Digest != want.image.String() ||
+		!want.matches(read.Annotations, true) {
 		return Referrer{}, false, nil
 	}
-	layer, err := release.ParseDigest(read.Layers[0].Digest)
+	content, err := r.referrerContent(ctx, read.Layers, allowed)
 	if err != nil {
-		return Referrer{}, false, fmt.Errorf("reading manifest %s: %w", digest.Short(), err)
+		return Referrer{}, false, passOver(of.digest, err)
 	}
-	content, err := r.getBlob(ctx, layer, maxAttached)
+	return Referrer{Digest: of.digest, Annotations: read.Annotations, MediaType: read.Layers[0].MediaType, Content: content}, true, nil
+}
+
+func (r *repository) referrerManifest(ctx context.Context, digest release.Digest, allowed *allowance) (manifestContent, error) {
+	text, header, err := r.getAllowed(ctx, r.url("manifests", digest.String()), http.Header{"Accept": {accepted}}, maxManifest, allowed)
 	if err != nil {
-		return Referrer{}, false, fmt.Errorf("reading blob %s: %w", layer.Short(), err)
+		return manifestContent{}, passOver(digest, err)
 	}
-	return Referrer{Digest: digest, Annotations: read.Annotations, MediaType: read.Layers[0].MediaType, Content: content}, true, nil
+	if got := digestOf(text); got != digest {
+		return manifestContent{}, passOver(digest, &mismatchError{wanted: digest, got: got})
+	}
+	named, err := newManifest(text, header.Get("Content-Type"))
+	if err != nil {
+		return manifestContent{}, passOver(digest, &malformedError{err})
+	}
+	read, err := named.parse()
+	if err != nil {
+		return manifestContent{}, passOver(digest, &malformedError{err})
+	}
+	return read, nil
+}
+
+// referrerContent reads the one layer of a referrer.
+func (r *repository) referrerContent(ctx context.Context, layers []descriptor, allowed *allowance) ([]byte, error) {
+	if len(layers) != 1 {
+		return nil, &malformedError{fmt.Errorf("it has %d layers, want one", len(layers))}
+	}
+	digest, err := release.ParseDigest(layers[0].Digest)
+	if err != nil {
+		return nil, &malformedError{err}
+	}
+	if layers[0].Size > maxAttached {
+		return nil, &malformedError{fmt.Errorf("its content is %d bytes long, limit %d", layers[0].Size, maxAttached)}
+	}
+	content, _, err := r.getAllowed(ctx, r.url("blobs", digest.String()), nil, maxAttached, allowed)
+	if err != nil {
+		return nil, fmt.Errorf("reading blob %s: %w", digest.Short(), err)
+	}
+	if got := digestOf(content); got != digest {
+		return nil, &mismatchError{wanted: digest, got: got}
+	}
+	return content, nil
+}
+
+// getAllowed reads a response of at most most bytes, and of at most what may still be read.
+func (r *repository) getAllowed(ctx context.Context, url string, header http.Header, most int64, allowed *allowance) ([]byte, http.Header, error) {
+	limit := allowed.limit(most)
+	text, got, err := r.get(ctx, url, header, limit)
+	var tooLong *httpx.TooLongError
+	if errors.As(err, &tooLong) && limit < most {
+		return nil, nil, errReferrersTooMany
+	}
+	if err == nil {
+		err = allowed.spend(len(text))
+	}
+	return text, got, err
+}
+
+// malformedError says that a referrer cannot be understood.
+type malformedError struct{ err error }
+
+func (e *malformedError) Error() string { return e.err.Error() }
+func (e *malformedError) Unwrap() error { return e.err }
+
+// passOver makes an error that concerns only this referrer a *PassedOverError, and returns every other as it is. A referrer
+// without all of its parts proves nothing; a registry that does not answer may yet have it.
+func passOver(digest release.Digest, err error) error {
+	var (
+		answer    *statusError
+		tooLong   *httpx.TooLongError
+		mismatch  *mismatchError
+		malformed *malformedError
+	)
+	gone := errors.As(err, &answer) && !answer.isRepositoryMissing() &&
+		(answer.Status == http.StatusNotFound || answer.Status == http.StatusGone)
+	if gone || errors.As(err, &tooLong) || errors.As(err, &mismatch) || errors.As(err, &malformed) {
+		return &PassedOverError{digest.String(), err}
+	}
+	return err
 }
 
 // listReferrers reads the registry's list of referrers page by page, and keeps the entries that may have the artifact type: a
 // registry need not filter, and one that predates artifactType lists the config's type. No digest covers the pages, so their
 // entries are checked when they are read.
 // Source: OCI distribution-spec, "Listing Referrers".
-func (r *repository) listReferrers(ctx context.Context, image release.Digest, artifactType string) ([]descriptor, error) {
+func (r *repository) listReferrers(ctx context.Context, image release.Digest, artifactType string, allowed *allowance) ([]descriptor, error) {
 	var result []descriptor
 	next := r.url("referrers", image.String()) + "?artifactType=" + url.QueryEscape(artifactType)
-	listed := 0
-	for range maxPages {
-		text, header, err := r.get(ctx, next, http.Header{"Accept": {string(types.OCIImageIndex)}}, maxManifest)
+	for visited := map[string]bool{}; next != ""; {
+		if visited[next] {
+			return nil, errors.New("reading the list of referrers: its pages lead in a circle")
+		}
+		visited[next] = true
+		text, header, err := r.getAllowed(ctx, next, http.Header{"Accept": {string(types.OCIImageIndex)}}, maxListPage, allowed)
 		var answer *statusError
 		if errors.As(err, &answer) && answer.Status == http.StatusNotFound && answer.Code != "NAME_UNKNOWN" {
-			return nil, errNoReferrers
+			return nil, ErrNoReferrers
 		}
 		if err != nil {
 			return nil, err
 		}
-		var page manifestContent
-		if err := json.Unmarshal(text, &page); err != nil {
+		entries, err := parseReferrers(text)
+		if err != nil {
 			return nil, fmt.Errorf("reading the list of referrers: %w", err)
 		}
-		for _, each := range page.Manifests {
+		for _, each := range entries {
 			if each.ArtifactType == artifactType || each.ArtifactType == "" || each.ArtifactType == emptyMediaType {
 				result = append(result, each)
 			}
 		}
-		if listed += len(page.Manifests); listed > maxListed {
-			return nil, fmt.Errorf("reading the list of referrers: it names more than %d", maxListed)
-		}
-		if next, err = r.nextPage(next, header); err != nil || next == "" {
-			return result, err
+		if next, err = r.nextPage(next, header); err != nil {
+			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("reading the list of referrers: it has more than %d pages", maxPages)
+	return result, nil
+}
+
+// parseReferrers reads a page of the list. An entry that is no descriptor is left out: it names no referrer.
+func parseReferrers(page []byte) ([]descriptor, error) {
+	var list struct {
+		Manifests []json.RawMessage `json:"manifests"`
+	}
+	if err := json.Unmarshal(page, &list); err != nil {
+		return nil, err
+	}
+	entries := make([]descriptor, 0, len(list.Manifests))
+	for _, text := range list.Manifests {
+		var entry descriptor
+		if json.Unmarshal(text, &entry) == nil {
+			entries = append(entries, entry)
+		}
+	}
+	return entries, nil
 }
 
 // nextPage reads the address of the next page from the header Link; "" if there is none. Another host is an error.
@@ -247,9 +379,10 @@ func (r *repository) nextPage(current string, header http.Header) (string, error
 		if err != nil {
 			return "", fmt.Errorf("reading the next page's address: %w", err)
 		}
-		if resolved.Host != base.Host {
+		if !r.session.isRegistry(resolved) {
 			return "", &blockedError{from: base.Host, to: resolved.Host, why: "another host"}
 		}
+		resolved.Scheme, resolved.Host, resolved.User = base.Scheme, base.Host, nil
 		return resolved.String(), nil
 	}
 	return "", nil

@@ -1,10 +1,12 @@
 package registry
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,7 +31,7 @@ func TestAttach(t *testing.T) {
 			repo := server.RepositoryWith("shop", immutable)
 			c := at(t, server)
 			image := pushTo(t, c, one, repo, commit)
-			if got, err := c.Referrers(t.Context(), image, kind); err != nil || len(got) > 0 {
+			if got, err := readAll(t, c, image); err != nil || len(got) > 0 {
 				t.Errorf("before: got %v, %v", got, err)
 			}
 			var want []release.Digest
@@ -44,7 +46,7 @@ func TestAttach(t *testing.T) {
 			if _, err := c.Attach(t.Context(), image, other, media, []byte(`{}`), nil); err != nil {
 				t.Fatal(err)
 			}
-			got, err := c.Referrers(t.Context(), image, kind)
+			got, err := readAll(t, c, image)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,7 +77,7 @@ func TestAttachDates(t *testing.T) {
 	if _, err := c.Attach(t.Context(), image, kind, media, []byte("{}"), nil); err != nil {
 		t.Fatal(err)
 	}
-	got, err := c.Referrers(t.Context(), image, kind)
+	got, err := readAll(t, c, image)
 	if err != nil || len(got) != 1 || got[0].Annotations[release.AnnotationCreated] == "" {
 		t.Errorf("got %v, %v", got, err)
 	}
@@ -106,7 +108,7 @@ func TestAttachToOlderRegistries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := c.Referrers(t.Context(), image, kind)
+	got, err := readAll(t, c, image)
 	if err != nil || len(got) != 1 || got[0].Digest != attached {
 		t.Errorf("got %v, %v", got, err)
 	}
@@ -118,9 +120,9 @@ func TestAttachToOlderRegistries(t *testing.T) {
 		return true
 	})
 	_, attachErr := c.Attach(t.Context(), image, kind, media, []byte("[]"), nil)
-	_, readErr := c.Referrers(t.Context(), image, kind)
+	_, readErr := readAll(t, c, image)
 	for what, err := range map[string]error{"Attach": attachErr, "Referrers": readErr} {
-		if !errors.Is(err, errNoReferrers) || release.ExitCode(err) != release.ExitFault {
+		if !errors.Is(err, ErrNoReferrers) || release.ExitCode(err) != release.ExitFault {
 			t.Errorf("%s: got %v", what, err)
 		}
 	}
@@ -169,7 +171,7 @@ func TestAttachRetries(t *testing.T) {
 	if lost.Hits() != 1 || reset.Hits() != 1 {
 		t.Errorf("the faults hit %d and %d times", lost.Hits(), reset.Hits())
 	}
-	if got, err := c.Referrers(t.Context(), image, kind); err != nil || len(got) != 1 {
+	if got, err := readAll(t, c, image); err != nil || len(got) != 1 {
 		t.Errorf("got %d, %v", len(got), err)
 	}
 }
@@ -217,7 +219,7 @@ func TestReferrersPages(t *testing.T) {
 		}
 		return all[number : number+1], next
 	})
-	got, err := c.Referrers(t.Context(), image, kind)
+	got, err := readAll(t, c, image)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,6 +230,30 @@ func TestReferrersPages(t *testing.T) {
 	if diff := cmp.Diff([]string{"4", "3", "2", "1", "0"}, contents); diff != "" {
 		t.Errorf("newest first (-want +got):\n%s", diff)
 	}
+}
+
+// readAll reads every referrer of the kind. What is passed over is joined into the error only if nothing else is wrong.
+func readAll(t *testing.T, c *Client, image release.Image) ([]Referrer, error) {
+	t.Helper()
+	all, passedOver, err := read(t, c, image, nil)
+	return all, errors.Join(append([]error{err}, passedOver...)...)
+}
+
+// read reads the referrers of the kind with the annotations, and lists what was passed over.
+func read(t *testing.T, c *Client, image release.Image, annotations map[string]string) (all []Referrer, passedOver []error, err error) {
+	t.Helper()
+	for referrer, err := range c.Referrers(t.Context(), image, kind, annotations) {
+		over := new(PassedOverError)
+		switch {
+		case errors.As(err, &over):
+			passedOver = append(passedOver, err)
+		case err != nil:
+			return all, passedOver, err
+		default:
+			all = append(all, referrer)
+		}
+	}
+	return all, passedOver, nil
 }
 
 func TestReferrersHostileList(t *testing.T) {
@@ -246,23 +272,22 @@ func TestReferrersHostileList(t *testing.T) {
 	}
 	entry := func(digest string) descriptor { return descriptor{Digest: digest, ArtifactType: kind} }
 	endless := func(number int) string { return fmt.Sprintf("?page=%d", number+1) }
+	big := descriptor{Digest: image.Digest.String(), ArtifactType: "x", Annotations: map[string]string{"a": strings.Repeat("a", 15<<20)}}
 	for name, test := range map[string]struct {
 		page func(int) ([]descriptor, string)
 		want string // error; "" for an empty result
 	}{
-		"pages without end": {func(n int) ([]descriptor, string) { return nil, endless(n) }, "more than 20 pages"},
-		"entries without end": {func(n int) ([]descriptor, string) {
-			return make([]descriptor, maxListed/2), endless(n)
-		}, "more than 5000"},
+		"entries without end": {func(n int) ([]descriptor, string) { return []descriptor{big}, endless(n) }, "larger than 64 MiB"},
+		"pages in a circle":   {func(int) ([]descriptor, string) { return nil, "?page=1" }, "lead in a circle"},
 		"next page elsewhere": {func(int) ([]descriptor, string) { return nil, "http://169.254.169.254/latest" }, "another host"},
 		"no digest":           {func(int) ([]descriptor, string) { return []descriptor{entry("../../latest")}, "" }, "is not a digest"},
 		"of another image":    {func(int) ([]descriptor, string) { return []descriptor{entry(foreign.String())}, "" }, ""},
 		"of another kind":     {func(int) ([]descriptor, string) { return []descriptor{entry(otherKind.String())}, "" }, ""},
 		"an image":            {func(int) ([]descriptor, string) { return []descriptor{entry(neighbour.Digest.String())}, "" }, ""},
-		"gone":                {func(int) ([]descriptor, string) { return []descriptor{entry(digestOf([]byte("gone")).String())}, "" }, ""},
+		"gone":                {func(int) ([]descriptor, string) { return []descriptor{entry(digestOf([]byte("gone")).String())}, "" }, "HTTP 404"},
 	} {
 		pages(t, h, test.page)
-		got, err := c.Referrers(t.Context(), image, kind)
+		got, err := readAll(t, c, image)
 		switch {
 		case test.want == "" && (err != nil || len(got) > 0):
 			t.Errorf("%s: got %v, %v, want nothing", name, got, err)
@@ -272,33 +297,169 @@ func TestReferrersHostileList(t *testing.T) {
 	}
 }
 
-func TestReferrersReadsTheNewestOnly(t *testing.T) {
+// What one referrer lacks is its own matter: the others are read.
+func TestReferrersPassesOver(t *testing.T) {
 	t.Parallel()
 	h := newTestRegistry(t)
 	c := h.client()
 	image := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
-	newest, err := c.Attach(t.Context(), image, kind, media, []byte("newest"), nil)
+	if _, err := c.Attach(t.Context(), image, kind, media, []byte("good"), nil); err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.open(sideRegistry, image.Repository, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages(t, h, func(int) ([]descriptor, string) {
+	artifact := func(layers ...descriptor) string {
+		text, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": imageType, "artifactType": kind,
+			"config": descriptor{MediaType: emptyMediaType, Digest: digestOf(emptyConfig).String(), Size: 2}, "layers": layers,
+			"subject": descriptor{MediaType: imageType, Digest: image.Digest.String(), Size: 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	huge := bytes.Repeat([]byte("a"), maxAttached+1)
+	hugeBlob := descriptor{MediaType: media, Digest: digestOf(huge).String(), Size: int64(len(huge))}
+	if err := r.upload(t.Context(), []descriptor{hugeBlob}, blobsInMemory(map[string][]byte{hugeBlob.Digest: huge}), nil, newMeter(0, nil)); err != nil {
+		t.Fatal(err)
+	}
+	lying := hugeBlob
+	lying.Size = 10
+	for name, test := range map[string]struct{ manifest, want string }{
+		"oversized":         {artifact(hugeBlob), "1048577 bytes long, limit 1048576"},
+		"oversized in fact": {artifact(lying), "limit 1048576"},
+		"no layer":          {artifact(), "0 layers"},
+		"blob gone":         {artifact(blobOf("gone")), "HTTP 404"},
+		"no digest":         {artifact(descriptor{MediaType: media, Digest: "latest"}), "is not a digest"},
+		"schema":            {`{"schemaVersion":3,"mediaType":"` + imageType + `"}`, "schema version 3"},
+		"no manifest":       {`{"schemaVersion":2,"mediaType":"text/plain"}`, "not an image or an index"},
+	} {
+		m := manifest{bytes: []byte(test.manifest), mediaType: imageType, digest: digestOf([]byte(test.manifest))}
+		if _, err := r.putManifest(t.Context(), m, ""); err != nil {
+			t.Fatal(err)
+		}
+		listed, err := r.listReferrers(t.Context(), image.Digest, kind, newAllowance())
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad := descriptor{MediaType: imageType, Digest: m.digest.String(), ArtifactType: kind,
+			Annotations: map[string]string{release.AnnotationCreated: "2030"}}
+		pages(t, h, func(int) ([]descriptor, string) { return append([]descriptor{bad}, listed...), "" })
+		got, passedOver, err := read(t, c, image, nil)
+		if err != nil || len(got) != 1 || string(got[0].Content) != "good" {
+			t.Errorf("%s: got %v, %v, want the good one", name, got, err)
+		}
+		if !slices.ContainsFunc(passedOver, func(err error) bool { return strings.Contains(err.Error(), test.want) }) {
+			t.Errorf("%s: passed over %v, want one that says %q", name, passedOver, test.want)
+		}
+		h.intercept(nil)
+	}
+	h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.Contains(r.URL.Path, "/blobs/") {
+			refuse(w, http.StatusForbidden, "DENIED", "no")
+			return true
+		}
+		return false
+	})
+	if _, _, err := read(t, c, image, nil); err == nil || release.ExitCode(err) != release.ExitFault {
+		t.Errorf("a registry that refuses to answer: got %v, want a fault", err)
+	}
+}
+
+// The list's annotations decide what is read: a thousand records of another environment cost no request each.
+func TestReferrersFiltersByAnnotationsFirst(t *testing.T) {
+	t.Parallel()
+	server := localawstest.Start(t)
+	c := at(t, server)
+	image := pushTo(t, c, randomImage(t, 1), server.Repository("shop"), commit)
+	const others = 75 // more than one page of ECR's list
+	attach := func(content, environment, created string) {
+		t.Helper()
+		note := map[string]string{"environment": environment, release.AnnotationCreated: created}
+		if _, err := c.Attach(t.Context(), image, kind, media, []byte(content), note); err != nil {
+			t.Fatal(err)
+		}
+	}
+	attach("older", "staging", "2026-01-01T00:00:00.000000Z")
+	attach("proof", "staging", "2026-01-02T00:00:00.000000Z")
+	for i := range others {
+		attach(fmt.Sprint(i), "production", fmt.Sprintf("2026-02-01T00:00:00.%06dZ", i))
+	}
+	server.ResetRequests()
+	got, passedOver, err := read(t, c, image, map[string]string{"environment": "staging"})
+	if err != nil || len(passedOver) > 0 || len(got) != 2 || string(got[0].Content) != "proof" || string(got[1].Content) != "older" {
+		t.Errorf("got %v, %v, %v, want the proof first", got, passedOver, err)
+	}
+	if pages := server.Count(localaws.RouteReferrers, ""); pages < 2 {
+		t.Errorf("the list was read in %d pages, want more", pages)
+	}
+	if read := server.Count(localaws.RouteManifest, "") + server.Count(localaws.RouteBlob, ""); read != 4 {
+		t.Errorf("%d manifests and blobs were read, want two each", read)
+	}
+	for referrer, err := range c.Referrers(t.Context(), image, kind, map[string]string{"environment": "staging"}) {
+		if err != nil || string(referrer.Content) != "proof" {
+			t.Errorf("got %s, %v, want the proof", referrer.Content, err)
+		}
+		break
+	}
+	if read := server.Count(localaws.RouteBlob, ""); read != 3 {
+		t.Errorf("%d blobs were read, want one more for the newest", read-2)
+	}
+}
+
+// Some registries list no annotations: those of the manifests decide.
+func TestReferrersOfAListWithoutAnnotations(t *testing.T) {
+	t.Parallel()
+	h := newTestRegistry(t)
+	c := h.client()
+	image := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
+	var listed []descriptor
+	for i, environment := range []string{"staging", "production", "staging", "production"} {
+		note := map[string]string{"environment": environment, release.AnnotationCreated: fmt.Sprintf("2026-01-0%dT00:00:00.000000Z", i+1)}
+		digest, err := c.Attach(t.Context(), image, kind, media, fmt.Append(nil, i), note)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed = append(listed, descriptor{MediaType: imageType, Digest: digest.String(), ArtifactType: kind})
+	}
+	pages(t, h, func(int) ([]descriptor, string) { return listed, "" })
+	got, passedOver, err := read(t, c, image, map[string]string{"environment": "staging"})
+	if err != nil || len(passedOver) > 0 || len(got) != 2 || string(got[0].Content) != "2" || string(got[1].Content) != "0" {
+		t.Errorf("got %v, %v, %v, want those of staging, the newest first", got, passedOver, err)
+	}
+}
+
+// Five thousand referrers of the type are no fault, and cost what the wanted ones cost.
+func TestManyReferrers(t *testing.T) {
+	t.Parallel()
+	h := newTestRegistry(t)
+	c := h.client()
+	image := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
+	note := map[string]string{"environment": "staging", release.AnnotationCreated: "2025-01-01T00:00:00.000000Z"}
+	proof, err := c.Attach(t.Context(), image, kind, media, []byte("proof"), note)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages(t, h, func(number int) ([]descriptor, string) {
+		if number == 50 {
+			return []descriptor{{Digest: proof.String(), ArtifactType: kind, Annotations: note}}, ""
+		}
 		var entries []descriptor
-		for i := range 500 {
+		for i := range 100 {
 			entries = append(entries, descriptor{
-				Digest: digestOf(fmt.Append(nil, i)).String(), ArtifactType: kind,
-				Annotations: map[string]string{release.AnnotationCreated: fmt.Sprintf("2025-01-01T00:00:00.%06dZ", i)},
+				Digest: digestOf(fmt.Append(nil, number, i)).String(), ArtifactType: kind,
+				Annotations: map[string]string{"environment": "production", release.AnnotationCreated: fmt.Sprintf("2026-01-01T00:00:00.%06dZ", i)},
 			})
 		}
-		return append(entries, descriptor{
-			Digest: newest.String(), ArtifactType: kind, Annotations: map[string]string{release.AnnotationCreated: "2026-01-01T00:00:00.000000Z"},
-		}), ""
+		return entries, fmt.Sprintf("?page=%d", number+1)
 	})
 	h.requested()
-	got, err := c.Referrers(t.Context(), image, kind)
-	if err != nil || len(got) != 1 || string(got[0].Content) != "newest" {
-		t.Errorf("got %v, %v", got, err)
+	got, passedOver, err := read(t, c, image, map[string]string{"environment": "staging"})
+	if err != nil || len(passedOver) > 0 || len(got) != 1 || string(got[0].Content) != "proof" {
+		t.Errorf("got %v, %v, %v", got, passedOver, err)
 	}
-	if requests := len(h.requested()); requests > maxReferrers+2 {
-		t.Errorf("made %d requests, want at most %d", requests, maxReferrers+2)
+	if requests := len(h.requested()); requests != 51+2 {
+		t.Errorf("made %d requests, want 51 for the list and 2 for the proof", requests)
 	}
 }

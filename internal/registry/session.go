@@ -34,10 +34,10 @@ var _ http.RoundTripper = (*session)(nil)
 func (s *session) RoundTrip(request *http.Request) (*http.Response, error) {
 	request = request.Clone(request.Context())
 	request.Header.Set("User-Agent", s.userAgent)
-	if request.URL.Host != s.registry.RegistryStr() {
+	if !s.isRegistry(request.URL) {
 		return s.sendToOtherHost(request)
 	}
-	request.URL.Scheme = s.scheme
+	request.URL.Scheme, request.URL.Host = s.scheme, s.registry.RegistryStr()
 	if s.login.usesBearer() {
 		return s.sendWithToken(request)
 	}
@@ -116,8 +116,8 @@ func (s *session) bearerTransport(ctx context.Context) (http.RoundTripper, error
 	return tokens, nil
 }
 
-// forGGCR is the session for ggcr's remote package, without ggcr's own ping, token and retry.
-func (s *session) forGGCR(ctx context.Context) (http.RoundTripper, error) {
+// remoteTransport is the session for ggcr's remote package, without ggcr's own ping, token and retry.
+func (s *session) remoteTransport(ctx context.Context) (http.RoundTripper, error) {
 	return transport.NewWithContext(ctx, s.registry, authn.Anonymous, &noPing{s}, nil)
 }
 

@@ -303,6 +303,51 @@ func TestUploadElsewhereCarriesNoCredentials(t *testing.T) {
 	}
 }
 
+// A Location may write out the port that the scheme implies: credentials go there as before, and no rule for other hosts applies.
+func TestTheDefaultPortIsTheSameHost(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		registry, target string
+		same             bool
+	}{
+		{"registry.example", "https://registry.example:443/upload", true},
+		{"registry.example", "https://Registry.Example/upload", true},
+		{"registry.example:443", "https://registry.example/upload", true},
+		{"registry.example:5000", "https://registry.example:5000/upload", true},
+		{"127.0.0.1", "http://127.0.0.1:80/upload", true},
+		{"registry.example", "https://registry.example:80/upload", false},
+		{"registry.example", "https://registry.example:5000/upload", false},
+		{"registry.example:5000", "https://registry.example/upload", false},
+		{"registry.example", "https://registry.example.evil:443/upload", false},
+	} {
+		sent := make(chan *http.Request, 1)
+		client := New(Options{Credentials: staticPassword("secret"), Transport: roundTrip(func(request *http.Request) (*http.Response, error) {
+			sent <- request
+			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: request, Header: http.Header{}}, nil
+		})})
+		r, err := client.open(sideRegistry, release.Repository(test.registry+"/shop"), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := r.do(t.Context(), http.MethodPatch, test.target, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if _, _, carried := (<-sent).BasicAuth(); carried != test.same {
+			t.Errorf("%s to %s: credentials sent: %t, want %t", test.registry, test.target, carried, test.same)
+		}
+		next, err := r.nextPage(r.url("referrers", "x"), http.Header{"Link": {"<" + test.target + `>; rel="next"`}})
+		if (err == nil) != test.same {
+			t.Errorf("%s: next page %s: got %q, %v", test.registry, test.target, next, err)
+		}
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
+
 func TestCheckTarget(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

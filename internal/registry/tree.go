@@ -35,6 +35,20 @@ func readTree(ctx context.Context, root release.Digest, fetch func(context.Conte
 	var result tree
 	seen := map[string]bool{}
 	manifestBytes := 0
+	addBlob := func(blob descriptor, of release.Digest) error {
+		if _, err := release.ParseDigest(blob.Digest); err != nil {
+			return fmt.Errorf("reading manifest %s: %w", of.Short(), err)
+		}
+		if blob.Size < 0 {
+			return fmt.Errorf("reading manifest %s: blob %q has %d bytes", of.Short(), blob.Digest, blob.Size)
+		}
+		// Layers that their licence forbids to distribute are not copied. Source: OCI image-spec, layer.md, "Non-Distributable Layers".
+		if !seen[blob.Digest] && types.MediaType(blob.MediaType).IsDistributable() {
+			seen[blob.Digest] = true
+			result.blobs = append(result.blobs, blob)
+		}
+		return nil
+	}
 	var visit func(digest release.Digest) error
 	visit = func(digest release.Digest) error {
 		if seen[digest.String()] {
@@ -54,6 +68,12 @@ func readTree(ctx context.Context, root release.Digest, fetch func(context.Conte
 		}
 		if m.isIndex() {
 			for _, child := range read.Manifests {
+				if !child.isManifest() {
+					if err := addBlob(child, digest); err != nil {
+						return err
+					}
+					continue
+				}
 				childDigest, err := release.ParseDigest(child.Digest)
 				if err != nil {
 					return fmt.Errorf("reading index %s: %w", digest.Short(), err)
@@ -64,16 +84,8 @@ func readTree(ctx context.Context, root release.Digest, fetch func(context.Conte
 			}
 		} else {
 			for _, blob := range append([]descriptor{read.Config}, read.Layers...) {
-				if _, err := release.ParseDigest(blob.Digest); err != nil {
-					return fmt.Errorf("reading manifest %s: %w", digest.Short(), err)
-				}
-				if blob.Size < 0 {
-					return fmt.Errorf("reading manifest %s: blob %q has %d bytes", digest.Short(), blob.Digest, blob.Size)
-				}
-				// Layers that their licence forbids to distribute are not copied. Source: OCI image-spec, layer.md, "Non-Distributable Layers".
-				if !seen[blob.Digest] && types.MediaType(blob.MediaType).IsDistributable() {
-					seen[blob.Digest] = true
-					result.blobs = append(result.blobs, blob)
+				if err := addBlob(blob, digest); err != nil {
+					return err
 				}
 			}
 		}

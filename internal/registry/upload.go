@@ -28,7 +28,7 @@ type source func(descriptor) (io.ReadCloser, error)
 // upload sends the blobs that the repository does not have, several at once, and retries each by itself. If from is set, a
 // repository of the same registry, blobs are mounted from it where the registry supports that.
 func (r *repository) upload(ctx context.Context, blobs []descriptor, open source, from *name.Repository, meter *meter) error {
-	through, err := r.session.forGGCR(ctx)
+	through, err := r.session.remoteTransport(ctx)
 	if err != nil {
 		return err
 	}

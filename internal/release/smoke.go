@@ -3,6 +3,7 @@ package release
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -92,4 +93,18 @@ func (e Evidence) Proves(digest Digest, environment Environment) error {
 		return fmt.Errorf("evidence from %q names no check that ran", e.Environment)
 	}
 	return nil
+}
+
+// Record is evidence as a registry stores it.
+type Record struct {
+	Evidence
+	Record Digest `json:"record"` // of the manifest that holds it
+}
+
+// Repeats returns whether evidence says nothing that an earlier record does not: the same verdict about the same digest, in the
+// same environment, by the same checks. A verdict older than freshFor is worth saying again.
+func (e Evidence) Repeats(earlier Evidence, freshFor time.Duration) bool {
+	return e.Image.Digest == earlier.Image.Digest && e.Environment == earlier.Environment && e.Commit == earlier.Commit &&
+		e.Verdict == earlier.Verdict && slices.Equal(e.Checks, earlier.Checks) &&
+		!earlier.At.After(e.At) && e.At.Sub(earlier.At) < freshFor
 }

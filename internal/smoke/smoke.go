@@ -48,6 +48,9 @@ type Cluster interface {
 type Registry interface {
 	// Record pushes the evidence and returns the digest of the record.
 	Record(ctx context.Context, evidence release.Evidence) (release.Digest, error)
+	// Newest returns the newest record about an image from an environment, and false if there is none. Records that cannot be
+	// read are passed over.
+	Newest(ctx context.Context, image release.Image, environment release.Environment) (release.Record, bool, error)
 	// Describe reads the revision label of an image, and returns false if the registry does not hold the image.
 	Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error)
 }
@@ -57,7 +60,7 @@ type Result struct {
 	Verdict  release.Verdict `json:"verdict"`
 	Digest   release.Digest  `json:"digest"` // of the image that the verdict is about; zero if no image was named
 	Report   Report          `json:"report"`
-	Evidence release.Digest  `json:"evidence,omitempty"` // of the record in the registry
+	Evidence release.Digest  `json:"evidence,omitempty"` // of the record in the registry, which may be an earlier run's
 }
 
 // Run sends the checks in rounds until enough rounds in a row passed or the time is up. With an image, it confirms before

@@ -1,6 +1,7 @@
 package smoke_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ type fakeDeps struct {
 	podRequests int
 	revision    string
 	recorded    []release.Evidence
+	newestErr   error
 }
 
 func (f *fakeDeps) Load(string) ([]release.Check, error) { return f.checks, nil }
@@ -72,6 +74,15 @@ func (f *fakeDeps) Record(ctx context.Context, evidence release.Evidence) (relea
 	}
 	f.recorded = append(f.recorded, evidence)
 	return evidence.Image.Digest, nil
+}
+
+func (f *fakeDeps) Newest(ctx context.Context, _ release.Image, environment release.Environment) (newest release.Record, found bool, err error) {
+	for _, each := range f.recorded {
+		if each.Environment == environment {
+			newest, found = release.Record{Evidence: each, Record: each.Image.Digest}, true
+		}
+	}
+	return newest, found, cmp.Or(ctx.Err(), f.newestErr)
 }
 
 func (f *fakeDeps) Describe(context.Context, release.Image) (release.ImageInfo, bool, error) {
@@ -218,6 +229,41 @@ func TestEvidence(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A check that runs every few minutes attaches one record for each change of its verdict, and one a week.
+func TestAVerdictIsRecordedOnceUntilItChanges(t *testing.T) {
+	t.Parallel()
+	fake := &fakeDeps{now: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), revision: commit.String(),
+		pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest}}}}
+	broken := release.Answer{Stage: release.StageCheck, Commit: commit.String(), Wrong: []string{"x"}}
+	for i, step := range []struct {
+		after       time.Duration
+		answer      release.Answer
+		environment string
+		checks      string
+		want        int // records after it
+	}{
+		{0, answerFrom(commit), "staging", "/", 1},
+		{time.Hour, answerFrom(commit), "staging", "/", 1},
+		{0, answerFrom(commit), "production", "/", 2},
+		{time.Hour, broken, "staging", "/", 3},
+		{time.Hour, broken, "staging", "/", 3},
+		{time.Hour, answerFrom(commit), "staging", "/", 4},
+		{time.Hour, answerFrom(commit), "staging", "/configs", 5},
+		{7 * 24 * time.Hour, answerFrom(commit), "staging", "/configs", 6},
+	} {
+		fake.now, fake.answers, fake.probes = fake.now.Add(step.after), []release.Answer{step.answer}, 0
+		fake.checks = []release.Check{{Name: step.checks, Path: step.checks}}
+		result, _ := fake.run(t, "--environment", step.environment, "--image", image(t).String(), "--timeout", "60s")
+		if len(fake.recorded) != step.want || result.Evidence.IsZero() {
+			t.Errorf("step %d: %d records, want %d; result %v", i, len(fake.recorded), step.want, result.Evidence)
+		}
+	}
+	fake.newestErr = errors.New("HTTP 500")
+	if result, err := fake.run(t, "--environment", "staging", "--image", image(t).String()); err != nil || len(fake.recorded) != 7 {
+		t.Errorf("the newest record cannot be read: got %v, %v and %d records, want another record", result, err, len(fake.recorded))
 	}
 }
 

@@ -3,7 +3,7 @@ package images
 
 import (
 	"context"
-	"fmt"
+	"errors"
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/ecr"
@@ -99,29 +99,52 @@ func (i *Images) Record(ctx context.Context, found release.Evidence) (release.Di
 		return release.Digest{}, err
 	}
 	return i.registry.Attach(ctx, found.Image, evidence.ArtifactType, evidence.MediaType, content, map[string]string{
-		"onedigest.dev/environment": found.Environment.String(),
-		"onedigest.dev/verdict":     string(found.Verdict),
+		evidence.AnnotationEnvironment: found.Environment.String(),
+		evidence.AnnotationVerdict:     string(found.Verdict),
 	})
 }
 
-// Read returns the evidence recorded about an image. A record that cannot be read is reported and ignored: anybody who may
-// push can attach one.
-func (i *Images) Read(ctx context.Context, image release.Image) ([]release.Evidence, error) {
-	referrers, err := i.registry.Referrers(ctx, image, evidence.ArtifactType)
-	if err != nil {
-		return nil, err
-	}
-	var records []release.Evidence
-	for _, referrer := range referrers {
-		record, err := evidence.Decode(referrer.Content)
-		if err == nil && record.Image.Digest != image.Digest {
-			err = fmt.Errorf("it is about %s", record.Image.Digest)
-		}
-		if err != nil {
-			i.reporter.Infof("ignoring the record %s: %v", referrer.Digest.Short(), err)
+// Newest returns the newest evidence from an environment about an image; false if there is none. A record that cannot be read
+// is reported and passed over: it proves nothing, and anybody who may push can attach one.
+func (i *Images) Newest(ctx context.Context, image release.Image, environment release.Environment) (newest release.Record, found bool, err error) {
+	wanted := map[string]string{evidence.AnnotationEnvironment: environment.String()}
+	for referrer, err := range i.registry.Referrers(ctx, image, evidence.ArtifactType, wanted) {
+		var passedOver *registry.PassedOverError
+		if errors.As(err, &passedOver) {
+			i.reporter.Warnf("passing over a record of %s that cannot be read: %v", image.Digest.Short(), passedOver)
 			continue
 		}
-		records = append(records, record)
+		if err != nil {
+			return release.Record{}, false, err
+		}
+		record, err := evidence.Decode(referrer.Content)
+		switch {
+		case err != nil:
+			i.reporter.Warnf("passing over the record %s: %v", referrer.Digest, err)
+			continue
+		case record.Image.Digest != image.Digest:
+			i.reporter.Warnf("passing over the record %s: it is about %s", referrer.Digest, record.Image.Digest)
+			continue
+		case record.Environment != environment:
+			continue
+		}
+		if !found || record.At.After(newest.At) {
+			newest, found = release.Record{Evidence: record, Record: referrer.Digest}, true
+		}
+		if referrer.Annotations[release.AnnotationCreated] != "" {
+			break // the following ones are older, or undated as none of ours is
+		}
 	}
-	return records, nil
+	return newest, found, nil
+}
+
+// CopyRecord copies a record about an image into another repository that holds the image. A registry that cannot list
+// referrers keeps none, which is reported and is no error: the image was promoted on what its own registry holds.
+func (i *Images) CopyRecord(ctx context.Context, image release.Image, record release.Digest, to release.Repository) error {
+	err := i.registry.CopyReferrer(ctx, image, record, to)
+	if errors.Is(err, registry.ErrNoReferrers) {
+		i.reporter.Warnf("the evidence stays in %s: %v", image.Repository, err)
+		return nil
+	}
+	return err
 }

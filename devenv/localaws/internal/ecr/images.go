@@ -99,7 +99,7 @@ func (a *API) putImage(_ string, in putImageInput) (any, error) {
 			return nil, awsapi.InvalidParameter("imageTag", err.Error())
 		}
 	}
-	if err := a.store.Put(in.RepositoryName, pushed, tag, true); err != nil {
+	if err := a.store.Put(in.RepositoryName, pushed, tag, store.RepeatedRefused); err != nil {
 		return nil, refusalError(err)
 	}
 	return map[string]any{"image": a.imageMembers(in.RepositoryName, pushed, in.ImageTag)}, nil

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/onedigest/onedigest/devenv/localaws/internal/awsapi"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/store"
@@ -48,7 +49,11 @@ func serveTags(w http.ResponseWriter, r *http.Request, in *store.Repository) {
 	awsapi.WriteJSON(w, http.StatusOK, awsapi.JSONType, map[string]any{"name": in.Name, "tags": tags})
 }
 
-// serveReferrers lists the manifests whose subject is a digest, as an index.
+// maxReferrersPage is the most referrers that one answer lists.
+// Source: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ListImageReferrers.html (maxResults)
+const maxReferrersPage = 50
+
+// serveReferrers lists the manifests whose subject is a digest, as an index, with their annotations, in pages.
 // Source: OCI distribution-spec, "Listing Referrers", and https://docs.aws.amazon.com/AmazonECR/latest/userguide/images.html
 // (ECR supports OCI 1.1 reference artifacts).
 func serveReferrers(w http.ResponseWriter, r *http.Request, target Target, in *store.Repository) {
@@ -61,18 +66,27 @@ func serveReferrers(w http.ResponseWriter, r *http.Request, target Target, in *s
 		WriteError(w, newError(http.StatusBadRequest, "DIGEST_INVALID", err.Error()))
 		return
 	}
-	wanted := r.URL.Query().Get("artifactType")
+	wanted, last := r.URL.Query().Get("artifactType"), r.URL.Query().Get("last")
 	if wanted != "" {
 		w.Header().Set("OCI-Filters-Applied", "artifactType")
 	}
 	listed := []referrer{}
 	for _, found := range in.SortedImages() {
-		if found.Subject == subject && (wanted == "" || wanted == found.ArtifactType) {
+		if found.Subject == subject && (wanted == "" || wanted == found.ArtifactType) && found.Digest.String() > last {
 			listed = append(listed, referrer{
 				MediaType: string(found.MediaType), Digest: found.Digest, Size: len(found.Body),
 				ArtifactType: found.ArtifactType, Annotations: found.Annotations,
 			})
 		}
+	}
+	slices.SortFunc(listed, func(a, b referrer) int { return strings.Compare(a.Digest.String(), b.Digest.String()) })
+	if len(listed) > maxReferrersPage {
+		listed = listed[:maxReferrersPage]
+		next := url.Values{"last": {listed[maxReferrersPage-1].Digest.String()}}
+		if wanted != "" {
+			next.Set("artifactType", wanted)
+		}
+		w.Header().Set("Link", "<"+r.URL.Path+"?"+next.Encode()+`>; rel="next"`)
 	}
 	w.Header().Set(registryVersionHeader, registryVersion)
 	awsapi.WriteJSON(w, http.StatusOK, ociIndexType, map[string]any{

@@ -187,7 +187,7 @@ func (g *Registry) pushManifest(w http.ResponseWriter, r *http.Request, target T
 		WriteError(w, newError(http.StatusBadRequest, "TAG_INVALID", err.Error()))
 		return
 	}
-	if err := g.store.Put(target.Repository, pushed, tag, false); err != nil {
+	if err := g.store.Put(target.Repository, pushed, tag, store.RepeatedAccepted); err != nil {
 		WriteError(w, g.refusal(err))
 		return
 	}

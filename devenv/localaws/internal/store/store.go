@@ -116,9 +116,17 @@ func (s *Store) Create(name string, rule TagRule) (bool, error) {
 	return true, nil
 }
 
-// Put stores a manifest and, unless tag is "", moves the tag to it. With mustChange, a put that changes nothing is refused.
-// A *Refusal says why ECR would not do it.
-func (s *Store) Put(name string, pushed *Manifest, tag release.Tag, mustChange bool) error {
+// Repeated says what a put that changes nothing is: success in the registry's protocol, a refusal in the API.
+type Repeated bool
+
+// The two kinds of put.
+const (
+	RepeatedAccepted Repeated = false
+	RepeatedRefused  Repeated = true
+)
+
+// Put stores a manifest and, unless tag is "", moves the tag to it. A *Refusal says why ECR would not do it.
+func (s *Store) Put(name string, pushed *Manifest, tag release.Tag, repeated Repeated) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found := s.find(name)
@@ -137,7 +145,7 @@ func (s *Store) Put(name string, pushed *Manifest, tag release.Tag, mustChange b
 	current, tagged := found.Tags[tag]
 	_, present := found.Images[pushed.Digest]
 	switch {
-	case mustChange && present && (tag == "" || tagged && current == pushed.Digest):
+	case repeated == RepeatedRefused && present && (tag == "" || tagged && current == pushed.Digest):
 		return refuse(ImageUnchanged)
 	case tagged && found.Rule.immutable(tag):
 		return refuse(TagImmutable)

@@ -1,0 +1,199 @@
+package images_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"path"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+
+	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/images"
+	"github.com/onedigest/onedigest/internal/evidence"
+	"github.com/onedigest/onedigest/internal/registry"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
+)
+
+// push pushes an image and returns it.
+func push(t *testing.T, connected *images.Images, repository release.Repository) release.Image {
+	t.Helper()
+	image, err := random.Image(64, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	on, err := layout.Write(dir, empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := on.AppendImage(image); err != nil {
+		t.Fatal(err)
+	}
+	hash, err := image.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := release.ParseDigest(hash.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := connected.Push(t.Context(), release.Layout{Dir: dir, Digest: digest}, repository, "one", nil); err != nil {
+		t.Fatal(err)
+	}
+	return repository.At(digest)
+}
+
+func plainRegistry(t *testing.T) release.Repository {
+	t.Helper()
+	server := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true)))
+	t.Cleanup(server.Close)
+	return release.Repository(strings.TrimPrefix(server.URL, "http://") + "/shop")
+}
+
+// connect connects with an environment; what is reported is written to the buffer.
+func connect(t *testing.T, environment []string) (*images.Images, *bytes.Buffer) {
+	t.Helper()
+	var told bytes.Buffer
+	run := &app.RunContext{
+		Process:  app.Process{Environ: environment},
+		Reporter: &reporter{told: &told},
+	}
+	connected, err := images.New(t.Context(), run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return connected, &told
+}
+
+type reporter struct {
+	releasetest.DiscardReporter
+	told *bytes.Buffer
+}
+
+func (r *reporter) Warnf(format string, args ...any) { fmt.Fprintf(r.told, format+"\n", args...) }
+
+func record(image release.Image, environment release.Environment, verdict release.Verdict, at time.Time) release.Evidence {
+	return release.Evidence{Image: image, Commit: releasetest.Commit, Environment: environment, Verdict: verdict,
+		Checks: []string{"/"}, Rounds: 3, Pods: []string{"a"}, URL: "http://x", At: at}
+}
+
+var begun = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+
+// Many records of production hide none of staging's, in a registry that behaves like ECR and in a plain one.
+func TestNewestOfAnEnvironment(t *testing.T) {
+	t.Parallel()
+	for kind, start := range map[string]func(t *testing.T) (release.Repository, []string){
+		"ECR": func(t *testing.T) (release.Repository, []string) {
+			server := localawstest.Start(t)
+			return server.Repository("shop"), server.Env()
+		},
+		"plain": func(t *testing.T) (release.Repository, []string) { return plainRegistry(t), nil },
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			repository, environment := start(t)
+			connected, told := connect(t, environment)
+			image := push(t, connected, repository)
+			for i, each := range []release.Evidence{
+				record(image, "staging", release.Fail, begun),
+				record(image, "staging", release.Pass, begun.Add(time.Minute)),
+			} {
+				if _, err := connected.Record(t.Context(), each); err != nil {
+					t.Fatalf("record %d: %v", i, err)
+				}
+			}
+			for i := range 60 {
+				if _, err := connected.Record(t.Context(), record(image, "production", release.Fail, begun.Add(time.Hour+time.Duration(i)*time.Minute))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			newest, found, err := connected.Newest(t.Context(), image, "staging")
+			if err != nil || !found || newest.Verdict != release.Pass || newest.Environment != "staging" || newest.Record.IsZero() {
+				t.Errorf("got %+v, %t, %v, want staging's pass", newest, found, err)
+			}
+			if _, found, err := connected.Newest(t.Context(), image, "qa"); err != nil || found {
+				t.Errorf("an environment without evidence: got %t, %v", found, err)
+			}
+			if told.Len() > 0 {
+				t.Errorf("warned of %s", told)
+			}
+		})
+	}
+}
+
+// A record that cannot be read is no proof and no obstacle: what staging recorded before it counts.
+func TestNewestPassesOver(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		content func(t *testing.T, image release.Image) []byte
+		lose    bool // deletes the content after it was attached
+		want    string
+	}{
+		"oversized": {func(*testing.T, release.Image) []byte { return bytes.Repeat([]byte(" "), evidence.Limit+1) }, false, "limit 262144"},
+		"malformed": {func(*testing.T, release.Image) []byte { return []byte("{") }, false, "unexpected EOF"},
+		"of another image": {func(t *testing.T, image release.Image) []byte {
+			return encoded(t, record(image.Repository.At(releasetest.Digest(t, "a")), "staging", release.Pass, begun))
+		}, false, "it is about sha256:aaaa"},
+		"blob gone": {func(*testing.T, release.Image) []byte { return []byte(`{"gone":true}`) }, true, "HTTP 404"},
+		"of production": {func(t *testing.T, image release.Image) []byte {
+			return encoded(t, record(image, "production", release.Fail, begun.Add(time.Hour)))
+		}, false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var blobs sync.Map // paths that are gone
+			images := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true))
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if _, gone := blobs.Load(path.Base(r.URL.Path)); gone {
+					http.NotFound(w, r)
+					return
+				}
+				images.ServeHTTP(w, r)
+			}))
+			defer server.Close()
+			connected, told := connect(t, nil)
+			image := push(t, connected, release.Repository(strings.TrimPrefix(server.URL, "http://")+"/shop"))
+			if _, err := connected.Record(t.Context(), record(image, "staging", release.Pass, begun)); err != nil {
+				t.Fatal(err)
+			}
+			content := test.content(t, image)
+			if _, err := registry.New(registry.Options{}).Attach(t.Context(), image, evidence.ArtifactType, evidence.MediaType, content,
+				map[string]string{evidence.AnnotationEnvironment: "staging"}); err != nil {
+				t.Fatal(err)
+			}
+			if test.lose {
+				blobs.Store(fmt.Sprintf("sha256:%x", sha256.Sum256(content)), true)
+			}
+			newest, found, err := connected.Newest(t.Context(), image, "staging")
+			if err != nil || !found || newest.Verdict != release.Pass || !newest.At.Equal(begun) {
+				t.Errorf("got %+v, %t, %v, want the good record", newest, found, err)
+			}
+			if got := told.String(); !strings.Contains(got, test.want) || test.want == "" && got != "" {
+				t.Errorf("warned %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func encoded(t *testing.T, of release.Evidence) []byte {
+	t.Helper()
+	text, err := evidence.Encode(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}

@@ -1,0 +1,117 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/onedigest/onedigest/internal/httpx"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/sethvargo/go-retry"
+)
+
+const (
+	maxAttached    = 1 << 20 // bytes of one content
+	emptyMediaType = "application/vnd.oci.empty.v1+json"
+	createdFormat  = "2006-01-02T15:04:05.000000Z" // RFC 3339 that sorts as text
+)
+
+// emptyConfig is the config of a manifest that is not an image. Source: OCI image-spec, manifest.md, "Guidance for an
+// Empty Descriptor".
+var emptyConfig = []byte("{}")
+
+// Attach stores content of at most 1 MiB as a referrer of an image, that is, as a manifest with the image as its subject. The
+// image and its tags do not change. It returns the digest of that manifest, whose annotations get the present time as the time
+// of creation unless they have one.
+//
+// A registry without the referrers API (OCI distribution-spec 1.1) is a *release.Fault: the fallback of the specification
+// rewrites a tag, which immutable repositories refuse and concurrent writers overwrite.
+func (c *Client) Attach(ctx context.Context, image release.Image, artifactType, mediaType string, content []byte, annotations map[string]string) (release.Digest, error) {
+	r, err := c.open(sideRegistry, image.Repository, true)
+	if err != nil {
+		return release.Digest{}, err
+	}
+	dated := map[string]string{release.AnnotationCreated: time.Now().UTC().Format(createdFormat)}
+	maps.Copy(dated, annotations)
+	digest, err := r.attach(ctx, image.Digest, artifactType, mediaType, content, dated)
+	if err != nil {
+		return release.Digest{}, r.fault(err, fmt.Sprintf("attaching to %q", image))
+	}
+	return digest, nil
+}
+
+func (r *repository) attach(ctx context.Context, image release.Digest, artifactType, mediaType string, content []byte, annotations map[string]string) (release.Digest, error) {
+	if len(content) > maxAttached {
+		return release.Digest{}, fmt.Errorf("the content is %d bytes long, limit %d", len(content), maxAttached)
+	}
+	subject, found, err := r.headManifest(ctx, image.String())
+	switch {
+	case err != nil:
+		return release.Digest{}, err
+	case !found:
+		return release.Digest{}, errors.New("the image is not in the repository")
+	case subject.digest != image:
+		return release.Digest{}, &mismatchError{wanted: image, got: subject.digest}
+	}
+	blobs := map[string][]byte{}
+	describe := func(kind string, text []byte) descriptor {
+		digest := digestOf(text).String()
+		blobs[digest] = text
+		return descriptor{MediaType: kind, Digest: digest, Size: int64(len(text))}
+	}
+	config, layer := describe(emptyMediaType, emptyConfig), describe(mediaType, content)
+	text, err := json.Marshal(struct {
+		SchemaVersion int               `json:"schemaVersion"`
+		MediaType     string            `json:"mediaType"`
+		ArtifactType  string            `json:"artifactType"`
+		Config        descriptor        `json:"config"`
+		Layers        []descriptor      `json:"layers"`
+		Subject       descriptor        `json:"subject"`
+		Annotations   map[string]string `json:"annotations,omitempty"`
+	}{
+		2, string(types.OCIManifestSchema1), artifactType, config, []descriptor{layer},
+		descriptor{MediaType: subject.mediaType, Digest: image.String(), Size: subject.size}, annotations,
+	})
+	if err != nil {
+		return release.Digest{}, err
+	}
+	if err := r.upload(ctx, []descriptor{config, layer}, blobsInMemory(blobs), nil, newMeter(0, nil)); err != nil {
+		return release.Digest{}, err
+	}
+	attached := manifest{bytes: text, mediaType: string(types.OCIManifestSchema1), digest: digestOf(text)}
+	header, err := r.putManifest(ctx, attached, "")
+	if err != nil {
+		return release.Digest{}, err
+	}
+	return attached.digest, r.confirmListed(ctx, header, image, attached.digest, artifactType)
+}
+
+// confirmListed checks that the registry lists the referrer: it says so in the header OCI-Subject, or the referrer appears in
+// its list, perhaps a little later. Source: OCI distribution-spec, "Pushing Manifests with Subject".
+func (r *repository) confirmListed(ctx context.Context, header http.Header, image, attached release.Digest, artifactType string) error {
+	if header.Get("OCI-Subject") == image.String() {
+		return nil
+	}
+	backoff := httpx.Backoff(4)
+	return retry.Do(ctx, backoff, func(ctx context.Context) error {
+		listed, err := r.listReferrers(ctx, image, artifactType, newAllowance())
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(listed, func(each descriptor) bool { return each.Digest == attached.String() }) {
+			return nil
+		}
+		return retry.RetryableError(errNotListed)
+	})
+}
+
+// ErrNoReferrers is in the Fault of a registry without the referrers API.
+var ErrNoReferrers = errors.New("the registry has no referrers API (OCI distribution-spec 1.1), which evidence needs")
+
+var errNotListed = errors.New("the registry stored it, but does not list it as a referrer of the image")
