@@ -66,10 +66,12 @@ type Cluster interface {
 	AcquireLease(ctx context.Context, request release.LeaseRequest, report func(string)) (release.Lease, error)
 	// MissingReferences lists the referenced objects and keys that do not exist, and those that the credentials may not read.
 	MissingReferences(ctx context.Context, namespace string, references []release.Reference) (missing, unchecked []release.Reference, err error)
+	// Baseline records what the namespace holds, before a release is applied there.
+	Baseline(ctx context.Context, namespace string) release.Baseline
 	// Watch returns when every object is ready, or with the reason why one cannot become ready.
-	Watch(ctx context.Context, namespace string, objects []release.Object, report func(release.RolloutStep)) error
+	Watch(ctx context.Context, namespace string, objects []release.Object, before release.Baseline, report func(release.RolloutStep)) error
 	// WatchHook returns when every object of a hook has completed, or with the reason why one cannot.
-	WatchHook(ctx context.Context, namespace string, objects []release.Object, report func(release.RolloutStep)) error
+	WatchHook(ctx context.Context, namespace string, objects []release.Object, before release.Baseline, report func(release.RolloutStep)) error
 	// Address waits for the URL of the release's external address; "" if its Service has none by design.
 	Address(ctx context.Context, namespace, name string, report func(string)) (string, error)
 	// Images lists the images that the release's pods run, as the kubelet reports them.

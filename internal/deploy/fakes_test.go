@@ -184,7 +184,9 @@ func (c cluster) MissingReferences(context.Context, string, []release.Reference)
 	return c.missing, nil, nil
 }
 
-func (c cluster) Watch(ctx context.Context, _ string, objects []release.Object, report func(release.RolloutStep)) error {
+func (c cluster) Baseline(context.Context, string) release.Baseline { return release.Baseline{} }
+
+func (c cluster) Watch(ctx context.Context, _ string, objects []release.Object, _ release.Baseline, report func(release.RolloutStep)) error {
 	c.note("watch %s", objects[0])
 	report(release.RolloutStep{Object: objects[0], Ready: 1, Desired: 2})
 	if c.onWatch != nil {
@@ -195,7 +197,7 @@ func (c cluster) Watch(ctx context.Context, _ string, objects []release.Object, 
 	return c.watchErr
 }
 
-func (c cluster) WatchHook(_ context.Context, _ string, objects []release.Object, _ func(release.RolloutStep)) error {
+func (c cluster) WatchHook(_ context.Context, _ string, objects []release.Object, _ release.Baseline, _ func(release.RolloutStep)) error {
 	c.note("hook %s", objects[0])
 	return c.hookErr
 }

@@ -167,7 +167,9 @@ func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result
 	defer cancel()
 	began := time.Now()
 	end := f.Reporter.Group(fmt.Sprintf("rollback to revision %d", f.target.Revision))
-	applied, err := f.Chart.Rollback(ctx, f.settings.Release, f.target.Revision, f.wait(budget))
+	before := f.Cluster.Baseline(ctx, f.settings.Namespace)
+	before.Failed = true
+	applied, err := f.Chart.Rollback(ctx, f.settings.Release, f.target.Revision, f.wait(budget, before))
 	end()
 	switch {
 	case errors.Is(leaseCtx.Err(), context.Canceled) && errors.Is(context.Cause(leaseCtx), context.Canceled):

@@ -60,7 +60,7 @@ func (r request) rollout(leaseCtx context.Context, budget budget) (rolloutResult
 // apply installs or upgrades and waits until the release is ready. An unchanged release is watched too: it may not be ready.
 func (r request) apply(ctx context.Context, budget budget) (release.Deployed, error) {
 	defer r.Reporter.Group(fmt.Sprintf("rollout of %s to %s", r.settings.Release, r.settings.Environment))()
-	wait := r.wait(budget)
+	wait := r.wait(budget, r.Cluster.Baseline(ctx, r.settings.Namespace))
 	applied, err := r.Chart.Deploy(ctx, r.deployment, wait)
 	if err == nil && applied.Outcome == release.Unchanged {
 		err = wait(ctx, release.PhaseRollout, applied.Objects)
@@ -68,16 +68,17 @@ func (r request) apply(ctx context.Context, budget budget) (release.Deployed, er
 	return applied, err
 }
 
-// wait watches what Helm has applied, within the time of each phase. Hooks that run after the rollout use its time.
-func (r request) wait(budget budget) release.Wait {
+// wait watches what Helm has applied since the baseline, within the time of each phase. Hooks that run after the rollout use its
+// time.
+func (r request) wait(budget budget, before release.Baseline) release.Wait {
 	return func(ctx context.Context, phase release.Phase, objects []release.Object) error {
 		ctx, cancel := budget.withDeadline(ctx, phase)
 		defer cancel()
 		if phase == release.PhaseHooks {
-			return r.Cluster.WatchHook(ctx, r.settings.Namespace, objects, r.Reporter.Step)
+			return r.Cluster.WatchHook(ctx, r.settings.Namespace, objects, before, r.Reporter.Step)
 		}
 		budget = budget.afterRollout()
-		return r.Cluster.Watch(ctx, r.settings.Namespace, objects, r.Reporter.Step)
+		return r.Cluster.Watch(ctx, r.settings.Namespace, objects, before, r.Reporter.Step)
 	}
 }
 

@@ -29,6 +29,16 @@ const (
 	PhaseRollback Phase = "rollback"
 )
 
+// Baseline is what a namespace held before a release was applied there. What was reported then says nothing about that release until
+// it is reported again. The zero value is that of an empty namespace.
+type Baseline struct {
+	// Seen has the UIDs of the workloads, pods and claims that existed and of what events were about, each with what says whether the
+	// object's report was renewed since; "" if nothing does.
+	Seen map[string]string
+	// Failed says that the revision that was live then has failed, so that its pods that are not ready may be replaced at once.
+	Failed bool
+}
+
 // Wait returns when the objects of a phase are ready, or with the reason why one cannot become ready.
 type Wait func(ctx context.Context, phase Phase, objects []Object) error
 

@@ -29,6 +29,19 @@ func main() {
 		}
 	case "sleep":
 		time.Sleep(time.Hour)
+	case "end":
+		time.Sleep(time.Second)
+		log.Print("done")
+		return
+	case "try": // ends well at the third try; /tries lasts as long as the pod
+		tries, _ := os.ReadFile("/tries/count")
+		if err := os.WriteFile("/tries/count", append(tries, '.'), 0o600); err != nil {
+			log.Fatal(err)
+		}
+		if len(tries) < 2 {
+			log.Fatalf("try %d: not yet", len(tries)+1)
+		}
+		return
 	}
 	for path, name := range map[string]string{"/started": "STARTED", "/live": "LIVE", "/ready": "READY"} {
 		status, err := strconv.Atoi(os.Getenv(name))

@@ -66,7 +66,7 @@ func (p Pod) Examine() (found *Finding, history PodHistory) {
 func (e *examination) examine() *Finding {
 	statuses := slices.Concat(e.Status.InitContainerStatuses, e.Status.ContainerStatuses)
 	e.recordReady(statuses)
-	if phase := e.Status.Phase; phase == core.PodSucceeded || isReady(e.Pod) && phase != core.PodFailed {
+	if phase := e.Status.Phase; phase == core.PodSucceeded || IsReady(e.Pod.Pod) && phase != core.PodFailed {
 		return nil
 	}
 	found := e.firstProblem(statuses)
@@ -97,7 +97,7 @@ func (e *examination) firstProblem(statuses []core.ContainerStatus) Finding {
 			return *found
 		}
 	}
-	if scheduled := podCondition(e.Pod, core.PodScheduled); scheduled != nil && scheduled.Status == core.ConditionFalse {
+	if scheduled := podCondition(e.Pod.Pod, core.PodScheduled); scheduled != nil && scheduled.Status == core.ConditionFalse {
 		return e.unscheduled(scheduled)
 	}
 	if found := e.sandboxNotReady(); found != nil {
@@ -163,7 +163,7 @@ func (e *examination) notReady(statuses []core.ContainerStatus) Finding {
 		return *first
 	}
 	found := Finding{Reason: "NotReady", Grace: GraceNever}
-	if ready := podCondition(e.Pod, core.PodReady); ready != nil {
+	if ready := podCondition(e.Pod.Pod, core.PodReady); ready != nil {
 		found.Message = Message(ready.Message)
 	}
 	return found
@@ -202,12 +202,13 @@ func isSidecar(container *core.Container) bool {
 	return container.RestartPolicy != nil && *container.RestartPolicy == core.ContainerRestartPolicyAlways
 }
 
-func isReady(pod Pod) bool {
+// IsReady reports whether the kubelet counts a pod as ready.
+func IsReady(pod *core.Pod) bool {
 	ready := podCondition(pod, core.PodReady)
 	return ready != nil && ready.Status == core.ConditionTrue
 }
 
-func podCondition(pod Pod, kind core.PodConditionType) *core.PodCondition {
+func podCondition(pod *core.Pod, kind core.PodConditionType) *core.PodCondition {
 	for i := range pod.Status.Conditions {
 		if pod.Status.Conditions[i].Type == kind {
 			return &pod.Status.Conditions[i]

@@ -14,6 +14,8 @@ const (
 	GraceBusyNode = 90 * time.Second
 	// GraceProvisioning is for an object that a Job, an operator or a provisioner may be about to create.
 	GraceProvisioning = time.Minute
+	// GraceEarlier is for what was reported before the release was applied and has not been reported since.
+	GraceEarlier = 30 * time.Second
 	// GracePaused is for a paused Deployment, which whoever paused it may be about to resume.
 	GracePaused = 20 * time.Second
 	// GraceDependency is how long a container may wait for another object of the release.

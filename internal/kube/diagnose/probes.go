@@ -100,7 +100,7 @@ var killedByProbe = regexp.MustCompile(`failed (liveness|startup) probe`)
 func (e *examination) killingProbeFailure(container string) string {
 	for i := len(e.Events) - 1; i >= 0; i-- {
 		event := e.Events[i]
-		if event.Reason != "Killing" || !isAboutContainer(event, container) {
+		if event.Reason != "Killing" || !IsAboutContainer(event, container) {
 			continue
 		}
 		if which := killedByProbe.FindStringSubmatch(event.Message); which != nil {
@@ -113,7 +113,7 @@ func (e *examination) killingProbeFailure(container string) string {
 func (e *examination) killedByStartupProbe(container string) bool {
 	for _, event := range e.Events {
 		which := killedByProbe.FindStringSubmatch(event.Message)
-		if event.Reason == "Killing" && which != nil && which[1] == "startup" && isAboutContainer(event, container) {
+		if event.Reason == "Killing" && which != nil && which[1] == "startup" && IsAboutContainer(event, container) {
 			return true
 		}
 	}
@@ -125,14 +125,14 @@ func (e *examination) killedByStartupProbe(container string) bool {
 func (e *examination) lastProbeFailure(container, probe string) string {
 	for i := len(e.Events) - 1; i >= 0; i-- {
 		event := e.Events[i]
-		if event.Reason == reasonUnhealthy && isAboutContainer(event, container) && strings.HasPrefix(event.Message, probe+" probe") {
+		if event.Reason == reasonUnhealthy && IsAboutContainer(event, container) && strings.HasPrefix(event.Message, probe+" probe") {
 			return Message(event.Message)
 		}
 	}
 	return ""
 }
 
-// isAboutContainer reports whether a pod's event is about one of its containers: spec.containers{app}.
-func isAboutContainer(event *core.Event, container string) bool {
+// IsAboutContainer reports whether a pod's event is about one of its containers: spec.containers{app}.
+func IsAboutContainer(event *core.Event, container string) bool {
 	return strings.HasSuffix(event.InvolvedObject.FieldPath, "{"+container+"}")
 }

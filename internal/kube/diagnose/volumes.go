@@ -49,7 +49,7 @@ func Claim(claim *core.PersistentVolumeClaim, events []*core.Event) *Finding {
 // sandboxNotReady explains a pod with a node that waits for its volumes or its network. The kubelet reports that in events only,
 // so that nothing counts once the pod's sandbox exists or an image is being pulled.
 func (e *examination) sandboxNotReady() *Finding {
-	if ready := podCondition(e.Pod, core.PodReadyToStartContainers); ready != nil && ready.Status == core.ConditionTrue || e.Spec.NodeName == "" {
+	if ready := podCondition(e.Pod.Pod, core.PodReadyToStartContainers); ready != nil && ready.Status == core.ConditionTrue || e.Spec.NodeName == "" {
 		return nil
 	}
 	for _, event := range slices.Backward(e.Events) {

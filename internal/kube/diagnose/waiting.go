@@ -67,6 +67,12 @@ func waitingCauseOf(reason string) (waitingCause, bool) {
 	return waitingCause{}, false
 }
 
+// IsTrouble reports whether a container that waits for this reason has failed to start.
+func IsTrouble(reason string) bool {
+	_, known := waitingCauseOf(reason)
+	return known || reason == "CrashLoopBackOff"
+}
+
 // isPullFailure reports whether a container waits because its image could not be pulled.
 func isPullFailure(reason string) bool {
 	return reason == "ErrImagePull" || reason == "ImagePullBackOff" || reason == "RegistryUnavailable"

@@ -10,6 +10,7 @@ import (
 type Condition struct {
 	Status, Reason string
 	Message        string // one line, at most 512 bytes
+	Updated        string // when it was last updated, by kinds that say so
 }
 
 // Conditions are an object's status.conditions by type.
@@ -19,7 +20,7 @@ func Conditions(object *unstructured.Unstructured) map[string]Condition {
 	for _, item := range list {
 		fields, _ := item.(map[string]any)
 		field := func(name string) string { value, _ := fields[name].(string); return value }
-		found[field("type")] = Condition{field("status"), text.Line(field("reason"), text.NoLimit), text.Line(field("message"), maxMessage)}
+		found[field("type")] = Condition{field("status"), text.Line(field("reason"), text.NoLimit), text.Line(field("message"), maxMessage), field("lastUpdateTime")}
 	}
 	return found
 }

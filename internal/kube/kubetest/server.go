@@ -15,6 +15,7 @@ import (
 
 	authorization "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -210,6 +211,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.watch(w, r)
 	case verb == "get":
 		s.get(w, r)
+	case verb == "delete":
+		s.delete(w, r)
 	default:
 		s.t.Errorf("unknown request %s %s", r.Method, r.URL)
 		refuse(w, http.StatusNotImplemented)
@@ -217,7 +220,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func refuse(w http.ResponseWriter, code int) {
-	reason := map[int]string{401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 410: "Expired", 503: "ServiceUnavailable"}[code]
+	reason := map[int]string{401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 410: "Expired", 503: "ServiceUnavailable"}[code]
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":%q,"code":%d,"message":"the test's %s"}`, reason, code, reason)
@@ -282,6 +285,27 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 	}
 	list["items"] = items
 	json.NewEncoder(w).Encode(list)
+}
+
+// delete deletes an object if it is in the version that the request names.
+func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	options := &metav1.DeleteOptions{}
+	if _, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, options); err != nil {
+		s.t.Error(err)
+	}
+	s.mu.Lock()
+	object := s.objects[r.URL.Path]
+	s.mu.Unlock()
+	switch wanted := options.Preconditions; {
+	case object == nil:
+		refuse(w, http.StatusNotFound)
+	case wanted != nil && wanted.ResourceVersion != nil && *wanted.ResourceVersion != object["metadata"].(map[string]any)["resourceVersion"]:
+		refuse(w, http.StatusConflict)
+	default:
+		s.Remove(&unstructured.Unstructured{Object: object})
+		fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Success"}`)
+	}
 }
 
 var kindOf = map[string]string{"deployments": "Deployment", "replicasets": "ReplicaSet", "pods": "Pod", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet",

@@ -36,6 +36,7 @@ type assessment struct {
 	memory       memory        // for the next assessment
 	endedRuns    []endedRun    // whose logs may be deleted soon
 	claimsIn     []string      // namespaces whose claims are needed to explain a pod
+	stuck        []stuckPod    // that keep a StatefulSet from being rolled out
 }
 
 // pendingObject is an object that is not ready, and why.
@@ -58,14 +59,16 @@ type assessor struct {
 func assess(known snapshot, policy policy, now time.Time) assessment {
 	a := &assessor{known: known, policy: policy, now: now}
 	a.memory = known.memory.clone()
-	a.memory.assessments++
+	if a.memory.assessments++; a.memory.began.IsZero() {
+		a.memory.began = now
+	}
 	var claims []observedObject
 	for _, o := range known.objects {
 		if !o.sync.Synced || o.sync.Err != nil && o.wait != reportOnly {
 			a.assessUnread(o)
 			continue
 		}
-		now := a.conditionOf(o)
+		now := a.discountGivenUp(o, a.conditionOf(o))
 		switch {
 		case o.wait == reportOnly:
 			if now, reported := reportedCondition(o.object.Kind, o.content); reported {
@@ -80,6 +83,7 @@ func assess(known snapshot, policy policy, now time.Time) assessment {
 	a.assessClaims(claims)
 	a.checkCertainty()
 	if !a.uncertain {
+		a.findStuck()
 		a.findFailure()
 	}
 	return a.assessment

@@ -26,6 +26,7 @@ func (a *assessor) explain(o observedObject, now condition) diagnose.Finding {
 	}
 	if o.object.Kind == "PersistentVolumeClaim" {
 		if found := a.explainClaim(o.content); found != nil {
+			a.discount(found)
 			return a.observed(*found)
 		}
 		return own
@@ -39,6 +40,7 @@ func (a *assessor) explain(o observedObject, now condition) diagnose.Finding {
 		return a.recordCause(o, *worst, now)
 	}
 	if found := a.refused(o); found != nil {
+		a.discount(found)
 		return a.observed(*found)
 	}
 	if worst == nil {
@@ -71,9 +73,11 @@ func (a *assessor) worstOf(pods []*core.Pod, ofJob bool) (worst *diagnose.Findin
 	for _, pod := range pods {
 		found, history := a.pod(pod, ofJob).Examine()
 		a.memory.containers[pod.UID] = history
+		a.observeStart(pod)
 		if found == nil {
 			continue
 		}
+		a.discount(found)
 		a.memory.observe(*found, a.now)
 		rank := 1
 		if expired, _ := a.graceExpired(*found); expired && !found.Dependent {

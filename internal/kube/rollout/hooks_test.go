@@ -24,7 +24,7 @@ func hooked(t *testing.T, watcher *Watcher, objects ...release.Object) *watching
 	t.Cleanup(cancel)
 	r := &watching{t: t, steps: make(chan release.RolloutStep, 1000), ended: make(chan error, 1)}
 	go func() {
-		r.ended <- watcher.WatchHook(ctx, space, objects, func(step release.RolloutStep) { r.steps <- step })
+		r.ended <- watcher.WatchHook(ctx, space, objects, release.Baseline{}, func(step release.RolloutStep) { r.steps <- step })
 		close(r.steps)
 	}()
 	return r
@@ -233,7 +233,7 @@ func TestHookOutOfTime(t *testing.T) {
 	s.Put(job("", ""), running)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	err := s.watcher().WatchHook(ctx, space, []release.Object{ofJobs}, func(release.RolloutStep) {})
+	err := s.watcher().WatchHook(ctx, space, []release.Object{ofJobs}, release.Baseline{}, func(release.RolloutStep) {})
 	if got := diagnosisOf(t, err); got.Code != causes.HookFailed {
 		t.Errorf("got %+v", got)
 	}

@@ -18,6 +18,8 @@ type memory struct {
 	findings    map[string]observation // by the finding's key
 	// podCauses are the last findings about the pods of Jobs and hooks, which may be deleted before their owner is seen to fail.
 	podCauses map[release.Object]diagnose.Finding
+	began     time.Time                               // when the first assessment was made
+	starts    map[types.UID]map[string]containerStart // containers of pods of before the release was applied, by pod
 
 	// Of hooks: what has ended and may be deleted since, identities, and since when one is missing.
 	ended        map[release.Object]condition
@@ -35,6 +37,7 @@ type observation struct {
 // clone returns a copy that can be changed without changing the original.
 func (m memory) clone() memory {
 	m.containers, m.findings, m.podCauses = cloneMap(m.containers), cloneMap(m.findings), cloneMap(m.podCauses)
+	m.starts = cloneMap(m.starts)
 	m.ended, m.uids, m.missingSince = cloneMap(m.ended), cloneMap(m.uids), cloneMap(m.missingSince)
 	return m
 }

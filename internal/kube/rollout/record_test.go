@@ -166,7 +166,7 @@ func (p provoked) record(t *testing.T, client *kube.Client, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := watcher.newRollout(ctx, namespace, releaseObjects(parse(t, p.objects)), p.hook, func(release.RolloutStep) {})
+	r, err := watcher.newRollout(ctx, namespace, releaseObjects(parse(t, p.objects)), release.Baseline{}, p.hook, func(release.RolloutStep) {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/kube/diagnose"
 	"github.com/onedigest/onedigest/internal/kube/store"
+	"github.com/onedigest/onedigest/internal/release"
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -19,6 +20,7 @@ type snapshot struct {
 	namespaces map[string]namespaceSnapshot
 	events     map[types.UID][]*core.Event // by the object that they are about, oldest first
 	oldEvents  map[types.UID]bool          // events that were there before the watch, by their own UID
+	before     release.Baseline            // what there was before the release was applied
 	memory     memory
 }
 
@@ -54,7 +56,7 @@ func syncOf(s *store.Store) *storeSync {
 // snapshot returns what the stores contain now, and the memory given. Each store's state is read before its content: the content is
 // never older than the state.
 func (s *stores) snapshot(remembered memory) snapshot {
-	known := snapshot{namespaces: map[string]namespaceSnapshot{}, events: map[types.UID][]*core.Event{}, oldEvents: map[types.UID]bool{}, memory: remembered}
+	known := snapshot{namespaces: map[string]namespaceSnapshot{}, events: map[types.UID][]*core.Event{}, oldEvents: map[types.UID]bool{}, before: s.before, memory: remembered}
 	for _, t := range s.tracked {
 		followed := s.objects[t.key]
 		known.objects = append(known.objects, observedObject{t, followed.State(), contentOf(followed, t)})

@@ -37,7 +37,7 @@ func play(t *testing.T, hook bool, objects []release.Object, act func(s *stage))
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		r, err := watcher.newRollout(t.Context(), space, objects, hook, func(release.RolloutStep) {})
+		r, err := watcher.newRollout(t.Context(), space, objects, release.Baseline{}, hook, func(release.RolloutStep) {})
 		if err != nil {
 			t.Fatal(err)
 		}

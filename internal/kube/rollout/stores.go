@@ -24,6 +24,7 @@ type trackedObject struct {
 type stores struct {
 	client  *kube.Client
 	tracked []trackedObject
+	before  release.Baseline
 	open    func(store.Source) *store.Store // one that lasts as long as the watch
 
 	objects     map[watchKey]*store.Store // of the tracked objects, and of the claims that pods mount
@@ -32,8 +33,8 @@ type stores struct {
 	events      map[string]*store.Store
 }
 
-func newStores(client *kube.Client, tracked []trackedObject) *stores {
-	return &stores{client: client, tracked: tracked, objects: map[watchKey]*store.Store{},
+func newStores(client *kube.Client, tracked []trackedObject, before release.Baseline) *stores {
+	return &stores{client: client, tracked: tracked, before: before, objects: map[watchKey]*store.Store{},
 		pods: map[string]*store.Store{}, replicaSets: map[string]*store.Store{}, events: map[string]*store.Store{}}
 }
 
@@ -94,11 +95,14 @@ func (s *stores) followClaims(namespaces []string) (opened bool) {
 // routineReasons are the reasons of events that every pod causes and that explain nothing: most of a busy namespace's.
 var routineReasons = []string{"Scheduled", "Pulled", "Created", "Started", "ScalingReplicaSet", "SuccessfulCreate", "SuccessfulDelete", "SawCompletedJob"}
 
+// withoutRoutine selects the other events.
+var withoutRoutine = "reason!=" + strings.Join(routineReasons, ",reason!=")
+
 // eventsIn are the events of a namespace: why pods are not created, scheduled, given their volumes or found alive is reported in
 // events only. They are not selected by type: those of an autoscaler, and some of a probe, are Normal ones.
 func (s *stores) eventsIn(namespace string) store.Source {
 	client := s.client.Events(namespace)
-	return store.From(&core.Event{}, client.List, client.Watch).WithFields("reason!=" + strings.Join(routineReasons, ",reason!="))
+	return store.From(&core.Event{}, client.List, client.Watch).WithFields(withoutRoutine)
 }
 
 // sourceOf returns the source of the objects of a kind: of the object of that name if one name is given, else of all in the namespace.

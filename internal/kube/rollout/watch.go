@@ -1,5 +1,5 @@
 // Package rollout watches the objects of a release until they are ready, or until it is certain that they will not be. It reads
-// the cluster and changes nothing there.
+// the cluster, and deletes nothing there but broken pods that keep a StatefulSet from being rolled out.
 //
 // It has three parts: stores keep what the cluster reported, and snapshot it; assess concludes from a snapshot, without a clock, a
 // client or a lock; the reporter passes on what changed.
@@ -15,6 +15,7 @@ import (
 	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 	discoverycache "k8s.io/client-go/discovery/cached/memory"
@@ -41,14 +42,16 @@ func New(client *kube.Client) (*Watcher, error) {
 // Watch returns when every object is ready, or with the reason why one will not be. It reports one step per change, from its own
 // goroutine. Objects of kinds that are ready once they exist (a Secret) are not reported; a Service of type LoadBalancer and a
 // HorizontalPodAutoscaler are reported and not waited for; custom resources and their definitions are waited for, but do not make
-// the rollout fail. The cluster is watched, never polled. A cluster that drops watches, does not answer or asks for another token
+// the rollout fail. What was reported before the release was applied, by the baseline, does not count until it is reported again.
+// Pods of an older template that keep a StatefulSet from being rolled out are deleted, so that its controller replaces them; a pod
+// that is ready never is. The cluster is watched, never polled. A cluster that drops watches, does not answer or asks for another token
 // is waited for, and nothing counts as ready or failed until it answers again.
 //
 // The error is a *release.Failure that wraps a release.Diagnosed as soon as it is certain that only another release helps, and
 // when the context's deadline has passed; a *release.Fault if the cluster could not be read at all. A cancelled context ends the
 // watch at once, without a diagnosis.
-func (w *Watcher) Watch(ctx context.Context, namespace string, objects []release.Object, report func(release.RolloutStep)) error {
-	return w.watch(ctx, namespace, objects, false, report)
+func (w *Watcher) Watch(ctx context.Context, namespace string, objects []release.Object, before release.Baseline, report func(release.RolloutStep)) error {
+	return w.watch(ctx, namespace, objects, before, false, report)
 }
 
 // WatchHook returns when the Jobs and Pods among a hook's objects have completed, or with the reason why one has not; every other
@@ -58,11 +61,11 @@ func (w *Watcher) Watch(ctx context.Context, namespace string, objects []release
 // A failure is a *release.Failure that wraps a release.Diagnosed with code causes.HookFailed. Its evidence has been fetched when it
 // is returned, since Helm may delete the hook then. Faults and a cancelled context are as for Watch.
 // Source: helm.sh/docs, "Chart Hooks", hook resources and deletion policies.
-func (w *Watcher) WatchHook(ctx context.Context, namespace string, objects []release.Object, report func(release.RolloutStep)) error {
+func (w *Watcher) WatchHook(ctx context.Context, namespace string, objects []release.Object, before release.Baseline, report func(release.RolloutStep)) error {
 	completing := slices.DeleteFunc(slices.Clone(objects), func(o release.Object) bool {
 		return o.Kind != "Job" && o.Kind != "Pod"
 	})
-	return w.watch(ctx, namespace, completing, true, report)
+	return w.watch(ctx, namespace, completing, before, true, report)
 }
 
 // rollout is a rollout that is being watched.
@@ -77,18 +80,20 @@ type rollout struct {
 	memory   memory
 	logs     *logCache
 	reporter *reporter
+	replaced map[types.UID]bool // pods that were deleted, or may not be
 }
 
-func (w *Watcher) watch(ctx context.Context, namespace string, objects []release.Object, hook bool, report func(release.RolloutStep)) error {
+func (w *Watcher) watch(ctx context.Context, namespace string, objects []release.Object, before release.Baseline, hook bool, report func(release.RolloutStep)) error {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
-	r, err := w.newRollout(ctx, namespace, objects, hook, report)
+	r, err := w.newRollout(ctx, namespace, objects, before, hook, report)
 	if err != nil {
 		return err
 	}
 	r.start(watching, func(source store.Source) *store.Store { return store.Follow(watching, source, r.wake) })
 	for {
 		known, result := r.evaluate()
+		r.replace(ctx, result.stuck)
 		switch {
 		case result.fault != nil:
 			return w.client.Fault(ctx, result.fault, "watching the rollout in namespace %q", namespace)
@@ -103,11 +108,11 @@ func (w *Watcher) watch(ctx context.Context, namespace string, objects []release
 	}
 }
 
-func (w *Watcher) newRollout(ctx context.Context, namespace string, objects []release.Object, hook bool, report func(release.RolloutStep)) (*rollout, error) {
+func (w *Watcher) newRollout(ctx context.Context, namespace string, objects []release.Object, before release.Baseline, hook bool, report func(release.RolloutStep)) (*rollout, error) {
 	began := time.Now()
 	r := &rollout{
 		client: w.client, namespace: namespace, began: began, changed: make(chan struct{}, 1),
-		policy: policy{hook: hook, scale: w.grace}, reporter: newReporter(began, report),
+		policy: policy{hook: hook, scale: w.grace}, reporter: newReporter(began, report), replaced: map[types.UID]bool{},
 	}
 	var tracked []trackedObject
 	for _, object := range objects {
@@ -121,7 +126,7 @@ func (w *Watcher) newRollout(ctx context.Context, namespace string, objects []re
 			tracked = append(tracked, trackedObject{object, key, wanted})
 		}
 	}
-	r.stores = newStores(w.client, tracked)
+	r.stores = newStores(w.client, tracked, before)
 	return r, nil
 }
 

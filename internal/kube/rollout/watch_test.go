@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -42,7 +43,7 @@ func observeFor(t *testing.T, watcher *Watcher, time time.Duration, objects ...r
 	t.Cleanup(cancel)
 	r := &watching{t: t, steps: make(chan release.RolloutStep, 1000), ended: make(chan error, 1)}
 	go func() {
-		r.ended <- watcher.Watch(ctx, space, objects, func(step release.RolloutStep) { r.steps <- step })
+		r.ended <- watcher.Watch(ctx, space, objects, release.Baseline{}, func(step release.RolloutStep) { r.steps <- step })
 		close(r.steps)
 	}()
 	return r
@@ -349,9 +350,48 @@ func TestWatchNamesAnEarlierPod(t *testing.T) {
 	earlier := crashes(pod("db-0", 1))
 	earlier.OwnerReferences[0].UID = "uid-db"
 	s.Put(statefulSet(2, 2, 0, 1), earlier)
-	_, err := observeFor(t, s.watcher(), time.Second, ofStateful).rest()
+	s.Break(func(r *http.Request) int {
+		if r.Method == http.MethodDelete {
+			return http.StatusForbidden
+		}
+		return 0
+	})
+	steps, err := observeFor(t, s.watcher(), time.Second, ofStateful).rest()
 	if got := diagnosisOf(t, err); got.Reason != "CrashLoopBackOff" || !strings.Contains(err.Error(), "not ready in namespace") {
 		t.Errorf("got %+v, %v", got, err)
+	}
+	said := func(step release.RolloutStep) bool {
+		return strings.Contains(step.Message, "may not be deleted: delete it by hand")
+	}
+	if n := s.Count("delete "); n != 1 || !slices.ContainsFunc(steps, said) {
+		t.Errorf("%d attempts to delete it, steps %+v", n, steps)
+	}
+}
+
+// TestWatchReplacesAnEarlierPod: the controller creates it again from the present template.
+func TestWatchReplacesAnEarlierPod(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	earlier := crashes(pod("db-0", 1))
+	earlier.OwnerReferences[0].UID = "uid-db"
+	s.Put(statefulSet(2, 1, 0, 0), earlier)
+	s.Break(func(r *http.Request) int {
+		if r.Method == http.MethodDelete && s.Count("delete ") == 1 {
+			return http.StatusConflict // it has changed since
+		}
+		return 0
+	})
+	r := observe(t, s.watcher(), ofStateful)
+	for s.Count("delete ") == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	s.Put(earlier) // the change is received
+	r.until("deleted", func(step release.RolloutStep) bool {
+		return step.Object.Name == "db-0" && strings.HasPrefix(step.Message, "deleted: it was not ready")
+	})
+	s.Put(statefulSet(2, 1, 1, 1))
+	if _, err := r.rest(); err != nil || s.Count("delete ") != 2 {
+		t.Errorf("%d attempts to delete it, then %v", s.Count("delete "), err)
 	}
 }
 
@@ -582,7 +622,7 @@ func TestWatchEndsWhenCancelled(t *testing.T) {
 	brokenRollout(s, pod("new", 2))
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	err := s.watcher().Watch(ctx, space, []release.Object{ofDeployment}, func(release.RolloutStep) { cancel() })
+	err := s.watcher().Watch(ctx, space, []release.Object{ofDeployment}, release.Baseline{}, func(release.RolloutStep) { cancel() })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}

@@ -94,7 +94,8 @@ var releaseCauses = []Cause{
 		Steps: []string{
 			"See what is serving now: `kubectl -n NAMESPACE get pods -o wide` and `helm -n NAMESPACE history RELEASE`.",
 			"If both failed for the same reason, the commit is not the cause: check the cluster, the registry, the quota and the Secrets.",
-			"Deploy again once it is fixed: no cleanup is needed first.",
+			"Deploy again once it is fixed. Broken pods of a StatefulSet that block the next revision are replaced by the deploy itself; if the log says that " +
+				"one may not be deleted, delete it first: `kubectl -n NAMESPACE delete pod POD`.",
 		},
 	},
 	{

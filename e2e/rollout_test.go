@@ -1,0 +1,108 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	appbuild "github.com/onedigest/onedigest/internal/app/build"
+	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
+	"github.com/onedigest/onedigest/internal/release"
+	core "k8s.io/api/core/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// brokenSite is a checkout with the chart and the program of testdata that go wrong as they are told to.
+type brokenSite struct {
+	checkout
+	image string
+}
+
+func newBrokenSite(t *testing.T) brokenSite {
+	t.Helper()
+	tree := newCheckout(t)
+	for _, part := range []string{"broken", "charts/broken"} {
+		if err := os.CopyFS(filepath.Join(tree.dir, part), os.DirFS(filepath.Join(site.root, "e2e/testdata", part))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tree.commit("a program that goes wrong")
+	image := field(t, tree.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "broken", "--output", "json"), "image")
+	return brokenSite{tree, image}
+}
+
+// deploys deploys the chart to a namespace with values, in which IMAGE is the program's image.
+func (s brokenSite) deploys(t *testing.T, namespace, values string, args ...string) ran {
+	t.Helper()
+	s.t = t
+	s.write(namespace+".yaml", strings.ReplaceAll(values, "IMAGE", s.image)+"\n")
+	return s.verb(t.Context(), appdeploy.Command(), append([]string{"--environment", namespace, "--image", s.image, "--chart", "charts/broken", "--values", namespace + ".yaml",
+		"--release", "shop", "--create-namespace", "--timeout", "2m", "--lease-duration", "3s", "--output", "json"}, args...)...)
+}
+
+const probed = `readinessProbe: {httpGet: {path: /ready, port: 8080}, periodSeconds: 1}`
+
+// TestRolloutVerdicts deploys what is easily misjudged.
+func TestRolloutVerdicts(t *testing.T) {
+	onNode(t)
+	tree := newBrokenSite(t)
+	for name, test := range map[string]func(t *testing.T, tree brokenSite, namespace string){
+		"stateful-set-goes-back": statefulSetGoesBack,
+		"secret-made-since":      secretMadeSince,
+		"crash-mended-since":     crashMendedSince,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, tree, name)
+		})
+	}
+}
+
+// statefulSetGoesBack breaks a StatefulSet, whose controller never replaces the broken pod by itself.
+func statefulSetGoesBack(t *testing.T, tree brokenSite, namespace string) {
+	const set = "kind: StatefulSet\nworkload: {serviceName: none, replicas: 2}\ncontainer: {" + probed
+	tree.deploys(t, namespace, set+"}").holds(t, 0)
+	for _, breaks := range []string{"env: [{name: DOES, value: exit}]", `env: [{name: READY, value: "500"}]`} {
+		tree.deploys(t, namespace, set+", "+breaks+"}").holds(t, 1, string(release.RolledBack), "deleted: it was not ready, of an older template, and kept StatefulSet/shop")
+	}
+	if ready := readyPods(t, namespace); ready != 2 {
+		t.Errorf("%d pods are ready", ready)
+	}
+	// What a rollback did not repair, because it is off, does not block the next revision either.
+	tree.deploys(t, namespace, set+", env: [{name: DOES, value: exit}]}", "--rollback", "off").holds(t, 1, "OD-103")
+	tree.deploys(t, namespace, set+`, env: [{name: DOES, value: ""}]}`).holds(t, 0, "deleted: it was not ready")
+}
+
+func secretMadeSince(t *testing.T, tree brokenSite, namespace string) {
+	const values = "container: {envFrom: [{secretRef: {name: needed}}], " + probed + "}\nworkload: {progressDeadlineSeconds: 8}"
+	tree.deploys(t, namespace, values).holds(t, 1, "OD-105")
+	put(t, namespace, "needed", map[string]string{"PASSWORD": "x"})
+	tree.deploys(t, namespace, values).holds(t, 0)
+}
+
+// crashMendedSince has a program that is told by a Secret whether to crash.
+func crashMendedSince(t *testing.T, tree brokenSite, namespace string) {
+	const values = "container: {envFrom: [{secretRef: {name: told, optional: true}}], env: [{name: CLUSTER, value: any}], " + probed + "}"
+	tree.deploys(t, namespace, values, "--dry-run").holds(t, 0)
+	if _, err := client(t).CoreV1().Namespaces().Create(t.Context(), &core.Namespace{ObjectMeta: meta.ObjectMeta{Name: namespace}}, meta.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	put(t, namespace, "told", map[string]string{"DOES": "exit"})
+	tree.deploys(t, namespace, values).holds(t, 1, "OD-103")
+	put(t, namespace, "told", map[string]string{"DOES": ""})
+	tree.deploys(t, namespace, values).holds(t, 0)
+}
+
+// put creates or replaces a Secret.
+func put(t *testing.T, namespace, name string, values map[string]string) {
+	t.Helper()
+	secrets := client(t).CoreV1().Secrets(namespace)
+	secret := &core.Secret{ObjectMeta: meta.ObjectMeta{Name: name}, StringData: values}
+	if _, err := secrets.Create(t.Context(), secret, meta.CreateOptions{}); err == nil {
+		return
+	}
+	if _, err := secrets.Update(t.Context(), secret, meta.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,179 @@
+package rollout
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/kube/diagnose"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+	core "k8s.io/api/core/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// baselineTime bounds the requests for a baseline.
+const baselineTime = 10 * time.Second
+
+// baselineResources are the kinds about which there may be evidence of before a release was applied.
+var baselineResources = []schema.GroupVersionResource{
+	{Version: "v1", Resource: "pods"}, {Group: "apps", Version: "v1", Resource: "deployments"}, {Group: "apps", Version: "v1", Resource: "replicasets"},
+	{Group: "batch", Version: "v1", Resource: "jobs"}, claimsResource,
+}
+
+// Baseline records what a namespace holds before a release is applied there. What cannot be read within ten seconds is left out,
+// and counts as new.
+func (w *Watcher) Baseline(ctx context.Context, namespace string) release.Baseline {
+	ctx, cancel := context.WithTimeout(ctx, baselineTime)
+	defer cancel()
+	var (
+		requests sync.WaitGroup
+		mu       sync.Mutex
+		before   = release.Baseline{Seen: map[string]string{}}
+	)
+	for _, resource := range baselineResources {
+		requests.Go(func() {
+			list, err := w.client.Dynamic.Resource(resource).Namespace(namespace).List(ctx, meta.ListOptions{})
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for i := range list.Items {
+				before.Seen[string(list.Items[i].GetUID())] = progressReport(&list.Items[i])
+			}
+		})
+	}
+	requests.Go(func() {
+		list, err := w.client.Events(namespace).List(ctx, meta.ListOptions{FieldSelector: withoutRoutine})
+		if err != nil {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for i := range list.Items {
+			about := string(list.Items[i].InvolvedObject.UID)
+			before.Seen[about] = before.Seen[about]
+		}
+	})
+	requests.Wait()
+	return before
+}
+
+// progressReport identifies what a Deployment's controller reports about its progress; "" for any other kind.
+func progressReport(object *unstructured.Unstructured) string {
+	if object.GetKind() != "Deployment" {
+		return ""
+	}
+	progress := diagnose.Conditions(object)["Progressing"]
+	return cmp.Or(progress.Reason, "none") + " " + progress.Updated
+}
+
+// seenBefore reports whether an object existed before the release was applied.
+func (a *assessor) seenBefore(uid types.UID) bool {
+	_, seen := a.known.before.Seen[string(uid)]
+	return seen
+}
+
+// containerStart is a container of an earlier pod as the watch first saw it, and whether it has gone wrong again since.
+type containerStart struct {
+	runs    int32
+	waiting string // the reason at the start, "" once the container was seen in another state
+	renewed bool
+}
+
+// backOffs are the reasons by which the kubelet says that it pauses before the next attempt.
+var backOffs = []string{"ImagePullBackOff", "CrashLoopBackOff"}
+
+// observeStart notes how the containers of a pod of before the release was applied were when the watch began, and whether one of
+// them has failed another time.
+func (a *assessor) observeStart(pod *core.Pod) {
+	if !a.seenBefore(pod.UID) {
+		return
+	}
+	starts := cloneMap(a.memory.starts[pod.UID])
+	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		waiting := ""
+		if status.State.Waiting != nil {
+			waiting = status.State.Waiting.Reason
+		}
+		start, known := starts[status.Name]
+		switch {
+		case !known:
+			start = containerStart{runs: diagnose.EndedRuns(status), waiting: waiting}
+		case diagnose.EndedRuns(status) > start.runs:
+			start.renewed = true
+		case waiting != start.waiting:
+			start.waiting = ""
+			start.renewed = start.renewed || waiting != "" && !slices.Contains(backOffs, waiting) && diagnose.IsTrouble(waiting)
+		}
+		starts[status.Name] = start
+	}
+	a.memory.starts[pod.UID] = starts
+}
+
+// discount takes the weight from a finding that rests only on what was reported before the release was applied: the Secret may
+// exist by now, the image may have been pushed, and the kubelet has not tried again. It counts once it is reported again.
+func (a *assessor) discount(found *diagnose.Finding) {
+	if found.Grace < 0 || found.Grace > diagnose.GraceShort || !a.seenBefore(found.UID) || a.renewed(*found) {
+		return
+	}
+	found.Grace = diagnose.GraceNever
+	if found.Code == causes.ConfigurationAbsent && found.Container != "" {
+		found.Grace = diagnose.GraceEarlier // the kubelet may limit its events, and tries every 10 to 15 s
+	}
+}
+
+// renewed reports whether what a finding is about has gone wrong again since the watch began.
+func (a *assessor) renewed(found diagnose.Finding) bool {
+	for _, o := range a.known.objects {
+		if o.object.Kind == "Deployment" && o.content != nil && o.content.GetUID() == found.UID {
+			return a.known.before.Seen[string(found.UID)] != progressReport(o.content)
+		}
+	}
+	if a.memory.starts[found.UID][found.Container].renewed {
+		return true
+	}
+	switch found.Code {
+	case causes.CrashLoop, causes.OutOfMemory, causes.NotAlive:
+		return false // only another run can tell
+	}
+	for _, event := range a.known.events[found.UID] {
+		if !a.known.oldEvents[event.UID] && event.Type == core.EventTypeWarning && event.Reason != "BackOff" &&
+			(found.Container == "" || diagnose.IsAboutContainer(event, found.Container)) {
+			return true
+		}
+	}
+	return false
+}
+
+// discountGivenUp takes a Deployment of before the release was applied as one that makes progress, until its own deadline has passed
+// since: its controller counts from when there was progress last, and repeats that it has given up until a pod becomes available.
+func (a *assessor) discountGivenUp(o observedObject, now condition) condition {
+	if o.object.Kind != "Deployment" || now.failed == "" || o.content == nil || !a.seenBefore(o.content.GetUID()) {
+		return now
+	}
+	patience := max(progressDeadline(o.content), diagnose.GraceEarlier)
+	if !a.due(a.policy.grace(patience) - a.now.Sub(a.memory.began)) {
+		now.failed = ""
+	}
+	return now
+}
+
+// defaultProgressDeadline is that of a Deployment without one, and is used for kinds that have none.
+// Source: k8s.io/api/apps/v1, DeploymentSpec, progressDeadlineSeconds.
+const defaultProgressDeadline = 600 * time.Second
+
+// progressDeadline is how long a workload's own settings allow a pod to make no progress.
+func progressDeadline(object *unstructured.Unstructured) time.Duration {
+	seconds, found, _ := unstructured.NestedInt64(object.Object, "spec", "progressDeadlineSeconds")
+	if !found || seconds <= 0 {
+		return defaultProgressDeadline
+	}
+	return time.Duration(seconds) * time.Second
+}
