@@ -23,8 +23,8 @@ type WorkTree interface {
 	// Inspect returns the commit that a directory has checked out and the paths inside it that differ from the commit.
 	// A commit that is given must be the one that is checked out; "" means HEAD.
 	Inspect(ctx context.Context, dir, commit string) (release.Source, error)
-	// UncommittedFiles returns those of the files that are not in the commit or differ from it.
-	UncommittedFiles(ctx context.Context, dir string, files []string) ([]string, error)
+	// Differences compares an image's inputs with the commit, by content, and returns what is not as the commit has it.
+	Differences(ctx context.Context, dir string, commit release.Commit, inputs release.Inputs) ([]release.Difference, error)
 }
 
 // Builder builds an image.
@@ -34,8 +34,8 @@ type Builder interface {
 	Choose(builder string, recipe release.Recipe) (string, error)
 	// Settings returns the recipe's settings in the form in which they are stored with the image and compared.
 	Settings(builder string, recipe release.Recipe) (release.RecipeSettings, error)
-	// Inputs lists the local files that decide the image, as far as the builder knows them.
-	Inputs(ctx context.Context, builder string, recipe release.Recipe) ([]string, error)
+	// Inputs lists the local files that decide the image.
+	Inputs(ctx context.Context, builder string, recipe release.Recipe) (release.Inputs, error)
 	// Build writes the image into dir as an OCI layout.
 	Build(ctx context.Context, builder string, recipe release.Recipe, dir string) (release.Layout, error)
 }
@@ -77,6 +77,9 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	if len(recipe.Source.Changed) > 0 && !settings.AllowDirty {
+		return Result{}, refuseChanges(ctx, recipe, settings, deps)
+	}
 	builder, err := deps.Builder.Choose(settings.Builder, recipe)
 	if err != nil {
 		return Result{}, err
@@ -88,7 +91,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if found || err != nil {
 		return result, err
 	}
-	if recipe.Source, err = refuseUncommitted(ctx, builder, recipe, settings, deps); err != nil {
+	if recipe.Source, err = checkInputs(ctx, builder, recipe, settings, deps); err != nil {
 		return Result{}, err
 	}
 	dir, remove, err := deps.Workspace.Scratch()

@@ -23,18 +23,18 @@ type fakeDeps struct {
 	otherBuild  release.ImageInfo // what another build pushes just before this one
 	digest      release.Digest    // of the image that the builder builds
 	builds      int
-	uncommitted []string
+	differences []release.Difference
 	recipe      release.Recipe // of the last build
 }
 
 func (f *fakeDeps) Inspect(context.Context, string, string) (release.Source, error) {
 	return f.source, nil
 }
-func (f *fakeDeps) UncommittedFiles(context.Context, string, []string) ([]string, error) {
-	return f.uncommitted, nil
+func (f *fakeDeps) Differences(context.Context, string, release.Commit, release.Inputs) ([]release.Difference, error) {
+	return f.differences, nil
 }
-func (f *fakeDeps) Inputs(context.Context, string, release.Recipe) ([]string, error) {
-	return []string{"/tree/main.go"}, nil
+func (f *fakeDeps) Inputs(context.Context, string, release.Recipe) (release.Inputs, error) {
+	return release.Inputs{Files: []string{"/tree/main.go"}}, nil
 }
 func (f *fakeDeps) Inside(path string) (string, error) { return "/tree/" + path, nil }
 func (f *fakeDeps) Scratch() (string, func(), error)   { return "/scratch", func() {}, nil }
@@ -179,17 +179,39 @@ func TestRunRefusesADirtyTree(t *testing.T) {
 	}
 }
 
-func TestRunRefusesUncommittedFiles(t *testing.T) {
+func TestRunRefusesInputsThatAreNotTheCommits(t *testing.T) {
 	t.Parallel()
 	f := cleanTree(t)
-	f.uncommitted = []string{"gen/ignored.go"}
+	f.differences = []release.Difference{{Kind: release.NotInCommit, Path: "gen/ignored.go"}, {Kind: release.MissingFile, Path: "../lib/lib.go"},
+		{Kind: release.OtherSubmodule, Path: "../sub", Note: "at abc"}}
 	_, err := f.run(t)
-	if release.ExitCode(err) != release.ExitInput || !strings.Contains(fmt.Sprint(err), "gen/ignored.go") || f.builds != 0 || len(f.pushed) != 0 {
-		t.Errorf("got %v after %d builds, want bad input that names the file before any", err, f.builds)
+	var input *release.InputError
+	if !errors.As(err, &input) || len(input.Problems) != 3 || f.builds != 0 || len(f.pushed) != 0 {
+		t.Fatalf("got %v after %d builds, want a problem for each kind before any", err, f.builds)
+	}
+	for _, want := range []string{"gen/ignored.go", "../lib/lib.go", "../sub: at abc", "git checkout -- PATH", "git submodule update", "--allow-dirty"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want it to contain %q", err, want)
+		}
 	}
 	result, err := f.run(t, "--allow-dirty")
 	if err != nil || !strings.Contains(result.Tag.String(), release.DirtyMark) || f.pushed[result.Tag].Revision == commit.String() {
 		t.Errorf("got %+v, %v; want a dirty tag and label", result, err)
+	}
+}
+
+func TestRunNamesAllDifferencesAtOnce(t *testing.T) {
+	t.Parallel()
+	f := cleanTree(t)
+	f.source.Changed = []string{"main.go", "page.html"}
+	f.differences = []release.Difference{{Kind: release.MissingFile, Path: "page.html"}}
+	for i := range 22 {
+		f.differences = append(f.differences, release.Difference{Kind: release.NotInCommit, Path: fmt.Sprintf("gen/%02d.go", i)})
+	}
+	_, err := f.run(t)
+	text := fmt.Sprint(err)
+	if !strings.Contains(text, "(main.go)") || !strings.Contains(text, "(page.html)") || !strings.Contains(text, "gen/19.go, … and 2 more)") {
+		t.Errorf("got %v, want the change, the missing file and 20 of the 22 files that are not in the commit", err)
 	}
 }
 

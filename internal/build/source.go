@@ -2,16 +2,13 @@ package build
 
 import (
 	"context"
-	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
-// newRecipe reads the work tree and refuses one that differs from its commit inside the build context.
+// newRecipe reads the work tree.
 func newRecipe(ctx context.Context, settings Settings, deps Deps) (release.Recipe, error) {
 	dir, err := deps.Workspace.Inside(settings.Context)
 	if err != nil {
@@ -21,37 +18,45 @@ func newRecipe(ctx context.Context, settings Settings, deps Deps) (release.Recip
 	if err != nil {
 		return release.Recipe{}, err
 	}
-	if len(source.Changed) > 0 && !settings.AllowDirty {
-		return release.Recipe{}, release.BadInput("context", fmt.Sprintf("%q differs from commit %s (%s)",
-			settings.Context, source.Commit.Short(), strings.Join(source.Changed, ", ")),
-			"commit or remove the changes, or give --allow-dirty for an image that cannot be promoted")
-	}
 	return release.Recipe{
 		Context: dir, Main: settings.Main, Dockerfile: settings.Dockerfile, Platforms: settings.Platforms,
 		Source: source, Labels: pairMap(settings.Labels), BuildArgs: pairMap(settings.BuildArgs),
 	}, nil
 }
 
-// refuseUncommitted refuses a build that would read files that are not in the commit although the build context looks
-// clean: files that git ignores or that lie outside the context. It returns the source with such files added to its changes
-// if they are allowed.
-func refuseUncommitted(ctx context.Context, builder string, recipe release.Recipe, settings Settings, deps Deps) (release.Source, error) {
+// checkInputs refuses a build whose inputs are not what the commit has. If that is allowed, it returns the source with their
+// paths added to its changes.
+func checkInputs(ctx context.Context, builder string, recipe release.Recipe, settings Settings, deps Deps) (release.Source, error) {
 	source := recipe.Source
-	files, err := deps.Builder.Inputs(ctx, builder, recipe)
+	differences, err := compareInputs(ctx, builder, recipe, deps)
 	if err != nil {
 		return source, err
 	}
-	uncommitted, err := deps.WorkTree.UncommittedFiles(ctx, recipe.Context, files)
-	if err != nil {
-		return source, err
+	if len(differences) > 0 && !settings.AllowDirty {
+		return source, differencesError(settings.Context, source, differences)
 	}
-	if len(uncommitted) > 0 && !settings.AllowDirty {
-		return source, release.BadInput("context", fmt.Sprintf("the image would contain files that are not in commit %s (%s)",
-			source.Commit.Short(), strings.Join(uncommitted, ", ")),
-			"commit them or exclude them from the build, or give --allow-dirty for an image that cannot be promoted")
+	for _, difference := range differences {
+		source.Changed = append(source.Changed, difference.Path)
 	}
-	source.Changed = slices.Concat(source.Changed, uncommitted)
 	return source, nil
+}
+
+func compareInputs(ctx context.Context, builder string, recipe release.Recipe, deps Deps) ([]release.Difference, error) {
+	inputs, err := deps.Builder.Inputs(ctx, builder, recipe)
+	if err != nil {
+		return nil, err
+	}
+	return deps.WorkTree.Differences(ctx, recipe.Context, recipe.Source.Commit, inputs)
+}
+
+// refuseChanges refuses a build context with uncommitted changes. It names the inputs elsewhere that differ too, as far as a
+// context that may not compile tells them.
+func refuseChanges(ctx context.Context, recipe release.Recipe, settings Settings, deps Deps) error {
+	var differences []release.Difference
+	if builder, err := deps.Builder.Choose(settings.Builder, recipe); err == nil {
+		differences, _ = compareInputs(ctx, builder, recipe, deps)
+	}
+	return differencesError(settings.Context, recipe.Source, differences)
 }
 
 // tagFor is the commit itself, or for a dirty tree a tag that says so and that no other build uses.

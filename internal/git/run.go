@@ -50,11 +50,16 @@ func (r repository) git(ctx context.Context, args ...string) (string, error) {
 
 // stream runs one command and writes its output to stdout. The error is an *exitError if git ran and failed.
 func (r repository) stream(ctx context.Context, stdout io.Writer, args ...string) error {
+	return r.pipe(ctx, nil, stdout, args...)
+}
+
+// pipe is stream with an input.
+func (r repository) pipe(ctx context.Context, stdin io.Reader, stdout io.Writer, args ...string) error {
 	// core.fsmonitor is a program that the repository's configuration names, and must not be started.
 	cmd := exec.CommandContext(ctx, r.program, append([]string{"--no-pager", "-c", "core.fsmonitor=false"}, args...)...) // #nosec G204 -- arguments, never a shell
 	cmd.Dir, cmd.Env, cmd.WaitDelay = r.dir, r.environ, time.Second
 	stderr := &headBuffer{limit: maxErrorText}
-	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {

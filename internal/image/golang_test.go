@@ -351,29 +351,3 @@ func TestGoBuildEndsWhenCancelled(t *testing.T) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 }
-
-func TestGoInputsLeaveOutFixedFiles(t *testing.T) {
-	t.Parallel()
-	root := tree(t, map[string]string{
-		"app/go.mod":           "module example.com/app\n\ngo 1.25\n\nrequire example.com/lib v0.0.0\n\nreplace example.com/lib => ../lib\n",
-		"app/main.go":          "package main\n\nimport (\n\t_ \"embed\"\n\t_ \"fmt\"\n\n\t_ \"example.com/lib\"\n)\n\n//go:embed page.html\nvar page string\n\nfunc main() {}\n",
-		"app/page.html":        "x",
-		"app/other_windows.go": "package main\n",
-		"app/main_test.go":     "package main\n",
-		"app/README.md":        "x",
-		"lib/go.mod":           "module example.com/lib\n\ngo 1.25\n",
-		"lib/lib.go":           "package lib\n",
-	})
-	recipe := recipeOf(filepath.Join(root, "app"))
-	got, err := image.New(image.Options{Environ: os.Environ()}).Inputs(t.Context(), image.Go, recipe)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want []string
-	for _, name := range []string{"app/go.mod", "app/main.go", "app/page.html", "lib/go.mod", "lib/lib.go"} {
-		want = append(want, filepath.Join(root, name))
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-}

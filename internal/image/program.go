@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -43,18 +44,25 @@ func (p program) withEnviron(drop []string, add ...string) program {
 // whose lines it logs meanwhile. When the context ends, the program is interrupted, so that it can end its own children, and
 // killed after five seconds.
 func (p program) run(ctx context.Context, dir string, args ...string) (stdout, stderr string, err error) {
+	out := &tailBuffer{limit: 1 << 20}
+	stderr, err = p.runTo(ctx, dir, out, args...)
+	return out.String(), stderr, err
+}
+
+// runTo is run with the whole output written to stdout.
+func (p program) runTo(ctx context.Context, dir string, stdout io.Writer, args ...string) (stderr string, err error) {
 	cmd := exec.CommandContext(ctx, p.path, args...) // #nosec G204 -- arguments, never a shell
 	cmd.Dir, cmd.Env = dir, p.environ
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
-	out, lines := &tailBuffer{limit: 1 << 20}, &lineLogger{log: p.log, kept: tailBuffer{limit: 8 << 10}}
-	cmd.Stdout, cmd.Stderr = out, lines
+	lines := &lineLogger{log: p.log, kept: tailBuffer{limit: 8 << 10}}
+	cmd.Stdout, cmd.Stderr = stdout, lines
 	err = cmd.Run()
 	lines.flush()
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	return out.String(), strings.TrimSpace(lines.kept.String()), err
+	return strings.TrimSpace(lines.kept.String()), err
 }
 
 // tailBuffer keeps the last bytes written to it.

@@ -40,7 +40,7 @@ type Source struct {
 	Created time.Time // the commit's committer time, UTC
 	URL     string    // of the repository in a browser, or ""
 	Path    string    // of the build context inside the repository, "." for its top
-	Changed []string  // paths in the build context that differ from the commit, untracked ones included, ignored ones not; at most 20
+	Changed []string  // paths, relative to the build context, that differ from the commit
 }
 
 // Revision is the org.opencontainers.image.revision label of an image built from the source: the commit, with "-dirty" added

@@ -47,6 +47,6 @@ func (w workTree) Inspect(ctx context.Context, dir, commit string) (release.Sour
 	return git.Inspect(ctx, w.environ, dir, commit)
 }
 
-func (w workTree) UncommittedFiles(ctx context.Context, dir string, files []string) ([]string, error) {
-	return git.UncommittedFiles(ctx, w.environ, dir, files)
+func (w workTree) Differences(ctx context.Context, dir string, commit release.Commit, inputs release.Inputs) ([]release.Difference, error) {
+	return git.Differences(ctx, w.environ, dir, commit, inputs)
 }

@@ -1,0 +1,201 @@
+package git
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha1" // #nosec G505 -- git's object ids
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// compare compares files on disk with the tree's.
+func (t *commitTree) compare(ctx context.Context, paths []string, modes bool) ([]release.Difference, error) {
+	filters, err := t.filters(ctx, paths)
+	if err != nil {
+		return nil, err
+	}
+	var differences []release.Difference
+	for _, path := range paths {
+		kind, note, same, err := t.compareFile(ctx, path, filters[path], modes)
+		if err != nil {
+			return nil, fmt.Errorf("comparing %q with its commit: %w", t.prefix+path, err)
+		}
+		if !same {
+			differences = append(differences, release.Difference{Kind: kind, Path: t.prefix + path, Note: note})
+		}
+	}
+	return differences, nil
+}
+
+// compareFile compares one file. filter is its filter attribute, or "".
+func (t *commitTree) compareFile(ctx context.Context, path, filter string, modes bool) (kind release.DifferenceKind, note string, same bool, err error) {
+	want, committed := t.entries[path]
+	file := t.file(path)
+	info, err := os.Lstat(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), isNotDir(err):
+		return release.MissingFile, "", !committed, nil
+	case err != nil:
+		return 0, "", false, err
+	case info.IsDir() && !committed:
+		return release.NotInCommit, "a directory", t.hasBelow(path), nil
+	case want.mode == modeSubmodule:
+		return 0, "", true, nil // its files are compared one by one
+	case !committed:
+		return release.NotInCommit, "", false, nil
+	case want.mode == modeSymlink:
+		target, err := os.Readlink(file)
+		return release.DifferentContent, "", err == nil && blobID([]byte(target), want.object) == want.object, nil
+	case !info.Mode().IsRegular():
+		return release.DifferentContent, "not a file", false, nil
+	case modes && (want.mode == modeExecutable) != (info.Mode()&0o111 != 0):
+		return release.DifferentContent, "its mode", false, nil
+	}
+	got, err := fileID(file, want.object)
+	if err != nil {
+		return 0, "", false, err
+	}
+	switch {
+	case filter == "lfs":
+		return t.compareLFS(ctx, path, got == want.object)
+	case filter != "":
+		return t.compareFiltered(ctx, path, filter, got)
+	case got == want.object:
+		return 0, "", true, nil
+	}
+	return t.compareConverted(ctx, path)
+}
+
+// isNotDir reports whether a parent of a path is not a directory (ENOTDIR).
+func isNotDir(err error) bool {
+	var path *fs.PathError
+	return errors.As(err, &path) && strings.Contains(path.Err.Error(), "not a directory")
+}
+
+// filters are the filter attributes of those of the paths that have one (gitattributes(5)).
+func (t *commitTree) filters(ctx context.Context, paths []string) (map[string]string, error) {
+	var output bytes.Buffer
+	if err := t.repo.pipe(ctx, strings.NewReader(strings.Join(paths, "\x00")+"\x00"), &output, "check-attr", "-z", "--stdin", "filter"); err != nil {
+		return nil, t.repo.fault(err, "reading the attributes of")
+	}
+	filters := map[string]string{}
+	fields := strings.Split(output.String(), "\x00") // path, attribute, value
+	for ; len(fields) >= 3; fields = fields[3:] {
+		switch fields[2] {
+		case "unspecified", "unset", "set":
+		default:
+			filters[fields[0]] = fields[2]
+		}
+	}
+	return filters, nil
+}
+
+// lfsPointer is the form of a pointer (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md); its size is below 1024 bytes.
+var lfsPointer = regexp.MustCompile(`^version https?://[^\n]+\n(?:[^\n]+\n)*?oid sha256:([0-9a-f]{64})\nsize ([0-9]+)\n`)
+
+// compareLFS compares a file that Git LFS stores. raw is set if it has the content that the commit has: usually the pointer.
+func (t *commitTree) compareLFS(ctx context.Context, path string, raw bool) (release.DifferenceKind, string, bool, error) {
+	committed, err := t.repo.git(ctx, "cat-file", "blob", t.entries[path].object)
+	if err != nil {
+		return 0, "", false, err
+	}
+	pointer := lfsPointer.FindStringSubmatch(committed)
+	switch {
+	case raw:
+		return release.UnresolvedPointer, "", pointer == nil, nil
+	case pointer == nil:
+		return release.DifferentContent, "", false, nil
+	}
+	content := sha256.New()
+	size, err := hashFile(content, t.file(path))
+	same := fmt.Sprint(size) == pointer[2] && hex.EncodeToString(content.Sum(nil)) == pointer[1]
+	return release.DifferentContent, "", same, err
+}
+
+// compareFiltered compares a file with what its filter makes of the commit's content, because a filter may map different
+// files to the same content.
+func (t *commitTree) compareFiltered(ctx context.Context, path, filter, got string) (release.DifferenceKind, string, bool, error) {
+	if _, err := t.repo.git(ctx, "config", "--get-regexp", `^filter\.`+regexp.QuoteMeta(filter)+`\.(smudge|process)$`); err != nil {
+		return release.UnavailableFilter, "filter=" + filter, false, nil
+	}
+	same, err := t.isCheckedOut(ctx, path, got)
+	return release.DifferentContent, "filter=" + filter, same, err
+}
+
+// compareConverted compares a file that has not the commit's content with what .gitattributes makes of that (eol, ident,
+// working-tree-encoding).
+func (t *commitTree) compareConverted(ctx context.Context, path string) (release.DifferenceKind, string, bool, error) {
+	got, err := fileID(t.file(path), t.entries[path].object)
+	if err != nil {
+		return 0, "", false, err
+	}
+	if same, err := t.isCheckedOut(ctx, path, got); same || err != nil {
+		return 0, "", same, err
+	}
+	cleaned, err := t.repo.git(ctx, "hash-object", "--path="+path, "--", t.file(path))
+	if err == nil && strings.TrimSpace(cleaned) == t.entries[path].object {
+		return release.ConvertedByMachine, "", false, nil
+	}
+	return release.DifferentContent, "", false, nil
+}
+
+// isCheckedOut reports whether a file's id is that of what git would check out on a machine without settings for line
+// endings.
+func (t *commitTree) isCheckedOut(ctx context.Context, path, got string) (bool, error) {
+	var checkedOut bytes.Buffer
+	err := t.repo.stream(ctx, &checkedOut, "-c", "core.autocrlf=false", "-c", "core.eol=lf", "cat-file", "--filters", "--path="+path, t.entries[path].object)
+	var exit *exitError
+	if errors.As(err, &exit) {
+		return false, nil // a filter that fails
+	}
+	return err == nil && blobID(checkedOut.Bytes(), got) == got, err
+}
+
+// newBlobHash is the hash of a repository's objects, which their length tells, begun with a blob's header.
+func newBlobHash(size int64, like string) hash.Hash {
+	var sum hash.Hash = sha1.New() // #nosec G401 -- git's object ids
+	if len(like) == hex.EncodedLen(sha256.Size) {
+		sum = sha256.New()
+	}
+	fmt.Fprintf(sum, "blob %d\x00", size)
+	return sum
+}
+
+// blobID is the id of a blob with this content, of the same kind as another id.
+func blobID(content []byte, like string) string {
+	sum := newBlobHash(int64(len(content)), like)
+	sum.Write(content)
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// fileID is the id of a blob with the content of a file.
+func fileID(file, like string) (string, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return "", err
+	}
+	sum := newBlobHash(info.Size(), like)
+	if _, err := hashFile(sum, file); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+func hashFile(sum hash.Hash, name string) (int64, error) {
+	file, err := os.Open(name) // #nosec G304 -- an input of the image, inside the work tree
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	return io.Copy(sum, file)
+}

@@ -1,0 +1,114 @@
+package image
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/moby/patternmatcher"
+	"github.com/moby/patternmatcher/ignorefile"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// dockerInputs lists what Docker gets: the Dockerfile, its ignore file, and every file and empty directory of the context
+// that is not ignored. Git's own directories are left out: they are no sources, and no commit can hold them.
+func dockerInputs(recipe release.Recipe) (release.Inputs, error) {
+	file, err := findDockerfile(recipe)
+	if err != nil {
+		return release.Inputs{}, release.BadSetting(settingDockerfile, err.Error(), "name a Dockerfile inside the context")
+	}
+	inputs := release.Inputs{Files: append(ignoreFiles(recipe.Context, file), file), Links: true, Modes: true}
+	ignored, err := readIgnore(recipe.Context, file)
+	if err != nil {
+		return release.Inputs{}, err
+	}
+	walk := &contextWalk{root: recipe.Context, ignored: ignored}
+	if _, err := walk.list(recipe.Context); err != nil {
+		return release.Inputs{}, fmt.Errorf("reading the context %q: %w", recipe.Context, err)
+	}
+	inputs.Files = append(inputs.Files, walk.files...)
+	inputs.Rules = []release.InputRule{{
+		Dir:    recipe.Context,
+		Takes:  func(path string) bool { return !ignored.matches(path) },
+		Enters: func(path string) bool { return !ignored.matches(path) || ignored.Exclusions() },
+	}}
+	return inputs, nil
+}
+
+// ignoreFiles are the files that may say what is ignored, the first that exists does: the Dockerfile's own, then the context's
+// (https://docs.docker.com/build/concepts/context/#filename-and-location).
+func ignoreFiles(context, dockerfile string) []string {
+	return []string{dockerfile + ".dockerignore", filepath.Join(context, ".dockerignore")}
+}
+
+// ignore says which paths of a context Docker does not get.
+type ignore struct{ *patternmatcher.PatternMatcher }
+
+func (i ignore) matches(path string) bool {
+	matched, err := i.MatchesOrParentMatches(path)
+	return err == nil && matched
+}
+
+func readIgnore(context, dockerfile string) (ignore, error) {
+	for _, name := range ignoreFiles(context, dockerfile) {
+		file, err := os.Open(name) // #nosec G304 -- in the build context
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return ignore{}, fmt.Errorf("reading %q: %w", name, err)
+		}
+		defer file.Close()
+		patterns, err := ignorefile.ReadAll(file)
+		if err != nil {
+			return ignore{}, release.BadSetting(settingDockerfile, fmt.Sprintf("%q cannot be read: %v", name, err), "")
+		}
+		matcher, err := patternmatcher.New(patterns)
+		if err != nil {
+			return ignore{}, release.BadSetting(settingDockerfile, fmt.Sprintf("%q has a malformed pattern: %v", name, err), "")
+		}
+		return ignore{matcher}, nil
+	}
+	matcher, err := patternmatcher.New(nil)
+	return ignore{matcher}, err
+}
+
+// contextWalk lists what Docker gets of a context.
+type contextWalk struct {
+	root    string
+	ignored ignore
+	files   []string
+}
+
+// list lists a directory, and reports whether Docker gets anything below it.
+func (w *contextWalk) list(dir string) (any bool, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return false, err
+	}
+	for _, entry := range entries {
+		file := filepath.Join(dir, entry.Name())
+		below, err := filepath.Rel(w.root, file)
+		if err != nil {
+			return false, err
+		}
+		ignored := w.ignored.matches(filepath.ToSlash(below))
+		if entry.Name() == ".git" || ignored && !(entry.IsDir() && w.ignored.Exclusions()) {
+			continue
+		}
+		listed := false
+		if entry.IsDir() {
+			if listed, err = w.list(file); err != nil {
+				return false, err
+			}
+		}
+		if !ignored && !listed {
+			w.files = append(w.files, file)
+			listed = true
+		}
+		any = any || listed
+	}
+	return any, nil
+}

@@ -1,0 +1,168 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// Inputs lists the local files that decide the image. For the Go builder they are the sources of every platform, what they
+// embed, the files of their modules and of the workspace, and a profile; those of the Go distribution and of the module
+// cache are left out, because the toolchain and go.sum fix them. For the Docker builder they are the files that Docker gets.
+// Files that git ignores are listed too. The errors are those of Build.
+func (b *Builders) Inputs(ctx context.Context, builder string, recipe release.Recipe) (release.Inputs, error) {
+	if builder == Docker {
+		return dockerInputs(recipe)
+	}
+	golang, err := b.golang.toolchain(ctx, recipe)
+	if err != nil {
+		return release.Inputs{}, err
+	}
+	return golang.inputs(ctx, recipe)
+}
+
+// goPackage is what is read of a package (go help list).
+type goPackage struct {
+	Dir           string
+	Standard      bool
+	Module        *goModule
+	EmbedPatterns []string
+
+	GoFiles, SFiles, HFiles, SysoFiles, EmbedFiles []string
+}
+
+type goModule struct {
+	Version, Dir, GoMod string
+	Main                bool
+	Replace             *goModule
+}
+
+// cached reports whether a module is in the module cache. One that is has a version and a directory; a vendored one has no
+// directory, one that is replaced by a directory no version.
+func (m *goModule) cached() bool {
+	return m != nil && m.Version != "" && m.Dir != "" && (m.Replace == nil || m.Replace.Version != "")
+}
+
+const packageFields = "Dir,Standard,Module,EmbedPatterns,GoFiles,SFiles,HFiles,SysoFiles,EmbedFiles"
+
+func (g golang) inputs(ctx context.Context, recipe release.Recipe) (release.Inputs, error) {
+	main, err := packagePath(recipe.Main)
+	if err != nil {
+		return release.Inputs{}, release.BadSetting(settingMain, err.Error(), "name the directory of a Go main package, relative to the context")
+	}
+	mainDir := filepath.Join(recipe.Context, main)
+	found := release.Inputs{Files: append(g.workspaceFiles(recipe.Context), filepath.Join(mainDir, "default.pgo"))} // -pgo=auto (go help build)
+	for _, platform := range recipe.Platforms {
+		packages, err := g.list(ctx, recipe, main, platform)
+		if err != nil {
+			return release.Inputs{}, err
+		}
+		for _, each := range packages {
+			if !each.Standard && !each.Module.cached() {
+				each.addTo(&found, mainDir)
+			}
+		}
+	}
+	slices.Sort(found.Files)
+	found.Files = slices.Compact(found.Files)
+	return found, nil
+}
+
+// list returns the main package and all packages that it imports, directly or not.
+func (g golang) list(ctx context.Context, recipe release.Recipe, main string, platform release.Platform) ([]goPackage, error) {
+	environ, err := goEnviron(platform)
+	if err != nil {
+		return nil, release.BadSetting(settingPlatforms, err.Error(), "")
+	}
+	var listing bytes.Buffer
+	stderr, err := g.withEnviron(nil, environ...).runTo(ctx, recipe.Context, &listing, "list", "-deps", "-json="+packageFields, "--", main)
+	what := fmt.Sprintf("listing the sources of %q", main)
+	if err != nil {
+		return nil, g.failure(ctx, err, stderr, what)
+	}
+	var packages []goPackage
+	for decoder := json.NewDecoder(&listing); ; {
+		var next goPackage
+		err := decoder.Decode(&next)
+		if errors.Is(err, io.EOF) {
+			return packages, nil
+		}
+		if err != nil {
+			return nil, builderFault(ctx, err, "", "%s", what)
+		}
+		packages = append(packages, next)
+	}
+}
+
+// addTo adds a package's files, and the rule by which the go command would take others in its directory.
+func (p goPackage) addTo(found *release.Inputs, mainDir string) {
+	for _, name := range slices.Concat(p.GoFiles, p.SFiles, p.HFiles, p.SysoFiles, p.EmbedFiles) {
+		found.Files = append(found.Files, filepath.Join(p.Dir, name))
+	}
+	top := mainDir
+	if p.Module != nil && p.Module.GoMod != "" {
+		top = filepath.Dir(p.Module.GoMod)
+		found.Files = append(found.Files, p.Module.GoMod)
+	}
+	if p.Module != nil && p.Module.Main {
+		found.Files = append(found.Files, filepath.Join(top, "go.sum"), filepath.Join(top, "vendor", "modules.txt"))
+	}
+	// A go.mod on the way to the module's own would make the package another module's.
+	for dir := p.Dir; dir != top && strings.HasPrefix(dir, top+string(filepath.Separator)); dir = filepath.Dir(dir) {
+		found.Files = append(found.Files, filepath.Join(dir, "go.mod"))
+	}
+	found.Rules = append(found.Rules, release.InputRule{
+		Dir: p.Dir,
+		Takes: func(name string) bool {
+			return isGoSource(name) || slices.ContainsFunc(p.EmbedPatterns, func(pattern string) bool { taken, _ := embeds(pattern, name); return taken })
+		},
+		Enters: func(dir string) bool {
+			return slices.ContainsFunc(p.EmbedPatterns, func(pattern string) bool { _, enters := embeds(pattern, dir); return enters })
+		},
+	})
+}
+
+// isGoSource reports whether the go command would compile a file of a package's directory without cgo, on any platform
+// (go help packages; go/build's goodOSArchFile decides by the name).
+func isGoSource(name string) bool {
+	if strings.Contains(name, "/") || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || strings.HasSuffix(name, "_test.go") {
+		return false
+	}
+	return slices.Contains([]string{".go", ".s", ".h", ".hh", ".hpp", ".hxx", ".syso"}, path.Ext(name))
+}
+
+// embeds reports whether a //go:embed pattern takes a file, and whether it may take files of a directory with this path. A
+// pattern that matches a directory takes what is below, except for names that begin with "." or "_" unless it begins with
+// "all:" (package embed, "Directives").
+func embeds(pattern, name string) (takes, enters bool) {
+	pattern, all := strings.CutPrefix(pattern, "all:")
+	if pattern == "." {
+		return all || !hasHidden(name), true
+	}
+	want, have := strings.Split(pattern, "/"), strings.Split(name, "/")
+	for i := range min(len(want), len(have)) {
+		if matched, err := path.Match(want[i], have[i]); err != nil || !matched {
+			return false, false
+		}
+	}
+	if len(have) < len(want) {
+		return false, true
+	}
+	below := strings.Join(have[len(want):], "/")
+	return all || !hasHidden(below), true
+}
+
+func hasHidden(name string) bool {
+	return slices.ContainsFunc(strings.Split(name, "/"), func(part string) bool {
+		return strings.HasPrefix(part, ".") || strings.HasPrefix(part, "_")
+	})
+}
