@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -74,8 +75,12 @@ func readFlags(set *setting.Set, args []string) (setting.Values, error) {
 	flags.Usage = func() {}
 	collected := addFlags(flags, set)
 	err := flags.Parse(args)
-	if err == nil && flags.NArg() > 0 {
-		err = fmt.Errorf("unexpected argument %q: every setting is a flag", flags.Arg(0))
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+	case err != nil && strings.Contains(err.Error(), "shorthand flag"):
+		err = errors.New("a flag of one letter: every flag is written out, after --")
+	case err == nil && flags.NArg() > 0:
+		err = unexpectedArgument(args, flags.Arg(0))
 	}
 	values := setting.Values{}
 	for name, flag := range collected {
@@ -84,6 +89,21 @@ func readFlags(set *setting.Set, args []string) (setting.Values, error) {
 		}
 	}
 	return values, err
+}
+
+// unexpectedArgument says where an argument is that belongs to no flag. It does not show it: it may be the end of a secret that was
+// not quoted.
+func unexpectedArgument(args []string, argument string) error {
+	after := ""
+	for i, arg := range args {
+		if name, _, _ := strings.Cut(arg, "="); strings.HasPrefix(name, "--") && len(name) > 2 {
+			after = ", after " + name
+		}
+		if arg == argument && (i == 0 || !strings.HasPrefix(args[i-1], "--") || strings.Contains(args[i-1], "=")) {
+			return fmt.Errorf("argument %d%s belongs to no flag: every setting is a flag, and a value with spaces is quoted", i+1, after)
+		}
+	}
+	return fmt.Errorf("an argument%s belongs to no flag: every setting is a flag, and a value with spaces is quoted", after)
 }
 
 // removeUnknownFlags takes the flags that are not declared out of args, with what seems to be their value, so that one slip
@@ -124,15 +144,26 @@ func environment(environ []string) map[string]string {
 	return variables
 }
 
-// unknownInputs finds INPUT_ variables that no setting declares. An empty one is an input left out.
+// unknownInputs finds INPUT_ variables that no setting declares, or that are not spelt as they are read. An empty one is an input
+// left out.
 func unknownInputs(set *setting.Set, variables map[string]string) (problems []release.Problem) {
 	for _, name := range sortedKeys(variables) {
-		input, found := strings.CutPrefix(name, inputPrefix)
-		if !found || variables[name] == "" {
+		if len(name) < len(inputPrefix) || !strings.EqualFold(name[:len(inputPrefix)], inputPrefix) || variables[name] == "" {
 			continue
 		}
-		kebab := strings.ToLower(strings.ReplaceAll(input, "_", "-"))
-		if declared := set.Lookup(kebab); declared != nil && !declared.Local {
+		kebab := strings.ToLower(strings.ReplaceAll(name[len(inputPrefix):], "_", "-"))
+		declared := set.Lookup(kebab)
+		known := declared != nil && !declared.Local
+		switch {
+		case known && slices.Contains(spellings(declared), name):
+			if spelt := variable(kebab); name != spelt && variables[spelt] != "" && variables[spelt] != variables[name] {
+				problems = append(problems, release.Problem{Where: name, What: "differs from " + spelt, Do: "give one of them"})
+			}
+			continue
+		case known:
+			problems = append(problems, release.Problem{Where: name, What: "is not read in this spelling", Do: "write " + variable(kebab)})
+			continue
+		case !strings.HasPrefix(name, inputPrefix): // another program's
 			continue
 		}
 		problem := release.Problem{Where: name, What: fmt.Sprintf("there is no input %q", kebab)}
@@ -144,28 +175,42 @@ func unknownInputs(set *setting.Set, variables map[string]string) (problems []re
 	return problems
 }
 
+// spellings are the variables that give a setting's input. The runner spells one with dashes (INPUT_VALUES-FILE), the actions of
+// this repository with underscores.
+func spellings(declared *setting.Setting) []string {
+	return []string{variable(declared.Name), inputPrefix + strings.ToUpper(declared.Name)}
+}
+
 // readVariables reads a setting's input, or its fallback variable. An empty variable is an input left out. Several values
 // are written one a line.
 func readVariables(declared *setting.Setting, variables map[string]string) (setting.Input, bool) {
-	// The runner spells an input's variable with its dashes (INPUT_VALUES-FILE); our actions spell it with underscores.
-	dashed := inputPrefix + strings.ToUpper(declared.Name)
-	for _, name := range []string{variable(declared.Name), dashed, declared.Fallback} {
+	for _, name := range append(spellings(declared), declared.Fallback) {
 		value := strings.TrimSpace(variables[name])
 		if name == "" || value == "" {
 			continue
 		}
-		input := setting.Input{Texts: []string{value}, Origin: name}
 		if declared.Many {
-			input.Texts = nil
-			for line := range strings.Lines(value) {
-				if line = strings.TrimSpace(line); line != "" {
-					input.Texts = append(input.Texts, line)
-				}
-			}
+			return setting.Input{Texts: lines(variables[name], declared.Secret), Origin: name}, true
 		}
-		return input, true
+		return setting.Input{Texts: []string{value}, Origin: name}, true
 	}
 	return setting.Input{}, false
+}
+
+// lines returns the lines of a list that are not blank, without the white space around them; with exact, what is at the end of a
+// line is kept, because it may be part of a secret.
+func lines(value string, exact bool) (list []string) {
+	for line := range strings.Lines(value) {
+		trimmed := strings.TrimSpace(line)
+		if trimmed == "" {
+			continue
+		}
+		if exact {
+			trimmed = strings.TrimLeft(strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"), " \t")
+		}
+		list = append(list, trimmed)
+	}
+	return list
 }
 
 // spellSettings writes where each problem in the error's tree that names a setting is fixed: the flag, and the variables

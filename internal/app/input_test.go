@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/build"
+	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 	"github.com/spf13/pflag"
@@ -102,6 +104,73 @@ func TestReadSettingsReportsEveryProblemAndItsOrigin(t *testing.T) {
 	}
 }
 
+// TestInputsAreSpeltAsTheyAreRead: an input that is set by hand in another spelling is an error, not ignored.
+func TestInputsAreSpeltAsTheyAreRead(t *testing.T) {
+	t.Parallel()
+	for variable, want := range map[string]string{
+		"INPUT_Dry=true":                     "INPUT_Dry: is not read in this spelling; write INPUT_DRY",
+		"input_some_tags=x":                  "input_some_tags: is not read in this spelling; write INPUT_SOME_TAGS",
+		"INPUT_some-tags=x":                  "INPUT_some-tags: is not read in this spelling; write INPUT_SOME_TAGS",
+		"INPUT_SOME-TAGS=x":                  "",
+		"INPUT_Dry=":                         "",
+		"Input_Other=x":                      "",
+		"INPUT_SOME_TAGS=y INPUT_SOME-TAGS=": "",
+	} {
+		err := new(sample).read([]string{"--name", "a"}, []string{variable})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: got %v, want %q", variable, err, want)
+		}
+	}
+	err := new(sample).read([]string{"--name", "a"}, []string{"INPUT_SOME_TAGS=x", "INPUT_SOME-TAGS=y"})
+	if err == nil || !strings.Contains(err.Error(), "INPUT_SOME-TAGS: differs from INPUT_SOME_TAGS; give one of them") {
+		t.Errorf("two spellings: got %v", err)
+	}
+}
+
+// TestAValueIsNeverInAnError: what is given for set, set-json and build-args may be a secret.
+func TestAValueIsNeverInAnError(t *testing.T) {
+	t.Parallel()
+	const pem = "key=-----BEGIN PRIVATE KEY-----\nMIIEhunter2hunter2hunter2\naHVudGVyMmh1bnRlcjI=\n-----END PRIVATE KEY-----\n"
+	for name, test := range map[string]struct {
+		args, environ []string
+		want          string
+	}{
+		"a PEM as an input":         {environ: []string{"INPUT_SET=" + pem}, want: "INPUT_SET: value 2, 4 of 4: is not path=value"},
+		"its last line":             {environ: []string{"INPUT_SET=" + pem}, want: "INPUT_SET: value 3 of 4: is not path=value, but looks like a part of a value of several lines"},
+		"a PEM as JSON":             {environ: []string{"INPUT_SET_JSON=" + pem}, want: "INPUT_SET_JSON: value 2, 4 of 4"},
+		"a flag without =":          {args: []string{"--set", "hunter2"}, want: "--set: is not path=value"},
+		"a value that is not whole": {args: []string{"--set", "pw=correct", "hunter2"}, want: "argument 3, after --set belongs to no flag"},
+		"one that looks like flags": {args: []string{"--set", "pw=correct", "-zhunter2"}, want: "a flag of one letter"},
+	} {
+		set := new(deploy.Settings).Declare()
+		err := readSettings(context.Background(), set, Process{Args: test.args, Environ: test.environ}, nil)
+		spellSettings(set, err)
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %q", name, err, test.want)
+		}
+		for _, part := range []string{"hunter2", "aHVud", "MIIE", "BEGIN", "END"} {
+			if err != nil && strings.Contains(err.Error(), part) {
+				t.Errorf("%s: %q is shown: %v", name, part, err)
+			}
+		}
+	}
+	set := new(build.Settings).Declare()
+	err := readSettings(context.Background(), set, Process{Environ: []string{"INPUT_BUILD_ARGS=A=b\nhunter2\nC=hunter2\x07"}}, nil)
+	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "value 2 of 3: is not name=value") {
+		t.Errorf("build-args: got %v", err)
+	}
+}
+
+// TestSpacesBelongToAValue: the end of a line of set is part of its value.
+func TestSpacesBelongToAValue(t *testing.T) {
+	t.Parallel()
+	settings := new(deploy.Settings)
+	_ = readSettings(context.Background(), settings.Declare(), Process{Environ: []string{"INPUT_SET=\n  a= b \n\n  c=d\r\n"}}, nil)
+	if diff := cmp.Diff([]string{"a= b ", "c=d"}, settings.Set); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestReadSettingsRefuses(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -112,7 +181,7 @@ func TestReadSettingsRefuses(t *testing.T) {
 		"an empty flag":              {[]string{"--name=", "--timeout="}, "--name: is given empty; leave it out or give NAME\n--timeout: is given empty"},
 		"a list with an empty value": {[]string{"--name", "a", "--some-words", "x,,y"}, "--some-words: is given empty"},
 		"a value given twice":        {[]string{"--name", "a", "--name", "b"}, "--name: is given 2 times, and takes one value"},
-		"an argument":                {[]string{"--name", "a", "b"}, `unexpected argument "b"`},
+		"an argument":                {[]string{"--name", "a", "b"}, "argument 3, after --name belongs to no flag"},
 		"a negative duration":        {[]string{"--name", "a", "--timeout", "-5s"}, "is not above zero"},
 		"a number for duration":      {[]string{"--name", "a", "--timeout", "5"}, `"5" is not a duration; write it as 90s, 5m or 1h`},
 	} {

@@ -228,7 +228,7 @@ func TestSettings(t *testing.T) {
 		"an absolute dockerfile": {[]string{"--repository", "localhost/shop", "--dockerfile", "/etc/passwd"}, "is not relative"},
 		"a reserved label":       {[]string{"--repository", "localhost/shop", "--labels", release.AnnotationRevision + "=x"}, "is set by the build"},
 		"the recipe's label":     {[]string{"--repository", "localhost/shop", "--labels", release.AnnotationRecipe + "=x"}, "is set by the build"},
-		"a build arg without =":  {[]string{"--repository", "localhost/shop", "--build-args", "x"}, `"x"… is not name=value`},
+		"a build arg without =":  {[]string{"--repository", "localhost/shop", "--build-args", "x"}, "is not name=value"},
 		"an unknown builder":     {[]string{"--repository", "localhost/shop", "--builder", "podman"}, "is none of auto, go, docker"},
 		"a malformed platform":   {[]string{"--repository", "localhost/shop", "--platforms", "linux"}, "is not a platform"},
 	} {

@@ -63,7 +63,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Commit, full or short, that must be checked out in the work tree; default: HEAD"}, setting.Text)
 	setting.List(set, &s.Labels, setting.Setting{Name: "labels", Value: "NAME=VALUE",
 		Help: "Label to add to the image"}, parseLabel)
-	setting.List(set, &s.BuildArgs, setting.Setting{Name: "build-args", Value: "NAME=VALUE",
+	setting.List(set, &s.BuildArgs, setting.Setting{Name: "build-args", Value: "NAME=VALUE", Secret: true,
 		Help: "Build argument (Docker builder)"}, setting.NameValue)
 	setting.Bool(set, &s.AllowDirty, setting.Setting{Name: "allow-dirty",
 		Help: "Build a work tree with uncommitted changes, under a tag that says so; promote refuses such an image"})

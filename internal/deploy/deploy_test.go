@@ -91,7 +91,7 @@ func TestSettings(t *testing.T) {
 		"compare-values without dry-run":       {[]string{"--environment", "staging", "--image", good, "--compare-values", "x.yaml"}, "used by a dry run only"},
 		"a tag":                                {[]string{"--environment", "staging", "--image", "localhost:5000/shop:latest"}, "carries no digest"},
 		"a namespace that is no DNS label":     {[]string{"--environment", "staging", "--image", good, "--namespace", "No_Label"}, "is not a DNS label"},
-		"a set without =":                      {[]string{"--environment", "staging", "--image", good, "--set", "a"}, "is not name=value"},
+		"a set without =":                      {[]string{"--environment", "staging", "--image", good, "--set", "a"}, "is not path=value"},
 		"a set that unpins":                    {[]string{"--environment", "staging", "--image", good, "--set", "image.digest=x"}, "would unpin the image"},
 		"a long release name":                  {[]string{"--environment", "staging", "--image", good, "--release", strings.Repeat("a", 54)}, "at most 53"},
 		"a repository that is no release name": {[]string{"--environment", "staging", "--image", strings.Replace(good, "shop", "my_shop", 1)}, "cannot be derived from the image"},

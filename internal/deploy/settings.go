@@ -1,9 +1,10 @@
 package deploy
 
 import (
+	"errors"
 	"fmt"
 	"path"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -17,6 +18,7 @@ type Settings struct {
 	Chart       string
 	Values      []string
 	Set         []string
+	SetJSON     []string
 	Release     string
 	Namespace   string
 	Commit      release.Commit
@@ -57,8 +59,10 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Helm chart, inside the work tree; it must use image.repository and image.digest"}, setting.Text)
 	setting.List(set, &s.Values, setting.Setting{Name: "values", Commas: true, Value: "FILE",
 		Help: "Values file, inside the work tree; a later file overrides an earlier one"}, setting.Text)
-	setting.List(set, &s.Set, setting.Setting{Name: "set", Value: "NAME=VALUE",
-		Help: "Value to set, as a string; overrides the values files"}, assignment)
+	setting.List(set, &s.Set, setting.Setting{Name: "set", Value: "PATH=VALUE", Secret: true,
+		Help: "Value to set, as the string that it is: nothing in it is escaped or separated; overrides the values files and set-json (docs/cli.md)"}, assignment)
+	setting.List(set, &s.SetJSON, setting.Setting{Name: "set-json", Value: "PATH=JSON", Secret: true,
+		Help: "Value to set, as JSON: a number, true, null, a list, a map; overrides the values files"}, assignment)
 	setting.Var(set, &s.Release, setting.Setting{Name: "release", Value: "NAME",
 		Help: "Helm release; by default the last part of the image's repository"}, ParseReleaseName)
 	setting.Var(set, &s.Namespace, setting.Setting{Name: "namespace", Value: "NAME",
@@ -159,16 +163,20 @@ func ParseReleaseName(text string) (string, error) {
 	return release.ParseLabel(text)
 }
 
-// assignment wants name=value, and refuses to replace the pinned image.
+// assignment wants path=value, and refuses to replace the pinned image. No error contains the text, which may be a secret.
 func assignment(text string) (string, error) {
-	if name, _, found := strings.Cut(text, "="); !found || strings.TrimSpace(name) == "" {
-		return "", fmt.Errorf("%q is not name=value", text)
+	parsed, err := release.ParseAssignment(text)
+	if err != nil {
+		return "", fmt.Errorf("%w; write it as path=value, and a value of several lines as set-json or in a values file", err)
 	}
-	if strings.HasPrefix(text, "image.") {
-		return "", fmt.Errorf("%q would unpin the image; give --image", text)
+	if parsed.Path[0] == "image" && (len(parsed.Path) == 1 || slices.Contains(pinnedFields, parsed.Path[1])) {
+		return "", errors.New("would unpin the image; give --image")
 	}
 	return text, nil
 }
+
+// pinnedFields are the fields of the value image that say which image runs.
+var pinnedFields = []string{"registry", "repository", "name", "tag", "digest", "sha"}
 
 // checksFile is the file of the smoke checks, "" for the default checks.
 func (s Settings) checksFile() string {

@@ -86,23 +86,31 @@ func TestCheckReportsProblemsWithTheirLocation(t *testing.T) {
 			`v.yaml:4: podLabels."app.kubernetes.io/name": may not be set; see the chart's values.yaml`,
 		}},
 		"an assignment over a file": {values: "replicas: 2\n", set: []string{"replicas=3", "service.tpye=x"}, want: []string{
-			`--set replicas: replicas: is of type string, want integer; --set gives strings only; write this value into a values file`,
+			`--set replicas: replicas: is of type string, want integer; --set gives strings only; give this value by --set-json or in a values file`,
 			`--set service.tpye: service.tpye: the chart has no such value; see the chart's values.yaml`,
 		}},
-		"assignments that are none, their values not shown": {set: []string{"hunter2", "=hunter2", "secret.A=x,hunter2", "a[hunter2", "secret.A[x]=hunter2", ""}, want: []string{
-			`--set: "hunter2" cannot be parsed; write it as name=value; inside the value a comma is written \,`,
-			`--set: "" cannot be parsed; write it as name=value; inside the value a comma is written \,`,
-			`--set: "secret.A" cannot be parsed; write it as name=value; inside the value a comma is written \,`,
-			`--set: "a[hunter2" cannot be parsed; write it as name=value; inside the value a comma is written \,`,
-			`--set: "secret.A[x]" cannot be parsed; write it as name=value; inside the value a comma is written \,`,
-			`--set: "" cannot be parsed; write it as name=value; inside the value a comma is written \,`,
+		"assignments that are none, their values not shown": {set: []string{"hunter2", "=hunter2", "secret.A.=hunter2", "a[hunter2", "secret.A[x]=hunter2", ""}, want: []string{
+			`--set: a value is not path=value; write it as path=value`,
+			`--set: a value is not path=value; write it as path=value`,
+			`--set: a value has an empty step in its path, or none; write it as path=value`,
+			`--set: a value has an empty step in its path; write it as path=value`,
+			`--set: a value has an index that is not a number from 0 to 1023; write it as path=value`,
+			`--set: a value has an index that is not a number from 0 to 1023; write it as path=value`,
+		}},
+		"assignments that do not fit": {values: "existingSecrets: [{name: a}]\n", set: []string{"existingSecrets[2].name=x", "existingSecrets.name=x", "replicas[0]=x", "secret.A=x", "secret.A.B=hunter2"}, want: []string{
+			`--set existingSecrets.2.name: existingSecrets has 1 items in the values that are given, so that item 2 cannot be set; see the chart's values.yaml`,
+			`--set existingSecrets.name: existingSecrets is not a map; see the chart's values.yaml`,
+			`--set secret.A.B: secret.A is not a map; see the chart's values.yaml`,
 		}},
 		"an image that is no map": {values: "\nimage: nginx\n", want: []string{`v.yaml:2: image: is not a map; --image gives image.repository and image.digest`}},
 		"not YAML":                {values: "a: 1\nb: [\n", want: []string{`v.yaml:2: is not a YAML map of values: did not find expected node content`}},
 		"no map":                  {values: "- a\n", want: []string{`v.yaml:1: is not a YAML map of values: cannot unmarshal !!seq into map[string]interface {}`}},
 		"a key twice":             {values: "replicas: 1\nreplicas: 2\n", want: []string{`v.yaml:2: is not a YAML map of values: mapping key "replicas" already defined at line 1`}},
 		"two documents":           {values: "replicas: 1\n---\nreplicas: 2\n", want: []string{`v.yaml:2: is not a YAML map of values: a second document begins, and Helm reads only the first`}},
-		"no file":                 {values: "-", want: []string{`--values: "v.yaml" does not exist; name a YAML file of values`}},
+		"a key twice as YAML reads it": {values: "config:\n  true: 1\n  on: 2\n", want: []string{
+			`v.yaml:3: config.on: YAML reads this key as "true", as it does the key in line 2, so that one of them would be lost; quote the keys`}},
+		"more digits than a number keeps": {values: "config:\n  A: 123456789012345678901234567890\n", want: []string{`v.yaml:2: config.A: the number has more digits than are kept; quote it`}},
+		"no file":                         {values: "-", want: []string{`--values: "v.yaml" does not exist; name a YAML file of values`}},
 		"bounds that cross": {values: "autoscaling: {enabled: true, minReplicas: 5, maxReplicas: 2}\n", want: []string{
 			`chart "service": autoscaling.minReplicas (5) is above autoscaling.maxReplicas (2); fix the values`}},
 		"a budget that leaves nothing to evict": {values: "replicas: 2\npodDisruptionBudget: {minAvailable: 2}\n", want: []string{
@@ -142,7 +150,7 @@ func TestCheckReportsTheProblemsOfAllFiles(t *testing.T) {
 	d := deployment(t, "staging")
 	d.Chart, d.ValuesFiles, d.Set = dir, []string{dir + "/broken.yaml", dir + "/other.yaml", dir + "/none.yaml"}, []string{"x"}
 	got := strings.Join(problems(t, d, dir), "\n")
-	for _, want := range []string{"is not a chart", "broken.yaml:", "other.yaml:1", "none.yaml", `"x" cannot be parsed`} {
+	for _, want := range []string{"is not a chart", "broken.yaml:", "other.yaml:1", "none.yaml", "a value is not path=value"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in:\n%s", want, got)
 		}
@@ -171,10 +179,10 @@ func TestALaterFileWins(t *testing.T) {
 func TestAssignmentsAreStrings(t *testing.T) {
 	t.Parallel()
 	d := deployment(t, "staging")
-	d.Set = []string{"config.A=1234567e8", "config.B=0777", "config.C=true", `config.D=a\,b=c`, "config.E=", "existingSecrets[0].name=other"}
+	d.Set = []string{"config.A=1234567e8", "config.B=0777", "config.C=true", `config.D=a\,b=c`, "config.E=", "config.F={}", "existingSecrets[0].name=other"}
 	_, objects := rendered(t, d)
 	config := at(t, objects["ConfigMap"], "data").(map[string]any)
-	want := map[string]any{"A": "1234567e8", "B": "0777", "C": "true", "D": "a,b=c", "E": "", "ENVIRONMENT": "staging", "LOG_LEVEL": "debug", "GREETING": "Hello"}
+	want := map[string]any{"A": "1234567e8", "B": "0777", "C": "true", "D": `a\,b=c`, "E": "", "F": "{}", "ENVIRONMENT": "staging", "LOG_LEVEL": "debug", "GREETING": "Hello"}
 	if diff := cmp.Diff(want, config); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

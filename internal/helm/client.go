@@ -83,6 +83,9 @@ func (c *Client) Check(deployment release.Deployment) error {
 	if _, err := loaded.Render(deployment); err != nil {
 		return err
 	}
+	for _, note := range loaded.Notes {
+		c.log("WARNING: " + note)
+	}
 	c.charts.Put(deployment, loaded)
 	return nil
 }

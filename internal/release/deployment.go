@@ -16,7 +16,8 @@ type Deployment struct {
 	ImageCommit Commit // that the image itself is labelled with, "" if none: it changes only if the digest does
 	Chart       string // directory or .tgz
 	ValuesFiles []string
-	Set         []string // name=value, every value a string
+	Set         []string // path=value, every value a string exactly as given; see ParseAssignment
+	SetJSON     []string // path=JSON
 	RunURL      string   // of the workflow run, "" if none
 	Actor       string   // who started the run, "" if unknown
 }

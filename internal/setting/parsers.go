@@ -1,6 +1,7 @@
 package setting
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -54,25 +55,19 @@ func OneOf(words ...string) func(string) (string, error) {
 	}
 }
 
-// excerpt is enough of a text to find it again, and not enough to reveal a secret in the wrong place.
-func excerpt(text string) string {
-	name, _, _ := strings.Cut(text, "=")
-	return name[:min(len(name), 8)]
-}
-
 var pairName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./-]*$`)
 
 // Pair is one name=value.
 type Pair struct{ Name, Value string }
 
-// NameValue accepts name=value, where the value may be anything of one line.
-func NameValue(text string) (Pair, error) {
-	name, value, found := strings.Cut(text, "=")
+// NameValue accepts name=value, where the value may be anything of one line. No error contains the text, which may be a secret.
+func NameValue(given string) (Pair, error) {
+	name, value, found := strings.Cut(given, "=")
 	if !found || !pairName.MatchString(name) {
-		return Pair{}, fmt.Errorf("%q… is not name=value", excerpt(text))
+		return Pair{}, errors.New("is not name=value")
 	}
-	if _, err := Text(value); err != nil {
-		return Pair{}, err
+	if !text.IsPrintable(value) {
+		return Pair{}, fmt.Errorf("the value of %q holds a line break, a control character or an invisible character", name)
 	}
 	return Pair{Name: name, Value: value}, nil
 }

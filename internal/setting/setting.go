@@ -6,6 +6,8 @@ package setting
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // Verb says what a command is for.
@@ -37,6 +39,7 @@ type Setting struct {
 	Unless   []string // settings that make a required one optional when they are given
 	Many     bool     // a flag that may be repeated; an input with one value a line
 	Commas   bool     // several values may also be separated by commas, which no value contains
+	Secret   bool     // its values may be secrets: a message says which one is wrong by its place, and the parser's errors do not contain it
 	Commit   bool     // a commit; internal/app completes a short id by git before the value is parsed
 	Switch   bool     // a flag without a value
 	Local    bool     // a flag only, never an input of the action
@@ -97,19 +100,46 @@ func Var[T any](set *Set, target *T, declared Setting, parse func(string) (T, er
 func List[T any](set *Set, target *[]T, declared Setting, parse func(string) (T, error)) {
 	declared.Many = true
 	declared.accept = func(texts []string) (problems []string) {
-		values := make([]T, 0, len(texts))
-		for _, text := range texts {
+		values, refused := make([]T, 0, len(texts)), places{}
+		for i, text := range texts {
 			value, err := parse(text)
-			if err != nil {
+			switch {
+			case err == nil:
+				values = append(values, value)
+			case declared.Secret && len(texts) > 1:
+				refused.add(err.Error(), i+1)
+			default:
 				problems = append(problems, err.Error())
-				continue
 			}
-			values = append(values, value)
 		}
 		*target = values
-		return problems
+		return append(problems, refused.format(len(texts))...)
 	}
 	set.add(&declared)
+}
+
+// places are the values of a list that are refused, by the reason, in the order in which the reasons were first met.
+type places struct {
+	reasons []string
+	at      map[string][]string
+}
+
+func (p *places) add(reason string, place int) {
+	if p.at == nil {
+		p.at = map[string][]string{}
+	}
+	if p.at[reason] == nil {
+		p.reasons = append(p.reasons, reason)
+	}
+	p.at[reason] = append(p.at[reason], strconv.Itoa(place))
+}
+
+// format returns one line for each reason: "value 2, 3 of 4: is not path=value".
+func (p *places) format(count int) (lines []string) {
+	for _, reason := range p.reasons {
+		lines = append(lines, fmt.Sprintf("value %s of %d: %s", strings.Join(p.at[reason], ", "), count, reason))
+	}
+	return lines
 }
 
 // Bool declares a switch, off by default: --name on a command line, "true" or "false" as an input.

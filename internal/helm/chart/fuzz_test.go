@@ -2,8 +2,11 @@ package chart
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -19,45 +22,51 @@ func FuzzStamp(f *testing.F) {
 	})
 }
 
-func FuzzParseAssignment(f *testing.F) {
-	for _, seed := range []string{"a=b", "a.b=c", "a[0].b=1", `a=1\,2`, "a={1,2}", "a=1,b=2", "=", "a[65535]=x", "a[-1]=x", "a..b=c", `a\.b=c`, "a=null", "image=hunter2"} {
+func FuzzAssign(f *testing.F) {
+	for _, seed := range []string{"a=b", "a.b=c", "a[0].b=1", `a=1\,2`, "a={1,2}", "a=1,b=2", "=", "a[65535]=x", "a[1]=x", "a..b=c", `a\.b=c`, "a=null", "image=hunter2", "a.b[0]=x"} {
 		f.Add(seed)
 	}
-	f.Fuzz(func(t *testing.T, assignment string) {
-		parsed, problem := parseAssignment(assignment)
-		name, value, _ := strings.Cut(assignment, "=")
-		if problem != nil {
-			if len(value) > 3 && !strings.Contains(name, value) && strings.Contains(problem.What, value) {
-				t.Errorf("%q: the value is shown: %s", assignment, problem)
-			}
+	f.Fuzz(func(t *testing.T, given string) {
+		m := mergeLayers(release.Deployment{Set: []string{"a.c=kept", given}, SetJSON: []string{"a.d=[1]"}})
+		if len(m.problems) > 0 || len(m.layers) != 3 {
 			return
 		}
-		for _, value := range leaves(parsed.values) {
-			switch value.(type) {
-			case string, nil:
-			default:
-				t.Errorf("%q makes %#v, which is not a string", assignment, value)
-			}
+		assignment, err := release.ParseAssignment(given)
+		if err != nil || assignment.Path[0] == "image" {
+			return
 		}
-		d := release.Deployment{Set: []string{assignment}}
-		mergeLayers(d)
+		var value any = m.values
+		for i, step := range assignment.Path {
+			if !assignment.Index[i] {
+				value = value.(map[string]any)[step]
+				continue
+			}
+			index, _ := strconv.Atoi(step)
+			value = value.([]any)[index]
+		}
+		if value != assignment.Text {
+			t.Errorf("%q sets %q", given, value)
+		}
 	})
 }
 
-func leaves(value any) (list []any) {
-	switch value := value.(type) {
-	case map[string]any:
-		for _, inner := range value {
-			list = append(list, leaves(inner)...)
-		}
-	case []any:
-		for _, inner := range value {
-			list = append(list, leaves(inner)...)
-		}
-	default:
-		list = append(list, value)
+func FuzzParseJSON(f *testing.F) {
+	for _, seed := range []string{"1", "null", `{"a":[1,1.5,true,"x"]}`, `{"a":1,"a":2}`, "[", "123456789012345678901234567890", "1e400", "1e-400000000", "-0"} {
+		f.Add(seed)
 	}
-	return list
+	f.Fuzz(func(t *testing.T, text string) {
+		value, err := parseJSON(text)
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(value)
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if third, err := parseJSON(string(again)); err != nil || !reflect.DeepEqual(third, value) {
+			t.Errorf("%q: %#v, then %#v, %v", text, value, third, err)
+		}
+	})
 }
 
 func FuzzReadValuesFile(f *testing.F) {
@@ -69,11 +78,13 @@ func FuzzReadValuesFile(f *testing.F) {
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		parsed, problem := readValuesFile(file)
-		if problem != nil {
+		parsed, problems := readValuesFile(file)
+		for _, problem := range problems {
 			if !strings.HasPrefix(problem.Where, file) || strings.ContainsAny(problem.String(), "\n\x1b") {
 				t.Errorf("%q: %q", content, problem)
 			}
+		}
+		if len(problems) > 0 {
 			return
 		}
 		for name := range parsed.values {

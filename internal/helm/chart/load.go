@@ -43,6 +43,7 @@ func readChart(path string) (*helmchart.Chart, error) {
 	if missing := action.CheckDependencies(loaded, loaded.Metadata.Dependencies); missing != nil {
 		return nil, fmt.Errorf("chart %q: %w", path, missing)
 	}
+	keepDigits(loaded)
 	return loaded, nil
 }
 

@@ -2,6 +2,7 @@ package chart
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
@@ -11,7 +12,7 @@ import (
 // the path. It is "" if no layer has, because the value is then the chart's own.
 func sourceLocation(layers []layer, path []string) string {
 	for i := len(layers) - 1; i >= 0; i-- {
-		if !hasPath(layers[i].values, path) {
+		if !layers[i].sets(path) {
 			continue
 		}
 		if line := lineOf(layers[i].tree, path); line > 0 {
@@ -20,6 +21,18 @@ func sourceLocation(layers []layer, path []string) string {
 		return layers[i].source
 	}
 	return ""
+}
+
+// sets reports whether a layer sets the value at a non-empty path, or something in it.
+func (l layer) sets(path []string) bool {
+	if l.path == nil {
+		return hasPath(l.values, path)
+	}
+	common := min(len(path), len(l.path))
+	if common == 0 || !slices.Equal(path[:common], l.path[:common]) {
+		return false
+	}
+	return common == len(path) || hasPath(l.value, path[common:])
 }
 
 // hasPath reports whether a non-empty path exists in a value.

@@ -11,23 +11,22 @@ import (
 // files and assignments do not: values that were added for one environment and forgotten for another. A list counts as one value,
 // and null as a value. The error is an *release.InputError.
 func MissingKeys(deployment release.Deployment, otherFiles []string) ([]string, error) {
-	_, own, problems := mergeLayers(deployment)
-	other := map[string]any{}
+	own := mergeLayers(deployment)
+	problems, other := own.problems, map[string]any{}
 	for _, file := range otherFiles {
-		one, problem := readValuesFile(file)
-		if problem != nil {
+		one, wrong := readValuesFile(file)
+		for _, problem := range wrong {
 			if problem.Setting == settingValues {
 				problem.Setting = settingCompare
 			}
-			problems = append(problems, *problem)
-			continue
+			problems = append(problems, problem)
 		}
 		other = manifest.Merge(other, one.values)
 	}
 	if len(problems) > 0 {
 		return nil, &release.InputError{Problems: problems}
 	}
-	missing := missingPaths(other, own, nil)
+	missing := missingPaths(other, own.values, nil)
 	slices.Sort(missing)
 	return missing, nil
 }

@@ -22,6 +22,7 @@ import (
 type Chart struct {
 	Chart  *helmchart.Chart
 	Values map[string]any
+	Notes  []string // what the chart sees otherwise than it is written in the values files, one line each
 }
 
 // Load reads the chart and merges the values of a deployment: the files in their order, then the assignments, then the image.
@@ -32,10 +33,10 @@ func Load(deployment release.Deployment) (*Chart, error) {
 	if err != nil {
 		problems = append(problems, release.Problem{Setting: settingChart, What: text.Line(err.Error(), text.NoLimit), Do: "name a directory with a Chart.yaml, or a packaged chart"})
 	}
-	layers, values, invalid := mergeLayers(deployment)
-	problems = append(problems, invalid...)
+	merged := mergeLayers(deployment)
+	problems = append(problems, merged.problems...)
 	if len(problems) == 0 {
-		problems, err = checkValues(loaded, values, layers)
+		problems, err = checkValues(loaded, merged.values, merged.layers)
 		if err != nil {
 			return nil, err
 		}
@@ -43,7 +44,9 @@ func Load(deployment release.Deployment) (*Chart, error) {
 	if len(problems) > 0 {
 		return nil, &release.InputError{Problems: problems}
 	}
-	return &Chart{loaded, values}, nil
+	read := &Chart{Chart: loaded, Values: merged.values, Notes: merged.notes()}
+	read.suitTemplates(deployment)
+	return read, nil
 }
 
 // checkValues validates the values as the templates will see them.

@@ -83,7 +83,7 @@ func schemaProblems(violation *jsonschema.ValidationError, parent []string, laye
 	case *kind.Type:
 		one := problem(path, fmt.Sprintf("is of type %s, want %s", violated.Got, strings.Join(violated.Want, " or ")))
 		if strings.HasPrefix(one.Where, sourceSet) {
-			one.Do = "--set gives strings only; write this value into a values file"
+			one.Do = "--set gives strings only; give this value by --set-json or in a values file"
 		}
 		return []release.Problem{one}
 	case *kind.AnyOf, *kind.OneOf:

@@ -13,8 +13,6 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
 	"go.yaml.in/yaml/v3"
-	"helm.sh/helm/v3/pkg/chartutil"
-	"helm.sh/helm/v3/pkg/strvals"
 )
 
 // maxValues bounds a values file, in bytes.
@@ -25,68 +23,75 @@ const (
 	settingChart   = "chart"
 	settingValues  = "values"
 	settingSet     = "set"
+	settingSetJSON = "set-json"
 	settingCompare = "compare-values"
 )
 
-// sourceSet begins the source of an assignment: "--set name".
+// sourceSet begins the source of an assignment of a string: "--set name".
 const sourceSet = "--set "
 
 // layer is one source of values. A later layer overrides an earlier one.
 type layer struct {
-	values map[string]any
-	source string     // the file or the setting
-	tree   *yaml.Node // of a file, for its line numbers; nil for an assignment
+	source string         // the file or the setting
+	values map[string]any // of a file
+	tree   *yaml.Node     // of a file, for its line numbers
+	notes  []string       // of a file: what YAML changes
+	path   []string       // of an assignment; nil for a file
+	value  any            // of an assignment
+}
+
+// merged is the values of all layers, and what is wrong with them.
+type merged struct {
+	layers   []layer
+	values   map[string]any
+	problems []release.Problem
 }
 
 // mergeLayers merges the values files in their order, then the assignments, then the image.
-func mergeLayers(deployment release.Deployment) (layers []layer, values map[string]any, problems []release.Problem) {
-	add := func(one layer, problem *release.Problem) bool {
-		if problem != nil {
-			problems = append(problems, *problem)
-			return false
-		}
-		layers = append(layers, one)
-		return true
-	}
-	values = map[string]any{}
+func mergeLayers(deployment release.Deployment) merged {
+	m := merged{values: map[string]any{}}
 	for _, file := range deployment.ValuesFiles {
-		if one, problem := readValuesFile(file); add(one, problem) {
-			values = manifest.Merge(values, one.values)
-		}
-	}
-	for _, assignment := range deployment.Set {
-		one, problem := parseAssignment(assignment)
-		if !add(one, problem) {
+		one, problems := readValuesFile(file)
+		if len(problems) > 0 {
+			m.problems = append(m.problems, problems...)
 			continue
 		}
-		// Helm parses it again on top of the values so far: name[1]=value changes one item of a list.
-		if err := strvals.ParseIntoString(assignment, values); err != nil {
-			problems = append(problems, release.Problem{Where: one.source, What: "does not fit the values that it is set on", Do: "see the chart's values.yaml"})
-		}
+		m.layers, m.values = append(m.layers, one), manifest.Merge(m.values, one.values)
 	}
-	if _, isMap := values["image"].(map[string]any); !isMap && values["image"] != nil {
-		problems = append(problems, release.Problem{Where: sourceLocation(layers, []string{"image"}), What: "image: is not a map", Do: "--image gives image.repository and image.digest"})
+	m.applyAssignments(deployment)
+	if _, isMap := m.values["image"].(map[string]any); !isMap && m.values["image"] != nil {
+		m.problems = append(m.problems, release.Problem{Where: sourceLocation(m.layers, []string{"image"}), What: "image: is not a map", Do: "--image gives image.repository and image.digest"})
 	}
 	image := map[string]any{"repository": deployment.Image.Repository.String(), "digest": deployment.Image.Digest.String()}
-	return layers, manifest.Merge(values, map[string]any{"image": image}), problems
+	m.values = manifest.Merge(m.values, map[string]any{"image": image})
+	return m
 }
 
-// readValuesFile reads a values file. The problem names the file and the line.
-func readValuesFile(file string) (layer, *release.Problem) {
+// notes returns what YAML changes in the values files.
+func (m merged) notes() (notes []string) {
+	for _, one := range m.layers {
+		notes = append(notes, one.notes...)
+	}
+	return notes
+}
+
+// readValuesFile reads a values file. The problems name the file and the line.
+func readValuesFile(file string) (layer, []release.Problem) {
 	content, err := readRegularFile(file, maxValues)
 	if err != nil {
-		return layer{}, &release.Problem{Setting: settingValues, What: err.Error(), Do: "name a YAML file of values"}
+		return layer{}, []release.Problem{{Setting: settingValues, What: err.Error(), Do: "name a YAML file of values"}}
 	}
 	tree, err := parseSingleMap(content)
 	if err != nil {
-		return layer{}, yamlProblem(file, err)
+		return layer{}, []release.Problem{yamlProblem(file, err)}
 	}
 	// Templates see the values as Helm's own parser reads them: as YAML 1.1, in which "on" is true.
-	values, err := chartutil.ReadValues(content)
+	values, err := decodeValues(content)
 	if err != nil {
-		return layer{}, yamlProblem(file, err)
+		return layer{}, []release.Problem{yamlProblem(file, err)}
 	}
-	return layer{values: values, source: file, tree: tree}, nil
+	notes, problems := checkYAML(file, tree)
+	return layer{values: values, source: file, tree: tree, notes: notes}, problems
 }
 
 // parseSingleMap parses a file that contains one map of values, or nothing.
@@ -129,28 +134,13 @@ func readRegularFile(file string, limit int64) ([]byte, error) {
 	return content, nil
 }
 
-// parseAssignment parses one name=value. The value is always a string, so that a commit of digits stays one. Neither the
-// layer's source nor a problem contains the value, which may be a secret.
-func parseAssignment(assignment string) (layer, *release.Problem) {
-	name, _, found := strings.Cut(assignment, "=")
-	parsed := layer{values: map[string]any{}, source: sourceSet + name}
-	if found && name != "" {
-		found = strvals.ParseIntoString(assignment, parsed.values) == nil && len(parsed.values) > 0
-	}
-	if !found || name == "" {
-		return layer{}, &release.Problem{Setting: settingSet, What: fmt.Sprintf("%q cannot be parsed", name),
-			Do: `write it as name=value; inside the value a comma is written \,`}
-	}
-	return parsed, nil
-}
-
 var yamlLine = regexp.MustCompile(`(?:^|: )(?:yaml: )?(?:unmarshal errors:\s+)?line (\d+): (.*)`)
 
 // yamlProblem moves the line number of a YAML error into the problem's location.
-func yamlProblem(file string, err error) *release.Problem {
+func yamlProblem(file string, err error) release.Problem {
 	where, what := file, strings.TrimPrefix(err.Error(), "yaml: ")
 	if match := yamlLine.FindStringSubmatch(err.Error()); match != nil {
 		where, what = file+":"+match[1], match[2]
 	}
-	return &release.Problem{Where: where, What: "is not a YAML map of values: " + text.Line(what, text.NoLimit)}
+	return release.Problem{Where: where, What: "is not a YAML map of values: " + text.Line(what, text.NoLimit)}
 }

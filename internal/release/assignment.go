@@ -1,0 +1,87 @@
+package release
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Assignment sets one chart value: a path, and the text behind its "=".
+type Assignment struct {
+	Path  []string // keys and, from 0, the indexes of list items
+	Index []bool   // whether the step of Path at the same place is an index
+	Text  string   // as it was given: nothing in it is escaped or separated
+}
+
+// maxIndex bounds the index of a list item.
+const maxIndex = 1023
+
+// continuation is what a later line of a value looks like whose first line was the assignment, such as the last line of a PEM.
+var continuation = regexp.MustCompile(`^[A-Za-z0-9+/_-]{12,}={1,2}$`)
+
+var (
+	errNotAssignment = errors.New("is not path=value")
+	errContinuation  = errors.New("is not path=value, but looks like a part of a value of several lines")
+)
+
+// ParseAssignment parses path=value. The path's steps are separated by dots, and name[0] is an item of a list; a backslash
+// makes the character behind it a part of the key: a\.b is one key. The first "=" that is not escaped ends the path. Everything behind
+// it is the value. The error does not contain the text, which may be a secret.
+func ParseAssignment(text string) (Assignment, error) {
+	var parsed Assignment
+	if continuation.MatchString(text) {
+		return parsed, errContinuation
+	}
+	var key strings.Builder
+	begun, afterIndex := false, false // whether a key has begun; whether an index has just ended
+	endKey := func() bool {
+		if !begun {
+			return afterIndex
+		}
+		parsed.Path, parsed.Index = append(parsed.Path, key.String()), append(parsed.Index, false)
+		key.Reset()
+		begun = false
+		return true
+	}
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '=':
+			if !endKey() {
+				return parsed, errors.New("has an empty step in its path, or none")
+			}
+			parsed.Text = text[i+1:]
+			return parsed, nil
+		case c == '.':
+			if !endKey() {
+				return parsed, errors.New("has an empty step in its path")
+			}
+			afterIndex = false
+			if i+1 < len(text) && (text[i+1] == '=' || text[i+1] == '[') {
+				return parsed, errors.New("has an empty step in its path")
+			}
+		case c == '[':
+			if !endKey() {
+				return parsed, errors.New("begins with an index")
+			}
+			index, rest, closed := strings.Cut(text[i+1:], "]")
+			number, err := strconv.Atoi(index)
+			if !closed || err != nil || number < 0 || number > maxIndex {
+				return parsed, fmt.Errorf("has an index that is not a number from 0 to %d", maxIndex)
+			}
+			parsed.Path, parsed.Index = append(parsed.Path, strconv.Itoa(number)), append(parsed.Index, true)
+			i, afterIndex = len(text)-len(rest)-1, true
+		case afterIndex:
+			return parsed, errors.New("has something other than a dot, an index or = behind an index")
+		case c == '\\' && i+1 < len(text):
+			i++
+			key.WriteByte(text[i])
+			begun = true
+		default:
+			key.WriteByte(c)
+			begun = true
+		}
+	}
+	return parsed, errNotAssignment
+}
