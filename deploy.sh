@@ -15,6 +15,9 @@ Usage: ./deploy.sh --image REPOSITORY@sha256:… [options]
   --namespace NAME       namespace, created if absent (default: the environment's name)
   --kubeconfig FILE      kubeconfig (default $KUBECONFIG, else ~/.kube/config)
   --context NAME         context of the kubeconfig (default: its current one)
+  --allow-rollback       deploy a commit older than the live one, and pin the release there
+  --allow-diverged       deploy although the live commit is not in the history of the new one
+  --unpin                remove the pin of a rollback
   --yes                  do not ask
   --help                 this text
 
@@ -50,10 +53,12 @@ field() { sed -n "s/^  \"$1\": \"\(.*\)\",\{0,1\}$/\1/p"; }
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 environment=staging image='' release='' namespace='' kubeconfig='' context='' yes=''
 values=()
+order=()
 while (($#)); do
   case $1 in
     --help | -h) usage && exit 0 ;;
     --yes) yes=true && shift && continue ;;
+    --allow-rollback | --allow-diverged | --unpin) order+=("$1") && shift && continue ;;
     --environment | --image | --release | --namespace | --kubeconfig | --context | --values) ;;
     --environment=* | --image=* | --release=* | --namespace=* | --kubeconfig=* | --context=* | --values=*)
       set -- "${1%%=*}" "${1#*=}" "${@:2}"
@@ -109,7 +114,12 @@ chart=(--image "$image" --create-namespace)
 for file in ${values[@]+"${values[@]}"}; do
   chart+=(--values "$file")
 done
+chart+=(${order[@]+"${order[@]}"})
 deployed=$("$bin/deploy" "${common[@]}" "${chart[@]}" --output json)
+if [[ $(field outcome <<<"$deployed") == superseded ]]; then
+  echo "Nothing was changed: a newer commit is live (--allow-rollback deploys the older one)." >&2
+  exit 1
+fi
 commit=$(field commit <<<"$deployed")
 "$bin/smoke" "${common[@]}" ${commit:+--expect-commit="$commit"}
 printf '\n%s is served at %s\n' "$release" "$(field url <<<"$deployed")"

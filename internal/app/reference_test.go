@@ -192,7 +192,10 @@ func writeInput(text *strings.Builder, s *setting.Setting, help string) {
 		help += "; one a line"
 	}
 	fmt.Fprintf(text, "  %s:\n    description: %s\n    required: %t\n", s.Name, quote(help), s.Required && len(s.Unless) == 0)
-	if s.Default != "" && s.Fallback == "" {
+	switch {
+	case s.Action != "":
+		fmt.Fprintf(text, "    default: %s\n", s.Action)
+	case s.Default != "" && s.Fallback == "":
 		fmt.Fprintf(text, "    default: %s\n", quote(s.Default))
 	}
 }

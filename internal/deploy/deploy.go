@@ -63,7 +63,7 @@ func (r request) run(ctx context.Context) (Result, error) {
 	if result.Healed, err = r.heal(leaseCtx, lease); err != nil {
 		return result, err
 	}
-	order, err := r.checkOrder(leaseCtx, lease)
+	order, err := r.checkPinAndOrder(leaseCtx, lease)
 	if err != nil {
 		return result, err
 	}

@@ -12,7 +12,7 @@ type Deps struct {
 	Registry  Registry
 	Chart     Chart
 	Cluster   Cluster
-	Ancestry  Ancestry
+	Commits   Commits
 	Smoker    Smoker
 	Reporter  release.Reporter
 	Holder    release.Holder // this run, as its Lease names it
@@ -64,6 +64,8 @@ type Cluster interface {
 	CreateNamespace(ctx context.Context, namespace string, environment release.Environment) error
 	// AcquireLease takes the release's Lease, and waits until ctx ends for another run that holds it.
 	AcquireLease(ctx context.Context, request release.LeaseRequest, report func(string)) (release.Lease, error)
+	// Pin reads a release's pin without taking its Lease; nil if there is none.
+	Pin(ctx context.Context, namespace, release string) (*release.Pin, error)
 	// MissingReferences lists the referenced objects and keys that do not exist, and those that the credentials may not read.
 	MissingReferences(ctx context.Context, namespace string, references []release.Reference) (missing, unchecked []release.Reference, err error)
 	// Baseline records what the namespace holds, before a release is applied there.
@@ -78,10 +80,10 @@ type Cluster interface {
 	Images(ctx context.Context, namespace, name string) ([]release.PodImage, error)
 }
 
-// Ancestry answers questions about git history.
-type Ancestry interface {
-	// IsAncestor reports whether descendant is ancestor or descends from it. The error says why git cannot answer.
-	IsAncestor(ctx context.Context, ancestor, descendant release.Commit) (bool, error)
+// Commits knows how commits relate to each other.
+type Commits interface {
+	// Compare tells how the next commit relates to the live one. The error says why that cannot be told.
+	Compare(ctx context.Context, live, next release.Commit) (release.Comparison, error)
 }
 
 // Smoker runs smoke checks against a deployed release.

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,16 +33,50 @@ func (r request) dryRun(ctx context.Context) (Result, error) {
 	if err := r.compareValues(); err != nil {
 		return result, err
 	}
-	revisions, err := r.Chart.History(ctx, r.settings.Release)
+	order, refused, err := r.dryCheckOrder(ctx)
 	if err != nil {
 		return result, err
 	}
-	r.checkRollback(ctx, budget, revisions)
-	if problems := slices.Concat(plan.Problems, missing); len(problems) > 0 {
+	if order.supersededBy != nil {
+		result.State, result.NewerRun = r.describeSuperseded(*order.supersededBy), order.supersededBy.RunURL
+		r.Reporter.Infof("the deploy would change nothing: release %q in namespace %q %s (--allow-rollback deploys the older commit)",
+			r.settings.Release, r.settings.Namespace, result.State)
+	}
+	r.checkRollback(ctx, budget, order.revisions)
+	if problems := slices.Concat(plan.Problems, missing, refused); len(problems) > 0 {
 		return result, &release.Failure{What: fmt.Sprintf("the deploy would fail:\n  %s", strings.Join(problems, "\n  "))}
 	}
 	r.Reporter.Infof("nothing was changed")
 	return result, nil
+}
+
+// dryCheckOrder tells what the pin and the order of commits mean to the deploy; refused says why it would be refused.
+func (r request) dryCheckOrder(ctx context.Context) (found order, refused []string, err error) {
+	pin, err := r.Cluster.Pin(ctx, r.settings.Namespace, r.settings.Release)
+	if err != nil {
+		return order{}, nil, err
+	}
+	var pinErr error
+	if pin != nil {
+		pinErr = r.checkPin(*pin)
+	}
+	found, orderErr := r.checkOrder(ctx)
+	for _, err := range []error{pinErr, orderErr} {
+		var refusal *release.Refusal
+		switch {
+		case errors.As(err, &refusal):
+			refused = append(refused, refusal.Error())
+		case err != nil:
+			return found, nil, err
+		}
+	}
+	switch {
+	case found.goingBack:
+		r.Reporter.Infof("the deploy would pin the release at commit %s", r.deployment.Commit.Short())
+	case pin != nil && r.settings.Unpin:
+		r.Reporter.Infof("the deploy would remove the pin at commit %s", pin.Commit.Short())
+	}
+	return found, refused, nil
 }
 
 // showChange shows one object as a diff does: + created, - deleted, ~ changed, ! changed by somebody else.

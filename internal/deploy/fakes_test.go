@@ -30,21 +30,22 @@ func image(t *testing.T, c string) release.Image {
 
 // fakes are all adapters of a deploy in one; done lists what was called, in order.
 type fakes struct {
-	mu       sync.Mutex
-	done     []string
-	lines    []string
-	outside  string // the path that is outside the work tree
-	checkErr error
-	absent   bool
-	gone     release.Digest // of an image that is not in the registry
-	revision string
-	noAccess error
-	pods     []release.PodImage
-	inside   bool  // the chart renders no address outside the cluster
-	noURL    bool  // the cluster knows of no address outside
-	addrErr  error // of waiting for the address
-	podsErr  error // of asking what the pods run
-	got      release.Deployment
+	mu         sync.Mutex
+	done       []string
+	lines      []string
+	outside    string // the path that is outside the work tree
+	checkErr   error
+	absent     bool
+	gone       release.Digest // of an image that is not in the registry
+	revision   string         // label of the image; the commit's if "" and not unlabelled
+	unlabelled bool
+	noAccess   error
+	pods       []release.PodImage
+	inside     bool  // the chart renders no address outside the cluster
+	noURL      bool  // the cluster knows of no address outside
+	addrErr    error // of waiting for the address
+	podsErr    error // of asking what the pods run
+	got        release.Deployment
 
 	outcome          release.Outcome // of Deploy; changed if ""
 	applyErr         error
@@ -55,9 +56,11 @@ type fakes struct {
 	history          []release.Revision
 	target           release.RollbackTarget
 	pending          *release.Healed
-	newer            bool // what is live descends from what is deployed
-	ancestryErr      error
+	relation         release.Relation // of what is deployed to what is live; ahead if ""
+	lost             []release.CommitSummary
+	compareErr       error
 	pin              *release.Pin
+	pinErr           error
 	leaseErr         error
 	planned          release.Plan
 	missing          []release.Reference
@@ -84,8 +87,11 @@ func (s *fakes) Describe(_ context.Context, image release.Image) (release.ImageI
 	return release.ImageInfo{Revision: s.revision}, !s.absent && (s.gone.IsZero() || image.Digest != s.gone), nil
 }
 
-func (s *fakes) IsAncestor(context.Context, release.Commit, release.Commit) (bool, error) {
-	return s.newer, s.ancestryErr
+func (s *fakes) Compare(context.Context, release.Commit, release.Commit) (release.Comparison, error) {
+	if s.relation == "" {
+		return release.Comparison{Relation: release.RelationAhead}, s.compareErr
+	}
+	return release.Comparison{Relation: s.relation, Lost: s.lost, LostCount: len(s.lost)}, s.compareErr
 }
 
 type smoker struct{ *fakes }
@@ -180,6 +186,8 @@ func (c cluster) AcquireLease(context.Context, release.LeaseRequest, func(string
 	return lease(c), nil
 }
 
+func (c cluster) Pin(context.Context, string, string) (*release.Pin, error) { return c.pin, c.pinErr }
+
 func (c cluster) MissingReferences(context.Context, string, []release.Reference) (missing, unchecked []release.Reference, err error) {
 	return c.missing, nil, nil
 }
@@ -265,7 +273,7 @@ func (n recorder) Step(step release.RolloutStep) {
 func (n recorder) Group(title string) func() { n.tell("> " + title); return func() { n.tell("<") } }
 
 func (s *fakes) deps(reporter release.Reporter) deploy.Deps {
-	return deploy.Deps{Workspace: s, Registry: s, Chart: chart{s}, Cluster: cluster{s}, Ancestry: s, Smoker: smoker{s}, Reporter: reporter,
+	return deploy.Deps{Workspace: s, Registry: s, Chart: chart{s}, Cluster: cluster{s}, Commits: s, Smoker: smoker{s}, Reporter: reporter,
 		Holder: release.Holder{Run: "1", URL: "https://example.com/run/1", Actor: "a person"}}
 }
 
@@ -291,7 +299,7 @@ func (s *fakes) runWith(ctx context.Context, t *testing.T, flags ...string) (dep
 	if s.pods == nil {
 		s.pods = []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}
 	}
-	if s.revision == "" {
+	if s.revision == "" && !s.unlabelled {
 		s.revision = commit.String()
 	}
 	result, err := deploy.Run(ctx, settings(t, flags...), s.deps(recorder{s}))

@@ -13,48 +13,112 @@ import (
 type order struct {
 	revisions    []release.Revision // newest first
 	supersededBy *release.Revision  // the live revision, if its commit descends from the one to deploy; nil if not
-	goingBack    bool               // an older commit is deployed deliberately
+	goingBack    bool               // another than a newer commit is deployed deliberately, and pins the release
 }
 
-// checkOrder refuses to deploy past a pin, and finds out whether the live commit is newer than the one to deploy. Where git
-// cannot answer it warns and goes on.
-func (r request) checkOrder(leaseCtx context.Context, lease release.Lease) (order, error) {
-	revisions, err := r.Chart.History(leaseCtx, r.settings.Release)
+// checkOrder finds out whether the live commit is newer than the one to deploy. It refuses to replace a commit that the new one
+// does not descend from, and one of which nobody can tell, unless the settings allow it.
+func (r request) checkOrder(ctx context.Context) (order, error) {
+	revisions, err := r.Chart.History(ctx, r.settings.Release)
 	if err != nil {
 		return order{}, err
 	}
 	o := order{revisions: revisions}
-	if err := r.checkPin(leaseCtx, lease); err != nil {
-		return o, err
-	}
 	live, found := liveRevision(revisions)
-	if !found || live.Commit == "" || r.deployment.Commit == "" || live.Commit == r.deployment.Commit {
+	if !found || live.Commit == r.deployment.Commit {
 		return o, nil
 	}
-	newer, err := r.Ancestry.IsAncestor(leaseCtx, r.deployment.Commit, live.Commit)
-	switch {
-	case err != nil && leaseCtx.Err() != nil:
-		return o, context.Cause(leaseCtx)
-	case err != nil:
-		r.Reporter.Warnf("cannot tell whether commit %s is older than the live %s: %v; check out the full history (fetch-depth: 0)",
-			r.deployment.Commit.Short(), live.Commit.Short(), err)
-		o.goingBack = r.settings.AllowRollback
-	case newer && r.settings.AllowRollback:
+	if live.Commit == "" {
+		r.Reporter.Warnf("the live revision %d names no commit: whether %s is newer is not checked", live.Number, r.deployment.Commit.Short())
+		return o, nil
+	}
+	comparison, err := r.compareCommits(ctx, live.Commit)
+	if err != nil && ctx.Err() != nil {
+		return o, context.Cause(ctx)
+	}
+	if err != nil {
+		return r.orderUnknown(o, live, err)
+	}
+	switch comparison.Relation {
+	case release.RelationSame, release.RelationAhead:
+	case release.RelationBehind:
+		if !r.settings.AllowRollback {
+			o.supersededBy = &live
+			return o, nil
+		}
 		r.Reporter.Infof("deploying an older commit, as --allow-rollback allows: from %s to its ancestor %s", live.Commit.Short(), r.deployment.Commit.Short())
 		o.goingBack = true
-	case newer:
-		o.supersededBy = &live
+	case release.RelationDiverged:
+		return r.diverged(o, live, comparison)
+	default:
+		return r.orderUnknown(o, live, fmt.Errorf("it is %q", comparison.Relation))
 	}
 	return o, nil
+}
+
+// compareCommits compares the live commit with the one to deploy.
+func (r request) compareCommits(ctx context.Context, live release.Commit) (release.Comparison, error) {
+	if r.deployment.Commit == "" {
+		return release.Comparison{}, fmt.Errorf("the image names no commit (annotation or label %s); give --commit", release.AnnotationRevision)
+	}
+	return r.Commits.Compare(ctx, live, r.deployment.Commit)
+}
+
+// orderUnknown refuses a commit of which nobody can tell whether it is newer than the live one.
+func (r request) orderUnknown(o order, live release.Revision, err error) (order, error) {
+	if r.settings.AllowDiverged || r.settings.AllowRollback {
+		r.Reporter.Warnf("nobody can tell whether commit %s is newer than the live %s: %v", commitOrNone(r.deployment.Commit), live.Commit.Short(), err)
+		o.goingBack = r.settings.AllowRollback && r.deployment.Commit != ""
+		return o, nil
+	}
+	return o, &release.Refusal{
+		Why: fmt.Sprintf("%s nobody can tell whether commit %s is newer than %s, which release %q in namespace %q runs: %v", causes.OrderUnknown,
+			commitOrNone(r.deployment.Commit), live.Commit.Short(), r.settings.Release, r.settings.Namespace, err),
+		Do: causes.OrderUnknown.Cause().Advice,
+	}
+}
+
+// diverged refuses a commit that lacks some of what the live one has.
+func (r request) diverged(o order, live release.Revision, comparison release.Comparison) (order, error) {
+	if r.settings.AllowDiverged {
+		r.Reporter.Warnf("replacing commit %s by %s, as --allow-diverged allows, loses %s: %s", live.Commit.Short(), r.deployment.Commit.Short(),
+			countCommits(comparison.LostCount), comparison.DescribeLost())
+		o.goingBack = r.settings.AllowRollback
+		return o, nil
+	}
+	return o, &release.Refusal{
+		Why: fmt.Sprintf("%s release %q in namespace %q runs commit %s%s, and commit %s does not descend from it: %s would be lost (%s)", causes.CommitsLost,
+			r.settings.Release, r.settings.Namespace, live.Commit.Short(), prefixIfSet(", deployed by ", live.RunURL), r.deployment.Commit.Short(),
+			countCommits(comparison.LostCount), comparison.DescribeLost()),
+		Do: causes.CommitsLost.Cause().Advice,
+	}
+}
+
+func countCommits(n int) string {
+	if n == 1 {
+		return "1 commit"
+	}
+	return fmt.Sprintf("%d commits", n)
+}
+
+func commitOrNone(commit release.Commit) string {
+	if commit == "" {
+		return "(none)"
+	}
+	return commit.Short()
 }
 
 // supersededResult is the result of a deploy that did nothing because the live commit is newer.
 func (r request) supersededResult(result Result, live release.Revision) Result {
 	result.Outcome, result.Revision, result.NewerRun = release.Superseded, live.Number, live.RunURL
-	result.State = fmt.Sprintf("runs commit %s, a descendant of %s%s", live.Commit.Short(), r.deployment.Commit.Short(), prefixIfSet(", deployed by ", live.RunURL))
+	result.State = r.describeSuperseded(live)
 	r.Reporter.Infof("superseded: release %q in namespace %q %s; nothing was changed (--allow-rollback deploys the older commit)",
 		r.settings.Release, r.settings.Namespace, result.State)
 	return result
+}
+
+func (r request) describeSuperseded(live release.Revision) string {
+	return fmt.Sprintf("runs commit %s, a descendant of %s%s", live.Commit.Short(), r.deployment.Commit.Short(), prefixIfSet(", deployed by ", live.RunURL))
 }
 
 // liveRevision is the newest revision that Helm calls deployed.
@@ -67,16 +131,9 @@ func liveRevision(revisions []release.Revision) (release.Revision, bool) {
 	return release.Revision{}, false
 }
 
-// checkPin refuses any commit but the one that a deliberate rollback pinned, and removes the pin if asked to.
-func (r request) checkPin(leaseCtx context.Context, lease release.Lease) error {
-	pin, found := lease.Pin()
-	switch {
-	case !found:
-		return nil
-	case r.settings.Unpin:
-		r.Reporter.Infof("unpinned: the release was pinned at commit %s", pin.Commit.Short())
-		return lease.SetPin(leaseCtx, nil)
-	case r.settings.AllowRollback, pin.Commit == r.deployment.Commit:
+// checkPin refuses any commit but the one that a deliberate rollback pinned, unless the pin is removed or moved.
+func (r request) checkPin(pin release.Pin) error {
+	if r.settings.Unpin || r.settings.AllowRollback || pin.Commit == r.deployment.Commit {
 		return nil
 	}
 	return &release.Refusal{
@@ -84,4 +141,21 @@ func (r request) checkPin(leaseCtx context.Context, lease release.Lease) error {
 			pin.Commit.Short(), pin.At.UTC().Format(time.RFC3339), prefixIfSet(" by ", pin.Actor), prefixIfSet(" in ", pin.RunURL)),
 		Do: "give --unpin to remove the pin, or --allow-rollback to deploy another commit and pin that",
 	}
+}
+
+// checkPinAndOrder applies the pin and the order of commits under the Lease. A pin is removed, if the settings say so, once the
+// order allows the deploy.
+func (r request) checkPinAndOrder(leaseCtx context.Context, lease release.Lease) (order, error) {
+	pin, pinned := lease.Pin()
+	if pinned {
+		if err := r.checkPin(pin); err != nil {
+			return order{}, err
+		}
+	}
+	o, err := r.checkOrder(leaseCtx)
+	if err != nil || !pinned || !r.settings.Unpin {
+		return o, err
+	}
+	r.Reporter.Infof("unpinned: the release was pinned at commit %s", pin.Commit.Short())
+	return o, lease.SetPin(leaseCtx, nil)
 }

@@ -168,49 +168,6 @@ func TestMissingRollbackImageIsReportedBeforeTheDeploy(t *testing.T) {
 	check(t, log, "OD-205", "is no longer in the registry")
 }
 
-func TestOlderCommitIsSuperseded(t *testing.T) {
-	t.Parallel()
-	fakes := &fakes{history: live(another), newer: true}
-	result, log, err := fakes.run(t)
-	if err != nil || result.Outcome != release.Superseded || result.NewerRun != "https://example.com/run/newer" || result.Revision != 5 {
-		t.Errorf("got %+v, %v", result, err)
-	}
-	if diff := cmp.Diff([]string{"acquire Lease", "release Lease"}, fakes.done); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-	check(t, log, "superseded", "https://example.com/run/newer")
-}
-
-func TestAllowRollbackPinsUntilUnpin(t *testing.T) {
-	t.Parallel()
-	fakes := &fakes{history: live(another), newer: true}
-	if _, log, err := fakes.run(t, "--allow-rollback"); err != nil || fakes.pin == nil || fakes.pin.Commit != commit {
-		t.Fatalf("got pin %+v and %v:\n%s", fakes.pin, err, log)
-	}
-	fakes.revision, fakes.newer, fakes.done = another.String(), false, nil
-	_, _, err := fakes.run(t)
-	var refusal *release.Refusal
-	if !errors.As(err, &refusal) || !strings.Contains(err.Error(), "OD-204") {
-		t.Errorf("got %v, want a refusal", err)
-	}
-	if diff := cmp.Diff([]string{"acquire Lease", "release Lease"}, fakes.done); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-	if _, _, err := fakes.run(t, "--unpin"); err != nil || fakes.pin != nil {
-		t.Errorf("got pin %+v and %v", fakes.pin, err)
-	}
-}
-
-func TestUnknownCommitOrderIsAWarning(t *testing.T) {
-	t.Parallel()
-	fakes := &fakes{history: live(another), ancestryErr: errors.New("bad object")}
-	result, log, err := fakes.run(t)
-	if err != nil || result.Outcome != release.Changed {
-		t.Errorf("got %q, %v", result.Outcome, err)
-	}
-	check(t, log, "cannot tell whether commit", "bad object", "fetch-depth: 0")
-}
-
 func TestPendingRevisionIsHealed(t *testing.T) {
 	t.Parallel()
 	fakes := &fakes{pending: &release.Healed{Revision: 6, Status: "pending-upgrade", RunURL: "https://example.com/run/dead"}}

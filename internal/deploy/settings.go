@@ -30,11 +30,13 @@ type Settings struct {
 	FailedInstall   string
 	SmokeChecks     string // file; "": no smoke checks; "default": the default checks
 	AllowRollback   bool
+	AllowDiverged   bool
 	Unpin           bool
 	DryRun          bool
 	CompareValues   []string
 	Heal            bool
 	LeaseDuration   time.Duration
+	GitHubToken     string // "": none
 	Matrix          string // file; "": one deploy
 	Concurrency     int
 	Inputs          setting.Values // of this command; every deploy of a matrix starts from them
@@ -84,6 +86,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Smoke checks that the release must pass, or it is rolled back; default checks / and /configs"}, setting.Text)
 	setting.Bool(set, &s.AllowRollback, setting.Setting{Name: "allow-rollback",
 		Help: "Deploy a commit older than the live one, and pin the release there"})
+	setting.Bool(set, &s.AllowDiverged, setting.Setting{Name: "allow-diverged",
+		Help: "Deploy although the live commit is not in the history of the new one, or nobody can tell"})
 	setting.Bool(set, &s.Unpin, setting.Setting{Name: "unpin",
 		Help: "Remove the pin of a deliberate rollback"})
 	setting.Bool(set, &s.DryRun, setting.Setting{Name: "dry-run",
@@ -94,6 +98,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Only heal a release that a killed run left pending; for a step that always runs"})
 	setting.Var(set, &s.LeaseDuration, setting.Setting{Name: "lease-duration", Default: "15s", Value: "DURATION",
 		Help: "How long a killed run still holds the release after its last heartbeat"}, leaseDuration)
+	setting.Var(set, &s.GitHubToken, setting.Setting{Name: "github-token", Fallback: "GITHUB_TOKEN", Value: "TOKEN", Action: "${{ github.token }}",
+		Help: "Token to compare commits by GitHub's API where the checkout's history ends too soon; it needs contents: read"}, setting.Text)
 	setting.Var(set, &s.Matrix, setting.Setting{Name: "matrix", Value: "FILE",
 		Help: "YAML file of several deploys in waves, each with its own settings beside these; later waves are skipped if one fails"}, setting.Text)
 	setting.Var(set, &s.Concurrency, setting.Setting{Name: "concurrency", Default: "4", Value: "N",

@@ -35,7 +35,7 @@ func TestOnlyASmokeProves(t *testing.T) {
 // TestADeliberateRollbackMarksWhatItLeaves: the next failure does not return to what somebody went back from.
 func TestADeliberateRollbackMarksWhatItLeaves(t *testing.T) {
 	t.Parallel()
-	fakes := &fakes{newer: true, history: []release.Revision{
+	fakes := &fakes{relation: release.RelationBehind, history: []release.Revision{
 		{Number: 6, Status: "deployed", Commit: another, Digest: image(t, "c").Digest, Mark: release.MarkProved},
 		{Number: 5, Status: "failed", Commit: another, Digest: image(t, "c").Digest},
 		{Number: 4, Status: "superseded", Commit: another, Digest: image(t, "b").Digest, Mark: release.MarkReady},
@@ -48,7 +48,7 @@ func TestADeliberateRollbackMarksWhatItLeaves(t *testing.T) {
 	if diff := cmp.Diff([]string{"7 ready", "6 left", "4 left"}, fakes.marks()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	fakes.newer, fakes.done, fakes.pin = false, nil, nil
+	fakes.relation, fakes.done, fakes.pin = release.RelationAhead, nil, nil
 	if _, log, err := fakes.run(t); err != nil {
 		t.Fatalf("%v\n%s", err, log)
 	}

@@ -154,21 +154,3 @@ func (r repository) originURL(ctx context.Context) (string, error) {
 	}
 	return webURL(strings.TrimSuffix(out, "\n")), nil
 }
-
-// IsAncestor reports whether the first commit is an ancestor of the second, or the same. A commit that the repository does
-// not have is a *release.Fault.
-func IsAncestor(ctx context.Context, environ []string, dir string, ancestor, descendant release.Commit) (bool, error) {
-	repo, err := open(environ, dir)
-	if err != nil {
-		return false, err
-	}
-	_, err = repo.git(ctx, "merge-base", "--is-ancestor", ancestor.String(), descendant.String())
-	var exit *exitError
-	if errors.As(err, &exit) && exit.status == 1 { // git-merge-base(1), --is-ancestor: "exit with status 1 if not"
-		return false, nil
-	}
-	if err != nil {
-		return false, repo.fault(err, "comparing %q and %q in", ancestor.Short(), descendant.Short())
-	}
-	return true, nil
-}

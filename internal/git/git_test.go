@@ -280,20 +280,3 @@ func TestInspectEndsWhenCancelled(t *testing.T) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 }
-
-func TestIsAncestor(t *testing.T) {
-	t.Parallel()
-	c := newClone(t)
-	first, second := c.commit("first"), c.commit("second")
-	for _, test := range []struct {
-		a, b release.Commit
-		want bool
-	}{{first, second, true}, {second, first, false}, {first, first, true}} {
-		if got, err := git.IsAncestor(context.Background(), c.environ, c.dir, test.a, test.b); got != test.want || err != nil {
-			t.Errorf("got %v, %v, want %v", got, err, test.want)
-		}
-	}
-	if _, err := git.IsAncestor(context.Background(), c.environ, c.dir, first, release.Commit(strings.Repeat("0", 40))); err == nil {
-		t.Error("an unknown commit has an ancestor")
-	}
-}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -58,6 +59,9 @@ func (r repository) pipe(ctx context.Context, stdin io.Reader, stdout io.Writer,
 	// core.fsmonitor is a program that the repository's configuration names, and must not be started.
 	cmd := exec.CommandContext(ctx, r.program, append([]string{"--no-pager", "-c", "core.fsmonitor=false"}, args...)...) // #nosec G204 -- arguments, never a shell
 	cmd.Dir, cmd.Env, cmd.WaitDelay = r.dir, r.environ, time.Second
+	// A git that is killed leaves what it has started to reach a remote, so that its whole group is killed.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	stderr := &headBuffer{limit: maxErrorText}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 	err := cmd.Run()
@@ -76,9 +80,12 @@ func (r repository) fault(err error, format string, subjects ...any) error {
 	return release.NewFault("git", "", err, format+" %q", append(subjects, r.dir)...)
 }
 
-// keptVariables are the GIT_ variables that say how to read any repository, not which one (git(1), "Environment Variables").
+// keptVariables are the GIT_ variables that say how to read or reach any repository, not which one (git(1), "Environment Variables").
 var keptVariables = []string{"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_COUNT", "GIT_CEILING_DIRECTORIES",
-	"GIT_DISCOVERY_ACROSS_FILESYSTEM", "GIT_EXEC_PATH"}
+	"GIT_DISCOVERY_ACROSS_FILESYSTEM", "GIT_EXEC_PATH",
+	// How to reach a remote.
+	"GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_ASKPASS", "GIT_ALLOW_PROTOCOL", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_SSL_CERT", "GIT_SSL_KEY",
+	"GIT_SSL_NO_VERIFY", "GIT_PROXY_COMMAND"}
 
 // cleanEnviron removes the variables that would point git at another repository, index or object store, and sets the
 // language of its messages, which this package searches.

@@ -43,6 +43,7 @@ type Setting struct {
 	Commit   bool     // a commit; internal/app completes a short id by git before the value is parsed
 	Switch   bool     // a flag without a value
 	Local    bool     // a flag only, never an input of the action
+	Action   string   // default of the action's input only, an expression of GitHub's
 
 	hasInput bool
 	origin   string   // of the input

@@ -73,6 +73,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 	if err != nil {
 		return deploy.Result{}, err
 	}
+	commits := newCommits(run, settings.GitHubToken)
 	newDeps := func(settings deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
 		connection, err := connections.connect(ctx, settings)
 		if err != nil {
@@ -80,7 +81,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		}
 		return deploy.Deps{
 			Workspace: run.Workspace(), Registry: registry, Chart: connection.helm.In(settings.Namespace), Cluster: connection.cluster,
-			Reporter: reporter, Ancestry: ancestry{run.Process}, Smoker: smoker{run}, Holder: holder(run),
+			Reporter: reporter, Commits: commits, Smoker: smoker{run}, Holder: holder(run),
 		}, nil
 	}
 	if settings.Matrix != "" {
@@ -117,13 +118,6 @@ func holder(run *app.RunContext) release.Holder {
 		identity = id + "." + run.Process.Getenv("GITHUB_RUN_ATTEMPT") + "/" + identity
 	}
 	return release.Holder{Run: identity, URL: run.RunURL(), Actor: run.Actor()}
-}
-
-// ancestry reads the history of the work tree.
-type ancestry struct{ process app.Process }
-
-func (a ancestry) IsAncestor(ctx context.Context, ancestor, descendant release.Commit) (bool, error) {
-	return git.IsAncestor(ctx, a.process.Environ, a.process.Dir, ancestor, descendant)
 }
 
 // smoker runs the smoke verb inside a deploy.

@@ -1,12 +1,15 @@
 package lease
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/kube/apierror"
 	"github.com/onedigest/onedigest/internal/release"
 	coordination "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Annotations of a Lease that hold the release's pin.
@@ -54,4 +57,17 @@ func writePin(lease *coordination.Lease, pin *release.Pin) {
 	annotate(lease, annotationPinRun, pin.RunURL)
 	annotate(lease, annotationPinActor, pin.Actor)
 	annotate(lease, annotationPinAt, at)
+}
+
+// Pin reads a release's pin without taking its Lease; nil if there is none. A cluster that forbids it, and a pin that cannot be
+// parsed, is a *release.Fault.
+func (l *Leases) Pin(ctx context.Context, namespace, name string) (*release.Pin, error) {
+	lease, err := l.client.Leases(namespace).Get(ctx, leaseName(name), meta.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, leaseFault(ctx, l.host, err, fmt.Sprintf("reading the pin of release %q in namespace %q", name, namespace))
+	}
+	return readPin(lease)
 }

@@ -127,3 +127,26 @@ func TestDescriptionOfAHolderIsSanitized(t *testing.T) {
 		t.Errorf("reported: %q", text)
 	}
 }
+
+func TestPinWithoutTheLease(t *testing.T) {
+	t.Parallel()
+	s := newLeaseServer(t)
+	if pin, err := s.client().Pin(t.Context(), testNamespace, "shop"); pin != nil || err != nil {
+		t.Errorf("no Lease: got %v, %v", pin, err)
+	}
+	lease := newLease(testNamespace, "onedigest-shop")
+	want := release.Pin{Commit: commitA, Actor: "alice", At: time.Unix(1700000000, 0).UTC()}
+	writePin(lease, &want)
+	s.put(lease)
+	pin, err := s.client().Pin(t.Context(), testNamespace, "shop")
+	if diff := cmp.Diff(&want, pin); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+	if s.count("update")+s.count("create") != 0 {
+		t.Error("reading a pin wrote")
+	}
+	s.refuse(refusingTo(403, "get"))
+	if _, err := s.client().Pin(t.Context(), testNamespace, "shop"); release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), "reading the pin of release") {
+		t.Errorf("forbidden: %v", err)
+	}
+}

@@ -10,6 +10,8 @@ const (
 	RollbackFailed  Code = "OD-206"
 	LeaseLost       Code = "OD-207"
 	SmokeFailed     Code = "OD-208"
+	OrderUnknown    Code = "OD-213"
+	CommitsLost     Code = "OD-214"
 )
 
 var releaseCauses = []Cause{
@@ -120,6 +122,36 @@ var releaseCauses = []Cause{
 			"The message names the check, what was expected and what was answered.",
 			"Run the same checks by hand: `smoke --url URL --checks FILE` changes nothing.",
 			"See the pods' log at that time: `kubectl -n NAMESPACE logs -l app.kubernetes.io/instance=RELEASE --since=10m`.",
+		},
+	},
+	{
+		Code: OrderUnknown, Name: "nobody can tell which commit is newer",
+		Meaning: "The release runs another commit, and neither the checkout's history, nor its remote, nor GitHub tells whether the new commit " +
+			"descends from it. A deploy of an older commit would take changes away that are live, so it is refused.",
+		Advice: "check out the full history (fetch-depth: 0), or give --allow-diverged to deploy without knowing",
+		Example: `refused: OD-213 nobody can tell whether commit 4f2a91c0d3e5 is newer than 9b1c44e07a21, which release "shop" in namespace ` +
+			`"production" runs: fetching the history from remote "origin": fatal: could not read Username for 'https://github.com': terminal prompts ` +
+			`disabled; check out the full history (fetch-depth: 0), or give --allow-diverged to deploy without knowing`,
+		Steps: []string{
+			"Check out with `fetch-depth: 0`. A shallow checkout is enough where the deploy can ask for the rest: by the credentials that the " +
+				"checkout keeps (`persist-credentials`), or by GitHub's API (`permissions: {contents: read}`, input `github-token`).",
+			"\"is not in the repository … nor in its remote\": the branch was deleted or rewritten, or the image was built from another repository. See " +
+				"what it was (`git log COMMIT` in a clone that has it), then decide.",
+			"\"the image names no commit\": build it with the label `org.opencontainers.image.revision`, or give `--commit`.",
+			"To deploy without knowing: `allow-diverged: true`. To go back to an older commit and stay there: `allow-rollback: true`.",
+		},
+	},
+	{
+		Code: CommitsLost, Name: "commits that are live would be lost",
+		Meaning: "The release runs a commit that the new one does not descend from, for instance a hotfix that was deployed from its branch and is not " +
+			"merged yet. The message names the commits that would be lost.",
+		Advice: "merge these commits first, or give --allow-diverged to deploy without them",
+		Example: `refused: OD-214 release "shop" in namespace "production" runs commit 9b1c44e07a21, and commit 4f2a91c0d3e5 does not descend from it: ` +
+			`1 commit would be lost (9b1c44e07a21 Round prices up); merge these commits first, or give --allow-diverged to deploy without them`,
+		Steps: []string{
+			"Merge the branch that the live commit is on, build, and deploy the merge.",
+			"If the same change was merged as another commit (a squash, a rebase, a cherry-pick), nothing is lost: `allow-diverged: true` for this one deploy.",
+			"If the live commit is to be given up: `allow-diverged: true`; with `allow-rollback: true` as well the release is pinned at the new one.",
 		},
 	},
 }

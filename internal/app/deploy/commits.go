@@ -1,0 +1,53 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/git"
+	"github.com/onedigest/onedigest/internal/github"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// commits compares commits by the history of the work tree and of its remote, and by GitHub's where those cannot tell. The
+// deploys of a matrix ask about the same commits: each pair is compared once.
+type commits struct {
+	process app.Process
+	api     github.API
+
+	mu    sync.Mutex
+	known map[[2]release.Commit]compared
+}
+
+type compared struct {
+	comparison release.Comparison
+	err        error
+}
+
+func newCommits(run *app.RunContext, token string) *commits {
+	run.Mask(token)
+	return &commits{process: run.Process, known: map[[2]release.Commit]compared{},
+		api: github.API{URL: run.Process.Getenv("GITHUB_API_URL"), Repository: run.Process.Getenv("GITHUB_REPOSITORY"), Token: token}}
+}
+
+// Compare tells how the next commit relates to the live one. The error says why neither git nor GitHub can tell.
+func (c *commits) Compare(ctx context.Context, live, next release.Commit) (release.Comparison, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known, found := c.known[[2]release.Commit{live, next}]; found {
+		return known.comparison, known.err
+	}
+	comparison, err := git.Compare(ctx, c.process.Environ, c.process.Dir, live, next)
+	if err != nil && ctx.Err() == nil && github.On(c.process.Getenv) {
+		gitErr := err
+		if comparison, err = c.api.Compare(ctx, live, next); err != nil {
+			err = fmt.Errorf("%w; %w", gitErr, err)
+		}
+	}
+	if ctx.Err() == nil {
+		c.known[[2]release.Commit{live, next}] = compared{comparison, err}
+	}
+	return comparison, err
+}

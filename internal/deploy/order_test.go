@@ -1,0 +1,115 @@
+package deploy_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+var pin = release.Pin{Commit: another, RunURL: "https://example.com/run/pin", At: time.Unix(1700000000, 0)}
+
+func TestOlderCommitIsSuperseded(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{history: live(another), relation: release.RelationBehind}
+	result, log, err := fakes.run(t)
+	if err != nil || result.Outcome != release.Superseded || result.NewerRun != "https://example.com/run/newer" || result.Revision != 5 {
+		t.Errorf("got %+v, %v", result, err)
+	}
+	if diff := cmp.Diff([]string{"acquire Lease", "release Lease"}, fakes.done); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	check(t, log, "superseded", "https://example.com/run/newer")
+}
+
+func TestAllowRollbackPinsUntilUnpin(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{history: live(another), relation: release.RelationBehind}
+	if _, log, err := fakes.run(t, "--allow-rollback"); err != nil || fakes.pin == nil || fakes.pin.Commit != commit {
+		t.Fatalf("got pin %+v and %v:\n%s", fakes.pin, err, log)
+	}
+	fakes.revision, fakes.relation, fakes.done = another.String(), release.RelationAhead, nil
+	_, _, err := fakes.run(t)
+	var refusal *release.Refusal
+	if !errors.As(err, &refusal) || !strings.Contains(err.Error(), "OD-204") {
+		t.Errorf("got %v, want a refusal", err)
+	}
+	if diff := cmp.Diff([]string{"acquire Lease", "release Lease"}, fakes.done); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if _, _, err := fakes.run(t, "--unpin"); err != nil || fakes.pin != nil {
+		t.Errorf("got pin %+v and %v", fakes.pin, err)
+	}
+}
+
+// TestOrder: what cannot be told is refused like what would lose commits, by a deploy and by its dry run.
+func TestOrder(t *testing.T) {
+	t.Parallel()
+	lost := []release.CommitSummary{{Commit: another, Subject: "Round prices up"}}
+	for name, test := range map[string]struct {
+		fakes  *fakes
+		flags  []string
+		exit   int
+		wants  []string // in the error or the log
+		pinned bool     // by a deploy
+	}{
+		"ahead":                   {&fakes{history: live(another), relation: release.RelationAhead}, nil, 0, nil, false},
+		"the same":                {&fakes{history: live(commit), compareErr: errors.New("not asked")}, nil, 0, nil, false},
+		"a first install":         {&fakes{compareErr: errors.New("not asked")}, nil, 0, nil, false},
+		"a live commit unnamed":   {&fakes{history: live(""), compareErr: errors.New("not asked")}, nil, 0, []string{"live revision 5 names no commit"}, false},
+		"no commits at all":       {&fakes{history: live(""), unlabelled: true, compareErr: errors.New("not asked")}, nil, 0, nil, false},
+		"unknown":                 {&fakes{history: live(another), compareErr: errors.New("no remote")}, nil, 1, []string{"OD-213", another.Short(), "no remote", "fetch-depth: 0"}, false},
+		"unknown, unpin":          {&fakes{history: live(another), pin: &pin, compareErr: errors.New("no remote")}, []string{"--unpin"}, 1, []string{"OD-213"}, true},
+		"unknown, allowed":        {&fakes{history: live(another), compareErr: errors.New("no remote")}, []string{"--allow-diverged"}, 0, []string{"warning: nobody can tell", "no remote"}, false},
+		"unknown, going back":     {&fakes{history: live(another), compareErr: errors.New("no remote")}, []string{"--allow-rollback"}, 0, []string{"nobody can tell"}, true},
+		"a relation that is none": {&fakes{history: live(another), relation: "sideways"}, nil, 1, []string{"OD-213", `"sideways"`}, false},
+		"a new commit unnamed":    {&fakes{history: live(another), unlabelled: true}, nil, 1, []string{"OD-213", "names no commit", "give --commit"}, false},
+		"diverged": {&fakes{history: live(another), relation: release.RelationDiverged, lost: lost}, nil, 1,
+			[]string{"OD-214", "1 commit would be lost (" + another.Short() + " Round prices up)", "https://example.com/run/newer", "--allow-diverged"}, false},
+		"diverged, going back": {&fakes{history: live(another), relation: release.RelationDiverged}, []string{"--allow-rollback"}, 1, []string{"OD-214"}, false},
+		"diverged, allowed": {&fakes{history: live(another), relation: release.RelationDiverged, lost: lost}, []string{"--allow-diverged"}, 0,
+			[]string{"warning: replacing commit", "Round prices up"}, false},
+		"diverged, allowed and going back": {&fakes{history: live(another), relation: release.RelationDiverged}, []string{"--allow-diverged", "--allow-rollback"}, 0, nil, true},
+		"behind, diverged allowed":         {&fakes{history: live(another), relation: release.RelationBehind}, []string{"--allow-diverged"}, 0, []string{"a descendant of"}, false},
+		"behind, going back":               {&fakes{history: live(another), relation: release.RelationBehind}, []string{"--allow-rollback"}, 0, []string{"deploying an older commit"}, true},
+		"pinned":                           {&fakes{history: live(another), pin: &pin}, nil, 1, []string{"OD-204", "https://example.com/run/pin"}, true},
+		"pinned, unpin":                    {&fakes{history: live(another), pin: &pin}, []string{"--unpin"}, 0, nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, log, err := test.fakes.run(t, append([]string{"--dry-run"}, test.flags...)...)
+			if release.ExitCode(err) != test.exit {
+				t.Errorf("dry run: exit %d, want %d: %v", release.ExitCode(err), test.exit, err)
+			}
+			check(t, fmt.Sprint(log, err), test.wants...)
+			if len(test.fakes.done) > 0 {
+				t.Errorf("the dry run did %v", test.fakes.done)
+			}
+			test.fakes.lines = nil
+			_, log, err = test.fakes.run(t, test.flags...)
+			if release.ExitCode(err) != test.exit || slices.Contains(test.fakes.done, "deploy") && test.exit != 0 {
+				t.Errorf("exit %d, want %d: %v; did %v", release.ExitCode(err), test.exit, err, test.fakes.done)
+			}
+			check(t, fmt.Sprint(log, err), test.wants...)
+			if (test.fakes.pin != nil) != test.pinned {
+				t.Errorf("pinned %t, want %t", test.fakes.pin != nil, test.pinned)
+			}
+		})
+	}
+}
+
+func TestDryRunReportsEverythingThatWouldRefuse(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{history: live(another), relation: release.RelationDiverged, pin: &pin, planned: release.Plan{Problems: []string{"the quota is used up"}}}
+	_, _, err := fakes.run(t, "--dry-run")
+	check(t, fmt.Sprint(err), "OD-204", "OD-214", "the quota is used up")
+	fakes.pinErr = &release.Fault{Side: "cluster", Err: errors.New("reading the pin: forbidden")}
+	if _, _, err := fakes.run(t, "--dry-run"); release.ExitCode(err) != release.ExitFault {
+		t.Errorf("a pin that cannot be read: %v", err)
+	}
+}

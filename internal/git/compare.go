@@ -1,0 +1,132 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
+)
+
+// maxSubject bounds what is kept of a commit's subject, in bytes.
+const maxSubject = 80
+
+// errUnknownOrder is returned when the history at hand cannot tell how two commits relate.
+var errUnknownOrder = errors.New("the history that is at hand ends before it tells")
+
+// Compare tells how the next commit relates to the live one, by the history of the repository that dir belongs to. Where that
+// history is shallow or lacks a commit, the missing commits are fetched from the checkout's remote, within a minute, into a
+// repository that is deleted afterwards: the checkout is not changed. environ is the environment of git, as in Inspect.
+//
+// The error says why the order cannot be told.
+func Compare(ctx context.Context, environ []string, dir string, live, next release.Commit) (release.Comparison, error) {
+	if live == next {
+		return release.Comparison{Relation: release.RelationSame}, nil
+	}
+	repo, err := open(environ, dir)
+	if err != nil {
+		return release.Comparison{}, err
+	}
+	shallow, err := repo.isShallow(ctx)
+	if err != nil {
+		return release.Comparison{}, err
+	}
+	comparison, err := repo.compare(ctx, live, next, !shallow)
+	if err == nil || ctx.Err() != nil {
+		return comparison, err
+	}
+	fetched, remove, err := repo.fetchHistory(ctx, shallow, live, next)
+	if err != nil {
+		return release.Comparison{}, err
+	}
+	defer remove()
+	if comparison, err = fetched.compare(ctx, live, next, true); err != nil {
+		return release.Comparison{}, fmt.Errorf("%w, nor in its remote", err)
+	}
+	return comparison, nil
+}
+
+// isShallow reports whether the history of the repository has been cut off.
+func (r repository) isShallow(ctx context.Context) (bool, error) {
+	out, err := r.git(ctx, "rev-parse", "--is-shallow-repository")
+	if err != nil {
+		return false, r.fault(err, "reading the repository of")
+	}
+	return strings.TrimSpace(out) != "false", nil
+}
+
+// compare tells how two commits relate by what the repository has. That one descends from the other is certain in a history that
+// has been cut off too; that neither does is not.
+func (r repository) compare(ctx context.Context, live, next release.Commit, whole bool) (release.Comparison, error) {
+	for _, commit := range []release.Commit{live, next} {
+		if !r.has(ctx, commit) {
+			if ctx.Err() != nil {
+				return release.Comparison{}, context.Cause(ctx)
+			}
+			return release.Comparison{}, fmt.Errorf("commit %s is not in the repository of %q", commit.Short(), r.dir)
+		}
+	}
+	ahead, err := r.isAncestor(ctx, live, next)
+	if err != nil || ahead {
+		return release.Comparison{Relation: release.RelationAhead}, err
+	}
+	behind, err := r.isAncestor(ctx, next, live)
+	if err != nil || behind {
+		return release.Comparison{Relation: release.RelationBehind}, err
+	}
+	if !whole {
+		return release.Comparison{}, errUnknownOrder
+	}
+	comparison := release.Comparison{Relation: release.RelationDiverged}
+	comparison.Lost, comparison.LostCount, err = r.commitsBetween(ctx, next, live)
+	return comparison, err
+}
+
+// has reports whether the repository has a commit.
+func (r repository) has(ctx context.Context, commit release.Commit) bool {
+	_, err := r.git(ctx, "cat-file", "-e", commit.String()+"^{commit}")
+	return err == nil
+}
+
+func (r repository) isAncestor(ctx context.Context, ancestor, descendant release.Commit) (bool, error) {
+	_, err := r.git(ctx, "merge-base", "--is-ancestor", ancestor.String(), descendant.String())
+	var exit *exitError
+	if errors.As(err, &exit) && exit.status == 1 { // git-merge-base(1), --is-ancestor: "exit with status 1 if not"
+		return false, nil
+	}
+	if err != nil {
+		return false, r.fault(err, "comparing %q and %q in", ancestor.Short(), descendant.Short())
+	}
+	return true, nil
+}
+
+// commitsBetween names the newest commits that one has in its history and another has not, and counts all.
+func (r repository) commitsBetween(ctx context.Context, without, with release.Commit) (named []release.CommitSummary, count int, err error) {
+	commits := without.String() + ".." + with.String()
+	out, err := r.git(ctx, "rev-list", "--count", commits, "--")
+	if err != nil {
+		return nil, 0, r.fault(err, "counting commits of")
+	}
+	if count, err = strconv.Atoi(strings.TrimSpace(out)); err != nil {
+		return nil, 0, r.fault(err, "counting commits of")
+	}
+	out, err = r.git(ctx, "log", "-z", "--no-show-signature", "--no-color", "--no-patch", "--encoding=UTF-8", "--format=%H %s", "--max-count="+strconv.Itoa(release.MaxLost), commits, "--")
+	if err != nil {
+		return nil, 0, r.fault(err, "listing commits of")
+	}
+	return parseSummaries(out), count, nil
+}
+
+// parseSummaries reads NUL-separated lines of a commit and its subject, and leaves out what is neither.
+func parseSummaries(out string) (named []release.CommitSummary) {
+	for line := range strings.SplitSeq(out, "\x00") {
+		id, subject, _ := strings.Cut(line, " ")
+		if commit, err := release.ParseCommit(id); err == nil && len(named) < release.MaxLost {
+			named = append(named, release.CommitSummary{Commit: commit, Subject: text.Line(subject, maxSubject)})
+		}
+	}
+	return named
+}

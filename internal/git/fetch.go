@@ -1,0 +1,203 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/execx"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+const (
+	// maxFetchTime bounds a fetch. Commits alone, of which a fetch asks, are a few MB of a repository of ten thousand.
+	maxFetchTime = time.Minute
+	// maxWanted is how many commits one fetch asks for; a checkout of a few branches has been cut off at fewer places.
+	maxWanted = 100
+)
+
+// fetchHistory fetches the commits that the repository lacks between the given ones and the first of all into a bare repository
+// of its own, which has the objects of this one too. remove deletes it. The remote and the credentials are those of the
+// checkout's own configuration. Neither the checkout nor its repository is changed.
+func (r repository) fetchHistory(ctx context.Context, shallow bool, commits ...release.Commit) (fetched repository, remove func(), err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, maxFetchTime, fmt.Errorf("the remote did not send the history within %s", maxFetchTime))
+	defer cancel()
+	remote, err := r.remote(ctx)
+	if err != nil {
+		return repository{}, nil, err
+	}
+	wanted, err := r.missing(ctx, shallow, commits)
+	if err != nil {
+		return repository{}, nil, err
+	}
+	objects, err := r.path(ctx, "objects")
+	if err != nil {
+		return repository{}, nil, err
+	}
+	environ, err := r.fetchEnviron(ctx, remote)
+	if err != nil {
+		return repository{}, nil, err
+	}
+	dir, err := os.MkdirTemp("", "onedigest-history-")
+	if err != nil {
+		return repository{}, nil, err
+	}
+	remove = func() { _ = os.RemoveAll(dir) }
+	defer func() {
+		if err != nil {
+			remove()
+		}
+	}()
+	fetched = repository{program: r.program, dir: r.top(ctx), environ: append(environ, "GIT_DIR="+dir)}
+	format := "sha1"
+	if len(commits[0]) == 64 {
+		format = "sha256"
+	}
+	if _, err = fetched.git(ctx, "init", "--quiet", "--bare", "--template=", "--object-format="+format, dir); err != nil {
+		return repository{}, nil, r.fault(err, "preparing to fetch the history of")
+	}
+	// Git tells the remote which commits an alternate has: those of a shallow repository have no ancestors there.
+	if !shallow {
+		err = addAlternate(dir, objects)
+	}
+	if err == nil {
+		err = fetched.fetch(ctx, remote, wanted)
+	}
+	if err == nil && shallow {
+		err = addAlternate(dir, objects)
+	}
+	return fetched, remove, err
+}
+
+// fetch fetches commits, by their ids, or all branches if the remote does not serve one of those.
+func (r repository) fetch(ctx context.Context, remote string, wanted []string) error {
+	// tree:0 asks for commits only; a remote that does not know it sends everything.
+	args := []string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--filter=tree:0", remote}
+	_, err := r.git(ctx, append(args, wanted...)...)
+	var exit *exitError
+	if errors.As(err, &exit) && (strings.Contains(exit.stderr, "not our ref") || strings.Contains(exit.stderr, "unadvertised object")) {
+		_, err = r.git(ctx, append(args, "+refs/heads/*:refs/fetched/*")...)
+	}
+	if err != nil {
+		return fmt.Errorf("fetching the history from remote %q: %w", remote, err)
+	}
+	return nil
+}
+
+// addAlternate lets a bare repository read the objects of another one as well (gitrepository-layout(5)).
+func addAlternate(dir, objects string) error {
+	return os.WriteFile(filepath.Join(dir, "objects", "info", "alternates"), []byte(objects+"\n"), 0o600)
+}
+
+// missing lists the commits to ask a remote for: those that the repository lacks, and where it is shallow those at which its
+// history has been cut off.
+func (r repository) missing(ctx context.Context, shallow bool, commits []release.Commit) (wanted []string, err error) {
+	for _, commit := range commits {
+		if !r.has(ctx, commit) {
+			wanted = append(wanted, commit.String())
+		}
+	}
+	if shallow {
+		path, err := r.path(ctx, "shallow")
+		if err != nil {
+			return nil, err
+		}
+		content, err := os.ReadFile(path) // #nosec G304 -- of the repository itself
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(string(content)) {
+			if commit, err := release.ParseCommit(strings.TrimSpace(line)); err == nil && len(wanted) < maxWanted {
+				wanted = append(wanted, commit.String())
+			}
+		}
+	}
+	slices.Sort(wanted)
+	return slices.Compact(wanted), nil
+}
+
+// remote is the name of the remote to fetch from: origin, or the first one if there is no origin.
+func (r repository) remote(ctx context.Context) (string, error) {
+	out, err := r.git(ctx, "remote")
+	if err != nil {
+		return "", r.fault(err, "listing the remotes of")
+	}
+	remotes := strings.Fields(out)
+	switch {
+	case len(remotes) == 0:
+		return "", fmt.Errorf("the repository of %q has no remote to fetch the history from", r.dir)
+	case slices.Contains(remotes, "origin"):
+		return "origin", nil
+	}
+	return remotes[0], nil
+}
+
+// top is the top of the work tree, against which git resolves a remote that is a relative path.
+func (r repository) top(ctx context.Context) string {
+	out, err := r.git(ctx, "rev-parse", "--show-toplevel")
+	if err != nil {
+		return r.dir
+	}
+	return strings.TrimSuffix(out, "\n")
+}
+
+// path is the absolute path of a file of the repository.
+func (r repository) path(ctx context.Context, name string) (string, error) {
+	out, err := r.git(ctx, "rev-parse", "--git-path", name)
+	if err != nil {
+		return "", r.fault(err, "reading the repository of")
+	}
+	path := strings.TrimSuffix(out, "\n")
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(r.dir, path)
+	}
+	return path, nil
+}
+
+// fetchEnviron is the environment for fetching from the remote into another repository: what the checkout's own configuration
+// says about reaching the remote is given as GIT_CONFIG_ variables (git-config(1)), which leave no credential on the disk.
+func (r repository) fetchEnviron(ctx context.Context, remote string) ([]string, error) {
+	out, err := r.git(ctx, "config", "--local", "--includes", "--list", "-z")
+	if err != nil {
+		return nil, r.fault(err, "reading the configuration of")
+	}
+	environ := slices.Clone(r.environ)
+	count, _ := strconv.Atoi(execx.Variable(environ, "GIT_CONFIG_COUNT"))
+	add := func(key, value string) {
+		environ = append(environ, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", count, key), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", count, value))
+		count++
+	}
+	for entry := range strings.SplitSeq(out, "\x00") {
+		key, value, valued := strings.Cut(entry, "\n")
+		if !valued {
+			value = "true" // git-config(1): a variable without a value
+		}
+		if isAboutReaching(key, remote) {
+			add(key, value)
+		}
+	}
+	add("gc.auto", "0")
+	add("maintenance.auto", "false")
+	if execx.Variable(environ, "GIT_SSH_COMMAND") == "" && execx.Variable(environ, "GIT_SSH") == "" {
+		if _, err := r.git(ctx, "config", "--get", "core.sshCommand"); err != nil {
+			environ = append(environ, "GIT_SSH_COMMAND=ssh -o BatchMode=yes") // never asks for a passphrase
+		}
+	}
+	return append(environ, "GIT_CONFIG_COUNT="+strconv.Itoa(count)), nil
+}
+
+// isAboutReaching reports whether a variable of a repository's configuration says how to reach its remote.
+func isAboutReaching(key, remote string) bool {
+	for _, section := range []string{"http.", "credential.", "url.", "ssh.", "protocol.", "core.sshcommand", "core.gitproxy", "core.askpass"} {
+		if strings.HasPrefix(key, section) {
+			return true
+		}
+	}
+	return key == "remote."+remote+".url" || strings.HasPrefix(key, "remote."+remote+".proxy")
+}
