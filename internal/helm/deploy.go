@@ -75,10 +75,17 @@ func (s *session) isUnchanged(ctx context.Context, deployment release.Deployment
 	return plan.Unchanged(ctx, rendered, state, s.kube.Release)
 }
 
-// install installs a release. One that was uninstalled with its history kept, or whose first install failed, is replaced.
+// install installs a release. One that was uninstalled with its history kept, or whose first install failed, is replaced; the latter goes
+// on from the hooks that have succeeded.
 func (s *session) install(ctx context.Context, deployment release.Deployment, loaded *chart.Chart, state history.State) error {
 	if err := s.installCRDs(ctx, loaded.Chart.CRDObjects()); err != nil {
 		return err
+	}
+	if newest := state.Newest(); newest != nil && newest.Info.Deleted.IsZero() {
+		var err error
+		if s.kube.doneHooks, err = s.kube.hooksDoneBefore(state); err != nil {
+			return err
+		}
 	}
 	install := action.NewInstall(s.helm)
 	install.ReleaseName, install.Namespace, install.Wait = deployment.Name, deployment.Namespace, true

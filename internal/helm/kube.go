@@ -1,7 +1,6 @@
 package helm
 
 import (
-	"errors"
 	"io"
 	"time"
 
@@ -9,11 +8,9 @@ import (
 	"github.com/onedigest/onedigest/internal/helm/objects"
 	"github.com/onedigest/onedigest/internal/release"
 	"helm.sh/helm/v3/pkg/kube"
-	helmrelease "helm.sh/helm/v3/pkg/release"
 	core "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/cli-runtime/pkg/resource"
 )
 
 // kubeClient is Helm's client with two changes: it waits by the function that the caller of Deploy has given, and it takes into
@@ -23,6 +20,10 @@ type kubeClient struct {
 	session *session
 	wait    func(phase release.Phase, objects []release.Object) error // nil: a rollout is not waited for
 	waitErr error                                                     // of wait
+
+	doneHooks map[release.Object]doneHook // of earlier attempts of an install
+	skipped   map[release.Object]bool     // whether a hook of those is left as it is, once that is decided
+	passed    map[release.Object]bool     // hooks that were created or left: what is deleted now is deleted because it has ended
 }
 
 var (
@@ -53,6 +54,9 @@ const hookPoll = 100 * time.Millisecond
 // WatchUntilReady waits for a hook: with the caller's wait, or else as Helm does. Helm deletes the hook, if it is to be deleted,
 // only after the wait has returned, so that a failed hook's evidence can be captured.
 func (k *kubeClient) WatchUntilReady(resources kube.ResourceList, _ time.Duration) error {
+	if resources = k.withoutDone(resources); len(resources) == 0 {
+		return nil
+	}
 	if k.wait != nil {
 		return k.callWait(release.PhaseHooks, resources)
 	}
@@ -85,10 +89,10 @@ func (k *kubeClient) callWait(phase release.Phase, resources kube.ResourceList) 
 	return nil
 }
 
-// WaitForDelete returns when none of the objects exists any more: a hook can be created again only then.
+// WaitForDelete returns when none of the objects that Delete deletes exists any more: a hook can be created again only then.
 func (k *kubeClient) WaitForDelete(resources kube.ResourceList, _ time.Duration) error {
 	poll := 20 * time.Millisecond
-	for len(resources) > 0 {
+	for resources = k.deletable(resources); len(resources) > 0; {
 		_, err := objects.Get(resources[0])
 		switch {
 		case apierrors.IsNotFound(err):
@@ -115,33 +119,6 @@ func (k *kubeClient) Create(resources kube.ResourceList) (*kube.Result, error) {
 		return result, err
 	}
 	return result, k.deleteRemoved(nil, resources, result)
-}
-
-func isHook(info *resource.Info) bool {
-	return objects.Annotations(info)[helmrelease.HookAnnotation] != ""
-}
-
-// createHook annotates a hook as the release's, which Helm does not do, and replaces one that a killed run left behind.
-func (k *kubeClient) createHook(resources kube.ResourceList) (*kube.Result, error) {
-	for _, info := range resources {
-		_ = k.AnnotateOwner(info) // an object without metadata is left for the apiserver to reject
-	}
-	var existing kube.ResourceList
-	for _, info := range resources {
-		current, err := objects.Get(info)
-		if err == nil && isHook(current) && k.Owns(current) {
-			existing = append(existing, info)
-		}
-	}
-	if len(existing) > 0 {
-		if _, errs := k.Client.Delete(existing); len(errs) > 0 {
-			return nil, errors.Join(errs...)
-		}
-		if err := k.WaitForDelete(existing, 0); err != nil {
-			return nil, err
-		}
-	}
-	return k.Client.Create(resources)
 }
 
 // GetPodList returns none. Helm would print the logs of a failed hook's pods, which the caller's wait has captured.

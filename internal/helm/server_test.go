@@ -31,6 +31,7 @@ var kinds = map[string]schema.GroupVersionKind{
 	"services":                  {Version: "v1", Kind: "Service"},
 	"serviceaccounts":           {Version: "v1", Kind: "ServiceAccount"},
 	"pods":                      {Version: "v1", Kind: "Pod"},
+	"persistentvolumeclaims":    {Version: "v1", Kind: "PersistentVolumeClaim"},
 	"deployments":               {Group: "apps", Version: "v1", Kind: "Deployment"},
 	"statefulsets":              {Group: "apps", Version: "v1", Kind: "StatefulSet"},
 	"jobs":                      {Group: "batch", Version: "v1", Kind: "Job"},

@@ -71,7 +71,7 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 	}
 	cluster := &objects.Cluster{Client: kube.New(s.restGetter), Mapper: func() meta.RESTMapper { return s.api.Load().mapper }, Refresh: s.refreshOnce(ctx)}
 	cluster.Log = c.logHelm
-	s.kube = &kubeClient{Release: &objects.Release{Cluster: cluster}, session: s}
+	s.kube = &kubeClient{Release: &objects.Release{Cluster: cluster}, session: s, skipped: map[release.Object]bool{}, passed: map[release.Object]bool{}}
 	s.helm = &action.Configuration{RESTClientGetter: s.restGetter, KubeClient: s.kube, Releases: storage.Init(s.store), Log: c.logHelm,
 		Capabilities: api.capabilities, HookOutputFunc: func(_, _, _ string) io.Writer { return io.Discard }}
 	return s, nil

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/release"
@@ -142,7 +141,8 @@ func TestWaitErrorIsReturned(t *testing.T) {
 	}
 }
 
-// TestStoppedWait ends the context while a rollout or a hook is waited for, by a wait that returns it and by one that does not.
+// TestStoppedWait ends the context while a rollout or a hook is waited for, by a wait that returns it and by one that never does: that
+// Deploy returns is what shows that it is not waited for.
 func TestStoppedWait(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -157,13 +157,11 @@ func TestStoppedWait(t *testing.T) {
 			forever := make(chan struct{})
 			defer close(forever)
 			errNotReady := errors.New("the pods were not ready")
-			var began time.Time
 			count := 0
 			got, err := c.Deploy(ctx, d, func(ctx context.Context, _ release.Phase, _ []release.Object) error {
 				if count++; count < test.at {
 					return nil
 				}
-				began = time.Now()
 				stop()
 				if test.returns {
 					<-ctx.Done()
@@ -172,9 +170,6 @@ func TestStoppedWait(t *testing.T) {
 				<-forever
 				return nil
 			})
-			if took := time.Since(began); took > 2*time.Second {
-				t.Errorf("it took %s", took)
-			}
 			if !errors.Is(err, context.Canceled) || errors.Is(err, errNotReady) != test.returns || got.Revision != 1 || len(got.Objects) != 4 {
 				t.Errorf("got %+v, %v", got, err)
 			}
@@ -196,9 +191,8 @@ func TestWithoutWait(t *testing.T) {
 	go func() { <-asked; stop() }()
 	c := s.client("staging")
 	s.watched = func() { once.Do(func() { close(asked) }) }
-	began := time.Now()
-	_, err := c.Deploy(ctx, d, nil)
-	if !errors.Is(err, context.Canceled) || time.Since(began) > 10*time.Second {
+	_, err := c.Deploy(ctx, d, nil) // it would wait for an hour
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if got := statuses(t, c); got != "failed" {

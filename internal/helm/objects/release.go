@@ -33,6 +33,11 @@ func (r *Release) Owns(info *resource.Info) bool {
 	return annotations[annotationRelease] == r.Name && annotations[annotationNamespace] == r.TargetNamespace
 }
 
+// OwnedByAnother reports whether an object is annotated as another release's.
+func (r *Release) OwnedByAnother(info *resource.Info) bool {
+	return Annotations(info)[annotationRelease] != "" && !r.Owns(info)
+}
+
 // AnnotateOwner annotates an object as this release's.
 func (r *Release) AnnotateOwner(info *resource.Info) error {
 	accessor, err := meta.Accessor(info.Object)
