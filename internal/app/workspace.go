@@ -81,12 +81,3 @@ func (w Workspace) Read(setting, path, do string) ([]byte, error) {
 	}
 	return content, nil
 }
-
-// Scratch makes an empty directory outside the work tree; remove deletes it.
-func (w Workspace) Scratch() (string, func(), error) {
-	dir, err := os.MkdirTemp("", "onedigest-")
-	if err != nil {
-		return "", nil, fmt.Errorf("making a scratch directory: %w", err)
-	}
-	return dir, func() { os.RemoveAll(dir) }, nil
-}

@@ -85,9 +85,13 @@ func newRetryer(maxAttempts int) aws.Retryer {
 
 // Endpoint is the address that replaces AWS's own for a service, given by its SDK's ServiceID ("ECR"); nil if none does. The
 // address of the service precedes the general one, the environment precedes the profile.
-// Source: AWS SDKs and Tools Reference Guide, "Service-specific endpoints".
+// Source: AWS SDKs and Tools Reference Guide, "Service-specific endpoints", also for AWS_IGNORE_CONFIGURED_ENDPOINT_URLS.
 func Endpoint(environ func(string) string, loaded aws.Config, serviceID string) *string {
 	environ = environment(environ)
+	if ignored, found, err := config.GetIgnoreConfiguredEndpoints(context.Background(), loaded.ConfigSources); err == nil && found && ignored ||
+		strings.EqualFold(environ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"), "true") {
+		return nil
+	}
 	variable := "AWS_ENDPOINT_URL_" + strings.ToUpper(strings.ReplaceAll(serviceID, " ", "_"))
 	found := first(environ(variable), profileEndpoint(loaded, serviceID), environ("AWS_ENDPOINT_URL"), aws.ToString(loaded.BaseEndpoint))
 	if found == "" {

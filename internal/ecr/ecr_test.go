@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -253,6 +254,28 @@ func TestOwnsWithoutEndpointSendsNoRequest(t *testing.T) {
 }
 
 // A token that is about to end is not handed out again.
+// A host that is named like ECR's under another domain may be an emulator's: the endpoint says whether it is.
+func TestOwnsAsksAboutHostsNamedLikeECR(t *testing.T) {
+	t.Parallel()
+	const host = "000000000000.dkr.ecr.us-east-1.localhost.emulator.example:4566"
+	var asked atomic.Int32
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		_, _ = fmt.Fprintf(w, `{"authorizationData":[{"authorizationToken":%q,"expiresAt":%d,"proxyEndpoint":"https://`+host+`"}]}`,
+			base64.StdEncoding.EncodeToString([]byte("AWS:x")), time.Now().Add(12*time.Hour).Unix())
+	}))
+	defer endpoint.Close()
+	c := connect(t, map[string]string{"AWS_ENDPOINT_URL": endpoint.URL, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"})
+	for other, want := range map[string]bool{host: true, "111111111111.dkr.ecr.us-east-1.elsewhere.example": false, "registry.example": false} {
+		if owned, err := c.Owns(t.Context(), other); err != nil || owned != want {
+			t.Errorf("%s: got %t, %v, want %t", other, owned, err, want)
+		}
+	}
+	if asked.Load() != 1 {
+		t.Errorf("the endpoint was asked %d times, want once", asked.Load())
+	}
+}
+
 func TestCredentialsAreRenewedBeforeTheyExpire(t *testing.T) {
 	t.Parallel()
 	asked := 0

@@ -43,13 +43,17 @@ func (c *Client) locate(host string) location {
 	return at
 }
 
-// Owns reports whether a registry host is ECR's: by its name, or, if a custom ECR endpoint is configured, because that
-// endpoint issues tokens for the host.
+// emulatedPattern matches an address that is named like a private registry's under another domain, as emulators of ECR name theirs.
+var emulatedPattern = regexp.MustCompile(`^\d{12}\.dkr[.-]ecr\.`)
+
+// Owns reports whether a registry host is ECR's: by its name, or, if a custom endpoint is configured, because that endpoint
+// issues tokens for the host. The endpoint is asked only about its own address and about hosts named like ECR's: a general
+// AWS_ENDPOINT_URL, set for another service, says nothing about ghcr.io, and need not answer.
 func (c *Client) Owns(ctx context.Context, host string) (bool, error) {
 	if _, isECR := parseHost(host); isECR {
 		return true, nil
 	}
-	if c.endpoint == nil {
+	if c.endpoint == nil || !strings.EqualFold(host, hostOf(*c.endpoint)) && !emulatedPattern.MatchString(host) {
 		return false, nil
 	}
 	token, err := c.token(ctx, host)

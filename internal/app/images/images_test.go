@@ -11,6 +11,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -196,4 +197,26 @@ func encoded(t *testing.T, of release.Evidence) []byte {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// AWS_ENDPOINT_URL is often set for another service. A registry that is neither ECR nor at that address is used as without it.
+func TestAGeneralEndpointConcernsNoOtherRegistry(t *testing.T) {
+	t.Parallel()
+	for _, variable := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ECR"} {
+		var asked atomic.Int32
+		endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			asked.Add(1)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}))
+		defer endpoint.Close()
+		connected, _ := connect(t, []string{variable + "=" + endpoint.URL, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=y"})
+		image := push(t, connected, plainRegistry(t))
+		state, err := connected.Inspect(t.Context(), image.Repository, image.Digest, "one")
+		if err != nil || state.TagDigest != image.Digest {
+			t.Errorf("%s: got %+v, %v", variable, state, err)
+		}
+		if asked.Load() > 0 {
+			t.Errorf("%s: the endpoint was asked %d times about another registry", variable, asked.Load())
+		}
+	}
 }
