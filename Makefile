@@ -23,9 +23,10 @@ check: ## the fast inner loop: format, vet, lint, dead code, unit tests
 build: ## build the verbs and the sandbox into bin/
 	@scripts/build.sh
 
-reference: ## regenerate action.yml of every action, docs/reference.md, docs/troubleshooting.md, the chart's README, Terraform's tables
+reference: ## regenerate action.yml of every action, docs/reference.md, docs/troubleshooting.md, docs/rbac/role.yaml, the chart's README, Terraform's tables
 	$(GO) test ./internal/app -run 'TestReference' -update
 	$(GO) test ./internal/release/causes -run 'TestTroubleshooting' -update
+	$(GO) test ./internal/kube -run 'TestRoleFile' -update
 	charts/check.sh --write
 	scripts/terraform.sh --tables
 

@@ -49,6 +49,7 @@ func TestPreflightFailureChangesNothing(t *testing.T) {
 		"an image that is not in its registry": {&fakes{absent: true}, nil, release.ExitFailed, "is not in its registry"},
 		"an image of another commit":           {&fakes{revision: "x"}, []string{"--commit", commit.String()}, release.ExitFailed, `is labelled with revision "x"`},
 		"smoke checks that reach nothing":      {&fakes{inside: true}, []string{"--smoke-checks", "default"}, release.ExitInput, "--smoke-checks: cannot reach the release"},
+		"objects that may not be applied":      {&fakes{noKinds: &release.Fault{Side: "cluster", Err: errors.New("may not patch deployments.apps")}}, nil, release.ExitFault, "may not patch"},
 		"a cluster that does not answer":       {&fakes{noAccess: &release.Fault{Side: "cluster", Err: errors.New("connection refused")}}, nil, release.ExitFault, "connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {

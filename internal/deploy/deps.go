@@ -38,6 +38,8 @@ type Chart interface {
 	Endpoints(deployment release.Deployment) ([]release.Object, error)
 	// MissingKeys lists the keys that other values files set and the deployment's own do not set.
 	MissingKeys(deployment release.Deployment, other []string) ([]string, error)
+	// AppliedKinds lists the kinds of the objects that Deploy would apply, and changes nothing.
+	AppliedKinds(ctx context.Context, deployment release.Deployment) ([]release.AppliedKind, error)
 	// Plan reports what Deploy would do, and changes nothing.
 	Plan(ctx context.Context, deployment release.Deployment) (release.Plan, error)
 	// History lists the revisions, newest first.
@@ -58,8 +60,11 @@ type Chart interface {
 
 // Cluster is where the release runs.
 type Cluster interface {
-	// Check reports whether the cluster answers and the credentials may deploy. create says that the namespace may be absent.
-	Check(ctx context.Context, namespace string, create bool) error
+	// Check reports whether the cluster answers and the credentials may deploy; create says that the namespace may be absent. The
+	// limits say what the deploy lacks for want of a permission.
+	Check(ctx context.Context, namespace string, create bool) (limits []string, err error)
+	// CheckKinds reports whether the credentials may apply objects of the kinds. The limits are those of Check.
+	CheckKinds(ctx context.Context, namespace string, kinds []release.AppliedKind) (limits []string, err error)
 	// CreateNamespace makes the namespace if it is absent.
 	CreateNamespace(ctx context.Context, namespace string, environment release.Environment) error
 	// AcquireLease takes the release's Lease, and waits until ctx ends for another run that holds it.

@@ -40,6 +40,7 @@ type fakes struct {
 	revision   string         // label of the image; the commit's if "" and not unlabelled
 	unlabelled bool
 	noAccess   error
+	noKinds    error
 	pods       []release.PodImage
 	inside     bool  // the chart renders no address outside the cluster
 	noURL      bool  // the cluster knows of no address outside
@@ -112,6 +113,10 @@ type chart struct{ *fakes }
 
 func (c chart) Check(release.Deployment) error { return c.checkErr }
 
+func (c chart) AppliedKinds(context.Context, release.Deployment) ([]release.AppliedKind, error) {
+	return []release.AppliedKind{{Group: "apps", Resource: "deployments", Namespace: "staging"}}, nil
+}
+
 func (c chart) Endpoints(release.Deployment) ([]release.Object, error) {
 	if c.inside {
 		return nil, nil
@@ -171,7 +176,11 @@ func (c chart) Uninstall(context.Context, string) error {
 
 type cluster struct{ *fakes }
 
-func (c cluster) Check(context.Context, string, bool) error { return c.noAccess }
+func (c cluster) Check(context.Context, string, bool) ([]string, error) { return nil, c.noAccess }
+
+func (c cluster) CheckKinds(context.Context, string, []release.AppliedKind) ([]string, error) {
+	return nil, c.noKinds
+}
 
 func (c cluster) CreateNamespace(context.Context, string, release.Environment) error {
 	c.note("create namespace")

@@ -68,7 +68,7 @@ func healRelease(ctx context.Context, settings Settings, deps Deps) (Result, err
 	r := request{Deps: deps, settings: settings}
 	result := r.result()
 	result.Outcome = release.Unchanged
-	err := r.Cluster.Check(ctx, settings.Namespace, false)
+	_, err := r.Cluster.Check(ctx, settings.Namespace, false)
 	var absent *release.InputError
 	if errors.As(err, &absent) {
 		result.State = "nothing to heal: " + err.Error()

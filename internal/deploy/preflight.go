@@ -43,7 +43,25 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 	}
 	commit := cmp.Or(labelled, settings.Commit)
 	r.deployment.Commit, r.deployment.ImageCommit, r.Holder.Commit = commit, labelled, commit
-	return r, r.Cluster.Check(ctx, settings.Namespace, settings.CreateNamespace)
+	return r, r.checkAccess(ctx)
+}
+
+// checkAccess refuses a cluster that does not answer or does not permit the deploy, and warns of what is lost for want of a
+// permission that a deploy can do without.
+func (r request) checkAccess(ctx context.Context) error {
+	limits, err := r.Cluster.Check(ctx, r.settings.Namespace, r.settings.CreateNamespace)
+	if err != nil {
+		return err
+	}
+	kinds, err := r.Chart.AppliedKinds(ctx, r.deployment)
+	if err != nil {
+		return err
+	}
+	more, err := r.Cluster.CheckKinds(ctx, r.settings.Namespace, kinds)
+	for _, limit := range append(limits, more...) {
+		r.Reporter.Warnf("%s", limit)
+	}
+	return err
 }
 
 // resolvePaths makes the chart's path and those of the values files absolute, and reports all that are unusable together.

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -23,103 +24,107 @@ const checkTime = 10 * time.Second
 // maxReasons is how many of the authorizer's reasons an error repeats.
 const maxReasons = 3
 
-// deployPermissions are those that every deploy needs: on Deployments, to watch the rollout; on Secrets, where Helm stores its
-// revisions (helm.sh/helm/v3/pkg/storage/driver, secrets.go); on Leases, by which runs exclude each other. Which others a chart
-// needs, only the chart knows.
-var deployPermissions = slices.Concat(
-	permissions("apps", "deployments", "get", "list", "watch", "create", "patch"),
-	permissions("", "secrets", "get", "list", "create", "update", "patch", "delete"),
-	permissions("coordination.k8s.io", "leases", "get", "list", "watch", "create", "update"),
-)
-
-func permissions(group, resource string, verbs ...string) (wanted []authorization.ResourceAttributes) {
-	for _, verb := range verbs {
-		wanted = append(wanted, authorization.ResourceAttributes{Verb: verb, Group: group, Resource: resource})
-	}
-	return wanted
-}
+// namespacePermission is needed to create a namespace. It is a rule of a ClusterRole.
+var namespacePermission = release.Permission{Resource: "namespaces", Cluster: true, Verbs: []string{"create"}, For: "create-namespace"}
 
 // Check finds out within ten seconds whether the cluster answers, whether the namespace exists or may be created, and whether
-// this user may deploy to it. It changes nothing.
+// this user has the Permissions. It changes nothing. The limits say what the deploy will lack for want of a permission that it can
+// do without.
 //
 // A namespace that does not exist and is not to be created is an *release.InputError. A cluster that does not answer, and a
 // missing permission, are a *release.Fault.
-func (c *Client) Check(ctx context.Context, namespace string, create bool) error {
+func (c *Client) Check(ctx context.Context, namespace string, create bool) (limits []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	found, err := c.namespaces().Get(ctx, namespace, meta.GetOptions{})
-	wanted := deployPermissions
+	wanted := Permissions
 	switch {
 	case apierrors.IsForbidden(err): // a user limited to one namespace may not read it and may still deploy to it
 	case apierrors.IsNotFound(err) && !create:
-		return release.BadSetting("namespace", fmt.Sprintf("namespace %q does not exist in %s", namespace, c.Host), "give --create-namespace, or create it")
+		return nil, release.BadSetting("namespace", fmt.Sprintf("namespace %q does not exist in %s", namespace, c.Host), "give --create-namespace, or create it")
 	case apierrors.IsNotFound(err):
-		wanted = slices.Concat(permissions("", "namespaces", "create"), deployPermissions)
+		wanted = slices.Concat([]release.Permission{namespacePermission}, Permissions)
 	case err != nil:
-		return c.Fault(ctx, err, "reading namespace %q", namespace)
+		return nil, c.Fault(ctx, err, "reading namespace %q", namespace)
 	case found.Status.Phase == core.NamespaceTerminating:
-		return &release.Fault{Side: Side, Err: fmt.Errorf("reading namespace %q: it is being deleted", namespace), Do: "wait until it is deleted, or give another namespace"}
+		return nil, &release.Fault{Side: Side, Err: fmt.Errorf("reading namespace %q: it is being deleted", namespace), Do: "wait until it is deleted, or give another namespace"}
 	}
-	return c.checkPermissions(ctx, namespace, wanted)
+	return c.CheckPermissions(ctx, namespace, wanted)
 }
 
-// checkPermissions reviews every permission at once and reports all missing ones, in the order of wanted.
-func (c *Client) checkPermissions(ctx context.Context, namespace string, wanted []authorization.ResourceAttributes) error {
-	denied := make([]*authorization.SubjectAccessReviewStatus, len(wanted))
-	group, groupCtx := errgroup.WithContext(ctx)
-	for i, attributes := range wanted {
-		if attributes.Resource != "namespaces" {
-			attributes.Namespace = namespace
-		}
-		group.Go(func() error {
-			review := &authorization.SelfSubjectAccessReview{Spec: authorization.SelfSubjectAccessReviewSpec{ResourceAttributes: &attributes}}
-			reviewed, err := c.accessReviews().Create(groupCtx, review, meta.CreateOptions{})
-			if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
-				return nil // the cluster does not let this user ask; the deploy itself will show what is missing
+// CheckPermissions asks the cluster within ten seconds whether this user has the permissions in the namespace. The limits and
+// errors are those of Check; all missing permissions are reported together, in the order given.
+func (c *Client) CheckPermissions(ctx context.Context, namespace string, wanted []release.Permission) (limits []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	reviews, err := c.review(ctx, namespace, wanted)
+	if err != nil {
+		return nil, c.Fault(ctx, err, "checking permissions in namespace %q", namespace)
+	}
+	var missing, reasons []string
+	for i, permission := range wanted {
+		var verbs []string
+		for _, status := range reviews[i] {
+			if status.Allowed {
+				continue
 			}
-			if err == nil && !reviewed.Status.Allowed {
-				denied[i] = &reviewed.Status
+			verbs = append(verbs, status.verb)
+			if reason := text.Line(status.Reason, 256); reason != "" && !slices.Contains(reasons, reason) {
+				reasons = append(reasons, reason)
 			}
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return c.Fault(ctx, err, "checking permissions in namespace %q", namespace)
-	}
-	return c.permissionError(ctx, namespace, wanted, denied)
-}
-
-// permissionError lists the denied permissions by resource; nil if none is.
-func (c *Client) permissionError(ctx context.Context, namespace string, wanted []authorization.ResourceAttributes, denied []*authorization.SubjectAccessReviewStatus) error {
-	var resources, reasons []string
-	verbs := map[string][]string{}
-	for i, status := range denied {
-		if status == nil {
-			continue
 		}
-		resource := wanted[i].Resource
-		if wanted[i].Group != "" {
-			resource += "." + wanted[i].Group
-		}
-		if verbs[resource] == nil {
-			resources = append(resources, resource)
-		}
-		verbs[resource] = append(verbs[resource], wanted[i].Verb)
-		if reason := text.Line(status.Reason, 256); reason != "" && !slices.Contains(reasons, reason) {
-			reasons = append(reasons, reason)
+		switch denied := strings.Join(verbs, ", ") + " " + permission.Name(); {
+		case len(verbs) == 0:
+		case permission.Without != "":
+			limits = append(limits, fmt.Sprintf("%s may not %s in namespace %q: %s", c.username(ctx), denied, namespace, permission.Without))
+		default:
+			missing = append(missing, denied)
 		}
 	}
-	if len(resources) == 0 {
-		return nil
+	if len(missing) == 0 {
+		return limits, nil
 	}
-	for i, resource := range resources {
-		resources[i] = strings.Join(verbs[resource], ", ") + " " + resource
-	}
-	err := fmt.Errorf("forbidden: %s may not %s in namespace %q", c.username(ctx), strings.Join(resources, "; "), namespace)
+	err = fmt.Errorf("forbidden: %s may not %s in namespace %q", c.username(ctx), strings.Join(missing, "; "), namespace)
 	if len(reasons) > 0 {
 		err = fmt.Errorf("%w (%s)", err, strings.Join(reasons[:min(maxReasons, len(reasons))], "; "))
 	}
-	return &release.Fault{Side: Side, Err: err, Do: "ask a cluster administrator for a Role that allows it"}
+	return nil, &release.Fault{Side: Side, Err: err, Do: "ask a cluster administrator for the Role in docs/rbac"}
+}
+
+// reviewed is the cluster's answer about one verb.
+type reviewed struct {
+	authorization.SubjectAccessReviewStatus
+	verb string
+}
+
+// review asks about every verb of every permission at the same time. What the cluster does not let this user ask counts as allowed:
+// the deploy itself will show what is missing.
+func (c *Client) review(ctx context.Context, namespace string, wanted []release.Permission) ([][]reviewed, error) {
+	answers := make([][]reviewed, len(wanted))
+	group, groupCtx := errgroup.WithContext(ctx)
+	for i, permission := range wanted {
+		answers[i] = make([]reviewed, len(permission.Verbs))
+		resource, subresource, _ := strings.Cut(permission.Resource, "/")
+		for j, verb := range permission.Verbs {
+			attributes := &authorization.ResourceAttributes{Verb: verb, Group: permission.Group, Resource: resource, Subresource: subresource}
+			if !permission.Cluster {
+				attributes.Namespace = cmp.Or(permission.Namespace, namespace)
+			}
+			group.Go(func() error {
+				answers[i][j].verb, answers[i][j].Allowed = verb, true
+				review := &authorization.SelfSubjectAccessReview{Spec: authorization.SelfSubjectAccessReviewSpec{ResourceAttributes: attributes}}
+				answer, err := c.accessReviews().Create(groupCtx, review, meta.CreateOptions{})
+				if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
+					return nil
+				}
+				if err == nil {
+					answers[i][j].SubjectAccessReviewStatus = answer.Status
+				}
+				return err
+			})
+		}
+	}
+	return answers, group.Wait()
 }
 
 // username is this user as the cluster has authenticated it, for an error message.

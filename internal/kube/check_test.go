@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -32,10 +33,10 @@ func TestCheck(t *testing.T) {
 		"absent, to create":          {nil, nil, nil, true, release.ExitDone, nil},
 		"absent, not ours to create": {nil, []string{"create namespaces"}, nil, true, release.ExitFault, []string{`user "deployer" may not create namespaces`}},
 		"being deleted":              {namespace(core.NamespaceTerminating), nil, nil, false, release.ExitFault, []string{"being deleted"}},
-		"no Deployments":             {namespace(core.NamespaceActive), []string{"patch deployments"}, nil, false, release.ExitFault, []string{"forbidden", `user "deployer"`, `patch deployments.apps in namespace "staging"`}},
+		"no ReplicaSets":             {namespace(core.NamespaceActive), []string{"watch replicasets"}, nil, false, release.ExitFault, []string{"forbidden", `user "deployer"`, `watch replicasets.apps in namespace "staging"`}},
 		"no Leases":                  {namespace(core.NamespaceActive), []string{"update leases"}, nil, false, release.ExitFault, []string{`update leases.coordination.k8s.io in namespace "staging"`}},
-		"all that is missing": {namespace(core.NamespaceActive), []string{"patch deployments", "update secrets", "get secrets", "create leases"}, nil, false, release.ExitFault,
-			[]string{`user "deployer" may not patch deployments.apps; get, update secrets; create leases.coordination.k8s.io in namespace "staging"`}},
+		"all that is missing": {namespace(core.NamespaceActive), []string{"list pods", "update secrets", "get secrets", "create leases"}, nil, false, release.ExitFault,
+			[]string{`user "deployer" may not get, update secrets; create leases.coordination.k8s.io; list pods in namespace "staging"`}},
 		"no Secrets": {namespace(core.NamespaceActive), []string{"create secrets"}, nil, false, release.ExitFault, []string{`create secrets in namespace "staging"`}},
 		"namespace hidden": {nil, nil, func(r *http.Request) int {
 			if r.Method == http.MethodGet {
@@ -57,7 +58,7 @@ func TestCheck(t *testing.T) {
 				s.Deny(verb)
 			}
 			s.Break(test.broken)
-			err := s.client().Check(context.Background(), space, test.create)
+			_, err := s.client().Check(context.Background(), space, test.create)
 			if got := release.ExitCode(err); got != test.code {
 				t.Fatalf("exit %d, %v; want %d", got, err, test.code)
 			}
@@ -82,8 +83,34 @@ func TestCheckUnreachableCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = client.Check(context.Background(), space, false)
+	_, err = client.Check(context.Background(), space, false)
 	if release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), address) {
 		t.Errorf("got %v, want a fault that names %s", err, address)
+	}
+}
+
+// TestCheckNamesEveryMissingPermission takes away one verb of the table after another.
+func TestCheckNamesEveryMissingPermission(t *testing.T) {
+	t.Parallel()
+	for _, permission := range Permissions {
+		for _, verb := range permission.Verbs {
+			t.Run(verb+" "+permission.Resource, func(t *testing.T) {
+				t.Parallel()
+				s := newServer(t)
+				s.Put(namespace(core.NamespaceActive))
+				s.Deny(verb + " " + permission.Resource)
+				limits, err := s.client().Check(t.Context(), space, false)
+				told := fmt.Sprintf(`user "deployer" may not %s %s in namespace "staging"`, verb, permission.Name())
+				if permission.Without != "" {
+					if err != nil || len(limits) != 1 || limits[0] != told+": "+permission.Without {
+						t.Errorf("got %q, %v; want the limit %q", limits, err, told)
+					}
+					return
+				}
+				if release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), told) || len(limits) > 0 {
+					t.Errorf("got %q, %v; want a fault with %q", limits, err, told)
+				}
+			})
+		}
 	}
 }

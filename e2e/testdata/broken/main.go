@@ -27,6 +27,8 @@ func main() {
 				log.Printf("%d MiB", len(eaten))
 			}
 		}
+	case "done":
+		return
 	case "sleep":
 		time.Sleep(time.Hour)
 	case "end":

@@ -1,9 +1,12 @@
 package failure
 
 import (
+	"errors"
+	"fmt"
 	"regexp"
 
 	"github.com/onedigest/onedigest/internal/text"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // maxText bounds a text of the cluster's, in bytes.
@@ -21,6 +24,13 @@ func Sanitize(s string) string {
 // sanitized is an error whose text is fit for the log. It unwraps to the original.
 type sanitized struct{ error }
 
-func (s sanitized) Error() string { return Sanitize(s.error.Error()) }
+func (s sanitized) Error() string {
+	// client-go's word where it cannot read the cluster's answer, as in discovery.
+	var status apierrors.APIStatus
+	if errors.As(s.error, &status) && status.Status().Message == "unknown" {
+		return Sanitize(fmt.Sprintf("the cluster answers with status %d %s", status.Status().Code, status.Status().Reason))
+	}
+	return Sanitize(s.error.Error())
+}
 
 func (s sanitized) Unwrap() error { return s.error }

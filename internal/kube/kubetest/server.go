@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,7 +68,7 @@ func New(t *testing.T) *Server {
 // Config reaches the server, without a limit of requests.
 func (s *Server) Config() *rest.Config { return &rest.Config{Host: s.url, QPS: 1000, Burst: 1000} }
 
-// Deny makes access reviews refuse a verb on a resource: "create leases".
+// Deny makes access reviews refuse a verb on a resource: "create leases", "get pods/log".
 func (s *Server) Deny(access string) {
 	s.mu.Lock()
 	s.denied[access] = true
@@ -244,7 +245,7 @@ func (s *Server) review(w http.ResponseWriter, r *http.Request) {
 	wanted := review.Spec.ResourceAttributes
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fmt.Fprintf(w, `{"kind":"SelfSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","status":{"allowed":%t}}`, !s.denied[wanted.Verb+" "+wanted.Resource])
+	fmt.Fprintf(w, `{"kind":"SelfSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","status":{"allowed":%t}}`, !s.denied[wanted.Verb+" "+path.Join(wanted.Resource, wanted.Subresource)])
 }
 
 func (s *Server) log(w http.ResponseWriter, r *http.Request) {

@@ -3,6 +3,7 @@ package rollout
 import (
 	"slices"
 
+	"github.com/onedigest/onedigest/internal/kube"
 	"github.com/onedigest/onedigest/internal/release"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -40,11 +41,6 @@ var watchedKinds = map[schema.GroupVersionKind]struct {
 		schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}, tolerate},
 }
 
-// builtInGroups are the API groups of Kubernetes itself. Their kinds that are not in watchedKinds are ready once they exist.
-var builtInGroups = []string{"", "apps", "batch", "autoscaling", "policy", "networking.k8s.io", "rbac.authorization.k8s.io", "storage.k8s.io",
-	"scheduling.k8s.io", "admissionregistration.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "node.k8s.io", "apiregistration.k8s.io",
-	"certificates.k8s.io", "events.k8s.io", "flowcontrol.apiserver.k8s.io", "resource.k8s.io", "apiextensions.k8s.io"}
-
 var claimsResource = schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}
 
 // watchKey identifies a store: a resource in one namespace.
@@ -67,7 +63,7 @@ func locate(mapper meta.RESTMapper, object release.Object, namespace string) (ke
 	if watched, listed := watchedKinds[kind]; listed {
 		return watchKey{watched.resource, namespace}, watched.wait, nil
 	}
-	if slices.Contains(builtInGroups, kind.Group) {
+	if slices.Contains(kube.BuiltInGroups, kind.Group) {
 		return watchKey{}, ignore, nil
 	}
 	mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
@@ -87,5 +83,5 @@ func locate(mapper meta.RESTMapper, object release.Object, namespace string) (ke
 // acts on.
 func isProvisioner(object release.Object) bool {
 	kind := schema.FromAPIVersionAndKind(object.APIVersion, object.Kind)
-	return kind.Kind == "Job" || !slices.Contains(builtInGroups, kind.Group)
+	return kind.Kind == "Job" || !slices.Contains(kube.BuiltInGroups, kind.Group)
 }

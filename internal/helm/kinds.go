@@ -1,0 +1,77 @@
+package helm
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/onedigest/onedigest/internal/helm/failure"
+	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"github.com/onedigest/onedigest/internal/release"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// AppliedKinds lists the kinds of the objects and hooks that Deploy would apply, each namespace's by itself. Kinds that the cluster
+// does not serve are left out. It changes nothing; the errors are those of Plan.
+func (c *Client) AppliedKinds(ctx context.Context, deployment release.Deployment) ([]release.AppliedKind, error) {
+	loaded, err := c.charts.Get(deployment)
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	state, err := s.store.State(ctx, deployment.Name)
+	if err != nil {
+		return nil, err
+	}
+	rendered, err := s.render(deployment, loaded, state)
+	if err != nil {
+		return nil, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
+	}
+	kinds := map[release.AppliedKind]bool{}
+	if err := s.addKinds(kinds, rendered.Manifest, false); err != nil {
+		return nil, failure.Classify(ctx, err, "reading the manifest of release %q", deployment.Name)
+	}
+	for _, hook := range rendered.Hooks {
+		if err := s.addKinds(kinds, hook.Manifest, true); err != nil {
+			return nil, failure.Classify(ctx, err, "reading hook %q of release %q", hook.Path, deployment.Name)
+		}
+	}
+	list := make([]release.AppliedKind, 0, len(kinds))
+	for kind := range kinds {
+		list = append(list, kind)
+	}
+	slices.SortFunc(list, func(a, b release.AppliedKind) int {
+		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Namespace, b.Namespace))
+	})
+	return list, nil
+}
+
+// addKinds adds the kinds of a manifest's objects.
+func (s *session) addKinds(kinds map[release.AppliedKind]bool, text string, hook bool) error {
+	objects, err := manifest.Parse(text)
+	if err != nil {
+		return err
+	}
+	for _, object := range objects {
+		one := &unstructured.Unstructured{Object: object}
+		kind := one.GroupVersionKind()
+		mapping, err := s.api.Load().mapper.RESTMapping(kind.GroupKind(), kind.Version)
+		if meta.IsNoMatchError(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		applied := release.AppliedKind{Group: kind.Group, Resource: mapping.Resource.Resource, Hook: hook}
+		if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+			applied.Namespace = cmp.Or(one.GetNamespace(), s.namespace)
+		}
+		kinds[applied] = true
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package kube
+
+import (
+	"context"
+	"slices"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// Permissions are the rules of the Role that every deploy needs in the release's namespace. Those for the chart's own objects come
+// on top: KindPermissions. Check asks for these, and docs/rbac/role.yaml is generated from them.
+var Permissions = []release.Permission{
+	{Resource: "secrets", Verbs: []string{"get", "list", "create", "update", "patch", "delete"},
+		For: "Helm's revisions"}, // helm.sh/helm/v3/pkg/storage/driver, secrets.go
+	{Group: "coordination.k8s.io", Resource: "leases", Verbs: []string{"get", "list", "watch", "create", "update"},
+		For: "the Lease by which runs exclude each other"},
+	{Resource: "pods", Verbs: []string{"list", "watch"}, For: "the rollout, and the digest that the pods run"},
+	{Group: "apps", Resource: "replicasets", Verbs: []string{"list", "watch"}, For: "the rollout of a Deployment"},
+	{Resource: "services", Verbs: []string{"list", "watch"}, For: "the release's address"},
+	{Group: "networking.k8s.io", Resource: "ingresses", Verbs: []string{"list", "watch"}, For: "the release's address",
+		Without: "an Ingress's address is not found"},
+	{Resource: "events", Verbs: []string{"list", "watch"}, For: "the cause of a failed rollout",
+		Without: "causes that only events tell, as a pod that cannot be scheduled, are not named"},
+	{Resource: "pods/log", Verbs: []string{"get"}, For: "the last lines of a failed container",
+		Without: "a failed container's last lines are not shown"},
+	{Resource: "configmaps", Verbs: []string{"get"}, For: "the dry run, which finds references to absent objects",
+		Without: "a dry run does not find references to absent ConfigMaps"},
+	{Resource: "serviceaccounts", Verbs: []string{"get"}, For: "the dry run, which finds references to absent objects",
+		Without: "a dry run does not find references to absent ServiceAccounts"},
+	{Resource: "persistentvolumeclaims", Verbs: []string{"get", "list", "watch"}, For: "volumes that a pod waits for",
+		Without: "a volume that a pod waits for is not named as the cause"},
+}
+
+// awaitedResources are those of the chart's objects that the rollout waits for, so that it has to watch them.
+var awaitedResources = []string{"deployments.apps", "statefulsets.apps", "daemonsets.apps", "replicasets.apps", "jobs.batch", "persistentvolumeclaims", "pods"}
+
+// reportedResources are those whose state is reported during the rollout, but not waited for.
+var reportedResources = []string{"services", "horizontalpodautoscalers.autoscaling"}
+
+// BuiltInGroups are the API groups of Kubernetes itself. An object of another group is a custom resource, whose conditions are
+// watched.
+var BuiltInGroups = []string{"", "apps", "batch", "autoscaling", "policy", "networking.k8s.io", "rbac.authorization.k8s.io", "storage.k8s.io",
+	"scheduling.k8s.io", "admissionregistration.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "node.k8s.io", "apiregistration.k8s.io",
+	"certificates.k8s.io", "events.k8s.io", "flowcontrol.apiserver.k8s.io", "resource.k8s.io", "apiextensions.k8s.io"}
+
+// KindPermissions are the rules that a deploy needs for the objects of a kind that its chart has.
+func KindPermissions(kind release.AppliedKind) []release.Permission {
+	permission := func(purpose, without string, verbs ...string) release.Permission {
+		return release.Permission{Group: kind.Group, Resource: kind.Resource, Namespace: kind.Namespace, Cluster: kind.Namespace == "",
+			Verbs: verbs, For: purpose, Without: without}
+	}
+	var needed []release.Permission
+	switch watched := permission("the rollout", "", "list", "watch"); {
+	case slices.Contains(awaitedResources, watched.Name()):
+		needed = append(needed, watched)
+	case slices.Contains(reportedResources, watched.Name()), !slices.Contains(BuiltInGroups, kind.Group):
+		watched.Without = "its state is not reported"
+		needed = append(needed, watched)
+	}
+	if kind.Hook {
+		return append(needed, permission("the chart's hooks", "", "get", "create", "delete"))
+	}
+	return append(needed, permission("the chart's objects", "", "get", "create", "patch"),
+		permission("objects that are no longer part of the chart", "an object that is no longer part of the release stays", "delete"))
+}
+
+// CheckKinds asks the cluster whether this user may apply objects of the kinds. The limits and errors are those of Check.
+func (c *Client) CheckKinds(ctx context.Context, namespace string, kinds []release.AppliedKind) (limits []string, err error) {
+	var wanted []release.Permission
+	for _, kind := range kinds {
+		wanted = append(wanted, KindPermissions(kind)...)
+	}
+	return c.CheckPermissions(ctx, namespace, wanted)
+}

@@ -1,0 +1,142 @@
+package kube
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+var update = flag.Bool("update", false, "write docs/rbac/role.yaml")
+
+// commonChart are the kinds of the objects that charts/service can have, as its templates name them.
+var commonChart = map[string]release.AppliedKind{
+	"Deployment":              {Group: "apps", Resource: "deployments"},
+	"HorizontalPodAutoscaler": {Group: "autoscaling", Resource: "horizontalpodautoscalers"},
+	"ConfigMap":               {Resource: "configmaps"},
+	"Secret":                  {Resource: "secrets"},
+	"Service":                 {Resource: "services"},
+	"ServiceAccount":          {Resource: "serviceaccounts"},
+	"Ingress":                 {Group: "networking.k8s.io", Resource: "ingresses"},
+	"NetworkPolicy":           {Group: "networking.k8s.io", Resource: "networkpolicies"},
+	"PodDisruptionBudget":     {Group: "policy", Resource: "poddisruptionbudgets"},
+	"Role":                    {Group: "rbac.authorization.k8s.io", Resource: "roles"},
+	"RoleBinding":             {Group: "rbac.authorization.k8s.io", Resource: "rolebindings"},
+	"HTTPRoute":               {Group: "gateway.networking.k8s.io", Resource: "httproutes"},
+	"ExternalSecret":          {Group: "external-secrets.io", Resource: "externalsecrets"},
+	"ServiceMonitor":          {Group: "monitoring.coreos.com", Resource: "servicemonitors"},
+	"PrometheusRule":          {Group: "monitoring.coreos.com", Resource: "prometheusrules"},
+}
+
+// notApplied are kinds that the templates name and a deploy does not apply: the pod of "helm test".
+var notApplied = []string{"Pod"}
+
+// TestRoleFile holds docs/rbac/role.yaml to the tables of this package; -update writes it.
+func TestRoleFile(t *testing.T) {
+	var text bytes.Buffer
+	text.WriteString(`# What a deploy may do. Generated from internal/kube/permissions.go by "make reference".
+# The first Role is for every chart, the second for the kinds of the common chart: for another chart, name its kinds instead.
+# Without a rule that says "without it", the deploy works and warns; without any other, it is refused before anything changes. In the
+# second Role, delete is for objects that are no longer part of the chart, list and watch are for the rollout.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: onedigest-deploy
+rules:
+`)
+	writeRules(&text, Permissions)
+	text.WriteString(`---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: onedigest-deploy-service
+rules:
+`)
+	kinds := make([]release.AppliedKind, 0, len(commonChart))
+	for _, kind := range commonChart {
+		kinds = append(kinds, kind)
+	}
+	slices.SortFunc(kinds, func(a, b release.AppliedKind) int {
+		return strings.Compare(a.Group+"/"+a.Resource, b.Group+"/"+b.Resource)
+	})
+	for _, kind := range kinds {
+		fmt.Fprintf(&text, "  - {apiGroups: [%q], resources: [%s], verbs: [%s]}\n", kind.Group, kind.Resource, strings.Join(verbsOf(KindPermissions(kind)), ", "))
+	}
+	text.WriteString(`---
+# Only for --create-namespace.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: onedigest-create-namespace
+rules:
+  - {apiGroups: [""], resources: [namespaces], verbs: [get, create]}
+`)
+	file := filepath.Join("..", "..", "docs", "rbac", "role.yaml")
+	if *update {
+		if err := os.WriteFile(file, text.Bytes(), 0o644); err != nil { //nolint:gosec // a file of the repository
+			t.Fatal(err)
+		}
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(text.String(), string(content)); diff != "" {
+		t.Errorf("%s is out of date, run with -update:\n%s", file, diff)
+	}
+}
+
+// verbsOf are the verbs of several permissions for one resource, in kubectl's order.
+func verbsOf(permissions []release.Permission) (verbs []string) {
+	for _, verb := range []string{"get", "list", "watch", "create", "patch", "delete"} {
+		if slices.ContainsFunc(permissions, func(p release.Permission) bool { return slices.Contains(p.Verbs, verb) }) {
+			verbs = append(verbs, verb)
+		}
+	}
+	return verbs
+}
+
+func writeRules(text *bytes.Buffer, permissions []release.Permission) {
+	for _, permission := range permissions {
+		note := permission.For
+		if permission.Without != "" {
+			note += "; without it: " + permission.Without
+		}
+		fmt.Fprintf(text, "  # %s\n  - {apiGroups: [%q], resources: [%s], verbs: [%s]}\n", note, permission.Group, permission.Resource, strings.Join(permission.Verbs, ", "))
+	}
+}
+
+// TestCommonChartKinds holds the table to the chart's templates.
+func TestCommonChartKinds(t *testing.T) {
+	files, err := filepath.Glob("../../charts/service/templates/*")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d templates, %v", len(files), err)
+	}
+	kind := regexp.MustCompile(`(?m)^ *kind: ([A-Za-z]+) *$`)
+	found := map[string]bool{}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			continue // a directory
+		}
+		for _, match := range kind.FindAllStringSubmatch(string(content), -1) {
+			found[match[1]] = true
+			if _, listed := commonChart[match[1]]; !listed && !slices.Contains(notApplied, match[1]) {
+				t.Errorf("%s has a %s, which the table lacks", file, match[1])
+			}
+		}
+	}
+	for name := range commonChart {
+		if !found[name] {
+			t.Errorf("no template has a %s", name)
+		}
+	}
+}
