@@ -4,6 +4,7 @@ package deploy
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -41,29 +42,35 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if settings.Heal {
 		return healRelease(ctx, settings, deps)
 	}
+	began := time.Now()
 	request, err := preflight(ctx, settings, deps)
 	if err != nil {
 		return request.result(), err
 	}
-	return request.run(ctx)
+	return request.run(ctx, began)
 }
 
-// run does what preflight has checked.
-func (r request) run(ctx context.Context) (Result, error) {
-	began := time.Now()
+// run does what preflight has checked. The timeout counts from began. What may have to be waited for before anything is changed
+// (another run, another Helm, the history of a remote) takes half of it at most.
+func (r request) run(ctx context.Context, began time.Time) (Result, error) {
 	if r.settings.DryRun {
 		return r.dryRun(ctx)
 	}
-	lease, leaseCtx, releaseLease, err := r.acquireLease(ctx, r.settings.Timeout/2)
+	half := began.Add(r.settings.Timeout / 2)
+	lease, leaseCtx, releaseLease, err := r.acquireLease(ctx, half)
 	if err != nil {
 		return r.result(), err
 	}
 	defer releaseLease()
+	r.lease = lease
+	waiting, stop := context.WithDeadlineCause(leaseCtx, half, &release.Failure{
+		What: fmt.Sprintf("half of the timeout (%s) was over before release %q could be changed", r.settings.Timeout, r.settings.Release), Do: "raise --timeout"})
+	defer stop()
 	result := r.result()
-	if result.Healed, err = r.heal(leaseCtx, lease); err != nil {
+	if result.Healed, err = r.heal(waiting, lease); err != nil {
 		return result, err
 	}
-	order, err := r.checkPinAndOrder(leaseCtx, lease)
+	order, err := r.checkPinAndOrder(waiting, lease)
 	if err != nil {
 		return result, err
 	}

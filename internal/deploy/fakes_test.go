@@ -60,13 +60,18 @@ type fakes struct {
 	relation         release.Relation // of what is deployed to what is live; ahead if ""
 	lost             []release.CommitSummary
 	compareErr       error
+	blockCompare     bool
 	pin              *release.Pin
 	pinErr           error
+	renewErr         error
+	renewals         int                             // that no change of the cluster has followed
+	block            func(ctx context.Context) error // called by Heal
 	leaseErr         error
 	planned          release.Plan
 	missing          []release.Reference
 	missingKeys      []string
 	onWatch          func()
+	onSettled        func() // before a watch returns
 	onRollbackWatch  func()
 	leaseEnded       context.CancelCauseFunc
 }
@@ -88,7 +93,11 @@ func (s *fakes) Describe(_ context.Context, image release.Image) (release.ImageI
 	return release.ImageInfo{Revision: s.revision}, !s.absent && (s.gone.IsZero() || image.Digest != s.gone), nil
 }
 
-func (s *fakes) Compare(context.Context, release.Commit, release.Commit) (release.Comparison, error) {
+func (s *fakes) Compare(ctx context.Context, _, _ release.Commit) (release.Comparison, error) {
+	if s.blockCompare {
+		<-ctx.Done()
+		return release.Comparison{}, ctx.Err()
+	}
 	if s.relation == "" {
 		return release.Comparison{Relation: release.RelationAhead}, s.compareErr
 	}
@@ -130,7 +139,10 @@ func (c chart) Plan(context.Context, release.Deployment) (release.Plan, error) {
 
 func (c chart) History(context.Context, string) ([]release.Revision, error) { return c.history, nil }
 
-func (c chart) Heal(context.Context, string, func(string)) (*release.Healed, error) {
+func (c chart) Heal(ctx context.Context, _ string, _ func(string)) (*release.Healed, error) {
+	if c.block != nil {
+		return nil, c.block(ctx)
+	}
 	return c.pending, nil
 }
 
@@ -141,7 +153,7 @@ func (c chart) RollbackTarget(context.Context, release.Deployment) (release.Roll
 var objects = []release.Object{{Kind: "Deployment", Name: "shop"}}
 
 func (c chart) Deploy(ctx context.Context, deployment release.Deployment, wait release.Wait) (release.Deployed, error) {
-	c.note("deploy")
+	c.change("deploy")
 	c.mu.Lock()
 	c.got = deployment
 	c.mu.Unlock()
@@ -159,7 +171,7 @@ func (c chart) Deploy(ctx context.Context, deployment release.Deployment, wait r
 }
 
 func (c chart) Rollback(ctx context.Context, _ string, to int, wait release.Wait) (release.Deployed, error) {
-	c.note("rollback to %d", to)
+	c.change("rollback to %d", to)
 	c.watchErr, c.onWatch = c.rollbackWatchErr, c.onRollbackWatch
 	return release.Deployed{Outcome: release.RolledBack, Revision: 8, Objects: objects}, wait(ctx, release.PhaseRollout, objects)
 }
@@ -170,7 +182,7 @@ func (c chart) Mark(_ context.Context, _ string, revision int, mark release.Mark
 }
 
 func (c chart) Uninstall(context.Context, string) error {
-	c.note("uninstall")
+	c.change("uninstall")
 	return nil
 }
 
@@ -206,6 +218,9 @@ func (c cluster) Baseline(context.Context, string) release.Baseline { return rel
 func (c cluster) Watch(ctx context.Context, _ string, objects []release.Object, _ release.Baseline, report func(release.RolloutStep)) error {
 	c.note("watch %s", objects[0])
 	report(release.RolloutStep{Object: objects[0], Ready: 1, Desired: 2})
+	if c.onSettled != nil {
+		c.onSettled()
+	}
 	if c.onWatch != nil {
 		c.onWatch()
 		<-ctx.Done()
@@ -239,6 +254,27 @@ func (l lease) Context(ctx context.Context) (context.Context, context.CancelFunc
 	defer l.mu.Unlock()
 	l.leaseEnded = cancel
 	return ctx, func() { cancel(nil) }
+}
+
+func (l lease) Renew(context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.renewErr == nil {
+		l.renewals++
+	}
+	return l.renewErr
+}
+
+// change notes what changes the cluster; the Lease must have been renewed right before.
+func (s *fakes) change(format string, args ...any) {
+	s.mu.Lock()
+	s.renewals--
+	renewed := s.renewals >= 0
+	s.mu.Unlock()
+	if !renewed {
+		s.note("the Lease was not renewed")
+	}
+	s.note(format, args...)
 }
 
 func (lease) Previous() (release.Holder, bool) { return release.Holder{}, false }

@@ -11,15 +11,15 @@ import (
 // releaseTime bounds the request that releases a Lease.
 const releaseTime = 2 * time.Second
 
-// acquireLease takes the release's Lease, and waits at most that long for another run that holds it. leaseCtx ends when the
+// acquireLease takes the release's Lease, and waits until then for another run that holds it. leaseCtx ends when the
 // Lease is lost; releaseLease must be called.
-func (r request) acquireLease(ctx context.Context, wait time.Duration) (lease release.Lease, leaseCtx context.Context, releaseLease func(), err error) {
+func (r request) acquireLease(ctx context.Context, until time.Time) (lease release.Lease, leaseCtx context.Context, releaseLease func(), err error) {
 	if r.settings.CreateNamespace {
 		if err := r.Cluster.CreateNamespace(ctx, r.settings.Namespace, r.settings.Environment); err != nil {
 			return nil, nil, nil, err
 		}
 	}
-	waiting, stop := context.WithTimeout(ctx, wait)
+	waiting, stop := context.WithDeadline(ctx, until)
 	defer stop()
 	lease, err = r.Cluster.AcquireLease(waiting, release.LeaseRequest{Release: r.settings.Release, Namespace: r.settings.Namespace,
 		Holder: r.Holder, Duration: r.settings.LeaseDuration}, r.info)
@@ -71,7 +71,7 @@ func healRelease(ctx context.Context, settings Settings, deps Deps) (Result, err
 	_, err := r.Cluster.Check(ctx, settings.Namespace, false)
 	var absent *release.InputError
 	if errors.As(err, &absent) {
-		result.State = "nothing to heal: " + err.Error()
+		result.State = "nothing to heal: " + absent.Problems[0].What
 		r.info(result.State)
 		return result, nil
 	}
@@ -99,7 +99,7 @@ func healRelease(ctx context.Context, settings Settings, deps Deps) (Result, err
 
 // healUnderLease waits long enough for the Lease of a killed run to expire.
 func (r request) healUnderLease(ctx context.Context) (*release.Healed, error) {
-	lease, leaseCtx, releaseLease, err := r.acquireLease(ctx, 2*r.settings.LeaseDuration+releaseTime)
+	lease, leaseCtx, releaseLease, err := r.acquireLease(ctx, time.Now().Add(2*r.settings.LeaseDuration+releaseTime))
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ type request struct {
 	Deps
 	settings   Settings
 	deployment release.Deployment
+	lease      release.Lease // nil until it is acquired
 }
 
 // result is the result of a deploy that has not done anything.

@@ -151,7 +151,11 @@ func (f failedRollout) firstInstallFailed(leaseCtx context.Context, failure erro
 	}
 	ctx, cancel := context.WithTimeout(leaseCtx, max(markTime, f.budget.timeFor(release.PhaseRollback)))
 	defer cancel()
-	if err := f.Chart.Uninstall(ctx, f.settings.Release); err != nil {
+	err := f.lease.Renew(ctx)
+	if err == nil {
+		err = f.Chart.Uninstall(ctx, f.settings.Release)
+	}
+	if err != nil {
 		return f.result, errors.Join(failure, fmt.Errorf("uninstalling the failed install: %w", err))
 	}
 	return f.notRolledBack("the failed install was uninstalled"), failure
@@ -165,6 +169,9 @@ func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result
 	budget := f.budget.forRollback()
 	ctx, cancel := budget.withDeadline(leaseCtx, release.PhaseRollout)
 	defer cancel()
+	if err := f.lease.Renew(ctx); err != nil {
+		return f.rollbackFailed(failure, err)
+	}
 	began := time.Now()
 	end := f.Reporter.Group(fmt.Sprintf("rollback to revision %d", f.target.Revision))
 	before := f.Cluster.Baseline(ctx, f.settings.Namespace)

@@ -60,6 +60,9 @@ func (r request) rollout(leaseCtx context.Context, budget budget) (rolloutResult
 // apply installs or upgrades and waits until the release is ready. An unchanged release is watched too: it may not be ready.
 func (r request) apply(ctx context.Context, budget budget) (release.Deployed, error) {
 	defer r.Reporter.Group(fmt.Sprintf("rollout of %s to %s", r.settings.Release, r.settings.Environment))()
+	if err := r.lease.Renew(ctx); err != nil {
+		return release.Deployed{}, err
+	}
 	wait := r.wait(budget, r.Cluster.Baseline(ctx, r.settings.Namespace))
 	applied, err := r.Chart.Deploy(ctx, r.deployment, wait)
 	if err == nil && applied.Outcome == release.Unchanged {

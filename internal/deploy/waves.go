@@ -5,15 +5,39 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 	"golang.org/x/sync/errgroup"
 )
 
+// DeployError is what a deploy of a matrix failed with. It has the exit code of the error that it wraps.
+type DeployError struct {
+	Deploy string // cluster/namespace/release
+	Err    error
+}
+
+// Error names the deploy on every line.
+func (e *DeployError) Error() string {
+	var lines []string
+	for line := range strings.Lines(e.Err.Error()) {
+		lines = append(lines, e.Deploy+": "+line)
+	}
+	return strings.Join(lines, "")
+}
+
+func (e *DeployError) Unwrap() error { return e.Err }
+
 // RunWaves checks every deploy of every wave, and then runs the waves one after the other; the deploys of a wave run
 // concurrently, at most so many at once. If a deploy fails, the others of its wave go on to their end and later waves are
-// skipped. The error joins those of all deploys, each with the deploy's name. newDeps makes what one deploy needs.
-func RunWaves(ctx context.Context, waves []Wave, concurrency int, reporter release.Reporter, newDeps func(Settings, release.Reporter) (Deps, error)) (Result, error) {
+// skipped, and so is one that the job's time would not suffice for. The error joins those of all deploys, each with the deploy's
+// name. matrix are the settings of the whole; newDeps makes what one deploy needs.
+func RunWaves(ctx context.Context, matrix Settings, waves []Wave, reporter release.Reporter, newDeps func(Settings, release.Reporter) (Deps, error)) (Result, error) {
+	began, concurrency := time.Now(), matrix.Concurrency
+	if err := matrix.checkWaves(waves); err != nil {
+		return Result{}, err
+	}
 	checked, err := preflightAll(ctx, waves, concurrency, reporter, newDeps)
 	if err != nil {
 		return Result{}, err
@@ -22,6 +46,9 @@ func RunWaves(ctx context.Context, waves []Wave, concurrency int, reporter relea
 	var failures error
 	for i, requests := range checked {
 		name := waves[i].Name
+		if failures == nil {
+			failures = matrix.checkTimeLeft(waves[i], time.Since(began))
+		}
 		if failures != nil || ctx.Err() != nil {
 			reporter.Warnf("skipped: wave %q, %d deploys", name, len(requests))
 			total.Skipped += len(requests)
@@ -68,7 +95,7 @@ func preflightAll(ctx context.Context, waves []Wave, concurrency int, reporter r
 func runAll(ctx context.Context, requests []request, concurrency int) ([]Result, error) {
 	results := make([]Result, len(requests))
 	return results, concurrently(len(requests), concurrency, func(i int) (err error) {
-		results[i], err = requests[i].run(ctx)
+		results[i], err = requests[i].run(ctx, time.Now())
 		if err != nil && results[i].State == "" {
 			results[i].State = "failed"
 		}
@@ -96,7 +123,7 @@ func withTitle(settings Settings, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", settings.title(), err)
+	return &DeployError{Deploy: settings.title(), Err: err}
 }
 
 // title names a deploy of a matrix: cluster/namespace/release.

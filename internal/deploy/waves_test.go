@@ -116,7 +116,7 @@ func TestRunWavesStopsAfterAFailedWave(t *testing.T) {
 		}
 		return rest.deps(reporter), nil
 	}
-	result, err := deploy.RunWaves(t.Context(), waves(t, twoWaves, "10m"), 2, recorder{book}, newDeps)
+	result, err := deploy.RunWaves(t.Context(), deploy.Settings{Concurrency: 2}, waves(t, twoWaves, "10m"), recorder{book}, newDeps)
 	check(t, fmt.Sprint(err), "canary/production/shop", "CrashLoopBackOff")
 	if len(result.Deploys) != 1 || result.Skipped != 2 || len(rest.done) != 0 {
 		t.Errorf("got %d results, %d skipped, and did %v", len(result.Deploys), result.Skipped, rest.done)
@@ -134,7 +134,7 @@ func TestRunWavesChecksEveryDeployFirst(t *testing.T) {
 		}
 		return rest.deps(reporter), nil
 	}
-	_, err := deploy.RunWaves(t.Context(), waves(t, twoWaves, "10m"), 2, recorder{&fakes{}}, newDeps)
+	_, err := deploy.RunWaves(t.Context(), deploy.Settings{Concurrency: 2}, waves(t, twoWaves, "10m"), recorder{&fakes{}}, newDeps)
 	if release.ExitCode(err) != release.ExitInput || strings.Count(fmt.Sprint(err), "values.yaml:3") != 2 || len(canary.done) > 0 {
 		t.Errorf("got %v and did %v", err, canary.done)
 	}
@@ -143,7 +143,7 @@ func TestRunWavesChecksEveryDeployFirst(t *testing.T) {
 func TestRunWaves(t *testing.T) {
 	t.Parallel()
 	fake := &fakes{revision: commit.String(), pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}}
-	result, err := deploy.RunWaves(t.Context(), waves(t, twoWaves, "10m"), 2, recorder{&fakes{}}, func(_ deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
+	result, err := deploy.RunWaves(t.Context(), deploy.Settings{Concurrency: 2}, waves(t, twoWaves, "10m"), recorder{&fakes{}}, func(_ deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
 		return fake.deps(reporter), nil
 	})
 	if err != nil || result.Outcome != release.Changed || len(result.Deploys) != 3 {

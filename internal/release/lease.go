@@ -35,6 +35,9 @@ type Lease interface {
 	Context(ctx context.Context) (context.Context, context.CancelFunc)
 	// Previous is the run whose expired Lease was taken over; false if there was none.
 	Previous() (Holder, bool)
+	// Renew sends a heartbeat and returns when the cluster has taken it: this run holds the Lease for its whole duration from then
+	// on. If the Lease is lost, the error says to whom.
+	Renew(ctx context.Context) error
 	// Pin is the pin of the release; false if there is none.
 	Pin() (Pin, bool)
 	// SetPin pins the release, or removes the pin if it is nil.

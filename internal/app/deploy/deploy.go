@@ -103,7 +103,7 @@ func runMatrix(ctx context.Context, settings *deploy.Settings, run *app.RunConte
 	if err != nil {
 		return deploy.Result{}, err
 	}
-	return deploy.RunWaves(ctx, waves, settings.Concurrency, run.Reporter, newDeps)
+	return deploy.RunWaves(ctx, *settings, waves, run.Reporter, newDeps)
 }
 
 // holder is how other runs see this one when it holds a release. Its identity is unique: the run and attempt on GitHub, and

@@ -42,7 +42,7 @@ func (s *Store) Heal(ctx context.Context, name string, policy HealPolicy) (*rele
 		newest := entries[0]
 		if !newest.statusIsOurs() {
 			if other == nil || !other.isUnchanged(newest) {
-				other = startWaiting(name, newest, policy)
+				other = startWaiting(ctx, name, newest, policy)
 			}
 			if left := time.Until(other.deadline); left > 0 {
 				if !policy.Sleep(min(left, policy.Poll)) {
@@ -97,15 +97,20 @@ type otherHelm struct {
 	deadline time.Time
 }
 
-// startWaiting begins to wait for a revision. The record's time is of another machine's clock, and can only shorten the wait.
-func startWaiting(name string, entry Entry, policy HealPolicy) *otherHelm {
+// startWaiting begins to wait for a revision, until ctx ends at the latest. The record's time is of another machine's clock, and
+// can only shorten the wait.
+func startWaiting(ctx context.Context, name string, entry Entry, policy HealPolicy) *otherHelm {
 	age := time.Duration(0)
 	if !entry.writtenAt.IsZero() {
 		age = min(max(0, time.Since(entry.writtenAt)), policy.Timeout)
 	}
 	other := &otherHelm{release: name, entry: entry, deadline: time.Now().Add(policy.Timeout - age)}
 	if age < policy.Timeout {
-		policy.Report(fmt.Sprintf("%s; waiting for it, at most %s", other, (policy.Timeout - age).Round(time.Second)))
+		wait := policy.Timeout - age
+		if deadline, limited := ctx.Deadline(); limited {
+			wait = min(wait, max(0, time.Until(deadline)))
+		}
+		policy.Report(fmt.Sprintf("%s; waiting for it, at most %s", other, wait.Round(time.Second)))
 	}
 	return other
 }

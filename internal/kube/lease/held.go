@@ -64,10 +64,7 @@ func (h *heldLease) renew(ctx context.Context) {
 	every := h.request.Duration / 4
 	for pause := every; sleep(ctx, pause); {
 		pause = every
-		err := h.write(ctx, limitRequestTime(every/2), func(lease *coordination.Lease) {
-			now := nowMicro()
-			lease.Spec.RenewTime = &now
-		})
+		err := h.write(ctx, limitRequestTime(every/2), beat)
 		switch {
 		case h.isLost():
 			return
@@ -95,6 +92,18 @@ func (h *heldLease) Context(ctx context.Context) (context.Context, context.Cance
 	return ctx, func() { cancel(context.Canceled) }
 }
 
+// Renew sends a heartbeat now. If the cluster does not answer, it tries again until ctx ends. A Lease that another run has taken
+// is a *release.Failure (OD-207).
+func (h *heldLease) Renew(ctx context.Context) error {
+	return h.writeUntil(ctx, beat, "renewing the Lease of")
+}
+
+// beat is the change of a heartbeat.
+func beat(lease *coordination.Lease) {
+	now := nowMicro()
+	lease.Spec.RenewTime = &now
+}
+
 // Previous is the holder whose expired Lease this run took over; false if there was none.
 func (h *heldLease) Previous() (release.Holder, bool) {
 	if h.previous == nil {
@@ -120,18 +129,26 @@ func (h *heldLease) SetPin(ctx context.Context, pin *release.Pin) error {
 		rounded.At = rounded.At.UTC().Truncate(time.Second)
 		pin = &rounded
 	}
+	err := h.writeUntil(ctx, func(lease *coordination.Lease) { writePin(lease, pin) }, "pinning")
+	if err == nil {
+		h.mu.Lock()
+		h.pin = pin
+		h.mu.Unlock()
+	}
+	return err
+}
+
+// writeUntil writes until the cluster has answered, ctx ends or the Lease is lost; doing says what for.
+func (h *heldLease) writeUntil(ctx context.Context, change func(*coordination.Lease), doing string) error {
 	for {
-		err := h.write(ctx, limitRequestTime(h.request.Duration/2), func(lease *coordination.Lease) { writePin(lease, pin) })
+		err := h.write(ctx, limitRequestTime(h.request.Duration/2), change)
 		switch {
 		case err == nil:
-			h.mu.Lock()
-			h.pin = pin
-			h.mu.Unlock()
 			return nil
 		case h.isLost():
 			return h.reason()
 		case errors.Is(err, errReleased), apierrors.IsForbidden(err), apierrors.IsInvalid(err), !sleep(ctx, maxPause):
-			return leaseFault(ctx, h.host, err, fmt.Sprintf("pinning release %q in namespace %q", h.request.Release, h.request.Namespace))
+			return leaseFault(ctx, h.host, err, fmt.Sprintf("%s release %q in namespace %q", doing, h.request.Release, h.request.Namespace))
 		}
 	}
 }
