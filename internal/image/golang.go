@@ -15,12 +15,11 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// GoBuilder compiles a Go main package into an image that holds only the program: no base image, no Docker.
+// GoBuilder compiles a Go main package into an image of the program on a small base, without Docker.
 //
 // The image depends on the recipe, the Go toolchain and this builder only, not on the directory, the user, the clock or the
-// machine's Go settings. A module pins its toolchain with go.mod's toolchain line. The image has no CA certificates and no
-// time zones, because those of the build machine would differ from machine to machine: a program that needs them imports
-// golang.org/x/crypto/x509roots/fallback and time/tzdata.
+// machine's Go settings. A module pins its toolchain with go.mod's toolchain line. The certificate
+// authorities, time zones and users below the program are those of package base, unless the recipe names a base.
 type GoBuilder struct{ options Options }
 
 // Build writes an image for one platform, or an index for several, into dir as an OCI layout. The errors are those of

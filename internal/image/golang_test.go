@@ -2,6 +2,7 @@ package image_test
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -21,6 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/onedigest/onedigest/internal/image"
+	"github.com/onedigest/onedigest/internal/image/base"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -133,14 +135,14 @@ func TestGoImageIsWhatTheRecipeSays(t *testing.T) {
 	}
 }
 
-// files are the entries of an image's only layer.
+// files are the entries of the program's layer.
 func files(t *testing.T, img v1.Image) (headers []tar.Header, program []byte) {
 	t.Helper()
 	layers, err := img.Layers()
-	if err != nil || len(layers) != 1 {
+	if err != nil || len(layers) != 2 {
 		t.Fatalf("%d layers, %v", len(layers), err)
 	}
-	content, err := layers[0].Uncompressed()
+	content, err := layers[1].Uncompressed()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,6 +158,31 @@ func files(t *testing.T, img v1.Image) (headers []tar.Header, program []byte) {
 		headers = append(headers, *header)
 		if program, err = io.ReadAll(archive); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestGoImagesShareTheirBase: what services expect is one layer, the same for every program and platform.
+func TestGoImagesShareTheirBase(t *testing.T) {
+	t.Parallel()
+	var want bytes.Buffer
+	if err := base.WriteLayer(&want); err != nil {
+		t.Fatal(err)
+	}
+	worker := recipeOf(tree(t, shop))
+	worker.Main, worker.Platforms[0].Architecture, worker.Source.Created = "cmd/worker", "arm64", time.Unix(1, 0)
+	for _, recipe := range []release.Recipe{recipeOf(tree(t, shop)), worker} {
+		layers, err := imageOf(t, build(t, recipe)).Layers()
+		if err != nil || len(layers) != 2 {
+			t.Fatalf("%d layers, %v", len(layers), err)
+		}
+		content, err := layers[0].Compressed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer content.Close()
+		if got, err := io.ReadAll(content); err != nil || !bytes.Equal(got, want.Bytes()) {
+			t.Errorf("the first layer is not the base layer (%v)", err)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package image
 import (
 	"archive/tar"
 	"bufio"
-	"compress/gzip"
 	"fmt"
 	"io"
 	"os"
@@ -17,25 +16,25 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/gzip"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
 // programDir is the directory of the program in the image.
 const programDir = "app"
 
-// user is the user that distroless images call nonroot, who owns no file. It is a number, because Kubernetes cannot check
-// runAsNonRoot against a name (SecurityContext).
-const user = "65532:65532"
-
-// pack builds an image of one layer that holds the program.
+// pack builds the image: the program's layer on its foundation.
 func pack(recipe release.Recipe, platform release.Platform, name, binary string) (v1.Image, error) {
 	layer, err := newLayer(name, binary, recipe.Source.Created)
 	if err != nil {
 		return nil, err
 	}
 	created := v1.Time{Time: recipe.Source.Created.UTC()}
-	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	image, err := mutate.Append(base, mutate.Addendum{Layer: layer, MediaType: types.OCILayer, History: v1.History{Created: created, CreatedBy: "onedigest build"}})
+	below, inherited, err := foundation(recipe, platform)
+	if err != nil {
+		return nil, err
+	}
+	image, err := mutate.Append(below, mutate.Addendum{Layer: layer, MediaType: types.OCILayer, History: v1.History{Created: created, CreatedBy: "onedigest build"}})
 	if err != nil {
 		return nil, err
 	}
@@ -46,13 +45,7 @@ func pack(recipe release.Recipe, platform release.Platform, name, binary string)
 	config = config.DeepCopy()
 	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
 	config.Created = created
-	config.Config = v1.Config{
-		Entrypoint: []string{"/" + programDir + "/" + name},
-		Env:        []string{"PATH=/" + programDir},
-		User:       user,
-		WorkingDir: "/",
-		Labels:     labelsOf(recipe),
-	}
+	config.Config = configOf(recipe, inherited, name)
 	if image, err = mutate.ConfigFile(image, config); err != nil {
 		return nil, err
 	}
@@ -93,7 +86,7 @@ func writeLayer(file, name, binary string, created time.Time) (err error) {
 		}
 	}()
 	buffered := bufio.NewWriterSize(layer, 1<<20)
-	zipped := gzip.NewWriter(buffered) // its header holds no time and no name
+	zipped := gzip.NewWriter(buffered) // a module's, pinned, unlike that of the Go that compiled this program; its header holds no time and no name
 	archived := tar.NewWriter(zipped)
 	directory := tar.Header{Typeflag: tar.TypeDir, Name: programDir + "/", Mode: 0o755, ModTime: created, Format: tar.FormatUSTAR}
 	program := tar.Header{Typeflag: tar.TypeReg, Name: programDir + "/" + name, Mode: 0o755, Size: info.Size(), ModTime: created}

@@ -58,6 +58,8 @@ type Recipe struct {
 	Main       string // Go package to build, relative to Context ("." or "./cmd/shop"); Go builder only
 	Dockerfile string // absolute; Docker builder only
 	Platforms  []Platform
+	Base       Image  // below the program, by digest; zero for the builder's own; Go builder only
+	BaseLayout Layout // holds an image of Base for each platform
 	Source     Source
 	Labels     map[string]string
 	BuildArgs  map[string]string // Docker builder only
