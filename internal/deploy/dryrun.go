@@ -26,6 +26,9 @@ func (r request) dryRun(ctx context.Context) (Result, error) {
 	for _, change := range plan.Changes {
 		showChange(r.Reporter, change)
 	}
+	for _, note := range plan.Notes {
+		r.Reporter.Infof("%s", note)
+	}
 	missing, err := r.missingReferences(ctx, plan.References)
 	if err != nil {
 		return result, err
@@ -89,11 +92,22 @@ func showChange(reporter release.Reporter, change release.Change) {
 			owner += ")"
 		}
 		if field.Hidden {
-			reporter.Infof("    %s: changed, value hidden%s", field.Path, owner)
+			reporter.Infof("    %s: %s, value hidden%s", field.Path, hiddenChange(field), owner)
 			continue
 		}
 		reporter.Infof("    %s: %s → %s%s", field.Path, valueOrNone(field.Before), valueOrNone(field.After), owner)
 	}
+}
+
+// hiddenChange says what happens to a value that is not shown.
+func hiddenChange(field release.FieldChange) string {
+	switch {
+	case field.Before == "":
+		return "added"
+	case field.After == "":
+		return "removed"
+	}
+	return "changed"
 }
 
 func valueOrNone(text string) string {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -17,7 +19,7 @@ func (r request) checkRollback(ctx context.Context, budget budget, revisions []r
 	if r.settings.Rollback == rollbackOff {
 		return release.RollbackTarget{}
 	}
-	if len(revisions) == 0 {
+	if neverDeployed(revisions) {
 		r.Reporter.Infof("first install: if it fails, it is %s", map[string]string{keepFailed: "kept for inspection", uninstallFailed: "uninstalled"}[r.settings.FailedInstall])
 		return release.RollbackTarget{}
 	}
@@ -107,7 +109,7 @@ func (f failedRollout) handle(ctx, leaseCtx context.Context, failure error) (Res
 		return f.result, failure
 	case f.applied.Outcome == release.Unchanged && !(smokeFailed && f.neverProved()):
 		return f.result, failure
-	case len(f.revisions) == 0:
+	case neverDeployed(f.revisions):
 		return f.firstInstallFailed(leaseCtx, failure)
 	case f.settings.Rollback == rollbackOff:
 		return f.notRolledBack(fmt.Sprintf("revision %d stays as it is, because rollback is off", f.applied.Revision)), failure
@@ -137,8 +139,8 @@ func (f failedRollout) partlyApplied() string {
 	switch {
 	case f.applied.Revision == 0:
 		return "nothing was applied"
-	case len(f.revisions) == 0:
-		return fmt.Sprintf("the first revision is partly applied (%d objects) and marked as failed; the next deploy continues from it", len(f.applied.Objects))
+	case neverDeployed(f.revisions):
+		return fmt.Sprintf("the first install is partly applied (%d objects) and marked as failed; the next deploy continues from it", len(f.applied.Objects))
 	}
 	return fmt.Sprintf("revision %d is partly applied and marked as failed, pods of revision %d may still serve; the next deploy continues from here",
 		f.applied.Revision, f.revisions[0].Number)
@@ -161,10 +163,27 @@ func (f failedRollout) firstInstallFailed(leaseCtx context.Context, failure erro
 	return f.notRolledBack("the failed install was uninstalled"), failure
 }
 
+// nothingToGoBackTo is the result of a failed rollout for which no rollback can be tried.
+func (f failedRollout) nothingToGoBackTo(failure error) (Result, error) {
+	what := "there is no verified revision to roll back to"
+	if len(f.target.Obstacles) > 0 {
+		what = strings.Join(f.target.Obstacles, "; ")
+	}
+	result := f.notRolledBack(fmt.Sprintf("revision %d failed and stays as it is: %s", f.applied.Revision, what))
+	return result, errors.Join(failure, &release.Failure{What: fmt.Sprintf("%s nothing was rolled back: %s", causes.RollbackBlocked, what), Do: causes.RollbackBlocked.Cause().Advice})
+}
+
+// neverDeployed tells whether no revision was ever deployed: what is applied next is still the first install.
+func neverDeployed(revisions []release.Revision) bool {
+	return !slices.ContainsFunc(revisions, func(r release.Revision) bool {
+		return r.Status == "deployed" || r.Status == "superseded" || r.Status == "uninstalled"
+	})
+}
+
 // rollback applies the verified revision again and watches it like any rollout, within the time that was reserved for it.
 func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result, error) {
 	if f.target.Revision == 0 {
-		return f.rollbackFailed(failure, errors.New("there is no verified revision to roll back to"))
+		return f.nothingToGoBackTo(failure)
 	}
 	budget := f.budget.forRollback()
 	ctx, cancel := budget.withDeadline(leaseCtx, release.PhaseRollout)

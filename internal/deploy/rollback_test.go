@@ -83,6 +83,12 @@ func TestFailureIsExplainedAndThenRolledBack(t *testing.T) {
 			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "release Lease"}, "is kept for inspection; the next deploy"},
 		"a first install to be cleared": {&fakes{watchErr: broken("x")}, []string{"--failed-install", "uninstall"},
 			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "uninstall", "release Lease"}, "the failed install was uninstalled"},
+		"the second try of a first install": {&fakes{watchErr: broken("x"), history: []release.Revision{{Number: 2, Status: "failed"}, {Number: 1, Status: "failed"}}}, nil,
+			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "release Lease"}, "is kept for inspection; the next deploy"},
+		"the second try, to be cleared": {&fakes{watchErr: broken("x"), history: []release.Revision{{Number: 1, Status: "failed"}}}, []string{"--failed-install", "uninstall"},
+			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "uninstall", "release Lease"}, "the failed install was uninstalled"},
+		"nothing verified": {&fakes{watchErr: broken("x"), history: []release.Revision{{Number: 1, Status: "deployed"}}}, nil,
+			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "release Lease"}, "revision 7 failed and stays as it is"},
 		"a service that could not be asked": {&fakes{smokeErr: &release.Fault{Side: "service", Err: errors.New("no such host")}, history: live(another), target: target},
 			[]string{"--smoke-checks", "x.yaml"},
 			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "address", `smoke http://127.0.0.1 with "x.yaml"`, "release Lease"}, ""},
@@ -101,6 +107,20 @@ func TestFailureIsExplainedAndThenRolledBack(t *testing.T) {
 				t.Errorf("got outcome %q and revision %d", result.Outcome, result.Revision)
 			}
 		})
+	}
+}
+
+// TestNothingTriedHasNotFailed: a rollback that could not be tried is not reported as one that failed.
+func TestNothingTriedHasNotFailed(t *testing.T) {
+	t.Parallel()
+	for name, history := range map[string][]release.Revision{
+		"the second try of a first install": {{Number: 1, Status: "failed"}},
+		"nothing verified":                  {{Number: 1, Status: "deployed"}},
+	} {
+		_, log, err := (&fakes{watchErr: broken("x"), history: history}).run(t)
+		if err == nil || strings.Contains(err.Error()+log, "the rollback failed too") || strings.Contains(err.Error()+log, string(causes.RollbackFailed)) {
+			t.Errorf("%s: %v\n%s", name, err, log)
+		}
 	}
 }
 
@@ -241,7 +261,7 @@ func TestDryRunReportsEverythingAndTakesNoLease(t *testing.T) {
 		history: live(another), target: release.RollbackTarget{Revision: 5, Commit: another}, missingKeys: []string{"config.COLOUR"},
 		planned: release.Plan{Outcome: release.Changed, Problems: []string{"OD-201 spec.selector is immutable"}, Changes: []release.Change{
 			{Object: release.Object{Kind: "ConfigMap", Name: "shop"}, Action: release.ActionChange, Fields: []release.FieldChange{{Path: "data.A", Before: `"1"`, After: `"2"`, Manager: "kubectl-edit"}}},
-			{Object: release.Object{Kind: "Secret", Name: "shop"}, Action: release.ActionChange, Fields: []release.FieldChange{{Path: "data.TOKEN", Hidden: true}}}}},
+			{Object: release.Object{Kind: "Secret", Name: "shop"}, Action: release.ActionChange, Fields: []release.FieldChange{{Path: "data.TOKEN", Hidden: true, Before: release.HiddenValue, After: release.HiddenValue}}}}},
 		missing: []release.Reference{{Kind: "Secret", Name: "shop-db", Key: "url", By: by}},
 	}
 	result, log, err := fakes.run(t, "--dry-run", "--compare-values", "other.yaml")

@@ -14,7 +14,7 @@ import (
 
 // Update changes the cluster from the original objects to the target ones as Helm's client does, with a three-way merge of each
 // object, but applies objects of one kind in parallel. If revisions failed since the last deployed one, it compares with what
-// any of them may have applied: Helm would leave behind what only a failed one had.
+// any of them may have applied: Helm would leave behind what only a failed one had. What an autoscaler has scaled out is kept.
 func (k *kubeClient) Update(original, target kube.ResourceList, force bool) (*kube.Result, error) {
 	result := &kube.Result{}
 	applied, err := k.AppliedRevisions()
@@ -22,6 +22,9 @@ func (k *kubeClient) Update(original, target kube.ResourceList, force bool) (*ku
 		return result, err
 	}
 	base := objects.MergeBase(original, target, applied)
+	for _, line := range k.KeepCapacity(base, target) {
+		k.session.client.log(line)
+	}
 	for _, batch := range splitByKind(target) {
 		if err := k.updateBatch(base, batch, force, result); err != nil {
 			return result, err

@@ -4,6 +4,7 @@ package release
 type Plan struct {
 	Outcome    Outcome     `json:"outcome"` // created, changed or unchanged
 	Changes    []Change    `json:"changes,omitempty"`
+	Notes      []string    `json:"notes,omitempty"`      // what else to know, one line each: replicas that are kept or lowered, definitions that differ
 	Problems   []string    `json:"problems,omitempty"`   // what the cluster would refuse, one line each
 	References []Reference `json:"references,omitempty"` // objects that the pods need and the chart does not contain
 }
@@ -26,12 +27,15 @@ const (
 	ActionDrift  Action = "drift"
 )
 
+// HiddenValue stands for a value that is secret.
+const HiddenValue = "***"
+
 // FieldChange is the change of one field. It never holds the values of a Secret.
 type FieldChange struct {
 	Path    string `json:"path"`             // for example spec.template.spec.containers[app].image
 	Before  string `json:"before,omitempty"` // one line of JSON, "" if absent
 	After   string `json:"after,omitempty"`
-	Hidden  bool   `json:"hidden,omitempty"`  // the value is secret: Before and After are empty
+	Hidden  bool   `json:"hidden,omitempty"`  // the value is secret: Before and After say only whether there is one (HiddenValue)
 	Manager string `json:"manager,omitempty"` // the field's manager (metadata.managedFields) if it is not this tool, or ""
 }
 

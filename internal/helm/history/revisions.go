@@ -12,13 +12,16 @@ import (
 	"helm.sh/helm/v3/pkg/storage/driver"
 )
 
-// Revisions describes the revisions of a release, newest first and at most MaxRevisions; none if it is not installed.
+// Revisions describes the revisions of a release, newest first: at most MaxRevisions, and the deployed one if it is older; none if it is
+// not installed.
 func (s *Store) Revisions(ctx context.Context, name string) ([]release.Revision, error) {
 	entries, err := s.Entries(name)
 	if err != nil {
 		return nil, failure.Classify(ctx, err, "reading the revisions of release %q in namespace %q", name, s.Namespace)
 	}
-	entries = entries[:min(len(entries), MaxRevisions)]
+	listed := min(len(entries), MaxRevisions)
+	older := slices.DeleteFunc(slices.Clone(entries[listed:]), func(e Entry) bool { return e.Status != helmrelease.StatusDeployed })
+	entries = append(entries[:listed:listed], older...)
 	revisions, err := s.read(entries)
 	if err != nil {
 		return nil, failure.Classify(ctx, err, "reading the revisions of release %q in namespace %q", name, s.Namespace)

@@ -36,7 +36,7 @@ type Cluster struct {
 	Refresh func() (asked bool, err error) // asks the cluster for its kinds again, at most once per operation
 }
 
-// Build reads a manifest's objects. It validates nothing: the apiserver does so itself since 1.27, and the client would have to
+// Build reads a manifest's objects, and writes them as the cluster keeps them. It validates nothing: the apiserver does so itself since 1.27, and the client would have to
 // download its whole schema. After an unknown kind the cluster is asked for its kinds again, once.
 func (c *Cluster) Build(reader io.Reader, _ bool) (kube.ResourceList, error) {
 	content, err := io.ReadAll(reader)
@@ -45,14 +45,15 @@ func (c *Cluster) Build(reader io.Reader, _ bool) (kube.ResourceList, error) {
 	}
 	list, err := c.Client.Build(bytes.NewReader(content), false)
 	if !isUnknownKind(err) {
-		return list, err
+		return normalize(list), err
 	}
 	if asked, failed := c.Refresh(); failed != nil {
 		return nil, failed
 	} else if !asked {
 		return list, err
 	}
-	return c.Client.Build(bytes.NewReader(content), false)
+	list, err = c.Client.Build(bytes.NewReader(content), false)
+	return normalize(list), err
 }
 
 // isUnknownKind reports whether the cluster does not serve a kind. Helm joins errors and drops their types.
@@ -93,7 +94,8 @@ func (c *Cluster) BuildServed(text string) (kube.ResourceList, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.Client.Build(formatted, false)
+	list, err := c.Client.Build(formatted, false)
+	return normalize(list), err
 }
 
 // Get reads an object from the cluster.

@@ -25,6 +25,8 @@ type Release struct {
 	Name            string
 	TargetNamespace string   // the release's namespace
 	AppliedBefore   []string // manifests that may have been applied since the last deployed revision, that one included, oldest first; none if it is the newest
+
+	autoscalers autoscalers
 }
 
 // Owns reports whether an object is annotated as this release's.

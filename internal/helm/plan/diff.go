@@ -53,8 +53,8 @@ func (d *differ) compare(path []step, before, after any) {
 	}
 	beforeMap, beforeIsMap := before.(map[string]any)
 	afterMap, afterIsMap := after.(map[string]any)
-	isLarge := len(manifest.JSON(before))+len(manifest.JSON(after)) > maxWhole
-	if beforeIsMap && afterIsMap || isLarge && (beforeIsMap && after == nil || afterIsMap && before == nil) {
+	byField := len(manifest.JSON(before))+len(manifest.JSON(after)) > maxWhole || len(path) == 1 && path[0].field == "data" // whose keys say what is removed
+	if beforeIsMap && afterIsMap || byField && (beforeIsMap && after == nil || afterIsMap && before == nil) {
 		d.compareMaps(path, beforeMap, afterMap)
 		return
 	}

@@ -12,6 +12,12 @@ func (d difference) format(object map[string]any, secrets *secrets) release.Fiel
 	change := release.FieldChange{Path: secrets.redact(d.place())}
 	if secrets.hides(object, d.path, d.before, d.after) {
 		change.Hidden = true
+		if d.before != nil {
+			change.Before = release.HiddenValue
+		}
+		if d.after != nil {
+			change.After = release.HiddenValue
+		}
 		return change
 	}
 	change.Before, change.After = shorten(manifest.JSON(d.before), manifest.JSON(d.after))

@@ -67,6 +67,9 @@ func (p *planner) run(ctx context.Context) (err error) {
 		return err
 	}
 	base := objects.MergeBase(p.original, p.target, applied)
+	if !unchanged {
+		p.plan.Notes = append(p.plan.Notes, p.Release.KeepCapacity(base, p.target)...)
+	}
 	results := make([]*dryRunResult, len(p.target))
 	err = objects.Each(len(results), func(i int) (err error) {
 		results[i], err = p.dryRun(p.target[i], base.Get(p.target[i]))

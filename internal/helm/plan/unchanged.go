@@ -83,21 +83,22 @@ func isLive(ctx context.Context, revision *helmrelease.Release, objectsOf *objec
 		if err != nil {
 			return failure.Classify(ctx, err, "reading %s %q of release %q", list[i].Mapping.GroupVersionKind.Kind, list[i].Name, revision.Name)
 		}
-		live[i] = !workloadChanged(manifest.Fields(list[i].Object), manifest.Fields(current.Object))
+		applied, found := manifest.Fields(list[i].Object), manifest.Fields(current.Object)
+		live[i] = !imagesChanged(applied, found) && (!replicasChanged(applied, found) || objectsOf.Autoscaler(list[i], list) != "")
 		return nil
 	})
 	return err == nil && !slices.Contains(live, false), err
 }
 
-// workloadChanged reports whether a live workload has other images, or another number of replicas, than it was applied with.
-// Replicas that the manifest does not set are an autoscaler's.
-func workloadChanged(applied, live map[string]any) bool {
-	if replicas, isSet, _ := unstructured.NestedFieldNoCopy(applied, "spec", "replicas"); isSet {
-		current, _, _ := unstructured.NestedFieldNoCopy(live, "spec", "replicas")
-		if fmt.Sprint(replicas) != fmt.Sprint(current) {
-			return true
-		}
-	}
+// replicasChanged reports whether a live workload has another number of replicas than it was applied with. Replicas that the
+// manifest does not set are an autoscaler's.
+func replicasChanged(applied, live map[string]any) bool {
+	replicas := manifest.ValueAt(applied, "spec.replicas", nil)
+	return replicas != nil && fmt.Sprint(replicas) != fmt.Sprint(manifest.ValueAt(live, "spec.replicas", nil))
+}
+
+// imagesChanged reports whether a live workload has other images than it was applied with.
+func imagesChanged(applied, live map[string]any) bool {
 	running := manifest.Images(live)
 	return slices.ContainsFunc(manifest.Images(applied), func(image string) bool { return !slices.Contains(running, image) })
 }

@@ -1,0 +1,49 @@
+package objects
+
+import (
+	"encoding/base64"
+
+	"helm.sh/helm/v3/pkg/kube"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// normalize writes objects as a cluster keeps them. Only then does a three-way merge remove what a manifest no longer has: a merge
+// of a Secret's stringData removes nothing from its data, and one of null replicas resets what an autoscaler has set.
+func normalize(list kube.ResourceList) kube.ResourceList {
+	for _, info := range list {
+		object, is := info.Object.(*unstructured.Unstructured)
+		if !is {
+			continue
+		}
+		if kind := info.Mapping.GroupVersionKind; kind.Group == "" && kind.Kind == "Secret" {
+			encodeStringData(object.Object)
+		}
+		if spec, is := object.Object["spec"].(map[string]any); is && spec["replicas"] == nil {
+			delete(spec, "replicas")
+		}
+	}
+	return list
+}
+
+// encodeStringData moves a Secret's stringData into its data, as an apiserver does. A Secret that an apiserver refuses is left as it is.
+// Source: kubernetes.io, API reference, Secret, stringData.
+func encodeStringData(secret map[string]any) {
+	texts, is := secret["stringData"].(map[string]any)
+	data, hasData := secret["data"].(map[string]any)
+	if !is || !hasData && secret["data"] != nil {
+		return
+	}
+	encoded := make(map[string]any, len(data)+len(texts))
+	for name, value := range data {
+		encoded[name] = value
+	}
+	for name, value := range texts {
+		text, is := value.(string)
+		if !is {
+			return
+		}
+		encoded[name] = base64.StdEncoding.EncodeToString([]byte(text))
+	}
+	delete(secret, "stringData")
+	secret["data"] = encoded
+}
