@@ -64,8 +64,9 @@ func provocations() map[string]broken {
 			code: causes.ImageNameInvalid, kind: "Pod", container: "proxy", reason: "InvalidImageName", says: "invalid reference format"},
 		"crash loop": {values: does("exit"), sign: sign(`app waits: CrashLoopBackOff`),
 			code: causes.CrashLoop, kind: "Pod", container: "app", reason: "CrashLoopBackOff", says: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
-		"crash loop of an init container": {values: `pod: {initContainers: [{name: first, image: "IMAGE", env: [{name: DOES, value: exit}], securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]}`,
-			sign: sign(`first waits: CrashLoopBackOff`), code: causes.CrashLoop, kind: "Pod", container: "first", logs: []string{"cannot go on: no DATABASE_URL"}},
+		"crash loop of an init container": {values: `workload: {progressDeadlineSeconds: 15}
+pod: {initContainers: [{name: first, image: "IMAGE", env: [{name: DOES, value: exit}], securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]}`,
+			sign: sign(`Progressing False: ProgressDeadlineExceeded`), code: causes.CrashLoop, kind: "Pod", container: "first", logs: []string{"cannot go on: no DATABASE_URL"}},
 		"out of memory": {values: `container: {env: [{name: DOES, value: eat}], resources: {limits: {memory: 24Mi}}}`, sign: sign(`app waits: CrashLoopBackOff`),
 			code: causes.OutOfMemory, kind: "Pod", container: "app", reason: "OOMKilled", says: "its memory limit is 24Mi"},
 		"secret absent": {values: `container: {envFrom: [{secretRef: {name: absent}}]}`, sign: sign(`app waits: CreateContainerConfigError`),

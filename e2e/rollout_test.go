@@ -51,6 +51,9 @@ func TestRolloutVerdicts(t *testing.T) {
 		"stateful-set-goes-back": statefulSetGoesBack,
 		"secret-made-since":      secretMadeSince,
 		"crash-mended-since":     crashMendedSince,
+		"job-is-collected":       jobIsCollected,
+		"init-tries-three-times": initTriesThreeTimes,
+		"hook-secret-is-kept":    hookSecretIsKept,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -92,6 +95,45 @@ func crashMendedSince(t *testing.T, tree brokenSite, namespace string) {
 	tree.deploys(t, namespace, values).holds(t, 1, "OD-103")
 	put(t, namespace, "told", map[string]string{"DOES": ""})
 	tree.deploys(t, namespace, values).holds(t, 0)
+}
+
+// plainJob is a Job of the release that is deleted as soon as it has ended, in one line of YAML without its braces.
+func plainJob(what string) string {
+	return strings.Replace(strings.Replace(job("x", what), `, annotations: {helm.sh/hook: x, helm.sh/hook-delete-policy: "before-hook-creation,hook-failed"}`, "", 1),
+		"backoffLimit: 0", "backoffLimit: 0, ttlSecondsAfterFinished: 0", 1)
+}
+
+// jobIsCollected has a Job that is gone before the rest is ready: how it ended counts.
+func jobIsCollected(t *testing.T, tree brokenSite, namespace string) {
+	const slowly = "container: {readinessProbe: {httpGet: {path: /ready, port: 8080}, periodSeconds: 1, initialDelaySeconds: 6}}\n"
+	tree.deploys(t, namespace, slowly+"objects: [{"+plainJob("end")+"}]").holds(t, 0)
+	tree.deploys(t, namespace, slowly+"objects: [{"+plainJob("exit")+"}]").holds(t, 1, "OD-114", "exit code 3", "cannot go on: no DATABASE_URL")
+}
+
+// initTriesThreeTimes has an init container that ends well at its third try, some 30 s after the first.
+func initTriesThreeTimes(t *testing.T, tree brokenSite, namespace string) {
+	tree.deploys(t, namespace, `pod: {volumes: [{name: tries, emptyDir: {}}], initContainers: [{name: first, image: "IMAGE", env: [{name: DOES, value: try}], `+
+		`volumeMounts: [{name: tries, mountPath: /tries}], securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]}
+container: {`+probed+"}").holds(t, 0, "Pod/shop-", "CrashLoopBackOff: ended with exit code 1")
+}
+
+// hookSecretIsKept has a password that every rendering makes anew.
+func hookSecretIsKept(t *testing.T, tree brokenSite, namespace string) {
+	const values = `objects: [{apiVersion: v1, kind: Secret, metadata: {name: password, annotations: {helm.sh/hook: pre-install, helm.sh/hook-delete-policy: hook-failed, helm.sh/resource-policy: keep}}, stringData: {is: NEW}}]
+workload: {progressDeadlineSeconds: 60}
+container: {`
+	password := func() string {
+		secret, err := client(t).CoreV1().Secrets(namespace).Get(t.Context(), "password", meta.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(secret.Data["is"])
+	}
+	tree.deploys(t, namespace, strings.Replace(values, "NEW", "first", 1)+"env: [{name: DOES, value: exit}], "+probed+"}").holds(t, 1, "OD-103")
+	tree.deploys(t, namespace, strings.Replace(values, "NEW", "second", 1)+probed+"}").holds(t, 0, "hook Secret/password is left as it is: it succeeded in revision 1")
+	if got := password(); got != "first" {
+		t.Errorf("the password is the %s one", got)
+	}
 }
 
 // put creates or replaces a Secret.

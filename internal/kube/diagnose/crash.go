@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release/causes"
 	core "k8s.io/api/core/v1"
@@ -26,6 +27,35 @@ func LastTermination(status core.ContainerStatus) *core.ContainerStateTerminated
 		return status.State.Terminated
 	}
 	return status.LastTerminationState.Terminated
+}
+
+// Killed reports whether a container ended because its pod is being deleted.
+func Killed(pod *core.Pod, terminated *core.ContainerStateTerminated) bool {
+	if pod.DeletionTimestamp == nil || terminated == nil {
+		return false
+	}
+	began := pod.DeletionTimestamp.Time
+	if grace := pod.DeletionGracePeriodSeconds; grace != nil {
+		began = began.Add(-time.Duration(*grace) * time.Second)
+	}
+	if terminated.FinishedAt.Time.Equal(began) { // both in whole seconds
+		return terminated.ExitCode == 128+15 || terminated.ExitCode == 128+9
+	}
+	return terminated.FinishedAt.After(began)
+}
+
+// setKilled turns the finding about a Job's pod that is being deleted into that of the last run that failed by itself: its controller
+// deletes the attempts that are still running when the Job fails.
+func (e *examination) setKilled(found *Finding, statuses []core.ContainerStatus) {
+	for _, status := range statuses {
+		for _, last := range []*core.ContainerStateTerminated{status.State.Terminated, status.LastTerminationState.Terminated} {
+			if last != nil && last.ExitCode != 0 && !Killed(e.Pod.Pod, last) {
+				found.Container, found.Started, found.Message, found.Runs = status.Name, true, terminationMessage(last), EndedRuns(status)
+				return
+			}
+		}
+	}
+	found.Killed = true
 }
 
 // neverStarted reports whether a run "ended" because the runtime could not start it (containerd, internal/cri/server,
@@ -63,10 +93,16 @@ func (e *examination) crashLoop(status core.ContainerStatus) Finding {
 	case killed != "":
 		found.Code, found.Message = causes.NotAlive, killed
 	}
-	if looping && !e.OfJob {
+	if looping && !e.OfJob && !e.mayTryAgain(found) {
 		found.Grace = 0
 	}
 	return found
+}
+
+// mayTryAgain reports whether a container is an init container that ends with an error: many wait for something by trying again. Its
+// patience is its workload's own progressDeadlineSeconds.
+func (e *examination) mayTryAgain(found Finding) bool {
+	return found.Code == causes.CrashLoop && isInitContainer(e.Pod, found.Container) && !isSidecar(containerSpec(e.Pod, found.Container))
 }
 
 // reasonOutOfMemory is the reason by which container runtimes report that the kernel killed a container that exceeded its memory.

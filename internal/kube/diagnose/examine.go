@@ -73,6 +73,9 @@ func (e *examination) examine() *Finding {
 	if found.Object.Kind == "" {
 		found.Object, found.UID = PodObject(e.Pod.Pod), e.UID
 	}
+	if e.OfJob && e.DeletionTimestamp != nil {
+		e.setKilled(&found, statuses)
+	}
 	if e.OfJob {
 		switch found.Code {
 		case causes.CrashLoop, causes.OutOfMemory, causes.NotReady, causes.NotAlive:

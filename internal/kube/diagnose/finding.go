@@ -32,6 +32,7 @@ type Finding struct {
 	Runs          int32     // of the container that have ended
 	Since         time.Time // when it began, if an earlier observation knows it; zero: when it was first seen
 	Started       bool      // the container has run at least once, so that it has a log
+	Killed        bool      // the pod is being deleted, and shows no failure of its own
 }
 
 // Key identifies what a finding is about: the object and the container.

@@ -68,6 +68,7 @@ func assess(known snapshot, policy policy, now time.Time) assessment {
 			a.assessUnread(o)
 			continue
 		}
+		a.observeSuccess(o)
 		now := a.discountGivenUp(o, a.conditionOf(o))
 		switch {
 		case o.wait == reportOnly:
@@ -125,7 +126,7 @@ func (a *assessor) assessObject(o observedObject, now condition) {
 		now = a.requireProof(o, now)
 	}
 	if now.done {
-		if a.policy.hook {
+		if a.policy.hook || o.object.Kind == "Job" {
 			a.memory.ended[o.object] = now
 		}
 		a.step(o.object, now)

@@ -44,8 +44,8 @@ var conclusions = map[string]struct {
 }{
 	"ready":                {verdict{Kind: "Deployment", Reason: "NotReady", Recheck: 672 * time.Millisecond}, "ready"}, // its container has to run for 3 s
 	"crash-loop":           {verdict{Code: causes.CrashLoop, Kind: "Pod", Container: "app", Reason: "CrashLoopBackOff", Failed: true}, ""},
-	"init-crash-loop":      {verdict{Code: causes.CrashLoop, Kind: "Pod", Container: "first", Reason: "CrashLoopBackOff", Failed: true}, ""},
-	"image-pull":           {verdict{Code: causes.ImageNotPulled, Kind: "Pod", Container: "app", Reason: "ErrImagePull"}, ""}, // the registry does not answer
+	"init-crash-loop":      {verdict{Code: causes.CrashLoop, Kind: "Pod", Container: "first", Reason: "CrashLoopBackOff"}, ""}, // it may try again
+	"image-pull":           {verdict{Code: causes.ImageNotPulled, Kind: "Pod", Container: "app", Reason: "ErrImagePull"}, ""},  // the registry does not answer
 	"image-never-pulled":   {verdict{Code: causes.ImageNotPulled, Kind: "Pod", Container: "app", Reason: "ErrImageNeverPull", Failed: true}, ""},
 	"image-name":           {verdict{Code: causes.ImageNameInvalid, Kind: "Pod", Container: "app", Reason: "InvalidImageName", Failed: true}, ""},
 	"secret-absent":        {verdict{Code: causes.ConfigurationAbsent, Kind: "Pod", Container: "app", Reason: "CreateContainerConfigError", Recheck: 2 * time.Second}, "failed"},

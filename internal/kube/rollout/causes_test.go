@@ -147,11 +147,8 @@ func recordings() map[string]recorded {
 		"crash loop that runs again": {there: []runtime.Object{amend(unreadyPod(), loops(3, crash))}, logs: map[string]string{shopPod + "/app": "starting\n", shopPod + "/app?previous": "no\n"},
 			want: release.Diagnosis{Code: causes.CrashLoop, Object: podOfShop, Container: "app", Reason: "CrashLoopBackOff", Message: "ended with exit code 1",
 				Logs: []string{"starting"}, Previous: []string{"no"}}},
-		"init container": {there: []runtime.Object{amend(unreadyPod(), loops(1, crash), func(p *core.Pod) {
-			p.Spec.InitContainers, p.Spec.Containers = p.Spec.Containers, []core.Container{{Name: "main"}}
-			p.Status.InitContainerStatuses = p.Status.ContainerStatuses
-			p.Status.ContainerStatuses = []core.ContainerStatus{{Name: "main", State: core.ContainerState{Waiting: &core.ContainerStateWaiting{Reason: "PodInitializing"}}}}
-		})}, want: inPod(causes.CrashLoop, "CrashLoopBackOff", "ended with exit code 1")},
+		"init container out of memory": {there: []runtime.Object{inInit(amend(unreadyPod(), loops(1, outOfMemory), limited))},
+			want: inPod(causes.OutOfMemory, "OOMKilled", "ended with exit code 137 (OOMKilled); its memory limit is 64Mi")},
 		"out of memory": {there: []runtime.Object{amend(unreadyPod(), loops(1, outOfMemory), limited)}, looks: true,
 			want: inPod(causes.OutOfMemory, "OOMKilled", "ended with exit code 137 (OOMKilled); its memory limit is 64Mi")},
 		"out of memory without a limit": {there: []runtime.Object{amend(unreadyPod(), loops(1, outOfMemory))},
@@ -339,4 +336,12 @@ func TestEveryRolloutTroubleIsShown(t *testing.T) {
 			t.Errorf("%s has no recorded example", trouble.Code)
 		}
 	}
+}
+
+// inInit makes a pod's container an init container.
+func inInit(p *core.Pod) *core.Pod {
+	p.Spec.InitContainers, p.Spec.Containers = p.Spec.Containers, []core.Container{{Name: "main"}}
+	p.Status.InitContainerStatuses = p.Status.ContainerStatuses
+	p.Status.ContainerStatuses = []core.ContainerStatus{{Name: "main", State: core.ContainerState{Waiting: &core.ContainerStateWaiting{Reason: "PodInitializing"}}}}
+	return p
 }

@@ -16,7 +16,7 @@ func (a *assessor) explain(o observedObject, now condition) diagnose.Finding {
 		own.Reason = now.failed
 	}
 	if o.content == nil {
-		if cause, recorded := a.memory.podCauses[o.object]; recorded && a.policy.hook {
+		if cause, recorded := a.memory.podCauses[o.object]; recorded {
 			return cause
 		}
 		return own
@@ -67,7 +67,7 @@ func (a *assessor) observed(found diagnose.Finding) diagnose.Finding {
 }
 
 // worstOf returns the finding that counts most among pods, nil if they are all ready. In this order: its grace has expired and it
-// depends on no other object; its grace has expired; its cause is known; any other.
+// depends on no other object; its grace has expired; its cause is known; any other; a Job's pod that its controller has killed.
 func (a *assessor) worstOf(pods []*core.Pod, ofJob bool) (worst *diagnose.Finding) {
 	best := 0
 	for _, pod := range pods {
@@ -79,13 +79,15 @@ func (a *assessor) worstOf(pods []*core.Pod, ofJob bool) (worst *diagnose.Findin
 		}
 		a.discount(found)
 		a.memory.observe(*found, a.now)
-		rank := 1
+		rank := 2
 		if expired, _ := a.graceExpired(*found); expired && !found.Dependent {
-			rank = 4
+			rank = 5
 		} else if expired {
-			rank = 3
+			rank = 4
 		} else if found.Code != "" {
-			rank = 2
+			rank = 3
+		} else if found.Killed {
+			rank = 1
 		}
 		if rank > best {
 			worst, best = found, rank
@@ -123,6 +125,9 @@ func (a *assessor) recordCause(o observedObject, found diagnose.Finding, now con
 	}
 	if failed := diagnose.Conditions(o.content)["Failed"]; o.object.Kind == "Job" && now.failed != "" && found.Code == "" && failed.Reason == "DeadlineExceeded" {
 		found.Reason, found.Message = failed.Reason, failed.Message
+	}
+	if last, recorded := a.memory.podCauses[o.object]; recorded && found.Killed && !last.Killed {
+		return last // the attempt that failed by itself says why
 	}
 	a.memory.podCauses[o.object] = found
 	return found

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/kube"
@@ -68,54 +67,6 @@ func TestHookIsDoneWhenItHasEnded(t *testing.T) {
 				t.Error("what needs not end was watched")
 			}
 		})
-	}
-}
-
-// TestDeletedHook: a Job may be deleted as soon as it has ended, before anybody has seen that it has.
-func TestDeletedHook(t *testing.T) {
-	t.Parallel()
-	aboutJob := job("", "").ObjectMeta
-	finished := func(kind, reason, message string) *core.Event {
-		e := eventAbout("e-"+strings.ToLower(reason), aboutJob, "", kind, reason, message)
-		e.InvolvedObject.Kind = "Job"
-		return e
-	}
-	tests := map[string]struct {
-		events []runtime.Object
-		reason string // of the failure, "" if there is none
-	}{
-		"after it completed": {[]runtime.Object{finished("Normal", "Completed", "Job completed")}, ""},
-		"after it failed":    {[]runtime.Object{finished("Warning", "BackoffLimitExceeded", "Job has reached the specified backoff limit")}, "JobFailed"},
-		"by somebody":        {nil, "Deleted"},
-	}
-	for name, test := range tests {
-		for _, seen := range []bool{true, false} {
-			t.Run(name+map[bool]string{true: ", seen", false: ", never seen"}[seen], func(t *testing.T) {
-				t.Parallel()
-				s := newServer(t)
-				if seen {
-					s.Put(job("", ""))
-				} else {
-					s.Put(test.events...)
-				}
-				r := hooked(t, s.watcher(), ofJobs)
-				if seen {
-					r.until("the first", func(release.RolloutStep) bool { return true })
-					s.Put(test.events...)
-					s.Remove(job("", ""))
-				}
-				_, err := r.rest()
-				if test.reason == "" {
-					if err != nil {
-						t.Errorf("got %v", err)
-					}
-					return
-				}
-				if got := diagnosisOf(t, err); got.Code != causes.HookFailed || got.Reason != test.reason {
-					t.Errorf("got %+v", got)
-				}
-			})
-		}
 	}
 }
 
@@ -221,20 +172,6 @@ func TestHookLogsAfterTheKubeletRemovedThem(t *testing.T) {
 	s.Put(job(batch.JobFailed, "BackoffLimitExceeded"))
 	_, err := r.rest()
 	if got := diagnosisOf(t, err); len(got.Logs) != 1 || got.Logs[0] != "no such table" || len(got.Previous) > 0 {
-		t.Errorf("got %+v", got)
-	}
-}
-
-func TestHookOutOfTime(t *testing.T) {
-	t.Parallel()
-	s := newServer(t)
-	running := pod("migrate-8kd2q", 1)
-	running.OwnerReferences[0].UID = "uid-migrate"
-	s.Put(job("", ""), running)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	err := s.watcher().WatchHook(ctx, space, []release.Object{ofJobs}, release.Baseline{}, func(release.RolloutStep) {})
-	if got := diagnosisOf(t, err); got.Code != causes.HookFailed {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -27,7 +27,7 @@ type endedRun struct {
 // endedRuns returns, for each container of a pod, the last run that ended with an error.
 func endedRuns(pod *core.Pod) (runs []endedRun) {
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		if last := diagnose.LastTermination(status); last != nil && last.ExitCode != 0 {
+		if last := diagnose.LastTermination(status); last != nil && last.ExitCode != 0 && !diagnose.Killed(pod, last) {
 			key := diagnose.Finding{UID: pod.UID, Container: status.Name}.Key()
 			runs = append(runs, endedRun{pod: diagnose.PodObject(pod), key: key, container: status.Name,
 				run: diagnose.EndedRuns(status), previous: status.State.Terminated == nil})

@@ -21,8 +21,9 @@ type memory struct {
 	began     time.Time                               // when the first assessment was made
 	starts    map[types.UID]map[string]containerStart // containers of pods of before the release was applied, by pod
 
-	// Of hooks: what has ended and may be deleted since, identities, and since when one is missing.
+	// Of Jobs and hooks: what has ended and may be deleted since, Jobs whose pods have succeeded, identities, and since when one is missing.
 	ended        map[release.Object]condition
+	succeeded    map[release.Object]bool
 	uids         map[release.Object]types.UID
 	missingSince map[release.Object]time.Time
 }
@@ -38,6 +39,7 @@ type observation struct {
 func (m memory) clone() memory {
 	m.containers, m.findings, m.podCauses = cloneMap(m.containers), cloneMap(m.findings), cloneMap(m.podCauses)
 	m.starts = cloneMap(m.starts)
+	m.succeeded = cloneMap(m.succeeded)
 	m.ended, m.uids, m.missingSince = cloneMap(m.ended), cloneMap(m.uids), cloneMap(m.missingSince)
 	return m
 }

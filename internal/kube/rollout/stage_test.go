@@ -80,6 +80,18 @@ func (s *stage) Put(objects ...runtime.Object) {
 	}
 }
 
+// remove takes the Job from its store.
+func (s *stage) remove(object runtime.Object) {
+	s.t.Helper()
+	for key, followed := range s.r.stores.objects {
+		if described := s.unstructured(object); key.resource == watchedKinds[described.GroupVersionKind()].resource {
+			if err := followed.Delete(described); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+	}
+}
+
 func (s *stage) add(to *store.Store, object any) {
 	s.t.Helper()
 	if err := to.Add(object); err != nil {

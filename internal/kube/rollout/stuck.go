@@ -9,6 +9,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/kube/diagnose"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
 	"github.com/onedigest/onedigest/internal/text"
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
@@ -66,7 +67,7 @@ func (a *assessor) broken(pod *core.Pod) bool {
 	}
 	a.memory.observe(*found, a.now)
 	expired, left := a.graceExpired(*found)
-	return expired || left > 0 && a.due(left)
+	return expired || found.Code == causes.CrashLoop || left > 0 && a.due(left)
 }
 
 // retryDelete is how soon a pod that could not be deleted is tried again.

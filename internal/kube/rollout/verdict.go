@@ -192,7 +192,7 @@ func nameGivenUp(late *pendingObject) {
 	switch late.givenUp {
 	case "ProgressDeadlineExceeded":
 		late.finding.Code = causes.ProgressDeadline
-	case "JobFailed", "PodFailed":
+	case "JobFailed", "PodFailed", "Deleted":
 		late.finding.Code = causes.JobFailed
 	}
 }
