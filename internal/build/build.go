@@ -99,7 +99,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		return Result{}, err
 	}
 	defer remove()
-	deps.Reporter.Infof("building %s of commit %s with the %s builder", joinPlatforms(recipe), recipe.Source.Commit.Short(), builder)
+	deps.Reporter.Infof("building %s of commit %s with the %s builder", joinPlatforms(recipe), describe(recipe.Source), builder)
 	layout, err := deps.Builder.Build(ctx, builder, recipe, dir)
 	if err != nil {
 		return Result{}, err

@@ -2,6 +2,7 @@ package build
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -40,6 +41,8 @@ type Settings struct {
 	Commit     string
 	Labels     []setting.Pair
 	BuildArgs  []setting.Pair
+	Tags       []string
+	WithoutCgo bool
 	AllowDirty bool
 }
 
@@ -65,6 +68,10 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Label to add to the image"}, parseLabel)
 	setting.List(set, &s.BuildArgs, setting.Setting{Name: "build-args", Value: "NAME=VALUE", Secret: true,
 		Help: "Build argument (Docker builder)"}, setting.NameValue)
+	setting.List(set, &s.Tags, setting.Setting{Name: "tags", Commas: true, Value: "TAG",
+		Help: "Go build tag (Go builder); GOFLAGS in the environment is not used"}, ParseBuildTag)
+	setting.Bool(set, &s.WithoutCgo, setting.Setting{Name: "without-cgo",
+		Help: "Build although packages use cgo, which the Go builder does not: what is left of them may be a stub"})
 	setting.Bool(set, &s.AllowDirty, setting.Setting{Name: "allow-dirty",
 		Help: "Build a work tree with uncommitted changes, under a tag that says so; promote refuses such an image"})
 	return set
@@ -87,7 +94,17 @@ func relativePath(text string) (string, error) {
 }
 
 // reservedLabels are set by the build.
-var reservedLabels = []string{release.AnnotationRevision, release.AnnotationSource, release.AnnotationCreated, release.AnnotationRecipe}
+var reservedLabels = []string{release.AnnotationRevision, release.AnnotationCreated, release.AnnotationRecipe, release.AnnotationToolchain}
+
+var buildTag = regexp.MustCompile(`^[\p{L}\p{Nd}_.]+$`)
+
+// ParseBuildTag accepts a Go build tag: letters, digits, underscores and dots (go help buildconstraint).
+func ParseBuildTag(text string) (string, error) {
+	if !buildTag.MatchString(text) {
+		return "", fmt.Errorf("%q is not a build tag", text)
+	}
+	return text, nil
+}
 
 func parseLabel(text string) (setting.Pair, error) {
 	pair, err := setting.NameValue(text)

@@ -21,6 +21,7 @@ func newRecipe(ctx context.Context, settings Settings, deps Deps) (release.Recip
 	return release.Recipe{
 		Context: dir, Main: settings.Main, Dockerfile: settings.Dockerfile, Platforms: settings.Platforms,
 		Source: source, Labels: pairMap(settings.Labels), BuildArgs: pairMap(settings.BuildArgs),
+		Tags: settings.Tags, WithoutCgo: settings.WithoutCgo,
 	}, nil
 }
 
@@ -57,6 +58,14 @@ func refuseChanges(ctx context.Context, recipe release.Recipe, settings Settings
 		differences, _ = compareInputs(ctx, builder, recipe, deps)
 	}
 	return differencesError(settings.Context, recipe.Source, differences)
+}
+
+// describe names the commit and its repository, which is no part of the image: forks have the same commits.
+func describe(source release.Source) string {
+	if source.URL == "" {
+		return source.Commit.Short()
+	}
+	return source.Commit.Short() + " of " + source.URL
 }
 
 // tagFor is the commit itself, or for a dirty tree a tag that says so and that no other build uses.

@@ -19,6 +19,7 @@ const (
 	settingDockerfile = "dockerfile"
 	settingPlatforms  = "platforms"
 	settingBuildArgs  = "build-args"
+	settingTags       = "tags"
 )
 
 // Choose turns "auto" into the name of a builder, and refuses a recipe that the builder cannot follow before anything runs.
@@ -52,7 +53,7 @@ func chooseByFiles(recipe release.Recipe) (string, error) {
 		return Docker, checkDockerRecipe(recipe)
 	}
 	notGo := checkMainPackage(recipe)
-	if notGo == nil && !inModule(recipe.Context) {
+	if notGo == nil && moduleFile(recipe.Context) == "" {
 		notGo = errors.New("no go.mod is in it or above it")
 	}
 	dockerfiles := standardDockerfiles(recipe.Context)
@@ -101,19 +102,6 @@ func nothingToBuild(recipe release.Recipe, notGo error) error {
 // maxFound is how many main packages and Dockerfiles a message lists.
 const maxFound = 10
 
-// inModule reports whether a directory belongs to a Go module: go.mod is in it or above it.
-func inModule(dir string) bool {
-	for {
-		if info, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil && info.Mode().IsRegular() {
-			return true
-		}
-		if dir == filepath.Dir(dir) {
-			return false
-		}
-		dir = filepath.Dir(dir)
-	}
-}
-
 func checkGoRecipe(recipe release.Recipe) error {
 	var problems []release.Problem
 	if err := checkMainPackage(recipe); err != nil {
@@ -144,6 +132,9 @@ func checkDockerRecipe(recipe release.Recipe) error {
 	if namesMain(recipe) {
 		problems = append(problems, release.Problem{Setting: settingMain, What: "the docker builder builds what the Dockerfile says, not a Go main package", Do: "omit it, or give --builder go"})
 	}
+	if len(recipe.Tags) > 0 {
+		problems = append(problems, release.Problem{Setting: settingTags, What: "the docker builder takes no build tags", Do: "omit them, or give --builder go"})
+	}
 	if len(problems) > 0 {
 		return &release.InputError{Problems: problems}
 	}
@@ -157,7 +148,7 @@ func checkMainPackage(recipe release.Recipe) error {
 		return err
 	}
 	platform := build.Default
-	platform.GOOS, platform.CgoEnabled = "linux", false
+	platform.GOOS, platform.CgoEnabled, platform.BuildTags = "linux", false, recipe.Tags
 	if len(recipe.Platforms) > 0 {
 		platform.GOARCH = recipe.Platforms[0].Architecture
 	}

@@ -35,8 +35,9 @@ func (b DockerBuilder) Build(ctx context.Context, recipe release.Recipe, dir str
 		return release.Layout{}, err
 	}
 	// https://docs.docker.com/build/ci/github-actions/reproducible-builds: buildx passes the variable on to the build.
+	// BUILDX_GIT_LABELS would label the image with the remote's URL.
 	epoch := "SOURCE_DATE_EPOCH=" + strconv.FormatInt(recipe.Source.Created.Unix(), 10)
-	_, stderr, err := docker.withEnviron([]string{"SOURCE_DATE_EPOCH", "BUILDX_NO_DEFAULT_ATTESTATIONS"}, epoch, "BUILDX_NO_DEFAULT_ATTESTATIONS=1").run(ctx, recipe.Context, args...)
+	_, stderr, err := docker.withEnviron([]string{"SOURCE_DATE_EPOCH", "BUILDX_NO_DEFAULT_ATTESTATIONS", "BUILDX_GIT_LABELS"}, epoch, "BUILDX_NO_DEFAULT_ATTESTATIONS=1").run(ctx, recipe.Context, args...)
 	if err != nil {
 		return release.Layout{}, dockerFailure(ctx, err, stderr, file)
 	}

@@ -140,10 +140,10 @@ func TestDockerGetsTheRecipeAsArguments(t *testing.T) {
 		"--build-arg=A=--output=type=local,dest=/", "--build-arg=B=$(id) `id` \"'\n--push",
 		"--label=" + release.AnnotationRecipe + `={"builder":"docker"}`,
 		"--label=" + release.AnnotationCreated + "=2026-03-04T03:06:07Z", "--label=" + release.AnnotationRevision + "=" + commit.String(),
-		"--label=" + release.AnnotationSource + "=" + recipe.Source.URL, "--label=team=x --push",
+		"--label=team=x --push",
 		annotation + release.AnnotationRecipe + `={"builder":"docker"}`,
 		annotation + release.AnnotationCreated + "=2026-03-04T03:06:07Z", annotation + release.AnnotationRevision + "=" + commit.String(),
-		annotation + release.AnnotationSource + "=" + recipe.Source.URL, "--", recipe.Context}
+		"--", recipe.Context}
 	if diff := cmp.Diff(want, strings.Split(strings.TrimSuffix(d.read("args"), "\x00"), "\x00")); diff != "" {
 		t.Errorf("arguments (-want +got):\n%s", diff)
 	}

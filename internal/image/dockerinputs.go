@@ -14,7 +14,8 @@ import (
 
 // dockerInputs lists what Docker gets: the Dockerfile, its ignore file, and every file and empty directory of the context
 // that is not ignored. Git's own directories are left out: they are no sources, and no commit can hold them.
-func dockerInputs(recipe release.Recipe) (release.Inputs, error) {
+// It warns of one that Docker gets.
+func dockerInputs(recipe release.Recipe, warn func(string)) (release.Inputs, error) {
 	file, err := findDockerfile(recipe)
 	if err != nil {
 		return release.Inputs{}, release.BadSetting(settingDockerfile, err.Error(), "name a Dockerfile inside the context")
@@ -27,6 +28,9 @@ func dockerInputs(recipe release.Recipe) (release.Inputs, error) {
 	walk := &contextWalk{root: recipe.Context, ignored: ignored}
 	if _, err := walk.list(recipe.Context); err != nil {
 		return release.Inputs{}, fmt.Errorf("reading the context %q: %w", recipe.Context, err)
+	}
+	if len(walk.git) > 0 {
+		warn(fmt.Sprintf("Docker gets %q, which differs between clones, and so does an image that copies it; add .git to .dockerignore", walk.git))
 	}
 	inputs.Files = append(inputs.Files, walk.files...)
 	inputs.Rules = []release.InputRule{{
@@ -80,6 +84,7 @@ type contextWalk struct {
 	root    string
 	ignored ignore
 	files   []string
+	git     []string // git's own directories, relative to root
 }
 
 // list lists a directory, and reports whether Docker gets anything below it.
@@ -95,6 +100,9 @@ func (w *contextWalk) list(dir string) (any bool, err error) {
 			return false, err
 		}
 		ignored := w.ignored.matches(filepath.ToSlash(below))
+		if entry.Name() == ".git" && !ignored {
+			w.git = append(w.git, below)
+		}
 		if entry.Name() == ".git" || ignored && !(entry.IsDir() && w.ignored.Exclusions()) {
 			continue
 		}

@@ -17,15 +17,22 @@ import (
 
 // Inputs lists the local files that decide the image. For the Go builder they are the sources of every platform, what they
 // embed, the files of their modules and of the workspace, and a profile; those of the Go distribution and of the module
-// cache are left out, because the toolchain and go.sum fix them. For the Docker builder they are the files that Docker gets.
+// cache are left out, because the toolchain and go.sum fix them. It refuses what the Go builder would leave out in silence:
+// cgo, and settings of the machine that ask for another program. For the Docker builder they are the files that Docker gets.
 // Files that git ignores are listed too. The errors are those of Build.
 func (b *Builders) Inputs(ctx context.Context, builder string, recipe release.Recipe) (release.Inputs, error) {
 	if builder == Docker {
-		return dockerInputs(recipe)
+		return dockerInputs(recipe, b.warn)
 	}
 	golang, err := b.golang.toolchain(ctx, recipe)
 	if err != nil {
 		return release.Inputs{}, err
+	}
+	if err := golang.refuseSettings(recipe.Tags); err != nil {
+		return release.Inputs{}, err
+	}
+	for _, ignored := range ignoredPlatforms(b.golang.options.Environ, recipe.Platforms) {
+		b.warn(ignored)
 	}
 	return golang.inputs(ctx, recipe)
 }
@@ -33,11 +40,12 @@ func (b *Builders) Inputs(ctx context.Context, builder string, recipe release.Re
 // goPackage is what is read of a package (go help list).
 type goPackage struct {
 	Dir           string
+	ImportPath    string
 	Standard      bool
 	Module        *goModule
 	EmbedPatterns []string
 
-	GoFiles, SFiles, HFiles, SysoFiles, EmbedFiles []string
+	GoFiles, IgnoredGoFiles, SFiles, HFiles, SysoFiles, EmbedFiles []string
 }
 
 type goModule struct {
@@ -52,7 +60,7 @@ func (m *goModule) cached() bool {
 	return m != nil && m.Version != "" && m.Dir != "" && (m.Replace == nil || m.Replace.Version != "")
 }
 
-const packageFields = "Dir,Standard,Module,EmbedPatterns,GoFiles,SFiles,HFiles,SysoFiles,EmbedFiles"
+const packageFields = "Dir,ImportPath,Standard,Module,EmbedPatterns,GoFiles,IgnoredGoFiles,SFiles,HFiles,SysoFiles,EmbedFiles"
 
 func (g golang) inputs(ctx context.Context, recipe release.Recipe) (release.Inputs, error) {
 	main, err := packagePath(recipe.Main)
@@ -65,6 +73,11 @@ func (g golang) inputs(ctx context.Context, recipe release.Recipe) (release.Inpu
 		packages, err := g.list(ctx, recipe, main, platform)
 		if err != nil {
 			return release.Inputs{}, err
+		}
+		if !recipe.WithoutCgo {
+			if err := refuseCgo(packages, platform, recipe.Tags); err != nil {
+				return release.Inputs{}, err
+			}
 		}
 		for _, each := range packages {
 			if !each.Standard && !each.Module.cached() {
@@ -84,7 +97,7 @@ func (g golang) list(ctx context.Context, recipe release.Recipe, main string, pl
 		return nil, release.BadSetting(settingPlatforms, err.Error(), "")
 	}
 	var listing bytes.Buffer
-	stderr, err := g.withEnviron(nil, environ...).runTo(ctx, recipe.Context, &listing, "list", "-deps", "-json="+packageFields, "--", main)
+	stderr, err := g.fetching.withEnviron(nil, environ...).runTo(ctx, recipe.Context, &listing, "list", tagsFlag(recipe), "-deps", "-json="+packageFields, "--", main)
 	what := fmt.Sprintf("listing the sources of %q", main)
 	if err != nil {
 		return nil, g.failure(ctx, err, stderr, what)

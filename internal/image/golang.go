@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,7 @@ func (b GoBuilder) Build(ctx context.Context, recipe release.Recipe, dir string)
 	if err != nil {
 		return release.Layout{}, err
 	}
+	recipe.Toolchain = golang.pin.name
 	name, main, err := golang.findMain(ctx, recipe)
 	if err != nil {
 		return release.Layout{}, err
@@ -52,9 +54,6 @@ func (b GoBuilder) Build(ctx context.Context, recipe release.Recipe, dir string)
 	return writeLayout(dir, recipe, platforms, images)
 }
 
-// golang is the go command with the environment for one recipe.
-type golang struct{ program }
-
 // findMain returns the main package's path and the name of its program.
 func (g golang) findMain(ctx context.Context, recipe release.Recipe) (name, main string, err error) {
 	main, err = packagePath(recipe.Main)
@@ -68,7 +67,7 @@ func (g golang) findMain(ctx context.Context, recipe release.Recipe) (name, main
 	if err != nil {
 		return "", "", release.BadSetting(settingPlatforms, err.Error(), "")
 	}
-	out, stderr, err := g.withEnviron(nil, environ...).run(ctx, recipe.Context, "list", "-f", "{{.Name}} {{.ImportPath}}", "--", main)
+	out, stderr, err := g.fetching.withEnviron(nil, environ...).run(ctx, recipe.Context, "list", tagsFlag(recipe), "-f", "{{.Name}} {{.ImportPath}}", "--", main)
 	if err != nil {
 		return "", "", g.failure(ctx, err, stderr, fmt.Sprintf("finding Go package %q", main))
 	}
@@ -97,12 +96,20 @@ func (g golang) compile(ctx context.Context, recipe release.Recipe, main string,
 	if err != nil {
 		return release.BadSetting(settingPlatforms, err.Error(), "")
 	}
-	g.log(fmt.Sprintf("compiling %s for %s", main, platform))
-	_, stderr, err := g.withEnviron(nil, environ...).run(ctx, recipe.Context, "build", "-trimpath", "-buildvcs=false",
+	g.log(fmt.Sprintf("compiling %s for %s with %s, pinned by %s", main, platform, g.pin.name, g.pin.by))
+	_, stderr, err := g.withEnviron(nil, environ...).run(ctx, recipe.Context, "build", "-trimpath", "-buildvcs=false", tagsFlag(recipe),
 		"-ldflags=-s -w -buildid= -X main.commit="+recipe.Source.Revision()+" -X main.built="+recipe.Source.Created.UTC().Format(time.RFC3339),
 		"-o", binary, "--", main)
 	if err != nil {
 		return g.failure(ctx, err, stderr, fmt.Sprintf("compiling %q for %s", main, platform))
 	}
 	return nil
+}
+
+// tagsFlag has the recipe's build tags; without tags it has no effect.
+func tagsFlag(recipe release.Recipe) string { return "-tags=" + joinTags(recipe.Tags) }
+
+// joinTags sorts the tags and drops duplicates, because the program records them.
+func joinTags(tags []string) string {
+	return strings.Join(slices.Compact(slices.Sorted(slices.Values(tags))), ",")
 }

@@ -34,6 +34,7 @@ var shop = map[string]string{
 	"go.mod":             "module example.com/shop/v2\n\ngo 1.24\n",
 	"main.go":            "package main\n\nvar commit, built string\n\nfunc main() { println(commit, built) }\n",
 	"main_test.go":       "package main_test\n",
+	"fast.go":            "//go:build fast\n\npackage main\n\nfunc init() { built += \" fast\" }\n",
 	"cmd/worker/main.go": "package main\n\nfunc main() { println(\"worker\") }\n",
 	"lib/lib.go":         "package lib\n",
 	"broken/main.go":     "package main\n\nfunc main() { undefined() }\n",
@@ -113,7 +114,7 @@ func TestGoImageIsWhatTheRecipeSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stamps := map[string]string{release.AnnotationRevision: commit.String(), release.AnnotationSource: recipe.Source.URL, release.AnnotationCreated: "2026-03-04T03:06:07Z",
+	stamps := map[string]string{release.AnnotationRevision: commit.String(), release.AnnotationToolchain: "go1.26.8", release.AnnotationCreated: "2026-03-04T03:06:07Z",
 		release.AnnotationRecipe: `{"builder":"go","main":"."}`}
 	want := v1.Config{Entrypoint: []string{"/app/shop"}, Env: []string{"PATH=/app"}, User: "65532:65532", WorkingDir: "/", Labels: maps.Clone(stamps)}
 	want.Labels["team"] = "payments"
@@ -229,6 +230,7 @@ func TestGoImageIsReproducible(t *testing.T) {
 		same    bool
 	}{
 		"another user's go env -w": {func(*release.Recipe) {}, []string{"GOENV=", "XDG_CONFIG_HOME=" + home}, true},
+		"a fork's remote":          {func(r *release.Recipe) { r.Source.URL = "https://example.com/fork/shop" }, nil, true},
 		"another directory":        {func(*release.Recipe) {}, nil, true},
 		"another environment": {func(*release.Recipe) {}, []string{"GOFLAGS=-tags=other -ldflags=-X=main.commit=forged", "GOARCH=arm64", "GOAMD64=v3", "CGO_ENABLED=1",
 			"GOEXPERIMENT=rangefunc", "GODEBUG=http2client=0", "TZ=Asia/Tokyo", "GOENV=/nonexistent", "PWD=/"}, true},
@@ -238,6 +240,7 @@ func TestGoImageIsReproducible(t *testing.T) {
 		"another commit":           {func(r *release.Recipe) { r.Source.Commit = release.Commit(strings.Repeat("cd", 20)) }, nil, false},
 		"another time":             {func(r *release.Recipe) { r.Source.Created = r.Source.Created.Add(time.Second) }, nil, false},
 		"a dirty tree":             {func(r *release.Recipe) { r.Source.Changed = []string{"main.go"} }, nil, false},
+		"a build tag":              {func(r *release.Recipe) { r.Tags = []string{"fast"} }, nil, false},
 		"another label":            {func(r *release.Recipe) { r.Labels = map[string]string{"a": "b"} }, nil, false},
 	}
 	for name, test := range tests {

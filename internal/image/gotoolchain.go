@@ -3,49 +3,160 @@ package image
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"go/version"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/onedigest/onedigest/internal/execx"
 	"github.com/onedigest/onedigest/internal/release"
+	"golang.org/x/mod/modfile"
 )
 
-// droppedVariables are the user's settings that change what the compiler builds (go help environment).
-var droppedVariables = []string{"GOFLAGS", "GOEXPERIMENT", "GOOS", "GOARCH", "GOAMD64", "GOARM", "GOARM64", "GO386", "GOMIPS", "GOMIPS64", "GOPPC64",
-	"GORISCV64", "GOWASM", "GOFIPS140", "GODEBUG", "GO111MODULE", "GOWORK", "GOENV", "CGO_ENABLED", "GO_EXTLINK_ENABLED", "GOROOT_FINAL", "GOBIN"}
+// defaultToolchain compiles modules that name none, so that the image does not depend on the Go of the machine. It is the
+// newest that this version of the builder was tested with.
+const defaultToolchain = "go1.26.8"
+
+// toolchain is the Go toolchain that a recipe is built with, and what says so.
+type toolchain struct{ name, by string }
+
+// pinnedToolchain is the toolchain line of go.work or go.mod, also if the machine has a newer one. Without that line it is
+// defaultToolchain, or what the go line asks for if that is newer (https://go.dev/doc/toolchain, "Configuration").
+func pinnedToolchain(context string) toolchain {
+	named, least, file := toolchainLines(context)
+	switch {
+	case named != "" && version.Compare(named, least) >= 0:
+		return toolchain{named, file + "'s toolchain line"}
+	case version.Compare(least, defaultToolchain) > 0:
+		if strings.Count(least, ".") == 1 && version.Lang(least) == least {
+			least += ".0" // a language version; its first release
+		}
+		return toolchain{least, file + "'s go line"}
+	}
+	return toolchain{defaultToolchain, "onedigest, as " + file + " has no toolchain line"}
+}
+
+// toolchainLines reads the toolchain that go.work or go.mod names, "" for none, and the one that its go line needs at least.
+// A file that cannot be read or parsed is the go command's to report.
+func toolchainLines(context string) (named, least, file string) {
+	var needs *modfile.Go
+	if content, err := os.ReadFile(filepath.Join(context, "go.work")); err == nil { // #nosec G304 -- in the build context
+		if work, err := modfile.ParseWork("go.work", content, nil); err == nil {
+			file, needs, named = "go.work", work.Go, toolchainLine(work.Syntax)
+		}
+	} else if content, err := os.ReadFile(moduleFile(context)); err == nil { // #nosec G304 -- as the go command reads it
+		if module, err := modfile.ParseLax("go.mod", content, nil); err == nil {
+			file, needs, named = "go.mod", module.Go, toolchainLine(module.Syntax)
+		}
+	}
+	if needs != nil {
+		least = "go" + needs.Version
+	}
+	return named, least, file
+}
+
+// toolchainLine is the toolchain that a file names, "" for none or the default. It is read from the syntax, because ParseLax, which
+// accepts directives of a newer Go, ignores it.
+func toolchainLine(syntax *modfile.FileSyntax) string {
+	for _, statement := range syntax.Stmt {
+		line, isLine := statement.(*modfile.Line)
+		if isLine && len(line.Token) == 2 && line.Token[0] == "toolchain" && version.IsValid(line.Token[1]) {
+			return line.Token[1]
+		}
+	}
+	return ""
+}
 
 // keptVariables are the user's settings that say where modules come from and where they are stored. The image does not
 // depend on them, because go.sum holds the modules' hashes.
 var keptVariables = []string{"GOPROXY", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOSUMDB", "GOINSECURE", "GOAUTH", "GOVCS", "GOPATH", "GOMODCACHE",
-	"GOCACHE", "GOTMPDIR", "GOTOOLCHAIN"}
+	"GOCACHE", "GOTMPDIR"}
 
-// toolchain finds the go command and removes the user's settings, also those of `go env -w`, except for keptVariables.
+// golang is the go command with the environment for one recipe: program compiles, fetching may fetch modules as well.
+type golang struct {
+	program
+	fetching program
+	pin      toolchain
+	machine  map[string]string // the user's settings, also those of `go env -w`
+}
+
+// toolchain finds the go command, pins its toolchain, and puts it into an environment of its own.
 func (b GoBuilder) toolchain(ctx context.Context, recipe release.Recipe) (golang, error) {
-	program, err := findProgram("go", b.options)
+	found, err := findProgram("go", b.options)
 	if err != nil {
 		return golang{}, release.NewFault("builder", "install Go (https://go.dev/dl), or give --builder docker", err, "looking for %q", "go")
 	}
-	unchanged := program.withEnviron(slices.DeleteFunc(slices.Clone(droppedVariables), func(name string) bool { return name == "GOENV" }))
-	out, stderr, err := unchanged.run(ctx, recipe.Context, append([]string{"env", "-json"}, keptVariables...)...)
-	settings := map[string]string{}
-	if err == nil {
-		err = json.Unmarshal([]byte(out), &settings)
-	}
+	pin := pinnedToolchain(recipe.Context)
+	machine, err := goSettings(ctx, found, recipe.Context, pin)
 	if err != nil {
-		return golang{}, builderFault(ctx, err, stderr, "reading the settings of %q", "go env")
+		return golang{}, err
 	}
 	workspace := "off" // a go.work above the context is not part of the recipe
 	if _, err := os.Stat(filepath.Join(recipe.Context, "go.work")); err == nil {
 		workspace = filepath.Join(recipe.Context, "go.work")
 	}
-	fixed := []string{"GOENV=off", "GOWORK=" + workspace, "CGO_ENABLED=0", "PWD=" + recipe.Context}
-	for name, value := range settings {
-		fixed = append(fixed, name+"="+value)
+	fixed := []string{"GOENV=off", "GOTOOLCHAIN=" + pin.name, "GOWORK=" + workspace, "CGO_ENABLED=0", "PWD=" + recipe.Context}
+	for _, name := range keptVariables {
+		fixed = append(fixed, name+"="+machine[name])
 	}
-	program = program.withEnviron(append(slices.Clone(droppedVariables), "PWD"), fixed...)
-	program.log = onlyProgress(program.log)
-	return golang{program}, nil
+	compiling, fetching := found, found
+	compiling.environ = append(ownEnviron(b.options.Environ), fixed...)
+	fetching.environ = append(withoutGoSettings(b.options.Environ), fixed...)
+	compiling.log, fetching.log = onlyProgress(found.log), onlyProgress(found.log)
+	return golang{program: compiling, fetching: fetching, pin: pin, machine: machine}, nil
+}
+
+// goSettings returns the settings of the user, also those of `go env -w`, after it made sure that the go command switches to the
+// pinned toolchain.
+func goSettings(ctx context.Context, found program, context string, pin toolchain) (map[string]string, error) {
+	// A malformed value of some of them would keep the go command from starting.
+	dropped := append([]string{"GOWORK", "GO111MODULE", "GODEBUG", "GOROOT", "GOTOOLCHAIN", "PWD"}, imageVariables...)
+	asking := found.withEnviron(dropped, "GOWORK=off", "GOTOOLCHAIN="+pin.name, "PWD="+context)
+	asking.log = onlyProgress(found.log)
+	names := slices.Concat(keptVariables, imageVariables, []string{"GOVERSION", "GOFLAGS"})
+	out, stderr, err := asking.run(ctx, context, append([]string{"env", "-json"}, names...)...)
+	settings := map[string]string{}
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &settings)
+	}
+	got, _, _ := strings.Cut(settings["GOVERSION"], " ") // "go1.26.8 X:nodwarf5" with experiments
+	if ctx.Err() == nil && (err != nil || got != pin.name) {
+		return nil, unavailable(ctx, found, context, pin, stderr)
+	}
+	if err != nil {
+		return nil, builderFault(ctx, err, stderr, "reading the settings of %q", "go env")
+	}
+	for _, name := range imageVariables {
+		if value := execx.Variable(found.environ, name); value != "" {
+			settings[name] = value
+		}
+	}
+	return settings, nil
+}
+
+// unavailable is the error if the go command does not become the pinned toolchain. It is a *release.Fault if the network failed.
+func unavailable(ctx context.Context, found program, context string, pin toolchain, stderr string) error {
+	quiet := found.withEnviron([]string{"GOTOOLCHAIN", "GOWORK"}, "GOTOOLCHAIN=local", "GOWORK=off")
+	quiet.log = func(string) {}
+	out, localError, err := quiet.run(ctx, context, "env", "GOVERSION")
+	has, do := strings.TrimSpace(out), "install it (actions/setup-go with go-version-file), or let the go command fetch it (GOPROXY, GOSUMDB)"
+	switch {
+	case ctx.Err() != nil || err != nil:
+		return builderFault(ctx, err, localError, "running %q", "go env")
+	case version.IsValid(has):
+		do += ", or pin this machine's: go mod edit -toolchain=" + has
+	}
+	what := fmt.Sprintf("the image is built with %s (pinned by %s), this machine has %s", pin.name, pin.by, has)
+	if stderr == "" {
+		return release.BadInput("toolchain", what, do)
+	}
+	if networkError.MatchString(stderr) {
+		return &release.Fault{Side: "builder", Err: fmt.Errorf("%s, and the first cannot be fetched: %w", what, errors.New(stderr)), Do: do}
+	}
+	return release.BadInput("toolchain", what+", and the first cannot be had: "+stderr, do)
 }
 
 // onlyProgress returns a function that passes on the lines in which the go command reports progress ("go: downloading …"), and drops

@@ -14,12 +14,14 @@ import (
 type Options struct {
 	Environ []string          // "NAME=value" each
 	Log     func(line string) // gets each line that a builder prints, sanitized; may be nil
+	Warn    func(line string) // gets what does not stop a build, although somebody should act on it; may be nil
 }
 
 // Builders are the builders of images: Go and Docker.
 type Builders struct {
 	golang GoBuilder
 	docker DockerBuilder
+	warn   func(line string)
 }
 
 // Names of the builders, as Choose returns them.
@@ -33,7 +35,10 @@ func New(options Options) *Builders {
 	if options.Log == nil {
 		options.Log = func(string) {}
 	}
-	return &Builders{golang: GoBuilder{options: options}, docker: DockerBuilder{options: options}}
+	if options.Warn == nil {
+		options.Warn = func(string) {}
+	}
+	return &Builders{golang: GoBuilder{options: options}, docker: DockerBuilder{options: options}, warn: options.Warn}
 }
 
 // Build writes the image into dir, which must be empty, as an OCI layout with one entry. The builder is one that Choose
@@ -50,7 +55,7 @@ func (b *Builders) Build(ctx context.Context, builder string, recipe release.Rec
 }
 
 // annotationsOf are the annotations that say what an image was built from (OCI image-spec, annotations.md), and with which
-// settings.
+// settings. The remote's URL is none of them: it differs between a repository and its forks.
 func annotationsOf(recipe release.Recipe) map[string]string {
 	source := recipe.Source
 	annotations := map[string]string{
@@ -60,8 +65,8 @@ func annotationsOf(recipe release.Recipe) map[string]string {
 	if len(recipe.Settings) > 0 {
 		annotations[release.AnnotationRecipe] = recipe.Settings.Encode()
 	}
-	if source.URL != "" {
-		annotations[release.AnnotationSource] = source.URL
+	if recipe.Toolchain != "" {
+		annotations[release.AnnotationToolchain] = recipe.Toolchain
 	}
 	return annotations
 }

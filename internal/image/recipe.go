@@ -31,6 +31,9 @@ func (b *Builders) Settings(builder string, recipe release.Recipe) (release.Reci
 			return nil, release.BadSetting(settingMain, err.Error(), "name the directory of a Go main package, relative to the context")
 		}
 		settings[settingMain] = path.Clean(main)
+		if len(recipe.Tags) > 0 {
+			settings[settingTags] = joinTags(recipe.Tags)
+		}
 	case Docker:
 		file, err := findDockerfile(recipe)
 		if err != nil {

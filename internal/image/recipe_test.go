@@ -39,6 +39,7 @@ func TestSettings(t *testing.T) {
 		"go, platforms":           {image.Go, func(r *release.Recipe) { r.Platforms = append([]release.Platform{arm}, amd64()...) }, map[string]string{"platforms": "linux/amd64,linux/arm64"}},
 		"go, another context":     {image.Go, func(r *release.Recipe) { r.Source.Path = "services/api" }, map[string]string{"context": "services/api"}},
 		"go, a label":             {image.Go, func(r *release.Recipe) { r.Labels = map[string]string{"team": "payments"} }, map[string]string{"labels team": "payments"}},
+		"go, build tags":          {image.Go, func(r *release.Recipe) { r.Tags = []string{"b", "a", "b"} }, map[string]string{"tags": "a,b"}},
 		"docker, default by name": {image.Docker, func(r *release.Recipe) { r.Dockerfile = "./Containerfile" }, nil},
 		"docker, absolute name":   {image.Docker, func(r *release.Recipe) { r.Dockerfile = filepath.Join(r.Context, "Containerfile") }, nil},
 		"docker, another file":    {image.Docker, func(r *release.Recipe) { r.Dockerfile = "link" }, map[string]string{"dockerfile": "deploy/Dockerfile"}},

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/build"
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
@@ -30,6 +31,8 @@ type Settings struct {
 	Repository  release.Repository
 	Context     string
 	Builder     string
+	Tags        []string
+	WithoutCgo  bool
 	Commit      string // as git names it; "" for HEAD
 	Platform    release.Platform
 	Chart       string
@@ -50,6 +53,10 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Directory to build from"}, setting.Text)
 	setting.Var(set, &s.Builder, setting.Setting{Name: "builder", Default: "auto", Value: "auto|go|docker",
 		Help: "Builder, as build has it: needed if the context holds a Go main package and a Dockerfile"}, setting.OneOf("auto", "go", "docker"))
+	setting.List(set, &s.Tags, setting.Setting{Name: "tags", Commas: true, Value: "TAG",
+		Help: "Go build tag, as build has it"}, build.ParseBuildTag)
+	setting.Bool(set, &s.WithoutCgo, setting.Setting{Name: "without-cgo",
+		Help: "Build although packages use cgo, as build has it"})
 	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Fallback: "GITHUB_SHA", Value: "SHA",
 		Help: "Commit, full or short, that must be checked out in the work tree; default: HEAD"}, setting.Text)
 	setting.Var(set, &s.Platform, setting.Setting{Name: "platform", Default: "linux/amd64", Value: "OS/ARCH",

@@ -17,6 +17,7 @@ func (s Settings) buildSettings() (settings build.Settings, err error) {
 	err = settings.Declare().ApplyDefaults(func() {
 		settings.Repository, settings.Context, settings.Builder, settings.Commit = s.Repository, s.Context, s.Builder, s.Commit
 		settings.Platforms = []release.Platform{s.Platform}
+		settings.Tags, settings.WithoutCgo = s.Tags, s.WithoutCgo
 	})
 	return settings, err
 }

@@ -63,6 +63,9 @@ type Recipe struct {
 	Source     Source
 	Labels     map[string]string
 	BuildArgs  map[string]string // Docker builder only
+	Tags       []string          // Go build tags; Go builder only
+	WithoutCgo bool              // allow packages that would use cgo to be compiled without it
+	Toolchain  string            // that compiles, as "go1.26.8"; set by the Go builder
 	Settings   RecipeSettings    // all of the above as they are stored with the image, as the builder gives them
 }
 

@@ -9,6 +9,8 @@ const (
 
 	// AnnotationRecipe holds the settings that an image was built with, as RecipeSettings encodes them.
 	AnnotationRecipe = "onedigest.dev/recipe"
+	// AnnotationToolchain names the Go toolchain that compiled an image, as "go1.26.8".
+	AnnotationToolchain = "onedigest.dev/toolchain"
 
 	// Keys on the Kubernetes objects of a release.
 	LabelCommit      = "onedigest.dev/commit"

@@ -35,7 +35,8 @@ func Run(ctx context.Context, settings *build.Settings, run *app.RunContext) (bu
 		return build.Result{}, err
 	}
 	return build.Run(ctx, *settings, build.Deps{
-		WorkTree: workTree{environ: run.Process.Environ}, Builder: image.New(image.Options{Environ: run.Process.Environ, Log: run.Reporter.Raw}),
+		WorkTree: workTree{environ: run.Process.Environ}, Builder: image.New(image.Options{Environ: run.Process.Environ, Log: run.Reporter.Raw,
+			Warn: func(line string) { run.Reporter.Warnf("%s", line) }}),
 		Registry: registry, Workspace: run.Workspace(), Reporter: run.Reporter, Now: run.Process.Now,
 	})
 }
