@@ -1,5 +1,6 @@
 // Package kube reaches a Kubernetes cluster: its configuration and tokens, and what a release needs to know of it (permissions,
-// the objects that it refers to, its address, its images). It creates the namespace of a release and changes nothing else.
+// the objects that it refers to, its address, its images). It creates the namespace of a release, marks the
+// revision that a smoke has judged, and changes nothing else.
 //
 // Its subpackages build on it: rollout watches a release become ready; lease holds a release, so that runs exclude each other;
 // store, diagnose and apierror serve them.
@@ -12,6 +13,7 @@ import (
 	"github.com/onedigest/onedigest/internal/kube/apierror"
 	"github.com/onedigest/onedigest/internal/release"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 )
 
@@ -23,9 +25,10 @@ type Client struct {
 	Host    string            // of the apiserver, as the configuration has it; not to be changed
 	Dynamic dynamic.Interface // for objects of any kind; not to be changed
 
-	config *rest.Config
-	http   *http.Client
-	apis   *apis
+	config   *rest.Config
+	http     *http.Client
+	apis     *apis
+	metadata metadata.Interface
 }
 
 // New makes a client; it sends nothing. The configuration is left as it is.
@@ -44,7 +47,11 @@ func New(config *rest.Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing access to %q: %w", config.Host, err)
 	}
-	return &Client{Host: config.Host, Dynamic: objects, config: config, http: httpClient, apis: groups}, nil
+	ofMetadata, err := metadata.NewForConfigAndClient(config, httpClient)
+	if err != nil {
+		return nil, fmt.Errorf("preparing access to %q: %w", config.Host, err)
+	}
+	return &Client{Host: config.Host, Dynamic: objects, config: config, http: httpClient, apis: groups, metadata: ofMetadata}, nil
 }
 
 // RESTConfig returns what other clients of the same cluster need: a copy of the configuration, and an HTTP client, whose connections

@@ -42,6 +42,10 @@ type Cluster interface {
 	Address(ctx context.Context, namespace, name string, report func(string)) (string, error)
 	// Images lists the images that the kubelet reports for the release's pods.
 	Images(ctx context.Context, namespace, name string) ([]release.PodImage, error)
+	// LiveRevision returns the number of the revision that a Helm release runs; 0 if Helm did not install it, or is changing it.
+	LiveRevision(ctx context.Context, namespace, name string) (int, error)
+	// MarkRevision marks a revision with what smoke found, if it is still the live one.
+	MarkRevision(ctx context.Context, namespace, name string, revision int, mark release.Mark) error
 }
 
 // Registry stores evidence beside the image.
@@ -64,7 +68,8 @@ type Result struct {
 }
 
 // Run sends the checks in rounds until enough rounds in a row passed or the time is up. With an image, it confirms before
-// and after that the pods run its digest, and records the verdict for it. A failed verdict is a *release.BadRelease, an
+// and after that the pods run its digest, and records the verdict for it. The live revision of a release that
+// Helm installed is marked with the verdict, so that a later rollback knows what it may go back to. A failed verdict is a *release.BadRelease, an
 // inconclusive one a *release.Fault.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
@@ -84,6 +89,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	judged := liveRevision(ctx, settings, deps)
 	report := runRounds(ctx, url, checks, settings, deps)
 	result := Result{Verdict: report.Verdict, Digest: settings.Image.Digest, Report: report}
 	if report.Verdict == release.Pass { // only a pass needs to know that no other digest came up meanwhile
@@ -94,6 +100,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return result, interrupted(report)
 	}
+	markRevision(ctx, judged, report.Verdict, settings, deps)
 	result.Evidence, err = recordEvidence(ctx, report, pods, settings, deps)
 	return result, errors.Join(verdictError(report), err)
 }

@@ -41,6 +41,22 @@ type fakeDeps struct {
 	revision    string
 	recorded    []release.Evidence
 	newestErr   error
+	live        int // revision
+	liveErr     error
+	marked      []string
+	markErr     error
+}
+
+func (f *fakeDeps) LiveRevision(context.Context, string, string) (int, error) {
+	return f.live, f.liveErr
+}
+
+func (f *fakeDeps) MarkRevision(ctx context.Context, namespace, name string, revision int, mark release.Mark) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	f.marked = append(f.marked, fmt.Sprintf("%s/%s %d %s", namespace, name, revision, mark))
+	return f.markErr
 }
 
 func (f *fakeDeps) Load(string) ([]release.Check, error) { return f.checks, nil }

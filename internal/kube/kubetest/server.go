@@ -210,6 +210,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		discover(w, r.URL.Path)
 	case verb == "watch":
 		s.watch(w, r)
+	case verb == "get" && wantsMetadata(r):
+		s.listMetadata(w, r)
+	case verb == "patch" && wantsMetadata(r):
+		s.patchLabels(w, r)
 	case verb == "get":
 		s.get(w, r)
 	case verb == "delete":
@@ -327,8 +331,10 @@ func wanted(r *http.Request, path string, object map[string]any) bool {
 		return false
 	}
 	content := unstructured.Unstructured{Object: object}
-	if name, value, set := strings.Cut(r.URL.Query().Get("labelSelector"), "="); set && content.GetLabels()[name] != value {
-		return false
+	for pair := range strings.SplitSeq(r.URL.Query().Get("labelSelector"), ",") {
+		if name, value, set := strings.Cut(pair, "="); set && content.GetLabels()[name] != value {
+			return false
+		}
 	}
 	selector, err := fields.ParseSelector(r.URL.Query().Get("fieldSelector"))
 	if err != nil {

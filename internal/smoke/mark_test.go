@@ -1,0 +1,44 @@
+package smoke_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// TestTheLiveRevisionIsMarkedWithTheVerdict, because a rollback goes by it.
+func TestTheLiveRevisionIsMarkedWithTheVerdict(t *testing.T) {
+	t.Parallel()
+	broken := release.Answer{Stage: release.StageCheck, Commit: commit.String(), Wrong: []string{"x"}}
+	shop := []string{"--release", "shop", "--environment", "staging", "--timeout", "30s"}
+	good, other := release.PodImage{Pod: "a", Digest: image(t).Digest}, release.PodImage{Pod: "b"}
+	for name, test := range map[string]struct {
+		fake  *fakeDeps
+		flags []string
+		want  []string
+		exit  int
+	}{
+		"a pass":                    {&fakeDeps{live: 4, answers: []release.Answer{answerFrom(commit)}}, shop, []string{"staging/shop 4 proved"}, 0},
+		"a failure":                 {&fakeDeps{live: 4, answers: []release.Answer{broken}}, shop, []string{"staging/shop 4 failed"}, 1},
+		"nothing answers":           {&fakeDeps{live: 4, answers: []release.Answer{{Stage: release.StageDNS}}}, shop, nil, 3},
+		"no revision is live":       {&fakeDeps{answers: []release.Answer{broken}}, shop, nil, 1},
+		"of a URL":                  {&fakeDeps{live: 4, answers: []release.Answer{broken}}, append([]string{"--url", "http://127.0.0.1:1"}, shop...), nil, 1},
+		"Secrets cannot be read":    {&fakeDeps{live: 4, liveErr: errors.New("forbidden"), answers: []release.Answer{answerFrom(commit)}}, shop, nil, 0},
+		"Secrets cannot be patched": {&fakeDeps{live: 4, markErr: errors.New("forbidden"), answers: []release.Answer{answerFrom(commit)}}, shop, []string{"staging/shop 4 proved"}, 0},
+		"another digest came up": {&fakeDeps{live: 4, answers: []release.Answer{answerFrom(commit)}, revision: commit.String(), pods: [][]release.PodImage{{good}, {good, other}}},
+			append([]string{"--image", image(t).String()}, shop...), nil, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := test.fake.run(t, test.flags...)
+			if release.ExitCode(err) != test.exit {
+				t.Errorf("got %v, want exit code %d", err, test.exit)
+			}
+			if diff := cmp.Diff(test.want, test.fake.marked); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
