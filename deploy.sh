@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Deploys one image to one environment by hand: shows the cluster and the release, asks, deploys, checks the served address and
-# prints it. The verbs deploy and smoke do the work; this script only asks first.
+# prints it. What smoke fails is rolled back. The verbs deploy and smoke do the work; this script only asks first.
 set -euo pipefail
 
 usage() {
@@ -121,5 +121,10 @@ if [[ $(field outcome <<<"$deployed") == superseded ]]; then
   exit 1
 fi
 commit=$(field commit <<<"$deployed")
-"$bin/smoke" "${common[@]}" ${commit:+--expect-commit="$commit"}
+code=0
+"$bin/smoke" "${common[@]}" ${commit:+--expect-commit="$commit"} || code=$?
+if ((code)); then
+  "$bin/deploy" "${common[@]}" --rollback-failed-smoke
+  exit "$code"
+fi
 printf '\n%s is served at %s\n' "$release" "$(field url <<<"$deployed")"

@@ -44,15 +44,48 @@ func newFlow(t *testing.T) *flow {
 
 var remoteAction = regexp.MustCompile(`uses: ([\w.-]+/[\w.-]+)@(\S+)`)
 
-// replaceRemote makes one action that does nothing stand for every action of another repository: act has the work tree
-// already, the Go toolchain is here, and the credentials come by the environment.
+// nothing stands for every action of another repository but checkout: the Go toolchain is here, and the credentials come by the
+// environment.
+const nothing = `name: nothing
+description: does nothing
+runs:
+  using: composite
+  steps:
+    - shell: bash
+      run: ':'
+`
+
+// checkoutStandIn does what actions/checkout does with a path. Without one it does nothing, because act has the work tree already.
+const checkoutStandIn = `name: checkout
+description: checks a commit out beside the work tree
+inputs:
+  ref: {description: commit}
+  path: {description: directory}
+runs:
+  using: composite
+  steps:
+    - shell: bash
+      env:
+        REF: ${{ inputs.ref }}
+        INTO: ${{ inputs.path }}
+      run: |
+        [[ -n $INTO ]] || exit 0
+        rm -rf -- "$INTO"
+        git worktree prune
+        git worktree add --quiet --detach "$INTO" "$REF"
+`
+
+// replaceRemote makes these stand for the actions of other repositories.
 func replaceRemote(t *testing.T, workflows string) (flags []string) {
 	t.Helper()
-	nothing := t.TempDir()
-	text := "name: nothing\ndescription: does nothing\nruns:\n  using: composite\n  steps:\n    - shell: bash\n      run: ':'\n"
-	if err := os.WriteFile(filepath.Join(nothing, "action.yml"), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
+	standIn := func(text string) string {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "action.yml"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return dir
 	}
+	other, checkout := standIn(nothing), standIn(checkoutStandIn)
 	paths, err := filepath.Glob(filepath.Join(workflows, "*.yaml"))
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no workflow found: %v", err)
@@ -63,7 +96,11 @@ func replaceRemote(t *testing.T, workflows string) (flags []string) {
 			t.Fatal(err)
 		}
 		for _, match := range remoteAction.FindAllStringSubmatch(string(content), -1) {
-			flags = append(flags, "--local-repository", match[1]+"@"+match[2]+"="+nothing)
+			with := other
+			if match[1] == "actions/checkout" {
+				with = checkout
+			}
+			flags = append(flags, "--local-repository", match[1]+"@"+match[2]+"="+with)
 		}
 	}
 	return flags

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,11 +19,13 @@ import (
 )
 
 // standIns are verbs that write down what they were given, so that the workflows' wiring can be seen without a cluster.
-// The commit that promote names is not the one of the run: who passes the wrong one on is found out.
+// The commit that promote names is not the one of the run: who passes the wrong one on is found out. deploy notes a value of the
+// file that it is given, which differs from commit to commit.
 const standIns = `#!/bin/bash
 verb=${0##*/}
 n=$(ls "$RECORD" | wc -l)
 env -0 | grep -z '^INPUT_' >"$RECORD/$(printf %02d "$n")-$verb"
+if [[ -n $INPUT_VALUES ]]; then printf 'INPUT_REHEARSED=%s\0' "$(sed -n 's/^ *REHEARSED: //p' "$INPUT_VALUES")" >>"$RECORD/$(printf %02d "$n")-$verb"; fi
 echo "$verb was here"
 [[ $verb-$INPUT_ENVIRONMENT != "$FAIL" ]] || { echo "$verb: failed: on purpose" >&2; exit 1; }
 case $verb in
@@ -34,22 +37,27 @@ case $verb in
 esac >>"$GITHUB_OUTPUT"
 `
 
-var (
-	builtDigest    = "sha256:" + strings.Repeat("7", 64)
-	promotedCommit = strings.Repeat("c", 40)
-)
+var builtDigest = "sha256:" + strings.Repeat("7", 64)
 
 // rehearsal runs workflows on stand-ins.
 type rehearsal struct {
 	checkout
-	flow *flow
-	bin  string
+	flow     *flow
+	bin      string
+	promoted string // the commit that promote names, older than the one of the run
 }
 
 func newRehearsal(t *testing.T) rehearsal {
 	t.Helper()
 	r := rehearsal{flow: newFlow(t), bin: t.TempDir()}
 	r.checkout = r.flow.checkout
+	for _, environment := range []string{"staging", "production"} {
+		values := "terraform/" + environment + "/values-" + environment + ".yaml"
+		r.edit(values, "config:\n", "config:\n  REHEARSED: promoted\n")
+		r.promoted = r.commit("one value")
+		r.edit(values, "  REHEARSED: promoted\n", "  REHEARSED: newest\n")
+		r.commit("another value")
+	}
 	for _, verb := range []string{"build", "deploy", "smoke", "promote"} {
 		if err := os.WriteFile(filepath.Join(r.bin, verb), []byte(standIns), 0o755); err != nil {
 			t.Fatal(err)
@@ -65,7 +73,7 @@ func (r rehearsal) run(t *testing.T, event, workflow string, args ...string) (ve
 	log, err = r.flow.run(t, event, workflow, append([]string{
 		"--var", "ECR_REPOSITORY=registry.example.com/team/shop",
 		"--env", "ONEDIGEST_BIN=" + r.bin, "--env", "RECORD=" + record,
-		"--env", "BUILT=" + builtDigest, "--env", "PROMOTED=" + promotedCommit,
+		"--env", "BUILT=" + builtDigest, "--env", "PROMOTED=" + r.promoted,
 	}, args...)...)
 	entries, readErr := os.ReadDir(record)
 	if readErr != nil {
@@ -83,14 +91,15 @@ func (r rehearsal) run(t *testing.T, event, workflow string, args ...string) (ve
 }
 
 // watched are the inputs by which the promise is kept or broken; the others may change without harm.
-var watched = []string{"repository", "context", "commit", "environment", "image", "values", "release", "expect-commit", "to"}
+var watched = []string{"repository", "context", "commit", "environment", "image", "chart", "values", "rehearsed", "release", "expect-commit", "to", "heal",
+	"rollback-failed-smoke"}
 
 func inputsOf(verb string, environ []byte) map[string]string {
 	inputs := map[string]string{"verb": verb}
 	for pair := range bytes.SplitSeq(environ, []byte{0}) {
 		name, value, _ := strings.Cut(string(pair), "=")
 		name = strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, "INPUT_"), "_", "-"))
-		if value != "" && slices.Contains(watched, name) {
+		if value != "" && value != "false" && value != "charts/service" && slices.Contains(watched, name) { // the defaults
 			inputs[name] = value
 		}
 	}
@@ -100,19 +109,18 @@ func inputsOf(verb string, environ []byte) map[string]string {
 const rehearsed = "registry.example.com/team/shop"
 
 // production is what both workflows do behind the production environment, after promote.
-func production() []map[string]string {
+func (r rehearsal) production(more map[string]string) []map[string]string {
 	image := rehearsed + "@" + builtDigest
-	return []map[string]string{
-		{"verb": "deploy", "environment": "production", "image": image, "commit": promotedCommit, "release": "shop", "values": "terraform/production/values-production.yaml"},
-		{"verb": "smoke", "environment": "production", "image": image, "expect-commit": promotedCommit, "release": "shop"},
-	}
+	deploy := map[string]string{"verb": "deploy", "environment": "production", "image": image, "commit": r.promoted, "release": "shop"}
+	maps.Copy(deploy, more)
+	return []map[string]string{deploy, {"verb": "smoke", "environment": "production", "image": image, "expect-commit": r.promoted, "release": "shop"}}
 }
 
 func staging(commit string) []map[string]string {
 	image := rehearsed + "@" + builtDigest
 	return []map[string]string{
-		{"verb": "build", "repository": rehearsed, "context": "app", "builder": "go", "commit": commit},
-		{"verb": "deploy", "environment": "staging", "image": image, "commit": commit, "release": "shop", "values": "terraform/staging/values-staging.yaml"},
+		{"verb": "build", "repository": rehearsed, "context": "app", "commit": commit},
+		{"verb": "deploy", "environment": "staging", "image": image, "commit": commit, "release": "shop", "values": "terraform/staging/values-staging.yaml", "rehearsed": "newest"},
 		{"verb": "smoke", "environment": "staging", "image": image, "expect-commit": commit, "release": "shop"},
 	}
 }
@@ -122,16 +130,20 @@ func TestDeploymentWorkflow(t *testing.T) {
 	r := newRehearsal(t)
 	commit := r.git("rev-parse", "HEAD")
 	promote := map[string]string{"verb": "promote", "image": rehearsed + "@" + builtDigest, "to": "production"}
-	heal := map[string]string{"verb": "deploy", "environment": "staging", "release": "shop"}
-	whole := slices.Concat(staging(commit), []map[string]string{promote}, production())
+	heal := map[string]string{"verb": "deploy", "environment": "staging", "release": "shop", "heal": "true"}
+	goBack := func(environment string) map[string]string {
+		return map[string]string{"verb": "deploy", "environment": environment, "release": "shop", "rollback-failed-smoke": "true"}
+	}
+	ofTheRun := map[string]string{"values": "terraform/production/values-production.yaml", "rehearsed": "newest"}
+	whole := slices.Concat(staging(commit), []map[string]string{promote}, r.production(ofTheRun))
 	for _, test := range []struct {
 		name, fail, superseded string
 		want                   []map[string]string
 	}{
 		{"everything passes", "", "", whole},
 		{"staging does not become ready", "deploy-staging", "", append(whole[:2:2], heal)},
-		{"staging is not right", "smoke-staging", "", whole[:3]},
-		{"production is not right", "smoke-production", "", whole},
+		{"staging is not right", "smoke-staging", "", append(whole[:3:3], goBack("staging"))},
+		{"production is not right", "smoke-production", "", append(whole[:6:6], goBack("production"))},
 		{"staging runs a newer commit", "", "staging", whole[:2]},
 		{"production runs a newer commit", "", "production", whole[:5]},
 	} {
@@ -147,9 +159,11 @@ func TestDeploymentWorkflow(t *testing.T) {
 	}
 }
 
-// TestPromoteWorkflow holds what promote.yaml makes of its inputs; promote itself judges them.
+// TestPromoteWorkflow holds what promote.yaml makes of its inputs; promote itself judges them. The chart and the values are those of the
+// promoted commit.
 func TestPromoteWorkflow(t *testing.T) {
 	r := newRehearsal(t)
+	ofThePromoted := map[string]string{"chart": "promoted/charts/service", "values": "promoted/terraform/production/values-production.yaml", "rehearsed": "promoted"}
 	canary := filepath.Join(t.TempDir(), "canary")
 	for _, test := range []struct {
 		name   string
@@ -157,9 +171,10 @@ func TestPromoteWorkflow(t *testing.T) {
 		want   map[string]string
 	}{
 		{"a digest", []string{"digest=" + builtDigest}, map[string]string{"image": rehearsed + "@" + builtDigest}},
-		{"a commit", []string{"commit=" + promotedCommit}, map[string]string{"repository": rehearsed, "commit": promotedCommit}},
-		{"both, for promote to refuse", []string{"digest=" + builtDigest, "commit=" + promotedCommit},
-			map[string]string{"image": rehearsed + "@" + builtDigest, "commit": promotedCommit}},
+		{"a commit", []string{"commit=" + r.promoted}, map[string]string{"repository": rehearsed, "commit": r.promoted}},
+		{"a short commit", []string{"commit=" + r.promoted[:8]}, map[string]string{"repository": rehearsed, "commit": r.promoted[:8]}},
+		{"both, for promote to refuse", []string{"digest=" + builtDigest, "commit=" + r.promoted},
+			map[string]string{"image": rehearsed + "@" + builtDigest, "commit": r.promoted}},
 		{"neither, for promote to refuse", nil, map[string]string{"repository": rehearsed}},
 		{"a command", []string{"digest=$(touch " + canary + ")`touch " + canary + "`"},
 			map[string]string{"image": rehearsed + "@$(touch " + canary + ")`touch " + canary + "`"}},
@@ -177,7 +192,7 @@ func TestPromoteWorkflow(t *testing.T) {
 			for name, value := range test.want {
 				promote[name] = value
 			}
-			if diff := cmp.Diff(slices.Concat([]map[string]string{promote}, production()), got); diff != "" {
+			if diff := cmp.Diff(slices.Concat([]map[string]string{promote}, r.production(ofThePromoted)), got); diff != "" {
 				t.Errorf("the verbs were run otherwise (-want +got):\n%s\n%s", diff, log)
 			}
 			if _, err := os.Stat(canary); err == nil {

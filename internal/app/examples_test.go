@@ -56,6 +56,7 @@ var examples = map[string]end{
 	"deploy: show what would change and what would fail":                stops(discoveryRefused, needsCluster),
 	"deploy: on EKS, without a kubeconfig":                              stops(discoveryRefused, needsCluster),
 	"deploy: heal a release that a killed run left pending":             stops(clusterRefuses, needsCluster),
+	"deploy: roll back what smoke failed, after smoke":                  stops(clusterRefuses, needsCluster),
 	"deploy: several clusters, a canary first (docs/matrix.md)":         stops(`finding EKS cluster "shop-us" in region us-east-1`, needsRegions),
 	"deploy: go back to an older commit and stay there":                 stops(discoveryRefused, needsCluster),
 	"smoke: check / and /configs":                                       succeeds(`passed, 3 of 3 in a row`),

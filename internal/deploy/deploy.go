@@ -42,6 +42,9 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if settings.Heal {
 		return healRelease(ctx, settings, deps)
 	}
+	if settings.RollbackFailedSmoke {
+		return rollBackFailedSmoke(ctx, settings, deps)
+	}
 	began := time.Now()
 	request, err := preflight(ctx, settings, deps)
 	if err != nil {

@@ -48,6 +48,8 @@ type Chart interface {
 	Heal(ctx context.Context, name string, report func(string)) (*release.Healed, error)
 	// RollbackTarget finds the revision that a rollback would apply, and what would keep the rollback from working.
 	RollbackTarget(ctx context.Context, deployment release.Deployment) (release.RollbackTarget, error)
+	// LiveRollbackTarget is RollbackTarget for a release as it is; of the deployment, only the name, the run and the actor are used.
+	LiveRollbackTarget(ctx context.Context, deployment release.Deployment) (release.RollbackTarget, error)
 	// Deploy installs or upgrades; wait is called for hooks and for the rollout.
 	Deploy(ctx context.Context, deployment release.Deployment, wait release.Wait) (release.Deployed, error)
 	// Rollback applies an earlier revision again.

@@ -150,6 +150,10 @@ func (c chart) RollbackTarget(context.Context, release.Deployment) (release.Roll
 	return c.target, nil
 }
 
+func (c chart) LiveRollbackTarget(context.Context, release.Deployment) (release.RollbackTarget, error) {
+	return c.target, nil
+}
+
 var objects = []release.Object{{Kind: "Deployment", Name: "shop"}}
 
 func (c chart) Deploy(ctx context.Context, deployment release.Deployment, wait release.Wait) (release.Deployed, error) {
@@ -325,7 +329,7 @@ func (s *fakes) deps(reporter release.Reporter) deploy.Deps {
 func settings(t *testing.T, flags ...string) deploy.Settings {
 	t.Helper()
 	var settings deploy.Settings
-	if !slices.Contains(flags, "--heal") {
+	if !slices.Contains(flags, "--heal") && !slices.Contains(flags, "--rollback-failed-smoke") {
 		flags = append([]string{"--image", image(t, "a").String()}, flags...)
 	}
 	if err := settingtest.Apply(settings.Declare(), append([]string{"--environment", "staging"}, flags...)...); err != nil {

@@ -27,7 +27,7 @@ const (
 )
 
 // matrixSettings apply to the whole matrix and cannot be set for one deploy of it.
-var matrixSettings = []string{"matrix", "concurrency", "job-timeout", "heal", "output"}
+var matrixSettings = []string{"matrix", "concurrency", "job-timeout", "heal", "rollback-failed-smoke", "output"}
 
 // ParseMatrix reads a matrix of deploys. The settings of a deploy are those given beside the matrix, overridden by the
 // deploy's own keys; names and values are those of the verb. Everything wrong is reported together, with file and line, as a

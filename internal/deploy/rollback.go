@@ -64,6 +64,11 @@ func meaning(mark release.Mark) string {
 // rollbackTarget asks Helm for the revision to roll back to, and the registry for that revision's image.
 func (r request) rollbackTarget(ctx context.Context) release.RollbackTarget {
 	target, err := r.Chart.RollbackTarget(ctx, r.deployment)
+	return r.checkTarget(ctx, target, err)
+}
+
+// checkTarget adds to a target what keeps it from being gone back to, the error of looking for it included.
+func (r request) checkTarget(ctx context.Context, target release.RollbackTarget, err error) release.RollbackTarget {
 	if err != nil {
 		target.Obstacles = append(target.Obstacles, err.Error())
 	}

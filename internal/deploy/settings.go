@@ -23,23 +23,24 @@ type Settings struct {
 	Namespace   string
 	Commit      release.Commit
 	setting.ClusterRef
-	Timeout         time.Duration
-	JobTimeout      time.Duration // 0: unknown
-	CreateNamespace bool
-	Rollback        string
-	FailedInstall   string
-	SmokeChecks     string // file; "": no smoke checks; "default": the default checks
-	AllowRollback   bool
-	AllowDiverged   bool
-	Unpin           bool
-	DryRun          bool
-	CompareValues   []string
-	Heal            bool
-	LeaseDuration   time.Duration
-	GitHubToken     string // "": none
-	Matrix          string // file; "": one deploy
-	Concurrency     int
-	Inputs          setting.Values // of this command; every deploy of a matrix starts from them
+	Timeout             time.Duration
+	JobTimeout          time.Duration // 0: unknown
+	CreateNamespace     bool
+	Rollback            string
+	FailedInstall       string
+	SmokeChecks         string // file; "": no smoke checks; "default": the default checks
+	AllowRollback       bool
+	AllowDiverged       bool
+	Unpin               bool
+	DryRun              bool
+	CompareValues       []string
+	Heal                bool
+	RollbackFailedSmoke bool
+	LeaseDuration       time.Duration
+	GitHubToken         string // "": none
+	Matrix              string // file; "": one deploy
+	Concurrency         int
+	Inputs              setting.Values // of this command; every deploy of a matrix starts from them
 }
 
 // Values of rollback and of failed-install.
@@ -55,7 +56,7 @@ func (s *Settings) Declare() *setting.Set {
 	set := new(setting.Set)
 	setting.Var(set, &s.Environment, setting.Setting{Name: "environment", Required: true, Unless: []string{"matrix"}, Value: "NAME",
 		Help: "Environment to deploy to"}, release.ParseEnvironment)
-	setting.Var(set, &s.Image, setting.Setting{Name: "image", Required: true, Unless: []string{"heal", "matrix"}, Value: "REPO@sha256:…",
+	setting.Var(set, &s.Image, setting.Setting{Name: "image", Required: true, Unless: []string{"heal", "rollback-failed-smoke", "matrix"}, Value: "REPO@sha256:…",
 		Help: "Image to run; a tag is refused because it can move"}, release.ParseImage)
 	setting.Var(set, &s.Chart, setting.Setting{Name: "chart", Default: "charts/service", Value: "DIR|TGZ",
 		Help: "Helm chart, inside the work tree; it must use image.repository and image.digest"}, setting.Text)
@@ -96,6 +97,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Values file of another environment: a dry run lists the keys that it sets and this environment does not"}, setting.Text)
 	setting.Bool(set, &s.Heal, setting.Setting{Name: "heal",
 		Help: "Only heal a release that a killed run left pending; for a step that always runs"})
+	setting.Bool(set, &s.RollbackFailedSmoke, setting.Setting{Name: "rollback-failed-smoke",
+		Help: "Only roll back to the last verified revision if a smoke has failed the live one; for a step after smoke"})
 	setting.Var(set, &s.LeaseDuration, setting.Setting{Name: "lease-duration", Default: "15s", Value: "DURATION",
 		Help: "How long a killed run still holds the release after its last heartbeat"}, leaseDuration)
 	setting.Var(set, &s.GitHubToken, setting.Setting{Name: "github-token", Fallback: "GITHUB_TOKEN", Value: "TOKEN", Action: "${{ github.token }}",
@@ -117,7 +120,7 @@ func (s *Settings) setDefaults() error {
 		return nil
 	}
 	if s.Release == "" && s.Image.IsZero() {
-		return release.BadSetting("release", "is missing", "name the release to heal")
+		return release.BadSetting("release", "is missing", "name the release")
 	}
 	if s.Release == "" {
 		name, err := ParseReleaseName(path.Base(s.Image.Repository.Path()))
@@ -143,6 +146,7 @@ func (s *Settings) checkConflicts() error {
 	conflict(s.Heal && s.DryRun, "heal", "is given together with --dry-run")
 	conflict(s.AllowRollback && s.Unpin, "unpin", "is given together with --allow-rollback, which pins")
 	conflict(s.Heal && s.Matrix != "", "heal", "is given together with a matrix")
+	conflict(s.RollbackFailedSmoke && (s.Heal || s.DryRun || s.Matrix != ""), "rollback-failed-smoke", "is given together with --heal, --dry-run or a matrix")
 	if len(s.CompareValues) > 0 && !s.DryRun {
 		problems = append(problems, release.Problem{Setting: "compare-values", What: "is used by a dry run only", Do: "give --dry-run too"})
 	}

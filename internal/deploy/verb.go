@@ -13,7 +13,7 @@ var Verb = setting.Verb{
 	About: "Renders the chart with the environment's values, sets image.repository and image.digest, installs or upgrades the release, " +
 		"and watches the rollout. A failed rollout is reported as soon as the cluster reports it, with a code, the pod, the container, " +
 		"the reason, the last events, the last log lines and what to try (docs/troubleshooting.md). The release is then rolled back to " +
-		"the last verified revision. If nothing changed, the outcome is unchanged and no revision is added. A Lease keeps other runs out " +
+		"the last verified revision: the last that smoke proved, or else that became ready. If nothing changed, the outcome is unchanged and no revision is added. A Lease keeps other runs out " +
 		"while a deploy works, a revision that a killed run left pending is healed, and a commit older than the live one is not deployed " +
 		"(outcome superseded). A commit that does not descend from the live one, and one of which nobody can tell, is refused: what the checkout's " +
 		"history lacks is fetched from its remote, or GitHub is asked.",
@@ -23,6 +23,7 @@ var Verb = setting.Verb{
 		{Does: "show what would change and what would fail", Line: `--dry-run --environment production --image "$IMAGE" --values terraform/production/values-production.yaml --compare-values terraform/staging/values-staging.yaml`},
 		{Does: "on EKS, without a kubeconfig", Line: `--environment staging --cluster shop --region eu-central-1 --expect-account 123456789012 --image "$IMAGE"`},
 		{Does: "heal a release that a killed run left pending", Line: "--heal --environment staging --release shop"},
+		{Does: "roll back what smoke failed, after smoke", Line: "--rollback-failed-smoke --environment staging --release shop"},
 		{Does: "several clusters, a canary first (docs/matrix.md)", Line: `--matrix deploys.yaml --image "$IMAGE"`},
 		{Does: "go back to an older commit and stay there", Line: `--environment production --image "$IMAGE" --allow-rollback`},
 	},

@@ -56,3 +56,49 @@ func TestADeliberateRollbackMarksWhatItLeaves(t *testing.T) {
 		t.Errorf("a deploy that goes forward (-want +got):\n%s", diff)
 	}
 }
+
+// TestRollbackFailedSmoke: the step after smoke goes back only if that smoke failed what is live.
+func TestRollbackFailedSmoke(t *testing.T) {
+	t.Parallel()
+	history := func(mark release.Mark) []release.Revision {
+		return []release.Revision{{Number: 6, Status: "deployed", Commit: commit, Mark: mark}, {Number: 5, Status: "superseded", Mark: release.MarkProved}}
+	}
+	target := release.RollbackTarget{Revision: 5, Mark: release.MarkProved}
+	for name, test := range map[string]struct {
+		fakes   *fakes
+		flags   []string
+		want    []string
+		exit    int
+		outcome release.Outcome
+		says    string
+	}{
+		"it failed": {&fakes{history: history(release.MarkFailed), target: target}, nil,
+			[]string{"acquire Lease", "rollback to 5", "watch Deployment/shop", "mark 8 proved", "release Lease"}, 0, release.RolledBack, "rolled back to revision 5"},
+		"it passed": {&fakes{history: history(release.MarkProved), target: target}, nil,
+			[]string{"acquire Lease", "release Lease"}, 0, release.Unchanged, "no smoke has failed the live revision 6"},
+		"it was inconclusive": {&fakes{history: history(release.MarkReady), target: target}, nil,
+			[]string{"acquire Lease", "release Lease"}, 0, release.Unchanged, "no smoke has failed the live revision 6"},
+		"nothing is installed": {&fakes{}, nil, []string{"acquire Lease", "release Lease"}, 0, release.Unchanged, "no revision is live"},
+		"the namespace is absent": {&fakes{noAccess: release.BadInput("namespace", "does not exist", "")}, nil,
+			nil, 0, release.Unchanged, "nothing to roll back: "},
+		"nothing to go back to": {&fakes{history: history(release.MarkFailed), target: release.RollbackTarget{Obstacles: []string{"no revision has been verified"}}}, nil,
+			[]string{"acquire Lease", "release Lease"}, 1, "", "warning: OD-205 no revision has been verified"},
+		"a first install": {&fakes{history: history(release.MarkFailed)[:1]}, nil, []string{"acquire Lease", "release Lease"}, 1, "", "kept for inspection"},
+		"a first install to be cleared": {&fakes{history: history(release.MarkFailed)[:1]}, []string{"--failed-install", "uninstall"},
+			[]string{"acquire Lease", "uninstall", "release Lease"}, 1, "", "was uninstalled"},
+		"going back fails too": {&fakes{history: history(release.MarkFailed), target: target, rollbackWatchErr: broken("ImagePullBackOff")}, nil,
+			[]string{"acquire Lease", "rollback to 5", "watch Deployment/shop", "release Lease"}, 1, "", "ImagePullBackOff"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			result, log, err := test.fakes.run(t, append([]string{"--rollback-failed-smoke", "--release", "shop"}, test.flags...)...)
+			if release.ExitCode(err) != test.exit || result.Outcome != test.outcome {
+				t.Errorf("got outcome %q, %v", result.Outcome, err)
+			}
+			if diff := cmp.Diff(test.want, test.fakes.done); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			check(t, log, test.says)
+		})
+	}
+}

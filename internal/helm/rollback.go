@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/onedigest/onedigest/internal/helm/chart"
 	"github.com/onedigest/onedigest/internal/helm/failure"
 	"github.com/onedigest/onedigest/internal/helm/history"
 	"github.com/onedigest/onedigest/internal/helm/manifest"
@@ -24,6 +25,23 @@ func (c *Client) RollbackTarget(ctx context.Context, deployment release.Deployme
 	if err != nil {
 		return release.RollbackTarget{}, err
 	}
+	return c.rollbackTarget(ctx, deployment, func(s *session, state history.State) (*chart.Rendered, error) {
+		next, err := s.render(deployment, loaded, state)
+		return next, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
+	})
+}
+
+// LiveRollbackTarget is RollbackTarget for a release as it is, without a new deployment of it: of the deployment, only the name, the
+// run and the actor are used.
+func (c *Client) LiveRollbackTarget(ctx context.Context, deployment release.Deployment) (release.RollbackTarget, error) {
+	return c.rollbackTarget(ctx, deployment, func(_ *session, state history.State) (*chart.Rendered, error) {
+		newest := state.Newest()
+		return &chart.Rendered{Manifest: newest.Manifest, Hooks: newest.Hooks}, nil
+	})
+}
+
+// rollbackTarget finds the target, and compares it with what next returns.
+func (c *Client) rollbackTarget(ctx context.Context, deployment release.Deployment, next func(*session, history.State) (*chart.Rendered, error)) (release.RollbackTarget, error) {
 	c.authors.remember(deployment)
 	s, err := c.open(ctx)
 	if err != nil {
@@ -53,11 +71,11 @@ func (c *Client) RollbackTarget(ctx context.Context, deployment release.Deployme
 		return target, err
 	}
 	target.Image = imageWithDigest(objects, target.Digest)
-	next, err := s.render(deployment, loaded, state)
+	rendered, err := next(s, state)
 	if err != nil {
-		return target, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
+		return target, err
 	}
-	target.Obstacles, err = plan.RollbackObstacles(revision, next, s.kube.Cluster, s.namespace)
+	target.Obstacles, err = plan.RollbackObstacles(revision, rendered, s.kube.Cluster, s.namespace)
 	return target, err
 }
 

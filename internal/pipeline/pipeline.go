@@ -3,6 +3,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -151,13 +152,16 @@ func (p *pipeline) deploy(ctx context.Context, environment release.Environment) 
 	return err
 }
 
+// smoke checks the environment, and rolls it back if the verdict is a failure.
 func (p *pipeline) smoke(ctx context.Context, environment release.Environment) error {
-	return p.step("smoke "+environment.String(), func() (outcome string, digest release.Digest, err error) {
+	verdict := release.Inconclusive
+	err := p.step("smoke "+environment.String(), func() (outcome string, digest release.Digest, err error) {
 		settings, err := p.settings.smokeSettings(environment, p.image)
 		if err != nil {
 			return "", release.Digest{}, err
 		}
 		smoked, err := p.Smoke(ctx, settings)
+		verdict = smoked.Verdict
 		if err != nil {
 			return "", release.Digest{}, err
 		}
@@ -169,6 +173,22 @@ func (p *pipeline) smoke(ctx context.Context, environment release.Environment) e
 		}
 		p.result.Proof.Answered[environment.String()] = commits
 		return string(smoked.Verdict), smoked.Digest, nil
+	})
+	if err != nil && verdict == release.Fail {
+		err = errors.Join(err, p.rollBack(ctx, environment))
+	}
+	return err
+}
+
+// rollBack rolls an environment back whose smoke failed.
+func (p *pipeline) rollBack(ctx context.Context, environment release.Environment) error {
+	return p.step("rollback "+environment.String(), func() (outcome string, digest release.Digest, err error) {
+		settings, err := p.settings.rollbackSettings(environment)
+		if err != nil {
+			return "", release.Digest{}, err
+		}
+		rolledBack, err := p.Deploy(ctx, settings)
+		return string(rolledBack.Outcome), rolledBack.Digest, err
 	})
 }
 

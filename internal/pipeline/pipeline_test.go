@@ -25,7 +25,8 @@ const commit = releasetest.Commit
 // fakes are the verbs and the cluster, as the pipeline calls them.
 type fakes struct {
 	digest  release.Digest
-	fails   string // the step that fails
+	fails   string          // the step that fails
+	verdict release.Verdict // of every smoke; pass if ""
 	answers map[release.Environment]string
 	runs    map[string]release.Digest
 	calls   []string // the steps that were called, in order
@@ -49,13 +50,20 @@ func (c *fakes) Build(_ context.Context, settings build.Settings) (build.Result,
 }
 
 func (c *fakes) Deploy(_ context.Context, settings deploy.Settings) (deploy.Result, error) {
+	if settings.RollbackFailedSmoke {
+		return deploy.Result{Outcome: release.RolledBack}, c.call("rollback "+settings.Environment.String(), settings.Image)
+	}
 	c.deploys[settings.Environment] = settings
 	return deploy.Result{Outcome: release.Created, Digest: settings.Image.Digest}, c.call("deploy "+settings.Environment.String(), settings.Image)
 }
 
 func (c *fakes) Smoke(_ context.Context, settings smoke.Settings) (smoke.Result, error) {
 	report := smoke.Report{Answers: []release.Answer{{Commit: c.answers[settings.Environment]}}}
-	return smoke.Result{Verdict: release.Pass, Digest: settings.Image.Digest, Report: report}, c.call("smoke "+settings.Environment.String(), settings.Image)
+	verdict := release.Pass
+	if c.verdict != "" {
+		verdict = c.verdict
+	}
+	return smoke.Result{Verdict: verdict, Digest: settings.Image.Digest, Report: report}, c.call("smoke "+settings.Environment.String(), settings.Image)
 }
 
 func (c *fakes) Promote(_ context.Context, settings promote.Settings) (promote.Result, error) {
@@ -150,6 +158,23 @@ func TestRunStopsAtTheFirstFailureAndSparesProduction(t *testing.T) {
 			if strings.Contains(call, "production") {
 				t.Errorf("%s: production was touched: %q", fails, call)
 			}
+		}
+	}
+}
+
+// TestAFailedSmokeIsRolledBack, and one that reached nothing is not.
+func TestAFailedSmokeIsRolledBack(t *testing.T) {
+	t.Parallel()
+	for verdict, want := range map[release.Verdict]string{release.Fail: "rollback production", release.Inconclusive: "smoke production"} {
+		c := good(t)
+		c.fails = "smoke production"
+		c.verdict = verdict
+		_, err := c.run(t)
+		if release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "smoke production: ") {
+			t.Errorf("%s: got %v", verdict, err)
+		}
+		if last := c.calls[len(c.calls)-1]; last != want {
+			t.Errorf("%s: the last step is %q, want %q", verdict, last, want)
 		}
 	}
 }

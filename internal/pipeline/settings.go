@@ -16,7 +16,7 @@ var Verb = setting.Verb{
 	Summary: "take one commit to production: build, staging, smoke, promote, production, smoke",
 	About: "Chains the verbs as the workflows do and hands nothing but the digest from one to the next. Ends with a table and the " +
 		"proof: the digest built, the digests that the pods of staging and production report, and the commit that both answer are " +
-		"one; if they are not, it fails.",
+		"one; if they are not, it fails. An environment whose smoke fails is rolled back.",
 	Examples: []setting.Example{
 		{Does: "this repository's sample app on a local cluster", Line: "--repository 127.0.0.1:5510/shop --context app --builder go"},
 	},

@@ -36,6 +36,14 @@ func (s Settings) deploySettings(environment release.Environment, image release.
 	return settings, err
 }
 
+func (s Settings) rollbackSettings(environment release.Environment) (settings deploy.Settings, err error) {
+	err = settings.Declare().ApplyDefaults(func() {
+		settings.RollbackFailedSmoke, settings.Environment, settings.Release = true, environment, s.Release
+		settings.Timeout, settings.ClusterRef = s.Timeout, s.ClusterRef()
+	})
+	return settings, err
+}
+
 func (s Settings) smokeSettings(environment release.Environment, image release.Image) (settings smoke.Settings, err error) {
 	err = settings.Declare().ApplyDefaults(func() {
 		settings.Environment, settings.Image, settings.Release = environment, image, s.Release

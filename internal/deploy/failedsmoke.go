@@ -1,0 +1,82 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+)
+
+// rollBackFailedSmoke rolls a release back whose live revision a smoke has failed, for a workflow step that runs after smoke. A
+// release whose live revision no smoke has failed is left alone.
+func rollBackFailedSmoke(ctx context.Context, settings Settings, deps Deps) (Result, error) {
+	r := request{Deps: deps, settings: settings, deployment: release.Deployment{Name: settings.Release, Namespace: settings.Namespace,
+		Environment: settings.Environment, RunURL: deps.Holder.URL, Actor: deps.Holder.Actor}}
+	deadline, cancel := context.WithTimeout(ctx, settings.Timeout)
+	defer cancel()
+	_, err := r.Cluster.Check(deadline, settings.Namespace, false)
+	if absent := new(release.InputError); errors.As(err, &absent) {
+		return r.nothingToRollBack(absent.Problems[0].What), nil
+	}
+	if err != nil {
+		return r.result(), err
+	}
+	lease, leaseCtx, releaseLease, err := r.acquireLease(deadline, time.Now().Add(settings.Timeout/2))
+	if err != nil {
+		return r.result(), err
+	}
+	defer releaseLease()
+	r.lease = lease
+	if _, err := r.heal(leaseCtx, lease); err != nil {
+		return r.result(), err
+	}
+	revisions, err := r.Chart.History(leaseCtx, settings.Release)
+	if err != nil {
+		return r.result(), err
+	}
+	live, found := liveRevision(revisions)
+	if !found {
+		return r.nothingToRollBack("no revision is live"), nil
+	}
+	if live.Mark != release.MarkFailed {
+		return r.nothingToRollBack(fmt.Sprintf("no smoke has failed the live revision %d", live.Number)), nil
+	}
+	return r.goBackFrom(leaseCtx, live, revisions)
+}
+
+// nothingToRollBack is the result of a release that is left alone, and says why.
+func (r request) nothingToRollBack(why string) Result {
+	result := r.result()
+	result.Outcome, result.State = release.Unchanged, "nothing to roll back: "+why
+	r.Reporter.Infof("release %q in namespace %q: %s", r.settings.Release, r.settings.Namespace, result.State)
+	return result
+}
+
+// goBackFrom rolls a live revision back whose smoke failed, with all the time that is left.
+func (r request) goBackFrom(leaseCtx context.Context, live release.Revision, revisions []release.Revision) (Result, error) {
+	timeLeft := r.settings.Timeout
+	if deadline, ok := leaseCtx.Deadline(); ok {
+		timeLeft = time.Until(deadline)
+	}
+	failed := failedRollout{request: r, revisions: revisions, applied: release.Deployed{Revision: live.Number}, result: r.result(),
+		budget: budget{began: time.Now(), shares: []share{{release.PhaseRollback, timeLeft}}}}
+	failed.result.Revision, failed.result.Commit, failed.result.Code = live.Number, live.Commit, causes.SmokeFailed
+	r.Reporter.Infof("the smoke of revision %d%s failed", live.Number, prefixIfSet(", commit ", live.Commit.Short()))
+	target, err := r.Chart.LiveRollbackTarget(leaseCtx, r.deployment)
+	failed.target = r.checkTarget(leaseCtx, target, err)
+	for _, obstacle := range failed.target.Obstacles {
+		r.Reporter.Warnf("%s %s", causes.RollbackBlocked, obstacle)
+	}
+	if failed.target.Revision == 0 {
+		failure := &release.Failure{What: fmt.Sprintf("%s the smoke of revision %d failed, and no revision is known that it could be rolled back to", causes.RollbackBlocked, live.Number),
+			Do: "deploy a commit that is known to be good"}
+		if len(revisions) == 1 {
+			return failed.firstInstallFailed(leaseCtx, failure)
+		}
+		return failed.result, failure
+	}
+	return failed.rollback(leaseCtx, nil)
+}
