@@ -64,6 +64,7 @@ type fakes struct {
 	pin              *release.Pin
 	pinErr           error
 	renewErr         error
+	historyErr       error
 	renewals         int                             // that no change of the cluster has followed
 	block            func(ctx context.Context) error // called by Heal
 	leaseErr         error
@@ -137,7 +138,9 @@ func (c chart) MissingKeys(release.Deployment, []string) ([]string, error) { ret
 
 func (c chart) Plan(context.Context, release.Deployment) (release.Plan, error) { return c.planned, nil }
 
-func (c chart) History(context.Context, string) ([]release.Revision, error) { return c.history, nil }
+func (c chart) History(context.Context, string) ([]release.Revision, error) {
+	return c.history, c.historyErr
+}
 
 func (c chart) Heal(ctx context.Context, _ string, _ func(string)) (*release.Healed, error) {
 	if c.block != nil {

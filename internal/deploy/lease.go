@@ -3,9 +3,11 @@ package deploy
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
 )
 
 // releaseTime bounds the request that releases a Lease.
@@ -104,10 +106,15 @@ func (r request) healUnderLease(ctx context.Context) (*release.Healed, error) {
 		return nil, err
 	}
 	defer releaseLease()
-	return r.heal(leaseCtx, lease)
+	healed, err := r.heal(leaseCtx, lease)
+	if err != nil {
+		return nil, err
+	}
+	_, err = r.Chart.History(leaseCtx, r.settings.Release) // tells of records that cannot be read
+	return healed, err
 }
 
 func heldByAnotherRun(ctx context.Context, err error) bool {
 	var failure *release.Failure
-	return ctx.Err() == nil && errors.As(err, &failure)
+	return ctx.Err() == nil && errors.As(err, &failure) && strings.HasPrefix(failure.What, string(causes.ReleaseHeld))
 }

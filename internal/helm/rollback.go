@@ -56,13 +56,12 @@ func (c *Client) rollbackTarget(ctx context.Context, deployment release.Deployme
 	if err != nil {
 		return release.RollbackTarget{}, failure.Classify(ctx, err, "reading the revisions of release %q in namespace %q", deployment.Name, c.namespace)
 	}
-	entry, found := history.LastVerified(state.Entries, marks)
-	if !found {
-		return release.RollbackTarget{Obstacles: []string{fmt.Sprintf("no revision of release %q in namespace %q has been verified yet", deployment.Name, c.namespace)}}, nil
-	}
-	revision, err := s.store.Revision(ctx, deployment.Name, entry.Revision, state.Newest().Version)
+	revision, entry, err := s.store.LastReadable(state.Entries, marks)
 	if err != nil {
-		return release.RollbackTarget{}, err
+		return release.RollbackTarget{}, failure.Classify(ctx, err, "reading the revisions of release %q in namespace %q", deployment.Name, c.namespace)
+	}
+	if revision == nil {
+		return release.RollbackTarget{Obstacles: []string{fmt.Sprintf("no revision of release %q in namespace %q has been verified yet", deployment.Name, c.namespace)}}, nil
 	}
 	described := history.Describe(revision, entry)
 	target := release.RollbackTarget{Revision: described.Number, Mark: marks[described.Number], Commit: described.Commit, Digest: described.Digest}

@@ -63,7 +63,7 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 	}
 	s := &session{client: c, stopped: ctx.Err, sleep: sleeper(ctx), close: closeAll, restGetter: &restGetter{config: configFor(requests), namespace: c.namespace}}
 	s.api.Store(api)
-	s.store, err = history.NewStore(history.Options{Config: configFor(records), Namespace: c.namespace, Stopped: s.stopped, Sleep: sleeper(records), Log: c.log,
+	s.store, err = history.NewStore(history.Options{Config: configFor(records), Namespace: c.namespace, Stopped: s.stopped, Sleep: sleeper(records), Log: c.logOnce,
 		AuthorOf: func(*helmrelease.Release) history.Author { return history.Author{} }})
 	if err != nil {
 		closeAll()
@@ -109,6 +109,13 @@ func (s *session) refresh(ctx context.Context) error {
 // render renders the next revision of a release.
 func (s *session) render(deployment release.Deployment, loaded *chart.Chart, state history.State) (*chart.Rendered, error) {
 	return loaded.RenderRevision(deployment, chart.Target{Config: s.config, Capabilities: s.api.Load().capabilities, Revision: state.NextRevision(), Install: state.Install})
+}
+
+// logOnce logs a line about a release's records, which several operations of one deploy read.
+func (c *Client) logOnce(line string) {
+	if _, told := c.told.LoadOrStore(line, true); !told {
+		c.log(line)
+	}
 }
 
 // logHelm logs Helm's warnings, and drops its debug output.

@@ -3,7 +3,6 @@ package history
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/onedigest/onedigest/internal/helm/failure"
 	helmrelease "helm.sh/helm/v3/pkg/release"
@@ -63,7 +62,7 @@ func (s *Store) kept(name string) (entries []Entry, keep map[int]bool, err error
 		return nil, nil, err
 	}
 	keep = map[int]bool{}
-	if at := slices.IndexFunc(entries, func(e Entry) bool { return e.Status == helmrelease.StatusDeployed }); at >= 0 {
+	if at := indexOfDeployed(entries); at >= 0 {
 		keep[entries[at].Revision] = true
 	}
 	if verified, found := LastVerified(entries, marks); found {

@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -129,6 +130,26 @@ func LastVerified(entries []Entry, marks map[int]release.Mark) (Entry, bool) {
 		return Entry{}, false
 	}
 	return *ready, true
+}
+
+// LastReadable returns the revision to go back to, as LastVerified finds it, nil if there is none. One whose record cannot be read
+// is passed over for the next, and told.
+func (s *Store) LastReadable(entries []Entry, marks map[int]release.Mark) (*helmrelease.Release, Entry, error) {
+	marks = maps.Clone(marks)
+	for {
+		entry, found := LastVerified(entries, marks)
+		if !found {
+			return nil, Entry{}, nil
+		}
+		revisions, err := s.read([]Entry{entry})
+		if err != nil {
+			return nil, Entry{}, err
+		}
+		if len(revisions) > 0 {
+			return revisions[0], entry, nil
+		}
+		delete(marks, entry.Revision)
+	}
 }
 
 // Mark marks a revision. It changes only that label of the record, and nothing if the revision's mark says more already. Only a

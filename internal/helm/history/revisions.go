@@ -12,17 +12,18 @@ import (
 	"helm.sh/helm/v3/pkg/storage/driver"
 )
 
-// Revisions describes the revisions of a release, newest first: at most MaxRevisions, and the deployed one if it is older; none if it is
-// not installed.
+// Revisions describes the revisions of a release, newest first: at most MaxRevisions, and the deployed one if it is older; none if
+// it is not installed. One that cannot be read and that the release does not need has its number, status and mark only.
 func (s *Store) Revisions(ctx context.Context, name string) ([]release.Revision, error) {
 	entries, err := s.Entries(name)
 	if err != nil {
 		return nil, failure.Classify(ctx, err, "reading the revisions of release %q in namespace %q", name, s.Namespace)
 	}
-	listed := min(len(entries), MaxRevisions)
-	older := slices.DeleteFunc(slices.Clone(entries[listed:]), func(e Entry) bool { return e.Status != helmrelease.StatusDeployed })
-	entries = append(entries[:listed:listed], older...)
-	revisions, err := s.read(entries)
+	shown := slices.Clone(entries[:min(len(entries), MaxRevisions)])
+	if at := indexOfDeployed(entries); at >= MaxRevisions {
+		shown = append(shown, entries[at])
+	}
+	revisions, err := s.read(shown, current(entries)...)
 	if err != nil {
 		return nil, failure.Classify(ctx, err, "reading the revisions of release %q in namespace %q", name, s.Namespace)
 	}
@@ -31,9 +32,11 @@ func (s *Store) Revisions(ctx context.Context, name string) ([]release.Revision,
 		return nil, failure.Classify(ctx, err, "reading the revisions of release %q in namespace %q", name, s.Namespace)
 	}
 	var described []release.Revision
-	for _, revision := range revisions {
-		at := slices.IndexFunc(entries, func(e Entry) bool { return e.Revision == revision.Version })
-		one := Describe(revision, entries[at])
+	for _, entry := range shown {
+		one := release.Revision{Number: entry.Revision, Status: string(entry.Status)}
+		if at := slices.IndexFunc(revisions, func(r *helmrelease.Release) bool { return r.Version == entry.Revision }); at >= 0 {
+			one = Describe(revisions[at], entry)
+		}
 		one.Mark = marks[one.Number]
 		described = append(described, one)
 	}

@@ -26,15 +26,15 @@ func (s *Store) State(ctx context.Context, name string) (State, error) {
 	}
 	state := State{Entries: entries, Install: true}
 	if len(entries) == 0 {
-		return state, nil
+		return state, s.checkOtherDrivers(ctx, name)
 	}
 	count := min(len(entries), MaxRevisions)
 	if entries[0].Status == helmrelease.StatusUninstalled {
 		count = 1
-	} else if at := slices.IndexFunc(entries, func(e Entry) bool { return e.Status == helmrelease.StatusDeployed }); at >= 0 {
+	} else if at := indexOfDeployed(entries); at >= 0 {
 		count = min(count, at+1)
 	}
-	if state.Revisions, err = s.read(entries[:count]); err != nil {
+	if state.Revisions, err = s.read(entries[:count], current(entries)...); err != nil {
 		return State{}, failure.Classify(ctx, err, "reading the revisions of release %q in namespace %q", name, s.Namespace)
 	}
 	if len(state.Revisions) == 0 || state.Revisions[0].Version != entries[0].Revision {

@@ -50,9 +50,10 @@ type Store struct {
 	Pending  *helmrelease.Release // the revision that is in progress because of this operation, nil if none
 	WriteErr error                // of the last update of a revision, nil if it succeeded
 
-	secrets  typed.SecretInterface
-	metadata metadata.ResourceInterface
-	known    map[string]*core.Secret // by name, as last read or written
+	secrets    typed.SecretInterface
+	metadata   metadata.ResourceInterface
+	configMaps metadata.ResourceInterface
+	known      map[string]*core.Secret // by name, as last read or written
 }
 
 var _ driver.Driver = (*Store)(nil)
@@ -67,8 +68,11 @@ func NewStore(options Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{Options: options, secrets: client.CoreV1().Secrets(options.Namespace),
-		metadata: lister.Resource(core.SchemeGroupVersion.WithResource("secrets")).Namespace(options.Namespace), known: map[string]*core.Secret{}}, nil
+	resource := func(name string) metadata.ResourceInterface {
+		return lister.Resource(core.SchemeGroupVersion.WithResource(name)).Namespace(options.Namespace)
+	}
+	return &Store{Options: options, secrets: client.CoreV1().Secrets(options.Namespace), metadata: resource("secrets"), configMaps: resource("configmaps"),
+		known: map[string]*core.Secret{}}, nil
 }
 
 // Name returns the name of Helm's driver that this store replaces, as Helm's driver interface requires.
@@ -88,14 +92,22 @@ func (s *Store) Get(name string) (*helmrelease.Release, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.decode(secret)
+	revision, err := s.decode(secret)
+	var unreadable *unreadableError
+	if errors.As(err, &unreadable) {
+		return nil, s.refuse(unreadable)
+	}
+	return revision, err
 }
 
 // decode decodes a record that was read, and remembers it for a later update.
 func (s *Store) decode(secret *core.Secret) (*helmrelease.Release, error) {
 	revision, err := decode(secret.Data[recordKey])
+	if err == nil && recordName(revision.Name, revision.Version) != secret.Name {
+		err = fmt.Errorf("it is the record of revision %d of release %q", revision.Version, revision.Name)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the record %q: %w", secret.Name, err)
+		return nil, &unreadableError{secret.Name, err}
 	}
 	revision.Labels = customLabels(secret.Labels)
 	s.known[secret.Name] = secret
@@ -117,7 +129,7 @@ func (s *Store) Query(by map[string]string) ([]*helmrelease.Release, error) {
 		whole = MaxRevisions
 		entries = entries[:min(len(entries), MaxRevisions)]
 	}
-	revisions, err := s.read(entries[:min(len(entries), whole)])
+	revisions, err := s.read(entries[:min(len(entries), whole)], entries[0])
 	if err != nil {
 		return nil, err
 	}
@@ -150,8 +162,9 @@ func (s *Store) list(by map[string]string) ([]Entry, error) {
 // maxParallelReads bounds how many records are read at once.
 const maxParallelReads = 5
 
-// read reads the revisions of entries, in their order. One that was deleted meanwhile is left out.
-func (s *Store) read(entries []Entry) ([]*helmrelease.Release, error) {
+// read reads the revisions of entries, in their order. One that was deleted meanwhile is left out, and so is one that cannot be
+// decoded, which is told; unless it is needed: then that is a *release.Failure (OD-215).
+func (s *Store) read(entries []Entry, needed ...Entry) ([]*helmrelease.Release, error) {
 	secrets := make([]*core.Secret, len(entries))
 	var group errgroup.Group
 	group.SetLimit(maxParallelReads)
@@ -177,10 +190,17 @@ func (s *Store) read(entries []Entry) ([]*helmrelease.Release, error) {
 			continue
 		}
 		revision, err := s.decode(secret)
-		if err != nil {
+		var unreadable *unreadableError
+		switch {
+		case errors.As(err, &unreadable) && slices.ContainsFunc(needed, func(e Entry) bool { return e.name == secret.Name }):
+			return nil, s.refuse(unreadable)
+		case errors.As(err, &unreadable):
+			s.passOver(unreadable)
+		case err != nil:
 			return nil, err
+		default:
+			revisions = append(revisions, revision)
 		}
-		revisions = append(revisions, revision)
 	}
 	return revisions, nil
 }
@@ -218,7 +238,7 @@ func (s *Store) Create(name string, revision *helmrelease.Release) error {
 		return err
 	})
 	if apierrors.IsAlreadyExists(err) {
-		return driver.ErrReleaseExists
+		return fmt.Errorf("%w: Secret %q in namespace %q (another run was faster, or its labels owner, name and version are not Helm's)", driver.ErrReleaseExists, name, s.Namespace)
 	}
 	if err != nil {
 		return err

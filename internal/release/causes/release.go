@@ -2,16 +2,18 @@ package causes
 
 // Codes of what keeps a release from being changed or rolled back.
 const (
-	FieldImmutable  Code = "OD-201"
-	ObjectNotOurs   Code = "OD-202"
-	ReleaseHeld     Code = "OD-203" // by another run
-	ReleasePinned   Code = "OD-204" // by a deliberate rollback
-	RollbackBlocked Code = "OD-205"
-	RollbackFailed  Code = "OD-206"
-	LeaseLost       Code = "OD-207"
-	SmokeFailed     Code = "OD-208"
-	OrderUnknown    Code = "OD-213"
-	CommitsLost     Code = "OD-214"
+	FieldImmutable   Code = "OD-201"
+	ObjectNotOurs    Code = "OD-202"
+	ReleaseHeld      Code = "OD-203" // by another run
+	ReleasePinned    Code = "OD-204" // by a deliberate rollback
+	RollbackBlocked  Code = "OD-205"
+	RollbackFailed   Code = "OD-206"
+	LeaseLost        Code = "OD-207"
+	SmokeFailed      Code = "OD-208"
+	OrderUnknown     Code = "OD-213"
+	CommitsLost      Code = "OD-214"
+	RecordUnreadable Code = "OD-215"
+	RecordElsewhere  Code = "OD-216"
 )
 
 var releaseCauses = []Cause{
@@ -152,6 +154,34 @@ var releaseCauses = []Cause{
 			"Merge the branch that the live commit is on, build, and deploy the merge.",
 			"If the same change was merged as another commit (a squash, a rebase, a cherry-pick), nothing is lost: `allow-diverged: true` for this one deploy.",
 			"If the live commit is to be given up: `allow-diverged: true`; with `allow-rollback: true` as well the release is pinned at the new one.",
+		},
+	},
+	{
+		Code: RecordUnreadable, Name: "a release record cannot be read",
+		Meaning: "Helm keeps every revision of a release in a Secret, and the content of one is not a revision: it was edited, restored in part, or " +
+			"copied. A superseded one is passed over with a warning. Without the newest one, or the deployed one, nothing tells what is live, so " +
+			"nothing is changed.",
+		Advice: "restore the Secret from a backup, or delete it to go on from the revision before",
+		Example: `OD-215 Secret "sh.helm.release.v1.shop.v7" in namespace "staging", which the release needs, cannot be read (illegal base64 data at ` +
+			`input byte 4); kubectl -n staging delete secret sh.helm.release.v1.shop.v7 deletes it; restore the Secret from a backup, or delete it to go ` +
+			`on from the revision before`,
+		Steps: []string{
+			"See which revisions there are: `kubectl -n NAMESPACE get secrets -l owner=helm,name=RELEASE --show-labels`.",
+			"A superseded one: delete it, nothing else needs it.",
+			"The newest one: with a backup, restore its Secret. Without one, delete it; the next deploy compares with the revision before, and what only the " +
+				"deleted revision had stays in the namespace.",
+		},
+	},
+	{
+		Code: RecordElsewhere, Name: "the release is recorded elsewhere",
+		Meaning: "The release was installed by a Helm that keeps its records in ConfigMaps (`HELM_DRIVER=configmap`). A deploy keeps them in Secrets, where " +
+			"Helm's default is: it would see no history and install over what is there.",
+		Advice: "move the records to Secrets, or give another release name",
+		Example: `OD-216 release "shop" in namespace "staging" is recorded in ConfigMaps (sh.helm.release.v1.shop.v4), not in Secrets; move the records to ` +
+			`Secrets, or give another release name`,
+		Steps: []string{
+			"Move each record: a Secret of type `helm.sh/release.v1` with the same name, labels and `data.release` (base64 once more), then delete the ConfigMap.",
+			"If the release is to stay with that Helm, give this one another name (`release`).",
 		},
 	},
 }
