@@ -91,7 +91,11 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if found || err != nil {
 		return result, err
 	}
-	if recipe.Source, err = checkInputs(ctx, builder, recipe, settings, deps); err != nil {
+	inputs, err := deps.Builder.Inputs(ctx, builder, recipe)
+	if err != nil {
+		return Result{}, err
+	}
+	if recipe.Source, err = checkInputs(ctx, inputs, recipe, settings, deps); err != nil {
 		return Result{}, err
 	}
 	dir, remove, err := deps.Workspace.Scratch()
@@ -102,6 +106,10 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	deps.Reporter.Infof("building %s of commit %s with the %s builder", joinPlatforms(recipe), describe(recipe.Source), builder)
 	layout, err := deps.Builder.Build(ctx, builder, recipe, dir)
 	if err != nil {
+		return Result{}, err
+	}
+	// Again, because something else may have written to the work tree meanwhile.
+	if _, err := checkInputs(ctx, inputs, recipe, settings, deps); err != nil {
 		return Result{}, err
 	}
 	return push(ctx, layout, builder, recipe, settings.Repository, deps)

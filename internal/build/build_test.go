@@ -24,7 +24,8 @@ type fakeDeps struct {
 	digest      release.Digest    // of the image that the builder builds
 	builds      int
 	differences []release.Difference
-	recipe      release.Recipe // of the last build
+	changing    []release.Difference // what differs once the image was built
+	recipe      release.Recipe       // of the last build
 }
 
 func (f *fakeDeps) Inspect(context.Context, string, string) (release.Source, error) {
@@ -47,6 +48,7 @@ func (f *fakeDeps) Settings(builder string, recipe release.Recipe) (release.Reci
 
 func (f *fakeDeps) Build(_ context.Context, _ string, recipe release.Recipe, dir string) (release.Layout, error) {
 	f.builds++
+	f.differences = append(f.differences, f.changing...)
 	f.recipe = recipe
 	return release.Layout{Dir: dir, Digest: f.digest}, nil
 }
@@ -197,6 +199,16 @@ func TestRunRefusesInputsThatAreNotTheCommits(t *testing.T) {
 	result, err := f.run(t, "--allow-dirty")
 	if err != nil || !strings.Contains(result.Tag.String(), release.DirtyMark) || f.pushed[result.Tag].Revision == commit.String() {
 		t.Errorf("got %+v, %v; want a dirty tag and label", result, err)
+	}
+}
+
+func TestRunRefusesInputsThatChangeMeanwhile(t *testing.T) {
+	t.Parallel()
+	f := cleanTree(t)
+	f.changing = []release.Difference{{Kind: release.DifferentContent, Path: "main.go"}}
+	_, err := f.run(t)
+	if release.ExitCode(err) != release.ExitInput || !strings.Contains(fmt.Sprint(err), "main.go") || f.builds != 1 || len(f.pushed) != 0 {
+		t.Errorf("got %v after %d builds, %d images; want bad input and nothing pushed", err, f.builds, len(f.pushed))
 	}
 }
 

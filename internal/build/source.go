@@ -27,9 +27,9 @@ func newRecipe(ctx context.Context, settings Settings, deps Deps) (release.Recip
 
 // checkInputs refuses a build whose inputs are not what the commit has. If that is allowed, it returns the source with their
 // paths added to its changes.
-func checkInputs(ctx context.Context, builder string, recipe release.Recipe, settings Settings, deps Deps) (release.Source, error) {
+func checkInputs(ctx context.Context, inputs release.Inputs, recipe release.Recipe, settings Settings, deps Deps) (release.Source, error) {
 	source := recipe.Source
-	differences, err := compareInputs(ctx, builder, recipe, deps)
+	differences, err := deps.WorkTree.Differences(ctx, recipe.Context, source.Commit, inputs)
 	if err != nil {
 		return source, err
 	}
@@ -42,20 +42,17 @@ func checkInputs(ctx context.Context, builder string, recipe release.Recipe, set
 	return source, nil
 }
 
-func compareInputs(ctx context.Context, builder string, recipe release.Recipe, deps Deps) ([]release.Difference, error) {
-	inputs, err := deps.Builder.Inputs(ctx, builder, recipe)
-	if err != nil {
-		return nil, err
-	}
-	return deps.WorkTree.Differences(ctx, recipe.Context, recipe.Source.Commit, inputs)
-}
-
 // refuseChanges refuses a build context with uncommitted changes. It names the inputs elsewhere that differ too, as far as a
 // context that may not compile tells them.
 func refuseChanges(ctx context.Context, recipe release.Recipe, settings Settings, deps Deps) error {
 	var differences []release.Difference
-	if builder, err := deps.Builder.Choose(settings.Builder, recipe); err == nil {
-		differences, _ = compareInputs(ctx, builder, recipe, deps)
+	builder, err := deps.Builder.Choose(settings.Builder, recipe)
+	var inputs release.Inputs
+	if err == nil {
+		inputs, err = deps.Builder.Inputs(ctx, builder, recipe)
+	}
+	if err == nil {
+		differences, _ = deps.WorkTree.Differences(ctx, recipe.Context, recipe.Source.Commit, inputs)
 	}
 	return differencesError(settings.Context, recipe.Source, differences)
 }

@@ -31,6 +31,9 @@ func (b *Builders) Inputs(ctx context.Context, builder string, recipe release.Re
 	if err := golang.refuseSettings(recipe.Tags); err != nil {
 		return release.Inputs{}, err
 	}
+	if above := workspaceAbove(recipe); above != "" {
+		b.warn(fmt.Sprintf("%q is above the context and is not used; with its directory as --context, and --main, it is", above))
+	}
 	for _, ignored := range ignoredPlatforms(b.golang.options.Environ, recipe.Platforms) {
 		b.warn(ignored)
 	}

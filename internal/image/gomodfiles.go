@@ -2,8 +2,10 @@ package image
 
 import (
 	"os"
+	"path"
 	"path/filepath"
 
+	"github.com/onedigest/onedigest/internal/release"
 	"golang.org/x/mod/modfile"
 )
 
@@ -19,6 +21,25 @@ func moduleFile(dir string) string {
 			return ""
 		}
 		dir = parent
+	}
+}
+
+// workspaceAbove is the go.work that the go command would find above the context, inside the repository; "" if there is none or the
+// context has its own.
+func workspaceAbove(recipe release.Recipe) string {
+	dir := recipe.Context
+	for below := path.Clean(recipe.Source.Path); ; below = path.Dir(below) {
+		file := filepath.Join(dir, "go.work")
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			if dir == recipe.Context {
+				return ""
+			}
+			return file
+		}
+		if below == "." {
+			return ""
+		}
+		dir = filepath.Dir(dir)
 	}
 }
 

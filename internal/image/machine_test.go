@@ -190,3 +190,21 @@ func TestInputsWarn(t *testing.T) {
 		}
 	}
 }
+
+// A go.work above the context is not used, and its user is told.
+func TestGoInputsWarnOfAWorkspaceAbove(t *testing.T) {
+	t.Parallel()
+	root := tree(t, map[string]string{"go.work": "go 1.24\n\nuse ./services/app\n", "services/app/go.mod": shop["go.mod"], "services/app/main.go": shop["main.go"]})
+	for path, want := range map[string]string{"services/app": "go.work\" is above the context", ".": ""} {
+		recipe := recipeOf(filepath.Join(root, "services/app"))
+		recipe.Source.Path = path
+		var warnings []string
+		builders := image.New(image.Options{Environ: os.Environ(), Warn: func(line string) { warnings = append(warnings, line) }})
+		if _, err := builders.Inputs(t.Context(), image.Go, recipe); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(warnings, "\n"); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("repository with the context at %q: got warnings %q, want %q", path, got, want)
+		}
+	}
+}
