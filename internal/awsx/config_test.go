@@ -72,7 +72,7 @@ func TestEndpoint(t *testing.T) {
 		"one service": {map[string]string{"AWS_ENDPOINT_URL_ECR": "http://ecr"}, "http://ecr", ""},
 		"both":        {map[string]string{"AWS_ENDPOINT_URL_ECR": "http://ecr", "AWS_ENDPOINT_URL": "http://general"}, "http://ecr", "http://general"},
 		"profile":     {map[string]string{"AWS_CONFIG_FILE": profile}, "http://profile-ecr", "http://profile"},
-		"ignored": {map[string]string{"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true", "AWS_ENDPOINT_URL_ECR": "http://ecr", "AWS_CONFIG_FILE": profile}, "", ""},
+		"ignored":     {map[string]string{"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true", "AWS_ENDPOINT_URL_ECR": "http://ecr", "AWS_CONFIG_FILE": profile}, "", ""},
 		"environment before profile": {
 			map[string]string{"AWS_CONFIG_FILE": profile, "AWS_ENDPOINT_URL_ECR": "http://ecr", "AWS_ENDPOINT_URL": "http://general"},
 			"http://ecr", "http://general",

@@ -13,26 +13,29 @@ import (
 // names are the records of the test's DNS server.
 type names struct {
 	mu    sync.Mutex
-	known map[string]netip.Addr
+	known map[string][]netip.Addr
 }
 
-func (n *names) set(name, address string) {
+func (n *names) set(name string, addresses ...string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.known == nil {
-		n.known = map[string]netip.Addr{}
+		n.known = map[string][]netip.Addr{}
 	}
-	n.known[name] = netip.MustParseAddr(address)
+	n.known[name] = nil
+	for _, address := range addresses {
+		n.known[name] = append(n.known[name], netip.MustParseAddr(address))
+	}
 }
 
-func (n *names) get(name string) (netip.Addr, bool) {
+func (n *names) get(name string) ([]netip.Addr, bool) {
 	if n == nil {
-		return netip.Addr{}, false
+		return nil, false
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	address, ok := n.known[name]
-	return address, ok
+	addresses, ok := n.known[name]
+	return addresses, ok
 }
 
 // resolver queries a DNS server on loopback that has those records and answers NXDOMAIN for all other names.
@@ -73,15 +76,18 @@ func answer(names *names, query dnsmessage.Message) *dnsmessage.Message {
 		Header:    dnsmessage.Header{ID: query.ID, Response: true, Authoritative: true, RecursionAvailable: true},
 		Questions: query.Questions,
 	}
-	address, known := names.get(question.Name.String())
+	addresses, known := names.get(question.Name.String())
 	header := dnsmessage.ResourceHeader{Name: question.Name, Class: dnsmessage.ClassINET}
-	switch {
-	case !known:
+	if !known {
 		response.RCode = dnsmessage.RCodeNameError
-	case question.Type == dnsmessage.TypeA && address.Is4():
-		response.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AResource{A: address.As4()}}}
-	case question.Type == dnsmessage.TypeAAAA && address.Is6():
-		response.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AAAAResource{AAAA: address.As16()}}}
+	}
+	for _, address := range addresses {
+		switch {
+		case question.Type == dnsmessage.TypeA && address.Is4():
+			response.Answers = append(response.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AResource{A: address.As4()}})
+		case question.Type == dnsmessage.TypeAAAA && address.Is6():
+			response.Answers = append(response.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AAAAResource{AAAA: address.As16()}})
+		}
 	}
 	return response
 }

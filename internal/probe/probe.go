@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/netip"
 	"net/textproto"
 	"strings"
 	"time"
@@ -43,7 +44,10 @@ type Options struct {
 
 // Prober sends the requests of checks. It keeps no connection and no state: every probe resolves the name and connects
 // anew, so that a load balancer spreads the probes over all backends. It may be used by several goroutines.
-type Prober struct{ options Options }
+type Prober struct {
+	options  Options
+	hasRoute func(netip.Addr) bool
+}
 
 // New returns a Prober. It ignores a proxy in the environment, which would hide the address that answers.
 func New(options Options) *Prober {
@@ -59,14 +63,15 @@ func New(options Options) *Prober {
 	if options.MaxBody <= 0 {
 		options.MaxBody = DefaultMaxBody
 	}
-	return &Prober{options: options}
+	return &Prober{options: options, hasRoute: hasRoute}
 }
 
-// Probe sends one request to base + check.Path and compares the response with the check. It never returns an error: the
+// Probe sends one request to base + check.Path and compares the response with the check. If address is not "", the connection
+// is made to it, whatever the name resolves to; the Host header and the name in TLS stay those of base. It never returns an error: the
 // answer's Wrong describes each problem, and its Stage says how far the request came. A blocked address or redirect is
 // StageCheck, because waiting does not change it.
-func (p *Prober) Probe(ctx context.Context, base string, check release.Check) release.Answer {
-	answer := release.Answer{Check: check.Name, Stage: release.StageCheck}
+func (p *Prober) Probe(ctx context.Context, base, address string, check release.Check) release.Answer {
+	answer := release.Answer{Check: check.Name, Address: address, Stage: release.StageCheck}
 	compiled, wrong := compile(check)
 	target, err := joinPath(base, check.Path)
 	if err != nil {
@@ -86,7 +91,7 @@ func (p *Prober) Probe(ctx context.Context, base string, check release.Check) re
 		answer.Wrong = []string{"request: " + excerpt(err.Error())}
 		return answer
 	}
-	got, err := p.send(request, compiled.Status)
+	got, err := p.send(request, address, compiled.Status)
 	stage, latency, spent := watch.stop()
 
 	answer.Latency, answer.Spent, answer.Status = latency, spent, got.status
@@ -97,8 +102,12 @@ func (p *Prober) Probe(ctx context.Context, base string, check release.Check) re
 	}
 	answer.Body = got.body
 	got.latency = latency
-	if answer.Wrong = compiled.compare(got); len(answer.Wrong) == 0 {
+	answer.Wrong = compiled.compare(got)
+	switch {
+	case len(answer.Wrong) == 0:
 		answer.Stage = release.StageDone
+	case got.isWithoutTarget():
+		answer.Stage, answer.Wrong = release.StageTarget, []string{"HTTP 503 of the load balancer itself (" + excerpt(got.header.Get("Server")) + "): it has no target yet"}
 	}
 	return answer
 }
@@ -121,8 +130,8 @@ func (p *Prober) newRequest(ctx context.Context, url string, check release.Check
 }
 
 // send sends the request over a connection of its own. The response holds what arrived, even with an error.
-func (p *Prober) send(request *http.Request, expectedStatus int) (response, error) {
-	transport := p.transport()
+func (p *Prober) send(request *http.Request, address string, expectedStatus int) (response, error) {
+	transport := p.transport(address)
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, CheckRedirect: redirectPolicy(expectedStatus)}
 	reply, err := client.Do(request)
@@ -138,10 +147,20 @@ func (p *Prober) send(request *http.Request, expectedStatus int) (response, erro
 	return got, err
 }
 
-func (p *Prober) transport() *http.Transport {
+func (p *Prober) transport(address string) *http.Transport {
 	dialer := &net.Dialer{Timeout: p.options.Timeout, Resolver: p.options.Resolver, ControlContext: refuseBlocked}
+	dial := dialer.DialContext
+	if address != "" {
+		dial = func(ctx context.Context, network, hostPort string) (net.Conn, error) {
+			_, port, err := net.SplitHostPort(hostPort)
+			if err != nil {
+				return nil, err
+			}
+			return dialer.DialContext(ctx, network, net.JoinHostPort(address, port))
+		}
+	}
 	return &http.Transport{
-		DialContext:            dialer.DialContext,
+		DialContext:            dial,
 		TLSClientConfig:        &tls.Config{RootCAs: p.options.RootCAs, MinVersion: tls.VersionTLS12},
 		DisableKeepAlives:      true,
 		DisableCompression:     true, // readBody decompresses, within its limit

@@ -19,6 +19,14 @@ type response struct {
 	latency   time.Duration
 }
 
+// isWithoutTarget reports whether an Application Load Balancer answered itself, since its target group has no target that it may
+// send requests to: one that is registered is still being checked, or none is registered yet. A response of the service has the
+// service's own Server header, or none.
+// Source: Elastic Load Balancing, Application Load Balancers, "HTTP 503: Service unavailable".
+func (r response) isWithoutTarget() bool {
+	return r.status == http.StatusServiceUnavailable && strings.HasPrefix(r.header.Get("Server"), "awselb/")
+}
+
 // encodingError says that a body is not in the encoding its header names.
 type encodingError struct{ got string }
 

@@ -32,19 +32,23 @@ const (
 	StageDNS     Stage = "dns"
 	StageConnect Stage = "connect"
 	StageTLS     Stage = "tls"
-	StageHTTP    Stage = "http"  // connected, but no complete response
-	StageCheck   Stage = "check" // a response that is not the one expected
+	StageTarget  Stage = "target" // a load balancer answered that it has no target yet
+	StageHTTP    Stage = "http"   // connected, but no complete response
+	StageCheck   Stage = "check"  // a response that is not the one expected
 	StageDone    Stage = "done"
 )
 
 // Inconclusive reports whether a request that stopped at this stage says nothing about the service itself: its DNS name or its
 // load balancer may not exist yet.
-func (s Stage) Inconclusive() bool { return s == StageDNS || s == StageConnect || s == StageTLS }
+func (s Stage) Inconclusive() bool {
+	return s == StageDNS || s == StageConnect || s == StageTLS || s == StageTarget
+}
 
 // Answer is the result of one request of a smoke check.
 type Answer struct {
 	Check   string            `json:"check"`
 	URL     string            `json:"url"`
+	Address string            `json:"address,omitempty"` // that was asked; "" if any
 	Stage   Stage             `json:"stage"`
 	Status  int               `json:"status,omitempty"`
 	Commit  string            `json:"commit,omitempty"` // from the commit header of the response
@@ -52,6 +56,9 @@ type Answer struct {
 	Spent   map[Stage]float64 `json:"spentSeconds,omitempty"`
 	Wrong   []string          `json:"wrong,omitempty"` // one line for each expectation that was not met
 	Body    []byte            `json:"-"`
+
+	// OtherCommit is set if the answer does not come from the expected commit.
+	OtherCommit bool `json:"otherCommit,omitempty"`
 }
 
 // MarshalJSON writes the latency in seconds, as every duration in a result.

@@ -3,13 +3,14 @@ package smoke
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Report summarizes all rounds. A round sends every check once.
+// Report summarizes all rounds. A round sends every check once to every address of the service.
 type Report struct {
 	URL         string           `json:"url"`
 	Verdict     release.Verdict  `json:"verdict"`
@@ -17,14 +18,18 @@ type Report struct {
 	Expected    release.Commit   `json:"expectedCommit,omitempty"`
 	Rounds      int              `json:"rounds"`      // rounds that were run
 	Consecutive int              `json:"consecutive"` // rounds in a row that passed, up to the last one
+	Requests    int              `json:"requests"`    // of all rounds
+	Errors      int              `json:"errors"`      // requests that were not answered as expected
 	Seconds     float64          `json:"seconds"`
 	Answers     []release.Answer `json:"answers"` // of the last round
 }
 
-func (r Report) checkNames() []string {
-	names := make([]string, len(r.Answers))
-	for i, answer := range r.Answers {
-		names[i] = answer.Check
+// checkNames are the names of the checks, each once: a check has an answer from every address.
+func (r Report) checkNames() (names []string) {
+	for _, answer := range r.Answers {
+		if !slices.Contains(names, answer.Check) {
+			names = append(names, answer.Check)
+		}
 	}
 	return names
 }
@@ -32,32 +37,66 @@ func (r Report) checkNames() []string {
 // pauseAfterFailure spares a failing service a flood of requests, and is short so that one that starts up is noticed soon.
 const pauseAfterFailure = 200 * time.Millisecond
 
-// runRounds sends rounds of checks until enough in a row passed, until rounds failed for longer than the patience without
-// one that passed, or until the context ends. A service that cannot be reached does not use up the patience.
+// runRounds sends rounds of checks until enough in a row passed for long enough, until rounds failed for longer than the
+// patience without one that passed, or until the context ends. A service that cannot be reached yet does not use up the
+// patience.
 func runRounds(ctx context.Context, url string, checks []release.Check, settings Settings, deps Deps) Report {
-	deps.Reporter.Infof("probing %s: %d checks, %d rounds in a row%s", url, len(checks), settings.Consecutive, expectedCommit(settings))
+	deps.Reporter.Infof("probing %s: %d checks, %d rounds in a row%s%s", url, len(checks), settings.Consecutive, duringSoak(settings), expectedCommit(settings))
 	report := Report{URL: url, Expected: settings.ExpectCommit}
 	start := deps.Now()
 	failing := failingPeriod{limit: settings.Patience}
+	soak := soakWindow{length: settings.Soak, budget: float64(settings.MaxErrors)}
+	var failed failedRound
 	logLine := logChanges(deps.Reporter)
 	for ctx.Err() == nil || report.Rounds == 0 {
 		answers := runRound(ctx, url, checks, settings, deps.Prober)
 		if ctx.Err() != nil && report.Rounds > 0 {
 			break // the round was cut short and proves nothing; the one before it counts
 		}
+		now := deps.Now()
 		unreachable := report.addRound(answers)
-		logLine(deps.Now().Sub(start), describeRound(report, settings.Consecutive))
-		if report.Consecutive >= settings.Consecutive || failing.exceeded(deps.Now(), report.Reason != "" && !unreachable) {
+		if report.Reason != "" && !unreachable {
+			unreachable = isWarming(ctx, answers, settings, deps)
+		}
+		if report.Reason != "" {
+			failed = failedRound{reason: report.Reason, at: now, unreachable: unreachable}
+		}
+		soak.add(now, answers)
+		logLine(now.Sub(start), describeRound(report, settings.Consecutive))
+		if report.Consecutive >= settings.Consecutive && soak.passed(now) {
+			report.Verdict = release.Pass
+			break
+		}
+		if failing.exceeded(now, report.Reason != "" && !unreachable) {
 			break
 		}
 		if report.Reason != "" {
 			deps.Pause(ctx, pauseAfterFailure)
+		} else {
+			deps.Pause(ctx, settings.Pause)
 		}
 	}
-	report.Verdict = verdict(report, settings)
+	if report.Verdict == "" {
+		report.Verdict, report.Reason = withoutPass(report, failed, deps.Now(), settings)
+	}
 	report.Seconds = deps.Now().Sub(start).Seconds()
-	deps.Reporter.Infof("verdict: %s after %d rounds in %.1f s", report.Verdict, report.Rounds, report.Seconds)
+	wrong := ""
+	if report.Errors > 0 {
+		wrong = fmt.Sprintf(", %d of %d requests not as expected", report.Errors, report.Requests)
+	}
+	deps.Reporter.Infof("verdict: %s after %d rounds in %.1f s%s", report.Verdict, report.Rounds, report.Seconds, wrong)
 	return report
+}
+
+// duringSoak describes the time that the rounds must cover, or is empty.
+func duringSoak(settings Settings) string {
+	switch {
+	case settings.Soak == 0:
+		return ""
+	case settings.MaxErrors == 0:
+		return fmt.Sprintf(" for %s", settings.Soak)
+	}
+	return fmt.Sprintf(" for %s with at most %s of the requests wrong", settings.Soak, settings.MaxErrors)
 }
 
 // expectedCommit describes the commit that every answer must come from, or is empty.
@@ -68,15 +107,22 @@ func expectedCommit(settings Settings) string {
 	return ", every answer from commit " + settings.ExpectCommit.Short()
 }
 
-// runRound sends every check once and compares each answer with the expected commit.
+// runRound sends every check once to every address that the service's name has now, and compares each answer with the expected
+// commit: one wrong backend among several is not found by chance.
 func runRound(ctx context.Context, url string, checks []release.Check, settings Settings, prober Prober) []release.Answer {
-	answers := make([]release.Answer, 0, len(checks))
-	for _, check := range checks {
-		answer := prober.Probe(ctx, url, check)
-		if answer.Stage == release.StageDone || answer.Stage == release.StageCheck {
-			answer = checkCommit(answer, settings)
+	addresses := prober.Addresses(ctx, url)
+	if len(addresses) == 0 {
+		addresses = []string{""}
+	}
+	answers := make([]release.Answer, 0, len(checks)*len(addresses))
+	for _, address := range addresses {
+		for _, check := range checks {
+			answer := prober.Probe(ctx, url, address, check)
+			if answer.Stage == release.StageDone || answer.Stage == release.StageCheck {
+				answer = checkCommit(answer, settings)
+			}
+			answers = append(answers, answer)
 		}
-		answers = append(answers, answer)
 	}
 	return answers
 }
@@ -91,7 +137,7 @@ func checkCommit(answer release.Answer, settings Settings) release.Answer {
 	default:
 		answer.Wrong = append(answer.Wrong, fmt.Sprintf("commit: answered by %.12s, want %s", answer.Commit, settings.ExpectCommit.Short()))
 	}
-	answer.Stage = release.StageCheck
+	answer.Stage, answer.OtherCommit = release.StageCheck, true
 	return answer
 }
 
@@ -99,6 +145,8 @@ func checkCommit(answer release.Answer, settings Settings) release.Answer {
 func (r *Report) addRound(answers []release.Answer) (unreachable bool) {
 	r.Rounds++
 	r.Answers = answers
+	r.Requests += len(answers)
+	r.Errors += countWrong(answers)
 	r.Reason, unreachable = summarizeRound(answers)
 	r.Consecutive++
 	if r.Reason != "" {
@@ -116,7 +164,11 @@ func summarizeRound(answers []release.Answer) (reason string, unreachable bool) 
 			continue
 		}
 		unreachable = unreachable && answer.Stage.Inconclusive()
-		failures = append(failures, fmt.Sprintf("%s [%s] %s", answer.Check, answer.Stage, strings.Join(answer.Wrong, "; ")))
+		at := ""
+		if answer.Address != "" {
+			at = " at " + answer.Address
+		}
+		failures = append(failures, fmt.Sprintf("%s [%s]%s %s", answer.Check, answer.Stage, at, strings.Join(answer.Wrong, "; ")))
 	}
 	return strings.Join(failures, " | "), unreachable && len(failures) > 0
 }

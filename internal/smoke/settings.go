@@ -3,6 +3,8 @@ package smoke
 import (
 	"fmt"
 	"path"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -13,13 +15,15 @@ import (
 var Verb = setting.Verb{
 	Name:    "smoke",
 	Summary: "send requests to a deployed release until the expected commit answers correctly, and record the verdict",
-	About: "Sends every check once per round, each request over a connection of its own so that a load balancer can spread them over all backends. " +
-		"The verdict is pass after N passing rounds in a row, every answer from the expected commit. A DNS name that does not resolve yet " +
-		"and a load balancer that does not accept connections yet are waited for; if nothing ever answers, the verdict is inconclusive, not fail. " +
+	About: "Sends every check once per round to every address that the service's name has, each request over a connection of its own so that a load balancer can spread them over all backends. " +
+		"The verdict is pass after N passing rounds in a row with a pause between them, every answer from the expected commit; with --soak, after passing for that long. " +
+		"A DNS name that does not resolve yet, a load balancer that does not accept connections yet or that answers 503 itself because it has no target yet (Server: awselb/2.0) " +
+		"are waited for; if nothing else ever answers, the verdict is inconclusive, not fail. " +
 		"With --image, smoke confirms in the cluster that the pods run that digest, and records the verdict beside the image in the registry, where promote reads it.",
 	Examples: []setting.Example{
 		{Does: "check / and /configs", Line: "--url http://127.0.0.1:8080"},
 		{Does: "run the checks of a file, five rounds in a row, one commit", Line: `--url https://shop.example.com --checks smoke.yaml --consecutive 5 --expect-commit "$(git rev-parse HEAD)"`},
+		{Does: "pass after ten seconds with 0.1% of errors at most", Line: "--url https://shop.example.com --soak 10s --max-errors 0.1%"},
 		{Does: "prove in staging the image that build printed", Line: `--environment staging --image "$IMAGE"`},
 	},
 	Outputs: []setting.Output{
@@ -31,6 +35,16 @@ var Verb = setting.Verb{
 // DefaultCommitHeader is the response header in which a service names its commit, as the sample service in app/ does.
 const DefaultCommitHeader = "X-Commit"
 
+// DefaultPause is the time between two rounds that pass: three rounds cover two seconds and more than one cycle of a load
+// balancer's choice, and cost a pipeline no more than that.
+const DefaultPause = time.Second
+
+// Share is a part of the requests, from 0 to 0.5.
+type Share float64
+
+// String writes it in percent.
+func (s Share) String() string { return strconv.FormatFloat(float64(s)*100, 'g', -1, 64) + "%" }
+
 // Settings are the inputs of smoke.
 type Settings struct {
 	URL       string
@@ -41,6 +55,9 @@ type Settings struct {
 	ExpectCommit release.Commit
 	CommitHeader string
 	Consecutive  int
+	Pause        time.Duration
+	Soak         time.Duration
+	MaxErrors    Share
 	Timeout      time.Duration
 	Patience     time.Duration
 	Image        release.Image
@@ -65,6 +82,12 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Response header in which the service names its commit"}, parseHeaderName)
 	setting.Var(set, &s.Consecutive, setting.Setting{Name: "consecutive", Default: "3", Value: "N",
 		Help: "Rounds in a row that must pass"}, setting.Count(1000))
+	setting.Var(set, &s.Pause, setting.Setting{Name: "pause", Default: DefaultPause.String(), Value: "DURATION",
+		Help: "Time between two rounds that pass"}, setting.Duration)
+	setting.Var(set, &s.Soak, setting.Setting{Name: "soak", Value: "DURATION",
+		Help: "How long rounds must pass before the verdict is pass; default: as long as the consecutive rounds take"}, setting.Duration)
+	setting.Var(set, &s.MaxErrors, setting.Setting{Name: "max-errors", Value: "PERCENT",
+		Help: "Share of the soak's requests that may be answered wrongly, as 0.1%; never one by another commit; default: none"}, parseShare)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "5m", Value: "DURATION",
 		Help: "Time limit for the whole command, including the wait for an address"}, setting.Duration)
 	setting.Var(set, &s.Patience, setting.Setting{Name: "patience", Default: "15s", Value: "DURATION",
@@ -102,10 +125,26 @@ func (s *Settings) validate() error {
 	if !s.Image.IsZero() && s.Environment == "" {
 		problem("environment", "is missing", "name the environment that the verdict is about")
 	}
+	if s.MaxErrors > 0 && s.Soak == 0 {
+		problem("max-errors", "is given without --soak, over which it is counted", "give --soak")
+	}
+	if s.Soak >= s.Timeout && s.Timeout > 0 {
+		problem("soak", fmt.Sprintf("does not fit into --timeout %s", s.Timeout), "give a longer --timeout")
+	}
 	if len(problems) > 0 {
 		return &release.InputError{Problems: problems}
 	}
 	return nil
+}
+
+// parseShare accepts a percentage above 0 and up to 50.
+func parseShare(text string) (Share, error) {
+	number, isPercent := strings.CutSuffix(text, "%")
+	percent, err := strconv.ParseFloat(number, 64)
+	if err != nil || !isPercent || !(percent > 0 && percent <= 50) {
+		return 0, fmt.Errorf("%q is not a percentage above 0%% and up to 50%%; write it as 0.1%%", text)
+	}
+	return Share(percent / 100), nil
 }
 
 // parseHeaderName accepts letters, digits and hyphens.

@@ -32,8 +32,11 @@ type Checks interface {
 type Prober interface {
 	// CheckURL refuses a base URL that Probe would not send requests to, and says what is wrong with it.
 	CheckURL(url string) error
-	// Probe sends one request over a connection of its own and compares the response with the check.
-	Probe(ctx context.Context, base string, check release.Check) release.Answer
+	// Addresses resolves the host of a base URL into the addresses that a round asks; none if there is nothing to choose.
+	Addresses(ctx context.Context, base string) []string
+	// Probe sends one request over a connection of its own, to an address of Addresses or, for "", to any, and compares the
+	// response with the check.
+	Probe(ctx context.Context, base, address string, check release.Check) release.Answer
 }
 
 // Cluster is where the release runs.
@@ -67,7 +70,7 @@ type Result struct {
 	Evidence release.Digest  `json:"evidence,omitempty"` // of the record in the registry, which may be an earlier run's
 }
 
-// Run sends the checks in rounds until enough rounds in a row passed or the time is up. With an image, it confirms before
+// Run sends the checks in rounds until enough rounds in a row passed for long enough, or the time is up. With an image, it confirms before
 // and after that the pods run its digest, and records the verdict for it. The live revision of a release that
 // Helm installed is marked with the verdict, so that a later rollback knows what it may go back to. A failed verdict is a *release.BadRelease, an
 // inconclusive one a *release.Fault.

@@ -33,7 +33,9 @@ func image(t *testing.T) release.Image {
 // fakeDeps are all of smoke's adapters, on a clock that only pauses and probes advance.
 type fakeDeps struct {
 	now         time.Time
-	answers     []release.Answer // the answers in order; the last one repeats
+	answers     []release.Answer                                   // the answers in order; the last one repeats
+	answer      func(now time.Time, address string) release.Answer // nil: answers
+	addresses   []string
 	probes      int
 	checks      []release.Check
 	pods        [][]release.PodImage // per request to the cluster; the last one repeats
@@ -63,8 +65,16 @@ func (f *fakeDeps) Load(string) ([]release.Check, error) { return f.checks, nil 
 
 func (f *fakeDeps) CheckURL(string) error { return nil }
 
-func (f *fakeDeps) Probe(_ context.Context, _ string, check release.Check) release.Answer {
-	answer := f.answers[min(f.probes, len(f.answers)-1)]
+func (f *fakeDeps) Addresses(context.Context, string) []string { return f.addresses }
+
+func (f *fakeDeps) Probe(_ context.Context, _, address string, check release.Check) release.Answer {
+	var answer release.Answer
+	if f.answer != nil {
+		answer = f.answer(f.now, address)
+	} else {
+		answer = f.answers[min(f.probes, len(f.answers)-1)]
+	}
+	answer.Address = address
 	f.probes++
 	f.now = f.now.Add(10 * time.Millisecond)
 	answer.Check = check.Name
@@ -183,8 +193,123 @@ func TestVerdicts(t *testing.T) {
 			if result.Verdict != test.want || release.ExitCode(err) != test.exit || !strings.Contains(fmt.Sprint(err), test.reason) {
 				t.Errorf("got %q, %v; want %q, exit %d, %q", result.Verdict, err, test.want, test.exit, test.reason)
 			}
-			if test.want == release.Pass && result.Report.Consecutive != 3 {
-				t.Errorf("passed after %d rounds in a row, want 3", result.Report.Consecutive)
+			if test.want == release.Pass && (result.Report.Consecutive != 3 || result.Report.Seconds < 2) {
+				t.Errorf("passed after %d rounds in a row and %.1f s, want 3 and a second between them", result.Report.Consecutive, result.Report.Seconds)
+			}
+		})
+	}
+}
+
+// A load balancer refuses for 10 s and answers 503 itself for 40 s: the service was not asked, so nothing is held against it.
+func TestALoadBalancerThatTakesOverItsTargets(t *testing.T) {
+	t.Parallel()
+	begun := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	refusing := release.Answer{Stage: release.StageConnect, Wrong: []string{"connection refused"}}
+	withoutTarget := release.Answer{Stage: release.StageTarget, Status: 503, Wrong: []string{"no target yet"}}
+	unavailable := release.Answer{Stage: release.StageCheck, Status: 503, Commit: commit.String(), Wrong: []string{"status: 503, want 200"}}
+	flags := []string{"--environment", "staging", "--image", image(t).String(), "--timeout", "60s"}
+	for name, test := range map[string]struct {
+		during   release.Answer // from 10 s to 50 s
+		ready    bool           // whether the pod is ready meanwhile
+		until    time.Duration
+		want     release.Verdict
+		recorded int
+	}{
+		"then right":                        {withoutTarget, true, 50 * time.Second, release.Pass, 1},
+		"never right":                       {withoutTarget, true, time.Hour, release.Inconclusive, 0},
+		"another gateway, no ready pod":     {unavailable, false, 50 * time.Second, release.Pass, 1},
+		"another gateway, never ready":      {unavailable, false, time.Hour, release.Inconclusive, 0},
+		"the service itself is unavailable": {unavailable, true, 50 * time.Second, release.Fail, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := &fakeDeps{now: begun, revision: commit.String(), answer: func(now time.Time, _ string) release.Answer {
+				switch past := now.Sub(begun); {
+				case past < 10*time.Second:
+					return refusing
+				case past < test.until:
+					return test.during
+				}
+				return answerFrom(commit)
+			}, pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest, Ready: test.ready}}}}
+			result, err := fake.run(t, flags...)
+			if result.Verdict != test.want || len(fake.recorded) != test.recorded {
+				t.Errorf("got %q after %.1f s, %v, %d records; want %q, %d", result.Verdict, result.Report.Seconds, err, len(fake.recorded), test.want, test.recorded)
+			}
+		})
+	}
+}
+
+// One wrong backend among the addresses of a name is found in every round.
+func TestEveryAddressIsAsked(t *testing.T) {
+	t.Parallel()
+	wrong := release.Answer{Stage: release.StageCheck, Status: 500, Commit: commit.String(), Wrong: []string{"status: 500, want 200"}}
+	for name, test := range map[string]struct {
+		third release.Answer
+		want  release.Verdict
+		text  string
+	}{
+		"all right":      {answerFrom(commit), release.Pass, "<nil>"},
+		"one wrong":      {wrong, release.Fail, "at 10.0.0.3 status: 500"},
+		"one older":      {answerFrom(olderCommit), release.Fail, "at 10.0.0.3 commit: answered by"},
+		"one is refused": {release.Answer{Stage: release.StageConnect, Wrong: []string{"refused"}}, release.Inconclusive, "at 10.0.0.3 refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := &fakeDeps{addresses: []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"}, answer: func(_ time.Time, address string) release.Answer {
+				if address == "10.0.0.3" {
+					return test.third
+				}
+				return answerFrom(commit)
+			}}
+			result, err := fake.run(t, "--url", "http://shop.example", "--expect-commit", commit.String(), "--timeout", "60s")
+			if result.Verdict != test.want || !strings.Contains(fmt.Sprint(err), test.text) || len(result.Report.Answers) != 3 {
+				t.Errorf("got %q, %v, %d answers; want %q with %q", result.Verdict, err, len(result.Report.Answers), test.want, test.text)
+			}
+		})
+	}
+}
+
+func TestSoak(t *testing.T) {
+	t.Parallel()
+	begun := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	wrong := release.Answer{Stage: release.StageCheck, Status: 500, Commit: commit.String(), Wrong: []string{"status: 500, want 200"}}
+	at := func(answer release.Answer, seconds ...float64) func(time.Time, string) release.Answer {
+		return func(now time.Time, _ string) release.Answer {
+			for _, second := range seconds {
+				if past := now.Sub(begun).Seconds(); past >= second && past < second+1 {
+					return answer
+				}
+			}
+			return answerFrom(commit)
+		}
+	}
+	for name, test := range map[string]struct {
+		answer  func(time.Time, string) release.Answer
+		flags   []string
+		want    release.Verdict
+		seconds [2]float64 // between which the verdict comes
+	}{
+		"all right":                         {at(wrong), []string{"--soak", "30s"}, release.Pass, [2]float64{30, 32}},
+		"an error without a budget":         {at(wrong, 20), []string{"--soak", "30s"}, release.Pass, [2]float64{50, 53}},
+		"an error within the budget":        {at(wrong, 20), []string{"--soak", "30s", "--max-errors", "20%"}, release.Pass, [2]float64{30, 33}},
+		"errors above the budget slide out": {at(wrong, 10, 12, 14, 16, 18), []string{"--soak", "30s", "--max-errors", "5%"}, release.Pass, [2]float64{40, 53}},
+		"errors all the time": {func(now time.Time, _ string) release.Answer {
+			if now.Sub(begun)%(2*time.Second) < time.Second {
+				return wrong
+			}
+			return answerFrom(commit)
+		}, []string{"--soak", "30s", "--max-errors", "5%"}, release.Fail, [2]float64{59, 62}},
+		"another commit is beyond any budget": {at(answerFrom(olderCommit), 20), []string{"--soak", "30s", "--max-errors", "50%"}, release.Pass, [2]float64{50, 53}},
+		"no time for it":                      {at(wrong, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9), []string{"--soak", "55s"}, release.Fail, [2]float64{59, 62}},
+		"no time after a warm-up":             {at(release.Answer{Stage: release.StageDNS}, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9), []string{"--soak", "55s"}, release.Inconclusive, [2]float64{59, 62}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := &fakeDeps{now: begun, answer: test.answer}
+			result, err := fake.run(t, append(test.flags, "--url", "http://shop.example", "--expect-commit", commit.String(), "--timeout", "60s")...)
+			if result.Verdict != test.want || result.Report.Seconds < test.seconds[0] || result.Report.Seconds > test.seconds[1] {
+				t.Errorf("got %q after %.1f s, %v; want %q within %v", result.Verdict, result.Report.Seconds, err, test.want, test.seconds)
 			}
 		})
 	}
@@ -313,13 +438,18 @@ func TestSettings(t *testing.T) {
 		args []string
 		want string
 	}{
-		"nothing":                   {nil, "give --url, or --release and --namespace"},
-		"a release in no namespace": {[]string{"--release", "shop"}, "give the release's namespace"},
-		"an image and a URL":        {[]string{"--url", "http://x", "--image", "localhost:1/x@sha256:" + strings.Repeat("a", 64)}, "nothing proves that this address belongs to the release"},
-		"no round":                  {[]string{"--url", "http://x", "--consecutive", "0"}, "whole number from 1"},
-		"no time":                   {[]string{"--url", "http://x", "--timeout", "0s"}, "is not above zero"},
-		"a short commit":            {[]string{"--url", "http://x", "--expect-commit", "abc"}, "not a full commit id"},
-		"a header with a space":     {[]string{"--url", "http://x", "--commit-header", "X Commit"}, "is not a header name"},
+		"nothing":                    {nil, "give --url, or --release and --namespace"},
+		"a release in no namespace":  {[]string{"--release", "shop"}, "give the release's namespace"},
+		"an image and a URL":         {[]string{"--url", "http://x", "--image", "localhost:1/x@sha256:" + strings.Repeat("a", 64)}, "nothing proves that this address belongs to the release"},
+		"no round":                   {[]string{"--url", "http://x", "--consecutive", "0"}, "whole number from 1"},
+		"no time":                    {[]string{"--url", "http://x", "--timeout", "0s"}, "is not above zero"},
+		"a short commit":             {[]string{"--url", "http://x", "--expect-commit", "abc"}, "not a full commit id"},
+		"a budget without a soak":    {[]string{"--url", "http://x", "--max-errors", "1%"}, "give --soak"},
+		"a budget of everything":     {[]string{"--url", "http://x", "--soak", "1m", "--max-errors", "100%"}, "not a percentage"},
+		"a budget without a sign":    {[]string{"--url", "http://x", "--soak", "1m", "--max-errors", "0.1"}, "write it as 0.1%"},
+		"a budget that is no number": {[]string{"--url", "http://x", "--soak", "1m", "--max-errors", "NaN%"}, "not a percentage"},
+		"a soak beyond the timeout":  {[]string{"--url", "http://x", "--soak", "5m"}, "does not fit into --timeout"},
+		"a header with a space":      {[]string{"--url", "http://x", "--commit-header", "X Commit"}, "is not a header name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

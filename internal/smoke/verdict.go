@@ -8,17 +8,27 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// verdict is pass after enough passing rounds in a row, inconclusive if no check reached the service in the last round,
-// and fail otherwise.
-func verdict(report Report, settings Settings) release.Verdict {
-	if report.Consecutive >= settings.Consecutive {
-		return release.Pass
+// failedRound is the last round that failed.
+type failedRound struct {
+	reason      string
+	at          time.Time
+	unreachable bool // no failing check reached the service
+}
+
+// withoutPass is the verdict of rounds that did not pass often or long enough, and its reason. It is inconclusive if no check
+// reached the service in the last round, or if rounds passed until the time was up; and fail if the service answers wrongly, or
+// did so within the time that wrong answers count.
+func withoutPass(report Report, failed failedRound, now time.Time, settings Settings) (release.Verdict, string) {
+	recently := failed.reason != "" && now.Sub(failed.at) <= max(settings.Soak, settings.Patience)
+	switch {
+	case report.Reason != "" && failed.unreachable, report.Rounds == 0:
+		return release.Inconclusive, report.Reason
+	case report.Reason != "":
+		return release.Fail, report.Reason
+	case recently && !failed.unreachable:
+		return release.Fail, failed.reason
 	}
-	_, unreachable := summarizeRound(report.Answers)
-	if unreachable || report.Rounds == 0 {
-		return release.Inconclusive
-	}
-	return release.Fail
+	return release.Inconclusive, fmt.Sprintf("the time was up after %d of %d rounds in a row%s", report.Consecutive, settings.Consecutive, duringSoak(settings))
 }
 
 // verdictError is the error that gives the verdict its exit code.
@@ -29,8 +39,11 @@ func verdictError(report Report) error {
 	case release.Fail:
 		return &release.BadRelease{Err: &release.Failure{What: "smoke failed: " + report.Reason}}
 	}
-	return &release.Fault{Side: "service", Err: fmt.Errorf("probing %q: %s", report.URL, report.Reason),
-		Do: "the application was never reached; check DNS, the load balancer and its targets, or give a longer --timeout"}
+	do := "the application was never reached; check DNS, the load balancer and its targets, or give a longer --timeout"
+	if report.Consecutive > 0 {
+		do = "give a longer --timeout"
+	}
+	return &release.Fault{Side: "service", Err: fmt.Errorf("probing %q: %s", report.URL, report.Reason), Do: do}
 }
 
 // interrupted is the error of a run that was stopped from outside. What it saw until then is no verdict.

@@ -137,7 +137,7 @@ func (s smoker) Check(file string) error {
 
 func (s smoker) Smoke(ctx context.Context, url, file string, commit release.Commit) error {
 	settings := &smoke.Settings{URL: url, Checks: file, ExpectCommit: commit, CommitHeader: smoke.DefaultCommitHeader,
-		Consecutive: smokeRounds, Timeout: smokeLimit, Patience: smokePatience}
+		Consecutive: smokeRounds, Pause: smoke.DefaultPause, Timeout: smokeLimit, Patience: smokePatience}
 	_, err := appsmoke.Run(ctx, settings, s.run)
 	return err
 }
