@@ -44,6 +44,9 @@ type Builder interface {
 type Registry interface {
 	// Find returns the image that a tag names, and false if the tag does not exist.
 	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error)
+	// Fetch downloads an image for the platforms into dir. An image that does not exist or has none for a platform is bad
+	// input.
+	Fetch(ctx context.Context, image release.Image, platforms []release.Platform, dir string) (release.Layout, error)
 	// Push pushes an image under a tag. It returns a *release.TagTakenError if the tag came to name another image
 	// meanwhile.
 	Push(ctx context.Context, layout release.Layout, repository release.Repository, tag release.Tag, progress func(release.Progress)) error
@@ -98,6 +101,11 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if recipe.Source, err = checkInputs(ctx, inputs, recipe, settings, deps); err != nil {
 		return Result{}, err
 	}
+	recipe, removeBase, err := fetchBase(ctx, recipe, deps)
+	if err != nil {
+		return Result{}, err
+	}
+	defer removeBase()
 	dir, remove, err := deps.Workspace.Scratch()
 	if err != nil {
 		return Result{}, err

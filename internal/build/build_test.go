@@ -23,6 +23,8 @@ type fakeDeps struct {
 	otherBuild  release.ImageInfo // what another build pushes just before this one
 	digest      release.Digest    // of the image that the builder builds
 	builds      int
+	fetched     []release.Image // bases
+	fetchErr    error
 	differences []release.Difference
 	changing    []release.Difference // what differs once the image was built
 	recipe      release.Recipe       // of the last build
@@ -56,6 +58,11 @@ func (f *fakeDeps) Build(_ context.Context, _ string, recipe release.Recipe, dir
 func (f *fakeDeps) Find(_ context.Context, _ release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
 	tagged, found := f.pushed[tag]
 	return tagged, found, nil
+}
+
+func (f *fakeDeps) Fetch(_ context.Context, image release.Image, platforms []release.Platform, dir string) (release.Layout, error) {
+	f.fetched = append(f.fetched, image)
+	return release.Layout{Dir: dir, Digest: image.Digest}, f.fetchErr
 }
 
 func (f *fakeDeps) Push(_ context.Context, layout release.Layout, _ release.Repository, tag release.Tag, _ func(release.Progress)) error {
@@ -155,6 +162,26 @@ func TestRunRefusesAnImageOfAnotherRecipe(t *testing.T) {
 	}
 }
 
+// TestRunFetchesTheBaseOnlyToBuild: a reuse needs no base, and a base that cannot be had stops the build before it begins.
+func TestRunFetchesTheBaseOnlyToBuild(t *testing.T) {
+	t.Parallel()
+	f := cleanTree(t)
+	base := "localhost:5000/base@" + releasetest.Digest(t, "e").String()
+	for range 2 {
+		if _, err := f.run(t, "--base", base); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(f.fetched) != 1 || f.fetched[0].String() != base || f.recipe.Base != f.fetched[0] || f.recipe.BaseLayout.Digest != f.fetched[0].Digest {
+		t.Errorf("fetched %v and built on %+v", f.fetched, f.recipe.BaseLayout)
+	}
+	f = cleanTree(t)
+	f.fetchErr = release.BadSetting("base", "no image for it", "")
+	if _, err := f.run(t, "--base", base); !errors.Is(err, f.fetchErr) || f.builds != 0 || len(f.pushed) != 0 {
+		t.Errorf("got %v after %d builds, want %v", err, f.builds, f.fetchErr)
+	}
+}
+
 func TestRunRefusesADirtyTree(t *testing.T) {
 	t.Parallel()
 	f := cleanTree(t)
@@ -241,6 +268,7 @@ func TestSettings(t *testing.T) {
 		"a reserved label":       {[]string{"--repository", "localhost/shop", "--labels", release.AnnotationRevision + "=x"}, "is set by the build"},
 		"the recipe's label":     {[]string{"--repository", "localhost/shop", "--labels", release.AnnotationRecipe + "=x"}, "is set by the build"},
 		"a build arg without =":  {[]string{"--repository", "localhost/shop", "--build-args", "x"}, "is not name=value"},
+		"a base by its tag":      {[]string{"--repository", "localhost/shop", "--base", "localhost/base:1"}, "carries no digest"},
 		"an unknown builder":     {[]string{"--repository", "localhost/shop", "--builder", "podman"}, "is none of auto, go, docker"},
 		"a malformed platform":   {[]string{"--repository", "localhost/shop", "--platforms", "linux"}, "is not a platform"},
 	} {

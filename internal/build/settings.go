@@ -38,6 +38,7 @@ type Settings struct {
 	Main       string
 	Dockerfile string
 	Platforms  []release.Platform
+	Base       release.Image
 	Commit     string
 	Labels     []setting.Pair
 	BuildArgs  []setting.Pair
@@ -62,6 +63,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Dockerfile, relative to the context (Docker builder; default: its Dockerfile or Containerfile)"}, relativePath)
 	setting.List(set, &s.Platforms, setting.Setting{Name: "platforms", Commas: true, Default: "linux/amd64", Value: "OS/ARCH",
 		Help: "Platform to build for; several are pushed as one image index"}, release.ParsePlatform)
+	setting.Var(set, &s.Base, setting.Setting{Name: "base", Value: "IMAGE@DIGEST",
+		Help: "Image to put the program on, by digest (Go builder); default: a small one with certificate authorities, time zones, /tmp and the user nonroot"}, release.ParseImage)
 	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Fallback: "GITHUB_SHA", Value: "SHA",
 		Help: "Commit, full or short, that must be checked out in the work tree; default: HEAD"}, setting.Text)
 	setting.List(set, &s.Labels, setting.Setting{Name: "labels", Value: "NAME=VALUE",

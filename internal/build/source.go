@@ -19,7 +19,7 @@ func newRecipe(ctx context.Context, settings Settings, deps Deps) (release.Recip
 		return release.Recipe{}, err
 	}
 	return release.Recipe{
-		Context: dir, Main: settings.Main, Dockerfile: settings.Dockerfile, Platforms: settings.Platforms,
+		Context: dir, Main: settings.Main, Dockerfile: settings.Dockerfile, Platforms: settings.Platforms, Base: settings.Base,
 		Source: source, Labels: pairMap(settings.Labels), BuildArgs: pairMap(settings.BuildArgs),
 		Tags: settings.Tags, WithoutCgo: settings.WithoutCgo,
 	}, nil
@@ -63,6 +63,23 @@ func describe(source release.Source) string {
 		return source.Commit.Short()
 	}
 	return source.Commit.Short() + " of " + source.URL
+}
+
+// fetchBase downloads the recipe's base, if it names one; remove deletes it.
+func fetchBase(ctx context.Context, recipe release.Recipe, deps Deps) (with release.Recipe, remove func(), err error) {
+	if recipe.Base.IsZero() {
+		return recipe, func() {}, nil
+	}
+	dir, remove, err := deps.Workspace.Scratch()
+	if err != nil {
+		return recipe, nil, err
+	}
+	deps.Reporter.Infof("fetching base %s", recipe.Base)
+	if recipe.BaseLayout, err = deps.Registry.Fetch(ctx, recipe.Base, recipe.Platforms, dir); err != nil {
+		remove()
+		return recipe, nil, err
+	}
+	return recipe, remove, nil
 }
 
 // tagFor is the commit itself, or for a dirty tree a tag that says so and that no other build uses.

@@ -18,6 +18,7 @@ const (
 	settingMain       = "main"
 	settingDockerfile = "dockerfile"
 	settingPlatforms  = "platforms"
+	settingBase       = "base"
 	settingBuildArgs  = "build-args"
 	settingTags       = "tags"
 )
@@ -128,6 +129,9 @@ func checkDockerRecipe(recipe release.Recipe) error {
 	var problems []release.Problem
 	if _, err := findDockerfile(recipe); err != nil {
 		problems = append(problems, release.Problem{Setting: settingDockerfile, What: err.Error(), Do: "name a Dockerfile inside the context"})
+	}
+	if !recipe.Base.IsZero() {
+		problems = append(problems, release.Problem{Setting: settingBase, What: "the Dockerfile names the base of what the docker builder builds", Do: "omit it, or give --builder go"})
 	}
 	if namesMain(recipe) {
 		problems = append(problems, release.Problem{Setting: settingMain, What: "the docker builder builds what the Dockerfile says, not a Go main package", Do: "omit it, or give --builder go"})

@@ -51,6 +51,7 @@ func TestChoose(t *testing.T) {
 		"go, a library":                     {shop, "go", func(r *release.Recipe) { r.Main = "lib" }, "", `package "lib", not a main package`},
 		"go, Dockerfile":                    {both, "go", func(r *release.Recipe) { r.Dockerfile = "Dockerfile" }, "", "does not use a Dockerfile"},
 		"go beside a Dockerfile":            {both, "go", nil, "go", ""},
+		"docker, a base":                    {both, "docker", func(r *release.Recipe) { r.Base = someBase(t) }, "", "the Dockerfile names the base"},
 		"docker, main named":                {both, "docker", func(r *release.Recipe) { r.Main = "cmd/worker" }, "", "not a Go main package"},
 		"docker, two Dockerfiles, named":    {with(both, "Containerfile"), "docker", func(r *release.Recipe) { r.Dockerfile = "Containerfile" }, "docker", ""},
 		"go, windows":                       {shop, "go", func(r *release.Recipe) { r.Platforms[0].OS = "windows" }, "", "windows/amd64"},

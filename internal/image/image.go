@@ -68,8 +68,14 @@ func annotationsOf(recipe release.Recipe) map[string]string {
 	if recipe.Toolchain != "" {
 		annotations[release.AnnotationToolchain] = recipe.Toolchain
 	}
+	if !recipe.Base.IsZero() {
+		annotations[annotationBase] = recipe.Base.Digest.String()
+	}
 	return annotations
 }
+
+// annotationBase is of the OCI image-spec, annotations.md, "Pre-Defined Annotation Keys".
+const annotationBase = "org.opencontainers.image.base.digest"
 
 // labelsOf are the recipe's labels and the annotations, which no label overrides.
 func labelsOf(recipe release.Recipe) map[string]string {

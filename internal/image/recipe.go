@@ -34,6 +34,9 @@ func (b *Builders) Settings(builder string, recipe release.Recipe) (release.Reci
 		if len(recipe.Tags) > 0 {
 			settings[settingTags] = joinTags(recipe.Tags)
 		}
+		if !recipe.Base.IsZero() {
+			settings[settingBase] = recipe.Base.Digest.String()
+		}
 	case Docker:
 		file, err := findDockerfile(recipe)
 		if err != nil {

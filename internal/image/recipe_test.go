@@ -40,6 +40,7 @@ func TestSettings(t *testing.T) {
 		"go, another context":     {image.Go, func(r *release.Recipe) { r.Source.Path = "services/api" }, map[string]string{"context": "services/api"}},
 		"go, a label":             {image.Go, func(r *release.Recipe) { r.Labels = map[string]string{"team": "payments"} }, map[string]string{"labels team": "payments"}},
 		"go, build tags":          {image.Go, func(r *release.Recipe) { r.Tags = []string{"b", "a", "b"} }, map[string]string{"tags": "a,b"}},
+		"go, a base":              {image.Go, func(r *release.Recipe) { r.Base = someBase(t) }, map[string]string{"base": someBase(t).Digest.String()}},
 		"docker, default by name": {image.Docker, func(r *release.Recipe) { r.Dockerfile = "./Containerfile" }, nil},
 		"docker, absolute name":   {image.Docker, func(r *release.Recipe) { r.Dockerfile = filepath.Join(r.Context, "Containerfile") }, nil},
 		"docker, another file":    {image.Docker, func(r *release.Recipe) { r.Dockerfile = "link" }, map[string]string{"dockerfile": "deploy/Dockerfile"}},

@@ -21,6 +21,7 @@ import (
 const (
 	sideRegistry = "registry"
 	sideSource   = "source registry"
+	sideBase     = "base's registry"
 	sideTarget   = "target registry"
 )
 

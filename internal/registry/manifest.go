@@ -44,6 +44,7 @@ type descriptor struct {
 	Platform     *struct {
 		OS           string `json:"os"`
 		Architecture string `json:"architecture"`
+		Variant      string `json:"variant"`
 	} `json:"platform,omitempty"`
 }
 

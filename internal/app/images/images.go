@@ -58,6 +58,11 @@ func (i *Images) Describe(ctx context.Context, image release.Image) (release.Ima
 	return i.registry.Describe(ctx, image)
 }
 
+// Fetch downloads an image for several platforms into dir.
+func (i *Images) Fetch(ctx context.Context, image release.Image, platforms []release.Platform, dir string) (release.Layout, error) {
+	return i.registry.Fetch(ctx, image, platforms, dir)
+}
+
 // Push uploads a built image under a tag. The error is a *release.TagTakenError if the tag names another image.
 func (i *Images) Push(ctx context.Context, layout release.Layout, repository release.Repository, tag release.Tag, progress func(release.Progress)) error {
 	return i.registry.Push(ctx, layout, repository, tag, progress)
