@@ -18,9 +18,6 @@ import (
 )
 
 const (
-	// clockSkew is the largest difference between two machines' clocks. A heartbeat older than the Lease's duration plus
-	// clockSkew has expired on every clock.
-	clockSkew = 60 * time.Second
 	// A request for a Lease, other than a watch, may take half of the Lease's duration, within these bounds.
 	minRequestTime, maxRequestTime = time.Second, 5 * time.Second
 	// forbiddenTime is how long a cluster may forbid a verb that it allowed before; a starting apiserver does.
@@ -53,8 +50,8 @@ func NewForConfig(config *rest.Config) (*Leases, error) {
 // only the acquisition. The namespace must exist. In the cluster, the duration is rounded up to whole seconds.
 //
 // While another run renews the Lease, AcquireLease watches it; report is called with a line for each holder. An expired Lease is
-// taken over: at once if the last heartbeat is older than the Lease's duration plus a minute, otherwise after this process has
-// observed no heartbeat for that duration, from a cluster that answered.
+// taken over after this process has observed no heartbeat for its duration, by its own clock, from a cluster that answered: the
+// times in the Lease are those of another machine, whose clock may be wrong.
 //
 // If ctx ends first, the error is a *release.Failure (OD-203). A cluster that forbids a request, and a pin that cannot be parsed,
 // is a *release.Fault; a namespace that does not exist, a *release.InputError.
@@ -63,7 +60,7 @@ func (l *Leases) AcquireLease(ctx context.Context, request release.LeaseRequest,
 		return nil, fmt.Errorf("holding release %q: a Lease needs a holder and a duration, got %q and %s", request.Release, request.Holder.Run, request.Duration)
 	}
 	a := &acquirer{leases: l.client.Leases(request.Namespace), host: l.host, request: request, name: leaseName(request.Release), report: report,
-		firstRead: true, allowedVerbs: map[string]bool{}}
+		allowedVerbs: map[string]bool{}}
 	pause := minPause
 	for {
 		began := time.Now()
@@ -97,10 +94,9 @@ type acquirer struct {
 	name    string
 	report  func(string)
 
-	firstRead bool            // the Lease has not been read yet
-	observed  *observedHolder // the holder whose heartbeats are timed; nil if there is none, or if it must be read again
-	triedAt   meta.MicroTime  // when this run last tried to become the holder; identifies its own write if the answer was lost
-	previous  *release.Holder // of an expired Lease that this run tried to take over
+	observed *observedHolder // the holder whose heartbeats are timed; nil if there is none, or if it must be read again
+	triedAt  meta.MicroTime  // when this run last tried to become the holder; identifies its own write if the answer was lost
+	previous *release.Holder // of an expired Lease that this run tried to take over
 
 	blockedBy    *release.Holder // the last holder reported
 	blockedSince time.Time       // when that holder acquired the Lease, zero if not known
@@ -147,8 +143,6 @@ func limitRequestTime(wanted time.Duration) time.Duration {
 
 // evaluate acts on the current Lease, nil if it does not exist. It returns the Lease once this run is its holder.
 func (a *acquirer) evaluate(ctx context.Context, lease *coordination.Lease) (*coordination.Lease, error) {
-	first := a.firstRead
-	a.firstRead = false
 	if lease == nil {
 		return a.tryAcquire(ctx, newLease(a.request.Namespace, a.name), false)
 	}
@@ -160,8 +154,6 @@ func (a *acquirer) evaluate(ctx context.Context, lease *coordination.Lease) (*co
 		return lease, nil
 	case !isHeld(lease):
 		return a.tryAcquire(ctx, lease, false)
-	case first && a.isLongExpired(lease):
-		return a.tryAcquire(ctx, lease, true)
 	case a.observed != nil && sameHeartbeat(a.observed.lease, lease):
 		a.observed.lease = lease
 	default:
@@ -169,12 +161,6 @@ func (a *acquirer) evaluate(ctx context.Context, lease *coordination.Lease) (*co
 		a.reportHolder(lease)
 	}
 	return nil, nil
-}
-
-// isLongExpired reports whether the last heartbeat has expired on every machine's clock.
-func (a *acquirer) isLongExpired(lease *coordination.Lease) bool {
-	renewed := lease.Spec.RenewTime
-	return renewed != nil && time.Since(renewed.Time) > durationOf(lease, a.request.Duration)+clockSkew
 }
 
 // untilOverdue is the time until onHeartbeatOverdue must be called, unless a heartbeat comes first.

@@ -1,9 +1,11 @@
 package lease
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -20,16 +22,19 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// leaseServer stores Leases as an apiserver does: every write needs the current resource version, a PUT of an object
+// leaseServer runs in the bubble of a synctest, reached by connections that are pipes: time passes only when everybody waits, so that
+// no schedule decides what a test sees. It stores Leases as an apiserver does: every write needs the current resource version, a PUT of an object
 // that is gone is a conflict if it names the object's UID and creates it if not (the registry's AllowCreateOnUpdate), a list
 // has a version to watch from.
 type leaseServer struct {
-	t   *testing.T
-	url string
-	web *httptest.Server
+	t        *testing.T
+	web      *http.Server
+	accepted chan net.Conn
+	closed   chan struct{}
 
 	mu          sync.Mutex
-	turn        *sync.Cond
+	connections map[net.Conn]bool
+	changed     *sync.Cond // broadcast at every request and every change
 	version     int
 	leases      map[string]*coordination.Lease // by namespace/name
 	history     []leaseChange
@@ -49,16 +54,60 @@ type leaseChange struct {
 
 func newLeaseServer(t *testing.T) *leaseServer {
 	t.Helper()
-	s := &leaseServer{t: t, version: 100, leases: map[string]*coordination.Lease{}, asked: map[string]int{}}
-	s.turn = sync.NewCond(&s.mu)
-	s.web = httptest.NewServer(s)
-	s.url = s.web.URL
+	s := &leaseServer{t: t, version: 100, leases: map[string]*coordination.Lease{}, asked: map[string]int{}, connections: map[net.Conn]bool{},
+		accepted: make(chan net.Conn), closed: make(chan struct{})}
+	s.changed = sync.NewCond(&s.mu)
+	s.web = &http.Server{Handler: s}
+	go func() { _ = s.web.Serve(s) }()
 	t.Cleanup(func() {
 		s.dropWatches()
-		s.web.CloseClientConnections()
-		s.web.Close()
+		s.closeConnections()
+		_ = s.web.Close()
 	})
 	return s
+}
+
+// Accept, Close and Addr make the server the listener of its own pipes.
+func (s *leaseServer) Accept() (net.Conn, error) {
+	select {
+	case connection := <-s.accepted:
+		return connection, nil
+	case <-s.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (s *leaseServer) Close() error {
+	close(s.closed)
+	return nil
+}
+
+func (s *leaseServer) Addr() net.Addr { return &net.UnixAddr{Name: "leases", Net: "pipe"} }
+
+// dial connects a client.
+func (s *leaseServer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case s.accepted <- server:
+	case <-s.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.connections[server] = true
+	return client, nil
+}
+
+// closeConnections closes the connections of all clients.
+func (s *leaseServer) closeConnections() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for connection := range s.connections {
+		_ = connection.Close()
+	}
+	clear(s.connections)
 }
 
 // client is another machine: it shares no connection and no rate limit with other clients.
@@ -67,7 +116,7 @@ func (s *leaseServer) client() *Leases { return s.clientOf("") }
 // clientOf is a client with a user agent of its own.
 func (s *leaseServer) clientOf(agent string) *Leases {
 	s.t.Helper()
-	leases, err := NewForConfig(&rest.Config{Host: s.url, QPS: 1000, Burst: 1000, UserAgent: agent})
+	leases, err := NewForConfig(&rest.Config{Host: "http://cluster.example.com", Dial: s.dial, QPS: 1000, Burst: 1000, UserAgent: agent})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -84,7 +133,7 @@ func (s *leaseServer) with(change func()) {
 	s.mu.Lock()
 	change()
 	s.mu.Unlock()
-	s.turn.Broadcast()
+	s.changed.Broadcast()
 }
 
 // refuse refuses requests; nil serves them again.
@@ -105,7 +154,7 @@ func (s *leaseServer) now() *coordination.Lease {
 	return s.leases[testNamespace+"/onedigest-shop"].DeepCopy()
 }
 
-// until waits for a state of the Lease of the release shop, at most ten seconds.
+// waitFor waits for a state of the Lease of the release shop, at most ten seconds.
 func (s *leaseServer) waitFor(what string, reached func(*coordination.Lease) bool) {
 	s.t.Helper()
 	late := false
@@ -117,7 +166,7 @@ func (s *leaseServer) waitFor(what string, reached func(*coordination.Lease) boo
 		if late {
 			s.t.Fatalf("the Lease is not %s within 10 s: %+v", what, s.leases[testNamespace+"/onedigest-shop"])
 		}
-		s.turn.Wait()
+		s.changed.Wait()
 	}
 }
 
@@ -134,15 +183,15 @@ func (s *leaseServer) waitForRequests(verb string, n int) {
 	s.waitFor(fmt.Sprintf("asked to %s", verb), func(*coordination.Lease) bool { return s.asked[verb] >= n })
 }
 
-// put writes without checks, as a person may. A Lease without UID is a new one.
-func (s *leaseServer) put(lease *coordination.Lease) {
+// writeUnchecked writes without checks, as a person may. A Lease without UID is a new one.
+func (s *leaseServer) writeUnchecked(lease *coordination.Lease) {
 	lease = lease.DeepCopy()
 	s.with(func() {
 		kind := "MODIFIED"
 		if lease.UID == "" {
 			kind = "ADDED"
 		}
-		s.keep(kind, lease)
+		s.store(kind, lease)
 	})
 }
 
@@ -155,7 +204,7 @@ func (s *leaseServer) remove() {
 	})
 }
 
-func (s *leaseServer) keep(kind string, lease *coordination.Lease) {
+func (s *leaseServer) store(kind string, lease *coordination.Lease) {
 	s.version++
 	if lease.UID == "" {
 		lease.UID = types.UID("uid-" + strconv.Itoa(s.version))
@@ -191,7 +240,7 @@ func (s *leaseServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked[verb]++
-	s.turn.Broadcast()
+	s.changed.Broadcast()
 	if s.hangs != nil && s.hangs(verb, r) {
 		s.mu.Unlock()
 		<-r.Context().Done()
@@ -236,30 +285,30 @@ func (s *leaseServer) serve(w http.ResponseWriter, verb, namespace, name string,
 			return
 		}
 	}
-	kept := s.leases[namespace+"/"+name]
+	stored := s.leases[namespace+"/"+name]
 	switch {
-	case namespace == "absent" && verb == "create", verb == "get" && kept == nil:
+	case namespace == "absent" && verb == "create", verb == "get" && stored == nil:
 		respondStatus(w, http.StatusNotFound, "")
 	case verb == "get":
-		respond(w, kept)
-	case verb == "create" && kept != nil:
+		respond(w, stored)
+	case verb == "create" && stored != nil:
 		respondStatus(w, http.StatusConflict, "AlreadyExists")
-	case verb == "create", kept == nil && sent.UID == "":
+	case verb == "create", stored == nil && sent.UID == "":
 		sent.UID, sent.Namespace = "", namespace
-		s.keep("ADDED", sent)
+		s.store("ADDED", sent)
 		s.notifyWrite(verb, sent)
 		respond(w, sent)
-	case kept == nil, sent.UID != "" && sent.UID != kept.UID, sent.ResourceVersion != "" && sent.ResourceVersion != kept.ResourceVersion:
+	case stored == nil, sent.UID != "" && sent.UID != stored.UID, sent.ResourceVersion != "" && sent.ResourceVersion != stored.ResourceVersion:
 		respondStatus(w, http.StatusConflict, "Conflict")
 	case sent.ResourceVersion == "":
 		respondStatus(w, http.StatusUnprocessableEntity, "Invalid")
 	default:
-		sent.UID = kept.UID
-		s.keep("MODIFIED", sent)
+		sent.UID = stored.UID
+		s.store("MODIFIED", sent)
 		s.notifyWrite(verb, sent)
 		respond(w, sent)
 	}
-	s.turn.Broadcast()
+	s.changed.Broadcast()
 }
 
 func (s *leaseServer) notifyWrite(verb string, lease *coordination.Lease) {
@@ -293,8 +342,8 @@ func (s *leaseServer) watch(w http.ResponseWriter, r *http.Request, namespace st
 	out, flush := json.NewEncoder(w), w.(http.Flusher)
 	flush.Flush()
 	stop := r.Context()
-	go func() { <-stop.Done(); s.turn.Broadcast() }()
-	for round := s.round; round == s.round && stop.Err() == nil; s.turn.Wait() {
+	go func() { <-stop.Done(); s.changed.Broadcast() }()
+	for round := s.round; round == s.round && stop.Err() == nil; s.changed.Wait() {
 		for _, change := range s.history {
 			if change.version > after && selected(r, namespace, change.lease) {
 				out.Encode(map[string]any{"type": change.kind, "object": withTypeMeta(change.lease)})
