@@ -118,6 +118,8 @@ pod: {readinessGates: [{conditionType: example.com/never}]}`, sign: sign(`Progre
 			code: causes.ContainerNotStarted, kind: "Pod", container: "app", says: "no such file or directory"},
 		"paused": {values: `workload: {paused: true}`, sign: sign(`Progressing Unknown: DeploymentPaused`), grace: 20 * time.Second,
 			code: causes.DeploymentPaused, kind: "Deployment", reason: "DeploymentPaused", says: "spec.paused is true"},
+		"custom resource": {values: `objects: [{apiVersion: e2e.onedigest.dev/v1, kind: Widget, metadata: {name: w}, status: {observedGeneration: "1", conditions: [{type: Degraded, status: "True", reason: Any, message: no more widgets}]}}]`,
+			timeout: "90s", code: causes.CustomResourceFailed, kind: "Widget", reason: "FailedWhen", says: "condition=Degraded holds: Any: no more widgets"},
 		"no address": {values: `objects: [{apiVersion: v1, kind: Service, metadata: {name: outside, labels: {app.kubernetes.io/instance: shop}}, spec: {type: LoadBalancer, loadBalancerClass: example.com/none, ports: [{port: 80}]}}]`,
 			timeout: "20s", code: causes.NoAddress, kind: "Service", says: "no load balancer has been assigned"},
 		"out of time": {values: `pod: {readinessGates: [{conditionType: example.com/never}]}`, timeout: "20s",
@@ -226,8 +228,9 @@ func (b broken) holds(t *testing.T, got release.Diagnosis) {
 			t.Errorf("no %q in the log: %q, before: %q", line, got.Logs, got.Previous)
 		}
 	}
-	// No controller sends an event about a load balancer class that is nobody's, nor about a paused Deployment.
-	if len(got.Events) == 0 && b.kind != "" && b.code != causes.NoAddress && b.code != causes.DeploymentPaused {
+	// No controller sends an event about a load balancer class that is nobody's, nor about a paused Deployment; none is there for the
+	// custom resource.
+	if len(got.Events) == 0 && b.kind != "" && b.code != causes.NoAddress && b.code != causes.DeploymentPaused && b.code != causes.CustomResourceFailed {
 		t.Errorf("no events: %+v", got)
 	}
 }

@@ -54,6 +54,8 @@ func TestRolloutVerdicts(t *testing.T) {
 		"job-is-collected":       jobIsCollected,
 		"init-tries-three-times": initTriesThreeTimes,
 		"hook-secret-is-kept":    hookSecretIsKept,
+		"generation-as-text":     generationAsText,
+		"daemon-set-on-delete":   daemonSetOnDelete,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -134,6 +136,19 @@ container: {`
 	if got := password(); got != "first" {
 		t.Errorf("the password is the %s one", got)
 	}
+}
+
+// generationAsText has a custom resource whose controller writes observedGeneration as Argo Rollouts does.
+func generationAsText(t *testing.T, tree brokenSite, namespace string) {
+	tree.deploys(t, namespace, "container: {"+probed+`}
+objects: [{apiVersion: e2e.onedigest.dev/v1, kind: Widget, metadata: {name: w, annotations: {onedigest.dev/ready-when: "jsonpath={.status.phase}=Healthy"}}, status: {observedGeneration: "1", phase: Healthy}}]`).holds(t, 0, "Widget/w")
+}
+
+// daemonSetOnDelete has pods that nobody deletes.
+func daemonSetOnDelete(t *testing.T, tree brokenSite, namespace string) {
+	const set = "kind: DaemonSet\nworkload: {updateStrategy: {type: OnDelete}}\ncontainer: {" + probed
+	tree.deploys(t, namespace, set+"}").holds(t, 0)
+	tree.deploys(t, namespace, set+", env: [{name: ANY, value: other}]}").holds(t, 0, "1 of 1 pods have an older template: updateStrategy OnDelete")
 }
 
 // put creates or replaces a Secret.

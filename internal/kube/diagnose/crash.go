@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -103,6 +104,16 @@ func (e *examination) crashLoop(status core.ContainerStatus) Finding {
 // patience is its workload's own progressDeadlineSeconds.
 func (e *examination) mayTryAgain(found Finding) bool {
 	return found.Code == causes.CrashLoop && isInitContainer(e.Pod, found.Container) && !isSidecar(containerSpec(e.Pod, found.Container))
+}
+
+// explainByLastRun gives the finding about an init container that is tried again, and that does not wait for the next run just now, the
+// cause of its last run.
+func (e *examination) explainByLastRun(found *Finding, status core.ContainerStatus) {
+	last := LastTermination(status)
+	if last == nil || last.ExitCode == 0 || e.OfJob || !isInitContainer(e.Pod, status.Name) || isSidecar(containerSpec(e.Pod, status.Name)) {
+		return
+	}
+	found.Code, found.Reason, found.Message, found.Runs = causes.CrashLoop, cmp.Or(last.Reason, found.Reason), terminationMessage(last), EndedRuns(status)
 }
 
 // reasonOutOfMemory is the reason by which container runtimes report that the kernel killed a container that exceeded its memory.

@@ -150,6 +150,7 @@ func (e *examination) notReady(statuses []core.ContainerStatus) Finding {
 			found = e.unreadyContainer(status)
 		case state.Terminated != nil && state.Terminated.ExitCode != 0:
 			found = Finding{Container: status.Name, Reason: state.Terminated.Reason, Message: terminationMessage(state.Terminated), Grace: GraceNever, Started: true}
+			e.explainByLastRun(&found, status)
 		case state.Waiting != nil && !status.Ready:
 			found = Finding{Container: status.Name, Reason: state.Waiting.Reason, Message: Message(state.Waiting.Message), Grace: GraceNever}
 		default:

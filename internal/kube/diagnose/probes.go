@@ -52,6 +52,7 @@ func (e *examination) unreadyContainer(status core.ContainerStatus) Finding {
 	spec := containerSpec(e.Pod, status.Name)
 	if isInitContainer(e.Pod, status.Name) && !isSidecar(spec) {
 		found.Message = "the init container has not ended"
+		e.explainByLastRun(&found, status)
 		return found
 	}
 	if spec == nil {

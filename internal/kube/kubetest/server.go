@@ -277,8 +277,8 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	resource := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
-	if strings.Count(r.URL.Path, "/") == 4 && strings.HasPrefix(r.URL.Path, "/api/v1/namespaces/") {
-		refuse(w, http.StatusNotFound) // one namespace
+	if strings.Contains(r.URL.Path, "/customresourcedefinitions/") || strings.Count(r.URL.Path, "/") == 4 && strings.HasPrefix(r.URL.Path, "/api/v1/namespaces/") {
+		refuse(w, http.StatusNotFound) // one definition, one namespace
 		return
 	}
 	list := map[string]any{"kind": kindOf[resource] + "List", "apiVersion": apiVersion(r.URL.Path), "metadata": map[string]any{"resourceVersion": strconv.Itoa(s.version)}}

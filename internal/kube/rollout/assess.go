@@ -69,7 +69,7 @@ func assess(known snapshot, policy policy, now time.Time) assessment {
 			continue
 		}
 		a.observeSuccess(o)
-		now := a.discountGivenUp(o, a.conditionOf(o))
+		now := declaredCondition(o, a.withOlderPods(o, a.discountGivenUp(o, a.conditionOf(o))))
 		switch {
 		case o.wait == reportOnly:
 			if now, reported := reportedCondition(o.object.Kind, o.content); reported {
@@ -143,7 +143,11 @@ func (a *assessor) assessObject(o observedObject, now condition) {
 		}
 	}
 	a.step(o.object, now)
-	a.pending = append(a.pending, pendingObject{trackedObject: o.trackedObject, finding: found, givenUp: now.failed})
+	late := pendingObject{trackedObject: o.trackedObject, finding: found, givenUp: now.failed}
+	if now.declared != "" {
+		late.wait = require
+	}
+	a.pending = append(a.pending, late)
 }
 
 // assessClaims waits for an unbound claim only if a pod mounts it: its storage class may bind it to the first pod's node, and
@@ -175,7 +179,7 @@ func isMounted(claim string, pods []*core.Pod) bool {
 func (a *assessor) step(object release.Object, now condition) {
 	step := release.RolloutStep{Object: object, Ready: now.ready, Desired: now.desired, Done: now.done, Message: now.message}
 	if now.done && now.failed == "" && now.desired >= 0 {
-		step.Message = ""
+		step.Message = now.note
 	}
 	a.steps = append(a.steps, step)
 }
@@ -202,6 +206,15 @@ func (a *assessor) pod(pod *core.Pod, ofJob bool) diagnose.Pod {
 	}
 }
 
+// knowsPodsOf reports whether the pods of a workload's current template can be told.
+func (a *assessor) knowsPodsOf(o observedObject) bool {
+	namespace := a.namespaceOf(o)
+	if o.object.Kind == "Deployment" && (namespace.replicaSetSync == nil || !namespace.replicaSetSync.Synced) {
+		return false
+	}
+	return o.object.Kind != "Pod" && namespace.podSync != nil && namespace.podSync.Synced
+}
+
 // requireProof holds back a workload that is ready by its own status while one of its containers has yet to show that it keeps
 // running.
 func (a *assessor) requireProof(o observedObject, now condition) condition {
@@ -217,7 +230,12 @@ func (a *assessor) requireProof(o observedObject, now condition) condition {
 		now.done, now.message = false, "its pods are not read yet"
 		return now
 	}
-	for _, pod := range a.currentPods(o) {
+	current := a.currentPods(o)
+	if a.knowsPodsOf(o) && len(current)+now.older < now.desired {
+		now.done, now.message = false, "its pods are not read yet"
+		return now
+	}
+	for _, pod := range current {
 		unproven, history := a.pod(pod, false).Unproven()
 		a.memory.containers[pod.UID] = history
 		for _, container := range unproven {

@@ -185,7 +185,7 @@ func stuckSet(amend func(*unstructured.Unstructured, *core.Pod)) snapshot {
 	sync := &storeSync{started: time.Unix(0, 0)}
 	sync.Synced = true
 	return snapshot{
-		objects:    []observedObject{{trackedObject{ofStateful, watchKey{namespace: space}, require}, sync.SyncState, set}},
+		objects:    []observedObject{{trackedObject{object: ofStateful, key: watchKey{namespace: space}, wait: require}, sync.SyncState, set}},
 		namespaces: map[string]namespaceSnapshot{space: {pods: []*core.Pod{newest, stuck}, podSync: sync, eventSync: sync}},
 		events:     map[types.UID][]*core.Event{}, before: release.Baseline{Seen: map[string]string{"uid-db": "", "uid-db-0": "", "uid-db-1": ""}},
 	}

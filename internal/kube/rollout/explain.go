@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"github.com/onedigest/onedigest/internal/kube/diagnose"
+	"github.com/onedigest/onedigest/internal/release/causes"
 	core "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -22,6 +23,10 @@ func (a *assessor) explain(o observedObject, now condition) diagnose.Finding {
 		return own
 	}
 	if own.UID = o.content.GetUID(); o.wait != require {
+		if now.declared != "" {
+			own.Reason, own.Code, own.Grace = now.declared, causes.CustomResourceFailed, diagnose.GraceTransient
+			return a.observed(own)
+		}
 		return own
 	}
 	if o.object.Kind == "PersistentVolumeClaim" {

@@ -10,6 +10,7 @@ import (
 	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -98,6 +99,47 @@ func daemonSet(desired, ready int32) *apps.DaemonSet {
 	d.Generation = 1
 	d.Status = apps.DaemonSetStatus{ObservedGeneration: 1, DesiredNumberScheduled: desired, CurrentNumberScheduled: desired, UpdatedNumberScheduled: desired, NumberReady: ready, NumberAvailable: ready}
 	return d
+}
+
+// podsOf are the pods of a workload whose status says that all are ready, and its ReplicaSet if it has one.
+func podsOf(object runtime.Object) (owned []runtime.Object) {
+	add := func(prefix string, count int32, owner types.UID, label, value string) {
+		for i := range count {
+			p := pod(fmt.Sprintf("%s-ready-%d", prefix, i), 1)
+			p.UID, p.OwnerReferences[0].UID = types.UID(fmt.Sprintf("%s-pod-%d", owner, i)), owner
+			if label != "" {
+				p.Labels[label] = value
+			}
+			owned = append(owned, p)
+		}
+	}
+	switch typed := object.(type) {
+	case *apps.Deployment:
+		if wanted := *typed.Spec.Replicas; typed.Status.UpdatedReplicas >= wanted && typed.Status.AvailableReplicas >= wanted {
+			set := replicaSet(int(typed.Generation))
+			set.Annotations[diagnose.RevisionAnnotation] = typed.Annotations[diagnose.RevisionAnnotation]
+			set.OwnerReferences[0].UID = typed.UID
+			if typed.UID != "uid-shop" {
+				set.Name, set.UID = set.Name+"-of-"+string(typed.UID), set.UID+"-of-"+typed.UID
+			}
+			set.Status.ReadyReplicas = wanted
+			owned = append(owned, set)
+			add(set.Name, wanted, set.UID, "", "")
+		}
+	case *apps.StatefulSet:
+		if wanted := *typed.Spec.Replicas; typed.Status.UpdatedReplicas >= wanted && typed.Status.ReadyReplicas >= wanted {
+			add(typed.Name, wanted, typed.UID, apps.ControllerRevisionHashLabelKey, typed.Status.UpdateRevision)
+		}
+	case *apps.ReplicaSet:
+		if typed.Name == "bare" {
+			add(typed.Name, typed.Status.AvailableReplicas, typed.UID, "", "")
+		}
+	case *apps.DaemonSet:
+		if typed.Status.NumberAvailable >= typed.Status.DesiredNumberScheduled {
+			add(typed.Name, typed.Status.DesiredNumberScheduled, typed.UID, "", "")
+		}
+	}
+	return owned
 }
 
 func job(condition batch.JobConditionType, reason string) *batch.Job {

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/onedigest/onedigest/internal/kube/diagnose"
 	"github.com/onedigest/onedigest/internal/text"
@@ -14,6 +15,9 @@ type condition struct {
 	ready, desired int // pods; -1 for a kind without any
 	done           bool
 	failed         string // the cluster's reason if it has given the object up
+	declared       string // why it fails by the annotations of a custom resource, "" if it does not
+	older          int    // pods of an older template that are left running deliberately
+	note           string // what is to be told of an object that is done
 	message        string
 }
 
@@ -22,6 +26,7 @@ func conditionOf(object *unstructured.Unstructured) condition {
 	if object == nil {
 		return condition{ready: -1, desired: -1, message: "does not exist yet"}
 	}
+	object = withNumericGeneration(object)
 	result, err := status.Compute(object)
 	if err != nil {
 		return condition{ready: -1, desired: -1, message: "its status cannot be read: " + text.Line(err.Error(), 256)}
@@ -45,6 +50,21 @@ func conditionOf(object *unstructured.Unstructured) condition {
 		return podCondition(object, now)
 	}
 	return now
+}
+
+// withNumericGeneration returns the object with an observedGeneration that is a number: Argo Rollouts writes it as a string, which
+// kstatus cannot read. One that is no number is left out.
+func withNumericGeneration(object *unstructured.Unstructured) *unstructured.Unstructured {
+	written, found, err := unstructured.NestedString(object.Object, "status", "observedGeneration")
+	if err != nil || !found {
+		return object
+	}
+	object = object.DeepCopy()
+	unstructured.RemoveNestedField(object.Object, "status", "observedGeneration")
+	if observed, err := strconv.ParseInt(written, 10, 64); err == nil {
+		_ = unstructured.SetNestedField(object.Object, observed, "status", "observedGeneration")
+	}
+	return object
 }
 
 // podCounts is how many of the object's pods of the current template are ready, and how many it wants.

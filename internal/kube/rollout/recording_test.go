@@ -74,7 +74,7 @@ func (r recording) snapshot(t *testing.T) snapshot {
 		if err != nil {
 			t.Fatal(err)
 		}
-		known.objects = append(known.objects, observedObject{trackedObject{object, key, wanted}, sync, contents[object]})
+		known.objects = append(known.objects, observedObject{trackedObject{object: object, key: key, wait: wanted}, sync, contents[object]})
 	}
 	return known
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/kube"
 	"github.com/onedigest/onedigest/internal/kube/kubetest"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // server is an apiserver for the tests of this package.
@@ -17,6 +18,15 @@ type server struct {
 func newServer(t *testing.T) *server {
 	t.Helper()
 	return &server{kubetest.New(t), t}
+}
+
+// Put creates or changes objects, and before a workload that is ready its pods.
+func (s *server) Put(objects ...runtime.Object) {
+	s.t.Helper()
+	for _, object := range objects {
+		s.Server.Put(podsOf(object)...)
+		s.Server.Put(object)
+	}
 }
 
 // watcher watches as in production.

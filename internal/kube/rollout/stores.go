@@ -18,6 +18,8 @@ type trackedObject struct {
 	object release.Object
 	key    watchKey
 	wait   waitPolicy
+	// defaults are the annotations of a custom resource's definition.
+	defaults map[string]string
 }
 
 // stores follow the objects of a rollout and what explains why they are not ready. They belong to one goroutine.

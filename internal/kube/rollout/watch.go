@@ -15,6 +15,7 @@ import (
 	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
@@ -42,7 +43,7 @@ func New(client *kube.Client) (*Watcher, error) {
 // Watch returns when every object is ready, or with the reason why one will not be. It reports one step per change, from its own
 // goroutine. Objects of kinds that are ready once they exist (a Secret) are not reported; a Service of type LoadBalancer and a
 // HorizontalPodAutoscaler are reported and not waited for; custom resources and their definitions are waited for, but do not make
-// the rollout fail. What was reported before the release was applied, by the baseline, does not count until it is reported again.
+// the rollout fail unless annotations say when (AnnotationReadyWhen, AnnotationFailedWhen). What was reported before the release was applied, by the baseline, does not count until it is reported again.
 // Pods of an older template that keep a StatefulSet from being rolled out are deleted, so that its controller replaces them; a pod
 // that is ready never is. The cluster is watched, never polled. A cluster that drops watches, does not answer or asks for another token
 // is waited for, and nothing counts as ready or failed until it answers again.
@@ -115,6 +116,7 @@ func (w *Watcher) newRollout(ctx context.Context, namespace string, objects []re
 		policy: policy{hook: hook, scale: w.grace}, reporter: newReporter(began, report), replaced: map[types.UID]bool{},
 	}
 	var tracked []trackedObject
+	definitions := map[schema.GroupVersionResource]map[string]string{}
 	for _, object := range objects {
 		key, wanted, err := locateWithRetry(ctx, w.mapper, object, namespace)
 		if err != nil {
@@ -123,7 +125,10 @@ func (w *Watcher) newRollout(ctx context.Context, namespace string, objects []re
 		r.policy.hasProvisioners = r.policy.hasProvisioners || isProvisioner(object)
 		if wanted != ignore {
 			object.Namespace = key.namespace
-			tracked = append(tracked, trackedObject{object, key, wanted})
+			if wanted == tolerate && definitions[key.resource] == nil {
+				definitions[key.resource] = w.definitionAnnotations(ctx, key)
+			}
+			tracked = append(tracked, trackedObject{object: object, key: key, wait: wanted, defaults: definitions[key.resource]})
 		}
 	}
 	r.stores = newStores(w.client, tracked, before)

@@ -20,6 +20,8 @@ const (
 	NoAddress           Code = "OD-116"
 	TimedOut            Code = "OD-117" // none of the other causes was found in time
 	DeploymentPaused    Code = "OD-118"
+	// CustomResourceFailed is the failure of a custom resource by its own annotations.
+	CustomResourceFailed Code = "OD-119"
 )
 
 var rolloutCauses = []Cause{
@@ -317,6 +319,22 @@ var rolloutCauses = []Cause{
 				"deploy again. A rollback stays paused too.",
 			"Paused by the chart: set `paused: false` or remove the field, and deploy again.",
 			"A controller that pauses Deployments for a gradual rollout (OpenKruise Rollouts) must resume them within the twenty seconds.",
+		},
+	},
+	{
+		Code: CustomResourceFailed, Name: "a custom resource has failed by its own annotations",
+		Meaning: "A custom resource of the release, or the definition of its kind, has the annotation `onedigest.dev/failed-when`, and one of the " +
+			"expectations that it lists has held for twenty seconds. Or that annotation, or `onedigest.dev/ready-when`, cannot be read. Without them " +
+			"a custom resource is waited for, and never makes a rollout fail.",
+		Advice: "see the custom resource's status and its controller's log",
+		Example: `Widget/w in namespace "staging" cannot become ready: OD-119 Widget/w: FailedWhen: condition=Degraded holds: QuotaUsedUp: no more ` +
+			`widgets; see the custom resource's status and its controller's log`,
+		Steps: []string{
+			"`kubectl -n NAMESPACE describe KIND NAME` shows its conditions and events.",
+			"The annotations list expectations in the words of `kubectl wait --for`, separated by commas or lines: `condition=Ready`, " +
+				"`condition=Degraded=False`, `jsonpath={.status.phase}=Running`. It is ready when all of `ready-when` hold, and has failed when one of " +
+				"`failed-when` does. Those of the object win over those of its CustomResourceDefinition.",
+			"A status about an earlier generation (`status.observedGeneration`) says nothing.",
 		},
 	},
 }

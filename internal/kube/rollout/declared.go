@@ -1,0 +1,183 @@
+package rollout
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/kube/diagnose"
+	"github.com/onedigest/onedigest/internal/text"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/util/jsonpath"
+)
+
+// Annotations of a custom resource, or of its CustomResourceDefinition for all of its kind, that say when it is ready and when it has
+// failed. Each lists expectations in the words of `kubectl wait --for`, separated by commas or lines: condition=Ready,
+// condition=Degraded=False, jsonpath={.status.phase}=Running. It is ready when all of the first hold, and has failed when one of the
+// second does.
+const (
+	AnnotationReadyWhen  = "onedigest.dev/ready-when"
+	AnnotationFailedWhen = "onedigest.dev/failed-when"
+)
+
+// Bounds of an annotation.
+const (
+	maxExpectations     = 16
+	maxExpectationBytes = 1 << 10
+)
+
+// expectation is one thing that may hold for an object.
+type expectation struct {
+	text            string
+	condition, want string
+	path            *jsonpath.JSONPath // nil: it is about the condition
+}
+
+// parseExpectations reads an annotation; none for "".
+func parseExpectations(annotation string) (list []expectation, err error) {
+	for _, line := range strings.FieldsFunc(annotation, func(r rune) bool { return r == ',' || r == '\n' }) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		one, err := parseExpectation(line)
+		if err != nil {
+			return nil, err
+		}
+		if list = append(list, one); len(list) > maxExpectations {
+			return nil, fmt.Errorf("more than %d expectations", maxExpectations)
+		}
+	}
+	return list, nil
+}
+
+func parseExpectation(line string) (expectation, error) {
+	kind, rest, _ := strings.Cut(line, "=")
+	one := expectation{text: line}
+	switch {
+	case len(line) > maxExpectationBytes:
+		return one, fmt.Errorf("an expectation is longer than %d bytes", maxExpectationBytes)
+	case kind == "condition" && rest != "":
+		var found bool
+		if one.condition, one.want, found = strings.Cut(rest, "="); !found {
+			one.want = "True"
+		}
+		return one, nil
+	case kind == "jsonpath" && strings.HasPrefix(rest, "{"):
+		end := strings.LastIndex(rest, "}")
+		if end < 0 || end+1 < len(rest) && rest[end+1] != '=' {
+			break
+		}
+		one.path = jsonpath.New("expectation").AllowMissingKeys(true)
+		if err := one.path.Parse(rest[:end+1]); err != nil {
+			return one, fmt.Errorf("%q: %w", text.Line(line, 160), err)
+		}
+		one.want = strings.TrimPrefix(rest[end+1:], "=")
+		return one, nil
+	}
+	return one, fmt.Errorf("%q is neither condition=TYPE, condition=TYPE=STATUS, jsonpath={PATH} nor jsonpath={PATH}=VALUE", text.Line(line, 160))
+}
+
+// holds reports whether the expectation holds for an object. A path without a value holds where there is something.
+func (e expectation) holds(object *unstructured.Unstructured) bool {
+	if e.path == nil {
+		return strings.EqualFold(diagnose.Conditions(object)[e.condition].Status, e.want)
+	}
+	results, err := e.path.FindResults(object.Object)
+	if err != nil {
+		return false
+	}
+	for _, list := range results {
+		for _, value := range list {
+			if printed := printedValue(value); e.want == "" && printed != "" || e.want != "" && printed == e.want {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// printedValue is a scalar as text, "" for anything else.
+func printedValue(value reflect.Value) string {
+	if !value.IsValid() || !value.CanInterface() {
+		return ""
+	}
+	switch scalar := value.Interface().(type) {
+	case string, bool, int64, float64:
+		return fmt.Sprint(scalar)
+	}
+	return ""
+}
+
+// declaredCondition is the condition of a custom resource whose annotations, or those of its definition, say when it is ready or has
+// failed; unchanged if they say nothing. A status about an earlier generation says nothing.
+func declaredCondition(o observedObject, now condition) condition {
+	if o.wait != tolerate || o.content == nil {
+		return now
+	}
+	annotation := func(name string) string {
+		if own, found := o.content.GetAnnotations()[name]; found {
+			return own
+		}
+		return o.defaults[name]
+	}
+	ready, readyErr := parseExpectations(annotation(AnnotationReadyWhen))
+	failed, failedErr := parseExpectations(annotation(AnnotationFailedWhen))
+	for name, err := range map[string]error{AnnotationReadyWhen: readyErr, AnnotationFailedWhen: failedErr} {
+		if err != nil {
+			now.done, now.declared, now.message = false, declaredInvalid, text.Line(fmt.Sprintf("annotation %s: %v", name, err), 256)
+			return now
+		}
+	}
+	if diagnose.NotObserved(o.content) {
+		return now
+	}
+	for _, one := range failed {
+		if one.holds(o.content) {
+			now.done, now.declared, now.message = false, declaredFailed, text.Line(one.text+" holds"+reasonOf(o.content, one), 256)
+			return now
+		}
+	}
+	if len(ready) == 0 {
+		return now
+	}
+	now.done, now.message = true, ""
+	for _, one := range ready {
+		if !one.holds(o.content) {
+			now.done, now.message = false, text.Line("waits for "+one.text+reasonOf(o.content, one), 256)
+			return now
+		}
+	}
+	return now
+}
+
+// reasonOf is what an object's condition says of itself, to follow what is expected of it.
+func reasonOf(object *unstructured.Unstructured, one expectation) string {
+	found := diagnose.Conditions(object)[one.condition]
+	if one.path != nil || found.Reason+found.Message == "" {
+		return ""
+	}
+	return ": " + strings.Trim(found.Reason+": "+found.Message, ": ")
+}
+
+// Reasons for which a custom resource fails by its own declaration.
+const (
+	declaredFailed  = "FailedWhen"
+	declaredInvalid = "AnnotationInvalid"
+)
+
+var definitionsResource = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+
+// definitionAnnotations are the annotations of the definition of a custom resource's kind. Without the permission to read it, or where a
+// kind has none, there are none.
+func (w *Watcher) definitionAnnotations(ctx context.Context, key watchKey) map[string]string {
+	ctx, cancel := context.WithTimeout(ctx, baselineTime)
+	defer cancel()
+	found, err := w.client.Dynamic.Resource(definitionsResource).Get(ctx, key.resource.Resource+"."+key.resource.Group, meta.GetOptions{})
+	if err != nil {
+		return nil
+	}
+	return found.GetAnnotations()
+}

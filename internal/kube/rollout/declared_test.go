@@ -1,0 +1,124 @@
+package rollout
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/kube/diagnose"
+	"github.com/onedigest/onedigest/internal/kube/store"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+	core "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+var ofWidget = release.Object{APIVersion: "example.com/v1", Kind: "Widget", Namespace: space, Name: "w"}
+
+// widget is a custom resource with annotations and conditions, whose phase is Idle.
+func widget(annotations map[string]any, conditions ...any) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "example.com/v1", "kind": "Widget",
+		"metadata": map[string]any{"name": "w", "namespace": space, "uid": "uid-w", "generation": int64(2), "annotations": annotations},
+		"status":   map[string]any{"phase": "Idle", "replicas": int64(3), "conditions": conditions}}}
+}
+
+func observedWidget(object *unstructured.Unstructured, defaults map[string]string) snapshot {
+	tracked := trackedObject{object: ofWidget, key: watchKey{namespace: space}, wait: tolerate, defaults: defaults}
+	return snapshot{objects: []observedObject{{tracked, store.SyncState{Synced: true}, object}},
+		namespaces: map[string]namespaceSnapshot{}, events: map[types.UID][]*core.Event{}}
+}
+
+// TestDeclaredConditions: the annotations of a custom resource, or of its definition, say when it is ready and when it has failed.
+func TestDeclaredConditions(t *testing.T) {
+	t.Parallel()
+	condition := func(kind, status string) any {
+		return map[string]any{"type": kind, "status": status, "reason": "Any", "message": "why"}
+	}
+	const ready, failed = AnnotationReadyWhen, AnnotationFailedWhen
+	tests := map[string]struct {
+		annotations map[string]any
+		defaults    map[string]string
+		conditions  []any
+		observed    any // generation
+		verdict     string
+		message     string
+	}{
+		"nothing is said":                {verdict: "ready"},
+		"ready by kstatus":               {conditions: []any{condition("Ready", "False")}, verdict: "pending", message: "why"},
+		"a condition":                    {annotations: map[string]any{ready: "condition=Synced"}, conditions: []any{condition("Synced", "True")}, verdict: "ready"},
+		"a condition that is not":        {annotations: map[string]any{ready: "condition=Synced"}, conditions: []any{condition("Synced", "False")}, verdict: "pending", message: "waits for condition=Synced: Any: why"},
+		"a condition that is absent":     {annotations: map[string]any{ready: "condition=Synced"}, verdict: "pending", message: "waits for condition=Synced"},
+		"a condition with a status":      {annotations: map[string]any{ready: "condition=Degraded=False"}, conditions: []any{condition("Degraded", "False")}, verdict: "ready"},
+		"a path":                         {annotations: map[string]any{ready: "jsonpath={.status.phase}=Idle"}, verdict: "ready"},
+		"a path to a number":             {annotations: map[string]any{ready: "jsonpath={.status.replicas}=3"}, verdict: "ready"},
+		"a path to another value":        {annotations: map[string]any{ready: "jsonpath={.status.phase}=Busy"}, verdict: "pending", message: "waits for jsonpath={.status.phase}=Busy"},
+		"a path to anything":             {annotations: map[string]any{ready: "jsonpath={.status.phase}"}, verdict: "ready"},
+		"a path to nothing":              {annotations: map[string]any{ready: "jsonpath={.status.url}"}, verdict: "pending", message: "waits for jsonpath={.status.url}"},
+		"all must hold":                  {annotations: map[string]any{ready: "condition=A, condition=B"}, conditions: []any{condition("A", "True")}, verdict: "pending", message: "waits for condition=B"},
+		"kstatus does not count beside":  {annotations: map[string]any{ready: "condition=A"}, conditions: []any{condition("A", "True"), condition("Ready", "False")}, verdict: "ready"},
+		"failed":                         {annotations: map[string]any{failed: "condition=A\njsonpath={.status.phase}=Idle"}, verdict: "failed", message: "jsonpath={.status.phase}=Idle holds"},
+		"failed and ready":               {annotations: map[string]any{ready: "condition=A", failed: "condition=A"}, conditions: []any{condition("A", "True")}, verdict: "failed", message: "condition=A holds: Any: why"},
+		"not failed":                     {annotations: map[string]any{failed: "condition=A"}, verdict: "ready"},
+		"the definition says it":         {defaults: map[string]string{failed: "jsonpath={.status.phase}=Idle"}, verdict: "failed", message: "jsonpath={.status.phase}=Idle holds"},
+		"the object has the last word":   {annotations: map[string]any{failed: ""}, defaults: map[string]string{failed: "jsonpath={.status.phase}=Idle"}, verdict: "ready"},
+		"unreadable":                     {annotations: map[string]any{ready: "status.phase=Idle"}, verdict: "failed", message: `annotation onedigest.dev/ready-when: "status.phase=Idle" is neither condition=TYPE`},
+		"about an earlier generation":    {annotations: map[string]any{failed: "jsonpath={.status.phase}=Idle"}, observed: int64(1), verdict: "pending", message: "not observed"},
+		"about an earlier one, as text":  {observed: "1", verdict: "pending", message: "not observed"},
+		"about this generation, as text": {observed: "2", verdict: "ready"},
+		"about a hash":                   {observed: "7d4b9c", verdict: "ready"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			object := widget(test.annotations, test.conditions...)
+			if test.observed != nil {
+				_ = unstructured.SetNestedField(object.Object, test.observed, "status", "observedGeneration")
+			}
+			known, now := observedWidget(object, test.defaults), time.Now()
+			got := assess(known, policy{}, now)
+			if got.failure != nil {
+				t.Errorf("failed at once: %+v", got.failure)
+			}
+			known.memory = got.memory
+			got = assess(known, policy{}, now.Add(diagnose.GraceTransient))
+			verdict := "pending"
+			switch {
+			case got.failure != nil && got.failure.finding.Code == causes.CustomResourceFailed:
+				verdict = "failed"
+			case got.failure == nil && len(got.pending) == 0:
+				verdict = "ready"
+			}
+			if verdict != test.verdict || len(got.pending) > 0 && !strings.Contains(got.pending[0].finding.Message, test.message) {
+				t.Errorf("got %s, want %s: %+v", verdict, test.verdict, got.pending)
+			}
+		})
+	}
+}
+
+// TestParseExpectationsRefuses what is no expectation, and says what is one.
+func TestParseExpectationsRefuses(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"Ready", "condition", "condition=", "jsonpath=.status", "jsonpath={.status", "jsonpath={.status}x", "jsonpath={.status[}", "jsonpath={", "=",
+		"condition=" + strings.Repeat("x", maxExpectationBytes), strings.Repeat("condition=A,", maxExpectations+1)} {
+		if list, err := parseExpectations(text); err == nil {
+			t.Errorf("%.40q: accepted as %+v", text, list)
+		}
+	}
+}
+
+func FuzzExpectations(f *testing.F) {
+	for _, seed := range []string{"condition=Ready", "condition=Degraded=False,jsonpath={.status.phase}=Running", "jsonpath={.status.conditions[?(@.type=='A')].status}=True",
+		"jsonpath={range .status.conditions[*]}{.type}{end}", "jsonpath={..}", "jsonpath={.a[9223372036854775807:]}"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		list, err := parseExpectations(text)
+		if err != nil && list != nil {
+			t.Errorf("%q: a list and an error", text)
+		}
+		for _, one := range list {
+			one.holds(widget(nil, map[string]any{"type": "A", "status": "True"}))
+		}
+	})
+}
