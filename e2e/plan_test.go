@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -11,7 +12,12 @@ import (
 	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
 	"github.com/onedigest/onedigest/internal/release"
 	apps "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/clientcmd"
 )
 
 // webTemplate is a Deployment that any namespace admits.
@@ -164,4 +170,84 @@ func TestValuesArriveAsGiven(t *testing.T) {
 	c.run(args...).holds(t, 0, `"outcome": "unchanged"`)
 	c.write("v.yaml", "true: 1\non: 2\n")
 	c.run("--values", "v.yaml").holds(t, release.ExitInput, "v.yaml:2: on:")
+}
+
+// widgets is a definition of Widgets in a group of the test's own, whose schema has the given properties.
+func widgets(properties string) string {
+	return `apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.plan.example.com}
+spec:
+  group: plan.example.com
+  scope: Namespaced
+  names: {plural: widgets, singular: widget, kind: Widget}
+  versions:
+    - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: ` + properties + `}}}}}
+`
+}
+
+// TestDefinitionsAreAppliedOnDemand: what an upgrade leaves behind of a chart's definitions is told, and applied if that is asked for.
+func TestDefinitionsAreAppliedOnDemand(t *testing.T) {
+	c := newSmallChart(t, "definitions")
+	definitions := anyKind(t).Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
+	t.Cleanup(func() { _ = definitions.Delete(context.Background(), "widgets.plan.example.com", meta.DeleteOptions{}) })
+	const widget = "---\napiVersion: plan.example.com/v1\nkind: Widget\nmetadata: {name: w}\nspec:\n  size: 3\n"
+	c.put("replicas: 1", widget, map[string]string{"crds/w.yaml": widgets("{size: {type: integer}}")})
+	c.run().holds(t, 0)
+	c.put("replicas: 1", widget+"  colour: red\n", map[string]string{"crds/w.yaml": widgets("{size: {type: integer}, colour: {type: string}}")})
+	const told = "of the chart's crds directory differs from the cluster's (spec.versions[0].schema.openAPIV3Schema.properties.spec.properties.colour)"
+	_, planned := c.plan()
+	planned.holds(t, 0, told)
+	c.run().holds(t, 0, told)
+	colour := func() string {
+		live, err := anyKind(t).Resource(schema.GroupVersionResource{Group: "plan.example.com", Version: "v1", Resource: "widgets"}).Namespace(c.namespace).Get(t.Context(), "w", meta.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		colour, _, _ := unstructured.NestedString(live.Object, "spec", "colour")
+		return colour
+	}
+	if got := colour(); got != "" {
+		t.Errorf("the cluster keeps %q without the definition", got)
+	}
+	plan, planned := c.plan("--apply-crds")
+	planned.holds(t, 0, "~ CustomResourceDefinition/widgets.plan.example.com")
+	if plan.Outcome != release.Changed {
+		t.Errorf("planned %s", plan.Outcome)
+	}
+	c.run("--apply-crds").holds(t, 0, "is applied")
+	if got := colour(); got != "red" {
+		t.Errorf("the cluster keeps %q with the definition", got)
+	}
+	c.run("--apply-crds").holds(t, 0, `"outcome": "unchanged"`)
+	c.put("replicas: 1", widget, map[string]string{"crds/w.yaml": widgets("{shape: {type: string}}")})
+	c.run("--apply-crds").holds(t, release.ExitFailed, "--apply-crds removes nothing")
+}
+
+// TestARecordThatDoesNotFitIsRefused: nothing is made of a release whose record the cluster would refuse.
+func TestARecordThatDoesNotFitIsRefused(t *testing.T) {
+	c := newSmallChart(t, "record")
+	noise := make([]byte, 1_200_000)
+	_, _ = rand.Read(noise)
+	c.put("replicas: 1", "", map[string]string{"files/noise.bin": string(noise), "crds/w.yaml": strings.ReplaceAll(widgets("{}"), "plan.example", "record.example")})
+	for _, args := range [][]string{{"--dry-run"}, nil} {
+		c.run(args...).holds(t, release.ExitInput, "OD-217", "files/noise.bin (1200000 bytes)")
+	}
+	_, err := anyKind(t).Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}).Get(t.Context(), "widgets.record.example.com", meta.GetOptions{})
+	if !apierrors.IsNotFound(err) {
+		t.Errorf("the definition was made: %v", err)
+	}
+}
+
+func anyKind(t *testing.T) *dynamic.DynamicClient {
+	t.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", site.kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := dynamic.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
 }

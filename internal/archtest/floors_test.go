@@ -81,7 +81,7 @@ var floors = []floor{
 		why: "a chart is checked and rendered offline"},
 	{packages: []string{"internal/helm/objects"}, allowed: []string{"internal/release", "internal/helm/manifest"}, banned: append([]string{"os", "net"}, except(heavy, "helm.sh/", "k8s.io/")...),
 		why: "it reads a release's objects and changes none"},
-	{packages: []string{"internal/helm/history"}, allowed: []string{"internal/release", "internal/release/causes", "internal/httpx", "internal/helm/manifest", "internal/helm/failure"}, banned: append([]string{"os", "net", "k8s.io/cli-runtime"}, except(heavy, "helm.sh/", "k8s.io/")...),
+	{packages: []string{"internal/helm/history"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text", "internal/httpx", "internal/helm/manifest", "internal/helm/failure"}, banned: append([]string{"os", "net", "k8s.io/cli-runtime"}, except(heavy, "helm.sh/", "k8s.io/")...),
 		why: "revisions are records; the objects that they list are another package's"},
 	{packages: []string{"internal/helm/plan"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text", "internal/helm/manifest", "internal/helm/failure", "internal/helm/chart", "internal/helm/objects", "internal/helm/history"},
 		banned: append([]string{"os", "net"}, except(heavy, "helm.sh/", "k8s.io/")...),

@@ -84,7 +84,7 @@ func resolvePaths(settings Settings, deps Deps) (request, error) {
 	deployment := release.Deployment{
 		Name: settings.Release, Namespace: settings.Namespace, Environment: settings.Environment, Image: settings.Image, Commit: settings.Commit,
 		Chart: resolve("chart", settings.Chart), ValuesFiles: resolveAll("values", settings.Values),
-		Set: settings.Set, SetJSON: settings.SetJSON, RunURL: deps.Holder.URL, Actor: deps.Holder.Actor,
+		Set: settings.Set, SetJSON: settings.SetJSON, ApplyCRDs: settings.ApplyCRDs, RunURL: deps.Holder.URL, Actor: deps.Holder.Actor,
 	}
 	settings.CompareValues = resolveAll("compare-values", settings.CompareValues)
 	r := request{Deps: deps, settings: settings, deployment: deployment}

@@ -19,6 +19,7 @@ type Settings struct {
 	Values      []string
 	Set         []string
 	SetJSON     []string
+	ApplyCRDs   bool
 	Release     string
 	Namespace   string
 	Commit      release.Commit
@@ -66,6 +67,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Value to set, as the string that it is: nothing in it is escaped or separated; overrides the values files and set-json (docs/cli.md)"}, assignment)
 	setting.List(set, &s.SetJSON, setting.Setting{Name: "set-json", Value: "PATH=JSON", Secret: true,
 		Help: "Value to set, as JSON: a number, true, null, a list, a map; overrides the values files"}, assignment)
+	setting.Bool(set, &s.ApplyCRDs, setting.Setting{Name: "apply-crds",
+		Help: "Apply the definitions of the chart's crds directory also where the cluster has others, which Helm leaves as they are; refused if something would be removed"})
 	setting.Var(set, &s.Release, setting.Setting{Name: "release", Value: "NAME",
 		Help: "Helm release; by default the last part of the image's repository"}, ParseReleaseName)
 	setting.Var(set, &s.Namespace, setting.Setting{Name: "namespace", Value: "NAME",

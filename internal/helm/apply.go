@@ -52,7 +52,12 @@ func (k *kubeClient) updateBatch(base, batch kube.ResourceList, force bool, resu
 	)
 	_ = objects.Each(len(batch), func(i int) error {
 		one := kube.ResourceList{batch[i]}
-		done, err := k.Client.Update(base.Intersect(one), one, force)
+		update := k.Client.Update
+		if k.redefined[one[0].Mapping.GroupVersionKind.GroupKind()] { // the live object may lack what the manifest has had before
+			k.awaitSchema(one[0])
+			update = k.Client.UpdateThreeWayMerge
+		}
+		done, err := update(base.Intersect(one), one, force)
 		mu.Lock()
 		defer mu.Unlock()
 		result.Created, result.Updated = append(result.Created, done.Created...), append(result.Updated, done.Updated...)

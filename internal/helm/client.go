@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/helm/chart"
+	"github.com/onedigest/onedigest/internal/helm/history"
 	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/release"
 	"helm.sh/helm/v3/pkg/kube"
@@ -74,14 +75,18 @@ func (c *Client) In(namespace string) *Client {
 }
 
 // Check reports everything that is wrong with a deployment's chart and values and that can be found without the cluster: the
-// chart loads, every values file is YAML, the values fit the chart's schema, the templates render, and some container runs
-// exactly the image. The error is an *release.InputError with all problems that can be found at once.
+// chart loads, every values file is YAML, the values fit the chart's schema, the templates render, some container runs
+// exactly the image, and the release's record fits into a Secret. The error is an *release.InputError with all problems that can be found at once.
 func (c *Client) Check(deployment release.Deployment) error {
 	loaded, err := chart.Load(deployment)
 	if err != nil {
 		return err
 	}
-	if _, err := loaded.Render(deployment); err != nil {
+	revision, err := loaded.FirstRevision(deployment)
+	if err != nil {
+		return err
+	}
+	if err := history.CheckSize(revision); err != nil {
 		return err
 	}
 	for _, note := range loaded.Notes {

@@ -3,19 +3,105 @@ package helm
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/helm/objects"
+	"github.com/onedigest/onedigest/internal/helm/plan"
+	"github.com/onedigest/onedigest/internal/release"
 	helmchart "helm.sh/helm/v3/pkg/chart"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/resource"
 )
 
 // establishTimeout is how long the apiserver may take to serve a new kind.
 const establishTimeout = time.Minute
+
+// applyCRDs brings the cluster's definitions to those of the chart's crds directory if the deployment wants so, and tells of those that
+// differ otherwise. Each is sent as a dry run first: if the cluster refuses one, or something would be removed, none is changed. It reports
+// whether it has changed any.
+func (s *session) applyCRDs(ctx context.Context, deployment release.Deployment, crds []helmchart.CRD, install bool) (changed bool, err error) {
+	list, err := plan.Definitions(s.kube.Cluster, crds)
+	if err != nil || len(list) == 0 {
+		return false, err
+	}
+	if !deployment.ApplyCRDs {
+		for _, one := range list {
+			if note := one.Note(install); note != "" {
+				s.client.log(note)
+			}
+		}
+		return false, nil
+	}
+	var problems []string
+	for _, one := range list {
+		_, refused, err := one.DryRun()
+		if err != nil {
+			return false, err
+		}
+		problems = append(problems, refused...)
+	}
+	if len(problems) > 0 {
+		return false, &release.Failure{What: "the chart's crds directory cannot be applied:\n  " + strings.Join(problems, "\n  ")}
+	}
+	applied := make([]*resource.Info, len(list))
+	for i, one := range list {
+		applied[i] = one.Info
+		helper, id := resource.NewHelper(one.Info.Client, one.Info.Mapping).WithFieldManager(manifest.FieldManager), objects.ID(one.Info)
+		if one.Absent {
+			_, err = helper.Create(one.Info.Namespace, true, one.Info.Object)
+		} else {
+			_, err = helper.Patch(one.Info.Namespace, one.Info.Name, types.MergePatchType, one.Patch, nil)
+		}
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			return false, fmt.Errorf("applying %s: %w", id, err)
+		}
+		s.client.log(fmt.Sprintf("%s of the chart's crds directory is applied", id))
+	}
+	s.kube.redefined = definedKinds(applied)
+	return true, s.awaitEstablished(ctx, applied)
+}
+
+// definedKinds returns the groups and kinds that definitions define.
+func definedKinds(definitions []*resource.Info) map[schema.GroupKind]bool {
+	kinds := map[schema.GroupKind]bool{}
+	for _, info := range definitions {
+		fields := manifest.Fields(info.Object)
+		group, _ := manifest.ValueAt(fields, "spec.group", "").(string)
+		kind, _ := manifest.ValueAt(fields, "spec.names.kind", "").(string)
+		kinds[schema.GroupKind{Group: group, Kind: kind}] = true
+	}
+	return kinds
+}
+
+// schemaTimeout is how long an apiserver may take to use a definition that was changed.
+const schemaTimeout = 5 * time.Second
+
+// awaitSchema returns when the apiserver keeps every field of an object whose definition was just changed: until then it drops those
+// that it does not know yet. It gives up in silence: the apiserver itself warns of a field that it drops.
+func (k *kubeClient) awaitSchema(info *resource.Info) {
+	wanted := manifest.Fields(info.Object)
+	patch, err := json.Marshal(info.Object)
+	if err != nil {
+		return
+	}
+	helper := resource.NewHelper(info.Client, info.Mapping).DryRun(true).WithFieldManager(manifest.FieldManager)
+	for deadline := time.Now().Add(schemaTimeout); time.Now().Before(deadline); {
+		kept, err := helper.Patch(info.Namespace, info.Name, types.MergePatchType, patch, nil)
+		if apierrors.IsNotFound(err) {
+			kept, err = helper.Create(info.Namespace, true, info.Object.DeepCopyObject())
+		}
+		if err != nil || plan.Contains(manifest.Fields(kept), wanted) || !k.session.sleep(100*time.Millisecond) {
+			return
+		}
+	}
+}
 
 // installCRDs creates the objects of a chart's crds directory, and returns when their kinds are served. As with Helm, existing
 // ones are left as they are.
@@ -37,6 +123,11 @@ func (s *session) installCRDs(ctx context.Context, crds []helmchart.CRD) error {
 			}
 		}
 	}
+	return s.awaitEstablished(ctx, created)
+}
+
+// awaitEstablished returns when the kinds of definitions are served, and discovers them.
+func (s *session) awaitEstablished(ctx context.Context, created []*resource.Info) error {
 	if len(created) == 0 {
 		return nil
 	}

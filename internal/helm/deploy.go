@@ -42,7 +42,14 @@ func (c *Client) Deploy(ctx context.Context, deployment release.Deployment, wait
 	if err := state.CheckIdle(); err != nil {
 		return release.Deployed{}, err
 	}
-	unchanged, err := s.isUnchanged(ctx, deployment, loaded, state)
+	redefined, err := s.applyCRDs(ctx, deployment, loaded.Chart.CRDObjects(), state.Install)
+	if err != nil {
+		return release.Deployed{}, failure.Classify(ctx, err, "applying the definitions of release %q", deployment.Name)
+	}
+	unchanged := false
+	if !redefined { // what the cluster dropped by the older definition is applied again
+		unchanged, err = s.isUnchanged(ctx, deployment, loaded, state)
+	}
 	if err != nil {
 		return release.Deployed{}, err
 	}

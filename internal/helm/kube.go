@@ -11,15 +11,17 @@ import (
 	core "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // kubeClient is Helm's client with two changes: it waits by the function that the caller of Deploy has given, and it takes into
 // account what failed revisions may have applied.
 type kubeClient struct {
 	*objects.Release
-	session *session
-	wait    func(phase release.Phase, objects []release.Object) error // nil: a rollout is not waited for
-	waitErr error                                                     // of wait
+	session   *session
+	redefined map[schema.GroupKind]bool                                 // whose definitions this operation has changed
+	wait      func(phase release.Phase, objects []release.Object) error // nil: a rollout is not waited for
+	waitErr   error                                                     // of wait
 
 	doneHooks map[release.Object]doneHook // of earlier attempts of an install
 	skipped   map[release.Object]bool     // whether a hook of those is left as it is, once that is decided

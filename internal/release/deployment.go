@@ -18,6 +18,7 @@ type Deployment struct {
 	ValuesFiles []string
 	Set         []string // path=value, every value a string exactly as given; see ParseAssignment
 	SetJSON     []string // path=JSON
+	ApplyCRDs   bool     // apply the definitions of the chart's crds directory also where the cluster has others
 	RunURL      string   // of the workflow run, "" if none
 	Actor       string   // who started the run, "" if unknown
 }

@@ -63,15 +63,24 @@ func checkValues(loaded *helmchart.Chart, values map[string]any, layers []layer)
 
 // Render renders the manifest of a first install, without a cluster.
 func (c *Chart) Render(deployment release.Deployment) (manifest string, err error) {
+	rendered, err := c.FirstRevision(deployment)
+	if err != nil {
+		return "", err
+	}
+	return rendered.Manifest, nil
+}
+
+// FirstRevision renders a first install, without a cluster, as Helm would record it.
+func (c *Chart) FirstRevision(deployment release.Deployment) (*helmrelease.Release, error) {
 	install := action.NewInstall(new(action.Configuration))
 	install.ClientOnly, install.DryRun = true, true
 	install.ReleaseName, install.Namespace = deployment.Name, deployment.Namespace
 	install.PostRenderer = Stamp{deployment}
 	rendered, err := install.Run(c.Chart, c.Values)
 	if err != nil {
-		return "", renderError(err, c.Chart)
+		return nil, renderError(err, c.Chart)
 	}
-	return rendered.Manifest, nil
+	return rendered, nil
 }
 
 // Target is what a revision is rendered for.

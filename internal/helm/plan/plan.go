@@ -62,6 +62,11 @@ func (p *planner) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	redefined, err := p.reportDefinitions()
+	if err != nil {
+		return err
+	}
+	unchanged = unchanged && !redefined
 	applied, err := p.Release.AppliedRevisions()
 	if err != nil {
 		return err
@@ -146,9 +151,12 @@ func (p *planner) buildServed(list []map[string]any) (kube.ResourceList, error) 
 		switch {
 		case isServed || err != nil: // Build reports the error
 			served = append(served, object)
-		case p.State.Install && p.chartDefines(kind.Group, kind.Kind):
+		case (p.State.Install || p.Deployment.ApplyCRDs) && p.chartDefines(kind.Group, kind.Kind):
 			p.unvalidated = append(p.unvalidated, fmt.Sprintf("%s, whose kind the chart itself defines", manifest.KindAndName(object)))
 			p.plan.Changes = append(p.plan.Changes, release.Change{Object: manifest.ObjectID(object, p.namespace), Action: release.ActionCreate})
+		case p.chartDefines(kind.Group, kind.Kind):
+			p.plan.Problems = append(p.plan.Problems, fmt.Sprintf("%s: the cluster serves no %s %s; the chart's crds directory defines it, and an upgrade does not create it: give --apply-crds",
+				manifest.KindAndName(object), u.GetAPIVersion(), u.GetKind()))
 		default:
 			p.plan.Problems = append(p.plan.Problems, fmt.Sprintf("%s: the cluster serves no %s %s; install what defines this kind first, or switch it off in the values",
 				manifest.KindAndName(object), u.GetAPIVersion(), u.GetKind()))

@@ -14,6 +14,7 @@ const (
 	CommitsLost      Code = "OD-214"
 	RecordUnreadable Code = "OD-215"
 	RecordElsewhere  Code = "OD-216"
+	RecordTooLarge   Code = "OD-217"
 )
 
 var releaseCauses = []Cause{
@@ -182,6 +183,20 @@ var releaseCauses = []Cause{
 		Steps: []string{
 			"Move each record: a Secret of type `helm.sh/release.v1` with the same name, labels and `data.release` (base64 once more), then delete the ConfigMap.",
 			"If the release is to stay with that Helm, give this one another name (`release`).",
+		},
+	},
+	{
+		Code: RecordTooLarge, Name: "the release does not fit into Helm's record",
+		Meaning: "Helm records each revision, with the chart's files and the rendered manifest, in one Secret, and a Secret holds at most 1 MiB. This " +
+			"release would not fit. Nothing was changed.",
+		Advice: "exclude files that the chart does not need (.helmignore), or move large ones out of the chart",
+		Example: `chart: OD-217 Helm's record of the release would have 1613412 bytes, and a Secret holds at most 1048576; the largest parts, before they are ` +
+			`compressed: files/geo.bin (1200000 bytes), the rendered manifest (2211 bytes), templates/all.yaml (914 bytes); exclude files that the chart does ` +
+			`not need (.helmignore), or move large ones out of the chart`,
+		Steps: []string{
+			"The message names the largest parts. Archives, images and test data can usually be excluded: list them in the chart's `.helmignore`.",
+			"A file that the pods need belongs into the image or into a volume. A ConfigMap has the same limit of 1 MiB.",
+			"If the rendered manifest is the largest part (dashboards, definitions), deploy that part as a chart of its own; definitions belong into `crds/`.",
 		},
 	},
 }

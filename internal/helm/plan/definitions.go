@@ -1,0 +1,213 @@
+package plan
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/helm/failure"
+	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"github.com/onedigest/onedigest/internal/helm/objects"
+	"github.com/onedigest/onedigest/internal/release"
+	helmchart "helm.sh/helm/v3/pkg/chart"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/cli-runtime/pkg/resource"
+)
+
+// Definition is a CustomResourceDefinition of a chart's crds directory that the cluster does not have as the chart has it. Helm creates
+// one that is absent when it installs a chart, and touches none when it upgrades.
+type Definition struct {
+	Info    *resource.Info
+	Absent  bool
+	Patch   []byte   // a merge patch that makes the cluster's as the chart's
+	Differs []string // paths of the chart's that the cluster does not have so, at most maxPaths
+	Unknown error    // why it could not be compared, nil if it could
+
+	live map[string]any
+}
+
+// maxPaths bounds how many paths of a definition are named.
+const maxPaths = 3
+
+// Definitions returns the definitions of a chart that the cluster does not have as the chart has them. It sends reads only.
+func Definitions(cluster *objects.Cluster, crds []helmchart.CRD) ([]Definition, error) {
+	var list []Definition
+	for _, crd := range crds {
+		built, err := cluster.Build(bytes.NewReader(crd.File.Data), false)
+		if err != nil {
+			return nil, fmt.Errorf("reading %s of the chart: %w", crd.Name, err)
+		}
+		for _, info := range built {
+			if info.Mapping.GroupVersionKind.Kind != "CustomResourceDefinition" {
+				continue
+			}
+			one, err := compareDefinition(info)
+			if err != nil {
+				return nil, err
+			}
+			if one.Absent || one.Unknown != nil || len(one.Differs) > 0 {
+				list = append(list, one)
+			}
+		}
+	}
+	return list, nil
+}
+
+func compareDefinition(info *resource.Info) (Definition, error) {
+	one := Definition{Info: info}
+	current, err := objects.Get(info)
+	switch {
+	case apierrors.IsNotFound(err):
+		one.Absent = true
+		return one, nil
+	case apierrors.IsForbidden(err):
+		one.Unknown = err
+		return one, nil
+	case err != nil:
+		return one, fmt.Errorf("reading %s: %w", objects.ID(info), err)
+	}
+	one.live = manifest.Fields(current.Object)
+	wanted := manifest.Fields(info.Object)
+	one.Differs = missingIn(wanted["spec"], one.live["spec"], "spec")
+	patch := map[string]any{"spec": wanted["spec"]}
+	if metadata, is := wanted["metadata"].(map[string]any); is {
+		patch["metadata"] = map[string]any{"labels": metadata["labels"], "annotations": metadata["annotations"]}
+		for name, value := range patch["metadata"].(map[string]any) {
+			if value == nil {
+				delete(patch["metadata"].(map[string]any), name)
+			}
+		}
+	}
+	one.Patch, err = json.Marshal(patch)
+	return one, err
+}
+
+// missingIn returns the paths at which a live value is not what is wanted. A live map may have more: an apiserver sets defaults.
+func missingIn(wanted, live any, path string) (paths []string) {
+	switch wanted := wanted.(type) {
+	case map[string]any:
+		fields, is := live.(map[string]any)
+		if !is {
+			return []string{path}
+		}
+		for name, value := range wanted {
+			if len(paths) < maxPaths {
+				paths = append(paths, missingIn(value, fields[name], path+"."+name)...)
+			}
+		}
+	case []any:
+		items, is := live.([]any)
+		if !is || len(items) != len(wanted) {
+			return []string{path}
+		}
+		for i, value := range wanted {
+			if len(paths) < maxPaths {
+				paths = append(paths, missingIn(value, items[i], path+"["+strconv.Itoa(i)+"]")...)
+			}
+		}
+	default:
+		if !manifest.Equal(wanted, live) && !(wanted == false && live == nil) {
+			return []string{path}
+		}
+	}
+	return paths[:min(len(paths), maxPaths)]
+}
+
+// Contains reports whether a live object has everything that a wanted one has in its spec.
+func Contains(live, wanted map[string]any) bool {
+	return len(missingIn(wanted["spec"], live["spec"], "spec")) == 0
+}
+
+// DryRun asks the cluster what applying the definition would change. What it refuses, and what would be removed by it, are problems:
+// another release may need what this chart no longer has.
+func (d Definition) DryRun() (fields []release.FieldChange, problems []string, err error) {
+	id := objects.ID(d.Info)
+	if d.Unknown != nil {
+		return nil, []string{failure.Refusal(id, d.Unknown)}, nil
+	}
+	if d.Absent {
+		_, err := dryRunHelper(d.Info).Create(d.Info.Namespace, true, d.Info.Object.DeepCopyObject())
+		return nil, refusals(id, err), transient(id, err)
+	}
+	applied, err := dryRunHelper(d.Info).Patch(d.Info.Namespace, d.Info.Name, types.MergePatchType, d.Patch, nil)
+	if err != nil {
+		return nil, refusals(id, err), transient(id, err)
+	}
+	var removed []string
+	for _, one := range differences(manifest.WithoutVolatile(d.live), manifest.WithoutVolatile(manifest.Fields(applied))) {
+		fields = append(fields, one.format(d.live, new(secrets)))
+		if one.after == nil {
+			removed = append(removed, one.place())
+		}
+	}
+	if len(removed) > 0 {
+		problems = append(problems, fmt.Sprintf("%s: applying it would remove %s; --apply-crds removes nothing: check that nobody needs it, and do so by hand", id,
+			strings.Join(removed[:min(len(removed), maxPaths)], ", ")))
+	}
+	return fields, problems, nil
+}
+
+func refusals(id release.Object, err error) []string {
+	if err == nil || failure.IsTransient(err) {
+		return nil
+	}
+	return []string{failure.Refusal(id, err)}
+}
+
+func transient(id release.Object, err error) error {
+	if err == nil || !failure.IsTransient(err) {
+		return nil
+	}
+	return fmt.Errorf("asking the cluster about %s: %w", id, err)
+}
+
+// Note says what a deploy that does not apply the definition leaves behind, "" for nothing.
+func (d Definition) Note(install bool) string {
+	id := objects.ID(d.Info)
+	switch {
+	case d.Unknown != nil:
+		return fmt.Sprintf("%s of the chart's crds directory is not compared with the cluster's: reading it is forbidden", id)
+	case d.Absent && install:
+		return ""
+	case d.Absent:
+		return fmt.Sprintf("WARNING: %s of the chart's crds directory is not in the cluster, and an upgrade does not create it; --apply-crds does", id)
+	}
+	return fmt.Sprintf("WARNING: %s of the chart's crds directory differs from the cluster's (%s), which Helm leaves as it is: objects lose the fields that only the chart's has; --apply-crds applies it",
+		id, strings.Join(d.Differs, ", "))
+}
+
+// reportDefinitions adds what would happen to the definitions of the chart's crds directory. It reports whether any would change.
+func (p *planner) reportDefinitions() (changed bool, err error) {
+	list, err := Definitions(p.Release.Cluster, p.Chart.Chart.CRDObjects())
+	if err != nil {
+		return false, err
+	}
+	for _, one := range list {
+		applied := one.Absent && p.State.Install || p.Deployment.ApplyCRDs
+		if !applied || one.Unknown != nil {
+			if note := one.Note(p.State.Install); note != "" {
+				p.plan.Notes = append(p.plan.Notes, note)
+			}
+		}
+		if !applied {
+			continue
+		}
+		fields, problems, err := one.DryRun()
+		if err != nil {
+			return false, err
+		}
+		p.plan.Problems = append(p.plan.Problems, problems...)
+		action := release.ActionChange
+		if one.Absent {
+			action = release.ActionCreate
+		}
+		if one.Unknown == nil {
+			p.plan.Changes = append(p.plan.Changes, release.Change{Object: objects.ID(one.Info), Action: action, Fields: fields})
+			changed = changed || p.Deployment.ApplyCRDs
+		}
+	}
+	return changed, nil
+}
