@@ -163,7 +163,7 @@ func (t *commitTree) isCheckedOut(ctx context.Context, path, got string) (bool, 
 
 // newBlobHash is the hash of a repository's objects, which their length tells, begun with a blob's header.
 func newBlobHash(size int64, like string) hash.Hash {
-	var sum hash.Hash = sha1.New() // #nosec G401 -- git's object ids
+	sum := sha1.New() // #nosec G401 -- git's object ids
 	if len(like) == hex.EncodedLen(sha256.Size) {
 		sum = sha256.New()
 	}

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -57,15 +58,14 @@ func (i ignore) matches(path string) bool {
 
 func readIgnore(context, dockerfile string) (ignore, error) {
 	for _, name := range ignoreFiles(context, dockerfile) {
-		file, err := os.Open(name) // #nosec G304 -- in the build context
+		content, err := os.ReadFile(name) // #nosec G304 -- in the build context
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return ignore{}, fmt.Errorf("reading %q: %w", name, err)
 		}
-		defer file.Close()
-		patterns, err := ignorefile.ReadAll(file)
+		patterns, err := ignorefile.ReadAll(bytes.NewReader(content))
 		if err != nil {
 			return ignore{}, release.BadSetting(settingDockerfile, fmt.Sprintf("%q cannot be read: %v", name, err), "")
 		}
@@ -88,7 +88,7 @@ type contextWalk struct {
 }
 
 // list lists a directory, and reports whether Docker gets anything below it.
-func (w *contextWalk) list(dir string) (any bool, err error) {
+func (w *contextWalk) list(dir string) (holds bool, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return false, err
@@ -116,7 +116,7 @@ func (w *contextWalk) list(dir string) (any bool, err error) {
 			w.files = append(w.files, file)
 			listed = true
 		}
-		any = any || listed
+		holds = holds || listed
 	}
-	return any, nil
+	return holds, nil
 }

@@ -18,13 +18,13 @@ import (
 // calls. The go command finds it there (https://go.dev/doc/toolchain, "Toolchain switching").
 func fakeToolchain(t *testing.T, name string) (dir, calls string) {
 	t.Helper()
-	real, err := exec.LookPath("go")
+	program, err := exec.LookPath("go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	calls = filepath.Join(t.TempDir(), "calls")
 	dir = tree(t, map[string]string{name: "#!/bin/sh\nunset GOTOOLCHAIN_INTERNAL_SWITCH_VERSION\nexport GOTOOLCHAIN=local\n" +
-		"echo \"$*\" >>'" + calls + "'\nif [ \"$1\" = env ]; then '" + real + "' \"$@\" | sed 's/" + runtime.Version() + "/" + name + "/'; else exec '" + real + "' \"$@\"; fi\n"})
+		"echo \"$*\" >>'" + calls + "'\nif [ \"$1\" = env ]; then '" + program + "' \"$@\" | sed 's/" + runtime.Version() + "/" + name + "/'; else exec '" + program + "' \"$@\"; fi\n"})
 	if err := os.Chmod(filepath.Join(dir, name), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -141,12 +141,12 @@ func TestGoInputsRefuseCgo(t *testing.T) {
 // The compiler's environment is the builder's own: no secret of the job, no setting of the machine.
 func TestGoBuildHasAnEnvironmentOfItsOwn(t *testing.T) {
 	t.Parallel()
-	real, err := exec.LookPath("go")
+	program, err := exec.LookPath("go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	record := filepath.Join(t.TempDir(), "environ")
-	dir := tree(t, map[string]string{"go": "#!/bin/sh\n[ \"$1\" = build ] && env >'" + record + "'\nexec '" + real + "' \"$@\"\n"})
+	dir := tree(t, map[string]string{"go": "#!/bin/sh\n[ \"$1\" = build ] && env >'" + record + "'\nexec '" + program + "' \"$@\"\n"})
 	if err := os.Chmod(filepath.Join(dir, "go"), 0o755); err != nil {
 		t.Fatal(err)
 	}
