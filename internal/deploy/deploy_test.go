@@ -27,7 +27,7 @@ func TestRun(t *testing.T) {
 	if diff := cmp.Diff(want, fakes.got, cmp.AllowUnexported(release.Digest{})); diff != "" {
 		t.Errorf("deployment -want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "address", "mark 7 ready", "release Lease"}, fakes.done); diff != "" {
+	if diff := cmp.Diff([]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "address service/shop", "mark 7 ready", "release Lease"}, fakes.done); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	if !strings.Contains(log, "Deployment/shop 1/2") {

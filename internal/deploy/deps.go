@@ -81,8 +81,8 @@ type Cluster interface {
 	Watch(ctx context.Context, namespace string, objects []release.Object, before release.Baseline, report func(release.RolloutStep)) error
 	// WatchHook returns when every object of a hook has completed, or with the reason why one cannot.
 	WatchHook(ctx context.Context, namespace string, objects []release.Object, before release.Baseline, report func(release.RolloutStep)) error
-	// Address waits for the URL of the release's external address; "" if its Service has none by design.
-	Address(ctx context.Context, namespace, name string, report func(string)) (string, error)
+	// Address waits for the URL of the release's external address; "" if it has none by design.
+	Address(ctx context.Context, namespace, name string, address release.Address, report func(string)) (string, error)
 	// Images lists the images that the release's pods run, as the kubelet reports them.
 	Images(ctx context.Context, namespace, name string) ([]release.PodImage, error)
 }

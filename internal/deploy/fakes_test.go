@@ -42,10 +42,11 @@ type fakes struct {
 	noAccess   error
 	noKinds    error
 	pods       []release.PodImage
-	inside     bool  // the chart renders no address outside the cluster
-	noURL      bool  // the cluster knows of no address outside
-	addrErr    error // of waiting for the address
-	podsErr    error // of asking what the pods run
+	inside     bool             // the chart renders no address outside the cluster
+	endpoints  []release.Object // that the chart renders; a Service named as the release if nil
+	noURL      bool             // the cluster knows of no address outside
+	addrErr    error            // of waiting for the address
+	podsErr    error            // of asking what the pods run
 	got        release.Deployment
 
 	outcome          release.Outcome // of Deploy; changed if ""
@@ -130,6 +131,9 @@ func (c chart) AppliedKinds(context.Context, release.Deployment) ([]release.Appl
 func (c chart) Endpoints(release.Deployment) ([]release.Object, error) {
 	if c.inside {
 		return nil, nil
+	}
+	if c.endpoints != nil {
+		return c.endpoints, nil
 	}
 	return []release.Object{{APIVersion: "v1", Kind: "Service", Name: "shop"}}, nil
 }
@@ -241,8 +245,8 @@ func (c cluster) WatchHook(_ context.Context, _ string, objects []release.Object
 	return c.hookErr
 }
 
-func (c cluster) Address(context.Context, string, string, func(string)) (string, error) {
-	c.note("address")
+func (c cluster) Address(_ context.Context, _, _ string, address release.Address, _ func(string)) (string, error) {
+	c.note("address %s", address)
 	if c.noURL || c.addrErr != nil {
 		return "", c.addrErr
 	}

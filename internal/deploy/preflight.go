@@ -14,6 +14,7 @@ type request struct {
 	Deps
 	settings   Settings
 	deployment release.Deployment
+	address    release.Address
 	lease      release.Lease // nil until it is acquired
 }
 
@@ -35,7 +36,7 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 	if err := errors.Join(r.Chart.Check(r.deployment), r.checkSmokeChecks()); err != nil {
 		return r, err
 	}
-	if err := r.checkReachable(); err != nil {
+	if r.address, err = r.resolveAddress(); err != nil {
 		return r, err
 	}
 	labelled, err := r.checkImage(ctx)
@@ -99,19 +100,6 @@ func (r request) checkSmokeChecks() error {
 		return nil
 	}
 	return r.Smoker.Check(r.settings.checksFile())
-}
-
-// checkReachable refuses smoke checks of a release that gets no address outside the cluster: they could not be asked.
-func (r request) checkReachable() error {
-	if r.settings.SmokeChecks == "" {
-		return nil
-	}
-	endpoints, err := r.Chart.Endpoints(r.deployment)
-	if err != nil || len(endpoints) > 0 {
-		return err
-	}
-	return release.BadSetting("smoke-checks", "cannot reach the release: its chart renders no Service of type LoadBalancer and no Ingress",
-		"give the release an address outside the cluster, or omit smoke-checks and run smoke with --url from where its Service can be reached")
 }
 
 // checkImage refuses an image that is not in its registry, or that is labelled with another commit than the one given. It

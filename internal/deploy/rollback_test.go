@@ -68,15 +68,15 @@ func TestFailureIsExplainedAndThenRolledBack(t *testing.T) {
 		"a hook": {&fakes{hookErr: broken("JobFailed"), history: live(another), target: target}, nil,
 			append([]string{"acquire Lease", "deploy", "hook Job/migrate"}, back...), "rolled back to revision 5"},
 		"a smoke": {&fakes{smokeErr: smokeFailed, history: live(another), target: target}, []string{"--smoke-checks", "default"},
-			append([]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "address", `smoke http://127.0.0.1 with ""`, "mark 7 failed"}, back...), "rolled back"},
+			append([]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "address service/shop", `smoke http://127.0.0.1 with ""`, "mark 7 failed"}, back...), "rolled back"},
 		"a smoke without rollback": {&fakes{smokeErr: smokeFailed, history: live(another), target: target}, []string{"--smoke-checks", "default", "--rollback", "off"},
-			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "address", `smoke http://127.0.0.1 with ""`, "mark 7 failed", "release Lease"}, "rollback is off"},
+			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "address service/shop", `smoke http://127.0.0.1 with ""`, "mark 7 failed", "release Lease"}, "rollback is off"},
 		"a smoke of an unchanged revision that none had proved": {&fakes{smokeErr: smokeFailed, outcome: release.Unchanged, history: live(another), target: target},
 			[]string{"--smoke-checks", "default"},
-			append([]string{"acquire Lease", "deploy", "watch Deployment/shop", "address", `smoke http://127.0.0.1 with ""`, "mark 7 failed"}, back...), "rolled back"},
+			append([]string{"acquire Lease", "deploy", "watch Deployment/shop", "address service/shop", `smoke http://127.0.0.1 with ""`, "mark 7 failed"}, back...), "rolled back"},
 		"a smoke of an unchanged revision that was proved": {&fakes{smokeErr: smokeFailed, outcome: release.Unchanged, history: proved(live(another)), target: target},
 			[]string{"--smoke-checks", "default"},
-			[]string{"acquire Lease", "deploy", "watch Deployment/shop", "address", `smoke http://127.0.0.1 with ""`, "mark 7 failed", "release Lease"}, ""},
+			[]string{"acquire Lease", "deploy", "watch Deployment/shop", "address service/shop", `smoke http://127.0.0.1 with ""`, "mark 7 failed", "release Lease"}, ""},
 		"a rollout without rollback": {&fakes{watchErr: broken("x"), history: live(another), target: target}, []string{"--rollback", "off"},
 			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "release Lease"}, "rollback is off"},
 		"a first install": {&fakes{watchErr: broken("x")}, nil,
@@ -91,7 +91,7 @@ func TestFailureIsExplainedAndThenRolledBack(t *testing.T) {
 			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "release Lease"}, "revision 7 failed and stays as it is"},
 		"a service that could not be asked": {&fakes{smokeErr: &release.Fault{Side: "service", Err: errors.New("no such host")}, history: live(another), target: target},
 			[]string{"--smoke-checks", "x.yaml"},
-			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "address", `smoke http://127.0.0.1 with "x.yaml"`, "release Lease"}, ""},
+			[]string{"acquire Lease", "deploy", "hook Job/migrate", "watch Deployment/shop", "address service/shop", `smoke http://127.0.0.1 with "x.yaml"`, "release Lease"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

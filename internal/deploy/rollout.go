@@ -85,13 +85,6 @@ func (r request) wait(budget budget, before release.Baseline) release.Wait {
 	}
 }
 
-// waitForAddress waits for the external address; "" for a Service that has none by design.
-func (r request) waitForAddress(ctx context.Context, budget budget) (string, error) {
-	ctx, cancel := budget.withDeadline(ctx, release.PhaseAddress)
-	defer cancel()
-	return r.Cluster.Address(ctx, r.settings.Namespace, r.settings.Release, r.info)
-}
-
 // checkDigest lists the pods that run the image by what the kubelet reports, and fails if one runs another digest.
 func (r request) checkDigest(ctx context.Context) ([]string, error) {
 	images, err := r.Cluster.Images(ctx, r.settings.Namespace, r.settings.Release)

@@ -29,6 +29,7 @@ type Settings struct {
 	CreateNamespace     bool
 	Rollback            string
 	FailedInstall       string
+	Address             release.Address
 	SmokeChecks         string // file; "": no smoke checks; "default": the default checks
 	AllowRollback       bool
 	AllowDiverged       bool
@@ -86,6 +87,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Whether a failed rollout, hook or smoke check is rolled back to the last verified revision"}, setting.OneOf(rollbackAuto, rollbackOff))
 	setting.Var(set, &s.FailedInstall, setting.Setting{Name: "failed-install", Default: keepFailed, Value: "keep|uninstall",
 		Help: "What to do with a first install that fails"}, setting.OneOf(keepFailed, uninstallFailed))
+	setting.Var(set, &s.Address, setting.Setting{Name: "address", Default: string(release.AddressAuto), Value: "auto|none|service/NAME|ingress/NAME|URL",
+		Help: "Where the release is served; auto: by its load balancer, or else its Ingress"}, release.ParseAddress)
 	setting.Var(set, &s.SmokeChecks, setting.Setting{Name: "smoke-checks", Value: "FILE|default",
 		Help: "Smoke checks that the release must pass, or it is rolled back; default checks / and /configs"}, setting.Text)
 	setting.Bool(set, &s.AllowRollback, setting.Setting{Name: "allow-rollback",

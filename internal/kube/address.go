@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/onedigest/onedigest/internal/kube/diagnose"
 	"github.com/onedigest/onedigest/internal/kube/store"
@@ -31,7 +30,12 @@ func instanceSelector(name string) string {
 //
 // Among several load balancers or Ingresses the one named as the release is taken; if none is, the error is an
 // *release.InputError. If ctx's time is up, it is a *release.Failure.
-func (c *Client) Address(ctx context.Context, namespace, name string, report func(string)) (string, error) {
+//
+// An address that names an object is that object's; one that is a URL is returned as it is, and AddressNone is "".
+func (c *Client) Address(ctx context.Context, namespace, name string, address release.Address, report func(string)) (string, error) {
+	if url := address.URL(); url != "" || address == release.AddressNone {
+		return url, nil
+	}
 	last := ""
 	reportOnce := func(text string) {
 		if text != last {
@@ -40,6 +44,15 @@ func (c *Client) Address(ctx context.Context, namespace, name string, report fun
 		}
 	}
 	wait := addressWait{client: c, namespace: namespace, name: name, report: reportOnce}
+	kind, named := address.Object()
+	switch kind {
+	case "Service":
+		url, reason, err := wait.run(ctx, c.serviceNamed(namespace, named), findLoadBalancer)
+		return reportNone(url, reason, err, reportOnce)
+	case "Ingress":
+		url, _, err := wait.run(ctx, c.ingressNamed(namespace, named), findIngress)
+		return reportNone(url, fmt.Sprintf("there is no Ingress %q in namespace %q", named, namespace), err, reportOnce)
+	}
 	url, reason, err := wait.run(ctx, c.servicesOf(namespace, name), findLoadBalancer)
 	if url != "" || err != nil {
 		return url, err
@@ -48,8 +61,13 @@ func (c *Client) Address(ctx context.Context, namespace, name string, report fun
 	if fault := new(release.Fault); errors.As(err, &fault) && (apierrors.IsForbidden(err) || apierrors.IsNotFound(err)) {
 		err = nil
 	}
+	return reportNone(url, reason, err, reportOnce)
+}
+
+// reportNone reports the reason if there is no URL.
+func reportNone(url, reason string, err error, report func(string)) (string, error) {
 	if url == "" && err == nil {
-		reportOnce(reason)
+		report(reason)
 	}
 	return url, err
 }
@@ -120,18 +138,20 @@ func (w addressWait) timeoutError(ctx context.Context, err error, found *endpoin
 		Err: &DiagnosedError{diagnosis}, Do: diagnosis.Advice}
 }
 
-// selectEndpoint is the only endpoint, or the one named as the release; nil if there are none. plural names them in the error.
-func selectEndpoint(endpoints []endpoint, name, plural string) (*endpoint, error) {
-	if len(endpoints) == 0 {
-		return nil, nil
+// selectEndpoint is the endpoint that release.SelectEndpoint chooses; nil if there are none.
+func selectEndpoint(endpoints []endpoint, name string) (*endpoint, error) {
+	var objects []release.Object
+	for _, candidate := range endpoints {
+		objects = append(objects, candidate.object)
 	}
-	var names []string
-	for i, candidate := range endpoints {
-		if len(endpoints) == 1 || candidate.object.Name == name {
+	chosen, found, err := release.SelectEndpoint(objects, name)
+	if err != nil {
+		return nil, release.BadSetting("address", fmt.Sprintf("%s %v", causes.AddressUnclear, err), causes.AddressUnclear.Cause().Advice)
+	}
+	for i := range endpoints {
+		if found && endpoints[i].object == chosen {
 			return &endpoints[i], nil
 		}
-		names = append(names, candidate.object.Name)
 	}
-	return nil, release.BadSetting("release", fmt.Sprintf("release %q has %d %s: %s", name, len(names), plural, strings.Join(names[:min(maxNames, len(names))], ", ")),
-		"name the one to use with --url")
+	return nil, nil
 }

@@ -92,7 +92,7 @@ func TestAddress(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			var reported []string
-			got, err := s.client().Address(ctx, space, "shop", func(line string) { reported = append(reported, line) })
+			got, err := s.client().Address(ctx, space, "shop", release.AddressAuto, func(line string) { reported = append(reported, line) })
 			var input *release.InputError
 			if got != test.want || errors.As(err, &input) != test.input || !test.input && err != nil {
 				t.Errorf("got %q, %v, want %q", got, err, test.want)
@@ -148,7 +148,7 @@ func TestAddressByIngress(t *testing.T) {
 			s.Put(test.there...)
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
-			got, err := s.client().Address(ctx, space, "shop", func(string) {})
+			got, err := s.client().Address(ctx, space, "shop", release.AddressAuto, func(string) {})
 			if got != test.want || release.ExitCode(err) != test.code {
 				t.Errorf("got %q, %v, want %q", got, err, test.want)
 			}
@@ -169,7 +169,7 @@ func TestAddressWithoutAccessToIngresses(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	reported := ""
-	got, err := s.client().Address(ctx, space, "shop", func(line string) { reported += line })
+	got, err := s.client().Address(ctx, space, "shop", release.AddressAuto, func(line string) { reported += line })
 	if got != "" || err != nil || !strings.Contains(reported, "no address outside the cluster") {
 		t.Errorf("got %q, %v, reported %q", got, err, reported)
 	}
@@ -182,7 +182,7 @@ func TestAddressWaits(t *testing.T) {
 	reported := 0
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	got, err := s.client().Address(ctx, space, "shop", func(string) {
+	got, err := s.client().Address(ctx, space, "shop", release.AddressAuto, func(string) {
 		reported++
 		s.Drop()
 		s.Put(service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, "")))
@@ -199,7 +199,7 @@ func TestAddressOutOfTimeSaysWhy(t *testing.T) {
 	s.Put(waiting, event("e", waiting.ObjectMeta, "SyncLoadBalancerFailed", "no subnet is tagged"))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_, err := s.client().Address(ctx, space, "shop", func(string) {})
+	_, err := s.client().Address(ctx, space, "shop", release.AddressAuto, func(string) {})
 	if diagnosisOf(t, err).Code != causes.NoAddress {
 		t.Errorf("got %v", err)
 	}
@@ -214,8 +214,35 @@ func TestAddressForbidden(t *testing.T) {
 	s.Break(func(*http.Request) int { return http.StatusForbidden })
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	_, err := s.client().Address(ctx, space, "shop", func(string) {})
+	_, err := s.client().Address(ctx, space, "shop", release.AddressAuto, func(string) {})
 	if release.ExitCode(err) != release.ExitFault || err == nil {
 		t.Errorf("got %v, want a fault", err)
+	}
+}
+
+// TestAddressOfANamedObject: among several, and without the release's label.
+func TestAddressOfANamedObject(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	for _, name := range []string{"web", "admin"} {
+		s.Put(service(name, core.ServiceTypeLoadBalancer, name+".example.com", port(80, "")), ingress(name, "alb-"+name+".example.com", nil))
+	}
+	unlabelled := service("bare", core.ServiceTypeLoadBalancer, "bare.example.com", port(80, ""))
+	unlabelled.Labels = nil
+	s.Put(unlabelled)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for address, want := range map[release.Address]string{
+		"service/admin": "http://admin.example.com", "ingress/web": "http://alb-web.example.com", "service/bare": "http://bare.example.com",
+		"service/absent": "", "ingress/absent": "", "https://shop.example.com": "https://shop.example.com", release.AddressNone: "",
+	} {
+		got, err := s.client().Address(ctx, space, "shop", address, func(string) {})
+		if got != want || err != nil {
+			t.Errorf("%s: got %q, %v, want %q", address, got, err, want)
+		}
+	}
+	_, err := s.client().Address(ctx, space, "shop", release.AddressAuto, func(string) {})
+	if release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), "--address") {
+		t.Errorf("two load balancers: got %v", err)
 	}
 }

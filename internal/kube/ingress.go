@@ -22,6 +22,11 @@ func (c *Client) ingressesOf(namespace, name string) store.Source {
 	return store.From(&networking.Ingress{}, client.List, client.Watch).WithLabels(instanceSelector(name))
 }
 
+func (c *Client) ingressNamed(namespace, name string) store.Source {
+	client := c.ingresses(namespace)
+	return store.From(&networking.Ingress{}, client.List, client.Watch).WithFields("metadata.name=" + name)
+}
+
 // findIngress finds the release's Ingress.
 func findIngress(from *store.Store, _, name string) (found *endpoint, reason string, err error) {
 	ingresses := store.All[*networking.Ingress](from)
@@ -31,7 +36,7 @@ func findIngress(from *store.Store, _, name string) (found *endpoint, reason str
 		object := release.Object{APIVersion: "networking.k8s.io/v1", Kind: "Ingress", Namespace: ingress.Namespace, Name: ingress.Name}
 		endpoints = append(endpoints, endpoint{object, ingress.UID, ingressURL(ingress)})
 	}
-	found, err = selectEndpoint(endpoints, name, "Ingresses")
+	found, err = selectEndpoint(endpoints, name)
 	return found, "", err
 }
 

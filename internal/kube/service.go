@@ -22,6 +22,11 @@ func (c *Client) servicesOf(namespace, name string) store.Source {
 	return store.From(&core.Service{}, client.List, client.Watch).WithLabels(instanceSelector(name))
 }
 
+func (c *Client) serviceNamed(namespace, name string) store.Source {
+	client := c.services(namespace)
+	return store.From(&core.Service{}, client.List, client.Watch).WithFields("metadata.name=" + name)
+}
+
 // findLoadBalancer finds the release's Service of type LoadBalancer. If it has none, reason lists the Services that it has.
 func findLoadBalancer(from *store.Store, namespace, name string) (found *endpoint, reason string, err error) {
 	services := store.All[*core.Service](from)
@@ -42,7 +47,7 @@ func findLoadBalancer(from *store.Store, namespace, name string) (found *endpoin
 	case len(balancers) == 0:
 		return nil, strings.Join(others[:min(maxNames, len(others))], ", ") + ": no address outside the cluster", nil
 	}
-	found, err = selectEndpoint(balancers, name, "load balancers")
+	found, err = selectEndpoint(balancers, name)
 	return found, "", err
 }
 

@@ -138,6 +138,30 @@ func TestRunGivesStepsTheVerbsDefaults(t *testing.T) {
 	}
 }
 
+// TestEveryEnvironmentHasItsAddress, which deploy and smoke share.
+func TestEveryEnvironmentHasItsAddress(t *testing.T) {
+	t.Parallel()
+	c := good(t)
+	if _, err := c.run(t, "--address", "https://{environment}.example.com"); err != nil {
+		t.Fatal(err)
+	}
+	for environment, want := range map[release.Environment]release.Address{"staging": "https://staging.example.com", "production": "https://production.example.com"} {
+		if got := c.deploys[environment].Address; got != want {
+			t.Errorf("%s is deployed with address %q, want %q", environment, got, want)
+		}
+	}
+	for _, bad := range []string{"none", "shop"} {
+		if _, err := settingsOf("--address", bad); err == nil {
+			t.Errorf("address %q is accepted", bad)
+		}
+	}
+}
+
+func settingsOf(flags ...string) (settings pipeline.Settings, err error) {
+	err = settingtest.Apply(settings.Declare(), append([]string{"--repository", "localhost:5000/shop", "--context", "app"}, flags...)...)
+	return settings, err
+}
+
 func TestRunStopsAtTheFirstFailureAndSparesProduction(t *testing.T) {
 	t.Parallel()
 	for _, fails := range []string{"build", "deploy staging", "smoke staging", "promote"} {

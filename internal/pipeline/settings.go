@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -39,6 +40,7 @@ type Settings struct {
 	Values      string
 	Release     string
 	Checks      string
+	Address     string
 	Kubeconfig  string
 	KubeContext string
 	Timeout     time.Duration
@@ -67,6 +69,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Values file of an environment; {environment} is replaced by its name"}, setting.Text)
 	setting.Var(set, &s.Release, setting.Setting{Name: "release", Value: "NAME",
 		Help: "Helm release; default: the last part of the repository"}, release.ParseLabel)
+	setting.Var(set, &s.Address, setting.Setting{Name: "address", Default: string(release.AddressAuto), Value: "auto|service/NAME|ingress/NAME|URL",
+		Help: "Where the release is served, as for deploy and smoke; {environment} is replaced by the environment's name"}, servedAddress)
 	setting.Var(set, &s.Checks, setting.Setting{Name: "checks", Value: "FILE",
 		Help: "YAML file of smoke checks"}, setting.Text)
 	setting.Var(set, &s.Kubeconfig, setting.Setting{Name: "kubeconfig", Value: "FILE", Fallback: "KUBECONFIG",
@@ -86,4 +90,17 @@ func (s *Settings) Declare() *setting.Set {
 		return nil
 	})
 	return set
+}
+
+// servedAddress accepts what smoke accepts, in every environment.
+func servedAddress(text string) (string, error) {
+	address, err := release.ParseAddress(string(addressIn(text, "staging")))
+	if address == release.AddressNone {
+		return "", fmt.Errorf("%q leaves nothing to smoke", text)
+	}
+	return text, err
+}
+
+func addressIn(text string, environment release.Environment) release.Address {
+	return release.Address(strings.ReplaceAll(text, "{environment}", environment.String()))
 }

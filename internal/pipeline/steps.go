@@ -32,6 +32,7 @@ func (s Settings) deploySettings(environment release.Environment, image release.
 		settings.Environment, settings.Image, settings.Release = environment, image, s.Release
 		settings.Chart, settings.Values = s.Chart, []string{strings.ReplaceAll(s.Values, "{environment}", environment.String())}
 		settings.CreateNamespace, settings.Timeout, settings.ClusterRef = true, s.Timeout, s.ClusterRef()
+		settings.Address = addressIn(s.Address, environment)
 	})
 	return settings, err
 }
@@ -48,6 +49,7 @@ func (s Settings) smokeSettings(environment release.Environment, image release.I
 	err = settings.Declare().ApplyDefaults(func() {
 		settings.Environment, settings.Image, settings.Release = environment, image, s.Release
 		settings.Checks, settings.Timeout, settings.ClusterRef = s.Checks, s.Timeout, s.ClusterRef()
+		settings.Address = addressIn(s.Address, environment)
 	})
 	return settings, err
 }

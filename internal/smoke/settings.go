@@ -48,6 +48,7 @@ func (s Share) String() string { return strconv.FormatFloat(float64(s)*100, 'g',
 // Settings are the inputs of smoke.
 type Settings struct {
 	URL       string
+	Address   release.Address
 	Release   string
 	Namespace string
 	setting.ClusterRef
@@ -69,6 +70,8 @@ func (s *Settings) Declare() *setting.Set {
 	set := new(setting.Set)
 	setting.Var(set, &s.URL, setting.Setting{Name: "url", Value: "http(s)://HOST[:PORT]",
 		Help: "Base URL of the service; alternatively give release and namespace"}, setting.Text)
+	setting.Var(set, &s.Address, setting.Setting{Name: "address", Default: string(release.AddressAuto), Value: "auto|service/NAME|ingress/NAME|URL",
+		Help: "Where the release is served; auto: by its load balancer, or else its Ingress"}, parseServedAddress)
 	setting.Var(set, &s.Release, setting.Setting{Name: "release", Value: "NAME",
 		Help: "Release whose Service address to wait for and use; default without url: the last part of the image's repository"}, release.ParseLabel)
 	setting.Var(set, &s.Namespace, setting.Setting{Name: "namespace", Value: "NAME",
@@ -120,7 +123,10 @@ func (s *Settings) validate() error {
 		problem("namespace", "is missing", "give the release's namespace or its environment")
 	}
 	if !s.Image.IsZero() && s.URL != "" {
-		problem("url", "is given together with --image, but nothing proves that this address belongs to the release", "omit --url; smoke finds the release's own address")
+		problem("url", "is given together with --image, but nothing proves that this address belongs to the release", "omit --url; smoke finds the release's own address, or --address says where it is served")
+	}
+	if s.URL != "" && s.Address != release.AddressAuto {
+		problem("address", "is given together with --url", "give --address for a release, --url for anything else")
 	}
 	if !s.Image.IsZero() && s.Environment == "" {
 		problem("environment", "is missing", "name the environment that the verdict is about")
@@ -145,6 +151,15 @@ func parseShare(text string) (Share, error) {
 		return 0, fmt.Errorf("%q is not a percentage above 0%% and up to 50%%; write it as 0.1%%", text)
 	}
 	return Share(percent / 100), nil
+}
+
+// parseServedAddress refuses an address that nothing can be sent to.
+func parseServedAddress(text string) (release.Address, error) {
+	address, err := release.ParseAddress(text)
+	if address == release.AddressNone {
+		return "", fmt.Errorf("%q leaves nothing to send requests to", text)
+	}
+	return address, err
 }
 
 // parseHeaderName accepts letters, digits and hyphens.

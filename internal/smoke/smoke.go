@@ -42,7 +42,7 @@ type Prober interface {
 // Cluster is where the release runs.
 type Cluster interface {
 	// Address waits for the release's external address; "" if its Service is of a type that has none.
-	Address(ctx context.Context, namespace, name string, report func(string)) (string, error)
+	Address(ctx context.Context, namespace, name string, address release.Address, report func(string)) (string, error)
 	// Images lists the images that the kubelet reports for the release's pods.
 	Images(ctx context.Context, namespace, name string) ([]release.PodImage, error)
 	// LiveRevision returns the number of the revision that a Helm release runs; 0 if Helm did not install it, or is changing it.

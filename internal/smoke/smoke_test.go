@@ -81,7 +81,7 @@ func (f *fakeDeps) Probe(_ context.Context, _, address string, check release.Che
 	return answer
 }
 
-func (f *fakeDeps) Address(context.Context, string, string, func(string)) (string, error) {
+func (f *fakeDeps) Address(context.Context, string, string, release.Address, func(string)) (string, error) {
 	return "http://127.0.0.1:1", nil
 }
 
@@ -441,6 +441,8 @@ func TestSettings(t *testing.T) {
 		"nothing":                    {nil, "give --url, or --release and --namespace"},
 		"a release in no namespace":  {[]string{"--release", "shop"}, "give the release's namespace"},
 		"an image and a URL":         {[]string{"--url", "http://x", "--image", "localhost:1/x@sha256:" + strings.Repeat("a", 64)}, "nothing proves that this address belongs to the release"},
+		"an address and a URL":       {[]string{"--url", "http://x", "--address", "service/x"}, "is given together with --url"},
+		"no address":                 {[]string{"--release", "shop", "--environment", "staging", "--address", "none"}, "leaves nothing to send requests to"},
 		"no round":                   {[]string{"--url", "http://x", "--consecutive", "0"}, "whole number from 1"},
 		"no time":                    {[]string{"--url", "http://x", "--timeout", "0s"}, "is not above zero"},
 		"a short commit":             {[]string{"--url", "http://x", "--expect-commit", "abc"}, "not a full commit id"},

@@ -50,12 +50,12 @@ func findURL(ctx context.Context, settings Settings, deps Deps) (string, error) 
 	if settings.URL != "" {
 		return settings.URL, nil
 	}
-	address, err := deps.Cluster.Address(ctx, settings.Namespace, settings.Release, func(line string) { deps.Reporter.Infof("%s", line) })
+	address, err := deps.Cluster.Address(ctx, settings.Namespace, settings.Release, settings.Address, func(line string) { deps.Reporter.Infof("%s", line) })
 	if err != nil {
 		return "", err
 	}
 	if address == "" {
-		return "", &release.Failure{What: fmt.Sprintf("the Service of release %q has no external address", settings.Release), Do: "give --url"}
+		return "", &release.Failure{What: fmt.Sprintf("the Service of release %q has no external address", settings.Release), Do: "say with --address where it is served"}
 	}
 	return address, nil
 }

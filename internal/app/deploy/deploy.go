@@ -136,7 +136,7 @@ func (s smoker) Check(file string) error {
 }
 
 func (s smoker) Smoke(ctx context.Context, url, file string, commit release.Commit) error {
-	settings := &smoke.Settings{URL: url, Checks: file, ExpectCommit: commit, CommitHeader: smoke.DefaultCommitHeader,
+	settings := &smoke.Settings{URL: url, Address: release.AddressAuto, Checks: file, ExpectCommit: commit, CommitHeader: smoke.DefaultCommitHeader,
 		Consecutive: smokeRounds, Pause: smoke.DefaultPause, Timeout: smokeLimit, Patience: smokePatience}
 	_, err := appsmoke.Run(ctx, settings, s.run)
 	return err

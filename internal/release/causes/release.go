@@ -10,6 +10,7 @@ const (
 	RollbackFailed   Code = "OD-206"
 	LeaseLost        Code = "OD-207"
 	SmokeFailed      Code = "OD-208"
+	AddressUnclear   Code = "OD-209"
 	OrderUnknown     Code = "OD-213"
 	CommitsLost      Code = "OD-214"
 	RecordUnreadable Code = "OD-215"
@@ -125,6 +126,18 @@ var releaseCauses = []Cause{
 			"The message names the check, what was expected and what was answered.",
 			"Run the same checks by hand: `smoke --url URL --checks FILE` changes nothing.",
 			"See the pods' log at that time: `kubectl -n NAMESPACE logs -l app.kubernetes.io/instance=RELEASE --since=10m`.",
+		},
+	},
+	{
+		Code: AddressUnclear, Name: "nobody can tell where the release is served",
+		Meaning: "The chart renders several load balancers or several Ingresses, and none is named as the release. Nothing was changed.",
+		Advice:  "name the one to use with --address, or give the URL itself, or none",
+		Example: `OD-209 the release has 2 addresses, and none is named as the release: service/shop-admin, service/shop-web; name the one to use ` +
+			`with --address, or give the URL itself, or none`,
+		Steps: []string{
+			"`address: service/NAME` or `address: ingress/NAME` names the object whose address is the release's.",
+			"`address: https://…` says where the release is served, and nothing waits for an object's address.",
+			"`address: none` says that it is not served outside the cluster: the deploy is verified by its rollout.",
 		},
 	},
 	{

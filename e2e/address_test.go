@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/onedigest/onedigest/internal/release"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// addressChart is a workload of the sample image, and the objects of one file that may give it an address.
+func (c checkout) addressChart(objects string) {
+	c.t.Helper()
+	for name, text := range map[string]string{
+		"Chart.yaml":  "apiVersion: v2\nname: addressed\nversion: 1.0.0\n",
+		"values.yaml": "image: {repository: '', digest: ''}\n",
+		"templates/workload.yaml": `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: addressed, labels: {app.kubernetes.io/instance: '{{ .Release.Name }}'}}
+spec:
+  selector: {matchLabels: {app: addressed}}
+  template:
+    metadata: {labels: {app: addressed, app.kubernetes.io/instance: '{{ .Release.Name }}'}}
+    spec:
+      containers:
+        - name: app
+          image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}'
+          ports: [{name: http, containerPort: 8080}]
+          readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1}
+`,
+		"templates/objects.yaml": objects,
+	} {
+		path := filepath.Join(c.dir, "addressed", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			c.t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+const twoBalancers = `{{ range $i, $name := list "web" "admin" }}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: addressed-{{ $name }}, labels: {app.kubernetes.io/instance: '{{ $.Release.Name }}'}}
+spec: {type: LoadBalancer, selector: {app: addressed}, ports: [{port: {{ add 18080 $i }}, targetPort: http}]}
+{{ end }}
+`
+
+// TestTwoLoadBalancers are refused before anything is applied, until one of them, a URL or none is named.
+func TestTwoLoadBalancers(t *testing.T) {
+	onNode(t)
+	tree := newCheckout(t)
+	tree.addressChart(twoBalancers)
+	image := tree.build()
+	deploy := func(args ...string) (string, ran) {
+		result, got := tree.deploy(t.Context(), "two-balancers", image, append([]string{"--chart", "addressed"}, args...)...)
+		return result.URL, got
+	}
+	_, got := deploy()
+	got.holds(t, 2, "OD-209", "service/addressed-web, service/addressed-admin", "--address")
+	records, err := client(t).CoreV1().Secrets("two-balancers").List(t.Context(), meta.ListOptions{LabelSelector: "owner=helm"})
+	if err != nil || len(records.Items) > 0 {
+		t.Errorf("%d revisions were applied, %v", len(records.Items), err)
+	}
+	url, got := deploy("--address", "service/addressed-admin", "--smoke-checks", "default")
+	got.holds(t, 0)
+	if !strings.HasSuffix(url, ":18081") {
+		t.Errorf("served at %q, want the second load balancer", url)
+	}
+	tree.smoke("two-balancers").holds(t, 2, "OD-209")
+	tree.smoke("two-balancers", "--address", "service/addressed-web").holds(t, 0, "probing http://", ":18080", "as proved")
+	url, got = deploy("--address", "none")
+	got.holds(t, 0)
+	if url != "" {
+		t.Errorf("served at %q, want nothing", url)
+	}
+}
+
+// TestAnIngressThatNobodyServes: no controller fills its status. The release is ready, and is verified; only smoke needs an address.
+func TestAnIngressThatNobodyServes(t *testing.T) {
+	onNode(t)
+	tree := newCheckout(t)
+	tree.addressChart(`apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: addressed, labels: {app.kubernetes.io/instance: '{{ .Release.Name }}'}}
+spec: {defaultBackend: {service: {name: addressed, port: {number: 80}}}}
+`)
+	image := tree.build()
+	deploy := func(args ...string) (release.Outcome, ran) {
+		result, got := tree.deploy(t.Context(), "no-controller", image, append([]string{"--chart", "addressed", "--timeout", "20s"}, args...)...)
+		return result.Outcome, got
+	}
+	outcome, got := deploy()
+	got.holds(t, 0, "the release is ready, but where it is served is not known", "OD-116")
+	if outcome != release.Created {
+		t.Errorf("got outcome %q", outcome)
+	}
+	_, got = deploy("--set", "next=1", "--smoke-checks", "default")
+	got.holds(t, 1, "OD-116")
+	if strings.Contains(got.stderr, "rolled back to") {
+		t.Errorf("a release that nobody could ask was rolled back:\n%s", got.stderr)
+	}
+	_, got = deploy("--address", "none")
+	got.holds(t, 0)
+}

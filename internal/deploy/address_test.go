@@ -1,0 +1,73 @@
+package deploy_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/causes"
+)
+
+func balancers(names ...string) (objects []release.Object) {
+	for _, name := range names {
+		objects = append(objects, release.Object{APIVersion: "v1", Kind: "Service", Namespace: "staging", Name: name})
+	}
+	return objects
+}
+
+// TestAnUnclearAddressIsRefusedBeforeAnythingChanges, with advice that the verb itself takes.
+func TestAnUnclearAddressIsRefusedBeforeAnythingChanges(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		fakes *fakes
+		flags []string
+		want  string
+	}{
+		"two load balancers":               {&fakes{endpoints: balancers("web", "admin")}, nil, "--address: OD-209 the release has 2 addresses, and none is named as the release: service/web, service/admin"},
+		"one that the chart does not have": {&fakes{endpoints: balancers("web", "admin")}, []string{"--address", "service/wbe"}, "it renders service/web, service/admin"},
+		"of the wrong kind":                {&fakes{endpoints: balancers("web")}, []string{"--address", "ingress/web"}, "the chart renders no ingress/web"},
+		"none, and smoke checks":           {&fakes{}, []string{"--address", "none", "--smoke-checks", "default"}, "--smoke-checks: cannot reach the release: its address is none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, _, err := test.fakes.run(t, test.flags...)
+			if release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), test.want) || len(test.fakes.done) > 0 {
+				t.Errorf("did %v, got %v", test.fakes.done, err)
+			}
+		})
+	}
+}
+
+// TestAReadyReleaseIsVerifiedWithoutAnAddress: that it is served nowhere, or nobody knows where, says nothing against it.
+func TestAReadyReleaseIsVerifiedWithoutAnAddress(t *testing.T) {
+	t.Parallel()
+	late := &release.Failure{What: "release \"shop\" has no external address in time", Err: stuck{release.Diagnosis{Code: causes.NoAddress, Reason: "NoAddress"}}}
+	for name, test := range map[string]struct {
+		fakes *fakes
+		flags []string
+		asks  string
+		url   string
+	}{
+		"named among two":         {&fakes{endpoints: balancers("web", "admin")}, []string{"--address", "service/admin"}, "address service/admin", "http://127.0.0.1"},
+		"in another namespace":    {&fakes{endpoints: append(balancers("web"), release.Object{Kind: "Service", Namespace: "other", Name: "b"})}, nil, "address service/web", "http://127.0.0.1"},
+		"given":                   {&fakes{endpoints: balancers("web", "admin")}, []string{"--address", "https://shop.example.com"}, "", "https://shop.example.com"},
+		"none":                    {&fakes{endpoints: balancers("web", "admin")}, []string{"--address", "none"}, "", ""},
+		"inside only":             {&fakes{inside: true, noURL: true}, nil, "address auto", ""},
+		"an address that is late": {&fakes{addrErr: late}, nil, "address service/shop", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			result, log, err := test.fakes.run(t, test.flags...)
+			if err != nil || result.URL != test.url || !slices.Contains(test.fakes.done, "mark 7 ready") {
+				t.Errorf("got URL %q, %v, did %v", result.URL, err, test.fakes.done)
+			}
+			if test.asks != "" && !slices.Contains(test.fakes.done, test.asks) || test.asks == "" && strings.Contains(strings.Join(test.fakes.done, "\n"), "address") {
+				t.Errorf("did %v", test.fakes.done)
+			}
+			if test.fakes.addrErr != nil {
+				check(t, log, "warning: the release is ready, but where it is served is not known: ")
+			}
+		})
+	}
+}
