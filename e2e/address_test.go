@@ -24,8 +24,10 @@ spec:
   template:
     metadata: {labels: {app: addressed, app.kubernetes.io/instance: '{{ .Release.Name }}'}}
     spec:
+      securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}}
       containers:
         - name: app
+          securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
           image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}'
           ports: [{name: http, containerPort: 8080}]
           readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1}

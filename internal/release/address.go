@@ -2,7 +2,7 @@ package release
 
 import (
 	"fmt"
-	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -19,6 +19,9 @@ const (
 // addressKinds are the kinds of objects that have an address, by how an Address spells them.
 var addressKinds = map[string]string{"service": "Service", "ingress": "Ingress"}
 
+// servedURL is an http or https URL with a host, perhaps a port and a path, and nothing else.
+var servedURL = regexp.MustCompile(`^https?://([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^\s?#@]*)?$`)
+
 // ParseAddress accepts auto, none, service/NAME, ingress/NAME, and an http or https URL without a query.
 func ParseAddress(text string) (Address, error) {
 	address := Address(text)
@@ -29,8 +32,7 @@ func ParseAddress(text string) (Address, error) {
 		_, err := ParseLabel(name)
 		return address, err
 	}
-	parsed, err := url.Parse(text)
-	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Hostname() == "" || parsed.RawQuery != "" || parsed.User != nil {
+	if !servedURL.MatchString(text) {
 		return "", fmt.Errorf("%q is not auto, none, service/NAME, ingress/NAME or an http(s) URL", text)
 	}
 	return address, nil
