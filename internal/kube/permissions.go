@@ -57,6 +57,10 @@ func KindPermissions(kind release.AppliedKind) []release.Permission {
 		watched.Without = "its state is not reported"
 		needed = append(needed, watched)
 	}
+	if kind.Group == "apps" && kind.Resource == "statefulsets" {
+		needed = append(needed, release.Permission{Resource: "pods", Namespace: kind.Namespace, Verbs: []string{"delete"}, For: "a broken pod that keeps a StatefulSet from being rolled out",
+			Without: "a broken pod that keeps a StatefulSet from being rolled out or back has to be deleted by hand"})
+	}
 	if kind.Hook {
 		return append(needed, permission("the chart's hooks", "", "get", "create", "delete"))
 	}

@@ -172,9 +172,9 @@ func TestHookOutOfTime(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.Put(job("", ""), ofJob(pod("migrate-8kd2q", 1)))
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	err := s.watcher().WatchHook(ctx, space, []release.Object{ofJobs}, release.Baseline{}, func(release.RolloutStep) {})
+	_, err := outOfTime(func(ctx context.Context, report func(release.RolloutStep)) error {
+		return s.watcher().WatchHook(ctx, space, []release.Object{ofJobs}, release.Baseline{}, report)
+	}, func(release.RolloutStep) bool { return true })
 	if got := diagnosisOf(t, err); got.Code != causes.HookFailed {
 		t.Errorf("got %+v", got)
 	}

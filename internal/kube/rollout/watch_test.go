@@ -49,6 +49,35 @@ func observeFor(t *testing.T, watcher *Watcher, time time.Duration, objects ...r
 	return r
 }
 
+// deadline is a context whose time is up when the channel is closed.
+type deadline struct {
+	context.Context
+	passed chan struct{}
+}
+
+func (d deadline) Done() <-chan struct{} { return d.passed }
+
+func (d deadline) Err() error {
+	select {
+	case <-d.passed:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// outOfTime watches until enough has been reported, and then its time is up.
+func outOfTime(watch func(context.Context, func(release.RolloutStep)) error, enough func(release.RolloutStep) bool) (steps []release.RolloutStep, err error) {
+	ctx := deadline{context.Background(), make(chan struct{})}
+	var once sync.Once
+	err = watch(ctx, func(step release.RolloutStep) {
+		if steps = append(steps, step); enough(step) {
+			once.Do(func() { close(ctx.passed) })
+		}
+	})
+	return steps, err
+}
+
 // until waits for a step.
 func (r *watching) until(what string, matches func(release.RolloutStep) bool) release.RolloutStep {
 	r.t.Helper()
@@ -356,12 +385,14 @@ func TestWatchNamesAnEarlierPod(t *testing.T) {
 		}
 		return 0
 	})
-	steps, err := observeFor(t, s.watcher(), time.Second, ofStateful).rest()
-	if got := diagnosisOf(t, err); got.Reason != "CrashLoopBackOff" || !strings.Contains(err.Error(), "not ready in namespace") {
-		t.Errorf("got %+v, %v", got, err)
-	}
 	said := func(step release.RolloutStep) bool {
 		return strings.Contains(step.Message, "may not be deleted: delete it by hand")
+	}
+	steps, err := outOfTime(func(ctx context.Context, report func(release.RolloutStep)) error {
+		return s.watcher().Watch(ctx, space, []release.Object{ofStateful}, release.Baseline{}, report)
+	}, said)
+	if got := diagnosisOf(t, err); got.Reason != "CrashLoopBackOff" || !strings.Contains(err.Error(), "not ready in namespace") {
+		t.Errorf("got %+v, %v", got, err)
 	}
 	if n := s.Count("delete "); n != 1 || !slices.ContainsFunc(steps, said) {
 		t.Errorf("%d attempts to delete it, steps %+v", n, steps)
@@ -458,7 +489,7 @@ func TestWatchOutOfTimeSaysWhy(t *testing.T) {
 			s.SetLog("bad/app", "starting\n")
 			s.Put(event("e", bad.ObjectMeta, "Any", "it said"))
 			brokenRollout(s, test.there...)
-			_, err := observeFor(t, s.watcher(), time.Second, ofDeployment).rest()
+			_, err := observeFor(t, s.watcher(), patience/4, ofDeployment).rest()
 			test.want.Advice = test.want.Code.Cause().Advice
 			if diff := cmp.Diff(test.want, diagnosisOf(t, err)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
@@ -609,7 +640,14 @@ func TestWatchUnreachableCluster(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.Break(func(*http.Request) int { return http.StatusServiceUnavailable })
-	_, err := observeFor(t, s.watcher(), time.Second, ofDeployment).rest()
+	ctx := deadline{context.Background(), make(chan struct{})}
+	go func() {
+		for s.Count("watch ")+s.Count("get ") < 10 {
+			time.Sleep(time.Millisecond)
+		}
+		close(ctx.passed)
+	}()
+	err := s.watcher().Watch(ctx, space, []release.Object{ofDeployment}, release.Baseline{}, func(release.RolloutStep) {})
 	var fault *release.Fault
 	if !errors.As(err, &fault) || fault.Side != "cluster" {
 		t.Errorf("got %v, want a fault of the cluster", err)
