@@ -88,5 +88,5 @@ func (r request) run(ctx context.Context, began time.Time) (Result, error) {
 		failed := failedRollout{request: r, budget: budget, revisions: order.revisions, target: target, applied: rolledOut.applied, result: result}
 		return failed.handle(ctx, leaseCtx, err)
 	}
-	return result, r.markVerified(leaseCtx, lease, rolledOut.applied.Revision, order)
+	return result, r.markVerified(leaseCtx, lease, rolledOut, order)
 }

@@ -28,6 +28,8 @@ type Workspace interface {
 type Registry interface {
 	// Describe reads an image's revision label; false if the registry does not have the image.
 	Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error)
+	// Platforms lists the images that a digest stands for; false if the registry does not have it.
+	Platforms(ctx context.Context, image release.Image) ([]release.PlatformImage, bool, error)
 }
 
 // Chart renders a Helm release, applies it and keeps its revisions.
@@ -83,8 +85,10 @@ type Cluster interface {
 	WatchHook(ctx context.Context, namespace string, objects []release.Object, before release.Baseline, report func(release.RolloutStep)) error
 	// Address waits for the URL of the release's external address; "" if it has none by design.
 	Address(ctx context.Context, namespace, name string, address release.Address, report func(string)) (string, error)
-	// Images lists the images that the release's pods run, as the kubelet reports them.
-	Images(ctx context.Context, namespace, name string) ([]release.PodImage, error)
+	// Running lists what the release's workloads run whose pod template names the image, as the kubelets report it.
+	Running(ctx context.Context, namespace, name string, image release.Image) (release.Running, error)
+	// NodePlatform is the platform of a node.
+	NodePlatform(ctx context.Context, node string) (release.Platform, error)
 }
 
 // Commits knows how commits relate to each other.

@@ -95,6 +95,10 @@ func (s *fakes) Describe(_ context.Context, image release.Image) (release.ImageI
 	return release.ImageInfo{Revision: s.revision}, !s.absent && (s.gone.IsZero() || image.Digest != s.gone), nil
 }
 
+func (s *fakes) Platforms(context.Context, release.Image) ([]release.PlatformImage, bool, error) {
+	return nil, false, nil
+}
+
 func (s *fakes) Compare(ctx context.Context, _, _ release.Commit) (release.Comparison, error) {
 	if s.blockCompare {
 		<-ctx.Done()
@@ -253,8 +257,12 @@ func (c cluster) Address(_ context.Context, _, _ string, address release.Address
 	return "http://127.0.0.1", nil
 }
 
-func (c cluster) Images(context.Context, string, string) ([]release.PodImage, error) {
-	return c.pods, c.podsErr
+func (cluster) NodePlatform(context.Context, string) (release.Platform, error) {
+	return release.Platform{}, nil
+}
+
+func (c cluster) Running(context.Context, string, string, release.Image) (release.Running, error) {
+	return releasetest.Running(c.pods...), c.podsErr
 }
 
 type lease struct{ *fakes }

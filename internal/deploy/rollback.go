@@ -218,25 +218,28 @@ func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result
 		prefixIfSet(", digest ", f.target.Digest.Short()), applied.Revision, time.Since(began).Seconds())), failure
 }
 
-// podsAfterRollback lists the pods that run the target's digest, as the kubelet reports it. The digest is zero if any pod
-// runs another one.
+// podsAfterRollback lists the pods that run the target's image, as the kubelets report it. The digest is zero if any pod runs another
+// one.
 func (f failedRollout) podsAfterRollback(ctx context.Context) ([]string, release.Digest) {
-	if f.target.Digest.IsZero() {
+	if f.target.Image.IsZero() {
 		return nil, release.Digest{}
 	}
-	images, err := f.Cluster.Images(ctx, f.settings.Namespace, f.settings.Release)
+	running, err := f.Cluster.Running(ctx, f.settings.Namespace, f.settings.Release, f.target.Image)
+	var proof release.RunningProof
+	if err == nil {
+		proof, err = running.Prove(ctx, f.target.Image, contents{f.Registry, f.Cluster})
+	}
 	if err != nil {
 		f.Reporter.Warnf("cannot tell what the pods run after the rollback: %v", err)
 		return nil, release.Digest{}
 	}
-	pods, others := release.SplitByDigest(images, f.target.Digest)
-	for _, other := range others {
-		f.Reporter.Warnf("pod %q runs %s, not %s", other.Pod, other.Digest, f.target.Digest)
+	for _, problem := range proof.Problems {
+		f.Reporter.Warnf("after the rollback: %s", problem)
 	}
-	if len(pods) == 0 || len(others) > 0 {
-		return pods, release.Digest{}
+	if len(proof.Pods) == 0 || len(proof.Problems) > 0 {
+		return proof.Pods, release.Digest{}
 	}
-	return pods, f.target.Digest
+	return proof.Pods, f.target.Digest
 }
 
 // rollbackFailed reports both errors, and again what was known to be in the way of the rollback.

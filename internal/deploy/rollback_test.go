@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
 )
@@ -121,6 +123,45 @@ func TestNothingTriedHasNotFailed(t *testing.T) {
 		if err == nil || strings.Contains(err.Error()+log, "the rollback failed too") || strings.Contains(err.Error()+log, string(causes.RollbackFailed)) {
 			t.Errorf("%s: %v\n%s", name, err, log)
 		}
+	}
+}
+
+// TestWhatThePodsRunDecides: pods that run another image, or none where some are wanted, are a reason to go back. Pods that are meant to
+// stay at an older revision are not, but prove nothing either.
+func TestWhatThePodsRunDecides(t *testing.T) {
+	t.Parallel()
+	right := release.PodImage{Pod: "shop-1", Digest: image(t, "a").Digest}
+	held := release.PodImage{Pod: "shop-0", Digest: image(t, "b").Digest, Held: "the StatefulSet's partition is 1"}
+	for name, test := range map[string]struct {
+		pods     []release.PodImage
+		outcome  release.Outcome
+		verified bool
+		digest   bool
+		says     string
+	}{
+		"all run it":       {[]release.PodImage{right}, release.Changed, true, true, "1 pods run"},
+		"one is kept":      {[]release.PodImage{right, held}, release.Changed, true, true, "partition is 1"},
+		"all are kept":     {[]release.PodImage{held}, release.Changed, false, false, "is not marked as verified"},
+		"none runs":        {[]release.PodImage{}, release.RolledBack, true, false, "rolled back"},
+		"another image":    {[]release.PodImage{{Pod: "shop-1", Digest: image(t, "b").Digest}}, release.RolledBack, true, false, "rolled back"},
+		"no digest at all": {[]release.PodImage{{Pod: "shop-1", ImageID: "shop:v1"}}, release.RolledBack, true, false, "rolled back"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fakes := &fakes{history: live(another), target: release.RollbackTarget{Revision: 5}, pods: test.pods}
+			var result deploy.Result
+			var log string
+			var err error
+			synctest.Test(t, func(t *testing.T) { result, log, err = fakes.run(t) }) // pods that do not exist are waited for
+			if result.Outcome != test.outcome || (err == nil) != (test.outcome == release.Changed) || result.Digest.IsZero() == test.digest {
+				t.Errorf("got outcome %q, digest %q, %v", result.Outcome, result.Digest, err)
+			}
+			check(t, log, test.says)
+			marked := slices.ContainsFunc(fakes.done, func(done string) bool { return strings.HasPrefix(done, "verify") || strings.HasPrefix(done, "mark") })
+			if marked != test.verified {
+				t.Errorf("did %v", fakes.done)
+			}
+		})
 	}
 }
 
@@ -318,12 +359,12 @@ func TestDigestAfterRollback(t *testing.T) {
 		says string
 	}{
 		"all went back":     {[]release.PodImage{{Pod: "shop-1", Digest: before}}, before, "rolled back"},
-		"one did not":       {[]release.PodImage{{Pod: "shop-1", Digest: before}, {Pod: "shop-2", Digest: failed}}, release.Digest{}, `warning: pod "shop-2" runs ` + failed.String()},
+		"one did not":       {[]release.PodImage{{Pod: "shop-1", Digest: before}, {Pod: "shop-2", Digest: failed}}, release.Digest{}, `warning: after the rollback: pod "shop-2" runs ` + failed.String()},
 		"nobody to be seen": {[]release.PodImage{}, release.Digest{}, "rolled back"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			fakes := &fakes{watchErr: broken("CrashLoopBackOff"), history: live(another), target: release.RollbackTarget{Revision: 5, Digest: before}, pods: test.pods}
+			fakes := &fakes{watchErr: broken("CrashLoopBackOff"), history: live(another), target: release.RollbackTarget{Revision: 5, Digest: before, Image: release.Image{Repository: "localhost:5000/team/shop", Digest: before}}, pods: test.pods}
 			result, log, _ := fakes.run(t)
 			if result.Digest != test.want || result.Outcome != release.RolledBack {
 				t.Errorf("got %s, outcome %q, want %s", result.Digest, result.Outcome, test.want)

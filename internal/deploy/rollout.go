@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -19,6 +20,8 @@ type rolloutResult struct {
 	url     string
 	pods    []string
 	digest  release.Digest
+	// unproved: pods are wanted, and all of them are meant to stay at an older revision.
+	unproved bool
 }
 
 // addTo is the result with what the rollout reached.
@@ -41,20 +44,31 @@ func (r request) rollout(leaseCtx context.Context, budget budget) (rolloutResult
 	reached.ready = time.Since(began)
 	r.Reporter.Infof("%s: release %q in namespace %q, revision %d, %d objects, %s, ready after %.1f s", reached.applied.Outcome, r.settings.Release,
 		r.settings.Namespace, reached.applied.Revision, len(reached.applied.Objects), r.settings.Image.Digest.Short(), reached.ready.Seconds())
-	if reached.url, err = r.waitForAddress(ctx, budget); err != nil {
-		return reached, err
-	}
-	if reached.pods, err = r.checkDigest(ctx); err != nil {
+	proof, err := r.prove(ctx, budget)
+	reached.pods, reached.unproved = proof.Pods, len(proof.Pods) == 0 && !proof.Idle
+	if err != nil {
 		return reached, err
 	}
 	if len(reached.pods) > 0 {
 		reached.digest = r.settings.Image.Digest
 	}
 	r.Reporter.Infof("%d pods run %s", len(reached.pods), r.settings.Image.Digest)
+	if reached.unproved {
+		r.Reporter.Warnf("every pod is meant to stay at an older revision, so that nothing has proved %s yet: revision %d is not marked as verified",
+			r.settings.Image.Digest.Short(), reached.applied.Revision)
+	}
+	if reached.url, err = r.waitForAddress(ctx, budget); err != nil {
+		return reached, err
+	}
 	if reached.url != "" {
 		r.Reporter.Infof("served at %s", reached.url)
 	}
-	return reached, r.smoke(ctx, budget, reached.url)
+	expected := r.deployment.Commit
+	if proof.Held && r.settings.SmokeChecks != "" {
+		expected = ""
+		r.Reporter.Infof("pods of an older revision answer too, as they are meant to: the smoke checks do not compare the commit")
+	}
+	return reached, r.smoke(ctx, budget, reached.url, expected)
 }
 
 // apply installs or upgrades and waits until the release is ready. An unchanged release is watched too: it may not be ready.
@@ -85,21 +99,58 @@ func (r request) wait(budget budget, before release.Baseline) release.Wait {
 	}
 }
 
-// checkDigest lists the pods that run the image by what the kubelet reports, and fails if one runs another digest.
-func (r request) checkDigest(ctx context.Context) ([]string, error) {
-	images, err := r.Cluster.Images(ctx, r.settings.Namespace, r.settings.Release)
-	if err != nil {
-		return nil, err
+// contents is what the pods are compared by.
+type contents struct {
+	Registry
+	Cluster
+}
+
+// proofPause is the time between two looks at pods that have not started yet.
+const proofPause = time.Second
+
+// prove finds the pods that run the image by what the kubelets report, and fails if one runs another image, or none runs where pods are
+// wanted. A custom resource may count as ready before its controller has made any pod: those are waited for as long as the rollout may take.
+func (r request) prove(ctx context.Context, budget budget) (release.RunningProof, error) {
+	rolling, stop := budget.withDeadline(ctx, release.PhaseRollout)
+	defer stop()
+	for {
+		running, err := r.Cluster.Running(ctx, r.settings.Namespace, r.settings.Release, r.settings.Image)
+		if err != nil {
+			return release.RunningProof{}, err
+		}
+		proof, err := running.Prove(ctx, r.settings.Image, contents{r.Registry, r.Cluster})
+		if err != nil {
+			return proof, err
+		}
+		if proof.Pending && rolling.Err() == nil {
+			pause(rolling, proofPause)
+			continue
+		}
+		for _, note := range proof.Notes {
+			r.Reporter.Infof("%s", note)
+		}
+		switch {
+		case len(proof.Problems) == 0:
+			return proof, nil
+		case ctx.Err() != nil:
+			return proof, context.Cause(ctx)
+		}
+		return proof, &release.BadRelease{Err: &release.Failure{What: fmt.Sprintf("release %q: %s", r.settings.Release, strings.Join(proof.Problems, "; "))}}
 	}
-	pods, others := release.SplitByDigest(images, r.settings.Image.Digest)
-	if len(others) > 0 {
-		return nil, &release.BadRelease{Err: &release.Failure{What: fmt.Sprintf("pod %q of %q runs %s, not %s", others[0].Pod, r.settings.Release, others[0].Digest, r.settings.Image.Digest)}}
+}
+
+// pause waits, at most until the context ends.
+func pause(ctx context.Context, duration time.Duration) {
+	timer := time.NewTimer(duration)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
-	return pods, nil
 }
 
 // smoke runs the smoke checks, if any were asked for, against the address.
-func (r request) smoke(ctx context.Context, budget budget, url string) error {
+func (r request) smoke(ctx context.Context, budget budget, url string, expected release.Commit) error {
 	if r.settings.SmokeChecks == "" {
 		return nil
 	}
@@ -110,7 +161,7 @@ func (r request) smoke(ctx context.Context, budget budget, url string) error {
 	ctx, cancel := budget.withDeadline(ctx, release.PhaseSmoke)
 	defer cancel()
 	defer r.Reporter.Group("smoke of " + url)()
-	err := r.Smoker.Smoke(ctx, url, r.settings.checksFile(), r.deployment.Commit)
+	err := r.Smoker.Smoke(ctx, url, r.settings.checksFile(), expected)
 	if release.IsBadRelease(err) {
 		return &smokeFailedError{err}
 	}

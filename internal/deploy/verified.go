@@ -8,19 +8,24 @@ import (
 )
 
 // markVerified marks the revision that was rolled out as one to roll back to: as proved if its smoke checks passed, or else as
-// ready. If an older commit was deployed deliberately, the revisions that it goes back from are marked too, and the release is
+// ready; not one of which no pod runs the image yet. If an older commit was deployed deliberately, the revisions that it goes back from are marked too, and the release is
 // pinned.
-func (r request) markVerified(leaseCtx context.Context, lease release.Lease, revision int, order order) error {
+func (r request) markVerified(leaseCtx context.Context, lease release.Lease, rolledOut rolloutResult, order order) error {
 	ctx, cancel := context.WithTimeout(leaseCtx, markTime)
 	defer cancel()
 	mark := release.MarkReady
 	if r.settings.SmokeChecks != "" {
 		mark = release.MarkProved
 	}
-	if err := r.Chart.Mark(ctx, r.settings.Release, revision, mark); err != nil || !order.goingBack {
-		return err
+	if !rolledOut.unproved {
+		if err := r.Chart.Mark(ctx, r.settings.Release, rolledOut.applied.Revision, mark); err != nil {
+			return err
+		}
 	}
-	r.markLeft(ctx, revision, order.revisions)
+	if !order.goingBack {
+		return nil
+	}
+	r.markLeft(ctx, rolledOut.applied.Revision, order.revisions)
 	r.Reporter.Infof("pinned at commit %s: other commits are refused until --unpin", r.deployment.Commit.Short())
 	return lease.SetPin(ctx, &release.Pin{Commit: r.deployment.Commit, RunURL: r.Holder.URL, Actor: r.Holder.Actor, At: time.Now().UTC()})
 }

@@ -11,13 +11,12 @@ import (
 	"github.com/onedigest/onedigest/internal/kube"
 )
 
-// A cluster that takes short-lived tokens is asked which images the release "shop" runs.
+// A cluster that takes short-lived tokens is asked for the platform of a node.
 func ExampleBearer() {
 	cluster := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Println(r.Header.Get("Authorization"))
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprint(w, `{"kind":"PodList","apiVersion":"v1","items":[{"metadata":{"name":"shop-1"},"status":{"phase":"Running","containerStatuses":[
-			{"name":"app","ready":true,"imageID":"example.com/shop@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}]}}]}`)
+		fmt.Fprint(w, `{"kind":"Node","apiVersion":"v1","metadata":{"name":"node-1"},"status":{"nodeInfo":{"operatingSystem":"linux","architecture":"arm64"}}}`)
 	}))
 	defer cluster.Close()
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cluster.Certificate().Raw})
@@ -29,15 +28,13 @@ func ExampleBearer() {
 		fmt.Println(err)
 		return
 	}
-	images, err := client.Images(context.Background(), "staging", "shop")
+	platform, err := client.NodePlatform(context.Background(), "node-1")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	for _, image := range images {
-		fmt.Println(image.Pod, image.Container, image.Digest, image.Ready)
-	}
+	fmt.Println(platform)
 	// Output:
 	// Bearer token-1
-	// shop-1 app sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa true
+	// linux/arm64
 }

@@ -1,41 +1,11 @@
 package kube
 
 import (
-	"context"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/release"
-	core "k8s.io/api/core/v1"
-	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
-
-func TestImages(t *testing.T) {
-	t.Parallel()
-	s := newServer(t)
-	ending, ended, foreign := pod("ending"), pod("ended"), pod("foreign")
-	now := meta.Now()
-	ending.DeletionTimestamp, ending.Finalizers = &now, []string{"test/keep"}
-	ended.Status.Phase = core.PodSucceeded
-	foreign.Labels[instanceLabel] = "another"
-	starting := pod("starting")
-	starting.Status.ContainerStatuses[0].Ready = false
-	starting.Status.ContainerStatuses[0].ImageID = ""
-	sidecar := pod("two")
-	sidecar.Status.ContainerStatuses = append(sidecar.Status.ContainerStatuses, core.ContainerStatus{Name: "aaa", Ready: true, ImageID: "x@sha256:" + strings.Repeat("b", 64)})
-	s.Put(ending, ended, foreign, starting, sidecar)
-	got, err := s.client().Images(context.Background(), space, "shop")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ran, _ := release.ParseDigest(digest)
-	other, _ := release.ParseDigest("sha256:" + strings.Repeat("b", 64))
-	want := []release.PodImage{{Pod: "starting", Container: "app"}, {Pod: "two", Container: "aaa", Digest: other, Ready: true}, {Pod: "two", Container: "app", Digest: ran, Ready: true}}
-	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b release.Digest) bool { return a == b })); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
 
 var imageIDs = map[string]string{
 	"localhost:5000/shop@" + digest:             digest,
@@ -53,7 +23,16 @@ var imageIDs = map[string]string{
 func TestParseImageID(t *testing.T) {
 	t.Parallel()
 	for imageID, want := range imageIDs {
-		if got := parseImageID(imageID).String(); got != want {
+		if _, got := parseImageID(imageID); got.String() != want {
+			t.Errorf("%q: got %q, want %q", imageID, got, want)
+		}
+	}
+}
+
+func TestParseImageIDNamesTheRepository(t *testing.T) {
+	t.Parallel()
+	for imageID, want := range map[string]release.Repository{"docker-pullable://example.com/x@" + digest: "example.com/x", digest: "", "nohost@" + digest: ""} {
+		if got, _ := parseImageID(imageID); got != want {
 			t.Errorf("%q: got %q, want %q", imageID, got, want)
 		}
 	}
@@ -64,7 +43,7 @@ func FuzzParseImageID(f *testing.F) {
 		f.Add(imageID)
 	}
 	f.Fuzz(func(t *testing.T, imageID string) {
-		got := parseImageID(imageID)
+		_, got := parseImageID(imageID)
 		if got.IsZero() {
 			return
 		}

@@ -23,13 +23,29 @@ type Deps struct {
 	Smoke    func(ctx context.Context, settings smoke.Settings) (smoke.Result, error)
 	Promote  func(ctx context.Context, settings promote.Settings) (promote.Result, error)
 	Cluster  Cluster
+	Registry Registry
 	Reporter release.Reporter
 	Now      func() time.Time
 }
 
 // Cluster reports what runs when every step is done.
 type Cluster interface {
-	Images(ctx context.Context, namespace, name string) ([]release.PodImage, error)
+	// Running lists what the release's workloads run whose pod template names the image, as the kubelets report it.
+	Running(ctx context.Context, namespace, name string, image release.Image) (release.Running, error)
+	// NodePlatform is the platform of a node.
+	NodePlatform(ctx context.Context, node string) (release.Platform, error)
+}
+
+// Registry tells what images consist of.
+type Registry interface {
+	// Platforms lists the images that a digest stands for; false if the registry does not have it.
+	Platforms(ctx context.Context, image release.Image) ([]release.PlatformImage, bool, error)
+}
+
+// contents is what the pods are compared by.
+type contents struct {
+	Registry
+	Cluster
 }
 
 // Step is one line of the table.
@@ -210,17 +226,20 @@ func (p *pipeline) prove(ctx context.Context) error {
 	var broken []string
 	for _, environment := range release.DefaultLadder {
 		name := environment.String()
-		images, err := p.Cluster.Images(ctx, name, p.settings.Release)
+		running, err := p.Cluster.Running(ctx, name, p.settings.Release, p.image)
 		if err != nil {
 			return err
 		}
-		pods, others := release.SplitByDigest(images, proof.Built)
-		proof.Running[name] = pods
-		for _, other := range others {
-			broken = append(broken, fmt.Sprintf("pod %q in %s runs %s", other.Pod, name, other.Digest))
+		found, err := running.Prove(ctx, p.image, contents{p.Registry, p.Cluster})
+		if err != nil {
+			return err
 		}
-		if len(pods) == 0 {
-			broken = append(broken, fmt.Sprintf("no pod runs in %s", name))
+		proof.Running[name] = found.Pods
+		for _, problem := range found.Problems {
+			broken = append(broken, name+": "+problem)
+		}
+		if len(found.Pods) == 0 && len(found.Problems) == 0 {
+			broken = append(broken, strings.Join(append([]string{fmt.Sprintf("no pod runs it in %s", name)}, found.Notes...), ", "))
 		}
 		if !slices.Equal(proof.Answered[name], []string{proof.Commit.String()}) {
 			broken = append(broken, fmt.Sprintf("%s answered commits [%s]", name, strings.Join(proof.Answered[name], " ")))

@@ -70,8 +70,16 @@ func (c *fakes) Promote(_ context.Context, settings promote.Settings) (promote.R
 	return promote.Result{Outcome: release.Created, Digest: settings.Image.Digest}, c.call("promote", settings.Image)
 }
 
-func (c *fakes) Images(_ context.Context, namespace, _ string) ([]release.PodImage, error) {
-	return []release.PodImage{{Pod: "shop-1", Digest: c.runs[namespace]}}, nil
+func (*fakes) Platforms(context.Context, release.Image) ([]release.PlatformImage, bool, error) {
+	return nil, false, nil
+}
+
+func (*fakes) NodePlatform(context.Context, string) (release.Platform, error) {
+	return release.Platform{}, nil
+}
+
+func (c *fakes) Running(_ context.Context, namespace, _ string, _ release.Image) (release.Running, error) {
+	return releasetest.Running(release.PodImage{Pod: "shop-1", Digest: c.runs[namespace]}), nil
 }
 
 func good(t *testing.T) *fakes {
@@ -87,7 +95,7 @@ func (c *fakes) run(t *testing.T, flags ...string) (pipeline.Result, error) {
 		t.Fatal(err)
 	}
 	return pipeline.Run(t.Context(), settings, pipeline.Deps{Build: c.Build, Deploy: c.Deploy, Smoke: c.Smoke, Promote: c.Promote,
-		Cluster: c, Reporter: releasetest.DiscardReporter{}, Now: time.Now})
+		Cluster: c, Registry: c, Reporter: releasetest.DiscardReporter{}, Now: time.Now})
 }
 
 func TestRunChainsTheVerbsByTheDigest(t *testing.T) {
@@ -209,7 +217,7 @@ func TestRunFailsWhenThePromiseIsBroken(t *testing.T) {
 		spoil func(*fakes)
 		want  string
 	}{
-		"production runs another digest":    {func(c *fakes) { c.runs["production"] = releasetest.Digest(t, "b") }, `in production runs sha256:bbbb`},
+		"production runs another digest":    {func(c *fakes) { c.runs["production"] = releasetest.Digest(t, "b") }, `production: pod "shop-1" runs sha256:bbbb`},
 		"staging answers another commit":    {func(c *fakes) { c.answers["staging"] = "x" }, "staging answered commits [x]"},
 		"production answers with no commit": {func(c *fakes) { c.answers["production"] = "" }, "production answered commits []"},
 	} {

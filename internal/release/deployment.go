@@ -2,7 +2,6 @@ package release
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -68,30 +67,4 @@ type RollbackTarget struct {
 	Digest    Digest
 	Image     Image    // zero if another tool made the revision
 	Obstacles []string // why the rollback cannot work, one line each; empty if nothing known prevents it
-}
-
-// SplitByDigest separates pods that have a container running the digest (their names) from pods that have none (their
-// images). Other containers of a pod, such as sidecars, may run any digest.
-func SplitByDigest(images []PodImage, digest Digest) (pods []string, others []PodImage) {
-	runs := map[string]bool{}
-	for _, image := range images {
-		runs[image.Pod] = runs[image.Pod] || image.Digest == digest
-	}
-	for _, image := range images {
-		switch {
-		case !runs[image.Pod]:
-			others = append(others, image)
-		case image.Digest == digest && !slices.Contains(pods, image.Pod):
-			pods = append(pods, image.Pod)
-		}
-	}
-	return pods, others
-}
-
-// PodImage is the image of a pod's container, as the kubelet reports it.
-type PodImage struct {
-	Pod       string
-	Container string
-	Digest    Digest // of status.containerStatuses[].imageID; zero if the kubelet names none
-	Ready     bool
 }

@@ -13,7 +13,7 @@ func TestTheLiveRevisionIsMarkedWithTheVerdict(t *testing.T) {
 	t.Parallel()
 	broken := release.Answer{Stage: release.StageCheck, Commit: commit.String(), Wrong: []string{"x"}}
 	shop := []string{"--release", "shop", "--environment", "staging", "--timeout", "30s"}
-	good, other := release.PodImage{Pod: "a", Digest: image(t).Digest}, release.PodImage{Pod: "b"}
+	good, other := release.PodImage{Pod: "a", Digest: image(t).Digest}, release.PodImage{Pod: "b", ImageID: "shop:v1"}
 	for name, test := range map[string]struct {
 		fake  *fakeDeps
 		flags []string

@@ -43,8 +43,10 @@ type Prober interface {
 type Cluster interface {
 	// Address waits for the release's external address; "" if its Service is of a type that has none.
 	Address(ctx context.Context, namespace, name string, address release.Address, report func(string)) (string, error)
-	// Images lists the images that the kubelet reports for the release's pods.
-	Images(ctx context.Context, namespace, name string) ([]release.PodImage, error)
+	// Running lists what the release's workloads run whose pod template names the image, as the kubelets report it.
+	Running(ctx context.Context, namespace, name string, image release.Image) (release.Running, error)
+	// NodePlatform is the platform of a node.
+	NodePlatform(ctx context.Context, node string) (release.Platform, error)
 	// LiveRevision returns the number of the revision that a Helm release runs; 0 if Helm did not install it, or is changing it.
 	LiveRevision(ctx context.Context, namespace, name string) (int, error)
 	// MarkRevision marks a revision with what smoke found, if it is still the live one.
@@ -60,6 +62,8 @@ type Registry interface {
 	Newest(ctx context.Context, image release.Image, environment release.Environment) (release.Record, bool, error)
 	// Describe reads the revision label of an image, and returns false if the registry does not hold the image.
 	Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error)
+	// Platforms lists the images that a digest stands for; false if the registry does not have it.
+	Platforms(ctx context.Context, image release.Image) ([]release.PlatformImage, bool, error)
 }
 
 // Result is what smoke found.

@@ -85,13 +85,21 @@ func (f *fakeDeps) Address(context.Context, string, string, release.Address, fun
 	return "http://127.0.0.1:1", nil
 }
 
-func (f *fakeDeps) Images(ctx context.Context, _, _ string) ([]release.PodImage, error) {
+func (*fakeDeps) Platforms(context.Context, release.Image) ([]release.PlatformImage, bool, error) {
+	return nil, false, nil
+}
+
+func (*fakeDeps) NodePlatform(context.Context, string) (release.Platform, error) {
+	return release.Platform{}, nil
+}
+
+func (f *fakeDeps) Running(ctx context.Context, _, _ string, _ release.Image) (release.Running, error) {
 	if ctx.Err() != nil {
-		return nil, ctx.Err()
+		return release.Running{}, ctx.Err()
 	}
 	pods := f.pods[min(f.podRequests, len(f.pods)-1)]
 	f.podRequests++
-	return pods, nil
+	return releasetest.Running(pods...), nil
 }
 
 func (f *fakeDeps) Record(ctx context.Context, evidence release.Evidence) (release.Digest, error) {
@@ -331,7 +339,8 @@ func TestConsecutiveRoundsMustAllPass(t *testing.T) {
 
 func TestEvidence(t *testing.T) {
 	t.Parallel()
-	good, other := release.PodImage{Pod: "a", Digest: image(t).Digest}, release.PodImage{Pod: "b"}
+	held := release.PodImage{Pod: "c", ImageID: "shop:v1", Held: "the StatefulSet's partition is 1"}
+	good, other := release.PodImage{Pod: "a", Digest: image(t).Digest}, release.PodImage{Pod: "b", ImageID: "shop:v1"}
 	broken := release.Answer{Stage: release.StageCheck, Commit: commit.String(), Wrong: []string{"x"}}
 	for name, test := range map[string]struct {
 		answer   release.Answer
@@ -341,12 +350,13 @@ func TestEvidence(t *testing.T) {
 		want     string
 	}{
 		"a pass":                             {answerFrom(commit), [][]release.PodImage{{good}}, commit.String(), release.Pass, "<nil>"},
-		"a sidecar does not count":           {answerFrom(commit), [][]release.PodImage{{{Pod: "a", Container: "sidecar"}, good}}, commit.String(), release.Pass, "<nil>"},
+		"an older pod by intent":             {answerFrom(commit), [][]release.PodImage{{good, held}}, commit.String(), release.Pass, "<nil>"},
+		"older pods by intent only":          {answerFrom(commit), [][]release.PodImage{{held}}, commit.String(), "", "partition"},
 		"a failure":                          {broken, [][]release.PodImage{{good}}, commit.String(), release.Fail, "smoke failed"},
 		"nothing answers":                    {release.Answer{Stage: release.StageDNS}, [][]release.PodImage{{good}}, commit.String(), "", "never reached"},
 		"another digest runs":                {answerFrom(commit), [][]release.PodImage{{good, other}}, commit.String(), "", `pod "b" runs`},
 		"another digest after the rounds":    {answerFrom(commit), [][]release.PodImage{{good}, {good, other}}, commit.String(), "", `pod "b" runs`},
-		"no pod":                             {answerFrom(commit), [][]release.PodImage{{}}, commit.String(), "", "has no running pod"},
+		"no pod":                             {answerFrom(commit), [][]release.PodImage{{}}, commit.String(), "", "no pod of Deployment/shop runs"},
 		"an image that is no commit's":       {answerFrom(commit), [][]release.PodImage{{good}}, commit.String() + "-dirty", "", "which is no commit"},
 		"the image's own commit is expected": {answerFrom(olderCommit), [][]release.PodImage{{good}}, commit.String(), release.Fail, "answered by"},
 	} {

@@ -74,11 +74,16 @@ func isWarming(ctx context.Context, answers []release.Answer, settings Settings,
 			return false
 		}
 	}
-	images, err := deps.Cluster.Images(ctx, settings.Namespace, settings.Release)
+	running, err := deps.Cluster.Running(ctx, settings.Namespace, settings.Release, settings.Image)
 	if err != nil {
 		return false
 	}
-	return !slices.ContainsFunc(images, func(image release.PodImage) bool {
-		return image.Digest == settings.Image.Digest && image.Ready
-	})
+	for _, workload := range running.Workloads {
+		if slices.ContainsFunc(workload.Pods, func(pod release.PodImage) bool {
+			return pod.Ready && (pod.Named || pod.Digest == settings.Image.Digest)
+		}) {
+			return false
+		}
+	}
+	return true
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
 )
@@ -60,22 +61,35 @@ func findURL(ctx context.Context, settings Settings, deps Deps) (string, error) 
 	return address, nil
 }
 
-// confirmPods lists the release's pods and fails unless every one of them runs the image. Without an image it does nothing.
+// contents is what the pods are compared by.
+type contents struct {
+	Registry
+	Cluster
+}
+
+// confirmPods lists the pods that run the image, and fails unless every pod that is meant to runs it, and at least one does. Without
+// an image it does nothing.
 func confirmPods(ctx context.Context, settings Settings, deps Deps) ([]string, error) {
 	if settings.Image.IsZero() {
 		return nil, nil
 	}
-	images, err := deps.Cluster.Images(ctx, settings.Namespace, settings.Release)
+	running, err := deps.Cluster.Running(ctx, settings.Namespace, settings.Release, settings.Image)
 	if err != nil {
 		return nil, err
 	}
-	pods, others := release.SplitByDigest(images, settings.Image.Digest)
-	if len(others) > 0 {
-		return nil, &release.Failure{What: fmt.Sprintf("pod %q runs %s, not %s", others[0].Pod, others[0].Digest, settings.Image.Digest),
-			Do: "deploy the image first, or wait until its rollout has finished"}
+	proof, err := running.Prove(ctx, settings.Image, contents{deps.Registry, deps.Cluster})
+	if err != nil {
+		return nil, err
 	}
-	if len(pods) == 0 {
-		return nil, &release.Failure{What: fmt.Sprintf("release %q has no running pod", settings.Release)}
+	problems := proof.Problems
+	if len(problems) == 0 && len(proof.Pods) == 0 {
+		problems = append([]string{fmt.Sprintf("no pod of release %q runs %s", settings.Release, settings.Image.Digest)}, proof.Notes...)
 	}
-	return pods, nil
+	if len(problems) > 0 {
+		return nil, &release.Failure{What: strings.Join(problems, "; "), Do: "deploy the image first, or wait until its rollout has finished"}
+	}
+	for _, note := range proof.Notes {
+		deps.Reporter.Infof("%s", note)
+	}
+	return proof.Pods, nil
 }

@@ -63,6 +63,11 @@ func (i *Images) Fetch(ctx context.Context, image release.Image, platforms []rel
 	return i.registry.Fetch(ctx, image, platforms, dir)
 }
 
+// Platforms lists the images that a digest stands for; false if the repository does not hold it.
+func (i *Images) Platforms(ctx context.Context, image release.Image) ([]release.PlatformImage, bool, error) {
+	return i.registry.Platforms(ctx, image)
+}
+
 // Push uploads a built image under a tag. The error is a *release.TagTakenError if the tag names another image.
 func (i *Images) Push(ctx context.Context, layout release.Layout, repository release.Repository, tag release.Tag, progress func(release.Progress)) error {
 	return i.registry.Push(ctx, layout, repository, tag, progress)

@@ -12,6 +12,7 @@ import (
 	appbuild "github.com/onedigest/onedigest/internal/app/build"
 	"github.com/onedigest/onedigest/internal/app/clusters"
 	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
+	"github.com/onedigest/onedigest/internal/app/images"
 	apppromote "github.com/onedigest/onedigest/internal/app/promote"
 	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
 	"github.com/onedigest/onedigest/internal/build"
@@ -44,6 +45,10 @@ func Run(ctx context.Context, settings *pipeline.Settings, run *app.RunContext) 
 	if err != nil {
 		return pipeline.Result{}, err
 	}
+	registry, err := images.New(ctx, run)
+	if err != nil {
+		return pipeline.Result{}, err
+	}
 	step := *run
 	step.Reporter = indented{run.Reporter}
 	result, err := pipeline.Run(ctx, *settings, pipeline.Deps{
@@ -55,7 +60,7 @@ func Run(ctx context.Context, settings *pipeline.Settings, run *app.RunContext) 
 		Promote: func(ctx context.Context, s promote.Settings) (promote.Result, error) {
 			return apppromote.Run(ctx, &s, &step)
 		},
-		Cluster: cluster, Reporter: run.Reporter, Now: run.Process.Now,
+		Cluster: cluster, Registry: registry, Reporter: run.Reporter, Now: run.Process.Now,
 	})
 	printProof(run.Reporter, result)
 	return result, err

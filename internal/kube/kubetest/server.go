@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -277,8 +278,9 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	resource := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
-	if strings.Contains(r.URL.Path, "/customresourcedefinitions/") || strings.Count(r.URL.Path, "/") == 4 && strings.HasPrefix(r.URL.Path, "/api/v1/namespaces/") {
-		refuse(w, http.StatusNotFound) // one definition, one namespace
+	parts := strings.Count(strings.TrimPrefix(r.URL.Path, "/apis"), "/")
+	if strings.Contains(r.URL.Path, "/customresourcedefinitions/") || parts == 4 && strings.HasPrefix(r.URL.Path, "/api/v1/namespaces/") || parts == 6 {
+		refuse(w, http.StatusNotFound) // one definition, one namespace, or one object in it
 		return
 	}
 	list := map[string]any{"kind": kindOf[resource] + "List", "apiVersion": apiVersion(r.URL.Path), "metadata": map[string]any{"resourceVersion": strconv.Itoa(s.version)}}
@@ -315,7 +317,7 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
 
 var kindOf = map[string]string{"deployments": "Deployment", "replicasets": "ReplicaSet", "pods": "Pod", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet",
 	"jobs": "Job", "persistentvolumeclaims": "PersistentVolumeClaim", "events": "Event", "services": "Service", "ingresses": "Ingress", "widgets": "Widget",
-	"horizontalpodautoscalers": "HorizontalPodAutoscaler", "customresourcedefinitions": "CustomResourceDefinition"}
+	"secrets": "Secret", "cronjobs": "CronJob", "rollouts": "Rollout", "horizontalpodautoscalers": "HorizontalPodAutoscaler", "customresourcedefinitions": "CustomResourceDefinition"}
 
 func apiVersion(path string) string {
 	parts := strings.Split(path, "/")
@@ -331,10 +333,9 @@ func wanted(r *http.Request, path string, object map[string]any) bool {
 		return false
 	}
 	content := unstructured.Unstructured{Object: object}
-	for pair := range strings.SplitSeq(r.URL.Query().Get("labelSelector"), ",") {
-		if name, value, set := strings.Cut(pair, "="); set && content.GetLabels()[name] != value {
-			return false
-		}
+	labelled, err := labels.Parse(r.URL.Query().Get("labelSelector"))
+	if err != nil || !labelled.Matches(labels.Set(content.GetLabels())) {
+		return false
 	}
 	selector, err := fields.ParseSelector(r.URL.Query().Get("fieldSelector"))
 	if err != nil {

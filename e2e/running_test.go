@@ -1,0 +1,233 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
+	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
+	"github.com/onedigest/onedigest/internal/ecr"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// newAnySite is a checkout with the chart that renders what its values hold, and two commits' images.
+func newAnySite(t *testing.T) (tree checkout, first, second string) {
+	t.Helper()
+	tree = newCheckout(t)
+	if err := os.CopyFS(filepath.Join(tree.dir, "charts/any"), os.DirFS(filepath.Join(site.root, "e2e/testdata/charts/any"))); err != nil {
+		t.Fatal(err)
+	}
+	tree.commit("a chart that renders anything")
+	first = tree.build()
+	tree.edit("app/config.go", `"GREETING", "Hello"`, `"GREETING", "Good day"`)
+	tree.commit("greet otherwise")
+	return tree, first, tree.build()
+}
+
+// deploysAny deploys the objects to a namespace.
+func (c checkout) deploysAny(t *testing.T, namespace, image, manifest string, args ...string) ran {
+	t.Helper()
+	c.t = t
+	indented := "    " + strings.ReplaceAll(strings.TrimSpace(manifest), "\n", "\n    ")
+	c.write(namespace+".yaml", "manifest: |\n"+indented+"\n")
+	return c.verb(t.Context(), appdeploy.Command(), append([]string{"--environment", namespace, "--image", image, "--chart", "charts/any", "--values", namespace + ".yaml",
+		"--release", "shop", "--create-namespace", "--timeout", "2m", "--lease-duration", "3s"}, args...)...)
+}
+
+const (
+	web = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {{- include "app" . | nindent 6 }}`
+	served = `
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, labels: {app.kubernetes.io/instance: shop}}
+spec: {type: LoadBalancer, selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}`
+	redis = `
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: redis, labels: {app.kubernetes.io/instance: shop}}
+spec:
+  replicas: 1
+  serviceName: redis
+  selector: {matchLabels: {app: redis}}
+  template:
+    metadata: {labels: {app: redis, app.kubernetes.io/instance: shop}}
+    spec: {{- include "other" . | nindent 6 }}`
+	seed = `
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: seed}
+spec:
+  suspend: true
+  template:
+    metadata: {labels: {app: seed}}
+    spec: {{- include "other" . | nindent 6 }}
+      restartPolicy: Never`
+	ordered = `
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: web}
+spec:
+  replicas: 2
+  podManagementPolicy: Parallel
+  updateStrategy: STRATEGY
+  serviceName: web
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {{- include "app" . | nindent 6 }}`
+)
+
+// TestPodsOfARelease deploys releases whose pods are easily mistaken.
+func TestPodsOfARelease(t *testing.T) {
+	onNode(t)
+	tree, first, second := newAnySite(t)
+	for name, test := range map[string]func(t *testing.T, namespace string){
+		// Another workload has the release's labels, and other images: it is neither compared nor touched by the next commit.
+		"beside-others": func(t *testing.T, namespace string) {
+			manifest := web + served + redis + seed
+			tree.deploysAny(t, namespace, first, manifest).holds(t, 0, "1 pods run sha256:")
+			before := uidOf(t, namespace, "redis-0")
+			tree.deploysAny(t, namespace, second, manifest).holds(t, 0, "1 pods run "+second[strings.Index(second, "@")+1:])
+			if after := uidOf(t, namespace, "redis-0"); after != before {
+				t.Errorf("the pod redis-0 was replaced, though its image did not change")
+			}
+			smoked := tree
+			smoked.t = t
+			smoked.verb(t.Context(), appsmoke.Command(), "--environment", namespace, "--image", second, "--release", "shop", "--timeout", "1m").holds(t, 0, "verdict: pass")
+			smoked.verb(t.Context(), appsmoke.Command(), "--environment", namespace, "--image", first, "--release", "shop", "--timeout", "1m").holds(t, 1, "no workload of the release names", "deploy the image first")
+		},
+		// No label says what belongs to the release.
+		"without-labels": func(t *testing.T, namespace string) {
+			tree.deploysAny(t, namespace, first, web).holds(t, 0, "1 pods run sha256:")
+		},
+		"of-none": func(t *testing.T, namespace string) {
+			tree.deploysAny(t, namespace, first, strings.Replace(web, "replicas: 1", "replicas: 0", 1)).holds(t, 0, "Deployment/web wants no pod: it has 0 replicas", "0 pods run")
+		},
+		"partitioned": func(t *testing.T, namespace string) {
+			manifest := strings.Replace(ordered, "STRATEGY", "{type: RollingUpdate, rollingUpdate: {partition: 1}}", 1)
+			tree.deploysAny(t, namespace, first, manifest).holds(t, 0, "2 pods run sha256:")
+			tree.deploysAny(t, namespace, second, manifest).holds(t, 0, `pod "web-0" of StatefulSet/web stays at an older revision: the StatefulSet's partition is 1`, "1 pods run sha256:")
+		},
+		"on-delete": func(t *testing.T, namespace string) {
+			manifest := strings.Replace(ordered, "STRATEGY", "{type: OnDelete}", 1)
+			tree.deploysAny(t, namespace, first, strings.Replace(ordered, "STRATEGY", "{type: RollingUpdate}", 1)).holds(t, 0, "2 pods run sha256:")
+			tree.deploysAny(t, namespace, second, manifest).holds(t, 0, `pod "web-1" of StatefulSet/web stays at an older revision`, "is not marked as verified", "0 pods run sha256:")
+		},
+		// Nothing can ask the release: it is refused before anything is there.
+		"inside-only": func(t *testing.T, namespace string) {
+			inside := strings.Replace(served, "type: LoadBalancer, ", "", 1)
+			tree.deploysAny(t, namespace, first, web+inside, "--smoke-checks", "default").holds(t, 2, "smoke-checks", "cannot reach the release")
+			if _, err := client(t).CoreV1().Namespaces().Get(t.Context(), namespace, meta.GetOptions{}); err == nil {
+				t.Error("the namespace was made")
+			}
+			tree.deploysAny(t, namespace, first, web+inside).holds(t, 0, "1 pods run sha256:")
+		},
+		// The node knows the image by another index that lists the same child, and reports that one.
+		"of-two-indexes": func(t *testing.T, namespace string) {
+			one, two := pushIndexes(t, first)
+			tree.deploysAny(t, namespace, one, web).holds(t, 0, "1 pods run sha256:")
+			tree.deploysAny(t, namespace, two, web).holds(t, 0, "1 pods run "+two[strings.Index(two, "@")+1:])
+			reported := map[string]bool{}
+			for _, image := range []string{one, two, first} {
+				reported[image] = true
+			}
+			pods, err := client(t).CoreV1().Pods(namespace).List(t.Context(), meta.ListOptions{LabelSelector: "app=web"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, pod := range pods.Items {
+				id := pod.Status.ContainerStatuses[0].ImageID
+				t.Logf("deployed %s, the kubelet reports %s", two, id)
+				if !reported[id] {
+					t.Errorf("the kubelet reports %s", id)
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, name)
+		})
+	}
+}
+
+func uidOf(t *testing.T, namespace, pod string) string {
+	t.Helper()
+	found, err := client(t).CoreV1().Pods(namespace).Get(t.Context(), pod, meta.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(found.UID)
+}
+
+// pushIndexes pushes two indexes that list the image for this node's platform; they differ in another child.
+func pushIndexes(t *testing.T, image string) (one, two string) {
+	t.Helper()
+	cloud, err := ecr.New(t.Context(), ecr.Options{Environ: func(name string) string {
+		at := slices.IndexFunc(site.aws, func(pair string) bool { return strings.HasPrefix(pair, name+"=") })
+		if at < 0 {
+			return ""
+		}
+		return strings.TrimPrefix(site.aws[at], name+"=")
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	username, password, _, err := cloud.Credentials(t.Context(), site.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := []remote.Option{remote.WithContext(t.Context()), remote.WithAuth(&authn.Basic{Username: username, Password: password})}
+	reference, err := name.NewDigest(image, name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := remote.Image(reference, append(options, remote.WithPlatform(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	push := func(seed int64) string {
+		other, err := random.Image(256+seed, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		index := mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex),
+			mutate.IndexAddendum{Add: child, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: runtime.GOARCH}}},
+			mutate.IndexAddendum{Add: other, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "s390x"}}})
+		digest, err := index.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		pushed := reference.Context().Digest(digest.String())
+		if err := remote.WriteIndex(pushed, index, options...); err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("%s/shop@%s", site.registry, digest)
+	}
+	return push(1), push(2)
+}

@@ -1,0 +1,226 @@
+package kube
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/httpx"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/yaml"
+)
+
+// recordKey is the key of a revision in the Secret in which Helm stores it; maxRecord bounds it decompressed, in bytes.
+// Source: helm.sh/helm/v3, pkg/storage/driver/secrets.go and util.go.
+const (
+	recordKey = "release"
+	maxRecord = 64 << 20
+)
+
+// errNoRecord is returned for a release that Helm has no record of in the namespace.
+var errNoRecord = errors.New("no record of Helm was found")
+
+// appliedManifest reads the manifest of a release's deployed revision, or of its newest if none is deployed, where Helm keeps it. This
+// package does not use Helm, which would make smoke 40 MB larger.
+func (c *Client) appliedManifest(ctx context.Context, namespace, name string) (string, error) {
+	record, err := c.appliedRecord(ctx, namespace, name)
+	if err != nil {
+		return "", err
+	}
+	secret, err := c.secrets(namespace).Get(ctx, record, meta.GetOptions{})
+	if err != nil {
+		return "", err
+	}
+	manifest, err := decodeRecord(secret.Data[recordKey])
+	if err != nil {
+		return "", fmt.Errorf("reading Secret/%s: %w", record, err)
+	}
+	return manifest, nil
+}
+
+// appliedRecord is the name of the Secret of the newest deployed revision, or of the newest one if none is deployed.
+func (c *Client) appliedRecord(ctx context.Context, namespace, name string) (string, error) {
+	selector := labels.SelectorFromSet(labels.Set{recordOwner: "helm", recordName: name}).String()
+	list, err := c.records(namespace).List(ctx, meta.ListOptions{LabelSelector: selector})
+	if err != nil {
+		return "", err
+	}
+	var applied *meta.PartialObjectMetadata
+	isDeployed := false
+	for i := range list.Items {
+		item := &list.Items[i]
+		if revisionOf(item) == 0 || item.Labels[recordStatus] == "uninstalled" {
+			continue
+		}
+		deployed := item.Labels[recordStatus] == statusDeployed
+		if applied == nil || deployed && !isDeployed || deployed == isDeployed && revisionOf(item) > revisionOf(applied) {
+			applied, isDeployed = item, deployed
+		}
+	}
+	if applied == nil {
+		return "", errNoRecord
+	}
+	return applied.Name, nil
+}
+
+// decodeRecord is the manifest in a record. Early versions of Helm 3 did not compress it.
+func decodeRecord(content []byte) (manifest string, err error) {
+	decoded, err := base64.StdEncoding.AppendDecode(nil, content)
+	if err != nil {
+		return "", err
+	}
+	if bytes.HasPrefix(decoded, []byte{0x1f, 0x8b, 0x08}) {
+		in, err := gzip.NewReader(bytes.NewReader(decoded))
+		if err != nil {
+			return "", err
+		}
+		if decoded, err = httpx.ReadAll(in, maxRecord); err != nil {
+			return "", fmt.Errorf("decompressing it: %w", err)
+		}
+	}
+	var record struct {
+		Name     string `json:"name"`
+		Manifest string `json:"manifest"`
+	}
+	if err := json.Unmarshal(decoded, &record); err != nil {
+		return "", err
+	}
+	if record.Name == "" {
+		return "", errors.New("it is not a release record")
+	}
+	return record.Manifest, nil
+}
+
+// templated is a workload as it was applied, and the containers of its pod template that name an image.
+type templated struct {
+	object     release.Object
+	containers []string // that name the image
+	others     []string // that name another image of its repository: "CONTAINER: IMAGE"
+}
+
+// workloadsNaming finds the workloads of a manifest whose pod template names an image of the repository. Objects without a namespace
+// get the given one. Documents that do not hold the repository's name are not parsed.
+func workloadsNaming(manifest, namespace string, image release.Image) ([]templated, error) {
+	reader := yaml.NewYAMLReader(bufio.NewReader(strings.NewReader(manifest)))
+	var found []templated
+	for {
+		document, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return found, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the release's manifest: %w", err)
+		}
+		if !bytes.Contains(document, []byte(image.Repository)) {
+			continue
+		}
+		content, err := yaml.ToJSON(document)
+		if err != nil {
+			return nil, fmt.Errorf("reading the release's manifest: %w", err)
+		}
+		var object map[string]any
+		if json.Unmarshal(content, &object) != nil {
+			continue // not an object
+		}
+		for _, object := range flatten(object) {
+			if one, names := namesImage(object, namespace, image); names {
+				found = append(found, one)
+			}
+		}
+	}
+}
+
+// flatten returns the items of a list, recursively, or the object alone.
+func flatten(object map[string]any) []map[string]any {
+	items, isList := object["items"].([]any)
+	kind, _ := object["kind"].(string)
+	if !isList || !strings.HasSuffix(kind, "List") {
+		return []map[string]any{object}
+	}
+	var objects []map[string]any
+	for _, item := range items {
+		if item, ok := item.(map[string]any); ok {
+			objects = append(objects, flatten(item)...)
+		}
+	}
+	return objects
+}
+
+// podSpecs are the paths of the pod specs in workloads: in Deployments, StatefulSets, DaemonSets, Jobs and the custom kinds that follow
+// them, and in CronJobs.
+var podSpecs = [][]string{{"spec", "template", "spec"}, {"spec", "jobTemplate", "spec", "template", "spec"}}
+
+// namesImage reports whether a workload's pod template names an image of the repository, and in which containers.
+func namesImage(object map[string]any, namespace string, image release.Image) (templated, bool) {
+	u := unstructured.Unstructured{Object: object}
+	result := templated{object: release.Object{APIVersion: u.GetAPIVersion(), Kind: u.GetKind(), Namespace: cmp.Or(u.GetNamespace(), namespace), Name: u.GetName()}}
+	paths := podSpecs
+	if result.object.Kind == "Pod" {
+		paths = [][]string{{"spec"}}
+	}
+	for _, path := range paths {
+		for _, list := range []string{"initContainers", "containers"} {
+			containers, _, _ := unstructured.NestedFieldNoCopy(object, append(slices.Clone(path), list)...)
+			items, _ := containers.([]any)
+			for _, item := range items {
+				container, _ := item.(map[string]any)
+				name, _ := container["name"].(string)
+				reference, _ := container["image"].(string)
+				switch {
+				case namesDigest(reference, image.Digest):
+					result.containers = append(result.containers, name)
+				case namesRepository(reference, image.Repository):
+					result.others = append(result.others, text.Line(name+": "+reference, 300))
+				}
+			}
+		}
+	}
+	return result, len(result.containers)+len(result.others) > 0
+}
+
+// namesDigest reports whether an image reference names the digest, in whatever repository and whatever tag stands before it: the digest
+// alone decides what is run.
+func namesDigest(reference string, digest release.Digest) bool {
+	return !digest.IsZero() && strings.HasSuffix(reference, "@"+digest.String())
+}
+
+// namesRepository reports whether an image reference is of a repository.
+func namesRepository(reference string, repository release.Repository) bool {
+	rest, found := strings.CutPrefix(reference, repository.String())
+	return found && (rest == "" || rest[0] == ':' || rest[0] == '@')
+}
+
+// labelledWorkloads finds the workloads that are labelled as the release's and whose pod template names an image of the repository, for a
+// release that was not made with Helm, or whose records this user may not read.
+func (c *Client) labelledWorkloads(ctx context.Context, namespace, name string, image release.Image) ([]templated, error) {
+	var found []templated
+	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
+		list, err := c.Dynamic.Resource(workloadResource("apps/v1", kind)).Namespace(namespace).List(ctx, meta.ListOptions{LabelSelector: instanceSelector(name)})
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, c.Fault(ctx, err, "listing the workloads of release %q in namespace %q", name, namespace)
+		}
+		for _, item := range list.Items {
+			if one, names := namesImage(item.Object, namespace, image); names {
+				found = append(found, one)
+			}
+		}
+	}
+	return found, nil
+}

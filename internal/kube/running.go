@@ -1,0 +1,276 @@
+package kube
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
+	core "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Running lists the release's workloads whose pod template names the image, with the pods that they own and what the kubelets report of
+// the containers that name it. The workloads are those of the manifest that Helm has recorded of the deployed revision; of a release
+// without such a record, or whose records this user may not read, those that are labelled app.kubernetes.io/instance=NAME.
+//
+// Pods are found by ownership (metadata.ownerReferences) and never by label, because other workloads share the release's labels. Pods
+// that are being deleted are left out, and pods that have ended, except a Job's. The error is a *release.Fault.
+func (c *Client) Running(ctx context.Context, namespace, name string, image release.Image) (release.Running, error) {
+	workloads, err := c.workloads(ctx, namespace, name, image)
+	if err != nil {
+		return release.Running{}, err
+	}
+	var running release.Running
+	for _, workload := range workloads {
+		for _, other := range workload.others {
+			running.Others = append(running.Others, fmt.Sprintf("%s %s", workload.object, other))
+		}
+		if len(workload.containers) == 0 {
+			continue
+		}
+		one, err := c.runningWorkload(ctx, workload, image.Digest)
+		if err != nil {
+			return release.Running{}, c.Fault(ctx, err, "reading the pods of %s in namespace %q", workload.object, workload.object.Namespace)
+		}
+		running.Workloads = append(running.Workloads, one)
+	}
+	return running, nil
+}
+
+func (c *Client) workloads(ctx context.Context, namespace, name string, image release.Image) ([]templated, error) {
+	manifest, err := c.appliedManifest(ctx, namespace, name)
+	if errors.Is(err, errNoRecord) || apierrors.IsForbidden(err) {
+		return c.labelledWorkloads(ctx, namespace, name, image)
+	}
+	if err != nil {
+		return nil, c.Fault(ctx, err, "reading the record of release %q in namespace %q", name, namespace)
+	}
+	return workloadsNaming(manifest, namespace, image)
+}
+
+// NodePlatform is the platform of a node, as its kubelet reports it.
+func (c *Client) NodePlatform(ctx context.Context, node string) (release.Platform, error) {
+	found, err := c.Dynamic.Resource(core.SchemeGroupVersion.WithResource("nodes")).Get(ctx, node, metav1.GetOptions{})
+	if err != nil {
+		return release.Platform{}, c.Fault(ctx, err, "reading the platform of node %q", node)
+	}
+	system, _, _ := unstructured.NestedString(found.Object, "status", "nodeInfo", "operatingSystem")
+	architecture, _, _ := unstructured.NestedString(found.Object, "status", "nodeInfo", "architecture")
+	return release.Platform{OS: system, Architecture: architecture}, nil
+}
+
+// workloadResource is the resource of a kind. The plural of a custom kind is guessed: asking the cluster for it needs its whole
+// discovery.
+func workloadResource(apiVersion, kind string) schema.GroupVersionResource {
+	resource, _ := meta.UnsafeGuessKindToResource(schema.FromAPIVersionAndKind(apiVersion, kind))
+	return resource
+}
+
+// runningWorkload reads a workload and its pods.
+func (c *Client) runningWorkload(ctx context.Context, workload templated, digest release.Digest) (release.RunningWorkload, error) {
+	object := workload.object
+	result := release.RunningWorkload{Object: object}
+	if object.Kind == "CronJob" {
+		result.Note = "runs the image at its next schedule"
+		return result, nil
+	}
+	live, err := c.Dynamic.Resource(workloadResource(object.APIVersion, object.Kind)).Namespace(object.Namespace).Get(ctx, object.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		result.Wants, result.Note = true, "it does not exist"
+		if object.Kind == "Job" {
+			result.Wants, result.Note = false, "has been collected, so that its pods can no longer be compared"
+		}
+		return result, nil
+	}
+	if err != nil {
+		return result, err
+	}
+	result.Wants, result.Note = wantsPods(live)
+	pods, err := c.ownedPods(ctx, live)
+	if err != nil {
+		return result, err
+	}
+	for _, owned := range pods {
+		result.Pods = append(result.Pods, podImages(owned, workload.containers, digest)...)
+	}
+	slices.SortFunc(result.Pods, func(a, b release.PodImage) int {
+		return cmp.Or(cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Container, b.Container))
+	})
+	return result, nil
+}
+
+// wantsPods reports whether a workload wants pods now, and if not, why. A Job's pods may be gone once it is complete, and a custom
+// resource that names no replicas may be at none.
+func wantsPods(live *unstructured.Unstructured) (wants bool, note string) {
+	replicas, isSet := int64At(live, "spec", "replicas")
+	switch live.GetKind() {
+	case "Deployment", "StatefulSet", "ReplicaSet", "ReplicationController":
+		if isSet && replicas == 0 {
+			return false, "wants no pod: it has 0 replicas"
+		}
+		return true, ""
+	case "DaemonSet":
+		if nodes, _ := int64At(live, "status", "desiredNumberScheduled"); nodes == 0 {
+			return false, "wants no pod: no node is eligible"
+		}
+		return true, ""
+	case "Pod":
+		return true, ""
+	case "Job":
+		return false, "has no pod any more that could be compared"
+	}
+	if replicas > 0 {
+		return true, ""
+	}
+	return false, "has no pod that could be compared"
+}
+
+func int64At(object *unstructured.Unstructured, path ...string) (int64, bool) {
+	value, found, err := unstructured.NestedInt64(object.Object, path...)
+	return value, found && err == nil
+}
+
+// ownedPod is a pod of a workload.
+type ownedPod struct {
+	*core.Pod
+	held     string // why it is meant to stay at an older revision
+	outdated bool   // it is of an older revision, and is to be replaced
+}
+
+// ownedPods are the pods that a workload owns, directly or through what it owns.
+func (c *Client) ownedPods(ctx context.Context, live *unstructured.Unstructured) ([]ownedPod, error) {
+	if live.GetKind() == "Pod" {
+		pod := new(core.Pod)
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(live.Object, pod); err != nil {
+			return nil, err
+		}
+		return []ownedPod{{Pod: pod}}, nil
+	}
+	selector, err := selectorOf(live)
+	if err != nil {
+		return nil, err
+	}
+	list, err := c.Pods(live.GetNamespace()).List(ctx, metav1.ListOptions{LabelSelector: selector})
+	if err != nil {
+		return nil, err
+	}
+	owners := c.ownersIn(live)
+	if live.GetKind() == "Deployment" {
+		if err := owners.addReplicaSets(ctx, selector); err != nil {
+			return nil, err
+		}
+	}
+	var pods []ownedPod
+	for i := range list.Items {
+		pod := &list.Items[i]
+		if pod.DeletionTimestamp != nil || isEnded(pod) && live.GetKind() != "Job" {
+			continue
+		}
+		owned, revision, err := owners.lead(ctx, pod)
+		if err != nil {
+			return nil, err
+		}
+		if owned {
+			held := heldBack(live, pod)
+			pods = append(pods, ownedPod{pod, held, held == "" && isOutdated(live, pod, revision)})
+		}
+	}
+	return pods, nil
+}
+
+func isEnded(pod *core.Pod) bool {
+	return pod.Status.Phase == core.PodSucceeded || pod.Status.Phase == core.PodFailed
+}
+
+// selectorOf is a workload's label selector, which narrows the list of pods; "" if it has none.
+func selectorOf(live *unstructured.Unstructured) (string, error) {
+	fields, found, _ := unstructured.NestedMap(live.Object, "spec", "selector")
+	if !found || len(fields) == 0 {
+		return "", nil
+	}
+	if live.GetKind() == "ReplicationController" {
+		fields = map[string]any{"matchLabels": fields}
+	}
+	if fields["matchLabels"] == nil && fields["matchExpressions"] == nil {
+		return "", nil // of a custom kind, in a form of its own
+	}
+	var selector metav1.LabelSelector
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(fields, &selector); err != nil {
+		return "", err
+	}
+	parsed, err := metav1.LabelSelectorAsSelector(&selector)
+	if err != nil {
+		return "", err
+	}
+	return parsed.String(), nil
+}
+
+// heldBack says why a pod of an older revision is meant to stay, "" if it is not: its StatefulSet has a partition, it is replaced only
+// when somebody deletes it, or a controller of a custom kind decides.
+// Source: kubernetes.io, "StatefulSets", Update strategies; "Perform a Rolling Update on a DaemonSet".
+func heldBack(live *unstructured.Unstructured, pod *core.Pod) string {
+	strategy, _, _ := unstructured.NestedString(live.Object, "spec", "updateStrategy", "type")
+	switch live.GetKind() {
+	case "StatefulSet":
+		newest, _, _ := unstructured.NestedString(live.Object, "status", "updateRevision")
+		if newest == "" || pod.Labels[revisionLabel] == newest {
+			return ""
+		}
+		if strategy == "OnDelete" {
+			return "the StatefulSet replaces a pod only when it is deleted (OnDelete)"
+		}
+		partition, _ := int64At(live, "spec", "updateStrategy", "rollingUpdate", "partition")
+		ordinal, err := strconv.ParseInt(pod.Name[strings.LastIndex(pod.Name, "-")+1:], 10, 64)
+		if err == nil && ordinal < partition {
+			return fmt.Sprintf("the StatefulSet's partition is %d", partition)
+		}
+	case "DaemonSet":
+		if strategy == "OnDelete" {
+			return "the DaemonSet replaces a pod only when it is deleted (OnDelete)"
+		}
+	case "Deployment", "ReplicaSet", "ReplicationController", "Job":
+	default:
+		return fmt.Sprintf("the controller of %s decides when it is replaced", live.GetKind())
+	}
+	return ""
+}
+
+// isOutdated reports whether a pod is of an older revision of its Deployment or StatefulSet. The revision is that of its ReplicaSet.
+func isOutdated(live *unstructured.Unstructured, pod *core.Pod, revision string) bool {
+	current, own := live.GetAnnotations()[revisionAnnotation], revision
+	if live.GetKind() == "StatefulSet" {
+		current, _, _ = unstructured.NestedString(live.Object, "status", "updateRevision")
+		own = pod.Labels[revisionLabel]
+	}
+	return current != "" && own != "" && current != own
+}
+
+// podImages are the named containers of a pod as the kubelet reports them.
+func podImages(pod ownedPod, containers []string, digest release.Digest) (images []release.PodImage) {
+	statuses := slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
+	specs := slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers)
+	for _, name := range containers {
+		image := release.PodImage{Pod: pod.Name, Container: name, Node: pod.Spec.NodeName, Held: pod.held, Outdated: pod.outdated}
+		if at := slices.IndexFunc(specs, func(s core.Container) bool { return s.Name == name }); at >= 0 {
+			image.Named = namesDigest(specs[at].Image, digest)
+		}
+		if at := slices.IndexFunc(statuses, func(s core.ContainerStatus) bool { return s.Name == name }); at >= 0 {
+			image.Ready = statuses[at].Ready
+			image.ImageID = text.Line(statuses[at].ImageID, 300)
+			image.Repository, image.Digest = parseImageID(statuses[at].ImageID)
+		}
+		images = append(images, image)
+	}
+	return images
+}

@@ -1,0 +1,296 @@
+package kube
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+	core "k8s.io/api/core/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/yaml"
+)
+
+const older = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+func builtImage(t testing.TB) release.Image {
+	t.Helper()
+	image, err := release.ParseImage("localhost:5000/shop@" + digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+// recordOf is the Secret in which Helm keeps a revision with a manifest.
+func recordOf(t testing.TB, revision int, status, manifest string) *core.Secret {
+	t.Helper()
+	text, err := json.Marshal(map[string]any{"name": "shop", "manifest": manifest, "version": revision})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var compressed bytes.Buffer
+	out := gzip.NewWriter(&compressed)
+	if _, err := out.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("sh.helm.release.v1.shop.v%d", revision)
+	return &core.Secret{ObjectMeta: described(name, map[string]string{"owner": "helm", "name": "shop", "status": status, "version": strconv.Itoa(revision)}),
+		Data: map[string][]byte{"release": []byte(base64.StdEncoding.EncodeToString(compressed.Bytes()))}}
+}
+
+// put creates the objects of a manifest, each with a uid of its kind and name.
+func (s *server) put(manifest string) {
+	s.t.Helper()
+	for document := range strings.SplitSeq(manifest, "\n---\n") {
+		content, err := yaml.ToJSON([]byte(document))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		object := new(unstructured.Unstructured)
+		if err := object.UnmarshalJSON(content); err != nil {
+			s.t.Fatal(err)
+		}
+		object.SetNamespace(space)
+		object.SetUID(uidOf(object.GetKind(), object.GetName()))
+		s.Put(object)
+	}
+}
+
+func uidOf(kind, name string) types.UID { return types.UID("uid-" + kind + "-" + name) }
+
+// owned is a pod of a controller, whose container app reports the digest.
+func owned(name, kind, controller, reported string) *core.Pod {
+	p := pod(name)
+	p.Labels = map[string]string{"app": "web", instanceLabel: "shop"}
+	yes := true
+	p.OwnerReferences = []meta.OwnerReference{{APIVersion: "apps/v1", Kind: kind, Name: controller, UID: uidOf(kind, controller), Controller: &yes}}
+	p.Spec.NodeName = "node-1"
+	p.Spec.Containers = []core.Container{{Name: "app", Image: "localhost:5000/shop@" + reported}, {Name: "proxy", Image: "proxy:1"}}
+	p.Status.ContainerStatuses = []core.ContainerStatus{{Name: "app", ImageID: "localhost:5000/shop@" + reported}, {Name: "proxy", ImageID: "proxy@" + older}}
+	return p
+}
+
+const replicaSets = `
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata: {name: web-1, labels: {app: web}, annotations: {deployment.kubernetes.io/revision: "1"}, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: web, uid: uid-Deployment-web, controller: true}]}
+---
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata: {name: web-2, labels: {app: web}, annotations: {deployment.kubernetes.io/revision: "2"}, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: web, uid: uid-Deployment-web, controller: true}]}
+---
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata: {name: other-1, labels: {app: web}, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: other, uid: uid-Deployment-other, controller: true}]}`
+
+// workload is one that names the image, or another image under the same labels.
+func workload(apiVersion, kind, name, extra string) string {
+	return fmt.Sprintf("apiVersion: %s\nkind: %s\nmetadata: {name: %s, labels: {app.kubernetes.io/instance: shop}, annotations: {deployment.kubernetes.io/revision: \"2\"}}\nspec: {replicas: 2, selector: {matchLabels: {app: web}}, template: {spec: {initContainers: [{name: wait, image: \"busybox:1\"}], containers: [{name: app, image: \"localhost:5000/shop@%s\"}, {name: proxy, image: \"proxy:1\"}]}}%s}",
+		apiVersion, kind, name, digest, extra)
+}
+
+func TestRunningFindsPodsByOwnership(t *testing.T) {
+	t.Parallel()
+	deleted, ended := owned("web-deleted", "ReplicaSet", "web-2", older), owned("web-ended", "ReplicaSet", "web-2", older)
+	now := meta.Now()
+	deleted.DeletionTimestamp, deleted.Finalizers = &now, []string{"test/keep"}
+	ended.Status.Phase = core.PodFailed
+	labelledSet := func(pod *core.Pod, hash string) *core.Pod { pod.Labels["controller-revision-hash"] = hash; return pod }
+	is := func(pod, reported string, change func(*release.PodImage)) release.PodImage {
+		image := release.PodImage{Pod: pod, Container: "app", Node: "node-1", ImageID: "localhost:5000/shop@" + reported, Repository: "localhost:5000/shop", Named: reported == digest}
+		image.Digest, _ = release.ParseDigest(reported)
+		if change != nil {
+			change(&image)
+		}
+		return image
+	}
+	outdated := func(i *release.PodImage) { i.Outdated = true }
+	held := func(why string) func(*release.PodImage) { return func(i *release.PodImage) { i.Held = why } }
+	deployment := workload("apps/v1", "Deployment", "web", "")
+	partitioned := workload("apps/v1", "StatefulSet", "web", ", updateStrategy: {type: RollingUpdate, rollingUpdate: {partition: 1}}") + "\nstatus: {updateRevision: new}"
+	onDelete := workload("apps/v1", "StatefulSet", "web", ", updateStrategy: {type: OnDelete}") + "\nstatus: {updateRevision: new}"
+	rolling := workload("apps/v1", "StatefulSet", "web", "") + "\nstatus: {updateRevision: new}"
+	daemons := workload("apps/v1", "DaemonSet", "web", ", updateStrategy: {type: OnDelete}") + "\nstatus: {desiredNumberScheduled: 1}"
+	job := workload("batch/v1", "Job", "web", "")
+	rollout := workload("argoproj.io/v1alpha1", "Rollout", "web", "")
+	zero := strings.Replace(deployment, "replicas: 2", "replicas: 0", 1)
+	completed := owned("web-job", "Job", "web", digest)
+	completed.Status.Phase = core.PodSucceeded
+	bare := "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {nodeName: node-1, containers: [{name: app, image: \"localhost:5000/shop@" + digest + "\"}]}\n" +
+		"status: {containerStatuses: [{name: app, imageID: \"localhost:5000/shop@" + digest + "\"}]}"
+	foreign := workload("apps/v1", "StatefulSet", "redis", "")
+	foreign = strings.ReplaceAll(foreign, "localhost:5000/shop@"+digest, "redis:7")
+	canary := []*core.Pod{owned("web-a", "ReplicaSet", "canary", digest), owned("web-b", "ReplicaSet", "canary", older)}
+	canarySet := "apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: canary, ownerReferences: [{apiVersion: argoproj.io/v1alpha1, kind: Rollout, name: web, uid: uid-Rollout-web, controller: true}]}"
+	for name, test := range map[string]struct {
+		manifest string // as applied, and as it is
+		besides  string // other objects
+		pods     []*core.Pod
+		want     release.RunningWorkload
+	}{
+		"a Deployment beside a labelled StatefulSet": {deployment + "\n---\n" + foreign, replicaSets,
+			[]*core.Pod{owned("web-x", "ReplicaSet", "web-2", digest), owned("redis-0", "StatefulSet", "redis", older), owned("other-x", "ReplicaSet", "other-1", older), deleted, ended, pod("by-hand")},
+			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-x", digest, nil)}}},
+		"a Deployment whose old pods still run": {deployment, replicaSets, []*core.Pod{owned("web-x", "ReplicaSet", "web-1", older), owned("web-y", "ReplicaSet", "web-2", digest)},
+			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-x", older, outdated), is("web-y", digest, nil)}}},
+		"a Deployment of none": {zero, replicaSets, nil, release.RunningWorkload{Note: "wants no pod: it has 0 replicas"}},
+		"a partition": {partitioned, "", []*core.Pod{labelledSet(owned("web-0", "StatefulSet", "web", older), "old"), labelledSet(owned("web-1", "StatefulSet", "web", digest), "new")},
+			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-0", older, held("the StatefulSet's partition is 1")), is("web-1", digest, nil)}}},
+		"above the partition": {partitioned, "", []*core.Pod{labelledSet(owned("web-1", "StatefulSet", "web", older), "old")},
+			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-1", older, outdated)}}},
+		"a StatefulSet on its way": {rolling, "", []*core.Pod{labelledSet(owned("web-0", "StatefulSet", "web", older), "old")},
+			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-0", older, outdated)}}},
+		"OnDelete": {onDelete, "", []*core.Pod{labelledSet(owned("web-0", "StatefulSet", "web", older), "old")},
+			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-0", older, held("the StatefulSet replaces a pod only when it is deleted (OnDelete)"))}}},
+		"an OnDelete DaemonSet": {daemons, "", []*core.Pod{owned("web-x", "DaemonSet", "web", older)},
+			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-x", older, held("the DaemonSet replaces a pod only when it is deleted (OnDelete)"))}}},
+		"a completed Job": {job, "", []*core.Pod{completed}, release.RunningWorkload{Note: "has no pod any more that could be compared", Pods: []release.PodImage{is("web-job", digest, nil)}}},
+		"a Pod":           {bare, "", nil, release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web", digest, nil)}}},
+		"a custom kind": {rollout, canarySet, canary, release.RunningWorkload{Wants: true, Pods: []release.PodImage{
+			is("web-a", digest, held("the controller of Rollout decides when it is replaced")), is("web-b", older, held("the controller of Rollout decides when it is replaced"))}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.Put(recordOf(t, 1, "superseded", "kind: nothing"), recordOf(t, 2, "deployed", test.manifest), recordOf(t, 3, "failed", "kind: nothing"))
+			s.put(test.manifest)
+			if test.besides != "" {
+				s.put(strings.TrimSpace(test.besides))
+			}
+			for _, pod := range test.pods {
+				s.Put(pod.DeepCopy())
+			}
+			running, err := s.client().Running(t.Context(), space, "shop", builtImage(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(running.Workloads) != 1 || running.Workloads[0].Object.Name != "web" || len(running.Others) > 0 {
+				t.Fatalf("got %+v", running)
+			}
+			test.want.Object = running.Workloads[0].Object
+			if diff := cmp.Diff(test.want, running.Workloads[0], cmp.Comparer(func(a, b release.Digest) bool { return a == b })); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestRunningOfWhatIsGoneOrScheduled(t *testing.T) {
+	t.Parallel()
+	cron := "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: night}\nspec: {jobTemplate: {spec: {template: {spec: {containers: [{name: app, image: \"localhost:5000/shop@" + digest + "\"}]}}}}}"
+	s := newServer(t)
+	s.Put(recordOf(t, 1, "deployed", cron+"\n---\n"+workload("batch/v1", "Job", "done", "")+"\n---\n"+workload("apps/v1", "Deployment", "lost", "")))
+	running, err := s.client().Running(t.Context(), space, "shop", builtImage(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	type told struct {
+		Wants bool
+		Note  string
+	}
+	got := map[string]told{}
+	for _, one := range running.Workloads {
+		got[one.Object.String()] = told{one.Wants, one.Note}
+	}
+	want := map[string]told{"CronJob/night": {false, "runs the image at its next schedule"}, "Deployment/lost": {true, "it does not exist"},
+		"Job/done": {false, "has been collected, so that its pods can no longer be compared"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestRunningWithoutHelmsRecord: another tool deployed, or this user may not read Secrets.
+func TestRunningWithoutHelmsRecord(t *testing.T) {
+	t.Parallel()
+	for name, secrets := range map[string]int{"no record": 0, "forbidden": http.StatusForbidden} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.put(workload("apps/v1", "Deployment", "web", "") + "\n---\n" + strings.TrimSpace(replicaSets))
+			s.Put(owned("web-x", "ReplicaSet", "web-2", digest))
+			s.Break(func(r *http.Request) int {
+				if strings.HasSuffix(r.URL.Path, "/secrets") {
+					return secrets
+				}
+				return 0
+			})
+			running, err := s.client().Running(t.Context(), space, "shop", builtImage(t))
+			if err != nil || len(running.Workloads) != 1 || len(running.Workloads[0].Pods) != 1 {
+				t.Fatalf("got %+v, %v", running, err)
+			}
+			none, err := s.client().Running(t.Context(), space, "another", builtImage(t))
+			if err != nil || len(none.Workloads) != 0 {
+				t.Errorf("got %+v, %v", none, err)
+			}
+		})
+	}
+}
+
+func TestRunningSaysWhatNamesAnotherImage(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.Put(recordOf(t, 1, "deployed", strings.ReplaceAll(workload("apps/v1", "Deployment", "web", ""), digest, older)))
+	running, err := s.client().Running(t.Context(), space, "shop", builtImage(t))
+	if err != nil || len(running.Workloads) > 0 {
+		t.Fatalf("got %+v, %v", running, err)
+	}
+	if diff := cmp.Diff([]string{"Deployment/web app: localhost:5000/shop@" + older}, running.Others); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestRunningThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	broken := recordOf(t, 1, "deployed", "")
+	broken.Data["release"] = []byte("not base64!")
+	s.Put(broken)
+	_, err := s.client().Running(t.Context(), space, "shop", builtImage(t))
+	var fault *release.Fault
+	if !errors.As(err, &fault) || !strings.Contains(err.Error(), "sh.helm.release.v1.shop.v1") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	f.Add(recordOf(f, 1, "deployed", "kind: Deployment").Data["release"])
+	f.Add([]byte(base64.StdEncoding.EncodeToString([]byte(`{"name":"shop","manifest":"a: b"}`))))
+	f.Add([]byte("H4sI"))
+	image := builtImage(f)
+	f.Fuzz(func(t *testing.T, content []byte) {
+		manifest, err := decodeRecord(content)
+		if err != nil && manifest != "" {
+			t.Errorf("got %q with %v", manifest, err)
+		}
+		_, _ = workloadsNaming(manifest, space, image)
+	})
+}
+
+func FuzzWorkloadsNaming(f *testing.F) {
+	f.Add(workload("apps/v1", "Deployment", "web", ""))
+	f.Add("kind: List\nitems: [{kind: Pod, spec: {containers: [{name: a, image: \"localhost:5000/shop:1\"}]}}]")
+	f.Add("localhost:5000/shop: [")
+	image := builtImage(f)
+	f.Fuzz(func(t *testing.T, manifest string) {
+		found, err := workloadsNaming(manifest, space, image)
+		for _, one := range found {
+			if len(one.containers)+len(one.others) == 0 || err != nil && !strings.Contains(manifest, image.Repository.String()) {
+				t.Errorf("got %+v, %v", one, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,76 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// Platforms lists the images that a digest stands for: itself, or the children of an index, those of nested ones included and
+// attestations not; false if the repository does not have it. It reads every child's manifest.
+func (c *Client) Platforms(ctx context.Context, image release.Image) ([]release.PlatformImage, bool, error) {
+	r, err := c.open(sideRegistry, image.Repository, false)
+	if err != nil {
+		return nil, false, err
+	}
+	root, exists, err := r.getManifest(ctx, image.Digest.String())
+	if err == nil && exists {
+		var images []release.PlatformImage
+		if images, err = r.platforms(ctx, root, release.Platform{}, new(int)); err == nil {
+			return images, true, nil
+		}
+	}
+	if err != nil {
+		err = r.fault(err, fmt.Sprintf("reading the platforms of %q", image))
+	}
+	return nil, false, err
+}
+
+// platforms lists the images below a manifest whose descriptor names the platform; read counts the manifests. A child that the
+// repository lacks is passed over: nothing can have pulled it from there.
+func (r *repository) platforms(ctx context.Context, m manifest, platform release.Platform, read *int) ([]release.PlatformImage, error) {
+	if *read++; *read > maxManifests {
+		return nil, fmt.Errorf("reading index %s: it has more than %d manifests", m.digest.Short(), maxManifests)
+	}
+	content, err := m.parse()
+	if err != nil {
+		return nil, err
+	}
+	if !m.isIndex() {
+		config, _ := release.ParseDigest(content.Config.Digest) // zero if it is of another algorithm: then only the manifest's digest counts
+		return []release.PlatformImage{{Platform: platform, Manifest: m.digest, Config: config}}, nil
+	}
+	var images []release.PlatformImage
+	for _, child := range content.Manifests {
+		digest, err := release.ParseDigest(child.Digest)
+		if err != nil || !child.isImage() {
+			continue
+		}
+		below, exists, err := r.getManifest(ctx, digest.String())
+		if err != nil {
+			return nil, err
+		}
+		if !exists {
+			continue
+		}
+		of := release.Platform{}
+		if child.Platform != nil {
+			of = release.Platform{OS: child.Platform.OS, Architecture: child.Platform.Architecture}
+		}
+		found, err := r.platforms(ctx, below, of, read)
+		if err != nil {
+			return nil, err
+		}
+		images = append(images, found...)
+	}
+	return images, nil
+}
+
+// isImage reports whether a child of an index is an image or an index: not an attestation, which buildx lists with the platform
+// unknown/unknown, nor anything else that an index may hold.
+func (d descriptor) isImage() bool {
+	kind := types.MediaType(d.MediaType)
+	return (kind.IsImage() || kind.IsIndex()) && (d.Platform == nil || d.Platform.Architecture != "unknown")
+}

@@ -1,0 +1,41 @@
+package registry
+
+import (
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// TestPlatforms: what an index stands for are its images, with their configs, and not its attestations.
+func TestPlatforms(t *testing.T) {
+	t.Parallel()
+	hub := newTestRegistry(t)
+	c, repo := hub.client(), hub.repo("team/shop")
+	amd, attestation := randomImage(t, 1), randomImage(t, 1)
+	index := mutate.AppendManifests(randomIndex(t, 2, nil),
+		mutate.IndexAddendum{Add: attestation, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "unknown", Architecture: "unknown"}}},
+		mutate.IndexAddendum{Add: mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: amd, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}}})})
+	pushed := pushTo(t, c, index, repo, "v1")
+	images, found, err := c.Platforms(t.Context(), pushed)
+	if err != nil || !found || len(images) != 3 {
+		t.Fatalf("got %+v, %t, %v", images, found, err)
+	}
+	nested := images[2]
+	config, err := amd.ConfigName()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if nested.Platform != (release.Platform{OS: "linux", Architecture: "amd64"}) || nested.Config.String() != config.String() {
+		t.Errorf("got %+v", nested)
+	}
+	alone, found, err := c.Platforms(t.Context(), repo.At(nested.Manifest))
+	if err != nil || !found || len(alone) != 1 || alone[0].Manifest != nested.Manifest || alone[0].Config != nested.Config {
+		t.Errorf("got %+v, %t, %v", alone, found, err)
+	}
+	if _, found, err := c.Platforms(t.Context(), repo.At(digestOf([]byte("nothing")))); found || err != nil {
+		t.Errorf("got %t, %v for an image that is not there", found, err)
+	}
+}

@@ -1,0 +1,140 @@
+package release_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
+)
+
+// shelf is a registry and the nodes: what digests stand for, by repository and digest.
+type shelf struct {
+	images map[string][]release.PlatformImage
+	err    error
+	node   release.Platform
+	nodeNo error
+	asked  []string
+}
+
+func (s *shelf) Platforms(_ context.Context, image release.Image) ([]release.PlatformImage, bool, error) {
+	s.asked = append(s.asked, image.Repository.String()+"@"+image.Digest.String()[7:8])
+	images, found := s.images[image.Repository.Path()+"@"+image.Digest.String()[7:8]]
+	return images, found, s.err
+}
+
+func (s *shelf) NodePlatform(context.Context, string) (release.Platform, error) {
+	return s.node, s.nodeNo
+}
+
+func TestPodsAreComparedByContent(t *testing.T) {
+	t.Parallel()
+	digest := func(hex string) release.Digest { return releasetest.Digest(t, hex) }
+	amd, arm := release.Platform{OS: "linux", Architecture: "amd64"}, release.Platform{OS: "linux", Architecture: "arm64"}
+	one := func(platform release.Platform, manifest, config string) release.PlatformImage {
+		return release.PlatformImage{Platform: platform, Manifest: digest(manifest), Config: digest(config)}
+	}
+	const repository = release.Repository("localhost:5000/shop")
+	// a is deployed: an index of 1 (amd64) and 2 (arm64). b has both too, c shares the amd64 child only, d is another build.
+	images := map[string][]release.PlatformImage{
+		"shop@a": {one(amd, "1", "e"), one(arm, "2", "f")}, "shop@b": {one(amd, "1", "e"), one(arm, "2", "f")}, "shop@c": {one(amd, "1", "e"), one(arm, "3", "0")},
+		"shop@d": {one(amd, "5", "6"), one(arm, "7", "8")}, "shop@9": {one(release.Platform{}, "9", "e")}, "copy@4": {one(amd, "1", "e")},
+	}
+	faulty := errors.New("registry: no route")
+	for name, test := range map[string]struct {
+		shelf    shelf
+		reported release.PodImage
+		want     bool
+		err      error
+	}{
+		"the digest itself":                    {shelf{}, release.PodImage{Digest: digest("a")}, true, nil},
+		"a child":                              {shelf{images: images}, release.PodImage{Digest: digest("2")}, true, nil},
+		"the config of a child":                {shelf{images: images}, release.PodImage{Digest: digest("e")}, true, nil},
+		"an index with the same children":      {shelf{images: images}, release.PodImage{Digest: digest("b")}, true, nil},
+		"an index that shares the node's":      {shelf{images: images, node: amd}, release.PodImage{Digest: digest("c")}, true, nil},
+		"an index that shares another's":       {shelf{images: images, node: arm}, release.PodImage{Digest: digest("c")}, false, nil},
+		"a manifest with the same config":      {shelf{images: images}, release.PodImage{Digest: digest("9")}, true, nil},
+		"another repository of the registry":   {shelf{images: images}, release.PodImage{Digest: digest("4"), Repository: "localhost:5000/copy"}, true, nil},
+		"another registry is not asked":        {shelf{images: images}, release.PodImage{Digest: digest("4"), Repository: "example.com/copy"}, false, nil},
+		"another build":                        {shelf{images: images}, release.PodImage{Digest: digest("d")}, false, nil},
+		"a digest that is nowhere":             {shelf{images: images}, release.PodImage{Digest: digest("8")}, false, nil},
+		"a registry that does not answer":      {shelf{err: faulty}, release.PodImage{Digest: digest("b")}, false, faulty},
+		"a node that cannot be read":           {shelf{images: images, nodeNo: faulty}, release.PodImage{Digest: digest("c")}, false, faulty},
+		"a node that need not be read":         {shelf{images: images, nodeNo: faulty}, release.PodImage{Digest: digest("c"), Named: true}, true, nil},
+		"no digest":                            {shelf{images: images}, release.PodImage{ImageID: "shop:v1"}, false, nil},
+		"an unreadable node and another build": {shelf{images: images, nodeNo: faulty}, release.PodImage{Digest: digest("d"), Named: true}, false, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.reported.Pod, test.reported.Container = "shop-1", "app"
+			proof, err := releasetest.Running(test.reported).Prove(t.Context(), repository.At(digest("a")), &test.shelf)
+			if !errors.Is(err, test.err) {
+				t.Fatalf("got %v", err)
+			}
+			if err != nil {
+				return
+			}
+			if got := cmp.Equal(proof.Pods, []string{"shop-1"}); got != test.want || got == (len(proof.Problems) > 0) {
+				t.Errorf("got %+v, want %v", proof, test.want)
+			}
+			for _, asked := range test.shelf.asked {
+				if !strings.HasPrefix(asked, "localhost:5000/") {
+					t.Errorf("asked %s", asked)
+				}
+			}
+		})
+	}
+}
+
+func TestProveTellsWantedFromHeldAndIdle(t *testing.T) {
+	t.Parallel()
+	image := release.Repository("localhost:5000/shop").At(releasetest.Digest(t, "a"))
+	right := release.PodImage{Pod: "web-0", Container: "app", ImageID: "x", Digest: image.Digest}
+	wrong := release.PodImage{Pod: "web-1", Container: "app", ImageID: "x", Digest: releasetest.Digest(t, "b")}
+	held, starting, sidecar, outdated := wrong, wrong, wrong, wrong
+	held.Held, outdated.Outdated = "the partition is 1", true
+	starting.ImageID, starting.Digest = "", release.Digest{}
+	sidecar.Pod, sidecar.Container = "web-0", "sidecar"
+	workload := release.Object{Kind: "StatefulSet", Name: "web"}
+	wants := func(pods ...release.PodImage) release.Running {
+		return release.Running{Workloads: []release.RunningWorkload{{Object: workload, Wants: true, Pods: pods}}}
+	}
+	notes := func(note string) release.Running {
+		return release.Running{Workloads: []release.RunningWorkload{{Object: workload, Note: note}}}
+	}
+	stays := `pod "web-1" of StatefulSet/web stays at an older revision: the partition is 1`
+	runs := `pod "web-1" runs ` + wrong.Digest.String() + ` in container "app", not ` + image.Digest.String()
+	for name, test := range map[string]struct {
+		running release.Running
+		want    release.RunningProof
+	}{
+		"all run it":           {wants(right), release.RunningProof{Pods: []string{"web-0"}}},
+		"one does not":         {wants(right, wrong), release.RunningProof{Pods: []string{"web-0"}, Problems: []string{runs}}},
+		"one container not":    {wants(right, sidecar), release.RunningProof{Problems: []string{strings.NewReplacer("web-1", "web-0", `"app"`, `"sidecar"`).Replace(runs)}}},
+		"one is kept":          {wants(right, held), release.RunningProof{Pods: []string{"web-0"}, Held: true, Notes: []string{stays}}},
+		"all are kept":         {wants(held), release.RunningProof{Held: true, Notes: []string{stays}}},
+		"one is outdated":      {wants(right, outdated), release.RunningProof{Pods: []string{"web-0"}, Problems: []string{runs + " (it is of an older revision that has not been replaced yet)"}}},
+		"one is starting":      {wants(right, starting), release.RunningProof{Pods: []string{"web-0"}}},
+		"only starting":        {wants(starting), release.RunningProof{Pending: true, Problems: []string{"no pod of StatefulSet/web has started its containers: web-1"}}},
+		"none where wanted":    {wants(), release.RunningProof{Pending: true, Problems: []string{"no pod of StatefulSet/web runs"}}},
+		"none wanted":          {notes("wants no pod: it has 0 replicas"), release.RunningProof{Idle: true, Notes: []string{"StatefulSet/web wants no pod: it has 0 replicas"}}},
+		"nothing names it":     {release.Running{Others: []string{"Deployment/web app: x:1"}}, release.RunningProof{Problems: []string{"no workload of the release names " + image.Digest.String() + ", but Deployment/web app: x:1"}}},
+		"another name beside":  {release.Running{Workloads: wants(right).Workloads, Others: []string{"Deployment/web init: x:1"}}, release.RunningProof{Pods: []string{"web-0"}, Notes: []string{"not compared, because it names another image of the repository: Deployment/web init: x:1"}}},
+		"not only pending":     {release.Running{Workloads: append(wants(wrong).Workloads, wants().Workloads...)}, release.RunningProof{Problems: []string{runs, "no pod of StatefulSet/web runs"}}},
+		"one of two is absent": {release.Running{Workloads: append(wants(right).Workloads, wants().Workloads...)}, release.RunningProof{Pods: []string{"web-0"}, Pending: true, Problems: []string{"no pod of StatefulSet/web runs"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := test.running.Prove(t.Context(), image, &shelf{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
