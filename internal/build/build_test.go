@@ -254,6 +254,18 @@ func TestRunNamesAllDifferencesAtOnce(t *testing.T) {
 	}
 }
 
+// The remote's URL is no part of an image, and so whoever wants it gives it.
+func TestTheSourceLabelCanBeGiven(t *testing.T) {
+	t.Parallel()
+	f := cleanTree(t)
+	if _, err := f.run(t, "--labels", release.AnnotationSource+"=https://example.com/owner/shop"); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.recipe.Labels[release.AnnotationSource]; got != "https://example.com/owner/shop" {
+		t.Errorf("got source %q, want the one that was given", got)
+	}
+}
+
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
