@@ -55,11 +55,11 @@ func TestOneCommitToProduction(t *testing.T) {
 	if got.code != 1 || !strings.Contains(got.stderr, "status") {
 		t.Errorf("exit %d, want 1 with the status that was wrong:\n%s", got.code, got.stderr)
 	}
-	want = []string{"build: created", "deploy staging: changed", "smoke staging: failed"}
+	want = []string{"build: created", "deploy staging: changed", "smoke staging: failed", "rollback staging: rolled-back"}
 	if diff := cmp.Diff(want, outcomes(result)); diff != "" {
 		t.Errorf("the broken commit -want +got:\n%s", diff)
 	}
-	for _, environment := range []string{"production"} {
+	for _, environment := range []string{"staging", "production"} {
 		if commit := answering(t, first.Proof.URLs[environment]); commit == broken || commit != first.Proof.Commit.String() {
 			t.Errorf("%s answers commit %s, want the first commit %s", environment, commit, first.Proof.Commit)
 		}

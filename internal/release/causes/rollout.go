@@ -278,8 +278,8 @@ var rolloutCauses = []Cause{
 	},
 	{
 		Code: NoAddress, Name: "no address outside the cluster",
-		Meaning: "The Service of type LoadBalancer got no address within its share of the timeout. The rollout itself is ready and is not rolled " +
-			"back.",
+		Meaning: "The Service of type LoadBalancer, or the Ingress, got no address within its share of the timeout. The rollout itself is ready: the " +
+			"release is verified without an address, and the deploy fails only if its smoke checks need one.",
 		Advice: "see the Service's events and check that the cluster can create load balancers",
 		Example: `release "shop" in namespace "staging" has no external address in time: OD-116 Service/shop: NoAddress: no load balancer has ` +
 			`been assigned; last event: Warning SyncLoadBalancerFailed: no subnet is tagged; see the Service's events and check that the cluster ` +
@@ -289,6 +289,7 @@ var rolloutCauses = []Cause{
 			"On EKS: subnets must carry the tag `kubernetes.io/role/elb` (or `internal-elb`), and the controller's role needs its policy.",
 			"`loadBalancerClass` must name a controller that runs in the cluster; see its log: `kubectl -n kube-system logs " +
 				"deployment/aws-load-balancer-controller`.",
+			"If nothing ever assigns one, say where the release is served: `address: https://…`, or `address: none`.",
 			"If it just takes longer, raise `timeout`: a network load balancer's targets take three to five minutes.",
 		},
 	},
