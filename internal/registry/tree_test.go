@@ -186,3 +186,22 @@ func FuzzSanitize(f *testing.F) {
 		}
 	})
 }
+
+// FuzzReferrersPage: whatever a registry serves as a page of its list, the entries that are descriptors are read.
+func FuzzReferrersPage(f *testing.F) {
+	for _, seed := range []string{
+		`{"manifests":[{"digest":"sha256:` + strings.Repeat("ab", 32) + `","annotations":{"a":"b"}},7,{"size":"x"},null]}`,
+		`{"manifests":null}`, `{"manifests":{}}`, `[]`, ``,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, page []byte) {
+		entries, err := parseReferrers(page)
+		var whole struct {
+			Manifests []descriptor `json:"manifests"`
+		}
+		if json.Unmarshal(page, &whole) == nil && (err != nil || len(entries) != len(whole.Manifests)) {
+			t.Errorf("got %d entries, %v, want %d", len(entries), err, len(whole.Manifests))
+		}
+	})
+}
