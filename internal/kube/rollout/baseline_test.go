@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -139,6 +140,16 @@ func TestAnEarlierPullCountsWhenItIsTriedAgain(t *testing.T) {
 			t.Errorf("%s: failed %t, want %t", step.reason, got.failure != nil, step.fails)
 		}
 		known.memory = got.memory
+	}
+}
+
+// TestAJobThatHadFailedIsFinal: Kubernetes does not run it again, whatever has been mended since.
+func TestAJobThatHadFailedIsFinal(t *testing.T) {
+	t.Parallel()
+	r := readRecording(t, "job-failed")
+	got := assess(r.earlier(t), policy{}, r.Taken)
+	if got.failure == nil || !strings.HasSuffix(got.failure.finding.Message, "it had failed before this deploy, and Kubernetes runs it again only once it is deleted") {
+		t.Errorf("got %+v", got.failure)
 	}
 }
 

@@ -114,7 +114,7 @@ func printedValue(value reflect.Value) string {
 // declaredCondition is the condition of a custom resource whose annotations, or those of its definition, say when it is ready or has
 // failed; unchanged if they say nothing. A status about an earlier generation says nothing.
 func declaredCondition(o observedObject, now condition) condition {
-	if o.wait != tolerate || o.content == nil {
+	if o.wait != tolerate || o.content == nil || o.key.resource == definitionsResource { // a definition's are about its objects
 		return now
 	}
 	annotation := func(name string) string {

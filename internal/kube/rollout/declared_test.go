@@ -96,6 +96,35 @@ func TestDeclaredConditions(t *testing.T) {
 	}
 }
 
+// TestADefinitionsAnnotationsAreAboutItsObjects: a definition is ready when it is established.
+func TestADefinitionsAnnotationsAreAboutItsObjects(t *testing.T) {
+	t.Parallel()
+	known := observedWidget(widget(map[string]any{AnnotationReadyWhen: "condition=Synced", AnnotationFailedWhen: "jsonpath={.status.phase}=Idle"}), nil)
+	known.objects[0].key.resource = definitionsResource
+	if got := assess(known, policy{}, time.Now()); got.failure != nil || len(got.pending) > 0 {
+		t.Errorf("got %+v", got.pending)
+	}
+}
+
+// TestDefinitionsAreAskedOnce: the annotations of a definition hold for all objects of its kind.
+func TestDefinitionsAreAskedOnce(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	first, second := widget(nil), widget(nil)
+	second.SetName("v")
+	s.Put(first, second, &unstructured.Unstructured{Object: map[string]any{"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+		"metadata": map[string]any{"name": "widgets.example.com", "annotations": map[string]any{AnnotationFailedWhen: "jsonpath={.status.phase}=Idle"}}}})
+	ofSecond := ofWidget
+	ofSecond.Name = "v"
+	_, err := observe(t, s.hasty(), ofWidget, ofSecond).rest()
+	if got := diagnosisOf(t, err); got.Code != causes.CustomResourceFailed {
+		t.Errorf("got %+v", got)
+	}
+	if n := s.Count("get /apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com"); n != 1 {
+		t.Errorf("the definition was read %d times", n)
+	}
+}
+
 // TestParseExpectationsRefuses what is no expectation, and says what is one.
 func TestParseExpectationsRefuses(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,8 @@
 package rollout
 
 import (
+	"strings"
+
 	"github.com/onedigest/onedigest/internal/kube/diagnose"
 	"github.com/onedigest/onedigest/internal/release/causes"
 	core "k8s.io/api/core/v1"
@@ -130,6 +132,10 @@ func (a *assessor) recordCause(o observedObject, found diagnose.Finding, now con
 	}
 	if failed := diagnose.Conditions(o.content)["Failed"]; o.object.Kind == "Job" && now.failed != "" && found.Code == "" && failed.Reason == "DeadlineExceeded" {
 		found.Reason, found.Message = failed.Reason, failed.Message
+	}
+	if failedBefore := "; it had failed before this deploy, and Kubernetes runs it again only once it is deleted"; o.object.Kind == "Job" && now.failed != "" &&
+		a.seenBefore(o.content.GetUID()) && !strings.HasSuffix(found.Message, failedBefore) {
+		found.Message += failedBefore
 	}
 	if last, recorded := a.memory.podCauses[o.object]; recorded && found.Killed && !last.Killed {
 		return last // the attempt that failed by itself says why

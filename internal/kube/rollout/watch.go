@@ -125,7 +125,7 @@ func (w *Watcher) newRollout(ctx context.Context, namespace string, objects []re
 		r.policy.hasProvisioners = r.policy.hasProvisioners || isProvisioner(object)
 		if wanted != ignore {
 			object.Namespace = key.namespace
-			if wanted == tolerate && definitions[key.resource] == nil {
+			if _, asked := definitions[key.resource]; !asked && wanted == tolerate && key.resource != definitionsResource {
 				definitions[key.resource] = w.definitionAnnotations(ctx, key)
 			}
 			tracked = append(tracked, trackedObject{object: object, key: key, wait: wanted, defaults: definitions[key.resource]})
