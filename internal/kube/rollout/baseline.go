@@ -58,7 +58,9 @@ func (w *Watcher) Baseline(ctx context.Context, namespace string) release.Baseli
 		defer mu.Unlock()
 		for i := range list.Items {
 			about := string(list.Items[i].InvolvedObject.UID)
-			before.Seen[about] = before.Seen[about]
+			if _, seen := before.Seen[about]; !seen {
+				before.Seen[about] = ""
+			}
 		}
 	})
 	requests.Wait()

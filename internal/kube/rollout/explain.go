@@ -86,14 +86,15 @@ func (a *assessor) worstOf(pods []*core.Pod, ofJob bool) (worst *diagnose.Findin
 		}
 		a.discount(found)
 		a.memory.observe(*found, a.now)
-		rank := 2
-		if expired, _ := a.graceExpired(*found); expired && !found.Dependent {
+		rank, expired := 2, false
+		switch expired, _ = a.graceExpired(*found); {
+		case expired && !found.Dependent:
 			rank = 5
-		} else if expired {
+		case expired:
 			rank = 4
-		} else if found.Code != "" {
+		case found.Code != "":
 			rank = 3
-		} else if found.Killed {
+		case found.Killed:
 			rank = 1
 		}
 		if rank > best {

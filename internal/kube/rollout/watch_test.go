@@ -50,10 +50,11 @@ func observeFor(t *testing.T, watcher *Watcher, time time.Duration, objects ...r
 }
 
 // deadline is a context whose time is up when the channel is closed.
-type deadline struct {
-	context.Context
-	passed chan struct{}
-}
+type deadline struct{ passed chan struct{} }
+
+func (d deadline) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+func (d deadline) Value(any) any { return nil }
 
 func (d deadline) Done() <-chan struct{} { return d.passed }
 
@@ -68,7 +69,7 @@ func (d deadline) Err() error {
 
 // outOfTime watches until enough has been reported, and then its time is up.
 func outOfTime(watch func(context.Context, func(release.RolloutStep)) error, enough func(release.RolloutStep) bool) (steps []release.RolloutStep, err error) {
-	ctx := deadline{context.Background(), make(chan struct{})}
+	ctx := deadline{make(chan struct{})}
 	var once sync.Once
 	err = watch(ctx, func(step release.RolloutStep) {
 		if steps = append(steps, step); enough(step) {
@@ -640,7 +641,7 @@ func TestWatchUnreachableCluster(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.Break(func(*http.Request) int { return http.StatusServiceUnavailable })
-	ctx := deadline{context.Background(), make(chan struct{})}
+	ctx := deadline{make(chan struct{})}
 	go func() {
 		for s.Count("watch ")+s.Count("get ") < 10 {
 			time.Sleep(time.Millisecond)

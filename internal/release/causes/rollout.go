@@ -66,7 +66,8 @@ var rolloutCauses = []Cause{
 		Code: CrashLoop, Name: "the container keeps crashing",
 		Meaning: "The container was started at least twice, ended each time and was not ready in between; the kubelet waits longer before every " +
 			"restart. A first crash does not count as a loop. While another object of the release is still progressing, which the container " +
-			"may depend on, crashes are tolerated for two minutes.",
+			"may depend on, crashes are tolerated for two minutes. An init container may try again for as long as `progressDeadlineSeconds` of its " +
+			"Deployment allows.",
 		Advice: "read the container's last lines: they say why it ends",
 		Example: `Deployment/shop in namespace "staging" cannot become ready: OD-103 Pod/shop-6d4cf56db6-x7k2p container "app": ` +
 			`CrashLoopBackOff: ended with exit code 1; read the container's last lines: they say why it ends`,
