@@ -225,6 +225,10 @@ func recordings() map[string]recorded {
 			want: inPod(causes.ContainerNotStarted, "StartError", runcSays)},
 		"no command, the first time": {there: []runtime.Object{amend(unreadyPod(), waitsFor("RunContainerError", runcSays))},
 			want: inPod(causes.ContainerNotStarted, "RunContainerError", runcSays)},
+		"another architecture": {there: []runtime.Object{amend(unreadyPod(), loops(1, core.ContainerStateTerminated{ExitCode: 128, Reason: "StartError", Message: wrongArchitecture}))},
+			want: inPod(causes.ContainerNotStarted, "StartError", wrongArchitecture)},
+		"no such platform": {there: []runtime.Object{amend(unreadyPod(), waitsFor("ErrImagePull", noPlatform))},
+			want: inPod(causes.ImageNotPulled, "ErrImagePull", noPlatform)},
 		"custom resource": {object: ofWidget, there: []runtime.Object{widget(map[string]any{AnnotationFailedWhen: "condition=Degraded"},
 			map[string]any{"type": "Degraded", "status": "True", "reason": "QuotaUsedUp", "message": "no more widgets"})}, looks: true,
 			want: release.Diagnosis{Code: causes.CustomResourceFailed, Object: ofWidget, Reason: "FailedWhen", Message: "condition=Degraded holds: QuotaUsedUp: no more widgets"}},
@@ -241,6 +245,11 @@ func recordings() map[string]recorded {
 	}
 	return all
 }
+
+const (
+	wrongArchitecture = `failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec /shop: exec format error: unknown`
+	noPlatform        = `failed to pull and unpack image "` + imageAsked + `": no match for platform in manifest: not found`
+)
 
 const runcSays = `failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: "/shop": stat /shop: no such file or directory: unknown`
 

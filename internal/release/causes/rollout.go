@@ -270,6 +270,8 @@ var rolloutCauses = []Cause{
 		Steps: []string{
 			"`no such file or directory`, `executable file not found`: the command is not in the image; a shell script also needs its shell, " +
 				"which minimal images do not have.",
+			"`exec format error`: the image was not built for the node's architecture: name it in `build --platforms`, or select nodes by " +
+				"`kubernetes.io/arch`.",
 			"`permission denied`: the file is not executable, or the pod's user may not read its directory.",
 			"`container has runAsNonRoot and image will run as root`: set `USER` in the image, or `runAsUser`. A user name cannot be " +
 				"checked: use a number.",
