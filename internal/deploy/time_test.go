@@ -121,7 +121,7 @@ func TestAWaveIsNotStartedWithoutTimeForIt(t *testing.T) {
 func TestADeploysNameIsOnEveryLine(t *testing.T) {
 	t.Parallel()
 	input := &release.InputError{Problems: []release.Problem{{Setting: "values", What: "is wrong"}, {Setting: "chart", What: "is wrong"}}}
-	err := error(&deploy.DeployError{Deploy: "eu/shop", Err: input})
+	err := error(&deploy.MatrixError{Deploy: "eu/shop", Err: input})
 	input.Problems[0].Where = "--values (INPUT_VALUES)"
 	if diff := cmp.Diff("eu/shop: --values (INPUT_VALUES): is wrong\neu/shop: --chart: is wrong", err.Error()); diff != "" {
 		t.Error(diff)

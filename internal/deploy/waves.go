@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// DeployError is what a deploy of a matrix failed with. It has the exit code of the error that it wraps.
-type DeployError struct {
+// MatrixError is what a deploy of a matrix failed with. It has the exit code of the error that it wraps.
+type MatrixError struct {
 	Deploy string // cluster/namespace/release
 	Err    error
 }
 
 // Error names the deploy on every line.
-func (e *DeployError) Error() string {
+func (e *MatrixError) Error() string {
 	var lines []string
 	for line := range strings.Lines(e.Err.Error()) {
 		lines = append(lines, e.Deploy+": "+line)
@@ -27,7 +27,7 @@ func (e *DeployError) Error() string {
 	return strings.Join(lines, "")
 }
 
-func (e *DeployError) Unwrap() error { return e.Err }
+func (e *MatrixError) Unwrap() error { return e.Err }
 
 // RunWaves checks every deploy of every wave, and then runs the waves one after the other; the deploys of a wave run
 // concurrently, at most so many at once. If a deploy fails, the others of its wave go on to their end and later waves are
@@ -123,7 +123,7 @@ func withTitle(settings Settings, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &DeployError{Deploy: settings.title(), Err: err}
+	return &MatrixError{Deploy: settings.title(), Err: err}
 }
 
 // title names a deploy of a matrix: cluster/namespace/release.

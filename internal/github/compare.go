@@ -30,10 +30,9 @@ const (
 
 // API is GitHub's REST API for one repository.
 type API struct {
-	URL        string            // GITHUB_API_URL: "https://api.github.com"
-	Repository string            // GITHUB_REPOSITORY: "owner/name"
-	Token      string            // with the permission contents: read; "" for a public repository
-	Transport  http.RoundTripper // nil: http.DefaultTransport
+	URL        string // GITHUB_API_URL: "https://api.github.com"
+	Repository string // GITHUB_REPOSITORY: "owner/name"
+	Token      string // with the permission contents: read; "" for a public repository
 }
 
 var repositoryName = regexp.MustCompile(`^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$`)
@@ -97,8 +96,8 @@ func (a API) get(ctx context.Context, address string) (compared, error) {
 	if a.Token != "" {
 		request.Header.Set("Authorization", "Bearer "+a.Token)
 	}
-	client := &http.Client{Transport: &httpx.RetryTransport{Next: a.next()}, CheckRedirect: sameHost}
-	response, err := client.Do(request)
+	client := &http.Client{Transport: &httpx.RetryTransport{Next: http.DefaultTransport}, CheckRedirect: sameHost}
+	response, err := client.Do(request) //nolint:bodyclose // httpx.Drain closes it
 	if err != nil {
 		return compared{}, err
 	}
@@ -118,13 +117,6 @@ func (a API) get(ctx context.Context, address string) (compared, error) {
 		return compared{}, fmt.Errorf("reading the answer: %w", err)
 	}
 	return answer, nil
-}
-
-func (a API) next() http.RoundTripper {
-	if a.Transport == nil {
-		return http.DefaultTransport
-	}
-	return a.Transport
 }
 
 // sameHost follows the redirect of a renamed repository, and takes the token to no other host.
