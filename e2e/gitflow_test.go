@@ -119,7 +119,7 @@ func (r rehearsal) production(more map[string]string) []map[string]string {
 func staging(commit string) []map[string]string {
 	image := rehearsed + "@" + builtDigest
 	return []map[string]string{
-		{"verb": "build", "repository": rehearsed, "context": "app", "commit": commit},
+		{"verb": "build", "repository": rehearsed, "context": "app", "builder": "go", "commit": commit},
 		{"verb": "deploy", "environment": "staging", "image": image, "commit": commit, "release": "shop", "values": "terraform/staging/values-staging.yaml", "rehearsed": "newest"},
 		{"verb": "smoke", "environment": "staging", "image": image, "expect-commit": commit, "release": "shop"},
 	}
