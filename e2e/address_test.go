@@ -94,7 +94,7 @@ spec: {defaultBackend: {service: {name: addressed, port: {number: 80}}}}
 `)
 	image := tree.build()
 	deploy := func(args ...string) (release.Outcome, ran) {
-		result, got := tree.deploy(t.Context(), "no-controller", image, append([]string{"--chart", "addressed", "--timeout", "20s"}, args...)...)
+		result, got := tree.deploy(t.Context(), "no-controller", image, append([]string{"--chart", "addressed", "--timeout", "40s"}, args...)...)
 		return result.Outcome, got
 	}
 	outcome, got := deploy()
