@@ -30,11 +30,11 @@ func (r request) resolveAddress() (release.Address, error) {
 		}
 		return address, nil
 	}
-	found, any, err := release.SelectEndpoint(endpoints, r.settings.Release)
+	found, isFound, err := release.SelectEndpoint(endpoints, r.settings.Release)
 	if err != nil {
 		return "", release.BadSetting("address", fmt.Sprintf("%s %v", causes.AddressUnclear, err), causes.AddressUnclear.Cause().Advice)
 	}
-	if any {
+	if isFound {
 		return release.AddressOf(found), nil
 	}
 	return release.AddressAuto, r.checkReachable(false, "cannot be found: its chart renders no Service of type LoadBalancer and no Ingress")

@@ -26,10 +26,11 @@ const (
 
 	statementType = "https://in-toto.io/Statement/v1"
 
-	// AnnotationEnvironment and AnnotationVerdict are on the manifest of a record, so that the registry's list of referrers
-	// tells which ones to read. The statement decides.
+	// AnnotationEnvironment is on the manifest of a record, so that the registry's list of referrers shows which ones to read. The
+	// statement decides.
 	AnnotationEnvironment = "onedigest.dev/environment"
-	AnnotationVerdict     = "onedigest.dev/verdict"
+	// AnnotationVerdict is on the manifest too.
+	AnnotationVerdict = "onedigest.dev/verdict"
 
 	// Limit is the largest statement, in bytes.
 	Limit = 256 << 10

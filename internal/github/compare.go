@@ -101,7 +101,7 @@ func (a API) get(ctx context.Context, address string) (compared, error) {
 	if err != nil {
 		return compared{}, err
 	}
-	defer httpx.Drain(response)
+	defer func() { _ = response.Body.Close() }()
 	switch response.StatusCode {
 	case http.StatusOK:
 	case http.StatusNotFound, http.StatusUnauthorized, http.StatusForbidden:

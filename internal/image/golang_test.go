@@ -181,8 +181,9 @@ func TestGoImagesShareTheirBase(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer content.Close()
-		if got, err := io.ReadAll(content); err != nil || !bytes.Equal(got, want.Bytes()) {
+		got, err := io.ReadAll(content)
+		_ = content.Close()
+		if err != nil || !bytes.Equal(got, want.Bytes()) {
 			t.Errorf("the first layer is not the base layer (%v)", err)
 		}
 	}

@@ -77,7 +77,7 @@ func TestProbeAsksTheGivenAddress(t *testing.T) {
 		_ = server.Listener.Close()
 		server.Listener = listener
 		server.Start()
-		defer server.Close()
+		t.Cleanup(server.Close)
 	}
 	known := &names{}
 	known.set("zones.example.", "127.0.0.2", "127.0.0.3")

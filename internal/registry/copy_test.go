@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -180,7 +181,7 @@ func TestCopyOfABuildCache(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := copied.getBlob(t.Context(), parsed, 100); err != nil || string(got) != string(want) {
+		if got, err := copied.getBlob(t.Context(), parsed, 100); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("blob %s: got %q, %v", digest, got, err)
 		}
 	}

@@ -16,7 +16,7 @@ func TestParseAssignment(t *testing.T) {
 		`pw=p\ss`:                 {Path: []string{"pw"}, Index: []bool{false}, Text: `p\ss`},
 		`pw=a,b=c`:                {Path: []string{"pw"}, Index: []bool{false}, Text: "a,b=c"},
 		`x={}`:                    {Path: []string{"x"}, Index: []bool{false}, Text: "{}"},
-		`pw= a `:                  {Path: []string{"pw"}, Index: []bool{false}, Text: " a "},
+		"pw=" + ` a `:             {Path: []string{"pw"}, Index: []bool{false}, Text: " a "},
 		`a.b-c.d=1`:               {Path: []string{"a", "b-c", "d"}, Index: []bool{false, false, false}, Text: "1"},
 		`a.example\.com/b\=c=1`:   {Path: []string{"a", "example.com/b=c"}, Index: []bool{false, false}, Text: "1"},
 		`a[0].b[12][1]=x`:         {Path: []string{"a", "0", "b", "12", "1"}, Index: []bool{false, true, false, true, true}, Text: "x"},

@@ -208,7 +208,7 @@ func TestAGeneralEndpointConcernsNoOtherRegistry(t *testing.T) {
 			asked.Add(1)
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}))
-		defer endpoint.Close()
+		t.Cleanup(endpoint.Close)
 		connected, _ := connect(t, []string{variable + "=" + endpoint.URL, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=y"})
 		image := push(t, connected, plainRegistry(t))
 		state, err := connected.Inspect(t.Context(), image.Repository, image.Digest, "one")

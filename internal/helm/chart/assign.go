@@ -45,7 +45,12 @@ func (m *merged) apply(setting, given string, parse func(string) (any, error)) {
 		m.problems = append(m.problems, release.Problem{Where: one.source, What: err.Error(), Do: "see the chart's values.yaml"})
 		return
 	}
-	m.layers, m.values = append(m.layers, one), changed.(map[string]any)
+	values, isMap := changed.(map[string]any)
+	if !isMap {
+		m.problems = append(m.problems, release.Problem{Where: one.source, What: "it would replace all values", Do: "see the chart's values.yaml"})
+		return
+	}
+	m.layers, m.values = append(m.layers, one), values
 }
 
 // assign returns what is current with the assignment's path set to a value, from the step at depth on. What is current is not

@@ -57,12 +57,13 @@ func decodeValues(content []byte) (map[string]any, error) {
 	if values == nil {
 		return map[string]any{}, nil
 	}
-	return mapNumbers(values, func(number any) any {
+	mapNumbers(values, func(number any) any {
 		if text, is := number.(json.Number); is {
 			number, _ = parseNumber(text.String())
 		}
 		return number
-	}).(map[string]any), nil
+	})
+	return values, nil
 }
 
 // mapNumbers replaces every scalar in a value, in place, and returns the value.

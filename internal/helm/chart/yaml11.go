@@ -78,7 +78,7 @@ func (c *changedByYAML) visitMap(node *yaml.Node, path []string) {
 
 // resolvable matches the plain scalars that YAML 1.1 reads as something else than text.
 // Source: yaml.org/type, bool and the numbers of YAML 1.1; go.yaml.in/yaml/v2, resolve.go.
-var resolvable = regexp.MustCompile(`^(?:[yYnN]|[yY]es|YES|[nN]o|NO|[oO]n|ON|[oO]ff|OFF|[tT]rue|TRUE|[fF]alse|FALSE|[-+]?\.?[0-9][0-9a-fA-FoxX_.+-]*)$`)
+var resolvable = regexp.MustCompile(`^(?:[yYnN]|[yY]es|YES|[nN]o|NO|[oO]n|ON|[oO]ff|OFF|[tT]rue|TRUE|[fF]alse|FALSE|[-+]?\.?[0-9][0-9a-fA-FoxX_.+-]*)$`) //nolint:misspell // alse
 
 func isPlain(node *yaml.Node) bool {
 	const quoted = yaml.DoubleQuotedStyle | yaml.SingleQuotedStyle | yaml.LiteralStyle | yaml.FoldedStyle | yaml.TaggedStyle

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -74,12 +75,9 @@ func compareDefinition(info *resource.Info) (Definition, error) {
 	one.Differs = missingIn(wanted["spec"], one.live["spec"], "spec")
 	patch := map[string]any{"spec": wanted["spec"]}
 	if metadata, is := wanted["metadata"].(map[string]any); is {
-		patch["metadata"] = map[string]any{"labels": metadata["labels"], "annotations": metadata["annotations"]}
-		for name, value := range patch["metadata"].(map[string]any) {
-			if value == nil {
-				delete(patch["metadata"].(map[string]any), name)
-			}
-		}
+		described := map[string]any{"labels": metadata["labels"], "annotations": metadata["annotations"]}
+		maps.DeleteFunc(described, func(_ string, value any) bool { return value == nil })
+		patch["metadata"] = described
 	}
 	one.Patch, err = json.Marshal(patch)
 	return one, err
