@@ -19,7 +19,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// BenchmarkDeployLatency is the time from the moment the cluster reports a rollout complete to the moment the tool says so,
+// BenchmarkDeployLatency is the time from the moment the cluster reports a rollout complete to the moment the tool reports it,
 // for rolling updates of one release of two replicas: ours, and `helm upgrade --install --wait`, in turn. Goal: our
 // median at most 0.2 of Helm's. It needs a cluster with the sample app's image in reach: scripts/bench.sh gives both.
 func BenchmarkDeployLatency(b *testing.B) {

@@ -106,7 +106,7 @@ func login(server *localawstest.Server) authn.Authenticator {
 	return authn.FromConfig(authn.AuthConfig{Username: "AWS", Password: server.IssueToken()})
 }
 
-// report tells what the registry saw of the last promotion. Requests for a token are left out on both sides: crane is
+// report adds to the metrics what the registry saw of the last promotion. Requests for a token are left out on both sides: crane is
 // handed one. promote tags through ECR's API, so what it asks of the registry's protocol is about the evidence, and counted apart.
 func (p proved) report(b *testing.B) {
 	b.Helper()

@@ -52,12 +52,12 @@ func setUp(b *testing.B) peers {
 	return p
 }
 
-// deploy runs our verb in this process; it returns the exit code and what it said.
+// deploy runs our verb in this process; it returns the exit code and the output.
 func (p peers) deploy(ctx context.Context, environ []string, args ...string) (int, string) {
-	var said bytes.Buffer
-	code := appdeploy.Command().Run(ctx, app.Process{Dir: p.root, Environ: append(os.Environ(), environ...), Stdout: &said, Stderr: &said, Now: time.Now,
+	var output bytes.Buffer
+	code := appdeploy.Command().Run(ctx, app.Process{Dir: p.root, Environ: append(os.Environ(), environ...), Stdout: &output, Stderr: &output, Now: time.Now,
 		Args: append([]string{"--image", p.image, "--create-namespace", "--release", "shop"}, args...)})
-	return code, said.String()
+	return code, output.String()
 }
 
 // figure is one number of a benchmark.
@@ -81,8 +81,8 @@ func once(b *testing.B, measure func() []figure) {
 
 func (p peers) must(b *testing.B, args ...string) {
 	b.Helper()
-	if code, said := p.deploy(b.Context(), nil, args...); code != 0 {
-		b.Fatalf("exit %d: %s", code, said)
+	if code, output := p.deploy(b.Context(), nil, args...); code != 0 {
+		b.Fatalf("exit %d: %s", code, output)
 	}
 }
 
@@ -103,11 +103,11 @@ func BenchmarkFailureNamed(b *testing.B) {
 		namespace := fmt.Sprintf("bench-failing-%d-%d", began.UnixNano()%1e9, i)
 		ctx, cancel := context.WithCancel(b.Context())
 		reported := p.firstWaiting(ctx, namespace)
-		code, said := p.deploy(ctx, nil, "--environment", namespace, "--set", "config.LOG_LEVEL=loud", "--values", "terraform/staging/values-staging.yaml")
+		code, output := p.deploy(ctx, nil, "--environment", namespace, "--set", "config.LOG_LEVEL=loud", "--values", "terraform/staging/values-staging.yaml")
 		ended := time.Now()
 		cancel()
-		if code != 1 || !strings.Contains(said, "OD-103") {
-			b.Fatalf("exit %d: %s", code, said)
+		if code != 1 || !strings.Contains(output, "OD-103") {
+			b.Fatalf("exit %d: %s", code, output)
 		}
 		mine = append(mine, ended.Sub(<-reported).Seconds())
 	}
@@ -158,9 +158,9 @@ func BenchmarkRequestsOfAWait(b *testing.B) {
 
 func (p peers) requestsOfAWait(b *testing.B) []figure {
 	mine := p.counted(b, func(kubeconfig string) {
-		code, said := p.deploy(b.Context(), []string{"KUBECONFIG=" + kubeconfig}, "--environment", "bench-wait-ours", "--chart", "bench/testdata/charts/ten")
+		code, output := p.deploy(b.Context(), []string{"KUBECONFIG=" + kubeconfig}, "--environment", "bench-wait-ours", "--chart", "bench/testdata/charts/ten")
 		if code != 0 {
-			b.Fatalf("exit %d: %s", code, said)
+			b.Fatalf("exit %d: %s", code, output)
 		}
 	})
 	helms := p.counted(b, func(kubeconfig string) {
@@ -272,8 +272,8 @@ func (p peers) peakMemory(b *testing.B) []figure {
 // (getrusage, ru_maxrss) would be at least the parent's own.
 func peak(b *testing.B, command *exec.Cmd) float64 {
 	b.Helper()
-	var said bytes.Buffer
-	command.Stdout, command.Stderr = &said, &said
+	var output bytes.Buffer
+	command.Stdout, command.Stderr = &output, &output
 	if err := command.Start(); err != nil {
 		b.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func peak(b *testing.B, command *exec.Cmd) float64 {
 		select {
 		case err := <-done:
 			if err != nil || mark == 0 {
-				b.Fatalf("%v, peak %v: %s", err, mark, said.String())
+				b.Fatalf("%v, peak %v: %s", err, mark, output.String())
 			}
 			return mark
 		case <-time.After(2 * time.Millisecond):

@@ -59,25 +59,25 @@ func TestTwoLoadBalancers(t *testing.T) {
 	tree := newCheckout(t)
 	tree.addressChart(twoBalancers)
 	image := tree.build()
-	deploy := func(args ...string) (string, ran) {
+	deploy := func(args ...string) (string, verbResult) {
 		result, got := tree.deploy(t.Context(), "two-balancers", image, append([]string{"--chart", "addressed"}, args...)...)
 		return result.URL, got
 	}
 	_, got := deploy()
-	got.holds(t, 2, "OD-209", "service/addressed-web, service/addressed-admin", "--address")
+	got.expect(t, 2, "OD-209", "service/addressed-web, service/addressed-admin", "--address")
 	records, err := client(t).CoreV1().Secrets("two-balancers").List(t.Context(), meta.ListOptions{LabelSelector: "owner=helm"})
 	if err != nil || len(records.Items) > 0 {
 		t.Errorf("%d revisions were applied, %v", len(records.Items), err)
 	}
 	url, got := deploy("--address", "service/addressed-admin", "--smoke-checks", "default")
-	got.holds(t, 0)
+	got.expect(t, 0)
 	if !strings.HasSuffix(url, ":18081") {
 		t.Errorf("served at %q, want the second load balancer", url)
 	}
-	tree.smoke("two-balancers").holds(t, 2, "OD-209")
-	tree.smoke("two-balancers", "--address", "service/addressed-web").holds(t, 0, "probing http://", ":18080", "as proved")
+	tree.smoke("two-balancers").expect(t, 2, "OD-209")
+	tree.smoke("two-balancers", "--address", "service/addressed-web").expect(t, 0, "probing http://", ":18080", "as proved")
 	url, got = deploy("--address", "none")
-	got.holds(t, 0)
+	got.expect(t, 0)
 	if url != "" {
 		t.Errorf("served at %q, want nothing", url)
 	}
@@ -93,20 +93,20 @@ metadata: {name: addressed, labels: {app.kubernetes.io/instance: '{{ .Release.Na
 spec: {defaultBackend: {service: {name: addressed, port: {number: 80}}}}
 `)
 	image := tree.build()
-	deploy := func(args ...string) (release.Outcome, ran) {
+	deploy := func(args ...string) (release.Outcome, verbResult) {
 		result, got := tree.deploy(t.Context(), "no-controller", image, append([]string{"--chart", "addressed", "--timeout", "40s"}, args...)...)
 		return result.Outcome, got
 	}
 	outcome, got := deploy()
-	got.holds(t, 0, "the release is ready, but where it is served is not known", "OD-116")
+	got.expect(t, 0, "the release is ready, but where it is served is not known", "OD-116")
 	if outcome != release.Created {
 		t.Errorf("got outcome %q", outcome)
 	}
 	_, got = deploy("--set", "next=1", "--smoke-checks", "default")
-	got.holds(t, 1, "OD-116")
+	got.expect(t, 1, "OD-116")
 	if strings.Contains(got.stderr, "rolled back to") {
 		t.Errorf("a release that nobody could ask was rolled back:\n%s", got.stderr)
 	}
 	_, got = deploy("--address", "none")
-	got.holds(t, 0)
+	got.expect(t, 0)
 }

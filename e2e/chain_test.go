@@ -36,7 +36,7 @@ func TestOneCommitToProduction(t *testing.T) {
 	if diff := cmp.Diff(want, outcomes(first)); diff != "" || !first.Proof.Holds {
 		t.Fatalf("first run, proof %v, -want +got:\n%s", first.Proof.Holds, diff)
 	}
-	// The second run is on GitHub, as far as it can tell.
+	// The second run is on GitHub, as far as its environment shows.
 	output := filepath.Join(t.TempDir(), "output")
 	tree.environ = []string{"GITHUB_ACTIONS=true", "GITHUB_OUTPUT=" + output, "GITHUB_STEP_SUMMARY=" + output + ".md"}
 	again, _ := tree.pipeline()
@@ -60,7 +60,7 @@ func TestOneCommitToProduction(t *testing.T) {
 		t.Errorf("the broken commit -want +got:\n%s", diff)
 	}
 	for _, environment := range []string{"staging", "production"} {
-		if commit := answering(t, first.Proof.URLs[environment]); commit == broken || commit != first.Proof.Commit.String() {
+		if commit := servedCommit(t, first.Proof.URLs[environment]); commit == broken || commit != first.Proof.Commit.String() {
 			t.Errorf("%s answers commit %s, want the first commit %s", environment, commit, first.Proof.Commit)
 		}
 	}
@@ -72,8 +72,8 @@ func TestOneCommitToProduction(t *testing.T) {
 	}
 }
 
-// answering is the commit that a service names.
-func answering(t *testing.T, url string) string {
+// servedCommit returns the commit that a service names.
+func servedCommit(t *testing.T, url string) string {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/version", nil)
 	if err != nil {
@@ -92,18 +92,18 @@ func answering(t *testing.T, url string) string {
 func TestRollingUpdateDropsNoRequest(t *testing.T) {
 	onNode(t)
 	tree := newCheckout(t)
-	url, image := tree.deployed(t, "load")
+	url, image := tree.buildAndDeploy(t, "load")
 	const least = 2000
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	load := start(ctx, url, 4)
+	load := startLoad(ctx, url, 4)
 	for load.answered.Load() < least/4 && ctx.Err() == nil {
 		time.Sleep(10 * time.Millisecond)
 	}
-	before := answering(t, url)
+	before := servedCommit(t, url)
 	tree.edit("app/config.go", `"GREETING", "Hello"`, `"GREETING", "Good day"`)
 	commit := tree.commit("greet otherwise")
-	_, next := tree.deployed(t, "load")
+	_, next := tree.buildAndDeploy(t, "load")
 	for load.answered.Load() < least && ctx.Err() == nil {
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -113,7 +113,7 @@ func TestRollingUpdateDropsNoRequest(t *testing.T) {
 	}
 	cancel()
 	load.wait.Wait()
-	if image == next || before == commit || answering(t, url) != commit {
+	if image == next || before == commit || servedCommit(t, url) != commit {
 		t.Errorf("no update happened: %s -> %s", before, commit)
 	}
 	if n := load.answered.Load(); n < least || len(load.dropped) > 0 {
@@ -122,8 +122,8 @@ func TestRollingUpdateDropsNoRequest(t *testing.T) {
 	t.Logf("%d requests answered, none dropped", load.answered.Load())
 }
 
-// deployed builds and deploys the checkout's commit into a namespace of its own and returns the address and the image.
-func (c checkout) deployed(t *testing.T, namespace string) (url, image string) {
+// buildAndDeploy builds and deploys the checkout's commit into a namespace of its own and returns the address and the image.
+func (c checkout) buildAndDeploy(t *testing.T, namespace string) (url, image string) {
 	t.Helper()
 	built := c.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--builder", "go", "--output", "json")
 	image = field(t, built, "image")
@@ -139,14 +139,14 @@ type load struct {
 	dropped  []string
 }
 
-// start asks an address until ctx ends: half of the clients keep their connections, half open a new one each time.
-func start(ctx context.Context, url string, pairs int) *load {
+// startLoad requests an address until ctx ends: half of the clients keep their connections, half open a new one each time.
+func startLoad(ctx context.Context, url string, pairs int) *load {
 	l := new(load)
 	for i := range 2 * pairs {
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: i%2 == 0}, Timeout: 10 * time.Second}
 		l.wait.Go(func() {
 			for ctx.Err() == nil {
-				if err := l.ask(client, url); err != nil {
+				if err := l.get(client, url); err != nil {
 					l.mu.Lock()
 					l.dropped = append(l.dropped, err.Error())
 					l.mu.Unlock()
@@ -158,8 +158,8 @@ func start(ctx context.Context, url string, pairs int) *load {
 	return l
 }
 
-// ask is not bound to the load's context: a request that was begun is answered or dropped, never cut short by the test.
-func (l *load) ask(client *http.Client, url string) error {
+// get is not bound to the load's context: a request that was begun is answered or dropped, never cut short by the test.
+func (l *load) get(client *http.Client, url string) error {
 	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url+"/configs", nil)
 	if err != nil {
 		return err

@@ -12,8 +12,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestDeployScript holds what deploy.sh says, asks and hands to the verbs; the verbs themselves are stand-ins that tell
-// what they were given.
+// TestDeployScript checks deploy.sh's output, its prompts and the arguments it passes to the verbs; the verbs themselves are
+// stand-ins that print what they were given.
 func TestDeployScript(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "deploy.sh"))

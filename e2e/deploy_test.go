@@ -12,7 +12,7 @@ import (
 )
 
 // field reads one value of a verb's JSON; a verb that failed fails the test.
-func field(t *testing.T, got ran, name string) string {
+func field(t *testing.T, got verbResult, name string) string {
 	t.Helper()
 	if got.code != 0 {
 		t.Fatalf("exit %d\n%s", got.code, got.stderr)

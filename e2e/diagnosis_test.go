@@ -43,8 +43,8 @@ type broken struct {
 	kind      string // of the object that is named
 	container string
 	reason    string
-	says      string   // in the message
-	tries     string   // in what to try, where it is another code's
+	message   string   // a part of the message
+	advice    string   // empty: that of the code
 	logs      []string // among the last lines
 }
 
@@ -53,92 +53,92 @@ const (
 	probe = `periodSeconds: 1, failureThreshold: 1, httpGet: {port: 8080, path: `
 )
 
-func sign(pattern string) *regexp.Regexp { return regexp.MustCompile(pattern) }
-
 func provocations() map[string]broken {
-	pulls, zeros := sign(`proxy waits: (ErrImagePull|ImagePullBackOff)`), strings.Repeat("0", 64)
+	pulls, zeros := regexp.MustCompile(`proxy waits: (ErrImagePull|ImagePullBackOff)`), strings.Repeat("0", 64)
 	all := map[string]broken{
 		"image absent": {values: `sidecars: [{name: proxy, image: "REGISTRY/shop@sha256:` + zeros + `"}]`, sign: pulls,
-			code: causes.ImageNotPulled, kind: "Pod", container: "proxy", says: "not found"},
-		"image name": {values: `sidecars: [{name: proxy, image: "REGISTRY/Shop"}]`, sign: sign(`proxy waits: InvalidImageName`),
-			code: causes.ImageNameInvalid, kind: "Pod", container: "proxy", reason: "InvalidImageName", says: "invalid reference format"},
-		"crash loop": {values: does("exit"), sign: sign(`app waits: CrashLoopBackOff`),
-			code: causes.CrashLoop, kind: "Pod", container: "app", reason: "CrashLoopBackOff", says: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
+			code: causes.ImageNotPulled, kind: "Pod", container: "proxy", message: "not found"},
+		"image name": {values: `sidecars: [{name: proxy, image: "REGISTRY/Shop"}]`, sign: regexp.MustCompile(`proxy waits: InvalidImageName`),
+			code: causes.ImageNameInvalid, kind: "Pod", container: "proxy", reason: "InvalidImageName", message: "invalid reference format"},
+		"crash loop": {values: containerDoing("exit"), sign: regexp.MustCompile(`app waits: CrashLoopBackOff`),
+			code: causes.CrashLoop, kind: "Pod", container: "app", reason: "CrashLoopBackOff", message: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
 		"crash loop of an init container": {values: `workload: {progressDeadlineSeconds: 15}
 pod: {initContainers: [{name: first, image: "IMAGE", env: [{name: DOES, value: exit}], securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]}`,
-			sign: sign(`Progressing False: ProgressDeadlineExceeded`), code: causes.CrashLoop, kind: "Pod", container: "first", logs: []string{"cannot go on: no DATABASE_URL"}},
-		"out of memory": {values: `container: {env: [{name: DOES, value: eat}], resources: {limits: {memory: 24Mi}}}`, sign: sign(`app waits: CrashLoopBackOff`),
-			code: causes.OutOfMemory, kind: "Pod", container: "app", reason: "OOMKilled", says: "its memory limit is 24Mi"},
-		"secret absent": {values: `container: {envFrom: [{secretRef: {name: absent}}]}`, sign: sign(`app waits: CreateContainerConfigError`),
-			code: causes.ConfigurationAbsent, kind: "Pod", container: "app", reason: "CreateContainerConfigError", says: `secret "absent" not found`},
-		"config map absent": {values: `container: {envFrom: [{configMapRef: {name: absent}}]}`, sign: sign(`app waits: CreateContainerConfigError`),
-			code: causes.ConfigurationAbsent, kind: "Pod", container: "app", says: `configmap "absent" not found`},
+			sign: regexp.MustCompile(`Progressing False: ProgressDeadlineExceeded`), code: causes.CrashLoop, kind: "Pod", container: "first", logs: []string{"cannot go on: no DATABASE_URL"}},
+		"out of memory": {values: `container: {env: [{name: DOES, value: eat}], resources: {limits: {memory: 24Mi}}}`, sign: regexp.MustCompile(`app waits: CrashLoopBackOff`),
+			code: causes.OutOfMemory, kind: "Pod", container: "app", reason: "OOMKilled", message: "its memory limit is 24Mi"},
+		"secret absent": {values: `container: {envFrom: [{secretRef: {name: absent}}]}`, sign: regexp.MustCompile(`app waits: CreateContainerConfigError`),
+			code: causes.ConfigurationAbsent, kind: "Pod", container: "app", reason: "CreateContainerConfigError", message: `secret "absent" not found`},
+		"config map absent": {values: `container: {envFrom: [{configMapRef: {name: absent}}]}`, sign: regexp.MustCompile(`app waits: CreateContainerConfigError`),
+			code: causes.ConfigurationAbsent, kind: "Pod", container: "app", message: `configmap "absent" not found`},
 		"key absent": {values: `objects: [{apiVersion: v1, kind: ConfigMap, metadata: {name: some}, data: {a: b}}]
-container: {env: [{name: A, valueFrom: {configMapKeyRef: {name: some, key: absent}}}]}`, sign: sign(`app waits: CreateContainerConfigError`),
-			code: causes.ConfigurationAbsent, kind: "Pod", container: "app", says: `couldn't find key absent in ConfigMap`},
+container: {env: [{name: A, valueFrom: {configMapKeyRef: {name: some, key: absent}}}]}`, sign: regexp.MustCompile(`app waits: CreateContainerConfigError`),
+			code: causes.ConfigurationAbsent, kind: "Pod", container: "app", message: `couldn't find key absent in ConfigMap`},
 		"secret absent as a volume": {values: `pod: {volumes: [{name: v, secret: {secretName: absent}}]}
-container: {volumeMounts: [{name: v, mountPath: /v}]}`, sign: sign(`event FailedMount`), code: causes.ConfigurationAbsent, kind: "Pod", reason: "FailedMount", says: `secret "absent" not found`},
+container: {volumeMounts: [{name: v, mountPath: /v}]}`, sign: regexp.MustCompile(`event FailedMount`), code: causes.ConfigurationAbsent, kind: "Pod", reason: "FailedMount", message: `secret "absent" not found`},
 		"key absent in a volume": {values: `objects: [{apiVersion: v1, kind: ConfigMap, metadata: {name: some}, data: {a: b}}]
 pod: {volumes: [{name: v, configMap: {name: some, items: [{key: absent, path: x}]}}]}
-container: {volumeMounts: [{name: v, mountPath: /v}]}`, sign: sign(`event FailedMount`), code: causes.ConfigurationAbsent, kind: "Pod", reason: "FailedMount", says: "references non-existent config key"},
+container: {volumeMounts: [{name: v, mountPath: /v}]}`, sign: regexp.MustCompile(`event FailedMount`), code: causes.ConfigurationAbsent, kind: "Pod", reason: "FailedMount", message: "references non-existent config key"},
 		"not ready": {values: `container: {env: [{name: READY, value: "500"}], startupProbe: {` + probe + `/started}}, readinessProbe: {` + probe + `/ready}}}`,
-			sign: sign(`event Unhealthy: Readiness`), grace: 10 * time.Second,
-			code: causes.NotReady, kind: "Pod", container: "app", reason: "Unhealthy", says: "Readiness probe failed: HTTP probe failed with statuscode: 500", logs: []string{"listening on 8080"}},
+			sign: regexp.MustCompile(`event Unhealthy: Readiness`), grace: 10 * time.Second,
+			code: causes.NotReady, kind: "Pod", container: "app", reason: "Unhealthy", message: "Readiness probe failed: HTTP probe failed with statuscode: 500", logs: []string{"listening on 8080"}},
 		"not alive": {values: `container: {env: [{name: LIVE, value: "503"}], livenessProbe: {` + probe + `/live}}, readinessProbe: {initialDelaySeconds: 60, ` + probe + `/ready}}}`,
-			sign: sign(`app started again 2 times|app waits: CrashLoopBackOff`), code: causes.NotAlive, kind: "Pod", container: "app",
-			says: "Liveness probe failed: HTTP probe failed with statuscode: 503", logs: []string{"listening on 8080"}},
+			sign: regexp.MustCompile(`app started again 2 times|app waits: CrashLoopBackOff`), code: causes.NotAlive, kind: "Pod", container: "app",
+			message: "Liveness probe failed: HTTP probe failed with statuscode: 503", logs: []string{"listening on 8080"}},
 		"never started": {values: `container: {env: [{name: DOES, value: sleep}], startupProbe: {` + probe + `/started}}}`,
-			sign: sign(`event Killing: .*failed startup probe`), code: causes.NotAlive, kind: "Pod", container: "app", says: "Startup probe failed: ", logs: []string{"broken: sleep"}},
+			sign: regexp.MustCompile(`event Killing: .*failed startup probe`), code: causes.NotAlive, kind: "Pod", container: "app", message: "Startup probe failed: ", logs: []string{"broken: sleep"}},
 		"claim": {values: `objects: [{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: disk}, spec: {storageClassName: absent, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]
-pod: {volumes: [{name: v, persistentVolumeClaim: {claimName: disk}}]}`, sign: sign(`event ProvisioningFailed`),
-			code: causes.VolumePending, kind: "PersistentVolumeClaim", reason: "ProvisioningFailed", says: `storageclass.storage.k8s.io "absent" not found`},
+pod: {volumes: [{name: v, persistentVolumeClaim: {claimName: disk}}]}`, sign: regexp.MustCompile(`event ProvisioningFailed`),
+			code: causes.VolumePending, kind: "PersistentVolumeClaim", reason: "ProvisioningFailed", message: `storageclass.storage.k8s.io "absent" not found`},
 		"claim of a StatefulSet": {values: `kind: StatefulSet
 workload: {serviceName: none, volumeClaimTemplates: [{metadata: {name: v}, spec: {storageClassName: absent, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]}`,
-			sign: sign(`event ProvisioningFailed`), code: causes.VolumePending, kind: "PersistentVolumeClaim", says: `storageclass.storage.k8s.io "absent" not found`},
-		"claim absent": {values: `pod: {volumes: [{name: v, persistentVolumeClaim: {claimName: absent}}]}`, sign: sign(`unscheduled: .*persistentvolumeclaim "absent" not found`),
-			code: causes.VolumePending, kind: "Pod", says: `persistentvolumeclaim "absent" not found`},
-		"no room": {values: `container: {resources: {requests: {cpu: "1000"}}}`, sign: sign(`unscheduled: .*Insufficient cpu`), grace: 30 * time.Second,
-			code: causes.Unschedulable, kind: "Pod", reason: "Unschedulable", says: "Insufficient cpu"},
-		"no such node": {values: `pod: {nodeSelector: {example.com/none: "yes"}}`, sign: sign(`unscheduled: .*didn't match`), grace: 30 * time.Second,
-			code: causes.Unschedulable, kind: "Pod", says: "didn't match Pod's node affinity/selector"},
-		"hook": {values: "objects: [{" + job("pre-install", "exit") + "}]", sign: sign(`job migrate failed`),
-			code: causes.HookFailed, kind: "Pod", container: "app", reason: "PodFailed", says: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
-		"hook that is tried again": {values: "objects: [{" + strings.Replace(job("pre-install", "exit"), "restartPolicy: Never", "restartPolicy: OnFailure", 1) + "}]", sign: sign(`job migrate failed`),
-			code: causes.HookFailed, kind: "Pod", container: "app", says: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
-		"hook that cannot start": {values: "objects: [{" + strings.Replace(job("pre-install", "exit"), "IMAGE", "REGISTRY/Shop", 1) + "}]", sign: sign(`app waits: InvalidImageName`),
-			code: causes.HookFailed, kind: "Pod", container: "app", reason: "InvalidImageName (OD-102)", tries: causes.ImageNameInvalid.Cause().Advice},
+			sign: regexp.MustCompile(`event ProvisioningFailed`), code: causes.VolumePending, kind: "PersistentVolumeClaim", message: `storageclass.storage.k8s.io "absent" not found`},
+		"claim absent": {values: `pod: {volumes: [{name: v, persistentVolumeClaim: {claimName: absent}}]}`, sign: regexp.MustCompile(`unscheduled: .*persistentvolumeclaim "absent" not found`),
+			code: causes.VolumePending, kind: "Pod", message: `persistentvolumeclaim "absent" not found`},
+		"no room": {values: `container: {resources: {requests: {cpu: "1000"}}}`, sign: regexp.MustCompile(`unscheduled: .*Insufficient cpu`), grace: 30 * time.Second,
+			code: causes.Unschedulable, kind: "Pod", reason: "Unschedulable", message: "Insufficient cpu"},
+		"no such node": {values: `pod: {nodeSelector: {example.com/none: "yes"}}`, sign: regexp.MustCompile(`unscheduled: .*didn't match`), grace: 30 * time.Second,
+			code: causes.Unschedulable, kind: "Pod", message: "didn't match Pod's node affinity/selector"},
+		"hook": {values: "objects: [{" + job("pre-install", "exit") + "}]", sign: regexp.MustCompile(`job migrate failed`),
+			code: causes.HookFailed, kind: "Pod", container: "app", reason: "PodFailed", message: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
+		"hook that is tried again": {values: "objects: [{" + strings.Replace(job("pre-install", "exit"), "restartPolicy: Never", "restartPolicy: OnFailure", 1) + "}]", sign: regexp.MustCompile(`job migrate failed`),
+			code: causes.HookFailed, kind: "Pod", container: "app", message: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
+		"hook that cannot start": {values: "objects: [{" + strings.Replace(job("pre-install", "exit"), "IMAGE", "REGISTRY/Shop", 1) + "}]", sign: regexp.MustCompile(`app waits: InvalidImageName`),
+			code: causes.HookFailed, kind: "Pod", container: "app", reason: "InvalidImageName (OD-102)", advice: causes.ImageNameInvalid.Cause().Advice},
 		"no progress": {values: `workload: {progressDeadlineSeconds: 4}
-pod: {readinessGates: [{conditionType: example.com/never}]}`, sign: sign(`Progressing False: ProgressDeadlineExceeded`),
-			code: causes.ProgressDeadline, kind: "Pod", says: "readiness gate"},
-		"job": {values: "kind: Job\nworkload: {backoffLimit: 0}\n" + does("exit"), sign: sign(`job \S+ failed`),
-			code: causes.JobFailed, kind: "Pod", container: "app", reason: "PodFailed", says: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
-		"job out of time": {values: "kind: Job\nworkload: {activeDeadlineSeconds: 3}\n" + does("sleep"), sign: sign(`job \S+ failed`),
-			code: causes.JobFailed, reason: "DeadlineExceeded", says: "longer than specified deadline"},
-		"no command": {values: `container: {command: [/absent]}`, sign: sign(`app waits: (RunContainerError|CrashLoopBackOff)`),
-			code: causes.ContainerNotStarted, kind: "Pod", container: "app", says: "no such file or directory"},
-		"paused": {values: `workload: {paused: true}`, sign: sign(`Progressing Unknown: DeploymentPaused`), grace: 20 * time.Second,
-			code: causes.DeploymentPaused, kind: "Deployment", reason: "DeploymentPaused", says: "spec.paused is true"},
+pod: {readinessGates: [{conditionType: example.com/never}]}`, sign: regexp.MustCompile(`Progressing False: ProgressDeadlineExceeded`),
+			code: causes.ProgressDeadline, kind: "Pod", message: "readiness gate"},
+		"job": {values: "kind: Job\nworkload: {backoffLimit: 0}\n" + containerDoing("exit"), sign: regexp.MustCompile(`job \S+ failed`),
+			code: causes.JobFailed, kind: "Pod", container: "app", reason: "PodFailed", message: "exit code 3", logs: []string{"cannot go on: no DATABASE_URL"}},
+		"job out of time": {values: "kind: Job\nworkload: {activeDeadlineSeconds: 3}\n" + containerDoing("sleep"), sign: regexp.MustCompile(`job \S+ failed`),
+			code: causes.JobFailed, reason: "DeadlineExceeded", message: "longer than specified deadline"},
+		"no command": {values: `container: {command: [/absent]}`, sign: regexp.MustCompile(`app waits: (RunContainerError|CrashLoopBackOff)`),
+			code: causes.ContainerNotStarted, kind: "Pod", container: "app", message: "no such file or directory"},
+		"paused": {values: `workload: {paused: true}`, sign: regexp.MustCompile(`Progressing Unknown: DeploymentPaused`), grace: 20 * time.Second,
+			code: causes.DeploymentPaused, kind: "Deployment", reason: "DeploymentPaused", message: "spec.paused is true"},
 		"custom resource": {values: `objects: [{apiVersion: e2e.onedigest.dev/v1, kind: Widget, metadata: {name: w}, status: {observedGeneration: "1", conditions: [{type: Degraded, status: "True", reason: Any, message: no more widgets}]}}]`,
-			timeout: "90s", code: causes.CustomResourceFailed, kind: "Widget", reason: "FailedWhen", says: "condition=Degraded holds: Any: no more widgets"},
+			timeout: "90s", code: causes.CustomResourceFailed, kind: "Widget", reason: "FailedWhen", message: "condition=Degraded holds: Any: no more widgets"},
 		"no address": {values: `objects: [{apiVersion: v1, kind: Service, metadata: {name: outside, labels: {app.kubernetes.io/instance: shop}}, spec: {type: LoadBalancer, loadBalancerClass: example.com/none, ports: [{port: 80}]}}]`,
-			timeout: "20s", code: causes.NoAddress, kind: "Service", says: "no load balancer has been assigned"},
+			timeout: "20s", code: causes.NoAddress, kind: "Service", message: "no load balancer has been assigned"},
 		"out of time": {values: `pod: {readinessGates: [{conditionType: example.com/never}]}`, timeout: "20s",
-			code: causes.TimedOut, kind: "Pod", says: "readiness gate"},
+			code: causes.TimedOut, kind: "Pod", message: "readiness gate"},
 	}
 	for kind, object := range map[string]string{"Deployment": "ReplicaSet", "StatefulSet": "StatefulSet", "DaemonSet": "DaemonSet", "Job": "Job"} {
 		extra := ""
 		if kind == "StatefulSet" {
 			extra = "workload: {serviceName: none}\n"
 		}
-		all["quota of a "+kind] = broken{values: "kind: " + kind + "\n" + extra + "objects: [" + quota + "]", sign: sign(`FailedCreate.*exceeded quota`),
-			code: causes.QuotaExceeded, kind: object, reason: "FailedCreate", says: "exceeded quota: none"}
-		all["admission of a "+kind] = broken{values: "kind: " + kind + "\n" + extra + "container: {securityContext: {allowPrivilegeEscalation: true}}", sign: sign(`FailedCreate.*violates PodSecurity`),
-			code: causes.AdmissionRefused, kind: object, reason: "FailedCreate", says: `violates PodSecurity "restricted:latest"`}
+		all["quota of a "+kind] = broken{values: "kind: " + kind + "\n" + extra + "objects: [" + quota + "]", sign: regexp.MustCompile(`FailedCreate.*exceeded quota`),
+			code: causes.QuotaExceeded, kind: object, reason: "FailedCreate", message: "exceeded quota: none"}
+		all["admission of a "+kind] = broken{values: "kind: " + kind + "\n" + extra + "container: {securityContext: {allowPrivilegeEscalation: true}}", sign: regexp.MustCompile(`FailedCreate.*violates PodSecurity`),
+			code: causes.AdmissionRefused, kind: object, reason: "FailedCreate", message: `violates PodSecurity "restricted:latest"`}
 	}
 	return all
 }
 
-func does(what string) string { return "container: {env: [{name: DOES, value: " + what + "}]}" }
+func containerDoing(what string) string {
+	return "container: {env: [{name: DOES, value: " + what + "}]}"
+}
 
 // job is a hook's Job, in one line of YAML without its braces.
 func job(hook, what string) string {
@@ -184,8 +184,8 @@ func provoke(t *testing.T, tree checkout, image, name string, cause broken) {
 	t.Cleanup(func() {
 		_ = cluster.CoreV1().Namespaces().Delete(context.Background(), namespace, meta.DeleteOptions{})
 	})
-	tree.used.Store(namespace, true)
-	logged := &stampedLog{pattern: sign(string(cause.code) + " ")}
+	tree.namespaces.Store(namespace, true)
+	logged := &stampedLog{pattern: regexp.MustCompile(string(cause.code) + " ")}
 	var stdout bytes.Buffer
 	args := []string{"--environment", namespace, "--image", image, "--chart", "charts/broken", "--values", name + ".yaml", "--release", "shop",
 		"--create-namespace", "--timeout", cmp.Or(cause.timeout, "3m"), "--lease-duration", "3s", "--output", "json"}
@@ -196,7 +196,7 @@ func provoke(t *testing.T, tree checkout, image, name string, cause broken) {
 		t.Fatalf("exit %d, %v in %s", code, err, &stdout)
 	}
 	got := *failed.Result.Diagnosis
-	cause.holds(t, got)
+	cause.checkDiagnosis(t, got)
 	if cause.sign == nil {
 		return
 	}
@@ -213,14 +213,14 @@ func provoke(t *testing.T, tree checkout, image, name string, cause broken) {
 	}
 }
 
-// holds compares what a diagnosis names with what was done.
-func (b broken) holds(t *testing.T, got release.Diagnosis) {
+// checkDiagnosis compares a diagnosis with the expected one.
+func (b broken) checkDiagnosis(t *testing.T, got release.Diagnosis) {
 	t.Helper()
-	if b.tries == "" {
-		b.tries = b.code.Cause().Advice
+	if b.advice == "" {
+		b.advice = b.code.Cause().Advice
 	}
 	if got.Code != b.code || got.Object.Kind != b.kind && b.kind != "" || got.Container != b.container && b.container != "" || got.Reason != b.reason && b.reason != "" ||
-		!strings.Contains(got.Message, b.says) || got.Advice != b.tries {
+		!strings.Contains(got.Message, b.message) || got.Advice != b.advice {
 		t.Errorf("got %+v, want %+v", got, b)
 	}
 	for _, line := range b.logs {

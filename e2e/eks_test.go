@@ -37,7 +37,7 @@ func TestEKS(t *testing.T) {
 	})
 	t.Run("a principal of no group may nothing", func(t *testing.T) {
 		e.put(t, "shop", localaws.AccessEntry{})
-		err := e.until(t, "the token to be taken", func(client kubernetes.Interface) (bool, error) {
+		err := e.waitUntil(t, "the token to be taken", func(client kubernetes.Interface) (bool, error) {
 			_, err := client.CoreV1().Namespaces().List(t.Context(), meta.ListOptions{})
 			return !apierrors.IsUnauthorized(err), err
 		})
@@ -48,7 +48,7 @@ func TestEKS(t *testing.T) {
 	t.Run("a deployer lists namespaces and may deploy", func(t *testing.T) {
 		e.put(t, "shop", localaws.AccessEntry{Groups: []string{"onedigest:deployers"}})
 		var names []string
-		err := e.until(t, "the group to count", func(client kubernetes.Interface) (bool, error) {
+		err := e.waitUntil(t, "the group to count", func(client kubernetes.Interface) (bool, error) {
 			list, err := client.CoreV1().Namespaces().List(t.Context(), meta.ListOptions{})
 			if err != nil {
 				return !apierrors.IsForbidden(err), err
@@ -84,7 +84,7 @@ func TestEKS(t *testing.T) {
 			t.Errorf("got %v, want 401", err)
 		}
 	})
-	t.Run("tokens that end while a watch is open", e.outlive)
+	t.Run("tokens that end while a watch is open", e.checkTokenRenewal)
 }
 
 // tokenLife is how long the stand-in accepts a token; the client counts on 14 minutes, as with AWS.
@@ -158,9 +158,9 @@ func (e eksSite) client(t *testing.T, name string) kubernetes.Interface {
 	return client
 }
 
-// until asks with a client after another until it is done, 30 seconds at most: the API server keeps a token's answer for
+// waitUntil asks with a client after another until it is done, 30 seconds at most: the API server keeps a token's answer for
 // 10 seconds, and two tokens of one second are the same.
-func (e eksSite) until(t *testing.T, what string, done func(kubernetes.Interface) (bool, error)) error {
+func (e eksSite) waitUntil(t *testing.T, what string, done func(kubernetes.Interface) (bool, error)) error {
 	t.Helper()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
@@ -175,9 +175,9 @@ func (e eksSite) until(t *testing.T, what string, done func(kubernetes.Interface
 	}
 }
 
-// outlive lists namespaces over the life of several tokens. The API server refuses each once it has ended, and no call
+// checkTokenRenewal lists namespaces over the life of several tokens. The API server refuses each once it has ended, and no call
 // fails for it; a watch that was begun with the first goes on.
-func (e eksSite) outlive(t *testing.T) {
+func (e eksSite) checkTokenRenewal(t *testing.T) {
 	client := e.client(t, "shop")
 	watching, err := client.CoreV1().Namespaces().Watch(t.Context(), meta.ListOptions{FieldSelector: "metadata.name=default"})
 	if err != nil {
@@ -206,10 +206,10 @@ func (e eksSite) outlive(t *testing.T) {
 	select {
 	case event, more := <-watching.ResultChan():
 		if !more || event.Type != "MODIFIED" {
-			t.Errorf("the watch says %+v (open: %t)", event, more)
+			t.Errorf("the watch reports %+v (open: %t)", event, more)
 		}
 	case <-time.After(10 * time.Second):
-		t.Error("the watch says nothing")
+		t.Error("the watch reports nothing")
 	}
 }
 

@@ -27,7 +27,7 @@ func TestManyRecordsHideNoProof(t *testing.T) {
 	onNode(t)
 	t.Parallel()
 	tree := newCheckout(t)
-	_, name := tree.deployed(t, "proving")
+	_, name := tree.buildAndDeploy(t, "proving")
 	prove := func() string {
 		t.Helper()
 		return field(t, tree.verb(t.Context(), appsmoke.Command(), "--environment", "proving", "--image", name, "--output", "json"), "evidence")

@@ -139,16 +139,16 @@ func output(name string, args ...string) (string, error) {
 
 // checkout is a clone of the app, the chart and the values with a git history of its own, so that a test can commit.
 type checkout struct {
-	t       *testing.T
-	dir     string
-	environ []string  // besides what every verb gets
-	used    *sync.Map // the namespaces that it deployed to
+	t          *testing.T
+	dir        string
+	environ    []string  // besides what every verb gets
+	namespaces *sync.Map // the namespaces that it deployed to
 }
 
 func newCheckout(t *testing.T) checkout {
 	t.Helper()
-	c := checkout{t: t, dir: t.TempDir(), used: new(sync.Map)}
-	t.Cleanup(func() { c.scrap(t) })
+	c := checkout{t: t, dir: t.TempDir(), namespaces: new(sync.Map)}
+	t.Cleanup(func() { c.deleteNamespaces(t) })
 	for _, part := range []string{"app", "charts", "terraform"} {
 		if err := os.CopyFS(filepath.Join(c.dir, part), os.DirFS(filepath.Join(site.root, part))); err != nil {
 			t.Fatal(err)
@@ -159,30 +159,30 @@ func newCheckout(t *testing.T) checkout {
 	return c
 }
 
-// uses notes what a verb is asked to deploy to.
-func (c checkout) uses(args []string) {
+// recordNamespaces records the namespaces in a verb's arguments, for cleanup.
+func (c checkout) recordNamespaces(args []string) {
 	for i, arg := range args[:max(0, len(args)-1)] {
 		if arg == "--environment" || arg == "--namespace" {
-			c.used.Store(args[i+1], true)
+			c.namespaces.Store(args[i+1], true)
 		}
 	}
 }
 
-// scrap makes room on the node for the next test.
-func (c checkout) scrap(t *testing.T) {
+// deleteNamespaces deletes the checkout's namespaces and waits until they are gone.
+func (c checkout) deleteNamespaces(t *testing.T) {
 	if site.kubeconfig == "" {
 		return
 	}
 	ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer stop()
 	namespaces := client(t).CoreV1().Namespaces()
-	c.used.Range(func(name, _ any) bool {
+	c.namespaces.Range(func(name, _ any) bool {
 		if err := namespaces.Delete(ctx, name.(string), meta.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 			t.Errorf("deleting namespace %q: %v", name, err)
 		}
 		return true
 	})
-	c.used.Range(func(name, _ any) bool {
+	c.namespaces.Range(func(name, _ any) bool {
 		gone := func(ctx context.Context) (bool, error) {
 			_, err := namespaces.Get(ctx, name.(string), meta.GetOptions{})
 			return apierrors.IsNotFound(err), nil
@@ -236,28 +236,28 @@ func (c checkout) write(file, text string) {
 	}
 }
 
-// ran is what a verb left.
-type ran struct {
+// verbResult is the exit code and output of a verb.
+type verbResult struct {
 	code           int
 	stdout, stderr string
 }
 
 // verb runs a command as its own program would run in the checkout: flags, environment, streams, exit code.
-func (c checkout) verb(ctx context.Context, command app.Command, args ...string) ran {
+func (c checkout) verb(ctx context.Context, command app.Command, args ...string) verbResult {
 	c.t.Helper()
-	c.uses(args)
+	c.recordNamespaces(args)
 	var stdout, stderr bytes.Buffer
 	environ := append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "KUBECONFIG=" + site.kubeconfig, "USER=e2e"}, goEnviron()...)
 	environ = append(append(environ, site.aws...), c.environ...)
 	code := command.Run(ctx, app.Process{Args: args, Environ: environ, Dir: c.dir,
 		Stdout: io.MultiWriter(&stdout, testLog{c.t}), Stderr: io.MultiWriter(&stderr, testLog{c.t}), Now: time.Now})
-	return ran{code: code, stdout: stdout.String(), stderr: stderr.String()}
+	return verbResult{code: code, stdout: stdout.String(), stderr: stderr.String()}
 }
 
 // pipeline runs the whole chain and reads its result.
-func (c checkout) pipeline(args ...string) (pipeline.Result, ran) {
+func (c checkout) pipeline(args ...string) (pipeline.Result, verbResult) {
 	c.t.Helper()
-	c.uses([]string{"--environment", "staging", "--environment", "production"})
+	c.recordNamespaces([]string{"--environment", "staging", "--environment", "production"})
 	args = append([]string{"--repository", site.registry + "/shop", "--context", "app", "--builder", "go", "--platform", "linux/" + runtime.GOARCH, "--output", "json"}, args...)
 	got := c.verb(c.t.Context(), apppipeline.Command(), args...)
 	var result pipeline.Result

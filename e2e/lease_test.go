@@ -39,7 +39,7 @@ type started struct {
 	news   chan struct{} // closed at the next output
 }
 
-// Write takes what it says on stderr.
+// Write collects stderr.
 func (s *started) Write(text []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,18 +49,19 @@ func (s *started) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-func (s *started) said() (text string, more <-chan struct{}) {
+// stderrSoFar returns what has been written to stderr, and a channel that is closed at the next output.
+func (s *started) stderrSoFar() (text string, more <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stderr.String(), s.news
 }
 
-// start deploys to a namespace. The Lease ends two seconds after a kill.
-func (c checkout) start(namespace, image string, args ...string) *started {
+// startDeploy deploys to a namespace in a process of its own. The Lease ends two seconds after a kill.
+func (c checkout) startDeploy(namespace, image string, args ...string) *started {
 	c.t.Helper()
 	args = append([]string{"--environment", namespace, "--image", image, "--create-namespace", "--values", "terraform/staging/values-staging.yaml",
 		"--set", "config.ENVIRONMENT=" + namespace, "--timeout", "2m", "--lease-duration", "2s", "--output", "json"}, args...)
-	c.uses(args)
+	c.recordNamespaces(args)
 	s := &started{t: c.t, command: exec.Command(filepath.Join(site.root, "bin", "deploy"), args...), done: make(chan struct{}), news: make(chan struct{})}
 	s.command.Dir, s.command.Stdout, s.command.Stderr = c.dir, &s.stdout, s
 	s.command.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "KUBECONFIG=" + site.kubeconfig, "USER=e2e"}, goEnviron()...)
@@ -77,22 +78,22 @@ func (c checkout) start(namespace, image string, args ...string) *started {
 	return s
 }
 
-// until waits until the run has logged a text; false if it ended before.
-func (s *started) until(text string) bool {
+// waitForLog waits until the run has logged a text; false if it ended before.
+func (s *started) waitForLog(text string) bool {
 	s.t.Helper()
 	late := time.After(2 * time.Minute)
 	for {
-		said, more := s.said()
-		if strings.Contains(said, text) {
+		stderr, more := s.stderrSoFar()
+		if strings.Contains(stderr, text) {
 			return true
 		}
 		select {
 		case <-more:
 		case <-s.done:
-			said, _ = s.said()
-			return strings.Contains(said, text)
+			stderr, _ = s.stderrSoFar()
+			return strings.Contains(stderr, text)
 		case <-late:
-			s.t.Fatalf("never said %q:\n%s", text, said)
+			s.t.Fatalf("%q was never logged:\n%s", text, stderr)
 		}
 	}
 }
@@ -106,17 +107,17 @@ func (s *started) ended() bool {
 	}
 }
 
-// end waits for the run's end.
-func (s *started) end() (deploy.Result, ran) {
+// wait waits for the run's end.
+func (s *started) wait() (deploy.Result, verbResult) {
 	s.t.Helper()
 	select {
 	case <-s.done:
 	case <-time.After(3 * time.Minute):
-		said, _ := s.said()
-		s.t.Fatalf("never ends:\n%s", said)
+		stderr, _ := s.stderrSoFar()
+		s.t.Fatalf("never ends:\n%s", stderr)
 	}
-	said, _ := s.said()
-	got := ran{code: s.command.ProcessState.ExitCode(), stdout: s.stdout.String(), stderr: said}
+	stderr, _ := s.stderrSoFar()
+	got := verbResult{code: s.command.ProcessState.ExitCode(), stdout: s.stdout.String(), stderr: stderr}
 	var failed struct{ Result deploy.Result }
 	var result deploy.Result
 	if got.code == 0 {
@@ -125,14 +126,14 @@ func (s *started) end() (deploy.Result, ran) {
 		}
 		return result, got
 	}
-	_ = json.Unmarshal([]byte(got.stdout), &failed) // a killed run says nothing
+	_ = json.Unmarshal([]byte(got.stdout), &failed) // a killed run prints nothing
 	return failed.Result, got
 }
 
 // releaseState is the state of a release in the cluster.
 type releaseState struct {
 	revision int    // 0: none
-	status   string // of the newest, as Helm words it
+	status   string // of the newest, as Helm names it
 	held     bool   // a run's name is on the Lease
 }
 
@@ -164,10 +165,10 @@ func readReleaseState(t *testing.T, namespace string) (found releaseState) {
 	return found
 }
 
-// deploysCleanly fails the test unless a plain deploy succeeds and leaves nothing behind.
-func (c checkout) deploysCleanly(namespace, image string, args ...string) ran {
+// deployCleanly fails the test unless a plain deploy succeeds and leaves nothing behind.
+func (c checkout) deployCleanly(namespace, image string, args ...string) verbResult {
 	c.t.Helper()
-	_, got := c.start(namespace, image, args...).end()
+	_, got := c.startDeploy(namespace, image, args...).wait()
 	if state := readReleaseState(c.t, namespace); got.code != 0 || state.status != "deployed" || state.held {
 		c.t.Fatalf("the next deploy: exit %d, %s\n%s", got.code, state, got.stderr)
 	}
@@ -180,12 +181,12 @@ func TestTwoDeploysOfOneRelease(t *testing.T) {
 	image := tree.build()
 	runs := map[string]*started{}
 	for _, greeting := range []string{"one", "two"} {
-		runs[greeting] = tree.start("two-at-once", image, "--set", "config.GREETING="+greeting)
+		runs[greeting] = tree.startDeploy("two-at-once", image, "--set", "config.GREETING="+greeting)
 	}
 	byRevision, waited := map[int]string{}, 0
 	for greeting, run := range runs {
-		result, got := run.end()
-		got.holds(t, 0)
+		result, got := run.wait()
+		got.expect(t, 0)
 		byRevision[result.Revision] = greeting
 		if strings.Contains(got.stderr, "is held by run ") {
 			waited++
@@ -214,16 +215,16 @@ type work struct {
 }
 
 var works = []work{
-	{"install", func(c checkout, namespace, image string, _ int) *started { return c.start(namespace, image) }, true},
+	{"install", func(c checkout, namespace, image string, _ int) *started { return c.startDeploy(namespace, image) }, true},
 	{"upgrade", func(c checkout, namespace, image string, turn int) *started {
-		return c.start(namespace, image, "--set", fmt.Sprintf("config.GREETING=upgrade-%d", turn))
+		return c.startDeploy(namespace, image, "--set", fmt.Sprintf("config.GREETING=upgrade-%d", turn))
 	}, false},
 	{"rollback", func(c checkout, namespace, image string, turn int) *started {
 		c.write("broken.yaml", "existingSecrets: [{name: absent}]\n")
-		run := c.start(namespace, image, "--values", "broken.yaml", "--set", fmt.Sprintf("config.GREETING=broken-%d", turn))
-		if !run.until("rollback to revision") {
-			said, _ := run.said()
-			c.t.Fatalf("did not go back:\n%s", said)
+		run := c.startDeploy(namespace, image, "--values", "broken.yaml", "--set", fmt.Sprintf("config.GREETING=broken-%d", turn))
+		if !run.waitForLog("rollback to revision") {
+			stderr, _ := run.stderrSoFar()
+			c.t.Fatalf("did not go back:\n%s", stderr)
 		}
 		return run
 	}, false},
@@ -262,14 +263,14 @@ func stopEach(t *testing.T, prefix string, signal os.Signal, check func(t *testi
 				return prefix + "-" + work.name
 			}
 			if !work.ownNamespace {
-				tree.deploysCleanly(namespace(0), image)
+				tree.deployCleanly(namespace(0), image)
 			}
 			began := time.Now()
 			run := work.begin(tree, namespace(0), image, 0)
 			if work.name == "rollback" {
 				began = time.Now()
 			}
-			run.end()
+			run.wait()
 			whole := time.Since(began)
 			// A stop that comes too late is no stop.
 			stops, hits := 0, 0
@@ -306,11 +307,11 @@ func TestAKilledRunIsNoObstacle(t *testing.T) {
 	stopEach(t, "killed", syscall.SIGKILL, func(t *testing.T, tree checkout, image string, stop stopped) bool {
 		<-stop.run.done
 		found := readReleaseState(t, stop.namespace)
-		next := tree.deploysCleanly(stop.namespace, image, "--set", fmt.Sprintf("config.GREETING=after-%d", stop.turn))
+		next := tree.deployCleanly(stop.namespace, image, "--set", fmt.Sprintf("config.GREETING=after-%d", stop.turn))
 		pending := strings.HasPrefix(found.status, "pending-")
 		t.Logf("killed after %s: %s", stop.after.Round(time.Millisecond), found)
 		if pending && !strings.Contains(next.stderr, "healed: ") {
-			t.Errorf("healed without a word:\n%s", next.stderr)
+			t.Errorf("healed without logging it:\n%s", next.stderr)
 		}
 		return found.held
 	})
@@ -321,7 +322,7 @@ func TestAnInterruptedRunLeavesNothingPending(t *testing.T) {
 	onNode(t)
 	stopEach(t, "stopped", syscall.SIGINT, func(t *testing.T, tree checkout, image string, stop stopped) bool {
 		sent := time.Now()
-		result, got := stop.run.end()
+		result, got := stop.run.wait()
 		took, found := time.Since(sent), readReleaseState(t, stop.namespace)
 		t.Logf("interrupted after %s: exit %d within %s, %s; reported: %s", stop.after.Round(time.Millisecond), got.code, took.Round(time.Millisecond), found, result.State)
 		if took > 2*time.Second || found.held || strings.HasPrefix(found.status, "pending-") {
@@ -331,7 +332,7 @@ func TestAnInterruptedRunLeavesNothingPending(t *testing.T) {
 		if got.code != 0 && found.revision > stop.before.revision && !interrupted {
 			t.Errorf("the state of the cluster is not reported:\n%s", got.stderr)
 		}
-		next := tree.deploysCleanly(stop.namespace, image, "--set", fmt.Sprintf("config.GREETING=after-%d", stop.turn))
+		next := tree.deployCleanly(stop.namespace, image, "--set", fmt.Sprintf("config.GREETING=after-%d", stop.turn))
 		if strings.Contains(next.stderr, "healed: ") || strings.Contains(next.stderr, "is held by") {
 			t.Errorf("the next run had to heal the release, or to wait for it:\n%s", next.stderr)
 		}

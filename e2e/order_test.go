@@ -9,7 +9,7 @@ import (
 // shallow is a checkout of one commit without any history, as a workflow makes it by default.
 func (c checkout) shallow(commit string) checkout {
 	c.t.Helper()
-	cut := checkout{t: c.t, dir: c.t.TempDir(), used: c.used}
+	cut := checkout{t: c.t, dir: c.t.TempDir(), namespaces: c.namespaces}
 	cut.git("init", "--quiet", "--initial-branch=main")
 	cut.git("remote", "add", "origin", "file://"+c.dir)
 	cut.git("fetch", "--quiet", "--depth=1", "origin", commit)
@@ -27,20 +27,20 @@ func TestOrderWithoutHistory(t *testing.T) {
 	second := tree.commit("greet otherwise")
 	newer := tree.build()
 	_, got := tree.deploy(t.Context(), "without-history", newer)
-	got.holds(t, 0)
+	got.expect(t, 0)
 
 	cut := tree.shallow(first)
 	result, got := cut.deploy(t.Context(), "without-history", older)
-	got.holds(t, 0, "superseded", second[:7])
+	got.expect(t, 0, "superseded", second[:7])
 	if result.Outcome != release.Superseded {
 		t.Errorf("got outcome %q", result.Outcome)
 	}
 	_, got = cut.deploy(t.Context(), "without-history", older, "--dry-run")
-	got.holds(t, 0, "the deploy would change nothing", second[:7])
+	got.expect(t, 0, "the deploy would change nothing", second[:7])
 	cut.git("remote", "remove", "origin")
 	for _, flags := range [][]string{{"--dry-run"}, nil} {
 		_, got = cut.deploy(t.Context(), "without-history", older, flags...)
-		got.holds(t, 1, "OD-213", "fetch-depth: 0")
+		got.expect(t, 1, "OD-213", "fetch-depth: 0")
 	}
 	if state := readReleaseState(t, "without-history"); state.revision != 1 || state.held {
 		t.Errorf("left: %s", state)
@@ -59,16 +59,16 @@ func TestAHotfixIsNotOverwritten(t *testing.T) {
 	second := tree.commit("something else")
 	main := tree.build()
 	_, got := tree.deploy(t.Context(), "hotfix", hotfix)
-	got.holds(t, 0)
+	got.expect(t, 0)
 	for _, where := range []checkout{tree, tree.shallow(second)} {
 		for _, flags := range [][]string{{"--dry-run"}, nil} {
 			_, got = where.deploy(t.Context(), "hotfix", main, flags...)
-			got.holds(t, 1, "OD-214", "round prices up", "--allow-diverged")
+			got.expect(t, 1, "OD-214", "round prices up", "--allow-diverged")
 		}
 	}
 	result, got := tree.deploy(t.Context(), "hotfix", main, "--allow-diverged")
-	got.holds(t, 0, "round prices up")
-	if answers := answering(t, result.URL); answers != second {
+	got.expect(t, 0, "round prices up")
+	if answers := servedCommit(t, result.URL); answers != second {
 		t.Errorf("%s answers, want %s", answers, second)
 	}
 }

@@ -71,14 +71,14 @@ func (c smallChart) put(spec, more string, files map[string]string) {
 	}
 }
 
-func (c smallChart) run(args ...string) ran {
+func (c smallChart) run(args ...string) verbResult {
 	c.t.Helper()
 	return c.verb(c.t.Context(), appdeploy.Command(), append([]string{"--environment", c.namespace, "--image", c.image, "--chart", "small", "--release", "web",
 		"--create-namespace", "--timeout", "2m", "--lease-duration", "3s", "--output", "json"}, args...)...)
 }
 
 // plan is the result of a dry run.
-func (c smallChart) plan(args ...string) (release.Plan, ran) {
+func (c smallChart) plan(args ...string) (release.Plan, verbResult) {
 	c.t.Helper()
 	got := c.run(append([]string{"--dry-run"}, args...)...)
 	var result struct{ Plan release.Plan }
@@ -93,12 +93,12 @@ func TestARemovedSecretKeyIsRemoved(t *testing.T) {
 	c := newSmallChart(t, "removed-key")
 	const secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: cred}\nstringData:\n  A: one\n"
 	c.put("replicas: 1", secret+"  B: hunter2\n", nil)
-	c.run().holds(t, 0)
+	c.run().expect(t, 0)
 	c.put("replicas: 1", secret, nil)
 	_, planned := c.plan()
-	planned.holds(t, 0, "data.B: removed, value hidden")
+	planned.expect(t, 0, "data.B: removed, value hidden")
 	got := c.run()
-	got.holds(t, 0)
+	got.expect(t, 0)
 	if strings.Contains(planned.stdout+planned.stderr+got.stdout+got.stderr, "hunter2") {
 		t.Error("the value is shown")
 	}
@@ -112,7 +112,7 @@ func TestARemovedSecretKeyIsRemoved(t *testing.T) {
 func TestCapacityIsKeptForAnAutoscaler(t *testing.T) {
 	c := newSmallChart(t, "autoscaler")
 	c.put("replicas: 5", "", nil)
-	c.run().holds(t, 0)
+	c.run().expect(t, 0)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	changes, err := client(t).AppsV1().Deployments(c.namespace).Watch(ctx, meta.ListOptions{})
@@ -139,18 +139,18 @@ spec:
   scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
   metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 70}}}]
 `, nil)
-	const told = "Deployment/web keeps its 5 replicas, whose number HorizontalPodAutoscaler/web decides"
+	const message = "Deployment/web keeps its 5 replicas, whose number HorizontalPodAutoscaler/web decides"
 	_, planned := c.plan()
-	planned.holds(t, 0, told)
-	c.run().holds(t, 0, told)
+	planned.expect(t, 0, message)
+	c.run().expect(t, 0, message)
 	changes.Stop()
 	if low := <-lowest; low < 5 {
 		t.Errorf("the Deployment had %d replicas on the way", low)
 	}
 	again := c.run()
-	again.holds(t, 0, `"outcome": "unchanged"`)
+	again.expect(t, 0, `"outcome": "unchanged"`)
 	c.put("replicas: 2", "", nil)
-	c.run().holds(t, 0, "WARNING: Deployment/web goes from 5 to 2 replicas")
+	c.run().expect(t, 0, "WARNING: Deployment/web goes from 5 to 2 replicas")
 }
 
 // TestValuesArriveAsGiven: what a chart sees on the node is what was given.
@@ -159,7 +159,7 @@ func TestValuesArriveAsGiven(t *testing.T) {
 	c.put("replicas: {{ .Values.nothing }}", "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: v}\ndata:\n  v: {{ omit .Values \"image\" | toJson | quote }}\n  id: '{{ .Values.id }}'\n", nil)
 	c.write("v.yaml", "num: 9007199254740993\nid: 123456789012\n")
 	args := []string{"--values", "v.yaml", "--set", `pw=p\ss`, "--set", "list=a,b=c", "--set", "x={}", "--set", "image.pullPolicy=IfNotPresent", "--set-json", "big=123456789012345678"}
-	c.run(args...).holds(t, 0)
+	c.run(args...).expect(t, 0)
 	live, err := client(t).CoreV1().ConfigMaps(c.namespace).Get(t.Context(), "v", meta.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -167,9 +167,9 @@ func TestValuesArriveAsGiven(t *testing.T) {
 	if want := `{"big":123456789012345678,"id":123456789012,"list":"a,b=c","num":9007199254740993,"pw":"p\\ss","x":"{}"}`; live.Data["v"] != want || live.Data["id"] != "123456789012" {
 		t.Errorf("got %s and %s, want %s", live.Data["v"], live.Data["id"], want)
 	}
-	c.run(args...).holds(t, 0, `"outcome": "unchanged"`)
+	c.run(args...).expect(t, 0, `"outcome": "unchanged"`)
 	c.write("v.yaml", "true: 1\non: 2\n")
-	c.run("--values", "v.yaml").holds(t, release.ExitInput, "v.yaml:2: on:")
+	c.run("--values", "v.yaml").expect(t, release.ExitInput, "v.yaml:2: on:")
 }
 
 // widgets is a definition of Widgets in a group of the test's own, whose schema has the given properties.
@@ -186,19 +186,19 @@ spec:
 `
 }
 
-// TestDefinitionsAreAppliedOnDemand: what an upgrade leaves behind of a chart's definitions is told, and applied if that is asked for.
+// TestDefinitionsAreAppliedOnDemand: what an upgrade leaves behind of a chart's definitions is reported, and applied if that is asked for.
 func TestDefinitionsAreAppliedOnDemand(t *testing.T) {
 	c := newSmallChart(t, "definitions")
 	definitions := anyKind(t).Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
 	t.Cleanup(func() { _ = definitions.Delete(context.Background(), "widgets.plan.example.com", meta.DeleteOptions{}) })
 	const widget = "---\napiVersion: plan.example.com/v1\nkind: Widget\nmetadata: {name: w}\nspec:\n  size: 3\n"
 	c.put("replicas: 1", widget, map[string]string{"crds/w.yaml": widgets("{size: {type: integer}}")})
-	c.run().holds(t, 0)
+	c.run().expect(t, 0)
 	c.put("replicas: 1", widget+"  colour: red\n", map[string]string{"crds/w.yaml": widgets("{size: {type: integer}, colour: {type: string}}")})
-	const told = "of the chart's crds directory differs from the cluster's (spec.versions[0].schema.openAPIV3Schema.properties.spec.properties.colour)"
+	const message = "of the chart's crds directory differs from the cluster's (spec.versions[0].schema.openAPIV3Schema.properties.spec.properties.colour)"
 	_, planned := c.plan()
-	planned.holds(t, 0, told)
-	c.run().holds(t, 0, told)
+	planned.expect(t, 0, message)
+	c.run().expect(t, 0, message)
 	colour := func() string {
 		live, err := anyKind(t).Resource(schema.GroupVersionResource{Group: "plan.example.com", Version: "v1", Resource: "widgets"}).Namespace(c.namespace).Get(t.Context(), "w", meta.GetOptions{})
 		if err != nil {
@@ -211,17 +211,17 @@ func TestDefinitionsAreAppliedOnDemand(t *testing.T) {
 		t.Errorf("the cluster keeps %q without the definition", got)
 	}
 	plan, planned := c.plan("--apply-crds")
-	planned.holds(t, 0, "~ CustomResourceDefinition/widgets.plan.example.com")
+	planned.expect(t, 0, "~ CustomResourceDefinition/widgets.plan.example.com")
 	if plan.Outcome != release.Changed {
 		t.Errorf("planned %s", plan.Outcome)
 	}
-	c.run("--apply-crds").holds(t, 0, "is applied")
+	c.run("--apply-crds").expect(t, 0, "is applied")
 	if got := colour(); got != "red" {
 		t.Errorf("the cluster keeps %q with the definition", got)
 	}
-	c.run("--apply-crds").holds(t, 0, `"outcome": "unchanged"`)
+	c.run("--apply-crds").expect(t, 0, `"outcome": "unchanged"`)
 	c.put("replicas: 1", widget, map[string]string{"crds/w.yaml": widgets("{shape: {type: string}}")})
-	c.run("--apply-crds").holds(t, release.ExitFailed, "--apply-crds removes nothing")
+	c.run("--apply-crds").expect(t, release.ExitFailed, "--apply-crds removes nothing")
 }
 
 // TestARecordThatDoesNotFitIsRefused: nothing is made of a release whose record the cluster would refuse.
@@ -231,7 +231,7 @@ func TestARecordThatDoesNotFitIsRefused(t *testing.T) {
 	_, _ = rand.Read(noise)
 	c.put("replicas: 1", "", map[string]string{"files/noise.bin": string(noise), "crds/w.yaml": strings.ReplaceAll(widgets("{}"), "plan.example", "record.example")})
 	for _, args := range [][]string{{"--dry-run"}, nil} {
-		c.run(args...).holds(t, release.ExitInput, "OD-217", "files/noise.bin (1200000 bytes)")
+		c.run(args...).expect(t, release.ExitInput, "OD-217", "files/noise.bin (1200000 bytes)")
 	}
 	_, err := anyKind(t).Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}).Get(t.Context(), "widgets.record.example.com", meta.GetOptions{})
 	if !apierrors.IsNotFound(err) {

@@ -34,7 +34,8 @@ func golden(t *testing.T, file string) []byte {
 	return text
 }
 
-func access(t *testing.T) *rest.Config {
+// adminConfig returns the configuration of the node's administrator.
+func adminConfig(t *testing.T) *rest.Config {
 	t.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", site.kubeconfig)
 	if err != nil {
@@ -44,10 +45,10 @@ func access(t *testing.T) *rest.Config {
 	return config
 }
 
-// as is a client that poses as a user, which an administrator may.
-func as(t *testing.T, user string) *kubernetes.Clientset {
+// impersonate returns a client that impersonates a user.
+func impersonate(t *testing.T, user string) *kubernetes.Clientset {
 	t.Helper()
-	config := access(t)
+	config := adminConfig(t)
 	config.Impersonate.UserName = user
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -56,7 +57,7 @@ func as(t *testing.T, user string) *kubernetes.Clientset {
 	return client
 }
 
-// TestPlatformAccess deploys to two environments, each with a reader of its own, and asks what who may.
+// TestPlatformAccess deploys to two environments, each with a reader of its own, and checks each user's permissions.
 func TestPlatformAccess(t *testing.T) {
 	onNode(t)
 	tree := newCheckout(t)
@@ -64,10 +65,10 @@ func TestPlatformAccess(t *testing.T) {
 	const staging, production = "access-staging", "access-production"
 	for _, namespace := range []string{staging, production} {
 		_, got := tree.deploy(t.Context(), namespace, image, "--values", tree.copyValues(t, "access.yaml", namespace))
-		got.holds(t, 0)
+		got.expect(t, 0)
 	}
 	t.Run("a reader of staging reads staging's alone", func(t *testing.T) {
-		reader := as(t, staging+"-reader").CoreV1()
+		reader := impersonate(t, staging+"-reader").CoreV1()
 		secret, err := reader.Secrets(staging).Get(t.Context(), "shop", meta.GetOptions{})
 		if err != nil || string(secret.Data["API_TOKEN"]) != "token-of-"+staging {
 			t.Errorf("staging's Secret: %v, %v", secret.Data, err)
@@ -125,7 +126,7 @@ func TestPlatformAccess(t *testing.T) {
 // server-side dry run that knows no field but those of its schemas.
 func TestPlatformDryRun(t *testing.T) {
 	onNode(t)
-	config := access(t)
+	config := adminConfig(t)
 	objects, err := dynamic.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +191,7 @@ func rendered(t *testing.T, namespace, name string, values ...string) (list []*u
 	for i := range values {
 		values[i] = filepath.Join(site.root, values[i])
 	}
-	client, err := helm.New(access(t), namespace, func(line string) { t.Log(line) })
+	client, err := helm.New(adminConfig(t), namespace, func(line string) { t.Log(line) })
 	if err != nil {
 		t.Fatal(err)
 	}

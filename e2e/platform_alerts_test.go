@@ -29,12 +29,12 @@ func TestPlatformAlerts(t *testing.T) {
 	// release goes without them, and Prometheus gets what the chart renders.
 	tree.write("one.yaml", "replicas: 1\n")
 	deployed, got := tree.deploy(t.Context(), namespace, tree.build(), "--values", "one.yaml")
-	got.holds(t, 0)
+	got.expect(t, 0)
 	p := startPrometheus(t, program, deployed.URL, namespace, rules(t, namespace))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	load := start(ctx, deployed.URL, 1)
+	load := startLoad(ctx, deployed.URL, 1)
 	await(t, "a rate of requests, scraped", func() bool {
 		return p.value(t, `sum(rate(http_request_duration_seconds_count{route="GET /configs",status="200"}[5m]))`) > 0
 	})
@@ -50,8 +50,8 @@ func TestPlatformAlerts(t *testing.T) {
 	tree.commit("break /configs")
 	before := time.Now()
 	_, got = tree.deploy(t.Context(), namespace, tree.build(), "--values", "one.yaml", "--rollback", "off")
-	got.holds(t, 0)
-	if status := plainly(t, deployed.URL+"/configs"); status != http.StatusInternalServerError {
+	got.expect(t, 0)
+	if status := getStatus(t, deployed.URL+"/configs"); status != http.StatusInternalServerError {
 		t.Fatalf("/configs answers %d: it was to be broken", status)
 	}
 	await(t, "the alert", func() bool { return p.alerts(t)["ServiceRouteFailing"] == "firing" })

@@ -22,7 +22,7 @@ func (c checkout) copyValues(t *testing.T, file, namespace string) (name string)
 	return file
 }
 
-// await waits until something is so, for at most two minutes.
+// await waits until the condition is met, for at most two minutes.
 func await(t *testing.T, what string, met func() bool) {
 	t.Helper()
 	for end := time.Now().Add(2 * time.Minute); !met(); time.Sleep(100 * time.Millisecond) {
@@ -35,16 +35,16 @@ func await(t *testing.T, what string, met func() bool) {
 	}
 }
 
-// underLoad asks an address over kept-alive and over new connections while something happens, and until it has been answered 1,000
+// underLoad asks an address over kept-alive and over new connections during an action, and until it has been answered 1,000
 // times in all and for some seconds afterwards: connections to pods that end drain for as long. Each request must be answered 200.
-func underLoad(t *testing.T, url string, pairs int, happens func()) {
+func underLoad(t *testing.T, url string, pairs int, action func()) {
 	t.Helper()
 	const least = 1000
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	load := start(ctx, url, pairs)
+	load := startLoad(ctx, url, pairs)
 	await(t, "the load to begin", func() bool { return load.answered.Load() >= least/10 })
-	happens()
+	action()
 	settled := time.Now().Add(5 * time.Second)
 	await(t, "1,000 answers", func() bool { return load.answered.Load() >= least && time.Now().After(settled) })
 	cancel()
@@ -62,7 +62,7 @@ func TestPlatformAutoscaling(t *testing.T) {
 	const namespace = "scaled"
 	values := tree.copyValues(t, "autoscaling.yaml", namespace)
 	deployed, got := tree.deploy(t.Context(), namespace, tree.build(), "--values", values)
-	got.holds(t, 0)
+	got.expect(t, 0)
 	autoscaler := func() (current, desired int32, cpu string) {
 		t.Helper()
 		now, err := client(t).AutoscalingV2().HorizontalPodAutoscalers(namespace).Get(t.Context(), "shop", meta.GetOptions{})
@@ -90,17 +90,17 @@ func TestPlatformAutoscaling(t *testing.T) {
 		tree.edit("app/config.go", `"GREETING", "Hello"`, `"GREETING", "Good day"`)
 		commit = tree.commit("greet otherwise")
 		_, got := tree.deploy(t.Context(), namespace, tree.build(), "--values", values)
-		got.holds(t, 0)
+		got.expect(t, 0)
 		if current, _, _ := autoscaler(); current < 3 {
 			t.Errorf("the update took the release back to %d pods under load", current)
 		}
 	})
-	if answers := answering(t, deployed.URL); answers != commit {
+	if answers := servedCommit(t, deployed.URL); answers != commit {
 		t.Errorf("commit %s answers, want %s", answers, commit)
 	}
 	began, asked := time.Now(), 0
 	await(t, "two pods after the load", func() bool {
-		if answers := answering(t, deployed.URL); answers != commit {
+		if answers := servedCommit(t, deployed.URL); answers != commit {
 			t.Errorf("while it scaled in, %q answered", answers)
 		}
 		asked++
@@ -148,7 +148,7 @@ func TestPlatformLosesPods(t *testing.T) {
 	tree := newCheckout(t)
 	const namespace = "losing"
 	deployed, got := tree.deploy(t.Context(), namespace, tree.build())
-	got.holds(t, 0)
+	got.expect(t, 0)
 	t.Run("one is deleted", func(t *testing.T) {
 		before := podsOf(t, namespace)
 		underLoad(t, deployed.URL, 2, func() {
@@ -177,7 +177,7 @@ func TestPlatformLosesPods(t *testing.T) {
 			pod := podsOf(t, namespace)[0]
 			setGate(t, pod, core.ConditionFalse)
 			await(t, "the load balancer to leave the pod out", func() bool {
-				backends := balanced(t, namespace)
+				backends := backendsOf(t, namespace)
 				return len(backends) == 1 && !strings.HasPrefix(backends[0], pod.Status.PodIP+":")
 			})
 			if n := readyPods(t, namespace); n != 1 {
@@ -185,7 +185,7 @@ func TestPlatformLosesPods(t *testing.T) {
 			}
 			time.Sleep(3 * time.Second) // in which the one that is left answers alone
 			setGate(t, pod, core.ConditionTrue)
-			await(t, "the load balancer to take the pod in again", func() bool { return len(balanced(t, namespace)) == 2 })
+			await(t, "the load balancer to take the pod in again", func() bool { return len(backendsOf(t, namespace)) == 2 })
 		})
 	})
 }
@@ -214,8 +214,8 @@ func rolledOut(t *testing.T, namespace string) bool {
 	return d.Status.ObservedGeneration >= d.Generation && done(d.Status)
 }
 
-// balanced are the pods' addresses to which the sandbox's load balancer carries new connections of a release.
-func balanced(t *testing.T, namespace string) (backends []string) {
+// backendsOf returns the pods' addresses to which the sandbox's load balancer carries new connections of a release.
+func backendsOf(t *testing.T, namespace string) (backends []string) {
 	t.Helper()
 	text, err := output("sandbox", "status", "--dir", site.node, "--output", "json")
 	var now struct {
@@ -238,8 +238,8 @@ func balanced(t *testing.T, namespace string) (backends []string) {
 	return backends
 }
 
-// plainly asks once and hands back the status.
-func plainly(t *testing.T, url string) int {
+// getStatus sends one GET request and returns the status.
+func getStatus(t *testing.T, url string) int {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {

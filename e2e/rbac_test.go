@@ -42,7 +42,7 @@ type recorder struct {
 
 func startRecorder(t *testing.T) *recorder {
 	t.Helper()
-	config := access(t)
+	config := adminConfig(t)
 	transport, err := rest.TransportFor(config)
 	if err != nil {
 		t.Fatal(err)
@@ -154,8 +154,8 @@ func bindRole(t *testing.T, namespace, user string, rules []rbac.PolicyRule) {
 	}
 	// The authorizer reads Roles from a cache.
 	granted := func(ctx context.Context) (bool, error) {
-		_, secretErr := as(t, user).CoreV1().Secrets(namespace).Get(ctx, "absent", meta.GetOptions{})
-		_, leaseErr := as(t, user).CoordinationV1().Leases(namespace).Get(ctx, "absent", meta.GetOptions{})
+		_, secretErr := impersonate(t, user).CoreV1().Secrets(namespace).Get(ctx, "absent", meta.GetOptions{})
+		_, leaseErr := impersonate(t, user).CoordinationV1().Leases(namespace).Get(ctx, "absent", meta.GetOptions{})
 		return apierrors.IsNotFound(secretErr) || apierrors.IsNotFound(leaseErr), nil
 	}
 	if err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, granted); err != nil {
@@ -202,7 +202,7 @@ func TestTheRoleIsExact(t *testing.T) {
 	run := func(code int, args ...string) {
 		t.Helper()
 		args = append([]string{"--kubeconfig", config, "--environment", namespace, "--image", image, "--chart", "charts/kinds", "--release", "shop", "--timeout", "60s"}, args...)
-		tree.verb(t.Context(), appdeploy.Command(), args...).holds(t, code)
+		tree.verb(t.Context(), appdeploy.Command(), args...).expect(t, code)
 	}
 	run(0, "--dry-run")
 	run(1, "--set", "does=exit", "--failed-install", "uninstall")
@@ -293,12 +293,12 @@ func TestEveryMissingRuleIsNamed(t *testing.T) {
 					lacking[i].Verbs = slices.Delete(slices.Clone(permission.Verbs), j, j+1)
 					bindRole(t, namespace, user, policyRules(lacking))
 					args := []string{"--kubeconfig", kubeconfigOf(t, "", user), "--environment", namespace, "--image", image, "--chart", "charts/kinds", "--release", "shop"}
-					told := fmt.Sprintf("user %q may not %s %s in namespace %q", user, verb, permission.Name(), namespace)
+					message := fmt.Sprintf("user %q may not %s %s in namespace %q", user, verb, permission.Name(), namespace)
 					if permission.Without != "" {
-						tree.verb(t.Context(), appdeploy.Command(), append(args, "--dry-run")...).holds(t, 0, told+": "+permission.Without)
+						tree.verb(t.Context(), appdeploy.Command(), append(args, "--dry-run")...).expect(t, 0, message+": "+permission.Without)
 						return
 					}
-					tree.verb(t.Context(), appdeploy.Command(), args...).holds(t, 3, told)
+					tree.verb(t.Context(), appdeploy.Command(), args...).expect(t, 3, message)
 				})
 			}
 		}

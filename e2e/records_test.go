@@ -33,24 +33,24 @@ func TestRecordsThatCannotBeRead(t *testing.T) {
 	image := tree.build()
 	for _, greeting := range []string{"one", "two"} {
 		_, got := tree.deploy(t.Context(), "records", image, "--set", "config.GREETING="+greeting)
-		got.holds(t, 0)
+		got.expect(t, 0)
 	}
 	changeRecord(t, "records", "sh.helm.release.v1.shop.v1", garble)
 	const advice = "kubectl -n records delete secret sh.helm.release.v1.shop.v1"
 	_, got := tree.deploy(t.Context(), "records", image, "--set", "config.GREETING=three")
-	got.holds(t, 0, advice)
-	if told := strings.Count(got.stderr, advice); told != 1 {
-		t.Errorf("told %d times:\n%s", told, got.stderr)
+	got.expect(t, 0, advice)
+	if n := strings.Count(got.stderr, advice); n != 1 {
+		t.Errorf("logged %d times:\n%s", n, got.stderr)
 	}
 	heal := []string{"--heal", "--environment", "records", "--release", "shop"}
-	tree.verb(t.Context(), appdeploy.Command(), heal...).holds(t, 0, advice, "no revision was pending")
+	tree.verb(t.Context(), appdeploy.Command(), heal...).expect(t, 0, advice, "no revision was pending")
 
 	changeRecord(t, "records", "sh.helm.release.v1.shop.v3", garble)
 	for _, flags := range [][]string{{"--dry-run"}, nil} {
 		_, got = tree.deploy(t.Context(), "records", image, append([]string{"--set", "config.GREETING=four"}, flags...)...)
-		got.holds(t, 1, "OD-215", "kubectl -n records delete secret sh.helm.release.v1.shop.v3")
+		got.expect(t, 1, "OD-215", "kubectl -n records delete secret sh.helm.release.v1.shop.v3")
 	}
-	tree.verb(t.Context(), appdeploy.Command(), heal...).holds(t, 1, "OD-215")
+	tree.verb(t.Context(), appdeploy.Command(), heal...).expect(t, 1, "OD-215")
 	if state := readReleaseState(t, "records"); state.revision != 3 || state.held {
 		t.Errorf("left: %s", state)
 	}
@@ -62,7 +62,7 @@ func TestAnotherHelmsRevisionIsWaitedForWithinTheTimeout(t *testing.T) {
 	tree := newCheckout(t)
 	image := tree.build()
 	_, got := tree.deploy(t.Context(), "another-helm", image)
-	got.holds(t, 0)
+	got.expect(t, 0)
 	changeRecord(t, "another-helm", "sh.helm.release.v1.shop.v1", func(record *core.Secret) {
 		record.Labels["status"] = "pending-upgrade"
 		delete(record.Labels, "onedigest.dev/record")
@@ -71,7 +71,7 @@ func TestAnotherHelmsRevisionIsWaitedForWithinTheTimeout(t *testing.T) {
 	})
 	began := time.Now()
 	_, got = tree.deploy(t.Context(), "another-helm", image, "--set", "config.GREETING=two", "--timeout", "12s")
-	got.holds(t, 1, "OD-203", "by another Helm than this pipeline's", "at most 6s")
+	got.expect(t, 1, "OD-203", "by another Helm than this pipeline's", "at most 6s")
 	if took := time.Since(began); took > 12*time.Second {
 		t.Errorf("waited %s under a timeout of 12s", took)
 	}

@@ -13,7 +13,7 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// brokenSite is a checkout with the chart and the program of testdata that go wrong as they are told to.
+// brokenSite is a checkout with the chart and the program of testdata that fail in the way that the values name.
 type brokenSite struct {
 	checkout
 	image string
@@ -32,8 +32,8 @@ func newBrokenSite(t *testing.T) brokenSite {
 	return brokenSite{tree, image}
 }
 
-// deploys deploys the chart to a namespace with values, in which IMAGE is the program's image.
-func (s brokenSite) deploys(t *testing.T, namespace, values string, args ...string) ran {
+// deployValues deploys the chart to a namespace with values, in which IMAGE is the program's image.
+func (s brokenSite) deployValues(t *testing.T, namespace, values string, args ...string) verbResult {
 	t.Helper()
 	s.t = t
 	s.write(namespace+".yaml", strings.ReplaceAll(values, "IMAGE", s.image)+"\n")
@@ -48,14 +48,14 @@ func TestRolloutVerdicts(t *testing.T) {
 	onNode(t)
 	tree := newBrokenSite(t)
 	for name, test := range map[string]func(t *testing.T, tree brokenSite, namespace string){
-		"stateful-set-goes-back": statefulSetGoesBack,
-		"secret-made-since":      secretMadeSince,
-		"crash-mended-since":     crashMendedSince,
-		"job-is-collected":       jobIsCollected,
-		"init-tries-three-times": initTriesThreeTimes,
-		"hook-secret-is-kept":    hookSecretIsKept,
-		"generation-as-text":     generationAsText,
-		"daemon-set-on-delete":   daemonSetOnDelete,
+		"stateful-set-goes-back":       statefulSetGoesBack,
+		"secret-created-after-failure": secretCreatedAfterFailure,
+		"crash-fixed-after-failure":    crashFixedAfterFailure,
+		"job-is-collected":             jobIsCollected,
+		"init-tries-three-times":       initTriesThreeTimes,
+		"hook-secret-is-kept":          hookSecretIsKept,
+		"generation-as-text":           generationAsText,
+		"daemon-set-on-delete":         daemonSetOnDelete,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -67,36 +67,36 @@ func TestRolloutVerdicts(t *testing.T) {
 // statefulSetGoesBack breaks a StatefulSet, whose controller never replaces the broken pod by itself.
 func statefulSetGoesBack(t *testing.T, tree brokenSite, namespace string) {
 	const set = "kind: StatefulSet\nworkload: {serviceName: none, replicas: 2}\ncontainer: {" + probed
-	tree.deploys(t, namespace, set+"}").holds(t, 0)
+	tree.deployValues(t, namespace, set+"}").expect(t, 0)
 	for _, breaks := range []string{"env: [{name: DOES, value: exit}]", `env: [{name: READY, value: "500"}]`} {
-		tree.deploys(t, namespace, set+", "+breaks+"}").holds(t, 1, string(release.RolledBack), "deleted: it was not ready, of an older template, and kept StatefulSet/shop")
+		tree.deployValues(t, namespace, set+", "+breaks+"}").expect(t, 1, string(release.RolledBack), "deleted: it was not ready, of an older template, and kept StatefulSet/shop")
 	}
 	if ready := readyPods(t, namespace); ready != 2 {
 		t.Errorf("%d pods are ready", ready)
 	}
 	// What a rollback did not repair, because it is off, does not block the next revision either.
-	tree.deploys(t, namespace, set+", env: [{name: DOES, value: exit}]}", "--rollback", "off").holds(t, 1, "OD-103")
-	tree.deploys(t, namespace, set+`, env: [{name: DOES, value: ""}]}`).holds(t, 0, "deleted: it was not ready")
+	tree.deployValues(t, namespace, set+", env: [{name: DOES, value: exit}]}", "--rollback", "off").expect(t, 1, "OD-103")
+	tree.deployValues(t, namespace, set+`, env: [{name: DOES, value: ""}]}`).expect(t, 0, "deleted: it was not ready")
 }
 
-func secretMadeSince(t *testing.T, tree brokenSite, namespace string) {
+func secretCreatedAfterFailure(t *testing.T, tree brokenSite, namespace string) {
 	const values = "container: {envFrom: [{secretRef: {name: needed}}], " + probed + "}\nworkload: {progressDeadlineSeconds: 8}"
-	tree.deploys(t, namespace, values).holds(t, 1, "OD-105")
+	tree.deployValues(t, namespace, values).expect(t, 1, "OD-105")
 	put(t, namespace, "needed", map[string]string{"PASSWORD": "x"})
-	tree.deploys(t, namespace, values).holds(t, 0)
+	tree.deployValues(t, namespace, values).expect(t, 0)
 }
 
-// crashMendedSince has a program that is told by a Secret whether to crash.
-func crashMendedSince(t *testing.T, tree brokenSite, namespace string) {
-	const values = "container: {envFrom: [{secretRef: {name: told, optional: true}}], env: [{name: CLUSTER, value: any}], " + probed + "}"
-	tree.deploys(t, namespace, values, "--dry-run").holds(t, 0)
+// crashFixedAfterFailure has a program that crashes or not by the value in a Secret.
+func crashFixedAfterFailure(t *testing.T, tree brokenSite, namespace string) {
+	const values = "container: {envFrom: [{secretRef: {name: behaviour, optional: true}}], env: [{name: CLUSTER, value: any}], " + probed + "}"
+	tree.deployValues(t, namespace, values, "--dry-run").expect(t, 0)
 	if _, err := client(t).CoreV1().Namespaces().Create(t.Context(), &core.Namespace{ObjectMeta: meta.ObjectMeta{Name: namespace}}, meta.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	put(t, namespace, "told", map[string]string{"DOES": "exit"})
-	tree.deploys(t, namespace, values).holds(t, 1, "OD-103")
-	put(t, namespace, "told", map[string]string{"DOES": ""})
-	tree.deploys(t, namespace, values).holds(t, 0)
+	put(t, namespace, "behaviour", map[string]string{"DOES": "exit"})
+	tree.deployValues(t, namespace, values).expect(t, 1, "OD-103")
+	put(t, namespace, "behaviour", map[string]string{"DOES": ""})
+	tree.deployValues(t, namespace, values).expect(t, 0)
 }
 
 // plainJob is a Job of the release that is deleted as soon as it has ended, in one line of YAML without its braces.
@@ -108,18 +108,18 @@ func plainJob(what string) string {
 // jobIsCollected has a Job that is gone before the rest is ready: how it ended counts.
 func jobIsCollected(t *testing.T, tree brokenSite, namespace string) {
 	const slowly = "container: {readinessProbe: {httpGet: {path: /ready, port: 8080}, periodSeconds: 1, initialDelaySeconds: 6}}\n"
-	tree.deploys(t, namespace, slowly+"objects: [{"+plainJob("end")+"}]").holds(t, 0)
-	tree.deploys(t, namespace, slowly+"objects: [{"+plainJob("exit")+"}]").holds(t, 1, "OD-114", "exit code 3", "cannot go on: no DATABASE_URL")
+	tree.deployValues(t, namespace, slowly+"objects: [{"+plainJob("end")+"}]").expect(t, 0)
+	tree.deployValues(t, namespace, slowly+"objects: [{"+plainJob("exit")+"}]").expect(t, 1, "OD-114", "exit code 3", "cannot go on: no DATABASE_URL")
 }
 
 // initTriesThreeTimes has an init container that ends well at its third try, some 30 s after the first.
 func initTriesThreeTimes(t *testing.T, tree brokenSite, namespace string) {
-	tree.deploys(t, namespace, `pod: {volumes: [{name: tries, emptyDir: {}}], initContainers: [{name: first, image: "IMAGE", env: [{name: DOES, value: try}], `+
+	tree.deployValues(t, namespace, `pod: {volumes: [{name: tries, emptyDir: {}}], initContainers: [{name: first, image: "IMAGE", env: [{name: DOES, value: try}], `+
 		`volumeMounts: [{name: tries, mountPath: /tries}], securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]}
-container: {`+probed+"}").holds(t, 0, "Pod/shop-", "CrashLoopBackOff: ended with exit code 1")
+container: {`+probed+"}").expect(t, 0, "Pod/shop-", "CrashLoopBackOff: ended with exit code 1")
 }
 
-// hookSecretIsKept has a password that every rendering makes anew.
+// hookSecretIsKept has a password that every render generates again.
 func hookSecretIsKept(t *testing.T, tree brokenSite, namespace string) {
 	const values = `objects: [{apiVersion: v1, kind: Secret, metadata: {name: password, annotations: {helm.sh/hook: pre-install, helm.sh/hook-delete-policy: hook-failed, helm.sh/resource-policy: keep}}, stringData: {is: NEW}}]
 workload: {progressDeadlineSeconds: 60}
@@ -131,8 +131,8 @@ container: {`
 		}
 		return string(secret.Data["is"])
 	}
-	tree.deploys(t, namespace, strings.Replace(values, "NEW", "first", 1)+"env: [{name: DOES, value: exit}], "+probed+"}").holds(t, 1, "OD-103")
-	tree.deploys(t, namespace, strings.Replace(values, "NEW", "second", 1)+probed+"}").holds(t, 0, "hook Secret/password is left as it is: it succeeded in revision 1")
+	tree.deployValues(t, namespace, strings.Replace(values, "NEW", "first", 1)+"env: [{name: DOES, value: exit}], "+probed+"}").expect(t, 1, "OD-103")
+	tree.deployValues(t, namespace, strings.Replace(values, "NEW", "second", 1)+probed+"}").expect(t, 0, "hook Secret/password is left as it is: it succeeded in revision 1")
 	if got := password(); got != "first" {
 		t.Errorf("the password is the %s one", got)
 	}
@@ -140,15 +140,15 @@ container: {`
 
 // generationAsText has a custom resource whose controller writes observedGeneration as Argo Rollouts does.
 func generationAsText(t *testing.T, tree brokenSite, namespace string) {
-	tree.deploys(t, namespace, "container: {"+probed+`}
-objects: [{apiVersion: e2e.onedigest.dev/v1, kind: Widget, metadata: {name: w, annotations: {onedigest.dev/ready-when: "jsonpath={.status.phase}=Healthy"}}, status: {observedGeneration: "1", phase: Healthy}}]`).holds(t, 0, "Widget/w")
+	tree.deployValues(t, namespace, "container: {"+probed+`}
+objects: [{apiVersion: e2e.onedigest.dev/v1, kind: Widget, metadata: {name: w, annotations: {onedigest.dev/ready-when: "jsonpath={.status.phase}=Healthy"}}, status: {observedGeneration: "1", phase: Healthy}}]`).expect(t, 0, "Widget/w")
 }
 
 // daemonSetOnDelete has pods that nobody deletes.
 func daemonSetOnDelete(t *testing.T, tree brokenSite, namespace string) {
 	const set = "kind: DaemonSet\nworkload: {updateStrategy: {type: OnDelete}}\ncontainer: {" + probed
-	tree.deploys(t, namespace, set+"}").holds(t, 0)
-	tree.deploys(t, namespace, set+", env: [{name: ANY, value: other}]}").holds(t, 0, "1 of 1 pods have an older template: updateStrategy OnDelete")
+	tree.deployValues(t, namespace, set+"}").expect(t, 0)
+	tree.deployValues(t, namespace, set+", env: [{name: ANY, value: other}]}").expect(t, 0, "1 of 1 pods have an older template: updateStrategy OnDelete")
 }
 
 // put creates or replaces a Secret.

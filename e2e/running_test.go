@@ -37,8 +37,8 @@ func newAnySite(t *testing.T) (tree checkout, first, second string) {
 	return tree, first, tree.build()
 }
 
-// deploysAny deploys the objects to a namespace.
-func (c checkout) deploysAny(t *testing.T, namespace, image, manifest string, args ...string) ran {
+// deployManifest deploys the objects to a namespace.
+func (c checkout) deployManifest(t *testing.T, namespace, image, manifest string, args ...string) verbResult {
 	t.Helper()
 	c.t = t
 	indented := "    " + strings.ReplaceAll(strings.TrimSpace(manifest), "\n", "\n    ")
@@ -110,48 +110,48 @@ func TestPodsOfARelease(t *testing.T) {
 		// Another workload has the release's labels, and other images: it is neither compared nor touched by the next commit.
 		"beside-others": func(t *testing.T, namespace string) {
 			manifest := web + served + redis + seed
-			tree.deploysAny(t, namespace, first, manifest).holds(t, 0, "1 pods run sha256:")
+			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "1 pods run sha256:")
 			before := uidOf(t, namespace, "redis-0")
-			tree.deploysAny(t, namespace, second, manifest).holds(t, 0, "1 pods run "+second[strings.Index(second, "@")+1:])
+			tree.deployManifest(t, namespace, second, manifest).expect(t, 0, "1 pods run "+second[strings.Index(second, "@")+1:])
 			if after := uidOf(t, namespace, "redis-0"); after != before {
 				t.Errorf("the pod redis-0 was replaced, though its image did not change")
 			}
 			smoked := tree
 			smoked.t = t
-			smoked.verb(t.Context(), appsmoke.Command(), "--environment", namespace, "--image", second, "--release", "shop", "--timeout", "1m").holds(t, 0, "verdict: pass")
-			smoked.verb(t.Context(), appsmoke.Command(), "--environment", namespace, "--image", first, "--release", "shop", "--timeout", "1m").holds(t, 1, "no workload of the release names", "deploy the image first")
+			smoked.verb(t.Context(), appsmoke.Command(), "--environment", namespace, "--image", second, "--release", "shop", "--timeout", "1m").expect(t, 0, "verdict: pass")
+			smoked.verb(t.Context(), appsmoke.Command(), "--environment", namespace, "--image", first, "--release", "shop", "--timeout", "1m").expect(t, 1, "no workload of the release names", "deploy the image first")
 		},
 		// No label says what belongs to the release.
 		"without-labels": func(t *testing.T, namespace string) {
-			tree.deploysAny(t, namespace, first, web).holds(t, 0, "1 pods run sha256:")
+			tree.deployManifest(t, namespace, first, web).expect(t, 0, "1 pods run sha256:")
 		},
 		"of-none": func(t *testing.T, namespace string) {
-			tree.deploysAny(t, namespace, first, strings.Replace(web, "replicas: 1", "replicas: 0", 1)).holds(t, 0, "Deployment/web wants no pod: it has 0 replicas", "0 pods run")
+			tree.deployManifest(t, namespace, first, strings.Replace(web, "replicas: 1", "replicas: 0", 1)).expect(t, 0, "Deployment/web wants no pod: it has 0 replicas", "0 pods run")
 		},
 		"partitioned": func(t *testing.T, namespace string) {
 			manifest := strings.Replace(ordered, "STRATEGY", "{type: RollingUpdate, rollingUpdate: {partition: 1}}", 1)
-			tree.deploysAny(t, namespace, first, manifest).holds(t, 0, "2 pods run sha256:")
-			tree.deploysAny(t, namespace, second, manifest).holds(t, 0, `pod "web-0" of StatefulSet/web stays at an older revision: the StatefulSet's partition is 1`, "1 pods run sha256:")
+			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "2 pods run sha256:")
+			tree.deployManifest(t, namespace, second, manifest).expect(t, 0, `pod "web-0" of StatefulSet/web stays at an older revision: the StatefulSet's partition is 1`, "1 pods run sha256:")
 		},
 		"on-delete": func(t *testing.T, namespace string) {
 			manifest := strings.Replace(ordered, "STRATEGY", "{type: OnDelete}", 1)
-			tree.deploysAny(t, namespace, first, strings.Replace(ordered, "STRATEGY", "{type: RollingUpdate}", 1)).holds(t, 0, "2 pods run sha256:")
-			tree.deploysAny(t, namespace, second, manifest).holds(t, 0, `pod "web-1" of StatefulSet/web stays at an older revision`, "is not marked as verified", "0 pods run sha256:")
+			tree.deployManifest(t, namespace, first, strings.Replace(ordered, "STRATEGY", "{type: RollingUpdate}", 1)).expect(t, 0, "2 pods run sha256:")
+			tree.deployManifest(t, namespace, second, manifest).expect(t, 0, `pod "web-1" of StatefulSet/web stays at an older revision`, "is not marked as verified", "0 pods run sha256:")
 		},
 		// Nothing can ask the release: it is refused before anything is there.
 		"inside-only": func(t *testing.T, namespace string) {
 			inside := strings.Replace(served, "type: LoadBalancer, ", "", 1)
-			tree.deploysAny(t, namespace, first, web+inside, "--smoke-checks", "default").holds(t, 2, "smoke-checks", "cannot reach the release")
+			tree.deployManifest(t, namespace, first, web+inside, "--smoke-checks", "default").expect(t, 2, "smoke-checks", "cannot reach the release")
 			if _, err := client(t).CoreV1().Namespaces().Get(t.Context(), namespace, meta.GetOptions{}); err == nil {
 				t.Error("the namespace was made")
 			}
-			tree.deploysAny(t, namespace, first, web+inside).holds(t, 0, "1 pods run sha256:")
+			tree.deployManifest(t, namespace, first, web+inside).expect(t, 0, "1 pods run sha256:")
 		},
 		// The node knows the image by another index that lists the same child, and reports that one.
 		"of-two-indexes": func(t *testing.T, namespace string) {
 			one, two := pushIndexes(t, first)
-			tree.deploysAny(t, namespace, one, web).holds(t, 0, "1 pods run sha256:")
-			tree.deploysAny(t, namespace, two, web).holds(t, 0, "1 pods run "+two[strings.Index(two, "@")+1:])
+			tree.deployManifest(t, namespace, one, web).expect(t, 0, "1 pods run sha256:")
+			tree.deployManifest(t, namespace, two, web).expect(t, 0, "1 pods run "+two[strings.Index(two, "@")+1:])
 			reported := map[string]bool{}
 			for _, image := range []string{one, two, first} {
 				reported[image] = true

@@ -28,7 +28,7 @@ import (
 )
 
 // deploy runs the verb and reads its result, whether it failed or not.
-func (c checkout) deploy(ctx context.Context, namespace, image string, args ...string) (deploy.Result, ran) {
+func (c checkout) deploy(ctx context.Context, namespace, image string, args ...string) (deploy.Result, verbResult) {
 	c.t.Helper()
 	args = append([]string{"--environment", namespace, "--image", image, "--create-namespace", "--values", "terraform/staging/values-staging.yaml",
 		"--set", "config.ENVIRONMENT=" + namespace, "--lease-duration", "3s", "--output", "json"}, args...)
@@ -52,7 +52,8 @@ func (c checkout) build() string {
 	return field(c.t, c.verb(c.t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--builder", "go", "--output", "json"), "image")
 }
 
-func (r ran) holds(t *testing.T, code int, wants ...string) {
+// expect fails the test unless the verb exited with code and printed every text.
+func (r verbResult) expect(t *testing.T, code int, wants ...string) {
 	t.Helper()
 	if r.code != code {
 		t.Errorf("exit %d, want %d:\n%s", r.code, code, r.stderr)
@@ -70,10 +71,10 @@ func TestWhatFailsGoesBackToWhatWasVerified(t *testing.T) {
 	tree := newCheckout(t)
 	good := tree.build()
 	first, got := tree.deploy(t.Context(), "back", good)
-	got.holds(t, 0)
+	got.expect(t, 0)
 
 	result, got := tree.deploy(t.Context(), "back", good, "--set", "config.LOG_LEVEL=loud")
-	got.holds(t, 1, "OD-103", `LOG_LEVEL: "loud" is none of`, "if it fails, it is rolled back to revision 1")
+	got.expect(t, 1, "OD-103", `LOG_LEVEL: "loud" is none of`, "if it fails, it is rolled back to revision 1")
 	if result.Outcome != release.RolledBack || result.Revision != 3 || result.Code != causes.CrashLoop {
 		t.Errorf("got outcome %q, revision %d, code %q: %s", result.Outcome, result.Revision, result.Code, result.State)
 	}
@@ -81,16 +82,16 @@ func TestWhatFailsGoesBackToWhatWasVerified(t *testing.T) {
 	tree.edit("app/configs.go", "s.json(w, http.StatusOK,", "s.json(w, http.StatusInternalServerError,")
 	tree.commit("break /configs")
 	result, got = tree.deploy(t.Context(), "back", tree.build(), "--smoke-checks", "default")
-	got.holds(t, 1, "OD-208", "configuration [check] status: expected 200, got 500")
+	got.expect(t, 1, "OD-208", "configuration [check] status: expected 200, got 500")
 	if result.Outcome != release.RolledBack || result.Code != causes.SmokeFailed {
 		t.Errorf("got outcome %q: %s", result.Outcome, result.State)
 	}
-	if commit := answering(t, first.URL); commit != first.Commit.String() {
+	if commit := servedCommit(t, first.URL); commit != first.Commit.String() {
 		t.Errorf("%s answers, want %s", commit, first.Commit)
 	}
 	// After all that nothing is left to heal: the same deploy again finds nothing to change.
 	result, got = tree.deploy(t.Context(), "back", good, "--allow-rollback")
-	got.holds(t, 0)
+	got.expect(t, 0)
 	if result.Outcome != release.Unchanged {
 		t.Errorf("got outcome %q, want unchanged", result.Outcome)
 	}
@@ -102,12 +103,12 @@ func TestAFirstInstallThatFails(t *testing.T) {
 	tree := newCheckout(t)
 	image := tree.build()
 	_, got := tree.deploy(t.Context(), "kept", image, "--set", "config.LOG_LEVEL=loud")
-	got.holds(t, 1, "OD-103", "is kept for inspection; the next deploy")
+	got.expect(t, 1, "OD-103", "is kept for inspection; the next deploy")
 	if _, got = tree.deploy(t.Context(), "kept", image); got.code != 0 {
 		t.Errorf("the next deploy: exit %d\n%s", got.code, got.stderr)
 	}
 	_, got = tree.deploy(t.Context(), "cleared", image, "--set", "config.LOG_LEVEL=loud", "--failed-install", "uninstall")
-	got.holds(t, 1, "OD-103", "the failed install was uninstalled")
+	got.expect(t, 1, "OD-103", "the failed install was uninstalled")
 	secrets, err := client(t).CoreV1().Secrets("cleared").List(t.Context(), meta.ListOptions{LabelSelector: "owner=helm"})
 	if err != nil || len(secrets.Items) != 0 {
 		t.Errorf("%d records are left, %v", len(secrets.Items), err)
@@ -123,23 +124,23 @@ func TestAnOlderCommitNeverTakesThePlaceOfANewerOne(t *testing.T) {
 	commit := tree.commit("greet otherwise")
 	newer := tree.build()
 	_, got := tree.deploy(t.Context(), "order", newer)
-	got.holds(t, 0)
+	got.expect(t, 0)
 
 	result, got := tree.deploy(t.Context(), "order", older)
-	got.holds(t, 0, "superseded", commit[:7])
+	got.expect(t, 0, "superseded", commit[:7])
 	if result.Outcome != release.Superseded {
 		t.Errorf("got outcome %q", result.Outcome)
 	}
 	result, got = tree.deploy(t.Context(), "order", older, "--allow-rollback")
-	got.holds(t, 0, "pinned at commit")
+	got.expect(t, 0, "pinned at commit")
 	if result.Outcome != release.Changed {
 		t.Errorf("got outcome %q", result.Outcome)
 	}
 	_, got = tree.deploy(t.Context(), "order", newer)
-	got.holds(t, 1, "OD-204", "--unpin")
+	got.expect(t, 1, "OD-204", "--unpin")
 	result, got = tree.deploy(t.Context(), "order", newer, "--unpin")
-	got.holds(t, 0, "unpinned")
-	if answers := answering(t, result.URL); answers != commit {
+	got.expect(t, 0, "unpinned")
+	if answers := servedCommit(t, result.URL); answers != commit {
 		t.Errorf("%s answers, want %s", answers, commit)
 	}
 }
@@ -150,15 +151,15 @@ func TestADryRunChangesNothing(t *testing.T) {
 	tree := newCheckout(t)
 	image := tree.build()
 	_, got := tree.deploy(t.Context(), "plan", image)
-	got.holds(t, 0)
+	got.expect(t, 0)
 	tree.write("more.yaml", "existingSecrets: [{name: absent}]\nconfig: {GREETING: Salut}\nsecret: {TOKEN: not-to-be-seen}\n")
 	_, got = tree.deploy(t.Context(), "plan", image, "--values", "more.yaml", "--dry-run")
-	got.holds(t, 1, "OD-105", "Secret/absent", "data.GREETING", "Salut")
+	got.expect(t, 1, "OD-105", "Secret/absent", "data.GREETING", "Salut")
 	if strings.Contains(got.stdout+got.stderr, "not-to-be-seen") {
 		t.Error("the plan shows a secret's value")
 	}
 	result, got := tree.deploy(t.Context(), "plan", image)
-	got.holds(t, 0)
+	got.expect(t, 0)
 	if result.Outcome != release.Unchanged || result.Revision != 1 {
 		t.Errorf("got outcome %q, revision %d", result.Outcome, result.Revision)
 	}
@@ -181,19 +182,19 @@ waves:
       - {environment: many-three}
 `
 	for _, name := range []string{"canary", "one", "two", "three"} {
-		tree.used.Store("many-"+name, true)
+		tree.namespaces.Store("many-"+name, true)
 	}
-	run := func(level string) (deploy.Result, ran) {
+	run := func(level string) (deploy.Result, verbResult) {
 		tree.write("deploys.yaml", fmt.Sprintf(matrix, level))
 		return tree.deploy(t.Context(), "unused", image, "--matrix", "deploys.yaml")
 	}
 	result, got := run("loud")
-	got.holds(t, 1, "OD-103", `skipped: wave "the rest", 3 deploys`)
+	got.expect(t, 1, "OD-103", `skipped: wave "the rest", 3 deploys`)
 	if len(result.Deploys) != 1 || result.Skipped != 3 {
 		t.Errorf("got %d results, %d skipped", len(result.Deploys), result.Skipped)
 	}
 	result, got = run("info")
-	got.holds(t, 0)
+	got.expect(t, 0)
 	if len(result.Deploys) != 4 {
 		t.Errorf("got %d results, want 4", len(result.Deploys))
 	}
@@ -205,7 +206,7 @@ func TestAClusterThatGoesAwayIsWaitedFor(t *testing.T) {
 	tree := newCheckout(t)
 	image := tree.build()
 	_, got := tree.deploy(t.Context(), "away", image)
-	got.holds(t, 0)
+	got.expect(t, 0)
 	var fault sync.WaitGroup
 	fault.Go(func() {
 		waitForRevision(t, "away", 2)
@@ -218,7 +219,7 @@ func TestAClusterThatGoesAwayIsWaitedFor(t *testing.T) {
 	// The controllers need their time too after the apiserver is back: they back off further with every failed request.
 	_, got = tree.deploy(t.Context(), "away", image, "--values", "slow.yaml", "--timeout", "6m")
 	fault.Wait()
-	got.holds(t, 0)
+	got.expect(t, 0)
 	if took := time.Since(began); took < 20*time.Second {
 		t.Errorf("done after %s: the apiserver was unavailable for 20 s, so the verdict was a guess", took)
 	}
@@ -229,14 +230,14 @@ func TestConnectionsThatAreCutAreMadeAgain(t *testing.T) {
 	onNode(t)
 	tree := newCheckout(t)
 	image := tree.build()
-	tree.write("cut.yaml", throughCutter(t, 3*time.Second))
+	tree.write("cut.yaml", kubeconfigWithDrops(t, 3*time.Second))
 	for i := range 5 {
 		_, got := tree.deploy(t.Context(), "cut", image, "--kubeconfig", "cut.yaml", "--set", fmt.Sprintf("config.GREETING=n%d", i))
-		got.holds(t, 0)
+		got.expect(t, 0)
 	}
 	deployment, err := client(t).AppsV1().Deployments("cut").Get(t.Context(), "shop", meta.GetOptions{})
 	if err != nil || deployment.Status.UpdatedReplicas != deployment.Status.ReadyReplicas {
-		t.Errorf("said to be ready and is not: %+v, %v", deployment.Status, err)
+		t.Errorf("reported as ready and is not: %+v, %v", deployment.Status, err)
 	}
 }
 
@@ -246,7 +247,7 @@ func TestAHistoryOfAHundredIsBroughtDownToTen(t *testing.T) {
 	tree := newCheckout(t)
 	image := tree.build()
 	_, got := tree.deploy(t.Context(), "history", image)
-	got.holds(t, 0)
+	got.expect(t, 0)
 	secrets := client(t).CoreV1().Secrets("history")
 	first, err := secrets.Get(t.Context(), "sh.helm.release.v1.shop.v1", meta.GetOptions{})
 	if err != nil {
@@ -261,7 +262,7 @@ func TestAHistoryOfAHundredIsBroughtDownToTen(t *testing.T) {
 	before := 100
 	for turn := 1; before > 10; turn++ {
 		result, got := tree.deploy(t.Context(), "history", image, "--set", fmt.Sprintf("config.GREETING=n%d", turn))
-		got.holds(t, 0)
+		got.expect(t, 0)
 		kept, err := secrets.List(t.Context(), meta.ListOptions{LabelSelector: "owner=helm,name=shop"})
 		if err != nil || len(kept.Items) >= before || result.Revision != 100+turn {
 			t.Fatalf("after deploy %d, revision %d: %d revisions are kept of %d; %v", turn, result.Revision, len(kept.Items), before, err)
@@ -330,8 +331,8 @@ func waitForRevision(t *testing.T, namespace string, revision int) {
 	t.Errorf("revision %d of %q was never recorded", revision, namespace)
 }
 
-// throughCutter is the site's kubeconfig, by way of a proxy that cuts every connection after a time.
-func throughCutter(t *testing.T, every time.Duration) string {
+// kubeconfigWithDrops returns the site's kubeconfig through a proxy that closes every connection after a while.
+func kubeconfigWithDrops(t *testing.T, every time.Duration) string {
 	t.Helper()
 	config, err := clientcmd.LoadFromFile(site.kubeconfig)
 	if err != nil {

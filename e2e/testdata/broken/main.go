@@ -1,4 +1,4 @@
-// Broken is a program that goes wrong in the way that it is told to.
+// Broken is a program that fails in the way that the variable DOES names.
 package main
 
 import (
