@@ -166,7 +166,7 @@ func bindRole(t *testing.T, namespace, user string, rules []rbac.PolicyRule) {
 // kindsOfTheChart are those of testdata/charts/kinds.
 var kindsOfTheChart = []release.AppliedKind{
 	{Resource: "configmaps"}, {Resource: "secrets"}, {Resource: "serviceaccounts"}, {Resource: "services"}, {Group: "apps", Resource: "daemonsets"},
-	{Group: "apps", Resource: "deployments"}, {Group: "apps", Resource: "statefulsets"}, {Group: "batch", Resource: "jobs", Hook: true},
+	{Group: "apps", Resource: "deployments"}, {Group: "apps", Resource: "statefulsets"}, {Group: "batch", Resource: "jobs", Use: release.UseHook},
 	{Group: "networking.k8s.io", Resource: "networkpolicies"}, {Group: "policy", Resource: "poddisruptionbudgets"},
 }
 

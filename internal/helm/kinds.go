@@ -5,8 +5,10 @@ import (
 	"context"
 	"slices"
 
+	"github.com/onedigest/onedigest/internal/helm/chart"
 	"github.com/onedigest/onedigest/internal/helm/failure"
 	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"github.com/onedigest/onedigest/internal/helm/plan"
 	"github.com/onedigest/onedigest/internal/release"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -33,13 +35,16 @@ func (c *Client) AppliedKinds(ctx context.Context, deployment release.Deployment
 		return nil, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
 	}
 	kinds := map[release.AppliedKind]bool{}
-	if err := s.addKinds(kinds, rendered.Manifest, false); err != nil {
+	if err := s.addKinds(kinds, rendered.Manifest, release.UseObject); err != nil {
 		return nil, failure.Classify(ctx, err, "reading the manifest of release %q", deployment.Name)
 	}
 	for _, hook := range rendered.Hooks {
-		if err := s.addKinds(kinds, hook.Manifest, true); err != nil {
+		if err := s.addKinds(kinds, hook.Manifest, release.UseHook); err != nil {
 			return nil, failure.Classify(ctx, err, "reading hook %q of release %q", hook.Path, deployment.Name)
 		}
+	}
+	if err := s.addDefinitions(kinds, deployment, loaded, state.Install); err != nil {
+		return nil, failure.Classify(ctx, err, "reading the definitions of release %q", deployment.Name)
 	}
 	list := make([]release.AppliedKind, 0, len(kinds))
 	for kind := range kinds {
@@ -52,7 +57,7 @@ func (c *Client) AppliedKinds(ctx context.Context, deployment release.Deployment
 }
 
 // addKinds adds the kinds of a manifest's objects.
-func (s *session) addKinds(kinds map[release.AppliedKind]bool, text string, hook bool) error {
+func (s *session) addKinds(kinds map[release.AppliedKind]bool, text string, use release.KindUse) error {
 	objects, err := manifest.Parse(text)
 	if err != nil {
 		return err
@@ -67,11 +72,32 @@ func (s *session) addKinds(kinds map[release.AppliedKind]bool, text string, hook
 		if err != nil {
 			return err
 		}
-		applied := release.AppliedKind{Group: kind.Group, Resource: mapping.Resource.Resource, Hook: hook}
+		applied := release.AppliedKind{Group: kind.Group, Resource: mapping.Resource.Resource, Use: use}
 		if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
 			applied.Namespace = cmp.Or(one.GetNamespace(), s.namespace)
 		}
 		kinds[applied] = true
+	}
+	return nil
+}
+
+// addDefinitions adds the definitions of the chart's crds directory if the deploy would create or change any.
+func (s *session) addDefinitions(kinds map[release.AppliedKind]bool, deployment release.Deployment, loaded *chart.Chart, install bool) error {
+	definition := release.AppliedKind{Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Use: release.UseDefinition}
+	crds := loaded.Chart.CRDObjects()
+	if len(crds) == 0 || deployment.ApplyCRDs {
+		if len(crds) > 0 {
+			kinds[definition] = true
+		}
+		return nil
+	}
+	definitions, err := plan.Definitions(s.kube.Cluster, crds)
+	if err != nil {
+		return err
+	}
+	definition.Use = release.UseCreate
+	if install && slices.ContainsFunc(definitions, func(d plan.Definition) bool { return d.Absent }) {
+		kinds[definition] = true
 	}
 	return nil
 }

@@ -29,6 +29,8 @@ var Permissions = []release.Permission{
 		Without: "a dry run does not find references to absent ServiceAccounts"},
 	{Resource: "persistentvolumeclaims", Verbs: []string{"get", "list", "watch"}, For: "volumes that a pod waits for",
 		Without: "a volume that a pod waits for is not named as the cause"},
+	{Group: "autoscaling", Resource: "horizontalpodautoscalers", Verbs: []string{"list"}, For: "replicas that an autoscaler has set",
+		Without: "replicas are kept only for an autoscaler that is in the chart"},
 }
 
 // awaitedResources are those of the chart's objects that the rollout waits for, so that it has to watch them.
@@ -61,8 +63,13 @@ func KindPermissions(kind release.AppliedKind) []release.Permission {
 		needed = append(needed, release.Permission{Resource: "pods", Namespace: kind.Namespace, Verbs: []string{"delete"}, For: "a broken pod that keeps a StatefulSet from being rolled out",
 			Without: "a broken pod that keeps a StatefulSet from being rolled out or back has to be deleted by hand"})
 	}
-	if kind.Hook {
-		return append(needed, permission("the chart's hooks", "", "get", "create", "delete"))
+	switch kind.Use {
+	case release.UseHook:
+		return append(needed, permission("the chart's hooks", "", "get", "create", "patch", "delete"))
+	case release.UseCreate:
+		return []release.Permission{permission("the definitions of the chart's crds directory", "", "create")}
+	case release.UseDefinition:
+		return []release.Permission{permission("apply-crds", "", "get", "create", "patch")}
 	}
 	return append(needed, permission("the chart's objects", "", "get", "create", "patch"),
 		permission("objects that are no longer part of the chart", "an object that is no longer part of the release stays", "delete"))

@@ -78,6 +78,24 @@ metadata:
   name: onedigest-create-namespace
 rules:
   - {apiGroups: [""], resources: [namespaces], verbs: [get, create]}
+---
+# Optional. Without the first rule, an image index that shares children with another cannot always be told from it; without the
+# second, conditions that a definition declares for its kind are not read, and changed definitions of a chart are not noticed.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: onedigest-read-cluster
+rules:
+  - {apiGroups: [""], resources: [nodes], verbs: [get]}
+  - {apiGroups: ["apiextensions.k8s.io"], resources: [customresourcedefinitions], verbs: [get]}
+---
+# Only for --apply-crds, and for the first install of a chart with a crds directory.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: onedigest-apply-crds
+rules:
+  - {apiGroups: ["apiextensions.k8s.io"], resources: [customresourcedefinitions], verbs: [get, create, patch]}
 `)
 	file := filepath.Join("..", "..", "docs", "rbac", "role.yaml")
 	if *update {

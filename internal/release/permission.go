@@ -24,5 +24,16 @@ type AppliedKind struct {
 	Group     string // API group; "" is the core group
 	Resource  string // plural, in lower case: deployments
 	Namespace string // "": the kind is in no namespace
-	Hook      bool   // objects of this kind are hooks
+	Use       KindUse
 }
+
+// KindUse is what a deploy does with objects of a kind.
+type KindUse string
+
+// Uses of a kind.
+const (
+	UseObject     KindUse = ""           // the chart's objects: created, changed, and deleted once the chart lacks them
+	UseHook       KindUse = "hook"       // the chart's hooks
+	UseCreate     KindUse = "create"     // created only, as the definitions of a crds directory by an install
+	UseDefinition KindUse = "definition" // created and changed, as definitions by apply-crds
+)
