@@ -10,6 +10,7 @@ import (
 	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/helm/plan"
 	"github.com/onedigest/onedigest/internal/release"
+	helmrelease "helm.sh/helm/v3/pkg/release"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -39,6 +40,9 @@ func (c *Client) AppliedKinds(ctx context.Context, deployment release.Deployment
 		return nil, failure.Classify(ctx, err, "reading the manifest of release %q", deployment.Name)
 	}
 	for _, hook := range rendered.Hooks {
+		if !slices.ContainsFunc([]helmrelease.HookEvent(hook.Events), isDeployEvent) {
+			continue
+		}
 		if err := s.addKinds(kinds, hook.Manifest, release.UseHook); err != nil {
 			return nil, failure.Classify(ctx, err, "reading hook %q of release %q", hook.Path, deployment.Name)
 		}
@@ -54,6 +58,11 @@ func (c *Client) AppliedKinds(ctx context.Context, deployment release.Deployment
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Namespace, b.Namespace))
 	})
 	return list, nil
+}
+
+// isDeployEvent reports whether a deploy or its rollback runs hooks of an event. Those of "helm test" and of an uninstall are not asked for.
+func isDeployEvent(event helmrelease.HookEvent) bool {
+	return event != helmrelease.HookTest && event != helmrelease.HookPreDelete && event != helmrelease.HookPostDelete
 }
 
 // addKinds adds the kinds of a manifest's objects.

@@ -27,7 +27,14 @@ type apis struct {
 	parameters                                            runtime.ParameterCodec
 }
 
-// newAPIs makes the clients. They share one rate limit.
+// reviewsPerSecond and reviewBurst limit access reviews alone: a deploy asks about a hundred at once, and those of a matrix must not wait for
+// each other's.
+const (
+	reviewsPerSecond = 500
+	reviewBurst      = 1000
+)
+
+// newAPIs makes the clients. They share one rate limit, but for access reviews.
 func newAPIs(config *rest.Config, client *http.Client) (*apis, error) {
 	scheme := runtime.NewScheme()
 	builder := runtime.NewSchemeBuilder(core.AddToScheme, apps.AddToScheme, networking.AddToScheme, authorization.AddToScheme, authentication.AddToScheme)
@@ -43,6 +50,9 @@ func newAPIs(config *rest.Config, client *http.Client) (*apis, error) {
 	group := func(path string, version schema.GroupVersion) rest.Interface {
 		config := rest.CopyConfig(config)
 		config.APIPath, config.GroupVersion = path, &version
+		if version.Group == authorization.GroupName && config.RateLimiter != nil {
+			config.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(reviewsPerSecond, reviewBurst)
+		}
 		made, err := rest.RESTClientForConfigAndClient(config, client)
 		failed = errors.Join(failed, err)
 		return made

@@ -9,6 +9,7 @@ package kube
 import (
 	"fmt"
 	"net/http"
+	"sync"
 
 	"github.com/onedigest/onedigest/internal/kube/apierror"
 	"github.com/onedigest/onedigest/internal/release"
@@ -29,6 +30,8 @@ type Client struct {
 	http     *http.Client
 	apis     *apis
 	metadata metadata.Interface
+
+	allowed sync.Map // what access reviews have allowed: authorization.ResourceAttributes
 }
 
 // New makes a client; it sends nothing. The configuration is left as it is.

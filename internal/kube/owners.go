@@ -71,8 +71,8 @@ func (o *owners) lead(ctx context.Context, from metav1.Object) (owned bool, revi
 // builtIn are the kinds whose pods they own directly, or through ReplicaSets.
 var builtIn = []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job"}
 
-// read reads an owner. One that does not exist any more, or that this user may not read, ends the chain, and so does any that a
-// workload of a built-in kind does not own directly.
+// read reads an owner. One that does not exist any more ends the chain, and so does any that a workload of a built-in kind does not
+// own directly. One that this user may not read is an error: its pods could be the workload's.
 func (o *owners) read(ctx context.Context, reference metav1.OwnerReference) (owner, error) {
 	if known, found := o.byUID[reference.UID]; found || slices.Contains(builtIn, o.workload.GetKind()) {
 		return known, nil
@@ -81,7 +81,7 @@ func (o *owners) read(ctx context.Context, reference metav1.OwnerReference) (own
 	live, err := o.client.Dynamic.Resource(workloadResource(reference.APIVersion, reference.Kind)).Namespace(o.workload.GetNamespace()).
 		Get(ctx, reference.Name, metav1.GetOptions{})
 	switch {
-	case apierrors.IsNotFound(err), apierrors.IsForbidden(err):
+	case apierrors.IsNotFound(err):
 	case err != nil:
 		return owner{}, err
 	case live.GetUID() == reference.UID:

@@ -15,7 +15,7 @@ var Permissions = []release.Permission{
 	{Group: "coordination.k8s.io", Resource: "leases", Verbs: []string{"get", "list", "watch", "create", "update"},
 		For: "the Lease by which runs exclude each other"},
 	{Resource: "pods", Verbs: []string{"list", "watch"}, For: "the rollout, and the digest that the pods run"},
-	{Group: "apps", Resource: "replicasets", Verbs: []string{"list", "watch"}, For: "the rollout of a Deployment"},
+	{Group: "apps", Resource: "replicasets", Verbs: []string{"get", "list", "watch"}, For: "the rollout of a Deployment, and the pods of a custom resource"},
 	{Resource: "services", Verbs: []string{"list", "watch"}, For: "the release's address"},
 	{Group: "networking.k8s.io", Resource: "ingresses", Verbs: []string{"list", "watch"}, For: "the release's address",
 		Without: "an Ingress's address is not found"},

@@ -294,3 +294,22 @@ func FuzzWorkloadsNaming(f *testing.F) {
 		}
 	})
 }
+
+// TestAnOwnerThatMayNotBeReadIsAFault: its pods could be the workload's, so that nothing is known of them.
+func TestAnOwnerThatMayNotBeReadIsAFault(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	rollout := workload("argoproj.io/v1alpha1", "Rollout", "web", "")
+	s.Put(recordOf(t, 1, "deployed", rollout))
+	s.put(rollout)
+	s.Put(owned("web-a", "ReplicaSet", "canary", digest))
+	s.Break(func(r *http.Request) int {
+		if strings.HasSuffix(r.URL.Path, "/replicasets/canary") {
+			return http.StatusForbidden
+		}
+		return 0
+	})
+	if running, err := s.client().Running(t.Context(), space, "shop", builtImage(t)); release.ExitCode(err) != release.ExitFault {
+		t.Errorf("got %+v, %v, want a fault", running, err)
+	}
+}

@@ -119,6 +119,7 @@ func (a *autoscalers) in(r *Release, namespace string) kube.ResourceList {
 	}
 	list, err := r.listAutoscalers(namespace)
 	if err != nil {
+		r.Log("WARNING: autoscalers in namespace %q cannot be listed, so that replicas that one of them has set may be lowered: %v", namespace, err)
 		list = nil
 	}
 	a.byNamespace[namespace] = list

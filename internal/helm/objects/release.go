@@ -133,6 +133,9 @@ func (r *Release) ToDelete(original, target kube.ResourceList) (list kube.Resour
 		switch {
 		case apierrors.IsNotFound(err):
 			continue
+		case apierrors.IsForbidden(err):
+			r.Log("WARNING: an object that is no longer part of the release may not be read, and stays: %s %q", info.Mapping.GroupVersionKind.Kind, info.Name)
+			continue
 		case err != nil:
 			return nil, fmt.Errorf("reading %s %q: %w", info.Mapping.GroupVersionKind.Kind, info.Name, err)
 		}
