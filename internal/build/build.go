@@ -73,7 +73,8 @@ type Result struct {
 }
 
 // Run returns the commit's image if the registry has it; otherwise it builds the image and pushes it under the commit's
-// tag. A work tree that differs from its commit is a *release.InputError unless AllowDirty is set; a tag that names another
+// tag. A work tree that differs from its commit is a *release.InputError unless AllowDirty is set, and one that comes to differ
+// during the build is one in any case; a tag that names another
 // commit's image, or one that was built with other settings, is a *release.Refusal.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	recipe, err := newRecipe(ctx, settings, deps)
@@ -90,16 +91,19 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if recipe.Settings, err = deps.Builder.Settings(builder, recipe); err != nil {
 		return Result{}, err
 	}
+	if settings.AllowDirty { // before the tag is chosen: a change outside the context makes the image another than the commit's
+		if recipe.Source, err = addChanges(ctx, builder, recipe, deps); err != nil {
+			return Result{}, err
+		}
+	}
 	result, found, err := findExisting(ctx, settings.Repository, tagFor(recipe.Source, deps.Now()), recipe, deps)
 	if found || err != nil {
 		return result, err
 	}
-	inputs, err := deps.Builder.Inputs(ctx, builder, recipe)
-	if err != nil {
-		return Result{}, err
-	}
-	if recipe.Source, err = checkInputs(ctx, inputs, recipe, settings, deps); err != nil {
-		return Result{}, err
+	if !settings.AllowDirty {
+		if err := refuseDifferences(ctx, builder, recipe, settings, orAllowDirty, deps); err != nil {
+			return Result{}, err
+		}
 	}
 	recipe, removeBase, err := fetchBase(ctx, recipe, deps)
 	if err != nil {
@@ -116,9 +120,12 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	// Again, because something else may have written to the work tree meanwhile.
-	if _, err := checkInputs(ctx, inputs, recipe, settings, deps); err != nil {
-		return Result{}, err
+	// Again, with the inputs listed anew, because something else may have written to the work tree meanwhile. Also if changes
+	// are allowed: the image is labelled as the commit's already.
+	if len(recipe.Source.Changed) == 0 {
+		if err := refuseDifferences(ctx, builder, recipe, settings, orBuildAgain, deps); err != nil {
+			return Result{}, err
+		}
 	}
 	return push(ctx, layout, builder, recipe, settings.Repository, deps)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,17 +28,28 @@ type fakeDeps struct {
 	fetchErr    error
 	differences []release.Difference
 	changing    []release.Difference // what differs once the image was built
+	created     []string             // files that are inputs once the image was built
 	recipe      release.Recipe       // of the last build
 }
 
 func (f *fakeDeps) Inspect(context.Context, string, string) (release.Source, error) {
 	return f.source, nil
 }
-func (f *fakeDeps) Differences(context.Context, string, release.Commit, release.Inputs) ([]release.Difference, error) {
-	return f.differences, nil
+func (f *fakeDeps) Differences(_ context.Context, _ string, _ release.Commit, inputs release.Inputs) ([]release.Difference, error) {
+	differences := slices.Clone(f.differences)
+	for _, file := range inputs.Files {
+		if file != "/tree/main.go" {
+			differences = append(differences, release.Difference{Kind: release.NotInCommit, Path: file})
+		}
+	}
+	return differences, nil
 }
 func (f *fakeDeps) Inputs(context.Context, string, release.Recipe) (release.Inputs, error) {
-	return release.Inputs{Files: []string{"/tree/main.go"}}, nil
+	inputs := release.Inputs{Files: []string{"/tree/main.go"}}
+	if f.builds > 0 {
+		inputs.Files = append(inputs.Files, f.created...)
+	}
+	return inputs, nil
 }
 func (f *fakeDeps) Inside(path string) (string, error) { return "/tree/" + path, nil }
 func (f *fakeDeps) Scratch() (string, func(), error)   { return "/scratch", func() {}, nil }
@@ -229,13 +241,51 @@ func TestRunRefusesInputsThatAreNotTheCommits(t *testing.T) {
 	}
 }
 
+// A change during the build is refused also where changes are allowed, because the image is labelled as the commit's by then.
 func TestRunRefusesInputsThatChangeMeanwhile(t *testing.T) {
 	t.Parallel()
+	for name, change := range map[string]func(*fakeDeps){
+		"main.go": func(f *fakeDeps) {
+			f.changing = []release.Difference{{Kind: release.DifferentContent, Path: "main.go"}}
+		},
+		"new.go": func(f *fakeDeps) { f.created = []string{"/tree/new.go"} },
+	} {
+		for _, flags := range [][]string{nil, {"--allow-dirty"}} {
+			f := cleanTree(t)
+			change(f)
+			_, err := f.run(t, flags...)
+			if release.ExitCode(err) != release.ExitInput || !strings.Contains(fmt.Sprint(err), name) || f.builds != 1 || len(f.pushed) != 0 {
+				t.Errorf("%s, %v: got %v after %d builds, %d images; want bad input and nothing pushed", name, flags, err, f.builds, len(f.pushed))
+			}
+			if !strings.Contains(fmt.Sprint(err), "build again") || strings.Contains(fmt.Sprint(err), "--allow-dirty") {
+				t.Errorf("%s, %v: got %v, want the advice to build again", name, flags, err)
+			}
+		}
+	}
+}
+
+// An image that says that the tree was dirty stays true whatever else changes.
+func TestRunPushesADirtyImageWhateverChangesMeanwhile(t *testing.T) {
+	t.Parallel()
 	f := cleanTree(t)
-	f.changing = []release.Difference{{Kind: release.DifferentContent, Path: "main.go"}}
-	_, err := f.run(t)
-	if release.ExitCode(err) != release.ExitInput || !strings.Contains(fmt.Sprint(err), "main.go") || f.builds != 1 || len(f.pushed) != 0 {
-		t.Errorf("got %v after %d builds, %d images; want bad input and nothing pushed", err, f.builds, len(f.pushed))
+	f.source.Changed = []string{"main.go"}
+	f.created = []string{"/tree/new.go"}
+	if result, err := f.run(t, "--allow-dirty"); err != nil || !strings.Contains(result.Tag.String(), release.DirtyMark) {
+		t.Errorf("got %+v, %v", result, err)
+	}
+}
+
+// The commit's image lacks a change outside the context, and is not what was asked for.
+func TestRunDoesNotReuseTheCommitsImageForAChangeOutsideTheContext(t *testing.T) {
+	t.Parallel()
+	f := cleanTree(t)
+	if _, err := f.run(t); err != nil {
+		t.Fatal(err)
+	}
+	f.differences = []release.Difference{{Kind: release.DifferentContent, Path: "../lib/lib.go"}}
+	result, err := f.run(t, "--allow-dirty")
+	if err != nil || result.Reused || f.builds != 2 || !strings.Contains(result.Tag.String(), release.DirtyMark) {
+		t.Errorf("got %+v, %v after %d builds, want an image of its own", result, err, f.builds)
 	}
 }
 

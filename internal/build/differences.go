@@ -32,11 +32,15 @@ var differenceTexts = []struct {
 // maxPaths is how many paths of one kind are named.
 const maxPaths = 20
 
-const allowDirty = ", or give --allow-dirty for an image that cannot be promoted"
+// What else to do about differences: those from before the build, and those that came up during it.
+const (
+	orAllowDirty = ", or give --allow-dirty for an image that cannot be promoted"
+	orBuildAgain = "; they were changed during the build: let nothing else write to the work tree, and build again"
+)
 
 // differencesError is a *release.InputError with one problem for each kind of difference. A change of the build context, which
-// git lists by itself, is told as a change, also if it is a new file.
-func differencesError(context string, source release.Source, differences []release.Difference) error {
+// git lists by itself, is told as a change, also if it is a new file. or is what else to do.
+func differencesError(context string, source release.Source, differences []release.Difference, or string) error {
 	byKind := map[release.DifferenceKind][]string{}
 	named := map[string]bool{}
 	for _, difference := range differences {
@@ -63,7 +67,7 @@ func differencesError(context string, source release.Source, differences []relea
 			if text.kind == release.DifferentContent {
 				what = fmt.Sprintf("%q %s", context, what)
 			}
-			problems = append(problems, release.Problem{Where: "context", What: what, Do: text.do + allowDirty})
+			problems = append(problems, release.Problem{Where: "context", What: what, Do: text.do + or})
 		}
 	}
 	return &release.InputError{Problems: problems}

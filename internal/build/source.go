@@ -25,36 +25,42 @@ func newRecipe(ctx context.Context, settings Settings, deps Deps) (release.Recip
 	}, nil
 }
 
-// checkInputs refuses a build whose inputs are not what the commit has. If that is allowed, it returns the source with their
-// paths added to its changes.
-func checkInputs(ctx context.Context, inputs release.Inputs, recipe release.Recipe, settings Settings, deps Deps) (release.Source, error) {
-	source := recipe.Source
-	differences, err := deps.WorkTree.Differences(ctx, recipe.Context, source.Commit, inputs)
+// differencesOf compares the inputs that a recipe has now with the commit.
+func differencesOf(ctx context.Context, builder string, recipe release.Recipe, deps Deps) ([]release.Difference, error) {
+	inputs, err := deps.Builder.Inputs(ctx, builder, recipe)
 	if err != nil {
-		return source, err
+		return nil, err
 	}
-	if len(differences) > 0 && !settings.AllowDirty {
-		return source, differencesError(settings.Context, source, differences)
+	return deps.WorkTree.Differences(ctx, recipe.Context, recipe.Source.Commit, inputs)
+}
+
+// refuseDifferences refuses a build whose inputs are not what the commit has; or says what else to do.
+func refuseDifferences(ctx context.Context, builder string, recipe release.Recipe, settings Settings, or string, deps Deps) error {
+	differences, err := differencesOf(ctx, builder, recipe, deps)
+	if err == nil && len(differences) > 0 {
+		err = differencesError(settings.Context, recipe.Source, differences, or)
 	}
+	return err
+}
+
+// addChanges returns the source with the inputs that are not what the commit has added to its changes.
+func addChanges(ctx context.Context, builder string, recipe release.Recipe, deps Deps) (release.Source, error) {
+	source := recipe.Source
+	differences, err := differencesOf(ctx, builder, recipe, deps)
 	for _, difference := range differences {
 		source.Changed = append(source.Changed, difference.Path)
 	}
-	return source, nil
+	return source, err
 }
 
 // refuseChanges refuses a build context with uncommitted changes. It names the inputs elsewhere that differ too, as far as a
 // context that may not compile tells them.
 func refuseChanges(ctx context.Context, recipe release.Recipe, settings Settings, deps Deps) error {
 	var differences []release.Difference
-	builder, err := deps.Builder.Choose(settings.Builder, recipe)
-	var inputs release.Inputs
-	if err == nil {
-		inputs, err = deps.Builder.Inputs(ctx, builder, recipe)
+	if builder, err := deps.Builder.Choose(settings.Builder, recipe); err == nil {
+		differences, _ = differencesOf(ctx, builder, recipe, deps)
 	}
-	if err == nil {
-		differences, _ = deps.WorkTree.Differences(ctx, recipe.Context, recipe.Source.Commit, inputs)
-	}
-	return differencesError(settings.Context, recipe.Source, differences)
+	return differencesError(settings.Context, recipe.Source, differences, orAllowDirty)
 }
 
 // describe names the commit and its repository, which is no part of the image: forks have the same commits.

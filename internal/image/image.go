@@ -38,7 +38,18 @@ func New(options Options) *Builders {
 	if options.Warn == nil {
 		options.Warn = func(string) {}
 	}
-	return &Builders{golang: GoBuilder{options: options}, docker: DockerBuilder{options: options}, warn: options.Warn}
+	return &Builders{golang: GoBuilder{options: options}, docker: DockerBuilder{options: options}, warn: once(options.Warn)}
+}
+
+// once passes each line on once: the inputs are listed again after a build.
+func once(warn func(string)) func(string) {
+	warned := map[string]bool{}
+	return func(line string) {
+		if !warned[line] {
+			warned[line] = true
+			warn(line)
+		}
+	}
 }
 
 // Build writes the image into dir, which must be empty, as an OCI layout with one entry. The builder is one that Choose
