@@ -39,6 +39,7 @@ type broken struct {
 	sign      *regexp.Regexp // of what the kubelet or a controller reports that makes it final; nil: time itself does
 	grace     time.Duration  // for which it is tolerated from then on (docs/decisions/0009)
 	timeout   string         // 3 min if empty
+	args      []string       // more arguments of the deploy
 	code      causes.Code
 	kind      string // of the object that is named
 	container string
@@ -119,7 +120,7 @@ pod: {readinessGates: [{conditionType: example.com/never}]}`, sign: regexp.MustC
 		"custom resource": {values: `objects: [{apiVersion: e2e.onedigest.dev/v1, kind: Widget, metadata: {name: w}, status: {observedGeneration: "1", conditions: [{type: Degraded, status: "True", reason: Any, message: no more widgets}]}}]`,
 			timeout: "90s", code: causes.CustomResourceFailed, kind: "Widget", reason: "FailedWhen", message: "condition=Degraded holds: Any: no more widgets"},
 		"no address": {values: `objects: [{apiVersion: v1, kind: Service, metadata: {name: outside, labels: {app.kubernetes.io/instance: shop}}, spec: {type: LoadBalancer, loadBalancerClass: example.com/none, ports: [{port: 80}]}}]`,
-			timeout: "20s", code: causes.NoAddress, kind: "Service", message: "no load balancer has been assigned"},
+			timeout: "20s", args: []string{"--smoke-checks", "default"}, code: causes.NoAddress, kind: "Service", message: "no load balancer has been assigned"},
 		"out of time": {values: `pod: {readinessGates: [{conditionType: example.com/never}]}`, timeout: "20s",
 			code: causes.TimedOut, kind: "Pod", message: "readiness gate"},
 	}
@@ -189,6 +190,7 @@ func provoke(t *testing.T, tree checkout, image, name string, cause broken) {
 	var stdout bytes.Buffer
 	args := []string{"--environment", namespace, "--image", image, "--chart", "charts/broken", "--values", name + ".yaml", "--release", "shop",
 		"--create-namespace", "--timeout", cmp.Or(cause.timeout, "3m"), "--lease-duration", "3s", "--output", "json"}
+	args = append(args, cause.args...)
 	environ := append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "KUBECONFIG=" + site.kubeconfig, "USER=e2e"}, site.aws...)
 	code := appdeploy.Command().Run(t.Context(), app.Process{Args: args, Environ: environ, Dir: tree.dir, Stdout: &stdout, Stderr: io.MultiWriter(logged, testLog{t}), Now: time.Now})
 	var failed struct{ Result deploy.Result }

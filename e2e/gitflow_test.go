@@ -92,7 +92,7 @@ func (r rehearsal) run(t *testing.T, event, workflow string, args ...string) (ve
 
 // watched are the inputs by which the promise is kept or broken; the others may change without harm.
 var watched = []string{"repository", "context", "commit", "environment", "image", "chart", "values", "rehearsed", "release", "expect-commit", "to", "heal",
-	"rollback-failed-smoke"}
+	"rollback-failed-smoke", "builder"}
 
 func inputsOf(verb string, environ []byte) map[string]string {
 	inputs := map[string]string{"verb": verb}
