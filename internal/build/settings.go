@@ -70,7 +70,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.List(set, &s.Labels, setting.Setting{Name: "labels", Value: "NAME=VALUE",
 		Help: "Label to add to the image"}, parseLabel)
 	setting.List(set, &s.BuildArgs, setting.Setting{Name: "build-args", Value: "NAME=VALUE", Secret: true,
-		Help: "Build argument (Docker builder)"}, setting.NameValue)
+		Help: "Build argument (Docker builder); no place for secrets, which the image's history and caches may keep"}, setting.NameValue)
 	setting.List(set, &s.Tags, setting.Setting{Name: "tags", Commas: true, Value: "TAG",
 		Help: "Go build tag (Go builder); GOFLAGS in the environment is not used"}, ParseBuildTag)
 	setting.Bool(set, &s.WithoutCgo, setting.Setting{Name: "without-cgo",

@@ -31,7 +31,7 @@ func dockerInputs(recipe release.Recipe, warn func(string)) (release.Inputs, err
 		return release.Inputs{}, fmt.Errorf("reading the context %q: %w", recipe.Context, err)
 	}
 	if len(walk.git) > 0 {
-		warn(fmt.Sprintf("Docker gets %q, which differs between clones, and so does an image that copies it; add .git to .dockerignore", walk.git))
+		warn(fmt.Sprintf("Docker gets %q, which may hold credentials (of actions/checkout, or in a remote's URL) and differs between clones, and so does an image that copies it; add .git to .dockerignore", walk.git))
 	}
 	inputs.Files = append(inputs.Files, walk.files...)
 	inputs.Rules = []release.InputRule{{

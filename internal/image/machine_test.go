@@ -178,7 +178,7 @@ func TestInputsWarn(t *testing.T) {
 		"the same platform":    {image.Go, []string{"GOARCH=amd64", "GOAMD64=v1"}, ""},
 		"another architecture": {image.Go, []string{"GOARCH=arm64"}, "GOARCH=arm64 of the environment is not used for linux/amd64"},
 		"a variant":            {image.Go, []string{"GOAMD64=v3"}, "--platforms takes a variant (linux/amd64/…)"},
-		"git's directory":      {image.Docker, nil, "Docker gets [\".git\"]"},
+		"git's directory":      {image.Docker, nil, "Docker gets [\".git\"], which may hold credentials"},
 	} {
 		var warnings []string
 		builders := image.New(image.Options{Environ: append(os.Environ(), test.environ...), Warn: func(line string) { warnings = append(warnings, line) }})
