@@ -4,6 +4,7 @@ package promote
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,7 +21,8 @@ type Deps struct {
 // Evidence reads the verdicts that smoke recorded.
 type Evidence interface {
 	// Newest returns the newest record about an image from an environment, and false if there is none. Records that cannot be
-	// read are passed over.
+	// read are passed over. If one of them is not older than a pass and declares another verdict, the error is a
+	// *release.UnreadableRecordError.
 	Newest(ctx context.Context, image release.Image, environment release.Environment) (release.Record, bool, error)
 	// CopyRecord copies a record about an image into another repository that holds the image. A record that is there already
 	// is no error.
@@ -38,8 +40,8 @@ type Registry interface {
 	// Tag pushes the inspected manifest's own bytes under a tag. It returns a *release.TagTakenError if the tag is
 	// immutable and names another image.
 	Tag(ctx context.Context, repository release.Repository, state release.TagState, digest release.Digest, tag release.Tag) error
-	// Copy copies an image into another repository under a tag, byte for byte. Its errors are those of Tag.
-	Copy(ctx context.Context, image release.Image, to release.Repository, tag release.Tag) error
+	// Copy copies an image into another repository by digest, byte for byte. It sets no tag.
+	Copy(ctx context.Context, image release.Image, to release.Repository) error
 }
 
 // Result is what promote did.
@@ -54,8 +56,8 @@ type Result struct {
 	Proved  time.Time           `json:"provedAt"`
 }
 
-// Run finds the evidence that the environment below proved the image, tags the image in its repository or copies it to
-// the target repository together with that evidence, and moves the moving tag if there is one. Missing evidence, an image of another commit and a tag
+// Run finds the evidence that the environment below proved the image, copies both to the target repository if that is another
+// one, tags the image there, and moves the moving tag if there is one. Missing evidence, an image of another commit and a tag
 // that names another digest are a *release.Refusal. A second run with the same settings changes nothing.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	settings, err := resolveImage(ctx, settings, deps)
@@ -70,13 +72,8 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		settings.Tag = release.Tag(settings.To.String() + "-" + evidence.Commit.String())
 	}
 	result := newResult(settings, evidence)
-	if result.Outcome, err = tagImage(ctx, settings, evidence.Commit, deps); err != nil {
+	if result.Outcome, err = tagImage(ctx, settings, evidence, deps); err != nil {
 		return result, err
-	}
-	if settings.TargetRepository != settings.Image.Repository {
-		if err := deps.Evidence.CopyRecord(ctx, settings.Image, evidence.Record, settings.TargetRepository); err != nil {
-			return result, err
-		}
 	}
 	deps.Reporter.Infof("%s: %s is %s in %s", result.Outcome, result.Tag, result.Digest, settings.TargetRepository)
 	if settings.MovingTag != "" {
@@ -111,6 +108,11 @@ func resolveImage(ctx context.Context, settings Settings, deps Deps) (Settings, 
 // outdates a pass.
 func findEvidence(ctx context.Context, settings Settings, deps Deps) (release.Record, error) {
 	newest, found, err := deps.Evidence.Newest(ctx, settings.Image, settings.From)
+	var unreadable *release.UnreadableRecordError
+	if errors.As(err, &unreadable) {
+		return release.Record{}, &release.Refusal{Why: unreadable.Error() + ", and no newer one says otherwise",
+			Do: fmt.Sprintf("run smoke in %q again with --image, which records a new verdict", settings.From)}
+	}
 	if err != nil {
 		return release.Record{}, err
 	}

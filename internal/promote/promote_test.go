@@ -28,6 +28,8 @@ type fakeRegistry struct {
 	configRevision string         // the revision that only the image's configuration has
 	takenBy        release.Digest // what somebody else tags just before promote does
 	evidence       []release.Evidence
+	newestErr      error
+	copyRecordErr  error
 	requests       []string
 }
 
@@ -63,17 +65,16 @@ func (f *fakeRegistry) Tag(_ context.Context, repository release.Repository, sta
 	return nil
 }
 
-func (f *fakeRegistry) Copy(_ context.Context, image release.Image, to release.Repository, tag release.Tag) error {
+func (f *fakeRegistry) Copy(_ context.Context, image release.Image, to release.Repository) error {
 	f.requests = append(f.requests, "copy "+to.String())
-	if !f.takenBy.IsZero() {
-		return &release.TagTakenError{Tag: tag, Holds: f.takenBy, Wanted: image.Digest}
-	}
 	f.manifests[to.At(image.Digest)] = f.manifests[image]
-	f.tags[to.String()+":"+tag.String()] = image.Digest
 	return nil
 }
 
 func (f *fakeRegistry) Newest(_ context.Context, image release.Image, environment release.Environment) (newest release.Record, found bool, err error) {
+	if f.newestErr != nil {
+		return release.Record{}, false, f.newestErr
+	}
 	for _, each := range f.evidence {
 		if each.Environment == environment && (!found || each.At.After(newest.At)) {
 			newest, found = release.Record{Evidence: each, Record: image.Digest}, true
@@ -87,7 +88,7 @@ func (f *fakeRegistry) CopyRecord(_ context.Context, image release.Image, _ rele
 		return errors.New("copying a record of an image that is not there")
 	}
 	f.requests = append(f.requests, "copy evidence to "+to.String())
-	return nil
+	return f.copyRecordErr
 }
 
 // provedImage returns a registry with one image that staging proved, and the settings that promote it.
@@ -162,14 +163,39 @@ func TestRunCopiesIntoAnotherRepository(t *testing.T) {
 	t.Parallel()
 	registry, settings := provedImage(t)
 	settings.TargetRepository = "localhost:6000/prod/shop"
-	for _, want := range []release.Outcome{release.Created, release.Unchanged} {
+	tag := "production-" + commit.String()
+	inspect, evidence := "inspect "+tag, "copy evidence to localhost:6000/prod/shop"
+	for _, want := range []struct {
+		outcome  release.Outcome
+		requests []string
+	}{
+		{release.Created, []string{inspect, inspect, "copy localhost:6000/prod/shop", evidence, inspect, "tag " + tag, inspect}},
+		{release.Unchanged, []string{inspect, inspect, evidence}},
+	} {
+		registry.requests = nil
 		result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}})
-		if err != nil || result.Outcome != want || result.Image != settings.TargetRepository.At(settings.Image.Digest) {
-			t.Errorf("got %+v, %v; want %q", result, err, want)
+		if err != nil || result.Outcome != want.outcome || result.Image != settings.TargetRepository.At(settings.Image.Digest) {
+			t.Errorf("got %+v, %v; want %q", result, err, want.outcome)
 		}
-		// Also where the image is there already, so that a run that was killed in between is completed.
-		if last := registry.requests[len(registry.requests)-1]; last != "copy evidence to localhost:6000/prod/shop" {
-			t.Errorf("%s: the last request is %q", want, last)
+		if diff := cmp.Diff(want.requests, registry.requests); diff != "" {
+			t.Errorf("%s: requests -want +got:\n%s", want.outcome, diff)
+		}
+	}
+}
+
+// A target that does not take the record gets no tag: what carries the tag would lack its proof.
+func TestRunTagsNothingWithoutItsRecord(t *testing.T) {
+	t.Parallel()
+	registry, settings := provedImage(t)
+	settings.TargetRepository, settings.MovingTag = "localhost:6000/prod/shop", "production"
+	registry.copyRecordErr = errors.New("artifacts are not accepted")
+	_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}})
+	if !errors.Is(err, registry.copyRecordErr) {
+		t.Errorf("got %v, want %v", err, registry.copyRecordErr)
+	}
+	for tag := range registry.tags {
+		if strings.HasPrefix(tag, settings.TargetRepository.String()+":") {
+			t.Errorf("the tag %s was set", tag)
 		}
 	}
 }
@@ -190,6 +216,9 @@ func TestRunRefuses(t *testing.T) {
 			later.At, later.Verdict = later.At.Add(time.Hour), release.Fail
 			r.evidence = append(r.evidence, later)
 		}, `the verdict in "staging" was "fail"`},
+		"a later failure that cannot be read": {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) {
+			r.newestErr = &release.UnreadableRecordError{Record: "sha256:cccc", Environment: "staging", Verdict: release.Fail, Created: "2026-01-02T04:04:05Z"}
+		}, `record sha256:cccc (of 2026-01-02T04:04:05Z), which cannot be read, declares the verdict "fail" in "staging", and no newer one says otherwise; run smoke`},
 		"evidence without a commit":    {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) { r.evidence[0].Commit = "" }, "names no commit"},
 		"evidence with another commit": {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) { r.evidence[0].Commit = otherCommit }, "is labelled with revision"},
 		"a dirty image": {func(_ *testing.T, r *fakeRegistry, p *promote.Settings) {

@@ -8,14 +8,15 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// tagImage gives the image its tag in the target repository, and copies it there first if it is another repository.
-func tagImage(ctx context.Context, settings Settings, commit release.Commit, deps Deps) (release.Outcome, error) {
-	state, err := inspectImage(ctx, settings.Image, settings.Tag, commit, deps.Registry)
+// tagImage gives the image its tag in the target repository, and copies it there first, with its evidence, if it is another
+// repository.
+func tagImage(ctx context.Context, settings Settings, evidence release.Record, deps Deps) (release.Outcome, error) {
+	state, err := inspectImage(ctx, settings.Image, settings.Tag, evidence.Commit, deps.Registry)
 	if err != nil {
 		return "", err
 	}
 	if settings.TargetRepository != settings.Image.Repository {
-		return copyTo(ctx, settings.Image, settings.TargetRepository, settings.Tag, deps)
+		return copyTo(ctx, settings, evidence.Record, deps)
 	}
 	return tagInPlace(ctx, settings.Image, state, settings.Tag, deps.Registry)
 }
@@ -45,7 +46,7 @@ func inspectImage(ctx context.Context, image release.Image, tag release.Tag, com
 	return state, nil
 }
 
-// tagInPlace tags the image inside its own repository unless the tag exists.
+// tagInPlace tags an image that its repository holds unless the tag exists.
 func tagInPlace(ctx context.Context, image release.Image, state release.TagState, tag release.Tag, registry Registry) (release.Outcome, error) {
 	if !state.TagDigest.IsZero() {
 		return checkExistingTag(state.TagDigest, image.Digest, tag)
@@ -56,20 +57,33 @@ func tagInPlace(ctx context.Context, image release.Image, state release.TagState
 	return verifyTag(ctx, image, tag, registry)
 }
 
-// copyTo copies the image into another repository under the tag unless the tag exists there.
-func copyTo(ctx context.Context, image release.Image, target release.Repository, tag release.Tag, deps Deps) (release.Outcome, error) {
-	state, err := deps.Registry.Inspect(ctx, target, image.Digest, tag)
-	if err != nil {
+// copyTo copies the image and its record into the target repository, and tags it last: a tag that is set says that the image
+// and its evidence are there. The record is copied even if the tag exists already, which completes a run that was killed.
+func copyTo(ctx context.Context, settings Settings, record release.Digest, deps Deps) (release.Outcome, error) {
+	target := settings.TargetRepository.At(settings.Image.Digest)
+	state, err := deps.Registry.Inspect(ctx, target.Repository, target.Digest, settings.Tag)
+	switch {
+	case err != nil:
+		return "", err
+	case state.TagDigest.IsZero():
+		deps.Reporter.Infof("copying to %s", target.Repository)
+		if err := deps.Registry.Copy(ctx, settings.Image, target.Repository); err != nil {
+			return "", err
+		}
+	case state.TagDigest != target.Digest:
+		return checkExistingTag(state.TagDigest, target.Digest, settings.Tag)
+	}
+	if err := deps.Evidence.CopyRecord(ctx, settings.Image, record, target.Repository); err != nil {
 		return "", err
 	}
 	if !state.TagDigest.IsZero() {
-		return checkExistingTag(state.TagDigest, image.Digest, tag)
+		return release.Unchanged, nil
 	}
-	deps.Reporter.Infof("copying to %s", target)
-	if err := deps.Registry.Copy(ctx, image, target, tag); err != nil {
-		return checkTakenTag(err, image.Digest, tag)
+	// Copying takes time, in which somebody else may have set the tag, and a mutable repository would let it be overwritten.
+	if state, err = deps.Registry.Inspect(ctx, target.Repository, target.Digest, settings.Tag); err != nil {
+		return "", err
 	}
-	return verifyTag(ctx, target.At(image.Digest), tag, deps.Registry)
+	return tagInPlace(ctx, target, state, settings.Tag, deps.Registry)
 }
 
 // moveTag points the moving tag at the image in the target repository.
@@ -103,7 +117,7 @@ func checkExistingTag(existing, wanted release.Digest, tag release.Tag) (release
 	return release.Refused, &release.Refusal{Why: fmt.Sprintf("tag %q names %s already, not %s", tag, existing, wanted), Do: "a released tag is never moved; give another --tag"}
 }
 
-// checkTakenTag judges an error of Tag or Copy: a tag that somebody else created in the meantime is an existing tag.
+// checkTakenTag judges an error of Tag: a tag that somebody else created in the meantime is an existing tag.
 func checkTakenTag(err error, wanted release.Digest, tag release.Tag) (release.Outcome, error) {
 	var taken *release.TagTakenError
 	if errors.As(err, &taken) && !taken.Holds.IsZero() {

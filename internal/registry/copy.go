@@ -14,13 +14,17 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Copy copies an image or a whole index into another repository, every manifest with its unchanged bytes, and tags it. Within
-// one registry blobs are mounted where the registry supports that; otherwise they are streamed, never whole in memory. An
-// existing tag is treated as by Push.
-func (c *Client) Copy(ctx context.Context, from release.Image, to release.Repository, tag release.Tag) error {
+// Copy copies an image or a whole index into another repository by digest, every manifest with its unchanged bytes. Within one
+// registry blobs are mounted where the registry supports that; otherwise they are streamed, never whole in memory. It sets no
+// tag.
+func (c *Client) Copy(ctx context.Context, from release.Image, to release.Repository) error {
 	doing := fmt.Sprintf("copying %q to %q", from, to)
 	return c.copyTree(ctx, from, to, doing, func(ctx context.Context, write *repository, all tree) error {
-		return write.putAll(ctx, all, tag)
+		if err := write.putChildren(ctx, all); err != nil {
+			return err
+		}
+		_, err := write.putManifest(ctx, all.root(), "")
+		return err
 	})
 }
 
@@ -34,10 +38,8 @@ func (c *Client) CopyReferrer(ctx context.Context, of release.Image, referrer re
 		if err != nil {
 			return err
 		}
-		for _, each := range all.manifests[:len(all.manifests)-1] {
-			if _, err := write.putManifest(ctx, each, ""); err != nil {
-				return err
-			}
+		if err := write.putChildren(ctx, all); err != nil {
+			return err
 		}
 		header, err := write.putManifest(ctx, all.root(), "")
 		if err != nil {

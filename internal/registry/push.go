@@ -41,11 +41,8 @@ func (r *repository) push(ctx context.Context, all tree, open source, tag releas
 
 // putAll writes the manifests of a tree whose blobs are uploaded, the root last and under the tag.
 func (r *repository) putAll(ctx context.Context, all tree, tag release.Tag) error {
-	last := len(all.manifests) - 1
-	for _, child := range all.manifests[:last] {
-		if _, err := r.putManifest(ctx, child, ""); err != nil {
-			return fmt.Errorf("pushing manifest %s: %w", child.digest.Short(), err)
-		}
+	if err := r.putChildren(ctx, all); err != nil {
+		return err
 	}
 	root := all.root()
 	held, found, err := r.headManifest(ctx, tag.String())
@@ -59,6 +56,16 @@ func (r *repository) putAll(ctx context.Context, all tree, tag release.Tag) erro
 	}
 	_, err = r.putManifest(ctx, root, tag)
 	return err
+}
+
+// putChildren writes the manifests of a tree below its root.
+func (r *repository) putChildren(ctx context.Context, all tree) error {
+	for _, child := range all.manifests[:len(all.manifests)-1] {
+		if _, err := r.putManifest(ctx, child, ""); err != nil {
+			return fmt.Errorf("pushing manifest %s: %w", child.digest.Short(), err)
+		}
+	}
+	return nil
 }
 
 // layoutManifests reads manifests of an OCI image layout.

@@ -39,8 +39,9 @@ type Referrer struct {
 // PassedOverError says why a referrer was passed over: it is malformed, too large, or a part of it is gone. The others can
 // still be read.
 type PassedOverError struct {
-	Digest string // as the registry lists it, sanitized
-	Err    error
+	Digest      string            // as the registry lists it, sanitized
+	Annotations map[string]string // of its manifest or, if that cannot be read, of the registry's list
+	Err         error
 }
 
 func (e *PassedOverError) Error() string { return fmt.Sprintf("%s: %v", e.Digest, e.Err) }
@@ -169,7 +170,7 @@ func (r *repository) candidates(ctx context.Context, listed []descriptor, want w
 	for i, each := range listed {
 		digest, err := release.ParseDigest(each.Digest)
 		if err != nil {
-			problems[i] = &PassedOverError{sanitize(each.Digest), err}
+			problems[i] = &PassedOverError{sanitize(each.Digest), each.Annotations, err}
 			continue
 		}
 		if !want.matches(each.Annotations, true) {
@@ -181,7 +182,7 @@ func (r *repository) candidates(ctx context.Context, listed []descriptor, want w
 			continue
 		}
 		group.Go(func() error {
-			manifest, err := r.referrerManifest(ctx, digest, allowed)
+			manifest, err := r.referrerManifest(ctx, found, allowed)
 			var passedOver *PassedOverError
 			switch {
 			case errors.As(err, &passedOver):
@@ -212,7 +213,7 @@ func (r *repository) candidates(ctx context.Context, listed []descriptor, want w
 // list is only a hint.
 func (r *repository) referrer(ctx context.Context, of candidate, want wanted, allowed *allowance) (Referrer, bool, error) {
 	if of.manifest == nil {
-		manifest, err := r.referrerManifest(ctx, of.digest, allowed)
+		manifest, err := r.referrerManifest(ctx, of, allowed)
 		if err != nil {
 			return Referrer{}, false, err
 		}
@@ -225,26 +226,27 @@ func (r *repository) referrer(ctx context.Context, of candidate, want wanted, al
 	}
 	content, err := r.referrerContent(ctx, read.Layers, allowed)
 	if err != nil {
-		return Referrer{}, false, passOver(of.digest, err)
+		of.annotations = read.Annotations
+		return Referrer{}, false, passOver(of, err)
 	}
 	return Referrer{Digest: of.digest, Annotations: read.Annotations, MediaType: read.Layers[0].MediaType, Content: content}, true, nil
 }
 
-func (r *repository) referrerManifest(ctx context.Context, digest release.Digest, allowed *allowance) (manifestContent, error) {
-	text, header, err := r.getAllowed(ctx, r.url("manifests", digest.String()), http.Header{"Accept": {accepted}}, maxManifest, allowed)
+func (r *repository) referrerManifest(ctx context.Context, of candidate, allowed *allowance) (manifestContent, error) {
+	text, header, err := r.getAllowed(ctx, r.url("manifests", of.digest.String()), http.Header{"Accept": {accepted}}, maxManifest, allowed)
 	if err != nil {
-		return manifestContent{}, passOver(digest, err)
+		return manifestContent{}, passOver(of, err)
 	}
-	if got := digestOf(text); got != digest {
-		return manifestContent{}, passOver(digest, &mismatchError{wanted: digest, got: got})
+	if got := digestOf(text); got != of.digest {
+		return manifestContent{}, passOver(of, &mismatchError{wanted: of.digest, got: got})
 	}
 	named, err := newManifest(text, header.Get("Content-Type"))
 	if err != nil {
-		return manifestContent{}, passOver(digest, &malformedError{err})
+		return manifestContent{}, passOver(of, &malformedError{err})
 	}
 	read, err := named.parse()
 	if err != nil {
-		return manifestContent{}, passOver(digest, &malformedError{err})
+		return manifestContent{}, passOver(of, &malformedError{err})
 	}
 	return read, nil
 }
@@ -293,7 +295,7 @@ func (e *malformedError) Unwrap() error { return e.err }
 
 // passOver makes an error that concerns only this referrer a *PassedOverError, and returns every other as it is. A referrer
 // without all of its parts proves nothing; a registry that does not answer may yet have it.
-func passOver(digest release.Digest, err error) error {
+func passOver(of candidate, err error) error {
 	var (
 		answer    *statusError
 		tooLong   *httpx.TooLongError
@@ -303,7 +305,7 @@ func passOver(digest release.Digest, err error) error {
 	gone := errors.As(err, &answer) && !answer.isRepositoryMissing() &&
 		(answer.Status == http.StatusNotFound || answer.Status == http.StatusGone)
 	if gone || errors.As(err, &tooLong) || errors.As(err, &mismatch) || errors.As(err, &malformed) {
-		return &PassedOverError{digest.String(), err}
+		return &PassedOverError{of.digest.String(), of.annotations, err}
 	}
 	return err
 }

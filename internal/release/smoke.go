@@ -108,6 +108,23 @@ type Record struct {
 	Record Digest `json:"record"` // of the manifest that holds it
 }
 
+// UnreadableRecordError is returned when a pass is known, but a record that is not older declares another verdict and cannot be
+// read: its content is gone, damaged, or of a form that this version does not know. Whether the pass still stands is unknown.
+type UnreadableRecordError struct {
+	Record      string // digest of the manifest that holds it, as the registry lists it
+	Environment Environment
+	Verdict     Verdict // as its annotation declares it
+	Created     string  // as its annotation dates it; "" if undated
+}
+
+func (e *UnreadableRecordError) Error() string {
+	dated := "undated"
+	if e.Created != "" {
+		dated = "of " + e.Created
+	}
+	return fmt.Sprintf("the record %s (%s), which cannot be read, declares the verdict %q in %q", e.Record, dated, e.Verdict, e.Environment)
+}
+
 // Repeats returns whether evidence says nothing that an earlier record does not: the same verdict about the same digest, in the
 // same environment, by the same checks. A verdict older than freshFor is worth saying again.
 func (e Evidence) Repeats(earlier Evidence, freshFor time.Duration) bool {

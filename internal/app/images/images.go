@@ -73,9 +73,9 @@ func (i *Images) Push(ctx context.Context, layout release.Layout, repository rel
 	return i.registry.Push(ctx, layout, repository, tag, progress)
 }
 
-// Copy copies an image into another repository, under a tag.
-func (i *Images) Copy(ctx context.Context, image release.Image, to release.Repository, tag release.Tag) error {
-	return i.registry.Copy(ctx, image, to, tag)
+// Copy copies an image into another repository by digest; it sets no tag.
+func (i *Images) Copy(ctx context.Context, image release.Image, to release.Repository) error {
+	return i.registry.Copy(ctx, image, to)
 }
 
 // Inspect reads what a tag names and the manifest that it is to name.
@@ -115,13 +115,19 @@ func (i *Images) Record(ctx context.Context, found release.Evidence) (release.Di
 }
 
 // Newest returns the newest evidence from an environment about an image; false if there is none. A record that cannot be read
-// is reported and passed over: it proves nothing, and anybody who may push can attach one.
+// is reported and passed over: it proves nothing, and anybody who may push can attach one. If one is not older than a pass and
+// its annotations declare another verdict, the error is a *release.UnreadableRecordError, because it may outdate the pass.
 func (i *Images) Newest(ctx context.Context, image release.Image, environment release.Environment) (newest release.Record, found bool, err error) {
 	wanted := map[string]string{evidence.AnnotationEnvironment: environment.String()}
+	var (
+		against unreadable
+		created string // of the newest record that can be read; "" if it is undated
+	)
 	for referrer, err := range i.registry.Referrers(ctx, image, evidence.ArtifactType, wanted) {
 		var passedOver *registry.PassedOverError
 		if errors.As(err, &passedOver) {
 			i.reporter.Warnf("passing over a record of %s that cannot be read: %v", image.Digest.Short(), passedOver)
+			against.add(passedOver.Digest, passedOver.Annotations, environment)
 			continue
 		}
 		if err != nil {
@@ -131,6 +137,7 @@ func (i *Images) Newest(ctx context.Context, image release.Image, environment re
 		switch {
 		case err != nil:
 			i.reporter.Warnf("passing over the record %s: %v", referrer.Digest, err)
+			against.add(referrer.Digest.String(), referrer.Annotations, environment)
 			continue
 		case record.Image.Digest != image.Digest:
 			i.reporter.Warnf("passing over the record %s: it is about %s", referrer.Digest, record.Image.Digest)
@@ -141,11 +148,30 @@ func (i *Images) Newest(ctx context.Context, image release.Image, environment re
 		if !found || record.At.After(newest.At) {
 			newest, found = release.Record{Evidence: record, Record: referrer.Digest}, true
 		}
-		if referrer.Annotations[release.AnnotationCreated] != "" {
+		if created = referrer.Annotations[release.AnnotationCreated]; created != "" {
 			break // the following ones are older, or undated as none of ours is
 		}
 	}
+	if found && newest.Verdict == release.Pass && against.last != nil && against.last.Created >= created {
+		return release.Record{}, false, against.last
+	}
 	return newest, found, nil
+}
+
+// unreadable is the last of the records that cannot be read, but declare that the environment did not prove the image.
+type unreadable struct {
+	last *release.UnreadableRecordError
+}
+
+// add takes a record's annotations. Those that name no verdict, or another environment, declare nothing.
+func (u *unreadable) add(record string, annotations map[string]string, environment release.Environment) {
+	verdict, created := annotations[evidence.AnnotationVerdict], annotations[release.AnnotationCreated]
+	if verdict == "" || verdict == string(release.Pass) || annotations[evidence.AnnotationEnvironment] != environment.String() {
+		return
+	}
+	if u.last == nil || created > u.last.Created {
+		u.last = &release.UnreadableRecordError{Record: record, Environment: environment, Verdict: release.Verdict(verdict), Created: created}
+	}
 }
 
 // CopyRecord copies a record about an image into another repository that holds the image. A registry that cannot list

@@ -3,6 +3,7 @@ package images_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -185,6 +186,80 @@ func TestNewestPassesOver(t *testing.T) {
 			}
 			if got := told.String(); !strings.Contains(got, test.want) || test.want == "" && got != "" {
 				t.Errorf("warned %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// A record that cannot be read, but declares that the environment did not prove the image, may outdate an older pass. One that
+// is older, declares a pass or speaks of another environment does not, and a newer pass settles it.
+func TestNewestOfAnUnreadableFailure(t *testing.T) {
+	t.Parallel()
+	const before, after = "2020-01-01T00:00:00.000000Z", "2100-01-01T00:00:00.000000Z"
+	for name, test := range map[string]struct {
+		environment, verdict, created string // annotations
+		lose                          string // what is gone after it was attached: "content", "manifest" or nothing, so that its form is unknown
+		refused                       bool
+	}{
+		"unknown form":           {"staging", "fail", after, "", true},
+		"content gone":           {"staging", "fail", after, "content", true},
+		"manifest gone":          {"staging", "fail", after, "manifest", true},
+		"unknown verdict":        {"staging", "flaky", after, "", true},
+		"older":                  {"staging", "fail", before, "", false},
+		"older, content gone":    {"staging", "fail", before, "content", false},
+		"older, manifest gone":   {"staging", "fail", before, "manifest", false},
+		"a pass":                 {"staging", "pass", after, "content", false},
+		"no verdict":             {"staging", "", after, "content", false},
+		"another environment":    {"production", "fail", after, "content", false},
+		"undated":                {"staging", "fail", "", "content", false},
+		"without an environment": {"", "fail", after, "content", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var gone sync.Map // last parts of paths
+			all := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true))
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if _, lost := gone.Load(path.Base(r.URL.Path)); lost && r.Method == http.MethodGet {
+					http.NotFound(w, r)
+					return
+				}
+				all.ServeHTTP(w, r)
+			}))
+			defer server.Close()
+			connected, _ := connect(t, nil)
+			image := push(t, connected, release.Repository(strings.TrimPrefix(server.URL, "http://")+"/shop"))
+			pass, err := connected.Record(t.Context(), record(image, "staging", release.Pass, begun))
+			if err != nil {
+				t.Fatal(err)
+			}
+			content := []byte(`{"_type":"https://in-toto.io/Statement/v9"}`)
+			annotations := map[string]string{release.AnnotationCreated: test.created}
+			for key, value := range map[string]string{evidence.AnnotationEnvironment: test.environment, evidence.AnnotationVerdict: test.verdict} {
+				if value != "" {
+					annotations[key] = value
+				}
+			}
+			unreadable, err := registry.New(registry.Options{}).Attach(t.Context(), image, evidence.ArtifactType, evidence.MediaType, content, annotations)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch test.lose {
+			case "content":
+				gone.Store(fmt.Sprintf("sha256:%x", sha256.Sum256(content)), true)
+			case "manifest":
+				gone.Store(unreadable.String(), true)
+			}
+			newest, found, err := connected.Newest(t.Context(), image, "staging")
+			if !test.refused {
+				if err != nil || !found || newest.Record != pass {
+					t.Errorf("got %+v, %t, %v, want the pass", newest, found, err)
+				}
+				return
+			}
+			want := &release.UnreadableRecordError{Record: unreadable.String(), Environment: "staging", Verdict: release.Verdict(test.verdict), Created: test.created}
+			got := new(release.UnreadableRecordError)
+			if !errors.As(err, &got) || *got != *want {
+				t.Errorf("got %+v, %t, %v, want the error %v", newest, found, err, want)
 			}
 		})
 	}
