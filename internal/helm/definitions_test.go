@@ -5,9 +5,12 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -82,6 +85,54 @@ func TestDefinitionsOfTheChart(t *testing.T) {
 	var failure *release.Failure
 	if _, err := c.Deploy(t.Context(), older, ready); !errors.As(err, &failure) || !strings.Contains(err.Error(), refused) || !strings.Contains(s.widgetDefinition(t), "colour") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestInjectedCertificatesStay: what cert-manager or an operator has written into a definition's webhook is not undone by the chart's placeholder.
+func TestInjectedCertificatesStay(t *testing.T) {
+	t.Parallel()
+	const path = "spec.conversion.webhook.clientConfig"
+	for name, test := range map[string]struct {
+		live, want string // of the webhook's certificates
+	}{
+		"injected": {"aW5qZWN0ZWQ=", "aW5qZWN0ZWQ="},
+		"absent":   {"", "Cg=="},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.answers(establish(s))
+			c := s.client("staging")
+			chart := func(properties string) release.Deployment {
+				d := crdDeployment(t, properties, "{size: 3}")
+				d.ApplyCRDs = true
+				file := filepath.Join(d.Chart, "crds", "w.yaml")
+				text, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				text = append(text, "  conversion: {strategy: Webhook, webhook: {conversionReviewVersions: [v1], clientConfig: {caBundle: Cg==, service: {namespace: staging, name: w, path: /convert}}}}\n"...)
+				if err := os.WriteFile(file, text, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return d
+			}
+			first := chart("{size: {type: integer}}")
+			mustDeploy(t, c, first)
+			s.change("/customresourcedefinitions/widgets.example.com", func(object map[string]any) {
+				manifest.ValueAt(object, path, nil).(map[string]any)["caBundle"] = test.live
+			})
+			planned := strings.Contains(strings.Join(changesOf(s.planOf(t, c, first)), "\n"), "CustomResourceDefinition")
+			if planned != (test.live == "") {
+				t.Errorf("a change of the definition is planned: %t", planned)
+			}
+			mustDeploy(t, c, first)
+			mustDeploy(t, c, chart("{size: {type: integer}, colour: {type: string}}"))
+			definition := s.object("/customresourcedefinitions/widgets.example.com")
+			if got := manifest.ValueAt(definition, path+".caBundle", ""); got != test.want || !strings.Contains(s.widgetDefinition(t), "colour") {
+				t.Errorf("the certificates are %q, want %q; the definition is %s", got, test.want, s.widgetDefinition(t))
+			}
+		})
 	}
 }
 

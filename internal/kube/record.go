@@ -205,16 +205,21 @@ func namesRepository(reference string, repository release.Repository) bool {
 }
 
 // labelledWorkloads finds the workloads that are labelled as the release's and whose pod template names an image of the repository, for a
-// release that was not made with Helm, or whose records this user may not read.
-func (c *Client) labelledWorkloads(ctx context.Context, namespace, name string, image release.Image) ([]templated, error) {
-	var found []templated
+// release that was not made with Helm, or whose records this user may not read. Kinds that this user may not list are passed over and
+// returned as unread; if nothing is found in the others, that they are forbidden is the error, because what is sought may be of such a kind.
+func (c *Client) labelledWorkloads(ctx context.Context, namespace, name string, image release.Image) (found []templated, unread []string, err error) {
+	var forbidden error
 	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
 		list, err := c.Dynamic.Resource(workloadResource("apps/v1", kind)).Namespace(namespace).List(ctx, meta.ListOptions{LabelSelector: instanceSelector(name)})
 		if apierrors.IsNotFound(err) {
 			continue
 		}
+		if apierrors.IsForbidden(err) {
+			forbidden, unread = cmp.Or(forbidden, err), append(unread, kind)
+			continue
+		}
 		if err != nil {
-			return nil, c.Fault(ctx, err, "listing the workloads of release %q in namespace %q", name, namespace)
+			return nil, nil, c.Fault(ctx, err, "listing the workloads of release %q in namespace %q", name, namespace)
 		}
 		for _, item := range list.Items {
 			if one, names := namesImage(item.Object, namespace, image); names {
@@ -222,5 +227,8 @@ func (c *Client) labelledWorkloads(ctx context.Context, namespace, name string, 
 			}
 		}
 	}
-	return found, nil
+	if forbidden != nil && len(found) == 0 {
+		return nil, nil, c.Fault(ctx, forbidden, "listing the workloads of release %q in namespace %q", name, namespace)
+	}
+	return found, unread, nil
 }

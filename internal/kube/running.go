@@ -22,16 +22,17 @@ import (
 
 // Running lists the release's workloads whose pod template names the image, with the pods that they own and what the kubelets report of
 // the containers that name it. The workloads are those of the manifest that Helm has recorded of the deployed revision; of a release
-// without such a record, or whose records this user may not read, those that are labelled app.kubernetes.io/instance=NAME.
+// without such a record, or whose records this user may not read, those that are labelled app.kubernetes.io/instance=NAME. Of these, kinds
+// that this user may not list are left out and named, as long as a workload of another kind is found.
 //
 // Pods are found by ownership (metadata.ownerReferences) and never by label, because other workloads share the release's labels. Pods
 // that are being deleted are left out, and pods that have ended, except a Job's. The error is a *release.Fault.
 func (c *Client) Running(ctx context.Context, namespace, name string, image release.Image) (release.Running, error) {
-	workloads, err := c.workloads(ctx, namespace, name, image)
+	workloads, unread, err := c.workloads(ctx, namespace, name, image)
 	if err != nil {
 		return release.Running{}, err
 	}
-	var running release.Running
+	running := release.Running{Unread: unread}
 	for _, workload := range workloads {
 		for _, other := range workload.others {
 			running.Others = append(running.Others, fmt.Sprintf("%s %s", workload.object, other))
@@ -48,15 +49,17 @@ func (c *Client) Running(ctx context.Context, namespace, name string, image rele
 	return running, nil
 }
 
-func (c *Client) workloads(ctx context.Context, namespace, name string, image release.Image) ([]templated, error) {
+// workloads finds the release's workloads that name an image of the repository; unread are the kinds that this user may not list.
+func (c *Client) workloads(ctx context.Context, namespace, name string, image release.Image) (found []templated, unread []string, err error) {
 	manifest, err := c.appliedManifest(ctx, namespace, name)
 	if errors.Is(err, errNoRecord) || apierrors.IsForbidden(err) {
 		return c.labelledWorkloads(ctx, namespace, name, image)
 	}
 	if err != nil {
-		return nil, c.Fault(ctx, err, "reading the record of release %q in namespace %q", name, namespace)
+		return nil, nil, c.Fault(ctx, err, "reading the record of release %q in namespace %q", name, namespace)
 	}
-	return workloadsNaming(manifest, namespace, image)
+	found, err = workloadsNaming(manifest, namespace, image)
+	return found, nil, err
 }
 
 // NodePlatform is the platform of a node, as its kubelet reports it.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 	"testing"
@@ -235,6 +236,43 @@ func TestRunningWithoutHelmsRecord(t *testing.T) {
 			none, err := s.client().Running(t.Context(), space, "another", builtImage(t))
 			if err != nil || len(none.Workloads) != 0 {
 				t.Errorf("got %+v, %v", none, err)
+			}
+		})
+	}
+}
+
+// TestRunningOfKindsThatMayNotBeListed: a kind that this user may not list keeps no other from being compared.
+func TestRunningOfKindsThatMayNotBeListed(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		refused map[string]int
+		unread  []string
+		fault   bool
+	}{
+		"all are allowed":                      {},
+		"two are forbidden":                    {refused: map[string]int{"statefulsets": http.StatusForbidden, "daemonsets": http.StatusForbidden}, unread: []string{"StatefulSet", "DaemonSet"}},
+		"the release's is forbidden":           {refused: map[string]int{"deployments": http.StatusForbidden}, fault: true},
+		"all are forbidden":                    {refused: map[string]int{"deployments": http.StatusForbidden, "statefulsets": http.StatusForbidden, "daemonsets": http.StatusForbidden}, fault: true},
+		"another is not answered":              {refused: map[string]int{"daemonsets": http.StatusInternalServerError}, fault: true},
+		"one is forbidden, another not served": {refused: map[string]int{"statefulsets": http.StatusForbidden, "daemonsets": http.StatusNotFound}, unread: []string{"StatefulSet"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.put(workload("apps/v1", "Deployment", "web", "") + "\n---\n" + strings.TrimSpace(replicaSets))
+			s.Put(owned("web-x", "ReplicaSet", "web-2", digest))
+			s.Break(func(r *http.Request) int {
+				if strings.HasSuffix(r.URL.Path, "/secrets") {
+					return http.StatusForbidden
+				}
+				return test.refused[path.Base(r.URL.Path)]
+			})
+			running, err := s.client().Running(t.Context(), space, "shop", builtImage(t))
+			if fault := new(release.Fault); errors.As(err, &fault) != test.fault || !test.fault && (err != nil || len(running.Workloads) != 1 || len(running.Workloads[0].Pods) != 1) {
+				t.Fatalf("got %+v, %v", running, err)
+			}
+			if diff := cmp.Diff(test.unread, running.Unread); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
 	}

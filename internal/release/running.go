@@ -11,6 +11,7 @@ import (
 type Running struct {
 	Workloads []RunningWorkload // whose pod template names the image
 	Others    []string          // containers whose template names another image of the same repository: "Deployment/shop migrate: REPO:TAG"
+	Unread    []string          // kinds whose workloads this user may not list, so that none of them is here
 }
 
 // RunningWorkload is a workload whose pod template names the image, with its pods.
@@ -84,6 +85,9 @@ func (r Running) Prove(ctx context.Context, image Image, contents Contents) (Run
 	}
 	for _, other := range r.Others {
 		proof.Notes = append(proof.Notes, "not compared, because it names another image of the repository: "+other)
+	}
+	if len(r.Unread) > 0 {
+		proof.Notes = append(proof.Notes, "not compared, because they may not be listed: workloads of kind "+strings.Join(r.Unread, ", "))
 	}
 	proof.Pending = len(proof.Problems) > 0 && len(proof.Problems) == comparison.pending
 	slices.Sort(proof.Pods)

@@ -122,6 +122,7 @@ func TestProveTellsWantedFromHeldAndIdle(t *testing.T) {
 		"none where wanted":    {wants(), release.RunningProof{Pending: true, Problems: []string{"no pod of StatefulSet/web runs"}}},
 		"none wanted":          {notes("wants no pod: it has 0 replicas"), release.RunningProof{Idle: true, Notes: []string{"StatefulSet/web wants no pod: it has 0 replicas"}}},
 		"nothing names it":     {release.Running{Others: []string{"Deployment/web app: x:1"}}, release.RunningProof{Problems: []string{"no workload of the release names " + image.Digest.String() + ", but Deployment/web app: x:1"}}},
+		"kinds not read":       {release.Running{Workloads: wants(right).Workloads, Unread: []string{"StatefulSet", "DaemonSet"}}, release.RunningProof{Pods: []string{"web-0"}, Notes: []string{"not compared, because they may not be listed: workloads of kind StatefulSet, DaemonSet"}}},
 		"another name beside":  {release.Running{Workloads: wants(right).Workloads, Others: []string{"Deployment/web init: x:1"}}, release.RunningProof{Pods: []string{"web-0"}, Notes: []string{"not compared, because it names another image of the repository: Deployment/web init: x:1"}}},
 		"not only pending":     {release.Running{Workloads: append(wants(wrong).Workloads, wants().Workloads...)}, release.RunningProof{Problems: []string{runs, "no pod of StatefulSet/web runs"}}},
 		"one of two is absent": {release.Running{Workloads: append(wants(right).Workloads, wants().Workloads...)}, release.RunningProof{Pods: []string{"web-0"}, Pending: true, Problems: []string{"no pod of StatefulSet/web runs"}}},

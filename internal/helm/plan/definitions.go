@@ -14,6 +14,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 	helmchart "helm.sh/helm/v3/pkg/chart"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/resource"
 )
@@ -71,7 +73,7 @@ func compareDefinition(info *resource.Info) (Definition, error) {
 		return one, fmt.Errorf("reading %s: %w", objects.ID(info), err)
 	}
 	one.live = manifest.Fields(current.Object)
-	wanted := manifest.Fields(info.Object)
+	wanted := withoutInjected(manifest.Fields(info.Object), one.live)
 	one.Differs = missingIn(wanted["spec"], one.live["spec"], "spec")
 	patch := map[string]any{"spec": wanted["spec"]}
 	if metadata, is := wanted["metadata"].(map[string]any); is {
@@ -81,6 +83,21 @@ func compareDefinition(info *resource.Info) (Definition, error) {
 	}
 	one.Patch, err = json.Marshal(patch)
 	return one, err
+}
+
+// caBundle is the path of the certificates with which a definition's conversion webhook is verified.
+// Source: kubernetes.io, apiextensions.k8s.io/v1, WebhookClientConfig.
+var caBundle = []string{"spec", "conversion", "webhook", "clientConfig", "caBundle"}
+
+// withoutInjected returns a wanted definition without the certificates of its webhook if the live one has some: cert-manager or the
+// operator has written them there, and the chart has at most a placeholder.
+func withoutInjected(wanted, live map[string]any) map[string]any {
+	if manifest.ValueAt(live, strings.Join(caBundle, "."), "") == "" {
+		return wanted
+	}
+	wanted = runtime.DeepCopyJSON(wanted)
+	unstructured.RemoveNestedField(wanted, caBundle...)
+	return wanted
 }
 
 // missingIn returns the paths at which a live value is not what is wanted. A live map may have more: an apiserver sets defaults.

@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/kube/diagnose"
+	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/jsonpath"
 )
 
@@ -170,14 +174,51 @@ const (
 
 var definitionsResource = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 
-// definitionAnnotations are the annotations of the definition of a custom resource's kind. Without the permission to read it, or where a
-// kind has none, there are none.
-func (w *Watcher) definitionAnnotations(ctx context.Context, key watchKey) map[string]string {
-	ctx, cancel := context.WithTimeout(ctx, baselineTime)
-	defer cancel()
-	found, err := w.client.Dynamic.Resource(definitionsResource).Get(ctx, key.resource.Resource+"."+key.resource.Group, meta.GetOptions{})
-	if err != nil {
-		return nil
+// definitionTime bounds one request for a definition.
+const definitionTime = 10 * time.Second
+
+// definitionAnnotations are the annotations of the definition of a custom resource's kind, none where a kind has no definition. A cluster
+// that does not answer is asked again until the context ends, because the definition may say when its objects have failed; the error is a
+// *release.Fault then. A definition that may not be read counts as one without annotations, and is reported.
+func (w *Watcher) definitionAnnotations(ctx context.Context, resource schema.GroupVersionResource, report func([]release.RolloutStep)) (annotations map[string]string, err error) {
+	definition := release.Object{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition", Name: resource.Resource + "." + resource.Group}
+	var unanswered, unauthorized time.Time // when the cluster last did not answer, and when it first answered with 401
+	read := func(ctx context.Context) (done bool, _ error) {
+		attempt, cancel := context.WithTimeout(ctx, definitionTime)
+		defer cancel()
+		found, failed := w.client.Dynamic.Resource(definitionsResource).Get(attempt, definition.Name, meta.GetOptions{})
+		if failed != nil && ctx.Err() != nil && err != nil {
+			return false, nil // what failed before says more
+		}
+		switch err = failed; {
+		case err == nil:
+			annotations = found.GetAnnotations()
+			return true, nil
+		case apierrors.IsNotFound(err):
+			err = nil
+			return true, nil
+		case apierrors.IsForbidden(err):
+			if time.Since(unanswered) < forbiddenGrace {
+				return false, nil // an apiserver that starts forbids what it is going to allow
+			}
+			report([]release.RolloutStep{{Object: definition, Ready: -1, Desired: -1, Done: true,
+				Message: "its annotations are not read, so that they do not say when its objects are ready or have failed: " + text.Line(err.Error(), 160)}})
+			err = nil
+			return true, nil
+		case apierrors.IsUnauthorized(err):
+			if unauthorized.IsZero() {
+				unauthorized = time.Now()
+			}
+			return time.Since(unauthorized) > unauthorizedGrace, nil
+		}
+		unanswered, unauthorized = time.Now(), time.Time{}
+		return false, nil
 	}
-	return found.GetAnnotations()
+	if stopped := wait.PollUntilContextCancel(ctx, time.Second, true, read); stopped != nil && err == nil {
+		err = stopped
+	}
+	if err != nil {
+		return nil, w.client.Fault(ctx, err, "reading the annotations of %s", definition)
+	}
+	return annotations, nil
 }

@@ -1,7 +1,11 @@
 package rollout
 
 import (
+	"errors"
+	"net/http"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,8 +124,87 @@ func TestDefinitionsAreAskedOnce(t *testing.T) {
 	if got := diagnosisOf(t, err); got.Code != causes.CustomResourceFailed {
 		t.Errorf("got %+v", got)
 	}
-	if n := s.Count("get /apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com"); n != 1 {
+	if n := s.Count("get " + definitionPath); n != 1 {
 		t.Errorf("the definition was read %d times", n)
+	}
+}
+
+// definitionPath is where the definition of Widgets is read.
+const definitionPath = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com"
+
+// declaringServer has a Widget that has failed by the annotation of its definition, of which the first requests are answered with the codes.
+func declaringServer(t *testing.T, codes ...int) *server {
+	t.Helper()
+	s := newServer(t)
+	s.Put(widget(nil), &unstructured.Unstructured{Object: map[string]any{"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+		"metadata": map[string]any{"name": "widgets.example.com", "annotations": map[string]any{AnnotationFailedWhen: "jsonpath={.status.phase}=Idle"}}}})
+	var asked atomic.Int32
+	s.Break(func(r *http.Request) int {
+		if r.URL.Path != definitionPath {
+			return 0
+		}
+		if n := int(asked.Add(1)); n <= len(codes) {
+			return codes[n-1]
+		}
+		return 0
+	})
+	return s
+}
+
+// TestDefinitionsAreAskedAgain: a cluster that does not answer for a moment does not make a failed custom resource ready.
+func TestDefinitionsAreAskedAgain(t *testing.T) {
+	t.Parallel()
+	for name, codes := range map[string][]int{
+		"overloaded":           {http.StatusTooManyRequests},
+		"failing":              {http.StatusInternalServerError},
+		"a timeout":            {http.StatusGatewayTimeout},
+		"another token":        {http.StatusUnauthorized},
+		"503, then 403 for it": {http.StatusServiceUnavailable, http.StatusForbidden},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := observe(t, declaringServer(t, codes...).hasty(), ofWidget).rest()
+			if got := diagnosisOf(t, err); got.Code != causes.CustomResourceFailed {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+// TestDefinitionsThatCannotBeRead until the time is up are a fault of the cluster.
+func TestDefinitionsThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	s := declaringServer(t, slices.Repeat([]int{http.StatusServiceUnavailable}, 100)...)
+	ctx := deadline{make(chan struct{})}
+	go func() {
+		for s.Count("get "+definitionPath) < 2 {
+			time.Sleep(time.Millisecond)
+		}
+		close(ctx.passed)
+	}()
+	err := s.watcher().Watch(ctx, space, []release.Object{ofWidget}, release.Baseline{}, func(release.RolloutStep) {})
+	var fault *release.Fault
+	if !errors.As(err, &fault) || fault.Side != "cluster" || !strings.Contains(err.Error(), "CustomResourceDefinition/widgets.example.com") {
+		t.Errorf("got %v, want a fault of the cluster", err)
+	}
+}
+
+// TestDefinitionsThatMayNotBeRead are passed over, which is said once.
+func TestDefinitionsThatMayNotBeRead(t *testing.T) {
+	t.Parallel()
+	s := declaringServer(t, slices.Repeat([]int{http.StatusForbidden}, 100)...)
+	second := widget(nil)
+	second.SetName("v")
+	s.Put(second)
+	ofSecond := ofWidget
+	ofSecond.Name = "v"
+	steps, err := observe(t, s.watcher(), ofWidget, ofSecond).rest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := slices.DeleteFunc(steps, func(step release.RolloutStep) bool { return step.Object.Kind != "CustomResourceDefinition" })
+	if len(told) != 1 || told[0].Object.Name != "widgets.example.com" || !strings.Contains(told[0].Message, "its annotations are not read") {
+		t.Errorf("told %+v", told)
 	}
 }
 

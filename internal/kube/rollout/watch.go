@@ -126,7 +126,9 @@ func (w *Watcher) newRollout(ctx context.Context, namespace string, objects []re
 		if wanted != ignore {
 			object.Namespace = key.namespace
 			if _, asked := definitions[key.resource]; !asked && wanted == tolerate && key.resource != definitionsResource {
-				definitions[key.resource] = w.definitionAnnotations(ctx, key)
+				if definitions[key.resource], err = w.definitionAnnotations(ctx, key.resource, r.reporter.report); err != nil {
+					return nil, err
+				}
 			}
 			tracked = append(tracked, trackedObject{object: object, key: key, wait: wanted, defaults: definitions[key.resource]})
 		}
