@@ -14,13 +14,15 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 	"helm.sh/helm/v3/pkg/kube"
 	helmrelease "helm.sh/helm/v3/pkg/release"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/cli-runtime/pkg/resource"
 )
 
-// doneHook is a hook that succeeded in an earlier attempt of an install.
+// doneHook is a hook that an earlier attempt of an install has run.
 type doneHook struct {
-	content  string // of the object, as JSON
-	revision int
+	content   string // of the object, as JSON
+	revision  int
+	succeeded bool // false: that is not recorded
 }
 
 func isHook(info *resource.Info) bool {
@@ -55,8 +57,10 @@ func isReplacedByPolicy(info *resource.Info) bool {
 	return false
 }
 
-// hooksDoneBefore lists the hooks that succeeded in earlier attempts of an install that never did, by object. A hook of several
-// events is not among them: it has run for one of them only.
+// hooksDoneBefore lists the hooks that succeeded in earlier attempts of an install that never did, by object. Of those that hold data
+// it lists all that were begun: Helm records that a hook has succeeded when the next one begins or the install ends, so that of a run
+// that was killed during the rollout the last hook's record says that it is running. A hook of several events is not among them: it
+// has run for one of them only.
 func (k *kubeClient) hooksDoneBefore(state history.State) (map[release.Object]doneHook, error) {
 	done, seen := map[release.Object]doneHook{}, map[release.Object]bool{}
 	for _, revision := range state.Revisions {
@@ -69,10 +73,12 @@ func (k *kubeClient) hooksDoneBefore(state history.State) (map[release.Object]do
 				return nil, fmt.Errorf("reading hook %s of revision %d: %w", hook.Path, revision.Version, err)
 			}
 			for _, info := range list {
-				if id := objects.ID(info); !seen[id] {
-					if seen[id] = true; hook.LastRun.Phase == helmrelease.HookPhaseSucceeded && len(hook.Events) == 1 {
-						done[id] = doneHook{contentOf(info), revision.Version}
-					}
+				id, succeeded := objects.ID(info), hook.LastRun.Phase == helmrelease.HookPhaseSucceeded
+				if seen[id] {
+					continue
+				}
+				if seen[id] = true; len(hook.Events) == 1 && (succeeded || holdsData(info)) {
+					done[id] = doneHook{contentOf(info), revision.Version, succeeded}
 				}
 			}
 		}
@@ -89,17 +95,23 @@ func contentOf(info *resource.Info) string {
 	return string(bytes.TrimSpace(text))
 }
 
-// isDone reports whether a hook of a repeated install is left as it is. As with `helm upgrade --install`, a Job that succeeded is not
-// run a second time; unlike there, one that failed or has changed is. A Secret or a claim keeps its content unless its policy is
-// explicitly to be replaced. What is decided for an object holds for the whole operation.
+// isDone reports whether a hook of a repeated install is left as it is. One that cannot be read is: it may hold data.
 func (k *kubeClient) isDone(info *resource.Info) bool {
+	done, err := k.decideDone(info)
+	return done || err != nil
+}
+
+// decideDone decides whether a hook is left as it is, once for the whole operation. As with `helm upgrade --install`, a Job that
+// succeeded is not run a second time; unlike there, one that failed or has changed is. A Secret or a claim that exists keeps its content
+// unless its policy is explicitly to be replaced.
+func (k *kubeClient) decideDone(info *resource.Info) (bool, error) {
 	id := objects.ID(info)
-	before, succeeded := k.doneHooks[id]
-	if !succeeded || !isHook(info) {
-		return false
+	before, ran := k.doneHooks[id]
+	if !ran || !isHook(info) {
+		return false, nil
 	}
 	if decided, known := k.skipped[id]; known {
-		return decided
+		return decided, nil
 	}
 	skip := false
 	switch {
@@ -107,15 +119,23 @@ func (k *kubeClient) isDone(info *resource.Info) bool {
 		skip = before.content == contentOf(info)
 	case holdsData(info) && !isReplacedByPolicy(info):
 		current, err := objects.Get(info)
+		if err != nil && !apierrors.IsNotFound(err) {
+			return false, fmt.Errorf("reading hook %s: %w", id, err)
+		}
 		skip = err == nil && k.Owns(current)
 	}
 	if k.skipped[id] = skip; skip {
-		k.session.client.log(fmt.Sprintf("hook %s is left as it is: it succeeded in revision %d, and this install goes on from there", id, before.revision))
+		how := "it succeeded"
+		if !before.succeeded {
+			how = "it was created"
+		}
+		k.session.client.log(fmt.Sprintf("hook %s is left as it is: %s in revision %d, and this install goes on from there", id, how, before.revision))
 	}
-	return skip
+	return skip, nil
 }
 
-// Delete deletes objects, and leaves hooks that are to be kept, and those that are not run again.
+// Delete deletes objects, and leaves hooks that are not run again, and those that are to be kept: a Job or a Pod until it is run
+// again, any other for good.
 func (k *kubeClient) Delete(resources kube.ResourceList) (*kube.Result, []error) {
 	left := k.deletable(resources)
 	if len(left) == 0 {
@@ -126,30 +146,39 @@ func (k *kubeClient) Delete(resources kube.ResourceList) (*kube.Result, []error)
 
 func (k *kubeClient) deletable(resources kube.ResourceList) kube.ResourceList {
 	return resources.Filter(func(info *resource.Info) bool {
-		return !isHook(info) || !isKept(info) && (k.passed[objects.ID(info)] || !k.isDone(info))
+		if !isHook(info) {
+			return true
+		}
+		hasEnded := k.passed[objects.ID(info)]
+		if isKept(info) && (hasEnded || !hasToComplete(info)) {
+			return false
+		}
+		return hasEnded || !k.isDone(info)
 	})
 }
 
 // createHook annotates a hook as the release's, which Helm does not do. A hook that exists although its policy would have deleted it
 // by now, or that its policy does not delete, is dealt with by its kind: one that runs is replaced, since it was left behind by a run
-// that was killed or that failed; one that holds data is left as it is; any other is updated in place.
+// that was killed or that failed, or was kept; one that holds data is left as it is; any other is updated in place.
 func (k *kubeClient) createHook(resources kube.ResourceList) (*kube.Result, error) {
 	var replaced, created, updated kube.ResourceList
 	for _, info := range resources {
 		id := objects.ID(info)
-		k.passed[id] = true
-		if k.isDone(info) {
+		k.passed[id] = false // until it is created
+		done, err := k.decideDone(info)
+		if err != nil {
+			return nil, err
+		}
+		if done {
 			continue
 		}
 		_ = k.AnnotateOwner(info) // an object without metadata is left for the apiserver to reject
 		current, err := objects.Get(info)
 		switch {
-		case err != nil || !isHook(current) || !k.Owns(current) && (!isKept(info) || k.OwnedByAnother(current)):
+		case err != nil || !isHook(current) || !k.Owns(current) && (hasToComplete(info) || !isKept(info) || k.OwnedByAnother(current)):
 			created = append(created, info)
-		case hasToComplete(info) && !isKept(info) && !isKept(current):
-			replaced, created = append(replaced, info), append(created, info)
 		case hasToComplete(info):
-			created = append(created, info) // refused as existing
+			replaced, created = append(replaced, info), append(created, info)
 		case holdsData(info):
 			k.session.client.log(fmt.Sprintf("hook %s is kept as it is: its hook-delete-policy does not say that it is replaced", id))
 		default:
@@ -163,6 +192,9 @@ func (k *kubeClient) createHook(resources kube.ResourceList) (*kube.Result, erro
 		if err := k.WaitForDelete(replaced, 0); err != nil {
 			return nil, err
 		}
+	}
+	for _, info := range resources {
+		k.passed[objects.ID(info)] = true
 	}
 	result := &kube.Result{}
 	if len(updated) > 0 {

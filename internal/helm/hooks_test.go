@@ -57,30 +57,40 @@ func TestARepeatedInstallGoesOnFromItsHooks(t *testing.T) {
 		failsAt           release.Phase // the first attempt
 		word              string        // in the end
 		runs              int           // of a hook that has to complete
+		killed            bool          // the first attempt does not fail, its process is killed there
 	}{
-		"a Secret":                               {"Secret", "", "two", release.PhaseRollout, "one", 0},
-		"a Secret that is deleted when it fails": {"Secret", policy + "hook-failed" + keep, "two", release.PhaseRollout, "one", 0},
-		"a Secret that is replaced":              {"Secret", policy + "before-hook-creation", "two", release.PhaseRollout, "two", 0},
-		"a Secret that is replaced and kept":     {"Secret", policy + "before-hook-creation" + keep, "two", release.PhaseRollout, "one", 0},
-		"a claim":                                {"PersistentVolumeClaim", "", "two", release.PhaseRollout, "one", 0},
-		"a ConfigMap":                            {"ConfigMap", "", "two", release.PhaseRollout, "two", 0},
-		"a ConfigMap that stays":                 {"ConfigMap", policy + "hook-failed", "two", release.PhaseRollout, "two", 0},
-		"a Job":                                  {"Job", "", "one", release.PhaseRollout, "one", 1},
-		"a Job that is deleted":                  {"Job", policy + "hook-succeeded", "one", release.PhaseRollout, "", 1},
-		"a Job that has changed":                 {"Job", "", "two", release.PhaseRollout, "two", 2},
-		"a Job that failed":                      {"Job", policy + "hook-succeeded", "one", release.PhaseHooks, "", 2},
+		"a Secret":                               {"Secret", "", "two", release.PhaseRollout, "one", 0, false},
+		"a Secret that is deleted when it fails": {"Secret", policy + "hook-failed" + keep, "two", release.PhaseRollout, "one", 0, false},
+		"a Secret that is replaced":              {"Secret", policy + "before-hook-creation", "two", release.PhaseRollout, "two", 0, false},
+		"a Secret that is replaced and kept":     {"Secret", policy + "before-hook-creation" + keep, "two", release.PhaseRollout, "one", 0, false},
+		"a claim":                                {"PersistentVolumeClaim", "", "two", release.PhaseRollout, "one", 0, false},
+		"a ConfigMap":                            {"ConfigMap", "", "two", release.PhaseRollout, "two", 0, false},
+		"a ConfigMap that stays":                 {"ConfigMap", policy + "hook-failed", "two", release.PhaseRollout, "two", 0, false},
+		"a Job":                                  {"Job", "", "one", release.PhaseRollout, "one", 1, false},
+		"a Job that is deleted":                  {"Job", policy + "hook-succeeded", "one", release.PhaseRollout, "", 1, false},
+		"a Job that has changed":                 {"Job", "", "two", release.PhaseRollout, "two", 2, false},
+		"a Job that failed":                      {"Job", policy + "hook-succeeded", "one", release.PhaseHooks, "", 2, false},
+		"a kept Job":                             {"Job", keep, "one", release.PhaseRollout, "one", 1, false},
+		"a kept Job that failed":                 {"Job", keep, "two", release.PhaseHooks, "two", 2, false},
+		"a Secret, killed":                       {"Secret", "", "two", release.PhaseRollout, "one", 0, true},
+		"a Secret, killed right after it":        {"Secret", "", "two", release.PhaseHooks, "one", 0, true},
+		"a Secret against its policy, killed":    {"Secret", policy + "hook-failed", "two", release.PhaseRollout, "one", 0, true},
+		"a Secret that is replaced, killed":      {"Secret", policy + "before-hook-creation", "two", release.PhaseRollout, "two", 0, true},
+		"a claim, killed":                        {"PersistentVolumeClaim", "", "two", release.PhaseRollout, "one", 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
 			c, d := s.client("staging"), hookDeployment(t, test.kind, "pre-install", test.annotations)
 			runs := 0
+			var left map[string]map[string]any
 			wait := func(fails release.Phase) release.Wait {
 				return func(_ context.Context, phase release.Phase, objects []release.Object) error {
 					if phase == release.PhaseHooks && objects[0].Kind == "Job" {
 						runs++
 					}
 					if phase == fails {
+						left = s.snapshot()
 						return errors.New("failed")
 					}
 					return nil
@@ -88,6 +98,12 @@ func TestARepeatedInstallGoesOnFromItsHooks(t *testing.T) {
 			}
 			if _, err := c.Deploy(t.Context(), withWord(d, "one"), wait(test.failsAt)); err == nil {
 				t.Fatal("the first attempt did not fail")
+			}
+			if test.killed {
+				s.restore(left)
+				if healed, err := c.Heal(t.Context(), "shop", func(string) {}); healed == nil || err != nil {
+					t.Fatalf("healed %+v, %v", healed, err)
+				}
 			}
 			uid := s.uid(test.kind)
 			if _, err := c.Deploy(t.Context(), withWord(d, test.again), wait("")); err != nil {
@@ -125,6 +141,9 @@ func TestHookPoliciesOfAnUpgrade(t *testing.T) {
 		"a Job that a killed run left behind": {"Job", policy + "hook-failed", "two"},
 		"deleted when it has succeeded":       {"Secret", policy + "hook-succeeded", ""},
 		"kept, deleted when it has succeeded": {"Secret", policy + "hook-succeeded" + keep, "one"},
+		"a kept Job":                          {"Job", keep, "two"},
+		"a kept Job against its policy":       {"Job", policy + "hook-failed" + keep, "two"},
+		"a kept Job that has succeeded":       {"Job", policy + "hook-succeeded" + keep, "two"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -136,5 +155,68 @@ func TestHookPoliciesOfAnUpgrade(t *testing.T) {
 				t.Errorf("the hook holds %q, want %q", got, test.word)
 			}
 		})
+	}
+}
+
+// TestAKeptJobOfTwoEvents is run for each of them, in every deploy.
+func TestAKeptJobOfTwoEvents(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c, d := s.client("staging"), hookDeployment(t, "Job", "pre-install,post-install,pre-upgrade,post-upgrade", keep)
+	for _, word := range []string{"one", "two"} {
+		runs := map[string]bool{}
+		_, err := c.Deploy(t.Context(), withWord(d, word), func(_ context.Context, phase release.Phase, _ []release.Object) error {
+			if phase == release.PhaseHooks {
+				runs[s.uid("Job")] = true
+			}
+			return nil
+		})
+		if err != nil || len(runs) != 2 || s.word("Job") != word {
+			t.Errorf("%s: it ran %d times, holds %q: %v", word, len(runs), s.word("Job"), err)
+		}
+	}
+}
+
+// TestAJobOfAnotherOwnerIsNotReplaced although ours is to be kept.
+func TestAJobOfAnotherOwnerIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	d := hookDeployment(t, "Job", "pre-install,pre-upgrade", policy+"hook-failed"+keep)
+	mustDeploy(t, s.client("staging"), withWord(d, "one"))
+	s.change("/jobs/hooked", func(object map[string]any) {
+		annotations := object["metadata"].(map[string]any)["annotations"].(map[string]any)
+		delete(annotations, "meta.helm.sh/release-name")
+		delete(annotations, "meta.helm.sh/release-namespace")
+	})
+	if _, err := s.client("staging").Deploy(t.Context(), withWord(d, "two"), ready); release.ExitCode(err) != release.ExitFailed || s.word("Job") != "one" {
+		t.Errorf("the hook holds %q: %v", s.word("Job"), err)
+	}
+}
+
+// TestAHookThatCannotBeReadIsNotDeleted: it may hold a password.
+func TestAHookThatCannotBeReadIsNotDeleted(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c, d := s.client("staging"), hookDeployment(t, "Secret", "pre-install", "")
+	failing := func(_ context.Context, phase release.Phase, _ []release.Object) error {
+		if phase == release.PhaseRollout {
+			return errors.New("failed")
+		}
+		return nil
+	}
+	if _, err := c.Deploy(t.Context(), withWord(d, "one"), failing); err == nil {
+		t.Fatal("the first attempt did not fail")
+	}
+	uid := s.uid("Secret")
+	s.answers(on("GET", "/secrets/hooked", 403, "secrets \"hooked\" is forbidden"))
+	if _, err := c.Deploy(t.Context(), withWord(d, "two"), ready); err == nil {
+		t.Error("nobody was told")
+	}
+	s.answers(nil)
+	if s.uid("Secret") != uid {
+		t.Error("it was replaced")
+	}
+	if _, err := c.Deploy(t.Context(), withWord(d, "two"), ready); err != nil || s.uid("Secret") != uid {
+		t.Errorf("afterwards: replaced: %t, %v", s.uid("Secret") != uid, err)
 	}
 }

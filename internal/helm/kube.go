@@ -25,7 +25,7 @@ type kubeClient struct {
 
 	doneHooks map[release.Object]doneHook // of earlier attempts of an install
 	skipped   map[release.Object]bool     // whether a hook of those is left as it is, once that is decided
-	passed    map[release.Object]bool     // hooks that were created or left: what is deleted now is deleted because it has ended
+	passed    map[release.Object]bool     // hooks that were created or left: what is deleted after that is deleted because it has ended
 }
 
 var (

@@ -103,6 +103,31 @@ func TestMarks(t *testing.T) {
 	}
 }
 
+// TestTheReadableRevisionToGoBackToIsKept behind a newer one that a rollback passes over.
+func TestTheReadableRevisionToGoBackToIsKept(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c, d := s.client("staging"), wideDeployment(t)
+	for i, word := range []string{"good", "better"} {
+		mustDeploy(t, c, withWord(d, word))
+		if err := c.Mark(t.Context(), "shop", i+1, release.MarkProved); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustDeploy(t, c, withWord(d, "next"))
+	s.garble(2, "garbage!")
+	for i := range history.MaxRevisions + 2 {
+		mustDeploy(t, c, withWord(d, strings.Repeat("x", i+1)))
+	}
+	target, err := c.RollbackTarget(t.Context(), withWord(d, "next"))
+	if err != nil || target.Revision != 1 {
+		t.Fatalf("got %+v, %v, want revision 1", target, err)
+	}
+	if _, err := c.Rollback(t.Context(), "shop", 1, ready); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestTheRevisionToGoBackToIsKept, however many newer ones nothing is known of.
 func TestTheRevisionToGoBackToIsKept(t *testing.T) {
 	t.Parallel()

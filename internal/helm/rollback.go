@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// RollbackTarget finds the revision that a rollback would go back to (history.LastVerified), and the obstacles once the
+// RollbackTarget finds the revision that a rollback would go back to (history.Store.LastReadable), and the obstacles once the
 // deployment is applied: there is no such revision, an immutable field differs, the cluster no longer serves a kind, a hook of
 // the deployment is forward-only. Whether the image still exists is for the registry to say.
 //

@@ -34,7 +34,11 @@ func (s *Store) Prune(name string) {
 	if s.Stopped() != nil {
 		return
 	}
-	entries, keep, err := s.kept(name)
+	entries, err := s.Entries(name)
+	var keep map[int]bool
+	if err == nil && len(entries) > MaxRevisions {
+		keep, err = s.kept(entries)
+	}
 	if err != nil {
 		s.Log("WARNING: old revisions are not deleted: " + failure.Sanitize(err.Error()))
 		return
@@ -52,21 +56,22 @@ func (s *Store) Prune(name string) {
 	}
 }
 
-// kept returns a release's revisions, newest first, and the numbers of those that are not to be deleted.
-func (s *Store) kept(name string) (entries []Entry, keep map[int]bool, err error) {
-	if entries, err = s.Entries(name); err != nil {
-		return nil, nil, err
-	}
+// kept returns the numbers of the revisions that are not to be deleted, of a release's, newest first.
+func (s *Store) kept(entries []Entry) (map[int]bool, error) {
 	marks, err := s.Marks(entries)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	keep = map[int]bool{}
+	keep := map[int]bool{}
 	if at := indexOfDeployed(entries); at >= 0 {
 		keep[entries[at].Revision] = true
 	}
-	if verified, found := LastVerified(entries, marks); found {
-		keep[verified.Revision] = true
+	target, entry, err := s.LastReadable(entries, marks)
+	if err != nil {
+		return nil, err
 	}
-	return entries, keep, nil
+	if target != nil {
+		keep[entry.Revision] = true
+	}
+	return keep, nil
 }
