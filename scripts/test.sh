@@ -112,7 +112,7 @@ stage kubernetes kubernetes
 export ONEDIGEST_SANDBOX_TEST=1 ONEDIGEST_E2E=1
 mapfile -t sandbox_packages < <(packages_of devenv/sandbox)
 stage sandbox tests devenv/sandbox sandbox -count=1 -timeout 20m "${sandbox_packages[@]}"
-stage end-to-end tests . e2e -count=1 -timeout 25m ./e2e
+stage end-to-end tests . e2e -count=1 -timeout 40m ./e2e
 stage "nothing left behind" nothing_left
 
 count() { cat "$results"/*.json | grep -F '"Test":' | grep -cF "\"Action\":\"$1\"" || true; }
