@@ -88,5 +88,10 @@ func (r request) run(ctx context.Context, began time.Time) (Result, error) {
 		failed := failedRollout{request: r, budget: budget, revisions: order.revisions, target: target, applied: rolledOut.applied, result: result}
 		return failed.handle(ctx, leaseCtx, err)
 	}
-	return result, r.markVerified(leaseCtx, lease, rolledOut, order)
+	if err := r.markVerified(leaseCtx, lease, rolledOut, order); err != nil {
+		result.State = fmt.Sprintf("revision %d is live and ready, but could not be marked as one to roll back to", rolledOut.applied.Revision)
+		r.info(result.State)
+		return result, err
+	}
+	return result, nil
 }

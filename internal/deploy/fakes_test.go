@@ -41,6 +41,7 @@ type fakes struct {
 	unlabelled bool
 	noAccess   error
 	noKinds    error
+	markErr    error
 	pods       []release.PodImage
 	inside     bool             // the chart renders no address outside the cluster
 	endpoints  []release.Object // that the chart renders; a Service named as the release if nil
@@ -193,7 +194,7 @@ func (c chart) Rollback(ctx context.Context, _ string, to int, wait release.Wait
 
 func (c chart) Mark(_ context.Context, _ string, revision int, mark release.Mark) error {
 	c.note("mark %d %s", revision, mark)
-	return nil
+	return c.markErr
 }
 
 func (c chart) Uninstall(context.Context, string) error {

@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -100,5 +101,15 @@ func TestRollbackFailedSmoke(t *testing.T) {
 			}
 			check(t, log, test.says)
 		})
+	}
+}
+
+// TestARevisionThatCannotBeMarkedIsReported: an interrupt may come after everything else is done.
+func TestARevisionThatCannotBeMarkedIsReported(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{history: live(another), markErr: errors.New("context canceled")}
+	result, log, err := fakes.run(t)
+	if err == nil || !strings.Contains(result.State, "revision 7 is live and ready, but could not be marked") {
+		t.Errorf("got %q, %v\n%s", result.State, err, log)
 	}
 }

@@ -342,7 +342,7 @@ func (s *Store) retry(write func(again bool) error) error {
 	backoff := httpx.PatientBackoff(maxRetryTime)
 	for again := false; ; again = true {
 		err := write(again)
-		if err == nil || !failure.IsTransient(err) {
+		if err == nil || errors.Is(err, context.Canceled) || !failure.IsTransient(err) {
 			return err
 		}
 		if wait, stop := backoff.Next(); stop || !s.Sleep(wait) {
