@@ -29,6 +29,7 @@ type commitTree struct {
 	entries    map[string]entry
 	paths      []string // of entries, sorted
 	submodules map[string]*commitTree
+	attributes committedAttributes
 }
 
 // readTree lists a commit. The error is an *exitError if the repository does not have it.
@@ -37,7 +38,8 @@ func readTree(ctx context.Context, repo repository, commit, prefix string) (*com
 	if err := repo.stream(ctx, &listing, "ls-tree", "-r", "-z", "--full-tree", commit, "--"); err != nil {
 		return nil, err
 	}
-	tree := &commitTree{repo: repo, commit: commit, prefix: prefix, entries: map[string]entry{}, submodules: map[string]*commitTree{}}
+	tree := &commitTree{repo: repo, commit: commit, prefix: prefix, entries: map[string]entry{}, submodules: map[string]*commitTree{},
+		attributes: committedAttributes{foreign: map[string]string{}}}
 	for line := range strings.SplitSeq(listing.String(), "\x00") {
 		facts, name, found := strings.Cut(line, "\t") // git-ls-tree(1), "Output format": mode, type and object
 		fields := strings.Fields(facts)

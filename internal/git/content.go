@@ -65,12 +65,32 @@ func (t *commitTree) compareFile(ctx context.Context, path, filter string, modes
 	if err != nil {
 		return 0, "", false, err
 	}
+	foreign, err := t.foreignAttributes(ctx, path)
+	if err != nil {
+		return 0, "", false, err
+	}
+	if foreign != "" && got == want.object {
+		uses, err := t.usesFilters(ctx)
+		if err != nil || !uses {
+			return 0, "", err == nil, err
+		}
+	}
+	kind, note, same, err = t.compareContent(ctx, path, filter, got)
+	if foreign != "" && (same || kind != release.DifferentContent) && err == nil {
+		return release.ForeignAttributes, "by " + foreign, false, nil
+	}
+	return kind, note, same, err
+}
+
+// compareContent compares a file, whose id is got, with what the attributes at hand say that git makes of the commit's.
+func (t *commitTree) compareContent(ctx context.Context, path, filter, got string) (kind release.DifferenceKind, note string, same bool, err error) {
+	same = got == t.entries[path].object
 	switch {
 	case filter == "lfs":
-		return t.compareLFS(ctx, path, got == want.object)
+		return t.compareLFS(ctx, path, same)
 	case filter != "":
 		return t.compareFiltered(ctx, path, filter, got)
-	case got == want.object:
+	case same:
 		return 0, "", true, nil
 	}
 	return t.compareConverted(ctx, path)
@@ -84,8 +104,12 @@ func isNotDir(err error) bool {
 
 // filters are the filter attributes of those of the paths that have one (gitattributes(5)).
 func (t *commitTree) filters(ctx context.Context, paths []string) (map[string]string, error) {
+	repo, err := t.repo.withoutIndex(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var output bytes.Buffer
-	if err := t.repo.pipe(ctx, strings.NewReader(strings.Join(paths, "\x00")+"\x00"), &output, "check-attr", "-z", "--stdin", "filter"); err != nil {
+	if err := repo.pipe(ctx, strings.NewReader(strings.Join(paths, "\x00")+"\x00"), &output, "check-attr", "-z", "--stdin", "filter"); err != nil {
 		return nil, t.repo.fault(err, "reading the attributes of")
 	}
 	filters := map[string]string{}
@@ -152,8 +176,12 @@ func (t *commitTree) compareConverted(ctx context.Context, path string) (release
 // isCheckedOut reports whether a file's id is that of what git would check out on a machine without settings for line
 // endings.
 func (t *commitTree) isCheckedOut(ctx context.Context, path, got string) (bool, error) {
+	repo, err := t.repo.withoutIndex(ctx)
+	if err != nil {
+		return false, err
+	}
 	var checkedOut bytes.Buffer
-	err := t.repo.stream(ctx, &checkedOut, "-c", "core.autocrlf=false", "-c", "core.eol=lf", "cat-file", "--filters", "--path="+path, t.entries[path].object)
+	err = repo.stream(ctx, &checkedOut, "-c", "core.autocrlf=false", "-c", "core.eol=lf", "cat-file", "--filters", "--path="+path, t.entries[path].object)
 	var exit *exitError
 	if errors.As(err, &exit) {
 		return false, nil // a filter that fails

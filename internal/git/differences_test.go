@@ -264,8 +264,8 @@ func TestDifferencesOfConvertedFiles(t *testing.T) {
 			c := newClone(t)
 			c.write("app/main.go", "package main\n")
 			c.write("app/data", test.committed)
-			c.commit("first")
 			c.write(".gitattributes", test.attributes+"\n")
+			c.commit("first")
 			for _, setting := range test.config {
 				name, value, _ := strings.Cut(setting, "=")
 				c.git("config", name, value)
@@ -275,6 +275,66 @@ func TestDifferencesOfConvertedFiles(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestDifferencesByAttributesOfTheMachine: only the commit's own attributes may say what git makes of its files.
+func TestDifferencesByAttributesOfTheMachine(t *testing.T) {
+	t.Parallel()
+	const crlf = "* text eol=crlf\n"
+	lfs := "version https://git-lfs.github.com/spec/v1\noid sha256:" + strings.Repeat("0", 64) + "\nsize 1\n"
+	by := func(kind release.DifferenceKind, note string) []release.Difference {
+		return []release.Difference{{Kind: kind, Path: "data", Note: note}}
+	}
+	for name, test := range map[string]struct {
+		attributes, committed, onDisk string
+		change                        func(c clone)
+		want                          []release.Difference
+	}{
+		"the repository's own":                 {"", "a\n", "a\r\n", func(c clone) { c.write(".git/info/attributes", crlf) }, by(release.ForeignAttributes, "by GIT/info/attributes")},
+		"the repository's own, not converted":  {"", "a\n", "a\n", func(c clone) { c.write(".git/info/attributes", "* filter=nbstripout\n") }, nil},
+		"the repository's own, comments alone": {crlf, "a\n", "a\r\n", func(c clone) { c.write(".git/info/attributes", "# "+crlf+"\n") }, nil},
+		"the repository's own, and a change":   {"", "a\n", "b\n", func(c clone) { c.write(".git/info/attributes", crlf) }, by(release.DifferentContent, "")},
+		"they hide a pointer":                  {"* filter=lfs\n", lfs, lfs, func(c clone) { c.write(".git/info/attributes", "* -filter\n") }, by(release.ForeignAttributes, "by GIT/info/attributes")},
+		"the user's":                           {"", "a\n", "a\r\n", func(c clone) { c.writeHome(".config/git/attributes", crlf) }, by(release.DifferentContent, "")},
+		"the user's, by a setting":             {"", "a\n", "a\r\n", func(c clone) { c.writeHome("x", crlf); c.git("config", "core.attributesFile", "~/x") }, by(release.DifferentContent, "")},
+		"untracked at the top":                 {"", "a\n", "a\r\n", func(c clone) { c.write(".gitattributes", crlf) }, by(release.ForeignAttributes, "by .gitattributes")},
+		"untracked beside":                     {"", "a\n", "a\r\n", func(c clone) { c.write("app/.gitattributes", crlf) }, by(release.ForeignAttributes, "by app/.gitattributes")},
+		"untracked elsewhere":                  {crlf, "a\n", "a\r\n", func(c clone) { c.write("lib/.gitattributes", crlf) }, nil},
+		"changed":                              {"# none\n", "a\n", "a\r\n", func(c clone) { c.write(".gitattributes", crlf) }, by(release.ForeignAttributes, "by .gitattributes")},
+		"staged":                               {"* filter=lfs\n", lfs, lfs, func(c clone) { c.write("app/.gitattributes", "* -filter\n"); c.git("add", "--all"); c.remove("app/.gitattributes") }, by(release.UnresolvedPointer, "")},
+		"missing":                              {crlf, "a\n", "a\n", func(c clone) { c.remove(".gitattributes") }, nil},
+		"missing with a pointer":               {"* filter=lfs\n", lfs, lfs, func(c clone) { c.remove(".gitattributes") }, by(release.ForeignAttributes, "by .gitattributes")},
+		"converted themselves":                 {crlf, "a\n", "a\r\n", func(c clone) { c.write(".gitattributes", "* text eol=crlf\r\n") }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClone(t)
+			c.write("app/data", test.committed)
+			if test.attributes != "" {
+				c.write(".gitattributes", test.attributes)
+			}
+			c.commit("first")
+			test.change(c)
+			c.write("app/data", test.onDisk)
+			got := c.differences(release.Inputs{Files: []string{filepath.Join(c.dir, "app/data")}})
+			for i := range got {
+				got[i].Note = strings.Replace(got[i].Note, filepath.Join(c.dir, ".git"), "GIT", 1)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// writeHome writes a file of the user's home directory.
+func (c clone) writeHome(path, content string) {
+	c.t.Helper()
+	for _, pair := range c.environ {
+		if home, found := strings.CutPrefix(pair, "HOME="); found {
+			clone{t: c.t, dir: home}.write(path, content)
+		}
 	}
 }
 

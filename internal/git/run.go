@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -56,8 +57,9 @@ func (r repository) stream(ctx context.Context, stdout io.Writer, args ...string
 
 // pipe is stream with an input.
 func (r repository) pipe(ctx context.Context, stdin io.Reader, stdout io.Writer, args ...string) error {
-	// core.fsmonitor is a program that the repository's configuration names, and must not be started.
-	cmd := exec.CommandContext(ctx, r.program, append([]string{"--no-pager", "-c", "core.fsmonitor=false"}, args...)...) // #nosec G204 -- arguments, never a shell
+	// core.fsmonitor is a program that the repository's configuration names, and must not be started. The user's attributes are not
+	// the commit's.
+	cmd := exec.CommandContext(ctx, r.program, append([]string{"--no-pager", "-c", "core.fsmonitor=false", "-c", "core.attributesFile=" + os.DevNull}, args...)...) // #nosec G204 -- arguments, never a shell
 	cmd.Dir, cmd.Env, cmd.WaitDelay = r.dir, r.environ, time.Second
 	// A git that is killed leaves what it has started to reach a remote, so that its whole group is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -97,7 +99,7 @@ func cleanEnviron(environ []string) []string {
 		}
 		return strings.HasPrefix(name, "GIT_") || name == "LANGUAGE" || strings.HasPrefix(name, "LC_")
 	})
-	return append(cleaned, "LC_ALL=C", "GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0", "GIT_NO_REPLACE_OBJECTS=1")
+	return append(cleaned, "LC_ALL=C", "GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0", "GIT_NO_REPLACE_OBJECTS=1", "GIT_ATTR_NOSYSTEM=1")
 }
 
 // headBuffer keeps the first bytes written to it.

@@ -41,4 +41,5 @@ const (
 	UnresolvedPointer                        // a Git LFS pointer instead of the file
 	UnavailableFilter                        // a filter of .gitattributes that is not set up here
 	ConvertedByMachine                       // converted at checkout by a setting of this machine
+	ForeignAttributes                        // converted by attributes that the commit does not have
 )
