@@ -17,12 +17,16 @@ const maxSubject = 80
 // errUnknownOrder is returned when the history at hand cannot tell how two commits relate.
 var errUnknownOrder = errors.New("the history that is at hand ends before it tells")
 
+// Scratch makes an empty directory; remove deletes it.
+type Scratch func() (dir string, remove func(), err error)
+
 // Compare tells how the next commit relates to the live one, by the history of the repository that dir belongs to. Where that
 // history is shallow or lacks a commit, the missing commits are fetched from the checkout's remote, within a minute, into a
-// repository that is deleted afterwards: the checkout is not changed. environ is the environment of git, as in Inspect.
+// repository that is deleted afterwards: the checkout is not changed. scratch makes an empty directory for that repository, and
+// remove deletes it. environ is the environment of git, as in Inspect.
 //
 // The error says why the order cannot be told.
-func Compare(ctx context.Context, environ []string, dir string, live, next release.Commit) (release.Comparison, error) {
+func Compare(ctx context.Context, environ []string, dir string, scratch Scratch, live, next release.Commit) (release.Comparison, error) {
 	if live == next {
 		return release.Comparison{Relation: release.RelationSame}, nil
 	}
@@ -38,7 +42,7 @@ func Compare(ctx context.Context, environ []string, dir string, live, next relea
 	if err == nil || ctx.Err() != nil {
 		return comparison, err
 	}
-	fetched, remove, err := repo.fetchHistory(ctx, shallow, live, next)
+	fetched, remove, err := repo.fetchHistory(ctx, scratch, shallow, live, next)
 	if err != nil {
 		return release.Comparison{}, err
 	}

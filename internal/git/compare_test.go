@@ -34,9 +34,24 @@ func cloneOf(t *testing.T, remote string, environ []string, args ...string) clon
 	return c
 }
 
+// scratchOf makes directories of a test, which fails if one is left.
+func scratchOf(t *testing.T) git.Scratch {
+	t.Helper()
+	temporary := t.TempDir()
+	t.Cleanup(func() {
+		if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+			t.Errorf("left: %v, %v", left, err)
+		}
+	})
+	return func() (string, func(), error) {
+		dir, err := os.MkdirTemp(temporary, "")
+		return dir, func() { os.RemoveAll(dir) }, err
+	}
+}
+
 func (c clone) compare(t *testing.T, live, next release.Commit) (release.Comparison, error) {
 	t.Helper()
-	return git.Compare(t.Context(), c.environ, c.dir, live, next)
+	return git.Compare(t.Context(), c.environ, c.dir, scratchOf(t), live, next)
 }
 
 // files lists every file of a clone, its repository included, with its content.
@@ -139,6 +154,32 @@ func TestCompareWithLocalCommits(t *testing.T) {
 	}
 }
 
+// The history is fetched nowhere but into the directory that was made for it, which somebody deletes even if the process is killed.
+func TestCompareFetchesIntoTheScratchDirectory(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	c := cloneOf(t, h.url(), h.origin.environ, "--depth=1")
+	full := errors.New("the disk is full")
+	_, err := git.Compare(t.Context(), c.environ, c.dir, func() (string, func(), error) { return "", nil, full }, h.third, h.first)
+	if !errors.Is(err, full) {
+		t.Errorf("got %v", err)
+	}
+	var made string
+	scratch := func() (string, func(), error) {
+		dir, remove, err := scratchOf(t)()
+		made = dir
+		return dir, func() {
+			if _, err := os.Stat(filepath.Join(dir, "objects")); err != nil {
+				t.Errorf("no repository was there: %v", err)
+			}
+			remove()
+		}, err
+	}
+	if got, err := git.Compare(t.Context(), c.environ, c.dir, scratch, h.third, h.first); got.Relation != release.RelationBehind || err != nil || made == "" {
+		t.Errorf("got %q, %v, in %q", got.Relation, err, made)
+	}
+}
+
 func TestCompareFromASubdirectoryWithARelativeRemote(t *testing.T) {
 	t.Parallel()
 	h := newHistory(t)
@@ -149,7 +190,7 @@ func TestCompareFromASubdirectoryWithARelativeRemote(t *testing.T) {
 	}
 	c.git("remote", "set-url", "origin", relative)
 	c.write("below/file", "x")
-	got, err := git.Compare(t.Context(), c.environ, filepath.Join(c.dir, "below"), h.third, h.first)
+	got, err := git.Compare(t.Context(), c.environ, filepath.Join(c.dir, "below"), scratchOf(t), h.third, h.first)
 	if got.Relation != release.RelationBehind || err != nil {
 		t.Errorf("got %q, %v", got.Relation, err)
 	}
@@ -207,7 +248,7 @@ func TestCompareSaysWhyItCannotTell(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := git.Compare(ctx, cut.environ, cut.dir, h.first, h.third); !errors.Is(err, context.Canceled) {
+	if _, err := git.Compare(ctx, cut.environ, cut.dir, scratchOf(t), h.first, h.third); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
@@ -280,8 +321,8 @@ func TestCompareEndsWithItsContext(t *testing.T) {
 	c.git("remote", "set-url", "origin", server.URL+"/shop.git")
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-asked; cancel() }()
-	done := make(chan error, 1)
-	go func() { _, err := git.Compare(ctx, c.environ, c.dir, h.first, h.third); done <- err }()
+	done, scratch := make(chan error, 1), scratchOf(t)
+	go func() { _, err := git.Compare(ctx, c.environ, c.dir, scratch, h.first, h.third); done <- err }()
 	select {
 	case err := <-done:
 		if !errors.Is(err, context.Canceled) {

@@ -302,10 +302,14 @@ func TestDifferencesByAttributesOfTheMachine(t *testing.T) {
 		"untracked beside":                     {"", "a\n", "a\r\n", func(c clone) { c.write("app/.gitattributes", crlf) }, by(release.ForeignAttributes, "by app/.gitattributes")},
 		"untracked elsewhere":                  {crlf, "a\n", "a\r\n", func(c clone) { c.write("lib/.gitattributes", crlf) }, nil},
 		"changed":                              {"# none\n", "a\n", "a\r\n", func(c clone) { c.write(".gitattributes", crlf) }, by(release.ForeignAttributes, "by .gitattributes")},
-		"staged":                               {"* filter=lfs\n", lfs, lfs, func(c clone) { c.write("app/.gitattributes", "* -filter\n"); c.git("add", "--all"); c.remove("app/.gitattributes") }, by(release.UnresolvedPointer, "")},
-		"missing":                              {crlf, "a\n", "a\n", func(c clone) { c.remove(".gitattributes") }, nil},
-		"missing with a pointer":               {"* filter=lfs\n", lfs, lfs, func(c clone) { c.remove(".gitattributes") }, by(release.ForeignAttributes, "by .gitattributes")},
-		"converted themselves":                 {crlf, "a\n", "a\r\n", func(c clone) { c.write(".gitattributes", "* text eol=crlf\r\n") }, nil},
+		"staged": {"* filter=lfs\n", lfs, lfs, func(c clone) {
+			c.write("app/.gitattributes", "* -filter\n")
+			c.git("add", "--all")
+			c.remove("app/.gitattributes")
+		}, by(release.UnresolvedPointer, "")},
+		"missing":                {crlf, "a\n", "a\n", func(c clone) { c.remove(".gitattributes") }, nil},
+		"missing with a pointer": {"* filter=lfs\n", lfs, lfs, func(c clone) { c.remove(".gitattributes") }, by(release.ForeignAttributes, "by .gitattributes")},
+		"converted themselves":   {crlf, "a\n", "a\r\n", func(c clone) { c.write(".gitattributes", "* text eol=crlf\r\n") }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -25,7 +25,7 @@ const (
 // fetchHistory fetches the commits that the repository lacks between the given ones and the first of all into a bare repository
 // of its own, which has the objects of this one too. remove deletes it. The remote and the credentials are those of the
 // checkout's own configuration. Neither the checkout nor its repository is changed.
-func (r repository) fetchHistory(ctx context.Context, shallow bool, commits ...release.Commit) (fetched repository, remove func(), err error) {
+func (r repository) fetchHistory(ctx context.Context, scratch Scratch, shallow bool, commits ...release.Commit) (fetched repository, remove func(), err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, maxFetchTime, fmt.Errorf("the remote did not send the history within %s", maxFetchTime))
 	defer cancel()
 	remote, err := r.remote(ctx)
@@ -44,11 +44,10 @@ func (r repository) fetchHistory(ctx context.Context, shallow bool, commits ...r
 	if err != nil {
 		return repository{}, nil, err
 	}
-	dir, err := os.MkdirTemp("", "onedigest-history-")
+	dir, remove, err := scratch()
 	if err != nil {
 		return repository{}, nil, err
 	}
-	remove = func() { _ = os.RemoveAll(dir) }
 	defer func() {
 		if err != nil {
 			remove()

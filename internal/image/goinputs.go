@@ -124,6 +124,7 @@ func (p goPackage) addTo(found *release.Inputs, mainDir string) {
 	for _, name := range slices.Concat(p.GoFiles, p.SFiles, p.HFiles, p.SysoFiles, p.EmbedFiles) {
 		found.Files = append(found.Files, filepath.Join(p.Dir, name))
 	}
+	found.Files = append(found.Files, included(p.Dir, p.SFiles)...)
 	top := mainDir
 	if p.Module != nil && p.Module.GoMod != "" {
 		top = filepath.Dir(p.Module.GoMod)

@@ -90,6 +90,30 @@ func TestGoInputs(t *testing.T) {
 	}
 }
 
+// TestGoInputsOfAnAssembler: an assembler file takes others of any name, from the package's directory.
+func TestGoInputsOfAnAssembler(t *testing.T) {
+	t.Parallel()
+	root := tree(t, map[string]string{
+		"go.mod":            "module example.com/shop\n\ngo 1.24\n",
+		"main.go":           "package main\n\nimport \"example.com/shop/sum\"\n\nfunc main() { sum.Do() }\n",
+		"sum/sum.go":        "package sum\n\nfunc Do()\n",
+		"sum/sum_amd64.s":   "#include \"textflag.h\"\n#include \"body.inc\"\n# include \"gone.inc\"\n",
+		"sum/body.inc":      "#include \"below/one.inc\"\n",
+		"sum/below/one.inc": "#include \"../two.inc\"\n#include \"../shared/three.inc\"\n#include \"body.inc\"\n",
+		"sum/two.inc":       "not this one",
+		"two.inc":           "TEXT \u00b7Do(SB), NOSPLIT, $0-0\n\tRET\n",
+		"shared/three.inc":  "",
+		"sum/unused.inc":    "x",
+	})
+	inputs := inputsOf(t, image.Go, recipeOf(root))
+	if diff := cmp.Diff([]string{"go.mod", "main.go", "shared/three.inc", "sum/below/one.inc", "sum/body.inc", "sum/sum.go", "sum/sum_amd64.s", "two.inc"}, existing(t, root, inputs)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if !slices.Contains(inputs.Files, filepath.Join(root, "sum/gone.inc")) {
+		t.Error("sum/gone.inc is no input, although the commit may have it")
+	}
+}
+
 func TestGoInputsOfVendoredModules(t *testing.T) {
 	t.Parallel()
 	root := tree(t, map[string]string{

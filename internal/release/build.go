@@ -9,7 +9,9 @@ import (
 // Platform is what an image runs on: os/architecture[/variant], in the terms of the OCI image-spec.
 type Platform struct{ OS, Architecture, Variant string }
 
-// ParsePlatform accepts os/architecture and os/architecture/variant, as "linux/arm/v7".
+// ParsePlatform accepts os/architecture and os/architecture/variant, as "linux/arm/v7". Spellings of one platform become one:
+// linux/arm64/v8 is linux/arm64, linux/amd64/v1 is linux/amd64, and linux/arm is linux/arm/v7. Source: containerd's platforms
+// package, "Normalize".
 func ParsePlatform(text string) (Platform, error) {
 	parts := strings.Split(text, "/")
 	if len(parts) < 2 || len(parts) > 3 {
@@ -23,6 +25,12 @@ func ParsePlatform(text string) (Platform, error) {
 	platform := Platform{OS: parts[0], Architecture: parts[1]}
 	if len(parts) == 3 {
 		platform.Variant = parts[2]
+	}
+	switch (Platform{Architecture: platform.Architecture, Variant: platform.Variant}) {
+	case Platform{Architecture: "arm64", Variant: "v8"}, Platform{Architecture: "amd64", Variant: "v1"}:
+		platform.Variant = ""
+	case Platform{Architecture: "arm"}:
+		platform.Variant = "v7"
 	}
 	return platform, nil
 }

@@ -88,6 +88,17 @@ func TestParseCommitAndLabels(t *testing.T) {
 	accepts(t, release.ParsePlatform, map[string]string{"linux/amd64": "", "linux/arm/v7": "", "linux": "not a platform", "linux/": "not a platform", "Linux/AMD64": "not a platform", "a/b/c/d": "not a platform"})
 }
 
+// Two spellings of one platform would be two recipes and two images.
+func TestParsePlatformKnowsOnePlatformByOneName(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"linux/arm64/v8": "linux/arm64", "linux/arm64": "linux/arm64", "linux/arm": "linux/arm/v7", "linux/arm/v7": "linux/arm/v7",
+		"linux/arm/v6": "linux/arm/v6", "linux/amd64/v1": "linux/amd64", "linux/amd64/v3": "linux/amd64/v3", "linux/s390x": "linux/s390x"} {
+		if got, err := release.ParsePlatform(text); err != nil || got.String() != want {
+			t.Errorf("%s: got %s, %v, want %s", text, got, err, want)
+		}
+	}
+}
+
 func TestDigestSurvivesText(t *testing.T) {
 	t.Parallel()
 	want, err := release.ParseDigest(digest)

@@ -15,6 +15,7 @@ import (
 // deploys of a matrix ask about the same commits: each pair is compared once.
 type commits struct {
 	process app.Process
+	scratch git.Scratch
 	api     github.API
 
 	mu    sync.Mutex
@@ -28,7 +29,7 @@ type compared struct {
 
 func newCommits(run *app.RunContext, token string) *commits {
 	run.Mask(token)
-	return &commits{process: run.Process, known: map[[2]release.Commit]compared{},
+	return &commits{process: run.Process, scratch: run.Workspace().Scratch, known: map[[2]release.Commit]compared{},
 		api: github.API{URL: run.Process.Getenv("GITHUB_API_URL"), Repository: run.Process.Getenv("GITHUB_REPOSITORY"), Token: token}}
 }
 
@@ -39,7 +40,7 @@ func (c *commits) Compare(ctx context.Context, live, next release.Commit) (relea
 	if known, found := c.known[[2]release.Commit{live, next}]; found {
 		return known.comparison, known.err
 	}
-	comparison, err := git.Compare(ctx, c.process.Environ, c.process.Dir, live, next)
+	comparison, err := git.Compare(ctx, c.process.Environ, c.process.Dir, c.scratch, live, next)
 	if err != nil && ctx.Err() == nil && github.On(c.process.Getenv) {
 		gitErr := err
 		if comparison, err = c.api.Compare(ctx, live, next); err != nil {
