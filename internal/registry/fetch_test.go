@@ -15,14 +15,12 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
+// platforms are spelled as an index may spell them.
 func platforms(t *testing.T, texts ...string) (list []release.Platform) {
 	t.Helper()
 	for _, text := range texts {
-		platform, err := release.ParsePlatform(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, platform)
+		parts := append(strings.Split(text, "/"), "")
+		list = append(list, release.Platform{OS: parts[0], Architecture: parts[1], Variant: parts[2]})
 	}
 	return list
 }
