@@ -19,8 +19,10 @@ const (
 	OutcomeHealed Outcome = "healed"
 )
 
-// Verdict is the conclusion of a smoke run. Inconclusive means that no request reached the service (the name does not
-// resolve, nothing answers yet), which is not the same as a wrong answer.
+// Verdict is the conclusion of a smoke run. Inconclusive means that the service could not be reached by the timeout, although its
+// pods are ready or without any that could be asked for and a round that passed, or that the time was too short for rounds that
+// passed. It says nothing about the service: a wrong answer since the last round that passed is a failure, and so is a workload
+// without a ready pod.
 type Verdict string
 
 // The verdicts.

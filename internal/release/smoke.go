@@ -57,7 +57,7 @@ type Answer struct {
 	Wrong   []string          `json:"wrong,omitempty"` // one line for each expectation that was not met
 	Body    []byte            `json:"-"`
 
-	// OtherCommit is set if the answer does not come from the expected commit.
+	// OtherCommit is set if the answer names another commit than the one expected, or is right in all else and names none.
 	OtherCommit bool `json:"otherCommit,omitempty"`
 }
 

@@ -37,16 +37,15 @@ func (r Report) checkNames() (names []string) {
 // pauseAfterFailure spares a failing service a flood of requests, and is short so that one that starts up is noticed soon.
 const pauseAfterFailure = 200 * time.Millisecond
 
-// runRounds sends rounds of checks until enough in a row passed for long enough, until rounds failed for longer than the
-// patience without one that passed, or until the context ends. A service that cannot be reached yet does not use up the
-// patience.
-func runRounds(ctx context.Context, url string, checks []release.Check, settings Settings, deps Deps) Report {
+// runRounds sends rounds of checks until enough in a row passed for long enough, until answers were wrong for longer than the
+// patience without a round that passed, or until the context ends. Time in which the service cannot be reached does not use up
+// the patience.
+func runRounds(ctx context.Context, url string, checks []release.Check, warm warmUp, settings Settings, deps Deps) Report {
 	deps.Reporter.Infof("probing %s: %d checks, %d rounds in a row%s%s", url, len(checks), settings.Consecutive, duringSoak(settings), expectedCommit(settings))
 	report := Report{URL: url, Expected: settings.ExpectCommit}
 	start := deps.Now()
-	failing := failingPeriod{limit: settings.Patience}
+	var seen seenRounds
 	soak := soakWindow{length: settings.Soak, budget: float64(settings.MaxErrors)}
-	var failed failedRound
 	logLine := logChanges(deps.Reporter)
 	for ctx.Err() == nil || report.Rounds == 0 {
 		answers := runRound(ctx, url, checks, settings, deps.Prober)
@@ -54,20 +53,19 @@ func runRounds(ctx context.Context, url string, checks []release.Check, settings
 			break // the round was cut short and proves nothing; the one before it counts
 		}
 		now := deps.Now()
-		unreachable := report.addRound(answers)
-		if report.Reason != "" && !unreachable {
-			unreachable = isWarming(ctx, answers, settings, deps)
+		outcome := report.addRound(answers)
+		warm.see(answers)
+		if outcome == roundWrong && warm.covers(ctx, answers, settings, deps) {
+			outcome = roundUnreachable
 		}
-		if report.Reason != "" {
-			failed = failedRound{reason: report.Reason, at: now, unreachable: unreachable}
-		}
+		seen.add(now, outcome, report.Reason)
 		soak.add(now, answers)
 		logLine(now.Sub(start), describeRound(report, settings.Consecutive))
 		if report.Consecutive >= settings.Consecutive && soak.passed(now) {
 			report.Verdict = release.Pass
 			break
 		}
-		if failing.exceeded(now, report.Reason != "" && !unreachable) {
+		if outcome == roundWrong && seen.wrongFor >= settings.Patience {
 			break
 		}
 		if report.Reason != "" {
@@ -77,7 +75,7 @@ func runRounds(ctx context.Context, url string, checks []release.Check, settings
 		}
 	}
 	if report.Verdict == "" {
-		report.Verdict, report.Reason = withoutPass(report, failed, deps.Now(), settings)
+		report.Verdict, report.Reason = withoutPass(ctx, report, seen, settings, deps)
 	}
 	report.Seconds = deps.Now().Sub(start).Seconds()
 	wrong := ""
@@ -127,32 +125,40 @@ func runRound(ctx context.Context, url string, checks []release.Check, settings 
 	return answers
 }
 
-// checkCommit adds a problem to an answer that does not come from the expected commit.
+// checkCommit adds a problem to an answer that does not come from the expected commit. A wrong answer that names no commit may
+// be a gateway's own, and is not taken for another commit's.
 func checkCommit(answer release.Answer, settings Settings) release.Answer {
 	switch {
 	case settings.ExpectCommit == "" || answer.Commit == settings.ExpectCommit.String():
 		return answer
 	case answer.Commit == "":
+		answer.OtherCommit = answer.OK()
 		answer.Wrong = append(answer.Wrong, fmt.Sprintf("commit: the response has no %s header, want %s", settings.CommitHeader, settings.ExpectCommit.Short()))
 	default:
+		answer.OtherCommit = true
 		answer.Wrong = append(answer.Wrong, fmt.Sprintf("commit: answered by %.12s, want %s", answer.Commit, settings.ExpectCommit.Short()))
 	}
-	answer.Stage, answer.OtherCommit = release.StageCheck, true
+	answer.Stage = release.StageCheck
 	return answer
 }
 
-// addRound adds a round to the report, and returns whether it failed only because the service could not be reached.
-func (r *Report) addRound(answers []release.Answer) (unreachable bool) {
+// addRound adds a round to the report, and returns its outcome.
+func (r *Report) addRound(answers []release.Answer) roundOutcome {
 	r.Rounds++
 	r.Answers = answers
 	r.Requests += len(answers)
 	r.Errors += countWrong(answers)
-	r.Reason, unreachable = summarizeRound(answers)
-	r.Consecutive++
-	if r.Reason != "" {
-		r.Consecutive = 0
+	reason, unreachable := summarizeRound(answers)
+	r.Reason = reason
+	if reason == "" {
+		r.Consecutive++
+		return roundPassed
 	}
-	return unreachable
+	r.Consecutive = 0
+	if unreachable {
+		return roundUnreachable
+	}
+	return roundWrong
 }
 
 // summarizeRound says why a round failed, "" if it passed, and whether no failing check reached the service.
@@ -171,23 +177,6 @@ func summarizeRound(answers []release.Answer) (reason string, unreachable bool) 
 		failures = append(failures, fmt.Sprintf("%s [%s]%s %s", answer.Check, answer.Stage, at, strings.Join(answer.Wrong, "; ")))
 	}
 	return strings.Join(failures, " | "), unreachable && len(failures) > 0
-}
-
-// failingPeriod measures for how long rounds have failed without one that passed.
-type failingPeriod struct {
-	limit time.Duration
-	since time.Time // zero while rounds pass
-}
-
-// exceeded notes the outcome of a round and returns whether failures have lasted for the limit.
-func (p *failingPeriod) exceeded(now time.Time, failed bool) bool {
-	switch {
-	case !failed:
-		p.since = time.Time{}
-	case p.since.IsZero():
-		p.since = now
-	}
-	return failed && now.Sub(p.since) >= p.limit
 }
 
 // logChanges returns a function that logs a line, with the time since the start, unless it repeats the line before it.

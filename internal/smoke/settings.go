@@ -18,7 +18,10 @@ var Verb = setting.Verb{
 	About: "Sends every check once per round to every address that the service's name has, each request over a connection of its own so that a load balancer can spread them over all backends. " +
 		"The verdict is pass after N passing rounds in a row with a pause between them, every answer from the expected commit; with --soak, after passing for that long. " +
 		"A DNS name that does not resolve yet, a load balancer that does not accept connections yet or that answers 503 itself because it has no target yet (Server: awselb/2.0) " +
-		"are waited for; if nothing else ever answers, the verdict is inconclusive, not fail. " +
+		"are waited for, and so is any gateway's 502, 503 or 504 with --image until the service has answered or a pod was ready. " +
+		"The verdict is fail if wrong answers used up the patience or no round passed after one, and at the timeout if the service cannot be reached and " +
+		"a workload of the image has no ready pod or, where there is no --image to ask for, it answered before. The verdict is inconclusive if the service could not be reached by the timeout although " +
+		"pods are ready, if no pod could be asked for and it never answered, or if the time was too short for rounds that passed; it is neither recorded nor marked. " +
 		"With --image, smoke confirms in the cluster that the pods run that digest, and records the verdict beside the image in the registry, where promote reads it.",
 	Examples: []setting.Example{
 		{Does: "check / and /configs", Line: "--url http://127.0.0.1:8080"},
@@ -27,7 +30,7 @@ var Verb = setting.Verb{
 		{Does: "prove in staging the image that build printed", Line: `--environment staging --image "$IMAGE"`},
 	},
 	Outputs: []setting.Output{
-		{Name: "verdict", Help: "pass, fail, or inconclusive if nothing answered"},
+		{Name: "verdict", Help: "pass, fail, or inconclusive if the service could not be reached although nothing shows that it is down, or the time was too short"},
 		{Name: "report", Help: "JSON with every check's last answer, the stage it reached and the seconds it took"},
 	},
 }
@@ -94,7 +97,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "5m", Value: "DURATION",
 		Help: "Time limit for the whole command, including the wait for an address"}, setting.Duration)
 	setting.Var(set, &s.Patience, setting.Setting{Name: "patience", Default: "15s", Value: "DURATION",
-		Help: "How long rounds may fail without one that passes before the verdict is fail"}, setting.Duration)
+		Help: "How long answers may be wrong without a round that passes before the verdict is fail; time in which the service cannot be reached is left out"}, setting.Duration)
 	setting.Var(set, &s.Image, setting.Setting{Name: "image", Value: "REPO@sha256:…",
 		Help: "Image that the pods must run; the verdict is recorded for it (needs environment)"}, release.ParseImage)
 	setting.Var(set, &s.Environment, setting.Setting{Name: "environment", Value: "NAME",

@@ -93,15 +93,15 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	pods, err := confirmPods(ctx, settings, deps)
+	pods, ready, err := confirmPods(ctx, settings, deps)
 	if err != nil {
 		return Result{}, err
 	}
 	judged := liveRevision(ctx, settings, deps)
-	report := runRounds(ctx, url, checks, settings, deps)
+	report := runRounds(ctx, url, checks, warmUp{over: ready}, settings, deps)
 	result := Result{Verdict: report.Verdict, Digest: settings.Image.Digest, Report: report}
 	if report.Verdict == release.Pass { // only a pass needs to know that no other digest came up meanwhile
-		if _, err := confirmPods(ctx, settings, deps); err != nil {
+		if _, _, err := confirmPods(ctx, settings, deps); err != nil {
 			return result, err
 		}
 	}

@@ -1,13 +1,13 @@
 package smoke_test
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -43,6 +43,8 @@ type fakeDeps struct {
 	revision    string
 	recorded    []release.Evidence
 	newestErr   error
+	newestTakes time.Duration
+	recordTakes time.Duration
 	live        int // revision
 	liveErr     error
 	marked      []string
@@ -103,20 +105,23 @@ func (f *fakeDeps) Running(ctx context.Context, _, _ string, _ release.Image) (r
 }
 
 func (f *fakeDeps) Record(ctx context.Context, evidence release.Evidence) (release.Digest, error) {
-	if ctx.Err() != nil {
-		return release.Digest{}, ctx.Err()
+	if err := wait(ctx, f.recordTakes); err != nil {
+		return release.Digest{}, err
 	}
 	f.recorded = append(f.recorded, evidence)
 	return evidence.Image.Digest, nil
 }
 
 func (f *fakeDeps) Newest(ctx context.Context, _ release.Image, environment release.Environment) (newest release.Record, found bool, err error) {
+	if err := wait(ctx, f.newestTakes); err != nil {
+		return newest, false, err
+	}
 	for _, each := range f.recorded {
 		if each.Environment == environment {
 			newest, found = release.Record{Evidence: each, Record: each.Image.Digest}, true
 		}
 	}
-	return newest, found, cmp.Or(ctx.Err(), f.newestErr)
+	return newest, found, f.newestErr
 }
 
 func (f *fakeDeps) Describe(context.Context, release.Image) (release.ImageInfo, bool, error) {
@@ -160,6 +165,17 @@ func (c *timer) Err() error {
 	default:
 		return nil
 	}
+}
+
+// wait lets time pass, on the clock of a synctest bubble if it is not zero.
+func wait(ctx context.Context, takes time.Duration) error {
+	if takes > 0 {
+		select {
+		case <-ctx.Done():
+		case <-time.After(takes):
+		}
+	}
+	return ctx.Err()
 }
 
 func answerFrom(by release.Commit) release.Answer {
@@ -226,7 +242,7 @@ func TestALoadBalancerThatTakesOverItsTargets(t *testing.T) {
 		"then right":                        {withoutTarget, true, 50 * time.Second, release.Pass, 1},
 		"never right":                       {withoutTarget, true, time.Hour, release.Inconclusive, 0},
 		"another gateway, no ready pod":     {unavailable, false, 50 * time.Second, release.Pass, 1},
-		"another gateway, never ready":      {unavailable, false, time.Hour, release.Inconclusive, 0},
+		"another gateway, never ready":      {unavailable, false, time.Hour, release.Fail, 1},
 		"the service itself is unavailable": {unavailable, true, 50 * time.Second, release.Fail, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -308,6 +324,9 @@ func TestSoak(t *testing.T) {
 			}
 			return answerFrom(commit)
 		}, []string{"--soak", "30s", "--max-errors", "5%"}, release.Fail, [2]float64{59, 62}},
+		"a gateway's error within the budget": {at(release.Answer{Stage: release.StageCheck, Status: 502, Wrong: []string{"status: 502, want 200"}}, 20),
+			[]string{"--soak", "30s", "--max-errors", "20%"}, release.Pass, [2]float64{30, 33}},
+		"no commit is beyond any budget":      {at(release.Answer{Stage: release.StageDone, Status: 200}, 20), []string{"--soak", "30s", "--max-errors", "50%"}, release.Pass, [2]float64{50, 53}},
 		"another commit is beyond any budget": {at(answerFrom(olderCommit), 20), []string{"--soak", "30s", "--max-errors", "50%"}, release.Pass, [2]float64{50, 53}},
 		"no time for it":                      {at(wrong, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9), []string{"--soak", "55s"}, release.Fail, [2]float64{59, 62}},
 		"no time after a warm-up":             {at(release.Answer{Stage: release.StageDNS}, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9), []string{"--soak", "55s"}, release.Inconclusive, [2]float64{59, 62}},
@@ -341,6 +360,7 @@ func TestEvidence(t *testing.T) {
 	t.Parallel()
 	held := release.PodImage{Pod: "c", ImageID: "shop:v1", Held: "the StatefulSet's partition is 1"}
 	good, other := release.PodImage{Pod: "a", Digest: image(t).Digest}, release.PodImage{Pod: "b", ImageID: "shop:v1"}
+	ready := release.PodImage{Pod: "a", Digest: image(t).Digest, Ready: true}
 	broken := release.Answer{Stage: release.StageCheck, Commit: commit.String(), Wrong: []string{"x"}}
 	for name, test := range map[string]struct {
 		answer   release.Answer
@@ -353,7 +373,7 @@ func TestEvidence(t *testing.T) {
 		"an older pod by intent":             {answerFrom(commit), [][]release.PodImage{{good, held}}, commit.String(), release.Pass, "<nil>"},
 		"older pods by intent only":          {answerFrom(commit), [][]release.PodImage{{held}}, commit.String(), "", "partition"},
 		"a failure":                          {broken, [][]release.PodImage{{good}}, commit.String(), release.Fail, "smoke failed"},
-		"nothing answers":                    {release.Answer{Stage: release.StageDNS}, [][]release.PodImage{{good}}, commit.String(), "", "never reached"},
+		"nothing answers":                    {release.Answer{Stage: release.StageDNS}, [][]release.PodImage{{ready}}, commit.String(), "", "not reached"},
 		"another digest runs":                {answerFrom(commit), [][]release.PodImage{{good, other}}, commit.String(), "", `pod "b" runs`},
 		"another digest after the rounds":    {answerFrom(commit), [][]release.PodImage{{good}, {good, other}}, commit.String(), "", `pod "b" runs`},
 		"no pod":                             {answerFrom(commit), [][]release.PodImage{{}}, commit.String(), "", "no pod of Deployment/shop runs"},
@@ -416,6 +436,20 @@ func TestAVerdictIsRecordedOnceUntilItChanges(t *testing.T) {
 	if result, err := fake.run(t, "--environment", "staging", "--image", image(t).String()); err != nil || len(fake.recorded) != 7 {
 		t.Errorf("the newest record cannot be read: got %v, %v and %d records, want another record", result, err, len(fake.recorded))
 	}
+}
+
+// A registry that does not answer the question for the newest record still gets the time to take the verdict.
+func TestAVerdictIsRecordedBesideASlowRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fake := &fakeDeps{revision: commit.String(), pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest}}},
+			answers:     []release.Answer{{Stage: release.StageCheck, Commit: commit.String(), Wrong: []string{"x"}}},
+			newestTakes: 2 * time.Minute, recordTakes: 14 * time.Second}
+		_, err := fake.run(t, "--environment", "staging", "--image", image(t).String(), "--timeout", "60s")
+		if release.ExitCode(err) != release.ExitFailed || len(fake.recorded) != 1 || fake.recorded[0].Verdict != release.Fail {
+			t.Errorf("got %v and %v, want a recorded failure", err, fake.recorded)
+		}
+	})
 }
 
 // The service flaps: it never fails for as long as the patience, and never passes often enough.

@@ -1,7 +1,6 @@
 package smoke
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -58,32 +57,4 @@ func countWrong(answers []release.Answer) (wrong int) {
 		}
 	}
 	return wrong
-}
-
-// gatewayErrors are the statuses of a gateway that cannot reach what it serves. Source: RFC 9110, sections 15.6.3 to 15.6.5.
-var gatewayErrors = []int{502, 503, 504}
-
-// isWarming reports whether every wrong answer is a gateway's that has nothing to send requests to: no pod of the image is ready.
-// It asks the cluster only where such an answer came and the cluster is known.
-func isWarming(ctx context.Context, answers []release.Answer, settings Settings, deps Deps) bool {
-	if deps.Cluster == nil || settings.Image.IsZero() {
-		return false
-	}
-	for _, answer := range answers {
-		if !answer.OK() && !answer.Stage.Inconclusive() && !slices.Contains(gatewayErrors, answer.Status) {
-			return false
-		}
-	}
-	running, err := deps.Cluster.Running(ctx, settings.Namespace, settings.Release, settings.Image)
-	if err != nil {
-		return false
-	}
-	for _, workload := range running.Workloads {
-		if slices.ContainsFunc(workload.Pods, func(pod release.PodImage) bool {
-			return pod.Ready && (pod.Named || pod.Digest == settings.Image.Digest)
-		}) {
-			return false
-		}
-	}
-	return true
 }

@@ -2,33 +2,79 @@ package smoke
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// failedRound is the last round that failed.
-type failedRound struct {
-	reason      string
-	at          time.Time
-	unreachable bool // no failing check reached the service
+// roundOutcome is how a round ended.
+type roundOutcome int
+
+const (
+	roundPassed      roundOutcome = iota
+	roundWrong                    // the service answered wrongly
+	roundUnreachable              // no failing check reached the service
+)
+
+// seenRounds is what the rounds so far leave to the verdict.
+type seenRounds struct {
+	reason   string        // of the last wrong answer; "" if there was none
+	wrongAt  time.Time     // when it came
+	wrongFor time.Duration // answers were wrong since a round passed, without the time in which the service could not be reached
+	passedAt time.Time     // when a round last passed; zero if none did
+	last     roundOutcome
 }
 
-// withoutPass is the verdict of rounds that did not pass often or long enough, and its reason. It is inconclusive if no check
-// reached the service in the last round, or if rounds passed until the time was up; and fail if the service answers wrongly, or
-// did so within the time that wrong answers count.
-func withoutPass(report Report, failed failedRound, now time.Time, settings Settings) (release.Verdict, string) {
-	recently := failed.reason != "" && now.Sub(failed.at) <= max(settings.Soak, settings.Patience)
+// add adds a round. Only a round that passes makes up for wrong answers.
+func (s *seenRounds) add(now time.Time, outcome roundOutcome, reason string) {
+	switch outcome {
+	case roundPassed:
+		s.passedAt, s.wrongFor = now, 0
+	case roundWrong:
+		if s.last == roundWrong {
+			s.wrongFor += now.Sub(s.wrongAt)
+		}
+		s.reason, s.wrongAt = reason, now
+	case roundUnreachable:
+	}
+	s.last = outcome
+}
+
+// withoutPass is the verdict of rounds that did not pass often or long enough, and its reason. It is fail if the service answered
+// wrongly and no round passed since, or did so within the time that wrong answers count. If it could not be reached in the end,
+// its pods decide. It is inconclusive if rounds passed until the time was up.
+func withoutPass(ctx context.Context, report Report, seen seenRounds, settings Settings, deps Deps) (release.Verdict, string) {
+	recently := deps.Now().Sub(seen.wrongAt) <= max(settings.Soak, settings.Patience)
 	switch {
-	case report.Reason != "" && failed.unreachable, report.Rounds == 0:
-		return release.Inconclusive, report.Reason
-	case report.Reason != "":
-		return release.Fail, report.Reason
-	case recently && !failed.unreachable:
-		return release.Fail, failed.reason
+	case seen.reason != "" && (recently || seen.wrongAt.After(seen.passedAt)):
+		return release.Fail, seen.reason
+	case seen.last == roundUnreachable:
+		return unreached(ctx, report.Reason, seen, settings, deps)
 	}
 	return release.Inconclusive, fmt.Sprintf("the time was up after %d of %d rounds in a row%s", report.Consecutive, settings.Consecutive, duringSoak(settings))
+}
+
+// unreached is the verdict about a service that could not be reached in the last round, and its reason. It is fail if the release
+// wants pods and none is ready, and inconclusive if they are ready or the cluster does not answer. Without a cluster to ask, it is
+// fail only if a round passed and the service was gone for as long as the patience.
+func unreached(ctx context.Context, reason string, seen seenRounds, settings Settings, deps Deps) (release.Verdict, string) {
+	if errors.Is(ctx.Err(), context.Canceled) { // interrupted: no verdict will be given
+		return release.Inconclusive, reason
+	}
+	state, down, err := askPods(ctx, settings, deps)
+	switch {
+	case err != nil:
+		deps.Reporter.Warnf("%v", err)
+	case state == podsDown:
+		return release.Fail, fmt.Sprintf("%s has no ready pod: %s", down, reason)
+	case state == podsReady:
+		return release.Inconclusive, reason + ", although pods are ready"
+	case !seen.passedAt.IsZero() && deps.Now().Sub(seen.passedAt) >= settings.Patience:
+		return release.Fail, fmt.Sprintf("the service answered, but not for the last %.0f s: %s", deps.Now().Sub(seen.passedAt).Seconds(), reason)
+	}
+	return release.Inconclusive, reason
 }
 
 // verdictError is the error that gives the verdict its exit code.
@@ -39,7 +85,7 @@ func verdictError(report Report) error {
 	case release.Fail:
 		return &release.BadRelease{Err: &release.Failure{What: "smoke failed: " + report.Reason}}
 	}
-	do := "the application was never reached; check DNS, the load balancer and its targets, or give a longer --timeout"
+	do := "the application was not reached; check DNS, the load balancer and its targets, or give a longer --timeout"
 	if report.Consecutive > 0 {
 		do = "give a longer --timeout"
 	}
@@ -56,8 +102,10 @@ func interrupted(report Report) error {
 }
 
 const (
-	// recordTimeout bounds the recording of a verdict, which starts after the timeout of the rounds may have passed.
+	// recordTimeout bounds each step that a verdict needs after the rounds, which starts when their timeout may have passed.
 	recordTimeout = 15 * time.Second
+	// newestTimeout bounds the reading of the newest record, which only saves a record: a slow registry must not cost the verdict.
+	newestTimeout = 10 * time.Second
 	// recordFreshFor is how long a record stands for later runs with the same verdict. A check that runs every few minutes
 	// would otherwise attach thousands of records to one image, which ECR counts as images and other verifiers of the same
 	// digest have to list.
@@ -70,13 +118,14 @@ func recordEvidence(ctx context.Context, report Report, pods []string, settings 
 	if settings.Image.IsZero() || report.Verdict == release.Inconclusive {
 		return release.Digest{}, nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
 	found := release.Evidence{
 		Image: settings.Image, Commit: settings.ExpectCommit, Environment: settings.Environment, Verdict: report.Verdict,
 		Checks: report.checkNames(), Rounds: report.Rounds, Pods: pods, URL: report.URL, Run: deps.RunURL, At: deps.Now().UTC(),
 	}
-	newest, known, err := deps.Registry.Newest(ctx, settings.Image, settings.Environment)
+	reading, stopReading := context.WithTimeout(ctx, newestTimeout)
+	defer stopReading()
+	newest, known, err := deps.Registry.Newest(reading, settings.Image, settings.Environment)
 	switch {
 	case err != nil: // one record too many does less harm than a verdict that is lost
 		deps.Reporter.Warnf("reading the newest record: %v", err)
@@ -84,7 +133,9 @@ func recordEvidence(ctx context.Context, report Report, pods []string, settings 
 		deps.Reporter.Infof("verdict %q of %q for %s is recorded since %s", report.Verdict, settings.Environment, settings.Image.Digest, newest.At.Format(time.RFC3339))
 		return newest.Record, nil
 	}
-	digest, err := deps.Registry.Record(ctx, found)
+	recording, stopRecording := context.WithTimeout(ctx, recordTimeout)
+	defer stopRecording()
+	digest, err := deps.Registry.Record(recording, found)
 	if err == nil {
 		deps.Reporter.Infof("recorded verdict %q of %q for %s", report.Verdict, settings.Environment, settings.Image.Digest)
 	}

@@ -1,0 +1,90 @@
+package smoke
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// gatewayErrors are the statuses of a gateway that cannot reach what it serves. Source: RFC 9110, sections 15.6.3 to 15.6.5.
+var gatewayErrors = []int{502, 503, 504}
+
+// warmUp is the time in which a gateway's error is not held against the service. It is over for good once the service has
+// answered, or a pod was seen ready: a service that goes down later is down for its users.
+type warmUp struct{ over bool }
+
+// see ends the warm-up if an answer of a round names a commit: a gateway's own answer names none.
+func (w *warmUp) see(answers []release.Answer) {
+	w.over = w.over || slices.ContainsFunc(answers, func(answer release.Answer) bool {
+		return answer.Commit != "" && !slices.Contains(gatewayErrors, answer.Status)
+	})
+}
+
+// covers reports whether every wrong answer is a gateway's that has nothing to send requests to: no pod is ready.
+// It asks the cluster only where such an answer came and the cluster is known. A question that the cluster does not answer
+// leaves the warm-up as it is, because the time for it may have been up.
+func (w *warmUp) covers(ctx context.Context, answers []release.Answer, settings Settings, deps Deps) bool {
+	if w.over || deps.Cluster == nil || settings.Image.IsZero() {
+		return false
+	}
+	for _, answer := range answers {
+		if !answer.OK() && !answer.Stage.Inconclusive() && !slices.Contains(gatewayErrors, answer.Status) {
+			return false
+		}
+	}
+	running, err := deps.Cluster.Running(ctx, settings.Namespace, settings.Release, settings.Image)
+	if err != nil {
+		return true
+	}
+	w.over = slices.ContainsFunc(running.Workloads, hasReadyPod)
+	return !w.over
+}
+
+// hasReadyPod reports whether a pod of the workload is ready, in every container that runs the image.
+func hasReadyPod(workload release.RunningWorkload) bool {
+	unready := map[string]bool{}
+	for _, container := range workload.Pods {
+		unready[container.Pod] = unready[container.Pod] || !container.Ready
+	}
+	for _, is := range unready {
+		if !is {
+			return true
+		}
+	}
+	return false
+}
+
+// podState is what the cluster says of a service that cannot be reached.
+type podState int
+
+const (
+	podsUnknown podState = iota // there is no cluster to ask, or it names no workload that wants pods
+	podsReady
+	podsDown // a workload wants pods and none is ready
+)
+
+// askPods asks the cluster for the pods of a service that could not be reached, even when the time was up, and names the
+// workload that is down. The error says that the cluster did not answer.
+func askPods(ctx context.Context, settings Settings, deps Deps) (state podState, down string, err error) {
+	if deps.Cluster == nil || settings.Image.IsZero() {
+		return podsUnknown, "", nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	running, err := deps.Cluster.Running(ctx, settings.Namespace, settings.Release, settings.Image)
+	if err != nil {
+		return podsUnknown, "", fmt.Errorf("asking for the pods of release %q: %w", settings.Release, err)
+	}
+	for _, workload := range running.Workloads {
+		switch {
+		case !workload.Wants:
+		case hasReadyPod(workload):
+			state = podsReady
+		default:
+			return podsDown, workload.Object.String(), nil
+		}
+	}
+	return state, "", nil
+}
