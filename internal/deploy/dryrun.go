@@ -73,11 +73,12 @@ func (r request) dryCheckOrder(ctx context.Context) (found order, refused []stri
 			return found, nil, err
 		}
 	}
+	found = r.decidePin(found, pin)
 	switch {
-	case found.goingBack:
+	case found.pins:
 		r.Reporter.Infof("the deploy would pin the release at commit %s", r.deployment.Commit.Short())
-	case pin != nil && r.settings.Unpin:
-		r.Reporter.Infof("the deploy would remove the pin at commit %s", pin.Commit.Short())
+	case found.unpins != nil:
+		r.Reporter.Infof("the deploy would remove the pin at commit %s", found.unpins.Commit.Short())
 	}
 	return found, refused, nil
 }

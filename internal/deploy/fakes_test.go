@@ -58,6 +58,8 @@ type fakes struct {
 	smokeErr         error
 	history          []release.Revision
 	target           release.RollbackTarget
+	targetAfter      *release.RollbackTarget // once something has been applied; target if nil
+	targetAfterErr   error
 	pending          *release.Healed
 	relation         release.Relation // of what is deployed to what is live; ahead if ""
 	lost             []release.CommitSummary
@@ -163,7 +165,10 @@ func (c chart) RollbackTarget(context.Context, release.Deployment) (release.Roll
 }
 
 func (c chart) LiveRollbackTarget(context.Context, release.Deployment) (release.RollbackTarget, error) {
-	return c.target, nil
+	if c.targetAfter != nil {
+		return *c.targetAfter, c.targetAfterErr
+	}
+	return c.target, c.targetAfterErr
 }
 
 var objects = []release.Object{{Kind: "Deployment", Name: "shop"}}

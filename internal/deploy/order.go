@@ -13,7 +13,9 @@ import (
 type order struct {
 	revisions    []release.Revision // newest first
 	supersededBy *release.Revision  // the live revision, if its commit descends from the one to deploy; nil if not
-	goingBack    bool               // another than a newer commit is deployed deliberately, and pins the release
+	goingBack    bool               // another than a newer commit is deployed deliberately: what it goes back from is marked
+	pins         bool               // the release is pinned at the commit once it is deployed
+	unpins       *release.Pin       // the pin that is removed once the commit is deployed; nil if none is
 }
 
 // checkOrder finds out whether the live commit is newer than the one to deploy. It refuses to replace a commit that the new one
@@ -143,19 +145,37 @@ func (r request) checkPin(pin release.Pin) error {
 	}
 }
 
-// checkPinAndOrder applies the pin and the order of commits under the Lease. A pin is removed, if the settings say so, once the
-// order allows the deploy.
+// checkPinAndOrder applies the pin and the order of commits under the Lease, and says what becomes of the pin once the commit is deployed.
 func (r request) checkPinAndOrder(leaseCtx context.Context, lease release.Lease) (order, error) {
-	pin, pinned := lease.Pin()
-	if pinned {
+	var current *release.Pin
+	if pin, pinned := lease.Pin(); pinned {
 		if err := r.checkPin(pin); err != nil {
 			return order{}, err
 		}
+		current = &pin
 	}
 	o, err := r.checkOrder(leaseCtx)
-	if err != nil || !pinned || !r.settings.Unpin {
+	if err != nil {
 		return o, err
 	}
-	r.Reporter.Infof("unpinned: the release was pinned at commit %s", pin.Commit.Short())
-	return o, lease.SetPin(leaseCtx, nil)
+	return r.decidePin(o, current), nil
+}
+
+// decidePin says what becomes of the pin, which is nil if there is none: a deliberate rollback pins, one of a pinned release moves the pin,
+// also to a newer commit. A deploy that does nothing leaves it as it is.
+func (r request) decidePin(o order, pin *release.Pin) order {
+	if o.supersededBy != nil {
+		return o
+	}
+	o.pins = o.goingBack
+	if pin == nil {
+		return o
+	}
+	if r.settings.AllowRollback && r.deployment.Commit != "" && pin.Commit != r.deployment.Commit {
+		o.pins = true
+	}
+	if r.settings.Unpin {
+		o.unpins = pin
+	}
+	return o
 }

@@ -47,6 +47,56 @@ func TestAllowRollbackPinsUntilUnpin(t *testing.T) {
 	}
 }
 
+// TestWhatBecomesOfThePin: a pin moves with every deploy that --allow-rollback allows, and only a deploy that did its work removes it. A
+// dry run says the same.
+func TestWhatBecomesOfThePin(t *testing.T) {
+	t.Parallel()
+	proved := []release.Revision{{Number: 5, Status: "deployed", Commit: another, Digest: image(t, "b").Digest, Mark: release.MarkProved}}
+	for name, test := range map[string]struct {
+		fakes *fakes
+		flag  string
+		want  release.Commit // that the release is pinned at, "" if it is not
+		marks []string
+		dry   string // in the log of the dry run
+		never string // in the log of either
+	}{
+		"moved to a newer commit":  {&fakes{history: proved, relation: release.RelationAhead}, "--allow-rollback", commit, []string{"7 ready"}, "would pin the release at commit " + commit.Short(), ""},
+		"moved to the live commit": {&fakes{history: live(commit)}, "--allow-rollback", commit, []string{"7 ready"}, "would pin the release at commit " + commit.Short(), ""},
+		"moved to an older commit": {&fakes{history: proved, relation: release.RelationBehind}, "--allow-rollback", commit, []string{"7 ready", "5 left"}, "would pin", ""},
+		"not moved by what failed": {&fakes{history: proved, watchErr: broken("x"), target: release.RollbackTarget{Revision: 5, Mark: release.MarkProved}}, "--allow-rollback", another, []string{"8 proved"}, "would pin", "pinned at commit"},
+		"removed":                  {&fakes{history: proved}, "--unpin", "", []string{"7 ready"}, "would remove the pin at commit " + another.Short(), ""},
+		"not removed by what is superseded": {&fakes{history: proved, relation: release.RelationBehind}, "--unpin", another, nil, "would change nothing",
+			"pin at commit"},
+		"not removed by what is rolled back": {&fakes{history: proved, watchErr: broken("x"), target: release.RollbackTarget{Revision: 5, Mark: release.MarkProved}}, "--unpin", another,
+			[]string{"8 proved"}, "would remove the pin", "unpinned"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.fakes.pin = &pin
+			_, dry, err := test.fakes.run(t, test.flag, "--dry-run")
+			if err != nil {
+				t.Error(err)
+			}
+			check(t, dry, test.dry)
+			test.fakes.lines = nil
+			_, log, _ := test.fakes.run(t, test.flag)
+			var got release.Commit
+			if test.fakes.pin != nil {
+				got = test.fakes.pin.Commit
+			}
+			if got != test.want {
+				t.Errorf("pinned at %q, want %q:\n%s", got, test.want, log)
+			}
+			if diff := cmp.Diff(test.marks, test.fakes.marks()); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if test.never != "" && strings.Contains(dry+log, test.never) {
+				t.Errorf("says %q:\n%s\n%s", test.never, dry, log)
+			}
+		})
+	}
+}
+
 // TestOrder: what cannot be told is refused like what would lose commits, by a deploy and by its dry run.
 func TestOrder(t *testing.T) {
 	t.Parallel()

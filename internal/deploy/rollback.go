@@ -70,7 +70,7 @@ func (r request) rollbackTarget(ctx context.Context) release.RollbackTarget {
 // checkTarget adds to a target what keeps it from being gone back to, the error of looking for it included.
 func (r request) checkTarget(ctx context.Context, target release.RollbackTarget, err error) release.RollbackTarget {
 	if err != nil {
-		target.Obstacles = append(target.Obstacles, err.Error())
+		target.Obstacles = append(target.Obstacles, release.Obstacle{What: err.Error()})
 	}
 	if target.Revision == 0 || target.Image.Digest.IsZero() {
 		return target
@@ -78,9 +78,10 @@ func (r request) checkTarget(ctx context.Context, target release.RollbackTarget,
 	_, found, err := r.Registry.Describe(ctx, target.Image)
 	switch {
 	case err != nil:
-		target.Obstacles = append(target.Obstacles, fmt.Sprintf("cannot tell whether its image %s is still in the registry: %v", target.Image, err))
+		target.Obstacles = append(target.Obstacles, release.Obstacle{What: fmt.Sprintf("cannot tell whether its image %s is still in the registry: %v", target.Image, err)})
 	case !found:
-		target.Obstacles = append(target.Obstacles, fmt.Sprintf("its image %s is no longer in the registry", target.Image))
+		target.Obstacles = append(target.Obstacles, release.Obstacle{What: fmt.Sprintf("its image %s is no longer in the registry", target.Image), Forbids: true,
+			Do: "build its commit again, which makes the same digest, or deploy a commit that is known to be good"})
 	}
 	return target
 }
@@ -119,10 +120,22 @@ func (f failedRollout) handle(ctx, leaseCtx context.Context, failure error) (Res
 	case f.settings.Rollback == rollbackOff:
 		return f.notRolledBack(fmt.Sprintf("revision %d stays as it is, because rollback is off", f.applied.Revision)), failure
 	}
-	if f.applied.Outcome == release.Unchanged {
-		f.target = f.rollbackTarget(leaseCtx) // it may have been the revision that the smoke has failed now
+	return f.checkAgain(leaseCtx).rollback(leaseCtx, failure)
+}
+
+// checkAgain asks for the target once more where what has happened since decides: the target of an unchanged release may be the revision
+// that the smoke has failed now, and a forward-only hook may not have come to run.
+func (f failedRollout) checkAgain(ctx context.Context) failedRollout {
+	unchanged := f.applied.Outcome == release.Unchanged
+	if !unchanged && len(f.target.Obstacles) == 0 {
+		return f
 	}
-	return f.rollback(leaseCtx, failure)
+	target, err := f.Chart.LiveRollbackTarget(ctx, f.deployment)
+	if err != nil && !unchanged {
+		return f // what was found before the deploy holds
+	}
+	f.target = f.checkTarget(ctx, target, err)
+	return f
 }
 
 // notRolledBack is the result of a failed rollout that is not rolled back, with the state of the release.
@@ -168,14 +181,25 @@ func (f failedRollout) firstInstallFailed(leaseCtx context.Context, failure erro
 	return f.notRolledBack("the failed install was uninstalled"), failure
 }
 
-// nothingToGoBackTo is the result of a failed rollout for which no rollback can be tried.
+// nothingToGoBackTo is the result of a failed rollout for which no rollback is tried: there is no target, or an obstacle forbids it.
 func (f failedRollout) nothingToGoBackTo(failure error) (Result, error) {
-	what := "there is no verified revision to roll back to"
+	what, do := "there is no verified revision to roll back to", causes.RollbackBlocked.Cause().Advice
 	if len(f.target.Obstacles) > 0 {
-		what = strings.Join(f.target.Obstacles, "; ")
+		what = joinObstacles(f.target.Obstacles)
+	}
+	if obstacle, forbidden := f.target.Forbidding(); forbidden {
+		do = obstacle.Do
 	}
 	result := f.notRolledBack(fmt.Sprintf("revision %d failed and stays as it is: %s", f.applied.Revision, what))
-	return result, errors.Join(failure, &release.Failure{What: fmt.Sprintf("%s nothing was rolled back: %s", causes.RollbackBlocked, what), Do: causes.RollbackBlocked.Cause().Advice})
+	return result, errors.Join(failure, &release.Failure{What: fmt.Sprintf("%s nothing was rolled back: %s", causes.RollbackBlocked, what), Do: do})
+}
+
+func joinObstacles(obstacles []release.Obstacle) string {
+	var lines []string
+	for _, obstacle := range obstacles {
+		lines = append(lines, obstacle.What)
+	}
+	return strings.Join(lines, "; ")
 }
 
 // neverDeployed tells whether no revision was ever deployed: what is applied next is still the first install.
@@ -185,9 +209,10 @@ func neverDeployed(revisions []release.Revision) bool {
 	})
 }
 
-// rollback applies the verified revision again and watches it like any rollout, within the time that was reserved for it.
+// rollback applies the verified revision again and watches it like any rollout, within the time that was reserved for it. It changes
+// nothing if an obstacle forbids it: an older revision than a database is worse than the failed one.
 func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result, error) {
-	if f.target.Revision == 0 {
+	if _, forbidden := f.target.Forbidding(); forbidden || f.target.Revision == 0 {
 		return f.nothingToGoBackTo(failure)
 	}
 	budget := f.budget.forRollback()

@@ -213,7 +213,7 @@ func TestDiagnosisIsReportedBeforeTheRollback(t *testing.T) {
 func TestFailedRollbackReportsBothErrors(t *testing.T) {
 	t.Parallel()
 	fakes := &fakes{watchErr: broken("CrashLoopBackOff"), rollbackWatchErr: broken("ImagePullBackOff"), history: live(another),
-		target: release.RollbackTarget{Revision: 5, Obstacles: []string{"spec.selector differs"}}}
+		target: release.RollbackTarget{Revision: 5, Obstacles: []release.Obstacle{{What: "spec.selector differs"}}}}
 	_, log, err := fakes.run(t)
 	check(t, fmt.Sprint(err), "CrashLoopBackOff", "OD-206", "ImagePullBackOff", "OD-205", "spec.selector differs")
 	check(t, log, "warning: OD-205 a failed rollout could not be rolled back: spec.selector differs")

@@ -8,8 +8,8 @@ import (
 )
 
 // markVerified marks the revision that was rolled out as one to roll back to: as proved if its smoke checks passed, or else as
-// ready; not one of which no pod runs the image yet. If an older commit was deployed deliberately, the revisions that it goes back from are marked too, and the release is
-// pinned.
+// ready; not one of which no pod runs the image yet. If an older commit was deployed deliberately, the revisions that it goes back from are
+// marked too. Then the pin is set, moved or removed.
 func (r request) markVerified(leaseCtx context.Context, lease release.Lease, rolledOut rolloutResult, order order) error {
 	ctx, cancel := context.WithTimeout(leaseCtx, markTime)
 	defer cancel()
@@ -22,10 +22,16 @@ func (r request) markVerified(leaseCtx context.Context, lease release.Lease, rol
 			return err
 		}
 	}
-	if !order.goingBack {
+	if order.goingBack {
+		r.markLeft(ctx, rolledOut.applied.Revision, order.revisions)
+	}
+	if order.unpins != nil {
+		r.Reporter.Infof("unpinned: the release was pinned at commit %s", order.unpins.Commit.Short())
+		return lease.SetPin(ctx, nil)
+	}
+	if !order.pins {
 		return nil
 	}
-	r.markLeft(ctx, rolledOut.applied.Revision, order.revisions)
 	r.Reporter.Infof("pinned at commit %s: other commits are refused until --unpin", r.deployment.Commit.Short())
 	return lease.SetPin(ctx, &release.Pin{Commit: r.deployment.Commit, RunURL: r.Holder.URL, Actor: r.Holder.Actor, At: time.Now().UTC()})
 }

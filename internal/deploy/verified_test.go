@@ -82,7 +82,7 @@ func TestRollbackFailedSmoke(t *testing.T) {
 		"nothing is installed": {&fakes{}, nil, []string{"acquire Lease", "release Lease"}, 0, release.Unchanged, "no revision is live"},
 		"the namespace is absent": {&fakes{noAccess: release.BadInput("namespace", "does not exist", "")}, nil,
 			nil, 0, release.Unchanged, "nothing to roll back: "},
-		"nothing to go back to": {&fakes{history: history(release.MarkFailed), target: release.RollbackTarget{Obstacles: []string{"no revision has been verified"}}}, nil,
+		"nothing to go back to": {&fakes{history: history(release.MarkFailed), target: release.RollbackTarget{Obstacles: []release.Obstacle{{What: "no revision has been verified"}}}}, nil,
 			[]string{"acquire Lease", "release Lease"}, 1, "", "warning: OD-205 no revision has been verified"},
 		"a first install": {&fakes{history: history(release.MarkFailed)[:1]}, nil, []string{"acquire Lease", "release Lease"}, 1, "", "kept for inspection"},
 		"a first install to be cleared": {&fakes{history: history(release.MarkFailed)[:1]}, []string{"--failed-install", "uninstall"},

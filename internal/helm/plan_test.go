@@ -1,6 +1,8 @@
 package helm
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -87,12 +89,68 @@ func TestPlanReportsWhatTheClusterRefuses(t *testing.T) {
 	}
 }
 
+// TestOnlyAForwardOnlyHookThatHasRunForbids: what has run is known from the records, also of revisions between the failed one and the
+// target; a hook that was not reached has changed nothing.
+func TestOnlyAForwardOnlyHookThatHasRunForbids(t *testing.T) {
+	t.Parallel()
+	fails := func(phase release.Phase) release.Wait {
+		return func(_ context.Context, at release.Phase, _ []release.Object) error {
+			if at == phase {
+				return errors.New("failed")
+			}
+			return nil
+		}
+	}
+	forwardOnly := ", onedigest.dev/forward-only: 'true'"
+	for name, test := range map[string]struct {
+		events, annotations string
+		failsAt             release.Phase
+		forbidden           bool
+	}{
+		"before a rollout that failed":    {"pre-upgrade", forwardOnly, release.PhaseRollout, true},
+		"after a rollout that failed":     {"post-upgrade", forwardOnly, release.PhaseRollout, false},
+		"it failed itself":                {"pre-upgrade", forwardOnly, release.PhaseHooks, true},
+		"after a rollout that was ready":  {"post-upgrade", forwardOnly, "", true},
+		"it only runs in a first install": {"pre-install", forwardOnly, release.PhaseRollout, false},
+		"one that can be undone":          {"pre-upgrade", "", release.PhaseRollout, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			c, d := s.client("staging"), hookDeployment(t, "Job", test.events, test.annotations)
+			first := mustDeploy(t, c, d)
+			if err := c.Mark(t.Context(), d.Name, first.Revision, release.MarkReady); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Deploy(t.Context(), withWord(d, "two"), fails(test.failsAt)); (err == nil) != (test.failsAt == "") {
+				t.Fatal(err)
+			}
+			target, err := c.LiveRollbackTarget(t.Context(), d)
+			if err != nil || target.Revision != first.Revision {
+				t.Fatalf("got %+v, %v", target, err)
+			}
+			if obstacle, forbidden := target.Forbidding(); forbidden != test.forbidden || forbidden && !strings.Contains(obstacle.What, "has run in revision 2") {
+				t.Errorf("got %+v", target.Obstacles)
+			}
+			// The next revision has no such hook, and does not undo what that one has done.
+			without := hookDeployment(t, "ConfigMap", "pre-install", "")
+			if _, err := c.Deploy(t.Context(), withWord(without, "three"), fails(release.PhaseRollout)); err == nil {
+				t.Fatal("it did not fail")
+			}
+			target, err = c.LiveRollbackTarget(t.Context(), without)
+			if _, forbidden := target.Forbidding(); err != nil || forbidden != test.forbidden {
+				t.Errorf("after another revision: %+v, %v", target, err)
+			}
+		})
+	}
+}
+
 func TestRollbackTarget(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	c, d := s.client("staging"), wideDeployment(t)
 	target, err := c.RollbackTarget(t.Context(), d)
-	if err != nil || len(target.Obstacles) != 1 || !strings.Contains(target.Obstacles[0], "has been verified yet") {
+	if err != nil || len(target.Obstacles) != 1 || !strings.Contains(target.Obstacles[0].What, "has been verified yet") {
 		t.Errorf("before the first deploy: %+v, %v", target, err)
 	}
 	deployed := mustDeploy(t, c, d)

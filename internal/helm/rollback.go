@@ -16,8 +16,8 @@ import (
 )
 
 // RollbackTarget finds the revision that a rollback would go back to (history.Store.LastReadable), and the obstacles once the
-// deployment is applied: there is no such revision, an immutable field differs, the cluster no longer serves a kind, a hook of
-// the deployment is forward-only. Whether the image still exists is for the registry to say.
+// deployment is applied: there is no such revision, an immutable field differs, the cluster no longer serves a kind, a forward-only
+// hook would run or has run since that revision. Whether the image still exists is for the registry to say.
 //
 // The errors are those of Check, and a *release.Fault if the cluster does not answer.
 func (c *Client) RollbackTarget(ctx context.Context, deployment release.Deployment) (release.RollbackTarget, error) {
@@ -32,11 +32,10 @@ func (c *Client) RollbackTarget(ctx context.Context, deployment release.Deployme
 }
 
 // LiveRollbackTarget is RollbackTarget for a release as it is, without a new deployment of it: of the deployment, only the name, the
-// run and the actor are used.
+// run and the actor are used. Of hooks, only those count that have run.
 func (c *Client) LiveRollbackTarget(ctx context.Context, deployment release.Deployment) (release.RollbackTarget, error) {
 	return c.rollbackTarget(ctx, deployment, func(_ *session, state history.State) (*chart.Rendered, error) {
-		newest := state.Newest()
-		return &chart.Rendered{Manifest: newest.Manifest, Hooks: newest.Hooks}, nil
+		return &chart.Rendered{Manifest: state.Newest().Manifest}, nil
 	})
 }
 
@@ -61,7 +60,8 @@ func (c *Client) rollbackTarget(ctx context.Context, deployment release.Deployme
 		return release.RollbackTarget{}, failure.Classify(ctx, err, "reading the revisions of release %q in namespace %q", deployment.Name, c.namespace)
 	}
 	if revision == nil {
-		return release.RollbackTarget{Obstacles: []string{fmt.Sprintf("no revision of release %q in namespace %q has been verified yet", deployment.Name, c.namespace)}}, nil
+		return release.RollbackTarget{Obstacles: []release.Obstacle{{What: fmt.Sprintf("no revision of release %q in namespace %q has been verified yet",
+			deployment.Name, c.namespace)}}}, nil
 	}
 	described := history.Describe(revision, entry)
 	target := release.RollbackTarget{Revision: described.Number, Mark: marks[described.Number], Commit: described.Commit, Digest: described.Digest}
@@ -74,7 +74,11 @@ func (c *Client) rollbackTarget(ctx context.Context, deployment release.Deployme
 	if err != nil {
 		return target, err
 	}
-	target.Obstacles, err = plan.RollbackObstacles(revision, rendered, s.kube.Cluster, s.namespace)
+	since, err := s.store.Since(state.Entries, described.Number)
+	if err != nil {
+		return target, failure.Classify(ctx, err, "reading the revisions of release %q in namespace %q", deployment.Name, c.namespace)
+	}
+	target.Obstacles, err = plan.RollbackObstacles(revision, since, rendered, s.kube.Cluster, s.namespace)
 	return target, err
 }
 

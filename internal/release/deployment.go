@@ -65,6 +65,25 @@ type RollbackTarget struct {
 	Mark      Mark // of that revision
 	Commit    Commit
 	Digest    Digest
-	Image     Image    // zero if another tool made the revision
-	Obstacles []string // why the rollback cannot work, one line each; empty if nothing known prevents it
+	Image     Image      // zero if another tool made the revision
+	Obstacles []Obstacle // in the way of the rollback; empty if nothing known is
 }
+
+// Obstacle is something in the way of a rollback.
+type Obstacle struct {
+	What    string // one line
+	Forbids bool   // going back would certainly fail, or do harm; if not, the rollback may be tried all the same
+	Do      string // instead of going back, if it forbids
+}
+
+// Forbidding returns the first obstacle that forbids the rollback, and false if it may be tried.
+func (t RollbackTarget) Forbidding() (Obstacle, bool) {
+	for _, obstacle := range t.Obstacles {
+		if obstacle.Forbids {
+			return obstacle, true
+		}
+	}
+	return Obstacle{}, false
+}
+
+func (o Obstacle) String() string { return o.What }

@@ -152,6 +152,14 @@ func (s *Store) LastReadable(entries []Entry, marks map[int]release.Mark) (*helm
 	}
 }
 
+// Since returns the revisions that are newer than one, newest first, without those whose records cannot be read.
+func (s *Store) Since(entries []Entry, revision int) ([]*helmrelease.Release, error) {
+	if at := slices.IndexFunc(entries, func(e Entry) bool { return e.Revision <= revision }); at >= 0 {
+		entries = entries[:at]
+	}
+	return s.read(entries)
+}
+
 // Mark marks a revision. It changes only that label of the record, and nothing if the revision's mark says more already. Only a
 // revision that is deployed can be verified; any other is a *release.Failure.
 func (s *Store) Mark(ctx context.Context, name string, revision int, mark release.Mark) error {

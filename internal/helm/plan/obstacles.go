@@ -7,6 +7,7 @@ import (
 	"github.com/onedigest/onedigest/internal/helm/chart"
 	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/helm/objects"
+	"github.com/onedigest/onedigest/internal/release"
 	helmrelease "helm.sh/helm/v3/pkg/release"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -15,9 +16,10 @@ import (
 // release: a migration that the code before does not understand.
 const AnnotationForwardOnly = "onedigest.dev/forward-only"
 
-// RollbackObstacles returns what would prevent a rollback from the next revision to an earlier one: a kind that the cluster no
-// longer serves, a field that differs and is immutable, a hook of the next revision that is annotated as forward-only.
-func RollbackObstacles(target *helmrelease.Release, next *chart.Rendered, cluster *objects.Cluster, namespace string) (obstacles []string, err error) {
+// RollbackObstacles returns what is in the way of a rollback from the next revision to an earlier one: a kind that the cluster no
+// longer serves, a field that differs and is immutable, and, which forbids it, a forward-only hook that has run in one of the revisions
+// since, or would run in the next one.
+func RollbackObstacles(target *helmrelease.Release, since []*helmrelease.Release, next *chart.Rendered, cluster *objects.Cluster, namespace string) (obstacles []release.Obstacle, err error) {
 	targetObjects, err := manifest.Parse(target.Manifest)
 	if err != nil {
 		return nil, err
@@ -29,7 +31,8 @@ func RollbackObstacles(target *helmrelease.Release, next *chart.Rendered, cluste
 	for _, object := range targetObjects {
 		if isServed, err := cluster.Serves(object); err == nil && !isServed {
 			u := unstructured.Unstructured{Object: object}
-			obstacles = append(obstacles, fmt.Sprintf("%s: the cluster no longer serves %s %s, which revision %d contains", manifest.KindAndName(object), u.GetAPIVersion(), u.GetKind(), target.Version))
+			obstacles = append(obstacles, release.Obstacle{What: fmt.Sprintf("%s: the cluster no longer serves %s %s, which revision %d contains",
+				manifest.KindAndName(object), u.GetAPIVersion(), u.GetKind(), target.Version)})
 		}
 	}
 	nextByKey := map[string]map[string]any{}
@@ -44,18 +47,46 @@ func RollbackObstacles(target *helmrelease.Release, next *chart.Rendered, cluste
 		fields := slices.Concat(immutableChanges(object, other), immutableChanges(other, object))
 		slices.Sort(fields)
 		for _, field := range slices.Compact(fields) {
-			obstacles = append(obstacles, fmt.Sprintf("%s: %s cannot be changed, and differs in revision %d", manifest.KindAndName(object), field, target.Version))
+			obstacles = append(obstacles, release.Obstacle{What: fmt.Sprintf("%s: %s cannot be changed, and differs in revision %d", manifest.KindAndName(object), field, target.Version)})
+		}
+	}
+	return append(obstacles, forwardOnlyHooks(target, since, next)...), nil
+}
+
+// forwardOnlyHooks lists the forward-only hooks that the target has not run: those that have run since, and those that the next
+// revision would run.
+func forwardOnlyHooks(target *helmrelease.Release, since []*helmrelease.Release, next *chart.Rendered) (obstacles []release.Obstacle) {
+	told := map[string]bool{}
+	add := func(hook *helmrelease.Hook, what string) {
+		object, err := manifest.ParseObject([]byte(hook.Manifest))
+		if err != nil {
+			return // rendering has parsed it
+		}
+		name := manifest.KindAndName(object)
+		isOld := slices.ContainsFunc(target.Hooks, func(old *helmrelease.Hook) bool { return sameHook(old, hook) })
+		if (&unstructured.Unstructured{Object: object}).GetAnnotations()[AnnotationForwardOnly] != "true" || isOld || told[name] {
+			return
+		}
+		told[name] = true
+		obstacles = append(obstacles, release.Obstacle{Forbids: true, What: fmt.Sprintf("%s: the hook is forward-only (%s)%s", name, AnnotationForwardOnly, what),
+			Do: "deploy a commit that works with what the hook has changed; --allow-rollback deploys an older one all the same"})
+	}
+	for _, revision := range since {
+		for _, hook := range revision.Hooks {
+			if hasRun(hook, revision) {
+				add(hook, fmt.Sprintf(", and has run in revision %d", revision.Version))
+			}
 		}
 	}
 	for _, hook := range slices.Concat(next.PreHooks(), next.PostHooks()) {
-		object, err := manifest.ParseObject([]byte(hook.Manifest))
-		if err != nil {
-			continue // rendering has parsed it
-		}
-		ran := slices.ContainsFunc(target.Hooks, func(old *helmrelease.Hook) bool { return sameHook(old, hook) })
-		if (&unstructured.Unstructured{Object: object}).GetAnnotations()[AnnotationForwardOnly] == "true" && !ran {
-			obstacles = append(obstacles, fmt.Sprintf("%s: the hook is forward-only (%s)", manifest.KindAndName(object), AnnotationForwardOnly))
-		}
+		add(hook, "")
 	}
-	return obstacles, nil
+	return obstacles
+}
+
+// hasRun reports whether a hook was started in a revision, also if it failed: part of its work may be done. Helm copies the hooks of the
+// revision that it rolls back to, with the times of their last runs.
+func hasRun(hook *helmrelease.Hook, revision *helmrelease.Release) bool {
+	started := hook.LastRun.StartedAt
+	return !started.IsZero() && (revision.Info == nil || !started.Before(revision.Info.LastDeployed))
 }

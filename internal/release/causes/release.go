@@ -78,7 +78,8 @@ var releaseCauses = []Cause{
 	{
 		Code: RollbackBlocked, Name: "a failed rollout cannot be rolled back",
 		Meaning: "A warning before anything changes, and again if the rollout fails: there is no verified revision, its image is no longer in " +
-			"the registry, a field cannot be changed back, or a hook of the chart is forward-only.",
+			"the registry, a field cannot be changed back, or a hook of the chart is forward-only. An image that is gone, and a forward-only hook that " +
+			"has run, forbid the rollback: the release stays as it is.",
 		Advice: "continue only if you can fix a failure by rolling forward",
 		Example: "OD-205 a failed rollout could not be rolled back: its image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:9c1d… is no " +
 			"longer in the registry",
@@ -86,7 +87,8 @@ var releaseCauses = []Cause{
 			"No verified revision: the first deploy that becomes ready makes one, unless its smoke fails. Until then there is nothing to roll back to.",
 			"The image is no longer there: let the registry's lifecycle policy keep what production ran. `build` of that commit makes the same " +
 				"digest again.",
-			"A forward-only hook (a migration): make the change in two deploys, first one that both the old and the new code can work with.",
+			"A forward-only hook (a migration): make the change in two deploys, first one that both the old and the new code can work with. If it has " +
+				"run, deploy a commit that works with what it has changed; `allow-rollback` deploys an older one all the same.",
 		},
 	},
 	{
