@@ -63,7 +63,7 @@ func TestManyRecordsHideNoProof(t *testing.T) {
 		t.Errorf("the second smoke left record %s, want the first one's %s", again, first)
 	}
 	promoted := tree.verb(t.Context(), apppromote.Command(), "--image", name, "--from", "proving", "--to", "production")
-	if promoted.code != 0 || !strings.Contains(promoted.stdout+promoted.stderr, "passing over") {
+	if promoted.code != 0 || !strings.Contains(promoted.stdout+promoted.stderr, "skipping") {
 		t.Errorf("exit %d, want 0 and a warning of the record that cannot be read:\n%s%s", promoted.code, promoted.stdout, promoted.stderr)
 	}
 }

@@ -72,7 +72,8 @@ func run[S, R any](ctx context.Context, process Process, w Wiring[S, R]) int {
 	return release.ExitDone
 }
 
-// readSettings reads the settings from the process, completes short commits and validates; every problem is reported together.
+// readSettings reads the settings, completes short commits and validates. It returns every bad input as one *release.InputError; a
+// fault, such as git failing, is returned alone.
 func readSettings(ctx context.Context, set *setting.Set, process Process, resolve ResolveCommit) error {
 	values, err := readInput(set, process.Args, process.Environ)
 	if errors.Is(err, pflag.ErrHelp) {
@@ -88,7 +89,7 @@ func readSettings(ctx context.Context, set *setting.Set, process Process, resolv
 	if errors.As(err, &input) {
 		problems = append(input.Problems, problems...)
 	}
-	if errors.As(invalid, &input) {
+	if errors.As(invalid, &input) { // a setting whose commit did not resolve is reported once
 		problems = append(problems, slices.DeleteFunc(input.Problems, func(p release.Problem) bool { return namesSetting(unresolved, p.Setting) })...)
 	}
 	if len(problems) > 0 {

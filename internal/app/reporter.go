@@ -34,7 +34,7 @@ func newReporter(out io.Writer, now func() time.Time, runner *github.Runner, col
 	return r
 }
 
-// line writes above the table that is drawn.
+// line prints a line above the progress table, which it erases and redraws.
 func (r *reporter) line(text string) {
 	if r.table == nil {
 		fmt.Fprintln(r.out, text)

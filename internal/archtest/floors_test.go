@@ -179,7 +179,7 @@ func TestFloors(t *testing.T) {
 	}
 	for path := range loaded {
 		if !covered[path] {
-			t.Errorf("package %q stands on no floor: give it a line in the table", path)
+			t.Errorf("package %q is on no floor: give it a line in the table", path)
 		}
 	}
 }

@@ -152,7 +152,7 @@ func TestRunRefusesAnImageOfAnotherRecipe(t *testing.T) {
 	for recipe, want := range map[string]string{
 		`{"builder":"go","main":"cmd/worker"}`:           `main is "cmd/worker" there and "." here`,
 		`{"builder":"docker","dockerfile":"Dockerfile"}`: `builder is "docker" there and "go" here; dockerfile is "Dockerfile" there and not set here; main is not set there and "." here`,
-		``:     "not with the settings that it was built with, so that nothing tells whether it is the image asked for",
+		``:     "not with the settings that it was built with, so it cannot be compared with the requested build",
 		`gone`: "whose annotation onedigest.dev/recipe cannot be read",
 	} {
 		tagged := release.ImageInfo{Digest: releasetest.Digest(t, "b"), Revision: commit.String(), Recipe: recipe}

@@ -41,7 +41,7 @@ const (
 )
 
 // differencesError is a *release.InputError with one problem for each kind of difference. A change of the build context, which
-// git lists by itself, is told as a change, also if it is a new file. or is what else to do.
+// git lists by itself, is reported as a change, also if it is a new file. or is what else to do.
 func differencesError(context string, source release.Source, differences []release.Difference, or string) error {
 	byKind := map[release.DifferenceKind][]string{}
 	named := map[string]bool{}

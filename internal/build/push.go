@@ -10,7 +10,7 @@ import (
 )
 
 // findExisting returns the image that the registry holds under the tag. An image of another revision is a *release.Refusal, and
-// so is one of other settings or of settings that nothing tells.
+// so is one of other or of unknown settings.
 func findExisting(ctx context.Context, repository release.Repository, tag release.Tag, recipe release.Recipe, deps Deps) (Result, bool, error) {
 	tagged, found, err := deps.Registry.Find(ctx, repository, tag)
 	if err != nil || !found {
@@ -31,13 +31,13 @@ func findExisting(ctx context.Context, repository release.Repository, tag releas
 }
 
 // compareSettings refuses an image of the commit that another recipe made: it may hold another service, or be for another
-// platform. An image that does not tell its recipe is refused too, because nothing else tells whether it is the one asked for.
+// platform. An image without a recorded recipe is refused too, because it cannot be compared.
 func compareSettings(repository release.Repository, tag release.Tag, tagged release.ImageInfo, wanted release.RecipeSettings) error {
 	const elsewhere = "or give this build a repository of its own: a commit has one image in a repository"
 	holds := fmt.Sprintf("tag %q in %q holds %s", tag, repository, tagged.Digest)
 	if tagged.Recipe == "" {
 		return &release.Refusal{
-			Why: holds + ", which is labelled with the commit but not with the settings that it was built with, so that nothing tells whether it is the image asked for",
+			Why: holds + ", which is labelled with the commit but not with the settings that it was built with, so it cannot be compared with the requested build",
 			Do:  "delete the tag, if an older onedigest pushed it, and build again, " + elsewhere,
 		}
 	}

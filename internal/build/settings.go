@@ -16,7 +16,7 @@ var Verb = setting.Verb{
 	About: "Looks up the commit's tag in the registry first: if it names an image of the commit that was built with the same settings, that image is reused " +
 		"and nothing is compiled. Otherwise builds the image reproducibly from the commit and pushes it, the manifest last, " +
 		"so that a tag never names an incomplete image. A commit has one image in a repository: a later build with other settings " +
-		"is refused and told which differ; give each service and each set of platforms a repository of its own.",
+		"is refused, and the differing settings are listed; give each service and each set of platforms a repository of its own.",
 	Examples: []setting.Example{
 		{Does: "build the Go service in this directory", Line: "--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop"},
 		{Does: "build for two platforms", Line: "--repository localhost:5000/shop --context app --builder go --platforms linux/amd64,linux/arm64"},

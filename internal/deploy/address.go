@@ -60,8 +60,8 @@ func listEndpoints(endpoints []release.Object) string {
 	return strings.Join(names, ", ")
 }
 
-// waitForAddress waits for the external address; "" if the release has none. A release that is ready does not fail for want of one,
-// unless smoke checks need it: the cause is told.
+// waitForAddress waits for the external address; "" if the release has none. A release that is ready does not fail because it has no
+// address, unless smoke checks need it: the cause is reported.
 func (r request) waitForAddress(leaseCtx context.Context, budget budget) (string, error) {
 	if r.address == release.AddressNone {
 		return "", nil

@@ -65,7 +65,7 @@ type Chart interface {
 // Cluster is where the release runs.
 type Cluster interface {
 	// Check reports whether the cluster answers and the credentials may deploy; create says that the namespace may be absent. The
-	// limits say what the deploy lacks for want of a permission.
+	// limits say which features a missing optional permission disables.
 	Check(ctx context.Context, namespace string, create bool) (limits []string, err error)
 	// CheckKinds reports whether the credentials may apply objects of the kinds. The limits are those of Check.
 	CheckKinds(ctx context.Context, namespace string, kinds []release.AppliedKind) (limits []string, err error)
@@ -93,7 +93,7 @@ type Cluster interface {
 
 // Commits knows how commits relate to each other.
 type Commits interface {
-	// Compare tells how the next commit relates to the live one. The error says why that cannot be told.
+	// Compare returns how the next commit relates to the live one. The error says why that is unknown.
 	Compare(ctx context.Context, live, next release.Commit) (release.Comparison, error)
 }
 

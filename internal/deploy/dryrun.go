@@ -53,7 +53,7 @@ func (r request) dryRun(ctx context.Context) (Result, error) {
 	return result, nil
 }
 
-// dryCheckOrder tells what the pin and the order of commits mean to the deploy; refused says why it would be refused.
+// dryCheckOrder reports what the pin and the order of commits mean to the deploy; refused says why it would be refused.
 func (r request) dryCheckOrder(ctx context.Context) (found order, refused []string, err error) {
 	pin, err := r.Cluster.Pin(ctx, r.settings.Namespace, r.settings.Release)
 	if err != nil {

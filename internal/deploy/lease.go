@@ -110,7 +110,7 @@ func (r request) healUnderLease(ctx context.Context) (*release.Healed, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = r.Chart.History(leaseCtx, r.settings.Release) // tells of records that cannot be read
+	_, err = r.Chart.History(leaseCtx, r.settings.Release) // logs the records that cannot be read
 	return healed, err
 }
 

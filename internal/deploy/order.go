@@ -19,7 +19,7 @@ type order struct {
 }
 
 // checkOrder finds out whether the live commit is newer than the one to deploy. It refuses to replace a commit that the new one
-// does not descend from, and one of which nobody can tell, unless the settings allow it.
+// does not descend from, and one whose order is unknown, unless the settings allow it.
 func (r request) checkOrder(ctx context.Context) (order, error) {
 	revisions, err := r.Chart.History(ctx, r.settings.Release)
 	if err != nil {
@@ -66,15 +66,15 @@ func (r request) compareCommits(ctx context.Context, live release.Commit) (relea
 	return r.Commits.Compare(ctx, live, r.deployment.Commit)
 }
 
-// orderUnknown refuses a commit of which nobody can tell whether it is newer than the live one.
+// orderUnknown refuses a commit if it cannot be determined whether it is newer than the live one.
 func (r request) orderUnknown(o order, live release.Revision, err error) (order, error) {
 	if r.settings.AllowDiverged || r.settings.AllowRollback {
-		r.Reporter.Warnf("nobody can tell whether commit %s is newer than the live %s: %v", commitOrNone(r.deployment.Commit), live.Commit.Short(), err)
+		r.Reporter.Warnf("cannot determine whether commit %s is newer than the live %s: %v", commitOrNone(r.deployment.Commit), live.Commit.Short(), err)
 		o.goingBack = r.settings.AllowRollback && r.deployment.Commit != ""
 		return o, nil
 	}
 	return o, &release.Refusal{
-		Why: fmt.Sprintf("%s nobody can tell whether commit %s is newer than %s, which release %q in namespace %q runs: %v", causes.OrderUnknown,
+		Why: fmt.Sprintf("%s cannot determine whether commit %s is newer than %s, which release %q in namespace %q runs: %v", causes.OrderUnknown,
 			commitOrNone(r.deployment.Commit), live.Commit.Short(), r.settings.Release, r.settings.Namespace, err),
 		Do: causes.OrderUnknown.Cause().Advice,
 	}

@@ -97,7 +97,7 @@ func TestWhatBecomesOfThePin(t *testing.T) {
 	}
 }
 
-// TestOrder: what cannot be told is refused like what would lose commits, by a deploy and by its dry run.
+// TestOrder: what is unknown is refused like what would lose commits, by a deploy and by its dry run.
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	lost := []release.CommitSummary{{Commit: another, Subject: "Round prices up"}}
@@ -115,8 +115,8 @@ func TestOrder(t *testing.T) {
 		"no commits at all":       {&fakes{history: live(""), unlabelled: true, compareErr: errors.New("not asked")}, nil, 0, nil, false},
 		"unknown":                 {&fakes{history: live(another), compareErr: errors.New("no remote")}, nil, 1, []string{"OD-213", another.Short(), "no remote", "fetch-depth: 0"}, false},
 		"unknown, unpin":          {&fakes{history: live(another), pin: &pin, compareErr: errors.New("no remote")}, []string{"--unpin"}, 1, []string{"OD-213"}, true},
-		"unknown, allowed":        {&fakes{history: live(another), compareErr: errors.New("no remote")}, []string{"--allow-diverged"}, 0, []string{"warning: nobody can tell", "no remote"}, false},
-		"unknown, going back":     {&fakes{history: live(another), compareErr: errors.New("no remote")}, []string{"--allow-rollback"}, 0, []string{"nobody can tell"}, true},
+		"unknown, allowed":        {&fakes{history: live(another), compareErr: errors.New("no remote")}, []string{"--allow-diverged"}, 0, []string{"warning: cannot determine whether", "no remote"}, false},
+		"unknown, going back":     {&fakes{history: live(another), compareErr: errors.New("no remote")}, []string{"--allow-rollback"}, 0, []string{"cannot determine whether"}, true},
 		"a relation that is none": {&fakes{history: live(another), relation: "sideways"}, nil, 1, []string{"OD-213", `"sideways"`}, false},
 		"a new commit unnamed":    {&fakes{history: live(another), unlabelled: true}, nil, 1, []string{"OD-213", "names no commit", "give --commit"}, false},
 		"diverged": {&fakes{history: live(another), relation: release.RelationDiverged, lost: lost}, nil, 1,

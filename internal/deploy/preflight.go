@@ -48,8 +48,8 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 	return r, r.checkAccess(ctx)
 }
 
-// checkAccess refuses a cluster that does not answer or does not permit the deploy, and warns of what is lost for want of a
-// permission that a deploy can do without.
+// checkAccess refuses a cluster that does not answer or does not permit the deploy, and warns which features a missing
+// optional permission disables.
 func (r request) checkAccess(ctx context.Context) error {
 	limits, err := r.Cluster.Check(ctx, r.settings.Namespace, r.settings.CreateNamespace)
 	if err != nil {

@@ -45,7 +45,7 @@ func whySkipped(mark release.Mark) string {
 	case release.MarkFailed:
 		return "its smoke failed"
 	case release.MarkLeft:
-		return "somebody went back from it"
+		return "it was rolled back deliberately"
 	}
 	return "no deploy has verified it"
 }
@@ -202,7 +202,7 @@ func joinObstacles(obstacles []release.Obstacle) string {
 	return strings.Join(lines, "; ")
 }
 
-// neverDeployed tells whether no revision was ever deployed: what is applied next is still the first install.
+// neverDeployed reports whether no revision was ever deployed: what is applied next is still the first install.
 func neverDeployed(revisions []release.Revision) bool {
 	return !slices.ContainsFunc(revisions, func(r release.Revision) bool {
 		return r.Status == "deployed" || r.Status == "superseded" || r.Status == "uninstalled"

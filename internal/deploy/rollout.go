@@ -54,7 +54,7 @@ func (r request) rollout(leaseCtx context.Context, budget budget) (rolloutResult
 	}
 	r.Reporter.Infof("%d pods run %s", len(reached.pods), r.settings.Image.Digest)
 	if reached.unproved {
-		r.Reporter.Warnf("every pod is meant to stay at an older revision, so that nothing has proved %s yet: revision %d is not marked as verified",
+		r.Reporter.Warnf("updateStrategy, a partition or its controller keeps every pod at an older revision, so no pod runs %s yet: revision %d is not marked as verified",
 			r.settings.Image.Digest.Short(), reached.applied.Revision)
 	}
 	if reached.url, err = r.waitForAddress(ctx, budget); err != nil {
@@ -155,7 +155,7 @@ func (r request) smoke(ctx context.Context, budget budget, url string, expected 
 		return nil
 	}
 	if url == "" {
-		return &release.Failure{What: fmt.Sprintf("release %q has no address outside the cluster, so that no smoke check can reach it; this says nothing against it, and it stays as it is", r.settings.Release),
+		return &release.Failure{What: fmt.Sprintf("release %q has no address outside the cluster, so no smoke check can reach it; the release is not rolled back", r.settings.Release),
 			Do: "omit smoke-checks, or give its Service an external address"}
 	}
 	ctx, cancel := budget.withDeadline(ctx, release.PhaseSmoke)

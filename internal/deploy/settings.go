@@ -94,7 +94,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Bool(set, &s.AllowRollback, setting.Setting{Name: "allow-rollback",
 		Help: "Deploy a commit older than the live one, and pin the release there"})
 	setting.Bool(set, &s.AllowDiverged, setting.Setting{Name: "allow-diverged",
-		Help: "Deploy although the live commit is not in the history of the new one, or nobody can tell"})
+		Help: "Deploy although the live commit is not in the history of the new one, or that cannot be determined"})
 	setting.Bool(set, &s.Unpin, setting.Setting{Name: "unpin",
 		Help: "Remove the pin of a deliberate rollback"})
 	setting.Bool(set, &s.DryRun, setting.Setting{Name: "dry-run",

@@ -15,8 +15,8 @@ var Verb = setting.Verb{
 		"the reason, the last events, the last log lines and what to try (docs/troubleshooting.md). The release is then rolled back to " +
 		"the last verified revision: the last that smoke proved, or else that became ready. If nothing changed, the outcome is unchanged and no revision is added. A Lease keeps other runs out " +
 		"while a deploy works, a revision that a killed run left pending is healed, and a commit older than the live one is not deployed " +
-		"(outcome superseded). A commit that does not descend from the live one, and one of which nobody can tell, is refused: what the checkout's " +
-		"history lacks is fetched from its remote, or GitHub is asked.",
+		"(outcome superseded). A commit that does not descend from the live one, or whose order cannot be determined, is refused; history missing from the " +
+		"checkout is fetched from its remote or read from GitHub's API.",
 	Examples: []setting.Example{
 		{Does: "deploy the image that build printed to staging", Line: `--environment staging --image "$IMAGE" --values terraform/staging/values-staging.yaml`},
 		{Does: "another chart, namespace and cluster", Line: `--environment qa --image "$IMAGE" --chart ./charts/other --namespace qa-2 --context qa-cluster --create-namespace`},

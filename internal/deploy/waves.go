@@ -118,7 +118,7 @@ func concurrently(n, limit int, do func(i int) error) error {
 	return errors.Join(failed...)
 }
 
-// withTitle adds the deploy's name to an error.
+// withTitle adds the deploy's title (cluster/namespace/release) to an error.
 func withTitle(settings Settings, err error) error {
 	if err == nil {
 		return nil

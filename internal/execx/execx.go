@@ -9,7 +9,7 @@ import (
 )
 
 // Find returns the absolute path of a program on the PATH of the environment that it will run in. Relative entries of PATH are
-// passed over: they would run a program of the work tree.
+// skipped: they would run a program of the work tree.
 func Find(name string, environ []string) (string, error) {
 	for _, dir := range filepath.SplitList(Variable(environ, "PATH")) {
 		if !filepath.IsAbs(dir) {

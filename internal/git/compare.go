@@ -14,13 +14,13 @@ import (
 // maxSubject bounds what is kept of a commit's subject, in bytes.
 const maxSubject = 80
 
-// errUnknownOrder is returned when the history at hand cannot tell how two commits relate.
-var errUnknownOrder = errors.New("the history that is at hand ends before it tells")
+// errUnknownOrder is returned when the available history does not show how two commits relate.
+var errUnknownOrder = errors.New("the available history is too short to compare the commits")
 
 // Scratch makes an empty directory; remove deletes it.
 type Scratch func() (dir string, remove func(), err error)
 
-// Compare tells how the next commit relates to the live one, by the history of the repository that dir belongs to. Where that
+// Compare returns how the next commit relates to the live one, by the history of the repository that dir belongs to. Where that
 // history is shallow or lacks a commit, the missing commits are fetched from the checkout's remote, within a minute, into a
 // repository that is deleted afterwards: the checkout is not changed. scratch makes an empty directory for that repository, and
 // remove deletes it. environ is the environment of git, as in Inspect.
@@ -62,7 +62,7 @@ func (r repository) isShallow(ctx context.Context) (bool, error) {
 	return strings.TrimSpace(out) != "false", nil
 }
 
-// compare tells how two commits relate by what the repository has. That one descends from the other is certain in a history that
+// compare returns how two commits relate by what the repository has. That one descends from the other is certain in a history that
 // has been cut off too; that neither does is not.
 func (r repository) compare(ctx context.Context, live, next release.Commit, whole bool) (release.Comparison, error) {
 	for _, commit := range []release.Commit{live, next} {

@@ -189,7 +189,7 @@ func (t *commitTree) isCheckedOut(ctx context.Context, path, got string) (bool, 
 	return err == nil && blobID(checkedOut.Bytes(), got) == got, err
 }
 
-// newBlobHash is the hash of a repository's objects, which their length tells, begun with a blob's header.
+// newBlobHash returns a hash started with git's blob header; the length of an object id decides between SHA-1 and SHA-256.
 func newBlobHash(size int64, like string) hash.Hash {
 	sum := sha1.New() // #nosec G401 -- git's object ids
 	if len(like) == hex.EncodedLen(sha256.Size) {

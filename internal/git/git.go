@@ -95,7 +95,7 @@ func (r repository) checkedOut(ctx context.Context, wanted string) (release.Comm
 	commit, err := r.resolve(ctx, wanted)
 	switch {
 	case isAmbiguous(err):
-		return "", release.BadSetting(settingCommit, whatAmbiguous(wanted), doAmbiguous)
+		return "", release.BadSetting(settingCommit, ambiguousText(wanted), doAmbiguous)
 	case errors.As(err, &exit):
 		return "", release.BadSetting(settingCommit, fmt.Sprintf("%q is not a commit of the repository of %q", wanted, r.dir),
 			fmt.Sprintf("its work tree holds %s; check out the commit that you want to build (a shallow clone may not have it)", head))

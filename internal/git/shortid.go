@@ -11,7 +11,7 @@ import (
 
 const doAmbiguous = "give more digits, or the full id"
 
-func whatAmbiguous(id string) string { return fmt.Sprintf("%q begins the ids of several commits", id) }
+func ambiguousText(id string) string { return fmt.Sprintf("%q begins the ids of several commits", id) }
 
 // ResolveCommit returns the full id of the commit whose id begins with short (at least 4 hex digits, git's own minimum), in
 // the repository that dir belongs to. environ is the environment of git, as in Inspect.
@@ -27,7 +27,7 @@ func ResolveCommit(ctx context.Context, environ []string, dir, short string) (re
 	var exit *exitError
 	switch {
 	case isAmbiguous(err):
-		return "", release.BadInput("", whatAmbiguous(short), doAmbiguous)
+		return "", release.BadInput("", ambiguousText(short), doAmbiguous)
 	case errors.As(err, &exit) && strings.Contains(exit.stderr, "not a git repository"):
 		return "", release.BadInput("", fmt.Sprintf("%q is short, and %q is not in a git repository that could complete it", short, dir),
 			"give the full id, or run in a clone")

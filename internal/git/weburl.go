@@ -13,7 +13,7 @@ import (
 // The forms are those of git-fetch(1), "Git URLs".
 func webURL(remote string) string {
 	if !strings.Contains(remote, "://") {
-		return webURL(fromSCP(remote))
+		return webURL(fromSCP(remote)) // fromSCP's result always contains "://", so this recurses once
 	}
 	u, err := url.Parse(remote)
 	if err != nil || !isHost(u.Hostname()) || strings.Trim(u.Path, "/") == "" {

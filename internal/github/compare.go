@@ -37,8 +37,8 @@ type API struct {
 
 var repositoryName = regexp.MustCompile(`^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$`)
 
-// Compare tells how the next commit relates to the live one, by
-// https://docs.github.com/en/rest/commits/commits#compare-two-commits. The error says why GitHub cannot tell.
+// Compare returns how the next commit relates to the live one, by
+// https://docs.github.com/en/rest/commits/commits#compare-two-commits. The error says why that is unknown.
 func (a API) Compare(ctx context.Context, live, next release.Commit) (release.Comparison, error) {
 	if !repositoryName.MatchString(a.Repository) {
 		return release.Comparison{}, fmt.Errorf("%q is not the name of a repository", a.Repository)

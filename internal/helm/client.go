@@ -35,7 +35,7 @@ type Client struct {
 	log        func(line string)
 	charts     *chart.Cache
 	authors    *authors
-	told       *sync.Map // lines that were logged once
+	logged     *sync.Map // lines that were logged once
 	timeouts   timeouts
 }
 
@@ -63,7 +63,7 @@ func New(config *rest.Config, namespace string, log func(line string)) (*Client,
 	}
 	// Helm's own --timeout is five minutes: a revision that is in progress for longer belongs to a killed run. A runner kills a
 	// cancelled job after 7.5 s, which must suffice to mark the release as failed.
-	return &Client{connection: newConnection(config), namespace: namespace, log: log, charts: new(chart.Cache), authors: new(authors), told: new(sync.Map),
+	return &Client{connection: newConnection(config), namespace: namespace, log: log, charts: new(chart.Cache), authors: new(authors), logged: new(sync.Map),
 		timeouts: timeouts{otherHelm: 5 * time.Minute, poll: 2 * time.Second, records: 2 * time.Second, unreachable: time.Minute}}, nil
 }
 

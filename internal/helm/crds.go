@@ -23,8 +23,8 @@ import (
 // establishTimeout is how long the apiserver may take to serve a new kind.
 const establishTimeout = time.Minute
 
-// applyCRDs brings the cluster's definitions to those of the chart's crds directory if the deployment wants so, and tells of those that
-// differ otherwise. Each is sent as a dry run first: if the cluster refuses one, or something would be removed, none is changed. It reports
+// applyCRDs brings the cluster's definitions to those of the chart's crds directory if the deployment wants so, and otherwise logs
+// those that differ. Each is sent as a dry run first: if the cluster refuses one, or something would be removed, none is changed. It reports
 // whether it has changed any.
 func (s *session) applyCRDs(ctx context.Context, deployment release.Deployment, crds []helmchart.CRD, install bool) (changed bool, err error) {
 	list, err := plan.Definitions(s.kube.Cluster, crds)
@@ -83,8 +83,9 @@ func definedKinds(definitions []*resource.Info) map[schema.GroupKind]bool {
 // schemaTimeout is how long an apiserver may take to use a definition that was changed.
 const schemaTimeout = 5 * time.Second
 
-// awaitSchema returns when the apiserver keeps every field of an object whose definition was just changed: until then it drops those
-// that it does not know yet. It gives up in silence: the apiserver itself warns of a field that it drops.
+// awaitSchema waits, for at most schemaTimeout, until the API server serves the schema of a CRD that was just changed: before that it
+// prunes the new fields of a custom resource. It probes with a dry run of the object. A timeout is no error, because the API server
+// warns of each field that it prunes.
 func (k *kubeClient) awaitSchema(info *resource.Info) {
 	wanted := manifest.Fields(info.Object)
 	patch, err := json.Marshal(info.Object)

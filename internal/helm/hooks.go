@@ -214,7 +214,7 @@ func (k *kubeClient) createHook(resources kube.ResourceList) (*kube.Result, erro
 	return result, nil
 }
 
-// withoutDone drops the hooks that are not run again.
-func (k *kubeClient) withoutDone(resources kube.ResourceList) kube.ResourceList {
+// withoutSkipped drops the hooks that are not run again.
+func (k *kubeClient) withoutSkipped(resources kube.ResourceList) kube.ResourceList {
 	return slices.DeleteFunc(slices.Clone(resources), k.isDone)
 }

@@ -56,7 +56,7 @@ const hookPoll = 100 * time.Millisecond
 // WatchUntilReady waits for a hook: with the caller's wait, or else as Helm does. Helm deletes the hook, if it is to be deleted,
 // only after the wait has returned, so that a failed hook's evidence can be captured.
 func (k *kubeClient) WatchUntilReady(resources kube.ResourceList, _ time.Duration) error {
-	if resources = k.withoutDone(resources); len(resources) == 0 {
+	if resources = k.withoutSkipped(resources); len(resources) == 0 {
 		return nil
 	}
 	if k.wait != nil {
@@ -91,7 +91,7 @@ func (k *kubeClient) callWait(phase release.Phase, resources kube.ResourceList) 
 	return nil
 }
 
-// WaitForDelete returns when none of the objects that Delete deletes exists any more: a hook can be created again only then.
+// WaitForDelete returns once every object that Delete deletes is gone: a hook can be created again only then.
 func (k *kubeClient) WaitForDelete(resources kube.ResourceList, _ time.Duration) error {
 	poll := 20 * time.Millisecond
 	for resources = k.deletable(resources); len(resources) > 0; {

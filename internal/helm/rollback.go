@@ -128,8 +128,8 @@ func (c *Client) Rollback(ctx context.Context, name string, to int, wait release
 	return s.finish(ctx, release.RolledBack, err, "rolling release %q in namespace %q back to revision %d", name, c.namespace, to)
 }
 
-// restamp annotates a revision's stamped objects with an author, if one is known: Helm copied them from an earlier revision, with that
-// one's author. It returns the author that the objects name now.
+// restamp replaces the run and actor annotations in the manifest of a rollback's revision, which Helm copied from an earlier one, by those
+// of author. It returns the author that it wrote: none if author is empty or the manifest cannot be read.
 func restamp(revision *helmrelease.Release, author history.Author) history.Author {
 	if author == (history.Author{}) {
 		return author

@@ -113,7 +113,7 @@ func (s *session) render(deployment release.Deployment, loaded *chart.Chart, sta
 
 // logOnce logs a line about a release's records, which several operations of one deploy read.
 func (c *Client) logOnce(line string) {
-	if _, told := c.told.LoadOrStore(line, true); !told {
+	if _, logged := c.logged.LoadOrStore(line, true); !logged {
 		c.log(line)
 	}
 }

@@ -69,7 +69,7 @@ func bomb(t *testing.T) string {
 	return base64.StdEncoding.EncodeToString(packed.Bytes())
 }
 
-// TestAnUnreadableRecord: one that is not needed is passed over and told once; without one that is, nothing is changed.
+// TestAnUnreadableRecord: one that is not needed is skipped and logged once; without one that is, nothing is changed.
 func TestAnUnreadableRecord(t *testing.T) {
 	t.Parallel()
 	for name, content := range map[string]string{
@@ -132,8 +132,8 @@ func TestAnUnreadableRecord(t *testing.T) {
 	}
 }
 
-// TestRollbackPassesOverAnUnreadableTarget for the one before.
-func TestRollbackPassesOverAnUnreadableTarget(t *testing.T) {
+// TestRollbackSkipsAnUnreadableTarget for the one before.
+func TestRollbackSkipsAnUnreadableTarget(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	d := threeRevisions(t, s)

@@ -23,9 +23,9 @@ import (
 // against a name (SecurityContext).
 var user = fmt.Sprintf("%d:%d", base.User, base.User)
 
-// foundation returns the image that the program's layer is put on, and its config: the recipe's base for the platform, or a layer
+// baseImage returns the image that the program's layer is put on, and its config: the recipe's base for the platform, or a layer
 // of our own.
-func foundation(recipe release.Recipe, platform release.Platform) (v1.Image, v1.Config, error) {
+func baseImage(recipe release.Recipe, platform release.Platform) (v1.Image, v1.Config, error) {
 	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	if recipe.Base.IsZero() {
 		image, err := ownBase(image)
@@ -127,7 +127,7 @@ func copyBase(image, given v1.Image) (v1.Image, v1.Config, error) {
 	return image, config, nil
 }
 
-// configOf is the config of an image on top of its foundation's.
+// configOf is the config of an image on top of its base image's.
 func configOf(recipe release.Recipe, below v1.Config, name string) v1.Config {
 	config := below
 	config.Entrypoint = []string{"/" + programDir + "/" + name}

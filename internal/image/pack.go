@@ -23,14 +23,14 @@ import (
 // programDir is the directory of the program in the image.
 const programDir = "app"
 
-// pack builds the image: the program's layer on its foundation.
+// pack builds the image: the program's layer on its base image.
 func pack(recipe release.Recipe, platform release.Platform, name, binary string) (v1.Image, error) {
 	layer, err := newLayer(name, binary, recipe.Source.Created)
 	if err != nil {
 		return nil, err
 	}
 	created := v1.Time{Time: recipe.Source.Created.UTC()}
-	below, inherited, err := foundation(recipe, platform)
+	below, inherited, err := baseImage(recipe, platform)
 	if err != nil {
 		return nil, err
 	}

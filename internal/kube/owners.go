@@ -48,9 +48,9 @@ func (o *owners) addReplicaSets(ctx context.Context, selector string) error {
 	return nil
 }
 
-// lead reports whether the controllers of an object, from one to the next, lead to the workload, and the revision of the last one
+// leadsToWorkload reports whether the controllers of an object, from one to the next, lead to the workload, and the revision of the last one
 // before it.
-func (o *owners) lead(ctx context.Context, from metav1.Object) (owned bool, revision string, err error) {
+func (o *owners) leadsToWorkload(ctx context.Context, from metav1.Object) (owned bool, revision string, err error) {
 	controller := metav1.GetControllerOf(from)
 	for range maxOwners {
 		if controller == nil {

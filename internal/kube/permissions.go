@@ -20,7 +20,7 @@ var Permissions = []release.Permission{
 	{Group: "networking.k8s.io", Resource: "ingresses", Verbs: []string{"list", "watch"}, For: "the release's address",
 		Without: "an Ingress's address is not found"},
 	{Resource: "events", Verbs: []string{"list", "watch"}, For: "the cause of a failed rollout",
-		Without: "causes that only events tell, as a pod that cannot be scheduled, are not named"},
+		Without: "causes that only events report, such as an unschedulable pod, are not named"},
 	{Resource: "pods/log", Verbs: []string{"get"}, For: "the last lines of a failed container",
 		Without: "a failed container's last lines are not shown"},
 	{Resource: "configmaps", Verbs: []string{"get"}, For: "the dry run, which finds references to absent objects",

@@ -180,7 +180,7 @@ func (c *Client) ownedPods(ctx context.Context, live *unstructured.Unstructured)
 		if pod.DeletionTimestamp != nil || isEnded(pod) && live.GetKind() != "Job" {
 			continue
 		}
-		owned, revision, err := owners.lead(ctx, pod)
+		owned, revision, err := owners.leadsToWorkload(ctx, pod)
 		if err != nil {
 			return nil, err
 		}

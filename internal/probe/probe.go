@@ -43,13 +43,14 @@ type Options struct {
 }
 
 // Prober sends the requests of checks. It keeps no connection and no state: every probe resolves the name and connects
-// anew, so that a load balancer spreads the probes over all backends. It may be used by several goroutines.
+// again, so that a load balancer spreads the probes over all backends. It may be used by several goroutines.
 type Prober struct {
 	options  Options
 	hasRoute func(netip.Addr) bool
 }
 
-// New returns a Prober. It ignores a proxy in the environment, which would hide the address that answers.
+// New returns a Prober, with defaults for the options that are zero. Probes never use HTTP_PROXY: a proxy would hide which address
+// answers.
 func New(options Options) *Prober {
 	if options.Timeout <= 0 {
 		options.Timeout = DefaultTimeout

@@ -73,7 +73,7 @@ type entry struct {
 
 // entries lists a mapping in its order, and reports a key that is repeated.
 func (p *parser) entries(node *yaml.Node, what string) []entry {
-	if !p.plain(node) {
+	if !p.checkPlain(node) {
 		return nil
 	}
 	if node.Kind != yaml.MappingNode {
@@ -97,7 +97,7 @@ func (p *parser) entries(node *yaml.Node, what string) []entry {
 
 // sequence lists the items of a list.
 func (p *parser) sequence(node *yaml.Node, what string) []*yaml.Node {
-	if !p.plain(node) {
+	if !p.checkPlain(node) {
 		return nil
 	}
 	if node.Kind != yaml.SequenceNode {
@@ -119,7 +119,7 @@ func (p *parser) text(node *yaml.Node, what string) string {
 
 // scalar is the text of a single value of any type.
 func (p *parser) scalar(node *yaml.Node, what string) string {
-	if p.plain(node) && node.Kind != yaml.ScalarNode {
+	if p.checkPlain(node) && node.Kind != yaml.ScalarNode {
 		p.problem(node, "", "%s must be one value, not %s", what, describe(node))
 	}
 	return node.Value
@@ -162,8 +162,8 @@ func (p *parser) jsonValue(node *yaml.Node, depth int) any {
 	return value
 }
 
-// plain refuses anchors, aliases and tags.
-func (p *parser) plain(node *yaml.Node) bool {
+// checkPlain reports whether a node has no anchor, alias or tag; otherwise it records the problem.
+func (p *parser) checkPlain(node *yaml.Node) bool {
 	switch {
 	case node.Kind == yaml.AliasNode || node.Anchor != "":
 		p.problem(node, "write the value out", "anchors and aliases are not supported here")

@@ -21,7 +21,7 @@ type Deps struct {
 // Evidence reads the verdicts that smoke recorded.
 type Evidence interface {
 	// Newest returns the newest record about an image from an environment, and false if there is none. Records that cannot be
-	// read are passed over. If one of them is not older than a pass and declares another verdict, the error is a
+	// read are skipped. If one of them is not older than a pass and declares another verdict, the error is a
 	// *release.UnreadableRecordError.
 	Newest(ctx context.Context, image release.Image, environment release.Environment) (release.Record, bool, error)
 	// CopyRecord copies a record about an image into another repository that holds the image. A record that is there already

@@ -29,7 +29,7 @@ func (c *Client) Platforms(ctx context.Context, image release.Image) ([]release.
 }
 
 // platforms lists the images below a manifest whose descriptor names the platform; read counts the manifests. A child that the
-// repository lacks is passed over: nothing can have pulled it from there.
+// repository lacks is skipped: nothing can have pulled it from there.
 func (r *repository) platforms(ctx context.Context, m manifest, platform release.Platform, read *int) ([]release.PlatformImage, error) {
 	if *read++; *read > maxManifests {
 		return nil, fmt.Errorf("reading index %s: it has more than %d manifests", m.digest.Short(), maxManifests)

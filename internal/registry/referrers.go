@@ -36,24 +36,24 @@ type Referrer struct {
 	Content     []byte
 }
 
-// PassedOverError says why a referrer was passed over: it is malformed, too large, or a part of it is gone. The others can
+// SkippedReferrerError says why a referrer was passed over: it is malformed, too large, or a part of it is gone. The others can
 // still be read.
-type PassedOverError struct {
+type SkippedReferrerError struct {
 	Digest      string            // as the registry lists it, sanitized
 	Annotations map[string]string // of its manifest or, if that cannot be read, of the registry's list
 	Err         error
 }
 
-func (e *PassedOverError) Error() string { return fmt.Sprintf("%s: %v", e.Digest, e.Err) }
+func (e *SkippedReferrerError) Error() string { return fmt.Sprintf("%s: %v", e.Digest, e.Err) }
 
 // Unwrap returns the reason.
-func (e *PassedOverError) Unwrap() error { return e.Err }
+func (e *SkippedReferrerError) Unwrap() error { return e.Err }
 
 // Referrers reads the referrers of an image that have an artifact type and the given annotations, the newest first by their
 // creation annotation, those without one last. Only what the caller ranges over is read. An image that does not exist has none.
 //
 // The registry's list decides by its annotations what is read at all; where it carries none, as those of some registries, the
-// manifests' decide. A referrer that is malformed, larger than 1 MiB or lacks a part is a *PassedOverError, after which the
+// manifests' decide. A referrer that is malformed, larger than 1 MiB or lacks a part is a *SkippedReferrerError, after which the
 // next follows. Every other error is a *release.Fault and the last. Such a fault is also a list that exceeds 64 MiB or takes
 // longer than two minutes: what is newest cannot be told from a part of it.
 func (c *Client) Referrers(ctx context.Context, image release.Image, artifactType string, annotations map[string]string) iter.Seq2[Referrer, error] {
@@ -66,7 +66,7 @@ func (c *Client) Referrers(ctx context.Context, image release.Image, artifactTyp
 		ctx, cancel := context.WithTimeoutCause(ctx, maxReferrerTime, errReferrersTooLong)
 		defer cancel()
 		for referrer, err := range r.referrers(ctx, wanted{image.Digest, artifactType, annotations}) {
-			var passedOver *PassedOverError
+			var passedOver *SkippedReferrerError
 			if err == nil || errors.As(err, &passedOver) {
 				if !yield(referrer, err) {
 					return
@@ -161,7 +161,7 @@ func (r *repository) referrers(ctx context.Context, want wanted) iter.Seq2[Refer
 }
 
 // candidates are the entries of the list that may be wanted, the newest first. The manifests of entries that are listed
-// without annotations are read for theirs. Unusable entries are *PassedOverErrors.
+// without annotations are read for theirs. Unusable entries are *SkippedReferrerErrors.
 func (r *repository) candidates(ctx context.Context, listed []descriptor, want wanted, allowed *allowance) (candidates []candidate, unusable []error, err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxParallelBlobs)
@@ -170,7 +170,7 @@ func (r *repository) candidates(ctx context.Context, listed []descriptor, want w
 	for i, each := range listed {
 		digest, err := release.ParseDigest(each.Digest)
 		if err != nil {
-			problems[i] = &PassedOverError{sanitize(each.Digest), each.Annotations, err}
+			problems[i] = &SkippedReferrerError{sanitize(each.Digest), each.Annotations, err}
 			continue
 		}
 		if !want.matches(each.Annotations, true) {
@@ -183,7 +183,7 @@ func (r *repository) candidates(ctx context.Context, listed []descriptor, want w
 		}
 		group.Go(func() error {
 			manifest, err := r.referrerManifest(ctx, found, allowed)
-			var passedOver *PassedOverError
+			var passedOver *SkippedReferrerError
 			switch {
 			case errors.As(err, &passedOver):
 				problems[i] = err
@@ -227,7 +227,7 @@ func (r *repository) referrer(ctx context.Context, of candidate, want wanted, al
 	content, err := r.referrerContent(ctx, read.Layers, allowed)
 	if err != nil {
 		of.annotations = read.Annotations
-		return Referrer{}, false, passOver(of, err)
+		return Referrer{}, false, asSkipped(of, err)
 	}
 	return Referrer{Digest: of.digest, Annotations: read.Annotations, MediaType: read.Layers[0].MediaType, Content: content}, true, nil
 }
@@ -235,18 +235,18 @@ func (r *repository) referrer(ctx context.Context, of candidate, want wanted, al
 func (r *repository) referrerManifest(ctx context.Context, of candidate, allowed *allowance) (manifestContent, error) {
 	text, header, err := r.getAllowed(ctx, r.url("manifests", of.digest.String()), http.Header{"Accept": {accepted}}, maxManifest, allowed)
 	if err != nil {
-		return manifestContent{}, passOver(of, err)
+		return manifestContent{}, asSkipped(of, err)
 	}
 	if got := digestOf(text); got != of.digest {
-		return manifestContent{}, passOver(of, &mismatchError{wanted: of.digest, got: got})
+		return manifestContent{}, asSkipped(of, &mismatchError{wanted: of.digest, got: got})
 	}
 	named, err := newManifest(text, header.Get("Content-Type"))
 	if err != nil {
-		return manifestContent{}, passOver(of, &malformedError{err})
+		return manifestContent{}, asSkipped(of, &malformedError{err})
 	}
 	read, err := named.parse()
 	if err != nil {
-		return manifestContent{}, passOver(of, &malformedError{err})
+		return manifestContent{}, asSkipped(of, &malformedError{err})
 	}
 	return read, nil
 }
@@ -293,9 +293,9 @@ type malformedError struct{ err error }
 func (e *malformedError) Error() string { return e.err.Error() }
 func (e *malformedError) Unwrap() error { return e.err }
 
-// passOver makes an error that concerns only this referrer a *PassedOverError, and returns every other as it is. A referrer
+// asSkipped makes an error that concerns only this referrer a *SkippedReferrerError, and returns every other as it is. A referrer
 // without all of its parts proves nothing; a registry that does not answer may yet have it.
-func passOver(of candidate, err error) error {
+func asSkipped(of candidate, err error) error {
 	var (
 		answer    *statusError
 		tooLong   *httpx.TooLongError
@@ -305,7 +305,7 @@ func passOver(of candidate, err error) error {
 	gone := errors.As(err, &answer) && !answer.isRepositoryMissing() &&
 		(answer.Status == http.StatusNotFound || answer.Status == http.StatusGone)
 	if gone || errors.As(err, &tooLong) || errors.As(err, &mismatch) || errors.As(err, &malformed) {
-		return &PassedOverError{of.digest.String(), of.annotations, err}
+		return &SkippedReferrerError{of.digest.String(), of.annotations, err}
 	}
 	return err
 }

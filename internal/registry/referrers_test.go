@@ -232,28 +232,28 @@ func TestReferrersPages(t *testing.T) {
 	}
 }
 
-// readAll reads every referrer of the kind. What is passed over is joined into the error only if nothing else is wrong.
+// readAll reads every referrer of the kind. What is skipped is joined into the error only if nothing else is wrong.
 func readAll(t *testing.T, c *Client, image release.Image) ([]Referrer, error) {
 	t.Helper()
-	all, passedOver, err := read(t, c, image, nil)
-	return all, errors.Join(append([]error{err}, passedOver...)...)
+	all, skipped, err := read(t, c, image, nil)
+	return all, errors.Join(append([]error{err}, skipped...)...)
 }
 
-// read reads the referrers of the kind with the annotations, and lists what was passed over.
-func read(t *testing.T, c *Client, image release.Image, annotations map[string]string) (all []Referrer, passedOver []error, err error) {
+// read reads the referrers of the kind with the annotations, and lists what was skipped.
+func read(t *testing.T, c *Client, image release.Image, annotations map[string]string) (all []Referrer, skipped []error, err error) {
 	t.Helper()
 	for referrer, err := range c.Referrers(t.Context(), image, kind, annotations) {
-		over := new(PassedOverError)
+		over := new(SkippedReferrerError)
 		switch {
 		case errors.As(err, &over):
-			passedOver = append(passedOver, err)
+			skipped = append(skipped, err)
 		case err != nil:
-			return all, passedOver, err
+			return all, skipped, err
 		default:
 			all = append(all, referrer)
 		}
 	}
-	return all, passedOver, nil
+	return all, skipped, nil
 }
 
 func TestReferrersHostileList(t *testing.T) {
@@ -298,7 +298,7 @@ func TestReferrersHostileList(t *testing.T) {
 }
 
 // What one referrer lacks is its own matter: the others are read.
-func TestReferrersPassesOver(t *testing.T) {
+func TestReferrersSkips(t *testing.T) {
 	t.Parallel()
 	h := newTestRegistry(t)
 	c := h.client()
@@ -346,12 +346,12 @@ func TestReferrersPassesOver(t *testing.T) {
 		bad := descriptor{MediaType: imageType, Digest: m.digest.String(), ArtifactType: kind,
 			Annotations: map[string]string{release.AnnotationCreated: "2030"}}
 		pages(t, h, func(int) ([]descriptor, string) { return append([]descriptor{bad}, listed...), "" })
-		got, passedOver, err := read(t, c, image, nil)
+		got, skipped, err := read(t, c, image, nil)
 		if err != nil || len(got) != 1 || string(got[0].Content) != "good" {
 			t.Errorf("%s: got %v, %v, want the good one", name, got, err)
 		}
-		if !slices.ContainsFunc(passedOver, func(err error) bool { return strings.Contains(err.Error(), test.want) }) {
-			t.Errorf("%s: passed over %v, want one that says %q", name, passedOver, test.want)
+		if !slices.ContainsFunc(skipped, func(err error) bool { return strings.Contains(err.Error(), test.want) }) {
+			t.Errorf("%s: skipped %v, want one that says %q", name, skipped, test.want)
 		}
 		h.intercept(nil)
 	}
@@ -387,9 +387,9 @@ func TestReferrersFiltersByAnnotationsFirst(t *testing.T) {
 		attach(fmt.Sprint(i), "production", fmt.Sprintf("2026-02-01T00:00:00.%06dZ", i))
 	}
 	server.ResetRequests()
-	got, passedOver, err := read(t, c, image, map[string]string{"environment": "staging"})
-	if err != nil || len(passedOver) > 0 || len(got) != 2 || string(got[0].Content) != "proof" || string(got[1].Content) != "older" {
-		t.Errorf("got %v, %v, %v, want the proof first", got, passedOver, err)
+	got, skipped, err := read(t, c, image, map[string]string{"environment": "staging"})
+	if err != nil || len(skipped) > 0 || len(got) != 2 || string(got[0].Content) != "proof" || string(got[1].Content) != "older" {
+		t.Errorf("got %v, %v, %v, want the proof first", got, skipped, err)
 	}
 	if pages := server.Count(localaws.RouteReferrers, ""); pages < 2 {
 		t.Errorf("the list was read in %d pages, want more", pages)
@@ -424,9 +424,9 @@ func TestReferrersOfAListWithoutAnnotations(t *testing.T) {
 		listed = append(listed, descriptor{MediaType: imageType, Digest: digest.String(), ArtifactType: kind})
 	}
 	pages(t, h, func(int) ([]descriptor, string) { return listed, "" })
-	got, passedOver, err := read(t, c, image, map[string]string{"environment": "staging"})
-	if err != nil || len(passedOver) > 0 || len(got) != 2 || string(got[0].Content) != "2" || string(got[1].Content) != "0" {
-		t.Errorf("got %v, %v, %v, want those of staging, the newest first", got, passedOver, err)
+	got, skipped, err := read(t, c, image, map[string]string{"environment": "staging"})
+	if err != nil || len(skipped) > 0 || len(got) != 2 || string(got[0].Content) != "2" || string(got[1].Content) != "0" {
+		t.Errorf("got %v, %v, %v, want those of staging, the newest first", got, skipped, err)
 	}
 }
 
@@ -455,9 +455,9 @@ func TestManyReferrers(t *testing.T) {
 		return entries, fmt.Sprintf("?page=%d", number+1)
 	})
 	h.requested()
-	got, passedOver, err := read(t, c, image, map[string]string{"environment": "staging"})
-	if err != nil || len(passedOver) > 0 || len(got) != 1 || string(got[0].Content) != "proof" {
-		t.Errorf("got %v, %v, %v", got, passedOver, err)
+	got, skipped, err := read(t, c, image, map[string]string{"environment": "staging"})
+	if err != nil || len(skipped) > 0 || len(got) != 1 || string(got[0].Content) != "proof" {
+		t.Errorf("got %v, %v, %v", got, skipped, err)
 	}
 	if requests := len(h.requested()); requests != 51+2 {
 		t.Errorf("made %d requests, want 51 for the list and 2 for the proof", requests)

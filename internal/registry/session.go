@@ -31,6 +31,8 @@ type session struct {
 
 var _ http.RoundTripper = (*session)(nil)
 
+// RoundTrip sends a request of the registry with Basic auth, or with a token once the registry has asked for Bearer. If the registry
+// rejects the password, it tries once more with fresh credentials. Requests to other hosts get no credentials.
 func (s *session) RoundTrip(request *http.Request) (*http.Response, error) {
 	request = request.Clone(request.Context())
 	request.Header.Set("User-Agent", s.userAgent)

@@ -30,7 +30,7 @@ type Difference struct {
 // DifferenceKind says how an input differs from the commit.
 type DifferenceKind int
 
-// The kinds of differences, in the order in which they are told.
+// The kinds of differences, in the order in which they are reported.
 const (
 	DifferentContent   DifferenceKind = iota // content, type or mode
 	NotInCommit                              // untracked or ignored

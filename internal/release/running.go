@@ -54,7 +54,7 @@ type Contents interface {
 // RunningProof is what can be said of a release's pods.
 type RunningProof struct {
 	Pods     []string // that run the image in every container that is meant to, sorted
-	Notes    []string // what to tell beside: workloads that want no pod, pods that are meant to stay at an older revision
+	Notes    []string // what else to report: workloads that want no pod, pods that are meant to stay at an older revision
 	Problems []string // what contradicts that the release runs the image
 	Pending  bool     // the problems are only that no pod has started yet
 	Held     bool     // pods are meant to stay at an older revision
@@ -227,7 +227,7 @@ func (c *comparison) read(ctx context.Context, image Image) (found, error) {
 // agree on some platforms and not on others. If this user may not read nodes, a pod whose spec names the wanted digest settles it: the
 // runtime has resolved that one, and reports another name of what it found.
 func (c *comparison) sameContent(ctx context.Context, wanted, reported []PlatformImage, container PodImage) (bool, error) {
-	all, some := agree(wanted, reported)
+	all, some := compareImages(wanted, reported)
 	if all || !some {
 		return all, nil
 	}
@@ -244,12 +244,12 @@ func (c *comparison) sameContent(ctx context.Context, wanted, reported []Platfor
 			there = append(there, image)
 		}
 	}
-	all, _ = agree(wanted, there)
+	all, _ = compareImages(wanted, there)
 	return all, nil
 }
 
-// agree reports whether all of the reported images are among the wanted ones, and whether some are; neither if there are none.
-func agree(wanted, reported []PlatformImage) (all, some bool) {
+// compareImages reports whether all of the reported images are among the wanted ones, and whether some are; neither if there are none.
+func compareImages(wanted, reported []PlatformImage) (all, some bool) {
 	all = len(reported) > 0
 	for _, image := range reported {
 		same := slices.ContainsFunc(wanted, func(w PlatformImage) bool {

@@ -11,8 +11,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release/releasetest"
 )
 
-// shelf is a registry and the nodes: what digests stand for, by repository and digest.
-type shelf struct {
+// fakeRegistry is a registry and the nodes: what digests stand for, by repository and digest.
+type fakeRegistry struct {
 	images map[string][]release.PlatformImage
 	err    error
 	node   release.Platform
@@ -20,13 +20,13 @@ type shelf struct {
 	asked  []string
 }
 
-func (s *shelf) Platforms(_ context.Context, image release.Image) ([]release.PlatformImage, bool, error) {
+func (s *fakeRegistry) Platforms(_ context.Context, image release.Image) ([]release.PlatformImage, bool, error) {
 	s.asked = append(s.asked, image.Repository.String()+"@"+image.Digest.String()[7:8])
 	images, found := s.images[image.Repository.Path()+"@"+image.Digest.String()[7:8]]
 	return images, found, s.err
 }
 
-func (s *shelf) NodePlatform(context.Context, string) (release.Platform, error) {
+func (s *fakeRegistry) NodePlatform(context.Context, string) (release.Platform, error) {
 	return s.node, s.nodeNo
 }
 
@@ -45,32 +45,32 @@ func TestPodsAreComparedByContent(t *testing.T) {
 	}
 	faulty := errors.New("registry: no route")
 	for name, test := range map[string]struct {
-		shelf    shelf
+		registry fakeRegistry
 		reported release.PodImage
 		want     bool
 		err      error
 	}{
-		"the digest itself":                    {shelf{}, release.PodImage{Digest: digest("a")}, true, nil},
-		"a child":                              {shelf{images: images}, release.PodImage{Digest: digest("2")}, true, nil},
-		"the config of a child":                {shelf{images: images}, release.PodImage{Digest: digest("e")}, true, nil},
-		"an index with the same children":      {shelf{images: images}, release.PodImage{Digest: digest("b")}, true, nil},
-		"an index that shares the node's":      {shelf{images: images, node: amd}, release.PodImage{Digest: digest("c")}, true, nil},
-		"an index that shares another's":       {shelf{images: images, node: arm}, release.PodImage{Digest: digest("c")}, false, nil},
-		"a manifest with the same config":      {shelf{images: images}, release.PodImage{Digest: digest("9")}, true, nil},
-		"another repository of the registry":   {shelf{images: images}, release.PodImage{Digest: digest("4"), Repository: "localhost:5000/copy"}, true, nil},
-		"another registry is not asked":        {shelf{images: images}, release.PodImage{Digest: digest("4"), Repository: "example.com/copy"}, false, nil},
-		"another build":                        {shelf{images: images}, release.PodImage{Digest: digest("d")}, false, nil},
-		"a digest that is nowhere":             {shelf{images: images}, release.PodImage{Digest: digest("8")}, false, nil},
-		"a registry that does not answer":      {shelf{err: faulty}, release.PodImage{Digest: digest("b")}, false, faulty},
-		"a node that cannot be read":           {shelf{images: images, nodeNo: faulty}, release.PodImage{Digest: digest("c")}, false, faulty},
-		"a node that need not be read":         {shelf{images: images, nodeNo: faulty}, release.PodImage{Digest: digest("c"), Named: true}, true, nil},
-		"no digest":                            {shelf{images: images}, release.PodImage{ImageID: "shop:v1"}, false, nil},
-		"an unreadable node and another build": {shelf{images: images, nodeNo: faulty}, release.PodImage{Digest: digest("d"), Named: true}, false, nil},
+		"the digest itself":                    {fakeRegistry{}, release.PodImage{Digest: digest("a")}, true, nil},
+		"a child":                              {fakeRegistry{images: images}, release.PodImage{Digest: digest("2")}, true, nil},
+		"the config of a child":                {fakeRegistry{images: images}, release.PodImage{Digest: digest("e")}, true, nil},
+		"an index with the same children":      {fakeRegistry{images: images}, release.PodImage{Digest: digest("b")}, true, nil},
+		"an index that shares the node's":      {fakeRegistry{images: images, node: amd}, release.PodImage{Digest: digest("c")}, true, nil},
+		"an index that shares another's":       {fakeRegistry{images: images, node: arm}, release.PodImage{Digest: digest("c")}, false, nil},
+		"a manifest with the same config":      {fakeRegistry{images: images}, release.PodImage{Digest: digest("9")}, true, nil},
+		"another repository of the registry":   {fakeRegistry{images: images}, release.PodImage{Digest: digest("4"), Repository: "localhost:5000/copy"}, true, nil},
+		"another registry is not asked":        {fakeRegistry{images: images}, release.PodImage{Digest: digest("4"), Repository: "example.com/copy"}, false, nil},
+		"another build":                        {fakeRegistry{images: images}, release.PodImage{Digest: digest("d")}, false, nil},
+		"a digest that is nowhere":             {fakeRegistry{images: images}, release.PodImage{Digest: digest("8")}, false, nil},
+		"a registry that does not answer":      {fakeRegistry{err: faulty}, release.PodImage{Digest: digest("b")}, false, faulty},
+		"a node that cannot be read":           {fakeRegistry{images: images, nodeNo: faulty}, release.PodImage{Digest: digest("c")}, false, faulty},
+		"a node that need not be read":         {fakeRegistry{images: images, nodeNo: faulty}, release.PodImage{Digest: digest("c"), Named: true}, true, nil},
+		"no digest":                            {fakeRegistry{images: images}, release.PodImage{ImageID: "shop:v1"}, false, nil},
+		"an unreadable node and another build": {fakeRegistry{images: images, nodeNo: faulty}, release.PodImage{Digest: digest("d"), Named: true}, false, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test.reported.Pod, test.reported.Container = "shop-1", "app"
-			proof, err := releasetest.Running(test.reported).Prove(t.Context(), repository.At(digest("a")), &test.shelf)
+			proof, err := releasetest.Running(test.reported).Prove(t.Context(), repository.At(digest("a")), &test.registry)
 			if !errors.Is(err, test.err) {
 				t.Fatalf("got %v", err)
 			}
@@ -80,7 +80,7 @@ func TestPodsAreComparedByContent(t *testing.T) {
 			if got := cmp.Equal(proof.Pods, []string{"shop-1"}); got != test.want || got == (len(proof.Problems) > 0) {
 				t.Errorf("got %+v, want %v", proof, test.want)
 			}
-			for _, asked := range test.shelf.asked {
+			for _, asked := range test.registry.asked {
 				if !strings.HasPrefix(asked, "localhost:5000/") {
 					t.Errorf("asked %s", asked)
 				}
@@ -129,7 +129,7 @@ func TestProveTellsWantedFromHeldAndIdle(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := test.running.Prove(t.Context(), image, &shelf{})
+			got, err := test.running.Prove(t.Context(), image, &fakeRegistry{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -58,7 +58,7 @@ type Registry interface {
 	// Record pushes the evidence and returns the digest of the record.
 	Record(ctx context.Context, evidence release.Evidence) (release.Digest, error)
 	// Newest returns the newest record about an image from an environment, and false if there is none. Records that cannot be
-	// read are passed over. If one of them is not older than a pass and declares another verdict, the error is a
+	// read are skipped. If one of them is not older than a pass and declares another verdict, the error is a
 	// *release.UnreadableRecordError.
 	Newest(ctx context.Context, image release.Image, environment release.Environment) (release.Record, bool, error)
 	// Describe reads the revision label of an image, and returns false if the registry does not hold the image.

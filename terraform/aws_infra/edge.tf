@@ -373,7 +373,7 @@ resource "aws_apigatewayv2_stage" "edge" {
     detailed_metrics_enabled = true
   }
 
-  # Without query strings and headers, which may carry what is nobody's business.
+  # Without query strings and headers, which may carry personal data.
   access_log_settings {
     destination_arn = aws_cloudwatch_log_group.edge_api[each.key].arn
     format = jsonencode({

@@ -72,7 +72,7 @@ variable "viewer_arns" {
 variable "endpoint_public_cidrs" {
   description = <<-EOT
     Networks that may reach the clusters' API over the internet, such as an office's or a runner's fixed address. Empty: the API
-    has no public endpoint. Identity is asked for either way; this decides who may knock.
+    has no public endpoint. Identity is asked for either way; this limits which networks can connect.
   EOT
   type        = set(string)
   default     = []

@@ -11,7 +11,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// commits compares commits by the history of the work tree and of its remote, and by GitHub's where those cannot tell. The
+// commits compares commits by the history of the work tree and of its remote, and by GitHub's where those do not show it. The
 // deploys of a matrix ask about the same commits: each pair is compared once.
 type commits struct {
 	process app.Process
@@ -33,7 +33,7 @@ func newCommits(run *app.RunContext, token string) *commits {
 		api: github.API{URL: run.Process.Getenv("GITHUB_API_URL"), Repository: run.Process.Getenv("GITHUB_REPOSITORY"), Token: token}}
 }
 
-// Compare tells how the next commit relates to the live one. The error says why neither git nor GitHub can tell.
+// Compare returns how the next commit relates to the live one. The error says why that is unknown to git and to GitHub.
 func (c *commits) Compare(ctx context.Context, live, next release.Commit) (release.Comparison, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -124,9 +124,9 @@ func (i *Images) Newest(ctx context.Context, image release.Image, environment re
 		created string // of the newest record that can be read; "" if it is undated
 	)
 	for referrer, err := range i.registry.Referrers(ctx, image, evidence.ArtifactType, wanted) {
-		var passedOver *registry.PassedOverError
+		var passedOver *registry.SkippedReferrerError
 		if errors.As(err, &passedOver) {
-			i.reporter.Warnf("passing over a record of %s that cannot be read: %v", image.Digest.Short(), passedOver)
+			i.reporter.Warnf("skipping a record of %s that cannot be read: %v", image.Digest.Short(), passedOver)
 			against.add(passedOver.Digest, passedOver.Annotations, environment)
 			continue
 		}

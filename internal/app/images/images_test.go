@@ -138,7 +138,7 @@ func TestNewestOfAnEnvironment(t *testing.T) {
 }
 
 // A record that cannot be read is no proof and no obstacle: what staging recorded before it counts.
-func TestNewestPassesOver(t *testing.T) {
+func TestNewestSkips(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		content func(t *testing.T, image release.Image) []byte

@@ -104,8 +104,8 @@ var wantsFloats = regexp.MustCompile(`%![a-zA-Z]\(u?int64=|incompatible types fo
 // maxFloat is the greatest whole number up to which a float64 keeps every digit.
 const maxFloat = 1 << 53
 
-// suitTemplates gives the templates float64 for whole numbers, as Helm does, if they work with nothing else and no digit is lost.
-func (c *Chart) suitTemplates(deployment release.Deployment) {
+// useFloatsIfNeeded gives the templates float64 for whole numbers, as Helm does, if they work with nothing else and no digit is lost.
+func (c *Chart) useFloatsIfNeeded(deployment release.Deployment) {
 	hasIntegers, fit := false, true
 	count := func(value any) any {
 		switch value := value.(type) {

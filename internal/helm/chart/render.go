@@ -45,7 +45,7 @@ func Load(deployment release.Deployment) (*Chart, error) {
 		return nil, &release.InputError{Problems: problems}
 	}
 	read := &Chart{Chart: loaded, Values: merged.values, Notes: merged.notes()}
-	read.suitTemplates(deployment)
+	read.useFloatsIfNeeded(deployment)
 	return read, nil
 }
 

@@ -18,7 +18,8 @@ import (
 // It refuses a release in which no container runs the image, with an *release.InputError.
 type Stamp struct{ Deployment release.Deployment }
 
-// Run stamps a rendered manifest.
+// Run implements Helm's PostRenderer: it labels and annotates the objects that run the image, and their pod templates except a Job's,
+// which is immutable.
 func (s Stamp) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
 	objects, err := manifest.Parse(rendered.String())
 	if err != nil {

@@ -52,7 +52,7 @@ func (s *Store) Marks(entries []Entry) (map[int]release.Mark, error) {
 // rollbacksByOthers returns the revisions that another Helm made by going back to an earlier one, and the number of that one. It
 // reads no record if this pipeline made all revisions.
 func (s *Store) rollbacksByOthers(entries []Entry) (map[int]int, error) {
-	if !slices.ContainsFunc(entries, Entry.madeLiveByOthers) {
+	if !slices.ContainsFunc(entries, Entry.deployedByPlainHelm) {
 		return nil, nil
 	}
 	revisions, err := s.read(entries[:min(len(entries), MaxRevisions)])
@@ -62,7 +62,7 @@ func (s *Store) rollbacksByOthers(entries []Entry) (map[int]int, error) {
 	rollbacks := map[int]int{}
 	for i, revision := range revisions {
 		at := slices.IndexFunc(entries, func(e Entry) bool { return e.Revision == revision.Version })
-		if at < 0 || !entries[at].madeLiveByOthers() {
+		if at < 0 || !entries[at].deployedByPlainHelm() {
 			continue
 		}
 		if source := sourceOf(revision, revisions[i+1:]); source > 0 {
@@ -72,8 +72,8 @@ func (s *Store) rollbacksByOthers(entries []Entry) (map[int]int, error) {
 	return rollbacks, nil
 }
 
-// madeLiveByOthers reports whether another Helm made the revision, and it became live.
-func (e Entry) madeLiveByOthers() bool {
+// deployedByPlainHelm reports whether another Helm made the revision, and it became live.
+func (e Entry) deployedByPlainHelm() bool {
 	return !e.createdByUs() && (e.Status == helmrelease.StatusDeployed || e.Status == helmrelease.StatusSuperseded)
 }
 
@@ -133,7 +133,7 @@ func LastVerified(entries []Entry, marks map[int]release.Mark) (Entry, bool) {
 }
 
 // LastReadable returns the revision to go back to, as LastVerified finds it, nil if there is none. One whose record cannot be read
-// is passed over for the next, and told.
+// is skipped for the next, and logged.
 func (s *Store) LastReadable(entries []Entry, marks map[int]release.Mark) (*helmrelease.Release, Entry, error) {
 	marks = maps.Clone(marks)
 	for {

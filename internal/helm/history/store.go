@@ -163,7 +163,7 @@ func (s *Store) list(by map[string]string) ([]Entry, error) {
 const maxParallelReads = 5
 
 // read reads the revisions of entries, in their order. One that was deleted meanwhile is left out, and so is one that cannot be
-// decoded, which is told; unless it is needed: then that is a *release.Failure (OD-215).
+// decoded, which is logged; unless it is needed: then that is a *release.Failure (OD-215).
 func (s *Store) read(entries []Entry, needed ...Entry) ([]*helmrelease.Release, error) {
 	secrets := make([]*core.Secret, len(entries))
 	var group errgroup.Group
@@ -195,7 +195,7 @@ func (s *Store) read(entries []Entry, needed ...Entry) ([]*helmrelease.Release, 
 		case errors.As(err, &unreadable) && slices.ContainsFunc(needed, func(e Entry) bool { return e.name == secret.Name }):
 			return nil, s.refuse(unreadable)
 		case errors.As(err, &unreadable):
-			s.passOver(unreadable)
+			s.warnSkipped(unreadable)
 		case err != nil:
 			return nil, err
 		default:
@@ -244,7 +244,7 @@ func (s *Store) Create(name string, revision *helmrelease.Release) error {
 		return err
 	}
 	s.Created = revision
-	s.remember(created, revision)
+	s.cacheWrite(created, revision)
 	return nil
 }
 
@@ -302,12 +302,12 @@ func (s *Store) update(name string, revision *helmrelease.Release) error {
 	if err != nil {
 		return err
 	}
-	s.remember(updated, revision)
+	s.cacheWrite(updated, revision)
 	return nil
 }
 
-// remember records what a write has stored in the cluster.
-func (s *Store) remember(secret *core.Secret, revision *helmrelease.Release) {
+// cacheWrite updates the cached Secrets and Pending after a record was written to the cluster.
+func (s *Store) cacheWrite(secret *core.Secret, revision *helmrelease.Release) {
 	s.known[secret.Name] = secret
 	switch {
 	case InProgress(revision.Info.Status):

@@ -30,9 +30,9 @@ func (s *Store) refuse(unreadable *unreadableError) error {
 	}
 }
 
-// passOver tells of a record that cannot be read and is not needed.
-func (s *Store) passOver(unreadable *unreadableError) {
-	s.Log(fmt.Sprintf("WARNING: %s Secret %q in namespace %q cannot be read and is passed over: %s; delete it: kubectl -n %s delete secret %s", causes.RecordUnreadable,
+// warnSkipped logs a record that cannot be read and is not needed.
+func (s *Store) warnSkipped(unreadable *unreadableError) {
+	s.Log(fmt.Sprintf("WARNING: %s Secret %q in namespace %q cannot be read and is skipped: %s; delete it: kubectl -n %s delete secret %s", causes.RecordUnreadable,
 		unreadable.secret, s.Namespace, failure.Sanitize(unreadable.Error()), s.Namespace, unreadable.secret))
 }
 

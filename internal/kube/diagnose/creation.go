@@ -19,7 +19,7 @@ var transientRefusal = regexp.MustCompile(`(?i)failed calling webhook|timeout|ti
 // quotaExceeded is a quota's refusal (k8s.io/apiserver/pkg/admission/plugin/resourcequota, CheckRequest).
 var quotaExceeded = regexp.MustCompile(`exceeded quota: [^,]*, requested: (.*), used: .*, limited: ([^;]*)`)
 
-// classifyRefusal gives a finding of pods that may not be created its code and grace. terminating tells that pods of the namespace
+// classifyRefusal gives a finding of pods that may not be created its code and grace. terminating says that pods of the namespace
 // are being deleted, which frees quota.
 func (f *Finding) classifyRefusal(message string, terminating bool) {
 	f.Code, f.Grace = causes.AdmissionRefused, GraceShort

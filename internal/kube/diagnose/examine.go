@@ -29,7 +29,8 @@ type examination struct {
 	history map[string]*ContainerHistory
 }
 
-func (p Pod) examination() *examination {
+// newExamination copies the container histories, so that examining a pod does not change its Pod.History.
+func (p Pod) newExamination() *examination {
 	e := &examination{Pod: p, history: map[string]*ContainerHistory{}}
 	for name, history := range p.History {
 		e.history[name] = &history
@@ -59,7 +60,7 @@ func (e *examination) newHistory() PodHistory {
 // container that runs and is not ready. found is nil if the pod is ready or has succeeded. history is the pod's history with this
 // observation added.
 func (p Pod) Examine() (found *Finding, history PodHistory) {
-	e := p.examination()
+	e := p.newExamination()
 	return e.examine(), e.newHistory()
 }
 
@@ -112,7 +113,7 @@ func (e *examination) firstProblem(statuses []core.ContainerStatus) Finding {
 // recordReady restarts the history of a container that is ready: only what happens later counts against it.
 func (e *examination) recordReady(statuses []core.ContainerStatus) {
 	for _, status := range statuses {
-		if history := e.historyOf(status.Name); status.Ready && e.provingLeft(status) <= 0 {
+		if history := e.historyOf(status.Name); status.Ready && e.remainingProvingTime(status) <= 0 {
 			*history = ContainerHistory{RunsWhenReady: EndedRuns(status), RunningSince: history.RunningSince, Run: history.Run}
 		}
 	}

@@ -15,23 +15,23 @@ type Unproven struct {
 // Unproven lists the containers of a pod that have not run for its ProvingTime yet, in their order. history is the pod's history
 // with this observation added.
 func (p Pod) Unproven() (unproven []Unproven, history PodHistory) {
-	e := p.examination()
+	e := p.newExamination()
 	if p.Status.Phase == core.PodSucceeded || p.Status.Phase == core.PodFailed { // a ReplicaSet replaces one that failed, and leaves it
 		return nil, e.newHistory()
 	}
 	for i := range p.Spec.Containers {
 		name := p.Spec.Containers[i].Name
-		if left := e.provingLeft(containerStatus(p.Status.ContainerStatuses, name)); left > 0 {
+		if left := e.remainingProvingTime(containerStatus(p.Status.ContainerStatuses, name)); left > 0 {
 			unproven = append(unproven, Unproven{name, left})
 		}
 	}
 	return unproven, e.newHistory()
 }
 
-// provingLeft returns how much longer a container must run to count as ready; 0 or less if it already counts. A container with a
+// remainingProvingTime returns how much longer a container must run to count as ready; 0 or less if it already counts. A container with a
 // readiness probe counts as soon as the probe passes. A container that does not run, or whose status has not been read yet, must
 // run for the whole ProvingTime: a workload's status may be read before its pods'.
-func (e *examination) provingLeft(status core.ContainerStatus) time.Duration {
+func (e *examination) remainingProvingTime(status core.ContainerStatus) time.Duration {
 	if spec := containerSpec(e.Pod, status.Name); spec == nil || spec.ReadinessProbe != nil {
 		return 0
 	}

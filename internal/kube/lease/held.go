@@ -64,7 +64,7 @@ func (h *heldLease) renew(ctx context.Context) {
 	every := h.request.Duration / 4
 	for pause := every; sleep(ctx, pause); {
 		pause = every
-		err := h.write(ctx, limitRequestTime(every/2), beat)
+		err := h.write(ctx, limitRequestTime(every/2), setRenewTime)
 		switch {
 		case h.isLost():
 			return
@@ -95,11 +95,11 @@ func (h *heldLease) Context(ctx context.Context) (context.Context, context.Cance
 // Renew sends a heartbeat now. If the cluster does not answer, it tries again until ctx ends. A Lease that another run has taken
 // is a *release.Failure (OD-207).
 func (h *heldLease) Renew(ctx context.Context) error {
-	return h.writeUntil(ctx, beat, "renewing the Lease of")
+	return h.writeUntil(ctx, setRenewTime, "renewing the Lease of")
 }
 
-// beat is the change of a heartbeat.
-func beat(lease *coordination.Lease) {
+// setRenewTime is the change of a heartbeat.
+func setRenewTime(lease *coordination.Lease) {
 	now := nowMicro()
 	lease.Spec.RenewTime = &now
 }

@@ -69,7 +69,7 @@ func assess(known snapshot, policy policy, now time.Time) assessment {
 			continue
 		}
 		a.observeSuccess(o)
-		now := declaredCondition(o, a.withOlderPods(o, a.discountGivenUp(o, a.conditionOf(o))))
+		now := declaredCondition(o, a.withOlderPods(o, a.ignoreBaselineDeadline(o, a.conditionOf(o))))
 		switch {
 		case o.wait == reportOnly:
 			if now, reported := reportedCondition(o.object.Kind, o.content); reported {
@@ -206,7 +206,7 @@ func (a *assessor) pod(pod *core.Pod, ofJob bool) diagnose.Pod {
 	}
 }
 
-// knowsPodsOf reports whether the pods of a workload's current template can be told.
+// knowsPodsOf reports whether the pods of a workload's current template are known.
 func (a *assessor) knowsPodsOf(o observedObject) bool {
 	namespace := a.namespaceOf(o)
 	if o.object.Kind == "Deployment" && (namespace.replicaSetSync == nil || !namespace.replicaSetSync.Synced) {

@@ -119,9 +119,9 @@ func (a *assessor) observeStart(pod *core.Pod) {
 	a.memory.starts[pod.UID] = starts
 }
 
-// discount takes the weight from a finding that rests only on what was reported before the release was applied: the Secret may
+// ignoreBaselineFinding takes the weight from a finding that rests only on what was reported before the release was applied: the Secret may
 // exist by now, the image may have been pushed, and the kubelet has not tried again. It counts once it is reported again.
-func (a *assessor) discount(found *diagnose.Finding) {
+func (a *assessor) ignoreBaselineFinding(found *diagnose.Finding) {
 	if found.Grace < 0 || found.Grace > diagnose.GraceShort || !a.seenBefore(found.UID) || a.renewed(*found) {
 		return
 	}
@@ -154,9 +154,9 @@ func (a *assessor) renewed(found diagnose.Finding) bool {
 	return false
 }
 
-// discountGivenUp takes a Deployment of before the release was applied as one that makes progress, until its own deadline has passed
+// ignoreBaselineDeadline takes a Deployment of before the release was applied as one that makes progress, until its own deadline has passed
 // since: its controller counts from when there was progress last, and repeats that it has given up until a pod becomes available.
-func (a *assessor) discountGivenUp(o observedObject, now condition) condition {
+func (a *assessor) ignoreBaselineDeadline(o observedObject, now condition) condition {
 	if o.object.Kind != "Deployment" || now.failed == "" || o.content == nil || !a.seenBefore(o.content.GetUID()) {
 		return now
 	}

@@ -116,7 +116,7 @@ func TestWhatWasThereBeforeCountsWhenItIsRenewed(t *testing.T) {
 			known.memory = assess(known, policy{}, at).memory
 			again := assess(known, policy{}, at.Add(diagnose.GraceShort))
 			if again.failure != nil {
-				nameGivenUp(again.failure)
+				setGivenUpCode(again.failure)
 			}
 			if again.failure == nil || again.failure.finding.Code != test.code {
 				t.Errorf("it happened again, and is not named: %+v", again.pending)

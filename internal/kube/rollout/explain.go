@@ -33,7 +33,7 @@ func (a *assessor) explain(o observedObject, now condition) diagnose.Finding {
 	}
 	if o.object.Kind == "PersistentVolumeClaim" {
 		if found := a.explainClaim(o.content); found != nil {
-			a.discount(found)
+			a.ignoreBaselineFinding(found)
 			return a.observed(*found)
 		}
 		return own
@@ -47,7 +47,7 @@ func (a *assessor) explain(o observedObject, now condition) diagnose.Finding {
 		return a.recordCause(o, *worst, now)
 	}
 	if found := a.refused(o); found != nil {
-		a.discount(found)
+		a.ignoreBaselineFinding(found)
 		return a.observed(*found)
 	}
 	if worst == nil {
@@ -84,7 +84,7 @@ func (a *assessor) worstOf(pods []*core.Pod, ofJob bool) (worst *diagnose.Findin
 		if found == nil {
 			continue
 		}
-		a.discount(found)
+		a.ignoreBaselineFinding(found)
 		a.memory.observe(*found, a.now)
 		rank, expired := 2, false
 		switch expired, _ = a.graceExpired(*found); {

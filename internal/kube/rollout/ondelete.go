@@ -10,7 +10,7 @@ import (
 )
 
 // withOlderPods is the condition of a workload that leaves pods of an older template running by its own settings: under OnDelete until
-// somebody deletes them, or below a StatefulSet's partition. They are told, and not waited for.
+// somebody deletes them, or below a StatefulSet's partition. They are reported, and not waited for.
 func (a *assessor) withOlderPods(o observedObject, now condition) condition {
 	if o.object.Kind != "StatefulSet" && o.object.Kind != "DaemonSet" || o.content == nil || diagnose.NotObserved(o.content) {
 		return now

@@ -17,7 +17,7 @@ type condition struct {
 	failed         string // the cluster's reason if it has given the object up
 	declared       string // why it fails by the annotations of a custom resource, "" if it does not
 	older          int    // pods of an older template that are left running deliberately
-	note           string // what is to be told of an object that is done
+	note           string // what is to be reported of an object that is done
 	message        string
 }
 

@@ -186,7 +186,7 @@ func (p provoked) record(t *testing.T, client *kube.Client, name string) {
 		known, result := r.evaluate()
 		reached := p.finished && len(result.pending) == 0 && known.objects[0].content != nil
 		for _, late := range result.pending {
-			nameGivenUp(&late)
+			setGivenUpCode(&late)
 			reached = reached || late.finding.Code != "" && late.finding.Code == p.reaches
 		}
 		if reached && (p.until == nil || p.until(known)) {

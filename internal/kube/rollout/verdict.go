@@ -86,7 +86,7 @@ func (a *assessor) findFailure() {
 				dependent = late
 			}
 		case a.failure == nil:
-			nameGivenUp(late)
+			setGivenUpCode(late)
 			a.failure = late
 		}
 	}
@@ -184,8 +184,8 @@ func (a *assessor) evidenceDelay(late pendingObject) time.Duration {
 	return 0
 }
 
-// nameGivenUp gives an object that the cluster has given up a code, if nothing better is known about it.
-func nameGivenUp(late *pendingObject) {
+// setGivenUpCode gives an object that the cluster has given up a code, if nothing better is known about it.
+func setGivenUpCode(late *pendingObject) {
 	if late.givenUp == "" || late.finding.Code != "" {
 		return
 	}

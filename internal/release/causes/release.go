@@ -36,7 +36,7 @@ var releaseCauses = []Cause{
 		},
 	},
 	{
-		Code: ObjectNotOurs, Name: "an object belongs to somebody else",
+		Code: ObjectNotOurs, Name: "an object is managed by another owner",
 		Meaning: "The chart wants to create an object that exists already, made by hand or by another release. A deploy does not take over " +
 			"such an object by itself.",
 		Advice: "delete the object, rename it in the chart, or give it to this release",
@@ -131,7 +131,7 @@ var releaseCauses = []Cause{
 		},
 	},
 	{
-		Code: AddressUnclear, Name: "nobody can tell where the release is served",
+		Code: AddressUnclear, Name: "the release's address is ambiguous",
 		Meaning: "The chart renders several load balancers or several Ingresses, and none is named as the release. Nothing was changed.",
 		Advice:  "name the one to use with --address, or give the URL itself, or none",
 		Example: `OD-209 the release has 2 addresses, and none is named as the release: service/shop-admin, service/shop-web; name the one to use ` +
@@ -143,11 +143,11 @@ var releaseCauses = []Cause{
 		},
 	},
 	{
-		Code: OrderUnknown, Name: "nobody can tell which commit is newer",
-		Meaning: "The release runs another commit, and neither the checkout's history, nor its remote, nor GitHub tells whether the new commit " +
+		Code: OrderUnknown, Name: "the order of the commits is unknown",
+		Meaning: "The release runs another commit, and neither the checkout's history, nor its remote, nor GitHub shows whether the new commit " +
 			"descends from it. A deploy of an older commit would take changes away that are live, so it is refused.",
 		Advice: "check out the full history (fetch-depth: 0), or give --allow-diverged to deploy without knowing",
-		Example: `refused: OD-213 nobody can tell whether commit 4f2a91c0d3e5 is newer than 9b1c44e07a21, which release "shop" in namespace ` +
+		Example: `refused: OD-213 cannot determine whether commit 4f2a91c0d3e5 is newer than 9b1c44e07a21, which release "shop" in namespace ` +
 			`"production" runs: fetching the history from remote "origin": fatal: could not read Username for 'https://github.com': terminal prompts ` +
 			`disabled; check out the full history (fetch-depth: 0), or give --allow-diverged to deploy without knowing`,
 		Steps: []string{
@@ -175,7 +175,7 @@ var releaseCauses = []Cause{
 	{
 		Code: RecordUnreadable, Name: "a release record cannot be read",
 		Meaning: "Helm keeps every revision of a release in a Secret, and the content of one is not a revision: it was edited, restored in part, or " +
-			"copied. A superseded one is passed over with a warning. Without the newest one, or the deployed one, nothing tells what is live, so " +
+			"copied. A superseded one is skipped with a warning. Without the newest one, or the deployed one, it is unknown what is live, so " +
 			"nothing is changed.",
 		Advice: "restore the Secret from a backup, or delete it to go on from the revision before",
 		Example: `OD-215 Secret "sh.helm.release.v1.shop.v7" in namespace "staging", which the release needs, cannot be read (illegal base64 data at ` +

@@ -152,7 +152,7 @@ variable "ignore_pin" {
 
 variable "timeout_seconds" {
   description = <<-EOT
-    How long Helm waits for the pods and the load balancer's address, in seconds; 0: it does not wait, and smoke tells. Below five
+    How long Helm waits for the pods and the load balancer's address, in seconds; 0: it does not wait; smoke checks readiness. Below five
     minutes: the actions take a release that another Helm has left pending for longer for a dead run's, and deploy over it.
   EOT
   type        = number

@@ -37,7 +37,8 @@ type kubeconfigCluster struct {
 	File   string `yaml:"certificate-authority"`      // relative to the kubeconfig
 }
 
-// ClusterFromKubeconfig returns an active cluster of that name with the endpoint and the authority of the file's current context.
+// ClusterFromKubeconfig returns a cluster of that name (status ACTIVE, the zero value) with the server and the certificate authority of the
+// kubeconfig's current context.
 // The credentials in the file are not read.
 func ClusterFromKubeconfig(name, file string) (Cluster, error) {
 	fail := func(err error) (Cluster, error) {

@@ -164,7 +164,7 @@ func TestOtherServicesAreLeftAlone(t *testing.T) {
 	}
 }
 
-func TestATakenAddressIsPassedOver(t *testing.T) {
+func TestATakenAddressIsSkipped(t *testing.T) {
 	t.Parallel()
 	first := candidate("staging/shop", 0).String()
 	b := start(t, func(address string) (net.Listener, error) {

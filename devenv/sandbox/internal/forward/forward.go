@@ -74,11 +74,11 @@ func (s *Server) accept() {
 			time.Sleep(5 * time.Millisecond)
 			continue
 		}
-		go s.carry(client)
+		go s.forward(client)
 	}
 }
 
-func (s *Server) carry(client net.Conn) {
+func (s *Server) forward(client net.Conn) {
 	defer s.release(client)
 	if !s.hold(client) {
 		return

@@ -95,7 +95,7 @@ func build(ctx context.Context, source, target, from, notice string, out io.Writ
 	if notice != "" {
 		fmt.Fprintln(out, notice) //nolint:errcheck // progress
 	}
-	stop := elapse(out, "building "+from)
+	stop := printElapsed(out, "building "+from)
 	arguments := append(append([]string{"build"}, flags...), "-o", target, "./"+from)
 	command := exec.CommandContext(ctx, "go", arguments...) //nolint:gosec // fixed flags and our own paths
 	command.Dir = source
@@ -136,8 +136,8 @@ func stamp(source, from string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// elapse prints the elapsed time until the returned function is called.
-func elapse(out io.Writer, what string) func() {
+// printElapsed prints the elapsed time until the returned function is called.
+func printElapsed(out io.Writer, what string) func() {
 	began := time.Now()
 	done := make(chan struct{})
 	go func() {

@@ -114,7 +114,7 @@ func WriteRegistries(dir place.Dir, registries []string) error {
 	return writeAll(files)
 }
 
-// writeAll writes files and the directories they need. They hold no secrets but may name ports.
+// writeAll writes configuration files by path, readable by their owner only, and creates their directories.
 func writeAll(files map[string][]byte) error {
 	for path, content := range files {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // read by the node's own programs

@@ -14,7 +14,7 @@ import (
 const Default = "/var/lib/onedigest-sandbox"
 
 // longest is the most bytes a unix socket's path may have (sun_path is 108 with its final zero, unix(7)), less the
-// longest path that the sandbox makes beneath its directory.
+// longest path that the sandbox makes below its directory.
 const longest = 107 - len("/kubelet/plugins_registry/example.com-reg.sock")
 
 // marker marks a directory as a sandbox's, so that down removes no other.
@@ -41,7 +41,7 @@ func At(path string) (Dir, error) {
 		return "", fmt.Errorf("%q is too long by %d bytes: the sockets in it must stay within 107 bytes", absolute, len(absolute)-longest)
 	}
 	if filepath.Dir(absolute) == "/" {
-		return "", fmt.Errorf("%q is a top-level directory: name one beneath it", absolute)
+		return "", fmt.Errorf("%q is a top-level directory: name one below it", absolute)
 	}
 	d := Dir(absolute)
 	entries, err := os.ReadDir(absolute)

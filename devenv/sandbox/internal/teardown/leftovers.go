@@ -28,7 +28,7 @@ func Leftovers(dir place.Dir) ([]string, error) {
 			left = append(left, fmt.Sprintf("process %d (%s)", pid, program))
 		}
 	}
-	mounts, err := mountsBeneath(dir)
+	mounts, err := mountsBelow(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +100,8 @@ func programOf(pid int) string {
 	return filepath.Base(line[0])
 }
 
-// mountsBeneath lists the mount points in the sandbox's directory, innermost last.
-func mountsBeneath(dir place.Dir) ([]string, error) {
+// mountsBelow lists the mount points in the sandbox's directory, innermost last.
+func mountsBelow(dir place.Dir) ([]string, error) {
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err

@@ -82,15 +82,16 @@ func killUngrouped(dir place.Dir) error {
 	}
 }
 
-// unmount removes mounts in the sandbox's directory. The node's own are in another namespace; others, of a run
-// whose namespaces were shared with the machine's, must be unmounted before files are removed.
+// unmount unmounts what is mounted below the sandbox's directory, innermost first, so that removing the directory deletes no mounted
+// files. Usually that is nothing: the node mounts in a mount namespace of its own. A run that shared the machine's namespace leaves
+// mounts here.
 func unmount(dir place.Dir) error {
-	mounts, err := mountsBeneath(dir)
+	mounts, err := mountsBelow(dir)
 	if err != nil {
 		return err
 	}
 	for i := len(mounts) - 1; i >= 0; i-- {
-		if err := unix.Unmount(mounts[i], unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) {
+		if err := unix.Unmount(mounts[i], unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: no longer a mount point
 			return fmt.Errorf("unmounting %q: %w", mounts[i], err)
 		}
 	}
