@@ -21,16 +21,16 @@ func TestWhatForbidsARollback(t *testing.T) {
 	withImage.Image = image(t, "b")
 	possible := withObstacle()
 	for name, test := range map[string]struct {
-		fakes  fakes
+		fakes  *fakes
 		rolled bool
 		says   []string // in the error, or in the log of one that is tried
 	}{
-		"a migration that has run":      {fakes{target: withObstacle(migrated)}, false, []string{"nothing was rolled back: Job/migrate", "deploy a commit that works with it"}},
-		"a migration beside a maybe":    {fakes{target: withObstacle(maybe, migrated)}, false, []string{"spec.selector", "Job/migrate", "deploy a commit that works with it"}},
-		"an image that is gone":         {fakes{target: withImage, gone: image(t, "b").Digest}, false, []string{"is no longer in the registry", "build its commit again"}},
-		"what may work":                 {fakes{target: withObstacle(maybe)}, true, []string{"OD-205", "spec.selector"}},
-		"a migration that has not run":  {fakes{target: withObstacle(migrated), targetAfter: &possible}, true, nil},
-		"what cannot be found out then": {fakes{target: withObstacle(migrated), targetAfterErr: errors.New("no answer")}, false, []string{"Job/migrate"}},
+		"a migration that has run":      {&fakes{target: withObstacle(migrated)}, false, []string{"nothing was rolled back: Job/migrate", "deploy a commit that works with it"}},
+		"a migration beside a maybe":    {&fakes{target: withObstacle(maybe, migrated)}, false, []string{"spec.selector", "Job/migrate", "deploy a commit that works with it"}},
+		"an image that is gone":         {&fakes{target: withImage, gone: image(t, "b").Digest}, false, []string{"is no longer in the registry", "build its commit again"}},
+		"what may work":                 {&fakes{target: withObstacle(maybe)}, true, []string{"OD-205", "spec.selector"}},
+		"a migration that has not run":  {&fakes{target: withObstacle(migrated), targetAfter: &possible}, true, nil},
+		"what cannot be found out then": {&fakes{target: withObstacle(migrated), targetAfterErr: errors.New("no answer")}, false, []string{"Job/migrate"}},
 	} {
 		for way, flags := range map[string][]string{"a deploy": nil, "the step after smoke": {"--rollback-failed-smoke", "--release", "shop"}} {
 			t.Run(name+", "+way, func(t *testing.T) {
