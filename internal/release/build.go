@@ -1,7 +1,10 @@
 package release
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -105,3 +108,112 @@ type TagTakenError struct {
 func (e *TagTakenError) Error() string {
 	return fmt.Sprintf("tag %q holds %s, not %s", e.Tag, e.Holds, e.Wanted)
 }
+
+// RecipeSettings are the settings that an image was built with, by name, each in a form that two spellings of one setting
+// share. Settings that have their default and do not shape the image are absent, so that a new setting changes no recipe.
+//
+// They are stored with the image (AnnotationRecipe), so that a later build of the commit can tell whether it is the image that
+// was asked for.
+type RecipeSettings map[string]string
+
+// Encode returns the settings as a JSON object with sorted keys, as they are stored with an image.
+func (s RecipeSettings) Encode() string {
+	text, _ := json.Marshal(s) // a map of strings
+	return string(text)
+}
+
+// ParseRecipeSettings reads what Encode wrote.
+func ParseRecipeSettings(text string) (RecipeSettings, error) {
+	var settings RecipeSettings
+	if err := json.Unmarshal([]byte(text), &settings); err != nil {
+		return nil, fmt.Errorf("reading the recipe: %w", err)
+	}
+	if len(settings) == 0 {
+		return nil, fmt.Errorf("reading the recipe: it is empty")
+	}
+	return settings, nil
+}
+
+// Limits of a description of differences: the settings of an image come from a registry.
+const (
+	maxDifferences = 10
+	maxShown       = 120 // of a value, in bytes
+)
+
+// Differences says of each setting that differs what it is in the image that has these settings, and what it is in wanted.
+// It is "" if none does.
+func (s RecipeSettings) Differences(wanted RecipeSettings) string {
+	names := maps.Clone(s)
+	maps.Copy(names, wanted)
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		held, isHeld := s[name]
+		asked, isAsked := wanted[name]
+		if held != asked || isHeld != isAsked {
+			all = append(all, fmt.Sprintf("%s is %s there and %s here", shown(name), value(held, isHeld), value(asked, isAsked)))
+		}
+	}
+	if more := len(all) - maxDifferences; more > 0 {
+		all = append(all[:maxDifferences], fmt.Sprintf("and %d more settings differ", more))
+	}
+	return strings.Join(all, "; ")
+}
+
+// shown is a setting's name without quotes if it is a plain word or two.
+func shown(name string) string {
+	if quoted := fmt.Sprintf("%.*q", maxShown, name); quoted != `"`+name+`"` {
+		return quoted
+	}
+	return name
+}
+
+func value(text string, isSet bool) string {
+	if !isSet {
+		return "not set"
+	}
+	return fmt.Sprintf("%.*q", maxShown, text)
+}
+
+// Inputs are the local files that decide what an image holds.
+type Inputs struct {
+	// Files are absolute paths. A path where no file is counts too, if a file there would be used: the commit must not
+	// have one either.
+	Files []string
+	// Rules find the files that the commit has and the work tree lacks.
+	Rules []InputRule
+	// Links is set if symbolic links enter the image as links; otherwise the files that they lead to enter it.
+	Links bool
+	// Modes is set if the executable bit of a file enters the image.
+	Modes bool
+}
+
+// InputRule says which files below a directory enter an image. Paths are relative to the directory, with slashes.
+type InputRule struct {
+	Dir    string                 // absolute
+	Takes  func(path string) bool // reports whether a file with this path enters the image
+	Enters func(path string) bool // reports whether files below a directory with this path may enter it
+}
+
+// Difference is an input of an image that is not what the commit has.
+type Difference struct {
+	Kind DifferenceKind
+	Path string // relative to the build context; absolute if it is outside the work tree
+	Note string // what is there instead, or ""
+}
+
+// DifferenceKind says how an input differs from the commit.
+type DifferenceKind int
+
+// The kinds of differences, in the order in which they are reported.
+const (
+	DifferentContent   DifferenceKind = iota // content, type or mode
+	NotInCommit                              // untracked or ignored
+	OutsideWorkTree                          // no commit can have it
+	MissingFile                              // the commit has it, the work tree does not
+	AbsentSubmodule                          // not checked out
+	OtherSubmodule                           // at another commit than the one that the commit names
+	UnresolvedPointer                        // a Git LFS pointer instead of the file
+	UnavailableFilter                        // a filter of .gitattributes that is not set up here
+	ConvertedByMachine                       // converted at checkout by a setting of this machine
+	ForeignAttributes                        // converted by attributes that the commit does not have
+)

@@ -3,6 +3,7 @@ package release
 import (
 	"fmt"
 	"regexp"
+	"strings"
 )
 
 // Commit is a full git commit id: 40 lower-case hex digits (SHA-1) or 64 (SHA-256).
@@ -22,3 +23,42 @@ func (c Commit) String() string { return string(c) }
 
 // Short is the first 12 digits, for display only.
 func (c Commit) Short() string { return string(c)[:min(12, len(c))] }
+
+// Relation is how a commit that is to be deployed relates to the live one.
+type Relation string
+
+// Relations of the new commit to the live one.
+const (
+	RelationSame     Relation = "same"
+	RelationAhead    Relation = "ahead"    // it descends from the live one
+	RelationBehind   Relation = "behind"   // the live one descends from it
+	RelationDiverged Relation = "diverged" // neither descends from the other
+)
+
+// MaxLost is how many lost commits a Comparison names.
+const MaxLost = 5
+
+// Comparison is what the history says of the live commit and the one that is to be deployed.
+type Comparison struct {
+	Relation  Relation
+	Lost      []CommitSummary // if diverged: commits that the live one has and the new one lacks, at most MaxLost
+	LostCount int             // how many there are in all
+}
+
+// CommitSummary names a commit to a person.
+type CommitSummary struct {
+	Commit  Commit
+	Subject string // first line of its message, sanitized
+}
+
+// DescribeLost names the lost commits in one line.
+func (c Comparison) DescribeLost() string {
+	var names []string
+	for _, lost := range c.Lost {
+		names = append(names, strings.TrimSpace(fmt.Sprintf("%s %s", lost.Commit.Short(), lost.Subject)))
+	}
+	if more := c.LostCount - len(c.Lost); more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, "; ")
+}
