@@ -40,7 +40,7 @@ func (c *Client) AppliedKinds(ctx context.Context, deployment release.Deployment
 		return nil, failure.Classify(ctx, err, "reading the manifest of release %q", deployment.Name)
 	}
 	for _, hook := range rendered.Hooks {
-		if !slices.ContainsFunc([]helmrelease.HookEvent(hook.Events), isDeployEvent) {
+		if !slices.ContainsFunc(hook.Events, isDeployEvent) {
 			continue
 		}
 		if err := s.addKinds(kinds, hook.Manifest, release.UseHook); err != nil {
