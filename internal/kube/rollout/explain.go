@@ -86,8 +86,9 @@ func (a *assessor) worstOf(pods []*core.Pod, ofJob bool) (worst *diagnose.Findin
 		}
 		a.ignoreBaselineFinding(found)
 		a.memory.observe(*found, a.now)
-		rank, expired := 2, false
-		switch expired, _ = a.graceExpired(*found); {
+		expired, _ := a.graceExpired(*found)
+		rank := 2
+		switch {
 		case expired && !found.Dependent:
 			rank = 5
 		case expired:
