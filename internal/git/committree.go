@@ -81,8 +81,9 @@ var (
 	errNoSuchCommit  = errors.New("the submodule's repository lacks the commit")
 )
 
-// submodule returns what the commit names for a submodule, whatever is checked out there. The error is errNotCheckedOut or
-// errNoSuchCommit if that cannot be said.
+// submodule returns the tree of the commit that t pins for a submodule, read from the submodule's own repository, whichever
+// commit is checked out there. The error is errNotCheckedOut if there is no such repository on disk, errNoSuchCommit if it
+// lacks the commit. Trees are cached.
 func (t *commitTree) submodule(ctx context.Context, name string) (*commitTree, error) {
 	if known, found := t.submodules[name]; found {
 		return known, nil

@@ -82,7 +82,9 @@ func (t *commitTree) compareFile(ctx context.Context, path, filter string, modes
 	return kind, note, same, err
 }
 
-// compareContent compares a file, whose id is got, with what the attributes at hand say that git makes of the commit's.
+// compareContent compares a file on disk with what a checkout of the commit would write in its place, under the attributes in
+// force in the work tree: Git LFS, another filter, or eol, ident and encoding conversion. got is the blob ID of the file's
+// bytes as they are. kind and note describe the difference if same is false.
 func (t *commitTree) compareContent(ctx context.Context, path, filter, got string) (kind release.DifferenceKind, note string, same bool, err error) {
 	same = got == t.entries[path].object
 	switch {

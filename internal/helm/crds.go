@@ -132,7 +132,9 @@ func (s *session) installCRDs(ctx context.Context, crds []helmchart.CRD) error {
 	return s.awaitEstablished(ctx, created)
 }
 
-// awaitEstablished returns when the kinds of definitions are served, and discovers them.
+// awaitEstablished waits until every CustomResourceDefinition in created is Established, at most establishTimeout, and then
+// refreshes the session's API discovery so that the new kinds are known. Other objects are not waited for; with none created it
+// does nothing.
 func (s *session) awaitEstablished(ctx context.Context, created []*resource.Info) error {
 	if len(created) == 0 {
 		return nil

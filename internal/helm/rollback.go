@@ -39,7 +39,9 @@ func (c *Client) LiveRollbackTarget(ctx context.Context, deployment release.Depl
 	})
 }
 
-// rollbackTarget finds the target, and compares it with what next returns.
+// rollbackTarget finds the newest readable revision that a rollback may go back to, and what would keep the rollback from
+// working (Obstacles). next returns the manifest that the rollback would replace: that of the new deployment, or of the newest
+// revision. If there is no such revision, the target has only that obstacle.
 func (c *Client) rollbackTarget(ctx context.Context, deployment release.Deployment, next func(*session, history.State) (*chart.Rendered, error)) (release.RollbackTarget, error) {
 	c.authors.remember(deployment)
 	s, err := c.open(ctx)

@@ -111,7 +111,8 @@ func (s *session) render(deployment release.Deployment, loaded *chart.Chart, sta
 	return loaded.RenderRevision(deployment, chart.Target{Config: s.config, Capabilities: s.api.Load().capabilities, Revision: state.NextRevision(), Install: state.Install})
 }
 
-// logOnce logs a line about a release's records, which several operations of one deploy read.
+// logOnce logs a line unless this client has logged the same line before: several operations of one deploy read the same
+// release records and would repeat their warnings.
 func (c *Client) logOnce(line string) {
 	if _, logged := c.logged.LoadOrStore(line, true); !logged {
 		c.log(line)

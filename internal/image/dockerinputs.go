@@ -87,7 +87,9 @@ type contextWalk struct {
 	git     []string // git's own directories, relative to root
 }
 
-// list lists a directory, and reports whether Docker gets anything below it.
+// list adds to w.files what .dockerignore lets Docker have below a directory: the files, and each directory that is not ignored
+// and below which nothing else was added. Entries named .git that are not ignored go to w.git instead. It reports whether
+// anything was added to w.files.
 func (w *contextWalk) list(dir string) (holds bool, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -119,7 +119,10 @@ func (g golang) list(ctx context.Context, recipe release.Recipe, main string, pl
 	}
 }
 
-// addTo adds a package's files, and the rule by which the go command would take others in its directory.
+// addTo adds to found the files that the build of a package reads: sources, embedded files, the module's go.mod, and for the
+// main module go.sum and vendor/modules.txt. It also adds go.mod paths, existing or not, that would cut the package off from
+// its module, and a rule for files that would join the package if they were in its directory. mainDir stands for the module's
+// directory if the package has no go.mod.
 func (p goPackage) addTo(found *release.Inputs, mainDir string) {
 	for _, name := range slices.Concat(p.GoFiles, p.SFiles, p.HFiles, p.SysoFiles, p.EmbedFiles) {
 		found.Files = append(found.Files, filepath.Join(p.Dir, name))

@@ -146,7 +146,9 @@ func (p *pipeline) promote(ctx context.Context, environment release.Environment)
 	})
 }
 
-// deploy refuses to go on where the environment runs a newer commit: what runs would not be what was built.
+// deploy runs the step that deploys the image to an environment, and notes the address in the result. If the deploy did nothing
+// because the environment runs a newer commit, the error is a *release.Refusal: the steps after it would test another image
+// than the one that was built.
 func (p *pipeline) deploy(ctx context.Context, environment release.Environment) error {
 	superseded := false
 	err := p.step("deploy "+environment.String(), func() (outcome string, digest release.Digest, err error) {

@@ -225,7 +225,9 @@ func (p *planner) reportDeletes() error {
 	return err
 }
 
-// reportReferences adds what the pods need and the release does not contain.
+// reportReferences adds to the plan the references of the release's pods to objects that the release does not contain, and as
+// problems those to objects that it does contain but that lack the key or are applied only after the hook that needs them.
+// results say which objects are in the cluster already.
 func (p *planner) reportReferences(results []*dryRunResult) {
 	live := map[string]bool{}
 	for _, result := range results {

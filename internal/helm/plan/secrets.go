@@ -138,8 +138,8 @@ func envVariable(path []step) string {
 	return ""
 }
 
-// setsSecretVariable reports whether a value contains an environment variable that has the name of a secret and its value in
-// plain text.
+// setsSecretVariable reports whether a value contains, at any depth, an environment variable whose name suggests a secret, such
+// as DB_PASSWORD (secretName), and which has a literal value instead of valueFrom.
 func setsSecretVariable(value any) bool {
 	switch value := value.(type) {
 	case []any:

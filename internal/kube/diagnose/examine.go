@@ -64,6 +64,9 @@ func (p Pod) Examine() (found *Finding, history PodHistory) {
 	return e.examine(), e.newHistory()
 }
 
+// examine is Examine without the resulting history. A finding that names no object is about the pod. For a pod of a Job, which limits
+// the attempts itself, time alone never makes crashing or not being ready a failure; if the Job's controller is deleting the
+// pod, the finding is about the last run that failed by itself.
 func (e *examination) examine() *Finding {
 	statuses := slices.Concat(e.Status.InitContainerStatuses, e.Status.ContainerStatuses)
 	e.recordReady(statuses)

@@ -78,8 +78,10 @@ func (e *examination) unreadyContainer(status core.ContainerStatus) Finding {
 	return found
 }
 
-// notAlive returns the finding about a container that the kubelet kills because of a probe. A failed startup probe is final the first time: its settings
-// are the pod's own limit for a start.
+// notAlive completes the finding about a container that the kubelet kills because of its liveness or startup probe: it counts
+// as a failure at once (no grace), unless another object of the release may be the cause, and dates from when the container's
+// history first showed the loop. A failed startup probe is final the first time: its settings are the pod's own limit for a
+// start.
 func (e *examination) notAlive(found Finding, message string) Finding {
 	history := e.historyOf(found.Container)
 	if history.LoopingSince.IsZero() {

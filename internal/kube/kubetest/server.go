@@ -208,7 +208,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasSuffix(r.URL.Path, "/log"):
 		s.log(w, r)
 	case r.URL.Path == "/api", r.URL.Path == "/apis", r.URL.Path == "/apis/example.com/v1", r.URL.Path == "/api/v1":
-		discover(w, r.URL.Path)
+		serveDiscovery(w, r.URL.Path)
 	case verb == "watch":
 		s.watch(w, r)
 	case verb == "get" && wantsMetadata(r):
@@ -232,7 +232,8 @@ func refuse(w http.ResponseWriter, code int) {
 	fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":%q,"code":%d,"message":"the test's %s"}`, reason, code, reason)
 }
 
-func discover(w http.ResponseWriter, path string) {
+// serveDiscovery answers a request of API discovery. A path that it does not know gets an empty body.
+func serveDiscovery(w http.ResponseWriter, path string) {
 	fmt.Fprint(w, map[string]string{
 		"/api":                 `{"kind":"APIVersions","versions":["v1"]}`,
 		"/api/v1":              `{"kind":"APIResourceList","groupVersion":"v1","resources":[]}`,

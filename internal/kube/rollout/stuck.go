@@ -26,8 +26,10 @@ type stuckPod struct {
 	owner release.Object
 }
 
-// findStuck finds the pods that keep a StatefulSet from being rolled out: those that are not ready after their revision has failed,
-// and in any other rollout those that are known to be broken.
+// findStuck adds to a.stuck the pods of an older template that block a StatefulSet's update, because it does not replace them
+// while they are not ready: those that are broken, and, if the revision that was live before this release was applied has
+// failed, all that existed then. Hooks, StatefulSets with podManagementPolicy Parallel or strategy OnDelete, and pods below the
+// partition are skipped.
 func (a *assessor) findStuck() {
 	for _, o := range a.known.objects {
 		if o.object.Kind != "StatefulSet" || o.content == nil || a.policy.hook || diagnose.NotObserved(o.content) || !replacesInOrder(o.content) {
