@@ -35,7 +35,8 @@ type API struct {
 	Token      string // with the permission contents: read; "" for a public repository
 }
 
-var repositoryName = regexp.MustCompile(`^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$`)
+// repositoryName matches no name of dots alone, which would lead to another address of the API.
+var repositoryName = regexp.MustCompile(`^[A-Za-z0-9-]+/[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$`)
 
 // Compare returns how the next commit relates to the live one, by
 // https://docs.github.com/en/rest/commits/commits#compare-two-commits. The error says why that is unknown.
@@ -47,7 +48,7 @@ func (a API) Compare(ctx context.Context, live, next release.Commit) (release.Co
 	if err != nil || base.Host == "" || base.Scheme != "https" && !isLoopback(base) {
 		return release.Comparison{}, fmt.Errorf("%q is not the address of GitHub's API", a.URL)
 	}
-	address := base.JoinPath("repos", a.Repository, "compare", next.String()+"..."+live.String())
+	address := base.JoinPath("repos", a.Repository, "compare", next.String()+"..."+live.String()) // #nosec G125 -- repositoryName and release.Commit admit no path
 	address.RawQuery = fmt.Sprintf("per_page=%d", comparedCommits)
 	ctx, cancel := context.WithTimeoutCause(ctx, maxCompareTime, fmt.Errorf("GitHub did not answer within %s", maxCompareTime))
 	defer cancel()

@@ -101,12 +101,17 @@ func TestCompareSaysWhyItCannotTell(t *testing.T) {
 	for name, api := range map[string]github.API{
 		"no repository":   {URL: "https://api.github.com"},
 		"a path":          {URL: "https://api.github.com", Repository: "team/shop/../x"},
+		"the API itself":  {URL: "https://api.github.com", Repository: "team/.."},
 		"no address":      {Repository: "team/shop"},
 		"without TLS":     {URL: "http://api.github.com", Repository: "team/shop", Token: "secret"},
 		"no such address": {URL: "http://127.0.0.1:1", Repository: "team/shop"},
 	} {
-		if _, err := api.Compare(t.Context(), liveCommit, nextCommit); err == nil {
+		_, err := api.Compare(t.Context(), liveCommit, nextCommit)
+		if err == nil {
 			t.Errorf("%s: no error", name)
+		}
+		if strings.Contains(api.Repository, "..") && !strings.Contains(fmt.Sprint(err), "is not the name of a repository") {
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
