@@ -60,6 +60,7 @@ func synced(t *testing.T, objects ...any) *store.Store {
 func (s *stage) Put(objects ...runtime.Object) {
 	s.t.Helper()
 	for _, object := range objects {
+		object := object.DeepCopyObject() // a store strips what it is given, and tests share objects
 		s.Put(podsOf(object)...)
 		switch typed := object.(type) {
 		case *core.Pod:
