@@ -136,11 +136,11 @@ func (i *Images) Newest(ctx context.Context, image release.Image, environment re
 		record, err := evidence.Decode(referrer.Content)
 		switch {
 		case err != nil:
-			i.reporter.Warnf("passing over the record %s: %v", referrer.Digest, err)
+			i.reporter.Warnf("skipping the record %s: %v", referrer.Digest, err)
 			against.add(referrer.Digest.String(), referrer.Annotations, environment)
 			continue
 		case record.Image.Digest != image.Digest:
-			i.reporter.Warnf("passing over the record %s: it is about %s", referrer.Digest, record.Image.Digest)
+			i.reporter.Warnf("skipping the record %s: it is about %s", referrer.Digest, record.Image.Digest)
 			continue
 		case record.Environment != environment:
 			continue
