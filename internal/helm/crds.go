@@ -114,13 +114,14 @@ func (s *session) installCRDs(ctx context.Context, crds []helmchart.CRD) error {
 			return fmt.Errorf("reading %s of the chart: %w", crd.Name, err)
 		}
 		for _, info := range list {
-			if _, err := objects.Get(info); err == nil {
+			_, readErr := objects.Get(info)
+			if readErr == nil {
 				continue
 			}
 			_, err := resource.NewHelper(info.Client, info.Mapping).WithFieldManager(manifest.FieldManager).Create(info.Namespace, true, info.Object)
 			switch {
 			case apierrors.IsAlreadyExists(err):
-			case apierrors.IsForbidden(err): // if it is missing, the objects of its kind are refused before any is applied
+			case apierrors.IsForbidden(readErr) && apierrors.IsForbidden(err): // if it is absent, objects of its kind are refused before any is applied
 				s.client.log(fmt.Sprintf("WARNING: %s %q of the chart may neither be read nor created, and is taken to exist", info.Mapping.GroupVersionKind.Kind, info.Name))
 			case err != nil:
 				return fmt.Errorf("creating %s %q: %w", info.Mapping.GroupVersionKind.Kind, info.Name, err)

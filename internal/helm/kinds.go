@@ -55,7 +55,7 @@ func (c *Client) AppliedKinds(ctx context.Context, deployment release.Deployment
 		list = append(list, kind)
 	}
 	slices.SortFunc(list, func(a, b release.AppliedKind) int {
-		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Namespace, b.Namespace))
+		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Use, b.Use))
 	})
 	return list, nil
 }
@@ -72,32 +72,43 @@ func (s *session) addKinds(kinds map[release.AppliedKind]bool, text string, use 
 		return err
 	}
 	for _, object := range objects {
-		one := &unstructured.Unstructured{Object: object}
-		kind := one.GroupVersionKind()
-		mapping, err := s.api.Load().mapper.RESTMapping(kind.GroupKind(), kind.Version)
-		if meta.IsNoMatchError(err) {
-			continue
+		for _, item := range manifest.Flatten(object) {
+			if err := s.addKind(kinds, item, use); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return err
-		}
-		applied := release.AppliedKind{Group: kind.Group, Resource: mapping.Resource.Resource, Use: use}
-		if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
-			applied.Namespace = cmp.Or(one.GetNamespace(), s.namespace)
-		}
-		kinds[applied] = true
 	}
+	return nil
+}
+
+// addKind adds the kind of an object, unless the cluster does not serve it.
+func (s *session) addKind(kinds map[release.AppliedKind]bool, object map[string]any, use release.KindUse) error {
+	one := &unstructured.Unstructured{Object: object}
+	kind := one.GroupVersionKind()
+	mapping, err := s.api.Load().mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	if meta.IsNoMatchError(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	applied := release.AppliedKind{Group: kind.Group, Resource: mapping.Resource.Resource, Use: use}
+	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+		applied.Namespace = cmp.Or(one.GetNamespace(), s.namespace)
+	}
+	kinds[applied] = true
 	return nil
 }
 
 // addDefinitions adds the definitions of the chart's crds directory if the deploy would create or change any.
 func (s *session) addDefinitions(kinds map[release.AppliedKind]bool, deployment release.Deployment, loaded *chart.Chart, install bool) error {
-	definition := release.AppliedKind{Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Use: release.UseDefinition}
 	crds := loaded.Chart.CRDObjects()
-	if len(crds) == 0 || deployment.ApplyCRDs {
-		if len(crds) > 0 {
-			kinds[definition] = true
-		}
+	if len(crds) == 0 {
+		return nil
+	}
+	definition := release.AppliedKind{Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Use: release.UseDefinition}
+	if deployment.ApplyCRDs {
+		kinds[definition] = true
 		return nil
 	}
 	definitions, err := plan.Definitions(s.kube.Cluster, crds)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -65,6 +66,7 @@ func (c *Client) CheckPermissions(ctx context.Context, namespace string, wanted 
 		return nil, c.Fault(ctx, err, "checking permissions in namespace %q", namespace)
 	}
 	var missing, reasons []string
+	username := sync.OnceValue(func() string { return c.username(ctx) })
 	for i, permission := range wanted {
 		var verbs []string
 		for _, status := range reviews[i] {
@@ -76,10 +78,10 @@ func (c *Client) CheckPermissions(ctx context.Context, namespace string, wanted 
 				reasons = append(reasons, reason)
 			}
 		}
-		switch denied := strings.Join(verbs, ", ") + " " + permission.Name(); {
+		switch denied := strings.Join(verbs, ", ") + " " + permission.Name() + otherScope(permission, namespace); {
 		case len(verbs) == 0:
 		case permission.Without != "":
-			limits = append(limits, fmt.Sprintf("%s may not %s in namespace %q: %s", c.username(ctx), denied, namespace, permission.Without))
+			limits = append(limits, fmt.Sprintf("%s may not %s in namespace %q: %s", username(), denied, namespace, permission.Without))
 		default:
 			missing = append(missing, denied)
 		}
@@ -87,11 +89,22 @@ func (c *Client) CheckPermissions(ctx context.Context, namespace string, wanted 
 	if len(missing) == 0 {
 		return limits, nil
 	}
-	err = fmt.Errorf("forbidden: %s may not %s in namespace %q", c.username(ctx), strings.Join(missing, "; "), namespace)
+	err = fmt.Errorf("forbidden: %s may not %s in namespace %q", username(), strings.Join(missing, "; "), namespace)
 	if len(reasons) > 0 {
 		err = fmt.Errorf("%w (%s)", err, strings.Join(reasons[:min(maxReasons, len(reasons))], "; "))
 	}
 	return nil, &release.Fault{Side: Side, Err: err, Do: "ask a cluster administrator for the Role in docs/rbac"}
+}
+
+// otherScope names where a permission is needed if that is not the namespace of the message.
+func otherScope(permission release.Permission, namespace string) string {
+	switch {
+	case permission.Cluster:
+		return " (in the whole cluster)"
+	case permission.Namespace != "" && permission.Namespace != namespace:
+		return fmt.Sprintf(" (in namespace %q)", permission.Namespace)
+	}
+	return ""
 }
 
 // reviewed is the cluster's answer about one verb.

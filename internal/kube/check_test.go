@@ -114,3 +114,18 @@ func TestCheckNamesEveryMissingPermission(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckKindsNamesTheScope: an object may be in another namespace, or in none.
+func TestCheckKindsNamesTheScope(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	for _, denied := range []string{"create configmaps", "patch clusterroles", "get services"} {
+		s.Deny(denied)
+	}
+	_, err := s.client().CheckKinds(t.Context(), space, []release.AppliedKind{
+		{Resource: "configmaps", Namespace: "other"}, {Resource: "services", Namespace: space}, {Group: "rbac.authorization.k8s.io", Resource: "clusterroles"}})
+	want := `user "deployer" may not create configmaps (in namespace "other"); get services; patch clusterroles.rbac.authorization.k8s.io (in the whole cluster) in namespace "staging"`
+	if release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}

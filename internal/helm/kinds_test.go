@@ -1,0 +1,90 @@
+package helm
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+func TestAppliedKinds(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.answers(establish(s))
+	c := s.client("staging")
+	d := crdDeployment(t, "{size: {type: integer}}", "{size: 3}")
+	definition, err := os.ReadFile(filepath.Join(d.Chart, "crds", "w.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := workload("Pod", "{containers: [{name: app, image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}'}]}")
+	hook := func(name, kind, event string) string {
+		return "---\napiVersion: v1\nkind: " + kind + "\nmetadata: {name: " + name + ", annotations: {helm.sh/hook: " + event + "}}\n"
+	}
+	d.Chart = files(t, map[string]string{"Chart.yaml": looseChart,
+		"templates/all.yaml": template +
+			"---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: listed}}\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: elsewhere, namespace: other}}\n" +
+			"---\napiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\nspec: {}\n" +
+			"---\napiVersion: unknown.example.com/v1\nkind: Unserved\nmetadata: {name: u}\n" +
+			hook("tests", "ServiceAccount", "test") + hook("removes", "ServiceAccount", "pre-delete") + hook("prepares", "Secret", "pre-install"),
+		"crds/w.yaml": string(definition)})
+	want := []release.AppliedKind{
+		{Resource: "configmaps", Namespace: "other"}, {Resource: "configmaps", Namespace: "staging"}, {Resource: "pods", Namespace: "staging"},
+		{Resource: "secrets", Namespace: "staging", Use: release.UseHook}, {Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Use: release.UseCreate},
+		{Group: "example.com", Resource: "widgets", Namespace: "staging"},
+	}
+	got, err := c.AppliedKinds(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	for _, change := range s.changes() {
+		t.Errorf("sent %s", change)
+	}
+	d.ApplyCRDs = true
+	if got, err = c.AppliedKinds(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	want[4].Use = release.UseDefinition
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("with apply-crds, -want +got:\n%s", diff)
+	}
+}
+
+// TestInstallWithoutAccessToDefinitions: definitions that somebody else installs are no obstacle to who may neither read nor create
+// them. One that is known to be absent is.
+func TestInstallWithoutAccessToDefinitions(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		methods []string
+		fails   bool
+	}{
+		"neither read nor created":       {[]string{http.MethodGet, http.MethodPost}, false},
+		"known to be absent, and denied": {[]string{http.MethodPost}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.answers(func(r *http.Request) (int, string) {
+				if strings.Contains(r.URL.Path, "/customresourcedefinitions") && strings.Contains(strings.Join(test.methods, " "), r.Method) {
+					return http.StatusForbidden, "customresourcedefinitions is forbidden"
+				}
+				return 0, ""
+			})
+			c := s.client("staging")
+			var logged []string
+			c.log = func(line string) { logged = append(logged, line) }
+			_, err := c.Deploy(t.Context(), crdDeployment(t, "{size: {type: integer}}", "{size: 3}"), ready)
+			told := strings.Contains(strings.Join(logged, "\n"), "may neither be read nor created")
+			if (err != nil) != test.fails || told == test.fails {
+				t.Errorf("got %v, logged %q", err, logged)
+			}
+		})
+	}
+}
