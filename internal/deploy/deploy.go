@@ -88,8 +88,13 @@ func (r request) run(ctx context.Context, began time.Time) (Result, error) {
 		failed := failedRollout{request: r, budget: budget, revisions: order.revisions, target: target, applied: rolledOut.applied, result: result}
 		return failed.handle(ctx, leaseCtx, err)
 	}
-	if err := r.markVerified(leaseCtx, lease, rolledOut, order); err != nil {
+	if err := r.markVerified(leaseCtx, rolledOut, order); err != nil {
 		result.State = fmt.Sprintf("revision %d is live and ready, but could not be marked as one to roll back to", rolledOut.applied.Revision)
+		r.info(result.State)
+		return result, err
+	}
+	if err := r.changePin(leaseCtx, lease, order); err != nil {
+		result.State = fmt.Sprintf("revision %d is live and ready, but its release's pin could not be changed", rolledOut.applied.Revision)
 		r.info(result.State)
 		return result, err
 	}

@@ -314,7 +314,7 @@ func (l lease) Pin() (release.Pin, bool) {
 func (l lease) SetPin(_ context.Context, pin *release.Pin) error {
 	l.pin = pin
 	l.note("pin %t", pin != nil)
-	return nil
+	return l.pinErr
 }
 
 func (l lease) Release(ctx context.Context) error {

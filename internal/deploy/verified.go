@@ -9,8 +9,8 @@ import (
 
 // markVerified marks the revision that was rolled out as one to roll back to: as proved if its smoke checks passed, or else as
 // ready; not one of which no pod runs the image yet. If an older commit was deployed deliberately, the revisions that it goes back from are
-// marked too. Then the pin is set, moved or removed.
-func (r request) markVerified(leaseCtx context.Context, lease release.Lease, rolledOut rolloutResult, order order) error {
+// marked too.
+func (r request) markVerified(leaseCtx context.Context, rolledOut rolloutResult, order order) error {
 	ctx, cancel := context.WithTimeout(leaseCtx, markTime)
 	defer cancel()
 	mark := release.MarkReady
@@ -25,6 +25,13 @@ func (r request) markVerified(leaseCtx context.Context, lease release.Lease, rol
 	if order.goingBack {
 		r.markLeft(ctx, rolledOut.applied.Revision, order.revisions)
 	}
+	return nil
+}
+
+// changePin sets, moves or removes the release's pin, as the deploy's order says.
+func (r request) changePin(leaseCtx context.Context, lease release.Lease, order order) error {
+	ctx, cancel := context.WithTimeout(leaseCtx, markTime)
+	defer cancel()
 	if order.unpins != nil {
 		r.Reporter.Infof("unpinned: the release was pinned at commit %s", order.unpins.Commit.Short())
 		return lease.SetPin(ctx, nil)

@@ -113,3 +113,12 @@ func TestARevisionThatCannotBeMarkedIsReported(t *testing.T) {
 		t.Errorf("got %q, %v\n%s", result.State, err, log)
 	}
 }
+
+func TestAPinThatCannotBeChangedIsReported(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{history: live(another), relation: release.RelationBehind, pinErr: errors.New("connection refused")}
+	result, log, err := fakes.run(t, "--allow-rollback")
+	if err == nil || !strings.Contains(result.State, "revision 7 is live and ready, but its release's pin could not be changed") {
+		t.Errorf("got %q, %v\n%s", result.State, err, log)
+	}
+}
