@@ -1,5 +1,5 @@
-// Package awsx is the set-up that the adapters of AWS share: credentials, region, endpoints, retries, limits, and what AWS's
-// errors mean. It calls no service.
+// Package awsx is the configuration that the AWS adapters share: credentials, region, endpoints, retries, limits, and the meaning
+// of AWS's error codes. It calls no service.
 package awsx
 
 import (
@@ -22,8 +22,8 @@ const attemptTimeout = 30 * time.Second
 
 // Options of Load.
 type Options struct {
-	// Environ looks up the AWS variables that set endpoints, the region, the profile and static keys. The SDK's default
-	// chain (profiles, SSO, the machine's role) supplies what it does not set; nil sets nothing.
+	// Environ looks up the AWS variables that set endpoints, the region, the profile and static keys. The SDK's default chain
+	// (profiles, SSO, the machine's role) supplies the rest. Nil means no variables.
 	Environ     func(name string) string
 	Region      string // "": the environment's or profile's
 	MaxAttempts int    // of one request
@@ -32,8 +32,9 @@ type Options struct {
 
 // Load reads the configuration for AWS's SDK; it sends no request.
 //
-// Its clients retry as the SDK's standard mode does, and every 429, not only those whose body names a code that the SDK
-// knows. Before an attempt they wait a random part of 1 s, 2 s, 4 s …, at most 20 s. They follow no redirect.
+// Clients with this configuration retry as the SDK's standard mode does, and also every 429, because the SDK retries a 429 only
+// if its body names a code that it knows. The wait before a retry is a random part of 1 s, 2 s, 4 s …, at most 20 s. Redirects
+// are not followed.
 func Load(ctx context.Context, options Options) (aws.Config, error) {
 	loaded, err := config.LoadDefaultConfig(ctx, loadOptions(options)...)
 	if err != nil {
@@ -83,8 +84,8 @@ func newRetryer(maxAttempts int) aws.Retryer {
 	})
 }
 
-// Endpoint is the address that replaces AWS's own for a service, given by its SDK's ServiceID ("ECR"); nil if none does. The
-// address of the service precedes the general one, the environment precedes the profile.
+// Endpoint returns the configured URL that replaces AWS's own for a service, or nil if none is configured. serviceID is the SDK's
+// ServiceID ("ECR"). A service's own setting wins over the general one, and the environment wins over the profile.
 // Source: AWS SDKs and Tools Reference Guide, "Service-specific endpoints", also for AWS_IGNORE_CONFIGURED_ENDPOINT_URLS.
 func Endpoint(environ func(string) string, loaded aws.Config, serviceID string) *string {
 	environ = environment(environ)
@@ -116,9 +117,8 @@ func profileEndpoint(loaded aws.Config, serviceID string) string {
 	return ""
 }
 
-// withoutRedirects makes a client return a redirect as the response that it is. The SDK's own client follows a 307 and a 308,
-// without credentials to another host. The APIs used here (ECR, STS, EKS) never redirect, so a redirect comes from a proxy or a
-// wrong endpoint, whose answer must not be taken for AWS's.
+// withoutRedirects makes a client return a redirect instead of following it. The SDK's own client follows a 307 and a 308. The
+// APIs used here (ECR, STS, EKS) never redirect: a redirect comes from a proxy or a wrong endpoint, and its target is not AWS.
 func withoutRedirects(client aws.HTTPClient) aws.HTTPClient {
 	known, ok := client.(*awshttp.BuildableClient)
 	if !ok {
@@ -147,6 +147,7 @@ func (c limitedClient) Do(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
+// environment replaces a nil lookup by one that finds no variable.
 func environment(environ func(string) string) func(string) string {
 	if environ == nil {
 		return func(string) string { return "" }
@@ -154,6 +155,7 @@ func environment(environ func(string) string) func(string) string {
 	return environ
 }
 
+// first returns the first value that is not empty, or "".
 func first(values ...string) string {
 	for _, value := range values {
 		if value != "" {

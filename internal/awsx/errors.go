@@ -14,8 +14,8 @@ import (
 // maxMessage is the longest text of an Error, in bytes.
 const maxMessage = 400
 
-// Error is an error of AWS's SDK whose text is one short line: AWS's code and message. The SDK's own text, one long line with
-// a request ID, an HTTP status and nested operation names, stays reachable by errors.As.
+// Error wraps an error of AWS's SDK and prints one short line: AWS's code and message. The SDK's own text is longer: request ID,
+// HTTP status, nested operation names. errors.As still finds the SDK's error.
 type Error struct{ Err error }
 
 // Unwrap returns the SDK's error.
@@ -36,7 +36,7 @@ func (e *Error) Error() string {
 	return text.Line(e.Err.Error(), maxMessage)
 }
 
-// Code is AWS's code of an error ("AccessDeniedException"), "" if AWS did not answer with one.
+// Code returns AWS's code of an error ("AccessDeniedException"), or "" if the error is not an answer of AWS.
 func Code(err error) string {
 	var api smithy.APIError
 	if errors.As(err, &api) {
@@ -45,13 +45,13 @@ func Code(err error) string {
 	return ""
 }
 
-// IsDenied reports whether AWS accepts the credentials and refuses them the operation.
+// IsDenied reports whether AWS accepted the credentials but denied the operation.
 func IsDenied(err error) bool {
 	code := Code(err)
 	return code == "AccessDeniedException" || code == "AccessDenied"
 }
 
-// Advice says what to do about errors that any service of AWS returns, "" if it is not one of them.
+// Advice says how to fix an error that any AWS service can return, or "" for other errors.
 // Source: the services' API references, "Common Errors".
 func Advice(err error) string {
 	var network net.Error
@@ -70,7 +70,7 @@ func Advice(err error) string {
 
 const credentialsAdvice = "give AWS credentials: aws-actions/configure-aws-credentials in a workflow, `aws sso login` or AWS_PROFILE on a workstation"
 
-// CredentialsAdvice is Advice for an error of getting credentials, "" for any other.
+// CredentialsAdvice is Advice for errors about credentials only; "" for any other error.
 func CredentialsAdvice(err error) string {
 	if Code(err) == "" && !errors.Is(err, context.Canceled) && isWithoutCredentials(err) {
 		return credentialsAdvice

@@ -13,8 +13,8 @@ import (
 
 // Options of a Client.
 type Options struct {
-	// Environ looks up the AWS variables that set the endpoint, the region, the profile and static keys. The SDK's default
-	// chain (profiles, SSO, the machine's role) supplies what it does not set; nil sets nothing.
+	// Environ looks up the AWS variables that set the endpoint, the region, the profile and static keys. The SDK's default chain
+	// (profiles, SSO, the machine's role) supplies the rest. Nil means no variables.
 	Environ func(name string) string
 	Region  string // "": the environment's or profile's; an ECR host names its region itself
 }
@@ -31,7 +31,8 @@ type Client struct {
 }
 
 const (
-	// maxAttempts outlasts ECR's throttling: PutImage allows 10 a second, and the SDK waits up to 20 s between attempts.
+	// maxAttempts is enough to outlast ECR's throttling: PutImage allows 10 requests a second, and the SDK waits up to 20 s
+	// between attempts.
 	maxAttempts = 8
 	// maxResponse is the longest response, in bytes: two manifests of 4 MiB as JSON strings, with room for escapes.
 	maxResponse = 24 << 20
@@ -52,10 +53,10 @@ func New(ctx context.Context, options Options) (*Client, error) {
 	}, nil
 }
 
-// errNoRegion precedes a request that AWS would refuse with an error about its signature.
+// errNoRegion is returned before a request is sent: AWS would answer it with a misleading error about its signature.
 var errNoRegion = errors.New("no AWS region is set")
 
-// api is the client for a location.
+// api returns the ECR client for a location's region.
 func (c *Client) api(at location) (*ecr.Client, error) {
 	if at.region == "" && c.config.Region == "" {
 		return nil, errNoRegion

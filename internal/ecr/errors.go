@@ -8,15 +8,15 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// mismatchError says that bytes are not the ones that a digest names.
+// mismatchError is the error for bytes whose digest is not the requested one.
 type mismatchError struct{ wanted, got release.Digest }
 
 func (e *mismatchError) Error() string {
 	return fmt.Sprintf("ECR returned bytes of %s as %s", e.got, e.wanted)
 }
 
-// fault is a *release.Fault that says what was attempted, AWS's code and message, and what to do; action is the IAM action
-// that the attempt needs, "" if none. A Fault within err is returned as it is.
+// fault makes a *release.Fault that says what was attempted, AWS's code and message, and how to fix it. action is the IAM action
+// that the request needs, or "". A Fault within err is returned unchanged.
 func fault(err error, doing, action string) error {
 	var inner *release.Fault
 	if errors.As(err, &inner) {
@@ -25,7 +25,7 @@ func fault(err error, doing, action string) error {
 	return &release.Fault{Side: "AWS", Err: fmt.Errorf("%s: %w", doing, &awsx.Error{Err: err}), Do: advice(err, action)}
 }
 
-// advice says what to do about an error. Source: Amazon ECR API Reference, the actions' own errors.
+// advice says how to fix an error. Source: Amazon ECR API Reference, the errors of each action.
 func advice(err error, action string) string {
 	var mismatch *mismatchError
 	switch {

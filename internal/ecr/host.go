@@ -34,7 +34,7 @@ func parseHost(host string) (location, bool) {
 	}, true
 }
 
-// locate finds where requests about a host go.
+// locate returns the location whose API serves a registry host.
 func (c *Client) locate(host string) location {
 	at, isECR := parseHost(host)
 	if c.region != "" && !isECR {
@@ -43,12 +43,13 @@ func (c *Client) locate(host string) location {
 	return at
 }
 
-// emulatedPattern matches an address that is named like a private registry's under another domain, as emulators of ECR name theirs.
+// emulatedPattern matches a private registry's address under a domain that is not AWS's, which is how emulators of ECR name their
+// registries.
 var emulatedPattern = regexp.MustCompile(`^\d{12}\.dkr[.-]ecr\.`)
 
-// Owns reports whether a registry host is ECR's: by its name, or, if a custom endpoint is configured, because that endpoint
-// issues tokens for the host. The endpoint is asked only about its own address and about hosts named like ECR's: a general
-// AWS_ENDPOINT_URL, set for another service, says nothing about ghcr.io, and need not answer.
+// Owns reports whether a registry host is ECR's: it has ECR's name, or a configured endpoint issues tokens for it. The endpoint
+// is asked only about its own host and about hosts named like ECR's. It is not asked about ghcr.io: a general AWS_ENDPOINT_URL
+// may be meant for another service.
 func (c *Client) Owns(ctx context.Context, host string) (bool, error) {
 	if _, isECR := parseHost(host); isECR {
 		return true, nil
@@ -63,7 +64,7 @@ func (c *Client) Owns(ctx context.Context, host string) (bool, error) {
 	return token.host == host, nil
 }
 
-// accountOf is the account of a repository's registry, nil if its host does not name one.
+// accountOf returns the AWS account in a repository's host, or nil if the host contains none.
 func accountOf(repo release.Repository) *string {
 	if at, isECR := parseHost(repo.Host()); isECR {
 		return &at.account

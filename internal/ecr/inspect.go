@@ -22,7 +22,7 @@ const maxManifest = 4 << 20
 // maxMessage is the longest text of a failure, in bytes.
 const maxMessage = 400
 
-// acceptedMediaTypes are named in requests, since ECR otherwise may convert a manifest, which changes its digest.
+// acceptedMediaTypes are sent with each request. Without them ECR may convert a manifest, which changes its digest.
 var acceptedMediaTypes = []string{
 	"application/vnd.oci.image.index.v1+json",
 	"application/vnd.oci.image.manifest.v1+json",
@@ -30,8 +30,8 @@ var acceptedMediaTypes = []string{
 	"application/vnd.docker.distribution.manifest.v2+json",
 }
 
-// Inspect reads an image's manifest and the digest that a tag names, in one request (BatchGetImage). An image or a tag that
-// does not exist is no error.
+// Inspect reads an image's manifest, and the digest that a tag points to, in one request (BatchGetImage). It is no error if the
+// image or the tag does not exist.
 func (c *Client) Inspect(ctx context.Context, repo release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
 	state, err := c.inspect(ctx, repo, digest, tag)
 	if err != nil {
@@ -61,13 +61,13 @@ func (c *Client) inspect(ctx context.Context, repo release.Repository, digest re
 		}
 	}
 	if !found && !isMissing(response.Failures, tag) {
-		// If the digest and the tag name the same image, ECR may return it once, without the tag.
+		// If the digest and the tag are of the same image, ECR may return it once, without the tag.
 		state.TagDigest, err = c.tagDigest(ctx, repo, tag)
 	}
 	return state, err
 }
 
-// tagDigest is the digest that a tag names, zero if the tag does not exist.
+// tagDigest returns the digest that a tag points to, or zero if the tag does not exist.
 func (c *Client) tagDigest(ctx context.Context, repo release.Repository, tag release.Tag) (release.Digest, error) {
 	response, err := c.batchGetImage(ctx, repo, types.ImageIdentifier{ImageTag: aws.String(tag.String())})
 	if err != nil {
@@ -92,7 +92,7 @@ func (c *Client) batchGetImage(ctx context.Context, repo release.Repository, ids
 	})
 }
 
-// failureOf is the first failure other than an image or a tag that does not exist.
+// failureOf returns the first failure that is not "image or tag not found".
 func failureOf(failures []types.ImageFailure) error {
 	for _, each := range failures {
 		if each.FailureCode != types.ImageFailureCodeImageNotFound {
@@ -112,7 +112,7 @@ func isMissing(failures []types.ImageFailure, tag release.Tag) bool {
 	return false
 }
 
-// findTag is the digest that a tag names in a response; false if the response does not mention the tag.
+// findTag returns the digest that a tag points to in a response; false if the response does not contain the tag.
 func findTag(images []types.Image, tag release.Tag) (digest release.Digest, found bool, err error) {
 	for _, each := range images {
 		if each.ImageId != nil && aws.ToString(each.ImageId.ImageTag) == tag.String() {
@@ -139,7 +139,7 @@ func findDigest(images []types.Image, digest release.Digest) (types.Image, bool)
 	return types.Image{}, false
 }
 
-// tagState parses the manifest of the image that was asked for, whose bytes must be the digest's.
+// tagState parses the requested image's manifest. It refuses bytes that do not have the image's digest.
 func tagState(image types.Image, digest, tagged release.Digest) (release.TagState, error) {
 	manifest := []byte(aws.ToString(image.ImageManifest))
 	if len(manifest) > maxManifest {
@@ -161,7 +161,7 @@ func tagState(image types.Image, digest, tagged release.Digest) (release.TagStat
 	}, nil
 }
 
-// hash is the digest of a manifest.
+// hash returns the digest of a manifest's bytes.
 func hash(manifest []byte) release.Digest {
 	sum := sha256.Sum256(manifest)
 	digest, _ := release.ParseDigest("sha256:" + hex.EncodeToString(sum[:]))

@@ -11,9 +11,9 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// PutTag tags an image of the repository, in one request (PutImage) with the manifest's unchanged bytes. If the tag names
-// another image, an immutable repository returns a *release.TagTakenError, and in a mutable one the tag moves. When a
-// response is lost, the SDK sends the request again, and ECR answers that the image exists, which is success.
+// PutTag tags an image of the repository in one request (PutImage) with the manifest's unchanged bytes. If the tag points to
+// another image, a mutable repository moves it, and an immutable repository returns a *release.TagTakenError. The SDK repeats a
+// request whose response was lost; ECR then answers that the image exists, which counts as success.
 func (c *Client) PutTag(ctx context.Context, repo release.Repository, manifest []byte, mediaType string, digest release.Digest, tag release.Tag) error {
 	err := c.putTag(ctx, repo, manifest, mediaType, digest, tag)
 	var taken *release.TagTakenError
@@ -59,8 +59,8 @@ func (c *Client) putTag(ctx context.Context, repo release.Repository, manifest [
 	return nil
 }
 
-// checkExistingTag finds out which image the existing tag names: an immutable repository refuses a tag even for the digest
-// that it names already.
+// checkExistingTag finds out which image the existing tag points to: an immutable repository also refuses a tag that already
+// points to this digest.
 // Source: Amazon ECR User Guide, "Preventing image tags from being overwritten".
 func (c *Client) checkExistingTag(ctx context.Context, repo release.Repository, digest release.Digest, tag release.Tag, cause error) error {
 	holds, err := c.tagDigest(ctx, repo, tag)

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 )
 
-// margin is how long before its end a token is replaced. It must outlast the longest push.
+// margin is how long before it expires a token is replaced. It must outlast the longest push.
 const margin = 30 * time.Minute
 
 // token is what GetAuthorizationToken returns. It is valid for 12 hours and for every registry in its region that the
@@ -21,7 +21,7 @@ const margin = 30 * time.Minute
 type token struct {
 	username, password string
 	expires            time.Time
-	host               string // that the endpoint issued it for
+	host               string // whose requests the endpoint issued it for
 }
 
 // tokenCache keeps one location's token. Its lock makes callers wait for one request instead of sending one each.
@@ -30,14 +30,14 @@ type tokenCache struct {
 	token token
 }
 
-// Credentials returns the user name and password for a registry host of which Owns reports true. They are kept until half
-// an hour before they expire, or until Forget.
+// Credentials returns the user name and password for a registry host that Owns accepts. They are cached until half an hour before
+// they expire, or until Forget.
 func (c *Client) Credentials(ctx context.Context, host string) (username, password string, expires time.Time, err error) {
 	token, err := c.token(ctx, host)
 	return token.username, token.password, token.expires, err
 }
 
-// Forget drops the token of a host, which its registry refused, so that Credentials gets a new one.
+// Forget drops the cached token of a host, because its registry refused it. Credentials then requests a new one.
 func (c *Client) Forget(host string) {
 	_, cache := c.tokenCache(host)
 	cache.mu.Lock()
@@ -45,7 +45,7 @@ func (c *Client) Forget(host string) {
 	cache.token = token{}
 }
 
-// tokenCache is the cache of a host's token and the location that issues it: one for all accounts of a region.
+// tokenCache returns the cache for a host's token and the location that issues it. All accounts of a region share one cache.
 func (c *Client) tokenCache(host string) (location, *tokenCache) {
 	at := c.locate(host)
 	at.account = ""

@@ -24,12 +24,12 @@ type Cluster struct {
 	ARN      string
 	Account  string // 12 digits
 	Endpoint string // https URL of its API server
-	CA       []byte // certificates of the cluster's own authority in PEM, the only ones to trust for the endpoint
+	CA       []byte // PEM certificates of the cluster's own authority; no other authority is trusted for the endpoint
 	Status   string // ACTIVE or UPDATING
 }
 
-// Cluster describes a cluster of the region. One that does not exist is an *release.InputError; one that may not be described, or
-// is neither ACTIVE nor UPDATING, is a *release.Fault.
+// Cluster describes a cluster of the region. It returns a *release.InputError if the cluster does not exist, and a *release.Fault
+// if the credentials may not describe it or it is neither ACTIVE nor UPDATING.
 // Source: Amazon EKS API Reference, DescribeCluster
 func (c *Client) Cluster(ctx context.Context, name string) (Cluster, error) {
 	if err := checkName(name); err != nil {
@@ -48,7 +48,7 @@ func (c *Client) Cluster(ctx context.Context, name string) (Cluster, error) {
 	case response.Cluster == nil:
 		return Cluster{}, fault(errors.New("the response contains no cluster"), doing, "")
 	}
-	// A cluster goes on serving while it is UPDATING, a change of its Kubernetes version included.
+	// A cluster keeps serving while it is UPDATING, also while its Kubernetes version changes.
 	// Source: Amazon EKS User Guide, "Update existing cluster to new Kubernetes version"
 	switch status := response.Cluster.Status; status {
 	case types.ClusterStatusActive, types.ClusterStatusUpdating:
@@ -65,7 +65,7 @@ func (c *Client) Cluster(ctx context.Context, name string) (Cluster, error) {
 	return found, nil
 }
 
-// validate checks every field of a response, because tokens are sent to the endpoint that it names.
+// validate checks every field of a response, because tokens are sent to the endpoint in it.
 func validate(name string, described types.Cluster) (Cluster, error) {
 	found := Cluster{
 		Name: name, ARN: aws.ToString(described.Arn), Endpoint: aws.ToString(described.Endpoint), Status: string(described.Status),
@@ -91,7 +91,7 @@ func validate(name string, described types.Cluster) (Cluster, error) {
 	return found, checkAuthority(found.CA)
 }
 
-// checkAuthority accepts one or more PEM certificates and nothing else.
+// checkAuthority accepts only PEM certificates, at least one.
 func checkAuthority(text []byte) error {
 	count := 0
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
@@ -106,7 +106,8 @@ func checkAuthority(text []byte) error {
 	return nil
 }
 
-// notFound returns the error for a cluster that does not exist. It names the region searched, and the account if STS reports it.
+// notFound returns the error for a cluster that does not exist. It contains the region that was searched, and the account if STS
+// reports it.
 func (c *Client) notFound(ctx context.Context, name string) error {
 	what := fmt.Sprintf("there is no EKS cluster %q in region %s", name, c.config.Region)
 	if caller, err := c.Caller(ctx); err == nil {
@@ -116,7 +117,7 @@ func (c *Client) notFound(ctx context.Context, name string) error {
 		fmt.Sprintf("check the name, --region and the account; `aws eks list-clusters --region %s` lists the clusters", c.config.Region))
 }
 
-// denied returns the error for a denied DescribeCluster. It names the identity that lacks the permission.
+// denied returns the error for a denied DescribeCluster. It contains the identity that lacks the permission.
 func (c *Client) denied(ctx context.Context, err error, doing, name string) error {
 	who := "the role"
 	if caller, err := c.Caller(ctx); err == nil {

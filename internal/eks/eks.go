@@ -18,7 +18,7 @@ import (
 // Options of a Client.
 type Options struct {
 	// Environ looks up the AWS variables that set endpoints, the region, the profile and static keys. The SDK's default chain
-	// (profiles, SSO, the machine's role) supplies what it does not set; nil sets nothing.
+	// (profiles, SSO, the machine's role) supplies the rest. Nil means no variables.
 	Environ func(name string) string
 	Region  string // of the clusters; "": the environment's or profile's
 }
@@ -40,7 +40,7 @@ const (
 	maxResponse = 1 << 20 // bytes; a described cluster is about 3 KB
 )
 
-// New reads the configuration; it sends no request. A region that is missing or malformed is an *release.InputError.
+// New reads the configuration; it sends no request. A missing or malformed region is a *release.InputError.
 func New(ctx context.Context, options Options) (*Client, error) {
 	loaded, err := awsx.Load(ctx, awsx.Options{Environ: options.Environ, Region: options.Region, MaxAttempts: maxAttempts, MaxResponse: maxResponse})
 	if err != nil {
@@ -65,7 +65,7 @@ func New(ctx context.Context, options Options) (*Client, error) {
 	return c, nil
 }
 
-// Caller is the identity of the credentials, as STS reports it. It needs no permission.
+// Caller asks STS for the identity of the credentials. It needs no permission.
 // Source: AWS STS API Reference, GetCallerIdentity ("No permissions are required")
 func (c *Client) Caller(ctx context.Context) (release.Caller, error) {
 	const doing = "reading the identity of the AWS credentials"
@@ -80,7 +80,7 @@ func (c *Client) Caller(ctx context.Context) (release.Caller, error) {
 	return caller, nil
 }
 
-// checkName refuses a name that no EKS cluster can have, before any request.
+// checkName refuses, before any request, a name that no EKS cluster can have.
 // Source: Amazon EKS API Reference, CreateCluster (name)
 func checkName(name string) error {
 	if clusterName.MatchString(name) {

@@ -11,15 +11,15 @@ import (
 	"github.com/onedigest/onedigest/internal/text"
 )
 
-// fault is a *release.Fault that says what was attempted, AWS's code and message, and what to do.
+// fault makes a *release.Fault that says what was attempted, AWS's code and message, and how to fix it.
 func fault(err error, doing, do string) error {
 	return &release.Fault{Side: "AWS", Err: fmt.Errorf("%s: %w", doing, &awsx.Error{Err: err}), Do: do}
 }
 
-// fault is the function of that name with advice for the error.
+// fault is like the function fault, with advice for the client's region.
 func (c *Client) fault(err error, doing string) error { return fault(err, doing, c.advice(err)) }
 
-// advice says what to do about an error. Source: Amazon EKS API Reference, "Common Errors", and DescribeCluster's own errors.
+// advice says how to fix an error. Source: Amazon EKS API Reference, "Common Errors", and DescribeCluster's own errors.
 func (c *Client) advice(err error) string {
 	switch awsx.Code(err) {
 	case "UnrecognizedClientException", "InvalidClientTokenId":
@@ -40,5 +40,5 @@ func (c *Client) advice(err error) string {
 
 func quote(s string) string { return strconv.Quote(s) }
 
-// sanitize is text from AWS as one line of at most 300 bytes.
+// sanitize makes text from AWS one printable line of at most 300 bytes.
 func sanitize(s string) string { return text.Line(s, 300) }

@@ -9,8 +9,8 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// A token is a presigned GetCallerIdentity request: the cluster sends it to STS and so learns who signed it. The header binds it
-// to one cluster.
+// A token is a presigned GetCallerIdentity request. The cluster sends it to STS, whose answer says who signed it. A signed header
+// binds it to one cluster.
 // Source: github.com/kubernetes-sigs/aws-iam-authenticator, README.md, "API Authorization from Outside a Cluster", and
 // pkg/token/token.go
 const (
@@ -20,13 +20,13 @@ const (
 	presignSeconds = "60"
 	// tokenLife is how long STS accepts a presigned request.
 	tokenLife = 15 * time.Minute
-	// tokenMargin is how long before its end a token is replaced, because of requests in flight and clock skew.
+	// tokenMargin is how long before it expires a token is replaced. It allows for requests in flight and clock skew.
 	tokenMargin = time.Minute
 )
 
-// Token signs a bearer token for a cluster of the region, to be used until expires: 14 minutes, or less if the credentials
-// expire before. It sends no request unless the credentials must be refreshed, so a token does not prove that the cluster
-// accepts it.
+// Token signs a bearer token for a cluster of the region. expires is when to replace it: after 14 minutes, or earlier if the
+// credentials expire earlier. A token does not prove that the cluster accepts it: signing sends no request, unless the
+// credentials must be refreshed.
 func (c *Client) Token(ctx context.Context, cluster string) (token string, expires time.Time, err error) {
 	if err := checkName(cluster); err != nil {
 		return "", time.Time{}, err

@@ -8,10 +8,10 @@ import (
 	"net/http"
 )
 
-// maxDrain is how much of a body is read, in bytes, to keep its connection.
+// maxDrain is how many bytes of a body are read so that its connection can be used again.
 const maxDrain = 64 << 10
 
-// ReadAll reads a stream of at most limit bytes. A longer one is an error, and is not read to its end.
+// ReadAll reads at most limit bytes of a stream. A longer stream is an error, and the rest is not read.
 func ReadAll(stream io.Reader, limit int64) ([]byte, error) {
 	content, err := io.ReadAll(&limitedReader{Reader: stream, limit: limit, left: limit})
 	if err != nil {
@@ -20,7 +20,7 @@ func ReadAll(stream io.Reader, limit int64) ([]byte, error) {
 	return content, nil
 }
 
-// ReadBody reads the body of a response, at most limit bytes, and closes it.
+// ReadBody reads at most limit bytes of a response's body and closes it.
 func ReadBody(response *http.Response, limit int64) ([]byte, error) {
 	if err := LimitBody(response, limit); err != nil {
 		return nil, err
@@ -33,8 +33,8 @@ func ReadBody(response *http.Response, limit int64) ([]byte, error) {
 	return content, nil
 }
 
-// LimitBody makes reading a response's body fail after limit bytes. A body that announces more is closed, and the error
-// says so.
+// LimitBody makes reading a response's body fail after limit bytes. If Content-Length exceeds the limit, it closes the body and
+// returns an error at once.
 func LimitBody(response *http.Response, limit int64) error {
 	if response.ContentLength > limit {
 		_ = response.Body.Close()
@@ -49,7 +49,7 @@ func LimitBody(response *http.Response, limit int64) error {
 
 // TooLongError says that a body exceeds its limit.
 type TooLongError struct {
-	Size  int64 // in bytes, as announced; 0 if it was not
+	Size  int64 // in bytes, as Content-Length announced; 0 if it did not
 	Limit int64 // in bytes
 }
 
@@ -60,7 +60,8 @@ func (e *TooLongError) Error() string {
 	return fmt.Sprintf("it is longer than %d bytes", e.Limit)
 }
 
-// limitedReader fails where io.LimitedReader reports the end: a body that was cut could pass for a whole one.
+// limitedReader returns an error at the limit, where io.LimitedReader returns io.EOF: a truncated body must not pass for a
+// complete one.
 type limitedReader struct {
 	io.Reader
 	limit, left int64
@@ -78,7 +79,7 @@ func (l *limitedReader) Read(buffer []byte) (int, error) {
 	return n, err
 }
 
-// Peek reads up to limit bytes of a response's body and leaves the body as if it had not been read.
+// Peek returns up to limit bytes from the start of a response's body. A later reader of the body still gets all of it.
 func Peek(response *http.Response, limit int64) []byte {
 	start, err := io.ReadAll(io.LimitReader(response.Body, limit))
 	var rest io.Reader = response.Body
@@ -96,20 +97,19 @@ type failingReader struct{ err error }
 
 func (f failingReader) Read([]byte) (int, error) { return 0, f.err }
 
-// Drain closes a response that nobody reads on. It reads the rest of a short one first, so that the connection can be used
-// again.
+// Drain closes a response whose body is not needed. It first reads a short rest, so that the connection can be used again.
 func Drain(response *http.Response) {
 	_, _ = io.CopyN(io.Discard, response.Body, maxDrain)
 	_ = response.Body.Close()
 }
 
-// Replayable reports whether a request can be sent a second time: it has no body, or one that can be read again.
+// Replayable reports whether a request can be sent a second time: it has no body, or its body can be read again.
 func Replayable(request *http.Request) bool {
 	return request.Body == nil || request.Body == http.NoBody || request.GetBody != nil
 }
 
-// Replay returns a copy of a request that was sent, with its body from the start. The error says that the body cannot be
-// read again.
+// Replay returns a copy of a request that was sent, with its body from the start. It returns an error if the body cannot be read
+// again.
 func Replay(request *http.Request) (*http.Request, error) {
 	again := request.Clone(request.Context())
 	if request.Body == nil || request.Body == http.NoBody {

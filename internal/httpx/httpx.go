@@ -1,3 +1,2 @@
-// Package httpx is what the adapters that speak HTTP share: bodies of bounded size, requests that can be sent again, and
-// one policy of retrying.
+// Package httpx is what the HTTP adapters share: bodies of bounded size, requests that can be sent again, and retries.
 package httpx

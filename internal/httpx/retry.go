@@ -15,36 +15,36 @@ import (
 	"github.com/onedigest/onedigest/internal/text"
 )
 
-// The policy of a RetryTransport.
+// Limits of a RetryTransport.
 const (
-	MaxThrottled   = 10              // times that a server may ask to slow down
-	MaxUnavailable = 4               // times that it may fail or not answer
-	MaxWait        = 2 * time.Minute // in all, and the longest Retry-After that is honoured
+	MaxThrottled   = 10              // retries after "slow down"
+	MaxUnavailable = 4               // retries after a failure or no answer
+	MaxWait        = 2 * time.Minute // in all; also the longest Retry-After that is obeyed
 	firstWait      = 250 * time.Millisecond
-	longestWait    = 20 * time.Second // between two attempts, unless Retry-After says otherwise
+	longestWait    = 20 * time.Second // between two attempts, without Retry-After
 	jitterPercent  = 20
-	maxKept        = 64 << 10 // bytes of a refused attempt's body
+	maxKept        = 64 << 10 // bytes kept of a refused attempt's body
 )
 
-// Backoff waits 250 ms, 500 ms, 1 s … between attempts, and ends after the given number of retries. It is for operations
-// that are more than one request; a single one is retried by RetryTransport.
+// Backoff waits 250 ms, 500 ms, 1 s … between attempts, and ends after the given number of retries. It is for an operation of
+// several requests; RetryTransport retries single requests.
 func Backoff(retries uint64) retry.Backoff {
 	return retry.WithMaxRetries(retries, retry.NewExponential(firstWait))
 }
 
-// RetryTransport sends a request again where that may help and cannot do harm.
+// RetryTransport retries a request if a retry can help and can do no harm.
 //
-// A server that asks to slow down (429) did nothing, so every request is sent again whose body can be read again. One that
-// failed (500, 502, 503, 504) or did not answer may have done it: only GET, HEAD and a POST without a body are sent again.
-// Retry-After is honoured; otherwise the wait doubles each time. When the attempts or the time are used up, the last answer
-// is returned as it came, with the first 64 KiB of its body.
+// A 429 means that the server did nothing, so any request whose body can be read again is retried. After 500, 502, 503, 504 or no
+// answer the server may have done its work: only GET, HEAD and POST without a body are retried. Retry-After is obeyed; without it
+// the wait doubles each time. When attempts or time are used up, the last response is returned, with the first 64 KiB of its
+// body.
 type RetryTransport struct {
 	Next http.RoundTripper
-	// Throttled reports whether a response that is not 429 asks to slow down too; nil: none does. It may Peek.
+	// Throttled reports whether a response other than 429 also means "slow down"; nil: none does. It may call Peek.
 	Throttled func(*http.Response) bool
-	// Transient reports whether an error may be gone at the next attempt; nil: IsTransient.
+	// Transient reports whether an error may not occur at the next attempt; nil: IsTransient.
 	Transient func(error) bool
-	// Log gets a line for each wait; nil: nobody.
+	// Log gets one line for each wait; nil: nothing is logged.
 	Log func(line string)
 }
 
@@ -61,8 +61,8 @@ func (t *RetryTransport) RoundTrip(request *http.Request) (*http.Response, error
 	return response, err
 }
 
-// attempts is the course of one request. It is also its go-retry Backoff, since only it knows what the last response
-// asked for.
+// attempts sends one request until it succeeds or may not be retried. It is also go-retry's Backoff for the request, because the
+// wait depends on the last response.
 type attempts struct {
 	policy  *RetryTransport
 	request *http.Request
@@ -75,7 +75,7 @@ type attempts struct {
 	reason      string
 }
 
-// responseError carries a response that is worth another attempt through go-retry.
+// responseError passes a response that is worth a retry through go-retry, which retries errors only.
 type responseError struct{ response *http.Response }
 
 func (e *responseError) Error() string { return e.response.Status }
@@ -114,7 +114,7 @@ func (a *attempts) send() (*http.Response, error) {
 	return response, nil
 }
 
-// again keeps the start of the response, in case it stays the last one, and frees its connection.
+// again buffers the start of the response, in case it is the last one, and closes the response so that its connection is free.
 func (a *attempts) again(response *http.Response, reason string) error {
 	a.retryAfter, a.reason = retryAfter(response), reason
 	start, _ := io.ReadAll(io.LimitReader(response.Body, maxKept))
@@ -123,7 +123,7 @@ func (a *attempts) again(response *http.Response, reason string) error {
 	return retry.RetryableError(&responseError{response})
 }
 
-// Next is the wait before the next attempt; true if there is none.
+// Next returns the wait before the next attempt; true if there is no next attempt.
 func (a *attempts) Next() (time.Duration, bool) {
 	if a.throttled > MaxThrottled || a.unavailable > MaxUnavailable {
 		return 0, true
@@ -154,8 +154,8 @@ func (a *attempts) transient(err error) bool {
 	return IsTransient(err)
 }
 
-// repeatable reports whether a request may be carried out twice: a read, or a POST without a body, as the opening of an
-// upload, which at worst leaves an empty one to expire.
+// repeatable reports whether the server may carry a request out twice: a GET or HEAD, or a POST without a body. Such a POST opens
+// an upload; a second one leaves an empty upload, which expires.
 func repeatable(request *http.Request) bool {
 	switch request.Method {
 	case http.MethodGet, http.MethodHead:
@@ -166,7 +166,7 @@ func repeatable(request *http.Request) bool {
 	return false
 }
 
-// retryAfter reads the header's two forms, seconds and a date; 0 if it has neither. Source: RFC 9110, section 10.2.3.
+// retryAfter parses both forms of Retry-After, seconds and a date; 0 if the header is neither. Source: RFC 9110, section 10.2.3.
 func retryAfter(response *http.Response) time.Duration {
 	value := response.Header.Get("Retry-After")
 	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {

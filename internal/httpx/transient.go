@@ -11,9 +11,9 @@ import (
 	"syscall"
 )
 
-// IsTransient reports whether an error of sending a request may be gone at the next attempt: a connection that broke or
-// was not made, a name server that did not answer. A name that does not exist, a certificate that is not trusted and a
-// cancelled context stay.
+// IsTransient reports whether an error of a request may not occur at the next attempt: a connection that broke or was not made, a
+// name server that did not answer. A name that does not exist, an untrusted certificate and a cancelled context are not
+// transient.
 func IsTransient(err error) bool {
 	var (
 		name        *net.DNSError
@@ -32,7 +32,7 @@ func IsTransient(err error) bool {
 		errors.Is(err, syscall.ECONNREFUSED) || strings.Contains(err.Error(), "server closed") || strings.Contains(err.Error(), "http2: ")
 }
 
-// IsUnavailable reports whether a status says that the server failed and may not at the next attempt.
+// IsUnavailable reports whether a status says that the server failed and may succeed at the next attempt.
 func IsUnavailable(status int) bool {
 	switch status {
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:

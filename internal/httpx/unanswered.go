@@ -14,7 +14,7 @@ import (
 
 const (
 	longestPatientWait = 2 * time.Second
-	// startupTime is how long a server that has just come back may refuse what it is going to allow.
+	// startupTime is how long after a restart a server may refuse requests that it otherwise allows.
 	startupTime = 5 * time.Second
 	maxReason   = 300 // bytes of an error that is logged
 )
@@ -24,10 +24,10 @@ func PatientBackoff(maxTime time.Duration) retry.Backoff {
 	return retry.WithMaxDuration(maxTime, retry.WithCappedDuration(longestPatientWait, retry.NewExponential(firstWait)))
 }
 
-// RetryUnanswered wraps a transport so that it retries requests that the server did not answer, for at most maxTime each: a
-// server that restarts is no reason to leave half of a change behind. It retries requests that were never sent, and all but
-// POST: a PATCH or PUT must state the wanted fields, so that it can be carried out twice. RetryTransport is for
-// servers that throttle or fail. The end of ctx ends the waiting. log gets one line for each request that is retried.
+// RetryUnanswered wraps a transport so that it retries requests that got no answer, for at most maxTime each: a server's restart
+// must not leave a change half done. It retries requests that were never sent, and every method except POST. A PATCH or PUT must
+// therefore be safe to carry out twice. RetryTransport is for servers that throttle or fail. The wait ends with ctx. log gets one
+// line for each retried request.
 func RetryUnanswered(ctx context.Context, maxTime time.Duration, log func(line string)) func(http.RoundTripper) http.RoundTripper {
 	return func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(request *http.Request) (*http.Response, error) {
@@ -67,7 +67,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
 
-// sleep waits, and returns the cause of the context's end if that comes first.
+// sleep waits; if ctx ends first, it returns the cause.
 func sleep(ctx context.Context, wait time.Duration) error {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -90,7 +90,7 @@ func isUnanswered(request *http.Request, err error) bool {
 	return request.Method != http.MethodPost && IsTransient(err)
 }
 
-// isStartingUp reports whether an answer is one that an apiserver gives while it starts.
+// isStartingUp reports whether a response is one that an apiserver gives while it starts.
 func isStartingUp(response *http.Response) bool {
 	switch response.StatusCode {
 	case http.StatusForbidden, http.StatusUnauthorized, http.StatusInternalServerError, http.StatusServiceUnavailable:

@@ -9,17 +9,17 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Input is the text that a flag, a variable or a matrix gives for a setting.
+// Input is the text given for a setting by a flag, an environment variable or a matrix.
 type Input struct {
 	Texts  []string
 	Origin string // where it came from, for messages: "--image"
 }
 
-// Values are inputs by the name of their setting.
+// Values maps a setting's name to its input.
 type Values map[string]Input
 
-// Apply validates the inputs and sets the settings; a setting without an input gets its default. The error is a
-// *release.InputError with every problem.
+// Apply validates the inputs and assigns them to the settings. A setting without an input gets its default. The error is a
+// *release.InputError with all problems.
 func (s *Set) Apply(values Values) error {
 	var problems []release.Problem
 	for name := range values {
@@ -42,8 +42,8 @@ func (s *Set) Apply(values Values) error {
 	return nil
 }
 
-// ApplyDefaults sets the settings to their defaults, calls assign to override fields, and runs the rules between
-// settings. A caller uses it to set typed values instead of texts. The error is a *release.InputError.
+// ApplyDefaults sets all settings to their defaults, calls assign, which overrides fields, and checks the rules between settings.
+// It is for callers that have typed values instead of texts. The error is a *release.InputError.
 func (s *Set) ApplyDefaults(assign func()) error {
 	for _, setting := range s.settings {
 		if setting.Default != "" {
@@ -57,7 +57,8 @@ func (s *Set) ApplyDefaults(assign func()) error {
 	return nil
 }
 
-// Inputs returns the inputs that were applied, for another set of the same verb. Defaults are not among them.
+// Inputs returns the inputs that were applied, so that they can be applied to another set of the same verb. It does not contain
+// defaults.
 func (s *Set) Inputs() Values {
 	values := Values{}
 	for _, setting := range s.settings {
@@ -68,7 +69,7 @@ func (s *Set) Inputs() Values {
 	return values
 }
 
-// setInput takes the texts of an input, or those of the default if it is empty.
+// setInput assigns the texts of an input to a setting, or the default's if the input is empty.
 func (s *Setting) setInput(input Input) {
 	s.hasInput, s.origin, s.texts = len(input.Texts) > 0, input.Origin, s.split(input.Texts)
 	if !s.hasInput && s.Default != "" {
@@ -76,7 +77,7 @@ func (s *Setting) setInput(input Input) {
 	}
 }
 
-// split separates the values of a list that may be written with commas.
+// split splits the values of a list at commas, if the list allows commas.
 func (s *Setting) split(texts []string) (values []string) {
 	if !s.Commas {
 		return slices.Clone(texts)
@@ -89,6 +90,7 @@ func (s *Setting) split(texts []string) (values []string) {
 	return values
 }
 
+// validate parses the input of a setting and assigns it. It returns the problems of the input.
 func (s *Set) validate(setting *Setting) (problems []release.Problem) {
 	problem := func(what, do string) {
 		problems = append(problems, release.Problem{Setting: setting.Name, Where: setting.origin, What: what, Do: do})
@@ -108,7 +110,7 @@ func (s *Set) validate(setting *Setting) (problems []release.Problem) {
 	return problems
 }
 
-// hint advises what value to give, "" where the declaration does not say what a value looks like.
+// hint says which values are valid, or "" if the declaration does not say so.
 func (s *Setting) hint() string {
 	switch {
 	case s.Switch:
@@ -119,12 +121,13 @@ func (s *Setting) hint() string {
 	return "give " + s.Value
 }
 
-// isOn reports whether a setting has an input; for a switch, one other than false.
+// isOn reports whether a setting has an input; a switch must also not be "false".
 func (s *Set) isOn(name string) bool {
 	setting := s.Lookup(name)
 	return setting != nil && setting.hasInput && !(setting.Switch && slices.Equal(setting.texts, []string{"false"}))
 }
 
+// checkRules returns the problems that the rules of Check report.
 func (s *Set) checkRules() (problems []release.Problem) {
 	for _, rule := range s.rules {
 		err := rule()

@@ -7,8 +7,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// ClusterRef says how to reach a cluster: an EKS cluster by its name, or a kubeconfig. Every verb that needs a cluster declares
-// these settings.
+// ClusterRef says how to reach a cluster: by the name of an EKS cluster, or by a kubeconfig. Every verb that needs a cluster
+// declares these settings.
 type ClusterRef struct {
 	Kubeconfig string
 	Context    string // a context of the kubeconfig, "" for its current one
@@ -53,8 +53,8 @@ func accountNumber(text string) (string, error) {
 	return text, nil
 }
 
-// eksName accepts the names that EKS accepts for a cluster (Amazon EKS API Reference, CreateCluster): 1 to 100 letters, digits, - and
-// _, a letter or digit first.
+// eksName matches the names that EKS accepts for a cluster (Amazon EKS API Reference, CreateCluster): 1 to 100 letters, digits, -
+// and _, starting with a letter or digit.
 func eksName(text string) (string, error) {
 	allowed := func(r rune) bool {
 		return r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r == '-' || r == '_'

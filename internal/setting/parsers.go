@@ -11,8 +11,8 @@ import (
 	"github.com/onedigest/onedigest/internal/text"
 )
 
-// Text accepts any text of one line that text.IsPrintable accepts: no name or path needs control or invisible characters, and
-// a log line with them can look like something else.
+// Text accepts one line of text that text.IsPrintable accepts. Names and paths need no control or invisible characters, and with
+// them a log line can look like something else.
 func Text(value string) (string, error) {
 	if !text.IsPrintable(value) {
 		return "", fmt.Errorf("%q holds a line break, a control character or an invisible character", value)
@@ -20,7 +20,7 @@ func Text(value string) (string, error) {
 	return value, nil
 }
 
-// Duration accepts Go's durations ("90s", "5m") above zero.
+// Duration accepts Go's durations ("90s", "5m") greater than zero.
 func Duration(text string) (time.Duration, error) {
 	duration, err := time.ParseDuration(text)
 	if err != nil {
@@ -43,7 +43,7 @@ func Count(limit int) func(string) (int, error) {
 	}
 }
 
-// OneOf accepts one of some words.
+// OneOf accepts one of the given words.
 func OneOf(words ...string) func(string) (string, error) {
 	return func(text string) (string, error) {
 		for _, word := range words {
@@ -60,7 +60,7 @@ var pairName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./-]*$`)
 // Pair is one name=value.
 type Pair struct{ Name, Value string }
 
-// NameValue accepts name=value, where the value may be anything of one line. No error contains the text, which may be a secret.
+// NameValue accepts name=value. The value is one line of any text. Errors do not contain the value, which may be a secret.
 func NameValue(given string) (Pair, error) {
 	name, value, found := strings.Cut(given, "=")
 	if !found || !pairName.MatchString(name) {

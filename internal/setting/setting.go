@@ -1,6 +1,6 @@
-// Package setting declares the settings of a verb and validates what is given for them. One declaration yields the flag, the
-// action's input, the help text, the validation and the reference documentation, so that none of them can disagree.
-// internal/app reads the flags and the environment.
+// Package setting declares the settings of a verb and validates their inputs. One declaration yields the flag, the action's
+// input, the help text, the validation and the reference documentation, so that none of them can disagree. internal/app reads
+// flags and environment.
 package setting
 
 import (
@@ -10,40 +10,40 @@ import (
 	"strings"
 )
 
-// Verb says what a command is for.
+// Verb describes a command.
 type Verb struct {
 	Name     string
 	Summary  string // one line
 	About    string // paragraphs
 	Examples []Example
 	Outputs  []Output
-	Failure  string // what a run that failed has printed, for the reference; "" if it shows none
+	Failure  string // output of a run that failed, for the reference; "" if it shows none
 }
 
 // Example is a command line and what it does.
 //
-// Line begins after the program's name, with the first flag: who prints it knows the program.
+// Line starts after the program's name, with the first flag: whoever prints it adds the program's name.
 type Example struct{ Does, Line string }
 
-// Output is a value that a verb leaves for the steps after it.
+// Output is a value that a verb gives to later steps of a workflow.
 type Output struct{ Name, Help string }
 
-// Setting is one declared input.
+// Setting is one declared setting.
 type Setting struct {
 	Name     string // kebab-case; the flag's name and the action's input
 	Help     string // one sentence without its full stop
-	Value    string // what stands for the value in help: "repo@sha256:…"
-	Default  string // as it would be written by a person
+	Value    string // placeholder for the value in help: "repo@sha256:…"
+	Default  string // as a user would write it
 	Fallback string // environment variable read when neither flag nor input is given, or ""
 	Required bool
-	Unless   []string // settings that make a required one optional when they are given
-	Many     bool     // a flag that may be repeated; an input with one value a line
-	Commas   bool     // several values may also be separated by commas, which no value contains
-	Secret   bool     // its values may be secrets: a message says which one is wrong by its place, and the parser's errors do not contain it
-	Commit   bool     // a commit; internal/app completes a short id by git before the value is parsed
+	Unless   []string // settings that replace a required one: it may be missing if one of them is given
+	Many     bool     // the flag may be repeated; an input has one value per line
+	Commas   bool     // values may also be separated by commas; no value contains a comma
+	Secret   bool     // values may be secrets: messages give a value's position only, and the parser's errors do not contain it
+	Commit   bool     // a commit; internal/app expands a short id with git before the value is parsed
 	Switch   bool     // a flag without a value
 	Local    bool     // a flag only, never an input of the action
-	Action   string   // default of the action's input only, an expression of GitHub's
+	Action   string   // default of the action's input only, a GitHub expression
 
 	hasInput bool
 	origin   string   // of the input
@@ -60,7 +60,7 @@ type Set struct {
 // All lists the settings in the order of their declaration.
 func (s *Set) All() []*Setting { return slices.Clone(s.settings) }
 
-// Lookup finds a setting by name, nil if there is none.
+// Lookup finds a setting by name; nil if there is none.
 func (s *Set) Lookup(name string) *Setting {
 	for _, setting := range s.settings {
 		if setting.Name == name {
@@ -70,8 +70,7 @@ func (s *Set) Lookup(name string) *Setting {
 	return nil
 }
 
-// Check adds a rule that holds settings against each other. It runs when each of them was valid alone, and returns an
-// *release.InputError.
+// Check adds a rule about several settings. It runs after each of them was found valid, and returns a *release.InputError.
 func (s *Set) Check(rule func() error) { s.rules = append(s.rules, rule) }
 
 func (s *Set) add(setting *Setting) {
@@ -81,7 +80,7 @@ func (s *Set) add(setting *Setting) {
 	s.settings = append(s.settings, setting)
 }
 
-// Var declares a setting with one value. parse turns the text into the value or says what is wrong with it.
+// Var declares a setting with one value. parse returns the value, or an error that says what is wrong with the text.
 func Var[T any](set *Set, target *T, declared Setting, parse func(string) (T, error)) {
 	declared.accept = func(texts []string) []string {
 		if len(texts) > 1 {
@@ -119,7 +118,8 @@ func List[T any](set *Set, target *[]T, declared Setting, parse func(string) (T,
 	set.add(&declared)
 }
 
-// places are the values of a list that are refused, by the reason, in the order in which the reasons were first met.
+// places maps each reason for a refusal to the positions of the refused values in a list. Reasons are in the order of their first
+// occurrence.
 type places struct {
 	reasons []string
 	at      map[string][]string
@@ -135,7 +135,7 @@ func (p *places) add(reason string, place int) {
 	p.at[reason] = append(p.at[reason], strconv.Itoa(place))
 }
 
-// format returns one line for each reason: "value 2, 3 of 4: is not path=value".
+// format returns one line per reason: "value 2, 3 of 4: is not path=value".
 func (p *places) format(count int) (lines []string) {
 	for _, reason := range p.reasons {
 		lines = append(lines, fmt.Sprintf("value %s of %d: %s", strings.Join(p.at[reason], ", "), count, reason))

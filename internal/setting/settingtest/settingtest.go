@@ -1,4 +1,4 @@
-// Package settingtest gives settings values in tests, written as flags.
+// Package settingtest applies flags to settings in tests.
 package settingtest
 
 import (
@@ -7,7 +7,7 @@ import (
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
-// Apply gives a set the flags: "--name=value", "--name", "value" or, for a switch, "--name".
+// Apply applies flags to a set: "--name=value", "--name", "value" or, for a switch, "--name".
 func Apply(set *setting.Set, flags ...string) error {
 	values := setting.Values{}
 	for i := 0; i < len(flags); i++ {
