@@ -354,11 +354,11 @@ func TestPackagedCharts(t *testing.T) {
 		good["files/"+name] = strings.Repeat("0", 4<<20)
 	}
 	d.Chart = packed(t, good)
-	if got := strings.Join(problems(t, d), "\n"); !strings.Contains(got, "limit 8388608") {
+	if got := strings.Join(problems(t, d), "\n"); !strings.Contains(got, "more than 8388608 bytes") {
 		t.Errorf("a chart that unpacks to 12 MiB: got %q", got)
 	}
 	d.Chart = filepath.Join(files(t, map[string]string{"x.tgz": "not packed"}), "x.tgz")
-	if got := strings.Join(problems(t, d), "\n"); !strings.Contains(got, "is not a chart") {
+	if got := strings.Join(problems(t, d), "\n"); !strings.Contains(got, "not a gzipped archive") {
 		t.Errorf("got %q", got)
 	}
 }
