@@ -20,7 +20,7 @@ type Deps struct {
 
 // WorkTree reads git.
 type WorkTree interface {
-	// Inspect returns the commit that a directory has checked out and the paths inside it that differ from the commit.
+	// Inspect returns the commit that a directory has checked out and the paths inside it that git lists as changed.
 	// A commit that is given must be the one that is checked out; "" means HEAD.
 	Inspect(ctx context.Context, dir, commit string) (release.Source, error)
 	// Differences compares an image's inputs with the commit, by content, and returns what is not as the commit has it.
@@ -73,16 +73,13 @@ type Result struct {
 }
 
 // Run returns the commit's image if the registry has it; otherwise it builds the image and pushes it under the commit's
-// tag. A work tree that differs from its commit is a *release.InputError unless AllowDirty is set, and one that comes to differ
-// during the build is one in any case; a tag that names another
+// tag. Inputs that are not as the commit has them are a *release.InputError unless AllowDirty is set, and those that come to differ
+// during the build are one in any case; a tag that names another
 // commit's image, or one that was built with other settings, is a *release.Refusal.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	recipe, err := newRecipe(ctx, settings, deps)
 	if err != nil {
 		return Result{}, err
-	}
-	if len(recipe.Source.Changed) > 0 && !settings.AllowDirty {
-		return Result{}, refuseChanges(ctx, recipe, settings, deps)
 	}
 	builder, err := deps.Builder.Choose(settings.Builder, recipe)
 	if err != nil {
@@ -91,10 +88,8 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if recipe.Settings, err = deps.Builder.Settings(builder, recipe); err != nil {
 		return Result{}, err
 	}
-	if settings.AllowDirty { // before the tag is chosen: a change outside the context makes the image another than the commit's
-		if recipe.Source, err = addChanges(ctx, builder, recipe, deps); err != nil {
-			return Result{}, err
-		}
+	if recipe.Source, err = checkChanges(ctx, builder, recipe, settings, deps); err != nil {
+		return Result{}, err
 	}
 	result, found, err := findExisting(ctx, settings.Repository, tagFor(recipe.Source, deps.Now()), recipe, deps)
 	if found || err != nil {

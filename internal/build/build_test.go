@@ -198,6 +198,7 @@ func TestRunRefusesADirtyTree(t *testing.T) {
 	t.Parallel()
 	f := cleanTree(t)
 	f.source.Changed = []string{"main.go"}
+	f.differences = []release.Difference{{Path: "main.go"}}
 	_, err := f.run(t)
 	if release.ExitCode(err) != release.ExitInput || !strings.Contains(fmt.Sprint(err), "main.go") {
 		t.Errorf("got %v, want bad input that names main.go", err)
@@ -217,6 +218,23 @@ func TestRunRefusesADirtyTree(t *testing.T) {
 	}
 	if revision := f.pushed[result.Tag].Revision; revision == commit.String() {
 		t.Errorf("a dirty image is labelled as the commit's: %q", revision)
+	}
+}
+
+// A change that the commit's image lacks is refused also if that image exists; one of a file that enters no image is not.
+func TestRunRefusesOnlyChangesOfInputs(t *testing.T) {
+	t.Parallel()
+	f := cleanTree(t)
+	f.source.Changed = []string{"README.md"}
+	for _, want := range []release.Outcome{release.Created, release.Reused} {
+		result, err := f.run(t)
+		if err != nil || result.Outcome != want || result.Tag != release.Tag(commit) || f.pushed[result.Tag].Revision != commit.String() {
+			t.Errorf("got %+v, %v, want the commit's image %s", result, err, want)
+		}
+	}
+	f.differences = []release.Difference{{Path: "main.go"}}
+	if _, err := f.run(t); release.ExitCode(err) != release.ExitInput {
+		t.Errorf("got %v for a changed input whose commit has an image, want bad input", err)
 	}
 }
 
@@ -268,7 +286,7 @@ func TestRunRefusesInputsThatChangeMeanwhile(t *testing.T) {
 func TestRunPushesADirtyImageWhateverChangesMeanwhile(t *testing.T) {
 	t.Parallel()
 	f := cleanTree(t)
-	f.source.Changed = []string{"main.go"}
+	f.differences = []release.Difference{{Path: "main.go"}}
 	f.created = []string{"/tree/new.go"}
 	if result, err := f.run(t, "--allow-dirty"); err != nil || !strings.Contains(result.Tag.String(), release.DirtyMark) {
 		t.Errorf("got %+v, %v", result, err)
@@ -292,8 +310,7 @@ func TestRunDoesNotReuseTheCommitsImageForAChangeOutsideTheContext(t *testing.T)
 func TestRunNamesAllDifferencesAtOnce(t *testing.T) {
 	t.Parallel()
 	f := cleanTree(t)
-	f.source.Changed = []string{"main.go", "page.html"}
-	f.differences = []release.Difference{{Kind: release.MissingFile, Path: "page.html"}}
+	f.differences = []release.Difference{{Path: "main.go"}, {Kind: release.MissingFile, Path: "page.html"}}
 	for i := range 22 {
 		f.differences = append(f.differences, release.Difference{Kind: release.NotInCommit, Path: fmt.Sprintf("gen/%02d.go", i)})
 	}
@@ -301,6 +318,20 @@ func TestRunNamesAllDifferencesAtOnce(t *testing.T) {
 	text := fmt.Sprint(err)
 	if !strings.Contains(text, "(main.go)") || !strings.Contains(text, "(page.html)") || !strings.Contains(text, "gen/19.go, … and 2 more)") {
 		t.Errorf("got %v, want the change, the missing file and 20 of the 22 files that are not in the commit", err)
+	}
+}
+
+func TestTheUserHasAGroup(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{"": "", "1000": "1000:1000", "1000:0": "1000:0", "0": "0:0"} {
+		f := cleanTree(t)
+		var flags []string
+		if given != "" {
+			flags = []string{"--user", given}
+		}
+		if _, err := f.run(t, flags...); err != nil || f.recipe.User != want {
+			t.Errorf("%q: got %q, %v, want %q", given, f.recipe.User, err, want)
+		}
 	}
 }
 
@@ -331,6 +362,11 @@ func TestSettings(t *testing.T) {
 		"the recipe's label":     {[]string{"--repository", "localhost/shop", "--labels", release.AnnotationRecipe + "=x"}, "is set by the build"},
 		"a build arg without =":  {[]string{"--repository", "localhost/shop", "--build-args", "x"}, "is not name=value"},
 		"a base by its tag":      {[]string{"--repository", "localhost/shop", "--base", "localhost/base:1"}, "carries no digest"},
+		"a user by name":         {[]string{"--repository", "localhost/shop", "--user", "nobody"}, "is not the number of a user"},
+		"a user beyond":          {[]string{"--repository", "localhost/shop", "--user", "2147483648"}, "is not the number of a user"},
+		"a user with two groups": {[]string{"--repository", "localhost/shop", "--user", "1:2:3"}, "is not the number of a user"},
+		"a user in octal":        {[]string{"--repository", "localhost/shop", "--user", "0100"}, "is not the number of a user"},
+		"a user without a group": {[]string{"--repository", "localhost/shop", "--user", "1:"}, "is not the number of a user"},
 		"an unknown builder":     {[]string{"--repository", "localhost/shop", "--builder", "podman"}, "is none of auto, go, docker"},
 		"a malformed platform":   {[]string{"--repository", "localhost/shop", "--platforms", "linux"}, "is not a platform"},
 	} {

@@ -40,26 +40,15 @@ const (
 	orBuildAgain = "; they were changed during the build: let nothing else write to the work tree, and build again"
 )
 
-// differencesError is a *release.InputError with one problem for each kind of difference. A change of the build context, which
-// git lists by itself, is reported as a change, also if it is a new file. or is what else to do.
+// differencesError is a *release.InputError with one problem for each kind of difference. or is what else to do.
 func differencesError(context string, source release.Source, differences []release.Difference, or string) error {
 	byKind := map[release.DifferenceKind][]string{}
-	named := map[string]bool{}
 	for _, difference := range differences {
-		if difference.Kind == release.NotInCommit && slices.Contains(source.Changed, difference.Path) {
-			continue
-		}
-		named[difference.Path] = true
 		text := difference.Path
 		if difference.Note != "" {
 			text += ": " + difference.Note
 		}
 		byKind[difference.Kind] = append(byKind[difference.Kind], text)
-	}
-	for _, path := range source.Changed {
-		if !named[path] {
-			byKind[release.DifferentContent] = append(byKind[release.DifferentContent], path)
-		}
 	}
 	var problems []release.Problem
 	for _, text := range differenceTexts {

@@ -2,7 +2,9 @@ package build
 
 import (
 	"fmt"
+	"math"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -43,6 +45,7 @@ type Settings struct {
 	Labels     []setting.Pair
 	BuildArgs  []setting.Pair
 	Tags       []string
+	User       string
 	WithoutCgo bool
 	AllowDirty bool
 }
@@ -73,6 +76,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Build argument (Docker builder); no place for secrets, which the image's history and caches may keep"}, setting.NameValue)
 	setting.List(set, &s.Tags, setting.Setting{Name: "tags", Commas: true, Value: "TAG",
 		Help: "Go build tag (Go builder); GOFLAGS in the environment is not used"}, ParseBuildTag)
+	setting.Var(set, &s.User, setting.Setting{Name: "user", Value: "UID[:GID]",
+		Help: "Numbers of the user and the group that the program runs as (Go builder); the group's default is the user's number; default: the base's user, or 65532:65532 (nonroot)"}, parseUser)
 	setting.Bool(set, &s.WithoutCgo, setting.Setting{Name: "without-cgo",
 		Help: "Build although packages use cgo, which the Go builder does not: what is left of them may be a stub"})
 	setting.Bool(set, &s.AllowDirty, setting.Setting{Name: "allow-dirty",
@@ -107,6 +112,23 @@ func ParseBuildTag(text string) (string, error) {
 		return "", fmt.Errorf("%q is not a build tag", text)
 	}
 	return text, nil
+}
+
+// accountNumber is a number of a user or a group without leading zeros.
+var accountNumber = regexp.MustCompile(`^(?:0|[1-9][0-9]{0,9})$`)
+
+// parseUser accepts UID and UID:GID, and returns UID:GID. A name is refused: Kubernetes cannot check runAsNonRoot against one.
+func parseUser(text string) (string, error) {
+	user, group, grouped := strings.Cut(text, ":")
+	if !grouped {
+		group = user
+	}
+	for _, part := range []string{user, group} {
+		if number, err := strconv.ParseUint(part, 10, 32); err != nil || number > math.MaxInt32 || !accountNumber.MatchString(part) {
+			return "", fmt.Errorf("%q is not the number of a user, or the numbers of a user and a group (1000:1000)", text)
+		}
+	}
+	return user + ":" + group, nil
 }
 
 func parseLabel(text string) (setting.Pair, error) {

@@ -21,7 +21,7 @@ func newRecipe(ctx context.Context, settings Settings, deps Deps) (release.Recip
 	return release.Recipe{
 		Context: dir, Main: settings.Main, Dockerfile: settings.Dockerfile, Platforms: settings.Platforms, Base: settings.Base,
 		Source: source, Labels: pairMap(settings.Labels), BuildArgs: pairMap(settings.BuildArgs),
-		Tags: settings.Tags, WithoutCgo: settings.WithoutCgo,
+		Tags: settings.Tags, User: settings.User, WithoutCgo: settings.WithoutCgo,
 	}, nil
 }
 
@@ -43,24 +43,27 @@ func refuseDifferences(ctx context.Context, builder string, recipe release.Recip
 	return err
 }
 
-// addChanges returns the source with the inputs that are not what the commit has added to its changes.
-func addChanges(ctx context.Context, builder string, recipe release.Recipe, deps Deps) (release.Source, error) {
+// checkChanges replaces what git lists as changed by those inputs of the image that are not as the commit has them, and refuses these
+// unless changes are allowed. It precedes the choice of the tag, so that neither a change is missed because the commit's image exists,
+// nor one outside the context takes the commit's tag. If git lists nothing and changes are not allowed, it compares nothing: an image
+// that exists needs no inputs.
+func checkChanges(ctx context.Context, builder string, recipe release.Recipe, settings Settings, deps Deps) (release.Source, error) {
 	source := recipe.Source
+	if len(source.Changed) == 0 && !settings.AllowDirty {
+		return source, nil
+	}
 	differences, err := differencesOf(ctx, builder, recipe, deps)
+	if err != nil {
+		return source, err
+	}
+	if len(differences) > 0 && !settings.AllowDirty {
+		return source, differencesError(settings.Context, source, differences, orAllowDirty)
+	}
+	source.Changed = nil
 	for _, difference := range differences {
 		source.Changed = append(source.Changed, difference.Path)
 	}
-	return source, err
-}
-
-// refuseChanges refuses a build context with uncommitted changes. It names the inputs elsewhere that differ too, as far as a
-// context that may not compile tells them.
-func refuseChanges(ctx context.Context, recipe release.Recipe, settings Settings, deps Deps) error {
-	var differences []release.Difference
-	if builder, err := deps.Builder.Choose(settings.Builder, recipe); err == nil {
-		differences, _ = differencesOf(ctx, builder, recipe, deps)
-	}
-	return differencesError(settings.Context, recipe.Source, differences, orAllowDirty)
+	return source, nil
 }
 
 // describe names the commit and its repository, which is no part of the image: forks have the same commits.

@@ -7,19 +7,14 @@ import (
 	"strings"
 )
 
-// changed lists the paths inside the directory, relative to it, that differ from the commit.
+// changed lists the paths inside the directory, relative to it, of which git says that they differ from the commit. It does not
+// list those that a flag of the index hides; Differences finds these if they enter an image.
 func (r repository) changed(ctx context.Context, prefix string) ([]string, error) {
-	differing := &pathCollector{tagLength: 3, matches: func([]byte) bool { return true }}
+	differing := &pathCollector{}
 	if err := r.stream(ctx, differing, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=none", "--", "."); err != nil {
 		return nil, r.fault(err, "comparing with its commit")
 	}
-	// Files flagged assume-unchanged (lower case) or skip-worktree (S, as in a sparse checkout) may be anything or absent,
-	// and status ignores them (git-ls-files(1), -v).
-	hidden := &pathCollector{tagLength: 2, matches: func(tag []byte) bool { return tag[0] == 'S' || tag[0] >= 'a' && tag[0] <= 'z' }}
-	if err := r.stream(ctx, hidden, "ls-files", "-z", "-v", "--full-name", "--", "."); err != nil {
-		return nil, r.fault(err, "listing the files of")
-	}
-	paths := slices.Concat(differing.paths, hidden.paths)
+	paths := differing.paths
 	for i, path := range paths {
 		paths[i] = strings.TrimPrefix(path, prefix)
 	}
@@ -28,13 +23,14 @@ func (r repository) changed(ctx context.Context, prefix string) ([]string, error
 	return paths[:min(maxChanged, len(paths))], nil
 }
 
-// pathCollector is a writer for a list of any length of NUL-terminated entries, each a tag of fixed length and a path. It
-// keeps the first paths whose tag matches.
+// statusLength is how long the status before a path is (git-status(1), "Short Format").
+const statusLength = len("XY ")
+
+// pathCollector is a writer for a list of any length of NUL-terminated entries, each a status and a path. It keeps the first
+// paths.
 type pathCollector struct {
-	tagLength int
-	matches   func(tag []byte) bool
-	paths     []string
-	rest      []byte // an entry that is not complete yet
+	paths []string
+	rest  []byte // an entry that is not complete yet
 }
 
 func (c *pathCollector) Write(chunk []byte) (int, error) {
@@ -44,8 +40,8 @@ func (c *pathCollector) Write(chunk []byte) (int, error) {
 		if !complete {
 			return len(chunk), nil
 		}
-		if len(entry) > c.tagLength && c.matches(entry[:c.tagLength]) {
-			c.paths = append(c.paths, string(entry[c.tagLength:]))
+		if len(entry) > statusLength {
+			c.paths = append(c.paths, string(entry[statusLength:]))
 		}
 		c.rest = rest
 	}

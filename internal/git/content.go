@@ -149,9 +149,9 @@ func (t *commitTree) compareLFS(ctx context.Context, path string, raw bool) (rel
 }
 
 // compareFiltered compares a file with what its filter makes of the commit's content, because a filter may map different
-// files to the same content.
+// files to the same content. A filter without a smudge command writes that content as it is (gitattributes(5), "filter").
 func (t *commitTree) compareFiltered(ctx context.Context, path, filter, got string) (release.DifferenceKind, string, bool, error) {
-	if _, err := t.repo.git(ctx, "config", "--get-regexp", `^filter\.`+regexp.QuoteMeta(filter)+`\.(smudge|process)$`); err != nil {
+	if _, err := t.repo.git(ctx, "config", "--get-regexp", `^filter\.`+regexp.QuoteMeta(filter)+`\.(clean|smudge|process)$`); err != nil {
 		return release.UnavailableFilter, "filter=" + filter, false, nil
 	}
 	same, err := t.isCheckedOut(ctx, path, got)

@@ -256,6 +256,10 @@ func TestDifferencesOfConvertedFiles(t *testing.T) {
 		"a filter that is not set up":  {"* filter=crypt", "secret", "secret", nil, []release.Difference{{Kind: release.UnavailableFilter, Path: "data", Note: "filter=crypt"}}},
 		"a filter":                     {"* filter=crypt", "frperg", "secret", []string{"filter.crypt.smudge=tr a-z n-za-m"}, nil},
 		"a filter that did not run":    {"* filter=crypt", "frperg", "frperg", []string{"filter.crypt.smudge=tr a-z n-za-m"}, []release.Difference{{Path: "data", Note: "filter=crypt"}}},
+		"a clean filter alone":         {"* filter=strip", "notes\n", "notes\n", []string{"filter.strip.clean=grep -v output"}, nil},
+		"what a clean filter drops":    {"* filter=strip", "notes\n", "notes\noutput\n", []string{"filter.strip.clean=grep -v output"}, []release.Difference{{Path: "data", Note: "filter=strip"}}},
+		"an ident":                     {"* ident", "$Id$\n", "$Id: 055c8729cdcc372500a08db659c045e16c4409fb $\n", nil, nil},
+		"another ident":                {"* ident", "$Id$\n", "$Id: 155c8729cdcc372500a08db659c045e16c4409fb $\n", nil, []release.Difference{{Kind: release.ConvertedByMachine, Path: "data"}}},
 		"a filter that hides a change": {"* filter=crypt", "secret", "changed", []string{"filter.crypt.smudge=cat", "filter.crypt.clean=printf secret"}, []release.Difference{{Path: "data", Note: "filter=crypt"}}},
 	}
 	for name, test := range tests {

@@ -3,6 +3,7 @@ package git
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -23,8 +24,8 @@ const (
 	settingCommit  = "commit"
 )
 
-// Inspect returns the commit that dir's work tree has checked out, and the paths inside dir that differ from it: changed,
-// deleted, staged, untracked unless ignored, or hidden from git by an index flag. The commit is any revision that git
+// Inspect returns the commit that dir's work tree has checked out, and the paths inside dir of which git says that they differ
+// from it: changed, deleted, staged, or untracked unless ignored. The commit is any revision that git
 // understands, "" for HEAD; it must be the one that is checked out, because the work tree is what is built. environ is the
 // environment of git; variables that would point git at another repository are removed.
 //
@@ -41,6 +42,9 @@ func Inspect(ctx context.Context, environ []string, dir, commit string) (release
 	}
 	source := release.Source{Path: path.Clean("./" + prefix)}
 	if source.Commit, err = repo.checkedOut(ctx, commit); err != nil {
+		return release.Source{}, err
+	}
+	if source.Object, err = repo.objectHash(ctx, source.Commit); err != nil {
 		return release.Source{}, err
 	}
 	if source.Created, err = repo.committerTime(ctx, source.Commit); err != nil {
@@ -126,6 +130,15 @@ func (r repository) resolve(ctx context.Context, revision string) (release.Commi
 		return "", r.fault(err, "resolving %q in", revision)
 	}
 	return commit, nil
+}
+
+// objectHash is the SHA-256 of a commit's object: its tree, parents, people and message.
+func (r repository) objectHash(ctx context.Context, commit release.Commit) ([32]byte, error) {
+	object, err := r.git(ctx, "cat-file", "commit", commit.String())
+	if err != nil {
+		return [32]byte{}, r.fault(err, "reading commit %q of", commit.Short())
+	}
+	return sha256.Sum256([]byte(object)), nil
 }
 
 // committerTime is used instead of the author's time, because a rebase or an amendment changes it.

@@ -21,6 +21,7 @@ const (
 	settingBase       = "base"
 	settingBuildArgs  = "build-args"
 	settingTags       = "tags"
+	settingUser       = "user"
 )
 
 // Choose turns "auto" into the name of a builder, and refuses a recipe that the builder cannot follow before anything runs.
@@ -135,6 +136,9 @@ func checkDockerRecipe(recipe release.Recipe) error {
 	}
 	if namesMain(recipe) {
 		problems = append(problems, release.Problem{Setting: settingMain, What: "the docker builder builds what the Dockerfile says, not a Go main package", Do: "omit it, or give --builder go"})
+	}
+	if recipe.User != "" {
+		problems = append(problems, release.Problem{Setting: settingUser, What: "the Dockerfile names the user of what the docker builder builds (USER)", Do: "omit it, or give --builder go"})
 	}
 	if len(recipe.Tags) > 0 {
 		problems = append(problems, release.Problem{Setting: settingTags, What: "the docker builder takes no build tags", Do: "omit them, or give --builder go"})

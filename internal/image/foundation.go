@@ -2,11 +2,11 @@ package image
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
 	"strings"
-	"sync"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -19,16 +19,22 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// user is the user of an image whose base names none: base.User. It is a number, because Kubernetes cannot check runAsNonRoot
-// against a name (SecurityContext).
-var user = fmt.Sprintf("%d:%d", base.User, base.User)
+// defaultUser is the user of an image whose recipe and base name none: base.User. It is a number, because Kubernetes cannot check
+// runAsNonRoot against a name (SecurityContext).
+var defaultUser = fmt.Sprintf("%d:%d", base.User, base.User)
+
+// accountOf is the recipe's user as numbers.
+func accountOf(recipe release.Recipe) (account base.Account, err error) {
+	_, err = fmt.Sscanf(cmp.Or(recipe.User, defaultUser), "%d:%d", &account.User, &account.Group)
+	return account, err
+}
 
 // baseImage returns the image that the program's layer is put on, and its config: the recipe's base for the platform, or a layer
 // of our own.
 func baseImage(recipe release.Recipe, platform release.Platform) (v1.Image, v1.Config, error) {
 	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	if recipe.Base.IsZero() {
-		image, err := ownBase(image)
+		image, err := ownBase(image, recipe)
 		return image, v1.Config{}, err
 	}
 	given, err := findBase(recipe.BaseLayout, platform)
@@ -42,18 +48,22 @@ func baseImage(recipe release.Recipe, platform release.Platform) (v1.Image, v1.C
 	return image, config, nil
 }
 
-// ownLayer is written once in a process: all images share it.
-var ownLayer = sync.OnceValues(func() (v1.Layer, error) {
+// ownLayer writes the layer that all images with the same user share.
+func ownLayer(recipe release.Recipe) (v1.Layer, error) {
+	account, err := accountOf(recipe)
+	if err != nil {
+		return nil, fmt.Errorf("reading user %q: %w", recipe.User, err)
+	}
 	var content bytes.Buffer
-	if err := base.WriteLayer(&content); err != nil {
+	if err := base.WriteLayer(&content, account); err != nil {
 		return nil, fmt.Errorf("writing the base layer: %w", err)
 	}
 	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content.Bytes())), nil }
 	return tarball.LayerFromOpener(open, tarball.WithMediaType(types.OCILayer))
-})
+}
 
-func ownBase(image v1.Image) (v1.Image, error) {
-	layer, err := ownLayer()
+func ownBase(image v1.Image, recipe release.Recipe) (v1.Image, error) {
+	layer, err := ownLayer(recipe)
 	if err != nil {
 		return nil, err
 	}
@@ -132,9 +142,7 @@ func configOf(recipe release.Recipe, below v1.Config, name string) v1.Config {
 	config := below
 	config.Entrypoint = []string{"/" + programDir + "/" + name}
 	config.Env = withProgramDir(below.Env)
-	if config.User == "" {
-		config.User = user
-	}
+	config.User = cmp.Or(recipe.User, below.User, defaultUser)
 	if config.WorkingDir == "" {
 		config.WorkingDir = "/"
 	}

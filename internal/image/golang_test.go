@@ -167,7 +167,7 @@ func files(t *testing.T, img v1.Image) (headers []tar.Header, program []byte) {
 func TestGoImagesShareTheirBase(t *testing.T) {
 	t.Parallel()
 	var want bytes.Buffer
-	if err := base.WriteLayer(&want); err != nil {
+	if err := base.WriteLayer(&want, base.Account{User: base.User, Group: base.User}); err != nil {
 		t.Fatal(err)
 	}
 	worker := recipeOf(tree(t, shop))
@@ -186,6 +186,35 @@ func TestGoImagesShareTheirBase(t *testing.T) {
 		if err != nil || !bytes.Equal(got, want.Bytes()) {
 			t.Errorf("the first layer is not the base layer (%v)", err)
 		}
+	}
+}
+
+// The recipe's user runs the program, also on a base with a user of its own, and the builder's own base knows it.
+func TestGoImageRunsAsTheRecipesUser(t *testing.T) {
+	t.Parallel()
+	own, onBase := recipeOf(tree(t, shop)), recipeOf(tree(t, shop))
+	onBase.Base, onBase.BaseLayout = someBase(t), baseLayout(t, types.DockerLayer, v1.Config{User: "1000"})
+	for _, recipe := range []release.Recipe{own, onBase} {
+		recipe.User = "4711:100"
+		img := imageOf(t, build(t, recipe))
+		config, err := img.ConfigFile()
+		if err != nil || config.Config.User != "4711:100" {
+			t.Errorf("user %q, %v", config.Config.User, err)
+		}
+	}
+	own.User = "4711:100"
+	layers, err := imageOf(t, build(t, own)).Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := layers[0].Uncompressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer content.Close()
+	all, err := io.ReadAll(content)
+	if err != nil || !bytes.Contains(all, []byte("\napp:x:4711:100:")) || !bytes.Contains(all, []byte("\napp:x:100:")) {
+		t.Errorf("the base has no entry for the user (%v)", err)
 	}
 }
 

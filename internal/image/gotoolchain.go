@@ -122,7 +122,14 @@ func goSettings(ctx context.Context, found program, context string, pin toolchai
 	if err == nil {
 		err = json.Unmarshal([]byte(out), &settings)
 	}
-	got, _, _ := strings.Cut(settings["GOVERSION"], " ") // "go1.26.8 X:nodwarf5" with experiments
+	got := settings["GOVERSION"]
+	if settings["GOEXPERIMENT"] != "" { // of go env -w; refuseSettings says so
+		got, _, _ = strings.Cut(got, " X:")
+	}
+	if ctx.Err() == nil && err == nil && (strings.HasPrefix(got, pin.name+" ") || strings.HasPrefix(got, pin.name+"-")) {
+		return nil, release.BadInput("toolchain", fmt.Sprintf("the image is built with %s (pinned by %s), and this machine's is changed: it calls itself %q", pin.name, pin.by, got),
+			"install the one of https://go.dev/dl, or pin a vendor's by its whole name (go mod edit -toolchain=go1.26.8-vendor)")
+	}
 	if ctx.Err() == nil && (err != nil || got != pin.name) {
 		return nil, unavailable(ctx, found, context, pin, stderr)
 	}

@@ -71,6 +71,38 @@ func TestGoBuildRefusesAToolchainThatCannotBeHad(t *testing.T) {
 	}
 }
 
+// A toolchain that a vendor changed compiles another program, whatever it calls itself.
+func TestGoBuildRefusesAVendorsToolchainUnlessItIsPinned(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		line, version string
+		refused       bool
+	}{
+		"a suffix":                      {"go1.99.3", "go1.99.3-corp", true},
+		"experiments that are built in": {"go1.99.3", "go1.99.3 X:fieldtrack", true},
+		"a note":                        {"go1.99.3", "go1.99.3 (corp 1.99.3-2)", true},
+		"a suffix that is pinned":       {"go1.99.3-corp", "go1.99.3-corp", false},
+		"none":                          {"go1.99.3", "go1.99.3", false},
+	} {
+		dir, _ := fakeToolchain(t, test.line)
+		script := "#!/bin/sh\ncase \"$*\" in *GOVERSION*) '" + filepath.Join(dir, test.line+".real") + "' \"$@\" | sed 's/" + test.line + "\"/" + test.version + "\"/' ;; *) exec '" + filepath.Join(dir, test.line+".real") + "' \"$@\" ;; esac\n"
+		if err := os.Rename(filepath.Join(dir, test.line), filepath.Join(dir, test.line+".real")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, test.line), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		recipe := recipeOf(tree(t, map[string]string{"go.mod": "module example.com/shop\n\ngo 1.21\n\ntoolchain " + test.line + "\n", "main.go": "package main\n\nfunc main() {}\n"}))
+		_, err := image.New(image.Options{Environ: append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))}).Inputs(t.Context(), image.Go, recipe)
+		if (release.ExitCode(err) == release.ExitInput) != test.refused || (err != nil) != test.refused {
+			t.Errorf("%s: got %v, refused %v", name, err, test.refused)
+		}
+		if test.refused && !strings.Contains(err.Error(), test.version) {
+			t.Errorf("%s: got %v, want %q named", name, err, test.version)
+		}
+	}
+}
+
 func TestGoSettingsOfTheMachineAreNotDroppedInSilence(t *testing.T) {
 	t.Parallel()
 	dir := tree(t, shop)

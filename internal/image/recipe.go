@@ -1,8 +1,10 @@
 package image
 
 import (
+	"crypto/pbkdf2"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"path"
 	"path/filepath"
 	"strings"
@@ -13,7 +15,8 @@ import (
 // Settings returns the recipe's settings as they are stored with the image and compared before it is reused. It leaves out what
 // the builder does not use, and it sends nothing and runs nothing.
 //
-// A build argument is stored as a hash, because many hold a secret and whoever may pull an image may read its annotations.
+// A build argument is stored as a hash that cannot be guessed from the image, because many hold a secret and whoever may pull an
+// image may read its annotations.
 func (b *Builders) Settings(builder string, recipe release.Recipe) (release.RecipeSettings, error) {
 	platforms := sortPlatforms(recipe.Platforms)
 	names := make([]string, len(platforms))
@@ -37,6 +40,9 @@ func (b *Builders) Settings(builder string, recipe release.Recipe) (release.Reci
 		if !recipe.Base.IsZero() {
 			settings[settingBase] = recipe.Base.Digest.String()
 		}
+		if recipe.User != "" && (recipe.User != defaultUser || !recipe.Base.IsZero()) {
+			settings[settingUser] = recipe.User
+		}
 	case Docker:
 		file, err := findDockerfile(recipe)
 		if err != nil {
@@ -51,9 +57,22 @@ func (b *Builders) Settings(builder string, recipe release.Recipe) (release.Reci
 		}
 		settings[settingDockerfile] = filepath.ToSlash(file)
 		for name, value := range recipe.BuildArgs {
-			sum := sha256.Sum256([]byte(name + "=" + value))
-			settings[settingBuildArgs+" "+name] = "hash " + hex.EncodeToString(sum[:6])
+			sum, err := hashArgument(recipe.Source, name, value)
+			if err != nil {
+				return nil, fmt.Errorf("hashing build argument %q: %w", name, err)
+			}
+			settings[settingBuildArgs+" "+name] = "hash " + sum
 		}
 	}
 	return settings, nil
+}
+
+// argumentRounds makes one guess of a build argument take about 0.1 s.
+const argumentRounds = 400_000
+
+// hashArgument hashes a build argument with PBKDF2. The salt holds the hash of the commit object, so that nobody can try values who
+// has the image and not the repository.
+func hashArgument(source release.Source, name, value string) (string, error) {
+	sum, err := pbkdf2.Key(sha256.New, value, append(source.Object[:], name...), argumentRounds, 16)
+	return hex.EncodeToString(sum), err
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -44,8 +45,10 @@ func TestSettings(t *testing.T) {
 		"docker, default by name": {image.Docker, func(r *release.Recipe) { r.Dockerfile = "./Containerfile" }, nil},
 		"docker, absolute name":   {image.Docker, func(r *release.Recipe) { r.Dockerfile = filepath.Join(r.Context, "Containerfile") }, nil},
 		"docker, another file":    {image.Docker, func(r *release.Recipe) { r.Dockerfile = "link" }, map[string]string{"dockerfile": "deploy/Dockerfile"}},
-		"docker, a secret": {image.Docker, func(r *release.Recipe) { r.BuildArgs = map[string]string{"TOKEN": "hunter2"} },
-			map[string]string{"build-args TOKEN": "hash 7074df074eb5"}},
+		"go, a user":              {image.Go, func(r *release.Recipe) { r.User = "1000:1000" }, map[string]string{"user": "1000:1000"}},
+		"go, the default user":    {image.Go, func(r *release.Recipe) { r.User = "65532:65532" }, nil},
+		"go, it on a base": {image.Go, func(r *release.Recipe) { r.User, r.Base = "65532:65532", someBase(t) },
+			map[string]string{"user": "65532:65532", "base": someBase(t).Digest.String()}},
 	} {
 		recipe := recipeOf(context)
 		recipe.Source.Path = "."
@@ -65,5 +68,24 @@ func TestSettings(t *testing.T) {
 		if diff := cmp.Diff(want, settingsOf(t, builder, plain)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", builder, diff)
 		}
+	}
+}
+
+// A build argument's hash tells two values apart, and cannot be made from the image alone, which names the commit.
+func TestSettingsOfBuildArguments(t *testing.T) {
+	t.Parallel()
+	hash := func(object byte, value string) string {
+		recipe := recipeOf(tree(t, map[string]string{"Dockerfile": "FROM scratch\n"}))
+		recipe.Source.Object = [32]byte{object}
+		recipe.BuildArgs = map[string]string{"TOKEN": value}
+		stored := settingsOf(t, image.Docker, recipe)["build-args TOKEN"]
+		if !strings.HasPrefix(stored, "hash ") || len(stored) != len("hash ")+32 || strings.Contains(stored, value) {
+			t.Errorf("the argument is stored as %q", stored)
+		}
+		return stored
+	}
+	plain := hash(1, "hunter2")
+	if hash(1, "hunter2") != plain || hash(1, "hunter3") == plain || hash(2, "hunter2") == plain {
+		t.Error("the hash does not depend on the value and the commit object alone")
 	}
 }

@@ -48,6 +48,7 @@ func (p Platform) String() string {
 // Source describes the git work tree that an image is built from.
 type Source struct {
 	Commit  Commit
+	Object  [32]byte  // SHA-256 of the commit object, which whoever reads the image alone does not know
 	Created time.Time // the commit's committer time, UTC
 	URL     string    // of the repository in a browser, or ""
 	Path    string    // of the build context inside the repository, "." for its top
@@ -73,6 +74,7 @@ type Recipe struct {
 	BaseLayout Layout // holds an image of Base for each platform
 	Source     Source
 	Labels     map[string]string
+	User       string            // "UID:GID" that the program runs as; "" for the base's, or nonroot's; Go builder only
 	BuildArgs  map[string]string // Docker builder only
 	Tags       []string          // Go build tags; Go builder only
 	WithoutCgo bool              // allow packages that would use cgo to be compiled without it

@@ -20,7 +20,7 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// User and its group are those that distroless images call nonroot. Files of the image belong to root, except its home.
+// User and its group, unless another is wanted, are those that distroless images call nonroot. Files of the image belong to root, except its home.
 const User = 65532
 
 // Comment says in an image's history what the layer holds.
@@ -47,21 +47,36 @@ nobody:x:65534:
 nonroot:x:65532:
 `
 
-// WriteLayer writes the layer, a gzipped tar.
-func WriteLayer(to io.Writer) error {
+// Account is a user's and a group's number. The zero value is root's.
+type Account struct{ User, Group int }
+
+// files are the account's entries in /etc/passwd and /etc/group, with a home for a user that has none yet.
+func (a Account) files() (files []file) {
+	users, groups := passwd, group
+	if !strings.Contains(users, fmt.Sprintf(":x:%d:", a.User)) {
+		users += fmt.Sprintf("app:x:%d:%d:app:/home/app:/sbin/nologin\n", a.User, a.Group)
+		files = append(files, file{name: "home/app/", mode: 0o700, owner: a.User})
+	}
+	if !strings.Contains(groups, fmt.Sprintf(":x:%d:", a.Group)) {
+		groups += fmt.Sprintf("app:x:%d:\n", a.Group)
+	}
+	return append(files, file{name: "etc/passwd", content: []byte(users)}, file{name: "etc/group", content: []byte(groups)})
+}
+
+// WriteLayer writes the layer, a gzipped tar, with entries for an account besides the three users.
+func WriteLayer(to io.Writer, account Account) error {
 	zones, err := zoneFiles()
 	if err != nil {
 		return fmt.Errorf("reading the time zones: %w", err)
 	}
-	files := append([]file{
-		{name: "etc/passwd", content: []byte(passwd)},
-		{name: "etc/group", content: []byte(group)},
+	files := append(account.files(), []file{
 		{name: certificatesFile, content: certificates()},
 		{name: "home/nonroot/", mode: 0o700, owner: User},
 		{name: "root/", mode: 0o700},
 		{name: "tmp/", mode: 0o1777},
 		{name: "var/tmp/", mode: 0o1777},
-	}, zones...)
+	}...)
+	files = append(files, zones...)
 	zipped := gzip.NewWriter(to) // its header holds no time and no name
 	archive := tar.NewWriter(zipped)
 	for _, entry := range withParents(files) {

@@ -27,18 +27,20 @@ type entry struct {
 	content string
 }
 
-func layer(t *testing.T) []byte {
+var nonroot = base.Account{User: base.User, Group: base.User}
+
+func layer(t *testing.T, account base.Account) []byte {
 	t.Helper()
 	var written bytes.Buffer
-	if err := base.WriteLayer(&written); err != nil {
+	if err := base.WriteLayer(&written, account); err != nil {
 		t.Fatal(err)
 	}
 	return written.Bytes()
 }
 
-func entries(t *testing.T) (names []string, byName map[string]entry) {
+func entries(t *testing.T, account base.Account) (names []string, byName map[string]entry) {
 	t.Helper()
-	unzipped, err := gzip.NewReader(bytes.NewReader(layer(t)))
+	unzipped, err := gzip.NewReader(bytes.NewReader(layer(t, account)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +66,7 @@ func entries(t *testing.T) (names []string, byName map[string]entry) {
 // one is written with -update.
 func TestLayerIsTheSameEverywhere(t *testing.T) {
 	t.Parallel()
-	sum := sha256.Sum256(layer(t))
+	sum := sha256.Sum256(layer(t, nonroot))
 	got := hex.EncodeToString(sum[:]) + "\n"
 	if *update {
 		if err := os.WriteFile("testdata/digest", []byte(got), 0o644); err != nil {
@@ -79,7 +81,7 @@ func TestLayerIsTheSameEverywhere(t *testing.T) {
 
 func TestLayerHoldsWhatServicesExpect(t *testing.T) {
 	t.Parallel()
-	names, byName := entries(t)
+	names, byName := entries(t, nonroot)
 	for name, want := range map[string]struct {
 		mode  int64
 		owner int
@@ -124,5 +126,32 @@ func TestLayerHoldsWhatServicesExpect(t *testing.T) {
 	}
 	if n := strings.Count(byName["etc/ssl/certs/ca-certificates.crt"].content, "BEGIN CERTIFICATE"); n < 100 {
 		t.Errorf("%d certificates", n)
+	}
+}
+
+func TestLayerHasAnEntryForItsUser(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		account       base.Account
+		passwd, group string // what is added
+		home          bool
+	}{
+		"root":                    {base.Account{}, "", "", false},
+		"nonroot":                 {nonroot, "", "", false},
+		"another user":            {base.Account{User: 1000, Group: 1000}, "app:x:1000:1000:app:/home/app:/sbin/nologin\n", "app:x:1000:\n", true},
+		"another user, its group": {base.Account{User: 1000, Group: 0}, "app:x:1000:0:app:/home/app:/sbin/nologin\n", "", true},
+		"a part of a number":      {base.Account{User: 655, Group: 32}, "app:x:655:32:app:/home/app:/sbin/nologin\n", "app:x:32:\n", true},
+	} {
+		_, plain := entries(t, nonroot)
+		_, got := entries(t, test.account)
+		if users := got["etc/passwd"].content; users != plain["etc/passwd"].content+test.passwd {
+			t.Errorf("%s: users %s", name, users)
+		}
+		if groups := got["etc/group"].content; groups != plain["etc/group"].content+test.group {
+			t.Errorf("%s: groups %s", name, groups)
+		}
+		if home, found := got["home/app/"]; found != test.home || found && (home.header.Uid != test.account.User || home.header.Mode != 0o700) {
+			t.Errorf("%s: home %v %+v", name, found, home.header)
+		}
 	}
 }
