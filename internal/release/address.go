@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// Address says where a release is served outside the cluster: AddressAuto, AddressNone, a URL, or the object that has the address,
-// as service/NAME or ingress/NAME.
+// Address says where a release is served outside the cluster: AddressAuto, AddressNone, a URL, or the object that has the
+// address, as service/NAME or ingress/NAME.
 type Address string
 
-// The addresses that name nothing.
+// The addresses that are neither a URL nor an object.
 const (
 	AddressAuto Address = "auto" // of its load balancer, or else of its Ingress
 	AddressNone Address = "none" // it has none, and nothing waits for one
 )
 
-// addressKinds are the kinds of objects that have an address, by how an Address spells them.
+// addressKinds maps the prefix of an Address to the kind of the object.
 var addressKinds = map[string]string{"service": "Service", "ingress": "Ingress"}
 
-// servedURL is an http or https URL with a host, perhaps a port and a path, and nothing else.
+// servedURL matches an http or https URL with a host, optionally a port and a path, and nothing else.
 var servedURL = regexp.MustCompile(`^https?://([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^\s?#@]*)?$`)
 
 // ParseAddress accepts auto, none, service/NAME, ingress/NAME, and an http or https URL without a query.
@@ -46,7 +46,7 @@ func (a Address) URL() string {
 	return ""
 }
 
-// Object returns the kind and the name of the object that has the address; "" if the address names none.
+// Object returns the kind and the name of the object that has the address; both are "" if the address is not an object.
 func (a Address) Object() (kind, name string) {
 	kind, name, found := strings.Cut(string(a), "/")
 	if !found || a.URL() != "" {
@@ -55,14 +55,14 @@ func (a Address) Object() (kind, name string) {
 	return addressKinds[kind], name
 }
 
-// AddressOf is the address that an object has.
+// AddressOf returns the Address that means an object.
 func AddressOf(object Object) Address {
 	return Address(strings.ToLower(object.Kind) + "/" + object.Name)
 }
 
-// SelectEndpoint returns the object whose address is a release's: among its load balancers, or if it has none among its Ingresses,
-// the only one, or else the one named as the release. It returns false if there is no object, and an error that lists them if none
-// can be chosen.
+// SelectEndpoint chooses the object whose address is the release's. The candidates are the load balancers, or the Ingresses if
+// there is no load balancer. It chooses the only candidate, or the one with the release's name. It returns false if there is no
+// candidate, and an error that lists them if it cannot choose.
 func SelectEndpoint(endpoints []Object, release string) (Object, bool, error) {
 	for _, kind := range []string{"Service", "Ingress"} {
 		var names []string

@@ -8,17 +8,18 @@ import (
 	"strings"
 )
 
-// Assignment sets one chart value: a path, and the text behind its "=".
+// Assignment sets one chart value: a path, and the text after its "=".
 type Assignment struct {
-	Path  []string // keys and, from 0, the indexes of list items
-	Index []bool   // whether the step of Path at the same place is an index
-	Text  string   // as it was given: nothing in it is escaped or separated
+	Path  []string // keys, and indexes of list items counted from 0
+	Index []bool   // whether the step of Path at the same position is an index
+	Text  string   // the text as it was given; nothing in it is escaped or separated
 }
 
-// maxIndex bounds the index of a list item.
+// maxIndex limits the index of a list item.
 const maxIndex = 1023
 
-// continuation is what a later line of a value looks like whose first line was the assignment, such as the last line of a PEM.
+// continuation matches a line that is probably not an assignment but a later line of a multi-line value, such as the last line of
+// a PEM.
 var continuation = regexp.MustCompile(`^[A-Za-z0-9+/_-]{12,}={1,2}$`)
 
 var (
@@ -26,9 +27,9 @@ var (
 	errContinuation  = errors.New("is not path=value, but looks like a part of a value of several lines")
 )
 
-// ParseAssignment parses path=value. The path's steps are separated by dots, and name[0] is an item of a list; a backslash
-// makes the character behind it a part of the key: a\.b is one key. The first "=" that is not escaped ends the path. Everything behind
-// it is the value. The error does not contain the text, which may be a secret.
+// ParseAssignment parses path=value. Dots separate the path's steps; name[0] is an item of a list; a backslash makes the next
+// character part of the key: a\.b is one key. The first "=" without a backslash ends the path. All text after it is the value.
+// The error does not contain the text, which may be a secret.
 func ParseAssignment(text string) (Assignment, error) {
 	var parsed Assignment
 	if continuation.MatchString(text) {

@@ -12,9 +12,9 @@ import (
 // Platform is what an image runs on: os/architecture[/variant], in the terms of the OCI image-spec.
 type Platform struct{ OS, Architecture, Variant string }
 
-// ParsePlatform accepts os/architecture and os/architecture/variant, as "linux/arm/v7". Spellings of one platform become one:
-// linux/arm64/v8 is linux/arm64, linux/amd64/v1 is linux/amd64, and linux/arm is linux/arm/v7. Source: containerd's platforms
-// package, "Normalize".
+// ParsePlatform accepts os/architecture and os/architecture/variant, such as "linux/arm/v7". It normalizes spellings of the same
+// platform: linux/arm64/v8 becomes linux/arm64, linux/amd64/v1 becomes linux/amd64, linux/arm becomes linux/arm/v7. Source:
+// containerd's platforms package, "Normalize".
 func ParsePlatform(text string) (Platform, error) {
 	parts := strings.Split(text, "/")
 	if len(parts) < 2 || len(parts) > 3 {
@@ -51,12 +51,12 @@ type Source struct {
 	Object  [32]byte  // SHA-256 of the commit object, which whoever reads the image alone does not know
 	Created time.Time // the commit's committer time, UTC
 	URL     string    // of the repository in a browser, or ""
-	Path    string    // of the build context inside the repository, "." for its top
+	Path    string    // of the build context inside the repository, "." for the repository's top
 	Changed []string  // paths, relative to the build context, that differ from the commit
 }
 
-// Revision is the org.opencontainers.image.revision label of an image built from the source: the commit, with "-dirty" added
-// if there are changes, so that nothing mistakes the image for the commit's.
+// Revision returns the org.opencontainers.image.revision label for an image built from the source: the commit, with "-dirty"
+// added if there are uncommitted changes.
 func (s Source) Revision() string {
 	if len(s.Changed) > 0 {
 		return string(s.Commit) + "-dirty"
@@ -70,16 +70,16 @@ type Recipe struct {
 	Main       string // Go package to build, relative to Context ("." or "./cmd/shop"); Go builder only
 	Dockerfile string // absolute; Docker builder only
 	Platforms  []Platform
-	Base       Image  // below the program, by digest; zero for the builder's own; Go builder only
-	BaseLayout Layout // holds an image of Base for each platform
+	Base       Image  // base image, by digest; zero for the builder's default; Go builder only
+	BaseLayout Layout // path of an image layout with Base for each platform
 	Source     Source
 	Labels     map[string]string
 	User       string            // "UID:GID" that the program runs as; "" for the base's, or nonroot's; Go builder only
 	BuildArgs  map[string]string // Docker builder only
 	Tags       []string          // Go build tags; Go builder only
 	WithoutCgo bool              // allow packages that would use cgo to be compiled without it
-	Toolchain  string            // that compiles, as "go1.26.8"; set by the Go builder
-	Settings   RecipeSettings    // all of the above as they are stored with the image, as the builder gives them
+	Toolchain  string            // Go version that compiles, as "go1.26.8"; set by the Go builder
+	Settings   RecipeSettings    // the settings as they are stored with the image, in the builder's form
 }
 
 // Layout is a built image or index on disk, as an OCI image layout with one entry.
@@ -92,10 +92,10 @@ type Layout struct {
 type ImageInfo struct {
 	Digest   Digest
 	Revision string // org.opencontainers.image.revision of its annotations or labels, or ""
-	Recipe   string // AnnotationRecipe, found at the same place as the revision, or ""; written by whoever pushed the image
+	Recipe   string // AnnotationRecipe, found at the same place as the revision, or ""; anybody who may push can write it
 }
 
-// Progress is how much of a transfer of known size is complete.
+// Progress says how much of a transfer of known size is done.
 type Progress struct {
 	Complete, Total int64 // bytes
 }
@@ -111,20 +111,20 @@ func (e *TagTakenError) Error() string {
 	return fmt.Sprintf("tag %q holds %s, not %s", e.Tag, e.Holds, e.Wanted)
 }
 
-// RecipeSettings are the settings that an image was built with, by name, each in a form that two spellings of one setting
-// share. Settings that have their default and do not shape the image are absent, so that a new setting changes no recipe.
+// RecipeSettings are the settings that an image was built with, by name. Values are normalized: two spellings of one setting are
+// equal. Settings at their default are absent unless they affect the image, so that a new setting changes no existing recipe.
 //
-// They are stored with the image (AnnotationRecipe), so that a later build of the commit can tell whether it is the image that
-// was asked for.
+// They are stored with the image (AnnotationRecipe). A later build of the commit compares them to decide whether the image is the
+// requested one.
 type RecipeSettings map[string]string
 
-// Encode returns the settings as a JSON object with sorted keys, as they are stored with an image.
+// Encode returns the settings as a JSON object with sorted keys, the form in which they are stored with an image.
 func (s RecipeSettings) Encode() string {
 	text, _ := json.Marshal(s) // a map of strings
 	return string(text)
 }
 
-// ParseRecipeSettings reads what Encode wrote.
+// ParseRecipeSettings parses the JSON of RecipeSettings.Encode, which is stored with an image.
 func ParseRecipeSettings(text string) (RecipeSettings, error) {
 	var settings RecipeSettings
 	if err := json.Unmarshal([]byte(text), &settings); err != nil {
@@ -136,14 +136,14 @@ func ParseRecipeSettings(text string) (RecipeSettings, error) {
 	return settings, nil
 }
 
-// Limits of a description of differences: the settings of an image come from a registry.
+// Limits of the text of Differences: the settings come from a registry.
 const (
 	maxDifferences = 10
 	maxShown       = 120 // of a value, in bytes
 )
 
-// Differences says of each setting that differs what it is in the image that has these settings, and what it is in wanted.
-// It is "" if none does.
+// Differences describes each setting that differs: its value in the image that has these settings, and in wanted. It returns ""
+// if none differs.
 func (s RecipeSettings) Differences(wanted RecipeSettings) string {
 	names := maps.Clone(s)
 	maps.Copy(names, wanted)
@@ -161,7 +161,7 @@ func (s RecipeSettings) Differences(wanted RecipeSettings) string {
 	return strings.Join(all, "; ")
 }
 
-// shown is a setting's name without quotes if it is a plain word or two.
+// shown returns a setting's name, without quotes if it is one or two plain words.
 func shown(name string) string {
 	if quoted := fmt.Sprintf("%.*q", maxShown, name); quoted != `"`+name+`"` {
 		return quoted
@@ -176,16 +176,16 @@ func value(text string, isSet bool) string {
 	return fmt.Sprintf("%.*q", maxShown, text)
 }
 
-// Inputs are the local files that decide what an image holds.
+// Inputs are the local files that determine the content of an image.
 type Inputs struct {
-	// Files are absolute paths. A path where no file is counts too, if a file there would be used: the commit must not
-	// have one either.
+	// Files are absolute paths. A path without a file is included if a file there would be used: then the commit must not have
+	// one either.
 	Files []string
-	// Rules find the files that the commit has and the work tree lacks.
+	// Rules find files that the commit has and that are missing in the work tree.
 	Rules []InputRule
-	// Links is set if symbolic links enter the image as links; otherwise the files that they lead to enter it.
+	// Links: symbolic links enter the image as links; otherwise the files that they point to do.
 	Links bool
-	// Modes is set if the executable bit of a file enters the image.
+	// Modes: the executable bit of a file enters the image.
 	Modes bool
 }
 
@@ -196,7 +196,7 @@ type InputRule struct {
 	Enters func(path string) bool // reports whether files below a directory with this path may enter it
 }
 
-// Difference is an input of an image that is not what the commit has.
+// Difference is an input of an image that differs from the commit.
 type Difference struct {
 	Kind DifferenceKind
 	Path string // relative to the build context; absolute if it is outside the work tree
@@ -210,12 +210,12 @@ type DifferenceKind int
 const (
 	DifferentContent   DifferenceKind = iota // content, type or mode
 	NotInCommit                              // untracked or ignored
-	OutsideWorkTree                          // no commit can have it
+	OutsideWorkTree                          // a file that no commit can contain
 	MissingFile                              // the commit has it, the work tree does not
-	AbsentSubmodule                          // not checked out
-	OtherSubmodule                           // at another commit than the one that the commit names
+	AbsentSubmodule                          // a submodule that is not checked out
+	OtherSubmodule                           // a submodule at another commit than the repository's commit names
 	UnresolvedPointer                        // a Git LFS pointer instead of the file
-	UnavailableFilter                        // a filter of .gitattributes that is not set up here
+	UnavailableFilter                        // a filter of .gitattributes that is not configured on this machine
 	ConvertedByMachine                       // converted at checkout by a setting of this machine
 	ForeignAttributes                        // converted by attributes that the commit does not have
 )

@@ -5,7 +5,7 @@ import (
 	"regexp"
 )
 
-// Caller is the AWS identity of the credentials in use.
+// Caller is the AWS identity of the current credentials.
 type Caller struct {
 	Account string // 12 digits
 	ARN     string // of the user, or of the session of a role
@@ -17,8 +17,8 @@ var accountIDPattern = regexp.MustCompile(`^\d{12}$`)
 // IsAccountID reports whether a text is an AWS account's id: twelve digits.
 func IsAccountID(text string) bool { return accountIDPattern.MatchString(text) }
 
-// CheckAccount refuses credentials that do not belong to the account; "" accepts any account. It also refuses a text that is
-// not an account's id. The error is a *Refusal.
+// CheckAccount refuses credentials of another account; "" accepts any account. It also refuses a text that is not an account's
+// id. The error is a *Refusal.
 func (c Caller) CheckAccount(account string) error {
 	if account == "" || account == c.Account && IsAccountID(account) {
 		return nil

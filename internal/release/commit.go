@@ -38,14 +38,14 @@ const (
 // MaxLost is how many lost commits a Comparison names.
 const MaxLost = 5
 
-// Comparison is what the history says of the live commit and the one that is to be deployed.
+// Comparison is the relation between the live commit and the commit to be deployed.
 type Comparison struct {
 	Relation  Relation
 	Lost      []CommitSummary // if diverged: commits that the live one has and the new one lacks, at most MaxLost
 	LostCount int             // how many there are in all
 }
 
-// CommitSummary names a commit to a person.
+// CommitSummary describes a commit to a person.
 type CommitSummary struct {
 	Commit  Commit
 	Subject string // first line of its message, sanitized

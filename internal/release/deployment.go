@@ -13,12 +13,12 @@ type Deployment struct {
 	Environment Environment
 	Image       Image
 	Commit      Commit // of the image, "" if unknown
-	ImageCommit Commit // that the image itself is labelled with, "" if none: it changes only if the digest does
+	ImageCommit Commit // commit in the image's own label, "" if none; it changes only if the digest does
 	Chart       string // directory or .tgz
 	ValuesFiles []string
 	Set         []string // path=value, every value a string exactly as given; see ParseAssignment
 	SetJSON     []string // path=JSON
-	ApplyCRDs   bool     // apply the definitions of the chart's crds directory also where the cluster has others
+	ApplyCRDs   bool     // apply the definitions of the chart's crds directory also if the cluster has different ones
 	RunURL      string   // of the workflow run, "" if none
 	Actor       string   // who started the run, "" if unknown
 }
@@ -48,7 +48,7 @@ type Revision struct {
 	Commit      Commit // "" if unknown, or if another tool made the revision
 	Digest      Digest // zero if another tool made the revision
 	RunURL      string // of the run that made it, "" if none
-	Mark        Mark   // what is known of it
+	Mark        Mark   // the mark of this revision
 	Description string
 }
 
@@ -60,24 +60,24 @@ type Healed struct {
 	RunURL   string    `json:"runURL,omitempty"` // of the run that left it, "" if unknown
 }
 
-// RollbackTarget is the revision that a rollback would apply, and what would keep the rollback from working.
+// RollbackTarget is the revision that a rollback would apply, and the obstacles to that rollback.
 type RollbackTarget struct {
-	Revision  int  // the newest one that smoke proved, or else that became ready; 0 if there is none
+	Revision  int  // newest revision that smoke proved, or else that became ready; 0 if there is none
 	Mark      Mark // of that revision
 	Commit    Commit
 	Digest    Digest
 	Image     Image      // zero if another tool made the revision
-	Obstacles []Obstacle // in the way of the rollback; empty if nothing known is
+	Obstacles []Obstacle // known obstacles; may be empty
 }
 
-// Obstacle is something in the way of a rollback.
+// Obstacle is a reason why a rollback may fail or do harm.
 type Obstacle struct {
 	What    string // one line
-	Forbids bool   // going back would certainly fail, or do harm; if not, the rollback may be tried all the same
-	Do      string // instead of going back, if it forbids
+	Forbids bool   // the rollback would certainly fail, or do harm; if not, it may be tried
+	Do      string // what to do instead of a rollback, if it forbids
 }
 
-// Forbidding returns the first obstacle that forbids the rollback, and false if it may be tried.
+// Forbidding returns the first obstacle that forbids the rollback; false if it may be tried.
 func (t RollbackTarget) Forbidding() (Obstacle, bool) {
 	for _, obstacle := range t.Obstacles {
 		if obstacle.Forbids {
@@ -89,33 +89,33 @@ func (t RollbackTarget) Forbidding() (Obstacle, bool) {
 
 func (o Obstacle) String() string { return o.What }
 
-// LabelMark is the label on Helm's record of a revision that has its mark, as REVISION.MARK. Helm's command copies all labels of a
-// revision to the next one: the value names the revision that it is about, and is valid for that one only.
+// LabelMark is the label on Helm's record of a revision that contains its mark, as REVISION.MARK. The helm command copies all
+// labels to the next revision; the number in the value shows which revision the mark is for.
 const LabelMark = "onedigest.dev/verified"
 
-// Mark is what is known of a revision of a Helm release. It decides what a rollback goes back to. "" is a revision of which
-// nothing is known.
+// Mark is the judgement of a revision of a Helm release: by its rollout, by smoke or by a person. A rollback chooses its target by
+// it. "" is a revision without a mark.
 type Mark string
 
 // The marks.
 const (
-	MarkReady  Mark = "ready"  // its rollout was watched until it was ready, and no smoke has judged it
+	MarkReady  Mark = "ready"  // its rollout became ready, and no smoke has judged it
 	MarkProved Mark = "proved" // its smoke passed
 	MarkFailed Mark = "failed" // its smoke failed
-	MarkLeft   Mark = "left"   // somebody deliberately went back from it to an older commit or revision
+	MarkLeft   Mark = "left"   // somebody rolled back from it deliberately, to an older commit or revision
 )
 
-// Verified reports whether a rollback may go back to a revision with the mark.
+// Verified reports whether a revision with this mark may be the target of a rollback.
 func (m Mark) Verified() bool { return m == MarkReady || m == MarkProved }
 
-// Replaces reports whether a revision that has the old mark gets this one. Readiness is no news of a revision that has a mark.
+// Replaces reports whether this mark may replace an old mark. MarkReady replaces no other mark.
 func (m Mark) Replaces(old Mark) bool { return m != old && (m != MarkReady || old == "") }
 
 // LabelValue is the value of LabelMark for a revision.
 func (m Mark) LabelValue(revision int) string { return fmt.Sprintf("%d.%s", revision, m) }
 
-// ParseMark reads the value of LabelMark on a revision's record; "" if it is about another revision, or no mark. A number alone is
-// how earlier releases of onedigest wrote MarkReady.
+// ParseMark parses the value of LabelMark on a revision's record; "" if it is about another revision or is no mark. A number
+// alone is MarkReady in the form of earlier releases of onedigest.
 func ParseMark(value string, revision int) Mark {
 	number, mark, found := strings.Cut(value, ".")
 	switch {

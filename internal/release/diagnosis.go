@@ -29,27 +29,27 @@ const (
 	PhaseRollback Phase = "rollback"
 )
 
-// Baseline is what a namespace held before a release was applied there. What was reported then says nothing about that release until
-// it is reported again. The zero value is that of an empty namespace.
+// Baseline is what a namespace contained before a release was applied there. A problem reported then does not count against the
+// release until it is reported again. The zero value is the baseline of an empty namespace.
 type Baseline struct {
-	// Seen has the UIDs of the workloads, pods and claims that existed and of what events were about, each with what says whether the
-	// object's report was renewed since; "" if nothing does.
+	// Seen maps UIDs to a version of the object's report. Its keys are the workloads, pods and claims that existed, and the
+	// objects that had events. A changed version means that the report was renewed; "" if an object has no version.
 	Seen map[string]string
-	// Failed says that the revision that was live then has failed, so that its pods that are not ready may be replaced at once.
+	// Failed: the revision that was live then has failed, so that its pods that are not ready may be replaced at once.
 	Failed bool
 }
 
-// Wait returns when the objects of a phase are ready, or with the reason why one cannot become ready.
+// Wait returns when the objects of a phase are ready, or with the reason why one of them cannot become ready.
 type Wait func(ctx context.Context, phase Phase, objects []Object) error
 
 // Diagnosis explains why a rollout cannot become ready.
 type Diagnosis struct {
-	Code      causes.Code `json:"code"`   // "" if the cause is not a known one
+	Code      causes.Code `json:"code"`   // "" if the cause is unknown
 	Object    Object      `json:"object"` // the pod, or the object that could not be created
 	Container string      `json:"container,omitempty"`
-	Reason    string      `json:"reason"` // Kubernetes' own, for example "ImagePullBackOff"
+	Reason    string      `json:"reason"` // Kubernetes' reason, for example "ImagePullBackOff"
 	Message   string      `json:"message,omitempty"`
-	Advice    string      `json:"try,omitempty"`      // what to try, in one line
+	Advice    string      `json:"try,omitempty"`      // what to try, one line
 	Events    []string    `json:"events,omitempty"`   // oldest first, at most 5
 	Logs      []string    `json:"logs,omitempty"`     // last lines of the container, at most 20
 	Previous  []string    `json:"previous,omitempty"` // last lines of the container's previous run, at most 20

@@ -12,8 +12,8 @@ type Digest struct{ hex string }
 
 var hexPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// ParseDigest accepts "sha256:" and 64 lower-case hex digits. The error says what is wrong with anything else: another
-// algorithm, another length, upper case.
+// ParseDigest accepts "sha256:" and 64 lower-case hex digits. For other text the error says what is wrong: the algorithm, the
+// length, or upper case.
 func ParseDigest(text string) (Digest, error) {
 	algorithm, hex, found := strings.Cut(text, ":")
 	switch {
@@ -31,7 +31,7 @@ func ParseDigest(text string) (Digest, error) {
 	return Digest{hex: hex}, nil
 }
 
-// String is "sha256:…", or "" for the zero value.
+// String returns "sha256:…", or "" for the zero value.
 func (d Digest) String() string {
 	if d.hex == "" {
 		return ""
@@ -39,7 +39,7 @@ func (d Digest) String() string {
 	return "sha256:" + d.hex
 }
 
-// Short is "sha256:" and 12 digits, for display only.
+// Short returns "sha256:" and 12 digits, for display only.
 func (d Digest) Short() string {
 	if d.hex == "" {
 		return ""
@@ -50,7 +50,7 @@ func (d Digest) Short() string {
 // IsZero reports whether this is the zero value, no digest.
 func (d Digest) IsZero() bool { return d.hex == "" }
 
-// MarshalText makes a digest its string in JSON.
+// MarshalText encodes a digest as its string, also in JSON.
 func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // UnmarshalText accepts what ParseDigest accepts, and "" for the zero value.

@@ -10,7 +10,7 @@ type Environment string
 
 var labelPattern = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
 
-// ParseLabel accepts a DNS label (RFC 1123, at most 63 characters), which Kubernetes requires for names of namespaces.
+// ParseLabel accepts a DNS label (RFC 1123, at most 63 characters), the form that Kubernetes requires for namespaces.
 func ParseLabel(text string) (string, error) {
 	if !labelPattern.MatchString(text) {
 		return "", fmt.Errorf("%q is not a DNS label (lower-case letters, digits and -, at most 63, "+
@@ -33,7 +33,8 @@ type Ladder []Environment
 // DefaultLadder is the ladder of the workflows in this repository.
 var DefaultLadder = Ladder{"staging", "production"}
 
-// Below is the environment that an image must have passed before it may enter e; false if e is the lowest or unknown.
+// Below returns the environment that an image must have passed before it may enter e; false if e is the lowest or not in the
+// ladder.
 func (l Ladder) Below(e Environment) (Environment, bool) {
 	for i, step := range l {
 		if step == e && i > 0 {

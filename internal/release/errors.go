@@ -28,7 +28,7 @@ func (p Problem) String() string {
 	return text
 }
 
-// InputError reports bad input, all problems together. Nothing was changed when it is returned. Exit code 2.
+// InputError reports bad input, with all problems. Nothing was changed. Exit code 2.
 type InputError struct{ Problems []Problem }
 
 func (e *InputError) Error() string {
@@ -44,7 +44,7 @@ func BadInput(where, what, do string) error {
 	return &InputError{Problems: []Problem{{Where: where, What: what, Do: do}}}
 }
 
-// BadSetting is an InputError of one problem with a setting, by the setting's name.
+// BadSetting makes an InputError of one problem with the named setting.
 func BadSetting(setting, what, do string) error {
 	return &InputError{Problems: []Problem{{Setting: setting, What: what, Do: do}}}
 }
@@ -82,9 +82,9 @@ func (e *Failure) Error() string {
 
 func (e *Failure) Unwrap() error { return e.Err }
 
-// BadRelease says that the release itself is at fault: its rollout or a hook failed, the cluster refused its objects, its pods run
-// another image, or its answers are wrong. It is the only reason to roll back. What could not be asked (no address, no cluster, no
-// registry) and what was stopped says nothing against a release and is another error. Exit code 1.
+// BadRelease says that the release itself is at fault: its rollout or a hook failed, the cluster refused its objects, its pods
+// run another image, or its answers are wrong. Only this error leads to a rollback. An unanswered question (no address, no
+// cluster, no registry) and a stopped run say nothing about the release and are other errors. Exit code 1.
 type BadRelease struct {
 	Err error // never nil
 }
@@ -130,7 +130,7 @@ const (
 	ExitFault  = 3
 )
 
-// ExitCode is the exit code for an error. An error of none of these types counts as a fault.
+// ExitCode returns the exit code for an error. An error of any other type counts as a fault.
 func ExitCode(err error) int {
 	var (
 		input   *InputError

@@ -11,13 +11,12 @@ type Repository string
 
 var (
 	hostPattern = regexp.MustCompile(`^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?$`)
-	// The path components of the OCI distribution-spec, "Pulling manifests".
+	// Patterns of the path components. Source: OCI distribution-spec, "Pulling manifests".
 	pathPattern = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
 	tagPattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 )
 
-// ParseRepository accepts host[:port]/path. The registry's host must be given: a default registry would send an image to a
-// place that nobody asked for.
+// ParseRepository accepts host[:port]/path. The host is required: a default registry could receive an image by mistake.
 func ParseRepository(text string) (Repository, error) {
 	host, path, found := strings.Cut(text, "/")
 	switch {
@@ -44,12 +43,12 @@ func ParseRepository(text string) (Repository, error) {
 // Host is the registry's host[:port].
 func (r Repository) Host() string { host, _, _ := strings.Cut(string(r), "/"); return host }
 
-// Path is the repository's name inside its registry.
+// Path is the repository's path on its registry.
 func (r Repository) Path() string { _, path, _ := strings.Cut(string(r), "/"); return path }
 
 func (r Repository) String() string { return string(r) }
 
-// At is the image with that digest in the repository.
+// At returns the image with that digest in the repository.
 func (r Repository) At(d Digest) Image { return Image{Repository: r, Digest: d} }
 
 // Tag is a movable label in a repository; it never identifies an image.
@@ -118,11 +117,11 @@ func (i *Image) UnmarshalText(text []byte) error {
 	return err
 }
 
-// TagState is an image and a tag of its repository at one moment.
+// TagState is the state of an image and of a tag of its repository at one moment.
 type TagState struct {
 	Found     bool   // whether the image is in the repository
 	Manifest  []byte // bytes of its manifest or index, as pushed
 	MediaType string
 	Revision  string // org.opencontainers.image.revision of the manifest's annotations, or ""
-	TagDigest Digest // digest that the tag names; zero if the tag does not exist
+	TagDigest Digest // digest that the tag points to; zero if the tag does not exist
 }

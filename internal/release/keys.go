@@ -7,7 +7,7 @@ const (
 	AnnotationSource   = "org.opencontainers.image.source"
 	AnnotationCreated  = "org.opencontainers.image.created"
 
-	// AnnotationRecipe holds the settings that an image was built with, as RecipeSettings encodes them.
+	// AnnotationRecipe contains the settings that an image was built with, as RecipeSettings.Encode writes them.
 	AnnotationRecipe = "onedigest.dev/recipe"
 	// AnnotationToolchain names the Go toolchain that compiled an image, as "go1.26.8".
 	AnnotationToolchain = "onedigest.dev/toolchain"

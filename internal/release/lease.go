@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// LeaseRequest asks for the Lease of a release. While a run holds it, other runs do not change the release.
+// LeaseRequest asks for the Lease of a release. While a run holds the Lease, other runs do not change the release.
 type LeaseRequest struct {
 	Release   string
 	Namespace string
@@ -31,17 +31,17 @@ type Pin struct {
 
 // Lease is a Lease that this run holds.
 type Lease interface {
-	// Context derives a context that is cancelled when the Lease is lost; its cause says to whom.
+	// Context derives a context that is cancelled when the Lease is lost; the cause says which run has taken it.
 	Context(ctx context.Context) (context.Context, context.CancelFunc)
-	// Previous is the run whose expired Lease was taken over; false if there was none.
+	// Previous returns the run whose expired Lease was taken over; false if there was none.
 	Previous() (Holder, bool)
-	// Renew sends a heartbeat and returns when the cluster has taken it: this run holds the Lease for its whole duration from then
-	// on. If the Lease is lost, the error says to whom.
+	// Renew sends a heartbeat and returns when the cluster has accepted it: from then on this run holds the Lease for its whole
+	// duration. If the Lease is lost, the error says which run has taken it.
 	Renew(ctx context.Context) error
-	// Pin is the pin of the release; false if there is none.
+	// Pin returns the release's pin; false if there is none.
 	Pin() (Pin, bool)
-	// SetPin pins the release, or removes the pin if it is nil.
+	// SetPin pins the release, or removes the pin if pin is nil.
 	SetPin(ctx context.Context, pin *Pin) error
-	// Release gives the Lease up. It is no error to do so twice, or after the Lease was lost.
+	// Release gives the Lease up. A second call, and a call after the Lease was lost, are no error.
 	Release(ctx context.Context) error
 }

@@ -3,7 +3,7 @@ package release
 // Outcome is what a verb did.
 type Outcome string
 
-// The outcomes. Reused is build's "unchanged": the image existed already.
+// The outcomes. Reused is  build's "unchanged": the image existed already.
 const (
 	Created    Outcome = "created"
 	Changed    Outcome = "changed"
@@ -11,9 +11,9 @@ const (
 	Reused     Outcome = "reused"
 	Refused    Outcome = "refused"
 	RolledBack Outcome = "rolled-back"
-	// Superseded is a deploy that did nothing because the release already runs a descendant of its commit.
+	// Superseded is  a deploy that did nothing because the release already runs a descendant of its commit.
 	Superseded Outcome = "superseded"
-	// Planned is a dry run: nothing was changed.
+	// Planned is  a dry run: nothing was changed.
 	Planned Outcome = "planned"
 	// OutcomeHealed is a run that only healed a release that a killed run left pending.
 	OutcomeHealed Outcome = "healed"

@@ -4,7 +4,7 @@ package release
 type Plan struct {
 	Outcome    Outcome     `json:"outcome"` // created, changed or unchanged
 	Changes    []Change    `json:"changes,omitempty"`
-	Notes      []string    `json:"notes,omitempty"`      // what else to know, one line each: replicas that are kept or lowered, definitions that differ
+	Notes      []string    `json:"notes,omitempty"`      // remarks, one line each: replicas that are kept or lowered, definitions that differ
 	Problems   []string    `json:"problems,omitempty"`   // what the cluster would refuse, one line each
 	References []Reference `json:"references,omitempty"` // objects that the pods need and the chart does not contain
 }
@@ -19,7 +19,7 @@ type Change struct {
 // Action says what would happen to an object.
 type Action string
 
-// The actions. A drift is a field that somebody else changed in the cluster; the deploy would reset or leave it.
+// The actions. ActionDrift is a field that somebody else changed in the cluster; the deploy would reset or keep it.
 const (
 	ActionCreate Action = "create"
 	ActionChange Action = "change"
@@ -27,16 +27,16 @@ const (
 	ActionDrift  Action = "drift"
 )
 
-// HiddenValue stands for a value that is secret.
+// HiddenValue is shown in place of a secret value.
 const HiddenValue = "***"
 
-// FieldChange is the change of one field. It never holds the values of a Secret.
+// FieldChange is the change of one field. It never contains the values of a Secret.
 type FieldChange struct {
 	Path    string `json:"path"`             // for example spec.template.spec.containers[app].image
 	Before  string `json:"before,omitempty"` // one line of JSON, "" if absent
 	After   string `json:"after,omitempty"`
-	Hidden  bool   `json:"hidden,omitempty"`  // the value is secret: Before and After say only whether there is one (HiddenValue)
-	Manager string `json:"manager,omitempty"` // the field's manager (metadata.managedFields) if it is not this tool, or ""
+	Hidden  bool   `json:"hidden,omitempty"`  // the value is secret: Before and After are HiddenValue, or "" if absent
+	Manager string `json:"manager,omitempty"` // the field's manager (metadata.managedFields) unless it is this tool, or ""
 }
 
 // Reference is an object that a pod refers to and cannot start without.

@@ -7,65 +7,67 @@ import (
 	"strings"
 )
 
-// Running is what a release's workloads run, as the cluster reports it.
+// Running lists what a release's workloads run, as the cluster reports it.
 type Running struct {
-	Workloads []RunningWorkload // whose pod template names the image
-	Others    []string          // containers whose template names another image of the same repository: "Deployment/shop migrate: REPO:TAG"
-	Unread    []string          // kinds whose workloads this user may not list, so that none of them is here
+	Workloads []RunningWorkload // workloads whose pod template contains the image
+	Others    []string          // containers whose template contains another image of the same repository: "Deployment/shop migrate: REPO:TAG"
+	Unread    []string          // kinds whose workloads this user may not list; they are missing in Workloads
 }
 
-// RunningWorkload is a workload whose pod template names the image, with its pods.
+// RunningWorkload is a workload whose pod template contains the image, with its pods.
 type RunningWorkload struct {
 	Object Object
-	Wants  bool   // it wants pods now
-	Note   string // why it wants none, or why none can be shown; may be empty
+	Wants  bool   // it wants pods at present
+	Note   string // why it wants no pods, or why none can be shown; may be empty
 	Pods   []PodImage
 }
 
-// PodImage is a container of a pod that is meant to run the image.
+// PodImage is a container of a pod that should run the image.
 type PodImage struct {
 	Pod        string
 	Container  string
 	Node       string
-	Digest     Digest     // that the kubelet reports (status.containerStatuses[].imageID); zero if it reports none
-	Repository Repository // that the kubelet reports beside it; "" if none
-	ImageID    string     // as the kubelet reports it, "" before the container was created
-	Ready      bool       // the container is
-	Named      bool       // the pod's own spec names the image's digest for this container
-	Held       string     // why the pod is meant to stay at an older revision, "" if it is not
-	Outdated   bool       // it is of an older revision, and is to be replaced
+	Digest     Digest     // reported by the kubelet (status.containerStatuses[].imageID); zero if it reports none
+	Repository Repository // reported by the kubelet with the digest; "" if none
+	ImageID    string     // container id reported by the kubelet; "" before the container was created
+	Ready      bool       // the container is running
+	Named      bool       // the pod's own spec contains the image's digest for this container
+	Held       string     // why the pod stays at an older revision, "" if it should be replaced
+	Outdated   bool       // it is of an older revision, and will be replaced
 }
 
-// PlatformImage is the image of one platform that a digest stands for: itself, or a child of an index. Attestations are none.
+// PlatformImage is an image for one platform: the image of a digest itself, or a child of an index. Attestations are not
+// included.
 type PlatformImage struct {
-	Platform Platform // zero if the manifest names none
+	Platform Platform // zero if the manifest contains none
 	Manifest Digest
 	Config   Digest // of the manifest's config, which names the content of every layer
 }
 
-// Contents finds out what images consist of.
+// Contents reads what images consist of.
 type Contents interface {
-	// Platforms lists the images that a digest stands for; false if the repository does not have it.
+	// Platforms lists the images of a digest: the digest itself, or the children of an index; false if the repository does not
+	// have it.
 	Platforms(ctx context.Context, image Image) ([]PlatformImage, bool, error)
-	// NodePlatform is the platform of a node.
+	// NodePlatform returns the platform of a node.
 	NodePlatform(ctx context.Context, node string) (Platform, error)
 }
 
-// RunningProof is what can be said of a release's pods.
+// RunningProof is the result of comparing a release's pods with the image.
 type RunningProof struct {
-	Pods     []string // that run the image in every container that is meant to, sorted
-	Notes    []string // what else to report: workloads that want no pod, pods that are meant to stay at an older revision
-	Problems []string // what contradicts that the release runs the image
-	Pending  bool     // the problems are only that no pod has started yet
-	Held     bool     // pods are meant to stay at an older revision
-	Idle     bool     // no workload wants a pod, so that nothing can run the image
+	Pods     []string // pods that run the image in every container that should, sorted
+	Notes    []string // remarks: workloads that want no pod, pods that stay at an older revision
+	Problems []string // evidence that the release does not run the image
+	Pending  bool     // the only problem is that no pod has started yet
+	Held     bool     // some pods stay at an older revision by their workload's settings
+	Idle     bool     // no workload wants a pod, so that nothing runs the image
 }
 
-// Prove compares what the pods run with the image. Images are compared by content: a node that has pulled the same content by several
-// digests (an index that was pushed again with one attestation more, a child of an index, another repository) reports any one of them
-// (containerd, internal/cri/server, toContainerStatus: the first of the image's references).
+// Prove compares what the pods run with the image. It compares content, not only digests. A node may have pulled the same content
+// by several digests: of an index that was pushed again with one more attestation, of an index's child, or in another repository.
+// It then reports any of them (containerd, internal/cri/server, toContainerStatus: the first of the image's references).
 //
-// The error says that a question could not be answered, and nothing about the release.
+// An error means that a question could not be answered; it says nothing about the release.
 func (r Running) Prove(ctx context.Context, image Image, contents Contents) (RunningProof, error) {
 	comparison := &comparison{image: image, contents: contents, platforms: map[Image]found{}}
 	proof := RunningProof{Idle: len(r.Workloads) > 0}
@@ -94,9 +96,9 @@ func (r Running) Prove(ctx context.Context, image Image, contents Contents) (Run
 	return proof, nil
 }
 
-// add adds the pods of one workload.
+// add compares the pods of one workload and adds the result to the proof.
 func (p *RunningProof) add(ctx context.Context, workload RunningWorkload, comparison *comparison) error {
-	pods := map[string]bool{} // whether every container of the pod runs the image
+	pods := map[string]bool{} // every container of the pod runs the image
 	held := false
 	var starting []string
 	for _, container := range workload.Pods {
@@ -145,7 +147,7 @@ func (p *RunningProof) add(ctx context.Context, workload RunningWorkload, compar
 	return nil
 }
 
-// problem says what the container runs instead.
+// problem describes what the container runs instead of the image.
 func (i PodImage) problem(wanted Digest) string {
 	runs := i.Digest.String()
 	if runs == "" {
@@ -158,12 +160,12 @@ func (i PodImage) problem(wanted Digest) string {
 	return text
 }
 
-// comparison compares the contents of images with one image, and asks for each image once.
+// comparison compares the contents of images with those of one image. It reads each image once.
 type comparison struct {
 	image     Image
 	contents  Contents
 	platforms map[Image]found
-	pending   int // problems that time may solve
+	pending   int // problems that may disappear with time
 }
 
 type found struct {
@@ -172,7 +174,7 @@ type found struct {
 	err    error
 }
 
-// runs reports whether a container runs the content of the image.
+// runs reports whether a container runs the same content as c.image.
 func (c *comparison) runs(ctx context.Context, container PodImage) (bool, error) {
 	if container.Digest.IsZero() {
 		return false, nil
@@ -194,9 +196,9 @@ func (c *comparison) runs(ctx context.Context, container PodImage) (bool, error)
 	return c.sameContent(ctx, wanted.images, reported, container)
 }
 
-// reported reads what the digest that the kubelet reports stands for: in the image's repository, or in the one that the kubelet names
-// if that is in the same registry. No other registry is asked, because a node's status must not choose which hosts get requests. A
-// digest that is in neither is another image.
+// reported reads the images of the digest that the kubelet reports. It looks in the image's repository, and in the repository
+// that the kubelet reports if that is on the same registry. It asks no other registry, because a node's status must not choose
+// which hosts get requests. A digest that neither repository has is another image.
 func (c *comparison) reported(ctx context.Context, container PodImage) ([]PlatformImage, error) {
 	repositories := []Repository{c.image.Repository}
 	if other := container.Repository; other != "" && other != c.image.Repository && other.Host() == c.image.Repository.Host() {
@@ -223,9 +225,9 @@ func (c *comparison) read(ctx context.Context, image Image) (found, error) {
 	return known, known.err
 }
 
-// sameContent reports whether both stand for the same content on the container's node. The node is asked for its platform only if they
-// agree on some platforms and not on others. If this user may not read nodes, a pod whose spec names the wanted digest settles it: the
-// runtime has resolved that one, and reports another name of what it found.
+// sameContent reports whether both lists of images have the same content on the container's node. It asks for the node's platform
+// only if the lists agree on some platforms and differ on others. If this user may not read nodes, a pod whose spec contains the
+// wanted digest counts as the same: the runtime resolved that digest, and reports another reference of the same content.
 func (c *comparison) sameContent(ctx context.Context, wanted, reported []PlatformImage, container PodImage) (bool, error) {
 	all, some := compareImages(wanted, reported)
 	if all || !some {
@@ -248,7 +250,8 @@ func (c *comparison) sameContent(ctx context.Context, wanted, reported []Platfor
 	return all, nil
 }
 
-// compareImages reports whether all of the reported images are among the wanted ones, and whether some are; neither if there are none.
+// compareImages returns whether all of the reported images are among the wanted ones, and whether some are; both are false if
+// there are none.
 func compareImages(wanted, reported []PlatformImage) (all, some bool) {
 	all = len(reported) > 0
 	for _, image := range reported {

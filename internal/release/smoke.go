@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Check is one smoke check: an HTTP request and what is expected of its response.
+// Check is one smoke check: an HTTP request and the expected response.
 type Check struct {
 	Name            string            `yaml:"name" json:"name"`
 	Path            string            `yaml:"path" json:"path"`
@@ -34,12 +34,12 @@ const (
 	StageTLS     Stage = "tls"
 	StageTarget  Stage = "target" // a load balancer answered that it has no target yet
 	StageHTTP    Stage = "http"   // connected, but no complete response
-	StageCheck   Stage = "check"  // a response that is not the one expected
+	StageCheck   Stage = "check"  // a complete response that is not the expected one
 	StageDone    Stage = "done"
 )
 
-// Inconclusive reports whether a request that stopped at this stage says nothing about the service itself: its DNS name or its
-// load balancer may not exist yet.
+// Inconclusive reports whether a request that ended at this stage says nothing about the service itself: its DNS name or its load
+// balancer may not exist yet.
 func (s Stage) Inconclusive() bool {
 	return s == StageDNS || s == StageConnect || s == StageTLS || s == StageTarget
 }
@@ -48,16 +48,17 @@ func (s Stage) Inconclusive() bool {
 type Answer struct {
 	Check   string            `json:"check"`
 	URL     string            `json:"url"`
-	Address string            `json:"address,omitempty"` // that was asked; "" if any
+	Address string            `json:"address,omitempty"` // address that was asked; "" if any
 	Stage   Stage             `json:"stage"`
 	Status  int               `json:"status,omitempty"`
-	Commit  string            `json:"commit,omitempty"` // from the commit header of the response
+	Commit  string            `json:"commit,omitempty"` // commit in the response's header
 	Latency time.Duration     `json:"-"`                // of the whole request; latencySeconds in JSON
 	Spent   map[Stage]float64 `json:"spentSeconds,omitempty"`
 	Wrong   []string          `json:"wrong,omitempty"` // one line for each expectation that was not met
 	Body    []byte            `json:"-"`
 
-	// OtherCommit is set if the answer names another commit than the one expected, or is right in all else and names none.
+	// OtherCommit is set if the answer contains another commit than the expected one, or if it contains none and is right in all
+	// else.
 	OtherCommit bool `json:"otherCommit,omitempty"`
 }
 
@@ -73,7 +74,7 @@ func (a Answer) MarshalJSON() ([]byte, error) {
 // OK reports whether every expectation was met.
 func (a Answer) OK() bool { return a.Stage == StageDone && len(a.Wrong) == 0 }
 
-// Evidence records a verdict about a digest, with what it is based on.
+// Evidence is a verdict about a digest, with the facts behind it.
 type Evidence struct {
 	Image       Image       `json:"image"`
 	Commit      Commit      `json:"commit,omitempty"`
@@ -81,13 +82,13 @@ type Evidence struct {
 	Verdict     Verdict     `json:"verdict"`
 	Checks      []string    `json:"checks"`
 	Rounds      int         `json:"rounds"`
-	Pods        []string    `json:"pods"` // that run the digest, as the kubelet reports it
+	Pods        []string    `json:"pods"` // pods that run the digest, as the kubelet reports it
 	URL         string      `json:"url"`
 	Run         string      `json:"run,omitempty"`
 	At          time.Time   `json:"at"`
 }
 
-// Proves returns nil if the evidence shows that the digest passed in the environment, or the reason why it does not.
+// Proves returns nil if the evidence shows that the digest passed in the environment, or else the reason why not.
 func (e Evidence) Proves(digest Digest, environment Environment) error {
 	switch {
 	case e.Image.Digest != digest:
@@ -105,16 +106,16 @@ func (e Evidence) Proves(digest Digest, environment Environment) error {
 // Record is evidence as a registry stores it.
 type Record struct {
 	Evidence
-	Record Digest `json:"record"` // of the manifest that holds it
+	Record Digest `json:"record"` // digest of the manifest that contains it
 }
 
-// UnreadableRecordError is returned when a pass is known, but a record that is not older declares another verdict and cannot be
-// read: its content is gone, damaged, or of a form that this version does not know. Whether the pass still stands is unknown.
+// UnreadableRecordError is returned if a pass is known, but a newer or undated record declares another verdict and cannot be
+// read: its content is missing, damaged, or of an unknown form. It is unknown whether the pass is still valid.
 type UnreadableRecordError struct {
 	Record      string // digest of the manifest that holds it, as the registry lists it
 	Environment Environment
-	Verdict     Verdict // as its annotation declares it
-	Created     string  // as its annotation dates it; "" if undated
+	Verdict     Verdict // verdict in its annotation
+	Created     string  // date in its annotation; "" if undated
 }
 
 func (e *UnreadableRecordError) Error() string {
@@ -125,8 +126,8 @@ func (e *UnreadableRecordError) Error() string {
 	return fmt.Sprintf("the record %s (%s), which cannot be read, declares the verdict %q in %q", e.Record, dated, e.Verdict, e.Environment)
 }
 
-// Repeats returns whether evidence says nothing that an earlier record does not: the same verdict about the same digest, in the
-// same environment, by the same checks. A verdict older than freshFor is worth saying again.
+// Repeats reports whether evidence adds nothing to an earlier record: it has the same verdict about the same digest, in the same
+// environment, by the same checks, and the record is not older than freshFor.
 func (e Evidence) Repeats(earlier Evidence, freshFor time.Duration) bool {
 	return e.Image.Digest == earlier.Image.Digest && e.Environment == earlier.Environment && e.Commit == earlier.Commit &&
 		e.Verdict == earlier.Verdict && slices.Equal(e.Checks, earlier.Checks) &&

@@ -14,12 +14,11 @@ import (
 // Side is the Side of every *release.Fault that a cluster causes.
 const Side = "cluster"
 
-// maxText is how much of an error's text is shown, in bytes.
+// maxText is how much of an error's text is printed, in bytes.
 const maxText = 1024
 
-// Fault is a *release.Fault for a request to the cluster at host; format and subjects say what was attempted. A cancelled ctx
-// gives an error that wraps context.Canceled, and an error that wraps a *release.Fault (from what makes the tokens) gives that
-// Fault.
+// Fault makes a *release.Fault for a failed request to the cluster at host; format and subjects say what was attempted. If ctx
+// was cancelled, the error wraps context.Canceled. If err wraps a *release.Fault, from getting the token, that Fault is returned.
 func Fault(ctx context.Context, host string, err error, format string, subjects ...any) error {
 	advice := ""
 	var inner *release.Fault
@@ -38,8 +37,8 @@ func Fault(ctx context.Context, host string, err error, format string, subjects 
 	return release.NewFault(Side, advice, Sanitized{err}, format, subjects...)
 }
 
-// Sanitized is an error whose text is one printable line of at most 1024 bytes: the API's message may be an outsider's (an
-// admission webhook's).
+// Sanitized is an error whose text is one printable line of at most 1024 bytes: the API's message may contain text of others,
+// such as an admission webhook's.
 type Sanitized struct{ Err error }
 
 func (s Sanitized) Error() string { return text.Line(s.Err.Error(), maxText) }

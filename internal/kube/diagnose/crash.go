@@ -9,8 +9,8 @@ import (
 	core "k8s.io/api/core/v1"
 )
 
-// LoopRuns is how many runs must have ended, none of them ready, before a crash counts as a loop. The kubelet begins to pause
-// (CrashLoopBackOff) after the second.
+// LoopRuns is how many runs must have ended, none of them ready, before a crash counts as a loop. After the second, the kubelet
+// pauses before each restart (CrashLoopBackOff).
 const LoopRuns = 2
 
 // EndedRuns returns how many runs of a container have ended.
@@ -30,7 +30,7 @@ func LastTermination(status core.ContainerStatus) *core.ContainerStateTerminated
 	return status.LastTerminationState.Terminated
 }
 
-// Killed reports whether a container ended because its pod is being deleted.
+// Killed reports whether a container was ended by the deletion of its pod, not by an error of its own.
 func Killed(pod *core.Pod, terminated *core.ContainerStateTerminated) bool {
 	if pod.DeletionTimestamp == nil || terminated == nil {
 		return false
@@ -39,14 +39,14 @@ func Killed(pod *core.Pod, terminated *core.ContainerStateTerminated) bool {
 	if grace := pod.DeletionGracePeriodSeconds; grace != nil {
 		began = began.Add(-time.Duration(*grace) * time.Second)
 	}
-	if terminated.FinishedAt.Time.Equal(began) { // both in whole seconds
+	if terminated.FinishedAt.Time.Equal(began) { // both times are in whole seconds
 		return terminated.ExitCode == 128+15 || terminated.ExitCode == 128+9
 	}
 	return terminated.FinishedAt.After(began)
 }
 
-// setKilled turns the finding about a Job's pod that is being deleted into that of the last run that failed by itself: its controller
-// deletes the attempts that are still running when the Job fails.
+// setKilled is for a pod that a Job's controller deletes: when a Job fails, its controller deletes the attempts that are still
+// running, and their end says nothing. The finding becomes that of the last run that failed by itself.
 func (e *examination) setKilled(found *Finding, statuses []core.ContainerStatus) {
 	for _, status := range statuses {
 		for _, last := range []*core.ContainerStateTerminated{status.State.Terminated, status.LastTerminationState.Terminated} {
@@ -59,14 +59,13 @@ func (e *examination) setKilled(found *Finding, statuses []core.ContainerStatus)
 	found.Killed = true
 }
 
-// neverStarted reports whether a run "ended" because the runtime could not start it (containerd, internal/cri/server,
+// neverStarted reports whether a run ended because the runtime could not start it (containerd, internal/cri/server,
 // errorStartReason).
 func neverStarted(terminated *core.ContainerStateTerminated) bool {
 	return terminated != nil && (terminated.Reason == "StartError" || terminated.Reason == "ContainerCannotRun")
 }
 
-// crashLoop explains a container that the kubelet pauses before the next run. A crash of a Job's pod counts only when the Job
-// fails: a Job has its own limit of attempts.
+// crashLoop explains a container in CrashLoopBackOff. For a Job's pod it finds no failure: a Job limits its attempts itself.
 func (e *examination) crashLoop(status core.ContainerStatus) Finding {
 	history, runs := e.historyOf(status.Name), EndedRuns(status)
 	found := Finding{Container: status.Name, Reason: "CrashLoopBackOff", Code: causes.CrashLoop, Grace: GraceNever, Dependent: true, Runs: runs, Started: true}
@@ -100,14 +99,13 @@ func (e *examination) crashLoop(status core.ContainerStatus) Finding {
 	return found
 }
 
-// mayTryAgain reports whether a container is an init container that ends with an error: many wait for something by trying again. Its
-// patience is its workload's own progressDeadlineSeconds.
+// mayTryAgain reports whether the finding is about an init container that crashes: many init containers wait for something by
+// ending and being restarted. The limit is the workload's progressDeadlineSeconds.
 func (e *examination) mayTryAgain(found Finding) bool {
 	return found.Code == causes.CrashLoop && isInitContainer(e.Pod, found.Container) && !isSidecar(containerSpec(e.Pod, found.Container))
 }
 
-// explainByLastRun gives the finding about an init container that is tried again, and that does not wait for the next run just now, the
-// cause of its last run.
+// explainByLastRun sets the cause of an init container that is running again to the error of its last run.
 func (e *examination) explainByLastRun(found *Finding, status core.ContainerStatus) {
 	last := LastTermination(status)
 	if last == nil || last.ExitCode == 0 || e.OfJob || !isInitContainer(e.Pod, status.Name) || isSidecar(containerSpec(e.Pod, status.Name)) {
@@ -116,10 +114,11 @@ func (e *examination) explainByLastRun(found *Finding, status core.ContainerStat
 	found.Code, found.Reason, found.Message, found.Runs = causes.CrashLoop, cmp.Or(last.Reason, found.Reason), terminationMessage(last), EndedRuns(status)
 }
 
-// reasonOutOfMemory is the reason by which container runtimes report that the kernel killed a container that exceeded its memory.
+// reasonOutOfMemory is the reason that container runtimes report when the kernel killed a container for exceeding its memory.
 const reasonOutOfMemory = "OOMKilled"
 
-// setOutOfMemory turns a finding into one about the container's memory: no other object of the release can be its cause.
+// setOutOfMemory turns a finding into one about the container's memory. It is not Dependent: no other object of the release can
+// be its cause.
 func (e *examination) setOutOfMemory(found *Finding) {
 	found.Code, found.Reason, found.Dependent = causes.OutOfMemory, reasonOutOfMemory, false
 	if limit := e.memoryLimit(found.Container); limit != "" {

@@ -9,17 +9,18 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// ReasonFailedCreate is how a controller says that it may not create a pod, in an event and, for a ReplicaSet, in a condition
-// (pkg/controller/controller_utils.go, FailedCreatePodReason; stateful_pod_control.go, recordPodEvent).
+// ReasonFailedCreate is the reason with which a controller reports that it may not create a pod: in an event and, for a
+// ReplicaSet, in a condition (pkg/controller/controller_utils.go, FailedCreatePodReason; stateful_pod_control.go,
+// recordPodEvent).
 const ReasonFailedCreate = "FailedCreate"
 
-// transientRefusal is a refusal that may pass: a webhook or the apiserver cannot be reached.
+// transientRefusal matches a refusal that may pass: a webhook or the apiserver cannot be reached.
 var transientRefusal = regexp.MustCompile(`(?i)failed calling webhook|timeout|timed out|deadline exceeded|connection refused|etcdserver|try again|unable to handle the request`)
 
-// quotaExceeded is a quota's refusal (k8s.io/apiserver/pkg/admission/plugin/resourcequota, CheckRequest).
+// quotaExceeded matches a quota's refusal (k8s.io/apiserver/pkg/admission/plugin/resourcequota, CheckRequest).
 var quotaExceeded = regexp.MustCompile(`exceeded quota: [^,]*, requested: (.*), used: .*, limited: ([^;]*)`)
 
-// classifyRefusal gives a finding of pods that may not be created its code and grace. terminating says that pods of the namespace
+// classifyRefusal sets the code and the grace of a finding about pods that may not be created. terminating: pods of the namespace
 // are being deleted, which frees quota.
 func (f *Finding) classifyRefusal(message string, terminating bool) {
 	f.Code, f.Grace = causes.AdmissionRefused, GraceShort

@@ -11,14 +11,14 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Bounds of the events that are shown.
+// Limits of the events that are shown.
 const (
 	maxEvents     = 5
-	maxEventBytes = 1 << 10 // of one
+	maxEventBytes = 1 << 10 // bytes of one line
 )
 
-// SortEvents sorts events by their last occurrence, then by their resource version: most events give the time of the last
-// occurrence in whole seconds only.
+// SortEvents sorts events by their last occurrence, then by their resource version, because most events give the time in whole
+// seconds only.
 func SortEvents(events []*core.Event) {
 	slices.SortFunc(events, func(a, b *core.Event) int {
 		return cmp.Or(LastOccurrence(a).Compare(LastOccurrence(b)),
@@ -26,7 +26,7 @@ func SortEvents(events []*core.Event) {
 	})
 }
 
-// EventLines formats the last five events, oldest first, as one line of at most 1 KiB each.
+// EventLines formats the last five events, oldest first, one line of at most 1 KiB each.
 func EventLines(events []*core.Event) (lines []string) {
 	for _, event := range events[max(0, len(events)-maxEvents):] {
 		times := ""

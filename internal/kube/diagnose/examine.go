@@ -14,16 +14,16 @@ type Pod struct {
 	*core.Pod
 	Events  []*core.Event // about it, oldest first
 	History PodHistory    // of its containers
-	// ExplainClaims explains the claims that the pod mounts; nil if nothing is known to be wrong with them. It is called only if the pod
-	// has no node.
+	// ExplainClaims explains the claims that the pod mounts; it returns nil if they have no known problem. It is called only if
+	// the pod has no node.
 	ExplainClaims func() *Finding
-	OfJob         bool // a Job created it, and limits the attempts itself
+	OfJob         bool // a Job created it; the Job limits the number of attempts
 	// ProvingTime is how long a container without a readiness probe must run to count as ready.
 	ProvingTime time.Duration
 	Now         time.Time
 }
 
-// examination examines one pod once. It adds to a copy of the pod's history.
+// examination is the examination of one pod. It updates a copy of the pod's history.
 type examination struct {
 	Pod
 	history map[string]*ContainerHistory
@@ -64,9 +64,9 @@ func (p Pod) Examine() (found *Finding, history PodHistory) {
 	return e.examine(), e.newHistory()
 }
 
-// examine is Examine without the resulting history. A finding that names no object is about the pod. For a pod of a Job, which limits
-// the attempts itself, time alone never makes crashing or not being ready a failure; if the Job's controller is deleting the
-// pod, the finding is about the last run that failed by itself.
+// examine is Examine without the updated history. A finding without an object is about the pod. A Job limits its attempts itself:
+// for its pods, time alone never makes crashing or not being ready a failure. If the Job's controller is deleting the pod, the
+// finding is about the last run that failed by itself.
 func (e *examination) examine() *Finding {
 	statuses := slices.Concat(e.Status.InitContainerStatuses, e.Status.ContainerStatuses)
 	e.recordReady(statuses)
@@ -89,7 +89,7 @@ func (e *examination) examine() *Finding {
 	return &found
 }
 
-// firstProblem returns why a pod that is not ready is not, in the order that Examine documents.
+// firstProblem returns why a pod is not ready. It looks in the order that Examine documents.
 func (e *examination) firstProblem(statuses []core.ContainerStatus) Finding {
 	if e.Status.Phase == core.PodFailed {
 		return e.failedPod(statuses)
@@ -113,7 +113,7 @@ func (e *examination) firstProblem(statuses []core.ContainerStatus) Finding {
 	return e.notReady(statuses)
 }
 
-// recordReady restarts the history of a container that is ready: only what happens later counts against it.
+// recordReady resets the history of a container that is ready, because only later failures count against it.
 func (e *examination) recordReady(statuses []core.ContainerStatus) {
 	for _, status := range statuses {
 		if history := e.historyOf(status.Name); status.Ready && e.remainingProvingTime(status) <= 0 {
@@ -122,7 +122,7 @@ func (e *examination) recordReady(statuses []core.ContainerStatus) {
 	}
 }
 
-// waitingContainer explains a container that waits for a reason that is known to be trouble; nil for any other container.
+// waitingContainer explains a container whose reason for waiting is a known problem; nil for any other container.
 func (e *examination) waitingContainer(status core.ContainerStatus) *Finding {
 	waiting := status.State.Waiting
 	if waiting == nil {
@@ -143,8 +143,8 @@ func (e *examination) waitingContainer(status core.ContainerStatus) *Finding {
 	return &found
 }
 
-// notReady explains a pod that has a node and its volumes, by the first container that has a known cause, else by the first that
-// is not ready, else by the pod's own Ready condition.
+// notReady explains a pod that has its node and volumes: by the first container with a known cause, or by the first that is not
+// ready, or by the pod's own Ready condition.
 func (e *examination) notReady(statuses []core.ContainerStatus) Finding {
 	var first *Finding
 	for _, status := range statuses {
@@ -177,8 +177,7 @@ func (e *examination) notReady(statuses []core.ContainerStatus) Finding {
 	return found
 }
 
-// SiblingStarting reports whether a container of the pod other than the given one runs, is not ready, and is not known to be in
-// trouble.
+// SiblingStarting reports whether another container of the pod runs, is not ready, and has no known problem.
 func SiblingStarting(pod *core.Pod, container string) bool {
 	for _, status := range pod.Status.ContainerStatuses {
 		if status.Name != container && status.State.Running != nil && !status.Ready && EndedRuns(status) < LoopRuns {
@@ -188,7 +187,7 @@ func SiblingStarting(pod *core.Pod, container string) bool {
 	return false
 }
 
-// containerSpec is the specification of a container or init container, nil if the pod has none of that name.
+// containerSpec returns the specification of a container or init container; nil if the pod has no container of that name.
 func containerSpec(pod Pod, name string) *core.Container {
 	for _, list := range [][]core.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
 		for i := range list {
@@ -204,13 +203,13 @@ func isInitContainer(pod Pod, name string) bool {
 	return slices.ContainsFunc(pod.Spec.InitContainers, func(c core.Container) bool { return c.Name == name })
 }
 
-// isSidecar reports whether an init container is one that goes on running
+// isSidecar reports whether an init container keeps running beside the others
 // (https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers).
 func isSidecar(container *core.Container) bool {
 	return container.RestartPolicy != nil && *container.RestartPolicy == core.ContainerRestartPolicyAlways
 }
 
-// IsReady reports whether the kubelet counts a pod as ready.
+// IsReady reports whether the pod has condition Ready.
 func IsReady(pod *core.Pod) bool {
 	ready := podCondition(pod, core.PodReady)
 	return ready != nil && ready.Status == core.ConditionTrue

@@ -1,5 +1,5 @@
-// Package diagnose explains why a pod, or a workload's pods, are not ready. It is pure: its input is what the API reported (pods,
-// their events, their workload) and what was remembered of their containers, its output is a Finding.
+// Package diagnose explains why a pod, or a workload's pods, are not ready. It sends no request: its input is what the API
+// reported (pods, their events, their workload) and the history of their containers, its output is a Finding.
 package diagnose
 
 import (
@@ -19,18 +19,18 @@ type Finding struct {
 	Object    release.Object
 	UID       types.UID // of the object
 	Container string    // "" if the finding is about no container
-	Reason    string    // a CamelCase word of Kubernetes
+	Reason    string    // Kubernetes' reason, in CamelCase
 	Message   string    // one line, at most 512 bytes
 	Code      causes.Code
-	// Grace is how long the finding may last before it counts as a failure; GraceNever if time does not make it one. A finding
-	// without a code never counts.
+	// Grace is how long the finding may last before it counts as a failure; GraceNever: time alone never makes it a failure. A
+	// finding without a code never counts as a failure.
 	Grace time.Duration
-	// Dependent findings may have their cause in another object of the release that is not ready yet.
+	// Dependent: another object of the release, which is not ready yet, may be the cause.
 	Dependent bool
-	// Provisionable findings are about an object that is missing and that a Job or a custom resource of the release may create.
+	// Provisionable: an object is missing that a Job or a custom resource of the release may create.
 	Provisionable bool
-	Runs          int32     // of the container that have ended
-	Since         time.Time // when it began, if an earlier observation knows it; zero: when it was first seen
+	Runs          int32     // runs of the container that have ended
+	Since         time.Time // when it began, if an earlier observation shows it; zero: when it was first seen
 	Started       bool      // the container has run at least once, so that it has a log
 	Killed        bool      // the pod is being deleted, and shows no failure of its own
 }
@@ -54,7 +54,7 @@ func PodObject(pod *core.Pod) release.Object {
 // maxMessage bounds a message, in bytes.
 const maxMessage = 512
 
-// Message makes a text of the cluster one line that another sentence can follow: at most 512 bytes, without a full stop.
+// Message makes a text of the cluster one line of at most 512 bytes, without a full stop, so that another sentence can follow.
 func Message(outside string) string {
 	return strings.TrimSuffix(text.Line(outside, maxMessage), ".")
 }

@@ -2,24 +2,24 @@ package diagnose
 
 import "time"
 
-// ContainerHistory is what earlier observations of a container have shown. The zero value is that of a new container.
+// ContainerHistory is what earlier observations have shown about a container. The zero value is the history of a new container.
 type ContainerHistory struct {
-	WaitingReason string    // at the last observation
-	FailedPulls   int       // image pulls that were seen to fail
-	PullMessage   string    // of the last failed pull: the back-off after it often repeats no reason
-	RunsWhenReady int32     // runs that had ended when the container was last ready; only later ones count against it
-	LoopingSince  time.Time // when it was first seen to end repeatedly since it was last ready
-	Run           int32     // number of its present run
-	RunningSince  time.Time // when that run was first seen
+	WaitingReason string    // reason for waiting at the last observation
+	FailedPulls   int       // failed image pulls that were observed
+	PullMessage   string    // message of the last failed pull; the back-off after it often does not repeat the reason
+	RunsWhenReady int32     // ended runs when the container was last ready; only later runs count against it
+	LoopingSince  time.Time // when it was first seen to end repeatedly, since it was last ready
+	Run           int32     // number of its current run
+	RunningSince  time.Time // when that run was first observed
 
-	// RunsAtLastProgress is how many runs had ended when another object of the release was last seen to make progress, and
-	// LastProgress when that was; zero: never.
+	// RunsAtLastProgress is the number of ended runs at LastProgress, when another object of the release was last seen to make
+	// progress; zero: never.
 	RunsAtLastProgress int32
 	LastProgress       time.Time
 }
 
-// recordPull counts failing pulls. ErrImagePull is one; the back-off after it is not, but a back-off that is seen first implies
-// one.
+// recordPull counts failed pulls. ErrImagePull counts as one. The ImagePullBackOff after it does not count again, but one without
+// an ErrImagePull before it does, because it follows a failed pull.
 func (h *ContainerHistory) recordPull(found *Finding) {
 	if h.WaitingReason != found.Reason {
 		if isPullFailure(found.Reason) && (found.Reason == "ErrImagePull" || !isPullFailure(h.WaitingReason)) {
@@ -37,5 +37,5 @@ func (h *ContainerHistory) recordPull(found *Finding) {
 	}
 }
 
-// PodHistory is the history of a pod's containers, by name.
+// PodHistory maps a container's name to its history.
 type PodHistory map[string]ContainerHistory

@@ -11,15 +11,15 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Marks by which controllers tell the pods of the current template from older ones.
+// Labels and annotations by which controllers distinguish the pods of the current template from older ones.
 const (
 	RevisionAnnotation = "deployment.kubernetes.io/revision"        // of a Deployment and its ReplicaSets
 	templateAnnotation = "deprecated.daemonset.template.generation" // of a DaemonSet
 	templateLabel      = "pod-template-generation"                  // of its pods
 )
 
-// CurrentReplicaSet is the ReplicaSet that a Deployment is rolling out, nil until the controller has created it. The pods of older
-// ones say nothing about this release.
+// CurrentReplicaSet returns the ReplicaSet that a Deployment is rolling out; nil until the controller has created it. Pods of
+// older ReplicaSets say nothing about this release.
 func CurrentReplicaSet(deployment *unstructured.Unstructured, sets []*apps.ReplicaSet) *apps.ReplicaSet {
 	if deployment == nil {
 		return nil
@@ -36,8 +36,8 @@ func CurrentReplicaSet(deployment *unstructured.Unstructured, sets []*apps.Repli
 	return nil
 }
 
-// CurrentPods are the pods of an object's current template without those that are being deleted, by name; those of a Job newest
-// first. A failed Job's pods count while they are being deleted: its controller deletes them, and they say why it failed.
+// CurrentPods returns the pods of an object's current template, sorted by name, a Job's pods newest first. Pods that are being
+// deleted are left out, except those of a failed Job: its controller deletes them, and they show why it failed.
 func CurrentPods(object *unstructured.Unstructured, sets []*apps.ReplicaSet, pods []*core.Pod) []*core.Pod {
 	owner, current := object.GetUID(), func(*core.Pod) bool { return true }
 	switch object.GetKind() {
@@ -74,8 +74,8 @@ func CurrentPods(object *unstructured.Unstructured, sets []*apps.ReplicaSet, pod
 	return found
 }
 
-// EarlierPods returns a StatefulSet's pods of an older template; none for other kinds. A broken one can block the rollout,
-// because a StatefulSet replaces a pod only when the one before is ready.
+// EarlierPods returns a StatefulSet's pods of an older template; none for other kinds. A broken one can block the rollout: a
+// StatefulSet replaces a pod only when the pods before it are ready.
 func EarlierPods(object *unstructured.Unstructured, current, pods []*core.Pod) (found []*core.Pod) {
 	for _, pod := range pods {
 		if object.GetKind() == "StatefulSet" && pod.DeletionTimestamp == nil && IsOwned(pod, object.GetUID()) && !slices.Contains(current, pod) {
@@ -85,7 +85,7 @@ func EarlierPods(object *unstructured.Unstructured, current, pods []*core.Pod) (
 	return found
 }
 
-// IsOwned reports whether an object's controller is the one of that UID.
+// IsOwned reports whether the controller of an object has that UID.
 func IsOwned(object meta.Object, owner types.UID) bool {
 	for _, reference := range object.GetOwnerReferences() {
 		if reference.UID == owner && reference.Controller != nil && *reference.Controller {

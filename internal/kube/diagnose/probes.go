@@ -26,8 +26,8 @@ func initialDelay(probe *core.Probe) time.Duration {
 	return time.Duration(probe.InitialDelaySeconds) * time.Second
 }
 
-// readinessGrace returns how long a container that runs, and has passed its startup probe if it has one, may be unready, counted from
-// when it was first seen so.
+// readinessGrace returns how long a running container may be unready, counted from when it was first seen unready. A startup
+// probe must have passed.
 func readinessGrace(container *core.Container) time.Duration {
 	probe := container.ReadinessProbe
 	if probe == nil {
@@ -44,7 +44,7 @@ func readinessGrace(container *core.Container) time.Duration {
 	return grace
 }
 
-// unreadyContainer explains a container that runs and is not ready. The probe's own answer is in the kubelet's events
+// unreadyContainer explains a container that runs and is not ready. The probe's result is in the kubelet's events
 // (pkg/kubelet/prober).
 func (e *examination) unreadyContainer(status core.ContainerStatus) Finding {
 	found := Finding{Container: status.Name, Reason: "NotReady", Grace: GraceNever, Runs: EndedRuns(status), Started: true,
@@ -78,10 +78,9 @@ func (e *examination) unreadyContainer(status core.ContainerStatus) Finding {
 	return found
 }
 
-// notAlive completes the finding about a container that the kubelet kills because of its liveness or startup probe: it counts
-// as a failure at once (no grace), unless another object of the release may be the cause, and dates from when the container's
-// history first showed the loop. A failed startup probe is final the first time: its settings are the pod's own limit for a
-// start.
+// notAlive sets the cause of a finding about a container that the kubelet kills because of its liveness or startup probe. It
+// counts as a failure without grace, unless another object of the release may be the cause. Its start is when the container's
+// history first shows the loop. A failed startup probe is final the first time: its settings are the pod's own limit for a start.
 func (e *examination) notAlive(found Finding, message string) Finding {
 	history := e.historyOf(found.Container)
 	if history.LoopingSince.IsZero() {
@@ -98,8 +97,8 @@ const reasonUnhealthy = "Unhealthy"
 // computePodActions).
 var killedByProbe = regexp.MustCompile(`failed (liveness|startup) probe`)
 
-// killingProbeFailure returns the last failure of the probe because of which the kubelet killed the container; "" if it did not
-// kill it because of a probe.
+// killingProbeFailure returns the last failure of the probe because of which the kubelet killed the container; "" if the kubelet
+// did not kill it because of a probe.
 func (e *examination) killingProbeFailure(container string) string {
 	for i := len(e.Events) - 1; i >= 0; i-- {
 		event := e.Events[i]
@@ -123,8 +122,8 @@ func (e *examination) killedByStartupProbe(container string) bool {
 	return false
 }
 
-// lastProbeFailure returns the last failure of a probe: "Readiness probe failed: HTTP probe failed with statuscode: 500". "" if none
-// was reported.
+// lastProbeFailure returns the last failure of a probe, such as "Readiness probe failed: HTTP probe failed with statuscode: 500",
+// or "" if none was reported.
 func (e *examination) lastProbeFailure(container, probe string) string {
 	for i := len(e.Events) - 1; i >= 0; i-- {
 		event := e.Events[i]
@@ -135,7 +134,7 @@ func (e *examination) lastProbeFailure(container, probe string) string {
 	return ""
 }
 
-// IsAboutContainer reports whether a pod's event is about one of its containers: spec.containers{app}.
+// IsAboutContainer reports whether a pod's event is about the named container, as spec.containers{app}.
 func IsAboutContainer(event *core.Event, container string) bool {
 	return strings.HasSuffix(event.InvolvedObject.FieldPath, "{"+container+"}")
 }

@@ -12,11 +12,11 @@ type Unproven struct {
 	Left      time.Duration // how long it still has to run
 }
 
-// Unproven lists the containers of a pod that have not run for its ProvingTime yet, in their order. history is the pod's history
-// with this observation added.
+// Unproven lists, in their order, the containers of a pod that have not yet run for ProvingTime. history is the pod's updated
+// history.
 func (p Pod) Unproven() (unproven []Unproven, history PodHistory) {
 	e := p.newExamination()
-	if p.Status.Phase == core.PodSucceeded || p.Status.Phase == core.PodFailed { // a ReplicaSet replaces one that failed, and leaves it
+	if p.Status.Phase == core.PodSucceeded || p.Status.Phase == core.PodFailed { // a ReplicaSet creates another pod in place of a failed one
 		return nil, e.newHistory()
 	}
 	for i := range p.Spec.Containers {
@@ -28,8 +28,8 @@ func (p Pod) Unproven() (unproven []Unproven, history PodHistory) {
 	return unproven, e.newHistory()
 }
 
-// remainingProvingTime returns how much longer a container must run to count as ready; 0 or less if it already counts. A container with a
-// readiness probe counts as soon as the probe passes. A container that does not run, or whose status has not been read yet, must
+// remainingProvingTime returns how much longer a container must run to count as ready; 0 or less if it counts as ready. A
+// container with a readiness probe counts as soon as the probe passes. A container that does not run, or has no status yet, must
 // run for the whole ProvingTime: a workload's status may be read before its pods'.
 func (e *examination) remainingProvingTime(status core.ContainerStatus) time.Duration {
 	if spec := containerSpec(e.Pod, status.Name); spec == nil || spec.ReadinessProbe != nil {
@@ -42,11 +42,11 @@ func (e *examination) remainingProvingTime(status core.ContainerStatus) time.Dur
 	if history.RunningSince.IsZero() || history.Run != status.RestartCount {
 		history.RunningSince, history.Run = e.Now, status.RestartCount
 	}
-	// The kubelet's time has whole seconds and comes from another clock; ours begins with the first observation.
+	// The kubelet's time has whole seconds and comes from another clock. Our own time starts at the first observation.
 	return e.ProvingTime - max(e.Now.Sub(history.RunningSince), e.Now.Sub(status.State.Running.StartedAt.Time)-time.Second)
 }
 
-// containerStatus returns the status of a container, or one without a state if the kubelet has not reported one.
+// containerStatus returns the status of a container, or a status without a state if the kubelet has not reported one.
 func containerStatus(statuses []core.ContainerStatus, name string) core.ContainerStatus {
 	for _, status := range statuses {
 		if status.Name == name {

@@ -10,19 +10,19 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// Workload is an object that creates pods, with what is known about them.
+// Workload is an object that creates pods, with what is known about its pods.
 type Workload struct {
 	*unstructured.Unstructured
 	ReplicaSets []*apps.ReplicaSet // of the namespace
 	Pods        []*core.Pod        // of the namespace
-	// Events are those about the workload, oldest first, that were not there before it was watched.
+	// Events are about the workload, oldest first, without those that existed before the watch began.
 	Events []*core.Event
-	// Wanted is how many pods the workload wants to have at once, at least.
+	// Wanted is the least number of pods that the workload wants at the same time.
 	Wanted int
 }
 
-// Refused finds out whether the workload's pods, or its ReplicaSet, may not be created: by a condition where the kind has one,
-// else by an event. Nil if nothing is known to be refused.
+// Refused explains why the workload's pods or its ReplicaSet may not be created; nil if no refusal is known. It reads a condition
+// where the kind has one, or else events.
 func (w Workload) Refused() *Finding {
 	terminating := anyTerminating(w.Pods)
 	switch w.GetKind() {
@@ -46,7 +46,7 @@ func (w Workload) Refused() *Finding {
 	return nil
 }
 
-// podsOfReplicaSetRefused returns the finding about a ReplicaSet whose pods may not be created; nil if they may.
+// podsOfReplicaSetRefused returns the finding about a ReplicaSet that may not create its pods; nil if it may.
 func podsOfReplicaSetRefused(set *apps.ReplicaSet, terminating bool) *Finding {
 	for _, condition := range set.Status.Conditions {
 		if condition.Type == apps.ReplicaSetReplicaFailure && condition.Status == core.ConditionTrue {
@@ -59,8 +59,8 @@ func podsOfReplicaSetRefused(set *apps.ReplicaSet, terminating bool) *Finding {
 	return nil
 }
 
-// replicaSetRefused returns the finding about a Deployment whose ReplicaSet may not be created; nil if it may. Its controller reports that without updating
-// observedGeneration (pkg/controller/deployment, getNewReplicaSet: FailedRSCreateReason).
+// replicaSetRefused returns the finding about a Deployment that may not create its ReplicaSet; nil if it may. The controller
+// reports the refusal without updating observedGeneration (pkg/controller/deployment, getNewReplicaSet: FailedRSCreateReason).
 func replicaSetRefused(deployment *unstructured.Unstructured, terminating bool) *Finding {
 	progress := Conditions(deployment)["Progressing"]
 	if progress.Reason != "ReplicaSetCreateError" {
@@ -71,8 +71,8 @@ func replicaSetRefused(deployment *unstructured.Unstructured, terminating bool) 
 	return &found
 }
 
-// podsOfDeploymentRefused returns the finding about a Deployment whose pods may not be created; nil if they may. It is used if we
-// may not read the ReplicaSet, whose condition the Deployment repeats.
+// podsOfDeploymentRefused returns the finding about a Deployment whose pods may not be created; nil if they may. It is for users
+// who may not read ReplicaSets: the Deployment repeats the ReplicaSet's condition.
 func podsOfDeploymentRefused(deployment *unstructured.Unstructured, terminating bool) *Finding {
 	failure := Conditions(deployment)["ReplicaFailure"]
 	if NotObserved(deployment) || failure.Status != "True" {
@@ -88,8 +88,8 @@ func findingAbout(object *unstructured.Unstructured, reason, message string) Fin
 		UID: object.GetUID(), Reason: reason, Message: Message(message), Grace: GraceNever}
 }
 
-// refusedByEvent returns the finding about a workload whose controller reports refused pods by events only. An event counts while pods are missing and none
-// was created after it.
+// refusedByEvent returns the finding about a workload whose controller reports a refusal by events only. An event counts while
+// pods are missing and no pod was created after it.
 func (w Workload) refusedByEvent(terminating bool) *Finding {
 	var last *core.Event
 	for _, event := range w.Events {

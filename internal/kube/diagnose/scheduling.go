@@ -10,14 +10,15 @@ import (
 	core "k8s.io/api/core/v1"
 )
 
-// Events by which autoscalers announce what they do about a pod without a node: the cluster autoscaler (its FAQ, "What events are
+// Reasons of the events that autoscalers send about a pod without a node: the cluster autoscaler (its FAQ, "What events are
 // emitted by CA?") and Karpenter (its troubleshooting page).
 var (
 	scaleUpReasons   = []string{"TriggeredScaleUp", "Nominated"}
 	noScaleUpReasons = []string{"NotTriggerScaleUp"}
 )
 
-// noPreemption matches the scheduler's message that preempting pods would help on no node (pkg/scheduler/framework/preemption).
+// noPreemption matches the scheduler's message that preempting pods would not help on any node
+// (pkg/scheduler/framework/preemption).
 var noPreemption = regexp.MustCompile(`preemption: 0/(\d+) nodes are available: (\d+) Preemption is not helpful for scheduling`)
 
 // Messages of the scheduler about volumes (pkg/scheduler/framework/plugins/volumebinding).
@@ -46,7 +47,7 @@ func (e *examination) unscheduled(condition *core.PodCondition) Finding {
 	return found
 }
 
-// nodeGrace returns how long a pod may wait for a node: what the autoscaler last announced decides, if there is one.
+// nodeGrace returns how long a pod may wait for a node. An autoscaler's last event decides, if there is one.
 func (e *examination) nodeGrace(message string) time.Duration {
 	for _, event := range slices.Backward(e.Events) {
 		switch {

@@ -10,12 +10,11 @@ import (
 	core "k8s.io/api/core/v1"
 )
 
-// provisioningRefused is how a claim's events say that another attempt will not help
-// (pkg/controller/volume/persistentvolume, findProvisionablePlugin; CSI drivers repeat the cloud's own words).
+// provisioningRefused matches a claim's events that say that another attempt will not help
+// (pkg/controller/volume/persistentvolume, findProvisionablePlugin; CSI drivers repeat the cloud provider's message).
 var provisioningRefused = regexp.MustCompile(`(?i)not found|unauthorized|not authorized|access ?denied|forbidden|InvalidParameter|does not support|doesn't support|unsupported`)
 
-// Claim explains a claim that is not bound, by its last event; nil if nothing is known to be wrong with it. events are those about
-// the claim, oldest first.
+// Claim explains an unbound claim by its last event; nil if no problem is known. events are about the claim, oldest first.
 func Claim(claim *core.PersistentVolumeClaim, events []*core.Event) *Finding {
 	found := Finding{UID: claim.UID, Code: causes.VolumePending, Grace: GraceNever,
 		Object: release.Object{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: claim.Namespace, Name: claim.Name}}
@@ -33,7 +32,7 @@ func Claim(claim *core.PersistentVolumeClaim, events []*core.Event) *Finding {
 			if provisioningRefused.MatchString(event.Message) {
 				found.Grace = GraceShort
 			}
-		case "FailedBinding": // no storage class, and no volume that fits; an administrator may be creating one
+		case "FailedBinding": // there is no storage class and no volume that fits; an administrator may be creating a volume
 			found.Grace = GraceNoNode
 		case "ExternalProvisioning", "Provisioning":
 			found.Grace = GraceProvisioner
@@ -46,8 +45,8 @@ func Claim(claim *core.PersistentVolumeClaim, events []*core.Event) *Finding {
 	return nil
 }
 
-// sandboxNotReady explains a pod with a node that waits for its volumes or its network. The kubelet reports that in events only,
-// so that nothing counts once the pod's sandbox exists or an image is being pulled.
+// sandboxNotReady explains a pod with a node that waits for its volumes or its network. The kubelet reports these problems in
+// events only. They no longer count once the pod's sandbox exists or an image is being pulled.
 func (e *examination) sandboxNotReady() *Finding {
 	if ready := podCondition(e.Pod.Pod, core.PodReadyToStartContainers); ready != nil && ready.Status == core.ConditionTrue || e.Spec.NodeName == "" {
 		return nil
@@ -72,7 +71,7 @@ func (e *examination) sandboxNotReady() *Finding {
 	return nil
 }
 
-// ClaimNames are the names of the claims that a pod mounts (https://kubernetes.io/docs/concepts/storage/ephemeral-volumes,
+// ClaimNames returns the names of the claims that a pod mounts (https://kubernetes.io/docs/concepts/storage/ephemeral-volumes,
 // "PersistentVolumeClaim naming").
 func ClaimNames(pod *core.Pod) (names []string) {
 	for _, volume := range pod.Spec.Volumes {

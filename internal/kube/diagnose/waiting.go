@@ -7,39 +7,40 @@ import (
 	"github.com/onedigest/onedigest/internal/release/causes"
 )
 
-// pullAttempts is how many pulls must have failed before a failure that may pass counts: some 30 s of the kubelet's back-off.
+// pullAttempts is how many failed pulls make a failure that may pass count. They take some 30 s with the kubelet's back-off.
 const pullAttempts = 3
 
-// waitingCause is a reason for which a container waits, in the kubelet's words, and when it counts as a failure.
+// waitingCause is the kubelet's reason for a waiting container, and when that counts as a failure.
 type waitingCause struct {
 	reason string
 	code   causes.Code
-	// final matches messages that only another release can fix; nil: there are none.
+	// final matches messages that only another release can fix; nil: no message is final.
 	final *regexp.Regexp
-	// grace is that of any other message.
+	// grace is for all other messages.
 	grace time.Duration
 }
 
-// anyMessage is the pattern of a cause that is final whatever its message.
+// anyMessage is the pattern of a cause that is final whatever the message.
 var anyMessage = regexp.MustCompile(``)
 
-// pullRefused is how registries and container runtimes say that another attempt will not help.
+// pullRefused matches messages of registries and container runtimes that say that another attempt will not help.
 var pullRefused = regexp.MustCompile(`(?i)not found|manifest unknown|name unknown|unauthorized|authentication required|no basic auth|access denied|` +
 	`\bdenied\b|\b40[134]\b|forbidden|invalid reference|no match for platform`)
 
-// configurationAbsent is how the kubelet says that a Secret, a ConfigMap or a key of one is missing
-// (pkg/kubelet/kubelet_pods.go, makeEnvironmentVariables; pkg/volume/secret, pkg/volume/configmap). It uses other words for a
-// failed API call of its own.
+// configurationAbsent matches the kubelet's message that a Secret, a ConfigMap or a key of one is missing
+// (pkg/kubelet/kubelet_pods.go, makeEnvironmentVariables; pkg/volume/secret, pkg/volume/configmap). Its message about a failed
+// API call is different.
 var configurationAbsent = regexp.MustCompile(`(?i)(secret|configmap) "[^"]*" not found|couldn't find key|references non-existent (secret|config) key`)
 
-// unstartable is how the kubelet and container runtimes say that a container can never be created or started as specified.
+// unstartable matches messages of the kubelet and container runtimes about a container that can never be created or started as
+// specified.
 var unstartable = regexp.MustCompile(`(?i)no such file or directory|executable file not found|permission denied|not a directory|is a directory|exec format error|` +
 	`no command specified|runAsNonRoot|non-numeric user|no users found|unable to find (user|group)|invalid|must not be|cannot find the volume`)
 
-// runtimeBusy is how a container runtime says that the previous attempt is still going on.
+// runtimeBusy matches a container runtime's message that the previous attempt is still running.
 var runtimeBusy = regexp.MustCompile(`(?i)deadline exceeded|is reserved for|timed out`)
 
-// waitingCauses are the reasons of a waiting container except CrashLoopBackOff (kubelet: pkg/kubelet/images/types.go,
+// waitingCauses are the reasons of waiting containers, without CrashLoopBackOff (kubelet: pkg/kubelet/images/types.go,
 // pkg/kubelet/kuberuntime/kuberuntime_container.go, pkg/kubelet/container/sync_result.go).
 var waitingCauses = []waitingCause{
 	{reason: "InvalidImageName", code: causes.ImageNameInvalid, final: anyMessage},
@@ -57,7 +58,8 @@ var waitingCauses = []waitingCause{
 	{reason: "PostStartHookError", code: causes.ContainerNotStarted, grace: GraceTransient},
 }
 
-// waitingCauseOf looks a reason up. One that is not in the table (ContainerCreating, PodInitializing) is no failure.
+// waitingCauseOf finds the cause for a reason. A reason that is not in the table (ContainerCreating, PodInitializing) is no
+// failure.
 func waitingCauseOf(reason string) (waitingCause, bool) {
 	for _, known := range waitingCauses {
 		if known.reason == reason {
@@ -78,7 +80,7 @@ func isPullFailure(reason string) bool {
 	return reason == "ErrImagePull" || reason == "ImagePullBackOff" || reason == "RegistryUnavailable"
 }
 
-// classify gives a finding its code and grace, by the reason for which the container waits and by the message.
+// classify sets the code and the grace of a finding, by the container's reason for waiting and the message.
 func (c waitingCause) classify(found *Finding, history *ContainerHistory) {
 	found.Code, found.Grace = c.code, c.grace
 	switch {

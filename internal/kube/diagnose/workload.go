@@ -10,7 +10,7 @@ import (
 type Condition struct {
 	Status, Reason string
 	Message        string // one line, at most 512 bytes
-	Updated        string // when it was last updated, by kinds that say so
+	Updated        string // time of its last update; only some kinds have it
 }
 
 // Conditions are an object's status.conditions by type.
@@ -25,8 +25,8 @@ func Conditions(object *unstructured.Unstructured) map[string]Condition {
 	return found
 }
 
-// NotObserved reports whether the object's status is about an earlier generation of it. kstatus takes a status without
-// observedGeneration for one of a kind that has none; a workload has one from its controller's first sync on.
+// NotObserved reports whether the object's status is about an earlier generation of the object. kstatus accepts a status without
+// observedGeneration, because some kinds have none. A workload has one from its controller's first sync on.
 func NotObserved(object *unstructured.Unstructured) bool {
 	observed, found, err := unstructured.NestedInt64(object.Object, "status", "observedGeneration")
 	switch object.GetKind() {
@@ -36,8 +36,8 @@ func NotObserved(object *unstructured.Unstructured) bool {
 	return found && observed < object.GetGeneration()
 }
 
-// Paused reports whether an object is a paused Deployment, whose controller creates no ReplicaSet for a new template; nil if it is
-// not. The ReplicaSet of the Deployment's revision is that of an older template then, and its pods say nothing about this release
+// Paused returns the finding about a paused Deployment, whose controller creates no ReplicaSet for a new template; nil for any
+// other object. Its newest ReplicaSet is of an older template, and the pods of that say nothing about this release
 // (pkg/controller/deployment/sync.go, sync; util/deployment_util.go, PausedDeployReason).
 func Paused(object *unstructured.Unstructured) *Finding {
 	paused, _, _ := unstructured.NestedBool(object.Object, "spec", "paused")
@@ -49,7 +49,7 @@ func Paused(object *unstructured.Unstructured) *Finding {
 	if !found {
 		wanted = 1
 	}
-	if updated >= wanted { // the template is rolled out: only the number of pods changes, which a paused Deployment follows
+	if updated >= wanted { // the template is rolled out and only the number of pods changes: a paused Deployment follows that
 		return nil
 	}
 	finding := findingAbout(object, "DeploymentPaused", "spec.paused is true")

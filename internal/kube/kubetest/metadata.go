@@ -15,7 +15,7 @@ func wantsMetadata(r *http.Request) bool {
 	return strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadata")
 }
 
-// listMetadata answers with the metadata of the objects that a request is about.
+// listMetadata answers a list request with the metadata of the objects.
 func (s *Server) listMetadata(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -33,7 +33,7 @@ func metadataOf(object map[string]any) map[string]any {
 	return map[string]any{"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]}
 }
 
-// patchLabels merges labels into an object, if the patch names its resource version.
+// patchLabels merges labels into an object. The patch must contain the object's resource version.
 func (s *Server) patchLabels(w http.ResponseWriter, r *http.Request) {
 	var patch struct {
 		Metadata struct {

@@ -25,8 +25,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Server is an apiserver that serves lists, watches that can be dropped and can expire, logs and access reviews. A request that it
-// does not know is an error of the test.
+// Server is an apiserver that serves lists, watches, logs and access reviews. Watches can be dropped and can expire. A request
+// that it does not know fails the test.
 type Server struct {
 	t   *testing.T
 	url string
@@ -34,13 +34,13 @@ type Server struct {
 	mu      sync.Mutex
 	turn    *sync.Cond
 	version int
-	objects map[string]map[string]any // path of the object to it
+	objects map[string]map[string]any // API path to object
 	history []change
-	oldest  int // the first version that a watch may start after
-	round   int // of watches: a drop begins another
+	oldest  int // resource version of the oldest change that a watch can start after
+	round   int // incremented when watches are dropped
 	broken  func(r *http.Request) int
 	denied  map[string]bool   // "verb resource"
-	logs    map[string]string // "pod/container", with "?previous" for the run before
+	logs    map[string]string // "pod/container" to log; "pod/container?previous" for the previous run
 	asked   []string          // "verb path"
 }
 
@@ -76,20 +76,21 @@ func (s *Server) Deny(access string) {
 	s.mu.Unlock()
 }
 
-// SetLog sets what is logged by a container, "pod/container", or by its run before, "pod/container?previous".
+// SetLog sets the log of a container ("pod/container") or of its previous run ("pod/container?previous").
 func (s *Server) SetLog(container, text string) {
 	s.mu.Lock()
 	s.logs[container] = text
 	s.mu.Unlock()
 }
 
-// Requests are those received so far, as "verb path".
+// Requests returns the requests received so far, as "verb path".
 func (s *Server) Requests() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.asked)
 }
 
+// path returns the API path of an object, and the object's fields.
 func (s *Server) path(object runtime.Object) (string, map[string]any) {
 	s.t.Helper()
 	content, ok := object.(*unstructured.Unstructured)
@@ -149,7 +150,7 @@ func (s *Server) Remove(object runtime.Object) {
 	s.turn.Broadcast()
 }
 
-// Drop ends all watches.
+// Drop ends all running watches.
 func (s *Server) Drop() {
 	s.mu.Lock()
 	s.round++
@@ -157,7 +158,7 @@ func (s *Server) Drop() {
 	s.turn.Broadcast()
 }
 
-// Expire forgets the history, so that a watch must list again.
+// Expire forgets earlier changes, so that clients must list again.
 func (s *Server) Expire() {
 	s.mu.Lock()
 	s.version++
@@ -165,14 +166,14 @@ func (s *Server) Expire() {
 	s.mu.Unlock()
 }
 
-// Break makes requests fail with the status that the function returns; 0 serves them.
+// Break makes requests fail with the status that the function returns; 0 serves the request.
 func (s *Server) Break(with func(*http.Request) int) {
 	s.mu.Lock()
 	s.broken = with
 	s.mu.Unlock()
 }
 
-// Count is how many requests were received whose "verb path" has the prefix.
+// Count returns how many received requests have the prefix in "verb path".
 func (s *Server) Count(prefix string) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -295,7 +296,7 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(list)
 }
 
-// delete deletes an object if it is in the version that the request names.
+// delete deletes an object if it has the resource version in the request.
 func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	options := &metav1.DeleteOptions{}
@@ -328,7 +329,7 @@ func apiVersion(path string) string {
 	return parts[2] + "/" + parts[3]
 }
 
-// wanted reports whether an object belongs to the collection that a request is about, and fits its selectors.
+// wanted reports whether an object is in the requested collection and matches the request's selectors.
 func wanted(r *http.Request, path string, object map[string]any) bool {
 	if path[:strings.LastIndex(path, "/")] != r.URL.Path {
 		return false

@@ -1,7 +1,7 @@
-// Package lease holds a release by a Kubernetes Lease, so that one run at a time changes it.
+// Package lease acquires a Kubernetes Lease for a release, so that only one run at a time changes the release.
 //
-// The Lease is a coordination.k8s.io/v1 object named onedigest-RELEASE in the release's namespace. It is there between runs too:
-// its annotations keep the release's pin.
+// The Lease is a coordination.k8s.io/v1 object named onedigest-RELEASE in the release's namespace. It exists between runs too:
+// its annotations contain the release's pin.
 package lease
 
 import (
@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	// A request for a Lease, other than a watch, may take half of the Lease's duration, within these bounds.
+	// The time limit of a request for a Lease, other than a watch, is half of the Lease's duration, within these bounds.
 	minRequestTime, maxRequestTime = time.Second, 5 * time.Second
-	// forbiddenTime is how long a cluster may forbid a verb that it allowed before; a starting apiserver does.
+	// forbiddenTime is how long a cluster may forbid a verb that it allowed before: a starting apiserver does so.
 	forbiddenTime = 3 * time.Second
 
 	minPause, maxPause = 20 * time.Millisecond, time.Second
@@ -35,10 +35,10 @@ type Leases struct {
 // New returns the Leases of the cluster at host, which appears in error messages only.
 func New(client typed.LeasesGetter, host string) *Leases { return &Leases{client, host} }
 
-// NewForConfig is New with a client of its own; it sends nothing. The configuration is left as it is.
+// NewForConfig is New with a client of its own; it sends nothing and does not change the configuration.
 func NewForConfig(config *rest.Config) (*Leases, error) {
 	config = rest.CopyConfig(config)
-	config.Timeout = 0 // would end watches; every request has a context
+	config.Timeout = 0 // a timeout would end watches; every request has a context
 	client, err := typed.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("preparing access to %q: %w", config.Host, err)
@@ -47,14 +47,14 @@ func NewForConfig(config *rest.Config) (*Leases, error) {
 }
 
 // AcquireLease acquires the Lease of a release and renews it every quarter of request.Duration until it is released; ctx bounds
-// only the acquisition. The namespace must exist. In the cluster, the duration is rounded up to whole seconds.
+// only the acquisition. The namespace must exist. The cluster stores the duration rounded up to whole seconds.
 //
-// While another run renews the Lease, AcquireLease watches it; report is called with a line for each holder. An expired Lease is
-// taken over after this process has observed no heartbeat for its duration, by its own clock, from a cluster that answered: the
-// times in the Lease are those of another machine, whose clock may be wrong.
+// While another run renews the Lease, AcquireLease watches it and calls report with a line for each holder. It takes over an
+// expired Lease: one for which this process observed no heartbeat during the Lease's duration, by its own clock, while the
+// cluster answered. The times in the Lease are not used, because another machine's clock may be wrong.
 //
-// If ctx ends first, the error is a *release.Failure (OD-203). A cluster that forbids a request, and a pin that cannot be parsed,
-// is a *release.Fault; a namespace that does not exist, a *release.InputError.
+// If ctx ends first, the error is a *release.Failure (OD-203). A request that the cluster forbids, and a pin that cannot be
+// parsed, are a *release.Fault; a namespace that does not exist is a *release.InputError.
 func (l *Leases) AcquireLease(ctx context.Context, request release.LeaseRequest, report func(string)) (release.Lease, error) {
 	if request.Duration <= 0 || request.Holder.Run == "" {
 		return nil, fmt.Errorf("holding release %q: a Lease needs a holder and a duration, got %q and %s", request.Release, request.Holder.Run, request.Duration)
@@ -75,7 +75,7 @@ func (l *Leases) AcquireLease(ctx context.Context, request release.LeaseRequest,
 			return nil, fatal
 		}
 		if a.lastErr = err; err != nil {
-			a.observed = nil // a cluster that does not answer us may not have answered the holder either
+			a.observed = nil // if the cluster does not answer us, it may not have answered the holder either
 		}
 		if pause = min(2*pause, maxPause); time.Since(began) > maxPause {
 			pause = minPause
@@ -86,7 +86,7 @@ func (l *Leases) AcquireLease(ctx context.Context, request release.LeaseRequest,
 	}
 }
 
-// acquirer is a run that wants a Lease.
+// acquirer acquires one Lease for this run.
 type acquirer struct {
 	leases  typed.LeaseInterface
 	host    string
@@ -94,26 +94,26 @@ type acquirer struct {
 	name    string
 	report  func(string)
 
-	observed *observedHolder // the holder whose heartbeats are timed; nil if there is none, or if it must be read again
-	triedAt  meta.MicroTime  // when this run last tried to become the holder; identifies its own write if the answer was lost
-	previous *release.Holder // of an expired Lease that this run tried to take over
+	observed *observedHolder // the holder whose heartbeats are timed; nil if there is none, or if the Lease must be read again
+	triedAt  meta.MicroTime  // acquire time of this run's last attempt; identifies its own write if the response was lost
+	previous *release.Holder // holder of an expired Lease that this run tried to take over
 
-	blockedBy    *release.Holder // the last holder reported
-	blockedSince time.Time       // when that holder acquired the Lease, zero if not known
+	blockedBy    *release.Holder // holder that was reported last
+	blockedSince time.Time       // when that holder acquired the Lease; zero if unknown
 
-	lastErr        error           // of the last listAndWatch, nil if it ended by itself
+	lastErr        error           // error of the last listAndWatch; nil if the watch ended by itself
 	allowedVerbs   map[string]bool // verbs that the cluster has allowed
-	forbiddenSince time.Time       // when the cluster began to forbid an allowed verb, zero if it does not
+	forbiddenSince time.Time       // when the cluster began to forbid an allowed verb; zero if it does not
 }
 
-// observedHolder is a holder's last heartbeat.
+// observedHolder is the last heartbeat of the current holder.
 type observedHolder struct {
 	lease     *coordination.Lease
 	since     time.Time // when this heartbeat was first observed
-	confirmed bool      // a read in the last quarter of the duration returned the same heartbeat
+	confirmed bool      // a read in the last quarter of the duration showed no newer heartbeat
 }
 
-// requestError is a failed request, with its API verb.
+// requestError is a failed request with its API verb.
 type requestError struct {
 	verb string
 	error
@@ -121,14 +121,14 @@ type requestError struct {
 
 func (e *requestError) Unwrap() error { return e.error }
 
-// send sends one request within its time limit.
+// send sends one request with a time limit.
 func (a *acquirer) send(ctx context.Context, verb string, request func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limitRequestTime(a.request.Duration/2))
 	defer cancel()
 	return a.recordAnswer(verb, request(ctx))
 }
 
-// recordAnswer remembers that a verb is allowed, and adds the verb to an error.
+// recordAnswer records that a verb is allowed, and adds the verb to an error.
 func (a *acquirer) recordAnswer(verb string, err error) error {
 	if err != nil {
 		return &requestError{verb, err}
@@ -141,7 +141,7 @@ func limitRequestTime(wanted time.Duration) time.Duration {
 	return min(max(wanted, minRequestTime), maxRequestTime)
 }
 
-// evaluate acts on the current Lease, nil if it does not exist. It returns the Lease once this run is its holder.
+// evaluate acts on the current Lease; nil if it does not exist. It returns the Lease if this run has become its holder.
 func (a *acquirer) evaluate(ctx context.Context, lease *coordination.Lease) (*coordination.Lease, error) {
 	if lease == nil {
 		return a.tryAcquire(ctx, newLease(a.request.Namespace, a.name), false)
@@ -163,7 +163,7 @@ func (a *acquirer) evaluate(ctx context.Context, lease *coordination.Lease) (*co
 	return nil, nil
 }
 
-// untilOverdue is the time until onHeartbeatOverdue must be called, unless a heartbeat comes first.
+// untilOverdue returns how long to wait for a heartbeat before onHeartbeatOverdue is called.
 func (a *acquirer) untilOverdue() time.Duration {
 	wait := durationOf(a.observed.lease, a.request.Duration)
 	if !a.observed.confirmed {
@@ -172,12 +172,12 @@ func (a *acquirer) untilOverdue() time.Duration {
 	return time.Until(a.observed.since.Add(wait))
 }
 
-// onHeartbeatOverdue is called three quarters into the observed holder's duration, and again at its end, if no heartbeat came.
+// onHeartbeatOverdue is called when no heartbeat arrived for three quarters of the holder's duration, and again at its end.
 //
-// The first call reads the Lease, which proves that the apiserver answers: an apiserver that was unavailable (a restart takes
-// 20 s) has kept the holder from renewing, and the last quarter is left to the holder. The second call takes the Lease over; the resource
-// version makes that fail if a heartbeat or another acquirer came first. A call that is late, because this machine slept, starts
-// over: the holder may run on the same machine.
+// The first call reads the Lease, which proves that the apiserver answers: while an apiserver restarts (20 s) the holder cannot
+// renew, and it gets the last quarter to do so. The second call takes the Lease over; the resource version makes that fail if a
+// heartbeat or another acquirer was faster. A late call, because this machine was suspended, starts over: the holder may run on
+// the same machine.
 func (a *acquirer) onHeartbeatOverdue(ctx context.Context) (*coordination.Lease, error) {
 	if late := -a.untilOverdue(); late > durationOf(a.observed.lease, a.request.Duration)/4 {
 		a.observed = nil
@@ -233,7 +233,7 @@ func (a *acquirer) tryAcquire(ctx context.Context, lease *coordination.Lease, ex
 	return lease, nil
 }
 
-// reportHolder reports who holds the Lease, once for each acquisition.
+// reportHolder reports who holds the Lease, once per acquisition.
 func (a *acquirer) reportHolder(lease *coordination.Lease) {
 	holder, since := holderOf(lease), time.Time{}
 	if lease.Spec.AcquireTime != nil {
@@ -246,7 +246,7 @@ func (a *acquirer) reportHolder(lease *coordination.Lease) {
 	a.report(fmt.Sprintf("release %q in namespace %q is held by %s; waiting for it", a.request.Release, a.request.Namespace, a.describeBlocker()))
 }
 
-// describeBlocker names the last holder reported and when it acquired the Lease.
+// describeBlocker describes the holder that was reported last, and since when it has held the Lease.
 func (a *acquirer) describeBlocker() string {
 	text := describeHolder(*a.blockedBy)
 	if !a.blockedSince.IsZero() {
@@ -255,7 +255,7 @@ func (a *acquirer) describeBlocker() string {
 	return text
 }
 
-// sleep waits for a duration; false if ctx ended first.
+// sleep waits for a duration; it returns false if ctx ended first.
 func sleep(ctx context.Context, duration time.Duration) bool {
 	timer := time.NewTimer(duration)
 	defer timer.Stop()

@@ -16,13 +16,13 @@ import (
 )
 
 const (
-	// releaseTime bounds Release: a cancelled run has 2 s for all of its cleanup.
+	// releaseTime limits Release: a cancelled run has 2 s for all of its cleanup.
 	releaseTime = 1800 * time.Millisecond
-	// maxWrites is how often a write is sent because other writers came between.
+	// maxWrites is how often a write is repeated after conflicts.
 	maxWrites = 8
 )
 
-// errReleased is the answer to a write after Release.
+// errReleased is the error of a write after Release.
 var errReleased = errors.New("the Lease has been released")
 
 // heldLease is a Lease that this run holds.
@@ -32,21 +32,22 @@ type heldLease struct {
 	request  release.LeaseRequest
 	previous *release.Holder
 
-	writer chan struct{}       // a semaphore of one: the goroutine that took its element may write and use latest
-	latest *coordination.Lease // as this run last wrote or read it
+	writer chan struct{}       // a semaphore of one; whoever holds its element may write, and may use latest
+	latest *coordination.Lease // the Lease as this run last wrote or read it
 
 	mu         sync.Mutex
 	pin        *release.Pin
 	lostReason error
 
-	lost        chan struct{} // closed when another run holds the Lease; lostReason is set before
+	lost        chan struct{} // closed when another run has taken the Lease; lostReason is set before
 	releasing   chan struct{} // closed by the first Release
 	releaseOnce sync.Once
-	stop        context.CancelFunc // of the heartbeat
+	stop        context.CancelFunc // ends the heartbeat
 	stopped     chan struct{}      // closed when the heartbeat has ended
 }
 
-// startHeartbeat does not end with ctx, which bounds the acquisition: a rollback goes on when the rollout's time is up.
+// startHeartbeat starts to renew the Lease. The heartbeat does not end with ctx, which bounds only the acquisition: a rollback
+// continues after the rollout's time is up.
 func (a *acquirer) startHeartbeat(ctx context.Context, lease *coordination.Lease) *heldLease {
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	h := &heldLease{leases: a.leases, host: a.host, request: a.request, previous: a.previous, writer: make(chan struct{}, 1), latest: lease,
@@ -57,8 +58,8 @@ func (a *acquirer) startHeartbeat(ctx context.Context, lease *coordination.Lease
 	return h
 }
 
-// renew sends heartbeats until the Lease is released or lost. A cluster that does not answer, for however long, does not make it
-// lost.
+// renew sends heartbeats until the Lease is released or lost. The Lease is not lost while the cluster does not answer, however
+// long that takes.
 func (h *heldLease) renew(ctx context.Context) {
 	defer close(h.stopped)
 	every := h.request.Duration / 4
@@ -74,8 +75,7 @@ func (h *heldLease) renew(ctx context.Context) {
 	}
 }
 
-// Context returns a copy of ctx that is cancelled when another run has taken the Lease; its cause is then a *release.Failure
-// (OD-207).
+// Context returns a copy of ctx that is cancelled when another run has taken the Lease; the cause is a *release.Failure (OD-207).
 func (h *heldLease) Context(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	if h.isLost() {
@@ -92,19 +92,19 @@ func (h *heldLease) Context(ctx context.Context) (context.Context, context.Cance
 	return ctx, func() { cancel(context.Canceled) }
 }
 
-// Renew sends a heartbeat now. If the cluster does not answer, it tries again until ctx ends. A Lease that another run has taken
-// is a *release.Failure (OD-207).
+// Renew sends a heartbeat now. While the cluster does not answer, it retries until ctx ends. If another run has taken the Lease,
+// the error is a *release.Failure (OD-207).
 func (h *heldLease) Renew(ctx context.Context) error {
 	return h.writeUntil(ctx, setRenewTime, "renewing the Lease of")
 }
 
-// setRenewTime is the change of a heartbeat.
+// setRenewTime sets the time of a heartbeat.
 func setRenewTime(lease *coordination.Lease) {
 	now := nowMicro()
 	lease.Spec.RenewTime = &now
 }
 
-// Previous is the holder whose expired Lease this run took over; false if there was none.
+// Previous returns the holder whose expired Lease this run took over; false if there was none.
 func (h *heldLease) Previous() (release.Holder, bool) {
 	if h.previous == nil {
 		return release.Holder{}, false
@@ -112,7 +112,7 @@ func (h *heldLease) Previous() (release.Holder, bool) {
 	return *h.previous, true
 }
 
-// Pin is the pin at the time of the acquisition, or the last one that SetPin has written since; false if there is none.
+// Pin returns the pin as this run last read or wrote it; false if there is none.
 func (h *heldLease) Pin() (release.Pin, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -122,7 +122,7 @@ func (h *heldLease) Pin() (release.Pin, bool) {
 	return *h.pin, true
 }
 
-// SetPin writes the pin, or removes it if pin is nil. If the cluster does not answer, it tries again until ctx ends.
+// SetPin writes the pin, or removes it if pin is nil. While the cluster does not answer, it retries until ctx ends.
 func (h *heldLease) SetPin(ctx context.Context, pin *release.Pin) error {
 	if pin != nil {
 		rounded := *pin
@@ -138,7 +138,7 @@ func (h *heldLease) SetPin(ctx context.Context, pin *release.Pin) error {
 	return err
 }
 
-// writeUntil writes until the cluster has answered, ctx ends or the Lease is lost; doing says what for.
+// writeUntil retries a write until the cluster has answered, ctx ends or the Lease is lost; doing says what it is for.
 func (h *heldLease) writeUntil(ctx context.Context, change func(*coordination.Lease), doing string) error {
 	for {
 		err := h.write(ctx, limitRequestTime(h.request.Duration/2), change)
@@ -153,8 +153,8 @@ func (h *heldLease) writeUntil(ctx context.Context, change func(*coordination.Le
 	}
 }
 
-// Release clears the holder, so that the next run need not wait; the Lease and its pin stay. It returns within two seconds, and
-// goes on if ctx is cancelled. A second call, or one after the Lease was lost, is no error.
+// Release clears the holder, so that the next run need not wait; the Lease and its pin remain. It takes at most two seconds, also
+// if ctx is cancelled. A second call, and a call after the Lease was lost, are no error.
 func (h *heldLease) Release(ctx context.Context) error {
 	h.releaseOnce.Do(func() { close(h.releasing) })
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
@@ -172,8 +172,8 @@ func (h *heldLease) Release(ctx context.Context) error {
 	}
 }
 
-// write applies change to the Lease in the cluster while this run is its holder there; each request takes at most requestTime.
-// A Lease that somebody deleted is created again.
+// write applies change to the Lease in the cluster if this run is its holder there; each request takes at most requestTime. It
+// creates a Lease that somebody deleted.
 func (h *heldLease) write(ctx context.Context, requestTime time.Duration, change func(*coordination.Lease)) error {
 	select {
 	case <-h.writer:
@@ -214,8 +214,8 @@ func (h *heldLease) createOrUpdate(ctx context.Context, requestTime time.Duratio
 	return h.leases.Update(ctx, lease, meta.UpdateOptions{})
 }
 
-// refresh reads the Lease after a conflict. It is lost if another run holds it or has held it since, because that run may have
-// changed the release. It is still ours if a person cleared the holder or deleted the Lease.
+// refresh reads the Lease after a conflict. The Lease is lost if another run holds it or has held it since, because that run may
+// have changed the release. It is still ours if a person cleared the holder or deleted the Lease.
 func (h *heldLease) refresh(ctx context.Context, requestTime time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()

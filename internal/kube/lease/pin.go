@@ -12,7 +12,7 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Annotations of a Lease that hold the release's pin.
+// Annotations of a Lease that contain the release's pin.
 const (
 	annotationPinCommit = "onedigest.dev/pin-commit"
 	annotationPinRun    = "onedigest.dev/pin-run"
@@ -20,8 +20,8 @@ const (
 	annotationPinAt     = "onedigest.dev/pin-at" // RFC 3339
 )
 
-// readPin parses the pin; nil if there is none. A pin that cannot be parsed is an error: read as no pin, it would let through
-// what somebody has locked out.
+// readPin parses the pin; nil if there is none. A pin that cannot be parsed is an error: if it counted as no pin, the refused
+// commits could be deployed.
 func readPin(lease *coordination.Lease) (*release.Pin, error) {
 	text := func(key string) string { return lease.Annotations[key] }
 	if text(annotationPinCommit)+text(annotationPinRun)+text(annotationPinActor)+text(annotationPinAt) == "" {
@@ -59,8 +59,8 @@ func writePin(lease *coordination.Lease, pin *release.Pin) {
 	annotate(lease, annotationPinAt, at)
 }
 
-// Pin reads a release's pin without taking its Lease; nil if there is none. A cluster that forbids it, and a pin that cannot be
-// parsed, is a *release.Fault.
+// Pin reads a release's pin without acquiring the Lease; nil if there is none. A request that the cluster forbids, and a pin that
+// cannot be parsed, are a *release.Fault.
 func (l *Leases) Pin(ctx context.Context, namespace, name string) (*release.Pin, error) {
 	lease, err := l.client.Leases(namespace).Get(ctx, leaseName(name), meta.GetOptions{})
 	if apierrors.IsNotFound(err) {

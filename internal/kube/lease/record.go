@@ -10,30 +10,30 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// leaseName is the name of a release's Lease: a DNS label, because a release's name has at most 53 characters.
+// leaseName returns the name of a release's Lease. It is a DNS label, because a release's name has at most 53 characters.
 func leaseName(name string) string { return "onedigest-" + name }
 
-// newLease is a Lease without a holder, to be created.
+// newLease returns a Lease without a holder, to be created.
 func newLease(namespace, name string) *coordination.Lease {
 	return &coordination.Lease{ObjectMeta: meta.ObjectMeta{Namespace: namespace, Name: name,
 		Labels: map[string]string{"app.kubernetes.io/managed-by": "onedigest"}}}
 }
 
-// copyForRecreation returns a Lease to be created in place of a deleted one, with its holder and pin.
+// copyForRecreation returns a Lease to be created in place of a deleted one, with the same holder and pin.
 func copyForRecreation(deleted *coordination.Lease) *coordination.Lease {
 	lease := newLease(deleted.Namespace, deleted.Name)
 	lease.Annotations, lease.Spec = deleted.Annotations, deleted.Spec
 	return lease
 }
 
-// nowMicro is the time in microseconds, as a Lease keeps it.
+// nowMicro returns the time in microseconds, the precision of a Lease.
 func nowMicro() meta.MicroTime {
 	return meta.NewMicroTime(time.Now().UTC().Truncate(time.Microsecond))
 }
 
-// setHolder writes a holder into a Lease and leaves the pin as it is. The fields are those of
-// https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/lease-v1/. The holder's URL, actor and commit go into
-// annotations, under the keys that the release's objects have too.
+// setHolder writes a holder into a Lease and keeps the pin. The fields are those of
+// https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/lease-v1/. The holder's URL, actor and commit are
+// annotations with the same keys as on the release's objects.
 func setHolder(lease *coordination.Lease, request release.LeaseRequest, at meta.MicroTime) {
 	seconds := int32(min(math.Ceil(request.Duration.Seconds()), math.MaxInt32))
 	transitions := int32(0)
@@ -47,7 +47,7 @@ func setHolder(lease *coordination.Lease, request release.LeaseRequest, at meta.
 	annotate(lease, release.LabelCommit, request.Holder.Commit.String())
 }
 
-// clearHolder frees the Lease. The annotations still name the last holder.
+// clearHolder removes the holder. The annotations still name the last holder.
 func clearHolder(lease *coordination.Lease) { lease.Spec.HolderIdentity = nil }
 
 // annotate sets an annotation, or removes it if the value is "".
@@ -66,7 +66,7 @@ func isHeld(lease *coordination.Lease) bool {
 	return lease.Spec.HolderIdentity != nil && *lease.Spec.HolderIdentity != ""
 }
 
-// isHeldBy compares the acquire time too: two jobs of one run may have the same identity.
+// isHeldBy also compares the acquire time: two jobs of one run may have the same identity.
 func isHeldBy(lease *coordination.Lease, run string, acquired meta.MicroTime) bool {
 	return isHeld(lease) && *lease.Spec.HolderIdentity == run && lease.Spec.AcquireTime.Equal(&acquired)
 }
@@ -84,7 +84,7 @@ func transitionsOf(lease *coordination.Lease) int32 {
 	return *lease.Spec.LeaseTransitions
 }
 
-// durationOf returns how long after a heartbeat the Lease expires, as its holder has set it; fallback if it has not.
+// durationOf returns how long after a heartbeat the Lease expires, as its holder set it; fallback if it is not set.
 func durationOf(lease *coordination.Lease, fallback time.Duration) time.Duration {
 	if seconds := lease.Spec.LeaseDurationSeconds; seconds != nil && *seconds > 0 {
 		return time.Duration(*seconds) * time.Second
@@ -92,7 +92,7 @@ func durationOf(lease *coordination.Lease, fallback time.Duration) time.Duration
 	return fallback
 }
 
-// holderOf returns the current or last holder. An annotation that is not a full commit is left out.
+// holderOf returns the current or last holder. A commit annotation that is not a full commit id is ignored.
 func holderOf(lease *coordination.Lease) release.Holder {
 	holder := release.Holder{URL: annotationText(lease, release.AnnotationRun), Actor: annotationText(lease, release.AnnotationActor)}
 	if lease.Spec.HolderIdentity != nil {
@@ -104,12 +104,12 @@ func holderOf(lease *coordination.Lease) release.Holder {
 	return holder
 }
 
-// annotationText returns an annotation, sanitized: anybody who may write Leases can have written it.
+// annotationText returns an annotation, sanitized, because anybody who may write Leases can have written it.
 func annotationText(lease *coordination.Lease, key string) string {
 	return text.Line(lease.Annotations[key], 512)
 }
 
-// describeHolder names a holder in a sentence.
+// describeHolder describes a holder for a sentence.
 func describeHolder(holder release.Holder) string {
 	name := "run " + holder.Run
 	if holder.Run == "" {

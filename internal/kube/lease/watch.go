@@ -11,9 +11,9 @@ import (
 )
 
 // listAndWatch reads the Lease and watches it until this run holds it, the watch ends, or a request fails. If it returns neither
-// a Lease nor an error, it is to be called again.
+// a Lease nor an error, the caller calls it again.
 func (a *acquirer) listAndWatch(ctx context.Context) (*coordination.Lease, error) {
-	// A list's resource version can always be watched from; that of a Lease which nobody renews may have been compacted.
+	// A watch can always start from a list's resource version. The version of a Lease that nobody renews may have been compacted.
 	only := meta.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", a.name).String()}
 	var list *coordination.LeaseList
 	err := a.send(ctx, "list", func(ctx context.Context) (err error) {
@@ -39,8 +39,8 @@ func (a *acquirer) listAndWatch(ctx context.Context) (*coordination.Lease, error
 	return a.followWatch(ctx, changes.ResultChan())
 }
 
-// followWatch evaluates each change, and each heartbeat that does not come. The end of a watch says nothing about the holder:
-// a.observed stays.
+// followWatch evaluates each change of the Lease, and each missing heartbeat. It keeps a.observed when the watch ends, because
+// that says nothing about the holder.
 func (a *acquirer) followWatch(ctx context.Context, changes <-chan watch.Event) (lease *coordination.Lease, err error) {
 	timer := time.NewTimer(a.untilOverdue())
 	defer timer.Stop()

@@ -16,7 +16,7 @@ type Source struct {
 }
 
 // From makes a source from the List and Watch methods of a typed or dynamic client. kind is an empty object of the kind; an
-// unstructured one has its group, version and kind set.
+// unstructured object must have its group, version and kind set.
 func From[L runtime.Object](kind runtime.Object, list func(context.Context, meta.ListOptions) (L, error), watching func(context.Context, meta.ListOptions) (watch.Interface, error)) Source {
 	return Source{
 		list:  func(ctx context.Context, options meta.ListOptions) (runtime.Object, error) { return list(ctx, options) },

@@ -1,4 +1,4 @@
-// Package store keeps the objects of one kind as a cluster last reported them: listed once, then watched.
+// Package store holds the objects of one kind as a cluster last reported them: it lists them once and then watches.
 package store
 
 import (
@@ -16,15 +16,15 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Store keeps the objects of one kind in one namespace as the cluster last reported them. A watch that drops is resumed where
-// it ended, an expired one is listed again, and a cluster that does not answer is asked again about once a second until the
-// store's context ends.
+// Store holds the objects of one kind in one namespace as the cluster last reported them. It resumes a watch that was dropped,
+// lists again after an expired watch, and retries about once a second while the cluster does not answer, until the store's
+// context ends.
 //
-// Its content is never older than the store itself: client-go's usual first read ("any version",
+// Its content is never older than the store itself. client-go's usual first read ("any version",
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list) may be answered by an apiserver that
-// does not know the watched change yet, and would show the previous rollout as complete.
+// does not know the latest change yet: the previous rollout would look complete.
 //
-// It may be used by several goroutines.
+// Several goroutines may use it.
 type Store struct {
 	cache.Store
 	changed func()
@@ -38,17 +38,16 @@ type Store struct {
 // SyncState says how well a store follows the cluster.
 type SyncState struct {
 	Synced       bool      // the first list has been read
-	Err          error     // of the last request, nil if it succeeded
+	Err          error     // error of the last request, nil if it succeeded
 	Since        time.Time // when requests began to fail with this kind of error
-	Disconnected bool      // the watch has ended, and no other has begun
+	Disconnected bool      // the watch has ended, and no new one has begun
 	Resumed      time.Time // when requests last succeeded again after a failure or the end of a watch; zero: never
 }
 
 // Current reports whether the store is connected: its last request succeeded and its watch is running.
 func (s SyncState) Current() bool { return s.Err == nil && !s.Disconnected }
 
-// Refused reports whether the cluster refuses the requests in a way that asking again does not change: the access is forbidden, or
-// the kind is not served.
+// Refused reports whether the cluster refuses the requests for a lasting reason: access is forbidden, or the kind is not served.
 func (s SyncState) Refused() bool {
 	return s.Err != nil && (apierrors.IsForbidden(s.Err) || apierrors.IsNotFound(s.Err) || apierrors.IsMethodNotSupported(s.Err))
 }
@@ -91,7 +90,7 @@ func Follow(ctx context.Context, source Source, changed func()) *Store {
 	return s
 }
 
-// stripManagedFields drops the part of an object that takes most room and that nobody reads here.
+// stripManagedFields removes an object's managedFields: they take most of its memory, and nothing here reads them.
 func stripManagedFields(object any) (any, error) {
 	if described, ok := object.(meta.Object); ok {
 		described.SetManagedFields(nil)
@@ -99,7 +98,8 @@ func stripManagedFields(object any) (any, error) {
 	return object, nil
 }
 
-// RecordRequest keeps the outcome of a request, and announces when requests begin to fail or to succeed. Follow calls it.
+// RecordRequest records whether a request failed, and calls changed when requests begin to fail or to succeed again. Follow calls
+// it.
 func (s *Store) RecordRequest(err error) {
 	s.mu.Lock()
 	if err == nil || s.state.Err == nil || apierrors.ReasonForError(err) != apierrors.ReasonForError(s.state.Err) {
@@ -123,7 +123,7 @@ func (s *Store) recordDisconnect() {
 	s.changed()
 }
 
-// State says how well the store follows the cluster. A nil store has the zero state: it was never filled.
+// State returns how well the store follows the cluster. A nil store has the zero state: it was never filled.
 func (s *Store) State() SyncState {
 	if s == nil {
 		return SyncState{}
@@ -133,7 +133,7 @@ func (s *Store) State() SyncState {
 	return s.state
 }
 
-// Started is when the store was made.
+// Started returns when the store was made.
 func (s *Store) Started() time.Time { return s.started }
 
 // Add stores a new object.
@@ -145,7 +145,7 @@ func (s *Store) Update(object any) error { return s.announce(s.Store.Update(obje
 // Delete removes an object.
 func (s *Store) Delete(object any) error { return s.announce(s.Store.Delete(object)) }
 
-// Replace stores a whole list in place of all objects.
+// Replace replaces all objects by a list.
 func (s *Store) Replace(objects []any, resourceVersion string) error {
 	err := s.Store.Replace(objects, resourceVersion)
 	s.mu.Lock()
@@ -174,7 +174,7 @@ func (s *Store) announce(err error) error {
 	return err
 }
 
-// All returns the objects of a store that are of type T, in no order; none of a nil store.
+// All returns the objects of type T in a store, in no order; none for a nil store.
 func All[T any](s *Store) []T {
 	if s == nil {
 		return nil

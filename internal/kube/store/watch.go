@@ -6,7 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// notifyingWatch is a watch that announces its own end. The reflector that reads it may pause before it notices.
+// notifyingWatch is a watch that reports its own end at once. The reflector that reads it may notice the end later.
 type notifyingWatch struct {
 	watch.Interface
 	events   chan watch.Event

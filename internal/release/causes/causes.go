@@ -22,7 +22,7 @@ type Cause struct {
 // All lists the causes in the order of their codes.
 var All = slices.Concat(rolloutCauses, releaseCauses)
 
-// Cause looks the code up. An unknown code gives a Cause with nothing but the code.
+// Cause looks a code up. For an unknown code it returns a Cause with only the code.
 func (c Code) Cause() Cause {
 	for _, known := range All {
 		if known.Code == c {

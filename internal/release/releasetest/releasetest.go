@@ -14,7 +14,7 @@ const (
 	Another = release.Commit("89abcdef0123456789abcdef0123456789abcdef")
 )
 
-// Digest is the digest of one hex digit, 64 times.
+// Digest returns a digest that repeats one hex digit 64 times.
 func Digest(t testing.TB, hex string) release.Digest {
 	t.Helper()
 	digest, err := release.ParseDigest("sha256:" + strings.Repeat(hex, 64))

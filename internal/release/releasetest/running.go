@@ -2,7 +2,7 @@ package releasetest
 
 import "github.com/onedigest/onedigest/internal/release"
 
-// Running is a release whose one Deployment wants pods and has these. A pod with a digest reports it.
+// Running returns a release whose one Deployment wants pods and has the given ones. A pod with a digest reports that digest.
 func Running(pods ...release.PodImage) release.Running {
 	workload := release.RunningWorkload{Object: release.Object{APIVersion: "apps/v1", Kind: "Deployment", Name: "shop"}, Wants: true}
 	for _, pod := range pods {
