@@ -323,7 +323,7 @@ func TestWarningsAreLoggedOnce(t *testing.T) {
 	s := newServer(t)
 	s.warn("unknown field \"spec.replcias\"")
 	var logged []string
-	c, err := New(&rest.Config{Host: s.url, WarningHandler: rest.NoWarnings{}}, "staging", func(line string) { logged = append(logged, line) })
+	c, err := New(&rest.Config{Host: s.config.Host, WarningHandler: rest.NoWarnings{}}, "staging", func(line string) { logged = append(logged, line) })
 	if err != nil {
 		t.Fatal(err)
 	}

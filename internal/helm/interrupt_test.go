@@ -1,13 +1,16 @@
 package helm
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -61,7 +64,7 @@ func (s *server) stableObjects() map[string]any {
 }
 
 // interruptedTransport interrupts an operation at its at-th request: it stops the context, or like a killed process it loses the
-// answer of that request and sends no more.
+// answer of that request and sends no more. A request that was sent is served in any case, as by an apiserver that has received it.
 type interruptedTransport struct {
 	at   int
 	stop context.CancelFunc
@@ -69,6 +72,7 @@ type interruptedTransport struct {
 
 	mu    sync.Mutex
 	count int
+	sent  sync.WaitGroup // requests that the server has not answered yet
 }
 
 var errKilled = errors.New("killed")
@@ -82,20 +86,47 @@ func (m *interruptedTransport) wrap(next http.RoundTripper) http.RoundTripper {
 		if m.kill && count > m.at {
 			return nil, errKilled
 		}
-		if count != m.at {
-			return next.RoundTrip(r)
-		}
-		if !m.kill {
+		if count == m.at && !m.kill {
 			m.stop()
-			return next.RoundTrip(r)
 		}
-		response, err := next.RoundTrip(r)
+		response, err := m.send(next, r)
+		if count != m.at || !m.kill {
+			return response, err
+		}
 		if err == nil {
 			response.Body.Close()
 		}
 		m.stop() // a killed process does not wait on
 		return nil, errKilled
 	})
+}
+
+// send sends a request unless its context has ended, and waits for the answer until then. The request itself does not end with the context.
+func (m *interruptedTransport) send(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	type answer struct {
+		response *http.Response
+		err      error
+	}
+	answered := make(chan answer, 1)
+	m.sent.Go(func() {
+		response, err := next.RoundTrip(r.WithContext(context.WithoutCancel(r.Context())))
+		if err == nil {
+			var body []byte
+			body, err = io.ReadAll(response.Body)
+			response.Body.Close()
+			response.Body = io.NopCloser(bytes.NewReader(body))
+		}
+		answered <- answer{response, err}
+	})
+	select {
+	case a := <-answered:
+		return a.response, a.err
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
 }
 
 // interruption is how an operation ended.
@@ -112,7 +143,7 @@ func (s *server) interrupt(t *testing.T, at int, kill bool, do func(context.Cont
 	defer stop()
 	var interrupted time.Time
 	m := &interruptedTransport{at: at, kill: kill, stop: func() { interrupted = time.Now(); stop() }}
-	config := &rest.Config{Host: s.url, QPS: 1000, Burst: 1000}
+	config := rest.CopyConfig(&s.config)
 	config.Wrap(m.wrap)
 	c, err := New(config, "staging", nil)
 	if err != nil {
@@ -127,6 +158,7 @@ func (s *server) interrupt(t *testing.T, at int, kill bool, do func(context.Cont
 	if done.happened {
 		done.took = time.Since(interrupted)
 	}
+	m.sent.Wait() // one that is served later would change what the next operation has read
 	return done
 }
 
@@ -187,31 +219,33 @@ func TestInterruptedAtAnyRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newServer(t)
-			test.before(t, s)
-			start := s.snapshot()
-			if err := test.do(t.Context(), s.client("staging")); err != nil {
-				t.Fatal(err)
-			}
-			if test.twice {
-				if err := test.again(t.Context(), s.client("staging")); err != nil {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServerInBubble(t)
+				test.before(t, s)
+				start := s.snapshot()
+				if err := test.do(t.Context(), s.client("staging")); err != nil {
 					t.Fatal(err)
 				}
-			}
-			want := s.stableObjects()
-			for _, kill := range []bool{false, true} {
-				for at := 1; ; at += test.every {
-					s.restore(start)
-					done := s.interrupt(t, at, kill, test.do)
-					if !done.happened {
-						if at < 5 || done.err != nil {
-							t.Fatalf("after %d requests: %v", at, done.err)
-						}
-						break
+				if test.twice {
+					if err := test.again(t.Context(), s.client("staging")); err != nil {
+						t.Fatal(err)
 					}
-					s.checkRecovery(t, fmt.Sprintf("interrupted at request %d (kill: %t)", at, kill), kill, done, test.again, want)
 				}
-			}
+				want := s.stableObjects()
+				for _, kill := range []bool{false, true} {
+					for at := 1; ; at += test.every {
+						s.restore(start)
+						done := s.interrupt(t, at, kill, test.do)
+						if !done.happened {
+							if at < 5 || done.err != nil {
+								t.Fatalf("after %d requests: %v", at, done.err)
+							}
+							break
+						}
+						s.checkRecovery(t, fmt.Sprintf("interrupted at request %d (kill: %t)", at, kill), kill, done, test.again, want)
+					}
+				}
+			})
 		})
 	}
 }

@@ -16,7 +16,7 @@ import (
 // rollBackByHand writes what `helm rollback` leaves in the history: the earlier revision again, by Helm's own driver.
 func rollBackByHand(t *testing.T, s *server, namespace string, to, newest int) {
 	t.Helper()
-	client, err := kubernetes.NewForConfig(&rest.Config{Host: s.url})
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: s.config.Host})
 	if err != nil {
 		t.Fatal(err)
 	}

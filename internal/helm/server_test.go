@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/kube/kubetest"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -45,8 +46,8 @@ var kinds = map[string]schema.GroupVersionKind{
 // server is as much of an apiserver as Helm uses: discovery, and objects that can be created, read, patched and deleted, each with
 // a resource version; dry runs, and lists of metadata only. It fails the test on requests that it does not know.
 type server struct {
-	t   *testing.T
-	url string
+	t      *testing.T
+	config rest.Config
 
 	mu      sync.Mutex
 	objects map[string]map[string]any // path to object
@@ -60,9 +61,9 @@ type server struct {
 
 func newServer(t *testing.T) *server {
 	t.Helper()
-	s := &server{t: t, objects: map[string]map[string]any{}}
+	s := &server{t: t, objects: map[string]map[string]any{}, config: rest.Config{QPS: 1000, Burst: 1000}}
 	web := httptest.NewServer(s)
-	s.url = web.URL
+	s.config.Host = web.URL
 	t.Cleanup(func() {
 		web.CloseClientConnections()
 		web.Close()
@@ -70,9 +71,17 @@ func newServer(t *testing.T) *server {
 	return s
 }
 
+// newServerInBubble is a server in the bubble of a synctest.
+func newServerInBubble(t *testing.T) *server {
+	t.Helper()
+	s := &server{t: t, objects: map[string]map[string]any{}, config: rest.Config{Host: "http://cluster.example.com", QPS: 1000, Burst: 1000}}
+	s.config.Dial = kubetest.ServePipes(t, s, func() {}).Dial
+	return s
+}
+
 func (s *server) client(namespace string) *Client {
 	s.t.Helper()
-	client, err := New(&rest.Config{Host: s.url, QPS: 1000, Burst: 1000}, namespace, func(line string) { s.t.Log(line) })
+	client, err := New(&s.config, namespace, func(line string) { s.t.Log(line) })
 	if err != nil {
 		s.t.Fatal(err)
 	}

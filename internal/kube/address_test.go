@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -144,14 +145,16 @@ func TestAddressByIngress(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newServer(t)
-			s.Put(test.there...)
-			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-			defer cancel()
-			got, err := s.client().Address(ctx, space, "shop", release.AddressAuto, func(string) {})
-			if got != test.want || release.ExitCode(err) != test.code {
-				t.Errorf("got %q, %v, want %q", got, err, test.want)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				s := newServerInBubble(t)
+				s.Put(test.there...)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				got, err := s.client().Address(ctx, space, "shop", release.AddressAuto, func(string) {})
+				if got != test.want || release.ExitCode(err) != test.code {
+					t.Errorf("got %q, %v, want %q", got, err, test.want)
+				}
+			})
 		})
 	}
 }
@@ -194,18 +197,20 @@ func TestAddressWaits(t *testing.T) {
 
 func TestAddressOutOfTimeSaysWhy(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
-	waiting := service("shop", core.ServiceTypeLoadBalancer, "", port(80, ""))
-	s.Put(waiting, event("e", waiting.ObjectMeta, "SyncLoadBalancerFailed", "no subnet is tagged"))
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_, err := s.client().Address(ctx, space, "shop", release.AddressAuto, func(string) {})
-	if diagnosisOf(t, err).Code != causes.NoAddress {
-		t.Errorf("got %v", err)
-	}
-	if looks := causes.NoAddress.Cause().Example; looks != err.Error() {
-		t.Errorf("causes.All shows\n\t%s\nand it says\n\t%s", looks, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newServerInBubble(t)
+		waiting := service("shop", core.ServiceTypeLoadBalancer, "", port(80, ""))
+		s.Put(waiting, event("e", waiting.ObjectMeta, "SyncLoadBalancerFailed", "no subnet is tagged"))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := s.client().Address(ctx, space, "shop", release.AddressAuto, func(string) {})
+		if diagnosisOf(t, err).Code != causes.NoAddress {
+			t.Errorf("got %v", err)
+		}
+		if looks := causes.NoAddress.Cause().Example; looks != err.Error() {
+			t.Errorf("causes.All shows\n\t%s\nand it says\n\t%s", looks, err)
+		}
+	})
 }
 
 func TestAddressForbidden(t *testing.T) {

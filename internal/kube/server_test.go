@@ -23,6 +23,12 @@ func newServer(t *testing.T) *server {
 	return &server{kubetest.New(t), t}
 }
 
+// newServerInBubble is a server in the bubble of a synctest.
+func newServerInBubble(t *testing.T) *server {
+	t.Helper()
+	return &server{kubetest.NewInBubble(t), t}
+}
+
 func (s *server) client() *Client {
 	s.t.Helper()
 	client, err := New(s.Config())
@@ -53,8 +59,8 @@ func event(name string, about meta.ObjectMeta, reason, message string) *core.Eve
 	return &core.Event{ObjectMeta: described(name, nil), InvolvedObject: core.ObjectReference{UID: about.UID, Name: about.Name}, Type: "Warning", Reason: reason, Message: message}
 }
 
-// patience is long enough for anything that a test waits for.
-const patience = 20 * time.Second
+// patience is longer than anything that a test awaits takes on a busy machine; no test uses it up.
+const patience = 5 * time.Minute
 
 // diagnosisOf is that of a failure.
 func diagnosisOf(t *testing.T, err error) release.Diagnosis {

@@ -17,14 +17,14 @@ func respondStatus(w http.ResponseWriter, code int, reason string) {
 	fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":%q,"code":%d,"message":"the test's %s"}`, reason, code, reason)
 }
 
-// receive waits for a value, at most ten seconds.
+// receive waits for a value.
 func receive[T any](t *testing.T, from <-chan T, what string) T {
 	t.Helper()
 	select {
 	case got := <-from:
 		return got
-	case <-time.After(10 * time.Second):
-		t.Fatalf("no %s within 10 s", what)
+	case <-time.After(patience):
+		t.Fatalf("no %s within %s", what, patience)
 		panic("unreachable")
 	}
 }

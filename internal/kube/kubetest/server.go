@@ -28,8 +28,8 @@ import (
 // Server is an apiserver that serves lists, watches, logs and access reviews. Watches can be dropped and can expire. A request
 // that it does not know fails the test.
 type Server struct {
-	t   *testing.T
-	url string
+	t      *testing.T
+	config rest.Config
 
 	mu      sync.Mutex
 	turn    *sync.Cond
@@ -54,10 +54,9 @@ type change struct {
 // New starts a server that ends with the test.
 func New(t *testing.T) *Server {
 	t.Helper()
-	s := &Server{t: t, version: 100, objects: map[string]map[string]any{}, denied: map[string]bool{}, logs: map[string]string{}}
-	s.turn = sync.NewCond(&s.mu)
+	s := newServer(t)
 	web := httptest.NewServer(s)
-	s.url = web.URL
+	s.config.Host = web.URL
 	t.Cleanup(func() {
 		s.Drop()
 		web.CloseClientConnections()
@@ -66,8 +65,23 @@ func New(t *testing.T) *Server {
 	return s
 }
 
+// NewInBubble starts a server in the bubble of a synctest, which must be the caller's.
+func NewInBubble(t *testing.T) *Server {
+	t.Helper()
+	s := newServer(t)
+	s.config.Host, s.config.Dial = "http://cluster.example.com", ServePipes(t, s, s.Drop).Dial
+	return s
+}
+
+func newServer(t *testing.T) *Server {
+	s := &Server{t: t, version: 100, objects: map[string]map[string]any{}, denied: map[string]bool{}, logs: map[string]string{},
+		config: rest.Config{QPS: 1000, Burst: 1000}}
+	s.turn = sync.NewCond(&s.mu)
+	return s
+}
+
 // Config reaches the server, without a limit of requests.
-func (s *Server) Config() *rest.Config { return &rest.Config{Host: s.url, QPS: 1000, Burst: 1000} }
+func (s *Server) Config() *rest.Config { return rest.CopyConfig(&s.config) }
 
 // Deny makes access reviews refuse a verb on a resource: "create leases", "get pods/log".
 func (s *Server) Deny(access string) {

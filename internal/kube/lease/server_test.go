@@ -1,11 +1,9 @@
 package lease
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -15,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/kube/kubetest"
 	coordination "k8s.io/api/coordination/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -22,18 +21,14 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// leaseServer runs in the bubble of a synctest, reached by connections that are pipes: time passes only when everybody waits, so that
-// no schedule decides what a test sees. It stores Leases as an apiserver does: every write needs the current resource version, a PUT of an object
+// leaseServer runs in the bubble of a synctest. It stores Leases as an apiserver does: every write needs the current resource version, a PUT of an object
 // that is gone is a conflict if it names the object's UID and creates it if not (the registry's AllowCreateOnUpdate), a list
 // has a version to watch from.
 type leaseServer struct {
-	t        *testing.T
-	web      *http.Server
-	accepted chan net.Conn
-	closed   chan struct{}
+	t     *testing.T
+	pipes *kubetest.Pipes
 
 	mu          sync.Mutex
-	connections map[net.Conn]bool
 	changed     *sync.Cond // broadcast at every request and every change
 	version     int
 	leases      map[string]*coordination.Lease // by namespace/name
@@ -54,60 +49,10 @@ type leaseChange struct {
 
 func newLeaseServer(t *testing.T) *leaseServer {
 	t.Helper()
-	s := &leaseServer{t: t, version: 100, leases: map[string]*coordination.Lease{}, asked: map[string]int{}, connections: map[net.Conn]bool{},
-		accepted: make(chan net.Conn), closed: make(chan struct{})}
+	s := &leaseServer{t: t, version: 100, leases: map[string]*coordination.Lease{}, asked: map[string]int{}}
 	s.changed = sync.NewCond(&s.mu)
-	s.web = &http.Server{Handler: s}
-	go func() { _ = s.web.Serve(s) }()
-	t.Cleanup(func() {
-		s.dropWatches()
-		s.closeConnections()
-		_ = s.web.Close()
-	})
+	s.pipes = kubetest.ServePipes(t, s, s.dropWatches)
 	return s
-}
-
-// Accept, Close and Addr make the server the listener of its own pipes.
-func (s *leaseServer) Accept() (net.Conn, error) {
-	select {
-	case connection := <-s.accepted:
-		return connection, nil
-	case <-s.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (s *leaseServer) Close() error {
-	close(s.closed)
-	return nil
-}
-
-func (s *leaseServer) Addr() net.Addr { return &net.UnixAddr{Name: "leases", Net: "pipe"} }
-
-// dial connects a client.
-func (s *leaseServer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case s.accepted <- server:
-	case <-s.closed:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.connections[server] = true
-	return client, nil
-}
-
-// closeConnections closes the connections of all clients.
-func (s *leaseServer) closeConnections() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for connection := range s.connections {
-		_ = connection.Close()
-	}
-	clear(s.connections)
 }
 
 // client is another machine: it shares no connection and no rate limit with other clients.
@@ -116,7 +61,7 @@ func (s *leaseServer) client() *Leases { return s.clientOf("") }
 // clientOf is a client with a user agent of its own.
 func (s *leaseServer) clientOf(agent string) *Leases {
 	s.t.Helper()
-	leases, err := NewForConfig(&rest.Config{Host: "http://cluster.example.com", Dial: s.dial, QPS: 1000, Burst: 1000, UserAgent: agent})
+	leases, err := NewForConfig(&rest.Config{Host: "http://cluster.example.com", Dial: s.pipes.Dial, QPS: 1000, Burst: 1000, UserAgent: agent})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func TestHolderSurvivesAnOutage(t *testing.T) {
 					watches := s.count("watch")
 					s.with(func() { s.refuses, s.hangs = nil, nil })
 					if test.drop {
-						s.closeConnections()
+						s.pipes.CloseConnections()
 						s.waitForRequests("watch", watches+1)
 					}
 				}

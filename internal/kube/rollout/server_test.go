@@ -20,6 +20,12 @@ func newServer(t *testing.T) *server {
 	return &server{kubetest.New(t), t}
 }
 
+// newServerInBubble is a server in the bubble of a synctest.
+func newServerInBubble(t *testing.T) *server {
+	t.Helper()
+	return &server{kubetest.NewInBubble(t), t}
+}
+
 // Put creates or changes objects, and before a workload that is ready its pods.
 func (s *server) Put(objects ...runtime.Object) {
 	s.t.Helper()
