@@ -65,8 +65,8 @@ func TestDeployRefusesBeforeAnythingChanges(t *testing.T) {
 	}{
 		"an image that is not there":     {[]string{"--image", absent}, 1, "is not in its registry"},
 		"a namespace that is absent":     {[]string{"--image", built, "--namespace", "nowhere"}, 2, "create-namespace"},
-		"a namespace that is forbidden":  {[]string{"--image", built, "--kubeconfig", "stranger.yaml", "--create-namespace"}, 3, "forbidden"},
-		"a cluster that does not answer": {[]string{"--image", built, "--kubeconfig", "dead.yaml"}, 3, "cluster"},
+		"a namespace that is forbidden":  {[]string{"--image", built, "--kubeconfig", "stranger.yaml", "--allow-work-tree-kubeconfig", "--create-namespace"}, 3, "forbidden"},
+		"a cluster that does not answer": {[]string{"--image", built, "--kubeconfig", "dead.yaml", "--allow-work-tree-kubeconfig"}, 3, "cluster"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tree.write("dead.yaml", deadKubeconfig)

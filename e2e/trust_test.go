@@ -232,7 +232,7 @@ func TestConnectionsThatAreCutAreMadeAgain(t *testing.T) {
 	image := tree.build()
 	tree.write("cut.yaml", kubeconfigWithDrops(t, 3*time.Second))
 	for i := range 5 {
-		_, got := tree.deploy(t.Context(), "cut", image, "--kubeconfig", "cut.yaml", "--set", fmt.Sprintf("config.GREETING=n%d", i))
+		_, got := tree.deploy(t.Context(), "cut", image, "--kubeconfig", "cut.yaml", "--allow-work-tree-kubeconfig", "--set", fmt.Sprintf("config.GREETING=n%d", i))
 		got.expect(t, 0)
 	}
 	deployment, err := client(t).AppsV1().Deployments("cut").Get(t.Context(), "shop", meta.GetOptions{})

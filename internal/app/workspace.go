@@ -31,6 +31,9 @@ func newWorkspace(process Process) Workspace {
 	}
 }
 
+// Root is the directory of the work tree, absolute, symbolic links resolved.
+func (w Workspace) Root() string { return w.root }
+
 func resolvePath(path string) string {
 	if actual, err := filepath.EvalSymlinks(path); err == nil {
 		return actual

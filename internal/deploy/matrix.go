@@ -29,6 +29,9 @@ const (
 // matrixSettings apply to the whole matrix and cannot be set for one deploy of it.
 var matrixSettings = []string{"matrix", "concurrency", "job-timeout", "heal", "rollback-failed-smoke", "output"}
 
+// trustSettings apply to the whole matrix as they are given beside it: a matrix is part of the work tree, which cannot declare itself trusted.
+var trustSettings = []string{"allow-work-tree-kubeconfig"}
+
 // ParseMatrix reads a matrix of deploys. The settings of a deploy are those given beside the matrix, overridden by the
 // deploy's own keys; names and values are those of the verb. Everything wrong is reported together, with file and line, as a
 // *release.InputError.
@@ -105,7 +108,7 @@ func (m *matrixParser) deploy(keys map[string]yaml.Node) (Settings, bool) {
 			line = node.Line
 		}
 		switch {
-		case slices.Contains(matrixSettings, name):
+		case slices.Contains(matrixSettings, name) || slices.Contains(trustSettings, name):
 			m.problem(node.Line, fmt.Sprintf("%q applies to the whole matrix and cannot be set for one deploy", name))
 		case set.Lookup(name) == nil:
 			m.problem(node.Line, fmt.Sprintf("there is no setting %q", name))

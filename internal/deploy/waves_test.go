@@ -73,6 +73,7 @@ waves:
       - {environment: staging, colour: red}
       - {environment: staging, matrix: other.yaml}
       - {environment: staging, set: {a: b}}
+      - {environment: staging, kubeconfig: own.yaml, allow-work-tree-kubeconfig: "true"}
       - {environment: staging, release: same}
       - {environment: staging, release: same}
   - name: empty
@@ -80,6 +81,7 @@ waves:
 	_, err := deploy.ParseMatrix("deploys.yaml", []byte(text), setting.Values{"image": one(image(t, "a").String())})
 	check(t, fmt.Sprint(err), `deploys.yaml:5: --environment: "No" is not a DNS label`, `deploys.yaml:6: there is no setting "colour"`,
 		`deploys.yaml:7: "matrix" applies to the whole matrix`, `deploys.yaml:8: "set" takes a value or a list`,
+		`deploys.yaml:9: "allow-work-tree-kubeconfig" applies to the whole matrix`,
 		`release "same" in namespace "staging" of the same cluster is listed twice`, `wave "empty" has no deploys`)
 	if release.ExitCode(err) != release.ExitInput {
 		t.Errorf("exit %d", release.ExitCode(err))

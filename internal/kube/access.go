@@ -19,9 +19,10 @@ import (
 
 // Access says which cluster to reach and how.
 type Access struct {
-	Kubeconfig string // file, or several separated as in KUBECONFIG; "": Home's, or else the pod's service account
-	Context    string // of the kubeconfig; "": its current context
-	Home       string // directory whose .kube/config is used when Kubeconfig is ""; "": none
+	Kubeconfig string   // file, or several separated as in KUBECONFIG; "": Home's, or else the pod's service account
+	Context    string   // of the kubeconfig; "": its current context
+	Home       string   // directory whose .kube/config is used when Kubeconfig is ""; "": none
+	WorkTree   WorkTree // that the kubeconfig must have nothing to do with
 }
 
 // Settings that an error may be about.
@@ -44,7 +45,7 @@ const maxErrorBytes = 1024
 const maxNames = 20
 
 // Connect reads the configuration for a cluster; it sends nothing. A kubeconfig that is missing or cannot be parsed, and a context
-// that it does not have, are an *release.InputError.
+// that it does not have, are an *release.InputError, and so is a kubeconfig that has to do with the work tree.
 func Connect(access Access) (*rest.Config, error) {
 	config, err := loadConfig(access)
 	if err != nil {
@@ -70,12 +71,18 @@ func loadConfig(access Access) (*rest.Config, error) {
 	if err := checkAnyExists(files); err != nil {
 		return nil, err
 	}
+	if err := access.WorkTree.checkFiles(files); err != nil {
+		return nil, err
+	}
 	kubeconfig, err := rules.Load()
 	if err != nil {
 		return nil, release.BadSetting(settingKubeconfig, fmt.Sprintf("reading %q: %s", access.describe(files), text.Line(err.Error(), maxErrorBytes)), "give a kubeconfig file")
 	}
 	context, err := selectContext(kubeconfig, access, files)
 	if err != nil {
+		return nil, err
+	}
+	if err := access.WorkTree.checkContext(kubeconfig, context); err != nil {
 		return nil, err
 	}
 	config, err := clientcmd.NewNonInteractiveClientConfig(*kubeconfig, context, &clientcmd.ConfigOverrides{}, rules).ClientConfig()

@@ -43,7 +43,9 @@ type Settings struct {
 	Address     string
 	Kubeconfig  string
 	KubeContext string
-	Timeout     time.Duration
+
+	AllowWorkTree bool // whether a kubeconfig may be in the work tree, or run or read what is there
+	Timeout       time.Duration
 }
 
 // Declare binds the settings to their declarations.
@@ -75,6 +77,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "YAML file of smoke checks"}, setting.Text)
 	setting.Var(set, &s.Kubeconfig, setting.Setting{Name: "kubeconfig", Value: "FILE", Fallback: "KUBECONFIG",
 		Help: "Kubeconfig"}, setting.Text)
+	setting.DeclareAllowWorkTree(set, &s.AllowWorkTree)
 	setting.Var(set, &s.KubeContext, setting.Setting{Name: "kube-context", Value: "NAME",
 		Help: "Context of the kubeconfig"}, setting.Text)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "3m", Value: "DURATION",

@@ -56,5 +56,5 @@ func (s Settings) smokeSettings(environment release.Environment, image release.I
 
 // ClusterRef is how to reach the cluster of every environment.
 func (s Settings) ClusterRef() setting.ClusterRef {
-	return setting.ClusterRef{Kubeconfig: s.Kubeconfig, Context: s.KubeContext}
+	return setting.ClusterRef{Kubeconfig: s.Kubeconfig, Context: s.KubeContext, AllowWorkTree: s.AllowWorkTree}
 }

@@ -15,12 +15,15 @@ type ClusterRef struct {
 	Cluster    string // name of an EKS cluster, "" if a kubeconfig is used
 	Region     string // AWS region of the EKS cluster
 	Account    string // AWS account that the credentials and the cluster must belong to, "" for any
+
+	AllowWorkTree bool // whether a kubeconfig may be in the work tree, or run or read what is there
 }
 
 // Declare adds the settings to a set.
 func (p *ClusterRef) Declare(set *Set) {
 	Var(set, &p.Kubeconfig, Setting{Name: "kubeconfig", Value: "FILE", Fallback: "KUBECONFIG",
 		Help: "Kubeconfig; by default ~/.kube/config or the service account of the pod"}, Text)
+	DeclareAllowWorkTree(set, &p.AllowWorkTree)
 	Var(set, &p.Context, Setting{Name: "context", Value: "NAME",
 		Help: "Context of the kubeconfig; its current one if not given"}, Text)
 	Var(set, &p.Cluster, Setting{Name: "cluster", Value: "NAME",
@@ -30,6 +33,12 @@ func (p *ClusterRef) Declare(set *Set) {
 	Var(set, &p.Account, Setting{Name: "expect-account", Value: "ID",
 		Help: "AWS account that the credentials and the cluster must belong to; any other is refused before anything changes"}, accountNumber)
 	set.Check(p.checkCombination)
+}
+
+// DeclareAllowWorkTree adds the setting that permits a kubeconfig of the work tree.
+func DeclareAllowWorkTree(set *Set, target *bool) {
+	Bool(set, target, Setting{Name: "allow-work-tree-kubeconfig",
+		Help: "Accept a kubeconfig that is in the work tree, or that runs or reads what is there; only for commits that are trusted"})
 }
 
 func (p *ClusterRef) checkCombination() error {

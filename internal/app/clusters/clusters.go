@@ -30,5 +30,9 @@ func configure(ctx context.Context, run *app.RunContext, ref setting.ClusterRef)
 	if kubeconfig != "" && !filepath.IsAbs(kubeconfig) && !strings.ContainsRune(kubeconfig, filepath.ListSeparator) {
 		kubeconfig = filepath.Join(run.Process.Dir, kubeconfig)
 	}
-	return kube.Connect(kube.Access{Kubeconfig: kubeconfig, Context: ref.Context, Home: run.Process.Getenv("HOME")})
+	access := kube.Access{Kubeconfig: kubeconfig, Context: ref.Context, Home: run.Process.Getenv("HOME")}
+	if !ref.AllowWorkTree {
+		access.WorkTree = kube.WorkTree{Root: run.Workspace().Root(), Dir: run.Process.Dir}
+	}
+	return kube.Connect(access)
 }
