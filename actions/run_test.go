@@ -233,7 +233,7 @@ func TestRunBuildsForTwoStepsAtOnce(t *testing.T) {
 	}
 }
 
-func TestRunTellsABrokenBuild(t *testing.T) {
+func TestRunReportsABrokenBuild(t *testing.T) {
 	t.Parallel()
 	temp := t.TempDir()
 	out, err := command(t, checkout(t, "package main\n\nfunc main() { nothing() }\n"), "build", "RUNNER_TEMP="+temp).CombinedOutput()
@@ -297,7 +297,7 @@ func newRun(t *testing.T, verb string, env ...string) *exec.Cmd {
 	return command(t, script(t), verb, append(env, "ONEDIGEST_BIN="+bin)...)
 }
 
-// command starts a script in the way of the generated actions, with nothing of this process's environment but what Go
+// command starts a script as the generated actions do, with nothing of this process's environment but what Go
 // and the shell need.
 func command(t *testing.T, script, verb string, env ...string) *exec.Cmd {
 	t.Helper()

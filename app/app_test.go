@@ -88,7 +88,7 @@ func TestConfigs(t *testing.T) {
 	}
 }
 
-func TestNothingTellsASecret(t *testing.T) {
+func TestNoOutputContainsASecret(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{"API_TOKEN": "hunter2", "DATABASE_URL": "postgres://shop:hunter2@db/shop", "LOG_LEVEL": "debug"}
 	var log strings.Builder
@@ -122,7 +122,7 @@ func TestMethodsAreFewSeries(t *testing.T) {
 	}
 }
 
-func TestLoadConfigTellsEveryProblem(t *testing.T) {
+func TestLoadConfigReportsEveryProblem(t *testing.T) {
 	t.Parallel()
 	_, err := LoadConfig(env(map[string]string{"ENVIRONMENT": "No Name", "GREETING": strings.Repeat("x", 201), "PORT": "0", "LOG_LEVEL": "loud", "DRAIN_DELAY": "-1s", "DRAIN_LIMIT": "5", "IMAGE_DIGEST": "latest"}))
 	var invalid *InvalidConfig

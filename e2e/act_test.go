@@ -44,7 +44,7 @@ func newFlow(t *testing.T) *flow {
 
 var remoteAction = regexp.MustCompile(`uses: ([\w.-]+/[\w.-]+)@(\S+)`)
 
-// nothing stands for every action of another repository but checkout: the Go toolchain is here, and the credentials come by the
+// nothing replaces every action of another repository but checkout: the Go toolchain is here, and the credentials come by the
 // environment.
 const nothing = `name: nothing
 description: does nothing
@@ -75,7 +75,7 @@ runs:
         git worktree add --quiet --detach "$INTO" "$REF"
 `
 
-// replaceRemote makes these stand for the actions of other repositories.
+// replaceRemote puts these in place of the actions of other repositories.
 func replaceRemote(t *testing.T, workflows string) (flags []string) {
 	t.Helper()
 	standIn := func(text string) string {

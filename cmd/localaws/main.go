@@ -1,4 +1,4 @@
-// Command localaws runs a local stand-in for AWS: ECR, EKS, STS and a container registry with ECR's rules.
+// Command localaws runs a local fake of AWS: ECR, EKS, STS and a container registry with ECR's rules.
 package main
 
 import (

@@ -83,7 +83,7 @@ func Expired() Action {
 	}
 }
 
-// Delay waits before serving, or until the caller goes away.
+// Delay waits before it serves the request, or until the caller disconnects.
 func Delay(wait time.Duration) Action {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -121,8 +121,8 @@ func ResetUpload(n int64) Action {
 	}
 }
 
-// AnswerWrongBytes serves the request but answers with another body of the same length and the right headers: body, repeated or
-// truncated, or for nil the right body with its last byte changed.
+// AnswerWrongBytes serves the request but answers with a wrong body of the same length and the right headers. The wrong body is
+// body, repeated or truncated; for nil it is the right body with its last byte changed.
 func AnswerWrongBytes(body []byte) Action {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -10,8 +10,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// CreateRepository makes a repository, or gives an existing one the rule. The zero rule is Mutable. Like everything in this file, it
-// is no request and is not counted.
+// CreateRepository makes a repository, or gives an existing one the rule. The zero rule is Mutable. The calls in this file are no
+// requests and are not counted.
 func (s *Server) CreateRepository(name string, rule TagRule) error {
 	if refusal := store.CheckName(name); refusal != nil {
 		return refusal

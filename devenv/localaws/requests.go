@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Request is one request to the server. Once a caller has read a whole answer, all its numbers but Took are final.
+// Request is one request to the server. After a caller has read the whole response, all fields except Took are final.
 type Request struct {
 	Route  Route
 	Method string
@@ -47,7 +47,7 @@ func (s *Server) ResetRequests() {
 	s.log.requests = nil
 }
 
-// Count counts the requests to a route with a method; "" stands for any.
+// Count counts the requests to a route with a method; "" counts any route or method.
 func (s *Server) Count(route Route, method string) int {
 	count := 0
 	for _, request := range s.Requests() {
@@ -58,8 +58,8 @@ func (s *Server) Count(route Route, method string) int {
 	return count
 }
 
-// counter is the ResponseWriter and the body of one request. It updates the request's entry while the request is served, so that
-// an answer is counted before a caller can have read it.
+// counter is the ResponseWriter and the body of one request. It updates the request's entry while it serves, so that the entry is
+// complete before the caller has read the response.
 type counter struct {
 	http.ResponseWriter
 	log     *requestLog

@@ -56,7 +56,7 @@ const (
 // isRegistry reports whether a request is for the registry.
 func (r Route) isRegistry() bool { return strings.HasPrefix(string(r), "registry:") }
 
-// call is what a request's path and headers name, before anything is checked.
+// call is the target of a request by its path and headers. It is not checked yet.
 type call struct {
 	route     Route
 	service   string          // "ecr", "sts" or "eks", for an API

@@ -1,7 +1,7 @@
 // Package localaws is an embedded fake of the parts of AWS that the pipeline uses: the ECR, STS and EKS APIs, which SDKs find by
-// the usual endpoint variables, an OCI registry with ECR's rules, and the webhook that tells an EKS cluster whose a token is. It
-// behaves like AWS in what a caller can see (protocols, signatures, tokens, immutable tags, error bodies) and holds everything
-// in memory or in one directory.
+// the usual endpoint variables, an OCI registry with ECR's rules, and the webhook that authenticates the tokens of an EKS
+// cluster. It behaves like AWS in all that a caller can see (protocols, signatures, tokens, immutable tags, error bodies) and
+// holds everything in memory or in one directory.
 //
 // One handler serves everything on one address: the registry under /v2/, the APIs at / and /clusters. A call that AWS has and
 // this package lacks is refused (UnknownOperationException, InvalidAction). Faults can be injected per route, and every request

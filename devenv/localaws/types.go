@@ -55,5 +55,5 @@ func ClusterFromKubeconfig(name, file string) (Cluster, error) {
 // ClusterPath is the path, below the server's URL, that registers a cluster with a running server: a signed PUT of it as JSON.
 func ClusterPath(cluster string) string { return eks.ClusterPath(cluster) }
 
-// ReviewPath is the path of a cluster's webhook, below the server's URL.
+// ReviewPath returns the path, below the server's URL, of the webhook that authenticates the tokens of a cluster.
 func ReviewPath(cluster string) string { return eks.ReviewPath(cluster) }

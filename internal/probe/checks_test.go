@@ -228,7 +228,7 @@ func TestCommitOf(t *testing.T) {
 	}
 	for _, header := range []string{commit + "\u200b", "\u00ad" + commit, commit + "\x1b[0m", commit + "\u009dx", "\u200b"} {
 		if got := commitOf(header); got == commit || got == "" {
-			t.Errorf("%q is taken for %q", header, got)
+			t.Errorf("%q was parsed as %q", header, got)
 		}
 	}
 }

@@ -13,7 +13,7 @@ func TestClusterRef(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		args []string
-		want string // "" for good
+		want string // "": accepted
 	}{
 		"a kubeconfig":                 {[]string{"--kubeconfig", "x", "--context", "y"}, ""},
 		"an EKS cluster":               {[]string{"--cluster", "shop-1", "--region", "eu-central-1", "--expect-account", "123456789012"}, ""},

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// startTime returns the machine's boot id and the process's start, in ticks since boot: no two processes with one id have the same. A
-// process that has ended and is not yet reaped does not exist.
+// startTime returns the machine's boot id and the process's start in ticks since boot. Together with the process id that is
+// unique. A process that has ended and is not yet reaped counts as absent.
 // Source: proc_pid_stat(5), fields 3 (state) and 22 (starttime).
 func startTime(pid int) (string, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

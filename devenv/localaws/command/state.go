@@ -14,8 +14,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// running is the file by which other commands find a serving process. A process id can be reused; together with the process's start
-// time it cannot.
+// running is the file that describes a serving process to other commands. It has the start time too, because process ids are
+// reused.
 type running struct {
 	PID     int    `json:"pid"`
 	Started string `json:"started"` // in the system's format; only compared

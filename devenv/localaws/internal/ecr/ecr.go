@@ -50,8 +50,8 @@ var operations = map[string]operation{
 	"BatchDeleteImage":      asJSON((*API).batchDeleteImage),
 }
 
-// asJSON makes an operation of a method with a struct as its input. Members without a field are ignored, as AWS ignores those of a
-// newer model.
+// asJSON makes an operation from a method whose input is a struct. Unknown members are ignored, as AWS ignores members of a newer
+// model.
 func asJSON[In any](method func(a *API, host string, in In) (any, error)) operation {
 	return func(a *API, host string, body []byte) (any, error) {
 		var in In
@@ -112,7 +112,7 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request, service, name string
 	awsapi.WriteJSON(w, http.StatusOK, awsapi.AmzJSONType, out)
 }
 
-// refusalError returns the API's error for what the store refused; any other error stays as it is.
+// refusalError returns the API's error for a *store.Refusal; any other error is returned unchanged.
 func refusalError(err error) error {
 	var refused *store.Refusal
 	if !errors.As(err, &refused) {

@@ -1,5 +1,5 @@
-// Package eks is the fake EKS: DescribeCluster, clusters that are registered with it, and the webhook by which a cluster's API
-// server finds out whose a token is.
+// Package eks is the fake EKS: DescribeCluster, the clusters registered with it, and the webhook that authenticates a cluster's
+// tokens.
 package eks
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/localaws/internal/sigv4"
 )
 
-// PathPrefix starts the paths of what EKS has no API for.
+// PathPrefix is the prefix of paths for which EKS has no API.
 const PathPrefix = "/_localaws/eks/"
 
 // Options describe the account and the region whose clusters an API serves.

@@ -11,7 +11,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/localaws/internal/awsapi"
 )
 
-// tokenReview is the question of an API server to its webhook, and the webhook's answer.
+// tokenReview is an API server's request to its webhook, and the webhook's answer.
 // Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#webhook-token-authentication
 type tokenReview struct {
 	APIVersion string       `json:"apiVersion"`
@@ -44,10 +44,11 @@ const (
 	maxReviewBytes = 64 << 10
 )
 
-// ClusterPath is the path, below the server's URL, that registers a cluster with a running server: a signed PUT of it as JSON.
+// ClusterPath returns the path, below the server's URL, for registering a cluster with a running server by a signed PUT of its
+// JSON.
 func ClusterPath(cluster string) string { return PathPrefix + cluster }
 
-// ReviewPath is the path of a cluster's webhook, below the server's URL.
+// ReviewPath returns the path, below the server's URL, of the webhook that authenticates the tokens of a cluster.
 func ReviewPath(cluster string) string { return PathPrefix + cluster + "/tokenreview" }
 
 // reviews counts the webhook's answers.
@@ -58,8 +59,8 @@ func (a *API) TokenReviews() (accepted, refused int) {
 	return int(a.reviews.accepted.Load()), int(a.reviews.refused.Load())
 }
 
-// ServeTokenReview tells a cluster's API server whose a token is, by STS and the cluster's access entries, or why it is not valid.
-// It requires no credentials: the token is the credential.
+// ServeTokenReview answers a cluster's API server: with the user of a token, by STS and the cluster's access entries, or with the
+// reason why the token is not valid. It requires no credentials: the token is the credential.
 func (a *API) ServeTokenReview(w http.ResponseWriter, r *http.Request, cluster string) {
 	body, ok := awsapi.ReadBody(r, maxReviewBytes)
 	var review tokenReview
@@ -87,7 +88,7 @@ func (a *API) review(name, token string) (*reviewUser, error) {
 	if err := a.checkToken(name, token); err != nil {
 		return nil, err
 	}
-	// The server has one pair of credentials, so every signature is its one principal's.
+	// The server has one pair of credentials, so every valid signature is by its one principal.
 	principal := a.options.Principal
 	entry := slices.IndexFunc(cluster.Access, func(e AccessEntry) bool { return e.Principal == principal || e.Principal == "" })
 	if entry < 0 {

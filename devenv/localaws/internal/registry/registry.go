@@ -53,7 +53,8 @@ func newError(status int, code, message string) *Error {
 	return &Error{Status: status, Code: code, Message: message}
 }
 
-// errUnsupported is ECR's answer to what its registry does not do, like deleting: images are deleted by BatchDeleteImage. Source: https://docs.aws.amazon.com/AmazonECR/latest/userguide/delete_image.html
+// errUnsupported is ECR's error for requests that its registry does not support, such as deleting an image, which is done by
+// BatchDeleteImage. Source: https://docs.aws.amazon.com/AmazonECR/latest/userguide/delete_image.html
 var errUnsupported = newError(http.StatusMethodNotAllowed, "UNSUPPORTED", "The operation is unsupported.")
 
 func internalError(err error) *Error {

@@ -16,8 +16,8 @@ import (
 // Source: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
 const tokenLife = 12 * time.Hour
 
-// tokens issues and checks the registry's passwords. A password contains its own expiry, signed with the server's key: nothing is
-// stored, and a password from before a restart is still valid after it.
+// tokens issues and checks the registry's passwords. A password contains its own expiry, signed with the server's key. Nothing is
+// stored, so a password stays valid after the server is restarted.
 type tokens struct {
 	now func() time.Time
 
@@ -101,9 +101,8 @@ var ErrTokenExpired = &Error{
 	Message: "Your authorization token has expired. Reauthenticate and try again.",
 }
 
-// admit reports whether a request has a valid token, and answers it if not.
-// Source: https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html (user name AWS, the token as the
-// password)
+// admit reports whether a request has a valid token; if not, it has written the error response.
+// Source: https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html (user name AWS, the token as the password)
 func (g *Registry) admit(w http.ResponseWriter, r *http.Request) bool {
 	user, password, found := r.BasicAuth()
 	if !found || user != "AWS" {

@@ -206,7 +206,7 @@ func (g *Registry) startUpload(w http.ResponseWriter, r *http.Request, repositor
 	writeUpload(w, r, repository, id, 0, http.StatusAccepted)
 }
 
-// writeUpload answers where an upload continues and how much of it has arrived.
+// writeUpload responds with an upload's location and how many bytes have arrived.
 func writeUpload(w http.ResponseWriter, r *http.Request, repository, id string, size int64, status int) {
 	w.Header().Set(registryVersionHeader, registryVersion)
 	w.Header().Set("Location", absolute(r, "/v2/"+repository+"/blobs/uploads/"+id))
@@ -215,7 +215,8 @@ func writeUpload(w http.ResponseWriter, r *http.Request, repository, id string, 
 	w.WriteHeader(status)
 }
 
-// append adds a request's body. What has arrived of a body that is cut off stays, and the next part continues from there.
+// append adds a request's body to an upload. If the body is cut off, the bytes that arrived are kept, and the next part continues
+// after them.
 func (u *upload) append(r *http.Request) *Error {
 	if header := r.Header.Get("Content-Range"); header != "" {
 		var start, end int64

@@ -50,6 +50,7 @@ func (s *Store) Mount(from, to string, digest release.Digest) (bool, error) {
 	return true, s.addBlob(to, digest, size)
 }
 
+// blobSize returns the size of a blob in the repository from, or in any repository if from is "".
 func (s *Store) blobSize(from string, digest release.Digest) (int64, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -27,8 +27,8 @@ func (noPersister) saveRepository(*Repository) error { return nil }
 func (noPersister) deleteRepository(string) error    { return nil }
 func (noPersister) saveManifest(*Manifest) error     { return nil }
 
-// directory persists a store on disk: one small file per repository, written whole and renamed into place, and contents by
-// digest. A server killed at any moment leaves the state before or after a change, never half of one.
+// directory persists a store on disk: one small file per repository, written whole and renamed into place, and blobs by digest. A
+// server that is killed leaves the state before or after a change, never a part of it.
 type directory struct {
 	repositories string
 	manifests    string

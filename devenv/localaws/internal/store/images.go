@@ -7,7 +7,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// ImageID names an image by tag, digest or both.
+// ImageID identifies an image by tag, digest or both.
 type ImageID struct {
 	ImageDigest string `json:"imageDigest,omitempty"`
 	ImageTag    string `json:"imageTag,omitempty"`
@@ -33,7 +33,7 @@ type ImageFailure struct {
 	FailureReason string  `json:"failureReason"`
 }
 
-// Resolve finds the image that an id names, or says as ECR does why it cannot.
+// Resolve finds the image with an id, or returns ECR's reason why it cannot.
 func (r *Repository) Resolve(id ImageID) (*Image, *ImageFailure) {
 	failed := func(code, reason string) (*Image, *ImageFailure) {
 		return nil, &ImageFailure{ImageID: id, FailureCode: code, FailureReason: reason}

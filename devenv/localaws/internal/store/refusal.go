@@ -18,7 +18,7 @@ type Refusal struct {
 	missing             []release.Digest // blobs or children
 }
 
-// RefusalKind tells refusals apart.
+// RefusalKind is the kind of a refusal.
 type RefusalKind int
 
 // The kinds of a refusal.

@@ -116,7 +116,7 @@ func (s *Store) Create(name string, rule TagRule) (bool, error) {
 	return true, nil
 }
 
-// Repeated says what a put that changes nothing is: success in the registry's protocol, a refusal in the API.
+// Repeated says how a put that changes nothing is answered: as success in the registry's protocol, as a refusal in the API.
 type Repeated bool
 
 // The two kinds of put.
@@ -167,8 +167,8 @@ func (s *Store) Put(name string, pushed *Manifest, tag release.Tag, repeated Rep
 	})
 }
 
-// change applies a change to a copy, saves the copy and then makes it the repository, so that a restarted server reads what
-// callers have seen. The caller holds the lock.
+// change applies a change to a copy, saves the copy, and then replaces the repository by it. A restarted server therefore has
+// everything that callers have seen. The caller holds the lock.
 func (s *Store) change(found *Repository, change func(*Repository) error) error {
 	changed := *found
 	changed.Images, changed.Tags, changed.Blobs = maps.Clone(found.Images), maps.Clone(found.Tags), maps.Clone(found.Blobs)

@@ -138,7 +138,7 @@ func (b *Balancer) next(ctx context.Context) bool {
 	return true
 }
 
-// serve updates what is served for a Service, named namespace/name, to the cluster's state.
+// serve brings a Service, named namespace/name, to the cluster's state: it opens, changes or closes its ports.
 func (b *Balancer) serve(ctx context.Context, name string) error {
 	namespace, short, err := cache.SplitMetaNamespaceKey(name)
 	if err != nil {
@@ -213,7 +213,7 @@ func (b *Balancer) forward(name string, service *core.Service, parts []*discover
 	return current.address, nil
 }
 
-// openAddress listens on all ports of a new Service, at the first candidate address where they are free.
+// openAddress listens on all ports of a new Service. It uses the first candidate address on which all of them are free.
 func (b *Balancer) openAddress(name string, service *core.Service) (*openService, error) {
 	var last error
 	for n := range 256 {
@@ -257,10 +257,12 @@ func (b *Balancer) inUse(address netip.Addr) bool {
 	return false
 }
 
+// isTCP reports whether a port's protocol is TCP, the default.
 func isTCP(port core.ServicePort) bool {
 	return port.Protocol == core.ProtocolTCP || port.Protocol == ""
 }
 
+// hostPort formats an address and a port as host:port.
 func hostPort(address netip.Addr, port int32) string {
 	return net.JoinHostPort(address.String(), strconv.Itoa(int(port)))
 }
@@ -279,7 +281,7 @@ func closeAll(s *openService) {
 	}
 }
 
-// publish writes the address into the Service's status. The mode Proxy tells kube-proxy to leave traffic to that address to the load
+// publish writes the address into the Service's status. The mode Proxy makes kube-proxy leave traffic to that address to the load
 // balancer (KEP-1860).
 func (b *Balancer) publish(ctx context.Context, service *core.Service, ingress []core.LoadBalancerIngress) error {
 	if equality.Semantic.DeepEqual(service.Status.LoadBalancer.Ingress, ingress) {

@@ -66,7 +66,7 @@ func parse(mountinfo string) []hierarchy {
 	return append(v1, v2...)
 }
 
-// Path is the group's path in the form of the kubelet's cgroupRoot.
+// Path returns the group's path in the form of the kubelet's cgroupRoot.
 func (g *Group) Path() string { return "/" + g.name }
 
 // Create makes the group in every hierarchy.

@@ -50,8 +50,8 @@ func runKind(ctx context.Context, stdin []byte, arguments ...string) error {
 	return nil
 }
 
-// kindConfig renders the cluster's configuration. It has kubeadm's patches in the forms of both versions; kind
-// applies the right one (its pkg/internal/patch).
+// kindConfig renders the cluster's configuration. It contains kubeadm's patches for both versions of its API; kind applies the
+// matching one (its pkg/internal/patch).
 func kindConfig(dir place.Dir, settings place.Settings) ([]byte, error) {
 	type object = map[string]any
 	flags := [][2]string{

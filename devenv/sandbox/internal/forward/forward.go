@@ -116,7 +116,8 @@ func (s *Server) connect() (net.Conn, error) {
 	return nil, err
 }
 
-// copyStream copies one direction, and passes on how it ended: a half-close as a half-close, a failure as a reset.
+// copyStream copies one direction of a connection and its end: it passes a half-close on as a half-close, and a failure as a
+// reset.
 func copyStream(to, from net.Conn) {
 	if _, err := io.Copy(to, from); err != nil {
 		reset(to)

@@ -21,8 +21,8 @@ var (
 	nodes   = schema.GroupResource{Group: api.GroupName, Resource: "nodes"}
 )
 
-// routes serves what metrics-server serves: discovery, and nodes and pods, as lists by selectors or one by its name. Nothing can be
-// watched or written.
+// routes serves what metrics-server serves: discovery, lists of nodes and pods by selector, and a single node or pod by name. It
+// supports no watch and no write.
 func (s *Server) routes() http.Handler {
 	routes := http.NewServeMux()
 	base := "/apis/" + version

@@ -123,8 +123,8 @@ func TestPoints(t *testing.T) {
 	}
 }
 
-// TestAPodIsWholeOrNotTold: a container that has just been added or started again hides the pod, one that is gone does not.
-func TestAPodIsWholeOrNotTold(t *testing.T) {
+// TestPodHasUsageOfAllContainers: a pod has no usage while one of its containers is new or was restarted; a removed container does not matter.
+func TestPodHasUsageOfAllContainers(t *testing.T) {
 	t.Parallel()
 	var h history
 	at := func(n int64, containers ...string) reading {

@@ -10,8 +10,8 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/place"
 )
 
-// Users maps the components to their users in the API server. RBAC grants each
-// what it needs (kubernetes.io/docs/reference/access-authn-authz/rbac, core component roles).
+// Users maps each component to its user in the API server. RBAC grants each user its permissions
+// (kubernetes.io/docs/reference/access-authn-authz/rbac, core component roles).
 func Users() map[string]pki.Subject {
 	return map[string]pki.Subject{
 		"kube-controller-manager": {Name: "system:kube-controller-manager"},
@@ -30,6 +30,7 @@ type component struct {
 	ready probe
 }
 
+// etcd returns the component etcd, with its data in the sandbox's directory.
 func etcd(dir place.Dir, kube string) component {
 	client := "http://" + Inside + ":2379"
 	return component{

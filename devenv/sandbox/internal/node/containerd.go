@@ -99,7 +99,7 @@ func networkConfig(dir place.Dir) any {
 	}
 }
 
-// WriteRegistries tells containerd that each registry speaks plain HTTP (docs/hosts.md in containerd). It reads this at
+// WriteRegistries configures each registry as plain HTTP (docs/hosts.md in containerd). containerd reads this at
 // every pull.
 func WriteRegistries(dir place.Dir, registries []string) error {
 	files := map[string][]byte{}

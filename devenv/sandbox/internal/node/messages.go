@@ -2,7 +2,7 @@ package node
 
 import "time"
 
-// Report tells the supervisor of a change, as a line of JSON.
+// Report is a change that the node reports to the supervisor, as a line of JSON.
 type Report struct {
 	Component string `json:"component"`
 	State     State  `json:"state"`

@@ -1,4 +1,4 @@
-// Package place has the paths of a sandbox's files. All are in one directory, so that removing it removes everything.
+// Package place returns the paths of a sandbox's files. All files are in one directory, so that removing it removes everything.
 package place
 
 import (
@@ -68,43 +68,43 @@ func (d Dir) Marked() bool {
 	return err == nil
 }
 
-// Name is the sandbox's name where a path cannot be used, as in cgroups. It is the same for the same directory.
+// Name is the sandbox's name for uses that allow no path, such as cgroups. It depends only on the directory.
 func (d Dir) Name() string {
 	sum := sha256.Sum256([]byte(d))
 	return "onedigest-sandbox-" + hex.EncodeToString(sum[:4])
 }
 
-// In is a path inside the directory.
+// In returns a path inside the directory.
 func (d Dir) In(parts ...string) string {
 	return filepath.Join(append([]string{string(d)}, parts...)...)
 }
 
-// Kubeconfig is the administrator's kubeconfig, for use on the host.
+// Kubeconfig returns the path of the administrator's kubeconfig, for use on the host.
 func (d Dir) Kubeconfig() string { return d.In("kubeconfig") }
 
-// Settings is the file with the settings of up.
+// Settings returns the path of the file with the settings of up.
 func (d Dir) Settings() string { return d.In("settings.json") }
 
-// Control is the supervisor's socket.
+// Control returns the path of the supervisor's socket.
 func (d Dir) Control() string { return d.In("control.sock") }
 
-// Lock is the file that the supervisor locks while it runs.
+// Lock returns the path of the file that the supervisor locks while it runs.
 func (d Dir) Lock() string { return d.In("lock") }
 
-// Log is the log of one component.
+// Log returns the path of a component's log.
 func (d Dir) Log(part string) string { return d.In("logs", part+".log") }
 
-// Containerd is containerd's socket.
+// Containerd returns the path of containerd's socket.
 func (d Dir) Containerd() string { return d.In("containerd.sock") }
 
-// Key is a private key file, Certificate its certificate.
+// Key returns the path of a private key.
 func (d Dir) Key(name string) string { return d.In("pki", name+".key") }
 
-// Certificate is a certificate file in PEM.
+// Certificate returns the path of a certificate in PEM.
 func (d Dir) Certificate(name string) string { return d.In("pki", name+".crt") }
 
-// TokenWebhook is the kubeconfig for the API server's token webhook, for use inside the node.
+// TokenWebhook returns the path of the kubeconfig for the API server's token webhook, for use inside the node.
 func (d Dir) TokenWebhook() string { return d.In("etc", "token-webhook.kubeconfig") }
 
-// Inner is the kubeconfig of one component, for use inside the node.
+// Inner returns the path of a component's kubeconfig, for use inside the node.
 func (d Dir) Inner(component string) string { return d.In("pki", component+".kubeconfig") }

@@ -90,7 +90,7 @@ func TestAnswerRefuses(t *testing.T) {
 				t.Errorf("got %v, want an error with %q", err, c.want)
 			}
 			if err != nil && strings.Contains(err.Error(), "sesame") {
-				t.Errorf("the error tells the password: %v", err)
+				t.Errorf("the error contains the password: %v", err)
 			}
 			if out.Len() > 0 {
 				t.Errorf("it answered all the same: %s", out.String())

@@ -128,7 +128,7 @@ func (s *Supervisor) send(order node.Order) error {
 		return err
 	}
 	if _, err := s.orders.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("telling the node: %w", err)
+		return fmt.Errorf("sending an order to the node: %w", err)
 	}
 	return nil
 }
