@@ -10,7 +10,7 @@ import (
 	"golang.org/x/term"
 )
 
-// words are the words that are coloured, after a label as in "verdict: pass" or at the start of an error.
+// words are coloured where they follow a label ("verdict: pass") or start an error.
 var words = map[string]color.Attribute{
 	"pass": color.FgGreen, "fail": color.FgRed, "inconclusive": color.FgYellow,
 	"failed": color.FgRed, "bad input": color.FgRed, "fault": color.FgRed, "warning": color.FgYellow,
@@ -23,7 +23,7 @@ func useColor(out io.Writer, getenv func(string) string) bool {
 	return ok && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb" && !github.On(getenv) && term.IsTerminal(int(screen.Fd()))
 }
 
-// paint colours a word that has a colour, where colours are on.
+// paint colours a word, if output is coloured and the word has a colour.
 func paint(on bool, word string) string {
 	attribute, found := words[word]
 	if !on || !found {
@@ -34,7 +34,7 @@ func paint(on bool, word string) string {
 	return c.Sprint(word)
 }
 
-// paintLine colours the word of a line "warning: …" or "verdict: pass …".
+// paintLine colours the first word of lines such as "warning: …", and the verdict in "verdict: pass …".
 func paintLine(on bool, line string) string {
 	if rest, found := strings.CutPrefix(line, "verdict: "); found {
 		word, rest, _ := strings.Cut(rest, " ")

@@ -14,7 +14,7 @@ import (
 // Command is one verb as a program.
 type Command struct {
 	Verb setting.Verb
-	// Settings declares the verb's settings, new at each call, with those that every verb has: for help, completion and reference.
+	// Settings returns a new set of the verb's settings and those that every verb has, for help, completion and reference.
 	Settings func() *setting.Set
 	// Run reads the settings, runs the verb and returns its exit code.
 	Run func(ctx context.Context, process Process) int
@@ -23,14 +23,14 @@ type Command struct {
 // AddFlags declares the verb's settings as flags, for completion.
 func (c Command) AddFlags(flags *pflag.FlagSet) { addFlags(flags, c.Settings()) }
 
-// Wiring is how a verb becomes a Command. S are its settings, R is its result.
+// Wiring makes a Command of a verb. S are its settings, R is its result.
 type Wiring[S, R any] struct {
 	Verb    setting.Verb
 	Declare func(*S) *setting.Set
-	// ResolveCommit completes the short ids of the settings that are a commit; nil if the verb has none.
+	// ResolveCommit completes short commit ids in settings; nil if the verb has no setting that is a commit.
 	ResolveCommit ResolveCommit
 	Run           func(ctx context.Context, settings *S, run *RunContext) (R, error)
-	Outputs       func(R) map[string]string // by the names of Verb.Outputs; an empty value is not written
+	Outputs       func(R) map[string]string // values by the names in Verb.Outputs; an empty value is not written
 	Summary       func(R) []Row
 }
 
@@ -72,15 +72,15 @@ func run[S, R any](ctx context.Context, process Process, w Wiring[S, R]) int {
 	return release.ExitDone
 }
 
-// readSettings reads the settings, completes short commits and validates. It returns every bad input as one *release.InputError; a
-// fault, such as git failing, is returned alone.
+// readSettings reads the settings, completes short commit ids and validates. All bad inputs are one *release.InputError; a fault,
+// such as a failure of git, is returned alone.
 func readSettings(ctx context.Context, set *setting.Set, process Process, resolve ResolveCommit) error {
 	values, err := readInput(set, process.Args, process.Environ)
 	if errors.Is(err, pflag.ErrHelp) {
 		return err
 	}
 	unresolved, fault := resolveCommits(ctx, set, values, process, resolve)
-	invalid := set.Apply(values) // before the fault is returned: how to print it is a setting too
+	invalid := set.Apply(values) // set before a fault is returned, because it decides how the fault is printed
 	if fault != nil {
 		return fault
 	}
@@ -89,7 +89,7 @@ func readSettings(ctx context.Context, set *setting.Set, process Process, resolv
 	if errors.As(err, &input) {
 		problems = append(input.Problems, problems...)
 	}
-	if errors.As(invalid, &input) { // a setting whose commit did not resolve is reported once
+	if errors.As(invalid, &input) { // a setting whose commit could not be resolved is reported once
 		problems = append(problems, slices.DeleteFunc(input.Problems, func(p release.Problem) bool { return namesSetting(unresolved, p.Setting) })...)
 	}
 	if len(problems) > 0 {

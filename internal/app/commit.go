@@ -12,15 +12,15 @@ import (
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
-// ResolveCommit returns the full id of the commit whose id begins with short, in the repository of a directory. The error is
-// a *release.InputError if there is none or more than one, else a *release.Fault.
+// ResolveCommit returns the full id of the commit whose id starts with short, in the repository of a directory. If none or
+// several match, the error is a *release.InputError, else a *release.Fault.
 type ResolveCommit func(ctx context.Context, environ []string, dir, short string) (release.Commit, error)
 
-// shortCommit is what git takes for a short id: at least 4 digits (git-config(1), core.abbrev).
+// shortCommit matches what git accepts as a short id: at least 4 digits (git-config(1), core.abbrev).
 var shortCommit = regexp.MustCompile(`^[0-9a-f]{4,63}$`)
 
-// resolveCommits replaces the short ids in values by full ones. A full id is left as it is, so that it needs neither git nor a
-// clone. It returns a problem for each commit that it cannot complete, and an error if git fails.
+// resolveCommits replaces short ids in values by full ids. It leaves full ids alone, so that they need neither git nor a clone.
+// It returns a problem for each id that it cannot complete, and an error if git fails.
 func resolveCommits(ctx context.Context, set *setting.Set, values setting.Values, process Process, resolve ResolveCommit) (problems []release.Problem, fault error) {
 	for _, declared := range set.All() {
 		input := values[declared.Name]

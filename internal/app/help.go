@@ -10,8 +10,8 @@ import (
 
 const helpWidth = 100
 
-// help is the text of --help: what the verb is for, examples, every flag with its variable and default, the outputs
-// and the exit codes. program is how the person who reads it called the verb: "onedigest deploy".
+// help returns the text of --help: purpose, examples, every flag with its variable and default, outputs and exit codes. program
+// is what the user typed: "onedigest deploy".
 func help(program string, verb setting.Verb, set *setting.Set) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s: %s\n\n%s\n\nUsage:\n  %s [flags]\n\nExamples:\n", verb.Name, verb.Summary,
@@ -41,7 +41,8 @@ func usage(s *setting.Setting) string {
 	return "--" + s.Name + " " + s.Value
 }
 
-// description is the help sentence and what follows from the declaration.
+// description returns a setting's help sentence, followed by what its declaration implies: default, variable, required,
+// repeatable.
 func description(s *setting.Setting) string {
 	var facts []string
 	switch {

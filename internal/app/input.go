@@ -11,17 +11,17 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// inputPrefix begins the environment variables that carry an action's inputs.
+// inputPrefix is the prefix of the environment variables for an action's inputs.
 const inputPrefix = "INPUT_"
 
-// variable is the environment variable that carries a setting into the action's process.
+// variable returns the environment variable for a setting.
 func variable(name string) string {
 	return inputPrefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
-// readInput collects what the flags and the environment ("NAME=value" each) give; a flag wins over its INPUT_ variable, that
-// over the fallback variable. It returns pflag.ErrHelp when help was asked for, otherwise nil or an *release.InputError with
-// every problem found; the values are those of what could be read.
+// readInput reads flags and environment ("NAME=value" each). A flag wins over its INPUT_ variable, and that over the fallback
+// variable. It returns pflag.ErrHelp for --help, or an *release.InputError with every problem; then the values are those that
+// could be read.
 func readInput(set *setting.Set, args, environ []string) (setting.Values, error) {
 	args, problems := removeUnknownFlags(set, args)
 	values, err := readFlags(set, args)
@@ -47,7 +47,7 @@ func readInput(set *setting.Set, args, environ []string) (setting.Values, error)
 	return values, nil
 }
 
-// flagTexts collects a flag's values unread, so that all are validated together and later.
+// flagTexts collects a flag's values as text; they are validated later, together.
 type flagTexts struct {
 	texts       []string
 	placeholder string
@@ -91,8 +91,8 @@ func readFlags(set *setting.Set, args []string) (setting.Values, error) {
 	return values, err
 }
 
-// unexpectedArgument says where an argument is that belongs to no flag. It does not show it: it may be the end of a secret that was
-// not quoted.
+// unexpectedArgument says where on the command line an argument is that belongs to no flag. It does not print the argument, which
+// may be the end of an unquoted secret.
 func unexpectedArgument(args []string, argument string) error {
 	after := ""
 	for i, arg := range args {
@@ -106,8 +106,8 @@ func unexpectedArgument(args []string, argument string) error {
 	return fmt.Errorf("an argument%s belongs to no flag: every setting is a flag, and a value with spaces is quoted", after)
 }
 
-// removeUnknownFlags takes the flags that are not declared out of args, with what seems to be their value, so that one slip
-// does not hide the problems behind it.
+// removeUnknownFlags removes undeclared flags, with their probable value, from args: pflag stops at the first one, and the
+// remaining problems must be reported too.
 func removeUnknownFlags(set *setting.Set, args []string) (known []string, problems []release.Problem) {
 	for i := 0; i < len(args); i++ {
 		name, isFlag := strings.CutPrefix(args[i], "--")
@@ -133,7 +133,7 @@ func removeUnknownFlags(set *setting.Set, args []string) (known []string, proble
 	return known, problems
 }
 
-// environment keeps the last value of each variable, as execve's reader does.
+// environment returns the last value of each variable, as the reader of an execve environment sees it.
 func environment(environ []string) map[string]string {
 	variables := make(map[string]string, len(environ))
 	for _, pair := range environ {
@@ -144,8 +144,8 @@ func environment(environ []string) map[string]string {
 	return variables
 }
 
-// unknownInputs finds INPUT_ variables that no setting declares, or that are not spelt as they are read. An empty one is an input
-// left out.
+// unknownInputs returns INPUT_ variables that no setting declares or that are spelled differently from how they are read. An
+// empty variable counts as no input.
 func unknownInputs(set *setting.Set, variables map[string]string) (problems []release.Problem) {
 	for _, name := range sortedKeys(variables) {
 		if len(name) < len(inputPrefix) || !strings.EqualFold(name[:len(inputPrefix)], inputPrefix) || variables[name] == "" {
@@ -163,7 +163,7 @@ func unknownInputs(set *setting.Set, variables map[string]string) (problems []re
 		case known:
 			problems = append(problems, release.Problem{Where: name, What: "is not read in this spelling", Do: "write " + variable(kebab)})
 			continue
-		case !strings.HasPrefix(name, inputPrefix): // another program's
+		case !strings.HasPrefix(name, inputPrefix): // another program's variable
 			continue
 		}
 		problem := release.Problem{Where: name, What: fmt.Sprintf("there is no input %q", kebab)}
@@ -175,14 +175,14 @@ func unknownInputs(set *setting.Set, variables map[string]string) (problems []re
 	return problems
 }
 
-// spellings are the variables that give a setting's input. The runner spells one with dashes (INPUT_VALUES-FILE), the actions of
-// this repository with underscores.
+// spellings returns the variables that can give a setting's input. The runner writes dashes (INPUT_VALUES-FILE), the actions of
+// this repository write underscores.
 func spellings(declared *setting.Setting) []string {
 	return []string{variable(declared.Name), inputPrefix + strings.ToUpper(declared.Name)}
 }
 
-// readVariables reads a setting's input, or its fallback variable. An empty variable is an input left out. Several values
-// are written one a line.
+// readVariables reads a setting's input from its variables, or from its fallback variable. An empty variable counts as no input.
+// A list has one value per line.
 func readVariables(declared *setting.Setting, variables map[string]string) (setting.Input, bool) {
 	for _, name := range append(spellings(declared), declared.Fallback) {
 		value := strings.TrimSpace(variables[name])
@@ -197,8 +197,8 @@ func readVariables(declared *setting.Setting, variables map[string]string) (sett
 	return setting.Input{}, false
 }
 
-// lines returns the lines of a list that are not blank, without the white space around them; with exact, what is at the end of a
-// line is kept, because it may be part of a secret.
+// lines returns the lines that are not blank, trimmed. With exact, trailing white space is kept, because it may be part of a
+// secret.
 func lines(value string, exact bool) (list []string) {
 	for line := range strings.Lines(value) {
 		trimmed := strings.TrimSpace(line)
@@ -213,8 +213,8 @@ func lines(value string, exact bool) (list []string) {
 	return list
 }
 
-// spellSettings writes where each problem in the error's tree that names a setting is fixed: the flag, and the variables
-// that give it in a workflow. A problem that says where its value came from keeps that.
+// spellSettings adds to each problem about a setting, in the error's tree, where a user fixes it: the flag, and the variables for
+// a workflow. A problem that says where its value came from is left unchanged.
 func spellSettings(set *setting.Set, err error) {
 	var input *release.InputError
 	if errors.As(err, &input) {

@@ -8,7 +8,7 @@ import (
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
-// nearest is the eligible setting whose name is closest to an unknown one, or "" if none is close.
+// nearest returns the eligible setting whose name is most similar to an unknown name, or "" if none is similar.
 func nearest(set *setting.Set, unknown string, eligible func(*setting.Setting) bool) string {
 	best, bestDistance := "", max(2, len(unknown)/3)+1
 	for _, declared := range set.All() {

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// Process is what a command is given by the operating system, as values, so that a test can give others.
+// Process is the operating system's view of a command, as values, so that a test can supply others.
 type Process struct {
-	Program string   // that runs the verb, "" for a program that has the verb's name
+	Program string   // program and verb, such as "onedigest deploy"; "" for a program with the verb's name
 	Args    []string // without the program's name
 	Environ []string // "NAME=value" each
 	Dir     string   // working directory, absolute
@@ -30,7 +30,7 @@ func Main(command Command) {
 	os.Exit(command.Run(ctx, CurrentProcess()))
 }
 
-// CurrentProcess is the process that is running.
+// CurrentProcess returns the running process.
 func CurrentProcess() Process {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -39,7 +39,7 @@ func CurrentProcess() Process {
 	return Process{Args: os.Args[1:], Environ: os.Environ(), Dir: dir, Stdout: os.Stdout, Stderr: os.Stderr, Now: time.Now}
 }
 
-// program is what a person types to run a verb.
+// program returns what a user types to run a verb.
 func (p Process) program(verb string) string {
 	if p.Program == "" {
 		return verb
@@ -47,7 +47,7 @@ func (p Process) program(verb string) string {
 	return p.Program + " " + verb
 }
 
-// Getenv looks a variable up as os.Getenv does.
+// Getenv returns the value of an environment variable, like os.Getenv.
 func (p Process) Getenv(name string) string {
 	value := ""
 	for _, pair := range p.Environ {

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/term"
 )
 
-// reporter writes what a verb does, line by line; every line is inert for the runner that reads the log.
+// reporter writes log lines of a verb. The lines are sanitized: the runner that reads the log finds no command in them.
 type reporter struct {
 	mu       sync.Mutex
 	color    bool
@@ -80,7 +80,7 @@ func (r *reporter) Step(step release.RolloutStep) {
 	r.table.update(step)
 }
 
-// stepLine is one change of a rollout in one line.
+// stepLine formats one change of a rollout as a line.
 func stepLine(step release.RolloutStep) string {
 	line := fmt.Sprintf("%6.1fs  %s", step.At.Seconds(), step.Object)
 	if step.Desired >= 0 && step.Ready >= 0 {
@@ -92,7 +92,7 @@ func stepLine(step release.RolloutStep) string {
 	return line
 }
 
-// Warnf writes a line of the log, and on GitHub an annotation of the run as well.
+// Warnf logs a warning, and on GitHub also adds an annotation to the run.
 func (r *reporter) Warnf(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	r.Infof("warning: %s", text)

@@ -13,7 +13,7 @@ import (
 	"github.com/onedigest/onedigest/internal/text"
 )
 
-// report leaves the result where it is looked for: outputs and a summary on GitHub, JSON when asked for.
+// report publishes the result: outputs and a summary on GitHub, JSON on standard output if requested.
 func (r *RunContext) report(about setting.Verb, outputs map[string]string, rows []Row, result any, failed error) error {
 	var errs []error
 	if r.json {
@@ -46,7 +46,7 @@ func writeJSON(w io.Writer, result any, failed error) error {
 	return err
 }
 
-// commandless writes what begins a runner's command as JSON's escapes. Outside of strings, JSON has neither.
+// commandless replaces the characters that begin a runner's command by JSON escapes. JSON has neither of them outside of strings.
 var commandless = strings.NewReplacer("##[", `#\u0023[`, "::", `:\u003a`)
 
 func summaryOf(verb string, rows []Row, failed error) string {

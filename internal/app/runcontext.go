@@ -5,7 +5,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// RunContext is what one run of a verb is given: the process that it runs in, and the reporter of what it does.
+// RunContext is the context of one run of a verb: its process, and the reporter of its log.
 type RunContext struct {
 	Process  Process
 	Reporter release.Reporter
@@ -28,7 +28,7 @@ func newRunContext(process Process, verb string, asJSON bool) *RunContext {
 	return r
 }
 
-// RunURL is the address of the workflow run, "" outside of GitHub Actions.
+// RunURL returns the URL of the workflow run, or "" outside of GitHub Actions.
 func (r *RunContext) RunURL() string {
 	if r.runner == nil {
 		return ""
@@ -36,7 +36,7 @@ func (r *RunContext) RunURL() string {
 	return r.runner.RunURL()
 }
 
-// Actor is who started the run: the user on GitHub, else the user of the process; "" if not known.
+// Actor returns who started the run: the user on GitHub, else the user of the process; "" if unknown.
 func (r *RunContext) Actor() string {
 	if r.runner == nil {
 		return r.Process.Getenv("USER")
@@ -44,13 +44,13 @@ func (r *RunContext) Actor() string {
 	return r.runner.Actor()
 }
 
-// Mask hides a secret in everything that is printed from now on, on GitHub. It is called with each credential that a verb
-// obtains, before the credential is used.
+// Mask makes GitHub replace a secret in all later output. It is called for each credential that a verb obtains, before the
+// credential is used.
 func (r *RunContext) Mask(secret string) {
 	if r.runner != nil {
 		r.runner.Mask(secret)
 	}
 }
 
-// Workspace is the work tree around the working directory.
+// Workspace returns the work tree around the working directory.
 func (r *RunContext) Workspace() Workspace { return newWorkspace(r.Process) }

@@ -9,14 +9,14 @@ import (
 
 const (
 	scratchPrefix = "onedigest-"
-	scratchLock   = "lock" // a file of the scratch directory that its process holds locked
-	// scratchAge is the age at which the scratch directory of a process that has ended is removed. It outlasts the moment
-	// between making a directory and locking it.
+	scratchLock   = "lock" // a file in the scratch directory, locked by its process
+	// scratchAge is how old the scratch directory of an ended process must be to be removed. It covers the moment between
+	// creating a directory and locking it.
 	scratchAge = time.Hour
 )
 
-// Scratch makes an empty directory outside the work tree; remove deletes it. It also deletes the directories of earlier
-// processes that were killed before they could.
+// Scratch makes an empty directory outside the work tree; remove deletes it. It also deletes directories of earlier processes
+// that were killed.
 func (w Workspace) Scratch() (string, func(), error) {
 	removeAbandoned(os.TempDir(), time.Now())
 	parent, err := os.MkdirTemp("", scratchPrefix)
@@ -38,8 +38,8 @@ func (w Workspace) Scratch() (string, func(), error) {
 	}, nil
 }
 
-// removeAbandoned deletes the scratch directories whose process has ended: nobody holds their locks. What cannot be read or
-// deleted, as another user's, stays.
+// removeAbandoned deletes scratch directories whose process has ended, so that their lock is free. It ignores what it cannot read
+// or delete, such as another user's.
 func removeAbandoned(temporary string, now time.Time) {
 	found, _ := filepath.Glob(filepath.Join(temporary, scratchPrefix+"*", scratchLock))
 	for _, lock := range found {

@@ -50,7 +50,7 @@ func (t *table) draw() {
 	t.drawn = len(t.rows)
 }
 
-// finish leaves the rows on the screen and starts an empty table below them.
+// finish keeps the rows on the screen and starts an empty table below them.
 func (t *table) finish() { t.rows, t.drawn = nil, 0 }
 
 func formatRow(step release.RolloutStep, names int) string {

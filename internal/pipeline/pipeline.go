@@ -1,4 +1,4 @@
-// Package pipeline chains the verbs as the gitflow does, on one machine.
+// Package pipeline runs the verbs one after the other, as the workflows do, on one machine.
 package pipeline
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/onedigest/onedigest/internal/smoke"
 )
 
-// Deps is what pipeline needs of everything around it: the other verbs, and the cluster that proves the result.
+// Deps are the adapters of pipeline: the other verbs, and the cluster for the proof.
 type Deps struct {
 	Build    func(ctx context.Context, settings build.Settings) (build.Result, error)
 	Deploy   func(ctx context.Context, settings deploy.Settings) (deploy.Result, error)
@@ -28,27 +28,29 @@ type Deps struct {
 	Now      func() time.Time
 }
 
-// Cluster reports what runs when every step is done.
+// Cluster reports what runs after the last step.
 type Cluster interface {
-	// Running lists what the release's workloads run whose pod template names the image, as the kubelets report it.
+	// Running lists the workloads of a release whose pod template contains the image, with what the kubelets report of their
+	// pods.
 	Running(ctx context.Context, namespace, name string, image release.Image) (release.Running, error)
-	// NodePlatform is the platform of a node.
+	// NodePlatform returns the platform of a node.
 	NodePlatform(ctx context.Context, node string) (release.Platform, error)
 }
 
-// Registry tells what images consist of.
+// Registry reads what images consist of.
 type Registry interface {
-	// Platforms lists the images that a digest stands for; false if the registry does not have it.
+	// Platforms lists the images of a digest: the digest itself, or the children of an index; false if the registry does not have
+	// it.
 	Platforms(ctx context.Context, image release.Image) ([]release.PlatformImage, bool, error)
 }
 
-// contents is what the pods are compared by.
+// contents combines the registry and the cluster for release.Running.Prove.
 type contents struct {
 	Registry
 	Cluster
 }
 
-// Step is one line of the table.
+// Step is one row of the table.
 type Step struct {
 	Name    string         `json:"step"`
 	Outcome string         `json:"outcome"`
@@ -62,23 +64,23 @@ type Result struct {
 	Proof Proof  `json:"proof"`
 }
 
-// Proof compares what was built with what every environment runs and answers; it holds if they are the same.
+// Proof compares the built digest and commit with the pods and the answers of every environment; it holds if all of them agree.
 type Proof struct {
 	Commit   release.Commit      `json:"commit"`
 	Built    release.Digest      `json:"built"`
-	Running  map[string][]string `json:"running"`  // environment to the pods that report the digest built
-	Answered map[string][]string `json:"answered"` // environment to the commits it answered
+	Running  map[string][]string `json:"running"`  // pods that report the built digest, by environment
+	Answered map[string][]string `json:"answered"` // commits that the service answered, by environment
 	URLs     map[string]string   `json:"urls"`
 	Holds    bool                `json:"holds"`
 }
 
-// StepError is what a step of the pipeline failed with. It has the exit code of the error that it wraps.
+// StepError is the error of a step of the pipeline. It has the exit code of the error that it wraps.
 type StepError struct {
 	Step string // as in the table: "deploy staging"
 	Err  error
 }
 
-// Error names the step on every line.
+// Error puts the step's name before every line.
 func (e *StepError) Error() string {
 	var lines []string
 	for line := range strings.Lines(e.Err.Error()) {
@@ -89,8 +91,8 @@ func (e *StepError) Error() string {
 
 func (e *StepError) Unwrap() error { return e.Err }
 
-// Run takes the commit of the work tree to production. The first step that fails ends it; production is touched only
-// after staging proved the digest.
+// Run takes the commit of the work tree to production. It stops at the first step that fails; production is changed only after
+// staging proved the digest.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	p := &pipeline{settings: settings, Deps: deps}
 	if err := p.build(ctx); err != nil {
@@ -146,9 +148,8 @@ func (p *pipeline) promote(ctx context.Context, environment release.Environment)
 	})
 }
 
-// deploy runs the step that deploys the image to an environment, and notes the address in the result. If the deploy did nothing
-// because the environment runs a newer commit, the error is a *release.Refusal: the steps after it would test another image
-// than the one that was built.
+// deploy deploys the image to an environment, and records the address in the result. If the deploy did nothing because the
+// environment runs a newer commit, the error is a *release.Refusal: later steps would test another image than the built one.
 func (p *pipeline) deploy(ctx context.Context, environment release.Environment) error {
 	superseded := false
 	err := p.step("deploy "+environment.String(), func() (outcome string, digest release.Digest, err error) {
@@ -198,7 +199,7 @@ func (p *pipeline) smoke(ctx context.Context, environment release.Environment) e
 	return err
 }
 
-// rollBack rolls an environment back whose smoke failed.
+// rollBack rolls back an environment whose smoke failed.
 func (p *pipeline) rollBack(ctx context.Context, environment release.Environment) error {
 	return p.step("rollback "+environment.String(), func() (outcome string, digest release.Digest, err error) {
 		settings, err := p.settings.rollbackSettings(environment)
@@ -210,7 +211,7 @@ func (p *pipeline) rollBack(ctx context.Context, environment release.Environment
 	})
 }
 
-// step runs one verb and adds its line to the table, also when it fails.
+// step runs one verb and adds its row to the table, also if it fails.
 func (p *pipeline) step(name string, run func() (outcome string, digest release.Digest, err error)) error {
 	p.Reporter.Infof("── %s", name)
 	start := p.Now()
@@ -222,7 +223,7 @@ func (p *pipeline) step(name string, run func() (outcome string, digest release.
 	return err
 }
 
-// prove compares what the cluster runs and the services answer with the digest and the commit that were built.
+// prove compares the pods in the cluster and the services' answers with the built digest and commit.
 func (p *pipeline) prove(ctx context.Context) error {
 	proof := &p.result.Proof
 	var broken []string

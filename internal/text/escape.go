@@ -1,8 +1,8 @@
 package text
 
-// escapeParser finds the characters that belong to an escape sequence: control sequences (ECMA-48, section 5.4) and
-// control strings (section 5.6), with their 7-bit and 8-bit introducers. A sequence ends at the line's end at the latest,
-// or an unfinished one could swallow the rest of a log.
+// escapeParser finds the characters of escape sequences: control sequences (ECMA-48, section 5.4) and control strings (section
+// 5.6), with 7-bit or 8-bit introducers. A sequence ends at the end of the line at the latest, so that an unfinished one cannot
+// remove the rest of a log.
 type escapeParser struct{ state escapeState }
 
 type escapeState int
@@ -64,7 +64,7 @@ func (p *escapeParser) consumes(r rune) bool {
 	return p.state != noEscape
 }
 
-// afterEscapeThen is the state after ESC and r.
+// afterEscapeThen returns the state after ESC and r.
 func afterEscapeThen(r rune) escapeState {
 	switch {
 	case r == '[':

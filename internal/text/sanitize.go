@@ -6,14 +6,14 @@ import (
 	"unicode/utf8"
 )
 
-// sanitize does what the package promises. Line ends ("\r", "\r\n" and "\n") become "\n", or a blank if multiline is
-// false. It stops after limit bytes that are not white space, so that a long text costs no more than what is shown of it: the
+// sanitize implements the rules in the package comment. Line ends ("\r", "\r\n" and "\n") become "\n", or a blank if multiline is
+// false. It stops after limit bytes that are not white space, so that a long text costs no more than the part that is shown; the
 // callers cut the rest.
 //
-// The runner takes a line for a command when it begins with "::" after white space, or has "##[" anywhere
-// (actions/runner, ActionCommand.cs), and its lines end at "\r" too. It compares by culture, which ignores characters
-// without a width: those are dropped, since they would not separate the characters of a command, and combining marks
-// between them are looked through. A backslash does separate them.
+// The runner reads a line as a command when it begins with "::" after white space, or has "##[" anywhere (actions/runner,
+// ActionCommand.cs); its lines also end at "\r". Its comparison ignores characters without a width and combining marks. Therefore
+// sanitize drops the former and ignores the latter when it looks for a command. A backslash does separate the characters of a
+// command.
 func sanitize(s string, multiline bool, limit int) string {
 	var (
 		b         strings.Builder
@@ -72,16 +72,16 @@ func sanitize(s string, multiline bool, limit int) string {
 
 func isLineEnd(r rune) bool { return r == '\n' || r == '\r' }
 
-// isInvisible reports whether r has no width and no meaning of its own in a log: control and format characters, the
-// bidirectional ones among them.
+// isInvisible reports whether r is a control or format character (including the bidirectional ones), which has no width and no
+// meaning in a log.
 func isInvisible(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
 }
 
-// IsPrintable reports whether s is UTF-8 and can be shown on one line as it is: it has no line end, tab or other control
-// character, no character without a width (bidirectional controls, zero-width spaces and joiners), and none that cannot be
-// printed. White space of any width is printable. It is the rule for text that is refused rather than sanitized; commands of
-// the runner are printable.
+// IsPrintable reports whether s is UTF-8 and can be shown on one line unchanged: it has no line end, tab or other control
+// character, no character without a width (bidirectional controls, zero-width spaces and joiners), and no unprintable character.
+// White space of any width is printable. It is for text that is refused rather than sanitized. Text that the runner reads as a
+// command is printable.
 func IsPrintable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
 		return isInvisible(r) || !unicode.IsPrint(r) && !unicode.Is(unicode.Zs, r)
@@ -96,14 +96,14 @@ func blankSpace(r rune) rune {
 	return r
 }
 
-// commandDetector follows one line and finds the character that would make a command of it.
+// commandDetector reads one line and finds the character that would complete a command.
 type commandDetector struct {
-	hashes  int  // that precede
-	started bool // something other than white space and one colon precedes
+	hashes  int  // number of # directly before the current character
+	started bool // the line has other text than white space and one colon
 	colon   bool // the first character that is not white space was a colon
 }
 
-// completedBy reports whether r, which follows what was seen of the line, completes "::" or "##[".
+// completedBy reports whether r, after the characters read so far, completes "::" or "##[".
 func (d *commandDetector) completedBy(r rune) bool {
 	completes := r == '[' && d.hashes >= 2 || r == ':' && d.colon && !d.started
 	if r == '#' {

@@ -17,10 +17,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// program is the program's name, as people type it.
+// program is the program's name on the command line.
 const program = "onedigest"
 
-// Verbs are the subcommands that are verbs.
+// Verbs returns the verbs, which are subcommands.
 func Verbs() []app.Command {
 	return []app.Command{build.Command(), deploy.Command(), smoke.Command(), promote.Command(), pipeline.Command()}
 }
@@ -53,8 +53,8 @@ func run(ctx context.Context, process app.Process) int {
 	return code
 }
 
-// subcommand is a verb for cobra. The verb reads its flags itself, to report every problem at once; cobra knows them to
-// complete them.
+// subcommand makes a verb a cobra subcommand. The verb parses its flags itself, to report every problem at once; cobra needs the
+// flags for completion.
 func subcommand(verb app.Command, process app.Process, completing bool, code *int) *cobra.Command {
 	command := &cobra.Command{
 		Use: verb.Verb.Name, Short: verb.Verb.Summary, DisableFlagParsing: !completing,
@@ -83,5 +83,5 @@ func subcommand(verb app.Command, process app.Process, completing bool, code *in
 	return command
 }
 
-// alternatives matches what stands for a value where the value is one of some words: "auto|go|docker".
+// alternatives matches the placeholder of a value that is one of some words: "auto|go|docker".
 var alternatives = regexp.MustCompile(`^[a-z]+(\|[a-z]+)+$`)

@@ -10,14 +10,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Set by -ldflags "-X github.com/onedigest/onedigest/internal/app/onedigest.version=v1.2.3"; else the build information of the
-// Go toolchain is used.
+// These are set by -ldflags "-X github.com/onedigest/onedigest/internal/app/onedigest.version=v1.2.3"; otherwise the Go
+// toolchain's build information is used.
 var version, commit string
 
-// Version says what the program was built from.
+// Version says from what the program was built.
 type Version struct {
 	Version  string `json:"version"`            // a release, a pseudo-version, or (devel)
-	Commit   string `json:"commit,omitempty"`   // "" if not known
+	Commit   string `json:"commit,omitempty"`   // "" if unknown
 	Modified bool   `json:"modified,omitempty"` // the work tree differed from the commit
 	Time     string `json:"time,omitempty"`     // of the commit, RFC 3339
 	Go       string `json:"go"`                 // version of the toolchain

@@ -66,7 +66,7 @@ func Run(ctx context.Context, settings *pipeline.Settings, run *app.RunContext) 
 	return result, err
 }
 
-// indented sets a step's lines apart from those that name the steps.
+// indented indents the lines of a step below the line with the step's name.
 type indented struct{ release.Reporter }
 
 func (i indented) Infof(format string, args ...any) { i.Reporter.Infof("   "+format, args...) }
@@ -77,7 +77,7 @@ func (i indented) Raw(text string) {
 	}
 }
 
-// printProof prints the table of steps, and the proof if it holds.
+// printProof prints the table of steps and, if it holds, the proof.
 func printProof(reporter release.Reporter, result pipeline.Result) {
 	var text bytes.Buffer
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
