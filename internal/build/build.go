@@ -20,21 +20,20 @@ type Deps struct {
 
 // WorkTree reads git.
 type WorkTree interface {
-	// Inspect returns the commit that a directory has checked out and the paths inside it that git lists as changed.
-	// A commit that is given must be the one that is checked out; "" means HEAD.
+	// Inspect returns the commit that is checked out in a directory, and the paths inside that git lists as changed. If commit is
+	// not "", it must be the checked-out one.
 	Inspect(ctx context.Context, dir, commit string) (release.Source, error)
-	// Differences compares an image's inputs with the commit, by content, and returns what is not as the commit has it.
+	// Differences compares an image's inputs with the commit, by content, and returns those that differ.
 	Differences(ctx context.Context, dir string, commit release.Commit, inputs release.Inputs) ([]release.Difference, error)
 }
 
 // Builder builds an image.
 type Builder interface {
-	// Choose turns "auto" into the name of a builder, and refuses a recipe that the builder cannot follow before anything
-	// runs.
+	// Choose turns "auto" into the name of a builder. It refuses, before anything runs, a recipe that the builder cannot build.
 	Choose(builder string, recipe release.Recipe) (string, error)
-	// Settings returns the recipe's settings in the form in which they are stored with the image and compared.
+	// Settings returns the recipe's settings in the form that is stored with the image and compared later.
 	Settings(builder string, recipe release.Recipe) (release.RecipeSettings, error)
-	// Inputs lists the local files that decide the image.
+	// Inputs lists the local files that determine the image.
 	Inputs(ctx context.Context, builder string, recipe release.Recipe) (release.Inputs, error)
 	// Build writes the image into dir as an OCI layout.
 	Build(ctx context.Context, builder string, recipe release.Recipe, dir string) (release.Layout, error)
@@ -42,13 +41,12 @@ type Builder interface {
 
 // Registry stores images.
 type Registry interface {
-	// Find returns the image that a tag names, and false if the tag does not exist.
+	// Find returns the image that a tag points to; false if the tag does not exist.
 	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error)
-	// Fetch downloads an image for the platforms into dir. An image that does not exist or has none for a platform is bad
-	// input.
+	// Fetch downloads an image for the platforms into dir. If the image does not exist, or not for every platform, the error is a
+	// *release.InputError.
 	Fetch(ctx context.Context, image release.Image, platforms []release.Platform, dir string) (release.Layout, error)
-	// Push pushes an image under a tag. It returns a *release.TagTakenError if the tag came to name another image
-	// meanwhile.
+	// Push pushes an image under a tag. If the tag points to another image by then, the error is a *release.TagTakenError.
 	Push(ctx context.Context, layout release.Layout, repository release.Repository, tag release.Tag, progress func(release.Progress)) error
 }
 
@@ -72,10 +70,9 @@ type Result struct {
 	Platforms []string        `json:"platforms,omitempty"` // empty if the image was reused
 }
 
-// Run returns the commit's image if the registry has it; otherwise it builds the image and pushes it under the commit's
-// tag. Inputs that are not as the commit has them are a *release.InputError unless AllowDirty is set, and those that come to differ
-// during the build are one in any case; a tag that names another
-// commit's image, or one that was built with other settings, is a *release.Refusal.
+// Run returns the commit's image if the registry has it; otherwise it builds the image and pushes it under the commit's tag.
+// Inputs that differ from the commit are a *release.InputError unless AllowDirty is set; inputs that change during the build
+// always are. A tag of another commit's image, or of one that was built with other settings, is a *release.Refusal.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	recipe, err := newRecipe(ctx, settings, deps)
 	if err != nil {
@@ -115,8 +112,8 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	// Again, with the inputs listed anew, because something else may have written to the work tree meanwhile. Also if changes
-	// are allowed: the image is labelled as the commit's already.
+	// The inputs are listed and compared once more, because something else may have written to the work tree. This also holds if
+	// changes are allowed, because the image is already labelled with the commit.
 	if len(recipe.Source.Changed) == 0 {
 		if err := refuseDifferences(ctx, builder, recipe, settings, orBuildAgain, deps); err != nil {
 			return Result{}, err

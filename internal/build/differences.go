@@ -8,7 +8,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// differenceTexts say what is wrong with inputs of each kind, and what to do. %s is the commit.
+// differenceTexts say, for each kind of difference, what is wrong and how to fix it. %s is the commit.
 var differenceTexts = []struct {
 	kind     release.DifferenceKind
 	what, do string
@@ -31,16 +31,16 @@ var differenceTexts = []struct {
 		"commit or undo the change of .gitattributes, or remove the rules from the repository's info/attributes, and check the files out again"},
 }
 
-// maxPaths is how many paths of one kind are named.
+// maxPaths is how many paths of one kind are listed.
 const maxPaths = 20
 
-// What else to do about differences: those from before the build, and those that came up during it.
+// Further advice about differences that existed before the build, and about those that appeared during it.
 const (
 	orAllowDirty = ", or give --allow-dirty for an image that cannot be promoted"
 	orBuildAgain = "; they were changed during the build: let nothing else write to the work tree, and build again"
 )
 
-// differencesError is a *release.InputError with one problem for each kind of difference. or is what else to do.
+// differencesError makes a *release.InputError with one problem per kind of difference. or is further advice.
 func differencesError(context string, source release.Source, differences []release.Difference, or string) error {
 	byKind := map[release.DifferenceKind][]string{}
 	for _, difference := range differences {

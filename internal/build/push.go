@@ -9,8 +9,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// findExisting returns the image that the registry holds under the tag. An image of another revision is a *release.Refusal, and
-// so is one of other or of unknown settings.
+// findExisting returns the image that the tag points to in the registry. An image of another revision, or with other or unknown
+// settings, is a *release.Refusal.
 func findExisting(ctx context.Context, repository release.Repository, tag release.Tag, recipe release.Recipe, deps Deps) (Result, bool, error) {
 	tagged, found, err := deps.Registry.Find(ctx, repository, tag)
 	if err != nil || !found {
@@ -30,8 +30,8 @@ func findExisting(ctx context.Context, repository release.Repository, tag releas
 	return newResult(release.Reused, repository, tag, tagged.Digest, source.Commit), true, nil
 }
 
-// compareSettings refuses an image of the commit that another recipe made: it may hold another service, or be for another
-// platform. An image without a recorded recipe is refused too, because it cannot be compared.
+// compareSettings refuses an image of the commit that was built by another recipe: it may contain another service, or be for
+// another platform. It also refuses an image without a recorded recipe, because that cannot be compared.
 func compareSettings(repository release.Repository, tag release.Tag, tagged release.ImageInfo, wanted release.RecipeSettings) error {
 	const elsewhere = "or give this build a repository of its own: a commit has one image in a repository"
 	holds := fmt.Sprintf("tag %q in %q holds %s", tag, repository, tagged.Digest)
@@ -57,7 +57,7 @@ func compareSettings(repository release.Repository, tag release.Tag, tagged rele
 	return nil
 }
 
-// push pushes the image. If another build of the commit pushed first, that build's image is the commit's image.
+// push pushes the image. If another build of the commit pushed first, it returns that build's image.
 func push(ctx context.Context, layout release.Layout, builder string, recipe release.Recipe, repository release.Repository, deps Deps) (Result, error) {
 	tag := tagFor(recipe.Source, deps.Now())
 	deps.Reporter.Infof("built %s, pushing to %s", layout.Digest, repository)

@@ -114,7 +114,7 @@ func ParseBuildTag(text string) (string, error) {
 	return text, nil
 }
 
-// accountNumber is a number of a user or a group without leading zeros.
+// accountNumber matches the number of a user or a group, without leading zeros.
 var accountNumber = regexp.MustCompile(`^(?:0|[1-9][0-9]{0,9})$`)
 
 // parseUser accepts UID and UID:GID, and returns UID:GID. A name is refused: Kubernetes cannot check runAsNonRoot against one.

@@ -8,7 +8,7 @@ import (
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
-// newRecipe reads the work tree.
+// newRecipe makes the recipe from the settings and the work tree.
 func newRecipe(ctx context.Context, settings Settings, deps Deps) (release.Recipe, error) {
 	dir, err := deps.Workspace.Inside(settings.Context)
 	if err != nil {
@@ -25,7 +25,7 @@ func newRecipe(ctx context.Context, settings Settings, deps Deps) (release.Recip
 	}, nil
 }
 
-// differencesOf compares the inputs that a recipe has now with the commit.
+// differencesOf compares the current inputs of a recipe with the commit.
 func differencesOf(ctx context.Context, builder string, recipe release.Recipe, deps Deps) ([]release.Difference, error) {
 	inputs, err := deps.Builder.Inputs(ctx, builder, recipe)
 	if err != nil {
@@ -34,7 +34,7 @@ func differencesOf(ctx context.Context, builder string, recipe release.Recipe, d
 	return deps.WorkTree.Differences(ctx, recipe.Context, recipe.Source.Commit, inputs)
 }
 
-// refuseDifferences refuses a build whose inputs are not what the commit has; or says what else to do.
+// refuseDifferences refuses a build whose inputs differ from the commit; or is further advice.
 func refuseDifferences(ctx context.Context, builder string, recipe release.Recipe, settings Settings, or string, deps Deps) error {
 	differences, err := differencesOf(ctx, builder, recipe, deps)
 	if err == nil && len(differences) > 0 {
@@ -43,10 +43,10 @@ func refuseDifferences(ctx context.Context, builder string, recipe release.Recip
 	return err
 }
 
-// checkChanges replaces what git lists as changed by those inputs of the image that are not as the commit has them, and refuses these
-// unless changes are allowed. It precedes the choice of the tag, so that neither a change is missed because the commit's image exists,
-// nor one outside the context takes the commit's tag. If git lists nothing and changes are not allowed, it compares nothing: an image
-// that exists needs no inputs.
+// checkChanges replaces the paths that git lists as changed by the image's inputs that differ from the commit, and refuses these
+// unless changes are allowed. It runs before the tag is chosen: a change must not be missed because the commit's image exists,
+// and a change outside the context must not lead to the commit's tag. If git lists nothing and changes are not allowed, it
+// compares nothing: an existing image needs no inputs.
 func checkChanges(ctx context.Context, builder string, recipe release.Recipe, settings Settings, deps Deps) (release.Source, error) {
 	source := recipe.Source
 	if len(source.Changed) == 0 && !settings.AllowDirty {
@@ -66,7 +66,7 @@ func checkChanges(ctx context.Context, builder string, recipe release.Recipe, se
 	return source, nil
 }
 
-// describe names the commit and its repository, which is no part of the image: forks have the same commits.
+// describe returns the commit and its repository. The repository is not part of the image, because forks have the same commits.
 func describe(source release.Source) string {
 	if source.URL == "" {
 		return source.Commit.Short()
@@ -74,7 +74,7 @@ func describe(source release.Source) string {
 	return source.Commit.Short() + " of " + source.URL
 }
 
-// fetchBase downloads the recipe's base, if it names one; remove deletes it.
+// fetchBase downloads the recipe's base image, if it has one; remove deletes it.
 func fetchBase(ctx context.Context, recipe release.Recipe, deps Deps) (with release.Recipe, remove func(), err error) {
 	if recipe.Base.IsZero() {
 		return recipe, func() {}, nil
@@ -91,7 +91,7 @@ func fetchBase(ctx context.Context, recipe release.Recipe, deps Deps) (with rele
 	return recipe, remove, nil
 }
 
-// tagFor is the commit itself, or for a dirty tree a tag that says so and that no other build uses.
+// tagFor returns the image's tag: the commit, or for a work tree with changes a unique tag with DirtyMark.
 func tagFor(source release.Source, now time.Time) release.Tag {
 	if len(source.Changed) == 0 {
 		return release.Tag(source.Commit)

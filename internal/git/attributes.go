@@ -12,15 +12,15 @@ import (
 
 const attributesFile = ".gitattributes"
 
-// committedAttributes tells whether the attributes that git reads are those of a tree. An attribute of the commit comes from a
-// .gitattributes between the top and the file (gitattributes(5)). Those of the system and of the user are turned off in every
-// command; nothing turns off those of the repository, $GIT_DIR/info/attributes.
+// committedAttributes finds out whether the attributes that git uses are those of a commit. A commit's attributes are in the
+// .gitattributes files between the top and the file (gitattributes(5)). Every command turns off the system's and the user's
+// attributes. Those of the repository, $GIT_DIR/info/attributes, cannot be turned off.
 type committedAttributes struct {
-	foreign map[string]string // by directory, "" for the top: the nearest file with attributes that are not the commit's, or ""
-	filters *bool             // whether the commit has a filter attribute anywhere; nil if that is not known yet
+	foreign map[string]string // by directory, "" for the top: the nearest file with attributes that are not the commit's; "" if there is none
+	filters *bool             // whether the commit has a filter attribute anywhere; nil: unknown
 }
 
-// foreignAttributes names the file that gives a path attributes which the commit does not have; "" if there is none.
+// foreignAttributes returns the file that gives a path attributes which the commit does not have; "" if there is none.
 func (t *commitTree) foreignAttributes(ctx context.Context, name string) (string, error) {
 	dir, _ := path.Split(name)
 	dir = strings.TrimSuffix(dir, "/")
@@ -60,8 +60,8 @@ func (t *commitTree) readForeign(ctx context.Context, dir string) (string, error
 	return "", nil
 }
 
-// isCommitted reports whether a file of attributes has the commit's content. Line endings do not count: git converts this file
-// too, and reads a carriage return as a blank.
+// isCommitted reports whether a file of attributes has the commit's content. It ignores line endings: git converts this file too,
+// and reads a carriage return as a blank.
 func (t *commitTree) isCommitted(name string) (bool, error) {
 	want, committed := t.entries[name]
 	info, err := os.Lstat(t.file(name))
@@ -77,7 +77,7 @@ func (t *commitTree) isCommitted(name string) (bool, error) {
 	return blobID(content, want.object) == want.object || blobID(bytes.ReplaceAll(content, []byte("\r\n"), []byte("\n")), want.object) == want.object, err
 }
 
-// usesFilters reports whether a .gitattributes of the commit names a filter.
+// usesFilters reports whether any .gitattributes of the commit contains a filter attribute.
 func (t *commitTree) usesFilters(ctx context.Context) (bool, error) {
 	if t.attributes.filters != nil {
 		return *t.attributes.filters, nil
@@ -97,10 +97,10 @@ func (t *commitTree) usesFilters(ctx context.Context) (bool, error) {
 	return uses, nil
 }
 
-// withoutIndex makes git read attributes from the work tree alone: for a .gitattributes that is missing there, it would take
-// what the index has.
+// withoutIndex makes git read attributes only from the work tree. Otherwise git would use the index's copy of a .gitattributes
+// that is missing in the work tree.
 func (r repository) withoutIndex(ctx context.Context) (repository, error) {
-	absent, err := r.path(ctx, "onedigest-no-index") // git takes an index that does not exist as an empty one
+	absent, err := r.path(ctx, "onedigest-no-index") // git treats an index that does not exist as empty
 	if err == nil {
 		r.environ = append(r.environ[:len(r.environ):len(r.environ)], "GIT_INDEX_FILE="+absent)
 	}

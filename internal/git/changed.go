@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// changed lists the paths inside the directory, relative to it, of which git says that they differ from the commit. It does not
-// list those that a flag of the index hides; Differences finds these if they enter an image.
+// changed lists the paths inside the directory, relative to it, that differ from the commit according to git. Files that a flag
+// of the index hides are missing; Differences finds those that enter an image.
 func (r repository) changed(ctx context.Context, prefix string) ([]string, error) {
 	differing := &pathCollector{}
 	if err := r.stream(ctx, differing, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=none", "--", "."); err != nil {
@@ -23,11 +23,11 @@ func (r repository) changed(ctx context.Context, prefix string) ([]string, error
 	return paths[:min(maxChanged, len(paths))], nil
 }
 
-// statusLength is how long the status before a path is (git-status(1), "Short Format").
+// statusLength is the length of the status before a path (git-status(1), "Short Format").
 const statusLength = len("XY ")
 
-// pathCollector is a writer for a list of any length of NUL-terminated entries, each a status and a path. It keeps the first
-// paths.
+// pathCollector is a writer for a list of NUL-terminated entries, each a status and a path. It keeps the first paths, so that the
+// list may have any length.
 type pathCollector struct {
 	paths []string
 	rest  []byte // an entry that is not complete yet

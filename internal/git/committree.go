@@ -21,7 +21,7 @@ const (
 // entry is one file, symbolic link or submodule of a commit.
 type entry struct{ mode, object string }
 
-// commitTree is what one commit has, and the directory that it should be checked out in. A submodule has its own.
+// commitTree is the tree of one commit, with the directory where it should be checked out. A submodule has its own commitTree.
 type commitTree struct {
 	repo       repository
 	commit     string
@@ -65,7 +65,7 @@ func (t *commitTree) hasBelow(dir string) bool {
 	return at < len(t.paths) && strings.HasPrefix(t.paths[at], dir)
 }
 
-// submoduleOf returns the submodule that a path is in or is itself, and the rest of the path; false if there is none.
+// submoduleOf returns the submodule that is or contains a path, and the rest of the path; false if the path is in no submodule.
 func (t *commitTree) submoduleOf(name string) (submodule, rest string, found bool) {
 	for parent := name; parent != "." && parent != "/"; parent = path.Dir(parent) {
 		if t.entries[parent].mode == modeSubmodule {
@@ -81,8 +81,8 @@ var (
 	errNoSuchCommit  = errors.New("the submodule's repository lacks the commit")
 )
 
-// submodule returns the tree of the commit that t pins for a submodule, read from the submodule's own repository, whichever
-// commit is checked out there. The error is errNotCheckedOut if there is no such repository on disk, errNoSuchCommit if it
+// submodule returns the tree of the commit that t pins for a submodule. It reads it from the submodule's own repository,
+// whichever commit is checked out there. The error is errNotCheckedOut if that repository is not on disk, errNoSuchCommit if it
 // lacks the commit. Trees are cached.
 func (t *commitTree) submodule(ctx context.Context, name string) (*commitTree, error) {
 	if known, found := t.submodules[name]; found {

@@ -11,10 +11,10 @@ import (
 	"github.com/onedigest/onedigest/internal/text"
 )
 
-// maxSubject bounds what is kept of a commit's subject, in bytes.
+// maxSubject limits a commit's subject, in bytes.
 const maxSubject = 80
 
-// errUnknownOrder is returned when the available history does not show how two commits relate.
+// errUnknownOrder is returned if the available history does not show how two commits relate.
 var errUnknownOrder = errors.New("the available history is too short to compare the commits")
 
 // Scratch makes an empty directory; remove deletes it.
@@ -25,7 +25,7 @@ type Scratch func() (dir string, remove func(), err error)
 // repository that is deleted afterwards: the checkout is not changed. scratch makes an empty directory for that repository, and
 // remove deletes it. environ is the environment of git, as in Inspect.
 //
-// The error says why the order cannot be told.
+// The error says why the order is unknown.
 func Compare(ctx context.Context, environ []string, dir string, scratch Scratch, live, next release.Commit) (release.Comparison, error) {
 	if live == next {
 		return release.Comparison{Relation: release.RelationSame}, nil
@@ -53,7 +53,7 @@ func Compare(ctx context.Context, environ []string, dir string, scratch Scratch,
 	return comparison, nil
 }
 
-// isShallow reports whether the history of the repository has been cut off.
+// isShallow reports whether the repository is a shallow clone.
 func (r repository) isShallow(ctx context.Context) (bool, error) {
 	out, err := r.git(ctx, "rev-parse", "--is-shallow-repository")
 	if err != nil {
@@ -62,8 +62,8 @@ func (r repository) isShallow(ctx context.Context) (bool, error) {
 	return strings.TrimSpace(out) != "false", nil
 }
 
-// compare returns how two commits relate by what the repository has. That one descends from the other is certain in a history that
-// has been cut off too; that neither does is not.
+// compare returns how two commits relate in the repository's history. In a shallow history it can prove that one commit descends
+// from the other, but not that neither does.
 func (r repository) compare(ctx context.Context, live, next release.Commit, whole bool) (release.Comparison, error) {
 	for _, commit := range []release.Commit{live, next} {
 		if !r.has(ctx, commit) {
@@ -107,7 +107,8 @@ func (r repository) isAncestor(ctx context.Context, ancestor, descendant release
 	return true, nil
 }
 
-// commitsBetween names the newest commits that one has in its history and another has not, and counts all.
+// commitsBetween returns the newest commits that are in the history of one commit and not in that of another, and how many there
+// are in all.
 func (r repository) commitsBetween(ctx context.Context, without, with release.Commit) (named []release.CommitSummary, count int, err error) {
 	commits := without.String() + ".." + with.String()
 	out, err := r.git(ctx, "rev-list", "--count", commits, "--")
@@ -124,7 +125,7 @@ func (r repository) commitsBetween(ctx context.Context, without, with release.Co
 	return parseSummaries(out), count, nil
 }
 
-// parseSummaries reads NUL-separated lines of a commit and its subject, and leaves out what is neither.
+// parseSummaries reads NUL-separated lines, each a commit id and a subject. It skips malformed lines.
 func parseSummaries(out string) (named []release.CommitSummary) {
 	for line := range strings.SplitSeq(out, "\x00") {
 		id, subject, _ := strings.Cut(line, " ")

@@ -37,7 +37,7 @@ func (t *commitTree) compare(ctx context.Context, paths []string, modes bool) ([
 	return differences, nil
 }
 
-// compareFile compares one file. filter is its filter attribute, or "".
+// compareFile compares one file with the tree. filter is its filter attribute, or "".
 func (t *commitTree) compareFile(ctx context.Context, path, filter string, modes bool) (kind release.DifferenceKind, note string, same bool, err error) {
 	want, committed := t.entries[path]
 	file := t.file(path)
@@ -82,9 +82,9 @@ func (t *commitTree) compareFile(ctx context.Context, path, filter string, modes
 	return kind, note, same, err
 }
 
-// compareContent compares a file on disk with what a checkout of the commit would write in its place, under the attributes in
-// force in the work tree: Git LFS, another filter, or eol, ident and encoding conversion. got is the blob ID of the file's
-// bytes as they are. kind and note describe the difference if same is false.
+// compareContent compares a file on disk with what a checkout of the commit would write, under the attributes in force in the
+// work tree: Git LFS, another filter, or conversion by eol, ident and encoding. got is the blob ID of the file's bytes. kind and
+// note describe the difference if same is false.
 func (t *commitTree) compareContent(ctx context.Context, path, filter, got string) (kind release.DifferenceKind, note string, same bool, err error) {
 	same = got == t.entries[path].object
 	switch {
@@ -104,7 +104,7 @@ func isNotDir(err error) bool {
 	return errors.As(err, &path) && strings.Contains(path.Err.Error(), "not a directory")
 }
 
-// filters are the filter attributes of those of the paths that have one (gitattributes(5)).
+// filters returns the filter attribute of each path that has one (gitattributes(5)).
 func (t *commitTree) filters(ctx context.Context, paths []string) (map[string]string, error) {
 	repo, err := t.repo.withoutIndex(ctx)
 	if err != nil {
@@ -126,10 +126,10 @@ func (t *commitTree) filters(ctx context.Context, paths []string) (map[string]st
 	return filters, nil
 }
 
-// lfsPointer is the form of a pointer (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md); its size is below 1024 bytes.
+// lfsPointer matches a Git LFS pointer (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md); its size is below 1024 bytes.
 var lfsPointer = regexp.MustCompile(`^version https?://[^\n]+\n(?:[^\n]+\n)*?oid sha256:([0-9a-f]{64})\nsize ([0-9]+)\n`)
 
-// compareLFS compares a file that Git LFS stores. raw is set if it has the content that the commit has: usually the pointer.
+// compareLFS compares a file that Git LFS stores. raw: the file on disk has the commit's own content, usually the pointer.
 func (t *commitTree) compareLFS(ctx context.Context, path string, raw bool) (release.DifferenceKind, string, bool, error) {
 	committed, err := t.repo.git(ctx, "cat-file", "blob", t.entries[path].object)
 	if err != nil {
@@ -148,8 +148,8 @@ func (t *commitTree) compareLFS(ctx context.Context, path string, raw bool) (rel
 	return release.DifferentContent, "", same, err
 }
 
-// compareFiltered compares a file with what its filter makes of the commit's content, because a filter may map different
-// files to the same content. A filter without a smudge command writes that content as it is (gitattributes(5), "filter").
+// compareFiltered compares a file with the output of its filter for the commit's content, because a filter may map different
+// files to the same content. A filter without a smudge command writes the content unchanged (gitattributes(5), "filter").
 func (t *commitTree) compareFiltered(ctx context.Context, path, filter, got string) (release.DifferenceKind, string, bool, error) {
 	if _, err := t.repo.git(ctx, "config", "--get-regexp", `^filter\.`+regexp.QuoteMeta(filter)+`\.(clean|smudge|process)$`); err != nil {
 		return release.UnavailableFilter, "filter=" + filter, false, nil
@@ -158,8 +158,8 @@ func (t *commitTree) compareFiltered(ctx context.Context, path, filter, got stri
 	return release.DifferentContent, "filter=" + filter, same, err
 }
 
-// compareConverted compares a file that has not the commit's content with what .gitattributes makes of that (eol, ident,
-// working-tree-encoding).
+// compareConverted compares a file that differs from the commit's content with the conversion of that content by .gitattributes
+// (eol, ident, working-tree-encoding).
 func (t *commitTree) compareConverted(ctx context.Context, path string) (release.DifferenceKind, string, bool, error) {
 	got, err := fileID(t.file(path), t.entries[path].object)
 	if err != nil {
@@ -175,8 +175,8 @@ func (t *commitTree) compareConverted(ctx context.Context, path string) (release
 	return release.DifferentContent, "", false, nil
 }
 
-// isCheckedOut reports whether a file's id is that of what git would check out on a machine without settings for line
-// endings.
+// isCheckedOut reports whether a file's id equals that of the file that git would check out on a machine without settings for
+// line endings.
 func (t *commitTree) isCheckedOut(ctx context.Context, path, got string) (bool, error) {
 	repo, err := t.repo.withoutIndex(ctx)
 	if err != nil {
@@ -191,7 +191,7 @@ func (t *commitTree) isCheckedOut(ctx context.Context, path, got string) (bool, 
 	return err == nil && blobID(checkedOut.Bytes(), got) == got, err
 }
 
-// newBlobHash returns a hash started with git's blob header; the length of an object id decides between SHA-1 and SHA-256.
+// newBlobHash returns a hash that has read git's blob header; the length of an object id decides between SHA-1 and SHA-256.
 func newBlobHash(size int64, like string) hash.Hash {
 	sum := sha1.New() // #nosec G401 -- git's object ids
 	if len(like) == hex.EncodedLen(sha256.Size) {
@@ -201,14 +201,14 @@ func newBlobHash(size int64, like string) hash.Hash {
 	return sum
 }
 
-// blobID is the id of a blob with this content, of the same kind as another id.
+// blobID returns the id of a blob with this content, by the hash function of the given id.
 func blobID(content []byte, like string) string {
 	sum := newBlobHash(int64(len(content)), like)
 	sum.Write(content)
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// fileID is the id of a blob with the content of a file.
+// fileID returns the id of a blob with the content of a file.
 func fileID(file, like string) (string, error) {
 	info, err := os.Stat(file)
 	if err != nil {

@@ -13,13 +13,12 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Differences compares an image's inputs with the commit, file by file and by content, and returns what is not as the commit
-// has it. It does not go by the index, nor by what git ignores, so that no flag of the index and no pattern hides a file.
-// Submodules are held to the commit that the outer commit names. dir is a directory of the work tree; environ is the
-// environment of git, as in Inspect.
+// Differences compares an image's inputs with the commit, file by file and by content, and returns those that differ. It uses
+// neither the index nor ignore rules, so that no index flag and no pattern hides a file. A submodule is compared with the commit
+// that the outer commit names. dir is a directory of the work tree; environ is the environment of git, as in Inspect.
 //
-// A file that git converts at checkout is as the commit has it if .gitattributes alone says what it becomes, and a Git LFS
-// file if it has the hash that its pointer names.
+// A file that git converts at checkout is equal if .gitattributes alone determines the conversion. A Git LFS file is equal if it
+// has the hash in its pointer.
 //
 // The errors are those of Inspect.
 func Differences(ctx context.Context, environ []string, dir string, commit release.Commit, inputs release.Inputs) ([]release.Difference, error) {
@@ -52,7 +51,7 @@ func Differences(ctx context.Context, environ []string, dir string, commit relea
 	return differences, err
 }
 
-// relativeTo makes a path that is relative to the top relative to dir. An absolute one stays as it is.
+// relativeTo makes a path relative to dir that is relative to the top. It returns an absolute path unchanged.
 func relativeTo(dir, top, path string) string {
 	if filepath.IsAbs(path) {
 		return path
@@ -68,7 +67,7 @@ func relativeTo(dir, top, path string) string {
 	return filepath.ToSlash(below)
 }
 
-// maxLinks is how many symbolic links lead to one file, at most; Linux follows as many (path_resolution(7)).
+// maxLinks is the largest number of symbolic links that are followed to one file, as on Linux (path_resolution(7)).
 const maxLinks = 40
 
 // comparison collects the paths to compare, then compares them.
@@ -85,7 +84,7 @@ func (c *comparison) differs(kind release.DifferenceKind, path, note string) {
 	c.differences = append(c.differences, release.Difference{Kind: kind, Path: path, Note: note})
 }
 
-// addFile adds a file, and each symbolic link on the way to it.
+// addFile adds a file, and each symbolic link that is followed to reach it.
 func (c *comparison) addFile(file string, links int) {
 	below, inside := c.below(file)
 	if !inside || links == 0 {
@@ -127,7 +126,7 @@ func (c *comparison) link(path string) bool {
 	return link
 }
 
-// below is a path relative to the top of the work tree; false if it is outside.
+// below returns a path relative to the top of the work tree; false if the path is outside.
 func (c *comparison) below(path string) (string, bool) {
 	below, err := filepath.Rel(c.outermost.repo.dir, path)
 	return below, err == nil && below != "." && filepath.IsLocal(below)
@@ -140,7 +139,7 @@ func (c *comparison) add(path string) {
 	}
 }
 
-// addRule adds the files of the commit that a rule takes. One that is not on disk is found only here.
+// addRule adds the commit's files that match a rule. Only this finds files that are missing on disk.
 func (c *comparison) addRule(ctx context.Context, rule release.InputRule) error {
 	dir, err := filepath.EvalSymlinks(rule.Dir)
 	if err != nil {
@@ -157,8 +156,8 @@ func (c *comparison) addRule(ctx context.Context, rule release.InputRule) error 
 	return c.addFrom(ctx, c.outermost, base, "", rule)
 }
 
-// addFrom adds the files that a rule takes from one tree. The rule's directory is at base in the tree, or the tree is at above
-// in the rule's directory.
+// addFrom adds the files of one tree that match a rule. base is the path of the rule's directory in the tree; above is the path
+// of the tree in the rule's directory, if the tree is the inner one.
 func (c *comparison) addFrom(ctx context.Context, tree *commitTree, base, above string, rule release.InputRule) error {
 	if submodule, rest, found := tree.submoduleOf(base); base != "" && found {
 		return c.addSubmodule(ctx, tree, submodule, func(inner *commitTree) error { return c.addFrom(ctx, inner, rest, above, rule) })
@@ -188,7 +187,7 @@ func (c *comparison) addFrom(ctx context.Context, tree *commitTree, base, above 
 	return nil
 }
 
-// addSubmodule calls add with a submodule's tree, or notes why there is none.
+// addSubmodule calls add with a submodule's tree, or records why there is none.
 func (c *comparison) addSubmodule(ctx context.Context, tree *commitTree, path string, add func(*commitTree) error) error {
 	inner, err := tree.submodule(ctx, path)
 	if c.noteSubmodule(ctx, tree, path, err) {
@@ -200,7 +199,7 @@ func (c *comparison) addSubmodule(ctx context.Context, tree *commitTree, path st
 	return add(inner)
 }
 
-// noteSubmodule reports whether the error of a submodule is a difference, and notes it.
+// noteSubmodule reports whether the error of a submodule is a difference, and if so records it.
 func (c *comparison) noteSubmodule(ctx context.Context, tree *commitTree, path string, err error) bool {
 	switch {
 	case errors.Is(err, errNotCheckedOut):
@@ -248,8 +247,8 @@ func (c *comparison) run(ctx context.Context) ([]release.Difference, error) {
 	return slices.Compact(c.differences), nil
 }
 
-// find returns the innermost tree that a path belongs to, and the path in it; nil if its submodule cannot be read, which is
-// then noted.
+// find returns the innermost tree that contains a path, and the path in it. It returns nil if the path's submodule cannot be
+// read, and records why.
 func (c *comparison) find(ctx context.Context, path string) (*commitTree, string, error) {
 	tree := c.outermost
 	for {
@@ -268,7 +267,7 @@ func (c *comparison) find(ctx context.Context, path string) (*commitTree, string
 	}
 }
 
-// otherCommit replaces the differences of a submodule by one, if another commit is checked out in it.
+// otherCommit replaces the differences in a submodule by a single one, if another commit is checked out in it.
 func (t *commitTree) otherCommit(ctx context.Context, differences []release.Difference) []release.Difference {
 	head, err := t.repo.resolve(ctx, "HEAD")
 	if err != nil || head.String() == t.commit {

@@ -16,15 +16,15 @@ import (
 )
 
 const (
-	// maxFetchTime bounds a fetch. Commits alone, of which a fetch asks, are a few MB of a repository of ten thousand.
+	// maxFetchTime limits a fetch. It asks for commits only, which are a few MB for a repository of ten thousand commits.
 	maxFetchTime = time.Minute
-	// maxWanted is how many commits one fetch asks for; a checkout of a few branches has been cut off at fewer places.
+	// maxWanted is how many commits one fetch asks for; a shallow checkout of a few branches is cut off at fewer places.
 	maxWanted = 100
 )
 
-// fetchHistory fetches the commits that the repository lacks between the given ones and the first of all into a bare repository
-// of its own, which has the objects of this one too. remove deletes it. The remote and the credentials are those of the
-// checkout's own configuration. Neither the checkout nor its repository is changed.
+// fetchHistory fetches the missing ancestors of the given commits into a new bare repository, which also reads the objects of
+// this one. remove deletes it. The remote and the credentials are those in the checkout's configuration. It changes neither the
+// checkout nor its repository.
 func (r repository) fetchHistory(ctx context.Context, scratch Scratch, shallow bool, commits ...release.Commit) (fetched repository, remove func(), err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, maxFetchTime, fmt.Errorf("the remote did not send the history within %s", maxFetchTime))
 	defer cancel()
@@ -61,7 +61,8 @@ func (r repository) fetchHistory(ctx context.Context, scratch Scratch, shallow b
 	if _, err = fetched.git(ctx, "init", "--quiet", "--bare", "--template=", "--object-format="+format, dir); err != nil {
 		return repository{}, nil, r.fault(err, "preparing to fetch the history of")
 	}
-	// Git tells the remote which commits an alternate has: those of a shallow repository have no ancestors there.
+	// A shallow repository is no alternate: git reports an alternate's commits to the remote, which then does not send their
+	// missing ancestors.
 	if !shallow {
 		err = addAlternate(dir, objects)
 	}
@@ -74,9 +75,9 @@ func (r repository) fetchHistory(ctx context.Context, scratch Scratch, shallow b
 	return fetched, remove, err
 }
 
-// fetch fetches commits, by their ids, or all branches if the remote does not serve one of those.
+// fetch fetches commits by their ids, or all branches if the remote does not serve one of the ids.
 func (r repository) fetch(ctx context.Context, remote string, wanted []string) error {
-	// tree:0 asks for commits only; a remote that does not know it sends everything.
+	// tree:0 asks for commits only; a remote that does not support it sends everything.
 	args := []string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--filter=tree:0", remote}
 	_, err := r.git(ctx, append(args, wanted...)...)
 	var exit *exitError
@@ -89,13 +90,13 @@ func (r repository) fetch(ctx context.Context, remote string, wanted []string) e
 	return nil
 }
 
-// addAlternate lets a bare repository read the objects of another one as well (gitrepository-layout(5)).
+// addAlternate lets a bare repository also read the objects of another repository (gitrepository-layout(5)).
 func addAlternate(dir, objects string) error {
 	return os.WriteFile(filepath.Join(dir, "objects", "info", "alternates"), []byte(objects+"\n"), 0o600)
 }
 
-// missing lists the commits to ask a remote for: those that the repository lacks, and where it is shallow those at which its
-// history has been cut off.
+// missing lists the commits to fetch: those that the repository lacks, and in a shallow repository those at which its history is
+// cut off.
 func (r repository) missing(ctx context.Context, shallow bool, commits []release.Commit) (wanted []string, err error) {
 	for _, commit := range commits {
 		if !r.has(ctx, commit) {
@@ -121,7 +122,7 @@ func (r repository) missing(ctx context.Context, shallow bool, commits []release
 	return slices.Compact(wanted), nil
 }
 
-// remote is the name of the remote to fetch from: origin, or the first one if there is no origin.
+// remote returns the name of the remote to fetch from: origin, or the first remote if there is no origin.
 func (r repository) remote(ctx context.Context) (string, error) {
 	out, err := r.git(ctx, "remote")
 	if err != nil {
@@ -137,7 +138,7 @@ func (r repository) remote(ctx context.Context) (string, error) {
 	return remotes[0], nil
 }
 
-// top is the top of the work tree, against which git resolves a remote that is a relative path.
+// top returns the top of the work tree. Git resolves a remote that is a relative path against it.
 func (r repository) top(ctx context.Context) string {
 	out, err := r.git(ctx, "rev-parse", "--show-toplevel")
 	if err != nil {
@@ -146,7 +147,7 @@ func (r repository) top(ctx context.Context) string {
 	return strings.TrimSuffix(out, "\n")
 }
 
-// path is the absolute path of a file of the repository.
+// path returns the absolute path of a file in the repository's git directory.
 func (r repository) path(ctx context.Context, name string) (string, error) {
 	out, err := r.git(ctx, "rev-parse", "--git-path", name)
 	if err != nil {
@@ -159,8 +160,8 @@ func (r repository) path(ctx context.Context, name string) (string, error) {
 	return path, nil
 }
 
-// fetchEnviron is the environment for fetching from the remote into another repository: what the checkout's own configuration
-// says about reaching the remote is given as GIT_CONFIG_ variables (git-config(1)), which leave no credential on the disk.
+// fetchEnviron returns the environment for fetching from the remote into another repository. It contains the checkout's settings
+// about reaching the remote as GIT_CONFIG_ variables (git-config(1)), which write no credential to the disk.
 func (r repository) fetchEnviron(ctx context.Context, remote string) ([]string, error) {
 	out, err := r.git(ctx, "config", "--local", "--includes", "--list", "-z")
 	if err != nil {
@@ -191,7 +192,7 @@ func (r repository) fetchEnviron(ctx context.Context, remote string) ([]string, 
 	return append(environ, "GIT_CONFIG_COUNT="+strconv.Itoa(count)), nil
 }
 
-// isAboutReaching reports whether a variable of a repository's configuration says how to reach its remote.
+// isAboutReaching reports whether a setting in a repository's configuration says how to reach its remote.
 func isAboutReaching(key, remote string) bool {
 	for _, section := range []string{"http.", "credential.", "url.", "ssh.", "protocol.", "core.sshcommand", "core.gitproxy", "core.askpass"} {
 		if strings.HasPrefix(key, section) {

@@ -16,7 +16,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// maxChanged is how many changed paths are listed; one is enough to refuse a work tree.
+// maxChanged is how many changed paths are listed.
 const maxChanged = 20
 
 const (
@@ -57,7 +57,7 @@ func Inspect(ctx context.Context, environ []string, dir, commit string) (release
 	return source, err
 }
 
-// open prepares a directory for running git in it.
+// open returns a repository for running git in a directory.
 func open(environ []string, dir string) (repository, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return repository{}, release.BadSetting(settingContext, fmt.Sprintf("%q is not a directory", dir), "name a directory of the work tree")
@@ -69,7 +69,7 @@ func open(environ []string, dir string) (repository, error) {
 	return repository{program: program, environ: cleanEnviron(environ), dir: dir}, nil
 }
 
-// prefix is dir relative to the top of the work tree, "" or ending in a slash.
+// prefix returns dir relative to the top of the work tree: "", or a path that ends in a slash.
 func (r repository) prefix(ctx context.Context) (string, error) {
 	out, err := r.git(ctx, "rev-parse", "--is-inside-work-tree", "--show-prefix")
 	inside, prefix, _ := strings.Cut(out, "\n")
@@ -86,7 +86,7 @@ func (r repository) prefix(ctx context.Context) (string, error) {
 	return strings.TrimSuffix(prefix, "\n"), nil
 }
 
-// checkedOut is the commit that is checked out. It refuses a wanted commit that is another one.
+// checkedOut returns the commit that is checked out. It refuses if another commit is wanted.
 func (r repository) checkedOut(ctx context.Context, wanted string) (release.Commit, error) {
 	head, err := r.resolve(ctx, "HEAD")
 	var exit *exitError
@@ -132,7 +132,7 @@ func (r repository) resolve(ctx context.Context, revision string) (release.Commi
 	return commit, nil
 }
 
-// objectHash is the SHA-256 of a commit's object: its tree, parents, people and message.
+// objectHash returns the SHA-256 of a commit's object: its tree, parents, people and message.
 func (r repository) objectHash(ctx context.Context, commit release.Commit) ([32]byte, error) {
 	object, err := r.git(ctx, "cat-file", "commit", commit.String())
 	if err != nil {
@@ -141,7 +141,7 @@ func (r repository) objectHash(ctx context.Context, commit release.Commit) ([32]
 	return sha256.Sum256([]byte(object)), nil
 }
 
-// committerTime is used instead of the author's time, because a rebase or an amendment changes it.
+// committerTime returns the committer's time. The author's time would be the same after a rebase or an amendment.
 func (r repository) committerTime(ctx context.Context, commit release.Commit) (time.Time, error) {
 	out, err := r.git(ctx, "show", "-s", "--no-show-signature", "--format=%ct", commit.String(), "--")
 	if err != nil {
@@ -154,8 +154,8 @@ func (r repository) committerTime(ctx context.Context, commit release.Commit) (t
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-// originURL is the web page of the remote "origin"; "" if there is none. It is read by `git config`, not by `git remote`, so
-// that a rewrite in a user's configuration (url.*.insteadOf) does not end up in an image.
+// originURL returns the web page of the remote "origin"; "" if there is none. It uses `git config`, not `git remote`, so that a
+// rewrite in a user's configuration (url.*.insteadOf) does not enter an image.
 func (r repository) originURL(ctx context.Context) (string, error) {
 	out, err := r.git(ctx, "config", "--get", "remote.origin.url")
 	var exit *exitError

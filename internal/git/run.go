@@ -17,20 +17,20 @@ import (
 	"github.com/onedigest/onedigest/internal/text"
 )
 
-// maxOutput bounds what is kept of one command's output, in bytes.
+// maxOutput limits the output kept of one command, in bytes.
 const maxOutput = 1 << 20
 
-// maxErrorText bounds what is kept of one command's error stream, in bytes.
+// maxErrorText limits the error output kept of one command, in bytes.
 const maxErrorText = 4096
 
-// repository is a directory that git is run in.
+// repository runs git in a directory.
 type repository struct {
 	program string
 	environ []string
 	dir     string
 }
 
-// exitError is the error of a git that ran and ended with a status other than 0.
+// exitError is the error of a git command that ended with a status other than 0.
 type exitError struct {
 	status int
 	stderr string
@@ -43,25 +43,25 @@ func (e *exitError) Error() string {
 	return e.stderr
 }
 
-// git runs one command and returns the first maxOutput bytes of its output. Its errors are those of stream.
+// git runs one git command and returns the first maxOutput bytes of its output. Its errors are those of stream.
 func (r repository) git(ctx context.Context, args ...string) (string, error) {
 	stdout := &headBuffer{limit: maxOutput}
 	err := r.stream(ctx, stdout, args...)
 	return stdout.String(), err
 }
 
-// stream runs one command and writes its output to stdout. The error is an *exitError if git ran and failed.
+// stream runs one git command and writes its output to stdout. The error is an *exitError if git ran and failed.
 func (r repository) stream(ctx context.Context, stdout io.Writer, args ...string) error {
 	return r.pipe(ctx, nil, stdout, args...)
 }
 
-// pipe is stream with an input.
+// pipe runs one git command with an input, and writes its output to stdout. The error is an *exitError if git ran and failed.
 func (r repository) pipe(ctx context.Context, stdin io.Reader, stdout io.Writer, args ...string) error {
-	// core.fsmonitor is a program that the repository's configuration names, and must not be started. The user's attributes are not
-	// the commit's.
+	// core.fsmonitor is turned off, because it is a program named by the repository's configuration. The user's attributes are
+	// turned off, because the commit does not have them.
 	cmd := exec.CommandContext(ctx, r.program, append([]string{"--no-pager", "-c", "core.fsmonitor=false", "-c", "core.attributesFile=" + os.DevNull}, args...)...) // #nosec G204 -- arguments, never a shell
 	cmd.Dir, cmd.Env, cmd.WaitDelay = r.dir, r.environ, time.Second
-	// A git that is killed leaves what it has started to reach a remote, so that its whole group is killed.
+	// The whole process group is killed, because git starts other programs to reach a remote.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	stderr := &headBuffer{limit: maxErrorText}
@@ -77,20 +77,21 @@ func (r repository) pipe(ctx context.Context, stdin io.Reader, stdout io.Writer,
 	return err
 }
 
-// fault is a *release.Fault about the repository.
+// fault makes a *release.Fault about the repository.
 func (r repository) fault(err error, format string, subjects ...any) error {
 	return release.NewFault("git", "", err, format+" %q", append(subjects, r.dir)...)
 }
 
-// keptVariables are the GIT_ variables that say how to read or reach any repository, not which one (git(1), "Environment Variables").
+// keptVariables are the GIT_ variables that say how to read or reach any repository. All others may say which repository (git(1),
+// "Environment Variables").
 var keptVariables = []string{"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_COUNT", "GIT_CEILING_DIRECTORIES",
 	"GIT_DISCOVERY_ACROSS_FILESYSTEM", "GIT_EXEC_PATH",
 	// How to reach a remote.
 	"GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_ASKPASS", "GIT_ALLOW_PROTOCOL", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_SSL_CERT", "GIT_SSL_KEY",
 	"GIT_SSL_NO_VERIFY", "GIT_PROXY_COMMAND"}
 
-// cleanEnviron removes the variables that would point git at another repository, index or object store, and sets the
-// language of its messages, which this package searches.
+// cleanEnviron removes the variables that would point git at another repository, index or object store. It sets the language of
+// git's messages, because this package searches them.
 func cleanEnviron(environ []string) []string {
 	cleaned := slices.DeleteFunc(slices.Clone(environ), func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
@@ -115,7 +116,7 @@ func (h *headBuffer) Write(chunk []byte) (int, error) {
 	return len(chunk), nil
 }
 
-// oneLine joins the lines of git's error stream into one that is safe to show.
+// oneLine joins the lines of git's error output to one printable line.
 func oneLine(stderr string) string {
 	var lines []string
 	for _, line := range strings.FieldsFunc(stderr, func(c rune) bool { return c == '\n' || c == '\r' }) {

@@ -13,11 +13,11 @@ const doAmbiguous = "give more digits, or the full id"
 
 func ambiguousText(id string) string { return fmt.Sprintf("%q begins the ids of several commits", id) }
 
-// ResolveCommit returns the full id of the commit whose id begins with short (at least 4 hex digits, git's own minimum), in
-// the repository that dir belongs to. environ is the environment of git, as in Inspect.
+// ResolveCommit returns the full id of the commit whose id starts with short (at least 4 hex digits, git's minimum), in the
+// repository of dir. environ is the environment of git, as in Inspect.
 //
-// A short id that the repository does not know or that is ambiguous, and a directory outside of a repository, are an
-// *release.InputError that names no setting; a git that is missing or fails in another way is a *release.Fault.
+// A short id that is unknown or ambiguous, and a directory outside of a repository, are an *release.InputError that names no
+// setting. A git that is missing or fails in another way is a *release.Fault.
 func ResolveCommit(ctx context.Context, environ []string, dir, short string) (release.Commit, error) {
 	repo, err := open(environ, dir)
 	if err != nil {
@@ -47,7 +47,7 @@ func ResolveCommit(ctx context.Context, environ []string, dir, short string) (re
 	return commit, nil
 }
 
-// isAmbiguous reports whether git refused a short id that several commits share (git's message, get_short_oid in
+// isAmbiguous reports whether git refused a short id because several commits start with it (git's message, get_short_oid in
 // object-name.c: "short object ID %s is ambiguous").
 func isAmbiguous(err error) bool {
 	var exit *exitError

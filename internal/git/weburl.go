@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// webURL turns the address of a remote into the URL of its web page: no user, no password, no ".git". It is empty for a
-// remote that names no host on the network (a path, an alias of an ssh configuration).
+// webURL converts the address of a remote to the URL of its web page, without user, password and ".git". It returns "" for a
+// remote without a network host (a path, or an alias in an ssh configuration).
 //
 // The forms are those of git-fetch(1), "Git URLs".
 func webURL(remote string) string {
@@ -42,8 +42,8 @@ func isHost(host string) bool {
 	return namePattern.MatchString(host) || err == nil && address.Zone() == ""
 }
 
-// fromSCP converts [user@]host:path into a URL; "://" if the remote has another form. A colon after a slash belongs to a
-// path, and a host without a dot is taken for an alias.
+// fromSCP converts [user@]host:path to a URL; "://" if the remote has another form. A colon after a slash belongs to a path. A
+// host without a dot counts as an ssh alias.
 func fromSCP(remote string) string {
 	host, path, found := strings.Cut(remote, ":")
 	host = host[strings.LastIndex(host, "@")+1:]

@@ -7,12 +7,12 @@ import (
 	"strconv"
 )
 
-// include is the directive by which an assembler file takes another one of any name. One in a comment counts too.
+// include matches the directive by which an assembler file includes another file of any name, also in a comment.
 var include = regexp.MustCompile(`#[ \t]*include[ \t]*("(?:[^"\\\n]|\\.)*")`)
 
-// included are the files that assembler files of a package take, directly or not, those that do not exist included. The
-// assembler looks in the package's directory for them, whichever file names them, and then in the Go distribution (go doc
-// cmd/asm, -I; cmd/asm/internal/lex, Input.include).
+// included returns the files that a package's assembler files include, directly or not, existing or not. The assembler looks for
+// them in the package's directory, whichever file includes them, and then in the Go distribution (go doc cmd/asm, -I;
+// cmd/asm/internal/lex, Input.include).
 func included(dir string, names []string) (files []string) {
 	known := map[string]bool{}
 	for _, name := range names {
@@ -36,7 +36,8 @@ func inDir(dir, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// includesOf are the names that a file includes; none if it cannot be read, as one of the Go distribution.
+// includesOf returns the names that a file includes. It returns none if the file cannot be read, such as a file of the Go
+// distribution.
 func includesOf(file string) (names []string) {
 	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
 		return nil

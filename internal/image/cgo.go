@@ -12,8 +12,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// refuseCgo refuses packages that use cgo on a platform, because the builder compiles without it: what is left of such a
-// package may be a stub that fails when it is called. Those of the Go distribution are complete without cgo.
+// refuseCgo refuses packages that use cgo on a platform, because the builder compiles without cgo: the rest of such a package may
+// be a stub that fails when it is called. Packages of the Go distribution are complete without cgo.
 func refuseCgo(packages []goPackage, platform release.Platform, tags []string) error {
 	with := build.Default
 	with.GOOS, with.GOARCH, with.CgoEnabled, with.BuildTags = "linux", platform.Architecture, true, tags

@@ -24,11 +24,13 @@ const (
 	settingUser       = "user"
 )
 
-// Choose turns "auto" into the name of a builder, and refuses a recipe that the builder cannot follow before anything runs.
-// It reads files only. For "auto", what the recipe names decides: go for a main package other than the context itself, docker
-// for a Dockerfile. If it names neither, what the context holds decides: a Go main package of a module, or a Dockerfile. If
-// both ways are open, the recipe is refused, because they make different images. Whether Docker is installed does not count,
-// because a commit would become different images on different machines.
+// Choose turns "auto" into the name of a builder. It refuses, before anything runs, a recipe that the builder cannot build. It
+// reads files only.
+//
+// For "auto", the recipe's settings decide: go for a main package other than the context itself, docker for a Dockerfile. Without
+// such a setting, the files in the context decide: a Go main package of a module, or a Dockerfile. If both are possible, the
+// recipe is refused, because they make different images. Whether Docker is installed does not matter: the same commit must become
+// the same image on every machine.
 //
 // Its errors are *release.InputError.
 func (b *Builders) Choose(builder string, recipe release.Recipe) (string, error) {
@@ -70,7 +72,7 @@ func chooseByFiles(recipe release.Recipe) (string, error) {
 	return "", nothingToBuild(recipe, notGo)
 }
 
-// namesMain reports whether the recipe names a main package other than the default, the context itself.
+// namesMain reports whether the recipe's main package is not the default, the context itself.
 func namesMain(recipe release.Recipe) bool {
 	return recipe.Main != "" && path.Clean(recipe.Main) != "."
 }
@@ -80,7 +82,8 @@ func ambiguous(what string) error {
 		"give --builder go for the Go program or --builder docker for the Dockerfile")
 }
 
-// nothingToBuild names what the context holds further down, which only a setting can choose.
+// nothingToBuild returns the error for a context without a program or Dockerfile. It lists those in subdirectories, which a
+// setting can choose.
 func nothingToBuild(recipe release.Recipe, notGo error) error {
 	what := fmt.Sprintf("nothing to build in %q: %v, and there is no Dockerfile", recipe.Context, notGo)
 	var found []string
@@ -173,8 +176,7 @@ func checkMainPackage(recipe release.Recipe) error {
 	return nil // the compiler reports everything else better
 }
 
-// packagePath turns the recipe's main into the path of one directory for the go command: not a flag, an import path or a
-// pattern.
+// packagePath makes the recipe's main a path of one directory for the go command, which is no flag, import path or pattern.
 func packagePath(main string) (string, error) {
 	clean := path.Clean("./" + main)
 	if strings.HasPrefix(main, "/") || clean == ".." || strings.HasPrefix(clean, "../") || strings.Contains(clean, "...") {
@@ -189,7 +191,7 @@ func packagePath(main string) (string, error) {
 // dockerfileNames are the names that docker buildx and podman look for when no file is named.
 var dockerfileNames = []string{"Dockerfile", "dockerfile", "Containerfile"}
 
-// standardDockerfiles returns those of dockerfileNames that the context holds, a file with several of them only once.
+// standardDockerfiles returns those of dockerfileNames that exist in the context. Two names of the same file count once.
 func standardDockerfiles(context string) (names []string) {
 	var seen []os.FileInfo
 	for _, name := range dockerfileNames {
@@ -203,8 +205,8 @@ func standardDockerfiles(context string) (names []string) {
 	return names
 }
 
-// findDockerfile returns the recipe's Dockerfile, or the only one of the context. It must be inside the context, with symbolic
-// links resolved.
+// findDockerfile returns the recipe's Dockerfile, or the only one in the context. It must be inside the context after symbolic
+// links are resolved.
 func findDockerfile(recipe release.Recipe) (string, error) {
 	file := recipe.Dockerfile
 	if file == "" {

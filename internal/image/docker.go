@@ -67,11 +67,11 @@ func (b DockerBuilder) buildx(ctx context.Context, dir string) (program, error) 
 	return docker, nil
 }
 
-// buildxArgs are the arguments of docker; there is no shell. Each value is in one argument with its flag (--flag=value), so
-// that no value can be taken for a flag.
+// buildxArgs returns the arguments of docker; no shell is used. Each value is in one argument with its flag (--flag=value), so
+// that no value can be read as a flag.
 //
-// The layout is exported as a tar: buildx can write a directory (tar=false), but then reports errors for images of an index
-// that share a layer.
+// The layout is exported as a tar: buildx can write a directory (tar=false), but then reports errors for images of an index that
+// share a layer.
 func buildxArgs(recipe release.Recipe, file, archive string) ([]string, error) {
 	var output bytes.Buffer
 	fields := csv.NewWriter(&output) // as buildx reads it
@@ -106,7 +106,7 @@ func appendPairs(args []string, flag string, pairs map[string]string) []string {
 	return args
 }
 
-// dockerFailure is a *release.Fault if Docker or its builder does not work, and a *release.Failure if the Dockerfile does
+// dockerFailure returns a *release.Fault if Docker or its builder does not work, and a *release.Failure if the Dockerfile does
 // not build.
 func dockerFailure(ctx context.Context, err error, stderr, file string) error {
 	what := fmt.Sprintf("building %q with docker buildx", file)
@@ -128,7 +128,7 @@ func dockerFailure(ctx context.Context, err error, stderr, file string) error {
 	return &release.Failure{What: what + " failed", Err: errors.New(lastError(stderr)), Do: "see the log above"}
 }
 
-// lastError is the line in which buildx says why it failed. All lines were logged already.
+// lastError returns the line in which buildx says why it failed. All lines were logged already.
 func lastError(stderr string) string {
 	lines := strings.Split(stderr, "\n")
 	for _, line := range slices.Backward(lines) {
@@ -139,8 +139,8 @@ func lastError(stderr string) string {
 	return lines[len(lines)-1]
 }
 
-// verifyAnnotations checks that the image is annotated with its commit and its settings, without which no later build would
-// reuse it.
+// verifyAnnotations checks that the image is annotated with its commit and its settings. Without them no later build would reuse
+// it.
 func verifyAnnotations(layout release.Layout, wanted map[string]string) error {
 	blob := filepath.Join(layout.Dir, "blobs", "sha256", strings.TrimPrefix(layout.Digest.String(), "sha256:"))
 	var manifest struct {

@@ -13,9 +13,9 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// dockerInputs lists what Docker gets: the Dockerfile, its ignore file, and every file and empty directory of the context
-// that is not ignored. Git's own directories are left out: they are no sources, and no commit can hold them.
-// It warns of one that Docker gets.
+// dockerInputs lists the files that Docker gets: the Dockerfile, its ignore file, and every file and empty directory of the
+// context that is not ignored. Git's own directories are left out, because no commit can contain them; it warns if Docker gets
+// one.
 func dockerInputs(recipe release.Recipe, warn func(string)) (release.Inputs, error) {
 	file, err := findDockerfile(recipe)
 	if err != nil {
@@ -42,13 +42,13 @@ func dockerInputs(recipe release.Recipe, warn func(string)) (release.Inputs, err
 	return inputs, nil
 }
 
-// ignoreFiles are the files that may say what is ignored, the first that exists does: the Dockerfile's own, then the context's
-// (https://docs.docker.com/build/concepts/context/#filename-and-location).
+// ignoreFiles returns the files that may list what is ignored: the Dockerfile's own, then the context's. The first that exists is
+// used (https://docs.docker.com/build/concepts/context/#filename-and-location).
 func ignoreFiles(context, dockerfile string) []string {
 	return []string{dockerfile + ".dockerignore", filepath.Join(context, ".dockerignore")}
 }
 
-// ignore says which paths of a context Docker does not get.
+// ignore matches the paths of a context that Docker does not get.
 type ignore struct{ *patternmatcher.PatternMatcher }
 
 func (i ignore) matches(path string) bool {
@@ -79,7 +79,7 @@ func readIgnore(context, dockerfile string) (ignore, error) {
 	return ignore{matcher}, err
 }
 
-// contextWalk lists what Docker gets of a context.
+// contextWalk collects the paths of a context that Docker gets.
 type contextWalk struct {
 	root    string
 	ignored ignore
@@ -87,9 +87,9 @@ type contextWalk struct {
 	git     []string // git's own directories, relative to root
 }
 
-// list adds to w.files what .dockerignore lets Docker have below a directory: the files, and each directory that is not ignored
-// and below which nothing else was added. Entries named .git that are not ignored go to w.git instead. It reports whether
-// anything was added to w.files.
+// list adds to w.files what Docker gets below a directory: the files, and each directory that is not ignored and below which
+// nothing was added. It adds entries named .git that are not ignored to w.git instead. It reports whether it added anything to
+// w.files.
 func (w *contextWalk) list(dir string) (holds bool, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -19,11 +19,11 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// defaultUser is the user of an image whose recipe and base name none: base.User. It is a number, because Kubernetes cannot check
-// runAsNonRoot against a name (SecurityContext).
+// defaultUser is the user of an image if neither the recipe nor the base sets one: base.User. It is a number, because Kubernetes
+// cannot check runAsNonRoot against a name (SecurityContext).
 var defaultUser = fmt.Sprintf("%d:%d", base.User, base.User)
 
-// accountOf is the recipe's user as numbers.
+// accountOf parses the recipe's user.
 func accountOf(recipe release.Recipe) (account base.Account, err error) {
 	_, err = fmt.Sscanf(cmp.Or(recipe.User, defaultUser), "%d:%d", &account.User, &account.Group)
 	return account, err
@@ -48,7 +48,7 @@ func baseImage(recipe release.Recipe, platform release.Platform) (v1.Image, v1.C
 	return image, config, nil
 }
 
-// ownLayer writes the layer that all images with the same user share.
+// ownLayer writes the base layer that all images with the same user share.
 func ownLayer(recipe release.Recipe) (v1.Layer, error) {
 	account, err := accountOf(recipe)
 	if err != nil {
@@ -70,7 +70,7 @@ func ownBase(image v1.Image, recipe release.Recipe) (v1.Image, error) {
 	return mutate.Append(image, mutate.Addendum{Layer: layer, MediaType: types.OCILayer, History: v1.History{Created: v1.Time{Time: time.Unix(0, 0).UTC()}, CreatedBy: "onedigest build", Comment: base.Comment}})
 }
 
-// findBase returns the base's image for a platform from the layout that holds the images for all of them.
+// findBase returns the base's image for a platform from the downloaded layout.
 func findBase(from release.Layout, platform release.Platform) (v1.Image, error) {
 	index, err := layout.ImageIndexFromPath(from.Dir)
 	if err != nil {
@@ -88,15 +88,15 @@ func findBase(from release.Layout, platform release.Platform) (v1.Image, error) 
 	return nil, fmt.Errorf("it has no image for %q", platform)
 }
 
-// ociMediaTypes are the types of layers under which OCI's manifest names the same bytes (OCI image-spec, media-types.md,
+// ociMediaTypes maps the media types of Docker's layers to OCI's types for the same bytes (OCI image-spec, media-types.md,
 // "Compatibility Matrix").
 var ociMediaTypes = map[types.MediaType]types.MediaType{
 	types.DockerLayer: types.OCILayer, types.DockerUncompressedLayer: types.OCIUncompressedLayer,
 	types.OCILayer: types.OCILayer, types.OCIUncompressedLayer: types.OCIUncompressedLayer, types.OCILayerZStd: types.OCILayerZStd,
 }
 
-// copyBase adds the layers of a base to an image. The config is the base's without what describes the base itself, its program
-// and its health check.
+// copyBase adds the layers of a base to an image. The config is the base's, without the fields that describe the base itself, its
+// program and its health check.
 func copyBase(image, given v1.Image) (v1.Image, v1.Config, error) {
 	file, err := given.ConfigFile()
 	if err != nil {
@@ -137,7 +137,7 @@ func copyBase(image, given v1.Image) (v1.Image, v1.Config, error) {
 	return image, config, nil
 }
 
-// configOf is the config of an image on top of its base image's.
+// configOf returns the config of an image, based on the config of its base image.
 func configOf(recipe release.Recipe, below v1.Config, name string) v1.Config {
 	config := below
 	config.Entrypoint = []string{"/" + programDir + "/" + name}

@@ -10,11 +10,11 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// networkError matches the messages of Go's network errors: a module that cannot be fetched does not mean that the source
-// is broken.
+// networkError matches the messages of Go's network errors. A module that cannot be fetched does not mean that the source is
+// broken.
 var networkError = regexp.MustCompile(`dial tcp|no such host|connection re(?:fused|set)|i/o timeout|TLS handshake|network is unreachable|\b50[0-9] [A-Z]|unexpected EOF`)
 
-// failure is a *release.Fault if the machine or the network does not work, a *release.InputError if a setting is wrong, and
+// failure returns a *release.Fault if the machine or the network does not work, a *release.InputError if a setting is wrong, and
 // a *release.Failure if the source does not compile.
 func (g golang) failure(ctx context.Context, err error, stderr, what string) error {
 	switch {
@@ -34,8 +34,7 @@ func (g golang) failure(ctx context.Context, err error, stderr, what string) err
 	return &release.Failure{What: what + " failed", Err: errors.New(firstLines(stderr, maxErrors)), Do: do}
 }
 
-// builderFault is a *release.Fault with what the builder printed, or with the error if it printed nothing or the context
-// ended.
+// builderFault returns a *release.Fault with the builder's output, or with the error if there is no output or the context ended.
 func builderFault(ctx context.Context, err error, stderr, format string, subjects ...any) error {
 	if ctx.Err() == nil && stderr != "" {
 		err = errors.New(stderr)
@@ -46,7 +45,7 @@ func builderFault(ctx context.Context, err error, stderr, format string, subject
 // maxErrors is how many lines of the compiler are shown; the compiler itself stops after ten errors in a package.
 const maxErrors = 30
 
-// firstLines returns the first lines of a text, and how many more it has.
+// firstLines returns the first lines of a text, and how many lines follow.
 func firstLines(text string, most int) string {
 	lines := strings.Split(text, "\n")
 	if left := len(lines) - most; left > 0 {

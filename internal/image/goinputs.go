@@ -57,8 +57,8 @@ type goModule struct {
 	Replace             *goModule
 }
 
-// cached reports whether a module is in the module cache. One that is has a version and a directory; a vendored one has no
-// directory, one that is replaced by a directory no version.
+// cached reports whether a module is in the module cache. Such a module has a version and a directory. A vendored module has no
+// directory, and a module that is replaced by a directory has no version.
 func (m *goModule) cached() bool {
 	return m != nil && m.Version != "" && m.Dir != "" && (m.Replace == nil || m.Replace.Version != "")
 }
@@ -119,9 +119,9 @@ func (g golang) list(ctx context.Context, recipe release.Recipe, main string, pl
 	}
 }
 
-// addTo adds to found the files that the build of a package reads: sources, embedded files, the module's go.mod, and for the
-// main module go.sum and vendor/modules.txt. It also adds go.mod paths, existing or not, that would cut the package off from
-// its module, and a rule for files that would join the package if they were in its directory. mainDir stands for the module's
+// addTo adds to found the files that the build of a package reads: sources, embedded files, the module's go.mod, and for the main
+// module go.sum and vendor/modules.txt. It also adds paths of go.mod files, existing or not, that would cut the package off from
+// its module, and a rule for files that would join the package if they were in its directory. mainDir is used as the module's
 // directory if the package has no go.mod.
 func (p goPackage) addTo(found *release.Inputs, mainDir string) {
 	for _, name := range slices.Concat(p.GoFiles, p.SFiles, p.HFiles, p.SysoFiles, p.EmbedFiles) {
@@ -136,7 +136,7 @@ func (p goPackage) addTo(found *release.Inputs, mainDir string) {
 	if p.Module != nil && p.Module.Main {
 		found.Files = append(found.Files, filepath.Join(top, "go.sum"), filepath.Join(top, "vendor", "modules.txt"))
 	}
-	// A go.mod on the way to the module's own would make the package another module's.
+	// A go.mod between the package and the module's own go.mod would move the package to another module.
 	for dir := p.Dir; dir != top && strings.HasPrefix(dir, top+string(filepath.Separator)); dir = filepath.Dir(dir) {
 		found.Files = append(found.Files, filepath.Join(dir, "go.mod"))
 	}
@@ -151,8 +151,8 @@ func (p goPackage) addTo(found *release.Inputs, mainDir string) {
 	})
 }
 
-// isGoSource reports whether the go command would compile a file of a package's directory without cgo, on any platform
-// (go help packages; go/build's goodOSArchFile decides by the name).
+// isGoSource reports whether the go command would compile a file in a package's directory without cgo, on any platform (go help
+// packages; go/build's goodOSArchFile decides by the name).
 func isGoSource(name string) bool {
 	if strings.Contains(name, "/") || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || strings.HasSuffix(name, "_test.go") {
 		return false
@@ -160,9 +160,9 @@ func isGoSource(name string) bool {
 	return slices.Contains([]string{".go", ".s", ".h", ".hh", ".hpp", ".hxx", ".syso"}, path.Ext(name))
 }
 
-// embeds reports whether a //go:embed pattern takes a file, and whether it may take files of a directory with this path. A
-// pattern that matches a directory takes what is below, except for names that begin with "." or "_" unless it begins with
-// "all:" (package embed, "Directives").
+// embeds reports whether a //go:embed pattern matches a file, and whether it may match files of a directory with this path. A
+// pattern that matches a directory includes what is below, except for names that begin with "." or "_" unless the pattern begins
+// with "all:" (package embed, "Directives").
 func embeds(pattern, name string) (takes, enters bool) {
 	pattern, all := strings.CutPrefix(pattern, "all:")
 	if pattern == "." {

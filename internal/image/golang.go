@@ -80,7 +80,7 @@ func (g golang) findMain(ctx context.Context, recipe release.Recipe) (name, main
 
 var majorVersion = regexp.MustCompile(`^v[0-9]+$`)
 
-// programName is the name that `go build` gives a program: the last part of the import path that is not a major version.
+// programName returns the name that `go build` gives a program: the last part of the import path that is not a major version.
 func programName(imported string) string {
 	name := path.Base(imported)
 	if majorVersion.MatchString(name) && path.Dir(imported) != "." {
@@ -89,8 +89,8 @@ func programName(imported string) string {
 	return name
 }
 
-// compile builds the program for one platform. It does not set -mod: without GOFLAGS the go command does not change go.mod,
-// and uses a vendor directory if there is one (https://go.dev/ref/mod#build-commands).
+// compile compiles the program for one platform. It does not set -mod: without GOFLAGS the go command does not change go.mod, and
+// uses a vendor directory if there is one (https://go.dev/ref/mod#build-commands).
 func (g golang) compile(ctx context.Context, recipe release.Recipe, main string, platform release.Platform, binary string) error {
 	environ, err := goEnviron(platform)
 	if err != nil {
@@ -106,7 +106,7 @@ func (g golang) compile(ctx context.Context, recipe release.Recipe, main string,
 	return nil
 }
 
-// tagsFlag has the recipe's build tags; without tags it has no effect.
+// tagsFlag returns the flag for the recipe's build tags; without tags it has no effect.
 func tagsFlag(recipe release.Recipe) string { return "-tags=" + joinTags(recipe.Tags) }
 
 // joinTags sorts the tags and drops duplicates, because the program records them.

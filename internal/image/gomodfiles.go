@@ -9,7 +9,7 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// moduleFile is the go.mod that the go command uses in a directory: its own or the nearest above; "" if there is none.
+// moduleFile returns the go.mod that the go command uses in a directory: its own or the nearest above; "" if there is none.
 func moduleFile(dir string) string {
 	for {
 		file := filepath.Join(dir, "go.mod")
@@ -24,8 +24,8 @@ func moduleFile(dir string) string {
 	}
 }
 
-// workspaceAbove is the go.work that the go command would find above the context, inside the repository; "" if there is none or the
-// context has its own.
+// workspaceAbove returns the go.work that the go command would find above the context, inside the repository; "" if there is none
+// or the context has its own.
 func workspaceAbove(recipe release.Recipe) string {
 	dir := recipe.Context
 	for below := path.Clean(recipe.Source.Path); ; below = path.Dir(below) {
@@ -43,9 +43,9 @@ func workspaceAbove(recipe release.Recipe) string {
 	}
 }
 
-// workspaceFiles are the files of the workspace and of the modules that decide which versions of other modules are used: those
-// of the modules that the workspace uses, and of the directories that replace a module. A file that cannot be read or parsed
-// is the go command's to report.
+// workspaceFiles returns the files that determine the versions of other modules: go.work, and the files of the modules that the
+// workspace uses and of the directories that replace a module. It skips a file that cannot be read or parsed: the go command
+// reports that.
 func (g golang) workspaceFiles(context string) []string {
 	files := []string{filepath.Join(context, "go.work"), filepath.Join(context, "go.work.sum"), filepath.Join(context, "go.mod")}
 	modules := []string{moduleFile(context)}
@@ -73,7 +73,7 @@ func (g golang) workspaceFiles(context string) []string {
 	return files
 }
 
-// replacements are the go.mod files of the directories that replace modules (https://go.dev/ref/mod#go-mod-file-replace).
+// replacements returns the go.mod files of the directories that replace modules (https://go.dev/ref/mod#go-mod-file-replace).
 func replacements(dir string, replaces []*modfile.Replace) (files []string) {
 	for _, replace := range replaces {
 		if replace.New.Version == "" {

@@ -9,16 +9,16 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// imageVariables are the settings of the go command, besides GOFLAGS, that change what a program does and that no platform
-// decides (go help environment), with the value that changes nothing.
+// imageVariables are the go command's settings, besides GOFLAGS, that change the program and do not depend on the platform (go
+// help environment), each with the value that has no effect.
 var imageVariables = []string{"GOEXPERIMENT", "GOFIPS140"}
 
-// harmlessFlags are the flags in GOFLAGS that do not change what is compiled from the commit, or that the builder sets.
+// harmlessFlags are the flags in GOFLAGS that do not change the program, or that the builder sets itself.
 var harmlessFlags = []string{"buildvcs", "trimpath", "mod", "modcacherw", "p", "v", "x", "n", "a", "work", "json", "count", "timeout", "short", "failfast", "vet",
 	"run", "parallel", "fullpath", "insecure"}
 
-// refuseSettings refuses settings of the user's that the builder would drop although they ask for another program. tags are the build
-// tags of the recipe, which GOFLAGS may repeat.
+// refuseSettings refuses the user's settings that would change the program, because the builder does not pass them on. tags are
+// the recipe's build tags; GOFLAGS may repeat them.
 func (g golang) refuseSettings(tags []string) error {
 	var problems []release.Problem
 	for _, flag := range strings.Fields(g.machine["GOFLAGS"]) {
@@ -46,7 +46,8 @@ func (g golang) refuseSettings(tags []string) error {
 	return nil
 }
 
-// ignoredPlatforms says which settings of the environment ask for another platform than the recipe's, which alone counts.
+// ignoredPlatforms describes the environment's settings for another platform than the recipe's. Only the recipe's platform is
+// used.
 func ignoredPlatforms(environ []string, platforms []release.Platform) (ignored []string) {
 	for _, platform := range platforms {
 		if got := execx.Variable(environ, "GOARCH"); got != "" && got != platform.Architecture {
@@ -61,8 +62,8 @@ func ignoredPlatforms(environ []string, platforms []release.Platform) (ignored [
 	return ignored
 }
 
-// ownVariables are the variables that the compiler's environment takes from the process: where programs, caches and
-// temporary files are, and how the network is reached.
+// ownVariables are the variables that the compiler's environment takes from the process: the locations of programs, caches and
+// temporary files, and how to reach the network.
 var ownVariables = []string{"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
 	"http_proxy", "https_proxy", "no_proxy", "all_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSH_AUTH_SOCK", "NETRC"}
 
@@ -73,11 +74,11 @@ func ownEnviron(environ []string) []string {
 	})
 }
 
-// compilerVariables are those that set programs of the compiler and do not begin with GO or CGO_ (go help environment).
+// compilerVariables name programs of the compiler and do not begin with GO or CGO_ (go help environment).
 var compilerVariables = []string{"AR", "CC", "CXX", "FC", "PKG_CONFIG", "PWD"}
 
-// withoutGoSettings is the process's environment, with what a credential helper for private modules may need, but without the
-// settings of the go command.
+// withoutGoSettings returns the process's environment without the go command's settings, but with what a credential helper for
+// private modules may need.
 func withoutGoSettings(environ []string) []string {
 	return slices.DeleteFunc(slices.Clone(environ), func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")

@@ -16,15 +16,15 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// defaultToolchain compiles modules that name none, so that the image does not depend on the Go of the machine. It is the
+// defaultToolchain compiles modules that name no toolchain, so that the image does not depend on the machine's Go. It is the
 // newest that this version of the builder was tested with.
 const defaultToolchain = "go1.26.8"
 
-// toolchain is the Go toolchain that a recipe is built with, and what says so.
+// toolchain is the Go toolchain of a recipe, and which file or rule names it.
 type toolchain struct{ name, by string }
 
-// pinnedToolchain is the toolchain line of go.work or go.mod, also if the machine has a newer one. Without that line it is
-// defaultToolchain, or what the go line asks for if that is newer (https://go.dev/doc/toolchain, "Configuration").
+// pinnedToolchain returns the toolchain line of go.work or go.mod, even if the machine has a newer one. Without that line it
+// returns defaultToolchain, or the version of the go line if that is newer (https://go.dev/doc/toolchain, "Configuration").
 func pinnedToolchain(context string) toolchain {
 	named, least, file := toolchainLines(context)
 	switch {
@@ -39,8 +39,8 @@ func pinnedToolchain(context string) toolchain {
 	return toolchain{defaultToolchain, "onedigest, as " + file + " has no toolchain line"}
 }
 
-// toolchainLines reads the toolchain that go.work or go.mod names, "" for none, and the one that its go line needs at least.
-// A file that cannot be read or parsed is the go command's to report.
+// toolchainLines reads the toolchain line of go.work or go.mod, "" if there is none, and the minimum version in its go line. It
+// skips a file that cannot be read or parsed: the go command reports that.
 func toolchainLines(context string) (named, least, file string) {
 	var needs *modfile.Go
 	if content, err := os.ReadFile(filepath.Join(context, "go.work")); err == nil { // #nosec G304 -- in the build context
@@ -58,8 +58,8 @@ func toolchainLines(context string) (named, least, file string) {
 	return named, least, file
 }
 
-// toolchainLine is the toolchain that a file names, "" for none or the default. It is read from the syntax, because ParseLax, which
-// accepts directives of a newer Go, ignores it.
+// toolchainLine returns the toolchain in a file, "" for none or the default. It reads the syntax tree: ParseLax accepts
+// directives of a newer Go but ignores the toolchain line.
 func toolchainLine(syntax *modfile.FileSyntax) string {
 	for _, statement := range syntax.Stmt {
 		line, isLine := statement.(*modfile.Line)
@@ -70,12 +70,12 @@ func toolchainLine(syntax *modfile.FileSyntax) string {
 	return ""
 }
 
-// keptVariables are the user's settings that say where modules come from and where they are stored. The image does not
-// depend on them, because go.sum holds the modules' hashes.
+// keptVariables are the user's settings about where modules come from and are stored. The image does not depend on them, because
+// go.sum contains the modules' hashes.
 var keptVariables = []string{"GOPROXY", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOSUMDB", "GOINSECURE", "GOAUTH", "GOVCS", "GOPATH", "GOMODCACHE",
 	"GOCACHE", "GOTMPDIR"}
 
-// golang is the go command with the environment for one recipe: program compiles, fetching may fetch modules as well.
+// golang is the go command with the environment for one recipe: program compiles, fetching may also fetch modules.
 type golang struct {
 	program
 	fetching program
@@ -83,7 +83,7 @@ type golang struct {
 	machine  map[string]string // the user's settings, also those of `go env -w`
 }
 
-// toolchain finds the go command, pins its toolchain, and puts it into an environment of its own.
+// toolchain finds the go command, pins its toolchain, and prepares its environment.
 func (b GoBuilder) toolchain(ctx context.Context, recipe release.Recipe) (golang, error) {
 	found, err := findProgram("go", b.options)
 	if err != nil {
@@ -109,7 +109,7 @@ func (b GoBuilder) toolchain(ctx context.Context, recipe release.Recipe) (golang
 	return golang{program: compiling, fetching: fetching, pin: pin, machine: machine}, nil
 }
 
-// goSettings returns the settings of the user, also those of `go env -w`, after it made sure that the go command switches to the
+// goSettings returns the user's settings, including those of `go env -w`. It first checks that the go command switches to the
 // pinned toolchain.
 func goSettings(ctx context.Context, found program, context string, pin toolchain) (map[string]string, error) {
 	// A malformed value of some of them would keep the go command from starting.
@@ -144,7 +144,8 @@ func goSettings(ctx context.Context, found program, context string, pin toolchai
 	return settings, nil
 }
 
-// unavailable is the error if the go command does not become the pinned toolchain. It is a *release.Fault if the network failed.
+// unavailable returns the error for a go command that does not switch to the pinned toolchain. It is a *release.Fault if the
+// network failed.
 func unavailable(ctx context.Context, found program, context string, pin toolchain, stderr string) error {
 	quiet := found.withEnviron([]string{"GOTOOLCHAIN", "GOWORK"}, "GOTOOLCHAIN=local", "GOWORK=off")
 	quiet.log = func(string) {}
@@ -166,8 +167,8 @@ func unavailable(ctx context.Context, found program, context string, pin toolcha
 	return release.BadInput("toolchain", what+", and the first cannot be had: "+stderr, do)
 }
 
-// onlyProgress returns a function that passes on the lines in which the go command reports progress ("go: downloading …"), and drops
-// the others: the compiler's output is in the error.
+// onlyProgress returns a function that passes on the go command's progress lines ("go: downloading …") and drops all others: the
+// compiler's output is in the error.
 func onlyProgress(log func(string)) func(string) {
 	return func(line string) {
 		if strings.HasPrefix(line, "go: ") || strings.HasPrefix(line, "compiling ") {

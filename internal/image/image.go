@@ -14,7 +14,7 @@ import (
 type Options struct {
 	Environ []string          // "NAME=value" each
 	Log     func(line string) // gets each line that a builder prints, sanitized; may be nil
-	Warn    func(line string) // gets what does not stop a build, although somebody should act on it; may be nil
+	Warn    func(line string) // gets warnings, which do not stop a build; may be nil
 }
 
 // Builders are the builders of images: Go and Docker.
@@ -41,7 +41,7 @@ func New(options Options) *Builders {
 	return &Builders{golang: GoBuilder{options: options}, docker: DockerBuilder{options: options}, warn: once(options.Warn)}
 }
 
-// once passes each line on once: the inputs are listed again after a build.
+// once passes each line on once, because the inputs are listed again after a build.
 func once(warn func(string)) func(string) {
 	warned := map[string]bool{}
 	return func(line string) {
@@ -65,8 +65,8 @@ func (b *Builders) Build(ctx context.Context, builder string, recipe release.Rec
 	return release.Layout{}, fmt.Errorf("building with %q: no such builder", builder)
 }
 
-// annotationsOf are the annotations that say what an image was built from (OCI image-spec, annotations.md), and with which
-// settings. The remote's URL is none of them: it differs between a repository and its forks.
+// annotationsOf returns the annotations that say from what and with which settings an image was built (OCI image-spec,
+// annotations.md). The remote's URL is not included, because forks have another URL.
 func annotationsOf(recipe release.Recipe) map[string]string {
 	source := recipe.Source
 	annotations := map[string]string{
@@ -88,7 +88,7 @@ func annotationsOf(recipe release.Recipe) map[string]string {
 // annotationBase is of the OCI image-spec, annotations.md, "Pre-Defined Annotation Keys".
 const annotationBase = "org.opencontainers.image.base.digest"
 
-// labelsOf are the recipe's labels and the annotations, which no label overrides.
+// labelsOf returns the recipe's labels and the annotations. A label cannot override an annotation.
 func labelsOf(recipe release.Recipe) map[string]string {
 	labels := map[string]string{}
 	for name, value := range recipe.Labels {

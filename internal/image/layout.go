@@ -17,7 +17,7 @@ import (
 // maxManifest bounds a manifest, in bytes; the OCI distribution-spec asks registries for 4 MiB ("Pushing Manifests").
 const maxManifest = 4 << 20
 
-// readLayout returns the one entry of a layout after verifying every blob that it refers to.
+// readLayout returns the only entry of a layout, after verifying every blob below it.
 func readLayout(dir string) (release.Layout, error) {
 	content, err := readManifest(filepath.Join(dir, "index.json"))
 	if err != nil {

@@ -57,7 +57,7 @@ func annotate[T partial.WithRawManifest](of T, recipe release.Recipe) T {
 	return mutate.Annotations(of, annotationsOf(recipe)).(T) //nolint:errcheck // mutate.Annotations returns the type that it was given
 }
 
-// newLayer writes the layer beside the binary: two entries, owned by root, with the commit's time.
+// newLayer writes the layer next to the binary: two entries, owned by root, with the commit's time.
 func newLayer(name, binary string, created time.Time) (v1.Layer, error) {
 	file := binary + ".tar.gz"
 	if err := writeLayer(file, name, binary, created.UTC()); err != nil {
@@ -107,7 +107,7 @@ func writeLayer(file, name, binary string, created time.Time) (err error) {
 	return nil
 }
 
-// writeLayout writes one image as it is, and several as an index.
+// writeLayout writes a single image directly, and several images as an index.
 func writeLayout(dir string, recipe release.Recipe, platforms []release.Platform, images []v1.Image) (release.Layout, error) {
 	path, err := layout.Write(dir, empty.Index)
 	if err != nil {

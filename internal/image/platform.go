@@ -9,9 +9,9 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// variants are the go command's variable and values for an architecture's variants (go help environment), by the variants of
-// the OCI image-spec (image-index.md, "Platform Variants") and of Go's GOAMD64. The value for "" is set too, so that no
-// environment decides it.
+// variants maps an architecture to the go command's variable, and each variant of the OCI image-spec (image-index.md, "Platform
+// Variants") or of Go's GOAMD64 to its value (go help environment). The variant "" has a value too, so that the environment has
+// no influence.
 var variants = map[string]struct {
 	variable string
 	values   map[string]string
@@ -21,7 +21,7 @@ var variants = map[string]struct {
 	"arm64": {"GOARM64", map[string]string{"": "v8.0", "v8": "v8.0"}},
 }
 
-// goEnviron are the variables with which the go command compiles for a platform.
+// goEnviron returns the variables with which the go command compiles for a platform.
 func goEnviron(platform release.Platform) ([]string, error) {
 	if platform.OS != "linux" {
 		return nil, fmt.Errorf("the go builder builds images for linux, not for %q", platform)

@@ -40,16 +40,16 @@ func (p program) withEnviron(drop []string, add ...string) program {
 	return p
 }
 
-// run runs the program in dir, without a shell. It returns the end of its output (1 MiB) and of its error stream (8 KiB),
-// whose lines it logs meanwhile. When the context ends, the program is interrupted, so that it can end its own children, and
-// killed after five seconds.
+// run runs the program in dir, without a shell. It logs the lines of the error output, and returns the end of the output (1 MiB)
+// and of the error output (8 KiB). When the context ends, it interrupts the program, so that it can end its own children, and
+// kills it after five seconds.
 func (p program) run(ctx context.Context, dir string, args ...string) (stdout, stderr string, err error) {
 	out := &tailBuffer{limit: 1 << 20}
 	stderr, err = p.runTo(ctx, dir, out, args...)
 	return out.String(), stderr, err
 }
 
-// runTo is run with the whole output written to stdout.
+// runTo is like run, but writes the whole output to stdout.
 func (p program) runTo(ctx context.Context, dir string, stdout io.Writer, args ...string) (stderr string, err error) {
 	cmd := exec.CommandContext(ctx, p.path, args...) // #nosec G204 -- arguments, never a shell
 	cmd.Dir, cmd.Env = dir, p.environ
@@ -81,7 +81,7 @@ func (t *tailBuffer) Write(chunk []byte) (int, error) {
 
 func (t *tailBuffer) String() string { return string(t.kept) }
 
-// lineLogger logs each complete line, sanitized, and keeps the last of them.
+// lineLogger logs each complete line, sanitized, and keeps the last lines.
 type lineLogger struct {
 	log  func(line string)
 	kept tailBuffer
@@ -108,7 +108,7 @@ func (l *lineLogger) Write(chunk []byte) (int, error) {
 	}
 }
 
-// flush logs the last line, which has no line break.
+// flush logs the last line if it has no line break.
 func (l *lineLogger) flush() {
 	l.logLine(l.rest)
 	l.rest = nil

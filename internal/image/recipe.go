@@ -12,10 +12,10 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Settings returns the recipe's settings as they are stored with the image and compared before it is reused. It leaves out what
-// the builder does not use, and it sends nothing and runs nothing.
+// Settings returns the recipe's settings in the form that is stored with the image and compared before it is reused. It leaves
+// out settings that the builder does not use. It starts no program and sends nothing.
 //
-// A build argument is stored as a hash that cannot be guessed from the image, because many hold a secret and whoever may pull an
+// A build argument is stored as a hash that cannot be guessed from the image: many arguments are secret, and whoever may pull an
 // image may read its annotations.
 func (b *Builders) Settings(builder string, recipe release.Recipe) (release.RecipeSettings, error) {
 	platforms := sortPlatforms(recipe.Platforms)
@@ -70,8 +70,8 @@ func (b *Builders) Settings(builder string, recipe release.Recipe) (release.Reci
 // argumentRounds makes one guess of a build argument take about 0.1 s.
 const argumentRounds = 400_000
 
-// hashArgument hashes a build argument with PBKDF2. The salt holds the hash of the commit object, so that nobody can try values who
-// has the image and not the repository.
+// hashArgument hashes a build argument with PBKDF2. The salt contains the hash of the commit object, so that somebody with the
+// image but without the repository cannot try values.
 func hashArgument(source release.Source, name, value string) (string, error) {
 	sum, err := pbkdf2.Key(sha256.New, value, append(source.Object[:], name...), argumentRounds, 16)
 	return hex.EncodeToString(sum), err

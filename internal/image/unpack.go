@@ -13,8 +13,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// layoutFiles are the files of an OCI image layout (OCI image-spec, image-layout.md). Other files of a builder's archive
-// (docker's manifest.json) are not part of the image.
+// layoutFiles matches the files of an OCI image layout (OCI image-spec, image-layout.md). Other files in a builder's archive,
+// such as docker's manifest.json, are not part of the image.
 var layoutFiles = regexp.MustCompile(`^(?:oci-layout|index\.json|blobs/sha256/[0-9a-f]{64})$`)
 
 // unpack unpacks the tar archive of a layout into dir, removes the archive, and reads the layout.

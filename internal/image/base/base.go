@@ -1,4 +1,4 @@
-// Package base makes the layer below a program that has no base image: what services expect of a system besides themselves.
+// Package base makes the layer below a program that has no base image.
 //
 // It holds certificate authorities, time zones, /tmp and the users root, nobody and nonroot. Its bytes depend on this module's
 // dependencies and files only, not on the machine, its Go or the day, so that every image of one onedigest shares one layer.
@@ -23,7 +23,7 @@ import (
 // User and its group, unless another is wanted, are those that distroless images call nonroot. Files of the image belong to root, except its home.
 const User = 65532
 
-// Comment says in an image's history what the layer holds.
+// Comment describes the layer in an image's history.
 const Comment = "certificate authorities, time zones, /tmp, users"
 
 // zoneinfo is lib/time/zoneinfo.zip of Go 1.26.8: IANA's Time Zone Database, release 2025c, which is in the public domain.
@@ -31,7 +31,7 @@ const Comment = "certificate authorities, time zones, /tmp, users"
 //go:embed zoneinfo.zip
 var zoneinfo []byte
 
-// Where programs look for what the layer holds: crypto/x509 and OpenSSL as Debian has it; time and every libc.
+// Paths where programs look for these files: crypto/x509 and OpenSSL as Debian has it; time and every libc.
 const (
 	certificatesFile = "etc/ssl/certs/ca-certificates.crt"
 	zonesDir         = "usr/share/zoneinfo/"
@@ -47,7 +47,7 @@ nobody:x:65534:
 nonroot:x:65532:
 `
 
-// Account is a user's and a group's number. The zero value is root's.
+// Account is the number of a user and of a group. The zero value is root's.
 type Account struct{ User, Group int }
 
 // files are the account's entries in /etc/passwd and /etc/group, with a home for a user that has none yet.
@@ -114,7 +114,7 @@ func (f file) write(archive *tar.Writer) error {
 	return err
 }
 
-// withParents adds the directories above the files and sorts all by name, so that a directory is before what it holds.
+// withParents adds the directories above the files, and sorts all by name, so that a directory is before its content.
 func withParents(files []file) []file {
 	known := map[string]bool{}
 	for _, entry := range files {
@@ -132,8 +132,8 @@ func withParents(files []file) []file {
 	return files
 }
 
-// certificates are Mozilla's authorities for TLS servers as PEM. One that Mozilla trusts only for certificates from before a
-// date is left out, because PEM has no words for the condition.
+// certificates returns Mozilla's authorities for TLS servers as PEM. It leaves out an authority that Mozilla trusts only for
+// certificates issued before a date, because PEM cannot express that.
 func certificates() []byte {
 	var text bytes.Buffer
 	for root := range bundle.Roots() {
