@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,8 +58,11 @@ func check(evidence release.Evidence) error {
 }
 
 func checkStrings(evidence release.Evidence) error {
-	if len(evidence.Checks) > maxList || len(evidence.Pods) > maxList {
-		return fmt.Errorf("it names %d checks and %d pods, limit %d", len(evidence.Checks), len(evidence.Pods), maxList)
+	if len(evidence.Checks) > maxList || len(evidence.Pods) > maxList || len(evidence.After) > maxList {
+		return fmt.Errorf("it names %d checks, %d pods and %d records, limit %d", len(evidence.Checks), len(evidence.Pods), len(evidence.After), maxList)
+	}
+	if slices.ContainsFunc(evidence.After, release.Digest.IsZero) {
+		return errors.New("it names a record without a digest")
 	}
 	for _, list := range [][]string{evidence.Checks, evidence.Pods, {evidence.URL, evidence.Run}} {
 		for _, s := range list {

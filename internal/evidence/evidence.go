@@ -79,6 +79,7 @@ type observed struct {
 	Pods        []string            `json:"pods"`
 	URL         string              `json:"url"`
 	At          time.Time           `json:"at"`
+	After       []release.Digest    `json:"after,omitempty"`
 }
 
 // Encode writes evidence as a statement about its image's digest, of at most Limit bytes. The same evidence gives the same
@@ -98,13 +99,13 @@ func Encode(evidence release.Evidence) ([]byte, error) {
 		PredicateType: PredicateType,
 		Predicate: &predicate{
 			Result:        result,
-			Configuration: []descriptor{configuration(evidence.Checks)},
+			Configuration: configuration(evidence),
 			URL:           evidence.Run,
 			PassedTests:   passedTests,
 			Observed: &observed{
 				Environment: evidence.Environment, Commit: evidence.Commit, Verdict: evidence.Verdict,
 				Checks: notNil(evidence.Checks), Rounds: evidence.Rounds, Pods: notNil(evidence.Pods), URL: evidence.URL,
-				At: evidence.At.UTC(),
+				At: evidence.At.UTC(), After: evidence.After,
 			},
 		},
 	})
@@ -129,11 +130,37 @@ func sha256Of(digest release.Digest) map[string]string {
 	return map[string]string{"sha256": digest.String()[len("sha256:"):]}
 }
 
-// configuration identifies the checks that ran by a digest over their names in order, so that two runs can be compared.
-func configuration(checks []string) descriptor {
-	names, _ := json.Marshal(notNil(checks)) // a list of strings cannot fail
+// The descriptors of the configuration. Records of older versions have only the first.
+const (
+	checkNames    = "checks"         // a digest over the checks' names in order
+	checkContents = "check-contents" // a digest over everything that the checks say
+)
+
+// configuration identifies the checks that ran, so that two runs can be compared.
+func configuration(evidence release.Evidence) []descriptor {
+	names, _ := json.Marshal(notNil(evidence.Checks)) // a list of strings cannot fail
 	sum := sha256.Sum256(names)
-	return descriptor{Name: "checks", Digest: map[string]string{"sha256": hex.EncodeToString(sum[:])}}
+	result := []descriptor{{Name: checkNames, Digest: map[string]string{"sha256": hex.EncodeToString(sum[:])}}}
+	if !evidence.CheckSet.IsZero() {
+		result = append(result, descriptor{Name: checkContents, Digest: sha256Of(evidence.CheckSet)})
+	}
+	return result
+}
+
+// checkSet reads the digest over the checks' contents; zero if the configuration has none.
+func checkSet(configuration []descriptor) (found release.Digest, err error) {
+	for _, each := range configuration {
+		if each.Name != checkContents {
+			continue
+		}
+		if !found.IsZero() {
+			return found, fmt.Errorf("configuration names %s twice", checkContents)
+		}
+		if found, err = release.ParseDigest("sha256:" + each.Digest["sha256"]); err != nil {
+			return found, fmt.Errorf("%s: %w", checkContents, err)
+		}
+	}
+	return found, nil
 }
 
 // Decode reads a statement that Encode wrote, or that another writer of the same predicate wrote with our extension. A
@@ -184,6 +211,10 @@ func newEvidence(subject descriptor, predicate predicate) (release.Evidence, err
 	if err != nil {
 		return release.Evidence{}, fmt.Errorf("subject: %w", err)
 	}
+	checks, err := checkSet(predicate.Configuration)
+	if err != nil {
+		return release.Evidence{}, err
+	}
 	observed := predicate.Observed
 	return release.Evidence{
 		Image:       release.Repository(subject.Name).At(digest),
@@ -191,11 +222,13 @@ func newEvidence(subject descriptor, predicate predicate) (release.Evidence, err
 		Environment: observed.Environment,
 		Verdict:     observed.Verdict,
 		Checks:      observed.Checks,
+		CheckSet:    checks,
 		Rounds:      observed.Rounds,
 		Pods:        observed.Pods,
 		URL:         observed.URL,
 		Run:         predicate.URL,
 		At:          observed.At,
+		After:       observed.After,
 	}, nil
 }
 

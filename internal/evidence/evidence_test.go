@@ -37,6 +37,8 @@ func proof(t testing.TB) release.Evidence {
 		URL:         "http://127.0.0.1:8080",
 		Run:         "https://github.com/example/shop/actions/runs/1",
 		At:          time.Date(2026, 11, 23, 2, 34, 56, 789_000_000, time.UTC),
+		CheckSet:    release.CheckSet([]release.Check{{Name: "home", Path: "/"}, {Name: "configs", Path: "/configs"}}),
+		After:       []release.Digest{digest(t)},
 	}
 }
 
@@ -44,6 +46,7 @@ func TestEncodeGolden(t *testing.T) {
 	t.Parallel()
 	failed := proof(t)
 	failed.Verdict, failed.Commit, failed.Run, failed.Pods = release.Fail, "", "", nil
+	failed.CheckSet, failed.After = release.Digest{}, nil // as records of older versions
 	for name, evidence := range map[string]release.Evidence{"pass": proof(t), "fail": failed} {
 		text, err := Encode(evidence)
 		if err != nil {
@@ -85,7 +88,7 @@ func TestRoundTrip(t *testing.T) {
 		if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b release.Digest) bool { return a == b })); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", verdict, diff)
 		}
-		proves := got.Proves(want.Image.Digest, "staging")
+		proves := got.Proves(want.Image, "staging", want.At, time.Hour)
 		if (proves == nil) != (verdict == release.Pass) {
 			t.Errorf("verdict %q proves: %v", verdict, proves)
 		}
@@ -171,39 +174,42 @@ func TestDecodeRefuses(t *testing.T) {
 		return strings.Replace(good, old, with, 1)
 	}
 	tests := map[string]struct{ text, says string }{
-		"empty":               {"", "unexpected EOF"},
-		"not JSON":            {"PASSED", "invalid character"},
-		"cut off":             {good[:len(good)/2], "unexpected"},
-		"null":                {"null", "is not https://in-toto.io/Statement/v1"},
-		"list":                {"[]", "cannot unmarshal"},
-		"other statement":     {replaced("in-toto.io/Statement/v1", "in-toto.io/Statement/v0.1"), "is not https://in-toto.io/Statement/v1"},
-		"other predicate":     {replaced("test-result/v0.1", "test-result/v0.2"), "is not https://in-toto.io/attestation/test-result/v0.1"},
-		"no subject":          {`{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://in-toto.io/attestation/test-result/v0.1","subject":[],"predicate":{}}`, "0 subjects"},
-		"two subjects":        {replaced(`"subject":[`, `"subject":[{"digest":{"sha256":"`+strings.Repeat("ef", 32)+`"}},`), "2 subjects"},
-		"upper-case digest":   {replaced(strings.Repeat("ab", 32), strings.Repeat("AB", 32)), "upper-case"},
-		"short digest":        {replaced(strings.Repeat("ab", 32), "abab"), "want 64"},
-		"sha512 only":         {replaced(`"sha256":"`+strings.Repeat("ab", 32), `"sha512":"`+strings.Repeat("ab", 64)), "want 64"},
-		"no predicate":        {replaced(`"predicate":{`, `"other":{`), "predicate.onedigest"},
-		"no extension":        {replaced(`"onedigest":`, `"elsewhere":`), "predicate.onedigest"},
-		"result contradicts":  {replaced(`"result":"PASSED"`, `"result":"FAILED"`), "contradicts"},
-		"verdict contradicts": {replaced(`"verdict":"pass"`, `"verdict":"fail"`), "contradicts"},
-		"no result":           {replaced(`"result":"PASSED",`, ``), "contradicts"},
-		"other passed tests":  {replaced(`"passedTests":["home"`, `"passedTests":["hope"`), "contradicts"},
-		"no configuration":    {replaced(`"configuration":[`, `"configuration":[],"was":[`), "configuration"},
-		"field twice":         {replaced(`"result":"PASSED"`, `"result":"FAILED","result":"PASSED"`), "twice"},
-		"field twice by case": {replaced(`"result":"PASSED"`, `"RESULT":"PASSED","result":"FAILED"`), "twice"},
-		"field twice by fold": {replaced(`"result":"PASSED"`, `"reſult":"PASSED","result":"FAILED"`), "twice"},
-		"digest twice":        {replaced(`"digest":{`, `"digest":{"sha256":"`+strings.Repeat("ef", 32)+`",`), "twice"},
-		"something after":     {good + "{}", "follows"},
-		"garbage after":       {good + "x", "follows"},
-		"deep":                {strings.Repeat("[", 10_000), "levels deep"},
-		"too long":            {good + strings.Repeat(" ", Limit), "limit"},
-		"no such environment": {replaced(`"environment":"staging"`, `"environment":"Staging!"`), "DNS label"},
-		"rounds not a number": {replaced(`"rounds":3`, `"rounds":"3"`), "cannot unmarshal"},
-		"rounds past bounds":  {replaced(`"rounds":3`, `"rounds":3000000`), "rounds"},
-		"no time":             {replaced(`"at":"2026-11-23T02:34:56.789Z"`, `"at":"0001-01-01T00:00:00Z"`), "time"},
-		"newline in a name":   {replaced(`["home"`, `["ho\nme"`), "contradicts"},
-		"newline in a pod":    {replaced(`shop-7d4b9-x2x`, `x\n::set-output`), "printable"},
+		"empty":                            {"", "unexpected EOF"},
+		"not JSON":                         {"PASSED", "invalid character"},
+		"cut off":                          {good[:len(good)/2], "unexpected"},
+		"null":                             {"null", "is not https://in-toto.io/Statement/v1"},
+		"list":                             {"[]", "cannot unmarshal"},
+		"other statement":                  {replaced("in-toto.io/Statement/v1", "in-toto.io/Statement/v0.1"), "is not https://in-toto.io/Statement/v1"},
+		"other predicate":                  {replaced("test-result/v0.1", "test-result/v0.2"), "is not https://in-toto.io/attestation/test-result/v0.1"},
+		"no subject":                       {`{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://in-toto.io/attestation/test-result/v0.1","subject":[],"predicate":{}}`, "0 subjects"},
+		"two subjects":                     {replaced(`"subject":[`, `"subject":[{"digest":{"sha256":"`+strings.Repeat("ef", 32)+`"}},`), "2 subjects"},
+		"upper-case digest":                {replaced(strings.Repeat("ab", 32), strings.Repeat("AB", 32)), "upper-case"},
+		"short digest":                     {replaced(strings.Repeat("ab", 32), "abab"), "want 64"},
+		"sha512 only":                      {replaced(`"sha256":"`+strings.Repeat("ab", 32), `"sha512":"`+strings.Repeat("ab", 64)), "want 64"},
+		"no predicate":                     {replaced(`"predicate":{`, `"other":{`), "predicate.onedigest"},
+		"no extension":                     {replaced(`"onedigest":`, `"elsewhere":`), "predicate.onedigest"},
+		"result contradicts":               {replaced(`"result":"PASSED"`, `"result":"FAILED"`), "contradicts"},
+		"verdict contradicts":              {replaced(`"verdict":"pass"`, `"verdict":"fail"`), "contradicts"},
+		"no result":                        {replaced(`"result":"PASSED",`, ``), "contradicts"},
+		"other passed tests":               {replaced(`"passedTests":["home"`, `"passedTests":["hope"`), "contradicts"},
+		"no configuration":                 {replaced(`"configuration":[`, `"configuration":[],"was":[`), "configuration"},
+		"field twice":                      {replaced(`"result":"PASSED"`, `"result":"FAILED","result":"PASSED"`), "twice"},
+		"field twice by case":              {replaced(`"result":"PASSED"`, `"RESULT":"PASSED","result":"FAILED"`), "twice"},
+		"field twice by fold":              {replaced(`"result":"PASSED"`, `"reſult":"PASSED","result":"FAILED"`), "twice"},
+		"digest twice":                     {replaced(`"digest":{`, `"digest":{"sha256":"`+strings.Repeat("ef", 32)+`",`), "twice"},
+		"something after":                  {good + "{}", "follows"},
+		"garbage after":                    {good + "x", "follows"},
+		"deep":                             {strings.Repeat("[", 10_000), "levels deep"},
+		"too long":                         {good + strings.Repeat(" ", Limit), "limit"},
+		"no such environment":              {replaced(`"environment":"staging"`, `"environment":"Staging!"`), "DNS label"},
+		"rounds not a number":              {replaced(`"rounds":3`, `"rounds":"3"`), "cannot unmarshal"},
+		"rounds past bounds":               {replaced(`"rounds":3`, `"rounds":3000000`), "rounds"},
+		"no time":                          {replaced(`"at":"2026-11-23T02:34:56.789Z"`, `"at":"0001-01-01T00:00:00Z"`), "time"},
+		"newline in a name":                {replaced(`["home"`, `["ho\nme"`), "contradicts"},
+		"an earlier record without digest": {replaced(`"after":["sha256:`, `"after":["sha512:`), "algorithm"},
+		"contents without a digest":        {replaced(`"check-contents","digest":{"sha256":"`, `"check-contents","digest":{"sha1":"`), "check-contents: "},
+		"contents twice":                   {replaced(`"name":"checks"`, `"name":"check-contents"`), "names check-contents twice"},
+		"newline in a pod":                 {replaced(`shop-7d4b9-x2x`, `x\n::set-output`), "printable"},
 	}
 	for name, test := range tests {
 		got, err := Decode([]byte(test.text))
@@ -215,6 +221,19 @@ func TestDecodeRefuses(t *testing.T) {
 		case len(err.Error()) > 500:
 			t.Errorf("%s: the error is %d bytes long", name, len(err.Error()))
 		}
+	}
+}
+
+// A record of an older version has no digest over the checks' contents, and names no earlier records.
+func TestDecodeOfOlderVersions(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("testdata/fail.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Decode(text)
+	if err != nil || !got.CheckSet.IsZero() || got.After != nil || got.Verdict != release.Fail {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
 

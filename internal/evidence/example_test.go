@@ -36,7 +36,7 @@ func Example() {
 		return
 	}
 	fmt.Println(record.Image.Digest.Short(), record.Environment, record.Verdict, record.Checks)
-	fmt.Println("proves the digest on staging:", record.Proves(digest, "staging") == nil)
+	fmt.Println("proves the digest on staging:", record.Proves(record.Image, "staging", record.At.Add(time.Hour), 24*time.Hour) == nil)
 	// Output:
 	// sha256:abababababab staging pass [home orders]
 	// proves the digest on staging: true

@@ -16,13 +16,14 @@ type Deps struct {
 	Registry Registry
 	Evidence Evidence
 	Reporter release.Reporter
+	Now      func() time.Time
 }
 
 // Evidence reads the verdicts that smoke recorded.
 type Evidence interface {
-	// Newest returns the newest record about an image from an environment, and false if there is none. Records that cannot be
-	// read are skipped. If one of them is not older than a pass and declares another verdict, the error is a
-	// *release.UnreadableRecordError.
+	// Newest returns the record that says whether an environment proved an image, and false if there is none. A verdict that may be
+	// later than a pass counts as later. Records that cannot be read are skipped. If one of them may be later than a pass and declares
+	// another verdict, the error is a *release.UnreadableRecordError.
 	Newest(ctx context.Context, image release.Image, environment release.Environment) (release.Record, bool, error)
 	// CopyRecord copies a record about an image into another repository that holds the image. A record that is there already
 	// is no error.
@@ -120,14 +121,25 @@ func findEvidence(ctx context.Context, settings Settings, deps Deps) (release.Re
 		return release.Record{}, &release.Refusal{Why: fmt.Sprintf("the registry holds no evidence that %q proved %s", settings.From, settings.Image.Digest),
 			Do: fmt.Sprintf("deploy it to %q and run smoke with --image", settings.From)}
 	}
-	if err := newest.Proves(settings.Image.Digest, settings.From); err != nil {
-		return newest, &release.Refusal{Why: err.Error(), Do: fmt.Sprintf("make smoke pass in %q first (newest record: %s)", settings.From, newest.At.Format(time.RFC3339))}
+	if err := newest.Proves(settings.Image, settings.From, deps.Now(), settings.MaxAge); err != nil {
+		return newest, &release.Refusal{Why: err.Error(), Do: adviseProof(newest, settings)}
 	}
 	if _, err := release.ParseCommit(newest.Commit.String()); err != nil {
 		return newest, &release.Refusal{Why: "the evidence names no commit: " + err.Error(), Do: "run smoke with --expect-commit"}
 	}
 	deps.Reporter.Infof("%q proved %s at %s: %d checks, %d rounds", settings.From, settings.Image.Digest, newest.At.Format(time.RFC3339), len(newest.Checks), newest.Rounds)
 	return newest, nil
+}
+
+// adviseProof says how to get the evidence that the newest record is not.
+func adviseProof(newest release.Record, settings Settings) string {
+	switch {
+	case newest.Verdict != release.Pass:
+		return fmt.Sprintf("make smoke pass in %q first (newest record: %s)", settings.From, newest.At.Format(time.RFC3339))
+	case newest.Image.Repository != settings.Image.Repository:
+		return fmt.Sprintf("promote %s, with --target-repository for another repository, or run smoke in %q with --image %s", newest.Image, settings.From, settings.Image)
+	}
+	return fmt.Sprintf("run smoke in %q again with --image %s, which records a new verdict; --max-age sets how old one may be", settings.From, settings.Image)
 }
 
 func newResult(settings Settings, evidence release.Record) Result {

@@ -91,6 +91,9 @@ func (f *fakeRegistry) CopyRecord(_ context.Context, image release.Image, _ rele
 	return f.copyRecordErr
 }
 
+// now is a minute after the evidence of provedImage.
+func now() time.Time { return time.Date(2026, 1, 2, 3, 5, 5, 0, time.UTC) }
+
 // provedImage returns a registry with one image that staging proved, and the settings that promote it.
 func provedImage(t *testing.T) (*fakeRegistry, promote.Settings) {
 	t.Helper()
@@ -101,13 +104,13 @@ func provedImage(t *testing.T) (*fakeRegistry, promote.Settings) {
 		immutable: true,
 		evidence: []release.Evidence{{Image: image, Commit: commit, Environment: "staging", Verdict: release.Pass,
 			Checks: []string{"/"}, Rounds: 3, At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}},
-	}, promote.Settings{Image: image, To: "production", From: "staging"}
+	}, promote.Settings{Image: image, To: "production", From: "staging", MaxAge: 30 * 24 * time.Hour}
 }
 
 func TestRunTagsTheProvenDigest(t *testing.T) {
 	t.Parallel()
 	registry, settings := provedImage(t)
-	deps := promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}}
+	deps := promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now}
 	tag := "production-" + commit.String()
 	for _, want := range []struct {
 		outcome  release.Outcome
@@ -137,12 +140,12 @@ func TestRunFindsACommitsImage(t *testing.T) {
 	t.Parallel()
 	registry, settings := provedImage(t)
 	settings = promote.Settings{Repository: settings.Image.Repository, Commit: commit, To: "production", From: "staging"}
-	result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}})
+	result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
 	if err != nil || result.Digest != releasetest.Digest(t, "a") {
 		t.Errorf("got %+v, %v", result, err)
 	}
 	settings.Commit = otherCommit
-	_, err = promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}})
+	_, err = promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
 	wantRefusal(t, err, "holds no image of commit")
 }
 
@@ -151,7 +154,7 @@ func TestRunMovesTheMovingTag(t *testing.T) {
 	registry, settings := provedImage(t)
 	registry.immutable, settings.MovingTag = false, "production"
 	registry.tags["localhost:5000/shop:production"] = releasetest.Digest(t, "b")
-	if _, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}}); err != nil {
+	if _, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now}); err != nil {
 		t.Fatal(err)
 	}
 	if held := registry.tags["localhost:5000/shop:production"]; held != settings.Image.Digest {
@@ -173,7 +176,7 @@ func TestRunCopiesIntoAnotherRepository(t *testing.T) {
 		{release.Unchanged, []string{inspect, inspect, evidence}},
 	} {
 		registry.requests = nil
-		result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}})
+		result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
 		if err != nil || result.Outcome != want.outcome || result.Image != settings.TargetRepository.At(settings.Image.Digest) {
 			t.Errorf("got %+v, %v; want %q", result, err, want.outcome)
 		}
@@ -189,7 +192,7 @@ func TestRunTagsNothingWithoutItsRecord(t *testing.T) {
 	registry, settings := provedImage(t)
 	settings.TargetRepository, settings.MovingTag = "localhost:6000/prod/shop", "production"
 	registry.copyRecordErr = errors.New("artifacts are not accepted")
-	_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}})
+	_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
 	if !errors.Is(err, registry.copyRecordErr) {
 		t.Errorf("got %v, want %v", err, registry.copyRecordErr)
 	}
@@ -219,6 +222,15 @@ func TestRunRefuses(t *testing.T) {
 		"a later failure that cannot be read": {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) {
 			r.newestErr = &release.UnreadableRecordError{Record: "sha256:cccc", Environment: "staging", Verdict: release.Fail, Created: "2026-01-02T04:04:05Z"}
 		}, `record sha256:cccc (of 2026-01-02T04:04:05Z), which cannot be read, declares the verdict "fail" in "staging", and no newer one says otherwise; run smoke`},
+		"evidence that is ten years old": {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) {
+			r.evidence[0].At = now().AddDate(-10, 0, 0)
+		}, `older than 720h0m0s; run smoke in "staging" again`},
+		"evidence of the future": {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) {
+			r.evidence[0].At = now().Add(release.ClockSkew + time.Second)
+		}, "which is in the future; run smoke"},
+		"evidence about another repository": {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) {
+			r.evidence[0].Image.Repository = "localhost:5000/other"
+		}, `about the image in "localhost:5000/other", not in "localhost:5000/shop"; promote localhost:5000/other@sha256:`},
 		"evidence without a commit":    {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) { r.evidence[0].Commit = "" }, "names no commit"},
 		"evidence with another commit": {func(_ *testing.T, r *fakeRegistry, _ *promote.Settings) { r.evidence[0].Commit = otherCommit }, "is labelled with revision"},
 		"a dirty image": {func(_ *testing.T, r *fakeRegistry, p *promote.Settings) {
@@ -247,7 +259,7 @@ func TestRunRefuses(t *testing.T) {
 			t.Parallel()
 			registry, settings := provedImage(t)
 			test.change(t, registry, &settings)
-			_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}})
+			_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
 			wantRefusal(t, err, test.want)
 		})
 	}
@@ -273,6 +285,7 @@ func TestSettings(t *testing.T) {
 		"both image and commit":             {[]string{"--image", image, "--commit", commit.String(), "--repository", "localhost:5000/shop"}, "which can disagree"},
 		"an environment outside the ladder": {[]string{"--image", image, "--to", "moon"}, "is not above another environment"},
 		"from itself":                       {[]string{"--image", image, "--from", "production"}, "cannot prove an image for itself"},
+		"a short age":                       {[]string{"--image", image, "--max-age", "24h"}, "24h0m0s is less than 168h0m0s"},
 		"a moving tag that is fixed":        {[]string{"--image", image, "--tag", "x", "--moving-tag", "x"}, "must not move"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package promote
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
@@ -39,6 +40,7 @@ type Settings struct {
 	Tag              release.Tag
 	MovingTag        release.Tag
 	TargetRepository release.Repository
+	MaxAge           time.Duration
 }
 
 // Declare declares every setting and binds it to its field.
@@ -60,8 +62,19 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Second tag to move to the image; the repository must allow this tag to be moved"}, release.ParseTag)
 	setting.Var(set, &s.TargetRepository, setting.Setting{Name: "target-repository", Value: "HOST/PATH",
 		Help: "Repository to promote into, together with the evidence; default: the image's own"}, release.ParseRepository)
+	setting.Var(set, &s.MaxAge, setting.Setting{Name: "max-age", Default: "720h", Value: "DURATION",
+		Help: "How old the evidence may be; at least 168h, because smoke records a pass that it repeats only after that time"}, maxAge)
 	set.Check(s.validate)
 	return set
+}
+
+// maxAge accepts a duration that smoke's records can keep.
+func maxAge(text string) (time.Duration, error) {
+	duration, err := setting.Duration(text)
+	if err == nil && duration < release.RecordFreshFor {
+		err = fmt.Errorf("%s is less than %s, in which smoke does not record the same verdict again", duration, release.RecordFreshFor)
+	}
+	return duration, err
 }
 
 // validate fills in the default of from and refuses settings that contradict each other.

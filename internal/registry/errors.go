@@ -36,6 +36,8 @@ type statusError struct {
 	Status  int
 	Code    string // "NAME_UNKNOWN", or "" if the registry gave none
 	Message string // sanitized
+
+	from *url.URL // the address that answered, after redirects; nil if unknown
 }
 
 func (e *statusError) Error() string {
@@ -53,6 +55,9 @@ func readStatusError(response *http.Response) *statusError {
 	defer func() { _ = response.Body.Close() }()
 	text, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBody))
 	result := &statusError{Status: response.StatusCode}
+	if response.Request != nil {
+		result.from = response.Request.URL
+	}
 	var body struct {
 		Errors []struct {
 			Code    string `json:"code"`

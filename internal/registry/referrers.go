@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"net/http"
 	"net/url"
@@ -32,15 +33,21 @@ const (
 type Referrer struct {
 	Digest      release.Digest // of its manifest
 	Annotations map[string]string
-	MediaType   string // of the content
+	PushedAt    time.Time // by the registry's clock; zero if unknown
+	MediaType   string    // of the content
 	Content     []byte
 }
+
+// Created is the time of creation by the writer's clock; zero if its annotation is missing or no time.
+func (r Referrer) Created() time.Time { return createdAt(r.Annotations) }
 
 // SkippedReferrerError says why a referrer was passed over: it is malformed, too large, or a part of it is gone. The others can
 // still be read.
 type SkippedReferrerError struct {
 	Digest      string            // as the registry lists it, sanitized
 	Annotations map[string]string // of its manifest or, if that cannot be read, of the registry's list
+	PushedAt    time.Time         // by the registry's clock; zero if unknown
+	Unavailable bool              // the registry failed to serve it, and may succeed at another time
 	Err         error
 }
 
@@ -49,14 +56,37 @@ func (e *SkippedReferrerError) Error() string { return fmt.Sprintf("%s: %v", e.D
 // Unwrap returns the reason.
 func (e *SkippedReferrerError) Unwrap() error { return e.Err }
 
-// Referrers reads the referrers of an image that have an artifact type and the given annotations, the newest first by their
-// creation annotation, those without one last. Only what the caller ranges over is read. An image that does not exist has none.
+// Created is as that of a Referrer.
+func (e *SkippedReferrerError) Created() time.Time { return createdAt(e.Annotations) }
+
+// createdAt reads the creation annotation; zero if it is missing or no time. Source: OCI image-spec, annotations.md.
+func createdAt(annotations map[string]string) time.Time {
+	created, err := time.Parse(time.RFC3339, annotations[release.AnnotationCreated])
+	if err != nil {
+		return time.Time{}
+	}
+	return created
+}
+
+// ReferrerQuery says which referrers are read, and in which order.
+type ReferrerQuery struct {
+	ArtifactType string
+	Annotations  map[string]string // that a referrer must have
+	// PushedAt asks the registry when it got manifests. The order is that of their creation annotations if it is nil or returns
+	// nothing for one of them.
+	PushedAt func(ctx context.Context, manifests []release.Digest) map[release.Digest]time.Time
+	// Enough is asked before a referrer is read, which has no content yet: true ends the reading. nil reads all.
+	Enough func(next Referrer) bool
+}
+
+// Referrers reads the referrers of an image, the newest first. Those with an unknown time come before all others. Only what the
+// caller ranges over is read. An image that does not exist has none.
 //
 // The registry's list decides by its annotations what is read at all; where it carries none, as those of some registries, the
 // manifests' decide. A referrer that is malformed, larger than 1 MiB or lacks a part is a *SkippedReferrerError, after which the
 // next follows. Every other error is a *release.Fault and the last. Such a fault is also a list that exceeds 64 MiB or takes
 // longer than two minutes: what is newest cannot be told from a part of it.
-func (c *Client) Referrers(ctx context.Context, image release.Image, artifactType string, annotations map[string]string) iter.Seq2[Referrer, error] {
+func (c *Client) Referrers(ctx context.Context, image release.Image, query ReferrerQuery) iter.Seq2[Referrer, error] {
 	return func(yield func(Referrer, error) bool) {
 		r, err := c.open(sideRegistry, image.Repository, false)
 		if err != nil {
@@ -65,7 +95,7 @@ func (c *Client) Referrers(ctx context.Context, image release.Image, artifactTyp
 		}
 		ctx, cancel := context.WithTimeoutCause(ctx, maxReferrerTime, errReferrersTooLong)
 		defer cancel()
-		for referrer, err := range r.referrers(ctx, wanted{image.Digest, artifactType, annotations}) {
+		for referrer, err := range r.referrers(ctx, wanted{image.Digest, query}) {
 			var passedOver *SkippedReferrerError
 			if err == nil || errors.As(err, &passedOver) {
 				if !yield(referrer, err) {
@@ -82,6 +112,35 @@ func (c *Client) Referrers(ctx context.Context, image release.Image, artifactTyp
 	}
 }
 
+// ListReferrers lists the manifests that the registry lists as referrers of an image with an artifact type and the given
+// annotations, the newest first, those with an unknown time before all others. Entries that are listed without annotations are
+// among them. No referrer is read.
+func (c *Client) ListReferrers(ctx context.Context, image release.Image, artifactType string, annotations map[string]string) ([]release.Digest, error) {
+	r, err := c.open(sideRegistry, image.Repository, false)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, maxReferrerTime, errReferrersTooLong)
+	defer cancel()
+	want := wanted{image.Digest, ReferrerQuery{ArtifactType: artifactType, Annotations: annotations}}
+	listed, err := r.listReferrers(ctx, image.Digest, artifactType, newAllowance())
+	if err != nil {
+		return nil, r.fault(err, fmt.Sprintf("listing what is attached to %q", image))
+	}
+	var found []candidate
+	for _, each := range listed {
+		if digest, err := release.ParseDigest(each.Digest); err == nil && want.matches(each.Annotations, true) {
+			found = append(found, candidate{digest: digest, annotations: each.Annotations})
+		}
+	}
+	slices.SortStableFunc(found, newestFirst)
+	digests := make([]release.Digest, len(found))
+	for i := range found {
+		digests[i] = found[i].digest
+	}
+	return digests, nil
+}
+
 var (
 	errReferrersTooLong = fmt.Errorf("reading the referrers takes longer than %s", maxReferrerTime)
 	errReferrersTooMany = fmt.Errorf("the list of referrers and what it names are larger than %d MiB", maxReferrerRead>>20)
@@ -89,14 +148,13 @@ var (
 
 // wanted describes the referrers that are read.
 type wanted struct {
-	image        release.Digest
-	artifactType string
-	annotations  map[string]string
+	image release.Digest
+	ReferrerQuery
 }
 
 // matches reports whether annotations have the wanted values. Those that are missing do too if lenient is set.
 func (w wanted) matches(annotations map[string]string, lenient bool) bool {
-	for key, value := range w.annotations {
+	for key, value := range w.Annotations {
 		if got, found := annotations[key]; got != value && (found || !lenient) {
 			return false
 		}
@@ -126,32 +184,42 @@ func (a *allowance) spend(size int) error {
 
 // candidate is an entry of the list, with its manifest if that was read.
 type candidate struct {
-	digest      release.Digest
+	digest      release.Digest // zero if the list names none
 	annotations map[string]string
-	manifest    *manifestContent // nil: not read yet
+	pushed      time.Time
+	manifest    *manifestContent      // nil: not read yet
+	skipped     *SkippedReferrerError // why it cannot be read; nil if that is not known yet
 }
 
-func (c candidate) created() string { return c.annotations[release.AnnotationCreated] }
+// newestFirst orders candidates by the registry's clock if it is known, else by their writers'. Those without a time are first.
+func newestFirst(a, b candidate) int {
+	first, second := a.pushed, b.pushed
+	if first.IsZero() || second.IsZero() {
+		first, second = createdAt(a.annotations), createdAt(b.annotations)
+	}
+	if first.IsZero() || second.IsZero() {
+		return first.Compare(second) // the zero time is the earliest
+	}
+	return second.Compare(first)
+}
 
 func (r *repository) referrers(ctx context.Context, want wanted) iter.Seq2[Referrer, error] {
 	return func(yield func(Referrer, error) bool) {
 		allowed := newAllowance()
-		listed, err := r.listReferrers(ctx, want.image, want.artifactType, allowed)
+		listed, err := r.listReferrers(ctx, want.image, want.ArtifactType, allowed)
 		if err != nil {
 			yield(Referrer{}, err)
 			return
 		}
-		candidates, unusable, err := r.candidates(ctx, listed, want, allowed)
-		for _, each := range unusable {
-			if !yield(Referrer{}, each) {
-				return
-			}
-		}
+		candidates, err := r.candidates(ctx, listed, want, allowed)
 		if err != nil {
 			yield(Referrer{}, err)
 			return
 		}
 		for _, each := range candidates {
+			if want.Enough != nil && want.Enough(Referrer{Digest: each.digest, Annotations: each.annotations, PushedAt: each.pushed}) {
+				return
+			}
 			referrer, ours, err := r.referrer(ctx, each, want, allowed)
 			if (err != nil || ours) && !yield(referrer, err) {
 				return
@@ -161,32 +229,30 @@ func (r *repository) referrers(ctx context.Context, want wanted) iter.Seq2[Refer
 }
 
 // candidates are the entries of the list that may be wanted, the newest first. The manifests of entries that are listed
-// without annotations are read for theirs. Unusable entries are *SkippedReferrerErrors.
-func (r *repository) candidates(ctx context.Context, listed []descriptor, want wanted, allowed *allowance) (candidates []candidate, unusable []error, err error) {
-	group, ctx := errgroup.WithContext(ctx)
+// without annotations are read for theirs.
+func (r *repository) candidates(ctx context.Context, listed []descriptor, want wanted, allowed *allowance) ([]candidate, error) {
+	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(maxParallelBlobs)
 	read := make([]candidate, len(listed))
-	problems := make([]error, len(listed))
 	for i, each := range listed {
 		digest, err := release.ParseDigest(each.Digest)
 		if err != nil {
-			problems[i] = &SkippedReferrerError{sanitize(each.Digest), each.Annotations, err}
+			read[i].skipped = &SkippedReferrerError{Digest: sanitize(each.Digest), Annotations: each.Annotations, Err: err}
 			continue
 		}
 		if !want.matches(each.Annotations, true) {
 			continue
 		}
 		found := candidate{digest: digest, annotations: each.Annotations}
-		if want.matches(each.Annotations, false) && found.created() != "" {
+		if want.matches(each.Annotations, false) && each.Annotations[release.AnnotationCreated] != "" {
 			read[i] = found
 			continue
 		}
 		group.Go(func() error {
-			manifest, err := r.referrerManifest(ctx, found, allowed)
-			var passedOver *SkippedReferrerError
+			manifest, err := r.referrerManifest(groupCtx, found, allowed)
 			switch {
-			case errors.As(err, &passedOver):
-				problems[i] = err
+			case errors.As(err, &found.skipped):
+				read[i] = found
 			case err != nil:
 				return err
 			case want.matches(manifest.Annotations, true):
@@ -196,22 +262,47 @@ func (r *repository) candidates(ctx context.Context, listed []descriptor, want w
 			return nil
 		})
 	}
-	err = group.Wait()
-	for i := range listed {
-		if problems[i] != nil {
-			unusable = append(unusable, problems[i])
-		}
-		if !read[i].digest.IsZero() {
-			candidates = append(candidates, read[i])
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	read = slices.DeleteFunc(read, func(c candidate) bool { return c.digest.IsZero() && c.skipped == nil })
+	setPushed(ctx, read, want.PushedAt)
+	slices.SortStableFunc(read, newestFirst)
+	return read, nil
+}
+
+// setPushed asks when the registry got the candidates. One time that is unknown leaves all unknown, because two clocks give no
+// order.
+func setPushed(ctx context.Context, candidates []candidate, pushedAt func(context.Context, []release.Digest) map[release.Digest]time.Time) {
+	var digests []release.Digest
+	for _, each := range candidates {
+		if !each.digest.IsZero() {
+			digests = append(digests, each.digest)
 		}
 	}
-	slices.SortStableFunc(candidates, func(a, b candidate) int { return strings.Compare(b.created(), a.created()) })
-	return candidates, unusable, err
+	if pushedAt == nil || len(digests) < 2 {
+		return
+	}
+	times := pushedAt(ctx, digests)
+	for _, each := range digests {
+		if times[each].IsZero() {
+			return
+		}
+	}
+	for i := range candidates {
+		candidates[i].pushed = times[candidates[i].digest]
+		if candidates[i].skipped != nil {
+			candidates[i].skipped.PushedAt = candidates[i].pushed
+		}
+	}
 }
 
 // referrer reads a candidate; false unless its own manifest has the subject, the artifact type and the annotations, since the
 // list is only a hint.
 func (r *repository) referrer(ctx context.Context, of candidate, want wanted, allowed *allowance) (Referrer, bool, error) {
+	if of.skipped != nil {
+		return Referrer{}, false, of.skipped
+	}
 	if of.manifest == nil {
 		manifest, err := r.referrerManifest(ctx, of, allowed)
 		if err != nil {
@@ -220,16 +311,16 @@ func (r *repository) referrer(ctx context.Context, of candidate, want wanted, al
 		of.manifest = &manifest
 	}
 	read := *of.manifest
-	if read.ArtifactType != want.artifactType || read.Subject == nil || read.Subject.Digest != want.image.String() ||
+	if read.ArtifactType != want.ArtifactType || read.Subject == nil || read.Subject.Digest != want.image.String() ||
 		!want.matches(read.Annotations, true) {
 		return Referrer{}, false, nil
 	}
 	content, err := r.referrerContent(ctx, read.Layers, allowed)
 	if err != nil {
 		of.annotations = read.Annotations
-		return Referrer{}, false, asSkipped(of, err)
+		return Referrer{}, false, r.asSkippedContent(ctx, of, err)
 	}
-	return Referrer{Digest: of.digest, Annotations: read.Annotations, MediaType: read.Layers[0].MediaType, Content: content}, true, nil
+	return Referrer{Digest: of.digest, Annotations: read.Annotations, PushedAt: of.pushed, MediaType: read.Layers[0].MediaType, Content: content}, true, nil
 }
 
 func (r *repository) referrerManifest(ctx context.Context, of candidate, allowed *allowance) (manifestContent, error) {
@@ -305,9 +396,27 @@ func asSkipped(of candidate, err error) error {
 	gone := errors.As(err, &answer) && !answer.isRepositoryMissing() &&
 		(answer.Status == http.StatusNotFound || answer.Status == http.StatusGone)
 	if gone || errors.As(err, &tooLong) || errors.As(err, &mismatch) || errors.As(err, &malformed) {
-		return &SkippedReferrerError{of.digest.String(), of.annotations, err}
+		return &SkippedReferrerError{Digest: of.digest.String(), Annotations: of.annotations, PushedAt: of.pushed, Err: err}
 	}
 	return err
+}
+
+// asSkippedContent is asSkipped for the content of a referrer whose manifest was served: what fails then is that one content. A
+// storage that a registry redirects to answers 403 for what is gone if the URL's signer may not list it (Amazon S3 API, GetObject),
+// and registries answer 5xx or a part of the content if their own storage lost it. Credentials that are refused and a limit of
+// requests concern all referrers.
+func (r *repository) asSkippedContent(ctx context.Context, of candidate, err error) error {
+	var answer *statusError
+	lost, unavailable := false, errors.Is(err, io.ErrUnexpectedEOF)
+	if errors.As(err, &answer) {
+		unavailable = httpx.IsUnavailable(answer.Status)
+		lost = answer.Status != http.StatusUnauthorized && answer.Status != http.StatusTooManyRequests && !answer.isRepositoryMissing() &&
+			(answer.Status != http.StatusForbidden || answer.from != nil && !r.session.isRegistry(answer.from))
+	}
+	if ctx.Err() != nil || !lost && !unavailable {
+		return asSkipped(of, err)
+	}
+	return &SkippedReferrerError{Digest: of.digest.String(), Annotations: of.annotations, PushedAt: of.pushed, Unavailable: unavailable, Err: err}
 }
 
 // listReferrers reads the registry's list of referrers page by page, and keeps the entries that may have the artifact type: a

@@ -210,7 +210,7 @@ func TestReferrersPages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, descriptor{Digest: digest.String(), ArtifactType: kind, Annotations: map[string]string{release.AnnotationCreated: fmt.Sprint(i)}})
+		all = append(all, descriptor{Digest: digest.String(), ArtifactType: kind, Annotations: map[string]string{release.AnnotationCreated: fmt.Sprintf("2026-01-01T00:00:0%dZ", i)}})
 	}
 	pages(t, h, func(number int) ([]descriptor, string) {
 		next := fmt.Sprintf("/v2/shop/referrers/%s?page=%d", image.Digest, number+1)
@@ -242,7 +242,7 @@ func readAll(t *testing.T, c *Client, image release.Image) ([]Referrer, error) {
 // read reads the referrers of the kind with the annotations, and lists what was skipped.
 func read(t *testing.T, c *Client, image release.Image, annotations map[string]string) (all []Referrer, skipped []error, err error) {
 	t.Helper()
-	for referrer, err := range c.Referrers(t.Context(), image, kind, annotations) {
+	for referrer, err := range c.Referrers(t.Context(), image, ReferrerQuery{ArtifactType: kind, Annotations: annotations}) {
 		over := new(SkippedReferrerError)
 		switch {
 		case errors.As(err, &over):
@@ -397,7 +397,7 @@ func TestReferrersFiltersByAnnotationsFirst(t *testing.T) {
 	if read := server.Count(localaws.RouteManifest, "") + server.Count(localaws.RouteBlob, ""); read != 4 {
 		t.Errorf("%d manifests and blobs were read, want two each", read)
 	}
-	for referrer, err := range c.Referrers(t.Context(), image, kind, map[string]string{"environment": "staging"}) {
+	for referrer, err := range c.Referrers(t.Context(), image, ReferrerQuery{ArtifactType: kind, Annotations: map[string]string{"environment": "staging"}}) {
 		if err != nil || string(referrer.Content) != "proof" {
 			t.Errorf("got %s, %v, want the proof", referrer.Content, err)
 		}

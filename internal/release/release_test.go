@@ -3,6 +3,7 @@ package release_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 )
@@ -137,8 +138,9 @@ func TestEvidenceProves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := release.Evidence{Image: image, Environment: "staging", Verdict: release.Pass, Checks: []string{"/"}, Rounds: 1}
-	if err := good.Proves(image.Digest, "staging"); err != nil {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	good := release.Evidence{Image: image, Environment: "staging", Verdict: release.Pass, Checks: []string{"/"}, Rounds: 1, At: now.Add(-time.Hour)}
+	if err := good.Proves(image, "staging", now, time.Hour); err != nil {
 		t.Errorf("good evidence is refused: %v", err)
 	}
 	for name, spoil := range map[string]func(*release.Evidence){
@@ -147,11 +149,71 @@ func TestEvidenceProves(t *testing.T) {
 		"failed":            func(e *release.Evidence) { e.Verdict = release.Fail },
 		"no check":          func(e *release.Evidence) { e.Checks = nil },
 		"no round":          func(e *release.Evidence) { e.Rounds = 0 },
+		"other repository":  func(e *release.Evidence) { e.Image.Repository = "localhost:5000/other" },
+		"too great an age":  func(e *release.Evidence) { e.At = now.Add(-time.Hour - time.Second) },
+		"a future date":     func(e *release.Evidence) { e.At = now.Add(release.ClockSkew + time.Second) },
 	} {
 		bad := good
 		spoil(&bad)
-		if err := bad.Proves(image.Digest, "staging"); err == nil {
+		if err := bad.Proves(image, "staging", now, time.Hour); err == nil {
 			t.Errorf("evidence with %s proves the digest", name)
+		}
+	}
+}
+
+// Everything that a check says is part of what a record says about the checks.
+func TestCheckSet(t *testing.T) {
+	t.Parallel()
+	good := release.Check{Name: "home", Path: "/", Status: 200, MaxLatency: time.Second}
+	want := release.CheckSet([]release.Check{good})
+	if want.IsZero() || want != release.CheckSet([]release.Check{good}) {
+		t.Errorf("the same checks are %s and %s", want, release.CheckSet([]release.Check{good}))
+	}
+	for name, change := range map[string]func(*release.Check){
+		"path":     func(c *release.Check) { c.Path = "/other" },
+		"status":   func(c *release.Check) { c.Status = 201 },
+		"body":     func(c *release.Check) { c.BodyContains = []string{"x"} },
+		"not body": func(c *release.Check) { c.BodyNotContains = []string{"x"} },
+		"json":     func(c *release.Check) { c.JSON = map[string]any{"$.a": 1} },
+		"latency":  func(c *release.Check) { c.MaxLatency = 2 * time.Second },
+	} {
+		changed := good
+		change(&changed)
+		if release.CheckSet([]release.Check{changed}) == want {
+			t.Errorf("checks with another %s have the same digest", name)
+		}
+	}
+	if release.CheckSet([]release.Check{good, good}) == want {
+		t.Error("two checks have the digest of one")
+	}
+}
+
+func TestEvidenceRepeats(t *testing.T) {
+	t.Parallel()
+	image, err := release.ParseImage("localhost:5000/shop@" + digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	earlier := release.Evidence{Image: image, Environment: "staging", Commit: commit, Verdict: release.Pass, Checks: []string{"/"},
+		CheckSet: image.Digest, Rounds: 3, At: at}
+	again := earlier
+	again.Rounds, again.At = 5, at.Add(release.RecordFreshFor-time.Second)
+	if !again.Repeats(earlier) {
+		t.Error("the same verdict is not a repetition")
+	}
+	for name, change := range map[string]func(*release.Evidence){
+		"of another repository": func(e *release.Evidence) { e.Image.Repository = "localhost:5000/other" },
+		"another verdict":       func(e *release.Evidence) { e.Verdict = release.Fail },
+		"other checks":          func(e *release.Evidence) { e.Checks = []string{"home"} },
+		"other check contents":  func(e *release.Evidence) { e.CheckSet = release.Digest{} },
+		"dated before":          func(e *release.Evidence) { e.At = at.Add(-time.Second) },
+		"a week later":          func(e *release.Evidence) { e.At = at.Add(release.RecordFreshFor) },
+	} {
+		other := again
+		change(&other)
+		if other.Repeats(earlier) {
+			t.Errorf("evidence %s repeats the earlier one", name)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package release
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -74,6 +76,24 @@ func (a Answer) MarshalJSON() ([]byte, error) {
 // OK reports whether every expectation was met.
 func (a Answer) OK() bool { return a.Stage == StageDone && len(a.Wrong) == 0 }
 
+// CheckSet identifies checks by a digest over everything that they say, in their order; zero if that cannot be encoded.
+func CheckSet(checks []Check) Digest {
+	type latency struct {
+		Check
+		MaxLatency time.Duration `json:"maxLatency"`
+	}
+	whole := make([]latency, len(checks))
+	for i, each := range checks {
+		whole[i] = latency{each, each.MaxLatency}
+	}
+	encoded, err := json.Marshal(whole)
+	if err != nil { // a number that JSON does not have
+		return Digest{}
+	}
+	sum := sha256.Sum256(encoded)
+	return Digest{hex: hex.EncodeToString(sum[:])}
+}
+
 // Evidence is a verdict about a digest, with the facts behind it.
 type Evidence struct {
 	Image       Image       `json:"image"`
@@ -81,24 +101,36 @@ type Evidence struct {
 	Environment Environment `json:"environment"`
 	Verdict     Verdict     `json:"verdict"`
 	Checks      []string    `json:"checks"`
+	CheckSet    Digest      `json:"checkSet,omitzero"` // of the checks' contents; zero in records of older versions
 	Rounds      int         `json:"rounds"`
 	Pods        []string    `json:"pods"` // pods that run the digest, as the kubelet reports it
 	URL         string      `json:"url"`
 	Run         string      `json:"run,omitempty"`
 	At          time.Time   `json:"at"`
+	After       []Digest    `json:"after,omitempty"` // records of the environment that the registry held already
 }
 
-// Proves returns nil if the evidence shows that the digest passed in the environment, or else the reason why not.
-func (e Evidence) Proves(digest Digest, environment Environment) error {
+// ClockSkew is how far apart the clocks of two machines may be. Times that differ by less give no order.
+const ClockSkew = 5 * time.Minute
+
+// Proves returns nil if the evidence shows that the image passed in the environment, or the reason why it does not. A pass that is
+// dated after now, by more than ClockSkew, or is older than maxAge shows nothing; a maxAge of 0 is no limit.
+func (e Evidence) Proves(image Image, environment Environment, now time.Time, maxAge time.Duration) error {
 	switch {
-	case e.Image.Digest != digest:
-		return fmt.Errorf("evidence is about %s, not %s", e.Image.Digest.Short(), digest.Short())
+	case e.Image.Digest != image.Digest:
+		return fmt.Errorf("evidence is about %s, not %s", e.Image.Digest.Short(), image.Digest.Short())
 	case e.Environment != environment:
 		return fmt.Errorf("evidence is from %q, not %q", e.Environment, environment)
 	case e.Verdict != Pass:
 		return fmt.Errorf("the verdict in %q was %q", e.Environment, e.Verdict)
+	case e.Image.Repository != image.Repository:
+		return fmt.Errorf("evidence is about the image in %q, not in %q", e.Image.Repository, image.Repository)
 	case len(e.Checks) == 0 || e.Rounds < 1:
 		return fmt.Errorf("evidence from %q names no check that ran", e.Environment)
+	case e.At.After(now.Add(ClockSkew)):
+		return fmt.Errorf("evidence from %q is dated %s, which is in the future", e.Environment, e.At.Format(time.RFC3339))
+	case maxAge > 0 && now.Sub(e.At) > maxAge:
+		return fmt.Errorf("evidence from %q is of %s, older than %s", e.Environment, e.At.Format(time.RFC3339), maxAge)
 	}
 	return nil
 }
@@ -109,7 +141,7 @@ type Record struct {
 	Record Digest `json:"record"` // digest of the manifest that contains it
 }
 
-// UnreadableRecordError is returned if a pass is known, but a newer or undated record declares another verdict and cannot be
+// UnreadableRecordError is returned if a pass is known, but a record that may be newer declares another verdict and cannot be
 // read: its content is missing, damaged, or of an unknown form. It is unknown whether the pass is still valid.
 type UnreadableRecordError struct {
 	Record      string // digest of the manifest that holds it, as the registry lists it
@@ -126,10 +158,15 @@ func (e *UnreadableRecordError) Error() string {
 	return fmt.Sprintf("the record %s (%s), which cannot be read, declares the verdict %q in %q", e.Record, dated, e.Verdict, e.Environment)
 }
 
-// Repeats reports whether evidence adds nothing to an earlier record: it has the same verdict about the same digest, in the same
-// environment, by the same checks, and the record is not older than freshFor.
-func (e Evidence) Repeats(earlier Evidence, freshFor time.Duration) bool {
-	return e.Image.Digest == earlier.Image.Digest && e.Environment == earlier.Environment && e.Commit == earlier.Commit &&
-		e.Verdict == earlier.Verdict && slices.Equal(e.Checks, earlier.Checks) &&
-		!earlier.At.After(e.At) && e.At.Sub(earlier.At) < freshFor
+// RecordFreshFor is how long a record stands for later runs with the same verdict. A check that runs every few minutes
+// would otherwise attach thousands of records to one image, which ECR counts as images and other verifiers of the same
+// digest have to list. It is the least maximum age of a proof: smoke renews none that is younger.
+const RecordFreshFor = 7 * 24 * time.Hour
+
+// Repeats reports whether evidence adds nothing to an earlier record: it has the same verdict about the same image, in the same
+// environment, by the same checks, and the record is not older than RecordFreshFor.
+func (e Evidence) Repeats(earlier Evidence) bool {
+	return e.Image == earlier.Image && e.Environment == earlier.Environment && e.Commit == earlier.Commit &&
+		e.Verdict == earlier.Verdict && e.CheckSet == earlier.CheckSet && slices.Equal(e.Checks, earlier.Checks) &&
+		!earlier.At.After(e.At) && e.At.Sub(earlier.At) < RecordFreshFor
 }

@@ -57,8 +57,8 @@ type Cluster interface {
 type Registry interface {
 	// Record pushes the evidence and returns the digest of the record.
 	Record(ctx context.Context, evidence release.Evidence) (release.Digest, error)
-	// Newest returns the newest record about an image from an environment, and false if there is none. Records that cannot be
-	// read are skipped. If one of them is not older than a pass and declares another verdict, the error is a
+	// Newest returns the record that says whether an environment proved an image, and false if there is none. Records that cannot be
+	// read are skipped. If one of them may be later than a pass and declares another verdict, the error is a
 	// *release.UnreadableRecordError.
 	Newest(ctx context.Context, image release.Image, environment release.Environment) (release.Record, bool, error)
 	// Describe reads the revision label of an image, and returns false if the registry does not hold the image.
@@ -109,6 +109,6 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		return result, interrupted(report)
 	}
 	markRevision(ctx, judged, report.Verdict, settings, deps)
-	result.Evidence, err = recordEvidence(ctx, report, pods, settings, deps)
+	result.Evidence, err = recordEvidence(ctx, checks, report, pods, settings, deps)
 	return result, errors.Join(verdictError(report), err)
 }

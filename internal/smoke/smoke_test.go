@@ -395,7 +395,7 @@ func TestEvidence(t *testing.T) {
 				t.Errorf("recorded %v, want verdict %q", fake.recorded, test.recorded)
 			}
 			if verdict == release.Pass {
-				if err := fake.recorded[0].Proves(image(t).Digest, "staging"); err != nil {
+				if err := fake.recorded[0].Proves(image(t), "staging", fake.recorded[0].At, time.Hour); err != nil {
 					t.Error(err)
 				}
 			}

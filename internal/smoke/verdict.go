@@ -106,22 +106,18 @@ const (
 	recordTimeout = 15 * time.Second
 	// newestTimeout bounds the reading of the newest record, which only saves a record: a slow registry must not cost the verdict.
 	newestTimeout = 10 * time.Second
-	// recordFreshFor is how long a record stands for later runs with the same verdict. A check that runs every few minutes
-	// would otherwise attach thousands of records to one image, which ECR counts as images and other verifiers of the same
-	// digest have to list.
-	recordFreshFor = 7 * 24 * time.Hour
 )
 
 // recordEvidence records the verdict of the image, even when the rounds took all the time there was. An inconclusive
 // verdict says nothing about the image and is not recorded, and neither is one that repeats the newest record.
-func recordEvidence(ctx context.Context, report Report, pods []string, settings Settings, deps Deps) (release.Digest, error) {
+func recordEvidence(ctx context.Context, checks []release.Check, report Report, pods []string, settings Settings, deps Deps) (release.Digest, error) {
 	if settings.Image.IsZero() || report.Verdict == release.Inconclusive {
 		return release.Digest{}, nil
 	}
 	ctx = context.WithoutCancel(ctx)
 	found := release.Evidence{
 		Image: settings.Image, Commit: settings.ExpectCommit, Environment: settings.Environment, Verdict: report.Verdict,
-		Checks: report.checkNames(), Rounds: report.Rounds, Pods: pods, URL: report.URL, Run: deps.RunURL, At: deps.Now().UTC(),
+		Checks: report.checkNames(), CheckSet: release.CheckSet(checks), Rounds: report.Rounds, Pods: pods, URL: report.URL, Run: deps.RunURL, At: deps.Now().UTC(),
 	}
 	reading, stopReading := context.WithTimeout(ctx, newestTimeout)
 	defer stopReading()
@@ -129,7 +125,7 @@ func recordEvidence(ctx context.Context, report Report, pods []string, settings 
 	switch {
 	case err != nil: // one record too many does less harm than a verdict that is lost
 		deps.Reporter.Warnf("reading the newest record: %v", err)
-	case known && found.Repeats(newest.Evidence, recordFreshFor):
+	case known && found.Repeats(newest.Evidence):
 		deps.Reporter.Infof("verdict %q of %q for %s is recorded since %s", report.Verdict, settings.Environment, settings.Image.Digest, newest.At.Format(time.RFC3339))
 		return newest.Record, nil
 	}

@@ -3,11 +3,10 @@ package images
 
 import (
 	"context"
-	"errors"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/ecr"
-	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/registry"
 	"github.com/onedigest/onedigest/internal/release"
 )
@@ -18,6 +17,7 @@ type Images struct {
 	registry *registry.Client
 	ecr      *ecr.Client
 	reporter release.Reporter
+	now      func() time.Time
 }
 
 // New reads the AWS configuration of the environment; it sends nothing.
@@ -26,7 +26,7 @@ func New(ctx context.Context, run *app.RunContext) (*Images, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Images{ecr: cloud, reporter: run.Reporter, registry: registry.New(registry.Options{
+	return &Images{ecr: cloud, reporter: run.Reporter, now: run.Process.Now, registry: registry.New(registry.Options{
 		Credentials:  credentials(cloud, run.Mask),
 		Refused:      cloud.Forget,
 		DockerConfig: true,
@@ -100,87 +100,4 @@ func (i *Images) Tag(ctx context.Context, repository release.Repository, looked 
 		return i.ecr.PutTag(ctx, repository, looked.Manifest, looked.MediaType, digest, tag)
 	}
 	return i.registry.PutTag(ctx, repository, looked.Manifest, looked.MediaType, digest, tag)
-}
-
-// Record attaches evidence to the image, as a referrer of its digest.
-func (i *Images) Record(ctx context.Context, found release.Evidence) (release.Digest, error) {
-	content, err := evidence.Encode(found)
-	if err != nil {
-		return release.Digest{}, err
-	}
-	return i.registry.Attach(ctx, found.Image, evidence.ArtifactType, evidence.MediaType, content, map[string]string{
-		evidence.AnnotationEnvironment: found.Environment.String(),
-		evidence.AnnotationVerdict:     string(found.Verdict),
-	})
-}
-
-// Newest returns the newest evidence from an environment about an image; false if there is none. A record that cannot be read
-// is reported and passed over: it proves nothing, and anybody who may push can attach one. If one is not older than a pass and
-// its annotations declare another verdict, the error is a *release.UnreadableRecordError, because it may outdate the pass.
-func (i *Images) Newest(ctx context.Context, image release.Image, environment release.Environment) (newest release.Record, found bool, err error) {
-	wanted := map[string]string{evidence.AnnotationEnvironment: environment.String()}
-	var (
-		against unreadable
-		created string // of the newest record that can be read; "" if it is undated
-	)
-	for referrer, err := range i.registry.Referrers(ctx, image, evidence.ArtifactType, wanted) {
-		var passedOver *registry.SkippedReferrerError
-		if errors.As(err, &passedOver) {
-			i.reporter.Warnf("skipping a record of %s that cannot be read: %v", image.Digest.Short(), passedOver)
-			against.add(passedOver.Digest, passedOver.Annotations, environment)
-			continue
-		}
-		if err != nil {
-			return release.Record{}, false, err
-		}
-		record, err := evidence.Decode(referrer.Content)
-		switch {
-		case err != nil:
-			i.reporter.Warnf("skipping the record %s: %v", referrer.Digest, err)
-			against.add(referrer.Digest.String(), referrer.Annotations, environment)
-			continue
-		case record.Image.Digest != image.Digest:
-			i.reporter.Warnf("skipping the record %s: it is about %s", referrer.Digest, record.Image.Digest)
-			continue
-		case record.Environment != environment:
-			continue
-		}
-		if !found || record.At.After(newest.At) {
-			newest, found = release.Record{Evidence: record, Record: referrer.Digest}, true
-		}
-		if created = referrer.Annotations[release.AnnotationCreated]; created != "" {
-			break // the following ones are older, or undated as none of ours is
-		}
-	}
-	if found && newest.Verdict == release.Pass && against.last != nil && against.last.Created >= created {
-		return release.Record{}, false, against.last
-	}
-	return newest, found, nil
-}
-
-// unreadable is the last of the records that cannot be read, but declare that the environment did not prove the image.
-type unreadable struct {
-	last *release.UnreadableRecordError
-}
-
-// add takes a record's annotations. Those that name no verdict, or another environment, declare nothing.
-func (u *unreadable) add(record string, annotations map[string]string, environment release.Environment) {
-	verdict, created := annotations[evidence.AnnotationVerdict], annotations[release.AnnotationCreated]
-	if verdict == "" || verdict == string(release.Pass) || annotations[evidence.AnnotationEnvironment] != environment.String() {
-		return
-	}
-	if u.last == nil || created > u.last.Created {
-		u.last = &release.UnreadableRecordError{Record: record, Environment: environment, Verdict: release.Verdict(verdict), Created: created}
-	}
-}
-
-// CopyRecord copies a record about an image into another repository that holds the image. A registry that cannot list
-// referrers keeps none, which is reported and is no error: the image was promoted on what its own registry holds.
-func (i *Images) CopyRecord(ctx context.Context, image release.Image, record release.Digest, to release.Repository) error {
-	err := i.registry.CopyReferrer(ctx, image, record, to)
-	if errors.Is(err, registry.ErrNoReferrers) {
-		i.reporter.Warnf("the evidence stays in %s: %v", image.Repository, err)
-		return nil
-	}
-	return err
 }

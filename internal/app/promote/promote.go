@@ -31,5 +31,5 @@ func Run(ctx context.Context, settings *promote.Settings, run *app.RunContext) (
 	if err != nil {
 		return promote.Result{}, err
 	}
-	return promote.Run(ctx, *settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: run.Reporter})
+	return promote.Run(ctx, *settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: run.Reporter, Now: run.Process.Now})
 }

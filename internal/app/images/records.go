@@ -1,0 +1,149 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/evidence"
+	"github.com/onedigest/onedigest/internal/registry"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// maxAfter is the most earlier records that a record names.
+const maxAfter = 100
+
+// Record attaches evidence to the image, as a referrer of its digest. It names the records of the environment that the registry
+// lists already, so that they are known to be older whatever the clocks of their writers say.
+func (i *Images) Record(ctx context.Context, found release.Evidence) (release.Digest, error) {
+	environment := map[string]string{evidence.AnnotationEnvironment: found.Environment.String()}
+	earlier, err := i.registry.ListReferrers(ctx, found.Image, evidence.ArtifactType, environment)
+	if err != nil {
+		return release.Digest{}, err
+	}
+	found.After = earlier[:min(len(earlier), maxAfter)]
+	content, err := evidence.Encode(found)
+	if err != nil {
+		return release.Digest{}, err
+	}
+	return i.registry.Attach(ctx, found.Image, evidence.ArtifactType, evidence.MediaType, content, map[string]string{
+		evidence.AnnotationEnvironment: found.Environment.String(),
+		evidence.AnnotationVerdict:     string(found.Verdict),
+	})
+}
+
+// Newest returns the record that says whether an environment proved an image, as evidence.Latest decides; false if there is
+// none. A record that cannot be read is reported and passed over: it proves nothing, and anybody who may push can attach one. If
+// its annotations declare another verdict than a pass, and it may be later than the pass that was found, the error is a
+// *release.UnreadableRecordError.
+func (i *Images) Newest(ctx context.Context, image release.Image, environment release.Environment) (release.Record, bool, error) {
+	entries, unavailable, err := i.readRecords(ctx, image, environment)
+	if err != nil {
+		return release.Record{}, false, err
+	}
+	latest, found := evidence.Latest(entries, image, environment, i.now())
+	switch {
+	case !found && unavailable != nil:
+		return release.Record{}, false, &release.Fault{Side: "registry", Err: unavailable, Do: "run again; if the registry lost the record, run smoke again, which records a new one"}
+	case !found:
+		return release.Record{}, false, nil
+	case latest.Readable:
+		return release.Record{Evidence: latest.Evidence, Record: latest.Record}, true, nil
+	}
+	unreadable := &release.UnreadableRecordError{Record: latest.Listed, Environment: environment, Verdict: latest.Verdict}
+	if !latest.At.IsZero() {
+		unreadable.Created = latest.At.Format(time.RFC3339)
+	}
+	return release.Record{}, false, unreadable
+}
+
+// readRecords reads the records of an environment about an image, the newest first, until a pass settles what the older ones say.
+// unavailable is why a record that the registry may serve at another time, and that may be a pass, could not be read.
+func (i *Images) readRecords(ctx context.Context, image release.Image, environment release.Environment) (entries []evidence.Entry, unavailable, err error) {
+	pushedAt, err := i.pushedAt(ctx, image.Repository)
+	if err != nil {
+		return nil, nil, err
+	}
+	query := registry.ReferrerQuery{
+		ArtifactType: evidence.ArtifactType, Annotations: map[string]string{evidence.AnnotationEnvironment: environment.String()}, PushedAt: pushedAt,
+		Enough: func(next registry.Referrer) bool {
+			unread := evidence.Entry{At: next.Created(), PushedAt: next.PushedAt}
+			for _, each := range entries {
+				if each.Settles(unread, image, environment, i.now()) {
+					return true
+				}
+			}
+			return false
+		},
+	}
+	for referrer, err := range i.registry.Referrers(ctx, image, query) {
+		var passedOver *registry.SkippedReferrerError
+		switch {
+		case errors.As(err, &passedOver):
+			i.reporter.Warnf("skipping a record of %s that cannot be read: %v", image.Digest.Short(), passedOver)
+			skipped, _ := release.ParseDigest(passedOver.Digest) // zero if the registry lists something else
+			entry := unreadable(evidence.Entry{Listed: passedOver.Digest, Record: skipped, At: passedOver.Created(), PushedAt: passedOver.PushedAt},
+				passedOver.Annotations, environment)
+			if entries = append(entries, entry); passedOver.Unavailable && (entry.Verdict == release.Pass || entry.Verdict == "") {
+				unavailable = passedOver
+			}
+		case err != nil:
+			return nil, nil, err
+		default:
+			entries = append(entries, i.decode(referrer, image, environment))
+		}
+	}
+	return entries, unavailable, nil
+}
+
+// pushedAt is how the registry of a repository is asked when it got manifests; nil for one that cannot be asked.
+func (i *Images) pushedAt(ctx context.Context, repository release.Repository) (func(context.Context, []release.Digest) map[release.Digest]time.Time, error) {
+	owned, err := i.ecr.Owns(ctx, repository.Host())
+	if err != nil || !owned {
+		return nil, err
+	}
+	return func(ctx context.Context, digests []release.Digest) map[release.Digest]time.Time {
+		pushed, err := i.ecr.PushedAt(ctx, repository, digests)
+		if err != nil {
+			i.reporter.Warnf("ordering the records of %s by the clocks of their writers: %v", repository, err)
+		}
+		return pushed
+	}, nil
+}
+
+// decode reads a record. One that contradicts what it is attached to, or its annotations, is as one that cannot be read.
+func (i *Images) decode(referrer registry.Referrer, image release.Image, environment release.Environment) evidence.Entry {
+	entry := evidence.Entry{Listed: referrer.Digest.String(), Record: referrer.Digest, At: referrer.Created(), PushedAt: referrer.PushedAt}
+	read, err := evidence.Decode(referrer.Content)
+	switch {
+	case err != nil:
+		i.reporter.Warnf("skipping the record %s: %v", referrer.Digest, err)
+	case read.Image.Digest != image.Digest:
+		i.reporter.Warnf("skipping the record %s: it is about %s", referrer.Digest, read.Image.Digest)
+	case read.Environment != environment:
+		i.reporter.Warnf("skipping the record %s: it is from %q", referrer.Digest, read.Environment)
+	default:
+		entry.Evidence, entry.Readable, entry.Verdict, entry.At = read, true, read.Verdict, read.At
+		return entry
+	}
+	return unreadable(entry, referrer.Annotations, environment)
+}
+
+// unreadable completes an entry by what annotations declare. Those that name no verdict, or another environment, declare nothing.
+func unreadable(entry evidence.Entry, annotations map[string]string, environment release.Environment) evidence.Entry {
+	if annotations[evidence.AnnotationEnvironment] == environment.String() {
+		entry.Verdict = release.Verdict(annotations[evidence.AnnotationVerdict])
+	}
+	return entry
+}
+
+// CopyRecord copies a record about an image into another repository that holds the image. A registry that cannot list
+// referrers keeps none, which is reported and is no error: the image was promoted on what its own registry holds.
+func (i *Images) CopyRecord(ctx context.Context, image release.Image, record release.Digest, to release.Repository) error {
+	err := i.registry.CopyReferrer(ctx, image, record, to)
+	if errors.Is(err, registry.ErrNoReferrers) {
+		i.reporter.Warnf("the evidence stays in %s: %v", image.Repository, err)
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,117 @@
+package images_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onedigest/onedigest/devenv/localaws"
+	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
+	"github.com/onedigest/onedigest/internal/app/images"
+	"github.com/onedigest/onedigest/internal/evidence"
+	"github.com/onedigest/onedigest/internal/registry"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// attached is a record that a test writes, dated from now.
+type attached struct {
+	verdict release.Verdict
+	at      time.Duration
+	of      func(*release.Evidence) // changes the evidence; nil: nothing
+	names   bool                    // the writer names the records that the registry lists, as Record does
+}
+
+// A pass counts if no other verdict may be later. ECR tells which record it got last; elsewhere the writers' clocks and what a
+// record names decide, and a verdict whose order is unknown counts as later.
+func TestNewestOrdersVerdicts(t *testing.T) {
+	t.Parallel()
+	const pass, fail = release.Pass, release.Fail
+	elsewhere := func(e *release.Evidence) { e.Image.Repository += "-other" }
+	for name, test := range map[string]struct {
+		records      []attached // in the order in which the registry gets them
+		plain, onECR release.Verdict
+	}{
+		"a pass of next year, then a failure":         {[]attached{{pass, 365 * 24 * time.Hour, nil, false}, {fail, -time.Minute, nil, false}}, fail, fail},
+		"a failure, then a pass of next year":         {[]attached{{fail, -time.Hour, nil, false}, {pass, 365 * 24 * time.Hour, nil, false}}, fail, fail},
+		"a failure, then a pass about another":        {[]attached{{fail, -time.Hour, nil, false}, {pass, 0, elsewhere, false}}, fail, fail},
+		"a failure, then a pass two minutes later":    {[]attached{{fail, -4 * time.Minute, nil, false}, {pass, -2 * time.Minute, nil, false}}, fail, pass},
+		"a failure that the pass names":               {[]attached{{fail, -4 * time.Minute, nil, true}, {pass, -2 * time.Minute, nil, true}}, pass, pass},
+		"a failure of next year that the pass names":  {[]attached{{fail, 365 * 24 * time.Hour, nil, true}, {pass, 0, nil, true}}, pass, pass},
+		"a pass, then a failure by a clock that lags": {[]attached{{pass, -2 * time.Minute, nil, false}, {fail, -4 * time.Minute, nil, false}}, fail, fail},
+		"a pass that the failure names":               {[]attached{{pass, -time.Minute, nil, true}, {fail, -3 * time.Minute, nil, true}}, fail, fail},
+		"a pass, then a failure that is hours behind": {[]attached{{pass, -time.Minute, nil, false}, {fail, -3 * time.Hour, nil, false}}, pass, fail},
+		"a failure long before a pass":                {[]attached{{fail, -time.Hour, nil, false}, {pass, 0, nil, false}}, pass, pass},
+	} {
+		for kind, start := range map[string]func(t *testing.T) (release.Repository, []string, registry.Credentials){
+			"plain": func(t *testing.T) (release.Repository, []string, registry.Credentials) {
+				return plainRegistry(t), nil, nil
+			},
+			"ECR": func(t *testing.T) (release.Repository, []string, registry.Credentials) {
+				server := localawstest.Start(t)
+				return server.Repository("shop"), server.Env(), func(context.Context, string) (string, string, error) {
+					return "AWS", server.IssueToken(), nil
+				}
+			},
+		} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				t.Parallel()
+				repository, environment, credentials := start(t)
+				connected, told := connect(t, environment)
+				image := push(t, connected, repository)
+				for _, each := range test.records {
+					attach(t, connected, credentials, image, each)
+				}
+				want := test.plain
+				if kind == "ECR" {
+					want = test.onECR
+				}
+				newest, found, err := connected.Newest(t.Context(), image, "staging")
+				if err != nil || !found || newest.Verdict != want {
+					t.Errorf("got %q of %s, %t, %v, want %q\n%s", newest.Verdict, newest.At, found, err, want, told)
+				}
+			})
+		}
+	}
+}
+
+// A role that may not ask ECR for times gets the rule of other registries, and is told so.
+func TestNewestWithoutTheRegistrysTimes(t *testing.T) {
+	t.Parallel()
+	server := localawstest.Start(t)
+	server.Inject(localaws.Fault{Route: localaws.RouteDescribeImages, Do: localaws.APIError(400, "AccessDeniedException", "not authorized")})
+	connected, told := connect(t, server.Env())
+	image := push(t, connected, server.Repository("shop"))
+	credentials := func(context.Context, string) (string, string, error) { return "AWS", server.IssueToken(), nil }
+	attach(t, connected, credentials, image, attached{release.Fail, -4 * time.Minute, nil, false})
+	attach(t, connected, credentials, image, attached{release.Pass, -2 * time.Minute, nil, false})
+	newest, found, err := connected.Newest(t.Context(), image, "staging")
+	if err != nil || !found || newest.Verdict != release.Fail {
+		t.Errorf("got %+v, %t, %v, want the failure, whose order is unknown", newest, found, err)
+	}
+	if !strings.Contains(told.String(), "allow ecr:DescribeImages") {
+		t.Errorf("told %q", told)
+	}
+}
+
+// attach writes a record.
+func attach(t *testing.T, connected *images.Images, credentials registry.Credentials, image release.Image, of attached) {
+	t.Helper()
+	written := record(image, "staging", of.verdict, time.Now().Add(of.at))
+	if of.of != nil {
+		of.of(&written)
+	}
+	if of.names {
+		if _, err := connected.Record(t.Context(), written); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	client := registry.New(registry.Options{Credentials: credentials})
+	if _, err := client.Attach(t.Context(), image, evidence.ArtifactType, evidence.MediaType, encoded(t, written), map[string]string{
+		evidence.AnnotationEnvironment: "staging", evidence.AnnotationVerdict: string(of.verdict),
+		release.AnnotationCreated: written.At.UTC().Format("2006-01-02T15:04:05.000000Z"),
+	}); err != nil {
+		t.Fatal(err)
+	}
+}

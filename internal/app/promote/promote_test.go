@@ -1,0 +1,228 @@
+package promote_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"path"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+
+	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
+	"github.com/onedigest/onedigest/internal/app"
+	promoting "github.com/onedigest/onedigest/internal/app/promote"
+	"github.com/onedigest/onedigest/internal/evidence"
+	"github.com/onedigest/onedigest/internal/promote"
+	"github.com/onedigest/onedigest/internal/registry"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
+)
+
+// gate is a registry with an image that staging is to have proved.
+type gate struct {
+	t       *testing.T
+	image   release.Image
+	client  *registry.Client
+	environ []string
+	lost    *sync.Map // names of blobs: how the registry answers instead
+}
+
+func newGate(t *testing.T, onECR bool) gate {
+	t.Helper()
+	g := gate{t: t, lost: new(sync.Map)}
+	var repository release.Repository
+	if onECR {
+		server := localawstest.Start(t)
+		repository, g.environ = server.Repository("shop"), server.Env()
+		g.client = registry.New(registry.Options{Credentials: func(context.Context, string) (string, string, error) { return "AWS", server.IssueToken(), nil }})
+	} else {
+		all := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true))
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if answer, lost := g.lost.Load(path.Base(r.URL.Path)); lost && r.Method == http.MethodGet {
+				answer.(http.HandlerFunc)(w, r) //nolint:forcetypeassert // the test's own
+				return
+			}
+			all.ServeHTTP(w, r)
+		}))
+		t.Cleanup(server.Close)
+		repository, g.client = release.Repository(strings.TrimPrefix(server.URL, "http://")+"/shop"), registry.New(registry.Options{})
+	}
+	plain, err := random.Image(64, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	built, ok := mutate.Annotations(plain, map[string]string{release.AnnotationRevision: releasetest.Commit.String()}).(v1.Image)
+	if !ok {
+		t.Fatal("annotating an image returned something else")
+	}
+	dir := t.TempDir()
+	on, err := layout.Write(dir, empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := on.AppendImage(built); err != nil {
+		t.Fatal(err)
+	}
+	hash, err := built.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := release.ParseDigest(hash.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.client.Push(t.Context(), release.Layout{Dir: dir, Digest: digest}, repository, "one", nil); err != nil {
+		t.Fatal(err)
+	}
+	g.image = repository.At(digest)
+	return g
+}
+
+// attach writes a record that is dated from now and whose manifest declares its verdict.
+func (g gate) attach(verdict release.Verdict, at time.Duration, change func(*release.Evidence)) {
+	g.t.Helper()
+	of := release.Evidence{Image: g.image, Commit: releasetest.Commit, Environment: "staging", Verdict: verdict, Checks: []string{"/"}, Rounds: 3,
+		Pods: []string{"shop-1"}, URL: "http://127.0.0.1", At: time.Now().Add(at).UTC()}
+	if change != nil {
+		change(&of)
+	}
+	content, err := evidence.Encode(of)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.attachContent(content, string(verdict), of.At.Format(time.RFC3339Nano))
+}
+
+func (g gate) attachContent(content []byte, verdict, created string) {
+	g.t.Helper()
+	if _, err := g.client.Attach(g.t.Context(), g.image, evidence.ArtifactType, evidence.MediaType, content, map[string]string{
+		evidence.AnnotationEnvironment: "staging", evidence.AnnotationVerdict: verdict, release.AnnotationCreated: created,
+	}); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// lose attaches a record whose content the registry cannot serve any more.
+func (g gate) lose(verdict release.Verdict, created string, answer http.HandlerFunc) {
+	g.t.Helper()
+	content := []byte(`{"lost":true}`)
+	g.attachContent(content, string(verdict), created)
+	g.lost.Store(fmt.Sprintf("sha256:%x", sha256.Sum256(content)), answer)
+}
+
+func (g gate) promote() error {
+	g.t.Helper()
+	var settings promote.Settings
+	if err := settings.Declare().ApplyDefaults(func() { settings.Image, settings.To = g.image, "production" }); err != nil {
+		g.t.Fatal(err)
+	}
+	_, err := promoting.Run(g.t.Context(), &settings, &app.RunContext{
+		Process: app.Process{Environ: g.environ, Now: time.Now}, Reporter: releasetest.DiscardReporter{},
+	})
+	return err
+}
+
+const (
+	year       = 365 * 24 * time.Hour
+	longBefore = "2020-01-01T00:00:00.000000Z"
+)
+
+// promote believes a pass only if it is about the image in this repository, is recent, and no other verdict may be later.
+func TestPromoteBelieves(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		records func(g gate)
+		want    string // the refusal; "" for a promotion
+	}{
+		"a pass of today": {func(g gate) { g.attach(release.Pass, -time.Minute, nil) }, ""},
+		"a ten-year-old record": {func(g gate) { g.attach(release.Pass, -10*year, nil) },
+			"older than 720h0m0s"},
+		"a record about another repository": {func(g gate) {
+			g.attach(release.Pass, -time.Minute, func(e *release.Evidence) { e.Image.Repository = "registry.example/other" })
+		}, `evidence is about the image in "registry.example/other"`},
+		"a pass dated next year": {func(g gate) { g.attach(release.Pass, year, nil) }, "in the future"},
+		"a pass dated next year beside a later failure": {func(g gate) {
+			g.attach(release.Pass, year, nil)
+			g.attach(release.Fail, -time.Minute, nil)
+		}, `the verdict in "staging" was "fail"`},
+		"a failure before a pass": {func(g gate) {
+			g.attach(release.Fail, -time.Hour, nil)
+			g.attach(release.Pass, -time.Minute, nil)
+		}, ""},
+	} {
+		for _, onECR := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, on ECR %t", name, onECR), func(t *testing.T) {
+				t.Parallel()
+				g := newGate(t, onECR)
+				test.records(g)
+				checkPromotion(t, g.promote(), test.want)
+			})
+		}
+	}
+}
+
+// A record whose content is lost is passed over if it cannot matter, and refused if it may be a later failure.
+func TestPromoteOfLostRecords(t *testing.T) {
+	t.Parallel()
+	answer := func(status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
+	}
+	storage := httptest.NewServer(answer(http.StatusForbidden)) // as S3 answers for what is gone to whom may not list
+	t.Cleanup(storage.Close)
+	for loss, how := range map[string]http.HandlerFunc{
+		"gone":          answer(http.StatusNotFound),
+		"a bad request": answer(http.StatusBadRequest),
+		"failing":       answer(http.StatusInternalServerError),
+		"gone in storage": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, storage.URL, http.StatusTemporaryRedirect)
+		},
+		"cut off": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "13")
+			_, _ = w.Write([]byte("{"))
+		},
+		"other bytes": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) },
+		"endless":     func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 2<<20)) },
+	} {
+		for name, test := range map[string]struct {
+			verdict release.Verdict
+			created string
+			want    string
+		}{
+			"a failure of today":     {release.Fail, time.Now().UTC().Format(time.RFC3339), `which cannot be read, declares the verdict "fail"`},
+			"an undated failure":     {release.Fail, "", `(undated), which cannot be read, declares the verdict "fail"`},
+			"a failure of long ago":  {release.Fail, longBefore, ""},
+			"another pass of today ": {release.Pass, time.Now().UTC().Format(time.RFC3339), ""},
+		} {
+			t.Run(loss+": "+name, func(t *testing.T) {
+				t.Parallel()
+				g := newGate(t, false)
+				g.attach(release.Pass, -time.Minute, nil)
+				g.lose(test.verdict, test.created, how)
+				checkPromotion(t, g.promote(), test.want)
+			})
+		}
+	}
+}
+
+func checkPromotion(t *testing.T, err error, want string) {
+	t.Helper()
+	switch {
+	case want == "" && err != nil:
+		t.Errorf("got exit code %d: %v", release.ExitCode(err), err)
+	case want != "" && (err == nil || release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), want)):
+		t.Errorf("got exit code %d: %v, want 1 and %q", release.ExitCode(err), err, want)
+	}
+}
