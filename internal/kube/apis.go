@@ -18,23 +18,23 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 )
 
-// apis has a REST client for each API group that this package uses with typed objects.
+// apis has a REST client for each API group whose typed objects this package uses.
 //
-// client-go/kubernetes is not used: it registers every API group of Kubernetes, which adds 10 MB to each
-// program that links it. gentype is what its clients are generated from.
+// client-go/kubernetes is not used: it registers every API group of Kubernetes, which adds 10 MB to each program. Its clients are
+// generated from gentype, which is used here directly.
 type apis struct {
 	core, apps, networking, authorization, authentication rest.Interface
 	parameters                                            runtime.ParameterCodec
 }
 
-// reviewsPerSecond and reviewBurst limit access reviews alone: a deploy asks about a hundred at once, and those of a matrix must not wait for
-// each other's.
+// reviewsPerSecond and reviewBurst are a separate limit for access reviews: a deploy asks about a hundred at once, and the
+// deploys of a matrix must not wait for each other's.
 const (
 	reviewsPerSecond = 500
 	reviewBurst      = 1000
 )
 
-// newAPIs makes the clients. They share one rate limit, but for access reviews.
+// newAPIs makes the clients. They share one rate limit; only access reviews have their own.
 func newAPIs(config *rest.Config, client *http.Client) (*apis, error) {
 	scheme := runtime.NewScheme()
 	builder := runtime.NewSchemeBuilder(core.AddToScheme, apps.AddToScheme, networking.AddToScheme, authorization.AddToScheme, authentication.AddToScheme)
@@ -64,22 +64,22 @@ func newAPIs(config *rest.Config, client *http.Client) (*apis, error) {
 	}, failed
 }
 
-// Pods is the client for the pods of a namespace.
+// Pods returns the client for the pods of a namespace.
 func (c *Client) Pods(namespace string) *gentype.ClientWithList[*core.Pod, *core.PodList] {
 	return listClient[core.Pod, core.PodList](c.apis, c.apis.core, "pods", namespace)
 }
 
-// podLogs is a request for a pod's log.
+// podLogs returns a request for a pod's log.
 func (c *Client) podLogs(namespace, pod string, options *core.PodLogOptions) *rest.Request {
 	return c.apis.core.Get().Namespace(namespace).Resource("pods").Name(pod).SubResource("log").VersionedParams(options, c.apis.parameters)
 }
 
-// Events is the client for the events of a namespace.
+// Events returns the client for the events of a namespace.
 func (c *Client) Events(namespace string) *gentype.ClientWithList[*core.Event, *core.EventList] {
 	return listClient[core.Event, core.EventList](c.apis, c.apis.core, "events", namespace)
 }
 
-// ReplicaSets is the client for the ReplicaSets of a namespace.
+// ReplicaSets returns the client for the ReplicaSets of a namespace.
 func (c *Client) ReplicaSets(namespace string) *gentype.ClientWithList[*apps.ReplicaSet, *apps.ReplicaSetList] {
 	return listClient[apps.ReplicaSet, apps.ReplicaSetList](c.apis, c.apis.apps, "replicasets", namespace)
 }
@@ -104,12 +104,12 @@ func (c *Client) configMaps(namespace string) *gentype.Client[*core.ConfigMap] {
 	return client[core.ConfigMap](c.apis, c.apis.core, "configmaps", namespace)
 }
 
-// accessReviews is the client that asks whether this user has a permission.
+// accessReviews returns the client for asking whether this user has a permission.
 func (c *Client) accessReviews() *gentype.Client[*authorization.SelfSubjectAccessReview] {
 	return client[authorization.SelfSubjectAccessReview](c.apis, c.apis.authorization, "selfsubjectaccessreviews", "")
 }
 
-// subjectReviews is the client that asks who this user is.
+// subjectReviews returns the client for asking who this user is.
 func (c *Client) subjectReviews() *gentype.Client[*authentication.SelfSubjectReview] {
 	return client[authentication.SelfSubjectReview](c.apis, c.apis.authentication, "selfsubjectreviews", "")
 }
@@ -125,7 +125,7 @@ type listPointer[L any] interface {
 	runtime.Object
 }
 
-// client makes the client for one resource; namespace is "" for a resource of the whole cluster.
+// client makes the client for one resource; namespace is "" for a cluster-scoped resource.
 func client[T any, PT objectPointer[T]](a *apis, group rest.Interface, resource, namespace string) *gentype.Client[PT] {
 	return gentype.NewClient(resource, group, a.parameters, namespace, func() PT { return new(T) }, gentype.PrefersProtobuf[PT]())
 }

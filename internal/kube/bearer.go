@@ -14,18 +14,18 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Bearer is the configuration for a cluster that takes short-lived bearer tokens, such as EKS. The endpoint is an https URL, and
-// only the certificates of ca are trusted for it.
+// Bearer returns the configuration for a cluster that accepts short-lived bearer tokens, such as EKS. The endpoint is an https
+// URL; only the certificates of ca are trusted for it.
 //
-// The token function returns a token and the time until which it may be used. It is called when a request needs a token and the
-// last one has expired, and again when the cluster answers 401; that request is then sent once more if its body can be replayed.
-// An error of the function is the request's error.
+// The token function returns a token and when it expires. It is called when a request needs a token and the last one has expired,
+// and after the cluster answered 401; that request is then sent once more if its body can be replayed. An error of the function
+// becomes the request's error.
 //
-// A token is sent to the endpoint only: a request to another host, after a redirect for example, fails. A watch keeps the token
-// that it was started with; when the cluster ends it because that token has expired, it is resumed with a new one.
+// A token is sent to the endpoint only: a request to another host, for example after a redirect, fails. A watch keeps the token
+// with which it started; when the cluster ends it because the token has expired, it is resumed with a new token.
 //
-// An endpoint without TLS and a missing ca are errors of the first request. The configuration may be copied and used by several
-// goroutines, which share the token.
+// An endpoint without TLS and a missing ca are errors of the first request. The configuration may be copied, and several
+// goroutines may use it; they share the token.
 func Bearer(endpoint string, ca []byte, token func(ctx context.Context) (string, time.Time, error)) *rest.Config {
 	config := &rest.Config{Host: endpoint, TLSClientConfig: rest.TLSClientConfig{CAData: ca}}
 	setDefaults(config)
@@ -44,11 +44,11 @@ type bearerTransport struct {
 	tokens   *tokenSource
 }
 
-// WrappedRoundTripper lets client-go find the transport that holds the connections.
+// WrappedRoundTripper returns the transport that holds the connections, for client-go.
 func (b *bearerTransport) WrappedRoundTripper() http.RoundTripper { return b.base }
 
-// RoundTrip sends a request, and once more with a new token if the cluster answers 401: its clock, or its limit of a token's age,
-// may differ from ours. A request that is answered 401 has had no effect.
+// RoundTrip sends a request, and once more with a new token if the cluster answers 401: the cluster's clock or its limit of a
+// token's age may differ from ours. A request that is answered 401 has had no effect.
 func (b *bearerTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	token, err := b.token(request, "")
 	if err != nil {
@@ -61,7 +61,7 @@ func (b *bearerTransport) RoundTrip(request *http.Request) (*http.Response, erro
 	if err != nil || response.StatusCode != http.StatusUnauthorized {
 		return response, err
 	}
-	// A new token is fetched even if this request cannot be sent again: the next one needs it.
+	// A new token is fetched even if this request cannot be sent again, because the next request needs it.
 	fresh, err := b.token(request, token)
 	if err != nil {
 		_ = response.Body.Close()
@@ -78,7 +78,7 @@ func (b *bearerTransport) RoundTrip(request *http.Request) (*http.Response, erro
 	return b.base.RoundTrip(withToken(again, fresh))
 }
 
-// token returns the token for a request, a new one if the current one is the one refused.
+// token returns the token for a request: the current one, or a new one if the current one was refused.
 func (b *bearerTransport) token(request *http.Request, refused string) (string, error) {
 	endpoint, err := url.Parse(b.endpoint)
 	switch {
@@ -93,20 +93,20 @@ func (b *bearerTransport) token(request *http.Request, refused string) (string, 
 	return b.tokens.get(request.Context(), refused)
 }
 
-// withToken is a copy of the request with a token: a RoundTripper must not change its argument.
+// withToken returns a copy of the request with a token: a RoundTripper must not change its argument.
 func withToken(request *http.Request, token string) *http.Request {
 	clone := request.Clone(request.Context())
 	clone.Header.Set("Authorization", "Bearer "+token)
 	return clone
 }
 
-// tokenSource keeps a token until it expires. One caller fetches the next while the others wait; a caller whose context ends stops
-// waiting, and after a failed fetch the next caller tries.
+// tokenSource caches a token until it expires. While one caller fetches a token, the others wait; a caller whose context ends
+// stops waiting. After a failed fetch the next caller tries.
 type tokenSource struct {
 	fetch func(context.Context) (string, time.Time, error)
 	now   func() time.Time
 
-	mutex   chan struct{} // guards the fields below; a channel, so that waiting for it ends with a context
+	mutex   chan struct{} // guards the fields below; a channel, so that waiting can end with a context
 	token   string
 	expires time.Time
 }

@@ -28,14 +28,14 @@ const checkTime = 10 * time.Second
 // maxReasons is how many of the authorizer's reasons an error repeats.
 const maxReasons = 3
 
-// namespacePermission is needed to create a namespace. It is a rule of a ClusterRole.
+// namespacePermission is needed to create a namespace. It must be granted by a ClusterRole.
 var namespacePermission = release.Permission{Resource: "namespaces", Cluster: true, Verbs: []string{"create"}, For: "create-namespace"}
 
 // Check finds out within ten seconds whether the cluster answers, whether the namespace exists or may be created, and whether
-// this user has the Permissions. It changes nothing. The limits say what the deploy will lack for want of a permission that it can
-// do without.
+// this user has the Permissions. It changes nothing. The limits describe what does not work because an optional permission is
+// missing.
 //
-// A namespace that does not exist and is not to be created is an *release.InputError. A cluster that does not answer, and a
+// A namespace that does not exist, unless it is to be created, is a *release.InputError. A cluster that does not answer, and a
 // missing permission, are a *release.Fault.
 func (c *Client) Check(ctx context.Context, namespace string, create bool) (limits []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
@@ -57,7 +57,7 @@ func (c *Client) Check(ctx context.Context, namespace string, create bool) (limi
 }
 
 // CheckPermissions asks the cluster within ten seconds whether this user has the permissions in the namespace. The limits and
-// errors are those of Check; all missing permissions are reported together, in the order given.
+// errors are those of Check; all missing permissions are in one error, in the given order.
 func (c *Client) CheckPermissions(ctx context.Context, namespace string, wanted []release.Permission) (limits []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
@@ -96,7 +96,7 @@ func (c *Client) CheckPermissions(ctx context.Context, namespace string, wanted 
 	return nil, &release.Fault{Side: Side, Err: err, Do: "ask a cluster administrator for the Role in docs/rbac"}
 }
 
-// otherScope names where a permission is needed if that is not the namespace of the message.
+// otherScope says where a permission is needed, if not in the namespace of the message.
 func otherScope(permission release.Permission, namespace string) string {
 	switch {
 	case permission.Cluster:
@@ -113,8 +113,8 @@ type reviewed struct {
 	verb string
 }
 
-// review asks about every verb of every permission at the same time. What the cluster does not let this user ask counts as allowed:
-// the deploy itself will show what is missing.
+// review asks about every verb of every permission in parallel. A question that this user may not ask counts as allowed: the
+// deploy itself will show what is missing.
 func (c *Client) review(ctx context.Context, namespace string, wanted []release.Permission) ([][]reviewed, error) {
 	answers := make([][]reviewed, len(wanted))
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -150,7 +150,7 @@ func (c *Client) review(ctx context.Context, namespace string, wanted []release.
 	return answers, group.Wait()
 }
 
-// username is this user as the cluster has authenticated it, for an error message.
+// username returns the name with which the cluster has authenticated this user, for an error message.
 func (c *Client) username(ctx context.Context) string {
 	review, err := c.subjectReviews().Create(ctx, &authentication.SelfSubjectReview{}, meta.CreateOptions{})
 	if err != nil || review.Status.UserInfo.Username == "" {

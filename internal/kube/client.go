@@ -23,21 +23,21 @@ const Side = apierror.Side
 
 // Client reaches one cluster. It may be used by several goroutines.
 type Client struct {
-	Host    string            // of the apiserver, as the configuration has it; not to be changed
-	Dynamic dynamic.Interface // for objects of any kind; not to be changed
+	Host    string            // of the apiserver, as in the configuration; must not be changed
+	Dynamic dynamic.Interface // for objects of any kind; must not be changed
 
 	config   *rest.Config
 	http     *http.Client
 	apis     *apis
 	metadata metadata.Interface
 
-	allowed sync.Map // what access reviews have allowed: authorization.ResourceAttributes
+	allowed sync.Map // results of access reviews that allowed: authorization.ResourceAttributes
 }
 
-// New makes a client; it sends nothing. The configuration is left as it is.
+// New makes a client; it sends nothing and does not change the configuration.
 func New(config *rest.Config) (*Client, error) {
 	config = rest.CopyConfig(config)
-	config.Timeout = 0 // would end watches; every request has a context
+	config.Timeout = 0 // a timeout would end watches; every request has a context
 	httpClient, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, release.NewFault(Side, "check the credentials of the kubeconfig", err, "preparing access to %q", config.Host)
@@ -57,6 +57,6 @@ func New(config *rest.Config) (*Client, error) {
 	return &Client{Host: config.Host, Dynamic: objects, config: config, http: httpClient, apis: groups, metadata: ofMetadata}, nil
 }
 
-// RESTConfig returns what other clients of the same cluster need: a copy of the configuration, and an HTTP client, whose connections
-// they share.
+// RESTConfig returns what another client for the same cluster needs: a copy of the configuration, and an HTTP client. Clients
+// with that HTTP client share its connections.
 func (c *Client) RESTConfig() (*rest.Config, *http.Client) { return rest.CopyConfig(c.config), c.http }

@@ -18,10 +18,10 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 )
 
-// EvidenceTime bounds the requests for the evidence of one failure.
+// EvidenceTime limits the requests for the evidence of one failure.
 const EvidenceTime = 3 * time.Second
 
-// Bounds of the evidence.
+// Limits of the evidence.
 const (
 	maxLogLines        = 20
 	maxLogBytes        = 64 << 10 // of all lines
@@ -29,8 +29,8 @@ const (
 	maxEventsRequested = 100
 )
 
-// Diagnose adds the cluster's events and the container's last log lines to a finding. It takes at most EvidenceTime and does not
-// end with the context, whose deadline is often what has passed. What cannot be fetched is left out.
+// Diagnose adds the cluster's events and the container's last log lines to a finding. It takes at most EvidenceTime. It does not
+// end with the context, because the failure may be that the context's deadline has passed. It leaves out what cannot be fetched.
 func (c *Client) Diagnose(ctx context.Context, found diagnose.Finding) release.Diagnosis {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), EvidenceTime)
 	defer cancel()
@@ -43,7 +43,7 @@ func (c *Client) Diagnose(ctx context.Context, found diagnose.Finding) release.D
 	return diagnosis
 }
 
-// eventsAbout are the last events about an object, oldest first.
+// eventsAbout returns the last events about an object, oldest first.
 func (c *Client) eventsAbout(ctx context.Context, found diagnose.Finding) []string {
 	if found.UID == "" {
 		return nil
@@ -62,8 +62,8 @@ func (c *Client) eventsAbout(ctx context.Context, found diagnose.Finding) []stri
 	return diagnose.EventLines(events)
 }
 
-// lastLogs are the last lines of the container's present run and of the run before. Between two runs the kubelet returns the same
-// log for both.
+// lastLogs returns the last lines of the container's current run and of the previous run. Between two runs the kubelet returns
+// the same log for both.
 func (c *Client) lastLogs(ctx context.Context, found diagnose.Finding) (present, previous []string) {
 	if found.Object.Kind != "Pod" || found.Container == "" || !found.Started {
 		return nil, nil
@@ -83,12 +83,12 @@ func (c *Client) lastLogs(ctx context.Context, found diagnose.Finding) (present,
 	return present, previous
 }
 
-// LogRemoved begins the line that the kubelet sends in place of a log that has been removed (pkg/kubelet/kuberuntime,
+// LogRemoved is the start of the line that the kubelet sends instead of a log that was removed (pkg/kubelet/kuberuntime,
 // GetContainerLogs).
 const LogRemoved = "unable to retrieve container logs for "
 
-// ContainerLog is the log of a pod's container, or of its previous run: the last 20 lines, at most 64 KiB, each line at most 4 KiB.
-// The lines that were read are returned with any error.
+// ContainerLog returns the log of a pod's container, or of its previous run: the last 20 lines, at most 64 KiB, each line at most
+// 4 KiB. It also returns the lines that it has read if there is an error.
 func (c *Client) ContainerLog(ctx context.Context, pod release.Object, container string, previous bool) (lines []string, err error) {
 	tail, limit := int64(maxLogLines), int64(maxLogBytes)
 	stream, err := c.podLogs(pod.Namespace, pod.Name, &core.PodLogOptions{

@@ -9,8 +9,9 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// CreateNamespace creates a namespace that does not exist, with the restricted Pod Security Standard enforced. One that exists is
-// not changed. A namespace that cannot be read is not created and is no error: if it matters, the next request in it fails.
+// CreateNamespace creates a namespace, enforcing the restricted Pod Security Standard. It does not change an existing namespace.
+// If the namespace cannot be read, it neither creates it nor returns an error: if the namespace is missing, the next request in
+// it fails.
 // Source: kubernetes.io, "Pod Security Admission", labels for namespaces.
 func (c *Client) CreateNamespace(ctx context.Context, namespace string, environment release.Environment) error {
 	_, err := c.namespaces().Get(ctx, namespace, meta.GetOptions{})

@@ -16,27 +16,28 @@ const (
 	revisionLabel      = "controller-revision-hash"
 )
 
-// maxOwners bounds how many owners lie between a pod and its workload: from a Knative Service to a pod there are four.
+// maxOwners is how many owners are followed from a pod to its workload: from a pod to a Knative Service there are four.
 const maxOwners = 6
 
-// owner is an object that lies between a pod and its workload.
+// owner is an object between a pod and its workload.
 type owner struct {
 	controller *metav1.OwnerReference // nil if it has none
 	revision   string                 // of a Deployment's ReplicaSet, else ""
 }
 
-// owners leads from pods to one workload. Each object in between is read once.
+// owners follows the controllers (metadata.ownerReferences) from pods to one workload. It reads each object once.
 type owners struct {
 	client   *Client
 	workload *unstructured.Unstructured
 	byUID    map[types.UID]owner
 }
 
+// ownersIn returns an owners that follows pods to the workload.
 func (c *Client) ownersIn(workload *unstructured.Unstructured) *owners {
 	return &owners{client: c, workload: workload, byUID: map[types.UID]owner{}}
 }
 
-// addReplicaSets reads the ReplicaSets with the labels at once.
+// addReplicaSets reads all ReplicaSets with the labels in one request.
 func (o *owners) addReplicaSets(ctx context.Context, selector string) error {
 	list, err := o.client.ReplicaSets(o.workload.GetNamespace()).List(ctx, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
@@ -48,8 +49,8 @@ func (o *owners) addReplicaSets(ctx context.Context, selector string) error {
 	return nil
 }
 
-// leadsToWorkload reports whether the controllers of an object, from one to the next, lead to the workload, and the revision of the last one
-// before it.
+// leadsToWorkload reports whether the chain of an object's controllers ends at the workload, and the revision of the chain's last
+// object before it.
 func (o *owners) leadsToWorkload(ctx context.Context, from metav1.Object) (owned bool, revision string, err error) {
 	controller := metav1.GetControllerOf(from)
 	for range maxOwners {
@@ -68,11 +69,11 @@ func (o *owners) leadsToWorkload(ctx context.Context, from metav1.Object) (owned
 	return false, "", nil
 }
 
-// builtIn are the kinds whose pods they own directly, or through ReplicaSets.
+// builtIn are the kinds that own their pods directly, or through ReplicaSets.
 var builtIn = []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job"}
 
-// read reads an owner. One that does not exist any more ends the chain, and so does any that a workload of a built-in kind does not
-// own directly. One that this user may not read is an error: its pods could be the workload's.
+// read reads an owner. The chain ends at an owner that no longer exists and, for a workload of a built-in kind, at an owner that
+// it does not own directly. If this user may not read an owner, that is an error: the pods could be the workload's.
 func (o *owners) read(ctx context.Context, reference metav1.OwnerReference) (owner, error) {
 	if known, found := o.byUID[reference.UID]; found || slices.Contains(builtIn, o.workload.GetKind()) {
 		return known, nil

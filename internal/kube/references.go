@@ -10,26 +10,26 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// maxReads is how many referenced objects are read at the same time.
+// maxReads is how many referenced objects are read in parallel.
 const maxReads = 8
 
-// metadataOnly asks for an object without its content
+// metadataOnly requests an object without its content
 // (https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches).
 const metadataOnly = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
-// referencedKinds are the kinds that a pod refers to by name, with their resources.
+// referencedKinds maps the kinds that a pod refers to by name to their resources.
 var referencedKinds = map[string]string{"Secret": "secrets", "ConfigMap": "configmaps", "ServiceAccount": "serviceaccounts",
 	"PersistentVolumeClaim": "persistentvolumeclaims"}
 
-// referencedObject is what one or more references name. It is in the namespace of the workload that has the reference.
+// referencedObject is the target of one or more references. It is in the namespace of the workload with the reference.
 type referencedObject struct{ kind, namespace, name string }
 
 // objectState is the result of reading a referenced object.
 type objectState struct {
-	wantedKeys map[string]bool // keys that references name
+	wantedKeys map[string]bool // keys that references contain
 	exists     bool
 	forbidden  bool
-	keys       map[string]bool // those of wantedKeys that the object has
+	keys       map[string]bool // those of wantedKeys that exist
 }
 
 // MissingReferences finds the references whose object does not exist or lacks the key, in the order given. References to objects that this
@@ -81,8 +81,7 @@ func isIgnored(reference release.Reference) bool {
 	return reference.Optional || reference.Kind == "ServiceAccount" && reference.Name == "default"
 }
 
-// objectOf returns the object that a reference names, in the namespace of the workload that has the reference, or else in the
-// release's.
+// objectOf returns the object of a reference, in the namespace of the workload with the reference, or else in the release's.
 func objectOf(reference release.Reference, namespace string) referencedObject {
 	if reference.By.Namespace != "" {
 		namespace = reference.By.Namespace
@@ -106,7 +105,7 @@ func (c *Client) readReferenced(ctx context.Context, object referencedObject, st
 	return nil
 }
 
-// readKeys reads an object, with its content only if keys of it are wanted.
+// readKeys reads an object. It reads the content only if a reference contains a key.
 func (c *Client) readKeys(ctx context.Context, object referencedObject, state *objectState) error {
 	switch {
 	case object.kind == "Secret" && len(state.wantedKeys) > 0:
@@ -127,7 +126,7 @@ func (c *Client) readKeys(ctx context.Context, object referencedObject, state *o
 		Namespace(object.namespace).Resource(referencedKinds[object.kind]).Name(object.name).Do(ctx).Error()
 }
 
-// recordKeys remembers which wanted keys the content has, without their values.
+// recordKeys records which wanted keys the content has, without their values.
 func recordKeys[V any](state *objectState, content map[string]V) {
 	for key := range state.wantedKeys {
 		if _, found := content[key]; found {

@@ -24,8 +24,8 @@ const (
 	statusDeployed = "deployed"
 )
 
-// LiveRevision returns the number of the revision that a Helm release runs: the newest one, if Helm calls it deployed. It is 0 if
-// Helm did not install the release, and if the newest revision failed or is in progress: what runs then is no revision.
+// LiveRevision returns the number of the revision that a Helm release runs: its newest revision if Helm's status is deployed. It
+// returns 0 if Helm did not install the release, and if the newest revision failed or is in progress.
 func (c *Client) LiveRevision(ctx context.Context, namespace, name string) (int, error) {
 	newest, err := c.newestRecord(ctx, namespace, name)
 	if err != nil || newest == nil || newest.Labels[recordStatus] != statusDeployed {
@@ -34,8 +34,8 @@ func (c *Client) LiveRevision(ctx context.Context, namespace, name string) (int,
 	return revisionOf(newest), nil
 }
 
-// MarkRevision marks a revision, which must be the live one, with what a smoke found. It changes only that label of Helm's record
-// and reads no record's content. A revision that is not live any more is a *release.Failure.
+// MarkRevision marks a revision, which must be the live one, with the result of a smoke. It changes only that label of Helm's
+// record, and does not read the record's content. If the revision is no longer live, the error is a *release.Failure.
 func (c *Client) MarkRevision(ctx context.Context, namespace, name string, revision int, mark release.Mark) error {
 	for {
 		newest, err := c.newestRecord(ctx, namespace, name)
@@ -79,7 +79,7 @@ func (c *Client) newestRecord(ctx context.Context, namespace, name string) (newe
 	return newest, nil
 }
 
-// revisionOf returns the number of a record's revision, 0 if it is no record of Helm's.
+// revisionOf returns the revision number in a record's labels, 0 if it is not a record of Helm's.
 func revisionOf(record *meta.PartialObjectMetadata) int {
 	revision, err := strconv.Atoi(record.Labels[recordVersion])
 	if err != nil {
@@ -88,7 +88,7 @@ func revisionOf(record *meta.PartialObjectMetadata) int {
 	return revision
 }
 
-// records is the client for the metadata of Secrets, where Helm keeps its records.
+// records returns the client for the metadata of Secrets, where Helm stores its records.
 func (c *Client) records(namespace string) metadata.ResourceInterface {
 	return c.metadata.Resource(core.SchemeGroupVersion.WithResource("secrets")).Namespace(namespace)
 }

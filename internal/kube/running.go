@@ -49,7 +49,8 @@ func (c *Client) Running(ctx context.Context, namespace, name string, image rele
 	return running, nil
 }
 
-// workloads finds the release's workloads that name an image of the repository; unread are the kinds that this user may not list.
+// workloads returns the release's workloads whose pod template contains an image of the repository; unread are the kinds that
+// this user may not list.
 func (c *Client) workloads(ctx context.Context, namespace, name string, image release.Image) (found []templated, unread []string, err error) {
 	manifest, err := c.appliedManifest(ctx, namespace, name)
 	if errors.Is(err, errNoRecord) || apierrors.IsForbidden(err) {
@@ -62,7 +63,7 @@ func (c *Client) workloads(ctx context.Context, namespace, name string, image re
 	return found, nil, err
 }
 
-// NodePlatform is the platform of a node, as its kubelet reports it.
+// NodePlatform returns the platform of a node, as its kubelet reports it.
 func (c *Client) NodePlatform(ctx context.Context, node string) (release.Platform, error) {
 	found, err := c.Dynamic.Resource(core.SchemeGroupVersion.WithResource("nodes")).Get(ctx, node, metav1.GetOptions{})
 	if err != nil {
@@ -73,8 +74,8 @@ func (c *Client) NodePlatform(ctx context.Context, node string) (release.Platfor
 	return release.Platform{OS: system, Architecture: architecture}, nil
 }
 
-// workloadResource is the resource of a kind. The plural of a custom kind is guessed: asking the cluster for it needs its whole
-// discovery.
+// workloadResource returns the resource of a kind. It guesses the plural of a custom kind: asking the cluster would need its
+// whole discovery.
 func workloadResource(apiVersion, kind string) schema.GroupVersionResource {
 	resource, _ := meta.UnsafeGuessKindToResource(schema.FromAPIVersionAndKind(apiVersion, kind))
 	return resource
@@ -113,8 +114,8 @@ func (c *Client) runningWorkload(ctx context.Context, workload templated, digest
 	return result, nil
 }
 
-// wantsPods reports whether a workload wants pods now, and if not, why. A Job's pods may be gone once it is complete, and a custom
-// resource that names no replicas may be at none.
+// wantsPods reports whether a workload wants pods at present, and if not, why. A complete Job's pods may be deleted; a custom
+// resource without a replicas field may have none.
 func wantsPods(live *unstructured.Unstructured) (wants bool, note string) {
 	replicas, isSet := int64At(live, "spec", "replicas")
 	switch live.GetKind() {
@@ -147,11 +148,11 @@ func int64At(object *unstructured.Unstructured, path ...string) (int64, bool) {
 // ownedPod is a pod of a workload.
 type ownedPod struct {
 	*core.Pod
-	held     string // why it is meant to stay at an older revision
-	outdated bool   // it is of an older revision, and is to be replaced
+	held     string // why it stays at an older revision, "" if it should be replaced
+	outdated bool   // it is of an older revision, and will be replaced
 }
 
-// ownedPods are the pods that a workload owns, directly or through what it owns.
+// ownedPods returns the pods that a workload owns, directly or through other owners.
 func (c *Client) ownedPods(ctx context.Context, live *unstructured.Unstructured) ([]ownedPod, error) {
 	if live.GetKind() == "Pod" {
 		pod := new(core.Pod)
@@ -196,7 +197,7 @@ func isEnded(pod *core.Pod) bool {
 	return pod.Status.Phase == core.PodSucceeded || pod.Status.Phase == core.PodFailed
 }
 
-// selectorOf is a workload's label selector, which narrows the list of pods; "" if it has none.
+// selectorOf returns a workload's label selector, which narrows the list of pods; "" if it has none.
 func selectorOf(live *unstructured.Unstructured) (string, error) {
 	fields, found, _ := unstructured.NestedMap(live.Object, "spec", "selector")
 	if !found || len(fields) == 0 {
@@ -219,8 +220,8 @@ func selectorOf(live *unstructured.Unstructured) (string, error) {
 	return parsed.String(), nil
 }
 
-// heldBack says why a pod of an older revision is meant to stay, "" if it is not: its StatefulSet has a partition, it is replaced only
-// when somebody deletes it, or a controller of a custom kind decides.
+// heldBack says why a pod of an older revision stays, "" if it should be replaced: its StatefulSet has a partition, it is
+// replaced only when somebody deletes it, or a custom kind's controller decides.
 // Source: kubernetes.io, "StatefulSets", Update strategies; "Perform a Rolling Update on a DaemonSet".
 func heldBack(live *unstructured.Unstructured, pod *core.Pod) string {
 	strategy, _, _ := unstructured.NestedString(live.Object, "spec", "updateStrategy", "type")
@@ -249,7 +250,8 @@ func heldBack(live *unstructured.Unstructured, pod *core.Pod) string {
 	return ""
 }
 
-// isOutdated reports whether a pod is of an older revision of its Deployment or StatefulSet. The revision is that of its ReplicaSet.
+// isOutdated reports whether a pod is of an older revision of its Deployment or StatefulSet. A Deployment's revision is that of
+// its ReplicaSet.
 func isOutdated(live *unstructured.Unstructured, pod *core.Pod, revision string) bool {
 	current, own := live.GetAnnotations()[revisionAnnotation], revision
 	if live.GetKind() == "StatefulSet" {
@@ -259,7 +261,7 @@ func isOutdated(live *unstructured.Unstructured, pod *core.Pod, revision string)
 	return current != "" && own != "" && current != own
 }
 
-// podImages are the named containers of a pod as the kubelet reports them.
+// podImages returns the named containers of a pod as the kubelet reports them.
 func podImages(pod ownedPod, containers []string, digest release.Digest) (images []release.PodImage) {
 	statuses := slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
 	specs := slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers)

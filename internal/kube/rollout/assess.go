@@ -10,11 +10,11 @@ import (
 	core "k8s.io/api/core/v1"
 )
 
-// policy is the set of rules by which a rollout is assessed.
+// policy says how a rollout is assessed.
 type policy struct {
-	hook            bool                              // the objects are a hook's: they must complete, and may be deleted then
-	hasProvisioners bool                              // the release has a Job or custom resource that may create what its pods miss
-	scale           func(time.Duration) time.Duration // changes every grace, in tests; nil: they are as they are
+	hook            bool                              // the objects are a hook's: they must complete, and may be deleted afterwards
+	hasProvisioners bool                              // the release has a Job or custom resource that may create what the pods need
+	scale           func(time.Duration) time.Duration // changes every grace, in tests; nil: unchanged
 }
 
 func (p policy) grace(duration time.Duration) time.Duration {
@@ -26,27 +26,27 @@ func (p policy) grace(duration time.Duration) time.Duration {
 
 // assessment is the result of assessing a snapshot.
 type assessment struct {
-	steps   []release.RolloutStep // how far each object is, without a time
-	pending []pendingObject       // objects that are not ready, in their order
-	failure *pendingObject        // the one that cannot become ready; nil if none is known to be so
-	fault   error                 // why an object cannot be read, once that is not expected to change
+	steps   []release.RolloutStep // how far each object is; the times are not set
+	pending []pendingObject       // objects that are not ready, in the order of the rollout's objects
+	failure *pendingObject        // the object that cannot become ready; nil if none is known
+	fault   error                 // why an object cannot be read, if the reason is lasting
 	// uncertain: some store lags behind the cluster, so that the rollout is neither ready nor failed yet.
 	uncertain    bool
-	recheckAfter time.Duration // after which time alone may change the assessment; 0: it does not
-	memory       memory        // for the next assessment
-	endedRuns    []endedRun    // whose logs may be deleted soon
+	recheckAfter time.Duration // after this time the assessment may change without a new report; 0: it does not
+	memory       memory        // memory for the next assessment
+	endedRuns    []endedRun    // runs whose logs may be deleted soon
 	claimsIn     []string      // namespaces whose claims are needed to explain a pod
-	stuck        []stuckPod    // that keep a StatefulSet from being rolled out
+	stuck        []stuckPod    // pods that block the update of a StatefulSet
 }
 
-// pendingObject is an object that is not ready, and why.
+// pendingObject is an object that is not ready, with the reason.
 type pendingObject struct {
 	trackedObject
 	finding diagnose.Finding
-	givenUp string // the cluster's reason if it has given the object up; "" if it has not
+	givenUp string // the cluster's reason if it has given up on the object; "" otherwise
 }
 
-// assessor is one assessment in progress. It works on a copy of the memory.
+// assessor computes one assessment. It works on a copy of the memory.
 type assessor struct {
 	assessment
 	known  snapshot
@@ -54,8 +54,8 @@ type assessor struct {
 	now    time.Time
 }
 
-// assess concludes from a snapshot whether the rollout is ready, has failed, or must be waited for. It is a pure function: equal
-// arguments have equal results, and the arguments are not changed.
+// assess decides from a snapshot whether the rollout is ready, has failed, or is still pending. It is a pure function: equal
+// arguments give equal results, and it does not change its arguments.
 func assess(known snapshot, policy policy, now time.Time) assessment {
 	a := &assessor{known: known, policy: policy, now: now}
 	a.memory = known.memory.clone()
@@ -90,7 +90,7 @@ func assess(known snapshot, policy policy, now time.Time) assessment {
 	return a.assessment
 }
 
-// due reports whether no time is left; otherwise it makes sure that the rollout is assessed again when the time has passed.
+// due reports whether no time is left; otherwise it schedules another assessment for when the time has passed.
 func (a *assessor) due(left time.Duration) bool {
 	if left <= 0 {
 		return true
@@ -101,7 +101,7 @@ func (a *assessor) due(left time.Duration) bool {
 	return false
 }
 
-// assessUnread assesses an object whose store does not follow the cluster: its content may have changed since it was read.
+// assessUnread assesses an object whose store does not follow the cluster: the object may have changed since it was read.
 func (a *assessor) assessUnread(o observedObject) {
 	switch {
 	case o.wait == reportOnly:
@@ -150,7 +150,7 @@ func (a *assessor) assessObject(o observedObject, now condition) {
 	a.pending = append(a.pending, late)
 }
 
-// assessClaims waits for an unbound claim only if a pod mounts it: its storage class may bind it to the first pod's node, and
+// assessClaims waits for an unbound claim only if a pod mounts it: its storage class may bind it on the first pod's node, and
 // there may never be a pod.
 func (a *assessor) assessClaims(claims []observedObject) {
 	others := len(a.pending)
@@ -175,7 +175,7 @@ func isMounted(claim string, pods []*core.Pod) bool {
 	return false
 }
 
-// step adds an object's progress to what is reported.
+// step adds an object's progress to the report.
 func (a *assessor) step(object release.Object, now condition) {
 	step := release.RolloutStep{Object: object, Ready: now.ready, Desired: now.desired, Done: now.done, Message: now.message}
 	if now.done && now.failed == "" && now.desired >= 0 {
@@ -188,13 +188,14 @@ func (a *assessor) namespaceOf(o observedObject) namespaceSnapshot {
 	return a.known.namespaces[o.key.namespace]
 }
 
-// currentPods are the pods of the object's current template.
+// currentPods returns the pods of the object's current template.
 func (a *assessor) currentPods(o observedObject) []*core.Pod {
 	namespace := a.namespaceOf(o)
 	return diagnose.CurrentPods(o.content, namespace.replicaSets, namespace.pods)
 }
 
-// pod is a pod with what is known about it. Logs of a Job's pod are kept, since its controller deletes the pod when the Job fails.
+// pod returns a pod with what is known about it. It requests the logs of a Job's pod, because the Job's controller deletes the
+// pod when the Job fails.
 func (a *assessor) pod(pod *core.Pod, ofJob bool) diagnose.Pod {
 	if ofJob || a.policy.hook {
 		a.endedRuns = append(a.endedRuns, endedRuns(pod)...)
@@ -206,7 +207,7 @@ func (a *assessor) pod(pod *core.Pod, ofJob bool) diagnose.Pod {
 	}
 }
 
-// knowsPodsOf reports whether the pods of a workload's current template are known.
+// knowsPodsOf reports whether the pods of a workload's current template have been read.
 func (a *assessor) knowsPodsOf(o observedObject) bool {
 	namespace := a.namespaceOf(o)
 	if o.object.Kind == "Deployment" && (namespace.replicaSetSync == nil || !namespace.replicaSetSync.Synced) {
@@ -215,8 +216,8 @@ func (a *assessor) knowsPodsOf(o observedObject) bool {
 	return o.object.Kind != "Pod" && namespace.podSync != nil && namespace.podSync.Synced
 }
 
-// requireProof holds back a workload that is ready by its own status while one of its containers has yet to show that it keeps
-// running.
+// requireProof makes a ready workload pending while one of its containers without a readiness probe has not yet run for long
+// enough.
 func (a *assessor) requireProof(o observedObject, now condition) condition {
 	switch o.object.Kind {
 	case "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod":
@@ -224,9 +225,9 @@ func (a *assessor) requireProof(o observedObject, now condition) condition {
 		return now
 	}
 	if pods := a.namespaceOf(o).podSync; pods != nil && pods.Refused() && a.now.Sub(pods.Since) > a.policy.grace(revokedGrace) {
-		return now // the pods may not be read any more, and what was read of them is old
+		return now // the pods may not be read any more, and what was read of them is outdated
 	}
-	if !a.due(a.evidenceDelay(pendingObject{trackedObject: o.trackedObject})) { // the pods may be read after their workload
+	if !a.due(a.evidenceDelay(pendingObject{trackedObject: o.trackedObject})) { // the pods may be read later than their workload
 		now.done, now.message = false, "its pods are not read yet"
 		return now
 	}

@@ -17,17 +17,17 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// baselineTime bounds the requests for a baseline.
+// baselineTime limits the requests for a baseline.
 const baselineTime = 10 * time.Second
 
-// baselineResources are the kinds about which there may be evidence of before a release was applied.
+// baselineResources are the kinds that can show problems from before a release was applied.
 var baselineResources = []schema.GroupVersionResource{
 	{Version: "v1", Resource: "pods"}, {Group: "apps", Version: "v1", Resource: "deployments"}, {Group: "apps", Version: "v1", Resource: "replicasets"},
 	{Group: "batch", Version: "v1", Resource: "jobs"}, claimsResource,
 }
 
-// Baseline records what a namespace holds before a release is applied there. What cannot be read within ten seconds is left out,
-// and counts as new.
+// Baseline records what a namespace contains before a release is applied there. What cannot be read within ten seconds is
+// missing, and counts as new.
 func (w *Watcher) Baseline(ctx context.Context, namespace string) release.Baseline {
 	ctx, cancel := context.WithTimeout(ctx, baselineTime)
 	defer cancel()
@@ -67,7 +67,7 @@ func (w *Watcher) Baseline(ctx context.Context, namespace string) release.Baseli
 	return before
 }
 
-// progressReport identifies what a Deployment's controller reports about its progress; "" for any other kind.
+// progressReport identifies a Deployment's last progress report; "" for any other kind.
 func progressReport(object *unstructured.Unstructured) string {
 	if object.GetKind() != "Deployment" {
 		return ""
@@ -82,18 +82,18 @@ func (a *assessor) seenBefore(uid types.UID) bool {
 	return seen
 }
 
-// containerStart is a container of an earlier pod as the watch first saw it, and whether it has gone wrong again since.
+// containerStart is the first observed state of a container of an earlier pod, and whether the container has failed again since.
 type containerStart struct {
 	runs    int32
-	waiting string // the reason at the start, "" once the container was seen in another state
+	waiting string // reason at the first observation; "" once the container was seen in another state
 	renewed bool
 }
 
-// backOffs are the reasons by which the kubelet says that it pauses before the next attempt.
+// backOffs are the kubelet's reasons for a pause before the next attempt.
 var backOffs = []string{"ImagePullBackOff", "CrashLoopBackOff"}
 
-// observeStart notes how the containers of a pod of before the release was applied were when the watch began, and whether one of
-// them has failed another time.
+// observeStart records the first state of the containers of a pod that existed before the release was applied, and whether one of
+// them has failed again since.
 func (a *assessor) observeStart(pod *core.Pod) {
 	if !a.seenBefore(pod.UID) {
 		return
@@ -119,19 +119,20 @@ func (a *assessor) observeStart(pod *core.Pod) {
 	a.memory.starts[pod.UID] = starts
 }
 
-// ignoreBaselineFinding takes the weight from a finding that rests only on what was reported before the release was applied: the Secret may
-// exist by now, the image may have been pushed, and the kubelet has not tried again. It counts once it is reported again.
+// ignoreBaselineFinding makes a finding harmless that is based only on reports from before the release was applied: since then
+// the Secret may have been created or the image pushed, without the kubelet having tried again. The finding counts once it is
+// reported again.
 func (a *assessor) ignoreBaselineFinding(found *diagnose.Finding) {
 	if found.Grace < 0 || found.Grace > diagnose.GraceShort || !a.seenBefore(found.UID) || a.renewed(*found) {
 		return
 	}
 	found.Grace = diagnose.GraceNever
 	if found.Code == causes.ConfigurationAbsent && found.Container != "" {
-		found.Grace = diagnose.GraceEarlier // the kubelet may limit its events, and tries every 10 to 15 s
+		found.Grace = diagnose.GraceEarlier // the kubelet may limit its events, and retries every 10 to 15 s
 	}
 }
 
-// renewed reports whether what a finding is about has gone wrong again since the watch began.
+// renewed reports whether the problem of a finding has occurred again since the watch began.
 func (a *assessor) renewed(found diagnose.Finding) bool {
 	for _, o := range a.known.objects {
 		if o.object.Kind == "Deployment" && o.content != nil && o.content.GetUID() == found.UID {
@@ -143,7 +144,7 @@ func (a *assessor) renewed(found diagnose.Finding) bool {
 	}
 	switch found.Code {
 	case causes.CrashLoop, causes.OutOfMemory, causes.NotAlive:
-		return false // only another run can tell
+		return false // only a further run of the container can show it
 	}
 	for _, event := range a.known.events[found.UID] {
 		if !a.known.oldEvents[event.UID] && event.Type == core.EventTypeWarning && event.Reason != "BackOff" &&
@@ -154,8 +155,9 @@ func (a *assessor) renewed(found diagnose.Finding) bool {
 	return false
 }
 
-// ignoreBaselineDeadline takes a Deployment of before the release was applied as one that makes progress, until its own deadline has passed
-// since: its controller counts from when there was progress last, and repeats that it has given up until a pod becomes available.
+// ignoreBaselineDeadline treats a Deployment that existed before the release was applied as progressing, until its own deadline
+// has passed since then. Its controller counts from the last progress, and keeps reporting the expired deadline until a pod
+// becomes available.
 func (a *assessor) ignoreBaselineDeadline(o observedObject, now condition) condition {
 	if o.object.Kind != "Deployment" || now.failed == "" || o.content == nil || !a.seenBefore(o.content.GetUID()) {
 		return now
@@ -167,11 +169,11 @@ func (a *assessor) ignoreBaselineDeadline(o observedObject, now condition) condi
 	return now
 }
 
-// defaultProgressDeadline is that of a Deployment without one, and is used for kinds that have none.
+// defaultProgressDeadline is the deadline of a Deployment that sets none, and of kinds without this field.
 // Source: k8s.io/api/apps/v1, DeploymentSpec, progressDeadlineSeconds.
 const defaultProgressDeadline = 600 * time.Second
 
-// progressDeadline is how long a workload's own settings allow a pod to make no progress.
+// progressDeadline returns how long a pod may make no progress by its workload's own settings.
 func progressDeadline(object *unstructured.Unstructured) time.Duration {
 	seconds, found, _ := unstructured.NestedInt64(object.Object, "spec", "progressDeadlineSeconds")
 	if !found || seconds <= 0 {

@@ -27,20 +27,20 @@ const (
 	AnnotationFailedWhen = "onedigest.dev/failed-when"
 )
 
-// Bounds of an annotation.
+// Limits of an annotation.
 const (
 	maxExpectations     = 16
 	maxExpectationBytes = 1 << 10
 )
 
-// expectation is one thing that may hold for an object.
+// expectation is a condition or a field value that an object is expected to have.
 type expectation struct {
 	text            string
 	condition, want string
-	path            *jsonpath.JSONPath // nil: it is about the condition
+	path            *jsonpath.JSONPath // nil: the expectation is about the condition
 }
 
-// parseExpectations reads an annotation; none for "".
+// parseExpectations parses an annotation; none for "".
 func parseExpectations(annotation string) (list []expectation, err error) {
 	for _, line := range strings.FieldsFunc(annotation, func(r rune) bool { return r == ',' || r == '\n' }) {
 		if line = strings.TrimSpace(line); line == "" {
@@ -84,7 +84,7 @@ func parseExpectation(line string) (expectation, error) {
 	return one, fmt.Errorf("%q is neither condition=TYPE, condition=TYPE=STATUS, jsonpath={PATH} nor jsonpath={PATH}=VALUE", text.Line(line, 160))
 }
 
-// holds reports whether the expectation holds for an object. A path without a value holds where there is something.
+// holds reports whether an object meets the expectation. A jsonpath without a value is met if there is any value.
 func (e expectation) holds(object *unstructured.Unstructured) bool {
 	if e.path == nil {
 		return strings.EqualFold(diagnose.Conditions(object)[e.condition].Status, e.want)
@@ -103,7 +103,7 @@ func (e expectation) holds(object *unstructured.Unstructured) bool {
 	return false
 }
 
-// printedValue is a scalar as text, "" for anything else.
+// printedValue returns a scalar as text, or "" for anything else.
 func printedValue(value reflect.Value) string {
 	if !value.IsValid() || !value.CanInterface() {
 		return ""
@@ -115,10 +115,10 @@ func printedValue(value reflect.Value) string {
 	return ""
 }
 
-// declaredCondition is the condition of a custom resource whose annotations, or those of its definition, say when it is ready or has
-// failed; unchanged if they say nothing. A status about an earlier generation says nothing.
+// declaredCondition returns the condition of a custom resource by its own annotations, or by those of its definition; unchanged
+// if there are none. A status about an earlier generation is ignored.
 func declaredCondition(o observedObject, now condition) condition {
-	if o.wait != tolerate || o.content == nil || o.key.resource == definitionsResource { // a definition's are about its objects
+	if o.wait != tolerate || o.content == nil || o.key.resource == definitionsResource { // a definition's own annotations are about its objects
 		return now
 	}
 	annotation := func(name string) string {
@@ -157,7 +157,7 @@ func declaredCondition(o observedObject, now condition) condition {
 	return now
 }
 
-// reasonOf is what an object's condition says of itself, to follow what is expected of it.
+// reasonOf returns the reason and message of an object's condition, to be appended to the expectation.
 func reasonOf(object *unstructured.Unstructured, one expectation) string {
 	found := diagnose.Conditions(object)[one.condition]
 	if one.path != nil || found.Reason+found.Message == "" {
@@ -166,7 +166,7 @@ func reasonOf(object *unstructured.Unstructured, one expectation) string {
 	return ": " + strings.Trim(found.Reason+": "+found.Message, ": ")
 }
 
-// Reasons for which a custom resource fails by its own declaration.
+// Reasons for the failure of a custom resource by its annotations.
 const (
 	declaredFailed  = "FailedWhen"
 	declaredInvalid = "AnnotationInvalid"
@@ -174,7 +174,7 @@ const (
 
 var definitionsResource = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 
-// definitionTime bounds one request for a definition.
+// definitionTime limits one request for a definition.
 const definitionTime = 10 * time.Second
 
 // definitionAnnotations are the annotations of the definition of a custom resource's kind, none where a kind has no definition. A cluster
@@ -182,13 +182,13 @@ const definitionTime = 10 * time.Second
 // *release.Fault then. A definition that may not be read counts as one without annotations, and is reported.
 func (w *Watcher) definitionAnnotations(ctx context.Context, resource schema.GroupVersionResource, report func([]release.RolloutStep)) (annotations map[string]string, err error) {
 	definition := release.Object{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition", Name: resource.Resource + "." + resource.Group}
-	var unanswered, unauthorized time.Time // when the cluster last did not answer, and when it first answered with 401
+	var unanswered, unauthorized time.Time // when the cluster last did not answer, and when it first answered 401
 	read := func(ctx context.Context) (done bool, _ error) {
 		attempt, cancel := context.WithTimeout(ctx, definitionTime)
 		defer cancel()
 		found, failed := w.client.Dynamic.Resource(definitionsResource).Get(attempt, definition.Name, meta.GetOptions{})
 		if failed != nil && ctx.Err() != nil && err != nil {
-			return false, nil // what failed before says more
+			return false, nil // an earlier error is more informative
 		}
 		switch err = failed; {
 		case err == nil:
@@ -199,7 +199,7 @@ func (w *Watcher) definitionAnnotations(ctx context.Context, resource schema.Gro
 			return true, nil
 		case apierrors.IsForbidden(err):
 			if time.Since(unanswered) < forbiddenGrace {
-				return false, nil // an apiserver that starts forbids what it is going to allow
+				return false, nil // an apiserver that starts may forbid what it allows later
 			}
 			report([]release.RolloutStep{{Object: definition, Ready: -1, Desired: -1, Done: true,
 				Message: "its annotations are not read, so that they do not say when its objects are ready or have failed: " + text.Line(err.Error(), 160)}})

@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 )
 
-// explain says why an object is not ready: because it is paused, else by the finding that counts most among its pods, else because they may not be created,
-// else by a pod that is not ready, else by the object's own status.
+// explain says why an object is not ready. It tries in this order: the object is paused; the most important finding among its
+// pods; its pods may not be created; a pod that is not ready; the object's own status.
 func (a *assessor) explain(o observedObject, now condition) diagnose.Finding {
 	own := diagnose.Finding{Object: o.object, Reason: "NotReady", Message: now.message, Grace: diagnose.GraceNever}
 	if now.failed != "" {
@@ -52,7 +52,7 @@ func (a *assessor) explain(o observedObject, now condition) diagnose.Finding {
 	}
 	if worst == nil {
 		if worst = a.worstOf(diagnose.EarlierPods(o.content, current, a.namespaceOf(o).pods), false); worst != nil {
-			worst.Grace = diagnose.GraceNever // it says nothing about this release
+			worst.Grace = diagnose.GraceNever // it is not about this release
 		}
 	}
 	if worst != nil {
@@ -67,13 +67,13 @@ func (a *assessor) explain(o observedObject, now condition) diagnose.Finding {
 	return own
 }
 
-// observed records a finding in the memory, from which its age is known, and returns it.
+// observed records a finding in the memory, which measures its age, and returns the finding.
 func (a *assessor) observed(found diagnose.Finding) diagnose.Finding {
 	a.memory.observe(found, a.now)
 	return found
 }
 
-// worstOf returns the finding that counts most among pods, nil if they are all ready. In this order: its grace has expired and it
+// worstOf returns the most important finding among pods, nil if all pods are ready. The order is: its grace has expired and it
 // depends on no other object; its grace has expired; its cause is known; any other; a Job's pod that its controller has killed.
 func (a *assessor) worstOf(pods []*core.Pod, ofJob bool) (worst *diagnose.Finding) {
 	best := 0
@@ -105,8 +105,8 @@ func (a *assessor) worstOf(pods []*core.Pod, ofJob bool) (worst *diagnose.Findin
 	return worst
 }
 
-// refused finds out whether the pods of a workload may not be created. Events that were there before the watch are about another
-// rollout.
+// refused returns the finding if the pods of a workload may not be created. It ignores events from before the watch, which are
+// about another rollout.
 func (a *assessor) refused(o observedObject) *diagnose.Finding {
 	workload := diagnose.Workload{Unstructured: o.content, ReplicaSets: a.namespaceOf(o).replicaSets, Pods: a.namespaceOf(o).pods, Wanted: wantedPods(o.content)}
 	for _, event := range a.known.events[o.content.GetUID()] {
@@ -117,7 +117,7 @@ func (a *assessor) refused(o observedObject) *diagnose.Finding {
 	return workload.Refused()
 }
 
-// wantedPods returns how many pods a workload wants to have at once, at least.
+// wantedPods returns the least number of pods that a workload wants at the same time.
 func wantedPods(object *unstructured.Unstructured) int {
 	if object.GetKind() == "Job" {
 		return status.GetIntField(object.Object, ".spec.parallelism", 1)
@@ -126,8 +126,8 @@ func wantedPods(object *unstructured.Unstructured) int {
 	return desired
 }
 
-// recordCause remembers why the pods of a Job or a hook fail, since they may be deleted with it. A Job's DeadlineExceeded explains
-// more than a pod of it that shows no cause of its own.
+// recordCause stores why the pods of a Job or a hook fail, because the pods may be deleted together with it. For a Job,
+// DeadlineExceeded is more informative than a pod without a cause of its own.
 func (a *assessor) recordCause(o observedObject, found diagnose.Finding, now condition) diagnose.Finding {
 	if o.object.Kind != "Job" && !a.policy.hook {
 		return found
@@ -140,13 +140,13 @@ func (a *assessor) recordCause(o observedObject, found diagnose.Finding, now con
 		found.Message += failedBefore
 	}
 	if last, recorded := a.memory.podCauses[o.object]; recorded && found.Killed && !last.Killed {
-		return last // the attempt that failed by itself says why
+		return last // the attempt that failed by itself shows the cause
 	}
 	a.memory.podCauses[o.object] = found
 	return found
 }
 
-// explainClaims says what is wrong with the claims that a pod mounts, nil if nothing is known to be.
+// explainClaims returns the finding about the claims that a pod mounts, nil if they have no known problem.
 func (a *assessor) explainClaims(pod *core.Pod) *diagnose.Finding {
 	names := diagnose.ClaimNames(pod)
 	if len(names) == 0 {

@@ -17,7 +17,7 @@ import (
 // maxNamed is how many objects an error lists.
 const maxNamed = 20
 
-// failed returns the error of a rollout that cannot become ready.
+// failed returns the error for a rollout that cannot become ready.
 func (r *rollout) failed(ctx context.Context, known snapshot, object pendingObject) error {
 	what := fmt.Sprintf("%s in namespace %q cannot become ready", object.object, r.namespace)
 	if r.policy.hook {
@@ -34,7 +34,8 @@ func (r *rollout) failure(ctx context.Context, known snapshot, what string, foun
 	return &release.Failure{What: what, Err: &kube.DiagnosedError{Found: diagnosis}, Do: diagnosis.Advice}
 }
 
-// diagnose fetches the evidence of a finding. Where the cluster has none any more, it uses what the watch itself has kept.
+// diagnose fetches the evidence for a finding. If the cluster no longer has it, it uses the logs and events that the watch has
+// kept.
 func (r *rollout) diagnose(ctx context.Context, known snapshot, found diagnose.Finding) release.Diagnosis {
 	diagnosis := r.client.Diagnose(ctx, found)
 	if len(diagnosis.Events) == 0 {
@@ -49,8 +50,8 @@ func (r *rollout) diagnose(ctx context.Context, known snapshot, found diagnose.F
 	return diagnosis
 }
 
-// timedOut returns the error of a rollout whose context has ended. What a cluster that does not answer has last reported is not
-// held against the release.
+// timedOut returns the error for a rollout whose context has ended. If the cluster does not answer, its last reports do not count
+// as the release's failure.
 func (r *rollout) timedOut(ctx context.Context, known snapshot, pending []pendingObject) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("watching the rollout in namespace %q: %w", r.namespace, context.Canceled)
@@ -79,7 +80,7 @@ func (r *rollout) timedOut(ctx context.Context, known snapshot, pending []pendin
 	return &release.BadRelease{Err: failure}
 }
 
-// bestExplained returns the object about which most is known: a cause, else a pod.
+// bestExplained returns the pending object with the most informative finding: a known cause, or else a pod.
 func bestExplained(pending []pendingObject) pendingObject {
 	for _, late := range pending {
 		if late.finding.Code != "" {
@@ -94,7 +95,7 @@ func bestExplained(pending []pendingObject) pendingObject {
 	return pending[0]
 }
 
-// asHookFailure gives the diagnosis of a hook the hook's own code, and names the cause's code beside it.
+// asHookFailure gives a hook's diagnosis the code of failed hooks, and adds the cause's own code in brackets.
 func asHookFailure(diagnosis release.Diagnosis) release.Diagnosis {
 	hook, cause := causes.HookFailed.Cause(), diagnosis.Code.Cause()
 	diagnosis.Code, diagnosis.Advice = hook.Code, hook.Advice

@@ -13,8 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// conditionOf is how far an object has come. A Job, or a hook's Pod, is done when it has completed, and stays done when it is deleted
-// then.
+// conditionOf returns how far an object is. A Job, or a hook's Pod, is done when it has completed, and remains done if it is
+// deleted afterwards.
 func (a *assessor) conditionOf(o observedObject) condition {
 	now := conditionOf(o.content)
 	if !a.policy.hook && o.object.Kind != "Job" {
@@ -33,9 +33,9 @@ func (a *assessor) conditionOf(o observedObject) condition {
 	return now
 }
 
-// deletedJob is the condition of a Job, or a hook's Pod, that does not exist any more: Helm has created it, and it was deleted after it
-// ended (ttlSecondsAfterFinished) or by somebody. The events of its controller say how it ended (pkg/controller/job,
-// recordJobFinished). If there are none, its pods do.
+// deletedJob returns the condition of a Job, or a hook's Pod, that no longer exists: Helm created it, and it was deleted after
+// its end (ttlSecondsAfterFinished) or by somebody. Its controller's events say how it ended (pkg/controller/job,
+// recordJobFinished); without events, its pods do.
 func (a *assessor) deletedJob(object release.Object) condition {
 	now := condition{ready: -1, desired: -1, message: "does not exist any more"}
 	if a.endOf(a.eventsAboutJob(object, false), &now) {
@@ -50,14 +50,14 @@ func (a *assessor) deletedJob(object release.Object) condition {
 	switch {
 	case a.memory.succeeded[object]:
 		now.done, now.message = true, ""
-	case !a.policy.hook && a.endOf(a.eventsAboutJob(object, true), &now): // one of before, which Helm has left as it was
+	case !a.policy.hook && a.endOf(a.eventsAboutJob(object, true), &now): // a Job from before, which Helm has not replaced
 	default:
 		now.failed, now.message = "Deleted", "it was deleted before it was seen to end"
 	}
 	return now
 }
 
-// endOf sets how a Job ended by its events, and reports whether they say so.
+// endOf sets how a Job ended according to its events, and reports whether they say so.
 func (a *assessor) endOf(events []*core.Event, now *condition) bool {
 	for _, event := range slices.Backward(events) {
 		switch {
@@ -72,8 +72,8 @@ func (a *assessor) endOf(events []*core.Event, now *condition) bool {
 	return false
 }
 
-// eventsAboutJob are the events about a Job or a Pod: by its UID if that is known, else about the latest object of its name. One that
-// existed before the release was applied counts only if that is asked for.
+// eventsAboutJob returns the events about a Job or a Pod: by its UID if that is known, or about the latest object of its name.
+// Without earlier, an object that existed before the release was applied is ignored.
 func (a *assessor) eventsAboutJob(object release.Object, earlier bool) []*core.Event {
 	if uid, known := a.memory.uids[object]; known {
 		return a.known.events[uid]
@@ -93,7 +93,8 @@ func (a *assessor) eventsAboutJob(object release.Object, earlier bool) []*core.E
 	return a.known.events[latest]
 }
 
-// observeSuccess remembers that a Job's pods have succeeded: with ttlSecondsAfterFinished the Job may never be seen to complete.
+// observeSuccess records that a Job's pods have succeeded, because with ttlSecondsAfterFinished the Job may be deleted before its
+// completion is seen.
 func (a *assessor) observeSuccess(o observedObject) {
 	if o.object.Kind != "Job" || a.memory.succeeded[o.object] {
 		return
@@ -103,7 +104,7 @@ func (a *assessor) observeSuccess(o observedObject) {
 		if wanted, found, _ := unstructured.NestedInt64(o.content.Object, "spec", "completions"); found {
 			completions = wanted
 		} else if parallelism, found, _ := unstructured.NestedInt64(o.content.Object, "spec", "parallelism"); found {
-			completions = parallelism // of a work queue
+			completions = parallelism // a Job with a work queue
 		}
 	}
 	count := int64(0)

@@ -13,9 +13,9 @@ import (
 type waitPolicy int
 
 const (
-	ignore     waitPolicy = iota // it is ready once it exists
-	reportOnly                   // it is reported, and not waited for
-	tolerate                     // it is waited for unless we may not read it, and never makes the rollout fail
+	ignore     waitPolicy = iota // it is ready as soon as it exists
+	reportOnly                   // it is reported, but not waited for
+	tolerate                     // it is waited for if we may read it, and never makes the rollout fail
 	require                      // it is waited for, and makes the rollout fail if it cannot become ready
 )
 
@@ -46,12 +46,11 @@ var claimsResource = schema.GroupVersionResource{Version: "v1", Resource: "persi
 // watchKey identifies a store: a resource in one namespace.
 type watchKey struct {
 	resource  schema.GroupVersionResource
-	namespace string // "": of the whole cluster
+	namespace string // "": a cluster-scoped resource
 }
 
-// locate finds out how a rollout depends on an object, and where it is watched; namespace is that of the release. An object of a
-// kind that the cluster does not know is ignored: Helm has reported it if it could not be applied. An error is the cluster's and
-// may pass.
+// locate returns how a rollout depends on an object, and which store has it; namespace is the release's. An object of an unknown
+// kind is ignored: Helm reports it if it cannot be applied. An error is the cluster's and may pass.
 func locate(mapper meta.RESTMapper, object release.Object, namespace string) (key watchKey, wanted waitPolicy, err error) {
 	kind := schema.FromAPIVersionAndKind(object.APIVersion, object.Kind)
 	if object.Namespace != "" {
@@ -79,8 +78,8 @@ func locate(mapper meta.RESTMapper, object release.Object, namespace string) (ke
 	return watchKey{mapping.Resource, namespace}, tolerate, nil
 }
 
-// isProvisioner reports whether an object may create others that the release needs: a Job, or a custom resource that an operator
-// acts on.
+// isProvisioner reports whether an object may create other objects that the release needs: a Job, or a custom resource that an
+// operator acts on.
 func isProvisioner(object release.Object) bool {
 	kind := schema.FromAPIVersionAndKind(object.APIVersion, object.Kind)
 	return kind.Kind == "Job" || !slices.Contains(kube.BuiltInGroups, kind.Group)

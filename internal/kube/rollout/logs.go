@@ -12,19 +12,19 @@ import (
 	core "k8s.io/api/core/v1"
 )
 
-// maxCachedLogs bounds how many logs of ended containers are fetched.
+// maxCachedLogs is how many logs of ended containers are fetched.
 const maxCachedLogs = 50
 
-// endedRun is a container's run that ended with an error.
+// endedRun is a run of a container that ended with an error.
 type endedRun struct {
 	pod       release.Object
 	key       string // of the container, as diagnose.Finding.Key
 	container string
 	run       int32
-	previous  bool // the container has begun another run
+	previous  bool // the container has started again
 }
 
-// endedRuns returns, for each container of a pod, the last run that ended with an error.
+// endedRuns returns, for each container of a pod, its last run that ended with an error.
 func endedRuns(pod *core.Pod) (runs []endedRun) {
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		if last := diagnose.LastTermination(status); last != nil && last.ExitCode != 0 && !diagnose.Killed(pod, last) {
@@ -36,18 +36,18 @@ func endedRuns(pod *core.Pod) (runs []endedRun) {
 	return runs
 }
 
-// logCache fetches the last log lines of containers that ended while the log exists: a Job's controller deletes its pods, and
-// their logs with them, when the Job fails. It may be used by several goroutines.
+// logCache fetches the last log lines of containers that ended. It fetches them early: when a Job fails, its controller deletes
+// its pods with their logs. Several goroutines may use it.
 type logCache struct {
 	read func(endedRun) []string
 
 	fetches sync.WaitGroup
 	mu      sync.Mutex
 	asked   map[string]bool     // by container and run
-	lines   map[string][]string // by container, of its last run that logged anything
+	lines   map[string][]string // by container: the last run that logged anything
 }
 
-// newLogCache returns a cache that fetches until the context ends.
+// newLogCache returns a cache whose requests end with the context.
 func newLogCache(ctx context.Context, client *kube.Client) *logCache {
 	read := func(run endedRun) []string {
 		ctx, cancel := context.WithTimeout(ctx, kube.EvidenceTime)
@@ -58,7 +58,7 @@ func newLogCache(ctx context.Context, client *kube.Client) *logCache {
 	return &logCache{read: read, asked: map[string]bool{}, lines: map[string][]string{}}
 }
 
-// fetch begins to fetch the logs of runs that have not been fetched yet.
+// fetch starts to fetch the logs of runs that are not fetched yet.
 func (c *logCache) fetch(runs []endedRun) {
 	for _, run := range runs {
 		if !c.claim(fmt.Sprintf("%s/%d", run.key, run.run)) {
@@ -74,7 +74,7 @@ func (c *logCache) fetch(runs []endedRun) {
 	}
 }
 
-// claim reports whether a run's log is to be fetched by the caller.
+// claim reports whether the caller must fetch a run's log; it returns true once per run.
 func (c *logCache) claim(run string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,7 +85,7 @@ func (c *logCache) claim(run string) bool {
 	return true
 }
 
-// linesOf returns the last lines of a container's log. It waits for the fetches that have begun.
+// linesOf returns the last lines of a container's log. It waits for the running requests.
 func (c *logCache) linesOf(container string) []string {
 	c.fetches.Wait()
 	c.mu.Lock()

@@ -10,15 +10,16 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// memory is what one assessment passes on to the next. The zero value is that of a new watch.
+// memory is what one assessment hands to the next. The zero value is the memory of a new watch.
 type memory struct {
-	assessments int       // so far
+	assessments int       // progress so far
 	resumed     time.Time // when a store last caught up with the cluster; zero: never
 	containers  map[types.UID]diagnose.PodHistory
 	findings    map[string]observation // by the finding's key
-	// podCauses are the last findings about the pods of Jobs and hooks, which may be deleted before their owner is seen to fail.
+	// podCauses are the last findings about the pods of Jobs and hooks. The pods may be deleted before their owner is seen to
+	// fail.
 	podCauses map[release.Object]diagnose.Finding
-	began     time.Time                               // when the first assessment was made
+	began     time.Time                               // by pod, for pods that existed before the release was applied
 	starts    map[types.UID]map[string]containerStart // containers of pods of before the release was applied, by pod
 
 	// Of Jobs and hooks: what has ended and may be deleted since, Jobs whose pods have succeeded, identities, and since when one is missing.
@@ -32,10 +33,10 @@ type memory struct {
 type observation struct {
 	code       causes.Code
 	firstSeen  time.Time
-	assessment int // the last one that made it
+	assessment int // the last assessment that made it
 }
 
-// clone returns a copy that can be changed without changing the original.
+// clone returns a deep enough copy: changing it does not change the original.
 func (m memory) clone() memory {
 	m.containers, m.findings, m.podCauses = cloneMap(m.containers), cloneMap(m.findings), cloneMap(m.podCauses)
 	m.starts = cloneMap(m.starts)
@@ -52,7 +53,7 @@ func cloneMap[K comparable, V any](original map[K]V) map[K]V {
 	return maps.Clone(original)
 }
 
-// observe records that a finding was made. Its age starts from zero if the assessment before did not make it.
+// observe records that a finding was made. Its age starts at zero if the previous assessment did not make it.
 func (m *memory) observe(found diagnose.Finding, now time.Time) {
 	last, known := m.findings[found.Key()]
 	if !known || last.code != found.Code || last.assessment < m.assessments-1 {
@@ -62,7 +63,7 @@ func (m *memory) observe(found diagnose.Finding, now time.Time) {
 	m.findings[found.Key()] = last
 }
 
-// age returns how long a finding has lasted while the cluster was being followed: time before the last interruption does not count.
+// age returns how long a finding has lasted while the cluster was followed. Time before the last interruption does not count.
 func (m *memory) age(found diagnose.Finding, now time.Time) time.Duration {
 	since := found.Since
 	if since.IsZero() {
@@ -77,7 +78,7 @@ func (m *memory) age(found diagnose.Finding, now time.Time) time.Duration {
 	return now.Sub(since)
 }
 
-// containerOf is the history of the container that a finding is about.
+// containerOf returns the history of the finding's container.
 func (m *memory) containerOf(found diagnose.Finding) diagnose.ContainerHistory {
 	return m.containers[found.UID][found.Container]
 }

@@ -9,8 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// withOlderPods is the condition of a workload that leaves pods of an older template running by its own settings: under OnDelete until
-// somebody deletes them, or below a StatefulSet's partition. They are reported, and not waited for.
+// withOlderPods returns the condition of a workload whose settings keep pods of an older template: with OnDelete until somebody
+// deletes them, or below a StatefulSet's partition. Such pods are reported, and not waited for.
 func (a *assessor) withOlderPods(o observedObject, now condition) condition {
 	if o.object.Kind != "StatefulSet" && o.object.Kind != "DaemonSet" || o.content == nil || diagnose.NotObserved(o.content) {
 		return now

@@ -10,18 +10,18 @@ import (
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 )
 
-// condition is how far one object is on its way to being ready.
+// condition says how far an object is.
 type condition struct {
 	ready, desired int // pods; -1 for a kind without any
 	done           bool
-	failed         string // the cluster's reason if it has given the object up
-	declared       string // why it fails by the annotations of a custom resource, "" if it does not
-	older          int    // pods of an older template that are left running deliberately
-	note           string // what is to be reported of an object that is done
+	failed         string // the cluster's reason if it has given up on the object
+	declared       string // why it failed by the annotations of a custom resource, or ""
+	older          int    // pods of an older template that stay by the workload's own settings
+	note           string // what to report about an object that is done
 	message        string
 }
 
-// conditionOf reads an object's status. A status about an earlier generation of the object does not count.
+// conditionOf reads an object's status. It ignores a status about an earlier generation of the object.
 func conditionOf(object *unstructured.Unstructured) condition {
 	if object == nil {
 		return condition{ready: -1, desired: -1, message: "does not exist yet"}
@@ -52,8 +52,8 @@ func conditionOf(object *unstructured.Unstructured) condition {
 	return now
 }
 
-// withNumericGeneration returns the object with an observedGeneration that is a number: Argo Rollouts writes it as a string, which
-// kstatus cannot read. One that is no number is left out.
+// withNumericGeneration returns the object with a numeric observedGeneration: Argo Rollouts writes a string, which kstatus cannot
+// read. A string that is no number is removed.
 func withNumericGeneration(object *unstructured.Unstructured) *unstructured.Unstructured {
 	written, found, err := unstructured.NestedString(object.Object, "status", "observedGeneration")
 	if err != nil || !found {
@@ -67,7 +67,7 @@ func withNumericGeneration(object *unstructured.Unstructured) *unstructured.Unst
 	return object
 }
 
-// podCounts is how many of the object's pods of the current template are ready, and how many it wants.
+// podCounts returns how many of the object's pods of the current template are ready, and how many it wants.
 func podCounts(object *unstructured.Unstructured) (ready, desired int) {
 	count := func(missing int, path string) int { return status.GetIntField(object.Object, path, missing) }
 	switch object.GetKind() {
@@ -85,7 +85,7 @@ func podCounts(object *unstructured.Unstructured) (ready, desired int) {
 	return -1, -1
 }
 
-// jobCondition is done when a Job has completed, where kstatus is content with its start. A suspended Job is done.
+// jobCondition is done when a Job has completed or is suspended. kstatus would accept a Job that has started.
 func jobCondition(object *unstructured.Unstructured, now condition) condition {
 	if suspended, _, _ := unstructured.NestedBool(object.Object, "spec", "suspend"); suspended {
 		now.done, now.message = true, "suspended"
@@ -104,7 +104,7 @@ func jobCondition(object *unstructured.Unstructured, now condition) condition {
 	return now
 }
 
-// podCondition does not count a failed pod as done, as kstatus does.
+// podCondition treats a failed pod as not done; kstatus treats it as done.
 func podCondition(object *unstructured.Unstructured, now condition) condition {
 	if phase, _, _ := unstructured.NestedString(object.Object, "status", "phase"); phase == "Failed" {
 		now.done, now.failed = false, "PodFailed"

@@ -6,7 +6,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// reporter passes on the steps that say something new.
+// reporter passes on the steps that contain something new.
 type reporter struct {
 	began time.Time
 	last  map[release.Object]release.RolloutStep // without their time

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 )
 
-// reportedCondition returns the condition of an object that is reported and not waited for; false if there is nothing to report.
+// reportedCondition returns the condition of an object that is reported but not waited for; false if there is nothing to report.
 func reportedCondition(kind string, object *unstructured.Unstructured) (condition, bool) {
 	switch {
 	case object == nil:
@@ -42,7 +42,7 @@ func loadBalancerCondition(object *unstructured.Unstructured) (condition, bool) 
 	return now, true
 }
 
-// autoscalerCondition says how many pods an autoscaler wants, and why it cannot tell if it has no metrics.
+// autoscalerCondition says how many pods an autoscaler wants, or why it has no metrics.
 func autoscalerCondition(object *unstructured.Unstructured) condition {
 	count := func(path string, missing int) int { return status.GetIntField(object.Object, path, missing) }
 	now := condition{ready: -1, desired: -1, done: true, message: fmt.Sprintf("%d pods, wants %d of %d to %d", count(".status.currentReplicas", 0),

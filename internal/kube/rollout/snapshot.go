@@ -14,13 +14,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// snapshot is what is known of a rollout at one moment. It is not changed once it is taken.
+// snapshot is everything that is known about a rollout at one moment. It is never changed.
 type snapshot struct {
 	objects    []observedObject
 	namespaces map[string]namespaceSnapshot
 	events     map[types.UID][]*core.Event // by the object that they are about, oldest first
 	oldEvents  map[types.UID]bool          // events that were there before the watch, by their own UID
-	before     release.Baseline            // what there was before the release was applied
+	before     release.Baseline            // what the namespace contained before the release was applied
 	memory     memory
 }
 
@@ -37,7 +37,7 @@ type namespaceSnapshot struct {
 	replicaSets []*apps.ReplicaSet
 	claims      map[string]*unstructured.Unstructured // by name
 
-	// How well each is followed; nil: it is not followed.
+	// How well each store follows the cluster; nil: there is no such store.
 	podSync, replicaSetSync, eventSync, claimSync *storeSync
 }
 
@@ -53,8 +53,8 @@ func syncOf(s *store.Store) *storeSync {
 	return &storeSync{s.State(), s.Started()}
 }
 
-// snapshot returns what the stores contain now, and the memory given. Each store's state is read before its content: the content is
-// never older than the state.
+// snapshot returns the stores' contents and the given memory. It reads each store's state before its content, so that the content
+// is never older than the state.
 func (s *stores) snapshot(remembered memory) snapshot {
 	known := snapshot{namespaces: map[string]namespaceSnapshot{}, events: map[types.UID][]*core.Event{}, oldEvents: map[types.UID]bool{}, before: s.before, memory: remembered}
 	for _, t := range s.tracked {
@@ -92,7 +92,7 @@ func (s *stores) namespaceSnapshot(namespace string) namespaceSnapshot {
 	return known
 }
 
-// contentOf returns a tracked object as its store has it, nil if it does not exist.
+// contentOf returns a tracked object from its store, nil if it does not exist.
 func contentOf(followed *store.Store, t trackedObject) *unstructured.Unstructured {
 	if followed == nil {
 		return nil
@@ -118,7 +118,7 @@ func contentOf(followed *store.Store, t trackedObject) *unstructured.Unstructure
 	return object
 }
 
-// neverRead returns the error because of which an object that is waited for could never be read; nil if all could be read.
+// neverRead returns the error because of which an object that is waited for has never been read; nil if all have been.
 func (k snapshot) neverRead() error {
 	for _, o := range k.objects {
 		switch {
@@ -132,7 +132,7 @@ func (k snapshot) neverRead() error {
 	return nil
 }
 
-// unansweredFor returns how long the requests for some kind of object have been failing; 0 if none fails.
+// unansweredFor returns for how long the requests for any kind of object have been failing; 0 if none fails.
 func (k snapshot) unansweredFor(now time.Time) (longest time.Duration) {
 	for _, o := range k.objects {
 		if o.sync.Err != nil {

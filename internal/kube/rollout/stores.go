@@ -22,15 +22,15 @@ type trackedObject struct {
 	defaults map[string]string
 }
 
-// stores follow the objects of a rollout and what explains why they are not ready. They belong to one goroutine.
+// stores follow the objects of a rollout, and the objects that explain why those are not ready. Only one goroutine may use them.
 type stores struct {
 	client  *kube.Client
 	tracked []trackedObject
 	before  release.Baseline
-	open    func(store.Source) *store.Store // one that lasts as long as the watch
+	open    func(store.Source) *store.Store // a context that lasts as long as the watch
 
 	objects     map[watchKey]*store.Store // of the tracked objects, and of the claims that pods mount
-	pods        map[string]*store.Store   // by namespace, as the following
+	pods        map[string]*store.Store   // by namespace, like the following
 	replicaSets map[string]*store.Store
 	events      map[string]*store.Store
 }
@@ -40,8 +40,8 @@ func newStores(client *kube.Client, tracked []trackedObject, before release.Base
 		pods: map[string]*store.Store{}, replicaSets: map[string]*store.Store{}, events: map[string]*store.Store{}}
 }
 
-// start opens one store per kind and namespace, and those that explain why a workload is not ready. Pods are not selected by
-// label: a chart need not label its pods, and a workload's own selector is known only once it has been read.
+// start opens one store per kind and namespace, and the stores that explain workloads. It selects no pods by label: a chart need
+// not label its pods, and a workload's own selector is unknown until the workload has been read.
 func (s *stores) start(open func(store.Source) *store.Store) {
 	s.open = open
 	names := map[watchKey][]string{}
@@ -61,7 +61,7 @@ func (s *stores) start(open func(store.Source) *store.Store) {
 			s.objects[t.key] = s.pods[namespace]
 		case "ReplicaSet":
 			s.objects[t.key] = s.replicaSets[namespace]
-		case "PersistentVolumeClaim": // all of them: a pod may mount another
+		case "PersistentVolumeClaim": // all claims: a pod may mount one that is not the release's
 			s.objects[t.key] = s.open(s.sourceOf(t.object, t.key, nil))
 		default:
 			s.objects[t.key] = s.open(s.sourceOf(t.object, t.key, names[t.key]))
@@ -82,7 +82,7 @@ func (s *stores) followPods(namespace, kind string) {
 	}
 }
 
-// followClaims opens the stores of the claims in namespaces where a pod mounts one; opened reports whether there was one to open.
+// followClaims opens the stores of claims in namespaces where a pod mounts one; opened reports whether it opened any.
 func (s *stores) followClaims(namespaces []string) (opened bool) {
 	for _, namespace := range namespaces {
 		key := watchKey{claimsResource, namespace}
@@ -94,20 +94,21 @@ func (s *stores) followClaims(namespaces []string) (opened bool) {
 	return opened
 }
 
-// routineReasons are the reasons of events that every pod causes and that explain nothing: most of a busy namespace's.
+// routineReasons are the reasons of most events of a busy namespace: every pod causes them, and they explain nothing.
 var routineReasons = []string{"Scheduled", "Pulled", "Created", "Started", "ScalingReplicaSet", "SuccessfulCreate", "SuccessfulDelete", "SawCompletedJob"}
 
-// withoutRoutine selects the other events.
+// withoutRoutine selects all other events.
 var withoutRoutine = "reason!=" + strings.Join(routineReasons, ",reason!=")
 
-// eventsIn are the events of a namespace: why pods are not created, scheduled, given their volumes or found alive is reported in
-// events only. They are not selected by type: those of an autoscaler, and some of a probe, are Normal ones.
+// eventsIn returns the events of a namespace. Only events say why pods are not created or scheduled, get no volumes, or fail a
+// probe. It does not select by type: an autoscaler's events, and some of a probe's, have type Normal.
 func (s *stores) eventsIn(namespace string) store.Source {
 	client := s.client.Events(namespace)
 	return store.From(&core.Event{}, client.List, client.Watch).WithFields(withoutRoutine)
 }
 
-// sourceOf returns the source of the objects of a kind: of the object of that name if one name is given, else of all in the namespace.
+// sourceOf returns the source of the objects of a kind: of one object if only one name is given, otherwise of all in the
+// namespace.
 func (s *stores) sourceOf(object release.Object, key watchKey, names []string) store.Source {
 	kind := &unstructured.Unstructured{}
 	kind.SetGroupVersionKind(schema.FromAPIVersionAndKind(object.APIVersion, object.Kind))

@@ -18,8 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// stuckPod is a broken pod of an older template that keeps a StatefulSet from being rolled out: its controller replaces a pod only
-// when all others are ready, and never repairs one whose template was taken back.
+// stuckPod is a broken pod of an older template that blocks the update of a StatefulSet: the controller replaces a pod only when
+// all others are ready, and never repairs a pod whose template was rolled back.
 // Source: kubernetes.io, "StatefulSets", "Forced rollback"; issue 67250.
 type stuckPod struct {
 	*core.Pod
@@ -45,14 +45,14 @@ func (a *assessor) findStuck() {
 	}
 }
 
-// replacesInOrder reports whether a StatefulSet replaces one pod after another by itself.
+// replacesInOrder reports whether a StatefulSet replaces its pods one after the other, without help.
 func replacesInOrder(set *unstructured.Unstructured) bool {
 	management, _, _ := unstructured.NestedString(set.Object, "spec", "podManagementPolicy")
 	strategy, _, _ := unstructured.NestedString(set.Object, "spec", "updateStrategy", "type")
 	return management != string(apps.ParallelPodManagement) && strategy != string(apps.OnDeleteStatefulSetStrategyType)
 }
 
-// ordinal is the number of a StatefulSet's pod, which its name ends with.
+// ordinal returns the number at the end of the name of a StatefulSet's pod.
 func ordinal(pod *core.Pod) int64 {
 	number, err := strconv.ParseInt(pod.Name[strings.LastIndex(pod.Name, "-")+1:], 10, 64)
 	if err != nil {
@@ -61,7 +61,8 @@ func ordinal(pod *core.Pod) int64 {
 	return number
 }
 
-// broken reports whether a pod's trouble has a known cause and has lasted for its grace, however old the evidence.
+// broken reports whether a pod has a problem with a known cause that has lasted for its grace. Evidence from before the release
+// was applied counts too.
 func (a *assessor) broken(pod *core.Pod) bool {
 	found, _ := a.pod(pod, false).Examine()
 	if found == nil {
@@ -72,11 +73,11 @@ func (a *assessor) broken(pod *core.Pod) bool {
 	return expired || found.Code == causes.CrashLoop || left > 0 && a.due(left)
 }
 
-// retryDelete is how soon a pod that could not be deleted is tried again.
+// retryDelete is the wait before a pod that could not be deleted is tried again.
 const retryDelete = time.Second
 
-// replace deletes pods so that their controller creates them again from the present template. A pod that has changed since it was
-// assessed is left for the next assessment.
+// replace deletes pods so that their controller creates them again from the current template. It skips a pod that has changed
+// since it was assessed.
 func (r *rollout) replace(ctx context.Context, stuck []stuckPod) {
 	for _, pod := range stuck {
 		if r.replaced[pod.UID] {

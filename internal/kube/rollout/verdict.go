@@ -9,7 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// How long the cluster may refuse our requests before that counts: an apiserver that starts forbids what it is going to allow, and
+// How long the cluster may refuse our requests before that counts: an apiserver that starts may forbid what it allows later, and
 // the transport renews an expired token.
 const (
 	forbiddenGrace    = 3 * time.Second
@@ -19,13 +19,13 @@ const (
 
 // Delays before a verdict.
 const (
-	// evidenceTime is how long a failure is held back until the evidence about it has been read.
+	// evidenceTime is how long a failure is delayed so that its evidence can be read.
 	evidenceTime = 2 * time.Second
 	// catchUpTime is how long a store that is connected again may still receive changes that it has missed.
 	catchUpTime = 500 * time.Millisecond
 )
 
-// refusalGrace returns how long the refusal of our requests must last to count, 0 if it never does.
+// refusalGrace returns how long a refusal of our requests must last to count, 0 if it never counts.
 func refusalGrace(now store.SyncState) time.Duration {
 	switch {
 	case now.Err == nil:
@@ -41,7 +41,8 @@ func refusalGrace(now store.SyncState) time.Duration {
 }
 
 // checkCertainty makes the assessment uncertain until every store that was ever filled follows the cluster again and has caught
-// up: an object whose store lags would be judged by its old state. A store that the cluster refuses for long does not count.
+// up: an object in a store that lags would be judged by an old state. A store whose requests have been refused for long is
+// ignored.
 func (a *assessor) checkCertainty() {
 	check := func(now store.SyncState) {
 		if !now.Synced || now.Refused() && a.now.Sub(now.Since) > a.policy.grace(revokedGrace) {
@@ -71,8 +72,8 @@ func (a *assessor) checkCertainty() {
 	}
 }
 
-// findFailure finds an object that cannot become ready, if there is one. An object that is itself the cause comes before one whose
-// failure may be caused by another object.
+// findFailure finds an object that cannot become ready. An object that is itself the cause comes before an object that another
+// may have made fail.
 func (a *assessor) findFailure() {
 	var dependent *pendingObject
 	for i := range a.pending {
@@ -95,8 +96,8 @@ func (a *assessor) findFailure() {
 	}
 }
 
-// failed reports whether a pending object cannot become ready: the cluster has given it up, or what is known about it has lasted for
-// its grace.
+// failed reports whether a pending object cannot become ready: the cluster has given up on it, or its finding has lasted for its
+// grace.
 func (a *assessor) failed(which int) bool {
 	late := a.pending[which]
 	if late.givenUp != "" {
@@ -112,7 +113,8 @@ func (a *assessor) failed(which int) bool {
 	return expired
 }
 
-// graceExpired reports whether a finding has lasted for its own grace. If not, left is the time until it has; 0 if it never does.
+// graceExpired reports whether a finding has lasted for its own grace. If not, left is the remaining time; 0 if the grace never
+// ends.
 func (a *assessor) graceExpired(found diagnose.Finding) (expired bool, left time.Duration) {
 	if found.Code == "" || found.Grace == diagnose.GraceNever {
 		return false, 0
@@ -125,9 +127,9 @@ func (a *assessor) graceExpired(found diagnose.Finding) (expired bool, left time
 	return left <= 0, max(0, left)
 }
 
-// dependencyGraceExpired reports whether a finding counts that may have its cause in another object of the release. It does when no
-// other object is making progress and the container has run again, or has had its own grace, since one last did; and in any case
-// after GraceDependency.
+// dependencyGraceExpired reports whether a finding that another object of the release may cause counts as a failure. It does if
+// no other object is progressing, and since the last progress the container has run again or its own grace has passed. It always
+// does after GraceDependency.
 func (a *assessor) dependencyGraceExpired(which int) (expired bool, left time.Duration) {
 	found := a.pending[which].finding
 	left = a.policy.grace(diagnose.GraceDependency) - a.memory.age(found, a.now)
@@ -151,7 +153,7 @@ func (a *assessor) dependencyGraceExpired(which int) (expired bool, left time.Du
 }
 
 // othersProgressing reports whether another object of the release, or another container of the pod, is not ready and may still
-// become so.
+// become ready.
 func (a *assessor) othersProgressing(which int) bool {
 	for i, other := range a.pending {
 		if i == which || other.givenUp != "" {
@@ -169,8 +171,9 @@ func (a *assessor) othersProgressing(which int) bool {
 	return pod != nil && diagnose.SiblingStarting(pod, found.Container)
 }
 
-// evidenceDelay returns how long a failure is still held back until its evidence has been read: the stores of pods, ReplicaSets, events and claims are
-// opened with that of the object itself, and may be filled later; a pod's failure may be read after its workload's.
+// evidenceDelay returns how much longer a failure is delayed until its evidence has been read. The stores of pods, ReplicaSets,
+// events and claims are opened together with the object's own, but may be filled later; a pod's failure may be read after its
+// workload's.
 func (a *assessor) evidenceDelay(late pendingObject) time.Duration {
 	namespace := a.known.namespaces[late.key.namespace]
 	for _, followed := range []*storeSync{namespace.podSync, namespace.replicaSetSync, namespace.eventSync, namespace.claimSync} {
@@ -184,7 +187,7 @@ func (a *assessor) evidenceDelay(late pendingObject) time.Duration {
 	return 0
 }
 
-// setGivenUpCode gives an object that the cluster has given up a code, if nothing better is known about it.
+// setGivenUpCode gives an object that the cluster has given up on a code, if no better cause is known.
 func setGivenUpCode(late *pendingObject) {
 	if late.givenUp == "" || late.finding.Code != "" {
 		return

@@ -1,8 +1,8 @@
-// Package rollout watches the objects of a release until they are ready, or until it is certain that they will not be. It reads
-// the cluster, and deletes nothing there but broken pods that keep a StatefulSet from being rolled out.
+// Package rollout watches the objects of a release until they are ready, or until it is certain that they will not become ready.
+// It reads the cluster, and deletes nothing except broken pods that block the update of a StatefulSet.
 //
-// It has three parts: stores keep what the cluster reported, and snapshot it; assess concludes from a snapshot, without a clock, a
-// client or a lock; the reporter passes on what changed.
+// It has three parts: stores hold what the cluster reported and take snapshots of it; assess decides from a snapshot, without a
+// clock, a client or a lock; the reporter passes on what changed.
 package rollout
 
 import (
@@ -26,8 +26,8 @@ import (
 // Watcher watches rollouts in one cluster. It may be used by several goroutines.
 type Watcher struct {
 	client *kube.Client
-	mapper meta.RESTMapper                   // knows the kinds that the cluster serves
-	grace  func(time.Duration) time.Duration // nil but in tests
+	mapper meta.RESTMapper                   // maps the kinds that the cluster serves
+	grace  func(time.Duration) time.Duration // nil except in tests
 }
 
 // New makes a watcher; it sends nothing.
@@ -75,13 +75,13 @@ type rollout struct {
 	namespace string
 	policy    policy
 	began     time.Time
-	changed   chan struct{} // holds one: any number of changes are one reason to evaluate again
+	changed   chan struct{} // has room for one element: any number of changes cause one evaluation
 
 	stores   *stores
 	memory   memory
 	logs     *logCache
 	reporter *reporter
-	replaced map[types.UID]bool // pods that were deleted, or may not be
+	replaced map[types.UID]bool // pods that were deleted, or that may not be deleted
 }
 
 func (w *Watcher) watch(ctx context.Context, namespace string, objects []release.Object, before release.Baseline, hook bool, report func(release.RolloutStep)) error {
@@ -137,7 +137,7 @@ func (w *Watcher) newRollout(ctx context.Context, namespace string, objects []re
 	return r, nil
 }
 
-// locateWithRetry is locate, repeated while the cluster does not answer.
+// locateWithRetry calls locate again while the cluster does not answer.
 func locateWithRetry(ctx context.Context, mapper meta.RESTMapper, object release.Object, namespace string) (key watchKey, wanted waitPolicy, err error) {
 	stopped := wait.PollUntilContextCancel(ctx, time.Second, true, func(context.Context) (bool, error) {
 		key, wanted, err = locate(mapper, object, namespace)
@@ -155,7 +155,7 @@ func (r *rollout) start(ctx context.Context, open func(store.Source) *store.Stor
 	r.stores.start(open)
 }
 
-// wake makes the next wait end.
+// wake ends the current or the next call of wait.
 func (r *rollout) wake() {
 	select {
 	case r.changed <- struct{}{}:
@@ -163,8 +163,8 @@ func (r *rollout) wake() {
 	}
 }
 
-// evaluate assesses what is known now, reports it, and remembers what the next evaluation needs. A pod that turns out to mount
-// claims of a namespace whose claims are not followed yet is assessed again once they are.
+// evaluate assesses the current snapshot, reports changes, and keeps the memory for the next evaluation. It assesses again if it
+// had to open stores of claims, because a pod mounts one.
 func (r *rollout) evaluate() (snapshot, assessment) {
 	for {
 		known := r.stores.snapshot(r.memory)
@@ -178,7 +178,7 @@ func (r *rollout) evaluate() (snapshot, assessment) {
 	}
 }
 
-// wait returns after a change, or after the time, if it is not 0; with an error when the context ends.
+// wait returns after a change, or after the given time unless that is 0; it returns an error when the context ends.
 func (r *rollout) wait(ctx context.Context, recheckAfter time.Duration) error {
 	var due <-chan time.Time
 	if recheckAfter > 0 {
