@@ -38,16 +38,15 @@ type Settings struct {
 	Context    string
 	Builder    string
 	Main       string
-	Dockerfile string
 	Platforms  []release.Platform
 	Base       release.Image
 	Commit     string
 	Labels     []setting.Pair
-	BuildArgs  []setting.Pair
 	Tags       []string
 	User       string
 	WithoutCgo bool
 	AllowDirty bool
+	DockerSettings
 }
 
 // Declare declares every setting and binds it to its field.
@@ -62,8 +61,6 @@ func (s *Settings) Declare() *setting.Set {
 		setting.OneOf("auto", "go", "docker"))
 	setting.Var(set, &s.Main, setting.Setting{Name: "main", Default: ".", Value: "PACKAGE",
 		Help: "Go main package, relative to the context (Go builder)"}, relativePath)
-	setting.Var(set, &s.Dockerfile, setting.Setting{Name: "dockerfile", Value: "FILE",
-		Help: "Dockerfile, relative to the context (Docker builder; default: its Dockerfile or Containerfile)"}, relativePath)
 	setting.List(set, &s.Platforms, setting.Setting{Name: "platforms", Commas: true, Default: "linux/amd64", Value: "OS/ARCH",
 		Help: "Platform to build for; several are pushed as one image index"}, release.ParsePlatform)
 	setting.Var(set, &s.Base, setting.Setting{Name: "base", Value: "IMAGE@DIGEST",
@@ -72,8 +69,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Commit, full or short, that must be checked out in the work tree; default: HEAD"}, setting.Text)
 	setting.List(set, &s.Labels, setting.Setting{Name: "labels", Value: "NAME=VALUE",
 		Help: "Label to add to the image"}, parseLabel)
-	setting.List(set, &s.BuildArgs, setting.Setting{Name: "build-args", Value: "NAME=VALUE", Secret: true,
-		Help: "Build argument (Docker builder); no place for secrets, which the image's history and caches may keep"}, setting.NameValue)
+	s.declare(set)
 	setting.List(set, &s.Tags, setting.Setting{Name: "tags", Commas: true, Value: "TAG",
 		Help: "Go build tag (Go builder); GOFLAGS in the environment is not used"}, ParseBuildTag)
 	setting.Var(set, &s.User, setting.Setting{Name: "user", Value: "UID[:GID]",

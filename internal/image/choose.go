@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -22,6 +23,10 @@ const (
 	settingBuildArgs  = "build-args"
 	settingTags       = "tags"
 	settingUser       = "user"
+	settingTarget     = "target"
+	settingContexts   = "build-contexts"
+	settingCacheFrom  = "cache-from"
+	settingCacheTo    = "cache-to"
 )
 
 // Choose turns "auto" into the name of a builder. It refuses, before anything runs, a recipe that the builder cannot build. It
@@ -38,15 +43,15 @@ func (b *Builders) Choose(builder string, recipe release.Recipe) (string, error)
 	case Go:
 		return Go, checkGoRecipe(recipe)
 	case Docker:
-		return Docker, checkDockerRecipe(recipe)
+		return Docker, b.checkDockerRecipe(recipe)
 	case "auto":
-		return chooseByFiles(recipe)
+		return b.chooseByFiles(recipe)
 	}
 	return "", release.BadSetting(settingBuilder, fmt.Sprintf("%q is not a builder", builder), "give auto, go or docker")
 }
 
 // chooseByFiles chooses the builder for "auto".
-func chooseByFiles(recipe release.Recipe) (string, error) {
+func (b *Builders) chooseByFiles(recipe release.Recipe) (string, error) {
 	named := namesMain(recipe)
 	switch {
 	case named && recipe.Dockerfile != "":
@@ -54,7 +59,7 @@ func chooseByFiles(recipe release.Recipe) (string, error) {
 	case named:
 		return Go, checkGoRecipe(recipe)
 	case recipe.Dockerfile != "":
-		return Docker, checkDockerRecipe(recipe)
+		return Docker, b.checkDockerRecipe(recipe)
 	}
 	notGo := checkMainPackage(recipe)
 	if notGo == nil && moduleFile(recipe.Context) == "" {
@@ -67,7 +72,7 @@ func chooseByFiles(recipe release.Recipe) (string, error) {
 	case notGo == nil:
 		return Go, checkGoRecipe(recipe)
 	case len(dockerfiles) > 0:
-		return Docker, checkDockerRecipe(recipe)
+		return Docker, b.checkDockerRecipe(recipe)
 	}
 	return "", nothingToBuild(recipe, notGo)
 }
@@ -118,6 +123,10 @@ func checkGoRecipe(recipe release.Recipe) error {
 	if len(recipe.BuildArgs) > 0 {
 		problems = append(problems, release.Problem{Setting: settingBuildArgs, What: "the go builder takes no build arguments", Do: "omit them, or give --builder docker"})
 	}
+	if !reflect.DeepEqual(recipe.Docker, release.DockerRecipe{}) {
+		problems = append(problems, release.Problem{Setting: settingBuilder,
+			What: "the go builder takes no target, build-contexts, secrets, secret-files, ssh, cache-from or cache-to", Do: "omit them, or give --builder docker"})
+	}
 	for _, platform := range recipe.Platforms {
 		if _, err := goEnviron(platform); err != nil {
 			problems = append(problems, release.Problem{Setting: settingPlatforms, What: err.Error()})
@@ -129,11 +138,13 @@ func checkGoRecipe(recipe release.Recipe) error {
 	return nil
 }
 
-func checkDockerRecipe(recipe release.Recipe) error {
+func (b *Builders) checkDockerRecipe(recipe release.Recipe) error {
 	var problems []release.Problem
 	if _, err := findDockerfile(recipe); err != nil {
-		problems = append(problems, release.Problem{Setting: settingDockerfile, What: err.Error(), Do: "name a Dockerfile inside the context"})
+		problems = append(problems, release.Problem{Setting: settingDockerfile, What: err.Error(), Do: doDockerfile})
 	}
+	problems = append(problems, checkContexts(recipe)...)
+	problems = append(problems, checkCaches(recipe, b.docker.options.Environ)...)
 	if !recipe.Base.IsZero() {
 		problems = append(problems, release.Problem{Setting: settingBase, What: "the Dockerfile names the base of what the docker builder builds", Do: "omit it, or give --builder go"})
 	}
@@ -205,7 +216,10 @@ func standardDockerfiles(context string) (names []string) {
 	return names
 }
 
-// findDockerfile returns the recipe's Dockerfile, or the only one in the context. It must be inside the context after symbolic
+// doDockerfile is what to do about a Dockerfile that cannot be used.
+const doDockerfile = "name a Dockerfile inside the work tree, relative to the context"
+
+// findDockerfile returns the recipe's Dockerfile, or the only one in the context. It must be inside the work tree after symbolic
 // links are resolved.
 func findDockerfile(recipe release.Recipe) (string, error) {
 	file := recipe.Dockerfile
@@ -216,19 +230,9 @@ func findDockerfile(recipe release.Recipe) (string, error) {
 		}
 		file = append(names, "Dockerfile")[0]
 	}
-	if !filepath.IsAbs(file) {
-		file = filepath.Join(recipe.Context, file)
-	}
-	context, err := filepath.EvalSymlinks(recipe.Context)
+	found, err := insideTop(recipe, file)
 	if err != nil {
-		return "", fmt.Errorf("the context %q cannot be read", recipe.Context)
-	}
-	found, err := filepath.EvalSymlinks(file)
-	if err != nil {
-		return "", fmt.Errorf("%q does not exist", file)
-	}
-	if below, err := filepath.Rel(context, found); err != nil || !filepath.IsLocal(below) {
-		return "", fmt.Errorf("%q is outside the context %q", file, recipe.Context)
+		return "", err
 	}
 	if info, err := os.Stat(found); err != nil || !info.Mode().IsRegular() {
 		return "", fmt.Errorf("%q is not a file", file)

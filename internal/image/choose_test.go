@@ -59,7 +59,7 @@ func TestChoose(t *testing.T) {
 		"docker":                            {both, "docker", nil, "docker", ""},
 		"docker, no file":                   {shop, "docker", nil, "", "does not exist"},
 		"docker, a directory":               {both, "docker", func(r *release.Recipe) { r.Dockerfile = "build" }, "", "is not a file"},
-		"docker, outside":                   {both, "docker", func(r *release.Recipe) { r.Dockerfile = filepath.Join(outside, "Dockerfile") }, "", "outside the context"},
+		"docker, outside":                   {both, "docker", func(r *release.Recipe) { r.Dockerfile = filepath.Join(outside, "Dockerfile") }, "", "outside the work tree"},
 		"unknown":                           {shop, "podman", nil, "", "not a builder"},
 	}
 	for name, test := range tests {
@@ -109,13 +109,13 @@ func TestChooseTakesOneFileWithTwoNames(t *testing.T) {
 	}
 }
 
-func TestChooseFollowsNoLinkOutOfTheContext(t *testing.T) {
+func TestChooseFollowsNoLinkOutOfTheWorkTree(t *testing.T) {
 	t.Parallel()
 	recipe := recipeOf(tree(t, nil))
 	if err := os.Symlink("/etc/passwd", filepath.Join(recipe.Context, "Dockerfile")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := image.New(image.Options{}).Choose("docker", recipe); err == nil || !strings.Contains(err.Error(), "outside the context") {
+	if _, err := image.New(image.Options{}).Choose("docker", recipe); err == nil || !strings.Contains(err.Error(), "outside the work tree") {
 		t.Errorf("got %v, want a refusal", err)
 	}
 }

@@ -1,13 +1,13 @@
 package image
 
 import (
-	"bytes"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,21 +23,31 @@ type DockerBuilder struct{ options Options }
 func (b DockerBuilder) Build(ctx context.Context, recipe release.Recipe, dir string) (release.Layout, error) {
 	file, err := findDockerfile(recipe)
 	if err != nil {
-		return release.Layout{}, release.BadSetting(settingDockerfile, err.Error(), "name a Dockerfile inside the context")
+		return release.Layout{}, release.BadSetting(settingDockerfile, err.Error(), doDockerfile)
 	}
 	docker, err := b.buildx(ctx, recipe.Context)
 	if err != nil {
 		return release.Layout{}, err
 	}
+	login, err := b.logIn(ctx, recipe, file, filepath.Join(dir, "docker"))
+	if err != nil {
+		return release.Layout{}, err
+	}
+	defer os.RemoveAll(filepath.Join(dir, "docker")) // it holds passwords, and is no part of the layout
 	archive := filepath.Join(dir, "built.tar")
-	args, err := buildxArgs(recipe, file, archive)
+	args, secrets, err := buildxArgs(recipe, file, archive)
 	if err != nil {
 		return release.Layout{}, err
 	}
 	// https://docs.docker.com/build/ci/github-actions/reproducible-builds: buildx passes the variable on to the build.
 	// BUILDX_GIT_LABELS would label the image with the remote's URL.
 	epoch := "SOURCE_DATE_EPOCH=" + strconv.FormatInt(recipe.Source.Created.Unix(), 10)
-	_, stderr, err := docker.withEnviron([]string{"SOURCE_DATE_EPOCH", "BUILDX_NO_DEFAULT_ATTESTATIONS", "BUILDX_GIT_LABELS"}, epoch, "BUILDX_NO_DEFAULT_ATTESTATIONS=1").run(ctx, recipe.Context, args...)
+	dropped := []string{"SOURCE_DATE_EPOCH", "BUILDX_NO_DEFAULT_ATTESTATIONS", "BUILDX_GIT_LABELS"}
+	for _, pair := range login {
+		name, _, _ := strings.Cut(pair, "=")
+		dropped = append(dropped, name)
+	}
+	_, stderr, err := docker.withEnviron(dropped, slices.Concat(login, secrets, []string{epoch, "BUILDX_NO_DEFAULT_ATTESTATIONS=1"})...).run(ctx, recipe.Context, args...)
 	if err != nil {
 		return release.Layout{}, dockerFailure(ctx, err, stderr, file)
 	}
@@ -70,33 +80,38 @@ func (b DockerBuilder) buildx(ctx context.Context, dir string) (program, error) 
 // buildxArgs returns the arguments of docker; no shell is used. Each value is in one argument with its flag (--flag=value), so
 // that no value can be read as a flag.
 //
-// The layout is exported as a tar: buildx can write a directory (tar=false), but then reports errors for images of an index that
-// share a layer.
-func buildxArgs(recipe release.Recipe, file, archive string) ([]string, error) {
-	var output bytes.Buffer
-	fields := csv.NewWriter(&output) // as buildx reads it
-	if err := fields.Write([]string{"type=oci", "rewrite-timestamp=true", "dest=" + archive}); err != nil {
-		return nil, err
+// The layout is exported as a tar: buildx can write a directory (tar=false), but then reports errors for images of an index
+// that share a layer.
+//
+// Secrets are handed over in the environment, whose variables are returned: arguments can be read by every user of the machine.
+func buildxArgs(recipe release.Recipe, file, archive string) (args, secrets []string, err error) {
+	output, err := csvLine("type=oci", "rewrite-timestamp=true", "dest="+archive)
+	if err != nil {
+		return nil, nil, err
 	}
-	fields.Flush()
 	platforms := sortPlatforms(recipe.Platforms)
 	names := make([]string, len(platforms))
 	for i, platform := range platforms {
 		names[i] = platform.String()
 	}
-	args := []string{"buildx", "build", "--progress=plain", "--provenance=false", "--sbom=false",
-		"--output=" + strings.TrimRight(output.String(), "\n"), "--file=" + file}
+	args = []string{"buildx", "build", "--progress=plain", "--provenance=false", "--sbom=false",
+		"--output=" + output, "--file=" + file}
 	if len(names) > 0 {
 		args = append(args, "--platform="+strings.Join(names, ","))
 	}
-	args = appendPairs(args, "--build-arg=", recipe.BuildArgs)
+	args = appendPairs(args, "--build-arg=", withCommitArgs(recipe, file))
+	given, secrets, err := dockerArgs(recipe)
+	if err != nil {
+		return nil, nil, err
+	}
+	args = append(args, given...)
 	args = appendPairs(args, "--label=", labelsOf(recipe))
 	level := "manifest:"
 	if len(names) > 1 {
 		level = "index,manifest:" // an index annotation without an index is an error to buildx
 	}
 	args = appendPairs(args, "--annotation="+level, annotationsOf(recipe))
-	return append(args, "--", recipe.Context), nil
+	return append(args, "--", recipe.Context), secrets, nil
 }
 
 func appendPairs(args []string, flag string, pairs map[string]string) []string {
@@ -125,15 +140,29 @@ func dockerFailure(ctx context.Context, err error, stderr, file string) error {
 			return &release.Fault{Side: "builder", Err: fmt.Errorf("%s: %s", what, lastError(stderr)), Do: known.do}
 		}
 	}
-	return &release.Failure{What: what + " failed", Err: errors.New(lastError(stderr)), Do: "see the log above"}
+	cause := lastError(stderr)
+	switch {
+	case strings.Contains(cause, "did not complete successfully"): // a RUN; its command is in the message, and may be about anything
+	case registryDenied.MatchString(cause):
+		return &release.Fault{Side: "registry", Err: fmt.Errorf("%s: %s", what, cause), Do: "check the image's name, and log in to its registry (docker login); ECR's are logged in to by themselves"}
+	case networkError.MatchString(cause), registryBusy.MatchString(cause):
+		return &release.Fault{Side: "builder", Err: fmt.Errorf("%s: %s", what, cause), Do: "check that the builder can reach the registry, and run the build again"}
+	}
+	return &release.Failure{What: what + " failed", Err: errors.New(cause), Do: "see the log above"}
 }
+
+// What BuildKit says of a registry that does not give it an image.
+var (
+	registryDenied = regexp.MustCompile(`pull access denied|insufficient_scope|\b40[13] (?:Unauthorized|Forbidden)|authorization failed|no basic auth credentials`)
+	registryBusy   = regexp.MustCompile(`\b429 Too Many Requests|toomanyrequests`)
+)
 
 // lastError returns the line in which buildx says why it failed. All lines were logged already.
 func lastError(stderr string) string {
 	lines := strings.Split(stderr, "\n")
 	for _, line := range slices.Backward(lines) {
 		if cause, found := strings.CutPrefix(line, "ERROR: "); found {
-			return cause
+			return strings.TrimSuffix(cause, ".")
 		}
 	}
 	return lines[len(lines)-1]

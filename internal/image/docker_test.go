@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +38,8 @@ case "$1 $2" in
 esac
 printf '%s\0' "$@" >args
 printf '%s' "$SOURCE_DATE_EPOCH" >epoch
+env >environ
+[ -n "$DOCKER_CONFIG" ] && cp "$DOCKER_CONFIG/config.json" used.json
 cat stderr >&2
 [ -e fails ] && exit 1
 for arg; do
@@ -189,6 +192,22 @@ func TestDockerFails(t *testing.T) {
 			d.write("fails", "")
 			d.write("stderr", "unknown flag: --annotation\nSee 'docker buildx build --help'.\n")
 		}, release.ExitFault, "update docker buildx"},
+		"no such host": {func(d docker) {
+			d.write("fails", "")
+			d.write("stderr", "ERROR: failed to build: failed to solve: nowhere.invalid/x:1: failed to resolve source metadata for nowhere.invalid/x:1: failed to do request: Head \"https://nowhere.invalid/v2/x/manifests/1\": dial tcp: lookup nowhere.invalid on 127.0.0.53:53: no such host\n")
+		}, release.ExitFault, "check that the builder can reach the registry"},
+		"a busy registry": {func(d docker) {
+			d.write("fails", "")
+			d.write("stderr", "ERROR: failed to solve: failed to do request: unexpected status from HEAD request to https://r/v2/x/manifests/1: 429 Too Many Requests\n")
+		}, release.ExitFault, "run the build again"},
+		"no access to a base": {func(d docker) {
+			d.write("fails", "")
+			d.write("stderr", "ERROR: failed to solve: r/x: failed to resolve source metadata for r/x:1: pull access denied, repository does not exist or may require authorization: server message: insufficient_scope\n")
+		}, release.ExitFault, "docker login"},
+		"a RUN about the network": {func(d docker) {
+			d.write("fails", "")
+			d.write("stderr", "ERROR: failed to solve: process \"/bin/sh -c echo dial tcp: no such host; exit 1\" did not complete successfully: exit code: 1\n")
+		}, release.ExitFailed, "did not complete successfully"},
 		"a Dockerfile's RUN": {func(d docker) {
 			d.write("fails", "")
 			d.write("stderr", "#7 step\x1b[31m\nERROR: failed to solve: exit code: 1\nView build details\n")
@@ -287,16 +306,131 @@ func TestDockerArchiveStaysInItsDirectory(t *testing.T) {
 	}
 }
 
+// A Dockerfile may be outside the context, and not outside the work tree.
 func TestDockerfileOutsideTheContext(t *testing.T) {
 	t.Parallel()
 	d := newDocker(t)
 	d.will(stamped)
 	recipe := dockerRecipe(t)
-	recipe.Dockerfile = "/etc/passwd"
-	_, err := d.build(recipe)
-	var input *release.InputError
-	if !errors.As(err, &input) {
+	recipe.Context, recipe.Source.Path = filepath.Join(recipe.Context, "deploy"), "deploy"
+	top := filepath.Dir(recipe.Context)
+	for name, found := range map[string]bool{"../Dockerfile": true, "/etc/passwd": false, "../../../../../../etc/passwd": false, "link": false} {
+		recipe.Dockerfile = name
+		if name == "link" {
+			if err := os.Symlink("/etc/passwd", filepath.Join(recipe.Context, "link")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := d.build(recipe)
+		var input *release.InputError
+		if found && err != nil || !found && !errors.As(err, &input) {
+			t.Errorf("%s: got %v, accepted %v", name, err, found)
+		}
+		if found && !strings.Contains(d.read("args"), "--file="+filepath.Join(top, "Dockerfile")+"\x00") {
+			t.Errorf("%s: arguments %q", name, d.read("args"))
+		}
+	}
+	recipe.Dockerfile = "../Dockerfile"
+	if got := existing(t, top, inputsOf(t, image.Docker, recipe)); !slices.Contains(got, "Dockerfile") || slices.Contains(got, "file") {
+		t.Errorf("the inputs are %v", got)
+	}
+}
+
+func TestDockerGetsWhatElseIsAskedFor(t *testing.T) {
+	t.Parallel()
+	d := newDocker(t)
+	d.will(stamped)
+	recipe := recipeOf(tree(t, map[string]string{"app/Dockerfile": "FROM scratch\narg COMMIT=none\n  ARG BUILD_DATE\nARG GIT_SHA\n# ARG VCS_REF\n", "shared/x": "x"}))
+	recipe.Main, recipe.Settings, recipe.Context, recipe.Source.Path = "", dockerSettings, filepath.Join(recipe.Context, "app"), "app"
+	recipe.BuildArgs = map[string]string{"GIT_SHA": "given"}
+	image := release.DockerImageScheme + someBase(t).String()
+	recipe.Docker = release.DockerRecipe{Target: "final", Contexts: map[string]string{"shared": "../shared", "base": image}, SSH: []string{"default"},
+		Secrets: map[string]string{"TOKEN": "hunter2"}, SecretFiles: map[string]string{"KEY": "/tmp/a,b"},
+		CacheFrom: []string{"type=registry,ref=localhost/cache:x"}, CacheTo: []string{"type=gha,mode=max"}}
+	if _, err := d.build(recipe); err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Split(d.read("args"), "\x00")
+	shared := filepath.Join(filepath.Dir(recipe.Context), "shared")
+	for _, want := range []string{"--target=final", "--build-context=shared=" + shared, "--build-context=base=" + image, "--ssh=default", "--secret=id=TOKEN,env=ONEDIGEST_SECRET_0",
+		`--secret=id=KEY,"src=/tmp/a,b"`, "--cache-from=type=registry,ref=localhost/cache:x", "--cache-to=type=gha,mode=max",
+		"--build-arg=COMMIT=" + commit.String(), "--build-arg=BUILD_DATE=2026-03-04T03:06:07Z", "--build-arg=GIT_SHA=given"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("the arguments %q lack %q", got, want)
+		}
+	}
+	if strings.Contains(d.read("args"), "hunter2") || strings.Contains(d.read("args"), "VCS_REF") {
+		t.Errorf("arguments %q", got)
+	}
+	if !strings.Contains(d.read("environ"), "ONEDIGEST_SECRET_0=hunter2\n") {
+		t.Error("the secret is not in the environment")
+	}
+}
+
+// What a named context holds enters the image, and is compared with the commit.
+func TestDockerInputsOfANamedContext(t *testing.T) {
+	t.Parallel()
+	root := tree(t, map[string]string{"app/Dockerfile": "FROM scratch\n", "shared/x": "x", "shared/skipped": "x", "shared/.dockerignore": "skipped\n", "other/y": "y"})
+	recipe := recipeOf(filepath.Join(root, "app"))
+	recipe.Main, recipe.Source.Path, recipe.Docker.Contexts = "", "app", map[string]string{"shared": "../shared", "base": release.DockerImageScheme + someBase(t).String()}
+	want := []string{"app/Dockerfile", "shared/.dockerignore", "shared/x"}
+	inputs := inputsOf(t, image.Docker, recipe)
+	if diff := cmp.Diff(want, existing(t, root, inputs)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"shared/new"}, taken(root, inputs, "shared/new", "shared/skipped", "other/y")); diff != "" {
+		t.Errorf("taken: -want +got:\n%s", diff)
+	}
+	for name, outside := range map[string]string{"outside": "../..", "a file": "../shared/x", "nothing": "../none"} {
+		recipe.Docker.Contexts = map[string]string{"shared": outside}
+		if _, err := image.New(image.Options{}).Choose(image.Docker, recipe); release.ExitCode(err) != release.ExitInput {
+			t.Errorf("%s: got %v, want bad input", name, err)
+		}
+	}
+}
+
+func TestDockerRefusesGitHubsCacheThatCannotBeReached(t *testing.T) {
+	t.Parallel()
+	recipe := dockerRecipe(t)
+	recipe.Docker.CacheTo = []string{"type=gha"}
+	_, err := image.New(image.Options{}).Choose(image.Docker, recipe)
+	if release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), "--cache-to") {
 		t.Errorf("got %v, want bad input", err)
+	}
+	if _, err := image.New(image.Options{Environ: []string{"ACTIONS_RUNTIME_TOKEN=x"}}).Choose(image.Docker, recipe); err != nil {
+		t.Error(err)
+	}
+}
+
+// Registries that the Dockerfile names are logged in to for the build alone.
+func TestDockerIsLoggedInForBaseImages(t *testing.T) {
+	t.Parallel()
+	d := newDocker(t)
+	d.will(stamped)
+	recipe := dockerRecipe(t)
+	dockerfile := "FROM golang:1.26 AS build\nFROM 123456789012.dkr.ecr.eu-central-1.amazonaws.com/base@sha256:x\nCOPY --from=known.example.com/tools /x /x\n"
+	if err := os.WriteFile(filepath.Join(recipe.Context, "Dockerfile"), []byte(dockerfile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.write("config.json", `{"auths":{"known.example.com":{"auth":"x"}}}`)
+	var asked []string
+	out := t.TempDir()
+	builders := image.New(image.Options{Environ: []string{"PATH=" + filepath.Join(d.dir, "bin") + ":/usr/bin:/bin", "DOCKER_CONFIG=" + d.dir},
+		Login: func(_ context.Context, host string) (string, string, error) {
+			asked = append(asked, host)
+			return "AWS", "token", nil
+		}})
+	if _, err := builders.Build(t.Context(), image.Docker, recipe, out); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"123456789012.dkr.ecr.eu-central-1.amazonaws.com"}, asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+	if got := d.read("used.json"); !strings.Contains(got, "QVdTOnRva2Vu") || !strings.Contains(got, "known.example.com") {
+		t.Errorf("docker used %s", got)
+	}
+	if _, err := os.Stat(filepath.Join(out, "docker")); err == nil {
+		t.Error("the login was left behind")
 	}
 }
 
@@ -327,5 +461,49 @@ func TestDockerForReal(t *testing.T) {
 		if digests[0] != digests[1] {
 			t.Errorf("%s: built %s and %s from the same", name, digests[0], digests[1])
 		}
+	}
+}
+
+// TestDockerForRealWithEverything has a Dockerfile outside its context, a named context, a target, a secret and the commit.
+func TestDockerForRealWithEverything(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("ONEDIGEST_DOCKER_TEST") != "1" {
+		t.Skip("SKIPPED: set ONEDIGEST_DOCKER_TEST=1 to build with this machine's docker buildx")
+	}
+	root := tree(t, map[string]string{
+		"tool/go.mod":  "module example.com/tool\n\ngo 1.24\n",
+		"tool/main.go": "package main\n\nimport \"os\"\n\nfunc main() {\n\tsecret, err := os.ReadFile(os.Args[1])\n\tif err != nil || string(secret) != \"hunter2\" {\n\t\tos.Exit(3)\n\t}\n\tif err := os.WriteFile(os.Args[2], []byte(\"made\"), 0o644); err != nil {\n\t\tpanic(err)\n\t}\n}\n",
+		"app/file":     "x",
+		"Dockerfile": "FROM scratch AS build\nCOPY --from=tools tool /tool\nRUN --mount=type=secret,id=TOKEN [\"/tool\", \"/run/secrets/TOKEN\", \"/out\"]\n" +
+			"FROM scratch AS final\nARG COMMIT\nCOPY --from=build /out /out\nCOPY file /file\nLABEL of=$COMMIT\nFROM scratch AS broken\nCOPY none /\n",
+	})
+	compile := exec.Command("go", "build", "-o", filepath.Join(root, "tool/tool"), ".")
+	compile.Dir, compile.Env = filepath.Join(root, "tool"), append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	if out, err := compile.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	recipe := recipeOf(filepath.Join(root, "app"))
+	recipe.Main, recipe.Source.Path, recipe.Dockerfile = "", "app", "../Dockerfile"
+	recipe.Docker = release.DockerRecipe{Target: "final", Contexts: map[string]string{"tools": "../tool"}, Secrets: map[string]string{"TOKEN": "hunter2"}}
+	built, err := image.New(image.Options{Environ: os.Environ(), Log: func(line string) { t.Log(line) }}).Build(t.Context(), image.Docker, recipe, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := imageOf(t, built).ConfigFile()
+	if err != nil || config.Config.Labels["of"] != commit.String() || len(config.RootFS.DiffIDs) != 2 {
+		t.Errorf("labels %v, %d layers (%v)", config.Config.Labels, len(config.RootFS.DiffIDs), err)
+	}
+	recipe.Docker.Secrets = map[string]string{"TOKEN": "other"}
+	recipe.BuildArgs = map[string]string{"COMMIT": "x"}
+	recipe.Docker.Target = "broken"
+	if _, err := image.New(image.Options{Environ: os.Environ()}).Build(t.Context(), image.Docker, recipe, t.TempDir()); release.ExitCode(err) != release.ExitFailed {
+		t.Errorf("a file that is not there: got %v, want a failed build", err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "Dockerfile"), []byte("FROM 127.0.0.1:1/nothing:1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	recipe.Docker.Target = ""
+	if _, err := image.New(image.Options{Environ: os.Environ()}).Build(t.Context(), image.Docker, recipe, t.TempDir()); release.ExitCode(err) != release.ExitFault {
+		t.Errorf("a registry that is not there: got %v, want a fault", err)
 	}
 }

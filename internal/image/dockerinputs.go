@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
@@ -19,27 +22,50 @@ import (
 func dockerInputs(recipe release.Recipe, warn func(string)) (release.Inputs, error) {
 	file, err := findDockerfile(recipe)
 	if err != nil {
-		return release.Inputs{}, release.BadSetting(settingDockerfile, err.Error(), "name a Dockerfile inside the context")
+		return release.Inputs{}, release.BadSetting(settingDockerfile, err.Error(), doDockerfile)
 	}
 	inputs := release.Inputs{Files: append(ignoreFiles(recipe.Context, file), file), Links: true, Modes: true}
-	ignored, err := readIgnore(recipe.Context, file)
-	if err != nil {
+	if err := addContext(&inputs, recipe.Context, ignoreFiles(recipe.Context, file), warn); err != nil {
 		return release.Inputs{}, err
 	}
-	walk := &contextWalk{root: recipe.Context, ignored: ignored}
-	if _, err := walk.list(recipe.Context); err != nil {
-		return release.Inputs{}, fmt.Errorf("reading the context %q: %w", recipe.Context, err)
+	for _, name := range slices.Sorted(maps.Keys(recipe.Docker.Contexts)) {
+		source := recipe.Docker.Contexts[name]
+		if strings.HasPrefix(source, release.DockerImageScheme) {
+			continue
+		}
+		dir, err := insideTop(recipe, source)
+		if err != nil {
+			return release.Inputs{}, release.BadSetting(settingContexts, err.Error(), doContext)
+		}
+		ignoreFile := filepath.Join(dir, ".dockerignore") // also of a named context (BuildKit, frontend/dockerui/namedcontext.go)
+		inputs.Files = append(inputs.Files, ignoreFile)
+		if err := addContext(&inputs, dir, []string{ignoreFile}, warn); err != nil {
+			return release.Inputs{}, err
+		}
+	}
+	return inputs, nil
+}
+
+// addContext adds what Docker gets of a directory; ignoreFiles are the files of which the first that exists says what it does not get.
+func addContext(inputs *release.Inputs, dir string, ignoreFiles []string, warn func(string)) error {
+	ignored, err := readIgnore(ignoreFiles)
+	if err != nil {
+		return err
+	}
+	walk := &contextWalk{root: dir, ignored: ignored}
+	if _, err := walk.list(dir); err != nil {
+		return fmt.Errorf("reading the context %q: %w", dir, err)
 	}
 	if len(walk.git) > 0 {
 		warn(fmt.Sprintf("Docker gets %q, which may hold credentials (of actions/checkout, or in a remote's URL) and differs between clones, and so does an image that copies it; add .git to .dockerignore", walk.git))
 	}
 	inputs.Files = append(inputs.Files, walk.files...)
-	inputs.Rules = []release.InputRule{{
-		Dir:    recipe.Context,
+	inputs.Rules = append(inputs.Rules, release.InputRule{
+		Dir:    dir,
 		Takes:  func(path string) bool { return !ignored.matches(path) },
 		Enters: func(path string) bool { return !ignored.matches(path) || ignored.Exclusions() },
-	}}
-	return inputs, nil
+	})
+	return nil
 }
 
 // ignoreFiles returns the files that may list what is ignored: the Dockerfile's own, then the context's. The first that exists is
@@ -56,8 +82,8 @@ func (i ignore) matches(path string) bool {
 	return err == nil && matched
 }
 
-func readIgnore(context, dockerfile string) (ignore, error) {
-	for _, name := range ignoreFiles(context, dockerfile) {
+func readIgnore(files []string) (ignore, error) {
+	for _, name := range files {
 		content, err := os.ReadFile(name) // #nosec G304 -- in the build context
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -14,7 +14,10 @@ import (
 type Options struct {
 	Environ []string          // "NAME=value" each
 	Log     func(line string) // gets each line that a builder prints, sanitized; may be nil
-	Warn    func(line string) // gets warnings, which do not stop a build; may be nil
+	// Login returns a name and a password for a registry whose logins are not in the docker client's configuration; "" if there is none.
+	// It may be nil.
+	Login func(ctx context.Context, host string) (username, password string, err error)
+	Warn  func(line string) // gets warnings, which do not stop a build; may be nil
 }
 
 // Builders are the builders of images: Go and Docker.

@@ -46,16 +46,22 @@ func (b *Builders) Settings(builder string, recipe release.Recipe) (release.Reci
 	case Docker:
 		file, err := findDockerfile(recipe)
 		if err != nil {
-			return nil, release.BadSetting(settingDockerfile, err.Error(), "name a Dockerfile inside the context")
+			return nil, release.BadSetting(settingDockerfile, err.Error(), doDockerfile)
 		}
 		context, err := filepath.EvalSymlinks(recipe.Context)
 		if err == nil {
 			file, err = filepath.Rel(context, file)
 		}
 		if err != nil {
-			return nil, release.BadSetting(settingDockerfile, err.Error(), "name a Dockerfile inside the context")
+			return nil, release.BadSetting(settingDockerfile, err.Error(), doDockerfile)
 		}
 		settings[settingDockerfile] = filepath.ToSlash(file)
+		if recipe.Docker.Target != "" {
+			settings[settingTarget] = recipe.Docker.Target
+		}
+		for name, source := range recipe.Docker.Contexts {
+			settings[settingContexts+" "+name] = contextSetting(recipe, source)
+		}
 		for name, value := range recipe.BuildArgs {
 			sum, err := hashArgument(recipe.Source, name, value)
 			if err != nil {

@@ -45,8 +45,15 @@ func TestSettings(t *testing.T) {
 		"docker, default by name": {image.Docker, func(r *release.Recipe) { r.Dockerfile = "./Containerfile" }, nil},
 		"docker, absolute name":   {image.Docker, func(r *release.Recipe) { r.Dockerfile = filepath.Join(r.Context, "Containerfile") }, nil},
 		"docker, another file":    {image.Docker, func(r *release.Recipe) { r.Dockerfile = "link" }, map[string]string{"dockerfile": "deploy/Dockerfile"}},
-		"go, a user":              {image.Go, func(r *release.Recipe) { r.User = "1000:1000" }, map[string]string{"user": "1000:1000"}},
-		"go, the default user":    {image.Go, func(r *release.Recipe) { r.User = "65532:65532" }, nil},
+		"docker, a target":        {image.Docker, func(r *release.Recipe) { r.Docker.Target = "final" }, map[string]string{"target": "final"}},
+		"docker, contexts": {image.Docker, func(r *release.Recipe) {
+			r.Docker.Contexts = map[string]string{"shared": "./deploy", "base": "docker-image://x@y"}
+		}, map[string]string{"build-contexts shared": "deploy", "build-contexts base": "docker-image://x@y"}},
+		"docker, what leaves no trace": {image.Docker, func(r *release.Recipe) {
+			r.Docker = release.DockerRecipe{Secrets: map[string]string{"A": "b"}, SSH: []string{"default"}, CacheFrom: []string{"type=gha"}}
+		}, nil},
+		"go, a user":           {image.Go, func(r *release.Recipe) { r.User = "1000:1000" }, map[string]string{"user": "1000:1000"}},
+		"go, the default user": {image.Go, func(r *release.Recipe) { r.User = "65532:65532" }, nil},
 		"go, it on a base": {image.Go, func(r *release.Recipe) { r.User, r.Base = "65532:65532", someBase(t) },
 			map[string]string{"user": "65532:65532", "base": someBase(t).Digest.String()}},
 	} {

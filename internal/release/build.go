@@ -76,11 +76,26 @@ type Recipe struct {
 	Labels     map[string]string
 	User       string            // "UID:GID" that the program runs as; "" for the base's, or nonroot's; Go builder only
 	BuildArgs  map[string]string // Docker builder only
+	Docker     DockerRecipe      // Docker builder only
 	Tags       []string          // Go build tags; Go builder only
 	WithoutCgo bool              // allow packages that would use cgo to be compiled without it
 	Toolchain  string            // Go version that compiles, as "go1.26.8"; set by the Go builder
 	Settings   RecipeSettings    // the settings as they are stored with the image, in the builder's form
 }
+
+// DockerRecipe is what the Docker builder is asked for besides a Dockerfile and its arguments.
+type DockerRecipe struct {
+	Target      string            // stage of the Dockerfile, "" for the last
+	Contexts    map[string]string // by name: a directory of the work tree, relative to Recipe.Context, or docker-image://REPOSITORY@DIGEST
+	Secrets     map[string]string // by ID; no part of the image unless the Dockerfile copies them
+	SecretFiles map[string]string // by ID: path of a file
+	SSH         []string          // as `docker buildx build --ssh` takes it: "default", or ID=PATH
+	CacheFrom   []string          // as `docker buildx build --cache-from` takes it
+	CacheTo     []string
+}
+
+// DockerImageScheme is what a named context begins with that is an image, not a directory.
+const DockerImageScheme = "docker-image://"
 
 // Layout is a built image or index on disk, as an OCI image layout with one entry.
 type Layout struct {

@@ -34,9 +34,12 @@ func Run(ctx context.Context, settings *build.Settings, run *app.RunContext) (bu
 	if err != nil {
 		return build.Result{}, err
 	}
+	for _, secret := range settings.Secrets {
+		run.Mask(secret.Value)
+	}
 	return build.Run(ctx, *settings, build.Deps{
 		WorkTree: workTree{environ: run.Process.Environ}, Builder: image.New(image.Options{Environ: run.Process.Environ, Log: run.Reporter.Raw,
-			Warn: func(line string) { run.Reporter.Warnf("%s", line) }}),
+			Login: registry.Login, Warn: func(line string) { run.Reporter.Warnf("%s", line) }}),
 		Registry: registry, Workspace: run.Workspace(), Reporter: run.Reporter, Now: run.Process.Now,
 	})
 }

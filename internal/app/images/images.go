@@ -15,6 +15,7 @@ import (
 // it uses ECR's own API for what that does in fewer requests.
 type Images struct {
 	registry *registry.Client
+	login    registry.Credentials
 	ecr      *ecr.Client
 	reporter release.Reporter
 	now      func() time.Time
@@ -26,8 +27,9 @@ func New(ctx context.Context, run *app.RunContext) (*Images, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Images{ecr: cloud, reporter: run.Reporter, now: run.Process.Now, registry: registry.New(registry.Options{
-		Credentials:  credentials(cloud, run.Mask),
+	login := credentials(cloud, run.Mask)
+	return &Images{ecr: cloud, reporter: run.Reporter, now: run.Process.Now, login: login, registry: registry.New(registry.Options{
+		Credentials:  login,
 		Refused:      cloud.Forget,
 		DockerConfig: true,
 		Log:          func(line string) { run.Reporter.Infof("%s", line) },
@@ -46,6 +48,11 @@ func credentials(cloud *ecr.Client, mask func(string)) registry.Credentials {
 		mask(password)
 		return username, password, err
 	}
+}
+
+// Login returns the name and password for a registry that is ECR's, and "" for the others, whose logins the docker configuration has.
+func (i *Images) Login(ctx context.Context, host string) (username, password string, err error) {
+	return i.login(ctx, host)
 }
 
 // Find reads what a repository holds under a tag; false if nothing.
