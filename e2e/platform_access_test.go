@@ -195,12 +195,12 @@ func rendered(t *testing.T, namespace, name string, values ...string) (list []*u
 	if err != nil {
 		t.Fatal(err)
 	}
-	manifest, _, err := client.Render(release.Deployment{Name: name, Namespace: namespace, Environment: release.Environment(namespace), Image: image,
+	rendering, err := client.Render(t.Context(), release.Deployment{Name: name, Namespace: namespace, Environment: release.Environment(namespace), Images: []release.BuiltImage{{Image: image}},
 		Chart: filepath.Join(site.root, "charts", "service"), ValuesFiles: values})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for documents := yaml.NewYAMLOrJSONDecoder(strings.NewReader(manifest), 4096); ; {
+	for documents := yaml.NewYAMLOrJSONDecoder(strings.NewReader(rendering.Manifest), 4096); ; {
 		object := new(unstructured.Unstructured)
 		if err := documents.Decode(&object.Object); errors.Is(err, io.EOF) {
 			return list

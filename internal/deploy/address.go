@@ -18,11 +18,7 @@ func (r request) resolveAddress() (release.Address, error) {
 	if address.URL() != "" || address == release.AddressNone {
 		return address, r.checkReachable(address != release.AddressNone, "is none")
 	}
-	endpoints, err := r.Chart.Endpoints(r.deployment)
-	if err != nil {
-		return "", err
-	}
-	endpoints = slices.DeleteFunc(endpoints, func(o release.Object) bool { return o.Namespace != "" && o.Namespace != r.settings.Namespace })
+	endpoints := slices.DeleteFunc(slices.Clone(r.rendering.Endpoints), func(o release.Object) bool { return o.Namespace != "" && o.Namespace != r.settings.Namespace })
 	if kind, name := address.Object(); kind != "" {
 		if !slices.ContainsFunc(endpoints, func(o release.Object) bool { return o.Kind == kind && o.Name == name }) {
 			return "", release.BadSetting("address", fmt.Sprintf("the chart renders no %s that has an address; it renders %s", address, listEndpoints(endpoints)),

@@ -19,9 +19,10 @@ type Result struct {
 	Namespace   string              `json:"namespace"`
 	Revision    int                 `json:"revision"` // the live one
 	URL         string              `json:"url"`
-	Image       release.Image       `json:"image"`
+	Image       release.Image       `json:"image"`  // the main one
 	Digest      release.Digest      `json:"digest"` // that the kubelet reports; zero if a pod runs another one
 	Commit      release.Commit      `json:"commit,omitempty"`
+	Images      []ImageResult       `json:"images,omitempty"` // all, the main one first
 	Pods        []string            `json:"pods"`
 	Seconds     float64             `json:"readySeconds"`        // from applying the release until it was ready
 	State       string              `json:"state,omitempty"`     // state of the cluster in words, where the outcome does not say it all

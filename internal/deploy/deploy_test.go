@@ -22,7 +22,7 @@ func TestRun(t *testing.T) {
 	if result.Outcome != release.Changed || result.Revision != 7 || result.URL != "http://127.0.0.1" || result.Digest != image(t, "a").Digest {
 		t.Errorf("got %+v", result)
 	}
-	want := release.Deployment{Name: "shop", Namespace: "staging", Environment: "staging", Image: image(t, "a"), Commit: commit, ImageCommit: commit,
+	want := release.Deployment{Name: "shop", Namespace: "staging", Environment: "staging", Images: []release.BuiltImage{{Image: image(t, "a"), Commit: commit}}, Commit: commit,
 		Chart: "/tree/charts/service", ValuesFiles: []string{"/tree/one.yaml", "/tree/two.yaml"}, Set: []string{"config.A=1"}, Actor: "a person", RunURL: "https://example.com/run/1"}
 	if diff := cmp.Diff(want, fakes.got, cmp.AllowUnexported(release.Digest{})); diff != "" {
 		t.Errorf("deployment -want +got:\n%s", diff)
@@ -46,6 +46,7 @@ func TestPreflightFailureChangesNothing(t *testing.T) {
 		"a chart outside the work tree":        {&fakes{outside: "charts/service"}, nil, release.ExitInput, "--chart: \"charts/service\" is outside"},
 		"values outside the work tree":         {&fakes{outside: "../x.yaml"}, []string{"--values", "../x.yaml"}, release.ExitInput, "--values: "},
 		"an invalid chart":                     {&fakes{checkErr: release.BadInput("chart", "is not a chart", "")}, nil, release.ExitInput, "is not a chart"},
+		"a template that fails":                {&fakes{renderErr: release.BadInput("chart", "cannot be rendered", "")}, nil, release.ExitInput, "cannot be rendered"},
 		"an image that is not in its registry": {&fakes{absent: true}, nil, release.ExitFailed, "is not in its registry"},
 		"an image of another commit":           {&fakes{revision: "x"}, []string{"--commit", commit.String()}, release.ExitFailed, `is labelled with revision "x"`},
 		"smoke checks that reach nothing":      {&fakes{inside: true}, []string{"--smoke-checks", "default"}, release.ExitInput, "--smoke-checks: cannot reach the release"},
@@ -93,12 +94,9 @@ func TestSettings(t *testing.T) {
 		"a tag":                                {[]string{"--environment", "staging", "--image", "localhost:5000/shop:latest"}, "carries no digest"},
 		"a namespace that is no DNS label":     {[]string{"--environment", "staging", "--image", good, "--namespace", "No_Label"}, "is not a DNS label"},
 		"a set without =":                      {[]string{"--environment", "staging", "--image", good, "--set", "a"}, "is not path=value"},
-		"a set of the whole image":             {[]string{"--environment", "staging", "--image", good, "--set", "image=nginx"}, "would unpin the image"},
-		"JSON that unpins":                     {[]string{"--environment", "staging", "--image", good, "--set-json", `image={"tag":"x"}`}, "would unpin the image"},
-		"an escaped path that unpins":          {[]string{"--environment", "staging", "--image", good, "--set", `imag\e.tag=x`}, "would unpin the image"},
-		"a pull policy, which does not unpin":  {[]string{"--environment", "staging", "--image", good, "--set", "image.pullPolicy=Always"}, "<nil>"},
-		"a set that unpins":                    {[]string{"--environment", "staging", "--image", good, "--set", "image.digest=x"}, "would unpin the image"},
-		"a long release name":                  {[]string{"--environment", "staging", "--image", good, "--release", strings.Repeat("a", 54)}, "at most 53"},
+		"values beside the image":              {[]string{"--environment", "staging", "--image", good, "--set", "image.pullPolicy=Always", "--set", "image.tag=x"}, "<nil>"},
+		"a release name of 53 characters":      {[]string{"--environment", "staging", "--image", good, "--release", strings.Repeat("a", 53)}, "<nil>"},
+		"a release name of 54 characters":      {[]string{"--environment", "staging", "--image", good, "--release", strings.Repeat("a", 54)}, "at most 53"},
 		"a repository that is no release name": {[]string{"--environment", "staging", "--image", strings.Replace(good, "shop", "my_shop", 1)}, "cannot be derived from the image"},
 		"a negative timeout":                   {[]string{"--environment", "staging", "--image", good, "--timeout", "-1s"}, "is not above zero"},
 	} {

@@ -36,12 +36,11 @@ type Registry interface {
 type Chart interface {
 	// Check validates the chart and its values without the cluster, and reports all problems together.
 	Check(deployment release.Deployment) error
-	// Endpoints lists the rendered objects that give the release an address outside the cluster, without the cluster.
-	Endpoints(deployment release.Deployment) ([]release.Object, error)
+	// Render renders what Deploy would apply, for the cluster's version and kinds, and changes nothing. It refuses a template that fails, and
+	// an image that would not be pinned.
+	Render(ctx context.Context, deployment release.Deployment) (release.Rendering, error)
 	// MissingKeys lists the keys that other values files set and the deployment's own do not set.
 	MissingKeys(deployment release.Deployment, other []string) ([]string, error)
-	// AppliedKinds lists the kinds of the objects that Deploy would apply, and changes nothing.
-	AppliedKinds(ctx context.Context, deployment release.Deployment) ([]release.AppliedKind, error)
 	// Plan reports what Deploy would do, and changes nothing.
 	Plan(ctx context.Context, deployment release.Deployment) (release.Plan, error)
 	// History lists the revisions, newest first.

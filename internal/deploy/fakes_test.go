@@ -35,6 +35,7 @@ type fakes struct {
 	lines      []string
 	outside    string // the path that is outside the work tree
 	checkErr   error
+	renderErr  error
 	absent     bool
 	gone       release.Digest // of an image that is not in the registry
 	revision   string         // label of the image; the commit's if "" and not unlabelled
@@ -131,18 +132,19 @@ type chart struct{ *fakes }
 
 func (c chart) Check(release.Deployment) error { return c.checkErr }
 
-func (c chart) AppliedKinds(context.Context, release.Deployment) ([]release.AppliedKind, error) {
-	return []release.AppliedKind{{Group: "apps", Resource: "deployments", Namespace: "staging"}}, nil
-}
-
-func (c chart) Endpoints(release.Deployment) ([]release.Object, error) {
-	if c.inside {
-		return nil, nil
+func (c chart) Render(_ context.Context, deployment release.Deployment) (release.Rendering, error) {
+	rendering := release.Rendering{Kinds: []release.AppliedKind{{Group: "apps", Resource: "deployments", Namespace: "staging"}}}
+	for _, image := range deployment.Images {
+		rendering.Images = append(rendering.Images, release.ImageUse{Name: image.Name, Workloads: []release.Object{{Kind: "Deployment", Name: "shop"}}})
 	}
-	if c.endpoints != nil {
-		return c.endpoints, nil
+	switch {
+	case c.inside:
+	case c.endpoints != nil:
+		rendering.Endpoints = c.endpoints
+	default:
+		rendering.Endpoints = []release.Object{{APIVersion: "v1", Kind: "Service", Name: "shop"}}
 	}
-	return []release.Object{{APIVersion: "v1", Kind: "Service", Name: "shop"}}, nil
+	return rendering, c.renderErr
 }
 
 func (c chart) MissingKeys(release.Deployment, []string) ([]string, error) { return c.missingKeys, nil }

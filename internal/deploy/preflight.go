@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/onedigest/onedigest/internal/release"
 )
@@ -14,6 +13,7 @@ type request struct {
 	Deps
 	settings   Settings
 	deployment release.Deployment
+	rendering  release.Rendering
 	address    release.Address
 	lease      release.Lease // nil until it is acquired
 }
@@ -36,34 +36,34 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 	if err := errors.Join(r.Chart.Check(r.deployment), r.checkSmokeChecks()); err != nil {
 		return r, err
 	}
-	if r.address, err = r.resolveAddress(); err != nil {
+	if r.deployment.Images, err = r.checkImages(ctx); err != nil {
 		return r, err
 	}
-	labelled, err := r.checkImage(ctx)
-	if err != nil {
+	commit := cmp.Or(r.deployment.Main().Commit, settings.Commit)
+	r.deployment.Commit, r.Holder.Commit = commit, commit
+	if r.rendering, err = r.checkAccess(ctx); err != nil {
 		return r, err
 	}
-	commit := cmp.Or(labelled, settings.Commit)
-	r.deployment.Commit, r.deployment.ImageCommit, r.Holder.Commit = commit, labelled, commit
-	return r, r.checkAccess(ctx)
+	r.address, err = r.resolveAddress()
+	return r, err
 }
 
 // checkAccess refuses a cluster that does not answer or does not permit the deploy, and warns which features a missing
-// optional permission disables.
-func (r request) checkAccess(ctx context.Context) error {
+// optional permission disables. It returns what the chart renders for the cluster.
+func (r request) checkAccess(ctx context.Context) (release.Rendering, error) {
 	limits, err := r.Cluster.Check(ctx, r.settings.Namespace, r.settings.CreateNamespace)
 	if err != nil {
-		return err
+		return release.Rendering{}, err
 	}
-	kinds, err := r.Chart.AppliedKinds(ctx, r.deployment)
+	rendering, err := r.Chart.Render(ctx, r.deployment)
 	if err != nil {
-		return err
+		return rendering, err
 	}
-	more, err := r.Cluster.CheckKinds(ctx, r.settings.Namespace, kinds)
+	more, err := r.Cluster.CheckKinds(ctx, r.settings.Namespace, rendering.Kinds)
 	for _, limit := range append(limits, more...) {
 		r.Reporter.Warnf("%s", limit)
 	}
-	return err
+	return rendering, err
 }
 
 // resolvePaths makes the chart's path and those of the values files absolute, and reports all that are unusable together.
@@ -83,9 +83,9 @@ func resolvePaths(settings Settings, deps Deps) (request, error) {
 		return absolute
 	}
 	deployment := release.Deployment{
-		Name: settings.Release, Namespace: settings.Namespace, Environment: settings.Environment, Image: settings.Image, Commit: settings.Commit,
+		Name: settings.Release, Namespace: settings.Namespace, Environment: settings.Environment, Images: settings.Images, Commit: settings.Commit,
 		Chart: resolve("chart", settings.Chart), ValuesFiles: resolveAll("values", settings.Values),
-		Set: settings.Set, SetJSON: settings.SetJSON, ApplyCRDs: settings.ApplyCRDs, RunURL: deps.Holder.URL, Actor: deps.Holder.Actor,
+		Set: settings.Set, SetJSON: settings.SetJSON, PinText: settings.PinText, ApplyCRDs: settings.ApplyCRDs, RunURL: deps.Holder.URL, Actor: deps.Holder.Actor,
 	}
 	settings.CompareValues = resolveAll("compare-values", settings.CompareValues)
 	r := request{Deps: deps, settings: settings, deployment: deployment}
@@ -100,24 +100,4 @@ func (r request) checkSmokeChecks() error {
 		return nil
 	}
 	return r.Smoker.Check(r.settings.checksFile())
-}
-
-// checkImage refuses an image that is not in its registry, or that is labelled with another commit than the one given. It
-// returns the commit that the image is labelled with, "" if it is none.
-func (r request) checkImage(ctx context.Context) (release.Commit, error) {
-	info, found, err := r.Registry.Describe(ctx, r.settings.Image)
-	if err != nil {
-		return "", err
-	}
-	if !found {
-		return "", &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", r.settings.Image), Do: "build it first, or check the repository"}
-	}
-	if r.settings.Commit != "" && info.Revision != "" && info.Revision != r.settings.Commit.String() {
-		return "", &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, not with commit %s", r.settings.Image, info.Revision, r.settings.Commit)}
-	}
-	commit, err := release.ParseCommit(info.Revision)
-	if err != nil {
-		return "", nil
-	}
-	return commit, nil
 }

@@ -19,7 +19,8 @@ type rolloutResult struct {
 	ready   time.Duration // from applying the release until it was ready
 	url     string
 	pods    []string
-	digest  release.Digest
+	digest  release.Digest // of the main image
+	images  []ImageResult
 	// unproved: pods are wanted, and all of them are meant to stay at an older revision.
 	unproved bool
 }
@@ -27,7 +28,7 @@ type rolloutResult struct {
 // addTo is the result with what the rollout reached.
 func (o rolloutResult) addTo(result Result) Result {
 	result.Outcome, result.Revision = o.applied.Outcome, o.applied.Revision
-	result.Seconds, result.URL, result.Pods, result.Digest = o.ready.Seconds(), o.url, o.pods, o.digest
+	result.Seconds, result.URL, result.Pods, result.Digest, result.Images = o.ready.Seconds(), o.url, o.pods, o.digest, o.images
 	return result
 }
 
@@ -45,17 +46,12 @@ func (r request) rollout(leaseCtx context.Context, budget budget) (rolloutResult
 	r.Reporter.Infof("%s: release %q in namespace %q, revision %d, %d objects, %s, ready after %.1f s", reached.applied.Outcome, r.settings.Release,
 		r.settings.Namespace, reached.applied.Revision, len(reached.applied.Objects), r.settings.Image.Digest.Short(), reached.ready.Seconds())
 	proof, err := r.prove(ctx, budget)
-	reached.pods, reached.unproved = proof.Pods, len(proof.Pods) == 0 && !proof.Idle
+	reached.pods, reached.images, reached.unproved = proof.pods, proof.images, proof.unproved
 	if err != nil {
 		return reached, err
 	}
-	if len(reached.pods) > 0 {
-		reached.digest = r.settings.Image.Digest
-	}
-	r.Reporter.Infof("%d pods run %s", len(reached.pods), r.settings.Image.Digest)
-	if reached.unproved {
-		r.Reporter.Warnf("updateStrategy, a partition or its controller keeps every pod at an older revision, so no pod runs %s yet: revision %d is not marked as verified",
-			r.settings.Image.Digest.Short(), reached.applied.Revision)
+	if len(reached.images) > 0 {
+		reached.digest = reached.images[0].Digest
 	}
 	if reached.url, err = r.waitForAddress(ctx, budget); err != nil {
 		return reached, err
@@ -64,7 +60,7 @@ func (r request) rollout(leaseCtx context.Context, budget budget) (rolloutResult
 		r.Reporter.Infof("served at %s", reached.url)
 	}
 	expected := r.deployment.Commit
-	if proof.Held && r.settings.SmokeChecks != "" {
+	if proof.held && r.settings.SmokeChecks != "" {
 		expected = ""
 		r.Reporter.Infof("pods of an older revision answer too, as they are meant to: the smoke checks do not compare the commit")
 	}
@@ -108,17 +104,17 @@ type contents struct {
 // proofPause is the time between two looks at pods that have not started yet.
 const proofPause = time.Second
 
-// prove finds the pods that run the image by what the kubelets report, and fails if one runs another image, or none runs where pods are
+// proveImage finds the pods that run an image by what the kubelets report, and fails if one runs another image, or none runs where pods are
 // wanted. A custom resource may count as ready before its controller has made any pod: those are waited for as long as the rollout may take.
-func (r request) prove(ctx context.Context, budget budget) (release.RunningProof, error) {
+func (r request) proveImage(ctx context.Context, budget budget, image release.Image) (release.RunningProof, error) {
 	rolling, stop := budget.withDeadline(ctx, release.PhaseRollout)
 	defer stop()
 	for {
-		running, err := r.Cluster.Running(ctx, r.settings.Namespace, r.settings.Release, r.settings.Image)
+		running, err := r.Cluster.Running(ctx, r.settings.Namespace, r.settings.Release, image)
 		if err != nil {
 			return release.RunningProof{}, err
 		}
-		proof, err := running.Prove(ctx, r.settings.Image, contents{r.Registry, r.Cluster})
+		proof, err := running.Prove(ctx, image, contents{r.Registry, r.Cluster})
 		if err != nil {
 			return proof, err
 		}

@@ -1,10 +1,8 @@
 package deploy
 
 import (
-	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -14,7 +12,9 @@ import (
 // Settings are the settings of one deploy, or of a matrix of deploys.
 type Settings struct {
 	Environment release.Environment
-	Image       release.Image
+	Image       release.Image        // the main one
+	Images      []release.BuiltImage // all, the main one first
+	PinText     bool
 	Chart       string
 	Values      []string
 	Set         []string
@@ -58,10 +58,9 @@ func (s *Settings) Declare() *setting.Set {
 	set := new(setting.Set)
 	setting.Var(set, &s.Environment, setting.Setting{Name: "environment", Required: true, Unless: []string{"matrix"}, Value: "NAME",
 		Help: "Environment to deploy to"}, release.ParseEnvironment)
-	setting.Var(set, &s.Image, setting.Setting{Name: "image", Required: true, Unless: []string{"heal", "rollback-failed-smoke", "matrix"}, Value: "REPO@sha256:…",
-		Help: "Image to run; a tag is refused because it can move"}, release.ParseImage)
+	s.declareImages(set)
 	setting.Var(set, &s.Chart, setting.Setting{Name: "chart", Default: "charts/service", Value: "DIR|TGZ",
-		Help: "Helm chart, inside the work tree; it must use image.repository and image.digest"}, setting.Text)
+		Help: "Helm chart, inside the work tree (docs/charts.md)"}, setting.Text)
 	setting.List(set, &s.Values, setting.Setting{Name: "values", Commas: true, Value: "FILE",
 		Help: "Values file, inside the work tree; a later file overrides an earlier one"}, setting.Text)
 	setting.List(set, &s.Set, setting.Setting{Name: "set", Value: "PATH=VALUE", Secret: true,
@@ -179,20 +178,13 @@ func ParseReleaseName(text string) (string, error) {
 	return release.ParseLabel(text)
 }
 
-// assignment wants path=value, and refuses to replace the pinned image. No error contains the text, which may be a secret.
+// assignment wants path=value. No error contains the text, which may be a secret.
 func assignment(text string) (string, error) {
-	parsed, err := release.ParseAssignment(text)
-	if err != nil {
+	if _, err := release.ParseAssignment(text); err != nil {
 		return "", fmt.Errorf("%w; write it as path=value, and a value of several lines as set-json or in a values file", err)
-	}
-	if parsed.Path[0] == "image" && (len(parsed.Path) == 1 || slices.Contains(pinnedFields, parsed.Path[1])) {
-		return "", errors.New("would unpin the image; give --image")
 	}
 	return text, nil
 }
-
-// pinnedFields are the fields of the value image that say which image runs.
-var pinnedFields = []string{"registry", "repository", "name", "tag", "digest", "sha"}
 
 // checksFile is the file of the smoke checks, "" for the default checks.
 func (s Settings) checksFile() string {

@@ -10,8 +10,8 @@ import (
 var Verb = setting.Verb{
 	Name:    "deploy",
 	Summary: "install or upgrade a release, pinned to one digest, and watch it become ready",
-	About: "Renders the chart with the environment's values, sets image.repository and image.digest, installs or upgrades the release, " +
-		"and watches the rollout. A failed rollout is reported as soon as the cluster reports it, with a code, the pod, the container, " +
+	About: "Renders the chart for the cluster with the environment's values, replaces every reference to the image by its digest, in hooks too, " +
+		"installs or upgrades the release (docs/charts.md), and watches the rollout. A failed rollout is reported as soon as the cluster reports it, with a code, the pod, the container, " +
 		"the reason, the last events, the last log lines and what to try (docs/troubleshooting.md). The release is then rolled back to " +
 		"the last verified revision: the last that smoke proved, or else that became ready. If nothing changed, the outcome is unchanged and no revision is added. A Lease keeps other runs out " +
 		"while a deploy works, a revision that a killed run left pending is healed, and a commit older than the live one is not deployed " +
@@ -21,6 +21,7 @@ var Verb = setting.Verb{
 		{Does: "deploy the image that build printed to staging", Line: `--environment staging --image "$IMAGE" --values terraform/staging/values-staging.yaml`},
 		{Does: "another chart, namespace and cluster", Line: `--environment qa --image "$IMAGE" --chart ./charts/other --namespace qa-2 --context qa-cluster --create-namespace`},
 		{Does: "show what would change and what would fail", Line: `--dry-run --environment production --image "$IMAGE" --values terraform/production/values-production.yaml --compare-values terraform/staging/values-staging.yaml`},
+		{Does: "a chart that names the image otherwise (docs/charts.md)", Line: `--environment staging --chart ./charts/other --image "$IMAGE" --image-alias docker.io/team/shop`},
 		{Does: "on EKS, without a kubeconfig", Line: `--environment staging --cluster shop --region eu-central-1 --expect-account 123456789012 --image "$IMAGE"`},
 		{Does: "heal a release that a killed run left pending", Line: "--heal --environment staging --release shop"},
 		{Does: "roll back what smoke failed, after smoke", Line: "--rollback-failed-smoke --environment staging --release shop"},

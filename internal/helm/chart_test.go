@@ -8,8 +8,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/helm/chart"
+	"github.com/onedigest/onedigest/internal/helm/history"
 	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/release"
+	"helm.sh/helm/v3/pkg/chartutil"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -27,17 +30,33 @@ func deployment(t *testing.T, environment release.Environment) release.Deploymen
 	if err != nil {
 		t.Fatal(err)
 	}
-	return release.Deployment{Name: "shop", Namespace: environment.String(), Environment: environment, Image: image, Commit: commit, ImageCommit: commit,
+	return release.Deployment{Name: "shop", Namespace: environment.String(), Environment: environment, Images: []release.BuiltImage{{Image: image, Commit: commit}}, Commit: commit,
 		Chart: chartDir, ValuesFiles: []string{filepath.Join("../../terraform", environment.String(), "values-"+environment.String()+".yaml")},
 		RunURL: "https://github.com/example/shop/actions/runs/1", Actor: "octocat"}
 }
 
+// rendering loads a chart and renders its first revision, as for a cluster of the version that Helm is built with.
+func rendering(d release.Deployment) (*chart.Rendered, error) {
+	loaded, err := chart.Load(d)
+	if err != nil {
+		return nil, err
+	}
+	capabilities := chartutil.DefaultCapabilities.Copy()
+	capabilities.KubeVersion = chartutil.KubeVersion{Version: "v1.37.2", Major: "1", Minor: "37"}
+	revision, err := loaded.RenderRevision(d, chart.Target{Capabilities: capabilities, Install: true})
+	if err == nil {
+		err = history.CheckSize(loaded.Record(d, revision))
+	}
+	return revision, err
+}
+
 func rendered(t *testing.T, d release.Deployment) (string, map[string]map[string]any) {
 	t.Helper()
-	text, _, err := new(Client).Render(d)
+	revision, err := rendering(d)
 	if err != nil {
 		t.Fatal(err)
 	}
+	text := revision.Manifest
 	objects, err := manifest.Parse(text)
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +122,7 @@ func TestTheDigestWinsOverATag(t *testing.T) {
 	d.Set = []string{"image.tag=v1"}
 	_, objects := rendered(t, d)
 	container := at(t, objects["Deployment"], "spec", "template", "spec", "containers").([]any)[0].(map[string]any)
-	if container["image"] != d.Image.String() {
+	if container["image"] != d.Main().Image.String() {
 		t.Errorf("the container runs %v", container["image"])
 	}
 }

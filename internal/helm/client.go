@@ -27,7 +27,7 @@ const (
 // action.
 var setFieldManager = sync.OnceFunc(func() { kube.ManagedFieldsManager = manifest.FieldManager })
 
-// Client deploys into one namespace of one cluster. Check, Render and MissingKeys need no cluster. It may be used by several
+// Client deploys into one namespace of one cluster. Check and MissingKeys need no cluster. It may be used by several
 // goroutines at once, each with a release of its own.
 type Client struct {
 	connection *connection
@@ -75,18 +75,14 @@ func (c *Client) In(namespace string) *Client {
 }
 
 // Check reports everything that is wrong with a deployment's chart and values and that can be found without the cluster: the
-// chart loads, every values file is YAML, the values fit the chart's schema, the templates render, some container runs
-// exactly the image, and the release's record fits into a Secret. The error is an *release.InputError with all problems that can be found at once.
+// chart loads, every values file is YAML, the values fit the chart's schema, the paths of the images exist, and the chart's own files fit into the release's record. Whether the templates render depends
+// on the cluster: Render finds out. The error is an *release.InputError with all problems that can be found at once.
 func (c *Client) Check(deployment release.Deployment) error {
 	loaded, err := chart.Load(deployment)
 	if err != nil {
 		return err
 	}
-	revision, err := loaded.FirstRevision(deployment)
-	if err != nil {
-		return err
-	}
-	if err := history.CheckSize(revision); err != nil {
+	if err := history.CheckSize(loaded.Record(deployment, &chart.Rendered{})); err != nil {
 		return err
 	}
 	for _, note := range loaded.Notes {
@@ -94,40 +90,6 @@ func (c *Client) Check(deployment release.Deployment) error {
 	}
 	c.charts.Put(deployment, loaded)
 	return nil
-}
-
-// Render renders the manifest of a first install without a cluster, and lists its objects. The errors are those of Check.
-func (c *Client) Render(deployment release.Deployment) (text string, objects []release.Object, err error) {
-	loaded, err := chart.Load(deployment)
-	if err != nil {
-		return "", nil, err
-	}
-	if text, err = loaded.Render(deployment); err != nil {
-		return "", nil, err
-	}
-	objects, err = manifest.ListObjects(text, deployment.Namespace)
-	return text, objects, err
-}
-
-// Endpoints lists the Services of type LoadBalancer and the Ingresses that a deployment's chart renders, without a cluster. The
-// errors are those of Check.
-func (c *Client) Endpoints(deployment release.Deployment) ([]release.Object, error) {
-	text, _, err := c.Render(deployment)
-	if err != nil {
-		return nil, err
-	}
-	objects, err := manifest.Parse(text)
-	if err != nil {
-		return nil, err
-	}
-	var endpoints []release.Object
-	for _, object := range objects {
-		balancer := manifest.GroupKind(object) == "/Service" && manifest.ValueAt(object, "spec.type", "") == "LoadBalancer"
-		if balancer || manifest.GroupKind(object) == "networking.k8s.io/Ingress" {
-			endpoints = append(endpoints, manifest.ObjectID(object, deployment.Namespace))
-		}
-	}
-	return endpoints, nil
 }
 
 // MissingKeys returns the sorted dotted paths of the values that the other values files set and that the deployment's own files

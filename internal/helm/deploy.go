@@ -46,9 +46,13 @@ func (c *Client) Deploy(ctx context.Context, deployment release.Deployment, wait
 	if err != nil {
 		return release.Deployed{}, failure.Classify(ctx, err, "applying the definitions of release %q", deployment.Name)
 	}
+	rendered, err := s.render(deployment, loaded, state)
+	if err != nil {
+		return release.Deployed{}, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
+	}
 	unchanged := false
 	if !redefined { // what the cluster dropped by the older definition is applied again
-		unchanged, err = s.isUnchanged(ctx, deployment, loaded, state)
+		unchanged, err = plan.Unchanged(ctx, rendered, state, s.kube.Release)
 	}
 	if err != nil {
 		return release.Deployed{}, err
@@ -58,28 +62,19 @@ func (c *Client) Deploy(ctx context.Context, deployment release.Deployment, wait
 		return release.Deployed{Outcome: release.Unchanged, Revision: state.Newest().Version, Objects: objects}, err
 	}
 	s.beginChange(deployment.Name, state, withContext(ctx, wait))
-	s.store.AuthorOf = func(*helmrelease.Release) history.Author { return author }
+	pin := chart.PostRenderer{Deployment: deployment}
+	s.store.AuthorOf = func(revision *helmrelease.Release) (history.Author, error) {
+		return author, pin.PinHooks(revision.Hooks)
+	}
 	if state.Install {
 		err := s.install(ctx, deployment, loaded, state)
 		return s.finish(ctx, release.Created, err, "installing release %q in namespace %q", deployment.Name, deployment.Namespace)
 	}
 	upgrade := action.NewUpgrade(s.helm)
 	upgrade.Namespace, upgrade.Wait = deployment.Namespace, true
-	upgrade.PostRenderer, upgrade.Description, upgrade.SkipSchemaValidation = chart.Stamp{Deployment: deployment}, describe(deployment), true
+	upgrade.PostRenderer, upgrade.Description, upgrade.SkipSchemaValidation = pin, describe(deployment), true
 	_, err = upgrade.Run(deployment.Name, loaded.Chart, loaded.Values)
 	return s.finish(ctx, release.Changed, err, "upgrading release %q in namespace %q", deployment.Name, deployment.Namespace)
-}
-
-// isUnchanged reports whether a deploy would change nothing. The next revision is rendered only if the newest one is deployed.
-func (s *session) isUnchanged(ctx context.Context, deployment release.Deployment, loaded *chart.Chart, state history.State) (bool, error) {
-	if newest := state.Newest(); newest == nil || newest.Info.Status != helmrelease.StatusDeployed {
-		return false, nil
-	}
-	rendered, err := s.render(deployment, loaded, state)
-	if err != nil {
-		return false, failure.Classify(ctx, err, "planning the upgrade of release %q in namespace %q", deployment.Name, deployment.Namespace)
-	}
-	return plan.Unchanged(ctx, rendered, state, s.kube.Release)
 }
 
 // install installs a release. One that was uninstalled with its history kept, or whose first install failed, is replaced; the latter goes
@@ -98,13 +93,13 @@ func (s *session) install(ctx context.Context, deployment release.Deployment, lo
 	install.ReleaseName, install.Namespace, install.Wait = deployment.Name, deployment.Namespace, true
 	install.Replace = state.Newest() != nil
 	install.SkipCRDs, install.SkipSchemaValidation = true, true
-	install.PostRenderer, install.Description = chart.Stamp{Deployment: deployment}, describe(deployment)
+	install.PostRenderer, install.Description = chart.PostRenderer{Deployment: deployment}, describe(deployment)
 	_, err := install.Run(loaded.Chart, loaded.Values)
 	return err
 }
 
 func describe(deployment release.Deployment) string {
-	return fmt.Sprintf("onedigest: commit %s, %s", deployment.Commit.Short(), deployment.Image.Digest.Short())
+	return fmt.Sprintf("onedigest: commit %s, %s", deployment.Commit.Short(), deployment.Main().Image.Digest.Short())
 }
 
 // waitGrace is how long a wait may go on after its context has ended, so that it can return what it was waiting for.

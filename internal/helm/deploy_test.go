@@ -151,7 +151,7 @@ func TestHistoryIsBoundedAndNamesCommitAndDigest(t *testing.T) {
 	if err != nil || len(revisions) != history.MaxRevisions || revisions[0].Number != history.MaxRevisions+2 {
 		t.Fatalf("got %v, %v", revisions, err)
 	}
-	if newest := revisions[0]; newest.Commit != commit || newest.Digest != d.Image.Digest || newest.Status != "deployed" || newest.At.IsZero() {
+	if newest := revisions[0]; newest.Commit != commit || newest.Digest != d.Main().Image.Digest || newest.Status != "deployed" || newest.At.IsZero() {
 		t.Errorf("got %+v", newest)
 	}
 	if none, err := c.History(t.Context(), "other"); err != nil || none != nil {

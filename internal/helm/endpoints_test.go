@@ -28,7 +28,11 @@ func TestEndpointsAreTheWaysIntoTheCluster(t *testing.T) {
 				t.Fatal(err)
 			}
 			d.ValuesFiles = append(d.ValuesFiles, values)
-			got, err := new(Client).Endpoints(d)
+			revision, err := rendering(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := revision.Endpoints("staging")
 			if err != nil {
 				t.Fatal(err)
 			}

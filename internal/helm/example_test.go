@@ -6,7 +6,9 @@ import (
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/helm"
+	"github.com/onedigest/onedigest/internal/helm/chart"
 	"github.com/onedigest/onedigest/internal/release"
+	"helm.sh/helm/v3/pkg/chartutil"
 	"k8s.io/client-go/rest"
 )
 
@@ -15,31 +17,28 @@ func greeter() release.Deployment {
 	if err != nil {
 		log.Fatal(err)
 	}
-	return release.Deployment{Name: "greeter", Namespace: "staging", Environment: "staging", Image: image,
+	return release.Deployment{Name: "greeter", Namespace: "staging", Environment: "staging", Images: []release.BuiltImage{{Image: image}},
 		Commit: release.Commit(strings.Repeat("b", 40)), Chart: "testdata/greeter"}
 }
 
-// A chart is rendered without a cluster. Its containers run the image by digest.
-func ExampleClient_Render() {
-	client, err := helm.New(&rest.Config{Host: "https://cluster.example.com"}, "staging", nil)
+// A chart is rendered for a cluster's version. Its containers run the image by digest.
+func Example() {
+	loaded, err := chart.Load(greeter())
 	if err != nil {
 		log.Fatal(err)
 	}
-	manifest, objects, err := client.Render(greeter())
+	rendered, err := loaded.RenderRevision(greeter(), chart.Target{Capabilities: chartutil.DefaultCapabilities, Install: true})
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, object := range objects {
-		fmt.Println(object, "in namespace", object.Namespace)
-	}
-	for line := range strings.Lines(manifest) {
-		if strings.Contains(line, "image:") {
+	for line := range strings.Lines(rendered.Manifest) {
+		if strings.Contains(line, "image:") || strings.HasPrefix(line, "kind:") {
 			fmt.Println(strings.TrimSpace(line))
 		}
 	}
 	// Output:
-	// Service/greeter in namespace staging
-	// Deployment/greeter in namespace staging
+	// kind: Service
+	// kind: Deployment
 	// - image: registry.example.com/greeter@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 }
 

@@ -220,3 +220,51 @@ func TestAHookThatCannotBeReadIsNotDeleted(t *testing.T) {
 		t.Errorf("afterwards: replaced: %t, %v", s.uid("Secret") != uid, err)
 	}
 }
+
+// TestHooksArePinned: what a hook runs, what is recorded, what a rollback runs again and what a plan compares name the digest, although the
+// chart names a tag.
+func TestHooksArePinned(t *testing.T) {
+	t.Parallel()
+	d := deployment(t, "staging")
+	job := "apiVersion: batch/v1\nkind: Job\nmetadata: {name: hooked, annotations: {helm.sh/hook: 'pre-install,pre-upgrade,pre-rollback'}}\n" +
+		"spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: 'team/shop:1.0', env: [{name: WORD, value: '{{ .Values.word }}'}]}]}}}\n"
+	d.Images[0].Aliases = []string{"docker.io/team/shop"}
+	d.ValuesFiles, d.Chart = nil, files(t, map[string]string{"Chart.yaml": looseChart, "values.yaml": "word: one\n", "templates/hook.yaml": job,
+		"templates/w.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop}\nspec:\n  selector: {matchLabels: {app: shop}}\n" +
+			"  template:\n    metadata: {labels: {app: shop}}\n    spec: {containers: [{name: app, image: 'team/shop:1.0', env: [{name: WORD, value: '{{ .Values.word }}'}]}]}\n"})
+	s := newServer(t)
+	c := s.client("staging")
+	checkHook := func(when string) {
+		t.Helper()
+		containers := at(t, s.object("/jobs/hooked"), "spec", "template", "spec", "containers").([]any)
+		if got := containers[0].(map[string]any)["image"]; got != d.Main().Image.String() {
+			t.Errorf("%s: the hook runs %v", when, got)
+		}
+		revision, err := c.open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer revision.close()
+		state, err := revision.store.State(t.Context(), d.Name)
+		if err != nil || len(state.Newest().Hooks) != 1 {
+			t.Fatalf("%s: %v", when, err)
+		}
+		if recorded := state.Newest().Hooks[0].Manifest; !strings.Contains(recorded, d.Main().Image.String()) || strings.Contains(recorded, "team/shop:1.0") {
+			t.Errorf("%s: recorded is\n%s", when, recorded)
+		}
+	}
+	first := mustDeploy(t, c, d)
+	checkHook("install")
+	if plan, err := c.Plan(t.Context(), d); err != nil || plan.Outcome != release.Unchanged {
+		t.Errorf("a second deploy would be %s, %v", plan.Outcome, err)
+	}
+	if again := mustDeploy(t, c, d); again.Outcome != release.Unchanged {
+		t.Errorf("a second deploy is %s", again.Outcome)
+	}
+	mustDeploy(t, c, withWord(d, "two"))
+	checkHook("upgrade")
+	if _, err := c.Rollback(t.Context(), d.Name, first.Revision, ready); err != nil {
+		t.Fatal(err)
+	}
+	checkHook("rollback")
+}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/helm/chart"
 	"github.com/onedigest/onedigest/internal/helm/failure"
+	"github.com/onedigest/onedigest/internal/helm/history"
 	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/helm/plan"
 	"github.com/onedigest/onedigest/internal/release"
@@ -15,26 +16,42 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// AppliedKinds lists the kinds of the objects and hooks that Deploy would apply, each namespace's by itself. Kinds that the cluster
-// does not serve are left out. It changes nothing; the errors are those of Plan.
-func (c *Client) AppliedKinds(ctx context.Context, deployment release.Deployment) ([]release.AppliedKind, error) {
+// Render renders what Deploy would apply, for the cluster's version and kinds, and changes nothing. It refuses what can be known to fail: a
+// template that fails, a cluster whose version the chart does not support, an image that nothing would run, a reference to one that would stay
+// unpinned, a path of the values that the chart ignores, and a revision whose record does not fit into a Secret.
+//
+// Kinds that the cluster does not serve are left out of the rendering's. The errors are an *release.InputError and those of Plan.
+func (c *Client) Render(ctx context.Context, deployment release.Deployment) (release.Rendering, error) {
 	loaded, err := c.charts.Get(deployment)
 	if err != nil {
-		return nil, err
+		return release.Rendering{}, err
 	}
 	s, err := c.open(ctx)
 	if err != nil {
-		return nil, err
+		return release.Rendering{}, err
 	}
 	defer s.close()
 	state, err := s.store.State(ctx, deployment.Name)
 	if err != nil {
-		return nil, err
+		return release.Rendering{}, err
 	}
 	rendered, err := s.render(deployment, loaded, state)
-	if err != nil {
-		return nil, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
+	if err == nil {
+		err = cmp.Or(loaded.CheckPaths(deployment, s.target(state), rendered), history.CheckSize(loaded.Record(deployment, rendered)))
 	}
+	if err != nil {
+		return release.Rendering{}, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
+	}
+	endpoints, err := rendered.Endpoints(deployment.Namespace)
+	if err != nil {
+		return release.Rendering{}, err
+	}
+	kinds, err := s.appliedKinds(ctx, deployment, loaded, rendered, state.Install)
+	return release.Rendering{Manifest: rendered.Manifest, Kinds: kinds, Endpoints: endpoints, Images: rendered.Images}, err
+}
+
+// appliedKinds lists the kinds of the objects and hooks that a deploy applies, sorted.
+func (s *session) appliedKinds(ctx context.Context, deployment release.Deployment, loaded *chart.Chart, rendered *chart.Rendered, install bool) ([]release.AppliedKind, error) {
 	kinds := map[release.AppliedKind]bool{}
 	if err := s.addKinds(kinds, rendered.Manifest, release.UseObject); err != nil {
 		return nil, failure.Classify(ctx, err, "reading the manifest of release %q", deployment.Name)
@@ -47,7 +64,7 @@ func (c *Client) AppliedKinds(ctx context.Context, deployment release.Deployment
 			return nil, failure.Classify(ctx, err, "reading hook %q of release %q", hook.Path, deployment.Name)
 		}
 	}
-	if err := s.addDefinitions(kinds, deployment, loaded, state.Install); err != nil {
+	if err := s.addDefinitions(kinds, deployment, loaded, install); err != nil {
 		return nil, failure.Classify(ctx, err, "reading the definitions of release %q", deployment.Name)
 	}
 	list := make([]release.AppliedKind, 0, len(kinds))

@@ -37,22 +37,22 @@ func TestAppliedKinds(t *testing.T) {
 		{Resource: "secrets", Namespace: "staging", Use: release.UseHook}, {Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Use: release.UseCreate},
 		{Group: "example.com", Resource: "widgets", Namespace: "staging"},
 	}
-	got, err := c.AppliedKinds(t.Context(), d)
+	rendering, err := c.Render(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, rendering.Kinds); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	for _, change := range s.changes() {
 		t.Errorf("sent %s", change)
 	}
 	d.ApplyCRDs = true
-	if got, err = c.AppliedKinds(t.Context(), d); err != nil {
+	if rendering, err = c.Render(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
 	want[4].Use = release.UseDefinition
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, rendering.Kinds); diff != "" {
 		t.Errorf("with apply-crds, -want +got:\n%s", diff)
 	}
 }

@@ -120,9 +120,9 @@ func (c *Client) Rollback(ctx context.Context, name string, to int, wait release
 		return release.Deployed{}, err
 	}
 	s.beginChange(name, state, withContext(ctx, wait))
-	s.store.AuthorOf = func(revision *helmrelease.Release) history.Author {
+	s.store.AuthorOf = func(revision *helmrelease.Release) (history.Author, error) {
 		revision.Info.Description = fmt.Sprintf("onedigest: rolled back to revision %d", to)
-		return restamp(revision, c.authors.authorOf(c.namespace, name))
+		return restamp(revision, c.authors.authorOf(c.namespace, name)), nil
 	}
 	rollback := action.NewRollback(s.helm)
 	rollback.Version, rollback.Wait = to, true

@@ -64,7 +64,7 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 	s := &session{client: c, stopped: ctx.Err, sleep: sleeper(ctx), close: closeAll, restGetter: &restGetter{config: configFor(requests), namespace: c.namespace}}
 	s.api.Store(api)
 	s.store, err = history.NewStore(history.Options{Config: configFor(records), Namespace: c.namespace, Stopped: s.stopped, Sleep: sleeper(records), Log: c.logOnce,
-		AuthorOf: func(*helmrelease.Release) history.Author { return history.Author{} }})
+		AuthorOf: func(*helmrelease.Release) (history.Author, error) { return history.Author{}, nil }})
 	if err != nil {
 		closeAll()
 		return nil, failure.Fault(err, "preparing the requests to %q", c.connection.config.Host)
@@ -108,7 +108,11 @@ func (s *session) refresh(ctx context.Context) error {
 
 // render renders the next revision of a release.
 func (s *session) render(deployment release.Deployment, loaded *chart.Chart, state history.State) (*chart.Rendered, error) {
-	return loaded.RenderRevision(deployment, chart.Target{Config: s.config, Capabilities: s.api.Load().capabilities, Revision: state.NextRevision(), Install: state.Install})
+	return loaded.RenderRevision(deployment, s.target(state))
+}
+
+func (s *session) target(state history.State) chart.Target {
+	return chart.Target{Config: s.config, Capabilities: s.api.Load().capabilities, Revision: state.NextRevision(), Install: state.Install}
 }
 
 // logOnce logs a line unless this client has logged the same line before: several operations of one deploy read the same

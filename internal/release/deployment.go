@@ -11,16 +11,52 @@ type Deployment struct {
 	Name        string // of the Helm release, a DNS label of at most 53 characters
 	Namespace   string
 	Environment Environment
-	Image       Image
-	Commit      Commit // of the image, "" if unknown
-	ImageCommit Commit // commit in the image's own label, "" if none; it changes only if the digest does
-	Chart       string // directory or .tgz
+	Images      []BuiltImage // that the release is pinned to; the first is its main image
+	Commit      Commit       // of the main image, "" if unknown
+	Chart       string       // directory or .tgz
 	ValuesFiles []string
 	Set         []string // path=value, every value a string exactly as given; see ParseAssignment
 	SetJSON     []string // path=JSON
+	PinText     bool     // pin references in environment variables, arguments and ConfigMaps too
 	ApplyCRDs   bool     // apply the definitions of the chart's crds directory also if the cluster has different ones
 	RunURL      string   // of the workflow run, "" if none
 	Actor       string   // who started the run, "" if unknown
+}
+
+// Main returns the release's main image, the zero value if the deployment names none.
+func (d Deployment) Main() BuiltImage {
+	if len(d.Images) == 0 {
+		return BuiltImage{}
+	}
+	return d.Images[0]
+}
+
+// BuiltImage is an image that a release is pinned to, and how the release's chart names it.
+type BuiltImage struct {
+	Name    string   // "" for the main image
+	Image   Image    // what is run
+	Commit  Commit   // that the image itself is labelled with, "" if none: it changes only if the digest does
+	Aliases []string // repositories by which the chart names the image besides its own, in full (FullRepository)
+	Values  []string // dotted paths of the chart's values that get the image
+}
+
+// Repositories lists the repositories by which the chart may name the image, in full (FullRepository), its own first.
+func (b BuiltImage) Repositories() []string {
+	return append([]string{FullRepository(b.Image.Repository.String())}, b.Aliases...)
+}
+
+// Rendering is what a deployment's chart renders for its cluster.
+type Rendering struct {
+	Manifest  string        // of the objects, without the hooks
+	Kinds     []AppliedKind // of the objects and hooks, each namespace's by itself
+	Endpoints []Object      // Services of type LoadBalancer, and Ingresses
+	Images    []ImageUse    // one for each of the deployment's images, in their order
+}
+
+// ImageUse says where a release runs an image.
+type ImageUse struct {
+	Name      string
+	Workloads []Object // that run the image in a pod template, CronJobs included; empty if only hooks do
 }
 
 // Object identifies a Kubernetes object.

@@ -117,6 +117,49 @@ func (i *Image) UnmarshalText(text []byte) error {
 	return err
 }
 
+// SplitReference splits an image reference as a manifest has it, [host[:port]/]path[:tag][@digest]: into the repository in full
+// (FullRepository), and the tag and the digest with the sign before them. It does not validate them.
+// Source: https://pkg.go.dev/github.com/distribution/reference, "Grammar".
+func SplitReference(text string) (repository, rest string) {
+	name, _, _ := strings.Cut(text, "@")
+	if colon := strings.LastIndexByte(name, ':'); colon > strings.LastIndexByte(name, '/') {
+		name = name[:colon]
+	}
+	return FullRepository(name), text[len(name):]
+}
+
+// ParseAlias accepts a repository as a chart names it, with a registry or without: "shop", "team/shop", "ghcr.io/team/shop". It returns the
+// repository in full (FullRepository).
+func ParseAlias(text string) (string, error) {
+	repository, rest := SplitReference(text)
+	if rest != "" {
+		return "", fmt.Errorf("%q carries a tag or a digest; give the repository alone, as the chart names it", text)
+	}
+	if _, err := ParseRepository(repository); err != nil {
+		return "", err
+	}
+	return repository, nil
+}
+
+// dockerHub is the registry of a repository that names none.
+const dockerHub = "docker.io"
+
+// FullRepository returns a repository with its registry: "shop" is docker.io/library/shop, and index.docker.io is docker.io.
+// Source: https://pkg.go.dev/github.com/distribution/reference, ParseNormalizedNamed.
+func FullRepository(name string) string {
+	host, path, found := strings.Cut(name, "/")
+	if !found || !strings.ContainsAny(host, ".:") && host != "localhost" {
+		host, path = dockerHub, name
+	}
+	if host == "index."+dockerHub || host == "registry-1."+dockerHub {
+		host = dockerHub
+	}
+	if host == dockerHub && !strings.Contains(path, "/") {
+		path = "library/" + path
+	}
+	return host + "/" + path
+}
+
 // TagState is the state of an image and of a tag of its repository at one moment.
 type TagState struct {
 	Found     bool   // whether the image is in the repository

@@ -13,6 +13,7 @@ const (
 	AnnotationToolchain = "onedigest.dev/toolchain"
 
 	// Keys on the Kubernetes objects of a release.
+	LabelRelease     = "onedigest.dev/release" // the release's name, on workloads that run a built image, their pods, and Services that select these
 	LabelCommit      = "onedigest.dev/commit"
 	LabelEnvironment = "onedigest.dev/environment"
 	AnnotationDigest = "onedigest.dev/digest"

@@ -2,6 +2,7 @@ package chart
 
 import (
 	"encoding/json"
+	"slices"
 	"sync"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -14,9 +15,13 @@ type Cache struct {
 	charts map[string]*Chart
 }
 
-// cacheKey identifies a deployment. The run, the actor and the commit do not count, because the chart is the same for all of them.
+// cacheKey identifies a deployment. The run, the actor and the commits do not count, because the chart is the same for all of them.
 func cacheKey(deployment release.Deployment) string {
-	deployment.RunURL, deployment.Actor, deployment.Commit, deployment.ImageCommit = "", "", "", ""
+	deployment.RunURL, deployment.Actor, deployment.Commit = "", "", ""
+	deployment.Images = slices.Clone(deployment.Images)
+	for i := range deployment.Images {
+		deployment.Images[i].Commit = ""
+	}
 	text, _ := json.Marshal(deployment) // cannot fail: a deployment has only values that JSON can represent
 	return string(text)
 }
@@ -34,25 +39,24 @@ func (c *Cache) Put(deployment release.Deployment, chart *Chart) {
 	c.charts[cacheKey(deployment)] = chart
 }
 
-// Get returns the chart that was kept of a deployment, or loads it.
-func (c *Cache) Get(deployment release.Deployment) (*Chart, error) {
-	c.mu.Lock()
-	chart := c.charts[cacheKey(deployment)]
-	c.mu.Unlock()
-	if chart != nil {
-		return chart, nil
-	}
-	return Load(deployment)
-}
+// Get returns the chart that was kept of a deployment, or loads it. Its values have the deployment's images.
+func (c *Cache) Get(deployment release.Deployment) (*Chart, error) { return c.get(deployment, false) }
 
 // Take returns the chart as Get does, and removes it from the cache: the next deploy reads the files as they are then.
-func (c *Cache) Take(deployment release.Deployment) (*Chart, error) {
+func (c *Cache) Take(deployment release.Deployment) (*Chart, error) { return c.get(deployment, true) }
+
+func (c *Cache) get(deployment release.Deployment, remove bool) (chart *Chart, err error) {
 	c.mu.Lock()
-	chart := c.charts[cacheKey(deployment)]
-	delete(c.charts, cacheKey(deployment))
-	c.mu.Unlock()
-	if chart != nil {
-		return chart, nil
+	chart = c.charts[cacheKey(deployment)]
+	if remove {
+		delete(c.charts, cacheKey(deployment))
 	}
-	return Load(deployment)
+	c.mu.Unlock()
+	if chart == nil {
+		if chart, err = Load(deployment); err != nil {
+			return nil, err
+		}
+	}
+	_, err = chart.setImages(deployment) // Load has reported what is wrong
+	return chart, err
 }

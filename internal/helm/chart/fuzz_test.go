@@ -18,7 +18,7 @@ func FuzzStamp(f *testing.F) {
 	f.Add("spec: {template: {spec: 1, metadata: []}}")
 	f.Add("metadata: [1]\nspec:\n  template: {spec: {containers: [{image: '@'}, 1]}}\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		_, _ = Stamp{release.Deployment{Actor: "octocat"}}.Run(bytes.NewBufferString(text))
+		_, _ = PostRenderer{release.Deployment{Actor: "octocat"}}.Run(bytes.NewBufferString(text))
 	})
 }
 

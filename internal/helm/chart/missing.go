@@ -2,6 +2,7 @@ package chart
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/release"
@@ -26,9 +27,18 @@ func MissingKeys(deployment release.Deployment, otherFiles []string) ([]string, 
 	if len(problems) > 0 {
 		return nil, &release.InputError{Problems: problems}
 	}
-	missing := missingPaths(other, own.values, nil)
+	missing := slices.DeleteFunc(missingPaths(other, own.values, nil), func(path string) bool { return isImagePath(path, deployment) })
 	slices.Sort(missing)
 	return missing, nil
+}
+
+// isImagePath reports whether a deploy may set the value at a path to one of its images.
+func isImagePath(path string, deployment release.Deployment) bool {
+	paths := []string{"image.repository", "image.digest"}
+	for _, image := range deployment.Images {
+		paths = append(paths, image.Values...)
+	}
+	return slices.ContainsFunc(paths, func(set string) bool { return path == set || strings.HasPrefix(path, set+".") })
 }
 
 // missingPaths returns the paths, below a parent path, of the values that are in other and not in own.

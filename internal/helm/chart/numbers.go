@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/onedigest/onedigest/internal/release"
 	helmchart "helm.sh/helm/v3/pkg/chart"
 	"sigs.k8s.io/yaml"
 )
@@ -104,28 +103,32 @@ var wantsFloats = regexp.MustCompile(`%![a-zA-Z]\(u?int64=|incompatible types fo
 // maxFloat is the greatest whole number up to which a float64 keeps every digit.
 const maxFloat = 1 << 53
 
-// useFloatsIfNeeded gives the templates float64 for whole numbers, as Helm does, if they work with nothing else and no digit is lost.
-func (c *Chart) useFloatsIfNeeded(deployment release.Deployment) {
-	hasIntegers, fit := false, true
-	count := func(value any) any {
+// useFloatsIfNeeded gives the templates float64 for whole numbers, as Helm does, if they have rendered with nothing else and no digit is lost. It
+// decides once, and reports whether it has changed values.
+func (c *Chart) useFloatsIfNeeded(files map[string]string, renderErr error) bool {
+	if c.floatsDecided {
+		return false
+	}
+	c.floatsDecided = true
+	wants := renderErr != nil && wantsFloats.MatchString(renderErr.Error())
+	for _, content := range files {
+		wants = wants || wantsFloats.MatchString(content)
+	}
+	if !wants {
+		return false
+	}
+	fit := true
+	c.eachValue(func(value any) any {
 		switch value := value.(type) {
 		case int64:
-			hasIntegers, fit = true, fit && value <= maxFloat && value >= -maxFloat
+			fit = fit && value <= maxFloat && value >= -maxFloat
 		case uint64:
-			hasIntegers, fit = true, fit && value <= maxFloat
+			fit = fit && value <= maxFloat
 		}
 		return value
-	}
-	c.eachValue(count)
-	if !hasIntegers || !fit {
-		return
-	}
-	rendered, err := c.Render(deployment)
-	if err != nil {
-		rendered = err.Error()
-	}
-	if !wantsFloats.MatchString(rendered) {
-		return
+	})
+	if !fit {
+		return false
 	}
 	c.eachValue(func(value any) any {
 		switch value := value.(type) {
@@ -136,10 +139,12 @@ func (c *Chart) useFloatsIfNeeded(deployment release.Deployment) {
 		}
 		return value
 	})
+	return true
 }
 
 // eachValue replaces every scalar among the values of the deployment, of the chart and of its subcharts.
 func (c *Chart) eachValue(replace func(any) any) {
+	mapNumbers(c.given, replace)
 	mapNumbers(c.Values, replace)
 	var visit func(*helmchart.Chart)
 	visit = func(chart *helmchart.Chart) {

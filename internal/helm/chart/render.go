@@ -2,14 +2,17 @@ package chart
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
+	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
-	"helm.sh/helm/v3/pkg/action"
 	helmchart "helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/engine"
@@ -21,11 +24,16 @@ import (
 // Chart is a chart with the merged values of a deployment, both checked.
 type Chart struct {
 	Chart  *helmchart.Chart
-	Values map[string]any
-	Notes  []string // what the chart sees otherwise than it is written in the values files, one line each
+	Values map[string]any // with the deployment's images
+	Notes  []string       // what the chart sees otherwise than it is written in the values files, one line each
+
+	given         map[string]any  // the values of the files and the assignments
+	layers        []layer         // that they come from
+	replaced      map[string]bool // repositories, in full, that the values had where they got an image
+	floatsDecided bool
 }
 
-// Load reads the chart and merges the values of a deployment: the files in their order, then the assignments, then the image.
+// Load reads the chart and merges the values of a deployment: the files in their order, then the assignments, then the images.
 // All problems are reported at once, as *release.InputError.
 func Load(deployment release.Deployment) (*Chart, error) {
 	var problems []release.Problem
@@ -35,52 +43,37 @@ func Load(deployment release.Deployment) (*Chart, error) {
 	}
 	merged := mergeLayers(deployment)
 	problems = append(problems, merged.problems...)
-	if len(problems) == 0 {
-		problems, err = checkValues(loaded, merged.values, merged.layers)
-		if err != nil {
-			return nil, err
-		}
+	if len(problems) > 0 {
+		return nil, &release.InputError{Problems: problems}
+	}
+	c := &Chart{Chart: loaded, Notes: merged.notes(), given: merged.values, layers: merged.layers}
+	if problems, err = c.checkValues(deployment); err != nil {
+		return nil, err
 	}
 	if len(problems) > 0 {
 		return nil, &release.InputError{Problems: problems}
 	}
-	read := &Chart{Chart: loaded, Values: merged.values, Notes: merged.notes()}
-	read.useFloatsIfNeeded(deployment)
-	return read, nil
+	return c, nil
 }
 
-// checkValues validates the values as the templates will see them.
-func checkValues(loaded *helmchart.Chart, values map[string]any, layers []layer) ([]release.Problem, error) {
-	if err := chartutil.ProcessDependenciesWithMerge(loaded, values); err != nil {
+// checkValues validates the values as the templates will see them. The tag of an image whose commit is not known yet is a placeholder.
+func (c *Chart) checkValues(deployment release.Deployment) ([]release.Problem, error) {
+	if err := chartutil.ProcessDependenciesWithMerge(c.Chart, c.given); err != nil {
 		return nil, release.BadSetting(settingChart, text.Line(err.Error(), text.NoLimit), "fix the chart's dependencies")
 	}
-	coalesced, err := chartutil.CoalesceValues(loaded, values)
+	deployment.Images = slices.Clone(deployment.Images)
+	for i := range deployment.Images {
+		deployment.Images[i].Commit = cmp.Or(deployment.Images[i].Commit, unknownCommit)
+	}
+	problems, err := c.setImages(deployment)
+	if err != nil || len(problems) > 0 {
+		return problems, err
+	}
+	coalesced, err := chartutil.CoalesceValues(c.Chart, c.Values)
 	if err != nil {
 		return nil, release.BadSetting(settingChart, text.Line(err.Error(), text.NoLimit), "fix the chart's values")
 	}
-	return checkSchemas(loaded, coalesced, nil, layers), nil
-}
-
-// Render renders the manifest of a first install, without a cluster.
-func (c *Chart) Render(deployment release.Deployment) (manifest string, err error) {
-	rendered, err := c.FirstRevision(deployment)
-	if err != nil {
-		return "", err
-	}
-	return rendered.Manifest, nil
-}
-
-// FirstRevision renders a first install, without a cluster, as Helm would record it.
-func (c *Chart) FirstRevision(deployment release.Deployment) (*helmrelease.Release, error) {
-	install := action.NewInstall(new(action.Configuration))
-	install.ClientOnly, install.DryRun = true, true
-	install.ReleaseName, install.Namespace = deployment.Name, deployment.Namespace
-	install.PostRenderer = Stamp{deployment}
-	rendered, err := install.Run(c.Chart, c.Values)
-	if err != nil {
-		return nil, renderError(err, c.Chart)
-	}
-	return rendered, nil
+	return checkSchemas(c.Chart, coalesced, nil, c.layers), nil
 }
 
 // Target is what a revision is rendered for.
@@ -95,11 +88,14 @@ type Target struct {
 type Rendered struct {
 	Manifest string
 	Hooks    []*helmrelease.Hook
+	Images   []release.ImageUse // where it runs the deployment's images
+	files    map[string]string  // as the templates render them
 	install  bool
 }
 
 // RenderRevision renders what Helm would render for the next revision. It sends no request, except for the lookups of the
-// templates.
+// templates. It refuses a cluster whose version the chart does not support, an image that nothing would run and a reference to one that would stay
+// unpinned, with an *release.InputError.
 func (c *Chart) RenderRevision(deployment release.Deployment, target Target) (*Rendered, error) {
 	if err := chartutil.ProcessDependenciesWithMerge(c.Chart, c.Values); err != nil {
 		return nil, renderError(err, c.Chart)
@@ -109,24 +105,14 @@ func (c *Chart) RenderRevision(deployment release.Deployment, target Target) (*R
 		return nil, release.BadSetting(settingChart, fmt.Sprintf("the chart wants Kubernetes %s, and the cluster has %s", want, version),
 			"use a chart that supports the cluster's version")
 	}
-	options := chartutil.ReleaseOptions{Name: deployment.Name, Namespace: deployment.Namespace, Revision: target.Revision, IsInstall: target.Install, IsUpgrade: !target.Install}
-	if target.Install {
-		options.Revision = 1 // as Helm has it, even after installs that failed
+	files, err := c.renderFiles(deployment, target)
+	if c.useFloatsIfNeeded(files, err) {
+		files, err = c.renderFiles(deployment, target)
 	}
-	values, err := chartutil.ToRenderValuesWithSchemaValidation(c.Chart, c.Values, options, target.Capabilities, true)
 	if err != nil {
 		return nil, renderError(err, c.Chart)
 	}
-	files, err := engine.New(target.Config).Render(c.Chart, values)
-	if err != nil {
-		return nil, renderError(err, c.Chart)
-	}
-	for name := range files {
-		if strings.HasSuffix(name, "NOTES.txt") {
-			delete(files, name)
-		}
-	}
-	hooks, manifests, err := releaseutil.SortManifests(files, nil, releaseutil.InstallOrder)
+	hooks, manifests, err := releaseutil.SortManifests(maps.Clone(files), nil, releaseutil.InstallOrder)
 	if err != nil {
 		return nil, renderError(err, c.Chart)
 	}
@@ -134,11 +120,52 @@ func (c *Chart) RenderRevision(deployment release.Deployment, target Target) (*R
 	for _, one := range manifests {
 		fmt.Fprintf(&rendered, "---\n# Source: %s\n%s\n", one.Name, one.Content)
 	}
-	stamped, err := Stamp{deployment}.Run(&rendered)
+	pinner := newPinner(deployment)
+	pinned, err := PostRenderer{deployment}.run(&rendered, pinner)
+	if err == nil {
+		err = pinner.pinHooks(hooks)
+	}
+	if err = cmp.Or(err, pinner.checkMet(c.replaced), pinner.checkUnpinned()); err != nil {
+		return nil, renderError(err, c.Chart)
+	}
+	return &Rendered{Manifest: pinned.String(), Hooks: hooks, Images: pinner.uses, files: files, install: target.Install}, nil
+}
+
+// renderFiles renders the chart's templates, without its notes.
+func (c *Chart) renderFiles(deployment release.Deployment, target Target) (map[string]string, error) {
+	options := chartutil.ReleaseOptions{Name: deployment.Name, Namespace: deployment.Namespace, Revision: target.Revision, IsInstall: target.Install, IsUpgrade: !target.Install}
+	if target.Install {
+		options.Revision = 1 // as Helm has it, even after installs that failed
+	}
+	values, err := chartutil.ToRenderValuesWithSchemaValidation(c.Chart, c.Values, options, target.Capabilities, true)
 	if err != nil {
 		return nil, err
 	}
-	return &Rendered{Manifest: stamped.String(), Hooks: hooks, install: target.Install}, nil
+	files, err := engine.New(target.Config).Render(c.Chart, values)
+	for name := range files {
+		if strings.HasSuffix(name, "NOTES.txt") {
+			delete(files, name)
+		}
+	}
+	return files, err
+}
+
+// Record returns the revision as Helm would record it.
+func (c *Chart) Record(deployment release.Deployment, rendered *Rendered) *helmrelease.Release {
+	return &helmrelease.Release{Name: deployment.Name, Namespace: deployment.Namespace, Chart: c.Chart, Config: c.Values, Manifest: rendered.Manifest, Hooks: rendered.Hooks,
+		Version: 1, Info: &helmrelease.Info{Status: helmrelease.StatusPendingInstall}}
+}
+
+// Endpoints lists the Services of type LoadBalancer and the Ingresses. Those without a namespace get the given one.
+func (r *Rendered) Endpoints(namespace string) (endpoints []release.Object, err error) {
+	objects, err := manifest.Parse(r.Manifest)
+	for _, object := range objects {
+		balancer := manifest.GroupKind(object) == "/Service" && manifest.ValueAt(object, "spec.type", "") == "LoadBalancer"
+		if balancer || manifest.GroupKind(object) == "networking.k8s.io/Ingress" {
+			endpoints = append(endpoints, manifest.ObjectID(object, namespace))
+		}
+	}
+	return endpoints, err
 }
 
 // PreHooks returns the hooks that run before the objects are applied.

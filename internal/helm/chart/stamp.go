@@ -2,75 +2,129 @@ package chart
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 
 	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/release"
+	helmrelease "helm.sh/helm/v3/pkg/release"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Stamp is a post-renderer that labels and annotates what runs the image, and nothing else: the objects themselves with the commit,
-// environment and digest, the run and the actor; their pod templates only with what changes no more often than the image does,
-// because anything else would replace pods for nothing. A Job's template cannot be changed and gets nothing. Hooks are not
-// stamped: Helm 3 does not pass them to a post-renderer.
-//
-// It refuses a release in which no container runs the image, with an *release.InputError.
-type Stamp struct{ Deployment release.Deployment }
+// PostRenderer pins what is rendered to the deployment's images (pinner), and then labels and annotates what runs them, and nothing else: the
+// objects themselves with the release, the commit, environment and main digest, the run and the actor; their pod templates only with
+// what changes no more often than the image that they run, because anything else would replace pods for nothing. A Job's template cannot be
+// changed and gets nothing. A Service that selects such pods is labelled with the release. Hooks are pinned and not labelled: Helm 3 does
+// not pass them to a post-renderer, so that PinHooks does it.
+type PostRenderer struct{ Deployment release.Deployment }
 
-// Run implements Helm's PostRenderer: it labels and annotates the objects that run the image, and their pod templates except a Job's,
-// which is immutable.
-func (s Stamp) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
+// Run implements Helm's PostRenderer. It refuses a reference to an image that stays unpinned, with an *release.InputError.
+func (r PostRenderer) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
+	pinner := newPinner(r.Deployment)
+	pinned, err := r.run(rendered, pinner)
+	if err != nil {
+		return nil, err
+	}
+	return pinned, pinner.checkUnpinned()
+}
+
+// PinHooks pins the manifests of hooks, in place. The errors are those of Run.
+func (r PostRenderer) PinHooks(hooks []*helmrelease.Hook) error {
+	pinner := newPinner(r.Deployment)
+	if err := pinner.pinHooks(hooks); err != nil {
+		return err
+	}
+	return pinner.checkUnpinned()
+}
+
+func (r PostRenderer) run(rendered *bytes.Buffer, pinner *pinner) (*bytes.Buffer, error) {
 	objects, err := manifest.Parse(rendered.String())
 	if err != nil {
 		return nil, err
 	}
-	image := s.Deployment.Image
-	if err := requireImage(objects, image); err != nil {
-		return nil, err
-	}
-	digest := map[string]string{release.AnnotationDigest: image.Digest.String()}
+	var pods []podLabels
 	for _, object := range objects {
-		if !slices.Contains(manifest.Images(object), image.String()) {
-			continue
-		}
-		manifest.SetStrings(object, s.labels(s.Deployment.Commit), "metadata", "labels")
-		manifest.SetStrings(object, s.annotations(), "metadata", "annotations")
-		if manifest.GroupKind(object) == "batch/Job" {
-			continue
-		}
-		for _, template := range manifest.PodTemplates {
-			spec, _, _ := unstructured.NestedMap(object, slices.Concat(template, []string{"spec"})...)
-			if slices.Contains(manifest.PodImages(spec), image.String()) {
-				manifest.SetStrings(object, s.labels(s.Deployment.ImageCommit), slices.Concat(template, []string{"metadata", "labels"})...)
-				manifest.SetStrings(object, digest, slices.Concat(template, []string{"metadata", "annotations"})...)
-			}
+		pinner.pin(object)
+		pinner.noteWorkload(object)
+		pods = append(pods, r.stamp(object)...)
+	}
+	for _, object := range objects {
+		if manifest.GroupKind(object) == "/Service" && r.selects(object, pods) {
+			manifest.SetStrings(object, map[string]string{release.LabelRelease: r.Deployment.Name}, "metadata", "labels")
 		}
 	}
 	return manifest.Format(objects)
 }
 
-func (s Stamp) labels(commit release.Commit) map[string]string {
-	return map[string]string{release.LabelCommit: commit.String(), release.LabelEnvironment: s.Deployment.Environment.String()}
+// podLabels are the labels of pods that run one of the images.
+type podLabels struct {
+	namespace string
+	labels    map[string]string
 }
 
-func (s Stamp) annotations() map[string]string {
-	return map[string]string{
-		release.AnnotationDigest: s.Deployment.Image.Digest.String(),
-		release.AnnotationRun:    s.Deployment.RunURL,
-		release.AnnotationActor:  s.Deployment.Actor,
-	}
-}
-
-// requireImage refuses objects of which no container runs exactly the image.
-func requireImage(objects []map[string]any, image release.Image) error {
-	images := manifest.Images(objects...)
-	if slices.Contains(images, image.String()) {
+// stamp labels and annotates an object that runs one of the images, and its pod templates. It returns the labels of its pods.
+func (r PostRenderer) stamp(object map[string]any) (pods []podLabels) {
+	if r.imageIn(manifest.Images(object)) == nil {
 		return nil
 	}
-	what := fmt.Sprintf("no container would run %q, but %q", image, images)
-	if len(images) == 0 {
-		what = fmt.Sprintf("no container would run %q, nor any other image", image)
+	manifest.SetStrings(object, r.labels(r.Deployment.Commit), "metadata", "labels")
+	manifest.SetStrings(object, r.annotations(), "metadata", "annotations")
+	namespace := manifest.ObjectID(object, r.Deployment.Namespace).Namespace
+	if object["kind"] == "Pod" {
+		return []podLabels{{namespace, labelsAt(object, "metadata", "labels")}}
 	}
-	return release.BadSetting(settingChart, what, "let the chart build the image from image.repository and image.digest")
+	for _, template := range manifest.PodTemplates {
+		spec, _, _ := unstructured.NestedMap(object, slices.Concat(template, []string{"spec"})...)
+		image := r.imageIn(manifest.PodImages(spec))
+		if image == nil {
+			continue
+		}
+		path := slices.Concat(template, []string{"metadata", "labels"})
+		if manifest.GroupKind(object) != "batch/Job" {
+			manifest.SetStrings(object, r.labels(image.Commit), path...)
+			manifest.SetStrings(object, map[string]string{release.AnnotationDigest: image.Image.Digest.String()}, slices.Concat(template, []string{"metadata", "annotations"})...)
+		}
+		pods = append(pods, podLabels{namespace, labelsAt(object, path...)})
+	}
+	return pods
+}
+
+// imageIn returns the first of the deployment's images that is among the references, nil if none is.
+func (r PostRenderer) imageIn(references []string) *release.BuiltImage {
+	for i := range r.Deployment.Images {
+		if slices.Contains(references, r.Deployment.Images[i].Image.String()) {
+			return &r.Deployment.Images[i]
+		}
+	}
+	return nil
+}
+
+// selects reports whether a Service selects some of the pods.
+func (r PostRenderer) selects(service map[string]any, pods []podLabels) bool {
+	selector := labelsAt(service, "spec", "selector")
+	namespace := manifest.ObjectID(service, r.Deployment.Namespace).Namespace
+	return len(selector) > 0 && slices.ContainsFunc(pods, func(pod podLabels) bool {
+		for name, value := range selector {
+			if own, has := pod.labels[name]; !has || own != value {
+				return false
+			}
+		}
+		return pod.namespace == namespace
+	})
+}
+
+func labelsAt(object map[string]any, path ...string) map[string]string {
+	labels, _, _ := unstructured.NestedStringMap(object, path...)
+	return labels
+}
+
+func (r PostRenderer) labels(commit release.Commit) map[string]string {
+	return map[string]string{release.LabelRelease: r.Deployment.Name, release.LabelCommit: commit.String(), release.LabelEnvironment: r.Deployment.Environment.String()}
+}
+
+func (r PostRenderer) annotations() map[string]string {
+	return map[string]string{
+		release.AnnotationDigest: r.Deployment.Main().Image.Digest.String(),
+		release.AnnotationRun:    r.Deployment.RunURL,
+		release.AnnotationActor:  r.Deployment.Actor,
+	}
 }

@@ -67,10 +67,10 @@ func TestStampTouchesOnlyWhatRunsTheImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	commit := release.Commit(strings.Repeat("1", 40))
-	deployment := release.Deployment{Name: "shop", Environment: "staging", Image: image, Commit: commit, ImageCommit: commit, RunURL: "https://example.com/1", Actor: "octocat"}
+	deployment := release.Deployment{Name: "shop", Environment: "staging", Images: []release.BuiltImage{{Image: image, Commit: commit}}, Commit: commit, RunURL: "https://example.com/1", Actor: "octocat"}
 	rendered := strings.ReplaceAll(workloads, "IMAGE", image.String())
 	stamped := func(d release.Deployment) map[string]map[string]any {
-		text, err := Stamp{d}.Run(bytes.NewBufferString(rendered))
+		text, err := PostRenderer{d}.Run(bytes.NewBufferString(rendered))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +107,7 @@ func TestStampTouchesOnlyWhatRunsTheImage(t *testing.T) {
 
 	// An image that names no commit: the commit that somebody says it has is not on its pods, which another commit would replace.
 	unlabelled := deployment
-	unlabelled.ImageCommit = ""
+	unlabelled.Images = []release.BuiltImage{{Image: image}}
 	before := stamped(unlabelled)
 	unlabelled.Commit = release.Commit(strings.Repeat("2", 40))
 	for name, object := range stamped(unlabelled) {

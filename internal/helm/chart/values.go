@@ -25,6 +25,9 @@ const (
 	settingSet     = "set"
 	settingSetJSON = "set-json"
 	settingCompare = "compare-values"
+
+	settingImageValues = "image-values"
+	settingImageAlias  = "image-alias"
 )
 
 // sourceSet begins the source of an assignment of a string: "--set name".
@@ -47,7 +50,7 @@ type merged struct {
 	problems []release.Problem
 }
 
-// mergeLayers merges the values files in their order, then the assignments, then the image.
+// mergeLayers merges the values files in their order, then the assignments.
 func mergeLayers(deployment release.Deployment) merged {
 	m := merged{values: map[string]any{}}
 	for _, file := range deployment.ValuesFiles {
@@ -59,11 +62,6 @@ func mergeLayers(deployment release.Deployment) merged {
 		m.layers, m.values = append(m.layers, one), manifest.Merge(m.values, one.values)
 	}
 	m.applyAssignments(deployment)
-	if _, isMap := m.values["image"].(map[string]any); !isMap && m.values["image"] != nil {
-		m.problems = append(m.problems, release.Problem{Where: sourceLocation(m.layers, []string{"image"}), What: "image: is not a map", Do: "--image gives image.repository and image.digest"})
-	}
-	image := map[string]any{"repository": deployment.Image.Repository.String(), "digest": deployment.Image.Digest.String()}
-	m.values = manifest.Merge(m.values, map[string]any{"image": image})
 	return m
 }
 

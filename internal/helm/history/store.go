@@ -36,10 +36,11 @@ const MaxRevisions = 10
 type Options struct {
 	Config    *rest.Config // its transport ends the requests
 	Namespace string
-	Stopped   func() error                      // the operation's error once it is stopped: no revision is created after that
-	Sleep     func(time.Duration) (ok bool)     // false when no request is answered any more
-	Log       func(line string)                 // warnings
-	AuthorOf  func(*helmrelease.Release) Author // who creates a revision; may change the revision before it is recorded
+	Stopped   func() error                  // the operation's error once it is stopped: no revision is created after that
+	Sleep     func(time.Duration) (ok bool) // false when no request is answered any more
+	Log       func(line string)             // warnings
+	// AuthorOf says who creates a revision. It may change the revision before it is recorded and its hooks run, or refuse it.
+	AuthorOf func(*helmrelease.Release) (Author, error)
 }
 
 // Store is the revisions of a namespace's releases, for one operation. In place of Helm's driver it reads no more of a long
@@ -213,7 +214,10 @@ func (s *Store) Create(name string, revision *helmrelease.Release) error {
 	if err := s.Stopped(); err != nil {
 		return err
 	}
-	author := s.AuthorOf(revision)
+	author, err := s.AuthorOf(revision)
+	if err != nil {
+		return err
+	}
 	revision.Labels = customLabels(revision.Labels) // Helm copied them from the revision before
 	for _, label := range []string{release.LabelMark, createdLabel, runLabel, statusLabel} {
 		delete(revision.Labels, label)

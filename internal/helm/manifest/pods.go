@@ -13,6 +13,9 @@ var PodTemplates = [][]string{
 	{"spec", "jobTemplate", "spec", "template"},
 }
 
+// ContainerLists are the lists of containers in a pod spec.
+var ContainerLists = []string{"initContainers", "containers", "ephemeralContainers"}
+
 // PodSpecs returns copies of the pod specs in an object: of a pod, and of each pod template.
 func PodSpecs(object map[string]any) (specs []map[string]any) {
 	var paths [][]string
@@ -30,7 +33,7 @@ func PodSpecs(object map[string]any) (specs []map[string]any) {
 	return specs
 }
 
-// Images returns the images of all containers and init containers of the objects.
+// Images returns the images of all containers in the pods of the objects, init and ephemeral containers included.
 func Images(objects ...map[string]any) (images []string) {
 	for _, object := range objects {
 		for _, spec := range PodSpecs(object) {
@@ -40,9 +43,9 @@ func Images(objects ...map[string]any) (images []string) {
 	return images
 }
 
-// PodImages returns the images of all init containers and containers of a pod spec.
+// PodImages returns the images of all containers of a pod spec, init and ephemeral containers included.
 func PodImages(spec map[string]any) (images []string) {
-	for _, list := range []string{"initContainers", "containers"} {
+	for _, list := range ContainerLists {
 		containers, _, _ := unstructured.NestedSlice(spec, list)
 		for _, container := range containers {
 			if container, ok := container.(map[string]any); ok {

@@ -25,7 +25,7 @@ func podReferences(object map[string]any, by release.Object) []release.Reference
 	c := collector{by: by, seen: map[release.Reference]bool{}}
 	for _, spec := range manifest.PodSpecs(object) {
 		c.addServiceAccount(spec)
-		for _, list := range []string{"initContainers", "containers", "ephemeralContainers"} {
+		for _, list := range manifest.ContainerLists {
 			for _, container := range mapsAt(spec, list) {
 				c.addContainer(container)
 			}

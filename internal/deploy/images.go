@@ -1,0 +1,203 @@
+package deploy
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
+)
+
+// named is a value for one of the images: NAME=VALUE, or VALUE for the main image.
+type named[T any] struct {
+	name  string
+	value T
+}
+
+// parseNamed parses [NAME=]VALUE.
+func parseNamed[T any](parse func(string) (T, error)) func(string) (named[T], error) {
+	return func(given string) (parsed named[T], err error) {
+		text := given
+		if name, value, found := strings.Cut(given, "="); found {
+			if parsed.name, err = release.ParseLabel(name); err != nil {
+				return parsed, fmt.Errorf("the name of an image: %w", err)
+			}
+			text = value
+		}
+		parsed.value, err = parse(text)
+		return parsed, err
+	}
+}
+
+// valuesPath accepts the dotted path of a value.
+func valuesPath(text string) (string, error) {
+	if _, err := release.ParseAssignment(text + "="); err != nil {
+		return "", fmt.Errorf("%q is not a path of the chart's values, such as web.image", text)
+	}
+	return text, nil
+}
+
+// declareImages declares the settings that say which images a release is pinned to, and how its chart names them.
+func (s *Settings) declareImages(set *setting.Set) {
+	var (
+		images  []named[release.Image]
+		aliases []named[string]
+		values  []named[string]
+	)
+	setting.List(set, &images, setting.Setting{Name: "image", Required: true, Unless: []string{"heal", "rollback-failed-smoke", "matrix"}, Value: "[NAME=]REPO@sha256:…",
+		Help: "Image to run; a tag is refused because it can move. The one without a name is the release's main image: its commit is the release's; each further one has a name"},
+		parseNamed(release.ParseImage))
+	setting.List(set, &aliases, setting.Setting{Name: "image-alias", Value: "[NAME=]REPO",
+		Help: "Repository by which the chart names an image, as stefanprodan/podinfo: what is rendered with it is pinned (docs/charts.md)"}, parseNamed(release.ParseAlias))
+	setting.List(set, &values, setting.Setting{Name: "image-values", Value: "[NAME=]PATH",
+		Help: "Value of the chart that gets an image, as web.image: a map gets its parts, a string the whole reference; by default image, if the chart has it as a map with a repository"},
+		parseNamed(valuesPath))
+	setting.Bool(set, &s.PinText, setting.Setting{Name: "pin-text",
+		Help: "Pin references to the images in environment variables, arguments and ConfigMaps too; without it they are refused"})
+	set.Check(func() error { return s.setImages(images, aliases, values) })
+}
+
+// setImages combines the settings of the images, the main one first, and reports what contradicts.
+func (s *Settings) setImages(images []named[release.Image], aliases, values []named[string]) error {
+	var problems []release.Problem
+	refuse := func(setting, do, format string, args ...any) {
+		problems = append(problems, release.Problem{Setting: setting, What: fmt.Sprintf(format, args...), Do: do})
+	}
+	if len(images) == 0 && !s.Image.IsZero() { // by the pipeline, which gives no texts
+		images = []named[release.Image]{{value: s.Image}}
+	}
+	s.Images = nil
+	indexOf := func(name string) int {
+		return slices.IndexFunc(s.Images, func(image release.BuiltImage) bool { return image.Name == name })
+	}
+	slices.SortStableFunc(images, func(a, b named[release.Image]) int { return cmp.Compare(min(len(a.name), 1), min(len(b.name), 1)) })
+	for _, image := range images {
+		switch at := indexOf(image.name); {
+		case at >= 0 && image.name == "":
+			refuse("image", "give each further image a name: NAME="+image.value.String(), "is given %d times without a name", 2)
+		case at >= 0:
+			refuse("image", "give each image a name of its own", "%q is the name of two images", image.name)
+		default:
+			s.Images = append(s.Images, release.BuiltImage{Name: image.name, Image: image.value})
+		}
+	}
+	if len(images) > 0 && images[0].name != "" {
+		refuse("image", "give the main image without a name", "the release has no main image")
+	}
+	assign := func(setting string, given []named[string], add func(*release.BuiltImage, string)) {
+		for _, one := range given {
+			if at := indexOf(one.name); at >= 0 {
+				add(&s.Images[at], one.value)
+			} else if s.Matrix == "" {
+				refuse(setting, "name one of the images", "there is no image %q", one.name)
+			}
+		}
+	}
+	assign("image-alias", aliases, func(image *release.BuiltImage, alias string) {
+		if !slices.Contains(image.Repositories(), alias) {
+			image.Aliases = append(image.Aliases, alias)
+		}
+	})
+	assign("image-values", values, func(image *release.BuiltImage, path string) { image.Values = append(image.Values, path) })
+	problems = append(problems, checkClaims(s.Images)...)
+	if len(problems) > 0 {
+		return &release.InputError{Problems: problems}
+	}
+	if len(s.Images) > 0 {
+		s.Image = s.Images[0].Image
+	}
+	return nil
+}
+
+// checkClaims refuses two images that claim one repository or one value.
+func checkClaims(images []release.BuiltImage) (problems []release.Problem) {
+	repositories, paths := map[string]string{}, map[string]string{}
+	claim := func(claims map[string]string, setting, what string, image release.BuiltImage) {
+		by := image.Image.String()
+		if other, claimed := claims[what]; claimed && other != by {
+			problems = append(problems, release.Problem{Setting: setting, What: fmt.Sprintf("%s is claimed by two images: %s and %s", what, other, by), Do: "leave it to one of them"})
+		}
+		claims[what] = by
+	}
+	for _, image := range images {
+		for _, repository := range image.Repositories() {
+			claim(repositories, "image", repository, image)
+		}
+		for _, path := range image.Values {
+			claim(paths, "image-values", path, image)
+		}
+	}
+	return problems
+}
+
+// checkImages refuses an image that is not in its registry, and a main image that is labelled with another commit than the one given. It
+// returns the images with the commits that they are labelled with, "" if none.
+func (r request) checkImages(ctx context.Context) ([]release.BuiltImage, error) {
+	images := slices.Clone(r.deployment.Images)
+	for i, image := range images {
+		info, found, err := r.Registry.Describe(ctx, image.Image)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			return nil, &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", image.Image), Do: "build it first, or check the repository"}
+		}
+		if i == 0 && r.settings.Commit != "" && info.Revision != "" && info.Revision != r.settings.Commit.String() {
+			return nil, &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, not with commit %s", image.Image, info.Revision, r.settings.Commit)}
+		}
+		if commit, err := release.ParseCommit(info.Revision); err == nil {
+			images[i].Commit = commit
+		}
+	}
+	return images, nil
+}
+
+// ImageResult is what is known of one of the release's images after a deploy.
+type ImageResult struct {
+	Name   string         `json:"name,omitempty"` // "" for the main image
+	Image  release.Image  `json:"image"`
+	Commit release.Commit `json:"commit,omitempty"` // that the image is labelled with
+	Digest release.Digest `json:"digest"`           // that the kubelet reports; zero if a pod runs another one, or none runs it
+	Pods   []string       `json:"pods"`
+}
+
+// proved is what can be said of the pods of all images together.
+type proved struct {
+	images   []ImageResult
+	pods     []string // that run one of the images, sorted
+	held     bool     // pods are meant to stay at an older revision
+	unproved bool     // of one image pods are wanted, and all of them are meant to stay at an older revision
+}
+
+// prove proves every image that a workload runs, and says which only hooks run.
+func (r request) prove(ctx context.Context, budget budget) (proved, error) {
+	var all proved
+	for i, image := range r.deployment.Images {
+		result := ImageResult{Name: image.Name, Image: image.Image, Commit: image.Commit, Pods: []string{}}
+		if i < len(r.rendering.Images) && len(r.rendering.Images[i].Workloads) == 0 {
+			r.Reporter.Infof("no workload runs %s, only hooks or texts name it: no pod is compared", image.Image)
+			all.images = append(all.images, result)
+			continue
+		}
+		proof, err := r.proveImage(ctx, budget, image.Image)
+		all.held = all.held || proof.Held
+		all.unproved = all.unproved || len(proof.Pods) == 0 && !proof.Idle
+		all.pods = slices.Compact(slices.Sorted(slices.Values(append(all.pods, proof.Pods...))))
+		if len(proof.Pods) > 0 && err == nil {
+			result.Pods, result.Digest = proof.Pods, image.Image.Digest
+		}
+		all.images = append(all.images, result)
+		if err != nil {
+			return all, err
+		}
+		r.Reporter.Infof("%d pods run %s", len(proof.Pods), image.Image.Digest)
+		if len(proof.Pods) == 0 && !proof.Idle {
+			r.Reporter.Warnf("updateStrategy, a partition or its controller keeps every pod at an older revision, so no pod runs %s yet: the revision is not marked as verified",
+				image.Image.Digest.Short())
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,292 @@
+package chart
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
+	helmrelease "helm.sh/helm/v3/pkg/release"
+)
+
+// pinner replaces references to a deployment's images by REPOSITORY@DIGEST, in objects and hooks as they are rendered. A reference names an image
+// if its repository is the image's or one of its aliases. It replaces every field image, in containers and anywhere else. In other texts
+// (environment variables, arguments, ConfigMaps) it replaces references with a tag or a digest if the deployment says so, and reports them if not.
+type pinner struct {
+	deployment   release.Deployment
+	byRepository map[string]int     // repository in full → index of the image
+	patterns     []*regexp.Regexp   // of references in texts, one for each image; nil if it can have none
+	met          map[string]bool    // repositories in full that a reference had
+	uses         []release.ImageUse // one for each image
+	others       []string           // references of containers that name none of the images
+	unpinned     []string           // references that stay as they are: "ConfigMap/shop data.image: REFERENCE"
+}
+
+func newPinner(deployment release.Deployment) *pinner {
+	p := &pinner{deployment: deployment, byRepository: map[string]int{}, met: map[string]bool{}}
+	for i, image := range deployment.Images {
+		for _, repository := range image.Repositories() {
+			p.byRepository[repository] = i
+		}
+		p.patterns = append(p.patterns, referencePattern(image.Repositories()))
+		p.uses = append(p.uses, release.ImageUse{Name: image.Name})
+	}
+	return p
+}
+
+// referencePattern matches a reference with a tag or a digest to one of the repositories, inside of a text. A repository of a single word is
+// not looked for: "shop:8080" may be a host and its port.
+func referencePattern(repositories []string) *regexp.Regexp {
+	var forms []string
+	for _, repository := range repositories {
+		forms = append(forms, regexp.QuoteMeta(repository))
+		if short, isHub := strings.CutPrefix(repository, "docker.io/"); isHub && !strings.HasPrefix(short, "library/") {
+			forms = append(forms, regexp.QuoteMeta(short))
+		}
+	}
+	return regexp.MustCompile(`(^|[^A-Za-z0-9._/@:-])((?:` + strings.Join(forms, "|") + `)(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(?:@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64}))`)
+}
+
+// imageOf returns the image that a reference names, and false if it names none of the deployment's.
+func (p *pinner) imageOf(reference string) (release.BuiltImage, bool) {
+	repository, _ := release.SplitReference(strings.TrimSpace(reference))
+	i, found := p.byRepository[repository]
+	if !found {
+		return release.BuiltImage{}, false
+	}
+	p.met[repository] = true
+	return p.deployment.Images[i], true
+}
+
+// pin pins an object, and reports whether it has changed it.
+func (p *pinner) pin(object map[string]any) (changed bool) {
+	name := manifest.KindAndName(object)
+	kind := manifest.GroupKind(object)
+	isData := kind == "/ConfigMap" || kind == "/Secret"
+	var visit func(value any, path []string) any
+	visit = func(value any, path []string) any {
+		switch value := value.(type) {
+		case map[string]any:
+			for key, inner := range value {
+				if key == "metadata" || len(path) == 0 && (key == "status" || key == "data" && kind == "/Secret") {
+					continue
+				}
+				here := append(slices.Clip(path), key)
+				reference, isText := inner.(string)
+				isReference := key == "image" || key == "reference" && len(path) > 0 && path[len(path)-1] == "image" // of an image volume
+				if isText && isReference && !isData {
+					if pinned := p.pinField(reference, path); pinned != reference {
+						value[key], changed = pinned, true
+					}
+					continue
+				}
+				value[key] = visit(inner, here)
+			}
+		case []any:
+			for i, inner := range value {
+				value[i] = visit(inner, append(slices.Clip(path), itemStep(inner, i)))
+			}
+		case string:
+			pinned := p.pinText(value, name, path)
+			changed = changed || pinned != value
+			return pinned
+		}
+		return value
+	}
+	visit(object, nil)
+	return changed
+}
+
+// itemStep is how messages name an item of a list: by its name, or else its index.
+func itemStep(item any, index int) string {
+	fields, _ := item.(map[string]any)
+	if name, _ := fields["name"].(string); name != "" {
+		return name
+	}
+	return strconv.Itoa(index)
+}
+
+// pinField returns what a field image is to name.
+func (p *pinner) pinField(reference string, path []string) string {
+	image, found := p.imageOf(reference)
+	if !found {
+		if isContainerList(path) && !slices.Contains(p.others, reference) {
+			p.others = append(p.others, reference)
+		}
+		return reference
+	}
+	return image.Image.String()
+}
+
+// isContainerList reports whether a path is that of an item of a list of containers.
+func isContainerList(path []string) bool {
+	return len(path) > 1 && slices.Contains(manifest.ContainerLists, path[len(path)-2])
+}
+
+// pinText returns a text with its references pinned if the deployment says so, and notes those that are not.
+func (p *pinner) pinText(value, object string, path []string) string {
+	for i, pattern := range p.patterns {
+		image := p.deployment.Images[i].Image.String()
+		value = pattern.ReplaceAllStringFunc(value, func(match string) string {
+			parts := pattern.FindStringSubmatch(match)
+			before, reference := parts[1], parts[2]
+			repository, rest := release.SplitReference(reference)
+			isPin := strings.HasSuffix(rest, "@"+p.deployment.Images[i].Image.Digest.String()) && repository == release.FullRepository(p.deployment.Images[i].Image.Repository.String())
+			switch {
+			case isPin:
+			case p.deployment.PinText:
+				p.met[repository] = true
+				return before + image
+			default:
+				p.unpinned = append(p.unpinned, fmt.Sprintf("%s %s: %s", object, manifest.DottedPath(path), text.Line(reference, maxReference)))
+			}
+			return match
+		})
+	}
+	return value
+}
+
+// noteWorkload notes which images an object runs in its pods.
+func (p *pinner) noteWorkload(object map[string]any) {
+	images := manifest.Images(object)
+	for i, image := range p.deployment.Images {
+		if slices.Contains(images, image.Image.String()) {
+			p.uses[i].Workloads = append(p.uses[i].Workloads, manifest.ObjectID(object, p.deployment.Namespace))
+		}
+	}
+}
+
+// pinHooks pins the manifests of hooks. Those that name none of the images keep their text.
+func (p *pinner) pinHooks(hooks []*helmrelease.Hook) error {
+	for _, hook := range hooks {
+		objects, err := manifest.Parse(hook.Manifest)
+		if err != nil {
+			return release.BadSetting(settingChart, fmt.Sprintf("hook %q is not an object: %s", hook.Path, text.Line(err.Error(), text.NoLimit)), "fix the chart")
+		}
+		changed := false
+		for _, object := range objects {
+			changed = p.pin(object) || changed
+		}
+		if !changed {
+			continue
+		}
+		pinned, err := manifest.Format(objects)
+		if err != nil {
+			return err
+		}
+		hook.Manifest = strings.TrimPrefix(pinned.String(), "---\n")
+	}
+	return nil
+}
+
+// Bounds of what a message lists.
+const (
+	maxReference = 300 // bytes of a reference
+	maxListed    = 10  // references
+)
+
+// checkUnpinned refuses references to the images that stay as they are.
+func (p *pinner) checkUnpinned() error {
+	if len(p.unpinned) == 0 {
+		return nil
+	}
+	return release.BadSetting(settingChart, "references to a built image that are not pinned: "+list(p.unpinned), "give --pin-text to pin them too, or set them in the values")
+}
+
+// checkMet refuses an image that nothing would run, and an alias by which the chart names nothing; replaced are the repositories that the values
+// had where they got an image.
+func (p *pinner) checkMet(replaced map[string]bool) error {
+	var problems []release.Problem
+	for _, image := range p.deployment.Images {
+		if !slices.ContainsFunc(image.Repositories(), func(repository string) bool { return p.met[repository] }) {
+			problems = append(problems, p.notRun(image))
+			continue
+		}
+		for _, alias := range image.Aliases {
+			if !p.met[alias] && !replaced[alias] {
+				problems = append(problems, release.Problem{Setting: settingImageAlias, What: fmt.Sprintf("%s: the chart names no image of this repository; its containers run %s", alias, list(p.found())),
+					Do: "omit it, or correct it"})
+			}
+		}
+	}
+	if len(problems) > 0 {
+		return &release.InputError{Problems: problems}
+	}
+	return nil
+}
+
+// notRun says that nothing would run an image, and how the chart may be told.
+func (p *pinner) notRun(image release.BuiltImage) release.Problem {
+	prefix := ""
+	if image.Name != "" {
+		prefix = image.Name + "="
+	}
+	problem := release.Problem{Setting: settingChart, What: fmt.Sprintf("no container would run %q, but %s", image.Image, list(p.found()))}
+	candidates := p.candidates(image)
+	switch {
+	case len(p.found()) == 0:
+		problem.What, problem.Do = fmt.Sprintf("no container would run %q, nor any other image", image.Image), "name a chart that runs the image, or set what switches its workload on"
+	case len(candidates) == 0:
+		problem.Do = "name the value from which the chart builds the image: --image-values " + prefix + "PATH"
+	default:
+		var flags []string
+		for _, repository := range candidates[:min(len(candidates), maxListed)] {
+			flags = append(flags, fmt.Sprintf("--image-alias %s%s", prefix, repository))
+		}
+		problem.Do = "say which of these is the built image: " + strings.Join(flags, " or ")
+		if len(flags) == 1 {
+			problem.Do = "if that is the built image, give " + flags[0]
+		}
+	}
+	return problem
+}
+
+// found lists the references of containers, those of the images included.
+func (p *pinner) found() []string {
+	found := slices.Clone(p.others)
+	for i, use := range p.uses {
+		if len(use.Workloads) > 0 {
+			found = append(found, p.deployment.Images[i].Image.String())
+		}
+	}
+	return found
+}
+
+// candidates lists the repositories that containers run and that none of the images has, those first that end in the image's name.
+func (p *pinner) candidates(image release.BuiltImage) []string {
+	var same, others []string
+	for _, reference := range p.others {
+		repository, _ := release.SplitReference(reference)
+		if _, err := release.ParseAlias(repository); err != nil || slices.Contains(same, repository) || slices.Contains(others, repository) {
+			continue
+		}
+		if lastStep(repository) == lastStep(image.Image.Repository.String()) {
+			same = append(same, repository)
+		} else {
+			others = append(others, repository)
+		}
+	}
+	if len(same) > 0 {
+		return same
+	}
+	return others
+}
+
+func lastStep(repository string) string { return repository[strings.LastIndexByte(repository, '/')+1:] }
+
+// list quotes references for a message, the first maxListed of them.
+func list(references []string) string {
+	quoted := make([]string, 0, maxListed)
+	for _, reference := range references[:min(len(references), maxListed)] {
+		quoted = append(quoted, strconv.Quote(text.Line(reference, maxReference)))
+	}
+	listed := strings.Join(quoted, ", ")
+	if more := len(references) - maxListed; more > 0 {
+		listed += fmt.Sprintf(" and %d more", more)
+	}
+	return listed
+}
