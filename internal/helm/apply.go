@@ -13,8 +13,9 @@ import (
 )
 
 // Update changes the cluster from the original objects to the target ones as Helm's client does, with a three-way merge of each
-// object, but applies objects of one kind in parallel. If revisions failed since the last deployed one, it compares with what
-// any of them may have applied: Helm would leave behind what only a failed one had. What an autoscaler has scaled out is kept.
+// object, but applies objects of one kind in parallel. If revisions failed since the last deployed one, it compares with what any
+// of them may have applied: Helm would leave behind objects that only a failed revision had. It keeps replicas that an autoscaler
+// has set.
 func (k *kubeClient) Update(original, target kube.ResourceList, force bool) (*kube.Result, error) {
 	result := &kube.Result{}
 	applied, err := k.AppliedRevisions()
@@ -53,7 +54,7 @@ func (k *kubeClient) updateBatch(base, batch kube.ResourceList, force bool, resu
 	_ = objects.Each(len(batch), func(i int) error {
 		one := kube.ResourceList{batch[i]}
 		update := k.Client.Update
-		if k.redefined[one[0].Mapping.GroupVersionKind.GroupKind()] { // the live object may lack what the manifest has had before
+		if k.redefined[one[0].Mapping.GroupVersionKind.GroupKind()] { // the live object may lack fields that the manifest has always had
 			k.awaitSchema(one[0])
 			update = k.Client.UpdateThreeWayMerge
 		}
@@ -64,12 +65,12 @@ func (k *kubeClient) updateBatch(base, batch kube.ResourceList, force bool, resu
 		if err != nil {
 			errs = append(errs, err)
 		}
-		return nil // errs has the errors of all objects, not just the first
+		return nil // errs has the errors of all objects, not only the first
 	})
 	return errors.Join(errs...)
 }
 
-// deleteRemoved deletes the objects of earlier revisions that the target lacks. Helm would not report what it fails to delete.
+// deleteRemoved deletes objects of earlier revisions that the target lacks. Helm would not report deletions that fail.
 func (k *kubeClient) deleteRemoved(original, target kube.ResourceList, result *kube.Result) error {
 	removed, err := k.ToDelete(original, target)
 	if err != nil || len(removed) == 0 {
@@ -93,7 +94,8 @@ func (k *kubeClient) deleteRemoved(original, target kube.ResourceList, result *k
 	return nil
 }
 
-// DeleteWithPropagationPolicy deletes the objects of a release that is uninstalled, and those that failed revisions left behind.
+// DeleteWithPropagationPolicy deletes the objects of a release that is uninstalled, including those that only failed revisions
+// have applied.
 func (k *kubeClient) DeleteWithPropagationPolicy(resources kube.ResourceList, policy metav1.DeletionPropagation) (*kube.Result, []error) {
 	more, err := k.ToDelete(nil, resources)
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 	"k8s.io/client-go/restmapper"
 )
 
-// connection is one cluster and its API. All clients of the cluster share it, so that ten deploys at once discover the API once.
+// connection is one cluster and its API. All clients of the cluster share it, so that ten concurrent deploys discover the API
+// once.
 type connection struct {
 	config *rest.Config
 
@@ -37,15 +38,15 @@ func newConnection(config *rest.Config) *connection {
 	return c
 }
 
-// current returns the API as it was last discovered, nil if it was not yet.
+// current returns the API as it was last discovered, nil before the first discovery.
 func (c *connection) current() *clusterAPI {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.api
 }
 
-// apiNewerThan returns the cluster's API, discovered now unless a newer one than the stale one is there. It returns when ctx
-// ends, even if another goroutine's discovery goes on.
+// apiNewerThan returns a cluster API other than stale: the current one if it is newer, or else a new discovery. It returns when
+// ctx ends, even if another goroutine's discovery continues.
 func (c *connection) apiNewerThan(ctx context.Context, stale *clusterAPI) (*clusterAPI, error) {
 	select {
 	case <-c.turn:

@@ -23,9 +23,9 @@ import (
 // establishTimeout is how long the apiserver may take to serve a new kind.
 const establishTimeout = time.Minute
 
-// applyCRDs brings the cluster's definitions to those of the chart's crds directory if the deployment wants so, and otherwise logs
-// those that differ. Each is sent as a dry run first: if the cluster refuses one, or something would be removed, none is changed. It reports
-// whether it has changed any.
+// applyCRDs applies the chart's crds directory if the deployment asks for it, and otherwise logs the definitions that differ from
+// the cluster's. It first sends each as a dry run: if the cluster refuses one, or if something would be removed, it changes none.
+// It reports whether it has changed any.
 func (s *session) applyCRDs(ctx context.Context, deployment release.Deployment, crds []helmchart.CRD, install bool) (changed bool, err error) {
 	list, err := plan.Definitions(s.kube.Cluster, crds)
 	if err != nil || len(list) == 0 {
@@ -80,7 +80,7 @@ func definedKinds(definitions []*resource.Info) map[schema.GroupKind]bool {
 	return kinds
 }
 
-// schemaTimeout is how long an apiserver may take to use a definition that was changed.
+// schemaTimeout is how long an apiserver may take until it uses a changed definition.
 const schemaTimeout = 5 * time.Second
 
 // awaitSchema waits, for at most schemaTimeout, until the API server serves the schema of a CRD that was just changed: before that it
@@ -104,8 +104,8 @@ func (k *kubeClient) awaitSchema(info *resource.Info) {
 	}
 }
 
-// installCRDs creates the objects of a chart's crds directory, and returns when their kinds are served. As with Helm, existing
-// ones are left as they are.
+// installCRDs creates the objects of a chart's crds directory, and returns when their kinds are served. Like Helm, it does not
+// change existing ones.
 func (s *session) installCRDs(ctx context.Context, crds []helmchart.CRD) error {
 	var created []*resource.Info
 	for _, crd := range crds {

@@ -18,8 +18,9 @@ func (c *Client) History(ctx context.Context, name string) ([]release.Revision, 
 	return s.store.Revisions(ctx, name)
 }
 
-// Mark marks a revision with what is known of it. It changes only a label of the revision's record, and nothing if the mark that
-// is there says more. Only a revision that is deployed can be marked as ready or proved; any other is a *release.Failure.
+// Mark marks a revision with the result of its rollout or its smoke. It changes only a label of the revision's record, and
+// nothing if the existing mark takes precedence. Only a deployed revision can be marked as ready or proved; for any other the
+// error is a *release.Failure.
 func (c *Client) Mark(ctx context.Context, name string, revision int, mark release.Mark) error {
 	s, err := c.open(ctx)
 	if err != nil {
@@ -29,12 +30,12 @@ func (c *Client) Mark(ctx context.Context, name string, revision int, mark relea
 	return s.store.Mark(ctx, name, revision, mark)
 }
 
-// Heal marks the newest revision as failed if a killed run has left it pending or uninstalling, and returns nil if none is. The
-// caller holds the release's Lease, so that no other run of this pipeline can be alive. A revision that another Helm has in
-// progress may be alive, and is waited for until its record has not been written for five minutes, which is Helm's own timeout;
-// report is called when that wait begins.
+// Heal marks the newest revision as failed if a killed run left it pending or uninstalling; it returns nil if there is none. The
+// caller holds the release's Lease, so that no other run of this pipeline can be active. Another Helm may still be working on its
+// own pending revision: Heal waits until the record has not been written for five minutes, Helm's own timeout. It calls report
+// when that wait begins.
 //
-// A wait that ctx ends is a *release.Failure, and a cluster that does not answer a *release.Fault.
+// If ctx ends the wait, the error is a *release.Failure; if the cluster does not answer, a *release.Fault.
 func (c *Client) Heal(ctx context.Context, name string, report func(string)) (*release.Healed, error) {
 	s, err := c.open(ctx)
 	if err != nil {
@@ -44,14 +45,14 @@ func (c *Client) Heal(ctx context.Context, name string, report func(string)) (*r
 	return s.store.Heal(ctx, name, history.HealPolicy{Timeout: c.timeouts.otherHelm, Poll: c.timeouts.poll, Sleep: s.sleep, Report: report})
 }
 
-// authors remembers, for each release, the author of the last deploy that a client was asked for. A rollback has the author of the
-// deploy that failed.
+// authors stores, for each release, the author of the last deploy by this client. A rollback gets the author of the deploy that
+// failed.
 type authors struct {
 	mu        sync.Mutex
 	byRelease map[[2]string]history.Author // by namespace and name
 }
 
-// remember records the author of a deployment, and returns it.
+// remember stores the author of a deployment, and returns it.
 func (a *authors) remember(deployment release.Deployment) history.Author {
 	author := history.Author{RunURL: deployment.RunURL, Actor: deployment.Actor}
 	a.mu.Lock()
@@ -63,7 +64,7 @@ func (a *authors) remember(deployment release.Deployment) history.Author {
 	return author
 }
 
-// authorOf returns the author of a release's last deploy, the zero author if none is known.
+// authorOf returns the author of a release's last deploy, or the zero author if there was none.
 func (a *authors) authorOf(namespace, name string) history.Author {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -22,32 +22,32 @@ import (
 type doneHook struct {
 	content   string // of the object, as JSON
 	revision  int
-	succeeded bool // false: that is not recorded
+	succeeded bool // whether it succeeded; false if that is not recorded
 }
 
 func isHook(info *resource.Info) bool {
 	return objects.Annotations(info)[helmrelease.HookAnnotation] != ""
 }
 
-// isKept reports whether an object is annotated to be kept. Helm's own hooks are deleted all the same, against its documentation
-// (helm.sh/docs, "Tell Helm Not To Uninstall a Resource").
+// isKept reports whether an object has the annotation helm.sh/resource-policy: keep. Helm ignores it on hooks, against its
+// documentation (helm.sh/docs, "Tell Helm Not To Uninstall a Resource").
 func isKept(info *resource.Info) bool {
 	return objects.Annotations(info)[kube.ResourcePolicyAnno] == kube.KeepPolicy
 }
 
-// hasToComplete reports whether a hook is run: any other is done once it exists.
+// hasToComplete reports whether a hook runs (a Job or a Pod). Any other hook is done once it exists.
 func hasToComplete(info *resource.Info) bool {
 	kind := info.Mapping.GroupVersionKind.Kind
 	return kind == "Job" || kind == "Pod"
 }
 
-// holdsData reports whether an object's content is lost for good when it is replaced: a generated password, a volume.
+// holdsData reports whether replacing an object loses its content, such as a generated password or a volume.
 func holdsData(info *resource.Info) bool {
 	kind := info.Mapping.GroupVersionKind.Kind
 	return kind == "Secret" || kind == "PersistentVolumeClaim"
 }
 
-// isReplacedByPolicy reports whether a hook names the policy before-hook-creation itself. It is Helm's default too.
+// isReplacedByPolicy reports whether a hook sets the policy before-hook-creation explicitly. It is also Helm's default.
 func isReplacedByPolicy(info *resource.Info) bool {
 	for policy := range strings.SplitSeq(objects.Annotations(info)[helmrelease.HookDeleteAnnotation], ",") {
 		if strings.TrimSpace(policy) == string(helmrelease.HookBeforeHookCreation) {
@@ -57,16 +57,16 @@ func isReplacedByPolicy(info *resource.Info) bool {
 	return false
 }
 
-// hooksDoneBefore lists the hooks that succeeded in earlier attempts of an install that never did, by object. Of those that hold data
-// it lists all that were begun: Helm records that a hook has succeeded when the next one begins or the install ends, so that of a run
-// that was killed during the rollout the last hook's record says that it is running. A hook of several events is not among them: it
-// has run for one of them only.
+// hooksDoneBefore lists, by object, the hooks that succeeded in earlier attempts of an install that never succeeded. For hooks
+// that hold data it lists all that were started: Helm records a hook's success only when the next hook starts or the install
+// ends, so the record of a killed run says that its last hook is still running. It leaves out a hook of several events, which has
+// run for only one of them.
 func (k *kubeClient) hooksDoneBefore(state history.State) (map[release.Object]doneHook, error) {
 	done, seen := map[release.Object]doneHook{}, map[release.Object]bool{}
 	for _, revision := range state.Revisions {
 		for _, hook := range revision.Hooks {
 			if hook.LastRun.StartedAt.IsZero() {
-				continue // this attempt did not come so far
+				continue // this attempt did not reach the hook
 			}
 			list, err := k.BuildServed(hook.Manifest)
 			if err != nil {
@@ -86,7 +86,7 @@ func (k *kubeClient) hooksDoneBefore(state history.State) (map[release.Object]do
 	return done, nil
 }
 
-// contentOf is an object's content as JSON, which sorts the keys.
+// contentOf returns an object's content as JSON, which sorts the keys.
 func contentOf(info *resource.Info) string {
 	text, err := json.Marshal(manifest.Fields(info.Object))
 	if err != nil {
@@ -95,15 +95,16 @@ func contentOf(info *resource.Info) string {
 	return string(bytes.TrimSpace(text))
 }
 
-// isDone reports whether a hook of a repeated install is left as it is. One that cannot be read is: it may hold data.
+// isDone reports whether a repeated install leaves a hook as it is. It returns true for a hook that cannot be read, because it
+// may hold data.
 func (k *kubeClient) isDone(info *resource.Info) bool {
 	done, err := k.decideDone(info)
 	return done || err != nil
 }
 
-// decideDone decides whether a hook is left as it is, once for the whole operation. As with `helm upgrade --install`, a Job that
-// succeeded is not run a second time; unlike there, one that failed or has changed is. A Secret or a claim that exists keeps its content
-// unless its policy is explicitly to be replaced.
+// decideDone decides, once per operation, whether a hook is left as it is. Like `helm upgrade --install`, it does not run a Job
+// again that succeeded; unlike that, it runs a hook again that failed or was changed. A Secret or a claim that exists keeps its
+// content unless its policy explicitly says that it is replaced.
 func (k *kubeClient) decideDone(info *resource.Info) (bool, error) {
 	id := objects.ID(info)
 	before, ran := k.doneHooks[id]
@@ -134,12 +135,12 @@ func (k *kubeClient) decideDone(info *resource.Info) (bool, error) {
 	return skip, nil
 }
 
-// Delete deletes objects, and leaves hooks that are not run again, and those that are to be kept: a Job or a Pod until it is run
-// again, any other for good.
+// Delete deletes objects, except two kinds of hooks: those that are not run again, and those annotated to be kept. A kept Job or
+// Pod is deleted when its hook runs again; any other kept hook is never deleted.
 func (k *kubeClient) Delete(resources kube.ResourceList) (*kube.Result, []error) {
 	left := k.deletable(resources)
 	if len(left) == 0 {
-		return &kube.Result{}, nil // Helm's client takes no objects for an error
+		return &kube.Result{}, nil // Helm's client returns an error if there are no objects
 	}
 	return k.Client.Delete(left)
 }
@@ -157,9 +158,9 @@ func (k *kubeClient) deletable(resources kube.ResourceList) kube.ResourceList {
 	})
 }
 
-// createHook annotates a hook as the release's, which Helm does not do. A hook that exists although its policy would have deleted it
-// by now, or that its policy does not delete, is dealt with by its kind: one that runs is replaced, since it was left behind by a run
-// that was killed or that failed, or was kept; one that holds data is left as it is; any other is updated in place.
+// createHook creates a hook, annotated as the release's, which Helm does not do. A hook that still exists, although its policy
+// should have deleted it, or because its policy does not delete it, is handled by its kind: a Job or a Pod is replaced, because a
+// killed or failed run left it or it was kept; a hook that holds data is left as it is; any other is updated in place.
 func (k *kubeClient) createHook(resources kube.ResourceList) (*kube.Result, error) {
 	var replaced, created, updated kube.ResourceList
 	for _, info := range resources {
@@ -214,7 +215,7 @@ func (k *kubeClient) createHook(resources kube.ResourceList) (*kube.Result, erro
 	return result, nil
 }
 
-// withoutSkipped drops the hooks that are not run again.
+// withoutSkipped removes the hooks that are not run again.
 func (k *kubeClient) withoutSkipped(resources kube.ResourceList) kube.ResourceList {
 	return slices.DeleteFunc(slices.Clone(resources), k.isDone)
 }

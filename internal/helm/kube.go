@@ -14,18 +14,18 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// kubeClient is Helm's client with two changes: it waits by the function that the caller of Deploy has given, and it takes into
-// account what failed revisions may have applied.
+// kubeClient is Helm's client with two changes: it waits by the function given to Deploy, and it considers objects that failed
+// revisions may have applied.
 type kubeClient struct {
 	*objects.Release
 	session   *session
-	redefined map[schema.GroupKind]bool                                 // whose definitions this operation has changed
-	wait      func(phase release.Phase, objects []release.Object) error // nil: a rollout is not waited for
-	waitErr   error                                                     // of wait
+	redefined map[schema.GroupKind]bool                                 // definitions that this operation has changed
+	wait      func(phase release.Phase, objects []release.Object) error // nil: nothing waits for the rollout
+	waitErr   error                                                     // error of wait
 
-	doneHooks map[release.Object]doneHook // of earlier attempts of an install
-	skipped   map[release.Object]bool     // whether a hook of those is left as it is, once that is decided
-	passed    map[release.Object]bool     // hooks that were created or left: what is deleted after that is deleted because it has ended
+	doneHooks map[release.Object]doneHook // hooks of earlier attempts of an install
+	skipped   map[release.Object]bool     // whether a hook is left as it is, once that is decided
+	passed    map[release.Object]bool     // hooks that were created or left as they are: if one is deleted later, it has ended
 }
 
 var (
@@ -37,7 +37,7 @@ var (
 	_ kube.InterfaceResources           = (*kubeClient)(nil)
 )
 
-// IsReachable sends no request: the cluster has answered when the session was opened.
+// IsReachable sends no request, because the cluster answered when the session was opened.
 func (k *kubeClient) IsReachable() error { return k.session.stopped() }
 
 // Wait waits for a rollout.
@@ -50,11 +50,11 @@ func (k *kubeClient) WaitWithJobs(resources kube.ResourceList, timeout time.Dura
 	return k.Wait(resources, timeout)
 }
 
-// hookPoll is how often it is checked whether the operation was stopped while Helm waits for a hook: Helm takes no context.
+// hookPoll is how often to check whether the operation was stopped while Helm waits for a hook, because Helm accepts no context.
 const hookPoll = 100 * time.Millisecond
 
-// WatchUntilReady waits for a hook: with the caller's wait, or else as Helm does. Helm deletes the hook, if it is to be deleted,
-// only after the wait has returned, so that a failed hook's evidence can be captured.
+// WatchUntilReady waits for a hook: by the caller's wait, or as Helm does. Helm deletes a hook only after the wait has returned,
+// so that the evidence of a failed hook can be captured.
 func (k *kubeClient) WatchUntilReady(resources kube.ResourceList, _ time.Duration) error {
 	if resources = k.withoutSkipped(resources); len(resources) == 0 {
 		return nil
@@ -91,7 +91,7 @@ func (k *kubeClient) callWait(phase release.Phase, resources kube.ResourceList) 
 	return nil
 }
 
-// WaitForDelete returns once every object that Delete deletes is gone: a hook can be created again only then.
+// WaitForDelete returns when every object that Delete deletes is gone, because only then a hook can be created again.
 func (k *kubeClient) WaitForDelete(resources kube.ResourceList, _ time.Duration) error {
 	poll := 20 * time.Millisecond
 	for resources = k.deletable(resources); len(resources) > 0; {

@@ -9,7 +9,7 @@ import (
 // maxWarnings bounds how many of the apiserver's warnings one operation logs.
 const maxWarnings = 20
 
-// warnings logs each of the apiserver's warnings once, such as that it drops an unknown field, which Helm accepts.
+// warnings logs each warning of the apiserver once, for example that it drops an unknown field, which Helm accepts.
 type warnings struct {
 	log func(line string)
 

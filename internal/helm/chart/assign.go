@@ -15,7 +15,7 @@ import (
 	"github.com/onedigest/onedigest/internal/text"
 )
 
-// applyAssignments sets the deployment's assignments on the values: first those in JSON, then the strings, as Helm orders them.
+// applyAssignments sets the deployment's assignments on the values: first those in JSON, then the strings, in Helm's order.
 // Neither a layer's source nor a problem contains a value, which may be a secret.
 func (m *merged) applyAssignments(deployment release.Deployment) {
 	for _, given := range deployment.SetJSON {
@@ -53,8 +53,8 @@ func (m *merged) apply(setting, given string, parse func(string) (any, error)) {
 	m.layers, m.values = append(m.layers, one), values
 }
 
-// assign returns what is current with the assignment's path set to a value, from the step at depth on. What is current is not
-// changed. A map or a list that is absent or null is made; an item behind the end of a list is refused unless it is the next one.
+// assign returns a copy of current with the value at the assignment's path set, from the step at depth on. It creates a map or a
+// list that is absent or null. A list item beyond the end is refused unless it is the next one.
 func assign(current any, a release.Assignment, depth int, value any) (any, error) {
 	if depth == len(a.Path) {
 		return value, nil
@@ -91,7 +91,7 @@ func assign(current any, a release.Assignment, depth int, value any) (any, error
 	return fields, err
 }
 
-// parseJSON parses one JSON value. Numbers keep all their digits. The error does not contain the text.
+// parseJSON parses one JSON value. Numbers keep all digits. The error does not contain the text.
 func parseJSON(text string) (any, error) {
 	if !json.Valid([]byte(text)) {
 		return nil, errors.New("is not JSON")

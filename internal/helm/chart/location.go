@@ -9,7 +9,7 @@ import (
 )
 
 // sourceLocation returns where the effective value at a path was set, as file:line or as the setting: in the last layer that has
-// the path. It is "" if no layer has, because the value is then the chart's own.
+// the path. It returns "" if no layer has it, because the value is then the chart's own.
 func sourceLocation(layers []layer, path []string) string {
 	for i := len(layers) - 1; i >= 0; i-- {
 		if !layers[i].sets(path) {
@@ -58,7 +58,7 @@ func hasPath(value any, path []string) bool {
 	return len(path) > 0
 }
 
-// lineOf returns the line of the deepest step of a path that exists in a file; 0 if not even the first does.
+// lineOf returns the line of the deepest step of a path that exists in a file; 0 if the first step does not exist.
 func lineOf(node *yaml.Node, path []string) int {
 	if node == nil {
 		return 0
@@ -80,7 +80,7 @@ func lineOf(node *yaml.Node, path []string) int {
 	return line
 }
 
-// childNode returns the value of a key or index, and the line on which the key or the item begins.
+// childNode returns the value of a key or index, and the line where the key or the item begins.
 func childNode(node *yaml.Node, step string) (int, *yaml.Node) {
 	switch node.Kind {
 	case yaml.MappingNode:

@@ -60,7 +60,7 @@ func validate(schema []byte, values map[string]any) error {
 	return compiled.Validate(values)
 }
 
-// schemaProblems flattens a tree of violations into one problem per leaf, each with the location of the value.
+// schemaProblems converts a tree of violations to one problem per leaf, each with the location of the value.
 func schemaProblems(violation *jsonschema.ValidationError, parent []string, layers []layer, chart string) []release.Problem {
 	path := append(slices.Clone(parent), violation.InstanceLocation...)
 	problem := func(path []string, what string) release.Problem {
@@ -107,7 +107,7 @@ func schemaProblems(violation *jsonschema.ValidationError, parent []string, laye
 
 var english = message.NewPrinter(language.English)
 
-// describeViolation words a violation without the value, which may be a secret.
+// describeViolation describes a violation without the value, which may be a secret.
 func describeViolation(violated jsonschema.ErrorKind) string {
 	switch violated := violated.(type) {
 	case *kind.FalseSchema:

@@ -17,8 +17,8 @@ import (
 // maxNotes bounds how many notes one file yields.
 const maxNotes = 20
 
-// changedByYAML collects what the chart sees otherwise than it is written in a file, because YAML 1.1 reads it as a boolean or a
-// number. Neither a note nor a problem contains a value, which may be a secret.
+// changedByYAML collects values that the chart reads differently from how they are written in a file, because YAML 1.1 reads them
+// as booleans or numbers. Neither a note nor a problem contains a value, which may be a secret.
 type changedByYAML struct {
 	file     string
 	notes    []string
@@ -26,7 +26,7 @@ type changedByYAML struct {
 	problems []release.Problem
 }
 
-// checkYAML compares the scalars of a file as they are written with what the chart sees.
+// checkYAML compares the scalars of a file as they are written with what the chart reads.
 func checkYAML(file string, tree *yaml.Node) (notes []string, problems []release.Problem) {
 	c := changedByYAML{file: file}
 	c.visit(tree, nil)
@@ -54,7 +54,7 @@ func (c *changedByYAML) visit(node *yaml.Node, path []string) {
 	}
 }
 
-// visitMap checks the keys of a map: the chart sees them as text, and one that reads as another would replace it.
+// visitMap checks the keys of a map: the chart reads them as text, and two keys may become the same text.
 func (c *changedByYAML) visitMap(node *yaml.Node, path []string) {
 	lines := map[string]int{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
@@ -76,7 +76,7 @@ func (c *changedByYAML) visitMap(node *yaml.Node, path []string) {
 	}
 }
 
-// resolvable matches the plain scalars that YAML 1.1 reads as something else than text.
+// resolvable matches the plain scalars that YAML 1.1 reads as something other than text.
 // Source: yaml.org/type, bool and the numbers of YAML 1.1; go.yaml.in/yaml/v2, resolve.go.
 var resolvable = regexp.MustCompile(`^(?:[yYnN]|[yY]es|YES|[nN]o|NO|[oO]n|ON|[oO]ff|OFF|[tT]rue|TRUE|[fF]alse|FALSE|[-+]?\.?[0-9][0-9a-fA-FoxX_.+-]*)$`) //nolint:misspell // alse
 
@@ -85,7 +85,7 @@ func isPlain(node *yaml.Node) bool {
 	return node.Style&quoted == 0 && resolvable.MatchString(node.Value)
 }
 
-// keyAsRead returns a key as the chart sees it.
+// keyAsRead returns a key as the chart reads it.
 func keyAsRead(key *yaml.Node) string {
 	var read map[string]any
 	if isPlain(key) && sigsyaml.Unmarshal([]byte(key.Value+": 0"), &read) == nil {

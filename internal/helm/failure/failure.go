@@ -1,5 +1,5 @@
-// Package failure decides whose fault an error of Helm or the apiserver is, and words it for the log: what the cluster refuses
-// about a release is the release's own failure, everything else is a fault of the cluster.
+// Package failure decides whether an error of Helm or the apiserver is the release's or the cluster's fault, and words it for the
+// log. What the cluster refuses about a release is the release's failure, everything else is a fault of the cluster.
 package failure
 
 import (
@@ -19,9 +19,10 @@ const side = "cluster"
 
 var namespaceNotFound = regexp.MustCompile(`namespaces "[^"]*" not found`)
 
-// Classify wraps an error of changing a release: what the cluster refuses about its objects is a *release.BadRelease, a release that
-// somebody else is changing a *release.Failure, a missing namespace a *release.InputError, everything else a *release.Fault. An error that is one of these already, and nil, are
-// returned as they are. The format and subjects say what was being done.
+// Classify wraps an error of changing a release. If the cluster refuses the release's objects, the result is a
+// *release.BadRelease; if somebody else is changing the release, a *release.Failure; if the namespace is missing, a
+// *release.InputError; otherwise a *release.Fault. It returns nil, and an error that already is one of these, unchanged. The
+// format and subjects say what was being done.
 func Classify(ctx context.Context, err error, format string, subjects ...any) error {
 	var (
 		input   *release.InputError
@@ -53,7 +54,7 @@ func Classify(ctx context.Context, err error, format string, subjects ...any) er
 	return Fault(err, format, subjects...)
 }
 
-// Fault wraps an error of reading the cluster, or of preparing to, with advice if the error is a known one.
+// Fault wraps an error of reading the cluster, or of preparing to do so. It adds advice if the error is known.
 func Fault(err error, format string, subjects ...any) error {
 	do := ""
 	if known := lookUp(err); known != nil && known.fault {
@@ -62,7 +63,7 @@ func Fault(err error, format string, subjects ...any) error {
 	return release.NewFault(side, do, sanitized{err}, format, subjects...)
 }
 
-// Conflict is the fault of a cluster that somebody else is changing at the same time.
+// Conflict is a fault: somebody else is changing the release at the same time.
 func Conflict(format string, subjects ...any) error {
 	return &release.Fault{Side: side, Err: fmt.Errorf(format, subjects...), Do: "find out who else changes the release, and deploy again"}
 }
@@ -81,8 +82,8 @@ func Problem(code causes.Code, object release.Object, what string) string {
 	return fmt.Sprintf("%s %s: %s; %s", code, object, what, code.Cause().Advice)
 }
 
-// IsTransient reports whether an error says nothing about the request itself: it is the network's, or one of an apiserver that
-// is starting or overloaded.
+// IsTransient reports whether an error says nothing about the request itself: the network failed, or the apiserver is starting or
+// overloaded.
 func IsTransient(err error) bool {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {

@@ -6,8 +6,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release/causes"
 )
 
-// knownError recognizes an error of Helm or the apiserver by its text. Helm joins several errors into one text and drops their
-// types (pkg/action/hooks.go, install.go), so that there is nothing else to go by.
+// knownError recognizes an error of Helm or the apiserver by its text. The text is all there is: Helm joins several errors into
+// one text and drops their types (pkg/action/hooks.go, install.go).
 type knownError struct {
 	text  *regexp.Regexp
 	code  causes.Code // "" if it has none
@@ -36,7 +36,7 @@ var knownErrors = []knownError{
 		do: "check that the cluster answers from here and that the kubeconfig is of this cluster"},
 }
 
-// immutable is how an apiserver words that a field cannot be changed.
+// immutable matches an apiserver's messages that a field cannot be changed.
 // Source: k8s.io/apimachinery, pkg/api/validation/objectmeta.go, FieldImmutableErrorMsg; pkg/apis/apps/validation of Kubernetes.
 var immutable = regexp.MustCompile(`field is immutable|updates to statefulset spec for fields other than|is immutable after creation|` +
 	`cannot change roleRef|may not change once set|updates to (?:parameters|provisioner|reclaimPolicy|volumeBindingMode) are forbidden`)
@@ -51,7 +51,7 @@ func (k knownError) advice() string {
 	return k.code.Cause().Advice
 }
 
-// withCode puts the error's code before a text, if it has one.
+// withCode puts the error's code before a text, if the error has one.
 func (k knownError) withCode(text string) string {
 	if k.code == "" {
 		return text
@@ -59,7 +59,7 @@ func (k knownError) withCode(text string) string {
 	return string(k.code) + " " + text
 }
 
-// lookUp finds a known error by its text; nil if it is none.
+// lookUp finds a known error by its text; nil if the error is unknown.
 func lookUp(err error) *knownError {
 	for i := range knownErrors {
 		if knownErrors[i].text.MatchString(err.Error()) {

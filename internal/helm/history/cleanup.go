@@ -9,8 +9,8 @@ import (
 	"helm.sh/helm/v3/pkg/storage/driver"
 )
 
-// FailPending marks the revision that this operation left in progress as failed, if there is one; cause is the operation's
-// error. If that does not succeed, it logs so: the next run heals the release.
+// FailPending marks the revision that this operation left in progress as failed, if there is one; cause is the operation's error.
+// If it cannot, it logs a warning: the next run heals the release.
 func (s *Store) FailPending(cause error) {
 	pending := s.Pending
 	if pending == nil {
@@ -26,10 +26,11 @@ func (s *Store) FailPending(cause error) {
 	}
 }
 
-// maxPruned bounds how many revisions one operation deletes, so that a history that had grown long shrinks step by step.
+// maxPruned is how many revisions one operation deletes at most, so that a long history shrinks step by step.
 const maxPruned = 30
 
-// Prune deletes the oldest revisions until MaxRevisions are left. The deployed one and the one to go back to stay, however old.
+// Prune deletes the oldest revisions until MaxRevisions are left. It never deletes the deployed revision and the target of a
+// rollback.
 func (s *Store) Prune(name string) {
 	if s.Stopped() != nil {
 		return
@@ -56,7 +57,7 @@ func (s *Store) Prune(name string) {
 	}
 }
 
-// kept returns the numbers of the revisions that are not to be deleted, of a release's, newest first.
+// kept returns the numbers of the revisions that must not be deleted; entries are newest first.
 func (s *Store) kept(entries []Entry) (map[int]bool, error) {
 	marks, err := s.Marks(entries)
 	if err != nil {

@@ -32,7 +32,7 @@ const (
 
 var systemLabels = []string{labelName, labelOwner, labelStatus, labelVersion, labelCreated, labelModified}
 
-// maxRecord bounds a decompressed record, in bytes. The Secret itself has at most 1 MiB.
+// maxRecord limits a decompressed record, in bytes. The Secret itself has at most 1 MiB.
 const maxRecord = 64 << 20
 
 // recordName returns the name of a revision's Secret.
@@ -52,7 +52,7 @@ func setRecord(secret *core.Secret, revision *helmrelease.Release, content []byt
 	})
 }
 
-// encode compresses a revision as Helm does. Its description, in which Helm quotes the cluster, is sanitized.
+// encode compresses a revision as Helm does. It sanitizes the description, because Helm copies messages of the cluster into it.
 func encode(revision *helmrelease.Release) ([]byte, error) {
 	revision.Info.Description = failure.Sanitize(revision.Info.Description)
 	text, err := json.Marshal(revision)
@@ -73,7 +73,7 @@ func encode(revision *helmrelease.Release) ([]byte, error) {
 	return base64.StdEncoding.AppendEncode(nil, compressed.Bytes()), nil
 }
 
-// decode reads a record. Early versions of Helm 3 did not compress it.
+// decode decodes a record. Early versions of Helm 3 did not compress it.
 func decode(content []byte) (*helmrelease.Release, error) {
 	text, err := base64.StdEncoding.AppendDecode(nil, content)
 	if err != nil {

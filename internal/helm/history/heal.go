@@ -58,10 +58,10 @@ func (s *Store) Heal(ctx context.Context, name string, policy HealPolicy) (*rele
 	}
 }
 
-// errInUse is returned when a revision is written while it is being healed.
+// errInUse is returned if a revision is written while it is being healed.
 var errInUse = errors.New("it is being changed")
 
-// heal marks a revision as failed, unless it was written since its entry was read.
+// heal marks a revision as failed, unless it was written after its entry was read.
 func (s *Store) heal(entry Entry) (*release.Healed, error) {
 	revision, err := s.Get(entry.name)
 	if err != nil {
@@ -90,15 +90,15 @@ func (s *Store) heal(entry Entry) (*release.Healed, error) {
 	return healed, nil
 }
 
-// otherHelm is a revision that another Helm has, or had, in progress.
+// otherHelm is a revision that another Helm has in progress, or had when it was killed.
 type otherHelm struct {
 	release  string
 	entry    Entry
 	deadline time.Time
 }
 
-// startWaiting begins to wait for a revision, until ctx ends at the latest. The record's time is of another machine's clock, and
-// can only shorten the wait.
+// startWaiting starts to wait for a revision; the wait ends with ctx. The time in the record is from another machine's clock, so
+// it can only shorten the wait.
 func startWaiting(ctx context.Context, name string, entry Entry, policy HealPolicy) *otherHelm {
 	age := time.Duration(0)
 	if !entry.writtenAt.IsZero() {

@@ -14,21 +14,21 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Our own labels on a record. Helm's command copies all labels of a revision to the next one, and changes a record's status
-// without touching them: so each value names the revision that it describes, and is valid for that one only. release.LabelMark
-// is one more.
+// This pipeline's own labels on a record. The helm command copies all labels to the next revision, and changes a record's status
+// without changing them. Therefore each value contains the number of its revision, and counts for that revision only.
+// release.LabelMark is such a label too.
 const (
-	statusLabel  = "onedigest.dev/record"  // REVISION.STATUS: this pipeline wrote this status of this revision
-	createdLabel = "onedigest.dev/created" // REVISION: this pipeline created it
+	statusLabel  = "onedigest.dev/record"  // REVISION.STATUS: this pipeline wrote this status of the revision
+	createdLabel = "onedigest.dev/created" // REVISION: this pipeline created the revision
 	runLabel     = "onedigest.dev/run"     // the run that created the revision
 )
 
-// Author is who creates a revision.
+// Author says who creates a revision.
 type Author struct{ RunURL, Actor string }
 
 var runPath = regexp.MustCompile(`/actions/runs/([0-9]{1,20})(?:/|$)`)
 
-// label returns the author as a label value: the number of the run, or else a part of the URL's hash; "" without a URL.
+// label returns the author as a label value: the number of the run, or part of the URL's hash; "" without a URL.
 func (a Author) label() string {
 	if match := runPath.FindStringSubmatch(a.RunURL); match != nil {
 		return match[1]
@@ -56,7 +56,7 @@ func customLabels(all map[string]string) map[string]string {
 	return custom
 }
 
-// Entry is a revision as the metadata of its record describe it. The record need not be read for it.
+// Entry is a revision by the metadata of its record. Its content is not read.
 type Entry struct {
 	Revision int
 	Status   helmrelease.Status
@@ -64,10 +64,10 @@ type Entry struct {
 	name            string // of the Secret
 	labels          map[string]string
 	resourceVersion string
-	writtenAt       time.Time // by the clock of the writer, to the second; zero if not known
+	writtenAt       time.Time // by the writer's clock, in whole seconds; zero if unknown
 }
 
-// entryOf reads a record's metadata; false if it is not a record of Helm's.
+// entryOf parses a record's metadata; false if it is not a record of Helm's.
 func entryOf(item meta.PartialObjectMetadata) (Entry, bool) {
 	revision, err := strconv.Atoi(item.Labels[labelVersion])
 	if err != nil || item.Name != recordName(item.Labels[labelName], revision) {
@@ -83,24 +83,24 @@ func entryOf(item meta.PartialObjectMetadata) (Entry, bool) {
 	return entry, true
 }
 
-// InProgress reports whether the revision is being changed, or was left like that by a run that was killed.
+// InProgress reports whether the revision is being changed, or was left pending by a run that was killed.
 func (e Entry) InProgress() bool { return InProgress(e.Status) }
 
-// mark returns the mark that the record has. Marks returns the one that counts.
+// mark returns the mark on the record. Marks also considers rollbacks by another Helm.
 func (e Entry) mark() release.Mark { return release.ParseMark(e.labels[release.LabelMark], e.Revision) }
 
-// statusIsOurs reports whether this pipeline wrote the status that the revision has now.
+// statusIsOurs reports whether this pipeline wrote the revision's current status.
 func (e Entry) statusIsOurs() bool { return e.labels[statusLabel] == statusValue(e.Revision, e.Status) }
 
 // createdByUs reports whether this pipeline created the revision.
 func (e Entry) createdByUs() bool { return e.labels[createdLabel] == strconv.Itoa(e.Revision) }
 
-// partial returns as much of the revision as Helm needs to count it.
+// partial returns the part of the revision that Helm needs to count it.
 func (e Entry) partial(release string) *helmrelease.Release {
 	return &helmrelease.Release{Name: release, Version: e.Revision, Info: &helmrelease.Info{Status: e.Status}, Labels: customLabels(e.labels)}
 }
 
-// InProgress reports whether a status is one of a release that is being changed.
+// InProgress reports whether a status means that the release is being changed.
 func InProgress(status helmrelease.Status) bool {
 	return status.IsPending() || status == helmrelease.StatusUninstalling
 }

@@ -19,8 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/json"
 )
 
-// Marks returns the mark of every revision that has one: the one on its record, and what follows from a rollback by another
-// Helm. A person who rolls back means that the revisions in between are not good, and that the earlier one is.
+// Marks returns the marks of all revisions that have one: from their records, and from rollbacks by another Helm. Such a rollback
+// means that the skipped revisions are bad, and that the earlier one is good.
 func (s *Store) Marks(entries []Entry) (map[int]release.Mark, error) {
 	marks := map[int]release.Mark{}
 	for _, entry := range entries {
@@ -32,7 +32,7 @@ func (s *Store) Marks(entries []Entry) (map[int]release.Mark, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, entry := range slices.Backward(entries) { // oldest first: a rollback may go back to an earlier rollback
+	for _, entry := range slices.Backward(entries) { // oldest first, because a rollback may go back to an earlier rollback
 		source, found := rollbacks[entry.Revision]
 		if !found {
 			continue
@@ -49,8 +49,8 @@ func (s *Store) Marks(entries []Entry) (map[int]release.Mark, error) {
 	return marks, nil
 }
 
-// rollbacksByOthers returns the revisions that another Helm made by going back to an earlier one, and the number of that one. It
-// reads no record if this pipeline made all revisions.
+// rollbacksByOthers returns the revisions that another Helm made by a rollback, each with the number of the revision that it went
+// back to. It reads no record if this pipeline made all revisions.
 func (s *Store) rollbacksByOthers(entries []Entry) (map[int]int, error) {
 	if !slices.ContainsFunc(entries, Entry.deployedByPlainHelm) {
 		return nil, nil
@@ -72,19 +72,19 @@ func (s *Store) rollbacksByOthers(entries []Entry) (map[int]int, error) {
 	return rollbacks, nil
 }
 
-// deployedByPlainHelm reports whether another Helm made the revision, and it became live.
+// deployedByPlainHelm reports whether another Helm made the revision and the revision became live.
 func (e Entry) deployedByPlainHelm() bool {
 	return !e.createdByUs() && (e.Status == helmrelease.StatusDeployed || e.Status == helmrelease.StatusSuperseded)
 }
 
-// helmsRollback is how Helm describes a revision that a rollback made (helm.sh/helm/v3/pkg/action/rollback.go).
+// helmsRollback matches Helm's description of a revision that a rollback made (helm.sh/helm/v3/pkg/action/rollback.go).
 var helmsRollback = regexp.MustCompile(`^Rollback to ([0-9]{1,9})$`)
 
-// descriptionPrefix begins the description of every revision that this pipeline creates.
+// descriptionPrefix is the start of the description of every revision that this pipeline creates.
 const descriptionPrefix = "onedigest: "
 
-// sourceOf returns the number of the earlier revision that a revision repeats: the one that its description names, or else the
-// newest one with the same objects, unless that is the one right before it. It is 0 if there is none. older is newest first.
+// sourceOf returns the number of the earlier revision that a rollback repeated: the number in the revision's description, or the
+// newest revision with the same objects, unless that is the previous one. It returns 0 if there is none. older is newest first.
 func sourceOf(revision *helmrelease.Release, older []*helmrelease.Release) int {
 	if strings.HasPrefix(revision.Info.Description, descriptionPrefix) {
 		return 0 // of this pipeline, before it labelled what it creates
@@ -101,12 +101,13 @@ func sourceOf(revision *helmrelease.Release, older []*helmrelease.Release) int {
 	return older[at].Version
 }
 
-// maxUnproved is up to how many revisions that nobody smoked may be newer than a proved one for a rollback to prefer that one.
-// More of them in a row mean that smoke is no part of the pipeline any more.
+// maxUnproved is how many revisions without a smoke may be newer than a proved one that a rollback prefers. More of them in a row
+// mean that the pipeline no longer runs smoke.
 const maxUnproved = 3
 
-// LastVerified returns the revision to go back to: the newest that smoke proved, or else the newest that became ready and that
-// nothing speaks against. It returns false if there is none.
+// LastVerified returns the target of a rollback. That is the newest revision that smoke proved, unless more than maxUnproved
+// newer revisions became ready without a smoke. Otherwise it is the newest revision that became ready. It returns false if there
+// is none.
 func LastVerified(entries []Entry, marks map[int]release.Mark) (Entry, bool) {
 	var ready *Entry
 	unproved := 0
@@ -132,8 +133,8 @@ func LastVerified(entries []Entry, marks map[int]release.Mark) (Entry, bool) {
 	return *ready, true
 }
 
-// LastReadable returns the revision to go back to, as LastVerified finds it, nil if there is none. One whose record cannot be read
-// is skipped for the next, and logged.
+// LastReadable returns the target of a rollback, as LastVerified does; nil if there is none. It skips a revision whose record
+// cannot be read, and logs that.
 func (s *Store) LastReadable(entries []Entry, marks map[int]release.Mark) (*helmrelease.Release, Entry, error) {
 	marks = maps.Clone(marks)
 	for {
@@ -152,7 +153,7 @@ func (s *Store) LastReadable(entries []Entry, marks map[int]release.Mark) (*helm
 	}
 }
 
-// Since returns the revisions that are newer than one, newest first, without those whose records cannot be read.
+// Since returns the revisions after a given one, newest first, without those whose records cannot be read.
 func (s *Store) Since(entries []Entry, revision int) ([]*helmrelease.Release, error) {
 	if at := slices.IndexFunc(entries, func(e Entry) bool { return e.Revision <= revision }); at >= 0 {
 		entries = entries[:at]
@@ -160,8 +161,8 @@ func (s *Store) Since(entries []Entry, revision int) ([]*helmrelease.Release, er
 	return s.read(entries)
 }
 
-// Mark marks a revision. It changes only that label of the record, and nothing if the revision's mark says more already. Only a
-// revision that is deployed can be verified; any other is a *release.Failure.
+// Mark marks a revision. It changes only that label of the record, and nothing if the existing mark takes precedence. Only a
+// deployed revision can be verified; for any other the error is a *release.Failure.
 func (s *Store) Mark(ctx context.Context, name string, revision int, mark release.Mark) error {
 	for {
 		err := s.mark(ctx, name, revision, mark)

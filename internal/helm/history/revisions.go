@@ -12,8 +12,9 @@ import (
 	"helm.sh/helm/v3/pkg/storage/driver"
 )
 
-// Revisions describes the revisions of a release, newest first: at most MaxRevisions, and the deployed one if it is older; none if
-// it is not installed. One that cannot be read and that the release does not need has its number, status and mark only.
+// Revisions describes the revisions of a release, newest first: at most MaxRevisions, and the deployed one if it is older; none
+// if the release is not installed. A revision that cannot be read, and that the release can do without, has only its number,
+// status and mark.
 func (s *Store) Revisions(ctx context.Context, name string) ([]release.Revision, error) {
 	entries, err := s.Entries(name)
 	if err != nil {
@@ -23,7 +24,7 @@ func (s *Store) Revisions(ctx context.Context, name string) ([]release.Revision,
 	if at := indexOfDeployed(entries); at >= MaxRevisions {
 		shown = append(shown, entries[at])
 	}
-	revisions, err := s.read(shown, current(entries)...)
+	revisions, err := s.read(shown, requiredEntries(entries)...)
 	if err != nil {
 		return nil, failure.Classify(ctx, err, "reading the revisions of release %q in namespace %q", name, s.Namespace)
 	}
@@ -43,7 +44,7 @@ func (s *Store) Revisions(ctx context.Context, name string) ([]release.Revision,
 	return described, nil
 }
 
-// Revision reads one revision. One that does not exist is a *release.Failure, which names the newest.
+// Revision reads one revision. If it does not exist, the error is a *release.Failure that names the newest.
 func (s *Store) Revision(ctx context.Context, name string, number, newest int) (*helmrelease.Release, error) {
 	revision, err := s.Get(recordName(name, number))
 	if errors.Is(err, driver.ErrReleaseNotFound) || number < 1 {

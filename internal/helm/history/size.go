@@ -12,18 +12,19 @@ import (
 	helmrelease "helm.sh/helm/v3/pkg/release"
 )
 
-// maxSecret is how large the data of a Secret may be, in bytes.
+// maxSecret is the largest size of a Secret's data, in bytes.
 // Source: kubernetes.io, "Secrets", Size limit; k8s.io/api, core/v1, MaxSecretSize.
 const maxSecret = 1 << 20
 
-// recordReserve is left for what a record gets after it was measured: its status and its description.
+// recordReserve is room for what is added to a record after it was measured: its status and its description.
 const recordReserve = 4 << 10
 
-// surelyFits is a size of a revision's parts together, in bytes, at which its record fits even if nothing of it can be compressed:
+// surelyFits is a total size of a revision's parts, in bytes, with which its record always fits, even without any compression:
 // base64 twice makes it 16/9 as large.
 const surelyFits = 512 << 10
 
-// CheckSize refuses a revision whose record would not fit into a Secret, with an *release.InputError that names the largest parts.
+// CheckSize refuses a revision whose record would not fit into a Secret. The error is a *release.InputError that lists the
+// largest parts.
 func CheckSize(revision *helmrelease.Release) error {
 	parts := partsOf(revision)
 	total := 0
@@ -49,7 +50,7 @@ func CheckSize(revision *helmrelease.Release) error {
 		causes.RecordTooLarge, len(content), maxSecret, text.Line(strings.Join(largest, ", "), text.NoLimit)), causes.RecordTooLarge.Cause().Advice)
 }
 
-// maxNamed bounds how many parts of a record are named.
+// maxNamed is how many parts of a record are listed.
 const maxNamed = 3
 
 type part struct {
@@ -57,7 +58,7 @@ type part struct {
 	size int
 }
 
-// partsOf lists what a record contains. A record has no subcharts, but what they render.
+// partsOf lists the parts of a record. A record contains no subcharts, only what they render.
 func partsOf(revision *helmrelease.Release) []part {
 	parts := []part{{"the rendered manifest", len(revision.Manifest)}, {"values.schema.json", len(revision.Chart.Schema)}}
 	for _, file := range slices.Concat(revision.Chart.Templates, revision.Chart.Files) {

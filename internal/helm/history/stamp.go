@@ -8,8 +8,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// stampOf returns the labels and annotations that a deploy left on the objects that run the image. Somebody who deploys the chart
-// without us (Terraform's helm_release) may set them on the pods only, by the chart's values: these are used if no object has them.
+// stampOf returns the labels and annotations that a deploy has set on the objects that run the image. If no object has them, it
+// returns those of the pods: somebody who deploys the chart without this pipeline (Terraform's helm_release) may set them by the
+// chart's values.
 func stampOf(revision *helmrelease.Release) (labels, annotations map[string]string) {
 	objects, err := manifest.Parse(revision.Manifest)
 	if err != nil {
@@ -29,21 +30,22 @@ func stampOf(revision *helmrelease.Release) (labels, annotations map[string]stri
 	return nil, nil
 }
 
-// podStamp returns the labels and annotations of an object's pods.
+// podStamp returns the labels and annotations of an object's pod template.
 func podStamp(object map[string]any) (labels, annotations map[string]string) {
 	labels, _, _ = unstructured.NestedStringMap(object, "spec", "template", "metadata", "labels")
 	annotations, _, _ = unstructured.NestedStringMap(object, "spec", "template", "metadata", "annotations")
 	return labels, annotations
 }
 
-// IsStamped reports whether an object, or its pods, are annotated with the digest that they run.
+// IsStamped reports whether an object, or its pod template, is annotated with the digest that it runs.
 func IsStamped(object map[string]any) bool {
 	_, ofPods := podStamp(object)
 	own := (&unstructured.Unstructured{Object: object}).GetAnnotations()
 	return own[release.AnnotationDigest] != "" || ofPods[release.AnnotationDigest] != ""
 }
 
-// Describe returns what a revision's record says of it: its commit, digest and run, as far as they are known; not its mark.
+// Describe returns the content of a revision's record: commit, digest and run, as far as they are known. It does not set the
+// mark.
 func Describe(revision *helmrelease.Release, entry Entry) release.Revision {
 	described := release.Revision{Number: revision.Version, Status: revision.Info.Status.String(), At: revision.Info.LastDeployed.Time,
 		Description: failure.Sanitize(revision.Info.Description)}
@@ -58,8 +60,8 @@ func Describe(revision *helmrelease.Release, entry Entry) release.Revision {
 	return described
 }
 
-// runURL returns the run that created a revision, "" if it is not known. After a rollback by another Helm the objects still name
-// the run of an older revision: the annotation counts only if the record's label agrees.
+// runURL returns the URL of the run that created a revision, "" if unknown. After a rollback by another Helm the objects have the
+// URL of an older revision's run: the annotation counts only if the record's label agrees.
 func runURL(annotations map[string]string, entry Entry) string {
 	url := annotations[release.AnnotationRun]
 	if !entry.createdByUs() || entry.labels[runLabel] != (Author{RunURL: url}).label() {

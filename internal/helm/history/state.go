@@ -11,14 +11,14 @@ import (
 	helmrelease "helm.sh/helm/v3/pkg/release"
 )
 
-// State is what exists of a release before it is changed.
+// State is the state of a release before it is changed.
 type State struct {
 	Entries   []Entry                // newest first
-	Revisions []*helmrelease.Release // newest first, down to the last deployed one, at most MaxRevisions
+	Revisions []*helmrelease.Release // newest first, down to the last deployed revision, at most MaxRevisions
 	Install   bool                   // it was never deployed, or is being uninstalled: the next change is an install
 }
 
-// State reads what exists of a release.
+// State reads the state of a release.
 func (s *Store) State(ctx context.Context, name string) (State, error) {
 	entries, err := s.Entries(name)
 	if err != nil {
@@ -34,7 +34,7 @@ func (s *Store) State(ctx context.Context, name string) (State, error) {
 	} else if at := indexOfDeployed(entries); at >= 0 {
 		count = min(count, at+1)
 	}
-	if state.Revisions, err = s.read(entries[:count], current(entries)...); err != nil {
+	if state.Revisions, err = s.read(entries[:count], requiredEntries(entries)...); err != nil {
 		return State{}, failure.Classify(ctx, err, "reading the revisions of release %q in namespace %q", name, s.Namespace)
 	}
 	if len(state.Revisions) == 0 || state.Revisions[0].Version != entries[0].Revision {
@@ -66,8 +66,8 @@ func (s State) neverDeployed() bool {
 	})
 }
 
-// AppliedManifests returns the manifests that may have been applied since the last deployed revision, that one included, oldest
-// first. It returns none if the deployed revision is the newest, because Helm itself compares with that one.
+// AppliedManifests returns the manifests that may have been applied since the last deployed revision, including that one, oldest
+// first. It returns none if the deployed revision is the newest, because Helm itself compares with that.
 func (s State) AppliedManifests() (manifests []string) {
 	newest := s.Newest()
 	if newest == nil || newest.Info.Status == helmrelease.StatusDeployed || newest.Info.Status == helmrelease.StatusUninstalled {
@@ -79,8 +79,8 @@ func (s State) AppliedManifests() (manifests []string) {
 	return manifests
 }
 
-// CheckIdle returns a *release.Failure if the newest revision is in progress. Whether the run that changes it is alive cannot
-// be seen from the record.
+// CheckIdle returns a *release.Failure if the newest revision is in progress. The record does not show whether the run that
+// changes it is still alive.
 func (s State) CheckIdle() error {
 	newest := s.Newest()
 	if newest == nil || !InProgress(newest.Info.Status) {

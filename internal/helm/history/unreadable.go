@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// unreadableError is a record whose content is no revision, or another one than its name says.
+// unreadableError is the error for a record whose content is not a revision, or is not the revision in its name.
 type unreadableError struct {
 	secret string
 	error
@@ -30,14 +30,14 @@ func (s *Store) refuse(unreadable *unreadableError) error {
 	}
 }
 
-// warnSkipped logs a record that cannot be read and is not needed.
+// warnSkipped logs that a record cannot be read and is skipped.
 func (s *Store) warnSkipped(unreadable *unreadableError) {
 	s.Log(fmt.Sprintf("WARNING: %s Secret %q in namespace %q cannot be read and is skipped: %s; delete it: kubectl -n %s delete secret %s", causes.RecordUnreadable,
 		unreadable.secret, s.Namespace, failure.Sanitize(unreadable.Error()), s.Namespace, unreadable.secret))
 }
 
-// current returns the entries without which a release cannot be changed: the newest, and the newest that is deployed.
-func current(entries []Entry) (needed []Entry) {
+// requiredEntries returns the entries whose content is needed to change a release: the newest, and the newest that is deployed.
+func requiredEntries(entries []Entry) (needed []Entry) {
 	if len(entries) > 0 {
 		needed = append(needed, entries[0])
 	}
@@ -51,9 +51,9 @@ func indexOfDeployed(entries []Entry) int {
 	return slices.IndexFunc(entries, func(e Entry) bool { return e.Status == helmrelease.StatusDeployed })
 }
 
-// checkOtherDrivers returns a *release.Failure if a release without records in Secrets has some in ConfigMaps, where Helm keeps
-// them with HELM_DRIVER=configmap: an install would take its objects over and lose its history. Credentials that may not list
-// ConfigMaps see none.
+// checkOtherDrivers returns a *release.Failure if a release has no records in Secrets but some in ConfigMaps, where Helm stores
+// them with HELM_DRIVER=configmap: an install would take over its objects and lose its history. A user who may not list
+// ConfigMaps gets no error.
 func (s *Store) checkOtherDrivers(ctx context.Context, name string) error {
 	by := labels.SelectorFromSet(labels.Set{labelName: name, labelOwner: "helm"}).String()
 	found, err := s.configMaps.List(ctx, meta.ListOptions{LabelSelector: by, Limit: 1})

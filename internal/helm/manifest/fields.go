@@ -31,8 +31,8 @@ func ValueAt(object map[string]any, path string, fallback any) any {
 	return value
 }
 
-// SetStrings sets the non-empty values in the map of strings at a path. A value there that is not a map
-// is kept, and the apiserver rejects it.
+// SetStrings sets the non-empty values in the map of strings at a path. It leaves a value there that is not a map, and the
+// apiserver rejects it.
 func SetStrings(object map[string]any, values map[string]string, path ...string) {
 	current, _, err := unstructured.NestedMap(object, path...)
 	if err != nil {
@@ -52,10 +52,10 @@ func SetStrings(object map[string]any, values map[string]string, path ...string)
 }
 
 // Equal reports whether two values mean the same to an apiserver: an empty value equals an absent one, and numbers are compared
-// as they are written.
+// by their text.
 func Equal(a, b any) bool { return JSON(WithoutEmpty(a)) == JSON(WithoutEmpty(b)) }
 
-// WithoutEmpty returns a value without the empty strings, maps and lists in it; nil if nothing is left. List items keep their
+// WithoutEmpty returns a value without the empty strings, maps and lists in it; nil if nothing remains. List items keep their
 // position.
 func WithoutEmpty(value any) any {
 	switch value := value.(type) {
@@ -99,8 +99,8 @@ func JSON(value any) string {
 	return string(line)
 }
 
-// Merge returns base overridden by top, maps recursively; neither is changed. Helm's own function prints a value that it drops
-// to the standard error stream, secrets too.
+// Merge returns base overridden by top, maps recursively; it changes neither. Helm's own function prints values that it drops,
+// including secrets, to standard error.
 func Merge(base, top map[string]any) map[string]any {
 	merged := maps.Clone(base)
 	if merged == nil {
@@ -122,13 +122,13 @@ func GroupKind(object map[string]any) string {
 	return kind.Group + "/" + kind.Kind
 }
 
-// Key identifies an object by group, kind, namespace and name, whatever version of its kind it is written in. An object without
-// a namespace counts as one of the given namespace.
+// Key identifies an object by group, kind, namespace and name, independent of the version of its kind. An object without a
+// namespace gets the given one.
 func Key(object map[string]any, namespace string) string {
 	return strings.Join([]string{GroupKind(object), ObjectID(object, namespace).Namespace, (&unstructured.Unstructured{Object: object}).GetName()}, " ")
 }
 
-// KindAndName is how messages refer to an object: "Deployment/shop".
+// KindAndName formats an object for messages: "Deployment/shop".
 func KindAndName(object map[string]any) string {
 	u := unstructured.Unstructured{Object: object}
 	return u.GetKind() + "/" + u.GetName()

@@ -1,4 +1,4 @@
-// Package manifest reads and writes manifests, and reads single fields of the objects in them. It knows neither Helm nor a cluster.
+// Package manifest reads and writes manifests, and reads single fields of their objects. It uses neither Helm nor a cluster.
 package manifest
 
 import (
@@ -36,7 +36,7 @@ func Parse(manifest string) ([]map[string]any, error) {
 	}
 }
 
-// ParseObject reads one document. Integers stay integers, however large: a user id may have ten digits.
+// ParseObject reads one document. Integers stay integers, whatever their size: a user id may have ten digits.
 func ParseObject(document []byte) (map[string]any, error) {
 	text, err := yaml.ToJSON(document)
 	if err != nil {
@@ -47,7 +47,7 @@ func ParseObject(document []byte) (map[string]any, error) {
 	return object, err
 }
 
-// Flatten returns the items of a list, recursively; any other object is returned alone, and an empty one not at all.
+// Flatten returns the items of a list, recursively. It returns any other object alone, and nothing for an empty object.
 func Flatten(object map[string]any) []map[string]any {
 	if len(object) == 0 {
 		return nil

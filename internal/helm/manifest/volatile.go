@@ -6,7 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// volatileFields are set by the cluster, or differ from run to run. They say nothing about what was asked for.
+// volatileFields are set by the cluster, or differ from run to run. They say nothing about what was requested.
 var volatileFields = [][]string{
 	{"status"},
 	{"metadata", "managedFields"}, {"metadata", "resourceVersion"}, {"metadata", "generation"}, {"metadata", "uid"},

@@ -15,12 +15,13 @@ import (
 	"k8s.io/cli-runtime/pkg/resource"
 )
 
-// KeepCapacity sets the replicas of each target object that an autoscaler scales to what the cluster has, in the base of the merge
-// too, if the merge would lower them: the autoscaler would raise them again only when load is high. It returns a line for each
-// object that is kept so, and for each whose replicas the merge lowers.
+// KeepCapacity keeps the replicas that an autoscaler has set: if the merge would lower the replicas of a target object that an
+// autoscaler scales, it sets them to the cluster's number, in the base of the merge too. The autoscaler would otherwise raise
+// them again only when load is high. It returns a line for each object whose replicas are kept, and for each whose replicas the
+// merge lowers.
 //
-// An autoscaler is any object of the target with a spec.scaleTargetRef, or a HorizontalPodAutoscaler in the cluster that the release is not about
-// to delete.
+// An autoscaler is any object of the target with a spec.scaleTargetRef, or a HorizontalPodAutoscaler in the cluster that the
+// release is not about to delete.
 func (r *Release) KeepCapacity(base, target kube.ResourceList) []string {
 	lines := make([]string, len(target))
 	_ = Each(len(target), func(i int) error {
@@ -30,8 +31,8 @@ func (r *Release) KeepCapacity(base, target kube.ResourceList) []string {
 	return slices.DeleteFunc(lines, func(line string) bool { return line == "" })
 }
 
-// keepCapacity treats one object, and returns its line, "" if its replicas are not lowered. An object that cannot be read is left to the
-// request that applies it.
+// keepCapacity handles one object, and returns its line, "" if its replicas are not lowered. It skips an object that cannot be
+// read: the request that applies it reports the error.
 func (r *Release) keepCapacity(base, info *resource.Info, target kube.ResourceList) string {
 	wanted, isSet := replicas(info)
 	before, wasSet := int64(0), false
@@ -78,7 +79,7 @@ func setReplicas(info *resource.Info, count int64) {
 	}
 }
 
-// Autoscaler returns which object scales an object, "" if none does. The target is the objects that the release will have.
+// Autoscaler returns which object scales an object, "" if none does. target are the objects that the release will have.
 func (r *Release) Autoscaler(info *resource.Info, target kube.ResourceList) string {
 	for _, one := range target {
 		if one.Namespace == info.Namespace && scales(manifest.Fields(one.Object), info) {
@@ -94,20 +95,20 @@ func (r *Release) Autoscaler(info *resource.Info, target kube.ResourceList) stri
 	return ""
 }
 
-// scales reports whether an object's spec.scaleTargetRef is another object. The kind defaults to Deployment, as KEDA has it.
+// scales reports whether an object's spec.scaleTargetRef points to another object. The kind defaults to Deployment, as in KEDA.
 // Source: kubernetes.io, API reference, HorizontalPodAutoscaler; keda.sh, ScaledObject specification.
 func scales(scaler map[string]any, info *resource.Info) bool {
 	kind := manifest.ValueAt(scaler, "spec.scaleTargetRef.kind", "Deployment")
 	return kind == info.Mapping.GroupVersionKind.Kind && manifest.ValueAt(scaler, "spec.scaleTargetRef.name", "") == info.Name
 }
 
-// autoscalers are the HorizontalPodAutoscalers of a cluster by namespace, each namespace read once.
+// autoscalers reads the HorizontalPodAutoscalers of a cluster, once per namespace.
 type autoscalers struct {
 	mu          sync.Mutex
 	byNamespace map[string]kube.ResourceList
 }
 
-// in lists a namespace's autoscalers; none if they may not be listed.
+// in lists a namespace's autoscalers; none if this user may not list them.
 func (a *autoscalers) in(r *Release, namespace string) kube.ResourceList {
 	a.mu.Lock()
 	defer a.mu.Unlock()

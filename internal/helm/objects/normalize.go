@@ -7,8 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// normalize writes objects as a cluster keeps them. Only then does a three-way merge remove what a manifest no longer has: a merge
-// of a Secret's stringData removes nothing from its data, and one of null replicas resets what an autoscaler has set.
+// normalize writes objects as a cluster stores them, because a three-way merge needs that to remove fields: a merge of a Secret's
+// stringData removes nothing from its data, and a merge of null replicas resets what an autoscaler has set.
 func normalize(list kube.ResourceList) kube.ResourceList {
 	for _, info := range list {
 		object, is := info.Object.(*unstructured.Unstructured)
@@ -25,7 +25,8 @@ func normalize(list kube.ResourceList) kube.ResourceList {
 	return list
 }
 
-// encodeStringData moves a Secret's stringData into its data, as an apiserver does. A Secret that an apiserver refuses is left as it is.
+// encodeStringData moves a Secret's stringData to its data, as an apiserver does. It does not change a Secret that an apiserver
+// would refuse.
 // Source: kubernetes.io, API reference, Secret, stringData.
 func encodeStringData(secret map[string]any) {
 	texts, is := secret["stringData"].(map[string]any)

@@ -16,10 +16,10 @@ import (
 	"k8s.io/cli-runtime/pkg/resource"
 )
 
-// maxParallel bounds how many requests Each has in flight at once.
+// maxParallel is how many requests Each sends in parallel.
 const maxParallel = 8
 
-// Each calls do for 0 to n-1, up to eight calls at once, and returns the first error.
+// Each calls do for 0 to n-1, up to maxParallel calls at once, and returns the first error.
 func Each(n int, do func(i int) error) error {
 	var group errgroup.Group
 	group.SetLimit(maxParallel)
@@ -29,15 +29,16 @@ func Each(n int, do func(i int) error) error {
 	return group.Wait()
 }
 
-// Cluster builds objects for a cluster that serves the kinds of its mapper.
+// Cluster builds objects of the kinds that the cluster serves, according to its mapper.
 type Cluster struct {
 	*kube.Client
 	Mapper  func() meta.RESTMapper
 	Refresh func() (asked bool, err error) // asks the cluster for its kinds again, at most once per operation
 }
 
-// Build reads a manifest's objects, and writes them as the cluster keeps them. It validates nothing: the apiserver does so itself since 1.27, and the client would have to
-// download its whole schema. After an unknown kind the cluster is asked for its kinds again, once.
+// Build reads a manifest's objects, and writes them as the cluster stores them. It does not validate: the apiserver does so
+// itself since 1.27, and the client would have to download the whole schema. After an unknown kind it discovers the cluster's
+// kinds again, once.
 func (c *Cluster) Build(reader io.Reader, _ bool) (kube.ResourceList, error) {
 	content, err := io.ReadAll(reader)
 	if err != nil {
@@ -56,12 +57,13 @@ func (c *Cluster) Build(reader io.Reader, _ bool) (kube.ResourceList, error) {
 	return normalize(list), err
 }
 
-// isUnknownKind reports whether the cluster does not serve a kind. Helm joins errors and drops their types.
+// isUnknownKind reports whether the cluster does not serve a kind. It reads the text, because Helm joins errors and drops their
+// types.
 func isUnknownKind(err error) bool {
 	return err != nil && (meta.IsNoMatchError(err) || strings.Contains(err.Error(), "no matches for kind"))
 }
 
-// Serves reports whether the cluster serves an object's kind in its version.
+// Serves reports whether the cluster serves an object's kind and version.
 func (c *Cluster) Serves(object map[string]any) (bool, error) {
 	kind := (&unstructured.Unstructured{Object: object}).GroupVersionKind()
 	_, err := c.Mapper().RESTMapping(kind.GroupKind(), kind.Version)
@@ -123,7 +125,7 @@ func Annotations(info *resource.Info) map[string]string {
 	return accessor.GetAnnotations()
 }
 
-// mergeStrings returns the entries of both maps; second wins.
+// mergeStrings returns the entries of both maps; second overrides first.
 func mergeStrings(first, second map[string]string) map[string]string {
 	merged := make(map[string]string, len(first)+len(second))
 	maps.Copy(merged, first)

@@ -24,7 +24,7 @@ type Release struct {
 	*Cluster
 	Name            string
 	TargetNamespace string   // the release's namespace
-	AppliedBefore   []string // manifests that may have been applied since the last deployed revision, that one included, oldest first; none if it is the newest
+	AppliedBefore   []string // manifests that may have been applied since the last deployed revision, including that one, oldest first; none if it is the newest
 
 	autoscalers autoscalers
 }
@@ -50,7 +50,7 @@ func (r *Release) AnnotateOwner(info *resource.Info) error {
 	return nil
 }
 
-// AppliedRevisions returns the objects of each manifest of AppliedBefore, without those whose kind the cluster no longer serves.
+// AppliedRevisions returns the objects of each manifest in AppliedBefore, without those whose kind the cluster no longer serves.
 func (r *Release) AppliedRevisions() ([]kube.ResourceList, error) {
 	lists := make([]kube.ResourceList, 0, len(r.AppliedBefore))
 	for _, text := range r.AppliedBefore {
@@ -63,8 +63,8 @@ func (r *Release) AppliedRevisions() ([]kube.ResourceList, error) {
 	return lists, nil
 }
 
-// MergeBase returns what the target objects are merged with, three ways: the original objects, or where several revisions may
-// have been applied, the union of what they set. An object that is adopted has no applied revision, and is merged with the
+// MergeBase returns the earlier objects for the three-way merge with the target: the original objects, or, if several revisions
+// may have been applied, the union of what they set. An object that is adopted was not applied before, and is merged with the
 // original one.
 func MergeBase(original, target kube.ResourceList, applied []kube.ResourceList) kube.ResourceList {
 	if len(applied) == 0 {
@@ -88,7 +88,7 @@ func MergeBase(original, target kube.ResourceList, applied []kube.ResourceList) 
 	return base
 }
 
-// union returns an object with the fields of both; the newer one's win.
+// union returns an object with the fields of both; the newer object's fields override.
 func union(older, newer *resource.Info) *resource.Info {
 	if older == nil {
 		return newer
@@ -113,8 +113,8 @@ func isUnstructured(info *resource.Info) bool {
 	return is
 }
 
-// ToDelete returns the objects of earlier revisions that are in the cluster, that the target lacks and that are this release's.
-// An object that a person created, that belongs to another release or that is annotated to be kept is not deleted.
+// ToDelete returns the objects of earlier revisions that are in the cluster, that the target lacks and that belong to this
+// release. It leaves out an object that a person created, that belongs to another release or that is annotated to be kept.
 func (r *Release) ToDelete(original, target kube.ResourceList) (list kube.ResourceList, err error) {
 	applied, err := r.AppliedRevisions()
 	if err != nil {

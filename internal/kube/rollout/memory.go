@@ -22,7 +22,7 @@ type memory struct {
 	began     time.Time                               // by pod, for pods that existed before the release was applied
 	starts    map[types.UID]map[string]containerStart // containers of pods of before the release was applied, by pod
 
-	// Of Jobs and hooks: what has ended and may be deleted since, Jobs whose pods have succeeded, identities, and since when one is missing.
+	// About Jobs and hooks:  what has ended and may be deleted since, Jobs whose pods have succeeded, identities, and since when one is missing.
 	ended        map[release.Object]condition
 	succeeded    map[release.Object]bool
 	uids         map[release.Object]types.UID
