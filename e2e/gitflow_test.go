@@ -19,7 +19,8 @@ import (
 )
 
 // standIns are verbs that write down what they were given, so that the workflows' wiring can be seen without a cluster.
-// The commit that promote names is not the one of the run: who passes the wrong one on is found out. deploy notes a value of the
+// The commit that build and promote name for the image is not the one of the run, as if the run changed nothing that enters the image, and
+// the one whose chart is promoted is a third: who passes the wrong one on is found out. deploy notes a value of the
 // file that it is given, which differs from commit to commit.
 const standIns = `#!/bin/bash
 verb=${0##*/}
@@ -29,8 +30,8 @@ if [[ -n $INPUT_VALUES ]]; then printf 'INPUT_REHEARSED=%s\0' "$(sed -n 's/^ *RE
 echo "$verb was here"
 [[ $verb-$INPUT_ENVIRONMENT != "$FAIL" ]] || { echo "$verb: failed: on purpose" >&2; exit 1; }
 case $verb in
-  build) echo "digest=$BUILT" ;;
-  promote) echo "digest=$BUILT"; echo "commit=$PROMOTED" ;;
+  build) echo "digest=$BUILT"; echo "commit=$OF" ;;
+  promote) echo "digest=$BUILT"; echo "commit=$OF"; echo "source=$PROMOTED" ;;
   deploy)
     echo "url=http://127.0.0.1:1/$INPUT_ENVIRONMENT"
     if [[ $INPUT_ENVIRONMENT == "$SUPERSEDED" ]]; then echo "outcome=superseded"; else echo "digest=$BUILT"; fi ;;
@@ -44,13 +45,15 @@ type rehearsal struct {
 	checkout
 	flow     *flow
 	bin      string
-	promoted string // the commit that promote names, older than the one of the run
+	built    string // the commit of the image, older than the one of the run
+	promoted string // the commit that is promoted, older too
 }
 
 func newRehearsal(t *testing.T) rehearsal {
 	t.Helper()
 	r := rehearsal{flow: newFlow(t), bin: t.TempDir()}
 	r.checkout = r.flow.checkout
+	r.built = r.git("rev-parse", "HEAD")
 	for _, environment := range []string{"staging", "production"} {
 		values := "terraform/" + environment + "/values-" + environment + ".yaml"
 		r.edit(values, "config:\n", "config:\n  REHEARSED: promoted\n")
@@ -73,7 +76,7 @@ func (r rehearsal) run(t *testing.T, event, workflow string, args ...string) (ve
 	log, err = r.flow.run(t, event, workflow, append([]string{
 		"--var", "ECR_REPOSITORY=registry.example.com/team/shop",
 		"--env", "ONEDIGEST_BIN=" + r.bin, "--env", "RECORD=" + record,
-		"--env", "BUILT=" + builtDigest, "--env", "PROMOTED=" + r.promoted,
+		"--env", "BUILT=" + builtDigest, "--env", "PROMOTED=" + r.promoted, "--env", "OF=" + r.built,
 	}, args...)...)
 	entries, readErr := os.ReadDir(record)
 	if readErr != nil {
@@ -111,17 +114,17 @@ const rehearsed = "registry.example.com/team/shop"
 // production is what both workflows do behind the production environment, after promote.
 func (r rehearsal) production(more map[string]string) []map[string]string {
 	image := rehearsed + "@" + builtDigest
-	deploy := map[string]string{"verb": "deploy", "environment": "production", "image": image, "commit": r.promoted, "release": "shop"}
+	deploy := map[string]string{"verb": "deploy", "environment": "production", "image": image, "commit": r.built, "release": "shop"}
 	maps.Copy(deploy, more)
-	return []map[string]string{deploy, {"verb": "smoke", "environment": "production", "image": image, "expect-commit": r.promoted, "release": "shop"}}
+	return []map[string]string{deploy, {"verb": "smoke", "environment": "production", "image": image, "expect-commit": r.built, "release": "shop"}}
 }
 
-func staging(commit string) []map[string]string {
+func (r rehearsal) staging(commit string) []map[string]string {
 	image := rehearsed + "@" + builtDigest
 	return []map[string]string{
 		{"verb": "build", "repository": rehearsed, "context": "app", "builder": "go", "commit": commit},
-		{"verb": "deploy", "environment": "staging", "image": image, "commit": commit, "release": "shop", "values": "terraform/staging/values-staging.yaml", "rehearsed": "newest"},
-		{"verb": "smoke", "environment": "staging", "image": image, "expect-commit": commit, "release": "shop"},
+		{"verb": "deploy", "environment": "staging", "image": image, "commit": r.built, "release": "shop", "values": "terraform/staging/values-staging.yaml", "rehearsed": "newest"},
+		{"verb": "smoke", "environment": "staging", "image": image, "expect-commit": r.built, "release": "shop"},
 	}
 }
 
@@ -135,7 +138,7 @@ func TestDeploymentWorkflow(t *testing.T) {
 		return map[string]string{"verb": "deploy", "environment": environment, "release": "shop", "rollback-failed-smoke": "true"}
 	}
 	ofTheRun := map[string]string{"values": "terraform/production/values-production.yaml", "rehearsed": "newest"}
-	whole := slices.Concat(staging(commit), []map[string]string{promote}, r.production(ofTheRun))
+	whole := slices.Concat(r.staging(commit), []map[string]string{promote}, r.production(ofTheRun))
 	for _, test := range []struct {
 		name, fail, superseded string
 		want                   []map[string]string

@@ -205,9 +205,11 @@ func (c checkout) git(args ...string) string {
 	return strings.TrimSpace(string(text))
 }
 
-// commit commits everything and returns the commit. The message makes commits of different tests differ.
+// commit commits everything and returns the commit. The message makes commits of different tests differ, and the file the images of
+// different commits: build would reuse that of an earlier one.
 func (c checkout) commit(message string) string {
 	c.t.Helper()
+	c.write("app/commits.go", fmt.Sprintf("package main\n\nconst _ = %q\n", c.t.Name()+": "+message+" after "+c.git("rev-parse", "HEAD")))
 	c.git("add", "--all")
 	c.git("commit", "--quiet", "--allow-empty", "--message", c.t.Name()+": "+message)
 	return c.git("rev-parse", "HEAD")

@@ -23,6 +23,12 @@ type WorkTree interface {
 	// Inspect returns the commit that is checked out in a directory, and the paths inside that git lists as changed. If commit is
 	// not "", it must be the checked-out one.
 	Inspect(ctx context.Context, dir, commit string) (release.Source, error)
+	// Object returns the SHA-256 of a commit's object, and false if the available history lacks the commit.
+	Object(ctx context.Context, dir string, commit release.Commit) ([32]byte, bool, error)
+	// Fingerprint returns a hash of what the commit has of an image's inputs.
+	Fingerprint(ctx context.Context, dir string, commit release.Commit, inputs release.Inputs) (string, error)
+	// Ancestors returns at most limit commits before one, the nearest first, along the first parents.
+	Ancestors(ctx context.Context, dir string, commit release.Commit, limit int) ([]release.Commit, error)
 	// Differences compares an image's inputs with the commit, by content, and returns those that differ.
 	Differences(ctx context.Context, dir string, commit release.Commit, inputs release.Inputs) ([]release.Difference, error)
 }
@@ -43,6 +49,11 @@ type Builder interface {
 type Registry interface {
 	// Find returns the image that a tag points to; false if the tag does not exist.
 	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error)
+	// Inspect reads an image's manifest and the digest that a tag of the same repository names.
+	Inspect(ctx context.Context, repository release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error)
+	// Tag pushes the inspected manifest's own bytes under a tag. It returns a *release.TagTakenError if the tag is immutable and names
+	// another image.
+	Tag(ctx context.Context, repository release.Repository, state release.TagState, digest release.Digest, tag release.Tag) error
 	// Fetch downloads an image for the platforms into dir. If the image does not exist, or not for every platform, the error is a
 	// *release.InputError.
 	Fetch(ctx context.Context, image release.Image, platforms []release.Platform, dir string) (release.Layout, error)
@@ -65,12 +76,14 @@ type Result struct {
 	Digest    release.Digest  `json:"digest"`
 	Tag       release.Tag     `json:"tag"`
 	Reused    bool            `json:"reused"`
-	Commit    release.Commit  `json:"commit"`
-	Builder   string          `json:"builder,omitempty"`   // empty if the image was reused
-	Platforms []string        `json:"platforms,omitempty"` // empty if the image was reused
+	Commit    release.Commit  `json:"commit"`               // that the image was built from
+	From      release.Commit  `json:"reusedFrom,omitempty"` // Commit, if it is an earlier one than that of the work tree, or ""
+	Builder   string          `json:"builder,omitempty"`    // empty if the image was reused
+	Platforms []string        `json:"platforms,omitempty"`  // empty if the image was reused
 }
 
-// Run returns the commit's image if the registry has it; otherwise it builds the image and pushes it under the commit's tag.
+// Run returns the commit's image if the registry has it. If no input of the image was changed since the nearest earlier commit that has an
+// image, it gives that image the commit's tag. Otherwise it builds the image and pushes it under the commit's tag.
 // Inputs that differ from the commit are a *release.InputError unless AllowDirty is set; inputs that change during the build
 // always are. A tag of another commit's image, or of one that was built with other settings, is a *release.Refusal.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
@@ -88,13 +101,19 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if recipe.Source, err = checkChanges(ctx, builder, recipe, settings, deps); err != nil {
 		return Result{}, err
 	}
-	result, found, err := findExisting(ctx, settings.Repository, tagFor(recipe.Source, deps.Now()), recipe, deps)
+	result, found, err := findExisting(ctx, builder, settings.Repository, tagFor(recipe.Source, deps.Now()), recipe, deps)
 	if found || err != nil {
 		return result, err
 	}
-	if !settings.AllowDirty {
+	if len(recipe.Source.Changed) == 0 {
 		if err := refuseDifferences(ctx, builder, recipe, settings, orAllowDirty, deps); err != nil {
 			return Result{}, err
+		}
+		if recipe.Inputs, err = fingerprint(ctx, builder, recipe, deps); err != nil {
+			return Result{}, err
+		}
+		if result, found, err := reuseUnchanged(ctx, builder, recipe, settings, deps); found || err != nil {
+			return result, err
 		}
 	}
 	recipe, removeBase, err := fetchBase(ctx, recipe, deps)

@@ -30,10 +30,23 @@ type fakeDeps struct {
 	changing    []release.Difference // what differs once the image was built
 	created     []string             // files that are inputs once the image was built
 	recipe      release.Recipe       // of the last build
+	files       map[release.Commit]string
+	ancestors   []release.Commit
+	shallow     bool // the history lacks the ancestors' objects
+	found       []release.Tag
 }
 
 func (f *fakeDeps) Inspect(context.Context, string, string) (release.Source, error) {
 	return f.source, nil
+}
+func (f *fakeDeps) Object(_ context.Context, _ string, of release.Commit) ([32]byte, bool, error) {
+	return [32]byte{of.String()[0]}, !f.shallow, nil
+}
+func (f *fakeDeps) Fingerprint(_ context.Context, _ string, of release.Commit, _ release.Inputs) (string, error) {
+	return f.files[of], nil
+}
+func (f *fakeDeps) Ancestors(context.Context, string, release.Commit, int) ([]release.Commit, error) {
+	return f.ancestors, nil
 }
 func (f *fakeDeps) Differences(_ context.Context, _ string, _ release.Commit, inputs release.Inputs) ([]release.Difference, error) {
 	differences := slices.Clone(f.differences)
@@ -57,7 +70,11 @@ func (f *fakeDeps) Scratch() (string, func(), error)   { return "/scratch", func
 func (f *fakeDeps) Choose(builder string, _ release.Recipe) (string, error) { return "go", nil }
 
 func (f *fakeDeps) Settings(builder string, recipe release.Recipe) (release.RecipeSettings, error) {
-	return release.RecipeSettings{"builder": builder, "main": recipe.Main}, nil
+	settings := release.RecipeSettings{"builder": builder, "main": recipe.Main}
+	for name, value := range recipe.BuildArgs {
+		settings["build-args "+name] = fmt.Sprint(recipe.Source.Object[0], value)
+	}
+	return settings, nil
 }
 
 func (f *fakeDeps) Build(_ context.Context, _ string, recipe release.Recipe, dir string) (release.Layout, error) {
@@ -68,8 +85,36 @@ func (f *fakeDeps) Build(_ context.Context, _ string, recipe release.Recipe, dir
 }
 
 func (f *fakeDeps) Find(_ context.Context, _ release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
+	f.found = append(f.found, tag)
 	tagged, found := f.pushed[tag]
 	return tagged, found, nil
+}
+
+// fakeRegistry has the registry's Inspect, as fakeDeps has the work tree's.
+type fakeRegistry struct{ *fakeDeps }
+
+func (r fakeRegistry) Inspect(_ context.Context, _ release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
+	for _, image := range r.pushed {
+		if image.Digest == digest {
+			return release.TagState{Found: true, Revision: image.Revision, TagDigest: r.pushed[tag].Digest}, nil
+		}
+	}
+	return release.TagState{}, nil
+}
+
+func (r fakeRegistry) Tag(_ context.Context, _ release.Repository, _ release.TagState, digest release.Digest, tag release.Tag) error {
+	if !r.otherBuild.Digest.IsZero() {
+		r.pushed[tag] = r.otherBuild
+	}
+	if tagged, taken := r.pushed[tag]; taken && tagged.Digest != digest {
+		return &release.TagTakenError{Tag: tag, Holds: tagged.Digest, Wanted: digest}
+	}
+	for _, image := range r.pushed {
+		if image.Digest == digest {
+			r.pushed[tag] = image
+		}
+	}
+	return nil
 }
 
 func (f *fakeDeps) Fetch(_ context.Context, image release.Image, platforms []release.Platform, dir string) (release.Layout, error) {
@@ -84,7 +129,7 @@ func (f *fakeDeps) Push(_ context.Context, layout release.Layout, _ release.Repo
 	if tagged, taken := f.pushed[tag]; taken && tagged.Digest != layout.Digest {
 		return &release.TagTakenError{Tag: tag, Holds: tagged.Digest, Wanted: layout.Digest}
 	}
-	f.pushed[tag] = release.ImageInfo{Digest: layout.Digest, Revision: f.recipe.Source.Revision(), Recipe: f.recipe.Settings.Encode()}
+	f.pushed[tag] = release.ImageInfo{Digest: layout.Digest, Revision: f.recipe.Source.Revision(), Recipe: f.recipe.Settings.Encode(), Inputs: f.recipe.Inputs}
 	return nil
 }
 
@@ -94,7 +139,7 @@ func (f *fakeDeps) run(t *testing.T, flags ...string) (build.Result, error) {
 	if err := settingtest.Apply(settings.Declare(), append([]string{"--repository", "localhost:5000/shop"}, flags...)...); err != nil {
 		t.Fatal(err)
 	}
-	return build.Run(t.Context(), settings, build.Deps{WorkTree: f, Builder: f, Registry: f, Workspace: f, Reporter: releasetest.DiscardReporter{},
+	return build.Run(t.Context(), settings, build.Deps{WorkTree: f, Builder: f, Registry: fakeRegistry{f}, Workspace: f, Reporter: releasetest.DiscardReporter{},
 		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC) }})
 }
 

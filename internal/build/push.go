@@ -11,13 +11,21 @@ import (
 
 // findExisting returns the image that the tag points to in the registry. An image of another revision, or with other or unknown
 // settings, is a *release.Refusal.
-func findExisting(ctx context.Context, repository release.Repository, tag release.Tag, recipe release.Recipe, deps Deps) (Result, bool, error) {
+func findExisting(ctx context.Context, builder string, repository release.Repository, tag release.Tag, recipe release.Recipe, deps Deps) (Result, bool, error) {
 	tagged, found, err := deps.Registry.Find(ctx, repository, tag)
 	if err != nil || !found {
 		return Result{}, false, err
 	}
 	source := recipe.Source
 	if tagged.Revision != source.Revision() {
+		from, same, err := isUnchanged(ctx, builder, tagged, recipe, deps)
+		if err != nil {
+			return Result{}, false, err
+		}
+		if same {
+			deps.Reporter.Infof("%s holds commit %s already: %s of commit %s, nothing to build", repository, source.Commit.Short(), tagged.Digest, from.Short())
+			return reusedFrom(from, repository, tag, tagged.Digest), true, nil
+		}
 		return Result{}, false, &release.Refusal{
 			Why: fmt.Sprintf("tag %q in %q holds %s, which is labelled with revision %q", tag, repository, tagged.Digest, tagged.Revision),
 			Do:  "find out who pushed it; a commit's tag must name that commit's image",
@@ -67,7 +75,7 @@ func push(ctx context.Context, layout release.Layout, builder string, recipe rel
 	var taken *release.TagTakenError
 	if errors.As(err, &taken) {
 		deps.Reporter.Infof("another build of this commit pushed first: %s", taken.Holds)
-		result, found, err := findExisting(ctx, repository, tag, recipe, deps)
+		result, found, err := findExisting(ctx, builder, repository, tag, recipe, deps)
 		if err == nil && !found {
 			err = &release.Fault{Side: "registry", Err: fmt.Errorf("tag %q was taken and then deleted", tag), Do: "run the build again"}
 		}

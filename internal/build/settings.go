@@ -16,7 +16,8 @@ var Verb = setting.Verb{
 	Name:    "build",
 	Summary: "build a commit's image once and push it under the commit's tag",
 	About: "Looks up the commit's tag in the registry first: if it names an image of the commit that was built with the same settings, that image is reused " +
-		"and nothing is compiled. Otherwise builds the image reproducibly from the commit and pushes it, the manifest last, " +
+		"and nothing is compiled. A commit that changes nothing that enters the image gets the image of the nearest earlier commit that has one: " +
+		"the tag is added, the evidence stays valid, and pods are not restarted. Otherwise builds the image reproducibly from the commit and pushes it, the manifest last, " +
 		"so that a tag never names an incomplete image. A commit has one image in a repository: a later build with other settings " +
 		"is refused, and the differing settings are listed; give each service and each set of platforms a repository of its own.",
 	Examples: []setting.Example{
@@ -29,6 +30,7 @@ var Verb = setting.Verb{
 		{Name: "digest", Help: "the image's digest, sha256:…; pass this between jobs, not the tag"},
 		{Name: "tag", Help: "the tag that the image was pushed under: the commit"},
 		{Name: "reused", Help: "true if the registry held the image already"},
+		{Name: "commit", Help: "the commit that the image was built from, which is its own for deploy and smoke: an earlier one if nothing that enters the image was changed since"},
 	},
 }
 
@@ -46,6 +48,7 @@ type Settings struct {
 	User       string
 	WithoutCgo bool
 	AllowDirty bool
+	Rebuild    bool
 	DockerSettings
 }
 
@@ -78,6 +81,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Build although packages use cgo, which the Go builder does not: what is left of them may be a stub"})
 	setting.Bool(set, &s.AllowDirty, setting.Setting{Name: "allow-dirty",
 		Help: "Build a work tree with uncommitted changes, under a tag that says so; promote refuses such an image"})
+	setting.Bool(set, &s.Rebuild, setting.Setting{Name: "rebuild-unchanged",
+		Help: "Build an image for the commit also if nothing that enters it was changed since an earlier commit's, for example to take up newer base images"})
 	return set
 }
 
@@ -98,7 +103,7 @@ func relativePath(text string) (string, error) {
 }
 
 // reservedLabels are set by the build.
-var reservedLabels = []string{release.AnnotationRevision, release.AnnotationCreated, release.AnnotationRecipe, release.AnnotationToolchain}
+var reservedLabels = []string{release.AnnotationRevision, release.AnnotationCreated, release.AnnotationRecipe, release.AnnotationInputs, release.AnnotationToolchain}
 
 var buildTag = regexp.MustCompile(`^[\p{L}\p{Nd}_.]+$`)
 

@@ -22,31 +22,13 @@ import (
 //
 // The errors are those of Inspect.
 func Differences(ctx context.Context, environ []string, dir string, commit release.Commit, inputs release.Inputs) ([]release.Difference, error) {
-	repo, err := open(environ, dir)
+	comparison, err := collect(ctx, environ, dir, commit, inputs)
 	if err != nil {
 		return nil, err
 	}
-	top, err := repo.git(ctx, "rev-parse", "--show-toplevel")
-	if err != nil {
-		return nil, repo.fault(err, "finding the top of")
-	}
-	repo.dir = filepath.FromSlash(strings.TrimRight(top, "\n"))
-	tree, err := readTree(ctx, repo, commit.String(), "")
-	if err != nil {
-		return nil, repo.fault(err, "listing commit %q of", commit.Short())
-	}
-	comparison := &comparison{outermost: tree, inputs: inputs, isLink: map[string]bool{}, compared: map[string]bool{}}
-	for _, file := range inputs.Files {
-		comparison.addFile(file, maxLinks)
-	}
-	for _, rule := range inputs.Rules {
-		if err := comparison.addRule(ctx, rule); err != nil {
-			return nil, err
-		}
-	}
 	differences, err := comparison.run(ctx)
 	for i := range differences {
-		differences[i].Path = relativeTo(dir, repo.dir, differences[i].Path)
+		differences[i].Path = relativeTo(dir, comparison.outermost.repo.dir, differences[i].Path)
 	}
 	return differences, err
 }

@@ -72,6 +72,7 @@ func (g golang) inputs(ctx context.Context, recipe release.Recipe) (release.Inpu
 	}
 	mainDir := filepath.Join(recipe.Context, main)
 	found := release.Inputs{Files: append(g.workspaceFiles(recipe.Context), filepath.Join(mainDir, "default.pgo"))} // -pgo=auto (go help build)
+	found.Fixed = []string{"toolchain " + g.pin.name}
 	for _, platform := range recipe.Platforms {
 		packages, err := g.list(ctx, recipe, main, platform)
 		if err != nil {

@@ -79,6 +79,9 @@ func annotationsOf(recipe release.Recipe) map[string]string {
 	if len(recipe.Settings) > 0 {
 		annotations[release.AnnotationRecipe] = recipe.Settings.Encode()
 	}
+	if recipe.Inputs != "" {
+		annotations[release.AnnotationInputs] = recipe.Inputs
+	}
 	if recipe.Toolchain != "" {
 		annotations[release.AnnotationToolchain] = recipe.Toolchain
 	}

@@ -3,6 +3,7 @@
 package promote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,7 +52,8 @@ type Result struct {
 	Image   release.Image       `json:"image"`
 	Digest  release.Digest      `json:"digest"`
 	Tag     release.Tag         `json:"tag"`
-	Commit  release.Commit      `json:"commit"`
+	Commit  release.Commit      `json:"commit"` // that the image was built from
+	Source  release.Commit      `json:"source"` // that was asked for, whose chart and values belong to the promotion; Commit if a digest was
 	From    release.Environment `json:"from"`
 	To      release.Environment `json:"to"`
 	Proved  time.Time           `json:"provedAt"`
@@ -92,17 +94,31 @@ func resolveImage(ctx context.Context, settings Settings, deps Deps) (Settings, 
 			return settings, err
 		case !found:
 			return settings, &release.Refusal{Why: fmt.Sprintf("%q holds no image of commit %s", settings.Repository, settings.Commit), Do: "build the commit first"}
-		case tagged.Revision != settings.Commit.String():
+		case tagged.Revision != settings.Commit.String() && !isReused(tagged):
 			return settings, &release.Refusal{Why: fmt.Sprintf("tag %s in %q names an image labelled with revision %q", settings.Commit, settings.Repository, tagged.Revision),
 				Do: "find out who pushed it; a commit's tag must name that commit's image"}
 		}
 		settings.Image = settings.Repository.At(tagged.Digest)
-		deps.Reporter.Infof("commit %s is %s", settings.Commit.Short(), tagged.Digest)
+		deps.Reporter.Infof("commit %s is %s%s", settings.Commit.Short(), tagged.Digest, reusedFrom(tagged, settings.Commit))
 	}
 	if settings.TargetRepository == "" {
 		settings.TargetRepository = settings.Image.Repository
 	}
 	return settings, nil
+}
+
+// isReused reports whether an image that another commit's tag names may have been tagged by build, because the commit changes nothing that
+// enters the image: build tags only images whose inputs are recorded and that are a clean commit's.
+func isReused(tagged release.ImageInfo) bool {
+	_, err := release.ParseCommit(tagged.Revision)
+	return err == nil && tagged.Inputs != ""
+}
+
+func reusedFrom(tagged release.ImageInfo, commit release.Commit) string {
+	if tagged.Revision == commit.String() {
+		return ""
+	}
+	return fmt.Sprintf(" of commit %s, reused because nothing that enters it was changed", release.Commit(tagged.Revision).Short())
 }
 
 // findEvidence returns the newest record of the environment below. Older ones do not count, because a later failure
@@ -144,5 +160,5 @@ func adviseProof(newest release.Record, settings Settings) string {
 
 func newResult(settings Settings, evidence release.Record) Result {
 	return Result{Image: settings.TargetRepository.At(settings.Image.Digest), Digest: settings.Image.Digest, Tag: settings.Tag,
-		Commit: evidence.Commit, From: settings.From, To: settings.To, Proved: evidence.At}
+		Commit: evidence.Commit, Source: cmp.Or(settings.Commit, evidence.Commit), From: settings.From, To: settings.To, Proved: evidence.At}
 }

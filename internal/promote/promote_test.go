@@ -30,10 +30,14 @@ type fakeRegistry struct {
 	evidence       []release.Evidence
 	newestErr      error
 	copyRecordErr  error
+	found          *release.ImageInfo // what Find finds, whatever the tag
 	requests       []string
 }
 
 func (f *fakeRegistry) Find(_ context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
+	if f.found != nil {
+		return *f.found, true, nil
+	}
 	held, found := f.tags[repository.String()+":"+tag.String()]
 	return release.ImageInfo{Digest: held, Revision: f.manifests[repository.At(held)].Revision}, found, nil
 }
@@ -147,6 +151,32 @@ func TestRunFindsACommitsImage(t *testing.T) {
 	settings.Commit = otherCommit
 	_, err = promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
 	wantRefusal(t, err, "holds no image of commit")
+}
+
+// build gives the image of an earlier commit the tag of a commit that changes nothing that enters it.
+func TestRunFindsAReusedImage(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		info    release.ImageInfo
+		refused bool
+	}{
+		"reused by build":         {release.ImageInfo{Revision: commit.String(), Inputs: "sha256:x"}, false},
+		"tagged by somebody else": {release.ImageInfo{Revision: commit.String()}, true},
+		"a dirty one":             {release.ImageInfo{Revision: commit.String() + "-dirty", Inputs: "sha256:x"}, true},
+	} {
+		registry, settings := provedImage(t)
+		test.info.Digest = settings.Image.Digest
+		registry.found = &test.info
+		settings = promote.Settings{Repository: settings.Image.Repository, Commit: otherCommit, To: "production", From: "staging"}
+		result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+		if test.refused {
+			wantRefusal(t, err, "names an image labelled with revision")
+			continue
+		}
+		if err != nil || result.Commit != commit || result.Source != otherCommit || result.Digest != releasetest.Digest(t, "a") {
+			t.Errorf("%s: got %+v, %v", name, result, err)
+		}
+	}
 }
 
 func TestRunMovesTheMovingTag(t *testing.T) {

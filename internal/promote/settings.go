@@ -26,6 +26,7 @@ var Verb = setting.Verb{
 		{Name: "digest", Help: "the image's digest, unchanged by the promotion"},
 		{Name: "tag", Help: "the tag of the promoted image"},
 		{Name: "commit", Help: "the commit that the image was built from"},
+		{Name: "source", Help: "the commit that was given, whose chart and values belong to the promotion; the image's if a digest was given"},
 		{Name: "outcome", Help: "created, or unchanged if the tag named the image already"},
 	},
 }

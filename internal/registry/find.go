@@ -45,7 +45,7 @@ func (r *repository) find(ctx context.Context, reference string) (release.ImageI
 		return release.ImageInfo{}, false, err
 	}
 	labels, err := r.labels(ctx, named)
-	return release.ImageInfo{Digest: named.digest, Revision: labels[release.AnnotationRevision], Recipe: labels[release.AnnotationRecipe]}, err == nil, err
+	return release.ImageInfo{Digest: named.digest, Revision: labels[release.AnnotationRevision], Recipe: labels[release.AnnotationRecipe], Inputs: labels[release.AnnotationInputs]}, err == nil, err
 }
 
 // labels reads the commit and other labels of an image. It looks at the image's annotations, those of an index's first image, and

@@ -80,6 +80,7 @@ type Recipe struct {
 	Tags       []string          // Go build tags; Go builder only
 	WithoutCgo bool              // allow packages that would use cgo to be compiled without it
 	Toolchain  string            // Go version that compiles, as "go1.26.8"; set by the Go builder
+	Inputs     string            // AnnotationInputs, or "" for an image that is not only of its commit
 	Settings   RecipeSettings    // the settings as they are stored with the image, in the builder's form
 }
 
@@ -108,6 +109,7 @@ type ImageInfo struct {
 	Digest   Digest
 	Revision string // org.opencontainers.image.revision of its annotations or labels, or ""
 	Recipe   string // AnnotationRecipe, found at the same place as the revision, or ""; anybody who may push can write it
+	Inputs   string // AnnotationInputs, found at the same place, or ""
 }
 
 // Progress says how much of a transfer of known size is done.
@@ -202,6 +204,8 @@ type Inputs struct {
 	Links bool
 	// Modes: the executable bit of a file enters the image.
 	Modes bool
+	// Fixed are inputs that are no files of the work tree, such as the toolchain, each in words.
+	Fixed []string
 }
 
 // InputRule says which files below a directory enter an image. Paths are relative to the directory, with slashes.

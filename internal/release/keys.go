@@ -9,6 +9,9 @@ const (
 
 	// AnnotationRecipe contains the settings that an image was built with, as RecipeSettings.Encode writes them.
 	AnnotationRecipe = "onedigest.dev/recipe"
+	// AnnotationInputs is a hash of everything that an image was built from besides its recipe: two commits with the same one and the
+	// same recipe have the same image.
+	AnnotationInputs = "onedigest.dev/inputs"
 	// AnnotationToolchain names the Go toolchain that compiled an image, as "go1.26.8".
 	AnnotationToolchain = "onedigest.dev/toolchain"
 

@@ -19,11 +19,11 @@ func Command() app.Command {
 	return app.NewCommand(app.Wiring[build.Settings, build.Result]{
 		Verb: build.Verb, Declare: (*build.Settings).Declare, Run: Run,
 		Outputs: func(r build.Result) map[string]string {
-			return map[string]string{"image": r.Image.String(), "digest": r.Digest.String(), "tag": r.Tag.String(), "reused": strconv.FormatBool(r.Reused)}
+			return map[string]string{"image": r.Image.String(), "digest": r.Digest.String(), "tag": r.Tag.String(), "reused": strconv.FormatBool(r.Reused), "commit": r.Commit.String()}
 		},
 		Summary: func(r build.Result) []app.Row {
 			return []app.Row{{"outcome", string(r.Outcome)}, {"image", r.Image.String()}, {"tag", r.Tag.String()},
-				{"commit", r.Commit.String()}, {"platforms", strings.Join(r.Platforms, ", ")}}
+				{"commit", r.Commit.String()}, {"reused from", r.From.String()}, {"platforms", strings.Join(r.Platforms, ", ")}}
 		},
 	})
 }
@@ -49,6 +49,18 @@ type workTree struct{ environ []string }
 
 func (w workTree) Inspect(ctx context.Context, dir, commit string) (release.Source, error) {
 	return git.Inspect(ctx, w.environ, dir, commit)
+}
+
+func (w workTree) Object(ctx context.Context, dir string, commit release.Commit) ([32]byte, bool, error) {
+	return git.Object(ctx, w.environ, dir, commit)
+}
+
+func (w workTree) Fingerprint(ctx context.Context, dir string, commit release.Commit, inputs release.Inputs) (string, error) {
+	return git.Fingerprint(ctx, w.environ, dir, commit, inputs)
+}
+
+func (w workTree) Ancestors(ctx context.Context, dir string, commit release.Commit, limit int) ([]release.Commit, error) {
+	return git.Ancestors(ctx, w.environ, dir, commit, limit)
 }
 
 func (w workTree) Differences(ctx context.Context, dir string, commit release.Commit, inputs release.Inputs) ([]release.Difference, error) {

@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -44,6 +45,14 @@ func (d *disturbed) Scratch() (string, func(), error) {
 
 func (d *disturbed) Find(context.Context, release.Repository, release.Tag) (release.ImageInfo, bool, error) {
 	return release.ImageInfo{}, false, nil
+}
+
+func (d *disturbed) Inspect(context.Context, release.Repository, release.Digest, release.Tag) (release.TagState, error) {
+	return release.TagState{}, nil
+}
+
+func (d *disturbed) Tag(context.Context, release.Repository, release.TagState, release.Digest, release.Tag) error {
+	return errors.New("nothing to tag")
 }
 
 func (d *disturbed) Fetch(context.Context, release.Image, []release.Platform, string) (release.Layout, error) {

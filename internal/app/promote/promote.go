@@ -16,7 +16,7 @@ func Command() app.Command {
 		Verb: promote.Verb, Declare: (*promote.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run,
 		Outputs: func(r promote.Result) map[string]string {
 			return map[string]string{"image": r.Image.String(), "digest": r.Digest.String(), "tag": r.Tag.String(),
-				"commit": r.Commit.String(), "outcome": string(r.Outcome)}
+				"commit": r.Commit.String(), "source": r.Source.String(), "outcome": string(r.Outcome)}
 		},
 		Summary: func(r promote.Result) []app.Row {
 			return []app.Row{{"outcome", string(r.Outcome)}, {"image", r.Image.String()}, {"tag", r.Tag.String()},
