@@ -74,8 +74,8 @@ func checkStrings(evidence release.Evidence) error {
 	return nil
 }
 
-// checkUnambiguous refuses JSON that two readers could read differently: a field that an object has twice (in any letter
-// case, since encoding/json accepts any), or something after the statement. It also limits the depth.
+// checkUnambiguous refuses JSON that two readers could read differently: an object with the same field twice (in any letter case,
+// because encoding/json ignores case), or text after the statement. It also limits the depth.
 func checkUnambiguous(encoded []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(encoded))
 	if err := checkValue(decoder, 0); err != nil {
@@ -90,7 +90,7 @@ func checkUnambiguous(encoded []byte) error {
 	return nil
 }
 
-// checkValue reads one JSON value and what is inside it.
+// checkValue reads one JSON value and all values inside.
 func checkValue(decoder *json.Decoder, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("it is more than %d levels deep", maxDepth)
@@ -124,7 +124,8 @@ func checkValue(decoder *json.Decoder, depth int) error {
 	return err
 }
 
-// foldCase gives all spellings that encoding/json accepts for a field the same form: by simple case folding, in which "ſ" is "s".
+// foldCase maps all spellings that encoding/json accepts for a field to the same text: by simple case folding, which makes "ſ" an
+// "s".
 func foldCase(name string) string {
 	return strings.Map(func(r rune) rune {
 		least := r
@@ -135,5 +136,5 @@ func foldCase(name string) string {
 	}, name)
 }
 
-// quote is a text for an error message: quoted, and at most 100 bytes of it.
+// quote quotes at most 100 bytes of a text for an error message.
 func quote(s string) string { return strconv.Quote(text.Truncate(s, 100)) }

@@ -136,7 +136,7 @@ const (
 	checkContents = "check-contents" // a digest over everything that the checks say
 )
 
-// configuration identifies the checks that ran, so that two runs can be compared.
+// configuration identifies the checks that ran by a digest of their names in order, so that two runs can be compared.
 func configuration(evidence release.Evidence) []descriptor {
 	names, _ := json.Marshal(notNil(evidence.Checks)) // a list of strings cannot fail
 	sum := sha256.Sum256(names)

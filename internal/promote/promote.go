@@ -26,14 +26,14 @@ type Evidence interface {
 	// later than a pass counts as later. Records that cannot be read are skipped. If one of them may be later than a pass and declares
 	// another verdict, the error is a *release.UnreadableRecordError.
 	Newest(ctx context.Context, image release.Image, environment release.Environment) (release.Record, bool, error)
-	// CopyRecord copies a record about an image into another repository that holds the image. A record that is there already
+	// CopyRecord copies a record about an image into another repository that has the image. If the record is already there, that
 	// is no error.
 	CopyRecord(ctx context.Context, image release.Image, record release.Digest, to release.Repository) error
 }
 
 // Registry reads, tags and copies images without rebuilding them.
 type Registry interface {
-	// Find returns the image that a tag names, and false if the tag does not exist.
+	// Find returns the image that a tag points to; false if the tag does not exist.
 	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error)
 	// Describe reads the revision label of an image from its manifest or, failing that, from its configuration.
 	Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error)

@@ -88,7 +88,7 @@ func (e *loginError) Error() string {
 }
 func (e *loginError) Unwrap() error { return e.err }
 
-// blockedError says that a request was not sent, since its target is not allowed.
+// blockedError says that a request was not sent, because its target is not allowed.
 type blockedError struct{ from, to, why string }
 
 func (e *blockedError) Error() string {
@@ -98,15 +98,15 @@ func (e *blockedError) Error() string {
 	return fmt.Sprintf("following %q to %q: refused, it is %s", e.from, sanitize(e.to), e.why)
 }
 
-// mismatchError says that bytes are not the ones that a digest names.
+// mismatchError is the error for bytes whose digest is not the requested one.
 type mismatchError struct{ wanted, got release.Digest }
 
 func (e *mismatchError) Error() string {
 	return fmt.Sprintf("the registry served bytes of %s as %s", e.got, e.wanted)
 }
 
-// fault is a *release.Fault that says what was attempted and what to do. A Fault of the credentials and a
-// *release.TagTakenError are returned as they are.
+// fault makes a *release.Fault that says what was attempted and how to fix it. It returns a Fault of the credentials and a
+// *release.TagTakenError unchanged.
 func (r *repository) fault(err error, doing string) error {
 	var (
 		inner *release.Fault
@@ -122,7 +122,7 @@ func (r *repository) fault(err error, doing string) error {
 	return &release.Fault{Side: r.side, Err: fmt.Errorf("%s: %w", doing, err), Do: r.advice(err)}
 }
 
-// toStatusError replaces ggcr's error, which prints the raw response, by a statusError.
+// toStatusError replaces an error of ggcr, which prints the raw response, by a statusError.
 func toStatusError(err error) error {
 	var answer *transport.Error
 	if !errors.As(err, &answer) {
@@ -135,7 +135,7 @@ func toStatusError(err error) error {
 	return result
 }
 
-// advice says what to do about an error, "" if it says so itself.
+// advice says how to fix an error, "" if the error itself says so.
 func (r *repository) advice(err error) string {
 	var (
 		answer      *statusError
@@ -190,7 +190,7 @@ func (r *repository) adviceFor(answer *statusError) string {
 	return ""
 }
 
-// isAnonymous reports whether requests carry no credentials.
+// isAnonymous reports whether requests have no credentials.
 func (s *session) isAnonymous() bool {
 	s.login.mu.Lock()
 	defer s.login.mu.Unlock()
@@ -200,7 +200,7 @@ func (s *session) isAnonymous() bool {
 // sanitize makes text from a registry one printable line of at most maxMessage bytes.
 func sanitize(s string) string { return text.Line(s, maxMessage) }
 
-// withoutURL removes the address from net/http's error: after a redirect it contains a signature that permits the read.
+// withoutURL removes the address from net/http's error: after a redirect it contains a signature that permits reading the blob.
 func withoutURL(err error) error {
 	var withURL *url.Error
 	if errors.As(err, &withURL) {

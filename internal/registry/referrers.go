@@ -20,8 +20,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Limits of what is read of the referrers of one image. They bound memory and time, not the number of referrers: a list of
-// 50,000 is within them.
+// Limits for reading the referrers of one image. They limit memory and time, not the number of referrers: a list of 50,000 is
+// within them.
 const (
 	maxListPage     = 16 << 20 // bytes of one page of the list
 	maxReferrerRead = 64 << 20 // bytes of the list, the manifests and the contents together
@@ -41,8 +41,8 @@ type Referrer struct {
 // Created is the time of creation by the writer's clock; zero if its annotation is missing or no time.
 func (r Referrer) Created() time.Time { return createdAt(r.Annotations) }
 
-// SkippedReferrerError says why a referrer was passed over: it is malformed, too large, or a part of it is gone. The others can
-// still be read.
+// SkippedReferrerError says why a referrer was skipped: it is malformed, too large, or part of it is missing. The other referrers
+// can still be read.
 type SkippedReferrerError struct {
 	Digest      string            // as the registry lists it, sanitized
 	Annotations map[string]string // of its manifest or, if that cannot be read, of the registry's list
@@ -152,7 +152,7 @@ type wanted struct {
 	ReferrerQuery
 }
 
-// matches reports whether annotations have the wanted values. Those that are missing do too if lenient is set.
+// matches reports whether annotations have the wanted values. If lenient is set, missing annotations match too.
 func (w wanted) matches(annotations map[string]string, lenient bool) bool {
 	for key, value := range w.Annotations {
 		if got, found := annotations[key]; got != value && (found || !lenient) {
@@ -162,7 +162,7 @@ func (w wanted) matches(annotations map[string]string, lenient bool) bool {
 	return true
 }
 
-// allowance is how many bytes may still be read.
+// allowance is the number of bytes that may still be read.
 type allowance struct{ left atomic.Int64 }
 
 func newAllowance() *allowance {
@@ -171,10 +171,11 @@ func newAllowance() *allowance {
 	return allowed
 }
 
-// limit is the limit of the next response.
+// limit returns the limit of the next response.
 func (a *allowance) limit(most int64) int64 { return min(most, max(a.left.Load(), 0)) }
 
-// spend takes what a response had. A response counts as minResponse at least, so that empty pages come to an end.
+// spend subtracts a response's size. Each response counts as at least minResponse, so that a server cannot send empty pages
+// forever.
 func (a *allowance) spend(size int) error {
 	if a.left.Add(-max(int64(size), minResponse)) <= 0 {
 		return errReferrersTooMany
@@ -182,7 +183,7 @@ func (a *allowance) spend(size int) error {
 	return nil
 }
 
-// candidate is an entry of the list, with its manifest if that was read.
+// candidate is an entry of the list, with its manifest once that was read.
 type candidate struct {
 	digest      release.Digest // zero if the list names none
 	annotations map[string]string
@@ -342,7 +343,7 @@ func (r *repository) referrerManifest(ctx context.Context, of candidate, allowed
 	return read, nil
 }
 
-// referrerContent reads the one layer of a referrer.
+// referrerContent reads the only layer of a referrer.
 func (r *repository) referrerContent(ctx context.Context, layers []descriptor, allowed *allowance) ([]byte, error) {
 	if len(layers) != 1 {
 		return nil, &malformedError{fmt.Errorf("it has %d layers, want one", len(layers))}
@@ -364,7 +365,7 @@ func (r *repository) referrerContent(ctx context.Context, layers []descriptor, a
 	return content, nil
 }
 
-// getAllowed reads a response of at most most bytes, and of at most what may still be read.
+// getAllowed reads a response within two limits: most bytes, and the remaining allowance.
 func (r *repository) getAllowed(ctx context.Context, url string, header http.Header, most int64, allowed *allowance) ([]byte, http.Header, error) {
 	limit := allowed.limit(most)
 	text, got, err := r.get(ctx, url, header, limit)
@@ -378,14 +379,14 @@ func (r *repository) getAllowed(ctx context.Context, url string, header http.Hea
 	return text, got, err
 }
 
-// malformedError says that a referrer cannot be understood.
+// malformedError says that a referrer cannot be parsed.
 type malformedError struct{ err error }
 
 func (e *malformedError) Error() string { return e.err.Error() }
 func (e *malformedError) Unwrap() error { return e.err }
 
-// asSkipped makes an error that concerns only this referrer a *SkippedReferrerError, and returns every other as it is. A referrer
-// without all of its parts proves nothing; a registry that does not answer may yet have it.
+// asSkipped makes an error about only this referrer a *SkippedReferrerError, and returns any other error unchanged. A referrer
+// that lacks a part proves nothing; if the registry does not answer, the part may exist.
 func asSkipped(of candidate, err error) error {
 	var (
 		answer    *statusError
@@ -455,7 +456,7 @@ func (r *repository) listReferrers(ctx context.Context, image release.Digest, ar
 	return result, nil
 }
 
-// parseReferrers reads a page of the list. An entry that is no descriptor is left out: it names no referrer.
+// parseReferrers parses a page of the list. It drops entries that are no descriptors.
 func parseReferrers(page []byte) ([]descriptor, error) {
 	var list struct {
 		Manifests []json.RawMessage `json:"manifests"`
@@ -473,7 +474,8 @@ func parseReferrers(page []byte) ([]descriptor, error) {
 	return entries, nil
 }
 
-// nextPage reads the address of the next page from the header Link; "" if there is none. Another host is an error.
+// nextPage returns the address of the next page from the header Link; "" if there is none. An address on another host is an
+// error.
 // Source: RFC 8288, section 3.
 func (r *repository) nextPage(current string, header http.Header) (string, error) {
 	for _, link := range header.Values("Link") {
