@@ -60,7 +60,7 @@ func awaitInterrupt() int {
 	}
 }
 
-func TestRunBecomesTheVerb(t *testing.T) {
+func TestRunReplacesItselfByTheVerb(t *testing.T) {
 	t.Parallel()
 	workspace := t.TempDir()
 	run := newRun(t, "build", actAs+"=tell")

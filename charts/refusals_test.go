@@ -131,8 +131,8 @@ func TestTheSchemaRefuses(t *testing.T) {
 	}
 }
 
-// TestGlobalsAreLetThrough renders the chart as a subchart, which gets its parent's globals.
-func TestGlobalsAreLetThrough(t *testing.T) {
+// TestGlobalValuesAreAccepted renders the chart as a subchart, which gets its parent's globals.
+func TestGlobalValuesAreAccepted(t *testing.T) {
 	t.Parallel()
 	given := values(t, "", pinned...)
 	given["global"] = map[string]any{"region": "eu-central-1"}

@@ -89,7 +89,7 @@ func TestEveryDefaultIsInTheSchema(t *testing.T) {
 		}
 		for name := range known {
 			if _, has := defaults[name]; !has && name != "global" {
-				t.Errorf("%s%s: is in the schema, but values.yaml does not tell it", at, name)
+				t.Errorf("%s%s: is in the schema, but not in values.yaml", at, name)
 			}
 		}
 	}

@@ -301,8 +301,8 @@ func stopEach(t *testing.T, prefix string, signal os.Signal, check func(t *testi
 	}
 }
 
-// TestAKilledRunIsNoObstacle ends runs as a machine that dies does (R8).
-func TestAKilledRunIsNoObstacle(t *testing.T) {
+// TestAKilledRunDoesNotBlockADeploy ends runs as a machine that dies does (R8).
+func TestAKilledRunDoesNotBlockADeploy(t *testing.T) {
 	onNode(t)
 	stopEach(t, "killed", syscall.SIGKILL, func(t *testing.T, tree checkout, image string, stop stopped) bool {
 		<-stop.run.done

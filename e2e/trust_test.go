@@ -65,8 +65,8 @@ func (r verbResult) expect(t *testing.T, code int, wants ...string) {
 	}
 }
 
-// TestWhatFailsGoesBackToWhatWasVerified breaks a release that works, by its configuration and by its answers.
-func TestWhatFailsGoesBackToWhatWasVerified(t *testing.T) {
+// TestAFailureRollsBackToTheVerifiedRevision breaks a release that works, by its configuration and by its answers.
+func TestAFailureRollsBackToTheVerifiedRevision(t *testing.T) {
 	onNode(t)
 	tree := newCheckout(t)
 	good := tree.build()
@@ -115,8 +115,8 @@ func TestAFirstInstallThatFails(t *testing.T) {
 	}
 }
 
-// TestAnOlderCommitNeverTakesThePlaceOfANewerOne goes back by accident, and then deliberately.
-func TestAnOlderCommitNeverTakesThePlaceOfANewerOne(t *testing.T) {
+// TestAnOlderCommitDoesNotReplaceANewerOne goes back by accident, and then deliberately.
+func TestAnOlderCommitDoesNotReplaceANewerOne(t *testing.T) {
 	onNode(t)
 	tree := newCheckout(t)
 	older := tree.build()
@@ -241,8 +241,8 @@ func TestConnectionsThatAreCutAreMadeAgain(t *testing.T) {
 	}
 }
 
-// TestAHistoryOfAHundredIsBroughtDownToTen deploys over the remains of a Helm that kept everything.
-func TestAHistoryOfAHundredIsBroughtDownToTen(t *testing.T) {
+// TestAHistoryOfAHundredIsPrunedToTen deploys over the remains of a Helm that kept everything.
+func TestAHistoryOfAHundredIsPrunedToTen(t *testing.T) {
 	onNode(t)
 	tree := newCheckout(t)
 	image := tree.build()

@@ -79,7 +79,7 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-func TestDirIsHeldOnce(t *testing.T) {
+func TestDirIsLockedByOneServer(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	first := localawstest.Start(t, inDir(dir))

@@ -47,9 +47,9 @@ func TestAllowRollbackPinsUntilUnpin(t *testing.T) {
 	}
 }
 
-// TestWhatBecomesOfThePin: a pin moves with every deploy that --allow-rollback allows, and only a deploy that did its work removes it. A
+// TestPinAfterADeploy: a pin moves with every deploy that --allow-rollback allows, and only a deploy that did its work removes it. A
 // dry run says the same.
-func TestWhatBecomesOfThePin(t *testing.T) {
+func TestPinAfterADeploy(t *testing.T) {
 	t.Parallel()
 	proved := []release.Revision{{Number: 5, Status: "deployed", Commit: another, Digest: image(t, "b").Digest, Mark: release.MarkProved}}
 	for name, test := range map[string]struct {

@@ -78,7 +78,7 @@ func (r request) checkTarget(ctx context.Context, target release.RollbackTarget,
 	_, found, err := r.Registry.Describe(ctx, target.Image)
 	switch {
 	case err != nil:
-		target.Obstacles = append(target.Obstacles, release.Obstacle{What: fmt.Sprintf("cannot tell whether its image %s is still in the registry: %v", target.Image, err)})
+		target.Obstacles = append(target.Obstacles, release.Obstacle{What: fmt.Sprintf("cannot determine whether its image %s is still in the registry: %v", target.Image, err)})
 	case !found:
 		target.Obstacles = append(target.Obstacles, release.Obstacle{What: fmt.Sprintf("its image %s is no longer in the registry", target.Image), Forbids: true,
 			Do: "build its commit again, which makes the same digest, or deploy a commit that is known to be good"})
@@ -255,7 +255,7 @@ func (f failedRollout) podsAfterRollback(ctx context.Context) ([]string, release
 		proof, err = running.Prove(ctx, f.target.Image, contents{f.Registry, f.Cluster})
 	}
 	if err != nil {
-		f.Reporter.Warnf("cannot tell what the pods run after the rollback: %v", err)
+		f.Reporter.Warnf("cannot determine what the pods run after the rollback: %v", err)
 		return nil, release.Digest{}
 	}
 	for _, problem := range proof.Problems {

@@ -112,8 +112,8 @@ func TestFailureIsExplainedAndThenRolledBack(t *testing.T) {
 	}
 }
 
-// TestNothingTriedHasNotFailed: a rollback that could not be tried is not reported as one that failed.
-func TestNothingTriedHasNotFailed(t *testing.T) {
+// TestARollbackThatWasNotTriedIsNotReportedAsFailed: a rollback that could not be tried is not reported as one that failed.
+func TestARollbackThatWasNotTriedIsNotReportedAsFailed(t *testing.T) {
 	t.Parallel()
 	for name, history := range map[string][]release.Revision{
 		"the second try of a first install": {{Number: 1, Status: "failed"}},

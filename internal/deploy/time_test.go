@@ -128,8 +128,8 @@ func TestADeploysNameIsOnEveryLine(t *testing.T) {
 	}
 }
 
-// TestHealTellsOfRecordsThatCannotBeRead, and does not take that for another run.
-func TestHealTellsOfRecordsThatCannotBeRead(t *testing.T) {
+// TestHealReportsUnreadableRecords, and does not take that for another run.
+func TestHealReportsUnreadableRecords(t *testing.T) {
 	t.Parallel()
 	fakes := &fakes{historyErr: &release.Failure{What: "OD-215 Secret \"sh.helm.release.v1.shop.v7\" cannot be read"}}
 	if _, _, err := fakes.run(t, "--heal", "--release", "shop"); release.ExitCode(err) != release.ExitFailed || !strings.Contains(fmt.Sprint(err), "OD-215") {

@@ -217,7 +217,7 @@ func TestCompareNamesTheNewestLostCommitsOnly(t *testing.T) {
 	}
 }
 
-func TestCompareSaysWhyItCannotTell(t *testing.T) {
+func TestCompareSaysWhyTheOrderIsUnknown(t *testing.T) {
 	t.Parallel()
 	h := newHistory(t)
 	unknown := release.Commit(strings.Repeat("0", 40))

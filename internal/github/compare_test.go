@@ -73,7 +73,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-func TestCompareSaysWhyItCannotTell(t *testing.T) {
+func TestCompareSaysWhyTheOrderIsUnknown(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		status int

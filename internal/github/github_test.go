@@ -95,7 +95,7 @@ func TestSetOutputKeepsHostileValuesInOneOutput(t *testing.T) {
 }
 
 // The reason for a delimiter of our own: with the library's, a value can begin further outputs.
-func TestTheLibraryAloneIsForged(t *testing.T) {
+func TestTheLibrarysDelimiterCanBeForged(t *testing.T) {
 	t.Parallel()
 	env := environment(t)
 	r, _ := runner(env)
@@ -249,7 +249,7 @@ type brokenPipe struct{}
 
 func (brokenPipe) Write([]byte) (int, error) { return 0, os.ErrClosed }
 
-func TestAClosedLogPanicsNowhere(t *testing.T) {
+func TestAClosedLogCausesNoPanic(t *testing.T) {
 	t.Parallel()
 	r := New(Options{Getenv: func(string) string { return "true" }, Stdout: brokenPipe{}})
 	r.Group("x")

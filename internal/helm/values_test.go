@@ -74,7 +74,7 @@ func TestTemplatesThatWantFloats(t *testing.T) {
 	}
 }
 
-func TestWhatYAMLChangesIsTold(t *testing.T) {
+func TestValuesThatYAMLChangesAreReported(t *testing.T) {
 	t.Parallel()
 	const values = "y: 1\n'n': 1\nsub:\n  - {on: x, country: NO, quoted: 'no', flag: true}\nversion: 1.10\nmode: 0644\nsecret: 12e3\nsize: 1000000\nf: 1000000.5\nword: nothing\ntime: 12:30\nday: 2001-01-01\n"
 	_, logged := echoed(t, echoChart, values, deployment(t, "staging"))

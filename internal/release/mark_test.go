@@ -23,8 +23,8 @@ func TestMarkIsValidForItsRevisionOnly(t *testing.T) {
 	}
 }
 
-// TestReadinessIsNoNewsOfAJudgedRevision: an unchanged deploy does not undo what a smoke has found.
-func TestReadinessIsNoNewsOfAJudgedRevision(t *testing.T) {
+// TestReadinessDoesNotReplaceAJudgement: an unchanged deploy does not undo what a smoke has found.
+func TestReadinessDoesNotReplaceAJudgement(t *testing.T) {
 	t.Parallel()
 	marks := []release.Mark{"", release.MarkReady, release.MarkProved, release.MarkFailed, release.MarkLeft}
 	for _, old := range marks {

@@ -89,7 +89,7 @@ func TestPodsAreComparedByContent(t *testing.T) {
 	}
 }
 
-func TestProveTellsWantedFromHeldAndIdle(t *testing.T) {
+func TestProveDistinguishesWantedHeldAndIdlePods(t *testing.T) {
 	t.Parallel()
 	image := release.Repository("localhost:5000/shop").At(releasetest.Digest(t, "a"))
 	right := release.PodImage{Pod: "web-0", Container: "app", ImageID: "x", Digest: image.Digest}

@@ -160,8 +160,8 @@ func FuzzSanitize(f *testing.F) {
 	})
 }
 
-// TestALongTextCostsWhatIsShown: the result is the start of the whole text's, and the rest is not read.
-func TestALongTextCostsWhatIsShown(t *testing.T) {
+// TestALongTextCostsOnlyWhatIsShown: the result is the start of the whole text's, and the rest is not read.
+func TestALongTextCostsOnlyWhatIsShown(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("  ab \x1b[31m::\u202e\n", 1<<12)
 	for name, cut := range map[string]func(string, int) string{"Line": Line, "LogLine": LogLine, "Lines": Lines} {

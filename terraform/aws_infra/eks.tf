@@ -28,7 +28,7 @@ locals {
 # ── Control plane ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 # Envelope encryption of Secrets: the API server encrypts each with a data key that only this key opens. Deleting it would make
-# every Secret unreadable, hence the long wait.
+# every Secret unreadable, so the wait is long.
 resource "aws_kms_key" "cluster" {
   for_each = local.clusters
 
@@ -110,7 +110,7 @@ resource "aws_eks_cluster" "this" {
   }
 
   # The public endpoint is off unless networks are named, and those are /16 or smaller and never the world (var.endpoint_public_cidrs,
-  # tested). The check cannot tell a named network from the world: it refuses any that is not private.
+  # tested). The check cannot distinguish a named network from the Internet: it refuses any that is not private.
   #trivy:ignore:AWS-0040
   #trivy:ignore:AWS-0041
   vpc_config {

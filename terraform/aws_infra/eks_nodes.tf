@@ -5,7 +5,7 @@ locals {
     { for name, group in var.node_groups : name => merge(group, { zones = keys(local.subnets) }) },
     {
       observability = merge(var.observability_nodes, {
-        capacity_type = "ON_DEMAND" # what tells of an interruption is not itself interrupted
+        capacity_type = "ON_DEMAND" # the handler of interruptions must not itself be interrupted
         labels        = { (local.observability.key) = local.observability.value }
         taints        = [merge(local.observability, { effect = "NO_SCHEDULE" })]
         zones         = slice([for zone in var.zones : "${var.region}${zone}"], 0, var.observability_nodes.zone_count)

@@ -136,7 +136,7 @@ resource "aws_iam_role_policy" "deploy" {
       {
         Sid      = "PullTagAndAttestImages"
         Effect   = "Allow"
-        Action   = concat(local.ecr_pull, local.ecr_push, ["ecr:DescribeImages"]) # DescribeImages tells which record was pushed last
+        Action   = concat(local.ecr_pull, local.ecr_push, ["ecr:DescribeImages"]) # DescribeImages shows which record was pushed last
         Resource = [for repository in values(aws_ecr_repository.this) : repository.arn]
       },
       {

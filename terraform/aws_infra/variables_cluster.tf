@@ -145,7 +145,7 @@ variable "service_cidr" {
       cidrsubnet("${split("/", var.vpc_cidr)[0]}/${min(split("/", var.service_cidr)[1], split("/", var.vpc_cidr)[1])}", 0, 0),
       true
     )
-    error_message = "service_cidr overlaps vpc_cidr: pods could not tell a Service from a machine."
+    error_message = "service_cidr overlaps vpc_cidr: an address would be that of a Service and of a machine."
   }
 }
 

@@ -9,7 +9,7 @@ terraform {
     }
   }
 
-  # No backend: the first apply makes the bucket, with its state in this directory. README.md tells how the state moves in.
+  # No backend: the first apply makes the bucket, with its state in this directory. README.md says how the state is moved into it.
 }
 
 provider "aws" {

@@ -1,4 +1,4 @@
-{{/* The release's name names everything: it is unique in its namespace. Names are quoted wherever they stand: "1e3", "on"
+{{/* The release's name names everything: it is unique in its namespace. Names are quoted everywhere: "1e3", "on"
 and "null" are names, but no strings to YAML. */}}
 {{- define "service.name" -}}
 {{ .Release.Name }}

@@ -1,4 +1,4 @@
-{{/* What a schema cannot say: how values go together. Each group is a list of problems as JSON; rules.yaml tells them all at once. */}}
+{{/* Rules about several values, which a schema cannot express. Each group is a list of problems as JSON; rules.yaml reports all of them at once. */}}
 
 {{/* Seconds, rounded up, that durations as Go writes them take one after the other. */}}
 {{- define "service.seconds" -}}

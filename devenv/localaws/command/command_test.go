@@ -67,8 +67,8 @@ func newDir(t *testing.T) string {
 	return dir
 }
 
-// TestLife runs every subcommand once, as a user would.
-func TestLife(t *testing.T) {
+// TestEverySubcommand runs every subcommand once, as a user would.
+func TestEverySubcommand(t *testing.T) {
 	t.Parallel()
 	dir := newDir(t)
 	want(t, 1, "not up", "status", "--dir", dir)
@@ -129,8 +129,8 @@ func sessionOf(pid int) (int, error) {
 	return session, err
 }
 
-// TestUpAtOnce starts several at once: one serves, all succeed.
-func TestUpAtOnce(t *testing.T) {
+// TestConcurrentUpStartsOneServer starts several at once: one serves, all succeed.
+func TestConcurrentUpStartsOneServer(t *testing.T) {
 	t.Parallel()
 	dir := newDir(t)
 	results := make([]result, 4)

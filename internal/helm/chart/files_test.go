@@ -102,7 +102,7 @@ func TestBoundedCharts(t *testing.T) {
 	}
 }
 
-func TestWhatIsIgnoredIsNoPartOfTheChart(t *testing.T) {
+func TestIgnoredFilesAreNotPartOfTheChart(t *testing.T) {
 	t.Parallel()
 	dir := writeFiles(t, map[string]string{"Chart.yaml": "\xef\xbb\xbf" + chartYAML, ".helmignore": "videos/\n*.bin\n", "videos/a": strings.Repeat("0", maxBytes+1), "b.bin": strings.Repeat("0", maxBytes+1), "values.yaml": ""})
 	if err := os.Symlink("/etc", dir+"/c.bin"); err != nil {

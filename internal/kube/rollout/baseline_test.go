@@ -65,9 +65,9 @@ func waiting(known *snapshot, namespace, reason string) {
 	pods[0] = pod
 }
 
-// TestWhatWasThereBeforeCountsWhenItIsRenewed: what fails a rollout at once does not, if it is from before the release was applied; it
+// TestEarlierProblemsCountWhenTheyHappenAgain: what fails a rollout at once does not, if it is from before the release was applied; it
 // does as soon as it happens again.
-func TestWhatWasThereBeforeCountsWhenItIsRenewed(t *testing.T) {
+func TestEarlierProblemsCountWhenTheyHappenAgain(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		after time.Duration // for which it is tolerated although it does not happen again; 0: for as long as there is time
@@ -153,8 +153,8 @@ func TestAJobThatHadFailedIsFinal(t *testing.T) {
 	}
 }
 
-// TestNewPodsAreNotExcused: a pod that was created since counts as ever, whatever else was there before.
-func TestNewPodsAreNotExcused(t *testing.T) {
+// TestNewPodsAreNotPartOfTheBaseline: a pod that was created since counts as ever, whatever else was there before.
+func TestNewPodsAreNotPartOfTheBaseline(t *testing.T) {
 	t.Parallel()
 	r := readRecording(t, "crash-loop")
 	known := r.earlier(t)

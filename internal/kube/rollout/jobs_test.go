@@ -110,8 +110,8 @@ func TestEventsOfAnEarlierJob(t *testing.T) {
 	}
 }
 
-// TestTheAttemptThatFailedIsTold: the controller kills the attempts that are running when a Job has failed; their exit code is its doing.
-func TestTheAttemptThatFailedIsTold(t *testing.T) {
+// TestTheFailedAttemptIsReported: the controller kills the attempts that are running when a Job has failed; their exit code is its doing.
+func TestTheFailedAttemptIsReported(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 5, 4, 9, 0, 0, 0, time.UTC)
 	killed := deletedAt(exited("migrate-2", 143, began.Add(time.Second)), began)

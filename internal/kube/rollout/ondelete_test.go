@@ -19,9 +19,9 @@ func agentPod(name, generation string, ready core.ConditionStatus) *core.Pod {
 	return p
 }
 
-// TestPodsThatStayDeliberatelyAreTold: under OnDelete a pod of an older template is replaced when somebody deletes it, and below a
+// TestPodsKeptAtAnOlderRevisionAreReported: under OnDelete a pod of an older template is replaced when somebody deletes it, and below a
 // partition never.
-func TestPodsThatStayDeliberatelyAreTold(t *testing.T) {
+func TestPodsKeptAtAnOlderRevisionAreReported(t *testing.T) {
 	t.Parallel()
 	agent := daemonSet(3, 2)
 	agent.Annotations = map[string]string{"deprecated.daemonset.template.generation": "2"}

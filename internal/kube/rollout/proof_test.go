@@ -55,9 +55,9 @@ func TestWatchRequiresProof(t *testing.T) {
 	}
 }
 
-// TestWatchPassesOverARejectedPod: a pod that a node rejects fails without ever having a container, and is left by the ReplicaSet that
+// TestWatchIgnoresARejectedPod: a pod that a node rejects fails without ever having a container, and is left by the ReplicaSet that
 // replaces it.
-func TestWatchPassesOverARejectedPod(t *testing.T) {
+func TestWatchIgnoresARejectedPod(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	running, rejected := pod("new", 2), pod("rejected", 2)
@@ -102,8 +102,8 @@ func TestWatchReadsPodsBeforeReady(t *testing.T) {
 	}
 }
 
-// TestWatchCountsCrashesOfTheUnproven: that it ran for a moment, and was ready by that, does not make its crashes undone.
-func TestWatchCountsCrashesOfTheUnproven(t *testing.T) {
+// TestWatchCountsCrashesOfUnprovenContainers: that it ran for a moment, and was ready by that, does not make its crashes undone.
+func TestWatchCountsCrashesOfUnprovenContainers(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.Put(replicaSet(2))

@@ -202,7 +202,7 @@ func TestWatchWaitsForEachKind(t *testing.T) {
 	}
 }
 
-func TestWatchNotWaitedFor(t *testing.T) {
+func TestWatchDoesNotWaitForSomeObjects(t *testing.T) {
 	t.Parallel()
 	suspended := job("", "")
 	suspended.Spec.Suspend = ptr(true)

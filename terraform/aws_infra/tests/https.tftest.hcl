@@ -77,7 +77,7 @@ run "a_certificate_for_each_environment" {
   }
 }
 
-run "what_the_chart_is_told" {
+run "values_for_the_chart" {
   command = plan
 
   assert {

@@ -14,7 +14,7 @@ mock_provider "aws" {
   }
 }
 
-run "public_keys_are_told" {
+run "public_keys_are_outputs" {
   assert {
     condition = alltrue([
       for environment in ["staging", "production"] :

@@ -247,7 +247,7 @@ run "a_cluster_may_have_its_own_sizes" {
       aws_eks_node_group.this["production/general/eu-central-1a"].scaling_config[0].max_size == 4 &&
       aws_eks_node_group.this["production/observability/eu-central-1a"].scaling_config[0].min_size == 1
     )
-    error_message = "staging's sizes were taken for production"
+    error_message = "staging's sizes were used for production"
   }
 
   assert {

@@ -5,7 +5,7 @@ mock_provider "aws" {
   source          = "./tests/mocks"
   override_during = plan
 
-  # Values that tell one thing from another of its kind.
+  # Values that differ between two things of a kind.
   override_resource {
     target = aws_iam_openid_connect_provider.github[0]
     values = { arn = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com" }

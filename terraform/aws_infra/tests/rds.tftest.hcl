@@ -133,6 +133,6 @@ run "each_environment_its_own_nodes_and_database" {
       aws_db_instance.this["staging"].instance_class == "db.t4g.small" &&
       aws_db_instance.this["production"].multi_az
     )
-    error_message = "staging's settings were not taken, or were taken for production"
+    error_message = "staging's settings were not used, or were used for production"
   }
 }

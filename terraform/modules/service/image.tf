@@ -1,4 +1,4 @@
-# What the tag stands for. Tags name, digests identify: nothing after this file knows the tag.
+# The digest of the tag. A tag can move, a digest identifies the image: nothing after this file uses the tag.
 
 data "aws_ecr_repository" "this" {
   count = local.deploys ? 1 : 0

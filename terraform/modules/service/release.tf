@@ -38,7 +38,7 @@ resource "helm_release" "this" {
   ]
 
   lifecycle {
-    # Turning deploy_with to actions would uninstall what serves. docs/aws.md tells how to hand it over.
+    # Turning deploy_with to actions would uninstall what serves. docs/aws.md says how to hand it over.
     prevent_destroy = true
 
     precondition {

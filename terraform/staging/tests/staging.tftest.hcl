@@ -17,7 +17,7 @@ run "it_is_staging" {
 
   assert {
     condition     = output.namespace == "staging" && output.release == "shop" && output.digest == "sha256:1111111111111111111111111111111111111111111111111111111111111111"
-    error_message = "Staging deploys release shop to namespace staging, by the digest that the tag stands for."
+    error_message = "Staging deploys release shop to namespace staging, by the digest of the tag."
   }
 
   assert {
@@ -26,7 +26,7 @@ run "it_is_staging" {
   }
 }
 
-run "it_has_its_own_cluster_when_told" {
+run "it_has_its_own_cluster_when_set" {
   command = plan
 
   variables {

@@ -106,7 +106,7 @@ func answers(address string) bool {
 	return err == nil && string(body) == "pod"
 }
 
-func TestAServiceIsServedUntilItGoes(t *testing.T) {
+func TestAServiceIsServedUntilItIsDeleted(t *testing.T) {
 	t.Parallel()
 	b := start(t, onHost)
 	b.create(t, service(18080))
@@ -180,7 +180,7 @@ func TestATakenAddressIsSkipped(t *testing.T) {
 	}
 }
 
-func TestAFailedListenIsTriedAgain(t *testing.T) {
+func TestAFailedListenIsRetried(t *testing.T) {
 	t.Parallel()
 	calls := make(chan struct{}, 1)
 	calls <- struct{}{}

@@ -87,7 +87,7 @@ func (c *client) ask(line string) (string, error) {
 	return c.lines.ReadString('\n')
 }
 
-func TestConnectionsGoRound(t *testing.T) {
+func TestConnectionsUseEveryBackend(t *testing.T) {
 	t.Parallel()
 	server := serve(t, backend(t, "a"), backend(t, "b"), backend(t, "c"))
 	got := map[string]int{}

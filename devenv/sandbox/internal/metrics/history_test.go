@@ -53,7 +53,7 @@ func plain(usage core.ResourceList) string {
 	return usage.Cpu().String() + " " + usage.Memory().String()
 }
 
-func TestWhatAReadingSaysOfAContainer(t *testing.T) {
+func TestParseReadingOfAContainer(t *testing.T) {
 	t.Parallel()
 	const labels = `{container="app",namespace="default",pod="sample"} `
 	whole := containerCPU + labels + "2.5 1000\n" + containerMemory + labels + "1024 1000\n" + containerStart + labels + "0.25\n"

@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-func TestIssuedCertificatesHold(t *testing.T) {
+func TestIssuedCertificatesAreValid(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	authority, err := NewAuthority("sandbox", now)

@@ -57,7 +57,7 @@ func TestAt(t *testing.T) {
 	}
 }
 
-func TestNamesTellDirectoriesApart(t *testing.T) {
+func TestNamesDifferByDirectory(t *testing.T) {
 	t.Parallel()
 	if a, b := Dir("/var/lib/a"), Dir("/var/lib/b"); a.Name() == b.Name() || a.Name() != Dir("/var/lib/a").Name() {
 		t.Errorf("%q and %q", a.Name(), b.Name())

@@ -137,7 +137,7 @@ func TestNodeReady(t *testing.T) {
 	}
 }
 
-func TestSettleWaitsForEverythingAPodNeeds(t *testing.T) {
+func TestWaitSchedulableWaitsForEverythingAPodNeeds(t *testing.T) {
 	t.Parallel()
 	account := &core.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "default"}}
 	authority := &core.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kube-root-ca.crt"}}

@@ -7,7 +7,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/place"
 )
 
-func TestOurs(t *testing.T) {
+func TestIsComponent(t *testing.T) {
 	t.Parallel()
 	dir := place.Dir("/var/lib/onedigest-sandbox")
 	for line, want := range map[string]bool{
@@ -32,7 +32,7 @@ func TestOurs(t *testing.T) {
 	}
 }
 
-func TestNothingIsLeftOfWhatNeverWas(t *testing.T) {
+func TestADirectoryWithoutASandboxHasNoLeftovers(t *testing.T) {
 	t.Parallel()
 	left, err := Leftovers(place.Dir(t.TempDir() + "/none"))
 	if err != nil || len(left) > 0 {

@@ -1,4 +1,4 @@
-# The release that is planned is the one that cmd/deploy makes, by the digest that the tag stands for.
+# The release that is planned is the one that cmd/deploy makes, by the digest of the tag.
 
 mock_provider "aws" {
   source = "./tests/mocks/aws"
@@ -83,7 +83,7 @@ run "an_environments_tag_is_the_same_digest" {
   }
 }
 
-run "no_wait_when_told" {
+run "no_wait_when_set" {
   command = plan
 
   variables {
@@ -127,7 +127,7 @@ run "what_promote_tagged_may_run_in_production" {
 
 # ── Terraform and the actions ───────────────────────────────────────────────────────────────────────────────────────────
 
-run "the_actions_own_the_release_when_told" {
+run "the_actions_own_the_release_when_set" {
   command = plan
 
   variables {
@@ -199,7 +199,7 @@ run "what_the_actions_deployed_it_may_take_over" {
   }
 }
 
-run "what_the_actions_deployed_it_replaces_when_told" {
+run "replaces_what_the_actions_deployed_when_set" {
   command = plan
 
   variables {

@@ -88,7 +88,7 @@ run "a_reader_sees_no_secret_and_changes_nothing" {
   }
 }
 
-run "other_deployers_when_told" {
+run "other_deployers_when_set" {
   command = plan
 
   variables {
@@ -134,7 +134,7 @@ run "the_secrets_place_is_the_environments" {
   }
 }
 
-run "no_secrets_when_told" {
+run "no_secrets_when_set" {
   command = plan
 
   variables {
