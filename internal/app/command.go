@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -18,6 +19,8 @@ type Command struct {
 	Settings func() *setting.Set
 	// Run reads the settings, runs the verb and returns its exit code.
 	Run func(ctx context.Context, process Process) int
+	// Child is what the verb does in a child process, which Process.Child starts; nil if it needs none. It returns the exit code.
+	Child func(in io.Reader, out io.Writer) int
 }
 
 // AddFlags declares the verb's settings as flags, for completion.

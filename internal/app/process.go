@@ -21,13 +21,26 @@ type Process struct {
 	Stdout  io.Writer
 	Stderr  io.Writer
 	Now     func() time.Time
+	Child   []string // command that starts the command's Child, nil if none can be started
 }
+
+// childArgument is the only argument of a program that is to be the child of another run of itself.
+const childArgument = "__child"
 
 // Main runs a command in the process's own environment and exits. SIGINT and SIGTERM cancel it; a second one kills.
 func Main(command Command) {
+	process := CurrentProcess()
+	if command.Child != nil {
+		if len(process.Args) == 1 && process.Args[0] == childArgument {
+			os.Exit(command.Child(os.Stdin, os.Stdout))
+		}
+		if program, err := os.Executable(); err == nil {
+			process.Child = []string{program, childArgument}
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	os.Exit(command.Run(ctx, CurrentProcess()))
+	os.Exit(command.Run(ctx, process))
 }
 
 // CurrentProcess returns the running process.

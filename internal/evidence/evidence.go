@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// ArtifactType is the artifact type of evidence among the referrers of an image. It differs from in-toto's, so that
-	// statements of other tools are neither read nor counted.
+	// ArtifactType marks evidence among the referrers of an image. It is not in-toto's, so that statements of other tools
+	// are neither read nor counted.
 	ArtifactType = "application/vnd.onedigest.evidence.v1+json"
-	// MediaType is the media type of an in-toto statement. Source: in-toto attestation spec v1, envelope.md.
+	// MediaType is that of an in-toto statement. Source: in-toto attestation spec v1, envelope.md.
 	MediaType = "application/vnd.in-toto+json"
 	// PredicateType is the kind of the statement. Source: in-toto attestation spec, predicates/test-result.md.
 	PredicateType = "https://in-toto.io/attestation/test-result/v0.1"
@@ -29,7 +29,7 @@ const (
 	// AnnotationEnvironment is on the manifest of a record, so that the registry's list of referrers shows which ones to read. The
 	// statement decides.
 	AnnotationEnvironment = "onedigest.dev/environment"
-	// AnnotationVerdict is also on the manifest.
+	// AnnotationVerdict is on the manifest too.
 	AnnotationVerdict = "onedigest.dev/verdict"
 
 	// Limit is the largest statement, in bytes.

@@ -16,7 +16,7 @@ const (
 	maxTitle       = 255  // characters: REST API, check runs, annotations
 )
 
-// Annotation is a message that GitHub shows next to a file or on the run's page. Only Message is required.
+// Annotation is a message that GitHub shows beside a file or on the run's page. Only Message is needed.
 type Annotation struct {
 	Title   string
 	File    string // relative to the work tree
@@ -90,7 +90,7 @@ func (r *Runner) Mask(value string) {
 	r.issue(&githubactions.Command{Name: "add-mask", Message: value})
 }
 
-// truncate shortens s to at most limit characters, because GitHub counts characters, not bytes.
+// truncate shortens s to at most limit characters: GitHub counts characters, not bytes.
 func truncate(s string, limit int) string {
 	runes := []rune(s)
 	if len(runes) <= limit {

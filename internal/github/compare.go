@@ -19,11 +19,11 @@ import (
 )
 
 const (
-	// maxCompareTime limits a comparison, including retries.
+	// maxCompareTime bounds a comparison, its retries included.
 	maxCompareTime = 20 * time.Second
-	// maxComparison limits a response, in bytes; it contains the patches of at most 300 files.
+	// maxComparison bounds an answer, in bytes; it holds the patches of at most 300 files.
 	maxComparison = 64 << 20
-	// comparedCommits is how many commits a response lists; the API allows 100.
+	// comparedCommits is how many commits an answer lists; the API allows 100.
 	comparedCommits = 100
 	maxSubject      = 80 // bytes
 )
@@ -38,8 +38,8 @@ type API struct {
 // repositoryName matches no name of dots alone, which would lead to another address of the API.
 var repositoryName = regexp.MustCompile(`^[A-Za-z0-9-]+/[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$`)
 
-// Compare returns how the next commit relates to the live one, using
-// https://docs.github.com/en/rest/commits/commits#compare-two-commits. If that is unknown, the error says why.
+// Compare returns how the next commit relates to the live one, by
+// https://docs.github.com/en/rest/commits/commits#compare-two-commits. The error says why that is unknown.
 func (a API) Compare(ctx context.Context, live, next release.Commit) (release.Comparison, error) {
 	if !repositoryName.MatchString(a.Repository) {
 		return release.Comparison{}, fmt.Errorf("%q is not the name of a repository", a.Repository)
@@ -70,7 +70,7 @@ func isLoopback(address *url.URL) bool {
 	return address.Hostname() == "127.0.0.1" || address.Hostname() == "localhost"
 }
 
-// compared is the part of the API's response that is used.
+// compared is what is read of the API's answer.
 type compared struct {
 	Status       string         `json:"status"` // of the head, which is the live commit
 	AheadBy      int            `json:"ahead_by"`
@@ -120,7 +120,7 @@ func (a API) get(ctx context.Context, address string) (compared, error) {
 	return answer, nil
 }
 
-// sameHost follows the redirect of a renamed repository, but sends the token to no other host.
+// sameHost follows the redirect of a renamed repository, and takes the token to no other host.
 func sameHost(request *http.Request, via []*http.Request) error {
 	if len(via) > 3 || request.URL.Host != via[0].URL.Host || request.URL.Scheme != via[0].URL.Scheme {
 		return fmt.Errorf("redirected to %q", request.URL.Redacted())
@@ -128,7 +128,7 @@ func sameHost(request *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// comparison converts a response whose base is the next commit and whose head is the live one.
+// comparison reads an answer whose base is the next commit and whose head is the live one.
 func (c compared) comparison(next release.Commit) (release.Comparison, error) {
 	if c.BaseCommit.SHA != next.String() {
 		return release.Comparison{}, fmt.Errorf("the answer is about commit %q", text.Line(c.BaseCommit.SHA, 64))
@@ -146,7 +146,7 @@ func (c compared) comparison(next release.Commit) (release.Comparison, error) {
 	return release.Comparison{}, fmt.Errorf("the answer has status %q", text.Line(c.Status, 64))
 }
 
-// newest returns the newest of the listed commits, at most MaxLost, newest first.
+// newest names the newest of the listed commits.
 func (c compared) newest() (named []release.CommitSummary) {
 	for _, listed := range slices.Backward(c.Commits) {
 		commit, err := release.ParseCommit(listed.SHA)

@@ -17,8 +17,8 @@ type Options struct {
 	Stdout io.Writer           // what the runner reads commands from; nil: nowhere
 }
 
-// Runner is the GitHub Actions runner of a verb. Outside of GitHub Actions it prints no output, summary, mask or annotation, and
-// of a group only the title. Several goroutines may use it.
+// Runner is the runner that a verb runs on. Off GitHub it prints no output, summary, mask or annotation, and a group is
+// only its title. It may be used by several goroutines.
 type Runner struct {
 	getenv func(string) string
 	stdout io.Writer
@@ -80,7 +80,7 @@ func (r *Runner) issue(command *githubactions.Command) {
 	r.action.IssueCommand(command)
 }
 
-// issueFile appends a command to its file. It converts the library's panic into an error.
+// issueFile appends a command to its file, and turns the library's panic into an error.
 func (r *Runner) issueFile(command *githubactions.Command) (err error) {
 	defer func() {
 		if reason := recover(); reason != nil {

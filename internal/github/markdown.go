@@ -35,16 +35,16 @@ func EscapeMarkdown(s string) string {
 var escapes = map[byte]string{'&': "&amp;", '<': "&lt;", '>': "&gt;", '\n': "<br>", '\t': " ", '\\': `\\`, '`': "\\`", '*': `\*`,
 	'_': `\_`, '[': `\[`, ']': `\]`, '|': `\|`, '~': `\~`, '$': `\$`, '!': `\!`, '@': "&#64;"}
 
-// atLineStart reports whether only blanks precede on the line, so that a heading or a list item could begin.
+// atLineStart reports whether only blanks precede, where a heading or a list item could begin.
 func atLineStart(before string) bool { return len(before) < 10 && strings.TrimSpace(before) == "" }
 
-// startsList reports whether a number precedes that the next character would make the start of a list.
+// startsList reports whether a number precedes that would begin a list with the next character.
 func startsList(before string) bool {
 	number := strings.TrimSpace(before)
 	return len(before) < 20 && number != "" && strings.Trim(number, "0123456789") == ""
 }
 
-// startsWWWLink reports whether the next dot would complete "www." and start a link.
+// startsWWWLink reports whether the next dot would make a link of "www".
 func startsWWWLink(before string) bool {
 	return len(before) >= 3 && strings.EqualFold(before[len(before)-3:], "www")
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/onedigest/onedigest/internal/helm/chart"
 	"github.com/onedigest/onedigest/internal/helm/history"
 	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"github.com/onedigest/onedigest/internal/helm/renderer"
 	"github.com/onedigest/onedigest/internal/release"
 	"helm.sh/helm/v3/pkg/kube"
 	"k8s.io/client-go/rest"
@@ -37,6 +38,7 @@ type Client struct {
 	authors    *authors
 	logged     *sync.Map // lines that were logged once
 	timeouts   timeouts
+	renderer   renderer.Renderer
 }
 
 // timeouts are how long a client waits.
@@ -66,6 +68,10 @@ func New(config *rest.Config, namespace string, log func(line string)) (*Client,
 	return &Client{connection: newConnection(config), namespace: namespace, log: log, charts: new(chart.Cache), authors: new(authors), logged: new(sync.Map),
 		timeouts: timeouts{otherHelm: 5 * time.Minute, poll: 2 * time.Second, records: 2 * time.Second, unreachable: time.Minute}}, nil
 }
+
+// RenderWith makes the client render charts in child processes with limits; the command starts a program that calls renderer.Serve.
+// Without it, charts are rendered in this process.
+func (c *Client) RenderWith(command []string) { c.renderer = renderer.Renderer{Command: command} }
 
 // In returns a client of another namespace of the same cluster. Both share what they read of the cluster's API.
 func (c *Client) In(namespace string) *Client {

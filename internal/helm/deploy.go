@@ -12,6 +12,7 @@ import (
 	"github.com/onedigest/onedigest/internal/helm/plan"
 	"github.com/onedigest/onedigest/internal/release"
 	"helm.sh/helm/v3/pkg/action"
+	helmchart "helm.sh/helm/v3/pkg/chart"
 	helmrelease "helm.sh/helm/v3/pkg/release"
 )
 
@@ -64,22 +65,23 @@ func (c *Client) Deploy(ctx context.Context, deployment release.Deployment, wait
 	s.beginChange(deployment.Name, state, withContext(ctx, wait))
 	pin := chart.PostRenderer{Deployment: deployment}
 	s.store.AuthorOf = func(revision *helmrelease.Release) (history.Author, error) {
+		revision.Chart = loaded.Chart // what is recorded is the chart, not what it rendered
 		return author, pin.PinHooks(revision.Hooks)
 	}
 	if state.Install {
-		err := s.install(ctx, deployment, loaded, state)
+		err := s.install(ctx, deployment, loaded, loaded.Literal(rendered), state)
 		return s.finish(ctx, release.Created, err, "installing release %q in namespace %q", deployment.Name, deployment.Namespace)
 	}
 	upgrade := action.NewUpgrade(s.helm)
 	upgrade.Namespace, upgrade.Wait = deployment.Namespace, true
 	upgrade.PostRenderer, upgrade.Description, upgrade.SkipSchemaValidation = pin, describe(deployment), true
-	_, err = upgrade.Run(deployment.Name, loaded.Chart, loaded.Values)
+	_, err = upgrade.Run(deployment.Name, loaded.Literal(rendered), loaded.Values)
 	return s.finish(ctx, release.Changed, err, "upgrading release %q in namespace %q", deployment.Name, deployment.Namespace)
 }
 
 // install installs a release. One that was uninstalled with its history kept, or whose first install failed, is replaced; the latter goes
 // on from the hooks that have succeeded.
-func (s *session) install(ctx context.Context, deployment release.Deployment, loaded *chart.Chart, state history.State) error {
+func (s *session) install(ctx context.Context, deployment release.Deployment, loaded *chart.Chart, literal *helmchart.Chart, state history.State) error {
 	if err := s.installCRDs(ctx, loaded.Chart.CRDObjects()); err != nil {
 		return err
 	}
@@ -94,7 +96,7 @@ func (s *session) install(ctx context.Context, deployment release.Deployment, lo
 	install.Replace = state.Newest() != nil
 	install.SkipCRDs, install.SkipSchemaValidation = true, true
 	install.PostRenderer, install.Description = chart.PostRenderer{Deployment: deployment}, describe(deployment)
-	_, err := install.Run(loaded.Chart, loaded.Values)
+	_, err := install.Run(literal, loaded.Values)
 	return err
 }
 

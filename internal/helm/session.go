@@ -16,6 +16,8 @@ import (
 	"github.com/onedigest/onedigest/internal/httpx"
 	"github.com/onedigest/onedigest/internal/release"
 	"helm.sh/helm/v3/pkg/action"
+	helmchart "helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/kube"
 	helmrelease "helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage"
@@ -39,6 +41,8 @@ type session struct {
 	stopped func() error                  // the context's error: nothing new may begin after it
 	sleep   func(time.Duration) (ok bool) // false if the context has ended
 	close   context.CancelFunc            // ends all requests
+	// renderFiles renders templates, until the operation's context ends.
+	renderFiles func(*helmchart.Chart, chartutil.Values) (map[string]string, error)
 }
 
 // open begins an operation. It discovers the cluster's API if that has not been done yet.
@@ -63,6 +67,9 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 	}
 	s := &session{client: c, stopped: ctx.Err, sleep: sleeper(ctx), close: closeAll, restGetter: &restGetter{config: configFor(requests), namespace: c.namespace}}
 	s.api.Store(api)
+	s.renderFiles = func(chart *helmchart.Chart, values chartutil.Values) (map[string]string, error) {
+		return c.renderer.Render(ctx, s.config, chart, values)
+	}
 	s.store, err = history.NewStore(history.Options{Config: configFor(records), Namespace: c.namespace, Stopped: s.stopped, Sleep: sleeper(records), Log: c.logOnce,
 		AuthorOf: func(*helmrelease.Release) (history.Author, error) { return history.Author{}, nil }})
 	if err != nil {
@@ -112,7 +119,7 @@ func (s *session) render(deployment release.Deployment, loaded *chart.Chart, sta
 }
 
 func (s *session) target(state history.State) chart.Target {
-	return chart.Target{Config: s.config, Capabilities: s.api.Load().capabilities, Revision: state.NextRevision(), Install: state.Install}
+	return chart.Target{Render: s.renderFiles, Capabilities: s.api.Load().capabilities, Revision: state.NextRevision(), Install: state.Install}
 }
 
 // logOnce logs a line unless this client has logged the same line before: several operations of one deploy read the same

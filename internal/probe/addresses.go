@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// maxAddresses is how many addresses of a name are asked at most. A load balancer has one per zone.
+// maxAddresses is the most addresses of a name that are asked. A load balancer has one for each zone.
 const maxAddresses = 32
 
 // Addresses resolves the host of a base URL: every address that a client may be sent to, in order, at most 32. It returns none
@@ -49,7 +49,7 @@ func (p *Prober) Addresses(ctx context.Context, base string) []string {
 	return addresses
 }
 
-// hasRoute reports whether this machine has a route to an address. Connecting a UDP socket looks up the route and sends nothing.
+// hasRoute reports whether this machine can send to an address. Connecting a UDP socket looks up the route and sends nothing.
 func hasRoute(address netip.Addr) bool {
 	connection, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(address, 9)))
 	if err != nil {

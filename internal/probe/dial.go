@@ -46,8 +46,8 @@ func port(u *url.URL) string {
 	return "80"
 }
 
-// refuseBlocked is called for each address that a name resolves to, before the connection is made, so that a name cannot lead to
-// a blocked address.
+// refuseBlocked is called for each address that a name resolves to, before the connection is made, so that a name that
+// resolves to a blocked address is blocked too.
 func refuseBlocked(_ context.Context, _, hostPort string, _ syscall.RawConn) error {
 	target, err := netip.ParseAddrPort(hostPort)
 	if err != nil {
@@ -64,14 +64,13 @@ func refuseBlocked(_ context.Context, _, hostPort string, _ syscall.RawConn) err
 // (fd00:ec2::254), and EKS User Guide, "Pod Identity agent" (fd00:ec2::23).
 var awsMetadata = netip.MustParsePrefix("fd00:ec2::/32")
 
-// IPv6 prefixes whose addresses contain an IPv4 address: RFC 6052, section 2.1 (in the last 32 bits), and RFC 3056, section 2
-// (after 16).
+// IPv6 prefixes that carry an IPv4 address: RFC 6052, section 2.1 (in the last 32 bits), and RFC 3056, section 2 (after 16).
 var (
 	nat64     = netip.MustParsePrefix("64:ff9b::/96")
 	sixToFour = netip.MustParsePrefix("2002::/16")
 )
 
-// blocked says why an address is never dialled; "" if it may be dialled.
+// blocked says why an address is never dialled; "" if it may be.
 func blocked(address netip.Addr) string {
 	address = address.Unmap().WithZone("")
 	bytes := address.As16()

@@ -50,8 +50,8 @@ func parsePath(text string) (jp.Expr, error) {
 	return expr, nil
 }
 
-// compareJSON compares the values, and the types, at each path. A path must match at least one value, and every matched value
-// must be as expected.
+// compareJSON compares the values, and the types, at each path. A path must match at least one place, and every place that
+// it matches must be as expected.
 func compareJSON(check compiledCheck, got response) (differences []string) {
 	if len(check.paths) == 0 {
 		return nil

@@ -54,7 +54,7 @@ func convertNumbers(value any) any {
 	return value
 }
 
-// jsonTypes are the types of RFC 8259, section 3, with the names that json-type accepts.
+// jsonTypes are the types of RFC 8259, section 3, by the names that json-type accepts.
 var jsonTypes = []string{"array", "boolean", "null", "number", "object", "string"}
 
 func jsonTypeOf(value any) string {
@@ -95,7 +95,7 @@ func equalJSON(want, got any) bool {
 	return left.Cmp(right) == 0
 }
 
-// rational returns a number's exact value; nil for a number that fits no machine type, whose expansion could take all memory.
+// rational is a number's exact value; nil for one that no machine type holds, which could take all memory to expand.
 func rational(value any) *big.Rat {
 	switch value := value.(type) {
 	case int:
@@ -110,7 +110,7 @@ func rational(value any) *big.Rat {
 	return nil
 }
 
-// renderJSON returns a value as JSON, so that "1" and 1 look different.
+// renderJSON is a value as JSON, so that "1" and 1 look different.
 func renderJSON(value any) string {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)

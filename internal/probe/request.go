@@ -14,8 +14,8 @@ import (
 	"github.com/onedigest/onedigest/internal/text"
 )
 
-// keys maps the keys of a check to the functions that read their values: for the request listed here, for the response from
-// expectations.
+// keys are the keys of a check, with the function that reads each one's value into the check: those of its request here,
+// and those of the response from expectations.
 var keys = func() map[string]func(*parser, *yaml.Node, *release.Check) {
 	keys := map[string]func(*parser, *yaml.Node, *release.Check){
 		"name":    func(p *parser, v *yaml.Node, c *release.Check) { c.Name = p.name(v) },

@@ -19,14 +19,15 @@ type response struct {
 	latency   time.Duration
 }
 
-// isWithoutTarget reports whether an Application Load Balancer answered 503 itself, because its target group has no healthy
-// target yet. A response of the service has the service's own Server header, or none.
+// isWithoutTarget reports whether an Application Load Balancer answered itself, since its target group has no target that it may
+// send requests to: one that is registered is still being checked, or none is registered yet. A response of the service has the
+// service's own Server header, or none.
 // Source: Elastic Load Balancing, Application Load Balancers, "HTTP 503: Service unavailable".
 func (r response) isWithoutTarget() bool {
 	return r.status == http.StatusServiceUnavailable && strings.HasPrefix(r.header.Get("Server"), "awselb/")
 }
 
-// encodingError says that a body is not in the encoding of its header.
+// encodingError says that a body is not in the encoding its header names.
 type encodingError struct{ got string }
 
 func (e *encodingError) Error() string { return "body: expected no encoding or gzip, got " + e.got }
@@ -62,7 +63,7 @@ func readBody(reply *http.Response, limit int64) (body []byte, truncated bool, e
 	return body, false, err
 }
 
-// excerpt returns the start of the body in quotes.
+// excerpt is the start of the body in quotes.
 func (r response) excerpt() string {
 	text := quote(string(r.body[:min(len(r.body), 4*maxExcerpt)]))
 	if r.truncated {

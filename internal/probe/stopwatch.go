@@ -9,8 +9,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// stopwatch measures how long a request spends in each stage. httptrace may call its hooks in other goroutines, and for the
-// losing dial of a race (RFC 8305) even after the request has ended.
+// stopwatch measures how long a request spends in each stage. The hooks of httptrace may run in other goroutines, and for
+// a dial that lost its race (RFC 8305) even after the request ended.
 type stopwatch struct {
 	mu      sync.Mutex
 	start   time.Time
@@ -42,7 +42,8 @@ func (w *stopwatch) addElapsed() {
 	w.entered = now
 }
 
-// stop returns the last stage, the total time, and the seconds spent in each stage. A redirect adds to the same sums.
+// stop returns the stage that was reached, the total time, and the seconds spent in each stage. A redirect adds to the same
+// sums.
 func (w *stopwatch) stop() (release.Stage, time.Duration, map[release.Stage]float64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

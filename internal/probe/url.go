@@ -85,7 +85,7 @@ func joinPath(base, path string) (*url.URL, error) {
 	return joined, nil
 }
 
-// pathProblem says what is wrong with a check's path; "" if the path is valid.
+// pathProblem says what is wrong with a check's path; "" if nothing is.
 func pathProblem(path string) string {
 	switch {
 	case !strings.HasPrefix(path, "/"):

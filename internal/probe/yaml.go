@@ -20,7 +20,7 @@ type parser struct {
 	problems []release.Problem
 }
 
-// yamlLine finds the line of a syntax error, which yaml.v3 gives only in its text.
+// yamlLine finds the line of a syntax error, which yaml.v3 has in its text only.
 var yamlLine = regexp.MustCompile(`^yaml: line (\d+): (?s:(.*))$`)
 
 // document returns the root node of the one YAML document in the content.
@@ -107,7 +107,8 @@ func (p *parser) sequence(node *yaml.Node, what string) []*yaml.Node {
 	return node.Content
 }
 
-// text requires a string. A number or a boolean must be quoted, because YAML parsers differ in what they read as text.
+// text requires a string. A number or a boolean has to be put in quotes, because parsers of YAML differ in what they take
+// for text.
 func (p *parser) text(node *yaml.Node, what string) string {
 	text := p.scalar(node, what)
 	if tag := node.ShortTag(); node.Kind == yaml.ScalarNode && tag != "!!str" && tag != "!!timestamp" && !tagged(node) {
@@ -116,7 +117,7 @@ func (p *parser) text(node *yaml.Node, what string) string {
 	return text
 }
 
-// scalar returns the text of a single value of any type.
+// scalar is the text of a single value of any type.
 func (p *parser) scalar(node *yaml.Node, what string) string {
 	if p.checkPlain(node) && node.Kind != yaml.ScalarNode {
 		p.problem(node, "", "%s must be one value, not %s", what, describe(node))
@@ -174,10 +175,10 @@ func (p *parser) checkPlain(node *yaml.Node) bool {
 	return false
 }
 
-// tagged reports whether a node has an explicit tag (!!binary).
+// tagged says whether a node has an explicit tag (!!binary).
 func tagged(node *yaml.Node) bool { return node.Style&yaml.TaggedStyle != 0 }
 
-// describe returns a node's kind, and the value of a scalar.
+// describe names a node's kind, and the value of a scalar.
 func describe(node *yaml.Node) string {
 	switch node.Kind {
 	case yaml.MappingNode:

@@ -46,7 +46,7 @@ func inspectImage(ctx context.Context, image release.Image, tag release.Tag, com
 	return state, nil
 }
 
-// tagInPlace tags an image of the target repository, unless the tag exists.
+// tagInPlace tags an image that its repository holds unless the tag exists.
 func tagInPlace(ctx context.Context, image release.Image, state release.TagState, tag release.Tag, registry Registry) (release.Outcome, error) {
 	if !state.TagDigest.IsZero() {
 		return checkExistingTag(state.TagDigest, image.Digest, tag)
@@ -109,7 +109,7 @@ func moveTag(ctx context.Context, settings Settings, deps Deps) error {
 	return nil
 }
 
-// checkExistingTag accepts a tag that already points to the wanted digest, and refuses a tag that points to another.
+// checkExistingTag accepts a tag that names the wanted digest already and refuses one that names another.
 func checkExistingTag(existing, wanted release.Digest, tag release.Tag) (release.Outcome, error) {
 	if existing == wanted {
 		return release.Unchanged, nil
@@ -117,7 +117,7 @@ func checkExistingTag(existing, wanted release.Digest, tag release.Tag) (release
 	return release.Refused, &release.Refusal{Why: fmt.Sprintf("tag %q names %s already, not %s", tag, existing, wanted), Do: "a released tag is never moved; give another --tag"}
 }
 
-// checkTakenTag handles an error of Tag: if somebody else has created the tag meanwhile, it checks the tag like an existing one.
+// checkTakenTag judges an error of Tag: a tag that somebody else created in the meantime is an existing tag.
 func checkTakenTag(err error, wanted release.Digest, tag release.Tag) (release.Outcome, error) {
 	var taken *release.TagTakenError
 	if errors.As(err, &taken) && !taken.Holds.IsZero() {
@@ -126,7 +126,7 @@ func checkTakenTag(err error, wanted release.Digest, tag release.Tag) (release.O
 	return "", err
 }
 
-// verifyTag reads the tag again, because somebody else can move a mutable tag at any time.
+// verifyTag reads the tag back, because a mutable tag can be moved by somebody else at any time.
 func verifyTag(ctx context.Context, image release.Image, tag release.Tag, registry Registry) (release.Outcome, error) {
 	state, err := registry.Inspect(ctx, image.Repository, image.Digest, tag)
 	if err != nil {

@@ -22,8 +22,8 @@ const (
 	createdFormat  = "2006-01-02T15:04:05.000000Z" // RFC 3339 that sorts as text
 )
 
-// emptyConfig is the config of a manifest that is not an image. Source: OCI image-spec, manifest.md, "Guidance for an Empty
-// Descriptor".
+// emptyConfig is the config of a manifest that is not an image. Source: OCI image-spec, manifest.md, "Guidance for an
+// Empty Descriptor".
 var emptyConfig = []byte("{}")
 
 // Attach stores content of at most 1 MiB as a referrer of an image, that is, as a manifest with the image as its subject. The
@@ -92,8 +92,8 @@ func (r *repository) attach(ctx context.Context, image release.Digest, artifactT
 	return attached.digest, r.confirmListed(ctx, header, image, attached.digest, artifactType)
 }
 
-// confirmListed checks that the registry lists the referrer: the response has the header OCI-Subject, or the referrer appears in
-// the list, possibly a little later. Source: OCI distribution-spec, "Pushing Manifests with Subject".
+// confirmListed checks that the registry lists the referrer: it says so in the header OCI-Subject, or the referrer appears in
+// its list, perhaps a little later. Source: OCI distribution-spec, "Pushing Manifests with Subject".
 func (r *repository) confirmListed(ctx context.Context, header http.Header, image, attached release.Digest, artifactType string) error {
 	if header.Get("OCI-Subject") == image.String() {
 		return nil
@@ -111,7 +111,7 @@ func (r *repository) confirmListed(ctx context.Context, header http.Header, imag
 	})
 }
 
-// ErrNoReferrers is wrapped by the Fault about a registry without the referrers API.
+// ErrNoReferrers is in the Fault of a registry without the referrers API.
 var ErrNoReferrers = errors.New("the registry has no referrers API (OCI distribution-spec 1.1), which evidence needs")
 
 var errNotListed = errors.New("the registry stored it, but does not list it as a referrer of the image")

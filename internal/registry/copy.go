@@ -28,8 +28,8 @@ func (c *Client) Copy(ctx context.Context, from release.Image, to release.Reposi
 	})
 }
 
-// CopyReferrer copies a referrer of an image, with unchanged bytes and the same digest, into another repository that has the
-// image. A registry without the referrers API is a *release.Fault with ErrNoReferrers.
+// CopyReferrer copies a referrer of an image into another repository that holds the image, with its unchanged bytes and thus
+// under the same digest. A registry without the referrers API is a *release.Fault with ErrNoReferrers.
 func (c *Client) CopyReferrer(ctx context.Context, of release.Image, referrer release.Digest, to release.Repository) error {
 	from := of.Repository.At(referrer)
 	doing := fmt.Sprintf("copying %q, which is attached to %s, to %q", from, of.Digest.Short(), to)
@@ -95,13 +95,13 @@ func (r *repository) fetchManifest(ctx context.Context, digest release.Digest) (
 	return m, err
 }
 
-// sourceError marks an error of reading, so that the error of a copy names the source registry.
+// sourceError marks an error of reading, so that a copy blames the registry it reads from.
 type sourceError struct{ err error }
 
 func (e *sourceError) Error() string { return e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
 
-// blobs returns a source of the repository's blobs; their digests are checked while they are read.
+// blobs is a source of the repository's blobs; their digests are checked while they are read.
 func (r *repository) blobs(ctx context.Context) source {
 	return func(blob descriptor) (io.ReadCloser, error) {
 		wanted, err := release.ParseDigest(blob.Digest)

@@ -22,8 +22,8 @@ import (
 
 const settingBase = "base"
 
-// Fetch downloads an image for several platforms into dir as an OCI layout. The layout's index has one image for each platform.
-// If the repository does not have the image, or the image lacks a platform, the error is a *release.InputError, and nothing is
+// Fetch downloads an image for several platforms into dir as an OCI layout, whose index names one image for each of them, by that
+// platform. An image that the repository does not have, or that has none for a platform, is a *release.InputError, and nothing is
 // downloaded.
 func (c *Client) Fetch(ctx context.Context, image release.Image, platforms []release.Platform, dir string) (release.Layout, error) {
 	r, err := c.open(sideBase, image.Repository, false)
@@ -68,8 +68,8 @@ func (r *repository) fetch(ctx context.Context, image release.Image, platforms [
 	return r.download(ctx, blobs, into)
 }
 
-// forPlatform returns the image for a platform: the image itself, or the image of the index with the highest variant that the
-// platform can run.
+// forPlatform returns the image for a platform: the image itself, or the one of the index whose variant is the highest that the
+// platform runs.
 func (r *repository) forPlatform(ctx context.Context, image release.Image, root manifest, platform release.Platform) (manifest, error) {
 	read, err := root.parse()
 	if err != nil {
@@ -115,7 +115,7 @@ func lacksPlatform(image release.Image, platform release.Platform, offers string
 	return release.BadSetting(settingBase, fmt.Sprintf("%q has no image for %q, only for %s", image, platform, offers), "choose a base that has every platform of the build")
 }
 
-// platformOf reads the platform in an image's config.
+// platformOf reads the platform that an image's config names.
 func (r *repository) platformOf(ctx context.Context, config descriptor) (release.Platform, error) {
 	digest, err := release.ParseDigest(config.Digest)
 	if err != nil {
@@ -132,8 +132,7 @@ func (r *repository) platformOf(ctx context.Context, config descriptor) (release
 	return release.Platform{OS: sanitize(named.OS), Architecture: sanitize(named.Architecture), Variant: sanitize(named.Variant)}, nil
 }
 
-// defaultVariants maps an architecture to the variant that is meant if none is given. Source: containerd's platforms package,
-// "Normalize".
+// defaultVariants are the variants that an architecture without one means. Source: containerd's platforms package, "Normalize".
 var defaultVariants = map[string]string{"amd64": "v1", "arm": "v7", "arm64": "v8"}
 
 func variantOf(platform release.Platform) string {
@@ -143,13 +142,12 @@ func variantOf(platform release.Platform) string {
 	return platform.Variant
 }
 
-// runs reports whether a platform can run an image for another platform: the operating system and architecture are the same, and
-// the variant is not higher.
+// runs reports whether a platform runs what is built for another: the same system and architecture, and no higher variant.
 func runs(platform, offered release.Platform) bool {
 	return platform.OS == offered.OS && platform.Architecture == offered.Architecture && variantOf(offered) <= variantOf(platform)
 }
 
-// blobsOf returns the config and the layers of an image.
+// blobsOf are the config and the layers of an image.
 func blobsOf(image release.Image, m manifest) ([]descriptor, error) {
 	read, err := m.parse()
 	if err != nil {
@@ -207,7 +205,7 @@ func (r *repository) download(ctx context.Context, blobs []descriptor, into layo
 				if err == nil {
 					return nil
 				}
-				_ = into.RemoveBlob(hash) // WriteBlob accepts a part of a blob as the whole
+				_ = into.RemoveBlob(hash) // WriteBlob takes a part of a blob for the whole
 				if isTransient(err) {
 					return retry.RetryableError(err)
 				}

@@ -8,10 +8,10 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Find returns the digest that a tag points to and what its image was built from; false if the tag does not exist.
+// Find returns the digest that a tag names and what its image was built from; false if the tag does not exist.
 //
-// It sends one request if the revision is an annotation, two if it is a label in the image's config, three for an index of such
-// images.
+// It takes one request for an image with its revision in an annotation, two for one with its revision in a label of its
+// config, three for an index of such images.
 func (c *Client) Find(ctx context.Context, repo release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
 	r, err := c.open(sideRegistry, repo, false)
 	if err != nil {
@@ -24,8 +24,8 @@ func (c *Client) Find(ctx context.Context, repo release.Repository, tag release.
 	return tagged, found, nil
 }
 
-// Describe returns the commit that an image was built from; false if the image does not exist. Like Find, it sends one to three
-// requests.
+// Describe returns the commit that an image was built from; false if the image does not exist. It takes one to three requests, as
+// Find does.
 func (c *Client) Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error) {
 	r, err := c.open(sideRegistry, image.Repository, false)
 	if err != nil {
@@ -48,8 +48,8 @@ func (r *repository) find(ctx context.Context, reference string) (release.ImageI
 	return release.ImageInfo{Digest: named.digest, Revision: labels[release.AnnotationRevision], Recipe: labels[release.AnnotationRecipe], Inputs: labels[release.AnnotationInputs]}, err == nil, err
 }
 
-// labels reads the commit and other labels of an image. It looks at the image's annotations, those of an index's first image, and
-// the labels of its config, and returns the first that contain a commit, or the last if none does.
+// labels reads what an image says about itself at the first place that names its commit: its annotations, those of an index's
+// first image, the labels of its config. If no place names one, the result is that of the last place.
 func (r *repository) labels(ctx context.Context, m manifest) (map[string]string, error) {
 	read, err := m.parse()
 	if err != nil || read.Annotations[release.AnnotationRevision] != "" {

@@ -12,16 +12,16 @@ import (
 	"github.com/onedigest/onedigest/internal/httpx"
 )
 
-// login is the state of authentication at one registry host. All sessions with the host share it.
+// login is how we authenticate at one registry host. All sessions with the host share it.
 type login struct {
-	host    string // host as it is passed to Credentials
+	host    string // as it is passed to Credentials
 	options Options
-	address string // host that requests are sent to
+	address string // that requests are sent to
 
 	mu             sync.Mutex
 	known          *secret // nil: Credentials was not called yet
 	bearer         bool    // the registry asked for tokens instead of a password
-	rejectedByHead *secret // the secret for which a forbidden HEAD was already treated as a refusal; nil: none yet
+	rejectedByHead *secret // the secret that a forbidden HEAD was counted against; nil: none yet
 }
 
 // secret is a user name and a password. Each result of Credentials is a new secret, and secrets are compared by their
@@ -83,9 +83,9 @@ func fromDockerConfig(address string) (secret, error) {
 	return secret{config.Username, config.Password, config.IdentityToken}, nil
 }
 
-// rejects reports whether a response refuses the credentials: a 401, or ECR's 403 for an expired token, which has no challenge
-// (Amazon ECR User Guide, "Troubleshooting", HTTP 403: "Your authorization token has expired. Reauthenticate and try again."). A
-// forbidden HEAD has no body that would say why, so it counts as a refusal once per secret.
+// rejects reports whether a response refuses the credentials. That is a 401, and ECR's 403 for a token that has expired, which
+// carries no challenge (Amazon ECR User Guide, "Troubleshooting", HTTP 403: "Your authorization token has expired.
+// Reauthenticate and try again."). A forbidden HEAD has no body that tells expiry from policy, so it counts for one secret only.
 func (l *login) rejects(response *http.Response, sent *secret) bool {
 	switch response.StatusCode {
 	case http.StatusUnauthorized:

@@ -21,7 +21,7 @@ import (
 // distribution-spec, "Pushing Manifests" (4 MiB); ECR's quota is the same.
 const maxManifest = 4 << 20
 
-// accepted are the media types of the supported manifests.
+// accepted are the media types of the manifests that are understood.
 var accepted = strings.Join([]string{
 	string(types.OCIImageIndex), string(types.OCIManifestSchema1),
 	string(types.DockerManifestList), string(types.DockerManifestSchema2),
@@ -48,8 +48,8 @@ type descriptor struct {
 	} `json:"platform,omitempty"`
 }
 
-// isManifest reports whether a descriptor in an index points to a manifest. An index may list anything, for example a build cache
-// lists layers; those are stored as blobs. A descriptor without a media type counts as a manifest.
+// isManifest reports whether a descriptor in an index points to a manifest. An index may list anything, as a build cache lists
+// layers; what is no manifest is stored as a blob. A descriptor without a media type is taken for a manifest.
 // Source: OCI image-spec, image-index.md, "manifests": implementations must not fail on unknown media types.
 func (d descriptor) isManifest() bool {
 	kind := types.MediaType(d.MediaType)
@@ -88,7 +88,7 @@ func digestOf(text []byte) release.Digest {
 	return digest
 }
 
-// newManifest makes a manifest whose media type is the one in the content, or else the one in the header Content-Type.
+// newManifest takes the media type from the content, or if that has none, from the header Content-Type.
 func newManifest(text []byte, header string) (manifest, error) {
 	result := manifest{bytes: text, digest: digestOf(text)}
 	var named struct {
@@ -105,7 +105,7 @@ func newManifest(text []byte, header string) (manifest, error) {
 	return result, nil
 }
 
-// getManifest reads the manifest with a tag or a digest; false if there is none.
+// getManifest reads the manifest that a tag or a digest names; false if there is none.
 func (r *repository) getManifest(ctx context.Context, reference string) (manifest, bool, error) {
 	text, header, err := r.get(ctx, r.url("manifests", reference), http.Header{"Accept": {accepted}}, maxManifest)
 	var answer *statusError
@@ -126,9 +126,9 @@ func (r *repository) getManifest(ctx context.Context, reference string) (manifes
 	return result, err == nil, err
 }
 
-// isRepositoryMissing reports whether a 404 means that the repository is missing and a push would not create it. Other registries
-// answer NAME_UNKNOWN for every repository without a push, so ECR is recognized by its message: "The repository with name 'x'
-// does not exist in the registry with id '123456789012'".
+// isRepositoryMissing reports whether a 404 means that the repository is missing in a registry that creates none on push.
+// Other registries answer NAME_UNKNOWN for every repository that nothing was pushed to yet, so ECR is recognized by its
+// message: "The repository with name 'x' does not exist in the registry with id '123456789012'".
 func (e *statusError) isRepositoryMissing() bool {
 	return e.Code == "NAME_UNKNOWN" && strings.Contains(e.Message, "in the registry with id")
 }
@@ -140,8 +140,8 @@ type manifestInfo struct {
 	size      int64
 }
 
-// headManifest requests a manifest's digest, media type and size by HEAD; false if there is none. It reads the manifest itself if
-// the response lacks one of them.
+// headManifest reads a manifest's digest, media type and size; false if there is none. If the registry's answer to HEAD lacks
+// one of them, the manifest itself is read.
 func (r *repository) headManifest(ctx context.Context, reference string) (manifestInfo, bool, error) {
 	response, err := r.do(ctx, http.MethodHead, r.url("manifests", reference), nil, http.Header{"Accept": {accepted}}) //nolint:bodyclose // httpx.Drain closes it
 	if err != nil {
@@ -165,8 +165,8 @@ func (r *repository) headManifest(ctx context.Context, reference string) (manife
 
 // putManifest writes a manifest under a tag, or under its digest if the tag is empty. It returns the headers of the response.
 //
-// If a response is lost, the manifest may have been written; and an immutable repository refuses a second write even of the same
-// digest (ECR, "Image tag immutability"). In both cases putManifest succeeds if the tag now points to the manifest.
+// After a lost response the manifest may have been written, and an immutable repository refuses even the same digest a second
+// time (ECR, "Image tag immutability"). In both cases the manifest that the tag names now decides.
 func (r *repository) putManifest(ctx context.Context, m manifest, tag release.Tag) (http.Header, error) {
 	reference := m.digest.String()
 	if tag != "" {

@@ -8,8 +8,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Platforms lists the images of a digest: the image itself, or for an index its children, also those of nested indexes, without
-// attestations. It returns false if the repository does not have the digest. It reads every child's manifest.
+// Platforms lists the images that a digest stands for: itself, or the children of an index, those of nested ones included and
+// attestations not; false if the repository does not have it. It reads every child's manifest.
 func (c *Client) Platforms(ctx context.Context, image release.Image) ([]release.PlatformImage, bool, error) {
 	r, err := c.open(sideRegistry, image.Repository, false)
 	if err != nil {
@@ -28,8 +28,8 @@ func (c *Client) Platforms(ctx context.Context, image release.Image) ([]release.
 	return nil, false, err
 }
 
-// platforms lists the images below a manifest; platform is the one in the manifest's descriptor, and read counts the manifests.
-// It skips a child that the repository lacks, because no node can have pulled that child from the repository.
+// platforms lists the images below a manifest whose descriptor names the platform; read counts the manifests. A child that the
+// repository lacks is skipped: nothing can have pulled it from there.
 func (r *repository) platforms(ctx context.Context, m manifest, platform release.Platform, read *int) ([]release.PlatformImage, error) {
 	if *read++; *read > maxManifests {
 		return nil, fmt.Errorf("reading index %s: it has more than %d manifests", m.digest.Short(), maxManifests)
@@ -39,7 +39,7 @@ func (r *repository) platforms(ctx context.Context, m manifest, platform release
 		return nil, err
 	}
 	if !m.isIndex() {
-		config, _ := release.ParseDigest(content.Config.Digest) // zero if it uses another algorithm: then only the manifest's digest is compared
+		config, _ := release.ParseDigest(content.Config.Digest) // zero if it is of another algorithm: then only the manifest's digest counts
 		return []release.PlatformImage{{Platform: platform, Manifest: m.digest, Config: config}}, nil
 	}
 	var images []release.PlatformImage

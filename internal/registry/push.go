@@ -39,7 +39,7 @@ func (r *repository) push(ctx context.Context, all tree, open source, tag releas
 	return r.putAll(ctx, all, tag)
 }
 
-// putAll writes the manifests of a tree after its blobs were uploaded, the root last and under the tag.
+// putAll writes the manifests of a tree whose blobs are uploaded, the root last and under the tag.
 func (r *repository) putAll(ctx context.Context, all tree, tag release.Tag) error {
 	if err := r.putChildren(ctx, all); err != nil {
 		return err

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// sendToOtherHost sends a request to another host, as a redirect or a Location header asks: without credentials and cookies,
-// never to an address inside the machine's or the cloud's own network, never from TLS to plain text. ECR redirects reads of blobs
-// to S3; the permission is in the URL.
+// sendToOtherHost sends a request that a redirect or a Location header led to another host: without credentials and cookies,
+// never to an address inside the machine's or the cloud's own network, never from TLS to plain text. ECR redirects blob reads
+// to S3, with the permission in the URL.
 func (s *session) sendToOtherHost(request *http.Request) (*http.Response, error) {
 	request.Header.Del("Authorization")
 	request.Header.Del("Cookie")
@@ -21,13 +21,13 @@ func (s *session) sendToOtherHost(request *http.Request) (*http.Response, error)
 	return s.next.RoundTrip(request)
 }
 
-// checkTarget refuses to go from the registry to a plain-text or an internal address.
+// checkTarget refuses to leave the registry for a plain-text or an inner address.
 func (s *session) checkTarget(target *url.URL) error {
 	if target.Scheme != "https" && s.scheme == "https" {
 		return &blockedError{from: s.registry.RegistryStr(), to: target.Host, why: "without TLS"}
 	}
 	inside := isLoopback(target.Host) && !isLoopback(s.registry.RegistryStr())
-	// A name may resolve to a private address, for example S3's inside a VPC; the dialer refuses only link-local addresses.
+	// A name may resolve to a private address, as that of S3 does inside a VPC; the dialer refuses only link-local ones.
 	if address, err := netip.ParseAddr(target.Hostname()); err == nil {
 		address = address.Unmap()
 		inside = inside || address.IsPrivate() || address.IsLinkLocalUnicast() || address.IsUnspecified()
@@ -38,7 +38,7 @@ func (s *session) checkTarget(target *url.URL) error {
 	return nil
 }
 
-// checkRedirect refuses a redirect before a connection is made. It also refuses a fourth redirect in a row.
+// checkRedirect refuses a redirect before a connection is made, and a fourth one in a row.
 func (s *session) checkRedirect(request *http.Request, via []*http.Request) error {
 	if len(via) > 3 {
 		return errors.New("redirected more than three times")
@@ -49,13 +49,13 @@ func (s *session) checkRedirect(request *http.Request, via []*http.Request) erro
 	return s.checkTarget(request.URL)
 }
 
-// isRegistry reports whether an address is at the session's registry. It ignores an explicit default port, and the case of
-// letters. Source: RFC 3986, sections 3.2.2 and 3.2.3.
+// isRegistry reports whether an address is at the session's registry. A default port that is written out, and the case of
+// letters, make no other host. Source: RFC 3986, sections 3.2.2 and 3.2.3.
 func (s *session) isRegistry(target *url.URL) bool {
 	return hostPort(target.Host, s.scheme) == hostPort(s.registry.RegistryStr(), s.scheme)
 }
 
-// hostPort returns a host with its port; the default port of the scheme if there is none.
+// hostPort is a host with its port, that of the scheme if it names none.
 func hostPort(host, scheme string) string {
 	host = strings.ToLower(host)
 	if _, port, err := net.SplitHostPort(host); err == nil && port != "" {
@@ -68,7 +68,7 @@ func hostPort(host, scheme string) string {
 	return net.JoinHostPort(strings.Trim(strings.TrimSuffix(host, ":"), "[]"), port)
 }
 
-// schemeOf returns "http" for a registry on this machine, "https" for any other.
+// schemeOf is "http" for a registry on this machine and "https" for every other.
 func schemeOf(address string) string {
 	if isLoopback(address) {
 		return "http"

@@ -68,8 +68,8 @@ type repository struct {
 	client  *http.Client
 }
 
-// open starts a session that may pull from the repository and, if push is set, push to it. mounts are other repositories of the
-// same registry that it may pull from. It sends no request.
+// open starts a session that may pull from the repository and, if push is set, push to it. Mounts are further repositories
+// of the same registry that it may pull from. It sends no request.
 func (c *Client) open(side string, repo release.Repository, push bool, mounts ...release.Repository) (*repository, error) {
 	var options []name.Option
 	if schemeOf(repo.Host()) == "http" {
@@ -102,7 +102,7 @@ func (c *Client) open(side string, repo release.Repository, push bool, mounts ..
 	}, nil
 }
 
-// url returns the address of something in the repository, such as "manifests/latest".
+// url is the address of something in the repository, as "manifests/latest".
 // Source: OCI distribution-spec, "Endpoints".
 func (r *repository) url(rest ...string) string {
 	return r.session.scheme + "://" + r.at.RegistryStr() + "/v2/" + r.at.RepositoryStr() + "/" + strings.Join(rest, "/")

@@ -23,7 +23,7 @@ func (r *repository) getBlob(ctx context.Context, digest release.Digest, limit i
 	return text, nil
 }
 
-// get reads a response of at most limit bytes. If the connection breaks, it reads again from the start.
+// get reads a response of at most limit bytes, again from the start if the connection breaks.
 func (r *repository) get(ctx context.Context, url string, header http.Header, limit int64) ([]byte, http.Header, error) {
 	var got http.Header
 	backoff := httpx.Backoff(3)
@@ -45,7 +45,7 @@ func (r *repository) get(ctx context.Context, url string, header http.Header, li
 	return text, got, err
 }
 
-// do sends a request; its error does not contain the address.
+// do sends a request; its error contains no address.
 func (r *repository) do(ctx context.Context, method, url string, body []byte, header http.Header) (*http.Response, error) {
 	var reader io.Reader
 	if body != nil {

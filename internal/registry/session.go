@@ -13,10 +13,10 @@ import (
 	"github.com/onedigest/onedigest/internal/httpx"
 )
 
-// session adds credentials to the requests to its registry, and to no other host.
+// session adds credentials to the requests that go to its registry, and to no other host.
 //
-// It sends the password with the first request, without ggcr's ping that asks for the scheme, because ECR always uses the
-// password. A registry that answers with a Bearer challenge (ghcr.io, Docker Hub) gets a token.
+// It sends the password with the first request instead of a ping that asks which scheme the registry uses, since ECR always
+// uses the password. A registry that answers with a Bearer challenge (ghcr.io, Docker Hub) gets a token.
 type session struct {
 	login     *login
 	registry  name.Registry
@@ -63,8 +63,8 @@ func (s *session) RoundTrip(request *http.Request) (*http.Response, error) {
 	if *known == (secret{}) {
 		return response, nil
 	}
-	// Only one retry: if the new credentials are refused too, they are wrong. If the body cannot be sent again, the caller's next
-	// attempt uses the new credentials.
+	// Only once: if new credentials are refused too, they are wrong. If the body cannot be sent again, the caller's next
+	// attempt uses them.
 	fresh, err := s.login.currentSecret(request.Context(), known)
 	if err != nil {
 		httpx.Drain(response)
@@ -95,7 +95,7 @@ func (s *session) sendWithToken(request *http.Request) (*http.Response, error) {
 	return tokens.RoundTrip(request)
 }
 
-// bearerTransport requests the challenge and a token with the session's scopes, once per session.
+// bearerTransport gets the challenge and a token with the session's scopes, once for each session.
 func (s *session) bearerTransport(ctx context.Context) (http.RoundTripper, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,12 +118,12 @@ func (s *session) bearerTransport(ctx context.Context) (http.RoundTripper, error
 	return tokens, nil
 }
 
-// remoteTransport returns the session as a transport for ggcr's remote package, without ggcr's own ping, token and retry.
+// remoteTransport is the session for ggcr's remote package, without ggcr's own ping, token and retry.
 func (s *session) remoteTransport(ctx context.Context) (http.RoundTripper, error) {
 	return transport.NewWithContext(ctx, s.registry, authn.Anonymous, &noPing{s}, nil)
 }
 
-// noPing answers ggcr's ping itself and passes all other requests to the session.
+// noPing answers ggcr's ping itself and passes everything else to the session.
 type noPing struct{ *session }
 
 func (p *noPing) RoundTrip(request *http.Request) (*http.Response, error) {

@@ -7,8 +7,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Inspect reads an image's manifest and the digest that a tag points to, in two requests. It is no error if the image or the tag
-// does not exist.
+// Inspect reads an image's manifest and the digest that a tag names, in two requests. An image or a tag that does not exist is
+// no error.
 func (c *Client) Inspect(ctx context.Context, repo release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
 	r, err := c.open(sideRegistry, repo, false)
 	if err != nil {
@@ -37,8 +37,8 @@ func (r *repository) inspect(ctx context.Context, digest release.Digest, tag rel
 	}, err
 }
 
-// PutTag tags an image of the repository, in one request with the manifest's unchanged bytes. If the tag points to another image,
-// a mutable repository moves the tag, and an immutable one returns a *release.TagTakenError.
+// PutTag tags an image of the repository, in one request with the manifest's unchanged bytes. If the tag names another image,
+// an immutable repository returns a *release.TagTakenError, and in a mutable one the tag moves.
 func (c *Client) PutTag(ctx context.Context, repo release.Repository, content []byte, mediaType string, digest release.Digest, tag release.Tag) error {
 	r, err := c.open(sideRegistry, repo, true)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/onedigest/onedigest/internal/httpx"
 )
 
-// defaultTransport limits the time of each stage of a request; the context limits the time for the body.
+// defaultTransport limits the time of each stage; the context limits that of the body.
 func defaultTransport() *http.Transport {
 	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second, ControlContext: refuseLinkLocal}
 	return &http.Transport{
@@ -29,8 +29,8 @@ func defaultTransport() *http.Transport {
 	}
 }
 
-// refuseLinkLocal refuses to connect to the cloud's metadata service (169.254.169.254, fd00:ec2::254) under any name; no registry
-// is there.
+// refuseLinkLocal refuses to connect to the cloud's metadata service (169.254.169.254, fd00:ec2::254) under whatever name;
+// no registry is there.
 func refuseLinkLocal(_ context.Context, _, address string, _ syscall.RawConn) error {
 	target, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -53,8 +53,8 @@ func isTransient(err error) bool {
 	return !errors.As(err, &blocked) && !errors.As(err, &mismatch) && httpx.IsTransient(err)
 }
 
-// asksToSlowDown reports whether a response other than 429 throttles, as AWS APIs do: HTTP 400 with ThrottlingException in the
-// body. Source: AWS, "Error retries and exponential backoff".
+// asksToSlowDown reports whether a response that is not 429 throttles, as AWS APIs do: HTTP 400 with ThrottlingException in
+// the body. Source: AWS, "Error retries and exponential backoff".
 func asksToSlowDown(response *http.Response) bool {
 	if response.StatusCode != http.StatusBadRequest {
 		return false

@@ -15,9 +15,9 @@ const (
 	maxManifestBytes = 32 << 20 // of all manifests together, which are kept in memory
 )
 
-// tree contains all manifests and blobs of an image or an index.
+// tree is all manifests and blobs of an image or an index.
 type tree struct {
-	manifests []manifest // children before their index, the root last
+	manifests []manifest // children before the index that names them, the root last
 	blobs     []descriptor
 }
 
@@ -30,7 +30,7 @@ func (t tree) size() (total int64) {
 	return total
 }
 
-// readTree reads the tree below a digest. fetch reads one manifest and checks that the bytes have the digest.
+// readTree reads the tree below a digest, each manifest by fetch, which checks that the bytes are the digest's.
 func readTree(ctx context.Context, root release.Digest, fetch func(context.Context, release.Digest) (manifest, error)) (tree, error) {
 	var result tree
 	seen := map[string]bool{}
@@ -42,8 +42,7 @@ func readTree(ctx context.Context, root release.Digest, fetch func(context.Conte
 		if blob.Size < 0 {
 			return fmt.Errorf("reading manifest %s: blob %q has %d bytes", of.Short(), blob.Digest, blob.Size)
 		}
-		// Layers that may not be distributed by their licence are not copied. Source: OCI image-spec, layer.md,
-		// "Non-Distributable Layers".
+		// Layers that their licence forbids to distribute are not copied. Source: OCI image-spec, layer.md, "Non-Distributable Layers".
 		if !seen[blob.Digest] && types.MediaType(blob.MediaType).IsDistributable() {
 			seen[blob.Digest] = true
 			result.blobs = append(result.blobs, blob)

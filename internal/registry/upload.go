@@ -25,8 +25,8 @@ const maxUploadAttempts = 5
 // source opens a blob at its start.
 type source func(descriptor) (io.ReadCloser, error)
 
-// upload uploads the blobs that the repository does not have, several at once, and retries each by itself. If from is set, a
-// repository of the same registry, it mounts blobs from there where the registry supports that.
+// upload sends the blobs that the repository does not have, several at once, and retries each by itself. If from is set, a
+// repository of the same registry, blobs are mounted from it where the registry supports that.
 func (r *repository) upload(ctx context.Context, blobs []descriptor, open source, from *name.Repository, meter *meter) error {
 	through, err := r.session.remoteTransport(ctx)
 	if err != nil {
@@ -47,7 +47,7 @@ func (r *repository) upload(ctx context.Context, blobs []descriptor, open source
 	return group.Wait()
 }
 
-// uploadBlob checks whether the blob exists before each attempt, so that it does not repeat a complete upload.
+// uploadBlob checks for the blob before each attempt, so that a complete upload is not repeated.
 func (r *repository) uploadBlob(ctx context.Context, layer v1.Layer, from *name.Repository, through http.RoundTripper) error {
 	if from != nil {
 		digest, err := layer.Digest()
@@ -72,7 +72,7 @@ func (r *repository) uploadBlob(ctx context.Context, layer v1.Layer, from *name.
 	})
 }
 
-// isRestartable reports whether a failed upload may succeed if it is started again: the connection or the registry failed, or the
+// isRestartable reports whether a failed upload may succeed from its start: the connection or the registry failed, or the
 // registry no longer knows the upload.
 func isRestartable(err error) bool {
 	var answer *statusError
@@ -86,7 +86,7 @@ func isRestartable(err error) bool {
 	return httpx.IsUnavailable(answer.Status)
 }
 
-// layer presents a blob as a v1.Layer for ggcr's upload.
+// layer is a blob as a v1.Layer for ggcr's upload.
 type layer struct {
 	descriptor
 	hash  v1.Hash
@@ -114,8 +114,8 @@ func (l *layer) Compressed() (io.ReadCloser, error) {
 	return &meteredReader{ReadCloser: blob, blob: l.descriptor, meter: l.meter}, nil
 }
 
-// meter adds up the progress of all blobs. A blob that is sent again does not count twice, and an existing blob counts in full,
-// so the sum only grows, up to the total.
+// meter adds up the progress of all blobs. A blob that is sent again does not count twice, and one that exists already counts
+// in full, so the sum only grows, up to the total.
 type meter struct {
 	mu       sync.Mutex
 	total    int64
@@ -159,7 +159,7 @@ func (m *meteredReader) Read(buffer []byte) (int, error) {
 	return n, err
 }
 
-// blobsInMemory returns a source of blobs that are in memory, by their digests.
+// blobsInMemory is a source of blobs by their digests.
 func blobsInMemory(held map[string][]byte) source {
 	return func(blob descriptor) (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(held[blob.Digest])), nil

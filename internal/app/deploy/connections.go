@@ -61,6 +61,7 @@ func (c *connections) connect(ctx context.Context, settings deploy.Settings) (co
 	if err != nil {
 		return connection{}, err
 	}
+	chart.RenderWith(c.run.Process.Child)
 	c.byCluster[settings.ClusterRef] = connection{cluster{client, leases, watcher}, chart}
 	return c.byCluster[settings.ClusterRef], nil
 }

@@ -14,19 +14,22 @@ import (
 	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/git"
+	"github.com/onedigest/onedigest/internal/helm/renderer"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/smoke"
 )
 
 // Command is the deploy verb as a program.
 func Command() app.Command {
-	return app.NewCommand(app.Wiring[deploy.Settings, deploy.Result]{
+	command := app.NewCommand(app.Wiring[deploy.Settings, deploy.Result]{
 		Verb: deploy.Verb, Declare: (*deploy.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run, Summary: summary,
 		Outputs: func(r deploy.Result) map[string]string {
 			return map[string]string{"url": r.URL, "revision": strconv.Itoa(r.Revision), "outcome": string(r.Outcome), "digest": r.Digest.String(),
 				"code": string(r.Code), "newer-run": r.NewerRun, "deploys": deploysJSON(r)}
 		},
 	})
+	command.Child = renderer.Serve
+	return command
 }
 
 func summary(r deploy.Result) []app.Row {

@@ -26,7 +26,7 @@ func Verbs() []app.Command {
 }
 
 // Command is the program.
-func Command() app.Command { return app.Command{Run: run} }
+func Command() app.Command { return app.Command{Run: run, Child: deploy.Command().Child} }
 
 func run(ctx context.Context, process app.Process) int {
 	code := release.ExitDone

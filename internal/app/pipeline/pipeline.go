@@ -25,7 +25,7 @@ import (
 
 // Command is the pipeline as a program.
 func Command() app.Command {
-	return app.NewCommand(app.Wiring[pipeline.Settings, pipeline.Result]{
+	command := app.NewCommand(app.Wiring[pipeline.Settings, pipeline.Result]{
 		Verb: pipeline.Verb, Declare: (*pipeline.Settings).Declare, Run: Run,
 		Outputs: func(r pipeline.Result) map[string]string {
 			return map[string]string{"digest": r.Proof.Built.String(), "commit": r.Proof.Commit.String()}
@@ -37,6 +37,8 @@ func Command() app.Command {
 			return rows
 		},
 	})
+	command.Child = appdeploy.Command().Child
+	return command
 }
 
 // Run runs the pipeline with its adapters, and prints its table and proof.

@@ -277,7 +277,7 @@ func (c *Chart) CheckPaths(deployment release.Deployment, target Target, rendere
 				continue // Load has reported it
 			}
 			probe.Values = values
-			files, err := probe.renderFiles(deployment, target)
+			files, _, err := probe.renderFiles(deployment, target)
 			if err == nil && maps.Equal(files, rendered.files) {
 				problems = append(problems, release.Problem{Setting: settingImageValues, What: fmt.Sprintf("%s: the chart ignores this value: another image there changes nothing", path),
 					Do: "omit it, or name the value from which the chart builds the image"})

@@ -3,6 +3,7 @@ package chart
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,7 +19,6 @@ import (
 	"helm.sh/helm/v3/pkg/engine"
 	helmrelease "helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/releaseutil"
-	"k8s.io/client-go/rest"
 )
 
 // Chart is a chart with the merged values of a deployment, both checked.
@@ -78,7 +78,7 @@ func (c *Chart) checkValues(deployment release.Deployment) ([]release.Problem, e
 
 // Target is what a revision is rendered for.
 type Target struct {
-	Config       *rest.Config // the cluster that the templates' lookups ask
+	Render       func(*helmchart.Chart, chartutil.Values) (map[string]string, error) // renders templates; nil: Helm's engine does, and lookups find nothing
 	Capabilities *chartutil.Capabilities
 	Revision     int
 	Install      bool // an install, not an upgrade
@@ -90,6 +90,7 @@ type Rendered struct {
 	Hooks    []*helmrelease.Hook
 	Images   []release.ImageUse // where it runs the deployment's images
 	files    map[string]string  // as the templates render them
+	notes    map[string]string  // NOTES.txt of the chart and its subcharts
 	install  bool
 }
 
@@ -105,9 +106,9 @@ func (c *Chart) RenderRevision(deployment release.Deployment, target Target) (*R
 		return nil, release.BadSetting(settingChart, fmt.Sprintf("the chart wants Kubernetes %s, and the cluster has %s", want, version),
 			"use a chart that supports the cluster's version")
 	}
-	files, err := c.renderFiles(deployment, target)
+	files, notes, err := c.renderFiles(deployment, target)
 	if c.useFloatsIfNeeded(files, err) {
-		files, err = c.renderFiles(deployment, target)
+		files, notes, err = c.renderFiles(deployment, target)
 	}
 	if err != nil {
 		return nil, renderError(err, c.Chart)
@@ -128,26 +129,32 @@ func (c *Chart) RenderRevision(deployment release.Deployment, target Target) (*R
 	if err = cmp.Or(err, pinner.checkMet(c.replaced), pinner.checkUnpinned()); err != nil {
 		return nil, renderError(err, c.Chart)
 	}
-	return &Rendered{Manifest: pinned.String(), Hooks: hooks, Images: pinner.uses, files: files, install: target.Install}, nil
+	return &Rendered{Manifest: pinned.String(), Hooks: hooks, Images: pinner.uses, files: files, notes: notes, install: target.Install}, nil
 }
 
-// renderFiles renders the chart's templates, without its notes.
-func (c *Chart) renderFiles(deployment release.Deployment, target Target) (map[string]string, error) {
+// renderFiles renders the chart's templates, and apart from them its notes.
+func (c *Chart) renderFiles(deployment release.Deployment, target Target) (files, notes map[string]string, err error) {
 	options := chartutil.ReleaseOptions{Name: deployment.Name, Namespace: deployment.Namespace, Revision: target.Revision, IsInstall: target.Install, IsUpgrade: !target.Install}
 	if target.Install {
 		options.Revision = 1 // as Helm has it, even after installs that failed
 	}
 	values, err := chartutil.ToRenderValuesWithSchemaValidation(c.Chart, c.Values, options, target.Capabilities, true)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	files, err := engine.New(target.Config).Render(c.Chart, values)
-	for name := range files {
+	renders := target.Render
+	if renders == nil {
+		renders = engine.Render
+	}
+	files, err = renders(c.Chart, values)
+	notes = map[string]string{}
+	for name, text := range files {
 		if strings.HasSuffix(name, "NOTES.txt") {
+			notes[name] = text
 			delete(files, name)
 		}
 	}
-	return files, err
+	return files, notes, err
 }
 
 // Record returns the revision as Helm would record it.
@@ -203,9 +210,15 @@ var (
 // renderError turns an error of a template or of the post-renderer into an *release.InputError. A message of the template
 // function "fail" is the chart author's, so that it is reported without the template's position.
 func renderError(err error, loaded *helmchart.Chart) error {
-	var input *release.InputError
-	if errors.As(err, &input) {
+	var (
+		input *release.InputError
+		fault *release.Fault
+	)
+	switch {
+	case errors.As(err, &input):
 		return input
+	case errors.As(err, &fault), errors.Is(err, context.Canceled):
+		return err
 	}
 	where, what := fmt.Sprintf("chart %q", loaded.Name()), err.Error()
 	if match := failCall.FindStringSubmatch(what); match != nil {

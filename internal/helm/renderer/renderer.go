@@ -1,0 +1,201 @@
+// Package renderer renders a chart's templates in a child process with limits: a template may allocate without bound and never end, and
+// nothing can stop it inside of this process. The child has no credentials, no environment and no cluster: what a template looks up, this
+// process asks the cluster for.
+package renderer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
+	helmchart "helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/engine"
+	"k8s.io/client-go/rest"
+)
+
+// Limits of rendering one chart. Helm's record of a release is at most 1 MiB when compressed, which a chart of 5,000 objects is below.
+const (
+	maxMemory   = 256 << 20       // bytes of the child's heap
+	maxRendered = 16 << 20        // bytes of all rendered templates together
+	maxTime     = 2 * time.Minute // lookups included
+	maxLookups  = 10_000
+	maxStderr   = 4096 // bytes of the child's error output that are looked at
+)
+
+// Renderer renders charts. The zero value renders in this process, where nothing but the end of the context stops a template.
+type Renderer struct {
+	Command []string // starts a program that calls Serve
+	// Limits that are not the default ones, for tests.
+	memory uint64
+	time   time.Duration
+}
+
+// Render renders the templates of a chart and its dependencies, as Helm's engine does. The config is the cluster that lookups ask; nil: they
+// find nothing. A chart beyond the limits, or that has not ended when the context's time has, is an *release.InputError; another end of
+// the context is the context's error; a template's error is that of Helm's engine.
+func (r Renderer) Render(ctx context.Context, config *rest.Config, chart *helmchart.Chart, values chartutil.Values) (map[string]string, error) {
+	began := time.Now()
+	limit := r.time
+	if limit == 0 {
+		limit = maxTime
+	}
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var (
+		files map[string]string
+		err   error
+	)
+	if len(r.Command) == 0 {
+		files, err = renderHere(bounded, config, chart, values)
+	} else {
+		files, err = r.renderInChild(bounded, config, chart, values)
+	}
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return nil, ctx.Err()
+	case bounded.Err() != nil:
+		return nil, refuse(chart, fmt.Sprintf("its templates have not ended after %s", time.Since(began).Round(time.Millisecond)), "look for a loop over a large range; if the cluster answers lookups slowly, give more --timeout")
+	}
+	return files, err
+}
+
+// refuse returns the error of a chart that is beyond a limit.
+func refuse(chart *helmchart.Chart, what, do string) error {
+	return release.BadInput(fmt.Sprintf("chart %q", chart.Name()), what, do)
+}
+
+// renderHere renders in this process. When the context ends, the rendering goes on until the process ends, and its result is dropped.
+func renderHere(ctx context.Context, config *rest.Config, chart *helmchart.Chart, values chartutil.Values) (map[string]string, error) {
+	type result struct {
+		files map[string]string
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		renders := engine.Engine{}
+		if config != nil {
+			renders = engine.New(config)
+		}
+		files, err := renders.Render(chart, values)
+		done <- result{files, err}
+	}()
+	select {
+	case rendered := <-done:
+		return rendered.files, rendered.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// renderInChild renders in a child process, and answers its lookups.
+func (r Renderer) renderInChild(ctx context.Context, config *rest.Config, chart *helmchart.Chart, values chartutil.Values) (map[string]string, error) {
+	asked, err := newRequest(chart, values)
+	if err != nil {
+		return nil, err
+	}
+	asked.Memory, asked.Lookups = r.memory, config != nil
+	if asked.Memory == 0 {
+		asked.Memory = maxMemory
+	}
+	child := exec.CommandContext(ctx, r.Command[0], r.Command[1:]...)
+	child.Env = []string{"GOTRACEBACK=none"} // nothing of this process's, which has credentials
+	child.WaitDelay = time.Second
+	stderr := &firstBytes{limit: maxStderr}
+	child.Stderr = stderr
+	in, err := child.StdinPipe()
+	if err != nil {
+		return nil, fault(err)
+	}
+	out, err := child.StdoutPipe()
+	if err != nil {
+		return nil, fault(err)
+	}
+	if err := child.Start(); err != nil {
+		return nil, fault(err)
+	}
+	answered, talkErr := talk(in, out, asked, config)
+	closeErr := in.Close()
+	waitErr := child.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case answered != nil && answered.Failure != "":
+		return nil, errors.New(answered.Failure)
+	case answered != nil && !answered.TooLarge:
+		return answered.Files, nil
+	case answered != nil:
+		return nil, refuse(chart, fmt.Sprintf("its templates render more than %d MiB", maxRendered>>20), "deploy it in parts, or take large content out of it")
+	case crashed(waitErr):
+		return nil, refuse(chart, fmt.Sprintf("its templates need more than %d MiB of memory", asked.Memory>>20), "look for repeat, until or a loop with a large number, and for values that grow with each step")
+	}
+	return nil, fault(errors.Join(talkErr, closeErr, waitErr, errors.New(text.Line(stderr.String(), maxStderr))))
+}
+
+func fault(err error) error {
+	return release.NewFault("deploy", "try again; a chart that always ends so is to be reported", err, "rendering the chart in a process of its own")
+}
+
+// talk sends the request, answers the lookups and returns the result.
+func talk(in io.Writer, out io.Reader, asked request, config *rest.Config) (*answer, error) {
+	encoder, decoder := json.NewEncoder(in), json.NewDecoder(io.LimitReader(out, 8*maxRendered)) // JSON escapes a byte by up to six
+	if err := encoder.Encode(asked); err != nil {
+		return nil, err
+	}
+	for range maxLookups {
+		var got answer
+		if err := decoder.Decode(&got); err != nil {
+			return nil, err
+		}
+		if got.Lookup == nil {
+			return &got, nil
+		}
+		if err := encoder.Encode(lookUp(config, *got.Lookup)); err != nil {
+			return nil, err
+		}
+	}
+	return &answer{Failure: fmt.Sprintf("the templates look up more than %d objects", maxLookups)}, nil
+}
+
+// lookUp answers a lookup as Helm does.
+func lookUp(config *rest.Config, asked query) found {
+	if config == nil {
+		return found{}
+	}
+	content, err := engine.NewLookupFunction(config)(asked.APIVersion, asked.Kind, asked.Namespace, asked.Name)
+	if err != nil {
+		return found{Failure: err.Error()}
+	}
+	encoded, err := json.Marshal(content)
+	if err != nil {
+		return found{Failure: err.Error()}
+	}
+	return found{Content: encoded}
+}
+
+// crashed reports whether the child ended itself: its watch found too large a heap, the system gave it no more memory, which Go's runtime
+// ends with one of several errors, or its stack was full.
+func crashed(err error) bool {
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && exit.ExitCode() != exitBroken
+}
+
+// firstBytes keeps the beginning of what is written.
+type firstBytes struct {
+	limit int
+	kept  strings.Builder
+}
+
+func (f *firstBytes) Write(b []byte) (int, error) {
+	f.kept.Write(b[:min(len(b), max(0, f.limit-f.kept.Len()))])
+	return len(b), nil
+}
+
+func (f *firstBytes) String() string { return f.kept.String() }

@@ -1,0 +1,199 @@
+package renderer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+	helmchart "helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/engine"
+	"k8s.io/client-go/rest"
+)
+
+// childArgument makes this test's binary the child.
+const childArgument = "render-as-a-child"
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == childArgument {
+		if environ := os.Environ(); len(environ) > 1 {
+			panic(environ[0]) // the child must not have this process's environment
+		}
+		os.Exit(Serve(os.Stdin, os.Stdout))
+	}
+	os.Exit(m.Run())
+}
+
+// child renders in a child process.
+func child(t *testing.T) Renderer {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Renderer{Command: []string{program, childArgument}}
+}
+
+// chartOf makes a chart of templates.
+func chartOf(name string, templates map[string]string) *helmchart.Chart {
+	chart := &helmchart.Chart{Metadata: &helmchart.Metadata{Name: name, Version: "1.2.3", APIVersion: "v2", KubeVersion: ">=1.20", Annotations: map[string]string{"a": "b"}}}
+	for file, text := range templates {
+		chart.Templates = append(chart.Templates, &helmchart.File{Name: "templates/" + file, Data: []byte(text)})
+	}
+	return chart
+}
+
+func valuesOf(t *testing.T, chart *helmchart.Chart, values map[string]any) chartutil.Values {
+	t.Helper()
+	caps := chartutil.DefaultCapabilities.Copy()
+	caps.APIVersions = append(caps.APIVersions, "example.com/v1/Thing")
+	top, err := chartutil.ToRenderValues(chart, values, chartutil.ReleaseOptions{Name: "shop", Namespace: "staging", Revision: 3, IsUpgrade: true}, caps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return top
+}
+
+// TestTheChildRendersAsHelmDoes compares the child's output with that of Helm's engine.
+func TestTheChildRendersAsHelmDoes(t *testing.T) {
+	t.Parallel()
+	umbrella := chartOf("umbrella", map[string]string{
+		"all.yaml":    `{{ toYaml .Values }}{{ range $k, $v := .Values.list }}{{ kindOf $v }} {{ typeOf $v }} {{ $v }};{{ end }}{{ typeOf .Values }} {{ typeOf .Values.map }}`,
+		"scope.yaml":  `{{ .Release | toJson }} {{ .Chart | toJson }} {{ .Template | toJson }} {{ .Capabilities.KubeVersion.Minor }} {{ .Capabilities.APIVersions.Has "example.com/v1/Thing" }} {{ .Capabilities.HelmVersion.Version }}`,
+		"files.yaml":  `{{ .Files.Get "a.txt" }}{{ range $p, $b := .Files.Glob "*.txt" }}{{ $p }} {{ len $b }}{{ end }}{{ (.Files.Glob "*").AsSecrets }}`,
+		"_help.tpl":   `{{ define "x" }}<{{ . }}&>{{ end }}`,
+		"tpl.yaml":    `{{ include "x" .Values.map.a }}{{ tpl "{{ .Values.map.a }}" . }}{{ template "part" . }}{{ .Values.nothing }}{{ .Subcharts.part.Values.own }}`,
+		"env.yaml":    `{{ if hasKey (dict) "env" }}{{ end }}{{ getHostByName "example.com" }}`,
+		"lookup.yaml": `{{ lookup "v1" "Secret" "a" "b" }}`,
+		"NOTES.txt":   "notes",
+	})
+	umbrella.Files = []*helmchart.File{{Name: "a.txt", Data: []byte("content\x00 é")}}
+	part := chartOf("part", map[string]string{"p.yaml": `{{ define "part" }}{{ .Chart.Name }}{{ end }}{{ toYaml .Values }}{{ .Chart.IsRoot }}`})
+	part.Values = map[string]any{"own": "value", "n": float64(1e6)}
+	umbrella.AddDependency(part)
+	library := chartOf("lib", map[string]string{"_lib.tpl": `{{ define "lib" }}lib{{ end }}`, "no.yaml": "not rendered"})
+	library.Metadata.Type = "library"
+	part.AddDependency(library)
+	values := map[string]any{"list": []any{"a", true, float64(3), float64(1e21), int64(1 << 60), uint64(1 << 63), nil, map[string]any{}, []any{}}, "map": map[string]any{"a": "b", "none": nil}, "empty": map[string]any{}}
+
+	service, err := loader.Load("../../../charts/service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		chart  *helmchart.Chart
+		values map[string]any
+	}{
+		"umbrella":         {umbrella, values},
+		"the common chart": {service, map[string]any{"image": map[string]any{"repository": "localhost:5000/shop", "digest": "sha256:" + strings.Repeat("a", 64)}}},
+		"a failure":        {chartOf("fails", map[string]string{"a.yaml": "\n{{ fail \"give a.b\" }}"}), nil},
+		"a parse error":    {chartOf("broken", map[string]string{"a.yaml": "\n{{ if }}"}), nil},
+		"a required value": {chartOf("wants", map[string]string{"a.yaml": `{{ required "give x" .Values.x }}`}), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want, wantErr := engine.Render(test.chart, valuesOf(t, test.chart, test.values))
+			got, err := child(t).Render(t.Context(), nil, test.chart, valuesOf(t, test.chart, test.values))
+			if diff := cmp.Diff(want, got); diff != "" && wantErr == nil {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if (err == nil) != (wantErr == nil) || err != nil && err.Error() != wantErr.Error() {
+				t.Errorf("got %v, want %v", err, wantErr)
+			}
+		})
+	}
+}
+
+// TestLimits checks that a chart that is beyond a limit is refused, and ends.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	const endless = `{{ range until 100000 }}{{ range until 100000 }}{{ range until 100000 }}{{ end }}{{ end }}{{ end }}`
+	for name, test := range map[string]struct {
+		template string
+		want     string
+	}{
+		"one large text":    {`{{ repeat 400000000 "x" | len }}`, "need more than 256 MiB of memory"},
+		"a huge text":       {`{{ repeat 400000000000 "x" | len }}`, "need more than 256 MiB of memory"},
+		"a large list":      {`{{ until 2000000000 | len }}`, "need more than 256 MiB of memory"},
+		"a text that grows": {`{{ $x := "abcdefgh" }}{{ range until 60 }}{{ $x = printf "%s%s" $x $x }}{{ end }}`, "need more than 256 MiB of memory"},
+		"large output":      {`{{ repeat 20000000 "x" }}`, "render more than 16 MiB"},
+		"without an end":    {endless, "have not ended after"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			confined := child(t)
+			if test.template == endless {
+				confined.time = time.Second
+			}
+			chart := chartOf("bomb", map[string]string{"a.yaml": test.template})
+			_, err := confined.Render(t.Context(), nil, chart, valuesOf(t, chart, nil))
+			var input *release.InputError
+			if !errors.As(err, &input) || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), `chart "bomb"`) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+	for name, renderer := range map[string]Renderer{"in a child": child(t), "in this process": {}} {
+		t.Run("cancelled "+name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(50*time.Millisecond, cancel)
+			chart := chartOf("bomb", map[string]string{"a.yaml": strings.ReplaceAll(endless, "100000", "3000")})
+			if _, err := renderer.Render(ctx, nil, chart, valuesOf(t, chart, nil)); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// TestLookups checks that the child's lookups ask the cluster as Helm's do.
+func TestLookups(t *testing.T) {
+	t.Parallel()
+	apiserver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch r.URL.Path {
+		case "/api/v1":
+			io.WriteString(w, `{"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"configmaps","namespaced":true,"kind":"ConfigMap","verbs":["get","list"]}]}`)
+		case "/api/v1/namespaces/a/configmaps/there":
+			io.WriteString(w, `{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"there","generation":1234567890},"data":{"k":"v"}}`)
+		case "/api/v1/namespaces/a/configmaps":
+			io.WriteString(w, `{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":"7"},"items":[{"metadata":{"name":"there"}},{"metadata":{"name":"other"}}]}`)
+		case "/api/v1/namespaces/a/configmaps/forbidden":
+			w.WriteHeader(http.StatusForbidden)
+			io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"you may not","reason":"Forbidden","code":403}`)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+			io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"not found","reason":"NotFound","code":404}`)
+		}
+	}))
+	defer apiserver.Close()
+	config := &rest.Config{Host: apiserver.URL}
+	for name, template := range map[string]string{
+		"objects": `{{ (lookup "v1" "ConfigMap" "a" "there").metadata.generation }} {{ (lookup "v1" "ConfigMap" "a" "there").data.k }} {{ lookup "v1" "ConfigMap" "a" "absent" }}` +
+			`{{ range (lookup "v1" "ConfigMap" "a" "").items }}{{ .metadata.name }},{{ end }}{{ if not (lookup "v1" "ConfigMap" "b" "") }}none{{ end }}`,
+		"a refusal":         `{{ lookup "v1" "ConfigMap" "a" "forbidden" }}`,
+		"an unknown group":  `{{ lookup "example.com/v1" "Thing" "a" "b" }}`,
+		"an unknown object": `{{ if (lookup "v1" "Thing" "a" "b") }}x{{ end }}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			chart := chartOf("asks", map[string]string{"a.yaml": template})
+			want, wantErr := engine.RenderWithClient(chart, valuesOf(t, chart, nil), config)
+			got, err := child(t).Render(t.Context(), config, chart, valuesOf(t, chart, nil))
+			if diff := cmp.Diff(want, got); diff != "" && wantErr == nil {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if (err == nil) != (wantErr == nil) || err != nil && err.Error() != wantErr.Error() {
+				t.Errorf("got %v, want %v", err, wantErr)
+			}
+		})
+	}
+}

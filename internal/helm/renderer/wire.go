@@ -1,0 +1,175 @@
+package renderer
+
+import (
+	"encoding/json"
+	"fmt"
+
+	helmchart "helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chartutil"
+)
+
+// request is what the child is asked to render.
+type request struct {
+	Chart        wireChart
+	Values       value
+	Release      value
+	Capabilities *chartutil.Capabilities
+	Memory       uint64 // limit of the heap, in bytes
+	Lookups      bool   // whether lookups are asked for; else they find nothing
+}
+
+// answer is what the child says: a lookup, or the result.
+type answer struct {
+	Lookup   *query            `json:",omitempty"`
+	Files    map[string]string `json:",omitempty"`
+	Failure  string            `json:",omitempty"` // of a template
+	TooLarge bool              `json:",omitempty"` // more than maxRendered
+}
+
+// query is the arguments of the template function lookup.
+type query struct{ APIVersion, Kind, Namespace, Name string }
+
+// found is the answer to a query.
+type found struct {
+	Content json.RawMessage `json:",omitempty"` // an object, or a list; absent if there is none
+	Failure string          `json:",omitempty"`
+}
+
+// wireChart is what templates see of a chart.
+type wireChart struct {
+	Metadata     *helmchart.Metadata
+	Templates    []*helmchart.File
+	Files        []*helmchart.File
+	Dependencies []wireChart
+}
+
+func newRequest(chart *helmchart.Chart, values chartutil.Values) (request, error) {
+	asked := request{Chart: toWire(chart)}
+	asked.Capabilities, _ = values["Capabilities"].(*chartutil.Capabilities)
+	var err error
+	if asked.Release, err = encode(values["Release"]); err != nil {
+		return request{}, err
+	}
+	asked.Values, err = encode(values["Values"])
+	return asked, err
+}
+
+func toWire(chart *helmchart.Chart) wireChart {
+	wired := wireChart{Metadata: chart.Metadata, Templates: chart.Templates, Files: chart.Files}
+	for _, dependency := range chart.Dependencies() {
+		wired.Dependencies = append(wired.Dependencies, toWire(dependency))
+	}
+	return wired
+}
+
+func (w wireChart) chart() *helmchart.Chart {
+	chart := &helmchart.Chart{Metadata: w.Metadata, Templates: w.Templates, Files: w.Files}
+	for _, dependency := range w.Dependencies {
+		chart.AddDependency(dependency.chart())
+	}
+	return chart
+}
+
+// renderValues are the values that the engine takes.
+func (r request) renderValues(chart *helmchart.Chart) chartutil.Values {
+	top := chartutil.Values{"Chart": chart.Metadata, "Capabilities": r.Capabilities, "Release": r.Release.decode()}
+	top["Values"] = chartutil.Values{}
+	if values, is := r.Values.decode().(map[string]any); is {
+		top["Values"] = chartutil.Values(values)
+	}
+	return top
+}
+
+// value is a value in JSON that keeps its Go type, which templates distinguish. The zero value is nil.
+type value struct {
+	Map    map[string]value `json:"m,omitempty"`
+	List   []value          `json:"l,omitempty"`
+	Text   *string          `json:"s,omitempty"`
+	Bool   *bool            `json:"b,omitempty"`
+	Float  *float64         `json:"f,omitempty"`
+	Int    *int             `json:"i,omitempty"`
+	Int64  *int64           `json:"j,omitempty"`
+	Uint64 *uint64          `json:"u,omitempty"`
+	Empty  string           `json:"e,omitempty"` // "m" for a map and "l" for a list without items
+}
+
+func encode(from any) (value, error) {
+	switch from := from.(type) {
+	case nil:
+		return value{}, nil
+	case string:
+		return value{Text: &from}, nil
+	case bool:
+		return value{Bool: &from}, nil
+	case float64:
+		return value{Float: &from}, nil
+	case int:
+		return value{Int: &from}, nil
+	case int64:
+		return value{Int64: &from}, nil
+	case uint64:
+		return value{Uint64: &from}, nil
+	case chartutil.Values:
+		return encodeMap(from)
+	case map[string]any:
+		return encodeMap(from)
+	case []any:
+		if len(from) == 0 {
+			return value{Empty: "l"}, nil
+		}
+		list := value{List: make([]value, len(from))}
+		for i, item := range from {
+			var err error
+			if list.List[i], err = encode(item); err != nil {
+				return value{}, err
+			}
+		}
+		return list, nil
+	}
+	return value{}, fmt.Errorf("a value of type %T cannot be given to templates", from)
+}
+
+func encodeMap(from map[string]any) (value, error) {
+	if len(from) == 0 {
+		return value{Empty: "m"}, nil
+	}
+	fields := value{Map: make(map[string]value, len(from))}
+	for name, inner := range from {
+		encoded, err := encode(inner)
+		if err != nil {
+			return value{}, err
+		}
+		fields.Map[name] = encoded
+	}
+	return fields, nil
+}
+
+func (v value) decode() any {
+	switch {
+	case v.Text != nil:
+		return *v.Text
+	case v.Bool != nil:
+		return *v.Bool
+	case v.Float != nil:
+		return *v.Float
+	case v.Int != nil:
+		return *v.Int
+	case v.Int64 != nil:
+		return *v.Int64
+	case v.Uint64 != nil:
+		return *v.Uint64
+	case v.List != nil || v.Empty == "l":
+		list := make([]any, len(v.List))
+		for i, item := range v.List {
+			list[i] = item.decode()
+		}
+		return list
+	case v.Map != nil || v.Empty == "m":
+		fields := make(map[string]any, len(v.Map))
+		for name, inner := range v.Map {
+			fields[name] = inner.decode()
+		}
+		return fields
+	}
+	return nil
+}
