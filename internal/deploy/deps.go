@@ -94,6 +94,9 @@ type Cluster interface {
 type Commits interface {
 	// Compare returns how the next commit relates to the live one. The error says why that is unknown.
 	Compare(ctx context.Context, live, next release.Commit) (release.Comparison, error)
+	// CheckedOut compares the commits from which files and directories are checked out with another one. The error says why that is
+	// unknown.
+	CheckedOut(ctx context.Context, paths []string, commit release.Commit) (release.CheckedOut, error)
 }
 
 // Smoker runs smoke checks against a deployed release.

@@ -66,6 +66,9 @@ type fakes struct {
 	lost             []release.CommitSummary
 	compareErr       error
 	blockCompare     bool
+	checkedOut       release.CheckedOut // the image's commit if zero
+	checkedOutErr    error
+	comparedPaths    []string
 	pin              *release.Pin
 	pinErr           error
 	renewErr         error
@@ -112,6 +115,17 @@ func (s *fakes) Compare(ctx context.Context, _, _ release.Commit) (release.Compa
 		return release.Comparison{Relation: release.RelationAhead}, s.compareErr
 	}
 	return release.Comparison{Relation: s.relation, Lost: s.lost, LostCount: len(s.lost)}, s.compareErr
+}
+
+func (s *fakes) CheckedOut(_ context.Context, paths []string, commit release.Commit) (release.CheckedOut, error) {
+	found := s.checkedOut
+	if found.Commit == "" {
+		found.Commit = commit
+	}
+	s.mu.Lock()
+	s.comparedPaths = paths
+	s.mu.Unlock()
+	return found, s.checkedOutErr
 }
 
 type smoker struct{ *fakes }

@@ -163,3 +163,36 @@ func TestDryRunReportsEverythingThatWouldRefuse(t *testing.T) {
 		t.Errorf("a pin that cannot be read: %v", err)
 	}
 }
+
+// TestChartOfAnotherCommitIsTold: of an image that was promoted, by the deploy and by its dry run, before anything changes.
+func TestChartOfAnotherCommitIsTold(t *testing.T) {
+	t.Parallel()
+	advice := "check out " + commit.Short() + " to deploy what was built and tested together"
+	for name, test := range map[string]struct {
+		found release.CheckedOut
+		err   error
+		want  string // "": nothing is told
+	}{
+		"the image's commit": {release.CheckedOut{}, nil, ""},
+		"the same content":   {release.CheckedOut{Commit: another}, nil, ""},
+		"another content": {release.CheckedOut{Commit: another, Differing: []string{"/tree/charts/service", "/tree/values.yaml"}}, nil,
+			"warning: chart and values are those of commit " + another.Short() + ", and the image is that of commit " + commit.Short() + ", which has others: service, values.yaml; " + advice},
+		"an unknown commit": {release.CheckedOut{Commit: another, Unknown: true}, nil, "warning: chart and values are those of commit " + another.Short() + ", and the image is that of commit " +
+			commit.Short() + ": whether they differ is unknown, because the work tree's history lacks that commit; " + advice},
+		"no work tree": {release.CheckedOut{}, errors.New("/tree is in no git work tree"), "whether chart and values are those of commit " + commit.Short() + " is unknown: /tree is in no git work tree"},
+	} {
+		for _, flags := range [][]string{{"--values", "values.yaml"}, {"--values", "values.yaml", "--dry-run"}} {
+			fakes := &fakes{checkedOut: test.found, checkedOutErr: test.err}
+			_, log, err := fakes.run(t, flags...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if told := strings.Contains(log, "hart and values are those of commit"); told != (test.want != "") || !strings.Contains(log, test.want) {
+				t.Errorf("%s %v: got\n%s\nwant %q", name, flags, log, test.want)
+			}
+			if diff := cmp.Diff([]string{"/tree/charts/service", "/tree/values.yaml"}, fakes.comparedPaths); diff != "" {
+				t.Errorf("compared -want +got:\n%s", diff)
+			}
+		}
+	}
+}

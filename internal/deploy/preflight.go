@@ -41,6 +41,7 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 	}
 	commit := cmp.Or(r.deployment.Main().Commit, settings.Commit)
 	r.deployment.Commit, r.Holder.Commit = commit, commit
+	r.warnOtherCheckout(ctx)
 	if r.rendering, err = r.checkAccess(ctx); err != nil {
 		return r, err
 	}

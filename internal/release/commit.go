@@ -35,6 +35,13 @@ const (
 	RelationDiverged Relation = "diverged" // neither descends from the other
 )
 
+// CheckedOut is the commit from which files of work trees are checked out, compared with another one.
+type CheckedOut struct {
+	Commit    Commit   // of the first file whose work tree has another commit than the one compared with; that one if there is none
+	Differing []string // the files and directories that the two commits have with different content
+	Unknown   bool     // the history lacks the commit compared with, so that the content is not compared
+}
+
 // MaxLost is how many lost commits a Comparison names.
 const MaxLost = 5
 

@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/onedigest/onedigest/internal/app"
@@ -12,14 +13,15 @@ import (
 )
 
 // commits compares commits by the history of the work tree and of its remote, and by GitHub's where those do not show it. The
-// deploys of a matrix ask about the same commits: each pair is compared once.
+// deploys of a matrix ask about the same commits: each comparison is made once.
 type commits struct {
 	process app.Process
 	scratch git.Scratch
 	api     github.API
 
-	mu    sync.Mutex
-	known map[[2]release.Commit]compared
+	mu         sync.Mutex
+	known      map[[2]release.Commit]compared
+	checkedOut map[string]checkedOut // by commit and paths
 }
 
 type compared struct {
@@ -27,10 +29,30 @@ type compared struct {
 	err        error
 }
 
+type checkedOut struct {
+	found release.CheckedOut
+	err   error
+}
+
 func newCommits(run *app.RunContext, token string) *commits {
 	run.Mask(token)
-	return &commits{process: run.Process, scratch: run.Workspace().Scratch, known: map[[2]release.Commit]compared{},
+	return &commits{process: run.Process, scratch: run.Workspace().Scratch, known: map[[2]release.Commit]compared{}, checkedOut: map[string]checkedOut{},
 		api: github.API{URL: run.Process.Getenv("GITHUB_API_URL"), Repository: run.Process.Getenv("GITHUB_REPOSITORY"), Token: token}}
+}
+
+// CheckedOut compares the commits from which files and directories are checked out with another one, by git.
+func (c *commits) CheckedOut(ctx context.Context, paths []string, commit release.Commit) (release.CheckedOut, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := strings.Join(append([]string{commit.String()}, paths...), "\x00")
+	if known, found := c.checkedOut[key]; found {
+		return known.found, known.err
+	}
+	found, err := git.CheckedOut(ctx, c.process.Environ, paths, commit)
+	if ctx.Err() == nil {
+		c.checkedOut[key] = checkedOut{found, err}
+	}
+	return found, err
 }
 
 // Compare returns how the next commit relates to the live one. The error says why that is unknown to git and to GitHub.
