@@ -68,6 +68,10 @@ type Cluster interface {
 	Check(ctx context.Context, namespace string, create bool) (limits []string, err error)
 	// CheckKinds reports whether the credentials may apply objects of the kinds. The limits are those of Check.
 	CheckKinds(ctx context.Context, namespace string, kinds []release.AppliedKind) (limits []string, err error)
+	// CheckDeclared reports what is wrong with the annotations by which objects declare when they are ready or have failed.
+	CheckDeclared(ctx context.Context, declared []release.Declared) error
+	// Misfits lists the templates whose pods only nodes of other platforms can run. What is not known of the nodes does not count.
+	Misfits(ctx context.Context, templates []release.PodTemplate, platforms []release.Platform) ([]release.Misfit, error)
 	// CreateNamespace makes the namespace if it is absent.
 	CreateNamespace(ctx context.Context, namespace string, environment release.Environment) error
 	// AcquireLease takes the release's Lease, and waits until ctx ends for another run that holds it.
@@ -76,8 +80,8 @@ type Cluster interface {
 	Pin(ctx context.Context, namespace, release string) (*release.Pin, error)
 	// MissingReferences lists the referenced objects and keys that do not exist, and those that the credentials may not read.
 	MissingReferences(ctx context.Context, namespace string, references []release.Reference) (missing, unchecked []release.Reference, err error)
-	// Baseline records what the namespace holds, before a release is applied there.
-	Baseline(ctx context.Context, namespace string) release.Baseline
+	// Baseline records what the namespaces contain, before a release is applied there.
+	Baseline(ctx context.Context, namespaces []string) release.Baseline
 	// Watch returns when every object is ready, or with the reason why one cannot become ready.
 	Watch(ctx context.Context, namespace string, objects []release.Object, before release.Baseline, report func(release.RolloutStep)) error
 	// WatchHook returns when every object of a hook has completed, or with the reason why one cannot.

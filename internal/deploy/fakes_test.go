@@ -30,26 +30,32 @@ func image(t *testing.T, c string) release.Image {
 
 // fakes are all adapters of a deploy in one; done lists what was called, in order.
 type fakes struct {
-	mu         sync.Mutex
-	done       []string
-	lines      []string
-	outside    string // the path that is outside the work tree
-	checkErr   error
-	renderErr  error
-	absent     bool
-	gone       release.Digest // of an image that is not in the registry
-	revision   string         // label of the image; the commit's if "" and not unlabelled
-	unlabelled bool
-	noAccess   error
-	noKinds    error
-	markErr    error
-	pods       []release.PodImage
-	inside     bool             // the chart renders no address outside the cluster
-	endpoints  []release.Object // that the chart renders; a Service named as the release if nil
-	noURL      bool             // the cluster knows of no address outside
-	addrErr    error            // of waiting for the address
-	podsErr    error            // of asking what the pods run
-	got        release.Deployment
+	mu           sync.Mutex
+	done         []string
+	lines        []string
+	outside      string // the path that is outside the work tree
+	checkErr     error
+	renderErr    error
+	absent       bool
+	gone         release.Digest // of an image that is not in the registry
+	revision     string         // label of the image; the commit's if "" and not unlabelled
+	unlabelled   bool
+	noAccess     error
+	noKinds      error
+	rendering    release.Rendering // more of it
+	checkedKinds []release.AppliedKind
+	declaredErr  error
+	platforms    []release.PlatformImage
+	misfits      []release.Misfit
+	baselines    [][]string // the namespaces of each
+	markErr      error
+	pods         []release.PodImage
+	inside       bool             // the chart renders no address outside the cluster
+	endpoints    []release.Object // that the chart renders; a Service named as the release if nil
+	noURL        bool             // the cluster knows of no address outside
+	addrErr      error            // of waiting for the address
+	podsErr      error            // of asking what the pods run
+	got          release.Deployment
 
 	outcome          release.Outcome // of Deploy; changed if ""
 	applyErr         error
@@ -103,7 +109,7 @@ func (s *fakes) Describe(_ context.Context, image release.Image) (release.ImageI
 }
 
 func (s *fakes) Platforms(context.Context, release.Image) ([]release.PlatformImage, bool, error) {
-	return nil, false, nil
+	return s.platforms, len(s.platforms) > 0, nil
 }
 
 func (s *fakes) Compare(ctx context.Context, _, _ release.Commit) (release.Comparison, error) {
@@ -147,7 +153,10 @@ type chart struct{ *fakes }
 func (c chart) Check(release.Deployment) error { return c.checkErr }
 
 func (c chart) Render(_ context.Context, deployment release.Deployment) (release.Rendering, error) {
-	rendering := release.Rendering{Kinds: []release.AppliedKind{{Group: "apps", Resource: "deployments", Namespace: "staging"}}}
+	rendering := c.rendering
+	if rendering.Kinds == nil {
+		rendering.Kinds = []release.AppliedKind{{Group: "apps", Resource: "deployments", Namespace: "staging"}}
+	}
 	for _, image := range deployment.Images {
 		rendering.Images = append(rendering.Images, release.ImageUse{Name: image.Name, Workloads: []release.Object{{Kind: "Deployment", Name: "shop"}}})
 	}
@@ -227,8 +236,15 @@ type cluster struct{ *fakes }
 
 func (c cluster) Check(context.Context, string, bool) ([]string, error) { return nil, c.noAccess }
 
-func (c cluster) CheckKinds(context.Context, string, []release.AppliedKind) ([]string, error) {
+func (c cluster) CheckKinds(_ context.Context, _ string, kinds []release.AppliedKind) ([]string, error) {
+	c.checkedKinds = kinds
 	return nil, c.noKinds
+}
+
+func (c cluster) CheckDeclared(context.Context, []release.Declared) error { return c.declaredErr }
+
+func (c cluster) Misfits(context.Context, []release.PodTemplate, []release.Platform) ([]release.Misfit, error) {
+	return c.misfits, nil
 }
 
 func (c cluster) CreateNamespace(context.Context, string, release.Environment) error {
@@ -250,7 +266,10 @@ func (c cluster) MissingReferences(context.Context, string, []release.Reference)
 	return c.missing, nil, nil
 }
 
-func (c cluster) Baseline(context.Context, string) release.Baseline { return release.Baseline{} }
+func (c cluster) Baseline(_ context.Context, namespaces []string) release.Baseline {
+	c.baselines = append(c.baselines, namespaces)
+	return release.Baseline{}
+}
 
 func (c cluster) Watch(ctx context.Context, _ string, objects []release.Object, _ release.Baseline, report func(release.RolloutStep)) error {
 	c.note("watch %s", objects[0])

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/onedigest/onedigest/internal/release"
 )
@@ -49,8 +50,9 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 	return r, err
 }
 
-// checkAccess refuses a cluster that does not answer or does not permit the deploy, and warns which features a missing
-// optional permission disables. It returns what the chart renders for the cluster.
+// checkAccess refuses a cluster that does not answer or does not permit the deploy, objects whose annotations cannot be read, and an
+// image that no node can run. It warns which features a missing optional permission disables, and returns what the chart renders for
+// the cluster.
 func (r request) checkAccess(ctx context.Context) (release.Rendering, error) {
 	limits, err := r.Cluster.Check(ctx, r.settings.Namespace, r.settings.CreateNamespace)
 	if err != nil {
@@ -60,11 +62,29 @@ func (r request) checkAccess(ctx context.Context) (release.Rendering, error) {
 	if err != nil {
 		return rendering, err
 	}
+	if r.settings.Rollback == rollbackOff {
+		rendering.Kinds = slices.DeleteFunc(rendering.Kinds, func(kind release.AppliedKind) bool { return kind.Use == release.UseRollback })
+	}
 	more, err := r.Cluster.CheckKinds(ctx, r.settings.Namespace, rendering.Kinds)
 	for _, limit := range append(limits, more...) {
 		r.Reporter.Warnf("%s", limit)
 	}
-	return rendering, err
+	if err != nil {
+		return rendering, err
+	}
+	return rendering, errors.Join(r.Cluster.CheckDeclared(ctx, rendering.Declared), r.checkPlatforms(ctx, rendering.Templates))
+}
+
+// baseline records what the release's namespaces contain, and more namespaces.
+func (r request) baseline(ctx context.Context, more ...string) release.Baseline {
+	namespaces := append([]string{r.settings.Namespace}, more...)
+	for _, kind := range r.rendering.Kinds {
+		if kind.Namespace != "" {
+			namespaces = append(namespaces, kind.Namespace)
+		}
+	}
+	slices.Sort(namespaces)
+	return r.Cluster.Baseline(ctx, slices.Compact(namespaces))
 }
 
 // resolvePaths makes the chart's path and those of the values files absolute, and reports all that are unusable together.

@@ -223,7 +223,7 @@ func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result
 	}
 	began := time.Now()
 	end := f.Reporter.Group(fmt.Sprintf("rollback to revision %d", f.target.Revision))
-	before := f.Cluster.Baseline(ctx, f.settings.Namespace)
+	before := f.baseline(ctx, f.target.Namespaces...)
 	before.Failed = true
 	applied, err := f.Chart.Rollback(ctx, f.settings.Release, f.target.Revision, f.wait(budget, before))
 	end()

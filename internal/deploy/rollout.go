@@ -73,7 +73,7 @@ func (r request) apply(ctx context.Context, budget budget) (release.Deployed, er
 	if err := r.lease.Renew(ctx); err != nil {
 		return release.Deployed{}, err
 	}
-	wait := r.wait(budget, r.Cluster.Baseline(ctx, r.settings.Namespace))
+	wait := r.wait(budget, r.baseline(ctx))
 	applied, err := r.Chart.Deploy(ctx, r.deployment, wait)
 	if err == nil && applied.Outcome == release.Unchanged {
 		err = wait(ctx, release.PhaseRollout, applied.Objects)

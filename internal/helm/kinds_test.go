@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,7 +12,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-func TestAppliedKinds(t *testing.T) {
+func TestApplied(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.answers(establish(s))
@@ -21,21 +22,22 @@ func TestAppliedKinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := workload("Pod", "{containers: [{name: app, image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}'}]}")
+	template := workload("Pod", "{nodeSelector: {pool: web}, containers: [{name: app, image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}'}]}")
 	hook := func(name, kind, event string) string {
 		return "---\napiVersion: v1\nkind: " + kind + "\nmetadata: {name: " + name + ", annotations: {helm.sh/hook: " + event + "}}\n"
 	}
 	d.Chart = files(t, map[string]string{"Chart.yaml": looseChart,
 		"templates/all.yaml": template +
 			"---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: listed}}\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: elsewhere, namespace: other}}\n" +
-			"---\napiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\nspec: {}\n" +
+			"---\napiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w, annotations: {onedigest.dev/ready-when: Synced}}\nspec: {}\n" +
 			"---\napiVersion: unknown.example.com/v1\nkind: Unserved\nmetadata: {name: u}\n" +
 			hook("tests", "ServiceAccount", "test") + hook("removes", "ServiceAccount", "pre-delete") + hook("prepares", "Secret", "pre-install"),
 		"crds/w.yaml": string(definition)})
 	want := []release.AppliedKind{
-		{Resource: "configmaps", Namespace: "other"}, {Resource: "configmaps", Namespace: "staging"}, {Resource: "pods", Namespace: "staging"},
-		{Resource: "secrets", Namespace: "staging", Use: release.UseHook}, {Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Use: release.UseCreate},
-		{Group: "example.com", Resource: "widgets", Namespace: "staging"},
+		{Resource: "configmaps", Namespace: "other", Names: []string{"elsewhere"}}, {Resource: "configmaps", Namespace: "staging", Names: []string{"listed"}},
+		{Resource: "pods", Namespace: "staging", Names: []string{"loose"}}, {Resource: "secrets", Namespace: "staging", Use: release.UseHook, Names: []string{"prepares"}},
+		{Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Use: release.UseCreate},
+		{Group: "example.com", Resource: "widgets", Namespace: "staging", Names: []string{"w"}},
 	}
 	rendering, err := c.Render(t.Context(), d)
 	if err != nil {
@@ -43,6 +45,13 @@ func TestAppliedKinds(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, rendering.Kinds); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+	if len(rendering.Templates) != 1 || rendering.Templates[0].Object.Name != "loose" || !strings.Contains(string(rendering.Templates[0].Spec), `"nodeSelector":{"pool":"web"}`) {
+		t.Errorf("templates %+v", rendering.Templates)
+	}
+	declared := map[string]string{release.AnnotationReadyWhen: "Synced"}
+	if !slices.ContainsFunc(rendering.Declared, func(d release.Declared) bool { return d.Object.Name == "w" && cmp.Equal(d.Annotations, declared) }) {
+		t.Errorf("declared %+v", rendering.Declared)
 	}
 	for _, change := range s.changes() {
 		t.Errorf("sent %s", change)
@@ -54,6 +63,33 @@ func TestAppliedKinds(t *testing.T) {
 	want[4].Use = release.UseDefinition
 	if diff := cmp.Diff(want, rendering.Kinds); diff != "" {
 		t.Errorf("with apply-crds, -want +got:\n%s", diff)
+	}
+}
+
+// TestAppliedByARollback: what the verified revision has and the chart does not, and the hooks that only a rollback runs.
+func TestAppliedByARollback(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c := s.client("staging")
+	d := wideDeployment(t)
+	mustDeploy(t, c, d)
+	rollbackKinds := func() (kinds []release.AppliedKind) {
+		t.Helper()
+		rendering, err := c.Render(t.Context(), withWord(d, "two"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(rendering.Kinds, func(kind release.AppliedKind) bool { return kind.Use != release.UseRollback })
+	}
+	if kinds := rollbackKinds(); len(kinds) > 0 {
+		t.Errorf("a revision that is not verified: %+v", kinds)
+	}
+	if err := c.Mark(t.Context(), "shop", 1, release.MarkReady); err != nil {
+		t.Fatal(err)
+	}
+	want := []release.AppliedKind{{Resource: "configmaps", Namespace: "staging", Use: release.UseRollback, Names: []string{"shop-one"}}}
+	if diff := cmp.Diff(want, rollbackKinds()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 

@@ -3,6 +3,7 @@ package helm
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/onedigest/onedigest/internal/helm/chart"
 	"github.com/onedigest/onedigest/internal/helm/failure"
@@ -72,6 +73,11 @@ func (c *Client) rollbackTarget(ctx context.Context, deployment release.Deployme
 		return target, err
 	}
 	target.Image = imageWithDigest(objects, target.Digest)
+	for _, object := range objects {
+		target.Namespaces = append(target.Namespaces, manifest.ObjectID(object, s.namespace).Namespace)
+	}
+	slices.Sort(target.Namespaces)
+	target.Namespaces = slices.Compact(target.Namespaces)
 	rendered, err := next(s, state)
 	if err != nil {
 		return target, err

@@ -62,6 +62,9 @@ func (c *Client) CheckPermissions(ctx context.Context, namespace string, wanted 
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	reviews, err := c.review(ctx, namespace, wanted)
+	if err == nil {
+		err = c.reviewNames(ctx, namespace, wanted, reviews)
+	}
 	if err != nil {
 		return nil, c.Fault(ctx, err, "checking permissions in namespace %q", namespace)
 	}
@@ -116,6 +119,11 @@ type reviewed struct {
 // review asks about every verb of every permission in parallel. A question that this user may not ask counts as allowed: the
 // deploy itself will show what is missing.
 func (c *Client) review(ctx context.Context, namespace string, wanted []release.Permission) ([][]reviewed, error) {
+	return c.reviewEach(ctx, namespace, wanted, false)
+}
+
+// reviewEach is review; byName asks about the one object that each permission names.
+func (c *Client) reviewEach(ctx context.Context, namespace string, wanted []release.Permission, byName bool) ([][]reviewed, error) {
 	answers := make([][]reviewed, len(wanted))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(maxReviews)
@@ -124,6 +132,9 @@ func (c *Client) review(ctx context.Context, namespace string, wanted []release.
 		resource, subresource, _ := strings.Cut(permission.Resource, "/")
 		for j, verb := range permission.Verbs {
 			attributes := &authorization.ResourceAttributes{Verb: verb, Group: permission.Group, Resource: resource, Subresource: subresource}
+			if byName {
+				attributes.Name = permission.Names[0]
+			}
 			if !permission.Cluster {
 				attributes.Namespace = cmp.Or(permission.Namespace, namespace)
 			}
@@ -148,6 +159,42 @@ func (c *Client) review(ctx context.Context, namespace string, wanted []release.
 		}
 	}
 	return answers, group.Wait()
+}
+
+// namedVerbs are the verbs of requests for one object, which a rule may limit by resourceNames. The request that creates an object does
+// not name it (kubernetes.io, "Using RBAC Authorization", Referring to resources).
+var namedVerbs = []string{"get", "patch", "update", "delete"}
+
+// followedByName reports whether the rollout lists and watches the permission's only object by its name, which the apiserver authorizes
+// then. Pods, ReplicaSets and claims are always followed all.
+func followedByName(permission release.Permission) bool {
+	return len(permission.Names) == 1 && !slices.Contains([]string{"pods", "replicasets.apps", "persistentvolumeclaims"}, permission.Name())
+}
+
+// reviewNames asks about the objects themselves where a verb is denied on all objects of a kind.
+func (c *Client) reviewNames(ctx context.Context, namespace string, wanted []release.Permission, reviews [][]reviewed) error {
+	for i, permission := range wanted {
+		for j, status := range reviews[i] {
+			named := slices.Contains(namedVerbs, status.verb) || followedByName(permission) && (status.verb == "list" || status.verb == "watch")
+			if status.Allowed || !named || len(permission.Names) == 0 {
+				continue
+			}
+			permission.Verbs = []string{status.verb}
+			byName := make([]release.Permission, len(permission.Names))
+			for k, name := range permission.Names {
+				byName[k] = permission
+				byName[k].Names = []string{name}
+			}
+			answers, err := c.reviewEach(ctx, namespace, byName, true)
+			if err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(answers, func(a []reviewed) bool { return !a[0].Allowed }) {
+				reviews[i][j].Allowed = true
+			}
+		}
+	}
+	return nil
 }
 
 // username returns the name with which the cluster has authenticated this user, for an error message.

@@ -129,3 +129,45 @@ func TestCheckKindsNamesTheScope(t *testing.T) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
+
+// TestCheckKindsByName: a rule that is limited to the chart's own objects does, for the requests that name an object.
+func TestCheckKindsByName(t *testing.T) {
+	t.Parallel()
+	both := []string{"config", "more"}
+	for name, test := range map[string]struct {
+		kind           release.AppliedKind
+		denied, named  []string
+		missing, limit string
+	}{
+		"every object":             {release.AppliedKind{Resource: "configmaps", Names: both}, []string{"get", "patch", "delete"}, []string{"get config", "get more", "patch config", "patch more", "delete config", "delete more"}, "", ""},
+		"one object is missing":    {release.AppliedKind{Resource: "configmaps", Names: both}, []string{"get"}, []string{"get config"}, "may not get configmaps", ""},
+		"create names none":        {release.AppliedKind{Resource: "configmaps", Names: both}, []string{"create"}, []string{"create config", "create more"}, "may not create configmaps", ""},
+		"names are not known":      {release.AppliedKind{Resource: "configmaps"}, []string{"patch"}, []string{"patch config"}, "may not patch configmaps", ""},
+		"an only one is watched":   {release.AppliedKind{Group: "apps", Resource: "deployments", Names: both[:1]}, []string{"list", "watch"}, []string{"list config", "watch config"}, "", ""},
+		"claims are all watched":   {release.AppliedKind{Resource: "persistentvolumeclaims", Names: both[:1]}, []string{"watch"}, []string{"watch config"}, "may not watch persistentvolumeclaims", ""},
+		"several are all watched":  {release.AppliedKind{Group: "apps", Resource: "deployments", Names: both}, []string{"watch"}, []string{"watch config", "watch more"}, "may not watch deployments.apps", ""},
+		"what a rollback applies":  {release.AppliedKind{Group: "apps", Resource: "deployments", Names: both, Use: release.UseRollback}, []string{"create"}, nil, "", "may not create deployments.apps in namespace \"staging\": a failed rollout cannot be rolled back to the revision that has these objects"},
+		"what leaves, not deleted": {release.AppliedKind{Resource: "configmaps", Names: both, Use: release.UseRollback}, []string{"delete"}, []string{"delete config"}, "", "an object that is no longer part of the release stays"},
+		"what leaves, by its name": {release.AppliedKind{Resource: "configmaps", Names: both, Use: release.UseRollback}, []string{"delete"}, []string{"delete config", "delete more"}, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			test.kind.Namespace = space
+			for _, verb := range test.denied {
+				s.Deny(verb + " " + test.kind.Resource)
+			}
+			for _, access := range test.named {
+				verb, object, _ := strings.Cut(access, " ")
+				s.AllowNamed(verb + " " + test.kind.Resource + " " + object)
+			}
+			limits, err := s.client().CheckKinds(t.Context(), space, []release.AppliedKind{test.kind})
+			if (err != nil) != (test.missing != "") || err != nil && !strings.Contains(err.Error(), test.missing) {
+				t.Errorf("got %v, want %q", err, test.missing)
+			}
+			if told := strings.Join(limits, "\n"); (told != "") != (test.limit != "") || !strings.Contains(told, test.limit) {
+				t.Errorf("limits %q, want %q", told, test.limit)
+			}
+		})
+	}
+}

@@ -49,7 +49,10 @@ var BuiltInGroups = []string{"", "apps", "batch", "autoscaling", "policy", "netw
 func KindPermissions(kind release.AppliedKind) []release.Permission {
 	permission := func(purpose, without string, verbs ...string) release.Permission {
 		return release.Permission{Group: kind.Group, Resource: kind.Resource, Namespace: kind.Namespace, Cluster: kind.Namespace == "",
-			Verbs: verbs, For: purpose, Without: without}
+			Verbs: verbs, For: purpose, Without: without, Names: kind.Names}
+	}
+	if kind.Use == release.UseRollback {
+		return rollbackPermissions(permission)
 	}
 	var needed []release.Permission
 	switch watched := permission("the rollout", "", "list", "watch"); {
@@ -73,6 +76,17 @@ func KindPermissions(kind release.AppliedKind) []release.Permission {
 	}
 	return append(needed, permission("the chart's objects", "", "get", "create", "patch"),
 		permission("objects that are no longer part of the chart", "an object that is no longer part of the release stays", "delete"))
+}
+
+// rollbackPermissions are the rules for objects that only a rollback applies, or that the deploy removes.
+func rollbackPermissions(permission func(purpose, without string, verbs ...string) release.Permission) []release.Permission {
+	const lost = "a failed rollout cannot be rolled back to the revision that has these objects"
+	needed := []release.Permission{permission("the objects of the revision that a rollback goes back to", lost, "get", "create", "patch"),
+		permission("objects that are no longer part of the chart", "an object that is no longer part of the release stays", "delete")}
+	if watched := permission("the rollout of a rollback", lost, "list", "watch"); slices.Contains(awaitedResources, watched.Name()) {
+		needed = append(needed, watched)
+	}
+	return needed
 }
 
 // CheckKinds asks the cluster whether this user may apply objects of the kinds. The limits and errors are those of Check.

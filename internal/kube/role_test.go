@@ -45,7 +45,8 @@ func TestRoleFile(t *testing.T) {
 	text.WriteString(`# What a deploy may do. Generated from internal/kube/permissions.go by "make reference".
 # The first Role is for every chart, the second for the kinds of the common chart: for another chart, name its kinds instead.
 # Without a rule that says "without it", the deploy works and warns; without any other, it is refused before anything changes. In the
-# second Role, delete is for objects that are no longer part of the chart, list and watch are for the rollout.
+# second Role, delete is for objects that are no longer part of the chart, list and watch are for the rollout. Its verbs get, patch and
+# delete may be limited to the chart's objects by resourceNames; list and watch only if the chart has one object of the kind.
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata:
@@ -79,14 +80,15 @@ metadata:
 rules:
   - {apiGroups: [""], resources: [namespaces], verbs: [get, create]}
 ---
-# Optional. Without the first rule, an image index that shares children with another cannot always be told from it; without the
-# second, conditions that a definition declares for its kind are not read, and changed definitions of a chart are not noticed.
+# Optional. Without the first rule, an image that was built for none of the nodes is not refused before the deploy, and an image index
+# that shares children with another cannot always be told from it; without the second, conditions that a definition declares for its
+# kind are not read, and changed definitions of a chart are not noticed.
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata:
   name: onedigest-read-cluster
 rules:
-  - {apiGroups: [""], resources: [nodes], verbs: [get]}
+  - {apiGroups: [""], resources: [nodes], verbs: [get, list]}
   - {apiGroups: ["apiextensions.k8s.io"], resources: [customresourcedefinitions], verbs: [get]}
 ---
 # Only for --apply-crds, and for the first install of a chart with a crds directory.

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -40,6 +41,9 @@ func (r *repository) platforms(ctx context.Context, m manifest, platform release
 	}
 	if !m.isIndex() {
 		config, _ := release.ParseDigest(content.Config.Digest) // zero if it is of another algorithm: then only the manifest's digest counts
+		if platform == (release.Platform{}) {
+			platform = r.configPlatform(ctx, content.Config)
+		}
 		return []release.PlatformImage{{Platform: platform, Manifest: m.digest, Config: config}}, nil
 	}
 	var images []release.PlatformImage
@@ -66,6 +70,27 @@ func (r *repository) platforms(ctx context.Context, m manifest, platform release
 		images = append(images, found...)
 	}
 	return images, nil
+}
+
+// configPlatform reads the platform from an image's config, as for a manifest that no index describes; zero if the config says none or
+// cannot be read. Source: OCI image-spec, config.md, "architecture" and "os".
+func (r *repository) configPlatform(ctx context.Context, config descriptor) release.Platform {
+	digest, err := release.ParseDigest(config.Digest)
+	if err != nil {
+		return release.Platform{}
+	}
+	text, err := r.getBlob(ctx, digest, maxManifest)
+	if err != nil {
+		return release.Platform{}
+	}
+	var image struct {
+		OS           string `json:"os"`
+		Architecture string `json:"architecture"`
+	}
+	if json.Unmarshal(text, &image) != nil || image.OS == "" || image.Architecture == "" {
+		return release.Platform{}
+	}
+	return release.Platform{OS: image.OS, Architecture: image.Architecture}
 }
 
 // isImage reports whether a child of an index is an image or an index: not an attestation, which buildx lists with the platform

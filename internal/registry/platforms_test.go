@@ -14,7 +14,7 @@ func TestPlatforms(t *testing.T) {
 	t.Parallel()
 	hub := newTestRegistry(t)
 	c, repo := hub.client(), hub.repo("team/shop")
-	amd, attestation := randomImage(t, 1), randomImage(t, 1)
+	amd, attestation := withPlatform(t, randomImage(t, 1), "amd64"), randomImage(t, 1)
 	index := mutate.AppendManifests(randomIndex(t, 2, nil),
 		mutate.IndexAddendum{Add: attestation, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "unknown", Architecture: "unknown"}}},
 		mutate.IndexAddendum{Add: mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: amd, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}}})})
@@ -35,7 +35,29 @@ func TestPlatforms(t *testing.T) {
 	if err != nil || !found || len(alone) != 1 || alone[0].Manifest != nested.Manifest || alone[0].Config != nested.Config {
 		t.Errorf("got %+v, %t, %v", alone, found, err)
 	}
+	described, err := amd.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (release.Platform{OS: described.OS, Architecture: described.Architecture}); alone[0].Platform != want {
+		t.Errorf("the config says %v, got %v", want, alone[0].Platform)
+	}
 	if _, found, err := c.Platforms(t.Context(), repo.At(digestOf([]byte("nothing")))); found || err != nil {
 		t.Errorf("got %t, %v for an image that is not there", found, err)
 	}
+}
+
+// withPlatform is the image with the platform in its config.
+func withPlatform(t *testing.T, image v1.Image, architecture string) v1.Image {
+	t.Helper()
+	config, err := image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture = "linux", architecture
+	if image, err = mutate.ConfigFile(image, config); err != nil {
+		t.Fatal(err)
+	}
+	return image
 }

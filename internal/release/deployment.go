@@ -48,7 +48,9 @@ func (b BuiltImage) Repositories() []string {
 // Rendering is what a deployment's chart renders for its cluster.
 type Rendering struct {
 	Manifest  string        // of the objects, without the hooks
-	Kinds     []AppliedKind // of the objects and hooks, each namespace's by itself
+	Kinds     []AppliedKind // of the objects and hooks, each namespace's by itself, and of those that only a rollback applies
+	Declared  []Declared    // the objects, with what they declare of themselves
+	Templates []PodTemplate // of the objects
 	Endpoints []Object      // Services of type LoadBalancer, and Ingresses
 	Images    []ImageUse    // one for each of the deployment's images, in their order
 }
@@ -104,6 +106,8 @@ type RollbackTarget struct {
 	Digest    Digest
 	Image     Image      // zero if another tool made the revision
 	Obstacles []Obstacle // known obstacles; may be empty
+	// Namespaces are those of its objects, sorted.
+	Namespaces []string
 }
 
 // Obstacle is a reason why a rollback may fail or do harm.

@@ -6,9 +6,12 @@ type Permission struct {
 	Resource  string // with its subresource: pods/log
 	Namespace string // "": the release's
 	Cluster   bool   // the resource is in no namespace
-	Verbs     []string
-	For       string // what needs it
-	Without   string // what is lost without it; "" if a deploy cannot work without it
+	// Names are the objects that the verbs get, patch and delete are needed for, and list and watch if it is one: a rule that is limited
+	// to them (resourceNames) does too. None: any object.
+	Names   []string
+	Verbs   []string
+	For     string // what needs it
+	Without string // what is lost without it; "" if a deploy cannot work without it
 }
 
 // Name returns the resource as kubectl names it: deployments.apps.
@@ -19,12 +22,32 @@ func (p Permission) Name() string {
 	return p.Resource + "." + p.Group
 }
 
+// Declared is an object with its annotations AnnotationReadyWhen and AnnotationFailedWhen, if it has them.
+type Declared struct {
+	Object      Object
+	Annotations map[string]string
+}
+
+// PodTemplate is the template of a workload's pods.
+type PodTemplate struct {
+	Object Object   // the workload
+	Images []string // of its containers, as they are written
+	Spec   []byte   // of the pods, as JSON
+}
+
+// Misfit is a template whose pods no present node can run.
+type Misfit struct {
+	Object Object     // the workload
+	Nodes  []Platform // of the nodes to which its pods may be scheduled
+}
+
 // AppliedKind is a kind of the objects that a deploy applies.
 type AppliedKind struct {
 	Group     string // API group; "" is the core group
 	Resource  string // plural, in lower case: deployments
 	Namespace string // "": the kind is in no namespace
 	Use       KindUse
+	Names     []string // of the objects, sorted
 }
 
 // KindUse is what a deploy does with objects of a kind.
@@ -34,6 +57,7 @@ type KindUse string
 const (
 	UseObject     KindUse = ""           // the chart's objects: created, changed, and deleted once the chart lacks them
 	UseHook       KindUse = "hook"       // the chart's hooks
+	UseRollback   KindUse = "rollback"   // objects of the revision that a rollback would go back to, which the chart does not have
 	UseCreate     KindUse = "create"     // created only, as the definitions of a crds directory by an install
 	UseDefinition KindUse = "definition" // created and changed, as definitions by apply-crds
 )

@@ -39,7 +39,7 @@ type PodImage struct {
 // PlatformImage is an image for one platform: the image of a digest itself, or a child of an index. Attestations are not
 // included.
 type PlatformImage struct {
-	Platform Platform // zero if the manifest contains none
+	Platform Platform // zero if neither the index nor the image's config says it
 	Manifest Digest
 	Config   Digest // of the manifest's config, which names the content of every layer
 }

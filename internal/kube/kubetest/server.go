@@ -40,6 +40,7 @@ type Server struct {
 	round   int // incremented when watches are dropped
 	broken  func(r *http.Request) int
 	denied  map[string]bool   // "verb resource"
+	named   map[string]bool   // "verb resource name": allowed although the verb is denied on other objects
 	logs    map[string]string // "pod/container" to log; "pod/container?previous" for the previous run
 	asked   []string          // "verb path"
 }
@@ -74,7 +75,7 @@ func NewInBubble(t *testing.T) *Server {
 }
 
 func newServer(t *testing.T) *Server {
-	s := &Server{t: t, version: 100, objects: map[string]map[string]any{}, denied: map[string]bool{}, logs: map[string]string{},
+	s := &Server{t: t, version: 100, objects: map[string]map[string]any{}, denied: map[string]bool{}, named: map[string]bool{}, logs: map[string]string{},
 		config: rest.Config{QPS: 1000, Burst: 1000}}
 	s.turn = sync.NewCond(&s.mu)
 	return s
@@ -87,6 +88,13 @@ func (s *Server) Config() *rest.Config { return rest.CopyConfig(&s.config) }
 func (s *Server) Deny(access string) {
 	s.mu.Lock()
 	s.denied[access] = true
+	s.mu.Unlock()
+}
+
+// AllowNamed makes access reviews allow a verb on one object of a resource, as resourceNames do: "get configmaps shop".
+func (s *Server) AllowNamed(access string) {
+	s.mu.Lock()
+	s.named[access] = true
 	s.mu.Unlock()
 }
 
@@ -266,7 +274,8 @@ func (s *Server) review(w http.ResponseWriter, r *http.Request) {
 	wanted := review.Spec.ResourceAttributes
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fmt.Fprintf(w, `{"kind":"SelfSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","status":{"allowed":%t}}`, !s.denied[wanted.Verb+" "+path.Join(wanted.Resource, wanted.Subresource)])
+	access := wanted.Verb + " " + path.Join(wanted.Resource, wanted.Subresource)
+	fmt.Fprintf(w, `{"kind":"SelfSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","status":{"allowed":%t}}`, !s.denied[access] || s.named[access+" "+wanted.Name])
 }
 
 func (s *Server) log(w http.ResponseWriter, r *http.Request) {
@@ -333,7 +342,7 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
 
 var kindOf = map[string]string{"deployments": "Deployment", "replicasets": "ReplicaSet", "pods": "Pod", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet",
 	"jobs": "Job", "persistentvolumeclaims": "PersistentVolumeClaim", "events": "Event", "services": "Service", "ingresses": "Ingress", "widgets": "Widget",
-	"secrets": "Secret", "cronjobs": "CronJob", "rollouts": "Rollout", "horizontalpodautoscalers": "HorizontalPodAutoscaler", "customresourcedefinitions": "CustomResourceDefinition"}
+	"secrets": "Secret", "cronjobs": "CronJob", "rollouts": "Rollout", "horizontalpodautoscalers": "HorizontalPodAutoscaler", "customresourcedefinitions": "CustomResourceDefinition", "nodes": "Node"}
 
 func apiVersion(path string) string {
 	parts := strings.Split(path, "/")

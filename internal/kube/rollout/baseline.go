@@ -26,9 +26,9 @@ var baselineResources = []schema.GroupVersionResource{
 	{Group: "batch", Version: "v1", Resource: "jobs"}, claimsResource,
 }
 
-// Baseline records what a namespace contains before a release is applied there. What cannot be read within ten seconds is
-// missing, and counts as new.
-func (w *Watcher) Baseline(ctx context.Context, namespace string) release.Baseline {
+// Baseline records what the namespaces of a release contain before it is applied there. What cannot be read within ten seconds is missing,
+// and counts as new.
+func (w *Watcher) Baseline(ctx context.Context, namespaces []string) release.Baseline {
 	ctx, cancel := context.WithTimeout(ctx, baselineTime)
 	defer cancel()
 	var (
@@ -36,33 +36,35 @@ func (w *Watcher) Baseline(ctx context.Context, namespace string) release.Baseli
 		mu       sync.Mutex
 		before   = release.Baseline{Seen: map[string]string{}}
 	)
-	for _, resource := range baselineResources {
+	for _, namespace := range namespaces {
+		for _, resource := range baselineResources {
+			requests.Go(func() {
+				list, err := w.client.Dynamic.Resource(resource).Namespace(namespace).List(ctx, meta.ListOptions{})
+				if err != nil {
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				for i := range list.Items {
+					before.Seen[string(list.Items[i].GetUID())] = progressReport(&list.Items[i])
+				}
+			})
+		}
 		requests.Go(func() {
-			list, err := w.client.Dynamic.Resource(resource).Namespace(namespace).List(ctx, meta.ListOptions{})
+			list, err := w.client.Events(namespace).List(ctx, meta.ListOptions{FieldSelector: withoutRoutine})
 			if err != nil {
 				return
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			for i := range list.Items {
-				before.Seen[string(list.Items[i].GetUID())] = progressReport(&list.Items[i])
+				about := string(list.Items[i].InvolvedObject.UID)
+				if _, seen := before.Seen[about]; !seen {
+					before.Seen[about] = ""
+				}
 			}
 		})
 	}
-	requests.Go(func() {
-		list, err := w.client.Events(namespace).List(ctx, meta.ListOptions{FieldSelector: withoutRoutine})
-		if err != nil {
-			return
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		for i := range list.Items {
-			about := string(list.Items[i].InvolvedObject.UID)
-			if _, seen := before.Seen[about]; !seen {
-				before.Seen[about] = ""
-			}
-		}
-	})
 	requests.Wait()
 	return before
 }

@@ -172,7 +172,7 @@ func TestBaselineHoldsWhatExists(t *testing.T) {
 	s := newServer(t)
 	stopped := deployment(1, 1, 0, 0)
 	s.Put(stopped, replicaSet(1), pod("shop-a", 1), claim(core.ClaimPending), job("", ""), event("e", described("gone", "", nil), "Failed", "about what is gone"))
-	got := s.watcher().Baseline(t.Context(), space)
+	got := s.watcher().Baseline(t.Context(), []string{space})
 	for _, uid := range []types.UID{"uid-shop", "uid-shop-1", "uid-shop-a", "uid-disk", "uid-migrate", "uid-gone"} {
 		if _, seen := got.Seen[string(uid)]; !seen {
 			t.Errorf("%s is missing in %v", uid, got.Seen)
@@ -180,6 +180,21 @@ func TestBaselineHoldsWhatExists(t *testing.T) {
 	}
 	if got.Seen["uid-shop"] == "" || got.Failed {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// TestBaselineOfOtherNamespaces: a release may have objects in several, and what each contains is no fault of the deploy.
+func TestBaselineOfOtherNamespaces(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	elsewhere := crashes(pod("elsewhere", 1))
+	elsewhere.Namespace = "other"
+	s.Put(pod("here", 1), elsewhere)
+	got := s.watcher().Baseline(t.Context(), []string{space, "other"})
+	for _, uid := range []string{"uid-here", "uid-elsewhere"} {
+		if _, seen := got.Seen[uid]; !seen {
+			t.Errorf("%s is missing in %v", uid, got.Seen)
+		}
 	}
 }
 

@@ -229,7 +229,7 @@ func recordings() map[string]recorded {
 			want: inPod(causes.ContainerNotStarted, "StartError", wrongArchitecture)},
 		"no such platform": {there: []runtime.Object{amend(unreadyPod(), waitsFor("ErrImagePull", noPlatform))},
 			want: inPod(causes.ImageNotPulled, "ErrImagePull", noPlatform)},
-		"custom resource": {object: ofWidget, there: []runtime.Object{widget(map[string]any{AnnotationFailedWhen: "condition=Degraded"},
+		"custom resource": {object: ofWidget, there: []runtime.Object{widget(map[string]any{release.AnnotationFailedWhen: "condition=Degraded"},
 			map[string]any{"type": "Degraded", "status": "True", "reason": "QuotaUsedUp", "message": "no more widgets"})}, looks: true,
 			want: release.Diagnosis{Code: causes.CustomResourceFailed, Object: ofWidget, Reason: "FailedWhen", Message: "condition=Degraded holds: QuotaUsedUp: no more widgets"}},
 		"root": {there: []runtime.Object{amend(unreadyPod(), waitsFor("CreateContainerConfigError", `container has runAsNonRoot and image will run as root (pod: "x", container: app)`))},

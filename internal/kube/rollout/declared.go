@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/kube"
 	"github.com/onedigest/onedigest/internal/kube/diagnose"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
@@ -16,15 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/jsonpath"
-)
-
-// Annotations of a custom resource, or of its CustomResourceDefinition for all of its kind, that say when it is ready and when it has
-// failed. Each lists expectations in the words of `kubectl wait --for`, separated by commas or lines: condition=Ready,
-// condition=Degraded=False, jsonpath={.status.phase}=Running. It is ready when all of the first hold, and has failed when one of the
-// second does.
-const (
-	AnnotationReadyWhen  = "onedigest.dev/ready-when"
-	AnnotationFailedWhen = "onedigest.dev/failed-when"
 )
 
 // Limits of an annotation.
@@ -127,9 +120,9 @@ func declaredCondition(o observedObject, now condition) condition {
 		}
 		return o.defaults[name]
 	}
-	ready, readyErr := parseExpectations(annotation(AnnotationReadyWhen))
-	failed, failedErr := parseExpectations(annotation(AnnotationFailedWhen))
-	for name, err := range map[string]error{AnnotationReadyWhen: readyErr, AnnotationFailedWhen: failedErr} {
+	ready, readyErr := parseExpectations(annotation(release.AnnotationReadyWhen))
+	failed, failedErr := parseExpectations(annotation(release.AnnotationFailedWhen))
+	for name, err := range map[string]error{release.AnnotationReadyWhen: readyErr, release.AnnotationFailedWhen: failedErr} {
 		if err != nil {
 			now.done, now.declared, now.message = false, declaredInvalid, text.Line(fmt.Sprintf("annotation %s: %v", name, err), 256)
 			return now
@@ -171,6 +164,42 @@ const (
 	declaredFailed  = "FailedWhen"
 	declaredInvalid = "AnnotationInvalid"
 )
+
+// CheckDeclared reports annotations that parseExpectations refuses, of custom resources and of their definitions, as an
+// *release.InputError with all of them. Definitions that the cluster does not return within ten seconds are not checked.
+func (w *Watcher) CheckDeclared(ctx context.Context, declared []release.Declared) error {
+	ctx, cancel := context.WithTimeout(ctx, definitionTime)
+	defer cancel()
+	var problems []release.Problem
+	check := func(object release.Object, annotations map[string]string) {
+		for _, name := range []string{release.AnnotationReadyWhen, release.AnnotationFailedWhen} {
+			if _, err := parseExpectations(annotations[name]); err != nil {
+				problems = append(problems, release.Problem{Where: object.String(), What: fmt.Sprintf("annotation %s: %v", name, err), Do: "write condition=Ready, for example"})
+			}
+		}
+	}
+	checked := map[schema.GroupVersionResource]bool{definitionsResource: true}
+	for _, one := range declared {
+		kind := schema.FromAPIVersionAndKind(one.Object.APIVersion, one.Object.Kind)
+		if slices.Contains(kube.BuiltInGroups, kind.Group) && kind.Kind != "CustomResourceDefinition" {
+			continue
+		}
+		check(one.Object, one.Annotations)
+		key, wanted, err := locate(w.mapper, one.Object, one.Object.Namespace)
+		if err != nil || wanted != tolerate || checked[key.resource] {
+			continue
+		}
+		checked[key.resource] = true
+		definition := release.Object{Kind: "CustomResourceDefinition", Name: key.resource.Resource + "." + key.resource.Group}
+		if found, err := w.client.Dynamic.Resource(definitionsResource).Get(ctx, definition.Name, meta.GetOptions{}); err == nil {
+			check(definition, found.GetAnnotations())
+		}
+	}
+	if len(problems) > 0 {
+		return &release.InputError{Problems: problems}
+	}
+	return nil
+}
 
 var definitionsResource = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 

@@ -39,7 +39,7 @@ func TestDeclaredConditions(t *testing.T) {
 	condition := func(kind, status string) any {
 		return map[string]any{"type": kind, "status": status, "reason": "Any", "message": "why"}
 	}
-	const ready, failed = AnnotationReadyWhen, AnnotationFailedWhen
+	const ready, failed = release.AnnotationReadyWhen, release.AnnotationFailedWhen
 	tests := map[string]struct {
 		annotations map[string]any
 		defaults    map[string]string
@@ -103,7 +103,7 @@ func TestDeclaredConditions(t *testing.T) {
 // TestADefinitionsAnnotationsAreAboutItsObjects: a definition is ready when it is established.
 func TestADefinitionsAnnotationsAreAboutItsObjects(t *testing.T) {
 	t.Parallel()
-	known := observedWidget(widget(map[string]any{AnnotationReadyWhen: "condition=Synced", AnnotationFailedWhen: "jsonpath={.status.phase}=Idle"}), nil)
+	known := observedWidget(widget(map[string]any{release.AnnotationReadyWhen: "condition=Synced", release.AnnotationFailedWhen: "jsonpath={.status.phase}=Idle"}), nil)
 	known.objects[0].key.resource = definitionsResource
 	if got := assess(known, policy{}, time.Now()); got.failure != nil || len(got.pending) > 0 {
 		t.Errorf("got %+v", got.pending)
@@ -117,7 +117,7 @@ func TestDefinitionsAreAskedOnce(t *testing.T) {
 	first, second := widget(nil), widget(nil)
 	second.SetName("v")
 	s.Put(first, second, &unstructured.Unstructured{Object: map[string]any{"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-		"metadata": map[string]any{"name": "widgets.example.com", "annotations": map[string]any{AnnotationFailedWhen: "jsonpath={.status.phase}=Idle"}}}})
+		"metadata": map[string]any{"name": "widgets.example.com", "annotations": map[string]any{release.AnnotationFailedWhen: "jsonpath={.status.phase}=Idle"}}}})
 	ofSecond := ofWidget
 	ofSecond.Name = "v"
 	_, err := observe(t, s.hasty(), ofWidget, ofSecond).rest()
@@ -137,7 +137,7 @@ func declaringServer(t *testing.T, codes ...int) *server {
 	t.Helper()
 	s := newServer(t)
 	s.Put(widget(nil), &unstructured.Unstructured{Object: map[string]any{"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-		"metadata": map[string]any{"name": "widgets.example.com", "annotations": map[string]any{AnnotationFailedWhen: "jsonpath={.status.phase}=Idle"}}}})
+		"metadata": map[string]any{"name": "widgets.example.com", "annotations": map[string]any{release.AnnotationFailedWhen: "jsonpath={.status.phase}=Idle"}}}})
 	var asked atomic.Int32
 	s.Break(func(r *http.Request) int {
 		if r.URL.Path != definitionPath {
@@ -205,6 +205,37 @@ func TestDefinitionsThatMayNotBeRead(t *testing.T) {
 	told := slices.DeleteFunc(steps, func(step release.RolloutStep) bool { return step.Object.Kind != "CustomResourceDefinition" })
 	if len(told) != 1 || told[0].Object.Name != "widgets.example.com" || !strings.Contains(told[0].Message, "its annotations are not read") {
 		t.Errorf("told %+v", told)
+	}
+}
+
+// TestCheckDeclared: what the rollout could not understand is reported before anything is applied, all of it.
+func TestCheckDeclared(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.Put(&unstructured.Unstructured{Object: map[string]any{"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+		"metadata": map[string]any{"name": "widgets.example.com", "annotations": map[string]any{release.AnnotationFailedWhen: "jsonpath={.status"}}}})
+	declared := func(apiVersion, kind, name, readyWhen string) release.Declared {
+		one := release.Declared{Object: release.Object{APIVersion: apiVersion, Kind: kind, Namespace: space, Name: name}}
+		if readyWhen != "" {
+			one.Annotations = map[string]string{release.AnnotationReadyWhen: readyWhen}
+		}
+		return one
+	}
+	right := []release.Declared{declared("v1", "ConfigMap", "c", "any text"), declared("unserved.example.com/v1", "Other", "o", "condition=Ready")}
+	if err := s.watcher().CheckDeclared(t.Context(), right); err != nil {
+		t.Errorf("got %v", err)
+	}
+	err := s.watcher().CheckDeclared(t.Context(), append(right, declared("example.com/v1", "Widget", "w", ""), declared("example.com/v1", "Widget", "v", "Synced"),
+		declared("unserved.example.com/v1", "Other", "p", "condition="), declared("apiextensions.k8s.io/v1", "CustomResourceDefinition", "others.unserved.example.com", "Ready")))
+	var input *release.InputError
+	if !errors.As(err, &input) || len(input.Problems) != 4 {
+		t.Fatalf("got %v", err)
+	}
+	for _, want := range []string{"CustomResourceDefinition/widgets.example.com: annotation onedigest.dev/failed-when: \"jsonpath={.status\"", "Widget/v: annotation onedigest.dev/ready-when: \"Synced\" is neither",
+		"Other/p: annotation", "CustomResourceDefinition/others.unserved.example.com: annotation"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q lacks %q", err, want)
+		}
 	}
 }
 

@@ -43,7 +43,7 @@ func New(client *kube.Client) (*Watcher, error) {
 // Watch returns when every object is ready, or with the reason why one will not be. It reports one step per change, from its own
 // goroutine. Objects of kinds that are ready once they exist (a Secret) are not reported; a Service of type LoadBalancer and a
 // HorizontalPodAutoscaler are reported and not waited for; custom resources and their definitions are waited for, but do not make
-// the rollout fail unless annotations say when (AnnotationReadyWhen, AnnotationFailedWhen). What was reported before the release was applied, by the baseline, does not count until it is reported again.
+// the rollout fail unless annotations say when (release.AnnotationReadyWhen, release.AnnotationFailedWhen). What was reported before the release was applied, by the baseline, does not count until it is reported again.
 // Pods of an older template that keep a StatefulSet from being rolled out are deleted, so that its controller replaces them; a pod
 // that is ready never is. The cluster is watched, never polled. A cluster that drops watches, does not answer or asks for another token
 // is waited for, and nothing counts as ready or failed until it answers again.

@@ -1,0 +1,68 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// checkPlatforms refuses images that were built for none of the nodes to which a workload's pods may be scheduled. What is unknown is no
+// reason: a registry that does not say what an image was built for, nodes that may not be listed or that an autoscaler has yet to add.
+func (r request) checkPlatforms(ctx context.Context, templates []release.PodTemplate) error {
+	var problems []string
+	for _, image := range r.deployment.Images {
+		running := slices.DeleteFunc(slices.Clone(templates), func(t release.PodTemplate) bool {
+			return !slices.ContainsFunc(t.Images, func(name string) bool { return strings.HasSuffix(name, "@"+image.Image.Digest.String()) })
+		})
+		problem, err := r.checkPlatform(ctx, image.Image, running)
+		if err != nil {
+			return err
+		}
+		if problem != "" {
+			problems = append(problems, problem)
+		}
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return &release.Refusal{Why: strings.Join(problems, "; "),
+		Do: "build for the nodes' platform too (build --platforms), or select nodes of the image's (kubernetes.io/arch)"}
+}
+
+// checkPlatform says why no node can run an image, "" if one can or if that is unknown.
+func (r request) checkPlatform(ctx context.Context, image release.Image, templates []release.PodTemplate) (problem string, err error) {
+	if len(templates) == 0 {
+		return "", nil
+	}
+	children, found, err := r.Registry.Platforms(ctx, image)
+	if err != nil || !found || len(children) == 0 {
+		return "", err
+	}
+	platforms := make([]release.Platform, len(children))
+	for i, child := range children {
+		if platforms[i] = child.Platform; platforms[i] == (release.Platform{}) {
+			return "", nil
+		}
+	}
+	misfits, err := r.Cluster.Misfits(ctx, templates, platforms)
+	if err != nil || len(misfits) == 0 {
+		return "", err
+	}
+	lines := make([]string, len(misfits))
+	for i, misfit := range misfits {
+		lines[i] = fmt.Sprintf("every node that can run pods of %s is %s", misfit.Object, joinPlatforms(misfit.Nodes))
+	}
+	return fmt.Sprintf("image %q is for %s, and %s", image, joinPlatforms(platforms), strings.Join(lines, "; ")), nil
+}
+
+func joinPlatforms(platforms []release.Platform) string {
+	names := make([]string, len(platforms))
+	for i, platform := range platforms {
+		names[i] = platform.String()
+	}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), ", ")
+}

@@ -1,0 +1,81 @@
+package deploy_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// TestAnImageForNoNodeIsRefused before anything changes; what is unknown is no reason.
+func TestAnImageForNoNodeIsRefused(t *testing.T) {
+	t.Parallel()
+	arm, amd := release.Platform{OS: "linux", Architecture: "arm64"}, release.Platform{OS: "linux", Architecture: "amd64"}
+	shop := release.Object{APIVersion: "apps/v1", Kind: "Deployment", Name: "shop"}
+	for name, test := range map[string]struct {
+		platforms []release.PlatformImage
+		misfits   []release.Misfit
+		refused   bool
+	}{
+		"for no node":        {[]release.PlatformImage{{Platform: arm}}, []release.Misfit{{Object: shop, Nodes: []release.Platform{amd}}}, true},
+		"for a node":         {[]release.PlatformImage{{Platform: arm}}, nil, false},
+		"for what, unknown":  {[]release.PlatformImage{{Platform: arm}, {}}, []release.Misfit{{Object: shop, Nodes: []release.Platform{amd}}}, false},
+		"without its images": {nil, []release.Misfit{{Object: shop, Nodes: []release.Platform{amd}}}, false},
+	} {
+		for _, flags := range [][]string{nil, {"--dry-run"}} {
+			fakes := &fakes{platforms: test.platforms, misfits: test.misfits, rendering: release.Rendering{Templates: []release.PodTemplate{{Object: shop, Images: []string{image(t, "a").String()}}}}}
+			_, _, err := fakes.run(t, flags...)
+			var refusal *release.Refusal
+			if errors.As(err, &refusal) != test.refused || err != nil && !test.refused {
+				t.Errorf("%s: got %v", name, err)
+			}
+			if test.refused {
+				check(t, err.Error(), "is for linux/arm64, and every node that can run pods of Deployment/shop is linux/amd64", "--platforms")
+				if len(fakes.done) > 0 {
+					t.Errorf("%s: did %v", name, fakes.done)
+				}
+			}
+		}
+	}
+}
+
+func TestAnnotationsAreCheckedBeforeAnythingChanges(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{declaredErr: release.BadInput("Widget/w", "annotation onedigest.dev/ready-when", "")}
+	_, _, err := fakes.run(t)
+	if release.ExitCode(err) != release.ExitInput || len(fakes.done) > 0 {
+		t.Errorf("got %v, did %v", err, fakes.done)
+	}
+}
+
+// TestRollbackKindsAreAskedForIfThereIsOne: without rollbacks their permissions do not matter.
+func TestRollbackKindsAreAskedForIfThereIsOne(t *testing.T) {
+	t.Parallel()
+	object, back := release.AppliedKind{Resource: "services", Namespace: "staging"}, release.AppliedKind{Resource: "configmaps", Namespace: "staging", Use: release.UseRollback}
+	for setting, want := range map[string][]release.AppliedKind{"auto": {object, back}, "off": {object}} {
+		fakes := &fakes{rendering: release.Rendering{Kinds: []release.AppliedKind{object, back}}}
+		if _, _, err := fakes.run(t, "--rollback", setting); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, fakes.checkedKinds); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", setting, diff)
+		}
+	}
+}
+
+// TestTheBaselineCoversEveryNamespace of the release, before the deploy and before the rollback.
+func TestTheBaselineCoversEveryNamespace(t *testing.T) {
+	t.Parallel()
+	kinds := []release.AppliedKind{{Resource: "configmaps", Namespace: "other"}, {Resource: "services", Namespace: "staging"}, {Resource: "secrets", Namespace: "other"},
+		{Group: "rbac.authorization.k8s.io", Resource: "clusterroles"}}
+	fakes := &fakes{history: live(another), rendering: release.Rendering{Kinds: kinds}, watchErr: broken("CrashLoopBackOff"),
+		target: release.RollbackTarget{Revision: 5, Namespaces: []string{"older", "staging"}}}
+	if _, _, err := fakes.run(t); err == nil {
+		t.Fatal("a broken rollout passes")
+	}
+	if diff := cmp.Diff([][]string{{"other", "staging"}, {"older", "other", "staging"}}, fakes.baselines); diff != "" || !slices.Contains(fakes.done, "rollback to 5") {
+		t.Errorf("did %v, -want +got:\n%s", fakes.done, diff)
+	}
+}
