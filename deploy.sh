@@ -11,6 +11,7 @@ Usage: ./deploy.sh --image REPOSITORY@sha256:… [options]
   --environment NAME     environment to deploy to (default staging)
   --values FILE          values file; repeatable, a later one wins
                          (default terraform/ENVIRONMENT/values-ENVIRONMENT.yaml, if it exists)
+  --checks FILE          checks that the release must pass (default app/smoke.yaml, those of the sample service)
   --release NAME         Helm release (default: the last part of the image's repository)
   --namespace NAME       namespace, created if absent (default: the environment's name)
   --kubeconfig FILE      kubeconfig (default $KUBECONFIG, else ~/.kube/config)
@@ -51,7 +52,7 @@ current_context() {
 field() { sed -n "s/^  \"$1\": \"\(.*\)\",\{0,1\}$/\1/p"; }
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
-environment=staging image='' release='' namespace='' kubeconfig='' context='' yes=''
+environment=staging checks=app/smoke.yaml image='' release='' namespace='' kubeconfig='' context='' yes=''
 values=()
 order=()
 while (($#)); do
@@ -59,8 +60,8 @@ while (($#)); do
     --help | -h) usage && exit 0 ;;
     --yes) yes=true && shift && continue ;;
     --allow-rollback | --allow-diverged | --unpin) order+=("$1") && shift && continue ;;
-    --environment | --image | --release | --namespace | --kubeconfig | --context | --values) ;;
-    --environment=* | --image=* | --release=* | --namespace=* | --kubeconfig=* | --context=* | --values=*)
+    --environment | --image | --release | --namespace | --kubeconfig | --context | --values | --checks) ;;
+    --environment=* | --image=* | --release=* | --namespace=* | --kubeconfig=* | --context=* | --values=* | --checks=*)
       set -- "${1%%=*}" "${1#*=}" "${@:2}"
       ;;
     *) bad_input "$(printf '%q' "$1"): unknown option; --help lists the options" ;;
@@ -122,7 +123,7 @@ if [[ $(field outcome <<<"$deployed") == superseded ]]; then
 fi
 commit=$(field commit <<<"$deployed")
 code=0
-"$bin/smoke" "${common[@]}" ${commit:+--expect-commit="$commit"} || code=$?
+"$bin/smoke" "${common[@]}" --checks "$checks" ${commit:+--expect-commit="$commit"} || code=$?
 if ((code)); then
   "$bin/deploy" "${common[@]}" --rollback-failed-smoke
   exit "$code"

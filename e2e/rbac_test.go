@@ -43,6 +43,7 @@ type recorder struct {
 func startRecorder(t *testing.T) *recorder {
 	t.Helper()
 	config := adminConfig(t)
+	config.NextProtos = []string{"http/1.1"} // a forwarded port is an Upgrade, which HTTP/2 has not
 	transport, err := rest.TransportFor(config)
 	if err != nil {
 		t.Fatal(err)
@@ -181,7 +182,7 @@ func policyRules(permissions []release.Permission) (rules []rbac.PolicyRule) {
 }
 
 // TestTheRoleIsExact deploys as a user with exactly the rules of the table: installs, upgrades, removes an object, fails, finds
-// the cause and goes back. Every request must be covered by a rule, and every rule used by a request.
+// the cause, goes back and smokes. Every request must be covered by a rule, and every rule used by a request.
 func TestTheRoleIsExact(t *testing.T) {
 	onNode(t)
 	t.Parallel()
@@ -213,7 +214,7 @@ func TestTheRoleIsExact(t *testing.T) {
 	run(0, "--dry-run")
 	run(0, "--set", "note=fourth")
 	leaveLeaseHeld(t, namespace)
-	run(0, "--set", "note=fifth")
+	run(0, "--set", "note=fifth", "--smoke-checks", "default")
 
 	allowed := map[rule]bool{}
 	for _, p := range needed {

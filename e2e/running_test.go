@@ -138,15 +138,6 @@ func TestPodsOfARelease(t *testing.T) {
 			tree.deployManifest(t, namespace, first, strings.Replace(ordered, "STRATEGY", "{type: RollingUpdate}", 1)).expect(t, 0, "2 pods run sha256:")
 			tree.deployManifest(t, namespace, second, manifest).expect(t, 0, `pod "web-1" of StatefulSet/web stays at an older revision`, "is not marked as verified", "0 pods run sha256:")
 		},
-		// Nothing can ask the release: it is refused before anything is there.
-		"inside-only": func(t *testing.T, namespace string) {
-			inside := strings.Replace(served, "type: LoadBalancer, ", "", 1)
-			tree.deployManifest(t, namespace, first, web+inside, "--smoke-checks", "default").expect(t, 2, "smoke-checks", "cannot reach the release")
-			if _, err := client(t).CoreV1().Namespaces().Get(t.Context(), namespace, meta.GetOptions{}); err == nil {
-				t.Error("the namespace was made")
-			}
-			tree.deployManifest(t, namespace, first, web+inside).expect(t, 0, "1 pods run sha256:")
-		},
 		// The node knows the image by another index that lists the same child, and reports that one.
 		"of-two-indexes": func(t *testing.T, namespace string) {
 			one, two := pushIndexes(t, first)

@@ -81,7 +81,7 @@ func TestAFailureRollsBackToTheVerifiedRevision(t *testing.T) {
 
 	tree.edit("app/configs.go", "s.json(w, http.StatusOK,", "s.json(w, http.StatusInternalServerError,")
 	tree.commit("break /configs")
-	result, got = tree.deploy(t.Context(), "back", tree.build(), "--smoke-checks", "default")
+	result, got = tree.deploy(t.Context(), "back", tree.build(), "--smoke-checks", "app/smoke.yaml")
 	got.expect(t, 1, "OD-208", "configuration [check] status: expected 200, got 500")
 	if result.Outcome != release.RolledBack || result.Code != causes.SmokeFailed {
 		t.Errorf("got outcome %q: %s", result.Outcome, result.State)

@@ -14,7 +14,7 @@ import (
 // smoke runs the verb on the release shop of a namespace.
 func (c checkout) smoke(namespace string, args ...string) verbResult {
 	c.t.Helper()
-	return c.verb(c.t.Context(), appsmoke.Command(), append([]string{"--environment", namespace, "--release", "shop", "--timeout", "1m", "--patience", "2s"}, args...)...)
+	return c.verb(c.t.Context(), appsmoke.Command(), append([]string{"--environment", namespace, "--release", "shop", "--checks", "app/smoke.yaml", "--timeout", "1m", "--patience", "2s"}, args...)...)
 }
 
 // TestARollbackGoesToWhatSmokeProved: a revision that became ready and answers wrongly is never gone back to, and is rolled back by the

@@ -22,7 +22,7 @@ source <(bin/localaws env --dir "$LOCALAWS_DIR")
 bin/sandbox up --dir "$SANDBOX_DIR" --registry "$REGISTRY" --ecr-endpoint "http://$REGISTRY"
 KUBECONFIG=$(bin/sandbox kubeconfig --dir "$SANDBOX_DIR")
 export KUBECONFIG
-bin/pipeline --repository "$REGISTRY/shop" --context app --builder go --platform "linux/$(go env GOARCH)"
+bin/pipeline --repository "$REGISTRY/shop" --context app --builder go --platform "linux/$(go env GOARCH)" --checks app/smoke.yaml
 cat <<TXT
 demo done in $(($(date +%s) - began)) s. Next:
   make demo                        again: reused, unchanged, unchanged

@@ -12,11 +12,11 @@ import (
 )
 
 // resolveAddress finds out from the rendered chart which object's address is the release's, before anything changes. It refuses
-// several of which none can be chosen, one that the chart does not render, and smoke checks of a release without an address.
+// several of which none can be chosen, and one that the chart does not render. A release without an address is asked inside its cluster.
 func (r request) resolveAddress() (release.Address, error) {
 	address := r.settings.Address
 	if address.URL() != "" || address == release.AddressNone {
-		return address, r.checkReachable(address != release.AddressNone, "is none")
+		return address, nil
 	}
 	endpoints := slices.DeleteFunc(slices.Clone(r.rendering.Endpoints), func(o release.Object) bool { return o.Namespace != "" && o.Namespace != r.settings.Namespace })
 	if kind, name := address.Object(); kind != "" {
@@ -33,16 +33,7 @@ func (r request) resolveAddress() (release.Address, error) {
 	if isFound {
 		return release.AddressOf(found), nil
 	}
-	return release.AddressAuto, r.checkReachable(false, "cannot be found: its chart renders no Service of type LoadBalancer and no Ingress")
-}
-
-// checkReachable refuses smoke checks of a release that gets no address outside the cluster: they could not be asked.
-func (r request) checkReachable(reachable bool, why string) error {
-	if reachable || r.settings.SmokeChecks == "" {
-		return nil
-	}
-	return release.BadSetting("smoke-checks", "cannot reach the release: its address "+why,
-		"say with --address where it is served, or omit smoke-checks and run smoke with --url from where its Service can be reached")
+	return release.AddressAuto, nil
 }
 
 func listEndpoints(endpoints []release.Object) string {
@@ -56,21 +47,23 @@ func listEndpoints(endpoints []release.Object) string {
 	return strings.Join(names, ", ")
 }
 
-// waitForAddress waits for the external address; "" if the release has none. A release that is ready does not fail because it has no
-// address, unless smoke checks need it: the cause is reported.
-func (r request) waitForAddress(leaseCtx context.Context, budget budget) (string, error) {
+// waitForAddress waits for the external address; "" if the release has none, or none that is known in time, and then noAddress says
+// why. A release that is ready does not fail because it has no address: its smoke checks are sent to its pods only.
+func (r request) waitForAddress(leaseCtx context.Context, budget budget) (url string, noAddress, err error) {
 	if r.address == release.AddressNone {
-		return "", nil
+		return "", nil, nil
 	}
 	if url := r.address.URL(); url != "" {
-		return url, nil
+		return url, nil, nil
 	}
 	ctx, cancel := budget.withDeadline(leaseCtx, release.PhaseAddress)
 	defer cancel()
-	url, err := r.Cluster.Address(ctx, r.settings.Namespace, r.settings.Release, r.address, r.info)
-	if err == nil || r.settings.SmokeChecks != "" || errors.Is(leaseCtx.Err(), context.Canceled) {
-		return url, err
+	url, err = r.Cluster.Address(ctx, r.settings.Namespace, r.settings.Release, r.address, r.info)
+	var diagnosed release.Diagnosed
+	isLate := errors.As(err, &diagnosed) && diagnosed.Diagnosis().Code == causes.NoAddress
+	if err == nil || r.settings.SmokeChecks != "" && !isLate || errors.Is(leaseCtx.Err(), context.Canceled) {
+		return url, nil, err
 	}
 	r.Reporter.Warnf("the release is ready, but where it is served is not known: %v", err)
-	return "", nil
+	return "", err, nil
 }

@@ -27,7 +27,6 @@ func TestAnUnclearAddressIsRefusedBeforeAnythingChanges(t *testing.T) {
 		"two load balancers":               {&fakes{endpoints: balancers("web", "admin")}, nil, "--address: OD-209 the release has 2 addresses, and none is named as the release: service/web, service/admin"},
 		"one that the chart does not have": {&fakes{endpoints: balancers("web", "admin")}, []string{"--address", "service/wbe"}, "it renders service/web, service/admin"},
 		"of the wrong kind":                {&fakes{endpoints: balancers("web")}, []string{"--address", "ingress/web"}, "the chart renders no ingress/web"},
-		"none, and smoke checks":           {&fakes{}, []string{"--address", "none", "--smoke-checks", "default"}, "--smoke-checks: cannot reach the release: its address is none"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -49,17 +48,26 @@ func TestAReadyReleaseIsVerifiedWithoutAnAddress(t *testing.T) {
 		asks  string
 		url   string
 	}{
-		"named among two":         {&fakes{endpoints: balancers("web", "admin")}, []string{"--address", "service/admin"}, "address service/admin", "http://127.0.0.1"},
-		"in another namespace":    {&fakes{endpoints: append(balancers("web"), release.Object{Kind: "Service", Namespace: "other", Name: "b"})}, nil, "address service/web", "http://127.0.0.1"},
-		"given":                   {&fakes{endpoints: balancers("web", "admin")}, []string{"--address", "https://shop.example.com"}, "", "https://shop.example.com"},
-		"none":                    {&fakes{endpoints: balancers("web", "admin")}, []string{"--address", "none"}, "", ""},
-		"inside only":             {&fakes{inside: true, noURL: true}, nil, "address auto", ""},
-		"an address that is late": {&fakes{addrErr: late}, nil, "address service/shop", ""},
+		"named among two":          {&fakes{endpoints: balancers("web", "admin")}, []string{"--address", "service/admin"}, "address service/admin", "http://127.0.0.1"},
+		"in another namespace":     {&fakes{endpoints: append(balancers("web"), release.Object{Kind: "Service", Namespace: "other", Name: "b"})}, nil, "address service/web", "http://127.0.0.1"},
+		"given":                    {&fakes{endpoints: balancers("web", "admin")}, []string{"--address", "https://shop.example.com"}, "", "https://shop.example.com"},
+		"none":                     {&fakes{endpoints: balancers("web", "admin")}, []string{"--address", "none"}, "", ""},
+		"inside only":              {&fakes{inside: true, noURL: true}, nil, "address auto", ""},
+		"an address that is late":  {&fakes{addrErr: late}, nil, "address service/shop", ""},
+		"none, and smoke checks":   {&fakes{}, []string{"--address", "none", "--smoke-checks", "default"}, "", ""},
+		"inside, and smoke checks": {&fakes{inside: true, noURL: true}, []string{"--smoke-checks", "default"}, "address auto", ""},
+		"late, and smoke checks":   {&fakes{addrErr: late}, []string{"--smoke-checks", "default"}, "address service/shop", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			result, log, err := test.fakes.run(t, test.flags...)
-			if err != nil || result.URL != test.url || !slices.Contains(test.fakes.done, "mark 7 ready") {
+			mark := "mark 7 ready"
+			if slices.Contains(test.flags, "--smoke-checks") { // its pods were asked instead
+				if mark = "mark 7 proved"; !slices.Contains(test.fakes.done, `smoke pods with ""`) {
+					t.Errorf("did %v", test.fakes.done)
+				}
+			}
+			if err != nil || result.URL != test.url || !slices.Contains(test.fakes.done, mark) {
 				t.Errorf("got URL %q, %v, did %v", result.URL, err, test.fakes.done)
 			}
 			if test.asks != "" && !slices.Contains(test.fakes.done, test.asks) || test.asks == "" && strings.Contains(strings.Join(test.fakes.done, "\n"), "address") {

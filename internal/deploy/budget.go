@@ -30,6 +30,8 @@ const (
 	addressPercent  = 20 // an AWS load balancer takes minutes, once
 	smokePercent    = 10
 	rollbackPercent = 25
+
+	soakPercent = 25 // the longest soak
 )
 
 // splitTimeout gives every phase that the settings ask for its share, and the rollout the rest.
@@ -41,7 +43,13 @@ func splitTimeout(settings Settings, timeout time.Duration) budget {
 	if settings.Rollback == rollbackAuto {
 		percent[release.PhaseRollback] = rollbackPercent
 	}
-	shareOf := func(phase release.Phase) time.Duration { return timeout * time.Duration(percent[phase]) / 100 }
+	shareOf := func(phase release.Phase) time.Duration {
+		share := timeout * time.Duration(percent[phase]) / 100
+		if phase == release.PhaseSmoke {
+			share += min(settings.SmokeSoak, timeout*soakPercent/100)
+		}
+		return share
+	}
 	rest := timeout
 	for phase := range percent {
 		rest -= shareOf(phase)

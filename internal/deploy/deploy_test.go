@@ -49,7 +49,6 @@ func TestPreflightFailureChangesNothing(t *testing.T) {
 		"a template that fails":                {&fakes{renderErr: release.BadInput("chart", "cannot be rendered", "")}, nil, release.ExitInput, "cannot be rendered"},
 		"an image that is not in its registry": {&fakes{absent: true}, nil, release.ExitFailed, "is not in its registry"},
 		"an image of another commit":           {&fakes{revision: "x"}, []string{"--commit", commit.String()}, release.ExitFailed, `is labelled with revision "x"`},
-		"smoke checks that reach nothing":      {&fakes{inside: true}, []string{"--smoke-checks", "default"}, release.ExitInput, "--smoke-checks: cannot reach the release"},
 		"objects that may not be applied":      {&fakes{noKinds: &release.Fault{Side: "cluster", Err: errors.New("may not patch deployments.apps")}}, nil, release.ExitFault, "may not patch"},
 		"a cluster that does not answer":       {&fakes{noAccess: &release.Fault{Side: "cluster", Err: errors.New("connection refused")}}, nil, release.ExitFault, "connection refused"},
 	} {

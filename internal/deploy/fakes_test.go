@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -143,8 +144,8 @@ func (s smoker) Check(file string) error {
 	return nil
 }
 
-func (s smoker) Smoke(_ context.Context, url, file string, _ release.Commit) error {
-	s.note("smoke %s with %q", url, file)
+func (s smoker) Smoke(_ context.Context, request deploy.SmokeRequest) error {
+	s.note("smoke %s with %q", cmp.Or(request.URL, "pods"), request.Checks)
 	return s.smokeErr
 }
 

@@ -170,11 +170,11 @@ func TestOnlyABadReleaseIsRolledBack(t *testing.T) {
 	t.Parallel()
 	late := &release.Failure{What: "release \"shop\" has no external address in time", Err: stuck{release.Diagnosis{Code: causes.NoAddress}}}
 	for name, fakes := range map[string]*fakes{
-		"no address in time":                 {addrErr: late},
+		"no address in time, and no pods":    {addrErr: late, smokeErr: &release.Failure{What: "the release has nothing to ask"}},
 		"an address that cannot be read":     {addrErr: &release.Fault{Side: "cluster", Err: errors.New("forbidden")}},
 		"several addresses":                  {addrErr: release.BadSetting("release", "has 2 load balancers", "")},
 		"an address of another kind":         {addrErr: &release.Failure{What: "any failure at all"}},
-		"no address and smoke checks":        {noURL: true},
+		"no address, and no pods":            {noURL: true, smokeErr: &release.Failure{What: "the release has nothing to ask"}},
 		"pods that cannot be listed":         {podsErr: &release.Fault{Side: "cluster", Err: errors.New("forbidden")}},
 		"a smoke that was not a verdict":     {smokeErr: &release.Failure{What: "smoke was interrupted"}},
 		"checks that cannot be read":         {smokeErr: release.BadInput("x.yaml", "is gone", "")},

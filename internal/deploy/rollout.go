@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -53,18 +54,21 @@ func (r request) rollout(leaseCtx context.Context, budget budget) (rolloutResult
 	if len(reached.images) > 0 {
 		reached.digest = reached.images[0].Digest
 	}
-	if reached.url, err = r.waitForAddress(ctx, budget); err != nil {
+	url, noAddress, err := r.waitForAddress(ctx, budget)
+	if reached.url = url; err != nil {
 		return reached, err
 	}
 	if reached.url != "" {
 		r.Reporter.Infof("served at %s", reached.url)
 	}
-	expected := r.deployment.Commit
 	if proof.held && r.settings.SmokeChecks != "" {
-		expected = ""
 		r.Reporter.Infof("pods of an older revision answer too, as they are meant to: the smoke checks do not compare the commit")
 	}
-	return reached, r.smoke(ctx, budget, reached.url, expected)
+	err = r.smoke(ctx, budget, reached.url, proof.held)
+	if err != nil && !release.IsBadRelease(err) { // what could not be asked may be for want of the address
+		err = errors.Join(err, noAddress)
+	}
+	return reached, err
 }
 
 // apply installs or upgrades and waits until the release is ready. An unchanged release is watched too: it may not be ready.
@@ -145,19 +149,21 @@ func pause(ctx context.Context, duration time.Duration) {
 	}
 }
 
-// smoke runs the smoke checks, if any were asked for, against the address.
-func (r request) smoke(ctx context.Context, budget budget, url string, expected release.Commit) error {
+// smoke runs the smoke checks, if any were asked for, against the address and every pod.
+func (r request) smoke(ctx context.Context, budget budget, url string, anyCommit bool) error {
 	if r.settings.SmokeChecks == "" {
 		return nil
 	}
+	asked := SmokeRequest{URL: url, Checks: r.settings.checksFile(), Namespace: r.settings.Namespace, Release: r.settings.Release, Address: r.address,
+		Image: r.settings.Image, Commit: r.deployment.Commit, AnyCommit: anyCommit, Soak: r.settings.SmokeSoak, MaxErrors: r.settings.SmokeMaxErrors}
+	where := url
 	if url == "" {
-		return &release.Failure{What: fmt.Sprintf("release %q has no address outside the cluster, so no smoke check can reach it; the release is not rolled back", r.settings.Release),
-			Do: "omit smoke-checks, or give its Service an external address"}
+		where = "the pods of " + r.settings.Release
 	}
 	ctx, cancel := budget.withDeadline(ctx, release.PhaseSmoke)
 	defer cancel()
-	defer r.Reporter.Group("smoke of " + url)()
-	err := r.Smoker.Smoke(ctx, url, r.settings.checksFile(), expected)
+	defer r.Reporter.Group("smoke of " + where)()
+	err := r.Smoker.Smoke(ctx, asked)
 	if release.IsBadRelease(err) {
 		return &smokeFailedError{err}
 	}

@@ -31,6 +31,8 @@ type Settings struct {
 	FailedInstall       string
 	Address             release.Address
 	SmokeChecks         string // file; "": no smoke checks; "default": the default checks
+	SmokeSoak           time.Duration
+	SmokeMaxErrors      setting.Share
 	AllowRollback       bool
 	AllowDiverged       bool
 	Unpin               bool
@@ -89,7 +91,11 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Address, setting.Setting{Name: "address", Default: string(release.AddressAuto), Value: "auto|none|service/NAME|ingress/NAME|URL",
 		Help: "Where the release is served; auto: by its load balancer, or else its Ingress"}, release.ParseAddress)
 	setting.Var(set, &s.SmokeChecks, setting.Setting{Name: "smoke-checks", Value: "FILE|default",
-		Help: "Smoke checks that the release must pass, or it is rolled back; default checks / and /configs"}, setting.Text)
+		Help: "Smoke checks that the release must pass, or it is rolled back; default: every pod is asked what its readiness probe asks"}, setting.Text)
+	setting.Var(set, &s.SmokeSoak, setting.Setting{Name: "smoke-soak", Value: "DURATION",
+		Help: "How long the smoke checks must pass; default: three rounds in a row"}, setting.Duration)
+	setting.Var(set, &s.SmokeMaxErrors, setting.Setting{Name: "smoke-max-errors", Value: "PERCENT",
+		Help: "Share of the soak's requests that may be answered wrongly, as 0.1%; never one by another commit; default: none"}, setting.ParseShare)
 	setting.Bool(set, &s.AllowRollback, setting.Setting{Name: "allow-rollback",
 		Help: "Deploy a commit older than the live one, and pin the release there"})
 	setting.Bool(set, &s.AllowDiverged, setting.Setting{Name: "allow-diverged",
@@ -152,6 +158,16 @@ func (s *Settings) checkConflicts() error {
 	conflict(s.AllowRollback && s.Unpin, "unpin", "is given together with --allow-rollback, which pins")
 	conflict(s.Heal && s.Matrix != "", "heal", "is given together with a matrix")
 	conflict(s.RollbackFailedSmoke && (s.Heal || s.DryRun || s.Matrix != ""), "rollback-failed-smoke", "is given together with --heal, --dry-run or a matrix")
+	if s.SmokeSoak > 0 && s.SmokeChecks == "" {
+		problems = append(problems, release.Problem{Setting: "smoke-soak", What: "is given without --smoke-checks", Do: "give --smoke-checks too"})
+	}
+	if s.SmokeMaxErrors > 0 && s.SmokeSoak == 0 {
+		problems = append(problems, release.Problem{Setting: "smoke-max-errors", What: "is given without --smoke-soak, over which it is counted", Do: "give --smoke-soak"})
+	}
+	if limit := s.Timeout * soakPercent / 100; s.SmokeSoak > limit && s.Matrix == "" {
+		problems = append(problems, release.Problem{Setting: "smoke-soak", What: fmt.Sprintf("takes more than %d%% of --timeout %s (%s)", soakPercent, s.Timeout, limit.Round(time.Second)),
+			Do: "give a longer --timeout"})
+	}
 	if len(s.CompareValues) > 0 && !s.DryRun {
 		problems = append(problems, release.Problem{Setting: "compare-values", What: "is used by a dry run only", Do: "give --dry-run too"})
 	}

@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/kube/diagnose"
 	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -27,6 +30,9 @@ func instanceSelector(name string) string {
 // Address is the release's URL outside the cluster: that of its Service of type LoadBalancer, or else of its Ingress. It watches
 // until an address is assigned; report is called with what it waits for. A release that has neither gets "" at once, and report
 // says why. A user who may not read Ingresses is treated as if there were none.
+//
+// An object of which nobody has reported an address within ten minutes since it was created is not waited for: its controller does not
+// report any, or cannot. The URL is "" then too.
 //
 // Among several load balancers or Ingresses the one named as the release is taken; if none is, the error is an
 // *release.InputError. If ctx's time is up, it is a *release.Failure.
@@ -47,21 +53,22 @@ func (c *Client) Address(ctx context.Context, namespace, name string, address re
 	kind, named := address.Object()
 	switch kind {
 	case "Service":
-		url, reason, err := wait.run(ctx, c.serviceNamed(namespace, named), findLoadBalancer)
+		url, reason, err := wait.run(ctx, c.serviceNamed(namespace, named), findLoadBalancer(anyObject))
 		return reportNone(url, reason, err, reportOnce)
 	case "Ingress":
-		url, _, err := wait.run(ctx, c.ingressNamed(namespace, named), findIngress)
-		return reportNone(url, fmt.Sprintf("there is no Ingress %q in namespace %q", named, namespace), err, reportOnce)
+		url, reason, err := wait.run(ctx, c.ingressNamed(namespace, named), findIngress(anyObject))
+		return reportNone(url, cmp.Or(reason, fmt.Sprintf("there is no Ingress %q in namespace %q", named, namespace)), err, reportOnce)
 	}
-	url, reason, err := wait.run(ctx, c.servicesOf(namespace, name), findLoadBalancer)
+	own := func(object metav1.Object) bool { return belongsTo(object, name) }
+	url, reason, err := wait.run(ctx, c.servicesOf(namespace), findLoadBalancer(own))
 	if url != "" || err != nil {
 		return url, err
 	}
-	url, _, err = wait.run(ctx, c.ingressesOf(namespace, name), findIngress)
+	url, ofIngress, err := wait.run(ctx, c.ingressesOf(namespace), findIngress(own))
 	if fault := new(release.Fault); errors.As(err, &fault) && (apierrors.IsForbidden(err) || apierrors.IsNotFound(err)) {
 		err = nil
 	}
-	return reportNone(url, reason, err, reportOnce)
+	return reportNone(url, cmp.Or(ofIngress, reason), err, reportOnce)
 }
 
 // reportNone reports the reason if there is no URL.
@@ -72,12 +79,33 @@ func reportNone(url, reason string, err error, report func(string)) (string, err
 	return url, err
 }
 
+// addressGrace is how long after its creation the address of an object is waited for. AWS's load balancers take minutes.
+const addressGrace = 10 * time.Minute
+
 // endpoint is a load balancer or an Ingress of a release.
 type endpoint struct {
-	object release.Object
-	uid    types.UID
-	url    string // "" until an address is assigned
+	object  release.Object
+	uid     types.UID
+	created time.Time
+	url     string // "" until an address is assigned
+	hosts   []string
 }
+
+// unreported says that an address will not be waited for, and by which hosts the object is known; "" if it is to be waited for.
+func (e endpoint) unreported(now time.Time) string {
+	age := now.Sub(e.created)
+	if e.created.IsZero() || age < addressGrace {
+		return ""
+	}
+	text := fmt.Sprintf("no address outside the cluster has been reported of %s in the %s since it was created, so none is waited for", e.object, age.Round(time.Minute))
+	if len(e.hosts) > 0 {
+		text += "; its rules name " + strings.Join(e.hosts[:min(maxNames, len(e.hosts))], ", ")
+	}
+	return text
+}
+
+// anyObject accepts every object.
+func anyObject(metav1.Object) bool { return true }
 
 // findEndpoint finds the endpoint of a release in a store; nil and a reason if there is none.
 type findEndpoint func(from *store.Store, namespace, name string) (found *endpoint, reason string, err error)
@@ -106,8 +134,8 @@ func (w addressWait) run(ctx context.Context, source store.Source, find findEndp
 			if found, reason, err = find(objects, w.namespace, w.name); err != nil || found == nil {
 				return "", reason, err
 			}
-			if found.url != "" {
-				return found.url, "", nil
+			if reason := found.unreported(time.Now()); found.url != "" || reason != "" {
+				return found.url, reason, nil
 			}
 			w.report(fmt.Sprintf("waiting for the address of %s", found.object))
 		} else if state.Refused() {

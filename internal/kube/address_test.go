@@ -78,7 +78,7 @@ func TestAddress(t *testing.T) {
 		"its own of two":  {[]*core.Service{service("a", core.ServiceTypeLoadBalancer, "other.example.com", port(80, "")), service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, ""))}, "http://lb.example.com", "", false},
 		"one of two":      {[]*core.Service{service("a", core.ServiceTypeLoadBalancer, "", port(80, "")), service("b", core.ServiceTypeLoadBalancer, "", port(80, ""))}, "", "", true},
 		"inside only":     {[]*core.Service{service("shop", core.ServiceTypeClusterIP, "", port(80, "")), service("peers", "", "", port(80, ""))}, "", "Service/peers is of type ClusterIP, Service/shop is of type ClusterIP: no address outside the cluster", false},
-		"without Service": {nil, "", `no Service in namespace "staging" is labelled app.kubernetes.io/instance=shop`, false},
+		"without Service": {nil, "", `no Service in namespace "staging" belongs to release "shop"`, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	networking "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Annotations that make the AWS Load Balancer Controller serve HTTPS
@@ -17,9 +18,9 @@ const (
 	listenAnnotation      = "alb.ingress.kubernetes.io/listen-ports"
 )
 
-func (c *Client) ingressesOf(namespace, name string) store.Source {
+func (c *Client) ingressesOf(namespace string) store.Source {
 	client := c.ingresses(namespace)
-	return store.From(&networking.Ingress{}, client.List, client.Watch).WithLabels(instanceSelector(name))
+	return store.From(&networking.Ingress{}, client.List, client.Watch)
 }
 
 func (c *Client) ingressNamed(namespace, name string) store.Source {
@@ -28,16 +29,32 @@ func (c *Client) ingressNamed(namespace, name string) store.Source {
 }
 
 // findIngress finds the release's Ingress.
-func findIngress(from *store.Store, _, name string) (found *endpoint, reason string, err error) {
-	ingresses := store.All[*networking.Ingress](from)
+func findIngress(isOwn func(metav1.Object) bool) findEndpoint {
+	return func(from *store.Store, _, name string) (found *endpoint, reason string, err error) {
+		ingresses := slices.DeleteFunc(store.All[*networking.Ingress](from), func(ingress *networking.Ingress) bool { return !isOwn(ingress) })
+		found, err = ingressAmong(ingresses, name)
+		return found, "", err
+	}
+}
+
+func ingressAmong(ingresses []*networking.Ingress, name string) (*endpoint, error) {
 	slices.SortFunc(ingresses, func(a, b *networking.Ingress) int { return cmp.Compare(a.Name, b.Name) })
 	var endpoints []endpoint
 	for _, ingress := range ingresses {
 		object := release.Object{APIVersion: "networking.k8s.io/v1", Kind: "Ingress", Namespace: ingress.Namespace, Name: ingress.Name}
-		endpoints = append(endpoints, endpoint{object, ingress.UID, ingressURL(ingress)})
+		endpoints = append(endpoints, endpoint{object: object, uid: ingress.UID, created: ingress.CreationTimestamp.Time, url: ingressURL(ingress), hosts: ruleHosts(ingress)})
 	}
-	found, err = selectEndpoint(endpoints, name)
-	return found, "", err
+	return selectEndpoint(endpoints, name)
+}
+
+// ruleHosts are the hosts of an Ingress's rules; one with "*." stands for all names one level below it.
+func ruleHosts(ingress *networking.Ingress) (hosts []string) {
+	for _, rule := range ingress.Spec.Rules {
+		if rule.Host != "" && !slices.Contains(hosts, rule.Host) {
+			hosts = append(hosts, rule.Host)
+		}
+	}
+	return hosts
 }
 
 // ingressURL is the URL of an Ingress, "" until its controller has assigned an address: with the first host of its rules, because

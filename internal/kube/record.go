@@ -114,32 +114,39 @@ type templated struct {
 
 // workloadsNaming finds the workloads of a manifest whose pod template names an image of the repository. Objects without a namespace
 // get the given one. Documents that do not hold the repository's name are not parsed.
-func workloadsNaming(manifest, namespace string, image release.Image) ([]templated, error) {
+func workloadsNaming(manifest, namespace string, image release.Image) (found []templated, err error) {
+	err = eachObject(manifest, image.Repository.String(), func(object map[string]any) {
+		if one, names := namesImage(object, namespace, image); names {
+			found = append(found, one)
+		}
+	})
+	return found, err
+}
+
+// eachObject calls a function for every object in the documents of a manifest that hold a text.
+func eachObject(manifest, text string, call func(object map[string]any)) error {
 	reader := yaml.NewYAMLReader(bufio.NewReader(strings.NewReader(manifest)))
-	var found []templated
 	for {
 		document, err := reader.Read()
 		if errors.Is(err, io.EOF) {
-			return found, nil
+			return nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("reading the release's manifest: %w", err)
+			return fmt.Errorf("reading the release's manifest: %w", err)
 		}
-		if !bytes.Contains(document, []byte(image.Repository)) {
+		if !bytes.Contains(document, []byte(text)) {
 			continue
 		}
 		content, err := yaml.ToJSON(document)
 		if err != nil {
-			return nil, fmt.Errorf("reading the release's manifest: %w", err)
+			return fmt.Errorf("reading the release's manifest: %w", err)
 		}
 		var object map[string]any
 		if json.Unmarshal(content, &object) != nil {
 			continue // not an object
 		}
 		for _, object := range flatten(object) {
-			if one, names := namesImage(object, namespace, image); names {
-				found = append(found, one)
-			}
+			call(object)
 		}
 	}
 }

@@ -11,15 +11,16 @@ import (
 	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	core "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // hostnameAnnotation has the DNS names that ExternalDNS gives a load balancer, separated by commas
 // (https://kubernetes-sigs.github.io/external-dns/latest/docs/annotations/annotations).
 const hostnameAnnotation = "external-dns.alpha.kubernetes.io/hostname"
 
-func (c *Client) servicesOf(namespace, name string) store.Source {
+func (c *Client) servicesOf(namespace string) store.Source {
 	client := c.services(namespace)
-	return store.From(&core.Service{}, client.List, client.Watch).WithLabels(instanceSelector(name))
+	return store.From(&core.Service{}, client.List, client.Watch)
 }
 
 func (c *Client) serviceNamed(namespace, name string) store.Source {
@@ -28,22 +29,28 @@ func (c *Client) serviceNamed(namespace, name string) store.Source {
 }
 
 // findLoadBalancer finds the release's Service of type LoadBalancer. If it has none, reason lists the Services that it has.
-func findLoadBalancer(from *store.Store, namespace, name string) (found *endpoint, reason string, err error) {
-	services := store.All[*core.Service](from)
+func findLoadBalancer(isOwn func(metav1.Object) bool) findEndpoint {
+	return func(from *store.Store, namespace, name string) (found *endpoint, reason string, err error) {
+		services := slices.DeleteFunc(store.All[*core.Service](from), func(service *core.Service) bool { return !isOwn(service) })
+		return loadBalancerAmong(services, namespace, name)
+	}
+}
+
+func loadBalancerAmong(services []*core.Service, namespace, name string) (found *endpoint, reason string, err error) {
 	slices.SortFunc(services, func(a, b *core.Service) int { return cmp.Compare(a.Name, b.Name) })
 	var balancers []endpoint
 	var others []string
 	for _, service := range services {
 		if service.Spec.Type == core.ServiceTypeLoadBalancer {
 			object := release.Object{APIVersion: "v1", Kind: "Service", Namespace: namespace, Name: service.Name}
-			balancers = append(balancers, endpoint{object, service.UID, serviceURL(service)})
+			balancers = append(balancers, endpoint{object: object, uid: service.UID, created: service.CreationTimestamp.Time, url: serviceURL(service)})
 		} else {
 			others = append(others, fmt.Sprintf("Service/%s is of type %s", service.Name, cmp.Or(service.Spec.Type, core.ServiceTypeClusterIP)))
 		}
 	}
 	switch {
 	case len(services) == 0:
-		return nil, fmt.Sprintf("no Service in namespace %q is labelled %s=%s", namespace, instanceLabel, name), nil
+		return nil, fmt.Sprintf("no Service in namespace %q belongs to release %q", namespace, name), nil
 	case len(balancers) == 0:
 		return nil, strings.Join(others[:min(maxNames, len(others))], ", ") + ": no address outside the cluster", nil
 	}
@@ -68,22 +75,37 @@ func serviceURL(service *core.Service) string {
 	if name, _, _ := strings.Cut(service.Annotations[hostnameAnnotation], ","); name != "" {
 		host, preferred = strings.TrimSuffix(strings.TrimSpace(name), "."), "https"
 	}
-	scheme, port := "", int32(0)
-	for _, candidate := range service.Spec.Ports {
-		if candidate.Protocol != "" && candidate.Protocol != core.ProtocolTCP {
-			continue
-		}
-		if itsScheme := schemeOf(candidate); scheme == "" || scheme != preferred && itsScheme == preferred {
-			scheme, port = itsScheme, candidate.Port
-		}
-	}
-	switch {
-	case scheme == "":
+	chosen := portFor(service, preferred)
+	if chosen == nil {
 		return ""
-	case scheme == "http" && port == 80, scheme == "https" && port == 443:
+	}
+	scheme, port := schemeOf(*chosen), chosen.Port
+	if scheme == "http" && port == 80 || scheme == "https" && port == 443 {
 		return scheme + "://" + bracketIPv6(host)
 	}
 	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
+// urlPort is the port that a Service's URL names, nil if it has none for TCP.
+func urlPort(service *core.Service) *core.ServicePort {
+	if service.Annotations[hostnameAnnotation] != "" {
+		return portFor(service, "https")
+	}
+	return portFor(service, "http")
+}
+
+// portFor is the Service's first port for TCP whose scheme is the preferred one, or else its first one; nil if it has none.
+func portFor(service *core.Service, preferred string) (chosen *core.ServicePort) {
+	for i := range service.Spec.Ports {
+		candidate := &service.Spec.Ports[i]
+		if candidate.Protocol != "" && candidate.Protocol != core.ProtocolTCP {
+			continue
+		}
+		if chosen == nil || schemeOf(*chosen) != preferred && schemeOf(*candidate) == preferred {
+			chosen = candidate
+		}
+	}
+	return chosen
 }
 
 func schemeOf(port core.ServicePort) string {

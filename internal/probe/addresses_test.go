@@ -85,14 +85,14 @@ func TestProbeAsksTheGivenAddress(t *testing.T) {
 	base := "http://zones.example:" + port
 	check := release.Check{Path: "/", Method: http.MethodGet, Status: http.StatusOK}
 	for address, want := range map[string]int{"127.0.0.2": 200, "127.0.0.3": 500} {
-		if got := prober.Probe(t.Context(), base, address, check); got.Status != want || got.Address != address || got.OK() != (want == 200) {
+		if got := prober.Probe(t.Context(), Target{Base: base, Address: address}, check); got.Status != want || got.Address != address || got.OK() != (want == 200) {
 			t.Errorf("%s: got %+v", address, got)
 		}
 		if host := <-hosts; host != "zones.example:"+port {
 			t.Errorf("%s: Host was %q", address, host)
 		}
 	}
-	if got := prober.Probe(t.Context(), base, "169.254.169.254", check); got.Stage != release.StageCheck || !strings.Contains(fmt.Sprint(got.Wrong), "blocked") {
+	if got := prober.Probe(t.Context(), Target{Base: base, Address: "169.254.169.254"}, check); got.Stage != release.StageCheck || !strings.Contains(fmt.Sprint(got.Wrong), "blocked") {
 		t.Errorf("the metadata address: got %+v", got)
 	}
 }
@@ -118,7 +118,7 @@ func TestALoadBalancerWithoutTarget(t *testing.T) {
 			}
 			w.WriteHeader(test.status)
 		})
-		got := New(Options{}).Probe(t.Context(), base, "", release.Check{Path: "/", Status: test.expected})
+		got := New(Options{}).Probe(t.Context(), Target{Base: base}, release.Check{Path: "/", Status: test.expected})
 		if got.Stage != test.want || got.Stage.Inconclusive() != (test.want == release.StageTarget) {
 			t.Errorf("%s: got %+v, want stage %q", name, got, test.want)
 		}

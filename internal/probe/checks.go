@@ -15,16 +15,6 @@ import (
 // maxFile is the largest checks file, in bytes.
 const maxFile = 1 << 20
 
-// DefaultChecks are the checks that run without a checks file: / answers 200 with a body, /configs answers 200 with a JSON
-// object.
-func DefaultChecks() []release.Check {
-	return []release.Check{
-		{Name: "home", Path: "/", Method: http.MethodGet, Status: http.StatusOK, BodyRegex: `\S`},
-		{Name: "configuration", Path: "/configs", Method: http.MethodGet, Status: http.StatusOK,
-			JSONType: map[string]string{"$": "object"}},
-	}
-}
-
 // LoadChecks parses a checks file (docs/checks.md): YAML with the one key "checks", a list of release.Check. The file's
 // name is used in errors only. The default of a method is GET, of a status 200, and of a name the method and path.
 //

@@ -165,9 +165,9 @@ func TestLoadChecksBoundsTheListOfProblems(t *testing.T) {
 	}
 }
 
-func TestDefaultChecksCompile(t *testing.T) {
+func TestTheSamplesChecksCompile(t *testing.T) {
 	t.Parallel()
-	for _, check := range DefaultChecks() {
+	for _, check := range sampleChecks(t) {
 		if _, wrong := compile(check); len(wrong) > 0 || check.Method != http.MethodGet {
 			t.Errorf("%s: %v", check.Name, wrong)
 		}
@@ -231,4 +231,18 @@ func TestCommitOf(t *testing.T) {
 			t.Errorf("%q was parsed as %q", header, got)
 		}
 	}
+}
+
+// sampleChecks are those of the sample service: / has a body, /configs is a JSON object.
+func sampleChecks(t *testing.T) []release.Check {
+	t.Helper()
+	content, err := os.ReadFile("../../app/smoke.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checks, err := LoadChecks("app/smoke.yaml", content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return checks
 }

@@ -35,7 +35,7 @@ func ExampleProber_Probe() {
 		fmt.Println(err)
 		return
 	}
-	answer := probe.New(probe.Options{}).Probe(context.Background(), server.URL, "", checks[0])
+	answer := probe.New(probe.Options{}).Probe(context.Background(), probe.Target{Base: server.URL}, checks[0])
 	fmt.Println(answer.Stage, answer.Commit)
 	fmt.Println(answer.Wrong[0])
 	// Output:

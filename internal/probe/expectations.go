@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -74,7 +75,11 @@ func compile(check release.Check) (compiledCheck, []string) {
 		}
 		compiled.regex = regex
 	}
-	for _, path := range slices.Concat(slices.Sorted(maps.Keys(check.JSON)), slices.Sorted(maps.Keys(check.JSONType))) {
+	paths := slices.Concat(slices.Sorted(maps.Keys(check.JSON)), slices.Sorted(maps.Keys(check.JSONType)))
+	if check.CommitField != "" {
+		paths = append(paths, check.CommitField)
+	}
+	for _, path := range paths {
 		expr, err := parsePath(path)
 		if err != nil {
 			problems = append(problems, err.Error())
@@ -105,10 +110,14 @@ func (p *parser) status(node *yaml.Node) int {
 }
 
 func compareStatus(check compiledCheck, got response) []string {
-	if got.status == check.Status {
+	expected := strconv.Itoa(check.Status)
+	if check.StatusBelow > 0 {
+		expected = "below " + strconv.Itoa(check.StatusBelow)
+	}
+	if check.StatusBelow > 0 && got.status < check.StatusBelow || check.StatusBelow == 0 && got.status == check.Status {
 		return nil
 	}
-	difference := fmt.Sprintf("status: expected %d, got %d", check.Status, got.status)
+	difference := fmt.Sprintf("status: expected %s, got %d", expected, got.status)
 	if len(got.body) > 0 {
 		difference += " with body " + quote(string(got.body))
 	}

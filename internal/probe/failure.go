@@ -16,6 +16,9 @@ import (
 func (p *Prober) describeFailure(ctx context.Context, target *url.URL, stage release.Stage, err error) (release.Stage, []string) {
 	var blocked *blockedError
 	var encoding *encodingError
+	if refused := refusalIn(err); refused != nil {
+		return release.StageConnect, []string{activity(release.StageConnect) + quote(target.Hostname()) + ": " + excerpt(refused.Error())}
+	}
 	switch {
 	case errors.As(err, &blocked):
 		return release.StageCheck, []string{excerpt(blocked.Error())}
@@ -25,6 +28,18 @@ func (p *Prober) describeFailure(ctx context.Context, target *url.URL, stage rel
 		return stage, []string{activity(stage) + quote(target.Hostname()) + ": stopped before the response was complete"}
 	}
 	return stage, []string{activity(stage) + quote(target.Hostname()) + ": " + rootCause(err, p.options.Timeout)}
+}
+
+// refusalIn is the error of a forwarded connection that was refused after it had been opened, nil if the error is another one.
+func refusalIn(err error) error {
+	var refused interface {
+		error
+		NotConnected() bool
+	}
+	if errors.As(err, &refused) && refused.NotConnected() {
+		return refused
+	}
+	return nil
 }
 
 // activity is what the client does at a stage.

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ohler55/ojg/jp"
+
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
 )
@@ -67,14 +69,32 @@ func New(options Options) *Prober {
 	return &Prober{options: options, hasRoute: hasRoute}
 }
 
-// Probe sends one request to base + check.Path and compares the response with the check. If address is not "", the connection
-// is made to it, whatever the name resolves to; the Host header and the name in TLS stay those of base. It never returns an error: the
+// Target is where Probe sends its requests.
+type Target struct {
+	Base    string // URL whose host the request names
+	Address string // that is connected to, whatever the name resolves to; "" for any address of the name
+
+	// Dial opens the connection instead, to a pod of the cluster: nothing is resolved, and a certificate is not verified, which
+	// the kubelet does not do either (kubernetes.io, "Configure Liveness, Readiness and Startup Probes", HTTP probes).
+	Dial func(ctx context.Context) (net.Conn, error)
+	// Proto is the scheme by which clients of the gateway in front asked, as X-Forwarded-Proto; "" for none.
+	Proto string
+}
+
+// Probe sends one request to the target and check.Path and compares the response with the check. If the target has an address, the
+// connection is made to it; the Host header and the name in TLS stay those of its base. It never returns an error: the
 // answer's Wrong describes each problem, and its Stage says how far the request came. A blocked address or redirect is
 // StageCheck, because waiting does not change it.
-func (p *Prober) Probe(ctx context.Context, base, address string, check release.Check) release.Answer {
-	answer := release.Answer{Check: check.Name, Address: address, Stage: release.StageCheck}
+func (p *Prober) Probe(ctx context.Context, to Target, check release.Check) release.Answer {
+	switch check.Kind {
+	case release.CheckTCP:
+		return p.probeTCP(ctx, to, check)
+	case release.CheckGRPC:
+		return p.probeGRPC(ctx, to, check)
+	}
+	answer := release.Answer{Check: check.Name, Address: to.Address, Stage: release.StageCheck}
 	compiled, wrong := compile(check)
-	target, err := joinPath(base, check.Path)
+	target, err := joinPath(to.Base, check.Path)
 	if err != nil {
 		wrong = append(wrong, err.Error())
 	}
@@ -87,12 +107,12 @@ func (p *Prober) Probe(ctx context.Context, base, address string, check release.
 	limited, cancel := context.WithTimeout(ctx, p.options.Timeout)
 	defer cancel()
 	watch := startStopwatch()
-	request, err := p.newRequest(httptrace.WithClientTrace(limited, watch.trace()), target.String(), compiled.Check)
+	request, err := p.newRequest(httptrace.WithClientTrace(limited, watch.trace()), target.String(), to, compiled.Check)
 	if err != nil {
 		answer.Wrong = []string{"request: " + excerpt(err.Error())}
 		return answer
 	}
-	got, err := p.send(request, address, compiled.Status)
+	got, err := p.send(request, to, watch, compiled)
 	stage, latency, spent := watch.stop()
 
 	answer.Latency, answer.Spent, answer.Status = latency, spent, got.status
@@ -104,6 +124,9 @@ func (p *Prober) Probe(ctx context.Context, base, address string, check release.
 	answer.Body = got.body
 	got.latency = latency
 	answer.Wrong = compiled.compare(got)
+	if check.CommitField != "" {
+		answer.Commit = commitIn(got, compiled.paths[check.CommitField])
+	}
 	switch {
 	case len(answer.Wrong) == 0:
 		answer.Stage = release.StageDone
@@ -113,13 +136,17 @@ func (p *Prober) Probe(ctx context.Context, base, address string, check release.
 	return answer
 }
 
-func (p *Prober) newRequest(ctx context.Context, url string, check release.Check) (*http.Request, error) {
+func (p *Prober) newRequest(ctx context.Context, url string, to Target, check release.Check) (*http.Request, error) {
 	request, err := http.NewRequestWithContext(ctx, check.Method, url, strings.NewReader(check.Body))
 	if err != nil {
 		return nil, err
 	}
 	request.Header.Set("User-Agent", p.options.UserAgent)
 	request.Header.Set("Accept-Encoding", "identity")
+	if to.Proto != "" {
+		request.Header.Set("X-Forwarded-Proto", to.Proto)
+		request.Header.Set("X-Forwarded-Host", request.URL.Hostname())
+	}
 	for name, value := range check.Headers {
 		if textproto.CanonicalMIMEHeaderKey(name) == "Host" {
 			request.Host = value
@@ -131,10 +158,10 @@ func (p *Prober) newRequest(ctx context.Context, url string, check release.Check
 }
 
 // send sends the request over a connection of its own. The response holds what arrived, even with an error.
-func (p *Prober) send(request *http.Request, address string, expectedStatus int) (response, error) {
-	transport := p.transport(address)
+func (p *Prober) send(request *http.Request, to Target, watch *stopwatch, check compiledCheck) (response, error) {
+	transport := p.transport(to, watch)
 	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, CheckRedirect: redirectPolicy(expectedStatus)}
+	client := &http.Client{Transport: transport, CheckRedirect: redirectPolicy(check)}
 	reply, err := client.Do(request)
 	if reply == nil {
 		return response{}, err
@@ -148,32 +175,47 @@ func (p *Prober) send(request *http.Request, address string, expectedStatus int)
 	return got, err
 }
 
-func (p *Prober) transport(address string) *http.Transport {
-	dialer := &net.Dialer{Timeout: p.options.Timeout, Resolver: p.options.Resolver, ControlContext: refuseBlocked}
-	dial := dialer.DialContext
-	if address != "" {
-		dial = func(ctx context.Context, network, hostPort string) (net.Conn, error) {
-			_, port, err := net.SplitHostPort(hostPort)
-			if err != nil {
-				return nil, err
-			}
-			return dialer.DialContext(ctx, network, net.JoinHostPort(address, port))
-		}
-	}
+func (p *Prober) transport(to Target, watch *stopwatch) *http.Transport {
 	return &http.Transport{
-		DialContext:            dial,
-		TLSClientConfig:        &tls.Config{RootCAs: p.options.RootCAs, MinVersion: tls.VersionTLS12},
+		DialContext:            p.dialer(to, watch),
+		TLSClientConfig:        p.tlsConfig(to),
 		DisableKeepAlives:      true,
 		DisableCompression:     true, // readBody decompresses, within its limit
 		MaxResponseHeaderBytes: maxHeaderBytes,
 	}
 }
 
+// tlsConfig verifies certificates, except a pod's.
+func (p *Prober) tlsConfig(to Target) *tls.Config {
+	return &tls.Config{RootCAs: p.options.RootCAs, MinVersion: tls.VersionTLS12, InsecureSkipVerify: to.Dial != nil} //nolint:gosec // Target.Dial says why
+}
+
+// dialer opens the connections of a target's requests.
+func (p *Prober) dialer(to Target, watch *stopwatch) func(ctx context.Context, network, hostPort string) (net.Conn, error) {
+	dialer := &net.Dialer{Timeout: p.options.Timeout, Resolver: p.options.Resolver, ControlContext: refuseBlocked}
+	switch {
+	case to.Dial != nil:
+		return func(ctx context.Context, _, _ string) (net.Conn, error) {
+			watch.enter(release.StageConnect)
+			return to.Dial(ctx)
+		}
+	case to.Address != "":
+		return func(ctx context.Context, network, hostPort string) (net.Conn, error) {
+			_, port, err := net.SplitHostPort(hostPort)
+			if err != nil {
+				return nil, err
+			}
+			return dialer.DialContext(ctx, network, net.JoinHostPort(to.Address, port))
+		}
+	}
+	return dialer.DialContext
+}
+
 // redirectPolicy follows redirects within the host of the request, at most three, and none where the check expects the
 // redirect itself.
-func redirectPolicy(expectedStatus int) func(*http.Request, []*http.Request) error {
+func redirectPolicy(check compiledCheck) func(*http.Request, []*http.Request) error {
 	return func(next *http.Request, via []*http.Request) error {
-		if expectedStatus >= 300 && expectedStatus < 400 {
+		if check.StatusBelow > 300 || check.Status >= 300 && check.Status < 400 {
 			return http.ErrUseLastResponse
 		}
 		if len(via) > maxRedirects {
@@ -183,7 +225,21 @@ func redirectPolicy(expectedStatus int) func(*http.Request, []*http.Request) err
 	}
 }
 
-// commitOf is the commit that a header names. What sanitizing changes is no commit, and must not become equal to one: it is marked.
+// commitIn is the commit that a JSON body names, "" if it names none.
+func commitIn(got response, field jp.Expr) string {
+	document, err := parseJSON(got.body)
+	if err != nil || got.truncated {
+		return ""
+	}
+	for _, value := range field.Get(document) {
+		if commit, ok := value.(string); ok {
+			return commitOf(commit)
+		}
+	}
+	return ""
+}
+
+// commitOf is the commit that a header or a field names. What sanitizing changes is no commit, and must not become equal to one: it is marked.
 func commitOf(header string) string {
 	if header == "" || text.IsPrintable(header) {
 		return text.Line(header, maxCommit)

@@ -53,7 +53,7 @@ func TestProbePassesWhatIsExpected(t *testing.T) {
 			"$.limits": map[string]any{"cpu": "500m", "n": []any{1, 2}}},
 		JSONType: map[string]string{"$": "object", "$.tags": "array", "$.owner": "null", "$.huge": "number"},
 	}
-	got := New(Options{UserAgent: "tester", CommitHeader: "X-Release"}).Probe(t.Context(), base+"/shop/", "", check)
+	got := New(Options{UserAgent: "tester", CommitHeader: "X-Release"}).Probe(t.Context(), Target{Base: base + "/shop/"}, check)
 	if !got.OK() || got.Status != 201 || got.Commit != "abc" || got.Check != "order" || got.URL != base+"/shop/orders?n=1" {
 		t.Errorf("answer %+v", got)
 	}
@@ -73,7 +73,7 @@ func TestProbeListsEveryExpectationThatIsNotMet(t *testing.T) {
 		BodyContains: []string{"ready", `"n"`}, BodyNotContains: []string{"ready", `"list"`}, BodyRegex: `^\[`, MaxLatency: 1,
 		JSON:     map[string]any{"$.n": 3, "$.list[*]": 1, "$.o": map[string]any{"a": 2}, "$.no": nil, "$.f": 0.2},
 		JSONType: map[string]string{"$": "array", "$.n": "string"}}
-	got := New(Options{}).Probe(t.Context(), base, "", check)
+	got := New(Options{}).Probe(t.Context(), Target{Base: base}, check)
 	const body = `"{"n":"3","list":[1,2],"o":{"a":1},"f":0.1}"`
 	want := []string{
 		`status: expected 200, got 503 with body ` + body,
@@ -108,7 +108,7 @@ func TestProbeReportsABodyThatIsNotJSON(t *testing.T) {
 	t.Parallel()
 	for name, page := range map[string]string{"page": "<html>\x1b[2J\n##[error]no</html>", "nothing": "", "two": "{} {}"} {
 		base := serve(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, page) })
-		got := New(Options{}).Probe(t.Context(), base, "", DefaultChecks()[1])
+		got := New(Options{}).Probe(t.Context(), Target{Base: base}, sampleChecks(t)[1])
 		if got.Stage != release.StageCheck || len(got.Wrong) != 2 || !strings.HasPrefix(got.Wrong[0], "body: expected JSON, got ") ||
 			strings.ContainsAny(got.Wrong[0], "\x1b\n") || strings.Contains(got.Wrong[0], "##[") {
 			t.Errorf("%s: %s %q", name, got.Stage, got.Wrong)
@@ -128,16 +128,16 @@ func TestDefaultChecksExpectBodies(t *testing.T) {
 			fmt.Fprint(w, configs.Load())
 		}
 	})
-	prober, checks := New(Options{}), DefaultChecks()
+	prober, checks := New(Options{}), sampleChecks(t)
 	for i, check := range checks {
-		if got := prober.Probe(t.Context(), base, "", check); !got.OK() {
+		if got := prober.Probe(t.Context(), Target{Base: base}, check); !got.OK() {
 			t.Errorf("check %d: %v", i, got.Wrong)
 		}
 	}
 	home.Store(" \n")
 	configs.Store(`[]`)
 	for i, check := range checks {
-		if got := prober.Probe(t.Context(), base, "", check); got.OK() {
+		if got := prober.Probe(t.Context(), Target{Base: base}, check); got.OK() {
 			t.Errorf("check %d passed on %q", i, got.Body)
 		}
 	}
@@ -181,7 +181,7 @@ func TestProbeReportsTheStage(t *testing.T) {
 			if strings.HasPrefix(test.want, "no answer within") {
 				prober = impatient
 			}
-			got := prober.Probe(t.Context(), test.base, "", release.Check{Path: "/"})
+			got := prober.Probe(t.Context(), Target{Base: test.base}, release.Check{Path: "/"})
 			if got.Stage != test.stage || len(got.Wrong) != 1 || !strings.Contains(got.Wrong[0], test.want) {
 				t.Errorf("stage %s, wrong %q; want %s, %q", got.Stage, got.Wrong, test.stage, test.want)
 			}
@@ -198,7 +198,7 @@ func TestProbeOverTLS(t *testing.T) {
 	t.Cleanup(server.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
-	got := New(Options{RootCAs: roots}).Probe(t.Context(), server.URL, "", release.Check{Path: "/"})
+	got := New(Options{RootCAs: roots}).Probe(t.Context(), Target{Base: server.URL}, release.Check{Path: "/"})
 	if !got.OK() || got.Spent[release.StageTLS] <= 0 {
 		t.Errorf("answer %+v", got)
 	}
@@ -211,7 +211,7 @@ func TestProbeStopsWithItsContext(t *testing.T) {
 		cancel()
 		<-r.Context().Done()
 	})
-	got := New(Options{}).Probe(ctx, base, "", release.Check{Path: "/"})
+	got := New(Options{}).Probe(ctx, Target{Base: base}, release.Check{Path: "/"})
 	if got.Stage != release.StageHTTP || len(got.Wrong) != 1 || !strings.Contains(got.Wrong[0], "stopped before the response was complete") {
 		t.Errorf("%s %q", got.Stage, got.Wrong)
 	}
@@ -237,13 +237,13 @@ func TestProbeResolvesAndConnectsEachTime(t *testing.T) {
 	prober := New(Options{Resolver: resolver(t, names)})
 	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
 	base := "http://shop.test:" + port
-	if got := prober.Probe(t.Context(), base, "", release.Check{Path: "/"}); got.Stage != release.StageDNS || !got.Stage.Inconclusive() {
+	if got := prober.Probe(t.Context(), Target{Base: base}, release.Check{Path: "/"}); got.Stage != release.StageDNS || !got.Stage.Inconclusive() {
 		t.Fatalf("stage %s before the name is there", got.Stage)
 	}
 	names.set("shop.test.", "127.0.0.1")
 	var commits []string
 	for range 4 {
-		got := prober.Probe(t.Context(), base, "", release.Check{Path: "/"})
+		got := prober.Probe(t.Context(), Target{Base: base}, release.Check{Path: "/"})
 		if !got.OK() || got.Spent[release.StageDNS] <= 0 {
 			t.Fatalf("answer %+v", got)
 		}
@@ -267,7 +267,7 @@ func TestProbeNeverDialsMetadata(t *testing.T) {
 	for _, base := range []string{"http://metadata.test", "http://mapped.test", "https://v6.test", "http://169.254.169.254",
 		"http://[fd00:ec2::254]", "http://[::ffff:a9fe:a9fe]", "http://[fe80::1%25lo]", "http://0.0.0.0:1", "http://[::]:1",
 		"http://224.0.0.1", "http://255.255.255.255", "http://[64:ff9b::a9fe:a9fe]", "http://[2002:a9fe:a9fe::1]"} {
-		got := prober.Probe(t.Context(), base, "", release.Check{Path: "/latest/meta-data/"})
+		got := prober.Probe(t.Context(), Target{Base: base}, release.Check{Path: "/latest/meta-data/"})
 		if got.Stage != release.StageCheck || len(got.Wrong) != 1 || !strings.Contains(got.Wrong[0], "is blocked") {
 			t.Errorf("%s: stage %s, %q", base, got.Stage, got.Wrong)
 		}
@@ -295,7 +295,7 @@ func TestProbeBlocksRedirects(t *testing.T) {
 		strings.Replace(base, "http:", "ftp:", 1): "a redirect may only lead to http or https",
 	} {
 		location.Store(to)
-		got := New(Options{}).Probe(t.Context(), base, "", check)
+		got := New(Options{}).Probe(t.Context(), Target{Base: base}, check)
 		text := strings.Join(got.Wrong, "\n")
 		if got.Stage != release.StageCheck || got.Status != 302 || !strings.Contains(text, want) {
 			t.Errorf("to %s: stage %s, status %d, %q", to, got.Stage, got.Status, text)
@@ -319,11 +319,11 @@ func TestProbeFollowsOnItsHost(t *testing.T) {
 		fmt.Fprint(w, r.URL.Path, r.Header.Get("Authorization"))
 	})
 	check := release.Check{Path: "/", Headers: map[string]string{"Authorization": "token"}, BodyContains: []string{"/hometoken"}}
-	if got := New(Options{}).Probe(t.Context(), base, "", check); !got.OK() {
+	if got := New(Options{}).Probe(t.Context(), Target{Base: base}, check); !got.OK() {
 		t.Errorf("%s %q", got.Stage, got.Wrong)
 	}
 	itself := release.Check{Path: "/", Status: 302, Header: map[string]string{"Location": "/home"}}
-	if got := New(Options{}).Probe(t.Context(), base, "", itself); !got.OK() || got.Status != 302 {
+	if got := New(Options{}).Probe(t.Context(), Target{Base: base}, itself); !got.OK() || got.Status != 302 {
 		t.Errorf("%s %d %q", got.Stage, got.Status, got.Wrong)
 	}
 }
@@ -394,7 +394,7 @@ func TestProbeLimitsBodies(t *testing.T) {
 			if test.stage == release.StageHTTP {
 				timeout = time.Second
 			}
-			got := New(Options{Timeout: timeout}).Probe(t.Context(), base, "", test.check)
+			got := New(Options{Timeout: timeout}).Probe(t.Context(), Target{Base: base}, test.check)
 			if got.Stage != test.stage || len(got.Body) != test.size || !strings.Contains(strings.Join(got.Wrong, "\n"), test.want) {
 				t.Errorf("stage %s, %d bytes, %q", got.Stage, len(got.Body), got.Wrong)
 			}
@@ -423,7 +423,7 @@ func TestProbeRefusesBadChecks(t *testing.T) {
 		{"http://127.0.0.1:1", release.Check{Path: "/", Headers: map[string]string{"A": "b\r\nC: d"}}, "invalid header field value"},
 		{"http://127.0.0.1", release.Check{Path: "/", Method: "GET / HTTP/1.1"}, "invalid method"},
 	} {
-		got := New(Options{}).Probe(t.Context(), test.base, "", test.check)
+		got := New(Options{}).Probe(t.Context(), Target{Base: test.base}, test.check)
 		if got.OK() || len(got.Wrong) != 1 || !strings.Contains(got.Wrong[0], test.want) {
 			t.Errorf("%+v: %s %q, want %q", test.check, got.Stage, got.Wrong, test.want)
 		}

@@ -3,6 +3,7 @@ package release
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -88,4 +89,55 @@ func SelectEndpoint(endpoints []Object, release string) (Object, bool, error) {
 		return Object{}, false, fmt.Errorf("the release has %d addresses, and none is named as the release: %s", len(names), strings.Join(names, ", "))
 	}
 	return Object{}, false, nil
+}
+
+// Backend is a port of a ready pod, which is asked through the cluster.
+type Backend struct {
+	Namespace string
+	Pod       string // "" for an address that is no pod's
+	IP        string
+	Port      int
+	HTTPS     bool
+}
+
+// Backends is what serves a release inside its cluster, as the cluster reports it at one moment.
+type Backends struct {
+	Pods     []BackendPod     // ready pods of the workloads whose pod template names the image
+	Services []BackendService // the release's Services that select one of these pods
+	Notes    []string         // what could not be read, and pods that have nothing to be asked
+}
+
+// BackendPod is a ready pod with the check that stands for its readiness.
+type BackendPod struct {
+	Backend  // its Port is 0 if there is nothing to ask: neither a probe nor a port
+	Workload Object
+	Runs     bool // every container that is meant to run the image names its digest
+	Held     bool // the pod is meant to stay at an older revision
+	Check    Check
+	Source   string // what the check was made from: "readinessProbe of container app"
+}
+
+// BackendService is a Service of a release with its ready endpoints, on the port that its URL names.
+type BackendService struct {
+	Object    Object
+	URL       string // outside the cluster, "" if it has none
+	Endpoints []Backend
+}
+
+// SelectService returns the Service whose pods a file of checks is for: the one that the address names or that has the URL, or else
+// the only one, or the one named as the release. It returns false if there is none, and an error that lists them if none can be chosen.
+func (b Backends) SelectService(address Address, url, release string) (BackendService, bool, error) {
+	kind, named := address.Object()
+	objects := make([]Object, 0, len(b.Services))
+	for _, service := range b.Services {
+		if kind == "Service" && service.Object.Name == named || url != "" && service.URL == url {
+			return service, true, nil
+		}
+		objects = append(objects, service.Object)
+	}
+	chosen, found, err := SelectEndpoint(objects, release)
+	if err != nil || !found {
+		return BackendService{}, false, err
+	}
+	return b.Services[slices.Index(objects, chosen)], true, nil
 }

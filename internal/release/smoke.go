@@ -9,14 +9,28 @@ import (
 	"time"
 )
 
-// Check is one smoke check: an HTTP request and the expected response.
+// CheckKind is what a check sends.
+type CheckKind string
+
+// The kinds of checks.
+const (
+	CheckHTTP CheckKind = ""     // an HTTP request
+	CheckTCP  CheckKind = "tcp"  // nothing: the port has to accept a connection
+	CheckGRPC CheckKind = "grpc" // a request for the health of a gRPC service (grpc.health.v1.Health/Check)
+)
+
+// Check is one smoke check: a request and the expected response.
 type Check struct {
+	Kind            CheckKind         `yaml:"-" json:"kind,omitempty"`
 	Name            string            `yaml:"name" json:"name"`
 	Path            string            `yaml:"path" json:"path"`
 	Method          string            `yaml:"method" json:"method"`
 	Headers         map[string]string `yaml:"headers" json:"headers,omitempty"`
 	Body            string            `yaml:"body" json:"body,omitempty"`
 	Status          int               `yaml:"status" json:"status"`
+	StatusBelow     int               `yaml:"-" json:"statusBelow,omitempty"` // instead of Status: any final status below it; redirects are not followed
+	GRPCService     string            `yaml:"-" json:"grpcService,omitempty"`
+	CommitField     string            `yaml:"-" json:"commitField,omitempty"` // JSONPath of the commit that the body names
 	Header          map[string]string `yaml:"header" json:"header,omitempty"` // response header: expected value
 	BodyContains    []string          `yaml:"body-contains" json:"bodyContains,omitempty"`
 	BodyNotContains []string          `yaml:"body-not-contains" json:"bodyNotContains,omitempty"`
@@ -24,6 +38,22 @@ type Check struct {
 	JSON            map[string]any    `yaml:"json" json:"json,omitempty"`          // JSONPath: expected value
 	JSONType        map[string]string `yaml:"json-type" json:"jsonType,omitempty"` // JSONPath: object, array, string, number, boolean or null
 	MaxLatency      time.Duration     `yaml:"max-latency" json:"-"`                // 0: no limit
+}
+
+// Endpoint is where a check is sent: to what a URL names, or to a pod through the cluster.
+type Endpoint struct {
+	Base    string  // URL whose host the request names
+	Address string  // that is connected to instead of what the host's name resolves to; "" for that
+	Backend Backend // the pod that is connected to; zero for none
+	Proto   string  // scheme by which clients of a gateway in front of the pod asked; "" if there is none
+}
+
+// Name is how reports name the endpoint, "" if its URL says it all.
+func (e Endpoint) Name() string {
+	if e.Backend.Pod != "" {
+		return fmt.Sprintf("pod %s:%d", e.Backend.Pod, e.Backend.Port)
+	}
+	return e.Address
 }
 
 // Stage is how far a request got.

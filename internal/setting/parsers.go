@@ -32,6 +32,22 @@ func Duration(text string) (time.Duration, error) {
 	return duration, nil
 }
 
+// Share is a part of a whole, from 0 to 0.5.
+type Share float64
+
+// String writes it in percent.
+func (s Share) String() string { return strconv.FormatFloat(float64(s)*100, 'g', -1, 64) + "%" }
+
+// ParseShare accepts a percentage above 0 and up to 50.
+func ParseShare(text string) (Share, error) {
+	number, isPercent := strings.CutSuffix(text, "%")
+	percent, err := strconv.ParseFloat(number, 64)
+	if err != nil || !isPercent || !(percent > 0 && percent <= 50) {
+		return 0, fmt.Errorf("%q is not a percentage above 0%% and up to 50%%; write it as 0.1%%", text)
+	}
+	return Share(percent / 100), nil
+}
+
 // Count accepts whole numbers from 1 to limit.
 func Count(limit int) func(string) (int, error) {
 	return func(text string) (int, error) {

@@ -6,10 +6,9 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// liveRevision returns the revision that the verdict will be about, 0 if there is none: nothing proves that a URL that was given
-// belongs to a release.
+// liveRevision returns the revision that the verdict will be about, 0 if there is none: a URL alone belongs to no release.
 func liveRevision(ctx context.Context, settings Settings, deps Deps) int {
-	if settings.URL != "" {
+	if settings.Release == "" {
 		return 0
 	}
 	revision, err := deps.Cluster.LiveRevision(ctx, settings.Namespace, settings.Release)

@@ -25,8 +25,8 @@ func (w *warmUp) see(answers []release.Answer) {
 // covers reports whether every wrong answer is a gateway's that has nothing to send requests to: no pod is ready.
 // It asks the cluster only where such an answer came and the cluster is known. A question that the cluster does not answer
 // leaves the warm-up as it is, because the time for it may have been up.
-func (w *warmUp) covers(ctx context.Context, answers []release.Answer, settings Settings, deps Deps) bool {
-	if w.over || deps.Cluster == nil || settings.Image.IsZero() {
+func (w *warmUp) covers(ctx context.Context, answers []release.Answer, subject Subject, deps Deps) bool {
+	if w.over || deps.Cluster == nil || subject.Image.IsZero() {
 		return false
 	}
 	for _, answer := range answers {
@@ -34,7 +34,7 @@ func (w *warmUp) covers(ctx context.Context, answers []release.Answer, settings 
 			return false
 		}
 	}
-	running, err := deps.Cluster.Running(ctx, settings.Namespace, settings.Release, settings.Image)
+	running, err := deps.Cluster.Running(ctx, subject.Namespace, subject.Release, subject.Image)
 	if err != nil {
 		return true
 	}
@@ -67,15 +67,15 @@ const (
 
 // askPods asks the cluster for the pods of a service that could not be reached, even when the time was up, and names the
 // workload that is down. The error says that the cluster did not answer.
-func askPods(ctx context.Context, settings Settings, deps Deps) (state podState, down string, err error) {
-	if deps.Cluster == nil || settings.Image.IsZero() {
+func askPods(ctx context.Context, subject Subject, deps Deps) (state podState, down string, err error) {
+	if deps.Cluster == nil || subject.Image.IsZero() {
 		return podsUnknown, "", nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	running, err := deps.Cluster.Running(ctx, settings.Namespace, settings.Release, settings.Image)
+	running, err := deps.Cluster.Running(ctx, subject.Namespace, subject.Release, subject.Image)
 	if err != nil {
-		return podsUnknown, "", fmt.Errorf("asking for the pods of release %q: %w", settings.Release, err)
+		return podsUnknown, "", fmt.Errorf("asking for the pods of release %q: %w", subject.Release, err)
 	}
 	for _, workload := range running.Workloads {
 		switch {

@@ -39,23 +39,27 @@ const pauseAfterFailure = 200 * time.Millisecond
 
 // runRounds sends rounds of checks until enough in a row passed for long enough, until answers were wrong for longer than the
 // patience without a round that passed, or until the context ends. Time in which the service cannot be reached does not use up
-// the patience.
-func runRounds(ctx context.Context, url string, checks []release.Check, warm warmUp, settings Settings, deps Deps) Report {
-	deps.Reporter.Infof("probing %s: %d checks, %d rounds in a row%s%s", url, len(checks), settings.Consecutive, duringSoak(settings), expectedCommit(settings))
-	report := Report{URL: url, Expected: settings.ExpectCommit}
+// the patience. The error says that there is nothing to ask.
+func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Settings, deps Deps) (Report, error) {
+	deps.Reporter.Infof("probing %s: %d rounds in a row%s%s", subject.where(), settings.Consecutive, duringSoak(settings), expectedCommit(settings))
+	report := Report{URL: subject.where(), Expected: settings.ExpectCommit}
 	start := deps.Now()
 	var seen seenRounds
 	soak := soakWindow{length: settings.Soak, budget: float64(settings.MaxErrors)}
 	logLine := logChanges(deps.Reporter)
+	asker := &asker{Subject: subject, deps: deps, reported: map[string]bool{}}
 	for ctx.Err() == nil || report.Rounds == 0 {
-		answers := runRound(ctx, url, checks, settings, deps.Prober)
+		answers, err := asker.runRound(ctx, settings)
+		if err != nil {
+			return report, err
+		}
 		if ctx.Err() != nil && report.Rounds > 0 {
 			break // the round was cut short and proves nothing; the one before it counts
 		}
 		now := deps.Now()
 		outcome := report.addRound(answers)
 		warm.see(answers)
-		if outcome == roundWrong && warm.covers(ctx, answers, settings, deps) {
+		if outcome == roundWrong && warm.covers(ctx, answers, subject, deps) {
 			outcome = roundUnreachable
 		}
 		seen.add(now, outcome, report.Reason)
@@ -75,7 +79,7 @@ func runRounds(ctx context.Context, url string, checks []release.Check, warm war
 		}
 	}
 	if report.Verdict == "" {
-		report.Verdict, report.Reason = withoutPass(ctx, report, seen, settings, deps)
+		report.Verdict, report.Reason = withoutPass(ctx, report, seen, subject, settings, deps)
 	}
 	report.Seconds = deps.Now().Sub(start).Seconds()
 	wrong := ""
@@ -83,7 +87,7 @@ func runRounds(ctx context.Context, url string, checks []release.Check, warm war
 		wrong = fmt.Sprintf(", %d of %d requests not as expected", report.Errors, report.Requests)
 	}
 	deps.Reporter.Infof("verdict: %s after %d rounds in %.1f s%s", report.Verdict, report.Rounds, report.Seconds, wrong)
-	return report
+	return report, nil
 }
 
 // duringSoak describes the time that the rounds must cover, or is empty.
@@ -97,49 +101,12 @@ func duringSoak(settings Settings) string {
 	return fmt.Sprintf(" for %s with at most %s of the requests wrong", settings.Soak, settings.MaxErrors)
 }
 
-// expectedCommit describes the commit that every answer must come from, or is empty.
+// expectedCommit describes the commit that no answer may contradict, or is empty.
 func expectedCommit(settings Settings) string {
 	if settings.ExpectCommit == "" {
 		return ""
 	}
-	return ", every answer from commit " + settings.ExpectCommit.Short()
-}
-
-// runRound sends every check once to every address that the service's name has now, and compares each answer with the expected
-// commit: one wrong backend among several is not found by chance.
-func runRound(ctx context.Context, url string, checks []release.Check, settings Settings, prober Prober) []release.Answer {
-	addresses := prober.Addresses(ctx, url)
-	if len(addresses) == 0 {
-		addresses = []string{""}
-	}
-	answers := make([]release.Answer, 0, len(checks)*len(addresses))
-	for _, address := range addresses {
-		for _, check := range checks {
-			answer := prober.Probe(ctx, url, address, check)
-			if answer.Stage == release.StageDone || answer.Stage == release.StageCheck {
-				answer = checkCommit(answer, settings)
-			}
-			answers = append(answers, answer)
-		}
-	}
-	return answers
-}
-
-// checkCommit adds a problem to an answer that does not come from the expected commit. A wrong answer that names no commit may
-// be a gateway's own, and is not taken for another commit's.
-func checkCommit(answer release.Answer, settings Settings) release.Answer {
-	switch {
-	case settings.ExpectCommit == "" || answer.Commit == settings.ExpectCommit.String():
-		return answer
-	case answer.Commit == "":
-		answer.OtherCommit = answer.OK()
-		answer.Wrong = append(answer.Wrong, fmt.Sprintf("commit: the response has no %s header, want %s", settings.CommitHeader, settings.ExpectCommit.Short()))
-	default:
-		answer.OtherCommit = true
-		answer.Wrong = append(answer.Wrong, fmt.Sprintf("commit: answered by %.12s, want %s", answer.Commit, settings.ExpectCommit.Short()))
-	}
-	answer.Stage = release.StageCheck
-	return answer
+	return ", no answer from another commit than " + settings.ExpectCommit.Short()
 }
 
 // addRound adds a round to the report, and returns its outcome.

@@ -3,8 +3,6 @@ package smoke
 import (
 	"fmt"
 	"path"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -15,8 +13,9 @@ import (
 var Verb = setting.Verb{
 	Name:    "smoke",
 	Summary: "send requests to a deployed release until the expected commit answers correctly, and record the verdict",
-	About: "Sends every check once per round to every address that the service's name has, each request over a connection of its own so that a load balancer can spread them over all backends. " +
-		"The verdict is pass after N passing rounds in a row with a pause between them, every answer from the expected commit; with --soak, after passing for that long. " +
+	About: "Sends every check once per round to every address that the service's name has, each request over a connection of its own, and with --image or --release also to every ready pod, through the API server. " +
+		"A release without an address outside its cluster is asked there only. Without --checks, each pod is asked what its readiness probe asks. " +
+		"The verdict is pass after N passing rounds in a row with a pause between them, no answer from another commit than the expected one; with --soak, after passing for that long. " +
 		"A DNS name that does not resolve yet, a load balancer that does not accept connections yet or that answers 503 itself because it has no target yet (Server: awselb/2.0) " +
 		"are waited for, and so is any gateway's 502, 503 or 504 with --image until the service has answered or a pod was ready. " +
 		"The verdict is fail if wrong answers used up the patience or no round passed after one, and at the timeout if the service cannot be reached and " +
@@ -24,7 +23,7 @@ var Verb = setting.Verb{
 		"pods are ready, if no pod could be asked for and it never answered, or if the time was too short for rounds that passed; it is neither recorded nor marked. " +
 		"With --image, smoke confirms in the cluster that the pods run that digest, and records the verdict beside the image in the registry, where promote reads it.",
 	Examples: []setting.Example{
-		{Does: "check / and /configs", Line: "--url http://127.0.0.1:8080"},
+		{Does: "check that / answers", Line: "--url http://127.0.0.1:8080"},
 		{Does: "run the checks of a file, five rounds in a row, one commit", Line: `--url https://shop.example.com --checks smoke.yaml --consecutive 5 --expect-commit "$(git rev-parse HEAD)"`},
 		{Does: "pass after ten seconds with 0.1% of errors at most", Line: "--url https://shop.example.com --soak 10s --max-errors 0.1%"},
 		{Does: "prove in staging the image that build printed", Line: `--environment staging --image "$IMAGE"`},
@@ -42,12 +41,6 @@ const DefaultCommitHeader = "X-Commit"
 // balancer's choice, and cost a pipeline no more than that.
 const DefaultPause = time.Second
 
-// Share is a part of the requests, from 0 to 0.5.
-type Share float64
-
-// String writes it in percent.
-func (s Share) String() string { return strconv.FormatFloat(float64(s)*100, 'g', -1, 64) + "%" }
-
 // Settings are the inputs of smoke.
 type Settings struct {
 	URL       string
@@ -57,11 +50,11 @@ type Settings struct {
 	setting.ClusterRef
 	Checks       string
 	ExpectCommit release.Commit
-	CommitHeader string
+	CommitFrom   CommitFrom
 	Consecutive  int
 	Pause        time.Duration
 	Soak         time.Duration
-	MaxErrors    Share
+	MaxErrors    setting.Share
 	Timeout      time.Duration
 	Patience     time.Duration
 	Image        release.Image
@@ -72,7 +65,7 @@ type Settings struct {
 func (s *Settings) Declare() *setting.Set {
 	set := new(setting.Set)
 	setting.Var(set, &s.URL, setting.Setting{Name: "url", Value: "http(s)://HOST[:PORT]",
-		Help: "Base URL of the service; alternatively give release and namespace"}, setting.Text)
+		Help: "Base URL of the service; with a release or an image, its host must be one of the release's"}, setting.Text)
 	setting.Var(set, &s.Address, setting.Setting{Name: "address", Default: string(release.AddressAuto), Value: "auto|service/NAME|ingress/NAME|URL",
 		Help: "Where the release is served; auto: by its load balancer, or else its Ingress"}, parseServedAddress)
 	setting.Var(set, &s.Release, setting.Setting{Name: "release", Value: "NAME",
@@ -81,11 +74,11 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Namespace of the release; default: the environment's name"}, release.ParseLabel)
 	s.ClusterRef.Declare(set)
 	setting.Var(set, &s.Checks, setting.Setting{Name: "checks", Value: "FILE",
-		Help: "YAML file of checks, inside the work tree (format: docs/checks.md); default: / answers 200 with a body, /configs answers 200 with a JSON object"}, setting.Text)
+		Help: "YAML file of checks, inside the work tree (format: docs/checks.md); default: what the pods' readiness probe asks, and for a URL alone that / answers 200 with a body"}, setting.Text)
 	setting.Var(set, &s.ExpectCommit, setting.Setting{Name: "expect-commit", Value: "SHA", Commit: true,
 		Help: "Commit, full or short, that every answer of a passing round must come from; default with image: the commit it was built from"}, release.ParseCommit)
-	setting.Var(set, &s.CommitHeader, setting.Setting{Name: "commit-header", Default: DefaultCommitHeader, Value: "NAME",
-		Help: "Response header in which the service names its commit"}, parseHeaderName)
+	setting.Var(set, &s.CommitFrom, setting.Setting{Name: "commit-from", Value: "header:NAME|json:PATH#FIELD",
+		Help: "Where every answer has to name its commit: a response header, or a field of the JSON at a path; default: the header X-Commit, which a service may omit if its pods are proved by digest"}, parseCommitFrom)
 	setting.Var(set, &s.Consecutive, setting.Setting{Name: "consecutive", Default: "3", Value: "N",
 		Help: "Rounds in a row that must pass"}, setting.Count(1000))
 	setting.Var(set, &s.Pause, setting.Setting{Name: "pause", Default: DefaultPause.String(), Value: "DURATION",
@@ -93,7 +86,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Soak, setting.Setting{Name: "soak", Value: "DURATION",
 		Help: "How long rounds must pass before the verdict is pass; default: as long as the consecutive rounds take"}, setting.Duration)
 	setting.Var(set, &s.MaxErrors, setting.Setting{Name: "max-errors", Value: "PERCENT",
-		Help: "Share of the soak's requests that may be answered wrongly, as 0.1%; never one by another commit; default: none"}, parseShare)
+		Help: "Share of the soak's requests that may be answered wrongly, as 0.1%; never one by another commit; default: none"}, setting.ParseShare)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "5m", Value: "DURATION",
 		Help: "Time limit for the whole command, including the wait for an address"}, setting.Duration)
 	setting.Var(set, &s.Patience, setting.Setting{Name: "patience", Default: "15s", Value: "DURATION",
@@ -109,7 +102,7 @@ func (s *Settings) Declare() *setting.Set {
 // validate fills in the release and namespace that the image and environment imply, and refuses settings that contradict
 // each other.
 func (s *Settings) validate() error {
-	if s.Release == "" && s.URL == "" && !s.Image.IsZero() {
+	if s.Release == "" && !s.Image.IsZero() {
 		s.Release = path.Base(s.Image.Repository.Path())
 	}
 	if s.Namespace == "" && s.Release != "" {
@@ -124,9 +117,6 @@ func (s *Settings) validate() error {
 	}
 	if s.Release != "" && s.Namespace == "" {
 		problem("namespace", "is missing", "give the release's namespace or its environment")
-	}
-	if !s.Image.IsZero() && s.URL != "" {
-		problem("url", "is given together with --image, but nothing proves that this address belongs to the release", "omit --url; smoke finds the release's own address, or --address says where it is served")
 	}
 	if s.URL != "" && s.Address != release.AddressAuto {
 		problem("address", "is given together with --url", "give --address for a release, --url for anything else")
@@ -144,16 +134,6 @@ func (s *Settings) validate() error {
 		return &release.InputError{Problems: problems}
 	}
 	return nil
-}
-
-// parseShare accepts a percentage above 0 and up to 50.
-func parseShare(text string) (Share, error) {
-	number, isPercent := strings.CutSuffix(text, "%")
-	percent, err := strconv.ParseFloat(number, 64)
-	if err != nil || !isPercent || !(percent > 0 && percent <= 50) {
-		return 0, fmt.Errorf("%q is not a percentage above 0%% and up to 50%%; write it as 0.1%%", text)
-	}
-	return Share(percent / 100), nil
 }
 
 // parseServedAddress refuses an address that nothing can be sent to.

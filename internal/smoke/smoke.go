@@ -23,7 +23,7 @@ type Deps struct {
 
 // Checks loads the checks to run.
 type Checks interface {
-	// Load reads a checks file inside the work tree; "" means the default checks. Every problem of a file is reported at
+	// Load reads a checks file inside the work tree; none for "". Every problem of a file is reported at
 	// once, as a *release.InputError.
 	Load(path string) ([]release.Check, error)
 }
@@ -34,15 +34,21 @@ type Prober interface {
 	CheckURL(url string) error
 	// Addresses resolves the host of a base URL into the addresses that a round asks; none if there is nothing to choose.
 	Addresses(ctx context.Context, base string) []string
-	// Probe sends one request over a connection of its own, to an address of Addresses or, for "", to any, and compares the
-	// response with the check.
-	Probe(ctx context.Context, base, address string, check release.Check) release.Answer
+	// Probe sends one request over a connection of its own, and compares the response with the check. It is called by several
+	// goroutines.
+	Probe(ctx context.Context, to release.Endpoint, check release.Check) release.Answer
 }
 
 // Cluster is where the release runs.
 type Cluster interface {
 	// Address waits for the release's external address; "" if its Service is of a type that has none.
 	Address(ctx context.Context, namespace, name string, address release.Address, report func(string)) (string, error)
+	// Hosts lists the hosts outside the cluster that belong to the release's Services, Ingresses and HTTPRoutes.
+	Hosts(ctx context.Context, namespace, name string) ([]string, error)
+	// Backends finds the release's ready pods that name the image and its Services, with their ready endpoints.
+	Backends(ctx context.Context, namespace, name string, image release.Image) (release.Backends, error)
+	// LiveImage is the image that the release's live revision was deployed with; false if that is unknown.
+	LiveImage(ctx context.Context, namespace, name string) (release.Image, bool, error)
 	// Running lists what the release's workloads run whose pod template names the image, as the kubelets report it.
 	Running(ctx context.Context, namespace, name string, image release.Image) (release.Running, error)
 	// NodePlatform is the platform of a node.
@@ -89,7 +95,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if settings, err = expectImageCommit(ctx, settings, deps); err != nil {
 		return Result{}, err
 	}
-	url, err := findURL(ctx, settings, deps)
+	subject, err := findSubject(ctx, checks, settings, deps)
 	if err != nil {
 		return Result{}, err
 	}
@@ -98,7 +104,10 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		return Result{}, err
 	}
 	judged := liveRevision(ctx, settings, deps)
-	report := runRounds(ctx, url, checks, warmUp{over: ready}, settings, deps)
+	report, err := runRounds(ctx, subject, warmUp{over: ready}, settings, deps)
+	if err != nil {
+		return Result{}, err
+	}
 	result := Result{Verdict: report.Verdict, Digest: settings.Image.Digest, Report: report}
 	if report.Verdict == release.Pass { // only a pass needs to know that no other digest came up meanwhile
 		if _, _, err := confirmPods(ctx, settings, deps); err != nil {
@@ -109,6 +118,31 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		return result, interrupted(report)
 	}
 	markRevision(ctx, judged, report.Verdict, settings, deps)
+	reportUnproved(subject, report, settings, deps)
 	result.Evidence, err = recordEvidence(ctx, checks, report, pods, settings, deps)
 	return result, errors.Join(verdictError(report), err)
+}
+
+// Ask sends the checks about a subject in rounds, for a deploy that has compared the pods itself: nothing is marked or recorded. A
+// failed verdict is a *release.BadRelease, an inconclusive one a *release.Fault.
+func Ask(ctx context.Context, subject Subject, settings Settings, deps Deps) (Report, error) {
+	report, err := runRounds(ctx, subject, warmUp{over: true}, settings, deps)
+	if err != nil {
+		return report, err
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return report, interrupted(report)
+	}
+	return report, verdictError(report)
+}
+
+// reportUnproved says what a pass does not prove.
+func reportUnproved(subject Subject, report Report, settings Settings, deps Deps) {
+	switch {
+	case report.Verdict != release.Pass:
+	case settings.ExpectCommit == "":
+		deps.Reporter.Infof("not proved: which commit answers, because none is expected; give --image or --expect-commit")
+	case subject.URL == "":
+		deps.Reporter.Infof("not proved: that the release is reached from outside its cluster, because it has no address there")
+	}
 }

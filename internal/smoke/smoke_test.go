@@ -1,6 +1,7 @@
 package smoke_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ func image(t *testing.T) release.Image {
 
 // fakeDeps are all of smoke's adapters, on a clock that only pauses and probes advance.
 type fakeDeps struct {
+	mu          sync.Mutex // held by Probe, which several goroutines call
 	now         time.Time
 	answers     []release.Answer                                   // the answers in order; the last one repeats
 	answer      func(now time.Time, address string) release.Answer // nil: answers
@@ -49,6 +51,13 @@ type fakeDeps struct {
 	liveErr     error
 	marked      []string
 	markErr     error
+	url         string // of the release; "none" for none
+	hosts       []string
+	backends    func() release.Backends // nil: none
+	liveImage   release.Image
+
+	defaultChecks bool     // no file of checks is given
+	lines         []string // that were reported
 }
 
 func (f *fakeDeps) LiveRevision(context.Context, string, string) (int, error) {
@@ -69,14 +78,16 @@ func (f *fakeDeps) CheckURL(string) error { return nil }
 
 func (f *fakeDeps) Addresses(context.Context, string) []string { return f.addresses }
 
-func (f *fakeDeps) Probe(_ context.Context, _, address string, check release.Check) release.Answer {
+func (f *fakeDeps) Probe(_ context.Context, to release.Endpoint, check release.Check) release.Answer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	var answer release.Answer
 	if f.answer != nil {
-		answer = f.answer(f.now, address)
+		answer = f.answer(f.now, to.Name())
 	} else {
 		answer = f.answers[min(f.probes, len(f.answers)-1)]
 	}
-	answer.Address = address
+	answer.Address = to.Name()
 	f.probes++
 	f.now = f.now.Add(10 * time.Millisecond)
 	answer.Check = check.Name
@@ -84,7 +95,23 @@ func (f *fakeDeps) Probe(_ context.Context, _, address string, check release.Che
 }
 
 func (f *fakeDeps) Address(context.Context, string, string, release.Address, func(string)) (string, error) {
-	return "http://127.0.0.1:1", nil
+	if f.url == "none" {
+		return "", nil
+	}
+	return cmp.Or(f.url, "http://127.0.0.1:1"), nil
+}
+
+func (f *fakeDeps) Hosts(context.Context, string, string) ([]string, error) { return f.hosts, nil }
+
+func (f *fakeDeps) Backends(context.Context, string, string, release.Image) (release.Backends, error) {
+	if f.backends == nil {
+		return release.Backends{}, nil
+	}
+	return f.backends(), nil
+}
+
+func (f *fakeDeps) LiveImage(context.Context, string, string) (release.Image, bool, error) {
+	return f.liveImage, !f.liveImage.IsZero(), nil
 }
 
 func (*fakeDeps) Platforms(context.Context, release.Image) ([]release.PlatformImage, bool, error) {
@@ -134,12 +161,12 @@ func (f *fakeDeps) run(t *testing.T, flags ...string) (smoke.Result, error) {
 	if err := settingtest.Apply(settings.Declare(), flags...); err != nil {
 		t.Fatal(err)
 	}
-	if f.checks == nil {
+	if f.checks == nil && !f.defaultChecks {
 		f.checks = []release.Check{{Name: "/", Path: "/"}}
 	}
 	began := f.now
 	ctx := &timer{Context: t.Context(), up: make(chan struct{})}
-	return smoke.Run(ctx, settings, smoke.Deps{Checks: f, Prober: f, Cluster: f, Registry: f, Reporter: releasetest.DiscardReporter{},
+	return smoke.Run(ctx, settings, smoke.Deps{Checks: f, Prober: f, Cluster: f, Registry: f, Reporter: reporter{fake: f},
 		Now: func() time.Time { return f.now },
 		Pause: func(within context.Context, d time.Duration) {
 			if f.now = f.now.Add(d); f.now.Sub(began) > settings.Timeout {
@@ -147,6 +174,16 @@ func (f *fakeDeps) run(t *testing.T, flags ...string) (smoke.Result, error) {
 				<-within.Done()
 			}
 		}})
+}
+
+// reporter keeps the lines.
+type reporter struct {
+	releasetest.DiscardReporter
+	fake *fakeDeps
+}
+
+func (r reporter) Infof(format string, args ...any) {
+	r.fake.lines = append(r.fake.lines, fmt.Sprintf(format, args...))
 }
 
 // timer is a context that ends when the test's clock says so.
@@ -484,7 +521,6 @@ func TestSettings(t *testing.T) {
 	}{
 		"nothing":                    {nil, "give --url, or --release and --namespace"},
 		"a release in no namespace":  {[]string{"--release", "shop"}, "give the release's namespace"},
-		"an image and a URL":         {[]string{"--url", "http://x", "--image", "localhost:1/x@sha256:" + strings.Repeat("a", 64)}, "nothing proves that this address belongs to the release"},
 		"an address and a URL":       {[]string{"--url", "http://x", "--address", "service/x"}, "is given together with --url"},
 		"no address":                 {[]string{"--release", "shop", "--environment", "staging", "--address", "none"}, "leaves nothing to send requests to"},
 		"no round":                   {[]string{"--url", "http://x", "--consecutive", "0"}, "whole number from 1"},
@@ -495,7 +531,10 @@ func TestSettings(t *testing.T) {
 		"a budget without a sign":    {[]string{"--url", "http://x", "--soak", "1m", "--max-errors", "0.1"}, "write it as 0.1%"},
 		"a budget that is no number": {[]string{"--url", "http://x", "--soak", "1m", "--max-errors", "NaN%"}, "not a percentage"},
 		"a soak beyond the timeout":  {[]string{"--url", "http://x", "--soak", "5m"}, "does not fit into --timeout"},
-		"a header with a space":      {[]string{"--url", "http://x", "--commit-header", "X Commit"}, "is not a header name"},
+		"a header with a space":      {[]string{"--url", "http://x", "--commit-from", "header:X Commit"}, "is not a header name"},
+		"a commit from nowhere":      {[]string{"--url", "http://x", "--commit-from", "cookie:x"}, "is not header:NAME or json:PATH#FIELD"},
+		"a commit from no field":     {[]string{"--url", "http://x", "--commit-from", "json:/version"}, "is not json:PATH#FIELD"},
+		"a commit from no path":      {[]string{"--url", "http://x", "--commit-from", "json:version#commit"}, "is not json:PATH#FIELD"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	neturl "net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 )
@@ -47,19 +49,74 @@ func expectImageCommit(ctx context.Context, settings Settings, deps Deps) (Setti
 	return settings, nil
 }
 
-// findURL is the URL that was given or the external address of the release, which it waits for.
-func findURL(ctx context.Context, settings Settings, deps Deps) (string, error) {
+// findSubject finds what the rounds are about: the URL that was given or the external address of the release, which it waits for, and
+// the image that the release's pods run.
+func findSubject(ctx context.Context, checks []release.Check, settings Settings, deps Deps) (Subject, error) {
+	subject := Subject{URL: settings.URL, Checks: checks, Release: settings.Release, Namespace: settings.Namespace, Address: settings.Address,
+		Image: settings.Image, Proved: !settings.Image.IsZero()}
+	if settings.Release == "" {
+		return subject, nil
+	}
+	if subject.Image.IsZero() {
+		live, found, err := deps.Cluster.LiveImage(ctx, settings.Namespace, settings.Release)
+		if err != nil {
+			deps.Reporter.Warnf("the pods are not asked, because the image of release %q is not known: %v", settings.Release, err)
+		} else if found {
+			subject.Image = live
+		}
+	}
 	if settings.URL != "" {
-		return settings.URL, nil
+		return subject, confirmHost(ctx, settings, deps)
 	}
-	address, err := deps.Cluster.Address(ctx, settings.Namespace, settings.Release, settings.Address, func(line string) { deps.Reporter.Infof("%s", line) })
+	var err error
+	subject.URL, err = findURL(ctx, subject, settings, deps)
+	return subject, err
+}
+
+// findURL is the external address of the release, for which it waits half of the time that is left; "" if it has none and its pods can be
+// asked instead.
+func findURL(ctx context.Context, subject Subject, settings Settings, deps Deps) (string, error) {
+	canAskPods := !subject.Image.IsZero()
+	waiting, cancel := ctx, context.CancelFunc(func() {})
+	if deadline, limited := ctx.Deadline(); limited && canAskPods {
+		waiting, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+	}
+	defer cancel()
+	url, err := deps.Cluster.Address(waiting, settings.Namespace, settings.Release, settings.Address, func(line string) { deps.Reporter.Infof("%s", line) })
+	var none *release.Failure
+	switch {
+	case errors.As(err, &none) && canAskPods && ctx.Err() == nil:
+		deps.Reporter.Warnf("the release is asked inside its cluster only: %v", err)
+		return "", nil
+	case err != nil || url != "" || canAskPods:
+		return url, err
+	}
+	return "", &release.Failure{What: fmt.Sprintf("release %q has no external address, and it is not known which image its pods run", settings.Release),
+		Do: "give --image, or say with --address where it is served"}
+}
+
+// confirmHost refuses a URL whose host is none of the release's: what it answers would prove nothing about the release.
+func confirmHost(ctx context.Context, settings Settings, deps Deps) error {
+	given, err := neturl.Parse(settings.URL)
 	if err != nil {
-		return "", err
+		return release.BadSetting("url", err.Error(), "")
 	}
-	if address == "" {
-		return "", &release.Failure{What: fmt.Sprintf("the Service of release %q has no external address", settings.Release), Do: "say with --address where it is served"}
+	hosts, err := deps.Cluster.Hosts(ctx, settings.Namespace, settings.Release)
+	if err != nil {
+		return err
 	}
-	return address, nil
+	host := strings.ToLower(strings.TrimSuffix(given.Hostname(), "."))
+	for _, known := range hosts {
+		if known == host || strings.HasPrefix(known, "*.") && strings.HasSuffix(host, known[1:]) && !strings.Contains(strings.TrimSuffix(host, known[1:]), ".") {
+			return nil
+		}
+	}
+	names := "none"
+	if len(hosts) > 0 {
+		names = strings.Join(hosts, ", ")
+	}
+	return release.BadSetting("url", fmt.Sprintf("host %q is not one of release %q in namespace %q, so that its answers would prove nothing about the release; its Services, Ingresses and HTTPRoutes have: %s",
+		host, settings.Release, settings.Namespace, names), "give one of these, or omit --url; --address says where a release is served that has an address of another kind")
 }
 
 // contents is what the pods are compared by.

@@ -45,13 +45,13 @@ func (s *seenRounds) add(now time.Time, outcome roundOutcome, reason string) {
 // withoutPass is the verdict of rounds that did not pass often or long enough, and its reason. It is fail if the service answered
 // wrongly and no round passed since, or did so within the time that wrong answers count. If it could not be reached in the end,
 // its pods decide. It is inconclusive if rounds passed until the time was up.
-func withoutPass(ctx context.Context, report Report, seen seenRounds, settings Settings, deps Deps) (release.Verdict, string) {
+func withoutPass(ctx context.Context, report Report, seen seenRounds, subject Subject, settings Settings, deps Deps) (release.Verdict, string) {
 	recently := deps.Now().Sub(seen.wrongAt) <= max(settings.Soak, settings.Patience)
 	switch {
 	case seen.reason != "" && (recently || seen.wrongAt.After(seen.passedAt)):
 		return release.Fail, seen.reason
 	case seen.last == roundUnreachable:
-		return unreached(ctx, report.Reason, seen, settings, deps)
+		return unreached(ctx, report.Reason, seen, subject, settings, deps)
 	}
 	return release.Inconclusive, fmt.Sprintf("the time was up after %d of %d rounds in a row%s", report.Consecutive, settings.Consecutive, duringSoak(settings))
 }
@@ -59,11 +59,11 @@ func withoutPass(ctx context.Context, report Report, seen seenRounds, settings S
 // unreached is the verdict about a service that could not be reached in the last round, and its reason. It is fail if the release
 // wants pods and none is ready, and inconclusive if they are ready or the cluster does not answer. Without a cluster to ask, it is
 // fail only if a round passed and the service was gone for as long as the patience.
-func unreached(ctx context.Context, reason string, seen seenRounds, settings Settings, deps Deps) (release.Verdict, string) {
+func unreached(ctx context.Context, reason string, seen seenRounds, subject Subject, settings Settings, deps Deps) (release.Verdict, string) {
 	if errors.Is(ctx.Err(), context.Canceled) { // interrupted: no verdict will be given
 		return release.Inconclusive, reason
 	}
-	state, down, err := askPods(ctx, settings, deps)
+	state, down, err := askPods(ctx, subject, deps)
 	switch {
 	case err != nil:
 		deps.Reporter.Warnf("%v", err)

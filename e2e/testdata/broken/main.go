@@ -52,6 +52,11 @@ func main() {
 		}
 		http.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 	}
+	http.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		if host, err := os.Hostname(); err != nil || host == os.Getenv("BROKEN_HOST") {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	})
 	log.Print("listening on 8080")
 	log.Fatal(http.ListenAndServe(":8080", nil)) //nolint:gosec // a test's own program
 }

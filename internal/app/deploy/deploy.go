@@ -15,6 +15,7 @@ import (
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/git"
 	"github.com/onedigest/onedigest/internal/helm/renderer"
+	"github.com/onedigest/onedigest/internal/kube"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/smoke"
 )
@@ -84,7 +85,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		}
 		return deploy.Deps{
 			Workspace: run.Workspace(), Registry: registry, Chart: connection.helm.In(settings.Namespace), Cluster: connection.cluster,
-			Reporter: reporter, Commits: commits, Smoker: smoker{run}, Holder: holder(run),
+			Reporter: reporter, Commits: commits, Smoker: smoker{run, connection.cluster.Client}, Holder: holder(run),
 		}, nil
 	}
 	if settings.Matrix != "" {
@@ -123,14 +124,16 @@ func holder(run *app.RunContext) release.Holder {
 	return release.Holder{Run: identity, URL: run.RunURL(), Actor: run.Actor()}
 }
 
-// smoker runs the smoke verb inside a deploy.
-type smoker struct{ run *app.RunContext }
+// smoker runs smoke's rounds inside a deploy.
+type smoker struct {
+	run     *app.RunContext
+	cluster *kube.Client
+}
 
 // Rounds of a smoke that runs inside a deploy, and how long wrong answers are tolerated.
 const (
 	smokeRounds   = 3
 	smokePatience = 15 * time.Second
-	smokeLimit    = time.Hour // the deploy's own timeout ends it sooner
 )
 
 func (s smoker) Check(file string) error {
@@ -138,9 +141,19 @@ func (s smoker) Check(file string) error {
 	return err
 }
 
-func (s smoker) Smoke(ctx context.Context, url, file string, commit release.Commit) error {
-	settings := &smoke.Settings{URL: url, Address: release.AddressAuto, Checks: file, ExpectCommit: commit, CommitHeader: smoke.DefaultCommitHeader,
-		Consecutive: smokeRounds, Pause: smoke.DefaultPause, Timeout: smokeLimit, Patience: smokePatience}
-	_, err := appsmoke.Run(ctx, settings, s.run)
+func (s smoker) Smoke(ctx context.Context, request deploy.SmokeRequest) error {
+	settings := &smoke.Settings{ExpectCommit: request.Commit, Consecutive: smokeRounds, Pause: smoke.DefaultPause, Patience: smokePatience,
+		Soak: request.Soak, MaxErrors: request.MaxErrors}
+	deps, err := appsmoke.NewDeps(settings, s.run, s.cluster, "smoke-checks")
+	if err != nil {
+		return err
+	}
+	checks, err := deps.Checks.Load(request.Checks)
+	if err != nil {
+		return err
+	}
+	subject := smoke.Subject{URL: request.URL, Checks: checks, Release: request.Release, Namespace: request.Namespace, Address: request.Address,
+		Image: request.Image, Proved: true, AnyCommit: request.AnyCommit}
+	_, err = smoke.Ask(ctx, subject, *settings, deps)
 	return err
 }

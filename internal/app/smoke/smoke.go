@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -12,6 +13,8 @@ import (
 	"github.com/onedigest/onedigest/internal/app/clusters"
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/git"
+	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/kube/forward"
 	"github.com/onedigest/onedigest/internal/probe"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/smoke"
@@ -46,17 +49,16 @@ func summary(r smoke.Result) []app.Row {
 
 // Run runs the verb with its adapters. The cluster and the registry are connected only where a release or an image is named.
 func Run(ctx context.Context, settings *smoke.Settings, run *app.RunContext) (smoke.Result, error) {
-	deps := smoke.Deps{
-		Checks:   Checks{Workspace: run.Workspace(), Setting: "checks"},
-		Prober:   prober{probe.New(probe.Options{CommitHeader: settings.CommitHeader, UserAgent: "onedigest-smoke"})},
-		Reporter: run.Reporter, Now: run.Process.Now, Pause: pause, RunURL: run.RunURL(),
-	}
+	var cluster *kube.Client
 	if settings.Release != "" {
-		cluster, _, err := clusters.Connect(ctx, run, settings.ClusterRef)
-		if err != nil {
+		var err error
+		if cluster, _, err = clusters.Connect(ctx, run, settings.ClusterRef); err != nil {
 			return smoke.Result{}, err
 		}
-		deps.Cluster = cluster
+	}
+	deps, err := NewDeps(settings, run, cluster, "checks")
+	if err != nil {
+		return smoke.Result{}, err
 	}
 	if !settings.Image.IsZero() {
 		registry, err := images.New(ctx, run)
@@ -68,7 +70,41 @@ func Run(ctx context.Context, settings *smoke.Settings, run *app.RunContext) (sm
 	return smoke.Run(ctx, *settings, deps)
 }
 
-type prober struct{ *probe.Prober }
+// NewDeps are the adapters of smoke, without a registry; the cluster is nil if only a URL is asked. The setting is the one that names the
+// file of checks.
+func NewDeps(settings *smoke.Settings, run *app.RunContext, cluster *kube.Client, setting string) (smoke.Deps, error) {
+	deps := smoke.Deps{
+		Checks:   Checks{Workspace: run.Workspace(), Setting: setting},
+		Reporter: run.Reporter, Now: run.Process.Now, Pause: pause, RunURL: run.RunURL(),
+	}
+	sender := prober{Prober: probe.New(probe.Options{CommitHeader: settings.CommitFrom.CommitHeader(), UserAgent: "onedigest-smoke"})}
+	if cluster != nil {
+		forwarder, err := forward.New(cluster)
+		if err != nil {
+			return deps, err
+		}
+		deps.Cluster, sender.forwarder = cluster, forwarder
+	}
+	deps.Prober = sender
+	return deps, nil
+}
+
+// prober sends requests to URLs, and to pods through the cluster.
+type prober struct {
+	*probe.Prober
+	forwarder *forward.Forwarder // nil without a cluster
+}
+
+// Probe sends one request and compares the response with the check.
+func (p prober) Probe(ctx context.Context, to release.Endpoint, check release.Check) release.Answer {
+	target := probe.Target{Base: to.Base, Address: to.Address, Proto: to.Proto}
+	if to.Backend.Pod != "" {
+		target.Dial = func(ctx context.Context) (net.Conn, error) { return p.forwarder.Dial(ctx, to.Backend) }
+	}
+	answer := p.Prober.Probe(ctx, target, check)
+	answer.Address = to.Name()
+	return answer
+}
 
 func (prober) CheckURL(url string) error {
 	_, err := probe.ParseBase(url)
@@ -81,10 +117,10 @@ type Checks struct {
 	Setting   string // that names the file
 }
 
-// Load reads a checks file; "" means the default checks. The error is a *release.InputError.
+// Load reads a checks file; none for "". The error is a *release.InputError.
 func (c Checks) Load(path string) ([]release.Check, error) {
 	if path == "" {
-		return probe.DefaultChecks(), nil
+		return nil, nil
 	}
 	content, err := c.Workspace.Read(c.Setting, path, "name a YAML file of checks")
 	if err != nil {

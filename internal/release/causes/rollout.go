@@ -282,7 +282,7 @@ var rolloutCauses = []Cause{
 	{
 		Code: NoAddress, Name: "no address outside the cluster",
 		Meaning: "The Service of type LoadBalancer, or the Ingress, got no address within its share of the timeout. The rollout itself is ready: the " +
-			"release is verified without an address, and the deploy fails only if its smoke checks need one.",
+			"release is verified without an address, its smoke checks are sent to its pods, and the deploy fails only if these cannot be asked.",
 		Advice: "see the Service's events and check that the cluster can create load balancers",
 		Example: `release "shop" in namespace "staging" has no external address in time: OD-116 Service/shop: NoAddress: no load balancer has ` +
 			`been assigned; last event: Warning SyncLoadBalancerFailed: no subnet is tagged; see the Service's events and check that the cluster ` +

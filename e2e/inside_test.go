@@ -1,0 +1,99 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	appbuild "github.com/onedigest/onedigest/internal/app/build"
+	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
+)
+
+// A service that has no address outside the cluster, names no commit, answers 404 at paths that it does not know, and is ready at a path
+// of its own.
+const (
+	insideService = `
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: web}]}`
+	insideWeb = `
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: web}
+spec:
+  replicas: 2
+  podManagementPolicy: Parallel
+  serviceName: web
+  selector: {matchLabels: {app: web, tier: front}}
+  template:
+    metadata: {labels: {app: web, tier: front}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      automountServiceAccountToken: false
+      securityContext: {{ include "secure" . }}
+      containers:
+        - name: app
+          image: {{ include "image" . }}
+          securityContext: {{ include "hardened" . }}
+          env: [{name: BROKEN_HOST, value: "NONE"}]
+          ports: [{name: web, containerPort: 8080}]
+          readinessProbe: {httpGet: {path: /ready, port: web}, periodSeconds: 1}`
+	stranger = `
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: stranger}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web, tier: back}}
+  template:
+    metadata: {labels: {app: web, tier: back}}
+    spec: {{- include "other" . | nindent 6 }}`
+)
+
+// TestSmokeInsideTheCluster asks releases that only their cluster can reach, pod by pod.
+func TestSmokeInsideTheCluster(t *testing.T) {
+	onNode(t)
+	tree := newCheckout(t)
+	for _, part := range []string{"broken", "charts/any"} {
+		if err := os.CopyFS(filepath.Join(tree.dir, part), os.DirFS(filepath.Join(site.root, "e2e/testdata", part))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tree.write("strict.yaml", "checks:\n  - path: /\n")
+	tree.commit("a service that knows nothing of commits")
+	image := field(t, tree.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "broken", "--output", "json"), "image")
+	for name, test := range map[string]func(t *testing.T, namespace string){
+		"proved-inside": func(t *testing.T, namespace string) {
+			tree.deployManifest(t, namespace, image, insideWeb+insideService, "--smoke-checks", "default").expect(t, 0,
+				"readinessProbe of container app", "probing the pods of release", "verdict: pass after 3 rounds")
+			smoke := func(args ...string) verbResult {
+				own := tree
+				own.t = t
+				return own.verb(t.Context(), appsmoke.Command(), append([]string{"--environment", namespace, "--release", "shop", "--timeout", "1m", "--patience", "2s"}, args...)...)
+			}
+			smoke("--image", image).expect(t, 0, "verdict: pass", "recorded verdict", "not proved: that the release is reached from outside")
+			smoke("--checks", "strict.yaml").expect(t, 0, "verdict: pass", "marked revision 1")
+			smoke("--image", image, "--commit-from", "header:X-Commit").expect(t, 1, "no X-Commit header")
+			smoke("--image", image, "--url", "http://shop.example.com").expect(t, 2, `host "shop.example.com" is not one of release "shop"`)
+		},
+		"one-broken-of-two": func(t *testing.T, namespace string) {
+			broken := strings.Replace(insideWeb, "NONE", "web-1", 1)
+			tree.deployManifest(t, namespace, image, broken+insideService, "--smoke-checks", "strict.yaml").expect(t, 1,
+				"OD-208", "at pod web-1:8080 status: expected 200, got 500")
+		},
+		"endpoint-of-another": func(t *testing.T, namespace string) {
+			service := strings.Replace(insideService, "targetPort: web", "targetPort: 8080", 1) // the other pod has no port of that name
+			tree.deployManifest(t, namespace, image, insideWeb+service+stranger, "--smoke-checks", "default").expect(t, 1,
+				"OD-208", "Service/web sends requests to pod \"stranger-")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, name)
+		})
+	}
+}

@@ -1,0 +1,260 @@
+package kube
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
+	core "k8s.io/api/core/v1"
+	discovery "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// releaseAnnotation is on every object that Helm applies (helm.sh/helm/v3/pkg/action, validate.go).
+const releaseAnnotation = "meta.helm.sh/release-name"
+
+// belongsTo reports whether an object is a release's: Helm has applied it, or it is labelled app.kubernetes.io/instance=NAME and no
+// other release of Helm's has applied it.
+func belongsTo(object metav1.Object, name string) bool {
+	if by := object.GetAnnotations()[releaseAnnotation]; by != "" {
+		return by == name
+	}
+	return object.GetLabels()[instanceLabel] == name
+}
+
+// Backends finds what serves the release inside the cluster: the ready pods of its workloads whose pod template names the image, with the
+// readiness probe of the container that runs it, and its Services that select one of these pods, with their ready endpoints. Jobs are
+// left out. EndpointSlices that this user may not list are replaced by the pods that a Service selects. The error is a *release.Fault.
+func (c *Client) Backends(ctx context.Context, namespace, name string, image release.Image) (release.Backends, error) {
+	workloads, _, err := c.workloads(ctx, namespace, name, image)
+	if err != nil {
+		return release.Backends{}, err
+	}
+	var backends release.Backends
+	var ready []*core.Pod
+	for _, workload := range workloads {
+		object := workload.object
+		if len(workload.containers) == 0 || object.Kind == "Job" || object.Kind == "CronJob" {
+			continue
+		}
+		live, err := c.Dynamic.Resource(workloadResource(object.APIVersion, object.Kind)).Namespace(object.Namespace).Get(ctx, object.Name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		var pods []ownedPod
+		if err == nil {
+			pods, err = c.ownedPods(ctx, live)
+		}
+		if err != nil {
+			return backends, c.Fault(ctx, err, "reading the pods of %s in namespace %q", object, object.Namespace)
+		}
+		for _, pod := range pods {
+			if !isReady(pod.Pod) {
+				continue
+			}
+			ready = append(ready, pod.Pod)
+			backends.Pods = append(backends.Pods, backendPod(pod, workload, image.Digest))
+		}
+	}
+	slices.SortFunc(backends.Pods, func(a, b release.BackendPod) int { return cmp.Compare(a.Pod, b.Pod) })
+	if backends.Services, backends.Notes, err = c.servicesOfPods(ctx, namespace, name, ready); err != nil {
+		return backends, c.Fault(ctx, err, "reading the endpoints of release %q in namespace %q", name, namespace)
+	}
+	return backends, nil
+}
+
+// isReady reports whether a pod gets requests: it is ready, and is not being deleted.
+func isReady(pod *core.Pod) bool {
+	return pod.DeletionTimestamp == nil && slices.ContainsFunc(pod.Status.Conditions, func(condition core.PodCondition) bool {
+		return condition.Type == core.PodReady && condition.Status == core.ConditionTrue
+	})
+}
+
+// backendPod is a pod with the check of its first container that runs the image and has a probe which can be asked, or else a port.
+func backendPod(pod ownedPod, workload templated, digest release.Digest) release.BackendPod {
+	result := release.BackendPod{Backend: release.Backend{Namespace: pod.Namespace, Pod: pod.Name, IP: pod.Status.PodIP}, Workload: workload.object,
+		Runs: true, Held: pod.held != ""}
+	var asked []core.Container
+	for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if !slices.Contains(workload.containers, container.Name) {
+			continue
+		}
+		result.Runs = result.Runs && namesDigest(container.Image, digest)
+		asked = append(asked, container)
+	}
+	for _, container := range asked {
+		if check, port, https, isAsked := probeCheck(container); isAsked {
+			result.Check, result.Port, result.HTTPS = check, port, https
+			result.Source = "readinessProbe of container " + container.Name
+			return result
+		}
+	}
+	for _, container := range asked {
+		if port := firstPort(container); port != 0 {
+			result.Check, result.Port = release.Check{Name: "GET /", Path: "/", Method: "GET", StatusBelow: 500}, port
+			result.Source = fmt.Sprintf("container %s has no readinessProbe that can be asked from outside the pod: / has to answer below 500", container.Name)
+			return result
+		}
+	}
+	return result
+}
+
+// probeCheck makes a check of a container's readiness probe: what the kubelet asks, and what it takes for success; isAsked is false if
+// the probe is a command, or there is none. Source: kubernetes.io, "Configure Liveness, Readiness and Startup Probes".
+func probeCheck(container core.Container) (check release.Check, port int, https, isAsked bool) {
+	probe := container.ReadinessProbe
+	switch {
+	case probe == nil:
+	case probe.HTTPGet != nil:
+		get := probe.HTTPGet
+		port = portOf(container, get.Port.String())
+		path := "/" + strings.TrimLeft(get.Path, "/")
+		check = release.Check{Name: "readiness " + text.Line(path, 80), Path: path, Method: "GET", StatusBelow: 400}
+		if get.Host != "" { // the probe asks another host than the pod
+			return check, port, false, false
+		}
+		for _, header := range get.HTTPHeaders {
+			if check.Headers == nil {
+				check.Headers = map[string]string{}
+			}
+			check.Headers[header.Name] = header.Value
+		}
+		return check, port, get.Scheme == core.URISchemeHTTPS, port != 0
+	case probe.TCPSocket != nil:
+		port = portOf(container, probe.TCPSocket.Port.String())
+		return release.Check{Name: "readiness tcp", Kind: release.CheckTCP}, port, false, port != 0 && probe.TCPSocket.Host == ""
+	case probe.GRPC != nil:
+		check = release.Check{Name: "readiness grpc", Kind: release.CheckGRPC}
+		if probe.GRPC.Service != nil {
+			check.GRPCService = *probe.GRPC.Service
+		}
+		return check, int(probe.GRPC.Port), false, true
+	}
+	return check, 0, false, false
+}
+
+// portOf is the number of a container's port, which a probe may name; 0 if the container has none of that name.
+func portOf(container core.Container, numberOrName string) int {
+	for _, port := range container.Ports {
+		if port.Name == numberOrName {
+			return int(port.ContainerPort)
+		}
+	}
+	var number int
+	if _, err := fmt.Sscanf(numberOrName, "%d", &number); err != nil {
+		return 0
+	}
+	return number
+}
+
+// firstPort is the port of a container that is named as HTTP's, or else its first one; 0 if it declares none.
+func firstPort(container core.Container) (first int) {
+	for _, port := range container.Ports {
+		switch {
+		case port.Protocol != "" && port.Protocol != core.ProtocolTCP:
+		case strings.HasPrefix(port.Name, "http"):
+			return int(port.ContainerPort)
+		case first == 0:
+			first = int(port.ContainerPort)
+		}
+	}
+	return first
+}
+
+// servicesOfPods finds the release's Services that select one of the pods, with their ready endpoints.
+func (c *Client) servicesOfPods(ctx context.Context, namespace, name string, pods []*core.Pod) (found []release.BackendService, notes []string, err error) {
+	list, err := c.services(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range list.Items {
+		service := &list.Items[i]
+		if !belongsTo(service, name) || len(service.Spec.Selector) == 0 {
+			continue
+		}
+		selector := labels.SelectorFromSet(service.Spec.Selector)
+		selected := slices.DeleteFunc(slices.Clone(pods), func(pod *core.Pod) bool { return !selector.Matches(labels.Set(pod.Labels)) })
+		port := urlPort(service)
+		if len(selected) == 0 || port == nil {
+			continue
+		}
+		backend := release.BackendService{Object: release.Object{APIVersion: "v1", Kind: "Service", Namespace: namespace, Name: service.Name}}
+		if service.Spec.Type == core.ServiceTypeLoadBalancer {
+			backend.URL = serviceURL(service)
+		}
+		backend.Endpoints, err = c.readyEndpoints(ctx, namespace, service.Name, *port)
+		if apierrors.IsForbidden(err) {
+			notes = append(notes, fmt.Sprintf("the endpoints of %s may not be listed: the pods that it selects are taken instead", backend.Object))
+			backend.Endpoints, err = selectedEndpoints(selected, *port), nil
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		found = append(found, backend)
+	}
+	slices.SortFunc(found, func(a, b release.BackendService) int { return cmp.Compare(a.Object.Name, b.Object.Name) })
+	return found, notes, nil
+}
+
+// readyEndpoints are the ready endpoints of a Service's port. Source: k8s.io/api/discovery/v1, EndpointConditions: nil means ready.
+func (c *Client) readyEndpoints(ctx context.Context, namespace, service string, port core.ServicePort) (ready []release.Backend, err error) {
+	list, err := c.Dynamic.Resource(discovery.SchemeGroupVersion.WithResource("endpointslices")).Namespace(namespace).
+		List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(labels.Set{discovery.LabelServiceName: service}).String()})
+	if err != nil {
+		return nil, err
+	}
+	for _, item := range list.Items {
+		var endpoints discovery.EndpointSlice
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(item.Object, &endpoints); err != nil {
+			return nil, fmt.Errorf("reading EndpointSlice/%s: %w", item.GetName(), err)
+		}
+		number := slicePort(endpoints, port.Name)
+		for _, endpoint := range endpoints.Endpoints {
+			isReady := endpoint.Conditions.Ready == nil || *endpoint.Conditions.Ready
+			if !isReady || number == 0 || len(endpoint.Addresses) == 0 {
+				continue
+			}
+			backend := release.Backend{Namespace: namespace, IP: endpoint.Addresses[0], Port: number, HTTPS: schemeOf(port) == "https"}
+			if endpoint.TargetRef != nil && endpoint.TargetRef.Kind == "Pod" {
+				backend.Pod = endpoint.TargetRef.Name
+			}
+			ready = append(ready, backend)
+		}
+	}
+	slices.SortFunc(ready, func(a, b release.Backend) int { return cmp.Or(cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.IP, b.IP)) })
+	return slices.CompactFunc(ready, func(a, b release.Backend) bool { return a.Pod != "" && a.Pod == b.Pod }), nil // a pod of two families is in two slices
+}
+
+// slicePort is the number of the port in a slice, 0 if the slice has not the port.
+func slicePort(endpoints discovery.EndpointSlice, name string) int {
+	for _, port := range endpoints.Ports {
+		if port.Port != nil && (port.Name == nil && name == "" || port.Name != nil && *port.Name == name) {
+			return int(*port.Port)
+		}
+	}
+	return 0
+}
+
+// selectedEndpoints are the pods at the port that a Service sends requests to.
+func selectedEndpoints(pods []*core.Pod, port core.ServicePort) (endpoints []release.Backend) {
+	for _, pod := range pods {
+		number := port.TargetPort.IntValue()
+		for _, container := range pod.Spec.Containers {
+			if named := portOf(container, port.TargetPort.String()); named != 0 {
+				number = named
+			}
+		}
+		if number == 0 {
+			number = int(port.Port)
+		}
+		endpoints = append(endpoints, release.Backend{Namespace: pod.Namespace, Pod: pod.Name, IP: pod.Status.PodIP, Port: number, HTTPS: schemeOf(port) == "https"})
+	}
+	return endpoints
+}

@@ -1,0 +1,201 @@
+package kube
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// readyPod is a pod of the ReplicaSet web-2 that is ready, at an address of its own.
+func readyPod(name, ip string, change func(*core.Pod)) *core.Pod {
+	p := owned(name, "ReplicaSet", "web-2", digest)
+	p.Status.PodIP = ip
+	p.Status.Conditions = []core.PodCondition{{Type: core.PodReady, Status: core.ConditionTrue}}
+	p.Spec.Containers[0].Ports = []core.ContainerPort{{Name: "metrics", ContainerPort: 9090}, {Name: "http-web", ContainerPort: 8080}}
+	p.Spec.Containers[0].ReadinessProbe = &core.Probe{ProbeHandler: core.ProbeHandler{HTTPGet: &core.HTTPGetAction{Path: "ready", Port: intstr.FromString("http-web"),
+		HTTPHeaders: []core.HTTPHeader{{Name: "Accept", Value: "text/plain"}}}}}
+	if change != nil {
+		change(p)
+	}
+	return p
+}
+
+const webSlice = `
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{name: http, port: 8080}, {name: metrics, port: 9090}]
+endpoints:
+  - {addresses: [10.0.0.7], conditions: {ready: true}, targetRef: {kind: Pod, name: web-a}}
+  - {addresses: [10.0.0.8], conditions: {ready: false}, targetRef: {kind: Pod, name: web-b}}
+  - {addresses: [10.0.0.9], conditions: {}, targetRef: {kind: Pod, name: stranger}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-2, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+endpoints: [{addresses: [10.0.0.10], conditions: {ready: true}}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: another-1, labels: {kubernetes.io/service-name: another}}
+addressType: IPv4
+ports: [{name: http, port: 1}]
+endpoints: [{addresses: [10.0.0.7], conditions: {ready: true}, targetRef: {kind: Pod, name: web-a}}]`
+
+func TestBackends(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.Put(recordOf(t, 1, "deployed", workload("apps/v1", "Deployment", "web", "")))
+	s.put(workload("apps/v1", "Deployment", "web", ""))
+	s.put(replicaSets)
+	s.put(webSlice)
+	s.Put(readyPod("web-a", "10.0.0.7", nil), readyPod("web-b", "10.0.0.8", func(p *core.Pod) { p.Status.Conditions[0].Status = core.ConditionFalse }))
+	selecting := func(name, owner string, ports ...core.ServicePort) *core.Service {
+		web := service(name, core.ServiceTypeClusterIP, "", ports...)
+		web.Labels, web.Annotations = nil, map[string]string{releaseAnnotation: owner}
+		web.Spec.Selector = map[string]string{"app": "web"}
+		return web
+	}
+	other := selecting("db", "shop", port(80, "http"))
+	other.Spec.Selector = map[string]string{"app": "db"}
+	s.Put(selecting("web", "shop", port(9090, "metrics"), port(80, "http")), selecting("another", "blog", port(80, "http")), other)
+
+	got, err := s.client().Backends(t.Context(), space, "shop", builtImage(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(pod, ip string, number int) release.Backend {
+		return release.Backend{Namespace: space, Pod: pod, IP: ip, Port: number}
+	}
+	want := release.Backends{
+		Pods: []release.BackendPod{{Backend: at("web-a", "10.0.0.7", 8080), Workload: release.Object{APIVersion: "apps/v1", Kind: "Deployment", Namespace: space, Name: "web"}, Runs: true,
+			Check:  release.Check{Name: "readiness /ready", Path: "/ready", Method: "GET", StatusBelow: 400, Headers: map[string]string{"Accept": "text/plain"}},
+			Source: "readinessProbe of container app"}},
+		Services: []release.BackendService{{Object: release.Object{APIVersion: "v1", Kind: "Service", Namespace: space, Name: "web"},
+			Endpoints: []release.Backend{at("stranger", "10.0.0.9", 9090), at("web-a", "10.0.0.7", 9090)}}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestProbeOfAPod: what stands for the readiness of the container that runs the image.
+func TestProbeOfAPod(t *testing.T) {
+	t.Parallel()
+	handler := func(change func(*core.ProbeHandler)) func(*core.Pod) {
+		return func(p *core.Pod) {
+			p.Spec.Containers[0].ReadinessProbe = &core.Probe{}
+			change(&p.Spec.Containers[0].ReadinessProbe.ProbeHandler)
+		}
+	}
+	name := "shop.v1.Shop"
+	for title, test := range map[string]struct {
+		change func(*core.Pod)
+		check  release.Check
+		port   int
+		https  bool
+	}{
+		"https": {handler(func(h *core.ProbeHandler) {
+			h.HTTPGet = &core.HTTPGetAction{Path: "/r", Port: intstr.FromInt32(8443), Scheme: core.URISchemeHTTPS}
+		}), release.Check{Name: "readiness /r", Path: "/r", Method: "GET", StatusBelow: 400}, 8443, true},
+		"tcp":  {handler(func(h *core.ProbeHandler) { h.TCPSocket = &core.TCPSocketAction{Port: intstr.FromInt32(5432)} }), release.Check{Name: "readiness tcp", Kind: release.CheckTCP}, 5432, false},
+		"grpc": {handler(func(h *core.ProbeHandler) { h.GRPC = &core.GRPCAction{Port: 9000, Service: &name} }), release.Check{Name: "readiness grpc", Kind: release.CheckGRPC, GRPCService: name}, 9000, false},
+		"exec": {handler(func(h *core.ProbeHandler) { h.Exec = &core.ExecAction{Command: []string{"true"}} }), release.Check{Name: "GET /", Path: "/", Method: "GET", StatusBelow: 500}, 8080, false},
+		"of another host": {handler(func(h *core.ProbeHandler) {
+			h.HTTPGet = &core.HTTPGetAction{Path: "/r", Host: "169.254.169.254", Port: intstr.FromInt32(80)}
+		}), release.Check{Name: "GET /", Path: "/", Method: "GET", StatusBelow: 500}, 8080, false},
+		"none": {func(p *core.Pod) { p.Spec.Containers[0].ReadinessProbe, p.Spec.Containers[0].Ports = nil, nil }, release.Check{}, 0, false},
+		"of a sidecar alone": {func(p *core.Pod) {
+			p.Spec.Containers[1].ReadinessProbe, p.Spec.Containers[0].ReadinessProbe = p.Spec.Containers[0].ReadinessProbe, nil
+		}, release.Check{Name: "GET /", Path: "/", Method: "GET", StatusBelow: 500}, 8080, false},
+	} {
+		got := backendPod(ownedPod{Pod: readyPod("web-a", "10.0.0.7", test.change)}, templated{containers: []string{"app"}}, builtImage(t).Digest)
+		if diff := cmp.Diff(test.check, got.Check); diff != "" || got.Port != test.port || got.HTTPS != test.https || !got.Runs {
+			t.Errorf("%s: got port %d, https %t, -want +got:\n%s", title, got.Port, got.HTTPS, diff)
+		}
+	}
+	if got := backendPod(ownedPod{Pod: readyPod("web-a", "10.0.0.7", func(p *core.Pod) { p.Spec.Containers[0].Image = "localhost:5000/shop@" + older })},
+		templated{containers: []string{"app"}}, builtImage(t).Digest); got.Runs {
+		t.Error("a pod of another digest is taken for one of the image")
+	}
+}
+
+func TestHosts(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	lb := service("shop", core.ServiceTypeLoadBalancer, "LB.example.com.", port(80, ""))
+	lb.Annotations = map[string]string{hostnameAnnotation: "shop.example.com, www.example.com"}
+	foreign := service("foreign", core.ServiceTypeLoadBalancer, "foreign.example.com", port(80, ""))
+	foreign.Annotations = map[string]string{releaseAnnotation: "blog"} // labelled as ours, and applied by another release
+	s.Put(lb, foreign, ingress("shop", "alb.example.com", func(i *networking.Ingress) {
+		i.Spec.Rules = []networking.IngressRule{{Host: "*.apps.example.com"}}
+		i.Spec.TLS = []networking.IngressTLS{{Hosts: []string{"tls.example.com"}}}
+	}))
+	s.put("apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: edge, labels: {app.kubernetes.io/instance: shop}}\nspec: {hostnames: [edge.example.com], parentRefs: [{name: edge}]}")
+	got, err := s.client().Hosts(t.Context(), space, "shop")
+	want := []string{"*.apps.example.com", "alb.example.com", "edge.example.com", "lb.example.com", "shop.example.com", "tls.example.com", "www.example.com"}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v, -want +got:\n%s", err, diff)
+	}
+}
+
+func TestLiveImage(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ manifest, want string }{
+		"of the pods":    {"metadata: {name: web}\nspec: {template: {metadata: {annotations: {onedigest.dev/digest: DIGEST}}, spec: {containers: [{name: proxy, image: 'proxy:1'}, {name: app, image: 'localhost:5000/shop@DIGEST'}]}}}", "localhost:5000/shop@" + digest},
+		"of the object":  {"metadata: {name: web, annotations: {onedigest.dev/digest: DIGEST}}\nspec: {template: {spec: {containers: [{name: app, image: 'localhost:5000/shop:v1@DIGEST'}]}}}", "localhost:5000/shop@" + digest},
+		"of a CronJob":   {"metadata: {name: web, annotations: {onedigest.dev/digest: DIGEST}}\nspec: {jobTemplate: {spec: {template: {spec: {containers: [{name: app, image: 'localhost:5000/shop@DIGEST'}]}}}}}", "localhost:5000/shop@" + digest},
+		"not annotated":  {"metadata: {name: web}\nspec: {template: {spec: {containers: [{name: app, image: 'localhost:5000/shop@DIGEST'}]}}}", ""},
+		"of another one": {"metadata: {name: web, annotations: {onedigest.dev/digest: DIGEST}}\nspec: {template: {spec: {containers: [{name: app, image: 'shop:v1'}]}}}", ""},
+	} {
+		s := newServer(t)
+		s.Put(recordOf(t, 1, "deployed", "apiVersion: apps/v1\nkind: Deployment\n"+strings.ReplaceAll(test.manifest, "DIGEST", digest)))
+		image, found, err := s.client().LiveImage(t.Context(), space, "shop")
+		got := ""
+		if found {
+			got = image.String()
+		}
+		if err != nil || got != test.want {
+			t.Errorf("%s: got %q, %v, want %q", name, got, err, test.want)
+		}
+	}
+	if _, found, err := newServer(t).client().LiveImage(t.Context(), space, "shop"); found || err != nil {
+		t.Errorf("without a record: got %t, %v", found, err)
+	}
+}
+
+// TestAnAddressThatNobodyReports is not waited for at each deploy.
+func TestAnAddressThatNobodyReports(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.Put(ingress("shop", "", func(i *networking.Ingress) {
+		i.CreationTimestamp = meta.NewTime(time.Now().Add(-3 * time.Hour))
+		i.Spec.Rules = []networking.IngressRule{{Host: "shop.example.com"}}
+	}))
+	var reported []string
+	url, err := s.client().Address(t.Context(), space, "shop", release.AddressAuto, func(line string) { reported = append(reported, line) })
+	if said := strings.Join(reported, "\n"); err != nil || url != "" || !strings.Contains(said, "no address outside the cluster has been reported of Ingress/shop in the 3h0m0s since it was created") || !strings.Contains(said, "shop.example.com") {
+		t.Errorf("got %q, %v, reported %q", url, err, said)
+	}
+}
+
+func TestSelectedEndpointsResolveNamedPorts(t *testing.T) {
+	t.Parallel()
+	pods := []*core.Pod{readyPod("web-a", "10.0.0.7", nil)}
+	for target, want := range map[intstr.IntOrString]int{intstr.FromString("http-web"): 8080, intstr.FromInt32(9090): 9090, intstr.FromInt32(0): 80} {
+		named := port(80, "http")
+		named.TargetPort = target
+		if got := selectedEndpoints(pods, named); len(got) != 1 || got[0].Port != want {
+			t.Errorf("%v: got %+v, want port %d", target, got, want)
+		}
+	}
+}

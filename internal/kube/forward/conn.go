@@ -1,0 +1,89 @@
+package forward
+
+import (
+	"cmp"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
+)
+
+// conn is a forwarded connection. Deadlines are not supported: whoever uses it closes it when the time is up.
+type conn struct {
+	openedStreams
+	to      release.Backend
+	refused chan struct{} // closed when the complaints have ended
+	message string        // of the kubelet, set before refused is closed
+	close   sync.Once
+}
+
+func newConn(to release.Backend, streams openedStreams) *conn {
+	c := &conn{openedStreams: streams, to: to, refused: make(chan struct{})}
+	go func() {
+		defer close(c.refused)
+		message, _ := io.ReadAll(io.LimitReader(c.complaints, 4*maxMessage)) // an error means that the connection has ended
+		c.message = text.LogLine(string(message), maxMessage)
+	}()
+	return c
+}
+
+// Read reads what the pod sent. The kubelet closes both streams of a port that it cannot connect to, and says why on the other.
+func (c *conn) Read(into []byte) (int, error) {
+	n, err := c.data.Read(into)
+	if n > 0 || err == nil {
+		return n, err
+	}
+	if refusal := c.Refusal(closeTime); refusal != nil {
+		return 0, refusal
+	}
+	return 0, err
+}
+
+// closeTime is how long the kubelet's reason is waited for after the data have ended.
+const closeTime = time.Second
+
+// Refusal waits until the kubelet has said that it could not connect to the port, at most for the given time, and returns nil if it
+// has not: the protocol does not confirm a connection.
+func (c *conn) Refusal(within time.Duration) error {
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case <-c.refused:
+	case <-timer.C:
+		return nil
+	}
+	if c.message == "" {
+		return nil
+	}
+	return &RefusedError{c.message}
+}
+
+func (c *conn) Write(data []byte) (int, error) { return c.data.Write(data) }
+
+func (c *conn) Close() (err error) {
+	c.close.Do(func() {
+		_ = c.data.Reset()
+		err = c.connection.Close()
+	})
+	return err
+}
+
+func (c *conn) LocalAddr() net.Addr { return addr("forwarded") }
+
+func (c *conn) RemoteAddr() net.Addr {
+	return addr(net.JoinHostPort(cmp.Or(c.to.IP, c.to.Pod), strconv.Itoa(c.to.Port)))
+}
+
+func (*conn) SetDeadline(time.Time) error      { return nil }
+func (*conn) SetReadDeadline(time.Time) error  { return nil }
+func (*conn) SetWriteDeadline(time.Time) error { return nil }
+
+// addr names one end of a forwarded connection.
+type addr string
+
+func (addr) Network() string  { return "portforward" }
+func (a addr) String() string { return string(a) }

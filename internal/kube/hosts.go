@@ -1,0 +1,188 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+	core "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Hosts lists the hosts outside the cluster that belong to a release, in lower case and sorted: the addresses of its Services and
+// Ingresses, the names that ExternalDNS gives them, the hosts of its Ingresses' rules and certificates, and the hostnames of its
+// HTTPRoutes or, if they have none, of the Gateways' listeners that they are attached to. A host with "*." stands for all names one
+// level below it. Kinds that the cluster does not have or this user may not read are left out.
+func (c *Client) Hosts(ctx context.Context, namespace, name string) (hosts []string, err error) {
+	services, err := c.services(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, c.Fault(ctx, err, "reading the Services of release %q in namespace %q", name, namespace)
+	}
+	for i := range services.Items {
+		if belongsTo(&services.Items[i], name) {
+			hosts = append(hosts, serviceHosts(&services.Items[i])...)
+		}
+	}
+	ingresses, err := c.ingresses(namespace).List(ctx, metav1.ListOptions{})
+	switch {
+	case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
+	case err != nil:
+		return nil, c.Fault(ctx, err, "reading the Ingresses of release %q in namespace %q", name, namespace)
+	default:
+		for i := range ingresses.Items {
+			ingress := &ingresses.Items[i]
+			if !belongsTo(ingress, name) {
+				continue
+			}
+			hosts = append(hosts, ruleHosts(ingress)...)
+			hosts = append(hosts, annotatedHosts(ingress)...)
+			for _, certificate := range ingress.Spec.TLS {
+				hosts = append(hosts, certificate.Hosts...)
+			}
+			for _, assigned := range ingress.Status.LoadBalancer.Ingress {
+				hosts = append(hosts, assigned.Hostname, assigned.IP)
+			}
+		}
+	}
+	ofRoutes, err := c.routeHosts(ctx, namespace, name)
+	if err != nil {
+		return nil, c.Fault(ctx, err, "reading the HTTPRoutes of release %q in namespace %q", name, namespace)
+	}
+	hosts = append(hosts, ofRoutes...)
+	for i, host := range hosts {
+		hosts[i] = strings.ToLower(strings.TrimSuffix(host, "."))
+	}
+	hosts = slices.DeleteFunc(hosts, func(host string) bool { return host == "" })
+	slices.Sort(hosts)
+	return slices.Compact(hosts), nil
+}
+
+// serviceHosts are the addresses of a Service outside the cluster, and the names of these.
+func serviceHosts(service *core.Service) []string {
+	hosts := append(annotatedHosts(service), service.Spec.ExternalIPs...)
+	for _, assigned := range service.Status.LoadBalancer.Ingress {
+		hosts = append(hosts, assigned.Hostname, assigned.IP)
+	}
+	return hosts
+}
+
+// annotatedHosts are the names that ExternalDNS gives an object.
+func annotatedHosts(object metav1.Object) (hosts []string) {
+	for _, host := range strings.Split(object.GetAnnotations()[hostnameAnnotation], ",") {
+		hosts = append(hosts, strings.TrimSpace(host))
+	}
+	return hosts
+}
+
+// gatewayResource is a resource of the Gateway API (gateway-api.sigs.k8s.io).
+func gatewayResource(resource string) schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: resource}
+}
+
+// routeHosts are the hostnames of the release's HTTPRoutes.
+func (c *Client) routeHosts(ctx context.Context, namespace, name string) (hosts []string, err error) {
+	routes, err := c.Dynamic.Resource(gatewayResource("httproutes")).Namespace(namespace).List(ctx, metav1.ListOptions{})
+	if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range routes.Items {
+		route := &routes.Items[i]
+		if !belongsTo(route, name) {
+			continue
+		}
+		names, _, _ := unstructured.NestedStringSlice(route.Object, "spec", "hostnames")
+		if len(names) == 0 {
+			names = c.gatewayHosts(ctx, route)
+		}
+		hosts = append(hosts, names...)
+	}
+	return hosts, nil
+}
+
+// gatewayHosts are the hosts of the Gateways that a route is attached to; none of those that this user may not read.
+func (c *Client) gatewayHosts(ctx context.Context, route *unstructured.Unstructured) (hosts []string) {
+	parents, _, _ := unstructured.NestedSlice(route.Object, "spec", "parentRefs")
+	for _, parent := range parents {
+		reference, _ := parent.(map[string]any)
+		gateway, _ := reference["name"].(string)
+		namespace, ok := reference["namespace"].(string)
+		if !ok {
+			namespace = route.GetNamespace()
+		}
+		live, err := c.Dynamic.Resource(gatewayResource("gateways")).Namespace(namespace).Get(ctx, gateway, metav1.GetOptions{})
+		if err != nil {
+			continue
+		}
+		listeners, _, _ := unstructured.NestedSlice(live.Object, "spec", "listeners")
+		addresses, _, _ := unstructured.NestedSlice(live.Object, "status", "addresses")
+		hosts = append(hosts, append(fieldsOf(listeners, "hostname"), fieldsOf(addresses, "value")...)...)
+	}
+	return hosts
+}
+
+// fieldsOf are the values of a field in a list of objects.
+func fieldsOf(objects []any, field string) (values []string) {
+	for _, object := range objects {
+		fields, _ := object.(map[string]any)
+		if value, ok := fields[field].(string); ok {
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
+// LiveImage is the image that a release's deployed revision was given, as Helm has recorded it; false if this user may not read the
+// record, or it does not name the digest of an image (another Helm made it).
+func (c *Client) LiveImage(ctx context.Context, namespace, name string) (image release.Image, found bool, err error) {
+	manifest, err := c.appliedManifest(ctx, namespace, name)
+	if errors.Is(err, errNoRecord) || apierrors.IsForbidden(err) {
+		return image, false, nil
+	}
+	if err != nil {
+		return image, false, c.Fault(ctx, err, "reading the record of release %q in namespace %q", name, namespace)
+	}
+	err = eachObject(manifest, release.AnnotationDigest, func(object map[string]any) {
+		if !found {
+			image, found = stampedImage(object)
+		}
+	})
+	return image, found, err
+}
+
+// stampedImage is the image with the digest that a workload, or its pod template, is annotated with.
+func stampedImage(object map[string]any) (release.Image, bool) {
+	for _, path := range podSpecs {
+		template := path[:len(path)-1]
+		annotations, _, _ := unstructured.NestedStringMap(object, append(slices.Clone(template), "metadata", "annotations")...)
+		text := annotations[release.AnnotationDigest]
+		if text == "" {
+			text = (&unstructured.Unstructured{Object: object}).GetAnnotations()[release.AnnotationDigest]
+		}
+		digest, err := release.ParseDigest(text)
+		if err != nil {
+			continue
+		}
+		containers, _, _ := unstructured.NestedSlice(object, append(slices.Clone(path), "containers")...)
+		for _, reference := range fieldsOf(containers, "image") {
+			repository, isPinned := strings.CutSuffix(reference, "@"+digest.String())
+			if !isPinned {
+				continue
+			}
+			if slash := strings.LastIndex(repository, "/"); strings.Contains(repository[slash+1:], ":") {
+				repository = repository[:slash+1+strings.Index(repository[slash+1:], ":")]
+			}
+			if parsed, err := release.ParseRepository(repository); err == nil {
+				return parsed.At(digest), true
+			}
+		}
+	}
+	return release.Image{}, false
+}

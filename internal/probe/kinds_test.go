@@ -1,0 +1,158 @@
+package probe
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// healthServer answers as a gRPC server does, over plain HTTP/2.
+func healthServer(t *testing.T, answer func(service string) (status uint64, code string)) string {
+	t.Helper()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || len(body) < 5 || r.URL.Path != "/grpc.health.v1.Health/Check" || r.Header.Get("Content-Type") != "application/grpc" || r.ProtoMajor != 2 {
+			t.Errorf("the request is %s %s %q, %v", r.Proto, r.URL, body, err)
+			return
+		}
+		service := ""
+		if message := body[5:]; len(message) > 0 {
+			_, _, n := protowire.ConsumeTag(message)
+			service, _ = protowire.ConsumeString(message[n:])
+		}
+		status, code := answer(service)
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set("Trailer", "Grpc-Status")
+		if code == "0" {
+			message := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), status)
+			_, _ = w.Write(append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)) //nolint:gosec // two bytes
+		}
+		w.Header().Set("Grpc-Status", code)
+	}))
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestGRPCHealth(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		status uint64
+		code   string
+		wrong  string
+	}{
+		"serving":     {1, "0", ""},
+		"not serving": {2, "0", "expected SERVING (1), got status 2"},
+		"unknown":     {0, "5", `grpc-status "5"`},
+	} {
+		base := healthServer(t, func(service string) (uint64, string) {
+			if service != "shop" {
+				t.Errorf("%s: service %q is asked for", name, service)
+			}
+			return test.status, test.code
+		})
+		got := New(Options{}).Probe(t.Context(), Target{Base: base}, release.Check{Name: "health", Kind: release.CheckGRPC, GRPCService: "shop"})
+		if got.OK() != (test.wrong == "") || !strings.Contains(fmt.Sprint(got.Wrong), test.wrong) || got.Check != "health" {
+			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+	plain := serve(t, func(http.ResponseWriter, *http.Request) {})
+	if got := New(Options{}).Probe(t.Context(), Target{Base: plain}, release.Check{Kind: release.CheckGRPC}); got.OK() {
+		t.Errorf("a server of HTTP/1.1 passes: %+v", got)
+	}
+}
+
+func FuzzParseHealth(f *testing.F) {
+	f.Add([]byte{0, 0, 0, 0, 2, 8, 1})
+	f.Add([]byte{0, 0, 0, 0, 0})
+	f.Add([]byte{1, 255, 255, 255, 255})
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		if status, err := parseHealth(frame); err != nil && status != 0 {
+			t.Errorf("status %d with %v", status, err)
+		}
+	})
+}
+
+// refusing is a forwarded connection that the pod has refused.
+type refusing struct{ net.Conn }
+
+type refusedError struct{}
+
+func (refusedError) Error() string      { return "connection refused inside the pod" }
+func (refusedError) NotConnected() bool { return true }
+
+func (refusing) Refusal(time.Duration) error { return refusedError{} }
+func (refusing) Read([]byte) (int, error)    { return 0, refusedError{} }
+
+// TestWhatAPodRefuses was opened before: it is not reached, whatever kind of check asks it.
+func TestWhatAPodRefuses(t *testing.T) {
+	t.Parallel()
+	dial := func(context.Context) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		t.Cleanup(func() { _, _ = ours.Close(), theirs.Close() })
+		go func() { _, _ = io.Copy(io.Discard, theirs) }()
+		return refusing{ours}, nil
+	}
+	for _, kind := range []release.CheckKind{release.CheckHTTP, release.CheckTCP} {
+		got := New(Options{}).Probe(t.Context(), Target{Base: "http://10.0.0.7:8080", Dial: dial}, release.Check{Kind: kind, Path: "/"})
+		if got.Stage != release.StageConnect || !strings.Contains(fmt.Sprint(got.Wrong), "refused inside the pod") {
+			t.Errorf("%q: got %+v", kind, got)
+		}
+	}
+}
+
+func TestTCP(t *testing.T) {
+	t.Parallel()
+	base := serve(t, func(http.ResponseWriter, *http.Request) {})
+	if got := New(Options{}).Probe(t.Context(), Target{Base: base}, release.Check{Kind: release.CheckTCP}); !got.OK() {
+		t.Errorf("got %+v", got)
+	}
+	failing := func(context.Context) (net.Conn, error) { return nil, errors.New("no route") }
+	if got := New(Options{}).Probe(t.Context(), Target{Base: base, Dial: failing}, release.Check{Kind: release.CheckTCP}); got.Stage != release.StageConnect {
+		t.Errorf("got %+v, want the stage of the connection", got)
+	}
+}
+
+// TestReadinessAsTheKubeletSeesIt: any status below a limit, a redirect is not followed, and a pod's certificate is not verified.
+func TestReadinessAsTheKubeletSeesIt(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/moved":
+			http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound)
+		case "/absent":
+			http.NotFound(w, r)
+		case "/named":
+			_, _ = fmt.Fprint(w, `{"build":{"commit":"0123456789abcdef"}}`)
+		}
+	}))
+	defer server.Close()
+	to := Target{Base: "https://shop.staging.svc", Proto: "https", Dial: func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", server.Listener.Addr().String())
+	}}
+	for path, below := range map[string]int{"/": 400, "/moved": 400, "/absent": 500} {
+		if got := New(Options{}).Probe(t.Context(), to, release.Check{Path: path, StatusBelow: below}); !got.OK() {
+			t.Errorf("%s: got %+v", path, got)
+		}
+	}
+	if got := New(Options{}).Probe(t.Context(), to, release.Check{Path: "/absent", StatusBelow: 400}); got.OK() || !strings.Contains(fmt.Sprint(got.Wrong), "expected below 400, got 404") {
+		t.Errorf("got %+v", got)
+	}
+	if got := New(Options{}).Probe(t.Context(), to, release.Check{Path: "/named", CommitField: "$['build']['commit']"}); got.Commit != "0123456789abcdef" {
+		t.Errorf("got commit %q", got.Commit)
+	}
+}

@@ -1,0 +1,112 @@
+package smoke
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// maxParallel is how many endpoints of a round are asked at once: a service with many pods must not be flooded by its own smoke.
+const maxParallel = 16
+
+// runRound sends every check once to every endpoint, several endpoints at once and the checks of one in their order, and compares each
+// answer with the expected commit: one wrong backend among several is not found by chance. The answers are in the order of the endpoints.
+func (a *asker) runRound(ctx context.Context, settings Settings) ([]release.Answer, error) {
+	found, err := a.survey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	outside := a.send(ctx, found.outside, settings)
+	inside := a.send(ctx, found.inside, settings)
+	return slices.Concat(outside, a.dropUncomparable(outside, inside), found.wrong), nil
+}
+
+// send sends the requests.
+func (a *asker) send(ctx context.Context, requests []request, settings Settings) []release.Answer {
+	answers := make([][]release.Answer, len(requests))
+	slots := make(chan struct{}, maxParallel)
+	var all sync.WaitGroup
+	for i, request := range requests {
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			for _, check := range settings.CommitFrom.addCheck(request.checks) {
+				answer := a.deps.Prober.Probe(ctx, request.Endpoint, check)
+				if answer.Stage == release.StageDone || answer.Stage == release.StageCheck {
+					answer = a.checkCommit(answer, settings)
+				}
+				answers[i] = append(answers[i], answer)
+			}
+		})
+	}
+	all.Wait()
+	return slices.Concat(answers...)
+}
+
+// checkCommit adds a problem to an answer that does not come from the expected commit. An answer that names none is right if its pods are
+// proved by their digest, and nobody said where it is named. A wrong answer that names no commit may be a gateway's own, and is not
+// taken for another commit's.
+func (a *asker) checkCommit(answer release.Answer, settings Settings) release.Answer {
+	switch {
+	case settings.ExpectCommit == "" || a.AnyCommit || namesCommit(answer.Commit, settings.ExpectCommit):
+		return answer
+	case answer.Commit == "" && !settings.CommitFrom.mustName(answer.Check, a.Proved):
+		return answer
+	case answer.Commit == "":
+		answer.OtherCommit = answer.OK()
+		answer.Wrong = append(answer.Wrong, fmt.Sprintf("commit: the response has no %s, want %s", settings.CommitFrom.where(), settings.ExpectCommit.Short()))
+	default:
+		answer.OtherCommit = true
+		answer.Wrong = append(answer.Wrong, fmt.Sprintf("commit: answered by %.12s, want %s", answer.Commit, settings.ExpectCommit.Short()))
+	}
+	answer.Stage = release.StageCheck
+	return answer
+}
+
+// minShort is the length of the shortest abbreviated commit id that is compared: git's default.
+const minShort = 7
+
+// namesCommit reports whether a text is a commit's id, full or abbreviated.
+func namesCommit(text string, commit release.Commit) bool {
+	return len(text) >= minShort && strings.HasPrefix(commit.String(), text)
+}
+
+// dropUncomparable leaves out answers of pods that say nothing of one pod: those of a check that every pod answers wrongly while the
+// release's address answers it rightly, because what is in front of the pods changes requests; and all of them, if no pod can be
+// reached while the address answers.
+func (a *asker) dropUncomparable(outside, inside []release.Answer) (kept []release.Answer) {
+	if len(inside) == 0 || len(outside) == 0 {
+		return inside
+	}
+	if allAre(outside, release.Answer.OK) && allAre(inside, isUnreachable) {
+		a.infoOnce("the pods are not asked one by one, because they cannot be reached: %s", strings.Join(inside[0].Wrong, "; "))
+		return nil
+	}
+	byCheck := func(answers []release.Answer, check string) []release.Answer {
+		return slices.DeleteFunc(slices.Clone(answers), func(answer release.Answer) bool { return answer.Check != check })
+	}
+	for _, answer := range inside {
+		through, direct := byCheck(outside, answer.Check), byCheck(inside, answer.Check)
+		if len(through) > 0 && allAre(through, release.Answer.OK) && allAre(direct, isOtherwiseWrong) {
+			a.infoOnce("check %q is not compared pod by pod, because no pod answers it as its address does: %s", answer.Check, strings.Join(answer.Wrong, "; "))
+			continue
+		}
+		kept = append(kept, answer)
+	}
+	return kept
+}
+
+func allAre(answers []release.Answer, are func(release.Answer) bool) bool {
+	return !slices.ContainsFunc(answers, func(answer release.Answer) bool { return !are(answer) })
+}
+
+func isUnreachable(answer release.Answer) bool { return answer.Stage.Inconclusive() }
+
+// isOtherwiseWrong reports whether an answer is wrong in something else than its commit.
+func isOtherwiseWrong(answer release.Answer) bool {
+	return answer.Stage == release.StageCheck && !answer.OtherCommit
+}

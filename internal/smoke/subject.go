@@ -1,0 +1,267 @@
+package smoke
+
+import (
+	"context"
+	"fmt"
+	"net"
+	neturl "net/url"
+	"strconv"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// Subject is what the rounds are about.
+type Subject struct {
+	URL       string          // outside the cluster; "" if there is none
+	Checks    []release.Check // nil: what stands for the readiness of each pod
+	Release   string          // "" if only a URL is known
+	Namespace string
+	Address   release.Address // as the settings have it: it may name the Service whose pods are asked
+	Image     release.Image   // that the release's workloads run; zero if unknown, so that no pod can be asked
+	// Proved is set if the pods are compared with the image by digest, so that an answer does not have to name its commit.
+	Proved bool
+	// AnyCommit is set if pods are meant to stay at another revision: their answers are right, whatever commit they name.
+	AnyCommit bool
+}
+
+// where says what is asked.
+func (s Subject) where() string {
+	if s.URL != "" {
+		return s.URL
+	}
+	return fmt.Sprintf("the pods of release %q in namespace %q", s.Release, s.Namespace)
+}
+
+// homeCheck is what a URL alone is asked.
+var homeCheck = release.Check{Name: "home", Path: "/", Method: "GET", Status: 200, BodyRegex: `\S`}
+
+// routeCheck is what an address is asked of which it is not known that the readiness probe's path leads to the pods.
+var routeCheck = release.Check{Name: "GET /", Path: "/", Method: "GET", StatusBelow: 500}
+
+// request is one endpoint with the checks that are sent to it.
+type request struct {
+	release.Endpoint
+	checks []release.Check
+}
+
+// survey is what one round asks.
+type survey struct {
+	outside, inside []request
+	wrong           []release.Answer // what the cluster shows without a request: endpoints that are not the release's
+}
+
+// asker finds out for each round what it asks.
+type asker struct {
+	Subject
+	deps     Deps
+	reported map[string]bool
+}
+
+// infoOnce reports a line once in all rounds.
+func (a *asker) infoOnce(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	if !a.reported[line] {
+		a.reported[line] = true
+		a.deps.Reporter.Infof("%s", line)
+	}
+}
+
+// canAskPods reports whether the release's pods are known and the cluster can be asked for them.
+func (a *asker) canAskPods() bool { return a.deps.Cluster != nil && !a.Image.IsZero() }
+
+// survey reads the addresses and the ready endpoints as they are now. The error says that checks cannot be sent to any, however long
+// one waits.
+func (a *asker) survey(ctx context.Context) (survey, error) {
+	var found survey
+	checks := a.Checks
+	if a.canAskPods() {
+		backends, err := a.deps.Cluster.Backends(ctx, a.Namespace, a.Release, a.Image)
+		if err != nil {
+			return a.withoutCluster(ctx, err), nil
+		}
+		for _, note := range backends.Notes {
+			a.infoOnce("%s", note)
+		}
+		found.wrong = a.foreignEndpoints(backends)
+		if found.inside, err = a.insideRequests(backends); err != nil {
+			return found, err
+		}
+		if checks == nil {
+			checks = []release.Check{outsideCheck(backends, a.URL)}
+		}
+	} else if checks == nil {
+		checks = []release.Check{homeCheck}
+	}
+	found.outside = a.outsideRequests(ctx, checks)
+	if len(found.outside)+len(found.inside)+len(found.wrong) == 0 {
+		found.wrong = []release.Answer{{Check: "pods", Stage: release.StageConnect, Wrong: []string{fmt.Sprintf("no pod of release %q is ready", a.Release)}}}
+	}
+	return found, nil
+}
+
+// withoutCluster is a round in which the cluster did not answer.
+func (a *asker) withoutCluster(ctx context.Context, err error) survey {
+	checks := a.Checks
+	if checks == nil {
+		checks = []release.Check{routeCheck}
+	}
+	if a.URL != "" {
+		a.infoOnce("the pods are not asked one by one: %v", err)
+		return survey{outside: a.outsideRequests(ctx, checks)}
+	}
+	return survey{wrong: []release.Answer{{Check: checks[0].Name, Stage: release.StageConnect, Wrong: []string{"asking the cluster for the pods: " + err.Error()}}}}
+}
+
+// outsideRequests are those to the release's URL: to every address that its name has now.
+func (a *asker) outsideRequests(ctx context.Context, checks []release.Check) (requests []request) {
+	if a.URL == "" {
+		return nil
+	}
+	addresses := a.deps.Prober.Addresses(ctx, a.URL)
+	if len(addresses) == 0 {
+		addresses = []string{""}
+	}
+	for _, address := range addresses {
+		requests = append(requests, request{release.Endpoint{Base: a.URL, Address: address}, checks})
+	}
+	return requests
+}
+
+// foreignEndpoints are the ready endpoints of the release's Services that are none of its pods with the image: a client may be
+// answered by another commit.
+func (a *asker) foreignEndpoints(backends release.Backends) (answers []release.Answer) {
+	ours := map[string]bool{}
+	for _, pod := range backends.Pods {
+		ours[pod.Pod] = pod.Runs || pod.Held && a.AnyCommit
+	}
+	for _, service := range backends.Services {
+		for _, endpoint := range service.Endpoints {
+			if ours[endpoint.Pod] {
+				continue
+			}
+			who := fmt.Sprintf("pod %q", endpoint.Pod)
+			if endpoint.Pod == "" {
+				who = "address " + endpoint.IP
+			}
+			answers = append(answers, release.Answer{Check: "endpoints", Address: release.Endpoint{Backend: endpoint}.Name(), Stage: release.StageCheck, OtherCommit: true,
+				Wrong: []string{fmt.Sprintf("%s sends requests to %s, which is no pod of release %q that runs %s", service.Object, who, a.Release, a.Image.Digest.Short())}})
+		}
+	}
+	return answers
+}
+
+// insideRequests are those to every ready pod: by a file of checks at the port of the Service that they are for, or else by what
+// stands for the pod's readiness.
+func (a *asker) insideRequests(backends release.Backends) (requests []request, err error) {
+	asked := a.backendsByProbe(backends)
+	host := ""
+	if a.Checks != nil {
+		service, found, err := backends.SelectService(a.Address, a.URL, a.Release)
+		if err != nil && a.URL == "" {
+			return nil, release.BadSetting("address", err.Error(), "name the Service that the checks are for, as service/NAME")
+		}
+		if found {
+			host = service.Object.Name + "." + a.Namespace + ".svc"
+			asked = endpointsOfPods(service, backends)
+		} else if len(backends.Services) > 0 { // which one the URL leads to is not known
+			a.infoOnce("the pods are not asked one by one, because it is not known to which of the release's Services %s leads", a.URL)
+			return nil, nil
+		}
+	}
+	for _, pod := range asked {
+		requests = append(requests, a.insideRequest(pod, host))
+	}
+	if len(requests) == 0 && a.URL == "" && len(backends.Pods) > 0 {
+		return nil, &release.Failure{What: fmt.Sprintf("release %q has nothing to ask: its containers have no probe that can be asked and no port, and no Service selects them", a.Release),
+			Do: "declare a port or a readinessProbe in the chart, or omit the smoke checks"}
+	}
+	return requests, nil
+}
+
+// backendsByProbe are the pods that have a probe or a port, or that a Service sends requests to.
+func (a *asker) backendsByProbe(backends release.Backends) (asked []release.BackendPod) {
+	for _, pod := range backends.Pods {
+		if pod.Port == 0 {
+			pod = servedPod(pod, backends)
+		}
+		if pod.Port == 0 {
+			a.infoOnce("the pods of %s are not asked: they have no probe that can be asked, and no port", pod.Workload)
+			continue
+		}
+		if a.Checks == nil {
+			a.infoOnce("%s: %s", pod.Workload, pod.Source)
+		}
+		asked = append(asked, pod)
+	}
+	return asked
+}
+
+// servedPod is a pod that names no port, with the port to which a Service sends requests.
+func servedPod(pod release.BackendPod, backends release.Backends) release.BackendPod {
+	for _, service := range backends.Services {
+		for _, endpoint := range service.Endpoints {
+			if endpoint.Pod == pod.Pod {
+				pod.Backend, pod.Check = endpoint, routeCheck
+				pod.Source = fmt.Sprintf("no readinessProbe that can be asked: / has to answer below %d at the port of %s", routeCheck.StatusBelow, service.Object)
+				return pod
+			}
+		}
+	}
+	return pod
+}
+
+// endpointsOfPods are the release's ready pods, at the port to which the Service sends requests.
+func endpointsOfPods(service release.BackendService, backends release.Backends) (asked []release.BackendPod) {
+	for _, endpoint := range service.Endpoints {
+		for _, pod := range backends.Pods {
+			if pod.Pod != endpoint.Pod {
+				continue
+			}
+			endpoint.HTTPS = endpoint.HTTPS || pod.HTTPS && pod.Port == endpoint.Port
+			pod.Backend = endpoint
+			asked = append(asked, pod)
+		}
+	}
+	return asked
+}
+
+// insideRequest asks a pod as the kubelet does, by its address, or as a client of its Service or of the gateway in front of it does.
+func (a *asker) insideRequest(pod release.BackendPod, host string) request {
+	scheme := "http"
+	if pod.HTTPS {
+		scheme = "https"
+	}
+	to := request{release.Endpoint{Backend: pod.Backend, Base: scheme + "://" + net.JoinHostPort(pod.IP, strconv.Itoa(pod.Port))}, a.Checks}
+	switch {
+	case a.Checks == nil:
+		to.checks = []release.Check{pod.Check}
+	case a.URL != "":
+		if outside, err := neturl.Parse(a.URL); err == nil {
+			to.Proto, to.Base = outside.Scheme, scheme+"://"+outside.Host
+		}
+	case host != "":
+		to.Base = scheme + "://" + host
+	}
+	return to
+}
+
+// outsideCheck is what stands for the readiness of a release at its URL: the pods' own check if the URL is a Service's that leads to
+// the port of the probe, and else that something answers.
+func outsideCheck(backends release.Backends, url string) release.Check {
+	for _, service := range backends.Services {
+		if service.URL != url || url == "" {
+			continue
+		}
+		for _, endpoint := range service.Endpoints {
+			for _, pod := range backends.Pods {
+				if pod.Pod == endpoint.Pod && pod.Port == endpoint.Port && pod.Check.Kind == release.CheckHTTP {
+					return pod.Check
+				}
+				if pod.Pod == endpoint.Pod && pod.Port == endpoint.Port {
+					return release.Check{Name: "tcp", Kind: release.CheckTCP}
+				}
+			}
+		}
+	}
+	return routeCheck
+}

@@ -1,0 +1,153 @@
+package smoke_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// backendPod is a ready pod of the image, whose readiness is asked at /ready on 8081 and which a Service reaches on 8080.
+func backendPod(name string) release.BackendPod {
+	return release.BackendPod{Backend: release.Backend{Namespace: "staging", Pod: name, IP: "10.0.0.7", Port: 8081}, Runs: true,
+		Workload: release.Object{Kind: "Deployment", Name: "shop"}, Check: release.Check{Name: "readiness /ready", Path: "/ready", StatusBelow: 400}, Source: "readinessProbe of container app"}
+}
+
+func backendService(name, url string, pods ...string) release.BackendService {
+	service := release.BackendService{Object: release.Object{Kind: "Service", Name: name}, URL: url}
+	for _, pod := range pods {
+		service.Endpoints = append(service.Endpoints, release.Backend{Namespace: "staging", Pod: pod, IP: "10.0.0.7", Port: 8080})
+	}
+	return service
+}
+
+// TestPodsAreAskedOneByOne, beside the release's address if it has one.
+func TestPodsAreAskedOneByOne(t *testing.T) {
+	t.Parallel()
+	right := release.Answer{Stage: release.StageDone, Status: 200} // names no commit
+	wrong := release.Answer{Stage: release.StageCheck, Status: 500, Wrong: []string{"status: expected 200, got 500"}}
+	refused := release.Answer{Stage: release.StageConnect, Wrong: []string{"refused"}}
+	two := func(services ...release.BackendService) func() release.Backends {
+		return func() release.Backends {
+			return release.Backends{Pods: []release.BackendPod{backendPod("a"), backendPod("b")}, Services: services}
+		}
+	}
+	shop := backendService("shop", "", "a", "b")
+	file := []release.Check{{Name: "/", Path: "/", Status: 200}}
+	held := backendPod("b")
+	held.Runs, held.Held = false, true
+	foreign, portless := backendPod("b"), backendPod("a")
+	foreign.Runs = false
+	portless.Port, portless.Check = 0, release.Check{}
+	for name, test := range map[string]struct {
+		url      string
+		checks   []release.Check // nil: default
+		backends func() release.Backends
+		answer   map[string]release.Answer // by the name of the endpoint; else right
+		flags    []string
+		want     release.Verdict
+		exit     int
+		text     string   // in the error or the log
+		asked    []string // in the last round
+	}{
+		"inside only": {url: "none", backends: two(shop), want: release.Pass, text: "not proved: that the release is reached from outside", asked: []string{"pod a:8081", "pod b:8081"}},
+		"inside only, one wrong": {url: "none", backends: two(shop), answer: map[string]release.Answer{"pod b:8081": wrong}, want: release.Fail, exit: 1,
+			text: "at pod b:8081 status"},
+		"a file is for the Service's port": {url: "none", checks: file, backends: two(shop), want: release.Pass, asked: []string{"pod a:8080", "pod b:8080"}},
+		"a file, and two Services": {url: "none", checks: file, backends: two(backendService("web", "", "a"), backendService("admin", "", "a")), exit: 2,
+			text: "service/web, service/admin"},
+		"a file, and one of two Services": {url: "none", checks: file, backends: two(backendService("web", "", "a"), backendService("admin", "", "b")), flags: []string{"--address", "service/admin"},
+			want: release.Pass, asked: []string{"pod b:8080"}},
+		"beside an address":              {checks: file, backends: two(shop), want: release.Pass, asked: []string{"", "pod a:8080", "pod b:8080"}},
+		"beside an address, one wrong":   {checks: file, backends: two(shop), answer: map[string]release.Answer{"pod b:8080": wrong}, want: release.Fail, exit: 1, text: "at pod b:8080"},
+		"beside a gateway that rewrites": {checks: file, backends: two(shop), answer: map[string]release.Answer{"pod a:8080": wrong, "pod b:8080": wrong}, want: release.Pass, text: "is not compared pod by pod", asked: []string{""}},
+		"pods that cannot be reached":    {checks: file, backends: two(shop), answer: map[string]release.Answer{"pod a:8080": refused, "pod b:8080": refused}, want: release.Pass, text: "they cannot be reached: refused", asked: []string{""}},
+		"the address of a Service":       {url: "http://lb", backends: two(backendService("shop", "http://lb", "a", "b")), want: release.Pass, asked: []string{"", "pod a:8081", "pod b:8081"}},
+		"an endpoint of nobody":          {url: "none", backends: two(backendService("shop", "", "a", "z")), want: release.Fail, exit: 1, text: `Service/shop sends requests to pod "z", which is no pod of release "shop" that runs`},
+		"an endpoint of an older revision": {url: "none", backends: func() release.Backends {
+			return release.Backends{Pods: []release.BackendPod{backendPod("a"), foreign}, Services: []release.BackendService{shop}}
+		}, want: release.Fail, exit: 1, text: `sends requests to pod "b"`},
+		"an endpoint that is held back": {url: "none", backends: func() release.Backends {
+			return release.Backends{Pods: []release.BackendPod{backendPod("a"), held}, Services: []release.BackendService{shop}}
+		}, want: release.Fail, exit: 1, text: `sends requests to pod "b"`},
+		"neither probe nor port": {url: "none", backends: func() release.Backends { return release.Backends{Pods: []release.BackendPod{portless}} }, exit: 1, text: "has nothing to ask"},
+		"no probe, and a Service": {url: "none", backends: func() release.Backends {
+			return release.Backends{Pods: []release.BackendPod{portless}, Services: []release.BackendService{backendService("shop", "", "a")}}
+		},
+			want: release.Pass, text: "/ has to answer below 500 at the port of Service/shop", asked: []string{"pod a:8080"}},
+		"no pod is ready":             {url: "none", backends: func() release.Backends { return release.Backends{} }, want: release.Inconclusive, exit: 3, text: "no pod of release \"shop\" is ready"},
+		"a commit that must be named": {url: "none", backends: two(shop), flags: []string{"--commit-from", "header:X-Build"}, want: release.Fail, exit: 1, text: "no X-Build header"},
+		"a commit in a field":         {url: "none", backends: two(shop), flags: []string{"--commit-from", "json:/version#build.commit"}, want: release.Fail, exit: 1, text: "commit in /version [check] at pod a:8081 commit: the response has no field $['build']['commit']"},
+		"another commit is named":     {url: "none", backends: two(shop), answer: map[string]release.Answer{"pod b:8081": answerFrom(olderCommit)}, want: release.Fail, exit: 1, text: "answered by 89abcdef0123"},
+		"the commit is abbreviated":   {url: "none", backends: two(shop), answer: map[string]release.Answer{"pod b:8081": {Stage: release.StageDone, Commit: commit.String()[:8]}}, want: release.Pass},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := &fakeDeps{url: test.url, checks: test.checks, backends: test.backends, revision: commit.String(), pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest, Ready: true}}},
+				answer: func(_ time.Time, endpoint string) release.Answer {
+					if answer, set := test.answer[endpoint]; set {
+						return answer
+					}
+					return right
+				}}
+			fake.defaultChecks = test.checks == nil
+			result, err := fake.run(t, append([]string{"--release", "shop", "--environment", "staging", "--image", image(t).String(), "--timeout", "30s", "--patience", "2s"}, test.flags...)...)
+			said := fmt.Sprint(err) + "\n" + strings.Join(fake.lines, "\n")
+			if result.Verdict != test.want || release.ExitCode(err) != test.exit || !strings.Contains(said, test.text) {
+				t.Errorf("got %q, exit %d, want %q, exit %d, %q in:\n%s", result.Verdict, release.ExitCode(err), test.want, test.exit, test.text, said)
+			}
+			var asked []string
+			for _, answer := range result.Report.Answers {
+				asked = append(asked, answer.Address)
+			}
+			if test.asked != nil && strings.Join(asked, ",") != strings.Join(test.asked, ",") {
+				t.Errorf("asked %q, want %q", asked, test.asked)
+			}
+		})
+	}
+}
+
+// TestTheOutsideIsAskedWhatFits: a Service's address what the probe asks if it leads to the probe's port, any other address that something
+// answers, and a URL alone that / has a body.
+func TestTheOutsideIsAskedWhatFits(t *testing.T) {
+	t.Parallel()
+	pods := func(probePort int) func() release.Backends {
+		return func() release.Backends {
+			pod := backendPod("a")
+			pod.Port = probePort
+			return release.Backends{Pods: []release.BackendPod{pod}, Services: []release.BackendService{backendService("shop", "http://lb", "a")}}
+		}
+	}
+	for name, test := range map[string]struct {
+		url      string
+		backends func() release.Backends
+		want     string
+	}{
+		"a Service that leads to the probe's port": {"http://lb", pods(8080), "readiness /ready"},
+		"a Service that leads to another port":     {"http://lb", pods(8081), "GET /"},
+		"an Ingress":                               {"http://ingress", pods(8080), "GET /"},
+	} {
+		fake := &fakeDeps{url: test.url, backends: test.backends, defaultChecks: true, liveImage: image(t), answers: []release.Answer{answerFrom(commit)}}
+		result, err := fake.run(t, "--release", "shop", "--environment", "staging")
+		if err != nil || result.Report.Answers[0].Check != test.want {
+			t.Errorf("%s: got %+v, %v", name, result.Report.Answers, err)
+		}
+	}
+	fake := &fakeDeps{defaultChecks: true, answers: []release.Answer{answerFrom(commit)}}
+	if result, err := fake.run(t, "--url", "http://shop.example"); err != nil || result.Report.Answers[0].Check != "home" {
+		t.Errorf("got %+v, %v", result.Report.Answers, err)
+	}
+}
+
+// TestAReleaseThatNeverAnsweredIsJudged by the image of its live revision, where none is named.
+func TestAReleaseThatNeverAnsweredIsJudged(t *testing.T) {
+	t.Parallel()
+	fake := &fakeDeps{live: 4, liveImage: image(t), answers: []release.Answer{{Stage: release.StageConnect, Wrong: []string{"refused"}}},
+		pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest}}}}
+	result, err := fake.run(t, "--release", "shop", "--environment", "staging", "--timeout", "30s")
+	if result.Verdict != release.Fail || !strings.Contains(fmt.Sprint(err), "Deployment/shop has no ready pod") || len(fake.marked) != 1 {
+		t.Errorf("got %q, %v, marked %v", result.Verdict, err, fake.marked)
+	}
+}
