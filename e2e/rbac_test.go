@@ -214,7 +214,7 @@ func TestTheRoleIsExact(t *testing.T) {
 	run(0, "--dry-run")
 	run(0, "--set", "note=fourth")
 	leaveLeaseHeld(t, namespace)
-	run(0, "--set", "note=fifth", "--smoke-checks", "default")
+	run(0, "--set", "note=fifth", "--set", "does=listen", "--smoke-checks", "default")
 
 	allowed := map[rule]bool{}
 	for _, p := range needed {
