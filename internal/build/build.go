@@ -54,6 +54,10 @@ type Registry interface {
 	// Tag pushes the inspected manifest's own bytes under a tag. It returns a *release.TagTakenError if the tag is immutable and names
 	// another image.
 	Tag(ctx context.Context, repository release.Repository, state release.TagState, digest release.Digest, tag release.Tag) error
+	// Describe returns what an image is labelled with, and false if it does not exist.
+	Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error)
+	// Copy copies an image into another repository by digest, byte for byte. It sets no tag.
+	Copy(ctx context.Context, image release.Image, to release.Repository) error
 	// Fetch downloads an image for the platforms into dir. If the image does not exist, or not for every platform, the error is a
 	// *release.InputError.
 	Fetch(ctx context.Context, image release.Image, platforms []release.Platform, dir string) (release.Layout, error)
@@ -71,22 +75,30 @@ type Workspace interface {
 
 // Result is what build did.
 type Result struct {
-	Outcome   release.Outcome `json:"outcome"` // created or reused
-	Image     release.Image   `json:"image"`
-	Digest    release.Digest  `json:"digest"`
-	Tag       release.Tag     `json:"tag"`
-	Reused    bool            `json:"reused"`
-	Commit    release.Commit  `json:"commit"`               // that the image was built from
-	From      release.Commit  `json:"reusedFrom,omitempty"` // Commit, if it is an earlier one than that of the work tree, or ""
-	Builder   string          `json:"builder,omitempty"`    // empty if the image was reused
-	Platforms []string        `json:"platforms,omitempty"`  // empty if the image was reused
+	Outcome release.Outcome `json:"outcome"` // created or reused
+	Image   release.Image   `json:"image"`
+	Digest  release.Digest  `json:"digest"`
+	Tag     release.Tag     `json:"tag"`
+	Reused  bool            `json:"reused"`
+	Commit  release.Commit  `json:"commit"`               // that the image was built from
+	From    release.Commit  `json:"reusedFrom,omitempty"` // Commit, if it is an earlier one than that of the work tree, or ""
+	// CommitFrom says how the commit of an image that another program built is known: by its label, or as it was given. It is empty for an
+	// image that onedigest built.
+	CommitFrom string   `json:"commitFrom,omitempty"`
+	Builder    string   `json:"builder,omitempty"`   // empty if the image was reused
+	Platforms  []string `json:"platforms,omitempty"` // empty if the image was reused
 }
 
 // Run returns the commit's image if the registry has it. If no input of the image was changed since the nearest earlier commit that has an
 // image, it gives that image the commit's tag. Otherwise it builds the image and pushes it under the commit's tag.
 // Inputs that differ from the commit are a *release.InputError unless AllowDirty is set; inputs that change during the build
 // always are. A tag of another commit's image, or of one that was built with other settings, is a *release.Refusal.
+//
+// With Adopt it builds nothing, and tags an image that another program built.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
+	if !settings.Adopt.IsZero() {
+		return adopt(ctx, settings, deps)
+	}
 	recipe, err := newRecipe(ctx, settings, deps)
 	if err != nil {
 		return Result{}, err

@@ -32,7 +32,8 @@ type fakeDeps struct {
 	recipe      release.Recipe       // of the last build
 	files       map[release.Commit]string
 	ancestors   []release.Commit
-	shallow     bool // the history lacks the ancestors' objects
+	elsewhere   map[release.Image]release.ImageInfo // images of other programs
+	shallow     bool                                // the history lacks the ancestors' objects
 	found       []release.Tag
 }
 
@@ -100,6 +101,16 @@ func (r fakeRegistry) Inspect(_ context.Context, _ release.Repository, digest re
 		}
 	}
 	return release.TagState{}, nil
+}
+
+func (r fakeRegistry) Describe(_ context.Context, image release.Image) (release.ImageInfo, bool, error) {
+	described, found := r.elsewhere[image]
+	return described, found, nil
+}
+
+func (r fakeRegistry) Copy(_ context.Context, image release.Image, to release.Repository) error {
+	r.pushed["copied"] = r.elsewhere[image]
+	return nil
 }
 
 func (r fakeRegistry) Tag(_ context.Context, _ release.Repository, _ release.TagState, digest release.Digest, tag release.Tag) error {

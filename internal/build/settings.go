@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,6 +25,7 @@ var Verb = setting.Verb{
 		{Does: "build the Go service in this directory", Line: "--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop"},
 		{Does: "build for two platforms", Line: "--repository localhost:5000/shop --context app --builder go --platforms linux/amd64,linux/arm64"},
 		{Does: "build the Dockerfile of a directory with docker buildx", Line: "--repository localhost:5000/shop --context app --builder docker --build-args GREETING=hello"},
+		{Does: "take an image that another program built", Line: `--repository 210987654321.dkr.ecr.eu-central-1.amazonaws.com/live/shop --adopt "$IMAGE"`},
 	},
 	Outputs: []setting.Output{
 		{Name: "image", Help: "the image as repository@sha256:…"},
@@ -49,6 +51,7 @@ type Settings struct {
 	WithoutCgo bool
 	AllowDirty bool
 	Rebuild    bool
+	Adopt      release.Image
 	DockerSettings
 }
 
@@ -81,8 +84,27 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Build although packages use cgo, which the Go builder does not: what is left of them may be a stub"})
 	setting.Bool(set, &s.AllowDirty, setting.Setting{Name: "allow-dirty",
 		Help: "Build a work tree with uncommitted changes, under a tag that says so; promote refuses such an image"})
+	setting.Var(set, &s.Adopt, setting.Setting{Name: "adopt", Value: "IMAGE@DIGEST",
+		Help: "Image that another program built (docker/build-push-action, ko, buildpacks, bazel): builds nothing, and makes it the commit's image in the repository; the commit is that of its revision label, or commit if it has none"}, release.ParseImage)
 	setting.Bool(set, &s.Rebuild, setting.Setting{Name: "rebuild-unchanged",
 		Help: "Build an image for the commit also if nothing that enters it was changed since an earlier commit's, for example to take up newer base images"})
+	set.Check(func() error {
+		if s.Adopt.IsZero() {
+			return nil
+		}
+		var problems []release.Problem
+		for name, given := range map[string]bool{"main": s.Main != ".", "base": !s.Base.IsZero(), "user": s.User != "", "labels": len(s.Labels) > 0, "tags": len(s.Tags) > 0,
+			"dockerfile": s.Dockerfile != "", "build-args": len(s.BuildArgs) > 0, "target": s.Target != "", "allow-dirty": s.AllowDirty, "rebuild-unchanged": s.Rebuild} {
+			if given {
+				problems = append(problems, release.Problem{Setting: name, What: "does not apply to an image that is built already", Do: "omit it, or omit adopt"})
+			}
+		}
+		if len(problems) == 0 {
+			return nil
+		}
+		slices.SortFunc(problems, func(a, b release.Problem) int { return strings.Compare(a.Setting, b.Setting) })
+		return &release.InputError{Problems: problems}
+	})
 	return set
 }
 

@@ -94,7 +94,7 @@ func resolveImage(ctx context.Context, settings Settings, deps Deps) (Settings, 
 			return settings, err
 		case !found:
 			return settings, &release.Refusal{Why: fmt.Sprintf("%q holds no image of commit %s", settings.Repository, settings.Commit), Do: "build the commit first"}
-		case tagged.Revision != settings.Commit.String() && !isReused(tagged):
+		case tagged.Revision != settings.Commit.String() && tagged.Revision != "" && !isReused(tagged):
 			return settings, &release.Refusal{Why: fmt.Sprintf("tag %s in %q names an image labelled with revision %q", settings.Commit, settings.Repository, tagged.Revision),
 				Do: "find out who pushed it; a commit's tag must name that commit's image"}
 		}
@@ -115,8 +115,11 @@ func isReused(tagged release.ImageInfo) bool {
 }
 
 func reusedFrom(tagged release.ImageInfo, commit release.Commit) string {
-	if tagged.Revision == commit.String() {
+	switch tagged.Revision {
+	case commit.String():
 		return ""
+	case "":
+		return ", by its tag alone: the image has no revision label"
 	}
 	return fmt.Sprintf(" of commit %s, reused because nothing that enters it was changed", release.Commit(tagged.Revision).Short())
 }

@@ -161,6 +161,7 @@ func TestRunFindsAReusedImage(t *testing.T) {
 		refused bool
 	}{
 		"reused by build":         {release.ImageInfo{Revision: commit.String(), Inputs: "sha256:x"}, false},
+		"tagged by adopt":         {release.ImageInfo{}, false},
 		"tagged by somebody else": {release.ImageInfo{Revision: commit.String()}, true},
 		"a dirty one":             {release.ImageInfo{Revision: commit.String() + "-dirty", Inputs: "sha256:x"}, true},
 	} {
@@ -266,7 +267,12 @@ func TestRunRefuses(t *testing.T) {
 		"a dirty image": {func(_ *testing.T, r *fakeRegistry, p *promote.Settings) {
 			r.manifests[p.Image] = release.TagState{Manifest: []byte("{}"), Revision: commit.String() + "-dirty"}
 		}, "is labelled with revision"},
+		"an image that names no revision, whose commit has another": {func(t *testing.T, r *fakeRegistry, p *promote.Settings) {
+			r.manifests[p.Image] = release.TagState{Manifest: []byte("{}")}
+			r.tags["localhost:5000/shop:"+commit.String()] = releasetest.Digest(t, "b")
+		}, `is labelled with revision ""`},
 		"an image that names no revision": {func(_ *testing.T, r *fakeRegistry, p *promote.Settings) {
+			clear(r.tags)
 			r.manifests[p.Image] = release.TagState{Manifest: []byte("{}")}
 		}, `is labelled with revision ""`},
 		"a dirty revision in the configuration only": {func(_ *testing.T, r *fakeRegistry, p *promote.Settings) {

@@ -39,6 +39,15 @@ func inspectImage(ctx context.Context, image release.Image, tag release.Tag, com
 		}
 		revision = described.Revision
 	}
+	if revision == "" { // an image that another program built, which build --adopt tagged
+		tagged, found, err := registry.Find(ctx, image.Repository, release.Tag(commit))
+		if err != nil {
+			return state, err
+		}
+		if found && tagged.Digest == image.Digest {
+			revision = commit.String()
+		}
+	}
 	if revision != commit.String() {
 		return state, &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, but its evidence names commit %s", image, revision, commit),
 			Do: "build the commit from a clean work tree and prove that image"}

@@ -415,6 +415,7 @@ func TestEvidence(t *testing.T) {
 		"another digest after the rounds":    {answerFrom(commit), [][]release.PodImage{{good}, {good, other}}, commit.String(), "", `pod "b" runs`},
 		"no pod":                             {answerFrom(commit), [][]release.PodImage{{}}, commit.String(), "", "no pod of Deployment/shop runs"},
 		"an image that is no commit's":       {answerFrom(commit), [][]release.PodImage{{good}}, commit.String() + "-dirty", "", "which is no commit"},
+		"an image without a label":           {answerFrom(commit), [][]release.PodImage{{good}}, "", "", "which is no commit"},
 		"the image's own commit is expected": {answerFrom(olderCommit), [][]release.PodImage{{good}}, commit.String(), release.Fail, "answered by"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -437,6 +438,16 @@ func TestEvidence(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Of an image that another program built without a label, the expected commit is recorded.
+func TestAnImageWithoutALabelIsTheExpectedCommits(t *testing.T) {
+	t.Parallel()
+	fake := &fakeDeps{answers: []release.Answer{answerFrom(commit)}, pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest}}}}
+	_, err := fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--timeout", "30s", "--expect-commit", commit.String())
+	if err != nil || len(fake.recorded) != 1 || fake.recorded[0].Commit != commit || fake.recorded[0].Verdict != release.Pass {
+		t.Errorf("got %v, recorded %+v", err, fake.recorded)
 	}
 }
 

@@ -25,7 +25,7 @@ func loadChecks(settings Settings, deps Deps) ([]release.Check, error) {
 }
 
 // expectImageCommit expects the commit that the image is labelled with, and refuses an image that is labelled with another
-// commit than the one expected, or with none.
+// commit than the one expected. One without a label is taken for the expected commit's, and refused if none is expected.
 func expectImageCommit(ctx context.Context, settings Settings, deps Deps) (Settings, error) {
 	if settings.Image.IsZero() {
 		return settings, nil
@@ -39,6 +39,8 @@ func expectImageCommit(ctx context.Context, settings Settings, deps Deps) (Setti
 	}
 	commit, err := release.ParseCommit(tagged.Revision)
 	switch {
+	case tagged.Revision == "" && settings.ExpectCommit != "": // another program built it, and said no commit
+		return settings, nil
 	case err != nil:
 		return settings, &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, which is no commit", settings.Image, tagged.Revision),
 			Do: "build the image from a clean work tree; an image that belongs to no commit cannot be proved"}

@@ -51,6 +51,12 @@ func (d *disturbed) Inspect(context.Context, release.Repository, release.Digest,
 	return release.TagState{}, nil
 }
 
+func (d *disturbed) Describe(context.Context, release.Image) (release.ImageInfo, bool, error) {
+	return release.ImageInfo{}, false, nil
+}
+
+func (d *disturbed) Copy(context.Context, release.Image, release.Repository) error { return nil }
+
 func (d *disturbed) Tag(context.Context, release.Repository, release.TagState, release.Digest, release.Tag) error {
 	return errors.New("nothing to tag")
 }

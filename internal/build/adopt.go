@@ -1,0 +1,110 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// How the commit of an image that another program built is known.
+const (
+	commitLabelled = "label" // the image's own revision label
+	commitGiven    = "given" // the setting commit; the image says nothing
+)
+
+// adopt takes an image that another program built as the image of its commit: it copies the image into the repository by digest, unless it
+// is there, and gives it the commit's tag. Nothing is built, and no input is compared: that the image was built from the commit is the
+// word of its label, or of whoever gives the commit.
+func adopt(ctx context.Context, settings Settings, deps Deps) (Result, error) {
+	described, found, err := deps.Registry.Describe(ctx, settings.Adopt)
+	if err != nil {
+		return Result{}, err
+	}
+	if !found {
+		return Result{}, release.BadSetting("adopt", fmt.Sprintf("%q is not in its registry", settings.Adopt), "push it first, and give the digest that the push printed")
+	}
+	commit, known, err := adoptedCommit(described.Revision, settings)
+	if err != nil {
+		return Result{}, err
+	}
+	tag := release.Tag(commit)
+	tagged, found, err := deps.Registry.Find(ctx, settings.Repository, tag)
+	if err != nil {
+		return Result{}, err
+	}
+	outcome := release.Reused
+	switch {
+	case found && tagged.Digest != settings.Adopt.Digest:
+		return Result{}, refuseOtherImage(tag, tagged.Digest, settings)
+	case !found:
+		outcome = release.Created
+		if err := tagAdopted(ctx, tag, settings, deps); err != nil {
+			return Result{}, err
+		}
+	}
+	deps.Reporter.Infof("%s is the image of commit %s in %s", settings.Adopt.Digest, commit.Short(), settings.Repository)
+	deps.Reporter.Warnf("%s", map[string]string{
+		commitLabelled: fmt.Sprintf("onedigest did not build %s: that it was built from commit %s is what its label says, and no input was compared", settings.Adopt.Digest.Short(), commit.Short()),
+		commitGiven:    fmt.Sprintf("onedigest did not build %s, and it has no revision label: that it was built from commit %s is what was given, and no input was compared", settings.Adopt.Digest.Short(), commit.Short()),
+	}[known])
+	result := newResult(outcome, settings.Repository, tag, settings.Adopt.Digest, commit)
+	result.CommitFrom = known
+	return result, nil
+}
+
+// adoptedCommit is the commit that the image is labelled with, or the given one if it has no label, and which of both it is.
+func adoptedCommit(revision string, settings Settings) (commit release.Commit, known string, err error) {
+	given := release.Commit("")
+	if settings.Commit != "" {
+		if given, err = release.ParseCommit(settings.Commit); err != nil {
+			return "", "", release.BadSetting("commit", err.Error(), "give the full id of the commit that the image was built from")
+		}
+	}
+	if revision == "" {
+		if given == "" {
+			return "", "", release.BadSetting("commit", fmt.Sprintf("%q has no label %s, and no commit is given", settings.Adopt, release.AnnotationRevision),
+				"give the full id of the commit that it was built from, or label the image")
+		}
+		return given, commitGiven, nil
+	}
+	labelled, err := release.ParseCommit(revision)
+	if err != nil {
+		return "", "", &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, which is no commit", settings.Adopt, revision),
+			Do: "build it from a clean work tree, and label it with the full id of the commit"}
+	}
+	if given != "" && given != labelled {
+		return "", "", &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, not with commit %s", settings.Adopt, revision, given),
+			Do: "give the commit that it was built from"}
+	}
+	return labelled, commitLabelled, nil
+}
+
+func refuseOtherImage(tag release.Tag, holds release.Digest, settings Settings) error {
+	return &release.Refusal{Why: fmt.Sprintf("tag %q in %q holds %s, not %s", tag, settings.Repository, holds, settings.Adopt.Digest),
+		Do: "a commit has one image in a repository; give each service a repository of its own"}
+}
+
+// tagAdopted copies the image into the repository if it is not there, and tags it.
+func tagAdopted(ctx context.Context, tag release.Tag, settings Settings, deps Deps) error {
+	state, err := deps.Registry.Inspect(ctx, settings.Repository, settings.Adopt.Digest, tag)
+	if err == nil && !state.Found {
+		deps.Reporter.Infof("copying %s to %s", settings.Adopt, settings.Repository)
+		if err = deps.Registry.Copy(ctx, settings.Adopt, settings.Repository); err == nil {
+			state, err = deps.Registry.Inspect(ctx, settings.Repository, settings.Adopt.Digest, tag)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	err = deps.Registry.Tag(ctx, settings.Repository, state, settings.Adopt.Digest, tag)
+	var taken *release.TagTakenError
+	if errors.As(err, &taken) {
+		if taken.Holds == settings.Adopt.Digest {
+			return nil
+		}
+		return refuseOtherImage(tag, taken.Holds, settings)
+	}
+	return err
+}

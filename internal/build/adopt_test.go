@@ -1,0 +1,69 @@
+package build_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/onedigest/onedigest/internal/build"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
+	"github.com/onedigest/onedigest/internal/setting/settingtest"
+)
+
+// An image that another program built is tagged as its commit's, and nothing is built.
+func TestRunAdopts(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		revision string
+		flags    []string
+		tagged   string // digest that the commit's tag names already
+		known    string // how the commit is known; "" for an error
+		code     int
+		want     string
+	}{
+		"labelled":                    {commit.String(), nil, "", "label", 0, ""},
+		"labelled, and given":         {commit.String(), []string{"--commit", commit.String()}, "", "label", 0, ""},
+		"given":                       {"", []string{"--commit", commit.String()}, "", "given", 0, ""},
+		"tagged already":              {commit.String(), nil, "d", "label", 0, ""},
+		"neither":                     {"", nil, "", "", release.ExitInput, "has no label org.opencontainers.image.revision, and no commit is given"},
+		"labelled with another":       {commit.String(), []string{"--commit", releasetest.Another.String()}, "", "", release.ExitFailed, "not with commit " + releasetest.Another.String()},
+		"labelled dirty":              {commit.String() + "-dirty", nil, "", "", release.ExitFailed, "which is no commit"},
+		"labelled with a tag":         {"v1.2.3", []string{"--commit", commit.String()}, "", "", release.ExitFailed, "which is no commit"},
+		"a short commit":              {"", []string{"--commit", commit.Short()}, "", "", release.ExitInput, "--commit"},
+		"the tag names another image": {commit.String(), nil, "e", "", release.ExitFailed, "holds sha256:eeee"},
+	} {
+		f := cleanTree(t)
+		image := release.Image{Repository: "localhost:5000/elsewhere", Digest: releasetest.Digest(t, "d")}
+		f.elsewhere = map[release.Image]release.ImageInfo{image: {Digest: image.Digest, Revision: test.revision}}
+		if test.tagged != "" {
+			f.pushed[release.Tag(commit)] = release.ImageInfo{Digest: releasetest.Digest(t, test.tagged)}
+		}
+		result, err := f.run(t, append([]string{"--adopt", image.String()}, test.flags...)...)
+		if test.known == "" {
+			if release.ExitCode(err) != test.code || !strings.Contains(fmt.Sprint(err), test.want) || f.pushed["copied"].Digest == image.Digest {
+				t.Errorf("%s: got %v, want exit %d with %q and nothing copied", name, err, test.code, test.want)
+			}
+			continue
+		}
+		if err != nil || result.CommitFrom != test.known || result.Digest != image.Digest || result.Commit != commit || result.Tag != release.Tag(commit) ||
+			result.Image.Repository != "localhost:5000/shop" || f.builds != 0 || f.pushed[release.Tag(commit)].Digest != image.Digest {
+			t.Errorf("%s: got %+v, %v after %d builds", name, result, err, f.builds)
+		}
+		if wantReused := test.tagged != ""; result.Reused != wantReused {
+			t.Errorf("%s: reused %v", name, result.Reused)
+		}
+	}
+	f := cleanTree(t)
+	if _, err := f.run(t, "--adopt", "localhost:5000/elsewhere@"+releasetest.Digest(t, "d").String()); release.ExitCode(err) != release.ExitInput {
+		t.Errorf("an image that is not there: got %v, want bad input", err)
+	}
+}
+
+func TestAdoptTakesNoSettingsOfABuild(t *testing.T) {
+	t.Parallel()
+	err := settingtest.Apply(new(build.Settings).Declare(), "--repository", "localhost/shop", "--adopt", "localhost/x@"+releasetest.Digest(t, "d").String(), "--main", "cmd/x", "--target", "y")
+	if text := fmt.Sprint(err); !strings.Contains(text, "--main") || !strings.Contains(text, "--target") || !strings.Contains(text, "built already") {
+		t.Errorf("got %v, want both settings refused", err)
+	}
+}
