@@ -10,8 +10,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// budget splits the time of a deploy over its phases. A phase may use time that earlier phases left, and never time that
-// belongs to later ones.
+// budget splits the time of a deploy over its phases. A phase may use time that earlier phases did not use, but no time of later
+// phases.
 type budget struct {
 	began     time.Time
 	shares    []share
@@ -34,7 +34,7 @@ const (
 	soakPercent = 25 // the longest soak
 )
 
-// splitTimeout gives every phase that the settings ask for its share, and the rollout the rest.
+// splitTimeout gives each phase that the settings ask for its share, and the rollout the rest.
 func splitTimeout(settings Settings, timeout time.Duration) budget {
 	percent := map[release.Phase]int{release.PhaseHooks: hooksPercent, release.PhaseAddress: addressPercent}
 	if settings.SmokeChecks != "" {
@@ -77,7 +77,7 @@ func (b budget) String() string {
 	return fmt.Sprintf("%s in total: %s", total.Round(time.Second), strings.Join(texts, ", "))
 }
 
-// timeFor is the time of a phase, 0 if it has none.
+// timeFor returns the time of a phase, 0 if it has none.
 func (b budget) timeFor(phase release.Phase) time.Duration {
 	i := slices.IndexFunc(b.shares, func(s share) bool { return s.phase == phase })
 	if i < 0 {
@@ -86,7 +86,7 @@ func (b budget) timeFor(phase release.Phase) time.Duration {
 	return b.shares[i].time
 }
 
-// deadline is when a phase must be over.
+// deadline returns when a phase must have ended.
 func (b budget) deadline(phase release.Phase) time.Time {
 	if phase == release.PhaseHooks && b.rolledOut {
 		phase = release.PhaseRollout
@@ -104,23 +104,24 @@ func (b budget) deadline(phase release.Phase) time.Time {
 	return deadline
 }
 
-// afterRollout is the budget for hooks that run after the rollout.
+// afterRollout returns the budget for hooks that run after the rollout.
 func (b budget) afterRollout() budget {
 	b.rolledOut = true
 	return b
 }
 
-// withDeadline ends the context when the time of the phase is up; the cause names the phase.
+// withDeadline returns a context that ends when the phase's time is up; the cause names the phase.
 func (b budget) withDeadline(ctx context.Context, phase release.Phase) (context.Context, context.CancelFunc) {
 	return context.WithDeadlineCause(ctx, b.deadline(phase), fmt.Errorf("the time for %s is up (%s)", phase, b))
 }
 
-// forRollback is the time that was reserved for the rollback, its hooks and its rollout together.
+// forRollback returns the time reserved for the rollback, for its hooks and its rollout together.
 func (b budget) forRollback() budget {
 	return budget{began: time.Now(), rolledOut: true, shares: []share{{release.PhaseRollout, b.timeFor(release.PhaseRollback)}}}
 }
 
-// startAndReport is what a job needs besides the deploy itself: to check out, to build or download the binary, to report.
+// startAndReport is the time that a job needs in addition to the deploy: to check out, to build or download the binary, to
+// report.
 const startAndReport = 30 * time.Second
 
 // checkJobTimeout refuses a job limit that would kill the deploy before its rollback has ended.
@@ -148,7 +149,7 @@ func (s *Settings) checkWaves(waves []Wave) error {
 		"raise the job's timeout-minutes, give the deploys a shorter --timeout, or run more of a wave at once (--concurrency)")
 }
 
-// checkTimeLeft refuses to start a wave for which the rest of the job's time does not suffice.
+// checkTimeLeft refuses to start a wave if the job's remaining time is too short for it.
 func (s *Settings) checkTimeLeft(wave Wave, passed time.Duration) error {
 	left := s.JobTimeout - passed
 	if s.JobTimeout == 0 || left >= wave.longest(s.Concurrency) {
@@ -161,7 +162,7 @@ func (s *Settings) checkTimeLeft(wave Wave, passed time.Duration) error {
 	}
 }
 
-// longest is how long a wave takes if every deploy takes its whole timeout, and the next one starts when one has ended.
+// longest returns how long a wave takes if every deploy uses its whole timeout and the next one starts when one has ended.
 func (w Wave) longest(concurrency int) time.Duration {
 	ends := make([]time.Duration, max(1, concurrency))
 	for _, deploy := range w.Deploys {

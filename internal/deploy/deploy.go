@@ -54,8 +54,8 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	return request.run(ctx, began)
 }
 
-// run does what preflight has checked. The timeout counts from began. What may have to be waited for before anything is changed
-// (another run, another Helm, the history of a remote) takes half of it at most.
+// run deploys what preflight has checked. The timeout counts from began. Waits before the first change (for another run, another
+// Helm, or the history of a remote) may use half of it.
 func (r request) run(ctx context.Context, began time.Time) (Result, error) {
 	if r.settings.DryRun {
 		return r.dryRun(ctx)

@@ -53,7 +53,7 @@ func (r request) dryRun(ctx context.Context) (Result, error) {
 	return result, nil
 }
 
-// dryCheckOrder reports what the pin and the order of commits mean to the deploy; refused says why it would be refused.
+// dryCheckOrder reports what the pin and the order of commits mean for the deploy; refused says why it would be refused.
 func (r request) dryCheckOrder(ctx context.Context) (found order, refused []string, err error) {
 	pin, err := r.Cluster.Pin(ctx, r.settings.Namespace, r.settings.Release)
 	if err != nil {
@@ -83,7 +83,7 @@ func (r request) dryCheckOrder(ctx context.Context) (found order, refused []stri
 	return found, refused, nil
 }
 
-// showChange shows one object as a diff does: + created, - deleted, ~ changed, ! changed by somebody else.
+// showChange prints one object as a diff: + created, - deleted, ~ changed, ! changed by somebody else.
 func showChange(reporter release.Reporter, change release.Change) {
 	marks := map[release.Action]string{release.ActionCreate: "+", release.ActionChange: "~", release.ActionDelete: "-", release.ActionDrift: "!"}
 	reporter.Infof("%s %s", marks[change.Action], change.Object)
@@ -100,7 +100,7 @@ func showChange(reporter release.Reporter, change release.Change) {
 	}
 }
 
-// hiddenChange says what happens to a value that is not shown.
+// hiddenChange describes the change of a value that is not shown.
 func hiddenChange(field release.FieldChange) string {
 	switch {
 	case field.Before == "":

@@ -7,8 +7,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// explain reports why a rollout failed, with the events and log lines that a rollback would delete, and adds the diagnosis to
-// the result unless it has one. Events and log lines are untrusted text.
+// explain reports why a rollout failed. It prints the events and log lines now, because a rollback would delete them, and adds
+// the diagnosis to the result unless there is one. Events and log lines are untrusted text.
 func (r request) explain(result Result, err error) Result {
 	var diagnosed release.Diagnosed
 	if !errors.As(err, &diagnosed) {

@@ -10,8 +10,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release/causes"
 )
 
-// rollBackFailedSmoke rolls a release back whose live revision a smoke has failed, for a workflow step that runs after smoke. A
-// release whose live revision no smoke has failed is left alone.
+// rollBackFailedSmoke rolls back a release whose live revision is marked as failed by smoke, for a workflow step that runs after
+// smoke. It changes nothing if no smoke has failed the live revision.
 func rollBackFailedSmoke(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	r := request{Deps: deps, settings: settings, deployment: release.Deployment{Name: settings.Release, Namespace: settings.Namespace,
 		Environment: settings.Environment, RunURL: deps.Holder.URL, Actor: deps.Holder.Actor}}
@@ -47,7 +47,7 @@ func rollBackFailedSmoke(ctx context.Context, settings Settings, deps Deps) (Res
 	return r.goBackFrom(leaseCtx, live, revisions)
 }
 
-// nothingToRollBack is the result of a release that is left alone, and says why.
+// nothingToRollBack returns the result for a release that is not changed, and reports the reason.
 func (r request) nothingToRollBack(why string) Result {
 	result := r.result()
 	result.Outcome, result.State = release.Unchanged, "nothing to roll back: "+why
@@ -55,7 +55,7 @@ func (r request) nothingToRollBack(why string) Result {
 	return result
 }
 
-// goBackFrom rolls a live revision back whose smoke failed, with all the time that is left.
+// goBackFrom rolls a release back from its live revision, whose smoke failed. It may use all the remaining time.
 func (r request) goBackFrom(leaseCtx context.Context, live release.Revision, revisions []release.Revision) (Result, error) {
 	timeLeft := r.settings.Timeout
 	if deadline, ok := leaseCtx.Deadline(); ok {

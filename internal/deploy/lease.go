@@ -10,11 +10,11 @@ import (
 	"github.com/onedigest/onedigest/internal/release/causes"
 )
 
-// releaseTime bounds the request that releases a Lease.
+// releaseTime limits the request that releases a Lease.
 const releaseTime = 2 * time.Second
 
-// acquireLease takes the release's Lease, and waits until then for another run that holds it. leaseCtx ends when the
-// Lease is lost; releaseLease must be called.
+// acquireLease acquires the release's Lease, and waits until then for another run that holds it. leaseCtx ends when the Lease is
+// lost; the caller must call releaseLease.
 func (r request) acquireLease(ctx context.Context, until time.Time) (lease release.Lease, leaseCtx context.Context, releaseLease func(), err error) {
 	if r.settings.CreateNamespace {
 		if err := r.Cluster.CreateNamespace(ctx, r.settings.Namespace, r.settings.Environment); err != nil {
@@ -39,10 +39,10 @@ func (r request) acquireLease(ctx context.Context, until time.Time) (lease relea
 	}, nil
 }
 
-// info reports a line that an adapter has worded.
+// info logs a line that an adapter has worded.
 func (r request) info(line string) { r.Reporter.Infof("%s", line) }
 
-// heal marks a revision that a killed run left pending as failed, and says which run that was; nil if there was none.
+// heal marks a revision that a killed run left pending as failed, and returns it; nil if there is none.
 func (r request) heal(leaseCtx context.Context, lease release.Lease) (*release.Healed, error) {
 	healed, err := r.Chart.Heal(leaseCtx, r.settings.Release, r.info)
 	if err != nil || healed == nil {
@@ -57,7 +57,7 @@ func (r request) heal(leaseCtx context.Context, lease release.Lease) (*release.H
 	return healed, nil
 }
 
-// prefixIfSet is the text with words before it, or "" if there is no text.
+// prefixIfSet returns the text with a prefix, or "" if there is no text.
 func prefixIfSet(words, text string) string {
 	if text == "" {
 		return ""
@@ -65,7 +65,7 @@ func prefixIfSet(words, text string) string {
 	return words + text
 }
 
-// healRelease only heals the release, for a workflow step that always runs. A release that another run holds is left alone.
+// healRelease only heals the release, for a workflow step that always runs. It does nothing if another run holds the release.
 func healRelease(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	r := request{Deps: deps, settings: settings}
 	result := r.result()
@@ -99,7 +99,7 @@ func healRelease(ctx context.Context, settings Settings, deps Deps) (Result, err
 	return result, nil
 }
 
-// healUnderLease waits long enough for the Lease of a killed run to expire.
+// healUnderLease waits for the Lease, long enough for a killed run's Lease to expire, and then heals the release.
 func (r request) healUnderLease(ctx context.Context) (*release.Healed, error) {
 	lease, leaseCtx, releaseLease, err := r.acquireLease(ctx, time.Now().Add(2*r.settings.LeaseDuration+releaseTime))
 	if err != nil {
@@ -114,6 +114,7 @@ func (r request) healUnderLease(ctx context.Context) (*release.Healed, error) {
 	return healed, err
 }
 
+// heldByAnotherRun reports whether an error says that another run holds the release.
 func heldByAnotherRun(ctx context.Context, err error) bool {
 	var failure *release.Failure
 	return ctx.Err() == nil && errors.As(err, &failure) && strings.HasPrefix(failure.What, string(causes.ReleaseHeld))

@@ -75,7 +75,7 @@ func ParseMatrix(file string, content []byte, given setting.Values) ([]Wave, err
 	return waves, nil
 }
 
-// matrixParser collects what is wrong with a matrix.
+// matrixParser parses a matrix and collects its problems.
 type matrixParser struct {
 	file     string
 	given    setting.Values // beside the matrix
@@ -83,7 +83,7 @@ type matrixParser struct {
 	problems []release.Problem
 }
 
-// problem notes what is wrong; line 0 is the whole file.
+// problem records a problem; line 0 means the whole file.
 func (m *matrixParser) problem(line int, what string) {
 	where := m.file
 	if line > 0 {
@@ -92,7 +92,7 @@ func (m *matrixParser) problem(line int, what string) {
 	m.problems = append(m.problems, release.Problem{Where: where, What: what})
 }
 
-// deploy parses the settings of one deploy; false if something is wrong with them.
+// deploy parses the settings of one deploy; it returns false if they have a problem.
 func (m *matrixParser) deploy(keys map[string]yaml.Node) (Settings, bool) {
 	if m.deploys++; m.deploys > maxDeploys {
 		if m.deploys == maxDeploys+1 {
@@ -129,7 +129,8 @@ func (m *matrixParser) deploy(keys map[string]yaml.Node) (Settings, bool) {
 	return settings, err == nil
 }
 
-// inheritedValues are the settings given beside the matrix, without those that are for the whole matrix.
+// inheritedValues returns the settings that each deploy inherits: those given beside the matrix, without those that apply to the
+// whole matrix.
 func (m *matrixParser) inheritedValues() setting.Values {
 	values := maps.Clone(m.given)
 	maps.DeleteFunc(values, func(name string, _ setting.Input) bool { return slices.Contains(matrixSettings, name) })
@@ -139,7 +140,7 @@ func (m *matrixParser) inheritedValues() setting.Values {
 	return values
 }
 
-// texts are the value of a key, or its list of values.
+// texts returns the value of a key as a list.
 func (m *matrixParser) texts(name string, node yaml.Node) (texts []string) {
 	nodes := []*yaml.Node{&node}
 	if node.Kind == yaml.ScalarNode && node.Value == "" || node.Tag == "!!null" {

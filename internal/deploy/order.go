@@ -9,7 +9,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release/causes"
 )
 
-// order is how the commit to deploy relates to what the release ran before.
+// order is the relation between the commit to deploy and what the release ran before.
 type order struct {
 	revisions    []release.Revision // newest first
 	supersededBy *release.Revision  // the live revision, if its commit descends from the one to deploy; nil if not
@@ -80,7 +80,7 @@ func (r request) orderUnknown(o order, live release.Revision, err error) (order,
 	}
 }
 
-// diverged refuses a commit that lacks some of what the live one has.
+// diverged refuses a commit that lacks commits of the live one, unless the settings allow it.
 func (r request) diverged(o order, live release.Revision, comparison release.Comparison) (order, error) {
 	if r.settings.AllowDiverged {
 		r.Reporter.Warnf("replacing commit %s by %s, as --allow-diverged allows, loses %s: %s", live.Commit.Short(), r.deployment.Commit.Short(),
@@ -123,7 +123,7 @@ func (r request) describeSuperseded(live release.Revision) string {
 	return fmt.Sprintf("runs commit %s, a descendant of %s%s", live.Commit.Short(), r.deployment.Commit.Short(), prefixIfSet(", deployed by ", live.RunURL))
 }
 
-// liveRevision is the newest revision that Helm calls deployed.
+// liveRevision returns the newest revision with Helm's status deployed.
 func liveRevision(revisions []release.Revision) (release.Revision, bool) {
 	for _, revision := range revisions {
 		if revision.Status == "deployed" {
@@ -145,7 +145,8 @@ func (r request) checkPin(pin release.Pin) error {
 	}
 }
 
-// checkPinAndOrder applies the pin and the order of commits under the Lease, and says what becomes of the pin once the commit is deployed.
+// checkPinAndOrder checks the pin and the order of commits. It is called under the Lease. It decides what happens to the pin once
+// the commit is deployed.
 func (r request) checkPinAndOrder(leaseCtx context.Context, lease release.Lease) (order, error) {
 	var current *release.Pin
 	if pin, pinned := lease.Pin(); pinned {
@@ -161,8 +162,8 @@ func (r request) checkPinAndOrder(leaseCtx context.Context, lease release.Lease)
 	return r.decidePin(o, current), nil
 }
 
-// decidePin says what becomes of the pin, which is nil if there is none: a deliberate rollback pins, one of a pinned release moves the pin,
-// also to a newer commit. A deploy that does nothing leaves it as it is.
+// decidePin decides what happens to the pin, which is nil if there is none. A deliberate rollback sets it; if the release is
+// already pinned, it moves the pin, also to a newer commit. A deploy that does nothing leaves the pin unchanged.
 func (r request) decidePin(o order, pin *release.Pin) order {
 	if o.supersededBy != nil {
 		return o

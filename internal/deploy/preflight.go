@@ -19,14 +19,14 @@ type request struct {
 	lease      release.Lease // nil until it is acquired
 }
 
-// result is the result of a deploy that has not done anything.
+// result returns the result of a deploy that has done nothing yet.
 func (r request) result() Result {
 	return Result{Environment: r.settings.Environment, Release: r.settings.Release, Namespace: r.settings.Namespace,
 		Image: r.settings.Image, Commit: r.deployment.Commit}
 }
 
-// preflight checks the paths, the chart, the smoke checks, the image and the access to the cluster, and changes nothing. The
-// request is filled as far as the checks came.
+// preflight checks the paths, the chart, the smoke checks, the image and the access to the cluster, and changes nothing. If a
+// check fails, the request contains the results of the earlier checks.
 func preflight(ctx context.Context, settings Settings, deps Deps) (request, error) {
 	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
 	defer cancel()
@@ -87,7 +87,7 @@ func (r request) baseline(ctx context.Context, more ...string) release.Baseline 
 	return r.Cluster.Baseline(ctx, slices.Compact(namespaces))
 }
 
-// resolvePaths makes the chart's path and those of the values files absolute, and reports all that are unusable together.
+// resolvePaths makes the chart's path and those of the values files absolute, and reports all problems with them together.
 func resolvePaths(settings Settings, deps Deps) (request, error) {
 	var problems []release.Problem
 	resolve := func(setting, path string) string {

@@ -12,8 +12,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release/causes"
 )
 
-// checkRollback reports before anything changes how the time is split, and whether a failed rollout could be rolled back and
-// to what. The target is zero for a first install and where rollback is off.
+// checkRollback reports, before anything changes, how the time is split, and to which revision a failed rollout could be rolled
+// back. It returns no target for a first install and if rollback is off.
 func (r request) checkRollback(ctx context.Context, budget budget, revisions []release.Revision) release.RollbackTarget {
 	r.Reporter.Infof("time: %s", budget)
 	if r.settings.Rollback == rollbackOff {
@@ -37,7 +37,7 @@ func (r request) checkRollback(ctx context.Context, budget budget, revisions []r
 	return target
 }
 
-// whySkipped says what a rollback has against a revision.
+// whySkipped says why a rollback skips a revision.
 func whySkipped(mark release.Mark) string {
 	switch mark {
 	case release.MarkReady:
@@ -50,7 +50,7 @@ func whySkipped(mark release.Mark) string {
 	return "no deploy has verified it"
 }
 
-// meaning says what a verified revision is known for.
+// meaning says why a revision counts as verified.
 func meaning(mark release.Mark) string {
 	switch mark {
 	case release.MarkReady:
@@ -67,7 +67,7 @@ func (r request) rollbackTarget(ctx context.Context) release.RollbackTarget {
 	return r.checkTarget(ctx, target, err)
 }
 
-// checkTarget adds to a target what keeps it from being gone back to, the error of looking for it included.
+// checkTarget adds an obstacle to a target whose image no longer exists, or that could not be determined.
 func (r request) checkTarget(ctx context.Context, target release.RollbackTarget, err error) release.RollbackTarget {
 	if err != nil {
 		target.Obstacles = append(target.Obstacles, release.Obstacle{What: err.Error()})
@@ -86,7 +86,7 @@ func (r request) checkTarget(ctx context.Context, target release.RollbackTarget,
 	return target
 }
 
-// failedRollout is a rollout that failed, and what is known for undoing it.
+// failedRollout is a rollout that failed, with what is needed to roll it back.
 type failedRollout struct {
 	request
 	budget    budget
@@ -96,8 +96,8 @@ type failedRollout struct {
 	result    Result // so far
 }
 
-// handle explains the failure, and then rolls back. A run that was stopped rolls nothing back: the runner kills it before
-// that could end. The error is the failure, joined with the rollback's own.
+// handle explains the failure, and then rolls back. It does not roll back a run that was stopped, because the runner would kill
+// it before the rollback could end. The error is the failure, joined with the rollback's own.
 func (f failedRollout) handle(ctx, leaseCtx context.Context, failure error) (Result, error) {
 	f.result = f.explain(f.result, failure)
 	smokeFailed := errors.As(failure, new(*smokeFailedError))
@@ -123,8 +123,8 @@ func (f failedRollout) handle(ctx, leaseCtx context.Context, failure error) (Res
 	return f.checkAgain(leaseCtx).rollback(leaseCtx, failure)
 }
 
-// checkAgain asks for the target once more where what has happened since decides: the target of an unchanged release may be the revision
-// that the smoke has failed now, and a forward-only hook may not have come to run.
+// checkAgain determines the target once more if it may have changed since the first time: for an unchanged release the target may
+// be the revision that the smoke has now failed, and a forward-only hook may not have been reached.
 func (f failedRollout) checkAgain(ctx context.Context) failedRollout {
 	unchanged := f.applied.Outcome == release.Unchanged
 	if !unchanged && len(f.target.Obstacles) == 0 {
@@ -138,7 +138,7 @@ func (f failedRollout) checkAgain(ctx context.Context) failedRollout {
 	return f
 }
 
-// notRolledBack is the result of a failed rollout that is not rolled back, with the state of the release.
+// notRolledBack returns the result of a failed rollout that is not rolled back, with the state of the release.
 func (f failedRollout) notRolledBack(state string) Result {
 	f.result.State = state
 	f.info(state)
@@ -152,7 +152,7 @@ func (f failedRollout) stoppedResult(state string, failure error) (Result, error
 	return f.result, &release.Failure{What: "the deploy was stopped: " + state, Err: failure}
 }
 
-// partlyApplied words the state that a stopped run leaves behind.
+// partlyApplied describes the state that a stopped run leaves.
 func (f failedRollout) partlyApplied() string {
 	switch {
 	case f.applied.Revision == 0:
@@ -181,7 +181,8 @@ func (f failedRollout) firstInstallFailed(leaseCtx context.Context, failure erro
 	return f.notRolledBack("the failed install was uninstalled"), failure
 }
 
-// nothingToGoBackTo is the result of a failed rollout for which no rollback is tried: there is no target, or an obstacle forbids it.
+// nothingToGoBackTo returns the result of a failed rollout that is not rolled back, because there is no target or an obstacle
+// forbids it.
 func (f failedRollout) nothingToGoBackTo(failure error) (Result, error) {
 	what, do := "there is no verified revision to roll back to", causes.RollbackBlocked.Cause().Advice
 	if len(f.target.Obstacles) > 0 {
@@ -202,15 +203,16 @@ func joinObstacles(obstacles []release.Obstacle) string {
 	return strings.Join(lines, "; ")
 }
 
-// neverDeployed reports whether no revision was ever deployed: what is applied next is still the first install.
+// neverDeployed reports whether no revision was ever deployed: the next one is still a first install.
 func neverDeployed(revisions []release.Revision) bool {
 	return !slices.ContainsFunc(revisions, func(r release.Revision) bool {
 		return r.Status == "deployed" || r.Status == "superseded" || r.Status == "uninstalled"
 	})
 }
 
-// rollback applies the verified revision again and watches it like any rollout, within the time that was reserved for it. It changes
-// nothing if an obstacle forbids it: an older revision than a database is worse than the failed one.
+// rollback applies the verified revision again and watches it like any rollout, within the time reserved for it. It changes
+// nothing if an obstacle forbids the rollback: an old revision on a database that it does not understand is worse than the failed
+// one.
 func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result, error) {
 	if _, forbidden := f.target.Forbidding(); forbidden || f.target.Revision == 0 {
 		return f.nothingToGoBackTo(failure)
@@ -267,7 +269,7 @@ func (f failedRollout) podsAfterRollback(ctx context.Context) ([]string, release
 	return proof.Pods, f.target.Digest
 }
 
-// rollbackFailed reports both errors, and again what was known to be in the way of the rollback.
+// rollbackFailed returns both errors, together with the obstacles that were known before the rollback.
 func (f failedRollout) rollbackFailed(failure, err error) (Result, error) {
 	f.result.State = fmt.Sprintf("revision %d failed and could not be rolled back", f.applied.Revision)
 	for _, obstacle := range f.target.Obstacles {

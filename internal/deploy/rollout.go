@@ -11,10 +11,10 @@ import (
 	"github.com/onedigest/onedigest/internal/release/causes"
 )
 
-// markTime bounds the last writes of a deploy that is ready.
+// markTime limits the last writes of a deploy that is ready.
 const markTime = 15 * time.Second
 
-// rolloutResult is what a rollout reached, also when it failed.
+// rolloutResult is the result of a rollout, also if it failed.
 type rolloutResult struct {
 	applied release.Deployed
 	ready   time.Duration // from applying the release until it was ready
@@ -26,7 +26,7 @@ type rolloutResult struct {
 	unproved bool
 }
 
-// addTo is the result with what the rollout reached.
+// addTo returns the deploy's result with that of the rollout.
 func (o rolloutResult) addTo(result Result) Result {
 	result.Outcome, result.Revision = o.applied.Outcome, o.applied.Revision
 	result.Seconds, result.URL, result.Pods, result.Digest, result.Images = o.ready.Seconds(), o.url, o.pods, o.digest, o.images
@@ -99,13 +99,13 @@ func (r request) wait(budget budget, before release.Baseline) release.Wait {
 	}
 }
 
-// contents is what the pods are compared by.
+// contents combines the registry and the cluster for release.Running.Prove.
 type contents struct {
 	Registry
 	Cluster
 }
 
-// proofPause is the time between two looks at pods that have not started yet.
+// proofPause is the time between two checks of pods that have not started yet.
 const proofPause = time.Second
 
 // proveImage finds the pods that run an image by what the kubelets report, and fails if one runs another image, or none runs where pods are
@@ -170,7 +170,7 @@ func (r request) smoke(ctx context.Context, budget budget, url string, anyCommit
 	return err
 }
 
-// smokeFailedError is a release that became ready and answers wrongly.
+// smokeFailedError is the error of a release that became ready and gives wrong answers.
 type smokeFailedError struct{ error }
 
 func (e *smokeFailedError) Error() string {

@@ -125,7 +125,7 @@ func (s *Settings) Declare() *setting.Set {
 	return set
 }
 
-// setDefaults derives the release and the namespace where they were not given.
+// setDefaults derives the release and the namespace if they are not given.
 func (s *Settings) setDefaults() error {
 	if s.Matrix != "" {
 		return nil
@@ -177,7 +177,7 @@ func (s *Settings) checkConflicts() error {
 	return nil
 }
 
-// leaseDuration wants whole seconds, the unit of a Lease (coordination.k8s.io/v1, leaseDurationSeconds).
+// leaseDuration accepts whole seconds, the unit of a Lease (coordination.k8s.io/v1, leaseDurationSeconds).
 func leaseDuration(text string) (time.Duration, error) {
 	duration, err := setting.Duration(text)
 	if err == nil && (duration < time.Second || duration > 10*time.Minute || duration%time.Second != 0) {
@@ -186,7 +186,7 @@ func leaseDuration(text string) (time.Duration, error) {
 	return duration, err
 }
 
-// ParseReleaseName applies Helm's limit to a release's name: a DNS label of at most 53 characters.
+// ParseReleaseName accepts a DNS label of at most 53 characters, Helm's limit for a release's name.
 func ParseReleaseName(text string) (string, error) {
 	if len(text) > 53 {
 		return "", fmt.Errorf("%q has %d characters; a release name has at most 53", text, len(text))
@@ -194,7 +194,8 @@ func ParseReleaseName(text string) (string, error) {
 	return release.ParseLabel(text)
 }
 
-// assignment wants path=value. No error contains the text, which may be a secret.
+// assignment accepts path=value, except for paths that would replace the pinned image. Errors do not contain the value, which may
+// be a secret.
 func assignment(text string) (string, error) {
 	if _, err := release.ParseAssignment(text); err != nil {
 		return "", fmt.Errorf("%w; write it as path=value, and a value of several lines as set-json or in a values file", err)
@@ -202,7 +203,7 @@ func assignment(text string) (string, error) {
 	return text, nil
 }
 
-// checksFile is the file of the smoke checks, "" for the default checks.
+// checksFile returns the file of the smoke checks, "" for the default checks.
 func (s Settings) checksFile() string {
 	if s.SmokeChecks == "default" {
 		return ""

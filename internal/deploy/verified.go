@@ -7,9 +7,9 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// markVerified marks the revision that was rolled out as one to roll back to: as proved if its smoke checks passed, or else as
-// ready; not one of which no pod runs the image yet. If an older commit was deployed deliberately, the revisions that it goes back from are
-// marked too.
+// markVerified marks the revision that was rolled out as a possible target of a rollback: as proved if its smoke checks passed,
+// or else as ready. It does not mark a revision that no pod runs yet. If an older commit was deployed deliberately, it also marks
+// the revisions that the deploy went back from.
 func (r request) markVerified(leaseCtx context.Context, rolledOut rolloutResult, order order) error {
 	ctx, cancel := context.WithTimeout(leaseCtx, markTime)
 	defer cancel()
@@ -43,8 +43,8 @@ func (r request) changePin(leaseCtx context.Context, lease release.Lease, order 
 	return lease.SetPin(ctx, &release.Pin{Commit: r.deployment.Commit, RunURL: r.Holder.URL, Actor: r.Holder.Actor, At: time.Now().UTC()})
 }
 
-// markLeft marks the revisions that somebody deliberately went back from, so that the next failure does not return to one of them:
-// those after the last one of the commit that is live now.
+// markLeft marks the revisions that somebody deliberately went back from, those after the last one of the commit that is live
+// now. The next failure then does not roll back to one of them.
 func (r request) markLeft(ctx context.Context, live int, revisions []release.Revision) {
 	for _, revision := range revisions {
 		if revision.Number == live || revision.Digest == r.settings.Image.Digest {
@@ -59,7 +59,8 @@ func (r request) markLeft(ctx context.Context, live int, revisions []release.Rev
 	}
 }
 
-// markFailed marks a revision whose smoke failed, so that no rollback goes to it: this one may fail, or be off.
+// markFailed marks a revision whose smoke failed, so that no later rollback goes to it. The rollback of this deploy may fail, or
+// be off.
 func (f failedRollout) markFailed(leaseCtx context.Context) {
 	ctx, cancel := context.WithTimeout(leaseCtx, markTime)
 	defer cancel()
@@ -68,8 +69,8 @@ func (f failedRollout) markFailed(leaseCtx context.Context) {
 	}
 }
 
-// neverProved reports whether no smoke had proved the live revision before this deploy. One that was proved answered rightly once:
-// going back from it would not help against what has changed around it.
+// neverProved reports whether no smoke had proved the live revision before this deploy. A revision that was proved gave right
+// answers once: its failure now has another cause than the release, and a rollback would not help.
 func (f failedRollout) neverProved() bool {
 	live, found := liveRevision(f.revisions)
 	return found && live.Mark != release.MarkProved

@@ -91,7 +91,7 @@ func preflightAll(ctx context.Context, waves []Wave, concurrency int, reporter r
 	})
 }
 
-// runAll runs the deploys of one wave. Results are in the order of the requests.
+// runAll runs the deploys of one wave. The results are in the order of the requests.
 func runAll(ctx context.Context, requests []request, concurrency int) ([]Result, error) {
 	results := make([]Result, len(requests))
 	return results, concurrently(len(requests), concurrency, func(i int) (err error) {
@@ -103,7 +103,7 @@ func runAll(ctx context.Context, requests []request, concurrency int) ([]Result,
 	})
 }
 
-// concurrently calls do for 0 to n-1, at most limit of them at once, and joins the errors in that order.
+// concurrently calls do for 0 to n-1, at most limit calls at once, and joins the errors in that order.
 func concurrently(n, limit int, do func(i int) error) error {
 	failed := make([]error, n)
 	var group errgroup.Group
@@ -135,7 +135,7 @@ func (s Settings) title() string {
 	return title
 }
 
-// commonOutcome is the outcome that all deploys share, or changed if they differ; "" if there are none.
+// commonOutcome returns the outcome that all deploys share, or changed if they differ; "" if there are none.
 func commonOutcome(results []Result) release.Outcome {
 	if len(results) == 0 {
 		return ""
@@ -148,8 +148,8 @@ func commonOutcome(results []Result) release.Outcome {
 	return results[0].Outcome
 }
 
-// prefixed reports for one of several deploys and names it in every line. It opens no groups: a folded group would hide the
-// lines of other deploys.
+// prefixed is the reporter of one of several deploys: it puts the deploy's name before every line. It opens no groups, because a
+// folded group would hide the lines of other deploys.
 type prefixed struct {
 	release.Reporter
 	prefix string

@@ -28,8 +28,8 @@ const (
 // action.
 var setFieldManager = sync.OnceFunc(func() { kube.ManagedFieldsManager = manifest.FieldManager })
 
-// Client deploys into one namespace of one cluster. Check and MissingKeys need no cluster. It may be used by several
-// goroutines at once, each with a release of its own.
+// Client deploys into one namespace of one cluster. Check, Render and MissingKeys need no cluster. Several goroutines may use it
+// at once, each for another release.
 type Client struct {
 	connection *connection
 	namespace  string
@@ -41,7 +41,7 @@ type Client struct {
 	renderer   renderer.Renderer
 }
 
-// timeouts are how long a client waits.
+// timeouts are the limits of a client's waits.
 type timeouts struct {
 	otherHelm   time.Duration // for a revision that another Helm has in progress, since its record was last written
 	poll        time.Duration // between two reads of that record

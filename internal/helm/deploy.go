@@ -104,10 +104,11 @@ func describe(deployment release.Deployment) string {
 	return fmt.Sprintf("onedigest: commit %s, %s", deployment.Commit.Short(), deployment.Main().Image.Digest.Short())
 }
 
-// waitGrace is how long a wait may go on after its context has ended, so that it can return what it was waiting for.
+// waitGrace is how long a wait may continue after its context has ended, so that it can return what it was waiting for.
 const waitGrace = time.Second
 
-// withContext returns a function that calls wait with the operation's context, which Helm does not pass on; nil if wait is nil.
+// withContext returns a function that calls wait with the operation's context, because Helm passes no context on; nil if wait is
+// nil.
 func withContext(ctx context.Context, wait release.Wait) func(release.Phase, []release.Object) error {
 	if wait == nil {
 		return nil

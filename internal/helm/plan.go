@@ -10,10 +10,10 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Plan finds out what Deploy would do, and what the cluster would refuse, without changing anything: every object is sent as a
-// dry run. What the cluster could not validate is logged.
+// Plan finds out what Deploy would do, and what the cluster would refuse, without changing anything: it sends every object as a
+// dry run. It logs what the cluster could not validate.
 //
-// The errors are those of Check, and a *release.Fault if the cluster does not answer. What the cluster refuses is a problem of
+// The errors are those of Check, and a *release.Fault if the cluster does not answer. A refusal by the cluster is a problem of
 // the plan, not an error.
 func (c *Client) Plan(ctx context.Context, deployment release.Deployment) (release.Plan, error) {
 	loaded, err := c.charts.Get(deployment)

@@ -32,17 +32,17 @@ func (c *Client) RollbackTarget(ctx context.Context, deployment release.Deployme
 	})
 }
 
-// LiveRollbackTarget is RollbackTarget for a release as it is, without a new deployment of it: of the deployment, only the name, the
-// run and the actor are used. Of hooks, only those count that have run.
+// LiveRollbackTarget is RollbackTarget for a release as it is, without a new deployment: it uses only the name, the run and the
+// actor of the deployment. Only hooks that have run are obstacles.
 func (c *Client) LiveRollbackTarget(ctx context.Context, deployment release.Deployment) (release.RollbackTarget, error) {
 	return c.rollbackTarget(ctx, deployment, func(_ *session, state history.State) (*chart.Rendered, error) {
 		return &chart.Rendered{Manifest: state.Newest().Manifest}, nil
 	})
 }
 
-// rollbackTarget finds the newest readable revision that a rollback may go back to, and what would keep the rollback from
-// working (Obstacles). next returns the manifest that the rollback would replace: that of the new deployment, or of the newest
-// revision. If there is no such revision, the target has only that obstacle.
+// rollbackTarget finds the newest readable revision that a rollback may go back to, and the obstacles to that rollback. next
+// returns the manifest that the rollback would replace: that of the new deployment, or of the newest revision. If there is no
+// such revision, that is the only obstacle.
 func (c *Client) rollbackTarget(ctx context.Context, deployment release.Deployment, next func(*session, history.State) (*chart.Rendered, error)) (release.RollbackTarget, error) {
 	c.authors.remember(deployment)
 	s, err := c.open(ctx)
@@ -90,7 +90,7 @@ func (c *Client) rollbackTarget(ctx context.Context, deployment release.Deployme
 	return target, err
 }
 
-// imageWithDigest returns the image with a digest that the objects run, the zero image if none does.
+// imageWithDigest returns the image with a digest that the objects run; the zero image if none does.
 func imageWithDigest(objects []map[string]any, digest release.Digest) release.Image {
 	for _, name := range manifest.Images(objects...) {
 		if image, err := release.ParseImage(name); err == nil && image.Digest == digest && digest != (release.Digest{}) {
@@ -136,8 +136,8 @@ func (c *Client) Rollback(ctx context.Context, name string, to int, wait release
 	return s.finish(ctx, release.RolledBack, err, "rolling release %q in namespace %q back to revision %d", name, c.namespace, to)
 }
 
-// restamp replaces the run and actor annotations in the manifest of a rollback's revision, which Helm copied from an earlier one, by those
-// of author. It returns the author that it wrote: none if author is empty or the manifest cannot be read.
+// restamp replaces the run and actor annotations in the manifest of a rollback's revision, because Helm copied them from an
+// earlier revision. It returns the author that it wrote: none if author is empty or the manifest cannot be read.
 func restamp(revision *helmrelease.Release, author history.Author) history.Author {
 	if author == (history.Author{}) {
 		return author

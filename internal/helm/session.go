@@ -29,9 +29,9 @@ import (
 	"k8s.io/client-go/transport"
 )
 
-// session is one operation's connection to the cluster. Helm's actions take no context for their requests, and go on in the
-// background when they are stopped. So the actions get no context: instead all requests end with it, except that those for the
-// release's records get some time more.
+// session is one operation's connection to the cluster. Helm's actions accept no context for requests, and continue in the
+// background when they are stopped. Therefore all requests end with the operation's context; only those for the release's records
+// get some more time.
 type session struct {
 	*restGetter
 	client  *Client
@@ -84,7 +84,7 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
-// beginChange prepares the session to change or to plan a release.
+// beginChange prepares the session for changing or planning a release.
 func (s *session) beginChange(name string, state history.State, wait func(release.Phase, []release.Object) error) {
 	s.kube.Name, s.kube.TargetNamespace, s.kube.AppliedBefore = name, s.namespace, state.AppliedManifests()
 	s.kube.wait = wait
@@ -122,8 +122,8 @@ func (s *session) target(state history.State) chart.Target {
 	return chart.Target{Render: s.renderFiles, Capabilities: s.api.Load().capabilities, Revision: state.NextRevision(), Install: state.Install}
 }
 
-// logOnce logs a line unless this client has logged the same line before: several operations of one deploy read the same
-// release records and would repeat their warnings.
+// logOnce logs a line unless this client has logged it before: several operations of one deploy read the same release records and
+// would repeat their warnings.
 func (c *Client) logOnce(line string) {
 	if _, logged := c.logged.LoadOrStore(line, true); !logged {
 		c.log(line)
@@ -162,7 +162,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// limitTo ends every request when a context ends, bodies that are still being read included.
+// limitTo makes every request end when a context ends, also while its body is being read.
 func limitTo(lifetime context.Context) transport.WrapperFunc {
 	return func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -173,7 +173,7 @@ func limitTo(lifetime context.Context) transport.WrapperFunc {
 	}
 }
 
-// restGetter gives Helm the cluster: the configuration of the requests, and the API as it was last discovered.
+// restGetter gives Helm access to the cluster: the configuration of the requests, and the API as it was last discovered.
 type restGetter struct {
 	config    *rest.Config
 	namespace string
@@ -188,7 +188,7 @@ func (g *restGetter) ToDiscoveryClient() (discovery.CachedDiscoveryInterface, er
 
 func (g *restGetter) ToRESTMapper() (meta.RESTMapper, error) { return g.api.Load().mapper, nil }
 
-// ToRawKubeConfigLoader returns a kubeconfig with the namespace only: Helm reads nothing else of it.
+// ToRawKubeConfigLoader returns a kubeconfig with the namespace only, because Helm reads nothing else of it.
 func (g *restGetter) ToRawKubeConfigLoader() clientcmd.ClientConfig {
 	overrides := &clientcmd.ConfigOverrides{Context: clientcmdapi.Context{Namespace: g.namespace}}
 	return clientcmd.NewDefaultClientConfig(*clientcmdapi.NewConfig(), overrides)

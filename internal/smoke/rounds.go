@@ -24,7 +24,7 @@ type Report struct {
 	Answers     []release.Answer `json:"answers"` // of the last round
 }
 
-// checkNames are the names of the checks, each once: a check has an answer from every address.
+// checkNames returns the names of the checks, each once, because a check has an answer from every address.
 func (r Report) checkNames() (names []string) {
 	for _, answer := range r.Answers {
 		if !slices.Contains(names, answer.Check) {
@@ -34,7 +34,8 @@ func (r Report) checkNames() (names []string) {
 	return names
 }
 
-// pauseAfterFailure spares a failing service a flood of requests, and is short so that one that starts up is noticed soon.
+// pauseAfterFailure is the time between rounds after a failure. It keeps a failing service from a flood of requests, and is
+// short, so that a service that becomes ready is noticed quickly.
 const pauseAfterFailure = 200 * time.Millisecond
 
 // runRounds sends rounds of checks until enough in a row passed for long enough, until answers were wrong for longer than the
@@ -90,7 +91,7 @@ func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Setti
 	return report, nil
 }
 
-// duringSoak describes the time that the rounds must cover, or is empty.
+// duringSoak describes how long rounds must pass, or is "".
 func duringSoak(settings Settings) string {
 	switch {
 	case settings.Soak == 0:

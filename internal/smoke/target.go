@@ -121,7 +121,7 @@ func confirmHost(ctx context.Context, settings Settings, deps Deps) error {
 		host, settings.Release, settings.Namespace, names), "give one of these, or omit --url; --address says where a release is served that has an address of another kind")
 }
 
-// contents is what the pods are compared by.
+// contents combines the registry and the cluster for release.Running.Prove.
 type contents struct {
 	Registry
 	Cluster

@@ -92,7 +92,7 @@ func verdictError(report Report) error {
 	return &release.Fault{Side: "service", Err: fmt.Errorf("probing %q: %s", report.URL, report.Reason), Do: do}
 }
 
-// interrupted is the error of a run that was stopped from outside. What it saw until then is no verdict.
+// interrupted returns the error of a run that was stopped from outside. Its rounds give no verdict.
 func interrupted(report Report) error {
 	what := "smoke was interrupted"
 	if report.Reason != "" {
@@ -104,7 +104,8 @@ func interrupted(report Report) error {
 const (
 	// recordTimeout bounds each step that a verdict needs after the rounds, which starts when their timeout may have passed.
 	recordTimeout = 15 * time.Second
-	// newestTimeout bounds the reading of the newest record, which only saves a record: a slow registry must not cost the verdict.
+	// newestTimeout limits the reading of the newest record. That only avoids a repeated record, so a slow registry must not cost
+	// the verdict.
 	newestTimeout = 10 * time.Second
 )
 

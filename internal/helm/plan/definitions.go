@@ -20,8 +20,8 @@ import (
 	"k8s.io/cli-runtime/pkg/resource"
 )
 
-// Definition is a CustomResourceDefinition of a chart's crds directory that the cluster does not have as the chart has it. Helm creates
-// one that is absent when it installs a chart, and touches none when it upgrades.
+// Definition is a CustomResourceDefinition of a chart's crds directory that is missing in the cluster or differs there. Helm
+// creates a missing one when it installs a chart, and changes none when it upgrades.
 type Definition struct {
 	Info    *resource.Info
 	Absent  bool
@@ -35,7 +35,7 @@ type Definition struct {
 // maxPaths bounds how many paths of a definition are named.
 const maxPaths = 3
 
-// Definitions returns the definitions of a chart that the cluster does not have as the chart has them. It sends reads only.
+// Definitions returns the chart's definitions that are missing in the cluster or differ there. It only reads.
 func Definitions(cluster *objects.Cluster, crds []helmchart.CRD) ([]Definition, error) {
 	var list []Definition
 	for _, crd := range crds {
@@ -85,12 +85,12 @@ func compareDefinition(info *resource.Info) (Definition, error) {
 	return one, err
 }
 
-// caBundle is the path of the certificates with which a definition's conversion webhook is verified.
+// caBundle is the path of the certificates that verify a definition's conversion webhook.
 // Source: kubernetes.io, apiextensions.k8s.io/v1, WebhookClientConfig.
 var caBundle = []string{"spec", "conversion", "webhook", "clientConfig", "caBundle"}
 
-// withoutInjected returns a wanted definition without the certificates of its webhook if the live one has some: cert-manager or the
-// operator has written them there, and the chart has at most a placeholder.
+// withoutInjected returns a wanted definition without the certificates of its webhook if the live one has some: cert-manager or
+// the operator wrote them, and the chart has at most a placeholder.
 func withoutInjected(wanted, live map[string]any) map[string]any {
 	if manifest.ValueAt(live, strings.Join(caBundle, "."), "") == "" {
 		return wanted
@@ -100,7 +100,8 @@ func withoutInjected(wanted, live map[string]any) map[string]any {
 	return wanted
 }
 
-// missingIn returns the paths at which a live value is not what is wanted. A live map may have more: an apiserver sets defaults.
+// missingIn returns the paths at which a live value differs from what is wanted. A live map may have more keys, because an
+// apiserver sets defaults.
 func missingIn(wanted, live any, path string) (paths []string) {
 	switch wanted := wanted.(type) {
 	case map[string]any:
@@ -131,13 +132,13 @@ func missingIn(wanted, live any, path string) (paths []string) {
 	return paths[:min(len(paths), maxPaths)]
 }
 
-// Contains reports whether a live object has everything that a wanted one has in its spec.
+// Contains reports whether a live object's spec has everything that the wanted object's spec has.
 func Contains(live, wanted map[string]any) bool {
 	return len(missingIn(wanted["spec"], live["spec"], "spec")) == 0
 }
 
-// DryRun asks the cluster what applying the definition would change. What it refuses, and what would be removed by it, are problems:
-// another release may need what this chart no longer has.
+// DryRun asks the cluster what applying the definition would change. Refusals are problems, and so is everything that would be
+// removed, because another release may need it.
 func (d Definition) DryRun() (fields []release.FieldChange, problems []string, err error) {
 	id := objects.ID(d.Info)
 	if d.Unknown != nil {
@@ -179,7 +180,7 @@ func transient(id release.Object, err error) error {
 	return fmt.Errorf("asking the cluster about %s: %w", id, err)
 }
 
-// Note says what a deploy that does not apply the definition leaves behind, "" for nothing.
+// Note returns a warning about a definition that the deploy does not apply, "" if there is nothing to say.
 func (d Definition) Note(install bool) string {
 	id := objects.ID(d.Info)
 	switch {
@@ -194,7 +195,7 @@ func (d Definition) Note(install bool) string {
 		id, strings.Join(d.Differs, ", "))
 }
 
-// reportDefinitions adds what would happen to the definitions of the chart's crds directory. It reports whether any would change.
+// reportDefinitions adds the changes of the definitions in the chart's crds directory. It reports whether any would change.
 func (p *planner) reportDefinitions() (changed bool, err error) {
 	list, err := Definitions(p.Release.Cluster, p.Chart.Chart.CRDObjects())
 	if err != nil {

@@ -19,10 +19,10 @@ type difference struct {
 	before, after any
 }
 
-// samePlace reports whether two differences are in the same field.
+// samePlace reports whether two differences are about the same field.
 func (d difference) samePlace(other difference) bool { return d.place() == other.place() }
 
-// place identifies the field, and what about it differs: "spec.template.spec.containers (order)".
+// place identifies the field, and what differs about it: "spec.template.spec.containers (order)".
 func (d difference) place() string { return formatPath(d.path) + d.note }
 
 // differences returns the fields in which two versions of an object differ, sorted by their paths.
@@ -43,8 +43,8 @@ func (d *differ) add(path []step, note string, before, after any) {
 	d.found = append(d.found, difference{path: path, note: note, before: before, after: after})
 }
 
-// maxWhole is how large a value that is added or removed may be to be reported as a whole, in bytes of JSON. A larger one is
-// reported field by field.
+// maxWhole is the largest value, in bytes of JSON, that is reported whole when it is added or removed. A larger one is reported
+// field by field.
 const maxWhole = 120
 
 func (d *differ) compare(path []step, before, after any) {
@@ -117,7 +117,7 @@ func (d *differ) compareLists(path []step, before, after []any) bool {
 	return true
 }
 
-// identifyingFields identify the items of Kubernetes' lists, as strategic merges know them too.
+// identifyingFields identify the items of Kubernetes' lists, as in strategic merge patches.
 // Source: k8s.io/api, patchMergeKey in the tags of the fields.
 var identifyingFields = []string{"name", "containerPort", "port", "mountPath", "devicePath", "ip", "topologyKey", "key", "type", "uid"}
 
@@ -180,11 +180,11 @@ func toList(names []string) []any {
 	return list
 }
 
-// maxLines bounds the lines that are compared, without those that both texts have in common at the beginning and the end. The
-// time of the comparison grows with the square of the lines, or faster.
+// maxLines limits the lines that are compared, not counting common lines at the start and the end. The time of the comparison
+// grows with the square of the lines, or faster.
 const maxLines = 400
 
-// compareLines compares two texts, as a ConfigMap's files, line by line. It returns false if they are too long.
+// compareLines compares two texts, such as the files of a ConfigMap, line by line. It returns false if they are too long.
 func (d *differ) compareLines(path []step, before, after string) bool {
 	a, b := strings.Split(before, "\n"), strings.Split(after, "\n")
 	start := 0
@@ -228,7 +228,7 @@ type step struct {
 	item  map[string]any // as it is in the cluster, or else as it will be
 }
 
-// formatPath formats a path as people write it: spec.template.spec.containers[app].image, metadata.annotations["a.b/c"].
+// formatPath formats a path for people: spec.template.spec.containers[app].image, metadata.annotations["a.b/c"].
 func formatPath(path []step) string {
 	var formatted strings.Builder
 	for i, step := range path {

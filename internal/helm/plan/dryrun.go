@@ -30,10 +30,10 @@ type dryRunResult struct {
 	problems  []string
 }
 
-// dryRunUnsupported is the text of an apiserver that refuses a dry run because a webhook has side effects.
+// dryRunUnsupported matches an apiserver's message that it refuses a dry run because a webhook has side effects.
 var dryRunUnsupported = regexp.MustCompile(`does not support dry run`)
 
-// dryRun asks the cluster what an object would become. The base is what was applied last, nil if nothing was.
+// dryRun asks the cluster what an object would become. base was applied last; it is nil if nothing was.
 func (p *planner) dryRun(info, base *resource.Info) (*dryRunResult, error) {
 	r := &dryRunResult{info: info}
 	if p.namespaceMissing && info.Namespaced() && info.Namespace == p.namespace {
@@ -104,8 +104,8 @@ func (p *planner) setAnswer(r *dryRunResult, applied runtime.Object, err error) 
 	return nil
 }
 
-// dryRunHooks asks the cluster about the hooks that would run. Helm deletes an existing hook of the same name first, so that
-// its existence is no problem; an apiserver checks for it last.
+// dryRunHooks asks the cluster about the hooks that would run. An existing hook of the same name is no problem, because Helm
+// deletes it first; an apiserver checks for existence last.
 func (p *planner) dryRunHooks() error {
 	list, err := p.buildServed(p.hooks)
 	if err != nil {
@@ -127,8 +127,8 @@ func (p *planner) dryRunHooks() error {
 	return nil
 }
 
-// report adds the changes and problems of one object to the plan. A field that somebody else has changed since it was applied
-// is reported as drift, even if the deploy does not set it back.
+// report adds the changes and problems of one object to the plan. A field that somebody else has changed since it was applied is
+// reported as drift, even if the deploy does not reset it.
 func (p *planner) report(r *dryRunResult, unchanged bool) {
 	p.plan.Problems = append(p.plan.Problems, r.problems...)
 	change := release.Change{Object: objects.ID(r.info), Action: release.ActionChange}
@@ -193,8 +193,8 @@ func dryRunPatch(base, target, current *resource.Info) (runtime.Object, error) {
 	return dryRunHelper(target).Patch(target.Namespace, target.Name, kind, patch, nil)
 }
 
-// helmPatch returns the patch that Helm makes of three versions of an object. For kinds whose schema it does not know, Helm
-// compares two versions only, and does not look at the live one.
+// helmPatch returns Helm's patch from three versions of an object. For kinds without a known schema, Helm compares only two
+// versions, and ignores the live one.
 // Source: helm.sh/helm/v3, pkg/kube/client.go, createPatch.
 func helmPatch(base, target, current *resource.Info) ([]byte, types.PatchType, error) {
 	versions, err := marshalAll(base.Object, target.Object, current.Object)

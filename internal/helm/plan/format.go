@@ -7,7 +7,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// format returns a difference of an object as it can be shown.
+// format returns a difference of an object in printable form.
 func (d difference) format(object map[string]any, secrets *secrets) release.FieldChange {
 	change := release.FieldChange{Path: secrets.redact(d.place())}
 	if secrets.hides(object, d.path, d.before, d.after) {
@@ -24,10 +24,10 @@ func (d difference) format(object map[string]any, secrets *secrets) release.Fiel
 	return change
 }
 
-// maxShown bounds a value that is shown, in bytes.
+// maxShown limits a printed value, in bytes.
 const maxShown = 200
 
-// shorten cuts long values to the part where they begin to differ.
+// shorten cuts long values to the part where they first differ.
 func shorten(before, after string) (shortBefore, shortAfter string) {
 	if len(before) <= maxShown && len(after) <= maxShown {
 		return before, after
@@ -40,7 +40,7 @@ func shorten(before, after string) (shortBefore, shortAfter string) {
 	return window(before, start), window(after, start)
 }
 
-// window returns maxShown bytes of a long value from start on, with "…" for what is cut off.
+// window returns maxShown bytes of a long value from start on, with "…" for the parts that were cut off.
 func window(value string, start int) string {
 	if len(value) <= maxShown {
 		return value

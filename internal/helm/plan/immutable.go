@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// immutableFields are the fields that an apiserver does not let anybody change, by group and kind, each with the default that an
-// absent value stands for. Source: kubernetes.io, API reference of each kind; k8s.io/kubernetes, pkg/apis/*/validation, Validate…Update.
+// immutableFields are the fields that an apiserver lets nobody change, by group and kind, each with the default that is used for
+// an absent value. Source: kubernetes.io, API reference of each kind; k8s.io/kubernetes, pkg/apis/*/validation, Validate…Update.
 var immutableFields = map[string]map[string]any{
 	"apps/Deployment":  {"spec.selector": nil},
 	"apps/DaemonSet":   {"spec.selector": nil},
@@ -30,7 +30,7 @@ var immutableFields = map[string]map[string]any{
 	"/Secret": {"type": "Opaque"},
 }
 
-// immutableChanges returns the fields in which two versions of an object differ, and which an update cannot change.
+// immutableChanges returns the fields that differ between two versions of an object and that an update cannot change.
 func immutableChanges(from, to map[string]any) (fields []string) {
 	kind := manifest.GroupKind(from)
 	for path, fallback := range immutableFields[kind] {
@@ -71,7 +71,7 @@ func sealedChanges(from, to map[string]any) (fields []string) {
 	return fields
 }
 
-// claimChanges returns the changed fields of a PersistentVolumeClaim that cannot be changed. The requested size may grow only.
+// claimChanges returns the changed fields of a PersistentVolumeClaim that cannot be changed. The requested size may only grow.
 func claimChanges(from, to map[string]any) (fields []string) {
 	before, _, _ := unstructured.NestedMap(from, "spec")
 	after, _, _ := unstructured.NestedMap(to, "spec")

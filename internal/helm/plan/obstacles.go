@@ -12,13 +12,13 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// AnnotationForwardOnly is, with the value "true", the annotation of a hook whose work cannot be undone by running an older
-// release: a migration that the code before does not understand.
+// AnnotationForwardOnly is, with the value "true", the annotation of a hook whose work an older release cannot undo, such as a
+// migration that older code does not understand.
 const AnnotationForwardOnly = "onedigest.dev/forward-only"
 
-// RollbackObstacles returns what is in the way of a rollback from the next revision to an earlier one: a kind that the cluster no
-// longer serves, a field that differs and is immutable, and, which forbids it, a forward-only hook that has run in one of the revisions
-// since, or would run in the next one.
+// RollbackObstacles returns the obstacles to a rollback from the next revision to an earlier one: a kind that the cluster no
+// longer serves, an immutable field that differs, and a forward-only hook that has run since or would run in the next revision.
+// Only the last forbids the rollback.
 func RollbackObstacles(target *helmrelease.Release, since []*helmrelease.Release, next *chart.Rendered, cluster *objects.Cluster, namespace string) (obstacles []release.Obstacle, err error) {
 	targetObjects, err := manifest.Parse(target.Manifest)
 	if err != nil {
@@ -84,8 +84,8 @@ func forwardOnlyHooks(target *helmrelease.Release, since []*helmrelease.Release,
 	return obstacles
 }
 
-// hasRun reports whether a hook was started in a revision, also if it failed: part of its work may be done. Helm copies the hooks of the
-// revision that it rolls back to, with the times of their last runs.
+// hasRun reports whether a hook was started in a revision, even if it failed, because part of its work may be done. Helm copies
+// the hooks of a rollback's target, with the times of their last runs.
 func hasRun(hook *helmrelease.Hook, revision *helmrelease.Release) bool {
 	started := hook.LastRun.StartedAt
 	return !started.IsZero() && (revision.Info == nil || !started.Before(revision.Info.LastDeployed))

@@ -10,14 +10,14 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// fieldOwner is the fields that a manager has set of an object.
+// fieldOwner is a manager with the fields of an object that it has set.
 // Source: kubernetes.io, "Server-Side Apply", managed fields; FieldsV1 of metav1.ManagedFieldsEntry.
 type fieldOwner struct {
 	manager string
 	fields  map[string]any
 }
 
-// fieldOwners returns the managers of a live object, in the order in which the cluster lists them: by time.
+// fieldOwners returns the managers of a live object, in the cluster's order: by time.
 func fieldOwners(object map[string]any) (list []fieldOwner) {
 	entries, _, _ := unstructured.NestedSlice(object, "metadata", "managedFields")
 	for _, entry := range entries {
@@ -32,7 +32,7 @@ func fieldOwners(object map[string]any) (list []fieldOwner) {
 	return list
 }
 
-// otherManager returns the last manager, other than this pipeline, that has set a field; "" if none has.
+// otherManager returns the last manager, other than this pipeline, that has set a field; "" if there is none.
 func otherManager(owners []fieldOwner, path []step) (manager string) {
 	for _, owner := range owners {
 		if owner.manager != manifest.FieldManager && owner.owns(path) {
@@ -42,7 +42,7 @@ func otherManager(owners []fieldOwner, path []step) (manager string) {
 	return manager
 }
 
-// owns reports whether the fields contain a path, or a leaf above it: a list that is set as a whole.
+// owns reports whether the fields contain a path, or a leaf above it, such as a list that is set as a whole.
 func (o fieldOwner) owns(path []step) bool {
 	fields := o.fields
 	for _, step := range path {
@@ -61,7 +61,7 @@ func (o fieldOwner) owns(path []step) bool {
 	return true
 }
 
-// ownedItem returns the fields owned of a list item, which FieldsV1 identifies by its index or by the values of its key fields.
+// ownedItem returns the owned fields of a list item. FieldsV1 identifies an item by its index or by the values of its key fields.
 func ownedItem(fields map[string]any, step step) (map[string]any, bool) {
 	for name, inner := range fields {
 		child, _ := inner.(map[string]any)

@@ -30,8 +30,8 @@ type Request struct {
 	Log        func(line string)
 }
 
-// Make plans a deploy. What the cluster refuses is a problem of the plan, not an error. What the cluster could not validate is
-// logged.
+// Make plans a deploy. A refusal by the cluster is a problem of the plan, not an error. It logs what the cluster could not
+// validate.
 func Make(ctx context.Context, request Request) (release.Plan, error) {
 	p := &planner{Request: request, namespace: request.Deployment.Namespace}
 	err := p.run(ctx)
@@ -106,7 +106,7 @@ func (p *planner) run(ctx context.Context) (err error) {
 	return nil
 }
 
-// outcome is what the deploy would do with the release as a whole.
+// outcome returns what the deploy would do with the release as a whole.
 func (p *planner) outcome(unchanged bool) release.Outcome {
 	switch {
 	case p.State.Install:
@@ -117,8 +117,8 @@ func (p *planner) outcome(unchanged bool) release.Outcome {
 	return release.Changed
 }
 
-// readObjects parses the rendered objects and hooks, and those of the revision before. A kind that the cluster does not serve is
-// a problem, unless the chart defines it.
+// readObjects parses the rendered objects and hooks, and those of the previous revision. A kind that the cluster does not serve
+// is a problem, unless the chart defines the kind.
 func (p *planner) readObjects() (err error) {
 	if p.objects, err = manifest.Parse(p.Rendered.Manifest); err != nil {
 		return err
@@ -188,7 +188,8 @@ func (p *planner) chartDefines(group, kind string) bool {
 	return false
 }
 
-// isNamespaceMissing reports whether the namespace certainly does not exist. Somebody who may not read it may still deploy.
+// isNamespaceMissing reports whether the namespace certainly does not exist. A user who may not read it may still be allowed to
+// deploy.
 func (p *planner) isNamespaceMissing() bool {
 	list, err := p.Release.Build(strings.NewReader(fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %q}\n", p.namespace)), false)
 	if err != nil || len(list) != 1 {
@@ -198,8 +199,8 @@ func (p *planner) isNamespaceMissing() bool {
 	return apierrors.IsNotFound(err)
 }
 
-// liveAndEarlier returns the objects as they are, as the cluster would make them, and as earlier revisions had them: the value
-// of a Secret in any of them must not be shown.
+// liveAndEarlier returns the live objects, the objects as the cluster would make them, and those of earlier revisions: the values
+// of all Secrets in them must not be shown.
 func (p *planner) liveAndEarlier(results []*dryRunResult) [][]map[string]any {
 	var lists [][]map[string]any
 	for _, revision := range p.State.Revisions {
@@ -225,9 +226,9 @@ func (p *planner) reportDeletes() error {
 	return err
 }
 
-// reportReferences adds to the plan the references of the release's pods to objects that the release does not contain, and as
-// problems those to objects that it does contain but that lack the key or are applied only after the hook that needs them.
-// results say which objects are in the cluster already.
+// reportReferences adds the pods' references to objects that the release does not contain. References to the release's own
+// objects are problems if the key is missing, or if the object is applied only after the hook that needs it. results say which
+// objects are in the cluster already.
 func (p *planner) reportReferences(results []*dryRunResult) {
 	live := map[string]bool{}
 	for _, result := range results {

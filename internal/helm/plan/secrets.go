@@ -10,7 +10,7 @@ import (
 	"github.com/onedigest/onedigest/internal/text"
 )
 
-// secrets are the values that must not be shown: those of Secrets, and those that the chart's schema marks.
+// secrets are values that must not be shown: those of Secrets, and those that the chart's schema marks as secret.
 type secrets struct{ values []string }
 
 // minSecret is how long a value must be to be redacted elsewhere, in bytes. Shorter ones, as "true", are everywhere.
@@ -33,7 +33,7 @@ func collectSecrets(c *chart.Chart, lists ...[]map[string]any) *secrets {
 	return s
 }
 
-// sort puts longer values first: a secret that is part of another one is redacted with it.
+// sort puts longer values first, so that a secret inside a longer one is redacted with it.
 func (s *secrets) sort() {
 	slices.SortFunc(s.values, func(a, b string) int { return len(b) - len(a) })
 	s.values = slices.Compact(s.values)
@@ -67,7 +67,7 @@ func (s *secrets) add(value string) {
 	}
 }
 
-// isSecret reports whether an object is a Secret, or of a kind that makes one: SealedSecret, ExternalSecret.
+// isSecret reports whether an object is a Secret, or of a kind that creates one: SealedSecret, ExternalSecret.
 func isSecret(object map[string]any) bool {
 	kind, _ := object["kind"].(string)
 	return strings.HasSuffix(kind, "Secret")
@@ -127,7 +127,7 @@ func inAnnotations(path []step) bool {
 	return len(path) > 1 && path[len(path)-2].field == "annotations"
 }
 
-// envVariable returns the name of the environment variable that a path is in, "" if it is in none.
+// envVariable returns the name of the environment variable to which a path belongs, "" if there is none.
 func envVariable(path []step) string {
 	for i, step := range path {
 		if step.item != nil && i > 0 && path[i-1].field == "env" {

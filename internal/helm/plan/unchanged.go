@@ -17,8 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Unchanged reports whether a deploy would change nothing, run and actor aside: the newest revision is deployed, its manifest and
-// hooks are those that were rendered, and its objects are still in the cluster with their images and replicas.
+// Unchanged reports whether a deploy would change nothing except run and actor: the newest revision is deployed, its manifest and
+// hooks equal the rendered ones, and its objects are still in the cluster with their images and replicas.
 func Unchanged(ctx context.Context, rendered *chart.Rendered, state history.State, objectsOf *objects.Release) (bool, error) {
 	newest := state.Newest()
 	if newest == nil || newest.Info.Status != helmrelease.StatusDeployed {
@@ -68,7 +68,7 @@ func sameHook(a, b *helmrelease.Hook) bool {
 	return a.Path == b.Path && strings.TrimSpace(a.Manifest) == strings.TrimSpace(b.Manifest)
 }
 
-// isLive reports whether every object of a revision is in the cluster, with the images and the replicas that it asks for.
+// isLive reports whether every object of a revision is in the cluster, with the revision's images and replicas.
 func isLive(ctx context.Context, revision *helmrelease.Release, objectsOf *objects.Release) (bool, error) {
 	list, err := objectsOf.Build(strings.NewReader(revision.Manifest), false)
 	if err != nil {
@@ -90,14 +90,14 @@ func isLive(ctx context.Context, revision *helmrelease.Release, objectsOf *objec
 	return err == nil && !slices.Contains(live, false), err
 }
 
-// replicasChanged reports whether a live workload has another number of replicas than it was applied with. Replicas that the
-// manifest does not set are an autoscaler's.
+// replicasChanged reports whether a live workload has another number of replicas than was applied. If the manifest sets no
+// replicas, they are an autoscaler's.
 func replicasChanged(applied, live map[string]any) bool {
 	replicas := manifest.ValueAt(applied, "spec.replicas", nil)
 	return replicas != nil && fmt.Sprint(replicas) != fmt.Sprint(manifest.ValueAt(live, "spec.replicas", nil))
 }
 
-// imagesChanged reports whether a live workload has other images than it was applied with.
+// imagesChanged reports whether a live workload has other images than were applied.
 func imagesChanged(applied, live map[string]any) bool {
 	running := manifest.Images(live)
 	return slices.ContainsFunc(manifest.Images(applied), func(image string) bool { return !slices.Contains(running, image) })
