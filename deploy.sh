@@ -107,7 +107,8 @@ bin=${ONEDIGEST_BIN:-}
 if [[ -z $bin ]]; then
   bin=$(mktemp -d)
   trap 'rm -rf -- "$bin"' EXIT
-  go build -o "$bin/" ./cmd/deploy ./cmd/smoke || exit 3
+  # Settings of the go command, from the environment or by `go env -w`, are for the caller's own code.
+  env -u GOROOT -u GO111MODULE GOENV=off GOFLAGS='-mod=readonly -trimpath' GOWORK=off CGO_ENABLED=0 go build -o "$bin/" ./cmd/deploy ./cmd/smoke || exit 3
 fi
 
 common=(--release "$release" --namespace "$namespace" --kubeconfig "$kubeconfig" --context "$context" --environment "$environment")

@@ -32,8 +32,23 @@ func TestMain(m *testing.M) {
 	case "wait":
 		os.Exit(awaitInterrupt())
 	default:
-		os.Exit(m.Run())
+		os.Exit(runTests(m))
 	}
+}
+
+// runnerTemp is the RUNNER_TEMP of all tests that compile, whose modules have directories of their own in it. They share the
+// compiled standard library.
+var runnerTemp string
+
+func runTests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "runner-temp")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	runnerTemp = dir
+	return m.Run()
 }
 
 // tell prints what the verb was started with, quoted, one thing a line.
@@ -64,7 +79,7 @@ func TestRunReplacesItselfByTheVerb(t *testing.T) {
 	t.Parallel()
 	workspace := t.TempDir()
 	run := newRun(t, "build", actAs+"=tell")
-	run.Dir = workspace
+	run.Dir, run.Env = workspace, append(run.Env, "GITHUB_WORKSPACE="+workspace)
 	var stdout bytes.Buffer
 	run.Stdout = &stdout
 	if err := run.Run(); err != nil {
@@ -143,10 +158,10 @@ func TestRunPassesTheExitCodeOn(t *testing.T) {
 
 func TestRunRefuses(t *testing.T) {
 	t.Parallel()
-	bare := tools(t, "bash", "dirname", "cksum", "sed", "sort", "head")
-	old := tools(t, "bash", "dirname", "cksum", "sed", "sort", "head")
+	bare := tools(t, "cksum", "sed")
+	old := tools(t, "cksum", "sed", "sort", "head", "mkdir", "env")
 	write(t, filepath.Join(old, "go"), "#!/bin/sh\necho go1.19.13\n", 0o755)
-	local := tools(t, "bash", "dirname", "cksum", "sed", "sort", "head")
+	local := tools(t, "cksum", "sed", "sort", "head", "mkdir", "env")
 	write(t, filepath.Join(local, "go"), "#!/bin/sh\necho 'go: go.mod requires go >= 1.26.0 (running go 1.24.1; GOTOOLCHAIN=local)' >&2\nexit 1\n", 0o755)
 	temp := "RUNNER_TEMP=" + t.TempDir()
 	for _, test := range []struct {
@@ -193,12 +208,12 @@ import "fmt"
 
 func main() { fmt.Println("built") }
 `)
-	temp, workspace := t.TempDir(), t.TempDir()
+	workspace := t.TempDir()
 	for _, step := range []struct{ name, path string }{
 		{"first", os.Getenv("PATH")},
-		{"second, without Go", tools(t, "bash", "dirname", "cksum")},
+		{"second, without Go", tools(t, "cksum")},
 	} {
-		run := command(t, copied, "build", "RUNNER_TEMP="+temp, "PATH="+step.path, "GOOS=plan9", "GOWORK=/nonexistent/go.work", "GOFLAGS=-mod=vendor")
+		run := command(t, copied, "build", "RUNNER_TEMP="+runnerTemp, "PATH="+step.path, "GOOS=plan9", "GOWORK=/nonexistent/go.work", "GOFLAGS=-mod=vendor")
 		run.Dir = workspace
 		out, err := run.CombinedOutput()
 		if err != nil || string(out) != "built\n" {
@@ -214,7 +229,7 @@ func main() { fmt.Println("built") }
 func TestRunBuildsForTwoStepsAtOnce(t *testing.T) {
 	t.Parallel()
 	copied := checkout(t, "package main\n\nfunc main() { println(`built`) }\n")
-	temp := "RUNNER_TEMP=" + t.TempDir()
+	temp := "RUNNER_TEMP=" + runnerTemp
 	done := make(chan error, 2)
 	for range cap(done) {
 		run := command(t, copied, "build", temp)
@@ -235,8 +250,7 @@ func TestRunBuildsForTwoStepsAtOnce(t *testing.T) {
 
 func TestRunReportsABrokenBuild(t *testing.T) {
 	t.Parallel()
-	temp := t.TempDir()
-	out, err := command(t, checkout(t, "package main\n\nfunc main() { nothing() }\n"), "build", "RUNNER_TEMP="+temp).CombinedOutput()
+	out, err := command(t, checkout(t, "package main\n\nfunc main() { nothing() }\n"), "build", "RUNNER_TEMP="+runnerTemp).CombinedOutput()
 	if got := exitCode(t, err); got != 3 {
 		t.Errorf("exit code %d; want 3", got)
 	}
@@ -249,18 +263,18 @@ func TestRunReportsABrokenBuild(t *testing.T) {
 
 func TestRunStopsABuildThatIsInterrupted(t *testing.T) {
 	t.Parallel()
-	path := tools(t, "bash", "dirname", "cksum", "sed", "sort", "head", "mkdir", "rm", "sleep", "flock")
+	path := tools(t, "bash", "cksum", "sed", "sort", "head", "mkdir", "env", "rm", "sleep", "flock")
 	began, ended := filepath.Join(t.TempDir(), "began"), filepath.Join(t.TempDir(), "ended")
 	if err := syscall.Mkfifo(began, 0o600); err != nil {
 		t.Skip(err)
 	}
-	write(t, filepath.Join(path, "go"), `#!/bin/bash
+	write(t, filepath.Join(path, "go"), fmt.Sprintf(`#!/bin/bash
 [[ $1 == env ]] && { echo go1.99.0; exit; }
-trap 'echo stopped >"$ENDED"; exit 1' TERM
-echo building >"$BEGAN"
+trap 'echo stopped >%q; exit 1' TERM
+echo building >%q
 for ((i = 0; i < 600; i++)); do sleep 0.1; done
-`, 0o755)
-	run := command(t, script(t), "build", "PATH="+path, "RUNNER_TEMP="+t.TempDir(), "BEGAN="+began, "ENDED="+ended)
+`, ended, began), 0o755)
+	run := command(t, script(t), "build", "PATH="+path, "RUNNER_TEMP="+t.TempDir())
 	run.Stdout, run.Stderr = io.Discard, io.Discard
 	if err := run.Start(); err != nil {
 		t.Fatal(err)
@@ -283,6 +297,133 @@ for ((i = 0; i < 600; i++)); do sleep 0.1; done
 	t.Error("the compiler went on after the step was cancelled")
 }
 
+// A variable that an earlier step set, with whatever the work tree holds, does not change what is compiled, and a later step gets
+// the same result.
+func TestRunBuildsItsOwnSources(t *testing.T) {
+	t.Parallel()
+	const ours = "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"built\") }\n"
+	for name, hostile := range map[string]func(h hostileTree) []string{
+		"nothing":                 func(hostileTree) []string { return nil },
+		"GOFLAGS with an overlay": func(h hostileTree) []string { return []string{"GOFLAGS=-overlay=" + h.overlay} },
+		"GOFLAGS with a program":  func(h hostileTree) []string { return []string{"GOFLAGS=-toolexec=" + h.program} },
+		"GOFLAGS with a compiler": func(h hostileTree) []string { return []string{"GOFLAGS=-ldflags=-X=main.x=y -gcflags=-bad"} },
+		"GOENV":                   func(h hostileTree) []string { return []string{"GOENV=" + h.goenv} },
+		"go env -w": func(h hostileTree) []string {
+			return []string{"HOME=" + h.home, "XDG_CONFIG_HOME=" + h.home + "/.config"}
+		},
+		"GOROOT": func(h hostileTree) []string { return []string{"GOROOT=" + h.dir} },
+		"GOTOOLCHAIN": func(h hostileTree) []string {
+			return []string{"GOTOOLCHAIN=go1.99.9+path", "PATH=" + h.bin + ":" + os.Getenv("PATH")}
+		},
+		"PATH":                     func(h hostileTree) []string { return []string{"PATH=" + h.bin + ":" + os.Getenv("PATH")} },
+		"PATH by a relative entry": func(h hostileTree) []string { return []string{"PATH=bin:.:" + os.Getenv("PATH")} },
+		"PATH by a link":           func(h hostileTree) []string { return []string{"PATH=" + h.link + ":" + os.Getenv("PATH")} },
+		"caches and module proxies": func(h hostileTree) []string {
+			return []string{"GOCACHE=" + h.dir, "GOMODCACHE=" + h.dir, "GOPATH=" + h.dir, "GOPROXY=file://" + h.dir, "GONOSUMDB=*", "GONOSUMCHECK=1", "GOSUMDB=off",
+				"GOPRIVATE=*", "GOINSECURE=*", "GOAUTH=" + h.program, "GOCACHEPROG=" + h.program, "GOTMPDIR=" + h.dir, "TMPDIR=" + h.dir}
+		},
+		"another module mode": func(h hostileTree) []string {
+			return []string{"GO111MODULE=off", "GOWORK=" + h.dir + "/go.work", "GOOS=plan9", "GOARCH=386"}
+		},
+		"a C compiler": func(h hostileTree) []string {
+			return []string{"CGO_ENABLED=1", "CC=" + h.program, "CXX=" + h.program, "PKG_CONFIG=" + h.program}
+		},
+		"git": func(h hostileTree) []string {
+			return []string{"GIT_EXEC_PATH=" + h.bin, "GIT_SSH_COMMAND=" + h.program, "GIT_DIR=" + h.dir}
+		},
+		"a start-up file": func(h hostileTree) []string { return []string{"BASH_ENV=" + h.program, "ENV=" + h.program} },
+		"a function": func(h hostileTree) []string {
+			return []string{"BASH_FUNC_cksum%%=() { " + h.program + "; }", "BASH_FUNC_exec%%=() { " + h.program + "; }"}
+		},
+		"options of the shell": func(h hostileTree) []string {
+			return []string{"SHELLOPTS=xtrace", "PS4=$(" + h.program + ")", "CDPATH=" + h.dir}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			copied := checkout(t, ours)
+			h := newHostileTree(t, filepath.Dir(filepath.Dir(copied)))
+			for _, step := range []struct {
+				name    string
+				environ []string
+			}{{"the hostile step", hostile(h)}, {"a later clean step", nil}} {
+				run := command(t, copied, "build", append([]string{"RUNNER_TEMP=" + runnerTemp, "GITHUB_WORKSPACE=" + h.dir}, step.environ...)...)
+				run.Dir = h.dir
+				var stdout, stderr bytes.Buffer
+				run.Stdout, run.Stderr = &stdout, &stderr
+				if err := run.Run(); err != nil || stdout.String() != "built\n" {
+					t.Errorf("%s: %v, output %q, want %q\n%s", step.name, err, &stdout, "built\n", &stderr)
+				}
+			}
+			if _, err := os.Stat(h.canary); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("a program of the work tree was run: %v", err)
+			}
+		})
+	}
+}
+
+// A directory of binaries in the work tree is refused: whoever opened the pull request could have put them there.
+func TestRunRefusesBinariesOfTheWorkTree(t *testing.T) {
+	t.Parallel()
+	h := newHostileTree(t, t.TempDir())
+	for _, bin := range []string{h.bin, h.link, "bin"} {
+		run := command(t, script(t), "promote", "GITHUB_WORKSPACE="+h.dir, "ONEDIGEST_BIN="+bin)
+		run.Dir = h.dir
+		out, err := run.CombinedOutput()
+		if got := exitCode(t, err); got != 2 || !strings.Contains(string(out), "is in the work tree") {
+			t.Errorf("%s: exit code %d, %s; want 2", bin, got, out)
+		}
+	}
+	if _, err := os.Stat(h.canary); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a program of the work tree was run: %v", err)
+	}
+}
+
+// The verb's own programs, as git, are not taken from the work tree either, and no library is loaded into them.
+func TestRunCleansTheVerbsEnvironment(t *testing.T) {
+	t.Parallel()
+	h := newHostileTree(t, t.TempDir())
+	bin := t.TempDir()
+	write(t, filepath.Join(bin, "promote"), "#!/bin/sh\necho \"$PATH|$LD_PRELOAD|$LD_AUDIT|$LD_LIBRARY_PATH|$BASH_ENV|$ENV\"\n", 0o755)
+	run := command(t, script(t), "promote", "GITHUB_WORKSPACE="+h.dir, "ONEDIGEST_BIN="+bin, "PATH=/usr/bin:"+h.bin+"::bin:/bin:", "LD_LIBRARY_PATH="+h.dir, "LD_AUDIT=", "ENV=x")
+	run.Dir = h.dir
+	out, err := run.Output()
+	if err != nil || string(out) != "/usr/bin:/bin|||||\n" {
+		t.Errorf("got %q, %v", out, err)
+	}
+}
+
+// hostileTree is a work tree with a program that leaves a canary, under the names of all that run.sh uses.
+type hostileTree struct {
+	dir, bin, link, program, canary string
+	overlay, goenv, home            string // replace a module's main package, each by another way
+}
+
+func newHostileTree(t *testing.T, module string) hostileTree {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := hostileTree{dir: dir, bin: filepath.Join(dir, "bin"), link: filepath.Join(t.TempDir(), "link"), canary: filepath.Join(t.TempDir(), "canary")}
+	h.program = filepath.Join(h.bin, "evil")
+	for _, name := range []string{"evil", "go", "go1.99.9", "bash", "env", "cksum", "sed", "sort", "head", "mkdir", "mv", "rm", "flock", "dirname", "promote", "git", "gcc"} {
+		write(t, filepath.Join(h.bin, name), fmt.Sprintf("#!/bin/sh\necho run >>%q\necho hostile\nexit 0\n", h.canary), 0o755)
+	}
+	if err := os.Symlink(h.bin, h.link); err != nil {
+		t.Fatal(err)
+	}
+	source := filepath.Join(dir, "main.go")
+	write(t, source, "package main\n\nfunc main() { println(`hostile`) }\n", 0o644)
+	h.overlay = filepath.Join(dir, "overlay.json")
+	write(t, h.overlay, fmt.Sprintf(`{"Replace": {%q: %q}}`, filepath.Join(module, "cmd/build/main.go"), source), 0o644)
+	h.goenv, h.home = filepath.Join(dir, "goenv"), filepath.Join(dir, "home")
+	for _, file := range []string{h.goenv, filepath.Join(h.home, ".config/go/env")} {
+		write(t, file, "GOFLAGS=-overlay="+h.overlay+"\n", 0o644)
+	}
+	write(t, filepath.Join(dir, "go.work"), "go 1.26.0\n\nuse ./elsewhere\n", 0o644)
+	return h
+}
+
 // newRun is run.sh with binaries for all verbs: this test's own.
 func newRun(t *testing.T, verb string, env ...string) *exec.Cmd {
 	t.Helper()
@@ -301,7 +442,7 @@ func newRun(t *testing.T, verb string, env ...string) *exec.Cmd {
 // and the shell need.
 func command(t *testing.T, script, verb string, env ...string) *exec.Cmd {
 	t.Helper()
-	run := exec.CommandContext(t.Context(), "bash", "-e", "-c", `exec "$SCRIPT" "$VERB"`)
+	run := exec.CommandContext(t.Context(), "/bin/bash", "--noprofile", "--norc", "-p", "-e", "-o", "pipefail", "-c", `exec "$SCRIPT" "$VERB"`)
 	run.Env = []string{"SCRIPT=" + script, "VERB=" + verb}
 	for _, name := range []string{"PATH", "HOME", "GOCACHE", "GOPATH", "GOROOT", "TMPDIR"} {
 		if value, set := os.LookupEnv(name); set {

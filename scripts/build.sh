@@ -5,5 +5,8 @@ cd "$(dirname "$0")/.."
 
 command -v go >/dev/null || { echo "onedigest needs Go $(sed -n 's/^go //p' go.mod) or newer: https://go.dev/dl/" >&2; exit 2; }
 mkdir -p bin
+# Settings of the go command, from the environment or by `go env -w`, are for the caller's own code.
+unset GOROOT GO111MODULE
+export GOENV=off GOFLAGS=-mod=readonly GOWORK=off
 go build -ldflags='-s -w' -o bin/ ./cmd/...
 (cd devenv/sandbox && CGO_ENABLED=0 go build -trimpath -o ../../bin/sandbox .)

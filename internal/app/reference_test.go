@@ -208,7 +208,10 @@ func writeOutputs(text *strings.Builder, outputs []setting.Output) {
 }
 
 func writeStep(text *strings.Builder, settings []*setting.Setting, run string) {
-	text.WriteString("runs:\n  using: composite\n  steps:\n    - id: run\n      shell: bash\n      env:\n")
+	// An earlier step may have set variables that make bash, or the loader of any program, execute code. Such a step's are
+	// overridden, and bash -p takes none.
+	text.WriteString("runs:\n  using: composite\n  steps:\n    - id: run\n      shell: /bin/bash --noprofile --norc -p -e -o pipefail {0}\n      env:\n" +
+		"        LD_AUDIT: ''\n        LD_LIBRARY_PATH: ''\n        LD_PRELOAD: ''\n")
 	for _, s := range settings {
 		if !s.Local {
 			fmt.Fprintf(text, "        %s: ${{ inputs.%s }}\n", variable(s.Name), s.Name)

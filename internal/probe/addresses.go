@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/onedigest/onedigest/internal/httpx"
 )
 
 // maxAddresses is the most addresses of a name that are asked. A load balancer has one for each zone.
@@ -38,7 +40,7 @@ func (p *Prober) Addresses(ctx context.Context, base string) []string {
 	}
 	slices.SortFunc(found, netip.Addr.Compare)
 	found = slices.Compact(found)
-	found = slices.DeleteFunc(found, func(address netip.Addr) bool { return blocked(address) == "" && !p.hasRoute(address) })
+	found = slices.DeleteFunc(found, func(address netip.Addr) bool { return httpx.Guarded(address) == "" && !p.hasRoute(address) })
 	if len(found) < 2 {
 		return nil
 	}

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
+
+	"github.com/onedigest/onedigest/internal/httpx"
 )
 
 // blockedError says that no request may be sent to an address or URL, and why.
@@ -54,35 +56,8 @@ func refuseBlocked(_ context.Context, _, hostPort string, _ syscall.RawConn) err
 		host, _, _ := net.SplitHostPort(hostPort)
 		return &blockedError{to: host, why: "its address cannot be read"}
 	}
-	if why := blocked(target.Addr()); why != "" {
+	if why := httpx.Guarded(target.Addr()); why != "" {
 		return &blockedError{to: target.Addr().String(), why: why}
 	}
 	return nil
-}
-
-// awsMetadata are the addresses of AWS's metadata services besides 169.254.0.0/16: EC2 User Guide, "Access instance metadata"
-// (fd00:ec2::254), and EKS User Guide, "Pod Identity agent" (fd00:ec2::23).
-var awsMetadata = netip.MustParsePrefix("fd00:ec2::/32")
-
-// IPv6 prefixes that carry an IPv4 address: RFC 6052, section 2.1 (in the last 32 bits), and RFC 3056, section 2 (after 16).
-var (
-	nat64     = netip.MustParsePrefix("64:ff9b::/96")
-	sixToFour = netip.MustParsePrefix("2002::/16")
-)
-
-// blocked says why an address is never dialled; "" if it may be.
-func blocked(address netip.Addr) string {
-	address = address.Unmap().WithZone("")
-	bytes := address.As16()
-	switch {
-	case nat64.Contains(address):
-		return blocked(netip.AddrFrom4([4]byte(bytes[12:16])))
-	case sixToFour.Contains(address):
-		return blocked(netip.AddrFrom4([4]byte(bytes[2:6])))
-	case address.IsLinkLocalUnicast(), awsMetadata.Contains(address):
-		return "link-local and metadata addresses serve credentials, not a release"
-	case address.IsUnspecified(), address.IsMulticast(), address.Is4() && bytes[12] == 255 && bytes[13] == 255:
-		return "it is not the address of one host"
-	}
-	return ""
 }

@@ -266,7 +266,8 @@ func TestProbeNeverDialsMetadata(t *testing.T) {
 	prober := New(Options{Timeout: 5 * time.Second, Resolver: resolver(t, names)})
 	for _, base := range []string{"http://metadata.test", "http://mapped.test", "https://v6.test", "http://169.254.169.254",
 		"http://[fd00:ec2::254]", "http://[::ffff:a9fe:a9fe]", "http://[fe80::1%25lo]", "http://0.0.0.0:1", "http://[::]:1",
-		"http://224.0.0.1", "http://255.255.255.255", "http://[64:ff9b::a9fe:a9fe]", "http://[2002:a9fe:a9fe::1]"} {
+		"http://224.0.0.1", "http://255.255.255.255", "http://[64:ff9b::a9fe:a9fe]", "http://[2002:a9fe:a9fe::1]",
+		"http://168.63.129.16", "http://[::a9fe:a9fe]", "http://[::ffff:0:a9fe:a9fe]", "http://[64:ff9b:1::a9fe:a9fe]", "http://100.100.100.200"} {
 		got := prober.Probe(t.Context(), Target{Base: base}, release.Check{Path: "/latest/meta-data/"})
 		if got.Stage != release.StageCheck || len(got.Wrong) != 1 || !strings.Contains(got.Wrong[0], "is blocked") {
 			t.Errorf("%s: stage %s, %q", base, got.Stage, got.Wrong)

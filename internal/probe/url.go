@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/text"
+
+	"github.com/onedigest/onedigest/internal/httpx"
 )
 
 // ParseBase accepts the base URL of a service: http or https, a host, and optionally a path. Credentials, a query and a
@@ -44,7 +46,7 @@ func parseBase(text string) (*url.URL, error) {
 		return nil, fmt.Errorf("URL %s carries a query or fragment; put a query into the path of a check", quoteURL(text))
 	}
 	if address, err := netip.ParseAddr(base.Hostname()); err == nil {
-		if why := blocked(address); why != "" {
+		if why := httpx.Guarded(address); why != "" {
 			return nil, &blockedError{to: text, why: why}
 		}
 	}

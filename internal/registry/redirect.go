@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/onedigest/onedigest/internal/httpx"
 )
 
 // sendToOtherHost sends a request that a redirect or a Location header led to another host: without credentials and cookies,
@@ -30,7 +32,7 @@ func (s *session) checkTarget(target *url.URL) error {
 	// A name may resolve to a private address, as that of S3 does inside a VPC; the dialer refuses only link-local ones.
 	if address, err := netip.ParseAddr(target.Hostname()); err == nil {
 		address = address.Unmap()
-		inside = inside || address.IsPrivate() || address.IsLinkLocalUnicast() || address.IsUnspecified()
+		inside = inside || address.IsPrivate() || httpx.Guarded(address) != ""
 	}
 	if inside {
 		return &blockedError{from: s.registry.RegistryStr(), to: target.Host, why: "inside a private network"}

@@ -15,7 +15,7 @@ import (
 
 // defaultTransport limits the time of each stage; the context limits that of the body.
 func defaultTransport() *http.Transport {
-	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second, ControlContext: refuseLinkLocal}
+	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second, ControlContext: refuseGuarded}
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           dialer.DialContext,
@@ -29,16 +29,14 @@ func defaultTransport() *http.Transport {
 	}
 }
 
-// refuseLinkLocal refuses to connect to the cloud's metadata service (169.254.169.254, fd00:ec2::254) under whatever name;
-// no registry is there.
-func refuseLinkLocal(_ context.Context, _, address string, _ syscall.RawConn) error {
+// refuseGuarded refuses to connect to an address at which no registry is, as that of a cloud's metadata service, under whatever name.
+func refuseGuarded(_ context.Context, _, address string, _ syscall.RawConn) error {
 	target, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return nil
+		return &blockedError{to: address, why: "its address cannot be read"}
 	}
-	ip := target.Addr().Unmap()
-	if ip.IsLinkLocalUnicast() || ip == netip.MustParseAddr("fd00:ec2::254") {
-		return &blockedError{to: ip.String(), why: "inside a private network"}
+	if why := httpx.Guarded(target.Addr()); why != "" {
+		return &blockedError{to: target.Addr().String(), why: why}
 	}
 	return nil
 }

@@ -37,18 +37,21 @@ func TestIsTransient(t *testing.T) {
 	}
 }
 
-func TestRefuseLinkLocal(t *testing.T) {
+func TestRefuseGuarded(t *testing.T) {
 	t.Parallel()
 	for address, refused := range map[string]bool{
 		"169.254.169.254:80":         true,
 		"[fe80::1]:443":              true,
 		"[fd00:ec2::254]:80":         true,
 		"[::ffff:169.254.169.254]:1": true,
+		"[64:ff9b::a9fe:a9fe]:443":   true,
+		"168.63.129.16:80":           true,
+		"no address":                 true,
 		"127.0.0.1:5000":             false,
 		"10.0.0.1:443":               false,
 		"93.184.216.34:443":          false,
 	} {
-		if err := refuseLinkLocal(t.Context(), "tcp", address, nil); (err != nil) != refused {
+		if err := refuseGuarded(t.Context(), "tcp", address, nil); (err != nil) != refused {
 			t.Errorf("%s: got %v, want refused = %t", address, err, refused)
 		}
 	}

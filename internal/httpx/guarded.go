@@ -1,0 +1,100 @@
+package httpx
+
+import (
+	"net/netip"
+)
+
+// guarded is a range of addresses at which no service of a user is, and why a request never goes there.
+type guarded struct {
+	prefix netip.Prefix
+	what   string
+}
+
+const (
+	metadata  = "the metadata service of a cloud, which serves credentials"
+	linkLocal = "a link-local address, where clouds serve credentials"
+	noHost    = "not the address of one host"
+)
+
+// guardedRanges are the addresses that no URL from outside may lead to, whatever name resolves to them. Private and loopback
+// addresses are not among them: a release in a cluster has one.
+var guardedRanges = []guarded{
+	{netip.MustParsePrefix("169.254.0.0/16"), linkLocal},    // RFC 3927; 169.254.169.254 of AWS, Azure, Google and others; 169.254.170.2 and .23 of ECS and EKS
+	{netip.MustParsePrefix("fe80::/10"), linkLocal},         // RFC 4291, section 2.5.6
+	{netip.MustParsePrefix("fd00:ec2::/32"), metadata},      // EC2 User Guide, "Access instance metadata" (::254); EKS User Guide, "Pod Identity agent" (::23)
+	{netip.MustParsePrefix("fd20:ce::254/128"), metadata},   // Google Cloud, "About VM metadata": IPv6-only instances
+	{netip.MustParsePrefix("168.63.129.16/32"), metadata},   // Azure, "What is IP address 168.63.129.16?": WireServer
+	{netip.MustParsePrefix("100.100.100.200/32"), metadata}, // Alibaba Cloud ECS, "Instance metadata"
+	{netip.MustParsePrefix("192.0.0.192/32"), metadata},     // Oracle Cloud Infrastructure Classic, "Retrieving Instance Metadata"
+	{netip.MustParsePrefix("0.0.0.0/8"), noHost},            // RFC 1122, section 3.2.1.3: this host; Linux connects 0.0.0.0 to loopback
+	{netip.MustParsePrefix("::/128"), noHost},               // RFC 4291, section 2.5.2
+	{netip.MustParsePrefix("224.0.0.0/4"), noHost},          // RFC 5771, multicast
+	{netip.MustParsePrefix("ff00::/8"), noHost},             // RFC 4291, section 2.7, multicast
+	{netip.MustParsePrefix("255.255.255.255/32"), noHost},   // RFC 919, broadcast
+}
+
+// carrying is a range of IPv6 addresses that contain an IPv4 address, to which a gateway or the kernel may send what is sent to
+// them.
+type carrying struct {
+	prefix   netip.Prefix
+	at       [4]int // the bytes that hold the IPv4 address
+	inverted bool   // its bits are
+}
+
+var (
+	last32   = [4]int{12, 13, 14, 15}
+	carriers = []carrying{
+		{netip.MustParsePrefix("::/96"), last32, false},                         // RFC 4291, section 2.5.5.1: IPv4-compatible
+		{netip.MustParsePrefix("::ffff:0:0/96"), last32, false},                 // RFC 4291, section 2.5.5.2: IPv4-mapped
+		{netip.MustParsePrefix("::ffff:0:0:0/96"), last32, false},               // RFC 2765, section 2.1: IPv4-translated
+		{netip.MustParsePrefix("64:ff9b::/96"), last32, false},                  // RFC 6052, section 2.1: NAT64
+		{netip.MustParsePrefix("64:ff9b:1::/48"), last32, false},                // RFC 8215: local-use NAT64, with a /96 of it
+		{netip.MustParsePrefix("64:ff9b:1::/48"), [4]int{6, 7, 9, 10}, false},   // RFC 6052, section 2.2: the same with the /48 itself
+		{netip.MustParsePrefix("64:ff9b:1::/48"), [4]int{7, 9, 10, 11}, false},  // likewise with a /56
+		{netip.MustParsePrefix("64:ff9b:1::/48"), [4]int{9, 10, 11, 12}, false}, // likewise with a /64
+		{netip.MustParsePrefix("2002::/16"), [4]int{2, 3, 4, 5}, false},         // RFC 3056, section 2: 6to4
+		{netip.MustParsePrefix("2001::/32"), [4]int{4, 5, 6, 7}, false},         // RFC 4380, section 4: Teredo's server
+		{netip.MustParsePrefix("2001::/32"), last32, true},                      // RFC 4380, section 4: Teredo's client, its bits inverted
+	}
+	isatap = [4]byte{0x00, 0x00, 0x5e, 0xfe} // RFC 5214, section 6.1: an interface identifier, in any prefix, with or without the bit u
+)
+
+// Guarded says why no request is sent to an address; "" if one may be.
+func Guarded(address netip.Addr) string {
+	address = address.Unmap().WithZone("")
+	for _, each := range guardedRanges {
+		if each.prefix.Contains(address) {
+			return each.what
+		}
+	}
+	if address.Is4() {
+		return ""
+	}
+	bytes := address.As16()
+	for _, each := range carriers {
+		if each.prefix.Contains(address) {
+			if why := guardedInside(bytes, each.at, each.inverted); why != "" {
+				return why
+			}
+		}
+	}
+	if bytes[8]&^0x02 == isatap[0] && [3]byte(bytes[9:12]) == [3]byte(isatap[1:]) {
+		return guardedInside(bytes, last32, false)
+	}
+	return ""
+}
+
+// guardedInside judges the IPv4 address that an IPv6 address carries. "This host" is not guarded inside of one: ::1 is loopback.
+func guardedInside(bytes [16]byte, at [4]int, inverted bool) string {
+	var inner [4]byte
+	for i := range inner {
+		inner[i] = bytes[at[i]]
+		if inverted {
+			inner[i] = ^inner[i]
+		}
+	}
+	if inner[0] == 0 {
+		return ""
+	}
+	return Guarded(netip.AddrFrom4(inner))
+}
