@@ -53,7 +53,7 @@ func newRehearsal(t *testing.T) rehearsal {
 	t.Helper()
 	r := rehearsal{flow: newFlow(t), bin: t.TempDir()}
 	r.checkout = r.flow.checkout
-	r.built = r.git("rev-parse", "HEAD")
+	r.built = r.commit("what enters the image")
 	for _, environment := range []string{"staging", "production"} {
 		values := "terraform/" + environment + "/values-" + environment + ".yaml"
 		r.edit(values, "config:\n", "config:\n  REHEARSED: promoted\n")

@@ -209,7 +209,7 @@ func (c checkout) git(args ...string) string {
 // different commits: build would reuse that of an earlier one.
 func (c checkout) commit(message string) string {
 	c.t.Helper()
-	c.write("app/commits.go", fmt.Sprintf("package main\n\nconst _ = %q\n", c.t.Name()+": "+message+" after "+c.git("rev-parse", "HEAD")))
+	c.write("app/commits.go", fmt.Sprintf("package main\n\nconst _ = %q\n", c.t.Name()+": "+message+" after "+c.git("rev-list", "--all", "--count")+" commits"))
 	c.git("add", "--all")
 	c.git("commit", "--quiet", "--allow-empty", "--message", c.t.Name()+": "+message)
 	return c.git("rev-parse", "HEAD")

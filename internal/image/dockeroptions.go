@@ -148,7 +148,7 @@ func withCommitArgs(recipe release.Recipe, file string) map[string]string {
 	all := map[string]string{}
 	for _, match := range declaredArgument.FindAllStringSubmatch(readDockerfile(file), -1) {
 		switch name := match[1]; name {
-		case "COMMIT", "COMMIT_SHA", "GIT_COMMIT", "GIT_SHA", "VCS_REF":
+		case "COMMIT", "COMMIT_SHA", "GIT_COMMIT", "GIT_SHA", "REVISION", "VCS_REF":
 			all[name] = recipe.Source.Revision()
 		case "BUILD_DATE":
 			all[name] = recipe.Source.Created.UTC().Format(time.RFC3339)
