@@ -67,6 +67,7 @@ type counter struct {
 	started time.Time
 }
 
+// begin logs a request and returns the counter that serves it.
 func (l *requestLog) begin(w http.ResponseWriter, r *http.Request) *counter {
 	c := &counter{ResponseWriter: w, log: l, started: time.Now(), request: &Request{
 		Route: RouteUnknown, Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery,

@@ -62,6 +62,7 @@ type Options struct {
 	Log *slog.Logger
 }
 
+// withDefaults replaces empty options by their defaults.
 func (o Options) withDefaults() Options {
 	for field, value := range map[*string]string{
 		&o.Account: DefaultAccount, &o.Region: DefaultRegion,
@@ -220,6 +221,7 @@ func (s *Server) Env() []string { return environment(s.URL(), s.options) }
 // Environment is Env for a server of default options at a URL.
 func Environment(url string) []string { return environment(url, Options{}.withDefaults()) }
 
+// environment returns the variables that make AWS SDKs use a server at a URL.
 func environment(url string, options Options) []string {
 	return []string{
 		"AWS_ENDPOINT_URL_ECR=" + url,

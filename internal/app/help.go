@@ -34,6 +34,7 @@ func help(program string, verb setting.Verb, set *setting.Set) string {
 	return text.String()
 }
 
+// usage returns a flag with the placeholder for its value.
 func usage(s *setting.Setting) string {
 	if s.Switch || s.Value == "" {
 		return "--" + s.Name

@@ -70,6 +70,7 @@ func addFlags(flags *pflag.FlagSet, set *setting.Set) map[string]*flagTexts {
 	return collected
 }
 
+// readFlags parses the flags and returns their values by setting, with every problem.
 func readFlags(set *setting.Set, args []string) (setting.Values, error) {
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	flags.Usage = func() {}
@@ -234,6 +235,7 @@ func spellSettings(set *setting.Set, err error) {
 	}
 }
 
+// spellSetting returns the flag and the variables with which a user gives a setting.
 func spellSetting(set *setting.Set, name string) string {
 	declared := set.Lookup(name)
 	switch {

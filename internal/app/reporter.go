@@ -26,6 +26,7 @@ type reporter struct {
 	table    *table         // nil where nothing can be drawn
 }
 
+// newReporter returns a reporter that writes to out. Without a runner and on a terminal it shows a rollout as a table.
 func newReporter(out io.Writer, now func() time.Time, runner *github.Runner, color bool) *reporter {
 	r := &reporter{color: color, out: out, now: now, progress: now(), runner: runner}
 	if screen, ok := out.(*os.File); ok && runner == nil && term.IsTerminal(int(screen.Fd())) {

@@ -30,6 +30,7 @@ func (r *RunContext) report(about setting.Verb, outputs map[string]string, rows 
 	return errors.Join(append(errs, r.runner.Summary(summaryOf(about.Name, rows, failed)))...)
 }
 
+// writeJSON writes the result as JSON; if the verb failed, together with the error and the exit code.
 func writeJSON(w io.Writer, result any, failed error) error {
 	if failed != nil {
 		result = struct {
@@ -49,6 +50,7 @@ func writeJSON(w io.Writer, result any, failed error) error {
 // commandless replaces the characters that begin a runner's command by JSON escapes. JSON has neither of them outside of strings.
 var commandless = strings.NewReplacer("##[", `#\u0023[`, "::", `:\u003a`)
 
+// summaryOf returns the step summary: a title, the error, and the rows as a table.
 func summaryOf(verb string, rows []Row, failed error) string {
 	var text strings.Builder
 	word := "done"

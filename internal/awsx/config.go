@@ -77,6 +77,7 @@ func loadOptions(options Options) []func(*config.LoadOptions) error {
 	return list
 }
 
+// newRetryer returns the SDK's standard retryer with maxAttempts, which also retries every 429.
 func newRetryer(maxAttempts int) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = maxAttempts
@@ -136,6 +137,7 @@ type limitedClient struct {
 	maxResponse int64
 }
 
+// Do sends a request and limits the response's body.
 func (c limitedClient) Do(request *http.Request) (*http.Response, error) {
 	response, err := c.HTTPClient.Do(request)
 	if err != nil {

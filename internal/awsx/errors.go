@@ -82,6 +82,7 @@ func isWithoutCredentials(err error) bool {
 	return strings.Contains(err.Error(), "failed to refresh cached credentials") || strings.Contains(err.Error(), "get identity")
 }
 
+// adviceFor returns the advice for one of AWS's common error codes, "" for others.
 func adviceFor(code string) string {
 	switch code {
 	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":

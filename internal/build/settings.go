@@ -154,6 +154,7 @@ func parseUser(text string) (string, error) {
 	return user + ":" + group, nil
 }
 
+// parseLabel accepts name=value for a label that the build does not set itself.
 func parseLabel(text string) (setting.Pair, error) {
 	pair, err := setting.NameValue(text)
 	if err != nil {

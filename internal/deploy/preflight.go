@@ -116,6 +116,7 @@ func resolvePaths(settings Settings, deps Deps) (request, error) {
 	return r, nil
 }
 
+// checkSmokeChecks parses the file of smoke checks, if one is given.
 func (r request) checkSmokeChecks() error {
 	if r.settings.SmokeChecks == "" {
 		return nil

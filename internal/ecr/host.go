@@ -72,6 +72,7 @@ func accountOf(repo release.Repository) *string {
 	return nil
 }
 
+// hostOf returns the host of an endpoint's URL.
 func hostOf(endpoint string) string {
 	parsed, err := url.Parse(endpoint)
 	if err != nil || parsed.Host == "" {

@@ -40,6 +40,7 @@ func (c *Client) Inspect(ctx context.Context, repo release.Repository, digest re
 	return state, nil
 }
 
+// inspect sends the request of Inspect and reads its response.
 func (c *Client) inspect(ctx context.Context, repo release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
 	response, err := c.batchGetImage(ctx, repo,
 		types.ImageIdentifier{ImageDigest: aws.String(digest.String())},
@@ -130,6 +131,7 @@ func digestOf(image types.Image) (release.Digest, error) {
 	return release.ParseDigest(aws.ToString(image.ImageId.ImageDigest))
 }
 
+// findDigest returns the image with the digest in a response.
 func findDigest(images []types.Image, digest release.Digest) (types.Image, bool) {
 	for _, each := range images {
 		if each.ImageId != nil && aws.ToString(each.ImageId.ImageDigest) == digest.String() {

@@ -23,6 +23,7 @@ func (c *Client) PutTag(ctx context.Context, repo release.Repository, manifest [
 	return fault(err, fmt.Sprintf("tagging %s in %q as %q", digest.Short(), repo, tag), "ecr:PutImage")
 }
 
+// putTag sends the request of PutTag and handles the errors that mean that the tag or the image exists.
 func (c *Client) putTag(ctx context.Context, repo release.Repository, manifest []byte, mediaType string, digest release.Digest, tag release.Tag) error {
 	if got := hash(manifest); got != digest {
 		return &mismatchError{wanted: digest, got: got}

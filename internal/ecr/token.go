@@ -57,6 +57,7 @@ func (c *Client) tokenCache(host string) (location, *tokenCache) {
 	return at, c.tokens[at]
 }
 
+// token returns the cached token for a host, or requests a new one if it is missing or expires soon.
 func (c *Client) token(ctx context.Context, host string) (token, error) {
 	at, cache := c.tokenCache(host)
 	cache.mu.Lock()
@@ -72,6 +73,7 @@ func (c *Client) token(ctx context.Context, host string) (token, error) {
 	return fresh, nil
 }
 
+// requestToken gets a token from a location's API and decodes it.
 func (c *Client) requestToken(ctx context.Context, at location) (token, error) {
 	api, err := c.api(at)
 	if err != nil {

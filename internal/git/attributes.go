@@ -34,6 +34,7 @@ func (t *commitTree) foreignAttributes(ctx context.Context, name string) (string
 	return foreign, err
 }
 
+// readForeign finds the nearest file with attributes that the commit does not have, for a directory.
 func (t *commitTree) readForeign(ctx context.Context, dir string) (string, error) {
 	own, err := t.isCommitted(path.Join(dir, attributesFile))
 	switch {

@@ -95,6 +95,7 @@ func (r repository) has(ctx context.Context, commit release.Commit) bool {
 	return err == nil
 }
 
+// isAncestor reports whether a commit is in the history of another.
 func (r repository) isAncestor(ctx context.Context, ancestor, descendant release.Commit) (bool, error) {
 	_, err := r.git(ctx, "merge-base", "--is-ancestor", ancestor.String(), descendant.String())
 	var exit *exitError

@@ -98,6 +98,7 @@ func (c *comparison) addFile(file string, links int) {
 	c.add(filepath.ToSlash(below))
 }
 
+// link reports whether a path is a symbolic link.
 func (c *comparison) link(path string) bool {
 	link, known := c.isLink[path]
 	if !known {
@@ -114,6 +115,7 @@ func (c *comparison) below(path string) (string, bool) {
 	return below, err == nil && below != "." && filepath.IsLocal(below)
 }
 
+// add adds a path to compare, once.
 func (c *comparison) add(path string) {
 	if !c.compared[path] {
 		c.compared[path] = true

@@ -33,6 +33,7 @@ func (r *Runner) Warning(a Annotation) { r.annotate("warning", a) }
 // Error annotates the run as Warning does: workflow commands, "Setting an error message". It does not fail the step.
 func (r *Runner) Error(a Annotation) { r.annotate("error", a) }
 
+// annotate prints an annotation, or a plain line if GitHub would drop it.
 func (r *Runner) annotate(kind string, a Annotation) {
 	if !r.On() {
 		return

@@ -86,6 +86,7 @@ type listedCommit struct {
 	} `json:"commit"`
 }
 
+// get requests a comparison from the API.
 func (a API) get(ctx context.Context, address string) (compared, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {

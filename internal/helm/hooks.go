@@ -145,6 +145,7 @@ func (k *kubeClient) Delete(resources kube.ResourceList) (*kube.Result, []error)
 	return k.Client.Delete(left)
 }
 
+// deletable returns the objects that may be deleted: without kept ones and hooks that are not run again.
 func (k *kubeClient) deletable(resources kube.ResourceList) kube.ResourceList {
 	return resources.Filter(func(info *resource.Info) bool {
 		if !isHook(info) {

@@ -76,6 +76,7 @@ func (k *kubeClient) WatchUntilReady(resources kube.ResourceList, _ time.Duratio
 	}
 }
 
+// callWait calls the caller's wait for the objects, and stores its error.
 func (k *kubeClient) callWait(phase release.Phase, resources kube.ResourceList) error {
 	if err := k.session.stopped(); err != nil || k.wait == nil {
 		return err

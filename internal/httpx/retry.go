@@ -80,6 +80,7 @@ type responseError struct{ response *http.Response }
 
 func (e *responseError) Error() string { return e.response.Status }
 
+// send sends the request once and decides whether another attempt may follow.
 func (a *attempts) send() (*http.Response, error) {
 	request := a.request
 	if a.sent > 0 {

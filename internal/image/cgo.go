@@ -38,6 +38,7 @@ func refuseCgo(packages []goPackage, platform release.Platform, tags []string) e
 	return nil
 }
 
+// importsC reports whether a Go file imports "C".
 func importsC(file string) bool {
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
 	if err != nil {

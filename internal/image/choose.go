@@ -112,6 +112,7 @@ func nothingToBuild(recipe release.Recipe, notGo error) error {
 // maxFound is how many main packages and Dockerfiles a message lists.
 const maxFound = 10
 
+// checkGoRecipe refuses settings that the Go builder does not support.
 func checkGoRecipe(recipe release.Recipe) error {
 	var problems []release.Problem
 	if err := checkMainPackage(recipe); err != nil {
@@ -138,6 +139,7 @@ func checkGoRecipe(recipe release.Recipe) error {
 	return nil
 }
 
+// checkDockerRecipe refuses settings that the Docker builder does not support.
 func (b *Builders) checkDockerRecipe(recipe release.Recipe) error {
 	var problems []release.Problem
 	if _, err := findDockerfile(recipe); err != nil {

@@ -62,6 +62,7 @@ func ownLayer(recipe release.Recipe) (v1.Layer, error) {
 	return tarball.LayerFromOpener(open, tarball.WithMediaType(types.OCILayer))
 }
 
+// ownBase adds the layer that images without a base share.
 func ownBase(image v1.Image, recipe release.Recipe) (v1.Image, error) {
 	layer, err := ownLayer(recipe)
 	if err != nil {

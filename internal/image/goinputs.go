@@ -65,6 +65,7 @@ func (m *goModule) cached() bool {
 
 const packageFields = "Dir,ImportPath,Standard,Module,EmbedPatterns,GoFiles,IgnoredGoFiles,SFiles,HFiles,SysoFiles,EmbedFiles"
 
+// inputs lists the local files that the build of the recipe reads, on all its platforms.
 func (g golang) inputs(ctx context.Context, recipe release.Recipe) (release.Inputs, error) {
 	main, err := packagePath(recipe.Main)
 	if err != nil {

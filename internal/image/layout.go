@@ -79,6 +79,7 @@ func verify(dir string, descriptor v1.Descriptor, depth int) error {
 	return nil
 }
 
+// verifyBlob checks a blob's size and digest.
 func verifyBlob(blob string, descriptor v1.Descriptor) error {
 	file, err := os.Open(blob) // #nosec G304 -- named by a digest, in our own layout
 	if err != nil {

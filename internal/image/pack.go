@@ -66,6 +66,7 @@ func newLayer(name, binary string, created time.Time) (v1.Layer, error) {
 	return tarball.LayerFromFile(file, tarball.WithMediaType(types.OCILayer))
 }
 
+// writeLayer writes a layer, a gzipped tar, with the program's directory and the binary.
 func writeLayer(file, name, binary string, created time.Time) (err error) {
 	source, err := os.Open(binary) // #nosec G304 -- the compiler's output
 	if err != nil {

@@ -62,6 +62,7 @@ func setDefaults(config *rest.Config) {
 	config.WarningHandler = rest.NoWarnings{} // client-go would print warnings to the process's stderr
 }
 
+// loadConfig loads the kubeconfig, or the service account of the pod that this process runs in.
 func loadConfig(access Access) (*rest.Config, error) {
 	files := access.files()
 	if len(files) == 0 {

@@ -111,6 +111,7 @@ type tokenSource struct {
 	expires time.Time
 }
 
+// get returns the cached token, or fetches a new one if it has expired or equals refused.
 func (t *tokenSource) get(ctx context.Context, refused string) (string, error) {
 	select {
 	case t.mutex <- struct{}{}:

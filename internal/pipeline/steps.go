@@ -13,6 +13,7 @@ import (
 
 // The settings of a step are the defaults of its verb, overridden by the settings of the pipeline.
 
+// buildSettings returns the settings of the build step.
 func (s Settings) buildSettings() (settings build.Settings, err error) {
 	err = settings.Declare().ApplyDefaults(func() {
 		settings.Repository, settings.Context, settings.Builder, settings.Commit = s.Repository, s.Context, s.Builder, s.Commit
@@ -27,6 +28,7 @@ func (s Settings) promoteSettings(environment release.Environment, image release
 	return settings, err
 }
 
+// deploySettings returns the settings of the deploy to an environment.
 func (s Settings) deploySettings(environment release.Environment, image release.Image) (settings deploy.Settings, err error) {
 	err = settings.Declare().ApplyDefaults(func() {
 		settings.Environment, settings.Image, settings.Release = environment, image, s.Release
@@ -37,6 +39,7 @@ func (s Settings) deploySettings(environment release.Environment, image release.
 	return settings, err
 }
 
+// rollbackSettings returns the settings of the deploy that only rolls back after a failed smoke.
 func (s Settings) rollbackSettings(environment release.Environment) (settings deploy.Settings, err error) {
 	err = settings.Declare().ApplyDefaults(func() {
 		settings.RollbackFailedSmoke, settings.Environment, settings.Release = true, environment, s.Release
@@ -45,6 +48,7 @@ func (s Settings) rollbackSettings(environment release.Environment) (settings de
 	return settings, err
 }
 
+// smokeSettings returns the settings of the smoke of an environment.
 func (s Settings) smokeSettings(environment release.Environment, image release.Image) (settings smoke.Settings, err error) {
 	err = settings.Declare().ApplyDefaults(func() {
 		settings.Environment, settings.Image, settings.Release = environment, image, s.Release

@@ -33,6 +33,7 @@ func LoadChecks(file string, content []byte) ([]release.Check, error) {
 
 const howToWriteChecks = `write "checks:" and below it a list, each with at least a path`
 
+// load parses the document and returns its checks with their defaults.
 func (p *parser) load(content []byte) []release.Check {
 	if len(content) > maxFile {
 		p.problems = []release.Problem{{Where: p.file, What: fmt.Sprintf("is %d bytes long, limit %d", len(content), maxFile)}}
@@ -58,6 +59,7 @@ func (p *parser) load(content []byte) []release.Check {
 	return checks
 }
 
+// checks parses the list of checks.
 func (p *parser) checks(list *yaml.Node) []release.Check {
 	if list.Kind == yaml.SequenceNode && len(list.Content) == 0 || list.ShortTag() == "!!null" {
 		p.problem(list, howToWriteChecks, "has no checks; nothing would be proved")

@@ -136,6 +136,7 @@ func (p *Prober) Probe(ctx context.Context, to Target, check release.Check) rele
 	return answer
 }
 
+// newRequest returns the request of a check.
 func (p *Prober) newRequest(ctx context.Context, url string, to Target, check release.Check) (*http.Request, error) {
 	request, err := http.NewRequestWithContext(ctx, check.Method, url, strings.NewReader(check.Body))
 	if err != nil {

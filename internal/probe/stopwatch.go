@@ -25,6 +25,7 @@ func startStopwatch() *stopwatch {
 	return &stopwatch{start: now, entered: now, stage: release.StageDNS, spent: map[release.Stage]float64{}}
 }
 
+// enter ends the current stage and starts another.
 func (w *stopwatch) enter(stage release.Stage) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -52,6 +53,7 @@ func (w *stopwatch) stop() (release.Stage, time.Duration, map[release.Stage]floa
 	return w.stage, w.entered.Sub(w.start), w.spent
 }
 
+// trace returns the httptrace hooks that change the stage.
 func (w *stopwatch) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		GetConn:           func(string) { w.enter(release.StageDNS) },

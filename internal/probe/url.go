@@ -23,6 +23,7 @@ func ParseBase(text string) (string, error) {
 	return base.String(), nil
 }
 
+// parseBase parses a base URL and refuses what ParseBase refuses.
 func parseBase(text string) (*url.URL, error) {
 	base, err := url.Parse(text)
 	switch {

@@ -46,6 +46,7 @@ func (c *Client) Attach(ctx context.Context, image release.Image, artifactType, 
 	return digest, nil
 }
 
+// attach uploads the content and its manifest, and checks that the registry lists it as a referrer.
 func (r *repository) attach(ctx context.Context, image release.Digest, artifactType, mediaType string, content []byte, annotations map[string]string) (release.Digest, error) {
 	if len(content) > maxAttached {
 		return release.Digest{}, fmt.Errorf("the content is %d bytes long, limit %d", len(content), maxAttached)

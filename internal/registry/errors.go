@@ -167,6 +167,7 @@ func (r *repository) advice(err error) string {
 	return fmt.Sprintf("check that %s can be reached from here", host)
 }
 
+// adviceFor says how to fix an error response of the registry.
 func (r *repository) adviceFor(answer *statusError) string {
 	host := r.name.Host()
 	switch {

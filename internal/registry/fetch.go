@@ -38,6 +38,7 @@ func (c *Client) Fetch(ctx context.Context, image release.Image, platforms []rel
 	return release.Layout{Dir: dir, Digest: image.Digest}, err
 }
 
+// fetch downloads the image of each platform and writes the layout.
 func (r *repository) fetch(ctx context.Context, image release.Image, platforms []release.Platform, dir string) error {
 	root, found, err := r.getManifest(ctx, image.Digest.String())
 	if err != nil {

@@ -31,6 +31,7 @@ type secret struct {
 	identity           string // a refresh token, which some registries issue instead; it is exchanged for others
 }
 
+// login returns the login of a host, shared by all sessions.
 func (c *Client) login(address, host string) *login {
 	c.mu.Lock()
 	defer c.mu.Unlock()

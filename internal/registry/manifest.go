@@ -193,6 +193,7 @@ func (r *repository) putManifest(ctx context.Context, m manifest, tag release.Ta
 	})
 }
 
+// putManifestOnce sends one PUT of a manifest.
 func (r *repository) putManifestOnce(ctx context.Context, m manifest, reference string) (http.Header, error) {
 	response, err := r.do(ctx, http.MethodPut, r.url("manifests", reference), m.bytes, http.Header{"Content-Type": {m.mediaType}}) //nolint:bodyclose // httpx.Drain closes it
 	if err != nil {

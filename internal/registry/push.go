@@ -32,6 +32,7 @@ func (c *Client) Push(ctx context.Context, from release.Layout, repo release.Rep
 	return nil
 }
 
+// push uploads the blobs of a tree, then writes its manifests.
 func (r *repository) push(ctx context.Context, all tree, open source, tag release.Tag, meter *meter) error {
 	if err := r.upload(ctx, all.blobs, open, nil, meter); err != nil {
 		return err

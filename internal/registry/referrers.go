@@ -204,6 +204,7 @@ func newestFirst(a, b candidate) int {
 	return second.Compare(first)
 }
 
+// referrers returns the wanted referrers one by one, as Referrers documents.
 func (r *repository) referrers(ctx context.Context, want wanted) iter.Seq2[Referrer, error] {
 	return func(yield func(Referrer, error) bool) {
 		allowed := newAllowance()
@@ -324,6 +325,7 @@ func (r *repository) referrer(ctx context.Context, of candidate, want wanted, al
 	return Referrer{Digest: of.digest, Annotations: read.Annotations, PushedAt: of.pushed, MediaType: read.Layers[0].MediaType, Content: content}, true, nil
 }
 
+// referrerManifest reads a candidate's manifest, unless it was read already, and checks its digest.
 func (r *repository) referrerManifest(ctx context.Context, of candidate, allowed *allowance) (manifestContent, error) {
 	text, header, err := r.getAllowed(ctx, r.url("manifests", of.digest.String()), http.Header{"Accept": {accepted}}, maxManifest, allowed)
 	if err != nil {

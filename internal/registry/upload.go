@@ -131,6 +131,7 @@ func newMeter(total int64, report func(release.Progress)) *meter {
 	return &meter{total: total, blobs: map[string]int64{}, report: report}
 }
 
+// advance reports that a blob was read up to a position.
 func (m *meter) advance(blob descriptor, position int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -216,6 +216,7 @@ func (c *comparison) reported(ctx context.Context, container PodImage) ([]Platfo
 	return nil, nil
 }
 
+// read reads the platform images of a digest, once.
 func (c *comparison) read(ctx context.Context, image Image) (found, error) {
 	known, asked := c.platforms[image]
 	if !asked {

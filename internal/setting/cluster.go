@@ -41,6 +41,7 @@ func DeclareAllowWorkTree(set *Set, target *bool) {
 		Help: "Accept a kubeconfig that is in the work tree, or that runs or reads what is there; only for commits that are trusted"})
 }
 
+// checkCombination refuses an EKS cluster together with a kubeconfig's context, and an account without an EKS cluster.
 func (p *ClusterRef) checkCombination() error {
 	var problems []release.Problem
 	if p.Cluster != "" && p.Context != "" {

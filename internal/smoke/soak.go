@@ -22,6 +22,7 @@ type roundCount struct {
 	requests, wrong int
 }
 
+// add adds a round's answers to the window, or starts the window again.
 func (w *soakWindow) add(now time.Time, answers []release.Answer) {
 	wrong := countWrong(answers)
 	foreign := slices.ContainsFunc(answers, func(answer release.Answer) bool { return answer.OtherCommit })

@@ -128,6 +128,7 @@ func run(ctx context.Context, p Process) error {
 	}
 }
 
+// declare declares the flags of all subcommands.
 func declare(chosen *settings, getenv func(string) string) *pflag.FlagSet {
 	flags := pflag.NewFlagSet("localaws", pflag.ContinueOnError)
 	flags.SetOutput(io.Discard)

@@ -22,6 +22,7 @@ func Connect(ctx context.Context, run *app.RunContext, ref setting.ClusterRef) (
 	return client, config, err
 }
 
+// configure returns the configuration for a cluster of EKS or of a kubeconfig.
 func configure(ctx context.Context, run *app.RunContext, ref setting.ClusterRef) (*rest.Config, error) {
 	if ref.Cluster != "" {
 		return configureEKS(ctx, run, ref)

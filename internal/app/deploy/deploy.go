@@ -98,6 +98,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 	return deploy.Run(ctx, *settings, deps)
 }
 
+// runMatrix runs the deploys of a matrix file.
 func runMatrix(ctx context.Context, settings *deploy.Settings, run *app.RunContext, newDeps func(deploy.Settings, release.Reporter) (deploy.Deps, error)) (deploy.Result, error) {
 	content, err := run.Workspace().Read("matrix", settings.Matrix, "name a YAML file of deploys")
 	if err != nil {

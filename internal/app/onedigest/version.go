@@ -25,6 +25,7 @@ type Version struct {
 	Module   string `json:"module"`             // that it was built from
 }
 
+// currentVersion reads the program's build information.
 func currentVersion() Version {
 	v := Version{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	if info, found := debug.ReadBuildInfo(); found {

@@ -43,6 +43,7 @@ func checkSchemas(c *helmchart.Chart, values map[string]any, parent []string, la
 	return problems
 }
 
+// validate validates values against one JSON schema, without loading other documents.
 func validate(schema []byte, values map[string]any) error {
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema))
 	if err != nil {

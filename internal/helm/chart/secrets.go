@@ -16,6 +16,7 @@ func (c *Chart) SecretValues() []string {
 	return secretValues(c.Chart, c.Values)
 }
 
+// secretValues collects the values that the schemas of a chart and its subcharts mark as secret.
 func secretValues(c *helmchart.Chart, values map[string]any) (secrets []string) {
 	var schema any
 	if len(c.Schema) > 0 && json.Unmarshal(c.Schema, &schema) == nil {

@@ -36,6 +36,7 @@ func checkYAML(file string, tree *yaml.Node) (notes []string, problems []release
 	return c.notes, c.problems
 }
 
+// visit checks a node of the file and all nodes below it; path is its place in the values.
 func (c *changedByYAML) visit(node *yaml.Node, path []string) {
 	switch node.Kind {
 	case yaml.DocumentNode:
@@ -98,6 +99,7 @@ func keyAsRead(key *yaml.Node) string {
 
 var digits = regexp.MustCompile(`^[-+]?[0-9]+$`)
 
+// checkScalar notes a value that the chart reads as a boolean or number, unless it is written like one.
 func (c *changedByYAML) checkScalar(node *yaml.Node, path []string) {
 	if !isPlain(node) {
 		return

@@ -127,6 +127,7 @@ func (o *otherHelm) String() string {
 	return fmt.Sprintf("release %q is %s%s (revision %d), by another Helm than this pipeline's", o.release, o.entry.Status, since, o.entry.Revision)
 }
 
+// timeoutError returns the error if ctx ended while another Helm's revision was still in progress.
 func (o *otherHelm) timeoutError(ctx context.Context) error {
 	held := &release.Failure{What: fmt.Sprintf("%s %s, and it did not end in time", causes.ReleaseHeld, o), Do: causes.ReleaseHeld.Cause().Advice}
 	if errors.Is(ctx.Err(), context.Canceled) {

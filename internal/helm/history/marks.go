@@ -172,6 +172,7 @@ func (s *Store) Mark(ctx context.Context, name string, revision int, mark releas
 	}
 }
 
+// mark reads the revision's record and changes the label of its mark.
 func (s *Store) mark(ctx context.Context, name string, revision int, mark release.Mark) error {
 	item, err := s.metadata.Get(ctx, recordName(name, revision), meta.GetOptions{})
 	if apierrors.IsNotFound(err) {

@@ -60,6 +60,7 @@ func (s State) NextRevision() int {
 	return 1
 }
 
+// neverDeployed reports whether no revision was ever deployed.
 func (s State) neverDeployed() bool {
 	return !slices.ContainsFunc(s.Entries, func(e Entry) bool {
 		return e.Status == helmrelease.StatusDeployed || e.Status == helmrelease.StatusSuperseded

@@ -145,6 +145,7 @@ func (s *Store) Entries(name string) ([]Entry, error) {
 	return s.list(map[string]string{labelName: name, labelOwner: "helm"})
 }
 
+// list lists the records with the labels, newest revision first.
 func (s *Store) list(by map[string]string) ([]Entry, error) {
 	found, err := s.metadata.List(context.Background(), meta.ListOptions{LabelSelector: labels.SelectorFromSet(by).String()})
 	if err != nil {
@@ -269,6 +270,7 @@ func (s *Store) Update(name string, revision *helmrelease.Release) error {
 	return s.WriteErr
 }
 
+// update overwrites a record if it has not changed since it was read or written.
 func (s *Store) update(name string, revision *helmrelease.Release) error {
 	if revision.Chart == nil && revision.Manifest == "" {
 		return errPartial

@@ -127,6 +127,7 @@ func (a *autoscalers) in(r *Release, namespace string) kube.ResourceList {
 	return list
 }
 
+// listAutoscalers lists the HorizontalPodAutoscalers of a namespace.
 func (r *Release) listAutoscalers(namespace string) (kube.ResourceList, error) {
 	text := fmt.Sprintf("apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: any, namespace: %q}\n", namespace)
 	built, err := r.Client.Build(strings.NewReader(text), false)

@@ -59,6 +59,7 @@ func Definitions(cluster *objects.Cluster, crds []helmchart.CRD) ([]Definition, 
 	return list, nil
 }
 
+// compareDefinition reads the cluster's definition and returns how the chart's differs from it.
 func compareDefinition(info *resource.Info) (Definition, error) {
 	one := Definition{Info: info}
 	current, err := objects.Get(info)
@@ -166,6 +167,7 @@ func (d Definition) DryRun() (fields []release.FieldChange, problems []string, e
 	return fields, problems, nil
 }
 
+// refusals returns the cluster's refusal of a definition as problems.
 func refusals(id release.Object, err error) []string {
 	if err == nil || failure.IsTransient(err) {
 		return nil
@@ -173,6 +175,7 @@ func refusals(id release.Object, err error) []string {
 	return []string{failure.Refusal(id, err)}
 }
 
+// transient returns err if it says nothing about the definition, so that asking again may help.
 func transient(id release.Object, err error) error {
 	if err == nil || !failure.IsTransient(err) {
 		return nil

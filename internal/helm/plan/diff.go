@@ -47,6 +47,7 @@ func (d *differ) add(path []step, note string, before, after any) {
 // field by field.
 const maxWhole = 120
 
+// compare adds the differences between two values at a path.
 func (d *differ) compare(path []step, before, after any) {
 	if manifest.Equal(before, after) {
 		return
@@ -71,6 +72,7 @@ func (d *differ) compare(path []step, before, after any) {
 	d.add(path, "", manifest.WithoutEmpty(before), manifest.WithoutEmpty(after))
 }
 
+// compareMaps adds the differences between two maps, key by key.
 func (d *differ) compareMaps(path []step, before, after map[string]any) {
 	names := slices.Collect(maps.Keys(before))
 	for name := range after {

@@ -54,6 +54,7 @@ type planner struct {
 	unvalidated []string // what the cluster could not validate, and why
 }
 
+// run makes the plan: it compares the objects, hooks and definitions with the cluster's.
 func (p *planner) run(ctx context.Context) (err error) {
 	if err := p.readObjects(); err != nil {
 		return err

@@ -47,6 +47,7 @@ type collector struct {
 	list []release.Reference
 }
 
+// add adds a reference unless it is optional or known already.
 func (c *collector) add(kind string, name, key, optional any) {
 	one := release.Reference{Kind: kind, By: c.by, Optional: optional == true}
 	one.Name, _ = name.(string)
@@ -68,6 +69,7 @@ func (c *collector) addServiceAccount(spec map[string]any) {
 	}
 }
 
+// addContainer adds the Secrets and ConfigMaps that a container's environment needs.
 func (c *collector) addContainer(container map[string]any) {
 	for _, variable := range mapsAt(container, "env") {
 		from, _ := variable["valueFrom"].(map[string]any)
@@ -87,6 +89,7 @@ func (c *collector) addKey(kind string, reference any) {
 	}
 }
 
+// addVolume adds the objects that a volume mounts.
 func (c *collector) addVolume(volume map[string]any) {
 	if claim, is := volume["persistentVolumeClaim"].(map[string]any); is {
 		c.add(kindVolumeClaim, claim["claimName"], nil, nil)

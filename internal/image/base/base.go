@@ -98,6 +98,7 @@ type file struct {
 	content []byte
 }
 
+// write writes the entry into the archive.
 func (f file) write(archive *tar.Writer) error {
 	header := &tar.Header{Typeflag: tar.TypeReg, Name: f.name, Mode: 0o644, Uid: f.owner, Gid: f.owner, Size: int64(len(f.content)),
 		ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}

@@ -38,6 +38,7 @@ func (p Pod) newExamination() *examination {
 	return e
 }
 
+// historyOf returns the container's history in this examination, to be updated.
 func (e *examination) historyOf(container string) *ContainerHistory {
 	if e.history[container] == nil {
 		e.history[container] = &ContainerHistory{}
@@ -45,6 +46,7 @@ func (e *examination) historyOf(container string) *ContainerHistory {
 	return e.history[container]
 }
 
+// newHistory returns the updated history of all containers.
 func (e *examination) newHistory() PodHistory {
 	updated := maps.Clone(e.History)
 	if updated == nil {

@@ -205,6 +205,7 @@ func (h *heldLease) write(ctx context.Context, requestTime time.Duration, change
 	return err
 }
 
+// createOrUpdate creates the Lease if it has no UID, and updates it otherwise.
 func (h *heldLease) createOrUpdate(ctx context.Context, requestTime time.Duration, lease *coordination.Lease) (*coordination.Lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
@@ -238,6 +239,7 @@ func (h *heldLease) refresh(ctx context.Context, requestTime time.Duration) erro
 	return nil
 }
 
+// markLost records which run has taken the Lease, and ends the contexts derived from it.
 func (h *heldLease) markLost(current *coordination.Lease) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -77,6 +77,7 @@ func sameHeartbeat(a, b *coordination.Lease) bool {
 		a.Spec.AcquireTime.Equal(b.Spec.AcquireTime) && a.Spec.RenewTime.Equal(b.Spec.RenewTime)
 }
 
+// transitionsOf returns how often the Lease has changed its holder.
 func transitionsOf(lease *coordination.Lease) int32 {
 	if lease.Spec.LeaseTransitions == nil {
 		return 0

@@ -50,6 +50,7 @@ func parseExpectations(annotation string) (list []expectation, err error) {
 	return list, nil
 }
 
+// parseExpectation parses one line of an annotation.
 func parseExpectation(line string) (expectation, error) {
 	kind, rest, _ := strings.Cut(line, "=")
 	one := expectation{text: line}

@@ -163,6 +163,7 @@ func (a *assessor) explainClaims(pod *core.Pod) *diagnose.Finding {
 	return nil
 }
 
+// explainClaim returns the finding about one claim, nil if it has no known problem.
 func (a *assessor) explainClaim(object *unstructured.Unstructured) *diagnose.Finding {
 	claim := &core.PersistentVolumeClaim{}
 	if runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, claim) != nil {

@@ -46,6 +46,7 @@ type storeSync struct {
 	started time.Time
 }
 
+// syncOf returns how well a store follows the cluster, nil for no store.
 func syncOf(s *store.Store) *storeSync {
 	if s == nil {
 		return nil
@@ -79,6 +80,7 @@ func (s *stores) snapshot(remembered memory) snapshot {
 	return known
 }
 
+// namespaceSnapshot returns what the stores contain about a namespace's pods, ReplicaSets and claims.
 func (s *stores) namespaceSnapshot(namespace string) namespaceSnapshot {
 	claims := s.objects[watchKey{claimsResource, namespace}]
 	known := namespaceSnapshot{

@@ -84,6 +84,7 @@ type rollout struct {
 	replaced map[types.UID]bool // pods that were deleted, or that may not be deleted
 }
 
+// watch opens the stores of a rollout and evaluates every change until it is ready or has failed.
 func (w *Watcher) watch(ctx context.Context, namespace string, objects []release.Object, before release.Baseline, hook bool, report func(release.RolloutStep)) error {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
@@ -109,6 +110,7 @@ func (w *Watcher) watch(ctx context.Context, namespace string, objects []release
 	}
 }
 
+// newRollout finds the stores that the objects need, and reads the definitions of custom resources.
 func (w *Watcher) newRollout(ctx context.Context, namespace string, objects []release.Object, before release.Baseline, hook bool, report func(release.RolloutStep)) (*rollout, error) {
 	began := time.Now()
 	r := &rollout{

@@ -34,6 +34,7 @@ func (s Source) WithLabels(selector string) Source {
 	return s.with(func(options *meta.ListOptions) { options.LabelSelector = selector })
 }
 
+// with returns the source with changed options for lists and watches.
 func (s Source) with(change func(*meta.ListOptions)) Source {
 	list, watching := s.list, s.watch
 	s.list = func(ctx context.Context, options meta.ListOptions) (runtime.Object, error) {

@@ -116,6 +116,7 @@ func (s *Store) RecordRequest(err error) {
 	}
 }
 
+// recordDisconnect records that the watch has ended.
 func (s *Store) recordDisconnect() {
 	s.mu.Lock()
 	s.state.Disconnected = true

@@ -28,6 +28,7 @@ type imageMembers struct {
 	ImageManifestMediaType string        `json:"imageManifestMediaType"`
 }
 
+// imageMembers returns an image in the form of the API's answers.
 func (a *API) imageMembers(repository string, found *store.Manifest, tag string) imageMembers {
 	return imageMembers{
 		RegistryID: a.account, RepositoryName: repository,

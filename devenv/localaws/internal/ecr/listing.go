@@ -125,6 +125,7 @@ func (a *API) describeImages(_ string, in describeImagesInput) (any, error) {
 	return withNext(map[string]any{"imageDetails": details}, next), nil
 }
 
+// detail describes an image in the form of DescribeImages.
 func (a *API) detail(in *store.Repository, image *store.Image) imageDetail {
 	return imageDetail{
 		RegistryID: a.account, RepositoryName: in.Name, ImageDigest: image.Digest.String(),

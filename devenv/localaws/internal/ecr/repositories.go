@@ -51,6 +51,7 @@ type repositoryMembers struct {
 	Filters        []exclusionFilter `json:"imageTagMutabilityExclusionFilters,omitempty"`
 }
 
+// describe describes a repository in the form of the API's answers.
 func (a *API) describe(host string, r *store.Repository) repositoryMembers {
 	return repositoryMembers{
 		RepositoryArn: fmt.Sprintf("arn:aws:ecr:%s:%s:repository/%s", a.region, a.account, r.Name),
@@ -191,6 +192,7 @@ type tagRuleMembers struct {
 	Filters    []exclusionFilter `json:"imageTagMutabilityExclusionFilters"`
 }
 
+// rule converts the members of a call to a store.TagRule.
 func (m tagRuleMembers) rule() (store.TagRule, *awsapi.Error) {
 	rule := store.TagRule{Mutability: m.Mutability}
 	for _, filter := range m.Filters {

@@ -56,6 +56,7 @@ const (
 	tokenValid
 )
 
+// check returns whether a password is valid, expired or unknown.
 func (t *tokens) check(password string) tokenState {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -65,6 +65,7 @@ func newUploads(dir string) *uploads {
 	return &uploads{dir: dir, byID: map[string]*upload{}}
 }
 
+// start starts an upload to a repository and returns its id. It drops the oldest upload if there are too many.
 func (u *uploads) start(repository string) (string, error) {
 	started := &upload{repository: repository, spool: &memorySpool{}}
 	if u.dir != "" {
@@ -85,6 +86,7 @@ func (u *uploads) start(repository string) (string, error) {
 	return id, nil
 }
 
+// find returns an unfinished upload to a repository, or nil.
 func (u *uploads) find(id, repository string) *upload {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -173,6 +175,7 @@ func (g *Registry) serveUpload(w http.ResponseWriter, r *http.Request, target Ta
 	}
 }
 
+// startUpload answers the POST that mounts a blob, uploads it whole, or starts an upload in parts.
 func (g *Registry) startUpload(w http.ResponseWriter, r *http.Request, repository string) {
 	query := r.URL.Query()
 	if mounted, err := release.ParseDigest(query.Get("mount")); err == nil {

@@ -86,6 +86,7 @@ func (v Verifier) Verify(r *http.Request, body []byte, service string, now time.
 	return nil
 }
 
+// parseSignature reads the signature in the Authorization header or in the query.
 func parseSignature(r *http.Request) (signature, *awsapi.Error) {
 	var (
 		parsed           = signature{validFor: signatureSkew}

@@ -62,6 +62,7 @@ func (d *diskContents) open(digest release.Digest) (io.ReadCloser, error) {
 	return os.Open(filepath.Join(d.dir, hexOf(digest)))
 }
 
+// write writes the bytes to a temporary file, and renames it to the digest's.
 func (d *diskContents) write(digest release.Digest, from io.Reader) (int64, error) {
 	file, err := os.CreateTemp(d.dir, ".writing-*")
 	if err != nil {

@@ -148,6 +148,7 @@ func (d *directory) load() (map[string]*Repository, error) {
 	return loaded, nil
 }
 
+// loadRepository reads a repository from its file, with the manifests that the file lists.
 func (d *directory) loadRepository(file string) (*Repository, error) {
 	text, err := os.ReadFile(file) // #nosec G304 -- the server's own directory
 	if err != nil {

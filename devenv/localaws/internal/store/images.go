@@ -88,6 +88,7 @@ func (s *Store) DeleteImages(name string, ids []ImageID) (deleted []ImageID, fai
 	return deleted, failures, err
 }
 
+// deleteImage deletes one tag, or an image with all its tags, and returns what was deleted.
 func (r *Repository) deleteImage(id ImageID) ([]ImageID, *ImageFailure) {
 	found, failure := r.Resolve(id)
 	if failure != nil {

@@ -84,6 +84,7 @@ func ParseManifest(body []byte, mediaType string) (*Manifest, error) {
 	return parsed, nil
 }
 
+// readDescriptors collects the manifest's config, layers and children, and their sizes.
 func (m *Manifest) readDescriptors(fields manifestFields) error {
 	switch m.MediaType {
 	case types.OCIImageIndex, types.DockerManifestList:

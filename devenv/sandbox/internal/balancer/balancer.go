@@ -115,6 +115,7 @@ func nameOf(object metav1.Object) string {
 	return object.GetNamespace() + "/" + object.GetName()
 }
 
+// serviceOf returns the Service of an EndpointSlice, as namespace/name.
 func serviceOf(slice metav1.Object) string {
 	if name := slice.GetLabels()[discovery.LabelServiceName]; name != "" {
 		return slice.GetNamespace() + "/" + name
@@ -233,6 +234,7 @@ func (b *Balancer) openAddress(name string, service *core.Service) (*openService
 	return nil, fmt.Errorf("finding an address for %q: %w", name, last)
 }
 
+// listenAll listens on all ports of a Service at its address, or on none.
 func (b *Balancer) listenAll(s *openService, service *core.Service) error {
 	for _, port := range service.Spec.Ports {
 		if !isTCP(port) {

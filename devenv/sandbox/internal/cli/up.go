@@ -64,6 +64,7 @@ role "admin" in every namespace and may create namespaces. An accepted token sta
 	return c
 }
 
+// up starts a sandbox with the flags, or adds the registries to a running one.
 func (w upFlags) up(c *cobra.Command, dir place.Dir) error {
 	if err := checkRegistries(w.registries, w.endpoint); err != nil {
 		return err

@@ -78,6 +78,7 @@ func (s *Server) accept() {
 	}
 }
 
+// forward connects a client to a backend and copies both directions until both end.
 func (s *Server) forward(client net.Conn) {
 	defer s.release(client)
 	if !s.hold(client) {
@@ -137,6 +138,7 @@ func reset(conn net.Conn) {
 	conn.Close() //nolint:errcheck,gosec // the connection is discarded
 }
 
+// hold registers a connection, so that Close closes it; it returns false if the server is closed.
 func (s *Server) hold(conn net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,6 +149,7 @@ func (s *Server) hold(conn net.Conn) bool {
 	return true
 }
 
+// release closes a connection and removes it from the registered ones.
 func (s *Server) release(conn net.Conn) {
 	conn.Close() //nolint:errcheck,gosec // both directions have ended
 	s.mu.Lock()

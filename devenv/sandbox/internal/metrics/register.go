@@ -51,6 +51,7 @@ func Register(ctx context.Context, client kubernetes.Interface, services aggrega
 	}
 }
 
+// register creates the API's Service, EndpointSlice, APIService and roles, unless they exist.
 func register(ctx context.Context, client kubernetes.Interface, services aggregator.Interface, at netip.AddrPort, authority []byte) error {
 	name, tcp, yes, to, listening := "https", core.ProtocolTCP, true, port, int32(at.Port())
 	labels := map[string]string{"app.kubernetes.io/name": Service}

@@ -47,6 +47,7 @@ func etcd(dir place.Dir, kube string) component {
 	}
 }
 
+// apiserver returns the component kube-apiserver.
 func apiserver(dir place.Dir, settings place.Settings) component {
 	var webhook []string
 	if settings.TokenWebhook != "" {
@@ -87,6 +88,7 @@ func aggregation(dir place.Dir) []string {
 	}
 }
 
+// controllers returns the component kube-controller-manager.
 func controllers(dir place.Dir, kube string) component {
 	return component{
 		name: "kube-controller-manager",
@@ -110,6 +112,7 @@ func controllers(dir place.Dir, kube string) component {
 	}
 }
 
+// scheduler returns the component kube-scheduler.
 func scheduler(dir place.Dir, kube string) component {
 	return component{
 		name: "kube-scheduler",
@@ -125,6 +128,7 @@ func scheduler(dir place.Dir, kube string) component {
 	}
 }
 
+// proxy returns the component kube-proxy.
 func proxy(dir place.Dir, kube string) component {
 	return component{
 		name: "kube-proxy",
@@ -140,6 +144,7 @@ func proxy(dir place.Dir, kube string) component {
 	}
 }
 
+// kubelet returns the component kubelet.
 func kubelet(dir place.Dir, settings place.Settings) component {
 	return component{
 		name: "kubelet",
@@ -154,6 +159,7 @@ func kubelet(dir place.Dir, settings place.Settings) component {
 	}
 }
 
+// containerd returns the component containerd.
 func containerd(dir place.Dir) component {
 	return component{
 		name:  "containerd",
