@@ -74,9 +74,36 @@ func TestRunFailsWhenPodsRunAnotherDigest(t *testing.T) {
 	}
 }
 
+// TestEveryImageIsProved: each image's pods are compared with it, and one that only a hook runs is not looked for.
+func TestEveryImageIsProved(t *testing.T) {
+	t.Parallel()
+	worker := "worker=localhost:5000/team/worker@sha256:" + strings.Repeat("b", 64)
+	fakes := &fakes{podsOf: map[string][]release.PodImage{
+		"team/shop":   {{Pod: "shop-1", Digest: image(t, "a").Digest}},
+		"team/worker": {{Pod: "worker-1", Digest: image(t, "b").Digest}},
+	}}
+	result, log, err := fakes.run(t, "--image", worker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []deploy.ImageResult{{Image: image(t, "a"), Commit: commit, Digest: image(t, "a").Digest, Pods: []string{"shop-1"}},
+		{Name: "worker", Image: fakes.got.Images[1].Image, Commit: commit, Digest: image(t, "b").Digest, Pods: []string{"worker-1"}}}
+	if diff := cmp.Diff(want, result.Images, cmp.AllowUnexported(release.Digest{})); diff != "" || result.Digest != image(t, "a").Digest || len(result.Pods) != 2 {
+		t.Errorf("-want +got:\n%s\n%s", diff, log)
+	}
+	fakes.podsOf["team/worker"][0].Digest = image(t, "a").Digest
+	if result, _, err := fakes.run(t, "--image", worker); release.ExitCode(err) != release.ExitFailed || !result.Images[1].Digest.IsZero() {
+		t.Errorf("pods that run another image than the worker's: got %v, %+v", err, result.Images)
+	}
+	fakes.onlyHooks = "worker"
+	if result, log, err := fakes.run(t, "--image", worker); err != nil || !strings.Contains(log, "no workload runs localhost:5000/team/worker@") || !result.Images[1].Digest.IsZero() {
+		t.Errorf("got %v, %+v\n%s", err, result.Images, log)
+	}
+}
+
 func TestSettings(t *testing.T) {
 	t.Parallel()
-	good := "localhost:5000/shop@sha256:" + strings.Repeat("a", 64)
+	good, other := "localhost:5000/shop@sha256:"+strings.Repeat("a", 64), "localhost:5000/worker@sha256:"+strings.Repeat("b", 64)
 	for name, test := range map[string]struct {
 		args []string
 		want string
@@ -96,6 +123,15 @@ func TestSettings(t *testing.T) {
 		"values beside the image":              {[]string{"--environment", "staging", "--image", good, "--set", "image.pullPolicy=Always", "--set", "image.tag=x"}, "<nil>"},
 		"a release name of 53 characters":      {[]string{"--environment", "staging", "--image", good, "--release", strings.Repeat("a", 53)}, "<nil>"},
 		"a release name of 54 characters":      {[]string{"--environment", "staging", "--image", good, "--release", strings.Repeat("a", 54)}, "at most 53"},
+		"two images without a name":            {[]string{"--environment", "staging", "--image", good, "--image", other}, "--image: is given 2 times without a name; give each further image a name: NAME="},
+		"only a named image":                   {[]string{"--environment", "staging", "--image", "web=" + good}, "the release has no main image"},
+		"two images of one name":               {[]string{"--environment", "staging", "--image", good, "--image", "w=" + other, "--image", "w=" + strings.Replace(other, "worker", "third", 1)}, `"w" is the name of two images`},
+		"two images of one repository":         {[]string{"--environment", "staging", "--image", good, "--image", "w=" + strings.ReplaceAll(good, "aaaa", "bbbb")}, "localhost:5000/shop is claimed by two images"},
+		"an alias that is another's":           {[]string{"--environment", "staging", "--image", good, "--image", "w=" + other, "--image-alias", "shop", "--image-alias", "w=docker.io/library/shop"}, "docker.io/library/shop is claimed by two images"},
+		"a value for two images":               {[]string{"--environment", "staging", "--image", good, "--image", "w=" + other, "--image-values", "image", "--image-values", "w=image"}, "image is claimed by two images"},
+		"an alias with a tag":                  {[]string{"--environment", "staging", "--image", good, "--image-alias", "shop:1"}, "carries a tag or a digest"},
+		"an alias of no image":                 {[]string{"--environment", "staging", "--image", good, "--image-alias", "w=shop"}, `there is no image "w"`},
+		"a path that is none":                  {[]string{"--environment", "staging", "--image", good, "--image-values", "a..b"}, "is not a path of the chart's values"},
 		"a repository that is no release name": {[]string{"--environment", "staging", "--image", strings.Replace(good, "shop", "my_shop", 1)}, "cannot be derived from the image"},
 		"a negative timeout":                   {[]string{"--environment", "staging", "--image", good, "--timeout", "-1s"}, "is not above zero"},
 	} {

@@ -51,11 +51,13 @@ type fakes struct {
 	baselines    [][]string // the namespaces of each
 	markErr      error
 	pods         []release.PodImage
-	inside       bool             // the chart renders no address outside the cluster
-	endpoints    []release.Object // that the chart renders; a Service named as the release if nil
-	noURL        bool             // the cluster knows of no address outside
-	addrErr      error            // of waiting for the address
-	podsErr      error            // of asking what the pods run
+	podsOf       map[string][]release.PodImage // by repository; pods if nil
+	onlyHooks    string                        // the name of an image that no workload runs
+	inside       bool                          // the chart renders no address outside the cluster
+	endpoints    []release.Object              // that the chart renders; a Service named as the release if nil
+	noURL        bool                          // the cluster knows of no address outside
+	addrErr      error                         // of waiting for the address
+	podsErr      error                         // of asking what the pods run
 	got          release.Deployment
 
 	outcome          release.Outcome // of Deploy; changed if ""
@@ -159,7 +161,11 @@ func (c chart) Render(_ context.Context, deployment release.Deployment) (release
 		rendering.Kinds = []release.AppliedKind{{Group: "apps", Resource: "deployments", Namespace: "staging"}}
 	}
 	for _, image := range deployment.Images {
-		rendering.Images = append(rendering.Images, release.ImageUse{Name: image.Name, Workloads: []release.Object{{Kind: "Deployment", Name: "shop"}}})
+		use := release.ImageUse{Name: image.Name, Workloads: []release.Object{{Kind: "Deployment", Name: "shop"}}}
+		if image.Name != "" && image.Name == c.onlyHooks {
+			use.Workloads = nil
+		}
+		rendering.Images = append(rendering.Images, use)
 	}
 	switch {
 	case c.inside:
@@ -303,7 +309,10 @@ func (cluster) NodePlatform(context.Context, string) (release.Platform, error) {
 	return release.Platform{}, nil
 }
 
-func (c cluster) Running(context.Context, string, string, release.Image) (release.Running, error) {
+func (c cluster) Running(_ context.Context, _, _ string, image release.Image) (release.Running, error) {
+	if pods, known := c.podsOf[image.Repository.Path()]; known {
+		return releasetest.Running(pods...), c.podsErr
+	}
 	return releasetest.Running(c.pods...), c.podsErr
 }
 

@@ -18,7 +18,7 @@ func TestWhatForbidsARollback(t *testing.T) {
 	migrated := release.Obstacle{What: "Job/migrate: the hook is forward-only", Forbids: true, Do: "deploy a commit that works with it"}
 	maybe := release.Obstacle{What: "spec.selector cannot be changed"}
 	withImage := withObstacle()
-	withImage.Image = image(t, "b")
+	withImage.Images = []release.Image{image(t, "b")}
 	possible := withObstacle()
 	for name, test := range map[string]struct {
 		fakes  *fakes

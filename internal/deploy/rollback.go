@@ -72,16 +72,18 @@ func (r request) checkTarget(ctx context.Context, target release.RollbackTarget,
 	if err != nil {
 		target.Obstacles = append(target.Obstacles, release.Obstacle{What: err.Error()})
 	}
-	if target.Revision == 0 || target.Image.Digest.IsZero() {
+	if target.Revision == 0 {
 		return target
 	}
-	_, found, err := r.Registry.Describe(ctx, target.Image)
-	switch {
-	case err != nil:
-		target.Obstacles = append(target.Obstacles, release.Obstacle{What: fmt.Sprintf("cannot determine whether its image %s is still in the registry: %v", target.Image, err)})
-	case !found:
-		target.Obstacles = append(target.Obstacles, release.Obstacle{What: fmt.Sprintf("its image %s is no longer in the registry", target.Image), Forbids: true,
-			Do: "build its commit again, which makes the same digest, or deploy a commit that is known to be good"})
+	for _, image := range target.Images {
+		_, found, err := r.Registry.Describe(ctx, image)
+		switch {
+		case err != nil:
+			target.Obstacles = append(target.Obstacles, release.Obstacle{What: fmt.Sprintf("cannot determine whether its image %s is still in the registry: %v", image, err)})
+		case !found:
+			target.Obstacles = append(target.Obstacles, release.Obstacle{What: fmt.Sprintf("its image %s is no longer in the registry", image), Forbids: true,
+				Do: "build its commit again, which makes the same digest, or deploy a commit that is known to be good"})
+		}
 	}
 	return target
 }
@@ -245,28 +247,31 @@ func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result
 		prefixIfSet(", digest ", f.target.Digest.Short()), applied.Revision, time.Since(began).Seconds())), failure
 }
 
-// podsAfterRollback lists the pods that run the target's image, as the kubelets report it. The digest is zero if any pod runs another
-// one.
+// podsAfterRollback lists the pods that run the target's images, as the kubelets report it. The digest is that of the main image, zero if any
+// pod runs another one than it is meant to.
 func (f failedRollout) podsAfterRollback(ctx context.Context) ([]string, release.Digest) {
-	if f.target.Image.IsZero() {
-		return nil, release.Digest{}
+	var pods, problems []string
+	for _, image := range f.target.Images {
+		running, err := f.Cluster.Running(ctx, f.settings.Namespace, f.settings.Release, image)
+		var proof release.RunningProof
+		if err == nil {
+			proof, err = running.Prove(ctx, image, contents{f.Registry, f.Cluster})
+		}
+		if err != nil {
+			f.Reporter.Warnf("cannot determine what the pods run after the rollback: %v", err)
+			return nil, release.Digest{}
+		}
+		pods, problems = append(pods, proof.Pods...), append(problems, proof.Problems...)
 	}
-	running, err := f.Cluster.Running(ctx, f.settings.Namespace, f.settings.Release, f.target.Image)
-	var proof release.RunningProof
-	if err == nil {
-		proof, err = running.Prove(ctx, f.target.Image, contents{f.Registry, f.Cluster})
-	}
-	if err != nil {
-		f.Reporter.Warnf("cannot determine what the pods run after the rollback: %v", err)
-		return nil, release.Digest{}
-	}
-	for _, problem := range proof.Problems {
+	for _, problem := range problems {
 		f.Reporter.Warnf("after the rollback: %s", problem)
 	}
-	if len(proof.Pods) == 0 || len(proof.Problems) > 0 {
-		return proof.Pods, release.Digest{}
+	slices.Sort(pods)
+	pods = slices.Compact(pods)
+	if len(pods) == 0 || len(problems) > 0 {
+		return pods, release.Digest{}
 	}
-	return proof.Pods, f.target.Digest
+	return pods, f.target.Digest
 }
 
 // rollbackFailed returns both errors, together with the obstacles that were known before the rollback.

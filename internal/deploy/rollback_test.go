@@ -221,7 +221,7 @@ func TestFailedRollbackReportsBothErrors(t *testing.T) {
 
 func TestMissingRollbackImageIsReportedBeforeTheDeploy(t *testing.T) {
 	t.Parallel()
-	fakes := &fakes{history: live(another), target: release.RollbackTarget{Revision: 5, Image: image(t, "b")}, gone: image(t, "b").Digest}
+	fakes := &fakes{history: live(another), target: release.RollbackTarget{Revision: 5, Images: []release.Image{image(t, "b")}}, gone: image(t, "b").Digest}
 	_, log, err := fakes.run(t)
 	if err != nil {
 		t.Fatal(err)
@@ -364,7 +364,7 @@ func TestDigestAfterRollback(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			fakes := &fakes{watchErr: broken("CrashLoopBackOff"), history: live(another), target: release.RollbackTarget{Revision: 5, Digest: before, Image: release.Image{Repository: "localhost:5000/team/shop", Digest: before}}, pods: test.pods}
+			fakes := &fakes{watchErr: broken("CrashLoopBackOff"), history: live(another), target: release.RollbackTarget{Revision: 5, Digest: before, Images: []release.Image{{Repository: "localhost:5000/team/shop", Digest: before}}}, pods: test.pods}
 			result, log, _ := fakes.run(t)
 			if result.Digest != test.want || result.Outcome != release.RolledBack {
 				t.Errorf("got %s, outcome %q, want %s", result.Digest, result.Outcome, test.want)

@@ -158,7 +158,7 @@ func TestRollbackTarget(t *testing.T) {
 		t.Fatal(err)
 	}
 	target, err = c.RollbackTarget(t.Context(), withWord(d, "two"))
-	if err != nil || target.Revision != deployed.Revision || target.Image != d.Main().Image || len(target.Obstacles) > 0 {
+	if err != nil || target.Revision != deployed.Revision || !slices.Equal(target.Images, []release.Image{d.Main().Image}) || len(target.Obstacles) > 0 {
 		t.Errorf("got %+v, %v", target, err)
 	}
 }

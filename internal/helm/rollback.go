@@ -72,7 +72,7 @@ func (c *Client) rollbackTarget(ctx context.Context, deployment release.Deployme
 	if err != nil {
 		return target, err
 	}
-	target.Image = imageWithDigest(objects, target.Digest)
+	target.Images = builtImages(objects, target.Digest)
 	for _, object := range objects {
 		target.Namespaces = append(target.Namespaces, manifest.ObjectID(object, s.namespace).Namespace)
 	}
@@ -90,14 +90,30 @@ func (c *Client) rollbackTarget(ctx context.Context, deployment release.Deployme
 	return target, err
 }
 
-// imageWithDigest returns the image with a digest that the objects run; the zero image if none does.
-func imageWithDigest(objects []map[string]any, digest release.Digest) release.Image {
-	for _, name := range manifest.Images(objects...) {
-		if image, err := release.ParseImage(name); err == nil && image.Digest == digest && digest != (release.Digest{}) {
-			return image
+// builtImages returns the images that a deploy has pinned in the objects: the main one, which has the digest, and those that pod templates are
+// annotated with.
+func builtImages(objects []map[string]any, main release.Digest) (images []release.Image) {
+	if main.IsZero() {
+		return nil
+	}
+	add := func(digest string, references []string) {
+		for _, reference := range references {
+			image, err := release.ParseImage(reference)
+			if err == nil && image.Digest.String() == digest && !slices.Contains(images, image) {
+				images = append(images, image)
+				return
+			}
 		}
 	}
-	return release.Image{}
+	add(main.String(), manifest.Images(objects...))
+	for _, object := range objects {
+		for _, template := range manifest.PodTemplates {
+			digest, _, _ := unstructured.NestedString(object, slices.Concat(template, []string{"metadata", "annotations", release.AnnotationDigest})...)
+			spec, _, _ := unstructured.NestedMap(object, slices.Concat(template, []string{"spec"})...)
+			add(digest, manifest.PodImages(spec))
+		}
+	}
+	return images
 }
 
 // Rollback applies the objects of an earlier revision again, as a new revision, and deletes what only later ones, failed ones

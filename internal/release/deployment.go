@@ -104,7 +104,7 @@ type RollbackTarget struct {
 	Mark      Mark // of that revision
 	Commit    Commit
 	Digest    Digest
-	Image     Image      // zero if another tool made the revision
+	Images    []Image    // that its pods run, the main one first; empty if another tool made the revision
 	Obstacles []Obstacle // known obstacles; may be empty
 	// Namespaces are those of its objects, sorted.
 	Namespaces []string

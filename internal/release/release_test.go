@@ -256,3 +256,28 @@ func TestImageSurvivesText(t *testing.T) {
 		t.Error("a tag is accepted from text")
 	}
 }
+
+func TestParseAlias(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"shop": "docker.io/library/shop", "team/shop": "docker.io/team/shop", "docker.io/shop": "docker.io/library/shop", "index.docker.io/team/shop": "docker.io/team/shop",
+		"ghcr.io/team/shop": "ghcr.io/team/shop", "localhost/shop": "localhost/shop", "localhost:5000/a/b": "localhost:5000/a/b",
+		"shop:1": "", "ghcr.io/team/shop@sha256:0": "", "Team/Shop": "", "": "", "http://ghcr.io/shop": "",
+	} {
+		if got, err := release.ParseAlias(text); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: got %q, %v; want %q", text, got, err, want)
+		}
+	}
+}
+
+func FuzzSplitReference(f *testing.F) {
+	for _, seed := range []string{"shop", "shop:1", "ghcr.io/team/shop@sha256:0", "localhost:5000/a", ":", "@", "/", "a:b:c/d@e@f"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		repository, rest := release.SplitReference(text)
+		if !strings.HasSuffix(text, rest) || release.FullRepository(repository) != repository {
+			t.Errorf("%q: %q and %q; in full %q", text, repository, rest, release.FullRepository(repository))
+		}
+	})
+}

@@ -92,3 +92,24 @@ func FuzzReadValuesFile(f *testing.F) {
 		}
 	})
 }
+
+// FuzzPin pins whatever is written: what is pinned once stays as it is.
+func FuzzPin(f *testing.F) {
+	for _, seed := range []string{"registry.example.com/team/shop:1", "x registry.example.com/team/shop@sha256:" + strings.Repeat("c", 64) + " y", "team/shop:1,team/shop:2", "shop", "shop:", "@", ":", "docker.io/team/shop:1@sha256:", "\x00team/shop:1"} {
+		f.Add(seed, true)
+		f.Add(seed, false)
+	}
+	f.Fuzz(func(t *testing.T, reference string, pinText bool) {
+		d := release.Deployment{Images: []release.BuiltImage{built(t, "", shop, "alias=team/shop", "alias=shop")}, PinText: pinText}
+		object := map[string]any{"kind": "Pod", "spec": map[string]any{"containers": []any{map[string]any{"image": reference, "args": []any{reference}}}}}
+		first := newPinner(d)
+		first.pin(object)
+		second := newPinner(d)
+		if second.pin(object) {
+			t.Errorf("%q is pinned to %v, and again", reference, object)
+		}
+		if pinText && len(second.unpinned) > 0 {
+			t.Errorf("%q leaves %q", reference, second.unpinned)
+		}
+	})
+}

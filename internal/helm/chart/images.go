@@ -38,8 +38,9 @@ func (c *Chart) setImages(deployment release.Deployment) ([]release.Problem, err
 	for i, image := range deployment.Images {
 		paths := image.Values
 		if i == 0 && len(paths) == 0 {
-			if keys := c.imageKeysInTemplates(); all[defaultPath] == nil && len(keys) > 0 {
-				all[defaultPath] = keys
+			if keys := c.imageKeysInTemplates(); c.Chart.Values[defaultPath] == nil && isMapOrNil(all[defaultPath]) && len(keys) > 0 {
+				given, _ := all[defaultPath].(map[string]any)
+				all[defaultPath] = manifest.Merge(keys, given)
 			}
 			if value, isMap := all[defaultPath].(map[string]any); isMap && c.isDefault(value, image) {
 				paths = []string{defaultPath}
