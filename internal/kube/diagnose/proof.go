@@ -12,18 +12,25 @@ type Unproven struct {
 	Left      time.Duration // how long it still has to run
 }
 
-// Unproven lists, in their order, the containers of a pod that have not yet run for ProvingTime. history is the pod's updated
-// history.
+// Unproven lists, in their order, the sidecars and containers of a pod that have not yet run for ProvingTime. history is the pod's
+// updated history.
 func (p Pod) Unproven() (unproven []Unproven, history PodHistory) {
 	e := p.newExamination()
 	if p.Status.Phase == core.PodSucceeded || p.Status.Phase == core.PodFailed { // a ReplicaSet creates another pod in place of a failed one
 		return nil, e.newHistory()
 	}
-	for i := range p.Spec.Containers {
-		name := p.Spec.Containers[i].Name
-		if left := e.remainingProvingTime(containerStatus(p.Status.ContainerStatuses, name)); left > 0 {
-			unproven = append(unproven, Unproven{name, left})
+	prove := func(status core.ContainerStatus) {
+		if left := e.remainingProvingTime(status); left > 0 {
+			unproven = append(unproven, Unproven{status.Name, left})
 		}
+	}
+	for i := range p.Spec.InitContainers {
+		if sidecar := &p.Spec.InitContainers[i]; isSidecar(sidecar) {
+			prove(containerStatus(p.Status.InitContainerStatuses, sidecar.Name))
+		}
+	}
+	for i := range p.Spec.Containers {
+		prove(containerStatus(p.Status.ContainerStatuses, p.Spec.Containers[i].Name))
 	}
 	return unproven, e.newHistory()
 }

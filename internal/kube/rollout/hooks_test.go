@@ -42,11 +42,14 @@ func TestHookIsDoneWhenItHasEnded(t *testing.T) {
 	t.Parallel()
 	ended := hookPod(core.PodSucceeded)
 	ended.Status.Conditions[0].Status = core.ConditionFalse
+	suspended := job("", "")
+	suspended.Spec.Suspend = ptr(true)
 	tests := map[string]struct {
 		object        release.Object
 		before, after runtime.Object
 	}{
 		"a Job":                   {ofJobs, job("", ""), job(batch.JobComplete, "")},
+		"a suspended Job":         {ofJobs, suspended, job(batch.JobComplete, "")},
 		"a Pod that runs already": {ofSeed, hookPod(core.PodRunning), ended},
 	}
 	for name, test := range tests {

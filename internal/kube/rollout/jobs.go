@@ -30,6 +30,9 @@ func (a *assessor) conditionOf(o observedObject) condition {
 	if phase, _, _ := unstructured.NestedString(o.content.Object, "status", "phase"); o.object.Kind == "Pod" && phase != string(core.PodSucceeded) {
 		now.done = false
 	}
+	if suspended, _, _ := unstructured.NestedBool(o.content.Object, "spec", "suspend"); suspended && a.policy.hook {
+		now.done = false // what follows a hook needs what it does
+	}
 	return now
 }
 

@@ -136,3 +136,45 @@ func TestWatchCountsCrashesOfUnprovenContainers(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// TestASidecarMustKeepRunning: Kubernetes starts the containers once a sidecar without a startup probe runs, and counts it as ready then, even
+// if it ends right away.
+func TestASidecarMustKeepRunning(t *testing.T) {
+	t.Parallel()
+	always := core.ContainerRestartPolicyAlways
+	running := core.ContainerState{Running: &core.ContainerStateRunning{}}
+	ended := core.ContainerState{Terminated: &core.ContainerStateTerminated{ExitCode: 1}}
+	for name, test := range map[string]struct {
+		side   core.Container
+		state  core.ContainerState
+		waits  bool
+		proves bool // once ProvingTime has passed
+	}{
+		"that runs":              {core.Container{RestartPolicy: &always}, running, true, true},
+		"that has ended":         {core.Container{RestartPolicy: &always}, ended, true, false},
+		"that has a probe":       {core.Container{RestartPolicy: &always, ReadinessProbe: &core.Probe{}}, running, false, true},
+		"that is none, and done": {core.Container{}, core.ContainerState{Terminated: &core.ContainerStateTerminated{}}, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(t, false, []release.Object{ofDeployment}, func(s *stage) {
+				p := pod("new", 2)
+				test.side.Name = "side"
+				p.Spec.InitContainers = []core.Container{test.side}
+				p.Spec.Containers = []core.Container{{Name: "app", ReadinessProbe: &core.Probe{}}}
+				if test.state.Running != nil {
+					test.state.Running.StartedAt = meta.Now()
+				}
+				p.Status.InitContainerStatuses = []core.ContainerStatus{{Name: "side", Ready: test.state.Running != nil, State: test.state}}
+				s.Put(replicaSet(2), p, deployment(2, 1, 1, 1))
+				if waits := len(s.evaluate().pending) > 0; waits != test.waits {
+					t.Errorf("at once: waits %t, want %t", waits, test.waits)
+				}
+				time.Sleep(diagnose.ProvingTime + time.Second)
+				if proves := len(s.evaluate().pending) == 0; proves != test.proves {
+					t.Errorf("later: ready %t, want %t", proves, test.proves)
+				}
+			})
+		})
+	}
+}
