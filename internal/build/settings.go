@@ -48,6 +48,7 @@ type Settings struct {
 	Labels     []setting.Pair
 	Tags       []string
 	User       string
+	Stamps     []setting.Pair
 	WithoutCgo bool
 	AllowDirty bool
 	Rebuild    bool
@@ -78,6 +79,8 @@ func (s *Settings) Declare() *setting.Set {
 	s.declare(set)
 	setting.List(set, &s.Tags, setting.Setting{Name: "tags", Commas: true, Value: "TAG",
 		Help: "Go build tag (Go builder); GOFLAGS in the environment is not used"}, ParseBuildTag)
+	setting.List(set, &s.Stamps, setting.Setting{Name: "ldflags", Value: "-X PACKAGE.NAME=VALUE",
+		Help: "Variable of the program to set when it is linked (Go builder), one flag each; {commit} and {date} stand for the commit and its date. main.commit and main.built are set without it"}, parseStamp)
 	setting.Var(set, &s.User, setting.Setting{Name: "user", Value: "UID[:GID]",
 		Help: "Numbers of the user and the group that the program runs as (Go builder); the group's default is the user's number; default: the base's user, or 65532:65532 (nonroot)"}, parseUser)
 	setting.Bool(set, &s.WithoutCgo, setting.Setting{Name: "without-cgo",
@@ -93,7 +96,7 @@ func (s *Settings) Declare() *setting.Set {
 			return nil
 		}
 		var problems []release.Problem
-		for name, given := range map[string]bool{"main": s.Main != ".", "base": !s.Base.IsZero(), "user": s.User != "", "labels": len(s.Labels) > 0, "tags": len(s.Tags) > 0,
+		for name, given := range map[string]bool{"ldflags": len(s.Stamps) > 0, "main": s.Main != ".", "base": !s.Base.IsZero(), "user": s.User != "", "labels": len(s.Labels) > 0, "tags": len(s.Tags) > 0,
 			"dockerfile": s.Dockerfile != "", "build-args": len(s.BuildArgs) > 0, "target": s.Target != "", "allow-dirty": s.AllowDirty, "rebuild-unchanged": s.Rebuild} {
 			if given {
 				problems = append(problems, release.Problem{Setting: name, What: "does not apply to an image that is built already", Do: "omit it, or omit adopt"})
@@ -135,6 +138,25 @@ func ParseBuildTag(text string) (string, error) {
 		return "", fmt.Errorf("%q is not a build tag", text)
 	}
 	return text, nil
+}
+
+// stampName matches the import path of a package and the name of a variable.
+var stampName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./~-]*\.[\pL_][\pL\p{Nd}_]*$`)
+
+// parseStamp accepts the linker's flag -X. Every other flag would change how the program is linked, and the builder sets what it needs.
+func parseStamp(text string) (setting.Pair, error) {
+	rest, isX := strings.CutPrefix(text, "-X")
+	name, value, found := strings.Cut(strings.TrimLeft(rest, " ="), "=")
+	switch {
+	case !isX:
+		return setting.Pair{}, fmt.Errorf("%q is not -X PACKAGE.NAME=VALUE, the only flag of the linker that can be given", text)
+	case !found || !stampName.MatchString(name):
+		return setting.Pair{}, fmt.Errorf("%q does not name a variable of a package (-X example.com/shop/version.Commit={commit})", text)
+	case strings.Contains(value, "'"):
+		return setting.Pair{}, fmt.Errorf("%q has a single quote, which the go command cannot hand on", text)
+	}
+	_, err := setting.Text(value)
+	return setting.Pair{Name: name, Value: value}, err
 }
 
 // accountNumber matches the number of a user or a group, without leading zeros.

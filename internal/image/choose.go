@@ -23,6 +23,7 @@ const (
 	settingBuildArgs  = "build-args"
 	settingTags       = "tags"
 	settingUser       = "user"
+	settingLDFlags    = "ldflags"
 	settingTarget     = "target"
 	settingContexts   = "build-contexts"
 	settingCacheFrom  = "cache-from"
@@ -152,6 +153,9 @@ func (b *Builders) checkDockerRecipe(recipe release.Recipe) error {
 	}
 	if namesMain(recipe) {
 		problems = append(problems, release.Problem{Setting: settingMain, What: "the docker builder builds what the Dockerfile says, not a Go main package", Do: "omit it, or give --builder go"})
+	}
+	if len(recipe.Stamps) > 0 {
+		problems = append(problems, release.Problem{Setting: settingLDFlags, What: "the docker builder takes no linker flags", Do: "omit them and give build-args, or give --builder go"})
 	}
 	if recipe.User != "" {
 		problems = append(problems, release.Problem{Setting: settingUser, What: "the Dockerfile names the user of what the docker builder builds (USER)", Do: "omit it, or give --builder go"})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -98,12 +99,24 @@ func (g golang) compile(ctx context.Context, recipe release.Recipe, main string,
 	}
 	g.log(fmt.Sprintf("compiling %s for %s with %s, pinned by %s", main, platform, g.pin.name, g.pin.by))
 	_, stderr, err := g.withEnviron(nil, environ...).run(ctx, recipe.Context, "build", "-trimpath", "-buildvcs=false", tagsFlag(recipe),
-		"-ldflags=-s -w -buildid= -X main.commit="+recipe.Source.Revision()+" -X main.built="+recipe.Source.Created.UTC().Format(time.RFC3339),
+		"-ldflags="+linkerFlags(recipe),
 		"-o", binary, "--", main)
 	if err != nil {
 		return g.failure(ctx, err, stderr, fmt.Sprintf("compiling %q for %s", main, platform))
 	}
 	return nil
+}
+
+// linkerFlags strips the program, so that it does not depend on the machine, and sets main.commit, main.built and the recipe's variables. The
+// linker ignores variables that the program does not have (go doc cmd/link, -X).
+func linkerFlags(recipe release.Recipe) string {
+	commit, date := recipe.Source.Revision(), recipe.Source.Created.UTC().Format(time.RFC3339)
+	flags := "-s -w -buildid= -X main.commit=" + commit + " -X main.built=" + date
+	for _, name := range slices.Sorted(maps.Keys(recipe.Stamps)) {
+		value := strings.NewReplacer("{commit}", commit, "{date}", date).Replace(recipe.Stamps[name])
+		flags += " -X '" + name + "=" + value + "'" // a value has no single quote; the go command knows no other escape
+	}
+	return flags
 }
 
 // tagsFlag returns the flag for the recipe's build tags; without tags it has no effect.

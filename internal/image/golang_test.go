@@ -218,6 +218,26 @@ func TestGoImageRunsAsTheRecipesUser(t *testing.T) {
 	}
 }
 
+// The recipe's variables are set in the program, with the commit and its date, whatever characters they have.
+func TestGoProgramHasTheRecipesVariables(t *testing.T) {
+	t.Parallel()
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the program is for linux/amd64")
+	}
+	recipe := recipeOf(tree(t, map[string]string{"go.mod": "module example.com/shop\n\ngo 1.24\n", "v/v.go": "package v\n\nvar Version, Text = \"dev\", \"\"\n",
+		"main.go": "package main\n\nimport \"example.com/shop/v\"\n\nfunc main() { println(v.Version, v.Text) }\n"}))
+	recipe.Stamps = map[string]string{"example.com/shop/v.Version": "{commit} of {date}", "example.com/shop/v.Text": `$(id) "x" -extld=/bin/false`, "main.absent": "x"}
+	_, program := files(t, imageOf(t, build(t, recipe)))
+	path := filepath.Join(t.TempDir(), "shop")
+	if err := os.WriteFile(path, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	got, err := exec.Command(path).CombinedOutput()
+	if want := commit.String() + ` of 2026-03-04T03:06:07Z $(id) "x" -extld=/bin/false` + "\n"; string(got) != want || err != nil {
+		t.Errorf("the program printed %q (%v), want %q", got, err, want)
+	}
+}
+
 func TestGoLayerHoldsTheProgramAlone(t *testing.T) {
 	t.Parallel()
 	dir := tree(t, shop)

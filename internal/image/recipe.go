@@ -34,6 +34,9 @@ func (b *Builders) Settings(builder string, recipe release.Recipe) (release.Reci
 			return nil, release.BadSetting(settingMain, err.Error(), "name the directory of a Go main package, relative to the context")
 		}
 		settings[settingMain] = path.Clean(main)
+		for name, value := range recipe.Stamps {
+			settings[settingLDFlags+" "+name] = value
+		}
 		if len(recipe.Tags) > 0 {
 			settings[settingTags] = joinTags(recipe.Tags)
 		}

@@ -78,6 +78,7 @@ type Recipe struct {
 	BuildArgs  map[string]string // Docker builder only
 	Docker     DockerRecipe      // Docker builder only
 	Tags       []string          // Go build tags; Go builder only
+	Stamps     map[string]string // variables of the program to set (-X of the Go linker), with {commit} and {date}; Go builder only
 	WithoutCgo bool              // allow packages that would use cgo to be compiled without it
 	Toolchain  string            // Go version that compiles, as "go1.26.8"; set by the Go builder
 	Inputs     string            // AnnotationInputs, or "" for an image that is not only of its commit
