@@ -109,20 +109,23 @@ type Commits interface {
 type Smoker interface {
 	// Check parses a checks file, "" for the default checks, and reports what is wrong with it.
 	Check(checks string) error
-	// Smoke runs the checks against the release; the error is a *release.BadRelease if an answer was wrong.
+	// Smoke runs the checks against the release; the error is a *release.BadRelease if an answer was wrong, which is recorded as evidence
+	// against the image if only pods of it were asked.
 	Smoke(ctx context.Context, request SmokeRequest) error
 }
 
 // SmokeRequest is what the smoke checks of a deploy are about: a release whose pods were compared with its image.
 type SmokeRequest struct {
-	URL       string // outside the cluster; "" if the release has none, so that its pods alone are asked
-	Checks    string // file; "" for the default checks
-	Namespace string
-	Release   string
-	Address   release.Address
-	Image     release.Image
-	Commit    release.Commit // that no answer may contradict; "" if unknown
-	AnyCommit bool           // pods are meant to stay at an older revision, whose answers are right too
-	Soak      time.Duration
-	MaxErrors setting.Share
+	URL         string // outside the cluster; "" if the release has none, so that its pods alone are asked
+	Checks      string // file; "" for the default checks
+	Environment release.Environment
+	Namespace   string
+	Release     string
+	Address     release.Address
+	Image       release.Image
+	Pods        []string       // that run the image
+	Commit      release.Commit // that no answer may contradict; "" if unknown
+	AnyCommit   bool           // pods are meant to stay at an older revision, whose answers are right too
+	Soak        time.Duration
+	MaxErrors   setting.Share
 }

@@ -64,7 +64,7 @@ func (r request) rollout(leaseCtx context.Context, budget budget) (rolloutResult
 	if proof.held && r.settings.SmokeChecks != "" {
 		r.Reporter.Infof("pods of an older revision answer too, as they are meant to: the smoke checks do not compare the commit")
 	}
-	err = r.smoke(ctx, budget, reached.url, proof.held)
+	err = r.smoke(ctx, budget, reached.url, proof)
 	if err != nil && !release.IsBadRelease(err) { // what could not be asked may be for want of the address
 		err = errors.Join(err, noAddress)
 	}
@@ -150,12 +150,12 @@ func pause(ctx context.Context, duration time.Duration) {
 }
 
 // smoke runs the smoke checks, if any were asked for, against the address and every pod.
-func (r request) smoke(ctx context.Context, budget budget, url string, anyCommit bool) error {
+func (r request) smoke(ctx context.Context, budget budget, url string, proof proved) error {
 	if r.settings.SmokeChecks == "" {
 		return nil
 	}
-	asked := SmokeRequest{URL: url, Checks: r.settings.checksFile(), Namespace: r.settings.Namespace, Release: r.settings.Release, Address: r.address,
-		Image: r.settings.Image, Commit: r.deployment.Commit, AnyCommit: anyCommit, Soak: r.settings.SmokeSoak, MaxErrors: r.settings.SmokeMaxErrors}
+	asked := SmokeRequest{URL: url, Checks: r.settings.checksFile(), Environment: r.settings.Environment, Namespace: r.settings.Namespace, Release: r.settings.Release, Address: r.address,
+		Image: r.settings.Image, Pods: proof.pods, Commit: r.deployment.Commit, AnyCommit: proof.held, Soak: r.settings.SmokeSoak, MaxErrors: r.settings.SmokeMaxErrors}
 	where := url
 	if url == "" {
 		where = "the pods of " + r.settings.Release

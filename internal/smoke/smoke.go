@@ -119,7 +119,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	}
 	markRevision(ctx, judged, report.Verdict, settings, deps)
 	reportUnproved(subject, report, settings, deps)
-	result.Evidence, err = recordEvidence(ctx, checks, report, pods, settings, deps)
+	result.Evidence, err = recordEvidence(context.WithoutCancel(ctx), checks, report, pods, settings, deps)
 	return result, errors.Join(verdictError(report), err)
 }
 

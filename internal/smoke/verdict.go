@@ -109,13 +109,27 @@ const (
 	newestTimeout = 10 * time.Second
 )
 
+// failureTime bounds the recording of a failure for whoever has a release to roll back.
+const failureTime = 10 * time.Second
+
+// RecordFailure records a failed verdict of Ask as evidence about the image of the settings, in at most ten seconds. pods are those
+// that run the image. Any other verdict is not recorded.
+func RecordFailure(ctx context.Context, subject Subject, report Report, pods []string, settings Settings, deps Deps) error {
+	if report.Verdict != release.Fail {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failureTime)
+	defer cancel()
+	_, err := recordEvidence(ctx, subject.Checks, report, pods, settings, deps)
+	return err
+}
+
 // recordEvidence records the verdict of the image, even when the rounds took all the time there was. An inconclusive
 // verdict says nothing about the image and is not recorded, and neither is one that repeats the newest record.
 func recordEvidence(ctx context.Context, checks []release.Check, report Report, pods []string, settings Settings, deps Deps) (release.Digest, error) {
 	if settings.Image.IsZero() || report.Verdict == release.Inconclusive {
 		return release.Digest{}, nil
 	}
-	ctx = context.WithoutCancel(ctx)
 	found := release.Evidence{
 		Image: settings.Image, Commit: settings.ExpectCommit, Environment: settings.Environment, Verdict: report.Verdict,
 		Checks: report.checkNames(), CheckSet: release.CheckSet(checks), Rounds: report.Rounds, Pods: pods, URL: report.URL, Run: deps.RunURL, At: deps.Now().UTC(),

@@ -85,7 +85,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		}
 		return deploy.Deps{
 			Workspace: run.Workspace(), Registry: registry, Chart: connection.helm.In(settings.Namespace), Cluster: connection.cluster,
-			Reporter: reporter, Commits: commits, Smoker: smoker{run, connection.cluster.Client}, Holder: holder(run),
+			Reporter: reporter, Commits: commits, Smoker: smoker{run, connection.cluster.Client, registry, smokePatience}, Holder: holder(run),
 		}, nil
 	}
 	if settings.Matrix != "" {
@@ -127,8 +127,10 @@ func holder(run *app.RunContext) release.Holder {
 
 // smoker runs smoke's rounds inside a deploy.
 type smoker struct {
-	run     *app.RunContext
-	cluster *kube.Client
+	run      *app.RunContext
+	cluster  *kube.Client
+	registry smoke.Registry // that keeps a failed verdict
+	patience time.Duration
 }
 
 // Rounds of a smoke that runs inside a deploy, and how long wrong answers are tolerated.
@@ -143,7 +145,7 @@ func (s smoker) Check(file string) error {
 }
 
 func (s smoker) Smoke(ctx context.Context, request deploy.SmokeRequest) error {
-	settings := &smoke.Settings{ExpectCommit: request.Commit, Consecutive: smokeRounds, Pause: smoke.DefaultPause, Patience: smokePatience,
+	settings := &smoke.Settings{ExpectCommit: request.Commit, Consecutive: smokeRounds, Pause: smoke.DefaultPause, Patience: s.patience,
 		Soak: request.Soak, MaxErrors: request.MaxErrors}
 	deps, err := appsmoke.NewDeps(settings, s.run, s.cluster, "smoke-checks")
 	if err != nil {
@@ -155,6 +157,13 @@ func (s smoker) Smoke(ctx context.Context, request deploy.SmokeRequest) error {
 	}
 	subject := smoke.Subject{URL: request.URL, Checks: checks, Release: request.Release, Namespace: request.Namespace, Address: request.Address,
 		Image: request.Image, Proved: true, AnyCommit: request.AnyCommit}
-	_, err = smoke.Ask(ctx, subject, *settings, deps)
+	report, err := smoke.Ask(ctx, subject, *settings, deps)
+	if err == nil || len(request.Pods) == 0 || request.AnyCommit { // the answers may be those of another image
+		return err
+	}
+	settings.Image, settings.Environment, deps.Registry = request.Image, request.Environment, s.registry
+	if lost := smoke.RecordFailure(ctx, subject, report, request.Pods, *settings, deps); lost != nil {
+		s.run.Reporter.Warnf("the failed verdict about %s is not recorded: %v", request.Image.Digest.Short(), lost)
+	}
 	return err
 }

@@ -51,6 +51,38 @@ func TestWatchDecidesNothingWhileDisconnected(t *testing.T) {
 	}
 }
 
+// TestWatchIsNotReadyWhilePodsAreUnread: a workload that counts as ready may have pods that say otherwise, which are not received.
+func TestWatchIsNotReadyWhilePodsAreUnread(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.Put(deployment(1, 1, 0, 0), replicaSet(1), pod(shopPod, 1))
+	r := observe(t, s.watcher(), ofDeployment)
+	r.until("the Deployment is followed", func(step release.RolloutStep) bool { return step.Object == ofDeployment })
+	refused := make(chan struct{}, 1000)
+	s.Break(func(r *http.Request) int {
+		if !strings.HasSuffix(r.URL.Path, "/pods") {
+			return 0
+		}
+		refused <- struct{}{}
+		return http.StatusServiceUnavailable
+	})
+	s.Drop()
+	<-refused
+	s.Put(deployment(1, 1, 1, 1))
+	r.until("the Deployment is ready", func(step release.RolloutStep) bool { return step.Object == ofDeployment && step.Done })
+	for range 3 { // three requests later, the watch has seen that pods cannot be read
+		select {
+		case err := <-r.ended:
+			t.Fatalf("ended with %v while the pods were not read", err)
+		case <-refused:
+		}
+	}
+	s.Break(nil)
+	if _, err := r.rest(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestTimeDoesNotCountWhileDisconnected: what was wrong when the cluster last answered may have passed.
 func TestTimeDoesNotCountWhileDisconnected(t *testing.T) {
 	t.Parallel()
