@@ -14,9 +14,9 @@ const (
 	commitGiven    = "given" // the setting commit; the image says nothing
 )
 
-// adopt takes an image that another program built as the image of its commit: it copies the image into the repository by digest, unless it
-// is there, and gives it the commit's tag. Nothing is built, and no input is compared: that the image was built from the commit is the
-// word of its label, or of whoever gives the commit.
+// adopt makes an image that another program built the image of its commit: it copies the image into the repository by digest,
+// unless it is there, and gives it the commit's tag. It builds nothing and compares no input: only the image's label, or the
+// given commit, says that it was built from the commit.
 func adopt(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	described, found, err := deps.Registry.Describe(ctx, settings.Adopt)
 	if err != nil {
@@ -54,7 +54,7 @@ func adopt(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	return result, nil
 }
 
-// adoptedCommit is the commit that the image is labelled with, or the given one if it has no label, and which of both it is.
+// adoptedCommit returns the commit in the image's label, or the given one if there is no label, and which of them it is.
 func adoptedCommit(revision string, settings Settings) (commit release.Commit, known string, err error) {
 	given := release.Commit("")
 	if settings.Commit != "" {

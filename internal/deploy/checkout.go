@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// warnOtherCheckout warns if chart and values are those of another commit than the image's, as those of a workflow's own checkout are when
-// an older image is promoted: what runs then was never tested together. Another commit with the same chart and values does as well.
+// warnOtherCheckout warns if chart and values are of another commit than the image's: that combination was never tested. It
+// happens when a workflow promotes an older image with its own checkout. Another commit with the same chart and values gives no
+// warning.
 func (r request) warnOtherCheckout(ctx context.Context) {
 	commit := r.deployment.Commit
 	if commit == "" {

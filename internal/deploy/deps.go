@@ -30,7 +30,7 @@ type Workspace interface {
 type Registry interface {
 	// Describe reads an image's revision label; false if the registry does not have the image.
 	Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error)
-	// Platforms lists the images that a digest stands for; false if the registry does not have it.
+	// Platforms lists the images of a digest: the image itself, or the children of an index; false if the registry does not have it.
 	Platforms(ctx context.Context, image release.Image) ([]release.PlatformImage, bool, error)
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
-// named is a value for one of the images: NAME=VALUE, or VALUE for the main image.
+// named is a value of one of the images: NAME=VALUE, or VALUE for the main image.
 type named[T any] struct {
 	name  string
 	value T
@@ -40,7 +40,7 @@ func valuesPath(text string) (string, error) {
 	return text, nil
 }
 
-// declareImages declares the settings that say which images a release is pinned to, and how its chart names them.
+// declareImages declares the settings for a release's images: which they are, and how the chart names them.
 func (s *Settings) declareImages(set *setting.Set) {
 	var (
 		images  []named[release.Image]
@@ -60,7 +60,7 @@ func (s *Settings) declareImages(set *setting.Set) {
 	set.Check(func() error { return s.setImages(images, aliases, values) })
 }
 
-// setImages combines the settings of the images, the main one first, and reports what contradicts.
+// setImages combines the settings of the images, the main one first, and reports contradictions.
 func (s *Settings) setImages(images []named[release.Image], aliases, values []named[string]) error {
 	var problems []release.Problem
 	refuse := func(setting, do, format string, args ...any) {
@@ -112,7 +112,7 @@ func (s *Settings) setImages(images []named[release.Image], aliases, values []na
 	return nil
 }
 
-// checkClaims refuses two images that claim one repository or one value.
+// checkClaims refuses two images with the same repository or the same chart value.
 func checkClaims(images []release.BuiltImage) (problems []release.Problem) {
 	repositories, paths := map[string]string{}, map[string]string{}
 	claim := func(claims map[string]string, setting, what string, image release.BuiltImage) {
@@ -133,8 +133,8 @@ func checkClaims(images []release.BuiltImage) (problems []release.Problem) {
 	return problems
 }
 
-// checkImages refuses an image that is not in its registry, and a main image that is labelled with another commit than the one given. It
-// returns the images with the commits that they are labelled with, "" if none.
+// checkImages refuses an image that is not in its registry, and a main image whose label has another commit than the given one.
+// It returns the images with the commits in their labels, "" if there is none.
 func (r request) checkImages(ctx context.Context) ([]release.BuiltImage, error) {
 	images := slices.Clone(r.deployment.Images)
 	for i, image := range images {
@@ -155,7 +155,7 @@ func (r request) checkImages(ctx context.Context) ([]release.BuiltImage, error) 
 	return images, nil
 }
 
-// ImageResult is what is known of one of the release's images after a deploy.
+// ImageResult is the result of a deploy for one of the release's images.
 type ImageResult struct {
 	Name   string         `json:"name,omitempty"` // "" for the main image
 	Image  release.Image  `json:"image"`
@@ -164,7 +164,7 @@ type ImageResult struct {
 	Pods   []string       `json:"pods"`
 }
 
-// proved is what can be said of the pods of all images together.
+// proved is the proof for the pods of all images together.
 type proved struct {
 	images   []ImageResult
 	pods     []string // that run one of the images, sorted
@@ -172,7 +172,7 @@ type proved struct {
 	unproved bool     // of one image pods are wanted, and all of them are meant to stay at an older revision
 }
 
-// prove proves every image that a workload runs, and says which only hooks run.
+// prove proves every image that a workload runs, and lists the images that only hooks run.
 func (r request) prove(ctx context.Context, budget budget) (proved, error) {
 	var all proved
 	for i, image := range r.deployment.Images {

@@ -9,8 +9,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// checkPlatforms refuses images that were built for none of the nodes to which a workload's pods may be scheduled. What is unknown is no
-// reason: a registry that does not say what an image was built for, nodes that may not be listed or that an autoscaler has yet to add.
+// checkPlatforms refuses images that fit none of the nodes to which a workload's pods may be scheduled. It refuses nothing that
+// is unknown: a registry may not say what an image was built for, and nodes may be unreadable or added later by an autoscaler.
 func (r request) checkPlatforms(ctx context.Context, templates []release.PodTemplate) error {
 	var problems []string
 	for _, image := range r.deployment.Images {
@@ -32,7 +32,7 @@ func (r request) checkPlatforms(ctx context.Context, templates []release.PodTemp
 		Do: "build for the nodes' platform too (build --platforms), or select nodes of the image's (kubernetes.io/arch)"}
 }
 
-// checkPlatform says why no node can run an image, "" if one can or if that is unknown.
+// checkPlatform says why no node can run an image; "" if one can, or if that is unknown.
 func (r request) checkPlatform(ctx context.Context, image release.Image, templates []release.PodTemplate) (problem string, err error) {
 	if len(templates) == 0 {
 		return "", nil

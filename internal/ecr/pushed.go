@@ -15,7 +15,8 @@ import (
 // maxDescribed is the most images of one request. Source: Amazon ECR API Reference, DescribeImages, "imageIds".
 const maxDescribed = 100
 
-// PushedAt asks when ECR got each of the manifests, by its own clock (DescribeImages). One that does not exist is an error.
+// PushedAt returns when ECR received each of the manifests, by ECR's clock (DescribeImages). A manifest that does not exist is an
+// error.
 func (c *Client) PushedAt(ctx context.Context, repo release.Repository, digests []release.Digest) (map[release.Digest]time.Time, error) {
 	pushed := make(map[release.Digest]time.Time, len(digests))
 	for some := range slices.Chunk(digests, maxDescribed) {

@@ -11,9 +11,9 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// CheckedOut compares the commits from which files and directories are checked out with another commit, each in the repository to
-// which it belongs. What is not committed is not looked at. environ is the environment of git, as in Inspect. The error says why it
-// cannot be told which commit is checked out.
+// CheckedOut compares the commits from which files and directories are checked out with another commit, each in its own
+// repository. It ignores uncommitted changes. environ is the environment of git, as in Inspect. The error says why the
+// checked-out commit is unknown.
 func CheckedOut(ctx context.Context, environ []string, paths []string, commit release.Commit) (release.CheckedOut, error) {
 	found := release.CheckedOut{Commit: commit}
 	for _, path := range paths {
@@ -49,7 +49,8 @@ func CheckedOut(ctx context.Context, environ []string, paths []string, commit re
 	return found, context.Cause(ctx)
 }
 
-// entry is the hash of what a commit has of that name in the repository's directory, of the directory itself for ""; "" if it has nothing there.
+// entry returns the hash of a path of the repository's directory in a commit, of the directory itself for ""; "" if the commit
+// does not have the path.
 func (r repository) entry(ctx context.Context, commit release.Commit, name string) string {
 	out, err := r.git(ctx, "rev-parse", "--verify", commit.String()+":./"+name)
 	if err != nil {

@@ -6,9 +6,9 @@ import (
 	"github.com/onedigest/onedigest/internal/text"
 )
 
-// EscapeMarkdown makes s show as it is inside a line or a table cell of GitHub Flavored Markdown: none of it is taken for
-// HTML, emphasis, a link, an image, code, a table, a heading or a list (spec, sections 2.4 "Backslash escapes" and 6.9
-// "Autolinks"). It is sanitized first; a line end becomes <br>.
+// EscapeMarkdown escapes s so that GitHub Flavored Markdown shows it unchanged inside a line or a table cell: nothing in it
+// becomes HTML, emphasis, a link, an image, code, a table, a heading or a list (spec, sections 2.4 "Backslash escapes" and 6.9
+// "Autolinks"). It sanitizes s first; a line end becomes <br>.
 func EscapeMarkdown(s string) string {
 	s = text.Lines(s, text.NoLimit)
 	var b strings.Builder

@@ -21,7 +21,7 @@ type kindKey struct {
 	use                        release.KindUse
 }
 
-// add adds an object; "" stands for no name. One that only a rollback applies is left out if the deploy applies it too.
+// add adds an object; its name may be "". One that only a rollback applies is left out if the deploy applies it too.
 func (k kindSet) add(key kindKey, name string) {
 	if key.use == release.UseRollback {
 		applied := key

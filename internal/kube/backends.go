@@ -20,8 +20,8 @@ import (
 // releaseAnnotation is on every object that Helm applies (helm.sh/helm/v3/pkg/action, validate.go).
 const releaseAnnotation = "meta.helm.sh/release-name"
 
-// belongsTo reports whether an object is a release's: Helm has applied it, or it is labelled app.kubernetes.io/instance=NAME and no
-// other release of Helm's has applied it.
+// belongsTo reports whether an object is a release's: Helm has applied it, or it is labelled app.kubernetes.io/instance=NAME and
+// no other Helm release has applied it.
 func belongsTo(object metav1.Object, name string) bool {
 	if by := object.GetAnnotations()[releaseAnnotation]; by != "" {
 		return by == name
@@ -70,14 +70,15 @@ func (c *Client) Backends(ctx context.Context, namespace, name string, image rel
 	return backends, nil
 }
 
-// isReady reports whether a pod gets requests: it is ready, and is not being deleted.
+// isReady reports whether a pod gets requests: it is ready and is not being deleted.
 func isReady(pod *core.Pod) bool {
 	return pod.DeletionTimestamp == nil && slices.ContainsFunc(pod.Status.Conditions, func(condition core.PodCondition) bool {
 		return condition.Type == core.PodReady && condition.Status == core.ConditionTrue
 	})
 }
 
-// backendPod is a pod with the check of its first container that runs the image and has a probe which can be asked, or else a port.
+// backendPod returns a pod with a check made from the probe of its first container that runs the image and has an HTTP or TCP
+// probe, or else with a port.
 func backendPod(pod ownedPod, workload templated, digest release.Digest) release.BackendPod {
 	result := release.BackendPod{Backend: release.Backend{Namespace: pod.Namespace, Pod: pod.Name, IP: pod.Status.PodIP}, Workload: workload.object,
 		Runs: true, Held: pod.held != ""}
@@ -140,7 +141,7 @@ func probeCheck(container core.Container) (check release.Check, port int, https,
 	return check, 0, false, false
 }
 
-// portOf is the number of a container's port, which a probe may name; 0 if the container has none of that name.
+// portOf returns the number of a container's port, by number or name; 0 if the container has no such port.
 func portOf(container core.Container, numberOrName string) int {
 	for _, port := range container.Ports {
 		if port.Name == numberOrName {
@@ -154,7 +155,7 @@ func portOf(container core.Container, numberOrName string) int {
 	return number
 }
 
-// firstPort is the port of a container that is named as HTTP's, or else its first one; 0 if it declares none.
+// firstPort returns the container's port with an HTTP name, or else its first port; 0 if it declares none.
 func firstPort(container core.Container) (first int) {
 	for _, port := range container.Ports {
 		switch {
@@ -203,7 +204,8 @@ func (c *Client) servicesOfPods(ctx context.Context, namespace, name string, pod
 	return found, notes, nil
 }
 
-// readyEndpoints are the ready endpoints of a Service's port. Source: k8s.io/api/discovery/v1, EndpointConditions: nil means ready.
+// readyEndpoints returns the ready endpoints of a Service's port. Source: k8s.io/api/discovery/v1, EndpointConditions: nil means
+// ready.
 func (c *Client) readyEndpoints(ctx context.Context, namespace, service string, port core.ServicePort) (ready []release.Backend, err error) {
 	list, err := c.Dynamic.Resource(discovery.SchemeGroupVersion.WithResource("endpointslices")).Namespace(namespace).
 		List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(labels.Set{discovery.LabelServiceName: service}).String()})
@@ -232,7 +234,7 @@ func (c *Client) readyEndpoints(ctx context.Context, namespace, service string, 
 	return slices.CompactFunc(ready, func(a, b release.Backend) bool { return a.Pod != "" && a.Pod == b.Pod }), nil // a pod of two families is in two slices
 }
 
-// slicePort is the number of the port in a slice, 0 if the slice has not the port.
+// slicePort returns the number of the port in a slice, 0 if the slice does not have it.
 func slicePort(endpoints discovery.EndpointSlice, name string) int {
 	for _, port := range endpoints.Ports {
 		if port.Port != nil && (port.Name == nil && name == "" || port.Name != nil && *port.Name == name) {
@@ -242,7 +244,7 @@ func slicePort(endpoints discovery.EndpointSlice, name string) int {
 	return 0
 }
 
-// selectedEndpoints are the pods at the port that a Service sends requests to.
+// selectedEndpoints returns the pods to which a Service sends requests, with the port.
 func selectedEndpoints(pods []*core.Pod, port core.ServicePort) (endpoints []release.Backend) {
 	for _, pod := range pods {
 		number := port.TargetPort.IntValue()

@@ -16,7 +16,7 @@ import (
 
 // Hosts lists the hosts outside the cluster that belong to a release, in lower case and sorted: the addresses of its Services and
 // Ingresses, the names that ExternalDNS gives them, the hosts of its Ingresses' rules and certificates, and the hostnames of its
-// HTTPRoutes or, if they have none, of the Gateways' listeners that they are attached to. A host with "*." stands for all names one
+// HTTPRoutes or, if they have none, of the Gateways' listeners that they are attached to. A host with "*." matches all names one
 // level below it. Kinds that the cluster does not have or this user may not read are left out.
 func (c *Client) Hosts(ctx context.Context, namespace, name string) (hosts []string, err error) {
 	services, err := c.services(namespace).List(ctx, metav1.ListOptions{})
@@ -62,7 +62,7 @@ func (c *Client) Hosts(ctx context.Context, namespace, name string) (hosts []str
 	return slices.Compact(hosts), nil
 }
 
-// serviceHosts are the addresses of a Service outside the cluster, and the names of these.
+// serviceHosts returns the external addresses of a Service, and their names.
 func serviceHosts(service *core.Service) []string {
 	hosts := append(annotatedHosts(service), service.Spec.ExternalIPs...)
 	for _, assigned := range service.Status.LoadBalancer.Ingress {
@@ -71,7 +71,7 @@ func serviceHosts(service *core.Service) []string {
 	return hosts
 }
 
-// annotatedHosts are the names that ExternalDNS gives an object.
+// annotatedHosts returns the names that ExternalDNS gives an object.
 func annotatedHosts(object metav1.Object) (hosts []string) {
 	for _, host := range strings.Split(object.GetAnnotations()[hostnameAnnotation], ",") {
 		hosts = append(hosts, strings.TrimSpace(host))
@@ -84,7 +84,7 @@ func gatewayResource(resource string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: resource}
 }
 
-// routeHosts are the hostnames of the release's HTTPRoutes.
+// routeHosts returns the hostnames of the release's HTTPRoutes.
 func (c *Client) routeHosts(ctx context.Context, namespace, name string) (hosts []string, err error) {
 	routes, err := c.Dynamic.Resource(gatewayResource("httproutes")).Namespace(namespace).List(ctx, metav1.ListOptions{})
 	if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
@@ -107,7 +107,7 @@ func (c *Client) routeHosts(ctx context.Context, namespace, name string) (hosts 
 	return hosts, nil
 }
 
-// gatewayHosts are the hosts of the Gateways that a route is attached to; none of those that this user may not read.
+// gatewayHosts returns the hosts of the Gateways that a route is attached to. It skips Gateways that this user may not read.
 func (c *Client) gatewayHosts(ctx context.Context, route *unstructured.Unstructured) (hosts []string) {
 	parents, _, _ := unstructured.NestedSlice(route.Object, "spec", "parentRefs")
 	for _, parent := range parents {
@@ -128,7 +128,7 @@ func (c *Client) gatewayHosts(ctx context.Context, route *unstructured.Unstructu
 	return hosts
 }
 
-// fieldsOf are the values of a field in a list of objects.
+// fieldsOf returns the values of a field in a list of objects.
 func fieldsOf(objects []any, field string) (values []string) {
 	for _, object := range objects {
 		fields, _ := object.(map[string]any)
@@ -139,8 +139,8 @@ func fieldsOf(objects []any, field string) (values []string) {
 	return values
 }
 
-// LiveImage is the image that a release's deployed revision was given, as Helm has recorded it; false if this user may not read the
-// record, or it does not name the digest of an image (another Helm made it).
+// LiveImage returns the image of a release's deployed revision, as Helm has recorded it; false if this user may not read the
+// record, or if the record does not contain an image by digest (another Helm made it).
 func (c *Client) LiveImage(ctx context.Context, namespace, name string) (image release.Image, found bool, err error) {
 	manifest, err := c.appliedManifest(ctx, namespace, name)
 	if errors.Is(err, errNoRecord) || apierrors.IsForbidden(err) {
@@ -157,7 +157,7 @@ func (c *Client) LiveImage(ctx context.Context, namespace, name string) (image r
 	return image, found, err
 }
 
-// stampedImage is the image with the digest that a workload, or its pod template, is annotated with.
+// stampedImage returns the image with the digest in the annotation of a workload or of its pod template.
 func stampedImage(object map[string]any) (release.Image, bool) {
 	for _, path := range podSpecs {
 		template := path[:len(path)-1]

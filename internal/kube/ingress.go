@@ -47,7 +47,7 @@ func ingressAmong(ingresses []*networking.Ingress, name string) (*endpoint, erro
 	return selectEndpoint(endpoints, name)
 }
 
-// ruleHosts are the hosts of an Ingress's rules; one with "*." stands for all names one level below it.
+// ruleHosts returns the hosts of an Ingress's rules; a host with "*." matches all names one level below it.
 func ruleHosts(ingress *networking.Ingress) (hosts []string) {
 	for _, rule := range ingress.Spec.Rules {
 		if rule.Host != "" && !slices.Contains(hosts, rule.Host) {

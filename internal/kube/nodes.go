@@ -64,14 +64,14 @@ func (c *Client) Misfits(ctx context.Context, templates []release.PodTemplate, p
 	return misfits, nil
 }
 
-// runs reports whether a node of a platform runs images of another. Variants are not compared. Source: containerd's platforms package,
+// runs reports whether a node of a platform runs images of another. It ignores variants. Source: containerd's platforms package,
 // platformVector: 64-bit nodes run 32-bit images.
 func runs(node, image release.Platform) bool {
 	compatible := map[string]string{"amd64": "386", "arm64": "arm"}
 	return node.OS == image.OS && (node.Architecture == image.Architecture || compatible[node.Architecture] == image.Architecture)
 }
 
-// mayRunOn reports whether a node's labels and taints let pods of a template run there. Source: kubernetes.io, "Assigning Pods to Nodes"
+// mayRunOn reports whether a node's labels and taints allow pods of a template. Source: kubernetes.io, "Assigning Pods to Nodes"
 // and "Taints and Tolerations".
 func mayRunOn(spec *core.PodSpec, node *core.Node) bool {
 	if spec.NodeName != "" {

@@ -13,8 +13,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
-// WorkTree is a checkout, whose content whoever proposes a commit decides. A kubeconfig that is in it, or that runs or reads what is in
-// it, would let a commit run commands with the job's credentials, or send them to a server of its choice.
+// WorkTree is a checkout. Its content is controlled by whoever proposes a commit. A kubeconfig in it, or one that runs or reads
+// something in it, would let a commit run commands with the job's credentials, or send them to a server of its choice.
 type WorkTree struct {
 	Root string // absolute, symbolic links resolved; "": nothing is checked
 	Dir  string // working directory, against which a command resolves relative paths
@@ -83,7 +83,7 @@ func (w WorkTree) checkCommand(command *api.ExecConfig, where string) error {
 	return nil
 }
 
-// contains reports whether a path is in the work tree, as it is written or as symbolic links lead.
+// contains reports whether a path is in the work tree, with or without its symbolic links resolved.
 func (w WorkTree) contains(file string) bool {
 	if file == "" || w.Root == "" {
 		return false

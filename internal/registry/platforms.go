@@ -9,8 +9,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Platforms lists the images that a digest stands for: itself, or the children of an index, those of nested ones included and
-// attestations not; false if the repository does not have it. It reads every child's manifest.
+// Platforms lists the images of a digest: the image itself, or for an index its children, also those of nested indexes, without
+// attestations. It returns false if the repository does not have the digest. It reads every child's manifest.
 func (c *Client) Platforms(ctx context.Context, image release.Image) ([]release.PlatformImage, bool, error) {
 	r, err := c.open(sideRegistry, image.Repository, false)
 	if err != nil {

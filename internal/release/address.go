@@ -107,7 +107,7 @@ type Backends struct {
 	Notes    []string         // what could not be read, and pods that have nothing to be asked
 }
 
-// BackendPod is a ready pod with the check that stands for its readiness.
+// BackendPod is a ready pod with a check made from its readiness probe.
 type BackendPod struct {
 	Backend  // its Port is 0 if there is nothing to ask: neither a probe nor a port
 	Workload Object

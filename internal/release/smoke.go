@@ -188,7 +188,7 @@ func (e *UnreadableRecordError) Error() string {
 	return fmt.Sprintf("the record %s (%s), which cannot be read, declares the verdict %q in %q", e.Record, dated, e.Verdict, e.Environment)
 }
 
-// RecordFreshFor is how long a record stands for later runs with the same verdict. A check that runs every few minutes
+// RecordFreshFor is how long a record covers later runs with the same verdict. A check that runs every few minutes
 // would otherwise attach thousands of records to one image, which ECR counts as images and other verifiers of the same
 // digest have to list. It is the least maximum age of a proof: smoke renews none that is younger.
 const RecordFreshFor = 7 * 24 * time.Hour

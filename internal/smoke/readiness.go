@@ -11,8 +11,8 @@ import (
 // gatewayErrors are the statuses of a gateway that cannot reach what it serves. Source: RFC 9110, sections 15.6.3 to 15.6.5.
 var gatewayErrors = []int{502, 503, 504}
 
-// warmUp is the time in which a gateway's error is not held against the service. It is over for good once the service has
-// answered, or a pod was seen ready: a service that goes down later is down for its users.
+// warmUp is the time in which a gateway's error does not count against the service. It ends when the service has answered, or
+// when a pod was ready, and does not start again: a service that goes down later is down for its users.
 type warmUp struct{ over bool }
 
 // see ends the warm-up if an answer of a round names a commit: a gateway's own answer names none.

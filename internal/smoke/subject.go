@@ -13,7 +13,7 @@ import (
 // Subject is what the rounds are about.
 type Subject struct {
 	URL       string          // outside the cluster; "" if there is none
-	Checks    []release.Check // nil: what stands for the readiness of each pod
+	Checks    []release.Check // nil: the check made from each pod's readiness probe
 	Release   string          // "" if only a URL is known
 	Namespace string
 	Address   release.Address // as the settings have it: it may name the Service whose pods are asked

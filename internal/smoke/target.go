@@ -24,8 +24,8 @@ func loadChecks(settings Settings, deps Deps) ([]release.Check, error) {
 	return checks, err
 }
 
-// expectImageCommit expects the commit that the image is labelled with, and refuses an image that is labelled with another
-// commit than the one expected. One without a label is taken for the expected commit's, and refused if none is expected.
+// expectImageCommit expects the commit in the image's label, and refuses an image with another commit than the expected one. An
+// image without a label counts as the expected commit's, and is refused if none is expected.
 func expectImageCommit(ctx context.Context, settings Settings, deps Deps) (Settings, error) {
 	if settings.Image.IsZero() {
 		return settings, nil

@@ -70,7 +70,7 @@ func (i *Images) Fetch(ctx context.Context, image release.Image, platforms []rel
 	return i.registry.Fetch(ctx, image, platforms, dir)
 }
 
-// Platforms lists the images that a digest stands for; false if the repository does not hold it.
+// Platforms lists the images of a digest: the image itself, or the children of an index; false if the repository does not hold it.
 func (i *Images) Platforms(ctx context.Context, image release.Image) ([]release.PlatformImage, bool, error) {
 	return i.registry.Platforms(ctx, image)
 }

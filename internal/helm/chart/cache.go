@@ -8,14 +8,14 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Cache keeps the charts that were checked until they are deployed, so that what was checked is what is deployed, and is read
-// once. The zero value is ready to use, by several goroutines at once.
+// Cache stores charts between check and deploy, so that the checked files are deployed, and are read once. The zero value is
+// ready to use, by several goroutines at once.
 type Cache struct {
 	mu     sync.Mutex
 	charts map[string]*Chart
 }
 
-// cacheKey identifies a deployment. The run, the actor and the commits do not count, because the chart is the same for all of them.
+// cacheKey identifies a deployment. Run, actor and commits are not part of it, because the chart does not depend on them.
 func cacheKey(deployment release.Deployment) string {
 	deployment.RunURL, deployment.Actor, deployment.Commit = "", "", ""
 	deployment.Images = slices.Clone(deployment.Images)
@@ -26,7 +26,7 @@ func cacheKey(deployment release.Deployment) string {
 	return string(text)
 }
 
-// Put keeps the chart of a deployment. A nil cache keeps nothing.
+// Put stores the chart of a deployment. A nil cache stores nothing.
 func (c *Cache) Put(deployment release.Deployment, chart *Chart) {
 	if c == nil {
 		return
@@ -39,10 +39,10 @@ func (c *Cache) Put(deployment release.Deployment, chart *Chart) {
 	c.charts[cacheKey(deployment)] = chart
 }
 
-// Get returns the chart that was kept of a deployment, or loads it. Its values have the deployment's images.
+// Get returns the stored chart of a deployment, or loads it. Its values contain the deployment's images.
 func (c *Cache) Get(deployment release.Deployment) (*Chart, error) { return c.get(deployment, false) }
 
-// Take returns the chart as Get does, and removes it from the cache: the next deploy reads the files as they are then.
+// Take returns the chart as Get does, and removes it from the cache: the next deploy reads the files again.
 func (c *Cache) Take(deployment release.Deployment) (*Chart, error) { return c.get(deployment, true) }
 
 func (c *Cache) get(deployment release.Deployment, remove bool) (chart *Chart, err error) {

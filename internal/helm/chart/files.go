@@ -25,13 +25,13 @@ const (
 )
 
 const (
-	// maxEntries bounds how many entries of a directory are looked at, those included that .helmignore excludes.
+	// maxEntries is how many entries of a directory are read at most, including those that .helmignore excludes.
 	maxEntries = 50_000
 	// maxHeaders is how many bytes of an archive its headers may be: three blocks of tar for each file.
 	maxHeaders = 3 * 512 * maxFiles
 )
 
-// budget is what a chart may still consist of.
+// budget is the number of files and bytes that a chart may still have.
 type budget struct {
 	files int
 	bytes int64
@@ -113,7 +113,7 @@ func readDirectory(chart string, left *budget) (files []*loader.BufferedFile, er
 	})
 }
 
-// readIgnore reads which files of a chart's directory are no part of the chart.
+// readIgnore reads the .helmignore of a chart's directory.
 func readIgnore(root string) (*ignore.Rules, error) {
 	rules, file := ignore.Empty(), filepath.Join(root, ignore.HelmIgnore)
 	if _, err := os.Stat(file); err == nil {
@@ -132,7 +132,7 @@ func readIgnore(root string) (*ignore.Rules, error) {
 // utf8BOM may begin a file; Helm drops it.
 var utf8BOM = []byte{0xEF, 0xBB, 0xBF}
 
-// readFile reads a file of a chart's directory. A symbolic link is refused if it leads out of the chart, or to a directory, which could
+// readFile reads a file of a chart's directory. It refuses a symbolic link out of the chart, and one to a directory, which could
 // contain the link.
 func readFile(root, file, name string, left *budget) ([]byte, error) {
 	target, err := filepath.EvalSymlinks(file)
@@ -191,7 +191,7 @@ func unpack(packed []byte, left *budget) ([]*loader.BufferedFile, error) {
 	return loader.LoadArchiveFiles(bytes.NewReader(packed))
 }
 
-// checkArchive subtracts what an archive unpacks to from the budget.
+// checkArchive subtracts the unpacked size of an archive from the budget.
 func checkArchive(packed []byte, left *budget) error {
 	unzipped, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
@@ -216,8 +216,8 @@ func checkArchive(packed []byte, left *budget) error {
 	}
 }
 
-// checkNested subtracts what the packaged dependencies among the files unpack to from the budget, and what these contain. What is not an
-// archive is left to Helm, which says so.
+// checkNested subtracts the unpacked size of the packaged dependencies, and of their dependencies, from the budget. It ignores
+// files that are not archives, because Helm reports them.
 func checkNested(files []*loader.BufferedFile, left *budget) error {
 	for _, file := range files {
 		if path.Ext(file.Name) != ".tgz" || path.Base(path.Dir(file.Name)) != "charts" {

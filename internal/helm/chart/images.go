@@ -13,7 +13,7 @@ import (
 	"helm.sh/helm/v3/pkg/chartutil"
 )
 
-// defaultPath is the value that gets the main image if nothing else is said and the chart has it, as a map with a repository.
+// defaultPath is the value for the main image if no path is given and the chart has this value, as a map with a repository.
 const defaultPath = "image"
 
 // Keys of a value that describes an image, in the forms that charts have: the repository's key, and the others.
@@ -22,11 +22,11 @@ var (
 	otherKeys      = []string{"registry", "tag", "digest", "sha"}
 )
 
-// unknownCommit stands for a commit that is not known yet, so that the values can be checked.
+// unknownCommit is used for a commit that is not known yet, so that the values can be checked.
 const unknownCommit = release.Commit("0000000000000000000000000000000000000000")
 
-// setImages sets the chart's values that describe the deployment's images: those that the deployment names, or else the value image. Only keys
-// that the chart's values or the given ones have are set. It returns what is wrong with the paths.
+// setImages sets the chart values of the deployment's images: at the given paths, or else at the value image. It sets only keys
+// that the chart's or the given values have. It returns problems of the paths.
 func (c *Chart) setImages(deployment release.Deployment) ([]release.Problem, error) {
 	all, err := chartutil.CoalesceValues(c.Chart, c.given)
 	if err != nil {
@@ -79,8 +79,8 @@ func isMapOrNil(value any) bool {
 	return isMap || value == nil
 }
 
-// isDefault reports whether the value image describes the main image: it has a repository's key, and if the chart is said to name the image
-// otherwise, its repository is one of those names, or empty.
+// isDefault reports whether the value image describes the main image: it has a repository, which must be empty or one of the
+// names that the deployment gives the image, if it gives any.
 func (c *Chart) isDefault(value map[string]any, image release.BuiltImage) bool {
 	if keyOf(value, repositoryKeys) != "repository" {
 		return false
@@ -89,8 +89,8 @@ func (c *Chart) isDefault(value map[string]any, image release.BuiltImage) bool {
 	return len(image.Aliases) == 0 || own == "" || slices.Contains(image.Repositories(), own)
 }
 
-// setImage returns values with an image at a path: a map gets its parts, a string whose key names a part gets that, and any other string or an
-// empty value gets the whole reference.
+// setImage returns values with an image set at a path: a map gets its parts, a string whose key names a part gets that part, and
+// any other string or empty value gets the whole reference.
 func (c *Chart) setImage(values, all map[string]any, image release.BuiltImage, path string) (map[string]any, string) {
 	at, err := release.ParseAssignment(path + "=")
 	if err != nil {
@@ -136,7 +136,7 @@ func (c *Chart) setImage(values, all map[string]any, image release.BuiltImage, p
 	return fields, ""
 }
 
-// imageParts returns the keys of a map that describe an image, with the image's parts.
+// imageParts returns the keys of a map that describe an image, with the image's values for them.
 func imageParts(current map[string]any, image release.BuiltImage) map[string]any {
 	parts := map[string]any{}
 	_, hasRegistry := current["registry"]
@@ -151,7 +151,7 @@ func imageParts(current map[string]any, image release.BuiltImage) map[string]any
 	return parts
 }
 
-// partOf returns the part of an image that a key names; "" if the image has none, as the tag of an image without a commit.
+// partOf returns the part of an image for a key; "" if the image does not have it, such as the tag of an image without a commit.
 func partOf(key string, image release.BuiltImage, hasRegistry bool) (part string, isPart bool) {
 	repository := image.Image.Repository
 	switch key {
@@ -182,7 +182,7 @@ func keyOf(value map[string]any, keys []string) string {
 	return ""
 }
 
-// repositoryIn returns the repository that a map of an image names, in full; "" if it names none.
+// repositoryIn returns the full repository in a map that describes an image; "" if there is none.
 func repositoryIn(value map[string]any) string {
 	repository, _ := value[keyOf(value, repositoryKeys)].(string)
 	if registry, _ := value["registry"].(string); registry != "" && repository != "" {
@@ -201,7 +201,7 @@ func (c *Chart) hasSiblingRegistry(all map[string]any, path []string) bool {
 	return found
 }
 
-// withLists returns values in which the lists on a path are those of all values, so that one of their items can be set.
+// withLists returns values in which the lists on a path are complete, so that one of their items can be set.
 func withLists(values, all map[string]any, at release.Assignment) map[string]any {
 	index := slices.Index(at.Index, true)
 	if index < 0 {
@@ -253,7 +253,7 @@ func valueOrNil(value any, path []string) any {
 	return found
 }
 
-// unread is an image that no chart names: a value that is read shows it.
+// unread is a marker image: if it appears in the rendered chart, the chart reads the value.
 var unread = func() release.BuiltImage {
 	image, err := release.ParseImage("unread.invalid/onedigest@sha256:" + strings.Repeat("0", 64))
 	if err != nil {

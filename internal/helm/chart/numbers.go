@@ -32,7 +32,7 @@ func parseNumber(text string) (value any, exact bool) {
 // maxDigits bounds the text of a number that is compared exactly.
 const maxDigits = 400
 
-// sameNumber reports whether a float stands for exactly the number that is written.
+// sameNumber reports whether a float is exactly the number in the text.
 func sameNumber(text string, float float64) bool {
 	if float == 0 {
 		mantissa, _, _ := strings.Cut(strings.ToLower(text), "e")

@@ -38,8 +38,8 @@ func newPinner(deployment release.Deployment) *pinner {
 	return p
 }
 
-// referencePattern matches a reference with a tag or a digest to one of the repositories, inside of a text. A repository of a single word is
-// not looked for: "shop:8080" may be a host and its port.
+// referencePattern matches, inside a text, a reference with a tag or a digest to one of the repositories. It ignores repositories
+// of a single word: "shop:8080" may be a host and its port.
 func referencePattern(repositories []string) *regexp.Regexp {
 	var forms []string
 	for _, repository := range repositories {
@@ -51,7 +51,7 @@ func referencePattern(repositories []string) *regexp.Regexp {
 	return regexp.MustCompile(`(^|[^A-Za-z0-9._/@:-])((?:` + strings.Join(forms, "|") + `)(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(?:@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64}))`)
 }
 
-// imageOf returns the image that a reference names, and false if it names none of the deployment's.
+// imageOf returns the image of a reference; false if it is none of the deployment's.
 func (p *pinner) imageOf(reference string) (release.BuiltImage, bool) {
 	repository, _ := release.SplitReference(strings.TrimSpace(reference))
 	i, found := p.byRepository[repository]
@@ -101,7 +101,7 @@ func (p *pinner) pin(object map[string]any) (changed bool) {
 	return changed
 }
 
-// itemStep is how messages name an item of a list: by its name, or else its index.
+// itemStep returns how messages refer to an item of a list: by its name, or else its index.
 func itemStep(item any, index int) string {
 	fields, _ := item.(map[string]any)
 	if name, _ := fields["name"].(string); name != "" {
@@ -110,7 +110,7 @@ func itemStep(item any, index int) string {
 	return strconv.Itoa(index)
 }
 
-// pinField returns what a field image is to name.
+// pinField returns the new value of a field image.
 func (p *pinner) pinField(reference string, path []string) string {
 	image, found := p.imageOf(reference)
 	if !found {
@@ -122,7 +122,7 @@ func (p *pinner) pinField(reference string, path []string) string {
 	return image.Image.String()
 }
 
-// isContainerList reports whether a path is that of an item of a list of containers.
+// isContainerList reports whether a path is that of an item in a list of containers.
 func isContainerList(path []string) bool {
 	return len(path) > 1 && slices.Contains(manifest.ContainerLists, path[len(path)-2])
 }
@@ -160,7 +160,7 @@ func (p *pinner) noteWorkload(object map[string]any) {
 	}
 }
 
-// pinHooks pins the manifests of hooks. Those that name none of the images keep their text.
+// pinHooks pins the manifests of hooks. A hook without a reference to an image is not changed.
 func (p *pinner) pinHooks(hooks []*helmrelease.Hook) error {
 	for _, hook := range hooks {
 		objects, err := manifest.Parse(hook.Manifest)
@@ -183,13 +183,13 @@ func (p *pinner) pinHooks(hooks []*helmrelease.Hook) error {
 	return nil
 }
 
-// Bounds of what a message lists.
+// Limits of what a message lists.
 const (
 	maxReference = 300 // bytes of a reference
 	maxListed    = 10  // references
 )
 
-// checkUnpinned refuses references to the images that stay as they are.
+// checkUnpinned refuses references to the images that were not pinned.
 func (p *pinner) checkUnpinned() error {
 	if len(p.unpinned) == 0 {
 		return nil
@@ -219,7 +219,7 @@ func (p *pinner) checkMet(replaced map[string]bool) error {
 	return nil
 }
 
-// notRun says that nothing would run an image, and how the chart may be told.
+// notRun returns the problem of an image that nothing would run, and how to fix it.
 func (p *pinner) notRun(image release.BuiltImage) release.Problem {
 	prefix := ""
 	if image.Name != "" {

@@ -55,7 +55,7 @@ func (r PostRenderer) run(rendered *bytes.Buffer, pinner *pinner) (*bytes.Buffer
 	return manifest.Format(objects)
 }
 
-// podLabels are the labels of pods that run one of the images.
+// podLabels returns the labels of pods that run one of the images.
 type podLabels struct {
 	namespace string
 	labels    map[string]string

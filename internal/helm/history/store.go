@@ -342,7 +342,7 @@ const maxRetryTime = 30 * time.Second
 // errRelabelled is the error of a write that is retried because only the record's labels had changed.
 var errRelabelled = errors.New("the record's labels were changed meanwhile")
 
-// retry calls write until it succeeds, fails for good, or maxRetryTime has passed. again is false in the first call: later ones must
+// retry calls write until it succeeds, fails permanently, or maxRetryTime has passed. again is false in the first call: later ones must
 // read the record first, because a write whose answer was lost may have been stored.
 func (s *Store) retry(write func(again bool) error) error {
 	backoff := httpx.PatientBackoff(maxRetryTime)

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// limitMemory lets this process have some more bytes of memory than it has. The limit catches what grows faster than the watch looks.
-// It is left out if it cannot be set.
+// limitMemory limits how much more memory this process may use. It catches growth between two measurements of the heap. It does
+// nothing if the limit cannot be set.
 func limitMemory(more uint64) {
 	content, err := os.ReadFile("/proc/self/statm") // size resident shared text lib data dt, in pages (proc(5))
 	fields := bytes.Fields(content)

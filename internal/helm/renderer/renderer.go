@@ -1,6 +1,6 @@
-// Package renderer renders a chart's templates in a child process with limits: a template may allocate without bound and never end, and
-// nothing can stop it inside of this process. The child has no credentials, no environment and no cluster: what a template looks up, this
-// process asks the cluster for.
+// Package renderer renders a chart's templates in a child process with limits, because a template may use unlimited memory and
+// time, and cannot be stopped inside this process. The child has no credentials, no environment and no cluster: this process
+// answers its lookups.
 package renderer
 
 import (
@@ -67,12 +67,12 @@ func (r Renderer) Render(ctx context.Context, config *rest.Config, chart *helmch
 	return files, err
 }
 
-// refuse returns the error of a chart that is beyond a limit.
+// refuse returns the error for a chart beyond a limit.
 func refuse(chart *helmchart.Chart, what, do string) error {
 	return release.BadInput(fmt.Sprintf("chart %q", chart.Name()), what, do)
 }
 
-// renderHere renders in this process. When the context ends, the rendering goes on until the process ends, and its result is dropped.
+// renderHere renders in this process. If the context ends, the rendering continues in the background, and its result is dropped.
 func renderHere(ctx context.Context, config *rest.Config, chart *helmchart.Chart, values chartutil.Values) (map[string]string, error) {
 	type result struct {
 		files map[string]string
@@ -180,14 +180,14 @@ func lookUp(config *rest.Config, asked query) found {
 	return found{Content: encoded}
 }
 
-// crashed reports whether the child ended itself: its watch found too large a heap, the system gave it no more memory, which Go's runtime
-// ends with one of several errors, or its stack was full.
+// crashed reports whether the child ended because of its limits: its watch found too large a heap, the system gave it no more
+// memory, or its stack was full.
 func crashed(err error) bool {
 	var exit *exec.ExitError
 	return errors.As(err, &exit) && exit.ExitCode() != exitBroken
 }
 
-// firstBytes keeps the beginning of what is written.
+// firstBytes keeps the first bytes written to it.
 type firstBytes struct {
 	limit int
 	kept  strings.Builder

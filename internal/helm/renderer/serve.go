@@ -26,14 +26,14 @@ const (
 	exitMemory = 13 // the heap is above its limit
 )
 
-// runtimeMemory is what the runtime may need beside the heap, in bytes.
+// runtimeMemory is the memory that the runtime needs in addition to the heap, in bytes.
 const runtimeMemory = 64 << 20
 
 // watchInterval is how often the child's heap is measured.
 const watchInterval = 2 * time.Millisecond
 
-// Serve is the child: it reads one request, renders, writes the answer and returns the exit code. The caller ends the process at once: a
-// rendering that is beyond its limits goes on.
+// Serve is the child process: it reads one request, renders, writes the answer and returns the exit code. The caller must end the
+// process at once, because a rendering beyond its limits continues.
 func Serve(in io.Reader, out io.Writer) int {
 	log.SetOutput(io.Discard) // Helm logs there
 	channel := &channel{decoder: json.NewDecoder(in), encoder: json.NewEncoder(out)}
@@ -57,7 +57,7 @@ func Serve(in io.Reader, out io.Writer) int {
 	}
 }
 
-// heap is the size of the objects on the heap, in bytes.
+// heap returns the size of the objects on the heap, in bytes.
 func heap() uint64 {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(sample)

@@ -8,7 +8,7 @@ import (
 	"helm.sh/helm/v3/pkg/chartutil"
 )
 
-// request is what the child is asked to render.
+// request is what the child has to render.
 type request struct {
 	Chart        wireChart
 	Values       value
@@ -18,7 +18,7 @@ type request struct {
 	Lookups      bool   // whether lookups are asked for; else they find nothing
 }
 
-// answer is what the child says: a lookup, or the result.
+// answer is a message of the child: a lookup, or the result.
 type answer struct {
 	Lookup   *query            `json:",omitempty"`
 	Files    map[string]string `json:",omitempty"`
@@ -35,7 +35,7 @@ type found struct {
 	Failure string          `json:",omitempty"`
 }
 
-// wireChart is what templates see of a chart.
+// wireChart is the part of a chart that templates can read.
 type wireChart struct {
 	Metadata     *helmchart.Metadata
 	Templates    []*helmchart.File
@@ -70,7 +70,7 @@ func (w wireChart) chart() *helmchart.Chart {
 	return chart
 }
 
-// renderValues are the values that the engine takes.
+// renderValues are the values for the engine.
 func (r request) renderValues(chart *helmchart.Chart) chartutil.Values {
 	top := chartutil.Values{"Chart": chart.Metadata, "Capabilities": r.Capabilities, "Release": r.Release.decode()}
 	top["Values"] = chartutil.Values{}

@@ -12,7 +12,7 @@ import (
 	"github.com/onedigest/onedigest/internal/text"
 )
 
-// conn is a forwarded connection. Deadlines are not supported: whoever uses it closes it when the time is up.
+// conn is a forwarded connection. It does not support deadlines: its user closes it when the time is up.
 type conn struct {
 	openedStreams
 	to      release.Backend
@@ -43,11 +43,11 @@ func (c *conn) Read(into []byte) (int, error) {
 	return 0, err
 }
 
-// closeTime is how long the kubelet's reason is waited for after the data have ended.
+// closeTime is how long to wait for the kubelet's reason after the data have ended.
 const closeTime = time.Second
 
-// Refusal waits until the kubelet has said that it could not connect to the port, at most for the given time, and returns nil if it
-// has not: the protocol does not confirm a connection.
+// Refusal waits for the kubelet's report that it could not connect to the port, at most for the given time, and returns nil if
+// there is none: the protocol does not confirm a connection.
 func (c *conn) Refusal(within time.Duration) error {
 	timer := time.NewTimer(within)
 	defer timer.Stop()
@@ -82,7 +82,7 @@ func (*conn) SetDeadline(time.Time) error      { return nil }
 func (*conn) SetReadDeadline(time.Time) error  { return nil }
 func (*conn) SetWriteDeadline(time.Time) error { return nil }
 
-// addr names one end of a forwarded connection.
+// addr is one end of a forwarded connection.
 type addr string
 
 func (addr) Network() string  { return "portforward" }

@@ -23,7 +23,7 @@ import (
 // protocol is the only version of the port-forward protocol: k8s.io/client-go/tools/portforward, PortForwardProtocolV1Name.
 const protocol = "portforward.k8s.io"
 
-// maxMessage bounds what is shown of a kubelet's or an API server's message, in bytes.
+// maxMessage limits a message of a kubelet or an API server, in bytes.
 const maxMessage = 300
 
 // Forwarder opens connections to the pods of one cluster. It may be used by several goroutines.
@@ -87,7 +87,7 @@ type openedStreams struct {
 	err              error
 }
 
-// open opens the streams over a connection of their own.
+// open opens both streams over a new connection.
 func (f *Forwarder) open(ctx context.Context, to release.Backend) (streams openedStreams) {
 	transport, upgrader, err := spdy.RoundTripperFor(f.config)
 	if err != nil {
@@ -120,7 +120,7 @@ func (f *Forwarder) open(ctx context.Context, to release.Backend) (streams opene
 	return streams
 }
 
-// noticeForbidden notes that this user may not forward ports.
+// noticeForbidden records that this user may not forward ports.
 func (f *Forwarder) noticeForbidden(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
 		response, err := next.RoundTrip(request)
@@ -135,15 +135,15 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }
 
-// messageError is what the cluster answered, sanitized.
+// messageError returns the cluster's answer, sanitized.
 type messageError struct{ text string }
 
 func (e *messageError) Error() string { return e.text }
 
-// RefusedError is what a kubelet reports of a port that it could not connect to.
+// RefusedError is a kubelet's report that it could not connect to a port.
 type RefusedError struct{ Message string }
 
 func (e *RefusedError) Error() string { return "the port was not reached inside the pod: " + e.Message }
 
-// NotConnected tells this error from that of a connection which was made and broke.
+// NotConnected distinguishes this error from that of a connection that was made and broke.
 func (*RefusedError) NotConnected() bool { return true }

@@ -19,7 +19,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/place"
 )
 
-// Run runs the node, inside its namespaces. It returns when orders ends or a component fails for good.
+// Run runs the node, inside its namespaces. It returns when orders ends or a component fails permanently.
 func Run(ctx context.Context, dir place.Dir, orders io.Reader, reports io.Writer) error {
 	settings, err := dir.Load()
 	if err != nil {
