@@ -8,12 +8,12 @@ import (
 
 func TestPaint(t *testing.T) {
 	t.Parallel()
-	for _, line := range []string{"verdict: pass after 3 rounds", "warning: a pod restarted", "building"} {
+	for _, line := range []printable{"verdict: pass after 3 rounds", "warning: a pod restarted", "building"} {
 		if got := paintLine(false, line); got != line {
 			t.Errorf("without colours %q becomes %q", line, got)
 		}
 	}
-	if got := paintLine(true, "verdict: pass after 3 rounds"); !strings.Contains(got, "\x1b[32;1mpass\x1b[") || !strings.HasSuffix(got, " after 3 rounds") {
+	if got := paintLine(true, "verdict: pass after 3 rounds"); !strings.Contains(string(got), "\x1b[32;1mpass\x1b[") || !strings.HasSuffix(string(got), " after 3 rounds") {
 		t.Errorf("got %q", got)
 	}
 	file, err := os.CreateTemp(t.TempDir(), "")
@@ -21,7 +21,7 @@ func TestPaint(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if useColor(file, func(string) string { return "" }) {
+	if useColor(newStream(file, nil), func(string) string { return "" }) {
 		t.Error("a file is coloured")
 	}
 }

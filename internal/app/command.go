@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 
@@ -53,15 +52,18 @@ func NewCommand[S, R any](w Wiring[S, R]) Command {
 }
 
 // run reads the settings, runs the verb, reports the result and returns the exit code.
-func run[S, R any](ctx context.Context, process Process, w Wiring[S, R]) int {
+func run[S, R any](ctx context.Context, process Process, w Wiring[S, R]) (code int) {
 	settings := new(S)
 	set, output := withOutput(w.Declare(settings))
+	process = process.ThroughSink()
 	err := readSettings(ctx, set, process, w.ResolveCommit)
 	if errors.Is(err, pflag.ErrHelp) {
-		fmt.Fprint(process.Stdout, help(process.program(w.Verb.Name), w.Verb, set))
+		_, _ = io.WriteString(process.Stdout, help(process.program(w.Verb.Name), w.Verb, set))
 		return release.ExitDone
 	}
+	collectSettings(process.Secrets, set)
 	run := newRunContext(process, w.Verb.Name, *output == "json")
+	defer run.recoverPanic(&code)
 	if err != nil {
 		spellSettings(set, err)
 		return run.fail(errors.Join(err, run.report(w.Verb, nil, nil, nil, err)))

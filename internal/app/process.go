@@ -10,16 +10,19 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // Process is the operating system's view of a command, as values, so that a test can supply others.
 type Process struct {
-	Program string   // program and verb, such as "onedigest deploy"; "" for a program with the verb's name
-	Args    []string // without the program's name
-	Environ []string // "NAME=value" each
-	Dir     string   // working directory, absolute
-	Stdout  io.Writer
-	Stderr  io.Writer
+	Program string        // program and verb, such as "onedigest deploy"; "" for a program with the verb's name
+	Args    []string      // without the program's name
+	Environ []string      // "NAME=value" each
+	Dir     string        // working directory, absolute
+	Stdout  io.Writer     // only a sink writes to it
+	Stderr  io.Writer     // only a sink writes to it
+	Secrets *text.Secrets // that nothing shows, those of the environment beside them; nil: a set of its own
 	Now     func() time.Time
 	Child   []string // command that starts the command's Child, nil if none can be started
 }
@@ -40,7 +43,11 @@ func Main(command Command) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	os.Exit(command.Run(ctx, process))
+	process = process.ThroughSink()
+	release := captureStreams(process.Stderr)
+	code := command.Run(ctx, process)
+	release()
+	os.Exit(code)
 }
 
 // CurrentProcess returns the running process.
@@ -50,6 +57,13 @@ func CurrentProcess() Process {
 		dir = "."
 	}
 	return Process{Args: os.Args[1:], Environ: os.Environ(), Dir: dir, Stdout: os.Stdout, Stderr: os.Stderr, Now: time.Now}
+}
+
+// ThroughSink returns the process with writers that redact and sanitize what is written: the only ones that a command may use.
+func (p Process) ThroughSink() Process {
+	sink := newSink(p)
+	p.Stdout, p.Stderr, p.Secrets = sink.stdout, sink.stderr, sink.secrets
+	return p
 }
 
 // program returns what a user types to run a verb.

@@ -2,8 +2,6 @@ package app
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -11,45 +9,43 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/onedigest/onedigest/internal/github"
 	"github.com/onedigest/onedigest/internal/release"
-	"github.com/onedigest/onedigest/internal/text"
 	"golang.org/x/term"
 )
 
-// reporter writes log lines of a verb. The lines are sanitized: the runner that reads the log finds no command in them.
+// reporter writes log lines of a verb. Its stream redacts and sanitizes them.
 type reporter struct {
 	mu       sync.Mutex
 	color    bool
-	out      io.Writer
+	out      *stream
 	now      func() time.Time
 	progress time.Time      // when progress was last shown
 	runner   *github.Runner // nil when not on GitHub
 	table    *table         // nil where nothing can be drawn
 }
 
-// newReporter returns a reporter that writes to out. Without a runner and on a terminal it shows a rollout as a table.
-func newReporter(out io.Writer, now func() time.Time, runner *github.Runner, color bool) *reporter {
+func newReporter(out *stream, now func() time.Time, runner *github.Runner, color bool) *reporter {
 	r := &reporter{color: color, out: out, now: now, progress: now(), runner: runner}
-	if screen, ok := out.(*os.File); ok && runner == nil && term.IsTerminal(int(screen.Fd())) {
+	if screen := out.terminal(); screen != nil && runner == nil {
 		r.table = &table{out: out, width: func() int { width, _, _ := term.GetSize(int(screen.Fd())); return width }}
 	}
 	return r
 }
 
 // line prints a line above the progress table, which it erases and redraws.
-func (r *reporter) line(text string) {
+func (r *reporter) line(line printable) {
 	if r.table == nil {
-		fmt.Fprintln(r.out, text)
+		r.out.println(line)
 		return
 	}
 	r.table.erase()
-	fmt.Fprintln(r.out, text)
+	r.out.println(line)
 	r.table.draw()
 }
 
 func (r *reporter) Infof(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.line(paintLine(r.color, text.Lines(fmt.Sprintf(format, args...), text.NoLimit)))
+	r.line(paintLine(r.color, r.out.clean(fmt.Sprintf(format, args...))))
 }
 
 // Progress shows at most one line every two seconds: a log is not a terminal.
@@ -60,14 +56,14 @@ func (r *reporter) Progress(what string, progress release.Progress) {
 		return
 	}
 	r.progress = r.now()
-	r.line(fmt.Sprintf("%s: %s of %s", what, humanize.IBytes(uint64(max(0, progress.Complete))), humanize.IBytes(uint64(max(0, progress.Total)))))
+	r.line(r.out.clean(fmt.Sprintf("%s: %s of %s", what, humanize.IBytes(uint64(max(0, progress.Complete))), humanize.IBytes(uint64(max(0, progress.Total))))))
 }
 
 func (r *reporter) Raw(raw string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for line := range strings.Lines(raw) {
-		r.line("  " + text.Lines(strings.TrimRight(line, "\r\n"), text.NoLimit))
+	for line := range strings.Lines(string(r.out.clean(raw))) { // as a whole, since a secret may have several lines
+		r.line("  " + printable(strings.TrimRight(line, "\n")))
 	}
 }
 
@@ -95,10 +91,10 @@ func stepLine(step release.RolloutStep) string {
 
 // Warnf logs a warning, and on GitHub also adds an annotation to the run.
 func (r *reporter) Warnf(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	r.Infof("warning: %s", text)
+	message := fmt.Sprintf(format, args...)
+	r.Infof("warning: %s", message)
 	if r.runner != nil {
-		r.runner.Warning(github.Annotation{Title: "onedigest", Message: text})
+		r.runner.Warning(github.Annotation{Title: "onedigest", Message: message})
 	}
 }
 

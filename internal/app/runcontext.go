@@ -1,30 +1,38 @@
 package app
 
 import (
+	"sync"
+
 	"github.com/onedigest/onedigest/internal/github"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // RunContext is the context of one run of a verb: its process, and the reporter of its log.
 type RunContext struct {
-	Process  Process
+	Process  Process // whose writers are those of the sink
 	Reporter release.Reporter
+	Secrets  *text.Secrets // that nothing shows; every adapter adds those that it sees
 
 	verb   string
 	json   bool
+	sink   *sink
+	log    *stream
 	runner *github.Runner // nil when not on GitHub
+	masked *sync.Map      // tokens that the runner knows
 }
 
 func newRunContext(process Process, verb string, asJSON bool) *RunContext {
-	out := process.Stdout
+	sink := newSink(process)
+	process.Stdout, process.Stderr = sink.stdout, sink.stderr
+	r := &RunContext{Process: process, Secrets: sink.secrets, verb: verb, json: asJSON, sink: sink, log: sink.stdout, masked: new(sync.Map)}
 	if asJSON {
-		out = process.Stderr
+		r.log = sink.stderr
 	}
-	r := &RunContext{Process: process, verb: verb, json: asJSON}
 	if github.On(process.Getenv) {
-		r.runner = github.New(github.Options{Getenv: process.Getenv, Stdout: out})
+		r.runner = r.log.runner(process.Getenv)
 	}
-	r.Reporter = newReporter(out, process.Now, r.runner, useColor(out, process.Getenv))
+	r.Reporter = newReporter(r.log, process.Now, r.runner, useColor(r.log, process.Getenv))
 	return r
 }
 
@@ -33,21 +41,25 @@ func (r *RunContext) RunURL() string {
 	if r.runner == nil {
 		return ""
 	}
-	return r.runner.RunURL()
+	return r.Secrets.Redact(r.runner.RunURL())
 }
 
 // Actor returns who started the run: the user on GitHub, else the user of the process; "" if unknown.
 func (r *RunContext) Actor() string {
 	if r.runner == nil {
-		return r.Process.Getenv("USER")
+		return r.Secrets.Redact(r.Process.Getenv("USER"))
 	}
-	return r.runner.Actor()
+	return r.Secrets.Redact(r.runner.Actor())
 }
 
-// Mask makes GitHub replace a secret in all later output. It is called for each credential that a verb obtains, before the
-// credential is used.
+// Mask hides a secret in everything that is shown from now on. On GitHub the runner hides it too, in the steps that follow. It is
+// called with each credential that a verb obtains, before the credential is used.
 func (r *RunContext) Mask(secret string) {
-	if r.runner != nil {
+	r.Secrets.Add(secret)
+	if r.runner == nil {
+		return
+	}
+	if _, known := r.masked.LoadOrStore(secret, true); !known {
 		r.runner.Mask(secret)
 	}
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -11,7 +10,7 @@ import (
 
 // table shows a rollout on a terminal: one row per object, redrawn in place at every change.
 type table struct {
-	out   io.Writer
+	out   *stream
 	width func() int            // of the terminal, in columns
 	rows  []release.RolloutStep // the last step of each object
 	drawn int                   // number of rows on the screen
@@ -34,7 +33,7 @@ func (t *table) update(step release.RolloutStep) {
 // Source: ECMA-48, CUU (cursor up) and ED (erase in page).
 func (t *table) erase() {
 	if t.drawn > 0 {
-		fmt.Fprintf(t.out, "\x1b[%dA\x1b[J", t.drawn)
+		t.out.print(printable(fmt.Sprintf("\x1b[%dA\x1b[J", t.drawn)))
 	}
 	t.drawn = 0
 }
@@ -45,7 +44,7 @@ func (t *table) draw() {
 		names = max(names, len(row.Object.String()))
 	}
 	for _, row := range t.rows {
-		fmt.Fprintln(t.out, clipRow(formatRow(row, names), width))
+		t.out.println(printable(clipRow(string(t.out.clean(formatRow(row, names))), width)))
 	}
 	t.drawn = len(t.rows)
 }

@@ -4,6 +4,12 @@ package archtest
 import (
 	"fmt"
 	"go/ast"
+	"go/parser"
+	"go/token"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -75,7 +81,7 @@ var floors = []floor{
 		why: "images through ECR's own API; clusters are another adapter's"},
 	{packages: []string{"internal/eks"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text", "internal/httpx", "internal/awsx"}, banned: except(heavy, "github.com/aws/"),
 		why: "finding a cluster and making its tokens needs AWS; talking to it is another adapter's"},
-	{packages: []string{"internal/helm/manifest"}, allowed: []string{"internal/release"}, banned: append([]string{"os", "net", "k8s.io/client-go", "k8s.io/cli-runtime"}, except(heavy, "k8s.io/", "sigs.k8s.io/")...),
+	{packages: []string{"internal/helm/manifest"}, allowed: []string{"internal/release", "internal/text"}, banned: append([]string{"os", "net", "k8s.io/client-go", "k8s.io/cli-runtime"}, except(heavy, "k8s.io/", "sigs.k8s.io/")...),
 		why: "a manifest is text and fields; it needs neither Helm nor a cluster"},
 	{packages: []string{"internal/helm/failure"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text"}, banned: append([]string{"os", "net", "k8s.io/client-go"}, except(heavy, "helm.sh/", "k8s.io/")...),
 		why: "errors are classified by their texts alone"},
@@ -90,7 +96,7 @@ var floors = []floor{
 	{packages: []string{"internal/helm/plan"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text", "internal/helm/manifest", "internal/helm/failure", "internal/helm/chart", "internal/helm/objects", "internal/helm/history"},
 		banned: append([]string{"os", "net"}, except(heavy, "helm.sh/", "k8s.io/")...),
 		why:    "it sends dry runs only; what applies a release is above it"},
-	{packages: []string{"internal/helm"}, allowed: []string{"internal/release", "internal/httpx", "internal/helm/"}, banned: append([]string{"os"}, except(heavy, "helm.sh/", "k8s.io/")...),
+	{packages: []string{"internal/helm"}, allowed: []string{"internal/release", "internal/text", "internal/httpx", "internal/helm/"}, banned: append([]string{"os"}, except(heavy, "helm.sh/", "k8s.io/")...),
 		why: "moving to the next major version of Helm must be the work of this package and those below it"},
 	{packages: []string{"internal/kube/store"}, banned: except(heavy, "k8s.io/"),
 		why: "a store follows any kind of object and knows nothing of releases"},
@@ -314,6 +320,109 @@ func TestOnlyAppTouchesTheProcess(t *testing.T) {
 			})
 		}
 	}
+}
+
+// waysOut are the names by which code could print past the sink of internal/app, by the import path of their package; nil: all of them.
+// Where one is allowed, the sink itself is made.
+var waysOut = []struct {
+	path    string
+	names   []string
+	allowed []string // files
+}{
+	{"fmt", []string{"Print", "Printf", "Println"}, nil},
+	{"log", nil, []string{"internal/app/capture.go", "internal/helm/renderer/serve.go"}}, // the renderer is a child of the sink's process
+	{"log/slog", nil, nil},
+	{"log/syslog", nil, nil},
+	{"k8s.io/klog/v2", []string{"Info", "Infof", "InfoS", "Warning", "Warningf", "Error", "Errorf", "ErrorS", "Fatal", "Fatalf"}, nil},
+	{"syscall", []string{"Write", "Stdout", "Stderr"}, nil},
+	{"os", []string{"Stdout", "Stderr", "NewFile"}, []string{"internal/app/process.go", "internal/app/capture.go", "cmd/localaws/main.go"}},
+	{module + "internal/github", []string{"New"}, []string{"internal/app/sink.go"}},
+	{module + "internal/app", []string{"CurrentProcess"}, nil},
+}
+
+// TestEveryWayOutIsTheSink: what a package prints, it prints through internal/app's sink, which redacts and sanitizes it.
+func TestEveryWayOutIsTheSink(t *testing.T) {
+	t.Parallel()
+	checked := 0
+	for path, p := range load(t) {
+		if strings.HasPrefix(path, "devenv/") {
+			continue
+		}
+		for _, file := range p.Syntax {
+			at := strings.TrimPrefix(p.Fset.Position(file.Pos()).Filename, rootOf(t)+"/")
+			for _, offence := range printsOf(file, at) {
+				t.Errorf("%s: %s: print through the reporter, or through a writer of the process", at, offence)
+			}
+			checked++
+		}
+	}
+	if checked < 100 {
+		t.Errorf("%d files were checked", checked)
+	}
+}
+
+// TestWaysOutAreFound holds the search itself to files that print.
+func TestWaysOutAreFound(t *testing.T) {
+	t.Parallel()
+	for source, want := range map[string]int{
+		"import \"fmt\"\nfunc f() { fmt.Println(1) }":                                   1,
+		"import \"fmt\"\nfunc f() string { return fmt.Sprint(1) }":                      0,
+		"import other \"fmt\"\nfunc f() { other.Printf(\"\") }":                         1,
+		"import \"log\"\nfunc f() { log.Default() }":                                    1,
+		"import \"os\"\nvar out = os.Stdout":                                            1,
+		"import \"github.com/onedigest/onedigest/internal/github\"\nvar a = github.New": 1,
+	} {
+		file, err := parser.ParseFile(token.NewFileSet(), "a.go", "package a\n"+source, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := printsOf(file, "internal/a/a.go"); len(got) != want {
+			t.Errorf("%s: got %q", source, got)
+		}
+	}
+}
+
+// printsOf lists what a file uses of waysOut.
+func printsOf(file *ast.File, at string) (found []string) {
+	for _, way := range waysOut {
+		if slices.Contains(way.allowed, at) {
+			continue
+		}
+		name := path.Base(strings.TrimSuffix(way.path, "/v2"))
+		imported := false
+		for _, spec := range file.Imports {
+			if spec.Path.Value == strconv.Quote(way.path) {
+				imported = true
+				if spec.Name != nil {
+					name = spec.Name.Name
+				}
+			}
+		}
+		if !imported {
+			continue
+		}
+		ast.Inspect(file, func(node ast.Node) bool {
+			selector, is := node.(*ast.SelectorExpr)
+			if !is {
+				return true
+			}
+			of, is := selector.X.(*ast.Ident)
+			if is && of.Name == name && (way.names == nil || slices.Contains(way.names, selector.Sel.Name)) {
+				found = append(found, name+"."+selector.Sel.Name)
+			}
+			return true
+		})
+	}
+	return found
+}
+
+func rootOf(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
 }
 
 func TestMainsAreThin(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 
 	"github.com/onedigest/onedigest/internal/httpx"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // attemptTimeout limits one attempt of a request.
@@ -25,9 +26,10 @@ type Options struct {
 	// Environ looks up the AWS variables that set endpoints, the region, the profile and static keys. The SDK's default chain
 	// (profiles, SSO, the machine's role) supplies the rest. Nil means no variables.
 	Environ     func(name string) string
-	Region      string // "": the environment's or profile's
-	MaxAttempts int    // of one request
-	MaxResponse int64  // of one response, in bytes
+	Region      string        // "": the environment's or profile's
+	MaxAttempts int           // of one request
+	MaxResponse int64         // of one response, in bytes
+	Secrets     *text.Secrets // gets the credentials; may be nil
 }
 
 // Load reads the configuration for AWS's SDK; it sends no request.
@@ -42,7 +44,20 @@ func Load(ctx context.Context, options Options) (aws.Config, error) {
 	}
 	// The client is wrapped last, since the SDK adds AWS_CA_BUNDLE only to a client of its own kind.
 	loaded.HTTPClient = limitedClient{withoutRedirects(loaded.HTTPClient), options.MaxResponse}
+	loaded.Credentials = collectCredentials(loaded.Credentials, options.Secrets)
 	return loaded, nil
+}
+
+// collectCredentials adds the keys that a provider returns to secrets.
+func collectCredentials(provider aws.CredentialsProvider, secrets *text.Secrets) aws.CredentialsProvider {
+	if provider == nil || secrets == nil {
+		return provider
+	}
+	return aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+		credentials, err := provider.Retrieve(ctx)
+		secrets.Add(credentials.SecretAccessKey, credentials.SessionToken)
+		return credentials, err
+	})
 }
 
 // loadOptions passes the given environment to the SDK, which otherwise reads the process's own.

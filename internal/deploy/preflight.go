@@ -106,7 +106,8 @@ func resolvePaths(settings Settings, deps Deps) (request, error) {
 	deployment := release.Deployment{
 		Name: settings.Release, Namespace: settings.Namespace, Environment: settings.Environment, Images: settings.Images, Commit: settings.Commit,
 		Chart: resolve("chart", settings.Chart), ValuesFiles: resolveAll("values", settings.Values),
-		Set: settings.Set, SetJSON: settings.SetJSON, PinText: settings.PinText, ApplyCRDs: settings.ApplyCRDs, RunURL: deps.Holder.URL, Actor: deps.Holder.Actor,
+		Set: settings.Set, SetJSON: settings.SetJSON, PinText: settings.PinText, ApplyCRDs: settings.ApplyCRDs,
+		HideSecrets: settings.DryRun && !settings.LookupSecrets, RunURL: deps.Holder.URL, Actor: deps.Holder.Actor,
 	}
 	settings.CompareValues = resolveAll("compare-values", settings.CompareValues)
 	r := request{Deps: deps, settings: settings, deployment: deployment}

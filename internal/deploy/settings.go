@@ -37,6 +37,7 @@ type Settings struct {
 	AllowDiverged       bool
 	Unpin               bool
 	DryRun              bool
+	LookupSecrets       bool
 	CompareValues       []string
 	Heal                bool
 	RollbackFailedSmoke bool
@@ -104,6 +105,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Remove the pin of a deliberate rollback"})
 	setting.Bool(set, &s.DryRun, setting.Setting{Name: "dry-run",
 		Help: "Show what would change and what would fail, and change nothing"})
+	setting.Bool(set, &s.LookupSecrets, setting.Setting{Name: "lookup-secrets",
+		Help: "Let the chart's lookup read Secrets of the cluster in a dry run too; without it they are not found there"})
 	setting.List(set, &s.CompareValues, setting.Setting{Name: "compare-values", Commas: true, Value: "FILE",
 		Help: "Values file of another environment: a dry run lists the keys that it sets and this environment does not"}, setting.Text)
 	setting.Bool(set, &s.Heal, setting.Setting{Name: "heal",
@@ -112,7 +115,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Only roll back to the last verified revision if a smoke has failed the live one; for a step after smoke"})
 	setting.Var(set, &s.LeaseDuration, setting.Setting{Name: "lease-duration", Default: "15s", Value: "DURATION",
 		Help: "How long a killed run still holds the release after its last heartbeat"}, leaseDuration)
-	setting.Var(set, &s.GitHubToken, setting.Setting{Name: "github-token", Fallback: "GITHUB_TOKEN", Value: "TOKEN", Action: "${{ github.token }}",
+	setting.Var(set, &s.GitHubToken, setting.Setting{Name: "github-token", Secret: true, Fallback: "GITHUB_TOKEN", Value: "TOKEN", Action: "${{ github.token }}",
 		Help: "Token to compare commits by GitHub's API where the checkout's history ends too soon; it needs contents: read"}, setting.Text)
 	setting.Var(set, &s.Matrix, setting.Setting{Name: "matrix", Value: "FILE",
 		Help: "YAML file of several deploys in waves, each with its own settings beside these; later waves are skipped if one fails"}, setting.Text)
@@ -167,6 +170,9 @@ func (s *Settings) checkConflicts() error {
 	if limit := s.Timeout * soakPercent / 100; s.SmokeSoak > limit && s.Matrix == "" {
 		problems = append(problems, release.Problem{Setting: "smoke-soak", What: fmt.Sprintf("takes more than %d%% of --timeout %s (%s)", soakPercent, s.Timeout, limit.Round(time.Second)),
 			Do: "give a longer --timeout"})
+	}
+	if s.LookupSecrets && !s.DryRun && s.Matrix == "" {
+		problems = append(problems, release.Problem{Setting: "lookup-secrets", What: "is used by a dry run only", Do: "give --dry-run too"})
 	}
 	if len(s.CompareValues) > 0 && !s.DryRun {
 		problems = append(problems, release.Problem{Setting: "compare-values", What: "is used by a dry run only", Do: "give --dry-run too"})

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/onedigest/onedigest/internal/awsx"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // Options of a Client.
@@ -16,7 +17,8 @@ type Options struct {
 	// Environ looks up the AWS variables that set the endpoint, the region, the profile and static keys. The SDK's default chain
 	// (profiles, SSO, the machine's role) supplies the rest. Nil means no variables.
 	Environ func(name string) string
-	Region  string // "": the environment's or profile's; an ECR host names its region itself
+	Region  string        // "": the environment's or profile's; an ECR host names its region itself
+	Secrets *text.Secrets // gets the credentials; may be nil
 }
 
 // Client talks to ECR. It may be used from several goroutines.
@@ -40,7 +42,7 @@ const (
 
 // New reads the configuration; it sends no request.
 func New(ctx context.Context, options Options) (*Client, error) {
-	loaded, err := awsx.Load(ctx, awsx.Options{Environ: options.Environ, Region: options.Region, MaxAttempts: maxAttempts, MaxResponse: maxResponse})
+	loaded, err := awsx.Load(ctx, awsx.Options{Environ: options.Environ, Region: options.Region, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: options.Secrets})
 	if err != nil {
 		return nil, fault(err, "reading the AWS configuration", "")
 	}

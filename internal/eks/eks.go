@@ -13,6 +13,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/awsx"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // Options of a Client.
@@ -20,7 +21,8 @@ type Options struct {
 	// Environ looks up the AWS variables that set endpoints, the region, the profile and static keys. The SDK's default chain
 	// (profiles, SSO, the machine's role) supplies the rest. Nil means no variables.
 	Environ func(name string) string
-	Region  string // of the clusters; "": the environment's or profile's
+	Region  string        // of the clusters; "": the environment's or profile's
+	Secrets *text.Secrets // gets the credentials; may be nil
 }
 
 // Client talks to EKS and STS in one region. It may be used from several goroutines.
@@ -42,7 +44,7 @@ const (
 
 // New reads the configuration; it sends no request. A missing or malformed region is a *release.InputError.
 func New(ctx context.Context, options Options) (*Client, error) {
-	loaded, err := awsx.Load(ctx, awsx.Options{Environ: options.Environ, Region: options.Region, MaxAttempts: maxAttempts, MaxResponse: maxResponse})
+	loaded, err := awsx.Load(ctx, awsx.Options{Environ: options.Environ, Region: options.Region, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: options.Secrets})
 	if err != nil {
 		return nil, fault(err, "reading the AWS configuration", "")
 	}

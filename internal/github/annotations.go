@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"github.com/sethvargo/go-githubactions"
-
-	"github.com/onedigest/onedigest/internal/text"
 )
 
 const (
@@ -40,16 +38,16 @@ func (r *Runner) annotate(kind string, a Annotation) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	message, title := truncate(text.Lines(a.Message, text.NoLimit), maxMessage), truncate(text.Line(a.Title, text.NoLimit), maxTitle)
+	message, title := truncate(r.lines(a.Message), maxMessage), truncate(r.line(a.Title), maxTitle)
 	if r.annotated[kind]++; r.annotated[kind] > maxAnnotations {
 		if title != "" {
 			title += ": "
 		}
-		_, _ = fmt.Fprintln(r.stdout, text.Lines(kind+": "+title+message, text.NoLimit))
+		_, _ = fmt.Fprintln(r.stdout, r.lines(kind+": "+title+message))
 		return
 	}
 	properties := githubactions.CommandProperties{}
-	for name, value := range map[string]string{"title": title, "file": text.Line(a.File, text.NoLimit), "line": number(a.Line), "col": number(a.Column)} {
+	for name, value := range map[string]string{"title": title, "file": r.line(a.File), "line": number(a.Line), "col": number(a.Column)} {
 		if value != "" {
 			properties[name] = value
 		}
@@ -66,7 +64,7 @@ func number(n int) string {
 
 // Group folds the lines up to EndGroup under a title: workflow commands, "Grouping log lines". Groups do not nest.
 func (r *Runner) Group(title string) {
-	title = text.Line(title, text.NoLimit)
+	title = r.line(title)
 	if !r.On() {
 		_, _ = fmt.Fprintln(r.stdout, title)
 		return

@@ -9,20 +9,24 @@ import (
 	"sync"
 
 	"github.com/sethvargo/go-githubactions"
+
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // Options of a Runner.
 type Options struct {
-	Getenv func(string) string // the environment; nil: an empty one
-	Stdout io.Writer           // what the runner reads commands from; nil: nowhere
+	Getenv  func(string) string // the environment; nil: an empty one
+	Stdout  io.Writer           // what the runner reads commands from; nil: nowhere
+	Secrets *text.Secrets       // that no command shows, except the one that masks; nil: none
 }
 
 // Runner is the runner that a verb runs on. Off GitHub it prints no output, summary, mask or annotation, and a group is
 // only its title. It may be used by several goroutines.
 type Runner struct {
-	getenv func(string) string
-	stdout io.Writer
-	action *githubactions.Action
+	getenv  func(string) string
+	stdout  io.Writer
+	secrets *text.Secrets
+	action  *githubactions.Action
 
 	mu                   sync.Mutex     // guards the fields below and writes to the files of commands
 	annotated            map[string]int // annotations so far, by kind
@@ -44,6 +48,7 @@ func New(options Options) *Runner {
 	return &Runner{
 		getenv:    options.Getenv,
 		stdout:    options.Stdout,
+		secrets:   options.Secrets,
 		annotated: map[string]int{},
 		action: githubactions.New(githubactions.WithGetenv(githubactions.GetenvFunc(options.Getenv)),
 			githubactions.WithWriter(options.Stdout)),
@@ -72,6 +77,16 @@ func (r *Runner) Actor() string {
 		return actor
 	}
 	return r.getenv("GITHUB_ACTOR")
+}
+
+// lines redacts and sanitizes a text of several lines, twice as internal/app does it.
+func (r *Runner) lines(untrusted string) string {
+	return r.secrets.Redact(text.Lines(r.secrets.Redact(untrusted), text.NoLimit))
+}
+
+// line is lines, on one line.
+func (r *Runner) line(untrusted string) string {
+	return r.secrets.Redact(text.Line(r.secrets.Redact(untrusted), text.NoLimit))
 }
 
 // issue prints a command. The library panics where it cannot write; a closed log is no reason to fail.

@@ -28,7 +28,7 @@ func (r *Runner) SetOutput(name, value string) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	value = strings.ToValidUTF8(value, string(utf8.RuneError))
+	value = strings.ToValidUTF8(r.redactOutput(value), string(utf8.RuneError))
 	switch {
 	case !outputName.MatchString(name):
 		return fmt.Errorf("setting output %q: the name must be letters, digits, - and _, not starting with a digit or -", name)
@@ -52,4 +52,12 @@ func (r *Runner) SetOutput(name, value string) error {
 		return release.NewFault("GitHub runner", "", err, "setting output %q", name)
 	}
 	return nil
+}
+
+// redactOutput redacts a value. One that is a JSON document stays one.
+func (r *Runner) redactOutput(value string) string {
+	if strings.HasPrefix(value, "{") || strings.HasPrefix(value, "[") {
+		return r.secrets.RedactJSON(value)
+	}
+	return r.secrets.Redact(value)
 }

@@ -34,7 +34,7 @@ func (r *Runner) Summary(markdown string) error {
 	if info, err := os.Stat(file); err == nil {
 		room -= info.Size()
 	}
-	markdown = truncateMarkdown(strings.ToValidUTF8(markdown, string(utf8.RuneError)), int(max(room, 0)))
+	markdown = truncateMarkdown(strings.ToValidUTF8(r.secrets.Redact(markdown), string(utf8.RuneError)), int(max(room, 0)))
 	if markdown == "" {
 		return nil
 	}

@@ -35,7 +35,7 @@ func (c *Client) Render(ctx context.Context, deployment release.Deployment) (rel
 	}
 	rendered, err := s.render(deployment, loaded, state)
 	if err == nil {
-		err = cmp.Or(loaded.CheckPaths(deployment, s.target(state), rendered), history.CheckSize(loaded.Record(deployment, rendered)))
+		err = cmp.Or(loaded.CheckPaths(deployment, s.target(deployment, state), rendered), history.CheckSize(loaded.Record(deployment, rendered)))
 	}
 	if err != nil {
 		return release.Rendering{}, failure.Classify(ctx, err, "rendering release %q", deployment.Name)

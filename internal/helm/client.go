@@ -13,6 +13,7 @@ import (
 	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/helm/renderer"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 	"helm.sh/helm/v3/pkg/kube"
 	"k8s.io/client-go/rest"
 )
@@ -39,6 +40,7 @@ type Client struct {
 	logged     *sync.Map // lines that were logged once
 	timeouts   timeouts
 	renderer   renderer.Renderer
+	collector  *collector
 }
 
 // timeouts are the limits of a client's waits.
@@ -65,13 +67,20 @@ func New(config *rest.Config, namespace string, log func(line string)) (*Client,
 	}
 	// Helm's own --timeout is five minutes: a revision that is in progress for longer belongs to a killed run. A runner kills a
 	// cancelled job after 7.5 s, which must suffice to mark the release as failed.
-	return &Client{connection: newConnection(config), namespace: namespace, log: log, charts: new(chart.Cache), authors: new(authors), logged: new(sync.Map),
+	return &Client{collector: new(collector), connection: newConnection(config), namespace: namespace, log: log, charts: new(chart.Cache), authors: new(authors), logged: new(sync.Map),
 		timeouts: timeouts{otherHelm: 5 * time.Minute, poll: 2 * time.Second, records: 2 * time.Second, unreachable: time.Minute}}, nil
 }
 
 // RenderWith makes the client render charts in child processes with limits; the command starts a program that calls renderer.Serve.
 // Without it, charts are rendered in this process.
 func (c *Client) RenderWith(command []string) { c.renderer = renderer.Renderer{Command: command} }
+
+// Collecting returns the same client, which adds what charts, values and revisions contain to secrets before anything can quote it.
+func (c *Client) Collecting(secrets *text.Secrets) *Client {
+	other := *c
+	other.collector = &collector{secrets: secrets}
+	return &other
+}
 
 // In returns a client of another namespace of the same cluster. Both share what they read of the cluster's API.
 func (c *Client) In(namespace string) *Client {
@@ -83,8 +92,10 @@ func (c *Client) In(namespace string) *Client {
 // Check reports everything that is wrong with a deployment's chart and values and that can be found without the cluster: the
 // chart loads, every values file is YAML, the values fit the chart's schema, the paths of the images exist, and the chart's own files fit into the release's record. Whether the templates render depends
 // on the cluster: Render finds out. The error is an *release.InputError with all problems that can be found at once.
-func (c *Client) Check(deployment release.Deployment) error {
+func (c *Client) Check(deployment release.Deployment) (err error) {
+	c.collector.publish(deployment)
 	loaded, err := chart.Load(deployment)
+	defer func() { c.collector.given(deployment, loaded, err) }()
 	if err != nil {
 		return err
 	}

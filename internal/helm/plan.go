@@ -42,5 +42,8 @@ func (c *Client) Plan(ctx context.Context, deployment release.Deployment) (relea
 	if err != nil {
 		return release.Plan{}, failure.Classify(ctx, err, "planning the deploy of release %q in namespace %q", deployment.Name, deployment.Namespace)
 	}
+	if asked := s.hiddenLookups.Load(); asked > 0 {
+		planned.Notes = append(planned.Notes, fmt.Sprintf("the chart's templates looked Secrets up (%d requests) and found none, because a dry run reads none: the deploy may render something else (--lookup-secrets reads them)", asked))
+	}
 	return planned, nil
 }

@@ -50,7 +50,7 @@ func TestPlan(t *testing.T) {
 	s.change("/configmaps/shop", func(object map[string]any) { object["data"] = map[string]any{"word": "drifted"} })
 	check("after a change by hand", d, release.Unchanged, `drift ConfigMap/shop data.word: "drifted" -> "drifted"`)
 	check("another value", withWord(d, "two"), release.Changed,
-		`change Deployment/shop spec.template.spec.containers[app].env[WORD_one]: {"name":"WORD_one","value":"z"} ->  spec.template.spec.containers[app].env[WORD_two]:  -> {"name":"WORD_two","value":"z"}`,
+		`change Deployment/shop spec.template.spec.containers[app].env[WORD_one]: *** ->  spec.template.spec.containers[app].env[WORD_two]:  -> ***`,
 		`change Service/shop metadata.annotations.word-one: "x" ->  metadata.annotations.word-two:  -> "x"`,
 		"create ConfigMap/shop-two", "create Job/after", "create Job/before", "delete ConfigMap/shop-one",
 		`drift ConfigMap/shop data.word: "drifted" -> "two"`)

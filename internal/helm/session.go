@@ -41,8 +41,9 @@ type session struct {
 	stopped func() error                  // the context's error: nothing new may begin after it
 	sleep   func(time.Duration) (ok bool) // false if the context has ended
 	close   context.CancelFunc            // ends all requests
-	// renderFiles renders templates, until the operation's context ends.
-	renderFiles func(*helmchart.Chart, chartutil.Values) (map[string]string, error)
+	// renderFiles renders templates, until the operation's context ends. Their lookups are asked with the configuration.
+	renderFiles   func(*rest.Config, *helmchart.Chart, chartutil.Values) (map[string]string, error)
+	hiddenLookups atomic.Int64 // how often templates looked Secrets up and found none, because the deployment hides them
 }
 
 // open begins an operation. It discovers the cluster's API if that has not been done yet.
@@ -67,11 +68,11 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 	}
 	s := &session{client: c, stopped: ctx.Err, sleep: sleeper(ctx), close: closeAll, restGetter: &restGetter{config: configFor(requests), namespace: c.namespace}}
 	s.api.Store(api)
-	s.renderFiles = func(chart *helmchart.Chart, values chartutil.Values) (map[string]string, error) {
-		return c.renderer.Render(ctx, s.config, chart, values)
+	s.renderFiles = func(config *rest.Config, chart *helmchart.Chart, values chartutil.Values) (map[string]string, error) {
+		return c.renderer.Render(ctx, config, chart, values)
 	}
 	s.store, err = history.NewStore(history.Options{Config: configFor(records), Namespace: c.namespace, Stopped: s.stopped, Sleep: sleeper(records), Log: c.logOnce,
-		AuthorOf: func(*helmrelease.Release) (history.Author, error) { return history.Author{}, nil }})
+		AuthorOf: func(*helmrelease.Release) (history.Author, error) { return history.Author{}, nil }, Collect: c.collector.revision, Redact: c.collector.redact})
 	if err != nil {
 		closeAll()
 		return nil, failure.Fault(err, "preparing the requests to %q", c.connection.config.Host)
@@ -115,11 +116,23 @@ func (s *session) refresh(ctx context.Context) error {
 
 // render renders the next revision of a release.
 func (s *session) render(deployment release.Deployment, loaded *chart.Chart, state history.State) (*chart.Rendered, error) {
-	return loaded.RenderRevision(deployment, s.target(state))
+	rendered, err := loaded.RenderRevision(deployment, s.target(deployment, state))
+	s.client.collector.given(deployment, loaded, err)
+	if err == nil {
+		s.client.collector.rendered(rendered.Manifest, rendered.Hooks)
+	}
+	return rendered, err
 }
 
-func (s *session) target(state history.State) chart.Target {
-	return chart.Target{Render: s.renderFiles, Capabilities: s.api.Load().capabilities, Revision: state.NextRevision(), Install: state.Install}
+func (s *session) target(deployment release.Deployment, state history.State) chart.Target {
+	config := s.config
+	if deployment.HideSecrets {
+		config = withoutSecrets(config, &s.hiddenLookups)
+	}
+	render := func(chart *helmchart.Chart, values chartutil.Values) (map[string]string, error) {
+		return s.renderFiles(config, chart, values)
+	}
+	return chart.Target{Render: render, Capabilities: s.api.Load().capabilities, Revision: state.NextRevision(), Install: state.Install}
 }
 
 // logOnce logs a line unless this client has logged it before: several operations of one deploy read the same release records and

@@ -19,10 +19,11 @@ import (
 
 // Access says which cluster to reach and how.
 type Access struct {
-	Kubeconfig string   // file, or several separated as in KUBECONFIG; "": Home's, or else the pod's service account
-	Context    string   // of the kubeconfig; "": its current context
-	Home       string   // directory whose .kube/config is used when Kubeconfig is ""; "": none
-	WorkTree   WorkTree // that the kubeconfig must have nothing to do with
+	Kubeconfig string        // file, or several separated as in KUBECONFIG; "": Home's, or else the pod's service account
+	Context    string        // of the kubeconfig; "": its current context
+	Home       string        // directory whose .kube/config is used when Kubeconfig is ""; "": none
+	Secrets    *text.Secrets // gets the credentials; may be nil
+	WorkTree   WorkTree      // that the kubeconfig must have nothing to do with
 }
 
 // Settings that an error may be about.
@@ -77,8 +78,10 @@ func loadConfig(access Access) (*rest.Config, error) {
 	}
 	kubeconfig, err := rules.Load()
 	if err != nil {
+		collectMalformed(files, access.Secrets)
 		return nil, release.BadSetting(settingKubeconfig, fmt.Sprintf("reading %q: %s", access.describe(files), text.Line(err.Error(), maxErrorBytes)), "give a kubeconfig file")
 	}
+	collectKubeconfig(kubeconfig, access.Secrets)
 	context, err := selectContext(kubeconfig, access, files)
 	if err != nil {
 		return nil, err

@@ -63,6 +63,7 @@ func (l *login) currentSecret(ctx context.Context, refused *secret) (*secret, er
 	if err != nil {
 		return nil, &loginError{host: l.host, err: err}
 	}
+	l.options.Secrets.Add(fresh.password, fresh.identity)
 	l.known = &fresh
 	return l.known, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/onedigest/onedigest/internal/httpx"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // Credentials returns the user name and password for a registry host; both empty means anonymous. It is called once for
@@ -27,6 +28,7 @@ type Options struct {
 	Transport    http.RoundTripper // nil: one with time limits that connects to no link-local address
 	Log          func(line string) // gets a line for each retry; nil: nobody
 	UserAgent    string
+	Secrets      *text.Secrets // gets every credential that is sent; may be nil
 }
 
 // Client talks to OCI registries. It may be used from several goroutines.
@@ -52,6 +54,7 @@ func New(options Options) *Client {
 	if options.Transport == nil {
 		options.Transport = defaultTransport()
 	}
+	options.Transport = httpx.CollectCredentials(options.Transport, options.Secrets)
 	return &Client{
 		options:   options,
 		transport: &httpx.RetryTransport{Next: options.Transport, Throttled: asksToSlowDown, Transient: isTransient, Log: options.Log},

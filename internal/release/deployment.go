@@ -18,6 +18,7 @@ type Deployment struct {
 	Set         []string // path=value, every value a string exactly as given; see ParseAssignment
 	SetJSON     []string // path=JSON
 	PinText     bool     // pin references in environment variables, arguments and ConfigMaps too
+	HideSecrets bool     // templates that look a Secret up find none
 	ApplyCRDs   bool     // apply the definitions of the chart's crds directory also if the cluster has different ones
 	RunURL      string   // of the workflow run, "" if none
 	Actor       string   // who started the run, "" if unknown

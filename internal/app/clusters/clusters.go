@@ -18,6 +18,7 @@ func Connect(ctx context.Context, run *app.RunContext, ref setting.ClusterRef) (
 	if err != nil {
 		return nil, nil, err
 	}
+	kube.CollectSecrets(config, run.Secrets)
 	client, err := kube.New(config)
 	return client, config, err
 }
@@ -31,7 +32,7 @@ func configure(ctx context.Context, run *app.RunContext, ref setting.ClusterRef)
 	if kubeconfig != "" && !filepath.IsAbs(kubeconfig) && !strings.ContainsRune(kubeconfig, filepath.ListSeparator) {
 		kubeconfig = filepath.Join(run.Process.Dir, kubeconfig)
 	}
-	access := kube.Access{Kubeconfig: kubeconfig, Context: ref.Context, Home: run.Process.Getenv("HOME")}
+	access := kube.Access{Kubeconfig: kubeconfig, Context: ref.Context, Home: run.Process.Getenv("HOME"), Secrets: run.Secrets}
 	if !ref.AllowWorkTree {
 		access.WorkTree = kube.WorkTree{Root: run.Workspace().Root(), Dir: run.Process.Dir}
 	}

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"net/url"
 	"sync"
 
 	"github.com/onedigest/onedigest/internal/app"
@@ -11,7 +12,9 @@ import (
 	"github.com/onedigest/onedigest/internal/kube"
 	"github.com/onedigest/onedigest/internal/kube/lease"
 	"github.com/onedigest/onedigest/internal/kube/rollout"
+	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // connections are those of one run: one connection and one discovery cache for each cluster, however many releases are
@@ -36,6 +39,17 @@ type cluster struct {
 	*kube.Client
 	*lease.Leases
 	*rollout.Watcher
+	secrets *text.Secrets
+}
+
+// Address waits for the release's external address, which is no secret, although a value or an environment variable may be equal to
+// its host.
+func (c cluster) Address(ctx context.Context, namespace, name string, address release.Address, report func(string)) (string, error) {
+	found, err := c.Client.Address(ctx, namespace, name, address, report)
+	if parsed, parseErr := url.Parse(found); err == nil && parseErr == nil {
+		c.secrets.Publish(found, parsed.Host, parsed.Hostname())
+	}
+	return found, err
 }
 
 // connect connects to the cluster that the settings name.
@@ -61,7 +75,8 @@ func (c *connections) connect(ctx context.Context, settings deploy.Settings) (co
 	if err != nil {
 		return connection{}, err
 	}
+	chart = chart.Collecting(c.run.Secrets)
 	chart.RenderWith(c.run.Process.Child)
-	c.byCluster[settings.ClusterRef] = connection{cluster{client, leases, watcher}, chart}
+	c.byCluster[settings.ClusterRef] = connection{cluster{client, leases, watcher, c.run.Secrets}, chart}
 	return c.byCluster[settings.ClusterRef], nil
 }

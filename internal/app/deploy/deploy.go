@@ -79,6 +79,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 	}
 	commits := newCommits(run, settings.GitHubToken)
 	newDeps := func(settings deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
+		run.CollectAssignments(append(settings.Set[:len(settings.Set):len(settings.Set)], settings.SetJSON...)...)
 		connection, err := connections.connect(ctx, settings)
 		if err != nil {
 			return deploy.Deps{}, err
@@ -140,7 +141,7 @@ const (
 )
 
 func (s smoker) Check(file string) error {
-	_, err := appsmoke.Checks{Workspace: s.run.Workspace(), Setting: "smoke-checks"}.Load(file)
+	_, err := appsmoke.Checks{Workspace: s.run.Workspace(), Setting: "smoke-checks", Secrets: s.run.Secrets}.Load(file)
 	return err
 }
 

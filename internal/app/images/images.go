@@ -3,12 +3,14 @@ package images
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/ecr"
 	"github.com/onedigest/onedigest/internal/registry"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // Images reads and writes images and their evidence. It speaks OCI's distribution protocol, and where the registry is ECR
@@ -19,21 +21,23 @@ type Images struct {
 	ecr      *ecr.Client
 	reporter release.Reporter
 	now      func() time.Time
+	secrets  *text.Secrets
 }
 
 // New reads the AWS configuration of the environment; it sends nothing.
 func New(ctx context.Context, run *app.RunContext) (*Images, error) {
-	cloud, err := ecr.New(ctx, ecr.Options{Environ: run.Process.Getenv})
+	cloud, err := ecr.New(ctx, ecr.Options{Environ: run.Process.Getenv, Secrets: run.Secrets})
 	if err != nil {
 		return nil, err
 	}
 	login := credentials(cloud, run.Mask)
-	return &Images{ecr: cloud, reporter: run.Reporter, now: run.Process.Now, login: login, registry: registry.New(registry.Options{
+	return &Images{ecr: cloud, reporter: run.Reporter, secrets: run.Secrets, now: run.Process.Now, login: login, registry: registry.New(registry.Options{
 		Credentials:  login,
 		Refused:      cloud.Forget,
 		DockerConfig: true,
 		Log:          func(line string) { run.Reporter.Infof("%s", line) },
 		UserAgent:    "onedigest",
+		Secrets:      run.Secrets,
 	})}, nil
 }
 
@@ -107,4 +111,16 @@ func (i *Images) Tag(ctx context.Context, repository release.Repository, looked 
 		return i.ecr.PutTag(ctx, repository, looked.Manifest, looked.MediaType, digest, tag)
 	}
 	return i.registry.PutTag(ctx, repository, looked.Manifest, looked.MediaType, digest, tag)
+}
+
+// redact redacts what a record says in words. What identifies the image and the environment is no secret.
+func (i *Images) redact(found release.Evidence) release.Evidence {
+	found.URL, found.Run = i.secrets.Redact(found.URL), i.secrets.Redact(found.Run)
+	found.Checks, found.Pods = slices.Clone(found.Checks), slices.Clone(found.Pods)
+	for _, list := range [][]string{found.Checks, found.Pods} {
+		for at := range list {
+			list[at] = i.secrets.Redact(list[at])
+		}
+	}
+	return found
 }

@@ -22,7 +22,7 @@ func (i *Images) Record(ctx context.Context, found release.Evidence) (release.Di
 		return release.Digest{}, err
 	}
 	found.After = earlier[:min(len(earlier), maxAfter)]
-	content, err := evidence.Encode(found)
+	content, err := evidence.Encode(i.redact(found))
 	if err != nil {
 		return release.Digest{}, err
 	}

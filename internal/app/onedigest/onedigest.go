@@ -38,6 +38,7 @@ func run(ctx context.Context, process app.Process) int {
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	completing := len(process.Args) > 0 && strings.HasPrefix(process.Args[0], "__complete")
+	process = process.ThroughSink()
 	process.Program = program
 	for _, verb := range Verbs() {
 		root.AddCommand(subcommand(verb, process, completing, &code))

@@ -18,6 +18,7 @@ import (
 	"github.com/onedigest/onedigest/internal/probe"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/smoke"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // Command is the smoke verb as a program.
@@ -74,7 +75,7 @@ func Run(ctx context.Context, settings *smoke.Settings, run *app.RunContext) (sm
 // file of checks.
 func NewDeps(settings *smoke.Settings, run *app.RunContext, cluster *kube.Client, setting string) (smoke.Deps, error) {
 	deps := smoke.Deps{
-		Checks:   Checks{Workspace: run.Workspace(), Setting: setting},
+		Checks:   Checks{Workspace: run.Workspace(), Setting: setting, Secrets: run.Secrets},
 		Reporter: run.Reporter, Now: run.Process.Now, Pause: pause, RunURL: run.RunURL(),
 	}
 	sender := prober{Prober: probe.New(probe.Options{CommitHeader: settings.CommitFrom.CommitHeader(), UserAgent: "onedigest-smoke"})}
@@ -114,7 +115,8 @@ func (prober) CheckURL(url string) error {
 // Checks reads checks files of the work tree.
 type Checks struct {
 	Workspace app.Workspace
-	Setting   string // that names the file
+	Setting   string        // that names the file
+	Secrets   *text.Secrets // gets what the requests authenticate with
 }
 
 // Load reads a checks file; none for "". The error is a *release.InputError.
@@ -126,7 +128,27 @@ func (c Checks) Load(path string) ([]release.Check, error) {
 	if err != nil {
 		return nil, err
 	}
-	return probe.LoadChecks(path, content)
+	checks, err := probe.LoadChecks(path, content)
+	if err != nil { // which may quote any part of the file
+		c.Secrets.AddPossible(text.Scalars(string(content))...)
+		return nil, err
+	}
+	for _, check := range checks {
+		c.collect(check)
+	}
+	return checks, nil
+}
+
+// collect adds what a check sends: the server's answer may give it back.
+func (c Checks) collect(check release.Check) {
+	for name, value := range check.Headers {
+		if text.NamesSecret(name) {
+			c.Secrets.Add(text.CredentialsOf(value)...)
+			c.Secrets.Add(value)
+		}
+	}
+	c.Secrets.Add(text.PasswordOf(check.Path))
+	c.Secrets.AddPossible(check.Body)
 }
 
 func pause(ctx context.Context, duration time.Duration) {

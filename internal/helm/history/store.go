@@ -32,7 +32,7 @@ import (
 // MaxRevisions is how many revisions of a release are kept, and how many are read at most.
 const MaxRevisions = 10
 
-// Options say how a store reaches the cluster. All are required.
+// Options say how a store reaches the cluster. All but the last two are required.
 type Options struct {
 	Config    *rest.Config // its transport ends the requests
 	Namespace string
@@ -41,6 +41,8 @@ type Options struct {
 	Log       func(line string)             // warnings
 	// AuthorOf says who creates a revision. It may change the revision before it is recorded and its hooks run, or refuse it.
 	AuthorOf func(*helmrelease.Release) (Author, error)
+	Collect  func(*helmrelease.Release) // gets every revision that is read or recorded; may be nil
+	Redact   func(string) string        // of what is recorded in words; may be nil
 }
 
 // Store is the revisions of a namespace's releases, for one operation. In place of Helm's driver it reads no more of a long
@@ -71,6 +73,12 @@ func NewStore(options Options) (*Store, error) {
 	}
 	resource := func(name string) metadata.ResourceInterface {
 		return lister.Resource(core.SchemeGroupVersion.WithResource(name)).Namespace(options.Namespace)
+	}
+	if options.Collect == nil {
+		options.Collect = func(*helmrelease.Release) {}
+	}
+	if options.Redact == nil {
+		options.Redact = func(text string) string { return text }
 	}
 	return &Store{Options: options, secrets: client.CoreV1().Secrets(options.Namespace), metadata: resource("secrets"), configMaps: resource("configmaps"),
 		known: map[string]*core.Secret{}}, nil
@@ -112,6 +120,7 @@ func (s *Store) decode(secret *core.Secret) (*helmrelease.Release, error) {
 	}
 	revision.Labels = customLabels(secret.Labels)
 	s.known[secret.Name] = secret
+	s.Collect(revision)
 	return revision, nil
 }
 
@@ -215,6 +224,7 @@ func (s *Store) Create(name string, revision *helmrelease.Release) error {
 	if err := s.Stopped(); err != nil {
 		return err
 	}
+	s.Collect(revision)
 	author, err := s.AuthorOf(revision)
 	if err != nil {
 		return err
@@ -223,6 +233,7 @@ func (s *Store) Create(name string, revision *helmrelease.Release) error {
 	for _, label := range []string{release.LabelMark, createdLabel, runLabel, statusLabel} {
 		delete(revision.Labels, label)
 	}
+	revision.Info.Description = s.Redact(revision.Info.Description)
 	content, err := encode(revision)
 	if err != nil {
 		return err
@@ -279,6 +290,7 @@ func (s *Store) update(name string, revision *helmrelease.Release) error {
 	if base == nil {
 		return fmt.Errorf("writing the record %q: %w", name, errPartial)
 	}
+	revision.Info.Description = s.Redact(revision.Info.Description)
 	content, err := encode(revision)
 	if err != nil {
 		return err

@@ -42,19 +42,24 @@ func TestDifferences(t *testing.T) {
 		before, after string
 		want          []string
 	}{
-		"nothing":              {"{a: 1, b: {}}", "{a: 1, c: ''}", nil},
-		"a field":              {"{spec: {replicas: 1}}", "{spec: {replicas: 2}}", []string{"spec.replicas: 1 -> 2"}},
-		"a field that comes":   {"{spec: {}}", "{spec: {paused: true}}", []string{"spec.paused:  -> true"}},
-		"a field that goes":    {"{spec: {paused: true}}", "{}", []string{`spec: {"paused":true} -> `}},
-		"a quoted step":        {"{metadata: {annotations: {a.b/c: x}}}", "{metadata: {annotations: {a.b/c: z}}}", []string{`metadata.annotations["a.b/c"]: "x" -> "z"`}},
-		"an item by its name":  {containers, strings.Replace(containers, "a:1", "a:2", 1), []string{`spec.template.spec.containers[app].image: "a:1" -> "a:2"`}},
-		"an item by its port":  {containers, strings.Replace(containers, "80}", "80, name: web}", 1), []string{`spec.template.spec.containers[app].ports[80].name:  -> "web"`}},
-		"an item that comes":   {"{env: [{name: A, value: a}]}", "{env: [{name: B, value: b}, {name: A, value: a}]}", []string{`env[B]:  -> {"name":"B","value":"b"}`}},
-		"an item that goes":    {"{env: [{name: A, value: a}, {name: B, value: b}]}", "{env: [{name: B, value: b}]}", []string{`env[A]: {"name":"A","value":"a"} -> `}},
-		"an order":             {"{env: [{name: A}, {name: B}]}", "{env: [{name: B}, {name: A}]}", []string{`env (order): ["A","B"] -> ["B","A"]`}},
-		"an item by its index": {"{rules: [{host: a}, {host: b}]}", "{rules: [{host: a}, {host: c}]}", []string{`rules[1].host: "b" -> "c"`}},
-		"a list of scalars":    {"{args: [a, b]}", "{args: [a]}", []string{`args: ["a","b"] -> ["a"]`}},
-		"another type":         {"{a: [1]}", "{a: {b: 1}}", []string{`a: [1] -> {"b":1}`}},
+		"nothing":               {"{a: 1, b: {}}", "{a: 1, c: ''}", nil},
+		"a field":               {"{spec: {replicas: 1}}", "{spec: {replicas: 2}}", []string{"spec.replicas: 1 -> 2"}},
+		"a field that comes":    {"{spec: {}}", "{spec: {paused: true}}", []string{"spec.paused:  -> true"}},
+		"a field that goes":     {"{spec: {paused: true}}", "{}", []string{`spec: {"paused":true} -> `}},
+		"a quoted step":         {"{metadata: {annotations: {a.b/c: x}}}", "{metadata: {annotations: {a.b/c: z}}}", []string{`metadata.annotations["a.b/c"]: "x" -> "z"`}},
+		"an item by its name":   {containers, strings.Replace(containers, "a:1", "a:2", 1), []string{`spec.template.spec.containers[app].image: "a:1" -> "a:2"`}},
+		"an item by its port":   {containers, strings.Replace(containers, "80}", "80, name: web}", 1), []string{`spec.template.spec.containers[app].ports[80].name:  -> "web"`}},
+		"an item that comes":    {"{env: [{name: A, value: a}]}", "{env: [{name: B, value: b}, {name: A, value: a}]}", []string{`env[B]: hidden`}},
+		"an item that goes":     {"{env: [{name: A, value: a}, {name: B, value: b}]}", "{env: [{name: B, value: b}]}", []string{`env[A]: hidden`}},
+		"an order":              {"{env: [{name: A}, {name: B}]}", "{env: [{name: B}, {name: A}]}", []string{`env (order): ["A","B"] -> ["B","A"]`}},
+		"an item by its index":  {"{rules: [{host: a}, {host: b}]}", "{rules: [{host: a}, {host: c}]}", []string{`rules[1].host: "b" -> "c"`}},
+		"a list of scalars":     {"{finalizers: [a, b]}", "{finalizers: [a]}", []string{`finalizers: ["a","b"] -> ["a"]`}},
+		"arguments":             {"{args: [a, b]}", "{args: [a]}", []string{`args: hidden`}},
+		"a command that comes":  {"{containers: [{name: a}]}", "{containers: [{name: a, command: [b]}]}", []string{`containers[a].command: hidden`}},
+		"a container that goes": {"{containers: [{name: a}, {name: b, env: [{name: A, value: c}]}]}", "{containers: [{name: a}]}", []string{`containers[b]: hidden`}},
+		"a variable":            {"{env: [{name: PORT, value: '1'}]}", "{env: [{name: PORT, value: '2'}]}", []string{`env[PORT].value: hidden`}},
+		"a variable's source":   {"{env: [{name: A, valueFrom: {secretKeyRef: {name: a, key: b}}}]}", "{env: [{name: A, valueFrom: {secretKeyRef: {name: c, key: b}}}]}", []string{`env[A].valueFrom.secretKeyRef.name: "a" -> "c"`}},
+		"another type":          {"{a: [1]}", "{a: {b: 1}}", []string{`a: [1] -> {"b":1}`}},
 		"a large value that comes": {"{}", "{spec: {a: " + strings.Repeat("x", 70) + ", b: " + strings.Repeat("y", 70) + "}}", []string{
 			`spec.a:  -> "` + strings.Repeat("x", 70) + `"`, `spec.b:  -> "` + strings.Repeat("y", 70) + `"`}},
 		"a changed line":     {`{data: {f: "a\nb\nc\n"}}`, `{data: {f: "a\nB\nc\n"}}`, []string{`data.f line 2: "b" -> "B"`}},
@@ -111,13 +116,11 @@ func TestImmutableChanges(t *testing.T) {
 func TestSecretsAreRedactedAsQuoted(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{"pa##[ss1word", "::add-mask::x", "zero\u200bwidth", "plain-secret", "two\nlines-of-it"} {
-		s := new(secrets)
-		s.addSecret(map[string]any{"kind": "Secret", "stringData": map[string]any{"password": value}})
-		s.sort()
+		s := collectSecrets(nil, []map[string]any{{"kind": "Secret", "stringData": map[string]any{"password": value}}})
 		for _, message := range []string{value, "quoted: " + value} {
 			shown := s.redact(failure.Sanitize(message))
 			for line := range strings.Lines(value) {
-				if plain := text.Line(line, text.NoLimit); len(plain) >= minSecret && strings.Contains(shown, plain) {
+				if plain := text.Line(line, text.NoLimit); len(plain) >= 8 && strings.Contains(shown, plain) {
 					t.Errorf("%q shows %q", message, shown)
 				}
 			}
