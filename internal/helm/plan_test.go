@@ -162,3 +162,35 @@ func TestRollbackTarget(t *testing.T) {
 		t.Errorf("got %+v, %v", target, err)
 	}
 }
+
+// TestBuiltImages: a rollback looks for every image that a deploy has pinned, and for no other.
+func TestBuiltImages(t *testing.T) {
+	t.Parallel()
+	reference := func(name, digit string) string {
+		return "registry.example.com/team/" + name + "@sha256:" + strings.Repeat(digit, 64)
+	}
+	object := func(digest string, images ...string) map[string]any {
+		containers := make([]any, len(images))
+		for i, image := range images {
+			containers[i] = map[string]any{"name": "c", "image": image}
+		}
+		return map[string]any{"kind": "Deployment", "spec": map[string]any{"template": map[string]any{
+			"metadata": map[string]any{"annotations": map[string]any{release.AnnotationDigest: digest}}, "spec": map[string]any{"containers": containers}}}}
+	}
+	shop, worker := reference("shop", "a"), reference("worker", "b")
+	objects := []map[string]any{object("sha256:"+strings.Repeat("b", 64), reference("proxy", "c"), worker), object("", reference("db", "d")), object("sha256:"+strings.Repeat("a", 64), shop)}
+	main, err := release.ParseDigest("sha256:" + strings.Repeat("a", 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, image := range builtImages(objects, main) {
+		got = append(got, image.String())
+	}
+	if !slices.Equal(got, []string{shop, worker}) {
+		t.Errorf("got %q", got)
+	}
+	if got := builtImages(objects, release.Digest{}); got != nil {
+		t.Errorf("of a revision that another tool made: %v", got)
+	}
+}
