@@ -28,7 +28,7 @@ func (s *DockerSettings) declare(set *setting.Set) {
 	setting.Var(set, &s.Dockerfile, setting.Setting{Name: "dockerfile", Value: "FILE",
 		Help: "Dockerfile inside the work tree, relative to the context (Docker builder; default: the context's Dockerfile or Containerfile)"}, treePath)
 	setting.List(set, &s.BuildArgs, setting.Setting{Name: "build-args", Value: "NAME=VALUE", Secret: true,
-		Help: "Build argument (Docker builder); no place for secrets, which the image's history and caches may keep. COMMIT, COMMIT_SHA, GIT_COMMIT, GIT_SHA, REVISION, VCS_REF and BUILD_DATE are given by themselves if the Dockerfile declares them"}, setting.NameValue)
+		Help: "Build argument (Docker builder); no place for secrets, which the image's history and caches may keep; COMMIT, GIT_COMMIT, REVISION, BUILD_DATE and the like are given if the Dockerfile declares them"}, setting.NameValue)
 	setting.Var(set, &s.Target, setting.Setting{Name: "target", Value: "STAGE",
 		Help: "Stage of the Dockerfile to build (Docker builder; default: the last)"}, parseStage)
 	setting.List(set, &s.Contexts, setting.Setting{Name: "build-contexts", Value: "NAME=DIR|docker-image://IMAGE@DIGEST",
