@@ -78,5 +78,11 @@ func (r request) goBackFrom(leaseCtx context.Context, live release.Revision, rev
 		}
 		return failed.result, failure
 	}
-	return failed.rollback(leaseCtx, nil)
+	result, err := failed.rollback(leaseCtx, nil)
+	if result.Outcome == release.RolledBack {
+		const unchecked = "its answers were not checked again: run smoke"
+		result.State += "; " + unchecked
+		r.Reporter.Infof("%s", unchecked)
+	}
+	return result, err
 }

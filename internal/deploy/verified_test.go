@@ -74,7 +74,7 @@ func TestRollbackFailedSmoke(t *testing.T) {
 		says    string
 	}{
 		"it failed": {&fakes{history: history(release.MarkFailed), target: target}, nil,
-			[]string{"acquire Lease", "rollback to 5", "watch Deployment/shop", "mark 8 proved", "release Lease"}, 0, release.RolledBack, "rolled back to revision 5"},
+			[]string{"acquire Lease", "rollback to 5", "watch Deployment/shop", "mark 8 proved", "release Lease"}, 0, release.RolledBack, "its answers were not checked again: run smoke"},
 		"it passed": {&fakes{history: history(release.MarkProved), target: target}, nil,
 			[]string{"acquire Lease", "release Lease"}, 0, release.Unchanged, "no smoke has failed the live revision 6"},
 		"it was inconclusive": {&fakes{history: history(release.MarkReady), target: target}, nil,
@@ -100,6 +100,9 @@ func TestRollbackFailedSmoke(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 			check(t, log, test.says)
+			if test.outcome == release.RolledBack && !strings.HasSuffix(result.State, test.says) {
+				t.Errorf("state %q does not end with %q", result.State, test.says)
+			}
 		})
 	}
 }

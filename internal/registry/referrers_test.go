@@ -367,6 +367,42 @@ func TestReferrersSkips(t *testing.T) {
 	}
 }
 
+// A manifest whose bytes are not those of its digest is no referrer, even if they are those of another.
+func TestReferrersOfOtherBytes(t *testing.T) {
+	t.Parallel()
+	h := newTestRegistry(t)
+	c := h.client()
+	image := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
+	listed, err := c.Attach(t.Context(), image, kind, media, []byte("listed"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := c.Attach(t.Context(), image, kind, media, []byte("served instead"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.open(sideRegistry, image.Repository, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	instead, found, err := r.getManifest(t.Context(), other.String())
+	if err != nil || !found {
+		t.Fatal(found, err)
+	}
+	h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/manifests/"+listed.String()) {
+			return false
+		}
+		w.Header().Set("Content-Type", instead.mediaType)
+		_, _ = w.Write(instead.bytes)
+		return true
+	})
+	got, skipped, err := read(t, c, image, nil)
+	if err != nil || len(got) != 1 || got[0].Digest != other || len(skipped) != 1 || !strings.Contains(skipped[0].Error(), "served bytes of") {
+		t.Errorf("got %v, %v, %v, want the other alone", got, skipped, err)
+	}
+}
+
 // The list's annotations decide what is read: a thousand records of another environment cost no request each.
 func TestReferrersFiltersByAnnotationsFirst(t *testing.T) {
 	t.Parallel()

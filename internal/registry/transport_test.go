@@ -3,9 +3,12 @@ package registry
 import (
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
 )
 
 func TestAsksToSlowDown(t *testing.T) {
@@ -54,5 +57,29 @@ func TestRefuseGuarded(t *testing.T) {
 		if err := refuseGuarded(t.Context(), "tcp", address, nil); (err != nil) != refused {
 			t.Errorf("%s: got %v, want refused = %t", address, err, refused)
 		}
+	}
+}
+
+// A redirect to a host below the registry's keeps its headers in net/http. Credentials are removed here.
+func TestOtherHostsGetNoCredentials(t *testing.T) {
+	t.Parallel()
+	var sent http.Header
+	registry, err := name.NewRegistry("registry.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{registry: registry, scheme: "https", next: roundTrip(func(r *http.Request) (*http.Response, error) {
+		sent = r.Header
+		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: r}, nil
+	})}
+	request := httptest.NewRequest(http.MethodGet, "https://storage.registry.example/blob", nil)
+	request.Header = http.Header{"Authorization": {"Basic secret"}, "Cookie": {"session=secret"}, "Accept": {"*/*"}}
+	response, err := s.sendToOtherHost(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if sent.Get("Authorization") != "" || sent.Get("Cookie") != "" || sent.Get("Accept") != "*/*" {
+		t.Errorf("sent %v", sent)
 	}
 }
