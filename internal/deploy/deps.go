@@ -123,9 +123,10 @@ type SmokeRequest struct {
 	Release     string
 	Address     release.Address
 	Image       release.Image
-	Pods        []string       // that run the image
-	Commit      release.Commit // that no answer may contradict; "" if unknown
-	AnyCommit   bool           // pods are meant to stay at an older revision, whose answers are right too
+	Others      []release.Image // other images that the release is pinned to
+	Pods        []string        // that run the image
+	Commit      release.Commit  // that no answer may contradict; "" if unknown
+	AnyCommit   bool            // pods are meant to stay at an older revision, whose answers are right too
 	Soak        time.Duration
 	MaxErrors   setting.Share
 }

@@ -156,6 +156,9 @@ func (r request) smoke(ctx context.Context, budget budget, url string, proof pro
 	}
 	asked := SmokeRequest{URL: url, Checks: r.settings.checksFile(), Environment: r.settings.Environment, Namespace: r.settings.Namespace, Release: r.settings.Release, Address: r.address,
 		Image: r.settings.Image, Pods: proof.pods, Commit: r.deployment.Commit, AnyCommit: proof.held, Soak: r.settings.SmokeSoak, MaxErrors: r.settings.SmokeMaxErrors}
+	for _, other := range r.settings.Images[min(1, len(r.settings.Images)):] {
+		asked.Others = append(asked.Others, other.Image)
+	}
 	where := url
 	if url == "" {
 		where = "the pods of " + r.settings.Release

@@ -36,7 +36,7 @@ func (a *asker) send(ctx context.Context, requests []request, settings Settings)
 			defer func() { <-slots }()
 			for _, check := range settings.CommitFrom.addCheck(request.checks) {
 				answer := a.deps.Prober.Probe(ctx, request.Endpoint, check)
-				if answer.Stage == release.StageDone || answer.Stage == release.StageCheck {
+				if !request.anyCommit && (answer.Stage == release.StageDone || answer.Stage == release.StageCheck) {
 					answer = a.checkCommit(answer, settings)
 				}
 				answers[i] = append(answers[i], answer)
@@ -52,7 +52,7 @@ func (a *asker) send(ctx context.Context, requests []request, settings Settings)
 // taken for another commit's.
 func (a *asker) checkCommit(answer release.Answer, settings Settings) release.Answer {
 	switch {
-	case settings.ExpectCommit == "" || a.AnyCommit || namesCommit(answer.Commit, settings.ExpectCommit):
+	case settings.ExpectCommit == "" || namesCommit(answer.Commit, settings.ExpectCommit):
 		return answer
 	case answer.Commit == "" && !settings.CommitFrom.mustName(answer.Check, a.Proved):
 		return answer

@@ -48,7 +48,7 @@ func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Setti
 	var seen seenRounds
 	soak := soakWindow{length: settings.Soak, budget: float64(settings.MaxErrors)}
 	logLine := logChanges(deps.Reporter)
-	asker := &asker{Subject: subject, deps: deps, reported: map[string]bool{}}
+	asker := newAsker(subject, deps)
 	for ctx.Err() == nil || report.Rounds == 0 {
 		answers, err := asker.runRound(ctx, settings)
 		if err != nil {

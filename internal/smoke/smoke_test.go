@@ -54,6 +54,7 @@ type fakeDeps struct {
 	url         string // of the release; "none" for none
 	hosts       []string
 	backends    func() release.Backends // nil: none
+	backendsOf  map[release.Digest]release.Backends
 	liveImage   release.Image
 
 	defaultChecks bool     // no file of checks is given
@@ -103,7 +104,10 @@ func (f *fakeDeps) Address(context.Context, string, string, release.Address, fun
 
 func (f *fakeDeps) Hosts(context.Context, string, string) ([]string, error) { return f.hosts, nil }
 
-func (f *fakeDeps) Backends(context.Context, string, string, release.Image) (release.Backends, error) {
+func (f *fakeDeps) Backends(_ context.Context, _, _ string, image release.Image) (release.Backends, error) {
+	if f.backendsOf != nil {
+		return f.backendsOf[image.Digest], nil
+	}
 	if f.backends == nil {
 		return release.Backends{}, nil
 	}

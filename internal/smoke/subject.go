@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	neturl "net/url"
+	"slices"
 	"strconv"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -18,6 +19,8 @@ type Subject struct {
 	Namespace string
 	Address   release.Address // as the settings have it: it may name the Service whose pods are asked
 	Image     release.Image   // that the release's workloads run; zero if unknown, so that no pod can be asked
+	// Others are other images that the release is pinned to. Their pods are asked too, and may name other commits.
+	Others []release.Image
 	// Proved is set if the pods are compared with the image by digest, so that an answer does not have to name its commit.
 	Proved bool
 	// AnyCommit is set if pods are meant to stay at another revision: their answers are right, whatever commit they name.
@@ -41,7 +44,8 @@ var routeCheck = release.Check{Name: "GET /", Path: "/", Method: "GET", StatusBe
 // request is one endpoint with the checks that are sent to it.
 type request struct {
 	release.Endpoint
-	checks []release.Check
+	checks    []release.Check
+	anyCommit bool // its answers may name any commit
 }
 
 // survey is what one round asks.
@@ -55,6 +59,11 @@ type asker struct {
 	Subject
 	deps     Deps
 	reported map[string]bool
+	others   map[string]bool // pods of the other images
+}
+
+func newAsker(subject Subject, deps Deps) *asker {
+	return &asker{Subject: subject, deps: deps, reported: map[string]bool{}, others: map[string]bool{}}
 }
 
 // infoOnce reports a line once in all rounds.
@@ -75,7 +84,7 @@ func (a *asker) survey(ctx context.Context) (survey, error) {
 	var found survey
 	checks := a.Checks
 	if a.canAskPods() {
-		backends, err := a.deps.Cluster.Backends(ctx, a.Namespace, a.Release, a.Image)
+		backends, err := a.backends(ctx)
 		if err != nil {
 			return a.withoutCluster(ctx, err), nil
 		}
@@ -97,6 +106,34 @@ func (a *asker) survey(ctx context.Context) (survey, error) {
 		found.wrong = []release.Answer{{Check: "pods", Stage: release.StageConnect, Wrong: []string{fmt.Sprintf("no pod of release %q is ready", a.Release)}}}
 	}
 	return found, nil
+}
+
+// backends reads those of every image, the main one first. A pod that runs several of them is asked once, and a Service has all its endpoints
+// whichever image's pods it was found by.
+func (a *asker) backends(ctx context.Context) (all release.Backends, err error) {
+	for i, image := range append([]release.Image{a.Image}, a.Others...) {
+		of, err := a.deps.Cluster.Backends(ctx, a.Namespace, a.Release, image)
+		if err != nil {
+			return all, err
+		}
+		all.Notes = append(all.Notes, of.Notes...)
+		for _, pod := range of.Pods {
+			at := slices.IndexFunc(all.Pods, func(known release.BackendPod) bool { return known.Pod == pod.Pod })
+			if at >= 0 {
+				all.Pods[at].Runs = all.Pods[at].Runs && pod.Runs
+				continue
+			}
+			if all.Pods = append(all.Pods, pod); i > 0 {
+				a.others[pod.Pod] = true
+			}
+		}
+		for _, service := range of.Services {
+			if !slices.ContainsFunc(all.Services, func(known release.BackendService) bool { return known.Object == service.Object }) {
+				all.Services = append(all.Services, service)
+			}
+		}
+	}
+	return all, nil
 }
 
 // withoutCluster is a round in which the cluster did not answer.
@@ -122,7 +159,7 @@ func (a *asker) outsideRequests(ctx context.Context, checks []release.Check) (re
 		addresses = []string{""}
 	}
 	for _, address := range addresses {
-		requests = append(requests, request{release.Endpoint{Base: a.URL, Address: address}, checks})
+		requests = append(requests, request{Endpoint: release.Endpoint{Base: a.URL, Address: address}, checks: checks, anyCommit: a.AnyCommit})
 	}
 	return requests
 }
@@ -144,10 +181,19 @@ func (a *asker) foreignEndpoints(backends release.Backends) (answers []release.A
 				who = "address " + endpoint.IP
 			}
 			answers = append(answers, release.Answer{Check: "endpoints", Address: release.Endpoint{Backend: endpoint}.Name(), Stage: release.StageCheck, OtherCommit: true,
-				Wrong: []string{fmt.Sprintf("%s sends requests to %s, which is no pod of release %q that runs %s", service.Object, who, a.Release, a.Image.Digest.Short())}})
+				Wrong: []string{fmt.Sprintf("%s sends requests to %s, which is no pod of release %q that runs %s", service.Object, who, a.Release, a.digests())}})
 		}
 	}
 	return answers
+}
+
+// digests names the images.
+func (a *asker) digests() string {
+	names := a.Image.Digest.Short()
+	for _, other := range a.Others {
+		names += " or " + other.Digest.Short()
+	}
+	return names
 }
 
 // insideRequests are those to every ready pod: by a file of checks at the port of the Service that they are for, or else by what
@@ -231,7 +277,8 @@ func (a *asker) insideRequest(pod release.BackendPod, host string) request {
 	if pod.HTTPS {
 		scheme = "https"
 	}
-	to := request{release.Endpoint{Backend: pod.Backend, Base: scheme + "://" + net.JoinHostPort(pod.IP, strconv.Itoa(pod.Port))}, a.Checks}
+	to := request{Endpoint: release.Endpoint{Backend: pod.Backend, Base: scheme + "://" + net.JoinHostPort(pod.IP, strconv.Itoa(pod.Port))}, checks: a.Checks,
+		anyCommit: a.AnyCommit || a.others[pod.Pod]}
 	switch {
 	case a.Checks == nil:
 		to.checks = []release.Check{pod.Check}

@@ -1,12 +1,15 @@
 package smoke_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
+	"github.com/onedigest/onedigest/internal/smoke"
 )
 
 // backendPod is a ready pod of the image, whose readiness is asked at /ready on 8081 and which a Service reaches on 8080.
@@ -149,5 +152,32 @@ func TestAReleaseThatNeverAnsweredIsJudged(t *testing.T) {
 	result, err := fake.run(t, "--release", "shop", "--environment", "staging", "--timeout", "30s")
 	if result.Verdict != release.Fail || !strings.Contains(fmt.Sprint(err), "Deployment/shop has no ready pod") || len(fake.marked) != 1 {
 		t.Errorf("got %q, %v, marked %v", result.Verdict, err, fake.marked)
+	}
+}
+
+// TestTheOtherImagesPodsAreAsked too: their commits are not compared, and a Service may lead to either.
+func TestTheOtherImagesPodsAreAsked(t *testing.T) {
+	t.Parallel()
+	other := image(t).Repository.At(releasetest.Digest(t, "b"))
+	shop := backendService("shop", "", "a", "b")
+	fake := &fakeDeps{answer: func(_ time.Time, endpoint string) release.Answer {
+		if endpoint == "pod b:8081" {
+			return answerFrom(olderCommit)
+		}
+		return answerFrom(commit)
+	}, backendsOf: map[release.Digest]release.Backends{
+		image(t).Digest: {Pods: []release.BackendPod{backendPod("a")}, Services: []release.BackendService{shop}},
+		other.Digest:    {Pods: []release.BackendPod{backendPod("b")}, Services: []release.BackendService{shop}},
+	}}
+	settings := smoke.Settings{ExpectCommit: commit, Consecutive: 3}
+	ask := func(others ...release.Image) (smoke.Report, error) {
+		return smoke.Ask(t.Context(), smoke.Subject{Release: "shop", Namespace: "staging", Image: image(t), Others: others, Proved: true}, settings,
+			smoke.Deps{Prober: fake, Cluster: fake, Reporter: reporter{fake: fake}, Now: func() time.Time { return fake.now }, Pause: func(context.Context, time.Duration) {}})
+	}
+	if report, err := ask(other); err != nil || len(report.Answers) != 2 {
+		t.Errorf("got %+v, %v", report.Answers, err)
+	}
+	if report, err := ask(); !release.IsBadRelease(err) {
+		t.Errorf("an endpoint of an image that is not the release's: got %+v, %v", report.Answers, err)
 	}
 }

@@ -157,9 +157,9 @@ func (s smoker) Smoke(ctx context.Context, request deploy.SmokeRequest) error {
 		return err
 	}
 	subject := smoke.Subject{URL: request.URL, Checks: checks, Release: request.Release, Namespace: request.Namespace, Address: request.Address,
-		Image: request.Image, Proved: true, AnyCommit: request.AnyCommit}
+		Image: request.Image, Others: request.Others, Proved: true, AnyCommit: request.AnyCommit}
 	report, err := smoke.Ask(ctx, subject, *settings, deps)
-	if err == nil || len(request.Pods) == 0 || request.AnyCommit { // the answers may be those of another image
+	if err == nil || len(request.Pods) == 0 || request.AnyCommit || len(request.Others) > 0 { // the answers may be those of another image
 		return err
 	}
 	settings.Image, settings.Environment, deps.Registry = request.Image, request.Environment, s.registry

@@ -29,11 +29,6 @@ func (s Source) WithFields(selector string) Source {
 	return s.with(func(options *meta.ListOptions) { options.FieldSelector = selector })
 }
 
-// WithLabels limits a source to the objects that match a label selector; "" limits nothing.
-func (s Source) WithLabels(selector string) Source {
-	return s.with(func(options *meta.ListOptions) { options.LabelSelector = selector })
-}
-
 // with returns the source with changed options for lists and watches.
 func (s Source) with(change func(*meta.ListOptions)) Source {
 	list, watching := s.list, s.watch
