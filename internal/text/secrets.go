@@ -3,10 +3,12 @@ package text
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf16"
 )
 
 // Values shorter than these are not redacted, in bytes: "true" and "8080" are everywhere, and a log without them says nothing.
@@ -211,7 +213,27 @@ func (s *Secrets) redactLiteral(literal string) string {
 			literal = string(encoded)
 		}
 	}
-	return commandEscapes.Replace(literal)
+	return escapeInvisible(commandEscapes.Replace(literal))
+}
+
+// escapeInvisible writes characters without a width, which a terminal may obey, as JSON's escapes (RFC 8259, section 7).
+func escapeInvisible(literal string) string {
+	if !strings.ContainsFunc(literal, isInvisible) {
+		return literal
+	}
+	var escaped strings.Builder
+	for _, r := range literal {
+		switch {
+		case !isInvisible(r):
+			escaped.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&escaped, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&escaped, `\u%04x`, r)
+		}
+	}
+	return escaped.String()
 }
 
 // commandEscapes writes what begins a runner's command as JSON's escapes.

@@ -1,0 +1,105 @@
+package text
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestSecretsAreRedactedInEveryForm: a value is found as it is, quoted, encoded, cut off and as a part of something longer.
+func TestSecretsAreRedactedInEveryForm(t *testing.T) {
+	t.Parallel()
+	const value = `ca"na<ry/41 x`
+	s := new(Secrets)
+	s.Add(value)
+	quoted, _ := json.Marshal(value)
+	for name, shown := range map[string]string{
+		"as it is": value, "quoted": fmt.Sprintf("%q", value), "JSON": string(quoted), "URL": "ca%22na%3Cry%2F41%20x", "form": "ca%22na%3Cry%2F41+x",
+		"base64": base64.StdEncoding.EncodeToString([]byte(value)), "cut": `ca"na<r…`, "cut before": `…na<ry/41 x`,
+		"base64 of more": base64.StdEncoding.EncodeToString([]byte("u:" + value + ":z")), "one line": "it is " + value + ", twice: " + value,
+	} {
+		got := s.Redact(shown)
+		if !strings.Contains(got, Redacted) || strings.Contains(got, "na<ry") || strings.Contains(got, `ca"na`) {
+			t.Errorf("%s: %q becomes %q", name, shown, got)
+		}
+	}
+	if got := s.Redact("nothing of it"); got != "nothing of it" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestPartsOfSecretsAreRedacted: what a value is made of is redacted on its own.
+func TestPartsOfSecretsAreRedacted(t *testing.T) {
+	t.Parallel()
+	for value, part := range map[string]string{
+		"first line of it\nsecond=canary-2\n":                         "canary-2",
+		"postgres://user:canary-3@db/x":                               "canary-3",
+		`{"auths":{"r.example.com":{"auth":"dXNlcjpjYW5hcnktNA=="}}}`: "canary-4",
+		"-----BEGIN KEY-----\nMIIcanary5xxxxxxxx\n-----END KEY-----":  "MIIcanary5xxxxxxxx",
+	} {
+		s := new(Secrets)
+		s.Add(value)
+		if got := s.Redact("got " + part + "."); got != "got ***." {
+			t.Errorf("%q shows %q", value, got)
+		}
+	}
+}
+
+// TestWhatIsNoSecret: short values, usual words and what a run is about are shown.
+func TestWhatIsNoSecret(t *testing.T) {
+	t.Parallel()
+	s := new(Secrets)
+	s.Add("true", "8080", "payments-api")
+	s.AddPossible("LoadBalancer", "info", "canary-possible")
+	s.Publish("payments-api")
+	const shown = "true 8080 payments-api LoadBalancer info"
+	if got := s.Redact(shown); got != shown {
+		t.Errorf("got %q", got)
+	}
+	if got := s.Redact("canary-possible"); got != Redacted {
+		t.Errorf("got %q", got)
+	}
+	if got := (*Secrets)(nil).Redact(shown); got != shown {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestOverlappingSecrets: of two secrets that overlap, neither shows.
+func TestOverlappingSecrets(t *testing.T) {
+	t.Parallel()
+	s := new(Secrets)
+	s.Add("abcdefgh", "efghijkl")
+	if got := s.Redact("-abcdefghijkl-"); got != "-***-" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// FuzzRedactJSON: a redacted document is one still, and nothing in it begins a command of the runner.
+func FuzzRedactJSON(f *testing.F) {
+	f.Add("::set-output name=a::b", "canary-1\n##[group]")
+	f.Add(`\"n123456`, "\x00\u2028")
+	f.Fuzz(func(t *testing.T, key, value string) {
+		s := new(Secrets)
+		s.Add("canary-1", "n123456")
+		document, err := json.MarshalIndent(map[string]string{key: value}, "", " ")
+		if err != nil {
+			t.Skip()
+		}
+		got := s.RedactJSON(string(document))
+		if !json.Valid([]byte(got)) || strings.Contains(got, "::") || strings.Contains(got, "##[") || strings.Contains(got, "canary-1") {
+			t.Errorf("%s becomes %s", document, got)
+		}
+	})
+}
+
+func TestNamesSecret(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{"DB_PASSWORD": true, "apiKey": true, "Authorization": true, "secret.PASSWORD": true, "GITHUB_TOKEN": true,
+		"existingSecret": false, "secretName": false, "TOKEN_FILE": false, "imagePullSecrets": false, "PORT": false} {
+		if NamesSecret(name) != want {
+			t.Errorf("%s: got %t", name, !want)
+		}
+	}
+}
