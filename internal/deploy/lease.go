@@ -39,7 +39,7 @@ func (r request) acquireLease(ctx context.Context, until time.Time) (lease relea
 	}, nil
 }
 
-// info logs a line that an adapter has worded.
+// info logs one line. Adapters call it with a complete sentence.
 func (r request) info(line string) { r.Reporter.Infof("%s", line) }
 
 // heal marks a revision that a killed run left pending as failed, and returns it; nil if there is none.

@@ -211,9 +211,10 @@ func namesRepository(reference string, repository release.Repository) bool {
 	return found && (rest == "" || rest[0] == ':' || rest[0] == '@')
 }
 
-// labelledWorkloads finds the workloads that are labelled as the release's and whose pod template names an image of the repository, for a
-// release that was not made with Helm, or whose records this user may not read. Kinds that this user may not list are passed over and
-// returned as unread; if nothing is found in the others, that they are forbidden is the error, because what is sought may be of such a kind.
+// labelledWorkloads finds the workloads that are labelled as the release's and whose pod template contains an image of the
+// repository. It is for a release that was not made with Helm, or whose records this user may not read. It skips kinds that this
+// user may not list, and returns them as unread. If it finds nothing in the other kinds, the error is that they may not be
+// listed.
 func (c *Client) labelledWorkloads(ctx context.Context, namespace, name string, image release.Image) (found []templated, unread []string, err error) {
 	var forbidden error
 	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
