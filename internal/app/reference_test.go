@@ -96,8 +96,14 @@ func TestEveryActionSaysWhatTheVerbReads(t *testing.T) {
 				t.Errorf("%s: %s is %q, want %q", d.verb.Name, variable(s.Name), got, want)
 			}
 		}
-		if got := len(action.Inputs); got != len(inputs) || len(step.Env) != len(env) {
-			t.Errorf("%s: %d inputs and %d variables for %d settings", d.verb.Name, got, len(step.Env), len(inputs))
+		handed := 0
+		for name := range step.Env { // the others keep the linker of the system from loading what a caller's environment names
+			if strings.HasPrefix(name, "INPUT_") {
+				handed++
+			}
+		}
+		if got := len(action.Inputs); got != len(inputs) || handed != len(env) {
+			t.Errorf("%s: %d inputs and %d variables for %d settings", d.verb.Name, got, handed, len(inputs))
 		}
 		if strings.Contains(step.Run, "${{") || !strings.HasPrefix(step.Run, "exec ") {
 			t.Errorf("%s: run %q must exec and hold no expression", d.verb.Name, step.Run)
