@@ -13,26 +13,27 @@ import (
 
 // Result is what a deploy did.
 type Result struct {
-	Outcome     release.Outcome     `json:"outcome"`
-	Environment release.Environment `json:"environment"`
-	Release     string              `json:"release"`
-	Namespace   string              `json:"namespace"`
-	Revision    int                 `json:"revision"` // the live one
-	URL         string              `json:"url"`
-	Image       release.Image       `json:"image"`  // the main one
-	Digest      release.Digest      `json:"digest"` // that the kubelet reports; zero if a pod runs another one
-	Commit      release.Commit      `json:"commit,omitempty"`
-	Images      []ImageResult       `json:"images,omitempty"` // all, the main one first
-	Pods        []string            `json:"pods"`
-	Seconds     float64             `json:"readySeconds"`        // from applying the release until it was ready
-	State       string              `json:"state,omitempty"`     // state of the cluster in words, where the outcome does not say it all
-	Code        causes.Code         `json:"code,omitempty"`      // cause of the failure
-	NewerRun    string              `json:"newerRun,omitempty"`  // URL of the run that deployed the newer commit
-	Plan        *release.Plan       `json:"plan,omitempty"`      // result of a dry run
-	Diagnosis   *release.Diagnosis  `json:"diagnosis,omitempty"` // of the failed rollout
-	Healed      *release.Healed     `json:"healed,omitempty"`    // revision that a killed run left pending
-	Deploys     []Result            `json:"deploys,omitempty"`   // results of a matrix
-	Skipped     int                 `json:"skipped,omitempty"`   // deploys of a matrix that were not started because an earlier wave failed
+	Outcome     release.Outcome       `json:"outcome"`
+	Environment release.Environment   `json:"environment"`
+	Release     string                `json:"release"`
+	Namespace   string                `json:"namespace"`
+	Revision    int                   `json:"revision"` // the live one
+	URL         string                `json:"url"`
+	Image       release.Image         `json:"image"`  // the main one
+	Digest      release.Digest        `json:"digest"` // that the kubelet reports; zero if a pod runs another one
+	Commit      release.Commit        `json:"commit,omitempty"`
+	Images      []ImageResult         `json:"images,omitempty"` // all, the main one first
+	Chart       *release.LocatedChart `json:"chart,omitempty"`
+	Pods        []string              `json:"pods"`
+	Seconds     float64               `json:"readySeconds"`        // from applying the release until it was ready
+	State       string                `json:"state,omitempty"`     // state of the cluster in words, where the outcome does not say it all
+	Code        causes.Code           `json:"code,omitempty"`      // cause of the failure
+	NewerRun    string                `json:"newerRun,omitempty"`  // URL of the run that deployed the newer commit
+	Plan        *release.Plan         `json:"plan,omitempty"`      // result of a dry run
+	Diagnosis   *release.Diagnosis    `json:"diagnosis,omitempty"` // of the failed rollout
+	Healed      *release.Healed       `json:"healed,omitempty"`    // revision that a killed run left pending
+	Deploys     []Result              `json:"deploys,omitempty"`   // results of a matrix
+	Skipped     int                   `json:"skipped,omitempty"`   // deploys of a matrix that were not started because an earlier wave failed
 }
 
 // Run deploys the image to the environment. It checks everything before it changes anything, holds the release's Lease

@@ -11,6 +11,7 @@ import (
 // Deps are the adapters and the identity that a deploy works with.
 type Deps struct {
 	Workspace Workspace
+	Charts    Charts
 	Registry  Registry
 	Chart     Chart
 	Cluster   Cluster
@@ -24,6 +25,12 @@ type Deps struct {
 type Workspace interface {
 	// Inside makes a path absolute and resolves symbolic links. A path that leaves the work tree is an error.
 	Inside(path string) (string, error)
+}
+
+// Charts finds charts.
+type Charts interface {
+	// Locate leaves a chart, complete with its dependencies, on the disk.
+	Locate(ctx context.Context, ref release.ChartRef) (release.LocatedChart, error)
 }
 
 // Registry holds the images.

@@ -107,6 +107,16 @@ func (s *fakes) Inside(path string) (string, error) {
 	return "/tree/" + path, nil
 }
 
+func (s *fakes) Locate(_ context.Context, ref release.ChartRef) (release.LocatedChart, error) {
+	if ref.Chart == "" {
+		ref.Chart = "charts/service"
+	}
+	if ref.Chart == s.outside {
+		return release.LocatedChart{}, release.BadSetting("chart", fmt.Sprintf("%q is outside the work tree", ref.Chart), "")
+	}
+	return release.LocatedChart{Path: "/tree/" + ref.Chart, Source: ref.Chart}, nil
+}
+
 func (s *fakes) Describe(_ context.Context, image release.Image) (release.ImageInfo, bool, error) {
 	return release.ImageInfo{Revision: s.revision}, !s.absent && (s.gone.IsZero() || image.Digest != s.gone), nil
 }
@@ -388,7 +398,7 @@ func (n recorder) Step(step release.RolloutStep) {
 func (n recorder) Group(title string) func() { n.tell("> " + title); return func() { n.tell("<") } }
 
 func (s *fakes) deps(reporter release.Reporter) deploy.Deps {
-	return deploy.Deps{Workspace: s, Registry: s, Chart: chart{s}, Cluster: cluster{s}, Commits: s, Smoker: smoker{s}, Reporter: reporter,
+	return deploy.Deps{Workspace: s, Charts: s, Registry: s, Chart: chart{s}, Cluster: cluster{s}, Commits: s, Smoker: smoker{s}, Reporter: reporter,
 		Holder: release.Holder{Run: "1", URL: "https://example.com/run/1", Actor: "a person"}}
 }
 

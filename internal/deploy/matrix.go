@@ -30,7 +30,7 @@ const (
 var matrixSettings = []string{"matrix", "concurrency", "job-timeout", "heal", "rollback-failed-smoke", "output"}
 
 // trustSettings apply to the whole matrix as they are given beside it: a matrix is part of the work tree, which cannot declare itself trusted.
-var trustSettings = []string{"allow-work-tree-kubeconfig"}
+var trustSettings = []string{"allow-work-tree-kubeconfig", "chart-host"}
 
 // ParseMatrix reads a matrix of deploys. The settings of a deploy are those given beside the matrix, overridden by the
 // deploy's own keys; names and values are those of the verb. Everything wrong is reported together, with file and line, as a

@@ -14,6 +14,7 @@ type request struct {
 	Deps
 	settings   Settings
 	deployment release.Deployment
+	chart      release.LocatedChart
 	rendering  release.Rendering
 	address    release.Address
 	lease      release.Lease // nil until it is acquired
@@ -21,8 +22,12 @@ type request struct {
 
 // result returns the result of a deploy that has done nothing yet.
 func (r request) result() Result {
-	return Result{Environment: r.settings.Environment, Release: r.settings.Release, Namespace: r.settings.Namespace,
+	result := Result{Environment: r.settings.Environment, Release: r.settings.Release, Namespace: r.settings.Namespace,
 		Image: r.settings.Image, Commit: r.deployment.Commit}
+	if r.chart.Path != "" {
+		result.Chart = &r.chart
+	}
+	return result
 }
 
 // preflight checks the paths, the chart, the smoke checks, the image and the access to the cluster, and changes nothing. If a
@@ -30,7 +35,7 @@ func (r request) result() Result {
 func preflight(ctx context.Context, settings Settings, deps Deps) (request, error) {
 	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
 	defer cancel()
-	r, err := resolvePaths(settings, deps)
+	r, err := resolvePaths(ctx, settings, deps)
 	if err != nil {
 		return r, err
 	}
@@ -87,8 +92,8 @@ func (r request) baseline(ctx context.Context, more ...string) release.Baseline 
 	return r.Cluster.Baseline(ctx, slices.Compact(namespaces))
 }
 
-// resolvePaths makes the chart's path and those of the values files absolute, and reports all problems with them together.
-func resolvePaths(settings Settings, deps Deps) (request, error) {
+// resolvePaths finds the chart, makes the paths of the values files absolute, and reports all problems with them together.
+func resolvePaths(ctx context.Context, settings Settings, deps Deps) (request, error) {
 	var problems []release.Problem
 	resolve := func(setting, path string) string {
 		absolute, err := deps.Workspace.Inside(path)
@@ -105,12 +110,21 @@ func resolvePaths(settings Settings, deps Deps) (request, error) {
 	}
 	deployment := release.Deployment{
 		Name: settings.Release, Namespace: settings.Namespace, Environment: settings.Environment, Images: settings.Images, Commit: settings.Commit,
-		Chart: resolve("chart", settings.Chart), ValuesFiles: resolveAll("values", settings.Values),
-		Set: settings.Set, SetJSON: settings.SetJSON, PinText: settings.PinText, ApplyCRDs: settings.ApplyCRDs,
+		ValuesFiles: resolveAll("values", settings.Values),
+		Set:         settings.Set, SetJSON: settings.SetJSON, PinText: settings.PinText, ApplyCRDs: settings.ApplyCRDs,
 		HideSecrets: settings.DryRun && !settings.LookupSecrets, RunURL: deps.Holder.URL, Actor: deps.Holder.Actor,
 	}
 	settings.CompareValues = resolveAll("compare-values", settings.CompareValues)
-	r := request{Deps: deps, settings: settings, deployment: deployment}
+	chart, err := deps.Charts.Locate(ctx, release.ChartRef{Chart: settings.Chart, Repository: settings.ChartRepo, Version: settings.ChartVersion})
+	var input *release.InputError
+	switch {
+	case errors.As(err, &input):
+		problems = append(input.Problems, problems...)
+	case err != nil:
+		return request{Deps: deps, settings: settings, deployment: deployment}, err
+	}
+	deployment.Chart = chart.Path
+	r := request{Deps: deps, settings: settings, deployment: deployment, chart: chart}
 	if len(problems) > 0 {
 		return r, &release.InputError{Problems: problems}
 	}

@@ -65,7 +65,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Commit, full or short, that must be checked out in the work tree; default: HEAD"}, setting.Text)
 	setting.Var(set, &s.Platform, setting.Setting{Name: "platform", Default: "linux/amd64", Value: "OS/ARCH",
 		Help: "Platform to build for"}, release.ParsePlatform)
-	setting.Var(set, &s.Chart, setting.Setting{Name: "chart", Default: "charts/service", Value: "DIR|TGZ",
+	setting.Var(set, &s.Chart, setting.Setting{Name: "chart", Value: "DIR|TGZ|oci://…|https://…",
 		Help: "Helm chart"}, setting.Text)
 	setting.Var(set, &s.Values, setting.Setting{Name: "values", Default: "terraform/{environment}/values-{environment}.yaml", Value: "FILE",
 		Help: "Values file of an environment; {environment} is replaced by its name"}, setting.Text)

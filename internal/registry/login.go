@@ -60,6 +60,9 @@ func (l *login) currentSecret(ctx context.Context, refused *secret) (*secret, er
 	if err == nil && fresh == (secret{}) && l.options.DockerConfig {
 		fresh, err = fromDockerConfig(l.address)
 	}
+	if err == nil && fresh == (secret{}) && l.options.Fallback != nil {
+		fresh.username, fresh.password, err = l.options.Fallback(ctx, l.host)
+	}
 	if err != nil {
 		return nil, &loginError{host: l.host, err: err}
 	}

@@ -25,6 +25,7 @@ type Options struct {
 	Credentials  Credentials
 	Refused      func(host string) // called when the registry refused those credentials, before Credentials is called again
 	DockerConfig bool              // where Credentials returns nothing, use what `docker login` stored
+	Fallback     Credentials       // where neither returns anything; nil: anonymous
 	Transport    http.RoundTripper // nil: one with time limits that connects to no link-local address
 	Log          func(line string) // gets a line for each retry; nil: nobody
 	UserAgent    string

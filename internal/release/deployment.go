@@ -24,6 +24,20 @@ type Deployment struct {
 	Actor       string   // who started the run, "" if unknown
 }
 
+// ChartRef says where a chart is.
+type ChartRef struct {
+	Chart      string // path, https:// or oci:// address, or name in Repository; "": the default one
+	Repository string // https:// or oci:// address of a chart repository, "" if Chart says it all
+	Version    string // "" if Chart says it, or where there is only one
+}
+
+// LocatedChart is a chart on the disk, complete with its dependencies.
+type LocatedChart struct {
+	Path   string `json:"-"`      // directory or .tgz
+	Source string `json:"source"` // where it is from
+	Digest Digest `json:"digest"` // of its content, however it is packed
+}
+
 // Main returns the release's main image, the zero value if the deployment names none.
 func (d Deployment) Main() BuiltImage {
 	if len(d.Images) == 0 {

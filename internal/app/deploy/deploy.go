@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/git"
 	"github.com/onedigest/onedigest/internal/helm/renderer"
+	"github.com/onedigest/onedigest/internal/helm/source"
 	"github.com/onedigest/onedigest/internal/kube"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/smoke"
@@ -77,6 +79,13 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 	if err != nil {
 		return deploy.Result{}, err
 	}
+	scratch, removeScratch, err := run.Workspace().Scratch()
+	if err != nil {
+		return deploy.Result{}, err
+	}
+	defer removeScratch()
+	charts := source.New(source.Options{Registry: registry, Inside: run.Workspace().Inside, Scratch: scratch, Hosts: settings.ChartHosts,
+		Common: commonChart(run.Process.Getenv("GITHUB_ACTION_PATH"))})
 	commits := newCommits(run, settings.GitHubToken)
 	newDeps := func(settings deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
 		run.CollectAssignments(append(settings.Set[:len(settings.Set):len(settings.Set)], settings.SetJSON...)...)
@@ -85,7 +94,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 			return deploy.Deps{}, err
 		}
 		return deploy.Deps{
-			Workspace: run.Workspace(), Registry: registry, Chart: connection.helm.In(settings.Namespace), Cluster: connection.cluster,
+			Workspace: run.Workspace(), Charts: charts, Registry: registry, Chart: connection.helm.In(settings.Namespace), Cluster: connection.cluster,
 			Reporter: reporter, Commits: commits, Smoker: smoker{run, connection.cluster.Client, registry, smokePatience}, Holder: holder(run),
 		}, nil
 	}
@@ -97,6 +106,19 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		return deploy.Result{}, err
 	}
 	return deploy.Run(ctx, *settings, deps)
+}
+
+// commonChart is the chart that the version of the action carries which runs this, "" outside of an action. An action of this repository is at most two
+// directories below the repository's root.
+func commonChart(action string) string {
+	for range 3 {
+		chart := filepath.Join(action, "charts", "service")
+		if _, err := os.Stat(filepath.Join(chart, "Chart.yaml")); err == nil && filepath.IsAbs(action) {
+			return chart
+		}
+		action = filepath.Dir(action)
+	}
+	return ""
 }
 
 // runMatrix runs the deploys of a matrix file.

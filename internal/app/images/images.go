@@ -2,6 +2,7 @@
 package images
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -35,6 +36,7 @@ func New(ctx context.Context, run *app.RunContext) (*Images, error) {
 		Credentials:  login,
 		Refused:      cloud.Forget,
 		DockerConfig: true,
+		Fallback:     githubToken(run),
 		Log:          func(line string) { run.Reporter.Infof("%s", line) },
 		UserAgent:    "onedigest",
 		Secrets:      run.Secrets,
@@ -59,6 +61,19 @@ func (i *Images) Login(ctx context.Context, host string) (username, password str
 	return i.login(ctx, host)
 }
 
+// githubToken signs in to GitHub's registry with the job's token, where docker's configuration has nothing. Source: GitHub Docs, "Working with the
+// Container registry": any user name goes with a token.
+func githubToken(run *app.RunContext) registry.Credentials {
+	return func(_ context.Context, host string) (string, string, error) {
+		token := run.Process.Getenv("GITHUB_TOKEN")
+		if host != "ghcr.io" || token == "" {
+			return "", "", nil
+		}
+		run.Mask(token)
+		return cmp.Or(run.Process.Getenv("GITHUB_ACTOR"), "token"), token, nil
+	}
+}
+
 // Find reads what a repository holds under a tag; false if nothing.
 func (i *Images) Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
 	return i.registry.Find(ctx, repository, tag)
@@ -72,6 +87,11 @@ func (i *Images) Describe(ctx context.Context, image release.Image) (release.Ima
 // Fetch downloads an image for several platforms into dir.
 func (i *Images) Fetch(ctx context.Context, image release.Image, platforms []release.Platform, dir string) (release.Layout, error) {
 	return i.registry.Fetch(ctx, image, platforms, dir)
+}
+
+// Chart reads a packaged Helm chart of at most limit bytes, and the digest of its manifest; the reference is a tag or a digest.
+func (i *Images) Chart(ctx context.Context, repository release.Repository, reference string, limit int64) ([]byte, release.Digest, error) {
+	return i.registry.Chart(ctx, repository, reference, limit)
 }
 
 // Platforms lists the images of a digest: the image itself, or the children of an index; false if the repository does not hold it.

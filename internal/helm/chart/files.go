@@ -49,10 +49,10 @@ func (b *budget) take(size int64) error {
 	return nil
 }
 
-// readFiles reads the files of a chart, of a directory or of a packaged one, as Helm does: with .helmignore, and with what symbolic links
+// ReadFiles reads the files of a chart, of a directory or of a packaged one, as Helm does: with .helmignore, and with what symbolic links
 // lead to. Nothing beyond the limits is read or unpacked. Helm alone follows links out of the chart, whose content may end up in the
 // cluster, and unpacks 100 MiB from each archive in an archive.
-func readFiles(chart string) ([]*loader.BufferedFile, error) {
+func ReadFiles(chart string) ([]*loader.BufferedFile, error) {
 	info, err := os.Stat(chart)
 	if err != nil {
 		return nil, err
@@ -236,3 +236,16 @@ func checkNested(files []*loader.BufferedFile, left *budget) error {
 	}
 	return nil
 }
+
+// Unpack returns the files of a packaged chart within the limits.
+func Unpack(packed []byte) ([]*loader.BufferedFile, error) {
+	left := &budget{files: maxFiles, bytes: maxBytes}
+	files, err := unpack(packed, left)
+	if err != nil {
+		return nil, err
+	}
+	return files, checkNested(files, left)
+}
+
+// MaxBytes is the largest packaged chart that is read, in bytes.
+const MaxBytes = maxBytes

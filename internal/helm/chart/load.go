@@ -12,7 +12,7 @@ import (
 
 // readChart reads a chart, a directory or a packaged one, and requires it to be complete and within the limits.
 func readChart(path string) (*helmchart.Chart, error) {
-	files, err := readFiles(path)
+	files, err := ReadFiles(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading chart %q: %w", path, err)
 	}

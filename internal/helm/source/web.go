@@ -1,0 +1,167 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/httpx"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// maxRedirects is how many redirects in a row are followed.
+const maxRedirects = 3
+
+// web reads files over HTTPS. It never connects to the cloud's metadata service. A host that a chart names, or that a redirect leads to, may
+// not be inside a network, and none may speak plain HTTP, unless it is among the hosts that are allowed to.
+type web struct {
+	allowed []string
+	known   *http.Client // for hosts that the user has named
+	strange *http.Client // for all others
+}
+
+func newWeb(allowed []string) *web {
+	w := &web{allowed: allowed}
+	w.known, w.strange = w.client(refuseMetadata), w.client(refuseInside)
+	return w
+}
+
+// client returns a client whose connections a guard may refuse by their address.
+func (w *web) client(guard func(netip.Addr) error) *http.Client {
+	dialer := &net.Dialer{Timeout: 15 * time.Second}
+	dialer.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error {
+		target, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return nil
+		}
+		return guard(target.Addr().Unmap())
+	}
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 15 * time.Second, ResponseHeaderTimeout: time.Minute,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+	return &http.Client{
+		Transport:     &httpx.RetryTransport{Next: transport, Transient: httpx.IsTransient},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+func refuseMetadata(address netip.Addr) error {
+	if address.IsLinkLocalUnicast() || address == netip.MustParseAddr("fd00:ec2::254") || address == netip.MustParseAddr("168.63.129.16") {
+		return &blockedError{address.String()}
+	}
+	return nil
+}
+
+func refuseInside(address netip.Addr) error {
+	if isInside(address) {
+		return &blockedError{address.String()}
+	}
+	return refuseMetadata(address)
+}
+
+// blockedError says that an address must not be reached.
+type blockedError struct{ address string }
+
+func (e *blockedError) Error() string {
+	return fmt.Sprintf("%s is inside a private network", e.address)
+}
+
+// isAllowed reports whether a host is among those that may be private or speak plain HTTP.
+func (w *web) isAllowed(u *url.URL) bool {
+	return slices.Contains(w.allowed, u.Host) || slices.Contains(w.allowed, u.Hostname())
+}
+
+// checkHost refuses a private host that a chart names.
+func (w *web) checkHost(host string) error {
+	u := &url.URL{Host: host}
+	if isPrivate(u.Hostname()) && !w.isAllowed(u) {
+		return release.BadSetting(settingChart, fmt.Sprintf("a dependency leads to %q, inside a private network", host), fmt.Sprintf("if that is meant, give --chart-host %s", host))
+	}
+	return nil
+}
+
+// get reads a file of at most limit bytes. The user has named the host if trusted is set.
+func (w *web) get(ctx context.Context, address string, limit int64, trusted bool) ([]byte, error) {
+	first, err := w.parse(address)
+	if err != nil {
+		return nil, err
+	}
+	at := first
+	for range maxRedirects + 1 {
+		response, err := w.request(ctx, at, trusted && at.Host == first.Host) //nolint:bodyclose // ReadBody and Drain close it
+		if err != nil {
+			return nil, err
+		}
+		switch location := response.Header.Get("Location"); {
+		case response.StatusCode == http.StatusOK:
+			return httpx.ReadBody(response, limit)
+		case response.StatusCode >= 300 && response.StatusCode < 400 && location != "":
+			httpx.Drain(response)
+			next, err := at.Parse(location)
+			if err != nil {
+				return nil, errors.New("the redirect's address is malformed")
+			}
+			if at, err = w.parse(next.String()); err != nil {
+				return nil, err
+			}
+		default:
+			httpx.Drain(response)
+			if response.StatusCode == http.StatusNotFound || response.StatusCode == http.StatusGone {
+				return nil, release.BadSetting(settingRepo, fmt.Sprintf("%q does not exist at %q", at.Path, at.Host), "check the address")
+			}
+			return nil, fmt.Errorf("%q answers %d", at.Host, response.StatusCode)
+		}
+	}
+	return nil, fmt.Errorf("%q redirects more than %d times", first.Host, maxRedirects)
+}
+
+// request sends a request; its error contains no address.
+func (w *web) request(ctx context.Context, at *url.URL, known bool) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
+	if err != nil {
+		return nil, errors.New("the address is malformed")
+	}
+	request.Header.Set("User-Agent", "onedigest")
+	client := w.strange
+	if known || w.isAllowed(at) {
+		client = w.known
+	} else if proxy, err := http.ProxyFromEnvironment(request); err == nil && proxy != nil { // the connection is to the proxy, which looks the host up
+		if err := w.checkHost(at.Host); err != nil {
+			return nil, err
+		}
+		client = w.known
+	}
+	response, err := client.Do(request)
+	var blocked *blockedError
+	if errors.As(err, &blocked) {
+		return nil, release.BadSetting(settingChart, fmt.Sprintf("%q leads to %s", at.Host, blocked), fmt.Sprintf("if that is meant, give --chart-host %s", at.Host))
+	}
+	var withURL *url.Error
+	if errors.As(err, &withURL) {
+		err = withURL.Err
+	}
+	return response, err
+}
+
+// parse refuses an address without TLS, unless its host may speak plain HTTP, and one with credentials, which would end up in logs.
+func (w *web) parse(address string) (*url.URL, error) {
+	parsed, err := url.Parse(address)
+	switch {
+	case err != nil || parsed.Host == "":
+		return nil, release.BadSetting(settingRepo, "the address of a chart is malformed", "write it as https://host/path")
+	case parsed.User != nil:
+		return nil, release.BadSetting(settingRepo, fmt.Sprintf("the address of a chart at %q contains credentials", parsed.Host), "use an OCI registry, which gets its credentials from the docker configuration")
+	case parsed.Scheme != "https" && (parsed.Scheme != "http" || !w.isAllowed(parsed)):
+		return nil, release.BadSetting(settingRepo, fmt.Sprintf("%q is not reached by https", strings.TrimSuffix(parsed.Scheme+"://"+parsed.Host, "/")), "use https, or give --chart-host "+parsed.Host)
+	}
+	return parsed, nil
+}
