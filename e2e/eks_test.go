@@ -19,7 +19,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/localaws"
 	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/internal/eks"
-	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/kube/kubeconfig"
 )
 
 // TestEKS goes the whole way of EKS on a node of its own: from the cluster's name to its endpoint and authority, from AWS
@@ -149,7 +149,7 @@ func (e eksSite) client(t *testing.T, name string) kubernetes.Interface {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := kubernetes.NewForConfig(kube.Bearer(found.Endpoint, found.CA, func(ctx context.Context) (string, time.Time, error) {
+	client, err := kubernetes.NewForConfig(kubeconfig.Bearer(found.Endpoint, found.CA, func(ctx context.Context) (string, time.Time, error) {
 		return cloud.Token(ctx, name)
 	}))
 	if err != nil {

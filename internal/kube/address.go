@@ -104,6 +104,9 @@ func (e endpoint) unreported(now time.Time) string {
 	return text
 }
 
+// maxNames is how many names an error lists.
+const maxNames = 20
+
 // anyObject accepts every object.
 func anyObject(metav1.Object) bool { return true }
 

@@ -1,9 +1,8 @@
-// Package kube reaches a Kubernetes cluster: its configuration and tokens, and what a release needs to know of it (permissions,
-// the objects that it refers to, its address, its images). It creates the namespace of a release, marks the
-// revision that a smoke has judged, and changes nothing else.
+// Package kube asks a Kubernetes cluster what a release needs to know of it: permissions, the objects that it refers to, its address,
+// its images. It creates the namespace of a release, marks the revision that a smoke has judged, and changes nothing else.
 //
-// Its subpackages build on it: rollout watches a release become ready; lease holds a release, so that runs exclude each other;
-// store, diagnose and apierror serve them.
+// Its subpackages: kubeconfig reads how a cluster is reached; rollout watches a release become ready; lease holds a release, so that
+// runs exclude each other; forward connects to pods; store, diagnose and apierror serve them.
 package kube
 
 import (

@@ -8,6 +8,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/kube/kubeconfig"
 	"github.com/onedigest/onedigest/internal/setting"
 	"k8s.io/client-go/rest"
 )
@@ -18,7 +19,7 @@ func Connect(ctx context.Context, run *app.RunContext, ref setting.ClusterRef) (
 	if err != nil {
 		return nil, nil, err
 	}
-	kube.CollectSecrets(config, run.Secrets)
+	kubeconfig.CollectSecrets(config, run.Secrets)
 	client, err := kube.New(config)
 	return client, config, err
 }
@@ -28,13 +29,13 @@ func configure(ctx context.Context, run *app.RunContext, ref setting.ClusterRef)
 	if ref.Cluster != "" {
 		return configureEKS(ctx, run, ref)
 	}
-	kubeconfig := ref.Kubeconfig
-	if kubeconfig != "" && !filepath.IsAbs(kubeconfig) && !strings.ContainsRune(kubeconfig, filepath.ListSeparator) {
-		kubeconfig = filepath.Join(run.Process.Dir, kubeconfig)
+	file := ref.Kubeconfig
+	if file != "" && !filepath.IsAbs(file) && !strings.ContainsRune(file, filepath.ListSeparator) {
+		file = filepath.Join(run.Process.Dir, file)
 	}
-	access := kube.Access{Kubeconfig: kubeconfig, Context: ref.Context, Home: run.Process.Getenv("HOME"), Secrets: run.Secrets}
+	access := kubeconfig.Access{Kubeconfig: file, Context: ref.Context, Home: run.Process.Getenv("HOME"), Secrets: run.Secrets}
 	if !ref.AllowWorkTree {
-		access.WorkTree = kube.WorkTree{Root: run.Workspace().Root(), Dir: run.Process.Dir}
+		access.WorkTree = kubeconfig.WorkTree{Root: run.Workspace().Root(), Dir: run.Process.Dir}
 	}
-	return kube.Connect(access)
+	return kubeconfig.Connect(access)
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/eks"
-	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/kube/kubeconfig"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 	"k8s.io/client-go/rest"
@@ -38,7 +38,7 @@ func configureEKS(ctx context.Context, run *app.RunContext, ref setting.ClusterR
 			Do: "check --cluster, or correct --expect-account"}
 	}
 	run.Reporter.Infof("EKS cluster %s at %s", found.ARN, found.Endpoint)
-	return kube.Bearer(found.Endpoint, found.CA, func(ctx context.Context) (string, time.Time, error) {
+	return kubeconfig.Bearer(found.Endpoint, found.CA, func(ctx context.Context) (string, time.Time, error) {
 		token, expires, err := cloud.Token(ctx, ref.Cluster)
 		run.Mask(token)
 		return token, expires, err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/kube"
 	"github.com/onedigest/onedigest/internal/kube/diagnose"
+	"github.com/onedigest/onedigest/internal/kube/kubeconfig"
 	"github.com/onedigest/onedigest/internal/kube/store"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
@@ -123,7 +124,7 @@ func TestRecord(t *testing.T) {
 	if *recordWith == "" {
 		t.Skip("no -record")
 	}
-	config, err := kube.Connect(kube.Access{Kubeconfig: *recordWith})
+	config, err := kubeconfig.Connect(kubeconfig.Access{Kubeconfig: *recordWith})
 	if err != nil {
 		t.Fatal(err)
 	}

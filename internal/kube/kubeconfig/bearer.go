@@ -1,4 +1,4 @@
-package kube
+package kubeconfig
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/httpx"
+	"github.com/onedigest/onedigest/internal/kube/apierror"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
 	"k8s.io/client-go/rest"
@@ -83,11 +84,11 @@ func (b *bearerTransport) token(request *http.Request, refused string) (string, 
 	endpoint, err := url.Parse(b.endpoint)
 	switch {
 	case err != nil || endpoint.Scheme != "https" || endpoint.Host == "":
-		return "", release.NewFault(Side, "", errors.New("it is not an https URL"), "reaching %q", b.endpoint)
+		return "", release.NewFault(apierror.Side, "", errors.New("it is not an https URL"), "reaching %q", b.endpoint)
 	case !b.hasCA:
-		return "", release.NewFault(Side, "", errors.New("there is no certificate authority to verify it with"), "reaching %q", b.endpoint)
+		return "", release.NewFault(apierror.Side, "", errors.New("there is no certificate authority to verify it with"), "reaching %q", b.endpoint)
 	case request.URL.Scheme != endpoint.Scheme || request.URL.Host != endpoint.Host:
-		return "", release.NewFault(Side, "check for a proxy between this machine and the cluster",
+		return "", release.NewFault(apierror.Side, "check for a proxy between this machine and the cluster",
 			fmt.Errorf("it redirects to %q, which must not receive the token", text.Line(request.URL.Host, 256)), "reaching %q", b.endpoint)
 	}
 	return b.tokens.get(request.Context(), refused)
@@ -127,7 +128,7 @@ func (t *tokenSource) get(ctx context.Context, refused string) (string, error) {
 		return "", err
 	}
 	if token == "" {
-		return "", release.NewFault(Side, "", errors.New("it is empty"), "getting a token for the cluster")
+		return "", release.NewFault(apierror.Side, "", errors.New("it is empty"), "getting a token for the cluster")
 	}
 	t.token, t.expires = token, expires
 	return token, nil

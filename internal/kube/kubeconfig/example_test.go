@@ -1,4 +1,4 @@
-package kube_test
+package kubeconfig_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/kube/kubeconfig"
 )
 
 // A cluster that takes short-lived tokens is asked for the platform of a node.
@@ -21,7 +22,7 @@ func ExampleBearer() {
 	defer cluster.Close()
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cluster.Certificate().Raw})
 
-	client, err := kube.New(kube.Bearer(cluster.URL, ca, func(context.Context) (string, time.Time, error) {
+	client, err := kube.New(kubeconfig.Bearer(cluster.URL, ca, func(context.Context) (string, time.Time, error) {
 		return "token-1", time.Now().Add(14 * time.Minute), nil
 	}))
 	if err != nil {

@@ -1,4 +1,6 @@
-package kube
+// Package kubeconfig reads how a cluster is reached: a kubeconfig, the service account of a pod, or short-lived bearer tokens. It
+// refuses a kubeconfig that has to do with the work tree, and collects the credentials as secrets. It sends no request.
+package kubeconfig
 
 import (
 	"errors"
@@ -10,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/onedigest/onedigest/internal/kube/apierror"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
 	"k8s.io/client-go/rest"
@@ -164,7 +167,7 @@ func inClusterConfig(access Access) (*rest.Config, error) {
 		return nil, release.BadSetting(settingKubeconfig, "no cluster is named: there is no kubeconfig, and this process does not run in a pod",
 			"give --kubeconfig, or create one (aws eks update-kubeconfig --name CLUSTER)")
 	case err != nil:
-		return nil, release.NewFault(Side, "", err, "reading the pod's service account")
+		return nil, release.NewFault(apierror.Side, "", err, "reading the pod's service account")
 	case access.Context != "":
 		return nil, release.BadSetting(settingContext, fmt.Sprintf("there is no kubeconfig to have context %q", access.Context), "give --kubeconfig too")
 	}
