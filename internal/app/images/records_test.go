@@ -3,6 +3,7 @@ package images_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func TestNewestOrdersVerdicts(t *testing.T) {
 				return plainRegistry(t), nil, nil
 			},
 			"ECR": func(t *testing.T) (release.Repository, []string, registry.Credentials) {
-				server := localawstest.Start(t)
+				server := localawstest.Start(t, ticking)
 				return server.Repository("shop"), server.Env(), func(context.Context, string) (string, string, error) {
 					return "AWS", server.IssueToken(), nil
 				}
@@ -92,6 +93,12 @@ func TestNewestWithoutTheRegistrysTimes(t *testing.T) {
 	if !strings.Contains(told.String(), "allow ecr:DescribeImages") {
 		t.Errorf("told %q", told)
 	}
+}
+
+// ticking gives the registry a clock that goes on by at least a millisecond, which is what ECR's times resolve, at each reading.
+func ticking(options *localaws.Options) {
+	var ticks atomic.Int64
+	options.Now = func() time.Time { return time.Now().Add(time.Duration(ticks.Add(1)) * time.Millisecond) }
 }
 
 // attach writes a record.
