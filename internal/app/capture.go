@@ -25,15 +25,15 @@ func captureStreams(sunk io.Writer) (release func()) {
 		log.SetOutput(io.Discard)
 		return func() {}
 	}
-	stdout, stderr := os.Stdout, os.Stderr
-	os.Stdout, os.Stderr = writer, writer
+	stdout, stderr := os.Stdout, os.Stderr //nolint:forbidigo // they are replaced
+	os.Stdout, os.Stderr = writer, writer  //nolint:forbidigo // the sink reads the pipe
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		copyLines(sunk, reader)
 	}()
 	return func() {
-		os.Stdout, os.Stderr = stdout, stderr
+		os.Stdout, os.Stderr = stdout, stderr //nolint:forbidigo // as they were
 		_ = writer.Close()
 		select {
 		case <-done:
