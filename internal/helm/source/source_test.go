@@ -333,7 +333,7 @@ func TestRefusals(t *testing.T) {
 		"a page":                          {ref: release.ChartRef{Chart: w.web.URL + "/page.tgz"}, want: []string{"reading chart"}},
 		"plain HTTP":                      {ref: release.ChartRef{Chart: "http://charts.example.com/a.tgz"}, want: []string{"is not reached by https", "--chart-host charts.example.com"}},
 		"credentials in the address":      {ref: release.ChartRef{Chart: "https://me:hunter2@charts.example.com/a.tgz"}, want: []string{"contains credentials"}},
-		"the metadata service":            {ref: release.ChartRef{Chart: "https://169.254.169.254/a.tgz"}, want: []string{"169.254.169.254 is inside a private network"}},
+		"the metadata service":            {ref: release.ChartRef{Chart: "https://169.254.169.254/a.tgz"}, want: []string{"169.254.169.254, which is a link-local address", "name another host"}},
 		"a redirect to it":                {ref: release.ChartRef{Chart: w.web.URL + "/moved.tgz"}, want: []string{"169.254.169.254", "not reached by https"}},
 		"a server that is not there":      {ref: release.ChartRef{Chart: "https://127.0.0.1:1/a.tgz"}, want: []string{"fetching chart"}, code: release.ExitFault},
 

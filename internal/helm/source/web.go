@@ -55,24 +55,27 @@ func (w *web) client(guard func(netip.Addr) error) *http.Client {
 }
 
 func refuseMetadata(address netip.Addr) error {
-	if address.IsLinkLocalUnicast() || address == netip.MustParseAddr("fd00:ec2::254") || address == netip.MustParseAddr("168.63.129.16") {
-		return &blockedError{address.String()}
+	if why := httpx.Guarded(address); why != "" {
+		return &blockedError{address.String(), why}
 	}
 	return nil
 }
 
 func refuseInside(address netip.Addr) error {
 	if isInside(address) {
-		return &blockedError{address.String()}
+		return &blockedError{address.String(), private}
 	}
 	return refuseMetadata(address)
 }
 
+// private is the reason for which an address that the user has not named is blocked.
+const private = "inside a private network"
+
 // blockedError says that an address must not be reached.
-type blockedError struct{ address string }
+type blockedError struct{ address, why string }
 
 func (e *blockedError) Error() string {
-	return fmt.Sprintf("%s is inside a private network", e.address)
+	return fmt.Sprintf("%s, which is %s", e.address, e.why)
 }
 
 // isAllowed reports whether a host is among those that may be private or speak plain HTTP.
@@ -143,7 +146,11 @@ func (w *web) request(ctx context.Context, at *url.URL, known bool) (*http.Respo
 	response, err := client.Do(request)
 	var blocked *blockedError
 	if errors.As(err, &blocked) {
-		return nil, release.BadSetting(settingChart, fmt.Sprintf("%q leads to %s", at.Host, blocked), fmt.Sprintf("if that is meant, give --chart-host %s", at.Host))
+		do := "name another host"
+		if blocked.why == private {
+			do = fmt.Sprintf("if that is meant, give --chart-host %s", at.Host)
+		}
+		return nil, release.BadSetting(settingChart, fmt.Sprintf("%q leads to %s", at.Host, blocked), do)
 	}
 	var withURL *url.Error
 	if errors.As(err, &withURL) {
