@@ -37,6 +37,8 @@ type Charts interface {
 type Registry interface {
 	// Describe reads an image's revision label; false if the registry does not have the image.
 	Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error)
+	// Find finds the image that a tag names; false if the tag does not exist.
+	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error)
 	// Platforms lists the images of a digest: the image itself, or the children of an index; false if the registry does not have it.
 	Platforms(ctx context.Context, image release.Image) ([]release.PlatformImage, bool, error)
 }

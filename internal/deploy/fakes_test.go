@@ -41,6 +41,7 @@ type fakes struct {
 	gone         release.Digest // of an image that is not in the registry
 	revision     string         // label of the image; the commit's if "" and not unlabelled
 	unlabelled   bool
+	tags         map[release.Tag]release.Digest
 	noAccess     error
 	noKinds      error
 	rendering    release.Rendering // more of it
@@ -119,6 +120,11 @@ func (s *fakes) Locate(_ context.Context, ref release.ChartRef) (release.Located
 
 func (s *fakes) Describe(_ context.Context, image release.Image) (release.ImageInfo, bool, error) {
 	return release.ImageInfo{Revision: s.revision}, !s.absent && (s.gone.IsZero() || image.Digest != s.gone), nil
+}
+
+func (s *fakes) Find(_ context.Context, _ release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
+	digest, found := s.tags[tag]
+	return release.ImageInfo{Revision: s.revision, Digest: digest}, found, nil
 }
 
 func (s *fakes) Platforms(context.Context, release.Image) ([]release.PlatformImage, bool, error) {

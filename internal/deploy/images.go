@@ -133,7 +133,7 @@ func checkClaims(images []release.BuiltImage) (problems []release.Problem) {
 	return problems
 }
 
-// checkImages refuses an image that is not in its registry, and a main image whose label has another commit than the given one.
+// checkImages refuses an image that is not in its registry, and a main image that is not the given commit's.
 // It returns the images with the commits in their labels, "" if there is none.
 func (r request) checkImages(ctx context.Context) ([]release.BuiltImage, error) {
 	images := slices.Clone(r.deployment.Images)
@@ -146,13 +146,30 @@ func (r request) checkImages(ctx context.Context) ([]release.BuiltImage, error) 
 			return nil, &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", image.Image), Do: "build it first, or check the repository"}
 		}
 		if i == 0 && r.settings.Commit != "" && info.Revision != "" && info.Revision != r.settings.Commit.String() {
-			return nil, &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, not with commit %s", image.Image, info.Revision, r.settings.Commit)}
+			if err := r.checkReused(ctx, image.Image, info.Revision); err != nil {
+				return nil, err
+			}
 		}
 		if commit, err := release.ParseCommit(info.Revision); err == nil {
 			images[i].Commit = commit
 		}
 	}
 	return images, nil
+}
+
+// checkReused refuses an image that is labelled with another commit than the given one, unless it has the given commit's tag too: build
+// adds the tags of later commits that change nothing that enters the image.
+func (r request) checkReused(ctx context.Context, image release.Image, revision string) error {
+	tagged, found, err := r.Registry.Find(ctx, image.Repository, release.Tag(r.settings.Commit))
+	if err != nil {
+		return err
+	}
+	if !found || tagged.Digest != image.Digest {
+		return &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, not with commit %s, whose tag it does not have either", image, revision, r.settings.Commit),
+			Do: "give the image that build returns for the commit"}
+	}
+	r.Reporter.Infof("the image is labelled with revision %q, and has the tag of commit %s too", revision, r.settings.Commit.Short())
+	return nil
 }
 
 // ImageResult is the result of a deploy for one of the release's images.

@@ -27,6 +27,27 @@ func TestOlderCommitIsSuperseded(t *testing.T) {
 	check(t, log, "superseded", "https://example.com/run/newer")
 }
 
+// TestALaterCommitOfTheSameImage: commits that only change the chart share an image, and are ordered like all others.
+func TestALaterCommitOfTheSameImage(t *testing.T) {
+	t.Parallel()
+	later := release.Tag(another)
+	fakes := &fakes{tags: map[release.Tag]release.Digest{later: image(t, "a").Digest}}
+	result, log, err := fakes.run(t, "--commit", another.String())
+	if err != nil || result.Commit != another || fakes.got.Commit != another || fakes.got.Main().Commit != commit {
+		t.Errorf("got %+v, %v of the image of %s:\n%s", result, err, fakes.got.Main().Commit, log)
+	}
+	fakes.history, fakes.relation, fakes.done = live(another), release.RelationBehind, nil
+	if result, _, err := fakes.run(t); err != nil || result.Outcome != release.Superseded {
+		t.Errorf("the earlier commit: got %+v, %v", result, err)
+	}
+	for name, tags := range map[string]map[release.Tag]release.Digest{"without the tag": nil, "with another image's tag": {later: image(t, "b").Digest}} {
+		fakes.tags, fakes.done = tags, nil
+		if _, _, err := fakes.run(t, "--commit", another.String()); release.ExitCode(err) != release.ExitFailed || len(fakes.done) > 0 {
+			t.Errorf("%s: got %v after %q", name, err, fakes.done)
+		}
+	}
+}
+
 func TestAllowRollbackPinsUntilUnpin(t *testing.T) {
 	t.Parallel()
 	fakes := &fakes{history: live(another), relation: release.RelationBehind}

@@ -45,7 +45,7 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 	if r.deployment.Images, err = r.checkImages(ctx); err != nil {
 		return r, err
 	}
-	commit := cmp.Or(r.deployment.Main().Commit, settings.Commit)
+	commit := cmp.Or(settings.Commit, r.deployment.Main().Commit)
 	r.deployment.Commit, r.Holder.Commit = commit, commit
 	r.warnOtherCheckout(ctx)
 	if r.rendering, err = r.checkAccess(ctx); err != nil {

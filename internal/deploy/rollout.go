@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -155,7 +156,7 @@ func (r request) smoke(ctx context.Context, budget budget, url string, proof pro
 		return nil
 	}
 	asked := SmokeRequest{URL: url, Checks: r.settings.checksFile(), Environment: r.settings.Environment, Namespace: r.settings.Namespace, Release: r.settings.Release, Address: r.address,
-		Image: r.settings.Image, Pods: proof.pods, Commit: r.deployment.Commit, AnyCommit: proof.held, Soak: r.settings.SmokeSoak, MaxErrors: r.settings.SmokeMaxErrors}
+		Image: r.settings.Image, Pods: proof.pods, Commit: cmp.Or(r.deployment.Main().Commit, r.deployment.Commit), AnyCommit: proof.held, Soak: r.settings.SmokeSoak, MaxErrors: r.settings.SmokeMaxErrors}
 	for _, other := range r.settings.Images[min(1, len(r.settings.Images)):] {
 		asked.Others = append(asked.Others, other.Image)
 	}

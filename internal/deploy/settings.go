@@ -86,7 +86,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Namespace, setting.Setting{Name: "namespace", Value: "NAME",
 		Help: "Namespace; by default the environment's name"}, release.ParseLabel)
 	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Value: "SHA", Commit: true,
-		Help: "Commit of the image, full or short, for the objects' labels; by default read from the image"}, release.ParseCommit)
+		Help: "Commit to deploy, full or short: the image's, or a later one whose tag the image has; by default read from the image"}, release.ParseCommit)
 	s.ClusterRef.Declare(set)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "10m", Value: "DURATION",
 		Help: "Time limit of the whole deploy; it is split over hooks, rollout, address, smoke and rollback"}, setting.Duration)

@@ -117,7 +117,8 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 type pipeline struct {
 	Deps
 	settings Settings
-	image    release.Image // the image that was built
+	image    release.Image  // the image that was built
+	commit   release.Commit // whose tag build gave the image; "" if the work tree has changes
 	result   Result
 }
 
@@ -132,6 +133,7 @@ func (p *pipeline) build(ctx context.Context) error {
 			return "", release.Digest{}, err
 		}
 		p.image = p.settings.Repository.At(built.Digest)
+		p.commit, _ = release.ParseCommit(built.Tag.String()) // the tag of a work tree with changes is no commit
 		p.result.Proof = Proof{Commit: built.Commit, Built: built.Digest, Running: map[string][]string{}, Answered: map[string][]string{}, URLs: map[string]string{}}
 		return string(built.Outcome), built.Digest, nil
 	})
@@ -153,7 +155,7 @@ func (p *pipeline) promote(ctx context.Context, environment release.Environment)
 func (p *pipeline) deploy(ctx context.Context, environment release.Environment) error {
 	superseded := false
 	err := p.step("deploy "+environment.String(), func() (outcome string, digest release.Digest, err error) {
-		settings, err := p.settings.deploySettings(environment, p.image)
+		settings, err := p.settings.deploySettings(environment, p.image, p.commit)
 		if err != nil {
 			return "", release.Digest{}, err
 		}

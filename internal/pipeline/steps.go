@@ -29,9 +29,9 @@ func (s Settings) promoteSettings(environment release.Environment, image release
 }
 
 // deploySettings returns the settings of the deploy to an environment.
-func (s Settings) deploySettings(environment release.Environment, image release.Image) (settings deploy.Settings, err error) {
+func (s Settings) deploySettings(environment release.Environment, image release.Image, commit release.Commit) (settings deploy.Settings, err error) {
 	err = settings.Declare().ApplyDefaults(func() {
-		settings.Environment, settings.Image, settings.Release = environment, image, s.Release
+		settings.Environment, settings.Image, settings.Release, settings.Commit = environment, image, s.Release, commit
 		settings.Chart, settings.Values = s.Chart, []string{strings.ReplaceAll(s.Values, "{environment}", environment.String())}
 		settings.CreateNamespace, settings.Timeout, settings.ClusterRef = true, s.Timeout, s.ClusterRef()
 		settings.Address = addressIn(s.Address, environment)

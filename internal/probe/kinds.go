@@ -136,12 +136,12 @@ func newFrame(service string) io.Reader {
 		message = protowire.AppendTag(message, 1, protowire.BytesType)
 		message = protowire.AppendString(message, service)
 	}
-	return bytes.NewReader(append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)) //nolint:gosec // a name of a few bytes
+	return bytes.NewReader(append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)) // #nosec G115 -- a name of a few bytes
 }
 
 // parseHealth reads the status of a HealthCheckResponse in a frame.
 func parseHealth(frame []byte) (uint64, error) {
-	if len(frame) < 5 || frame[0] != 0 || uint64(binary.BigEndian.Uint32(frame[1:5])) != uint64(len(frame)-5) {
+	if len(frame) < 5 || frame[0] != 0 || uint64(binary.BigEndian.Uint32(frame[1:5])) != uint64(len(frame)-5) { // #nosec G115 -- not negative
 		return 0, &grpcError{"the response is not one uncompressed message"}
 	}
 	var status uint64

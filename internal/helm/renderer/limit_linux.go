@@ -19,6 +19,6 @@ func limitMemory(more uint64) {
 	if err != nil {
 		return
 	}
-	limit := pages*uint64(os.Getpagesize()) + more //nolint:gosec // a page size
+	limit := pages*uint64(os.Getpagesize()) + more // #nosec G115 -- a page size
 	_ = syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: limit, Max: limit})
 }

@@ -41,7 +41,7 @@ func Serve(in io.Reader, out io.Writer) int {
 	if err := channel.decoder.Decode(&asked); err != nil {
 		return exitBroken
 	}
-	debug.SetMemoryLimit(int64(asked.Memory) / 4 * 3) //nolint:gosec // a few hundred MiB
+	debug.SetMemoryLimit(int64(asked.Memory) / 4 * 3) // #nosec G115 -- a few hundred MiB
 	limitMemory(asked.Memory + runtimeMemory)
 	done := make(chan int, 1)
 	go func() { done <- channel.render(asked) }()

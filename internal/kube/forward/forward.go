@@ -93,7 +93,7 @@ func (f *Forwarder) open(ctx context.Context, to release.Backend) (streams opene
 	if err != nil {
 		return openedStreams{err: err}
 	}
-	target := f.host.JoinPath("api/v1/namespaces", to.Namespace, "pods", to.Pod, "portforward")
+	target := f.host.JoinPath("api/v1/namespaces", url.PathEscape(to.Namespace), "pods", url.PathEscape(to.Pod), "portforward") // #nosec G125 -- escaped
 	request, err := http.NewRequestWithContext(context.WithoutCancel(ctx), http.MethodPost, target.String(), http.NoBody)
 	if err != nil {
 		return openedStreams{err: err}
