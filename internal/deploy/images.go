@@ -32,8 +32,8 @@ func parseNamed[T any](parse func(string) (T, error)) func(string) (named[T], er
 	}
 }
 
-// valuesPath accepts the dotted path of a value.
-func valuesPath(text string) (string, error) {
+// ParseValuesPath accepts the dotted path of a chart's value.
+func ParseValuesPath(text string) (string, error) {
 	if _, err := release.ParseAssignment(text + "="); err != nil {
 		return "", fmt.Errorf("%q is not a path of the chart's values, such as web.image", text)
 	}
@@ -54,7 +54,7 @@ func (s *Settings) declareImages(set *setting.Set) {
 		Help: "Repository by which the chart names an image, as stefanprodan/podinfo: what is rendered with it is pinned (docs/charts.md)"}, parseNamed(release.ParseAlias))
 	setting.List(set, &values, setting.Setting{Name: "image-values", Value: "[NAME=]PATH",
 		Help: "Value of the chart that gets an image, as web.image: a map gets its parts, a string the whole reference; by default image, if the chart has it as a map with a repository"},
-		parseNamed(valuesPath))
+		parseNamed(ParseValuesPath))
 	setting.Bool(set, &s.PinText, setting.Setting{Name: "pin-text",
 		Help: "Pin references to the images in environment variables, arguments and ConfigMaps too; without it they are refused"})
 	set.Check(func() error { return s.setImages(images, aliases, values) })
@@ -66,8 +66,9 @@ func (s *Settings) setImages(images []named[release.Image], aliases, values []na
 	refuse := func(setting, do, format string, args ...any) {
 		problems = append(problems, release.Problem{Setting: setting, What: fmt.Sprintf(format, args...), Do: do})
 	}
-	if len(images) == 0 && !s.Image.IsZero() { // by the pipeline, which gives no texts
-		images = []named[release.Image]{{value: s.Image}}
+	if len(images) == 0 && len(s.Images) > 0 { // by the pipeline, which gives no texts
+		s.Image = s.Images[0].Image
+		return nil
 	}
 	s.Images = nil
 	indexOf := func(name string) int {

@@ -69,7 +69,7 @@ type Proof struct {
 	Commit   release.Commit      `json:"commit"`
 	Built    release.Digest      `json:"built"`
 	Running  map[string][]string `json:"running"`  // pods that report the built digest, by environment
-	Answered map[string][]string `json:"answered"` // commits that the service answered, by environment
+	Answered map[string][]string `json:"answered"` // commits that the service's answers named, by environment; none if it names none
 	URLs     map[string]string   `json:"urls"`
 	Holds    bool                `json:"holds"`
 }
@@ -186,9 +186,9 @@ func (p *pipeline) smoke(ctx context.Context, environment release.Environment) e
 		if err != nil {
 			return "", release.Digest{}, err
 		}
-		var commits []string
+		commits := []string{}
 		for _, answer := range smoked.Report.Answers {
-			if !slices.Contains(commits, answer.Commit) {
+			if answer.Commit != "" && !slices.Contains(commits, answer.Commit) {
 				commits = append(commits, answer.Commit)
 			}
 		}
@@ -246,8 +246,10 @@ func (p *pipeline) prove(ctx context.Context) error {
 		if len(found.Pods) == 0 && len(found.Problems) == 0 {
 			broken = append(broken, strings.Join(append([]string{fmt.Sprintf("no pod runs it in %s", name)}, found.Notes...), ", "))
 		}
-		if !slices.Equal(proof.Answered[name], []string{proof.Commit.String()}) {
-			broken = append(broken, fmt.Sprintf("%s answered commits [%s]", name, strings.Join(proof.Answered[name], " ")))
+		for _, answered := range proof.Answered[name] {
+			if !proof.Commit.IsNamedBy(answered) {
+				broken = append(broken, fmt.Sprintf("%s answered commit %.40s", name, answered))
+			}
 		}
 	}
 	proof.Holds = len(broken) == 0

@@ -33,6 +33,7 @@ type fakes struct {
 	images  []release.Image
 	deploys map[release.Environment]deploy.Settings
 	built   build.Settings
+	tag     release.Tag // that build gives the image
 }
 
 // call records a step.
@@ -46,7 +47,7 @@ func (c *fakes) call(step string, image release.Image) error {
 
 func (c *fakes) Build(_ context.Context, settings build.Settings) (build.Result, error) {
 	c.built = settings
-	return build.Result{Outcome: release.Created, Digest: c.digest, Commit: commit}, c.call("build", release.Image{})
+	return build.Result{Outcome: release.Created, Digest: c.digest, Commit: commit, Tag: c.tag}, c.call("build", release.Image{})
 }
 
 func (c *fakes) Deploy(_ context.Context, settings deploy.Settings) (deploy.Result, error) {
@@ -124,6 +125,34 @@ func TestRunChainsTheVerbsByTheDigest(t *testing.T) {
 	}
 	if got := c.deploys["production"].Values; !slices.Equal(got, []string{"terraform/production/values-production.yaml"}) {
 		t.Errorf("production is not deployed with its own values: %q", got)
+	}
+}
+
+// TestAServiceNeedsToSayNothing: the pods prove the digest of a service whose answers name no commit, and short ids count.
+func TestAServiceNeedsToSayNothing(t *testing.T) {
+	t.Parallel()
+	c := good(t)
+	c.answers["staging"], c.answers["production"] = "", commit.String()[:7]
+	if result, err := c.run(t); err != nil || !result.Proof.Holds || len(result.Proof.Answered["staging"]) != 0 {
+		t.Errorf("got %+v, %v", result.Proof, err)
+	}
+}
+
+// TestTheChartGetsTheImage as the settings say, from where they say the chart is.
+func TestTheChartGetsTheImage(t *testing.T) {
+	t.Parallel()
+	c := good(t)
+	c.tag = release.Tag(releasetest.Another)
+	if _, err := c.run(t, "--image-alias", "example/shop", "--image-values", "web.image", "--pin-text", "--chart", "shop", "--chart-repo", "https://charts.example.com", "--chart-version", "1.2.3"); err != nil {
+		t.Fatal(err)
+	}
+	got := c.deploys["production"]
+	want := []release.BuiltImage{{Image: c.images[1], Aliases: []string{"docker.io/example/shop"}, Values: []string{"web.image"}}}
+	if diff := cmp.Diff(want, got.Images, cmp.Comparer(func(a, b release.Digest) bool { return a == b })); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if !got.PinText || got.Chart != "shop" || got.ChartRepo != "https://charts.example.com" || got.ChartVersion != "1.2.3" || got.Commit != releasetest.Another {
+		t.Errorf("deploy is given %+v", got)
 	}
 }
 
@@ -217,9 +246,8 @@ func TestRunFailsWhenThePromiseIsBroken(t *testing.T) {
 		spoil func(*fakes)
 		want  string
 	}{
-		"production runs another digest":    {func(c *fakes) { c.runs["production"] = releasetest.Digest(t, "b") }, `production: pod "shop-1" runs sha256:bbbb`},
-		"staging answers another commit":    {func(c *fakes) { c.answers["staging"] = "x" }, "staging answered commits [x]"},
-		"production answers with no commit": {func(c *fakes) { c.answers["production"] = "" }, "production answered commits []"},
+		"production runs another digest": {func(c *fakes) { c.runs["production"] = releasetest.Digest(t, "b") }, `production: pod "shop-1" runs sha256:bbbb`},
+		"staging answers another commit": {func(c *fakes) { c.answers["staging"] = "x" }, "staging answered commit x"},
 	} {
 		c := good(t)
 		test.spoil(c)

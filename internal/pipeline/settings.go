@@ -16,14 +16,14 @@ var Verb = setting.Verb{
 	Name:    "pipeline",
 	Summary: "take one commit to production: build, staging, smoke, promote, production, smoke",
 	About: "Chains the verbs as the workflows do and hands nothing but the digest from one to the next. Ends with a table and the " +
-		"proof: the digest built, the digests that the pods of staging and production report, and the commit that both answer are " +
-		"one; if they are not, it fails. An environment whose smoke fails is rolled back.",
+		"proof: the digest built and the digests that the pods of staging and production report are one, and no answer names another " +
+		"commit; if that does not hold, it fails. An environment whose smoke fails is rolled back.",
 	Examples: []setting.Example{
 		{Does: "this repository's sample app on a local cluster", Line: "--repository 127.0.0.1:5510/shop --context app --builder go"},
 	},
 	Outputs: []setting.Output{
 		{Name: "digest", Help: "the digest that runs in every environment"},
-		{Name: "commit", Help: "the commit that every environment answers"},
+		{Name: "commit", Help: "the commit that the digest was built from"},
 	},
 }
 
@@ -37,6 +37,12 @@ type Settings struct {
 	Commit      string // as git names it; "" for HEAD
 	Platform    release.Platform
 	Chart       string
+	ChartRepo   string
+	ChartVer    string
+	ChartHosts  []string
+	Aliases     []string // repositories by which the chart names the image
+	ImageValues []string // dotted paths of the chart's values that get the image
+	PinText     bool
 	Values      string
 	Release     string
 	Checks      string
@@ -65,8 +71,20 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Commit, full or short, that must be checked out in the work tree; default: HEAD"}, setting.Text)
 	setting.Var(set, &s.Platform, setting.Setting{Name: "platform", Default: "linux/amd64", Value: "OS/ARCH",
 		Help: "Platform to build for"}, release.ParsePlatform)
-	setting.Var(set, &s.Chart, setting.Setting{Name: "chart", Value: "DIR|TGZ|oci://…|https://…",
-		Help: "Helm chart"}, setting.Text)
+	setting.Var(set, &s.Chart, setting.Setting{Name: "chart", Value: "DIR|TGZ|oci://…|https://…|NAME",
+		Help: "Helm chart, as deploy has it"}, setting.Text)
+	setting.Var(set, &s.ChartRepo, setting.Setting{Name: "chart-repo", Value: "URL",
+		Help: "Chart repository that has the chart"}, setting.Text)
+	setting.Var(set, &s.ChartVer, setting.Setting{Name: "chart-version", Value: "VERSION",
+		Help: "Version of the chart in chart-repo or at its oci:// address"}, setting.Text)
+	setting.List(set, &s.ChartHosts, setting.Setting{Name: "chart-host", Commas: true, Value: "HOST[:PORT]",
+		Help: "Private host that charts may come from, as deploy has it"}, setting.Text)
+	setting.List(set, &s.Aliases, setting.Setting{Name: "image-alias", Value: "REPO",
+		Help: "Repository by which the chart names the image, as deploy has it"}, release.ParseAlias)
+	setting.List(set, &s.ImageValues, setting.Setting{Name: "image-values", Value: "PATH",
+		Help: "Value of the chart that gets the image, as deploy has it"}, deploy.ParseValuesPath)
+	setting.Bool(set, &s.PinText, setting.Setting{Name: "pin-text",
+		Help: "Pin references to the image in environment variables, arguments and ConfigMaps too"})
 	setting.Var(set, &s.Values, setting.Setting{Name: "values", Default: "terraform/{environment}/values-{environment}.yaml", Value: "FILE",
 		Help: "Values file of an environment; {environment} is replaced by its name"}, setting.Text)
 	setting.Var(set, &s.Release, setting.Setting{Name: "release", Value: "NAME",

@@ -31,7 +31,9 @@ func (s Settings) promoteSettings(environment release.Environment, image release
 // deploySettings returns the settings of the deploy to an environment.
 func (s Settings) deploySettings(environment release.Environment, image release.Image, commit release.Commit) (settings deploy.Settings, err error) {
 	err = settings.Declare().ApplyDefaults(func() {
-		settings.Environment, settings.Image, settings.Release, settings.Commit = environment, image, s.Release, commit
+		settings.Environment, settings.Release, settings.Commit = environment, s.Release, commit
+		settings.Images, settings.PinText = []release.BuiltImage{{Image: image, Aliases: s.Aliases, Values: s.ImageValues}}, s.PinText
+		settings.ChartRepo, settings.ChartVersion, settings.ChartHosts = s.ChartRepo, s.ChartVer, s.ChartHosts
 		settings.Chart, settings.Values = s.Chart, []string{strings.ReplaceAll(s.Values, "{environment}", environment.String())}
 		settings.CreateNamespace, settings.Timeout, settings.ClusterRef = true, s.Timeout, s.ClusterRef()
 		settings.Address = addressIn(s.Address, environment)

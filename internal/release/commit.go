@@ -24,6 +24,14 @@ func (c Commit) String() string { return string(c) }
 // Short is the first 12 digits, for display only.
 func (c Commit) Short() string { return string(c)[:min(12, len(c))] }
 
+// minShort is the length of the shortest abbreviated commit id that is compared: git's default.
+const minShort = 7
+
+// IsNamedBy reports whether a text is the commit's id, or an abbreviation of it with at least 7 digits.
+func (c Commit) IsNamedBy(text string) bool {
+	return len(text) >= minShort && strings.HasPrefix(c.String(), text)
+}
+
 // Relation is how a commit that is to be deployed relates to the live one.
 type Relation string
 

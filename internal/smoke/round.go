@@ -52,7 +52,7 @@ func (a *asker) send(ctx context.Context, requests []request, settings Settings)
 // taken for another commit's.
 func (a *asker) checkCommit(answer release.Answer, settings Settings) release.Answer {
 	switch {
-	case settings.ExpectCommit == "" || namesCommit(answer.Commit, settings.ExpectCommit):
+	case settings.ExpectCommit == "" || settings.ExpectCommit.IsNamedBy(answer.Commit):
 		return answer
 	case answer.Commit == "" && !settings.CommitFrom.mustName(answer.Check, a.Proved):
 		return answer
@@ -65,14 +65,6 @@ func (a *asker) checkCommit(answer release.Answer, settings Settings) release.An
 	}
 	answer.Stage = release.StageCheck
 	return answer
-}
-
-// minShort is the length of the shortest abbreviated commit id that is compared: git's default.
-const minShort = 7
-
-// namesCommit reports whether a text is a commit's id, full or abbreviated.
-func namesCommit(text string, commit release.Commit) bool {
-	return len(text) >= minShort && strings.HasPrefix(commit.String(), text)
 }
 
 // dropUncomparable leaves out answers of pods that say nothing of one pod: those of a check that every pod answers wrongly while the

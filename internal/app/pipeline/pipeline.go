@@ -101,7 +101,14 @@ func printProof(reporter release.Reporter, result pipeline.Result) {
 	reporter.Infof("built      %s", proof.Built)
 	for _, environment := range release.DefaultLadder {
 		name := environment.String()
-		reporter.Infof("%-10s %d pods run %s, answers commit %s at %s", name, len(proof.Running[name]), proof.Built, release.Commit(proof.Answered[name][0]).Short(), proof.URLs[name])
+		line := fmt.Sprintf("%-10s %d pods run %s", name, len(proof.Running[name]), proof.Built)
+		if len(proof.Answered[name]) > 0 {
+			line += ", answers commit " + release.Commit(proof.Answered[name][0]).Short()
+		}
+		if proof.URLs[name] != "" {
+			line += " at " + proof.URLs[name]
+		}
+		reporter.Infof("%s", line)
 	}
 	reporter.Infof("One commit, one digest.")
 }
