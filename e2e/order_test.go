@@ -1,8 +1,12 @@
 package e2e
 
 import (
+	"slices"
 	"testing"
 
+	appbuild "github.com/onedigest/onedigest/internal/app/build"
+	apppromote "github.com/onedigest/onedigest/internal/app/promote"
+	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -71,4 +75,49 @@ func TestAHotfixIsNotOverwritten(t *testing.T) {
 	if answers := servedCommit(t, result.URL); answers != second {
 		t.Errorf("%s answers, want %s", answers, second)
 	}
+}
+
+// TestCommitsThatShareAnImage: a commit that changes only the chart gets the image of the one before. Its pods stay, and the older
+// chart never replaces the newer one.
+func TestCommitsThatShareAnImage(t *testing.T) {
+	onNode(t)
+	t.Parallel()
+	tree := newCheckout(t)
+	first := tree.git("rev-parse", "HEAD")
+	image := tree.build()
+	before, got := tree.deploy(t.Context(), "shared-image", image, "--commit", first)
+	got.expect(t, 0)
+	tree.edit("charts/service/Chart.yaml", "description: The", "description: Changed, the")
+	tree.git("commit", "--quiet", "--all", "--message", "only the chart")
+	second := tree.git("rev-parse", "HEAD")
+	if reused := tree.build(); reused != image {
+		t.Errorf("a commit that only changes the chart gets image %s, want %s", reused, image)
+	}
+	after, got := tree.deploy(t.Context(), "shared-image", image, "--commit", second)
+	got.expect(t, 0)
+	if after.Outcome != release.Changed || after.Commit.String() != second || !slices.Equal(after.Pods, before.Pods) {
+		t.Errorf("got %s of commit %s with pods %q, want %s with pods %q", after.Outcome, after.Commit, after.Pods, second, before.Pods)
+	}
+	older, got := tree.shallow(first).deploy(t.Context(), "shared-image", image, "--commit", first)
+	got.expect(t, 0, second[:7])
+	if older.Outcome != release.Superseded {
+		t.Errorf("the older commit: got outcome %q", older.Outcome)
+	}
+}
+
+// TestAnAdoptedImage goes the way of one that was built: the commit's image in another repository is deployed, smoked and promoted.
+func TestAnAdoptedImage(t *testing.T) {
+	onNode(t)
+	t.Parallel()
+	tree := newCheckout(t)
+	image := tree.build()
+	adopted := field(t, tree.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/adopted", "--adopt", image, "--output", "json"), "image")
+	if adopted == image || adopted[len(adopted)-64:] != image[len(image)-64:] {
+		t.Fatalf("image %s is adopted as %s", image, adopted)
+	}
+	_, got := tree.deploy(t.Context(), "adopted", adopted)
+	got.expect(t, 0)
+	tree.verb(t.Context(), appsmoke.Command(), "--environment", "adopted", "--image", adopted, "--release", "adopted", "--checks", "app/smoke.yaml").expect(t, 0)
+	commit := tree.git("rev-parse", "HEAD")
+	tree.verb(t.Context(), apppromote.Command(), "--repository", site.registry+"/adopted", "--commit", commit, "--from", "adopted", "--to", "production").expect(t, 0)
 }
