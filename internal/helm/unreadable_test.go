@@ -6,8 +6,10 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -262,5 +264,30 @@ func TestHealWaitsNoLongerThanItsContext(t *testing.T) {
 	_, limit, _ := strings.Cut(reported[0], "at most ")
 	if waits, err := time.ParseDuration(limit); err != nil || waits > 30*time.Minute || waits < time.Minute {
 		t.Errorf("reported %q", reported)
+	}
+}
+
+// TestARevisionDeletedWhileItIsRead: the state is read again, because a run that prunes the history deletes revisions.
+func TestARevisionDeletedWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		deleted int // reads that find the newest revision deleted
+		exit    int
+	}{"once": {1, release.ExitDone}, "again and again": {10, release.ExitFault}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			d := threeRevisions(t, s)
+			var reads atomic.Int32
+			s.answers(func(r *http.Request) (int, string) {
+				if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/secrets/sh.helm.release.v1.shop.v3") && int(reads.Add(1)) <= test.deleted {
+					return http.StatusNotFound, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404}`
+				}
+				return 0, ""
+			})
+			if _, err := s.client("staging").Plan(t.Context(), d); release.ExitCode(err) != test.exit || reads.Load() == 0 {
+				t.Errorf("got %v after %d reads, want exit code %d", err, reads.Load(), test.exit)
+			}
+		})
 	}
 }

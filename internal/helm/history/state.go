@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -18,8 +19,25 @@ type State struct {
 	Install   bool                   // it was never deployed, or is being uninstalled: the next change is an install
 }
 
+// stateReads is how often the state is read if another run deletes its newest revision meanwhile, as pruning and an uninstall do.
+const stateReads = 3
+
 // State reads the state of a release.
 func (s *Store) State(ctx context.Context, name string) (State, error) {
+	for range stateReads {
+		state, err := s.readState(ctx, name)
+		if !errors.Is(err, errDeleted) {
+			return state, err
+		}
+	}
+	return State{}, failure.Conflict("release %q in namespace %q: its newest revision is deleted again and again while it is read", name, s.Namespace)
+}
+
+// errDeleted says that the newest revision was deleted between the list and the read.
+var errDeleted = errors.New("the newest revision was deleted while it was read")
+
+// readState reads the state of a release once.
+func (s *Store) readState(ctx context.Context, name string) (State, error) {
 	entries, err := s.Entries(name)
 	if err != nil {
 		return State{}, failure.Classify(ctx, err, "reading the revisions of release %q in namespace %q", name, s.Namespace)
@@ -38,7 +56,7 @@ func (s *Store) State(ctx context.Context, name string) (State, error) {
 		return State{}, failure.Classify(ctx, err, "reading the revisions of release %q in namespace %q", name, s.Namespace)
 	}
 	if len(state.Revisions) == 0 || state.Revisions[0].Version != entries[0].Revision {
-		return State{}, failure.Conflict("release %q in namespace %q: revision %d was deleted while it was read", name, s.Namespace, entries[0].Revision)
+		return State{}, errDeleted
 	}
 	state.Install = state.neverDeployed() || !state.Newest().Info.Deleted.IsZero()
 	return state, nil
