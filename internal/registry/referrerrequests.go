@@ -1,0 +1,220 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/onedigest/onedigest/internal/httpx"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// referrer reads a candidate; false unless its own manifest has the subject, the artifact type and the annotations, since the
+// list is only a hint.
+func (r *repository) referrer(ctx context.Context, of candidate, want wanted, allowed *allowance) (Referrer, bool, error) {
+	if of.skipped != nil {
+		return Referrer{}, false, of.skipped
+	}
+	if of.manifest == nil {
+		manifest, err := r.referrerManifest(ctx, of, allowed)
+		if err != nil {
+			return Referrer{}, false, err
+		}
+		of.manifest = &manifest
+	}
+	read := *of.manifest
+	if read.ArtifactType != want.ArtifactType || read.Subject == nil || read.Subject.Digest != want.image.String() ||
+		!want.matches(read.Annotations, true) {
+		return Referrer{}, false, nil
+	}
+	content, err := r.referrerContent(ctx, read.Layers, allowed)
+	if err != nil {
+		of.annotations = read.Annotations
+		return Referrer{}, false, r.asSkippedContent(ctx, of, err)
+	}
+	return Referrer{Digest: of.digest, Annotations: read.Annotations, PushedAt: of.pushed, MediaType: read.Layers[0].MediaType, Content: content}, true, nil
+}
+
+// referrerManifest reads a candidate's manifest, unless it was read already, and checks its digest.
+func (r *repository) referrerManifest(ctx context.Context, of candidate, allowed *allowance) (manifestContent, error) {
+	text, header, err := r.getAllowed(ctx, r.url("manifests", of.digest.String()), http.Header{"Accept": {accepted}}, maxManifest, allowed)
+	if err != nil {
+		return manifestContent{}, asSkipped(of, err)
+	}
+	if got := digestOf(text); got != of.digest {
+		return manifestContent{}, asSkipped(of, &mismatchError{wanted: of.digest, got: got})
+	}
+	named, err := newManifest(text, header.Get("Content-Type"))
+	if err != nil {
+		return manifestContent{}, asSkipped(of, &malformedError{err})
+	}
+	read, err := named.parse()
+	if err != nil {
+		return manifestContent{}, asSkipped(of, &malformedError{err})
+	}
+	return read, nil
+}
+
+// referrerContent reads the only layer of a referrer.
+func (r *repository) referrerContent(ctx context.Context, layers []descriptor, allowed *allowance) ([]byte, error) {
+	if len(layers) != 1 {
+		return nil, &malformedError{fmt.Errorf("it has %d layers, want one", len(layers))}
+	}
+	digest, err := release.ParseDigest(layers[0].Digest)
+	if err != nil {
+		return nil, &malformedError{err}
+	}
+	if layers[0].Size > maxAttached {
+		return nil, &malformedError{fmt.Errorf("its content is %d bytes long, limit %d", layers[0].Size, maxAttached)}
+	}
+	content, _, err := r.getAllowed(ctx, r.url("blobs", digest.String()), nil, maxAttached, allowed)
+	if err != nil {
+		return nil, fmt.Errorf("reading blob %s: %w", digest.Short(), err)
+	}
+	if got := digestOf(content); got != digest {
+		return nil, &mismatchError{wanted: digest, got: got}
+	}
+	return content, nil
+}
+
+// getAllowed reads a response within two limits: most bytes, and the remaining allowance.
+func (r *repository) getAllowed(ctx context.Context, url string, header http.Header, most int64, allowed *allowance) ([]byte, http.Header, error) {
+	limit := allowed.limit(most)
+	text, got, err := r.get(ctx, url, header, limit)
+	var tooLong *httpx.TooLongError
+	if errors.As(err, &tooLong) && limit < most {
+		return nil, nil, errReferrersTooMany
+	}
+	if err == nil {
+		err = allowed.spend(len(text))
+	}
+	return text, got, err
+}
+
+// malformedError says that a referrer cannot be parsed.
+type malformedError struct{ err error }
+
+func (e *malformedError) Error() string { return e.err.Error() }
+func (e *malformedError) Unwrap() error { return e.err }
+
+// asSkipped makes an error about only this referrer a *SkippedReferrerError, and returns any other error unchanged. A referrer
+// that lacks a part proves nothing; if the registry does not answer, the part may exist.
+func asSkipped(of candidate, err error) error {
+	var (
+		answer    *statusError
+		tooLong   *httpx.TooLongError
+		mismatch  *mismatchError
+		malformed *malformedError
+	)
+	gone := errors.As(err, &answer) && !answer.isRepositoryMissing() &&
+		(answer.Status == http.StatusNotFound || answer.Status == http.StatusGone)
+	if gone || errors.As(err, &tooLong) || errors.As(err, &mismatch) || errors.As(err, &malformed) {
+		return &SkippedReferrerError{Digest: of.digest.String(), Annotations: of.annotations, PushedAt: of.pushed, Err: err}
+	}
+	return err
+}
+
+// asSkippedContent is asSkipped for the content of a referrer whose manifest was served: what fails then is that one content. A
+// storage that a registry redirects to answers 403 for what is gone if the URL's signer may not list it (Amazon S3 API, GetObject),
+// and registries answer 5xx or a part of the content if their own storage lost it. Credentials that are refused and a limit of
+// requests concern all referrers.
+func (r *repository) asSkippedContent(ctx context.Context, of candidate, err error) error {
+	var answer *statusError
+	lost, unavailable := false, errors.Is(err, io.ErrUnexpectedEOF)
+	if errors.As(err, &answer) {
+		unavailable = httpx.IsUnavailable(answer.Status)
+		lost = answer.Status != http.StatusUnauthorized && answer.Status != http.StatusTooManyRequests && !answer.isRepositoryMissing() &&
+			(answer.Status != http.StatusForbidden || answer.from != nil && !r.session.isRegistry(answer.from))
+	}
+	if ctx.Err() != nil || !lost && !unavailable {
+		return asSkipped(of, err)
+	}
+	return &SkippedReferrerError{Digest: of.digest.String(), Annotations: of.annotations, PushedAt: of.pushed, Unavailable: unavailable, Err: err}
+}
+
+// listReferrers reads the registry's list of referrers page by page, and keeps the entries that may have the artifact type: a
+// registry need not filter, and one that predates artifactType lists the config's type. No digest covers the pages, so their
+// entries are checked when they are read.
+// Source: OCI distribution-spec, "Listing Referrers".
+func (r *repository) listReferrers(ctx context.Context, image release.Digest, artifactType string, allowed *allowance) ([]descriptor, error) {
+	var result []descriptor
+	next := r.url("referrers", image.String()) + "?artifactType=" + url.QueryEscape(artifactType)
+	for visited := map[string]bool{}; next != ""; {
+		if visited[next] {
+			return nil, errors.New("reading the list of referrers: its pages lead in a circle")
+		}
+		visited[next] = true
+		text, header, err := r.getAllowed(ctx, next, http.Header{"Accept": {string(types.OCIImageIndex)}}, maxListPage, allowed)
+		var answer *statusError
+		if errors.As(err, &answer) && answer.Status == http.StatusNotFound && answer.Code != "NAME_UNKNOWN" {
+			return nil, ErrNoReferrers
+		}
+		if err != nil {
+			return nil, err
+		}
+		entries, err := parseReferrers(text)
+		if err != nil {
+			return nil, fmt.Errorf("reading the list of referrers: %w", err)
+		}
+		for _, each := range entries {
+			if each.ArtifactType == artifactType || each.ArtifactType == "" || each.ArtifactType == emptyMediaType {
+				result = append(result, each)
+			}
+		}
+		if next, err = r.nextPage(next, header); err != nil {
+			return nil, err
+		}
+	}
+	return result, nil
+}
+
+// parseReferrers parses a page of the list. It drops entries that are no descriptors.
+func parseReferrers(page []byte) ([]descriptor, error) {
+	var list struct {
+		Manifests []json.RawMessage `json:"manifests"`
+	}
+	if err := json.Unmarshal(page, &list); err != nil {
+		return nil, err
+	}
+	entries := make([]descriptor, 0, len(list.Manifests))
+	for _, text := range list.Manifests {
+		var entry descriptor
+		if json.Unmarshal(text, &entry) == nil {
+			entries = append(entries, entry)
+		}
+	}
+	return entries, nil
+}
+
+// nextPage returns the address of the next page from the header Link; "" if there is none. An address on another host is an
+// error.
+// Source: RFC 8288, section 3.
+func (r *repository) nextPage(current string, header http.Header) (string, error) {
+	for _, link := range header.Values("Link") {
+		target, parameters, found := strings.Cut(link, ">")
+		target, opened := strings.CutPrefix(strings.TrimSpace(target), "<")
+		if !found || !opened || !strings.Contains(strings.ReplaceAll(parameters, `"`, ""), "rel=next") {
+			continue
+		}
+		base, err := url.Parse(current)
+		if err != nil {
+			return "", err
+		}
+		resolved, err := base.Parse(target)
+		if err != nil {
+			return "", fmt.Errorf("reading the next page's address: %w", err)
+		}
+		if !r.session.isRegistry(resolved) {
+			return "", &blockedError{from: base.Host, to: resolved.Host, why: "another host"}
+		}
+		resolved.Scheme, resolved.Host, resolved.User = base.Scheme, base.Host, nil
+		return resolved.String(), nil
+	}
+	return "", nil
+}
