@@ -15,7 +15,14 @@ func (r request) warnOtherCheckout(ctx context.Context) {
 	if commit == "" {
 		return
 	}
-	paths := append([]string{r.deployment.Chart}, r.deployment.ValuesFiles...)
+	var paths []string
+	if chart, err := r.Workspace.Inside(r.chart.Source); err == nil { // not of a registry, nor the action's own
+		paths = append(paths, chart)
+	}
+	paths = append(paths, r.deployment.ValuesFiles...)
+	if len(paths) == 0 {
+		return
+	}
 	found, err := r.Commits.CheckedOut(ctx, paths, commit)
 	if ctx.Err() != nil {
 		return

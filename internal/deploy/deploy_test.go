@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -98,6 +99,16 @@ func TestEveryImageIsProved(t *testing.T) {
 	fakes.onlyHooks = "worker"
 	if result, log, err := fakes.run(t, "--image", worker); err != nil || !strings.Contains(log, "no workload runs localhost:5000/team/worker@") || !result.Images[1].Digest.IsZero() {
 		t.Errorf("got %v, %+v\n%s", err, result.Images, log)
+	}
+}
+
+// TestAReleaseThatRunsItsImageInNoPodIsNotVerified: only a hook or a text names the main image, so that nothing is proved.
+func TestAReleaseThatRunsItsImageInNoPodIsNotVerified(t *testing.T) {
+	t.Parallel()
+	fakes := &fakes{onlyHooks: "main"}
+	_, log, err := fakes.run(t)
+	if err != nil || !strings.Contains(log, "not marked as verified") || slices.ContainsFunc(fakes.done, func(done string) bool { return strings.HasPrefix(done, "mark") }) {
+		t.Errorf("got %v and %q:\n%s", err, fakes.done, log)
 	}
 }
 

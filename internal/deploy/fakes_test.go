@@ -53,7 +53,7 @@ type fakes struct {
 	markErr      error
 	pods         []release.PodImage
 	podsOf       map[string][]release.PodImage // by repository; pods if nil
-	onlyHooks    string                        // the name of an image that no workload runs
+	onlyHooks    string                        // the name of an image that no workload runs; "main" for the main one
 	inside       bool                          // the chart renders no address outside the cluster
 	endpoints    []release.Object              // that the chart renders; a Service named as the release if nil
 	noURL        bool                          // the cluster knows of no address outside
@@ -178,7 +178,7 @@ func (c chart) Render(_ context.Context, deployment release.Deployment) (release
 	}
 	for _, image := range deployment.Images {
 		use := release.ImageUse{Name: image.Name, Workloads: []release.Object{{Kind: "Deployment", Name: "shop"}}}
-		if image.Name != "" && image.Name == c.onlyHooks {
+		if c.onlyHooks != "" && c.onlyHooks == cmp.Or(image.Name, "main") {
 			use.Workloads = nil
 		}
 		rendering.Images = append(rendering.Images, use)

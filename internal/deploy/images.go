@@ -197,6 +197,10 @@ func (r request) prove(ctx context.Context, budget budget) (proved, error) {
 		result := ImageResult{Name: image.Name, Image: image.Image, Commit: image.Commit, Pods: []string{}}
 		if i < len(r.rendering.Images) && len(r.rendering.Images[i].Workloads) == 0 {
 			r.Reporter.Infof("no workload runs %s, only hooks or texts name it: no pod is compared", image.Image)
+			if i == 0 {
+				all.unproved = true
+				r.Reporter.Warnf("no pod proves that the release runs its main image: the revision is not marked as verified")
+			}
 			all.images = append(all.images, result)
 			continue
 		}

@@ -120,6 +120,9 @@ func (s *session) render(deployment release.Deployment, loaded *chart.Chart, sta
 	s.client.collector.given(deployment, loaded, err)
 	if err == nil {
 		s.client.collector.rendered(rendered.Manifest, rendered.Hooks)
+		for _, warning := range rendered.Warnings {
+			s.client.logOnce("WARNING: " + warning)
+		}
 	}
 	return rendered, err
 }

@@ -18,7 +18,7 @@ const defaultPath = "image"
 
 // Keys of a value that describes an image, in the forms that charts have: the repository's key, and the others.
 var (
-	repositoryKeys = []string{"repository", "name", "repo"}
+	repositoryKeys = []string{"repository", "name", "repo", "image"}
 	otherKeys      = []string{"registry", "tag", "digest", "sha"}
 )
 
@@ -139,6 +139,9 @@ func (c *Chart) setImage(values, all map[string]any, image release.BuiltImage, p
 // imageParts returns the keys of a map that describe an image, with the image's values for them.
 func imageParts(current map[string]any, image release.BuiltImage) map[string]any {
 	parts := map[string]any{}
+	if keyOf(current, repositoryKeys) == "" {
+		return parts // a registry, a tag or a digest alone would name another repository's image
+	}
 	_, hasRegistry := current["registry"]
 	for _, key := range append([]string{keyOf(current, repositoryKeys)}, otherKeys...) {
 		if _, has := current[key]; !has {
@@ -157,7 +160,7 @@ func partOf(key string, image release.BuiltImage, hasRegistry bool) (part string
 	switch key {
 	case "registry":
 		return repository.Host(), true
-	case "repository", "name", "repo":
+	case "repository", "name", "repo", "image":
 		if hasRegistry {
 			return repository.Path(), true
 		}
@@ -172,11 +175,14 @@ func partOf(key string, image release.BuiltImage, hasRegistry bool) (part string
 	return "", false
 }
 
-// keyOf returns the first of the keys that a map has, "" if it has none.
+// keyOf returns the first of the keys that a map has with a string or null, "" if it has none.
 func keyOf(value map[string]any, keys []string) string {
 	for _, key := range keys {
-		if _, has := value[key]; has {
-			return key
+		switch value[key].(type) {
+		case string, nil:
+			if _, has := value[key]; has {
+				return key
+			}
 		}
 	}
 	return ""

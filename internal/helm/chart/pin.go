@@ -21,19 +21,23 @@ type pinner struct {
 	byRepository map[string]int     // repository in full → index of the image
 	patterns     []*regexp.Regexp   // of references in texts, one for each image; nil if it can have none
 	met          map[string]bool    // repositories in full that a reference had
+	ran          map[string]bool    // those of them that the release runs: not only in a hook of a test or an uninstall
+	idle         bool               // such a hook is being pinned
 	uses         []release.ImageUse // one for each image
 	others       []string           // references of containers that name none of the images
+	tags         [][]string         // tags and digests that references in fields had, for each image
 	unpinned     []string           // references that stay as they are: "ConfigMap/shop data.image: REFERENCE"
 }
 
 func newPinner(deployment release.Deployment) *pinner {
-	p := &pinner{deployment: deployment, byRepository: map[string]int{}, met: map[string]bool{}}
+	p := &pinner{deployment: deployment, byRepository: map[string]int{}, met: map[string]bool{}, ran: map[string]bool{}}
 	for i, image := range deployment.Images {
 		for _, repository := range image.Repositories() {
 			p.byRepository[repository] = i
 		}
 		p.patterns = append(p.patterns, referencePattern(image.Repositories()))
 		p.uses = append(p.uses, release.ImageUse{Name: image.Name})
+		p.tags = append(p.tags, nil)
 	}
 	return p
 }
@@ -44,11 +48,18 @@ func referencePattern(repositories []string) *regexp.Regexp {
 	var forms []string
 	for _, repository := range repositories {
 		forms = append(forms, regexp.QuoteMeta(repository))
-		if short, isHub := strings.CutPrefix(repository, "docker.io/"); isHub && !strings.HasPrefix(short, "library/") {
+		short, isHub := strings.CutPrefix(repository, "docker.io/")
+		if !isHub {
+			continue
+		}
+		forms = append(forms, regexp.QuoteMeta("index.docker.io/"+short), regexp.QuoteMeta("registry-1.docker.io/"+short))
+		if word, official := strings.CutPrefix(short, "library/"); official {
+			forms = append(forms, regexp.QuoteMeta("docker.io/"+word))
+		} else {
 			forms = append(forms, regexp.QuoteMeta(short))
 		}
 	}
-	return regexp.MustCompile(`(^|[^A-Za-z0-9._/@:-])((?:` + strings.Join(forms, "|") + `)(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(?:@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64}))`)
+	return regexp.MustCompile(`(^|(?:docker|oci)://|[^A-Za-z0-9._/@:-])((?:` + strings.Join(forms, "|") + `)(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(?:@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64}))`)
 }
 
 // imageOf returns the image of a reference; false if it is none of the deployment's.
@@ -58,8 +69,13 @@ func (p *pinner) imageOf(reference string) (release.BuiltImage, bool) {
 	if !found {
 		return release.BuiltImage{}, false
 	}
-	p.met[repository] = true
+	p.meet(repository)
 	return p.deployment.Images[i], true
+}
+
+// meet notes that a reference had a repository.
+func (p *pinner) meet(repository string) {
+	p.met[repository], p.ran[repository] = true, p.ran[repository] || !p.idle
 }
 
 // pin pins an object, and reports whether it has changed it.
@@ -72,7 +88,8 @@ func (p *pinner) pin(object map[string]any) (changed bool) {
 		switch value := value.(type) {
 		case map[string]any:
 			for key, inner := range value {
-				if key == "metadata" || len(path) == 0 && (key == "status" || key == "data" && kind == "/Secret") {
+				if isObjectMeta(key, path) || len(path) == 0 && (key == "status" || key == "data" && kind == "/Secret") ||
+					kind == "apiextensions.k8s.io/CustomResourceDefinition" && (key == "description" || key == "example") {
 					continue
 				}
 				here := append(slices.Clip(path), key)
@@ -101,6 +118,14 @@ func (p *pinner) pin(object map[string]any) (changed bool) {
 	return changed
 }
 
+// isObjectMeta reports whether a key is the metadata of an object or of a template of one.
+func isObjectMeta(key string, path []string) bool {
+	if key != "metadata" {
+		return false
+	}
+	return len(path) == 0 || strings.HasSuffix(strings.ToLower(path[len(path)-1]), "template") || len(path) > 1 && strings.HasSuffix(path[len(path)-2], "Templates")
+}
+
 // itemStep returns how messages refer to an item of a list: by its name, or else its index.
 func itemStep(item any, index int) string {
 	fields, _ := item.(map[string]any)
@@ -119,7 +144,21 @@ func (p *pinner) pinField(reference string, path []string) string {
 		}
 		return reference
 	}
+	repository, tag := release.SplitReference(strings.TrimSpace(reference))
+	if at := p.byRepository[repository]; !slices.Contains(p.tags[at], tag) && !strings.HasSuffix(tag, image.Image.Digest.String()) {
+		p.tags[at] = append(p.tags[at], tag)
+	}
 	return image.Image.String()
+}
+
+// warnings lists the images whose references have several tags: the chart may mean several images of one repository.
+func (p *pinner) warnings() (warnings []string) {
+	for i, tags := range p.tags {
+		if len(tags) > 1 {
+			warnings = append(warnings, fmt.Sprintf("the chart names %s with different tags (%s), and all of these references are pinned to the one digest", p.deployment.Images[i].Image.Repository, list(tags)))
+		}
+	}
+	return warnings
 }
 
 // isContainerList reports whether a path is that of an item in a list of containers.
@@ -135,11 +174,10 @@ func (p *pinner) pinText(value, object string, path []string) string {
 			parts := pattern.FindStringSubmatch(match)
 			before, reference := parts[1], parts[2]
 			repository, rest := release.SplitReference(reference)
-			isPin := strings.HasSuffix(rest, "@"+p.deployment.Images[i].Image.Digest.String()) && repository == release.FullRepository(p.deployment.Images[i].Image.Repository.String())
 			switch {
-			case isPin:
+			case strings.Contains(rest, "@"): // a digest is a pin, also of another image
 			case p.deployment.PinText:
-				p.met[repository] = true
+				p.meet(repository)
 				return before + image
 			default:
 				p.unpinned = append(p.unpinned, fmt.Sprintf("%s %s: %s", object, manifest.DottedPath(path), text.Line(reference, maxReference)))
@@ -168,9 +206,11 @@ func (p *pinner) pinHooks(hooks []*helmrelease.Hook) error {
 			return release.BadSetting(settingChart, fmt.Sprintf("hook %q is not an object: %s", hook.Path, text.Line(err.Error(), text.NoLimit)), "fix the chart")
 		}
 		changed := false
+		p.idle = !isDeployed(hook)
 		for _, object := range objects {
 			changed = p.pin(object) || changed
 		}
+		p.idle = false
 		if !changed {
 			continue
 		}
@@ -181,6 +221,13 @@ func (p *pinner) pinHooks(hooks []*helmrelease.Hook) error {
 		hook.Manifest = strings.TrimPrefix(pinned.String(), "---\n")
 	}
 	return nil
+}
+
+// isDeployed reports whether an install, an upgrade or a rollback runs a hook.
+func isDeployed(hook *helmrelease.Hook) bool {
+	return slices.ContainsFunc(hook.Events, func(event helmrelease.HookEvent) bool {
+		return event != helmrelease.HookTest && event != helmrelease.HookPreDelete && event != helmrelease.HookPostDelete
+	})
 }
 
 // Limits of what a message lists.
@@ -202,7 +249,7 @@ func (p *pinner) checkUnpinned() error {
 func (p *pinner) checkMet(replaced map[string]bool) error {
 	var problems []release.Problem
 	for _, image := range p.deployment.Images {
-		if !slices.ContainsFunc(image.Repositories(), func(repository string) bool { return p.met[repository] }) {
+		if !slices.ContainsFunc(image.Repositories(), func(repository string) bool { return p.ran[repository] }) {
 			problems = append(problems, p.notRun(image))
 			continue
 		}

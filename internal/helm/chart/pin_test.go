@@ -122,7 +122,7 @@ func TestChartsOfEveryClassArePinned(t *testing.T) {
 			[]release.BuiltImage{built(t, "", shop)}, false, []string{shop, "busybox", shop, shop}},
 		"a CronJob": {"image: {repository: a, tag: b}", "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c}\nspec: {jobTemplate: {spec: {template: {spec: {containers: [{name: app, image: '" + template + "'}]}}}}}\n",
 			[]release.BuiltImage{built(t, "", shop)}, false, []string{shop}},
-		"only a hook": {"image: {repository: a, tag: b}", "apiVersion: batch/v1\nkind: Job\nmetadata: {name: m, annotations: {helm.sh/hook: test}}\nspec: {template: {spec: {containers: [{name: m, image: '" + template + "'}]}}}\n",
+		"only a hook": {"image: {repository: a, tag: b}", "apiVersion: batch/v1\nkind: Job\nmetadata: {name: m, annotations: {helm.sh/hook: pre-upgrade}}\nspec: {template: {spec: {containers: [{name: m, image: '" + template + "'}]}}}\n",
 			[]release.BuiltImage{built(t, "", shop)}, false, []string{shop}},
 		"in texts": {"", pods("web", "app registry.example.com/team/shop:1") + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  worker.yaml: |\n    image: registry.example.com/team/shop:1 # pinned\n  url: https://registry.example.com/team/shop\n",
 			[]release.BuiltImage{built(t, "", shop)}, true, []string{shop}},
@@ -167,6 +167,12 @@ func TestWhatCannotBePinnedIsRefused(t *testing.T) {
 		images   []release.BuiltImage
 		want     string
 	}{
+		"only a test": {pods("web", "app nginx:1") + "---\napiVersion: v1\nkind: Pod\nmetadata: {name: h, annotations: {helm.sh/hook: test}}\nspec: {containers: [{name: a, image: registry.example.com/team/shop}]}\n",
+			[]release.BuiltImage{built(t, "", shop)}, `no container would run "` + shop + `", but "nginx:1"`},
+		"a transport":      {pods("web", template) + configMap("it: 'docker://registry.example.com/team/shop:1'"), []release.BuiltImage{built(t, "", shop)}, `data.it: registry.example.com/team/shop:1`},
+		"metadata as data": {pods("web", template) + configMap("metadata: 'registry.example.com/team/shop:1'"), []release.BuiltImage{built(t, "", shop)}, `data.metadata: registry.example.com/team/shop:1`},
+		"a spelling of Docker Hub": {pods("web", template) + configMap("it: 'registry-1.docker.io/team/shop:1'"), []release.BuiltImage{built(t, "", shop, "alias=team/shop", "values=image")},
+			`data.it: registry-1.docker.io/team/shop:1`},
 		"another image": {pods("web", "app ghcr.io/team/shop:1", "proxy envoy:1"), []release.BuiltImage{built(t, "", shop)},
 			`--chart: no container would run "` + shop + `", but "ghcr.io/team/shop:1", "envoy:1"; if that is the built image, give --image-alias ghcr.io/team/shop`},
 		"two that it may be": {pods("web", "app team/web:1", "proxy envoy:1"), []release.BuiltImage{built(t, "", shop)},
@@ -196,11 +202,63 @@ func TestWhatCannotBePinnedIsRefused(t *testing.T) {
 // TestWhatIsNoReferenceStays: a name in a text that is no reference to the image, with a tag or a digest, says nothing about what runs.
 func TestWhatIsNoReferenceStays(t *testing.T) {
 	t.Parallel()
-	for _, value := range []string{"registry.example.com/team/shop", "registry.example.com/team/shopping:1", "mirror.registry.example.com/team/shop:1", "shop:8080", "http://registry.example.com/team/shop:1", shop} {
+	for _, value := range []string{"registry.example.com/team/shop", "registry.example.com/team/shopping:1", "mirror.registry.example.com/team/shop:1", "shop:8080", "http://registry.example.com/team/shop:1", shop,
+		"registry.example.com/team/shop:1@sha256:" + strings.Repeat("c", 64)} {
 		template := pods("web", "app shop:1") + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {it: '" + value + "'}\n"
 		if _, err := render(release.Deployment{Name: "shop", Images: []release.BuiltImage{built(t, "", shop, "alias=shop")}, Chart: chartOf(t, "", template)}); err != nil {
 			t.Errorf("%s: %v", value, err)
 		}
+	}
+}
+
+func configMap(data string) string {
+	return "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {" + data + "}\n"
+}
+
+// TestADefinitionMayDescribeTheImage: the description of a field runs nothing.
+func TestADefinitionMayDescribeTheImage(t *testing.T) {
+	t.Parallel()
+	template := pods("web", "app {{ .Values.image.repository }}") + "---\napiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: a}\nspec: {versions: [{schema: {openAPIV3Schema: {description: 'as registry.example.com/team/shop:1'}}}]}\n"
+	if _, err := render(release.Deployment{Name: "shop", Images: []release.BuiltImage{built(t, "", shop)}, Chart: chartOf(t, "image: {repository: a}", template)}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSeveralTagsAreReported, because the chart may mean several images.
+func TestSeveralTagsAreReported(t *testing.T) {
+	t.Parallel()
+	for want, template := range map[string]string{
+		"":                     pods("web", "app registry.example.com/team/shop:1", "b registry.example.com/team/shop:1"),
+		`(":1", ":migrate-1")`: pods("web", "app registry.example.com/team/shop:1", "b registry.example.com/team/shop:migrate-1"),
+	} {
+		rendered, err := render(release.Deployment{Name: "shop", Images: []release.BuiltImage{built(t, "", shop)}, Chart: chartOf(t, "", template)})
+		if err != nil || strings.Contains(strings.Join(rendered.Warnings, "\n"), want) != (want != "" || len(rendered.Warnings) == 0) || len(rendered.Warnings) > 1 {
+			t.Errorf("got %q, %v, want %q", rendered.Warnings, err, want)
+		}
+	}
+}
+
+// TestEmptyMetadataIsStamped: null is how a template renders a map of which nothing is set.
+func TestEmptyMetadataIsStamped(t *testing.T) {
+	t.Parallel()
+	template := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a, labels: , annotations: }\nspec: {template: {metadata: {annotations: }, spec: {containers: [{name: a, image: registry.example.com/team/shop}]}}}\n"
+	rendered, err := render(release.Deployment{Name: "shop", Commit: sha, Images: []release.BuiltImage{built(t, "", shop)}, Chart: chartOf(t, "", template)})
+	if err != nil || strings.Count(rendered.Manifest, release.LabelRelease) != 2 || strings.Count(rendered.Manifest, release.AnnotationDigest) != 2 {
+		t.Errorf("got %v\n%s", err, rendered.Manifest)
+	}
+}
+
+// TestAMapIsSetByItsRepository: charts name it image too, and a map without any is refused.
+func TestAMapIsSetByItsRepository(t *testing.T) {
+	t.Parallel()
+	template := pods("web", "app {{ .Values.web.image.registry }}/{{ .Values.web.image.image }}:{{ .Values.web.image.tag }}")
+	d := release.Deployment{Name: "shop", Images: []release.BuiltImage{built(t, "", shop, "values=web.image")}, Chart: chartOf(t, "web: {image: {registry: registry.k8s.io, image: team/web, tag: v1}}", template)}
+	if rendered, err := render(d); err != nil || !strings.Contains(rendered.Manifest, shop) {
+		t.Errorf("got %v", err)
+	}
+	d.Chart = chartOf(t, "web: {image: {registry: registry.k8s.io, tag: v1}}", pods("web", "app {{ .Values.web.image.registry }}/team/web:1"))
+	if _, err := render(d); err == nil || !strings.Contains(err.Error(), "without any of the keys") {
+		t.Errorf("a map without a repository: got %v", err)
 	}
 }
 

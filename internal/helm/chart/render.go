@@ -89,8 +89,9 @@ type Rendered struct {
 	Manifest string
 	Hooks    []*helmrelease.Hook
 	Images   []release.ImageUse // where it runs the deployment's images
-	files    map[string]string  // as the templates render them
-	notes    map[string]string  // NOTES.txt of the chart and its subcharts
+	Warnings []string
+	files    map[string]string // as the templates render them
+	notes    map[string]string // NOTES.txt of the chart and its subcharts
 	install  bool
 }
 
@@ -126,10 +127,10 @@ func (c *Chart) RenderRevision(deployment release.Deployment, target Target) (*R
 	if err == nil {
 		err = pinner.pinHooks(hooks)
 	}
-	if err = cmp.Or(err, pinner.checkMet(c.replaced), pinner.checkUnpinned()); err != nil {
+	if err = cmp.Or(err, pinner.checkUnpinned(), pinner.checkMet(c.replaced)); err != nil {
 		return nil, renderError(err, c.Chart)
 	}
-	return &Rendered{Manifest: pinned.String(), Hooks: hooks, Images: pinner.uses, files: files, notes: notes, install: target.Install}, nil
+	return &Rendered{Manifest: pinned.String(), Hooks: hooks, Images: pinner.uses, Warnings: pinner.warnings(), files: files, notes: notes, install: target.Install}, nil
 }
 
 // renderFiles renders the chart's templates, and apart from them its notes.

@@ -31,9 +31,14 @@ func ValueAt(object map[string]any, path string, fallback any) any {
 	return value
 }
 
-// SetStrings sets the non-empty values in the map of strings at a path. It leaves a value there that is not a map, and the
-// apiserver rejects it.
+// SetStrings sets the non-empty values in the map of strings at a path, where null counts as an empty map. It leaves a value there
+// that is not a map, and the apiserver rejects it.
 func SetStrings(object map[string]any, values map[string]string, path ...string) {
+	for depth := 1; depth <= len(path); depth++ {
+		if value, found, _ := unstructured.NestedFieldNoCopy(object, path[:depth]...); found && value == nil {
+			unstructured.RemoveNestedField(object, path[:depth]...)
+		}
+	}
 	current, _, err := unstructured.NestedMap(object, path...)
 	if err != nil {
 		return

@@ -85,11 +85,28 @@ func (d dependencies) checkLock() error {
 	if d.chart.Lock == nil || d.from.dir == "" {
 		return nil
 	}
-	wanted := d.chart.Metadata.Dependencies
-	if d.chart.Lock.Digest == hashOf([2][]*helmchart.Dependency{wanted, d.chart.Lock.Dependencies}) || d.chart.Lock.Digest == hashOf(wanted) {
-		return nil
+	for _, wanted := range [][]*helmchart.Dependency{d.chart.Metadata.Dependencies, d.withLockedAddresses()} {
+		if d.chart.Lock.Digest == hashOf([2][]*helmchart.Dependency{wanted, d.chart.Lock.Dependencies}) || d.chart.Lock.Digest == hashOf(map[string]any{"dependencies": wanted}) {
+			return nil
+		}
 	}
 	return d.refuse(d.lockName()+" is out of date: it was made for other dependencies than the chart names", "update")
+}
+
+// withLockedAddresses returns the chart's dependencies with the addresses that the lock has for those of a repository's name: Helm replaces the
+// name by the address before it writes the digest (helm.sh/helm/v3, pkg/downloader, resolveRepoNames).
+func (d dependencies) withLockedAddresses() []*helmchart.Dependency {
+	wanted := slices.Clone(d.chart.Metadata.Dependencies)
+	for i, dependency := range wanted {
+		locked := d.locked(dependency, i)
+		if dependency == nil || locked == nil || !strings.HasPrefix(dependency.Repository, "@") && !strings.HasPrefix(dependency.Repository, "alias:") {
+			continue
+		}
+		addressed := *dependency
+		addressed.Repository = locked.Repository
+		wanted[i] = &addressed
+	}
+	return wanted
 }
 
 func hashOf(value any) string {

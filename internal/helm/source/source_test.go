@@ -272,6 +272,26 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
+// TestLocksThatHelmWrites: Helm hashes the address of a repository that the chart names by a name, and locks of version 2 alone.
+func TestLocksThatHelmWrites(t *testing.T) {
+	t.Parallel()
+	named := []*helmchart.Dependency{{Name: "web", Version: "^1", Repository: "@team"}}
+	addressed := []*helmchart.Dependency{{Name: "web", Version: "^1", Repository: "https://charts.example.com"}}
+	locked := []*helmchart.Dependency{{Name: "web", Version: "1.2.3", Repository: "https://charts.example.com"}}
+	for name, test := range map[string]struct {
+		digest string
+		good   bool
+	}{
+		"of the address": {hashOf([2][]*helmchart.Dependency{addressed, locked}), true}, "of version 2": {hashOf(map[string]any{"dependencies": named}), true},
+		"of another range": {hashOf([2][]*helmchart.Dependency{{{Name: "web", Version: "^2", Repository: "https://charts.example.com"}}, locked}), false},
+	} {
+		d := dependencies{chart: &helmchart.Chart{Metadata: &helmchart.Metadata{APIVersion: "v2", Dependencies: named}, Lock: &helmchart.Lock{Digest: test.digest, Dependencies: locked}}, from: origin{dir: "shop"}}
+		if err := d.checkLock(); (err == nil) != test.good {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
 // TestDependenciesOfAPIVersion1 checks requirements.yaml, with and without its lock.
 func TestDependenciesOfAPIVersion1(t *testing.T) {
 	t.Parallel()

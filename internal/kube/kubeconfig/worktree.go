@@ -107,6 +107,9 @@ func (w WorkTree) contains(file string) bool {
 
 // mentioned returns the first path in a text that exists in the work tree, "" if there is none. A word without a separator is no path.
 func (w WorkTree) mentioned(text string) string {
+	if strings.HasPrefix(text, "arn:") {
+		return "" // the name of something in AWS, whose parts may look like paths
+	}
 	words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\n=,;:'\"()`&|<>", r) })
 	for _, word := range words {
 		if !strings.ContainsRune(word, filepath.Separator) || !w.contains(word) {

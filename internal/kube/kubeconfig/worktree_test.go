@@ -57,6 +57,7 @@ func TestTheWorkTreeIsRefused(t *testing.T) {
 		"a command by a link":                {user: execUser + "command: ./link}", want: "the command for credentials"},
 		"a command of PATH":                  {user: execUser + "command: in-tree}", want: "the command for credentials"},
 		"a command of PATH, outside":         {user: execUser + "command: in-outside}"},
+		"an argument that names a role":      {user: execUser + "command: in-outside, args: [--role-arn, 'arn:aws:iam::1:bin/plugin']}"},
 		"an argument":                        {user: execUser + "command: in-outside, args: [-c, './bin/plugin x']}", want: `an argument of the command for credentials of context "c" is "./bin/plugin"`},
 		"an argument with a name":            {user: execUser + "command: in-outside, args: ['--config=" + tree + "/bin/plugin']}", want: "an argument of"},
 		"an argument like a directory":       {user: execUser + "command: in-outside, args: [--cluster, bin, a/b]}"},
