@@ -28,8 +28,8 @@ import (
 	"time"
 )
 
-// The defaults of Options. The credentials are no secret: they are valid for this server only, and whoever starts it decides where
-// it listens.
+// The defaults of Options. The credentials are no secret: they are valid for this server only, and its user decides on which
+// address it listens.
 const (
 	DefaultAccount         = "000000000000"
 	DefaultRegion          = "us-east-1"

@@ -22,7 +22,7 @@ type Process struct {
 	Dir     string        // working directory, absolute
 	Stdout  io.Writer     // only a sink writes to it
 	Stderr  io.Writer     // only a sink writes to it
-	Secrets *text.Secrets // that nothing shows, those of the environment beside them; nil: a set of its own
+	Secrets *text.Secrets // redacted everywhere, together with those of the environment; nil: a set of its own
 	Now     func() time.Time
 	Child   []string // command that starts the command's Child, nil if none can be started
 }

@@ -98,6 +98,7 @@ func (r *reporter) Warnf(format string, args ...any) {
 	}
 }
 
+// Group starts a collapsible group in the runner's log, or prints its title elsewhere. The returned function ends the group.
 func (r *reporter) Group(title string) func() {
 	if r.runner != nil {
 		r.runner.Group(title)

@@ -45,7 +45,7 @@ func (s *DockerSettings) declare(set *setting.Set) {
 		Help: "Cache to write (Docker builder)"}, parseCache)
 }
 
-// recipe is nothing if no setting is given.
+// recipe returns the settings as a DockerRecipe, the zero value if none is given.
 func (s *DockerSettings) recipe() release.DockerRecipe {
 	recipe := release.DockerRecipe{Target: s.Target, SSH: s.SSH, CacheFrom: s.CacheFrom, CacheTo: s.CacheTo}
 	for into, pairs := range map[*map[string]string][]setting.Pair{&recipe.Contexts: s.Contexts, &recipe.Secrets: s.Secrets, &recipe.SecretFiles: s.SecretFiles} {

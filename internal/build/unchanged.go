@@ -14,8 +14,8 @@ import (
 // maxAncestors is how many commits are looked up for an image to reuse. Each costs a request.
 const maxAncestors = 30
 
-// fingerprint is a hash of everything that the image is built from besides its recipe: what the commit has of its inputs, and what else
-// decides them.
+// fingerprint returns a hash of everything except the recipe that the image is built from: the input files in the commit, and what
+// else determines the inputs.
 func fingerprint(ctx context.Context, builder string, recipe release.Recipe, deps Deps) (string, error) {
 	inputs, err := deps.Builder.Inputs(ctx, builder, recipe)
 	if err != nil {

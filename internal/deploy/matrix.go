@@ -29,11 +29,12 @@ const (
 // matrixSettings apply to the whole matrix and cannot be set for one deploy of it.
 var matrixSettings = []string{"matrix", "concurrency", "job-timeout", "heal", "rollback-failed-smoke", "output"}
 
-// trustSettings apply to the whole matrix as they are given beside it: a matrix is part of the work tree, which cannot declare itself trusted.
+// trustSettings are given outside the matrix file and apply to the whole matrix: the file is part of the work tree, which cannot declare
+// itself trusted.
 var trustSettings = []string{"allow-work-tree-kubeconfig", "chart-host"}
 
-// ParseMatrix reads a matrix of deploys. The settings of a deploy are those given beside the matrix, overridden by the
-// deploy's own keys; names and values are those of the verb. Everything wrong is reported together, with file and line, as a
+// ParseMatrix reads a matrix of deploys. The settings of a deploy are those given outside the file, overridden by the
+// deploy's own keys; names and values are those of the verb. All problems are reported together, with file and line, as a
 // *release.InputError.
 func ParseMatrix(file string, content []byte, given setting.Values) ([]Wave, error) {
 	var document struct {
@@ -78,7 +79,7 @@ func ParseMatrix(file string, content []byte, given setting.Values) ([]Wave, err
 // matrixParser parses a matrix and collects its problems.
 type matrixParser struct {
 	file     string
-	given    setting.Values // beside the matrix
+	given    setting.Values // outside the file
 	deploys  int            // seen so far
 	problems []release.Problem
 }

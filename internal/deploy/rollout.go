@@ -66,7 +66,7 @@ func (r request) rollout(leaseCtx context.Context, budget budget) (rolloutResult
 		r.Reporter.Infof("pods of an older revision answer too, as they are meant to: the smoke checks do not compare the commit")
 	}
 	err = r.smoke(ctx, budget, reached.url, proof)
-	if err != nil && !release.IsBadRelease(err) { // what could not be asked may be for want of the address
+	if err != nil && !release.IsBadRelease(err) { // the missing address may be the reason
 		err = errors.Join(err, noAddress)
 	}
 	return reached, err

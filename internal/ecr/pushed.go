@@ -27,6 +27,7 @@ func (c *Client) PushedAt(ctx context.Context, repo release.Repository, digests 
 	return pushed, nil
 }
 
+// describe adds the push times of at most one request's digests to pushed (DescribeImages).
 func (c *Client) describe(ctx context.Context, repo release.Repository, digests []release.Digest, pushed map[release.Digest]time.Time) error {
 	api, err := c.api(c.locate(repo.Host()))
 	if err != nil {

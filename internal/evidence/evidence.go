@@ -174,6 +174,7 @@ func Decode(encoded []byte) (release.Evidence, error) {
 	return evidence, nil
 }
 
+// decode parses an in-toto statement and checks its types, its single subject and the consistency of its fields.
 func decode(encoded []byte) (release.Evidence, error) {
 	if len(encoded) > Limit {
 		return release.Evidence{}, fmt.Errorf("it is %d bytes long, limit %d", len(encoded), Limit)

@@ -19,10 +19,10 @@ type Entry struct {
 	PushedAt time.Time       // by the registry's clock; zero if unknown
 }
 
-// Latest returns the record that says whether an environment proved an image, and false if none does. It is a pass if one is
-// later than every other verdict, and else the verdict that contradicts the newest pass, which may be unreadable. A verdict whose
-// order cannot be told counts as later than the pass, because a pass that may be outdated proves nothing. A pass that is dated in
-// the future or is about another repository's image is not considered unless there is no other record.
+// Latest returns the record that says whether an environment proved an image, and false if there is none. It returns a pass if that
+// pass is later than every other verdict, otherwise the verdict that contradicts the newest pass; that record may be unreadable. A
+// verdict of unknown order counts as later than the pass, because a pass that may be outdated proves nothing. A pass that is dated in
+// the future or is about another repository's image is used only if there is no other record.
 func Latest(entries []Entry, image release.Image, environment release.Environment, now time.Time) (Entry, bool) {
 	var passes, others, against []Entry
 	for _, each := range entries {

@@ -33,6 +33,7 @@ type pathCollector struct {
 	rest  []byte // an entry that is not complete yet
 }
 
+// Write adds the complete entries of a chunk and keeps an incomplete one for the next chunk.
 func (c *pathCollector) Write(chunk []byte) (int, error) {
 	c.rest = append(c.rest, chunk...)
 	for len(c.paths) < maxChanged {

@@ -53,7 +53,7 @@ func readTree(ctx context.Context, repo repository, commit, prefix string) (*com
 	return tree, nil
 }
 
-// file is the place of a path on disk.
+// file returns the path on disk of a path in the repository.
 func (t *commitTree) file(name string) string {
 	return filepath.Join(t.repo.dir, filepath.FromSlash(name))
 }

@@ -178,7 +178,7 @@ func (r repository) fetchEnviron(ctx context.Context, remote string) ([]string, 
 		if !valued {
 			value = "true" // git-config(1): a variable without a value
 		}
-		if isAboutReaching(key, remote) {
+		if isTransportSetting(key, remote) {
 			add(key, value)
 		}
 	}
@@ -192,8 +192,9 @@ func (r repository) fetchEnviron(ctx context.Context, remote string) ([]string, 
 	return append(environ, "GIT_CONFIG_COUNT="+strconv.Itoa(count)), nil
 }
 
-// isAboutReaching reports whether a setting in a repository's configuration says how to reach its remote.
-func isAboutReaching(key, remote string) bool {
+// isTransportSetting reports whether a git configuration key decides how a remote is reached: its URL, proxy, credentials, SSH
+// command or protocol.
+func isTransportSetting(key, remote string) bool {
 	for _, section := range []string{"http.", "credential.", "url.", "ssh.", "protocol.", "core.sshcommand", "core.gitproxy", "core.askpass"} {
 		if strings.HasPrefix(key, section) {
 			return true

@@ -109,6 +109,7 @@ type headBuffer struct {
 	limit int
 }
 
+// Write keeps what fits below the limit, discards the rest and reports all of it as written.
 func (h *headBuffer) Write(chunk []byte) (int, error) {
 	if room := h.limit - h.Len(); room > 0 {
 		h.Buffer.Write(chunk[:min(room, len(chunk))])

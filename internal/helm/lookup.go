@@ -35,7 +35,7 @@ func withoutSecrets(config *rest.Config, asked *atomic.Int64) *rest.Config {
 // Source: kubernetes.io, "Kubernetes API Concepts", resource URIs.
 var secretPath = regexp.MustCompile(`/api/v1/(?:namespaces/[^/]+/)?secrets(/[^/]+)?$`)
 
-// answer is a response in JSON that no server has sent.
+// answer returns a made-up JSON response to a request that is not sent to the cluster.
 func answer(request *http.Request, status int, body string) *http.Response {
 	return &http.Response{StatusCode: status, Status: http.StatusText(status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: request,
 		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}

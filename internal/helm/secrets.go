@@ -19,7 +19,7 @@ type collector struct {
 	seen    sync.Map // revisions that were searched, as "namespace/name/number/status"
 }
 
-// publish says that what identifies a deployment is no secret, although an environment variable may be equal to it.
+// publish excludes the values that identify a deployment from redaction, even if an environment variable has the same value.
 func (c *collector) publish(deployment release.Deployment) {
 	if c == nil {
 		return

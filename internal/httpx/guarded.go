@@ -33,8 +33,8 @@ var guardedRanges = []guarded{
 	{netip.MustParsePrefix("255.255.255.255/32"), noHost},   // RFC 919, broadcast
 }
 
-// carrying is a range of IPv6 addresses that contain an IPv4 address, to which a gateway or the kernel may send what is sent to
-// them.
+// carrying is a range of IPv6 addresses that embed an IPv4 address: a gateway or the kernel may forward packets to the embedded
+// address.
 type carrying struct {
 	prefix   netip.Prefix
 	at       [4]int // the bytes that hold the IPv4 address

@@ -19,7 +19,7 @@ import (
 const (
 	MaxThrottled   = 10              // retries after "slow down"
 	MaxUnavailable = 4               // retries after a failure or no answer
-	MaxWait        = 2 * time.Minute // in all; also the longest Retry-After that is obeyed
+	MaxWait        = 2 * time.Minute // in all; also the longest Retry-After that is waited for
 	firstWait      = 250 * time.Millisecond
 	longestWait    = 20 * time.Second // between two attempts, without Retry-After
 	jitterPercent  = 20
@@ -35,8 +35,8 @@ func Backoff(retries uint64) retry.Backoff {
 // RetryTransport retries a request if a retry can help and can do no harm.
 //
 // A 429 means that the server did nothing, so any request whose body can be read again is retried. After 500, 502, 503, 504 or no
-// answer the server may have done its work: only GET, HEAD and POST without a body are retried. Retry-After is obeyed; without it
-// the wait doubles each time. When attempts or time are used up, the last response is returned, with the first 64 KiB of its
+// answer the server may have done its work: only GET, HEAD and POST without a body are retried. The wait is that of Retry-After;
+// without it, the wait doubles each time. When attempts or time are used up, the last response is returned, with the first 64 KiB of its
 // body.
 type RetryTransport struct {
 	Next http.RoundTripper

@@ -46,7 +46,7 @@ func dockerInputs(recipe release.Recipe, warn func(string)) (release.Inputs, err
 	return inputs, nil
 }
 
-// addContext adds what Docker gets of a directory; ignoreFiles are the files of which the first that exists says what it does not get.
+// addContext adds the files of a directory that Docker gets. The first existing file of ignoreFiles lists what is excluded.
 func addContext(inputs *release.Inputs, dir string, ignoreFiles []string, warn func(string)) error {
 	ignored, err := readIgnore(ignoreFiles)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 // Settings returns the recipe's settings in the form that is stored with the image and compared before it is reused. It leaves
 // out settings that the builder does not use. It starts no program and sends nothing.
 //
-// A build argument is stored as a hash that cannot be guessed from the image: many arguments are secret, and whoever may pull an
-// image may read its annotations.
+// A build argument is stored as a hash that cannot be guessed from the image: many arguments are secret, and everybody who may
+// pull an image may read its annotations.
 func (b *Builders) Settings(builder string, recipe release.Recipe) (release.RecipeSettings, error) {
 	platforms := sortPlatforms(recipe.Platforms)
 	names := make([]string, len(platforms))

@@ -31,10 +31,10 @@ func instanceSelector(name string) string {
 // until an address is assigned; report is called with what it waits for. A release that has neither gets "" at once, and report
 // says why. A user who may not read Ingresses is treated as if there were none.
 //
-// An object of which nobody has reported an address within ten minutes since it was created is not waited for: its controller does not
-// report any, or cannot. The URL is "" then too.
+// An object that has no address ten minutes after its creation is not waited for: its controller does not report one, or cannot. The
+// URL is "" then too.
 //
-// Among several load balancers or Ingresses the one named as the release is taken; if none is, the error is an
+// Among several load balancers or Ingresses, the one with the release's name is used; if none has it, the error is a
 // *release.InputError. If ctx's time is up, it is a *release.Failure.
 //
 // An address that names an object is that object's; one that is a URL is returned as it is, and AddressNone is "".
@@ -91,7 +91,8 @@ type endpoint struct {
 	hosts   []string
 }
 
-// unreported says that an address will not be waited for, and by which hosts the object is known; "" if it is to be waited for.
+// unreported returns a message if the endpoint's address is no longer waited for: ten minutes after the object was created there is
+// still none. The message names the object's hosts. It is "" while the address is waited for.
 func (e endpoint) unreported(now time.Time) string {
 	age := now.Sub(e.created)
 	if e.created.IsZero() || age < addressGrace {

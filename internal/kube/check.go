@@ -116,13 +116,13 @@ type reviewed struct {
 	verb string
 }
 
-// review asks about every verb of every permission in parallel. A question that this user may not ask counts as allowed: the
-// deploy itself will show what is missing.
+// review asks the cluster in parallel whether each verb of each permission is allowed. If the user may not create access reviews, all
+// count as allowed: the deploy itself will show what is missing.
 func (c *Client) review(ctx context.Context, namespace string, wanted []release.Permission) ([][]reviewed, error) {
 	return c.reviewEach(ctx, namespace, wanted, false)
 }
 
-// reviewEach is review; byName asks about the one object that each permission names.
+// reviewEach does what review does. With byName it asks only about the object that each permission names.
 func (c *Client) reviewEach(ctx context.Context, namespace string, wanted []release.Permission, byName bool) ([][]reviewed, error) {
 	answers := make([][]reviewed, len(wanted))
 	group, groupCtx := errgroup.WithContext(ctx)

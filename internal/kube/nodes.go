@@ -16,9 +16,9 @@ import (
 // nodesAtOnce is how many nodes one request lists.
 const nodesAtOnce = 200
 
-// Misfits lists the templates whose pods can be scheduled to present nodes, but only to those of which none has one of the platforms. A
-// template for which no node is present is not listed: an autoscaler may add one. Whoever may not list nodes gets none. It takes at
-// most ten seconds, and no longer than until a node is found for each template.
+// Misfits lists the templates whose pods can be scheduled to existing nodes, but only to nodes that have none of the platforms. It does
+// not list a template that fits no existing node: an autoscaler may add one. It lists none if the user may not list nodes. It takes at
+// most ten seconds, and stops when it has found a node for each template.
 func (c *Client) Misfits(ctx context.Context, templates []release.PodTemplate, platforms []release.Platform) ([]release.Misfit, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()

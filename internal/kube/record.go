@@ -199,8 +199,8 @@ func namesImage(object map[string]any, namespace string, image release.Image) (t
 	return result, len(result.containers)+len(result.others) > 0
 }
 
-// namesDigest reports whether an image reference names the digest, in whatever repository and whatever tag stands before it: the digest
-// alone decides what is run.
+// namesDigest reports whether an image reference names the digest, with any repository and any tag: the digest alone decides
+// what runs.
 func namesDigest(reference string, digest release.Digest) bool {
 	return !digest.IsZero() && strings.HasSuffix(reference, "@"+digest.String())
 }

@@ -36,6 +36,8 @@ func findLoadBalancer(isOwn func(metav1.Object) bool) findEndpoint {
 	}
 }
 
+// loadBalancerAmong returns the address of the Service of type LoadBalancer. If there is none, reason says so. If there are several and
+// none has the release's name, it returns an error.
 func loadBalancerAmong(services []*core.Service, namespace, name string) (found *endpoint, reason string, err error) {
 	slices.SortFunc(services, func(a, b *core.Service) int { return cmp.Compare(a.Name, b.Name) })
 	var balancers []endpoint

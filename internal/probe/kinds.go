@@ -129,7 +129,7 @@ func (p *Prober) askHealth(ctx context.Context, target *url.URL, to Target, serv
 	return reply.StatusCode, serving, err
 }
 
-// newFrame is a HealthCheckRequest in a frame: a byte that says that it is not compressed, its length in four, and the message.
+// newFrame returns a HealthCheckRequest in a gRPC frame: one byte for "not compressed", four bytes for the length, and the message.
 func newFrame(service string) io.Reader {
 	var message []byte
 	if service != "" {

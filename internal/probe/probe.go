@@ -226,7 +226,7 @@ func redirectPolicy(check compiledCheck) func(*http.Request, []*http.Request) er
 	}
 }
 
-// commitIn is the commit that a JSON body names, "" if it names none.
+// commitIn returns the first string at a JSONPath of a JSON body, sanitized; "" if there is none or the body was truncated.
 func commitIn(got response, field jp.Expr) string {
 	document, err := parseJSON(got.body)
 	if err != nil || got.truncated {
@@ -240,7 +240,8 @@ func commitIn(got response, field jp.Expr) string {
 	return ""
 }
 
-// commitOf is the commit that a header or a field names. What sanitizing changes is no commit, and must not become equal to one: it is marked.
+// commitOf returns the commit in a header or field, sanitized. A text with unprintable characters gets a mark in front, so that its
+// sanitized form cannot equal a commit.
 func commitOf(header string) string {
 	if header == "" || text.IsPrintable(header) {
 		return text.Line(header, maxCommit)

@@ -150,7 +150,7 @@ func findEvidence(ctx context.Context, settings Settings, deps Deps) (release.Re
 	return newest, nil
 }
 
-// adviseProof says how to get the evidence that the newest record is not.
+// adviseProof says how to get valid evidence if the newest record is none.
 func adviseProof(newest release.Record, settings Settings) string {
 	switch {
 	case newest.Verdict != release.Pass:

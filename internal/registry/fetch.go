@@ -148,7 +148,7 @@ func runs(platform, offered release.Platform) bool {
 	return platform.OS == offered.OS && platform.Architecture == offered.Architecture && variantOf(offered) <= variantOf(platform)
 }
 
-// blobsOf are the config and the layers of an image.
+// blobsOf returns the descriptors of an image's config and layers.
 func blobsOf(image release.Image, m manifest) ([]descriptor, error) {
 	read, err := m.parse()
 	if err != nil {

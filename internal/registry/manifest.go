@@ -49,7 +49,7 @@ type descriptor struct {
 }
 
 // isManifest reports whether a descriptor in an index points to a manifest. An index may list anything, as a build cache lists
-// layers; what is no manifest is stored as a blob.A descriptor without a media type counts as a manifest.
+// layers; everything else is stored as a blob. A descriptor without a media type counts as a manifest.
 // Source: OCI image-spec, image-index.md, "manifests": implementations must not fail on unknown media types.
 func (d descriptor) isManifest() bool {
 	kind := types.MediaType(d.MediaType)

@@ -29,7 +29,7 @@ func (s *session) checkTarget(target *url.URL) error {
 		return &blockedError{from: s.registry.RegistryStr(), to: target.Host, why: "without TLS"}
 	}
 	inside := isLoopback(target.Host) && !isLoopback(s.registry.RegistryStr())
-	// A name may resolve to a private address, as that of S3 does inside a VPC; the dialer refuses only link-local ones.
+	// A name may resolve to a private address, as S3's name does inside a VPC; the dialer refuses only link-local addresses.
 	if address, err := netip.ParseAddr(target.Hostname()); err == nil {
 		address = address.Unmap()
 		inside = inside || address.IsPrivate() || httpx.Guarded(address) != ""

@@ -31,7 +31,7 @@ type Referrer struct {
 	Content     []byte
 }
 
-// Created is the time of creation by the writer's clock; zero if its annotation is missing or no time.
+// Created returns the creation time in the annotations, by the writer's clock; zero if it is missing or not a time.
 func (r Referrer) Created() time.Time { return createdAt(r.Annotations) }
 
 // SkippedReferrerError says why a referrer was skipped: it is malformed, too large, or part of it is missing. The other referrers
@@ -49,10 +49,10 @@ func (e *SkippedReferrerError) Error() string { return fmt.Sprintf("%s: %v", e.D
 // Unwrap returns the reason.
 func (e *SkippedReferrerError) Unwrap() error { return e.Err }
 
-// Created is as that of a Referrer.
+// Created returns the creation time in the annotations, by the writer's clock; zero if it is missing or not a time.
 func (e *SkippedReferrerError) Created() time.Time { return createdAt(e.Annotations) }
 
-// createdAt reads the creation annotation; zero if it is missing or no time. Source: OCI image-spec, annotations.md.
+// createdAt parses the creation annotation; zero if it is missing or not a time. Source: OCI image-spec, annotations.md.
 func createdAt(annotations map[string]string) time.Time {
 	created, err := time.Parse(time.RFC3339, annotations[release.AnnotationCreated])
 	if err != nil {
@@ -75,10 +75,10 @@ type ReferrerQuery struct {
 // Referrers reads the referrers of an image, the newest first. Those with an unknown time come before all others. Only what the
 // caller ranges over is read. An image that does not exist has none.
 //
-// The registry's list decides by its annotations what is read at all; where it carries none, as those of some registries, the
-// manifests' decide. A referrer that is malformed, larger than 1 MiB or lacks a part is a *SkippedReferrerError, after which the
-// next follows. Every other error is a *release.Fault and the last. Such a fault is also a list that exceeds 64 MiB or takes
-// longer than two minutes: what is newest cannot be told from a part of it.
+// The annotations in the registry's list decide which referrers are read. Some registries list no annotations; then those of the
+// manifests decide. A referrer that is malformed, larger than 1 MiB or lacks a part is a *SkippedReferrerError, after which the
+// next follows. Every other error is a *release.Fault and the last. A list that exceeds 64 MiB or takes
+// longer than two minutes is such a fault too: a part of the list does not show which referrer is the newest.
 func (c *Client) Referrers(ctx context.Context, image release.Image, query ReferrerQuery) iter.Seq2[Referrer, error] {
 	return func(yield func(Referrer, error) bool) {
 		r, err := c.open(sideRegistry, image.Repository, false)
@@ -89,8 +89,8 @@ func (c *Client) Referrers(ctx context.Context, image release.Image, query Refer
 		ctx, cancel := context.WithTimeoutCause(ctx, maxReferrerTime, errReferrersTooLong)
 		defer cancel()
 		for referrer, err := range r.referrers(ctx, wanted{image.Digest, query}) {
-			var passedOver *SkippedReferrerError
-			if err == nil || errors.As(err, &passedOver) {
+			var skippedReferrer *SkippedReferrerError
+			if err == nil || errors.As(err, &skippedReferrer) {
 				if !yield(referrer, err) {
 					return
 				}
@@ -185,7 +185,8 @@ type candidate struct {
 	skipped     *SkippedReferrerError // why it cannot be read; nil if that is not known yet
 }
 
-// newestFirst orders candidates by the registry's clock if it is known, else by their writers'. Those without a time are first.
+// newestFirst orders candidates by the registry's time if both have one, otherwise by the writers' times. Candidates without a time
+// come first.
 func newestFirst(a, b candidate) int {
 	first, second := a.pushed, b.pushed
 	if first.IsZero() || second.IsZero() {
@@ -223,8 +224,8 @@ func (r *repository) referrers(ctx context.Context, want wanted) iter.Seq2[Refer
 	}
 }
 
-// candidates are the entries of the list that may be wanted, the newest first. The manifests of entries that are listed
-// without annotations are read for theirs.
+// candidates returns the listed entries that may match, the newest first. For an entry that is listed without annotations, it reads
+// those of the manifest.
 func (r *repository) candidates(ctx context.Context, listed []descriptor, want wanted, allowed *allowance) ([]candidate, error) {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(maxParallelBlobs)
@@ -266,8 +267,8 @@ func (r *repository) candidates(ctx context.Context, listed []descriptor, want w
 	return read, nil
 }
 
-// setPushed asks when the registry got the candidates. One time that is unknown leaves all unknown, because two clocks give no
-// order.
+// setPushed asks the registry when the candidates were pushed. If one of these times is unknown, it sets none, because times of
+// different clocks have no order.
 func setPushed(ctx context.Context, candidates []candidate, pushedAt func(context.Context, []release.Digest) map[release.Digest]time.Time) {
 	var digests []release.Digest
 	for _, each := range candidates {

@@ -29,7 +29,8 @@ func defaultTransport() *http.Transport {
 	}
 }
 
-// refuseGuarded refuses to connect to an address at which no registry is, as that of a cloud's metadata service, under whatever name.
+// refuseGuarded refuses connections to addresses that are never a registry's, such as a cloud's metadata service, whatever name
+// resolved to them.
 func refuseGuarded(_ context.Context, _, address string, _ syscall.RawConn) error {
 	target, err := netip.ParseAddrPort(address)
 	if err != nil {

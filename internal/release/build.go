@@ -48,7 +48,7 @@ func (p Platform) String() string {
 // Source describes the git work tree that an image is built from.
 type Source struct {
 	Commit  Commit
-	Object  [32]byte  // SHA-256 of the commit object, which whoever reads the image alone does not know
+	Object  [32]byte  // SHA-256 of the commit object, which the image does not contain
 	Created time.Time // the commit's committer time, UTC
 	URL     string    // of the repository in a browser, or ""
 	Path    string    // of the build context inside the repository, "." for the repository's top

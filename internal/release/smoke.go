@@ -48,7 +48,7 @@ type Endpoint struct {
 	Proto   string  // scheme by which clients of a gateway in front of the pod asked; "" if there is none
 }
 
-// Name is how reports name the endpoint, "" if its URL says it all.
+// Name returns the endpoint's name in reports, "" if its URL is enough.
 func (e Endpoint) Name() string {
 	if e.Backend.Pod != "" {
 		return fmt.Sprintf("pod %s:%d", e.Backend.Pod, e.Backend.Port)

@@ -22,7 +22,7 @@ type Verb struct {
 
 // Example is a command line and what it does.
 //
-// Line starts after the program's name, with the first flag: whoever prints it adds the program's name.
+// Line starts after the program's name, with the first flag: the help and the reference add the program's name.
 type Example struct{ Does, Line string }
 
 // Output is a value that a verb gives to later steps of a workflow.

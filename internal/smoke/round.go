@@ -47,9 +47,9 @@ func (a *asker) send(ctx context.Context, requests []request, settings Settings)
 	return slices.Concat(answers...)
 }
 
-// checkCommit adds a problem to an answer that does not come from the expected commit. An answer that names none is right if its pods are
-// proved by their digest, and nobody said where it is named. A wrong answer that names no commit may be a gateway's own, and is not
-// taken for another commit's.
+// checkCommit adds a problem to an answer that does not come from the expected commit. An answer without a commit is right if the
+// pods are proved by digest and commit-from is not set. A wrong answer without a commit may come from a gateway, so it does not count
+// as an answer of another commit.
 func (a *asker) checkCommit(answer release.Answer, settings Settings) release.Answer {
 	switch {
 	case settings.ExpectCommit == "" || settings.ExpectCommit.IsNamedBy(answer.Commit):

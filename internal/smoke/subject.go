@@ -35,10 +35,10 @@ func (s Subject) where() string {
 	return fmt.Sprintf("the pods of release %q in namespace %q", s.Release, s.Namespace)
 }
 
-// homeCheck is what a URL alone is asked.
+// homeCheck is the default check if only a URL is given.
 var homeCheck = release.Check{Name: "home", Path: "/", Method: "GET", Status: 200, BodyRegex: `\S`}
 
-// routeCheck is what an address is asked of which it is not known that the readiness probe's path leads to the pods.
+// routeCheck is the default check for an address that may not route the readiness probe's path to the pods.
 var routeCheck = release.Check{Name: "GET /", Path: "/", Method: "GET", StatusBelow: 500}
 
 // request is one endpoint with the checks that are sent to it.
@@ -78,8 +78,8 @@ func (a *asker) infoOnce(format string, args ...any) {
 // canAskPods reports whether the release's pods are known and the cluster can be asked for them.
 func (a *asker) canAskPods() bool { return a.deps.Cluster != nil && !a.Image.IsZero() }
 
-// survey reads the addresses and the ready endpoints as they are now. The error says that checks cannot be sent to any, however long
-// one waits.
+// survey reads the addresses and the ready endpoints as they are now. An error means that no check can
+// be sent, now or later.
 func (a *asker) survey(ctx context.Context) (survey, error) {
 	var found survey
 	checks := a.Checks
@@ -136,7 +136,8 @@ func (a *asker) backends(ctx context.Context) (all release.Backends, err error) 
 	return all, nil
 }
 
-// withoutCluster is a round in which the cluster did not answer.
+// withoutCluster returns the survey for a round in which the cluster does not answer: the requests to the release's URL, or a failed
+// answer if there is no URL.
 func (a *asker) withoutCluster(ctx context.Context, err error) survey {
 	checks := a.Checks
 	if checks == nil {
@@ -149,7 +150,7 @@ func (a *asker) withoutCluster(ctx context.Context, err error) survey {
 	return survey{wrong: []release.Answer{{Check: checks[0].Name, Stage: release.StageConnect, Wrong: []string{"asking the cluster for the pods: " + err.Error()}}}}
 }
 
-// outsideRequests are those to the release's URL: to every address that its name has now.
+// outsideRequests returns the requests to the release's URL, one for each address that its host name resolves to now.
 func (a *asker) outsideRequests(ctx context.Context, checks []release.Check) (requests []request) {
 	if a.URL == "" {
 		return nil
@@ -164,8 +165,8 @@ func (a *asker) outsideRequests(ctx context.Context, checks []release.Check) (re
 	return requests
 }
 
-// foreignEndpoints are the ready endpoints of the release's Services that are none of its pods with the image: a client may be
-// answered by another commit.
+// foreignEndpoints returns a failed answer for each ready endpoint of the release's Services that is not a pod with the release's
+// image: such an endpoint may answer clients from another commit.
 func (a *asker) foreignEndpoints(backends release.Backends) (answers []release.Answer) {
 	ours := map[string]bool{}
 	for _, pod := range backends.Pods {
@@ -196,8 +197,8 @@ func (a *asker) digests() string {
 	return names
 }
 
-// insideRequests are those to every ready pod: by a file of checks at the port of the Service that they are for, or else by what
-// stands for the pod's readiness.
+// insideRequests returns the requests to every ready pod. With a checks file they go to the port of the release's Service; without
+// one they repeat the pod's readiness probe.
 func (a *asker) insideRequests(backends release.Backends) (requests []request, err error) {
 	asked := a.backendsByProbe(backends)
 	host := ""
@@ -224,7 +225,7 @@ func (a *asker) insideRequests(backends release.Backends) (requests []request, e
 	return requests, nil
 }
 
-// backendsByProbe are the pods that have a probe or a port, or that a Service sends requests to.
+// backendsByProbe returns the pods that have a probe or a port, or that a Service sends requests to. It logs the others.
 func (a *asker) backendsByProbe(backends release.Backends) (asked []release.BackendPod) {
 	for _, pod := range backends.Pods {
 		if pod.Port == 0 {
@@ -242,7 +243,7 @@ func (a *asker) backendsByProbe(backends release.Backends) (asked []release.Back
 	return asked
 }
 
-// servedPod is a pod that names no port, with the port to which a Service sends requests.
+// servedPod returns a pod that declares no port, with the port to which a Service sends requests; unchanged if no Service selects it.
 func servedPod(pod release.BackendPod, backends release.Backends) release.BackendPod {
 	for _, service := range backends.Services {
 		for _, endpoint := range service.Endpoints {
@@ -256,7 +257,7 @@ func servedPod(pod release.BackendPod, backends release.Backends) release.Backen
 	return pod
 }
 
-// endpointsOfPods are the release's ready pods, at the port to which the Service sends requests.
+// endpointsOfPods returns the release's pods among the Service's ready endpoints, with the endpoint's port.
 func endpointsOfPods(service release.BackendService, backends release.Backends) (asked []release.BackendPod) {
 	for _, endpoint := range service.Endpoints {
 		for _, pod := range backends.Pods {
@@ -292,8 +293,8 @@ func (a *asker) insideRequest(pod release.BackendPod, host string) request {
 	return to
 }
 
-// outsideCheck is what stands for the readiness of a release at its URL: the pods' own check if the URL is a Service's that leads to
-// the port of the probe, and else that something answers.
+// outsideCheck returns the check for the release's URL if there is no checks file: the readiness probe of the pods if the URL is that
+// of a Service that leads to the probe's port, otherwise routeCheck.
 func outsideCheck(backends release.Backends, url string) release.Check {
 	for _, service := range backends.Services {
 		if service.URL != url || url == "" {

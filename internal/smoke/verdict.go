@@ -18,7 +18,7 @@ const (
 	roundUnreachable              // no failing check reached the service
 )
 
-// seenRounds is what the rounds so far leave to the verdict.
+// seenRounds is what the verdict needs to know about the rounds so far.
 type seenRounds struct {
 	reason   string        // of the last wrong answer; "" if there was none
 	wrongAt  time.Time     // when it came
@@ -27,7 +27,7 @@ type seenRounds struct {
 	last     roundOutcome
 }
 
-// add adds a round. Only a round that passes makes up for wrong answers.
+// add adds a round. Only a round that passes resets the time of wrong answers.
 func (s *seenRounds) add(now time.Time, outcome roundOutcome, reason string) {
 	switch outcome {
 	case roundPassed:
@@ -109,7 +109,7 @@ const (
 	newestTimeout = 10 * time.Second
 )
 
-// failureTime bounds the recording of a failure for whoever has a release to roll back.
+// failureTime limits how long RecordFailure takes, so that the rollback after it is not delayed.
 const failureTime = 10 * time.Second
 
 // RecordFailure records a failed verdict of Ask as evidence about the image of the settings, in at most ten seconds. pods are those

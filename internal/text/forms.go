@@ -64,7 +64,7 @@ func CredentialsOf(header string) []string {
 	return credentials
 }
 
-// percentEncoded is a value as it is written in a URL, and percentDecoded what it stands for there (RFC 3986, section 2.1).
+// percentEncoded encodes every byte of a value that is not unreserved in a URL (RFC 3986, section 2.1).
 func percentEncoded(value string) string {
 	var encoded strings.Builder
 	for _, b := range []byte(value) {
@@ -77,6 +77,7 @@ func percentEncoded(value string) string {
 	return encoded.String()
 }
 
+// percentDecoded replaces each %XX of a value by its byte.
 func percentDecoded(value string) string {
 	return percent.ReplaceAllStringFunc(value, func(code string) string {
 		b, _ := strconv.ParseUint(code[1:], 16, 8) // two hex digits

@@ -17,7 +17,7 @@ const (
 	minPossible = 8
 )
 
-// Redacted stands for a secret in a redacted text.
+// Redacted replaces a secret in a text.
 const Redacted = "***"
 
 // Secrets is the set of values that no text may show: passwords, tokens, contents of Secrets. One run has one set. It is filled
@@ -39,6 +39,7 @@ func (s *Secrets) Add(values ...string) { s.add(minSecret, values) }
 // words of Kubernetes, are left out.
 func (s *Secrets) AddPossible(values ...string) { s.add(minPossible, values) }
 
+// add adds each value's parts of at least minimum bytes in every form, to the possible secrets if minimum is minPossible.
 func (s *Secrets) add(minimum int, values []string) {
 	if s == nil {
 		return
@@ -139,7 +140,7 @@ func (s *Secrets) Redact(text string) string {
 	return redacted.String() + text[end:]
 }
 
-// maxCut bounds how much of a secret is looked for beside an ellipsis, in bytes.
+// maxCut is the longest part of a secret that is searched for next to an ellipsis, in bytes.
 const maxCut = 1024
 
 // appendFinds adds the places of a form in a text, and those where an ellipsis follows its beginning or precedes its end.
@@ -216,7 +217,7 @@ func (s *Secrets) redactLiteral(literal string) string {
 	return escapeInvisible(commandEscapes.Replace(literal))
 }
 
-// escapeInvisible writes characters without a width, which a terminal may obey, as JSON's escapes (RFC 8259, section 7).
+// escapeInvisible writes zero-width characters, which some terminals interpret, as JSON escapes (RFC 8259, section 7).
 func escapeInvisible(literal string) string {
 	if !strings.ContainsFunc(literal, isInvisible) {
 		return literal
@@ -254,7 +255,7 @@ var usual = func() map[string]bool {
 
 func isUsual(value string) bool { return usual[value] }
 
-// Len is how many forms of values are redacted.
+// Len returns the number of redacted forms of all values.
 func (s *Secrets) Len() int {
 	if s == nil {
 		return 0
@@ -262,7 +263,7 @@ func (s *Secrets) Len() int {
 	return len(s.forms())
 }
 
-// merge is the sorted union of strings.
+// merge returns the sorted union of the lists.
 func merge(lists ...[]string) []string {
 	all := map[string]bool{}
 	for _, list := range lists {

@@ -1,5 +1,5 @@
 // Package text makes text from outside (pods, registries, HTTP responses, git, Helm) safe to show: in a terminal, in a log, in an
-// error message, and in the log of a GitHub Actions runner, which obeys commands that it finds there.
+// error message, and in the log of a GitHub Actions runner, which runs commands that it finds there.
 //
 // Every function of the package
 //   - drops escape sequences whole, since they could rewrite what a terminal shows;

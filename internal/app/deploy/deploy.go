@@ -108,8 +108,8 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 	return deploy.Run(ctx, *settings, deps)
 }
 
-// commonChart is the chart that the version of the action carries which runs this, "" outside of an action. An action of this repository is at most two
-// directories below the repository's root.
+// commonChart returns the path of the common chart in the repository of the running action, "" outside of an action. An action of
+// this repository is at most two directories below the repository's root.
 func commonChart(action string) string {
 	for range 3 {
 		chart := filepath.Join(action, "charts", "service")

@@ -33,7 +33,7 @@ func (i *Images) Record(ctx context.Context, found release.Evidence) (release.Di
 }
 
 // Newest returns the record that says whether an environment proved an image, as evidence.Latest decides; false if there is
-// none. A record that cannot be read is reported and passed over: it proves nothing, and anybody who may push can attach one. If
+// none. A record that cannot be read is reported and skipped: it proves nothing, and anybody who may push can attach one. If
 // its annotations declare another verdict than a pass, and it may be later than the pass that was found, the error is a
 // *release.UnreadableRecordError.
 func (i *Images) Newest(ctx context.Context, image release.Image, environment release.Environment) (release.Record, bool, error) {
@@ -77,15 +77,15 @@ func (i *Images) readRecords(ctx context.Context, image release.Image, environme
 		},
 	}
 	for referrer, err := range i.registry.Referrers(ctx, image, query) {
-		var passedOver *registry.SkippedReferrerError
+		var skippedRecord *registry.SkippedReferrerError
 		switch {
-		case errors.As(err, &passedOver):
-			i.reporter.Warnf("skipping a record of %s that cannot be read: %v", image.Digest.Short(), passedOver)
-			skipped, _ := release.ParseDigest(passedOver.Digest) // zero if the registry lists something else
-			entry := unreadable(evidence.Entry{Listed: passedOver.Digest, Record: skipped, At: passedOver.Created(), PushedAt: passedOver.PushedAt},
-				passedOver.Annotations, environment)
-			if entries = append(entries, entry); passedOver.Unavailable && (entry.Verdict == release.Pass || entry.Verdict == "") {
-				unavailable = passedOver
+		case errors.As(err, &skippedRecord):
+			i.reporter.Warnf("skipping a record of %s that cannot be read: %v", image.Digest.Short(), skippedRecord)
+			skipped, _ := release.ParseDigest(skippedRecord.Digest) // zero if the registry lists something else
+			entry := unreadable(evidence.Entry{Listed: skippedRecord.Digest, Record: skipped, At: skippedRecord.Created(), PushedAt: skippedRecord.PushedAt},
+				skippedRecord.Annotations, environment)
+			if entries = append(entries, entry); skippedRecord.Unavailable && (entry.Verdict == release.Pass || entry.Verdict == "") {
+				unavailable = skippedRecord
 			}
 		case err != nil:
 			return nil, nil, err
@@ -96,7 +96,7 @@ func (i *Images) readRecords(ctx context.Context, image release.Image, environme
 	return entries, unavailable, nil
 }
 
-// pushedAt is how the registry of a repository is asked when it got manifests; nil for one that cannot be asked.
+// pushedAt returns a function that asks a repository's registry when manifests were pushed; nil if the registry is not ECR.
 func (i *Images) pushedAt(ctx context.Context, repository release.Repository) (func(context.Context, []release.Digest) map[release.Digest]time.Time, error) {
 	owned, err := i.ecr.Owns(ctx, repository.Host())
 	if err != nil || !owned {

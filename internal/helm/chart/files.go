@@ -73,6 +73,8 @@ func ReadFiles(chart string) ([]*loader.BufferedFile, error) {
 	return files, checkNested(files, left)
 }
 
+// readDirectory reads a chart's files within the budget, without those that .helmignore excludes. It refuses a symbolic link out of
+// the directory.
 func readDirectory(chart string, left *budget) (files []*loader.BufferedFile, err error) {
 	root, err := filepath.EvalSymlinks(chart)
 	if err != nil {

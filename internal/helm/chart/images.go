@@ -63,7 +63,8 @@ func (c *Chart) setImages(deployment release.Deployment) ([]release.Problem, err
 
 var imageKey = regexp.MustCompile(`\.Values\.image\.(registry|repository|tag|digest)\b`)
 
-// imageKeysInTemplates returns the keys of the value image that the chart's templates read, for a chart whose own values do not list them.
+// imageKeysInTemplates returns the keys of .Values.image that the chart's templates read. It is for a chart whose default values do not
+// contain them.
 func (c *Chart) imageKeysInTemplates() map[string]any {
 	keys := map[string]any{}
 	for _, template := range c.Chart.Templates {
@@ -201,7 +202,7 @@ func repositoryIn(value map[string]any) string {
 	return full
 }
 
-// hasSiblingRegistry reports whether a registry stands beside the value at a path.
+// hasSiblingRegistry reports whether the map that contains the value at a path also has the key registry.
 func (c *Chart) hasSiblingRegistry(all map[string]any, path []string) bool {
 	_, found := valueAt(all, append(slices.Clone(path[:len(path)-1]), "registry"))
 	return found

@@ -87,7 +87,7 @@ func NewStore(options Options) (*Store, error) {
 // Name returns the name of Helm's driver that this store replaces, as Helm's driver interface requires.
 func (s *Store) Name() string { return driver.SecretsDriverName }
 
-// List is not supported: nothing that works on one release uses it.
+// List always fails: operations on one release do not call it.
 func (s *Store) List(func(*helmrelease.Release) bool) ([]*helmrelease.Release, error) {
 	return nil, errors.New("listing all releases of a namespace is not supported")
 }

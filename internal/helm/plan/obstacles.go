@@ -56,7 +56,7 @@ func RollbackObstacles(target *helmrelease.Release, since []*helmrelease.Release
 // forwardOnlyHooks lists the forward-only hooks that the target has not run: those that have run since, and those that the next
 // revision would run.
 func forwardOnlyHooks(target *helmrelease.Release, since []*helmrelease.Release, next *chart.Rendered) (obstacles []release.Obstacle) {
-	told := map[string]bool{}
+	listed := map[string]bool{}
 	add := func(hook *helmrelease.Hook, what string) {
 		object, err := manifest.ParseObject([]byte(hook.Manifest))
 		if err != nil {
@@ -64,10 +64,10 @@ func forwardOnlyHooks(target *helmrelease.Release, since []*helmrelease.Release,
 		}
 		name := manifest.KindAndName(object)
 		isOld := slices.ContainsFunc(target.Hooks, func(old *helmrelease.Hook) bool { return sameHook(old, hook) })
-		if (&unstructured.Unstructured{Object: object}).GetAnnotations()[AnnotationForwardOnly] != "true" || isOld || told[name] {
+		if (&unstructured.Unstructured{Object: object}).GetAnnotations()[AnnotationForwardOnly] != "true" || isOld || listed[name] {
 			return
 		}
-		told[name] = true
+		listed[name] = true
 		obstacles = append(obstacles, release.Obstacle{Forbids: true, What: fmt.Sprintf("%s: the hook is forward-only (%s)%s", name, AnnotationForwardOnly, what),
 			Do: "deploy a commit that works with what the hook has changed; --allow-rollback deploys an older one all the same"})
 	}

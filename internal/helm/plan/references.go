@@ -159,7 +159,8 @@ func contentsOf(list []map[string]any, namespace string) contents {
 	return c
 }
 
-// createdSecret returns the name of the Secret that a controller creates from an object, "" if none is known to.
+// createdSecret returns the name of the Secret that a controller creates from an object, "" for any kind of object whose controller
+// is not known to create one.
 // Source: the API references of external-secrets.io, bitnami.com/v1alpha1 (sealed-secrets) and cert-manager.io.
 func createdSecret(u unstructured.Unstructured) string {
 	field := map[string][]string{"ExternalSecret": {"spec", "target", "name"}, "SealedSecret": {"spec", "template", "metadata", "name"}, "Certificate": {"spec", "secretName"}}[u.GetKind()]

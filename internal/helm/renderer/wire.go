@@ -93,6 +93,7 @@ type value struct {
 	Empty  string           `json:"e,omitempty"` // "m" for a map and "l" for a list without items
 }
 
+// encode converts a value to the form that keeps its Go type in JSON: templates see a difference between int, int64 and float64.
 func encode(from any) (value, error) {
 	switch from := from.(type) {
 	case nil:
@@ -144,6 +145,7 @@ func encodeMap(from map[string]any) (value, error) {
 	return fields, nil
 }
 
+// decode returns the value that encode converted.
 func (v value) decode() any {
 	switch {
 	case v.Text != nil:

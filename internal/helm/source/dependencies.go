@@ -67,7 +67,7 @@ type dependencies struct {
 	depth  int
 }
 
-// lockName is the chart's lock file; one of API version v1 has another.
+// lockName returns the name of the chart's lock file: Chart.lock, or requirements.lock for a chart of API version v1.
 func (d dependencies) lockName() string {
 	if d.chart.Metadata.APIVersion == helmchart.APIVersionV1 {
 		return "requirements.lock"
@@ -151,7 +151,8 @@ func (d dependencies) isMissing(dependency *helmchart.Dependency, index int) (bo
 	return false, nil
 }
 
-// satisfies reports whether a version is within a range. What is no range is taken for satisfied, as Helm does.
+// satisfies reports whether a version is within a range. Like Helm, it accepts any version if the
+// range cannot be parsed.
 func satisfies(version, wanted string) bool {
 	constraint, err := semver.NewConstraint(wanted)
 	if err != nil {

@@ -72,7 +72,7 @@ func (f *Finder) Locate(ctx context.Context, ref release.ChartRef) (release.Loca
 		return release.LocatedChart{}, err
 	}
 	if _, err := loader.LoadFiles(origin.files); err != nil && origin.path != "" {
-		return release.LocatedChart{Path: origin.path, Source: origin.name}, nil // whoever reads it reports what is wrong, and the values' problems too
+		return release.LocatedChart{Path: origin.path, Source: origin.name}, nil // loading the chart later reports what is wrong, together with problems of the values
 	}
 	completed, err := f.complete(ctx, origin, 0)
 	if err != nil {
@@ -144,6 +144,7 @@ func (f *Finder) openDisk(name, path string) origin {
 	return found
 }
 
+// read reads a chart's directory or package at a path; name is its name in messages.
 func read(name, path string) (origin, error) {
 	files, err := chart.ReadFiles(path)
 	if err != nil {

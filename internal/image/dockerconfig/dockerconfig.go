@@ -35,6 +35,7 @@ type config struct {
 	helpers map[string]string
 }
 
+// read reads the config.json of a directory; an empty configuration if the file does not exist.
 func read(dir string) (config, error) {
 	read := config{all: map[string]json.RawMessage{}, auths: map[string]json.RawMessage{}, helpers: map[string]string{}}
 	name := filepath.Join(dir, "config.json")

@@ -45,8 +45,8 @@ func Killed(pod *core.Pod, terminated *core.ContainerStateTerminated) bool {
 	return terminated.FinishedAt.After(began)
 }
 
-// setKilled is for a pod that a Job's controller deletes: when a Job fails, its controller deletes the attempts that are still
-// running, and their end says nothing. The finding becomes that of the last run that failed by itself.
+// setKilled changes the finding about a pod that a Job's controller deletes to the last run that failed by itself. When a Job fails,
+// its controller deletes the attempts that are still running, and their exit codes do not show the cause.
 func (e *examination) setKilled(found *Finding, statuses []core.ContainerStatus) {
 	for _, status := range statuses {
 		for _, last := range []*core.ContainerStateTerminated{status.State.Terminated, status.LastTerminationState.Terminated} {

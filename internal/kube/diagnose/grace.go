@@ -17,7 +17,7 @@ const (
 	GraceProvisioning = time.Minute
 	// GraceEarlier is for a problem that was reported before the release was applied and has not been reported since.
 	GraceEarlier = 30 * time.Second
-	// GracePaused is for a paused Deployment: whoever paused it may be about to resume it.
+	// GracePaused is for a paused Deployment: somebody may be about to resume it.
 	GracePaused = 20 * time.Second
 	// GraceDependency is how long a container may wait for another object of the release.
 	GraceDependency = 2 * time.Minute

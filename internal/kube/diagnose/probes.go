@@ -97,8 +97,7 @@ const reasonUnhealthy = "Unhealthy"
 // computePodActions).
 var killedByProbe = regexp.MustCompile(`failed (liveness|startup) probe`)
 
-// killingProbeFailure returns the last failure of the probe because of which the kubelet killed the container; "" if the kubelet
-// did not kill it because of a probe.
+// killingProbeFailure returns the last failure of the probe that made the kubelet kill the container; "" if no probe did.
 func (e *examination) killingProbeFailure(container string) string {
 	for i := len(e.Events) - 1; i >= 0; i-- {
 		event := e.Events[i]

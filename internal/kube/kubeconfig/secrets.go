@@ -59,7 +59,7 @@ func collectKubeconfig(kubeconfig *api.Config, secrets *text.Secrets) {
 	}
 }
 
-// collectVariables adds what a plugin that gives credentials gets in its environment.
+// collectVariables adds the environment variables of a credential plugin.
 func collectVariables(variables []api.ExecEnvVar, secrets *text.Secrets) {
 	for _, variable := range variables {
 		if text.NamesSecret(variable.Name) {
@@ -85,6 +85,7 @@ var secretPath = regexp.MustCompile(`/api/v1/(namespaces/[^/]+/)?secrets(/[^/]+)
 // maxSecrets bounds the answers that are searched, in bytes. A Secret has at most 1 MiB.
 const maxSecrets = 64 << 20
 
+// RoundTrip sends a request and adds the values of every Secret in the answer to get or list. It does not read watches.
 func (c *secretCollector) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := c.next.RoundTrip(request)
 	if err != nil || response.StatusCode >= http.StatusBadRequest || !secretPath.MatchString(request.URL.Path) || request.URL.Query().Get("watch") != "" {
@@ -123,7 +124,7 @@ func (c *secretCollector) add(secret core.Secret) {
 	}
 }
 
-// readBody is the body of a response that was read.
+// readBody is a response's body that was read and can be read again.
 type readBody struct {
 	io.Reader
 	io.Closer

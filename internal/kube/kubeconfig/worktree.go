@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
-// WorkTree is a checkout. Its content is controlled by whoever proposes a commit. A kubeconfig in it, or one that runs or reads
+// WorkTree is a checkout. The author of a commit controls its content. A kubeconfig in it, or one that runs or reads
 // something in it, would let a commit run commands with the job's credentials, or send them to a server of its choice.
 type WorkTree struct {
 	Root string // absolute, symbolic links resolved; "": nothing is checked

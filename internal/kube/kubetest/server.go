@@ -36,13 +36,13 @@ type Server struct {
 	version int
 	objects map[string]map[string]any // API path to object
 	history []change
-	oldest  int // resource version of the oldest change that a watch can start after
-	round   int // incremented when watches are dropped
-	broken  func(r *http.Request) int
-	denied  map[string]bool   // "verb resource"
-	named   map[string]bool   // "verb resource name": allowed although the verb is denied on other objects
-	logs    map[string]string // "pod/container" to log; "pod/container?previous" for the previous run
-	asked   []string          // "verb path"
+	oldest  int                       // resource version of the oldest change that a watch can start after
+	round   int                       // incremented when watches are dropped
+	broken  func(r *http.Request) int // status code of the failure to answer with; 0: none
+	denied  map[string]bool           // "verb resource"
+	named   map[string]bool           // "verb resource name": allowed although the verb is denied on other objects
+	logs    map[string]string         // "pod/container" to log; "pod/container?previous" for the previous run
+	asked   []string                  // "verb path"
 }
 
 type change struct {
@@ -265,6 +265,8 @@ func serveDiscovery(w http.ResponseWriter, path string) {
 	}[path])
 }
 
+// review answers a SelfSubjectAccessReview. A verb and resource given to Deny are denied, except on objects given to AllowNamed;
+// everything else is allowed.
 func (s *Server) review(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	review := &authorization.SelfSubjectAccessReview{}
@@ -278,6 +280,7 @@ func (s *Server) review(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"kind":"SelfSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","status":{"allowed":%t}}`, !s.denied[access] || s.named[access+" "+wanted.Name])
 }
 
+// log answers with the log that the test set for the container, 404 if it set none.
 func (s *Server) log(w http.ResponseWriter, r *http.Request) {
 	parts := strings.Split(r.URL.Path, "/")
 	key := parts[len(parts)-2] + "/" + r.URL.Query().Get("container")
@@ -295,6 +298,7 @@ func (s *Server) log(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, text)
 }
 
+// get answers with the object at the path, or with the list of the selected objects if the path is that of a resource.
 func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -371,6 +375,8 @@ func wanted(r *http.Request, path string, object map[string]any) bool {
 	return selector.Matches(fields.Set{"metadata.name": content.GetName(), "reason": reason, "involvedObject.uid": uid})
 }
 
+// watch sends the changes after a resource version, and with sendInitialEvents all objects first, until the request ends or the test
+// drops the watches.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 	after, _ := strconv.Atoi(r.URL.Query().Get("resourceVersion"))
 	initial := r.URL.Query().Get("sendInitialEvents") == "true"

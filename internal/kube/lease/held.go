@@ -32,7 +32,7 @@ type heldLease struct {
 	request  release.LeaseRequest
 	previous *release.Holder
 
-	writer chan struct{}       // a semaphore of one; whoever holds its element may write, and may use latest
+	writer chan struct{}       // a semaphore of one; the goroutine that holds its element may write the Lease and use latest
 	latest *coordination.Lease // the Lease as this run last wrote or read it
 
 	mu         sync.Mutex

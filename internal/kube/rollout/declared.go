@@ -109,8 +109,8 @@ func printedValue(value reflect.Value) string {
 	return ""
 }
 
-// declaredCondition returns the condition of a custom resource by its own annotations, or by those of its definition; unchanged
-// if there are none. A status about an earlier generation is ignored.
+// declaredCondition returns the condition of a custom resource by its own annotations or by those of its definition. It returns now
+// if neither has any. A status about an earlier generation is ignored.
 func declaredCondition(o observedObject, now condition) condition {
 	if o.wait != tolerate || o.content == nil || o.key.resource == definitionsResource { // a definition's own annotations are about its objects
 		return now

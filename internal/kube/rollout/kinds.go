@@ -49,8 +49,9 @@ type watchKey struct {
 	namespace string // "": a cluster-scoped resource
 }
 
-// locate returns how a rollout depends on an object, and which store has it; namespace is the release's. An object of an unknown
-// kind is ignored: Helm reports it if it cannot be applied. An error is the cluster's and may pass.
+// locate returns the store that an object is read from and how the rollout waits for it; namespace is the release's. An object of
+// an unknown kind is ignored: Helm reports it if it cannot be applied. An error means that the cluster does not answer; a retry may
+// succeed.
 func locate(mapper meta.RESTMapper, object release.Object, namespace string) (key watchKey, wanted waitPolicy, err error) {
 	kind := schema.FromAPIVersionAndKind(object.APIVersion, object.Kind)
 	if object.Namespace != "" {

@@ -94,7 +94,7 @@ func (s *stores) namespaceSnapshot(namespace string) namespaceSnapshot {
 	return known
 }
 
-// contentOf returns a tracked object from its store, nil if it does not exist.
+// contentOf returns a tracked object from its store, nil if the store does not contain it.
 func contentOf(followed *store.Store, t trackedObject) *unstructured.Unstructured {
 	if followed == nil {
 		return nil
@@ -120,7 +120,9 @@ func contentOf(followed *store.Store, t trackedObject) *unstructured.Unstructure
 	return object
 }
 
-// neverRead returns the error because of which an object that is waited for has never been read; nil if all have been.
+// neverRead returns the error for the first object that the rollout waits for and that has never been read, nil if every such
+// object has been read. The error is that of the failed request, or context.DeadlineExceeded if no request has failed yet. An object
+// that the rollout only tolerates does not count if the cluster refuses the requests.
 func (k snapshot) neverRead() error {
 	for _, o := range k.objects {
 		switch {

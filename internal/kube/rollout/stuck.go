@@ -26,10 +26,9 @@ type stuckPod struct {
 	owner release.Object
 }
 
-// findStuck adds to a.stuck the pods of an older template that block a StatefulSet's update, because it does not replace them
-// while they are not ready: those that are broken, and, if the revision that was live before this release was applied has
-// failed, all that existed then. Hooks, StatefulSets with podManagementPolicy Parallel or strategy OnDelete, and pods below the
-// partition are skipped.
+// findStuck adds to a.stuck the pods of an older template that are not ready and so block the update of a StatefulSet. A pod is
+// added if it is broken. If the previously live revision has failed, every such pod of that time is added. Hooks, StatefulSets with
+// podManagementPolicy Parallel or strategy OnDelete, and pods below the partition are skipped.
 func (a *assessor) findStuck() {
 	for _, o := range a.known.objects {
 		if o.object.Kind != "StatefulSet" || o.content == nil || a.policy.hook || diagnose.NotObserved(o.content) || !replacesInOrder(o.content) {

@@ -40,9 +40,9 @@ func refusalGrace(now store.SyncState) time.Duration {
 	return 0
 }
 
-// checkCertainty makes the assessment uncertain until every store that was ever filled follows the cluster again and has caught
-// up: an object in a store that lags would be judged by an old state. A store whose requests have been refused for long is
-// ignored.
+// checkCertainty sets a.uncertain while a store is disconnected, and for catchUpTime after a store has reconnected: until then its
+// objects may be out of date. It skips a store that has not read its first list, and a store whose requests the cluster has refused
+// for longer than revokedGrace.
 func (a *assessor) checkCertainty() {
 	check := func(now store.SyncState) {
 		if !now.Synced || now.Refused() && a.now.Sub(now.Since) > a.policy.grace(revokedGrace) {

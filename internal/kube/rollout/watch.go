@@ -139,7 +139,8 @@ func (w *Watcher) newRollout(ctx context.Context, namespace string, objects []re
 	return r, nil
 }
 
-// locateWithRetry calls locate again while the cluster does not answer.
+// locateWithRetry returns the store that an object is read from and how the rollout waits for it. It repeats a request
+// that the cluster does not answer every second until ctx ends.
 func locateWithRetry(ctx context.Context, mapper meta.RESTMapper, object release.Object, namespace string) (key watchKey, wanted waitPolicy, err error) {
 	stopped := wait.PollUntilContextCancel(ctx, time.Second, true, func(context.Context) (bool, error) {
 		key, wanted, err = locate(mapper, object, namespace)

@@ -17,9 +17,9 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// newBlobRegistry returns go-containerregistry's registry over the store's blobs. It verifies what is pushed and serves what
-// is pulled. It does not get uploads in parts (see uploads.go): it would hold them in memory under one lock for all, also while a
-// body arrives, so one stalled layer would stall every push.
+// newBlobRegistry returns go-containerregistry's registry over the store's blobs. This registry verifies pushed blobs and serves
+// pulled ones. Chunked uploads are handled in uploads.go instead: go-containerregistry buffers them in memory and holds one lock
+// while a body arrives, so one slow layer would block every push.
 func newBlobRegistry(s *store.Store) http.Handler {
 	return registry.New(registry.WithBlobHandler(blobHandler{s}), registry.Logger(log.New(io.Discard, "", 0)))
 }

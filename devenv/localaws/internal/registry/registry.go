@@ -127,6 +127,7 @@ func (g *Registry) nameUnknown(name string) *Error {
 	return newError(http.StatusNotFound, "NAME_UNKNOWN", store.RepositoryNotFoundText(name, g.account))
 }
 
+// serveManifest answers HEAD, GET and PUT of a manifest by tag or digest.
 func (g *Registry) serveManifest(w http.ResponseWriter, r *http.Request, target Target, in *store.Repository) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:

@@ -38,7 +38,8 @@ func mountOwn() error {
 	return nil
 }
 
-// mountPrivateDirs mounts the node's own directories over the hidden ones; the directories in keep stay visible.
+// mountPrivateDirs mounts a directory of the node over each of the machine's directories in hidden (/run, /var/lib, …). The
+// subdirectories in keep are bound into them and stay visible.
 func mountPrivateDirs(dir place.Dir, keep ...string) error {
 	for _, path := range hidden {
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
