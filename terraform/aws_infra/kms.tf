@@ -1,11 +1,11 @@
-# Keys of the delivery: what signs evidence, what encrypts images and the applications' secrets. The keys of clusters, databases
-# and log groups are made beside them.
+# Keys of the delivery: those that sign evidence, and those that encrypt images and the applications' secrets. The keys of clusters,
+# databases and log groups are next to those resources.
 
 locals {
   account_root = "arn:${local.partition}:iam::${local.account_id}:root"
 
-  # Administration that cannot be turned into use: no Sign, no Decrypt, and no CreateGrant, which would hand either on. Whoever may
-  # change the policy could still write themselves in; that is one PutKeyPolicy in CloudTrail, and not a signature that looks right.
+  # Administration without use: no Sign, no Decrypt, and no CreateGrant, which could delegate either. A principal that may
+  # change the policy can still add itself; CloudTrail then shows a PutKeyPolicy, while a forged signature would not be noticed.
   kms_administration = [
     "kms:CancelKeyDeletion",
     "kms:CreateAlias",

@@ -16,19 +16,19 @@ output "private_subnet_ids" {
 }
 
 output "nat_addresses" {
-  description = "The public addresses that nodes come from, by zone: what a partner's firewall has to admit."
+  description = "The public addresses of outgoing connections, by zone: a partner's firewall must allow them."
   value       = { for zone, address in aws_eip.nat : zone => address.public_ip }
 }
 
 # ── Clusters ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 output "region" {
-  description = "The region of everything here: terraform/platform and the environments' directories need it, and pods cannot ask the node (one hop)."
+  description = "The region of all resources: terraform/platform and the environments' directories need it, and pods cannot read it from the node's metadata (one hop)."
   value       = var.region
 }
 
 output "clusters" {
-  description = "The clusters by key (`shared`, or the environments' names): what terraform/platform and the environments' directories connect with."
+  description = "The clusters by key (`shared`, or the environments' names): connection data for terraform/platform and the environments' directories."
   value = {
     for key, cluster in aws_eks_cluster.this : key => {
       name                       = cluster.name
@@ -62,7 +62,7 @@ output "kubeconfig_commands" {
 output "environments" {
   description = <<-EOT
     By environment: its namespace, and the Kubernetes group of its deploy role, to which terraform/staging and
-    terraform/production bind what EKS's edit policy lacks (Leases and custom resources).
+    terraform/production bind the permissions that EKS's edit policy lacks (Leases and custom resources).
   EOT
   value = {
     for environment, settings in var.environments : environment => {
@@ -73,7 +73,7 @@ output "environments" {
 }
 
 output "observability_nodes" {
-  description = "Node selector and toleration that put a pod on the nodes for observability."
+  description = "Node selector and toleration that schedule a pod to the nodes for observability."
   value = {
     node_selector = { (local.observability.key) = local.observability.value }
     toleration    = { key = local.observability.key, operator = "Equal", value = local.observability.value, effect = "NoSchedule" }
@@ -84,7 +84,7 @@ output "observability_nodes" {
 
 output "system_roles" {
   description = <<-EOT
-    By cluster key and name: the service account and role of what terraform/platform installs. With var.workload_identity
+    By cluster key and name: the service account and role of each component that terraform/platform installs. With var.workload_identity
     `irsa` the account is annotated eks.amazonaws.com/role-arn with it.
   EOT
   value = {
@@ -113,7 +113,7 @@ output "workload_roles" {
 output "secrets_readers" {
   description = <<-EOT
     By environment: the service account and role with which the External Secrets operator reads the secrets below `prefix` in
-    Secrets Manager. The account is annotated eks.amazonaws.com/role-arn with it, whatever var.workload_identity says.
+    Secrets Manager. The account is annotated eks.amazonaws.com/role-arn with it, regardless of var.workload_identity.
   EOT
   value = {
     for environment, settings in var.environments : environment => {

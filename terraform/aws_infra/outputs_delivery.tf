@@ -16,7 +16,7 @@ output "github_roles" {
 }
 
 output "github_subjects" {
-  description = "By role, the tokens' subjects that it is trusted for: what to compare with when AWS refuses a job (Not authorized to perform sts:AssumeRoleWithWebIdentity)."
+  description = "By role, the token subjects that it trusts: compare them if AWS refuses a job (Not authorized to perform sts:AssumeRoleWithWebIdentity)."
   value       = merge({ build = local.build_subjects }, local.deploy_subjects)
 }
 
@@ -36,7 +36,7 @@ output "github_variables" {
 # ── Keys ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 output "evidence_keys" {
-  description = "By environment: the key that signs its evidence, by ARN and alias, and its public half, with which anybody can check a signature without AWS."
+  description = "By environment: the key that signs its evidence, by ARN and alias, and its public half, which verifies a signature without AWS."
   value = {
     for environment, key in aws_kms_key.evidence : environment => {
       arn        = key.arn
@@ -47,19 +47,19 @@ output "evidence_keys" {
 }
 
 output "secret_keys" {
-  description = "By environment: the key for its secrets in Secrets Manager (aws secretsmanager create-secret --kms-key-id); another key cannot be read by the cluster."
+  description = "By environment: the key for its secrets in Secrets Manager (aws secretsmanager create-secret --kms-key-id); the cluster cannot read secrets under another key."
   value       = { for environment, key in aws_kms_key.app_secrets : environment => key.arn }
 }
 
 # ── HTTPS ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 output "hosts" {
-  description = "By environment: the name under which it is served; empty without var.domain."
+  description = "By environment: the DNS name at which it is served; empty without var.domain."
   value       = local.hosts
 }
 
 output "certificates" {
-  description = "By environment: its certificate's ARN, once it is signed; empty without var.domain."
+  description = "By environment: its certificate's ARN, once it is issued; empty without var.domain."
   value       = { for environment, validation in aws_acm_certificate_validation.this : environment => validation.certificate_arn }
 }
 
@@ -69,7 +69,7 @@ output "tls_policy" {
 }
 
 output "chart_values" {
-  description = "By environment: what its values file needs for HTTPS and for the edge, as YAML (terraform output -json chart_values | jq -r .production); empty without var.domain."
+  description = "By environment: the values that its values file needs for HTTPS and for the edge, as YAML (terraform output -json chart_values | jq -r .production); empty without var.domain."
   value = {
     for environment, host in local.hosts : environment => contains(keys(var.edge), environment) ? yamlencode({
       service = { type = "ClusterIP" }
@@ -102,7 +102,7 @@ output "chart_values" {
 }
 
 output "edge" {
-  description = "By environment in var.edge: its address, whether the way to the load balancer is made yet, the firewall and the group for the load balancer."
+  description = "By environment in var.edge: its address, whether it is connected to the load balancer yet, the firewall and the security group for the load balancer."
   value = {
     for environment in keys(var.edge) : environment => {
       url                        = "https://${local.hosts[environment]}"

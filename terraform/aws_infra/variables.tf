@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Prefix of every name made here: clusters, roles, keys, repositories. Two installations in one account need two names."
+  description = "Prefix of all names in this directory: clusters, roles, keys, repositories. Two installations in one account need two names."
   type        = string
   default     = "onedigest"
   nullable    = false
@@ -11,7 +11,7 @@ variable "name" {
 }
 
 variable "region" {
-  description = "AWS region of everything made here, for example eu-central-1."
+  description = "AWS region of all resources, for example eu-central-1."
   type        = string
   default     = "eu-central-1"
   nullable    = false
@@ -76,9 +76,9 @@ variable "environments" {
 
 variable "cluster_layout" {
   description = <<-EOT
-    `shared`: one cluster, environments parted by namespace and access scope (a control plane costs some
-    73 USD a month). `per-environment`: a cluster each, so that an upgrade or an outage of one leaves the others alone.
-    Changing it makes new clusters and destroys the old.
+    `shared`: one cluster, environments separated by namespace and access scope (a control plane costs about
+    73 USD a month). `per-environment`: one cluster each, so that an upgrade or an outage of one does not affect the others.
+    Changing it creates new clusters and destroys the old ones.
   EOT
   type        = string
   default     = "shared"
@@ -117,7 +117,7 @@ variable "domain" {
 }
 
 variable "tags" {
-  description = "Tags for everything that can carry tags, beside those that say where a thing comes from."
+  description = "Tags for all resources that support tags, in addition to those that name their origin."
   type        = map(string)
   default     = {}
   nullable    = false

@@ -1,5 +1,5 @@
 variable "kubernetes_version" {
-  description = "Kubernetes minor version of the clusters and their nodes, such as 1.35. EKS goes up one minor version at a time and never down."
+  description = "Kubernetes minor version of the clusters and their nodes, such as 1.35. EKS upgrades one minor version at a time and cannot downgrade."
   type        = string
   default     = "1.35"
   nullable    = false
@@ -12,8 +12,8 @@ variable "kubernetes_version" {
 
 variable "kubernetes_support" {
   description = <<-EOT
-    `STANDARD`: EKS upgrades the cluster when the version's standard support ends. `EXTENDED`: it stays, and the control plane
-    costs six times as much from that day.
+    `STANDARD`: EKS upgrades the cluster when the version's standard support ends. `EXTENDED`: the version stays, and the control
+    plane costs six times as much from that day.
   EOT
   type        = string
   default     = "STANDARD"
@@ -28,7 +28,7 @@ variable "kubernetes_support" {
 variable "cluster_admin_arns" {
   description = <<-EOT
     IAM roles that administer the clusters: at least the one that applies terraform/platform and the environments' directories.
-    Whoever makes a cluster is not made its administrator silently.
+    The role that creates a cluster does not become its administrator implicitly.
   EOT
   type        = set(string)
   nullable    = false
@@ -45,7 +45,7 @@ variable "cluster_admin_arns" {
 }
 
 variable "viewer_arns" {
-  description = "By environment: IAM roles that may look at its namespace, Secrets excepted."
+  description = "By environment: IAM roles that may read its namespace, except Secrets."
   type        = map(set(string))
   default     = {}
   nullable    = false
@@ -72,7 +72,7 @@ variable "viewer_arns" {
 variable "endpoint_public_cidrs" {
   description = <<-EOT
     Networks that may reach the clusters' API over the internet, such as an office's or a runner's fixed address. Empty: the API
-    has no public endpoint. Identity is asked for either way; this limits which networks can connect.
+    has no public endpoint. Authentication is required in any case; this limits which networks can connect.
   EOT
   type        = set(string)
   default     = []
@@ -96,7 +96,7 @@ variable "endpoint_public_cidrs" {
 
 variable "endpoint_private_cidrs" {
   description = <<-EOT
-    Networks that may reach the clusters' private API endpoint beside the nodes: runners and bastions in the VPC, networks
+    Networks that may reach the clusters' private API endpoint, in addition to the nodes: runners and bastions in the VPC, networks
     connected by VPN or peering. null: the whole VPC.
   EOT
   type        = set(string)
@@ -145,14 +145,14 @@ variable "service_cidr" {
       cidrsubnet("${split("/", var.vpc_cidr)[0]}/${min(split("/", var.service_cidr)[1], split("/", var.vpc_cidr)[1])}", 0, 0),
       true
     )
-    error_message = "service_cidr overlaps vpc_cidr: an address would be that of a Service and of a machine."
+    error_message = "service_cidr overlaps vpc_cidr: a Service and a machine could have the same address."
   }
 }
 
 variable "addon_versions" {
   description = <<-EOT
-    Versions of EKS add-ons by name, such as v1.21.1-eksbuild.1. An add-on not named gets EKS's default for the Kubernetes
-    version, which moves with an upgrade.
+    Versions of EKS add-ons by name, such as v1.21.1-eksbuild.1. Other add-ons get EKS's default for the Kubernetes
+    version, which changes with an upgrade.
   EOT
   type        = map(string)
   default     = {}

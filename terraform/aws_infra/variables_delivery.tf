@@ -1,7 +1,7 @@
 # ── Images ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 variable "ecr_repositories" {
-  description = "ECR repositories for the services' images, one for each service. The last part of the name is the Helm release's, if nothing else is said."
+  description = "ECR repositories for the services' images, one for each service. By default, the last part of the name is the name of the Helm release."
   type        = list(string)
   default     = ["shop"]
   nullable    = false
@@ -23,8 +23,8 @@ variable "ecr_repositories" {
 
 variable "ecr_moving_tags" {
   description = <<-EOT
-    Tags that may move from one image to another (promote's `moving-tag`). Every other tag stays on the image that it was given to.
-    Empty: none may move. Whole names: a wildcard could let the tag of a commit or of a release move.
+    Tags that may move from one image to another (promote's `moving-tag`). Every other tag is immutable.
+    Empty: none may move. Only full names: a wildcard could let the tag of a commit or of a release move.
   EOT
   type        = list(string)
   default     = ["staging", "production"]
@@ -50,8 +50,8 @@ variable "ecr_moving_tags" {
 
 variable "ecr_dirty_days" {
   description = <<-EOT
-    Days after which an image is expired that was built from uncommitted changes (tag <commit>-dirty-<time>). Nothing else is ever
-    expired: such an image is for a trial by hand, and goes even while something runs it. null: such images stay too.
+    Days after which an image that was built from uncommitted changes (tag <commit>-dirty-<time>) expires, even while it is in use: such
+    images are for manual trials. No other image ever expires. null: these images do not expire either.
   EOT
   type        = number
   default     = 30
@@ -77,23 +77,23 @@ variable "ecr_pull_account_ids" {
 # ── GitHub ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 variable "github_oidc_provider_arn" {
-  description = "The account's OIDC provider for GitHub, if there is one already: an account can have one for each issuer. null: it is made here."
+  description = "The account's OIDC provider for GitHub, if it exists already: an account can have one per issuer. null: it is created here."
   type        = string
   default     = null
 
   validation {
     condition     = var.github_oidc_provider_arn == null || can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider/token\\.actions\\.githubusercontent\\.com$", var.github_oidc_provider_arn))
-    error_message = "github_oidc_provider_arn must be the ARN of the provider token.actions.githubusercontent.com: what another provider says of a job is not GitHub's word."
+    error_message = "github_oidc_provider_arn must be the ARN of the provider token.actions.githubusercontent.com: tokens of another provider are not issued by GitHub."
   }
 }
 
 variable "github_branch" {
-  description = "The branch whose jobs build: they alone may push what environments run."
+  description = "The branch whose jobs build: only they may push images that environments run."
   type        = string
   default     = "main"
   nullable    = false
 
-  # git check-ref-format, and stricter: the name stands in a token's subject, where `:` parts and `*` `?` could match more.
+  # Stricter than git check-ref-format: the name is part of a token's subject, where `:` parts and `*` `?` could match more.
   validation {
     condition = (
       can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$", var.github_branch)) && !can(regex("\\.\\.|//|/\\.|\\.lock(/|$)|[./]$", var.github_branch)) &&
@@ -105,9 +105,9 @@ variable "github_branch" {
 
 variable "github_subject_forms" {
   description = <<-EOT
-    How GitHub names the repository in the tokens' subject. `name`: repo:OWNER/REPOSITORY:…, for repositories made before mid-July 2026
-    and not renamed since. `id`: repo:OWNER@ID/REPOSITORY@ID:…, for newer ones and those that chose it; needs github_owner_id and
-    github_repository_id. Both only while a repository changes over.
+    How GitHub names the repository in the tokens' subject. `name`: repo:OWNER/REPOSITORY:…, for repositories created before mid-July 2026
+    and not renamed since. `id`: repo:OWNER@ID/REPOSITORY@ID:…, for newer ones and those that opted in; needs github_owner_id and
+    github_repository_id. Both: only while a repository changes from one to the other.
   EOT
   type        = set(string)
   default     = ["name"]
@@ -153,8 +153,8 @@ variable "github_repository_id" {
 
 variable "ladder" {
   description = <<-EOT
-    The environments in the order in which an image climbs, lowest first: each one's role may check the evidence of those below, and
-    the highest has `domain` itself. null: staging and production last, in this order, the others by name before them.
+    The environments in the order of promotion, lowest first: the role of each may check the evidence of those below, and the
+    highest uses `domain` itself. null: all others by name, then staging, then production.
   EOT
   type        = list(string)
   default     = null

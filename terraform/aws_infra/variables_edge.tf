@@ -1,5 +1,5 @@
 variable "zone_id" {
-  description = "The public Route 53 zone in which `domain` lies (aws route53 list-hosted-zones). Given with `domain`, null without."
+  description = "The public Route 53 zone that contains `domain` (aws route53 list-hosted-zones). Required with `domain`, null without it."
   type        = string
   default     = null
 
@@ -34,15 +34,15 @@ variable "tls_policy" {
 variable "edge" {
   description = <<-EOT
     By environment, an API Gateway with a web application firewall in front of the service instead of a load balancer that faces the
-    internet. Needs `domain`. Two applies: the first, with neither `ingress` nor `listener_arn`, makes what the chart needs (output
-    chart_values); when the chart is deployed and its internal load balancer is there, the second leads to it.
+    internet. Needs `domain`. Needs two applies: the first, with neither `ingress` nor `listener_arn`, creates what the chart needs (output
+    chart_values); when the chart is deployed and its internal load balancer exists, the second connects to it.
 
-    - `ingress`: the Ingress in the environment's namespace whose load balancer it leads to (the release's name), found by the tags
-      that the AWS Load Balancer Controller gives it; or `listener_arn`: an HTTPS listener of another internal one.
-    - `requests_per_second`, `burst`: what the API lets through in all; more is answered with 429.
-    - `address_limit` in `address_seconds`: requests that one address may make in that time; more is answered with 429.
-    - `managed_rules`: AWS's rule groups, in order. `count_rules`: rules of them by group that only count, until they are known to
-      hit nobody who matters.
+    - `ingress`: the Ingress in the environment's namespace whose load balancer gets the requests (the release's name). It is found by the
+      tags of the AWS Load Balancer Controller. Or `listener_arn`: an HTTPS listener of another internal load balancer.
+    - `requests_per_second`, `burst`: limits of the API as a whole; further requests are answered with 429.
+    - `address_limit` in `address_seconds`: requests that one address may send in that time; further ones are answered with 429.
+    - `managed_rules`: AWS's rule groups, in order. `count_rules`: rules by group that only count matches, until it is
+      clear that they do not block legitimate requests.
     - `timeout_ms`: how long the service may take to answer.
 
     Costs some 9 USD a month for the firewall, 1 USD for a million requests of the API and 0.60 USD of the firewall, and the internal

@@ -1,7 +1,7 @@
 variable "workload_identity" {
   description = <<-EOT
     How pods get AWS credentials. `irsa`: the service account is annotated with its role, trusted through the cluster's OIDC
-    provider. `pod-identity`: EKS holds the association and the pod needs no annotation; the roles survive a new cluster.
+    provider. `pod-identity`: EKS stores the association, no annotation is needed, and the roles can be reused for a new cluster.
   EOT
   type        = string
   default     = "irsa"
@@ -16,7 +16,7 @@ variable "workload_identity" {
 variable "service_accounts" {
   description = <<-EOT
     Service accounts of workloads that need AWS, by a name of your choice: the environment, the account's name in its namespace,
-    managed policies to attach, and the database user it may sign in as (of the environment's database, by IAM).
+    managed policies to attach, and the user of the environment's database as which it may sign in by IAM.
   EOT
   type = map(object({
     environment   = string

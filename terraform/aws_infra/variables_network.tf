@@ -1,5 +1,5 @@
 variable "vpc_cidr" {
-  description = "The VPC's IPv4 range, /16 to /20 of a private one. Every pod has an address of it, so a small range is a low limit on pods."
+  description = "The VPC's IPv4 range: a private network of /16 to /20. Every pod has an address in it, so a small range limits the number of pods."
   type        = string
   default     = "10.20.0.0/16"
   nullable    = false
@@ -25,8 +25,8 @@ variable "vpc_cidr" {
 
 variable "zones" {
   description = <<-EOT
-    Letters of the availability zones, at least two; each gets a public and a private subnet. Their order numbers the
-    subnets: add at the end. Not every region has every letter (`aws ec2 describe-availability-zones`).
+    Letters of the availability zones, at least two; each gets a public and a private subnet. Their order determines the
+    subnets' ranges: add new ones at the end. Not every region has every letter (`aws ec2 describe-availability-zones`).
   EOT
   type        = list(string)
   default     = ["a", "b", "c"]
@@ -45,7 +45,7 @@ variable "zones" {
 
 variable "subnets" {
   description = <<-EOT
-    The subnets' ranges by zone letter, where an address plan gives them. Empty: computed from vpc_cidr, an eighth of it for
+    The subnets' ranges by zone letter, if an address plan requires them. Empty: computed from vpc_cidr, an eighth of it for
     each private subnet (8,187 addresses of a /16) and a sixty-fourth for each public one.
   EOT
   type = map(object({
@@ -105,9 +105,9 @@ variable "subnets" {
 
 variable "nat_gateways" {
   description = <<-EOT
-    `per-zone`: one NAT gateway in each zone, so that a zone's outage leaves the others' way out alone (some 38 USD a month
-    each in eu-central-1, before traffic). `single`: one for all, for trials: a third of the price with three zones, the way
-    out of every zone goes with one, and traffic between zones is charged.
+    `per-zone`: one NAT gateway in each zone, so that an outage of one zone does not affect the others (about 38 USD a month
+    each in eu-central-1, before traffic). `single`: one for all zones, for trials: a third of the price with three zones, but its
+    outage cuts off every zone, and traffic between zones is charged.
   EOT
   type        = string
   default     = "per-zone"
@@ -121,8 +121,8 @@ variable "nat_gateways" {
 
 variable "interface_endpoints" {
   description = <<-EOT
-    AWS services reached inside the VPC instead of by the NAT gateways, such as ecr.api, ecr.dkr and sts. Each costs some 9 USD
-    a month and zone in eu-central-1. S3, which serves ECR's layers, always has its gateway endpoint, at no cost.
+    AWS services that are reached inside the VPC instead of through the NAT gateways, such as ecr.api, ecr.dkr and sts. Each costs
+    about 9 USD a month and zone in eu-central-1. S3, which serves ECR's layers, always has its gateway endpoint, at no cost.
   EOT
   type        = set(string)
   default     = []

@@ -1,8 +1,8 @@
 variable "node_groups" {
   description = <<-EOT
-    Managed node groups of every cluster, beside the one for observability. A group is made once for each zone, so that the
+    Managed node groups of every cluster, in addition to the one for observability. A group is created once per zone, so that the
     autoscaler can add a node in the zone where a pod's volume is: `min`, `desired` and `max` count nodes of one zone. `desired`
-    is for the first apply, then it is the autoscaler's. Types of one group must be alike in CPU and memory.
+    is used for the first apply only; then the autoscaler owns it. Types of one group must have the same CPU and memory.
   EOT
   type = map(object({
     instance_types = list(string)
@@ -93,7 +93,7 @@ variable "node_groups" {
 
 variable "observability_nodes" {
   description = <<-EOT
-    The nodes for monitoring and logs, apart from the workloads so that neither starves the other. Label and taint are fixed:
+    The nodes for monitoring and logs, separate from the workloads so that neither takes the other's resources. Label and taint are fixed:
     dedicated=observability, NoSchedule. Sizes count nodes of one zone, in the first `zone_count` zones.
   EOT
   type = object({
@@ -166,7 +166,7 @@ variable "cluster_node_sizes" {
 
   validation {
     condition     = length(setsubtract(keys(var.cluster_node_sizes), var.cluster_layout == "shared" ? ["shared"] : keys(var.environments))) == 0
-    error_message = "cluster_node_sizes names a cluster that there is not: the only key of the shared layout is shared, else they are the environments."
+    error_message = "cluster_node_sizes names an unknown cluster: the only key of the shared layout is shared; otherwise the keys are the environments."
   }
 
   validation {

@@ -1,6 +1,6 @@
 variable "databases" {
   description = <<-EOT
-    PostgreSQL databases, at most one for each environment and by its name. Empty: none. A db.t4g.medium in two zones costs some
+    PostgreSQL databases by environment, at most one each. Empty: none. A db.t4g.medium in two zones costs about
     120 USD a month in eu-central-1.
   EOT
   type = map(object({

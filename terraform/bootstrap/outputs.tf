@@ -9,7 +9,7 @@ output "kms_key_arn" {
 }
 
 output "lock_table" {
-  description = "DynamoDB table for the locks of old Terraform, null without one."
+  description = "DynamoDB table for the locks of Terraform before 1.10, null without one."
   value       = one(aws_dynamodb_table.lock[*].name)
 }
 
@@ -36,7 +36,7 @@ output "backend_config_old_terraform" {
 }
 
 output "state_policies" {
-  description = "By directory: the IAM policy that lets a role use that directory's states and locks, and no other's."
+  description = "By directory: the IAM policy that lets a role use only that directory's states and locks."
   value = {
     for directory in ["bootstrap", "aws_infra", "platform", "staging", "production"] : directory => jsonencode({
       Version = "2012-10-17"

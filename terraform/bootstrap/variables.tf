@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Prefix of every name made here, the same as in terraform/aws_infra."
+  description = "Prefix of all names, the same as in terraform/aws_infra."
   type        = string
   default     = "onedigest"
   nullable    = false
@@ -11,7 +11,7 @@ variable "name" {
 }
 
 variable "region" {
-  description = "AWS region of the bucket, for example eu-central-1. The states in it may describe any region."
+  description = "AWS region of the bucket, for example eu-central-1. The states in it may be of any region."
   type        = string
   default     = "eu-central-1"
   nullable    = false
@@ -56,8 +56,8 @@ variable "bucket_name" {
 
 variable "encryption" {
   description = <<-EOT
-    `kms`: a key of this bucket's own, some 1 USD a month, without which nobody reads a state, whatever S3 allows them; each use is
-    in CloudTrail. `s3`: S3's keys, at no cost; who may read the object reads the state.
+    `kms`: a separate key for this bucket, about 1 USD a month. Reading a state then requires the key in addition to access to the
+    object, and CloudTrail records each use. `s3`: S3's keys, at no cost; access to the object is enough to read the state.
   EOT
   type        = string
   default     = "kms"
@@ -70,7 +70,7 @@ variable "encryption" {
 }
 
 variable "noncurrent_days" {
-  description = "Days for which an older version of a state is kept at least. The newest older versions stay longer, see noncurrent_versions."
+  description = "Minimum number of days for which older versions of a state are kept. The newest of them stay longer, see noncurrent_versions."
   type        = number
   default     = 90
   nullable    = false
@@ -82,7 +82,7 @@ variable "noncurrent_days" {
 }
 
 variable "noncurrent_versions" {
-  description = "Older versions of each state that stay whatever their age."
+  description = "Number of older versions of each state that are kept regardless of age."
   type        = number
   default     = 20
   nullable    = false
@@ -95,9 +95,8 @@ variable "noncurrent_versions" {
 
 variable "access_log_bucket" {
   description = <<-EOT
-    Bucket of the same account and region that takes this one's access log, if the account has one. null: none; who reads a state is
-    then seen in CloudTrail's data events, if the account records them, and with encryption = kms in its key events, which it records
-    always.
+    Bucket of the same account and region that receives this bucket's access log. null: none. Reads of a state are then visible in CloudTrail's
+    data events, if the account records them, and with encryption = kms in its key events, which are always recorded.
   EOT
   type        = string
   default     = null
@@ -110,8 +109,8 @@ variable "access_log_bucket" {
 
 variable "lock_table" {
   description = <<-EOT
-    Also make a DynamoDB table for locks. Only for Terraform before 1.10, which cannot lock in S3: upstream has deprecated the table
-    and will take its support away. The directories here need 1.11 and lock in S3 (`use_lockfile`).
+    Also create a DynamoDB table for locks. Only for Terraform before 1.10, which cannot lock in S3: Terraform has deprecated the
+    table and will remove its support. The directories here need 1.11 and lock in S3 (`use_lockfile`).
   EOT
   type        = bool
   default     = false
@@ -119,7 +118,7 @@ variable "lock_table" {
 }
 
 variable "tags" {
-  description = "Tags for everything that can carry tags, beside those that say where a thing comes from."
+  description = "Tags for all resources that support tags, in addition to those that name their origin."
   type        = map(string)
   default     = {}
   nullable    = false

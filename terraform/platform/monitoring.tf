@@ -18,7 +18,7 @@ resource "helm_release" "grafana_admin" {
         kind       = "ExternalSecret"
         metadata   = { name = "grafana-admin", namespace = "monitoring" }
         spec = {
-          refreshPolicy = "CreatedOnce" # a new one would lock out whoever is signed in; deleting the Secret makes a new one
+          refreshPolicy = "CreatedOnce" # a new password would lock out signed-in users; to replace it, delete the Secret
           target = {
             name = "grafana-admin"
             template = {

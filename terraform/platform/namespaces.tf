@@ -1,6 +1,6 @@
 locals {
-  # The node exporter and the log agent look into their node (host paths, host network), which only `privileged` allows; whoever
-  # else is in that namespace is this directory's choice. The others need nothing of the kind.
+  # The node exporter and the log agent look into their node (host paths, host network), which only `privileged` allows; this
+  # directory decides what else runs in that namespace. The other namespaces do not need it.
   namespaces = merge(
     {
       monitoring       = "privileged"

@@ -37,8 +37,8 @@ variable "allowed_account_ids" {
 
 variable "cluster_name" {
   description = <<-EOT
-    The EKS cluster: NAME with the shared layout of terraform/aws_infra, NAME-ENVIRONMENT with a cluster for each environment. Then
-    this directory is applied once for each, with its own backend key.
+    The EKS cluster: NAME with the shared layout of terraform/aws_infra, NAME-ENVIRONMENT with a cluster for each environment. In that
+    case this directory is applied once per cluster, with its own backend key.
   EOT
   type        = string
   nullable    = false
@@ -55,7 +55,7 @@ variable "cluster_name" {
 }
 
 variable "environments" {
-  description = "The environments that live on this cluster, by name, each with its namespace: the `environments` of terraform/aws_infra, or the one whose cluster this is."
+  description = "The environments of this cluster, by name, each with its namespace: the `environments` of terraform/aws_infra, or only the one that the cluster belongs to."
   type        = map(object({ namespace = string }))
   default = {
     staging    = { namespace = "staging" }
@@ -89,7 +89,7 @@ variable "environments" {
 }
 
 variable "tags" {
-  description = "Tags for everything that can carry tags, beside those that say where a thing comes from."
+  description = "Tags for all resources that support tags, in addition to those that name their origin."
   type        = map(string)
   default     = {}
   nullable    = false
@@ -98,7 +98,7 @@ variable "tags" {
 # ── What is installed ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 variable "load_balancer_controller_replicas" {
-  description = "Pods of the AWS Load Balancer Controller, of which one works."
+  description = "Number of pods of the AWS Load Balancer Controller; one of them is active."
   type        = number
   default     = 2
   nullable    = false
@@ -122,7 +122,7 @@ variable "cluster_autoscaler_image_tag" {
 }
 
 variable "argo_cd" {
-  description = "Whether Argo CD is installed. It is given no repository and no application: nothing is synchronised until somebody asks it to."
+  description = "Whether Argo CD is installed. It has no repository and no application, so it synchronises nothing until you configure it."
   type        = bool
   default     = true
   nullable    = false
@@ -131,7 +131,7 @@ variable "argo_cd" {
 # ── Metrics, alerts and logs ────────────────────────────────────────────────────────────────────────────────────────────
 
 variable "metrics" {
-  description = "Prometheus: how many replicas scrape, each on its own, for how many days they keep what they scraped, and the size of each one's volume."
+  description = "Prometheus: the number of independent replicas, the days for which each keeps its metrics, and the size of its volume."
   type = object({
     replicas     = optional(number, 1)
     days         = optional(number, 15)
@@ -158,14 +158,14 @@ variable "metrics" {
 }
 
 variable "scrape_services" {
-  description = "Whether every release of charts/service is scraped without asking. Set it to false where the values files switch on `monitoring.serviceMonitor`."
+  description = "Whether every release of charts/service is scraped by default. Set it to false if the values files switch on `monitoring.serviceMonitor`."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "logs" {
-  description = "Loki: for how many days logs are kept in S3, and the size of the volume for what is not there yet."
+  description = "Loki: the days for which logs are kept in S3, and the size of the volume for logs that are not in S3 yet."
   type = object({
     days       = optional(number, 30)
     volume_gib = optional(number, 20)
@@ -185,7 +185,7 @@ variable "logs" {
 }
 
 variable "alert_topic_arn" {
-  description = "SNS topic that Alertmanager publishes to, in this region. Empty: alerts are shown and sent to nobody."
+  description = "SNS topic that Alertmanager publishes to, in this region. Empty: alerts are shown but not sent."
   type        = string
   default     = ""
   nullable    = false

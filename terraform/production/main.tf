@@ -1,4 +1,4 @@
-# Production: charts/service with values-production.yaml, by the digest that image_tag stands for. All that is said here and not in
+# Production: charts/service with values-production.yaml, by the digest of image_tag. Everything that is set here and not in
 # terraform/staging/main.tf is what makes production different; the rest of the two directories is the same, file by file.
 
 locals {

@@ -1,10 +1,10 @@
 output "url" {
-  description = "Where the service is reached, empty while that is nowhere."
+  description = "URL of the service, empty until it has an address."
   value       = module.service.url
 }
 
 output "address" {
-  description = "The load balancer's own name."
+  description = "The load balancer's DNS name."
   value       = module.service.address
 }
 
@@ -14,17 +14,17 @@ output "smoke" {
 }
 
 output "prove" {
-  description = "The command that checks it and leaves the verdict beside the image, where promote looks for it; null where the actions deploy."
+  description = "The command that checks the service and stores the verdict next to the image for promote; null if the actions deploy."
   value       = module.service.prove == null ? null : "${module.service.prove} --region ${var.region}"
 }
 
 output "digest" {
-  description = "Digest that image_tag stands for; with deploy_with = actions, the one that is live."
+  description = "Digest of image_tag; with deploy_with = actions, the live one."
   value       = module.service.digest
 }
 
 output "live_digest" {
-  description = "Digest that was live when this was planned: what the plan replaces."
+  description = "Digest that was live at the time of the plan, which the plan replaces."
   value       = module.service.live_digest
 }
 
@@ -44,6 +44,6 @@ output "kubeconfig" {
 }
 
 output "put_secrets" {
-  description = "The command that puts the application's secrets where the cluster reads them; null without secrets."
+  description = "The command that stores the application's secrets in Secrets Manager; null without secrets."
   value       = module.service.put_secrets
 }

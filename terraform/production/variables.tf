@@ -48,7 +48,7 @@ variable "cluster_layout" {
 }
 
 variable "tags" {
-  description = "Tags for everything that can carry tags, beside those that say where a thing comes from."
+  description = "Tags for all resources that support tags, in addition to those that name their origin."
   type        = map(string)
   default     = {}
   nullable    = false
@@ -64,7 +64,7 @@ variable "repository" {
 }
 
 variable "image_tag" {
-  description = "Tag of the image to run, resolved to its digest: the commit's 40 hex digits, or ENVIRONMENT-COMMIT. Required where Terraform deploys."
+  description = "Tag of the image to run, resolved to its digest: the commit's 40 hex digits, or ENVIRONMENT-COMMIT. Required if Terraform deploys."
   type        = string
   default     = null
 
@@ -81,7 +81,7 @@ variable "image_tag" {
 }
 
 variable "release" {
-  description = "Helm release. Empty: the last part of the repository's name, as the actions take it."
+  description = "Helm release. Empty: the last part of the repository's name, which is also the actions' default."
   type        = string
   default     = ""
   nullable    = false
@@ -107,7 +107,7 @@ variable "deploy_with" {
 }
 
 variable "replace_digest" {
-  description = "The digest that the actions put there and that is to make way for image_tag; without it Terraform leaves theirs alone."
+  description = "The live digest, deployed by the actions, that image_tag may replace; without it Terraform does not replace it."
   type        = string
   default     = null
 }
@@ -127,14 +127,14 @@ variable "timeout_seconds" {
 }
 
 variable "reader_groups" {
-  description = "Kubernetes groups that may look at the namespace, but not at its Secrets."
+  description = "Kubernetes groups that may read the namespace, but not its Secrets."
   type        = set(string)
   default     = []
   nullable    = false
 }
 
 variable "secrets" {
-  description = "The application's secrets in Secrets Manager: whether there is a place for them, and how often the cluster reads it."
+  description = "The application's secrets in Secrets Manager: whether they are set up, and how often the cluster reads them."
   type = object({
     enabled          = optional(bool, true)
     refresh_interval = optional(string, "1h")
@@ -144,7 +144,7 @@ variable "secrets" {
 }
 
 variable "zone_id" {
-  description = "Public Route 53 zone in which the values file's `service.hostname` gets its record: the `zone_id` of terraform/aws_infra. null: none is made."
+  description = "Public Route 53 zone in which the values file's `service.hostname` gets its record: the `zone_id` of terraform/aws_infra. null: none is created."
   type        = string
   default     = null
 }

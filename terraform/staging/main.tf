@@ -1,4 +1,4 @@
-# Staging: charts/service with values-staging.yaml, by the digest that image_tag stands for. All that is said here and not in
+# Staging: charts/service with values-staging.yaml, by the digest of image_tag. Everything that is set here and not in
 # terraform/production/main.tf is what makes staging different; the rest of the two directories is the same, file by file.
 
 locals {

@@ -9,22 +9,22 @@ output "release" {
 }
 
 output "digest" {
-  description = "Digest that image_tag stands for; with deploy_with = actions, the one that is live, null if nothing is."
+  description = "Digest of image_tag; with deploy_with = actions, the live one, null if nothing is live."
   value       = local.deploys ? local.digest : local.live_digest
 }
 
 output "live_digest" {
-  description = "Digest that the Deployment asked for when this was planned, null if there was none: what the plan replaces."
+  description = "Digest of the Deployment at the time of the plan, which the plan replaces; null if there was no Deployment."
   value       = local.live_digest
 }
 
 output "address" {
-  description = "The load balancer's own name, empty while it has none and where the Service has none by design."
+  description = "The load balancer's DNS name, empty until it is assigned or if the Service has no load balancer."
   value       = local.address
 }
 
 output "url" {
-  description = "Where the service is reached, empty while that is nowhere."
+  description = "URL of the service, empty until it has an address."
   value       = local.url
 }
 
@@ -36,7 +36,7 @@ output "smoke" {
 }
 
 output "prove" {
-  description = "The command that checks it and leaves the verdict beside the image, where promote looks for it; null where the actions deploy, which do so themselves."
+  description = "The command that checks the service and stores the verdict next to the image for promote; null if the actions deploy, because they store it themselves."
   value = local.deploys ? join(" ", [
     "go run ./cmd/smoke --cluster ${var.cluster_name} --release ${local.release} --namespace ${local.namespace} --environment ${var.environment}",
     "--image ${one(data.aws_ecr_repository.this[*].repository_url)}@${local.digest} --expect-commit ${local.commit}",
@@ -49,11 +49,11 @@ output "kubeconfig" {
 }
 
 output "put_secrets" {
-  description = "The command that puts the application's secrets where the cluster reads them, from a file that is committed nowhere; null without secrets."
+  description = "The command that stores the application's secrets in Secrets Manager from a local file that must not be committed; null without secrets."
   value       = var.secrets.enabled ? "aws secretsmanager put-secret-value --secret-id ${aws_secretsmanager_secret.this[0].name} --secret-string file://secrets.json" : null
 }
 
 output "promotion_tag" {
-  description = "Tag that the image has to carry beside image_tag, because promote gives it; null where none is asked for."
+  description = "Tag of promote that the image must have in addition to image_tag; null if none is required."
   value       = var.require_promotion && local.deploys ? "${var.environment}-${local.commit}" : null
 }

@@ -1,7 +1,7 @@
 # ── What runs ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 variable "environment" {
-  description = "The environment. It is one that has a directory with its values: terraform/ENVIRONMENT/values-ENVIRONMENT.yaml."
+  description = "The environment. Its values file must exist: terraform/ENVIRONMENT/values-ENVIRONMENT.yaml."
   type        = string
   nullable    = false
 
@@ -15,7 +15,7 @@ variable "environment" {
 }
 
 variable "values_file" {
-  description = "Values file. null: terraform/ENVIRONMENT/values-ENVIRONMENT.yaml, the one that the workflows hand to the deploy action; another one here would be another release there."
+  description = "Values file. null: terraform/ENVIRONMENT/values-ENVIRONMENT.yaml, the file that the workflows pass to the deploy action; with another file, Terraform and the actions would deploy different releases."
   type        = string
   default     = null
 
@@ -38,8 +38,8 @@ variable "repository" {
 
 variable "image_tag" {
   description = <<-EOT
-    Tag of the image to run: the 40 hex digits of the commit, or ENVIRONMENT-COMMIT. Only a way to name a digest: the release is
-    pinned to the digest that the tag stands for. Must be null when `deploy_with` is `actions`.
+    Tag of the image to run: the 40 hex digits of the commit, or ENVIRONMENT-COMMIT. The tag is resolved to a digest, and the release
+    is pinned to that digest. Must be null when `deploy_with` is `actions`.
   EOT
   type        = string
   default     = null
@@ -61,7 +61,7 @@ variable "image_tag" {
 }
 
 variable "require_promotion" {
-  description = "Whether only an image that `promote` has tagged ENVIRONMENT-COMMIT may run: its evidence was looked for when that tag was made."
+  description = "Whether to refuse an image that `promote` has not tagged ENVIRONMENT-COMMIT. `promote` sets the tag after it has checked the evidence."
   type        = bool
   default     = false
   nullable    = false
@@ -70,7 +70,7 @@ variable "require_promotion" {
 # ── Where ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 variable "name" {
-  description = "The `name` of terraform/aws_infra: it begins the names of what is found or made here."
+  description = "The `name` of terraform/aws_infra: the prefix of all names that are looked up or created here."
   type        = string
   nullable    = false
 }
@@ -82,7 +82,7 @@ variable "cluster_name" {
 }
 
 variable "namespace" {
-  description = "Namespace of the release. Empty: the environment's name, which is what the actions take too."
+  description = "Namespace of the release. Empty: the environment's name, which is also the actions' default."
   type        = string
   default     = ""
   nullable    = false
@@ -96,7 +96,7 @@ variable "namespace" {
 }
 
 variable "release" {
-  description = "Helm release. Empty: the last part of the repository's name, which is what the actions take too."
+  description = "Helm release. Empty: the last part of the repository's name, which is also the actions' default."
   type        = string
   default     = ""
   nullable    = false
@@ -108,7 +108,7 @@ variable "release" {
 
   validation {
     condition     = var.release != "" || can(regex("^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$", basename(var.repository)))
-    error_message = "the last part of repository is no name for a Helm release (a DNS label of at most 53 characters): give release."
+    error_message = "the last part of repository is not a valid name for a Helm release (a DNS label of at most 53 characters): give release."
   }
 }
 
@@ -131,8 +131,8 @@ variable "deploy_with" {
 
 variable "replace_digest" {
   description = <<-EOT
-    The digest that the actions put there and that is to make way for `image_tag`. Without it Terraform leaves alone what the actions
-    deployed; with another digest than the live one it refuses, for then something has changed since you looked.
+    The live digest, deployed by the actions, that `image_tag` may replace. Without it Terraform does not replace what the actions
+    deployed. It refuses a digest that is not the live one, because something was deployed since you looked.
   EOT
   type        = string
   default     = null
@@ -144,7 +144,7 @@ variable "replace_digest" {
 }
 
 variable "ignore_pin" {
-  description = "Deploy although a deliberate rollback has pinned the release at another commit. The pin stays; `deploy --unpin` lifts it."
+  description = "Deploy although a deliberate rollback has pinned the release at another commit. The pin stays; `deploy --unpin` removes it."
   type        = bool
   default     = false
   nullable    = false
@@ -152,8 +152,8 @@ variable "ignore_pin" {
 
 variable "timeout_seconds" {
   description = <<-EOT
-    How long Helm waits for the pods and the load balancer's address, in seconds; 0: it does not wait; smoke checks readiness. Below five
-    minutes: the actions take a release that another Helm has left pending for longer for a dead run's, and deploy over it.
+    How long Helm waits for the pods and the load balancer's address, in seconds. 0: it does not wait, and smoke checks readiness. Must be less
+    than five minutes: after that time the actions treat a release that another Helm has left pending as abandoned, and deploy over it.
   EOT
   type        = number
   default     = 280
@@ -161,7 +161,7 @@ variable "timeout_seconds" {
 
   validation {
     condition     = var.timeout_seconds == 0 || (var.timeout_seconds >= 30 && var.timeout_seconds <= 290 && floor(var.timeout_seconds) == var.timeout_seconds)
-    error_message = "timeout_seconds must be 0 or a whole number from 30 to 290: after 300 the actions would take a rollout that goes on for a dead one."
+    error_message = "timeout_seconds must be 0 or a whole number from 30 to 290: after 300 the actions would treat a running rollout as abandoned."
   }
 }
 
@@ -179,7 +179,7 @@ variable "deployer_groups" {
 }
 
 variable "reader_groups" {
-  description = "Kubernetes groups that may look at the namespace, its logs and its configuration, but not at its Secrets."
+  description = "Kubernetes groups that may read the namespace, its logs and its configuration, but not its Secrets."
   type        = set(string)
   default     = []
   nullable    = false
@@ -214,8 +214,8 @@ variable "secrets" {
 
 variable "zone_id" {
   description = <<-EOT
-    Public Route 53 zone in which the values file's `service.hostname` gets a record that leads to the load balancer: the `zone_id` of
-    terraform/aws_infra. null: no record is made here. With the edge of terraform/aws_infra it makes the record.
+    Public Route 53 zone in which the values file's `service.hostname` gets a record for the load balancer: the `zone_id` of
+    terraform/aws_infra. null: no record is created here. With the edge, terraform/aws_infra creates the record.
   EOT
   type        = string
   default     = null
@@ -227,6 +227,6 @@ variable "zone_id" {
 
   validation {
     condition     = var.zone_id == null || local.service.hostname != ""
-    error_message = "zone_id is given, but the values file names no service.hostname to make a record for."
+    error_message = "zone_id is given, but the values file has no service.hostname to create a record for."
   }
 }
