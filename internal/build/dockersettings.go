@@ -28,19 +28,19 @@ func (s *DockerSettings) declare(set *setting.Set) {
 	setting.Var(set, &s.Dockerfile, setting.Setting{Name: "dockerfile", Value: "FILE",
 		Help: "Dockerfile inside the work tree, relative to the context (Docker builder; default: the context's Dockerfile or Containerfile)"}, treePath)
 	setting.List(set, &s.BuildArgs, setting.Setting{Name: "build-args", Value: "NAME=VALUE", Secret: true,
-		Help: "Build argument (Docker builder); no place for secrets, which the image's history and caches may keep; COMMIT, GIT_COMMIT, REVISION, BUILD_DATE and the like are given if the Dockerfile declares them"}, setting.NameValue)
+		Help: "Build argument (Docker builder); do not use it for secrets, because the image's history and caches may contain it; COMMIT, GIT_COMMIT, REVISION, BUILD_DATE and the like are set if the Dockerfile declares them"}, setting.NameValue)
 	setting.Var(set, &s.Target, setting.Setting{Name: "target", Value: "STAGE",
 		Help: "Stage of the Dockerfile to build (Docker builder; default: the last)"}, parseStage)
 	setting.List(set, &s.Contexts, setting.Setting{Name: "build-contexts", Value: "NAME=DIR|docker-image://IMAGE@DIGEST",
 		Help: "Named context: a directory of the work tree, relative to the context, or an image by digest (Docker builder)"}, parseContext)
 	setting.List(set, &s.Secrets, setting.Setting{Name: "secrets", Value: "ID=VALUE", Secret: true,
-		Help: "Secret of one line for RUN --mount=type=secret, handed over in the environment (Docker builder)"}, parseSecret)
+		Help: "Secret of one line for RUN --mount=type=secret, passed in the environment (Docker builder)"}, parseSecret)
 	setting.List(set, &s.SecretFiles, setting.Setting{Name: "secret-files", Value: "ID=FILE",
 		Help: "File that holds a secret for RUN --mount=type=secret (Docker builder)"}, parseSecret)
 	setting.List(set, &s.SSH, setting.Setting{Name: "ssh", Value: "default|ID[=PATH]",
 		Help: "SSH agent, or key, for RUN --mount=type=ssh (Docker builder)"}, parseSSH)
 	setting.List(set, &s.CacheFrom, setting.Setting{Name: "cache-from", Value: "type=registry,ref=IMAGE:TAG|type=gha",
-		Help: "Cache to read (Docker builder); what is in it becomes part of the image, so let only trusted builds write to it"}, parseCache)
+		Help: "Cache to read (Docker builder); its content may become part of the image, so let only trusted builds write to it"}, parseCache)
 	setting.List(set, &s.CacheTo, setting.Setting{Name: "cache-to", Value: "type=registry,ref=IMAGE:TAG|type=gha",
 		Help: "Cache to write (Docker builder)"}, parseCache)
 }

@@ -32,7 +32,7 @@ var Verb = setting.Verb{
 		{Name: "digest", Help: "the image's digest, sha256:…; pass this between jobs, not the tag"},
 		{Name: "tag", Help: "the tag that the image was pushed under: the commit"},
 		{Name: "reused", Help: "true if the registry held the image already"},
-		{Name: "commit", Help: "the commit that the image was built from, which is its own for deploy and smoke: an earlier one if nothing that enters the image was changed since"},
+		{Name: "commit", Help: "the commit that the image was built from, for deploy and smoke: an earlier one if nothing that enters the image has changed since"},
 	},
 }
 
@@ -64,7 +64,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Context, setting.Setting{Name: "context", Default: ".", Value: "DIR",
 		Help: "Directory to build from, inside the work tree"}, setting.Text)
 	setting.Var(set, &s.Builder, setting.Setting{Name: "builder", Default: "auto", Value: "auto|go|docker",
-		Help: "Builder: go builds a Go program without Docker; docker runs docker buildx; auto takes the one that main or dockerfile names, or else the one that the context has files for, and refuses a context with files for both"},
+		Help: "Builder: go builds a Go program without Docker; docker runs docker buildx; auto uses the one that main or dockerfile implies, otherwise the one that the context has files for, and refuses a context with files for both"},
 		setting.OneOf("auto", "go", "docker"))
 	setting.Var(set, &s.Main, setting.Setting{Name: "main", Default: ".", Value: "PACKAGE",
 		Help: "Go main package, relative to the context (Go builder)"}, relativePath)
@@ -80,17 +80,17 @@ func (s *Settings) Declare() *setting.Set {
 	setting.List(set, &s.Tags, setting.Setting{Name: "tags", Commas: true, Value: "TAG",
 		Help: "Go build tag (Go builder); GOFLAGS in the environment is not used"}, ParseBuildTag)
 	setting.List(set, &s.Stamps, setting.Setting{Name: "ldflags", Value: "-X PACKAGE.NAME=VALUE",
-		Help: "Variable of the program to set when it is linked (Go builder), one flag each; {commit} and {date} stand for the commit and its date. main.commit and main.built are set without it"}, parseStamp)
+		Help: "Variable of the program to set when it is linked (Go builder), one flag each; {commit} and {date} are replaced by the commit and its date. main.commit and main.built are set without it"}, parseStamp)
 	setting.Var(set, &s.User, setting.Setting{Name: "user", Value: "UID[:GID]",
 		Help: "Numbers of the user and the group that the program runs as (Go builder); the group's default is the user's number; default: the base's user, or 65532:65532 (nonroot)"}, parseUser)
 	setting.Bool(set, &s.WithoutCgo, setting.Setting{Name: "without-cgo",
-		Help: "Build although packages use cgo, which the Go builder does not: what is left of them may be a stub"})
+		Help: "Build although packages use cgo, which the Go builder disables: without it they may be stubs"})
 	setting.Bool(set, &s.AllowDirty, setting.Setting{Name: "allow-dirty",
 		Help: "Build a work tree with uncommitted changes, under a tag that says so; promote refuses such an image"})
 	setting.Var(set, &s.Adopt, setting.Setting{Name: "adopt", Value: "IMAGE@DIGEST",
-		Help: "Image that another program built (docker/build-push-action, ko, buildpacks, bazel): builds nothing, and makes it the commit's image in the repository; the commit is that of its revision label, or commit if it has none"}, release.ParseImage)
+		Help: "Image that another program built (docker/build-push-action, ko, buildpacks, bazel), to use as the commit's image in the repository; nothing is built. The commit is that of its revision label, or commit if it has none"}, release.ParseImage)
 	setting.Bool(set, &s.Rebuild, setting.Setting{Name: "rebuild-unchanged",
-		Help: "Build an image for the commit also if nothing that enters it was changed since an earlier commit's, for example to take up newer base images"})
+		Help: "Build a new image for the commit even if nothing that enters it has changed since an earlier commit's image, for example to use newer base images"})
 	set.Check(func() error {
 		if s.Adopt.IsZero() {
 			return nil

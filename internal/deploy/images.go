@@ -51,9 +51,9 @@ func (s *Settings) declareImages(set *setting.Set) {
 		Help: "Image to run; a tag is refused because it can move. The one without a name is the release's main image: its commit is the release's; each further one has a name"},
 		parseNamed(release.ParseImage))
 	setting.List(set, &aliases, setting.Setting{Name: "image-alias", Value: "[NAME=]REPO",
-		Help: "Repository by which the chart names an image, as stefanprodan/podinfo: what is rendered with it is pinned (docs/charts.md)"}, parseNamed(release.ParseAlias))
+		Help: "Repository by which the chart names an image, such as stefanprodan/podinfo: references that are rendered with it are pinned (docs/charts.md)"}, parseNamed(release.ParseAlias))
 	setting.List(set, &values, setting.Setting{Name: "image-values", Value: "[NAME=]PATH",
-		Help: "Value of the chart that gets an image, as web.image: a map gets its parts, a string the whole reference; by default image, if the chart has it as a map with a repository"},
+		Help: "Value of the chart that is set to an image, such as web.image: a map gets the image's parts, a string the whole reference; default: image, if it is a map with a repository"},
 		parseNamed(ParseValuesPath))
 	setting.Bool(set, &s.PinText, setting.Setting{Name: "pin-text",
 		Help: "Pin references to the images in environment variables, arguments and ConfigMaps too; without it they are refused"})

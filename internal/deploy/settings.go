@@ -66,7 +66,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Environment to deploy to"}, release.ParseEnvironment)
 	s.declareImages(set)
 	setting.Var(set, &s.Chart, setting.Setting{Name: "chart", Value: "DIR|TGZ|oci://…|https://…|NAME",
-		Help: "Helm chart: a path in the work tree, oci://host/repository with :version or @sha256:…, the address of a .tgz, or a name in chart-repo; by default charts/service, or else the common chart of the action (docs/charts.md)"}, setting.Text)
+		Help: "Helm chart: a path in the work tree, oci://host/repository with :version or @sha256:…, the address of a .tgz, or a name in chart-repo; default: charts/service, or the common chart of the action if that does not exist (docs/charts.md)"}, setting.Text)
 	setting.Var(set, &s.ChartRepo, setting.Setting{Name: "chart-repo", Value: "URL",
 		Help: "Chart repository that has the chart"}, setting.Text)
 	setting.Var(set, &s.ChartVersion, setting.Setting{Name: "chart-version", Value: "VERSION",
@@ -76,11 +76,11 @@ func (s *Settings) Declare() *setting.Set {
 	setting.List(set, &s.Values, setting.Setting{Name: "values", Commas: true, Value: "FILE",
 		Help: "Values file, inside the work tree; a later file overrides an earlier one"}, setting.Text)
 	setting.List(set, &s.Set, setting.Setting{Name: "set", Value: "PATH=VALUE", Secret: true,
-		Help: "Value to set, as the string that it is: nothing in it is escaped or separated; overrides the values files and set-json (docs/cli.md)"}, assignment)
+		Help: "Value to set, as a literal string without escapes or separators; overrides the values files and set-json (docs/cli.md)"}, assignment)
 	setting.List(set, &s.SetJSON, setting.Setting{Name: "set-json", Value: "PATH=JSON", Secret: true,
 		Help: "Value to set, as JSON: a number, true, null, a list, a map; overrides the values files"}, assignment)
 	setting.Bool(set, &s.ApplyCRDs, setting.Setting{Name: "apply-crds",
-		Help: "Apply the definitions of the chart's crds directory also where the cluster has others, which Helm leaves as they are; refused if something would be removed"})
+		Help: "Update CustomResourceDefinitions that differ from the chart's crds directory, which Helm never updates; refused if something would be removed"})
 	setting.Var(set, &s.Release, setting.Setting{Name: "release", Value: "NAME",
 		Help: "Helm release; by default the last part of the image's repository"}, ParseReleaseName)
 	setting.Var(set, &s.Namespace, setting.Setting{Name: "namespace", Value: "NAME",
@@ -101,21 +101,21 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Address, setting.Setting{Name: "address", Default: string(release.AddressAuto), Value: "auto|none|service/NAME|ingress/NAME|URL",
 		Help: "Where the release is served; auto: by its load balancer, or else its Ingress"}, release.ParseAddress)
 	setting.Var(set, &s.SmokeChecks, setting.Setting{Name: "smoke-checks", Value: "FILE|default",
-		Help: "Smoke checks that the release must pass, or it is rolled back; default: every pod is asked what its readiness probe asks"}, setting.Text)
+		Help: "Smoke checks that the release must pass, or it is rolled back; default: the request of each pod's readiness probe"}, setting.Text)
 	setting.Var(set, &s.SmokeSoak, setting.Setting{Name: "smoke-soak", Value: "DURATION",
 		Help: "How long the smoke checks must pass; default: three rounds in a row"}, setting.Duration)
 	setting.Var(set, &s.SmokeMaxErrors, setting.Setting{Name: "smoke-max-errors", Value: "PERCENT",
-		Help: "Share of the soak's requests that may be answered wrongly, as 0.1%; never one by another commit; default: none"}, setting.ParseShare)
+		Help: "Share of the soak's requests that may fail, such as 0.1%; an answer of another commit is never allowed; default: none"}, setting.ParseShare)
 	setting.Bool(set, &s.AllowRollback, setting.Setting{Name: "allow-rollback",
 		Help: "Deploy a commit older than the live one, and pin the release there"})
 	setting.Bool(set, &s.AllowDiverged, setting.Setting{Name: "allow-diverged",
-		Help: "Deploy although the live commit is not in the history of the new one, or that cannot be determined"})
+		Help: "Deploy although the live commit is not in the history of the new one, or if that cannot be determined"})
 	setting.Bool(set, &s.Unpin, setting.Setting{Name: "unpin",
 		Help: "Remove the pin of a deliberate rollback"})
 	setting.Bool(set, &s.DryRun, setting.Setting{Name: "dry-run",
 		Help: "Show what would change and what would fail, and change nothing"})
 	setting.Bool(set, &s.LookupSecrets, setting.Setting{Name: "lookup-secrets",
-		Help: "Let the chart's lookup read Secrets of the cluster in a dry run too; without it they are not found there"})
+		Help: "Let the chart's lookup read Secrets of the cluster in a dry run too; without it, lookup finds none there"})
 	setting.List(set, &s.CompareValues, setting.Setting{Name: "compare-values", Commas: true, Value: "FILE",
 		Help: "Values file of another environment: a dry run lists the keys that it sets and this environment does not"}, setting.Text)
 	setting.Bool(set, &s.Heal, setting.Setting{Name: "heal",
@@ -127,7 +127,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.GitHubToken, setting.Setting{Name: "github-token", Secret: true, Fallback: "GITHUB_TOKEN", Value: "TOKEN", Action: "${{ github.token }}",
 		Help: "Token to compare commits by GitHub's API where the checkout's history ends too soon; it needs contents: read"}, setting.Text)
 	setting.Var(set, &s.Matrix, setting.Setting{Name: "matrix", Value: "FILE",
-		Help: "YAML file of several deploys in waves, each with its own settings beside these; later waves are skipped if one fails"}, setting.Text)
+		Help: "YAML file of several deploys in waves, each with its own settings in addition to these; later waves are skipped if one fails"}, setting.Text)
 	setting.Var(set, &s.Concurrency, setting.Setting{Name: "concurrency", Default: "4", Value: "N",
 		Help: "How many deploys of a wave run at once"}, setting.Count(64))
 	set.Check(func() error { s.Inputs = set.Inputs(); return nil })

@@ -62,27 +62,27 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Context, setting.Setting{Name: "context", Default: ".", Value: "DIR",
 		Help: "Directory to build from"}, setting.Text)
 	setting.Var(set, &s.Builder, setting.Setting{Name: "builder", Default: "auto", Value: "auto|go|docker",
-		Help: "Builder, as build has it: needed if the context holds a Go main package and a Dockerfile"}, setting.OneOf("auto", "go", "docker"))
+		Help: "Builder, see build: required if the context holds a Go main package and a Dockerfile"}, setting.OneOf("auto", "go", "docker"))
 	setting.List(set, &s.Tags, setting.Setting{Name: "tags", Commas: true, Value: "TAG",
-		Help: "Go build tag, as build has it"}, build.ParseBuildTag)
+		Help: "Go build tag; see build"}, build.ParseBuildTag)
 	setting.Bool(set, &s.WithoutCgo, setting.Setting{Name: "without-cgo",
-		Help: "Build although packages use cgo, as build has it"})
+		Help: "Build although packages use cgo; see build"})
 	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Fallback: "GITHUB_SHA", Value: "SHA",
 		Help: "Commit, full or short, that must be checked out in the work tree; default: HEAD"}, setting.Text)
 	setting.Var(set, &s.Platform, setting.Setting{Name: "platform", Default: "linux/amd64", Value: "OS/ARCH",
 		Help: "Platform to build for"}, release.ParsePlatform)
 	setting.Var(set, &s.Chart, setting.Setting{Name: "chart", Value: "DIR|TGZ|oci://…|https://…|NAME",
-		Help: "Helm chart, as deploy has it"}, setting.Text)
+		Help: "Helm chart; see deploy"}, setting.Text)
 	setting.Var(set, &s.ChartRepo, setting.Setting{Name: "chart-repo", Value: "URL",
 		Help: "Chart repository that has the chart"}, setting.Text)
 	setting.Var(set, &s.ChartVer, setting.Setting{Name: "chart-version", Value: "VERSION",
 		Help: "Version of the chart in chart-repo or at its oci:// address"}, setting.Text)
 	setting.List(set, &s.ChartHosts, setting.Setting{Name: "chart-host", Commas: true, Value: "HOST[:PORT]",
-		Help: "Private host that charts may come from, as deploy has it"}, setting.Text)
+		Help: "Private host that charts may come from; see deploy"}, setting.Text)
 	setting.List(set, &s.Aliases, setting.Setting{Name: "image-alias", Value: "REPO",
-		Help: "Repository by which the chart names the image, as deploy has it"}, release.ParseAlias)
+		Help: "Repository by which the chart names the image; see deploy"}, release.ParseAlias)
 	setting.List(set, &s.ImageValues, setting.Setting{Name: "image-values", Value: "PATH",
-		Help: "Value of the chart that gets the image, as deploy has it"}, deploy.ParseValuesPath)
+		Help: "Value of the chart that is set to the image; see deploy"}, deploy.ParseValuesPath)
 	setting.Bool(set, &s.PinText, setting.Setting{Name: "pin-text",
 		Help: "Pin references to the image in environment variables, arguments and ConfigMaps too"})
 	setting.Var(set, &s.Values, setting.Setting{Name: "values", Default: "terraform/{environment}/values-{environment}.yaml", Value: "FILE",

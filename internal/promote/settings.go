@@ -64,7 +64,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.TargetRepository, setting.Setting{Name: "target-repository", Value: "HOST/PATH",
 		Help: "Repository to promote into, together with the evidence; default: the image's own"}, release.ParseRepository)
 	setting.Var(set, &s.MaxAge, setting.Setting{Name: "max-age", Default: "720h", Value: "DURATION",
-		Help: "How old the evidence may be; at least 168h, because smoke records a pass that it repeats only after that time"}, maxAge)
+		Help: "Maximum age of the evidence; at least 168h, because smoke records a repeated pass only after that time"}, maxAge)
 	set.Check(s.validate)
 	return set
 }

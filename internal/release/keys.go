@@ -24,7 +24,7 @@ const (
 	AnnotationActor  = "onedigest.dev/actor"
 
 	// Annotations of a custom resource, or of its CustomResourceDefinition for all of its kind, that say when it is ready and when it has
-	// failed. Each lists expectations in the words of `kubectl wait --for`, separated by commas or lines: condition=Ready,
+	// failed. Each lists expectations in the syntax of `kubectl wait --for`, separated by commas or lines: condition=Ready,
 	// condition=Degraded=False, jsonpath={.status.phase}=Running. It is ready when all of the first hold, and has failed when one of the
 	// second does.
 	AnnotationReadyWhen  = "onedigest.dev/ready-when"

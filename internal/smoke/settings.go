@@ -74,11 +74,11 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Namespace of the release; default: the environment's name"}, release.ParseLabel)
 	s.ClusterRef.Declare(set)
 	setting.Var(set, &s.Checks, setting.Setting{Name: "checks", Value: "FILE",
-		Help: "YAML file of checks, inside the work tree (format: docs/checks.md); default: what the pods' readiness probe asks, and for a URL alone that / answers 200 with a body"}, setting.Text)
+		Help: "YAML file of checks, inside the work tree (format: docs/checks.md); default: the request of the pods' readiness probe; if only a URL is given, / must answer 200 with a body"}, setting.Text)
 	setting.Var(set, &s.ExpectCommit, setting.Setting{Name: "expect-commit", Value: "SHA", Commit: true,
 		Help: "Commit, full or short, that every answer of a passing round must come from; default with image: the commit it was built from"}, release.ParseCommit)
 	setting.Var(set, &s.CommitFrom, setting.Setting{Name: "commit-from", Value: "header:NAME|json:PATH#FIELD",
-		Help: "Where every answer has to name its commit: a response header, or a field of the JSON at a path; default: the header X-Commit, which a service may omit if its pods are proved by digest"}, parseCommitFrom)
+		Help: "Where every answer must name its commit: a response header, or a field of the JSON at a path; default: the header X-Commit, which a service may omit if its pods are proved by digest"}, parseCommitFrom)
 	setting.Var(set, &s.Consecutive, setting.Setting{Name: "consecutive", Default: "3", Value: "N",
 		Help: "Rounds in a row that must pass"}, setting.Count(1000))
 	setting.Var(set, &s.Pause, setting.Setting{Name: "pause", Default: DefaultPause.String(), Value: "DURATION",
@@ -86,7 +86,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Soak, setting.Setting{Name: "soak", Value: "DURATION",
 		Help: "How long rounds must pass before the verdict is pass; default: as long as the consecutive rounds take"}, setting.Duration)
 	setting.Var(set, &s.MaxErrors, setting.Setting{Name: "max-errors", Value: "PERCENT",
-		Help: "Share of the soak's requests that may be answered wrongly, as 0.1%; never one by another commit; default: none"}, setting.ParseShare)
+		Help: "Share of the soak's requests that may fail, such as 0.1%; an answer of another commit is never allowed; default: none"}, setting.ParseShare)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "5m", Value: "DURATION",
 		Help: "Time limit for the whole command, including the wait for an address"}, setting.Duration)
 	setting.Var(set, &s.Patience, setting.Setting{Name: "patience", Default: "15s", Value: "DURATION",

@@ -43,7 +43,7 @@ var releaseCauses = []Cause{
 		Example: `OD-202 ConfigMap/shop in namespace "staging" exists already and does not belong to release "shop"; delete the object, rename ` +
 			`it in the chart, or give it to this release`,
 		Steps: []string{
-			"See whose it is: `kubectl -n NAMESPACE get KIND NAME -o yaml`, annotations `meta.helm.sh/release-name` and " +
+			"See who owns it: `kubectl -n NAMESPACE get KIND NAME -o yaml`, annotations `meta.helm.sh/release-name` and " +
 				"`meta.helm.sh/release-namespace`.",
 			"To give it to this release: label it `app.kubernetes.io/managed-by=Helm` and annotate it with `meta.helm.sh/release-name=RELEASE` " +
 				"and `meta.helm.sh/release-namespace=NAMESPACE`.",
@@ -169,7 +169,7 @@ var releaseCauses = []Cause{
 		Steps: []string{
 			"Merge the branch that the live commit is on, build, and deploy the merge.",
 			"If the same change was merged as another commit (a squash, a rebase, a cherry-pick), nothing is lost: `allow-diverged: true` for this one deploy.",
-			"If the live commit is to be given up: `allow-diverged: true`; with `allow-rollback: true` as well the release is pinned at the new one.",
+			"If the live commit should be discarded: `allow-diverged: true`; with `allow-rollback: true` as well the release is pinned at the new one.",
 		},
 	},
 	{
@@ -197,7 +197,7 @@ var releaseCauses = []Cause{
 			`Secrets, or give another release name`,
 		Steps: []string{
 			"Move each record: a Secret of type `helm.sh/release.v1` with the same name, labels and `data.release` (base64 once more), then delete the ConfigMap.",
-			"If the release is to stay with that Helm, give this one another name (`release`).",
+			"If the release should stay with that Helm, give this one another name (`release`).",
 		},
 	},
 	{

@@ -40,7 +40,7 @@ var rolloutCauses = []Cause{
 				"credentials`: the nodes may not pull. `no such host`, `i/o timeout`: the node cannot reach the registry. `no match for " +
 				"platform`: the image was not built for the node's architecture.",
 			"Ask the registry: `aws ecr describe-images --repository-name REPOSITORY --image-ids imageDigest=sha256:…`. If it is gone, a " +
-				"lifecycle rule may have expired it: protect what runs (rules count from the push, retagging does not renew it).",
+				"lifecycle rule may have expired it: protect images that run (rules count from the push, retagging does not renew it).",
 			"See the node role's permissions: `ecr:GetAuthorizationToken`, `ecr:BatchGetImage`, `ecr:GetDownloadUrlForLayer`; a repository of " +
 				"another account also needs a repository policy.",
 			"With pull secrets: `kubectl -n NAMESPACE get pod POD -o jsonpath='{.spec.imagePullSecrets}'`; check that each of them exists and " +
@@ -319,7 +319,7 @@ var rolloutCauses = []Cause{
 		Steps: []string{
 			"See whether the chart or a person paused it: `helm -n NAMESPACE get manifest RELEASE | grep paused`, and which client owns " +
 				"`spec.paused`: `kubectl -n NAMESPACE get deployment NAME -o yaml --show-managed-fields`.",
-			"Paused by hand (`kubectl rollout pause`): ask whoever did it, then `kubectl -n NAMESPACE rollout resume deployment NAME` and " +
+			"Paused by hand (`kubectl rollout pause`): ask the person who did it, then `kubectl -n NAMESPACE rollout resume deployment NAME` and " +
 				"deploy again. A rollback stays paused too.",
 			"Paused by the chart: set `paused: false` or remove the field, and deploy again.",
 			"A controller that pauses Deployments for a gradual rollout (OpenKruise Rollouts) must resume them within the twenty seconds.",
@@ -335,7 +335,7 @@ var rolloutCauses = []Cause{
 			`widgets; see the custom resource's status and its controller's log`,
 		Steps: []string{
 			"`kubectl -n NAMESPACE describe KIND NAME` shows its conditions and events.",
-			"The annotations list expectations in the words of `kubectl wait --for`, separated by commas or lines: `condition=Ready`, " +
+			"The annotations list expectations in the syntax of `kubectl wait --for`, separated by commas or lines: `condition=Ready`, " +
 				"`condition=Degraded=False`, `jsonpath={.status.phase}=Running`. It is ready when all of `ready-when` hold, and has failed when one of " +
 				"`failed-when` does. Those of the object win over those of its CustomResourceDefinition.",
 			"A status about an earlier generation (`status.observedGeneration`) says nothing.",
