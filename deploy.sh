@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Deploys one image to one environment by hand: shows the cluster and the release, asks, deploys, checks the served address and
-# prints it. What smoke fails is rolled back. The verbs deploy and smoke do the work; this script only asks first.
+# Deploys one image to one environment manually: shows the cluster and the release, asks for confirmation, deploys, checks the served
+# address and prints it. A release that fails smoke is rolled back. The verbs deploy and smoke do the work; this script only asks first.
 set -euo pipefail
 
 usage() {

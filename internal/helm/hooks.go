@@ -102,9 +102,9 @@ func (k *kubeClient) isDone(info *resource.Info) bool {
 	return done || err != nil
 }
 
-// decideDone decides, once per operation, whether a hook is left as it is. Like `helm upgrade --install`, it does not run a Job
-// again that succeeded; unlike that, it runs a hook again that failed or was changed. A Secret or a claim that exists keeps its
-// content unless its policy explicitly says that it is replaced.
+// decideDone decides, once per operation, whether a hook is left unchanged. Like `helm upgrade --install`, it does not repeat a Job
+// that succeeded; unlike Helm, it repeats a hook that failed or was changed. An existing Secret or claim keeps its content unless its
+// policy explicitly is before-hook-creation.
 func (k *kubeClient) decideDone(info *resource.Info) (bool, error) {
 	id := objects.ID(info)
 	before, ran := k.doneHooks[id]

@@ -38,9 +38,9 @@ type Renderer struct {
 	time   time.Duration
 }
 
-// Render renders the templates of a chart and its dependencies, as Helm's engine does. The config is the cluster that lookups ask; nil: they
-// find nothing. A chart beyond the limits, or that has not ended when the context's time has, is an *release.InputError; another end of
-// the context is the context's error; a template's error is that of Helm's engine.
+// Render renders the templates of a chart and its dependencies, as Helm's engine does. config is the cluster that lookups ask; if
+// it is nil, they find nothing. The error is a *release.InputError if the chart exceeds a limit or is not rendered before the context's
+// deadline, the context's error if the context is cancelled, and otherwise that of Helm's engine.
 func (r Renderer) Render(ctx context.Context, config *rest.Config, chart *helmchart.Chart, values chartutil.Values) (map[string]string, error) {
 	began := time.Now()
 	limit := r.time

@@ -53,7 +53,7 @@ func conditionOf(object *unstructured.Unstructured) condition {
 }
 
 // withNumericGeneration returns the object with a numeric observedGeneration: Argo Rollouts writes a string, which kstatus cannot
-// read. A string that is no number is removed.
+// read. A string that is not a number is removed.
 func withNumericGeneration(object *unstructured.Unstructured) *unstructured.Unstructured {
 	written, found, err := unstructured.NestedString(object.Object, "status", "observedGeneration")
 	if err != nil || !found {
