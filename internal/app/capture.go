@@ -17,7 +17,8 @@ const (
 )
 
 // captureStreams passes to a sink's writer what libraries and child processes would print to the process's own standard output and
-// error: the standard logger, klog, plugins of client-go that give credentials. Until release is called, nobody else can reach the process's streams.
+// error: the standard logger, klog, client-go's credential plugins. Until release is called, no other code can reach the process's
+// streams.
 func captureStreams(sunk io.Writer) (release func()) {
 	log.SetOutput(sunk)
 	reader, writer, err := os.Pipe()

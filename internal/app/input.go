@@ -92,8 +92,8 @@ func readFlags(set *setting.Set, args []string) (setting.Values, error) {
 	return values, err
 }
 
-// unexpectedArgument says where on the command line an argument is that belongs to no flag. It does not print the argument, which
-// may be the end of an unquoted secret.
+// unexpectedArgument returns the error about an argument that belongs to no flag. It names the flag before the argument, not the
+// argument, which may be the end of an unquoted secret.
 func unexpectedArgument(args []string, argument string) error {
 	after := ""
 	for i, arg := range args {

@@ -40,7 +40,7 @@ type stream struct {
 	raw     io.Writer
 }
 
-// newStream is a stream to a writer, or that writer itself if it is a stream already.
+// newStream returns a stream to a writer, or the writer itself if it is a stream already.
 func newStream(raw io.Writer, secrets *text.Secrets) *stream {
 	switch existing, is := raw.(*stream); {
 	case is:

@@ -11,8 +11,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release/causes"
 )
 
-// resolveAddress finds out from the rendered chart which object's address is the release's, before anything changes. It refuses
-// several of which none can be chosen, and one that the chart does not render. A release without an address is asked inside its cluster.
+// resolveAddress determines from the rendered chart, before anything changes, which object has the release's address. It refuses an
+// ambiguous choice, and an object that the chart does not render. The pods of a release without an address are asked instead.
 func (r request) resolveAddress() (release.Address, error) {
 	address := r.settings.Address
 	if address.URL() != "" || address == release.AddressNone {

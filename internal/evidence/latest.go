@@ -57,8 +57,8 @@ func Latest(entries []Entry, image release.Image, environment release.Environmen
 	return Entry{}, false
 }
 
-// Settles reports whether records that are listed after a pass, the newest first, cannot change what it says: next is the first
-// of them, of which only times are known.
+// Settles reports whether e is a valid pass that no older record can contradict, so that the others need not be read. next is the record
+// that is listed after e, newest first; only its times are known.
 func (e Entry) Settles(next Entry, image release.Image, environment release.Environment, now time.Time) bool {
 	return e.Readable && e.Evidence.Proves(image, environment, now, 0) == nil && next.isBeforeByClocks(e)
 }

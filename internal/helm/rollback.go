@@ -32,8 +32,8 @@ func (c *Client) RollbackTarget(ctx context.Context, deployment release.Deployme
 	})
 }
 
-// LiveRollbackTarget is RollbackTarget for a release as it is, without a new deployment: it uses only the name, the run and the
-// actor of the deployment. Only hooks that have run are obstacles.
+// LiveRollbackTarget does what RollbackTarget does for the live release, without a new deployment: it uses only the name, the run and
+// the actor of the deployment. Only hooks that have run are obstacles.
 func (c *Client) LiveRollbackTarget(ctx context.Context, deployment release.Deployment) (release.RollbackTarget, error) {
 	return c.rollbackTarget(ctx, deployment, func(_ *session, state history.State) (*chart.Rendered, error) {
 		return &chart.Rendered{Manifest: state.Newest().Manifest}, nil

@@ -16,7 +16,7 @@ const (
 	noHost    = "not the address of one host"
 )
 
-// guardedRanges are the addresses that no URL from outside may lead to, whatever name resolves to them. Private and loopback
+// guardedRanges are the addresses that no URL from outside may lead to, directly or through a name. Private and loopback
 // addresses are not among them: a release in a cluster has one.
 var guardedRanges = []guarded{
 	{netip.MustParsePrefix("169.254.0.0/16"), linkLocal},    // RFC 3927; 169.254.169.254 of AWS, Azure, Google and others; 169.254.170.2 and .23 of ECS and EKS

@@ -71,7 +71,8 @@ func checkContexts(recipe release.Recipe) (problems []release.Problem) {
 	return problems
 }
 
-// contextSetting is how a named context is stored: a directory relative to the top of the work tree, an image as it is.
+// contextSetting returns the form in which a named context is stored: a directory relative to the top of the work tree, an image
+// unchanged.
 func contextSetting(recipe release.Recipe, source string) string {
 	if strings.HasPrefix(source, release.DockerImageScheme) {
 		return source
@@ -79,7 +80,7 @@ func contextSetting(recipe release.Recipe, source string) string {
 	return path.Join(recipe.Source.Path, filepath.ToSlash(source))
 }
 
-// dockerArgs are buildx's arguments for the recipe's DockerRecipe, and the variables that hold its secrets.
+// dockerArgs returns buildx's arguments for the recipe's DockerRecipe, and the environment variables that hold its secrets.
 func dockerArgs(recipe release.Recipe) (args, secrets []string, err error) {
 	docker := recipe.Docker
 	if docker.Target != "" {
@@ -116,7 +117,7 @@ func dockerArgs(recipe release.Recipe) (args, secrets []string, err error) {
 	return args, secrets, nil
 }
 
-// csvLine is a value of several fields, as buildx reads it.
+// csvLine joins fields to one CSV line, the form in which buildx reads them.
 func csvLine(fields ...string) (string, error) {
 	var line bytes.Buffer
 	writer := csv.NewWriter(&line)

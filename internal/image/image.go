@@ -44,7 +44,7 @@ func New(options Options) *Builders {
 	return &Builders{golang: GoBuilder{options: options}, docker: DockerBuilder{options: options}, warn: once(options.Warn)}
 }
 
-// once passes each line on once, because the inputs are listed again after a build.
+// once returns a function that calls warn only the first time for each line: the inputs are listed again after a build.
 func once(warn func(string)) func(string) {
 	warned := map[string]bool{}
 	return func(line string) {

@@ -107,8 +107,8 @@ func backendPod(pod ownedPod, workload templated, digest release.Digest) release
 	return result
 }
 
-// probeCheck makes a check of a container's readiness probe: what the kubelet asks, and what it takes for success; isAsked is false if
-// the probe is a command, or there is none. Source: kubernetes.io, "Configure Liveness, Readiness and Startup Probes".
+// probeCheck returns a check that sends what the kubelet sends for a container's readiness probe and passes as the probe does. isAsked
+// is false if the probe is a command or there is none. Source: kubernetes.io, "Configure Liveness, Readiness and Startup Probes".
 func probeCheck(container core.Container) (check release.Check, port int, https, isAsked bool) {
 	probe := container.ReadinessProbe
 	switch {

@@ -18,11 +18,13 @@ const (
 	listenAnnotation      = "alb.ingress.kubernetes.io/listen-ports"
 )
 
+// ingressesOf returns the source of all Ingresses of a namespace.
 func (c *Client) ingressesOf(namespace string) store.Source {
 	client := c.ingresses(namespace)
 	return store.From(&networking.Ingress{}, client.List, client.Watch)
 }
 
+// ingressNamed returns the source of one Ingress.
 func (c *Client) ingressNamed(namespace, name string) store.Source {
 	client := c.ingresses(namespace)
 	return store.From(&networking.Ingress{}, client.List, client.Watch).WithFields("metadata.name=" + name)

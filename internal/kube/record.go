@@ -52,7 +52,7 @@ func (c *Client) appliedManifest(ctx context.Context, namespace, name string) (s
 	return manifest, nil
 }
 
-// appliedRecord is the name of the Secret of the newest deployed revision, or of the newest one if none is deployed.
+// appliedRecord returns the name of the Secret of the newest deployed revision, or of the newest one if none is deployed.
 func (c *Client) appliedRecord(ctx context.Context, namespace, name string) (string, error) {
 	selector := labels.SelectorFromSet(labels.Set{recordOwner: "helm", recordName: name}).String()
 	list, err := c.records(namespace).List(ctx, meta.ListOptions{LabelSelector: selector})

@@ -88,7 +88,7 @@ func serviceURL(service *core.Service) string {
 	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
-// urlPort is the port that a Service's URL names, nil if it has none for TCP.
+// urlPort returns the port of a Service's URL, nil if the Service has no TCP port.
 func urlPort(service *core.Service) *core.ServicePort {
 	if service.Annotations[hostnameAnnotation] != "" {
 		return portFor(service, "https")
@@ -96,7 +96,7 @@ func urlPort(service *core.Service) *core.ServicePort {
 	return portFor(service, "http")
 }
 
-// portFor is the Service's first port for TCP whose scheme is the preferred one, or else its first one; nil if it has none.
+// portFor returns the Service's first TCP port with the preferred scheme, otherwise its first TCP port; nil if it has none.
 func portFor(service *core.Service, preferred string) (chosen *core.ServicePort) {
 	for i := range service.Spec.Ports {
 		candidate := &service.Spec.Ports[i]

@@ -120,10 +120,10 @@ func asSkipped(of candidate, err error) error {
 	return err
 }
 
-// asSkippedContent is asSkipped for the content of a referrer whose manifest was served: what fails then is that one content. A
-// storage that a registry redirects to answers 403 for what is gone if the URL's signer may not list it (Amazon S3 API, GetObject),
-// and registries answer 5xx or a part of the content if their own storage lost it. Credentials that are refused and a limit of
-// requests concern all referrers.
+// asSkippedContent does what asSkipped does for the content of a referrer whose manifest was read, and also for errors that mean lost
+// content: a storage that a registry redirects to answers 403 for a missing object if the URL's signer may not list the bucket (Amazon
+// S3 API, GetObject), and a registry answers 5xx or truncates the content if its own storage lost it. Refused credentials and a limit
+// of requests are errors of all referrers.
 func (r *repository) asSkippedContent(ctx context.Context, of candidate, err error) error {
 	var answer *statusError
 	lost, unavailable := false, errors.Is(err, io.ErrUnexpectedEOF)

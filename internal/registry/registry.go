@@ -106,7 +106,7 @@ func (c *Client) open(side string, repo release.Repository, push bool, mounts ..
 	}, nil
 }
 
-// url is the address of something in the repository, as "manifests/latest".
+// url returns the URL of a path in the repository, such as manifests/latest.
 // Source: OCI distribution-spec, "Endpoints".
 func (r *repository) url(rest ...string) string {
 	return r.session.scheme + "://" + r.at.RegistryStr() + "/v2/" + r.at.RepositoryStr() + "/" + strings.Join(rest, "/")

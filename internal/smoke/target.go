@@ -75,8 +75,8 @@ func findSubject(ctx context.Context, checks []release.Check, settings Settings,
 	return subject, err
 }
 
-// findURL is the external address of the release, for which it waits half of the time that is left; "" if it has none and its pods can be
-// asked instead.
+// findURL returns the external address of the release; "" if it has none and its pods can be asked instead. It waits for the address for
+// at most half of the remaining time.
 func findURL(ctx context.Context, subject Subject, settings Settings, deps Deps) (string, error) {
 	canAskPods := !subject.Image.IsZero()
 	waiting, cancel := ctx, context.CancelFunc(func() {})

@@ -143,7 +143,7 @@ func Scalars(content string) (scalars []string) {
 }
 
 // formsOf returns the ways in which a value may appear in a text: as it is, as a sanitized text shows it, quoted by Go, JSON or YAML,
-// in a URL, and in base64. Bytes that are no text appear in base64 only.
+// in a URL, and in base64. Bytes that are not valid UTF-8 appear in base64 only.
 func formsOf(value string, minimum int) []string {
 	forms := base64Of(value)
 	if utf8.ValidString(value) {

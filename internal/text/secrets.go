@@ -178,9 +178,9 @@ func appendFinds(found []span, text, form string) []span {
 	return found
 }
 
-// RedactJSON redacts the strings of a JSON document, and writes what a runner would take for a command ("::", "##[") as escapes.
-// Everything else, the order of its fields included, stays as it is. Outside of strings, JSON has neither. What is not JSON is
-// redacted as text.
+// RedactJSON redacts the strings of a JSON document, and escapes in them what a runner would read as a command ("::", "##["). Everything
+// else, including the order of fields, is unchanged: secrets and commands can only be in strings. A text that is not JSON is redacted as
+// text.
 func (s *Secrets) RedactJSON(document string) string {
 	if !json.Valid([]byte(document)) {
 		return s.Redact(document)

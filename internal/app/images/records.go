@@ -13,8 +13,8 @@ import (
 // maxAfter is the most earlier records that a record names.
 const maxAfter = 100
 
-// Record attaches evidence to the image, as a referrer of its digest. It names the records of the environment that the registry
-// lists already, so that they are known to be older whatever the clocks of their writers say.
+// Record attaches evidence to the image, as a referrer of its digest. The new record names the environment's records that the registry
+// lists already: this proves that they are older, without comparing clocks.
 func (i *Images) Record(ctx context.Context, found release.Evidence) (release.Digest, error) {
 	environment := map[string]string{evidence.AnnotationEnvironment: found.Environment.String()}
 	earlier, err := i.registry.ListReferrers(ctx, found.Image, evidence.ArtifactType, environment)

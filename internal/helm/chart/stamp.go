@@ -36,6 +36,7 @@ func (r PostRenderer) PinHooks(hooks []*helmrelease.Hook) error {
 	return pinner.checkUnpinned()
 }
 
+// run pins the rendered objects' references to the built images, and labels and annotates the objects that run one and their Services.
 func (r PostRenderer) run(rendered *bytes.Buffer, pinner *pinner) (*bytes.Buffer, error) {
 	objects, err := manifest.Parse(rendered.String())
 	if err != nil {
@@ -55,7 +56,7 @@ func (r PostRenderer) run(rendered *bytes.Buffer, pinner *pinner) (*bytes.Buffer
 	return manifest.Format(objects)
 }
 
-// podLabels returns the labels of pods that run one of the images.
+// podLabels are the labels of pods that run one of the images.
 type podLabels struct {
 	namespace string
 	labels    map[string]string

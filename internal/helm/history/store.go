@@ -124,8 +124,8 @@ func (s *Store) decode(secret *core.Secret) (*helmrelease.Release, error) {
 	return revision, nil
 }
 
-// Query returns the revisions with the labels. Helm asks for a release's history, of which it needs the newest revision whole
-// and the numbers of the others; and for the revisions of one status, which it needs whole.
+// Query returns the revisions with the labels. Helm queries a release's history, of which it needs only the newest revision
+// completely and the numbers of the others, and the revisions of one status, which it needs completely.
 func (s *Store) Query(by map[string]string) ([]*helmrelease.Release, error) {
 	entries, err := s.list(by)
 	if err != nil {

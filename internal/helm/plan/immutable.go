@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// immutableFields are the fields that an apiserver lets nobody change, by group and kind, each with the default that is used for
-// an absent value. Source: kubernetes.io, API reference of each kind; k8s.io/kubernetes, pkg/apis/*/validation, Validate…Update.
+// immutableFields are the fields that the apiserver does not allow to change, by group and kind, each with the default that is used
+// for an absent value. Source: kubernetes.io, API reference of each kind; k8s.io/kubernetes, pkg/apis/*/validation, Validate…Update.
 var immutableFields = map[string]map[string]any{
 	"apps/Deployment":  {"spec.selector": nil},
 	"apps/DaemonSet":   {"spec.selector": nil},

@@ -119,7 +119,7 @@ func (a Access) describe(files []string) string {
 	return files[0]
 }
 
-// checkAnyExists refuses a list of which no file exists. kubectl ignores missing files among others too.
+// checkAnyExists refuses a list if none of its files exists. Like kubectl, it ignores a missing file if another one exists.
 func checkAnyExists(files []string) error {
 	var missing error
 	for _, file := range files {

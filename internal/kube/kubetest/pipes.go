@@ -50,10 +50,10 @@ func (p *Pipes) Close() error {
 	return nil
 }
 
-// Addr is an address that means nothing.
+// Addr returns a placeholder; a pipe has no address.
 func (p *Pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "pipe"} }
 
-// Dial connects a client, whatever the address.
+// Dial connects a client to the server; the address is ignored.
 func (p *Pipes) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {

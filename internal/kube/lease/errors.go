@@ -42,7 +42,7 @@ func (a *acquirer) fatalError(ctx context.Context, err error) error {
 	return nil
 }
 
-// leaseFault is the error for a failed request for a Lease; doing says what was attempted.
+// leaseFault returns the error for a failed request for a Lease; doing says what was attempted.
 func leaseFault(ctx context.Context, host string, err error, doing string) error {
 	if apierrors.IsForbidden(err) {
 		return release.NewFault(apierror.Side, "ask a cluster administrator for a Role that allows get, list, watch, create and update of leases in coordination.k8s.io",
@@ -51,7 +51,7 @@ func leaseFault(ctx context.Context, host string, err error, doing string) error
 	return apierror.Fault(ctx, host, err, "%s", doing)
 }
 
-// timeoutError is the error if ctx ended before this run acquired the Lease. It names the holder, or else contains err.
+// timeoutError returns the error if ctx ended before this run acquired the Lease. It names the holder; without one it contains err.
 func (a *acquirer) timeoutError(ctx context.Context, err error) error {
 	if errors.Is(err, ctx.Err()) {
 		err = a.lastErr
