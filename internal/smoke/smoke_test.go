@@ -53,9 +53,10 @@ type fakeDeps struct {
 	markErr     error
 	url         string // of the release; "none" for none
 	hosts       []string
-	backends    func() release.Backends // nil: none
+	backends    func() release.Backends // nil: a pod that has nothing to ask
 	backendsOf  map[release.Digest]release.Backends
 	liveImage   release.Image
+	idle        bool // the workload wants no pod
 
 	defaultChecks bool     // no file of checks is given
 	lines         []string // that were reported
@@ -108,8 +109,8 @@ func (f *fakeDeps) Backends(_ context.Context, _, _ string, image release.Image)
 	if f.backendsOf != nil {
 		return f.backendsOf[image.Digest], nil
 	}
-	if f.backends == nil {
-		return release.Backends{}, nil
+	if f.backends == nil { // a ready pod that has nothing to ask
+		return release.Backends{Pods: []release.BackendPod{{Backend: release.Backend{Namespace: "staging", Pod: "a"}, Runs: true}}}, nil
 	}
 	return f.backends(), nil
 }
@@ -132,7 +133,11 @@ func (f *fakeDeps) Running(ctx context.Context, _, _ string, _ release.Image) (r
 	}
 	pods := f.pods[min(f.podRequests, len(f.pods)-1)]
 	f.podRequests++
-	return releasetest.Running(pods...), nil
+	running := releasetest.Running(pods...)
+	for i := range running.Workloads {
+		running.Workloads[i].Wants = running.Workloads[i].Wants && !f.idle
+	}
+	return running, nil
 }
 
 func (f *fakeDeps) Record(ctx context.Context, evidence release.Evidence) (release.Digest, error) {

@@ -92,6 +92,9 @@ func (a *asker) survey(ctx context.Context) (survey, error) {
 			a.infoOnce("%s", note)
 		}
 		found.wrong = a.foreignEndpoints(backends)
+		if len(backends.Pods) == 0 && (a.URL == "" || !a.isIdle(ctx)) { // a gateway may answer without them
+			found.wrong = append(found.wrong, release.Answer{Check: "pods", Stage: release.StageConnect, Wrong: []string{fmt.Sprintf("no pod of release %q is ready", a.Release)}})
+		}
 		if found.inside, err = a.insideRequests(backends); err != nil {
 			return found, err
 		}
@@ -102,10 +105,26 @@ func (a *asker) survey(ctx context.Context) (survey, error) {
 		checks = []release.Check{homeCheck}
 	}
 	found.outside = a.outsideRequests(ctx, checks)
-	if len(found.outside)+len(found.inside)+len(found.wrong) == 0 {
-		found.wrong = []release.Answer{{Check: "pods", Stage: release.StageConnect, Wrong: []string{fmt.Sprintf("no pod of release %q is ready", a.Release)}}}
-	}
 	return found, nil
+}
+
+// isIdle reports whether the workloads that name the images want no pod, so that none is ready by intent. A Job's pods serve nothing. It
+// is false if the cluster does not say so.
+func (a *asker) isIdle(ctx context.Context) bool {
+	known := false
+	for _, image := range append([]release.Image{a.Image}, a.Others...) {
+		running, err := a.deps.Cluster.Running(ctx, a.Namespace, a.Release, image)
+		if err != nil {
+			return false
+		}
+		for _, workload := range running.Workloads {
+			if workload.Wants && workload.Object.Kind != "Job" {
+				return false
+			}
+			known = true
+		}
+	}
+	return known
 }
 
 // backends reads those of every image, the main one first. A pod that runs several of them is asked once, and a Service has all its endpoints

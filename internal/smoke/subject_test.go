@@ -181,3 +181,24 @@ func TestTheOtherImagesPodsAreAsked(t *testing.T) {
 		t.Errorf("an endpoint of an image that is not the release's: got %+v, %v", report.Answers, err)
 	}
 }
+
+// TestAnAddressDoesNotStandForPods: what answers while no pod is ready is a gateway's, unless the release wants no pod.
+func TestAnAddressDoesNotStandForPods(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		fake *fakeDeps
+		want release.Verdict
+	}{
+		"the default check":      {&fakeDeps{defaultChecks: true}, release.Fail},
+		"a file of checks":       {&fakeDeps{}, release.Fail},
+		"a release without pods": {&fakeDeps{defaultChecks: true, idle: true}, release.Pass},
+	} {
+		fake := test.fake
+		fake.liveImage, fake.backends, fake.pods = image(t), func() release.Backends { return release.Backends{} }, [][]release.PodImage{{}}
+		fake.answers = []release.Answer{{Stage: release.StageDone, Status: 308}}
+		result, err := fake.run(t, "--release", "shop", "--environment", "staging", "--timeout", "30s")
+		if result.Verdict != test.want || (err == nil) != (test.want == release.Pass) || err != nil && !strings.Contains(err.Error(), `no pod of release "shop" is ready`) {
+			t.Errorf("%s: got %q, %v, want %q", name, result.Verdict, err, test.want)
+		}
+	}
+}
