@@ -22,7 +22,7 @@ func (a *asker) runRound(ctx context.Context, settings Settings) ([]release.Answ
 	}
 	outside := a.send(ctx, found.outside, settings)
 	inside := a.send(ctx, found.inside, settings)
-	return slices.Concat(outside, a.dropUncomparable(outside, inside), found.wrong), nil
+	return slices.Concat(outside, a.dropUncomparable(outside, inside, settings), found.wrong), nil
 }
 
 // send sends the requests.
@@ -69,9 +69,9 @@ func (a *asker) checkCommit(answer release.Answer, settings Settings) release.An
 
 // dropUncomparable leaves out answers of pods that say nothing of one pod: those of a check that every pod answers wrongly while the
 // release's address answers it rightly, because what is in front of the pods changes requests; and all of them, if no pod can be
-// reached while the address answers.
-func (a *asker) dropUncomparable(outside, inside []release.Answer) (kept []release.Answer) {
-	if len(inside) == 0 || len(outside) == 0 {
+// reached while the address answers. It keeps all, if what answers outside may be a gateway alone.
+func (a *asker) dropUncomparable(outside, inside []release.Answer, settings Settings) (kept []release.Answer) {
+	if len(inside) == 0 || len(outside) == 0 || !a.provesRelease(outside, settings) {
 		return inside
 	}
 	if allAre(outside, release.Answer.OK) && allAre(inside, isUnreachable) {
@@ -90,6 +90,11 @@ func (a *asker) dropUncomparable(outside, inside []release.Answer) (kept []relea
 		kept = append(kept, answer)
 	}
 	return kept
+}
+
+// provesRelease reports whether answers outside can only be the release's: a file says what they are, or one names the expected commit.
+func (a *asker) provesRelease(outside []release.Answer, settings Settings) bool {
+	return a.Checks != nil || slices.ContainsFunc(outside, func(answer release.Answer) bool { return settings.ExpectCommit.IsNamedBy(answer.Commit) })
 }
 
 func allAre(answers []release.Answer, are func(release.Answer) bool) bool {

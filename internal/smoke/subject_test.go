@@ -31,6 +31,7 @@ func TestPodsAreAskedOneByOne(t *testing.T) {
 	t.Parallel()
 	right := release.Answer{Stage: release.StageDone, Status: 200} // names no commit
 	wrong := release.Answer{Stage: release.StageCheck, Status: 500, Wrong: []string{"status: expected 200, got 500"}}
+	redirect := release.Answer{Stage: release.StageDone, Status: 308} // a gateway's own
 	refused := release.Answer{Stage: release.StageConnect, Wrong: []string{"refused"}}
 	two := func(services ...release.BackendService) func() release.Backends {
 		return func() release.Backends {
@@ -63,12 +64,18 @@ func TestPodsAreAskedOneByOne(t *testing.T) {
 			text: "service/web, service/admin"},
 		"a file, and one of two Services": {url: "none", checks: file, backends: two(backendService("web", "", "a"), backendService("admin", "", "b")), flags: []string{"--address", "service/admin"},
 			want: release.Pass, asked: []string{"pod b:8080"}},
-		"beside an address":              {checks: file, backends: two(shop), want: release.Pass, asked: []string{"", "pod a:8080", "pod b:8080"}},
-		"beside an address, one wrong":   {checks: file, backends: two(shop), answer: map[string]release.Answer{"pod b:8080": wrong}, want: release.Fail, exit: 1, text: "at pod b:8080"},
-		"beside a gateway that rewrites": {checks: file, backends: two(shop), answer: map[string]release.Answer{"pod a:8080": wrong, "pod b:8080": wrong}, want: release.Pass, text: "is not compared pod by pod", asked: []string{""}},
-		"pods that cannot be reached":    {checks: file, backends: two(shop), answer: map[string]release.Answer{"pod a:8080": refused, "pod b:8080": refused}, want: release.Pass, text: "they cannot be reached: refused", asked: []string{""}},
-		"the address of a Service":       {url: "http://lb", backends: two(backendService("shop", "http://lb", "a", "b")), want: release.Pass, asked: []string{"", "pod a:8081", "pod b:8081"}},
-		"an endpoint of nobody":          {url: "none", backends: two(backendService("shop", "", "a", "z")), want: release.Fail, exit: 1, text: `Service/shop sends requests to pod "z", which is no pod of release "shop" that runs`},
+		"beside an address":                  {checks: file, backends: two(shop), want: release.Pass, asked: []string{"", "pod a:8080", "pod b:8080"}},
+		"beside an address, one wrong":       {checks: file, backends: two(shop), answer: map[string]release.Answer{"pod b:8080": wrong}, want: release.Fail, exit: 1, text: "at pod b:8080"},
+		"beside a gateway that rewrites":     {checks: file, backends: two(shop), answer: map[string]release.Answer{"pod a:8080": wrong, "pod b:8080": wrong}, want: release.Pass, text: "is not compared pod by pod", asked: []string{""}},
+		"pods that cannot be reached":        {checks: file, backends: two(shop), answer: map[string]release.Answer{"pod a:8080": refused, "pod b:8080": refused}, want: release.Pass, text: "they cannot be reached: refused", asked: []string{""}},
+		"pods that refuse, behind a gateway": {backends: two(shop), answer: map[string]release.Answer{"": redirect, "pod a:8081": refused, "pod b:8081": refused}, want: release.Inconclusive, exit: 3, text: "at pod a:8081 refused"},
+		"pods that fail, behind a gateway": {backends: func() release.Backends {
+			return release.Backends{Pods: []release.BackendPod{portless}, Services: []release.BackendService{backendService("shop", "", "a")}}
+		}, answer: map[string]release.Answer{"": redirect, "pod a:8080": wrong}, want: release.Fail, exit: 1, text: "at pod a:8080 status"},
+		"pods that cannot be reached, and a commit outside": {backends: two(shop), answer: map[string]release.Answer{"": answerFrom(commit), "pod a:8081": refused, "pod b:8081": refused},
+			want: release.Pass, text: "they cannot be reached: refused", asked: []string{""}},
+		"the address of a Service": {url: "http://lb", backends: two(backendService("shop", "http://lb", "a", "b")), want: release.Pass, asked: []string{"", "pod a:8081", "pod b:8081"}},
+		"an endpoint of nobody":    {url: "none", backends: two(backendService("shop", "", "a", "z")), want: release.Fail, exit: 1, text: `Service/shop sends requests to pod "z", which is no pod of release "shop" that runs`},
 		"an endpoint of an older revision": {url: "none", backends: func() release.Backends {
 			return release.Backends{Pods: []release.BackendPod{backendPod("a"), foreign}, Services: []release.BackendService{shop}}
 		}, want: release.Fail, exit: 1, text: `sends requests to pod "b"`},
