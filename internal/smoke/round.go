@@ -22,6 +22,9 @@ func (a *asker) runRound(ctx context.Context, settings Settings) ([]release.Answ
 	}
 	outside := a.send(ctx, found.outside, settings)
 	inside := a.send(ctx, found.inside, settings)
+	if !a.provesRelease(outside, settings) {
+		found.wrong = append(found.wrong, found.unasked...)
+	}
 	return slices.Concat(outside, a.dropUncomparable(outside, inside, settings), found.wrong), nil
 }
 

@@ -55,6 +55,7 @@ type fakeDeps struct {
 	hosts       []string
 	backends    func() release.Backends // nil: a pod that has nothing to ask
 	backendsOf  map[release.Digest]release.Backends
+	backendsErr error
 	liveImage   release.Image
 	idle        bool // the workload wants no pod
 
@@ -106,6 +107,9 @@ func (f *fakeDeps) Address(context.Context, string, string, release.Address, fun
 func (f *fakeDeps) Hosts(context.Context, string, string) ([]string, error) { return f.hosts, nil }
 
 func (f *fakeDeps) Backends(_ context.Context, _, _ string, image release.Image) (release.Backends, error) {
+	if f.backendsErr != nil {
+		return release.Backends{}, f.backendsErr
+	}
 	if f.backendsOf != nil {
 		return f.backendsOf[image.Digest], nil
 	}

@@ -52,6 +52,7 @@ type request struct {
 type survey struct {
 	outside, inside []request
 	wrong           []release.Answer // what the cluster shows without a request: endpoints that are not the release's
+	unasked         []release.Answer // what counts unless the answers outside prove the release: pods that the cluster does not show
 }
 
 // asker finds out for each round what it asks.
@@ -162,11 +163,12 @@ func (a *asker) withoutCluster(ctx context.Context, err error) survey {
 	if checks == nil {
 		checks = []release.Check{routeCheck}
 	}
+	unasked := []release.Answer{{Check: checks[0].Name, Stage: release.StageConnect, Wrong: []string{"asking the cluster for the pods: " + err.Error()}}}
 	if a.URL != "" {
 		a.infoOnce("the pods are not asked one by one: %v", err)
-		return survey{outside: a.outsideRequests(ctx, checks)}
+		return survey{outside: a.outsideRequests(ctx, checks), unasked: unasked}
 	}
-	return survey{wrong: []release.Answer{{Check: checks[0].Name, Stage: release.StageConnect, Wrong: []string{"asking the cluster for the pods: " + err.Error()}}}}
+	return survey{wrong: unasked}
 }
 
 // outsideRequests returns the requests to the release's URL, one for each address that its host name resolves to now.

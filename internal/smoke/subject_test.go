@@ -2,6 +2,7 @@ package smoke_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -205,6 +206,27 @@ func TestAnAddressDoesNotStandForPods(t *testing.T) {
 		fake.answers = []release.Answer{{Stage: release.StageDone, Status: 308}}
 		result, err := fake.run(t, "--release", "shop", "--environment", "staging", "--timeout", "30s")
 		if result.Verdict != test.want || (err == nil) != (test.want == release.Pass) || err != nil && !strings.Contains(err.Error(), `no pod of release "shop" is ready`) {
+			t.Errorf("%s: got %q, %v, want %q", name, result.Verdict, err, test.want)
+		}
+	}
+}
+
+// TestAClusterThatRefuses leaves it to the address, which proves the release only by a file of checks or the commit.
+func TestAClusterThatRefuses(t *testing.T) {
+	t.Parallel()
+	absent := release.Answer{Stage: release.StageDone, Status: 404}
+	for name, test := range map[string]struct {
+		fake *fakeDeps
+		want release.Verdict
+	}{
+		"the default check":            {&fakeDeps{defaultChecks: true, answers: []release.Answer{absent}}, release.Inconclusive},
+		"the default check and commit": {&fakeDeps{defaultChecks: true, answers: []release.Answer{answerFrom(commit)}}, release.Pass},
+		"a file of checks":             {&fakeDeps{answers: []release.Answer{absent}}, release.Pass},
+	} {
+		test.fake.backendsErr, test.fake.revision = errors.New("pods is forbidden"), commit.String()
+		test.fake.pods = [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest, Ready: true}}}
+		result, err := test.fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--timeout", "30s")
+		if result.Verdict != test.want || (err == nil) != (test.want == release.Pass) || err != nil && !strings.Contains(err.Error(), "pods is forbidden") {
 			t.Errorf("%s: got %q, %v, want %q", name, result.Verdict, err, test.want)
 		}
 	}
