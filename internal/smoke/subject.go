@@ -99,6 +99,9 @@ func (a *asker) survey(ctx context.Context) (survey, error) {
 		if found.inside, err = a.insideRequests(backends); err != nil {
 			return found, err
 		}
+		if len(found.inside) == 0 && a.URL == "" {
+			found.wrong = append(found.wrong, emptyServices(backends)...)
+		}
 		if checks == nil {
 			checks = []release.Check{outsideCheck(backends, a.URL)}
 		}
@@ -106,6 +109,9 @@ func (a *asker) survey(ctx context.Context) (survey, error) {
 		checks = []release.Check{homeCheck}
 	}
 	found.outside = a.outsideRequests(ctx, checks)
+	if len(found.outside)+len(found.inside)+len(found.wrong) == 0 { // a round without answers passes
+		found.wrong = []release.Answer{{Check: "pods", Stage: release.StageConnect, Wrong: []string{fmt.Sprintf("nothing of release %q can be asked yet", a.Release)}}}
+	}
 	return found, nil
 }
 
@@ -239,14 +245,24 @@ func (a *asker) insideRequests(backends release.Backends) (requests []request, e
 	for _, pod := range asked {
 		requests = append(requests, a.insideRequest(pod, host))
 	}
-	if len(requests) == 0 && a.URL == "" && len(backends.Pods) > 0 {
+	if len(requests) == 0 && a.URL == "" && len(backends.Pods) > 0 && len(backends.Services) == 0 {
 		return nil, &release.Failure{What: fmt.Sprintf("release %q has nothing to ask: its containers have no probe that can be asked and no port, and no Service selects them", a.Release),
 			Do: "declare a port or a readinessProbe in the chart, or omit the smoke checks"}
 	}
 	return requests, nil
 }
 
-// backendsByProbe returns the pods that have a probe or a port, or that a Service sends requests to. It logs the others.
+// emptyServices are the Services to which the cluster has not yet added the ready pods that they select.
+func emptyServices(backends release.Backends) (answers []release.Answer) {
+	for _, service := range backends.Services {
+		if len(service.Endpoints) == 0 {
+			answers = append(answers, release.Answer{Check: "endpoints", Stage: release.StageConnect, Wrong: []string{service.Object.String() + " has no ready endpoint yet"}})
+		}
+	}
+	return answers
+}
+
+// backendsByProbe are the pods that have a probe or a port, or that a Service sends requests to.
 func (a *asker) backendsByProbe(backends release.Backends) (asked []release.BackendPod) {
 	for _, pod := range backends.Pods {
 		if pod.Port == 0 {

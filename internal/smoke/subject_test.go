@@ -231,3 +231,31 @@ func TestAClusterThatRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestEndpointsThatLag behind the pods' readiness are waited for.
+func TestEndpointsThatLag(t *testing.T) {
+	t.Parallel()
+	portless := backendPod("a")
+	portless.Port, portless.Check = 0, release.Check{}
+	for name, checks := range map[string][]release.Check{"the default check": nil, "a file of checks": {{Name: "/", Path: "/", Status: 200}}} {
+		fake := &fakeDeps{url: "none", liveImage: image(t), checks: checks, defaultChecks: checks == nil, answers: []release.Answer{answerFrom(commit)}}
+		round := 0
+		fake.backends = func() release.Backends {
+			service := backendService("shop", "")
+			if round++; round > 3 {
+				service = backendService("shop", "", "a")
+			}
+			return release.Backends{Pods: []release.BackendPod{portless}, Services: []release.BackendService{service}}
+		}
+		result, err := fake.run(t, "--release", "shop", "--environment", "staging", "--timeout", "30s")
+		if err != nil || result.Verdict != release.Pass || result.Report.Errors != 3 || result.Report.Answers[0].Address != "pod a:8080" {
+			t.Errorf("%s: got %q, %v, %+v", name, result.Verdict, err, result.Report)
+		}
+	}
+	fake := &fakeDeps{url: "none", liveImage: image(t), defaultChecks: true, pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest, Ready: true}}}, backends: func() release.Backends {
+		return release.Backends{Pods: []release.BackendPod{portless}, Services: []release.BackendService{backendService("shop", "")}}
+	}}
+	if result, err := fake.run(t, "--release", "shop", "--environment", "staging", "--timeout", "30s"); result.Verdict != release.Inconclusive || !strings.Contains(fmt.Sprint(err), "Service/shop has no ready endpoint yet") {
+		t.Errorf("got %q, %v", result.Verdict, err)
+	}
+}
