@@ -204,8 +204,7 @@ func (c *Client) servicesOfPods(ctx context.Context, namespace, name string, pod
 	return found, notes, nil
 }
 
-// readyEndpoints returns the ready endpoints of a Service's port. Source: k8s.io/api/discovery/v1, EndpointConditions: nil means
-// ready.
+// readyEndpoints returns the ready endpoints of a Service's port.
 func (c *Client) readyEndpoints(ctx context.Context, namespace, service string, port core.ServicePort) (ready []release.Backend, err error) {
 	list, err := c.Dynamic.Resource(discovery.SchemeGroupVersion.WithResource("endpointslices")).Namespace(namespace).
 		List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(labels.Set{discovery.LabelServiceName: service}).String()})
@@ -219,8 +218,7 @@ func (c *Client) readyEndpoints(ctx context.Context, namespace, service string, 
 		}
 		number := slicePort(endpoints, port.Name)
 		for _, endpoint := range endpoints.Endpoints {
-			isReady := endpoint.Conditions.Ready == nil || *endpoint.Conditions.Ready
-			if !isReady || number == 0 || len(endpoint.Addresses) == 0 {
+			if !getsRequests(endpoint.Conditions) || number == 0 || len(endpoint.Addresses) == 0 {
 				continue
 			}
 			backend := release.Backend{Namespace: namespace, IP: endpoint.Addresses[0], Port: number, HTTPS: schemeOf(port) == "https"}
@@ -232,6 +230,12 @@ func (c *Client) readyEndpoints(ctx context.Context, namespace, service string, 
 	}
 	slices.SortFunc(ready, func(a, b release.Backend) int { return cmp.Or(cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.IP, b.IP)) })
 	return slices.CompactFunc(ready, func(a, b release.Backend) bool { return a.Pod != "" && a.Pod == b.Pod }), nil // a pod of two families is in two slices
+}
+
+// getsRequests reports whether an endpoint is ready and stays: with publishNotReadyAddresses, a pod that is being deleted is ready. Source:
+// k8s.io/api/discovery/v1, EndpointConditions: nil means ready, serving and not terminating.
+func getsRequests(is discovery.EndpointConditions) bool {
+	return (is.Ready == nil || *is.Ready) && (is.Serving == nil || *is.Serving) && (is.Terminating == nil || !*is.Terminating)
 }
 
 // slicePort returns the number of the port in a slice, 0 if the slice does not have it.

@@ -37,6 +37,8 @@ endpoints:
   - {addresses: [10.0.0.7], conditions: {ready: true}, targetRef: {kind: Pod, name: web-a}}
   - {addresses: [10.0.0.8], conditions: {ready: false}, targetRef: {kind: Pod, name: web-b}}
   - {addresses: [10.0.0.9], conditions: {}, targetRef: {kind: Pod, name: stranger}}
+  - {addresses: [10.0.0.11], conditions: {ready: true, serving: true, terminating: true}, targetRef: {kind: Pod, name: leaving}}
+  - {addresses: [10.0.0.12], conditions: {ready: true, serving: false}, targetRef: {kind: Pod, name: published}}
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
