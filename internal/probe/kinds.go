@@ -18,8 +18,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// refusalTime is how long a forwarded port has to report that the pod refused the connection: nothing confirms one.
-const refusalTime = 500 * time.Millisecond
+// refusalTime is how long a forwarded port has, within the timeout, to report that the pod refused the connection: nothing confirms one.
+const refusalTime = 3 * time.Second
 
 // refusable is a forwarded connection, which is refused after it was opened.
 type refusable interface {
@@ -42,7 +42,7 @@ func (p *Prober) probeTCP(ctx context.Context, to Target, check release.Check) r
 	conn, err := p.dialer(to, watch)(httptrace.WithClientTrace(ctx, watch.trace()), "tcp", net.JoinHostPort(target.Hostname(), port(target)))
 	if err == nil {
 		if forwarded, ok := conn.(refusable); ok {
-			err = forwarded.Refusal(refusalTime)
+			err = forwarded.Refusal(min(refusalTime, p.options.Timeout))
 		}
 		_ = conn.Close()
 	}

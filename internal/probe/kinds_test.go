@@ -156,3 +156,31 @@ func TestReadinessAsTheKubeletSeesIt(t *testing.T) {
 		t.Errorf("got commit %q", got.Commit)
 	}
 }
+
+// accepting is a forwarded connection that keeps how long it may take to be refused.
+type accepting struct {
+	net.Conn
+	within *time.Duration
+}
+
+func (a accepting) Refusal(within time.Duration) error {
+	*a.within = within
+	return nil
+}
+
+// TestARefusalMayBeSlow, as through an API server that is far away, and never exceeds the timeout.
+func TestARefusalMayBeSlow(t *testing.T) {
+	t.Parallel()
+	for timeout, want := range map[time.Duration]time.Duration{0: 3 * time.Second, time.Second: time.Second} {
+		var within time.Duration
+		dial := func(context.Context) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			_ = theirs.Close()
+			return accepting{ours, &within}, nil
+		}
+		got := New(Options{Timeout: timeout}).Probe(t.Context(), Target{Base: "http://10.0.0.7:8080", Dial: dial}, release.Check{Kind: release.CheckTCP})
+		if !got.OK() || within != want {
+			t.Errorf("timeout %s: waited %s, want %s; got %+v", timeout, within, want, got)
+		}
+	}
+}
