@@ -186,8 +186,9 @@ func (a *asker) outsideRequests(ctx context.Context, checks []release.Check) (re
 	if len(addresses) == 0 {
 		addresses = []string{""}
 	}
+	namesNone := len(checks) == 1 && checks[0].Kind == release.CheckTCP // the pods name their commit
 	for _, address := range addresses {
-		requests = append(requests, request{Endpoint: release.Endpoint{Base: a.URL, Address: address}, checks: checks, anyCommit: a.AnyCommit})
+		requests = append(requests, request{Endpoint: release.Endpoint{Base: a.URL, Address: address}, checks: checks, anyCommit: a.AnyCommit || namesNone})
 	}
 	return requests
 }
@@ -330,8 +331,9 @@ func (a *asker) insideRequest(pod release.BackendPod, host string) request {
 	return to
 }
 
-// outsideCheck returns the check for the release's URL if there is no checks file: the readiness probe of the pods if the URL is that
-// of a Service that leads to the probe's port, otherwise routeCheck.
+// outsideCheck is what stands for the readiness of a release at its URL: the pods' own check if the URL is a Service's that leads to
+// the port of the probe, and else that something answers. A certificate that only the pods are asked with need not fit the address, which is
+// connected to instead.
 func outsideCheck(backends release.Backends, url string) release.Check {
 	for _, service := range backends.Services {
 		if service.URL != url || url == "" {
@@ -339,7 +341,7 @@ func outsideCheck(backends release.Backends, url string) release.Check {
 		}
 		for _, endpoint := range service.Endpoints {
 			for _, pod := range backends.Pods {
-				if pod.Pod == endpoint.Pod && pod.Port == endpoint.Port && pod.Check.Kind == release.CheckHTTP {
+				if pod.Pod == endpoint.Pod && pod.Port == endpoint.Port && pod.Check.Kind == release.CheckHTTP && !pod.HTTPS {
 					return pod.Check
 				}
 				if pod.Pod == endpoint.Pod && pod.Port == endpoint.Port {

@@ -131,6 +131,11 @@ func TestTheOutsideIsAskedWhatFits(t *testing.T) {
 			return release.Backends{Pods: []release.BackendPod{pod}, Services: []release.BackendService{backendService("shop", "http://lb", "a")}}
 		}
 	}
+	secure := func() release.Backends {
+		backends := pods(8080)()
+		backends.Pods[0].HTTPS = true
+		return backends
+	}
 	for name, test := range map[string]struct {
 		url      string
 		backends func() release.Backends
@@ -138,6 +143,7 @@ func TestTheOutsideIsAskedWhatFits(t *testing.T) {
 	}{
 		"a Service that leads to the probe's port": {"http://lb", pods(8080), "readiness /ready"},
 		"a Service that leads to another port":     {"http://lb", pods(8081), "GET /"},
+		"a Service of pods that speak HTTPS":       {"http://lb", secure, "tcp"},
 		"an Ingress":                               {"http://ingress", pods(8080), "GET /"},
 	} {
 		fake := &fakeDeps{url: test.url, backends: test.backends, defaultChecks: true, liveImage: image(t), answers: []release.Answer{answerFrom(commit)}}
@@ -145,6 +151,15 @@ func TestTheOutsideIsAskedWhatFits(t *testing.T) {
 		if err != nil || result.Report.Answers[0].Check != test.want {
 			t.Errorf("%s: got %+v, %v", name, result.Report.Answers, err)
 		}
+	}
+	connected := &fakeDeps{url: "http://lb", backends: secure, defaultChecks: true, liveImage: image(t), answer: func(_ time.Time, endpoint string) release.Answer {
+		if endpoint == "" {
+			return release.Answer{Stage: release.StageDone}
+		}
+		return answerFrom(commit)
+	}}
+	if result, err := connected.run(t, "--release", "shop", "--environment", "staging", "--expect-commit", commit.String(), "--commit-from", "header:X-Build"); err != nil {
+		t.Errorf("a connection names no commit: got %+v, %v", result.Report.Answers, err)
 	}
 	fake := &fakeDeps{defaultChecks: true, answers: []release.Answer{answerFrom(commit)}}
 	if result, err := fake.run(t, "--url", "http://shop.example"); err != nil || result.Report.Answers[0].Check != "home" {
