@@ -99,10 +99,11 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	pods, ready, err := confirmPods(ctx, settings, deps)
+	pods, ready, held, err := confirmPods(ctx, settings, deps)
 	if err != nil {
 		return Result{}, err
 	}
+	subject.AnyCommit = held
 	judged := liveRevision(ctx, settings, deps)
 	report, err := runRounds(ctx, subject, warmUp{over: ready}, settings, deps)
 	if err != nil {
@@ -110,12 +111,15 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	}
 	result := Result{Verdict: report.Verdict, Digest: settings.Image.Digest, Report: report}
 	if report.Verdict == release.Pass { // only a pass needs to know that no other digest came up meanwhile
-		if _, _, err := confirmPods(ctx, settings, deps); err != nil {
+		if _, _, _, err := confirmPods(ctx, settings, deps); err != nil {
 			return result, err
 		}
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return result, interrupted(report)
+	}
+	if held && report.Verdict == release.Fail { // the answers may be those of another image
+		return result, verdictError(report)
 	}
 	markRevision(ctx, judged, report.Verdict, settings, deps)
 	reportUnproved(subject, report, settings, deps)

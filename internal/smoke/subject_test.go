@@ -274,3 +274,34 @@ func TestEndpointsThatLag(t *testing.T) {
 		t.Errorf("got %q, %v", result.Verdict, err)
 	}
 }
+
+// TestPodsThatAreHeldBack by a partition may name another commit, and their failure is not taken for the image's.
+func TestPodsThatAreHeldBack(t *testing.T) {
+	t.Parallel()
+	held := backendPod("b")
+	held.Runs, held.Held = false, true
+	for name, test := range map[string]struct {
+		old    release.Answer
+		want   release.Verdict
+		marked int
+	}{
+		"another commit": {answerFrom(olderCommit), release.Pass, 1},
+		"broken":         {release.Answer{Stage: release.StageCheck, Wrong: []string{"status: 500"}}, release.Fail, 0},
+	} {
+		fake := &fakeDeps{live: 4, url: "none", defaultChecks: true, revision: commit.String(),
+			pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest, Ready: true}, {Pod: "b", ImageID: "shop:v1", Held: "the StatefulSet's partition is 1", Ready: true}}},
+			backends: func() release.Backends {
+				return release.Backends{Pods: []release.BackendPod{backendPod("a"), held}, Services: []release.BackendService{backendService("shop", "", "a", "b")}}
+			},
+			answer: func(_ time.Time, endpoint string) release.Answer {
+				if endpoint == "pod b:8081" {
+					return test.old
+				}
+				return answerFrom(commit)
+			}}
+		result, err := fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--timeout", "30s", "--patience", "2s")
+		if result.Verdict != test.want || len(fake.marked) != test.marked || len(fake.recorded) != test.marked {
+			t.Errorf("%s: got %q, %v, marked %v, recorded %v", name, result.Verdict, err, fake.marked, fake.recorded)
+		}
+	}
+}

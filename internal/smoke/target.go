@@ -128,28 +128,28 @@ type contents struct {
 }
 
 // confirmPods lists the pods that run the image, and fails unless every pod that is meant to runs it, and at least one does. Without
-// an image it does nothing. Ready reports whether one of them is ready.
-func confirmPods(ctx context.Context, settings Settings, deps Deps) (pods []string, ready bool, err error) {
+// an image it does nothing. Ready reports whether one of them is ready, held whether others are meant to stay at an older revision.
+func confirmPods(ctx context.Context, settings Settings, deps Deps) (pods []string, ready, held bool, err error) {
 	if settings.Image.IsZero() {
-		return nil, false, nil
+		return nil, false, false, nil
 	}
 	running, err := deps.Cluster.Running(ctx, settings.Namespace, settings.Release, settings.Image)
 	if err != nil {
-		return nil, false, err
+		return nil, false, false, err
 	}
 	proof, err := running.Prove(ctx, settings.Image, contents{deps.Registry, deps.Cluster})
 	if err != nil {
-		return nil, false, err
+		return nil, false, false, err
 	}
 	problems := proof.Problems
 	if len(problems) == 0 && len(proof.Pods) == 0 {
 		problems = append([]string{fmt.Sprintf("no pod of release %q runs %s", settings.Release, settings.Image.Digest)}, proof.Notes...)
 	}
 	if len(problems) > 0 {
-		return nil, false, &release.Failure{What: strings.Join(problems, "; "), Do: "deploy the image first, or wait until its rollout has finished"}
+		return nil, false, false, &release.Failure{What: strings.Join(problems, "; "), Do: "deploy the image first, or wait until its rollout has finished"}
 	}
 	for _, note := range proof.Notes {
 		deps.Reporter.Infof("%s", note)
 	}
-	return proof.Pods, slices.ContainsFunc(running.Workloads, hasReadyPod), nil
+	return proof.Pods, slices.ContainsFunc(running.Workloads, hasReadyPod), proof.Held, nil
 }
