@@ -98,8 +98,8 @@ func backendPod(pod ownedPod, workload templated, digest release.Digest) release
 		}
 	}
 	for _, container := range asked {
-		if port := firstPort(container); port != 0 {
-			result.Check, result.Port = release.Check{Name: "GET /", Path: "/", Method: "GET", StatusBelow: 500}, port
+		if port, isHTTP := firstPort(container); port != 0 {
+			result.Check, result.Port = release.Check{Name: "GET /", Path: "/", Method: "GET", StatusBelow: 500, OrTCP: !isHTTP}, port
 			result.Source = fmt.Sprintf("container %s has no readinessProbe that can be asked from outside the pod: / has to answer below 500", container.Name)
 			return result
 		}
@@ -155,18 +155,19 @@ func portOf(container core.Container, numberOrName string) int {
 	return number
 }
 
-// firstPort returns the container's port with an HTTP name, or else its first port; 0 if it declares none.
-func firstPort(container core.Container) (first int) {
+// firstPort returns the container's port with a name of HTTP, or else its first port, of which the protocol is not known; 0 if it declares
+// none.
+func firstPort(container core.Container) (first int, isHTTP bool) {
 	for _, port := range container.Ports {
 		switch {
 		case port.Protocol != "" && port.Protocol != core.ProtocolTCP:
-		case strings.HasPrefix(port.Name, "http"):
-			return int(port.ContainerPort)
+		case strings.HasPrefix(port.Name, "http"), strings.HasPrefix(port.Name, "web"):
+			return int(port.ContainerPort), true
 		case first == 0:
 			first = int(port.ContainerPort)
 		}
 	}
-	return first
+	return first, false
 }
 
 // servicesOfPods finds the release's Services that select one of the pods, with their ready endpoints.

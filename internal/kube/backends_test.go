@@ -115,6 +115,14 @@ func TestProbeOfAPod(t *testing.T) {
 		"of another host": {handler(func(h *core.ProbeHandler) {
 			h.HTTPGet = &core.HTTPGetAction{Path: "/r", Host: "169.254.169.254", Port: intstr.FromInt32(80)}
 		}), release.Check{Name: "GET /", Path: "/", Method: "GET", StatusBelow: 500}, 8080, false},
+		"exec, and a port of an unknown protocol": {func(p *core.Pod) {
+			p.Spec.Containers[0].ReadinessProbe = &core.Probe{ProbeHandler: core.ProbeHandler{Exec: &core.ExecAction{Command: []string{"true"}}}}
+			p.Spec.Containers[0].Ports = []core.ContainerPort{{Name: "grpc", ContainerPort: 9000}}
+		}, release.Check{Name: "GET /", Path: "/", Method: "GET", StatusBelow: 500, OrTCP: true}, 9000, false},
+		"exec, and a web port": {func(p *core.Pod) {
+			p.Spec.Containers[0].ReadinessProbe = nil
+			p.Spec.Containers[0].Ports = []core.ContainerPort{{Name: "grpc", ContainerPort: 9000}, {Name: "web", ContainerPort: 8000}}
+		}, release.Check{Name: "GET /", Path: "/", Method: "GET", StatusBelow: 500}, 8000, false},
 		"none": {func(p *core.Pod) { p.Spec.Containers[0].ReadinessProbe, p.Spec.Containers[0].Ports = nil, nil }, release.Check{}, 0, false},
 		"of a sidecar alone": {func(p *core.Pod) {
 			p.Spec.Containers[1].ReadinessProbe, p.Spec.Containers[0].ReadinessProbe = p.Spec.Containers[0].ReadinessProbe, nil

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -28,6 +30,13 @@ func (p *Prober) describeFailure(ctx context.Context, target *url.URL, stage rel
 		return stage, []string{activity(stage) + quote(target.Hostname()) + ": stopped before the response was complete"}
 	}
 	return stage, []string{activity(stage) + quote(target.Hostname()) + ": " + rootCause(err, p.options.Timeout)}
+}
+
+// isNotHTTP reports whether an error is how net/http sees a server of another protocol: it sends bytes that are no response, maybe before
+// the request, or it ends the connection. Source: net/http, transport.go, persistConn.readLoop and mapRoundTripError.
+func isNotHTTP(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		strings.Contains(err.Error(), "malformed HTTP") || strings.Contains(err.Error(), "server closed idle connection")
 }
 
 // refusalIn is the error of a forwarded connection that was refused after it had been opened, nil if the error is another one.

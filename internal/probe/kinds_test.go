@@ -184,3 +184,55 @@ func TestARefusalMayBeSlow(t *testing.T) {
 		}
 	}
 }
+
+// TestAnotherProtocolIsNotHTTP, whether it speaks first, answers with bytes of its own or hangs up; a failure of HTTP is none of these.
+func TestAnotherProtocolIsNotHTTP(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		serve func(net.Conn)
+		want  bool
+	}{
+		"speaks first": {func(c net.Conn) {
+			_, _ = c.Write([]byte("\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x05\x00\x00\x40\x00"))
+		}, true},
+		"answers": {func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 1024))
+			_, _ = c.Write([]byte("-ERR unknown command\r\n"))
+		}, true},
+		"hangs up": {func(c net.Conn) { _, _ = c.Read(make([]byte, 1024)) }, true},
+		"resets": {func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 1))
+			_ = c.(*net.TCPConn).SetLinger(0)
+		}, true},
+		"a short body": {func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 1024))
+			_, _ = c.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"))
+		}, false},
+		"an error": {func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 1024))
+			_, _ = c.Write([]byte("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"))
+		}, false},
+	} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = listener.Close() })
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				test.serve(conn)
+				_ = conn.Close()
+			}
+		}()
+		for range 20 {
+			got := New(Options{}).Probe(t.Context(), Target{Base: "http://" + listener.Addr().String()}, release.Check{Path: "/", StatusBelow: 500})
+			if got.OK() || got.NotHTTP != test.want {
+				t.Fatalf("%s: got %+v", name, got)
+			}
+		}
+	}
+}

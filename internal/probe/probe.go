@@ -119,6 +119,7 @@ func (p *Prober) Probe(ctx context.Context, to Target, check release.Check) rele
 	answer.Commit = commitOf(got.header.Get(p.options.CommitHeader))
 	if err != nil {
 		answer.Stage, answer.Wrong = p.describeFailure(ctx, target, stage, err)
+		answer.NotHTTP = answer.Stage == release.StageHTTP && got.status == 0 && isNotHTTP(err)
 		return answer
 	}
 	answer.Body = got.body

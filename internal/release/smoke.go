@@ -29,6 +29,7 @@ type Check struct {
 	Body            string            `yaml:"body" json:"body,omitempty"`
 	Status          int               `yaml:"status" json:"status"`
 	StatusBelow     int               `yaml:"-" json:"statusBelow,omitempty"` // instead of Status: any final status below it; redirects are not followed
+	OrTCP           bool              `yaml:"-" json:"orTCP,omitempty"`       // a guess: what does not speak HTTP has to accept a connection instead
 	GRPCService     string            `yaml:"-" json:"grpcService,omitempty"`
 	CommitField     string            `yaml:"-" json:"commitField,omitempty"` // JSONPath of the commit that the body names
 	Header          map[string]string `yaml:"header" json:"header,omitempty"` // response header: expected value
@@ -88,6 +89,7 @@ type Answer struct {
 	Spent   map[Stage]float64 `json:"spentSeconds,omitempty"`
 	Wrong   []string          `json:"wrong,omitempty"` // one line for each expectation that was not met
 	Body    []byte            `json:"-"`
+	NotHTTP bool              `json:"-"` // connected, but what answered does not speak HTTP
 
 	// OtherCommit is set if the answer contains another commit than the expected one, or if it contains none and is right in all
 	// else.

@@ -1,6 +1,7 @@
 package smoke
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -31,6 +32,7 @@ func (a *asker) runRound(ctx context.Context, settings Settings) ([]release.Answ
 // send sends the requests.
 func (a *asker) send(ctx context.Context, requests []request, settings Settings) []release.Answer {
 	answers := make([][]release.Answer, len(requests))
+	notHTTP := make([]string, len(requests))
 	slots := make(chan struct{}, maxParallel)
 	var all sync.WaitGroup
 	for i, request := range requests {
@@ -39,6 +41,10 @@ func (a *asker) send(ctx context.Context, requests []request, settings Settings)
 			defer func() { <-slots }()
 			for _, check := range settings.CommitFrom.addCheck(request.checks) {
 				answer := a.deps.Prober.Probe(ctx, request.Endpoint, check)
+				if check.OrTCP && answer.NotHTTP {
+					notHTTP[i] = strings.Join(answer.Wrong, "; ")
+					answer = a.deps.Prober.Probe(ctx, request.Endpoint, release.Check{Name: check.Name, Kind: release.CheckTCP})
+				}
 				if !request.anyCommit && (answer.Stage == release.StageDone || answer.Stage == release.StageCheck) {
 					answer = a.checkCommit(answer, settings)
 				}
@@ -47,6 +53,11 @@ func (a *asker) send(ctx context.Context, requests []request, settings Settings)
 		})
 	}
 	all.Wait()
+	for i, why := range notHTTP {
+		if why != "" {
+			a.infoOnce("%s is connected to only, because it does not answer in HTTP: %s", cmp.Or(requests[i].Name(), requests[i].Base), why)
+		}
+	}
 	return slices.Concat(answers...)
 }
 

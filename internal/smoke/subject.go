@@ -41,6 +41,9 @@ var homeCheck = release.Check{Name: "home", Path: "/", Method: "GET", Status: 20
 // routeCheck is the default check for an address that may not route the readiness probe's path to the pods.
 var routeCheck = release.Check{Name: "GET /", Path: "/", Method: "GET", StatusBelow: 500}
 
+// guessedCheck is what a port of an unknown protocol is asked.
+var guessedCheck = release.Check{Name: routeCheck.Name, Path: routeCheck.Path, Method: routeCheck.Method, StatusBelow: routeCheck.StatusBelow, OrTCP: true}
+
 // request is one endpoint with the checks that are sent to it.
 type request struct {
 	release.Endpoint
@@ -286,7 +289,7 @@ func servedPod(pod release.BackendPod, backends release.Backends) release.Backen
 	for _, service := range backends.Services {
 		for _, endpoint := range service.Endpoints {
 			if endpoint.Pod == pod.Pod {
-				pod.Backend, pod.Check = endpoint, routeCheck
+				pod.Backend, pod.Check = endpoint, guessedCheck
 				pod.Source = fmt.Sprintf("no readinessProbe that can be asked: / has to answer below %d at the port of %s", routeCheck.StatusBelow, service.Object)
 				return pod
 			}
@@ -349,6 +352,7 @@ func outsideCheck(backends release.Backends, url string) release.Check {
 				}
 			}
 		}
+		return guessedCheck // which connects to a port of the pods
 	}
 	return routeCheck
 }

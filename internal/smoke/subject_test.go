@@ -33,6 +33,7 @@ func TestPodsAreAskedOneByOne(t *testing.T) {
 	right := release.Answer{Stage: release.StageDone, Status: 200} // names no commit
 	wrong := release.Answer{Stage: release.StageCheck, Status: 500, Wrong: []string{"status: expected 200, got 500"}}
 	redirect := release.Answer{Stage: release.StageDone, Status: 308} // a gateway's own
+	notHTTP := release.Answer{Stage: release.StageHTTP, NotHTTP: true, Wrong: []string{"malformed HTTP response"}}
 	refused := release.Answer{Stage: release.StageConnect, Wrong: []string{"refused"}}
 	two := func(services ...release.BackendService) func() release.Backends {
 		return func() release.Backends {
@@ -88,11 +89,15 @@ func TestPodsAreAskedOneByOne(t *testing.T) {
 			return release.Backends{Pods: []release.BackendPod{portless}, Services: []release.BackendService{backendService("shop", "", "a")}}
 		},
 			want: release.Pass, text: "/ has to answer below 500 at the port of Service/shop", asked: []string{"pod a:8080"}},
-		"no pod is ready":             {url: "none", backends: func() release.Backends { return release.Backends{} }, want: release.Inconclusive, exit: 3, text: "no pod of release \"shop\" is ready"},
-		"a commit that must be named": {url: "none", backends: two(shop), flags: []string{"--commit-from", "header:X-Build"}, want: release.Fail, exit: 1, text: "no X-Build header"},
-		"a commit in a field":         {url: "none", backends: two(shop), flags: []string{"--commit-from", "json:/version#build.commit"}, want: release.Fail, exit: 1, text: "commit in /version [check] at pod a:8081 commit: the response has no field $['build']['commit']"},
-		"another commit is named":     {url: "none", backends: two(shop), answer: map[string]release.Answer{"pod b:8081": answerFrom(olderCommit)}, want: release.Fail, exit: 1, text: "answered by 89abcdef0123"},
-		"the commit is abbreviated":   {url: "none", backends: two(shop), answer: map[string]release.Answer{"pod b:8081": {Stage: release.StageDone, Commit: commit.String()[:8]}}, want: release.Pass},
+		"no probe, and no HTTP": {url: "http://lb", backends: func() release.Backends {
+			return release.Backends{Pods: []release.BackendPod{portless}, Services: []release.BackendService{backendService("shop", "http://lb", "a")}}
+		}, answer: map[string]release.Answer{"": notHTTP, "pod a:8080": notHTTP}, want: release.Pass, text: "pod a:8080 is connected to only, because it does not answer in HTTP: malformed", asked: []string{"", "pod a:8080"}},
+		"a probe of HTTP, and no HTTP": {url: "none", backends: two(shop), answer: map[string]release.Answer{"pod a:8081": notHTTP}, want: release.Fail, exit: 1, text: "malformed"},
+		"no pod is ready":              {url: "none", backends: func() release.Backends { return release.Backends{} }, want: release.Inconclusive, exit: 3, text: "no pod of release \"shop\" is ready"},
+		"a commit that must be named":  {url: "none", backends: two(shop), flags: []string{"--commit-from", "header:X-Build"}, want: release.Fail, exit: 1, text: "no X-Build header"},
+		"a commit in a field":          {url: "none", backends: two(shop), flags: []string{"--commit-from", "json:/version#build.commit"}, want: release.Fail, exit: 1, text: "commit in /version [check] at pod a:8081 commit: the response has no field $['build']['commit']"},
+		"another commit is named":      {url: "none", backends: two(shop), answer: map[string]release.Answer{"pod b:8081": answerFrom(olderCommit)}, want: release.Fail, exit: 1, text: "answered by 89abcdef0123"},
+		"the commit is abbreviated":    {url: "none", backends: two(shop), answer: map[string]release.Answer{"pod b:8081": {Stage: release.StageDone, Commit: commit.String()[:8]}}, want: release.Pass},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
