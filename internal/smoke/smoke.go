@@ -4,6 +4,8 @@ package smoke
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -118,7 +120,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return result, interrupted(report)
 	}
-	if held && report.Verdict == release.Fail { // the answers may be those of another image
+	if held && report.Verdict == release.Fail && !anyFails(pods, report.Answers) { // the answers may be those of another image
 		return result, verdictError(report)
 	}
 	markRevision(ctx, judged, report.Verdict, settings, deps)
@@ -138,6 +140,13 @@ func Ask(ctx context.Context, subject Subject, settings Settings, deps Deps) (Re
 		return report, interrupted(report)
 	}
 	return report, verdictError(report)
+}
+
+// anyFails reports whether one of the pods answers wrongly.
+func anyFails(pods []string, answers []release.Answer) bool {
+	return slices.ContainsFunc(answers, func(answer release.Answer) bool {
+		return !answer.OK() && slices.ContainsFunc(pods, func(pod string) bool { return strings.HasPrefix(answer.Address, "pod "+pod+":") })
+	})
 }
 
 // reportUnproved says what a pass does not prove.

@@ -285,13 +285,16 @@ func TestPodsThatAreHeldBack(t *testing.T) {
 	t.Parallel()
 	held := backendPod("b")
 	held.Runs, held.Held = false, true
+	broken := release.Answer{Stage: release.StageCheck, Wrong: []string{"status: 500"}}
 	for name, test := range map[string]struct {
 		old    release.Answer
+		image  release.Answer
 		want   release.Verdict
 		marked int
 	}{
-		"another commit": {answerFrom(olderCommit), release.Pass, 1},
-		"broken":         {release.Answer{Stage: release.StageCheck, Wrong: []string{"status: 500"}}, release.Fail, 0},
+		"another commit":      {answerFrom(olderCommit), answerFrom(commit), release.Pass, 1},
+		"broken":              {broken, answerFrom(commit), release.Fail, 0},
+		"the image is broken": {answerFrom(olderCommit), broken, release.Fail, 1},
 	} {
 		fake := &fakeDeps{live: 4, url: "none", defaultChecks: true, revision: commit.String(),
 			pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest, Ready: true}, {Pod: "b", ImageID: "shop:v1", Held: "the StatefulSet's partition is 1", Ready: true}}},
@@ -302,7 +305,7 @@ func TestPodsThatAreHeldBack(t *testing.T) {
 				if endpoint == "pod b:8081" {
 					return test.old
 				}
-				return answerFrom(commit)
+				return test.image
 			}}
 		result, err := fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--timeout", "30s", "--patience", "2s")
 		if result.Verdict != test.want || len(fake.marked) != test.marked || len(fake.recorded) != test.marked {
