@@ -27,7 +27,7 @@ func (c *collector) publish(deployment release.Deployment) {
 	c.secrets.Publish(deployment.Name, deployment.Namespace, deployment.Environment.String(), deployment.Commit.String(), deployment.Chart)
 	for _, built := range deployment.Images {
 		image := built.Image
-		c.secrets.Publish(built.Commit.String(), image.String(), image.Repository.String(), image.Repository.Host(), image.Digest.String(), strings.TrimPrefix(image.Digest.String(), "sha256:"))
+		c.secrets.PublishIdentities(built.Commit.String(), image.String(), image.Repository.String(), image.Repository.Host(), image.Digest.String(), strings.TrimPrefix(image.Digest.String(), "sha256:"))
 		c.secrets.Publish(built.Aliases...)
 	}
 	c.secrets.Publish(deployment.ValuesFiles...)
@@ -95,7 +95,7 @@ func (c *collector) revision(revision *helmrelease.Release) {
 		return
 	}
 	described := history.Describe(revision, history.Entry{})
-	c.secrets.Publish(described.Commit.String(), described.Digest.String())
+	c.secrets.PublishIdentities(described.Commit.String(), described.Digest.String())
 	c.rendered(revision.Manifest, revision.Hooks)
 	c.named(revision.Config)
 }

@@ -27,8 +27,21 @@ type Secrets struct {
 	mu       sync.RWMutex
 	secret   map[string]bool // forms of values that are secret
 	possible map[string]bool // forms of values that may be
-	public   map[string]bool
-	sorted   []string // the forms that are redacted; nil if it must be made again
+	public   map[string]bool // true for identities
+	sorted   *sorted         // what is searched for; nil if it must be made again
+}
+
+// sorted is what a text is searched for, longest first.
+type sorted struct {
+	forms  []form
+	public []string        // that a form may be a part of
+	whole  map[string]bool // those of public that are identities
+}
+
+// form is one way in which a value may appear.
+type form struct {
+	text     string
+	possible bool
 }
 
 // Add adds values that are secret: of a Secret, a token, a password. What they are made of is added too: the lines of a text, the
@@ -69,7 +82,14 @@ func (s *Secrets) add(minimum int, values []string) {
 }
 
 // Publish adds values that are no secrets, although one may be equal to them: names, commits and addresses that the run is about.
-func (s *Secrets) Publish(values ...string) {
+//
+// A value that only may be secret is shown where it is a part of a longer one of them. A secret is not: a URL may have a password.
+func (s *Secrets) Publish(values ...string) { s.publish(false, values) }
+
+// PublishIdentities is Publish for what can hold no secret: commits, digests, tags and images. No part of one is redacted.
+func (s *Secrets) PublishIdentities(values ...string) { s.publish(true, values) }
+
+func (s *Secrets) publish(whole bool, values []string) {
 	if s == nil {
 		return
 	}
@@ -79,36 +99,46 @@ func (s *Secrets) Publish(values ...string) {
 		s.public = map[string]bool{}
 	}
 	for _, value := range values {
-		if value = strings.TrimSpace(value); value != "" && !s.public[value] {
-			s.public[value], s.sorted = true, nil
+		value = strings.TrimSpace(value)
+		if known, found := s.public[value]; value != "" && (!found || whole && !known) {
+			s.public[value], s.sorted = whole, nil
 		}
 	}
 }
 
-// forms returns what is redacted, longest first.
-func (s *Secrets) forms() []string {
+// search returns what a text is searched for.
+func (s *Secrets) search() *sorted {
 	s.mu.RLock()
-	sorted := s.sorted
+	known := s.sorted
 	s.mu.RUnlock()
-	if sorted != nil {
-		return sorted
+	if known != nil {
+		return known
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sorted = []string{}
-	for form := range s.secret {
-		if !s.public[form] {
-			s.sorted = append(s.sorted, form)
+	made := &sorted{whole: map[string]bool{}}
+	for one := range s.secret {
+		if _, public := s.public[one]; !public {
+			made.forms = append(made.forms, form{one, false})
 		}
 	}
-	for form := range s.possible {
-		if !s.public[form] && !s.secret[form] && !isUsual(form) {
-			s.sorted = append(s.sorted, form)
+	for one := range s.possible {
+		if _, public := s.public[one]; !public && !s.secret[one] && !isUsual(one) {
+			made.forms = append(made.forms, form{one, true})
 		}
 	}
-	slices.SortFunc(s.sorted, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
-	return s.sorted
+	for value, whole := range s.public {
+		if len(value) > minSecret {
+			made.public, made.whole[value] = append(made.public, value), whole
+		}
+	}
+	slices.SortFunc(made.forms, func(a, b form) int { return longestFirst(a.text, b.text) })
+	slices.SortFunc(made.public, longestFirst)
+	s.sorted = made
+	return made
 }
+
+func longestFirst(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }
 
 // span is a part of a text, from and to in bytes.
 type span struct{ from, to int }
@@ -119,10 +149,44 @@ func (s *Secrets) Redact(text string) string {
 	if s == nil || text == "" {
 		return text
 	}
-	var found []span
-	for _, form := range s.forms() {
-		found = appendFinds(found, text, form)
+	return replace(text, s.search().finds(text))
+}
+
+// finds returns the places of all forms in a text, without those inside of what is public.
+func (s *sorted) finds(text string) (found []span) {
+	var possible []span
+	for _, form := range s.forms {
+		if form.possible {
+			possible = appendFinds(possible, text, form.text)
+		} else {
+			found = appendFinds(found, text, form.text)
+		}
 	}
+	if len(found)+len(possible) == 0 {
+		return nil
+	}
+	var public, whole []span
+	for _, value := range s.public {
+		places := appendPlaces(nil, text, value)
+		public = append(public, places...)
+		if s.whole[value] {
+			whole = append(whole, places...)
+		}
+	}
+	return append(outside(found, whole), outside(possible, public)...)
+}
+
+// outside returns the places that are not inside of a longer one of others.
+func outside(places, others []span) []span {
+	return slices.DeleteFunc(places, func(one span) bool {
+		return slices.ContainsFunc(others, func(other span) bool {
+			return other.from <= one.from && one.to <= other.to && one.to-one.from < other.to-other.from
+		})
+	})
+}
+
+// replace returns a text with "***" in the places.
+func replace(text string, found []span) string {
 	if len(found) == 0 {
 		return text
 	}
@@ -143,16 +207,21 @@ func (s *Secrets) Redact(text string) string {
 // maxCut is the longest part of a secret that is searched for next to an ellipsis, in bytes.
 const maxCut = 1024
 
+// appendPlaces adds the places of a value in a text.
+func appendPlaces(found []span, text, value string) []span {
+	for from := 0; ; {
+		at := strings.Index(text[from:], value)
+		if at < 0 {
+			return found
+		}
+		found = append(found, span{from + at, from + at + len(value)})
+		from += at + len(value)
+	}
+}
+
 // appendFinds adds the places of a form in a text, and those where an ellipsis follows its beginning or precedes its end.
 func appendFinds(found []span, text, form string) []span {
-	for from := 0; ; {
-		at := strings.Index(text[from:], form)
-		if at < 0 {
-			break
-		}
-		found = append(found, span{from + at, from + at + len(form)})
-		from += at + len(form)
-	}
+	found = appendPlaces(found, text, form)
 	for _, mark := range []string{ellipsis, "..."} {
 		for from := 0; ; {
 			at := strings.Index(text[from:], mark)
@@ -260,7 +329,7 @@ func (s *Secrets) Len() int {
 	if s == nil {
 		return 0
 	}
-	return len(s.forms())
+	return len(s.search().forms)
 }
 
 // merge returns the sorted union of the lists.

@@ -66,6 +66,31 @@ func TestWhatIsNoSecret(t *testing.T) {
 	}
 }
 
+// TestPartsOfWhatIsPublic: what may be secret is shown as a part of a longer public value, and a secret only as a part of an identity.
+func TestPartsOfWhatIsPublic(t *testing.T) {
+	t.Parallel()
+	const image = "r.example.com/catalog-api@sha256:0123456789abcdef"
+	s := new(Secrets)
+	s.AddPossible("catalog-api", "89abcdef")
+	s.Add("example", "canary-1", "sha256:01234567")
+	s.Publish("http://a:canary-1@shop.example.com/", "team/catalog-api", "canary-1")
+	s.Add("canary-2")
+	s.Publish("http://a:canary-2@b/")
+	s.PublishIdentities(image)
+	for shown, want := range map[string]string{
+		"at " + image + ".": "at " + image + ".", `{"image":"` + image + `"}`: `{"image":"` + image + `"}`,
+		"team/catalog-api": "team/catalog-api", "catalog-api, 89abcdef": "***, ***",
+		"http://a:canary-2@b/": "http://a:***@b/", "example": "***", "canary-1": "canary-1",
+	} {
+		if got := s.Redact(shown); got != want {
+			t.Errorf("%q becomes %q", shown, got)
+		}
+		if got := s.RedactJSON(shown); got != want {
+			t.Errorf("JSON: %q becomes %q", shown, got)
+		}
+	}
+}
+
 // TestOverlappingSecrets: of two secrets that overlap, neither shows.
 func TestOverlappingSecrets(t *testing.T) {
 	t.Parallel()

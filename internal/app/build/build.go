@@ -37,11 +37,76 @@ func Run(ctx context.Context, settings *build.Settings, run *app.RunContext) (bu
 	for _, secret := range settings.Secrets {
 		run.Mask(secret.Value)
 	}
-	return build.Run(ctx, *settings, build.Deps{
-		WorkTree: workTree{environ: run.Process.Environ}, Builder: image.New(image.Options{Environ: run.Process.Environ, Log: run.Reporter.Raw,
-			Login: registry.Login, Warn: func(line string) { run.Reporter.Warnf("%s", line) }}),
-		Registry: registry, Workspace: run.Workspace(), Reporter: run.Reporter, Now: run.Process.Now,
+	publish := publisher(run.Secrets.PublishIdentities)
+	publish(settings.Repository.String(), settings.Adopt.String(), settings.Adopt.Repository.String())
+	publish.digest(settings.Adopt.Digest)
+	result, err := build.Run(ctx, *settings, build.Deps{
+		WorkTree: publishingTree{workTree{environ: run.Process.Environ}, publish}, Builder: publishingBuilder{image.New(image.Options{Environ: run.Process.Environ, Log: run.Reporter.Raw,
+			Login: registry.Login, Warn: func(line string) { run.Reporter.Warnf("%s", line) }}), publish},
+		Registry: publishingRegistry{registry, publish}, Workspace: run.Workspace(), Reporter: run.Reporter, Now: run.Process.Now,
 	})
+	publish(result.Commit.String(), result.From.String(), result.Tag.String(), result.Image.String())
+	publish.digest(result.Digest)
+	return result, err
+}
+
+// publisher publishes what a run is about, before anything prints it.
+type publisher func(identities ...string)
+
+func (p publisher) digest(digest release.Digest) {
+	if !digest.IsZero() {
+		p(digest.String(), strings.TrimPrefix(digest.String(), "sha256:"))
+	}
+}
+
+// image publishes an image's digest, and its revision if that is a commit.
+func (p publisher) image(info release.ImageInfo) {
+	p.digest(info.Digest)
+	if commit, err := release.ParseCommit(info.Revision); err == nil {
+		p(commit.String())
+	}
+}
+
+// publishingTree publishes the commit of the work tree.
+type publishingTree struct {
+	build.WorkTree
+	publish publisher
+}
+
+func (w publishingTree) Inspect(ctx context.Context, dir, commit string) (release.Source, error) {
+	source, err := w.WorkTree.Inspect(ctx, dir, commit)
+	w.publish(source.Commit.String())
+	return source, err
+}
+
+// publishingBuilder publishes the digest of what is built.
+type publishingBuilder struct {
+	build.Builder
+	publish publisher
+}
+
+func (b publishingBuilder) Build(ctx context.Context, builder string, recipe release.Recipe, dir string) (release.Layout, error) {
+	layout, err := b.Builder.Build(ctx, builder, recipe, dir)
+	b.publish.digest(layout.Digest)
+	return layout, err
+}
+
+// publishingRegistry publishes the images that are found.
+type publishingRegistry struct {
+	build.Registry
+	publish publisher
+}
+
+func (r publishingRegistry) Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
+	info, found, err := r.Registry.Find(ctx, repository, tag)
+	r.publish.image(info)
+	return info, found, err
+}
+
+func (r publishingRegistry) Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error) {
+	info, found, err := r.Registry.Describe(ctx, image)
+	r.publish.image(info)
+	return info, found, err
 }
 
 // workTree reads git.
