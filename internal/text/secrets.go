@@ -247,9 +247,22 @@ func appendFinds(found []span, text, form string) []span {
 	return found
 }
 
-// RedactJSON redacts the strings of a JSON document, and escapes in them what a runner would read as a command ("::", "##["). Everything
-// else, including the order of fields, is unchanged: secrets and commands can only be in strings. A text that is not JSON is redacted as
-// text.
+// minKey is the least length of a secret that is redacted in the name of a field, in bytes: programs look fields up by name.
+const minKey = 12
+
+// redactKey redacts the name of a field of JSON: long secrets only.
+func (s *Secrets) redactKey(name string) string {
+	if s == nil {
+		return name
+	}
+	long := *s.search()
+	long.forms = slices.DeleteFunc(slices.Clone(long.forms), func(one form) bool { return one.possible || len(one.text) < minKey })
+	return replace(name, long.finds(name))
+}
+
+// RedactJSON redacts the strings of a JSON document, and in the names of its fields only long secrets. It writes what a runner would take for a command ("::", "##[") as escapes.
+// Everything else, the order of its fields included, stays as it is. Outside of strings, JSON has neither. What is not JSON is
+// redacted as text.
 func (s *Secrets) RedactJSON(document string) string {
 	if !json.Valid([]byte(document)) {
 		return s.Redact(document)
@@ -267,18 +280,22 @@ func (s *Secrets) RedactJSON(document string) string {
 				end++
 			}
 		}
-		redacted.WriteString(rest[:begin] + s.redactLiteral(rest[begin:end+1]))
+		redact := s.Redact
+		if strings.HasPrefix(strings.TrimLeft(rest[end+1:], " \t\r\n"), ":") {
+			redact = s.redactKey
+		}
+		redacted.WriteString(rest[:begin] + redactLiteral(rest[begin:end+1], redact))
 		rest = rest[end+1:]
 	}
 }
 
 // redactLiteral redacts a string literal of JSON.
-func (s *Secrets) redactLiteral(literal string) string {
+func redactLiteral(literal string, redact func(string) string) string {
 	var value string
 	if json.Unmarshal([]byte(literal), &value) != nil {
 		return literal
 	}
-	if safe := s.Redact(value); safe != value {
+	if safe := redact(value); safe != value {
 		if encoded, err := json.Marshal(safe); err == nil {
 			literal = string(encoded)
 		}

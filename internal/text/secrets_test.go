@@ -101,19 +101,31 @@ func TestOverlappingSecrets(t *testing.T) {
 	}
 }
 
+// TestFieldsKeepTheirNames: a short secret, or what only may be one, does not change the names of a document's fields.
+func TestFieldsKeepTheirNames(t *testing.T) {
+	t.Parallel()
+	s := new(Secrets)
+	s.Add("digest", "canary-of-a-key")
+	s.AddPossible("reusedFromWhere")
+	const document = `{"digest" : "digest", "reusedFromWhere": ["digest"], "a-canary-of-a-key": "x:"}`
+	if got, want := s.RedactJSON(document), `{"digest" : "***", "reusedFromWhere": ["***"], "a-***": "x:"}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // FuzzRedactJSON: a redacted document is one still, and nothing in it begins a command of the runner.
 func FuzzRedactJSON(f *testing.F) {
-	f.Add("::set-output name=a::b", "canary-1\n##[group]")
+	f.Add("::set-output name=a::b", "canary-12-bytes\n##[group]")
 	f.Add(`\"n123456`, "\x00\u2028")
 	f.Fuzz(func(t *testing.T, key, value string) {
 		s := new(Secrets)
-		s.Add("canary-1", "n123456")
+		s.Add("canary-12-bytes", "n123456")
 		document, err := json.MarshalIndent(map[string]string{key: value}, "", " ")
 		if err != nil {
 			t.Skip()
 		}
 		got := s.RedactJSON(string(document))
-		if !json.Valid([]byte(got)) || strings.Contains(got, "::") || strings.Contains(got, "##[") || strings.Contains(got, "canary-1") {
+		if !json.Valid([]byte(got)) || strings.Contains(got, "::") || strings.Contains(got, "##[") || strings.Contains(got, "canary-12-bytes") {
 			t.Errorf("%s becomes %s", document, got)
 		}
 	})
