@@ -191,4 +191,5 @@ func NamesSecret(name string) bool { return secretName.MatchString(name) && !Nam
 func NamesPlace(name string) bool { return placeName.MatchString(name) }
 
 // placeName matches the names of what says where a secret is, or how it is used.
-var placeName = regexp.MustCompile(`(?i)([_.-]|^|[a-z])(name|ref|refs|file|path|dir|url|uri|id|arn|enabled|provider|class|type|version)$|^existing|pullsecrets?$`)
+var placeName = regexp.MustCompile(`(?i)([_.-]|^|[a-z])(name|ref|refs|file|path|dir|url|uri|id|arn|enabled|provider|class|type|version|` +
+	`backend|domain|issuer|policy|mode|store|audience)$|^existing|pullsecrets?$`)

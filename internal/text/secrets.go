@@ -45,7 +45,7 @@ type form struct {
 }
 
 // Add adds values that are secret: of a Secret, a token, a password. What they are made of is added too: the lines of a text, the
-// strings of a JSON document, the password of a URL. Values of less than 6 bytes are left out.
+// strings of a JSON document, the password of a URL. Values of less than 6 bytes, and usual words of Kubernetes, are left out.
 func (s *Secrets) Add(values ...string) { s.add(minSecret, values) }
 
 // AddPossible adds values that often are secret, such as those of environment variables. Values of less than 8 bytes, and usual
@@ -60,7 +60,7 @@ func (s *Secrets) add(minimum int, values []string) {
 	var added []string
 	for _, value := range values {
 		for _, part := range partsOf(value) {
-			if len(part) >= minimum {
+			if len(part) >= minimum && !isUsual(part) {
 				added = append(added, formsOf(part, minimum)...)
 			}
 		}
@@ -123,7 +123,7 @@ func (s *Secrets) search() *sorted {
 		}
 	}
 	for one := range s.possible {
-		if _, public := s.public[one]; !public && !s.secret[one] && !isUsual(one) {
+		if _, public := s.public[one]; !public && !s.secret[one] {
 			made.forms = append(made.forms, form{one, true})
 		}
 	}
@@ -326,20 +326,21 @@ func escapeInvisible(literal string) string {
 // commandEscapes writes what begins a runner's command as JSON's escapes.
 var commandEscapes = strings.NewReplacer("##[", `#\u0023[`, "::", `:\u003a`)
 
-// usual are values of charts and pods that say nothing about anybody, although environment variables and assignments often have them.
+// usual are words in small letters: values of charts and pods that say nothing about anybody, although environment variables and assignments often have them.
 var usual = func() map[string]bool {
 	words := map[string]bool{}
 	for word := range strings.FieldsSeq(`production staging development localhost LoadBalancer ClusterIP NodePort ExternalName
 		RollingUpdate Recreate IfNotPresent ReadWriteOnce ReadWriteMany OnFailure ClusterFirst Guaranteed Burstable BestEffort Deployment
 		StatefulSet DaemonSet ReplicaSet Namespace ConfigMap Kubernetes kubernetes container unchanged superseded rolled-back inconclusive
 		/healthz /readyz /configs /metrics application/json text/plain text/html linux/amd64 linux/arm64 disabled enabled required
-		optional default-scheduler 127.0.0.1 UTF-8 en_US.UTF-8 registry.k8s.io docker.io ghcr.io`) {
-		words[word] = true
+		optional postgres postgresql mysql mariadb mongodb redis rabbitmq memcached root admin administrator true false yes no on off none null
+		default-scheduler 127.0.0.1 UTF-8 en_US.UTF-8 registry.k8s.io docker.io ghcr.io`) {
+		words[strings.ToLower(word)] = true
 	}
 	return words
 }()
 
-func isUsual(value string) bool { return usual[value] }
+func isUsual(value string) bool { return usual[strings.ToLower(value)] }
 
 // Len returns the number of redacted forms of all values.
 func (s *Secrets) Len() int {

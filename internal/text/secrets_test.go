@@ -51,10 +51,10 @@ func TestPartsOfSecretsAreRedacted(t *testing.T) {
 func TestWhatIsNoSecret(t *testing.T) {
 	t.Parallel()
 	s := new(Secrets)
-	s.Add("true", "8080", "payments-api")
+	s.Add("true", "8080", "payments-api", "kubernetes", "Postgres", `{"engine":"postgres","user":"administrator"}`)
 	s.AddPossible("LoadBalancer", "info", "canary-possible")
 	s.Publish("payments-api")
-	const shown = "true 8080 payments-api LoadBalancer info"
+	const shown = "true 8080 payments-api LoadBalancer info kubernetes Postgres postgres administrator localhost"
 	if got := s.Redact(shown); got != shown {
 		t.Errorf("got %q", got)
 	}
@@ -134,7 +134,8 @@ func FuzzRedactJSON(f *testing.F) {
 func TestNamesSecret(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]bool{"DB_PASSWORD": true, "apiKey": true, "Authorization": true, "secret.PASSWORD": true, "GITHUB_TOKEN": true,
-		"existingSecret": false, "secretName": false, "TOKEN_FILE": false, "imagePullSecrets": false, "PORT": false} {
+		"existingSecret": false, "secretName": false, "TOKEN_FILE": false, "imagePullSecrets": false, "PORT": false,
+		"SECRETS_BACKEND": false, "COOKIE_DOMAIN": false, "tokenIssuer": false, "PASSWORD_POLICY": false, "AUTHORIZATION_MODE": false, "credentialStore": false, "TOKEN_AUDIENCE": false} {
 		if NamesSecret(name) != want {
 			t.Errorf("%s: got %t", name, !want)
 		}
