@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -143,15 +144,30 @@ func Scalars(content string) (scalars []string) {
 }
 
 // formsOf returns the ways in which a value may appear in a text: as it is, as a sanitized text shows it, quoted by Go, JSON or YAML,
-// in a URL, and in base64. Bytes that are not valid UTF-8 appear in base64 only.
+// or as JSON within JSON, in a URL, and in base64. Bytes that are no text appear in base64 only.
 func formsOf(value string, minimum int) []string {
 	forms := base64Of(value)
 	if utf8.ValidString(value) {
+		asJSON := inner(jsonOf(value))
 		forms = append(forms, value, Line(value, NoLimit), LogLine(value, NoLimit), Lines(value, NoLimit), Line("x"+value, NoLimit)[1:],
-			inner(strconv.Quote(value)), inner(jsonOf(value)), strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(inner(jsonOf(value))),
-			strings.ReplaceAll(value, "'", "''"), percentEncoded(value), strings.ReplaceAll(percentEncoded(value), "%20", "+"))
+			inner(strconv.Quote(value)), asJSON, inner(jsonOf(asJSON)), unescapeHTML.Replace(asJSON), inner(jsonOf(unescapeHTML.Replace(asJSON))),
+			strings.ReplaceAll(value, "'", "''"))
+		forms = append(forms, percentFormsOf(value)...)
 	}
 	return slices.DeleteFunc(merge(forms), func(form string) bool { return len(form) < minimum })
+}
+
+// unescapeHTML writes JSON as an encoder that does not escape HTML.
+var unescapeHTML = strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&")
+
+// percentFormsOf returns a value as the parts of a URL and forms have it, with large and with small hex digits.
+func percentFormsOf(value string) []string {
+	forms := []string{percentEncoded(value), strings.ReplaceAll(percentEncoded(value), "%20", "+"), url.PathEscape(value),
+		strings.TrimPrefix(url.UserPassword("", value).String(), ":")}
+	for _, form := range forms {
+		forms = append(forms, percent.ReplaceAllStringFunc(form, strings.ToLower))
+	}
+	return forms
 }
 
 func jsonOf(value string) string {

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -12,16 +13,20 @@ import (
 func TestSecretsAreRedactedInEveryForm(t *testing.T) {
 	t.Parallel()
 	const value = `ca"na<ry/41 x`
+	const other = `p/s:w;r&d,e=1?q` // that URLs escape in part
 	s := new(Secrets)
-	s.Add(value)
+	s.Add(value, other)
 	quoted, _ := json.Marshal(value)
+	nested, _ := json.Marshal(string(quoted))
 	for name, shown := range map[string]string{
 		"as it is": value, "quoted": fmt.Sprintf("%q", value), "JSON": string(quoted), "URL": "ca%22na%3Cry%2F41%20x", "form": "ca%22na%3Cry%2F41+x",
+		"JSON in JSON": string(nested), "small hex digits": "ca%22na%3cry%2f41%20x", "path": url.PathEscape(other), "user": url.UserPassword("u", other).String(),
+		"path in small": strings.ToLower(url.PathEscape(other)), "user in small": strings.ToLower(url.UserPassword("u", other).String()),
 		"base64": base64.StdEncoding.EncodeToString([]byte(value)), "cut": `ca"na<r…`, "cut before": `…na<ry/41 x`,
 		"base64 of more": base64.StdEncoding.EncodeToString([]byte("u:" + value + ":z")), "one line": "it is " + value + ", twice: " + value,
 	} {
 		got := s.Redact(shown)
-		if !strings.Contains(got, Redacted) || strings.Contains(got, "na<ry") || strings.Contains(got, `ca"na`) {
+		if !strings.Contains(got, Redacted) || strings.Contains(got, "na<ry") || strings.Contains(got, `\u003cry`) || strings.Contains(got, "%3cry") || strings.Contains(got, `ca"na`) {
 			t.Errorf("%s: %q becomes %q", name, shown, got)
 		}
 	}
