@@ -22,11 +22,12 @@ func Fingerprint(ctx context.Context, environ []string, dir string, commit relea
 	if err != nil {
 		return "", err
 	}
-	for _, name := range collected.outermost.paths {
-		if path.Base(name) == attributesFile {
-			collected.add(name)
+	for _, name := range collected.paths {
+		if _, _, err := collected.find(ctx, name); err != nil { // it reads the submodules that have inputs
+			return "", err
 		}
 	}
+	collected.addAttributes(collected.outermost)
 	slices.Sort(collected.paths)
 	sum := sha256.New()
 	for _, name := range collected.paths {
@@ -42,6 +43,18 @@ func Fingerprint(ctx context.Context, environ []string, dir string, commit relea
 		}
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// addAttributes adds each .gitattributes of a tree, and of the submodules in it that were read.
+func (c *comparison) addAttributes(tree *commitTree) {
+	for _, name := range tree.paths {
+		if path.Base(name) == attributesFile {
+			c.add(tree.prefix + name)
+		}
+	}
+	for _, inner := range tree.submodules {
+		c.addAttributes(inner)
+	}
 }
 
 // collect lists the paths of the inputs, those that the commit has and those that the work tree has.

@@ -70,6 +70,13 @@ func TestFingerprintOfASubmodule(t *testing.T) {
 	if second := c.commit("second"); c.fingerprint(second, inputs) == before || c.fingerprint(first, inputs) != before {
 		t.Error("the fingerprint does not follow the commit that is named for the submodule")
 	}
+	file := release.Inputs{Files: []string{filepath.Join(c.dir, "sub/lib.go")}}
+	before = c.fingerprint(release.Commit(c.git("rev-parse", "HEAD")), file)
+	sub.write(".gitattributes", "* text eol=crlf\n")
+	sub.commit("attributes")
+	if c.fingerprint(c.commit("third"), file) == before {
+		t.Error("the fingerprint lacks the attributes of the submodule")
+	}
 }
 
 func TestAncestorsFollowTheFirstParents(t *testing.T) {
