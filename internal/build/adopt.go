@@ -98,6 +98,9 @@ func tagAdopted(ctx context.Context, tag release.Tag, settings Settings, deps De
 	if err != nil {
 		return err
 	}
+	if !state.TagDigest.IsZero() && state.TagDigest != settings.Adopt.Digest { // a mutable tag would be moved
+		return refuseOtherImage(tag, state.TagDigest, settings)
+	}
 	err = deps.Registry.Tag(ctx, settings.Repository, state, settings.Adopt.Digest, tag)
 	var taken *release.TagTakenError
 	if errors.As(err, &taken) {

@@ -22,6 +22,7 @@ type fakeDeps struct {
 	source      release.Source
 	pushed      map[release.Tag]release.ImageInfo
 	otherBuild  release.ImageInfo // what another build pushes just before this one
+	otherTag    release.ImageInfo // what another build tags before this one inspects the tag, in a repository whose tags can be moved
 	digest      release.Digest    // of the image that the builder builds
 	builds      int
 	fetched     []release.Image // bases
@@ -95,6 +96,9 @@ func (f *fakeDeps) Find(_ context.Context, _ release.Repository, tag release.Tag
 type fakeRegistry struct{ *fakeDeps }
 
 func (r fakeRegistry) Inspect(_ context.Context, _ release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
+	if !r.otherTag.Digest.IsZero() {
+		r.pushed[tag] = r.otherTag
+	}
 	for _, image := range r.pushed {
 		if image.Digest == digest {
 			return release.TagState{Found: true, Revision: image.Revision, TagDigest: r.pushed[tag].Digest}, nil
@@ -117,7 +121,7 @@ func (r fakeRegistry) Tag(_ context.Context, _ release.Repository, _ release.Tag
 	if !r.otherBuild.Digest.IsZero() {
 		r.pushed[tag] = r.otherBuild
 	}
-	if tagged, taken := r.pushed[tag]; taken && tagged.Digest != digest {
+	if tagged, taken := r.pushed[tag]; taken && tagged.Digest != digest && r.otherTag.Digest.IsZero() {
 		return &release.TagTakenError{Tag: tag, Holds: tagged.Digest, Wanted: digest}
 	}
 	for _, image := range r.pushed {

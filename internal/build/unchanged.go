@@ -64,6 +64,9 @@ func addTag(ctx context.Context, builder string, digest release.Digest, from rel
 	if err != nil || !state.Found {
 		return Result{}, false, err
 	}
+	if !state.TagDigest.IsZero() && state.TagDigest != digest { // a mutable tag would be moved
+		return findExisting(ctx, builder, settings.Repository, tag, recipe, deps)
+	}
 	err = deps.Registry.Tag(ctx, settings.Repository, state, digest, tag)
 	var taken *release.TagTakenError
 	if errors.As(err, &taken) {

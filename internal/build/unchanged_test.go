@@ -127,3 +127,20 @@ func TestRunReusesWhatAnotherRunTagged(t *testing.T) {
 		t.Errorf("got %v, want a refusal", err)
 	}
 }
+
+// A tag that another build gave is not moved where it could be.
+func TestRunMovesNoTag(t *testing.T) {
+	t.Parallel()
+	theirs := release.ImageInfo{Digest: releasetest.Digest(t, "f"), Revision: "somebody's", Inputs: "sha256:x"}
+	unchanged, adopting := afterParent(t), cleanTree(t)
+	image := release.Image{Repository: "localhost:5000/elsewhere", Digest: releasetest.Digest(t, "d")}
+	adopting.elsewhere = map[release.Image]release.ImageInfo{image: {Digest: image.Digest, Revision: commit.String()}}
+	for f, flags := range map[*fakeDeps][]string{unchanged: nil, adopting: {"--adopt", image.String()}} {
+		f.otherTag = theirs
+		_, err := f.run(t, flags...)
+		var refusal *release.Refusal
+		if !errors.As(err, &refusal) || f.pushed[release.Tag(commit)] != theirs {
+			t.Errorf("%v: got %v, the tag names %s; want a refusal", flags, err, f.pushed[release.Tag(commit)].Digest)
+		}
+	}
+}
