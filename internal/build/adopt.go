@@ -11,7 +11,7 @@ import (
 // How the commit of an image that another program built is known.
 const (
 	commitLabelled = "label" // the image's own revision label
-	commitGiven    = "given" // the setting commit; the image says nothing
+	commitGiven    = "given" // the setting commit; the image says nothing, or what its base image says
 )
 
 // adopt makes an image that another program built the image of its commit: it copies the image into the repository by digest,
@@ -25,7 +25,7 @@ func adopt(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if !found {
 		return Result{}, release.BadSetting("adopt", fmt.Sprintf("%q is not in its registry", settings.Adopt), "push it first, and give the digest that the push printed")
 	}
-	commit, known, err := adoptedCommit(described.Revision, settings)
+	commit, known, err := adoptedCommit(ctx, described.Revision, settings, deps)
 	if err != nil {
 		return Result{}, err
 	}
@@ -47,15 +47,16 @@ func adopt(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	deps.Reporter.Infof("%s is the image of commit %s in %s", settings.Adopt.Digest, commit.Short(), settings.Repository)
 	deps.Reporter.Warnf("%s", map[string]string{
 		commitLabelled: fmt.Sprintf("onedigest did not build %s: that it was built from commit %s is what its label says, and no input was compared", settings.Adopt.Digest.Short(), commit.Short()),
-		commitGiven:    fmt.Sprintf("onedigest did not build %s, and it has no revision label: that it was built from commit %s is what was given, and no input was compared", settings.Adopt.Digest.Short(), commit.Short()),
+		commitGiven:    fmt.Sprintf("onedigest did not build %s, and it has no revision label of a known commit: that it was built from commit %s is what was given, and no input was compared", settings.Adopt.Digest.Short(), commit.Short()),
 	}[known])
 	result := newResult(outcome, settings.Repository, tag, settings.Adopt.Digest, commit)
 	result.CommitFrom = known
 	return result, nil
 }
 
-// adoptedCommit returns the commit in the image's label, or the given one if there is no label, and which of them it is.
-func adoptedCommit(revision string, settings Settings) (commit release.Commit, known string, err error) {
+// adoptedCommit returns the commit in the image's label, or the given one if there is no label or another program's, and which of them it
+// is. An image without a label of its own has its base image's.
+func adoptedCommit(ctx context.Context, revision string, settings Settings, deps Deps) (commit release.Commit, known string, err error) {
 	given := release.Commit("")
 	if settings.Commit != "" {
 		if given, err = release.ParseCommit(settings.Commit); err != nil {
@@ -74,11 +75,48 @@ func adoptedCommit(revision string, settings Settings) (commit release.Commit, k
 		return "", "", &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, which is no commit", settings.Adopt, revision),
 			Do: "build it from a clean work tree, and label it with the full id of the commit"}
 	}
-	if given != "" && given != labelled {
+	if given == labelled {
+		return labelled, commitLabelled, nil
+	}
+	inherited, err := mayBeInherited(ctx, labelled, settings, deps)
+	if err != nil {
+		return "", "", err
+	}
+	if inherited && given == "" {
+		return "", "", release.BadSetting("commit", fmt.Sprintf("image %q is labelled with revision %q, which git does not know here: the label may be the base image's", settings.Adopt, revision),
+			"give the full id of the commit that the image was built from")
+	}
+	if inherited && isOwn(ctx, given, settings, deps) {
+		deps.Reporter.Warnf("image %s is labelled with revision %s, which git does not know here: the label may be the base image's, and the given commit %s is taken", settings.Adopt.Digest.Short(), labelled.Short(), given.Short())
+		return given, commitGiven, nil
+	}
+	if given != "" {
 		return "", "", &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, not with commit %s", settings.Adopt, revision, given),
 			Do: "give the commit that it was built from"}
 	}
 	return labelled, commitLabelled, nil
+}
+
+// mayBeInherited reports whether a labelled commit is none of the work tree's, if there is one.
+func mayBeInherited(ctx context.Context, labelled release.Commit, settings Settings, deps Deps) (bool, error) {
+	dir, err := deps.Workspace.Inside(settings.Context)
+	if err != nil {
+		return false, nil //nolint:nilerr // an image can be adopted without a work tree
+	}
+	_, found, err := deps.WorkTree.Object(ctx, dir, labelled)
+	return err == nil && !found, ctx.Err()
+}
+
+// isOwn reports whether git knows a commit, in a history that has all others too: in one that is cut off, the label may name a commit that
+// is missing.
+func isOwn(ctx context.Context, commit release.Commit, settings Settings, deps Deps) bool {
+	dir, err := deps.Workspace.Inside(settings.Context)
+	if err != nil || commit == "" {
+		return false
+	}
+	_, found, err := deps.WorkTree.Object(ctx, dir, commit)
+	shallow, shallowErr := deps.WorkTree.IsShallow(ctx, dir)
+	return err == nil && shallowErr == nil && found && !shallow
 }
 
 func refuseOtherImage(tag release.Tag, holds release.Digest, settings Settings) error {

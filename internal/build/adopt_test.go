@@ -1,6 +1,7 @@
 package build_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -65,5 +66,36 @@ func TestAdoptTakesNoSettingsOfABuild(t *testing.T) {
 	err := settingtest.Apply(new(build.Settings).Declare(), "--repository", "localhost/shop", "--adopt", "localhost/x@"+releasetest.Digest(t, "d").String(), "--main", "cmd/x", "--target", "y")
 	if text := fmt.Sprint(err); !strings.Contains(text, "--main") || !strings.Contains(text, "--target") || !strings.Contains(text, "built already") {
 		t.Errorf("got %v, want both settings refused", err)
+	}
+}
+
+// The label of a base image names a commit that git does not know.
+func TestRunAdoptsAnImageWithTheLabelOfItsBase(t *testing.T) {
+	t.Parallel()
+	given := []string{"--commit", commit.String()}
+	for name, test := range map[string]struct {
+		flags  []string
+		change func(f *fakeDeps)
+		known  string // "" for an error
+		want   string
+	}{
+		"given":                      {given, func(*fakeDeps) {}, "given", ""},
+		"none given":                 {nil, func(*fakeDeps) {}, "", "the label may be the base image's"},
+		"given, in a cut history":    {given, func(f *fakeDeps) { f.cutOff = true }, "", "not with commit " + commit.String()},
+		"given, known both":          {given, func(f *fakeDeps) { f.unknown = "" }, "", "not with commit " + commit.String()},
+		"none given, no work tree":   {nil, func(f *fakeDeps) { f.noTree = errors.New("no repository") }, "label", ""},
+		"the label's commit itself":  {[]string{"--commit", releasetest.Another.String()}, func(*fakeDeps) {}, "label", ""},
+		"given, and unknown as well": {given, func(f *fakeDeps) { f.shallow = true }, "", "not with commit " + commit.String()},
+	} {
+		f := cleanTree(t)
+		f.unknown = releasetest.Another
+		image := release.Image{Repository: "localhost:5000/elsewhere", Digest: releasetest.Digest(t, "d")}
+		f.elsewhere = map[release.Image]release.ImageInfo{image: {Digest: image.Digest, Revision: releasetest.Another.String()}}
+		test.change(f)
+		result, err := f.run(t, append([]string{"--adopt", image.String()}, test.flags...)...)
+		if result.CommitFrom != test.known || (err == nil) != (test.known != "") || err != nil && !strings.Contains(err.Error(), test.want) ||
+			test.known == "given" && result.Commit != commit || test.known == "label" && result.Commit != releasetest.Another {
+			t.Errorf("%s: got %+v, %v", name, result, err)
+		}
 	}
 }

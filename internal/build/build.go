@@ -25,6 +25,8 @@ type WorkTree interface {
 	Inspect(ctx context.Context, dir, commit string) (release.Source, error)
 	// Object returns the SHA-256 of a commit's object, and false if the available history lacks the commit.
 	Object(ctx context.Context, dir string, commit release.Commit) ([32]byte, bool, error)
+	// IsShallow reports whether the available history is cut off.
+	IsShallow(ctx context.Context, dir string) (bool, error)
 	// Fingerprint returns a hash of what the commit has of an image's inputs.
 	Fingerprint(ctx context.Context, dir string, commit release.Commit, inputs release.Inputs) (string, error)
 	// Ancestors returns at most limit commits before one, the nearest first, along the first parents.

@@ -36,14 +36,18 @@ type fakeDeps struct {
 	elsewhere   map[release.Image]release.ImageInfo // images of other programs
 	shallow     bool                                // the history lacks the ancestors' objects
 	found       []release.Tag
+	unknown     release.Commit // that git does not know
+	cutOff      bool           // the history is
+	noTree      error
 }
 
 func (f *fakeDeps) Inspect(context.Context, string, string) (release.Source, error) {
 	return f.source, nil
 }
 func (f *fakeDeps) Object(_ context.Context, _ string, of release.Commit) ([32]byte, bool, error) {
-	return [32]byte{of.String()[0]}, !f.shallow, nil
+	return [32]byte{of.String()[0]}, !f.shallow && of != f.unknown, f.noTree
 }
+func (f *fakeDeps) IsShallow(context.Context, string) (bool, error) { return f.cutOff, f.noTree }
 func (f *fakeDeps) Fingerprint(_ context.Context, _ string, of release.Commit, _ release.Inputs) (string, error) {
 	return f.files[of], nil
 }

@@ -106,6 +106,15 @@ func Ancestors(ctx context.Context, environ []string, dir string, commit release
 	return commits, nil
 }
 
+// IsShallow reports whether the history of the repository that dir belongs to is cut off.
+func IsShallow(ctx context.Context, environ []string, dir string) (bool, error) {
+	repo, err := open(environ, dir)
+	if err != nil {
+		return false, err
+	}
+	return repo.isShallow(ctx)
+}
+
 // Object returns the SHA-256 of a commit's object, as Source.Object; false if the repository does not have the commit.
 func Object(ctx context.Context, environ []string, dir string, commit release.Commit) ([32]byte, bool, error) {
 	repo, err := open(environ, dir)

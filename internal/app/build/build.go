@@ -120,6 +120,10 @@ func (w workTree) Object(ctx context.Context, dir string, commit release.Commit)
 	return git.Object(ctx, w.environ, dir, commit)
 }
 
+func (w workTree) IsShallow(ctx context.Context, dir string) (bool, error) {
+	return git.IsShallow(ctx, w.environ, dir)
+}
+
 func (w workTree) Fingerprint(ctx context.Context, dir string, commit release.Commit, inputs release.Inputs) (string, error) {
 	return git.Fingerprint(ctx, w.environ, dir, commit, inputs)
 }
