@@ -133,6 +133,10 @@ func collectSettings(secrets *text.Secrets, set *setting.Set) {
 			default:
 				secrets.Add(text.PasswordOf(given))
 				secrets.Publish(given)
+				if _, image, named := strings.Cut(given, "="); named && strings.HasPrefix(declared.Name, "image") { // web=REPOSITORY@DIGEST
+					given = image
+					secrets.Publish(image)
+				}
 				repository, digest, _ := strings.Cut(given, "@")
 				secrets.Publish(repository, digest)
 			}

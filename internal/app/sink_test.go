@@ -1,0 +1,29 @@
+package app
+
+import (
+	"testing"
+
+	"github.com/onedigest/onedigest/internal/setting"
+	"github.com/onedigest/onedigest/internal/setting/settingtest"
+	"github.com/onedigest/onedigest/internal/text"
+)
+
+// TestNamedImagesAreNoSecrets: the image of a named setting is public without its name, and what any other setting assigns is not.
+func TestNamedImagesAreNoSecrets(t *testing.T) {
+	t.Parallel()
+	const image = "r.example.com/catalog-api@sha256:0123456789abcdef"
+	var texts []string
+	set := new(setting.Set)
+	setting.List(set, &texts, setting.Setting{Name: "image", Help: "An image"}, setting.Text)
+	setting.List(set, &texts, setting.Setting{Name: "url", Help: "An address"}, setting.Text)
+	if err := settingtest.Apply(set, "--image", "web="+image, "--url", "http://a/?token=canary-token-1"); err != nil {
+		t.Fatal(err)
+	}
+	secrets := new(text.Secrets)
+	secrets.Add("r.example.com/catalog-api", "canary-token-1")
+	secrets.AddPossible("catalog-api")
+	collectSettings(secrets, set)
+	if got, want := secrets.Redact("r.example.com/catalog-api is "+image+" canary-token-1"), "r.example.com/catalog-api is "+image+" ***"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
