@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"regexp"
 	"strings"
 	"time"
 
@@ -133,10 +134,10 @@ func (r Renderer) renderInChild(ctx context.Context, config *rest.Config, chart 
 		return answered.Files, nil
 	case answered != nil:
 		return nil, refuse(chart, fmt.Sprintf("its templates render more than %d MiB", maxRendered>>20), "deploy it in parts, or take large content out of it")
-	case crashed(waitErr):
+	case reachedLimit(waitErr, stderr.String()):
 		return nil, refuse(chart, fmt.Sprintf("its templates need more than %d MiB of memory", asked.Memory>>20), "look for repeat, until or a loop with a large number, and for values that grow with each step")
 	}
-	return nil, fault(errors.Join(talkErr, closeErr, waitErr, errors.New(text.Line(stderr.String(), maxStderr))))
+	return nil, fault(errors.Join(talkErr, closeErr, waitErr, errors.New(text.Line(lastLine(stderr.String()), maxStderr))))
 }
 
 func fault(err error) error {
@@ -180,11 +181,23 @@ func lookUp(config *rest.Config, asked query) found {
 	return found{Content: encoded}
 }
 
-// crashed reports whether the child ended because of its limits: its watch found too large a heap, the system gave it no more
-// memory, or its stack was full.
-func crashed(err error) bool {
+// reachedLimit reports whether the child ended because of its limits: its watch found too large a heap, or the runtime says that the
+// system gave it no more memory, or that its stack was full.
+func reachedLimit(err error, stderr string) bool {
 	var exit *exec.ExitError
-	return errors.As(err, &exit) && exit.ExitCode() != exitBroken
+	if !errors.As(err, &exit) || exit.ExitCode() == exitBroken {
+		return false
+	}
+	return exit.ExitCode() == exitMemory || outOfMemory.MatchString(stderr)
+}
+
+// outOfMemory matches the Go runtime's messages about memory that it cannot have, and not those about an invalid address. Source: runtime/malloc.go, runtime/stack.go and runtime/os_linux.go.
+var outOfMemory = regexp.MustCompile(`(out of|allocate|summary|metadata) memory|cannot map pages|stack (overflow|exceeds)|failed to create new OS thread`)
+
+// lastLine returns the last line of a text that is not empty.
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return text[strings.LastIndexByte(text, '\n')+1:]
 }
 
 // firstBytes keeps the first bytes written to it.

@@ -155,6 +155,26 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestACrashIsAFault: a child that ends by anything but a limit says so by its last line.
+func TestACrashIsAFault(t *testing.T) {
+	t.Parallel()
+	chart := chartOf("shop", map[string]string{"a.yaml": "x"})
+	for script, want := range map[string]string{
+		"echo one >&2; printf 'exec \033[2Jformat error\n\n' >&2; exit 126": "format error",
+		"kill -KILL $$": "signal: killed",
+		"echo 'panic: runtime error: invalid memory address or nil pointer dereference' >&2; exit 2": "invalid memory address",
+		"exit 13":       "", "echo 'fatal error: runtime: out of memory' >&2; exit 2": "",
+		"echo 'runtime: goroutine stack exceeds 1000000000-byte limit' >&2; exit 2": "",
+	} {
+		_, err := Renderer{Command: []string{"/bin/sh", "-c", "cat >/dev/null & " + script}}.Render(t.Context(), nil, chart, valuesOf(t, chart, nil))
+		var fault *release.Fault
+		var input *release.InputError
+		if want == "" && !errors.As(err, &input) || want != "" && (!errors.As(err, &fault) || !strings.Contains(err.Error(), want) || strings.ContainsAny(err.Error(), "\x1b") || strings.Contains(err.Error(), "one")) {
+			t.Errorf("%s: got %v", script, err)
+		}
+	}
+}
+
 // TestLookups checks that the child's lookups ask the cluster as Helm's do.
 func TestLookups(t *testing.T) {
 	t.Parallel()
