@@ -137,7 +137,7 @@ func (r Renderer) renderInChild(ctx context.Context, config *rest.Config, chart 
 	case reachedLimit(waitErr, stderr.String()):
 		return nil, refuse(chart, fmt.Sprintf("its templates need more than %d MiB of memory", asked.Memory>>20), "look for repeat, until or a loop with a large number, and for values that grow with each step")
 	}
-	return nil, fault(errors.Join(talkErr, closeErr, waitErr, errors.New(text.Line(lastLine(stderr.String()), maxStderr))))
+	return nil, fault(errors.Join(talkErr, closeErr, waitErr, errors.New(text.Line(reason(stderr.String()), maxStderr))))
 }
 
 func fault(err error) error {
@@ -191,13 +191,18 @@ func reachedLimit(err error, stderr string) bool {
 	return exit.ExitCode() == exitMemory || outOfMemory.MatchString(stderr)
 }
 
-// outOfMemory matches the Go runtime's messages about memory that it cannot have, and not those about an invalid address. Source: runtime/malloc.go, runtime/stack.go and runtime/os_linux.go.
-var outOfMemory = regexp.MustCompile(`(out of|allocate|summary|metadata) memory|cannot map pages|stack (overflow|exceeds)|failed to create new OS thread`)
+// outOfMemory matches the Go runtime's messages about memory that it cannot have, and not those about an invalid address. Source: runtime/malloc.go, runtime/stack.go, runtime/os_linux.go, runtime/cgo.
+var outOfMemory = regexp.MustCompile(`(out of|allocate|summary|metadata) memory|cannot map pages|stack (overflow|exceeds)|failed to create new OS thread|pthread_create failed`)
 
-// lastLine returns the last line of a text that is not empty.
-func lastLine(text string) string {
-	text = strings.TrimSpace(text)
-	return text[strings.LastIndexByte(text, '\n')+1:]
+// reason returns the line in which the Go runtime says why it ends a process, before the stacks, or the last line of any other text.
+func reason(stderr string) string {
+	stderr = strings.TrimSpace(stderr)
+	for line := range strings.Lines(stderr) {
+		if strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "SIG") {
+			return line
+		}
+	}
+	return stderr[strings.LastIndexByte(stderr, '\n')+1:]
 }
 
 // firstBytes keeps the first bytes written to it.
