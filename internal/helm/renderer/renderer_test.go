@@ -165,6 +165,7 @@ func TestACrashIsAFault(t *testing.T) {
 		"echo 'panic: runtime error: invalid memory address or nil pointer dereference' >&2; exit 2":     "invalid memory address",
 		"printf 'panic: a bug\n\ngoroutine 1:\nmain.main()\n' >&2; exit 2":                               "panic: a bug",
 		"echo 'runtime/cgo: pthread_create failed: Resource temporarily unavailable' >&2; kill -ABRT $$": "",
+		"echo 'SIGSEGV: segmentation violation' >&2; exit 2":                                             "",
 		"exit 13": "", "echo 'fatal error: runtime: out of memory' >&2; exit 2": "",
 		"echo 'runtime: goroutine stack exceeds 1000000000-byte limit' >&2; exit 2": "",
 	} {
