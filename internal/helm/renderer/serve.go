@@ -48,6 +48,9 @@ func Serve(in io.Reader, out io.Writer) int {
 	for {
 		select {
 		case code := <-done:
+			if code == exitDone && heap() > asked.Memory {
+				return exitMemory // it ended between two looks
+			}
 			return code
 		case <-time.After(watchInterval):
 			if heap() > asked.Memory {
