@@ -57,7 +57,7 @@ const (
 func provocations() map[string]broken {
 	pulls, zeros := regexp.MustCompile(`proxy waits: (ErrImagePull|ImagePullBackOff)`), strings.Repeat("0", 64)
 	all := map[string]broken{
-		"image absent": {values: `sidecars: [{name: proxy, image: "REGISTRY/shop@sha256:` + zeros + `"}]`, sign: pulls,
+		"image absent": {values: `sidecars: [{name: proxy, image: "REGISTRY/absent@sha256:` + zeros + `"}]`, sign: pulls,
 			code: causes.ImageNotPulled, kind: "Pod", container: "proxy", message: "not found"},
 		"image name": {values: `sidecars: [{name: proxy, image: "REGISTRY/Shop"}]`, sign: regexp.MustCompile(`proxy waits: InvalidImageName`),
 			code: causes.ImageNameInvalid, kind: "Pod", container: "proxy", reason: "InvalidImageName", message: "invalid reference format"},

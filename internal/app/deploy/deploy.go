@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
@@ -79,11 +80,15 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 	if err != nil {
 		return deploy.Result{}, err
 	}
-	scratch, removeScratch, err := run.Workspace().Scratch()
-	if err != nil {
-		return deploy.Result{}, err
-	}
-	defer removeScratch()
+	removeScratch := func() {}
+	defer func() { removeScratch() }()
+	scratch := sync.OnceValues(func() (dir string, err error) { // only for charts that are fetched: a run that is killed leaves it
+		dir, remove, err := run.Workspace().Scratch()
+		if err == nil {
+			removeScratch = remove
+		}
+		return dir, err
+	})
 	charts := source.New(source.Options{Registry: registry, Inside: run.Workspace().Inside, Scratch: scratch, Hosts: settings.ChartHosts,
 		Common: commonChart(run.Process.Getenv("GITHUB_ACTION_PATH"))})
 	commits := newCommits(run, settings.GitHubToken)

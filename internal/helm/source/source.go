@@ -40,7 +40,7 @@ type Registry interface {
 type Options struct {
 	Registry Registry
 	Inside   func(path string) (string, error) // resolves a path of the work tree
-	Scratch  string                            // directory for charts that are fetched or completed
+	Scratch  func() (dir string, err error)    // makes a directory for charts that are fetched or completed; called for each of them
 	Common   string                            // the common chart, where the work tree has none; "": there is none
 	Hosts    []string                          // host or host:port each, that may be private or speak plain HTTP
 }
@@ -179,7 +179,11 @@ func unreachable(err error, format string, subjects ...any) error {
 
 // write writes files into a new directory. Without .helmignore: what it excludes is left out already, or is part of a package.
 func (f *Finder) write(files []*loader.BufferedFile) (string, error) {
-	dir, err := os.MkdirTemp(f.options.Scratch, "chart-")
+	scratch, err := f.options.Scratch()
+	if err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp(scratch, "chart-")
 	if err != nil {
 		return "", err
 	}

@@ -157,7 +157,8 @@ func (w *world) inside(path string) (string, error) {
 
 // finder allows the hosts of the tests unless told otherwise.
 func (w *world) finder(change ...func(*Options)) *Finder {
-	options := Options{Registry: registry.New(registry.Options{}), Inside: w.inside, Scratch: w.t.TempDir(), Hosts: []string{w.host(), "127.0.0.1"}}
+	scratch := w.t.TempDir()
+	options := Options{Registry: registry.New(registry.Options{}), Inside: w.inside, Scratch: func() (string, error) { return scratch, nil }, Hosts: []string{w.host(), "127.0.0.1"}}
 	for _, one := range change {
 		one(&options)
 	}
