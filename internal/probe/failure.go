@@ -36,7 +36,8 @@ func (p *Prober) describeFailure(ctx context.Context, target *url.URL, stage rel
 // the request, or it ends the connection. Source: net/http, transport.go, persistConn.readLoop and mapRoundTripError.
 func isNotHTTP(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
-		strings.Contains(err.Error(), "malformed HTTP") || strings.Contains(err.Error(), "server closed idle connection")
+		strings.Contains(err.Error(), "malformed HTTP") || strings.Contains(err.Error(), "server closed idle connection") ||
+		strings.Contains(err.Error(), "readLoopPeekFailLocked") // bytes came before the request was sent
 }
 
 // refusalIn is the error of a forwarded connection that was refused after it had been opened, nil if the error is another one.
