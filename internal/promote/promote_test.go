@@ -180,6 +180,23 @@ func TestRunFindsAReusedImage(t *testing.T) {
 	}
 }
 
+// TestRunTagsALaterCommit: in another repository, deploy accepts the image as the later commit's by its tag.
+func TestRunTagsALaterCommit(t *testing.T) {
+	t.Parallel()
+	registry, settings := provedImage(t)
+	digest, target := settings.Image.Digest, release.Repository("localhost:6000/prod/shop")
+	registry.found = &release.ImageInfo{Digest: digest, Revision: commit.String(), Inputs: "sha256:x"}
+	settings = promote.Settings{Repository: settings.Image.Repository, Commit: otherCommit, TargetRepository: target, To: "production", From: "staging", MaxAge: settings.MaxAge}
+	for range 2 {
+		if _, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if held := registry.tags[target.String()+":"+otherCommit.String()]; held != digest {
+		t.Errorf("the later commit's tag holds %v", held)
+	}
+}
+
 func TestRunMovesTheMovingTag(t *testing.T) {
 	t.Parallel()
 	registry, settings := provedImage(t)

@@ -95,6 +95,21 @@ func copyTo(ctx context.Context, settings Settings, record release.Digest, deps 
 	return tagInPlace(ctx, target, state, settings.Tag, deps.Registry)
 }
 
+// tagLaterCommit gives the image the given commit's tag in another target repository, if it is an earlier commit's image: deploy accepts it
+// as the commit's only by that tag.
+func tagLaterCommit(ctx context.Context, settings Settings, commit release.Commit, registry Registry) error {
+	if settings.Commit == "" || settings.Commit == commit || settings.TargetRepository == settings.Image.Repository {
+		return nil
+	}
+	target, tag := settings.TargetRepository.At(settings.Image.Digest), release.Tag(settings.Commit)
+	state, err := registry.Inspect(ctx, target.Repository, target.Digest, tag)
+	if err != nil {
+		return err
+	}
+	_, err = tagInPlace(ctx, target, state, tag, registry)
+	return err
+}
+
 // moveTag points the moving tag at the image in the target repository.
 func moveTag(ctx context.Context, settings Settings, deps Deps) error {
 	target := settings.TargetRepository.At(settings.Image.Digest)
