@@ -88,7 +88,7 @@ func (f *Finder) download(ctx context.Context, repository, name, version string,
 			return nil, release.BadSetting(settingChart, err.Error(), "correct the repository in Chart.yaml")
 		}
 		if !trusted {
-			if err := f.web.checkHost(at.Host()); err != nil {
+			if err := f.web.checkResolved(ctx, at.Host()); err != nil {
 				return nil, err
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -270,6 +271,28 @@ func TestDependencies(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(w.tree, "charts/umbrella/charts/web-1.2.3.tgz")); err == nil {
 		t.Error("the work tree was changed")
+	}
+}
+
+// TestNamesOfPrivateAddressesAreRefused for dependencies that a chart names, unless the user allows the host.
+func TestNamesOfPrivateAddressesAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		allowed []string
+		address string
+		fails   error
+		refused bool
+	}{
+		"private": {nil, "10.1.2.3", nil, true}, "metadata": {nil, "169.254.169.254", nil, true}, "public": {nil, "192.0.2.1", nil, false},
+		"allowed": {[]string{"charts.example.com"}, "10.1.2.3", nil, false}, "no name": {nil, "0.0.0.0", errors.New("no such host"), false},
+	} {
+		w := newWeb(test.allowed)
+		w.resolve = func(context.Context, string, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr(test.address)}, test.fails
+		}
+		if err := w.checkResolved(t.Context(), "charts.example.com"); (err != nil) != test.refused {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 }
 

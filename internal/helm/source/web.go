@@ -26,10 +26,11 @@ type web struct {
 	allowed []string
 	known   *http.Client // for hosts that the user has named
 	strange *http.Client // for all others
+	resolve func(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
 func newWeb(allowed []string) *web {
-	w := &web{allowed: allowed}
+	w := &web{allowed: allowed, resolve: net.DefaultResolver.LookupNetIP}
 	w.known, w.strange = w.client(refuseMetadata), w.client(refuseInside)
 	return w
 }
@@ -88,6 +89,25 @@ func (w *web) checkHost(host string) error {
 	u := &url.URL{Host: host}
 	if isPrivate(u.Hostname()) && !w.isAllowed(u) {
 		return release.BadSetting(settingChart, fmt.Sprintf("a dependency leads to %q, inside a private network", host), fmt.Sprintf("if that is meant, give --chart-host %s", host))
+	}
+	return nil
+}
+
+// checkResolved refuses a host that a chart names if it is private or a name of a private address. A name that changes its address between
+// this look and the request is not found out: the registry's client connects by itself.
+func (w *web) checkResolved(ctx context.Context, host string) error {
+	if err := w.checkHost(host); err != nil || w.isAllowed(&url.URL{Host: host}) {
+		return err
+	}
+	addresses, err := w.resolve(ctx, "ip", (&url.URL{Host: host}).Hostname())
+	if err != nil {
+		return nil //nolint:nilerr // the request will fail, or a proxy looks the name up
+	}
+	for _, address := range addresses {
+		var blocked *blockedError
+		if errors.As(refuseInside(address.Unmap()), &blocked) {
+			return release.BadSetting(settingChart, fmt.Sprintf("a dependency leads to %q, which is %s", host, blocked), fmt.Sprintf("if that is meant, give --chart-host %s", host))
+		}
 	}
 	return nil
 }
