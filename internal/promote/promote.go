@@ -78,7 +78,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if result.Outcome, err = tagImage(ctx, settings, evidence, deps); err != nil {
 		return result, err
 	}
-	if err = tagLaterCommit(ctx, settings, evidence.Commit, deps.Registry); err != nil {
+	if err := tagLaterCommit(ctx, settings, evidence.Commit, deps.Registry); err != nil {
 		return result, err
 	}
 	deps.Reporter.Infof("%s: %s is %s in %s", result.Outcome, result.Tag, result.Digest, settings.TargetRepository)
