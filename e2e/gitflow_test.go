@@ -111,10 +111,11 @@ func inputsOf(verb string, environ []byte) map[string]string {
 
 const rehearsed = "registry.example.com/team/shop"
 
-// production is what both workflows do behind the production environment, after promote.
-func (r rehearsal) production(more map[string]string) []map[string]string {
+// production is what both workflows do behind the production environment, after promote: they deploy the chart and the values of a commit,
+// which may be a later one than the image's.
+func (r rehearsal) production(commit string, more map[string]string) []map[string]string {
 	image := rehearsed + "@" + builtDigest
-	deploy := map[string]string{"verb": "deploy", "environment": "production", "image": image, "commit": r.built, "release": "shop"}
+	deploy := map[string]string{"verb": "deploy", "environment": "production", "image": image, "commit": commit, "release": "shop"}
 	maps.Copy(deploy, more)
 	return []map[string]string{deploy, {"verb": "smoke", "environment": "production", "image": image, "expect-commit": r.built, "release": "shop"}}
 }
@@ -123,8 +124,8 @@ func (r rehearsal) staging(commit string) []map[string]string {
 	image := rehearsed + "@" + builtDigest
 	return []map[string]string{
 		{"verb": "build", "repository": rehearsed, "context": "app", "builder": "go", "commit": commit},
-		{"verb": "deploy", "environment": "staging", "image": image, "commit": r.built, "release": "shop", "values": "terraform/staging/values-staging.yaml", "rehearsed": "newest"},
-		{"verb": "smoke", "environment": "staging", "image": image, "expect-commit": r.built, "release": "shop"},
+		{"verb": "deploy", "environment": "staging", "image": image, "commit": commit, "release": "shop", "values": "terraform/staging/values-staging.yaml", "rehearsed": "newest"},
+		{"verb": "smoke", "environment": "staging", "image": image, "release": "shop"},
 	}
 }
 
@@ -138,7 +139,7 @@ func TestDeploymentWorkflow(t *testing.T) {
 		return map[string]string{"verb": "deploy", "environment": environment, "release": "shop", "rollback-failed-smoke": "true"}
 	}
 	ofTheRun := map[string]string{"values": "terraform/production/values-production.yaml", "rehearsed": "newest"}
-	whole := slices.Concat(r.staging(commit), []map[string]string{promote}, r.production(ofTheRun))
+	whole := slices.Concat(r.staging(commit), []map[string]string{promote}, r.production(commit, ofTheRun))
 	for _, test := range []struct {
 		name, fail, superseded string
 		want                   []map[string]string
@@ -195,7 +196,7 @@ func TestPromoteWorkflow(t *testing.T) {
 			for name, value := range test.want {
 				promote[name] = value
 			}
-			if diff := cmp.Diff(slices.Concat([]map[string]string{promote}, r.production(ofThePromoted)), got); diff != "" {
+			if diff := cmp.Diff(slices.Concat([]map[string]string{promote}, r.production(r.promoted, ofThePromoted)), got); diff != "" {
 				t.Errorf("the verbs were run otherwise (-want +got):\n%s\n%s", diff, log)
 			}
 			if _, err := os.Stat(canary); err == nil {
