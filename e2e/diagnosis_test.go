@@ -29,7 +29,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// named tells a cause that was found from one that was only found at the timeout, besides the time for which it is tolerated. How fast it is on
+// named separates a cause that was found early from one found at the timeout, besides the time for which it is tolerated. How fast it is on
 // this machine is logged.
 const named = 30 * time.Second
 
