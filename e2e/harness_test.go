@@ -82,7 +82,7 @@ func up() (err error) {
 		return err
 	}
 	site.registry = fmt.Sprintf("127.0.0.1:%d", port)
-	if err := program("localaws", "up", "--addr", site.registry, "--dir", filepath.Join(site.dir, "aws"), "--repository", "shop=IMMUTABLE", "--repository", "worker=IMMUTABLE"); err != nil {
+	if err := program("localaws", "up", "--addr", site.registry, "--dir", filepath.Join(site.dir, "aws"), "--repository", "shop=IMMUTABLE", "--repository", "worker=IMMUTABLE", "--repository", "adopted=IMMUTABLE"); err != nil {
 		return err
 	}
 	lines, err := output("localaws", "env", "--dir", filepath.Join(site.dir, "aws"))
