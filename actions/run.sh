@@ -72,7 +72,9 @@ mkdir -p -- "$dir" "$shared/home" "$shared/tmp"
 
 # The caches are new in every job. Modules that another cache has are copied from it, and from GOPROXY otherwise: go.sum, and the
 # checksum database for toolchains, say what they must contain, so neither has to be trusted.
-proxy=${GOPROXY:-https://proxy.golang.org,direct}
+# Without GOPROXY, the go command's own default holds.
+proxy=${GOPROXY:-$(cd -- "$shared" && env -i PATH="$PATH" HOME="$shared/home" GOENV=off GOTOOLCHAIN=local "$go" env GOPROXY 2>/dev/null)} || true
+proxy=${proxy:-direct}
 seed=${GOMODCACHE:-${GOPATH:-${HOME:-}/go}/pkg/mod}/cache/download
 plain='^/[^,|%:[:space:]]+$'
 [[ ! $seed =~ $plain || ! -d $seed ]] || proxy="file://$seed|$proxy"
