@@ -29,9 +29,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// named separates a cause that was found early from one found at the timeout, besides the time for which it is tolerated. How fast it is on
-// this machine is logged.
-const named = 30 * time.Second
+// named is how soon after the cluster has reported what makes a cause final the deploy must have named it, besides the time for
+// which the cause is tolerated.
+const named = 3 * time.Second
 
 // broken is one cause, provoked by the chart testdata/charts/broken.
 type broken struct {
