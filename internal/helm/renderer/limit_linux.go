@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -21,4 +22,20 @@ func limitMemory(more uint64) {
 	}
 	limit := pages*uint64(os.Getpagesize()) + more // #nosec G115 -- a page size
 	_ = syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: limit, Max: limit})
+}
+
+// peakMemory returns the largest resident size that this program has had, in bytes; 0 if that is not known. The maximum of getrusage(2) is not
+// used, because a program inherits that of the process that started it.
+func peakMemory() uint64 {
+	content, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(content)) {
+		if size, found := strings.CutPrefix(line, "VmHWM:"); found { // in KiB (proc(5))
+			kib, _ := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(size), "kB")), 10, 64)
+			return kib << 10
+		}
+	}
+	return 0
 }

@@ -42,15 +42,14 @@ func Serve(in io.Reader, out io.Writer) int {
 		return exitBroken
 	}
 	debug.SetMemoryLimit(int64(asked.Memory) / 4 * 3) // #nosec G115 -- a few hundred MiB
-	limitMemory(asked.Memory + runtimeMemory)
+	most := asked.Memory + runtimeMemory
+	limitMemory(most)
+	channel.peak = peakMemory() + most
 	done := make(chan int, 1)
 	go func() { done <- channel.render(asked) }()
 	for {
 		select {
 		case code := <-done:
-			if code == exitDone && heap() > asked.Memory {
-				return exitMemory // it ended between two looks
-			}
 			return code
 		case <-time.After(watchInterval):
 			if heap() > asked.Memory {
@@ -71,6 +70,7 @@ func heap() uint64 {
 type channel struct {
 	decoder *json.Decoder
 	encoder *json.Encoder
+	peak    uint64 // resident size that rendering may not have exceeded, in bytes
 }
 
 func (c *channel) render(asked request) int {
@@ -83,6 +83,9 @@ func (c *channel) render(asked request) int {
 }
 
 func (c *channel) answer(files map[string]string, err error) int {
+	if peakMemory() > c.peak {
+		return exitMemory // between two measurements of the heap
+	}
 	rendered, size := answer{Files: files}, 0
 	for _, file := range files {
 		size += len(file)
