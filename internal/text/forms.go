@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -65,11 +64,11 @@ func CredentialsOf(header string) []string {
 	return credentials
 }
 
-// percentEncoded encodes every byte of a value that is not unreserved in a URL (RFC 3986, section 2.1).
-func percentEncoded(value string) string {
+// percentEncoded encodes every byte of a value that is neither unreserved in a URL (RFC 3986, section 2.1) nor one of those to keep.
+func percentEncoded(value, keep string) string {
 	var encoded strings.Builder
 	for _, b := range []byte(value) {
-		if isUnreserved(b) {
+		if isUnreserved(b) || strings.IndexByte(keep, b) >= 0 {
 			encoded.WriteByte(b)
 		} else {
 			fmt.Fprintf(&encoded, "%%%02X", b)
@@ -160,10 +159,16 @@ func formsOf(value string, minimum int) []string {
 // unescapeHTML writes JSON as an encoder that does not escape HTML.
 var unescapeHTML = strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&")
 
+// What net/url leaves as it is in a segment of a path, and in a password. Source: net/url, shouldEscape.
+const (
+	inSegment  = "$&+:=@"
+	inPassword = "$&+,;="
+)
+
 // percentFormsOf returns a value as the parts of a URL and forms have it, with large and with small hex digits.
 func percentFormsOf(value string) []string {
-	forms := []string{percentEncoded(value), strings.ReplaceAll(percentEncoded(value), "%20", "+"), url.PathEscape(value),
-		strings.TrimPrefix(url.UserPassword("", value).String(), ":")}
+	all := percentEncoded(value, "")
+	forms := []string{all, strings.ReplaceAll(all, "%20", "+"), percentEncoded(value, inSegment), percentEncoded(value, inPassword)}
 	for _, form := range forms {
 		forms = append(forms, percent.ReplaceAllStringFunc(form, strings.ToLower))
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -143,6 +144,22 @@ func TestNamesSecret(t *testing.T) {
 		"SECRETS_BACKEND": false, "COOKIE_DOMAIN": false, "tokenIssuer": false, "PASSWORD_POLICY": false, "AUTHORIZATION_MODE": false, "credentialStore": false, "TOKEN_AUDIENCE": false} {
 		if NamesSecret(name) != want {
 			t.Errorf("%s: got %t", name, !want)
+		}
+	}
+}
+
+// TestPercentFormsAreThoseOfURLs compares them with what net/url writes.
+func TestPercentFormsAreThoseOfURLs(t *testing.T) {
+	t.Parallel()
+	var all strings.Builder
+	for b := range 256 {
+		all.WriteByte(byte(b))
+	}
+	forms := percentFormsOf(all.String())
+	for name, want := range map[string]string{"query": url.QueryEscape(all.String()), "segment": url.PathEscape(all.String()),
+		"password": strings.TrimPrefix(url.UserPassword("", all.String()).String(), ":")} {
+		if !slices.Contains(forms, want) {
+			t.Errorf("%s: no form is %q", name, want)
 		}
 	}
 }
