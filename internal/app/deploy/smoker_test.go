@@ -1,22 +1,15 @@
 package deploy
 
 import (
-	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
-
-	ggcr "github.com/google/go-containerregistry/pkg/registry"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
-	"github.com/google/go-containerregistry/pkg/v1/random"
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/registry/registrytest"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
 )
@@ -60,31 +53,9 @@ func TestAFailedSmokeIsRecorded(t *testing.T) {
 // pushImage pushes an image to a registry of its own.
 func pushImage(t *testing.T, to *images.Images) release.Image {
 	t.Helper()
-	server := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true)))
-	t.Cleanup(server.Close)
-	image, err := random.Image(64, 1)
-	if err != nil {
+	repository, layout := registrytest.Repository(t), registrytest.Layout(t, nil)
+	if err := to.Push(t.Context(), layout, repository, "one", nil); err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	on, err := layout.Write(dir, empty.Index)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := on.AppendImage(image); err != nil {
-		t.Fatal(err)
-	}
-	hash, err := image.Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	digest, err := release.ParseDigest(hash.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	repository := release.Repository(strings.TrimPrefix(server.URL, "http://") + "/shop")
-	if err := to.Push(t.Context(), release.Layout{Dir: dir, Digest: digest}, repository, "one", nil); err != nil {
-		t.Fatal(err)
-	}
-	return repository.At(digest)
+	return repository.At(layout.Digest)
 }

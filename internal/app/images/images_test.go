@@ -17,15 +17,13 @@ import (
 	"time"
 
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
-	"github.com/google/go-containerregistry/pkg/v1/random"
 
 	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/registry"
+	"github.com/onedigest/onedigest/internal/registry/registrytest"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
 )
@@ -33,37 +31,11 @@ import (
 // push pushes an image and returns it.
 func push(t *testing.T, connected *images.Images, repository release.Repository) release.Image {
 	t.Helper()
-	image, err := random.Image(64, 1)
-	if err != nil {
+	layout := registrytest.Layout(t, nil)
+	if err := connected.Push(t.Context(), layout, repository, "one", nil); err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	on, err := layout.Write(dir, empty.Index)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := on.AppendImage(image); err != nil {
-		t.Fatal(err)
-	}
-	hash, err := image.Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	digest, err := release.ParseDigest(hash.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := connected.Push(t.Context(), release.Layout{Dir: dir, Digest: digest}, repository, "one", nil); err != nil {
-		t.Fatal(err)
-	}
-	return repository.At(digest)
-}
-
-func plainRegistry(t *testing.T) release.Repository {
-	t.Helper()
-	server := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true)))
-	t.Cleanup(server.Close)
-	return release.Repository(strings.TrimPrefix(server.URL, "http://") + "/shop")
+	return repository.At(layout.Digest)
 }
 
 // connect connects with an environment; what is reported is written to the buffer.
@@ -103,7 +75,7 @@ func TestNewestOfAnEnvironment(t *testing.T) {
 			server := localawstest.Start(t)
 			return server.Repository("shop"), server.Env()
 		},
-		"plain": func(t *testing.T) (release.Repository, []string) { return plainRegistry(t), nil },
+		"plain": func(t *testing.T) (release.Repository, []string) { return registrytest.Repository(t), nil },
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -289,7 +261,7 @@ func TestAGeneralEndpointConcernsNoOtherRegistry(t *testing.T) {
 		}))
 		t.Cleanup(endpoint.Close)
 		connected, _ := connect(t, []string{variable + "=" + endpoint.URL, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=y"})
-		image := push(t, connected, plainRegistry(t))
+		image := push(t, connected, registrytest.Repository(t))
 		state, err := connected.Inspect(t.Context(), image.Repository, image.Digest, "one")
 		if err != nil || state.TagDigest != image.Digest {
 			t.Errorf("%s: got %+v, %v", variable, state, err)

@@ -12,6 +12,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/registry"
+	"github.com/onedigest/onedigest/internal/registry/registrytest"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -46,7 +47,7 @@ func TestNewestOrdersVerdicts(t *testing.T) {
 	} {
 		for kind, start := range map[string]func(t *testing.T) (release.Repository, []string, registry.Credentials){
 			"plain": func(t *testing.T) (release.Repository, []string, registry.Credentials) {
-				return plainRegistry(t), nil, nil
+				return registrytest.Repository(t), nil, nil
 			},
 			"ECR": func(t *testing.T) (release.Repository, []string, registry.Credentials) {
 				server := localawstest.Start(t, ticking)

@@ -15,11 +15,6 @@ import (
 	"time"
 
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/random"
 
 	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/internal/app"
@@ -27,6 +22,7 @@ import (
 	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/promote"
 	"github.com/onedigest/onedigest/internal/registry"
+	"github.com/onedigest/onedigest/internal/registry/registrytest"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
 )
@@ -60,34 +56,11 @@ func newGate(t *testing.T, onECR bool) gate {
 		t.Cleanup(server.Close)
 		repository, g.client = release.Repository(strings.TrimPrefix(server.URL, "http://")+"/shop"), registry.New(registry.Options{})
 	}
-	plain, err := random.Image(64, 1)
-	if err != nil {
+	layout := registrytest.Layout(t, map[string]string{release.AnnotationRevision: releasetest.Commit.String()})
+	if err := g.client.Push(t.Context(), layout, repository, "one", nil); err != nil {
 		t.Fatal(err)
 	}
-	built, ok := mutate.Annotations(plain, map[string]string{release.AnnotationRevision: releasetest.Commit.String()}).(v1.Image)
-	if !ok {
-		t.Fatal("annotating an image returned something else")
-	}
-	dir := t.TempDir()
-	on, err := layout.Write(dir, empty.Index)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := on.AppendImage(built); err != nil {
-		t.Fatal(err)
-	}
-	hash, err := built.Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	digest, err := release.ParseDigest(hash.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := g.client.Push(t.Context(), release.Layout{Dir: dir, Digest: digest}, repository, "one", nil); err != nil {
-		t.Fatal(err)
-	}
-	g.image = repository.At(digest)
+	g.image = repository.At(layout.Digest)
 	return g
 }
 
