@@ -11,21 +11,18 @@ import (
 
 // Settings are the settings of one deploy, or of a matrix of deploys.
 type Settings struct {
-	Environment  release.Environment
-	Image        release.Image        // the main one
-	Images       []release.BuiltImage // all, the main one first
-	PinText      bool
-	Chart        string // "": the default one
-	ChartRepo    string
-	ChartVersion string
-	ChartHosts   []string
-	Values       []string
-	Set          []string
-	SetJSON      []string
-	ApplyCRDs    bool
-	Release      string
-	Namespace    string
-	Commit       release.Commit
+	Environment release.Environment
+	Image       release.Image        // the main one
+	Images      []release.BuiltImage // all, the main one first
+	PinText     bool
+	Values      []string
+	Set         []string
+	SetJSON     []string
+	ApplyCRDs   bool
+	Release     string
+	Namespace   string
+	Commit      release.Commit
+	ChartSource
 	setting.ClusterRef
 	Timeout             time.Duration
 	JobTimeout          time.Duration // 0: unknown
@@ -51,6 +48,26 @@ type Settings struct {
 	Inputs              setting.Values // of this command; every deploy of a matrix starts from them
 }
 
+// ChartSource says where a release's chart is from.
+type ChartSource struct {
+	Chart        string // "": the default one
+	ChartRepo    string
+	ChartVersion string
+	ChartHosts   []string
+}
+
+// Declare binds the settings to their declarations.
+func (s *ChartSource) Declare(set *setting.Set) {
+	setting.Var(set, &s.Chart, setting.Setting{Name: "chart", Value: "DIR|TGZ|oci://…|https://…|NAME",
+		Help: "Helm chart: a path in the work tree, oci://host/repository with :version or @sha256:…, the address of a .tgz, or a name in chart-repo; default: charts/service, or the common chart of the action if that does not exist (docs/charts.md)"}, setting.Text)
+	setting.Var(set, &s.ChartRepo, setting.Setting{Name: "chart-repo", Value: "URL",
+		Help: "Chart repository that has the chart"}, setting.Text)
+	setting.Var(set, &s.ChartVersion, setting.Setting{Name: "chart-version", Value: "VERSION",
+		Help: "Version of the chart in chart-repo or at its oci:// address"}, setting.Text)
+	setting.List(set, &s.ChartHosts, setting.Setting{Name: "chart-host", Commas: true, Value: "HOST[:PORT]",
+		Help: "Host that charts and their dependencies may come from although it is inside a private network or speaks plain HTTP"}, setting.Text)
+}
+
 // Values of rollback and of failed-install.
 const (
 	rollbackAuto    = "auto"
@@ -65,14 +82,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Environment, setting.Setting{Name: "environment", Required: true, Unless: []string{"matrix"}, Value: "NAME",
 		Help: "Environment to deploy to"}, release.ParseEnvironment)
 	s.declareImages(set)
-	setting.Var(set, &s.Chart, setting.Setting{Name: "chart", Value: "DIR|TGZ|oci://…|https://…|NAME",
-		Help: "Helm chart: a path in the work tree, oci://host/repository with :version or @sha256:…, the address of a .tgz, or a name in chart-repo; default: charts/service, or the common chart of the action if that does not exist (docs/charts.md)"}, setting.Text)
-	setting.Var(set, &s.ChartRepo, setting.Setting{Name: "chart-repo", Value: "URL",
-		Help: "Chart repository that has the chart"}, setting.Text)
-	setting.Var(set, &s.ChartVersion, setting.Setting{Name: "chart-version", Value: "VERSION",
-		Help: "Version of the chart in chart-repo or at its oci:// address"}, setting.Text)
-	setting.List(set, &s.ChartHosts, setting.Setting{Name: "chart-host", Commas: true, Value: "HOST[:PORT]",
-		Help: "Host that charts and their dependencies may come from although it is inside a private network or speaks plain HTTP"}, setting.Text)
+	s.ChartSource.Declare(set)
 	setting.List(set, &s.Values, setting.Setting{Name: "values", Commas: true, Value: "FILE",
 		Help: "Values file, inside the work tree; a later file overrides an earlier one"}, setting.Text)
 	setting.List(set, &s.Set, setting.Setting{Name: "set", Value: "PATH=VALUE", Secret: true,

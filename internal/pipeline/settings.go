@@ -29,6 +29,7 @@ var Verb = setting.Verb{
 
 // Settings are the settings of pipeline.
 type Settings struct {
+	deploy.ChartSource
 	Repository  release.Repository
 	Context     string
 	Builder     string
@@ -36,10 +37,6 @@ type Settings struct {
 	WithoutCgo  bool
 	Commit      string // as git names it; "" for HEAD
 	Platform    release.Platform
-	Chart       string
-	ChartRepo   string
-	ChartVer    string
-	ChartHosts  []string
 	Aliases     []string // repositories by which the chart names the image
 	ImageValues []string // dotted paths of the chart's values that get the image
 	PinText     bool
@@ -71,14 +68,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Commit, full or short, that must be checked out in the work tree; default: HEAD"}, setting.Text)
 	setting.Var(set, &s.Platform, setting.Setting{Name: "platform", Default: "linux/amd64", Value: "OS/ARCH",
 		Help: "Platform to build for"}, release.ParsePlatform)
-	setting.Var(set, &s.Chart, setting.Setting{Name: "chart", Value: "DIR|TGZ|oci://…|https://…|NAME",
-		Help: "Helm chart; see deploy"}, setting.Text)
-	setting.Var(set, &s.ChartRepo, setting.Setting{Name: "chart-repo", Value: "URL",
-		Help: "Chart repository that has the chart"}, setting.Text)
-	setting.Var(set, &s.ChartVer, setting.Setting{Name: "chart-version", Value: "VERSION",
-		Help: "Version of the chart in chart-repo or at its oci:// address"}, setting.Text)
-	setting.List(set, &s.ChartHosts, setting.Setting{Name: "chart-host", Commas: true, Value: "HOST[:PORT]",
-		Help: "Private host that charts may come from; see deploy"}, setting.Text)
+	s.ChartSource.Declare(set)
 	setting.List(set, &s.Aliases, setting.Setting{Name: "image-alias", Value: "REPO",
 		Help: "Repository by which the chart names the image; see deploy"}, release.ParseAlias)
 	setting.List(set, &s.ImageValues, setting.Setting{Name: "image-values", Value: "PATH",

@@ -33,8 +33,7 @@ func (s Settings) deploySettings(environment release.Environment, image release.
 	err = settings.Declare().ApplyDefaults(func() {
 		settings.Environment, settings.Release, settings.Commit = environment, s.Release, commit
 		settings.Images, settings.PinText = []release.BuiltImage{{Image: image, Aliases: s.Aliases, Values: s.ImageValues}}, s.PinText
-		settings.ChartRepo, settings.ChartVersion, settings.ChartHosts = s.ChartRepo, s.ChartVer, s.ChartHosts
-		settings.Chart, settings.Values = s.Chart, []string{strings.ReplaceAll(s.Values, "{environment}", environment.String())}
+		settings.ChartSource, settings.Values = s.ChartSource, []string{strings.ReplaceAll(s.Values, "{environment}", environment.String())}
 		settings.CreateNamespace, settings.Timeout, settings.ClusterRef = true, s.Timeout, s.ClusterRef()
 		settings.Address = addressIn(s.Address, environment)
 	})

@@ -6,10 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onedigest/onedigest/devenv/registrytest"
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/deploy"
-	"github.com/onedigest/onedigest/internal/registry/registrytest"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
 )

@@ -9,10 +9,10 @@ import (
 
 	"github.com/onedigest/onedigest/devenv/localaws"
 	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
+	"github.com/onedigest/onedigest/devenv/registrytest"
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/registry"
-	"github.com/onedigest/onedigest/internal/registry/registrytest"
 	"github.com/onedigest/onedigest/internal/release"
 )
 

@@ -17,12 +17,12 @@ import (
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 
 	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
+	"github.com/onedigest/onedigest/devenv/registrytest"
 	"github.com/onedigest/onedigest/internal/app"
 	promoting "github.com/onedigest/onedigest/internal/app/promote"
 	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/promote"
 	"github.com/onedigest/onedigest/internal/registry"
-	"github.com/onedigest/onedigest/internal/registry/registrytest"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
 )
