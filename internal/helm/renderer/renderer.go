@@ -192,8 +192,9 @@ func reachedLimit(err error, stderr string) bool {
 }
 
 // outOfMemory matches the Go runtime's messages about memory that it cannot have, and not those about an invalid address. Outside of Go's
-// own code it then dies of SIGSEGV. Source: runtime/malloc.go, runtime/stack.go, runtime/os_linux.go, runtime/cgo.
-var outOfMemory = regexp.MustCompile(`(?m)^SIGSEGV: |(out of|allocate|summary|metadata) memory|cannot map pages|stack (overflow|exceeds)|failed to create new OS thread|pthread_create failed`)
+// own code it then dies of SIGSEGV. The race detector, in a program that is built with it, has a message of its own. Source:
+// runtime/malloc.go, runtime/stack.go, runtime/os_linux.go, runtime/cgo, compiler-rt's sanitizer_common.
+var outOfMemory = regexp.MustCompile(`(?m)^SIGSEGV: |Sanitizer failed to allocate|(out of|allocate|summary|metadata) memory|cannot map pages|stack (overflow|exceeds)|failed to create new OS thread|pthread_create failed`)
 
 // reason returns the line in which the Go runtime says why it ends a process, before the stacks, or the last line of any other text.
 func reason(stderr string) string {

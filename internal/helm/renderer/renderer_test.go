@@ -162,10 +162,11 @@ func TestACrashIsAFault(t *testing.T) {
 	for script, want := range map[string]string{
 		"echo one >&2; printf 'exec \033[2Jformat error\n\n' >&2; exit 126": "format error",
 		"kill -KILL $$": "signal: killed",
-		"echo 'panic: runtime error: invalid memory address or nil pointer dereference' >&2; exit 2":     "invalid memory address",
-		"printf 'panic: a bug\n\ngoroutine 1:\nmain.main()\n' >&2; exit 2":                               "panic: a bug",
-		"echo 'runtime/cgo: pthread_create failed: Resource temporarily unavailable' >&2; kill -ABRT $$": "",
-		"echo 'SIGSEGV: segmentation violation' >&2; exit 2":                                             "",
+		"echo 'panic: runtime error: invalid memory address or nil pointer dereference' >&2; exit 2":         "invalid memory address",
+		"printf 'panic: a bug\n\ngoroutine 1:\nmain.main()\n' >&2; exit 2":                                   "panic: a bug",
+		"echo 'runtime/cgo: pthread_create failed: Resource temporarily unavailable' >&2; kill -ABRT $$":     "",
+		"echo 'SIGSEGV: segmentation violation' >&2; exit 2":                                                 "",
+		"echo '==7091==ERROR: ThreadSanitizer failed to allocate 0x30000000 bytes (errno: 12)' >&2; exit 66": "",
 		"exit 13": "", "echo 'fatal error: runtime: out of memory' >&2; exit 2": "",
 		"echo 'runtime: goroutine stack exceeds 1000000000-byte limit' >&2; exit 2": "",
 	} {
