@@ -2,6 +2,7 @@ package httpx
 
 import (
 	"net/netip"
+	"strings"
 )
 
 // guarded is a range of addresses at which no service of a user is, and why a request never goes there.
@@ -14,6 +15,7 @@ const (
 	metadata  = "the metadata service of a cloud, which serves credentials"
 	linkLocal = "a link-local address, where clouds serve credentials"
 	noHost    = "not the address of one host"
+	private   = "inside a private network"
 )
 
 // guardedRanges are the addresses that no URL from outside may lead to, directly or through a name. Private and loopback
@@ -59,10 +61,43 @@ var (
 	isatap = [4]byte{0x00, 0x00, 0x5e, 0xfe} // RFC 5214, section 6.1: an interface identifier, in any prefix, with or without the bit u
 )
 
+// privateRanges are the addresses of networks that are not public, and of this machine.
+var privateRanges = []guarded{
+	{netip.MustParsePrefix("10.0.0.0/8"), private},     // RFC 1918
+	{netip.MustParsePrefix("172.16.0.0/12"), private},  // RFC 1918
+	{netip.MustParsePrefix("192.168.0.0/16"), private}, // RFC 1918
+	{netip.MustParsePrefix("100.64.0.0/10"), private},  // RFC 6598: shared by a provider's customers; pods of EKS have such addresses
+	{netip.MustParsePrefix("fc00::/7"), private},       // RFC 4193
+	{netip.MustParsePrefix("127.0.0.0/8"), private},    // RFC 1122, section 3.2.1.3: loopback
+	{netip.MustParsePrefix("::1/128"), private},        // RFC 4291, section 2.5.3: loopback
+}
+
 // Guarded says why no request is sent to an address; "" if one may be.
-func Guarded(address netip.Addr) string {
+func Guarded(address netip.Addr) string { return search(guardedRanges, address) }
+
+// Private says why an address is not one that the whole internet reaches: it is guarded, or inside a private network or this machine; ""
+// if it is public. Nobody outside may lead a request there.
+func Private(address netip.Addr) string {
+	if why := search(privateRanges, address); why != "" {
+		return why
+	}
+	return Guarded(address)
+}
+
+// PrivateHost reports whether a host, as it is written, is private: localhost, or an address as Private has it. A name is not looked up.
+func PrivateHost(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") { // RFC 6761, section 6.3
+		return true
+	}
+	address, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && Private(address) != ""
+}
+
+// search says why an address, or the IPv4 address that it carries, is in one of the ranges; "" if it is in none.
+func search(ranges []guarded, address netip.Addr) string {
 	address = address.Unmap().WithZone("")
-	for _, each := range guardedRanges {
+	for _, each := range ranges {
 		if each.prefix.Contains(address) {
 			return each.what
 		}
@@ -73,19 +108,19 @@ func Guarded(address netip.Addr) string {
 	bytes := address.As16()
 	for _, each := range carriers {
 		if each.prefix.Contains(address) {
-			if why := guardedInside(bytes, each.at, each.inverted); why != "" {
+			if why := searchInside(ranges, bytes, each.at, each.inverted); why != "" {
 				return why
 			}
 		}
 	}
 	if bytes[8]&^0x02 == isatap[0] && [3]byte(bytes[9:12]) == [3]byte(isatap[1:]) {
-		return guardedInside(bytes, last32, false)
+		return searchInside(ranges, bytes, last32, false)
 	}
 	return ""
 }
 
-// guardedInside judges the IPv4 address that an IPv6 address carries. "This host" is not guarded inside of one: ::1 is loopback.
-func guardedInside(bytes [16]byte, at [4]int, inverted bool) string {
+// searchInside judges the IPv4 address that an IPv6 address carries. "This host" is not guarded inside of one: ::1 is loopback.
+func searchInside(ranges []guarded, bytes [16]byte, at [4]int, inverted bool) string {
 	var inner [4]byte
 	for i := range inner {
 		inner[i] = bytes[at[i]]
@@ -96,5 +131,5 @@ func guardedInside(bytes [16]byte, at [4]int, inverted bool) string {
 	if inner[0] == 0 {
 		return ""
 	}
-	return Guarded(netip.AddrFrom4(inner))
+	return search(ranges, netip.AddrFrom4(inner))
 }

@@ -43,6 +43,24 @@ func TestGuarded(t *testing.T) {
 	}
 }
 
+// Private addresses are private however they are spelt; what is guarded is private too.
+func TestPrivate(t *testing.T) {
+	t.Parallel()
+	for _, host := range []string{
+		"10.0.0.1", "172.20.1.1", "192.168.1.1", "100.64.0.1", "100.127.255.254", "127.0.0.1", "::1", "[::1]", "fd12:3456::1", "169.254.169.254", "0.0.0.0", "224.0.0.1",
+		"::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b:1::10.0.0.1", "2002:a00:1::1", "2001:db8::5efe:10.0.0.1", "fe80::1%eth0", "localhost", "LOCALHOST.", "registry.localhost",
+	} {
+		if !PrivateHost(host) {
+			t.Errorf("%s is not private", host)
+		}
+	}
+	for _, host := range []string{"93.184.216.34", "100.63.255.255", "100.128.0.1", "172.32.0.1", "2606:2800::1", "64:ff9b::93.184.216.34", "example.com", "localhost.example.com"} {
+		if PrivateHost(host) {
+			t.Errorf("%s is private", host)
+		}
+	}
+}
+
 // What guards an IPv4 address guards every IPv6 address that carries it.
 func FuzzGuarded(f *testing.F) {
 	for _, seed := range [][]byte{{169, 254, 169, 254}, {127, 0, 0, 1}, {168, 63, 129, 16}, {10, 0, 0, 1}, {224, 0, 0, 1}} {

@@ -145,26 +145,10 @@ func eachObject(manifest, text string, call func(object map[string]any)) error {
 		if json.Unmarshal(content, &object) != nil {
 			continue // not an object
 		}
-		for _, object := range flatten(object) {
+		for _, object := range release.ListItems(object) {
 			call(object)
 		}
 	}
-}
-
-// flatten returns the items of a list, recursively, or the object alone.
-func flatten(object map[string]any) []map[string]any {
-	items, isList := object["items"].([]any)
-	kind, _ := object["kind"].(string)
-	if !isList || !strings.HasSuffix(kind, "List") {
-		return []map[string]any{object}
-	}
-	var objects []map[string]any
-	for _, item := range items {
-		if item, ok := item.(map[string]any); ok {
-			objects = append(objects, flatten(item)...)
-		}
-	}
-	return objects
 }
 
 // podSpecs are the paths of the pod specs in workloads: in Deployments, StatefulSets, DaemonSets, Jobs and the custom kinds that follow

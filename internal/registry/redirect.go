@@ -28,13 +28,9 @@ func (s *session) checkTarget(target *url.URL) error {
 	if target.Scheme != "https" && s.scheme == "https" {
 		return &blockedError{from: s.registry.RegistryStr(), to: target.Host, why: "without TLS"}
 	}
-	inside := isLoopback(target.Host) && !isLoopback(s.registry.RegistryStr())
 	// A name may resolve to a private address, as S3's name does inside a VPC; the dialer refuses only link-local addresses.
-	if address, err := netip.ParseAddr(target.Hostname()); err == nil {
-		address = address.Unmap()
-		inside = inside || address.IsPrivate() || httpx.Guarded(address) != ""
-	}
-	if inside {
+	onMachine := isLoopback(target.Host) && isLoopback(s.registry.RegistryStr())
+	if httpx.PrivateHost(target.Hostname()) && !onMachine {
 		return &blockedError{from: s.registry.RegistryStr(), to: target.Host, why: "inside a private network"}
 	}
 	return nil

@@ -253,7 +253,7 @@ func TestRedirectsIntoTheNetworkAreRefused(t *testing.T) {
 	h := newTestRegistry(t)
 	c := h.client()
 	shop := pushTo(t, c, unannotated(t), h.repo("shop"), "one")
-	for _, target := range []string{"http://169.254.169.254/latest/meta-data/", "http://10.0.0.1/", "http://[fe80::1]/", "http://0.0.0.0/", "http://[::ffff:169.254.169.254]/"} {
+	for _, target := range []string{"http://169.254.169.254/latest/meta-data/", "http://10.0.0.1/", "http://100.64.0.1/", "http://[fe80::1]/", "http://0.0.0.0/", "http://[::ffff:169.254.169.254]/"} {
 		h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") {
 				return false

@@ -86,6 +86,26 @@ type Object struct {
 
 func (o Object) String() string { return fmt.Sprintf("%s/%s", o.Kind, o.Name) }
 
+// ListItems returns the items of a Kubernetes list, such as ConfigMapList or List, recursively. It returns any other object alone, and nothing
+// for an empty one.
+func ListItems(object map[string]any) []map[string]any {
+	if len(object) == 0 {
+		return nil
+	}
+	items, isList := object["items"].([]any)
+	kind, _ := object["kind"].(string)
+	if !isList || !strings.HasSuffix(kind, "List") {
+		return []map[string]any{object}
+	}
+	var objects []map[string]any
+	for _, item := range items {
+		if item, ok := item.(map[string]any); ok {
+			objects = append(objects, ListItems(item)...)
+		}
+	}
+	return objects
+}
+
 // Deployed is the result of an install, an upgrade or a rollback.
 type Deployed struct {
 	Outcome  Outcome // created, changed, unchanged or rolled-back

@@ -32,7 +32,7 @@ func Parse(manifest string) ([]map[string]any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the rendered manifest: %w", err)
 		}
-		objects = append(objects, Flatten(object)...)
+		objects = append(objects, release.ListItems(object)...)
 	}
 }
 
@@ -45,25 +45,6 @@ func ParseObject(document []byte) (map[string]any, error) {
 	var object map[string]any
 	err = json.Unmarshal(text, &object)
 	return object, err
-}
-
-// Flatten returns the items of a list, recursively. It returns any other object alone, and nothing for an empty object.
-func Flatten(object map[string]any) []map[string]any {
-	if len(object) == 0 {
-		return nil
-	}
-	items, isList := object["items"].([]any)
-	kind, _ := object["kind"].(string)
-	if !isList || !strings.HasSuffix(kind, "List") {
-		return []map[string]any{object}
-	}
-	var objects []map[string]any
-	for _, item := range items {
-		if item, ok := item.(map[string]any); ok {
-			objects = append(objects, Flatten(item)...)
-		}
-	}
-	return objects
 }
 
 // Format writes the objects as a manifest of one YAML document each.

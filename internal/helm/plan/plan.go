@@ -126,7 +126,7 @@ func (p *planner) readObjects() (err error) {
 	}
 	for _, hook := range slices.Concat(p.Rendered.PreHooks(), p.Rendered.PostHooks()) {
 		if object, err := manifest.ParseObject([]byte(hook.Manifest)); err == nil {
-			p.hooks = append(p.hooks, manifest.Flatten(object)...)
+			p.hooks = append(p.hooks, release.ListItems(object)...)
 		}
 	}
 	p.namespaceMissing = p.isNamespaceMissing()

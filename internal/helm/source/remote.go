@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -129,20 +128,4 @@ func (f *Finder) download(ctx context.Context, repository, name, version string,
 			"do not deploy it: what is served is not what was published")
 	}
 	return packed, nil
-}
-
-// isPrivate reports whether a host is, as it is written, an address inside a network or this machine.
-func isPrivate(host string) bool {
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	address, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && isInside(address)
-}
-
-// isInside reports whether an address is not a public one.
-func isInside(address netip.Addr) bool {
-	address = address.Unmap()
-	return address.IsPrivate() || address.IsLoopback() || address.IsLinkLocalUnicast() || address.IsUnspecified() || address.IsMulticast() ||
-		netip.MustParsePrefix("100.64.0.0/10").Contains(address)
 }

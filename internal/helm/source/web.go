@@ -63,10 +63,13 @@ func refuseMetadata(address netip.Addr) error {
 }
 
 func refuseInside(address netip.Addr) error {
-	if isInside(address) {
+	if err := refuseMetadata(address); err != nil {
+		return err
+	}
+	if httpx.Private(address) != "" {
 		return &blockedError{address.String(), private}
 	}
-	return refuseMetadata(address)
+	return nil
 }
 
 // private is the reason for which an address that the user has not named is blocked.
@@ -87,7 +90,7 @@ func (w *web) isAllowed(u *url.URL) bool {
 // checkHost refuses a private host that a chart names.
 func (w *web) checkHost(host string) error {
 	u := &url.URL{Host: host}
-	if isPrivate(u.Hostname()) && !w.isAllowed(u) {
+	if httpx.PrivateHost(u.Hostname()) && !w.isAllowed(u) {
 		return release.BadSetting(settingChart, fmt.Sprintf("a dependency leads to %q, inside a private network", host), fmt.Sprintf("if that is meant, give --chart-host %s", host))
 	}
 	return nil
