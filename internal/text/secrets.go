@@ -1,7 +1,6 @@
 package text
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -31,17 +30,13 @@ type Secrets struct {
 	sorted   *sorted         // what is searched for; nil if it must be made again
 }
 
-// sorted is what a text is searched for, longest first.
+// sorted is what a text is searched for.
 type sorted struct {
-	forms  []form
-	public []string        // that a form may be a part of
-	whole  map[string]bool // those of public that are identities
-}
-
-// form is one way in which a value may appear.
-type form struct {
-	text     string
-	possible bool
+	secret, possible *index          // forms of values
+	long             *index          // those of secret that are searched for in the names of fields
+	forms            int             // number of all
+	public           []string        // that a form may be a part of
+	whole            map[string]bool // those of public that are identities
 }
 
 // Add adds values that are secret: of a Secret, a token, a password. What they are made of is added too: the lines of a text, the
@@ -117,28 +112,29 @@ func (s *Secrets) search() *sorted {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	made := &sorted{whole: map[string]bool{}}
+	var secret, long, possible []string
 	for one := range s.secret {
 		if _, public := s.public[one]; !public {
-			made.forms = append(made.forms, form{one, false})
+			secret = append(secret, one)
+			if len(one) >= minKey {
+				long = append(long, one)
+			}
 		}
 	}
 	for one := range s.possible {
 		if _, public := s.public[one]; !public && !s.secret[one] {
-			made.forms = append(made.forms, form{one, true})
+			possible = append(possible, one)
 		}
 	}
+	made.secret, made.long, made.possible, made.forms = newIndex(secret), newIndex(long), newIndex(possible), len(secret)+len(possible)
 	for value, whole := range s.public {
 		if len(value) > minSecret {
 			made.public, made.whole[value] = append(made.public, value), whole
 		}
 	}
-	slices.SortFunc(made.forms, func(a, b form) int { return longestFirst(a.text, b.text) })
-	slices.SortFunc(made.public, longestFirst)
 	s.sorted = made
 	return made
 }
-
-func longestFirst(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }
 
 // span is a part of a text, from and to in bytes.
 type span struct{ from, to int }
@@ -153,19 +149,18 @@ func (s *Secrets) Redact(text string) string {
 }
 
 // finds returns the places of all forms in a text, without those inside of what is public.
-func (s *sorted) finds(text string) (found []span) {
-	var possible []span
-	for _, form := range s.forms {
-		if form.possible {
-			possible = appendFinds(possible, text, form.text)
-		} else {
-			found = appendFinds(found, text, form.text)
-		}
-	}
+func (s *sorted) finds(text string) []span {
+	ellipses := ellipsesOf(text)
+	found, possible := s.secret.finds(text, ellipses), s.possible.finds(text, ellipses)
 	if len(found)+len(possible) == 0 {
 		return nil
 	}
-	var public, whole []span
+	public, whole := s.published(text)
+	return append(outside(found, whole), outside(possible, public)...)
+}
+
+// published returns the places of what is public in a text, and of those the ones of identities.
+func (s *sorted) published(text string) (public, whole []span) {
 	for _, value := range s.public {
 		places := appendPlaces(nil, text, value)
 		public = append(public, places...)
@@ -173,16 +168,7 @@ func (s *sorted) finds(text string) (found []span) {
 			whole = append(whole, places...)
 		}
 	}
-	return append(outside(found, whole), outside(possible, public)...)
-}
-
-// outside returns the places that are not inside of a longer one of others.
-func outside(places, others []span) []span {
-	return slices.DeleteFunc(places, func(one span) bool {
-		return slices.ContainsFunc(others, func(other span) bool {
-			return other.from <= one.from && one.to <= other.to && one.to-one.from < other.to-other.from
-		})
-	})
+	return public, whole
 }
 
 // replace returns a text with "***" in the places.
@@ -207,46 +193,6 @@ func replace(text string, found []span) string {
 // maxCut is the longest part of a secret that is searched for next to an ellipsis, in bytes.
 const maxCut = 1024
 
-// appendPlaces adds the places of a value in a text.
-func appendPlaces(found []span, text, value string) []span {
-	for from := 0; ; {
-		at := strings.Index(text[from:], value)
-		if at < 0 {
-			return found
-		}
-		found = append(found, span{from + at, from + at + len(value)})
-		from += at + len(value)
-	}
-}
-
-// appendFinds adds the places of a form in a text, and those where an ellipsis follows its beginning or precedes its end.
-func appendFinds(found []span, text, form string) []span {
-	found = appendPlaces(found, text, form)
-	for _, mark := range []string{ellipsis, "..."} {
-		for from := 0; ; {
-			at := strings.Index(text[from:], mark)
-			if at < 0 {
-				break
-			}
-			before, after := text[:from+at], text[from+at+len(mark):]
-			for cut := min(len(form)-1, len(before), maxCut); cut >= minSecret; cut-- {
-				if strings.HasSuffix(before, form[:cut]) {
-					found = append(found, span{len(before) - cut, len(before)})
-					break
-				}
-			}
-			for cut := min(len(form)-1, len(after), maxCut); cut >= minSecret; cut-- {
-				if strings.HasPrefix(after, form[len(form)-cut:]) {
-					found = append(found, span{len(text) - len(after), len(text) - len(after) + cut})
-					break
-				}
-			}
-			from += at + len(mark)
-		}
-	}
-	return found
-}
-
 // minKey is the least length of a secret that is redacted in the name of a field, in bytes: programs look fields up by name.
 const minKey = 12
 
@@ -255,9 +201,10 @@ func (s *Secrets) redactKey(name string) string {
 	if s == nil {
 		return name
 	}
-	long := *s.search()
-	long.forms = slices.DeleteFunc(slices.Clone(long.forms), func(one form) bool { return one.possible || len(one.text) < minKey })
-	return replace(name, long.finds(name))
+	sorted := s.search()
+	found := sorted.long.finds(name, ellipsesOf(name))
+	_, whole := sorted.published(name)
+	return replace(name, outside(found, whole))
 }
 
 // RedactJSON redacts the strings of a JSON document, and in the names of its fields only long secrets. It writes what a runner would take for a command ("::", "##[") as escapes.
@@ -347,7 +294,7 @@ func (s *Secrets) Len() int {
 	if s == nil {
 		return 0
 	}
-	return len(s.search().forms)
+	return s.search().forms
 }
 
 // merge returns the sorted union of the lists.
