@@ -313,6 +313,17 @@ func TestDryRunReportsEverythingAndTakesNoLease(t *testing.T) {
 	}
 }
 
+func TestDryRunPassesWhatAHookMayCreate(t *testing.T) {
+	t.Parallel()
+	by := release.Object{Kind: "Deployment", Name: "shop"}
+	fakes := &fakes{missing: []release.Reference{{Kind: "Secret", Name: "shop-jwt", By: by, MadeBy: "Job/make-jwt"}}}
+	_, log, err := fakes.run(t, "--dry-run")
+	if err != nil {
+		t.Error(err)
+	}
+	check(t, log, `Secret/shop-jwt is not in namespace "staging" yet: Job/make-jwt, which names it, may create it`)
+}
+
 func TestUnchangedReleaseIsWatchedToo(t *testing.T) {
 	t.Parallel()
 	fakes := &fakes{outcome: release.Unchanged, history: live(commit), watchErr: broken("CrashLoopBackOff"), target: release.RollbackTarget{Revision: 5}}

@@ -3,6 +3,8 @@ package helm
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -68,6 +70,77 @@ func TestPlanForAMissingNamespace(t *testing.T) {
 	}
 	if text := strings.Join(logged, "\n"); !strings.Contains(text, `the objects of namespace "staging", which does not exist yet`) {
 		t.Errorf("logged %q", text)
+	}
+}
+
+// What the chart itself makes before it is needed is no problem: a namespace, a kind that a hook uses, a Secret that a hook creates.
+func TestPlanOfWhatTheChartItselfMakes(t *testing.T) {
+	t.Parallel()
+	const image = "image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}'"
+	s := newServer(t)
+	s.put("/api/v1/namespaces/staging", map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "staging"}})
+	s.answers(on("POST", "/namespaces/tools/configmaps", 404, `namespaces "tools" not found`))
+	d := deployment(t, "staging")
+	d.ValuesFiles, d.Chart = nil, files(t, map[string]string{
+		"Chart.yaml": looseChart,
+		"templates/tools.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: tools}\n---\n" +
+			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shared, namespace: tools}\n",
+		"templates/kind.yaml": "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: gadgets.example.org}\n" +
+			"spec: {group: example.org, names: {kind: Gadget, plural: gadgets}, scope: Namespaced, versions: [{name: v1, served: true, storage: true}]}\n---\n" +
+			"apiVersion: example.org/v1\nkind: Gadget\nmetadata: {name: one, annotations: {helm.sh/hook: 'post-install,post-upgrade'}}\n",
+		"templates/workload.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop}\nspec:\n  selector: {matchLabels: {app: shop}}\n" +
+			"  template:\n    metadata: {labels: {app: shop}}\n    spec:\n      containers:\n        - name: app\n          " + image + "\n" +
+			"          envFrom: [{secretRef: {name: shop-jwt}}, {secretRef: {name: shop-cert}}, {secretRef: {name: shop-db}}]\n",
+		"templates/jwt.yaml": "apiVersion: batch/v1\nkind: Job\nmetadata: {name: make-jwt, annotations: {helm.sh/hook: 'pre-install,pre-upgrade'}}\n" +
+			"spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, " + image + ", args: [create, '--secret-name=shop-jwt'], envFrom: [{secretRef: {name: shop-db}}]}]}}}\n",
+		"templates/cert.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: script}\ndata: {run.sh: 'kubectl create secret generic shop-cert --from-file=/tls'}\n---\n" +
+			"apiVersion: batch/v1\nkind: Job\nmetadata: {name: make-cert}\n" +
+			"spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, " + image + "}], volumes: [{name: s, configMap: {name: script}}]}}}\n",
+	})
+	plan, err := s.client("staging").Plan(t.Context(), d)
+	if err != nil || len(plan.Problems) > 0 {
+		t.Fatalf("got %+v, %v", plan.Problems, err)
+	}
+	want := []string{"create ConfigMap/script", "create ConfigMap/shared", "create CustomResourceDefinition/gadgets.example.org", "create Deployment/shop", "create Gadget/one",
+		"create Job/make-cert", "create Job/make-jwt", "create Namespace/tools"}
+	if diff := cmp.Diff(want, changesOf(plan)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	var made []string
+	for _, reference := range plan.References {
+		made = append(made, reference.String()+" by "+reference.MadeBy+" for "+reference.By.Kind)
+	}
+	wantMade := []string{"Secret/shop-cert by Job/make-cert for Deployment", "Secret/shop-db by  for Deployment", "Secret/shop-db by  for Job", "Secret/shop-jwt by Job/make-jwt for Deployment"}
+	if diff := cmp.Diff(wantMade, made); diff != "" {
+		t.Errorf("references -want +got:\n%s", diff)
+	}
+}
+
+// A namespace that the chart makes after it is needed is a problem still.
+func TestPlanOfAHookInANamespaceThatIsMadeLater(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.put("/api/v1/namespaces/staging", map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "staging"}})
+	s.answers(on("POST", "/namespaces/tools/configmaps", 404, `namespaces "tools" not found`))
+	d := hookDeployment(t, "Job", "post-install", "")
+	workload := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(d.Chart, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for name, test := range map[string]struct {
+		hook     string
+		problems int
+	}{"before": {"pre-install", 1}, "after": {"post-install", 0}} {
+		of := d
+		of.Chart = files(t, map[string]string{"Chart.yaml": looseChart, "templates/workload.yaml": workload("templates/workload.yaml"), "templates/tools.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: tools}\n---\n" +
+			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shared, namespace: tools, annotations: {helm.sh/hook: " + test.hook + "}}\n"})
+		plan, err := s.client("staging").Plan(t.Context(), of)
+		if err != nil || len(plan.Problems) != test.problems {
+			t.Errorf("%s: got %q, %v", name, plan.Problems, err)
+		}
 	}
 }
 

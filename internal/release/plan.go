@@ -45,7 +45,8 @@ type Reference struct {
 	Name     string `json:"name"`
 	Key      string `json:"key,omitempty"` // "" for the whole object
 	Optional bool   `json:"optional,omitempty"`
-	By       Object `json:"by"` // the workload that refers to it
+	By       Object `json:"by"`               // the workload that refers to it
+	MadeBy   string `json:"madeBy,omitempty"` // a hook or Job of the release that names it and so may create it, "" if none does
 }
 
 func (r Reference) String() string {

@@ -36,7 +36,7 @@ var dryRunUnsupported = regexp.MustCompile(`does not support dry run`)
 // dryRun asks the cluster what an object would become. base was applied last; it is nil if nothing was.
 func (p *planner) dryRun(info, base *resource.Info) (*dryRunResult, error) {
 	r := &dryRunResult{info: info}
-	if p.namespaceMissing && info.Namespaced() && info.Namespace == p.namespace {
+	if p.inMissingNamespace(info) {
 		return r, nil
 	}
 	if err := p.addOwner(info); err != nil {
@@ -107,13 +107,13 @@ func (p *planner) setAnswer(r *dryRunResult, applied runtime.Object, err error) 
 // dryRunHooks asks the cluster about the hooks that would run. An existing hook of the same name is no problem, because Helm
 // deletes it first; an apiserver checks for existence last.
 func (p *planner) dryRunHooks() error {
-	list, err := p.buildServed(p.hooks)
+	list, err := p.buildServed(p.hooks, p.madeBefore)
 	if err != nil {
 		return err
 	}
 	for _, info := range list {
 		r := &dryRunResult{info: info}
-		if !p.namespaceMissing {
+		if !p.inMissingNamespace(info) {
 			created, err := dryRunHelper(info).Create(info.Namespace, true, info.Object.DeepCopyObject())
 			if !apierrors.IsAlreadyExists(err) {
 				if err := p.setAnswer(r, created, err); err != nil {

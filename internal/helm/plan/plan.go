@@ -5,6 +5,7 @@ package plan
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	helmrelease "helm.sh/helm/v3/pkg/release"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/cli-runtime/pkg/resource"
 )
 
 // Request is a deploy to be planned.
@@ -49,6 +51,8 @@ type planner struct {
 	original         kube.ResourceList // of the last deployed revision, or else of the newest
 	secrets          *secrets
 	namespaceMissing bool
+	missing          map[string]bool // namespaces that do not exist yet: the release's, and those that the chart itself makes
+	preHooks         map[string]bool // keys of the hooks that run before the objects are applied
 
 	mu          sync.Mutex
 	unvalidated []string // what the cluster could not validate, and why
@@ -124,16 +128,20 @@ func (p *planner) readObjects() (err error) {
 	if p.objects, err = manifest.Parse(p.Rendered.Manifest); err != nil {
 		return err
 	}
-	for _, hook := range slices.Concat(p.Rendered.PreHooks(), p.Rendered.PostHooks()) {
-		if object, err := manifest.ParseObject([]byte(hook.Manifest)); err == nil {
-			p.hooks = append(p.hooks, release.ListItems(object)...)
+	p.preHooks = map[string]bool{}
+	pre := p.Rendered.PreHooks()
+	for i, hook := range slices.Concat(pre, p.Rendered.PostHooks()) {
+		object, err := manifest.ParseObject([]byte(hook.Manifest))
+		if err != nil {
+			continue
+		}
+		for _, item := range release.ListItems(object) {
+			p.hooks = append(p.hooks, item)
+			p.preHooks[manifest.Key(item, p.namespace)] = p.preHooks[manifest.Key(item, p.namespace)] || i < len(pre)
 		}
 	}
-	p.namespaceMissing = p.isNamespaceMissing()
-	if p.namespaceMissing {
-		p.unvalidated = append(p.unvalidated, fmt.Sprintf("the objects of namespace %q, which does not exist yet", p.namespace))
-	}
-	if p.target, err = p.buildServed(p.objects); err != nil {
+	p.findMissingNamespaces()
+	if p.target, err = p.buildServed(p.objects, nil); err != nil {
 		return err
 	}
 	if newest := p.State.Newest(); newest != nil && newest.Info.Status != helmrelease.StatusUninstalled {
@@ -142,8 +150,23 @@ func (p *planner) readObjects() (err error) {
 	return err
 }
 
-// buildServed builds the objects whose kinds the cluster serves, and reports the others.
-func (p *planner) buildServed(list []map[string]any) (kube.ResourceList, error) {
+// isPreHook reports whether an object is a hook that runs before the release's objects are applied.
+func (p *planner) isPreHook(object map[string]any) bool {
+	return p.preHooks[manifest.Key(object, p.namespace)]
+}
+
+// madeBefore returns the rendered objects that exist once an object is applied: those of the hooks, and unless it is a hook that runs before
+// the release's objects, those too.
+func (p *planner) madeBefore(object map[string]any) []map[string]any {
+	if p.isPreHook(object) {
+		return p.hooks
+	}
+	return slices.Concat(p.hooks, p.objects)
+}
+
+// buildServed builds the objects whose kinds the cluster serves, and reports the others. made returns the objects that are applied before one of
+// them, whose definitions the cluster then serves; nil if none is.
+func (p *planner) buildServed(list []map[string]any, made func(map[string]any) []map[string]any) (kube.ResourceList, error) {
 	var served []map[string]any
 	for _, object := range list {
 		u := unstructured.Unstructured{Object: object}
@@ -152,6 +175,9 @@ func (p *planner) buildServed(list []map[string]any) (kube.ResourceList, error) 
 		switch {
 		case isServed || err != nil: // Build reports the error
 			served = append(served, object)
+		case made != nil && defines(made(object), kind.Group, kind.Kind):
+			p.unvalidated = append(p.unvalidated, fmt.Sprintf("%s, whose kind the chart itself defines", manifest.KindAndName(object)))
+			p.plan.Changes = append(p.plan.Changes, release.Change{Object: manifest.ObjectID(object, p.namespace), Action: release.ActionCreate})
 		case (p.State.Install || p.Deployment.ApplyCRDs) && p.chartDefines(kind.Group, kind.Kind):
 			p.unvalidated = append(p.unvalidated, fmt.Sprintf("%s, whose kind the chart itself defines", manifest.KindAndName(object)))
 			p.plan.Changes = append(p.plan.Changes, release.Change{Object: manifest.ObjectID(object, p.namespace), Action: release.ActionCreate})
@@ -177,22 +203,51 @@ func (p *planner) buildServed(list []map[string]any) (kube.ResourceList, error) 
 func (p *planner) chartDefines(group, kind string) bool {
 	for _, crd := range p.Chart.Chart.CRDObjects() {
 		definitions, err := manifest.Parse(string(crd.File.Data))
-		if err != nil {
-			continue
-		}
-		for _, definition := range definitions {
-			if manifest.ValueAt(definition, "spec.group", "") == group && manifest.ValueAt(definition, "spec.names.kind", "") == kind {
-				return true
-			}
+		if err == nil && defines(definitions, group, kind) {
+			return true
 		}
 	}
 	return false
 }
 
-// isNamespaceMissing reports whether the namespace certainly does not exist. A user who may not read it may still be allowed to
+// defines reports whether one of the objects is the CustomResourceDefinition of a kind.
+func defines(list []map[string]any, group, kind string) bool {
+	return slices.ContainsFunc(list, func(object map[string]any) bool {
+		return object["kind"] == "CustomResourceDefinition" && manifest.ValueAt(object, "spec.group", "") == group && manifest.ValueAt(object, "spec.names.kind", "") == kind
+	})
+}
+
+// findMissingNamespaces finds out which namespaces do not exist yet although objects will be applied there: the release's, which the deploy
+// makes, and those that the chart makes.
+func (p *planner) findMissingNamespaces() {
+	p.namespaceMissing = p.isNamespaceMissing(p.namespace)
+	p.missing = map[string]bool{p.namespace: p.namespaceMissing}
+	for _, object := range slices.Concat(p.hooks, p.objects) {
+		if name := manifest.ObjectID(object, "").Name; manifest.GroupKind(object) == "/Namespace" && !p.missing[name] {
+			p.missing[name] = p.isNamespaceMissing(name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.missing)) {
+		if p.missing[name] {
+			p.unvalidated = append(p.unvalidated, fmt.Sprintf("the objects of namespace %q, which does not exist yet", name))
+		}
+	}
+}
+
+// inMissingNamespace reports whether an object belongs to a namespace that does not exist yet, and will when it is applied.
+func (p *planner) inMissingNamespace(info *resource.Info) bool {
+	if !info.Namespaced() || !p.missing[info.Namespace] {
+		return false
+	}
+	return info.Namespace == p.namespace || slices.ContainsFunc(p.madeBefore(manifest.Fields(info.Object)), func(object map[string]any) bool {
+		return manifest.GroupKind(object) == "/Namespace" && manifest.ObjectID(object, "").Name == info.Namespace
+	})
+}
+
+// isNamespaceMissing reports whether a namespace certainly does not exist. A user who may not read it may still be allowed to
 // deploy.
-func (p *planner) isNamespaceMissing() bool {
-	list, err := p.Release.Build(strings.NewReader(fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %q}\n", p.namespace)), false)
+func (p *planner) isNamespaceMissing(name string) bool {
+	list, err := p.Release.Build(strings.NewReader(fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %q}\n", name)), false)
 	if err != nil || len(list) != 1 {
 		return false
 	}
@@ -235,15 +290,8 @@ func (p *planner) reportReferences(results []*dryRunResult) {
 	for _, result := range results {
 		live[manifest.Key(manifest.Fields(result.info.Object), p.namespace)] = result.live != nil
 	}
-	preHooks := map[string]bool{}
-	for _, hook := range p.Rendered.PreHooks() {
-		if object, err := manifest.ParseObject([]byte(hook.Manifest)); err == nil {
-			preHooks[manifest.Key(object, p.namespace)] = true
-		}
-	}
-	check := referenceCheck{objects: p.objects, hooks: p.hooks, namespace: p.namespace,
-		isPreHook: func(object map[string]any) bool { return preHooks[manifest.Key(object, p.namespace)] },
-		isLive:    func(object map[string]any) bool { return live[manifest.Key(object, p.namespace)] }}
+	check := referenceCheck{objects: p.objects, hooks: p.hooks, namespace: p.namespace, isPreHook: p.isPreHook,
+		isLive: func(object map[string]any) bool { return live[manifest.Key(object, p.namespace)] }}
 	references, problems := check.run()
 	p.plan.References = references
 	p.plan.Problems = append(p.plan.Problems, problems...)

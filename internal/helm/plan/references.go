@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/release"
@@ -201,6 +202,7 @@ type referenceCheck struct {
 func (r referenceCheck) run() (external []release.Reference, problems []string) {
 	all := contentsOf(slices.Concat(r.objects, r.hooks), r.namespace)
 	applied := contentsOf(r.objects, r.namespace)
+	makers := r.makers(all)
 	for _, object := range slices.Concat(r.objects, r.hooks) {
 		by := manifest.ObjectID(object, r.namespace)
 		if by.Namespace != r.namespace {
@@ -214,6 +216,7 @@ func (r referenceCheck) run() (external []release.Reference, problems []string) 
 				problems = append(problems, fmt.Sprintf("%s %s: the chart's own %s/%s has no key %q, and %s refers to it; %s", causes.ConfigurationAbsent,
 					by, reference.Kind, reference.Name, reference.Key, by, causes.ConfigurationAbsent.Cause().Advice))
 			case !found:
+				reference.MadeBy = makers.of(reference)
 				external = append(external, reference)
 			case r.isPreHook(object) && needed != nil && !reference.Optional && !r.isLive(needed):
 				problems = append(problems, fmt.Sprintf("%s %s: the hook runs before the release's %s/%s is created, and cannot start without it; make that a hook of a smaller weight",
@@ -225,4 +228,72 @@ func (r referenceCheck) run() (external []release.Reference, problems []string) 
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Key, b.Key), cmp.Compare(a.By.String(), b.By.String()))
 	})
 	return external, problems
+}
+
+// maker is a hook or a Job of the release that may create objects, and the words of what it runs.
+type maker struct {
+	id    release.Object
+	uses  map[[2]string]bool // kind and name of what its own pods refer to
+	words map[string]bool
+}
+
+type makers []maker
+
+// makers returns the hooks that run before the objects are applied, and the release's Jobs: what they run may create the objects that they name.
+func (r referenceCheck) makers(all contents) (list makers) {
+	for _, object := range slices.Concat(r.hooks, r.objects) {
+		id := manifest.ObjectID(object, r.namespace)
+		if id.Namespace != r.namespace || !r.isPreHook(object) && manifest.GroupKind(object) != "batch/Job" {
+			continue
+		}
+		one := maker{id: id, uses: map[[2]string]bool{}, words: map[string]bool{}}
+		for _, spec := range manifest.PodSpecs(object) {
+			for _, list := range manifest.ContainerLists {
+				for _, container := range mapsAt(spec, list) {
+					one.read(container["command"], container["args"])
+					for _, variable := range mapsAt(container, "env") {
+						one.read(variable["value"])
+					}
+				}
+			}
+		}
+		for _, reference := range podReferences(object, id) {
+			one.uses[[2]string{reference.Kind, reference.Name}] = true
+			if reference.Kind == kindConfigMap { // it may be a script
+				one.read(all[[2]string{kindConfigMap, reference.Name}]["data"])
+			}
+		}
+		if len(one.words) > 0 {
+			list = append(list, one)
+		}
+	}
+	return list
+}
+
+// read adds the words of all strings in some values: what may be the name of an object.
+func (m maker) read(values ...any) {
+	for _, value := range values {
+		switch value := value.(type) {
+		case string:
+			for _, word := range strings.FieldsFunc(value, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '.' }) {
+				m.words[strings.Trim(word, "-.")] = true
+			}
+		case []any:
+			m.read(value...)
+		case map[string]any:
+			for _, inner := range value {
+				m.read(inner)
+			}
+		}
+	}
+}
+
+// of returns the first one that names an object and does not need it itself, "" if none does.
+func (m makers) of(reference release.Reference) string {
+	for _, one := range m {
+		if one.words[reference.Name] && !one.uses[[2]string{reference.Kind, reference.Name}] {
+			return one.id.String()
+		}
+	}
+	return ""
 }
