@@ -48,28 +48,30 @@ const (
 
 // examples says of every example of every verb, named by what it does, how far it runs.
 var examples = map[string]end{
-	"build: build the Go service in this directory":                     succeeds(`pushed .*/shop@sha256:`),
-	"build: build for two platforms":                                    succeeds(`building linux/amd64, linux/arm64`),
-	"build: build the Dockerfile of a directory with docker buildx":     stops(`no daemon`, needsDocker),
-	"build: take an image that another program built":                   succeeds(`is the image of commit [0-9a-f]{12} in .*/live/shop`),
-	"deploy: deploy the image that build printed to staging":            stops(discoveryRefused, needsCluster),
-	"deploy: another chart, namespace and cluster":                      stops(discoveryRefused, needsCluster),
-	"deploy: show what would change and what would fail":                stops(discoveryRefused, needsCluster),
-	"deploy: a chart that names the image otherwise (docs/charts.md)":   stops(discoveryRefused, needsCluster),
-	"deploy: on EKS, without a kubeconfig":                              stops(discoveryRefused, needsCluster),
-	"deploy: heal a release that a killed run left pending":             stops(clusterRefuses, needsCluster),
-	"deploy: roll back what smoke failed, after smoke":                  stops(clusterRefuses, needsCluster),
-	"deploy: several clusters, a canary first (docs/matrix.md)":         stops(`finding EKS cluster "shop-us" in region us-east-1`, needsRegions),
-	"deploy: go back to an older commit and stay there":                 stops(discoveryRefused, needsCluster),
-	"smoke: check that / answers":                                       succeeds(`passed, 3 of 3 in a row`),
-	"smoke: run the checks of a file, five rounds in a row, one commit": succeeds(`passed, 5 of 5 in a row`),
-	"smoke: pass after ten seconds with 0.1% of errors at most":         succeeds(`for 10s with at most 0.1% of the requests wrong`),
-	"smoke: prove in staging the image that build printed":              stops(clusterRefuses, needsCluster),
-	"promote: promote the image that build printed and staging proved":  succeeds(`production-[0-9a-f]{40}`),
-	"promote: promote a commit":                                         succeeds(`production-[0-9a-f]{40}`),
-	"promote: also move a tag to the newest promoted image":             succeeds(`moved production to sha256:`),
-	"promote: copy the image into another account's repository":         succeeds(`/live/shop`),
-	"pipeline: this repository's sample app on a local cluster":         stops(discoveryRefused, needsCluster),
+	"build: build the Go service in this directory":                       succeeds(`pushed .*/shop@sha256:`),
+	"build: build for two platforms":                                      succeeds(`building linux/amd64, linux/arm64`),
+	"build: build the Dockerfile of a directory with docker buildx":       stops(`no daemon`, needsDocker),
+	"build: take an image that another program built":                     succeeds(`is the image of commit [0-9a-f]{12} in .*/live/shop`),
+	"deploy: deploy the image that build printed to staging":              stops(discoveryRefused, needsCluster),
+	"deploy: another chart, namespace and cluster":                        stops(discoveryRefused, needsCluster),
+	"deploy: show what would change and what would fail":                  stops(discoveryRefused, needsCluster),
+	"deploy: a chart that names the image otherwise (docs/charts.md)":     stops(discoveryRefused, needsCluster),
+	"deploy: on EKS, without a kubeconfig":                                stops(discoveryRefused, needsCluster),
+	"deploy: heal a release that a killed run left pending":               stops(clusterRefuses, needsCluster),
+	"deploy: roll back what smoke failed, after smoke":                    stops(clusterRefuses, needsCluster),
+	"deploy: several clusters, a canary first (docs/matrix.md)":           stops(`finding EKS cluster "shop-us" in region us-east-1`, needsRegions),
+	"deploy: go back to an older commit and stay there":                   stops(discoveryRefused, needsCluster),
+	"smoke: check that / answers":                                         succeeds(`passed, 3 of 3 in a row`),
+	"smoke: run the checks of a file, five rounds in a row, one commit":   succeeds(`passed, 5 of 5 in a row`),
+	"smoke: pass after ten seconds with 0.1% of errors at most":           succeeds(`for 10s with at most 0.1% of the requests wrong`),
+	"smoke: prove in staging the image that build printed":                stops(clusterRefuses, needsCluster),
+	"promote: promote the image that build printed and staging proved":    succeeds(`production-[0-9a-f]{40}`),
+	"smoke: prove a release that runs two images":                         stops(clusterRefuses, needsCluster),
+	"promote: promote a release that runs two images, or neither of them": succeeds(`(?s)created: production-.* in [^ ]*/shop\n.*created: production-.* in [^ ]*/worker\n`),
+	"promote: promote a commit":                                           succeeds(`production-[0-9a-f]{40}`),
+	"promote: also move a tag to the newest promoted image":               succeeds(`moved production to sha256:`),
+	"promote: copy the image into another account's repository":           succeeds(`/live/shop`),
+	"pipeline: this repository's sample app on a local cluster":           stops(discoveryRefused, needsCluster),
 }
 
 // TestExamplesRunAsPrinted runs every example of every verb's --help in a shell, as its own program. $IMAGE is the image that
@@ -94,7 +96,10 @@ func TestExamplesRunAsPrinted(t *testing.T) {
 				}
 				s := newShop(t)
 				if strings.Contains(line, "$IMAGE") || command.Verb.Name == "promote" {
-					s.prove()
+					s.prove("shop", "IMAGE")
+				}
+				if strings.Contains(line, "$WORKER") {
+					s.prove("worker", "WORKER")
 				}
 				code, output := s.shell(line)
 				if !slices.Contains(want.exit, code) || !regexp.MustCompile(want.output).MatchString(output) {
@@ -124,6 +129,7 @@ func newShop(t *testing.T) *shop {
 	t.Helper()
 	server := localawstest.Start(t, func(o *localaws.Options) { o.Account, o.Region = "123456789012", "eu-central-1" })
 	server.Repository("shop")
+	server.Repository("worker")
 	server.Repository("live/shop")
 	s := &shop{t: t, dir: t.TempDir(), server: server}
 	s.copyTree("../../charts/service", "charts/service")
@@ -189,11 +195,11 @@ contexts:
 	return s
 }
 
-// prove builds the commit's image, records that staging proved it, and sets IMAGE.
-func (s *shop) prove() {
+// prove builds the commit's image into a repository, records that staging proved it, and sets the variable to it.
+func (s *shop) prove(repository, variable string) {
 	s.t.Helper()
-	code, output := s.shell(`onedigest build --repository localhost:5000/shop`)
-	found := regexp.MustCompile(regexp.QuoteMeta(s.server.Address()) + `/shop@sha256:[0-9a-f]{64}`).FindString(output)
+	code, output := s.shell(`onedigest build --repository localhost:5000/` + repository)
+	found := regexp.MustCompile(regexp.QuoteMeta(s.server.Address()) + `/` + repository + `@sha256:[0-9a-f]{64}`).FindString(output)
 	if code != release.ExitDone || found == "" {
 		s.t.Fatalf("build ended with %d:\n%s", code, output)
 	}
@@ -216,7 +222,7 @@ func (s *shop) prove() {
 	if _, err := client.Attach(s.t.Context(), image, evidence.ArtifactType, evidence.MediaType, content, nil); err != nil {
 		s.t.Fatal(err)
 	}
-	s.env = append(s.env, "IMAGE="+found)
+	s.env = append(s.env, variable+"="+found)
 }
 
 // shell runs a line with bash in the work tree; exit code and all output.

@@ -1,36 +1,13 @@
 package deploy
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 )
-
-// named is a value of one of the images: NAME=VALUE, or VALUE for the main image.
-type named[T any] struct {
-	name  string
-	value T
-}
-
-// parseNamed parses [NAME=]VALUE.
-func parseNamed[T any](parse func(string) (T, error)) func(string) (named[T], error) {
-	return func(given string) (parsed named[T], err error) {
-		text := given
-		if name, value, found := strings.Cut(given, "="); found {
-			if parsed.name, err = release.ParseLabel(name); err != nil {
-				return parsed, fmt.Errorf("the name of an image: %w", err)
-			}
-			text = value
-		}
-		parsed.value, err = parse(text)
-		return parsed, err
-	}
-}
 
 // ParseValuesPath accepts the dotted path of a chart's value.
 func ParseValuesPath(text string) (string, error) {
@@ -43,67 +20,34 @@ func ParseValuesPath(text string) (string, error) {
 // declareImages declares the settings for a release's images: which they are, and how the chart names them.
 func (s *Settings) declareImages(set *setting.Set) {
 	var (
-		images  []named[release.Image]
-		aliases []named[string]
-		values  []named[string]
+		images  []setting.Named[release.Image]
+		aliases []setting.Named[string]
+		values  []setting.Named[string]
 	)
 	setting.List(set, &images, setting.Setting{Name: "image", Required: true, Unless: []string{"heal", "rollback-failed-smoke", "matrix"}, Value: "[NAME=]REPO@sha256:…",
 		Help: "Image to run; a tag is refused because it can move. The one without a name is the release's main image: its commit is the release's; each further one has a name"},
-		parseNamed(release.ParseImage))
+		setting.ParseNamed(release.ParseImage))
 	setting.List(set, &aliases, setting.Setting{Name: "image-alias", Value: "[NAME=]REPO",
-		Help: "Repository by which the chart names an image, such as stefanprodan/podinfo: references that are rendered with it are pinned (docs/charts.md)"}, parseNamed(release.ParseAlias))
+		Help: "Repository by which the chart names an image, such as stefanprodan/podinfo: references that are rendered with it are pinned (docs/charts.md)"}, setting.ParseNamed(release.ParseAlias))
 	setting.List(set, &values, setting.Setting{Name: "image-values", Value: "[NAME=]PATH",
 		Help: "Value of the chart that is set to an image, such as web.image: a map gets the image's parts, a string the whole reference; default: image, if it is a map with a repository"},
-		parseNamed(ParseValuesPath))
+		setting.ParseNamed(ParseValuesPath))
 	setting.Bool(set, &s.PinText, setting.Setting{Name: "pin-text",
 		Help: "Pin references to the images in environment variables, arguments and ConfigMaps too; without it they are refused"})
 	set.Check(func() error { return s.setImages(images, aliases, values) })
 }
 
 // setImages combines the settings of the images, the main one first, and reports contradictions.
-func (s *Settings) setImages(images []named[release.Image], aliases, values []named[string]) error {
-	var problems []release.Problem
-	refuse := func(setting, do, format string, args ...any) {
-		problems = append(problems, release.Problem{Setting: setting, What: fmt.Sprintf(format, args...), Do: do})
-	}
+func (s *Settings) setImages(images []setting.Named[release.Image], aliases, values []setting.Named[string]) error {
 	if len(images) == 0 && len(s.Images) > 0 { // by the pipeline, which gives no texts
 		s.Image = s.Images[0].Image
 		return nil
 	}
-	s.Images = nil
-	indexOf := func(name string) int {
-		return slices.IndexFunc(s.Images, func(image release.BuiltImage) bool { return image.Name == name })
+	var problems []release.Problem
+	s.Images, problems = setting.Images(images)
+	if s.Matrix == "" { // each deploy of a matrix has its own images
+		problems = append(problems, NameInChart(s.Images, aliases, values)...)
 	}
-	slices.SortStableFunc(images, func(a, b named[release.Image]) int { return cmp.Compare(min(len(a.name), 1), min(len(b.name), 1)) })
-	for _, image := range images {
-		switch at := indexOf(image.name); {
-		case at >= 0 && image.name == "":
-			refuse("image", "give each further image a name: NAME="+image.value.String(), "is given %d times without a name", 2)
-		case at >= 0:
-			refuse("image", "give each image a name of its own", "%q is the name of two images", image.name)
-		default:
-			s.Images = append(s.Images, release.BuiltImage{Name: image.name, Image: image.value})
-		}
-	}
-	if len(images) > 0 && images[0].name != "" {
-		refuse("image", "give the main image without a name", "the release has no main image")
-	}
-	assign := func(setting string, given []named[string], add func(*release.BuiltImage, string)) {
-		for _, one := range given {
-			if at := indexOf(one.name); at >= 0 {
-				add(&s.Images[at], one.value)
-			} else if s.Matrix == "" {
-				refuse(setting, "name one of the images", "there is no image %q", one.name)
-			}
-		}
-	}
-	assign("image-alias", aliases, func(image *release.BuiltImage, alias string) {
-		if !slices.Contains(image.Repositories(), alias) {
-			image.Aliases = append(image.Aliases, alias)
-		}
-	})
-	assign("image-values", values, func(image *release.BuiltImage, path string) { image.Values = append(image.Values, path) })
-	problems = append(problems, checkClaims(s.Images)...)
 	if len(problems) > 0 {
 		return &release.InputError{Problems: problems}
 	}
@@ -113,22 +57,33 @@ func (s *Settings) setImages(images []named[release.Image], aliases, values []na
 	return nil
 }
 
-// checkClaims refuses two images with the same repository or the same chart value.
-func checkClaims(images []release.BuiltImage) (problems []release.Problem) {
-	repositories, paths := map[string]string{}, map[string]string{}
-	claim := func(claims map[string]string, setting, what string, image release.BuiltImage) {
-		by := image.Image.String()
-		if other, claimed := claims[what]; claimed && other != by {
-			problems = append(problems, release.Problem{Setting: setting, What: fmt.Sprintf("%s is claimed by two images: %s and %s", what, other, by), Do: "leave it to one of them"})
+// NameInChart adds to the images by what the chart names them, and refuses what belongs to no image or to two.
+func NameInChart(images []release.BuiltImage, aliases, values []setting.Named[string]) (problems []release.Problem) {
+	assign := func(setting string, given []setting.Named[string], add func(*release.BuiltImage, string)) {
+		for _, one := range given {
+			at := slices.IndexFunc(images, func(image release.BuiltImage) bool { return image.Name == one.Name })
+			if at < 0 {
+				problems = append(problems, release.Problem{Setting: setting, What: fmt.Sprintf("there is no image %q", one.Name), Do: "name one of the images"})
+				continue
+			}
+			add(&images[at], one.Value)
 		}
-		claims[what] = by
 	}
-	for _, image := range images {
-		for _, repository := range image.Repositories() {
-			claim(repositories, "image", repository, image)
+	assign("image-alias", aliases, func(image *release.BuiltImage, alias string) {
+		if !slices.Contains(image.Repositories(), alias) {
+			image.Aliases = append(image.Aliases, alias)
 		}
+	})
+	assign("image-values", values, func(image *release.BuiltImage, path string) { image.Values = append(image.Values, path) })
+	return append(problems, checkClaims(images)...)
+}
+
+// checkClaims refuses two images with the same repository or the same chart value.
+func checkClaims(images []release.BuiltImage) []release.Problem {
+	problems, paths := setting.ImageClaims(images), map[string]string{}
+	for _, image := range images {
 		for _, path := range image.Values {
-			claim(paths, "image-values", path, image)
+			problems = append(problems, setting.Claim(paths, "image-values", path, image)...)
 		}
 	}
 	return problems

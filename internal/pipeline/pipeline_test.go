@@ -68,7 +68,7 @@ func (c *fakes) Smoke(_ context.Context, settings smoke.Settings) (smoke.Result,
 }
 
 func (c *fakes) Promote(_ context.Context, settings promote.Settings) (promote.Result, error) {
-	return promote.Result{Outcome: release.Created, Digest: settings.Image.Digest}, c.call("promote", settings.Image)
+	return promote.Result{Promoted: promote.Promoted{Outcome: release.Created, Digest: settings.Image.Digest}}, c.call("promote", settings.Image)
 }
 
 func (*fakes) Platforms(context.Context, release.Image) ([]release.PlatformImage, bool, error) {

@@ -46,9 +46,16 @@ type Registry interface {
 	Copy(ctx context.Context, image release.Image, to release.Repository) error
 }
 
-// Result is what promote did.
+// Result is what promote did. The fields of the main image are its own, those of all images are in Images.
 type Result struct {
-	Outcome release.Outcome     `json:"outcome"` // created or unchanged
+	Promoted
+	Images []Promoted `json:"images,omitempty"` // the main one first
+}
+
+// Promoted is what promote did with one image.
+type Promoted struct {
+	Name    string              `json:"name,omitempty"` // "" for the main image
+	Outcome release.Outcome     `json:"outcome"`        // created or unchanged
 	Image   release.Image       `json:"image"`
 	Digest  release.Digest      `json:"digest"`
 	Tag     release.Tag         `json:"tag"`
@@ -59,33 +66,66 @@ type Result struct {
 	Proved  time.Time           `json:"provedAt"`
 }
 
-// Run finds the evidence that the environment below proved the image, copies both to the target repository if that is another
-// one, tags the image there, and moves the moving tag if there is one. Missing evidence, an image of another commit and a tag
-// that names another digest are a *release.Refusal. A second run with the same settings changes nothing.
+// Run finds the evidence that the environment below proved each image, copies both to the target repository if that is another
+// one, tags the images there, and moves the moving tag if there is one. Missing evidence, an image of another commit and a tag
+// that names another digest are a *release.Refusal; they are found for all images before the first is tagged. A second run with the same
+// settings changes nothing.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
-	settings, err := resolveImage(ctx, settings, deps)
-	if err != nil {
-		return Result{}, err
+	var promotions []promotion
+	var refused error
+	for _, one := range settings.each() {
+		promotion, err := prepare(ctx, one, deps)
+		promotions, refused = append(promotions, promotion), errors.Join(refused, err)
 	}
-	evidence, err := findEvidence(ctx, settings, deps)
-	if err != nil {
-		return Result{}, err
+	if refused != nil {
+		return newResult(promotions), refused
 	}
-	if settings.Tag == "" {
-		settings.Tag = release.Tag(settings.To.String() + "-" + evidence.Commit.String())
+	for i := range promotions {
+		if err := promotions[i].write(ctx, deps); err != nil {
+			return newResult(promotions), err
+		}
 	}
-	result := newResult(settings, evidence)
-	if result.Outcome, err = tagImage(ctx, settings, evidence, deps); err != nil {
-		return result, err
+	return newResult(promotions), nil
+}
+
+// promotion is one image's way to its tag.
+type promotion struct {
+	settings Settings
+	evidence release.Record
+	source   release.TagState // of the tag in the image's own repository
+	target   release.TagState // of the tag in the target repository
+	result   Promoted
+}
+
+// prepare finds what the image's promotion needs, and refuses one that cannot be completed. It writes nothing.
+func prepare(ctx context.Context, settings Settings, deps Deps) (p promotion, err error) {
+	if p.settings, err = resolveImage(ctx, settings, deps); err != nil {
+		return p, err
 	}
-	if err := tagLaterCommit(ctx, settings, evidence.Commit, deps.Registry); err != nil {
-		return result, err
+	if p.evidence, err = findEvidence(ctx, p.settings, deps); err != nil {
+		return p, err
 	}
-	deps.Reporter.Infof("%s: %s is %s in %s", result.Outcome, result.Tag, result.Digest, settings.TargetRepository)
-	if settings.MovingTag != "" {
-		err = moveTag(ctx, settings, deps)
+	if p.settings.Tag == "" {
+		p.settings.Tag = release.Tag(p.settings.To.String() + "-" + p.evidence.Commit.String())
 	}
-	return result, err
+	p.result = newPromoted(p.settings, p.evidence)
+	p.result.Outcome, err = p.inspect(ctx, deps.Registry)
+	return p, err
+}
+
+// write tags the image, and reports it.
+func (p *promotion) write(ctx context.Context, deps Deps) (err error) {
+	if p.result.Outcome, err = p.tagImage(ctx, deps); err != nil {
+		return err
+	}
+	if err := tagLaterCommit(ctx, p.settings, p.evidence.Commit, deps.Registry); err != nil {
+		return err
+	}
+	deps.Reporter.Infof("%s: %s is %s in %s", p.result.Outcome, p.result.Tag, p.result.Digest, p.settings.TargetRepository)
+	if p.settings.MovingTag != "" {
+		return moveTag(ctx, p.settings, deps)
+	}
+	return nil
 }
 
 // resolveImage fills in the image from the repository and commit, and the target repository from the image.
@@ -164,7 +204,20 @@ func adviseProof(newest release.Record, settings Settings) string {
 	return fmt.Sprintf("run smoke in %q again with --image %s, which records a new verdict; --max-age sets how old one may be", settings.From, settings.Image)
 }
 
-func newResult(settings Settings, evidence release.Record) Result {
-	return Result{Image: settings.TargetRepository.At(settings.Image.Digest), Digest: settings.Image.Digest, Tag: settings.Tag,
+func newPromoted(settings Settings, evidence release.Record) Promoted {
+	return Promoted{Name: settings.Name, Image: settings.TargetRepository.At(settings.Image.Digest), Digest: settings.Image.Digest, Tag: settings.Tag,
 		Commit: evidence.Commit, Source: cmp.Or(settings.Commit, evidence.Commit), From: settings.From, To: settings.To, Proved: evidence.At}
+}
+
+// newResult is the result of the promotions, which may not all be done. The outcome is created if one image's tag was, and refused if one
+// image was refused.
+func newResult(promotions []promotion) Result {
+	result := Result{Promoted: promotions[0].result}
+	for _, promotion := range promotions {
+		result.Images = append(result.Images, promotion.result)
+		if outcome := promotion.result.Outcome; outcome == release.Created || outcome == release.Refused {
+			result.Outcome = outcome
+		}
+	}
+	return result
 }

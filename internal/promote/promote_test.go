@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +81,7 @@ func (f *fakeRegistry) Newest(_ context.Context, image release.Image, environmen
 		return release.Record{}, false, f.newestErr
 	}
 	for _, each := range f.evidence {
-		if each.Environment == environment && (!found || each.At.After(newest.At)) {
+		if (each.Image.Digest == image.Digest || len(f.evidence) == 1) && each.Environment == environment && (!found || each.At.After(newest.At)) {
 			newest, found = release.Record{Evidence: each, Record: image.Digest}, true
 		}
 	}
@@ -345,6 +346,106 @@ func TestSettings(t *testing.T) {
 			t.Parallel()
 			err := settingtest.Apply(new(promote.Settings).Declare(), test.args...)
 			if got := fmt.Sprint(err); test.want == "" && err != nil || !strings.Contains(got, test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+// severalImages adds two further images that staging proved.
+func severalImages(t *testing.T) (*fakeRegistry, promote.Settings) {
+	t.Helper()
+	registry, settings := provedImage(t)
+	for name, digit := range map[string]string{"worker": "b", "web": "c"} {
+		image := release.Repository("localhost:5000/" + name).At(releasetest.Digest(t, digit))
+		registry.manifests[image] = release.TagState{Manifest: []byte("{}"), Revision: otherCommit.String()}
+		evidence := registry.evidence[0]
+		evidence.Image, evidence.Commit = image, otherCommit
+		registry.evidence = append(registry.evidence, evidence)
+		settings.Further = append(settings.Further, release.BuiltImage{Name: name, Image: image})
+	}
+	slices.SortFunc(settings.Further, func(a, b release.BuiltImage) int { return strings.Compare(a.Name, b.Name) })
+	return registry, settings
+}
+
+func TestRunTagsEveryImage(t *testing.T) {
+	t.Parallel()
+	registry, settings := severalImages(t)
+	for _, want := range []release.Outcome{release.Created, release.Unchanged} {
+		result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, image := range result.Images {
+			got = append(got, fmt.Sprintf("%s %s %s:%s", image.Name, image.Outcome, image.Image.Repository, image.Tag))
+			if held := registry.tags[image.Image.Repository.String()+":"+image.Tag.String()]; held != image.Digest {
+				t.Errorf("%s:%s is %s, want %s", image.Image.Repository, image.Tag, held, image.Digest)
+			}
+		}
+		outcome := string(want)
+		if diff := cmp.Diff([]string{" " + outcome + " localhost:5000/shop:production-" + commit.String(), "web " + outcome + " localhost:5000/web:production-" + otherCommit.String(),
+			"worker " + outcome + " localhost:5000/worker:production-" + otherCommit.String()}, got); diff != "" || result.Outcome != want || result.Digest != settings.Image.Digest {
+			t.Errorf("got %+v, -want +got:\n%s", result, diff)
+		}
+	}
+}
+
+// TestRunTagsNoneOfSeveral: what is wrong with one image is found before another one is tagged, and all is told at once.
+func TestRunTagsNoneOfSeveral(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(*fakeRegistry, *promote.Settings)
+		want   []string
+	}{
+		"none has evidence": {func(f *fakeRegistry, s *promote.Settings) { f.evidence = nil }, []string{"proved sha256:aaa", "proved sha256:bbb", "proved sha256:ccc"}},
+		"one failed":        {func(f *fakeRegistry, s *promote.Settings) { f.evidence[1].Verdict = release.Fail }, []string{`the verdict in "staging" was "fail"`}},
+		"a tag that is taken": {func(f *fakeRegistry, s *promote.Settings) {
+			f.tags["localhost:5000/worker:production-"+otherCommit.String()] = s.Image.Digest
+		}, []string{"names sha256:aaa", "a released tag is never moved"}},
+		"a tag that is taken in the target": {func(f *fakeRegistry, s *promote.Settings) {
+			s.FurtherTargets = map[string]release.Repository{"worker": "localhost:5000/live/worker"}
+			f.tags["localhost:5000/live/worker:production-"+otherCommit.String()] = s.Image.Digest
+		}, []string{"a released tag is never moved"}},
+		"an image that is gone": {func(f *fakeRegistry, s *promote.Settings) { delete(f.manifests, s.Further[1].Image) }, []string{"not in its registry any more"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			registry, settings := severalImages(t)
+			test.change(registry, &settings)
+			tags := len(registry.tags)
+			_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+			for _, want := range test.want {
+				wantRefusal(t, err, want)
+			}
+			if len(registry.tags) != tags || slices.ContainsFunc(registry.requests, func(r string) bool { return strings.HasPrefix(r, "tag ") || strings.HasPrefix(r, "copy ") }) {
+				t.Errorf("tags are %v after %q", registry.tags, registry.requests)
+			}
+		})
+	}
+}
+
+func TestSettingsOfSeveralImages(t *testing.T) {
+	t.Parallel()
+	one, two := "localhost:5000/shop@sha256:"+strings.Repeat("a", 64), "localhost:5000/worker@sha256:"+strings.Repeat("b", 64)
+	for name, test := range map[string]struct {
+		flags []string
+		want  string
+	}{
+		"two":                      {[]string{"--image", one, "--image", "worker=" + two}, "<nil>"},
+		"a target for each":        {[]string{"--image", one, "--image", "worker=" + two, "--target-repository", "localhost:5000/live/shop", "--target-repository", "worker=localhost:5000/live/worker"}, "<nil>"},
+		"no main image":            {[]string{"--image", "worker=" + two}, "no main image"},
+		"two main images":          {[]string{"--image", one, "--image", two}, "2 times without a name"},
+		"two of a name":            {[]string{"--image", one, "--image", "a=" + two, "--image", "a=" + two}, "the name of two images"},
+		"one repository":           {[]string{"--image", one, "--image", "worker=localhost:5000/shop@sha256:" + strings.Repeat("b", 64)}, "claimed by two images"},
+		"one target":               {[]string{"--image", one, "--image", "worker=" + two, "--target-repository", "worker=localhost:5000/shop"}, "two images are promoted into localhost:5000/shop"},
+		"a target without image":   {[]string{"--image", one, "--target-repository", "worker=localhost:5000/x"}, `there is no image "worker"`},
+		"further images by commit": {[]string{"--repository", "localhost:5000/shop", "--commit", commit.String(), "--image", "worker=" + two}, "no main image"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := settingtest.Apply(new(promote.Settings).Declare(), test.flags...)
+			if !strings.Contains(fmt.Sprint(err), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})

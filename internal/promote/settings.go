@@ -1,7 +1,9 @@
 package promote
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -14,26 +16,30 @@ var Verb = setting.Verb{
 	Summary: "tag the digest that one environment proved for the next environment",
 	About: "Requires evidence: a pass that smoke recorded for exactly this digest in the environment below. Then pushes the manifest's own " +
 		"bytes under the new tag, so the digest stays the same: nothing is rebuilt, and no layer is copied within a repository. " +
-		"Reads the tag back afterwards and compares the digest.",
+		"Reads the tag back afterwards and compares the digest. With several images, the evidence and the tags of all are checked before the first tag is written.",
 	Examples: []setting.Example{
 		{Does: "promote the image that build printed and staging proved", Line: `--image "$IMAGE" --to production`},
+		{Does: "promote a release that runs two images, or neither of them", Line: `--image "$IMAGE" --image worker="$WORKER" --to production`},
 		{Does: "promote a commit", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --commit "$(git rev-parse HEAD)"`},
 		{Does: "also move a tag to the newest promoted image", Line: `--image "$IMAGE" --to production --moving-tag production`},
 		{Does: "copy the image into another account's repository", Line: `--image "$IMAGE" --to production --target-repository 210987654321.dkr.ecr.eu-central-1.amazonaws.com/live/shop`},
 	},
 	Outputs: []setting.Output{
-		{Name: "image", Help: "the promoted image as repository@sha256:…"},
+		{Name: "image", Help: "the promoted image as repository@sha256:…; the main one of several"},
+		{Name: "images", Help: "all promoted images, one per line as deploy's input image takes them"},
 		{Name: "digest", Help: "the image's digest, unchanged by the promotion"},
 		{Name: "tag", Help: "the tag of the promoted image"},
 		{Name: "commit", Help: "the commit that the image was built from"},
 		{Name: "source", Help: "the commit that was given, whose chart and values belong to the promotion; the image's if a digest was given"},
-		{Name: "outcome", Help: "created, or unchanged if the tag named the image already"},
+		{Name: "outcome", Help: "created, or unchanged if the tags named the images already"},
 	},
 }
 
 // Settings are the inputs of promote.
 type Settings struct {
-	Image            release.Image
+	Name             string               // of the image, "" for the main one
+	Image            release.Image        // the main one
+	Further          []release.BuiltImage // other images of the release, with their names
 	Repository       release.Repository
 	Commit           release.Commit
 	To               release.Environment
@@ -41,14 +47,20 @@ type Settings struct {
 	Tag              release.Tag
 	MovingTag        release.Tag
 	TargetRepository release.Repository
+	FurtherTargets   map[string]release.Repository // of further images, by their names
 	MaxAge           time.Duration
 }
 
 // Declare declares every setting and binds it to its field.
 func (s *Settings) Declare() *setting.Set {
 	set := new(setting.Set)
-	setting.Var(set, &s.Image, setting.Setting{Name: "image", Value: "REPO@sha256:…",
-		Help: "Image to promote; alternatively give repository and commit"}, release.ParseImage)
+	var (
+		images  []setting.Named[release.Image]
+		targets []setting.Named[release.Repository]
+	)
+	setting.List(set, &images, setting.Setting{Name: "image", Value: "[NAME=]REPO@sha256:…",
+		Help: "Image to promote; alternatively give repository and commit. The one without a name is the release's main image; each further one has a name, as for deploy"},
+		setting.ParseNamed(release.ParseImage))
 	setting.Var(set, &s.Repository, setting.Setting{Name: "repository", Value: "HOST/PATH",
 		Help: "Repository that holds the commit's image"}, release.ParseRepository)
 	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Value: "SHA", Commit: true,
@@ -61,12 +73,70 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Tag for the promoted image; default: the environment and the commit (production-<sha>)"}, release.ParseTag)
 	setting.Var(set, &s.MovingTag, setting.Setting{Name: "moving-tag", Value: "TAG",
 		Help: "Second tag to move to the image; the repository must allow this tag to be moved"}, release.ParseTag)
-	setting.Var(set, &s.TargetRepository, setting.Setting{Name: "target-repository", Value: "HOST/PATH",
-		Help: "Repository to promote into, together with the evidence; default: the image's own"}, release.ParseRepository)
+	setting.List(set, &targets, setting.Setting{Name: "target-repository", Value: "[NAME=]HOST/PATH",
+		Help: "Repository to promote an image into, together with the evidence; default: the image's own"}, setting.ParseNamed(release.ParseRepository))
 	setting.Var(set, &s.MaxAge, setting.Setting{Name: "max-age", Default: "720h", Value: "DURATION",
 		Help: "Maximum age of the evidence; at least 168h, because smoke records a repeated pass only after that time"}, maxAge)
+	set.Check(func() error { return s.setImages(images, targets) })
 	set.Check(s.validate)
 	return set
+}
+
+// setImages sets the images and the repositories that they are promoted into.
+func (s *Settings) setImages(given []setting.Named[release.Image], targets []setting.Named[release.Repository]) error {
+	images, problems := setting.Images(given)
+	problems = append(problems, setting.ImageClaims(images)...)
+	if len(images) > 0 {
+		s.Image, s.Further = images[0].Image, images[1:]
+	}
+	refuse := func(what, do string) {
+		problems = append(problems, release.Problem{Setting: "target-repository", What: what, Do: do})
+	}
+	for _, target := range targets {
+		isKnown := target.Name == "" || slices.ContainsFunc(images, func(image release.BuiltImage) bool { return image.Name == target.Name })
+		_, isTaken := s.FurtherTargets[target.Name]
+		switch {
+		case !isKnown:
+			refuse(fmt.Sprintf("there is no image %q", target.Name), "name one of the images")
+		case isTaken:
+			refuse(fmt.Sprintf("is given twice for image %q", target.Name), "give one")
+		default:
+			if s.FurtherTargets == nil {
+				s.FurtherTargets = map[string]release.Repository{}
+			}
+			s.FurtherTargets[target.Name] = target.Value
+		}
+	}
+	if main, isSet := s.FurtherTargets[""]; isSet {
+		s.TargetRepository = main
+		delete(s.FurtherTargets, "")
+	}
+	claimed := map[release.Repository]string{}
+	for _, one := range s.each() {
+		repository := cmp.Or(one.TargetRepository, one.Image.Repository)
+		if other, isClaimed := claimed[repository]; isClaimed && repository != "" {
+			refuse(fmt.Sprintf("two images are promoted into %s: %s and %s", repository, other, one.Image), "give each image a repository of its own")
+		}
+		claimed[repository] = one.Image.String()
+	}
+	if len(problems) > 0 {
+		return &release.InputError{Problems: problems}
+	}
+	return nil
+}
+
+// each returns the settings of each image alone, the main one first.
+func (s Settings) each() []Settings {
+	main := s
+	main.Further, main.FurtherTargets = nil, nil
+	each := []Settings{main}
+	for _, further := range s.Further {
+		one := main
+		one.Name, one.Image, one.TargetRepository = further.Name, further.Image, s.FurtherTargets[further.Name]
+		one.Repository, one.Commit = "", ""
+		each = append(each, one)
+	}
+	return each
 }
 
 // maxAge accepts a duration that smoke's records can keep.

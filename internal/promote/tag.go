@@ -8,17 +8,31 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// tagImage gives the image its tag in the target repository, and copies it there first, with its evidence, if it is another
-// repository.
-func tagImage(ctx context.Context, settings Settings, evidence release.Record, deps Deps) (release.Outcome, error) {
-	state, err := inspectImage(ctx, settings.Image, settings.Tag, evidence.Commit, deps.Registry)
-	if err != nil {
+// inspect reads the image and its tag, in the target repository too if that is another one, and refuses a tag that names another image.
+// The outcome is refused, or "" if nothing forbids the promotion.
+func (p *promotion) inspect(ctx context.Context, registry Registry) (outcome release.Outcome, err error) {
+	if p.source, err = inspectImage(ctx, p.settings.Image, p.settings.Tag, p.evidence.Commit, registry); err != nil {
 		return "", err
 	}
-	if settings.TargetRepository != settings.Image.Repository {
-		return copyTo(ctx, settings, evidence.Record, deps)
+	p.target = p.source
+	if p.settings.TargetRepository != p.settings.Image.Repository {
+		if p.target, err = registry.Inspect(ctx, p.settings.TargetRepository, p.settings.Image.Digest, p.settings.Tag); err != nil {
+			return "", err
+		}
 	}
-	return tagInPlace(ctx, settings.Image, state, settings.Tag, deps.Registry)
+	if p.target.TagDigest.IsZero() || p.target.TagDigest == p.settings.Image.Digest {
+		return "", nil
+	}
+	return checkExistingTag(p.target.TagDigest, p.settings.Image.Digest, p.settings.Tag)
+}
+
+// tagImage gives the image its tag in the target repository, and copies it there first, with its evidence, if it is another
+// repository.
+func (p *promotion) tagImage(ctx context.Context, deps Deps) (release.Outcome, error) {
+	if p.settings.TargetRepository != p.settings.Image.Repository {
+		return copyTo(ctx, p.settings, p.evidence.Record, p.target, deps)
+	}
+	return tagInPlace(ctx, p.settings.Image, p.source, p.settings.Tag, deps.Registry)
 }
 
 // inspectImage reads the image and the tag's state, and refuses an image whose revision label is not the commit that the
@@ -68,19 +82,13 @@ func tagInPlace(ctx context.Context, image release.Image, state release.TagState
 
 // copyTo copies the image and its record into the target repository, and tags it last: a tag that is set says that the image
 // and its evidence are there. The record is copied even if the tag exists already, which completes a run that was killed.
-func copyTo(ctx context.Context, settings Settings, record release.Digest, deps Deps) (release.Outcome, error) {
+func copyTo(ctx context.Context, settings Settings, record release.Digest, state release.TagState, deps Deps) (release.Outcome, error) {
 	target := settings.TargetRepository.At(settings.Image.Digest)
-	state, err := deps.Registry.Inspect(ctx, target.Repository, target.Digest, settings.Tag)
-	switch {
-	case err != nil:
-		return "", err
-	case state.TagDigest.IsZero():
+	if state.TagDigest.IsZero() {
 		deps.Reporter.Infof("copying to %s", target.Repository)
 		if err := deps.Registry.Copy(ctx, settings.Image, target.Repository); err != nil {
 			return "", err
 		}
-	case state.TagDigest != target.Digest:
-		return checkExistingTag(state.TagDigest, target.Digest, settings.Tag)
 	}
 	if err := deps.Evidence.CopyRecord(ctx, settings.Image, record, target.Repository); err != nil {
 		return "", err
@@ -89,7 +97,8 @@ func copyTo(ctx context.Context, settings Settings, record release.Digest, deps 
 		return release.Unchanged, nil
 	}
 	// Copying takes time, in which somebody else may have set the tag, and a mutable repository would let it be overwritten.
-	if state, err = deps.Registry.Inspect(ctx, target.Repository, target.Digest, settings.Tag); err != nil {
+	state, err := deps.Registry.Inspect(ctx, target.Repository, target.Digest, settings.Tag)
+	if err != nil {
 		return "", err
 	}
 	return tagInPlace(ctx, target, state, settings.Tag, deps.Registry)

@@ -34,11 +34,13 @@ func (w *warmUp) covers(ctx context.Context, answers []release.Answer, subject S
 			return false
 		}
 	}
-	running, err := deps.Cluster.Running(ctx, subject.Namespace, subject.Release, subject.Image)
-	if err != nil {
-		return true
+	for _, image := range subject.images() {
+		running, err := deps.Cluster.Running(ctx, subject.Namespace, subject.Release, image)
+		if err != nil {
+			return true
+		}
+		w.over = w.over || slices.ContainsFunc(running.Workloads, hasReadyPod)
 	}
-	w.over = slices.ContainsFunc(running.Workloads, hasReadyPod)
 	return !w.over
 }
 
@@ -73,17 +75,19 @@ func askPods(ctx context.Context, subject Subject, deps Deps) (state podState, d
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	running, err := deps.Cluster.Running(ctx, subject.Namespace, subject.Release, subject.Image)
-	if err != nil {
-		return podsUnknown, "", fmt.Errorf("asking for the pods of release %q: %w", subject.Release, err)
-	}
-	for _, workload := range running.Workloads {
-		switch {
-		case !workload.Wants:
-		case hasReadyPod(workload):
-			state = podsReady
-		default:
-			return podsDown, workload.Object.String(), nil
+	for _, image := range subject.images() {
+		running, err := deps.Cluster.Running(ctx, subject.Namespace, subject.Release, image)
+		if err != nil {
+			return podsUnknown, "", fmt.Errorf("asking for the pods of release %q: %w", subject.Release, err)
+		}
+		for _, workload := range running.Workloads {
+			switch {
+			case !workload.Wants:
+			case hasReadyPod(workload):
+				state = podsReady
+			default:
+				return podsDown, workload.Object.String(), nil
+			}
 		}
 	}
 	return state, "", nil

@@ -21,12 +21,14 @@ var Verb = setting.Verb{
 		"The verdict is fail if wrong answers used up the patience or no round passed after one, and at the timeout if the service cannot be reached and " +
 		"a workload of the image has no ready pod or, where there is no --image to ask for, it answered before. The verdict is inconclusive if the service could not be reached by the timeout although " +
 		"pods are ready, if no pod could be asked for and it never answered, or if the time was too short for rounds that passed; it is neither recorded nor marked. " +
-		"With --image, smoke confirms in the cluster that the pods run that digest, and records the verdict beside the image in the registry, where promote reads it.",
+		"With --image, smoke confirms in the cluster that the pods run that digest, and records the verdict beside the image in the registry, where promote reads it. " +
+		"With several images, the pods of each are confirmed and asked, and a pass is recorded beside each; a failure is recorded beside those whose pods answered wrongly, or else beside the main image.",
 	Examples: []setting.Example{
 		{Does: "check that / answers", Line: "--url http://127.0.0.1:8080"},
 		{Does: "run the checks of a file, five rounds in a row, one commit", Line: `--url https://shop.example.com --checks smoke.yaml --consecutive 5 --expect-commit "$(git rev-parse HEAD)"`},
 		{Does: "pass after ten seconds with 0.1% of errors at most", Line: "--url https://shop.example.com --soak 10s --max-errors 0.1%"},
 		{Does: "prove in staging the image that build printed", Line: `--environment staging --image "$IMAGE"`},
+		{Does: "prove a release that runs two images", Line: `--environment staging --image "$IMAGE" --image worker="$WORKER"`},
 	},
 	Outputs: []setting.Output{
 		{Name: "verdict", Help: "pass, fail, or inconclusive if the service could not be reached although nothing shows that it is down, or the time was too short"},
@@ -57,7 +59,8 @@ type Settings struct {
 	MaxErrors    setting.Share
 	Timeout      time.Duration
 	Patience     time.Duration
-	Image        release.Image
+	Image        release.Image        // the main one
+	Further      []release.BuiltImage // other images that the release runs, with their names
 	Environment  release.Environment
 }
 
@@ -76,7 +79,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Checks, setting.Setting{Name: "checks", Value: "FILE",
 		Help: "YAML file of checks, inside the work tree (format: docs/checks.md); default: the request of the pods' readiness probe; if only a URL is given, / must answer 200 with a body"}, setting.Text)
 	setting.Var(set, &s.ExpectCommit, setting.Setting{Name: "expect-commit", Value: "SHA", Commit: true,
-		Help: "Commit, full or short, that every answer of a passing round must come from; default with image: the commit it was built from"}, release.ParseCommit)
+		Help: "Commit, full or short, that every answer of a passing round must come from; default with image: the commit that the main image was built from"}, release.ParseCommit)
 	setting.Var(set, &s.CommitFrom, setting.Setting{Name: "commit-from", Value: "header:NAME|json:PATH#FIELD",
 		Help: "Where every answer must name its commit: a response header, or a field of the JSON at a path; default: the header X-Commit, which a service may omit if its pods are proved by digest"}, parseCommitFrom)
 	setting.Var(set, &s.Consecutive, setting.Setting{Name: "consecutive", Default: "3", Value: "N",
@@ -91,12 +94,35 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Time limit for the whole command, including the wait for an address"}, setting.Duration)
 	setting.Var(set, &s.Patience, setting.Setting{Name: "patience", Default: "15s", Value: "DURATION",
 		Help: "How long answers may be wrong without a round that passes before the verdict is fail; time in which the service cannot be reached is left out"}, setting.Duration)
-	setting.Var(set, &s.Image, setting.Setting{Name: "image", Value: "REPO@sha256:…",
-		Help: "Image that the pods must run; the verdict is recorded for it (needs environment)"}, release.ParseImage)
+	var images []setting.Named[release.Image]
+	setting.List(set, &images, setting.Setting{Name: "image", Value: "[NAME=]REPO@sha256:…",
+		Help: "Image that the pods must run; the verdict is recorded for it (needs environment). The one without a name is the release's main image; each further one has a name, as for deploy"},
+		setting.ParseNamed(release.ParseImage))
 	setting.Var(set, &s.Environment, setting.Setting{Name: "environment", Value: "NAME",
 		Help: "Environment that the verdict is about"}, release.ParseEnvironment)
+	set.Check(func() error { return s.setImages(images) })
 	set.Check(s.validate)
 	return set
+}
+
+// setImages sets the main image and the further ones.
+func (s *Settings) setImages(given []setting.Named[release.Image]) error {
+	images, problems := setting.Images(given)
+	if problems = append(problems, setting.ImageClaims(images)...); len(problems) > 0 {
+		return &release.InputError{Problems: problems}
+	}
+	if len(images) > 0 {
+		s.Image, s.Further = images[0].Image, images[1:]
+	}
+	return nil
+}
+
+// images returns all images, the main one first; none if the settings name none.
+func (s Settings) images() []release.BuiltImage {
+	if s.Image.IsZero() {
+		return nil
+	}
+	return append([]release.BuiltImage{{Image: s.Image, Commit: s.ExpectCommit}}, s.Further...)
 }
 
 // validate fills in the release and namespace that the image and environment imply, and refuses settings that contradict

@@ -81,6 +81,16 @@ type Result struct {
 	Digest   release.Digest  `json:"digest"` // of the image that the verdict is about; zero if no image was named
 	Report   Report          `json:"report"`
 	Evidence release.Digest  `json:"evidence,omitempty"` // of the record in the registry, which may be an earlier run's
+	Images   []ImageResult   `json:"images,omitempty"`   // all that were named, the main one first
+}
+
+// ImageResult is what smoke found of one of the release's images.
+type ImageResult struct {
+	Name     string         `json:"name,omitempty"` // "" for the main image
+	Image    release.Image  `json:"image"`
+	Commit   release.Commit `json:"commit"`
+	Pods     []string       `json:"pods"`               // that run it
+	Evidence release.Digest `json:"evidence,omitempty"` // zero if nothing is recorded for it
 }
 
 // Run sends the checks in rounds until enough rounds in a row passed for long enough, or the time is up. With an image, it confirms before
@@ -94,39 +104,47 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if settings, err = expectImageCommit(ctx, settings, deps); err != nil {
+	if settings, err = expectCommits(ctx, settings, deps); err != nil {
 		return Result{}, err
 	}
 	subject, err := findSubject(ctx, checks, settings, deps)
 	if err != nil {
 		return Result{}, err
 	}
-	pods, ready, held, err := confirmPods(ctx, settings, deps)
+	found, err := confirmPods(ctx, settings, deps)
 	if err != nil {
 		return Result{}, err
 	}
-	subject.AnyCommit = held
+	subject.AnyCommit = found.held
 	judged := liveRevision(ctx, settings, deps)
-	report, err := runRounds(ctx, subject, warmUp{over: ready}, settings, deps)
+	report, err := runRounds(ctx, subject, warmUp{over: found.ready}, settings, deps)
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Verdict: report.Verdict, Digest: settings.Image.Digest, Report: report}
+	result := newResult(settings, found, report)
 	if report.Verdict == release.Pass { // only a pass needs to know that no other digest came up meanwhile
-		if _, _, _, err := confirmPods(ctx, settings, deps); err != nil {
+		if _, err := confirmPods(ctx, settings, deps); err != nil {
 			return result, err
 		}
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return result, interrupted(report)
 	}
-	if held && report.Verdict == release.Fail && !anyFails(pods, report.Answers) { // the answers may be those of another image
+	if found.held && report.Verdict == release.Fail && !anyFails(slices.Concat(found.pods...), report.Answers) { // the answers may be those of another image
 		return result, verdictError(report)
 	}
 	markRevision(ctx, judged, report.Verdict, settings, deps)
 	reportUnproved(subject, report, settings, deps)
-	result.Evidence, err = recordEvidence(context.WithoutCancel(ctx), checks, report, pods, settings, deps)
+	err = recordVerdict(context.WithoutCancel(ctx), checks, &result, settings, deps)
 	return result, errors.Join(verdictError(report), err)
+}
+
+func newResult(settings Settings, found confirmed, report Report) Result {
+	result := Result{Verdict: report.Verdict, Digest: settings.Image.Digest, Report: report}
+	for i, image := range settings.images() {
+		result.Images = append(result.Images, ImageResult{Name: image.Name, Image: image.Image, Commit: image.Commit, Pods: append([]string{}, found.pods[i]...)})
+	}
+	return result
 }
 
 // Ask sends the checks about a subject in rounds, for a deploy that has compared the pods itself: nothing is marked or recorded. A

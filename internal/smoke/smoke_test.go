@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -41,8 +42,10 @@ type fakeDeps struct {
 	probes      int
 	checks      []release.Check
 	pods        [][]release.PodImage // per request to the cluster; the last one repeats
+	podsOf      map[release.Digest][]release.PodImage
 	podRequests int
 	revision    string
+	revisions   map[release.Digest]string // of single images; "missing": the registry has none
 	recorded    []release.Evidence
 	newestErr   error
 	newestTakes time.Duration
@@ -134,9 +137,12 @@ func (*fakeDeps) NodePlatform(context.Context, string) (release.Platform, error)
 	return release.Platform{}, nil
 }
 
-func (f *fakeDeps) Running(ctx context.Context, _, _ string, _ release.Image) (release.Running, error) {
+func (f *fakeDeps) Running(ctx context.Context, _, _ string, image release.Image) (release.Running, error) {
 	if ctx.Err() != nil {
 		return release.Running{}, ctx.Err()
+	}
+	if f.podsOf != nil {
+		return releasetest.Running(f.podsOf[image.Digest]...), nil
 	}
 	pods := f.pods[min(f.podRequests, len(f.pods)-1)]
 	f.podRequests++
@@ -155,19 +161,22 @@ func (f *fakeDeps) Record(ctx context.Context, evidence release.Evidence) (relea
 	return evidence.Image.Digest, nil
 }
 
-func (f *fakeDeps) Newest(ctx context.Context, _ release.Image, environment release.Environment) (newest release.Record, found bool, err error) {
+func (f *fakeDeps) Newest(ctx context.Context, image release.Image, environment release.Environment) (newest release.Record, found bool, err error) {
 	if err := wait(ctx, f.newestTakes); err != nil {
 		return newest, false, err
 	}
 	for _, each := range f.recorded {
-		if each.Environment == environment {
+		if each.Image == image && each.Environment == environment {
 			newest, found = release.Record{Evidence: each, Record: each.Image.Digest}, true
 		}
 	}
 	return newest, found, f.newestErr
 }
 
-func (f *fakeDeps) Describe(context.Context, release.Image) (release.ImageInfo, bool, error) {
+func (f *fakeDeps) Describe(_ context.Context, image release.Image) (release.ImageInfo, bool, error) {
+	if revision, isSet := f.revisions[image.Digest]; isSet {
+		return release.ImageInfo{Revision: revision}, revision != "missing", nil
+	}
 	return release.ImageInfo{Revision: f.revision}, true, nil
 }
 
@@ -464,6 +473,63 @@ func TestAnImageWithoutALabelIsTheExpectedCommits(t *testing.T) {
 	_, err := fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--timeout", "30s", "--expect-commit", commit.String())
 	if err != nil || len(fake.recorded) != 1 || fake.recorded[0].Commit != commit || fake.recorded[0].Verdict != release.Pass {
 		t.Errorf("got %v, recorded %+v", err, fake.recorded)
+	}
+}
+
+// TestSeveralImages: each image has its own pods, commit and record.
+func TestSeveralImages(t *testing.T) {
+	t.Parallel()
+	worker := release.Repository("localhost:5000/worker").At(releasetest.Digest(t, "b"))
+	one, two := release.PodImage{Pod: "a", Digest: image(t).Digest, Ready: true}, release.PodImage{Pod: "b", Digest: worker.Digest, Ready: true}
+	stale := release.PodImage{Pod: "b", Digest: image(t).Digest, Ready: true}
+	wrong := func(pods ...string) func(time.Time, string) release.Answer {
+		return func(_ time.Time, endpoint string) release.Answer {
+			answer := answerFrom(commit)
+			if slices.ContainsFunc(pods, func(pod string) bool { return endpoint == "pod "+pod+":8081" || endpoint == "" && pod == "outside" }) {
+				answer.Stage, answer.Wrong = release.StageCheck, []string{"x"}
+			}
+			return answer
+		}
+	}
+	for name, test := range map[string]struct {
+		worker   []release.PodImage
+		revision string
+		answer   func(time.Time, string) release.Answer
+		recorded string
+		want     string
+	}{
+		"both run":                     {[]release.PodImage{two}, olderCommit.String(), wrong(), "shop pass of 0123456789ab by [a], worker pass of 89abcdef0123 by [b]", "<nil>"},
+		"one runs another digest":      {[]release.PodImage{stale}, olderCommit.String(), wrong(), "", `pod "b" runs sha256:aaa`},
+		"one has no pod":               {nil, olderCommit.String(), wrong(), "", "no pod of Deployment/shop runs"},
+		"one is in no registry":        {[]release.PodImage{two}, "missing", wrong(), "", `"localhost:5000/worker@`},
+		"one has no label":             {[]release.PodImage{two}, "", wrong(), "shop pass of 0123456789ab by [a], worker pass of 0123456789ab by [b]", "<nil>"},
+		"one is of no commit":          {[]release.PodImage{two}, "1.0-dirty", wrong(), "", "which is no commit"},
+		"a pod of one answers wrongly": {[]release.PodImage{two}, olderCommit.String(), wrong("b"), "worker fail of 89abcdef0123 by [b]", "smoke failed"},
+		"the address answers wrongly":  {[]release.PodImage{two}, olderCommit.String(), wrong("outside"), "shop fail of 0123456789ab by [a]", "smoke failed"},
+		"pods of both answer wrongly":  {[]release.PodImage{two}, olderCommit.String(), wrong("a", "b"), "shop fail of 0123456789ab by [a], worker fail of 89abcdef0123 by [b]", "smoke failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := &fakeDeps{answer: test.answer, revision: commit.String(), revisions: map[release.Digest]string{worker.Digest: test.revision}, defaultChecks: true,
+				podsOf: map[release.Digest][]release.PodImage{image(t).Digest: {one}, worker.Digest: test.worker},
+				backendsOf: map[release.Digest]release.Backends{
+					image(t).Digest: {Pods: []release.BackendPod{backendPod("a")}}, worker.Digest: {Pods: []release.BackendPod{backendPod("b")}},
+				}}
+			result, err := fake.run(t, "--release", "shop", "--environment", "staging", "--image", "worker="+worker.String(), "--image", image(t).String(), "--timeout", "30s")
+			if !strings.Contains(fmt.Sprint(err), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+			var recorded []string
+			for _, each := range fake.recorded {
+				recorded = append(recorded, fmt.Sprintf("%s %s of %s by %v", each.Image.Repository.Path(), each.Verdict, each.Commit.Short(), each.Pods))
+			}
+			if got := strings.Join(recorded, ", "); got != test.recorded {
+				t.Errorf("recorded %q, want %q", got, test.recorded)
+			}
+			if err == nil && (len(result.Images) != 2 || result.Images[1].Name != "worker" || result.Images[1].Evidence != worker.Digest || result.Evidence != image(t).Digest) {
+				t.Errorf("got %+v", result.Images)
+			}
+		})
 	}
 }
 

@@ -27,6 +27,9 @@ type Subject struct {
 	AnyCommit bool
 }
 
+// images returns all images of the release, the main one first.
+func (s Subject) images() []release.Image { return append([]release.Image{s.Image}, s.Others...) }
+
 // where says what is asked.
 func (s Subject) where() string {
 	if s.URL != "" {
@@ -122,7 +125,7 @@ func (a *asker) survey(ctx context.Context) (survey, error) {
 // is false if the cluster does not say so.
 func (a *asker) isIdle(ctx context.Context) bool {
 	known := false
-	for _, image := range append([]release.Image{a.Image}, a.Others...) {
+	for _, image := range a.images() {
 		running, err := a.deps.Cluster.Running(ctx, a.Namespace, a.Release, image)
 		if err != nil {
 			return false
@@ -140,7 +143,7 @@ func (a *asker) isIdle(ctx context.Context) bool {
 // backends reads those of every image, the main one first. A pod that runs several of them is asked once, and a Service has all its endpoints
 // whichever image's pods it was found by.
 func (a *asker) backends(ctx context.Context) (all release.Backends, err error) {
-	for i, image := range append([]release.Image{a.Image}, a.Others...) {
+	for i, image := range a.images() {
 		of, err := a.deps.Cluster.Backends(ctx, a.Namespace, a.Release, image)
 		if err != nil {
 			return all, err

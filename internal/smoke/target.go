@@ -24,31 +24,49 @@ func loadChecks(settings Settings, deps Deps) ([]release.Check, error) {
 	return checks, err
 }
 
-// expectImageCommit expects the commit in the image's label, and refuses an image with another commit than the expected one. An
-// image without a label counts as the expected commit's, and is refused if none is expected.
-func expectImageCommit(ctx context.Context, settings Settings, deps Deps) (Settings, error) {
+// expectCommits expects the commit in the main image's label, and refuses a main image with another commit than the expected one. An
+// image without a label counts as the expected commit's, and is refused if none is expected. The further images' commits are filled in.
+func expectCommits(ctx context.Context, settings Settings, deps Deps) (Settings, error) {
 	if settings.Image.IsZero() {
 		return settings, nil
 	}
-	tagged, found, err := deps.Registry.Describe(ctx, settings.Image)
+	var refused error
+	commit, err := commitOf(ctx, settings.Image, settings.ExpectCommit, deps)
+	switch {
+	case err != nil:
+		refused = err
+	case settings.ExpectCommit != "" && settings.ExpectCommit != commit:
+		refused = &release.Refusal{Why: fmt.Sprintf("image %q was built from commit %s, not from %s", settings.Image, commit, settings.ExpectCommit)}
+	default:
+		settings.ExpectCommit = commit
+	}
+	settings.Further = slices.Clone(settings.Further)
+	for i := range settings.Further {
+		further := &settings.Further[i]
+		further.Commit, err = commitOf(ctx, further.Image, settings.ExpectCommit, deps)
+		refused = errors.Join(refused, err)
+	}
+	return settings, refused
+}
+
+// commitOf returns the commit in an image's label. An image without a label counts as the expected commit's.
+func commitOf(ctx context.Context, image release.Image, expected release.Commit, deps Deps) (release.Commit, error) {
+	tagged, found, err := deps.Registry.Describe(ctx, image)
 	if err != nil {
-		return settings, err
+		return "", err
 	}
 	if !found {
-		return settings, &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", settings.Image), Do: "push the image first; its verdict is recorded beside it"}
+		return "", &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", image), Do: "push the image first; its verdict is recorded beside it"}
+	}
+	if tagged.Revision == "" && expected != "" { // another program built it, and said no commit
+		return expected, nil
 	}
 	commit, err := release.ParseCommit(tagged.Revision)
-	switch {
-	case tagged.Revision == "" && settings.ExpectCommit != "": // another program built it, and said no commit
-		return settings, nil
-	case err != nil:
-		return settings, &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, which is no commit", settings.Image, tagged.Revision),
+	if err != nil {
+		return "", &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, which is no commit", image, tagged.Revision),
 			Do: "build the image from a clean work tree; an image that belongs to no commit cannot be proved"}
-	case settings.ExpectCommit != "" && settings.ExpectCommit != commit:
-		return settings, &release.Refusal{Why: fmt.Sprintf("image %q was built from commit %s, not from %s", settings.Image, commit, settings.ExpectCommit)}
 	}
-	settings.ExpectCommit = commit
-	return settings, nil
+	return commit, nil
 }
 
 // findSubject finds what the rounds are about: the URL that was given or the external address of the release, which it waits for, and
@@ -56,6 +74,9 @@ func expectImageCommit(ctx context.Context, settings Settings, deps Deps) (Setti
 func findSubject(ctx context.Context, checks []release.Check, settings Settings, deps Deps) (Subject, error) {
 	subject := Subject{URL: settings.URL, Checks: checks, Release: settings.Release, Namespace: settings.Namespace, Address: settings.Address,
 		Image: settings.Image, Proved: !settings.Image.IsZero()}
+	for _, further := range settings.Further {
+		subject.Others = append(subject.Others, further.Image)
+	}
 	if settings.Release == "" {
 		return subject, nil
 	}
@@ -127,29 +148,42 @@ type contents struct {
 	Cluster
 }
 
-// confirmPods lists the pods that run the image, and fails unless every pod that is meant to runs it, and at least one does. Without
-// an image it does nothing. Ready reports whether one of them is ready, held whether others are meant to stay at an older revision.
-func confirmPods(ctx context.Context, settings Settings, deps Deps) (pods []string, ready, held bool, err error) {
-	if settings.Image.IsZero() {
-		return nil, false, false, nil
-	}
-	running, err := deps.Cluster.Running(ctx, settings.Namespace, settings.Release, settings.Image)
-	if err != nil {
-		return nil, false, false, err
-	}
-	proof, err := running.Prove(ctx, settings.Image, contents{deps.Registry, deps.Cluster})
-	if err != nil {
-		return nil, false, false, err
-	}
-	problems := proof.Problems
-	if len(problems) == 0 && len(proof.Pods) == 0 {
-		problems = append([]string{fmt.Sprintf("no pod of release %q runs %s", settings.Release, settings.Image.Digest)}, proof.Notes...)
+// confirmed is what the cluster shows of the images.
+type confirmed struct {
+	pods  [][]string // that run each image, in the order of the images; nil without images
+	ready bool       // one of the pods is ready
+	held  bool       // other pods are meant to stay at an older revision
+}
+
+// confirmPods lists the pods that run each image, and fails unless every pod that is meant to runs it, and at least one does. Without
+// an image it does nothing.
+func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confirmed, err error) {
+	var problems []string
+	for _, image := range settings.images() {
+		running, err := deps.Cluster.Running(ctx, settings.Namespace, settings.Release, image.Image)
+		if err != nil {
+			return confirmed{}, err
+		}
+		proof, err := running.Prove(ctx, image.Image, contents{deps.Registry, deps.Cluster})
+		if err != nil {
+			return confirmed{}, err
+		}
+		problems = append(problems, proof.Problems...)
+		if len(proof.Problems) == 0 && len(proof.Pods) == 0 {
+			problems = append(problems, fmt.Sprintf("no pod of release %q runs %s", settings.Release, image.Image.Digest))
+			problems = append(problems, proof.Notes...)
+		}
+		if len(problems) == 0 {
+			for _, note := range proof.Notes {
+				deps.Reporter.Infof("%s", note)
+			}
+		}
+		found.pods = append(found.pods, proof.Pods)
+		found.ready = found.ready || slices.ContainsFunc(running.Workloads, hasReadyPod)
+		found.held = found.held || proof.Held
 	}
 	if len(problems) > 0 {
-		return nil, false, false, &release.Failure{What: strings.Join(problems, "; "), Do: "deploy the image first, or wait until its rollout has finished"}
+		return confirmed{}, &release.Failure{What: strings.Join(problems, "; "), Do: "deploy the image first, or wait until its rollout has finished"}
 	}
-	for _, note := range proof.Notes {
-		deps.Reporter.Infof("%s", note)
-	}
-	return proof.Pods, slices.ContainsFunc(running.Workloads, hasReadyPod), proof.Held, nil
+	return found, nil
 }

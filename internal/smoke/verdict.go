@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -120,35 +121,54 @@ func RecordFailure(ctx context.Context, subject Subject, report Report, pods []s
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failureTime)
 	defer cancel()
-	_, err := recordEvidence(ctx, subject.Checks, report, pods, settings, deps)
+	_, err := recordEvidence(ctx, subject.Checks, report, ImageResult{Image: settings.Image, Commit: settings.ExpectCommit, Pods: pods}, settings, deps)
 	return err
 }
 
-// recordEvidence records the verdict of the image, even when the rounds took all the time there was. An inconclusive
-// verdict says nothing about the image and is not recorded, and neither is one that repeats the newest record.
-func recordEvidence(ctx context.Context, checks []release.Check, report Report, pods []string, settings Settings, deps Deps) (release.Digest, error) {
-	if settings.Image.IsZero() || report.Verdict == release.Inconclusive {
-		return release.Digest{}, nil
+// recordVerdict records the verdict beside the images that it is about. A pass is about all of them. A failure is about those whose pods
+// answered wrongly, and about the main image if no pod did. An inconclusive verdict says nothing about an image and is not recorded.
+func recordVerdict(ctx context.Context, checks []release.Check, result *Result, settings Settings, deps Deps) (failed error) {
+	if result.Verdict == release.Inconclusive {
+		return nil
 	}
+	blamed := slices.ContainsFunc(result.Images, func(image ImageResult) bool { return anyFails(image.Pods, result.Report.Answers) })
+	for i := range result.Images {
+		image := &result.Images[i]
+		if result.Verdict == release.Fail && !anyFails(image.Pods, result.Report.Answers) && (blamed || i > 0) {
+			continue
+		}
+		var err error
+		image.Evidence, err = recordEvidence(ctx, checks, result.Report, *image, settings, deps)
+		failed = errors.Join(failed, err)
+		if i == 0 {
+			result.Evidence = image.Evidence
+		}
+	}
+	return failed
+}
+
+// recordEvidence records the verdict of an image, even when the rounds took all the time there was. One that repeats the newest record is
+// not recorded.
+func recordEvidence(ctx context.Context, checks []release.Check, report Report, image ImageResult, settings Settings, deps Deps) (release.Digest, error) {
 	found := release.Evidence{
-		Image: settings.Image, Commit: settings.ExpectCommit, Environment: settings.Environment, Verdict: report.Verdict,
-		Checks: report.checkNames(), CheckSet: release.CheckSet(checks), Rounds: report.Rounds, Pods: pods, URL: report.URL, Run: deps.RunURL, At: deps.Now().UTC(),
+		Image: image.Image, Commit: image.Commit, Environment: settings.Environment, Verdict: report.Verdict,
+		Checks: report.checkNames(), CheckSet: release.CheckSet(checks), Rounds: report.Rounds, Pods: image.Pods, URL: report.URL, Run: deps.RunURL, At: deps.Now().UTC(),
 	}
 	reading, stopReading := context.WithTimeout(ctx, newestTimeout)
 	defer stopReading()
-	newest, known, err := deps.Registry.Newest(reading, settings.Image, settings.Environment)
+	newest, known, err := deps.Registry.Newest(reading, image.Image, settings.Environment)
 	switch {
 	case err != nil: // one record too many does less harm than a verdict that is lost
 		deps.Reporter.Warnf("reading the newest record: %v", err)
 	case known && found.Repeats(newest.Evidence):
-		deps.Reporter.Infof("verdict %q of %q for %s is recorded since %s", report.Verdict, settings.Environment, settings.Image.Digest, newest.At.Format(time.RFC3339))
+		deps.Reporter.Infof("verdict %q of %q for %s is recorded since %s", report.Verdict, settings.Environment, image.Image.Digest, newest.At.Format(time.RFC3339))
 		return newest.Record, nil
 	}
 	recording, stopRecording := context.WithTimeout(ctx, recordTimeout)
 	defer stopRecording()
 	digest, err := deps.Registry.Record(recording, found)
 	if err == nil {
-		deps.Reporter.Infof("recorded verdict %q of %q for %s", report.Verdict, settings.Environment, settings.Image.Digest)
+		deps.Reporter.Infof("recorded verdict %q of %q for %s", report.Verdict, settings.Environment, image.Image.Digest)
 	}
 	return digest, err
 }

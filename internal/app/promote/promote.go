@@ -3,6 +3,7 @@ package promote
 
 import (
 	"context"
+	"strings"
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/images"
@@ -16,13 +17,32 @@ func Command() app.Command {
 		Verb: promote.Verb, Declare: (*promote.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run,
 		Outputs: func(r promote.Result) map[string]string {
 			return map[string]string{"image": r.Image.String(), "digest": r.Digest.String(), "tag": r.Tag.String(),
-				"commit": r.Commit.String(), "source": r.Source.String(), "outcome": string(r.Outcome)}
+				"commit": r.Commit.String(), "source": r.Source.String(), "outcome": string(r.Outcome), "images": lines(r.Images)}
 		},
-		Summary: func(r promote.Result) []app.Row {
-			return []app.Row{{"outcome", string(r.Outcome)}, {"image", r.Image.String()}, {"tag", r.Tag.String()},
-				{"commit", r.Commit.String()}, {"proved by", r.From.String()}, {"for", r.To.String()}}
-		},
+		Summary: summary,
 	})
+}
+
+func summary(r promote.Result) []app.Row {
+	rows := []app.Row{{"outcome", string(r.Outcome)}, {"image", r.Image.String()}, {"tag", r.Tag.String()},
+		{"commit", r.Commit.String()}, {"proved by", r.From.String()}, {"for", r.To.String()}}
+	for _, further := range r.Images[min(1, len(r.Images)):] {
+		rows = append(rows, app.Row{"image " + further.Name, string(further.Outcome) + " " + further.Image.String()})
+	}
+	return rows
+}
+
+// lines are the promoted images as inputs take them.
+func lines(images []promote.Promoted) string {
+	var lines []string
+	for _, image := range images {
+		line := image.Image.String()
+		if image.Name != "" {
+			line = image.Name + "=" + line
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // Run runs the verb with its adapters.
