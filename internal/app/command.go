@@ -97,7 +97,7 @@ func readSettings(ctx context.Context, set *setting.Set, process Process, resolv
 	if errors.As(invalid, &input) { // a setting whose commit could not be resolved is reported once
 		problems = append(problems, slices.DeleteFunc(input.Problems, func(p release.Problem) bool { return namesSetting(unresolved, p.Setting) })...)
 	}
-	if len(problems) > 0 {
+	if problems = append(problems, checkEnvironment(process)...); len(problems) > 0 {
 		return &release.InputError{Problems: problems}
 	}
 	return nil

@@ -5,6 +5,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -44,6 +45,7 @@ func Main(command Command) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	process = process.ThroughSink()
+	process.useTrustedPath()
 	release := captureStreams(process.Stderr)
 	code := command.Run(ctx, process)
 	release()
@@ -64,6 +66,20 @@ func (p Process) ThroughSink() Process {
 	sink := newSink(p)
 	p.Stdout, p.Stderr, p.Secrets = sink.stdout, sink.stderr, sink.secrets
 	return p
+}
+
+// useTrustedPath lets this process and its children find programs outside of the work tree only: credential plugins and helpers of
+// docker, git and AWS have the job's credentials.
+func (p *Process) useTrustedPath() {
+	path, dropped := trustedPath(*p)
+	if path == p.Getenv("PATH") {
+		return
+	}
+	for _, entry := range dropped {
+		_, _ = fmt.Fprintf(p.Stderr, "%q of PATH is in the work tree and is not used\n", entry)
+	}
+	_ = os.Setenv("PATH", path) // a path without a NUL byte, which no variable has
+	p.Environ = append(p.Environ, "PATH="+path)
 }
 
 // program returns what a user types to run a verb.

@@ -6,6 +6,7 @@ import (
 	"github.com/onedigest/onedigest/internal/github"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
+	"github.com/onedigest/onedigest/internal/worktree"
 )
 
 // RunContext is the context of one run of a verb: its process, and the reporter of its log.
@@ -63,6 +64,9 @@ func (r *RunContext) Mask(secret string) {
 		r.runner.Mask(secret)
 	}
 }
+
+// WorkTree returns the work tree for adapters, which use nothing in it that decides about credentials.
+func (r *RunContext) WorkTree() worktree.Tree { return treeOf(r.Process) }
 
 // Workspace returns the work tree around the working directory.
 func (r *RunContext) Workspace() Workspace { return newWorkspace(r.Process) }

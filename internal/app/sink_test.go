@@ -27,3 +27,13 @@ func TestNamedImagesAreNoSecrets(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// TestDirectoriesAreNoSecrets: a shell's variables for directories have the names of passwords.
+func TestDirectoriesAreNoSecrets(t *testing.T) {
+	t.Parallel()
+	secrets := new(text.Secrets)
+	collectEnvironment(secrets, []string{"PWD=/home/runner/work", "OLDPWD=/home/runner/before", "DB_PWD=canary-password-1"})
+	if got, want := secrets.Redact("/home/runner/work /home/runner/before canary-password-1"), "/home/runner/work /home/runner/before ***"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -4,6 +4,7 @@ package awsx
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -15,7 +16,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 
 	"github.com/onedigest/onedigest/internal/httpx"
+	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
+	"github.com/onedigest/onedigest/internal/worktree"
 )
 
 // attemptTimeout limits one attempt of a request.
@@ -30,6 +33,7 @@ type Options struct {
 	MaxAttempts int           // of one request
 	MaxResponse int64         // of one response, in bytes
 	Secrets     *text.Secrets // gets the credentials; may be nil
+	WorkTree    worktree.Tree // nothing in which a profile may name
 }
 
 // Load reads the configuration for AWS's SDK; it sends no request.
@@ -37,15 +41,47 @@ type Options struct {
 // Clients with this configuration retry as the SDK's standard mode does, and also every 429, because the SDK retries a 429 only
 // if its body names a code that it knows. The wait before a retry is a random part of 1 s, 2 s, 4 s …, at most 20 s. Redirects
 // are not followed.
+//
+// The error is a *release.InputError if the profile names a program or a file in the work tree.
 func Load(ctx context.Context, options Options) (aws.Config, error) {
 	loaded, err := config.LoadDefaultConfig(ctx, loadOptions(options)...)
 	if err != nil {
+		return aws.Config{}, err
+	}
+	if err := checkProfile(loaded, options.WorkTree); err != nil {
 		return aws.Config{}, err
 	}
 	// The client is wrapped last, since the SDK adds AWS_CA_BUNDLE only to a client of its own kind.
 	loaded.HTTPClient = limitedClient{withoutRedirects(loaded.HTTPClient), options.MaxResponse}
 	loaded.Credentials = collectCredentials(loaded.Credentials, options.Secrets)
 	return loaded, nil
+}
+
+// checkProfile refuses a profile that gets credentials from the work tree, or trusts a certificate authority that is there. None of these
+// programs was run yet.
+func checkProfile(loaded aws.Config, tree worktree.Tree) error {
+	var problems []release.Problem
+	for _, source := range loaded.ConfigSources {
+		profile, is := source.(config.SharedConfig)
+		if !is {
+			continue
+		}
+		for from := &profile; from != nil; from = from.Source {
+			where := fmt.Sprintf("profile %q of AWS", from.Profile)
+			if path := tree.Mentioned(from.CredentialProcess); path != "" {
+				problems = append(problems, worktree.Problem("credential_process of "+where, path))
+			}
+			for _, named := range []struct{ field, path string }{{"web_identity_token_file", from.WebIdentityTokenFile}, {"ca_bundle", from.CustomCABundle}} {
+				if tree.Contains(named.path) {
+					problems = append(problems, worktree.Problem(named.field+" of "+where, named.path))
+				}
+			}
+		}
+	}
+	if len(problems) > 0 {
+		return &release.InputError{Problems: problems}
+	}
+	return nil
 }
 
 // collectCredentials adds the keys that a provider returns to secrets.

@@ -2,6 +2,7 @@ package awsx
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +13,9 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/worktree"
 )
 
 // load reads a configuration that finds nothing on this machine.
@@ -140,4 +144,50 @@ func send(t *testing.T, loaded aws.Config, url string) (*http.Response, error) {
 		t.Fatal(err)
 	}
 	return loaded.HTTPClient.Do(request)
+}
+
+// TestProfilesNameNothingInTheWorkTree: a profile that would run a program of the work tree, or read a file of it, is refused before.
+func TestProfilesNameNothingInTheWorkTree(t *testing.T) {
+	t.Parallel()
+	root, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, outside := filepath.Join(root, "tree"), filepath.Join(root, "outside")
+	for _, file := range []string{tree + "/keys", outside + "/keys"} {
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte("#!/bin/sh\ntouch "+root+"/ran\n"), 0o700); err != nil { //nolint:gosec // a program
+			t.Fatal(err)
+		}
+	}
+	for name, test := range map[string]struct{ profile, want string }{
+		"a program":                {"credential_process = " + tree + "/keys", `credential_process of profile "default" of AWS: "` + tree + "/keys"},
+		"a program, relative":      {"credential_process = ./keys --x", `credential_process of profile "default" of AWS: "./keys"`},
+		"an argument":              {"credential_process = sh -c './keys'", "credential_process"},
+		"a program outside":        {"credential_process = " + outside + "/keys", ""},
+		"a token":                  {"role_arn = arn:aws:iam::1:role/a\nweb_identity_token_file = keys", `web_identity_token_file of profile "default"`},
+		"a token outside":          {"role_arn = arn:aws:iam::1:role/a\nweb_identity_token_file = " + outside + "/keys", ""},
+		"the profile of a profile": {"role_arn = arn:aws:iam::1:role/a\nsource_profile = b\n[profile b]\ncredential_process = ./keys", `credential_process of profile "b"`},
+		"an authority":             {"ca_bundle = " + tree + "/keys", "ca_bundle of"},
+		"keys":                     {"aws_access_key_id = a\naws_secret_access_key = b", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "config")
+			if err := os.WriteFile(file, []byte("[default]\nregion = eu-central-1\n"+test.profile+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			options := Options{Environ: lookup(map[string]string{"AWS_CONFIG_FILE": file, "AWS_SHARED_CREDENTIALS_FILE": file + "-none"}), WorkTree: worktree.Tree{Root: tree, Dir: tree}}
+			_, err := Load(t.Context(), options)
+			var input *release.InputError
+			if test.want == "" && err != nil || test.want != "" && (!errors.As(err, &input) || !strings.Contains(err.Error(), test.want)) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+	if _, err := os.Stat(root + "/ran"); err == nil {
+		t.Error("a program was run")
+	}
 }

@@ -9,7 +9,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/onedigest/onedigest/internal/awsx"
+	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
+	"github.com/onedigest/onedigest/internal/worktree"
 )
 
 // Options of a Client.
@@ -19,6 +21,8 @@ type Options struct {
 	Environ func(name string) string
 	Region  string        // "": the environment's or profile's; an ECR host names its region itself
 	Secrets *text.Secrets // gets the credentials; may be nil
+	// WorkTree is where a profile may name neither a program nor a file: New's error is a *release.InputError then.
+	WorkTree worktree.Tree
 }
 
 // Client talks to ECR. It may be used from several goroutines.
@@ -42,8 +46,12 @@ const (
 
 // New reads the configuration; it sends no request.
 func New(ctx context.Context, options Options) (*Client, error) {
-	loaded, err := awsx.Load(ctx, awsx.Options{Environ: options.Environ, Region: options.Region, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: options.Secrets})
-	if err != nil {
+	loaded, err := awsx.Load(ctx, awsx.Options{Environ: options.Environ, Region: options.Region, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: options.Secrets, WorkTree: options.WorkTree})
+	var input *release.InputError
+	switch {
+	case errors.As(err, &input):
+		return nil, err
+	case err != nil:
 		return nil, fault(err, "reading the AWS configuration", "")
 	}
 	return &Client{

@@ -14,6 +14,7 @@ import (
 	"github.com/onedigest/onedigest/internal/awsx"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
+	"github.com/onedigest/onedigest/internal/worktree"
 )
 
 // Options of a Client.
@@ -23,6 +24,8 @@ type Options struct {
 	Environ func(name string) string
 	Region  string        // of the clusters; "": the environment's or profile's
 	Secrets *text.Secrets // gets the credentials; may be nil
+	// WorkTree is where a profile may name neither a program nor a file: New's error is a *release.InputError then.
+	WorkTree worktree.Tree
 }
 
 // Client talks to EKS and STS in one region. It may be used from several goroutines.
@@ -44,8 +47,12 @@ const (
 
 // New reads the configuration; it sends no request. A missing or malformed region is a *release.InputError.
 func New(ctx context.Context, options Options) (*Client, error) {
-	loaded, err := awsx.Load(ctx, awsx.Options{Environ: options.Environ, Region: options.Region, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: options.Secrets})
-	if err != nil {
+	loaded, err := awsx.Load(ctx, awsx.Options{Environ: options.Environ, Region: options.Region, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: options.Secrets, WorkTree: options.WorkTree})
+	var input *release.InputError
+	switch {
+	case errors.As(err, &input):
+		return nil, err
+	case err != nil:
 		return nil, fault(err, "reading the AWS configuration", "")
 	}
 	switch {

@@ -78,6 +78,9 @@ func (r repository) prefix(ctx context.Context) (string, error) {
 	case errors.As(err, &exit) && strings.Contains(exit.stderr, "dubious ownership"):
 		return "", release.BadSetting(settingContext, fmt.Sprintf("git does not trust %q, which belongs to another user", r.dir),
 			fmt.Sprintf("if you trust it: git config --global --add safe.directory %q", r.dir))
+	case errors.As(err, &exit) && strings.Contains(exit.stderr, "safe.bareRepository"):
+		return "", release.BadSetting(settingContext, fmt.Sprintf("%q has the files of a git repository, whose configuration may run programs", r.dir),
+			"remove HEAD, objects and refs from it, or name another directory")
 	case errors.As(err, &exit) && strings.Contains(exit.stderr, "not a git repository"), err == nil && inside != "true":
 		return "", release.BadSetting(settingContext, fmt.Sprintf("%q is not in a git work tree", r.dir), "build from a clone: an image belongs to a commit")
 	case err != nil:

@@ -186,6 +186,36 @@ func TestInspectRunsNothingOfTheRepository(t *testing.T) {
 	}
 }
 
+// TestInspectTrustsNoRepositoryOfACommit: a directory of a commit that has the files of a repository would name programs by its
+// configuration, and its attributes would run them.
+func TestInspectTrustsNoRepositoryOfACommit(t *testing.T) {
+	t.Parallel()
+	c := newClone(t)
+	c.write("app/main.go", "package main\n")
+	c.write("app/.gitattributes", "* filter=x\n")
+	inner := filepath.Join(c.dir, "app")
+	c.git("init", "--quiet", "--bare", inner)
+	for _, args := range [][]string{{"user.name", "x"}, {"user.email", "x"}, {"core.bare", "false"}, {"core.worktree", "."}, {"filter.x.clean", "touch " + filepath.Join(c.dir, "ran") + "; cat"}} {
+		c.git("config", "--file", filepath.Join(inner, "config"), args[0], args[1])
+	}
+	c.git("--git-dir", inner, "--work-tree", inner, "-c", "filter.x.clean=cat", "add", "main.go")
+	c.git("--git-dir", inner, "--work-tree", inner, "-c", "filter.x.clean=cat", "commit", "--quiet", "--message", "inner")
+	c.commit("first")
+	_ = os.Remove(filepath.Join(c.dir, "ran"))
+	later := time.Now().Add(time.Hour)
+	if err := os.Chtimes(filepath.Join(inner, "main.go"), later, later); err != nil { // so that git compares its content
+		t.Fatal(err)
+	}
+	_, err := c.inspect("app", "")
+	var input *release.InputError
+	if !errors.As(err, &input) || !strings.Contains(err.Error(), "has the files of a git repository") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(c.dir, "ran")); err == nil {
+		t.Error("a program named by the commit was run")
+	}
+}
+
 func TestInspectIgnoresAnotherRepositoryInTheEnvironment(t *testing.T) {
 	t.Parallel()
 	c, other := newClone(t), newClone(t)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -59,7 +60,12 @@ func (r repository) stream(ctx context.Context, stdout io.Writer, args ...string
 func (r repository) pipe(ctx context.Context, stdin io.Reader, stdout io.Writer, args ...string) error {
 	// core.fsmonitor is turned off, because it is a program named by the repository's configuration. The user's attributes are
 	// turned off, because the commit does not have them.
-	cmd := exec.CommandContext(ctx, r.program, append([]string{"--no-pager", "-c", "core.fsmonitor=false", "-c", "core.attributesFile=" + os.DevNull}, args...)...) // #nosec G204 -- arguments, never a shell
+	settings := []string{"--no-pager", "-c", "core.fsmonitor=false", "-c", "core.attributesFile=" + os.DevNull}
+	if !insideGitDirectory(r.dir) {
+		// A directory that a commit made look like a repository is none: its configuration could name programs (git 2.38 or newer).
+		settings = append(settings, "-c", "safe.bareRepository=explicit")
+	}
+	cmd := exec.CommandContext(ctx, r.program, append(settings, args...)...) // #nosec G204 -- arguments, never a shell
 	cmd.Dir, cmd.Env, cmd.WaitDelay = r.dir, r.environ, time.Second
 	// The whole process group is killed, because git starts other programs to reach a remote.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -75,6 +81,12 @@ func (r repository) pipe(ctx context.Context, stdin io.Reader, stdout io.Writer,
 		return &exitError{status: exit.ExitCode(), stderr: oneLine(stderr.String())}
 	}
 	return err
+}
+
+// insideGitDirectory reports whether a directory is git's own: no commit has a ".git" (git-read-tree, verify_path).
+func insideGitDirectory(dir string) bool {
+	absolute, err := filepath.Abs(dir)
+	return err == nil && slices.Contains(strings.Split(absolute, string(filepath.Separator)), ".git")
 }
 
 // fault makes a *release.Fault about the repository.

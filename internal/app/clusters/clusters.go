@@ -35,7 +35,7 @@ func configure(ctx context.Context, run *app.RunContext, ref setting.ClusterRef)
 	}
 	access := kubeconfig.Access{Kubeconfig: file, Context: ref.Context, Home: run.Process.Getenv("HOME"), Secrets: run.Secrets}
 	if !ref.AllowWorkTree {
-		access.WorkTree = kubeconfig.WorkTree{Root: run.Workspace().Root(), Dir: run.Process.Dir}
+		access.WorkTree = kubeconfig.WorkTree(run.WorkTree())
 	}
 	return kubeconfig.Connect(access)
 }

@@ -16,7 +16,7 @@ import (
 // configureEKS finds an EKS cluster by its name and makes tokens for it as they are needed. Credentials of another account
 // than the one expected are refused before anything is sent to the cluster.
 func configureEKS(ctx context.Context, run *app.RunContext, ref setting.ClusterRef) (*rest.Config, error) {
-	cloud, err := eks.New(ctx, eks.Options{Environ: run.Process.Getenv, Region: ref.Region, Secrets: run.Secrets})
+	cloud, err := eks.New(ctx, eks.Options{Environ: run.Process.Getenv, Region: ref.Region, Secrets: run.Secrets, WorkTree: run.WorkTree()})
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ type Images struct {
 
 // New reads the AWS configuration of the environment; it sends nothing.
 func New(ctx context.Context, run *app.RunContext) (*Images, error) {
-	cloud, err := ecr.New(ctx, ecr.Options{Environ: run.Process.Getenv, Secrets: run.Secrets})
+	cloud, err := ecr.New(ctx, ecr.Options{Environ: run.Process.Getenv, Secrets: run.Secrets, WorkTree: run.WorkTree()})
 	if err != nil {
 		return nil, err
 	}

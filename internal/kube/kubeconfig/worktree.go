@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/worktree"
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
@@ -83,48 +84,9 @@ func (w WorkTree) checkCommand(command *api.ExecConfig, where string) error {
 	return nil
 }
 
-// contains reports whether a path is in the work tree, with or without its symbolic links resolved.
-func (w WorkTree) contains(file string) bool {
-	if file == "" || w.Root == "" {
-		return false
-	}
-	if !filepath.IsAbs(file) {
-		file = filepath.Join(w.Dir, file)
-	}
-	directory, err := filepath.EvalSymlinks(filepath.Dir(file))
-	if err != nil {
-		directory = filepath.Dir(file)
-	}
-	candidates := []string{file, filepath.Join(directory, filepath.Base(file))}
-	if resolved, err := filepath.EvalSymlinks(file); err == nil {
-		candidates = append(candidates, resolved)
-	}
-	return slices.ContainsFunc(candidates, func(candidate string) bool {
-		below, err := filepath.Rel(w.Root, candidate)
-		return err == nil && below != ".." && !strings.HasPrefix(below, ".."+string(filepath.Separator))
-	})
-}
+func (w WorkTree) contains(file string) bool { return worktree.Tree(w).Contains(file) }
 
-// mentioned returns the first path in a text that exists in the work tree, "" if there is none. A word without a separator is no path.
-func (w WorkTree) mentioned(text string) string {
-	if strings.HasPrefix(text, "arn:") {
-		return "" // the name of something in AWS, whose parts may look like paths
-	}
-	words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\n=,;:'\"()`&|<>", r) })
-	for _, word := range words {
-		if !strings.ContainsRune(word, filepath.Separator) || !w.contains(word) {
-			continue
-		}
-		absolute := word
-		if !filepath.IsAbs(word) {
-			absolute = filepath.Join(w.Dir, word)
-		}
-		if _, err := os.Lstat(absolute); err == nil {
-			return word
-		}
-	}
-	return ""
-}
+func (w WorkTree) mentioned(text string) string { return worktree.Tree(w).Mentioned(text) }
 
 func (w WorkTree) refusal(path, what, do string) error {
 	return release.BadSetting(settingKubeconfig, fmt.Sprintf("%s is %q, which is in the work tree, so that a commit decides what has the credentials of this job", what, path),

@@ -1,0 +1,121 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/worktree"
+)
+
+// pathVariables are the variables that name what libraries and programs trust with the job's credentials: files of credentials and of
+// settings that run programs, certificate authorities, and programs. Sources: AWS SDKs and Tools Reference Guide, "Environment
+// variables"; docs.docker.com, "docker CLI", environment variables; containers-auth.json(5); git(1); openssh, ssh(1); crypto/x509.
+var pathVariables = []string{
+	"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CA_BUNDLE",
+	"DOCKER_CONFIG", "DOCKER_CERT_PATH", "BUILDX_CONFIG", "REGISTRY_AUTH_FILE",
+	"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_EXEC_PATH", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSL_CERT_FILE", "NETRC", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "GOROOT",
+}
+
+// commandVariables have a command, of which PATH may have the first word, or a list of paths.
+var commandVariables = []string{"GIT_SSH", "GIT_SSH_COMMAND", "GIT_ASKPASS", "SSH_ASKPASS", "GIT_PROXY_COMMAND", "SSL_CERT_DIR", "GOFLAGS", "GOENV"}
+
+// homeFiles are read in the home directory where no variable names another place.
+var homeFiles = []string{".aws/config", ".aws/credentials", ".docker", ".config/containers/auth.json", ".config/git/config", ".gitconfig", ".netrc", ".ssh/config"}
+
+// treeOf returns the work tree of a process.
+func treeOf(process Process) worktree.Tree {
+	return worktree.Tree{Root: newWorkspace(process).root, Dir: process.Dir}
+}
+
+// checkEnvironment returns a problem for each variable that lets the work tree decide about the job's credentials.
+func checkEnvironment(process Process) (problems []release.Problem) {
+	tree := treeOf(process)
+	for _, name := range pathVariables {
+		if path := process.Getenv(name); tree.Contains(path) {
+			problems = append(problems, worktree.Problem(name, path))
+		}
+	}
+	commands := slices.Clone(commandVariables)
+	count, _ := strconv.Atoi(process.Getenv("GIT_CONFIG_COUNT"))
+	for i := range min(count, len(process.Environ)) {
+		commands = append(commands, "GIT_CONFIG_VALUE_"+strconv.Itoa(i))
+	}
+	for _, name := range commands {
+		if path := tree.Mentioned(process.Getenv(name)); path != "" {
+			problems = append(problems, worktree.Problem(name, path))
+		}
+	}
+	return slices.Concat(problems, checkHome(process, tree), checkDockerHelpers(process))
+}
+
+// maxDockerConfig bounds docker's configuration, in bytes.
+const maxDockerConfig = 1 << 20
+
+// checkDockerHelpers returns a problem for each credential helper whose name is a path: docker's clients would run "docker-credential-"
+// and the name as a path from the working directory. A file that cannot be read is reported where it is used.
+func checkDockerHelpers(process Process) (problems []release.Problem) {
+	dir := process.Getenv("DOCKER_CONFIG")
+	if dir == "" {
+		dir = filepath.Join(process.Getenv("HOME"), ".docker")
+	}
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(process.Dir, dir)
+	}
+	name := filepath.Join(dir, "config.json")
+	info, err := os.Stat(name)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxDockerConfig {
+		return nil
+	}
+	content, err := os.ReadFile(name)
+	var config struct {
+		CredsStore  string            `json:"credsStore"`
+		CredHelpers map[string]string `json:"credHelpers"`
+	}
+	if err != nil || json.Unmarshal(content, &config) != nil {
+		return nil
+	}
+	for _, helper := range append(slices.Sorted(maps.Values(config.CredHelpers)), config.CredsStore) {
+		if strings.ContainsRune(helper, filepath.Separator) {
+			problems = append(problems, release.Problem{Where: name, What: fmt.Sprintf("the credential helper %q is a path", helper), Do: "give its name, and have docker-credential-NAME on the PATH"})
+		}
+	}
+	return problems
+}
+
+// checkHome returns a problem for each file of homeFiles that is in the work tree. Without HOME, libraries take the working directory for
+// it. A home directory that is itself a repository, or from which a verb is started, is the user's own.
+func checkHome(process Process, tree worktree.Tree) (problems []release.Problem) {
+	home := process.Getenv("HOME")
+	if home != "" && process.Getenv("GITHUB_WORKSPACE") == "" && resolvePath(home) == tree.Root {
+		return nil
+	}
+	for _, file := range homeFiles {
+		if path := filepath.Join(home, file); tree.Has(path) {
+			problems = append(problems, worktree.Problem("HOME", path))
+		}
+	}
+	return problems
+}
+
+// trustedPath returns PATH without relative entries and without those in the work tree, and the latter.
+func trustedPath(process Process) (path string, dropped []string) {
+	tree := treeOf(process)
+	var kept []string
+	for entry := range strings.SplitSeq(process.Getenv("PATH"), string(filepath.ListSeparator)) {
+		switch {
+		case !filepath.IsAbs(entry):
+		case tree.Contains(entry):
+			dropped = append(dropped, entry)
+		default:
+			kept = append(kept, entry)
+		}
+	}
+	return strings.Join(kept, string(filepath.ListSeparator)), dropped
+}
