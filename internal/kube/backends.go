@@ -33,13 +33,13 @@ func belongsTo(object metav1.Object, name string) bool {
 // readiness probe of the container that runs it, and its Services that select one of these pods, with their ready endpoints. Jobs are
 // left out. EndpointSlices that this user may not list are replaced by the pods that a Service selects. The error is a *release.Fault.
 func (c *Client) Backends(ctx context.Context, namespace, name string, image release.Image) (release.Backends, error) {
-	workloads, _, err := c.workloads(ctx, namespace, name, image)
+	named, err := c.workloads(ctx, namespace, name, image)
 	if err != nil {
 		return release.Backends{}, err
 	}
 	var backends release.Backends
 	var ready []*core.Pod
-	for _, workload := range workloads {
+	for _, workload := range named.workloads {
 		object := workload.object
 		if len(workload.containers) == 0 || object.Kind == "Job" || object.Kind == "CronJob" {
 			continue
@@ -82,6 +82,11 @@ func isReady(pod *core.Pod) bool {
 func backendPod(pod ownedPod, workload templated, digest release.Digest) release.BackendPod {
 	result := release.BackendPod{Backend: release.Backend{Namespace: pod.Namespace, Pod: pod.Name, IP: pod.Status.PodIP}, Workload: workload.object,
 		Runs: true, Held: pod.held != ""}
+	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		if slices.Contains(workload.containers, status.Name) {
+			result.Restarts += int(status.RestartCount)
+		}
+	}
 	var asked []core.Container
 	for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
 		if !slices.Contains(workload.containers, container.Name) {

@@ -142,14 +142,14 @@ func fieldsOf(objects []any, field string) (values []string) {
 // LiveImage returns the image of a release's deployed revision, as Helm has recorded it; false if this user may not read the
 // record, or if the record does not contain an image by digest (another Helm made it).
 func (c *Client) LiveImage(ctx context.Context, namespace, name string) (image release.Image, found bool, err error) {
-	manifest, err := c.appliedManifest(ctx, namespace, name)
+	revision, err := c.appliedRevision(ctx, namespace, name)
 	if errors.Is(err, errNoRecord) || apierrors.IsForbidden(err) {
 		return image, false, nil
 	}
 	if err != nil {
 		return image, false, c.Fault(ctx, err, "reading the record of release %q in namespace %q", name, namespace)
 	}
-	err = eachObject(manifest, release.AnnotationDigest, func(object map[string]any) {
+	err = eachObject(revision.Manifest, release.AnnotationDigest, func(object map[string]any) {
 		if !found {
 			image, found = stampedImage(object)
 		}

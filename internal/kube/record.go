@@ -34,22 +34,59 @@ const (
 // errNoRecord is returned for a release that Helm has no record of in the namespace.
 var errNoRecord = errors.New("no record of Helm was found")
 
-// appliedManifest reads the manifest of a release's deployed revision, or of its newest if none is deployed, where Helm keeps it. This
-// package does not use Helm, which would make smoke 40 MB larger.
-func (c *Client) appliedManifest(ctx context.Context, namespace, name string) (string, error) {
+// appliedRevision reads a release's deployed revision, or its newest if none is deployed, where Helm keeps it. This package does not use
+// Helm, which would make smoke 40 MB larger.
+func (c *Client) appliedRevision(ctx context.Context, namespace, name string) (applied, error) {
 	record, err := c.appliedRecord(ctx, namespace, name)
 	if err != nil {
-		return "", err
+		return applied{}, err
 	}
 	secret, err := c.secrets(namespace).Get(ctx, record, meta.GetOptions{})
 	if err != nil {
-		return "", err
+		return applied{}, err
 	}
-	manifest, err := decodeRecord(secret.Data[recordKey])
+	decoded, err := decodeRecord(secret.Data[recordKey])
 	if err != nil {
-		return "", fmt.Errorf("reading Secret/%s: %w", record, err)
+		return applied{}, fmt.Errorf("reading Secret/%s: %w", record, err)
 	}
-	return manifest, nil
+	return decoded, nil
+}
+
+// applied is a revision as Helm has recorded it.
+type applied struct {
+	Name     string        `json:"name"`
+	Manifest string        `json:"manifest"` // of the objects, without the hooks
+	Hooks    []appliedHook `json:"hooks"`
+}
+
+// appliedHook is a hook of a revision. Source: helm.sh/helm/v3/pkg/release, hook.go.
+type appliedHook struct {
+	Manifest string `json:"manifest"`
+	LastRun  struct {
+		Phase string `json:"phase"`
+	} `json:"last_run"`
+}
+
+// hookSucceeded is the phase of a hook that ended well.
+const hookSucceeded = "Succeeded"
+
+// hooksThatRan finds the hooks that name the image by its digest and succeeded.
+func (a applied) hooksThatRan(namespace string, image release.Image) (hooks []release.Object, err error) {
+	for _, hook := range a.Hooks {
+		if hook.LastRun.Phase != hookSucceeded {
+			continue
+		}
+		found, err := workloadsNaming(hook.Manifest, namespace, image)
+		if err != nil {
+			return nil, err
+		}
+		for _, one := range found {
+			if len(one.containers) > 0 {
+				hooks = append(hooks, one.object)
+			}
+		}
+	}
+	return hooks, nil
 }
 
 // appliedRecord returns the name of the Secret of the newest deployed revision, or of the newest one if none is deployed.
@@ -77,32 +114,28 @@ func (c *Client) appliedRecord(ctx context.Context, namespace, name string) (str
 	return applied.Name, nil
 }
 
-// decodeRecord is the manifest in a record. Early versions of Helm 3 did not compress it.
-func decodeRecord(content []byte) (manifest string, err error) {
+// decodeRecord is the revision in a record. Early versions of Helm 3 did not compress it.
+func decodeRecord(content []byte) (record applied, err error) {
 	decoded, err := base64.StdEncoding.AppendDecode(nil, content)
 	if err != nil {
-		return "", err
+		return record, err
 	}
 	if bytes.HasPrefix(decoded, []byte{0x1f, 0x8b, 0x08}) {
 		in, err := gzip.NewReader(bytes.NewReader(decoded))
 		if err != nil {
-			return "", err
+			return record, err
 		}
 		if decoded, err = httpx.ReadAll(in, maxRecord); err != nil {
-			return "", fmt.Errorf("decompressing it: %w", err)
+			return record, fmt.Errorf("decompressing it: %w", err)
 		}
 	}
-	var record struct {
-		Name     string `json:"name"`
-		Manifest string `json:"manifest"`
-	}
 	if err := json.Unmarshal(decoded, &record); err != nil {
-		return "", err
+		return applied{}, err
 	}
 	if record.Name == "" {
-		return "", errors.New("it is not a release record")
+		return applied{}, errors.New("it is not a release record")
 	}
-	return record.Manifest, nil
+	return record, nil
 }
 
 // templated is a workload as it was applied, and the containers of its pod template that name an image.

@@ -28,19 +28,19 @@ import (
 // Pods are found by ownership (metadata.ownerReferences) and never by label, because other workloads share the release's labels. Pods
 // that are being deleted are left out, and pods that have ended, except a Job's. The error is a *release.Fault.
 func (c *Client) Running(ctx context.Context, namespace, name string, image release.Image) (release.Running, error) {
-	workloads, unread, err := c.workloads(ctx, namespace, name, image)
+	named, err := c.workloads(ctx, namespace, name, image)
 	if err != nil {
 		return release.Running{}, err
 	}
-	running := release.Running{Unread: unread}
-	for _, workload := range workloads {
+	running := release.Running{Unread: named.unread, Hooks: named.hooks}
+	for _, workload := range named.workloads {
 		for _, other := range workload.others {
 			running.Others = append(running.Others, fmt.Sprintf("%s %s", workload.object, other))
 		}
 		if len(workload.containers) == 0 {
 			continue
 		}
-		one, err := c.runningWorkload(ctx, workload, image.Digest)
+		one, err := c.runningWorkload(ctx, workload, image)
 		if err != nil {
 			return release.Running{}, c.Fault(ctx, err, "reading the pods of %s in namespace %q", workload.object, workload.object.Namespace)
 		}
@@ -49,18 +49,28 @@ func (c *Client) Running(ctx context.Context, namespace, name string, image rele
 	return running, nil
 }
 
-// workloads returns the release's workloads whose pod template contains an image of the repository; unread are the kinds that
-// this user may not list.
-func (c *Client) workloads(ctx context.Context, namespace, name string, image release.Image) (found []templated, unread []string, err error) {
-	manifest, err := c.appliedManifest(ctx, namespace, name)
+// naming is what of a release names an image.
+type naming struct {
+	workloads []templated      // whose pod template contains an image of its repository
+	unread    []string         // kinds that this user may not list
+	hooks     []release.Object // that succeeded with the image
+}
+
+// workloads returns what of a release names an image.
+func (c *Client) workloads(ctx context.Context, namespace, name string, image release.Image) (found naming, err error) {
+	revision, err := c.appliedRevision(ctx, namespace, name)
 	if errors.Is(err, errNoRecord) || apierrors.IsForbidden(err) {
-		return c.labelledWorkloads(ctx, namespace, name, image)
+		found.workloads, found.unread, err = c.labelledWorkloads(ctx, namespace, name, image)
+		return found, err
 	}
 	if err != nil {
-		return nil, nil, c.Fault(ctx, err, "reading the record of release %q in namespace %q", name, namespace)
+		return naming{}, c.Fault(ctx, err, "reading the record of release %q in namespace %q", name, namespace)
 	}
-	found, err = workloadsNaming(manifest, namespace, image)
-	return found, nil, err
+	if found.workloads, err = workloadsNaming(revision.Manifest, namespace, image); err != nil {
+		return naming{}, err
+	}
+	found.hooks, err = revision.hooksThatRan(namespace, image)
+	return found, err
 }
 
 // NodePlatform returns the platform of a node, as its kubelet reports it.
@@ -82,12 +92,13 @@ func workloadResource(apiVersion, kind string) schema.GroupVersionResource {
 }
 
 // runningWorkload reads a workload and its pods.
-func (c *Client) runningWorkload(ctx context.Context, workload templated, digest release.Digest) (release.RunningWorkload, error) {
+func (c *Client) runningWorkload(ctx context.Context, workload templated, image release.Image) (release.RunningWorkload, error) {
 	object := workload.object
 	result := release.RunningWorkload{Object: object}
 	if object.Kind == "CronJob" {
-		result.Note = "runs the image at its next schedule"
-		return result, nil
+		pods, err := c.scheduledPods(ctx, object, image)
+		result.Pods, result.Note = pods, "runs the image at its next schedule"
+		return result, err
 	}
 	live, err := c.Dynamic.Resource(workloadResource(object.APIVersion, object.Kind)).Namespace(object.Namespace).Get(ctx, object.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -106,12 +117,50 @@ func (c *Client) runningWorkload(ctx context.Context, workload templated, digest
 		return result, err
 	}
 	for _, owned := range pods {
-		result.Pods = append(result.Pods, podImages(owned, workload.containers, digest)...)
+		result.Pods = append(result.Pods, podImages(owned, workload.containers, image.Digest)...)
 	}
 	slices.SortFunc(result.Pods, func(a, b release.PodImage) int {
 		return cmp.Or(cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Container, b.Container))
 	})
 	return result, nil
+}
+
+// scheduledPods returns the pods of a CronJob's Jobs that name the image and are complete, also of Jobs that somebody made of it by hand. It
+// returns none if this user may not list Jobs.
+func (c *Client) scheduledPods(ctx context.Context, cronJob release.Object, image release.Image) (pods []release.PodImage, err error) {
+	list, err := c.Dynamic.Resource(workloadResource("batch/v1", "Job")).Namespace(cronJob.Namespace).List(ctx, metav1.ListOptions{})
+	if apierrors.IsForbidden(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range list.Items {
+		job := &list.Items[i]
+		named, _ := namesImage(job.Object, job.GetNamespace(), image)
+		if by := metav1.GetControllerOf(job); by == nil || by.Kind != cronJob.Kind || by.Name != cronJob.Name || len(named.containers) == 0 || !isComplete(job) {
+			continue
+		}
+		owned, err := c.ownedPods(ctx, job)
+		if err != nil {
+			return nil, err
+		}
+		for _, pod := range owned {
+			if pod.Status.Phase == core.PodSucceeded {
+				pods = append(pods, podImages(pod, named.containers, image.Digest)...)
+			}
+		}
+	}
+	return pods, nil
+}
+
+// isComplete reports whether a Job has succeeded.
+func isComplete(job *unstructured.Unstructured) bool {
+	conditions, _, _ := unstructured.NestedSlice(job.Object, "status", "conditions")
+	return slices.ContainsFunc(conditions, func(condition any) bool {
+		is, _ := condition.(map[string]any)
+		return is["type"] == "Complete" && is["status"] == "True"
+	})
 }
 
 // wantsPods reports whether a workload wants pods at present, and if not, why. A complete Job's pods may be deleted; a custom

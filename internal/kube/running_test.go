@@ -214,6 +214,50 @@ func TestRunningOfWhatIsGoneOrScheduled(t *testing.T) {
 	}
 }
 
+// TestRunningOfWhatRanToItsEnd: a CronJob's Jobs of this image count, and the hooks that succeeded with it.
+func TestRunningOfWhatRanToItsEnd(t *testing.T) {
+	t.Parallel()
+	job := func(name, by, reported, condition string) string {
+		return fmt.Sprintf("apiVersion: batch/v1\nkind: Job\nmetadata: {name: %s, ownerReferences: [{apiVersion: batch/v1, kind: CronJob, name: %s, uid: u, controller: true}]}\n"+
+			"spec: {selector: {matchLabels: {app: web}}, template: {spec: {containers: [{name: app, image: \"localhost:5000/shop@%s\"}]}}}\nstatus: {conditions: [{type: %s, status: \"True\"}]}", name, by, reported, condition)
+	}
+	ended := func(name, job, reported string) *core.Pod {
+		pod := owned(name, "Job", job, reported)
+		pod.Status.Phase = core.PodSucceeded
+		return pod
+	}
+	cron := "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: night}\nspec: {jobTemplate: {spec: {template: {spec: {containers: [{name: app, image: \"localhost:5000/shop@" + digest + "\"}]}}}}}"
+	s := newServer(t)
+	s.put(job("night-1", "night", older, "Complete") + "\n---\n" + job("night-2", "night", digest, "Complete") + "\n---\n" + job("night-3", "night", digest, "Failed") + "\n---\n" + job("day-1", "day", digest, "Complete"))
+	for _, pod := range []*core.Pod{ended("one", "night-1", older), ended("two", "night-2", digest), ended("three", "night-3", digest), ended("four", "day-1", digest)} {
+		s.Put(pod)
+	}
+	hook := func(name, phase string) map[string]any {
+		return map[string]any{"manifest": workload("batch/v1", "Job", name, ""), "last_run": map[string]any{"phase": phase}}
+	}
+	text, err := json.Marshal(map[string]any{"name": "shop", "manifest": cron, "version": 1, "hooks": []any{hook("migrate", "Succeeded"), hook("check", "Failed"), hook("later", "")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := recordOf(t, 1, "deployed", "")
+	record.Data["release"] = []byte(base64.StdEncoding.EncodeToString(text))
+	s.Put(record)
+	running, err := s.client().Running(t.Context(), space, "shop", builtImage(t))
+	if err != nil || len(running.Workloads) != 1 {
+		t.Fatalf("got %+v, %v", running, err)
+	}
+	var pods []string
+	for _, pod := range running.Workloads[0].Pods {
+		pods = append(pods, pod.Pod)
+	}
+	if diff := cmp.Diff([]string{"two"}, pods); diff != "" {
+		t.Errorf("pods -want +got:\n%s", diff)
+	}
+	if len(running.Hooks) != 1 || running.Hooks[0].String() != "Job/migrate" {
+		t.Errorf("got hooks %v", running.Hooks)
+	}
+}
+
 // TestRunningWithoutHelmsRecord: another tool deployed, or this user may not read Secrets.
 func TestRunningWithoutHelmsRecord(t *testing.T) {
 	t.Parallel()
@@ -310,11 +354,12 @@ func FuzzDecodeRecord(f *testing.F) {
 	f.Add([]byte("H4sI"))
 	image := builtImage(f)
 	f.Fuzz(func(t *testing.T, content []byte) {
-		manifest, err := decodeRecord(content)
-		if err != nil && manifest != "" {
-			t.Errorf("got %q with %v", manifest, err)
+		record, err := decodeRecord(content)
+		if err != nil && record.Manifest != "" {
+			t.Errorf("got %q with %v", record.Manifest, err)
 		}
-		_, _ = workloadsNaming(manifest, space, image)
+		_, _ = workloadsNaming(record.Manifest, space, image)
+		_, _ = record.hooksThatRan(space, image)
 	})
 }
 

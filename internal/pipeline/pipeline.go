@@ -71,7 +71,15 @@ type Proof struct {
 	Running  map[string][]string `json:"running"`  // pods that report the built digest, by environment
 	Answered map[string][]string `json:"answered"` // commits that the service's answers named, by environment; none if it names none
 	URLs     map[string]string   `json:"urls"`
+	Further  []ImageProof        `json:"further,omitempty"` // images that were built already
 	Holds    bool                `json:"holds"`
+}
+
+// ImageProof is what runs a further image.
+type ImageProof struct {
+	Name    string              `json:"name"`
+	Image   release.Image       `json:"image"`
+	Running map[string][]string `json:"running"` // pods that report its digest, by environment
 }
 
 // StepError is the error of a step of the pipeline. It has the exit code of the error that it wraps.
@@ -187,7 +195,7 @@ func (p *pipeline) smoke(ctx context.Context, environment release.Environment) e
 			return "", release.Digest{}, err
 		}
 		commits := []string{}
-		for _, answer := range smoked.Report.Answers {
+		for _, answer := range ownAnswers(smoked) {
 			if answer.Commit != "" && !slices.Contains(commits, answer.Commit) {
 				commits = append(commits, answer.Commit)
 			}
@@ -199,6 +207,20 @@ func (p *pipeline) smoke(ctx context.Context, environment release.Environment) e
 		err = errors.Join(err, p.rollBack(ctx, environment))
 	}
 	return err
+}
+
+// ownAnswers returns the answers without those of pods that run further images, which may be of other commits.
+func ownAnswers(smoked smoke.Result) []release.Answer {
+	further := map[string]bool{}
+	for i, image := range smoked.Images {
+		for _, pod := range image.Pods {
+			further[pod] = i > 0 && (further[pod] || !slices.Contains(smoked.Images[0].Pods, pod))
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(smoked.Report.Answers), func(answer release.Answer) bool {
+		pod, _, _ := strings.Cut(strings.TrimPrefix(answer.Address, "pod "), ":")
+		return further[pod]
+	})
 }
 
 // rollBack rolls back an environment whose smoke failed.
@@ -225,26 +247,26 @@ func (p *pipeline) step(name string, run func() (outcome string, digest release.
 	return err
 }
 
-// prove compares the pods in the cluster and the services' answers with the built digest and commit.
+// prove compares the pods in the cluster and the services' answers with the digests and the built commit.
 func (p *pipeline) prove(ctx context.Context) error {
 	proof := &p.result.Proof
 	var broken []string
+	for _, further := range p.settings.Images[1:] {
+		proof.Further = append(proof.Further, ImageProof{Name: further.Name, Image: further.Image, Running: map[string][]string{}})
+	}
 	for _, environment := range release.DefaultLadder {
 		name := environment.String()
-		running, err := p.Cluster.Running(ctx, name, p.settings.Release, p.image)
-		if err != nil {
-			return err
-		}
-		found, err := running.Prove(ctx, p.image, contents{p.Registry, p.Cluster})
-		if err != nil {
-			return err
-		}
-		proof.Running[name] = found.Pods
-		for _, problem := range found.Problems {
-			broken = append(broken, name+": "+problem)
-		}
-		if len(found.Pods) == 0 && len(found.Problems) == 0 {
-			broken = append(broken, strings.Join(append([]string{fmt.Sprintf("no pod runs it in %s", name)}, found.Notes...), ", "))
+		for i, image := range p.settings.withDigest(p.image) {
+			pods, problems, err := p.proveImage(ctx, name, image.Image)
+			if err != nil {
+				return err
+			}
+			broken = append(broken, problems...)
+			if i == 0 {
+				proof.Running[name] = pods
+			} else {
+				proof.Further[i-1].Running[name] = pods
+			}
 		}
 		for _, answered := range proof.Answered[name] {
 			if !proof.Commit.IsNamedBy(answered) {
@@ -257,4 +279,23 @@ func (p *pipeline) prove(ctx context.Context) error {
 		return &release.Failure{What: fmt.Sprintf("not every environment runs commit %s, digest %s: %s", proof.Commit, proof.Built, strings.Join(broken, "; "))}
 	}
 	return nil
+}
+
+// proveImage returns the pods that run an image in an environment, and what shows that it is not run there.
+func (p *pipeline) proveImage(ctx context.Context, environment string, image release.Image) (pods, broken []string, err error) {
+	running, err := p.Cluster.Running(ctx, environment, p.settings.Release, image)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, err := running.Prove(ctx, image, contents{p.Registry, p.Cluster})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, problem := range found.Problems {
+		broken = append(broken, environment+": "+problem)
+	}
+	if len(found.Pods) == 0 && len(found.Problems) == 0 && !found.Hooked {
+		broken = append(broken, strings.Join(append([]string{fmt.Sprintf("no pod runs %s in %s", image.Digest, environment)}, found.Notes...), ", "))
+	}
+	return found.Pods, broken, nil
 }

@@ -34,6 +34,7 @@ type fakes struct {
 	deploys map[release.Environment]deploy.Settings
 	built   build.Settings
 	tag     release.Tag // that build gives the image
+	further [][]release.BuiltImage
 }
 
 // call records a step.
@@ -59,6 +60,7 @@ func (c *fakes) Deploy(_ context.Context, settings deploy.Settings) (deploy.Resu
 }
 
 func (c *fakes) Smoke(_ context.Context, settings smoke.Settings) (smoke.Result, error) {
+	c.further = append(c.further, settings.Further)
 	report := smoke.Report{Answers: []release.Answer{{Commit: c.answers[settings.Environment]}}}
 	verdict := release.Pass
 	if c.verdict != "" {
@@ -68,6 +70,7 @@ func (c *fakes) Smoke(_ context.Context, settings smoke.Settings) (smoke.Result,
 }
 
 func (c *fakes) Promote(_ context.Context, settings promote.Settings) (promote.Result, error) {
+	c.further = append(c.further, settings.Further)
 	return promote.Result{Promoted: promote.Promoted{Outcome: release.Created, Digest: settings.Image.Digest}}, c.call("promote", settings.Image)
 }
 
@@ -153,6 +156,34 @@ func TestTheChartGetsTheImage(t *testing.T) {
 	}
 	if !got.PinText || got.Chart != "shop" || got.ChartRepo != "https://charts.example.com" || got.ChartVersion != "1.2.3" || got.Commit != releasetest.Another {
 		t.Errorf("deploy is given %+v", got)
+	}
+}
+
+// TestFurtherImagesGoTheSameWay: those that are built already are deployed, smoked and promoted with the one that is built.
+func TestFurtherImagesGoTheSameWay(t *testing.T) {
+	t.Parallel()
+	c := good(t)
+	worker := release.Repository("localhost:5000/worker").At(releasetest.Digest(t, "a"))
+	result, err := c.run(t, "--image", "worker="+worker.String(), "--image-alias", "worker=example/worker", "--image-values", "worker.image", "--image-values", "worker=job.image")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := cmp.Comparer(func(a, b release.Digest) bool { return a == b })
+	further := []release.BuiltImage{{Name: "worker", Image: worker, Aliases: []string{"docker.io/example/worker"}, Values: []string{"job.image"}}}
+	want := append([]release.BuiltImage{{Image: c.images[1], Values: []string{"worker.image"}}}, further...)
+	if diff := cmp.Diff(want, c.deploys["production"].Images, same); diff != "" {
+		t.Errorf("deploy -want +got:\n%s", diff)
+	}
+	if diff := cmp.Diff([][]release.BuiltImage{further, further, further}, c.further, same); diff != "" {
+		t.Errorf("smoke, promote, smoke -want +got:\n%s", diff)
+	}
+	if !result.Proof.Holds || len(result.Proof.Further) != 1 || len(result.Proof.Further[0].Running["production"]) == 0 {
+		t.Errorf("got %+v", result.Proof)
+	}
+	for _, bad := range []string{worker.String(), "worker=localhost:5000/shop@" + worker.Digest.String()} {
+		if _, err := settingsOf("--image", bad); err == nil {
+			t.Errorf("image %q is accepted", bad)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,8 +38,7 @@ type Settings struct {
 	WithoutCgo  bool
 	Commit      string // as git names it; "" for HEAD
 	Platform    release.Platform
-	Aliases     []string // repositories by which the chart names the image
-	ImageValues []string // dotted paths of the chart's values that get the image
+	Images      []release.BuiltImage // the one that is built first, without its digest; then those that are built already
 	PinText     bool
 	Values      string
 	Release     string
@@ -69,10 +69,16 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Platform, setting.Setting{Name: "platform", Default: "linux/amd64", Value: "OS/ARCH",
 		Help: "Platform to build for"}, release.ParsePlatform)
 	s.ChartSource.Declare(set)
-	setting.List(set, &s.Aliases, setting.Setting{Name: "image-alias", Value: "REPO",
-		Help: "Repository by which the chart names the image; see deploy"}, release.ParseAlias)
-	setting.List(set, &s.ImageValues, setting.Setting{Name: "image-values", Value: "PATH",
-		Help: "Value of the chart that is set to the image; see deploy"}, deploy.ParseValuesPath)
+	var (
+		images          []setting.Named[release.Image]
+		aliases, values []setting.Named[string]
+	)
+	setting.List(set, &images, setting.Setting{Name: "image", Value: "NAME=REPO@sha256:…",
+		Help: "Further image that the release runs, which is built already; see deploy"}, setting.ParseNamed(release.ParseImage))
+	setting.List(set, &aliases, setting.Setting{Name: "image-alias", Value: "[NAME=]REPO",
+		Help: "Repository by which the chart names an image; see deploy"}, setting.ParseNamed(release.ParseAlias))
+	setting.List(set, &values, setting.Setting{Name: "image-values", Value: "[NAME=]PATH",
+		Help: "Value of the chart that is set to an image; see deploy"}, setting.ParseNamed(deploy.ParseValuesPath))
 	setting.Bool(set, &s.PinText, setting.Setting{Name: "pin-text",
 		Help: "Pin references to the image in environment variables, arguments and ConfigMaps too"})
 	setting.Var(set, &s.Values, setting.Setting{Name: "values", Default: "terraform/{environment}/values-{environment}.yaml", Value: "FILE",
@@ -90,6 +96,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Context of the kubeconfig"}, setting.Text)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "3m", Value: "DURATION",
 		Help: "Time limit of each deploy and each smoke"}, setting.Duration)
+	set.Check(func() error { return s.setImages(images, aliases, values) })
 	set.Check(func() error {
 		if s.Release == "" {
 			path := s.Repository.Path()
@@ -101,6 +108,30 @@ func (s *Settings) Declare() *setting.Set {
 		return nil
 	})
 	return set
+}
+
+// setImages adds the images that are built already to the one that the pipeline builds.
+func (s *Settings) setImages(further []setting.Named[release.Image], aliases, values []setting.Named[string]) error {
+	s.Images = []release.BuiltImage{{Image: release.Image{Repository: s.Repository}}}
+	var problems []release.Problem
+	for _, image := range further {
+		if image.Name == "" {
+			problems = append(problems, release.Problem{Setting: "image", What: fmt.Sprintf("%s has no name", image.Value), Do: "write NAME=REPO@sha256:…; the image without a name is the one that the pipeline builds"})
+			continue
+		}
+		s.Images = append(s.Images, release.BuiltImage{Name: image.Name, Image: image.Value})
+	}
+	if problems = append(problems, deploy.NameInChart(s.Images, aliases, values)...); len(problems) > 0 {
+		return &release.InputError{Problems: problems}
+	}
+	return nil
+}
+
+// withDigest returns the images, the first one as it was built.
+func (s Settings) withDigest(built release.Image) []release.BuiltImage {
+	images := slices.Clone(s.Images)
+	images[0].Image = built
+	return images
 }
 
 // servedAddress accepts what smoke accepts, in every environment.

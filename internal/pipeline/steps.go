@@ -24,7 +24,7 @@ func (s Settings) buildSettings() (settings build.Settings, err error) {
 }
 
 func (s Settings) promoteSettings(environment release.Environment, image release.Image) (settings promote.Settings, err error) {
-	err = settings.Declare().ApplyDefaults(func() { settings.Image, settings.To = image, environment })
+	err = settings.Declare().ApplyDefaults(func() { settings.Image, settings.Further, settings.To = image, s.Images[1:], environment })
 	return settings, err
 }
 
@@ -32,7 +32,7 @@ func (s Settings) promoteSettings(environment release.Environment, image release
 func (s Settings) deploySettings(environment release.Environment, image release.Image, commit release.Commit) (settings deploy.Settings, err error) {
 	err = settings.Declare().ApplyDefaults(func() {
 		settings.Environment, settings.Release, settings.Commit = environment, s.Release, commit
-		settings.Images, settings.PinText = []release.BuiltImage{{Image: image, Aliases: s.Aliases, Values: s.ImageValues}}, s.PinText
+		settings.Images, settings.PinText = s.withDigest(image), s.PinText
 		settings.ChartSource, settings.Values = s.ChartSource, []string{strings.ReplaceAll(s.Values, "{environment}", environment.String())}
 		settings.CreateNamespace, settings.Timeout, settings.ClusterRef = true, s.Timeout, s.ClusterRef()
 		settings.Address = addressIn(s.Address, environment)
@@ -52,7 +52,7 @@ func (s Settings) rollbackSettings(environment release.Environment) (settings de
 // smokeSettings returns the settings of the smoke of an environment.
 func (s Settings) smokeSettings(environment release.Environment, image release.Image) (settings smoke.Settings, err error) {
 	err = settings.Declare().ApplyDefaults(func() {
-		settings.Environment, settings.Image, settings.Release = environment, image, s.Release
+		settings.Environment, settings.Image, settings.Further, settings.Release = environment, image, s.Images[1:], s.Release
 		settings.Checks, settings.Timeout, settings.ClusterRef = s.Checks, s.Timeout, s.ClusterRef()
 		settings.Address = addressIn(s.Address, environment)
 	})

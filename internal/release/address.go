@@ -113,6 +113,7 @@ type BackendPod struct {
 	Workload Object
 	Runs     bool // every container that is meant to run the image names its digest
 	Held     bool // the pod is meant to stay at an older revision
+	Restarts int  // of the containers that are meant to run the image
 	Check    Check
 	Source   string // what the check was made from: "readinessProbe of container app"
 }

@@ -12,6 +12,7 @@ type Running struct {
 	Workloads []RunningWorkload // workloads whose pod template contains the image
 	Others    []string          // containers whose template contains another image of the same repository: "Deployment/shop migrate: REPO:TAG"
 	Unread    []string          // kinds whose workloads this user may not list; they are missing in Workloads
+	Hooks     []Object          // hooks of the live revision that name the image and succeeded
 }
 
 // RunningWorkload is a workload whose pod template contains the image, with its pods.
@@ -61,6 +62,7 @@ type RunningProof struct {
 	Pending  bool     // the only problem is that no pod has started yet
 	Held     bool     // some pods stay at an older revision by their workload's settings
 	Idle     bool     // no workload wants a pod, so that nothing runs the image
+	Hooked   bool     // no workload names the image, and hooks ran it to their end
 }
 
 // Prove compares what the pods run with the image. It compares content, not only digests. A node may have pulled the same content
@@ -71,6 +73,13 @@ type RunningProof struct {
 func (r Running) Prove(ctx context.Context, image Image, contents Contents) (RunningProof, error) {
 	comparison := &comparison{image: image, contents: contents, platforms: map[Image]found{}}
 	proof := RunningProof{Idle: len(r.Workloads) > 0}
+	if len(r.Workloads) == 0 && len(r.Hooks) > 0 {
+		for _, hook := range r.Hooks {
+			proof.Notes = append(proof.Notes, fmt.Sprintf("hook %s ran %s to its end", hook, image.Digest.Short()))
+		}
+		proof.Idle, proof.Hooked = true, true
+		return proof, nil
+	}
 	if len(r.Workloads) == 0 {
 		problem := fmt.Sprintf("no workload of the release names %s", image.Digest)
 		if len(r.Others) > 0 {

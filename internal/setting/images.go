@@ -67,7 +67,7 @@ func ImageClaims(images []release.BuiltImage) (problems []release.Problem) {
 
 // Claim gives a repository or a chart's value to an image, and refuses it if another image has it.
 func Claim(claims map[string]string, setting, what string, image release.BuiltImage) (problems []release.Problem) {
-	by := image.Image.String()
+	by := cmp.Or(image.Image.String(), image.Image.Repository.String()) // an image that is yet to be built has no digest
 	if other, claimed := claims[what]; claimed && other != by {
 		problems = []release.Problem{{Setting: setting, What: fmt.Sprintf("%s is claimed by two images: %s and %s", what, other, by), Do: "leave it to one of them"}}
 	}

@@ -26,7 +26,7 @@ func (a *asker) runRound(ctx context.Context, settings Settings) ([]release.Answ
 	if !a.provesRelease(outside, settings) {
 		found.wrong = append(found.wrong, found.unasked...)
 	}
-	return slices.Concat(outside, a.dropUncomparable(outside, inside, settings), found.wrong), nil
+	return slices.Concat(outside, a.dropUncomparable(outside, inside, settings), found.shown, found.wrong), nil
 }
 
 // send sends the requests.

@@ -14,7 +14,7 @@ var Verb = setting.Verb{
 	Name:    "smoke",
 	Summary: "send requests to a deployed release until the expected commit answers correctly, and record the verdict",
 	About: "Sends every check once per round to every address that the service's name has, each request over a connection of its own, and with --image or --release also to every ready pod, through the API server. " +
-		"A release without an address outside its cluster is asked there only. Without --checks, each pod is asked what its readiness probe asks. " +
+		"A release without an address outside its cluster is asked there only. Without --checks, each pod is asked what its readiness probe asks; a pod without a port and a probe has to stay ready without a restart. " +
 		"The verdict is pass after N passing rounds in a row with a pause between them, no answer from another commit than the expected one; with --soak, after passing for that long. " +
 		"A DNS name that does not resolve yet, a load balancer that does not accept connections yet or that answers 503 itself because it has no target yet (Server: awselb/2.0) " +
 		"are waited for, and so is any gateway's 502, 503 or 504 with --image until the service has answered or a pod was ready. " +

@@ -115,7 +115,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	subject.AnyCommit = found.held
+	subject.AnyCommit, subject.Ended = found.held, found.ended
 	judged := liveRevision(ctx, settings, deps)
 	report, err := runRounds(ctx, subject, warmUp{over: found.ready}, settings, deps)
 	if err != nil {
@@ -163,7 +163,9 @@ func Ask(ctx context.Context, subject Subject, settings Settings, deps Deps) (Re
 // anyFails reports whether one of the pods answers wrongly.
 func anyFails(pods []string, answers []release.Answer) bool {
 	return slices.ContainsFunc(answers, func(answer release.Answer) bool {
-		return !answer.OK() && slices.ContainsFunc(pods, func(pod string) bool { return strings.HasPrefix(answer.Address, "pod "+pod+":") })
+		return !answer.OK() && slices.ContainsFunc(pods, func(pod string) bool {
+			return answer.Address == "pod "+pod || strings.HasPrefix(answer.Address, "pod "+pod+":")
+		})
 	})
 }
 

@@ -43,6 +43,7 @@ type fakeDeps struct {
 	checks      []release.Check
 	pods        [][]release.PodImage // per request to the cluster; the last one repeats
 	podsOf      map[release.Digest][]release.PodImage
+	runningOf   map[release.Digest]release.Running
 	podRequests int
 	revision    string
 	revisions   map[release.Digest]string // of single images; "missing": the registry has none
@@ -140,6 +141,9 @@ func (*fakeDeps) NodePlatform(context.Context, string) (release.Platform, error)
 func (f *fakeDeps) Running(ctx context.Context, _, _ string, image release.Image) (release.Running, error) {
 	if ctx.Err() != nil {
 		return release.Running{}, ctx.Err()
+	}
+	if f.runningOf != nil {
+		return f.runningOf[image.Digest], nil
 	}
 	if f.podsOf != nil {
 		return releasetest.Running(f.podsOf[image.Digest]...), nil
@@ -528,6 +532,55 @@ func TestSeveralImages(t *testing.T) {
 			}
 			if err == nil && (len(result.Images) != 2 || result.Images[1].Name != "worker" || result.Images[1].Evidence != worker.Digest || result.Evidence != image(t).Digest) {
 				t.Errorf("got %+v", result.Images)
+			}
+		})
+	}
+}
+
+// TestImagesThatRunToTheirEnd: a Job, a CronJob and a hook have no pod that is ready. Their image is proved by what ran it to its end.
+func TestImagesThatRunToTheirEnd(t *testing.T) {
+	t.Parallel()
+	migrate := release.Repository("localhost:5000/migrate").At(releasetest.Digest(t, "b"))
+	pod := release.PodImage{Pod: "a", Digest: image(t).Digest, ImageID: "shop"}
+	ends := func(kind, note string, pods ...release.PodImage) release.Running {
+		return release.Running{Workloads: []release.RunningWorkload{{Object: release.Object{Kind: kind, Name: "shop"}, Note: note, Pods: pods}}}
+	}
+	hook := release.Running{Hooks: []release.Object{{Kind: "Job", Name: "migrate"}}}
+	serving := release.Backends{Pods: []release.BackendPod{backendPod("a")}}
+	for name, test := range map[string]struct {
+		running  release.Running
+		second   *release.Running
+		backends release.Backends
+		recorded string
+		want     string
+	}{
+		"a Job":                       {running: ends("Job", "", pod), recorded: "pass 1", want: "<nil>"},
+		"a CronJob that ran":          {running: ends("CronJob", "runs it later", pod), recorded: "pass 1", want: "<nil>"},
+		"a CronJob that has not run":  {running: ends("CronJob", "runs it later"), want: "CronJob/shop runs it later"},
+		"a hook":                      {running: hook, recorded: "pass 0", want: "<nil>"},
+		"nothing":                     {running: release.Running{}, want: "no workload of the release names"},
+		"a hook beside pods":          {running: releasetest.Running(pod), second: &hook, backends: serving, recorded: "pass 1, pass 0", want: "<nil>"},
+		"a hook, and no pod is ready": {running: releasetest.Running(pod), second: &hook, recorded: "fail 1", want: "no pod of release"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := &fakeDeps{url: "none", answers: []release.Answer{answerFrom(commit)}, revision: commit.String(), defaultChecks: true,
+				backendsOf: map[release.Digest]release.Backends{image(t).Digest: test.backends}, runningOf: map[release.Digest]release.Running{image(t).Digest: test.running}}
+			flags := []string{"--release", "shop", "--environment", "staging", "--image", image(t).String(), "--timeout", "10s"}
+			if test.second != nil {
+				fake.runningOf[migrate.Digest] = *test.second
+				flags = append(flags, "--image", "migrate="+migrate.String())
+			}
+			_, err := fake.run(t, flags...)
+			if !strings.Contains(fmt.Sprint(err), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+			var recorded []string
+			for _, each := range fake.recorded {
+				recorded = append(recorded, fmt.Sprintf("%s %d", each.Verdict, len(each.Pods)))
+			}
+			if got := strings.Join(recorded, ", "); got != test.recorded {
+				t.Errorf("recorded %q, want %q", got, test.recorded)
 			}
 		})
 	}

@@ -25,6 +25,8 @@ type Subject struct {
 	Proved bool
 	// AnyCommit is set if pods are meant to stay at another revision: their answers are right, whatever commit they name.
 	AnyCommit bool
+	// Ended is set if what was to run the images has ended, so that no pod has to be ready.
+	Ended bool
 }
 
 // images returns all images of the release, the main one first.
@@ -57,7 +59,8 @@ type request struct {
 // survey is what one round asks.
 type survey struct {
 	outside, inside []request
-	wrong           []release.Answer // what the cluster shows without a request: endpoints that are not the release's
+	shown           []release.Answer // what the cluster shows without a request: pods that have nothing to ask
+	wrong           []release.Answer // likewise: endpoints that are not the release's
 	unasked         []release.Answer // what counts unless the answers outside prove the release: pods that the cluster does not show
 }
 
@@ -67,10 +70,11 @@ type asker struct {
 	deps     Deps
 	reported map[string]bool
 	others   map[string]bool // pods of the other images
+	restarts map[string]int  // of the pods that have nothing to ask, when they were first seen
 }
 
 func newAsker(subject Subject, deps Deps) *asker {
-	return &asker{Subject: subject, deps: deps, reported: map[string]bool{}, others: map[string]bool{}}
+	return &asker{Subject: subject, deps: deps, reported: map[string]bool{}, others: map[string]bool{}, restarts: map[string]int{}}
 }
 
 // infoOnce reports a line once in all rounds.
@@ -99,11 +103,17 @@ func (a *asker) survey(ctx context.Context) (survey, error) {
 			a.infoOnce("%s", note)
 		}
 		found.wrong = a.foreignEndpoints(backends)
-		if len(backends.Pods) == 0 && (a.URL == "" || !a.isIdle(ctx)) { // a gateway may answer without them
+		if len(backends.Pods) == 0 && a.Ended && a.URL == "" {
+			a.infoOnce("nothing is asked: what was to run the images has run to its end")
+			found.shown = append(found.shown, release.Answer{Check: "pods", Stage: release.StageDone})
+		} else if len(backends.Pods) == 0 && (a.URL == "" || !a.isIdle(ctx)) { // a gateway may answer without them
 			found.wrong = append(found.wrong, release.Answer{Check: "pods", Stage: release.StageConnect, Wrong: []string{fmt.Sprintf("no pod of release %q is ready", a.Release)}})
 		}
 		if found.inside, err = a.insideRequests(backends); err != nil {
 			return found, err
+		}
+		if checks == nil {
+			found.shown = append(found.shown, a.unaskedPods(backends)...)
 		}
 		if len(found.inside) == 0 && a.URL == "" {
 			found.wrong = append(found.wrong, emptyServices(backends)...)
@@ -115,7 +125,7 @@ func (a *asker) survey(ctx context.Context) (survey, error) {
 		checks = []release.Check{homeCheck}
 	}
 	found.outside = a.outsideRequests(ctx, checks)
-	if len(found.outside)+len(found.inside)+len(found.wrong) == 0 { // a round without answers passes
+	if len(found.outside)+len(found.inside)+len(found.shown)+len(found.wrong) == 0 { // a round without answers passes
 		found.wrong = []release.Answer{{Check: "pods", Stage: release.StageConnect, Wrong: []string{fmt.Sprintf("nothing of release %q can be asked yet", a.Release)}}}
 	}
 	return found, nil
@@ -252,9 +262,9 @@ func (a *asker) insideRequests(backends release.Backends) (requests []request, e
 	for _, pod := range asked {
 		requests = append(requests, a.insideRequest(pod, host))
 	}
-	if len(requests) == 0 && a.URL == "" && len(backends.Pods) > 0 && len(backends.Services) == 0 {
-		return nil, &release.Failure{What: fmt.Sprintf("release %q has nothing to ask: its containers have no probe that can be asked and no port, and no Service selects them", a.Release),
-			Do: "declare a port or a readinessProbe in the chart, or omit the smoke checks"}
+	if len(requests) == 0 && a.Checks != nil && a.URL == "" && len(backends.Pods) > 0 && len(backends.Services) == 0 {
+		return nil, &release.Failure{What: fmt.Sprintf("release %q has nothing to ask: no Service selects its pods", a.Release),
+			Do: "omit the file of checks: the pods are then asked what their probes ask, or have to stay ready"}
 	}
 	return requests, nil
 }
@@ -276,7 +286,6 @@ func (a *asker) backendsByProbe(backends release.Backends) (asked []release.Back
 			pod = servedPod(pod, backends)
 		}
 		if pod.Port == 0 {
-			a.infoOnce("the pods of %s are not asked: they have no probe that can be asked, and no port", pod.Workload)
 			continue
 		}
 		if a.Checks == nil {
@@ -285,6 +294,29 @@ func (a *asker) backendsByProbe(backends release.Backends) (asked []release.Back
 		asked = append(asked, pod)
 	}
 	return asked
+}
+
+// unaskedPods returns an answer for each pod that has nothing to ask: it has to stay ready without a restart. Beside a URL only those of the
+// further images count, because what answers there is the main image.
+func (a *asker) unaskedPods(backends release.Backends) (answers []release.Answer) {
+	for _, pod := range backends.Pods {
+		if pod.Port != 0 || servedPod(pod, backends).Port != 0 {
+			continue
+		}
+		if a.URL != "" && !a.others[pod.Pod] {
+			a.infoOnce("the pods of %s are not asked: they have no probe that can be asked, and no port", pod.Workload)
+			continue
+		}
+		a.infoOnce("the pods of %s have no probe that can be asked and no port: they have to stay ready", pod.Workload)
+		answer := release.Answer{Check: "ready", Address: "pod " + pod.Pod, Stage: release.StageDone}
+		if first, seen := a.restarts[pod.Pod]; seen && pod.Restarts > first {
+			answer.Stage, answer.Wrong = release.StageCheck, []string{fmt.Sprintf("%d restarts during the smoke", pod.Restarts-first)}
+		} else if !seen {
+			a.restarts[pod.Pod] = pod.Restarts
+		}
+		answers = append(answers, answer)
+	}
+	return answers
 }
 
 // servedPod returns a pod that declares no port, with the port to which a Service sends requests; unchanged if no Service selects it.

@@ -47,6 +47,12 @@ func TestPodsAreAskedOneByOne(t *testing.T) {
 	foreign, portless := backendPod("b"), backendPod("a")
 	foreign.Runs = false
 	portless.Port, portless.Check = 0, release.Check{}
+	restarting := func(pod release.BackendPod) func() release.Backends {
+		return func() release.Backends { // one more in each round
+			pod.Restarts++
+			return release.Backends{Pods: []release.BackendPod{pod}}
+		}
+	}
 	for name, test := range map[string]struct {
 		url      string
 		checks   []release.Check // nil: default
@@ -84,7 +90,10 @@ func TestPodsAreAskedOneByOne(t *testing.T) {
 		"an endpoint that is held back": {url: "none", backends: func() release.Backends {
 			return release.Backends{Pods: []release.BackendPod{backendPod("a"), held}, Services: []release.BackendService{shop}}
 		}, want: release.Fail, exit: 1, text: `sends requests to pod "b"`},
-		"neither probe nor port": {url: "none", backends: func() release.Backends { return release.Backends{Pods: []release.BackendPod{portless}} }, exit: 1, text: "has nothing to ask"},
+		"neither probe nor port": {url: "none", backends: func() release.Backends { return release.Backends{Pods: []release.BackendPod{portless}} }, want: release.Pass,
+			text: "they have to stay ready", asked: []string{"pod a"}},
+		"neither probe nor port, and a file": {url: "none", checks: file, backends: func() release.Backends { return release.Backends{Pods: []release.BackendPod{portless}} }, exit: 1, text: "has nothing to ask"},
+		"a pod that restarts":                {url: "none", backends: restarting(portless), want: release.Fail, exit: 1, text: "restarts during the smoke"},
 		"no probe, and a Service": {url: "none", backends: func() release.Backends {
 			return release.Backends{Pods: []release.BackendPod{portless}, Services: []release.BackendService{backendService("shop", "", "a")}}
 		},

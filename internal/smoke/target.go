@@ -153,13 +153,16 @@ type confirmed struct {
 	pods  [][]string // that run each image, in the order of the images; nil without images
 	ready bool       // one of the pods is ready
 	held  bool       // other pods are meant to stay at an older revision
+	ended bool       // no workload of the images wants a pod: what was to run them has ended
 }
 
-// confirmPods lists the pods that run each image, and fails unless every pod that is meant to runs it, and at least one does. Without
-// an image it does nothing.
+// confirmPods lists the pods that run each image, and fails unless every pod that is meant to runs it, and at least one does or a hook did.
+// Without an image it does nothing.
 func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confirmed, err error) {
 	var problems []string
-	for _, image := range settings.images() {
+	images := settings.images()
+	found.ended = len(images) > 0
+	for _, image := range images {
 		running, err := deps.Cluster.Running(ctx, settings.Namespace, settings.Release, image.Image)
 		if err != nil {
 			return confirmed{}, err
@@ -169,7 +172,7 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 			return confirmed{}, err
 		}
 		problems = append(problems, proof.Problems...)
-		if len(proof.Problems) == 0 && len(proof.Pods) == 0 {
+		if len(proof.Problems) == 0 && len(proof.Pods) == 0 && !proof.Hooked {
 			problems = append(problems, fmt.Sprintf("no pod of release %q runs %s", settings.Release, image.Image.Digest))
 			problems = append(problems, proof.Notes...)
 		}
@@ -180,7 +183,7 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 		}
 		found.pods = append(found.pods, proof.Pods)
 		found.ready = found.ready || slices.ContainsFunc(running.Workloads, hasReadyPod)
-		found.held = found.held || proof.Held
+		found.held, found.ended = found.held || proof.Held, found.ended && proof.Idle
 	}
 	if len(problems) > 0 {
 		return confirmed{}, &release.Failure{What: strings.Join(problems, "; "), Do: "deploy the image first, or wait until its rollout has finished"}

@@ -109,6 +109,9 @@ func printProof(reporter release.Reporter, result pipeline.Result) {
 			line += " at " + proof.URLs[name]
 		}
 		reporter.Infof("%s", line)
+		for _, further := range proof.Further {
+			reporter.Infof("%-10s %d pods run %s %s", "", len(further.Running[name]), further.Name, further.Image.Digest)
+		}
 	}
 	reporter.Infof("One commit, one digest.")
 }
