@@ -3,6 +3,7 @@ package app_test
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -16,20 +17,26 @@ import (
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/onedigest"
+	"github.com/onedigest/onedigest/internal/build"
 	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/probe"
+	"github.com/onedigest/onedigest/internal/promote"
+	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
+	"github.com/onedigest/onedigest/internal/smoke"
 	"sigs.k8s.io/yaml"
 )
 
 // Why a block of commands is not run by TestDocs.
 const (
-	needsAWS     = "needs an AWS account; terraform test runs the configurations with mocked providers"
-	needsGitHub  = "needs a repository on GitHub; e2e runs the workflows with act"
-	needsNode    = "needs root and minutes: e2e starts the sandbox, and its own tests run the commands"
-	setsUpShell  = "changes the reader's shell; onedigest.txtar runs the completion commands"
-	recordedRun  = "a recorded run, its output below the command; e2e provokes the failure on a real node"
-	recordedDemo = "a recorded run, its output below the command; make demo takes minutes and root"
+	needsAWS      = "needs an AWS account; terraform test runs the configurations with mocked providers"
+	needsServices = "needs a cluster and the services that the page supposes: matrix.txtar builds with such a file, e2e takes one to production"
+	needsGitHub   = "needs a repository on GitHub; e2e runs the workflows with act"
+	needsNode     = "needs root and minutes: e2e starts the sandbox, and its own tests run the commands"
+	setsUpShell   = "changes the reader's shell; onedigest.txtar runs the completion commands"
+	recordedRun   = "a recorded run, its output below the command; e2e provokes the failure on a real node"
+	recordedDemo  = "a recorded run, its output below the command; make demo takes minutes and root"
 )
 
 // How TestDocs runs a block of commands.
@@ -49,7 +56,8 @@ var commandBlocks = map[string]string{
 	"docs/cli.md: go build -o bin/onedigest ./cmd/onedigest": run,
 	"docs/cli.md: source <(onedigest completion bash)":       setsUpShell,
 	"devenv/sandbox/README.md: bin/sandbox up":               needsNode,
-	"docs/demo.md: $ make demo":                              recordedDemo,
+	"docs/matrix.md: onedigest build   --matrix services.yaml --output json > built.json && DIGESTS=$(jq -c .digests built.json)": needsServices,
+	"docs/demo.md: $ make demo": recordedDemo,
 	"docs/reference.md: $ deploy --environment staging --image 127.0.0.1:5510/shop@sha256:f2d48a3806d2… --values values-staging.yaml --values loud.yaml": recordedRun,
 	`docs/aws.md: export AWS_REGION=eu-central-1`:                                                                                                   needsAWS,
 	`docs/aws.md: cd terraform/bootstrap`:                                                                                                           needsAWS,
@@ -286,13 +294,46 @@ func testYAML(t *testing.T, b block) {
 		_, err = probe.LoadChecks(b.file, []byte(b.text))
 	case content["waves"] != nil:
 		image := "registry.example.com/shop@sha256:" + strings.Repeat("a", 64)
-		_, err = deploy.ParseMatrix(b.file, []byte(b.text), setting.Values{"image": {Texts: []string{image}}})
+		_, err = deploy.ParseMatrix(b.file, []byte(b.text), matrix.Options{Inputs: setting.Values{"image": {Texts: []string{image}}}})
+	case content["services"] != nil:
+		testMatrix(t, b)
 	case content["jobs"] != nil:
 		testUses(t, b.file, []byte(b.text))
 	default:
 		testValues(t, b, content)
 	}
 	if err != nil {
+		t.Errorf("%s:%d: %v", b.file, b.line, err)
+	}
+}
+
+// testMatrix reads a block as each verb does.
+func testMatrix(t *testing.T, b block) {
+	t.Helper()
+	var listed struct {
+		Services     []struct{ Name string }
+		Environments []struct{ Name string }
+	}
+	if err := yaml.Unmarshal([]byte(b.text), &listed); err != nil {
+		t.Fatal(err)
+	}
+	options := matrix.Options{Inputs: setting.Values{}, Digests: map[string]release.Digest{}}
+	for _, service := range listed.Services {
+		options.Digests[service.Name], _ = release.ParseDigest("sha256:" + strings.Repeat("a", 64))
+	}
+	for _, environment := range listed.Environments {
+		options.Inputs["environment"] = setting.Input{Texts: []string{environment.Name}}
+		_, deploys := deploy.ParseMatrix(b.file, []byte(b.text), options)
+		_, smokes := matrix.Parse(smoke.MatrixVerb, b.file, []byte(b.text), options)
+		if err := errors.Join(deploys, smokes); err != nil {
+			t.Errorf("%s:%d: %v", b.file, b.line, err)
+		}
+	}
+	options.Inputs = nil
+	_, promotions := matrix.Parse(promote.MatrixVerb, b.file, []byte(b.text), options)
+	options.Digests = nil
+	_, builds := matrix.Parse(build.MatrixVerb, b.file, []byte(b.text), options)
+	if err := errors.Join(builds, promotions); err != nil {
 		t.Errorf("%s:%d: %v", b.file, b.line, err)
 	}
 }

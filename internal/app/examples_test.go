@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -48,30 +49,33 @@ const (
 
 // examples says of every example of every verb, named by what it does, how far it runs.
 var examples = map[string]end{
-	"build: build the Go service in this directory":                       succeeds(`pushed .*/shop@sha256:`),
-	"build: build for two platforms":                                      succeeds(`building linux/amd64, linux/arm64`),
-	"build: build the Dockerfile of a directory with docker buildx":       stops(`no daemon`, needsDocker),
-	"build: take an image that another program built":                     succeeds(`is the image of commit [0-9a-f]{12} in .*/live/shop`),
-	"deploy: deploy the image that build printed to staging":              stops(discoveryRefused, needsCluster),
-	"deploy: another chart, namespace and cluster":                        stops(discoveryRefused, needsCluster),
-	"deploy: show what would change and what would fail":                  stops(discoveryRefused, needsCluster),
-	"deploy: a chart that names the image otherwise (docs/charts.md)":     stops(discoveryRefused, needsCluster),
-	"deploy: on EKS, without a kubeconfig":                                stops(discoveryRefused, needsCluster),
-	"deploy: heal a release that a killed run left pending":               stops(clusterRefuses, needsCluster),
-	"deploy: roll back what smoke failed, after smoke":                    stops(clusterRefuses, needsCluster),
-	"deploy: several clusters, a canary first (docs/matrix.md)":           stops(`finding EKS cluster "shop-us" in region us-east-1`, needsRegions),
-	"deploy: go back to an older commit and stay there":                   stops(discoveryRefused, needsCluster),
-	"smoke: check that / answers":                                         succeeds(`passed, 3 of 3 in a row`),
-	"smoke: run the checks of a file, five rounds in a row, one commit":   succeeds(`passed, 5 of 5 in a row`),
-	"smoke: pass after ten seconds with 0.1% of errors at most":           succeeds(`for 10s with at most 0.1% of the requests wrong`),
-	"smoke: prove in staging the image that build printed":                stops(clusterRefuses, needsCluster),
-	"promote: promote the image that build printed and staging proved":    succeeds(`production-[0-9a-f]{40}`),
-	"smoke: prove a release that runs two images":                         stops(clusterRefuses, needsCluster),
-	"promote: promote a release that runs two images, or neither of them": succeeds(`(?s)created: production-.* in [^ ]*/shop\n.*created: production-.* in [^ ]*/worker\n`),
-	"promote: promote a commit":                                           succeeds(`production-[0-9a-f]{40}`),
-	"promote: also move a tag to the newest promoted image":               succeeds(`moved production to sha256:`),
-	"promote: copy the image into another account's repository":           succeeds(`/live/shop`),
-	"pipeline: this repository's sample app on a local cluster":           stops(discoveryRefused, needsCluster),
+	"build: build the Go service in this directory":                                       succeeds(`pushed .*/shop@sha256:`),
+	"build: build for two platforms":                                                      succeeds(`building linux/amd64, linux/arm64`),
+	"build: build the Dockerfile of a directory with docker buildx":                       stops(`no daemon`, needsDocker),
+	"build: take an image that another program built":                                     succeeds(`is the image of commit [0-9a-f]{12} in .*/live/shop`),
+	"deploy: deploy the image that build printed to staging":                              stops(discoveryRefused, needsCluster),
+	"deploy: another chart, namespace and cluster":                                        stops(discoveryRefused, needsCluster),
+	"deploy: show what would change and what would fail":                                  stops(discoveryRefused, needsCluster),
+	"deploy: a chart that names the image otherwise (docs/charts.md)":                     stops(discoveryRefused, needsCluster),
+	"deploy: on EKS, without a kubeconfig":                                                stops(discoveryRefused, needsCluster),
+	"deploy: heal a release that a killed run left pending":                               stops(clusterRefuses, needsCluster),
+	"deploy: roll back what smoke failed, after smoke":                                    stops(clusterRefuses, needsCluster),
+	"deploy: several clusters, a canary first (docs/matrix.md)":                           stops(`finding EKS cluster "shop-us" in region us-east-1`, needsRegions),
+	"deploy: go back to an older commit and stay there":                                   stops(discoveryRefused, needsCluster),
+	"smoke: check that / answers":                                                         succeeds(`passed, 3 of 3 in a row`),
+	"smoke: run the checks of a file, five rounds in a row, one commit":                   succeeds(`passed, 5 of 5 in a row`),
+	"smoke: pass after ten seconds with 0.1% of errors at most":                           succeeds(`for 10s with at most 0.1% of the requests wrong`),
+	"smoke: prove in staging the image that build printed":                                stops(clusterRefuses, needsCluster),
+	"promote: promote the image that build printed and staging proved":                    succeeds(`production-[0-9a-f]{40}`),
+	"smoke: prove a release that runs two images":                                         stops(clusterRefuses, needsCluster),
+	"promote: promote a release that runs two images, or neither of them":                 succeeds(`(?s)created: production-.* in [^ ]*/shop\n.*created: production-.* in [^ ]*/worker\n`),
+	"promote: promote a commit":                                                           succeeds(`production-[0-9a-f]{40}`),
+	"promote: also move a tag to the newest promoted image":                               succeeds(`moved production to sha256:`),
+	"promote: copy the image into another account's repository":                           succeeds(`/live/shop`),
+	"pipeline: this repository's sample app on a local cluster":                           stops(discoveryRefused, needsCluster),
+	"build: build all services of a monorepo (docs/matrix.md)":                            succeeds(`(created|reused) +shop`),
+	"smoke: prove all services of a monorepo (docs/matrix.md)":                            stops(clusterRefuses, needsCluster),
+	"promote: promote what staging proved of all services of a monorepo (docs/matrix.md)": succeeds(`production-[0-9a-f]{40}`),
 }
 
 // TestExamplesRunAsPrinted runs every example of every verb's --help in a shell, as its own program. $IMAGE is the image that
@@ -95,7 +99,7 @@ func TestExamplesRunAsPrinted(t *testing.T) {
 					t.Fatalf("%s cannot be run as printed", line)
 				}
 				s := newShop(t)
-				if strings.Contains(line, "$IMAGE") || command.Verb.Name == "promote" {
+				if strings.Contains(line, "$IMAGE") || strings.Contains(line, "$DIGESTS") || command.Verb.Name == "promote" {
 					s.prove("shop", "IMAGE")
 				}
 				if strings.Contains(line, "$WORKER") {
@@ -139,7 +143,12 @@ func newShop(t *testing.T) *shop {
 		s.write(values, s.read("../../"+values))
 	}
 	s.write("terraform/production/values-us.yaml", "{}\n")
-	s.write("deploys.yaml", blocksOf(t, "docs/matrix.md")[0].text)
+	for _, block := range blocksOf(t, "docs/matrix.md") {
+		if strings.HasPrefix(block.text, "waves:") {
+			s.write("deploys.yaml", block.text)
+		}
+	}
+	s.write("services.yaml", "services:\n  - name: shop\n    repository: "+server.Address()+"/shop\n")
 	s.write("smoke.yaml", "checks:\n  - path: /\n")
 	for _, dir := range []string{".", "app"} {
 		s.write(dir+"/go.mod", "module example.com/shop\n\ngo 1.26\n")
@@ -222,7 +231,7 @@ func (s *shop) prove(repository, variable string) {
 	if _, err := client.Attach(s.t.Context(), image, evidence.ArtifactType, evidence.MediaType, content, nil); err != nil {
 		s.t.Fatal(err)
 	}
-	s.env = append(s.env, variable+"="+found)
+	s.env = append(s.env, variable+"="+found, fmt.Sprintf(`DIGESTS={%q: %q}`, repository, image.Digest))
 }
 
 // shell runs a line with bash in the work tree; exit code and all output.

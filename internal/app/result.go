@@ -1,6 +1,7 @@
 package app
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -79,4 +80,13 @@ func (r *RunContext) fail(err error) int {
 		}
 	}
 	return code
+}
+
+// JSONOf returns a value as JSON for an output, "" if it is an empty list or map.
+func JSONOf(value any) string {
+	text, err := json.Marshal(value)
+	if err != nil || string(text) == "null" || string(text) == "[]" || string(text) == "{}" {
+		return ""
+	}
+	return string(text)
 }

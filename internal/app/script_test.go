@@ -47,6 +47,7 @@ func TestScripts(t *testing.T) {
 			"holds":       holds,
 			"service":     service,
 			"same-digest": sameDigest,
+			"fill":        fill,
 		},
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 	})
@@ -58,6 +59,9 @@ func setUp(env *testscript.Env) error {
 	t := env.T().(testing.TB)
 	server := localawstest.Start(t)
 	server.RepositoryWith("shop", localaws.TagRule{Mutability: localaws.Immutable})
+	for _, service := range []string{"cart", "worker", "catalog", "cart-api"} {
+		server.RepositoryWith("shop/"+service, localaws.TagRule{Mutability: localaws.Immutable})
+	}
 	server.RepositoryWith("worker", localaws.TagRule{Mutability: localaws.Immutable})
 	env.Values[key] = server
 	env.Vars = append(env.Vars, server.Env()...)
@@ -121,6 +125,12 @@ func holds(script *testscript.TestScript, negated bool, args []string) {
 	if held := len(list.Tags) > 0; held == negated {
 		script.Fatalf("%s holds tags %v", args[0], list.Tags)
 	}
+}
+
+// fill writes the registry's address for the word REGISTRY into a file.
+func fill(script *testscript.TestScript, _ bool, args []string) {
+	path := script.MkAbs(args[0])
+	script.Check(os.WriteFile(path, []byte(strings.ReplaceAll(script.ReadFile(args[0]), "REGISTRY", script.Getenv("REGISTRY"))), 0o600))
 }
 
 // sameDigest holds two results in JSON to one digest.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -86,9 +87,12 @@ type Result struct {
 	From    release.Commit  `json:"reusedFrom,omitempty"` // Commit, if it is an earlier one than that of the work tree, or ""
 	// CommitFrom says how the commit of an image that another program built is known: by its label, or as it was given. It is empty for an
 	// image that onedigest built.
-	CommitFrom string   `json:"commitFrom,omitempty"`
-	Builder    string   `json:"builder,omitempty"`   // empty if the image was reused
-	Platforms  []string `json:"platforms,omitempty"` // empty if the image was reused
+	CommitFrom  string                    `json:"commitFrom,omitempty"`
+	Builder     string                    `json:"builder,omitempty"`   // empty if the image was reused
+	Platforms   []string                  `json:"platforms,omitempty"` // empty if the image was reused
+	matrix.Part                           // of the matrix, in Services
+	Services    []Result                  `json:"services,omitempty"` // results of a matrix
+	Digests     map[string]release.Digest `json:"digests,omitempty"`  // of a matrix's images, by service; without those that failed
 }
 
 // Run returns the commit's image if the registry has it. If no input of the image was changed since the nearest earlier commit that has an

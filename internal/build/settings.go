@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 )
@@ -25,6 +26,7 @@ var Verb = setting.Verb{
 		{Does: "build the Go service in this directory", Line: "--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop"},
 		{Does: "build for two platforms", Line: "--repository localhost:5000/shop --context app --builder go --platforms linux/amd64,linux/arm64"},
 		{Does: "build the Dockerfile of a directory with docker buildx", Line: "--repository localhost:5000/shop --context app --builder docker --build-args GREETING=hello"},
+		{Does: "build all services of a monorepo (docs/matrix.md)", Line: "--matrix services.yaml"},
 		{Does: "take an image that another program built", Line: `--repository 210987654321.dkr.ecr.eu-central-1.amazonaws.com/live/shop --adopt "$IMAGE"`},
 	},
 	Outputs: []setting.Output{
@@ -32,6 +34,8 @@ var Verb = setting.Verb{
 		{Name: "digest", Help: "the image's digest, sha256:…; pass this between jobs, not the tag"},
 		{Name: "tag", Help: "the tag that the image was pushed under: the commit"},
 		{Name: "reused", Help: "true if the registry held the image already"},
+		{Name: "digests", Help: "JSON: the digests of a matrix's services, for the setting digests of deploy, smoke and promote"},
+		{Name: "services", Help: "JSON: the results of a matrix's services"},
 		{Name: "commit", Help: "the commit that the image was built from, for deploy and smoke: an earlier one if nothing that enters the image has changed since"},
 	},
 }
@@ -54,12 +58,13 @@ type Settings struct {
 	Rebuild    bool
 	Adopt      release.Image
 	DockerSettings
+	matrix.Options
 }
 
 // Declare declares every setting and binds it to its field.
 func (s *Settings) Declare() *setting.Set {
 	set := new(setting.Set)
-	setting.Var(set, &s.Repository, setting.Setting{Name: "repository", Required: true, Value: "HOST/PATH",
+	setting.Var(set, &s.Repository, setting.Setting{Name: "repository", Required: true, Unless: []string{"matrix"}, Value: "HOST/PATH",
 		Help: "Repository to push to, with the registry's host"}, release.ParseRepository)
 	setting.Var(set, &s.Context, setting.Setting{Name: "context", Default: ".", Value: "DIR",
 		Help: "Directory to build from, inside the work tree"}, setting.Text)
@@ -91,6 +96,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Image that another program built (docker/build-push-action, ko, buildpacks, bazel), to use as the commit's image in the repository; nothing is built. The commit is that of its revision label, or commit if it has none"}, release.ParseImage)
 	setting.Bool(set, &s.Rebuild, setting.Setting{Name: "rebuild-unchanged",
 		Help: "Build a new image for the commit even if nothing that enters it has changed since an earlier commit's image, for example to use newer base images"})
+	s.Options.Declare(set, false)
 	set.Check(func() error {
 		if s.Adopt.IsZero() {
 			return nil

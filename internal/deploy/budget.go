@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -120,54 +121,12 @@ func (b budget) forRollback() budget {
 	return budget{began: time.Now(), rolledOut: true, shares: []share{{release.PhaseRollout, b.timeFor(release.PhaseRollback)}}}
 }
 
-// startAndReport is the time that a job needs in addition to the deploy: to check out, to build or download the binary, to
-// report.
-const startAndReport = 30 * time.Second
-
 // checkJobTimeout refuses a job limit that would kill the deploy before its rollback has ended.
 func (s *Settings) checkJobTimeout() error {
-	if s.JobTimeout == 0 || s.Matrix != "" || s.JobTimeout >= s.Timeout+startAndReport {
+	if s.JobTimeout == 0 || s.Matrix != "" || s.JobTimeout >= s.Timeout+matrix.StartAndReport {
 		return nil
 	}
 	return release.BadSetting("job-timeout",
-		fmt.Sprintf("%s is too short for a deploy of %s and %s to start and to report: the job would be killed on the way", s.JobTimeout, s.Timeout, startAndReport),
-		fmt.Sprintf("raise the job's timeout-minutes, or give a --timeout of at most %s", max(time.Second, s.JobTimeout-startAndReport)))
-}
-
-// checkWaves refuses a job limit that would kill the last wave before its rollbacks have ended: waves run one after the other.
-func (s *Settings) checkWaves(waves []Wave) error {
-	needed := startAndReport
-	for _, wave := range waves {
-		needed += wave.longest(s.Concurrency)
-	}
-	if s.JobTimeout == 0 || s.JobTimeout >= needed {
-		return nil
-	}
-	return release.BadSetting("job-timeout",
-		fmt.Sprintf("%s is too short for %d waves that take up to %s, and %s to start and to report: the job would be killed on the way", s.JobTimeout, len(waves),
-			needed-startAndReport, startAndReport),
-		"raise the job's timeout-minutes, give the deploys a shorter --timeout, or run more of a wave at once (--concurrency)")
-}
-
-// checkTimeLeft refuses to start a wave if the job's remaining time is too short for it.
-func (s *Settings) checkTimeLeft(wave Wave, passed time.Duration) error {
-	left := s.JobTimeout - passed
-	if s.JobTimeout == 0 || left >= wave.longest(s.Concurrency) {
-		return nil
-	}
-	return &release.Failure{
-		What: fmt.Sprintf("wave %q takes up to %s, and %s are left of the job's %s: it was not started", wave.Name, wave.longest(s.Concurrency),
-			left.Round(time.Second), s.JobTimeout),
-		Do: "raise the job's timeout-minutes",
-	}
-}
-
-// longest returns how long a wave takes if every deploy uses its whole timeout and the next one starts when one has ended.
-func (w Wave) longest(concurrency int) time.Duration {
-	ends := make([]time.Duration, max(1, concurrency))
-	for _, deploy := range w.Deploys {
-		slices.Sort(ends)
-		ends[0] += deploy.Timeout
-	}
-	return slices.Max(ends)
+		fmt.Sprintf("%s is too short for a deploy of %s and %s to start and to report: the job would be killed on the way", s.JobTimeout, s.Timeout, matrix.StartAndReport),
+		fmt.Sprintf("raise the job's timeout-minutes, or give a --timeout of at most %s", max(time.Second, s.JobTimeout-matrix.StartAndReport)))
 }

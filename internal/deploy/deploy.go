@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
 )
@@ -33,7 +34,8 @@ type Result struct {
 	Diagnosis   *release.Diagnosis    `json:"diagnosis,omitempty"` // of the failed rollout
 	Healed      *release.Healed       `json:"healed,omitempty"`    // revision that a killed run left pending
 	Deploys     []Result              `json:"deploys,omitempty"`   // results of a matrix
-	Skipped     int                   `json:"skipped,omitempty"`   // deploys of a matrix that were not started because an earlier wave failed
+	matrix.Part                       // of the matrix, in Deploys
+	Skipped     int                   `json:"skipped,omitempty"` // deploys of a matrix that were not started because an earlier wave failed
 }
 
 // Run deploys the image to the environment. It checks everything before it changes anything, holds the release's Lease

@@ -5,6 +5,7 @@ import (
 	"path"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 )
@@ -43,9 +44,7 @@ type Settings struct {
 	RollbackFailedSmoke bool
 	LeaseDuration       time.Duration
 	GitHubToken         string // "": none
-	Matrix              string // file; "": one deploy
-	Concurrency         int
-	Inputs              setting.Values // of this command; every deploy of a matrix starts from them
+	matrix.Options
 }
 
 // ChartSource says where a release's chart is from.
@@ -136,11 +135,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "How long a killed run still holds the release after its last heartbeat"}, leaseDuration)
 	setting.Var(set, &s.GitHubToken, setting.Setting{Name: "github-token", Secret: true, Fallback: "GITHUB_TOKEN", Value: "TOKEN", Action: "${{ github.token }}",
 		Help: "Token to compare commits by GitHub's API where the checkout's history ends too soon; it needs contents: read"}, setting.Text)
-	setting.Var(set, &s.Matrix, setting.Setting{Name: "matrix", Value: "FILE",
-		Help: "YAML file of several deploys in waves, each with its own settings in addition to these; later waves are skipped if one fails"}, setting.Text)
-	setting.Var(set, &s.Concurrency, setting.Setting{Name: "concurrency", Default: "4", Value: "N",
-		Help: "How many deploys of a wave run at once"}, setting.Count(64))
-	set.Check(func() error { s.Inputs = set.Inputs(); return nil })
+	s.Options.Declare(set, true)
 	set.Check(s.setDefaults)
 	set.Check(s.checkJobTimeout)
 	set.Check(s.checkConflicts)

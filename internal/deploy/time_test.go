@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -81,7 +82,7 @@ func TestWavesShareTheJobTimeout(t *testing.T) {
 		{30*time.Minute + 30*time.Second, 1, ""},
 	} {
 		fake.done = nil
-		_, err := deploy.RunWaves(t.Context(), deploy.Settings{JobTimeout: test.jobTimeout, Concurrency: test.concurrency}, waves(t, twoWaves, "10m"), recorder{&fakes{}},
+		_, err := deploy.RunWaves(t.Context(), deploy.Settings{JobTimeout: test.jobTimeout, Options: matrix.Options{Concurrency: test.concurrency}}, waves(t, twoWaves, "10m"), recorder{&fakes{}},
 			func(_ deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
 				return fake.deps(reporter), nil
 			})
@@ -101,7 +102,7 @@ func TestAWaveIsNotStartedWithoutTimeForIt(t *testing.T) {
 		canary := &fakes{revision: commit.String(), pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}}
 		canary.onSettled = func() { time.Sleep(12 * time.Minute) }
 		rest := &fakes{revision: commit.String()}
-		result, err := deploy.RunWaves(t.Context(), deploy.Settings{JobTimeout: 21 * time.Minute, Concurrency: 2}, waves(t, twoWaves, "10m"), recorder{&fakes{}},
+		result, err := deploy.RunWaves(t.Context(), deploy.Settings{JobTimeout: 21 * time.Minute, Options: matrix.Options{Concurrency: 2}}, waves(t, twoWaves, "10m"), recorder{&fakes{}},
 			func(settings deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
 				if settings.Context == "canary" {
 					return canary.deps(reporter), nil
@@ -121,7 +122,7 @@ func TestAWaveIsNotStartedWithoutTimeForIt(t *testing.T) {
 func TestADeploysNameIsOnEveryLine(t *testing.T) {
 	t.Parallel()
 	input := &release.InputError{Problems: []release.Problem{{Setting: "values", What: "is wrong"}, {Setting: "chart", What: "is wrong"}}}
-	err := error(&deploy.MatrixError{Deploy: "eu/shop", Err: input})
+	err := error(&matrix.JobError{Title: "eu/shop", Err: input})
 	input.Problems[0].Where = "--values (INPUT_VALUES)"
 	if diff := cmp.Diff("eu/shop: --values (INPUT_VALUES): is wrong\neu/shop: --chart: is wrong", err.Error()); diff != "" {
 		t.Error(diff)

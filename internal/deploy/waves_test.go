@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 )
@@ -28,7 +29,7 @@ func one(text string) setting.Input { return setting.Input{Texts: []string{text}
 func waves(t *testing.T, text string, timeout string) []deploy.Wave {
 	t.Helper()
 	given := setting.Values{"image": one(image(t, "a").String()), "values": one("base.yaml"), "matrix": one("deploys.yaml"), "timeout": one(timeout)}
-	read, err := deploy.ParseMatrix("deploys.yaml", []byte(text), given)
+	read, err := deploy.ParseMatrix("deploys.yaml", []byte(text), matrix.Options{Inputs: given})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +39,7 @@ func waves(t *testing.T, text string, timeout string) []deploy.Wave {
 func TestParseMatrix(t *testing.T) {
 	t.Parallel()
 	read := waves(t, twoWaves, "3m")
-	canary, us := read[0].Deploys[0], read[1].Deploys[1]
+	canary, us := read[0].Jobs[0].Settings, read[1].Jobs[1].Settings
 	if canary.Context != "canary" || canary.Release != "shop" || canary.Values[0] != "canary.yaml" || len(canary.Values) != 1 || canary.Timeout.Minutes() != 3 {
 		t.Errorf("got %+v", canary)
 	}
@@ -52,12 +53,12 @@ func TestParseMatrixClearsWithAnEmptyValue(t *testing.T) {
 	t.Parallel()
 	for _, empty := range []string{`""`, "", "[]", "null"} {
 		text := "waves:\n  - name: all\n    deploys:\n      - environment: staging\n        smoke-checks: " + empty + "\n      - environment: production\n"
-		read, err := deploy.ParseMatrix("deploys.yaml", []byte(text), setting.Values{"image": one(image(t, "a").String()), "smoke-checks": one("checks.yaml")})
+		read, err := deploy.ParseMatrix("deploys.yaml", []byte(text), matrix.Options{Inputs: setting.Values{"image": one(image(t, "a").String()), "smoke-checks": one("checks.yaml")}})
 		if err != nil {
 			t.Errorf("%s: %v", empty, err)
 			continue
 		}
-		if got := [2]string{read[0].Deploys[0].SmokeChecks, read[0].Deploys[1].SmokeChecks}; got != [2]string{"", "checks.yaml"} {
+		if got := [2]string{read[0].Jobs[0].Settings.SmokeChecks, read[0].Jobs[1].Settings.SmokeChecks}; got != [2]string{"", "checks.yaml"} {
 			t.Errorf("%s: got %q", empty, got)
 		}
 	}
@@ -78,7 +79,7 @@ waves:
       - {environment: staging, release: same}
   - name: empty
 `
-	_, err := deploy.ParseMatrix("deploys.yaml", []byte(text), setting.Values{"image": one(image(t, "a").String())})
+	_, err := deploy.ParseMatrix("deploys.yaml", []byte(text), matrix.Options{Inputs: setting.Values{"image": one(image(t, "a").String())}})
 	check(t, fmt.Sprint(err), `deploys.yaml:5: --environment: "No" is not a DNS label`, `deploys.yaml:6: there is no setting "colour"`,
 		`deploys.yaml:7: "matrix" applies to the whole matrix`, `deploys.yaml:8: "set" takes a value or a list`,
 		`deploys.yaml:9: "allow-work-tree-kubeconfig" applies to the whole matrix`,
@@ -87,7 +88,7 @@ waves:
 		t.Errorf("exit %d", release.ExitCode(err))
 	}
 	for _, text := range []string{"", "waves: []", "wave: []", "waves: {", "- a"} {
-		if _, err := deploy.ParseMatrix("deploys.yaml", []byte(text), nil); release.ExitCode(err) != release.ExitInput {
+		if _, err := deploy.ParseMatrix("deploys.yaml", []byte(text), matrix.Options{Inputs: nil}); release.ExitCode(err) != release.ExitInput {
 			t.Errorf("%q: got %v", text, err)
 		}
 	}
@@ -97,7 +98,7 @@ func FuzzParseMatrix(f *testing.F) {
 	f.Add([]byte(twoWaves))
 	f.Add([]byte("waves: [{deploys: [{environment: [a, b], image: &x x}, *x]}]"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		waves, err := deploy.ParseMatrix("x.yaml", text, nil)
+		waves, err := deploy.ParseMatrix("x.yaml", text, matrix.Options{})
 		if err != nil && release.ExitCode(err) != release.ExitInput {
 			t.Errorf("%v is not bad input", err)
 		}
@@ -118,7 +119,7 @@ func TestRunWavesStopsAfterAFailedWave(t *testing.T) {
 		}
 		return rest.deps(reporter), nil
 	}
-	result, err := deploy.RunWaves(t.Context(), deploy.Settings{Concurrency: 2}, waves(t, twoWaves, "10m"), recorder{book}, newDeps)
+	result, err := deploy.RunWaves(t.Context(), deploy.Settings{Options: matrix.Options{Concurrency: 2}}, waves(t, twoWaves, "10m"), recorder{book}, newDeps)
 	check(t, fmt.Sprint(err), "canary/production/shop", "CrashLoopBackOff")
 	if len(result.Deploys) != 1 || result.Skipped != 2 || len(rest.done) != 0 {
 		t.Errorf("got %d results, %d skipped, and did %v", len(result.Deploys), result.Skipped, rest.done)
@@ -136,7 +137,7 @@ func TestRunWavesChecksEveryDeployFirst(t *testing.T) {
 		}
 		return rest.deps(reporter), nil
 	}
-	_, err := deploy.RunWaves(t.Context(), deploy.Settings{Concurrency: 2}, waves(t, twoWaves, "10m"), recorder{&fakes{}}, newDeps)
+	_, err := deploy.RunWaves(t.Context(), deploy.Settings{Options: matrix.Options{Concurrency: 2}}, waves(t, twoWaves, "10m"), recorder{&fakes{}}, newDeps)
 	if release.ExitCode(err) != release.ExitInput || strings.Count(fmt.Sprint(err), "values.yaml:3") != 2 || len(canary.done) > 0 {
 		t.Errorf("got %v and did %v", err, canary.done)
 	}
@@ -145,7 +146,7 @@ func TestRunWavesChecksEveryDeployFirst(t *testing.T) {
 func TestRunWaves(t *testing.T) {
 	t.Parallel()
 	fake := &fakes{revision: commit.String(), pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}}}
-	result, err := deploy.RunWaves(t.Context(), deploy.Settings{Concurrency: 2}, waves(t, twoWaves, "10m"), recorder{&fakes{}}, func(_ deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
+	result, err := deploy.RunWaves(t.Context(), deploy.Settings{Options: matrix.Options{Concurrency: 2}}, waves(t, twoWaves, "10m"), recorder{&fakes{}}, func(_ deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
 		return fake.deps(reporter), nil
 	})
 	if err != nil || result.Outcome != release.Changed || len(result.Deploys) != 3 {
@@ -160,7 +161,8 @@ func TestDocumentedMatrix(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(text), "```yaml\n")
+	_, rest, _ := strings.Cut(string(text), "```yaml\nwaves:")
+	rest = "waves:" + rest
 	example, _, found := strings.Cut(rest, "```")
 	if !found {
 		t.Fatal("no example in docs/matrix.md")

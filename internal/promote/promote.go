@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -49,7 +50,9 @@ type Registry interface {
 // Result is what promote did. The fields of the main image are its own, those of all images are in Images.
 type Result struct {
 	Promoted
-	Images []Promoted `json:"images,omitempty"` // the main one first
+	Images      []Promoted `json:"images,omitempty"` // the main one first
+	matrix.Part            // of the matrix, in Services
+	Services    []Result   `json:"services,omitempty"` // results of a matrix
 }
 
 // Promoted is what promote did with one image.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 )
@@ -22,6 +23,7 @@ var Verb = setting.Verb{
 		{Does: "promote a release that runs two images, or neither of them", Line: `--image "$IMAGE" --image worker="$WORKER" --to production`},
 		{Does: "promote a commit", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --commit "$(git rev-parse HEAD)"`},
 		{Does: "also move a tag to the newest promoted image", Line: `--image "$IMAGE" --to production --moving-tag production`},
+		{Does: "promote what staging proved of all services of a monorepo (docs/matrix.md)", Line: `--matrix services.yaml --commit "$(git rev-parse HEAD)"`},
 		{Does: "copy the image into another account's repository", Line: `--image "$IMAGE" --to production --target-repository 210987654321.dkr.ecr.eu-central-1.amazonaws.com/live/shop`},
 	},
 	Outputs: []setting.Output{
@@ -32,6 +34,7 @@ var Verb = setting.Verb{
 		{Name: "commit", Help: "the commit that the image was built from"},
 		{Name: "source", Help: "the commit that was given, whose chart and values belong to the promotion; the image's if a digest was given"},
 		{Name: "outcome", Help: "created, or unchanged if the tags named the images already"},
+		{Name: "services", Help: "JSON: the results of a matrix's services"},
 	},
 }
 
@@ -49,6 +52,7 @@ type Settings struct {
 	TargetRepository release.Repository
 	FurtherTargets   map[string]release.Repository // of further images, by their names
 	MaxAge           time.Duration
+	matrix.Options
 }
 
 // Declare declares every setting and binds it to its field.
@@ -77,6 +81,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Repository to promote an image into, together with the evidence; default: the image's own"}, setting.ParseNamed(release.ParseRepository))
 	setting.Var(set, &s.MaxAge, setting.Setting{Name: "max-age", Default: "720h", Value: "DURATION",
 		Help: "Maximum age of the evidence; at least 168h, because smoke records a repeated pass only after that time"}, maxAge)
+	s.Options.Declare(set, true)
 	set.Check(func() error { return s.setImages(images, targets) })
 	set.Check(s.validate)
 	return set
@@ -165,6 +170,12 @@ func (s *Settings) validate() error {
 	if s.MovingTag != "" && s.MovingTag == s.Tag {
 		problems = append(problems, release.Problem{Setting: "moving-tag", What: "is the same as --tag, which must not move"})
 	}
+	if s.Matrix != "" {
+		if !s.Image.IsZero() || s.Tag != "" {
+			problems = append(problems, release.Problem{Setting: "matrix", What: "is given together with an image or a tag, of which each service has its own", Do: "give --digests or --commit"})
+		}
+		return problemsError(problems)
+	}
 	byCommit := s.Repository != "" && s.Commit != ""
 	switch {
 	case s.Image.IsZero() && !byCommit:
@@ -172,6 +183,10 @@ func (s *Settings) validate() error {
 	case !s.Image.IsZero() && (s.Repository != "" || s.Commit != ""):
 		problems = append(problems, release.Problem{Setting: "image", What: "is given together with --repository or --commit, which can disagree with it", Do: "give either the image or repository and commit"})
 	}
+	return problemsError(problems)
+}
+
+func problemsError(problems []release.Problem) error {
 	if len(problems) > 0 {
 		return &release.InputError{Problems: problems}
 	}

@@ -5,6 +5,7 @@ import (
 	"path"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 )
@@ -29,9 +30,11 @@ var Verb = setting.Verb{
 		{Does: "pass after ten seconds with 0.1% of errors at most", Line: "--url https://shop.example.com --soak 10s --max-errors 0.1%"},
 		{Does: "prove in staging the image that build printed", Line: `--environment staging --image "$IMAGE"`},
 		{Does: "prove a release that runs two images", Line: `--environment staging --image "$IMAGE" --image worker="$WORKER"`},
+		{Does: "prove all services of a monorepo (docs/matrix.md)", Line: `--matrix services.yaml --environment staging --digests "$DIGESTS"`},
 	},
 	Outputs: []setting.Output{
 		{Name: "verdict", Help: "pass, fail, or inconclusive if the service could not be reached although nothing shows that it is down, or the time was too short"},
+		{Name: "services", Help: "JSON: the results of a matrix's services"},
 		{Name: "report", Help: "JSON with every check's last answer, the stage it reached and the seconds it took"},
 	},
 }
@@ -62,6 +65,7 @@ type Settings struct {
 	Image        release.Image        // the main one
 	Further      []release.BuiltImage // other images that the release runs, with their names
 	Environment  release.Environment
+	matrix.Options
 }
 
 // Declare declares every setting and binds it to its field.
@@ -100,6 +104,7 @@ func (s *Settings) Declare() *setting.Set {
 		setting.ParseNamed(release.ParseImage))
 	setting.Var(set, &s.Environment, setting.Setting{Name: "environment", Value: "NAME",
 		Help: "Environment that the verdict is about"}, release.ParseEnvironment)
+	s.Options.Declare(set, true)
 	set.Check(func() error { return s.setImages(images) })
 	set.Check(s.validate)
 	return set
@@ -128,6 +133,9 @@ func (s Settings) images() []release.BuiltImage {
 // validate fills in the release and namespace that the image and environment imply, and refuses settings that contradict
 // each other.
 func (s *Settings) validate() error {
+	if s.Matrix != "" {
+		return nil
+	}
 	if s.Release == "" && !s.Image.IsZero() {
 		s.Release = path.Base(s.Image.Repository.Path())
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -77,11 +78,13 @@ type Registry interface {
 
 // Result is what smoke found.
 type Result struct {
-	Verdict  release.Verdict `json:"verdict"`
-	Digest   release.Digest  `json:"digest"` // of the image that the verdict is about; zero if no image was named
-	Report   Report          `json:"report"`
-	Evidence release.Digest  `json:"evidence,omitempty"` // of the record in the registry, which may be an earlier run's
-	Images   []ImageResult   `json:"images,omitempty"`   // all that were named, the main one first
+	Verdict     release.Verdict `json:"verdict"`
+	Digest      release.Digest  `json:"digest"` // of the image that the verdict is about; zero if no image was named
+	Report      Report          `json:"report"`
+	Evidence    release.Digest  `json:"evidence,omitempty"` // of the record in the registry, which may be an earlier run's
+	Images      []ImageResult   `json:"images,omitempty"`   // all that were named, the main one first
+	matrix.Part                 // of the matrix, in Services
+	Services    []Result        `json:"services,omitempty"` // results of a matrix
 }
 
 // ImageResult is what smoke found of one of the release's images.

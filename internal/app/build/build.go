@@ -2,6 +2,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"strings"
@@ -19,11 +20,16 @@ func Command() app.Command {
 	return app.NewCommand(app.Wiring[build.Settings, build.Result]{
 		Verb: build.Verb, Declare: (*build.Settings).Declare, Run: Run,
 		Outputs: func(r build.Result) map[string]string {
-			return map[string]string{"image": r.Image.String(), "digest": r.Digest.String(), "tag": r.Tag.String(), "reused": strconv.FormatBool(r.Reused), "commit": r.Commit.String()}
+			return map[string]string{"image": r.Image.String(), "digest": r.Digest.String(), "tag": r.Tag.String(), "reused": strconv.FormatBool(r.Reused), "commit": r.Commit.String(),
+				"digests": app.JSONOf(r.Digests), "services": app.JSONOf(r.Services)}
 		},
 		Summary: func(r build.Result) []app.Row {
-			return []app.Row{{"outcome", string(r.Outcome)}, {"image", r.Image.String()}, {"tag", r.Tag.String()},
+			rows := []app.Row{{"outcome", string(r.Outcome)}, {"image", r.Image.String()}, {"tag", r.Tag.String()},
 				{"commit", r.Commit.String()}, {"reused from", r.From.String()}, {"platforms", strings.Join(r.Platforms, ", ")}}
+			for _, one := range r.Services {
+				rows = append(rows, app.Row{one.Service, cmp.Or(one.Error, strings.TrimSpace(string(one.Outcome)+" "+one.Image.String()))})
+			}
+			return rows
 		},
 	})
 }
@@ -34,20 +40,38 @@ func Run(ctx context.Context, settings *build.Settings, run *app.RunContext) (bu
 	if err != nil {
 		return build.Result{}, err
 	}
-	for _, secret := range settings.Secrets {
-		run.Mask(secret.Value)
-	}
 	publish := publisher(run.Secrets.PublishIdentities)
-	publish(settings.Repository.String(), settings.Adopt.String(), settings.Adopt.Repository.String())
-	publish.digest(settings.Adopt.Digest)
-	result, err := build.Run(ctx, *settings, build.Deps{
-		WorkTree: publishingTree{workTree{environ: run.Process.Environ}, publish}, Builder: publishingBuilder{image.New(image.Options{Environ: run.Process.Environ, Log: run.Reporter.Raw,
-			Login: registry.Login, Warn: func(line string) { run.Reporter.Warnf("%s", line) }}), publish},
-		Registry: publishingRegistry{registry, publish}, Workspace: run.Workspace(), Reporter: run.Reporter, Now: run.Process.Now,
-	})
+	newDeps := func(settings build.Settings, reporter release.Reporter) build.Deps {
+		for _, secret := range settings.Secrets {
+			run.Mask(secret.Value)
+		}
+		publish(settings.Repository.String(), settings.Adopt.String(), settings.Adopt.Repository.String())
+		publish.digest(settings.Adopt.Digest)
+		return build.Deps{
+			WorkTree: publishingTree{workTree{environ: run.Process.Environ}, publish}, Builder: publishingBuilder{image.New(image.Options{Environ: run.Process.Environ, Log: reporter.Raw,
+				Login: registry.Login, Warn: func(line string) { reporter.Warnf("%s", line) }}), publish},
+			Registry: publishingRegistry{registry, publish}, Workspace: run.Workspace(), Reporter: reporter, Now: run.Process.Now,
+		}
+	}
+	if settings.Matrix != "" {
+		content, err := run.Workspace().Read("matrix", settings.Matrix, "name a YAML file (docs/matrix.md)")
+		if err != nil {
+			return build.Result{}, err
+		}
+		result, err := build.RunMatrix(ctx, content, *settings, run.Reporter, newDeps)
+		for _, one := range result.Services {
+			publishResult(publish, one)
+		}
+		return result, err
+	}
+	result, err := build.Run(ctx, *settings, newDeps(*settings, run.Reporter))
+	publishResult(publish, result)
+	return result, err
+}
+
+func publishResult(publish publisher, result build.Result) {
 	publish(result.Commit.String(), result.From.String(), result.Tag.String(), result.Image.String())
 	publish.digest(result.Digest)
-	return result, err
 }
 
 // publisher publishes what a run is about, before anything prints it.

@@ -3,11 +3,11 @@ package deploy
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,7 +29,7 @@ func Command() app.Command {
 		Verb: deploy.Verb, Declare: (*deploy.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run, Summary: summary,
 		Outputs: func(r deploy.Result) map[string]string {
 			return map[string]string{"url": r.URL, "revision": strconv.Itoa(r.Revision), "outcome": string(r.Outcome), "digest": r.Digest.String(),
-				"code": string(r.Code), "newer-run": r.NewerRun, "deploys": deploysJSON(r)}
+				"code": string(r.Code), "newer-run": r.NewerRun, "deploys": app.JSONOf(r.Deploys)}
 		},
 	})
 	command.Child = renderer.Serve
@@ -40,7 +40,7 @@ func summary(r deploy.Result) []app.Row {
 	rows := []app.Row{{"outcome", string(r.Outcome)}, {"state", r.State}, {"environment", r.Environment.String()}, {"release", r.Release},
 		{"revision", strconv.Itoa(r.Revision)}, {"digest", r.Digest.String()}, {"commit", r.Commit.String()}, {"url", r.URL}, {"newer run", r.NewerRun}}
 	for _, one := range r.Deploys {
-		rows = append(rows, app.Row{one.Namespace + "/" + one.Release, string(one.Outcome) + " " + one.State})
+		rows = append(rows, app.Row{strings.TrimPrefix(one.Cluster+"/"+one.Namespace+"/"+one.Release, "/"), string(one.Outcome) + " " + one.State})
 	}
 	if r.Healed != nil {
 		rows = append(rows, app.Row{"healed", fmt.Sprintf("revision %d had been left %s", r.Healed.Revision, r.Healed.Status)})
@@ -52,18 +52,6 @@ func summary(r deploy.Result) []app.Row {
 		rows = appendLines(rows, "log", found.Logs)
 	}
 	return rows
-}
-
-// deploysJSON is the result of every deploy of a matrix as JSON, "" if there was none.
-func deploysJSON(r deploy.Result) string {
-	if len(r.Deploys) == 0 {
-		return ""
-	}
-	text, err := json.Marshal(r.Deploys)
-	if err != nil {
-		return ""
-	}
-	return string(text)
 }
 
 func appendLines(rows []app.Row, name string, lines []string) []app.Row {
@@ -128,11 +116,11 @@ func commonChart(action string) string {
 
 // runMatrix runs the deploys of a matrix file.
 func runMatrix(ctx context.Context, settings *deploy.Settings, run *app.RunContext, newDeps func(deploy.Settings, release.Reporter) (deploy.Deps, error)) (deploy.Result, error) {
-	content, err := run.Workspace().Read("matrix", settings.Matrix, "name a YAML file of deploys")
+	content, err := run.Workspace().Read("matrix", settings.Matrix, "name a YAML file (docs/matrix.md)")
 	if err != nil {
 		return deploy.Result{}, err
 	}
-	waves, err := deploy.ParseMatrix(settings.Matrix, content, settings.Inputs)
+	waves, err := deploy.ParseMatrix(settings.Matrix, content, settings.Options)
 	if err != nil {
 		return deploy.Result{}, err
 	}

@@ -2,6 +2,7 @@
 package promote
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -17,7 +18,7 @@ func Command() app.Command {
 		Verb: promote.Verb, Declare: (*promote.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run,
 		Outputs: func(r promote.Result) map[string]string {
 			return map[string]string{"image": r.Image.String(), "digest": r.Digest.String(), "tag": r.Tag.String(),
-				"commit": r.Commit.String(), "source": r.Source.String(), "outcome": string(r.Outcome), "images": lines(r.Images)}
+				"commit": r.Commit.String(), "source": r.Source.String(), "outcome": string(r.Outcome), "images": lines(r.Images), "services": app.JSONOf(r.Services)}
 		},
 		Summary: summary,
 	})
@@ -28,6 +29,9 @@ func summary(r promote.Result) []app.Row {
 		{"commit", r.Commit.String()}, {"proved by", r.From.String()}, {"for", r.To.String()}}
 	for _, further := range r.Images[min(1, len(r.Images)):] {
 		rows = append(rows, app.Row{"image " + further.Name, string(further.Outcome) + " " + further.Image.String()})
+	}
+	for _, one := range r.Services {
+		rows = append(rows, app.Row{one.Service, cmp.Or(one.Error, string(one.Outcome)+" "+one.Tag.String())})
 	}
 	return rows
 }
@@ -51,5 +55,13 @@ func Run(ctx context.Context, settings *promote.Settings, run *app.RunContext) (
 	if err != nil {
 		return promote.Result{}, err
 	}
-	return promote.Run(ctx, *settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: run.Reporter, Now: run.Process.Now})
+	deps := promote.Deps{Registry: registry, Evidence: registry, Reporter: run.Reporter, Now: run.Process.Now}
+	if settings.Matrix == "" {
+		return promote.Run(ctx, *settings, deps)
+	}
+	content, err := run.Workspace().Read("matrix", settings.Matrix, "name a YAML file (docs/matrix.md)")
+	if err != nil {
+		return promote.Result{}, err
+	}
+	return promote.RunMatrix(ctx, content, *settings, deps)
 }

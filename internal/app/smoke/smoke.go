@@ -2,6 +2,7 @@
 package smoke
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -30,7 +31,7 @@ func Command() app.Command {
 			if err != nil {
 				report = nil
 			}
-			return map[string]string{"verdict": string(r.Verdict), "report": string(report)}
+			return map[string]string{"verdict": string(r.Verdict), "report": string(report), "services": app.JSONOf(r.Services)}
 		},
 	})
 }
@@ -45,30 +46,54 @@ func summary(r smoke.Result) []app.Row {
 		}
 		rows = append(rows, app.Row{answer.Check, text})
 	}
+	for _, one := range r.Services {
+		rows = append(rows, app.Row{strings.TrimPrefix(one.Cluster+"/"+one.Service, "/"), cmp.Or(one.Error, string(one.Verdict))})
+	}
 	return rows
 }
 
-// Run runs the verb with its adapters. The cluster and the registry are connected only where a release or an image is named.
+// Run runs the verb with its adapters.
 func Run(ctx context.Context, settings *smoke.Settings, run *app.RunContext) (smoke.Result, error) {
+	newDeps := func(ctx context.Context, settings smoke.Settings, reporter release.Reporter) (smoke.Deps, error) {
+		own := *run
+		own.Reporter = reporter
+		return connect(ctx, &settings, &own)
+	}
+	if settings.Matrix != "" {
+		content, err := run.Workspace().Read("matrix", settings.Matrix, "name a YAML file (docs/matrix.md)")
+		if err != nil {
+			return smoke.Result{}, err
+		}
+		return smoke.RunMatrix(ctx, content, *settings, run.Reporter, newDeps)
+	}
+	deps, err := newDeps(ctx, *settings, run.Reporter)
+	if err != nil {
+		return smoke.Result{}, err
+	}
+	return smoke.Run(ctx, *settings, deps)
+}
+
+// connect makes the adapters of one smoke. The cluster and the registry are connected only where a release or an image is named.
+func connect(ctx context.Context, settings *smoke.Settings, run *app.RunContext) (smoke.Deps, error) {
 	var cluster *kube.Client
 	if settings.Release != "" {
 		var err error
 		if cluster, _, err = clusters.Connect(ctx, run, settings.ClusterRef); err != nil {
-			return smoke.Result{}, err
+			return smoke.Deps{}, err
 		}
 	}
 	deps, err := NewDeps(settings, run, cluster, "checks")
 	if err != nil {
-		return smoke.Result{}, err
+		return smoke.Deps{}, err
 	}
 	if !settings.Image.IsZero() {
 		registry, err := images.New(ctx, run)
 		if err != nil {
-			return smoke.Result{}, err
+			return smoke.Deps{}, err
 		}
 		deps.Registry = registry
 	}
-	return smoke.Run(ctx, *settings, deps)
+	return deps, nil
 }
 
 // NewDeps are the adapters of smoke, without a registry; the cluster is nil if only a URL is asked. The setting is the one that names the

@@ -1,0 +1,45 @@
+package build
+
+import (
+	"context"
+
+	"github.com/onedigest/onedigest/internal/matrix"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
+)
+
+// MatrixVerb is what a matrix must know of the verb.
+var MatrixVerb = matrix.Verb[Settings]{Name: Verb.Name, Declare: func(s *Settings) *setting.Set { return s.Declare() }}
+
+// RunMatrix builds the images of a matrix's services, some at once. A service that fails does not keep the others from being built. newDeps
+// makes what one service needs.
+func RunMatrix(ctx context.Context, content []byte, given Settings, reporter release.Reporter, newDeps func(Settings, release.Reporter) Deps) (Result, error) {
+	waves, err := matrix.Parse(MatrixVerb, given.Matrix, content, given.Options)
+	if err != nil {
+		return Result{}, err
+	}
+	type prepared struct {
+		settings Settings
+		deps     Deps
+	}
+	runner := matrix.Runner[Settings, prepared, Result]{
+		Jobs: "builds", Concurrency: given.Concurrency,
+		Prepare: func(_ context.Context, settings Settings, reporter release.Reporter) (prepared, error) {
+			return prepared{settings, newDeps(settings, reporter)}, nil
+		},
+		Run:   func(ctx context.Context, job prepared) (Result, error) { return Run(ctx, job.settings, job.deps) },
+		Label: func(result *Result, part matrix.Part) { result.Part = part },
+	}
+	total := Result{Digests: map[string]release.Digest{}}
+	total.Services, _, err = runner.All(ctx, waves, reporter)
+	outcomes := make([]release.Outcome, len(total.Services))
+	for i, built := range total.Services {
+		outcomes[i] = built.Outcome
+		if built.Error == "" {
+			total.Digests[built.Service] = built.Digest
+		}
+		reporter.Infof("%-12s %s  %s", built.State(string(built.Outcome)), built.Service, built.Image)
+	}
+	total.Outcome = matrix.CommonOutcome(outcomes)
+	return total, err
+}

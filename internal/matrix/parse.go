@@ -1,0 +1,258 @@
+package matrix
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
+	"go.yaml.in/yaml/v3"
+)
+
+// Bounds of a matrix.
+const (
+	maxWaves = 32
+	maxJobs  = 256
+)
+
+// matrixSettings apply to the whole matrix of any verb.
+var matrixSettings = []string{"matrix", "services", "digests", "concurrency", "output"}
+
+// trustSettings are given outside the file only: the file is part of the work tree, which can neither declare itself trusted nor weaken
+// what a promotion must prove.
+var trustSettings = []string{"allow-work-tree-kubeconfig", "chart-host", "from", "max-age"}
+
+// keys are settings as a file gives them, by name.
+type keys map[string]yaml.Node
+
+// document is the file: either services and environments, or deploys written out in waves.
+type document struct {
+	Defaults     verbKeys      `yaml:",inline"`
+	Services     []service     `yaml:"services"`
+	Environments []environment `yaml:"environments"`
+	Waves        []struct {
+		Name    string `yaml:"name"`
+		Deploys []keys `yaml:"deploys"`
+	} `yaml:"waves"`
+}
+
+// verbKeys are settings of each verb.
+type verbKeys struct {
+	Build   keys `yaml:"build"`
+	Deploy  keys `yaml:"deploy"`
+	Smoke   keys `yaml:"smoke"`
+	Promote keys `yaml:"promote"`
+}
+
+func (v verbKeys) of(verb string) keys {
+	return map[string]keys{"build": v.Build, "deploy": v.Deploy, "smoke": v.Smoke, "promote": v.Promote}[verb]
+}
+
+type service struct {
+	Name       string    `yaml:"name"`
+	Repository yaml.Node `yaml:"repository"`
+	PartOf     yaml.Node `yaml:"part-of"` // service whose release runs this one's image too
+	Release    yaml.Node `yaml:"release"`
+	Verbs      verbKeys  `yaml:",inline"`
+}
+
+type environment struct {
+	Name     string   `yaml:"name"`
+	Clusters []keys   `yaml:"clusters"`
+	Waves    []wave   `yaml:"waves"`
+	Verbs    verbKeys `yaml:",inline"`
+}
+
+type wave struct {
+	Name     string `yaml:"name"`
+	Clusters []keys `yaml:"clusters"`
+}
+
+// Parse reads a matrix. The settings of a job are those given outside the file, overridden by the keys of the file from the general to the
+// particular: the verb's, the service's, the environment's, the cluster's. All problems are reported together, with file and line, as a
+// *release.InputError.
+func Parse[S any](verb Verb[S], file string, content []byte, options Options) ([]Wave[S], error) {
+	var read document
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&read); err != nil && !errors.Is(err, io.EOF) {
+		return nil, release.BadInput(file, strings.TrimPrefix(err.Error(), "yaml: "), "write services: and environments:, or waves: of deploys (docs/matrix.md)")
+	}
+	p := &parser[S]{verb: verb, file: file, options: options, document: read}
+	waves := p.waves()
+	p.refuseSharedTargets(waves)
+	if len(p.problems) > 0 {
+		return nil, &release.InputError{Problems: p.problems}
+	}
+	return waves, nil
+}
+
+// parser expands a document and collects its problems.
+type parser[S any] struct {
+	verb     Verb[S]
+	file     string
+	options  Options
+	document document
+	jobs     int // seen so far
+	problems []release.Problem
+}
+
+// problem records a problem; line 0 means the whole file.
+func (p *parser[S]) problem(line int, format string, args ...any) {
+	where := p.file
+	if line > 0 {
+		where = fmt.Sprintf("%s:%d", p.file, line)
+	}
+	found := release.Problem{Where: where, What: fmt.Sprintf(format, args...)}
+	if !slices.Contains(p.problems, found) { // a key of all services has one problem
+		p.problems = append(p.problems, found)
+	}
+}
+
+func (p *parser[S]) waves() []Wave[S] {
+	read := p.document
+	switch {
+	case len(read.Waves) > 0 && (len(read.Services) > 0 || len(read.Environments) > 0):
+		p.problem(0, "has waves of deploys and services: environments have waves of their own")
+	case len(read.Services) > 0:
+		return p.services()
+	case len(read.Waves) == 0 || len(read.Waves) > maxWaves:
+		p.problem(0, "has no services, and %d waves of deploys, not 1 to %d", len(read.Waves), maxWaves)
+	case p.verb.Name != "deploy":
+		p.problem(0, "lists deploys, which %s does not take: list services and environments (docs/matrix.md)", p.verb.Name)
+	default:
+		return p.deploys()
+	}
+	return nil
+}
+
+// deploys expands deploys that are written out in waves.
+func (p *parser[S]) deploys() (waves []Wave[S]) {
+	if len(p.options.Services) > 0 || len(p.options.Digests) > 0 {
+		p.problem(0, "lists deploys and no services, so that --services and --digests say nothing: give --image")
+	}
+	for i, group := range p.document.Waves {
+		parsed := Wave[S]{Name: waveName(group.Name, i)}
+		if len(group.Deploys) == 0 {
+			p.problem(0, "wave %q has no deploys", parsed.Name)
+		}
+		for _, deploy := range group.Deploys {
+			if job, ok := p.job(Part{}, []keys{deploy}, nil, nil); ok {
+				job.Title = p.verb.Title(job.Settings)
+				parsed.Jobs = append(parsed.Jobs, job)
+			}
+		}
+		waves = append(waves, parsed)
+	}
+	return waves
+}
+
+func waveName(given string, index int) string {
+	if given == "" {
+		return fmt.Sprintf("wave %d", index+1)
+	}
+	return given
+}
+
+// job applies the settings of one job; it returns false if they have a problem. Later layers override earlier ones; derived settings are
+// those that the file's structure implies, which a layer may override.
+func (p *parser[S]) job(part Part, layers []keys, derived setting.Values, placeholders []string) (Job[S], bool) {
+	job := Job[S]{Part: part}
+	if p.jobs++; p.jobs > maxJobs {
+		if p.jobs == maxJobs+1 {
+			p.problem(0, "has more than %d jobs", maxJobs)
+		}
+		return job, false
+	}
+	set, line, before := p.verb.Declare(&job.Settings), 0, len(p.problems)
+	values := p.inherited()
+	maps.Copy(values, derived)
+	replace := strings.NewReplacer(placeholders...)
+	for _, layer := range layers {
+		for name, node := range layer {
+			if line == 0 || node.Line < line {
+				line = node.Line
+			}
+			switch {
+			case p.isWhole(name) || p.isOutside(name):
+				p.problem(node.Line, "%q applies to the whole matrix and cannot be set for one job of it", name)
+			case set.Lookup(name) == nil:
+				p.problem(node.Line, "there is no setting %q", name)
+			default:
+				values[name] = setting.Input{Texts: p.texts(name, node, replace), Origin: "--" + name}
+			}
+		}
+	}
+	if len(p.problems) > before {
+		return job, false
+	}
+	err := set.Apply(values)
+	var input *release.InputError
+	if errors.As(err, &input) {
+		for _, problem := range input.Problems {
+			p.problem(line, "%s", problem.String())
+		}
+	}
+	return job, err == nil
+}
+
+// isWhole reports whether a setting applies to the whole matrix and to no job.
+func (p *parser[S]) isWhole(name string) bool {
+	return slices.Contains(matrixSettings, name) || slices.Contains(p.verb.Whole, name)
+}
+
+// isOutside reports whether a setting of every job is given outside the file only. The environment of services is chosen there too.
+func (p *parser[S]) isOutside(name string) bool {
+	return slices.Contains(trustSettings, name) || len(p.document.Services) > 0 && (name == "environment" || name == "to")
+}
+
+// inherited returns the settings that each job inherits: those given beside the matrix, without those that apply to the whole of it.
+func (p *parser[S]) inherited() setting.Values {
+	values := maps.Clone(p.options.Inputs)
+	maps.DeleteFunc(values, func(name string, _ setting.Input) bool { return p.isWhole(name) })
+	if values == nil {
+		values = setting.Values{}
+	}
+	return values
+}
+
+// texts returns the value of a key as a list, with placeholders replaced; nothing if the key clears what is inherited.
+func (p *parser[S]) texts(name string, node yaml.Node, replace *strings.Replacer) (texts []string) {
+	nodes := []*yaml.Node{&node}
+	if node.Kind == yaml.ScalarNode && node.Value == "" || node.Tag == "!!null" {
+		return nil
+	}
+	if node.Kind == yaml.SequenceNode {
+		nodes = node.Content
+	}
+	for _, value := range nodes {
+		if value.Kind != yaml.ScalarNode {
+			p.problem(node.Line, "%q takes a value or a list of values", name)
+			return nil
+		}
+		texts = append(texts, replace.Replace(value.Value))
+	}
+	return texts
+}
+
+// refuseSharedTargets refuses two jobs that change the same: the second would overwrite what the first did.
+func (p *parser[S]) refuseSharedTargets(waves []Wave[S]) {
+	if p.verb.Target == nil {
+		return
+	}
+	seen := map[string]bool{}
+	for _, wave := range waves {
+		for _, job := range wave.Jobs {
+			target, name := p.verb.Target(job.Settings)
+			if seen[target] {
+				p.problem(0, "%s is listed twice", name)
+			}
+			seen[target] = true
+		}
+	}
+}

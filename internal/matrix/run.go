@@ -1,0 +1,175 @@
+package matrix
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"golang.org/x/sync/errgroup"
+)
+
+// Runner runs the jobs of a matrix. S are the settings of a job, P is a job that was checked, R its result.
+type Runner[S, P, R any] struct {
+	Jobs        string // what the log calls them: "deploys"
+	Concurrency int    // jobs of a wave that run at once, at least 1
+	// Prepare checks a job and changes nothing. If it fails for one job, no job is run.
+	Prepare func(ctx context.Context, settings S, reporter release.Reporter) (P, error)
+	// Run runs a job that was prepared. The job's part of the matrix, with its error, belongs into the result.
+	Run func(ctx context.Context, prepared P) (R, error)
+	// Label puts the job's part of the matrix into its result.
+	Label func(result *R, part Part)
+	// Stops says that a failure keeps the waves that follow from being started.
+	Stops bool
+	// Longest returns how long a job may take; nil if the jobs have no limit.
+	Longest    func(S) time.Duration
+	JobTimeout time.Duration // of the CI job that runs the matrix; 0: unknown
+}
+
+// All prepares every job of every wave, and then runs the waves one after the other; the jobs of a wave run concurrently. If one fails,
+// the others go on to their end. With Stops, later waves are then skipped, and so is a wave for which the time of the CI job would not
+// suffice. The results are in the order of the file; skipped is the number of jobs that were not started. The error joins those of all
+// jobs, each with the job's title.
+func (r Runner[S, P, R]) All(ctx context.Context, waves []Wave[S], reporter release.Reporter) (results []R, skipped int, err error) {
+	began := time.Now()
+	if err := r.checkTime(waves); err != nil {
+		return nil, 0, err
+	}
+	prepared, err := r.prepareAll(ctx, waves, reporter)
+	if err != nil {
+		return nil, 0, err
+	}
+	var failures error
+	for i, wave := range waves {
+		if failures == nil || !r.Stops {
+			failures = errors.Join(failures, r.checkTimeLeft(wave, time.Since(began)))
+		}
+		if failures != nil && r.Stops || ctx.Err() != nil {
+			reporter.Warnf("skipped: wave %q, %d %s", wave.Name, len(wave.Jobs), r.Jobs)
+			skipped += len(wave.Jobs)
+			continue
+		}
+		if len(waves) > 1 || r.Stops {
+			reporter.Infof("wave %q (%d of %d): %d %s", wave.Name, i+1, len(waves), len(wave.Jobs), r.Jobs)
+		}
+		done, err := r.runWave(ctx, wave, prepared[i])
+		results, failures = append(results, done...), errors.Join(failures, err)
+	}
+	if failures == nil && skipped > 0 {
+		failures = context.Cause(ctx)
+	}
+	return results, skipped, failures
+}
+
+// prepareAll checks all jobs before the first one changes anything.
+func (r Runner[S, P, R]) prepareAll(ctx context.Context, waves []Wave[S], reporter release.Reporter) ([][]P, error) {
+	prepared := make([][]P, len(waves))
+	var places [][2]int
+	for i, wave := range waves {
+		prepared[i] = make([]P, len(wave.Jobs))
+		for j := range wave.Jobs {
+			places = append(places, [2]int{i, j})
+		}
+	}
+	return prepared, r.concurrently(len(places), func(n int) (err error) {
+		i, j := places[n][0], places[n][1]
+		job := waves[i].Jobs[j]
+		prepared[i][j], err = r.Prepare(ctx, job.Settings, &prefixed{Reporter: reporter, prefix: job.Title})
+		return withTitle(job.Title, err)
+	})
+}
+
+// runWave runs the jobs of one wave. The results are in the order of the jobs.
+func (r Runner[S, P, R]) runWave(ctx context.Context, wave Wave[S], prepared []P) ([]R, error) {
+	results := make([]R, len(prepared))
+	return results, r.concurrently(len(prepared), func(i int) (err error) {
+		results[i], err = r.Run(ctx, prepared[i])
+		part := wave.Jobs[i].Part
+		if err != nil {
+			part.Error = err.Error()
+		}
+		r.Label(&results[i], part)
+		return withTitle(wave.Jobs[i].Title, err)
+	})
+}
+
+// concurrently calls do for 0 to n-1 and joins the errors in that order.
+func (r Runner[S, P, R]) concurrently(n int, do func(i int) error) error {
+	failed := make([]error, n)
+	var group errgroup.Group
+	group.SetLimit(max(1, r.Concurrency))
+	for i := range n {
+		group.Go(func() error {
+			failed[i] = do(i)
+			return nil
+		})
+	}
+	_ = group.Wait() // nil: every error is in failed
+	return errors.Join(failed...)
+}
+
+func withTitle(title string, err error) error {
+	if err == nil || title == "" {
+		return err
+	}
+	return &JobError{Title: title, Err: err}
+}
+
+// CommonOutcome returns the outcome that all results share, or changed if they differ; "" if there are none.
+func CommonOutcome(outcomes []release.Outcome) release.Outcome {
+	switch {
+	case len(outcomes) == 0:
+		return ""
+	case slices.ContainsFunc(outcomes, func(outcome release.Outcome) bool { return outcome != outcomes[0] }):
+		return release.Changed
+	}
+	return outcomes[0]
+}
+
+// StartAndReport is the time that a CI job needs in addition to the verb: to check out, to build or download the binary, to report.
+const StartAndReport = 30 * time.Second
+
+// checkTime refuses a CI job's limit that would kill the last wave before its jobs have ended: waves run one after the other.
+func (r Runner[S, P, R]) checkTime(waves []Wave[S]) error {
+	if r.JobTimeout == 0 || r.Longest == nil {
+		return nil
+	}
+	needed := StartAndReport
+	for _, wave := range waves {
+		needed += r.longest(wave)
+	}
+	if r.JobTimeout >= needed {
+		return nil
+	}
+	return release.BadSetting("job-timeout",
+		fmt.Sprintf("%s is too short for %d waves that take up to %s, and %s to start and to report: the job would be killed on the way", r.JobTimeout, len(waves),
+			needed-StartAndReport, StartAndReport),
+		"raise the job's timeout-minutes, give the deploys a shorter --timeout, or run more of a wave at once (--concurrency)")
+}
+
+// checkTimeLeft refuses to start a wave if the CI job's remaining time is too short for it.
+func (r Runner[S, P, R]) checkTimeLeft(wave Wave[S], passed time.Duration) error {
+	if r.JobTimeout == 0 || r.Longest == nil {
+		return nil
+	}
+	left, longest := r.JobTimeout-passed, r.longest(wave)
+	if left >= longest {
+		return nil
+	}
+	return &release.Failure{
+		What: fmt.Sprintf("wave %q takes up to %s, and %s are left of the job's %s: it was not started", wave.Name, longest, left.Round(time.Second), r.JobTimeout),
+		Do:   "raise the job's timeout-minutes",
+	}
+}
+
+// longest returns how long a wave takes if every job uses its whole timeout and the next one starts when one has ended.
+func (r Runner[S, P, R]) longest(wave Wave[S]) time.Duration {
+	ends := make([]time.Duration, max(1, r.Concurrency))
+	for _, job := range wave.Jobs {
+		slices.Sort(ends)
+		ends[0] += r.Longest(job.Settings)
+	}
+	return slices.Max(ends)
+}

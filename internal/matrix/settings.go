@@ -1,0 +1,121 @@
+// Package matrix runs a verb for several services, environments and clusters that one file lists. The file is the same for build, deploy,
+// smoke and promote: Parse expands it into the settings of one verb's jobs, and Run runs them.
+package matrix
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
+)
+
+// Options are the settings of a matrix. Every verb that takes one embeds them.
+type Options struct {
+	Matrix      string                    // file; "": a single job
+	Services    []string                  // to run the verb for; none: all of the file
+	Digests     map[string]release.Digest // of the images, by service
+	Concurrency int
+	Inputs      setting.Values // of the command; every job starts from them
+}
+
+// Declare binds the settings to their declarations. takesDigests is false for build, which makes the digests.
+func (o *Options) Declare(set *setting.Set, takesDigests bool) {
+	setting.Var(set, &o.Matrix, setting.Setting{Name: "matrix", Value: "FILE",
+		Help: "YAML file of several services, environments and clusters; the settings given beside it apply to all of them (docs/matrix.md)"}, setting.Text)
+	setting.List(set, &o.Services, setting.Setting{Name: "services", Commas: true, Value: "NAME",
+		Help: "Service of the matrix to take; default: all"}, release.ParseLabel)
+	if takesDigests {
+		setting.Var(set, &o.Digests, setting.Setting{Name: "digests", Value: "JSON",
+			Help: `Digests of the matrix's services, as build --matrix puts them out: {"shop": "sha256:…"}`}, parseDigests)
+	}
+	setting.Var(set, &o.Concurrency, setting.Setting{Name: "concurrency", Default: "4", Value: "N",
+		Help: "How many jobs of a matrix run at once"}, setting.Count(64))
+	set.Check(func() error {
+		o.Inputs = set.Inputs()
+		var problems []release.Problem
+		for name, given := range map[string]bool{"services": len(o.Services) > 0, "digests": len(o.Digests) > 0} {
+			if given && o.Matrix == "" {
+				problems = append(problems, release.Problem{Setting: name, What: "is given without a matrix", Do: "give --matrix, or leave it out"})
+			}
+		}
+		if len(problems) > 0 {
+			return &release.InputError{Problems: problems}
+		}
+		return nil
+	})
+}
+
+// parseDigests accepts a JSON object of digests by service.
+func parseDigests(text string) (map[string]release.Digest, error) {
+	var texts map[string]string
+	if err := json.Unmarshal([]byte(text), &texts); err != nil || len(texts) == 0 {
+		return nil, errors.New(`is not a JSON object of digests by service, such as {"shop": "sha256:…"}`)
+	}
+	digests := make(map[string]release.Digest, len(texts))
+	for name, text := range texts {
+		digest, err := release.ParseDigest(text)
+		if err != nil {
+			return nil, fmt.Errorf("service %q: %w", name, err)
+		}
+		digests[name] = digest
+	}
+	return digests, nil
+}
+
+// Verb says what Parse must know of a verb.
+type Verb[S any] struct {
+	Name    string // build, deploy, smoke or promote
+	Declare func(*S) *setting.Set
+	Whole   []string // settings that apply to the whole matrix: the file cannot give them
+	// Target returns what a job changes, and its name in messages: two jobs of one target are refused. nil if services never share one.
+	Target func(S) (target, name string)
+	Title  func(S) string // names a job that is of no service; nil if every job is of one
+}
+
+// Job is one run of the verb.
+type Job[S any] struct {
+	Part
+	Title    string // names the job in every line of its log: its service, below its cluster if that has a name
+	Settings S
+}
+
+// Part says which part of a matrix a result is of.
+type Part struct {
+	Service string `json:"service,omitempty"`
+	Cluster string `json:"cluster,omitempty"`
+	Error   string `json:"error,omitempty"` // what the job failed with
+}
+
+// State returns the outcome of the part in a word: "failed" if it has an error.
+func (p Part) State(outcome string) string {
+	if p.Error != "" {
+		return "failed"
+	}
+	return outcome
+}
+
+// Wave is a group of jobs that run concurrently, after those of the wave before it have ended.
+type Wave[S any] struct {
+	Name string
+	Jobs []Job[S]
+}
+
+// JobError is what a job failed with. It has the exit code of the error that it wraps.
+type JobError struct {
+	Title string
+	Err   error
+}
+
+// Error names the job on every line.
+func (e *JobError) Error() string {
+	var lines []string
+	for line := range strings.Lines(e.Err.Error()) {
+		lines = append(lines, e.Title+": "+line)
+	}
+	return strings.Join(lines, "")
+}
+
+func (e *JobError) Unwrap() error { return e.Err }

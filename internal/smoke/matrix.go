@@ -1,0 +1,55 @@
+package smoke
+
+import (
+	"context"
+	"slices"
+
+	"github.com/onedigest/onedigest/internal/matrix"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
+)
+
+// MatrixVerb is what a matrix must know of the verb.
+var MatrixVerb = matrix.Verb[Settings]{Name: Verb.Name, Declare: func(s *Settings) *setting.Set { return s.Declare() }}
+
+// RunMatrix checks the services of a matrix in one environment, on all its clusters, some at once. A service that fails does not keep the
+// others from being checked. The verdict of all is the worst one. newDeps makes what the smoke of one service needs.
+func RunMatrix(ctx context.Context, content []byte, given Settings, reporter release.Reporter, newDeps func(context.Context, Settings, release.Reporter) (Deps, error)) (Result, error) {
+	waves, err := matrix.Parse(MatrixVerb, given.Matrix, content, given.Options)
+	if err != nil {
+		return Result{}, err
+	}
+	type prepared struct {
+		settings Settings
+		deps     Deps
+	}
+	runner := matrix.Runner[Settings, prepared, Result]{
+		Jobs: "smokes", Concurrency: given.Concurrency,
+		Prepare: func(ctx context.Context, settings Settings, reporter release.Reporter) (prepared, error) {
+			deps, err := newDeps(ctx, settings, reporter)
+			return prepared{settings, deps}, err
+		},
+		Run:   func(ctx context.Context, job prepared) (Result, error) { return Run(ctx, job.settings, job.deps) },
+		Label: func(result *Result, part matrix.Part) { result.Part = part },
+	}
+	var total Result
+	total.Services, _, err = runner.All(ctx, waves, reporter)
+	verdicts := make([]release.Verdict, len(total.Services))
+	for i, smoked := range total.Services {
+		verdicts[i] = smoked.Verdict
+		reporter.Infof("%-12s %s", smoked.State(string(smoked.Verdict)), smoked.Service)
+	}
+	total.Verdict = worst(verdicts)
+	return total, err
+}
+
+// worst returns fail if any verdict is, pass if all are, otherwise inconclusive.
+func worst(verdicts []release.Verdict) release.Verdict {
+	switch {
+	case slices.Contains(verdicts, release.Fail):
+		return release.Fail
+	case len(verdicts) > 0 && !slices.ContainsFunc(verdicts, func(v release.Verdict) bool { return v != release.Pass }):
+		return release.Pass
+	}
+	return release.Inconclusive
+}
