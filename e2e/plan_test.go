@@ -123,7 +123,7 @@ func TestCapacityIsKeptForAnAutoscaler(t *testing.T) {
 	go func() {
 		low := int32(5)
 		for change := range changes.ResultChan() {
-			if deployment, is := change.Object.(*apps.Deployment); is {
+			if deployment, ok := change.Object.(*apps.Deployment); ok {
 				low = min(low, *deployment.Spec.Replicas)
 			}
 		}

@@ -42,8 +42,8 @@ type stream struct {
 
 // newStream returns a stream to a writer, or the writer itself if it is a stream already.
 func newStream(raw io.Writer, secrets *text.Secrets) *stream {
-	switch existing, is := raw.(*stream); {
-	case is:
+	switch existing, ok := raw.(*stream); {
+	case ok:
 		return existing
 	case raw == nil:
 		raw = io.Discard
@@ -85,7 +85,7 @@ func (s *stream) printJSON(value any) error {
 
 // terminal returns the terminal that the stream is, nil if it is none.
 func (s *stream) terminal() *os.File {
-	if file, is := s.raw.(*os.File); is && term.IsTerminal(int(file.Fd())) {
+	if file, ok := s.raw.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		return file
 	}
 	return nil

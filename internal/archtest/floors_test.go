@@ -412,12 +412,12 @@ func printsOf(file *ast.File, at string) (found []string) {
 			continue
 		}
 		ast.Inspect(file, func(node ast.Node) bool {
-			selector, is := node.(*ast.SelectorExpr)
-			if !is {
+			selector, ok := node.(*ast.SelectorExpr)
+			if !ok {
 				return true
 			}
-			of, is := selector.X.(*ast.Ident)
-			if is && of.Name == name && (way.names == nil || slices.Contains(way.names, selector.Sel.Name)) {
+			of, ok := selector.X.(*ast.Ident)
+			if ok && of.Name == name && (way.names == nil || slices.Contains(way.names, selector.Sel.Name)) {
 				found = append(found, name+"."+selector.Sel.Name)
 			}
 			return true

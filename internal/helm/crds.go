@@ -165,7 +165,7 @@ func isEstablished(info *resource.Info) bool {
 	}
 	conditions, _, _ := unstructured.NestedSlice(manifest.Fields(current.Object), "status", "conditions")
 	for _, condition := range conditions {
-		if fields, is := condition.(map[string]any); is && fields["type"] == "Established" && fields["status"] == "True" {
+		if fields, ok := condition.(map[string]any); ok && fields["type"] == "Established" && fields["status"] == "True" {
 			return true
 		}
 	}

@@ -50,8 +50,8 @@ func hasReadyPod(workload release.RunningWorkload) bool {
 	for _, container := range workload.Pods {
 		unready[container.Pod] = unready[container.Pod] || !container.Ready
 	}
-	for _, is := range unready {
-		if !is {
+	for _, isUnready := range unready {
+		if !isUnready {
 			return true
 		}
 	}

@@ -57,7 +57,7 @@ func decodeValues(content []byte) (map[string]any, error) {
 		return map[string]any{}, nil
 	}
 	mapNumbers(values, func(number any) any {
-		if text, is := number.(json.Number); is {
+		if text, ok := number.(json.Number); ok {
 			number, _ = parseNumber(text.String())
 		}
 		return number

@@ -25,7 +25,7 @@ func secretValues(c *helmchart.Chart, values map[string]any) (secrets []string) 
 		secrets = search.found
 	}
 	for _, subchart := range c.Dependencies() {
-		if subvalues, is := values[subchart.Name()].(map[string]any); is {
+		if subvalues, ok := values[subchart.Name()].(map[string]any); ok {
 			secrets = append(secrets, secretValues(subchart, subvalues)...)
 		}
 	}
@@ -44,11 +44,11 @@ type secretSearch struct {
 // visit collects the values below value that schema marks as secret. The schema is a part of the root schema, in which its
 // references are resolved.
 func (s *secretSearch) visit(schema, value any, depth int) {
-	rules, is := schema.(map[string]any)
-	if !is || value == nil || depth > maxSchemaDepth {
+	rules, ok := schema.(map[string]any)
+	if !ok || value == nil || depth > maxSchemaDepth {
 		return
 	}
-	if reference, is := rules["$ref"].(string); is {
+	if reference, ok := rules["$ref"].(string); ok {
 		s.visit(resolve(s.root, reference), value, depth+1)
 	}
 	if rules["writeOnly"] == true || rules["format"] == "password" {

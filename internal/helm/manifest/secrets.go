@@ -55,13 +55,13 @@ func (s *secretSearch) visit(value any) {
 			switch name {
 			case "env":
 				for _, item := range list {
-					if variable, is := item.(map[string]any); is {
+					if variable, ok := item.(map[string]any); ok {
 						s.addVariable(variable, true)
 					}
 				}
 			case "args", "command":
 				for _, item := range list {
-					if argument, is := item.(string); is {
+					if argument, ok := item.(string); ok {
 						s.addArgument(argument)
 					}
 				}

@@ -11,14 +11,14 @@ import (
 // stringData removes nothing from its data, and a merge of null replicas resets what an autoscaler has set.
 func normalize(list kube.ResourceList) kube.ResourceList {
 	for _, info := range list {
-		object, is := info.Object.(*unstructured.Unstructured)
-		if !is {
+		object, ok := info.Object.(*unstructured.Unstructured)
+		if !ok {
 			continue
 		}
 		if kind := info.Mapping.GroupVersionKind; kind.Group == "" && kind.Kind == "Secret" {
 			encodeStringData(object.Object)
 		}
-		if spec, is := object.Object["spec"].(map[string]any); is && spec["replicas"] == nil {
+		if spec, ok := object.Object["spec"].(map[string]any); ok && spec["replicas"] == nil {
 			delete(spec, "replicas")
 		}
 	}
@@ -29,9 +29,9 @@ func normalize(list kube.ResourceList) kube.ResourceList {
 // would refuse.
 // Source: kubernetes.io, API reference, Secret, stringData.
 func encodeStringData(secret map[string]any) {
-	texts, is := secret["stringData"].(map[string]any)
+	texts, ok := secret["stringData"].(map[string]any)
 	data, hasData := secret["data"].(map[string]any)
-	if !is || !hasData && secret["data"] != nil {
+	if !ok || !hasData && secret["data"] != nil {
 		return
 	}
 	encoded := make(map[string]any, len(data)+len(texts))
@@ -39,8 +39,8 @@ func encodeStringData(secret map[string]any) {
 		encoded[name] = value
 	}
 	for name, value := range texts {
-		text, is := value.(string)
-		if !is {
+		text, ok := value.(string)
+		if !ok {
 			return
 		}
 		encoded[name] = base64.StdEncoding.EncodeToString([]byte(text))

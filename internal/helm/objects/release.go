@@ -109,8 +109,8 @@ func union(older, newer *resource.Info) *resource.Info {
 }
 
 func isUnstructured(info *resource.Info) bool {
-	_, is := kube.AsVersioned(info).(*unstructured.Unstructured)
-	return is
+	_, ok := kube.AsVersioned(info).(*unstructured.Unstructured)
+	return ok
 }
 
 // ToDelete returns the objects of earlier revisions that are in the cluster, that the target lacks and that belong to this

@@ -77,7 +77,7 @@ func compareDefinition(info *resource.Info) (Definition, error) {
 	wanted := withoutInjected(manifest.Fields(info.Object), one.live)
 	one.Differs = missingIn(wanted["spec"], one.live["spec"], "spec")
 	patch := map[string]any{"spec": wanted["spec"]}
-	if metadata, is := wanted["metadata"].(map[string]any); is {
+	if metadata, ok := wanted["metadata"].(map[string]any); ok {
 		described := map[string]any{"labels": metadata["labels"], "annotations": metadata["annotations"]}
 		maps.DeleteFunc(described, func(_ string, value any) bool { return value == nil })
 		patch["metadata"] = described
@@ -106,8 +106,8 @@ func withoutInjected(wanted, live map[string]any) map[string]any {
 func missingIn(wanted, live any, path string) (paths []string) {
 	switch wanted := wanted.(type) {
 	case map[string]any:
-		fields, is := live.(map[string]any)
-		if !is {
+		fields, ok := live.(map[string]any)
+		if !ok {
 			return []string{path}
 		}
 		for name, value := range wanted {
@@ -116,8 +116,8 @@ func missingIn(wanted, live any, path string) (paths []string) {
 			}
 		}
 	case []any:
-		items, is := live.([]any)
-		if !is || len(items) != len(wanted) {
+		items, ok := live.([]any)
+		if !ok || len(items) != len(wanted) {
 			return []string{path}
 		}
 		for i, value := range wanted {

@@ -163,7 +163,7 @@ func itemsBy(field string, list []any) (names []string, items map[string]map[str
 }
 
 func allMaps(list []any) bool {
-	return !slices.ContainsFunc(list, func(item any) bool { _, is := item.(map[string]any); return !is })
+	return !slices.ContainsFunc(list, func(item any) bool { _, ok := item.(map[string]any); return !ok })
 }
 
 // orNil returns an untyped nil for a nil map.

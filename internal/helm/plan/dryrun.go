@@ -202,7 +202,7 @@ func helmPatch(base, target, current *resource.Info) ([]byte, types.PatchType, e
 		return nil, "", err
 	}
 	versioned := kube.AsVersioned(target)
-	if _, is := versioned.(runtime.Unstructured); is {
+	if _, ok := versioned.(runtime.Unstructured); ok {
 		patch, err := jsonmergepatch.CreateThreeWayJSONMergePatch(versions[0], versions[1], versions[0])
 		return patch, types.MergePatchType, err
 	}
@@ -227,7 +227,7 @@ func dryRunReapply(base, current *resource.Info) (map[string]any, error) {
 		kind  = types.MergePatchType
 		err   error
 	)
-	if _, is := kube.AsVersioned(&again).(runtime.Unstructured); is {
+	if _, ok := kube.AsVersioned(&again).(runtime.Unstructured); ok {
 		versions, err := marshalAll(again.Object, current.Object)
 		if err != nil {
 			return nil, err

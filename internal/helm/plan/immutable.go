@@ -125,7 +125,7 @@ func immutablePodSpec(pod map[string]any) any {
 	for _, list := range []string{"containers", "initContainers"} {
 		containers, _ := spec[list].([]any)
 		for _, container := range containers {
-			if container, is := container.(map[string]any); is {
+			if container, ok := container.(map[string]any); ok {
 				delete(container, "image")
 			}
 		}

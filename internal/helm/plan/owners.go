@@ -21,8 +21,8 @@ type fieldOwner struct {
 func fieldOwners(object map[string]any) (list []fieldOwner) {
 	entries, _, _ := unstructured.NestedSlice(object, "metadata", "managedFields")
 	for _, entry := range entries {
-		fields, is := entry.(map[string]any)
-		if !is {
+		fields, ok := entry.(map[string]any)
+		if !ok {
 			continue
 		}
 		manager, _ := fields["manager"].(string)
@@ -65,11 +65,11 @@ func (o fieldOwner) owns(path []step) bool {
 func ownedItem(fields map[string]any, step step) (map[string]any, bool) {
 	for name, inner := range fields {
 		child, _ := inner.(map[string]any)
-		if index, is := strings.CutPrefix(name, "i:"); is && index == step.key {
+		if index, ok := strings.CutPrefix(name, "i:"); ok && index == step.key {
 			return child, true
 		}
-		text, is := strings.CutPrefix(name, "k:")
-		if !is {
+		text, ok := strings.CutPrefix(name, "k:")
+		if !ok {
 			continue
 		}
 		var keys map[string]any

@@ -85,19 +85,19 @@ func (c *collector) addContainer(container map[string]any) {
 
 // addKey adds a reference to one key of a Secret or ConfigMap, or to all of them.
 func (c *collector) addKey(kind string, reference any) {
-	if fields, is := reference.(map[string]any); is {
+	if fields, ok := reference.(map[string]any); ok {
 		c.add(kind, fields["name"], fields["key"], fields["optional"])
 	}
 }
 
 // addVolume adds the objects that a volume mounts.
 func (c *collector) addVolume(volume map[string]any) {
-	if claim, is := volume["persistentVolumeClaim"].(map[string]any); is {
+	if claim, ok := volume["persistentVolumeClaim"].(map[string]any); ok {
 		c.add(kindVolumeClaim, claim["claimName"], nil, nil)
 	}
 	c.addFiles(kindSecret, volume["secret"], "secretName")
 	c.addFiles(kindConfigMap, volume["configMap"], "name")
-	if projected, is := volume["projected"].(map[string]any); is {
+	if projected, ok := volume["projected"].(map[string]any); ok {
 		for _, source := range mapsAt(projected, "sources") {
 			c.addFiles(kindSecret, source["secret"], "name")
 			c.addFiles(kindConfigMap, source["configMap"], "name")
@@ -105,19 +105,19 @@ func (c *collector) addVolume(volume map[string]any) {
 	}
 	for driver, field := range map[string]string{"csi": "nodePublishSecretRef", "cephfs": "secretRef", "rbd": "secretRef", "flexVolume": "secretRef", "iscsi": "secretRef",
 		"scaleIO": "secretRef", "storageos": "secretRef"} {
-		if source, is := volume[driver].(map[string]any); is {
+		if source, ok := volume[driver].(map[string]any); ok {
 			c.addKey(kindSecret, source[field])
 		}
 	}
-	if share, is := volume["azureFile"].(map[string]any); is {
+	if share, ok := volume["azureFile"].(map[string]any); ok {
 		c.add(kindSecret, share["secretName"], nil, nil)
 	}
 }
 
 // addFiles adds the keys of a Secret or ConfigMap that a volume mounts: the listed ones, or all.
 func (c *collector) addFiles(kind string, source any, nameField string) {
-	fields, is := source.(map[string]any)
-	if !is {
+	fields, ok := source.(map[string]any)
+	if !ok {
 		return
 	}
 	items := mapsAt(fields, "items")
@@ -133,7 +133,7 @@ func (c *collector) addFiles(kind string, source any, nameField string) {
 func mapsAt(object map[string]any, field string) (list []map[string]any) {
 	items, _ := object[field].([]any)
 	for _, item := range items {
-		if fields, is := item.(map[string]any); is {
+		if fields, ok := item.(map[string]any); ok {
 			list = append(list, fields)
 		}
 	}

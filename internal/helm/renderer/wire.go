@@ -74,7 +74,7 @@ func (w wireChart) chart() *helmchart.Chart {
 func (r request) renderValues(chart *helmchart.Chart) chartutil.Values {
 	top := chartutil.Values{"Chart": chart.Metadata, "Capabilities": r.Capabilities, "Release": r.Release.decode()}
 	top["Values"] = chartutil.Values{}
-	if values, is := r.Values.decode().(map[string]any); is {
+	if values, ok := r.Values.decode().(map[string]any); ok {
 		top["Values"] = chartutil.Values(values)
 	}
 	return top

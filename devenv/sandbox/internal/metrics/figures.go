@@ -61,7 +61,7 @@ func parse(text io.Reader) (reading, error) {
 			continue
 		}
 		p.memory = value(used)
-		if began, is := start[id]; is {
+		if began, ok := start[id]; ok {
 			p.started = time.UnixMicro(int64(value(began) * 1e6))
 		}
 		if parsed.pods[id.pod] == nil {

@@ -106,8 +106,8 @@ func hostPIDs(pids []int) map[int]int {
 			continue
 		}
 		for lines := bufio.NewScanner(bytes.NewReader(status)); lines.Scan(); {
-			numbers, is := strings.CutPrefix(lines.Text(), "NSpid:")
-			if fields := strings.Fields(numbers); is && len(fields) >= 2 {
+			numbers, ok := strings.CutPrefix(lines.Text(), "NSpid:")
+			if fields := strings.Fields(numbers); ok && len(fields) >= 2 {
 				inner, err := strconv.Atoi(fields[1])
 				if err == nil {
 					found[inner] = pid
