@@ -67,6 +67,7 @@ type limitedReader struct {
 	limit, left int64
 }
 
+// Read asks for one byte more than is left, because only that byte shows that the body is too long.
 func (l *limitedReader) Read(buffer []byte) (int, error) {
 	if int64(len(buffer)) > l.left+1 {
 		buffer = buffer[:l.left+1]

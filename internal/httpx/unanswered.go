@@ -13,25 +13,27 @@ import (
 )
 
 const (
-	longestPatientWait = 2 * time.Second
+	maxRestartWait = 2 * time.Second
 	// startupTime is how long after a restart a server may refuse requests that it otherwise allows.
 	startupTime = 5 * time.Second
 	maxReason   = 300 // bytes of an error that is logged
 )
 
-// PatientBackoff waits 250 ms, 500 ms, 1 s, then 2 s between attempts, and ends after maxTime. It is for servers that restart.
-func PatientBackoff(maxTime time.Duration) retry.Backoff {
-	return retry.WithMaxDuration(maxTime, retry.WithCappedDuration(longestPatientWait, retry.NewExponential(firstWait)))
+// RestartBackoff is for a server that is restarting: it waits 250 ms, 500 ms, 1 s, then 2 s between attempts, and ends after
+// maxTime.
+func RestartBackoff(maxTime time.Duration) retry.Backoff {
+	return retry.WithMaxDuration(maxTime, retry.WithCappedDuration(maxRestartWait, retry.NewExponential(firstWait)))
 }
 
 // RetryUnanswered wraps a transport so that it retries requests that got no answer, for at most maxTime each: a server's restart
 // must not leave a change half done. It retries requests that were never sent, and every method except POST. A PATCH or PUT must
-// therefore be safe to carry out twice. RetryTransport is for servers that throttle or fail. The wait ends with ctx. log gets one
-// line for each retried request.
+// therefore be safe to carry out twice. After such a retry it also repeats a request that an apiserver refuses or fails while it
+// starts. RetryTransport is for servers that throttle or fail. The wait ends with ctx. log gets one line for each request that is
+// retried.
 func RetryUnanswered(ctx context.Context, maxTime time.Duration, log func(line string)) func(http.RoundTripper) http.RoundTripper {
 	return func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(request *http.Request) (*http.Response, error) {
-			backoff, lastUnanswered := PatientBackoff(maxTime), time.Time{}
+			backoff, lastUnanswered := RestartBackoff(maxTime), time.Time{}
 			for {
 				response, err := next.RoundTrip(request)
 				unanswered := isUnanswered(request, err)

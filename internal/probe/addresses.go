@@ -40,7 +40,7 @@ func (p *Prober) Addresses(ctx context.Context, base string) []string {
 	}
 	slices.SortFunc(found, netip.Addr.Compare)
 	found = slices.Compact(found)
-	found = slices.DeleteFunc(found, func(address netip.Addr) bool { return httpx.Guarded(address) == "" && !p.hasRoute(address) })
+	found = slices.DeleteFunc(found, func(address netip.Addr) bool { return httpx.WhyForbidden(address) == "" && !p.hasRoute(address) })
 	if len(found) < 2 {
 		return nil
 	}

@@ -56,7 +56,7 @@ func refuseBlocked(_ context.Context, _, hostPort string, _ syscall.RawConn) err
 		host, _, _ := net.SplitHostPort(hostPort)
 		return &blockedError{to: host, why: "its address cannot be read"}
 	}
-	if why := httpx.Guarded(target.Addr()); why != "" {
+	if why := httpx.WhyForbidden(target.Addr()); why != "" {
 		return &blockedError{to: target.Addr().String(), why: why}
 	}
 	return nil

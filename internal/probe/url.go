@@ -47,7 +47,7 @@ func parseBase(text string) (*url.URL, error) {
 		return nil, fmt.Errorf("URL %s carries a query or fragment; put a query into the path of a check", quoteURL(text))
 	}
 	if address, err := netip.ParseAddr(base.Hostname()); err == nil {
-		if why := httpx.Guarded(address); why != "" {
+		if why := httpx.WhyForbidden(address); why != "" {
 			return nil, &blockedError{to: text, why: why}
 		}
 	}

@@ -30,7 +30,7 @@ func (s *session) checkTarget(target *url.URL) error {
 	}
 	// A name may resolve to a private address, as S3's name does inside a VPC; the dialer refuses only link-local addresses.
 	onMachine := isLoopback(target.Host) && isLoopback(s.registry.RegistryStr())
-	if httpx.PrivateHost(target.Hostname()) && !onMachine {
+	if httpx.IsPrivateHost(target.Hostname()) && !onMachine {
 		return &blockedError{from: s.registry.RegistryStr(), to: target.Host, why: "inside a private network"}
 	}
 	return nil

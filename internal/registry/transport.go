@@ -15,7 +15,7 @@ import (
 
 // defaultTransport limits the time of each stage; the context limits that of the body.
 func defaultTransport() *http.Transport {
-	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second, ControlContext: refuseGuarded}
+	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second, ControlContext: refuseForbidden}
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           dialer.DialContext,
@@ -29,14 +29,14 @@ func defaultTransport() *http.Transport {
 	}
 }
 
-// refuseGuarded refuses connections to addresses that are never a registry's, such as a cloud's metadata service, whatever name
+// refuseForbidden refuses connections to addresses that are never a registry's, such as a cloud's metadata service, whatever name
 // resolved to them.
-func refuseGuarded(_ context.Context, _, address string, _ syscall.RawConn) error {
+func refuseForbidden(_ context.Context, _, address string, _ syscall.RawConn) error {
 	target, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return &blockedError{to: address, why: "its address cannot be read"}
 	}
-	if why := httpx.Guarded(target.Addr()); why != "" {
+	if why := httpx.WhyForbidden(target.Addr()); why != "" {
 		return &blockedError{to: target.Addr().String(), why: why}
 	}
 	return nil

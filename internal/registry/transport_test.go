@@ -40,7 +40,7 @@ func TestIsTransient(t *testing.T) {
 	}
 }
 
-func TestRefuseGuarded(t *testing.T) {
+func TestRefuseForbidden(t *testing.T) {
 	t.Parallel()
 	for address, refused := range map[string]bool{
 		"169.254.169.254:80":         true,
@@ -54,7 +54,7 @@ func TestRefuseGuarded(t *testing.T) {
 		"10.0.0.1:443":               false,
 		"93.184.216.34:443":          false,
 	} {
-		if err := refuseGuarded(t.Context(), "tcp", address, nil); (err != nil) != refused {
+		if err := refuseForbidden(t.Context(), "tcp", address, nil); (err != nil) != refused {
 			t.Errorf("%s: got %v, want refused = %t", address, err, refused)
 		}
 	}

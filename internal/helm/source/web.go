@@ -56,7 +56,7 @@ func (w *web) client(guard func(netip.Addr) error) *http.Client {
 }
 
 func refuseMetadata(address netip.Addr) error {
-	if why := httpx.Guarded(address); why != "" {
+	if why := httpx.WhyForbidden(address); why != "" {
 		return &blockedError{address.String(), why}
 	}
 	return nil
@@ -66,7 +66,7 @@ func refuseInside(address netip.Addr) error {
 	if err := refuseMetadata(address); err != nil {
 		return err
 	}
-	if httpx.Private(address) != "" {
+	if httpx.WhyPrivate(address) != "" {
 		return &blockedError{address.String(), private}
 	}
 	return nil
@@ -90,7 +90,7 @@ func (w *web) isAllowed(u *url.URL) bool {
 // checkHost refuses a private host that a chart names.
 func (w *web) checkHost(host string) error {
 	u := &url.URL{Host: host}
-	if httpx.PrivateHost(u.Hostname()) && !w.isAllowed(u) {
+	if httpx.IsPrivateHost(u.Hostname()) && !w.isAllowed(u) {
 		return release.BadSetting(settingChart, fmt.Sprintf("a dependency leads to %q, inside a private network", host), fmt.Sprintf("if that is meant, give --chart-host %s", host))
 	}
 	return nil

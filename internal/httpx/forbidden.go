@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// guarded is a range of addresses at which no service of a user is, and why a request never goes there.
-type guarded struct {
+// addressRange is a range of addresses that requests from outside may not reach.
+type addressRange struct {
 	prefix netip.Prefix
-	what   string
+	reason string // what is there
 }
 
 const (
@@ -18,9 +18,9 @@ const (
 	private   = "inside a private network"
 )
 
-// guardedRanges are the addresses that no URL from outside may lead to, directly or through a name. Private and loopback
+// forbiddenRanges are the addresses that no URL from outside may lead to, directly or through a name. Private and loopback
 // addresses are not among them: a release in a cluster has one.
-var guardedRanges = []guarded{
+var forbiddenRanges = []addressRange{
 	{netip.MustParsePrefix("169.254.0.0/16"), linkLocal},    // RFC 3927; 169.254.169.254 of AWS, Azure, Google and others; 169.254.170.2 and .23 of ECS and EKS
 	{netip.MustParsePrefix("fe80::/10"), linkLocal},         // RFC 4291, section 2.5.6
 	{netip.MustParsePrefix("fd00:ec2::/32"), metadata},      // EC2 User Guide, "Access instance metadata" (::254); EKS User Guide, "Pod Identity agent" (::23)
@@ -35,17 +35,16 @@ var guardedRanges = []guarded{
 	{netip.MustParsePrefix("255.255.255.255/32"), noHost},   // RFC 919, broadcast
 }
 
-// carrying is a range of IPv6 addresses that embed an IPv4 address: a gateway or the kernel may forward packets to the embedded
-// address.
-type carrying struct {
+// embedding is a range of IPv6 addresses that embed an IPv4 address, to which a gateway or the kernel may forward the packets.
+type embedding struct {
 	prefix   netip.Prefix
 	at       [4]int // the bytes that hold the IPv4 address
-	inverted bool   // its bits are
+	inverted bool   // whether the bits of the IPv4 address are inverted
 }
 
 var (
 	last32   = [4]int{12, 13, 14, 15}
-	carriers = []carrying{
+	embeddings = []embedding{
 		{netip.MustParsePrefix("::/96"), last32, false},                         // RFC 4291, section 2.5.5.1: IPv4-compatible
 		{netip.MustParsePrefix("::ffff:0:0/96"), last32, false},                 // RFC 4291, section 2.5.5.2: IPv4-mapped
 		{netip.MustParsePrefix("::ffff:0:0:0/96"), last32, false},               // RFC 2765, section 2.1: IPv4-translated
@@ -62,7 +61,7 @@ var (
 )
 
 // privateRanges are the addresses of networks that are not public, and of this machine.
-var privateRanges = []guarded{
+var privateRanges = []addressRange{
 	{netip.MustParsePrefix("10.0.0.0/8"), private},     // RFC 1918
 	{netip.MustParsePrefix("172.16.0.0/12"), private},  // RFC 1918
 	{netip.MustParsePrefix("192.168.0.0/16"), private}, // RFC 1918
@@ -72,55 +71,55 @@ var privateRanges = []guarded{
 	{netip.MustParsePrefix("::1/128"), private},        // RFC 4291, section 2.5.3: loopback
 }
 
-// Guarded says why no request is sent to an address; "" if one may be.
-func Guarded(address netip.Addr) string { return search(guardedRanges, address) }
+// WhyForbidden returns the reason why no request may be sent to an address, "" if requests are allowed.
+func WhyForbidden(address netip.Addr) string { return rangeReason(forbiddenRanges, address) }
 
-// Private says why an address is not one that the whole internet reaches: it is guarded, or inside a private network or this machine; ""
-// if it is public. Nobody outside may lead a request there.
-func Private(address netip.Addr) string {
-	if why := search(privateRanges, address); why != "" {
+// WhyPrivate returns the reason why an address is not public: it is forbidden, or belongs to a private network or to this machine. It
+// returns "" for a public address. A redirect or a name from outside must not lead a request to a private address.
+func WhyPrivate(address netip.Addr) string {
+	if why := rangeReason(privateRanges, address); why != "" {
 		return why
 	}
-	return Guarded(address)
+	return WhyForbidden(address)
 }
 
-// PrivateHost reports whether a host, as it is written, is private: localhost, or an address as Private has it. A name is not looked up.
-func PrivateHost(host string) bool {
+// IsPrivateHost reports whether a host is localhost or a private address in text form. It does not resolve other names.
+func IsPrivateHost(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") { // RFC 6761, section 6.3
 		return true
 	}
 	address, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && Private(address) != ""
+	return err == nil && WhyPrivate(address) != ""
 }
 
-// search says why an address, or the IPv4 address that it carries, is in one of the ranges; "" if it is in none.
-func search(ranges []guarded, address netip.Addr) string {
+// rangeReason returns the reason of the range that contains an address, or the IPv4 address embedded in it; "" if none does.
+func rangeReason(ranges []addressRange, address netip.Addr) string {
 	address = address.Unmap().WithZone("")
 	for _, each := range ranges {
 		if each.prefix.Contains(address) {
-			return each.what
+			return each.reason
 		}
 	}
 	if address.Is4() {
 		return ""
 	}
 	bytes := address.As16()
-	for _, each := range carriers {
+	for _, each := range embeddings {
 		if each.prefix.Contains(address) {
-			if why := searchInside(ranges, bytes, each.at, each.inverted); why != "" {
+			if why := embeddedReason(ranges, bytes, each.at, each.inverted); why != "" {
 				return why
 			}
 		}
 	}
 	if bytes[8]&^0x02 == isatap[0] && [3]byte(bytes[9:12]) == [3]byte(isatap[1:]) {
-		return searchInside(ranges, bytes, last32, false)
+		return embeddedReason(ranges, bytes, last32, false)
 	}
 	return ""
 }
 
-// searchInside judges the IPv4 address that an IPv6 address carries. "This host" is not guarded inside of one: ::1 is loopback.
-func searchInside(ranges []guarded, bytes [16]byte, at [4]int, inverted bool) string {
+// embeddedReason is rangeReason for the IPv4 address in an IPv6 address. It allows 0.0.0.0/8 there, because ::1 is loopback.
+func embeddedReason(ranges []addressRange, bytes [16]byte, at [4]int, inverted bool) string {
 	var inner [4]byte
 	for i := range inner {
 		inner[i] = bytes[at[i]]
@@ -131,5 +130,5 @@ func searchInside(ranges []guarded, bytes [16]byte, at [4]int, inverted bool) st
 	if inner[0] == 0 {
 		return ""
 	}
-	return search(ranges, netip.AddrFrom4(inner))
+	return rangeReason(ranges, netip.AddrFrom4(inner))
 }
