@@ -10,15 +10,15 @@ import (
 
 // Deps are the adapters and the identity that a deploy works with.
 type Deps struct {
-	Workspace Workspace
-	Charts    Charts
-	Registry  Registry
-	Chart     Chart
-	Cluster   Cluster
-	Commits   Commits
-	Smoker    Smoker
-	Reporter  release.Reporter
-	Holder    release.Holder // this run, as its Lease names it
+	Workspace   Workspace
+	Charts      Charts
+	Registry    Registry
+	Chart       Chart
+	Cluster     Cluster
+	Commits     Commits
+	SmokeRunner SmokeRunner
+	Reporter    release.Reporter
+	Holder      release.Holder // this run, as its Lease names it
 }
 
 // Workspace is the work tree, the only part of the disk that the verb may read.
@@ -81,8 +81,8 @@ type Cluster interface {
 	CheckKinds(ctx context.Context, namespace string, kinds []release.AppliedKind) (limits []string, err error)
 	// CheckDeclared reports what is wrong with the annotations by which objects declare when they are ready or have failed.
 	CheckDeclared(ctx context.Context, declared []release.Declared) error
-	// Misfits lists the templates whose pods only nodes of other platforms can run. What is not known of the nodes does not count.
-	Misfits(ctx context.Context, templates []release.PodTemplate, platforms []release.Platform) ([]release.Misfit, error)
+	// UnrunnableTemplates lists the templates whose pods only nodes of other platforms can run. What is not known of the nodes does not count.
+	UnrunnableTemplates(ctx context.Context, templates []release.PodTemplate, platforms []release.Platform) ([]release.UnrunnableTemplate, error)
 	// CreateNamespace makes the namespace if it is absent.
 	CreateNamespace(ctx context.Context, namespace string, environment release.Environment) error
 	// AcquireLease takes the release's Lease, and waits until ctx ends for another run that holds it.
@@ -114,8 +114,8 @@ type Commits interface {
 	CheckedOut(ctx context.Context, paths []string, commit release.Commit) (release.CheckedOut, error)
 }
 
-// Smoker runs smoke checks against a deployed release.
-type Smoker interface {
+// SmokeRunner runs smoke checks against a deployed release.
+type SmokeRunner interface {
 	// Check parses a checks file, "" for the default checks, and reports what is wrong with it.
 	Check(checks string) error
 	// Smoke runs the checks against the release; the error is a *release.BadRelease if an answer was wrong, which is recorded as evidence

@@ -44,7 +44,7 @@ func rollBackFailedSmoke(ctx context.Context, settings Settings, deps Deps) (Res
 	if live.Mark != release.MarkFailed {
 		return r.nothingToRollBack(fmt.Sprintf("no smoke has failed the live revision %d", live.Number)), nil
 	}
-	return r.goBackFrom(leaseCtx, live, revisions)
+	return r.rollBackFrom(leaseCtx, live, revisions)
 }
 
 // nothingToRollBack returns the result for a release that is not changed, and reports the reason.
@@ -55,8 +55,8 @@ func (r request) nothingToRollBack(why string) Result {
 	return result
 }
 
-// goBackFrom rolls a release back from its live revision, whose smoke failed. It may use all the remaining time.
-func (r request) goBackFrom(leaseCtx context.Context, live release.Revision, revisions []release.Revision) (Result, error) {
+// rollBackFrom rolls a release back from its live revision, whose smoke failed. It may use all the remaining time.
+func (r request) rollBackFrom(leaseCtx context.Context, live release.Revision, revisions []release.Revision) (Result, error) {
 	timeLeft := r.settings.Timeout
 	if deadline, ok := leaseCtx.Deadline(); ok {
 		timeLeft = time.Until(deadline)

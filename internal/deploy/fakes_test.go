@@ -48,7 +48,7 @@ type fakes struct {
 	checkedKinds []release.AppliedKind
 	declaredErr  error
 	platforms    []release.PlatformImage
-	misfits      []release.Misfit
+	unrunnable   []release.UnrunnableTemplate
 	baselines    [][]string // the namespaces of each
 	markErr      error
 	pods         []release.PodImage
@@ -153,16 +153,16 @@ func (s *fakes) CheckedOut(_ context.Context, paths []string, commit release.Com
 	return found, s.checkedOutErr
 }
 
-type smoker struct{ *fakes }
+type smokeRunner struct{ *fakes }
 
-func (s smoker) Check(file string) error {
+func (s smokeRunner) Check(file string) error {
 	if file == "none.yaml" {
 		return release.BadInput("--checks", "does not exist", "")
 	}
 	return nil
 }
 
-func (s smoker) Smoke(_ context.Context, request deploy.SmokeRequest) error {
+func (s smokeRunner) Smoke(_ context.Context, request deploy.SmokeRequest) error {
 	s.note("smoke %s with %q", cmp.Or(request.URL, "pods"), request.Checks)
 	return s.smokeErr
 }
@@ -266,8 +266,8 @@ func (c cluster) CheckKinds(_ context.Context, _ string, kinds []release.Applied
 
 func (c cluster) CheckDeclared(context.Context, []release.Declared) error { return c.declaredErr }
 
-func (c cluster) Misfits(context.Context, []release.PodTemplate, []release.Platform) ([]release.Misfit, error) {
-	return c.misfits, nil
+func (c cluster) UnrunnableTemplates(context.Context, []release.PodTemplate, []release.Platform) ([]release.UnrunnableTemplate, error) {
+	return c.unrunnable, nil
 }
 
 func (c cluster) CreateNamespace(context.Context, string, release.Environment) error {
@@ -404,7 +404,7 @@ func (n recorder) Step(step release.RolloutStep) {
 func (n recorder) Group(title string) func() { n.tell("> " + title); return func() { n.tell("<") } }
 
 func (s *fakes) deps(reporter release.Reporter) deploy.Deps {
-	return deploy.Deps{Workspace: s, Charts: s, Registry: s, Chart: chart{s}, Cluster: cluster{s}, Commits: s, Smoker: smoker{s}, Reporter: reporter,
+	return deploy.Deps{Workspace: s, Charts: s, Registry: s, Chart: chart{s}, Cluster: cluster{s}, Commits: s, SmokeRunner: smokeRunner{s}, Reporter: reporter,
 		Holder: release.Holder{Run: "1", URL: "https://example.com/run/1", Actor: "a person"}}
 }
 

@@ -47,13 +47,13 @@ func (r request) checkPlatform(ctx context.Context, image release.Image, templat
 			return "", nil
 		}
 	}
-	misfits, err := r.Cluster.Misfits(ctx, templates, platforms)
-	if err != nil || len(misfits) == 0 {
+	unrunnable, err := r.Cluster.UnrunnableTemplates(ctx, templates, platforms)
+	if err != nil || len(unrunnable) == 0 {
 		return "", err
 	}
-	lines := make([]string, len(misfits))
-	for i, misfit := range misfits {
-		lines[i] = fmt.Sprintf("every node that can run pods of %s is %s", misfit.Object, joinPlatforms(misfit.Nodes))
+	lines := make([]string, len(unrunnable))
+	for i, template := range unrunnable {
+		lines[i] = fmt.Sprintf("every node that can run pods of %s is %s", template.Object, joinPlatforms(template.Nodes))
 	}
 	return fmt.Sprintf("image %q is for %s, and %s", image, joinPlatforms(platforms), strings.Join(lines, "; ")), nil
 }

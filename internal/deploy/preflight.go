@@ -136,5 +136,5 @@ func (r request) checkSmokeChecks() error {
 	if r.settings.SmokeChecks == "" {
 		return nil
 	}
-	return r.Smoker.Check(r.settings.checksFile())
+	return r.SmokeRunner.Check(r.settings.checksFile())
 }

@@ -15,17 +15,17 @@ func TestAnImageForNoNodeIsRefused(t *testing.T) {
 	arm, amd := release.Platform{OS: "linux", Architecture: "arm64"}, release.Platform{OS: "linux", Architecture: "amd64"}
 	shop := release.Object{APIVersion: "apps/v1", Kind: "Deployment", Name: "shop"}
 	for name, test := range map[string]struct {
-		platforms []release.PlatformImage
-		misfits   []release.Misfit
-		refused   bool
+		platforms  []release.PlatformImage
+		unrunnable []release.UnrunnableTemplate
+		refused    bool
 	}{
-		"for no node":        {[]release.PlatformImage{{Platform: arm}}, []release.Misfit{{Object: shop, Nodes: []release.Platform{amd}}}, true},
+		"for no node":        {[]release.PlatformImage{{Platform: arm}}, []release.UnrunnableTemplate{{Object: shop, Nodes: []release.Platform{amd}}}, true},
 		"for a node":         {[]release.PlatformImage{{Platform: arm}}, nil, false},
-		"for what, unknown":  {[]release.PlatformImage{{Platform: arm}, {}}, []release.Misfit{{Object: shop, Nodes: []release.Platform{amd}}}, false},
-		"without its images": {nil, []release.Misfit{{Object: shop, Nodes: []release.Platform{amd}}}, false},
+		"for what, unknown":  {[]release.PlatformImage{{Platform: arm}, {}}, []release.UnrunnableTemplate{{Object: shop, Nodes: []release.Platform{amd}}}, false},
+		"without its images": {nil, []release.UnrunnableTemplate{{Object: shop, Nodes: []release.Platform{amd}}}, false},
 	} {
 		for _, flags := range [][]string{nil, {"--dry-run"}} {
-			fakes := &fakes{platforms: test.platforms, misfits: test.misfits, rendering: release.Rendering{Templates: []release.PodTemplate{{Object: shop, Images: []string{image(t, "a").String()}}}}}
+			fakes := &fakes{platforms: test.platforms, unrunnable: test.unrunnable, rendering: release.Rendering{Templates: []release.PodTemplate{{Object: shop, Images: []string{image(t, "a").String()}}}}}
 			_, _, err := fakes.run(t, flags...)
 			var refusal *release.Refusal
 			if errors.As(err, &refusal) != test.refused || err != nil && !test.refused {

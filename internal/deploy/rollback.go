@@ -122,12 +122,12 @@ func (f failedRollout) handle(ctx, leaseCtx context.Context, failure error) (Res
 	case f.settings.Rollback == rollbackOff:
 		return f.notRolledBack(fmt.Sprintf("revision %d stays as it is, because rollback is off", f.applied.Revision)), failure
 	}
-	return f.checkAgain(leaseCtx).rollback(leaseCtx, failure)
+	return f.updateTarget(leaseCtx).rollback(leaseCtx, failure)
 }
 
-// checkAgain determines the target once more if it may have changed since the first time: for an unchanged release the target may
+// updateTarget determines the target of the rollback again if it may have changed since the first time: for an unchanged release the target may
 // be the revision that the smoke has now failed, and a forward-only hook may not have been reached.
-func (f failedRollout) checkAgain(ctx context.Context) failedRollout {
+func (f failedRollout) updateTarget(ctx context.Context) failedRollout {
 	unchanged := f.applied.Outcome == release.Unchanged
 	if !unchanged && len(f.target.Obstacles) == 0 {
 		return f
@@ -183,9 +183,9 @@ func (f failedRollout) firstInstallFailed(leaseCtx context.Context, failure erro
 	return f.notRolledBack("the failed install was uninstalled"), failure
 }
 
-// nothingToGoBackTo returns the result of a failed rollout that is not rolled back, because there is no target or an obstacle
-// forbids it.
-func (f failedRollout) nothingToGoBackTo(failure error) (Result, error) {
+// rollbackImpossible returns the result of a failed rollout that is not rolled back, because there is no target or an obstacle
+// forbids the rollback.
+func (f failedRollout) rollbackImpossible(failure error) (Result, error) {
 	what, do := "there is no verified revision to roll back to", causes.RollbackBlocked.Cause().Advice
 	if len(f.target.Obstacles) > 0 {
 		what = joinObstacles(f.target.Obstacles)
@@ -217,7 +217,7 @@ func neverDeployed(revisions []release.Revision) bool {
 // one.
 func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result, error) {
 	if _, forbidden := f.target.Forbidding(); forbidden || f.target.Revision == 0 {
-		return f.nothingToGoBackTo(failure)
+		return f.rollbackImpossible(failure)
 	}
 	budget := f.budget.forRollback()
 	ctx, cancel := budget.withDeadline(leaseCtx, release.PhaseRollout)

@@ -167,7 +167,7 @@ func (r request) smoke(ctx context.Context, budget budget, url string, proof pro
 	ctx, cancel := budget.withDeadline(ctx, release.PhaseSmoke)
 	defer cancel()
 	defer r.Reporter.Group("smoke of " + where)()
-	err := r.Smoker.Smoke(ctx, asked)
+	err := r.SmokeRunner.Smoke(ctx, asked)
 	if release.IsBadRelease(err) {
 		return &smokeFailedError{err}
 	}

@@ -23,7 +23,7 @@ func (k *kubeClient) Update(original, target kube.ResourceList, force bool) (*ku
 		return result, err
 	}
 	base := objects.MergeBase(original, target, applied)
-	for _, line := range k.KeepCapacity(base, target) {
+	for _, line := range k.KeepReplicas(base, target) {
 		k.session.client.log(line)
 	}
 	for _, batch := range splitByKind(target) {

@@ -95,7 +95,7 @@ func (c *Client) In(namespace string) *Client {
 func (c *Client) Check(deployment release.Deployment) (err error) {
 	c.collector.publish(deployment)
 	loaded, err := chart.Load(deployment)
-	defer func() { c.collector.given(deployment, loaded, err) }()
+	defer func() { c.collector.addDeployment(deployment, loaded, err) }()
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,8 @@ func holdsData(info *resource.Info) bool {
 	return kind == "Secret" || kind == "PersistentVolumeClaim"
 }
 
-// isReplacedByPolicy reports whether a hook sets the policy before-hook-creation explicitly. It is also Helm's default.
+// isReplacedByPolicy reports whether a hook's annotation contains the delete policy before-hook-creation. A hook without the annotation
+// does not count, although that policy is Helm's default.
 func isReplacedByPolicy(info *resource.Info) bool {
 	for policy := range strings.SplitSeq(objects.Annotations(info)[helmrelease.HookDeleteAnnotation], ",") {
 		if strings.TrimSpace(policy) == string(helmrelease.HookBeforeHookCreation) {

@@ -18,7 +18,7 @@ type kindSet map[kindKey][]string
 
 type kindKey struct {
 	group, resource, namespace string
-	use                        release.KindUse
+	use                        release.KindUse // what the deploy does with the objects
 }
 
 // add adds an object; its name may be "". One that only a rollback applies is left out if the deploy applies it too.
@@ -40,7 +40,7 @@ func (k kindSet) add(key kindKey, name string) {
 	}
 }
 
-// list returns the kinds, sorted.
+// list returns the kinds as release.AppliedKind, sorted.
 func (k kindSet) list() []release.AppliedKind {
 	list := make([]release.AppliedKind, 0, len(k))
 	for key, names := range k {

@@ -13,7 +13,7 @@ import (
 	helmrelease "helm.sh/helm/v3/pkg/release"
 )
 
-// collector adds what releases contain that nothing may show to the secrets of the run. A nil one collects nothing.
+// collector adds the secret values of charts and releases to the secrets of the run, which are redacted. A nil collector adds none.
 type collector struct {
 	secrets *text.Secrets
 	seen    sync.Map // revisions that were searched, as "namespace/name/number/status"
@@ -33,15 +33,15 @@ func (c *collector) publish(deployment release.Deployment) {
 	c.secrets.Publish(deployment.ValuesFiles...)
 }
 
-// given adds the values of a deployment: all of them if an error may quote any, else those that the chart's schema or their names say
-// are secret.
-func (c *collector) given(deployment release.Deployment, loaded *chart.Chart, err error) {
+// addDeployment adds the values of a deployment: those that the chart's schema or their names say are secret, and all of them if there is
+// an error, which may quote any value.
+func (c *collector) addDeployment(deployment release.Deployment, loaded *chart.Chart, err error) {
 	if c == nil || c.secrets == nil {
 		return
 	}
 	if loaded != nil {
 		c.secrets.Add(loaded.SecretValues()...)
-		c.named(loaded.Values)
+		c.addNamedSecrets(loaded.Values)
 	}
 	if err == nil {
 		return
@@ -49,44 +49,44 @@ func (c *collector) given(deployment release.Deployment, loaded *chart.Chart, er
 	c.secrets.AddPossible(chart.Quotable(deployment)...)
 }
 
-// named adds the strings among values whose names say that they are secret.
-func (c *collector) named(value any) {
+// addNamedSecrets adds the strings below those keys of a value whose names say that they hold a secret.
+func (c *collector) addNamedSecrets(value any) {
 	switch value := value.(type) {
 	case map[string]any:
 		for name, inner := range value {
 			if text.NamesSecret(name) {
-				c.strings(inner)
+				c.addStrings(inner)
 			} else {
-				c.named(inner)
+				c.addNamedSecrets(inner)
 			}
 		}
 	case []any:
 		for _, item := range value {
-			c.named(item)
+			c.addNamedSecrets(item)
 		}
 	}
 }
 
-// strings adds all strings in a value, without those that say where a secret is.
-func (c *collector) strings(value any) {
+// addStrings adds all strings in a value, except those whose keys say that they only name the place of a secret.
+func (c *collector) addStrings(value any) {
 	switch value := value.(type) {
 	case string:
 		c.secrets.AddPossible(value)
 	case map[string]any:
 		for name, inner := range value {
 			if !text.NamesPlace(name) {
-				c.strings(inner)
+				c.addStrings(inner)
 			}
 		}
 	case []any:
 		for _, item := range value {
-			c.strings(item)
+			c.addStrings(item)
 		}
 	}
 }
 
-// revision adds what a revision's objects and hooks contain.
-func (c *collector) revision(revision *helmrelease.Release) {
+// addRevision adds what a revision's objects and hooks contain.
+func (c *collector) addRevision(revision *helmrelease.Release) {
 	if c == nil || c.secrets == nil || revision.Info == nil {
 		return
 	}
@@ -96,12 +96,12 @@ func (c *collector) revision(revision *helmrelease.Release) {
 	}
 	described := history.Describe(revision, history.Entry{})
 	c.secrets.PublishIdentities(described.Commit.String(), described.Digest.String())
-	c.rendered(revision.Manifest, revision.Hooks)
-	c.named(revision.Config)
+	c.addManifests(revision.Manifest, revision.Hooks)
+	c.addNamedSecrets(revision.Config)
 }
 
-// rendered adds what a manifest and hooks contain. A document that cannot be parsed is searched line by line.
-func (c *collector) rendered(objects string, hooks []*helmrelease.Hook) {
+// addManifests adds what a manifest and hooks contain. A document that cannot be parsed is searched line by line.
+func (c *collector) addManifests(objects string, hooks []*helmrelease.Hook) {
 	if c == nil || c.secrets == nil {
 		return
 	}

@@ -72,7 +72,7 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 		return c.renderer.Render(ctx, config, chart, values)
 	}
 	s.store, err = history.NewStore(history.Options{Config: configFor(records), Namespace: c.namespace, Stopped: s.stopped, Sleep: sleeper(records), Log: c.logOnce,
-		AuthorOf: func(*helmrelease.Release) (history.Author, error) { return history.Author{}, nil }, Collect: c.collector.revision, Redact: c.collector.redact})
+		AuthorOf: func(*helmrelease.Release) (history.Author, error) { return history.Author{}, nil }, Collect: c.collector.addRevision, Redact: c.collector.redact})
 	if err != nil {
 		closeAll()
 		return nil, failure.Fault(err, "preparing the requests to %q", c.connection.config.Host)
@@ -117,9 +117,9 @@ func (s *session) refresh(ctx context.Context) error {
 // render renders the next revision of a release.
 func (s *session) render(deployment release.Deployment, loaded *chart.Chart, state history.State) (*chart.Rendered, error) {
 	rendered, err := loaded.RenderRevision(deployment, s.target(deployment, state))
-	s.client.collector.given(deployment, loaded, err)
+	s.client.collector.addDeployment(deployment, loaded, err)
 	if err == nil {
-		s.client.collector.rendered(rendered.Manifest, rendered.Hooks)
+		s.client.collector.addManifests(rendered.Manifest, rendered.Hooks)
 		for _, warning := range rendered.Warnings {
 			s.client.logOnce("WARNING: " + warning)
 		}

@@ -1,5 +1,5 @@
 // Package kube asks a Kubernetes cluster what a release needs to know of it: permissions, the objects that it refers to, its address,
-// its images. It creates the namespace of a release, marks the revision that a smoke has judged, and changes nothing else.
+// its images. It creates the namespace of a release, marks the revision that a smoke has checked, and changes nothing else.
 //
 // Its subpackages: kubeconfig reads how a cluster is reached; rollout watches a release become ready; lease holds a release, so that
 // runs exclude each other; forward connects to pods; store, diagnose and apierror serve them.
@@ -17,7 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Side is the Side of every release.Fault of this package and its subpackages.
+// Side is the system that every release.Fault of this package and its subpackages names as the failed one: the cluster.
 const Side = apierror.Side
 
 // Client reaches one cluster. It may be used by several goroutines.

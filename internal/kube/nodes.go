@@ -16,10 +16,10 @@ import (
 // nodesAtOnce is how many nodes one request lists.
 const nodesAtOnce = 200
 
-// Misfits lists the templates whose pods can be scheduled to existing nodes, but only to nodes that have none of the platforms. It does
-// not list a template that fits no existing node: an autoscaler may add one. It lists none if the user may not list nodes. It takes at
-// most ten seconds, and stops when it has found a node for each template.
-func (c *Client) Misfits(ctx context.Context, templates []release.PodTemplate, platforms []release.Platform) ([]release.Misfit, error) {
+// UnrunnableTemplates lists the templates whose pods can be scheduled to existing nodes, but only to nodes that have none of the
+// platforms. It does not list a template that fits no existing node: an autoscaler may add one. It lists none if the user may not list
+// nodes. It takes at most ten seconds, and stops when it has found a node for each template.
+func (c *Client) UnrunnableTemplates(ctx context.Context, templates []release.PodTemplate, platforms []release.Platform) ([]release.UnrunnableTemplate, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	specs := make([]core.PodSpec, len(templates))
@@ -55,13 +55,13 @@ func (c *Client) Misfits(ctx context.Context, templates []release.PodTemplate, p
 			break
 		}
 	}
-	var misfits []release.Misfit
+	var unrunnable []release.UnrunnableTemplate
 	for t, template := range templates {
 		if !fits[t] && len(found[t]) > 0 {
-			misfits = append(misfits, release.Misfit{Object: template.Object, Nodes: found[t]})
+			unrunnable = append(unrunnable, release.UnrunnableTemplate{Object: template.Object, Nodes: found[t]})
 		}
 	}
-	return misfits, nil
+	return unrunnable, nil
 }
 
 // runs reports whether a node of a platform runs images of another. It ignores variants. Source: containerd's platforms package,

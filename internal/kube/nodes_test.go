@@ -21,7 +21,7 @@ func node(name, architecture string, change func(*core.Node)) *core.Node {
 	return n
 }
 
-func TestMisfits(t *testing.T) {
+func TestUnrunnableTemplates(t *testing.T) {
 	t.Parallel()
 	platform := func(architecture string) release.Platform {
 		return release.Platform{OS: "linux", Architecture: architecture}
@@ -76,13 +76,13 @@ func TestMisfits(t *testing.T) {
 				t.Fatal(err)
 			}
 			object := release.Object{APIVersion: "apps/v1", Kind: "Deployment", Name: "shop"}
-			got, err := s.client().Misfits(t.Context(), []release.PodTemplate{{Object: object, Spec: spec}}, test.image)
+			got, err := s.client().UnrunnableTemplates(t.Context(), []release.PodTemplate{{Object: object, Spec: spec}}, test.image)
 			if err != nil {
 				t.Fatal(err)
 			}
-			var want []release.Misfit
+			var want []release.UnrunnableTemplate
 			if test.misfit != nil {
-				want = []release.Misfit{{Object: object, Nodes: test.misfit}}
+				want = []release.UnrunnableTemplate{{Object: object, Nodes: test.misfit}}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
@@ -91,8 +91,8 @@ func TestMisfits(t *testing.T) {
 	}
 }
 
-// TestMisfitsWithoutAccess: who may not list nodes deploys as before.
-func TestMisfitsWithoutAccess(t *testing.T) {
+// TestUnrunnableTemplatesWithoutAccess: who may not list nodes deploys as before.
+func TestUnrunnableTemplatesWithoutAccess(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.Put(node("amd", "amd64", nil))
@@ -102,7 +102,7 @@ func TestMisfitsWithoutAccess(t *testing.T) {
 		}
 		return 0
 	})
-	got, err := s.client().Misfits(t.Context(), []release.PodTemplate{{Spec: []byte("{}")}}, []release.Platform{{OS: "linux", Architecture: "arm64"}})
+	got, err := s.client().UnrunnableTemplates(t.Context(), []release.PodTemplate{{Spec: []byte("{}")}}, []release.Platform{{OS: "linux", Architecture: "arm64"}})
 	if len(got) > 0 || err != nil {
 		t.Errorf("got %+v, %v", got, err)
 	}

@@ -35,18 +35,18 @@ type PodTemplate struct {
 	Spec   []byte   // of the pods, as JSON
 }
 
-// Misfit is a template whose pods no present node can run.
-type Misfit struct {
+// UnrunnableTemplate is a pod template whose images no node of the cluster can run.
+type UnrunnableTemplate struct {
 	Object Object     // the workload
 	Nodes  []Platform // of the nodes to which its pods may be scheduled
 }
 
 // AppliedKind is a kind of the objects that a deploy applies.
 type AppliedKind struct {
-	Group     string // API group; "" is the core group
-	Resource  string // plural, in lower case: deployments
-	Namespace string // "": the kind is in no namespace
-	Use       KindUse
+	Group     string   // API group; "" is the core group
+	Resource  string   // plural, in lower case: deployments
+	Namespace string   // "": the kind is in no namespace
+	Use       KindUse  // what the deploy does with the objects
 	Names     []string // of the objects, sorted
 }
 

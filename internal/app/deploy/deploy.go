@@ -88,7 +88,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		}
 		return deploy.Deps{
 			Workspace: run.Workspace(), Charts: charts, Registry: registry, Chart: connection.helm.In(settings.Namespace), Cluster: connection.cluster,
-			Reporter: reporter, Commits: commits, Smoker: smoker{run, connection.cluster.Client, registry, smokePatience}, Holder: holder(run),
+			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, registry, smokePatience}, Holder: holder(run),
 		}, nil
 	}
 	if settings.Matrix != "" {
@@ -141,8 +141,8 @@ func holder(run *app.RunContext) release.Holder {
 	return release.Holder{Run: identity, URL: run.RunURL(), Actor: run.Actor()}
 }
 
-// smoker runs smoke's rounds inside a deploy.
-type smoker struct {
+// smokeRunner runs smoke's rounds inside a deploy.
+type smokeRunner struct {
 	run      *app.RunContext
 	cluster  *kube.Client
 	registry smoke.Registry // that keeps a failed verdict
@@ -155,12 +155,12 @@ const (
 	smokePatience = 15 * time.Second
 )
 
-func (s smoker) Check(file string) error {
+func (s smokeRunner) Check(file string) error {
 	_, err := appsmoke.Checks{Workspace: s.run.Workspace(), Setting: "smoke-checks", Secrets: s.run.Secrets}.Load(file)
 	return err
 }
 
-func (s smoker) Smoke(ctx context.Context, request deploy.SmokeRequest) error {
+func (s smokeRunner) Smoke(ctx context.Context, request deploy.SmokeRequest) error {
 	settings := &smoke.Settings{ExpectCommit: request.Commit, Consecutive: smokeRounds, Pause: smoke.DefaultPause, Patience: s.patience,
 		Soak: request.Soak, MaxErrors: request.MaxErrors}
 	deps, err := appsmoke.NewDeps(settings, s.run, s.cluster, "smoke-checks")

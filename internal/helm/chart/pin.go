@@ -20,9 +20,9 @@ type pinner struct {
 	deployment   release.Deployment
 	byRepository map[string]int     // repository in full → index of the image
 	patterns     []*regexp.Regexp   // of references in texts, one for each image; nil if it can have none
-	met          map[string]bool    // repositories in full that a reference had
-	ran          map[string]bool    // those of them that the release runs: not only in a hook of a test or an uninstall
-	idle         bool               // such a hook is being pinned
+	referenced   map[string]bool    // full repositories that a reference names
+	ran          map[string]bool    // those that the release runs, not only a hook of a test or an uninstall
+	idle         bool               // a hook of a test or an uninstall is being pinned
 	uses         []release.ImageUse // one for each image
 	others       []string           // references of containers that name none of the images
 	tags         [][]string         // tags and digests that references in fields had, for each image
@@ -30,7 +30,7 @@ type pinner struct {
 }
 
 func newPinner(deployment release.Deployment) *pinner {
-	p := &pinner{deployment: deployment, byRepository: map[string]int{}, met: map[string]bool{}, ran: map[string]bool{}}
+	p := &pinner{deployment: deployment, byRepository: map[string]int{}, referenced: map[string]bool{}, ran: map[string]bool{}}
 	for i, image := range deployment.Images {
 		for _, repository := range image.Repositories() {
 			p.byRepository[repository] = i
@@ -62,20 +62,20 @@ func referencePattern(repositories []string) *regexp.Regexp {
 	return regexp.MustCompile(`(^|(?:docker|oci)://|[^A-Za-z0-9._/@:-])((?:` + strings.Join(forms, "|") + `)(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(?:@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64}))`)
 }
 
-// imageOf returns the image of a reference; false if it is none of the deployment's.
+// imageOf returns the image that a reference names; false if that is not one of the deployment's images.
 func (p *pinner) imageOf(reference string) (release.BuiltImage, bool) {
 	repository, _ := release.SplitReference(strings.TrimSpace(reference))
 	i, found := p.byRepository[repository]
 	if !found {
 		return release.BuiltImage{}, false
 	}
-	p.meet(repository)
+	p.recordReference(repository)
 	return p.deployment.Images[i], true
 }
 
-// meet notes that a reference had a repository.
-func (p *pinner) meet(repository string) {
-	p.met[repository], p.ran[repository] = true, p.ran[repository] || !p.idle
+// recordReference records that a reference names a repository.
+func (p *pinner) recordReference(repository string) {
+	p.referenced[repository], p.ran[repository] = true, p.ran[repository] || !p.idle
 }
 
 // pin pins an object, and reports whether it has changed it.
@@ -177,7 +177,7 @@ func (p *pinner) pinText(value, object string, path []string) string {
 			switch {
 			case strings.Contains(rest, "@"): // a digest is a pin, also of another image
 			case p.deployment.PinText:
-				p.meet(repository)
+				p.recordReference(repository)
 				return before + image
 			default:
 				p.unpinned = append(p.unpinned, fmt.Sprintf("%s %s: %s", object, manifest.DottedPath(path), text.Line(reference, maxReference)))
@@ -244,9 +244,9 @@ func (p *pinner) checkUnpinned() error {
 	return release.BadSetting(settingChart, "references to a built image that are not pinned: "+list(p.unpinned), "give --pin-text to pin them too, or set them in the values")
 }
 
-// checkMet refuses an image that nothing would run, and an alias by which the chart names nothing; replaced are the repositories that the values
+// checkUsed refuses an image that nothing would run, and an alias by which the chart names nothing; replaced are the repositories that the values
 // had where they got an image.
-func (p *pinner) checkMet(replaced map[string]bool) error {
+func (p *pinner) checkUsed(replaced map[string]bool) error {
 	var problems []release.Problem
 	for _, image := range p.deployment.Images {
 		if !slices.ContainsFunc(image.Repositories(), func(repository string) bool { return p.ran[repository] }) {
@@ -254,7 +254,7 @@ func (p *pinner) checkMet(replaced map[string]bool) error {
 			continue
 		}
 		for _, alias := range image.Aliases {
-			if !p.met[alias] && !replaced[alias] {
+			if !p.referenced[alias] && !replaced[alias] {
 				problems = append(problems, release.Problem{Setting: settingImageAlias, What: fmt.Sprintf("%s: the chart names no image of this repository; its containers run %s", alias, list(p.found())),
 					Do: "omit it, or correct it"})
 			}

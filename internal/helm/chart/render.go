@@ -127,7 +127,7 @@ func (c *Chart) RenderRevision(deployment release.Deployment, target Target) (*R
 	if err == nil {
 		err = pinner.pinHooks(hooks)
 	}
-	if err = cmp.Or(err, pinner.checkUnpinned(), pinner.checkMet(c.replaced)); err != nil {
+	if err = cmp.Or(err, pinner.checkUnpinned(), pinner.checkUsed(c.replaced)); err != nil {
 		return nil, renderError(err, c.Chart)
 	}
 	return &Rendered{Manifest: pinned.String(), Hooks: hooks, Images: pinner.uses, Warnings: pinner.warnings(), files: files, notes: notes, install: target.Install}, nil

@@ -357,7 +357,7 @@ var errRelabelled = errors.New("the record's labels were changed meanwhile")
 // retry calls write until it succeeds, fails permanently, or maxRetryTime has passed. again is false in the first call: later ones must
 // read the record first, because a write whose answer was lost may have been stored.
 func (s *Store) retry(write func(again bool) error) error {
-	backoff := httpx.PatientBackoff(maxRetryTime)
+	backoff := httpx.RestartBackoff(maxRetryTime)
 	for again := false; ; again = true {
 		err := write(again)
 		if err == nil || errors.Is(err, context.Canceled) || !failure.IsTransient(err) {

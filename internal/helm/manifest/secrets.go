@@ -7,9 +7,9 @@ import (
 	"github.com/onedigest/onedigest/internal/text"
 )
 
-// Secrets returns the values in objects that nothing may show: what Secrets contain, decoded, and what variables, keys and headers
-// are set to whose names say that they are secret. The values that only may be secret are those of other environment variables, and
-// the arguments and commands of containers.
+// Secrets returns the values in objects that must be redacted. secret are the values of Secrets, also decoded, and those of variables,
+// keys and headers whose names say that they hold a secret. possible are the values of all other environment variables, and the
+// arguments and commands of containers: they may hold a secret.
 func Secrets(objects []map[string]any) (secret, possible []string) {
 	var search secretSearch
 	for _, object := range objects {
@@ -19,9 +19,10 @@ func Secrets(objects []map[string]any) (secret, possible []string) {
 	return search.secret, search.possible
 }
 
+// secretSearch collects the results of Secrets.
 type secretSearch struct{ secret, possible []string }
 
-// addData adds the values of a Secret, and those of a ConfigMap whose keys name secrets.
+// addData adds the values of a Secret, and of a ConfigMap those whose keys say that they hold a secret.
 func (s *secretSearch) addData(object map[string]any) {
 	kind, _ := object["kind"].(string)
 	for _, field := range []string{"data", "stringData", "binaryData"} {
@@ -71,7 +72,8 @@ func (s *secretSearch) visit(value any) {
 	}
 }
 
-// addVariable adds the value of a name that it is set to. If it is no environment variable, the name decides whether it is added.
+// addVariable adds the value of a map with name and value: as a secret if the name says so, else as a possible one if the map is an
+// environment variable.
 func (s *secretSearch) addVariable(variable map[string]any, isEnv bool) {
 	name, _ := variable["name"].(string)
 	value, _ := variable["value"].(string)

@@ -40,7 +40,7 @@ func immutableChanges(from, to map[string]any) (fields []string) {
 	}
 	switch kind {
 	case "/ConfigMap", "/Secret":
-		fields = append(fields, sealedChanges(from, to)...)
+		fields = append(fields, immutableDataChanges(from, to)...)
 	case "/PersistentVolumeClaim":
 		fields = append(fields, claimChanges(from, to)...)
 	case "/Service":
@@ -58,8 +58,8 @@ func immutableChanges(from, to map[string]any) (fields []string) {
 	return fields
 }
 
-// sealedChanges returns the changed fields of a ConfigMap or Secret with "immutable: true".
-func sealedChanges(from, to map[string]any) (fields []string) {
+// immutableDataChanges returns the changed fields of a ConfigMap or Secret with "immutable: true".
+func immutableDataChanges(from, to map[string]any) (fields []string) {
 	if from["immutable"] != true {
 		return nil
 	}

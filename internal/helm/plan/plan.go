@@ -78,7 +78,7 @@ func (p *planner) run(ctx context.Context) (err error) {
 	}
 	base := objects.MergeBase(p.original, p.target, applied)
 	if !unchanged {
-		p.plan.Notes = append(p.plan.Notes, p.Release.KeepCapacity(base, p.target)...)
+		p.plan.Notes = append(p.plan.Notes, p.Release.KeepReplicas(base, p.target)...)
 	}
 	results := make([]*dryRunResult, len(p.target))
 	err = objects.Each(len(results), func(i int) (err error) {

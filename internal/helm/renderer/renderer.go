@@ -122,7 +122,7 @@ func (r Renderer) renderInChild(ctx context.Context, config *rest.Config, chart 
 	if err := child.Start(); err != nil {
 		return nil, fault(err)
 	}
-	answered, talkErr := talk(in, out, asked, config)
+	answered, exchangeErr := exchange(in, out, asked, config)
 	closeErr := in.Close()
 	waitErr := child.Wait()
 	switch {
@@ -137,15 +137,15 @@ func (r Renderer) renderInChild(ctx context.Context, config *rest.Config, chart 
 	case reachedLimit(waitErr, stderr.String()):
 		return nil, refuse(chart, fmt.Sprintf("its templates need more than %d MiB of memory", asked.Memory>>20), "look for repeat, until or a loop with a large number, and for values that grow with each step")
 	}
-	return nil, fault(errors.Join(talkErr, closeErr, waitErr, errors.New(text.Line(reason(stderr.String()), maxStderr))))
+	return nil, fault(errors.Join(exchangeErr, closeErr, waitErr, errors.New(text.Line(reason(stderr.String()), maxStderr))))
 }
 
 func fault(err error) error {
 	return release.NewFault("deploy", "try again; a chart that always ends so is to be reported", err, "rendering the chart in a process of its own")
 }
 
-// talk sends the request, answers the lookups and returns the result.
-func talk(in io.Writer, out io.Reader, asked request, config *rest.Config) (*answer, error) {
+// exchange sends the request, answers the lookups and returns the result.
+func exchange(in io.Writer, out io.Reader, asked request, config *rest.Config) (*answer, error) {
 	encoder, decoder := json.NewEncoder(in), json.NewDecoder(io.LimitReader(out, 8*maxRendered)) // JSON escapes a byte by up to six
 	if err := encoder.Encode(asked); err != nil {
 		return nil, err

@@ -54,6 +54,7 @@ func newRequest(chart *helmchart.Chart, values chartutil.Values) (request, error
 	return asked, err
 }
 
+// toWire returns a chart in the form that is sent to the child.
 func toWire(chart *helmchart.Chart) wireChart {
 	wired := wireChart{Metadata: chart.Metadata, Templates: chart.Templates, Files: chart.Files}
 	for _, dependency := range chart.Dependencies() {
@@ -62,6 +63,7 @@ func toWire(chart *helmchart.Chart) wireChart {
 	return wired
 }
 
+// chart returns the chart that toWire converted.
 func (w wireChart) chart() *helmchart.Chart {
 	chart := &helmchart.Chart{Metadata: w.Metadata, Templates: w.Templates, Files: w.Files}
 	for _, dependency := range w.Dependencies {

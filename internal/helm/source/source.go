@@ -59,8 +59,8 @@ func New(options Options) *Finder {
 	return &Finder{options: options, web: newWeb(options.Hosts), found: map[release.ChartRef]release.LocatedChart{}}
 }
 
-// Locate finds a chart and its dependencies. A chart that is not named exactly, not complete and cannot be completed, or out of step with its lock
-// is an *release.InputError; a server that does not answer is a *release.Fault.
+// Locate finds a chart and its dependencies. It returns an *release.InputError if the reference names no exact version, if a dependency
+// is missing and cannot be fetched, or if Chart.lock does not belong to Chart.yaml, and a *release.Fault if a server does not answer.
 func (f *Finder) Locate(ctx context.Context, ref release.ChartRef) (release.LocatedChart, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// Side is the Side of every *release.Fault that a cluster causes.
+// Side is the system that a *release.Fault names when a cluster failed.
 const Side = "cluster"
 
 // maxText is how much of an error's text is printed, in bytes.

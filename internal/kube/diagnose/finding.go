@@ -27,12 +27,12 @@ type Finding struct {
 	Grace time.Duration
 	// Dependent: another object of the release, which is not ready yet, may be the cause.
 	Dependent bool
-	// Provisionable: an object is missing that a Job or a custom resource of the release may create.
-	Provisionable bool
-	Runs          int32     // runs of the container that have ended
-	Since         time.Time // when it began, if an earlier observation shows it; zero: when it was first seen
-	Started       bool      // the container has run at least once, so that it has a log
-	Killed        bool      // the pod is being deleted, and shows no failure of its own
+	// MayBeCreated is set if an object is missing that a Job or a custom resource of the release may still create.
+	MayBeCreated bool
+	Runs         int32     // runs of the container that have ended
+	Since        time.Time // when it began, if an earlier observation shows it; zero: when it was first seen
+	Started      bool      // the container has run at least once, so that it has a log
+	Killed       bool      // the pod is being deleted, and shows no failure of its own
 }
 
 // Key identifies what a finding is about: the object and the container.

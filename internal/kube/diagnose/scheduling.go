@@ -17,7 +17,7 @@ var (
 	noScaleUpReasons = []string{"NotTriggerScaleUp"}
 )
 
-// noPreemption matches the scheduler's message that preempting pods would not help on any node
+// noPreemption matches the scheduler's message on how many of how many nodes preempting pods would not help
 // (pkg/scheduler/framework/preemption).
 var noPreemption = regexp.MustCompile(`preemption: 0/(\d+) nodes are available: (\d+) Preemption is not helpful for scheduling`)
 
@@ -38,7 +38,7 @@ func (e *examination) unscheduled(condition *core.PodCondition) Finding {
 	found.Code, found.Grace = causes.Unschedulable, e.nodeGrace(condition.Message)
 	switch {
 	case claimAbsent.MatchString(condition.Message):
-		found.Code, found.Grace, found.Provisionable = causes.VolumePending, GraceShort, true
+		found.Code, found.Grace, found.MayBeCreated = causes.VolumePending, GraceShort, true
 	case claimLost.MatchString(condition.Message):
 		found.Code, found.Grace = causes.VolumePending, GraceShort
 	case aboutVolume.MatchString(condition.Message):
@@ -60,6 +60,7 @@ func (e *examination) nodeGrace(message string) time.Duration {
 	if e.Status.NominatedNodeName != "" { // other pods are being evicted in its favour
 		return GraceNewNode
 	}
+	// If preemption helps on no node and all nodes are ready, only another node can help; a node that is not ready may become so.
 	if nodes := noPreemption.FindStringSubmatch(message); nodes != nil && nodes[1] == nodes[2] && !strings.Contains(message, "node.kubernetes.io/not-ready") {
 		return GraceNoNode
 	}

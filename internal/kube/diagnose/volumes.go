@@ -58,7 +58,7 @@ func (e *examination) sandboxNotReady() *Finding {
 			return nil
 		case "FailedMount":
 			if configurationAbsent.MatchString(event.Message) {
-				found.Code, found.Grace, found.Provisionable = causes.ConfigurationAbsent, GraceShort, true
+				found.Code, found.Grace, found.MayBeCreated = causes.ConfigurationAbsent, GraceShort, true
 			}
 			return &found
 		case "FailedAttachVolume", "FailedMapVolume":

@@ -12,9 +12,9 @@ import (
 
 // policy says how a rollout is assessed.
 type policy struct {
-	hook            bool                              // the objects are a hook's: they must complete, and may be deleted afterwards
-	hasProvisioners bool                              // the release has a Job or custom resource that may create what the pods need
-	scale           func(time.Duration) time.Duration // changes every grace, in tests; nil: unchanged
+	hook        bool                              // the objects are a hook's: they must complete, and may be deleted afterwards
+	hasCreators bool                              // the release has a Job or custom resource that may create what the pods need
+	scale       func(time.Duration) time.Duration // changes every grace, in tests; nil: unchanged
 }
 
 func (p policy) grace(duration time.Duration) time.Duration {

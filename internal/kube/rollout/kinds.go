@@ -79,9 +79,9 @@ func locate(mapper meta.RESTMapper, object release.Object, namespace string) (ke
 	return watchKey{mapping.Resource, namespace}, tolerate, nil
 }
 
-// isProvisioner reports whether an object may create other objects that the release needs: a Job, or a custom resource that an
+// mayCreateObjects reports whether an object may create other objects that the release needs: a Job, or a custom resource that an
 // operator acts on.
-func isProvisioner(object release.Object) bool {
+func mayCreateObjects(object release.Object) bool {
 	kind := schema.FromAPIVersionAndKind(object.APIVersion, object.Kind)
 	return kind.Kind == "Job" || !slices.Contains(kube.BuiltInGroups, kind.Group)
 }

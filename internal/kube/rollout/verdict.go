@@ -120,7 +120,7 @@ func (a *assessor) graceExpired(found diagnose.Finding) (expired bool, left time
 		return false, 0
 	}
 	limit := found.Grace
-	if found.Provisionable && a.policy.hasProvisioners {
+	if found.MayBeCreated && a.policy.hasCreators {
 		limit = diagnose.GraceProvisioning
 	}
 	left = a.policy.grace(limit) - a.memory.age(found, a.now)

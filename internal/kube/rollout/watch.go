@@ -124,7 +124,7 @@ func (w *Watcher) newRollout(ctx context.Context, namespace string, objects []re
 		if err != nil {
 			return nil, w.client.Fault(ctx, err, "reading what kind of object %s %s is", object.APIVersion, object)
 		}
-		r.policy.hasProvisioners = r.policy.hasProvisioners || isProvisioner(object)
+		r.policy.hasCreators = r.policy.hasCreators || mayCreateObjects(object)
 		if wanted != ignore {
 			object.Namespace = key.namespace
 			if _, asked := definitions[key.resource]; !asked && wanted == tolerate && key.resource != definitionsResource {

@@ -15,25 +15,25 @@ import (
 	"k8s.io/cli-runtime/pkg/resource"
 )
 
-// KeepCapacity keeps the replicas that an autoscaler has set: if the merge would lower the replicas of a target object that an
+// KeepReplicas keeps the replicas that an autoscaler has set: if the merge would lower the replicas of a target object that an
 // autoscaler scales, it sets them to the cluster's number, in the base of the merge too. The autoscaler would otherwise raise
 // them again only when load is high. It returns a line for each object whose replicas are kept, and for each whose replicas the
 // merge lowers.
 //
 // An autoscaler is any object of the target with a spec.scaleTargetRef, or a HorizontalPodAutoscaler in the cluster that the
 // release is not about to delete.
-func (r *Release) KeepCapacity(base, target kube.ResourceList) []string {
+func (r *Release) KeepReplicas(base, target kube.ResourceList) []string {
 	lines := make([]string, len(target))
 	_ = Each(len(target), func(i int) error {
-		lines[i] = r.keepCapacity(base.Get(target[i]), target[i], target)
+		lines[i] = r.keepReplicas(base.Get(target[i]), target[i], target)
 		return nil
 	})
 	return slices.DeleteFunc(lines, func(line string) bool { return line == "" })
 }
 
-// keepCapacity handles one object, and returns its line, "" if its replicas are not lowered. It skips an object that cannot be
+// keepReplicas handles one object, and returns its line, "" if its replicas are not lowered. It skips an object that cannot be
 // read: the request that applies it reports the error.
-func (r *Release) keepCapacity(base, info *resource.Info, target kube.ResourceList) string {
+func (r *Release) keepReplicas(base, info *resource.Info, target kube.ResourceList) string {
 	wanted, isSet := replicas(info)
 	before, wasSet := int64(0), false
 	if base != nil {
