@@ -43,7 +43,7 @@ type embedding struct {
 }
 
 var (
-	last32   = [4]int{12, 13, 14, 15}
+	last32     = [4]int{12, 13, 14, 15}
 	embeddings = []embedding{
 		{netip.MustParsePrefix("::/96"), last32, false},                         // RFC 4291, section 2.5.5.1: IPv4-compatible
 		{netip.MustParsePrefix("::ffff:0:0/96"), last32, false},                 // RFC 4291, section 2.5.5.2: IPv4-mapped

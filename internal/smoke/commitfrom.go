@@ -33,7 +33,7 @@ func parseCommitFrom(text string) (CommitFrom, error) {
 	return CommitFrom{}, fmt.Errorf("%q is not header:NAME or json:PATH#FIELD", text)
 }
 
-// parseField makes a JSONPath of a JSON pointer, or of names separated by dots.
+// parseField converts a JSON pointer, or names separated by dots, to a JSONPath.
 func parseField(field string) (string, error) {
 	names := strings.Split(field, ".")
 	if pointer, isPointer := strings.CutPrefix(field, "/"); isPointer {

@@ -16,21 +16,21 @@ const maxParallel = 16
 
 // runRound sends every check once to every endpoint, several endpoints at once and the checks of one in their order, and compares each
 // answer with the expected commit: one wrong backend among several is not found by chance. The answers are in the order of the endpoints.
-func (a *asker) runRound(ctx context.Context, settings Settings) ([]release.Answer, error) {
-	found, err := a.survey(ctx)
+func (a *roundRunner) runRound(ctx context.Context, settings Settings) ([]release.Answer, error) {
+	found, err := a.planRound(ctx)
 	if err != nil {
 		return nil, err
 	}
 	outside := a.send(ctx, found.outside, settings)
 	inside := a.send(ctx, found.inside, settings)
 	if !a.provesRelease(outside, settings) {
-		found.wrong = append(found.wrong, found.unasked...)
+		found.wrong = append(found.wrong, found.unknownPods...)
 	}
 	return slices.Concat(outside, a.dropUncomparable(outside, inside, settings), found.shown, found.wrong), nil
 }
 
 // send sends the requests.
-func (a *asker) send(ctx context.Context, requests []request, settings Settings) []release.Answer {
+func (a *roundRunner) send(ctx context.Context, requests []request, settings Settings) []release.Answer {
 	answers := make([][]release.Answer, len(requests))
 	notHTTP := make([]string, len(requests))
 	slots := make(chan struct{}, maxParallel)
@@ -64,7 +64,7 @@ func (a *asker) send(ctx context.Context, requests []request, settings Settings)
 // checkCommit adds a problem to an answer that does not come from the expected commit. An answer without a commit is right if the
 // pods are proved by digest and commit-from is not set. A wrong answer without a commit may come from a gateway, so it does not count
 // as an answer of another commit.
-func (a *asker) checkCommit(answer release.Answer, settings Settings) release.Answer {
+func (a *roundRunner) checkCommit(answer release.Answer, settings Settings) release.Answer {
 	switch {
 	case settings.ExpectCommit == "" || settings.ExpectCommit.IsNamedBy(answer.Commit):
 		return answer
@@ -84,7 +84,7 @@ func (a *asker) checkCommit(answer release.Answer, settings Settings) release.An
 // dropUncomparable leaves out answers of pods that say nothing of one pod: those of a check that every pod answers wrongly while the
 // release's address answers it rightly, because what is in front of the pods changes requests; and all of them, if no pod can be
 // reached while the address answers. It keeps all, if what answers outside may be a gateway alone.
-func (a *asker) dropUncomparable(outside, inside []release.Answer, settings Settings) (kept []release.Answer) {
+func (a *roundRunner) dropUncomparable(outside, inside []release.Answer, settings Settings) (kept []release.Answer) {
 	if len(inside) == 0 || len(outside) == 0 || !a.provesRelease(outside, settings) {
 		return inside
 	}
@@ -107,7 +107,7 @@ func (a *asker) dropUncomparable(outside, inside []release.Answer, settings Sett
 }
 
 // provesRelease reports whether answers outside can only be the release's: a file says what they are, or one names the expected commit.
-func (a *asker) provesRelease(outside []release.Answer, settings Settings) bool {
+func (a *roundRunner) provesRelease(outside []release.Answer, settings Settings) bool {
 	return a.Checks != nil || slices.ContainsFunc(outside, func(answer release.Answer) bool { return settings.ExpectCommit.IsNamedBy(answer.Commit) })
 }
 

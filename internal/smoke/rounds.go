@@ -48,9 +48,9 @@ func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Setti
 	var seen seenRounds
 	soak := soakWindow{length: settings.Soak, budget: float64(settings.MaxErrors)}
 	logLine := logChanges(deps.Reporter)
-	asker := newAsker(subject, deps)
+	runner := newRoundRunner(subject, deps)
 	for ctx.Err() == nil || report.Rounds == 0 {
-		answers, err := asker.runRound(ctx, settings)
+		answers, err := runner.runRound(ctx, settings)
 		if err != nil {
 			return report, err
 		}

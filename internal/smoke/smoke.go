@@ -119,7 +119,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		return Result{}, err
 	}
 	subject.AnyCommit, subject.Ended = found.held, found.ended
-	judged := liveRevision(ctx, settings, deps)
+	live := liveRevision(ctx, settings, deps)
 	report, err := runRounds(ctx, subject, warmUp{over: found.ready}, settings, deps)
 	if err != nil {
 		return Result{}, err
@@ -136,7 +136,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if found.held && report.Verdict == release.Fail && !anyFails(slices.Concat(found.pods...), report.Answers) { // the answers may be those of another image
 		return result, verdictError(report)
 	}
-	markRevision(ctx, judged, report.Verdict, settings, deps)
+	markRevision(ctx, live, report.Verdict, settings, deps)
 	reportUnproved(subject, report, settings, deps)
 	err = recordVerdict(context.WithoutCancel(ctx), checks, &result, settings, deps)
 	return result, errors.Join(verdictError(report), err)

@@ -32,7 +32,7 @@ type Subject struct {
 // images returns all images of the release, the main one first.
 func (s Subject) images() []release.Image { return append([]release.Image{s.Image}, s.Others...) }
 
-// where says what is asked.
+// where names what the checks are sent to, for a message.
 func (s Subject) where() string {
 	if s.URL != "" {
 		return s.URL
@@ -56,16 +56,16 @@ type request struct {
 	anyCommit bool // its answers may name any commit
 }
 
-// survey is what one round asks.
-type survey struct {
+// roundPlan is what one round sends and what it knows without sending.
+type roundPlan struct {
 	outside, inside []request
 	shown           []release.Answer // what the cluster shows without a request: pods that have nothing to ask
 	wrong           []release.Answer // likewise: endpoints that are not the release's
-	unasked         []release.Answer // what counts unless the answers outside prove the release: pods that the cluster does not show
+	unknownPods         []release.Answer // what counts unless the answers outside prove the release: pods that the cluster does not show
 }
 
-// asker finds out for each round what it asks.
-type asker struct {
+// roundRunner runs rounds: it finds out for each where to send the checks, and sends them.
+type roundRunner struct {
 	Subject
 	deps     Deps
 	reported map[string]bool
@@ -73,12 +73,12 @@ type asker struct {
 	restarts map[string]int  // of the pods that have nothing to ask, when they were first seen
 }
 
-func newAsker(subject Subject, deps Deps) *asker {
-	return &asker{Subject: subject, deps: deps, reported: map[string]bool{}, others: map[string]bool{}, restarts: map[string]int{}}
+func newRoundRunner(subject Subject, deps Deps) *roundRunner {
+	return &roundRunner{Subject: subject, deps: deps, reported: map[string]bool{}, others: map[string]bool{}, restarts: map[string]int{}}
 }
 
 // infoOnce reports a line once in all rounds.
-func (a *asker) infoOnce(format string, args ...any) {
+func (a *roundRunner) infoOnce(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	if !a.reported[line] {
 		a.reported[line] = true
@@ -87,12 +87,11 @@ func (a *asker) infoOnce(format string, args ...any) {
 }
 
 // canAskPods reports whether the release's pods are known and the cluster can be asked for them.
-func (a *asker) canAskPods() bool { return a.deps.Cluster != nil && !a.Image.IsZero() }
+func (a *roundRunner) canAskPods() bool { return a.deps.Cluster != nil && !a.Image.IsZero() }
 
-// survey reads the addresses and the ready endpoints as they are now. An error means that no check can
-// be sent, now or later.
-func (a *asker) survey(ctx context.Context) (survey, error) {
-	var found survey
+// planRound reads the addresses and the ready endpoints as they are now. An error means that no check can be sent, now or later.
+func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
+	var found roundPlan
 	checks := a.Checks
 	if a.canAskPods() {
 		backends, err := a.backends(ctx)
@@ -131,9 +130,9 @@ func (a *asker) survey(ctx context.Context) (survey, error) {
 	return found, nil
 }
 
-// isIdle reports whether the workloads that name the images want no pod, so that none is ready by intent. A Job's pods serve nothing. It
-// is false if the cluster does not say so.
-func (a *asker) isIdle(ctx context.Context) bool {
+// isIdle reports whether the workloads that run the images want no pod, such as those scaled to zero. It ignores Jobs, whose pods serve
+// nothing. It returns false if the cluster does not answer.
+func (a *roundRunner) isIdle(ctx context.Context) bool {
 	known := false
 	for _, image := range a.images() {
 		running, err := a.deps.Cluster.Running(ctx, a.Namespace, a.Release, image)
@@ -150,9 +149,9 @@ func (a *asker) isIdle(ctx context.Context) bool {
 	return known
 }
 
-// backends reads those of every image, the main one first. A pod that runs several of them is asked once, and a Service has all its endpoints
-// whichever image's pods it was found by.
-func (a *asker) backends(ctx context.Context) (all release.Backends, err error) {
+// backends returns the backends of every image, those of the main image first. A pod that runs several of the images is listed once. A
+// Service has all its endpoints, also those of other images' pods.
+func (a *roundRunner) backends(ctx context.Context) (all release.Backends, err error) {
 	for i, image := range a.images() {
 		of, err := a.deps.Cluster.Backends(ctx, a.Namespace, a.Release, image)
 		if err != nil {
@@ -178,23 +177,23 @@ func (a *asker) backends(ctx context.Context) (all release.Backends, err error) 
 	return all, nil
 }
 
-// withoutCluster returns the survey for a round in which the cluster does not answer: the requests to the release's URL, or a failed
+// withoutCluster returns the plan for a round in which the cluster does not answer: the requests to the release's URL, or a failed
 // answer if there is no URL.
-func (a *asker) withoutCluster(ctx context.Context, err error) survey {
+func (a *roundRunner) withoutCluster(ctx context.Context, err error) roundPlan {
 	checks := a.Checks
 	if checks == nil {
 		checks = []release.Check{routeCheck}
 	}
-	unasked := []release.Answer{{Check: checks[0].Name, Stage: release.StageConnect, Wrong: []string{"asking the cluster for the pods: " + err.Error()}}}
+	unknownPods := []release.Answer{{Check: checks[0].Name, Stage: release.StageConnect, Wrong: []string{"asking the cluster for the pods: " + err.Error()}}}
 	if a.URL != "" {
 		a.infoOnce("the pods are not asked one by one: %v", err)
-		return survey{outside: a.outsideRequests(ctx, checks), unasked: unasked}
+		return roundPlan{outside: a.outsideRequests(ctx, checks), unknownPods: unknownPods}
 	}
-	return survey{wrong: unasked}
+	return roundPlan{wrong: unknownPods}
 }
 
 // outsideRequests returns the requests to the release's URL, one for each address that its host name resolves to now.
-func (a *asker) outsideRequests(ctx context.Context, checks []release.Check) (requests []request) {
+func (a *roundRunner) outsideRequests(ctx context.Context, checks []release.Check) (requests []request) {
 	if a.URL == "" {
 		return nil
 	}
@@ -211,7 +210,7 @@ func (a *asker) outsideRequests(ctx context.Context, checks []release.Check) (re
 
 // foreignEndpoints returns a failed answer for each ready endpoint of the release's Services that is not a pod with the release's
 // image: such an endpoint may answer clients from another commit.
-func (a *asker) foreignEndpoints(backends release.Backends) (answers []release.Answer) {
+func (a *roundRunner) foreignEndpoints(backends release.Backends) (answers []release.Answer) {
 	ours := map[string]bool{}
 	for _, pod := range backends.Pods {
 		ours[pod.Pod] = pod.Runs || pod.Held && a.AnyCommit
@@ -233,7 +232,7 @@ func (a *asker) foreignEndpoints(backends release.Backends) (answers []release.A
 }
 
 // digests names the images.
-func (a *asker) digests() string {
+func (a *roundRunner) digests() string {
 	names := a.Image.Digest.Short()
 	for _, other := range a.Others {
 		names += " or " + other.Digest.Short()
@@ -243,7 +242,7 @@ func (a *asker) digests() string {
 
 // insideRequests returns the requests to every ready pod. With a checks file they go to the port of the release's Service; without
 // one they repeat the pod's readiness probe.
-func (a *asker) insideRequests(backends release.Backends) (requests []request, err error) {
+func (a *roundRunner) insideRequests(backends release.Backends) (requests []request, err error) {
 	asked := a.backendsByProbe(backends)
 	host := ""
 	if a.Checks != nil {
@@ -280,7 +279,7 @@ func emptyServices(backends release.Backends) (answers []release.Answer) {
 }
 
 // backendsByProbe are the pods that have a probe or a port, or that a Service sends requests to.
-func (a *asker) backendsByProbe(backends release.Backends) (asked []release.BackendPod) {
+func (a *roundRunner) backendsByProbe(backends release.Backends) (asked []release.BackendPod) {
 	for _, pod := range backends.Pods {
 		if pod.Port == 0 {
 			pod = servedPod(pod, backends)
@@ -298,7 +297,7 @@ func (a *asker) backendsByProbe(backends release.Backends) (asked []release.Back
 
 // unaskedPods returns an answer for each pod that has nothing to ask: it has to stay ready without a restart. Beside a URL only those of the
 // further images count, because what answers there is the main image.
-func (a *asker) unaskedPods(backends release.Backends) (answers []release.Answer) {
+func (a *roundRunner) unaskedPods(backends release.Backends) (answers []release.Answer) {
 	for _, pod := range backends.Pods {
 		if pod.Port != 0 || servedPod(pod, backends).Port != 0 {
 			continue
@@ -349,7 +348,7 @@ func endpointsOfPods(service release.BackendService, backends release.Backends) 
 }
 
 // insideRequest asks a pod as the kubelet does, by its address, or as a client of its Service or of the gateway in front of it does.
-func (a *asker) insideRequest(pod release.BackendPod, host string) request {
+func (a *roundRunner) insideRequest(pod release.BackendPod, host string) request {
 	scheme := "http"
 	if pod.HTTPS {
 		scheme = "https"
@@ -369,9 +368,9 @@ func (a *asker) insideRequest(pod release.BackendPod, host string) request {
 	return to
 }
 
-// outsideCheck is what stands for the readiness of a release at its URL: the pods' own check if the URL is a Service's that leads to
-// the port of the probe, and else that something answers. A certificate that only the pods are asked with need not fit the address, which is
-// connected to instead.
+// outsideCheck returns the default check for the release's URL: the pods' own check if the URL is a Service's that leads to
+// the port of the probe, and else that something answers. It does not repeat a check by HTTPS, because the pods' certificate need not
+// match the address, and connects only.
 func outsideCheck(backends release.Backends, url string) release.Check {
 	for _, service := range backends.Services {
 		if service.URL != url || url == "" {

@@ -118,7 +118,7 @@ func findURL(ctx context.Context, subject Subject, settings Settings, deps Deps)
 		Do: "give --image, or say with --address where it is served"}
 }
 
-// confirmHost refuses a URL whose host is none of the release's: what it answers would prove nothing about the release.
+// confirmHost refuses a URL whose host does not belong to the release: its answers would prove nothing about the release.
 func confirmHost(ctx context.Context, settings Settings, deps Deps) error {
 	given, err := neturl.Parse(settings.URL)
 	if err != nil {
