@@ -18,7 +18,7 @@ fail() {
 verb=$1
 case $verb in
   build | deploy | smoke | promote) ;;
-  *) fail "command $(printf '%q' "$verb") is none of build, deploy, smoke, promote" 2 ;;
+  *) fail "command $(printf '%q' "$verb") is not one of build, deploy, smoke, promote" 2 ;;
 esac
 # INPUT_COMMAND is the root action's own input; no verb knows it. The others load code into the programs that a verb starts.
 unset INPUT_COMMAND BASH_ENV ENV LD_AUDIT LD_LIBRARY_PATH LD_PRELOAD

@@ -21,7 +21,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release/releasetest"
 )
 
-// TestManyRecordsHideNoProof smokes an image once in the environment below, attaches what fifty smokes of production attached
+// TestManyRecordsHideNoProof smokes an image once in the previous environment, attaches what fifty smokes of production attached
 // before smoke recorded only what is new, and one record that nobody can read, and promotes the image.
 func TestManyRecordsHideNoProof(t *testing.T) {
 	onNode(t)

@@ -83,7 +83,7 @@ func (s *stream) printJSON(value any) error {
 	return err
 }
 
-// terminal returns the terminal that the stream is, nil if it is none.
+// terminal returns the stream's file if that is a terminal, nil otherwise.
 func (s *stream) terminal() *os.File {
 	if file, ok := s.raw.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		return file

@@ -97,7 +97,8 @@ func adoptedCommit(ctx context.Context, revision string, settings Settings, deps
 	return labelled, commitLabelled, nil
 }
 
-// mayBeInherited reports whether a labelled commit is none of the work tree's, if there is one.
+// mayBeInherited reports whether a labelled commit is not of the work tree's history: the label may be that of the base image. It
+// returns false without a work tree.
 func mayBeInherited(ctx context.Context, labelled release.Commit, settings Settings, deps Deps) (bool, error) {
 	dir, err := deps.Workspace.Inside(settings.Context)
 	if err != nil {
@@ -107,8 +108,8 @@ func mayBeInherited(ctx context.Context, labelled release.Commit, settings Setti
 	return err == nil && !found, ctx.Err()
 }
 
-// isOwn reports whether git knows a commit, in a history that has all others too: in one that is cut off, the label may name a commit that
-// is missing.
+// isOwn reports whether a commit is in the work tree's repository, and the repository has its whole history. In a shallow clone it returns
+// false, because another commit that a label names may be missing there.
 func isOwn(ctx context.Context, commit release.Commit, settings Settings, deps Deps) bool {
 	dir, err := deps.Workspace.Inside(settings.Context)
 	if err != nil || commit == "" {

@@ -449,7 +449,7 @@ func TestSettings(t *testing.T) {
 		"a user with two groups": {[]string{"--repository", "localhost/shop", "--user", "1:2:3"}, "is not the number of a user"},
 		"a user in octal":        {[]string{"--repository", "localhost/shop", "--user", "0100"}, "is not the number of a user"},
 		"a user without a group": {[]string{"--repository", "localhost/shop", "--user", "1:"}, "is not the number of a user"},
-		"an unknown builder":     {[]string{"--repository", "localhost/shop", "--builder", "podman"}, "is none of auto, go, docker"},
+		"an unknown builder":     {[]string{"--repository", "localhost/shop", "--builder", "podman"}, "is not one of auto, go, docker"},
 		"a malformed platform":   {[]string{"--repository", "localhost/shop", "--platforms", "linux"}, "is not a platform"},
 	} {
 		t.Run(name, func(t *testing.T) {

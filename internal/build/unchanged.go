@@ -92,14 +92,14 @@ func isUnchanged(ctx context.Context, builder string, tagged release.ImageInfo, 
 	return sameImage(ctx, builder, tagged, recipe, deps)
 }
 
-// sameImage reports whether an image of another commit was built from the recipe's inputs by the same recipe, and names that commit. The
-// settings are those of the other commit, because the stored hash of a build argument depends on the commit.
+// sameImage reports whether an image of another commit was built from the recipe's inputs by the same recipe, and returns that commit.
+// It computes the recipe's settings as of the other commit, because the stored hash of a build argument depends on the commit.
 func sameImage(ctx context.Context, builder string, tagged release.ImageInfo, recipe release.Recipe, deps Deps) (from release.Commit, same bool, err error) {
 	from, err = release.ParseCommit(tagged.Revision)
 	if err != nil || tagged.Inputs == "" || tagged.Inputs != recipe.Inputs {
 		return "", false, nil //nolint:nilerr // an image that names no commit is another program's
 	}
-	held, err := release.ParseRecipeSettings(tagged.Recipe)
+	stored, err := release.ParseRecipeSettings(tagged.Recipe)
 	if err != nil {
 		return "", false, nil //nolint:nilerr // an image without settings cannot be compared
 	}
@@ -114,7 +114,7 @@ func sameImage(ctx context.Context, builder string, tagged release.ImageInfo, re
 			return "", false, fmt.Errorf("comparing with commit %s: %w", from.Short(), err)
 		}
 	}
-	return from, held.Differences(wanted) == "", nil
+	return from, stored.Differences(wanted) == "", nil
 }
 
 // reusedFrom is the result for an image of an earlier commit.

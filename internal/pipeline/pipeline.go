@@ -106,7 +106,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err := p.build(ctx); err != nil {
 		return p.result, err
 	}
-	for i, environment := range release.DefaultLadder {
+	for i, environment := range release.DefaultPromotionOrder {
 		if i > 0 {
 			if err := p.promote(ctx, environment); err != nil {
 				return p.result, err
@@ -254,7 +254,7 @@ func (p *pipeline) prove(ctx context.Context) error {
 	for _, further := range p.settings.Images[1:] {
 		proof.Further = append(proof.Further, ImageProof{Name: further.Name, Image: further.Image, Running: map[string][]string{}})
 	}
-	for _, environment := range release.DefaultLadder {
+	for _, environment := range release.DefaultPromotionOrder {
 		name := environment.String()
 		for i, image := range p.settings.withDigest(p.image) {
 			pods, problems, err := p.proveImage(ctx, name, image.Image)

@@ -69,7 +69,7 @@ type Promoted struct {
 	Proved  time.Time           `json:"provedAt"`
 }
 
-// Run finds the evidence that the environment below proved each image, copies both to the target repository if that is another
+// Run finds the evidence that the previous environment proved each image, copies both to the target repository if that is another
 // one, tags the images there, and moves the moving tag if there is one. Missing evidence, an image of another commit and a tag
 // that names another digest are a *release.Refusal; they are found for all images before the first is tagged. A second run with the same
 // settings changes nothing.
@@ -91,7 +91,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	return newResult(promotions), nil
 }
 
-// promotion is one image's way to its tag.
+// promotion is one image to be promoted, with what was found about it.
 type promotion struct {
 	settings Settings
 	evidence release.Record
@@ -170,7 +170,7 @@ func reusedFrom(tagged release.ImageInfo, commit release.Commit) string {
 	return fmt.Sprintf(" of commit %s, reused because nothing that enters it was changed", release.Commit(tagged.Revision).Short())
 }
 
-// findEvidence returns the newest record of the environment below. Older ones do not count, because a later failure
+// findEvidence returns the newest record of the previous environment (From). Older ones do not count, because a later failure
 // outdates a pass.
 func findEvidence(ctx context.Context, settings Settings, deps Deps) (release.Record, error) {
 	newest, found, err := deps.Evidence.Newest(ctx, settings.Image, settings.From)
@@ -196,7 +196,7 @@ func findEvidence(ctx context.Context, settings Settings, deps Deps) (release.Re
 	return newest, nil
 }
 
-// adviseProof says how to get valid evidence if the newest record is none.
+// adviseProof says how to get valid evidence if the newest record does not prove the image.
 func adviseProof(newest release.Record, settings Settings) string {
 	switch {
 	case newest.Verdict != release.Pass:

@@ -334,13 +334,13 @@ func TestSettings(t *testing.T) {
 		args []string
 		want string
 	}{
-		"good":                              {[]string{"--image", image}, ""},
-		"neither image nor commit":          {nil, "--image: is missing"},
-		"both image and commit":             {[]string{"--image", image, "--commit", commit.String(), "--repository", "localhost:5000/shop"}, "which can disagree"},
-		"an environment outside the ladder": {[]string{"--image", image, "--to", "moon"}, "is not above another environment"},
-		"from itself":                       {[]string{"--image", image, "--from", "production"}, "cannot prove an image for itself"},
-		"a short age":                       {[]string{"--image", image, "--max-age", "24h"}, "24h0m0s is less than 168h0m0s"},
-		"a moving tag that is fixed":        {[]string{"--image", image, "--tag", "x", "--moving-tag", "x"}, "must not move"},
+		"good":                             {[]string{"--image", image}, ""},
+		"neither image nor commit":         {nil, "--image: is missing"},
+		"both image and commit":            {[]string{"--image", image, "--commit", commit.String(), "--repository", "localhost:5000/shop"}, "which can disagree"},
+		"an environment outside the order": {[]string{"--image", image, "--to", "moon"}, "no environment is known to come before \"moon\""},
+		"from itself":                      {[]string{"--image", image, "--from", "production"}, "cannot prove an image for itself"},
+		"a short age":                      {[]string{"--image", image, "--max-age", "24h"}, "24h0m0s is less than 168h0m0s"},
+		"a moving tag that is fixed":       {[]string{"--image", image, "--tag", "x", "--moving-tag", "x"}, "must not move"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -15,7 +15,7 @@ import (
 var Verb = setting.Verb{
 	Name:    "promote",
 	Summary: "tag the digest that one environment proved for the next environment",
-	About: "Requires evidence: a pass that smoke recorded for exactly this digest in the environment below. Then pushes the manifest's own " +
+	About: "Requires evidence: a pass that smoke recorded for exactly this digest in the previous environment (--from). Then pushes the manifest's own " +
 		"bytes under the new tag, so the digest stays the same: nothing is rebuilt, and no layer is copied within a repository. " +
 		"Reads the tag back afterwards and compares the digest. With several images, the evidence and the tags of all are checked before the first tag is written.",
 	Examples: []setting.Example{
@@ -72,7 +72,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.To, setting.Setting{Name: "to", Default: "production", Value: "NAME",
 		Help: "Environment to promote to"}, release.ParseEnvironment)
 	setting.Var(set, &s.From, setting.Setting{Name: "from", Value: "NAME",
-		Help: "Environment that must have proved the image; default: the environment below --to in the order staging, production"}, release.ParseEnvironment)
+		Help: "Environment that must have proved the image; default: the one before --to in the order staging, production"}, release.ParseEnvironment)
 	setting.Var(set, &s.Tag, setting.Setting{Name: "tag", Value: "TAG",
 		Help: "Tag for the promoted image; default: the environment and the commit (production-<sha>)"}, release.ParseTag)
 	setting.Var(set, &s.MovingTag, setting.Setting{Name: "moving-tag", Value: "TAG",
@@ -157,10 +157,10 @@ func maxAge(text string) (time.Duration, error) {
 func (s *Settings) validate() error {
 	var problems []release.Problem
 	if s.From == "" {
-		below, found := release.DefaultLadder.Below(s.To)
+		below, found := release.DefaultPromotionOrder.Before(s.To)
 		if !found {
 			problems = append(problems, release.Problem{Setting: "from",
-				What: fmt.Sprintf("is missing, and %q is not above another environment on the ladder", s.To), Do: "name the environment that must have proved the image"})
+				What: fmt.Sprintf("is missing, and no environment is known to come before %q", s.To), Do: "name the environment that must have proved the image"})
 		}
 		s.From = below
 	}

@@ -150,7 +150,7 @@ func checkExistingTag(existing, wanted release.Digest, tag release.Tag) (release
 	return release.Refused, &release.Refusal{Why: fmt.Sprintf("tag %q names %s already, not %s", tag, existing, wanted), Do: "a released tag is never moved; give another --tag"}
 }
 
-// checkTakenTag judges an error of Tag: a tag that somebody else created in the meantime is an existing tag.
+// checkTakenTag handles an error of Tag: a tag that somebody else created in the meantime is checked as an existing one.
 func checkTakenTag(err error, wanted release.Digest, tag release.Tag) (release.Outcome, error) {
 	var taken *release.TagTakenError
 	if errors.As(err, &taken) && !taken.Holds.IsZero() {

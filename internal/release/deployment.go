@@ -168,13 +168,13 @@ func (o Obstacle) String() string { return o.What }
 // labels to the next revision; the number in the value shows which revision the mark is for.
 const LabelMark = "onedigest.dev/verified"
 
-// Mark is the judgement of a revision of a Helm release: by its rollout, by smoke or by a person. A rollback chooses its target by
+// Mark is the verdict about a revision of a Helm release: by its rollout, by smoke or by a person. A rollback chooses its target by
 // it. "" is a revision without a mark.
 type Mark string
 
 // The marks.
 const (
-	MarkReady  Mark = "ready"  // its rollout became ready, and no smoke has judged it
+	MarkReady  Mark = "ready"  // its rollout became ready, and no smoke has checked it
 	MarkProved Mark = "proved" // its smoke passed
 	MarkFailed Mark = "failed" // its smoke failed
 	MarkLeft   Mark = "left"   // somebody rolled back from it deliberately, to an older commit or revision

@@ -27,18 +27,17 @@ func ParseEnvironment(text string) (Environment, error) {
 
 func (e Environment) String() string { return string(e) }
 
-// Ladder is the order of environments in which an image is promoted, lowest first.
-type Ladder []Environment
+// PromotionOrder is the order of environments in which an image is promoted, from the first to the last.
+type PromotionOrder []Environment
 
-// DefaultLadder is the ladder of the workflows in this repository.
-var DefaultLadder = Ladder{"staging", "production"}
+// DefaultPromotionOrder is the order in the workflows of this repository.
+var DefaultPromotionOrder = PromotionOrder{"staging", "production"}
 
-// Below returns the environment that an image must have passed before it may enter e; false if e is the lowest or not in the
-// ladder.
-func (l Ladder) Below(e Environment) (Environment, bool) {
-	for i, step := range l {
-		if step == e && i > 0 {
-			return l[i-1], true
+// Before returns the environment that an image must have passed before it may enter e; false if e is the first or not in the order.
+func (o PromotionOrder) Before(e Environment) (Environment, bool) {
+	for i, environment := range o {
+		if environment == e && i > 0 {
+			return o[i-1], true
 		}
 	}
 	return "", false

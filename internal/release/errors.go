@@ -102,7 +102,7 @@ func IsBadRelease(err error) bool {
 // Fault is an outside system (network, registry, AWS, cluster) that could not be reached or answered unexpectedly. Exit
 // code 3.
 type Fault struct {
-	Side string // which system: "registry", "cluster", "AWS", "git", "builder", "target registry"
+	Side string // the system that failed: "registry", "cluster", "AWS", "git", "builder", "target registry"
 	Err  error  // never nil; worded as a gerund and the quoted subject
 	Do   string
 }

@@ -119,15 +119,15 @@ func TestDigestSurvivesText(t *testing.T) {
 	}
 }
 
-func TestLadder(t *testing.T) {
+func TestPromotionOrder(t *testing.T) {
 	t.Parallel()
-	below, found := release.DefaultLadder.Below("production")
-	if below != "staging" || !found {
-		t.Errorf("below production is %q, %v", below, found)
+	before, found := release.DefaultPromotionOrder.Before("production")
+	if before != "staging" || !found {
+		t.Errorf("before production is %q, %v", before, found)
 	}
 	for _, environment := range []release.Environment{"staging", "elsewhere"} {
-		if below, found := release.DefaultLadder.Below(environment); found {
-			t.Errorf("below %q is %q", environment, below)
+		if before, found := release.DefaultPromotionOrder.Before(environment); found {
+			t.Errorf("before %q is %q", environment, before)
 		}
 	}
 }

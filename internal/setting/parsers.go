@@ -67,7 +67,7 @@ func OneOf(words ...string) func(string) (string, error) {
 				return text, nil
 			}
 		}
-		return "", fmt.Errorf("%q is none of %s", text, strings.Join(words, ", "))
+		return "", fmt.Errorf("%q is not one of %s", text, strings.Join(words, ", "))
 	}
 }
 

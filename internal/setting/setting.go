@@ -125,14 +125,15 @@ type places struct {
 	at      map[string][]string
 }
 
-func (p *places) add(reason string, place int) {
+// add records that the value at a position, from 1, was refused for a reason.
+func (p *places) add(reason string, position int) {
 	if p.at == nil {
 		p.at = map[string][]string{}
 	}
 	if p.at[reason] == nil {
 		p.reasons = append(p.reasons, reason)
 	}
-	p.at[reason] = append(p.at[reason], strconv.Itoa(place))
+	p.at[reason] = append(p.at[reason], strconv.Itoa(position))
 }
 
 // format returns one line per reason: "value 2, 3 of 4: is not path=value".

@@ -61,7 +61,7 @@ type roundPlan struct {
 	outside, inside []request
 	shown           []release.Answer // what the cluster shows without a request: pods that have nothing to ask
 	wrong           []release.Answer // likewise: endpoints that are not the release's
-	unknownPods         []release.Answer // what counts unless the answers outside prove the release: pods that the cluster does not show
+	unknownPods     []release.Answer // what counts unless the answers outside prove the release: pods that the cluster does not show
 }
 
 // roundRunner runs rounds: it finds out for each where to send the checks, and sends them.

@@ -66,7 +66,7 @@ func versionCommand(out io.Writer) *cobra.Command {
 				encoder.SetIndent("", "  ")
 				return encoder.Encode(v)
 			}
-			return fmt.Errorf("--output: %q is none of text, json", format)
+			return fmt.Errorf("--output: %q is not one of text, json", format)
 		},
 	}
 	command.Flags().StringVar(&format, "output", "text", "text or json")

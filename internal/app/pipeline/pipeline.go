@@ -99,7 +99,7 @@ func printProof(reporter release.Reporter, result pipeline.Result) {
 	reporter.Infof("")
 	reporter.Infof("commit     %s", proof.Commit)
 	reporter.Infof("built      %s", proof.Built)
-	for _, environment := range release.DefaultLadder {
+	for _, environment := range release.DefaultPromotionOrder {
 		name := environment.String()
 		line := fmt.Sprintf("%-10s %d pods run %s", name, len(proof.Running[name]), proof.Built)
 		if len(proof.Answered[name]) > 0 {

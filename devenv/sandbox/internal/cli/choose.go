@@ -38,7 +38,7 @@ func choose(ctx context.Context, wanted, kubeconfig string) (string, error) {
 	case wanted == providerNative:
 		return wanted, native
 	case wanted != providerAuto:
-		return "", usageError{fmt.Errorf("--provider: %q is none of auto, native, kind", wanted)}
+		return "", usageError{fmt.Errorf("--provider: %q is not one of auto, native, kind", wanted)}
 	}
 	kind := kindWorks(ctx)
 	if kind == nil {

@@ -32,7 +32,7 @@ func TestBadInput(t *testing.T) {
 	}{
 		{"unknown flag", []string{"up", "--nope"}, "unknown flag: --nope"},
 		{"extra argument", []string{"up", "now"}, `unknown command "now"`},
-		{"unknown provider", []string{"up", "--dir", dir, "--provider", "vm"}, `"vm" is none of auto, native, kind`},
+		{"unknown provider", []string{"up", "--dir", dir, "--provider", "vm"}, `"vm" is not one of auto, native, kind`},
 		{"kubeconfig and native", []string{"up", "--dir", dir, "--provider", "native", "--kubeconfig", "x"}, "without --provider native"},
 		{"registry elsewhere", []string{"up", "--dir", dir, "--registry", "example.com:5000"}, "not a loopback address"},
 		{"registry on every address", []string{"up", "--dir", dir, "--registry", "0.0.0.0:5000"}, "not a loopback address"},
