@@ -55,6 +55,7 @@ func (r *Runner) annotate(kind string, a Annotation) {
 	r.issue(&githubactions.Command{Name: kind, Message: message, Properties: properties})
 }
 
+// number formats a line or column number; "" if it is not known.
 func number(n int) string {
 	if n <= 0 {
 		return ""

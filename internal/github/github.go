@@ -20,7 +20,7 @@ type Options struct {
 	Secrets *text.Secrets       // that no command shows, except the one that masks; nil: none
 }
 
-// Runner is the runner that a verb runs on. Off GitHub it prints no output, summary, mask or annotation, and a group is
+// Runner writes workflow commands for the runner of GitHub Actions that the process runs on. Outside of GitHub it prints no output, summary, mask or annotation, and a group is
 // only its title. It may be used by several goroutines.
 type Runner struct {
 	getenv  func(string) string
@@ -37,7 +37,7 @@ type Runner struct {
 // (https://docs.github.com/en/actions/reference/workflows-and-actions/variables).
 func On(getenv func(string) string) bool { return getenv != nil && getenv("GITHUB_ACTIONS") == "true" }
 
-// New returns the runner of an environment.
+// New returns a Runner that reads the variables of the environment in options and writes commands to its Stdout.
 func New(options Options) *Runner {
 	if options.Getenv == nil {
 		options.Getenv = func(string) string { return "" }
@@ -55,7 +55,7 @@ func New(options Options) *Runner {
 	}
 }
 
-// On reports whether this runner is GitHub's.
+// On reports whether the process runs on GitHub Actions.
 func (r *Runner) On() bool { return On(r.getenv) }
 
 // RunURL is the page of this run and its attempt, or "".

@@ -16,7 +16,7 @@ var networkError = regexp.MustCompile(`dial tcp|no such host|connection re(?:fus
 
 // failure returns a *release.Fault if the machine or the network does not work, a *release.InputError if a setting is wrong, and
 // a *release.Failure if the source does not compile.
-func (g golang) failure(ctx context.Context, err error, stderr, what string) error {
+func (g goCommand) failure(ctx context.Context, err error, stderr, what string) error {
 	switch {
 	case ctx.Err() != nil || stderr == "":
 		return builderFault(ctx, err, stderr, "%s", what)

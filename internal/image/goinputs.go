@@ -66,7 +66,7 @@ func (m *goModule) cached() bool {
 const packageFields = "Dir,ImportPath,Standard,Module,EmbedPatterns,GoFiles,IgnoredGoFiles,SFiles,HFiles,SysoFiles,EmbedFiles"
 
 // inputs lists the local files that the build of the recipe reads, on all its platforms.
-func (g golang) inputs(ctx context.Context, recipe release.Recipe) (release.Inputs, error) {
+func (g goCommand) inputs(ctx context.Context, recipe release.Recipe) (release.Inputs, error) {
 	main, err := packagePath(recipe.Main)
 	if err != nil {
 		return release.Inputs{}, release.BadSetting(settingMain, err.Error(), "name the directory of a Go main package, relative to the context")
@@ -96,7 +96,7 @@ func (g golang) inputs(ctx context.Context, recipe release.Recipe) (release.Inpu
 }
 
 // list returns the main package and all packages that it imports, directly or not.
-func (g golang) list(ctx context.Context, recipe release.Recipe, main string, platform release.Platform) ([]goPackage, error) {
+func (g goCommand) list(ctx context.Context, recipe release.Recipe, main string, platform release.Platform) ([]goPackage, error) {
 	environ, err := goEnviron(platform)
 	if err != nil {
 		return nil, release.BadSetting(settingPlatforms, err.Error(), "")

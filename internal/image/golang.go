@@ -56,7 +56,7 @@ func (b GoBuilder) Build(ctx context.Context, recipe release.Recipe, dir string)
 }
 
 // findMain returns the main package's path and the name of its program.
-func (g golang) findMain(ctx context.Context, recipe release.Recipe) (name, main string, err error) {
+func (g goCommand) findMain(ctx context.Context, recipe release.Recipe) (name, main string, err error) {
 	main, err = packagePath(recipe.Main)
 	if err == nil && len(recipe.Platforms) == 0 {
 		err = errors.New("no platform to build for")
@@ -92,7 +92,7 @@ func programName(imported string) string {
 
 // compile compiles the program for one platform. It does not set -mod: without GOFLAGS the go command does not change go.mod, and
 // uses a vendor directory if there is one (https://go.dev/ref/mod#build-commands).
-func (g golang) compile(ctx context.Context, recipe release.Recipe, main string, platform release.Platform, binary string) error {
+func (g goCommand) compile(ctx context.Context, recipe release.Recipe, main string, platform release.Platform, binary string) error {
 	environ, err := goEnviron(platform)
 	if err != nil {
 		return release.BadSetting(settingPlatforms, err.Error(), "")

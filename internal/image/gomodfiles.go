@@ -46,7 +46,7 @@ func workspaceAbove(recipe release.Recipe) string {
 // workspaceFiles returns the files that determine the versions of other modules: go.work, and the files of the modules that the
 // workspace uses and of the directories that replace a module. It skips a file that cannot be read or parsed: the go command
 // reports that.
-func (g golang) workspaceFiles(context string) []string {
+func (g goCommand) workspaceFiles(context string) []string {
 	files := []string{filepath.Join(context, "go.work"), filepath.Join(context, "go.work.sum"), filepath.Join(context, "go.mod")}
 	modules := []string{moduleFile(context)}
 	if content, err := os.ReadFile(filepath.Join(context, "go.work")); err == nil { // #nosec G304 -- in the build context

@@ -19,7 +19,7 @@ var harmlessFlags = []string{"buildvcs", "trimpath", "mod", "modcacherw", "p", "
 
 // refuseSettings refuses the user's settings that would change the program, because the builder does not pass them on. tags are
 // the recipe's build tags; GOFLAGS may repeat them.
-func (g golang) refuseSettings(tags []string) error {
+func (g goCommand) refuseSettings(tags []string) error {
 	var problems []release.Problem
 	for _, flag := range strings.Fields(g.machine["GOFLAGS"]) {
 		name, value, _ := strings.Cut(strings.TrimLeft(strings.Trim(flag, `'"`), "-"), "=")

@@ -75,8 +75,9 @@ func toolchainLine(syntax *modfile.FileSyntax) string {
 var keptVariables = []string{"GOPROXY", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOSUMDB", "GOINSECURE", "GOAUTH", "GOVCS", "GOPATH", "GOMODCACHE",
 	"GOCACHE", "GOTMPDIR"}
 
-// golang is the go command with the environment for one recipe: program compiles, fetching may also fetch modules.
-type golang struct {
+// goCommand is the go command with the environment for one recipe. Its program is for compiling; fetching has also the variables that
+// modules are fetched with.
+type goCommand struct {
 	program
 	fetching program
 	pin      toolchain
@@ -84,15 +85,15 @@ type golang struct {
 }
 
 // toolchain finds the go command, pins its toolchain, and prepares its environment.
-func (b GoBuilder) toolchain(ctx context.Context, recipe release.Recipe) (golang, error) {
+func (b GoBuilder) toolchain(ctx context.Context, recipe release.Recipe) (goCommand, error) {
 	found, err := findProgram("go", b.options)
 	if err != nil {
-		return golang{}, release.NewFault("builder", "install Go (https://go.dev/dl), or give --builder docker", err, "looking for %q", "go")
+		return goCommand{}, release.NewFault("builder", "install Go (https://go.dev/dl), or give --builder docker", err, "looking for %q", "go")
 	}
 	pin := pinnedToolchain(recipe.Context)
 	machine, err := goSettings(ctx, found, recipe.Context, pin)
 	if err != nil {
-		return golang{}, err
+		return goCommand{}, err
 	}
 	workspace := "off" // a go.work above the context is not part of the recipe
 	if _, err := os.Stat(filepath.Join(recipe.Context, "go.work")); err == nil {
@@ -106,7 +107,7 @@ func (b GoBuilder) toolchain(ctx context.Context, recipe release.Recipe) (golang
 	compiling.environ = append(ownEnviron(b.options.Environ), fixed...)
 	fetching.environ = append(withoutGoSettings(b.options.Environ), fixed...)
 	compiling.log, fetching.log = onlyProgress(found.log), onlyProgress(found.log)
-	return golang{program: compiling, fetching: fetching, pin: pin, machine: machine}, nil
+	return goCommand{program: compiling, fetching: fetching, pin: pin, machine: machine}, nil
 }
 
 // goSettings returns the user's settings, including those of `go env -w`. It first checks that the go command switches to the

@@ -205,7 +205,7 @@ var secretName = regexp.MustCompile(`(?i)passw(or)?d|passphrase|secret|token|cre
 
 // NamesSecret reports whether a variable, key or header of this name usually holds a secret: DB_PASSWORD, apiKey, Authorization.
 //
-// A name that says where the secret is (SECRET_NAME, tokenFile, existingSecret, imagePullSecrets) is that of no secret.
+// A name that says where the secret is (SECRET_NAME, tokenFile, existingSecret, imagePullSecrets) does not count.
 func NamesSecret(name string) bool { return secretName.MatchString(name) && !NamesPlace(name) }
 
 // NamesPlace reports whether a key of this name says where a secret is, or how it is used.

@@ -72,12 +72,13 @@ func parse(text io.Reader) (reading, error) {
 	return parsed, nil
 }
 
+// identity is a container of a pod.
 type identity struct {
 	pod       types.NamespacedName
 	container string
 }
 
-// byContainer returns the container of a sample; samples without one are left out.
+// byContainer maps each container to its sample. It leaves out samples that name no container.
 func byContainer(family *dto.MetricFamily) map[identity]*dto.Metric {
 	found := map[identity]*dto.Metric{}
 	for _, sample := range family.GetMetric() {
