@@ -42,7 +42,9 @@ require (
 )
 
 require (
+	github.com/aws/aws-sdk-go-v2/service/kms v1.62.3
 	github.com/moby/patternmatcher v0.6.0
+	github.com/secure-systems-lab/go-securesystemslib v0.11.0
 	k8s.io/streaming v0.37.0
 )
 

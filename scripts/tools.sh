@@ -14,6 +14,7 @@ declare -A tools=(
   [kube-score]=github.com/zegl/kube-score/cmd/kube-score@v1.20.0
   [tflint]=github.com/terraform-linters/tflint@v0.64.0
   [terraform-docs]=github.com/terraform-docs/terraform-docs@v0.22.0
+  [cosign]=github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
   [trivy]=github.com/aquasecurity/trivy/cmd/trivy@v0.70.0
 )
 

@@ -3,7 +3,6 @@
 package evidence
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -12,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/evidence/strictjson"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -179,11 +179,8 @@ func decode(encoded []byte) (release.Evidence, error) {
 	if len(encoded) > Limit {
 		return release.Evidence{}, fmt.Errorf("it is %d bytes long, limit %d", len(encoded), Limit)
 	}
-	if err := checkUnambiguous(encoded); err != nil {
-		return release.Evidence{}, err
-	}
 	var parsed statement
-	if err := json.NewDecoder(bytes.NewReader(encoded)).Decode(&parsed); err != nil {
+	if err := strictjson.Decode(encoded, &parsed); err != nil {
 		return release.Evidence{}, err
 	}
 	switch {

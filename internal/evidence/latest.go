@@ -17,6 +17,7 @@ type Entry struct {
 	Verdict  release.Verdict // of the evidence or, if that cannot be read, of the annotation; "" if neither declares one
 	At       time.Time       // likewise, by the clock of the machine that wrote the record; zero if undated
 	PushedAt time.Time       // by the registry's clock; zero if unknown
+	Signer   string          // the trusted key that signed it; "" if none is known
 }
 
 // Latest returns the record that says whether an environment proved an image, and false if there is none. It returns a pass if that

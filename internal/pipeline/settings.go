@@ -46,6 +46,8 @@ type Settings struct {
 	Address     string
 	Kubeconfig  string
 	KubeContext string
+	SignKey     setting.KeyRef
+	VerifyKeys  []setting.KeyRef
 
 	AllowWorkTree bool // whether a kubeconfig may be in the work tree, or run or read what is there
 	Timeout       time.Duration
@@ -94,6 +96,8 @@ func (s *Settings) Declare() *setting.Set {
 	setting.DeclareAllowWorkTree(set, &s.AllowWorkTree)
 	setting.Var(set, &s.KubeContext, setting.Setting{Name: "kube-context", Value: "NAME",
 		Help: "Context of the kubeconfig"}, setting.Text)
+	setting.DeclareSignKey(set, &s.SignKey)
+	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "3m", Value: "DURATION",
 		Help: "Time limit of each deploy and each smoke"}, setting.Duration)
 	set.Check(func() error { return s.setImages(images, aliases, values) })

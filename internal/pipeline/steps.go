@@ -24,7 +24,9 @@ func (s Settings) buildSettings() (settings build.Settings, err error) {
 }
 
 func (s Settings) promoteSettings(environment release.Environment, image release.Image) (settings promote.Settings, err error) {
-	err = settings.Declare().ApplyDefaults(func() { settings.Image, settings.Further, settings.To = image, s.Images[1:], environment })
+	err = settings.Declare().ApplyDefaults(func() {
+		settings.Image, settings.Further, settings.To, settings.VerifyKeys = image, s.Images[1:], environment, s.VerifyKeys
+	})
 	return settings, err
 }
 
@@ -53,6 +55,7 @@ func (s Settings) rollbackSettings(environment release.Environment) (settings de
 func (s Settings) smokeSettings(environment release.Environment, image release.Image) (settings smoke.Settings, err error) {
 	err = settings.Declare().ApplyDefaults(func() {
 		settings.Environment, settings.Image, settings.Further, settings.Release = environment, image, s.Images[1:], s.Release
+		settings.SignKey = s.SignKey
 		settings.Checks, settings.Timeout, settings.ClusterRef = s.Checks, s.Timeout, s.ClusterRef()
 		settings.Address = addressIn(s.Address, environment)
 	})

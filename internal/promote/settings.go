@@ -52,6 +52,7 @@ type Settings struct {
 	TargetRepository release.Repository
 	FurtherTargets   map[string]release.Repository // of further images, by their names
 	MaxAge           time.Duration
+	VerifyKeys       []setting.KeyRef
 	matrix.Options
 }
 
@@ -83,6 +84,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Maximum age of the evidence; at least 168h, because smoke records a repeated pass only after that time"}, maxAge)
 	s.Options.Declare(set, true)
 	set.Check(func() error { return s.setImages(images, targets) })
+	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
 	set.Check(s.validate)
 	return set
 }

@@ -101,7 +101,7 @@ func (r *repository) confirmListed(ctx context.Context, header http.Header, imag
 	}
 	backoff := httpx.Backoff(4)
 	return retry.Do(ctx, backoff, func(ctx context.Context) error {
-		listed, err := r.listReferrers(ctx, image, artifactType, newAllowance())
+		listed, err := r.listReferrers(ctx, image, []string{artifactType}, newAllowance())
 		if err != nil {
 			return err
 		}

@@ -82,7 +82,7 @@ func ExampleClient_Attach() {
 		fmt.Println(err)
 		return
 	}
-	for referrer, err := range client.Referrers(ctx, image, registry.ReferrerQuery{ArtifactType: artifactType}) {
+	for referrer, err := range client.Referrers(ctx, image, registry.ReferrerQuery{ArtifactTypes: []string{artifactType}}) {
 		fmt.Printf("%s %v\n", referrer.Content, err)
 	}
 	// Output:

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -29,7 +30,7 @@ func (r *repository) referrer(ctx context.Context, of candidate, want wanted, al
 		of.manifest = &manifest
 	}
 	read := *of.manifest
-	if read.ArtifactType != want.ArtifactType || read.Subject == nil || read.Subject.Digest != want.image.String() ||
+	if !slices.Contains(want.ArtifactTypes, read.ArtifactType) || read.Subject == nil || read.Subject.Digest != want.image.String() ||
 		!want.matches(read.Annotations, true) {
 		return Referrer{}, false, nil
 	}
@@ -138,13 +139,16 @@ func (r *repository) asSkippedContent(ctx context.Context, of candidate, err err
 	return &SkippedReferrerError{Digest: of.digest.String(), Annotations: of.annotations, PushedAt: of.pushed, Unavailable: unavailable, Err: err}
 }
 
-// listReferrers reads the registry's list of referrers page by page, and keeps the entries that may have the artifact type: a
-// registry need not filter, and one that predates artifactType lists the config's type. No digest covers the pages, so their
-// entries are checked when they are read.
+// listReferrers reads the registry's list of referrers page by page, and keeps the entries that may have one of the artifact types: a
+// registry filters by one type at most and need not, and one that predates artifactType lists the config's type. No digest covers the
+// pages, so their entries are checked when they are read.
 // Source: OCI distribution-spec, "Listing Referrers".
-func (r *repository) listReferrers(ctx context.Context, image release.Digest, artifactType string, allowed *allowance) ([]descriptor, error) {
+func (r *repository) listReferrers(ctx context.Context, image release.Digest, artifactTypes []string, allowed *allowance) ([]descriptor, error) {
 	var result []descriptor
-	next := r.url("referrers", image.String()) + "?artifactType=" + url.QueryEscape(artifactType)
+	next := r.url("referrers", image.String())
+	if len(artifactTypes) == 1 {
+		next += "?artifactType=" + url.QueryEscape(artifactTypes[0])
+	}
 	for visited := map[string]bool{}; next != ""; {
 		if visited[next] {
 			return nil, errors.New("reading the list of referrers: its pages lead in a circle")
@@ -163,7 +167,7 @@ func (r *repository) listReferrers(ctx context.Context, image release.Digest, ar
 			return nil, fmt.Errorf("reading the list of referrers: %w", err)
 		}
 		for _, each := range entries {
-			if each.ArtifactType == artifactType || each.ArtifactType == "" || each.ArtifactType == emptyMediaType {
+			if slices.Contains(artifactTypes, each.ArtifactType) || each.ArtifactType == "" || each.ArtifactType == emptyMediaType {
 				result = append(result, each)
 			}
 		}

@@ -63,8 +63,10 @@ func createdAt(annotations map[string]string) time.Time {
 
 // ReferrerQuery says which referrers are read, and in which order.
 type ReferrerQuery struct {
-	ArtifactType string
-	Annotations  map[string]string // that a referrer must have
+	ArtifactTypes []string          // at least one
+	Annotations   map[string]string // a referrer with another value for one of them is not read
+	// Skip is asked with the annotations of a referrer's list entry or manifest: true means that it is not read. nil skips none.
+	Skip func(annotations map[string]string) bool
 	// PushedAt asks the registry when it got manifests. The order is that of their creation annotations if it is nil or returns
 	// nothing for one of them.
 	PushedAt func(ctx context.Context, manifests []release.Digest) map[release.Digest]time.Time
@@ -105,18 +107,18 @@ func (c *Client) Referrers(ctx context.Context, image release.Image, query Refer
 	}
 }
 
-// ListReferrers lists the manifests that the registry lists as referrers of an image with an artifact type and the given
+// ListReferrers lists the manifests that the registry lists as referrers of an image with one of the artifact types and the given
 // annotations, the newest first, those with an unknown time before all others. Entries that are listed without annotations are
 // among them. No referrer is read.
-func (c *Client) ListReferrers(ctx context.Context, image release.Image, artifactType string, annotations map[string]string) ([]release.Digest, error) {
+func (c *Client) ListReferrers(ctx context.Context, image release.Image, artifactTypes []string, annotations map[string]string) ([]release.Digest, error) {
 	r, err := c.open(sideRegistry, image.Repository, false)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, maxReferrerTime, errReferrersTooLong)
 	defer cancel()
-	want := wanted{image.Digest, ReferrerQuery{ArtifactType: artifactType, Annotations: annotations}}
-	listed, err := r.listReferrers(ctx, image.Digest, artifactType, newAllowance())
+	want := wanted{image.Digest, ReferrerQuery{ArtifactTypes: artifactTypes, Annotations: annotations}}
+	listed, err := r.listReferrers(ctx, image.Digest, artifactTypes, newAllowance())
 	if err != nil {
 		return nil, r.fault(err, fmt.Sprintf("listing what is attached to %q", image))
 	}
@@ -147,6 +149,9 @@ type wanted struct {
 
 // matches reports whether annotations have the wanted values. If lenient is set, missing annotations match too.
 func (w wanted) matches(annotations map[string]string, lenient bool) bool {
+	if w.Skip != nil && w.Skip(annotations) {
+		return false
+	}
 	for key, value := range w.Annotations {
 		if got, found := annotations[key]; got != value && (found || !lenient) {
 			return false
@@ -202,7 +207,7 @@ func newestFirst(a, b candidate) int {
 func (r *repository) referrers(ctx context.Context, want wanted) iter.Seq2[Referrer, error] {
 	return func(yield func(Referrer, error) bool) {
 		allowed := newAllowance()
-		listed, err := r.listReferrers(ctx, want.image, want.ArtifactType, allowed)
+		listed, err := r.listReferrers(ctx, want.image, want.ArtifactTypes, allowed)
 		if err != nil {
 			yield(Referrer{}, err)
 			return

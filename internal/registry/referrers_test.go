@@ -242,7 +242,7 @@ func readAll(t *testing.T, c *Client, image release.Image) ([]Referrer, error) {
 // read reads the referrers of the kind with the annotations, and lists what was skipped.
 func read(t *testing.T, c *Client, image release.Image, annotations map[string]string) (all []Referrer, skipped []error, err error) {
 	t.Helper()
-	for referrer, err := range c.Referrers(t.Context(), image, ReferrerQuery{ArtifactType: kind, Annotations: annotations}) {
+	for referrer, err := range c.Referrers(t.Context(), image, ReferrerQuery{ArtifactTypes: []string{kind}, Annotations: annotations}) {
 		over := new(SkippedReferrerError)
 		switch {
 		case errors.As(err, &over):
@@ -339,7 +339,7 @@ func TestReferrersSkips(t *testing.T) {
 		if _, err := r.putManifest(t.Context(), m, ""); err != nil {
 			t.Fatal(err)
 		}
-		listed, err := r.listReferrers(t.Context(), image.Digest, kind, newAllowance())
+		listed, err := r.listReferrers(t.Context(), image.Digest, []string{kind}, newAllowance())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -433,7 +433,7 @@ func TestReferrersFiltersByAnnotationsFirst(t *testing.T) {
 	if read := server.Count(localaws.RouteManifest, "") + server.Count(localaws.RouteBlob, ""); read != 4 {
 		t.Errorf("%d manifests and blobs were read, want two each", read)
 	}
-	for referrer, err := range c.Referrers(t.Context(), image, ReferrerQuery{ArtifactType: kind, Annotations: map[string]string{"environment": "staging"}}) {
+	for referrer, err := range c.Referrers(t.Context(), image, ReferrerQuery{ArtifactTypes: []string{kind}, Annotations: map[string]string{"environment": "staging"}}) {
 		if err != nil || string(referrer.Content) != "proof" {
 			t.Errorf("got %s, %v, want the proof", referrer.Content, err)
 		}

@@ -170,7 +170,8 @@ func (e Evidence) Proves(image Image, environment Environment, now time.Time, ma
 // Record is evidence as a registry stores it.
 type Record struct {
 	Evidence
-	Record Digest `json:"record"` // digest of the manifest that contains it
+	Record Digest `json:"record"`           // digest of the manifest that contains it
+	Signer string `json:"signer,omitempty"` // ID of the trusted key that signed it; "" if none is known
 }
 
 // UnreadableRecordError is returned if a pass is known, but a record that may be newer declares another verdict and cannot be

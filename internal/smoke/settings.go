@@ -65,6 +65,7 @@ type Settings struct {
 	Image        release.Image        // the main one
 	Further      []release.BuiltImage // other images that the release runs, with their names
 	Environment  release.Environment
+	SignKey      setting.KeyRef
 	matrix.Options
 }
 
@@ -106,6 +107,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Environment that the verdict is about"}, release.ParseEnvironment)
 	s.Options.Declare(set, true)
 	set.Check(func() error { return s.setImages(images) })
+	setting.DeclareSignKey(set, &s.SignKey)
 	set.Check(s.validate)
 	return set
 }

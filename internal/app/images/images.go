@@ -9,6 +9,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/ecr"
+	"github.com/onedigest/onedigest/internal/evidence/signed"
 	"github.com/onedigest/onedigest/internal/registry"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
@@ -23,6 +24,8 @@ type Images struct {
 	reporter release.Reporter
 	now      func() time.Time
 	secrets  *text.Secrets
+	signer   signed.Signer // nil: records are not signed
+	trusted  []signed.Key  // none: a pass needs no signature
 }
 
 // New reads the AWS configuration of the environment; it sends nothing.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/evidence"
+	"github.com/onedigest/onedigest/internal/evidence/signed"
 	"github.com/onedigest/onedigest/internal/registry"
 	"github.com/onedigest/onedigest/internal/release"
 )
@@ -13,11 +14,20 @@ import (
 // maxAfter is the most earlier records that a record names.
 const maxAfter = 100
 
+// recordTypes are the artifact types of records: signed ones and others.
+var recordTypes = []string{evidence.ArtifactType, signed.MediaType}
+
+// SignWith makes Record sign what it attaches; nil signs nothing.
+func (i *Images) SignWith(signer signed.Signer) { i.signer = signer }
+
+// Trust makes Newest accept passes that one of the keys signed, and no others; no keys accept all.
+func (i *Images) Trust(keys []signed.Key) { i.trusted = keys }
+
 // Record attaches evidence to the image, as a referrer of its digest. The new record names the environment's records that the registry
 // lists already: this proves that they are older, without comparing clocks.
 func (i *Images) Record(ctx context.Context, found release.Evidence) (release.Digest, error) {
 	environment := map[string]string{evidence.AnnotationEnvironment: found.Environment.String()}
-	earlier, err := i.registry.ListReferrers(ctx, found.Image, evidence.ArtifactType, environment)
+	earlier, err := i.registry.ListReferrers(ctx, found.Image, recordTypes, environment)
 	if err != nil {
 		return release.Digest{}, err
 	}
@@ -26,10 +36,25 @@ func (i *Images) Record(ctx context.Context, found release.Evidence) (release.Di
 	if err != nil {
 		return release.Digest{}, err
 	}
-	return i.registry.Attach(ctx, found.Image, evidence.ArtifactType, evidence.MediaType, content, map[string]string{
+	artifactType, mediaType := evidence.ArtifactType, evidence.MediaType
+	annotations := map[string]string{
 		evidence.AnnotationEnvironment: found.Environment.String(),
 		evidence.AnnotationVerdict:     string(found.Verdict),
-	})
+	}
+	if i.signer != nil {
+		if content, err = signed.Sign(ctx, content, i.signer); err != nil {
+			return release.Digest{}, err
+		}
+		artifactType, mediaType = signed.MediaType, signed.MediaType
+		annotations[signed.AnnotationContent], annotations[signed.AnnotationPredicateType] = signed.ContentEnvelope, evidence.PredicateType
+	}
+	return i.registry.Attach(ctx, found.Image, artifactType, mediaType, content, annotations)
+}
+
+// isOther reports whether annotations are those of a bundle with another kind of statement, which says nothing about smoke.
+func isOther(annotations map[string]string) bool {
+	predicate, isBundle := annotations[signed.AnnotationPredicateType]
+	return isBundle && predicate != evidence.PredicateType
 }
 
 // Newest returns the record that says whether an environment proved an image, as evidence.Latest decides; false if there is
@@ -48,7 +73,7 @@ func (i *Images) Newest(ctx context.Context, image release.Image, environment re
 	case !found:
 		return release.Record{}, false, nil
 	case latest.Readable:
-		return release.Record{Evidence: latest.Evidence, Record: latest.Record}, true, nil
+		return release.Record{Evidence: latest.Evidence, Record: latest.Record, Signer: latest.Signer}, true, nil
 	}
 	unreadable := &release.UnreadableRecordError{Record: latest.Listed, Environment: environment, Verdict: latest.Verdict}
 	if !latest.At.IsZero() {
@@ -65,7 +90,7 @@ func (i *Images) readRecords(ctx context.Context, image release.Image, environme
 		return nil, nil, err
 	}
 	query := registry.ReferrerQuery{
-		ArtifactType: evidence.ArtifactType, Annotations: map[string]string{evidence.AnnotationEnvironment: environment.String()}, PushedAt: pushedAt,
+		ArtifactTypes: recordTypes, Annotations: map[string]string{evidence.AnnotationEnvironment: environment.String()}, Skip: isOther, PushedAt: pushedAt,
 		Enough: func(next registry.Referrer) bool {
 			unread := evidence.Entry{At: next.Created(), PushedAt: next.PushedAt}
 			for _, each := range entries {
@@ -111,10 +136,16 @@ func (i *Images) pushedAt(ctx context.Context, repository release.Repository) (f
 	}, nil
 }
 
-// decode reads a record. One that contradicts what it is attached to, or its annotations, is as one that cannot be read.
+// decode reads a record. One that contradicts what it is attached to, or its annotations, is as one that cannot be read, and so is a pass that
+// no trusted key signed.
 func (i *Images) decode(referrer registry.Referrer, image release.Image, environment release.Environment) evidence.Entry {
 	entry := evidence.Entry{Listed: referrer.Digest.String(), Record: referrer.Digest, At: referrer.Created(), PushedAt: referrer.PushedAt}
-	read, err := evidence.Decode(referrer.Content)
+	statement, by, untrusted := i.open(referrer)
+	if statement == nil {
+		i.reporter.Warnf("skipping the record %s: %v", referrer.Digest, untrusted)
+		return unreadable(entry, referrer.Annotations, environment)
+	}
+	read, err := evidence.Decode(statement)
 	switch {
 	case err != nil:
 		i.reporter.Warnf("skipping the record %s: %v", referrer.Digest, err)
@@ -122,11 +153,36 @@ func (i *Images) decode(referrer registry.Referrer, image release.Image, environ
 		i.reporter.Warnf("skipping the record %s: it is about %s", referrer.Digest, read.Image.Digest)
 	case read.Environment != environment:
 		i.reporter.Warnf("skipping the record %s: it is from %q", referrer.Digest, read.Environment)
+	case untrusted != nil && read.Verdict == release.Pass:
+		i.reporter.Warnf("skipping the record %s: %v", referrer.Digest, untrusted)
 	default:
-		entry.Evidence, entry.Readable, entry.Verdict, entry.At = read, true, read.Verdict, read.At
+		entry.Evidence, entry.Readable, entry.Verdict, entry.At, entry.Signer = read, true, read.Verdict, read.At, by
 		return entry
 	}
 	return unreadable(entry, referrer.Annotations, environment)
+}
+
+// errUnsigned is why a record without a signature proves nothing where keys are trusted.
+var errUnsigned = errors.New("it is not signed, and only signed records are trusted")
+
+// open returns a record's statement, nil if there is none, and the key that signed it. If no trusted key did although keys are trusted, the
+// error says so, and the statement is returned nevertheless: a verdict against the image counts whoever wrote it.
+func (i *Images) open(referrer registry.Referrer) (statement []byte, by string, untrusted error) {
+	if referrer.MediaType != signed.MediaType {
+		if len(i.trusted) > 0 {
+			untrusted = errUnsigned
+		}
+		return referrer.Content, "", untrusted
+	}
+	envelope, err := signed.Parse(referrer.Content)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(i.trusted) == 0 {
+		return envelope.Payload, "", nil
+	}
+	key, err := envelope.Verify(i.trusted)
+	return envelope.Payload, key.ID, err
 }
 
 // unreadable completes an entry by what annotations declare. Those that name no verdict, or another environment, declare nothing.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/images"
+	"github.com/onedigest/onedigest/internal/app/keys"
 	"github.com/onedigest/onedigest/internal/git"
 	"github.com/onedigest/onedigest/internal/promote"
 )
@@ -55,6 +56,11 @@ func Run(ctx context.Context, settings *promote.Settings, run *app.RunContext) (
 	if err != nil {
 		return promote.Result{}, err
 	}
+	trusted, err := keys.Trusted(ctx, run, "verify-key", settings.VerifyKeys)
+	if err != nil {
+		return promote.Result{}, err
+	}
+	registry.Trust(trusted)
 	deps := promote.Deps{Registry: registry, Evidence: registry, Reporter: run.Reporter, Now: run.Process.Now}
 	if settings.Matrix == "" {
 		return promote.Run(ctx, *settings, deps)

@@ -13,6 +13,8 @@ import (
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/clusters"
 	"github.com/onedigest/onedigest/internal/app/images"
+	"github.com/onedigest/onedigest/internal/app/keys"
+	"github.com/onedigest/onedigest/internal/evidence/signed"
 	"github.com/onedigest/onedigest/internal/git"
 	"github.com/onedigest/onedigest/internal/kube"
 	"github.com/onedigest/onedigest/internal/kube/forward"
@@ -87,13 +89,29 @@ func connect(ctx context.Context, settings *smoke.Settings, run *app.RunContext)
 		return smoke.Deps{}, err
 	}
 	if !settings.Image.IsZero() {
-		registry, err := images.New(ctx, run)
-		if err != nil {
+		if deps.Registry, err = newRegistry(ctx, settings, run); err != nil {
 			return smoke.Deps{}, err
 		}
-		deps.Registry = registry
 	}
 	return deps, nil
+}
+
+// newRegistry returns the registry that gets the verdict, signed if there is a key. A verdict that another key or none signed does not make a new
+// one unnecessary.
+func newRegistry(ctx context.Context, settings *smoke.Settings, run *app.RunContext) (smoke.Registry, error) {
+	registry, err := images.New(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := keys.Signer(ctx, run, "sign-key", settings.SignKey)
+	if err != nil {
+		return nil, err
+	}
+	if signer != nil {
+		registry.SignWith(signer)
+		registry.Trust([]signed.Key{signer.Key()})
+	}
+	return registry, nil
 }
 
 // NewDeps are the adapters of smoke, without a registry; the cluster is nil if only a URL is asked. The setting is the one that names the

@@ -1,0 +1,170 @@
+// Package signed wraps a statement into a signed envelope that cosign verifies with a public key: DSSE in a Sigstore bundle v0.3.
+package signed
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/onedigest/onedigest/internal/evidence/strictjson"
+)
+
+const (
+	// MediaType is that of the bundle, and the artifact type of its referrer. Source: sigstore/protobuf-specs, sigstore_bundle.proto.
+	MediaType = "application/vnd.dev.sigstore.bundle.v0.3+json"
+	// StatementType is the payload type of the envelope, which Sigstore's verifiers require. Source: in-toto attestation spec v1, envelope.md.
+	StatementType = "application/vnd.in-toto+json"
+	// AnnotationContent and AnnotationPredicateType are on the referrer's manifest, where cosign looks for them.
+	AnnotationContent       = "dev.sigstore.bundle.content"
+	AnnotationPredicateType = "dev.sigstore.bundle.predicateType"
+	// ContentEnvelope is the value of AnnotationContent.
+	ContentEnvelope = "dsse-envelope"
+
+	// Limit is the largest bundle, in bytes: a statement of 256 KiB as base64, with room for a certificate chain.
+	Limit = 512 << 10
+
+	maxSignature = 1024 // bytes
+)
+
+// Signer signs messages with one key.
+type Signer interface {
+	// Sign returns the ASN.1 form of an ECDSA signature over the SHA-256 digest of a message.
+	Sign(ctx context.Context, message []byte) ([]byte, error)
+	// Key returns the public key.
+	Key() Key
+}
+
+// bundle is the part of a Sigstore bundle that is used. Source: sigstore/protobuf-specs, sigstore_bundle.proto, in its JSON form.
+type bundle struct {
+	MediaType string   `json:"mediaType"`
+	Material  material `json:"verificationMaterial"`
+	Envelope  envelope `json:"dsseEnvelope"`
+}
+
+// material says what verifies the signature: a key that the verifier knows, or a certificate.
+type material struct {
+	PublicKey   *publicKey      `json:"publicKey,omitempty"`
+	Certificate json.RawMessage `json:"certificate,omitempty"`
+	Chain       json.RawMessage `json:"x509CertificateChain,omitempty"`
+}
+
+type publicKey struct {
+	Hint string `json:"hint,omitempty"`
+}
+
+// envelope is a DSSE envelope. Source: secure-systems-lab/dsse, envelope.md.
+type envelope struct {
+	Payload     []byte      `json:"payload"`
+	PayloadType string      `json:"payloadType"`
+	Signatures  []signature `json:"signatures"`
+}
+
+type signature struct {
+	Sig []byte `json:"sig"`
+}
+
+// Sign returns a bundle with a statement and its signature.
+func Sign(ctx context.Context, statement []byte, signer Signer) ([]byte, error) {
+	made, err := signer.Sign(ctx, signedBytes(StatementType, statement))
+	if err != nil {
+		return nil, err
+	}
+	key := signer.Key()
+	if err := key.verify(signedBytes(StatementType, statement), made); err != nil {
+		return nil, fmt.Errorf("the signature that was made does not fit its own public key %s: %w", key.ID, err)
+	}
+	encoded, err := json.Marshal(bundle{
+		MediaType: MediaType,
+		Material:  material{PublicKey: &publicKey{Hint: key.ID}},
+		Envelope:  envelope{Payload: statement, PayloadType: StatementType, Signatures: []signature{{Sig: made}}},
+	})
+	if err == nil && len(encoded) > Limit {
+		err = fmt.Errorf("the signed statement is %d bytes long, limit %d", len(encoded), Limit)
+	}
+	return encoded, err
+}
+
+// signedBytes is what DSSE signs: the type and the payload with their lengths, so that neither can be taken for the other.
+// Source: secure-systems-lab/dsse, protocol.md, "Signature Definition" (PAE).
+func signedBytes(payloadType string, payload []byte) []byte {
+	return append(fmt.Appendf(nil, "DSSEv1 %d %s %d ", len(payloadType), payloadType, len(payload)), payload...)
+}
+
+// Envelope is a parsed bundle. Nothing in it is trusted before Verify.
+type Envelope struct {
+	Payload []byte // the statement's own bytes
+	Hint    string // which key signed it, as its writer says; "" if it says nothing
+	keyless bool   // signed with a certificate
+	sig     []byte
+}
+
+// Parse reads a bundle with one signature over an in-toto statement. It verifies nothing. A bundle of another version, with another payload
+// type, with several signatures or with a field twice is an error.
+func Parse(encoded []byte) (Envelope, error) {
+	parsed, err := parse(encoded)
+	if err != nil {
+		return Envelope{}, fmt.Errorf("reading a signed record: %w", err)
+	}
+	return parsed, nil
+}
+
+func parse(encoded []byte) (Envelope, error) {
+	if len(encoded) > Limit {
+		return Envelope{}, fmt.Errorf("it is %d bytes long, limit %d", len(encoded), Limit)
+	}
+	var read bundle
+	if err := strictjson.Decode(encoded, &read); err != nil {
+		return Envelope{}, err
+	}
+	certificates := len(read.Material.Certificate) > 0 || len(read.Material.Chain) > 0
+	switch {
+	case read.MediaType != MediaType:
+		return Envelope{}, fmt.Errorf("media type %q is not %s", read.MediaType, MediaType)
+	case read.Envelope.PayloadType != StatementType:
+		return Envelope{}, fmt.Errorf("payload type %q is not %s", read.Envelope.PayloadType, StatementType)
+	case len(read.Envelope.Payload) == 0:
+		return Envelope{}, errors.New("it has no payload")
+	case len(read.Envelope.Signatures) != 1:
+		return Envelope{}, fmt.Errorf("it has %d signatures, want one", len(read.Envelope.Signatures))
+	case len(read.Envelope.Signatures[0].Sig) == 0 || len(read.Envelope.Signatures[0].Sig) > maxSignature:
+		return Envelope{}, fmt.Errorf("its signature is %d bytes long, want 1 to %d", len(read.Envelope.Signatures[0].Sig), maxSignature)
+	case certificates == (read.Material.PublicKey != nil):
+		return Envelope{}, errors.New("it must name either a public key or a certificate")
+	}
+	result := Envelope{Payload: read.Envelope.Payload, keyless: certificates, sig: read.Envelope.Signatures[0].Sig}
+	if read.Material.PublicKey != nil {
+		result.Hint = read.Material.PublicKey.Hint
+	}
+	return result, nil
+}
+
+// UntrustedError says that none of the trusted keys made a signature.
+type UntrustedError struct {
+	Hint    string // the key that the bundle names, as its writer says; "" if none
+	Keyless bool   // it was signed with a certificate
+	Keys    int    // that were tried
+}
+
+// Error names the key that the bundle claims.
+func (e *UntrustedError) Error() string {
+	switch {
+	case e.Keyless:
+		return "it is signed with a certificate, which a key cannot verify"
+	case e.Hint == "":
+		return fmt.Sprintf("none of %d trusted keys signed it", e.Keys)
+	}
+	return fmt.Sprintf("none of %d trusted keys signed it; it names the key %q", e.Keys, e.Hint)
+}
+
+// Verify returns the key that signed the payload. If none of the keys did, the error is an *UntrustedError. The hint of the bundle is not
+// used: its writer chooses it.
+func (e Envelope) Verify(keys []Key) (Key, error) {
+	message := signedBytes(StatementType, e.Payload)
+	for _, key := range keys {
+		if !e.keyless && key.verify(message, e.sig) == nil {
+			return key, nil
+		}
+	}
+	return Key{}, &UntrustedError{Hint: e.Hint, Keyless: e.keyless, Keys: len(keys)}
+}

@@ -1,0 +1,75 @@
+package setting
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// KeyRef names a key that signs evidence or verifies it.
+type KeyRef struct {
+	Source KeySource
+	Name   string // a path, a variable's name, or AWS KMS's key ID, alias or ARN
+}
+
+// KeySource says where a key is.
+type KeySource string
+
+// The places of a key.
+const (
+	KeyFile KeySource = "file"
+	KeyEnv  KeySource = "env"
+	KeyKMS  KeySource = "awskms"
+)
+
+var (
+	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	// kmsKey is a key ID, an alias, or the ARN of one. Source: AWS KMS API Reference, Sign (KeyId).
+	kmsKey = regexp.MustCompile(`^(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:)?((key/)?[0-9A-Za-z-]{1,64}|alias/[0-9A-Za-z/_-]{1,250})$`)
+)
+
+// ParseKeyRef accepts what cosign's --key accepts for these places: a file, env://NAME, awskms:///KEY.
+func ParseKeyRef(given string) (KeyRef, error) {
+	scheme, name, found := strings.Cut(given, "://")
+	switch {
+	case !found:
+		return KeyRef{KeyFile, given}, nil
+	case scheme == string(KeyEnv) && variableName.MatchString(name):
+		return KeyRef{KeyEnv, name}, nil
+	case scheme == string(KeyEnv):
+		return KeyRef{}, fmt.Errorf("%q names no environment variable; write env://NAME", given)
+	case scheme == string(KeyKMS):
+		key, noHost := strings.CutPrefix(name, "/")
+		if !noHost || !kmsKey.MatchString(key) || strings.HasPrefix(key, "key/") {
+			return KeyRef{}, fmt.Errorf("%q is not a key of AWS KMS; write awskms:/// and a key ID, alias/NAME or an ARN", given)
+		}
+		return KeyRef{KeyKMS, key}, nil
+	}
+	return KeyRef{}, fmt.Errorf("%q is none of a file, env://NAME and awskms:///KEY", given)
+}
+
+// DeclareSignKey adds the setting of the key that signs evidence.
+func DeclareSignKey(set *Set, target *KeyRef) {
+	Var(set, target, Setting{Name: "sign-key", Value: "FILE|env://NAME|awskms:///KEY",
+		Help: "Private key that signs the recorded verdict, so that promote --verify-key and cosign can verify it; ECDSA P-256"}, ParseKeyRef)
+}
+
+// DeclareVerifyKeys adds the setting of the keys that evidence must be signed with.
+func DeclareVerifyKeys(set *Set, target *[]KeyRef) {
+	List(set, target, Setting{Name: "verify-key", Commas: true, Value: "FILE|env://NAME|awskms:///KEY",
+		Help: "Public key, one of which must have signed the evidence; without this setting, evidence needs no signature"}, ParseKeyRef)
+}
+
+// IsZero reports whether no key is named.
+func (k KeyRef) IsZero() bool { return k == KeyRef{} }
+
+// String writes it as ParseKeyRef reads it.
+func (k KeyRef) String() string {
+	switch k.Source {
+	case KeyEnv:
+		return "env://" + k.Name
+	case KeyKMS:
+		return "awskms:///" + k.Name
+	}
+	return k.Name
+}
