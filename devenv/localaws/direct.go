@@ -85,3 +85,6 @@ func (s *Server) TokenReviews() (accepted, refused int) { return s.eks.TokenRevi
 
 // Principal is the ARN of the one user that the server's credentials belong to.
 func (s *Server) Principal() string { return s.options.principal() }
+
+// CreateKey makes a key of KMS with an alias ("alias/NAME"), unless the alias names one already, and returns its ARN.
+func (s *Server) CreateKey(alias string) (arn string, err error) { return s.kms.Create(alias) }

@@ -3,6 +3,7 @@ package localaws
 import (
 	"github.com/onedigest/onedigest/devenv/localaws/internal/ecr"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/eks"
+	"github.com/onedigest/onedigest/devenv/localaws/internal/kms"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/registry"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/sts"
 
@@ -44,12 +45,15 @@ const (
 	RouteBatchDeleteImage      Route = "ecr:BatchDeleteImage"
 	RouteGetCallerIdentity     Route = "sts:GetCallerIdentity"
 	RouteDescribeCluster       Route = "eks:DescribeCluster"
+	RouteGetPublicKey          Route = "kms:GetPublicKey"
+	RouteSign                  Route = "kms:Sign"
 )
 
 const (
 	ecrService = "ecr"
 	stsService = "sts"
 	eksService = "eks"
+	kmsService = "kms"
 	statusPath = "/_localaws/status"
 )
 
@@ -59,7 +63,7 @@ func (r Route) isRegistry() bool { return strings.HasPrefix(string(r), "registry
 // call is the target of a request by its path and headers. It is not checked yet.
 type call struct {
 	route     Route
-	service   string          // "ecr", "sts" or "eks", for an API
+	service   string          // "ecr", "sts", "eks" or "kms", for an API
 	operation string          // for an API
 	target    registry.Target // for the registry
 	cluster   string          // for EKS
@@ -78,8 +82,12 @@ func parseCall(r *http.Request) call {
 		return parseClusterPath(r.Method, path)
 	}
 	if target := r.Header.Get("X-Amz-Target"); target != "" {
-		if service, operation, found := strings.Cut(target, "."); found && service == ecr.Target {
+		prefix, operation, _ := strings.Cut(target, ".")
+		switch prefix {
+		case ecr.Target:
 			return call{route: apiRoute(ecrService, operation), service: ecrService, operation: operation}
+		case kms.Target:
+			return call{route: apiRoute(kmsService, operation), service: kmsService, operation: operation}
 		}
 		return call{route: RouteUnknown}
 	}

@@ -1,4 +1,4 @@
-// Package localaws is an embedded fake of the parts of AWS that the pipeline uses: the ECR, STS and EKS APIs, which SDKs find by
+// Package localaws is an embedded fake of the parts of AWS that the pipeline uses: the ECR, STS, EKS and KMS APIs, which SDKs find by
 // the usual endpoint variables, an OCI registry with ECR's rules, and the webhook that authenticates the tokens of an EKS
 // cluster. It behaves like AWS in all that a caller can see (protocols, signatures, tokens, immutable tags, error bodies) and
 // holds everything in memory or in one directory.
@@ -11,6 +11,7 @@ package localaws
 import (
 	"github.com/onedigest/onedigest/devenv/localaws/internal/ecr"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/eks"
+	"github.com/onedigest/onedigest/devenv/localaws/internal/kms"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/registry"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/sigv4"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/store"
@@ -96,6 +97,7 @@ type Server struct {
 	registry *registry.Registry
 	ecr      *ecr.API
 	eks      *eks.API
+	kms      *kms.API
 	sts      sts.API
 	log      requestLog
 	faults   faults
@@ -144,6 +146,9 @@ func New(options Options) (*Server, error) {
 		Account: options.Account, Region: options.Region, Principal: options.principal(), Verifier: verifier,
 		TokenLife: options.ClusterTokenLife, Now: options.Now, URL: server.URL,
 	})
+	if server.kms, err = kms.New(options.Account, options.Region, verifier, options.Dir, options.Now); err != nil {
+		return nil, errors.Join(err, images.Close())
+	}
 	return server, nil
 }
 
@@ -207,7 +212,7 @@ func (s *Server) Address() string {
 	return s.address
 }
 
-// URL is the endpoint for AWS_ENDPOINT_URL_ECR, _EKS and _STS, or "" before Start.
+// URL is the endpoint for AWS_ENDPOINT_URL_ECR, _EKS, _KMS and _STS, or "" before Start.
 func (s *Server) URL() string {
 	if address := s.Address(); address != "" {
 		return "http://" + address
@@ -226,6 +231,7 @@ func environment(url string, options Options) []string {
 	return []string{
 		"AWS_ENDPOINT_URL_ECR=" + url,
 		"AWS_ENDPOINT_URL_EKS=" + url,
+		"AWS_ENDPOINT_URL_KMS=" + url,
 		"AWS_ENDPOINT_URL_STS=" + url,
 		"AWS_ACCESS_KEY_ID=" + options.AccessKeyID,
 		"AWS_SECRET_ACCESS_KEY=" + options.SecretAccessKey,
@@ -275,6 +281,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.eks.ServeTokenReview(w, r, call.cluster)
 		case call.service == stsService:
 			s.sts.Serve(w, r, call.operation)
+		case call.service == kmsService:
+			s.kms.Serve(w, r, call.operation)
 		case call.service == eksService:
 			s.eks.Serve(w, r, call.operation, call.cluster)
 		default:
