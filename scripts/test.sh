@@ -53,6 +53,8 @@ formatting() {
 
 unit() {
   local module status=0
+  ONEDIGEST_COSIGN=$(tool cosign) || return 1
+  export ONEDIGEST_COSIGN
   for module in "${modules[@]}"; do
     mapfile -t packages < <(packages_of "$module" | grep -v '^\./e2e$')
     tests "$module" "unit-$(tr ./ r- <<<"$module")" -race "${packages[@]}" || status=1

@@ -37,6 +37,7 @@ const (
 	setsUpShell   = "changes the reader's shell; onedigest.txtar runs the completion commands"
 	recordedRun   = "a recorded run, its output below the command; e2e provokes the failure on a real node"
 	recordedDemo  = "a recorded run, its output below the command; make demo takes minutes and root"
+	needsCosign   = "a test of internal/app/images runs the command with cosign itself"
 )
 
 // How TestDocs runs a block of commands.
@@ -59,6 +60,7 @@ var commandBlocks = map[string]string{
 	"docs/matrix.md: onedigest build   --matrix services.yaml --output json > built.json && DIGESTS=$(jq -c .digests built.json)": needsServices,
 	"docs/demo.md: $ make demo": recordedDemo,
 	"docs/reference.md: $ deploy --environment staging --image 127.0.0.1:5510/shop@sha256:f2d48a3806d2… --values values-staging.yaml --values loud.yaml": recordedRun,
+	`docs/evidence.md: cosign verify-attestation --key cosign.pub --insecure-ignore-tlog=true \`:                                                         needsCosign,
 	`docs/aws.md: export AWS_REGION=eu-central-1`:                                                                                                   needsAWS,
 	`docs/aws.md: cd terraform/bootstrap`:                                                                                                           needsAWS,
 	`docs/aws.md: cp terraform/aws_infra/terraform.tfvars.example terraform/aws_infra/account.tfvars`:                                               needsAWS,

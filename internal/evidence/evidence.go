@@ -25,6 +25,8 @@ const (
 	PredicateType = "https://in-toto.io/attestation/test-result/v0.1"
 
 	statementType = "https://in-toto.io/Statement/v1"
+	// olderStatementType has the same fields. cosign attest --predicate writes it.
+	olderStatementType = "https://in-toto.io/Statement/v0.1"
 
 	// AnnotationEnvironment is on the manifest of a record, so that the registry's list of referrers shows which ones to read. The
 	// statement decides.
@@ -184,7 +186,7 @@ func decode(encoded []byte) (release.Evidence, error) {
 		return release.Evidence{}, err
 	}
 	switch {
-	case parsed.Type != statementType:
+	case parsed.Type != statementType && parsed.Type != olderStatementType:
 		return release.Evidence{}, fmt.Errorf("%s is not %s", quote(parsed.Type), statementType)
 	case parsed.PredicateType != PredicateType:
 		return release.Evidence{}, fmt.Errorf("predicate %s is not %s", quote(parsed.PredicateType), PredicateType)

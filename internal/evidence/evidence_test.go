@@ -179,7 +179,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"cut off":                          {good[:len(good)/2], "unexpected"},
 		"null":                             {"null", "is not https://in-toto.io/Statement/v1"},
 		"list":                             {"[]", "cannot unmarshal"},
-		"other statement":                  {replaced("in-toto.io/Statement/v1", "in-toto.io/Statement/v0.1"), "is not https://in-toto.io/Statement/v1"},
+		"other statement":                  {replaced("in-toto.io/Statement/v1", "in-toto.io/Statement/v2"), "is not https://in-toto.io/Statement/v1"},
 		"other predicate":                  {replaced("test-result/v0.1", "test-result/v0.2"), "is not https://in-toto.io/attestation/test-result/v0.1"},
 		"no subject":                       {`{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://in-toto.io/attestation/test-result/v0.1","subject":[],"predicate":{}}`, "0 subjects"},
 		"two subjects":                     {replaced(`"subject":[`, `"subject":[{"digest":{"sha256":"`+strings.Repeat("ef", 32)+`"}},`), "2 subjects"},

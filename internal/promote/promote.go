@@ -184,7 +184,7 @@ func findEvidence(ctx context.Context, settings Settings, deps Deps) (release.Re
 	}
 	if !found {
 		return release.Record{}, &release.Refusal{Why: fmt.Sprintf("the registry holds no evidence that %q proved %s", settings.From, settings.Image.Digest),
-			Do: fmt.Sprintf("deploy it to %q and run smoke with --image", settings.From)}
+			Do: fmt.Sprintf("deploy it to %q and run smoke with --image%s", settings.From, signing(settings))}
 	}
 	if err := newest.Proves(settings.Image, settings.From, deps.Now(), settings.MaxAge); err != nil {
 		return newest, &release.Refusal{Why: err.Error(), Do: adviseProof(newest, settings)}
@@ -194,6 +194,14 @@ func findEvidence(ctx context.Context, settings Settings, deps Deps) (release.Re
 	}
 	deps.Reporter.Infof("%q proved %s at %s: %d checks, %d rounds", settings.From, settings.Image.Digest, newest.At.Format(time.RFC3339), len(newest.Checks), newest.Rounds)
 	return newest, nil
+}
+
+// signing is what smoke needs besides, if evidence must be signed.
+func signing(settings Settings) string {
+	if len(settings.VerifyKeys) == 0 {
+		return ""
+	}
+	return " and with a --sign-key that --verify-key names"
 }
 
 // adviseProof says how to get valid evidence if the newest record does not prove the image.

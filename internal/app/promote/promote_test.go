@@ -3,6 +3,7 @@ package promote_test
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -19,12 +20,16 @@ import (
 	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/devenv/registrytest"
 	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/images"
+	"github.com/onedigest/onedigest/internal/app/keys"
 	promoting "github.com/onedigest/onedigest/internal/app/promote"
 	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/promote"
 	"github.com/onedigest/onedigest/internal/registry"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
+	"github.com/onedigest/onedigest/internal/setting"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // gate is a registry with an image that staging is to have proved.
@@ -38,27 +43,34 @@ type gate struct {
 
 func newGate(t *testing.T, onECR bool) gate {
 	t.Helper()
-	g := gate{t: t, lost: new(sync.Map)}
-	var repository release.Repository
 	if onECR {
-		server := localawstest.Start(t)
-		repository, g.environ = server.Repository("shop"), server.Env()
-		g.client = registry.New(registry.Options{Credentials: func(context.Context, string) (string, string, error) { return "AWS", server.IssueToken(), nil }})
-	} else {
-		all := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true))
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if answer, lost := g.lost.Load(path.Base(r.URL.Path)); lost && r.Method == http.MethodGet {
-				answer.(http.HandlerFunc)(w, r) //nolint:forcetypeassert // the test's own
-				return
-			}
-			all.ServeHTTP(w, r)
-		}))
-		t.Cleanup(server.Close)
-		repository, g.client = release.Repository(strings.TrimPrefix(server.URL, "http://")+"/shop"), registry.New(registry.Options{})
+		return newGateOn(t, localawstest.Start(t))
 	}
-	layout := registrytest.Layout(t, map[string]string{release.AnnotationRevision: releasetest.Commit.String()})
-	if err := g.client.Push(t.Context(), layout, repository, "one", nil); err != nil {
-		t.Fatal(err)
+	lost, all := new(sync.Map), ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if answer, found := lost.Load(path.Base(r.URL.Path)); found && r.Method == http.MethodGet {
+			answer.(http.HandlerFunc)(w, r) //nolint:forcetypeassert // the test's own
+			return
+		}
+		all.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return gate{t: t, lost: lost, client: registry.New(registry.Options{})}.push(release.Repository(strings.TrimPrefix(server.URL, "http://") + "/shop"))
+}
+
+// newGateOn returns a gate in a local AWS.
+func newGateOn(t *testing.T, server *localawstest.Server) gate {
+	t.Helper()
+	credentials := func(context.Context, string) (string, string, error) { return "AWS", server.IssueToken(), nil }
+	return gate{t: t, lost: new(sync.Map), environ: server.Env(), client: registry.New(registry.Options{Credentials: credentials})}.push(server.Repository("shop"))
+}
+
+// push pushes the image.
+func (g gate) push(repository release.Repository) gate {
+	g.t.Helper()
+	layout := registrytest.Layout(g.t, map[string]string{release.AnnotationRevision: releasetest.Commit.String()})
+	if err := g.client.Push(g.t.Context(), layout, repository, "one", nil); err != nil {
+		g.t.Fatal(err)
 	}
 	g.image = repository.At(layout.Digest)
 	return g
@@ -96,16 +108,54 @@ func (g gate) lose(verdict release.Verdict, created string, answer http.HandlerF
 	g.lost.Store(fmt.Sprintf("sha256:%x", sha256.Sum256(content)), answer)
 }
 
-func (g gate) promote() error {
+func (g gate) promote(verify ...setting.KeyRef) error {
 	g.t.Helper()
 	var settings promote.Settings
-	if err := settings.Declare().ApplyDefaults(func() { settings.Image, settings.To = g.image, "production" }); err != nil {
+	if err := settings.Declare().ApplyDefaults(func() { settings.Image, settings.To, settings.VerifyKeys = g.image, "production", verify }); err != nil {
 		g.t.Fatal(err)
 	}
 	_, err := promoting.Run(g.t.Context(), &settings, &app.RunContext{
-		Process: app.Process{Environ: g.environ, Now: time.Now}, Reporter: releasetest.DiscardReporter{},
+		Process: app.Process{Environ: g.environ, Now: time.Now}, Reporter: releasetest.DiscardReporter{}, Secrets: new(text.Secrets),
 	})
 	return err
+}
+
+// TestPromoteRequiresASignature: with keys, only what one of them signed lets promote tag; the key of AWS KMS does not leave it.
+func TestPromoteRequiresASignature(t *testing.T) {
+	t.Parallel()
+	server := localawstest.Start(t)
+	for _, alias := range []string{"alias/staging", "alias/other"} {
+		if _, err := server.CreateKey(alias); err != nil {
+			t.Fatal(err)
+		}
+	}
+	trusted, stranger := setting.KeyRef{Source: setting.KeyKMS, Name: "alias/staging"}, setting.KeyRef{Source: setting.KeyKMS, Name: "alias/other"}
+	g := newGateOn(t, server)
+	g.attach(release.Pass, -time.Minute, nil)
+	var refusal *release.Refusal
+	if err := g.promote(trusted); !errors.As(err, &refusal) || !strings.Contains(err.Error(), "--sign-key") {
+		t.Errorf("an unsigned pass: got %v", err)
+	}
+	run := &app.RunContext{Process: app.Process{Environ: g.environ, Now: time.Now}, Reporter: releasetest.DiscardReporter{}, Secrets: new(text.Secrets)}
+	signer, err := keys.Signer(t.Context(), run, "sign-key", trusted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	connected, err := images.New(t.Context(), run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	connected.SignWith(signer)
+	if _, err := connected.Record(t.Context(), release.Evidence{Image: g.image, Commit: releasetest.Commit, Environment: "staging", Verdict: release.Pass, Checks: []string{"/"}, Rounds: 3,
+		Pods: []string{"shop-1"}, URL: "http://127.0.0.1", At: time.Now().UTC()}); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.promote(stranger); !errors.As(err, &refusal) {
+		t.Errorf("signed by another key: got %v", err)
+	}
+	if err := g.promote(stranger, trusted); err != nil {
+		t.Errorf("signed: got %v", err)
+	}
 }
 
 const (

@@ -1,0 +1,117 @@
+package images_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onedigest/onedigest/devenv/registrytest"
+	"github.com/onedigest/onedigest/internal/evidence"
+	"github.com/onedigest/onedigest/internal/evidence/signed"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// TestCosign: cosign itself verifies what Record signs, and Newest accepts what cosign attests. ONEDIGEST_COSIGN names the program, which
+// make test builds.
+func TestCosign(t *testing.T) {
+	t.Parallel()
+	program := os.Getenv("ONEDIGEST_COSIGN")
+	if program == "" {
+		t.Skip("SKIPPED: set ONEDIGEST_COSIGN to the path of cosign 3")
+	}
+	dir := t.TempDir()
+	cosign := func(arguments ...string) (string, error) {
+		command := exec.CommandContext(t.Context(), program, arguments...)
+		command.Dir, command.Env = dir, []string{"HOME=" + dir, "COSIGN_PASSWORD=open", "PATH=/usr/bin:/bin"}
+		output, err := command.CombinedOutput()
+		return string(output), err
+	}
+	if output, err := cosign("generate-key-pair"); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	read := func(name string) []byte {
+		content, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return content
+	}
+	signer, err := signed.ParseSigner(read("cosign.key"), "open")
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := signer.Key().PEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(bytes.TrimSpace(public), bytes.TrimSpace(read("cosign.pub"))) {
+		t.Errorf("the public key of cosign's private key is\n%s, want\n%s", public, read("cosign.pub"))
+	}
+	connected, told := connect(t, nil)
+	connected.Trust([]signed.Key{signer.Key()})
+	verify := func(image release.Image, key string) (string, error) {
+		return cosign("verify-attestation", "--key", key, "--type", evidence.PredicateType, "--insecure-ignore-tlog=true", "--allow-http-registry", image.String())
+	}
+
+	t.Run("ours by theirs", func(t *testing.T) {
+		image := push(t, connected, registrytest.Repository(t))
+		connected.SignWith(signer)
+		defer connected.SignWith(nil)
+		if output, err := verify(image, "cosign.pub"); err == nil {
+			t.Errorf("cosign verified an image without attestations: %s", output)
+		}
+		if _, err := connected.Record(t.Context(), record(image, "staging", release.Pass, time.Now())); err != nil {
+			t.Fatal(err)
+		}
+		if output, err := verify(image, "cosign.pub"); err != nil {
+			t.Errorf("cosign: %v: %s", err, output)
+		}
+		stranger, err := newSigner(t).Key().PEM()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "stranger.pub"), stranger, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if output, err := verify(image, "stranger.pub"); err == nil {
+			t.Errorf("cosign verified with another key: %s", output)
+		}
+	})
+	t.Run("theirs by ours", func(t *testing.T) {
+		image := push(t, connected, registrytest.Repository(t))
+		statement := encoded(t, record(image, "staging", release.Pass, time.Now()))
+		_, predicate, _ := strings.Cut(string(statement), `"predicate":`)
+		if err := os.WriteFile(filepath.Join(dir, "predicate.json"), []byte(strings.TrimSuffix(predicate, "}")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if output, err := cosign("attest", "--key", "cosign.key", "--type", evidence.PredicateType, "--predicate", "predicate.json", "--tlog-upload=false", "--use-signing-config=false", "--allow-http-registry", "--yes", image.String()); err != nil {
+			t.Fatalf("cosign: %v: %s", err, output)
+		}
+		newest, found, err := connected.Newest(t.Context(), image, "staging")
+		if err != nil || !found || newest.Signer != signer.Key().ID || newest.Proves(image, "staging", time.Now(), 0) != nil {
+			t.Errorf("got %+v, %t, %v\n%s", newest, found, err, told)
+		}
+	})
+	t.Run("a signature of cosign 2 stays valid beside them", func(t *testing.T) {
+		image := push(t, connected, registrytest.Repository(t))
+		if output, err := cosign("sign", "--key", "cosign.key", "--new-bundle-format=false", "--tlog-upload=false", "--use-signing-config=false", "--allow-http-registry", "--yes", image.String()); err != nil {
+			t.Fatalf("cosign: %v: %s", err, output)
+		}
+		legacy := []string{"verify", "--key", "cosign.pub", "--new-bundle-format=false", "--insecure-ignore-tlog=true", "--allow-http-registry", image.String()}
+		if output, err := cosign(legacy...); err != nil {
+			t.Fatalf("cosign before: %v: %s", err, output)
+		}
+		connected.SignWith(signer)
+		defer connected.SignWith(nil)
+		if _, err := connected.Record(t.Context(), record(image, "staging", release.Pass, time.Now())); err != nil {
+			t.Fatal(err)
+		}
+		if output, err := cosign(legacy...); err != nil {
+			t.Errorf("cosign after: %v: %s", err, output)
+		}
+	})
+}
