@@ -56,6 +56,8 @@ var examples = map[string]end{
 	"deploy: deploy the image that build printed to staging":                              stops(discoveryRefused, needsCluster),
 	"deploy: another chart, namespace and cluster":                                        stops(discoveryRefused, needsCluster),
 	"deploy: show what would change and what would fail":                                  stops(discoveryRefused, needsCluster),
+	"deploy: keep a plan that somebody approves":                                          stops(discoveryRefused, needsCluster),
+	"deploy: carry out the plan that was approved":                                        stops(discoveryRefused, needsCluster),
 	"deploy: a chart that names the image otherwise (docs/charts.md)":                     stops(discoveryRefused, needsCluster),
 	"deploy: on EKS, without a kubeconfig":                                                stops(discoveryRefused, needsCluster),
 	"deploy: heal a release that a killed run left pending":                               stops(clusterRefuses, needsCluster),

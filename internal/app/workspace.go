@@ -68,13 +68,18 @@ const maxFile = 1 << 20
 // Read returns a file of the work tree of at most 1 MiB. The error is a *release.InputError about the setting that names the
 // file; do says what to give instead.
 func (w Workspace) Read(setting, path, do string) ([]byte, error) {
+	return w.ReadUpTo(maxFile, setting, path, do)
+}
+
+// ReadUpTo is Read with another limit, in bytes.
+func (w Workspace) ReadUpTo(limit int64, setting, path, do string) ([]byte, error) {
 	inside, err := w.Inside(path)
 	if err != nil {
 		return nil, release.BadSetting(setting, err.Error(), do)
 	}
 	info, err := os.Stat(inside)
-	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxFile) {
-		err = fmt.Errorf("%q is not a file of at most 1 MiB", path)
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > limit) {
+		err = fmt.Errorf("%q is not a file of at most %d MiB", path, limit>>20)
 	}
 	if err != nil {
 		return nil, release.BadSetting(setting, err.Error(), do)
@@ -84,4 +89,45 @@ func (w Workspace) Read(setting, path, do string) ([]byte, error) {
 		return nil, release.BadSetting(setting, err.Error(), do)
 	}
 	return content, nil
+}
+
+// CheckWritable returns a *release.InputError about the setting that names a file if it cannot be written: its directory is missing or outside
+// the work tree, or the file is not a regular one.
+func (w Workspace) CheckWritable(setting, path string) error {
+	_, err := w.target(setting, path)
+	return err
+}
+
+// Write writes a file of the work tree, or replaces it, readable by this user alone. Its errors are those of CheckWritable.
+func (w Workspace) Write(setting, path string, content []byte) (err error) {
+	target, err := w.target(setting, path)
+	if err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(filepath.Dir(target), ".onedigest-")
+	if err != nil {
+		return release.BadSetting(setting, fmt.Sprintf("%q cannot be written: %v", path, err), "")
+	}
+	_, err = file.Write(content)
+	err = errors.Join(err, file.Close())
+	if err == nil {
+		err = os.Rename(file.Name(), target)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("writing %q: %w", path, err), os.Remove(file.Name()))
+	}
+	return nil
+}
+
+// target returns the absolute path of a file that may be written.
+func (w Workspace) target(setting, path string) (string, error) {
+	dir, err := w.Inside(filepath.Dir(path))
+	if err != nil {
+		return "", release.BadSetting(setting, err.Error(), "name a file in a directory of the work tree")
+	}
+	target := filepath.Join(dir, filepath.Base(path))
+	if info, err := os.Lstat(target); err == nil && !info.Mode().IsRegular() {
+		return "", release.BadSetting(setting, fmt.Sprintf("%q is not a regular file", path), "name another file")
+	}
+	return target, nil
 }

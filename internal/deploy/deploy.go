@@ -31,6 +31,7 @@ type Result struct {
 	Code        causes.Code           `json:"code,omitempty"`      // cause of the failure
 	NewerRun    string                `json:"newerRun,omitempty"`  // URL of the run that deployed the newer commit
 	Plan        *release.Plan         `json:"plan,omitempty"`      // result of a dry run
+	PlanDigest  release.Digest        `json:"planDigest,omitzero"` // of the plan that a dry run has kept, or that was carried out
 	Diagnosis   *release.Diagnosis    `json:"diagnosis,omitempty"` // of the failed rollout
 	Healed      *release.Healed       `json:"healed,omitempty"`    // revision that a killed run left pending
 	Deploys     []Result              `json:"deploys,omitempty"`   // results of a matrix
@@ -83,6 +84,9 @@ func (r request) run(ctx context.Context, began time.Time) (Result, error) {
 	}
 	if order.supersededBy != nil {
 		return r.supersededResult(result, *order.supersededBy), nil
+	}
+	if err := r.checkPlan(waiting); err != nil {
+		return result, err
 	}
 	budget := splitTimeout(r.settings, r.settings.Timeout-time.Since(began))
 	target := r.checkRollback(leaseCtx, budget, order.revisions)

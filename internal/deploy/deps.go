@@ -12,6 +12,7 @@ import (
 type Deps struct {
 	Workspace   Workspace
 	Charts      Charts
+	Plans       Plans
 	Registry    Registry
 	Chart       Chart
 	Cluster     Cluster
@@ -33,6 +34,20 @@ type Charts interface {
 	Locate(ctx context.Context, ref release.ChartRef) (release.LocatedChart, error)
 }
 
+// Plans keeps plans in files of the work tree.
+type Plans interface {
+	// Read reads a plan's file; the error is a *release.InputError if there is none.
+	Read(path string) ([]byte, error)
+	// CheckWritable refuses a file that Write could not write.
+	CheckWritable(path string) error
+	// Write writes a plan's file, or replaces it.
+	Write(path string, content []byte) error
+	// Redact replaces the secrets of this run in a JSON document.
+	Redact(json string) string
+	// Now is the time.
+	Now() time.Time
+}
+
 // Registry holds the images.
 type Registry interface {
 	// Describe reads an image's revision label; false if the registry does not have the image.
@@ -52,7 +67,7 @@ type Chart interface {
 	Render(ctx context.Context, deployment release.Deployment) (release.Rendering, error)
 	// MissingKeys lists the keys that other values files set and the deployment's own do not set.
 	MissingKeys(deployment release.Deployment, other []string) ([]string, error)
-	// Plan reports what Deploy would do, and changes nothing.
+	// Plan reports what Deploy would do, and changes nothing. Deploy applies what it has rendered if the deployment says AsPlanned.
 	Plan(ctx context.Context, deployment release.Deployment) (release.Plan, error)
 	// History lists the revisions, newest first.
 	History(ctx context.Context, name string) ([]release.Revision, error)

@@ -49,6 +49,9 @@ func (r request) dryRun(ctx context.Context) (Result, error) {
 	if problems := slices.Concat(plan.Problems, missing, refused); len(problems) > 0 {
 		return result, &release.Failure{What: fmt.Sprintf("the deploy would fail:\n  %s", strings.Join(problems, "\n  "))}
 	}
+	if result.PlanDigest, err = r.keepPlan(plan); err != nil {
+		return result, err
+	}
 	r.Reporter.Infof("nothing was changed")
 	return result, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/release"
@@ -87,6 +88,10 @@ type fakes struct {
 	block            func(ctx context.Context) error // called by Heal
 	leaseErr         error
 	planned          release.Plan
+	plans            int               // how often it planned
+	files            map[string][]byte // of plans
+	later            time.Duration     // than when the test began
+	chartDigest      release.Digest
 	missing          []release.Reference
 	missingKeys      []string
 	onWatch          func()
@@ -115,7 +120,7 @@ func (s *fakes) Locate(_ context.Context, ref release.ChartRef) (release.Located
 	if ref.Chart == s.outside {
 		return release.LocatedChart{}, release.BadSetting("chart", fmt.Sprintf("%q is outside the work tree", ref.Chart), "")
 	}
-	return release.LocatedChart{Path: "/tree/" + ref.Chart, Source: ref.Chart}, nil
+	return release.LocatedChart{Path: "/tree/" + ref.Chart, Source: ref.Chart, Digest: s.chartDigest}, nil
 }
 
 func (s *fakes) Describe(_ context.Context, image release.Image) (release.ImageInfo, bool, error) {
@@ -152,6 +157,34 @@ func (s *fakes) CheckedOut(_ context.Context, paths []string, commit release.Com
 	s.mu.Unlock()
 	return found, s.checkedOutErr
 }
+
+type plans struct{ *fakes }
+
+func (p plans) Read(path string) ([]byte, error) {
+	if content, found := p.files[path]; found {
+		return content, nil
+	}
+	return nil, release.BadSetting("plan", fmt.Sprintf("%q does not exist", path), "")
+}
+
+func (p plans) CheckWritable(path string) error {
+	if path == p.outside {
+		return release.BadSetting("plan-out", fmt.Sprintf("%q is outside the work tree", path), "")
+	}
+	return nil
+}
+
+func (p plans) Write(path string, content []byte) error {
+	if p.files == nil {
+		p.files = map[string][]byte{}
+	}
+	p.files[path] = content
+	return nil
+}
+
+func (plans) Redact(json string) string { return strings.ReplaceAll(json, "hunter2", "***") }
+
+func (p plans) Now() time.Time { return time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC).Add(p.later) }
 
 type smokeRunner struct{ *fakes }
 
@@ -195,7 +228,10 @@ func (c chart) Render(_ context.Context, deployment release.Deployment) (release
 
 func (c chart) MissingKeys(release.Deployment, []string) ([]string, error) { return c.missingKeys, nil }
 
-func (c chart) Plan(context.Context, release.Deployment) (release.Plan, error) { return c.planned, nil }
+func (c chart) Plan(context.Context, release.Deployment) (release.Plan, error) {
+	c.plans++
+	return c.planned, nil
+}
 
 func (c chart) History(context.Context, string) ([]release.Revision, error) {
 	return c.history, c.historyErr
@@ -404,7 +440,7 @@ func (n recorder) Step(step release.RolloutStep) {
 func (n recorder) Group(title string) func() { n.tell("> " + title); return func() { n.tell("<") } }
 
 func (s *fakes) deps(reporter release.Reporter) deploy.Deps {
-	return deploy.Deps{Workspace: s, Charts: s, Registry: s, Chart: chart{s}, Cluster: cluster{s}, Commits: s, SmokeRunner: smokeRunner{s}, Reporter: reporter,
+	return deploy.Deps{Workspace: s, Charts: s, Plans: plans{s}, Registry: s, Chart: chart{s}, Cluster: cluster{s}, Commits: s, SmokeRunner: smokeRunner{s}, Reporter: reporter,
 		Holder: release.Holder{Run: "1", URL: "https://example.com/run/1", Actor: "a person"}}
 }
 

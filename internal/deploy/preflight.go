@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
 )
@@ -18,6 +21,7 @@ type request struct {
 	rendering  release.Rendering
 	address    release.Address
 	lease      release.Lease // nil until it is acquired
+	plan       *keptPlan     // that is carried out; nil if none was given
 }
 
 // result returns the result of a deploy that has done nothing yet.
@@ -26,6 +30,9 @@ func (r request) result() Result {
 		Image: r.settings.Image, Commit: r.deployment.Commit}
 	if r.chart.Path != "" {
 		result.Chart = &r.chart
+	}
+	if r.plan != nil {
+		result.PlanDigest = r.plan.digest
 	}
 	return result
 }
@@ -39,9 +46,11 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 	if err != nil {
 		return r, err
 	}
-	if err := errors.Join(r.Chart.Check(r.deployment), r.checkSmokeChecks()); err != nil {
+	r.plan, err = r.readPlan()
+	if err := errors.Join(r.Chart.Check(r.deployment), r.checkSmokeChecks(), err); err != nil {
 		return r, err
 	}
+	r.deployment.AsPlanned = r.plan != nil
 	if r.deployment.Images, err = r.checkImages(ctx); err != nil {
 		return r, err
 	}
@@ -51,8 +60,10 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 	if r.rendering, err = r.checkAccess(ctx); err != nil {
 		return r, err
 	}
-	r.address, err = r.resolveAddress()
-	return r, err
+	if r.address, err = r.resolveAddress(); err != nil {
+		return r, err
+	}
+	return r, r.checkPlannedSubject()
 }
 
 // checkAccess refuses a cluster that does not answer or does not permit the deploy, objects whose annotations cannot be read, and an
@@ -137,4 +148,41 @@ func (r request) checkSmokeChecks() error {
 		return nil
 	}
 	return r.SmokeRunner.Check(r.settings.checksFile())
+}
+
+// warnOtherCheckout warns if chart and values are of another commit than the image's: that combination was never tested. It
+// happens when a workflow promotes an older image with its own checkout. Another commit with the same chart and values gives no
+// warning.
+func (r request) warnOtherCheckout(ctx context.Context) {
+	commit := r.deployment.Commit
+	if commit == "" {
+		return
+	}
+	var paths []string
+	if chart, err := r.Workspace.Inside(r.chart.Source); err == nil { // not of a registry, nor the action's own
+		paths = append(paths, chart)
+	}
+	paths = append(paths, r.deployment.ValuesFiles...)
+	if len(paths) == 0 {
+		return
+	}
+	found, err := r.Commits.CheckedOut(ctx, paths, commit)
+	if ctx.Err() != nil {
+		return
+	}
+	advice := fmt.Sprintf("check out %s to deploy what was built and tested together", commit.Short())
+	switch {
+	case err != nil:
+		r.Reporter.Infof("whether chart and values are those of commit %s is unknown: %v", commit.Short(), err)
+	case found.Unknown:
+		r.Reporter.Warnf("chart and values are those of commit %s, and the image is that of commit %s: whether they differ is unknown, because the work tree's history lacks that commit; %s",
+			found.Commit.Short(), commit.Short(), advice)
+	case len(found.Differing) > 0:
+		names := make([]string, len(found.Differing))
+		for i, path := range found.Differing {
+			names[i] = filepath.Base(path)
+		}
+		r.Reporter.Warnf("chart and values are those of commit %s, and the image is that of commit %s, which has others: %s; %s",
+			found.Commit.Short(), commit.Short(), strings.Join(names, ", "), advice)
+	}
 }

@@ -38,6 +38,10 @@ type Settings struct {
 	AllowDiverged       bool
 	Unpin               bool
 	DryRun              bool
+	PlanOut             string // file; "": the plan is not kept
+	Plan                string // file; "": none
+	PlanDigest          release.Digest
+	PlanMaxAge          time.Duration
 	LookupSecrets       bool
 	CompareValues       []string
 	Heal                bool
@@ -123,6 +127,14 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Remove the pin of a deliberate rollback"})
 	setting.Bool(set, &s.DryRun, setting.Setting{Name: "dry-run",
 		Help: "Show what would change and what would fail, and change nothing"})
+	setting.Var(set, &s.PlanOut, setting.Setting{Name: "plan-out", Value: "FILE",
+		Help: "File of the work tree in which a dry run keeps its plan, without secret values, for plan to carry out (docs/charts.md)"}, setting.Text)
+	setting.Var(set, &s.Plan, setting.Setting{Name: "plan", Value: "FILE",
+		Help: "Plan that a dry run has kept with the same settings: deploy exactly that, and refuse if chart, values, images, release, cluster or live objects have changed since"}, setting.Text)
+	setting.Var(set, &s.PlanDigest, setting.Setting{Name: "plan-digest", Value: "sha256:…",
+		Help: "Digest of the plan that was approved, as the dry run printed it; another plan is refused"}, release.ParseDigest)
+	setting.Var(set, &s.PlanMaxAge, setting.Setting{Name: "plan-max-age", Default: "24h", Value: "DURATION",
+		Help: "Age above which a plan is refused"}, setting.Duration)
 	setting.Bool(set, &s.LookupSecrets, setting.Setting{Name: "lookup-secrets",
 		Help: "Let the chart's lookup read Secrets of the cluster in a dry run too; without it, lookup finds none there"})
 	setting.List(set, &s.CompareValues, setting.Setting{Name: "compare-values", Commas: true, Value: "FILE",
@@ -175,6 +187,14 @@ func (s *Settings) checkConflicts() error {
 	conflict(s.AllowRollback && s.Unpin, "unpin", "is given together with --allow-rollback, which pins")
 	conflict(s.Heal && s.Matrix != "", "heal", "is given together with a matrix")
 	conflict(s.RollbackFailedSmoke && (s.Heal || s.DryRun || s.Matrix != ""), "rollback-failed-smoke", "is given together with --heal, --dry-run or a matrix")
+	conflict(s.Plan != "" && (s.Heal || s.DryRun || s.RollbackFailedSmoke || s.Matrix != ""), "plan", "is given together with --dry-run, --heal, --rollback-failed-smoke or a matrix")
+	conflict(s.PlanOut != "" && s.Matrix != "", "plan-out", "is given together with a matrix")
+	if s.PlanOut != "" && !s.DryRun {
+		problems = append(problems, release.Problem{Setting: "plan-out", What: "is used by a dry run only", Do: "give --dry-run too"})
+	}
+	if !s.PlanDigest.IsZero() && s.Plan == "" {
+		problems = append(problems, release.Problem{Setting: "plan-digest", What: "is given without --plan", Do: "give --plan too"})
+	}
 	if s.SmokeSoak > 0 && s.SmokeChecks == "" {
 		problems = append(problems, release.Problem{Setting: "smoke-soak", What: "is given without --smoke-checks", Do: "give --smoke-checks too"})
 	}

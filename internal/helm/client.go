@@ -38,6 +38,7 @@ type Client struct {
 	charts     *chart.Cache
 	authors    *authors
 	logged     *sync.Map // lines that were logged once
+	planned    *sync.Map // what plans rendered, by namespace and name of the release
 	timeouts   timeouts
 	renderer   renderer.Renderer
 	collector  *collector
@@ -67,7 +68,7 @@ func New(config *rest.Config, namespace string, log func(line string)) (*Client,
 	}
 	// Helm's own --timeout is five minutes: a revision that is in progress for longer belongs to a killed run. A runner kills a
 	// cancelled job after 7.5 s, which must suffice to mark the release as failed.
-	return &Client{collector: new(collector), connection: newConnection(config), namespace: namespace, log: log, charts: new(chart.Cache), authors: new(authors), logged: new(sync.Map),
+	return &Client{collector: new(collector), connection: newConnection(config), namespace: namespace, log: log, charts: new(chart.Cache), authors: new(authors), logged: new(sync.Map), planned: new(sync.Map),
 		timeouts: timeouts{otherHelm: 5 * time.Minute, poll: 2 * time.Second, records: 2 * time.Second, unreachable: time.Minute}}, nil
 }
 

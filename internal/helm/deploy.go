@@ -43,11 +43,19 @@ func (c *Client) Deploy(ctx context.Context, deployment release.Deployment, wait
 	if err := state.CheckIdle(); err != nil {
 		return release.Deployed{}, err
 	}
+	var rendered *chart.Rendered
+	if deployment.AsPlanned {
+		if rendered, err = s.renderAsPlanned(deployment, state); err != nil {
+			return release.Deployed{}, err
+		}
+	}
 	redefined, err := s.applyCRDs(ctx, deployment, loaded.Chart.CRDObjects(), state.Install)
 	if err != nil {
 		return release.Deployed{}, failure.Classify(ctx, err, "applying the definitions of release %q", deployment.Name)
 	}
-	rendered, err := s.render(deployment, loaded, state)
+	if rendered == nil {
+		rendered, err = s.render(deployment, loaded, state)
+	}
 	if err != nil {
 		return release.Deployed{}, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/onedigest/onedigest/internal/helm/chart"
 	"github.com/onedigest/onedigest/internal/helm/failure"
 	"github.com/onedigest/onedigest/internal/helm/history"
 	"github.com/onedigest/onedigest/internal/helm/plan"
@@ -37,13 +38,42 @@ func (c *Client) Plan(ctx context.Context, deployment release.Deployment) (relea
 	if err != nil {
 		return release.Plan{}, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
 	}
+	asked := s.hiddenLookups.Load()
+	again, err := s.render(deployment, loaded, state)
+	if err != nil {
+		return release.Plan{}, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
+	}
 	s.beginChange(deployment.Name, state, nil)
-	planned, err := plan.Make(ctx, plan.Request{Deployment: deployment, Chart: loaded, Rendered: rendered, State: state, Release: s.kube.Release, Log: c.log})
+	planned, err := plan.Make(ctx, plan.Request{Deployment: deployment, Chart: loaded, Rendered: rendered, Again: again, State: state, Release: s.kube.Release, Log: c.log})
 	if err != nil {
 		return release.Plan{}, failure.Classify(ctx, err, "planning the deploy of release %q in namespace %q", deployment.Name, deployment.Namespace)
 	}
-	if asked := s.hiddenLookups.Load(); asked > 0 {
+	planned.Basis.Server = c.connection.config.Host
+	c.planned.Store(releaseKey(deployment), &plannedRendering{rendered: rendered, revision: state.NextRevision(), install: state.Install})
+	if asked > 0 {
+		planned.Basis.Unkept = "the chart's templates look Secrets up, and a dry run reads none"
 		planned.Notes = append(planned.Notes, fmt.Sprintf("the chart's templates looked Secrets up (%d requests) and found none, because a dry run reads none: the deploy may render something else (--lookup-secrets reads them)", asked))
 	}
 	return planned, nil
+}
+
+// plannedRendering is what a plan rendered, and the revision that it is for.
+type plannedRendering struct {
+	rendered *chart.Rendered
+	revision int
+	install  bool
+}
+
+func releaseKey(deployment release.Deployment) [2]string {
+	return [2]string{deployment.Namespace, deployment.Name}
+}
+
+// renderAsPlanned returns what the last plan of a release rendered, so that exactly that is applied. It refuses if the release has got another revision since.
+func (s *session) renderAsPlanned(deployment release.Deployment, state history.State) (*chart.Rendered, error) {
+	found, _ := s.client.planned.LoadAndDelete(releaseKey(deployment))
+	planned, _ := found.(*plannedRendering)
+	if planned == nil || planned.revision != state.NextRevision() || planned.install != state.Install {
+		return nil, &release.Refusal{Why: fmt.Sprintf("release %q in namespace %q has got another revision since the plan was compared", deployment.Name, deployment.Namespace), Do: "make a new plan"}
+	}
+	return planned.rendered, nil
 }

@@ -3,8 +3,6 @@ package helm
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -123,20 +121,13 @@ func TestPlanOfAHookInANamespaceThatIsMadeLater(t *testing.T) {
 	s.put("/api/v1/namespaces/staging", map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "staging"}})
 	s.answers(on("POST", "/namespaces/tools/configmaps", 404, `namespaces "tools" not found`))
 	d := hookDeployment(t, "Job", "post-install", "")
-	workload := func(name string) string {
-		text, err := os.ReadFile(filepath.Join(d.Chart, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
-	}
 	for name, test := range map[string]struct {
 		hook     string
 		problems int
 	}{"before": {"pre-install", 1}, "after": {"post-install", 0}} {
 		of := d
-		of.Chart = files(t, map[string]string{"Chart.yaml": looseChart, "templates/workload.yaml": workload("templates/workload.yaml"), "templates/tools.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: tools}\n---\n" +
-			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shared, namespace: tools, annotations: {helm.sh/hook: " + test.hook + "}}\n"})
+		of.Chart = addTemplate(t, d.Chart, "tools.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: tools}\n---\n"+
+			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shared, namespace: tools, annotations: {helm.sh/hook: "+test.hook+"}}\n")
 		plan, err := s.client("staging").Plan(t.Context(), of)
 		if err != nil || len(plan.Problems) != test.problems {
 			t.Errorf("%s: got %q, %v", name, plan.Problems, err)

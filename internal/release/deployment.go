@@ -19,6 +19,7 @@ type Deployment struct {
 	SetJSON     []string // path=JSON
 	PinText     bool     // pin references in environment variables, arguments and ConfigMaps too
 	HideSecrets bool     // templates that look a Secret up find none
+	AsPlanned   bool     // what the last plan rendered is applied, and nothing is if the release's revision is another one
 	ApplyCRDs   bool     // apply the definitions of the chart's crds directory also if the cluster has different ones
 	RunURL      string   // of the workflow run, "" if none
 	Actor       string   // who started the run, "" if unknown

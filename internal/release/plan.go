@@ -7,6 +7,32 @@ type Plan struct {
 	Notes      []string    `json:"notes,omitempty"`      // remarks, one line each: replicas that are kept or lowered, definitions that differ
 	Problems   []string    `json:"problems,omitempty"`   // what the cluster would refuse, one line each
 	References []Reference `json:"references,omitempty"` // objects that the pods need and the chart does not contain
+	Basis      Basis       `json:"-"`                    // what it was made from and against
+}
+
+// Basis is what a plan was made from and against. While it stays the same, a deploy does what the plan says.
+type Basis struct {
+	Server    string // address of the API server
+	Namespace string // UID of the release's namespace, which no other cluster has; "" if it does not exist or may not be read
+	Revision  int    // the release's newest one, 0 if there is none
+	Status    string // of that revision
+	Objects   []PlannedObject
+	// Varies lists the fields that the chart renders differently each time, such as random passwords: "Secret/shop data.password". They are
+	// not part of any digest.
+	Varies []string
+	// Unkept says why nothing else can be compared with the plan later, "" if it can.
+	Unkept string
+	// Values, Rendered and Live are digests of the values, of all objects as they are rendered and of all live ones, secret values
+	// included, which somebody could guess from them: they must not be kept as they are.
+	Values, Rendered, Live Digest
+}
+
+// PlannedObject is an object that a plan changes, creates, deletes or leaves as it is. Its digests do not depend on secret values.
+type PlannedObject struct {
+	Object   Object `json:"object"`
+	Hook     bool   `json:"hook,omitempty"`
+	Rendered Digest `json:"rendered,omitzero"` // zero if it is deleted, or a definition of the chart's crds directory
+	Live     Digest `json:"live,omitzero"`     // zero if it does not exist, or is a hook
 }
 
 // Change is what would happen to one object.

@@ -15,6 +15,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app/images"
 	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
 	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/deploy/planfile"
 	"github.com/onedigest/onedigest/internal/git"
 	"github.com/onedigest/onedigest/internal/helm/renderer"
 	"github.com/onedigest/onedigest/internal/helm/source"
@@ -29,7 +30,7 @@ func Command() app.Command {
 		Verb: deploy.Verb, Declare: (*deploy.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run, Summary: summary,
 		Outputs: func(r deploy.Result) map[string]string {
 			return map[string]string{"url": r.URL, "revision": strconv.Itoa(r.Revision), "outcome": string(r.Outcome), "digest": r.Digest.String(),
-				"code": string(r.Code), "newer-run": r.NewerRun, "deploys": app.JSONOf(r.Deploys)}
+				"code": string(r.Code), "newer-run": r.NewerRun, "deploys": app.JSONOf(r.Deploys), "plan-digest": r.PlanDigest.String()}
 		},
 	})
 	command.Child = renderer.Serve
@@ -41,6 +42,9 @@ func summary(r deploy.Result) []app.Row {
 		{"revision", strconv.Itoa(r.Revision)}, {"digest", r.Digest.String()}, {"commit", r.Commit.String()}, {"url", r.URL}, {"newer run", r.NewerRun}}
 	for _, one := range r.Deploys {
 		rows = append(rows, app.Row{strings.TrimPrefix(one.Cluster+"/"+one.Namespace+"/"+one.Release, "/"), string(one.Outcome) + " " + one.State})
+	}
+	if !r.PlanDigest.IsZero() {
+		rows = append(rows, app.Row{"plan", r.PlanDigest.String()})
 	}
 	if r.Healed != nil {
 		rows = append(rows, app.Row{"healed", fmt.Sprintf("revision %d had been left %s", r.Healed.Revision, r.Healed.Status)})
@@ -87,7 +91,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 			return deploy.Deps{}, err
 		}
 		return deploy.Deps{
-			Workspace: run.Workspace(), Charts: charts, Registry: registry, Chart: connection.helm.In(settings.Namespace), Cluster: connection.cluster,
+			Workspace: run.Workspace(), Charts: charts, Plans: plans{run}, Registry: registry, Chart: connection.helm.In(settings.Namespace), Cluster: connection.cluster,
 			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, registry, smokePatience}, Holder: holder(run),
 		}, nil
 	}
@@ -113,6 +117,25 @@ func commonChart(action string) string {
 	}
 	return ""
 }
+
+// plans keeps plans in files of the work tree.
+type plans struct{ run *app.RunContext }
+
+func (p plans) Read(path string) ([]byte, error) {
+	return p.run.Workspace().ReadUpTo(planfile.MaxBytes, "plan", path, "name the file that deploy --dry-run --plan-out has written")
+}
+
+func (p plans) CheckWritable(path string) error {
+	return p.run.Workspace().CheckWritable("plan-out", path)
+}
+
+func (p plans) Write(path string, content []byte) error {
+	return p.run.Workspace().Write("plan-out", path, content)
+}
+
+func (p plans) Redact(json string) string { return p.run.Secrets.RedactJSON(json) }
+
+func (p plans) Now() time.Time { return p.run.Process.Now() }
 
 // runMatrix runs the deploys of a matrix file.
 func runMatrix(ctx context.Context, settings *deploy.Settings, run *app.RunContext, newDeps func(deploy.Settings, release.Reporter) (deploy.Deps, error)) (deploy.Result, error) {

@@ -15,9 +15,10 @@ type Cache struct {
 	charts map[string]*Chart
 }
 
-// cacheKey identifies a deployment. Run, actor and commits are not part of it, because the chart does not depend on them.
+// cacheKey identifies a deployment. Run, actor, commits and whether a plan is followed are not part of it, because the
+// chart does not depend on them.
 func cacheKey(deployment release.Deployment) string {
-	deployment.RunURL, deployment.Actor, deployment.Commit = "", "", ""
+	deployment.RunURL, deployment.Actor, deployment.Commit, deployment.AsPlanned = "", "", "", false
 	deployment.Images = slices.Clone(deployment.Images)
 	for i := range deployment.Images {
 		deployment.Images[i].Commit = ""

@@ -204,6 +204,7 @@ func (p *planner) reportDefinitions() (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	p.definitions = list
 	for _, one := range list {
 		applied := one.Absent && p.State.Install || p.Deployment.ApplyCRDs
 		if !applied || one.Unknown != nil {

@@ -27,6 +27,7 @@ type Request struct {
 	Deployment release.Deployment
 	Chart      *chart.Chart
 	Rendered   *chart.Rendered  // the next revision
+	Again      *chart.Rendered  // the same, rendered another time
 	State      history.State    // what exists of the release
 	Release    *objects.Release // its objects in the cluster
 	Log        func(line string)
@@ -50,7 +51,10 @@ type planner struct {
 	target           kube.ResourceList
 	original         kube.ResourceList // of the last deployed revision, or else of the newest
 	secrets          *secrets
+	deletes          kube.ResourceList
+	definitions      []Definition
 	namespaceMissing bool
+	namespaceUID     string
 	missing          map[string]bool // namespaces that do not exist yet: the release's, and those that the chart itself makes
 	preHooks         map[string]bool // keys of the hooks that run before the objects are applied
 
@@ -102,6 +106,9 @@ func (p *planner) run(ctx context.Context) (err error) {
 	}
 	p.plan.Outcome = p.outcome(unchanged)
 	p.reportReferences(results)
+	if err := p.setBasis(results); err != nil {
+		return err
+	}
 	for i, problem := range p.plan.Problems {
 		p.plan.Problems[i] = p.secrets.redact(problem)
 	}
@@ -251,7 +258,10 @@ func (p *planner) isNamespaceMissing(name string) bool {
 	if err != nil || len(list) != 1 {
 		return false
 	}
-	_, err = objects.Get(list[0])
+	found, err := objects.Get(list[0])
+	if err == nil && name == p.namespace {
+		p.namespaceUID = uidOf(found)
+	}
 	return apierrors.IsNotFound(err)
 }
 
@@ -276,6 +286,7 @@ func (p *planner) reportDeletes() error {
 		return nil
 	}
 	list, err := p.Release.ToDelete(p.original, p.target)
+	p.deletes = list
 	for _, info := range list {
 		p.plan.Changes = append(p.plan.Changes, release.Change{Object: objects.ID(info), Action: release.ActionDelete})
 	}

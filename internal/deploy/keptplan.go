@@ -1,0 +1,122 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/deploy/planfile"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// newPlan is what to do about a plan that is refused.
+const newPlan = "make a new plan with --dry-run --plan-out, and have it approved"
+
+// keptPlan is the plan that a deploy carries out.
+type keptPlan struct {
+	planfile.Plan
+	digest release.Digest
+}
+
+// readPlan reads the plan that is carried out, nil if none is given, and refuses one that is damaged, too old or not the approved one. It checks
+// that the plan of a dry run can be written.
+func (r request) readPlan() (*keptPlan, error) {
+	if r.settings.PlanOut != "" {
+		return nil, r.Plans.CheckWritable(r.settings.PlanOut)
+	}
+	if r.settings.Plan == "" {
+		return nil, nil
+	}
+	content, err := r.Plans.Read(r.settings.Plan)
+	if err != nil {
+		return nil, err
+	}
+	plan, digest, err := planfile.Decode(content)
+	if err != nil {
+		return nil, release.BadSetting("plan", fmt.Sprintf("%q cannot be used: %v", r.settings.Plan, err), newPlan)
+	}
+	if approved := r.settings.PlanDigest; !approved.IsZero() && approved != digest {
+		return nil, &release.Refusal{Why: fmt.Sprintf("plan %q has digest %s, and %s was approved", r.settings.Plan, digest, approved), Do: "give the plan that was approved"}
+	}
+	if why := plan.CheckAge(r.Plans.Now(), r.settings.PlanMaxAge); why != "" {
+		return nil, &release.Refusal{Why: fmt.Sprintf("plan %q is out of date: %s", r.settings.Plan, why), Do: newPlan + ", or raise --plan-max-age"}
+	}
+	return &keptPlan{plan, digest}, nil
+}
+
+// subject is what is deployed, as a plan has it.
+func (r request) subject() planfile.Subject {
+	subject := planfile.Subject{Environment: r.settings.Environment, Release: r.settings.Release, Namespace: r.settings.Namespace, Commit: r.deployment.Commit,
+		Chart: r.chart.Source, ChartDigest: r.chart.Digest, ApplyCRDs: r.settings.ApplyCRDs, PinText: r.settings.PinText}
+	for _, image := range r.deployment.Images {
+		subject.Images = append(subject.Images, planfile.Image{Name: image.Name, Reference: image.Image.String()})
+	}
+	return subject
+}
+
+// checkPlannedSubject refuses another deploy than the planned one.
+func (r request) checkPlannedSubject() error {
+	if r.plan == nil {
+		return nil
+	}
+	return r.refuseDifferences("for another deploy", "give the settings that the plan was made with, or "+newPlan, r.plan.CompareSubject(r.subject()))
+}
+
+// checkPlan plans the deploy again, and refuses it if it is not the kept plan any more, with everything that differs. It is called under the
+// Lease: no other run of this tool changes the release afterwards.
+func (r request) checkPlan(leaseCtx context.Context) error {
+	if r.plan == nil {
+		return nil
+	}
+	now, err := r.Chart.Plan(leaseCtx, r.deployment)
+	if err != nil {
+		return err
+	}
+	differences, err := r.plan.CompareBasis(now.Basis)
+	if err != nil {
+		return release.BadSetting("plan", err.Error(), newPlan)
+	}
+	if err := r.refuseDifferences("before something changed", newPlan, differences); err != nil {
+		return err
+	}
+	if len(now.Problems) > 0 {
+		return &release.Failure{What: fmt.Sprintf("the deploy would fail:\n  %s", strings.Join(now.Problems, "\n  "))}
+	}
+	r.Reporter.Infof("carrying out plan %s of %s: nothing that it was made against has changed", r.plan.digest.Short(), r.plan.MadeAt.UTC().Format("2006-01-02 15:04:05 MST"))
+	return nil
+}
+
+func (r request) refuseDifferences(why, do string, differences []string) error {
+	if len(differences) == 0 {
+		return nil
+	}
+	return &release.Refusal{Why: fmt.Sprintf("plan %s was made %s:\n  %s\n", r.plan.digest.Short(), why, strings.Join(differences, "\n  ")), Do: do}
+}
+
+// keepPlan writes the plan of a dry run to its file, and returns its digest; zero if it is not kept.
+func (r request) keepPlan(plan release.Plan) (release.Digest, error) {
+	if r.settings.PlanOut == "" {
+		return release.Digest{}, nil
+	}
+	if why := plan.Basis.Unkept; why != "" {
+		do := "a plan of this chart cannot be kept"
+		if r.deployment.HideSecrets {
+			do = "give --lookup-secrets"
+		}
+		return release.Digest{}, &release.Refusal{Why: "the plan cannot be kept: " + why, Do: do}
+	}
+	against, err := planfile.NewAgainst(plan.Basis)
+	if err != nil {
+		return release.Digest{}, err
+	}
+	kept := planfile.Plan{MadeAt: r.Plans.Now().UTC(), RunURL: r.Holder.URL, Actor: r.Holder.Actor, Subject: r.subject(), Shown: plan, Against: against}
+	content, digest, err := planfile.Encode(kept, r.Plans.Redact)
+	if err != nil {
+		return digest, err
+	}
+	if err := r.Plans.Write(r.settings.PlanOut, content); err != nil {
+		return digest, err
+	}
+	r.Reporter.Infof("the plan is kept in %s: %s", r.settings.PlanOut, digest)
+	return digest, nil
+}

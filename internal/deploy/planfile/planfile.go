@@ -1,0 +1,173 @@
+// Package planfile keeps the plan of a deploy in a file, so that it can be shown, approved and then carried out as it is: it writes and
+// reads the file, and finds what has changed since the plan was made.
+package planfile
+
+import (
+	"bytes"
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// Format is the format of the file.
+const Format = "onedigest.dev/plan/v1"
+
+// MaxBytes is the largest file that is read, in bytes.
+const MaxBytes = 16 << 20
+
+// Plan is a plan with what it is about and what it was made against.
+type Plan struct {
+	MadeAt  time.Time    `json:"madeAt"`
+	RunURL  string       `json:"runURL,omitempty"`
+	Actor   string       `json:"actor,omitempty"`
+	Subject Subject      `json:"subject"`
+	Shown   release.Plan `json:"plan"`
+	Against Against      `json:"against"`
+}
+
+// Subject is what is deployed.
+type Subject struct {
+	Environment release.Environment `json:"environment"`
+	Release     string              `json:"release"`
+	Namespace   string              `json:"namespace"`
+	Commit      release.Commit      `json:"commit,omitempty"`
+	Images      []Image             `json:"images"`
+	Chart       string              `json:"chart"` // where it is from, for people: another place with the same content is the same chart
+	ChartDigest release.Digest      `json:"chartDigest"`
+	ApplyCRDs   bool                `json:"applyCRDs,omitempty"`
+	PinText     bool                `json:"pinText,omitempty"`
+}
+
+// Image is one of the images that the release is pinned to.
+type Image struct {
+	Name      string `json:"name,omitempty"`
+	Reference string `json:"image"` // REPOSITORY@DIGEST
+}
+
+// Against is what a plan was made against. Secret values cannot be guessed from it in any practical time.
+type Against struct {
+	Server    string                  `json:"server"`
+	Namespace string                  `json:"namespaceUID,omitempty"`
+	Revision  int                     `json:"revision"`
+	Status    string                  `json:"status,omitempty"`
+	Objects   []release.PlannedObject `json:"objects"`
+	Varies    []string                `json:"varies,omitempty"`
+	Salt      string                  `json:"salt"` // hex
+	Values    string                  `json:"values"`
+	Rendered  string                  `json:"rendered"`
+	Live      string                  `json:"live"`
+}
+
+// rounds make guessing a secret value from a digest in the file expensive: about 0.2 s for each guess.
+// Source: OWASP, Password Storage Cheat Sheet, PBKDF2-HMAC-SHA256.
+const rounds = 600_000
+
+// stretch returns the digest of something secret as the file has it.
+func stretch(digest release.Digest, salt []byte) (string, error) {
+	key, err := pbkdf2.Key(sha256.New, digest.String(), salt, rounds, sha256.Size)
+	return hex.EncodeToString(key), err
+}
+
+// NewAgainst returns what a plan was made against, as the file has it.
+func NewAgainst(basis release.Basis) (Against, error) {
+	salt := make([]byte, 16)
+	_, _ = rand.Read(salt) // it never fails
+	return against(basis, salt)
+}
+
+func against(basis release.Basis, salt []byte) (Against, error) {
+	a := Against{Server: basis.Server, Namespace: basis.Namespace, Revision: basis.Revision, Status: basis.Status, Objects: basis.Objects, Varies: basis.Varies, Salt: hex.EncodeToString(salt)}
+	var errs [3]error
+	a.Values, errs[0] = stretch(basis.Values, salt)
+	a.Rendered, errs[1] = stretch(basis.Rendered, salt)
+	a.Live, errs[2] = stretch(basis.Live, salt)
+	return a, errors.Join(errs[:]...)
+}
+
+// envelope is the file: the plan, and the digest of its JSON without spaces.
+type envelope struct {
+	Format string          `json:"format"`
+	Digest release.Digest  `json:"digest"`
+	Plan   json.RawMessage `json:"content"`
+}
+
+// Encode returns the file of a plan, and the plan's digest. redact replaces secrets in a JSON document; what the plan shows passes it.
+func Encode(plan Plan, redact func(json string) string) ([]byte, release.Digest, error) {
+	shown, err := json.Marshal(plan.Shown)
+	if err != nil {
+		return nil, release.Digest{}, fmt.Errorf("encoding the plan: %w", err)
+	}
+	plan.Shown = release.Plan{}
+	if err := json.Unmarshal([]byte(redact(string(shown))), &plan.Shown); err != nil {
+		return nil, release.Digest{}, fmt.Errorf("encoding the plan: %w", err)
+	}
+	content, err := json.Marshal(plan)
+	if err != nil {
+		return nil, release.Digest{}, fmt.Errorf("encoding the plan: %w", err)
+	}
+	digest := digestOf(content)
+	file, err := json.MarshalIndent(envelope{Format: Format, Digest: digest, Plan: content}, "", "  ")
+	if err != nil {
+		return nil, release.Digest{}, fmt.Errorf("encoding the plan: %w", err)
+	}
+	return append(file, '\n'), digest, nil
+}
+
+// Decode reads the file of a plan, and returns the plan's digest. The error says what is wrong with a file that is not as Encode wrote it; spaces
+// between the values may differ.
+func Decode(file []byte) (Plan, release.Digest, error) {
+	var (
+		kept envelope
+		plan Plan
+	)
+	if len(file) > MaxBytes {
+		return plan, release.Digest{}, fmt.Errorf("it has %d bytes, limit %d", len(file), MaxBytes)
+	}
+	if err := strict(file, &kept); err != nil {
+		return plan, release.Digest{}, fmt.Errorf("it is no plan: %w", err)
+	}
+	if kept.Format != Format {
+		return plan, release.Digest{}, fmt.Errorf("its format is %q, and this version reads %q", kept.Format, Format)
+	}
+	var content bytes.Buffer
+	if err := json.Compact(&content, kept.Plan); err != nil {
+		return plan, release.Digest{}, fmt.Errorf("it is no plan: %w", err)
+	}
+	if digest := digestOf(content.Bytes()); digest != kept.Digest {
+		return plan, digest, fmt.Errorf("it was changed after it was made: its content has digest %s, and it says %s", digest, kept.Digest)
+	}
+	if err := strict(content.Bytes(), &plan); err != nil {
+		return plan, kept.Digest, fmt.Errorf("it is no plan: %w", err)
+	}
+	// A key that is there twice would be shown by one program and read by another.
+	if again, err := json.Marshal(plan); err != nil || !bytes.Equal(again, content.Bytes()) {
+		return plan, kept.Digest, errors.New("it is not written as a plan is: a key is there twice, or a value is written otherwise")
+	}
+	return plan, kept.Digest, nil
+}
+
+// strict decodes one JSON document without unknown fields.
+func strict(document []byte, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return err
+	}
+	if decoder.More() {
+		return errors.New("something follows the document")
+	}
+	return nil
+}
+
+func digestOf(content []byte) release.Digest {
+	sum := sha256.Sum256(content)
+	digest, _ := release.ParseDigest("sha256:" + hex.EncodeToString(sum[:]))
+	return digest
+}
