@@ -69,16 +69,16 @@ func assess(known snapshot, policy policy, now time.Time) assessment {
 			continue
 		}
 		a.observeSuccess(o)
-		now := declaredCondition(o, a.withOlderPods(o, a.ignoreBaselineDeadline(o, a.conditionOf(o))))
+		cond := declaredCondition(o, a.withOlderPods(o, a.ignoreBaselineDeadline(o, a.conditionOf(o))))
 		switch {
 		case o.wait == reportOnly:
-			if now, reported := reportedCondition(o.object.Kind, o.content); reported {
-				a.step(o.object, now)
+			if cond, reported := reportedCondition(o.object.Kind, o.content); reported {
+				a.step(o.object, cond)
 			}
-		case o.object.Kind == "PersistentVolumeClaim" && !now.done:
+		case o.object.Kind == "PersistentVolumeClaim" && !cond.done:
 			claims = append(claims, o)
 		default:
-			a.assessObject(o, now)
+			a.assessObject(o, cond)
 		}
 	}
 	a.assessClaims(claims)
@@ -121,30 +121,30 @@ func (a *assessor) assessUnread(o observedObject) {
 }
 
 // assessObject adds one object to the assessment.
-func (a *assessor) assessObject(o observedObject, now condition) {
-	if now.done && !a.policy.hook && o.wait == require {
-		now = a.requireProof(o, now)
+func (a *assessor) assessObject(o observedObject, cond condition) {
+	if cond.done && !a.policy.hook && o.wait == require {
+		cond = a.requireProof(o, cond)
 	}
-	if now.done {
+	if cond.done {
 		if a.policy.hook || o.object.Kind == "Job" {
-			a.memory.ended[o.object] = now
+			a.memory.ended[o.object] = cond
 		}
-		a.step(o.object, now)
+		a.step(o.object, cond)
 		return
 	}
-	found := a.explain(o, now)
+	found := a.explain(o, cond)
 	if found.Code != "" {
-		now.message = fmt.Sprintf("%s: %s", found.Object, found.Short())
+		cond.message = fmt.Sprintf("%s: %s", found.Object, found.Short())
 	}
 	if set := diagnose.CurrentReplicaSet(o.content, a.namespaceOf(o).replicaSets); o.object.Kind == "Deployment" {
-		now.ready = 0 // the Deployment's own count includes older pods
+		cond.ready = 0 // the Deployment's own count includes older pods
 		if set != nil {
-			now.ready = int(set.Status.ReadyReplicas)
+			cond.ready = int(set.Status.ReadyReplicas)
 		}
 	}
-	a.step(o.object, now)
-	late := pendingObject{trackedObject: o.trackedObject, finding: found, givenUp: now.failed}
-	if now.declared != "" {
+	a.step(o.object, cond)
+	late := pendingObject{trackedObject: o.trackedObject, finding: found, givenUp: cond.failed}
+	if cond.declared != "" {
 		late.wait = require
 	}
 	a.pending = append(a.pending, late)
@@ -155,11 +155,11 @@ func (a *assessor) assessObject(o observedObject, now condition) {
 func (a *assessor) assessClaims(claims []observedObject) {
 	others := len(a.pending)
 	for _, o := range claims {
-		now, namespace := a.conditionOf(o), a.namespaceOf(o)
+		cond, namespace := a.conditionOf(o), a.namespaceOf(o)
 		if others == 0 && namespace.podSync != nil && namespace.podSync.Synced && o.content != nil && !isMounted(o.object.Name, namespace.pods) {
-			now.done, now.message = true, now.message+", and no pod mounts it"
+			cond.done, cond.message = true, cond.message+", and no pod mounts it"
 		}
-		a.assessObject(o, now)
+		a.assessObject(o, cond)
 	}
 }
 
@@ -176,10 +176,10 @@ func isMounted(claim string, pods []*core.Pod) bool {
 }
 
 // step adds an object's progress to the report.
-func (a *assessor) step(object release.Object, now condition) {
-	step := release.RolloutStep{Object: object, Ready: now.ready, Desired: now.desired, Done: now.done, Message: now.message}
-	if now.done && now.failed == "" && now.desired >= 0 {
-		step.Message = now.note
+func (a *assessor) step(object release.Object, cond condition) {
+	step := release.RolloutStep{Object: object, Ready: cond.ready, Desired: cond.desired, Done: cond.done, Message: cond.message}
+	if cond.done && cond.failed == "" && cond.desired >= 0 {
+		step.Message = cond.note
 	}
 	a.steps = append(a.steps, step)
 }
@@ -218,32 +218,32 @@ func (a *assessor) knowsPodsOf(o observedObject) bool {
 
 // requireProof makes a ready workload pending while one of its containers without a readiness probe has not yet run for long
 // enough.
-func (a *assessor) requireProof(o observedObject, now condition) condition {
+func (a *assessor) requireProof(o observedObject, cond condition) condition {
 	switch o.object.Kind {
 	case "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod":
 	default:
-		return now
+		return cond
 	}
 	if pods := a.namespaceOf(o).podSync; pods != nil && pods.Refused() && a.now.Sub(pods.Since) > a.policy.grace(revokedGrace) {
-		return now // the pods may not be read any more, and what was read of them is outdated
+		return cond // the pods may not be read any more, and what was read of them is outdated
 	}
 	if !a.due(a.evidenceDelay(pendingObject{trackedObject: o.trackedObject})) { // the pods may be read later than their workload
-		now.done, now.message = false, "its pods are not read yet"
-		return now
+		cond.done, cond.message = false, "its pods are not read yet"
+		return cond
 	}
 	current := a.currentPods(o)
-	if a.knowsPodsOf(o) && len(current)+now.older < now.desired {
-		now.done, now.message = false, "its pods are not read yet"
-		return now
+	if a.knowsPodsOf(o) && len(current)+cond.older < cond.desired {
+		cond.done, cond.message = false, "its pods are not read yet"
+		return cond
 	}
 	for _, pod := range current {
 		unproven, history := a.pod(pod, false).Unproven()
 		a.memory.containers[pod.UID] = history
 		for _, container := range unproven {
-			now.done = false
-			now.message = fmt.Sprintf("%s container %q has no readiness probe, and has not run for long enough to count as ready", diagnose.PodObject(pod), container.Container)
+			cond.done = false
+			cond.message = fmt.Sprintf("%s container %q has no readiness probe, and has not run for long enough to count as ready", diagnose.PodObject(pod), container.Container)
 			a.due(container.Left)
 		}
 	}
-	return now
+	return cond
 }

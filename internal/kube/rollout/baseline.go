@@ -160,15 +160,15 @@ func (a *assessor) renewed(found diagnose.Finding) bool {
 // ignoreBaselineDeadline treats a Deployment that existed before the release was applied as progressing, until its own deadline
 // has passed since then. Its controller counts from the last progress, and keeps reporting the expired deadline until a pod
 // becomes available.
-func (a *assessor) ignoreBaselineDeadline(o observedObject, now condition) condition {
-	if o.object.Kind != "Deployment" || now.failed == "" || o.content == nil || !a.seenBefore(o.content.GetUID()) {
-		return now
+func (a *assessor) ignoreBaselineDeadline(o observedObject, cond condition) condition {
+	if o.object.Kind != "Deployment" || cond.failed == "" || o.content == nil || !a.seenBefore(o.content.GetUID()) {
+		return cond
 	}
 	patience := max(progressDeadline(o.content), diagnose.GraceEarlier)
 	if !a.due(a.policy.grace(patience) - a.now.Sub(a.memory.began)) {
-		now.failed = ""
+		cond.failed = ""
 	}
-	return now
+	return cond
 }
 
 // defaultProgressDeadline is the deadline of a Deployment that sets none, and of kinds without this field.

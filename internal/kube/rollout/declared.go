@@ -109,11 +109,11 @@ func printedValue(value reflect.Value) string {
 	return ""
 }
 
-// declaredCondition returns the condition of a custom resource by its own annotations or by those of its definition. It returns now
+// declaredCondition returns the condition of a custom resource by its own annotations or by those of its definition. It returns cond
 // if neither has any. A status about an earlier generation is ignored.
-func declaredCondition(o observedObject, now condition) condition {
+func declaredCondition(o observedObject, cond condition) condition {
 	if o.wait != tolerate || o.content == nil || o.key.resource == definitionsResource { // a definition's own annotations are about its objects
-		return now
+		return cond
 	}
 	annotation := func(name string) string {
 		if own, found := o.content.GetAnnotations()[name]; found {
@@ -125,30 +125,30 @@ func declaredCondition(o observedObject, now condition) condition {
 	failed, failedErr := parseExpectations(annotation(release.AnnotationFailedWhen))
 	for name, err := range map[string]error{release.AnnotationReadyWhen: readyErr, release.AnnotationFailedWhen: failedErr} {
 		if err != nil {
-			now.done, now.declared, now.message = false, declaredInvalid, text.Line(fmt.Sprintf("annotation %s: %v", name, err), 256)
-			return now
+			cond.done, cond.declared, cond.message = false, declaredInvalid, text.Line(fmt.Sprintf("annotation %s: %v", name, err), 256)
+			return cond
 		}
 	}
 	if diagnose.NotObserved(o.content) {
-		return now
+		return cond
 	}
 	for _, one := range failed {
 		if one.holds(o.content) {
-			now.done, now.declared, now.message = false, declaredFailed, text.Line(one.text+" holds"+reasonOf(o.content, one), 256)
-			return now
+			cond.done, cond.declared, cond.message = false, declaredFailed, text.Line(one.text+" holds"+reasonOf(o.content, one), 256)
+			return cond
 		}
 	}
 	if len(ready) == 0 {
-		return now
+		return cond
 	}
-	now.done, now.message = true, ""
+	cond.done, cond.message = true, ""
 	for _, one := range ready {
 		if !one.holds(o.content) {
-			now.done, now.message = false, text.Line("waits for "+one.text+reasonOf(o.content, one), 256)
-			return now
+			cond.done, cond.message = false, text.Line("waits for "+one.text+reasonOf(o.content, one), 256)
+			return cond
 		}
 	}
-	return now
+	return cond
 }
 
 // reasonOf returns the reason and message of an object's condition, to be appended to the expectation.

@@ -13,10 +13,10 @@ import (
 
 // explain says why an object is not ready. It tries in this order: the object is paused; the most important finding among its
 // pods; its pods may not be created; a pod that is not ready; the object's own status.
-func (a *assessor) explain(o observedObject, now condition) diagnose.Finding {
-	own := diagnose.Finding{Object: o.object, Reason: "NotReady", Message: now.message, Grace: diagnose.GraceNever}
-	if now.failed != "" {
-		own.Reason = now.failed
+func (a *assessor) explain(o observedObject, cond condition) diagnose.Finding {
+	own := diagnose.Finding{Object: o.object, Reason: "NotReady", Message: cond.message, Grace: diagnose.GraceNever}
+	if cond.failed != "" {
+		own.Reason = cond.failed
 	}
 	if o.content == nil {
 		if cause, recorded := a.memory.podCauses[o.object]; recorded {
@@ -25,8 +25,8 @@ func (a *assessor) explain(o observedObject, now condition) diagnose.Finding {
 		return own
 	}
 	if own.UID = o.content.GetUID(); o.wait != require {
-		if now.declared != "" {
-			own.Reason, own.Code, own.Grace = now.declared, causes.CustomResourceFailed, diagnose.GraceTransient
+		if cond.declared != "" {
+			own.Reason, own.Code, own.Grace = cond.declared, causes.CustomResourceFailed, diagnose.GraceTransient
 			return a.observed(own)
 		}
 		return own
@@ -44,7 +44,7 @@ func (a *assessor) explain(o observedObject, now condition) diagnose.Finding {
 	current := a.currentPods(o)
 	worst := a.worstOf(current, o.object.Kind == "Job")
 	if worst != nil && worst.Code != "" {
-		return a.recordCause(o, *worst, now)
+		return a.recordCause(o, *worst, cond)
 	}
 	if found := a.refused(o); found != nil {
 		a.ignoreBaselineFinding(found)
@@ -56,12 +56,12 @@ func (a *assessor) explain(o observedObject, now condition) diagnose.Finding {
 		}
 	}
 	if worst != nil {
-		return a.recordCause(o, *worst, now)
+		return a.recordCause(o, *worst, cond)
 	}
 	if cause, recorded := a.memory.podCauses[o.object]; recorded && o.object.Kind == "Job" {
-		return a.recordCause(o, cause, now)
+		return a.recordCause(o, cause, cond)
 	}
-	if now.failed != "" {
+	if cond.failed != "" {
 		return a.observed(own)
 	}
 	return own
@@ -128,14 +128,14 @@ func wantedPods(object *unstructured.Unstructured) int {
 
 // recordCause stores why the pods of a Job or a hook fail, because the pods may be deleted together with it. For a Job,
 // DeadlineExceeded is more informative than a pod without a cause of its own.
-func (a *assessor) recordCause(o observedObject, found diagnose.Finding, now condition) diagnose.Finding {
+func (a *assessor) recordCause(o observedObject, found diagnose.Finding, cond condition) diagnose.Finding {
 	if o.object.Kind != "Job" && !a.policy.hook {
 		return found
 	}
-	if failed := diagnose.Conditions(o.content)["Failed"]; o.object.Kind == "Job" && now.failed != "" && found.Code == "" && failed.Reason == "DeadlineExceeded" {
+	if failed := diagnose.Conditions(o.content)["Failed"]; o.object.Kind == "Job" && cond.failed != "" && found.Code == "" && failed.Reason == "DeadlineExceeded" {
 		found.Reason, found.Message = failed.Reason, failed.Message
 	}
-	if failedBefore := "; it had failed before this deploy, and Kubernetes runs it again only once it is deleted"; o.object.Kind == "Job" && now.failed != "" &&
+	if failedBefore := "; it had failed before this deploy, and Kubernetes runs it again only once it is deleted"; o.object.Kind == "Job" && cond.failed != "" &&
 		a.seenBefore(o.content.GetUID()) && !strings.HasSuffix(found.Message, failedBefore) {
 		found.Message += failedBefore
 	}

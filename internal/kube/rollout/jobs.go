@@ -16,9 +16,9 @@ import (
 // conditionOf returns how far an object is. A Job, or a hook's Pod, is done when it has completed, and remains done if it is
 // deleted afterwards.
 func (a *assessor) conditionOf(o observedObject) condition {
-	now := conditionOf(o.content)
+	cond := conditionOf(o.content)
 	if !a.policy.hook && o.object.Kind != "Job" {
-		return now
+		return cond
 	}
 	if last, ended := a.memory.ended[o.object]; ended && (a.policy.hook || o.content == nil) {
 		return last
@@ -28,47 +28,47 @@ func (a *assessor) conditionOf(o observedObject) condition {
 	}
 	a.memory.uids[o.object] = o.content.GetUID()
 	if phase, _, _ := unstructured.NestedString(o.content.Object, "status", "phase"); o.object.Kind == "Pod" && phase != string(core.PodSucceeded) {
-		now.done = false
+		cond.done = false
 	}
 	if suspended, _, _ := unstructured.NestedBool(o.content.Object, "spec", "suspend"); suspended && a.policy.hook {
-		now.done = false // what follows a hook needs what it does
+		cond.done = false // what follows a hook needs what it does
 	}
-	return now
+	return cond
 }
 
 // deletedJob returns the condition of a Job, or a hook's Pod, that no longer exists: Helm created it, and it was deleted after
 // its end (ttlSecondsAfterFinished) or by somebody. Its controller's events say how it ended (pkg/controller/job,
 // recordJobFinished); without events, its pods do.
 func (a *assessor) deletedJob(object release.Object) condition {
-	now := condition{ready: -1, desired: -1, message: "does not exist any more"}
-	if a.endOf(a.eventsAboutJob(object, false), &now) {
-		return now
+	cond := condition{ready: -1, desired: -1, message: "does not exist any more"}
+	if a.endOf(a.eventsAboutJob(object, false), &cond) {
+		return cond
 	}
 	if a.memory.missingSince[object].IsZero() {
 		a.memory.missingSince[object] = a.now
 	}
 	if !a.due(evidenceTime - a.now.Sub(a.memory.missingSince[object])) {
-		return now
+		return cond
 	}
 	switch {
 	case a.memory.succeeded[object]:
-		now.done, now.message = true, ""
-	case !a.policy.hook && a.endOf(a.eventsAboutJob(object, true), &now): // a Job from before, which Helm has not replaced
+		cond.done, cond.message = true, ""
+	case !a.policy.hook && a.endOf(a.eventsAboutJob(object, true), &cond): // a Job from before, which Helm has not replaced
 	default:
-		now.failed, now.message = "Deleted", "it was deleted before it was seen to end"
+		cond.failed, cond.message = "Deleted", "it was deleted before it was seen to end"
 	}
-	return now
+	return cond
 }
 
 // endOf sets how a Job ended according to its events, and reports whether they say so.
-func (a *assessor) endOf(events []*core.Event, now *condition) bool {
+func (a *assessor) endOf(events []*core.Event, cond *condition) bool {
 	for _, event := range slices.Backward(events) {
 		switch {
 		case event.Reason == "Completed":
-			now.done, now.message = true, ""
+			cond.done, cond.message = true, ""
 			return true
 		case event.Type == core.EventTypeWarning && event.Reason != diagnose.ReasonFailedCreate:
-			now.failed, now.message = "JobFailed", diagnose.Message(event.Reason+": "+event.Message)
+			cond.failed, cond.message = "JobFailed", diagnose.Message(event.Reason+": "+event.Message)
 			return true
 		}
 	}

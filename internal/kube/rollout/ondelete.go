@@ -11,15 +11,15 @@ import (
 
 // withOlderPods returns the condition of a workload whose settings keep pods of an older template: with OnDelete until somebody
 // deletes them, or below a StatefulSet's partition. Such pods are reported, and not waited for.
-func (a *assessor) withOlderPods(o observedObject, now condition) condition {
+func (a *assessor) withOlderPods(o observedObject, cond condition) condition {
 	if o.object.Kind != "StatefulSet" && o.object.Kind != "DaemonSet" || o.content == nil || diagnose.NotObserved(o.content) {
-		return now
+		return cond
 	}
 	strategy, _, _ := unstructured.NestedString(o.content.Object, "spec", "updateStrategy", "type")
 	partition, _, _ := unstructured.NestedInt64(o.content.Object, "spec", "updateStrategy", "rollingUpdate", "partition")
 	pods := a.namespaceOf(o).podSync
 	if strategy != "OnDelete" && partition == 0 || pods == nil || !pods.Synced {
-		return now
+		return cond
 	}
 	current := a.currentPods(o)
 	ready, older := 0, 0
@@ -35,14 +35,14 @@ func (a *assessor) withOlderPods(o observedObject, now condition) condition {
 		}
 	}
 	if strategy == "OnDelete" {
-		now.done = ready == len(current) && len(current)+older >= now.desired
+		cond.done = ready == len(current) && len(current)+older >= cond.desired
 	}
 	if older > 0 {
-		now.ready, now.older = ready, older
-		now.note = fmt.Sprintf("%d of %d pods have an older template: updateStrategy OnDelete replaces a pod only when somebody deletes it", older, len(current)+older)
+		cond.ready, cond.older = ready, older
+		cond.note = fmt.Sprintf("%d of %d pods have an older template: updateStrategy OnDelete replaces a pod only when somebody deletes it", older, len(current)+older)
 		if strategy != "OnDelete" {
-			now.note = fmt.Sprintf("%d of %d pods have an older template: updateStrategy has partition %d", older, len(current)+older, partition)
+			cond.note = fmt.Sprintf("%d of %d pods have an older template: updateStrategy has partition %d", older, len(current)+older, partition)
 		}
 	}
-	return now
+	return cond
 }

@@ -31,25 +31,25 @@ func conditionOf(object *unstructured.Unstructured) condition {
 	if err != nil {
 		return condition{ready: -1, desired: -1, message: "its status cannot be read: " + text.Line(err.Error(), 256)}
 	}
-	now := condition{done: result.Status == status.CurrentStatus, message: text.Line(result.Message, 256)}
-	now.ready, now.desired = podCounts(object)
+	cond := condition{done: result.Status == status.CurrentStatus, message: text.Line(result.Message, 256)}
+	cond.ready, cond.desired = podCounts(object)
 	if diagnose.NotObserved(object) {
-		now.done, now.message = false, "not observed by its controller yet"
-		return now
+		cond.done, cond.message = false, "not observed by its controller yet"
+		return cond
 	}
 	if result.Status == status.FailedStatus {
-		now.failed = "Failed"
+		cond.failed = "Failed"
 		if len(result.Conditions) > 0 && result.Conditions[0].Reason != "" {
-			now.failed = result.Conditions[0].Reason
+			cond.failed = result.Conditions[0].Reason
 		}
 	}
 	switch object.GetKind() {
 	case "Job":
-		return jobCondition(object, now)
+		return jobCondition(object, cond)
 	case "Pod":
-		return podCondition(object, now)
+		return podCondition(object, cond)
 	}
-	return now
+	return cond
 }
 
 // withNumericGeneration returns the object with a numeric observedGeneration: Argo Rollouts writes a string, which kstatus cannot
@@ -86,30 +86,30 @@ func podCounts(object *unstructured.Unstructured) (ready, desired int) {
 }
 
 // jobCondition is done when a Job has completed or is suspended. kstatus would accept a Job that has started.
-func jobCondition(object *unstructured.Unstructured, now condition) condition {
+func jobCondition(object *unstructured.Unstructured, cond condition) condition {
 	if suspended, _, _ := unstructured.NestedBool(object.Object, "spec", "suspend"); suspended {
-		now.done, now.message = true, "suspended"
-		return now
+		cond.done, cond.message = true, "suspended"
+		return cond
 	}
 	conditions := diagnose.Conditions(object)
 	if conditions["Complete"].Status == "True" {
-		now.done, now.failed = true, ""
-		return now
+		cond.done, cond.failed = true, ""
+		return cond
 	}
 	if failed := conditions["Failed"]; failed.Status == "True" {
-		now.done, now.failed, now.message = false, "JobFailed", fmt.Sprintf("%s: %s", failed.Reason, failed.Message)
-		return now
+		cond.done, cond.failed, cond.message = false, "JobFailed", fmt.Sprintf("%s: %s", failed.Reason, failed.Message)
+		return cond
 	}
-	now.done = false
-	return now
+	cond.done = false
+	return cond
 }
 
 // podCondition treats a failed pod as not done; kstatus treats it as done.
-func podCondition(object *unstructured.Unstructured, now condition) condition {
+func podCondition(object *unstructured.Unstructured, cond condition) condition {
 	if phase, _, _ := unstructured.NestedString(object.Object, "status", "phase"); phase == "Failed" {
-		now.done, now.failed = false, "PodFailed"
-	} else if now.failed == "PodUnschedulable" {
-		now.failed = "" // a node may be added
+		cond.done, cond.failed = false, "PodFailed"
+	} else if cond.failed == "PodUnschedulable" {
+		cond.failed = "" // a node may be added
 	}
-	return now
+	return cond
 }

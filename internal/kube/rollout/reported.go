@@ -35,20 +35,20 @@ func loadBalancerCondition(object *unstructured.Unstructured) (condition, bool) 
 	for _, ingress := range service.Status.LoadBalancer.Ingress {
 		hosts = append(hosts, cmp.Or(ingress.Hostname, ingress.IP))
 	}
-	now := condition{ready: -1, desired: -1, done: len(hosts) > 0, message: "no address yet"}
-	if now.done {
-		now.message = text.Line("at "+strings.Join(hosts, ", "), 256)
+	cond := condition{ready: -1, desired: -1, done: len(hosts) > 0, message: "no address yet"}
+	if cond.done {
+		cond.message = text.Line("at "+strings.Join(hosts, ", "), 256)
 	}
-	return now, true
+	return cond, true
 }
 
 // autoscalerCondition says how many pods an autoscaler wants, or why it has no metrics.
 func autoscalerCondition(object *unstructured.Unstructured) condition {
 	count := func(path string, missing int) int { return status.GetIntField(object.Object, path, missing) }
-	now := condition{ready: -1, desired: -1, done: true, message: fmt.Sprintf("%d pods, wants %d of %d to %d", count(".status.currentReplicas", 0),
+	cond := condition{ready: -1, desired: -1, done: true, message: fmt.Sprintf("%d pods, wants %d of %d to %d", count(".status.currentReplicas", 0),
 		count(".status.desiredReplicas", 0), count(".spec.minReplicas", 1), count(".spec.maxReplicas", 1))}
 	if active := diagnose.Conditions(object)["ScalingActive"]; active.Status == "False" {
-		now.message += "; " + text.Truncate(active.Reason+": "+active.Message, 160)
+		cond.message += "; " + text.Truncate(active.Reason+": "+active.Message, 160)
 	}
-	return now
+	return cond
 }

@@ -26,15 +26,15 @@ const (
 )
 
 // refusalGrace returns how long a refusal of our requests must last to count, 0 if it never counts.
-func refusalGrace(now store.SyncState) time.Duration {
+func refusalGrace(state store.SyncState) time.Duration {
 	switch {
-	case now.Err == nil:
+	case state.Err == nil:
 		return 0
-	case apierrors.IsUnauthorized(now.Err):
+	case apierrors.IsUnauthorized(state.Err):
 		return unauthorizedGrace
-	case now.Refused() && now.Synced:
+	case state.Refused() && state.Synced:
 		return revokedGrace
-	case now.Refused():
+	case state.Refused():
 		return forbiddenGrace
 	}
 	return 0
@@ -44,14 +44,14 @@ func refusalGrace(now store.SyncState) time.Duration {
 // objects may be out of date. It skips a store that has not read its first list, and a store whose requests the cluster has refused
 // for longer than revokedGrace.
 func (a *assessor) checkCertainty() {
-	check := func(now store.SyncState) {
-		if !now.Synced || now.Refused() && a.now.Sub(now.Since) > a.policy.grace(revokedGrace) {
+	check := func(state store.SyncState) {
+		if !state.Synced || state.Refused() && a.now.Sub(state.Since) > a.policy.grace(revokedGrace) {
 			return
 		}
-		if now.Resumed.After(a.memory.resumed) {
-			a.memory.resumed = now.Resumed
+		if state.Resumed.After(a.memory.resumed) {
+			a.memory.resumed = state.Resumed
 		}
-		if !now.Current() {
+		if !state.Current() {
 			a.uncertain = true
 		}
 	}
