@@ -29,7 +29,7 @@ import (
 	"time"
 )
 
-// The defaults of Options. The credentials are no secret: they are valid for this server only, and its user decides on which
+// The defaults of Options. The credentials are not secret: they are valid for this server only, and its user decides on which
 // address it listens.
 const (
 	DefaultAccount         = "000000000000"

@@ -29,8 +29,8 @@ func TestRunAdopts(t *testing.T) {
 		"tagged already":              {commit.String(), nil, "d", "label", 0, ""},
 		"neither":                     {"", nil, "", "", release.ExitInput, "has no label org.opencontainers.image.revision, and no commit is given"},
 		"labelled with another":       {commit.String(), []string{"--commit", releasetest.Another.String()}, "", "", release.ExitFailed, "not with commit " + releasetest.Another.String()},
-		"labelled dirty":              {commit.String() + "-dirty", nil, "", "", release.ExitFailed, "which is no commit"},
-		"labelled with a tag":         {"v1.2.3", []string{"--commit", commit.String()}, "", "", release.ExitFailed, "which is no commit"},
+		"labelled dirty":              {commit.String() + "-dirty", nil, "", "", release.ExitFailed, "which is not a commit"},
+		"labelled with a tag":         {"v1.2.3", []string{"--commit", commit.String()}, "", "", release.ExitFailed, "which is not a commit"},
 		"a short commit":              {"", []string{"--commit", commit.Short()}, "", "", release.ExitInput, "--commit"},
 		"the tag names another image": {commit.String(), nil, "e", "", release.ExitFailed, "holds sha256:eeee"},
 	} {

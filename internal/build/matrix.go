@@ -31,7 +31,7 @@ func RunMatrix(ctx context.Context, content []byte, given Settings, reporter rel
 		Label: func(result *Result, part matrix.Part) { result.Part = part },
 	}
 	total := Result{Digests: map[string]release.Digest{}}
-	total.Services, _, err = runner.All(ctx, waves, reporter)
+	total.Services, _, err = runner.RunAll(ctx, waves, reporter)
 	outcomes := make([]release.Outcome, len(total.Services))
 	for i, built := range total.Services {
 		outcomes[i] = built.Outcome

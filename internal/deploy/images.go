@@ -75,12 +75,12 @@ func NameInChart(images []release.BuiltImage, aliases, values []setting.Named[st
 		}
 	})
 	assign("image-values", values, func(image *release.BuiltImage, path string) { image.Values = append(image.Values, path) })
-	return append(problems, checkClaims(images)...)
+	return append(problems, checkOverlap(images)...)
 }
 
-// checkClaims refuses two images with the same repository or the same chart value.
-func checkClaims(images []release.BuiltImage) []release.Problem {
-	problems, paths := setting.ImageClaims(images), map[string]string{}
+// checkOverlap refuses two images with the same repository or the same chart value.
+func checkOverlap(images []release.BuiltImage) []release.Problem {
+	problems, paths := setting.CheckRepositories(images), map[string]string{}
 	for _, image := range images {
 		for _, path := range image.Values {
 			problems = append(problems, setting.Claim(paths, "image-values", path, image)...)

@@ -23,7 +23,7 @@ func (r request) markVerified(leaseCtx context.Context, rolledOut rolloutResult,
 		}
 	}
 	if order.goingBack {
-		r.markLeft(ctx, rolledOut.applied.Revision, order.revisions)
+		r.markRevisionsLeft(ctx, rolledOut.applied.Revision, order.revisions)
 	}
 	return nil
 }
@@ -43,9 +43,9 @@ func (r request) changePin(leaseCtx context.Context, lease release.Lease, order 
 	return lease.SetPin(ctx, &release.Pin{Commit: r.deployment.Commit, RunURL: r.Holder.URL, Actor: r.Holder.Actor, At: time.Now().UTC()})
 }
 
-// markLeft marks the revisions that somebody deliberately went back from, those after the last one of the commit that is live
-// now. The next failure then does not roll back to one of them.
-func (r request) markLeft(ctx context.Context, live int, revisions []release.Revision) {
+// markRevisionsLeft marks the verified revisions that this deploy deliberately goes back from, so that no later rollback goes to one of
+// them: all that are newer than the last revision with the image that is live now.
+func (r request) markRevisionsLeft(ctx context.Context, live int, revisions []release.Revision) {
 	for _, revision := range revisions {
 		if revision.Number == live || revision.Digest == r.settings.Image.Digest {
 			return

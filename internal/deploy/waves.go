@@ -35,7 +35,7 @@ func RunWaves(ctx context.Context, given Settings, waves []Wave, reporter releas
 	}
 	var total Result
 	var err error
-	total.Deploys, total.Skipped, err = runner.All(ctx, waves, reporter)
+	total.Deploys, total.Skipped, err = runner.RunAll(ctx, waves, reporter)
 	outcomes := make([]release.Outcome, len(total.Deploys))
 	for i, result := range total.Deploys {
 		outcomes[i] = result.Outcome

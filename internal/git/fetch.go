@@ -61,7 +61,7 @@ func (r repository) fetchHistory(ctx context.Context, scratch Scratch, shallow b
 	if _, err = fetched.git(ctx, "init", "--quiet", "--bare", "--template=", "--object-format="+format, dir); err != nil {
 		return repository{}, nil, r.fault(err, "preparing to fetch the history of")
 	}
-	// A shallow repository is no alternate: git reports an alternate's commits to the remote, which then does not send their
+	// A shallow repository cannot be an alternate: git reports an alternate's commits to the remote, which then does not send their
 	// missing ancestors.
 	if !shallow {
 		err = addAlternate(dir, objects)

@@ -193,7 +193,7 @@ func checkMainPackage(recipe release.Recipe) error {
 	return nil // the compiler reports everything else better
 }
 
-// packagePath makes the recipe's main a path of one directory for the go command, which is no flag, import path or pattern.
+// packagePath makes the recipe's main a path of one directory for the go command, which cannot be read as a flag, an import path or a pattern.
 func packagePath(main string) (string, error) {
 	clean := path.Clean("./" + main)
 	if strings.HasPrefix(main, "/") || clean == ".." || strings.HasPrefix(clean, "../") || strings.Contains(clean, "...") {

@@ -33,7 +33,7 @@ func (b DockerBuilder) Build(ctx context.Context, recipe release.Recipe, dir str
 	if err != nil {
 		return release.Layout{}, err
 	}
-	defer os.RemoveAll(filepath.Join(dir, "docker")) // it holds passwords, and is no part of the layout
+	defer os.RemoveAll(filepath.Join(dir, "docker")) // it holds passwords, and is not part of the layout
 	archive := filepath.Join(dir, "built.tar")
 	args, secrets, err := buildxArgs(recipe, file, archive)
 	if err != nil {

@@ -144,7 +144,7 @@ func readDockerfile(name string) string {
 var declaredArgument = regexp.MustCompile(`(?mi)^[ \t]*ARG[ \t]+([A-Za-z_][A-Za-z0-9_]*)`)
 
 // withCommitArgs adds to the recipe's build arguments those that commonly say what a Dockerfile builds, if it declares them and they are
-// not given. They follow from the commit, and so are no settings. buildx adds SOURCE_DATE_EPOCH.
+// not given. They follow from the commit, and so are not settings. buildx adds SOURCE_DATE_EPOCH.
 func withCommitArgs(recipe release.Recipe, file string) map[string]string {
 	all := map[string]string{}
 	for _, match := range declaredArgument.FindAllStringSubmatch(readDockerfile(file), -1) {

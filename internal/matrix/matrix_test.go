@@ -165,7 +165,7 @@ environments:
   - name: staging
     clusters: [{timeout: "1", cluster: x}]
 `, "deploy", matrix.Options{Inputs: inputs("environment", "staging"), Digests: map[string]release.Digest{"a": digest(t, "a")}},
-			[]string{`m.yaml:5: there is no setting "colour"`, `"environment" applies to the whole matrix`, `"matrix" applies`, `"timeout" takes a value or a list`, `m.yaml:8: "timeout" is no setting of a cluster`}},
+			[]string{`m.yaml:5: there is no setting "colour"`, `"environment" applies to the whole matrix`, `"matrix" applies`, `"timeout" takes a value or a list`, `m.yaml:8: "timeout" is not a setting of a cluster`}},
 		"digests":           {services, "deploy", matrix.Options{Inputs: inputs("environment", "staging")}, []string{`no digest is given for service "cart"`, `no digest is given for service "worker"`, `"shop": give --digests`}},
 		"no environment":    {services, "smoke", matrix.Options{}, []string{"name one with --environment"}},
 		"another":           {services, "smoke", matrix.Options{Inputs: inputs("environment", "qa")}, []string{`there is no environment "qa"`}},
@@ -238,7 +238,7 @@ func TestAFailureDoesNotHideOthers(t *testing.T) {
 			},
 			Label: func(r *result, part matrix.Part) { r.Part = part },
 		}
-		results, skipped, err := runner.All(t.Context(), waves, silent{})
+		results, skipped, err := runner.RunAll(t.Context(), waves, silent{})
 		want := []result{{Part: matrix.Part{Service: "a"}, Done: true}, {Part: matrix.Part{Service: "b", Error: "refused: it is not\nallowed"}}, {Done: true}}
 		if !stops {
 			want = append(want, result{Done: true})
@@ -264,7 +264,7 @@ func TestNothingRunsIfAJobCannotBePrepared(t *testing.T) {
 		},
 		Run: func(context.Context, string) (result, error) { t.Error("a job runs"); return result{}, nil },
 	}
-	_, _, err := runner.All(t.Context(), []matrix.Wave[string]{{Jobs: []matrix.Job[string]{{Title: "a", Settings: "good"}, {Title: "b", Settings: "bad"}, {Title: "c", Settings: "bad"}}}}, silent{})
+	_, _, err := runner.RunAll(t.Context(), []matrix.Wave[string]{{Jobs: []matrix.Job[string]{{Title: "a", Settings: "good"}, {Title: "b", Settings: "bad"}, {Title: "c", Settings: "bad"}}}}, silent{})
 	if fmt.Sprint(err) != "b: is bad\nc: is bad" {
 		t.Errorf("got %v", err)
 	}

@@ -17,22 +17,22 @@ type Runner[S, P, R any] struct {
 	Concurrency int    // jobs of a wave that run at once, at least 1
 	// Prepare checks a job and changes nothing. If it fails for one job, no job is run.
 	Prepare func(ctx context.Context, settings S, reporter release.Reporter) (P, error)
-	// Run runs a job that was prepared. The job's part of the matrix, with its error, belongs into the result.
+	// Run runs a job that was prepared. The job's part of the matrix, with its error, is part of the result.
 	Run func(ctx context.Context, prepared P) (R, error)
 	// Label puts the job's part of the matrix into its result.
 	Label func(result *R, part Part)
-	// Stops says that a failure keeps the waves that follow from being started.
+	// Stops: after a failure no further wave is started.
 	Stops bool
 	// Longest returns how long a job may take; nil if the jobs have no limit.
 	Longest    func(S) time.Duration
 	JobTimeout time.Duration // of the CI job that runs the matrix; 0: unknown
 }
 
-// All prepares every job of every wave, and then runs the waves one after the other; the jobs of a wave run concurrently. If one fails,
-// the others go on to their end. With Stops, later waves are then skipped, and so is a wave for which the time of the CI job would not
-// suffice. The results are in the order of the file; skipped is the number of jobs that were not started. The error joins those of all
+// RunAll prepares every job of every wave, and then runs the waves one after the other; the jobs of a wave run concurrently. If one fails,
+// the others run to their end. If Stops is set, later waves are then skipped, and so is a wave for which the CI job has too little time
+// left. The results are in the order of the file; skipped is the number of jobs that were not started. The error joins those of all
 // jobs, each with the job's title.
-func (r Runner[S, P, R]) All(ctx context.Context, waves []Wave[S], reporter release.Reporter) (results []R, skipped int, err error) {
+func (r Runner[S, P, R]) RunAll(ctx context.Context, waves []Wave[S], reporter release.Reporter) (results []R, skipped int, err error) {
 	began := time.Now()
 	if err := r.checkTime(waves); err != nil {
 		return nil, 0, err

@@ -78,7 +78,7 @@ func (p *parser[S]) checkServices() {
 	for _, service := range p.document.Services {
 		if owner := service.PartOf.Value; owner != "" {
 			if whole, listed := names[owner]; !listed || whole.PartOf.Value != "" {
-				p.problem(service.PartOf.Line, "%q is part of %q, which is no service with a release of its own", service.Name, owner)
+				p.problem(service.PartOf.Line, "%q is part of %q, which is not a service with its own release", service.Name, owner)
 			}
 		}
 	}
@@ -173,7 +173,7 @@ func (p *parser[S]) chosenEnvironment() environment {
 func (p *parser[S]) checkCluster(cluster keys) {
 	for name, node := range cluster {
 		if !slices.Contains(clusterKeys, name) && name != "name" {
-			p.problem(node.Line, "%q is no setting of a cluster (%s)", name, strings.Join(clusterKeys, ", "))
+			p.problem(node.Line, "%q is not a setting of a cluster (%s)", name, strings.Join(clusterKeys, ", "))
 		}
 	}
 }

@@ -141,7 +141,7 @@ func (p *pipeline) build(ctx context.Context) error {
 			return "", release.Digest{}, err
 		}
 		p.image = p.settings.Repository.At(built.Digest)
-		p.commit, _ = release.ParseCommit(built.Tag.String()) // the tag of a work tree with changes is no commit
+		p.commit, _ = release.ParseCommit(built.Tag.String()) // the tag of a work tree with changes is not a commit
 		p.result.Proof = Proof{Commit: built.Commit, Built: built.Digest, Running: map[string][]string{}, Answered: map[string][]string{}, URLs: map[string]string{}}
 		return string(built.Outcome), built.Digest, nil
 	})

@@ -32,7 +32,7 @@ func (p *Prober) describeFailure(ctx context.Context, target *url.URL, stage rel
 	return stage, []string{activity(stage) + quote(target.Hostname()) + ": " + rootCause(err, p.options.Timeout)}
 }
 
-// isNotHTTP reports whether an error is how net/http sees a server of another protocol: it sends bytes that are no response, maybe before
+// isNotHTTP reports whether an error is how net/http sees a server of another protocol: it sends bytes that are not a response, maybe before
 // the request, or it ends the connection. Source: net/http, transport.go, persistConn.readLoop and mapRoundTripError.
 func isNotHTTP(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||

@@ -39,7 +39,7 @@ func RunMatrix(ctx context.Context, content []byte, given Settings, deps Deps) (
 		Label: func(result *Result, part matrix.Part) { result.Part = part },
 	}
 	total := Result{Promoted: Promoted{From: given.From, To: given.To}}
-	total.Services, _, err = runner.All(ctx, waves, deps.Reporter)
+	total.Services, _, err = runner.RunAll(ctx, waves, deps.Reporter)
 	outcomes := make([]release.Outcome, len(total.Services))
 	for i, promoted := range total.Services {
 		outcomes[i] = promoted.Outcome

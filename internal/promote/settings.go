@@ -92,7 +92,7 @@ func (s *Settings) Declare() *setting.Set {
 // setImages sets the images and the repositories that they are promoted into.
 func (s *Settings) setImages(given []setting.Named[release.Image], targets []setting.Named[release.Repository]) error {
 	images, problems := setting.Images(given)
-	problems = append(problems, setting.ImageClaims(images)...)
+	problems = append(problems, setting.CheckRepositories(images)...)
 	if len(images) > 0 {
 		s.Image, s.Further = images[0].Image, images[1:]
 	}

@@ -11,7 +11,7 @@ import (
 const chartContent = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 
 // Chart reads a packaged Helm chart of at most limit bytes; the reference is a tag or a digest of its manifest. It returns the manifest's
-// digest too. A chart that does not exist, and a manifest that is no chart, are an *release.InputError.
+// digest too. A chart that does not exist, and a manifest that is not a chart, are an *release.InputError.
 func (c *Client) Chart(ctx context.Context, repo release.Repository, reference string, limit int64) ([]byte, release.Digest, error) {
 	r, err := c.open(sideRegistry, repo, false)
 	if err != nil {

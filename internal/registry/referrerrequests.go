@@ -178,7 +178,7 @@ func (r *repository) listReferrers(ctx context.Context, image release.Digest, ar
 	return result, nil
 }
 
-// parseReferrers parses a page of the list. It drops entries that are no descriptors.
+// parseReferrers parses a page of the list. It drops entries that are not descriptors.
 func parseReferrers(page []byte) ([]descriptor, error) {
 	var list struct {
 		Manifests []json.RawMessage `json:"manifests"`

@@ -94,7 +94,7 @@ func SelectEndpoint(endpoints []Object, release string) (Object, bool, error) {
 // Backend is a port of a ready pod, which is asked through the cluster.
 type Backend struct {
 	Namespace string
-	Pod       string // "" for an address that is no pod's
+	Pod       string // "" for an address that is not a pod's
 	IP        string
 	Port      int
 	HTTPS     bool

@@ -205,7 +205,7 @@ type Inputs struct {
 	Links bool
 	// Modes: the executable bit of a file enters the image.
 	Modes bool
-	// Fixed are inputs that are no files of the work tree, such as the toolchain, each in words.
+	// Fixed are inputs that are not files of the work tree, such as the toolchain, each in words.
 	Fixed []string
 }
 

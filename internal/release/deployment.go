@@ -190,7 +190,7 @@ func (m Mark) Replaces(old Mark) bool { return m != old && (m != MarkReady || ol
 // LabelValue is the value of LabelMark for a revision.
 func (m Mark) LabelValue(revision int) string { return fmt.Sprintf("%d.%s", revision, m) }
 
-// ParseMark parses the value of LabelMark on a revision's record; "" if it is about another revision or is no mark. A number
+// ParseMark parses the value of LabelMark on a revision's record; "" if it is about another revision or not a mark. A number
 // alone is MarkReady in the form of earlier releases of onedigest.
 func ParseMark(value string, revision int) Mark {
 	number, mark, found := strings.Cut(value, ".")

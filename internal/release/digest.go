@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Digest is the identity of an image: the sha256 of its manifest's bytes. The zero value is no digest.
+// Digest is the identity of an image: the sha256 of its manifest's bytes. The zero value stands for no digest.
 // Source: OCI image-spec, descriptor.md, "Digests".
 type Digest struct{ hex string }
 

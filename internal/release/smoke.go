@@ -146,7 +146,7 @@ type Evidence struct {
 const ClockSkew = 5 * time.Minute
 
 // Proves returns nil if the evidence shows that the image passed in the environment, or the reason why it does not. A pass that is
-// dated after now, by more than ClockSkew, or is older than maxAge shows nothing; a maxAge of 0 is no limit.
+// dated after now, by more than ClockSkew, or is older than maxAge shows nothing; a maxAge of 0 means no limit.
 func (e Evidence) Proves(image Image, environment Environment, now time.Time, maxAge time.Duration) error {
 	switch {
 	case e.Image.Digest != image.Digest:

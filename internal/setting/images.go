@@ -54,8 +54,8 @@ func Images(given []Named[release.Image]) (images []release.BuiltImage, problems
 	return images, problems
 }
 
-// ImageClaims refuses two images of one repository: their tags and their evidence could not be told apart.
-func ImageClaims(images []release.BuiltImage) (problems []release.Problem) {
+// CheckRepositories refuses two images with the same repository, because their tags and their evidence could not be distinguished.
+func CheckRepositories(images []release.BuiltImage) (problems []release.Problem) {
 	claims := map[string]string{}
 	for _, image := range images {
 		for _, repository := range image.Repositories() {
@@ -65,7 +65,7 @@ func ImageClaims(images []release.BuiltImage) (problems []release.Problem) {
 	return problems
 }
 
-// Claim gives a repository or a chart's value to an image, and refuses it if another image has it.
+// Claim records in claims that an image uses a repository or a chart's value, and returns a problem if another image already uses it.
 func Claim(claims map[string]string, setting, what string, image release.BuiltImage) (problems []release.Problem) {
 	by := cmp.Or(image.Image.String(), image.Image.Repository.String()) // an image that is yet to be built has no digest
 	if other, claimed := claims[what]; claimed && other != by {

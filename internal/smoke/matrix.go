@@ -33,7 +33,7 @@ func RunMatrix(ctx context.Context, content []byte, given Settings, reporter rel
 		Label: func(result *Result, part matrix.Part) { result.Part = part },
 	}
 	var total Result
-	total.Services, _, err = runner.All(ctx, waves, reporter)
+	total.Services, _, err = runner.RunAll(ctx, waves, reporter)
 	verdicts := make([]release.Verdict, len(total.Services))
 	for i, smoked := range total.Services {
 		verdicts[i] = smoked.Verdict

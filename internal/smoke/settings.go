@@ -115,7 +115,7 @@ func (s *Settings) Declare() *setting.Set {
 // setImages sets the main image and the further ones.
 func (s *Settings) setImages(given []setting.Named[release.Image]) error {
 	images, problems := setting.Images(given)
-	if problems = append(problems, setting.ImageClaims(images)...); len(problems) > 0 {
+	if problems = append(problems, setting.CheckRepositories(images)...); len(problems) > 0 {
 		return &release.InputError{Problems: problems}
 	}
 	if len(images) > 0 {

@@ -443,8 +443,8 @@ func TestEvidence(t *testing.T) {
 		"another digest runs":                {answerFrom(commit), [][]release.PodImage{{good, other}}, commit.String(), "", `pod "b" runs`},
 		"another digest after the rounds":    {answerFrom(commit), [][]release.PodImage{{good}, {good, other}}, commit.String(), "", `pod "b" runs`},
 		"no pod":                             {answerFrom(commit), [][]release.PodImage{{}}, commit.String(), "", "no pod of Deployment/shop runs"},
-		"an image that is no commit's":       {answerFrom(commit), [][]release.PodImage{{good}}, commit.String() + "-dirty", "", "which is no commit"},
-		"an image without a label":           {answerFrom(commit), [][]release.PodImage{{good}}, "", "", "which is no commit"},
+		"an image that is not a commit's":    {answerFrom(commit), [][]release.PodImage{{good}}, commit.String() + "-dirty", "", "which is not a commit"},
+		"an image without a label":           {answerFrom(commit), [][]release.PodImage{{good}}, "", "", "which is not a commit"},
 		"the image's own commit is expected": {answerFrom(olderCommit), [][]release.PodImage{{good}}, commit.String(), release.Fail, "answered by"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -507,7 +507,7 @@ func TestSeveralImages(t *testing.T) {
 		"one has no pod":               {nil, olderCommit.String(), wrong(), "", "no pod of Deployment/shop runs"},
 		"one is in no registry":        {[]release.PodImage{two}, "missing", wrong(), "", `"localhost:5000/worker@`},
 		"one has no label":             {[]release.PodImage{two}, "", wrong(), "shop pass of 0123456789ab by [a], worker pass of 0123456789ab by [b]", "<nil>"},
-		"one is of no commit":          {[]release.PodImage{two}, "1.0-dirty", wrong(), "", "which is no commit"},
+		"one is of no commit":          {[]release.PodImage{two}, "1.0-dirty", wrong(), "", "which is not a commit"},
 		"a pod of one answers wrongly": {[]release.PodImage{two}, olderCommit.String(), wrong("b"), "worker fail of 89abcdef0123 by [b]", "smoke failed"},
 		"the address answers wrongly":  {[]release.PodImage{two}, olderCommit.String(), wrong("outside"), "shop fail of 0123456789ab by [a]", "smoke failed"},
 		"pods of both answer wrongly":  {[]release.PodImage{two}, olderCommit.String(), wrong("a", "b"), "shop fail of 0123456789ab by [a], worker fail of 89abcdef0123 by [b]", "smoke failed"},

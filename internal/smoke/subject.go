@@ -60,7 +60,7 @@ type request struct {
 type roundPlan struct {
 	outside, inside []request
 	shown           []release.Answer // what the cluster shows without a request: pods that have nothing to ask
-	wrong           []release.Answer // likewise: endpoints that are not the release's
+	wrong           []release.Answer // what the cluster shows without a request: endpoints that are not the release's
 	unknownPods     []release.Answer // what counts unless the answers outside prove the release: pods that the cluster does not show
 }
 
@@ -225,7 +225,7 @@ func (a *roundRunner) foreignEndpoints(backends release.Backends) (answers []rel
 				who = "address " + endpoint.IP
 			}
 			answers = append(answers, release.Answer{Check: "endpoints", Address: release.Endpoint{Backend: endpoint}.Name(), Stage: release.StageCheck, OtherCommit: true,
-				Wrong: []string{fmt.Sprintf("%s sends requests to %s, which is no pod of release %q that runs %s", service.Object, who, a.Release, a.digests())}})
+				Wrong: []string{fmt.Sprintf("%s sends requests to %s, which is not a pod of release %q that runs %s", service.Object, who, a.Release, a.digests())}})
 		}
 	}
 	return answers

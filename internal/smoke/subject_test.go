@@ -83,7 +83,7 @@ func TestPodsAreAskedOneByOne(t *testing.T) {
 		"pods that cannot be reached, and a commit outside": {backends: two(shop), answer: map[string]release.Answer{"": answerFrom(commit), "pod a:8081": refused, "pod b:8081": refused},
 			want: release.Pass, text: "they cannot be reached: refused", asked: []string{""}},
 		"the address of a Service": {url: "http://lb", backends: two(backendService("shop", "http://lb", "a", "b")), want: release.Pass, asked: []string{"", "pod a:8081", "pod b:8081"}},
-		"an endpoint of nobody":    {url: "none", backends: two(backendService("shop", "", "a", "z")), want: release.Fail, exit: 1, text: `Service/shop sends requests to pod "z", which is no pod of release "shop" that runs`},
+		"an endpoint of nobody":    {url: "none", backends: two(backendService("shop", "", "a", "z")), want: release.Fail, exit: 1, text: `Service/shop sends requests to pod "z", which is not a pod of release "shop" that runs`},
 		"an endpoint of an older revision": {url: "none", backends: func() release.Backends {
 			return release.Backends{Pods: []release.BackendPod{backendPod("a"), foreign}, Services: []release.BackendService{shop}}
 		}, want: release.Fail, exit: 1, text: `sends requests to pod "b"`},

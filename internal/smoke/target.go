@@ -63,7 +63,7 @@ func commitOf(ctx context.Context, image release.Image, expected release.Commit,
 	}
 	commit, err := release.ParseCommit(tagged.Revision)
 	if err != nil {
-		return "", &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, which is no commit", image, tagged.Revision),
+		return "", &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, which is not a commit", image, tagged.Revision),
 			Do: "build the image from a clean work tree; an image that belongs to no commit cannot be proved"}
 	}
 	return commit, nil

@@ -143,7 +143,7 @@ func Scalars(content string) (scalars []string) {
 }
 
 // formsOf returns the ways in which a value may appear in a text: as it is, as a sanitized text shows it, quoted by Go, JSON or YAML,
-// or as JSON within JSON, in a URL, and in base64. Bytes that are no text appear in base64 only.
+// or as JSON within JSON, in a URL, and in base64. Bytes that are not text appear in base64 only.
 func formsOf(value string, minimum int) []string {
 	forms := base64Of(value)
 	if utf8.ValidString(value) {

@@ -76,7 +76,7 @@ func (s *Secrets) add(minimum int, values []string) {
 	}
 }
 
-// Publish adds values that are no secrets, although one may be equal to them: names, commits and addresses that the run is about.
+// Publish adds values that are not secret, although one may be equal to them: names, commits and addresses that the run is about.
 //
 // A value that only may be secret is shown where it is a part of a longer one of them. A secret is not: a URL may have a password.
 func (s *Secrets) Publish(values ...string) { s.publish(false, values) }

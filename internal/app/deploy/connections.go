@@ -42,7 +42,7 @@ type cluster struct {
 	secrets *text.Secrets
 }
 
-// Address waits for the release's external address, which is no secret, although a value or an environment variable may be equal to
+// Address waits for the release's external address, which is not a secret, although a value or an environment variable may be equal to
 // its host.
 func (c cluster) Address(ctx context.Context, namespace, name string, address release.Address, report func(string)) (string, error) {
 	found, err := c.Client.Address(ctx, namespace, name, address, report)

@@ -136,7 +136,7 @@ func (i *Images) Tag(ctx context.Context, repository release.Repository, looked 
 	return i.registry.PutTag(ctx, repository, looked.Manifest, looked.MediaType, digest, tag)
 }
 
-// redact redacts what a record says in words. What identifies the image and the environment is no secret.
+// redact redacts what a record says in words. What identifies the image and the environment is not secret.
 func (i *Images) redact(found release.Evidence) release.Evidence {
 	found.URL, found.Run = i.secrets.Redact(found.URL), i.secrets.Redact(found.Run)
 	found.Checks, found.Pods = slices.Clone(found.Checks), slices.Clone(found.Pods)

@@ -56,7 +56,7 @@ func decodeValues(content []byte) (map[string]any, error) {
 	if values == nil {
 		return map[string]any{}, nil
 	}
-	mapNumbers(values, func(number any) any {
+	replaceScalars(values, func(number any) any {
 		if text, ok := number.(json.Number); ok {
 			number, _ = parseNumber(text.String())
 		}
@@ -65,17 +65,17 @@ func decodeValues(content []byte) (map[string]any, error) {
 	return values, nil
 }
 
-// mapNumbers replaces every scalar in a value, in place, and returns the value.
-func mapNumbers(value any, replace func(any) any) any {
+// replaceScalars replaces every scalar in a value, in place, and returns the value.
+func replaceScalars(value any, replace func(any) any) any {
 	switch value := value.(type) {
 	case map[string]any:
 		for name, inner := range value {
-			value[name] = mapNumbers(inner, replace)
+			value[name] = replaceScalars(inner, replace)
 		}
 		return value
 	case []any:
 		for i, inner := range value {
-			value[i] = mapNumbers(inner, replace)
+			value[i] = replaceScalars(inner, replace)
 		}
 		return value
 	}
@@ -144,11 +144,11 @@ func (c *Chart) useFloatsIfNeeded(files map[string]string, renderErr error) bool
 
 // eachValue replaces every scalar among the values of the deployment, of the chart and of its subcharts.
 func (c *Chart) eachValue(replace func(any) any) {
-	mapNumbers(c.given, replace)
-	mapNumbers(c.Values, replace)
+	replaceScalars(c.given, replace)
+	replaceScalars(c.Values, replace)
 	var visit func(*helmchart.Chart)
 	visit = func(chart *helmchart.Chart) {
-		mapNumbers(chart.Values, replace)
+		replaceScalars(chart.Values, replace)
 		for _, subchart := range chart.Dependencies() {
 			visit(subchart)
 		}

@@ -66,7 +66,7 @@ func parseOCI(address, version string) (release.Repository, string, error) {
 func (f *Finder) openRepository(ctx context.Context, ref release.ChartRef) (origin, error) {
 	switch {
 	case ref.Chart == "" || strings.ContainsAny(ref.Chart, "/:"):
-		return origin{}, release.BadSetting(settingChart, fmt.Sprintf("%q is no name of a chart in %q", ref.Chart, ref.Repository), "give the chart's name")
+		return origin{}, release.BadSetting(settingChart, fmt.Sprintf("%q is not the name of a chart in %q", ref.Chart, ref.Repository), "give the chart's name")
 	case ref.Version == "":
 		return origin{}, release.BadSetting(settingVersion, "is missing", "give the version: which one is the newest changes")
 	}

@@ -96,8 +96,8 @@ func (w *web) checkHost(host string) error {
 	return nil
 }
 
-// checkResolved refuses a host that a chart names if it is private or a name of a private address. A name that changes its address between
-// this look and the request is not found out: the registry's client connects by itself.
+// checkResolved refuses a host that a chart names if it is private or its name resolves to a private address. It does not detect a name
+// that resolves to another address when the registry's client connects.
 func (w *web) checkResolved(ctx context.Context, host string) error {
 	if err := w.checkHost(host); err != nil || w.isAllowed(&url.URL{Host: host}) {
 		return err

@@ -210,8 +210,8 @@ var releaseCauses = []Cause{
 			`not need (.helmignore), or move large ones out of the chart`,
 		Steps: []string{
 			"The message names the largest parts. Archives, images and test data can usually be excluded: list them in the chart's `.helmignore`.",
-			"A file that the pods need belongs into the image or into a volume. A ConfigMap has the same limit of 1 MiB.",
-			"If the rendered manifest is the largest part (dashboards, definitions), deploy that part as a chart of its own; definitions belong into `crds/`.",
+			"A file that the pods need belongs in the image or in a volume. A ConfigMap has the same limit of 1 MiB.",
+			"If the rendered manifest is the largest part (dashboards, definitions), deploy that part as a chart of its own; definitions belong in `crds/`.",
 		},
 	},
 }

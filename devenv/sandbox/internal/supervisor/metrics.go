@@ -65,7 +65,7 @@ func metricsTLS(dir place.Dir) (config *tls.Config, authority []byte, err error)
 	}
 	clients := x509.NewCertPool()
 	if !clients.AppendCertsFromPEM(proxies) {
-		return nil, nil, errors.New("the front proxies' authority is no certificate")
+		return nil, nil, errors.New("the front proxies' authority is not a certificate")
 	}
 	if authority, err = os.ReadFile(dir.Certificate("ca")); err != nil {
 		return nil, nil, err
