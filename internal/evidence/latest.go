@@ -11,11 +11,11 @@ import (
 // Entry is a record of one environment in a registry.
 type Entry struct {
 	Listed   string           // digest of the record's manifest, as the registry lists it
-	Record   release.Digest   // the same; zero if what is listed is no digest
+	Record   release.Digest   // the same; zero if what is listed is not a digest
 	Evidence release.Evidence // the zero value if the record cannot be read
 	Readable bool
 	Verdict  release.Verdict // of the evidence or, if that cannot be read, of the annotation; "" if neither declares one
-	At       time.Time       // likewise, by the clock of the machine that wrote the record; zero if undated
+	At       time.Time       // of the evidence or the annotation, by the clock of the machine that wrote the record; zero if undated
 	PushedAt time.Time       // by the registry's clock; zero if unknown
 	Signer   string          // the trusted key that signed it; "" if none is known
 }

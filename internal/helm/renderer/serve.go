@@ -73,10 +73,11 @@ type channel struct {
 	peak    uint64 // resident size that rendering may not have exceeded, in bytes
 }
 
-func (c *channel) render(asked request) int {
-	chart := asked.Chart.chart()
-	values := asked.renderValues(chart)
-	if !asked.Lookups {
+// render renders the chart of a request, sends the result to the parent, and returns the exit code.
+func (c *channel) render(r request) int {
+	chart := r.Chart.chart()
+	values := r.renderValues(chart)
+	if !r.Lookups {
 		return c.answer(engine.Render(chart, values))
 	}
 	return c.answer(engine.RenderWithClientProvider(chart, values, c))
