@@ -160,3 +160,24 @@ func TestSettingsOfPlansContradict(t *testing.T) {
 		}
 	}
 }
+
+func TestChartLogins(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]release.ChartLogin{
+		"charts.example.com=me:hunter2":     {Host: "charts.example.com", User: "me", Password: "hunter2"},
+		"charts.example.com:8443=me:a=b:c ": {Host: "charts.example.com:8443", User: "me", Password: "a=b:c "},
+		"me:hunter2":                        {}, "https://charts.example.com=me:hunter2": {}, "charts.example.com=hunter2": {}, "=me:hunter2": {}, "charts.example.com=:hunter2": {}, "charts.example.com=me:": {},
+	} {
+		var settings deploy.Settings
+		err := settingtest.Apply(settings.Declare(), "--environment", "staging", "--image", image(t, "a").String(), "--chart-login", text)
+		if want == (release.ChartLogin{}) {
+			if release.ExitCode(err) != release.ExitInput || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("%q: got %v", text, err)
+			}
+			continue
+		}
+		if err != nil || !slices.Equal(settings.ChartLogins, []release.ChartLogin{want}) {
+			t.Errorf("%q: got %+v, %v", text, settings.ChartLogins, err)
+		}
+	}
+}

@@ -1,8 +1,10 @@
 package deploy
 
 import (
+	"errors"
 	"fmt"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/matrix"
@@ -57,6 +59,7 @@ type ChartSource struct {
 	ChartRepo    string
 	ChartVersion string
 	ChartHosts   []string
+	ChartLogins  []release.ChartLogin
 }
 
 // Declare binds the settings to their declarations.
@@ -69,6 +72,18 @@ func (s *ChartSource) Declare(set *setting.Set) {
 		Help: "Version of the chart in chart-repo or at its oci:// address"}, setting.Text)
 	setting.List(set, &s.ChartHosts, setting.Setting{Name: "chart-host", Commas: true, Value: "HOST[:PORT]",
 		Help: "Host that charts and their dependencies may come from although it is inside a private network or speaks plain HTTP"}, setting.Text)
+	setting.List(set, &s.ChartLogins, setting.Setting{Name: "chart-login", Secret: true, Value: "HOST=USER:PASSWORD",
+		Help: "Credentials for a chart repository: sent to that host alone, over TLS, for the dependencies of charts too; those of OCI registries come from the docker configuration"}, parseChartLogin)
+}
+
+// parseChartLogin parses HOST=USER:PASSWORD. Its error contains nothing of the text, which has a password.
+func parseChartLogin(text string) (login release.ChartLogin, err error) {
+	host, rest, hasUser := strings.Cut(text, "=")
+	user, password, hasPassword := strings.Cut(rest, ":")
+	if !hasUser || !hasPassword || host == "" || user == "" || password == "" || strings.ContainsAny(host, "/@ ") {
+		return login, errors.New("is not written as HOST=USER:PASSWORD, where HOST has no https:// and no path")
+	}
+	return release.ChartLogin{Host: host, User: user, Password: password}, nil
 }
 
 // Values of rollback and of failed-install.

@@ -34,10 +34,10 @@ func echoed(t *testing.T, chart map[string]string, values string, d release.Depl
 func TestValuesArriveAsTheyWereGiven(t *testing.T) {
 	t.Parallel()
 	d := deployment(t, "staging")
-	d.Set = []string{`pw=p\ss`, `list=a,b=c`, `x={}`, `spaces= a `, `n=1e3`, `a.example\.com/b=1`, `items[1]=z`}
+	d.Set = []string{`pw=p\ss`, `list=a,b=c`, `x={}`, `spaces= a `, `n=1e5`, `zeros=007`, `braces={a,b}`, `a.example\.com/b=1`, `items[1]=z`}
 	d.SetJSON = []string{`big=9007199254740993`, `items=["x","y"]`, `off=false`, `none=null`, `map={"a":{"b":1.5}}`, `pw="overridden"`}
 	data, logged := echoed(t, echoChart, "id: 123456789012\nsmall: 3\nm: 1\nr: 0.1\n", d)
-	want := map[string]any{"pw": `p\ss`, "list": "a,b=c", "x": "{}", "spaces": " a ", "n": "1e3", "a": map[string]any{"example.com/b": "1"}, "items": []any{"x", "z"},
+	want := map[string]any{"pw": `p\ss`, "list": "a,b=c", "x": "{}", "spaces": " a ", "n": "1e5", "zeros": "007", "braces": "{a,b}", "a": map[string]any{"example.com/b": "1"}, "items": []any{"x", "z"},
 		"big": json.Number("9007199254740993"), "off": false, "none": nil, "map": map[string]any{"a": map[string]any{"b": json.Number("1.5")}},
 		"id": json.Number("123456789012"), "small": json.Number("3"), "r": json.Number("0.1"), "m": json.Number("1")}
 	var got map[string]any
@@ -54,6 +54,25 @@ func TestValuesArriveAsTheyWereGiven(t *testing.T) {
 	}
 	if len(logged) > 0 {
 		t.Errorf("logged %q", logged)
+	}
+}
+
+// TestValuesFilesHoweverTheyAreWritten: a byte order mark, Windows' line ends, anchors, merge keys and null, which deletes what the chart has.
+func TestValuesFilesHoweverTheyAreWritten(t *testing.T) {
+	t.Parallel()
+	chart := map[string]string{"Chart.yaml": strings.Replace(looseChart, "v2", "v1", 1), "values.yaml": "ownID: 1\nkept: {a: 1, b: 2}\ngone: {a: 1}\n", "templates/w.yaml": echoChart["templates/w.yaml"]}
+	const plain = "base: &base {a: x, b: w}\nwith: {<<: *base, b: z}\nsame: *base\nlist: [*base]\nkept: {a: null}\ngone: null\ntext: |\n  one\n  two\n"
+	want := map[string]any{"base": map[string]any{"a": "x", "b": "w"}, "with": map[string]any{"a": "x", "b": "z"}, "same": map[string]any{"a": "x", "b": "w"},
+		"list": []any{map[string]any{"a": "x", "b": "w"}}, "kept": map[string]any{"b": 2.0}, "text": "one\ntwo\n"}
+	for name, values := range map[string]string{"plain": plain, "a byte order mark": "\ufeff" + plain, "CRLF": strings.ReplaceAll(plain, "\n", "\r\n"), "both": "\ufeff" + strings.ReplaceAll(plain, "\n", "\r\n")} {
+		data, logged := echoed(t, chart, values, deployment(t, "staging"))
+		var got map[string]any
+		if err := json.Unmarshal([]byte(data["json"].(string)), &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" || len(logged) > 0 {
+			t.Errorf("%s: logged %q, -want +got:\n%s", name, logged, diff)
+		}
 	}
 }
 

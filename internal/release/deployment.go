@@ -32,6 +32,13 @@ type ChartRef struct {
 	Version    string // "" if Chart says it, or where there is only one
 }
 
+// ChartLogin is a user of a chart repository.
+type ChartLogin struct {
+	Host     string // host or host:port, to which alone the password is sent
+	User     string
+	Password string
+}
+
 // LocatedChart is a chart on the disk, complete with its dependencies.
 type LocatedChart struct {
 	Path   string `json:"-"`      // directory or .tgz

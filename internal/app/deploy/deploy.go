@@ -81,7 +81,10 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		}
 		return dir, err
 	})
-	charts := source.New(source.Options{Registry: registry, Inside: run.Workspace().Inside, Scratch: scratch, Hosts: settings.ChartHosts,
+	for _, login := range settings.ChartLogins {
+		run.Mask(login.Password)
+	}
+	charts := source.New(source.Options{Logins: settings.ChartLogins, Registry: registry, Inside: run.Workspace().Inside, Scratch: scratch, Hosts: settings.ChartHosts,
 		Common: commonChart(run.Process.Getenv("GITHUB_ACTION_PATH"))})
 	commits := newCommits(run, settings.GitHubToken)
 	newDeps := func(settings deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {

@@ -25,6 +25,7 @@ const (
 	settingChart   = "chart"
 	settingRepo    = "chart-repo"
 	settingVersion = "chart-version"
+	settingLogin   = "chart-login"
 )
 
 // defaultChart is where a work tree has its chart.
@@ -43,6 +44,7 @@ type Options struct {
 	Scratch  func() (dir string, err error)    // makes a directory for charts that are fetched or completed; called for each of them
 	Common   string                            // the common chart, where the work tree has none; "": there is none
 	Hosts    []string                          // host or host:port each, that may be private or speak plain HTTP
+	Logins   []release.ChartLogin              // of chart repositories that ask for one
 }
 
 // Finder finds charts. It may be used by several goroutines.
@@ -56,7 +58,7 @@ type Finder struct {
 
 // New returns a Finder; it sends nothing.
 func New(options Options) *Finder {
-	return &Finder{options: options, web: newWeb(options.Hosts), found: map[release.ChartRef]release.LocatedChart{}}
+	return &Finder{options: options, web: newWeb(options.Hosts, options.Logins), found: map[release.ChartRef]release.LocatedChart{}}
 }
 
 // Locate finds a chart and its dependencies. It returns an *release.InputError if the reference names no exact version, if a dependency

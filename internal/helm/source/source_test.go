@@ -286,7 +286,7 @@ func TestNamesOfPrivateAddressesAreRefused(t *testing.T) {
 		"private": {nil, "10.1.2.3", nil, true}, "metadata": {nil, "169.254.169.254", nil, true}, "public": {nil, "192.0.2.1", nil, false},
 		"allowed": {[]string{"charts.example.com"}, "10.1.2.3", nil, false}, "no name": {nil, "0.0.0.0", errors.New("no such host"), false},
 	} {
-		w := newWeb(test.allowed)
+		w := newWeb(test.allowed, nil)
 		w.resolve = func(context.Context, string, string) ([]netip.Addr, error) {
 			return []netip.Addr{netip.MustParseAddr(test.address)}, test.fails
 		}
@@ -311,6 +311,70 @@ func TestLocksThatHelmWrites(t *testing.T) {
 	} {
 		d := dependencies{chart: &helmchart.Chart{Metadata: &helmchart.Metadata{APIVersion: "v2", Dependencies: named}, Lock: &helmchart.Lock{Digest: test.digest, Dependencies: locked}}, from: origin{dir: "shop"}}
 		if err := d.checkLock(); (err == nil) != test.good {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// TestCredentialsOfARepository: they go to their host alone, over TLS, for dependencies too, and no error has them.
+func TestCredentialsOfARepository(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shop := pack(t, "shop", map[string]string{"Chart.yaml": chartYAML("shop")})
+	w.publish("shop", shop, "")
+	var elsewhere atomic.Int32
+	other := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if _, _, has := r.BasicAuth(); has {
+			t.Error("the password was sent to another host")
+		}
+		elsewhere.Add(1)
+		rw.Write(shop)
+	}))
+	defer other.Close()
+	private := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		content, found := w.files[r.URL.Path]
+		switch {
+		case user != "me" || password != "hunter2:hunter2":
+			rw.WriteHeader(http.StatusUnauthorized)
+		case r.URL.Path == "/elsewhere.tgz":
+			http.Redirect(rw, r, other.URL+"/shop.tgz", http.StatusFound)
+		case !found:
+			http.NotFound(rw, r)
+		default:
+			rw.Write(content)
+		}
+	}))
+	defer private.Close()
+	host := strings.TrimPrefix(private.URL, "https://")
+	locate := func(ref release.ChartRef, logins ...release.ChartLogin) error {
+		finder := w.finder(func(o *Options) { o.Logins = logins })
+		finder.web.known.Transport = private.Client().Transport
+		_, err := finder.Locate(t.Context(), ref)
+		return err
+	}
+	right := release.ChartLogin{Host: host, User: "me", Password: "hunter2:hunter2"}
+	w.write(map[string]string{"top/Chart.yaml": chartYAML("top", "dependencies:\n", dependency("shop", "1.2.3", private.URL))})
+	for name, ref := range map[string]release.ChartRef{"a repository": {Chart: "shop", Repository: private.URL, Version: "1.2.3"}, "an address": {Chart: private.URL + "/shop-1.2.3.tgz"},
+		"a dependency": {Chart: "top"}, "a redirect": {Chart: private.URL + "/elsewhere.tgz"}} {
+		if err := locate(ref, release.ChartLogin{Host: "other.example.com", User: "x", Password: "y"}, right); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if elsewhere.Load() != 1 {
+		t.Errorf("the other host was asked %d times", elsewhere.Load())
+	}
+	for name, test := range map[string]struct {
+		ref   release.ChartRef
+		login release.ChartLogin
+		want  string
+	}{
+		"none":           {release.ChartRef{Chart: private.URL + "/shop-1.2.3.tgz"}, release.ChartLogin{Host: "other.example.com"}, "answers 401; give --chart-login " + host + "=USER:PASSWORD"},
+		"wrong":          {release.ChartRef{Chart: private.URL + "/shop-1.2.3.tgz"}, release.ChartLogin{Host: host, User: "me", Password: "hunter3"}, `answers 401 to the user "me"`},
+		"for plain HTTP": {release.ChartRef{Chart: w.web.URL + "/shop-1.2.3.tgz"}, release.ChartLogin{Host: w.host(), User: "me", Password: "hunter2"}, "not reached by https"},
+	} {
+		err := locate(test.ref, test.login)
+		if release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "hunter") {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -376,7 +440,7 @@ func TestRefusals(t *testing.T) {
 		"another digest than the index's": {ref: release.ChartRef{Chart: "changed", Repository: w.web.URL, Version: "1.2.3"}, want: []string{"index says 000000", "do not deploy it"}},
 		"a page":                          {ref: release.ChartRef{Chart: w.web.URL + "/page.tgz"}, want: []string{"reading chart"}},
 		"plain HTTP":                      {ref: release.ChartRef{Chart: "http://charts.example.com/a.tgz"}, want: []string{"is not reached by https", "--chart-host charts.example.com"}},
-		"credentials in the address":      {ref: release.ChartRef{Chart: "https://me:hunter2@charts.example.com/a.tgz"}, want: []string{"contains credentials"}},
+		"credentials in the address":      {ref: release.ChartRef{Chart: "https://me:hunter2@charts.example.com/a.tgz"}, want: []string{"contains credentials", "--chart-login charts.example.com=USER:PASSWORD"}},
 		"the metadata service":            {ref: release.ChartRef{Chart: "https://169.254.169.254/a.tgz"}, want: []string{"169.254.169.254, which is a link-local address", "name another host"}},
 		"a redirect to it":                {ref: release.ChartRef{Chart: w.web.URL + "/moved.tgz"}, want: []string{"169.254.169.254", "not reached by https"}},
 		"a server that is not there":      {ref: release.ChartRef{Chart: "https://127.0.0.1:1/a.tgz"}, want: []string{"fetching chart"}, code: release.ExitFault},

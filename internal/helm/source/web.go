@@ -24,13 +24,14 @@ const maxRedirects = 3
 // not be inside a network, and none may speak plain HTTP, unless it is among the hosts that are allowed to.
 type web struct {
 	allowed []string
+	logins  []release.ChartLogin
 	known   *http.Client // for hosts that the user has named
 	strange *http.Client // for all others
 	resolve func(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-func newWeb(allowed []string) *web {
-	w := &web{allowed: allowed, resolve: net.DefaultResolver.LookupNetIP}
+func newWeb(allowed []string, logins []release.ChartLogin) *web {
+	w := &web{allowed: allowed, logins: logins, resolve: net.DefaultResolver.LookupNetIP}
 	w.known, w.strange = w.client(refuseMetadata), w.client(refuseInside)
 	return w
 }
@@ -141,6 +142,9 @@ func (w *web) get(ctx context.Context, address string, limit int64, trusted bool
 			}
 		default:
 			httpx.Drain(response)
+			if response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden {
+				return nil, w.denied(at, response.StatusCode)
+			}
 			if response.StatusCode == http.StatusNotFound || response.StatusCode == http.StatusGone {
 				return nil, release.BadSetting(settingRepo, fmt.Sprintf("%q does not exist at %q", at.Path, at.Host), "check the address")
 			}
@@ -157,6 +161,12 @@ func (w *web) request(ctx context.Context, at *url.URL, known bool) (*http.Respo
 		return nil, errors.New("the address is malformed")
 	}
 	request.Header.Set("User-Agent", "onedigest")
+	if login, found := w.loginAt(at); found {
+		if at.Scheme != "https" {
+			return nil, release.BadSetting(settingLogin, fmt.Sprintf("%q is not reached by https, which would show the password to the network", at.Host), "use https")
+		}
+		request.SetBasicAuth(login.User, login.Password)
+	}
 	client := w.strange
 	if known || w.isAllowed(at) {
 		client = w.known
@@ -182,6 +192,25 @@ func (w *web) request(ctx context.Context, at *url.URL, known bool) (*http.Respo
 	return response, err
 }
 
+// loginAt returns the login for the host of an address; false if there is none.
+func (w *web) loginAt(at *url.URL) (release.ChartLogin, bool) {
+	i := slices.IndexFunc(w.logins, func(login release.ChartLogin) bool {
+		return strings.EqualFold(strings.TrimSuffix(login.Host, ":443"), strings.TrimSuffix(at.Host, ":443"))
+	})
+	if i < 0 {
+		return release.ChartLogin{}, false
+	}
+	return w.logins[i], true
+}
+
+// denied is the error of a server that asks for other credentials.
+func (w *web) denied(at *url.URL, status int) error {
+	if login, found := w.loginAt(at); found {
+		return release.BadSetting(settingLogin, fmt.Sprintf("%q answers %d to the user %q", at.Host, status, login.User), "check user and password, and what the user may read")
+	}
+	return release.BadSetting(settingRepo, fmt.Sprintf("%q answers %d", at.Host, status), fmt.Sprintf("give --chart-login %s=USER:PASSWORD", at.Host))
+}
+
 // parse refuses an address without TLS, unless its host may speak plain HTTP, and one with credentials, which would end up in logs.
 func (w *web) parse(address string) (*url.URL, error) {
 	parsed, err := url.Parse(address)
@@ -189,7 +218,7 @@ func (w *web) parse(address string) (*url.URL, error) {
 	case err != nil || parsed.Host == "":
 		return nil, release.BadSetting(settingRepo, "the address of a chart is malformed", "write it as https://host/path")
 	case parsed.User != nil:
-		return nil, release.BadSetting(settingRepo, fmt.Sprintf("the address of a chart at %q contains credentials", parsed.Host), "use an OCI registry, which gets its credentials from the docker configuration")
+		return nil, release.BadSetting(settingRepo, fmt.Sprintf("the address of a chart at %q contains credentials", parsed.Host), fmt.Sprintf("give --chart-login %s=USER:PASSWORD", parsed.Host))
 	case parsed.Scheme != "https" && (parsed.Scheme != "http" || !w.isAllowed(parsed)):
 		return nil, release.BadSetting(settingRepo, fmt.Sprintf("%q is not reached by https", strings.TrimSuffix(parsed.Scheme+"://"+parsed.Host, "/")), "use https, or give --chart-host "+parsed.Host)
 	}
