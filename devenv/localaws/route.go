@@ -5,6 +5,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/localaws/internal/eks"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/kms"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/registry"
+	"github.com/onedigest/onedigest/devenv/localaws/internal/secrets"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/sts"
 
 	"net/http"
@@ -47,6 +48,8 @@ const (
 	RouteDescribeCluster       Route = "eks:DescribeCluster"
 	RouteGetPublicKey          Route = "kms:GetPublicKey"
 	RouteSign                  Route = "kms:Sign"
+	RouteGetSecretValue        Route = "secretsmanager:GetSecretValue" // #nosec G101 -- a name
+	RouteGetParameters         Route = "ssm:GetParameters"
 )
 
 const (
@@ -57,13 +60,16 @@ const (
 	statusPath = "/_localaws/status"
 )
 
+// targets are the services of the JSON protocol, by the prefix of X-Amz-Target.
+var targets = map[string]string{ecr.Target: ecrService, kms.Target: kmsService, secrets.ManagerTarget: secrets.ManagerService, secrets.ParameterTarget: secrets.ParameterSigner}
+
 // isRegistry reports whether a request is for the registry.
 func (r Route) isRegistry() bool { return strings.HasPrefix(string(r), "registry:") }
 
 // call is the target of a request by its path and headers. It is not checked yet.
 type call struct {
 	route     Route
-	service   string          // "ecr", "sts", "eks" or "kms", for an API
+	service   string          // "ecr", "sts", "eks", "kms", "secretsmanager" or "ssm", for an API
 	operation string          // for an API
 	target    registry.Target // for the registry
 	cluster   string          // for EKS
@@ -82,12 +88,9 @@ func parseCall(r *http.Request) call {
 		return parseClusterPath(r.Method, path)
 	}
 	if target := r.Header.Get("X-Amz-Target"); target != "" {
-		prefix, operation, _ := strings.Cut(target, ".")
-		switch prefix {
-		case ecr.Target:
-			return call{route: apiRoute(ecrService, operation), service: ecrService, operation: operation}
-		case kms.Target:
-			return call{route: apiRoute(kmsService, operation), service: kmsService, operation: operation}
+		prefix, operation, found := strings.Cut(target, ".")
+		if service := targets[prefix]; found && service != "" {
+			return call{route: apiRoute(service, operation), service: service, operation: operation}
 		}
 		return call{route: RouteUnknown}
 	}

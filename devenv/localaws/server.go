@@ -1,5 +1,5 @@
-// Package localaws is an embedded fake of the parts of AWS that the pipeline uses: the ECR, STS, EKS and KMS APIs, which SDKs find by
-// the usual endpoint variables, an OCI registry with ECR's rules, and the webhook that authenticates the tokens of an EKS
+// Package localaws is an embedded fake of the parts of AWS that the pipeline uses: the ECR, STS, EKS and KMS APIs and those that read
+// secrets, which SDKs find by the usual endpoint variables, an OCI registry with ECR's rules, and the webhook that authenticates the tokens of an EKS
 // cluster. It behaves like AWS in all that a caller can see (protocols, signatures, tokens, immutable tags, error bodies) and
 // holds everything in memory or in one directory.
 //
@@ -13,6 +13,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/localaws/internal/eks"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/kms"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/registry"
+	"github.com/onedigest/onedigest/devenv/localaws/internal/secrets"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/sigv4"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/store"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/sts"
@@ -99,6 +100,7 @@ type Server struct {
 	eks      *eks.API
 	kms      *kms.API
 	sts      sts.API
+	secrets  *secrets.API
 	log      requestLog
 	faults   faults
 
@@ -142,6 +144,7 @@ func New(options Options) (*Server, error) {
 		sts:      sts.API{Account: options.Account, Principal: options.principal(), Verifier: verifier},
 	}
 	server.ecr = ecr.New(options.Account, options.Region, verifier, images, server.registry.IssueToken)
+	server.secrets = secrets.New(options.Account, options.Region, verifier)
 	server.eks = eks.New(eks.Options{
 		Account: options.Account, Region: options.Region, Principal: options.principal(), Verifier: verifier,
 		TokenLife: options.ClusterTokenLife, Now: options.Now, URL: server.URL,
@@ -192,6 +195,12 @@ func (s *Server) trackIdle(connection net.Conn, state http.ConnState) {
 	delete(s.idle, connection)
 }
 
+// PutSecret sets the current version of a secret of Secrets Manager. A server forgets its secrets when it ends.
+func (s *Server) PutSecret(name, value string) { s.secrets.PutSecret(name, value) }
+
+// PutParameter sets a SecureString of the parameter store. A server forgets its parameters when it ends.
+func (s *Server) PutParameter(name, value string) { s.secrets.PutParameter(name, value) }
+
 // Wait waits until the context ends, which is no error, or until serving fails. It does not close the server.
 func (s *Server) Wait(ctx context.Context) error {
 	s.mu.Lock()
@@ -233,6 +242,8 @@ func environment(url string, options Options) []string {
 		"AWS_ENDPOINT_URL_EKS=" + url,
 		"AWS_ENDPOINT_URL_KMS=" + url,
 		"AWS_ENDPOINT_URL_STS=" + url,
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER=" + url,
+		"AWS_ENDPOINT_URL_SSM=" + url,
 		"AWS_ACCESS_KEY_ID=" + options.AccessKeyID,
 		"AWS_SECRET_ACCESS_KEY=" + options.SecretAccessKey,
 		"AWS_REGION=" + options.Region,
@@ -283,6 +294,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.sts.Serve(w, r, call.operation)
 		case call.service == kmsService:
 			s.kms.Serve(w, r, call.operation)
+		case call.service == secrets.ManagerService || call.service == secrets.ParameterSigner:
+			s.secrets.Serve(w, r, call.service, call.operation)
 		case call.service == eksService:
 			s.eks.Serve(w, r, call.operation, call.cluster)
 		default:

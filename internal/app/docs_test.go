@@ -32,6 +32,7 @@ import (
 const (
 	needsAWS      = "needs an AWS account; terraform test runs the configurations with mocked providers"
 	needsServices = "needs a cluster and the services that the page supposes: matrix.txtar builds with such a file, e2e takes one to production"
+	needsStores   = "needs an AWS account and a cluster: deploy_secrets.txtar and the tests of internal/secretstore and internal/helm read and deploy secrets"
 	needsGitHub   = "needs a repository on GitHub; e2e runs the workflows with act"
 	needsNode     = "needs root and minutes: e2e starts the sandbox, and its own tests run the commands"
 	setsUpShell   = "changes the reader's shell; onedigest.txtar runs the completion commands"
@@ -58,6 +59,7 @@ var commandBlocks = map[string]string{
 	"docs/cli.md: source <(onedigest completion bash)":       setsUpShell,
 	"devenv/sandbox/README.md: bin/sandbox up":               needsNode,
 	"docs/matrix.md: onedigest build   --matrix services.yaml --output json > built.json && DIGESTS=$(jq -c .digests built.json)": needsServices,
+	`docs/secrets.md: deploy --environment production --image "$IMAGE" \`:                                                         needsStores,
 	"docs/demo.md: $ make demo": recordedDemo,
 	"docs/reference.md: $ deploy --environment staging --image 127.0.0.1:5510/shop@sha256:f2d48a3806d2… --values values-staging.yaml --values loud.yaml": recordedRun,
 	`docs/evidence.md: cosign verify-attestation --key cosign.pub --insecure-ignore-tlog=true \`:                                                         needsCosign,

@@ -63,6 +63,7 @@ func setUp(env *testscript.Env) error {
 		server.RepositoryWith("shop/"+service, localaws.TagRule{Mutability: localaws.Immutable})
 	}
 	server.RepositoryWith("worker", localaws.TagRule{Mutability: localaws.Immutable})
+	server.PutSecret("shop/db", `{"password": "canary-password-1"}`)
 	env.Values[key] = server
 	env.Vars = append(env.Vars, server.Env()...)
 	env.Setenv("REGISTRY", server.Address())

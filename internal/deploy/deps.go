@@ -18,6 +18,7 @@ type Deps struct {
 	Cluster     Cluster
 	Commits     Commits
 	SmokeRunner SmokeRunner
+	Secrets     SecretStore // nil if no value is a secret
 	Reporter    release.Reporter
 	Holder      release.Holder // this run, as its Lease names it
 }
@@ -46,6 +47,12 @@ type Plans interface {
 	Redact(json string) string
 	// Now is the time.
 	Now() time.Time
+}
+
+// SecretStore reads values that are kept in a store of secrets. What it has read, nothing prints.
+type SecretStore interface {
+	// Read returns the values in the order of the references. References that name nothing are a *release.InputError.
+	Read(ctx context.Context, references []release.SecretRef) ([]string, error)
 }
 
 // Registry holds the images.

@@ -46,6 +46,9 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 	if err != nil {
 		return r, err
 	}
+	if r.deployment.SecretValues, err = r.readSecrets(ctx); err != nil {
+		return r, err
+	}
 	r.plan, err = r.readPlan()
 	if err := errors.Join(r.Chart.Check(r.deployment), r.checkSmokeChecks(), err); err != nil {
 		return r, err
@@ -64,6 +67,27 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 		return r, err
 	}
 	return r, r.checkPlannedSubject()
+}
+
+// readSecrets reads the values that are kept in stores of secrets.
+func (r request) readSecrets(ctx context.Context) ([]release.SecretValue, error) {
+	if len(r.settings.SecretValues) == 0 {
+		return nil, nil
+	}
+	references := make([]release.SecretRef, len(r.settings.SecretValues))
+	for i, secret := range r.settings.SecretValues {
+		references[i] = secret.Reference
+	}
+	values, err := r.Secrets.Read(ctx, references)
+	if err != nil {
+		return nil, err
+	}
+	read := slices.Clone(r.settings.SecretValues)
+	for i := range read {
+		read[i].Value = values[i]
+	}
+	r.Reporter.Infof("%d values are read from stores of secrets", len(read))
+	return read, nil
 }
 
 // checkAccess refuses a cluster that does not answer or does not permit the deploy, objects whose annotations cannot be read, and an

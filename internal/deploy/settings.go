@@ -14,17 +14,18 @@ import (
 
 // Settings are the settings of one deploy, or of a matrix of deploys.
 type Settings struct {
-	Environment release.Environment
-	Image       release.Image        // the main one
-	Images      []release.BuiltImage // all, the main one first
-	PinText     bool
-	Values      []string
-	Set         []string
-	SetJSON     []string
-	ApplyCRDs   bool
-	Release     string
-	Namespace   string
-	Commit      release.Commit
+	Environment  release.Environment
+	Image        release.Image        // the main one
+	Images       []release.BuiltImage // all, the main one first
+	PinText      bool
+	Values       []string
+	Set          []string
+	SetJSON      []string
+	SecretValues []release.SecretValue
+	ApplyCRDs    bool
+	Release      string
+	Namespace    string
+	Commit       release.Commit
 	ChartSource
 	setting.ClusterRef
 	Timeout             time.Duration
@@ -107,6 +108,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Value to set, as a literal string without escapes or separators; overrides the values files and set-json (docs/cli.md)"}, assignment)
 	setting.List(set, &s.SetJSON, setting.Setting{Name: "set-json", Value: "PATH=JSON", Secret: true,
 		Help: "Value to set, as JSON: a number, true, null, a list, a map; overrides the values files"}, assignment)
+	setting.List(set, &s.SecretValues, setting.Setting{Name: "secret-values", Value: "PATH=STORE://NAME#KEY",
+		Help: "Value to read from awssm:// (AWS Secrets Manager), ssm:// (AWS parameter store) or sops:// (file); overrides all others, is printed nowhere, and Helm records only its reference (docs/secrets.md)"}, release.ParseSecretValue)
 	setting.Bool(set, &s.ApplyCRDs, setting.Setting{Name: "apply-crds",
 		Help: "Update CustomResourceDefinitions that differ from the chart's crds directory, which Helm never updates; refused if something would be removed"})
 	setting.Var(set, &s.Release, setting.Setting{Name: "release", Value: "NAME",

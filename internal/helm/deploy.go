@@ -71,9 +71,16 @@ func (c *Client) Deploy(ctx context.Context, deployment release.Deployment, wait
 		return release.Deployed{Outcome: release.Unchanged, Revision: state.Newest().Version, Objects: objects}, err
 	}
 	s.beginChange(deployment.Name, state, withContext(ctx, wait))
+	recorded, err := loaded.Recorded(deployment)
+	if err != nil {
+		return release.Deployed{}, err
+	}
 	pin := chart.PostRenderer{Deployment: deployment}
 	s.store.AuthorOf = func(revision *helmrelease.Release) (history.Author, error) {
-		revision.Chart = loaded.Chart // what is recorded is the chart, not what it rendered
+		revision.Chart, revision.Config = loaded.Chart, recorded // what is recorded is the chart, not what it rendered
+		if len(deployment.SecretValues) > 0 {
+			revision.Info.Notes = c.collector.redact(revision.Info.Notes)
+		}
 		return author, pin.PinHooks(revision.Hooks)
 	}
 	if state.Install {

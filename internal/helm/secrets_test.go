@@ -59,3 +59,75 @@ func TestWhatAReleaseContainsIsCollected(t *testing.T) {
 		})
 	}
 }
+
+// TestSecretValuesAreNotRecorded: the release's values and notes have the reference or nothing, the Secret that the chart renders has the
+// value, and a value that changes in its store is a change.
+func TestSecretValuesAreNotRecorded(t *testing.T) {
+	t.Parallel()
+	const canary, rotated = "canary-password-1", "canary-password-2"
+	dir := files(t, map[string]string{"Chart.yaml": "apiVersion: v2\nname: shop\nversion: 1.0.0\n", "values.yaml": "image: {repository: '', digest: ''}\ndb: {password: ''}\n",
+		"templates/shop.yaml":   "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}'}]}}}\n",
+		"templates/secret.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: shop}\nstringData: {password: {{ .Values.db.password | quote }}}\n",
+		"templates/NOTES.txt":   "the password is {{ .Values.db.password }}\n"})
+	d := deployment(t, "staging")
+	d.Chart, d.ValuesFiles = dir, nil
+	secret := func(value string) []release.SecretValue {
+		return []release.SecretValue{{Path: "db.password", Reference: release.SecretRef{Store: release.SecretsManager, Name: "shop", Key: "password"}, Value: value}}
+	}
+	server, secrets := newServer(t), new(text.Secrets)
+	secrets.Add(canary, rotated)
+	client := server.client("staging").Collecting(secrets)
+	for _, step := range []struct {
+		value string
+		want  release.Outcome
+	}{{canary, release.Created}, {canary, release.Unchanged}, {rotated, release.Changed}} {
+		d.SecretValues = secret(step.value)
+		if got := mustDeploy(t, client, d); got.Outcome != step.want {
+			t.Errorf("%s: got %s, want %s", step.value, got.Outcome, step.want)
+		}
+	}
+	s, err := client.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	state, err := s.store.State(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest := state.Newest()
+	database, _ := newest.Config["db"].(map[string]any)
+	if database["password"] != "awssm://shop#password" || strings.Contains(newest.Info.Notes, "canary") || newest.Info.Notes == "" {
+		t.Errorf("recorded values %v and notes %q", newest.Config, newest.Info.Notes)
+	}
+	if !strings.Contains(newest.Manifest, rotated) { // which a rollback applies again
+		t.Errorf("got %q", newest.Manifest)
+	}
+	if _, err := client.Rollback(t.Context(), "shop", 1, ready); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSecretValuesBelongIntoSecrets: a chart that writes one elsewhere is refused, in hooks and lists too.
+func TestSecretValuesBelongIntoSecrets(t *testing.T) {
+	t.Parallel()
+	for name, template := range map[string]string{
+		"ConfigMap/shop": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shop}\ndata: {config: 'password={{ .Values.password }}'}\n",
+		"Job/migrate":    "apiVersion: batch/v1\nkind: Job\nmetadata: {name: migrate, annotations: {helm.sh/hook: pre-upgrade}}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: a, env: [{name: P, value: '{{ .Values.password }}'}]}]}}}\n",
+		"ConfigMap/of":   "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: ConfigMap, metadata: {name: of}, data: {a: '{{ .Values.password }}'}}]\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := deployment(t, "staging")
+			d.Chart = files(t, map[string]string{"Chart.yaml": "apiVersion: v2\nname: shop\nversion: 1.0.0\n", "values.yaml": "image: {repository: '', digest: ''}\n", "templates/a.yaml": template,
+				"templates/shop.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}'}]}}}\n"})
+			d.ValuesFiles = nil
+			d.SecretValues = []release.SecretValue{{Path: "password", Reference: release.SecretRef{Store: release.ParameterStore, Name: "shop"}, Value: "canary-password-1"}}
+			server := newServer(t)
+			_, err := server.client("staging").Deploy(t.Context(), d, ready)
+			if err == nil || !strings.Contains(err.Error(), "the chart writes password into "+name) || strings.Contains(err.Error(), "canary") || len(server.changes()) > 0 {
+				t.Errorf("got %v, and changed %v", err, server.changes())
+			}
+		})
+	}
+}

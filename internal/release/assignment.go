@@ -86,3 +86,52 @@ func ParseAssignment(text string) (Assignment, error) {
 	}
 	return parsed, errNotAssignment
 }
+
+// SecretValue is a value of a chart that is kept in a store of secrets.
+type SecretValue struct {
+	Path      string    // as in an Assignment
+	Reference SecretRef // where it is kept
+	Value     string    `json:"-"` // what the store has, "" until it was read
+}
+
+// SecretRef says where a secret is kept.
+type SecretRef struct {
+	Store string // one of the SecretStore constants
+	Name  string // of the secret or parameter, or path of the file
+	Key   string // of a field of its JSON, with dots between the steps; "" for the whole
+}
+
+// The stores of secrets.
+const (
+	SecretsManager = "awssm" // AWS Secrets Manager
+	ParameterStore = "ssm"   // parameter store of AWS Systems Manager
+	SOPSFile       = "sops"  // file that SOPS has encrypted, in the work tree
+)
+
+func (r SecretRef) String() string {
+	text := r.Store + "://" + r.Name
+	if r.Key != "" {
+		text += "#" + r.Key
+	}
+	return text
+}
+
+// ParseSecretValue parses path=STORE://NAME[#KEY].
+func ParseSecretValue(text string) (SecretValue, error) {
+	assignment, err := ParseAssignment(text)
+	if err != nil {
+		return SecretValue{}, fmt.Errorf("%w; write it as path=STORE://NAME#KEY", err)
+	}
+	path := strings.TrimSuffix(strings.TrimSuffix(text, assignment.Text), "=")
+	store, rest, found := strings.Cut(assignment.Text, "://")
+	name, key, _ := strings.Cut(rest, "#")
+	switch {
+	case !found || store != SecretsManager && store != ParameterStore && store != SOPSFile:
+		return SecretValue{}, fmt.Errorf("%q is given no reference: write awssm://NAME#KEY, ssm://NAME or sops://FILE#KEY, not the value itself", path)
+	case name == "":
+		return SecretValue{}, fmt.Errorf("the reference of %q names nothing", path)
+	case store == SOPSFile && key == "":
+		return SecretValue{}, fmt.Errorf("the reference of %q names no key of the file: write sops://FILE#KEY", path)
+	}
+	return SecretValue{Path: path, Reference: SecretRef{Store: store, Name: name, Key: key}}, nil
+}

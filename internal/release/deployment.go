@@ -8,21 +8,22 @@ import (
 
 // Deployment describes a Helm release to install or upgrade: a chart, its values and the image to pin it to.
 type Deployment struct {
-	Name        string // of the Helm release, a DNS label of at most 53 characters
-	Namespace   string
-	Environment Environment
-	Images      []BuiltImage // that the release is pinned to; the first is its main image
-	Commit      Commit       // of the main image, "" if unknown
-	Chart       string       // directory or .tgz
-	ValuesFiles []string
-	Set         []string // path=value, every value a string exactly as given; see ParseAssignment
-	SetJSON     []string // path=JSON
-	PinText     bool     // pin references in environment variables, arguments and ConfigMaps too
-	HideSecrets bool     // templates that look a Secret up find none
-	AsPlanned   bool     // what the last plan rendered is applied, and nothing is if the release's revision is another one
-	ApplyCRDs   bool     // apply the definitions of the chart's crds directory also if the cluster has different ones
-	RunURL      string   // of the workflow run, "" if none
-	Actor       string   // who started the run, "" if unknown
+	Name         string // of the Helm release, a DNS label of at most 53 characters
+	Namespace    string
+	Environment  Environment
+	Images       []BuiltImage // that the release is pinned to; the first is its main image
+	Commit       Commit       // of the main image, "" if unknown
+	Chart        string       // directory or .tgz
+	ValuesFiles  []string
+	Set          []string      // path=value, every value a string exactly as given; see ParseAssignment
+	SetJSON      []string      // path=JSON
+	SecretValues []SecretValue // strings that override all other values; the release's record has their references
+	PinText      bool          // pin references in environment variables, arguments and ConfigMaps too
+	HideSecrets  bool          // templates that look a Secret up find none
+	AsPlanned    bool          // what the last plan rendered is applied, and nothing is if the release's revision is another one
+	ApplyCRDs    bool          // apply the definitions of the chart's crds directory also if the cluster has different ones
+	RunURL       string        // of the workflow run, "" if none
+	Actor        string        // who started the run, "" if unknown
 }
 
 // ChartRef says where a chart is.

@@ -21,6 +21,7 @@ import (
 	"github.com/onedigest/onedigest/internal/helm/source"
 	"github.com/onedigest/onedigest/internal/kube"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/secretstore"
 	"github.com/onedigest/onedigest/internal/smoke"
 )
 
@@ -86,6 +87,8 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 	}
 	charts := source.New(source.Options{Logins: settings.ChartLogins, Registry: registry, Inside: run.Workspace().Inside, Scratch: scratch, Hosts: settings.ChartHosts,
 		Common: commonChart(run.Process.Getenv("GITHUB_ACTION_PATH"))})
+	secrets := secretstore.New(secretstore.Options{Environ: run.Process.Environ, Getenv: run.Process.Getenv, Inside: run.Workspace().Inside,
+		Secrets: run.Secrets, Add: func(secret string) { run.Secrets.Add(secret) }, Tree: run.WorkTree()})
 	commits := newCommits(run, settings.GitHubToken)
 	newDeps := func(settings deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
 		run.CollectAssignments(append(settings.Set[:len(settings.Set):len(settings.Set)], settings.SetJSON...)...)
@@ -95,7 +98,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		}
 		return deploy.Deps{
 			Workspace: run.Workspace(), Charts: charts, Plans: plans{run}, Registry: registry, Chart: connection.helm.In(settings.Namespace), Cluster: connection.cluster,
-			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, registry, smokePatience}, Holder: holder(run),
+			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, registry, smokePatience}, Holder: holder(run), Secrets: secrets,
 		}, nil
 	}
 	if settings.Matrix != "" {

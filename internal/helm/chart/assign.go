@@ -15,15 +15,33 @@ import (
 	"github.com/onedigest/onedigest/internal/text"
 )
 
-// applyAssignments sets the deployment's assignments on the values: first those in JSON, then the strings, in Helm's order.
+// applyAssignments sets the deployment's assignments on the values: first those in JSON, then the strings, in Helm's order, then the
+// secrets.
 // Neither a layer's source nor a problem contains a value, which may be a secret.
 func (m *merged) applyAssignments(deployment release.Deployment) {
 	for _, given := range deployment.SetJSON {
 		m.apply(settingSetJSON, given, parseJSON)
 	}
 	for _, given := range deployment.Set {
-		m.apply(settingSet, given, func(text string) (any, error) { return text, nil })
+		m.apply(settingSet, given, asString)
 	}
+	for _, secret := range deployment.SecretValues {
+		m.apply(settingSecretValues, secret.Path+"="+secret.Value, asString)
+	}
+}
+
+func asString(text string) (any, error) { return text, nil }
+
+// Recorded returns the chart's values as the release's record has them: references in the place of secrets.
+func (c *Chart) Recorded(deployment release.Deployment) (map[string]any, error) {
+	recorded := merged{values: c.Values}
+	for _, secret := range deployment.SecretValues {
+		recorded.apply(settingSecretValues, secret.Path+"="+secret.Reference.String(), asString)
+	}
+	if len(recorded.problems) > 0 { // the same path was set before
+		return nil, &release.InputError{Problems: recorded.problems}
+	}
+	return recorded.values, nil
 }
 
 // apply sets one path=value; parse turns its text into the value.

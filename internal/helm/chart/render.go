@@ -130,6 +130,13 @@ func (c *Chart) RenderRevision(deployment release.Deployment, target Target) (*R
 	if err = cmp.Or(err, pinner.checkUnpinned(), pinner.checkUsed(c.replaced)); err != nil {
 		return nil, renderError(err, c.Chart)
 	}
+	texts := []string{pinned.String()}
+	for _, hook := range hooks {
+		texts = append(texts, hook.Manifest)
+	}
+	if err := checkExposed(deployment, texts...); err != nil {
+		return nil, err
+	}
 	return &Rendered{Manifest: pinned.String(), Hooks: hooks, Images: pinner.uses, Warnings: pinner.warnings(), files: files, notes: notes, install: target.Install}, nil
 }
 

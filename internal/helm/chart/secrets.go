@@ -2,10 +2,13 @@ package chart
 
 import (
 	"encoding/json"
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/helm/manifest"
+	"github.com/onedigest/onedigest/internal/release"
 	helmchart "helm.sh/helm/v3/pkg/chart"
 )
 
@@ -30,6 +33,57 @@ func secretValues(c *helmchart.Chart, values map[string]any) (secrets []string) 
 		}
 	}
 	return secrets
+}
+
+// minExposed is the shortest secret value that is searched for, in bytes: a shorter one, such as the name of a database's user, cannot be told
+// from other text.
+const minExposed = 12
+
+// checkExposed refuses a rendering that has a secret value in another object than a Secret: more people and programs may read those, and
+// what is recorded of them. The message does not contain the value.
+func checkExposed(deployment release.Deployment, texts ...string) error {
+	var problems []release.Problem
+	for _, one := range texts {
+		objects, err := manifest.Parse(one)
+		if err != nil {
+			return err
+		}
+		for _, object := range objects {
+			for _, item := range release.ListItems(object) {
+				if manifest.GroupKind(item) == "/Secret" {
+					continue
+				}
+				for _, secret := range deployment.SecretValues {
+					if len(secret.Value) >= minExposed && contains(item, secret.Value) {
+						problems = append(problems, release.Problem{Setting: settingSecretValues,
+							What: fmt.Sprintf("the chart writes %s into %s, which is no Secret", secret.Path, manifest.ObjectID(item, deployment.Namespace)),
+							Do:   "refer to a Secret there (secretKeyRef), or give the chart the name of one that the cluster has"})
+					}
+				}
+			}
+		}
+	}
+	if len(problems) > 0 {
+		return &release.InputError{Problems: problems}
+	}
+	return nil
+}
+
+// contains reports whether a text in a value contains another text.
+func contains(value any, text string) bool {
+	switch value := value.(type) {
+	case string:
+		return strings.Contains(value, text)
+	case []any:
+		return slices.ContainsFunc(value, func(item any) bool { return contains(item, text) })
+	case map[string]any:
+		for name, inner := range value {
+			if strings.Contains(name, text) || contains(inner, text) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // maxSchemaDepth bounds how far a schema that refers to itself is followed.

@@ -26,6 +26,8 @@ const (
 	settingSetJSON = "set-json"
 	settingCompare = "compare-values"
 
+	settingSecretValues = "secret-values"
+
 	settingImageValues = "image-values"
 	settingImageAlias  = "image-alias"
 )
