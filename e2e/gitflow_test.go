@@ -12,7 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/awsx"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
@@ -206,13 +211,15 @@ func TestPromoteWorkflow(t *testing.T) {
 	}
 }
 
-// TestGitflowOnTheNode runs both workflows with the real verbs, and finds one digest in both environments.
+// TestGitflowOnTheNode runs both workflows with the real verbs and keys of KMS, and finds one digest in both environments.
 func TestGitflowOnTheNode(t *testing.T) {
 	onNode(t)
 	f := newFlow(t)
+	stagingKey, productionKey := newKey(t), newKey(t)
 	commit := f.checkout.git("rev-parse", "HEAD")
 	args := []string{
 		"--var", "ECR_REPOSITORY=" + site.registry + "/shop", "--var", "RELEASE=gitflow",
+		"--var", "EVIDENCE_KEY_STAGING=" + stagingKey, "--var", "EVIDENCE_KEY_PRODUCTION=" + productionKey,
 		"--env", "ONEDIGEST_BIN=" + filepath.Join(site.root, "bin"), "--env", "KUBECONFIG=" + site.kubeconfig,
 	}
 	for _, pair := range slices.Concat(site.aws, goEnviron(), goCaches(t)) {
@@ -234,13 +241,34 @@ func TestGitflowOnTheNode(t *testing.T) {
 			t.Errorf("promote.yaml by %s changed what production runs:\n%s", by, diff)
 		}
 	}
-	log, err := f.run(t, "workflow_dispatch", "promote.yaml", append([]string{"--input", "digest=" + builtDigest}, args...)...)
+	log, err := f.run(t, "workflow_dispatch", "promote.yaml", append(append([]string{"--input", "digest=" + staging[0]}, args...), "--var", "EVIDENCE_KEY_STAGING="+newKey(t))...)
+	if err == nil || !strings.Contains(log, "none of 1 trusted keys signed it") {
+		t.Errorf("promote.yaml with another key of staging ended with %v; want promote's refusal:\n%s", err, log)
+	}
+	log, err = f.run(t, "workflow_dispatch", "promote.yaml", append([]string{"--input", "digest=" + builtDigest}, args...)...)
 	if err == nil || !strings.Contains(log, "promote: failed: refused: ") {
 		t.Errorf("promote.yaml with a digest that staging never proved ended with %v; want promote's refusal:\n%s", err, log)
 	}
 	if diff := cmp.Diff(production, running(t, "production")); diff != "" {
 		t.Errorf("a refused digest changed what production runs:\n%s", diff)
 	}
+}
+
+// newKey makes a key of KMS that signs, and returns its name.
+func newKey(t *testing.T) string {
+	t.Helper()
+	loaded, err := awsx.Load(t.Context(), awsx.Options{Environ: app.Process{Environ: site.aws}.Getenv, MaxAttempts: 1, MaxResponse: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := kms.NewFromConfig(loaded, func(o *kms.Options) {
+		o.BaseEndpoint = awsx.Endpoint(app.Process{Environ: site.aws}.Getenv, loaded, kms.ServiceID)
+	})
+	made, err := client.CreateKey(t.Context(), &kms.CreateKeyInput{KeySpec: types.KeySpecEccNistP256, KeyUsage: types.KeyUsageTypeSignVerify})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "awskms:///" + aws.ToString(made.KeyMetadata.Arn)
 }
 
 // running lists the digests that the kubelet reports for the release's ready pods, each once, sorted.

@@ -4,6 +4,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"os"
+	"slices"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -76,6 +78,15 @@ func TestKMS(t *testing.T) {
 	}
 	if err := server.Close(); err != nil {
 		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if !slices.Contains(localaws.KeptFiles(), entry.Name()) {
+			t.Errorf("a purge leaves %s", entry.Name())
+		}
 	}
 	again := localawstest.Start(t, inDir(dir))
 	if arn, err := again.CreateKey("alias/staging"); err != nil || arn != aws.ToString(made.KeyMetadata.Arn) {

@@ -2,6 +2,7 @@ package localaws
 
 import (
 	"github.com/onedigest/onedigest/devenv/localaws/internal/eks"
+	"github.com/onedigest/onedigest/devenv/localaws/internal/kms"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/store"
 )
 
@@ -25,7 +26,7 @@ type TagRule = store.TagRule
 const KeyFile = store.KeyFile
 
 // KeptFiles lists the files and directories that a server writes in Options.Dir, the key last.
-func KeptFiles() []string { return store.Files() }
+func KeptFiles() []string { return append([]string{kms.File}, store.Files()...) }
 
 // Cluster is an EKS cluster of the account. A server forgets its clusters when it ends.
 type Cluster = eks.Cluster

@@ -29,6 +29,7 @@ output "github_variables" {
       ECR_REPOSITORY = aws_ecr_repository.this[var.ecr_repositories[0]].repository_url
     },
     { for environment, role in aws_iam_role.deploy : "AWS_ROLE_${upper(replace(environment, "-", "_"))}" => role.arn },
+    { for environment, key in aws_kms_key.evidence : "EVIDENCE_KEY_${upper(replace(environment, "-", "_"))}" => "awskms:///${key.arn}" },
     { for environment, key in local.cluster_of : "EKS_CLUSTER_${upper(replace(environment, "-", "_"))}" => local.clusters[key].name },
   )
 }

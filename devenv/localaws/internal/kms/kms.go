@@ -25,6 +25,9 @@ import (
 // Target is the prefix of X-Amz-Target in the calls of KMS.
 const Target = "TrentService"
 
+// File is the name of the file with the keys, in a server's directory.
+const File = "kms.json"
+
 const (
 	// maxBody has room for a message of 4096 bytes as base64.
 	maxBody    = 64 << 10
@@ -65,7 +68,7 @@ func New(account, region string, verifier sigv4.Verifier, dir string, now func()
 	if dir == "" {
 		return a, nil
 	}
-	a.file = filepath.Join(dir, "kms.json")
+	a.file = filepath.Join(dir, File)
 	content, err := os.ReadFile(a.file)
 	if errors.Is(err, os.ErrNotExist) {
 		return a, nil
@@ -309,5 +312,9 @@ func (a *API) save() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(a.file, content, 0o600)
+	written := filepath.Join(filepath.Dir(a.file), ".writing-"+File)
+	if err := os.WriteFile(written, content, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(written, a.file)
 }
