@@ -82,7 +82,8 @@ func up() (err error) {
 		return err
 	}
 	site.registry = fmt.Sprintf("127.0.0.1:%d", port)
-	if err := program("localaws", "up", "--addr", site.registry, "--dir", filepath.Join(site.dir, "aws"), "--repository", "shop=IMMUTABLE", "--repository", "worker=IMMUTABLE", "--repository", "adopted=IMMUTABLE"); err != nil {
+	if err := program("localaws", "up", "--addr", site.registry, "--dir", filepath.Join(site.dir, "aws"), "--repository", "shop=IMMUTABLE", "--repository", "worker=IMMUTABLE", "--repository", "adopted=IMMUTABLE",
+		"--repository", "piece=IMMUTABLE", "--repository", "api=IMMUTABLE", "--repository", "mail=IMMUTABLE", "--repository", "jobs=IMMUTABLE", "--repository", "migrate=IMMUTABLE"); err != nil {
 		return err
 	}
 	lines, err := output("localaws", "env", "--dir", filepath.Join(site.dir, "aws"))
@@ -177,7 +178,7 @@ func (c checkout) deleteNamespaces(t *testing.T) {
 	defer stop()
 	namespaces := client(t).CoreV1().Namespaces()
 	c.namespaces.Range(func(name, _ any) bool {
-		if err := namespaces.Delete(ctx, name.(string), meta.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		if err := namespaces.Delete(ctx, name.(string), meta.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) { // it may be going already
 			t.Errorf("deleting namespace %q: %v", name, err)
 		}
 		return true
