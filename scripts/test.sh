@@ -55,6 +55,7 @@ unit() {
   local module status=0
   ONEDIGEST_COSIGN=$(tool cosign) || return 1
   export ONEDIGEST_COSIGN
+  tool k6 >/dev/null || return 1 # which the checks of docs/checks run
   for module in "${modules[@]}"; do
     mapfile -t packages < <(packages_of "$module" | grep -v '^\./e2e$')
     tests "$module" "unit-$(tr ./ r- <<<"$module")" -race "${packages[@]}" || status=1

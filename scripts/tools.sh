@@ -10,6 +10,7 @@ declare -A tools=(
   [act]=github.com/nektos/act@v0.2.89
   [gotestsum]=gotest.tools/gotestsum@v1.13.0
   [helm]=helm.sh/helm/v3/cmd/helm@v3.22.0
+  [k6]=go.k6.io/k6@v1.8.1
   [helm-docs]=github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
   [kube-score]=github.com/zegl/kube-score/cmd/kube-score@v1.20.0
   [tflint]=github.com/terraform-linters/tflint@v0.64.0

@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // maxFile is the largest checks file, in bytes.
@@ -19,11 +20,11 @@ const maxFile = 1 << 20
 // name is used in errors only. The default of a method is GET, of a status 200, and of a name the method and path.
 //
 // It reports every problem at once as a *release.InputError, each with file:line:column: unknown and repeated keys, values
-// of another type, expressions that do not compile, checks of one name, no checks. Only a syntax error of YAML ends it
+// of another type, expressions that do not compile, checks of one name, values that no earlier check captures, no checks. Only a syntax error of YAML ends it
 // early. Anchors, aliases and tags are refused (an alias can multiply a small file into gigabytes), and so is a file above
 // 1 MiB.
 func LoadChecks(file string, content []byte) ([]release.Check, error) {
-	p := &parser{file: file}
+	p := &parser{file: file, captured: map[string]int{}}
 	checks := p.load(content)
 	if len(p.problems) > 0 {
 		return nil, &release.InputError{Problems: p.problems}
@@ -80,31 +81,90 @@ func (p *parser) checks(list *yaml.Node) []release.Check {
 
 // check parses one check, and returns the node at which a problem with its name is reported.
 func (p *parser) check(node *yaml.Node) (check release.Check, name *yaml.Node) {
-	check = release.Check{Method: http.MethodGet, Status: http.StatusOK}
+	entries := p.entries(node, "a check")
+	sort := p.sort(entries)
+	if sort == onHTTP {
+		check = release.Check{Method: http.MethodGet, Status: http.StatusOK}
+	}
+	if sort == onCommand {
+		check.Command = &release.Command{Timeout: defaultCommandTime, Line: node.Line}
+	}
 	values := map[string]*yaml.Node{}
 	before := len(p.problems)
-	for _, entry := range p.entries(node, "a check") {
-		parse, known := keys[entry.name]
-		if !known {
+	for _, entry := range entries {
+		key, known := keys[entry.name]
+		switch {
+		case !known:
 			p.problem(entry.key, "known are "+strings.Join(slices.Sorted(maps.Keys(keys)), ", "), "unknown key %s", quote(entry.name))
+			continue
+		case sort != 0 && key.on&sort == 0:
+			p.problem(entry.key, "", "%s does not belong to a check with %s", entry.name, sortKey(entries))
+			continue
+		case sort == 0 && key.on == onCommand: // what it is a part of is not known
 			continue
 		}
 		values[entry.name] = entry.value
-		parse(p, entry.value, &check)
+		key.parse(p, entry.value, &check)
 	}
-	if values["path"] == nil && len(p.problems) == before {
-		p.problem(node, "add path, for example path: /healthz", "a check without a path")
+	if sort == 0 && node.Kind == yaml.MappingNode && len(p.problems) == before {
+		p.problem(node, "add path, for example path: /healthz", "a check without a path, or one of grpc, command, hurl and k6")
 	}
-	if check.Method == http.MethodHead {
-		p.refuseBodyExpectations(values)
+	p.checkHTTP(values, check)
+	for _, capture := range check.Captures {
+		p.captured[capture.Name] = node.Line
 	}
 	if values["name"] != nil {
 		return check, values["name"]
 	}
-	if check.Path != "" {
-		check.Name = check.Method + " " + check.Path
-	}
+	check.Name = defaultName(check)
 	return check, node
+}
+
+// sort returns the sort of a check, 0 if no key says it, and reports a second one.
+func (p *parser) sort(entries []entry) (found sort) {
+	for _, entry := range entries {
+		switch sort := keys[entry.name].sort; {
+		case sort != 0 && found != 0:
+			p.problem(entry.key, "write two checks", "a check has one of %s, and this one has %s already", strings.Join(sortKeys, ", "), sortKey(entries))
+		case sort != 0:
+			found = sort
+		}
+	}
+	return found
+}
+
+// sortKey is the first key that makes the sort of a check.
+func sortKey(entries []entry) string {
+	i := slices.IndexFunc(entries, func(e entry) bool { return slices.Contains(sortKeys, e.name) })
+	return entries[max(i, 0)].name
+}
+
+// defaultName is the name of a check that has none; "" if what it is made of is missing.
+func defaultName(check release.Check) string {
+	name := ""
+	switch {
+	case check.Command != nil:
+		name = strings.Join(check.Command.Args, " ")
+		if check.Kind != release.CheckCommand {
+			name = string(check.Kind) + " " + check.Command.Script
+		}
+	case check.Kind == release.CheckGRPC:
+		name = "grpc health " + check.GRPCService
+	case check.Path != "":
+		return check.Method + " " + check.Path
+	}
+	return text.Line(name, maxName)
+}
+
+// checkHTTP reports keys of an HTTP check that contradict each other.
+func (p *parser) checkHTTP(values map[string]*yaml.Node, check release.Check) {
+	if check.Method == http.MethodHead {
+		p.refuseBodyExpectations(values)
+	}
+	redirect := check.Status >= 300 && check.Status < 400
+	if follow := values["follow-redirects"]; follow != nil && !check.NoRedirects && redirect {
+		p.problem(follow, "omit it, or give the status after the redirect", "follow-redirects contradicts status %d, which is the redirect itself", check.Status)
+	}
 }
 
 // refuseBodyExpectations reports what a check of HEAD expects of a body.
@@ -113,5 +173,8 @@ func (p *parser) refuseBodyExpectations(values map[string]*yaml.Node) {
 		if value := values[expectation.key]; value != nil && expectation.needsBody {
 			p.problem(value, "use GET", "%s expects a body, but the response to HEAD has none", expectation.key)
 		}
+	}
+	if capture := values["capture"]; capture != nil {
+		p.refuseBodyCaptures(capture)
 	}
 }

@@ -23,6 +23,7 @@ import (
 type expectation struct {
 	key       string // in the checks file
 	needsBody bool   // refused for HEAD, whose response has no body
+	grpc      bool   // may be required of a gRPC service too
 	// parse reads the key's value into the check and reports what is wrong with it.
 	parse func(p *parser, value *yaml.Node, check *release.Check)
 	// compare describes each way in which the response differs from the check, as expected and actual. It passes a
@@ -46,15 +47,26 @@ var expectations = []expectation{
 		parse: func(p *parser, v *yaml.Node, c *release.Check) { c.JSON = p.json(v) }},
 	{key: "json-type", needsBody: true,
 		parse: func(p *parser, v *yaml.Node, c *release.Check) { c.JSONType = p.jsonType(v) }},
-	{key: "max-latency", compare: compareLatency,
-		parse: func(p *parser, v *yaml.Node, c *release.Check) { c.MaxLatency = p.latency(v) }},
+	{key: "body-digest", needsBody: true, compare: compareBodyDigest,
+		parse: func(p *parser, v *yaml.Node, c *release.Check) { c.BodyDigest = p.digest(v) }},
+	{key: "location", compare: compareLocation,
+		parse: func(p *parser, v *yaml.Node, c *release.Check) { c.Location = p.location(v) }},
+	{key: "tls-min-days", grpc: true, compare: compareCertificate,
+		parse: func(p *parser, v *yaml.Node, c *release.Check) { c.CertificateDays = p.days(v) }},
+	{key: "max-latency", grpc: true, compare: compareLatency,
+		parse: func(p *parser, v *yaml.Node, c *release.Check) { c.MaxLatency = p.duration(v, "max-latency") }},
+	{key: "latency", grpc: true, // compared over all requests, by smoke
+		parse: func(p *parser, v *yaml.Node, c *release.Check) { c.Latency = p.latency(v) }},
+	{key: "capture", // taken by the session
+		parse: func(p *parser, v *yaml.Node, c *release.Check) { c.Captures = p.capture(v) }},
 }
 
 // compiledCheck is a check with its defaults filled in and its expressions compiled.
 type compiledCheck struct {
 	release.Check
-	regex *regexp.Regexp // nil: none
-	paths map[string]jp.Expr
+	regex    *regexp.Regexp // nil: none
+	paths    map[string]jp.Expr
+	captures map[string]*regexp.Regexp // by the name of the capture
 }
 
 // compile fills in the check's defaults (GET, 200) and compiles its expressions. It describes each one that does not
@@ -66,7 +78,7 @@ func compile(check release.Check) (compiledCheck, []string) {
 	if check.Status == 0 {
 		check.Status = http.StatusOK
 	}
-	compiled := compiledCheck{Check: check, paths: map[string]jp.Expr{}}
+	compiled := compiledCheck{Check: check, paths: map[string]jp.Expr{}, captures: map[string]*regexp.Regexp{}}
 	var problems []string
 	if check.BodyRegex != "" {
 		regex, err := parseRegex(check.BodyRegex)
@@ -78,6 +90,19 @@ func compile(check release.Check) (compiledCheck, []string) {
 	paths := slices.Concat(slices.Sorted(maps.Keys(check.JSON)), slices.Sorted(maps.Keys(check.JSONType)))
 	if check.CommitField != "" {
 		paths = append(paths, check.CommitField)
+	}
+	for _, capture := range check.Captures {
+		switch capture.From {
+		case captureJSON:
+			paths = append(paths, capture.Value)
+		case captureRegex:
+			regex, err := parseRegex(capture.Value)
+			if err != nil {
+				problems = append(problems, err.Error())
+				continue
+			}
+			compiled.captures[capture.Name] = regex
+		}
 	}
 	for _, path := range paths {
 		expr, err := parsePath(path)
@@ -145,7 +170,7 @@ func (p *parser) texts(node *yaml.Node, key string) []string {
 	}
 	var texts []string
 	for _, item := range items {
-		text := p.text(item, key)
+		text := p.expandable(item, key)
 		if text == "" {
 			p.problem(item, "", "%s is empty, which every body contains", key)
 		}
@@ -199,11 +224,12 @@ func compareBodyRegex(check compiledCheck, got response) []string {
 	return []string{fmt.Sprintf("body: expected to match %s, got %s", quote(check.BodyRegex), got.excerpt())}
 }
 
-func (p *parser) latency(node *yaml.Node) time.Duration {
-	text := p.scalar(node, "max-latency")
+// duration requires a time above zero.
+func (p *parser) duration(node *yaml.Node, key string) time.Duration {
+	text := p.scalar(node, key)
 	limit, err := time.ParseDuration(text)
 	if err != nil || limit <= 0 {
-		p.problem(node, "write it with a unit, as 500ms or 2s", "max-latency %s is not a time above zero", quote(text))
+		p.problem(node, "write it with a unit, as 500ms or 2s", "%s %s is not a time above zero", key, quote(text))
 	}
 	return limit
 }

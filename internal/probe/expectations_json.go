@@ -53,7 +53,7 @@ func parsePath(text string) (jp.Expr, error) {
 // compareJSON compares the values, and the types, at each path. A path must match at least one place, and every place that
 // it matches must be as expected.
 func compareJSON(check compiledCheck, got response) (differences []string) {
-	if len(check.paths) == 0 {
+	if len(check.JSON)+len(check.JSONType) == 0 {
 		return nil
 	}
 	document, err := parseJSON(got.body)

@@ -2,7 +2,9 @@ package probe
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/url"
@@ -13,10 +15,12 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// describeFailure describes why a request has no complete response, and returns the stage that the answer reports: a
-// blocked address and an unknown encoding will not change by waiting, so they count as a wrong response.
-func (p *Prober) describeFailure(ctx context.Context, target *url.URL, stage release.Stage, err error) (release.Stage, []string) {
+// describeFailure describes why a request has no complete response, and returns the stage that the answer reports: a blocked address, an
+// unknown encoding, and an expired certificate where the check limits its validity will not change by waiting, so they count as a
+// wrong response.
+func (p *Prober) describeFailure(ctx context.Context, target *url.URL, stage release.Stage, err error, check release.Check) (release.Stage, []string) {
 	var blocked *blockedError
+	var certificate x509.CertificateInvalidError
 	var encoding *encodingError
 	if refused := refusalIn(err); refused != nil {
 		return release.StageConnect, []string{activity(release.StageConnect) + quote(target.Hostname()) + ": " + excerpt(refused.Error())}
@@ -26,6 +30,8 @@ func (p *Prober) describeFailure(ctx context.Context, target *url.URL, stage rel
 		return release.StageCheck, []string{excerpt(blocked.Error())}
 	case errors.As(err, &encoding):
 		return release.StageCheck, []string{excerpt(encoding.Error())}
+	case check.CertificateDays > 0 && errors.As(err, &certificate) && certificate.Reason == x509.Expired:
+		return release.StageCheck, []string{fmt.Sprintf("certificate: expected to be valid for %d more days, but it is not valid now: %s", check.CertificateDays, excerpt(certificate.Error()))}
 	case ctx.Err() != nil:
 		return stage, []string{activity(stage) + quote(target.Hostname()) + ": stopped before the response was complete"}
 	}

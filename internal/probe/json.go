@@ -112,11 +112,20 @@ func rational(value any) *big.Rat {
 
 // renderJSON is a value as JSON, so that "1" and 1 look different.
 func renderJSON(value any) string {
+	document, encoded := encodeJSON(value)
+	if !encoded {
+		return quote(fmt.Sprint(value))
+	}
+	return excerpt(document)
+}
+
+// encodeJSON returns a value as JSON, and false if it cannot be encoded.
+func encodeJSON(value any) (string, bool) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(value); err != nil {
-		return quote(fmt.Sprint(value))
+		return "", false
 	}
-	return excerpt(strings.TrimSpace(b.String()))
+	return strings.TrimSpace(b.String()), true
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -42,6 +43,9 @@ type Options struct {
 	MaxBody      int64          // bytes of a body that are read, counted after decompression
 	Resolver     *net.Resolver  // nil: the system's
 	RootCAs      *x509.CertPool // nil: the system's
+
+	// Captured gets the captured values of a session before a text that may contain them is returned; nil: nobody does.
+	Captured func(values ...string)
 }
 
 // Prober sends the requests of checks. It keeps no connection and no state: every probe resolves the name and connects
@@ -81,20 +85,16 @@ type Target struct {
 	Proto string
 }
 
-// Probe sends one request to the target and check.Path and compares the response with the check. If the target has an address, the
-// connection is made to it; the Host header and the name in TLS stay those of its base. It never returns an error: the
-// answer's Wrong describes each problem, and its Stage says how far the request came. A blocked address or redirect is
-// StageCheck, because waiting does not change it.
+// Probe sends one request in a session of its own.
 func (p *Prober) Probe(ctx context.Context, to Target, check release.Check) release.Answer {
-	switch check.Kind {
-	case release.CheckTCP:
-		return p.probeTCP(ctx, to, check)
-	case release.CheckGRPC:
-		return p.probeGRPC(ctx, to, check)
-	}
+	return p.Session(to).Probe(ctx, check)
+}
+
+// probeHTTP sends one request to the target and check.Path, and compares the response with the check. shown is the path in reports.
+func (p *Prober) probeHTTP(ctx context.Context, to Target, check release.Check, shown string, session *Session) release.Answer {
 	answer := release.Answer{Check: check.Name, Address: to.Address, Stage: release.StageCheck}
 	compiled, wrong := compile(check)
-	target, err := joinPath(to.Base, check.Path)
+	target, err := session.target(check.Path, shown)
 	if err != nil {
 		wrong = append(wrong, err.Error())
 	}
@@ -102,7 +102,9 @@ func (p *Prober) Probe(ctx context.Context, to Target, check release.Check) rele
 		answer.Wrong = wrong
 		return answer
 	}
-	answer.URL = target.Redacted()
+	if answer.URL = target.Redacted(); shown != check.Path {
+		answer.URL = strings.TrimRight(to.Base, "/") + shown
+	}
 
 	limited, cancel := context.WithTimeout(ctx, p.options.Timeout)
 	defer cancel()
@@ -112,19 +114,22 @@ func (p *Prober) Probe(ctx context.Context, to Target, check release.Check) rele
 		answer.Wrong = []string{"request: " + excerpt(err.Error())}
 		return answer
 	}
-	got, err := p.send(request, to, watch, compiled)
+	got, err := p.send(request, to, watch, compiled, session)
 	stage, latency, spent := watch.stop()
 
 	answer.Latency, answer.Spent, answer.Status = latency, spent, got.status
 	answer.Commit = commitOf(got.header.Get(p.options.CommitHeader))
 	if err != nil {
-		answer.Stage, answer.Wrong = p.describeFailure(ctx, target, stage, err)
+		answer.Stage, answer.Wrong = p.describeFailure(ctx, target, stage, err, check)
 		answer.NotHTTP = answer.Stage == release.StageHTTP && got.status == 0 && isNotHTTP(err)
 		return answer
 	}
 	answer.Body = got.body
-	got.latency = latency
+	got.latency, got.asked = latency, target
 	answer.Wrong = compiled.compare(got)
+	var uncaptured []string
+	answer.Captures, uncaptured = session.capture(compiled, got)
+	answer.Wrong = append(answer.Wrong, uncaptured...)
 	if check.CommitField != "" {
 		answer.Commit = commitIn(got, compiled.paths[check.CommitField])
 	}
@@ -150,6 +155,9 @@ func (p *Prober) newRequest(ctx context.Context, url string, to Target, check re
 		request.Header.Set("X-Forwarded-Host", request.URL.Hostname())
 	}
 	for name, value := range check.Headers {
+		if breaksHeader(value) { // a captured one
+			return nil, fmt.Errorf("header %s has a control character in its value", name)
+		}
 		if textproto.CanonicalMIMEHeaderKey(name) == "Host" {
 			request.Host = value
 			continue
@@ -160,16 +168,19 @@ func (p *Prober) newRequest(ctx context.Context, url string, to Target, check re
 }
 
 // send sends the request over a connection of its own. The response holds what arrived, even with an error.
-func (p *Prober) send(request *http.Request, to Target, watch *stopwatch, check compiledCheck) (response, error) {
+func (p *Prober) send(request *http.Request, to Target, watch *stopwatch, check compiledCheck, session *Session) (response, error) {
 	transport := p.transport(to, watch)
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, CheckRedirect: redirectPolicy(check)}
+	if check.Cookies {
+		client.Jar = session.jar()
+	}
 	reply, err := client.Do(request)
 	if reply == nil {
 		return response{}, err
 	}
 	defer reply.Body.Close()
-	got := response{status: reply.StatusCode, header: reply.Header}
+	got := p.newResponse(reply, to)
 	if err != nil {
 		return got, err
 	}
@@ -217,7 +228,7 @@ func (p *Prober) dialer(to Target, watch *stopwatch) func(ctx context.Context, n
 // redirect itself.
 func redirectPolicy(check compiledCheck) func(*http.Request, []*http.Request) error {
 	return func(next *http.Request, via []*http.Request) error {
-		if check.StatusBelow > 300 || check.Status >= 300 && check.Status < 400 {
+		if check.NoRedirects || check.StatusBelow > 300 || check.Status >= 300 && check.Status < 400 {
 			return http.ErrUseLastResponse
 		}
 		if len(via) > maxRedirects {

@@ -421,7 +421,7 @@ func TestProbeRefusesBadChecks(t *testing.T) {
 		{"http://127.0.0.1", release.Check{Path: "//evil.test/"}, "names another host"},
 		{"http://127.0.0.1", release.Check{Path: "/", BodyRegex: "("}, "is not a regular expression"},
 		{"http://127.0.0.1", release.Check{Path: "/", JSON: map[string]any{"x": 1}}, "is not a JSONPath"},
-		{"http://127.0.0.1:1", release.Check{Path: "/", Headers: map[string]string{"A": "b\r\nC: d"}}, "invalid header field value"},
+		{"http://127.0.0.1:1", release.Check{Path: "/", Headers: map[string]string{"A": "b\r\nC: d"}}, "header A has a control character in its value"},
 		{"http://127.0.0.1", release.Check{Path: "/", Method: "GET / HTTP/1.1"}, "invalid method"},
 	} {
 		got := New(Options{}).Probe(t.Context(), Target{Base: test.base}, test.check)

@@ -2,10 +2,12 @@ package probe
 
 import (
 	"compress/gzip"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -17,6 +19,28 @@ type response struct {
 	body      []byte
 	truncated bool // the body is longer than the limit
 	latency   time.Duration
+	asked     *url.URL // what the check requests
+	at        *url.URL // what this is the response to, after redirects
+	cookies   []*http.Cookie
+	peer      []*x509.Certificate // the certificates of the server; none without TLS
+	gateway   bool                // a pod was asked without TLS in place of a gateway that has it
+	now       time.Time
+}
+
+// newResponse takes what a response says besides its body; nil if there is none.
+func (p *Prober) newResponse(reply *http.Response, to Target) response {
+	if reply == nil {
+		return response{}
+	}
+	got := response{status: reply.StatusCode, header: reply.Header, cookies: reply.Cookies(), now: time.Now()}
+	if reply.Request != nil {
+		got.at = reply.Request.URL
+	}
+	if reply.TLS != nil {
+		got.peer = reply.TLS.PeerCertificates
+	}
+	got.gateway = to.Dial != nil && to.Proto == "https" && reply.TLS == nil
+	return got
 }
 
 // isWithoutTarget reports whether an Application Load Balancer answered itself, since its target group has no target that it may

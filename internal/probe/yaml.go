@@ -18,6 +18,7 @@ import (
 type parser struct {
 	file     string
 	problems []release.Problem
+	captured map[string]int // line of each value that the checks so far capture
 }
 
 // yamlLine finds the line of a syntax error, which yaml.v3 has in its text only.

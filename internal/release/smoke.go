@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -9,17 +10,23 @@ import (
 	"time"
 )
 
-// CheckKind is what a check sends.
+// CheckKind is what a check does.
 type CheckKind string
 
 // The kinds of checks.
 const (
-	CheckHTTP CheckKind = ""     // an HTTP request
-	CheckTCP  CheckKind = "tcp"  // nothing: the port has to accept a connection
-	CheckGRPC CheckKind = "grpc" // a request for the health of a gRPC service (grpc.health.v1.Health/Check)
+	CheckHTTP    CheckKind = ""        // an HTTP request
+	CheckTCP     CheckKind = "tcp"     // nothing: the port has to accept a connection
+	CheckGRPC    CheckKind = "grpc"    // a request for the health of a gRPC service (grpc.health.v1.Health/Check)
+	CheckCommand CheckKind = "command" // a program, which has to exit with status 0
+	CheckHurl    CheckKind = "hurl"    // a file that hurl runs
+	CheckK6      CheckKind = "k6"      // a script that k6 runs
 )
 
-// Check is one smoke check: a request and the expected response.
+// IsCommand reports whether a check of the kind is a program.
+func (k CheckKind) IsCommand() bool { return k == CheckCommand || k == CheckHurl || k == CheckK6 }
+
+// Check is one smoke check: a request and the expected response, or a program that sends its own requests.
 type Check struct {
 	Kind            CheckKind         `yaml:"-" json:"kind,omitempty"`
 	Name            string            `yaml:"name" json:"name"`
@@ -36,9 +43,53 @@ type Check struct {
 	BodyContains    []string          `yaml:"body-contains" json:"bodyContains,omitempty"`
 	BodyNotContains []string          `yaml:"body-not-contains" json:"bodyNotContains,omitempty"`
 	BodyRegex       string            `yaml:"body-regex" json:"bodyRegex,omitempty"`
+	BodyDigest      Digest            `yaml:"body-digest" json:"bodyDigest,omitzero"`
 	JSON            map[string]any    `yaml:"json" json:"json,omitempty"`          // JSONPath: expected value
 	JSONType        map[string]string `yaml:"json-type" json:"jsonType,omitempty"` // JSONPath: object, array, string, number, boolean or null
 	MaxLatency      time.Duration     `yaml:"max-latency" json:"-"`                // 0: no limit
+
+	Cookies         bool                     `yaml:"cookies" json:"cookies,omitempty"`              // kept for the later checks of the same endpoint and round
+	NoRedirects     bool                     `yaml:"-" json:"noRedirects,omitempty"`                // a redirect is the response, whatever Status is
+	Location        string                   `yaml:"location" json:"location,omitempty"`            // of the redirect, or of the last response if redirects are followed
+	CertificateDays int                      `yaml:"tls-min-days" json:"certificateDays,omitempty"` // that the certificate must still be valid; 0: no limit
+	Latency         map[string]time.Duration `yaml:"latency" json:"latency,omitempty"`              // percentile, such as p95: limit over all requests that count
+	Captures        []Capture                `yaml:"capture" json:"captures,omitempty"`             // in the order of their names
+
+	Command *Command `yaml:"-" json:"command,omitempty"` // of CheckCommand, CheckHurl and CheckK6
+}
+
+// IsCommand reports whether the check is a program.
+func (c Check) IsCommand() bool { return c.Command != nil }
+
+// Capture takes a value from a response for the checks after it, which name it as ${NAME}.
+type Capture struct {
+	Name  string `json:"name"`
+	From  string `json:"from"`  // json, header, cookie or body-regex
+	Value string `json:"value"` // JSONPath, header, cookie, or expression whose first group is the value
+}
+
+// Command is the program of a check. Paths are relative to the directory of the checks file, which is the program's working directory.
+type Command struct {
+	Args    []string          `json:"args,omitempty"`   // of CheckCommand: the program and its arguments
+	Script  string            `json:"script,omitempty"` // of CheckHurl and CheckK6
+	Timeout time.Duration     `json:"timeout"`
+	Env     map[string]string `json:"env,omitempty"`
+	PassEnv []string          `json:"passEnv,omitempty"` // variables of the job's environment
+	Files   []CheckFile       `json:"files,omitempty"`   // whose contents belong to the check
+	Line    int               `json:"-"`                 // in the checks file
+}
+
+// CheckFile is a file or directory that a command uses.
+type CheckFile struct {
+	Path   string `json:"path"`
+	Digest Digest `json:"digest,omitzero"` // of its content, or of the names and contents of a directory's files
+}
+
+// CommandTarget is what a command is told about the release.
+type CommandTarget struct {
+	Endpoints []Endpoint // a URL, or the pods among which a port of this machine spreads connections
+	Commit    Commit     // "" if unknown
+	Digest    Digest     // zero if unknown
 }
 
 // Endpoint is where a check is sent: to what a URL names, or to a pod through the cluster.
@@ -80,6 +131,7 @@ func (s Stage) Inconclusive() bool {
 // Answer is the result of one request of a smoke check.
 type Answer struct {
 	Check   string            `json:"check"`
+	Kind    CheckKind         `json:"kind"` // "http" in JSON for CheckHTTP
 	URL     string            `json:"url"`
 	Address string            `json:"address,omitempty"` // address that was asked; "" if any
 	Stage   Stage             `json:"stage"`
@@ -90,6 +142,10 @@ type Answer struct {
 	Wrong   []string          `json:"wrong,omitempty"` // one line for each expectation that was not met
 	Body    []byte            `json:"-"`
 	NotHTTP bool              `json:"-"` // connected, but what answered does not speak HTTP
+	FromPod bool              `json:"-"` // a pod was asked through the cluster
+
+	Captures []string `json:"captures,omitempty"` // names of the values that were taken from the response
+	Output   string   `json:"output,omitempty"`   // end of what a failed command wrote, sanitized
 
 	// OtherCommit is set if the answer contains another commit than the expected one, or if it contains none and is right in all
 	// else.
@@ -99,6 +155,7 @@ type Answer struct {
 // MarshalJSON writes the latency in seconds, as every duration in a result.
 func (a Answer) MarshalJSON() ([]byte, error) {
 	type plain Answer // without this method
+	a.Kind = cmp.Or(a.Kind, "http")
 	return json.Marshal(struct {
 		plain
 		LatencySeconds float64 `json:"latencySeconds"`

@@ -39,11 +39,12 @@ func (a *roundRunner) send(ctx context.Context, requests []request, settings Set
 		slots <- struct{}{}
 		all.Go(func() {
 			defer func() { <-slots }()
+			session := a.deps.Prober.Session(request.Endpoint)
 			for _, check := range settings.CommitFrom.addCheck(request.checks) {
-				answer := a.deps.Prober.Probe(ctx, request.Endpoint, check)
+				answer := session.Probe(ctx, check)
 				if check.OrTCP && answer.NotHTTP {
 					notHTTP[i] = strings.Join(answer.Wrong, "; ")
-					answer = a.deps.Prober.Probe(ctx, request.Endpoint, release.Check{Name: check.Name, Kind: release.CheckTCP})
+					answer = session.Probe(ctx, release.Check{Name: check.Name, Kind: release.CheckTCP})
 				}
 				if !request.anyCommit && (answer.Stage == release.StageDone || answer.Stage == release.StageCheck) {
 					answer = a.checkCommit(answer, settings)
@@ -67,6 +68,8 @@ func (a *roundRunner) send(ctx context.Context, requests []request, settings Set
 func (a *roundRunner) checkCommit(answer release.Answer, settings Settings) release.Answer {
 	switch {
 	case settings.ExpectCommit == "" || settings.ExpectCommit.IsNamedBy(answer.Commit):
+		return answer
+	case answer.Kind == release.CheckGRPC && settings.CommitFrom.Header == "": // its protocol has no place for a commit
 		return answer
 	case answer.Commit == "" && !settings.CommitFrom.mustName(answer.Check, a.Proved):
 		return answer

@@ -16,6 +16,7 @@ import (
 type Deps struct {
 	Checks   Checks
 	Prober   Prober
+	Commands Commands // nil if no check is a command
 	Cluster  Cluster  // nil unless a release is named
 	Registry Registry // nil unless an image is named
 	Reporter release.Reporter
@@ -31,15 +32,26 @@ type Checks interface {
 	Load(path string) ([]release.Check, error)
 }
 
-// Prober sends one check's request.
+// Prober sends the requests of checks.
 type Prober interface {
-	// CheckURL refuses a base URL that Probe would not send requests to, and says what is wrong with it.
+	// CheckURL refuses a base URL that no request would be sent to, and says what is wrong with it.
 	CheckURL(url string) error
 	// Addresses resolves the host of a base URL into the addresses that a round asks; none if there is nothing to choose.
 	Addresses(ctx context.Context, base string) []string
-	// Probe sends one request over a connection of its own, and compares the response with the check. It is called by several
-	// goroutines.
-	Probe(ctx context.Context, to release.Endpoint, check release.Check) release.Answer
+	// Session begins the checks of one round at one endpoint. It is called by several goroutines.
+	Session(to release.Endpoint) Session
+}
+
+// Session sends the checks of one round to one endpoint, one after another, and keeps cookies and captured values for the next.
+type Session interface {
+	// Probe sends one request over a connection of its own, and compares the response with the check.
+	Probe(ctx context.Context, check release.Check) release.Answer
+}
+
+// Commands runs the checks that are programs.
+type Commands interface {
+	// Run runs a program until it exits or its time is up, and ends what it leaves running. A context that ends it leaves no verdict.
+	Run(ctx context.Context, check release.Check, target release.CommandTarget) release.Answer
 }
 
 // Cluster is where the release runs.

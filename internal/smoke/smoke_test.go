@@ -34,7 +34,7 @@ func image(t *testing.T) release.Image {
 
 // fakeDeps are all of smoke's adapters, on a clock that only pauses and probes advance.
 type fakeDeps struct {
-	mu          sync.Mutex // held by Probe, which several goroutines call
+	mu          sync.Mutex // held by probe, which several goroutines call
 	now         time.Time
 	answers     []release.Answer                                   // the answers in order; the last one repeats
 	answer      func(now time.Time, address string) release.Answer // nil: answers
@@ -63,6 +63,11 @@ type fakeDeps struct {
 	liveImage   release.Image
 	idle        bool // the workload wants no pod
 
+	commandRuns []string                                                 // names of the checks, and where they were sent
+	command     func(now time.Time, name string) (time.Duration, string) // how long it takes, and what is wrong; nil: passes at once
+	latency     func(probe int) time.Duration
+	endTime     func() // ends the context of the run
+
 	defaultChecks bool     // no file of checks is given
 	lines         []string // that were reported
 }
@@ -85,7 +90,39 @@ func (f *fakeDeps) CheckURL(string) error { return nil }
 
 func (f *fakeDeps) Addresses(context.Context, string) []string { return f.addresses }
 
-func (f *fakeDeps) Probe(_ context.Context, to release.Endpoint, check release.Check) release.Answer {
+func (f *fakeDeps) Session(to release.Endpoint) smoke.Session { return fakeSession{f, to} }
+
+type fakeSession struct {
+	*fakeDeps
+	to release.Endpoint
+}
+
+func (s fakeSession) Probe(_ context.Context, check release.Check) release.Answer {
+	return s.probe(s.to, check)
+}
+
+func (f *fakeDeps) Run(ctx context.Context, check release.Check, target release.CommandTarget) release.Answer {
+	where := ""
+	for _, to := range target.Endpoints {
+		where += " " + cmp.Or(to.Backend.Pod, to.Base)
+	}
+	f.commandRuns = append(f.commandRuns, fmt.Sprintf("%s%s %.4s %s", check.Name, where, target.Commit, target.Digest.Short()))
+	answer := release.Answer{Check: check.Name, Kind: check.Kind, Stage: release.StageDone}
+	if f.command != nil {
+		took, wrong := f.command(f.now, check.Name)
+		f.now = f.now.Add(took)
+		if took > 4*time.Minute { // more than there is
+			f.endTime()
+			<-ctx.Done()
+		}
+		if wrong != "" {
+			answer.Stage, answer.Wrong, answer.Output = release.StageCheck, []string{wrong}, strings.Repeat("line of output\n", 1000)
+		}
+	}
+	return answer
+}
+
+func (f *fakeDeps) probe(to release.Endpoint, check release.Check) release.Answer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var answer release.Answer
@@ -97,7 +134,10 @@ func (f *fakeDeps) Probe(_ context.Context, to release.Endpoint, check release.C
 	if answer.NotHTTP && check.Kind == release.CheckTCP {
 		answer = release.Answer{Stage: release.StageDone}
 	}
-	answer.Address = to.Name()
+	answer.Address, answer.FromPod = to.Name(), to.Backend.Pod != ""
+	if f.latency != nil {
+		answer.Latency = f.latency(f.probes)
+	}
 	f.probes++
 	f.now = f.now.Add(10 * time.Millisecond)
 	answer.Check = check.Name
@@ -195,7 +235,8 @@ func (f *fakeDeps) run(t *testing.T, flags ...string) (smoke.Result, error) {
 	}
 	began := f.now
 	ctx := &timer{Context: t.Context(), up: make(chan struct{})}
-	return smoke.Run(ctx, settings, smoke.Deps{Checks: f, Prober: f, Cluster: f, Registry: f, Reporter: reporter{fake: f},
+	f.endTime = ctx.end
+	return smoke.Run(ctx, settings, smoke.Deps{Checks: f, Prober: f, Commands: f, Cluster: f, Registry: f, Reporter: reporter{fake: f},
 		Now: func() time.Time { return f.now },
 		Pause: func(within context.Context, d time.Duration) {
 			if f.now = f.now.Add(d); f.now.Sub(began) > settings.Timeout {
@@ -203,6 +244,10 @@ func (f *fakeDeps) run(t *testing.T, flags ...string) (smoke.Result, error) {
 				<-within.Done()
 			}
 		}})
+}
+
+func (r reporter) Raw(text string) {
+	r.fake.lines = append(r.fake.lines, text)
 }
 
 // reporter keeps the lines.

@@ -66,15 +66,19 @@ type roundPlan struct {
 
 // roundRunner runs rounds: it finds out for each where to send the checks, and sends them.
 type roundRunner struct {
-	Subject
+	Subject  // whose checks are those that send requests; nil: smoke's own
+	commands []release.Check
 	deps     Deps
 	reported map[string]bool
 	others   map[string]bool // pods of the other images
 	restarts map[string]int  // of the pods that have nothing to ask, when they were first seen
+	outputs  map[string]int  // of each command that were shown
 }
 
 func newRoundRunner(subject Subject, deps Deps) *roundRunner {
-	return &roundRunner{Subject: subject, deps: deps, reported: map[string]bool{}, others: map[string]bool{}, restarts: map[string]int{}}
+	a := &roundRunner{Subject: subject, deps: deps, reported: map[string]bool{}, others: map[string]bool{}, restarts: map[string]int{}, outputs: map[string]int{}}
+	a.Checks, a.commands = splitChecks(subject.Checks)
+	return a
 }
 
 // infoOnce reports a line once in all rounds.
@@ -108,7 +112,7 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 		} else if len(backends.Pods) == 0 && (a.URL == "" || !a.isIdle(ctx)) { // a gateway may answer without them
 			found.wrong = append(found.wrong, release.Answer{Check: "pods", Stage: release.StageConnect, Wrong: []string{fmt.Sprintf("no pod of release %q is ready", a.Release)}})
 		}
-		if found.inside, err = a.insideRequests(backends); err != nil {
+		if found.inside, err = a.insideRequests(backends, a.Checks); err != nil {
 			return found, err
 		}
 		if checks == nil {
@@ -122,6 +126,9 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 		}
 	} else if checks == nil {
 		checks = []release.Check{homeCheck}
+		if len(a.commands) > 0 {
+			checks = []release.Check{guessedCheck}
+		}
 	}
 	found.outside = a.outsideRequests(ctx, checks)
 	if len(found.outside)+len(found.inside)+len(found.shown)+len(found.wrong) == 0 { // a round without answers passes
@@ -242,10 +249,10 @@ func (a *roundRunner) digests() string {
 
 // insideRequests returns the requests to every ready pod. With a checks file they go to the port of the release's Service; without
 // one they repeat the pod's readiness probe.
-func (a *roundRunner) insideRequests(backends release.Backends) (requests []request, err error) {
-	asked := a.backendsByProbe(backends)
+func (a *roundRunner) insideRequests(backends release.Backends, checks []release.Check) (requests []request, err error) {
+	asked := a.backendsByProbe(backends, checks)
 	host := ""
-	if a.Checks != nil {
+	if checks != nil {
 		service, found, err := backends.SelectService(a.Address, a.URL, a.Release)
 		if err != nil && a.URL == "" {
 			return nil, release.BadSetting("address", err.Error(), "name the Service that the checks are for, as service/NAME")
@@ -259,7 +266,7 @@ func (a *roundRunner) insideRequests(backends release.Backends) (requests []requ
 		}
 	}
 	for _, pod := range asked {
-		requests = append(requests, a.insideRequest(pod, host))
+		requests = append(requests, a.insideRequest(pod, host, checks))
 	}
 	if len(requests) == 0 && a.Checks != nil && a.URL == "" && len(backends.Pods) > 0 && len(backends.Services) == 0 {
 		return nil, &release.Failure{What: fmt.Sprintf("release %q has nothing to ask: no Service selects its pods", a.Release),
@@ -279,7 +286,7 @@ func emptyServices(backends release.Backends) (answers []release.Answer) {
 }
 
 // backendsByProbe are the pods that have a probe or a port, or that a Service sends requests to.
-func (a *roundRunner) backendsByProbe(backends release.Backends) (asked []release.BackendPod) {
+func (a *roundRunner) backendsByProbe(backends release.Backends, checks []release.Check) (asked []release.BackendPod) {
 	for _, pod := range backends.Pods {
 		if pod.Port == 0 {
 			pod = servedPod(pod, backends)
@@ -287,7 +294,7 @@ func (a *roundRunner) backendsByProbe(backends release.Backends) (asked []releas
 		if pod.Port == 0 {
 			continue
 		}
-		if a.Checks == nil {
+		if checks == nil {
 			a.infoOnce("%s: %s", pod.Workload, pod.Source)
 		}
 		asked = append(asked, pod)
@@ -348,15 +355,15 @@ func endpointsOfPods(service release.BackendService, backends release.Backends) 
 }
 
 // insideRequest asks a pod as the kubelet does, by its address, or as a client of its Service or of the gateway in front of it does.
-func (a *roundRunner) insideRequest(pod release.BackendPod, host string) request {
+func (a *roundRunner) insideRequest(pod release.BackendPod, host string, checks []release.Check) request {
 	scheme := "http"
 	if pod.HTTPS {
 		scheme = "https"
 	}
-	to := request{Endpoint: release.Endpoint{Backend: pod.Backend, Base: scheme + "://" + net.JoinHostPort(pod.IP, strconv.Itoa(pod.Port))}, checks: a.Checks,
+	to := request{Endpoint: release.Endpoint{Backend: pod.Backend, Base: scheme + "://" + net.JoinHostPort(pod.IP, strconv.Itoa(pod.Port))}, checks: checks,
 		anyCommit: a.AnyCommit || a.others[pod.Pod]}
 	switch {
-	case a.Checks == nil:
+	case checks == nil:
 		to.checks = []release.Check{pod.Check}
 	case a.URL != "":
 		if outside, err := neturl.Parse(a.URL); err == nil {

@@ -26,6 +26,7 @@ type seenRounds struct {
 	wrongFor time.Duration // answers were wrong since a round passed, without the time in which the service could not be reached
 	passedAt time.Time     // when a round last passed; zero if none did
 	last     roundOutcome
+	cutShort string // the command that ran when the time was up; "" for none
 }
 
 // add adds a round. Only a round that passes resets the time of wrong answers.
@@ -54,7 +55,11 @@ func withoutPass(ctx context.Context, report Report, seen seenRounds, subject Su
 	case seen.last == roundUnreachable:
 		return unreached(ctx, report.Reason, seen, subject, settings, deps)
 	}
-	return release.Inconclusive, fmt.Sprintf("the time was up after %d of %d rounds in a row%s", report.Consecutive, settings.Consecutive, duringSoak(settings))
+	reason := fmt.Sprintf("the time was up after %d of %d rounds in a row%s", report.Consecutive, settings.Consecutive, duringSoak(settings))
+	if seen.cutShort != "" {
+		reason += fmt.Sprintf(", while check %q ran", seen.cutShort)
+	}
+	return release.Inconclusive, reason
 }
 
 // unreached is the verdict about a service that could not be reached in the last round, and its reason. It is fail if the release

@@ -185,7 +185,7 @@ const (
 )
 
 func (s smokeRunner) Check(file string) error {
-	_, err := appsmoke.Checks{Workspace: s.run.Workspace(), Setting: "smoke-checks", Secrets: s.run.Secrets}.Load(file)
+	_, err := appsmoke.NewChecks(s.run, "smoke-checks").Load(file)
 	return err
 }
 

@@ -43,6 +43,9 @@ func Command() app.Command {
 
 // Run runs the pipeline with its adapters, and prints its table and proof.
 func Run(ctx context.Context, settings *pipeline.Settings, run *app.RunContext) (pipeline.Result, error) {
+	if _, err := appsmoke.NewChecks(run, "checks").Load(settings.Checks); err != nil { // before anything is built
+		return pipeline.Result{}, err
+	}
 	cluster, _, err := clusters.Connect(ctx, run, settings.ClusterRef())
 	if err != nil {
 		return pipeline.Result{}, err

@@ -21,7 +21,6 @@ import (
 	"github.com/onedigest/onedigest/internal/probe"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/smoke"
-	"github.com/onedigest/onedigest/internal/text"
 )
 
 // Command is the smoke verb as a program.
@@ -46,13 +45,22 @@ func summary(r smoke.Result) []app.Row {
 		if !answer.OK() {
 			text = string(answer.Stage) + ": " + strings.Join(answer.Wrong, "; ")
 		}
+		if answer.OK() && answer.Kind.IsCommand() {
+			text = fmt.Sprintf("passed in %.1f s", answer.Latency.Seconds())
+		}
 		rows = append(rows, app.Row{answer.Check, text})
 	}
 	for _, one := range r.Services {
 		rows = append(rows, app.Row{strings.TrimPrefix(one.Cluster+"/"+one.Service, "/"), cmp.Or(one.Error, string(one.Verdict))})
 	}
+	for _, latency := range r.Report.Latencies {
+		rows = append(rows, app.Row{"latency of " + latency.Check, fmt.Sprintf("p50 %s, p95 %s, p99 %s of %d requests",
+			milliseconds(latency.P50), milliseconds(latency.P95), milliseconds(latency.P99), latency.Requests)})
+	}
 	return rows
 }
+
+func milliseconds(seconds float64) string { return fmt.Sprintf("%.1f ms", 1000*seconds) }
 
 // Run runs the verb with its adapters.
 func Run(ctx context.Context, settings *smoke.Settings, run *app.RunContext) (smoke.Result, error) {
@@ -117,11 +125,9 @@ func newRegistry(ctx context.Context, settings *smoke.Settings, run *app.RunCont
 // NewDeps are the adapters of smoke, without a registry; the cluster is nil if only a URL is asked. The setting is the one that names the
 // file of checks.
 func NewDeps(settings *smoke.Settings, run *app.RunContext, cluster *kube.Client, setting string) (smoke.Deps, error) {
-	deps := smoke.Deps{
-		Checks:   Checks{Workspace: run.Workspace(), Setting: setting, Secrets: run.Secrets},
-		Reporter: run.Reporter, Now: run.Process.Now, Pause: pause, RunURL: run.RunURL(),
-	}
-	sender := prober{Prober: probe.New(probe.Options{CommitHeader: settings.CommitFrom.CommitHeader(), UserAgent: "onedigest-smoke"})}
+	checks := NewChecks(run, setting)
+	deps := smoke.Deps{Checks: checks, Reporter: run.Reporter, Now: run.Process.Now, Pause: pause, RunURL: run.RunURL()}
+	sender := prober{Prober: probe.New(probe.Options{CommitHeader: settings.CommitFrom.CommitHeader(), UserAgent: "onedigest-smoke", Captured: run.Secrets.Add})}
 	if cluster != nil {
 		forwarder, err := forward.New(cluster)
 		if err != nil {
@@ -130,6 +136,7 @@ func NewDeps(settings *smoke.Settings, run *app.RunContext, cluster *kube.Client
 		deps.Cluster, sender.forwarder = cluster, forwarder
 	}
 	deps.Prober = sender
+	deps.Commands = commands{checks: checks, forwarder: sender.forwarder}
 	return deps, nil
 }
 
@@ -139,59 +146,31 @@ type prober struct {
 	forwarder *forward.Forwarder // nil without a cluster
 }
 
-// Probe sends one request and compares the response with the check.
-func (p prober) Probe(ctx context.Context, to release.Endpoint, check release.Check) release.Answer {
+// Session begins the checks of one round at one endpoint.
+func (p prober) Session(to release.Endpoint) smoke.Session {
 	target := probe.Target{Base: to.Base, Address: to.Address, Proto: to.Proto}
 	if to.Backend.Pod != "" {
 		target.Dial = func(ctx context.Context) (net.Conn, error) { return p.forwarder.Dial(ctx, to.Backend) }
 	}
-	answer := p.Prober.Probe(ctx, target, check)
-	answer.Address = to.Name()
+	return session{Session: p.Prober.Session(target), name: to.Name()}
+}
+
+// session names the endpoint in its answers.
+type session struct {
+	*probe.Session
+	name string
+}
+
+// Probe sends one request and compares the response with the check.
+func (s session) Probe(ctx context.Context, check release.Check) release.Answer {
+	answer := s.Session.Probe(ctx, check)
+	answer.Address = s.name
 	return answer
 }
 
 func (prober) CheckURL(url string) error {
 	_, err := probe.ParseBase(url)
 	return err
-}
-
-// Checks reads checks files of the work tree.
-type Checks struct {
-	Workspace app.Workspace
-	Setting   string        // that names the file
-	Secrets   *text.Secrets // gets what the requests authenticate with
-}
-
-// Load reads a checks file; none for "". The error is a *release.InputError.
-func (c Checks) Load(path string) ([]release.Check, error) {
-	if path == "" {
-		return nil, nil
-	}
-	content, err := c.Workspace.Read(c.Setting, path, "name a YAML file of checks")
-	if err != nil {
-		return nil, err
-	}
-	checks, err := probe.LoadChecks(path, content)
-	if err != nil { // which may quote any part of the file
-		c.Secrets.AddPossible(text.Scalars(string(content))...)
-		return nil, err
-	}
-	for _, check := range checks {
-		c.collect(check)
-	}
-	return checks, nil
-}
-
-// collect adds what a check sends: the server's answer may give it back.
-func (c Checks) collect(check release.Check) {
-	for name, value := range check.Headers {
-		if text.NamesSecret(name) {
-			c.Secrets.Add(text.CredentialsOf(value)...)
-			c.Secrets.Add(value)
-		}
-	}
-	c.Secrets.Add(text.PasswordOf(check.Path))
-	c.Secrets.AddPossible(check.Body)
 }
 
 func pause(ctx context.Context, duration time.Duration) {

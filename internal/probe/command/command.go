@@ -1,0 +1,198 @@
+// Package command runs the smoke checks that are programs: a hurl file, a k6 script, a test of any language, a shell script.
+//
+// A program runs in an environment of its own, in a process group of its own, for a limited time, and what it leaves behind is ended. What it
+// writes is not trusted: it is limited in size and sanitized before it is shown.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/execx"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// Runner runs the commands of one checks file.
+type Runner struct {
+	Dir     string                            // directory of the checks file: the working directory of every command
+	Environ []string                          // of the job
+	Inside  func(path string) (string, error) // resolves a path, and refuses one outside the work tree
+}
+
+// tools are the programs that run a script, by the kind of the check.
+var tools = map[release.CheckKind]string{release.CheckHurl: "hurl", release.CheckK6: "k6"}
+
+// Prepare records the digests of the files that a check uses, and returns what is wrong with it: a program that is not on the PATH, a
+// file that is missing or outside the work tree, a variable that is not set. Nothing is run.
+func (r Runner) Prepare(check release.Check) (release.Check, []release.Problem) {
+	command := *check.Command
+	var problems []release.Problem
+	problem := func(do, format string, args ...any) {
+		problems = append(problems, release.Problem{What: fmt.Sprintf(format, args...), Do: do})
+	}
+	if _, err := r.program(check); err != nil {
+		var missing *missingError
+		do := ""
+		if errors.As(err, &missing) {
+			do = missing.do
+		}
+		problem(do, "%s", err)
+	}
+	for _, name := range command.PassEnv {
+		if !slices.ContainsFunc(r.Environ, func(pair string) bool { return strings.HasPrefix(pair, name+"=") }) {
+			problem("set it in the environment of this step, or omit it", "pass-env: variable %q is not set", name)
+		}
+	}
+	files, err := r.files(check)
+	if err != nil {
+		problem("", "%s", err)
+	}
+	command.Files = files
+	check.Command = &command
+	return check, problems
+}
+
+// missingError is a program that is not there, with what to do about it.
+type missingError struct{ what, do string }
+
+func (e *missingError) Error() string { return e.what }
+
+// program returns the path of the program that a check runs.
+func (r Runner) program(check release.Check) (string, error) {
+	name, isTool := tools[check.Kind]
+	if !isTool {
+		name = check.Command.Args[0]
+	}
+	if !strings.ContainsRune(name, filepath.Separator) {
+		path, err := execx.Find(name, r.Environ)
+		if err == nil {
+			return path, nil
+		}
+		missing := &missingError{what: fmt.Sprintf("%q is not on the PATH", name), do: "install it in a step before this one"}
+		if info, err := os.Stat(filepath.Join(r.Dir, name)); err == nil && info.Mode().IsRegular() {
+			missing.do = fmt.Sprintf("write ./%s for the file beside the checks", name)
+		}
+		return "", missing
+	}
+	path, err := r.inside(name)
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("reading %q: %w", name, rootError(err))
+	case !info.Mode().IsRegular():
+		return "", fmt.Errorf("%q is not a file", name)
+	case info.Mode()&0o111 == 0:
+		return "", &missingError{what: fmt.Sprintf("%q is not executable", name), do: fmt.Sprintf("run chmod +x and commit it, or name the program that runs it, as [sh, %s]", name)}
+	}
+	return path, nil
+}
+
+// inside resolves a path of the checks file. The error names it as the file does.
+func (r Runner) inside(name string) (string, error) {
+	path := name
+	if !filepath.IsAbs(name) {
+		path = filepath.Join(r.Dir, name)
+	}
+	inside, err := r.Inside(path)
+	if err != nil {
+		return "", errors.New(strings.ReplaceAll(err.Error(), fmt.Sprintf("%q", path), fmt.Sprintf("%q", name)))
+	}
+	return inside, nil
+}
+
+// arguments returns those that the program gets.
+func arguments(check release.Check, base string, target release.CommandTarget) []string {
+	script := check.Command.Script
+	if strings.HasPrefix(script, "-") {
+		script = "./" + script
+	}
+	switch check.Kind {
+	case release.CheckHurl:
+		args := []string{"--test", "--no-color", "--variable", "base_url=" + base}
+		if target.Commit != "" {
+			args = append(args, "--variable", "expected_commit="+target.Commit.String())
+		}
+		if !target.Digest.IsZero() {
+			args = append(args, "--variable", "expected_digest="+target.Digest.String())
+		}
+		return append(args, script)
+	case release.CheckK6:
+		return []string{"run", "--no-color", "--quiet", "--no-usage-report", "--address", "127.0.0.1:0", script}
+	}
+	return check.Command.Args[1:]
+}
+
+// passed are the variables of the job that every command gets. None of them is a credential.
+var passed = []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "CI", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"}
+
+// marker is the variable that marks the processes of one run: those that leave the process group are found by it.
+const marker = "ONEDIGEST_CHECK_RUN"
+
+// environ returns the environment of a command.
+func (r Runner) environ(check release.Check, base, mark string, target release.CommandTarget) (environ []string) {
+	for _, pair := range r.Environ {
+		name, _, _ := strings.Cut(pair, "=")
+		if slices.Contains(passed, name) || slices.Contains(check.Command.PassEnv, name) {
+			environ = append(environ, pair)
+		}
+	}
+	for name, value := range check.Command.Env {
+		environ = append(environ, name+"="+value)
+	}
+	environ = append(environ, "BASE_URL="+base, marker+"="+mark)
+	if target.Commit != "" {
+		environ = append(environ, "EXPECTED_COMMIT="+target.Commit.String())
+	}
+	if !target.Digest.IsZero() {
+		environ = append(environ, "EXPECTED_DIGEST="+target.Digest.String())
+	}
+	if check.Kind == release.CheckK6 { // an extension is a download
+		environ = append(environ, "K6_AUTO_EXTENSION_RESOLUTION=false")
+	}
+	return environ
+}
+
+// Run runs the command of a check and returns its answer: it passes if the program exits with status 0 within its time. base is the URL of
+// the service. A command that the context ends has no verdict: the caller sees the context's error.
+func (r Runner) Run(ctx context.Context, check release.Check, base string, target release.CommandTarget) release.Answer {
+	answer := release.Answer{Check: check.Name, Kind: check.Kind, URL: base, Stage: release.StageCheck}
+	program, err := r.program(check)
+	if err == nil {
+		err = r.compareFiles(check)
+	}
+	if err != nil {
+		answer.Wrong = []string{err.Error()}
+		return answer
+	}
+	mark := newMark()
+	done := run(ctx, process{program: program, args: arguments(check, base, target), dir: r.Dir, environ: r.environ(check, base, mark, target), mark: mark, limit: check.Command.Timeout})
+	answer.Latency = done.took
+	if done.wrong == "" {
+		answer.Stage = release.StageDone
+		return answer
+	}
+	answer.Output = done.output
+	answer.Wrong = []string{done.wrong}
+	if last := lastLine(done.output); last != "" {
+		answer.Wrong[0] += ": " + last
+	}
+	return answer
+}
+
+// rootError is an error without the path that its message would repeat.
+func rootError(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}

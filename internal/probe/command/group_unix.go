@@ -1,0 +1,36 @@
+//go:build unix
+
+package command
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+const (
+	terminate = syscall.SIGTERM
+	kill      = syscall.SIGKILL
+)
+
+// ownGroup gives a process a group of its own, which its children belong to.
+func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+
+// signalGroup sends a signal to a group, which may have ended.
+func signalGroup(pid int, signal syscall.Signal) { _ = syscall.Kill(-pid, signal) }
+
+// remains are the processes that were left running: the group, and those that left it.
+type remains struct {
+	group   int // 0: none
+	strayed []int
+}
+
+func (r remains) any() bool { return r.group != 0 || len(r.strayed) > 0 }
+
+func (r remains) signal(signal syscall.Signal) {
+	if r.group != 0 {
+		signalGroup(r.group, signal)
+	}
+	for _, pid := range r.strayed {
+		_ = syscall.Kill(pid, signal)
+	}
+}

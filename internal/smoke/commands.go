@@ -1,0 +1,113 @@
+package smoke
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// splitChecks separates the checks that send requests from the commands. A file of commands alone has no requests: smoke's own checks tell
+// when the release can be reached.
+func splitChecks(checks []release.Check) (requests, commands []release.Check) {
+	for _, check := range checks {
+		if check.IsCommand() {
+			commands = append(commands, check)
+		} else {
+			requests = append(requests, check)
+		}
+	}
+	return requests, commands
+}
+
+// lastChecks compares the latencies of the rounds that have passed and, if they are right, runs the commands. The error says that there is
+// nothing to ask.
+func (a *roundRunner) lastChecks(ctx context.Context, latencies latencyWindow, settings Settings) ([]release.Answer, error) {
+	if wrong := latencies.exceeded(a.Checks); len(wrong) > 0 {
+		return wrong, nil
+	}
+	return a.runCommands(ctx, settings)
+}
+
+// commandCutShort is the name of the command that was ended because the time was up; "" for none.
+func commandCutShort(ctx context.Context, answers []release.Answer) string {
+	if last := answers[len(answers)-1]; ctx.Err() != nil && last.Kind.IsCommand() {
+		return last.Check
+	}
+	return ""
+}
+
+// runCommands runs each command once, in the order of the file, after the requests have passed. A command that fails ends them: the ones
+// after it may build on it. The error says that there is nothing to ask.
+func (a *roundRunner) runCommands(ctx context.Context, settings Settings) (answers []release.Answer, err error) {
+	if len(a.commands) == 0 {
+		return nil, nil
+	}
+	endpoints, err := a.commandEndpoints(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(endpoints) == 0 {
+		return []release.Answer{{Check: a.commands[0].Name, Kind: a.commands[0].Kind, Stage: release.StageConnect,
+			Wrong: []string{fmt.Sprintf("not run: no pod of release %q can be reached", a.Release)}}}, nil
+	}
+	target := release.CommandTarget{Endpoints: endpoints, Commit: settings.ExpectCommit, Digest: a.Image.Digest}
+	for _, check := range a.commands {
+		a.deps.Reporter.Infof("running check %q, at most %s", check.Name, check.Command.Timeout)
+		answer := a.deps.Commands.Run(ctx, check, target)
+		answers = append(answers, answer)
+		if answer.OK() {
+			a.deps.Reporter.Infof("check %q passed in %.1f s", check.Name, answer.Latency.Seconds())
+			continue
+		}
+		a.showOutput(answer)
+		break
+	}
+	return answers, nil
+}
+
+// commandEndpoints are what a command is sent to: the release's URL, or without one its ready pods.
+func (a *roundRunner) commandEndpoints(ctx context.Context) (endpoints []release.Endpoint, err error) {
+	if a.URL != "" {
+		return []release.Endpoint{{Base: a.URL}}, nil
+	}
+	backends, err := a.backends(ctx)
+	if err != nil {
+		a.infoOnce("the pods are not known: %v", err)
+		return nil, nil
+	}
+	requests, err := a.insideRequests(backends, a.commands)
+	for _, request := range requests {
+		endpoints = append(endpoints, request.Endpoint)
+	}
+	return endpoints, err
+}
+
+// maxShown is how many outputs of a command that fails again and again are shown.
+const maxShown = 2
+
+// showOutput shows what a failed command wrote.
+func (a *roundRunner) showOutput(answer release.Answer) {
+	if a.outputs[answer.Check]++; answer.Output == "" || a.outputs[answer.Check] > maxShown {
+		return
+	}
+	end := a.deps.Reporter.Group(fmt.Sprintf("output of check %q, which %s", answer.Check, strings.Join(answer.Wrong, "; ")))
+	a.deps.Reporter.Raw(answer.Output)
+	end()
+}
+
+// withoutOutput shortens what failed commands wrote to its end: the whole was shown, and a result has a limit.
+func withoutOutput(answers []release.Answer) []release.Answer {
+	const limit = 2000 // bytes
+	short := slices.Clone(answers)
+	for i, answer := range short {
+		if over := len(answer.Output) - limit; over > 0 {
+			end := answer.Output[over:]
+			_, end, _ = strings.Cut(end, "\n")
+			short[i].Output = "…\n" + end
+		}
+	}
+	return short
+}
