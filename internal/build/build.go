@@ -50,6 +50,8 @@ type Builder interface {
 
 // Registry stores images.
 type Registry interface {
+	// CreateRepository creates the repository unless it exists, or the registry creates one with its first image. It reports whether it did.
+	CreateRepository(ctx context.Context, repository release.Repository) (bool, error)
 	// Find returns the image that a tag points to; false if the tag does not exist.
 	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error)
 	// Inspect reads an image's manifest and the digest that a tag of the same repository names.
@@ -102,6 +104,15 @@ type Result struct {
 //
 // With Adopt it builds nothing, and tags an image that another program built.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
+	if settings.Create {
+		created, err := deps.Registry.CreateRepository(ctx, settings.Repository)
+		if created {
+			deps.Reporter.Infof("created repository %s: its tags are immutable, what is pushed is scanned, and images of uncommitted work expire after 14 days", settings.Repository)
+		}
+		if err != nil {
+			return Result{}, err
+		}
+	}
 	if !settings.Adopt.IsZero() {
 		return adopt(ctx, settings, deps)
 	}

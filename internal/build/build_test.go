@@ -19,6 +19,7 @@ const commit = releasetest.Commit
 
 // fakeDeps are all of build's adapters; they record what was built and pushed.
 type fakeDeps struct {
+	creations   int // calls of CreateRepository
 	source      release.Source
 	pushed      map[release.Tag]release.ImageInfo
 	otherBuild  release.ImageInfo // what another build pushes just before this one
@@ -94,6 +95,11 @@ func (f *fakeDeps) Find(_ context.Context, _ release.Repository, tag release.Tag
 	f.found = append(f.found, tag)
 	tagged, found := f.pushed[tag]
 	return tagged, found, nil
+}
+
+func (f *fakeDeps) CreateRepository(context.Context, release.Repository) (bool, error) {
+	f.creations++
+	return true, nil
 }
 
 // fakeRegistry has the registry's Inspect, as fakeDeps has the work tree's.

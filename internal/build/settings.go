@@ -56,6 +56,7 @@ type Settings struct {
 	WithoutCgo bool
 	AllowDirty bool
 	Rebuild    bool
+	Create     bool
 	Adopt      release.Image
 	DockerSettings
 	matrix.Options
@@ -93,9 +94,11 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Bool(set, &s.AllowDirty, setting.Setting{Name: "allow-dirty",
 		Help: "Build a work tree with uncommitted changes, under a tag that says so; promote refuses such an image"})
 	setting.Var(set, &s.Adopt, setting.Setting{Name: "adopt", Value: "IMAGE@DIGEST",
-		Help: "Image that another program built (docker/build-push-action, ko, buildpacks, bazel), to use as the commit's image in the repository; nothing is built. The commit is that of its revision label, or commit if it has none"}, release.ParseImage)
+		Help: "Image that another program built (docker/build-push-action, ko, buildpacks, bazel): it is copied into the repository unless it is there, and gets the commit's tag; nothing is built. Its commit is the one in its revision label, or the setting commit if it has no such label"}, release.ParseImage)
 	setting.Bool(set, &s.Rebuild, setting.Setting{Name: "rebuild-unchanged",
 		Help: "Build a new image for the commit even if nothing that enters it has changed since an earlier commit's image, for example to use newer base images"})
+	setting.Bool(set, &s.Create, setting.Setting{Name: "create-repository",
+		Help: "Create the repository on ECR if it does not exist: with immutable tags, scans of what is pushed, and a lifecycle policy that expires only images of uncommitted work; other registries create it with the first image"})
 	s.Options.Declare(set, false)
 	set.Check(func() error {
 		if s.Adopt.IsZero() {

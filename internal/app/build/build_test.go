@@ -27,6 +27,10 @@ type disturbed struct {
 	pushed []release.Tag
 }
 
+func (d *disturbed) CreateRepository(context.Context, release.Repository) (bool, error) {
+	return false, nil
+}
+
 func (d *disturbed) Build(ctx context.Context, builder string, recipe release.Recipe, dir string) (release.Layout, error) {
 	for name, content := range d.write {
 		if err := os.WriteFile(filepath.Join(d.dir, name), []byte(content), 0o600); err != nil {

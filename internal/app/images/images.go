@@ -112,6 +112,16 @@ func (i *Images) Copy(ctx context.Context, image release.Image, to release.Repos
 	return i.registry.Copy(ctx, image, to)
 }
 
+// CreateRepository creates a repository of ECR unless it exists, and reports whether it did. Other registries create a repository with the first
+// image that is pushed to it.
+func (i *Images) CreateRepository(ctx context.Context, repository release.Repository) (bool, error) {
+	owned, err := i.ecr.Owns(ctx, repository.Host())
+	if err != nil || !owned {
+		return false, err
+	}
+	return i.ecr.CreateRepository(ctx, repository)
+}
+
 // Inspect reads what a tag names and the manifest that it is to name.
 func (i *Images) Inspect(ctx context.Context, repository release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
 	owned, err := i.ecr.Owns(ctx, repository.Host())

@@ -4,6 +4,7 @@ package ecr
 import (
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/onedigest/onedigest/devenv/localaws/internal/awsapi"
@@ -20,11 +21,16 @@ type API struct {
 	verifier        sigv4.Verifier
 	store           *store.Store
 	issueToken      func() (password string, expires time.Time)
+
+	mu       sync.Mutex        // guards the maps
+	scanned  map[string]bool   // repositories whose images are scanned when they are pushed
+	policies map[string]string // lifecycle policies by repository
 }
 
 // New returns an API for one account and region. issueToken returns a password of the registry and the time at which it expires.
 func New(account, region string, verifier sigv4.Verifier, images *store.Store, issueToken func() (string, time.Time)) *API {
-	return &API{account: account, region: region, verifier: verifier, store: images, issueToken: issueToken}
+	return &API{account: account, region: region, verifier: verifier, store: images, issueToken: issueToken,
+		scanned: map[string]bool{}, policies: map[string]string{}}
 }
 
 // maxBody has room for PutImage with the largest manifest, every byte of it escaped.
@@ -36,6 +42,8 @@ var operations = map[string]awsapi.Operation[*API]{
 	"CreateRepository":      awsapi.AsJSON((*API).createRepository),
 	"DescribeRepositories":  awsapi.AsJSON((*API).describeRepositories),
 	"DeleteRepository":      awsapi.AsJSON((*API).deleteRepository),
+	"PutLifecyclePolicy":    awsapi.AsJSON((*API).putLifecyclePolicy),
+	"GetLifecyclePolicy":    awsapi.AsJSON((*API).getLifecyclePolicy),
 	"PutImageTagMutability": awsapi.AsJSON((*API).putImageTagMutability),
 	"DescribeImages":        awsapi.AsJSON((*API).describeImages),
 	"ListImages":            awsapi.AsJSON((*API).listImages),

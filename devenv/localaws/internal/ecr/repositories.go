@@ -49,20 +49,28 @@ type repositoryMembers struct {
 	CreatedAt      float64           `json:"createdAt"`
 	Mutability     store.Mutability  `json:"imageTagMutability"`
 	Filters        []exclusionFilter `json:"imageTagMutabilityExclusionFilters,omitempty"`
+	Scanning       scanning          `json:"imageScanningConfiguration"`
+}
+
+type scanning struct {
+	OnPush bool `json:"scanOnPush"`
 }
 
 // describe describes a repository in the form of the API's answers.
 func (a *API) describe(host string, r *store.Repository) repositoryMembers {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	return repositoryMembers{
 		RepositoryArn: fmt.Sprintf("arn:aws:ecr:%s:%s:repository/%s", a.region, a.account, r.Name),
 		RegistryID:    a.account, RepositoryName: r.Name, RepositoryURI: host + "/" + r.Name,
-		CreatedAt: awsapi.Epoch(r.Created), Mutability: r.Rule.Mutability, Filters: exclusionFilters(r.Rule),
+		CreatedAt: awsapi.Epoch(r.Created), Mutability: r.Rule.Mutability, Filters: exclusionFilters(r.Rule), Scanning: scanning{a.scanned[r.Name]},
 	}
 }
 
 type createRepositoryInput struct {
 	inRepository
 	tagRuleMembers
+	Scanning   scanning `json:"imageScanningConfiguration"`
 	Encryption *struct {
 		Type string `json:"encryptionType"`
 	} `json:"encryptionConfiguration"`
@@ -89,6 +97,9 @@ func (a *API) createRepository(host string, in createRepositoryInput) (any, erro
 		return nil, awsapi.BadRequest("RepositoryAlreadyExistsException",
 			"The repository with name '%s' already exists in the registry with id '%s'", in.RepositoryName, a.account)
 	}
+	a.mu.Lock()
+	a.scanned[in.RepositoryName] = in.Scanning.OnPush
+	a.mu.Unlock()
 	made, refusal := a.repository(in.inRepository)
 	if refusal != nil {
 		return nil, refusal
