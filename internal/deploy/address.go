@@ -58,6 +58,10 @@ func (r request) waitForAddress(leaseCtx context.Context, budget budget) (url st
 	}
 	ctx, cancel := budget.withDeadline(leaseCtx, release.PhaseAddress)
 	defer cancel()
+	if r.settings.SmokeChecks == "" { // nothing needs the address, so that it gets no time of other phases
+		ctx, cancel = context.WithTimeout(ctx, budget.timeFor(release.PhaseAddress))
+		defer cancel()
+	}
 	url, err = r.Cluster.Address(ctx, r.settings.Namespace, r.settings.Release, r.address, r.info)
 	var diagnosed release.Diagnosed
 	isLate := errors.As(err, &diagnosed) && diagnosed.Diagnosis().Code == causes.NoAddress

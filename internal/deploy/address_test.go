@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
@@ -77,5 +78,19 @@ func TestAReadyReleaseIsVerifiedWithoutAnAddress(t *testing.T) {
 				check(t, log, "warning: the release is ready, but where it is served is not known: ")
 			}
 		})
+	}
+}
+
+// TestAnAddressThatNothingNeedsTakesItsOwnTime: not what the rollout has left over, minutes at every deploy whose Ingress nobody serves.
+func TestAnAddressThatNothingNeedsTakesItsOwnTime(t *testing.T) {
+	t.Parallel()
+	for flags, want := range map[string]time.Duration{"": 2 * time.Minute, "--smoke-checks default": 7 * time.Minute} {
+		fakes := &fakes{endpoints: balancers("web")}
+		if _, _, err := fakes.run(t, append(strings.Fields(flags), "--timeout", "10m")...); err != nil {
+			t.Fatal(err)
+		}
+		if got := fakes.addressTime; got > want || got < want-time.Minute {
+			t.Errorf("%q: got %s, want %s", flags, got, want)
+		}
 	}
 }

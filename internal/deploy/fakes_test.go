@@ -50,7 +50,8 @@ type fakes struct {
 	declaredErr  error
 	platforms    []release.PlatformImage
 	unrunnable   []release.UnrunnableTemplate
-	baselines    [][]string // the namespaces of each
+	addressTime  time.Duration // that Address was given
+	baselines    [][]string    // the namespaces of each
 	markErr      error
 	pods         []release.PodImage
 	podsOf       map[string][]release.PodImage // by repository; pods if nil
@@ -349,8 +350,11 @@ func (c cluster) WatchHook(_ context.Context, _ string, objects []release.Object
 	return c.hookErr
 }
 
-func (c cluster) Address(_ context.Context, _, _ string, address release.Address, _ func(string)) (string, error) {
+func (c cluster) Address(ctx context.Context, _, _ string, address release.Address, _ func(string)) (string, error) {
 	c.note("address %s", address)
+	if until, limited := ctx.Deadline(); limited {
+		c.addressTime = time.Until(until)
+	}
 	if c.noURL || c.addrErr != nil {
 		return "", c.addrErr
 	}

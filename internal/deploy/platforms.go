@@ -10,7 +10,8 @@ import (
 )
 
 // checkPlatforms refuses images that fit none of the nodes to which a workload's pods may be scheduled. It refuses nothing that
-// is unknown: a registry may not say what an image was built for, and nodes may be unreadable or added later by an autoscaler.
+// is unknown: a registry may not say what an image was built for, and nodes may be unreadable or added later by an autoscaler. A node that
+// emulates another architecture (binfmt_misc) reports its own alone, so that it has to be said.
 func (r request) checkPlatforms(ctx context.Context, templates []release.PodTemplate) error {
 	var problems []string
 	for _, image := range r.deployment.Images {
@@ -29,7 +30,7 @@ func (r request) checkPlatforms(ctx context.Context, templates []release.PodTemp
 		return nil
 	}
 	return &release.Refusal{Why: strings.Join(problems, "; "),
-		Do: "build for the nodes' platform too (build --platforms), or select nodes of the image's (kubernetes.io/arch)"}
+		Do: "build for the nodes' platform too (build --platforms), select nodes of the image's (kubernetes.io/arch), or give --allow-emulation if the nodes emulate it"}
 }
 
 // checkPlatform says why no node can run an image; "" if one can, or if that is unknown.
@@ -55,7 +56,15 @@ func (r request) checkPlatform(ctx context.Context, image release.Image, templat
 	for i, template := range unrunnable {
 		lines[i] = fmt.Sprintf("every node that can run pods of %s is %s", template.Object, joinPlatforms(template.Nodes))
 	}
-	return fmt.Sprintf("image %q is for %s, and %s", image, joinPlatforms(platforms), strings.Join(lines, "; ")), nil
+	problem = fmt.Sprintf("image %q is for %s, and %s", image, joinPlatforms(platforms), strings.Join(lines, "; "))
+	switch isIndex := len(children) > 1 || children[0].Manifest != image.Digest; {
+	case !r.settings.AllowEmulation:
+		return problem, nil
+	case isIndex:
+		return problem + "; it is an index, of which a node pulls only an image of its own platform", nil
+	}
+	r.Reporter.Warnf("%s: deployed nevertheless, as --allow-emulation allows", problem)
+	return "", nil
 }
 
 func joinPlatforms(platforms []release.Platform) string {

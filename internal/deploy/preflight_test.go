@@ -32,11 +32,42 @@ func TestAnImageForNoNodeIsRefused(t *testing.T) {
 				t.Errorf("%s: got %v", name, err)
 			}
 			if test.refused {
-				check(t, err.Error(), "is for linux/arm64, and every node that can run pods of Deployment/shop is linux/amd64", "--platforms")
+				check(t, err.Error(), "is for linux/arm64, and every node that can run pods of Deployment/shop is linux/amd64", "--platforms", "--allow-emulation")
 				if len(fakes.done) > 0 {
 					t.Errorf("%s: did %v", name, fakes.done)
 				}
 			}
+		}
+	}
+}
+
+// TestEmulationIsAllowed for an image of one platform: a node pulls nothing of an index that lacks its own.
+func TestEmulationIsAllowed(t *testing.T) {
+	t.Parallel()
+	arm, amd := release.Platform{OS: "linux", Architecture: "arm64"}, release.Platform{OS: "linux", Architecture: "amd64"}
+	shop := release.Object{APIVersion: "apps/v1", Kind: "Deployment", Name: "shop"}
+	built := image(t, "a")
+	for name, test := range map[string]struct {
+		platforms []release.PlatformImage
+		refused   bool
+	}{
+		"one platform":          {[]release.PlatformImage{{Platform: arm, Manifest: built.Digest}}, false},
+		"an index of one":       {[]release.PlatformImage{{Platform: arm, Manifest: image(t, "b").Digest}}, true},
+		"an index of platforms": {[]release.PlatformImage{{Platform: arm, Manifest: image(t, "b").Digest}, {Platform: arm, Manifest: image(t, "c").Digest}}, true},
+	} {
+		fakes := &fakes{platforms: test.platforms, unrunnable: []release.UnrunnableTemplate{{Object: shop, Nodes: []release.Platform{amd}}},
+			rendering: release.Rendering{Templates: []release.PodTemplate{{Object: shop, Images: []string{built.String()}}}}}
+		_, log, err := fakes.run(t, "--allow-emulation")
+		switch {
+		case test.refused:
+			if err == nil {
+				t.Fatalf("%s: not refused", name)
+			}
+			check(t, err.Error(), "it is an index, of which a node pulls only an image of its own platform")
+		case err != nil:
+			t.Errorf("%s: %v", name, err)
+		default:
+			check(t, log, "warning: image ", "deployed nevertheless, as --allow-emulation allows")
 		}
 	}
 }

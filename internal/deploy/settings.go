@@ -39,6 +39,7 @@ type Settings struct {
 	SmokeMaxErrors      setting.Share
 	AllowRollback       bool
 	AllowDiverged       bool
+	AllowEmulation      bool
 	Unpin               bool
 	DryRun              bool
 	PlanOut             string // file; "": the plan is not kept
@@ -141,6 +142,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Deploy a commit older than the live one, and pin the release there"})
 	setting.Bool(set, &s.AllowDiverged, setting.Setting{Name: "allow-diverged",
 		Help: "Deploy although the live commit is not in the history of the new one, or if that cannot be determined"})
+	setting.Bool(set, &s.AllowEmulation, setting.Setting{Name: "allow-emulation",
+		Help: "Deploy an image of one platform although no node has it: the nodes emulate the architecture; nodes never pull an index that lacks theirs"})
 	setting.Bool(set, &s.Unpin, setting.Setting{Name: "unpin",
 		Help: "Remove the pin of a deliberate rollback"})
 	setting.Bool(set, &s.DryRun, setting.Setting{Name: "dry-run",

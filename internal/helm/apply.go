@@ -10,6 +10,7 @@ import (
 	"helm.sh/helm/v3/pkg/kube"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/resource"
 )
 
 // Update changes the cluster from the original objects to the target ones as Helm's client does, with a three-way merge of each
@@ -58,7 +59,7 @@ func (k *kubeClient) updateBatch(base, batch kube.ResourceList, force bool, resu
 			k.awaitSchema(one[0])
 			update = k.Client.UpdateThreeWayMerge
 		}
-		done, err := update(base.Intersect(one), one, force)
+		done, err := k.applyOne(update, base.Intersect(one), one, force)
 		mu.Lock()
 		defer mu.Unlock()
 		result.Created, result.Updated = append(result.Created, done.Created...), append(result.Updated, done.Updated...)
@@ -70,6 +71,45 @@ func (k *kubeClient) updateBatch(base, batch kube.ResourceList, force bool, resu
 	return errors.Join(errs...)
 }
 
+// updateFunc is Update of Helm's client, or a variant of it.
+type updateFunc func(original, target kube.ResourceList, force bool) (*kube.Result, error)
+
+// applyOne applies one object. One that is being deleted would accept the change and then vanish: it is applied again once it is gone. One that
+// a request of an earlier, cancelled operation has created after it was asked for is updated, if it is the release's.
+func (k *kubeClient) applyOne(update updateFunc, base, one kube.ResourceList, force bool) (*kube.Result, error) {
+	rendered := one[0].Object // an update replaces it by what the cluster answers
+	done, err := update(base, one, force)
+	switch current, lookup := k.afterUpdate(one[0], err); {
+	case lookup != nil || current == nil:
+		return done, err
+	case isDeleting(current):
+		if err := k.awaitGone(one[0]); err != nil {
+			return done, err
+		}
+		one[0].Object, one[0].ResourceVersion = rendered, ""
+		return update(base, one, force)
+	case apierrors.IsAlreadyExists(err) && k.Owns(current):
+		return update(one, one, force)
+	}
+	return done, err
+}
+
+// afterUpdate returns the object as the cluster has it after an update: what the cluster answered, or if it refused the update, what it has.
+func (k *kubeClient) afterUpdate(info *resource.Info, err error) (*resource.Info, error) {
+	if err == nil {
+		return info, nil
+	}
+	if k.session.stopped() != nil {
+		return nil, nil
+	}
+	return objects.Get(info)
+}
+
+func isDeleting(info *resource.Info) bool {
+	_, deleting := objects.IsDeleting(info)
+	return deleting
+}
+
 // deleteRemoved deletes objects of earlier revisions that the target lacks. Helm would not report deletions that fail.
 func (k *kubeClient) deleteRemoved(original, target kube.ResourceList, result *kube.Result) error {
 	removed, err := k.ToDelete(original, target)
@@ -79,6 +119,7 @@ func (k *kubeClient) deleteRemoved(original, target kube.ResourceList, result *k
 	done, errs := k.Client.Delete(removed)
 	if done != nil {
 		result.Deleted = done.Deleted
+		k.removed = append(k.removed, done.Deleted...)
 	}
 	var failed []error
 	for _, err := range errs {
@@ -101,5 +142,9 @@ func (k *kubeClient) DeleteWithPropagationPolicy(resources kube.ResourceList, po
 	if err != nil {
 		return nil, []error{err}
 	}
-	return k.Client.DeleteWithPropagationPolicy(append(resources[:len(resources):len(resources)], more...), policy)
+	deleted, errs := k.Client.DeleteWithPropagationPolicy(append(resources[:len(resources):len(resources)], more...), policy)
+	if deleted != nil {
+		k.removed = append(k.removed, deleted.Deleted...)
+	}
+	return deleted, errs
 }

@@ -84,14 +84,14 @@ func (c *Client) Deploy(ctx context.Context, deployment release.Deployment, wait
 		return author, pin.PinHooks(revision.Hooks)
 	}
 	if state.Install {
-		err := s.install(ctx, deployment, loaded, loaded.Literal(rendered), state)
+		err := s.explainExisting(s.install(ctx, deployment, loaded, loaded.Literal(rendered), state), rendered.Manifest)
 		return s.finish(ctx, release.Created, err, "installing release %q in namespace %q", deployment.Name, deployment.Namespace)
 	}
 	upgrade := action.NewUpgrade(s.helm)
 	upgrade.Namespace, upgrade.Wait = deployment.Namespace, true
 	upgrade.PostRenderer, upgrade.Description, upgrade.SkipSchemaValidation = pin, describe(deployment), true
 	_, err = upgrade.Run(deployment.Name, loaded.Literal(rendered), loaded.Values)
-	return s.finish(ctx, release.Changed, err, "upgrading release %q in namespace %q", deployment.Name, deployment.Namespace)
+	return s.finish(ctx, release.Changed, s.explainExisting(err, rendered.Manifest), "upgrading release %q in namespace %q", deployment.Name, deployment.Namespace)
 }
 
 // install installs a release. One that was uninstalled with its history kept, or whose first install failed, is replaced; the latter goes
@@ -155,6 +155,7 @@ func (s *session) finish(ctx context.Context, outcome release.Outcome, err error
 		deployed.Objects, _ = manifest.ListObjects(created.Manifest, s.namespace) // stamping has parsed it
 		s.store.Prune(created.Name)
 	}
+	s.kube.reportKept()
 	switch {
 	case s.kube.waitErr != nil:
 		return deployed, s.kube.waitErr

@@ -209,7 +209,11 @@ func (k *kubeClient) createHook(resources kube.ResourceList) (*kube.Result, erro
 	}
 	if len(created) > 0 {
 		done, err := k.Client.Create(created)
-		if err != nil {
+		if apierrors.IsAlreadyExists(err) && !k.retriedHook {
+			k.retriedHook = true // a request of an earlier, cancelled operation came late
+			return k.createHook(resources)
+		}
+		if k.retriedHook = false; err != nil {
 			return done, err
 		}
 		result.Created = done.Created

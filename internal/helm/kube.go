@@ -2,9 +2,10 @@ package helm
 
 import (
 	"io"
+	"slices"
+	"sync"
 	"time"
 
-	"github.com/onedigest/onedigest/internal/helm/failure"
 	"github.com/onedigest/onedigest/internal/helm/objects"
 	"github.com/onedigest/onedigest/internal/release"
 	"helm.sh/helm/v3/pkg/kube"
@@ -21,7 +22,12 @@ type kubeClient struct {
 	session   *session
 	redefined map[schema.GroupKind]bool                                 // definitions that this operation has changed
 	wait      func(phase release.Phase, objects []release.Object) error // nil: nothing waits for the rollout
-	waitErr   error                                                     // error of wait
+	waitErr   error                                                     // error of wait, or of waiting for a deletion
+
+	deletionMu sync.Mutex
+	removed    kube.ResourceList // objects that are no longer part of the release, and were deleted
+
+	retriedHook bool // the hook that is being created existed already when it was created
 
 	doneHooks map[release.Object]doneHook // hooks of earlier attempts of an install
 	skipped   map[release.Object]bool     // whether a hook is left as it is, once that is decided
@@ -94,20 +100,10 @@ func (k *kubeClient) callWait(phase release.Phase, resources kube.ResourceList) 
 
 // WaitForDelete returns when every object that Delete deletes is gone, because only then a hook can be created again.
 func (k *kubeClient) WaitForDelete(resources kube.ResourceList, _ time.Duration) error {
-	poll := 20 * time.Millisecond
-	for resources = k.deletable(resources); len(resources) > 0; {
-		_, err := objects.Get(resources[0])
-		switch {
-		case apierrors.IsNotFound(err):
-			resources = resources[1:]
-			continue
-		case err != nil && !failure.IsTransient(err):
+	for _, info := range k.deletable(resources) {
+		if err := k.awaitGone(info); err != nil {
 			return err
 		}
-		if !k.session.sleep(poll) {
-			return k.session.stopped()
-		}
-		poll = min(2*poll, time.Second)
 	}
 	return nil
 }
@@ -118,10 +114,41 @@ func (k *kubeClient) Create(resources kube.ResourceList) (*kube.Result, error) {
 		return k.createHook(resources)
 	}
 	result, err := k.Client.Create(resources)
+	if apierrors.IsAlreadyExists(err) {
+		// A request of an earlier, cancelled operation came late: what it created is the release's own.
+		if own, failed := k.ownExisting(resources); failed == nil && len(own) > 0 {
+			return k.Update(own, resources, false)
+		}
+	}
 	if err != nil {
 		return result, err
 	}
 	return result, k.deleteRemoved(nil, resources, result)
+}
+
+// ownExisting returns the objects of a list that exist; none if one of them is not the release's.
+func (k *kubeClient) ownExisting(resources kube.ResourceList) (own kube.ResourceList, err error) {
+	exist := make([]bool, len(resources))
+	alien := make([]bool, len(resources))
+	err = objects.Each(len(resources), func(i int) error {
+		current, err := objects.Get(resources[i])
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err == nil {
+			exist[i], alien[i] = true, !k.Owns(current)
+		}
+		return err
+	})
+	if err != nil || slices.Contains(alien, true) {
+		return nil, err
+	}
+	for i, info := range resources {
+		if exist[i] {
+			own = append(own, info)
+		}
+	}
+	return own, nil
 }
 
 // GetPodList returns none. Helm would print the logs of a failed hook's pods, which the caller's wait has captured.

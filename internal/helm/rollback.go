@@ -195,5 +195,6 @@ func (c *Client) Uninstall(ctx context.Context, name string) error {
 	s.beginChange(name, state, nil)
 	_, err = action.NewUninstall(s.helm).Run(name)
 	s.store.FailPending(err)
+	s.kube.reportKept()
 	return failure.Classify(ctx, err, "uninstalling release %q from namespace %q", name, c.namespace)
 }

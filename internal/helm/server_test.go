@@ -362,8 +362,14 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 		object = made
 		s.store(r.URL.Path, object, dry)
 	case r.Method == http.MethodDelete:
-		if !dry {
+		u := unstructured.Unstructured{Object: object}
+		switch {
+		case dry:
+		case len(u.GetFinalizers()) == 0:
 			delete(s.objects, r.URL.Path)
+		case u.GetDeletionTimestamp() == nil:
+			_ = unstructured.SetNestedField(object, "2026-01-01T00:00:00Z", "metadata", "deletionTimestamp")
+			s.store(r.URL.Path, object, false)
 		}
 	default:
 		s.t.Errorf("unknown request %s %s", r.Method, r.URL)

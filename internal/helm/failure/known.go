@@ -44,6 +44,12 @@ var immutable = regexp.MustCompile(`field is immutable|updates to statefulset sp
 // IsImmutable reports whether an apiserver refused an object because of a field that cannot be changed.
 func IsImmutable(err error) bool { return immutable.MatchString(err.Error()) }
 
+// SaysExisting reports whether an error says that an object exists already.
+func SaysExisting(err error) bool {
+	known := lookUp(err)
+	return known != nil && known.code == causes.ObjectNotOurs
+}
+
 func (k knownError) advice() string {
 	if k.do != "" {
 		return k.do

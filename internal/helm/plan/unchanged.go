@@ -18,7 +18,7 @@ import (
 )
 
 // Unchanged reports whether a deploy would change nothing except run and actor: the newest revision is deployed, its manifest and
-// hooks equal the rendered ones, and its objects are still in the cluster with their images and replicas.
+// hooks equal the rendered ones, and its objects are still in the cluster with their images and replicas, and are not being deleted.
 func Unchanged(ctx context.Context, rendered *chart.Rendered, state history.State, objectsOf *objects.Release) (bool, error) {
 	newest := state.Newest()
 	if newest == nil || newest.Info.Status != helmrelease.StatusDeployed {
@@ -68,7 +68,7 @@ func sameHook(a, b *helmrelease.Hook) bool {
 	return a.Path == b.Path && strings.TrimSpace(a.Manifest) == strings.TrimSpace(b.Manifest)
 }
 
-// isLive reports whether every object of a revision is in the cluster, with the revision's images and replicas.
+// isLive reports whether every object of a revision is in the cluster, and is not being deleted, with the revision's images and replicas.
 func isLive(ctx context.Context, revision *helmrelease.Release, objectsOf *objects.Release) (bool, error) {
 	list, err := objectsOf.Build(strings.NewReader(revision.Manifest), false)
 	if err != nil {
@@ -84,7 +84,8 @@ func isLive(ctx context.Context, revision *helmrelease.Release, objectsOf *objec
 			return failure.Classify(ctx, err, "reading %s %q of release %q", list[i].Mapping.GroupVersionKind.Kind, list[i].Name, revision.Name)
 		}
 		applied, found := manifest.Fields(list[i].Object), manifest.Fields(current.Object)
-		live[i] = !imagesChanged(applied, found) && (!replicasChanged(applied, found) || objectsOf.Autoscaler(list[i], list) != "")
+		_, deleting := objects.IsDeleting(current)
+		live[i] = !deleting && !imagesChanged(applied, found) && (!replicasChanged(applied, found) || objectsOf.Autoscaler(list[i], list) != "")
 		return nil
 	})
 	return err == nil && !slices.Contains(live, false), err

@@ -16,6 +16,7 @@ const (
 	RecordUnreadable Code = "OD-215"
 	RecordElsewhere  Code = "OD-216"
 	RecordTooLarge   Code = "OD-217"
+	ObjectDeleting   Code = "OD-218"
 )
 
 var releaseCauses = []Cause{
@@ -212,6 +213,22 @@ var releaseCauses = []Cause{
 			"The message names the largest parts. Archives, images and test data can usually be excluded: list them in the chart's `.helmignore`.",
 			"A file that the pods need belongs in the image or in a volume. A ConfigMap has the same limit of 1 MiB.",
 			"If the rendered manifest is the largest part (dashboards, definitions), deploy that part as a chart of its own; definitions belong in `crds/`.",
+		},
+	},
+	{
+		Code: ObjectDeleting, Name: "an object is being deleted and does not go",
+		Meaning: "An object of the release, or a hook that has to run again, is being deleted, and cannot be applied until it is gone. The cluster keeps it until " +
+			"each of its finalizers has been removed by the controller that set it. The deploy waits, says what it waits for after five seconds, and " +
+			"gives up when two minutes pass without a finalizer being removed. Nothing is rolled back, because an earlier revision would have to wait too.",
+		Advice: "see which controller has to remove the finalizers, and why it does not",
+		Example: `OD-218 ConfigMap/shop in namespace "staging" is being deleted, and is kept by its finalizers (example.com/cleanup); see which controller ` +
+			`has to remove the finalizers, and why it does not`,
+		Steps: []string{
+			"See the finalizers and since when it is being deleted: `kubectl -n NAMESPACE get KIND NAME -o jsonpath='{.metadata.deletionTimestamp} {.metadata.finalizers}'`.",
+			"Find the controller by the finalizer's domain, and read its log: it may be uninstalled, or fail at what it has to clean up.",
+			"`foregroundDeletion`: the object waits for those that it owns, such as pods with a long grace period.",
+			"If the controller is gone for good, clean up by hand what it would have, and remove its finalizer: " +
+				"`kubectl -n NAMESPACE patch KIND NAME --type=merge -p '{\"metadata\":{\"finalizers\":null}}'`.",
 		},
 	},
 }
