@@ -7,6 +7,7 @@ import (
 
 	appbuild "github.com/onedigest/onedigest/internal/app/build"
 	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
+	core "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -21,14 +22,10 @@ metadata: {name: kept, finalizers: [e2e.onedigest.dev/cleanup]}
 data: {word: WORD}`
 	keptHook = `
 ---
-apiVersion: batch/v1
-kind: Job
-metadata: {name: kept, finalizers: [e2e.onedigest.dev/cleanup], annotations: {helm.sh/hook: "pre-install,pre-upgrade", word: WORD}}
-spec:
-  backoffLimit: 0
-  template:
-    metadata: {labels: {app: kept}}
-    spec: {restartPolicy: Never, terminationGracePeriodSeconds: 1, automountServiceAccountToken: false, securityContext: {{ include "secure" . }}, containers: [{name: app, image: {{ include "image" . }}, args: [-h], securityContext: {{ include "hardened" . }}}]}`
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: kept, finalizers: [e2e.onedigest.dev/cleanup], annotations: {helm.sh/hook: "pre-install,pre-upgrade"}}
+data: {word: WORD}`
 )
 
 // TestFinalizersThatDoNotEnd deploys on objects that are being deleted, and that their finalizers keep.
@@ -80,28 +77,26 @@ func TestFinalizersThatDoNotEnd(t *testing.T) {
 			release(t, namespace)
 		},
 		"kept-hook": func(t *testing.T, namespace string) {
-			free := func() {
-				if _, err := client(t).BatchV1().Jobs(namespace).Patch(t.Context(), "kept", types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), meta.PatchOptions{}); err != nil {
-					t.Error(err)
-				}
-			}
 			tree.deployManifest(t, namespace, image, web+keptHook).expect(t, 0)
-			tree.deployManifest(t, namespace, image, strings.Replace(web+keptHook, "WORD", "other", 1), "--timeout", "20s").expect(t, 1, "waiting until Job/kept, which "+waits, "OD-218 Job/kept")
-			free()
-			tree.deployManifest(t, namespace, image, strings.Replace(web+keptHook, "WORD", "other", 1)).expect(t, 0)
-			free()
+			next := strings.Replace(web+keptHook, "WORD", "other", 1)
+			tree.deployManifest(t, namespace, image, next, "--timeout", "20s").expect(t, 1, "waiting until ConfigMap/kept, which "+waits, "OD-218 ConfigMap/kept")
+			release(t, namespace)
+			tree.deployManifest(t, namespace, image, next).expect(t, 0)
+			release(t, namespace)
 		},
-		// Of a release that was uninstalled, or of a person.
+		// A person's, of which Helm says only that it exists.
 		"kept-before": func(t *testing.T, namespace string) {
-			tree.deployManifest(t, namespace, image, web+kept).expect(t, 0)
+			tree.deployManifest(t, namespace, image, web).expect(t, 0)
+			object := &core.ConfigMap{ObjectMeta: meta.ObjectMeta{Name: "kept", Finalizers: []string{"e2e.onedigest.dev/cleanup"}}}
+			if _, err := client(t).CoreV1().ConfigMaps(namespace).Create(t.Context(), object, meta.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
 			remove(t, namespace)
-			if err := client(t).CoreV1().ConfigMaps(namespace).Delete(t.Context(), "kept", meta.DeleteOptions{}); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := client(t).CoreV1().ConfigMaps(namespace).Patch(t.Context(), "kept", types.MergePatchType, []byte(`{"metadata":{"annotations":null,"labels":null}}`), meta.PatchOptions{}); err != nil {
-				t.Fatal(err)
-			}
-			tree.deployManifest(t, namespace, image, web+kept, "--release", "another").expect(t, 1, "OD-218 ConfigMap/kept", "e2e.onedigest.dev/cleanup")
+			tree.deployManifest(t, namespace, image, web+kept).expect(t, 1, "OD-218 ConfigMap/kept", "e2e.onedigest.dev/cleanup")
+			release(t, namespace)
+			tree.deployManifest(t, namespace, image, web+kept).expect(t, 0)
+			release(t, namespace)
+			remove(t, namespace)
 			release(t, namespace)
 		},
 	} {

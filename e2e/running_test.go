@@ -43,8 +43,11 @@ func (c checkout) deployManifest(t *testing.T, namespace, image, manifest string
 	c.t = t
 	indented := "    " + strings.ReplaceAll(strings.TrimSpace(manifest), "\n", "\n    ")
 	c.write(namespace+".yaml", "manifest: |\n"+indented+"\n")
+	if !slices.Contains(args, "--timeout") {
+		args = append(args, "--timeout", "2m")
+	}
 	return c.verb(t.Context(), appdeploy.Command(), append([]string{"--environment", namespace, "--image", image, "--chart", "charts/any", "--values", namespace + ".yaml",
-		"--release", "shop", "--create-namespace", "--timeout", "2m", "--lease-duration", "3s"}, args...)...)
+		"--release", "shop", "--create-namespace", "--lease-duration", "3s"}, args...)...)
 }
 
 const (

@@ -22,6 +22,9 @@ func (p *Prober) describeFailure(ctx context.Context, target *url.URL, stage rel
 	var blocked *blockedError
 	var certificate x509.CertificateInvalidError
 	var encoding *encodingError
+	if closed := new(closedError); errors.As(err, &closed) {
+		return stage, []string{quote(target.Hostname()) + ": " + excerpt(closed.Error())}
+	}
 	if refused := refusalIn(err); refused != nil {
 		return release.StageConnect, []string{activity(release.StageConnect) + quote(target.Hostname()) + ": " + excerpt(refused.Error())}
 	}

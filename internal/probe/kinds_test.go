@@ -116,6 +116,45 @@ func TestTCP(t *testing.T) {
 	}
 }
 
+// TestAConnectionHasToStayOpen: a load balancer accepts one for a target that nothing listens on. A server that waits, or speaks first, is
+// there.
+func TestAConnectionHasToStayOpen(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		serve func(net.Conn)
+		want  release.Stage
+	}{
+		"closes": {func(net.Conn) {}, release.StageHTTP},
+		"resets": {func(c net.Conn) {
+			_ = c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+			_, _ = c.Read(make([]byte, 1))
+			_ = c.(*net.TCPConn).SetLinger(0)
+		}, release.StageHTTP},
+		"waits":  {func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }, release.StageDone},
+		"speaks": {func(c net.Conn) { _, _ = c.Write([]byte("220 ready\r\n")) }, release.StageDone},
+	} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = listener.Close() })
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				test.serve(conn)
+				_ = conn.Close()
+			}
+		}()
+		got := New(Options{}).Probe(t.Context(), Target{Base: "http://" + listener.Addr().String()}, release.Check{Kind: release.CheckTCP})
+		if got.Stage != test.want || got.OK() != (test.want == release.StageDone) {
+			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+}
+
 // TestReadinessAsTheKubeletSeesIt: any status below a limit, a redirect is not followed, and a pod's certificate is not verified.
 func TestReadinessAsTheKubeletSeesIt(t *testing.T) {
 	t.Parallel()

@@ -142,6 +142,9 @@ func (a *assessor) recordCause(o observedObject, found diagnose.Finding, cond co
 	if last, recorded := a.memory.podCauses[o.object]; recorded && found.Killed && !last.Killed {
 		return last // the attempt that failed by itself shows the cause
 	}
+	if diagnose.IsStarting(found.Reason) {
+		return found // it says nothing once the container runs
+	}
 	a.memory.podCauses[o.object] = found
 	return found
 }

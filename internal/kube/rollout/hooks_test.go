@@ -4,8 +4,10 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/kube"
@@ -70,6 +72,29 @@ func TestHookIsDoneWhenItHasEnded(t *testing.T) {
 				t.Error("what needs not end was watched")
 			}
 		})
+	}
+}
+
+// TestAHookThatRunsIsNotSaidToBeStarting: how its container waited says nothing once it runs.
+func TestAHookThatRunsIsNotSaidToBeStarting(t *testing.T) {
+	t.Parallel()
+	running := pod("migrate-8kd2q", 1)
+	running.OwnerReferences[0].UID = "uid-migrate"
+	s := newServer(t)
+	s.Put(job("", ""))
+	s.Put(waits(running, "ContainerCreating", ""))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	running.Status.ContainerStatuses = []core.ContainerStatus{{Name: "app", Ready: true, State: core.ContainerState{Running: &core.ContainerStateRunning{}}}}
+	started := make(chan struct{})
+	var once sync.Once
+	go func() {
+		<-started
+		s.Put(running)
+	}()
+	err := s.watcher().WatchHook(ctx, space, []release.Object{ofJobs}, release.Baseline{}, func(release.RolloutStep) { once.Do(func() { close(started) }) })
+	if err == nil || strings.Contains(err.Error(), "ContainerCreating") || !strings.Contains(err.Error(), "Job") {
+		t.Errorf("got %v", err)
 	}
 }
 
