@@ -4,14 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/helm/failure"
 	"github.com/onedigest/onedigest/internal/helm/objects"
 	"github.com/onedigest/onedigest/internal/release"
-	"github.com/onedigest/onedigest/internal/release/causes"
-	"github.com/onedigest/onedigest/internal/text"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/cli-runtime/pkg/resource"
 )
@@ -43,7 +40,7 @@ func (k *kubeClient) awaitGone(info *resource.Info) error {
 		}
 		if !logged && len(kept) > 0 && time.Since(began) > deletionQuiet {
 			logged = true
-			k.session.client.log(fmt.Sprintf("waiting until %s, which is being deleted, is gone: it is kept by %s", objects.ID(info), finalizerNames(kept)))
+			k.session.client.log(fmt.Sprintf("waiting until %s, which is being deleted, is gone: it is kept by %s", objects.ID(info), failure.Finalizers(kept)))
 		}
 		isStuck := len(objects.OfControllers(kept)) > 0 && time.Since(changed) > deletionStuck
 		if isStuck || !k.session.sleep(poll) {
@@ -59,7 +56,7 @@ func (k *kubeClient) failDeletion(info *resource.Info, finalizers []string) erro
 	if len(finalizers) == 0 {
 		return stopped
 	}
-	failed := deletionFailure(objects.ID(info), finalizers)
+	failed := failure.BeingDeleted(objects.ID(info), finalizers)
 	failed.Err = stopped
 	k.deletionMu.Lock()
 	defer k.deletionMu.Unlock()
@@ -67,15 +64,6 @@ func (k *kubeClient) failDeletion(info *resource.Info, finalizers []string) erro
 		k.waitErr = failed
 	}
 	return failed
-}
-
-func deletionFailure(id release.Object, finalizers []string) *release.Failure {
-	return &release.Failure{What: fmt.Sprintf("%s %s in namespace %q is being deleted, and is kept by %s", causes.ObjectDeleting, id, id.Namespace, finalizerNames(finalizers)),
-		Do: causes.ObjectDeleting.Cause().Advice}
-}
-
-func finalizerNames(finalizers []string) string {
-	return fmt.Sprintf("its finalizers (%s)", text.Line(strings.Join(finalizers, ", "), 256))
 }
 
 // explainExisting returns the failure that names an object of a manifest that is being deleted, if the error says only that the object exists.
@@ -91,7 +79,7 @@ func (s *session) explainExisting(err error, manifest string) error {
 	_ = objects.Each(len(list), func(i int) error {
 		if current, err := objects.Get(list[i]); err == nil {
 			if finalizers, deleting := objects.IsDeleting(current); deleting && len(finalizers) > 0 {
-				found[i] = deletionFailure(objects.ID(current), finalizers)
+				found[i] = failure.BeingDeleted(objects.ID(current), finalizers)
 			}
 		}
 		return nil // what cannot be read explains nothing
@@ -111,7 +99,7 @@ func (k *kubeClient) reportKept() {
 			return nil // it is gone, or cannot be asked for
 		}
 		if finalizers, deleting := objects.IsDeleting(current); deleting && len(objects.OfControllers(finalizers)) > 0 {
-			lines[i] = fmt.Sprintf("%s is no longer part of the release, and is still being deleted: it is kept by %s", objects.ID(current), finalizerNames(finalizers))
+			lines[i] = fmt.Sprintf("%s is no longer part of the release, and is still being deleted: it is kept by %s", objects.ID(current), failure.Finalizers(finalizers))
 		}
 		return nil
 	})

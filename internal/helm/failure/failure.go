@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
+	"github.com/onedigest/onedigest/internal/text"
 	"helm.sh/helm/v3/pkg/storage/driver"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -80,6 +82,18 @@ func Refusal(object release.Object, err error) string {
 // Problem formats a known problem of an object as one line.
 func Problem(code causes.Code, object release.Object, what string) string {
 	return fmt.Sprintf("%s %s: %s; %s", code, object, what, code.Cause().Advice)
+}
+
+// BeingDeleted is the failure of an operation that needs an object gone which its finalizers keep. An earlier revision would have to wait too,
+// so that it is no reason for a rollback.
+func BeingDeleted(object release.Object, finalizers []string) *release.Failure {
+	return &release.Failure{What: fmt.Sprintf("%s %s in namespace %q is being deleted, and is kept by %s", causes.ObjectDeleting, object, object.Namespace, Finalizers(finalizers)),
+		Do: causes.ObjectDeleting.Cause().Advice}
+}
+
+// Finalizers names the finalizers of an object for the log.
+func Finalizers(names []string) string {
+	return fmt.Sprintf("its finalizers (%s)", text.Line(strings.Join(names, ", "), 256))
 }
 
 // IsTransient reports whether an error says nothing about the request itself: the network failed, or the apiserver is starting or

@@ -76,7 +76,9 @@ func IsTrouble(reason string) bool {
 }
 
 // IsStarting reports whether a container that waits for this reason is being started.
-func IsStarting(reason string) bool { return reason == "ContainerCreating" || reason == "PodInitializing" }
+func IsStarting(reason string) bool {
+	return reason == "ContainerCreating" || reason == "PodInitializing"
+}
 
 // isPullFailure reports whether a container waits because its image could not be pulled.
 func isPullFailure(reason string) bool {
