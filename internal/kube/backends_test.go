@@ -151,8 +151,20 @@ func TestHosts(t *testing.T) {
 		i.Spec.TLS = []networking.IngressTLS{{Hosts: []string{"tls.example.com"}}}
 	}))
 	s.put("apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: edge, labels: {app.kubernetes.io/instance: shop}}\nspec: {hostnames: [edge.example.com], parentRefs: [{name: edge}]}")
+	const meta = "metadata: {name: edge, labels: {app.kubernetes.io/instance: shop}}\n"
+	for _, route := range []string{
+		"apiVersion: gateway.networking.k8s.io/v1\nkind: GRPCRoute\n" + meta + "spec: {hostnames: [grpc.example.com]}",
+		"apiVersion: gateway.networking.k8s.io/v1alpha2\nkind: TLSRoute\n" + meta + "spec: {hostnames: [passthrough.example.com]}",
+		"apiVersion: networking.istio.io/v1\nkind: VirtualService\n" + meta + "spec: {hosts: ['*', mesh.example.com, web.staging.svc.cluster.local, web], gateways: [mesh, istio-system/public]}",
+		"apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: inside, labels: {app.kubernetes.io/instance: shop}}\nspec: {hosts: [inside.example.com]}",
+		"apiVersion: traefik.io/v1alpha1\nkind: IngressRoute\n" + meta + "spec: {routes: [{match: 'Host(`a.example.com`, `b.example.com`) && PathPrefix(`/x`)'}, {match: '!Host(`not.example.com`) && HostRegexp(`.+`)'}]}",
+		"apiVersion: traefik.io/v1alpha1\nkind: IngressRouteTCP\n" + meta + "spec: {routes: [{match: 'HostSNI(`sni.example.com`) || HostSNI(`*`)'}]}",
+	} {
+		s.put(route)
+	}
 	got, err := s.client().Hosts(t.Context(), space, "shop")
-	want := []string{"*.apps.example.com", "alb.example.com", "edge.example.com", "lb.example.com", "shop.example.com", "tls.example.com", "www.example.com"}
+	want := []string{"*.apps.example.com", "a.example.com", "alb.example.com", "b.example.com", "edge.example.com", "grpc.example.com", "lb.example.com", "mesh.example.com",
+		"passthrough.example.com", "shop.example.com", "sni.example.com", "tls.example.com", "www.example.com"}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v, -want +got:\n%s", err, diff)
 	}

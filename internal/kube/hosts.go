@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -15,8 +16,9 @@ import (
 )
 
 // Hosts lists the hosts outside the cluster that belong to a release, in lower case and sorted: the addresses of its Services and
-// Ingresses, the names that ExternalDNS gives them, the hosts of its Ingresses' rules and certificates, and the hostnames of its
-// HTTPRoutes or, if they have none, of the Gateways' listeners that they are attached to. A host with "*." matches all names one
+// Ingresses, the names that ExternalDNS gives them, the hosts of its Ingresses' rules and certificates, the hostnames of its
+// routes of the Gateway API (HTTPRoute, GRPCRoute, TLSRoute) or, if they have none, of the Gateways' listeners that they are attached to, and the
+// hosts of its Istio VirtualServices and Traefik IngressRoutes. A host with "*." matches all names one
 // level below it. Kinds that the cluster does not have or this user may not read are left out.
 func (c *Client) Hosts(ctx context.Context, namespace, name string) (hosts []string, err error) {
 	services, err := c.services(namespace).List(ctx, metav1.ListOptions{})
@@ -51,7 +53,7 @@ func (c *Client) Hosts(ctx context.Context, namespace, name string) (hosts []str
 	}
 	ofRoutes, err := c.routeHosts(ctx, namespace, name)
 	if err != nil {
-		return nil, c.Fault(ctx, err, "reading the HTTPRoutes of release %q in namespace %q", name, namespace)
+		return nil, c.Fault(ctx, err, "reading the routes of release %q in namespace %q", name, namespace)
 	}
 	hosts = append(hosts, ofRoutes...)
 	for i, host := range hosts {
@@ -84,27 +86,92 @@ func gatewayResource(resource string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: resource}
 }
 
-// routeHosts returns the hostnames of the release's HTTPRoutes.
+// route is a kind of object that routes hosts to Services.
+type route struct {
+	group, resource string
+	versions        []string // those that are asked for, the newest first; the first that lists anything is read
+	hosts           func(*Client, context.Context, *unstructured.Unstructured) []string
+}
+
+// routes are the kinds that are read where the cluster has them.
+// Sources: gateway-api.sigs.k8s.io, "API specification"; istio.io, "Virtual Service"; doc.traefik.io, "Kubernetes IngressRoute" and
+// "IngressRouteTCP".
+var routes = []route{
+	{"gateway.networking.k8s.io", "httproutes", []string{"v1"}, (*Client).hostnames},
+	{"gateway.networking.k8s.io", "grpcroutes", []string{"v1"}, (*Client).hostnames},
+	{"gateway.networking.k8s.io", "tlsroutes", []string{"v1", "v1alpha3", "v1alpha2"}, (*Client).hostnames},
+	{"networking.istio.io", "virtualservices", []string{"v1", "v1beta1"}, virtualServiceHosts},
+	{"traefik.io", "ingressroutes", []string{"v1alpha1"}, ingressRouteHosts},
+	{"traefik.io", "ingressroutetcps", []string{"v1alpha1"}, ingressRouteHosts},
+}
+
+// routeHosts returns the hosts of the release's routes, of all kinds.
 func (c *Client) routeHosts(ctx context.Context, namespace, name string) (hosts []string, err error) {
-	routes, err := c.Dynamic.Resource(gatewayResource("httproutes")).Namespace(namespace).List(ctx, metav1.ListOptions{})
-	if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	for i := range routes.Items {
-		route := &routes.Items[i]
-		if !belongsTo(route, name) {
-			continue
+	for _, kind := range routes {
+		for _, version := range kind.versions {
+			resource := schema.GroupVersionResource{Group: kind.group, Version: version, Resource: kind.resource}
+			list, err := c.Dynamic.Resource(resource).Namespace(namespace).List(ctx, metav1.ListOptions{})
+			if apierrors.IsNotFound(err) || err == nil && len(list.Items) == 0 {
+				continue
+			}
+			if apierrors.IsForbidden(err) {
+				break
+			}
+			if err != nil {
+				return nil, err
+			}
+			for i := range list.Items {
+				if belongsTo(&list.Items[i], name) {
+					hosts = append(hosts, kind.hosts(c, ctx, &list.Items[i])...)
+				}
+			}
+			break
 		}
-		names, _, _ := unstructured.NestedStringSlice(route.Object, "spec", "hostnames")
-		if len(names) == 0 {
-			names = c.gatewayHosts(ctx, route)
-		}
-		hosts = append(hosts, names...)
 	}
 	return hosts, nil
+}
+
+// hostnames returns the hosts of a route of the Gateway API.
+func (c *Client) hostnames(ctx context.Context, route *unstructured.Unstructured) []string {
+	names, _, _ := unstructured.NestedStringSlice(route.Object, "spec", "hostnames")
+	if len(names) == 0 {
+		return c.gatewayHosts(ctx, route)
+	}
+	return names
+}
+
+// meshGateway is the gateway by which Istio names the sidecars inside the mesh.
+const meshGateway = "mesh"
+
+// virtualServiceHosts returns the hosts of an Istio VirtualService that a gateway serves. Names inside of the mesh are no hosts outside the
+// cluster, and "*" names none.
+func virtualServiceHosts(_ *Client, _ context.Context, service *unstructured.Unstructured) []string {
+	gateways, _, _ := unstructured.NestedStringSlice(service.Object, "spec", "gateways")
+	if !slices.ContainsFunc(gateways, func(gateway string) bool { return gateway != meshGateway }) {
+		return nil
+	}
+	hosts, _, _ := unstructured.NestedStringSlice(service.Object, "spec", "hosts")
+	return slices.DeleteFunc(hosts, func(host string) bool {
+		return host == "*" || !strings.Contains(host, ".") || strings.HasSuffix(host, ".cluster.local")
+	})
+}
+
+// traefikHosts matches Host(`a`, `b`) and HostSNI(`a`) in a rule of Traefik, which is not preceded by a negation; HostRegexp names no host.
+var traefikHosts = regexp.MustCompile("(^|[^!A-Za-z])(?:Host|HostSNI)\\(([^)]*)\\)")
+
+// ingressRouteHosts returns the hosts in the rules of a Traefik IngressRoute or IngressRouteTCP.
+func ingressRouteHosts(_ *Client, _ context.Context, route *unstructured.Unstructured) (hosts []string) {
+	rules, _, _ := unstructured.NestedSlice(route.Object, "spec", "routes")
+	for _, rule := range fieldsOf(rules, "match") {
+		for _, found := range traefikHosts.FindAllStringSubmatch(rule, -1) {
+			for host := range strings.SplitSeq(found[2], ",") {
+				if host = strings.Trim(strings.TrimSpace(host), "`\"'"); host != "*" {
+					hosts = append(hosts, host)
+				}
+			}
+		}
+	}
+	return hosts
 }
 
 // gatewayHosts returns the hosts of the Gateways that a route is attached to. It skips Gateways that this user may not read.

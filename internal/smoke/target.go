@@ -138,7 +138,7 @@ func confirmHost(ctx context.Context, settings Settings, deps Deps) error {
 	if len(hosts) > 0 {
 		names = strings.Join(hosts, ", ")
 	}
-	return release.BadSetting("url", fmt.Sprintf("host %q is not one of release %q in namespace %q, so that its answers would prove nothing about the release; its Services, Ingresses and HTTPRoutes have: %s",
+	return release.BadSetting("url", fmt.Sprintf("host %q is not one of release %q in namespace %q, so that its answers would prove nothing about the release; its Services, Ingresses and routes have: %s",
 		host, settings.Release, settings.Namespace, names), "give one of these, or omit --url; --address says where a release is served that has an address of another kind")
 }
 
