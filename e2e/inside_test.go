@@ -64,6 +64,11 @@ func TestSmokeInsideTheCluster(t *testing.T) {
 		}
 	}
 	tree.write("strict.yaml", "checks:\n  - path: /\n")
+	tree.write("command.yaml", `checks:
+  - name: reach
+    command: [sh, -c, 'set -eu; case $BASE_URL in http://127.0.0.1:*) ;; *) exit 3 ;; esac; test -z "${KUBECONFIG-}"; echo "$EXPECTED_COMMIT $EXPECTED_DIGEST"; for i in 1 2 3 4; do curl -fsS "$BASE_URL/ready"; done']
+`)
+	tree.write("failing.yaml", "checks:\n  - name: judge\n    command: [sh, -c, 'curl -fsS $BASE_URL/no/such/page']\n")
 	tree.commit("a service that knows nothing of commits")
 	image := field(t, tree.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "broken", "--output", "json"), "image")
 	for name, test := range map[string]func(t *testing.T, namespace string){
@@ -77,6 +82,7 @@ func TestSmokeInsideTheCluster(t *testing.T) {
 			}
 			smoke("--image", image).expect(t, 0, "verdict: pass", "recorded verdict", "not proved: that the release is reached from outside")
 			smoke("--checks", "strict.yaml").expect(t, 0, "verdict: pass", "marked revision 1")
+			smoke("--image", image, "--checks", "command.yaml").expect(t, 0, `check "reach" passed`, "verdict: pass", "recorded verdict")
 			smoke("--image", image, "--commit-from", "header:X-Commit").expect(t, 1, "no X-Commit header")
 			smoke("--image", image, "--url", "http://shop.example.com").expect(t, 2, `host "shop.example.com" is not one of release "shop"`)
 		},
@@ -84,6 +90,10 @@ func TestSmokeInsideTheCluster(t *testing.T) {
 			broken := strings.Replace(insideWeb, "NONE", "web-1", 1)
 			tree.deployManifest(t, namespace, image, broken+insideService, "--smoke-checks", "strict.yaml").expect(t, 1,
 				"OD-208", "at pod web-1:8080 status: expected 200, got 500")
+		},
+		"a-command-that-fails": func(t *testing.T, namespace string) {
+			tree.deployManifest(t, namespace, image, insideWeb+insideService, "--smoke-checks", "failing.yaml").expect(t, 1,
+				"OD-208", "judge [check] exited with status 22", "The requested URL returned error: 404")
 		},
 		"endpoint-of-another": func(t *testing.T, namespace string) {
 			service := strings.Replace(insideService, "targetPort: web", "targetPort: 8080", 1) // the other pod has no port of that name

@@ -44,6 +44,9 @@ func (r Runner) Prepare(check release.Check) (release.Check, []release.Problem) 
 		}
 		problem(do, "%s", err)
 	}
+	if keepsResults(command.Args) {
+		problem("add -count=1", "go test repeats a result that it has kept instead of asking the service")
+	}
 	for _, name := range command.PassEnv {
 		if !slices.ContainsFunc(r.Environ, func(pair string) bool { return strings.HasPrefix(pair, name+"=") }) {
 			problem("set it in the environment of this step, or omit it", "pass-env: variable %q is not set", name)
@@ -56,6 +59,12 @@ func (r Runner) Prepare(check release.Check) (release.Check, []release.Problem) 
 	command.Files = files
 	check.Command = &command
 	return check, problems
+}
+
+// keepsResults reports whether a command may pass without running: go test keeps results, unless a flag counts the runs (go help test).
+func keepsResults(args []string) bool {
+	return len(args) > 1 && args[0] == "go" && args[1] == "test" &&
+		!slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "-count") || strings.HasPrefix(arg, "--count") })
 }
 
 // missingError is a program that is not there, with what to do about it.

@@ -221,6 +221,7 @@ func TestPrepareRefuses(t *testing.T) {
 		"no program":            {commandOf(0, "gone"), `"gone" is not on the PATH`, "install it"},
 		"a file without a path": {commandOf(0, "run.sh"), `"run.sh" is not on the PATH`, "write ./run.sh"},
 		"a missing file":        {commandOf(0, "./gone.sh"), "does not exist", ""},
+		"a kept result":         {commandOf(0, "go", "test", "./..."), "go test repeats a result that it has kept", "add -count=1"},
 		"not executable":        {commandOf(0, "./plain"), `"./plain" is not executable`, "[sh, ./plain]"},
 		"a directory":           {commandOf(0, "./dir"), `"./dir" is not a file`, ""},
 		"outside":               {commandOf(0, "/bin/sh"), "outside the work tree", ""},
