@@ -125,7 +125,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.JobTimeout, setting.Setting{Name: "job-timeout", Value: "DURATION",
 		Help: "Time limit of the job that this runs in (timeout-minutes); refused if it is too short for timeout"}, setting.Duration)
 	setting.Bool(set, &s.CreateNamespace, setting.Setting{Name: "create-namespace",
-		Help: "Create the namespace if it does not exist"})
+		Help: "Create the namespace if it does not exist; it admits only pods of the restricted Pod Security Standard"})
 	setting.Var(set, &s.Rollback, setting.Setting{Name: "rollback", Default: rollbackAuto, Value: "auto|off",
 		Help: "Whether a failed rollout, hook or smoke check is rolled back to the last verified revision"}, setting.OneOf(rollbackAuto, rollbackOff))
 	setting.Var(set, &s.FailedInstall, setting.Setting{Name: "failed-install", Default: keepFailed, Value: "keep|uninstall",
