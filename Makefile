@@ -3,7 +3,7 @@ GO   ?= go
 BIN  := $(CURDIR)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check build reference bench
+.PHONY: help demo demo-down test check build reference publish-chart bench
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ reference: ## regenerate action.yml of every action, docs/reference.md, docs/tro
 	$(GO) test ./internal/kube -run 'TestRoleFile' -update
 	charts/check.sh --write
 	scripts/terraform.sh --tables
+
+publish-chart: ## publish the common chart: TO=HOST/PATH/service, with the credentials of docker
+	$(GO) run ./cmd/publishchart --to "$(TO)"
 
 bench: ## the figures, against crane and helm in the same run
 	@scripts/bench.sh

@@ -83,7 +83,7 @@ func up() (err error) {
 	}
 	site.registry = fmt.Sprintf("127.0.0.1:%d", port)
 	if err := program("localaws", "up", "--addr", site.registry, "--dir", filepath.Join(site.dir, "aws"), "--repository", "shop=IMMUTABLE", "--repository", "worker=IMMUTABLE", "--repository", "adopted=IMMUTABLE",
-		"--repository", "piece=IMMUTABLE", "--repository", "api=IMMUTABLE", "--repository", "mail=IMMUTABLE", "--repository", "jobs=IMMUTABLE", "--repository", "migrate=IMMUTABLE"); err != nil {
+		"--repository", "piece=IMMUTABLE", "--repository", "api=IMMUTABLE", "--repository", "mail=IMMUTABLE", "--repository", "jobs=IMMUTABLE", "--repository", "migrate=IMMUTABLE", "--repository", "charts/service=IMMUTABLE"); err != nil {
 		return err
 	}
 	lines, err := output("localaws", "env", "--dir", filepath.Join(site.dir, "aws"))

@@ -90,7 +90,7 @@ func (r request) refuseDifferences(why, do string, differences []string) error {
 	if len(differences) == 0 {
 		return nil
 	}
-	return &release.Refusal{Why: fmt.Sprintf("plan %s was made %s:\n  %s\n", r.plan.digest.Short(), why, strings.Join(differences, "\n  ")), Do: do}
+	return &release.Refusal{Why: fmt.Sprintf("plan %s was made %s:\n  %s", r.plan.digest.Short(), why, strings.Join(differences, "\n  ")), Do: do}
 }
 
 // keepPlan writes the plan of a dry run to its file, and returns its digest; zero if it is not kept.

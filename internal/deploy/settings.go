@@ -62,6 +62,7 @@ type ChartSource struct {
 	ChartVersion string
 	ChartHosts   []string
 	ChartLogins  []release.ChartLogin
+	ChartCache   string // directory; "": none
 }
 
 // Declare binds the settings to their declarations.
@@ -76,6 +77,8 @@ func (s *ChartSource) Declare(set *setting.Set) {
 		Help: "Host that charts and their dependencies may come from although it is inside a private network or speaks plain HTTP"}, setting.Text)
 	setting.List(set, &s.ChartLogins, setting.Setting{Name: "chart-login", Secret: true, Value: "HOST=USER:PASSWORD",
 		Help: "Credentials for a chart repository: sent to that host alone, over TLS, for the dependencies of charts too; those of OCI registries come from the docker configuration"}, parseChartLogin)
+	setting.Var(set, &s.ChartCache, setting.Setting{Name: "chart-cache", Value: "DIR",
+		Help: "Directory that keeps the charts that were fetched, by digest: a later run uses them if their server does not answer"}, setting.Text)
 }
 
 // parseChartLogin parses HOST=USER:PASSWORD. Its error contains nothing of the text, which has a password.

@@ -25,7 +25,7 @@ var matrixSettings = []string{"matrix", "services", "digests", "concurrency", "o
 
 // trustSettings are given outside the file only: the file is part of the work tree, which can neither declare itself trusted nor weaken
 // what a promotion must prove.
-var trustSettings = []string{"allow-work-tree-kubeconfig", "chart-host", "chart-login", "from", "max-age"}
+var trustSettings = []string{"allow-work-tree-kubeconfig", "chart-cache", "chart-host", "chart-login", "from", "max-age"}
 
 // keys are settings as a file gives them, by name.
 type keys map[string]yaml.Node

@@ -85,7 +85,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 	for _, login := range settings.ChartLogins {
 		run.Mask(login.Password)
 	}
-	charts := source.New(source.Options{Logins: settings.ChartLogins, Registry: registry, Inside: run.Workspace().Inside, Scratch: scratch, Hosts: settings.ChartHosts,
+	charts := source.New(source.Options{Logins: settings.ChartLogins, Cache: cacheDir(run, settings.ChartCache), Log: run.Reporter.Raw, Registry: registry, Inside: run.Workspace().Inside, Scratch: scratch, Hosts: settings.ChartHosts,
 		Common: commonChart(run.Process.Getenv("GITHUB_ACTION_PATH"))})
 	secrets := secretstore.New(secretstore.Options{Environ: run.Process.Environ, Getenv: run.Process.Getenv, Inside: run.Workspace().Inside,
 		Secrets: run.Secrets, Add: func(secret string) { run.Secrets.Add(secret) }, Tree: run.WorkTree()})
@@ -109,6 +109,14 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		return deploy.Result{}, err
 	}
 	return deploy.Run(ctx, *settings, deps)
+}
+
+// cacheDir makes the directory of the chart cache absolute; "" stays "".
+func cacheDir(run *app.RunContext, dir string) string {
+	if dir == "" || filepath.IsAbs(dir) {
+		return dir
+	}
+	return filepath.Join(run.Process.Dir, dir)
 }
 
 // commonChart returns the path of the common chart in the repository of the running action, "" outside of an action. An action of

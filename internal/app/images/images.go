@@ -97,6 +97,11 @@ func (i *Images) Chart(ctx context.Context, repository release.Repository, refer
 	return i.registry.Chart(ctx, repository, reference, limit)
 }
 
+// PushChart publishes a packaged Helm chart with its metadata, and returns the digest of its manifest.
+func (i *Images) PushChart(ctx context.Context, repository release.Repository, tag release.Tag, config, packed []byte) (release.Digest, error) {
+	return i.registry.PushChart(ctx, repository, tag, config, packed)
+}
+
 // Platforms lists the images of a digest: the image itself, or the children of an index; false if the repository does not hold it.
 func (i *Images) Platforms(ctx context.Context, image release.Image) ([]release.PlatformImage, bool, error) {
 	return i.registry.Platforms(ctx, image)

@@ -28,11 +28,20 @@ func (f *Finder) openOCI(ctx context.Context, ref release.ChartRef) (origin, err
 	if err != nil {
 		return origin{}, release.BadSetting(settingChart, err.Error(), "write it as oci://host/repository:version, or with @sha256:…")
 	}
-	packed, _, err := f.options.Registry.Chart(ctx, repository, reference, chart.MaxBytes)
+	packed, err := f.pull(ctx, repository, reference)
 	if err != nil {
 		return origin{}, err
 	}
 	return unpacked(ref.Chart, packed)
+}
+
+// pull reads a package from a registry.
+func (f *Finder) pull(ctx context.Context, repository release.Repository, reference string) ([]byte, error) {
+	_, err := release.ParseDigest(reference)
+	return f.cache.fetch(fmt.Sprintf("oci://%s %s", repository, reference), err == nil, func() ([]byte, error) {
+		packed, _, err := f.options.Registry.Chart(ctx, repository, reference, chart.MaxBytes)
+		return packed, err
+	})
 }
 
 // parseOCI splits the address of a chart. A version's + is _ in a tag, as Helm writes it, because a tag has no +.
@@ -91,9 +100,15 @@ func (f *Finder) download(ctx context.Context, repository, name, version string,
 				return nil, err
 			}
 		}
-		packed, _, err := f.options.Registry.Chart(ctx, at, reference, chart.MaxBytes)
-		return packed, err
+		return f.pull(ctx, at, reference)
 	}
+	return f.cache.fetch(fmt.Sprintf("%s %s %s", repository, name, version), false, func() ([]byte, error) {
+		return f.downloadIndexed(ctx, repository, name, version, trusted)
+	})
+}
+
+// downloadIndexed reads a version of a chart from a repository with an index.
+func (f *Finder) downloadIndexed(ctx context.Context, repository, name, version string, trusted bool) ([]byte, error) {
 	base := strings.TrimSuffix(repository, "/") + "/"
 	content, err := f.web.get(ctx, base+"index.yaml", maxIndex, trusted)
 	if err != nil {

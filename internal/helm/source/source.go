@@ -45,12 +45,15 @@ type Options struct {
 	Common   string                            // the common chart, where the work tree has none; "": there is none
 	Hosts    []string                          // host or host:port each, that may be private or speak plain HTTP
 	Logins   []release.ChartLogin              // of chart repositories that ask for one
+	Cache    string                            // directory that keeps what was fetched, "" for none
+	Log      func(line string)                 // may be nil
 }
 
 // Finder finds charts. It may be used by several goroutines.
 type Finder struct {
 	options Options
 	web     *web
+	cache   cache
 
 	mu    sync.Mutex
 	found map[release.ChartRef]release.LocatedChart // fetched before in this run
@@ -58,7 +61,10 @@ type Finder struct {
 
 // New returns a Finder; it sends nothing.
 func New(options Options) *Finder {
-	return &Finder{options: options, web: newWeb(options.Hosts, options.Logins), found: map[release.ChartRef]release.LocatedChart{}}
+	if options.Log == nil {
+		options.Log = func(string) {}
+	}
+	return &Finder{options: options, cache: cache{options.Cache, options.Log}, web: newWeb(options.Hosts, options.Logins), found: map[release.ChartRef]release.LocatedChart{}}
 }
 
 // Locate finds a chart and its dependencies. It returns an *release.InputError if the reference names no exact version, if a dependency
@@ -109,7 +115,7 @@ func (f *Finder) open(ctx context.Context, ref release.ChartRef) (origin, error)
 		if ref.Version != "" {
 			return origin{}, release.BadSetting(settingVersion, "is given together with the address of a package, which is one version", "leave it out, or give --chart-repo")
 		}
-		packed, err := f.web.get(ctx, ref.Chart, chart.MaxBytes, true)
+		packed, err := f.cache.fetch(ref.Chart, false, func() ([]byte, error) { return f.web.get(ctx, ref.Chart, chart.MaxBytes, true) })
 		if err != nil {
 			return origin{}, unreachable(err, "fetching chart %q", ref.Chart)
 		}

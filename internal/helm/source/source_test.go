@@ -380,6 +380,73 @@ func TestCredentialsOfARepository(t *testing.T) {
 	}
 }
 
+// TestAChartThatIsKept: where no server answers, a later run uses what an earlier one has fetched, if it is undamaged. One that is named by digest
+// is not asked for again.
+func TestAChartThatIsKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shop := pack(t, "shop", map[string]string{"Chart.yaml": chartYAML("shop")})
+	w.publish("shop", shop, "")
+	digest := w.push("shop", shop)
+	w.write(map[string]string{"top/Chart.yaml": chartYAML("top", "dependencies:\n", dependency("shop", "1.2.3", w.web.URL))})
+	oci := "oci://" + w.oci + "/charts/shop"
+	refs := map[string]release.ChartRef{"a repository": {Chart: "shop", Repository: w.web.URL, Version: "1.2.3"}, "an address": {Chart: w.web.URL + "/shop-1.2.3.tgz"}, "a dependency": {Chart: "top"},
+		"a version in OCI": {Chart: oci + ":1.2.3"}, "a digest in OCI": {Chart: oci + "@" + digest}}
+	dir := t.TempDir()
+	var logged []string
+	locate := func(ref release.ChartRef, registry Registry) (release.LocatedChart, error) {
+		return w.finder(func(o *Options) {
+			o.Cache, o.Log = dir, func(line string) { logged = append(logged, line) }
+			if registry != nil {
+				o.Registry = registry
+			}
+		}).Locate(t.Context(), ref)
+	}
+	before := map[string]release.LocatedChart{}
+	for name, ref := range refs {
+		located, err := locate(ref, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		before[name] = located
+	}
+	if len(logged) > 0 {
+		t.Errorf("logged %q", logged)
+	}
+	w.web.Close()
+	down := noRegistry{}
+	for name, ref := range refs {
+		logged = nil
+		located, err := locate(ref, down)
+		if err != nil || located.Digest != before[name].Digest {
+			t.Errorf("%s: got %+v, %v", name, located, err)
+		}
+		told := strings.Contains(strings.Join(logged, ""), "what the chart-cache has kept of it is used")
+		if told != (name != "a digest in OCI") {
+			t.Errorf("%s: logged %q", name, logged)
+		}
+	}
+	kept, err := filepath.Glob(filepath.Join(dir, "sha256", "*"))
+	if err != nil || len(kept) != 1 {
+		t.Fatalf("kept %q, %v", kept, err)
+	}
+	if err := os.WriteFile(kept[0], pack(t, "shop", map[string]string{"Chart.yaml": chartYAML("shop"), "more": ""}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, ref := range refs {
+		if _, err := locate(ref, down); release.ExitCode(err) != release.ExitFault {
+			t.Errorf("%s, damaged: got %v", name, err)
+		}
+	}
+}
+
+// noRegistry is a registry that does not answer.
+type noRegistry struct{}
+
+func (noRegistry) Chart(context.Context, release.Repository, string, int64) ([]byte, release.Digest, error) {
+	return nil, release.Digest{}, &release.Fault{Side: "registry", Err: errors.New("connection refused")}
+}
+
 // TestDependenciesOfAPIVersion1 checks requirements.yaml, with and without its lock.
 func TestDependenciesOfAPIVersion1(t *testing.T) {
 	t.Parallel()
