@@ -79,7 +79,7 @@ func (r rehearsal) run(t *testing.T, event, workflow string, args ...string) (ve
 	t.Helper()
 	record := t.TempDir()
 	log, err = r.flow.run(t, event, workflow, append([]string{
-		"--var", "ECR_REPOSITORY=registry.example.com/team/shop",
+		"--var", "ECR_REPOSITORY=registry.example.com/team/shop", "--var", "EVIDENCE_KEY_STAGING=" + stagingKey, "--var", "EVIDENCE_KEY_PRODUCTION=" + productionKey,
 		"--env", "ONEDIGEST_BIN=" + r.bin, "--env", "RECORD=" + record,
 		"--env", "BUILT=" + builtDigest, "--env", "PROMOTED=" + r.promoted, "--env", "OF=" + r.built,
 	}, args...)...)
@@ -100,7 +100,7 @@ func (r rehearsal) run(t *testing.T, event, workflow string, args ...string) (ve
 
 // watched are the inputs by which the promise is kept or broken; the others may change without harm.
 var watched = []string{"repository", "context", "commit", "environment", "image", "chart", "values", "rehearsed", "release", "expect-commit", "to", "heal",
-	"rollback-failed-smoke", "builder"}
+	"rollback-failed-smoke", "builder", "proved-in", "sign-key", "verify-key"}
 
 func inputsOf(verb string, environ []byte) map[string]string {
 	inputs := map[string]string{"verb": verb}
@@ -114,15 +114,19 @@ func inputsOf(verb string, environ []byte) map[string]string {
 	return inputs
 }
 
-const rehearsed = "registry.example.com/team/shop"
+const (
+	rehearsed     = "registry.example.com/team/shop"
+	stagingKey    = "awskms:///alias/staging"
+	productionKey = "awskms:///alias/production"
+)
 
 // production is what both workflows do behind the production environment, after promote: they deploy the chart and the values of a commit,
 // which may be a later one than the image's.
 func (r rehearsal) production(commit string, more map[string]string) []map[string]string {
 	image := rehearsed + "@" + builtDigest
-	deploy := map[string]string{"verb": "deploy", "environment": "production", "image": image, "commit": commit, "release": "shop"}
+	deploy := map[string]string{"verb": "deploy", "environment": "production", "image": image, "commit": commit, "release": "shop", "proved-in": "staging", "verify-key": stagingKey}
 	maps.Copy(deploy, more)
-	return []map[string]string{deploy, {"verb": "smoke", "environment": "production", "image": image, "expect-commit": r.built, "release": "shop"}}
+	return []map[string]string{deploy, {"verb": "smoke", "environment": "production", "image": image, "expect-commit": r.built, "release": "shop", "sign-key": productionKey}}
 }
 
 func (r rehearsal) staging(commit string) []map[string]string {
@@ -130,7 +134,7 @@ func (r rehearsal) staging(commit string) []map[string]string {
 	return []map[string]string{
 		{"verb": "build", "repository": rehearsed, "context": "app", "builder": "go", "commit": commit},
 		{"verb": "deploy", "environment": "staging", "image": image, "commit": commit, "release": "shop", "values": "terraform/staging/values-staging.yaml", "rehearsed": "newest"},
-		{"verb": "smoke", "environment": "staging", "image": image, "release": "shop"},
+		{"verb": "smoke", "environment": "staging", "image": image, "release": "shop", "sign-key": stagingKey},
 	}
 }
 
@@ -138,7 +142,7 @@ func (r rehearsal) staging(commit string) []map[string]string {
 func TestDeploymentWorkflow(t *testing.T) {
 	r := newRehearsal(t)
 	commit := r.git("rev-parse", "HEAD")
-	promote := map[string]string{"verb": "promote", "image": rehearsed + "@" + builtDigest, "to": "production"}
+	promote := map[string]string{"verb": "promote", "image": rehearsed + "@" + builtDigest, "to": "production", "verify-key": stagingKey}
 	heal := map[string]string{"verb": "deploy", "environment": "staging", "release": "shop", "heal": "true"}
 	goBack := func(environment string) map[string]string {
 		return map[string]string{"verb": "deploy", "environment": environment, "release": "shop", "rollback-failed-smoke": "true"}
@@ -197,7 +201,7 @@ func TestPromoteWorkflow(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, log)
 			}
-			promote := map[string]string{"verb": "promote", "to": "production"}
+			promote := map[string]string{"verb": "promote", "to": "production", "verify-key": stagingKey}
 			for name, value := range test.want {
 				promote[name] = value
 			}
@@ -215,11 +219,11 @@ func TestPromoteWorkflow(t *testing.T) {
 func TestGitflowOnTheNode(t *testing.T) {
 	onNode(t)
 	f := newFlow(t)
-	stagingKey, productionKey := newKey(t), newKey(t)
+	signStaging, signProduction := newKey(t), newKey(t)
 	commit := f.checkout.git("rev-parse", "HEAD")
 	args := []string{
 		"--var", "ECR_REPOSITORY=" + site.registry + "/shop", "--var", "RELEASE=gitflow",
-		"--var", "EVIDENCE_KEY_STAGING=" + stagingKey, "--var", "EVIDENCE_KEY_PRODUCTION=" + productionKey,
+		"--var", "EVIDENCE_KEY_STAGING=" + signStaging, "--var", "EVIDENCE_KEY_PRODUCTION=" + signProduction,
 		"--env", "ONEDIGEST_BIN=" + filepath.Join(site.root, "bin"), "--env", "KUBECONFIG=" + site.kubeconfig,
 	}
 	for _, pair := range slices.Concat(site.aws, goEnviron(), goCaches(t)) {

@@ -44,6 +44,8 @@ type fakes struct {
 	unlabelled   bool
 	tags         map[release.Tag]release.Digest
 	noAccess     error
+	verdict      release.Verdict // of the newest evidence; "": there is none
+	newestErr    error
 	noKinds      error
 	rendering    release.Rendering // more of it
 	checkedKinds []release.AppliedKind
@@ -126,6 +128,10 @@ func (s *fakes) Locate(_ context.Context, ref release.ChartRef) (release.Located
 
 func (s *fakes) Describe(_ context.Context, image release.Image) (release.ImageInfo, bool, error) {
 	return release.ImageInfo{Revision: s.revision}, !s.absent && (s.gone.IsZero() || image.Digest != s.gone), nil
+}
+
+func (s *fakes) Newest(_ context.Context, image release.Image, environment release.Environment) (release.Record, bool, error) {
+	return release.Record{Evidence: release.Evidence{Image: image, Environment: environment, Verdict: s.verdict, Checks: []string{"/"}, Rounds: 3, At: time.Now().Add(-time.Hour)}}, s.verdict != "", s.newestErr
 }
 
 func (s *fakes) Find(_ context.Context, _ release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {

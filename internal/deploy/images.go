@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
@@ -101,6 +102,9 @@ func (r request) checkImages(ctx context.Context) ([]release.BuiltImage, error) 
 		if !found {
 			return nil, &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", image.Image), Do: "build it first, or check the repository"}
 		}
+		if err := r.checkProof(ctx, image.Image); err != nil {
+			return nil, err
+		}
 		if i == 0 && r.settings.Commit != "" && info.Revision != "" && info.Revision != r.settings.Commit.String() {
 			if err := r.checkReused(ctx, image.Image, info.Revision); err != nil {
 				return nil, err
@@ -111,6 +115,20 @@ func (r request) checkImages(ctx context.Context) ([]release.BuiltImage, error) 
 		}
 	}
 	return images, nil
+}
+
+// checkProof refuses an image that the environment in the settings did not prove.
+func (r request) checkProof(ctx context.Context, image release.Image) error {
+	if r.settings.ProvedIn == "" {
+		return nil
+	}
+	newest, found, err := r.Registry.Newest(ctx, image, r.settings.ProvedIn)
+	proof := release.Proof{Image: image, By: r.settings.ProvedIn, Signed: len(r.settings.VerifyKeys) > 0}
+	if err := proof.Check(newest, found, err, time.Now()); err != nil {
+		return err
+	}
+	r.Reporter.Infof("%q proved %s at %s", r.settings.ProvedIn, image.Digest, newest.At.Format(time.RFC3339))
+	return nil
 }
 
 // checkReused refuses an image that is labelled with another commit than the given one, unless it has the given commit's tag too: build

@@ -3,10 +3,13 @@ package deploy_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting/settingtest"
 )
 
 // TestAnImageForNoNodeIsRefused before anything changes; what is unknown is no reason.
@@ -68,6 +71,42 @@ func TestEmulationIsAllowed(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		default:
 			check(t, log, "warning: image ", "deployed nevertheless, as --allow-emulation allows")
+		}
+	}
+}
+
+// TestAnImageMustBeProved where the settings say in which environment; nothing changes before, and a dry run asks too.
+func TestAnImageMustBeProved(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		fakes *fakes
+		want  string // "": deployed
+	}{
+		"proved":                   {&fakes{verdict: release.Pass}, ""},
+		"failed":                   {&fakes{verdict: release.Fail}, `make smoke pass in "qa" first`},
+		"no evidence":              {&fakes{}, `the registry holds no evidence that "qa" proved`},
+		"a verdict that is lost":   {&fakes{verdict: release.Pass, newestErr: &release.UnreadableRecordError{Environment: "qa", Verdict: release.Fail}}, "cannot be read"},
+		"the registry is not here": {&fakes{newestErr: release.NewFault("registry", "", errors.New("refused"), "listing")}, "listing: refused"},
+	} {
+		for _, flags := range [][]string{nil, {"--dry-run"}} {
+			test.fakes.done = nil
+			_, _, err := test.fakes.run(t, append(flags, "--proved-in", "qa")...)
+			if (err == nil) != (test.want == "") {
+				t.Errorf("%s: got %v", name, err)
+				continue
+			}
+			if test.want != "" {
+				check(t, err.Error(), test.want)
+				if len(test.fakes.done) > 0 {
+					t.Errorf("%s: did %v", name, test.fakes.done)
+				}
+			}
+		}
+	}
+	for _, flags := range [][]string{{"--verify-key", "cosign.pub"}, {"--proved-in", "staging"}} {
+		err := settingtest.Apply(new(deploy.Settings).Declare(), append([]string{"--environment", "staging", "--image", image(t, "a").String()}, flags...)...)
+		if release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), flags[0]) {
+			t.Errorf("%v: got %v", flags, err)
 		}
 	}
 }

@@ -40,6 +40,8 @@ type Settings struct {
 	AllowRollback       bool
 	AllowDiverged       bool
 	AllowEmulation      bool
+	ProvedIn            release.Environment // "": evidence is not asked for
+	VerifyKeys          []setting.KeyRef
 	Unpin               bool
 	DryRun              bool
 	PlanOut             string // file; "": the plan is not kept
@@ -141,6 +143,9 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "How long the smoke checks must pass; default: three rounds in a row"}, setting.Duration)
 	setting.Var(set, &s.SmokeMaxErrors, setting.Setting{Name: "smoke-max-errors", Value: "PERCENT",
 		Help: "Share of the soak's requests that may fail, such as 0.1%; an answer of another commit is never allowed; default: none"}, setting.ParseShare)
+	setting.Var(set, &s.ProvedIn, setting.Setting{Name: "proved-in", Value: "NAME",
+		Help: "Environment in which smoke must have proved every image, by evidence in the registry; without this setting, evidence is not asked for"}, release.ParseEnvironment)
+	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
 	setting.Bool(set, &s.AllowRollback, setting.Setting{Name: "allow-rollback",
 		Help: "Deploy a commit older than the live one, and pin the release there"})
 	setting.Bool(set, &s.AllowDiverged, setting.Setting{Name: "allow-diverged",
@@ -228,6 +233,12 @@ func (s *Settings) checkConflicts() error {
 	if limit := s.Timeout * soakPercent / 100; s.SmokeSoak > limit && s.Matrix == "" {
 		problems = append(problems, release.Problem{Setting: "smoke-soak", What: fmt.Sprintf("takes more than %d%% of --timeout %s (%s)", soakPercent, s.Timeout, limit.Round(time.Second)),
 			Do: "give a longer --timeout"})
+	}
+	if len(s.VerifyKeys) > 0 && s.ProvedIn == "" && s.Matrix == "" {
+		problems = append(problems, release.Problem{Setting: "verify-key", What: "is given without --proved-in, for whose evidence it is", Do: "give --proved-in too"})
+	}
+	if s.ProvedIn != "" && s.ProvedIn == s.Environment {
+		problems = append(problems, release.Problem{Setting: "proved-in", What: fmt.Sprintf("%q cannot prove an image for itself", s.ProvedIn), Do: "name the previous environment"})
 	}
 	if s.LookupSecrets && !s.DryRun && s.Matrix == "" {
 		problems = append(problems, release.Problem{Setting: "lookup-secrets", What: "is used by a dry run only", Do: "give --dry-run too"})

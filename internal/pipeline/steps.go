@@ -38,6 +38,9 @@ func (s Settings) deploySettings(environment release.Environment, image release.
 		settings.ChartSource, settings.Values = s.ChartSource, []string{strings.ReplaceAll(s.Values, "{environment}", environment.String())}
 		settings.CreateNamespace, settings.Timeout, settings.ClusterRef = true, s.Timeout, s.ClusterRef()
 		settings.Address = addressIn(s.Address, environment)
+		if before, found := release.DefaultPromotionOrder.Before(environment); found {
+			settings.ProvedIn, settings.VerifyKeys = before, s.VerifyKeys
+		}
 	})
 	return settings, err
 }

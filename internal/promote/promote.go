@@ -174,45 +174,15 @@ func reusedFrom(tagged release.ImageInfo, commit release.Commit) string {
 // outdates a pass.
 func findEvidence(ctx context.Context, settings Settings, deps Deps) (release.Record, error) {
 	newest, found, err := deps.Evidence.Newest(ctx, settings.Image, settings.From)
-	var unreadable *release.UnreadableRecordError
-	if errors.As(err, &unreadable) {
-		return release.Record{}, &release.Refusal{Why: unreadable.Error() + ", and no newer one says otherwise",
-			Do: fmt.Sprintf("run smoke in %q again with --image, which records a new verdict", settings.From)}
-	}
-	if err != nil {
-		return release.Record{}, err
-	}
-	if !found {
-		return release.Record{}, &release.Refusal{Why: fmt.Sprintf("the registry holds no evidence that %q proved %s", settings.From, settings.Image.Digest),
-			Do: fmt.Sprintf("deploy it to %q and run smoke with --image%s", settings.From, signing(settings))}
-	}
-	if err := newest.Proves(settings.Image, settings.From, deps.Now(), settings.MaxAge); err != nil {
-		return newest, &release.Refusal{Why: err.Error(), Do: adviseProof(newest, settings)}
+	proof := release.Proof{Image: settings.Image, By: settings.From, MaxAge: settings.MaxAge, Signed: len(settings.VerifyKeys) > 0}
+	if err := proof.Check(newest, found, err, deps.Now()); err != nil {
+		return newest, err
 	}
 	if _, err := release.ParseCommit(newest.Commit.String()); err != nil {
 		return newest, &release.Refusal{Why: "the evidence names no commit: " + err.Error(), Do: "run smoke with --expect-commit"}
 	}
 	deps.Reporter.Infof("%q proved %s at %s: %d checks, %d rounds", settings.From, settings.Image.Digest, newest.At.Format(time.RFC3339), len(newest.Checks), newest.Rounds)
 	return newest, nil
-}
-
-// signing is what smoke needs besides, if evidence must be signed.
-func signing(settings Settings) string {
-	if len(settings.VerifyKeys) == 0 {
-		return ""
-	}
-	return " and with a --sign-key that --verify-key names"
-}
-
-// adviseProof says how to get valid evidence if the newest record does not prove the image.
-func adviseProof(newest release.Record, settings Settings) string {
-	switch {
-	case newest.Verdict != release.Pass:
-		return fmt.Sprintf("make smoke pass in %q first (newest record: %s)", settings.From, newest.At.Format(time.RFC3339))
-	case newest.Image.Repository != settings.Image.Repository:
-		return fmt.Sprintf("promote %s, with --target-repository for another repository, or run smoke in %q with --image %s", newest.Image, settings.From, settings.Image)
-	}
-	return fmt.Sprintf("run smoke in %q again with --image %s, which records a new verdict; --max-age sets how old one may be", settings.From, settings.Image)
 }
 
 func newPromoted(settings Settings, evidence release.Record) Promoted {

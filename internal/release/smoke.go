@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -246,6 +247,48 @@ func (e *UnreadableRecordError) Error() string {
 		dated = "of " + e.Created
 	}
 	return fmt.Sprintf("the record %s (%s), which cannot be read, declares the verdict %q in %q", e.Record, dated, e.Verdict, e.Environment)
+}
+
+// Proof is what evidence must say before an image goes to another environment.
+type Proof struct {
+	Image  Image
+	By     Environment   // that must have proved the image
+	MaxAge time.Duration // of the evidence; 0: any
+	Signed bool          // whether evidence counts only if a trusted key signed it
+}
+
+// Check returns nil if the newest record, as a registry found it, proves the image. It returns a *Refusal if the record proves something else or
+// nothing, or if there is none, and any error of the registry unchanged. Older records do not count, because a later failure outdates a pass.
+func (p Proof) Check(newest Record, found bool, err error, now time.Time) error {
+	var unreadable *UnreadableRecordError
+	switch {
+	case errors.As(err, &unreadable):
+		return &Refusal{Why: unreadable.Error() + ", and no newer one says otherwise",
+			Do: fmt.Sprintf("run smoke in %q again with --image, which records a new verdict", p.By)}
+	case err != nil:
+		return err
+	case !found && p.Signed:
+		return &Refusal{Why: fmt.Sprintf("the registry holds no evidence that %q proved %s and that a trusted key signed", p.By, p.Image.Digest),
+			Do: fmt.Sprintf("deploy it to %q and run smoke with --image and with a --sign-key that --verify-key names", p.By)}
+	case !found:
+		return &Refusal{Why: fmt.Sprintf("the registry holds no evidence that %q proved %s", p.By, p.Image.Digest),
+			Do: fmt.Sprintf("deploy it to %q and run smoke with --image", p.By)}
+	}
+	if err := newest.Proves(p.Image, p.By, now, p.MaxAge); err != nil {
+		return &Refusal{Why: err.Error(), Do: p.advise(newest)}
+	}
+	return nil
+}
+
+// advise says how to get valid evidence if the newest record does not prove the image.
+func (p Proof) advise(newest Record) string {
+	switch {
+	case newest.Verdict != Pass:
+		return fmt.Sprintf("make smoke pass in %q first (newest record: %s)", p.By, newest.At.Format(time.RFC3339))
+	case newest.Image.Repository != p.Image.Repository:
+		return fmt.Sprintf("promote %s, with --target-repository for another repository, or run smoke in %q with --image %s", newest.Image, p.By, p.Image)
+	}
+	return fmt.Sprintf("run smoke in %q again with --image %s, which records a new verdict; --max-age sets how old one may be", p.By, p.Image)
 }
 
 // RecordFreshFor is how long a record covers later runs with the same verdict. A check that runs every few minutes

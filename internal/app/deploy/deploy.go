@@ -13,6 +13,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/images"
+	"github.com/onedigest/onedigest/internal/app/keys"
 	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/deploy/planfile"
@@ -96,8 +97,12 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		if err != nil {
 			return deploy.Deps{}, err
 		}
+		trusted, err := keys.Trusted(ctx, run, "verify-key", settings.VerifyKeys)
+		if err != nil {
+			return deploy.Deps{}, err
+		}
 		return deploy.Deps{
-			Workspace: run.Workspace(), Charts: charts, Plans: plans{run}, Registry: registry, Chart: connection.helm.In(settings.Namespace), Cluster: connection.cluster,
+			Workspace: run.Workspace(), Charts: charts, Plans: plans{run}, Registry: registry.Trusting(trusted), Chart: connection.helm.In(settings.Namespace), Cluster: connection.cluster,
 			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, registry, smokePatience}, Holder: holder(run), Secrets: secrets,
 		}, nil
 	}

@@ -23,6 +23,13 @@ func (i *Images) SignWith(signer signed.Signer) { i.signer = signer }
 // Trust makes Newest accept passes that one of the keys signed, and no others; no keys accept all.
 func (i *Images) Trust(keys []signed.Key) { i.trusted = keys }
 
+// Trusting returns the same registry that accepts passes as Trust says.
+func (i *Images) Trusting(keys []signed.Key) *Images {
+	other := *i
+	other.trusted = keys
+	return &other
+}
+
 // Record attaches evidence to the image, as a referrer of its digest. The new record names the environment's records that the registry
 // lists already: this proves that they are older, without comparing clocks.
 func (i *Images) Record(ctx context.Context, found release.Evidence) (release.Digest, error) {
