@@ -31,7 +31,34 @@ func TestMain(m *testing.M) {
 		"promote":   func() { app.Main(promote.Command()) },
 		"pipeline":  func() { app.Main(pipeline.Command()) },
 		"onedigest": func() { app.Main(onedigest.Command()) },
+
+		"fake-docker": fakeDocker,
 	})
+}
+
+// verbNamed returns a verb of the program.
+func verbNamed(t *testing.T, name string) app.Command {
+	t.Helper()
+	for _, verb := range onedigest.Verbs() {
+		if verb.Verb.Name == name {
+			return verb
+		}
+	}
+	t.Fatalf("there is no verb %q", name)
+	return app.Command{}
+}
+
+// goVariables returns those settings of this machine.
+func goVariables(t *testing.T) (environ []string) {
+	t.Helper()
+	for _, name := range goVariableNames {
+		value, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		environ = append(environ, name+"="+strings.TrimSpace(string(value)))
+	}
+	return environ
 }
 
 // TestScripts runs whole commands, as their own programs, against a registry that behaves like ECR. In a script, `refuse`
@@ -55,6 +82,9 @@ func TestScripts(t *testing.T) {
 
 const key = "aws"
 
+// goVariableNames are the settings by which the go command works without a network, where this machine has them.
+var goVariableNames = []string{"GOPROXY", "GOCACHE", "GOMODCACHE", "GOSUMDB", "GOTOOLCHAIN", "GOFLAGS"}
+
 func setUp(env *testscript.Env) error {
 	t := env.T().(testing.TB)
 	server := localawstest.Start(t)
@@ -69,7 +99,7 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("REGISTRY", server.Address())
 	env.Setenv("ZEROS", "sha256:"+strings.Repeat("0", 64))
 	env.Setenv("HOME", t.TempDir()) // outside the work tree, because the Go toolchain writes there
-	for _, name := range []string{"GOPROXY", "GOCACHE", "GOMODCACHE", "GOSUMDB", "GOTOOLCHAIN", "GOFLAGS"} {
+	for _, name := range goVariableNames {
 		value, err := exec.Command("go", "env", name).Output()
 		if err != nil {
 			return err
