@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 	"github.com/onedigest/onedigest/internal/worktree"
 )
 
@@ -189,5 +190,18 @@ func TestProfilesNameNothingInTheWorkTree(t *testing.T) {
 	}
 	if _, err := os.Stat(root + "/ran"); err == nil {
 		t.Error("a program was run")
+	}
+}
+
+// TestCredentialsAreCollected: the keys that the SDK gets, from wherever, are shown nowhere.
+func TestCredentialsAreCollected(t *testing.T) {
+	t.Parallel()
+	secrets := new(text.Secrets)
+	loaded := load(t, Options{Secrets: secrets}, map[string]string{"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "canary-key-1", "AWS_SESSION_TOKEN": "canary-session-1"})
+	if _, err := loaded.Credentials.Retrieve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := secrets.Redact("canary-key-1 canary-session-1"); got != "*** ***" {
+		t.Errorf("got %q", got)
 	}
 }
