@@ -6,6 +6,7 @@ import (
 	"io"
 	"log"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -14,6 +15,9 @@ const (
 	maxCaptured = 64 << 10
 	// captureWait is how long the end of the process waits for what children that outlive it print.
 	captureWait = time.Second
+	// captureHold is how long a line is held back: a credential plugin may print the token that it is about to return, which is known
+	// only when a request is sent with it.
+	captureHold = 10 * time.Second
 )
 
 // captureStreams passes to a sink's writer what libraries and child processes would print to the process's own standard output and
@@ -29,9 +33,11 @@ func captureStreams(sunk io.Writer) (release func()) {
 	stdout, stderr := os.Stdout, os.Stderr //nolint:forbidigo // they are replaced
 	os.Stdout, os.Stderr = writer, writer  //nolint:forbidigo // the sink reads the pipe
 	done := make(chan struct{})
+	held := &heldLines{to: sunk}
 	go func() {
 		defer close(done)
-		copyLines(sunk, reader)
+		copyLines(held, reader)
+		held.flush(0)
 	}()
 	return func() {
 		os.Stdout, os.Stderr = stdout, stderr //nolint:forbidigo // as they were
@@ -43,13 +49,48 @@ func captureStreams(sunk io.Writer) (release func()) {
 	}
 }
 
+// heldLines writes each line captureHold after it got it.
+type heldLines struct {
+	to    io.Writer
+	mu    sync.Mutex
+	lines []heldLine
+}
+
+type heldLine struct {
+	text string
+	at   time.Time
+}
+
+// Write keeps a line, and writes it later.
+func (h *heldLines) Write(line []byte) (int, error) {
+	h.mu.Lock()
+	h.lines = append(h.lines, heldLine{string(line), time.Now()})
+	h.mu.Unlock()
+	time.AfterFunc(captureHold, func() { h.flush(captureHold) })
+	return len(line), nil
+}
+
+// flush writes the lines that are at least as old as age.
+func (h *heldLines) flush(age time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for len(h.lines) > 0 && time.Since(h.lines[0].at) >= age {
+		_, _ = io.WriteString(h.to, h.lines[0].text)
+		h.lines = h.lines[1:]
+	}
+}
+
 // copyLines writes each line at once, because a secret in it is recognized only as a whole.
 func copyLines(to io.Writer, from io.Reader) {
 	lines := bufio.NewReaderSize(from, maxCaptured)
 	for {
 		line, err := lines.ReadSlice('\n')
 		if len(line) > 0 {
-			_, _ = to.Write(append(trimLineEnd(line), '\n'))
+			text := string(trimLineEnd(line))
+			if errors.Is(err, bufio.ErrBufferFull) {
+				text += "…" // by which the beginning of a secret is recognized
+			}
+			_, _ = to.Write([]byte(text + "\n"))
 		}
 		for errors.Is(err, bufio.ErrBufferFull) {
 			_, err = lines.ReadSlice('\n')

@@ -59,7 +59,7 @@ func TestHostileChartsOfTheProgram(t *testing.T) {
 				apiserver.CloseClientConnections()
 				apiserver.Close()
 			})
-			dir := canaryVerb{verb: "deploy", files: map[string]string{"chart/templates/bomb.yaml": test.template}}.workTree(t, apiserver.URL, "x")
+			dir := canaryVerb{verb: "deploy", files: map[string]string{"chart/templates/bomb.yaml": test.template}}.workTree(t, apiserver, "x")
 			link(t, filepath.Join(dir, "chart/files"), test.links)
 			environ := append(aws.Env(), append(goVariables(t), "PATH="+os.Getenv("PATH"), "HOME="+filepath.Join(dir, "../home"))...)
 			deploy := exec.CommandContext(t.Context(), "deploy", "--environment", "staging", "--image", proved(t, aws, environ), "--chart", "chart",

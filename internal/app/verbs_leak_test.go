@@ -3,7 +3,9 @@ package app_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -62,7 +64,7 @@ type canaryVerb struct {
 const (
 	askingChecks = "checks:\n- path: /\n  headers: {Authorization: Bearer canary-header-1, X-Api-Key: canary-header-2}\n  method: POST\n  body: canary-body-1\n"
 	program      = "package main\n\nfunc main() {}\n"
-	kubeconfig   = "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{name: a, cluster: {server: 'CLUSTER'}}]\n" +
+	kubeconfig   = "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{name: a, cluster: {server: 'CLUSTER', certificate-authority-data: 'AUTHORITY'}}]\n" +
 		"contexts: [{name: a, context: {cluster: a, user: a}}]\nusers: [{name: a, user: {USER}}]\n"
 	plugin = "#!/bin/sh\nprintf 'canary-plugin-token\\n::set-output name=pwned::1\\n##[add-mask]x\\n\\033[2J' >&2\n" +
 		`echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"canary-plugin-token"}}'` + "\n"
@@ -158,14 +160,14 @@ func (c canaryVerb) run(t *testing.T, output string) (int, waysOut) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	asked := new(servers)
-	service, cluster, other := httptest.NewServer(asked.record("service", echo(http.StatusForbidden))), httptest.NewServer(asked.record("cluster", echo(http.StatusForbidden))),
+	service, cluster, other := httptest.NewServer(asked.record("service", echo(http.StatusForbidden))), httptest.NewTLSServer(asked.record("cluster", withVersion(echo(http.StatusForbidden)))),
 		httptest.NewServer(asked.record("registry", echo(http.StatusForbidden)))
 	aws := localawstest.Start(t, func(o *localaws.Options) { o.SecretAccessKey = "canary-aws-secret/1" })
 	for _, server := range []*httptest.Server{service, cluster, other} {
 		t.Cleanup(server.Close)
 	}
 	aws.RepositoryWith("shop", localaws.TagRule{Mutability: localaws.Immutable})
-	dir := c.workTree(t, cluster.URL, strings.TrimPrefix(other.URL, "http://"))
+	dir := c.workTree(t, cluster, strings.TrimPrefix(other.URL, "http://"))
 	environ := append(aws.Env(), "DB_PASSWORD=canary-environment", "GITHUB_TOKEN=canary-github-token", "PATH="+os.Getenv("PATH"), "HOME="+filepath.Join(dir, "../home"))
 	environ = append(environ, goVariables(t)...)
 	image := aws.Address() + "/shop@" + zeros
@@ -214,12 +216,16 @@ func (c canaryVerb) runAlone(ctx context.Context, t *testing.T, dir string, envi
 }
 
 // workTree makes a work tree, and beside it a kubeconfig, a home directory and a docker client.
-func (c canaryVerb) workTree(t *testing.T, cluster, registry string) string {
+func (c canaryVerb) workTree(t *testing.T, cluster *httptest.Server, registry string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "tree")
 	user := "token: canary-kubeconfig-token"
 	if c.alone {
 		user = "exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: '" + filepath.Join(dir, "../bin/plugin") + "'}"
+	}
+	var authority []byte // client-go sends credentials by TLS only
+	if certificate := cluster.Certificate(); certificate != nil {
+		authority = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
 	}
 	login, _ := json.Marshal(map[string]any{"auths": map[string]any{registry: map[string]string{"username": "u", "password": "canary-docker-password"}}}) // strings
 	files := map[string]string{
@@ -227,7 +233,7 @@ func (c canaryVerb) workTree(t *testing.T, cluster, registry string) string {
 			"metadata: {name: a}\nspec: {containers: [{name: a, image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}', env: [{name: A, value: canary-variable-1}], args: [canary-argument-2]}]}\n",
 		"values-staging.yaml": "secret: {PASSWORD: canary-values-4}\n", "values-production.yaml": "secret: {PASSWORD: canary-values-5}\n", "a\n::set-output name=pwned::1": "x",
 		"go.mod": "module example.com/shop\n\ngo 1.26\n", "main.go": program,
-		"../kubeconfig": strings.NewReplacer("CLUSTER", cluster, "USER", user).Replace(kubeconfig), "../bin/plugin": plugin, "../bin/docker": "#!/bin/sh\nexec fake-docker \"$@\"\n",
+		"../kubeconfig": strings.NewReplacer("CLUSTER", cluster.URL, "AUTHORITY", base64.StdEncoding.EncodeToString(authority), "USER", user).Replace(kubeconfig), "../bin/plugin": plugin, "../bin/docker": "#!/bin/sh\nexec fake-docker \"$@\"\n",
 		"../home/.docker/config.json": string(login),
 	}
 	if c.verb == "deploy" {
@@ -260,7 +266,7 @@ func (c canaryVerb) workTree(t *testing.T, cluster, registry string) string {
 // proved pushes an image and the evidence that staging proved it.
 func proved(t *testing.T, aws *localawstest.Server, environ []string) (image string) {
 	t.Helper()
-	dir := canaryVerb{}.workTree(t, "", "x")
+	dir := canaryVerb{}.workTree(t, new(httptest.Server), "x")
 	var built struct{ Image, Commit string }
 	code, ways := runInJob(t.Context(), t, verbNamed(t, "build"), dir, environ, []string{"--repository", aws.Address() + "/shop", "--output", "json"}, nil)
 	if err := json.Unmarshal([]byte(ways.stdout), &built); err != nil || code != 0 {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -63,8 +62,13 @@ func FuzzParseJSON(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q: %v", text, err)
 		}
-		if third, err := parseJSON(string(again)); err != nil || !reflect.DeepEqual(third, value) {
-			t.Errorf("%q: %#v, then %#v, %v", text, value, third, err)
+		third, err := parseJSON(string(again))
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		// The same document: a number with an exponent is a float, which JSON may write as an integer.
+		if last, err := json.Marshal(third); err != nil || string(last) != string(again) {
+			t.Errorf("%q: %s, then %s, %v", text, again, last, err)
 		}
 	})
 }

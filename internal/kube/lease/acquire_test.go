@@ -298,6 +298,29 @@ func TestALiveRunIsWaitedForByWatch(t *testing.T) {
 	})
 }
 
+// TestAHeartbeatThatTheWatchMissed: the read before a takeover finds a heartbeat that the watch did not report, and the wait starts again.
+func TestAHeartbeatThatTheWatchMissed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newLeaseServer(t)
+		s.with(func() { s.silent = func(r *http.Request) bool { return r.UserAgent() == "late" } })
+		kill(acquire(t, s, "slow"))
+		result, _ := acquireInBackground(t.Context(), t, s, "late")
+		time.Sleep(expires * 7 / 10) // before the read
+		renewed, now := s.now().DeepCopy(), nowMicro()
+		renewed.Spec.RenewTime = &now
+		s.writeUnchecked(renewed)
+		got := receive(t, result, "takeover")
+		if got.err != nil {
+			t.Fatal(got.err)
+		}
+		stopWithTest(t, got.lease)
+		if got.after < expires*17/10 {
+			t.Errorf("taken over after %s, although there was a heartbeat after %s", got.after, expires*7/10)
+		}
+	})
+}
+
 func TestEachHolderIsReportedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -37,6 +37,7 @@ type leaseServer struct {
 	refuses     func(verb string, r *http.Request) int       // status to refuse a request with, 0: serve it
 	dropsAnswer func(verb string, r *http.Request) bool      // true: serve the request and drop the connection instead of answering
 	hangs       func(verb string, r *http.Request) bool      // true: do not serve the request and do not answer
+	silent      func(r *http.Request) bool                   // true: a watch reports nothing, as one whose events are lost
 	asked       map[string]int                               // by verb
 	onWrite     func(verb string, lease *coordination.Lease) // called with each write, in order
 }
@@ -290,6 +291,9 @@ func (s *leaseServer) watch(w http.ResponseWriter, r *http.Request, namespace st
 	go func() { <-stop.Done(); s.changed.Broadcast() }()
 	for round := s.round; round == s.round && stop.Err() == nil; s.changed.Wait() {
 		for _, change := range s.history {
+			if s.silent != nil && s.silent(r) {
+				break
+			}
 			if change.version > after && selected(r, namespace, change.lease) {
 				out.Encode(map[string]any{"type": change.kind, "object": withTypeMeta(change.lease)})
 			}
