@@ -18,6 +18,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/localaws"
 	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/internal/app/onedigest"
+	"github.com/onedigest/onedigest/internal/deploy/planfile"
 	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/registry"
 	"github.com/onedigest/onedigest/internal/release"
@@ -151,6 +152,11 @@ func newShop(t *testing.T) *shop {
 		}
 	}
 	s.write("services.yaml", "services:\n  - name: shop\n    repository: "+server.Address()+"/shop\n")
+	plan, _, err := planfile.Encode(planfile.Plan{MadeAt: time.Now().UTC()}, func(shown string) string { return shown })
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("plan.json", string(plan))
 	s.write("smoke.yaml", "checks:\n  - path: /\n")
 	for _, dir := range []string{".", "app"} {
 		s.write(dir+"/go.mod", "module example.com/shop\n\ngo 1.26\n")
