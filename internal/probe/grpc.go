@@ -41,6 +41,7 @@ func (p *Prober) probeGRPC(ctx context.Context, to Target, check release.Check) 
 	stage, latency, spent := watch.stop()
 	answer.Latency, answer.Spent, answer.Stage = latency, spent, release.StageDone
 	got.latency = latency
+	answer.Commit = commitOf(got.header.Get(p.options.CommitHeader))
 	var refused *connect.Error
 	var unsent *url.Error
 	switch {

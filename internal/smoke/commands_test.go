@@ -184,3 +184,31 @@ func TestPercentilesOfPods(t *testing.T) {
 		}
 	}
 }
+
+// TestGRPCAloneProvesNoCommit: where nothing else proves it, an answer has to name the commit, in the metadata or in a response of its own.
+func TestGRPCAloneProvesNoCommit(t *testing.T) {
+	t.Parallel()
+	silent := release.Answer{Kind: release.CheckGRPC, Stage: release.StageDone}
+	named := silent
+	named.Commit = commit.String()
+	health := []release.Check{{Name: "health", Kind: release.CheckGRPC}}
+	for name, test := range map[string]struct {
+		answer release.Answer
+		checks []release.Check
+		flags  []string
+		want   release.Verdict
+		asked  int // checks of a round
+	}{
+		"in the metadata":                    {named, health, nil, release.Pass, 1},
+		"nowhere":                            {silent, health, nil, release.Fail, 1},
+		"in no response of its own":          {silent, health, []string{"--commit-from", "json:/version#commit"}, release.Fail, 2},
+		"in a response of its own":           {named, health, []string{"--commit-from", "json:/version#commit"}, release.Pass, 2},
+		"in a response of its own, with one": {named, append([]release.Check{{Name: "/", Path: "/"}}, health...), []string{"--commit-from", "json:/version#commit"}, release.Pass, 3},
+	} {
+		fake := &fakeDeps{answers: []release.Answer{test.answer}, checks: test.checks}
+		result, err := fake.run(t, append([]string{"--url", "http://127.0.0.1:1", "--expect-commit", commit.String(), "--timeout", "1m"}, test.flags...)...)
+		if result.Verdict != test.want || len(result.Report.Answers) != test.asked {
+			t.Errorf("%s: got %q of %d answers, %v; want %q of %d", name, result.Verdict, len(result.Report.Answers), err, test.want, test.asked)
+		}
+	}
+}

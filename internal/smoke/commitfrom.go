@@ -52,9 +52,11 @@ func parseField(field string) (string, error) {
 	return path, nil
 }
 
-// addCheck adds the check that reads the commit, where a response of its own names it.
-func (c CommitFrom) addCheck(checks []release.Check) []release.Check {
-	if c.Path == "" || slices.ContainsFunc(checks, func(check release.Check) bool { return check.Kind != release.CheckHTTP }) {
+// addCheck adds the check that reads the commit, where a response of its own names it. An endpoint that no check asks in HTTP gets it only
+// if nothing else proves the commit.
+func (c CommitFrom) addCheck(checks []release.Check, mustProve bool) []release.Check {
+	isHTTP := slices.ContainsFunc(checks, func(check release.Check) bool { return check.Kind == release.CheckHTTP })
+	if c.Path == "" || !isHTTP && !mustProve {
 		return checks
 	}
 	return append(slices.Clone(checks), release.Check{Name: c.checkName(), Path: c.Path, Method: "GET", Status: 200, CommitField: c.Field})

@@ -40,7 +40,7 @@ func (a *roundRunner) send(ctx context.Context, requests []request, settings Set
 		all.Go(func() {
 			defer func() { <-slots }()
 			session := a.deps.Prober.Session(request.Endpoint)
-			for _, check := range settings.CommitFrom.addCheck(request.checks) {
+			for _, check := range settings.CommitFrom.addCheck(request.checks, settings.ExpectCommit != "" && !a.Proved) {
 				answer := session.Probe(ctx, check)
 				if check.OrTCP && answer.NotHTTP {
 					notHTTP[i] = strings.Join(answer.Wrong, "; ")
@@ -68,8 +68,6 @@ func (a *roundRunner) send(ctx context.Context, requests []request, settings Set
 func (a *roundRunner) checkCommit(answer release.Answer, settings Settings) release.Answer {
 	switch {
 	case settings.ExpectCommit == "" || settings.ExpectCommit.IsNamedBy(answer.Commit):
-		return answer
-	case answer.Kind == release.CheckGRPC && settings.CommitFrom.Header == "": // its protocol has no place for a commit
 		return answer
 	case answer.Commit == "" && !settings.CommitFrom.mustName(answer.Check, a.Proved):
 		return answer
