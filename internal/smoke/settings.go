@@ -16,6 +16,7 @@ var Verb = setting.Verb{
 	Summary: "send requests to a deployed release until the expected commit answers correctly, and record the verdict",
 	About: "Sends every check once per round to every address that the service's name has, each request over a connection of its own, and with --image or --release also to every ready pod, through the API server. " +
 		"A release without an address outside its cluster is asked there only. Without --checks, each pod is asked what its readiness probe asks; a pod without a port and a probe has to stay ready without a restart. " +
+		"Checks that are programs, such as hurl files and k6 scripts, run once the others have passed. " +
 		"The verdict is pass after N passing rounds in a row with a pause between them, no answer from another commit than the expected one; with --soak, after passing for that long. " +
 		"A DNS name that does not resolve yet, a load balancer that does not accept connections yet or that answers 503 itself because it has no target yet (Server: awselb/2.0) " +
 		"are waited for, and so is any gateway's 502, 503 or 504 with --image until the service has answered or a pod was ready. " +
@@ -82,7 +83,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Namespace of the release; default: the environment's name"}, release.ParseLabel)
 	s.ClusterRef.Declare(set)
 	setting.Var(set, &s.Checks, setting.Setting{Name: "checks", Value: "FILE",
-		Help: "YAML file of checks, inside the work tree (format: docs/checks.md); default: the request of the pods' readiness probe; if only a URL is given, / must answer 200 with a body"}, setting.Text)
+		Help: "YAML file of checks, inside the work tree: requests, gRPC health, commands (format: docs/checks.md); default: the request of the pods' readiness probe; if only a URL is given, / must answer 200 with a body"}, setting.Text)
 	setting.Var(set, &s.ExpectCommit, setting.Setting{Name: "expect-commit", Value: "SHA", Commit: true,
 		Help: "Commit, full or short, that every answer of a passing round must come from; default with image: the commit that the main image was built from"}, release.ParseCommit)
 	setting.Var(set, &s.CommitFrom, setting.Setting{Name: "commit-from", Value: "header:NAME|json:PATH#FIELD",
