@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
 	"github.com/onedigest/onedigest/internal/release"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -109,4 +110,12 @@ spec: {defaultBackend: {service: {name: addressed, port: {number: 80}}}}
 	}
 	_, got = deploy("--address", "none")
 	got.expect(t, 0)
+}
+
+// TestAServiceThatLeadsNowhere: its load balancer accepts connections for a port that no pod listens on, which is no proof of anything.
+func TestAServiceThatLeadsNowhere(t *testing.T) {
+	onNode(t)
+	tree, image, _ := newAnySite(t)
+	tree.deployManifest(t, "nowhere", image, web+strings.Replace(served, "port: 80, targetPort: 8080", "port: 18090, targetPort: 9999", 1)).expect(t, 0, "served at http://")
+	tree.verb(t.Context(), appsmoke.Command(), "--environment", "nowhere", "--image", image, "--release", "shop", "--timeout", "1m", "--patience", "5s").expect(t, 1)
 }
