@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"encoding/base64"
+	"regexp"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/text"
@@ -61,6 +62,9 @@ func (s *secretSearch) visit(value any) {
 					}
 				}
 			case "args", "command":
+				if first, ok := first(list).(string); ok && name == "command" && isProgram(first) {
+					list = list[1:]
+				}
 				for _, item := range list {
 					if argument, ok := item.(string); ok {
 						s.addArgument(argument)
@@ -71,6 +75,23 @@ func (s *secretSearch) visit(value any) {
 		}
 	}
 }
+
+// first returns the first item of a list, nil if it is empty.
+func first(list []any) any {
+	if len(list) == 0 {
+		return nil
+	}
+	return list[0]
+}
+
+// program matches the path or the name of a program.
+var program = regexp.MustCompile(`^[a-z./][\w./-]*$`)
+
+// maxProgram is the length of the longest path of a program that is not taken for a secret, in bytes.
+const maxProgram = 64
+
+// isProgram reports whether a command's first word only names what is run: a failure to start it has to say so.
+func isProgram(word string) bool { return program.MatchString(word) && len(word) <= maxProgram }
 
 // addVariable adds the value of a map with name and value: as a secret if the name says so, else as a possible one if the map is an
 // environment variable.

@@ -1,0 +1,28 @@
+package manifest
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestAProgramsNameIsNoSecret: a failure to start a program has to name it. What a command or its arguments say besides may be secret.
+func TestAProgramsNameIsNoSecret(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ command, want []any }{
+		"a path":              {[]any{"./podinfo", "--port=9898"}, []any{"--port=9898", "9898"}},
+		"a shell":             {[]any{"/bin/sh", "-c", "exec app hunter2"}, []any{"-c", "exec app hunter2"}},
+		"an address":          {[]any{"postgres://shop:hunter2@db"}, []any{"postgres://shop:hunter2@db"}},
+		"a line":              {[]any{"app --password hunter2"}, []any{"app --password hunter2"}},
+		"a word like a token": {[]any{"GhT0ken4hunter2"}, []any{"GhT0ken4hunter2"}},
+	} {
+		_, possible := Secrets([]map[string]any{{"kind": "Pod", "spec": map[string]any{"containers": []any{map[string]any{"command": test.command}}}}})
+		var got []any
+		for _, one := range possible {
+			got = append(got, one)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
+	}
+}
