@@ -3,6 +3,7 @@ package build
 import (
 	"fmt"
 	"math"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -53,6 +54,7 @@ type Settings struct {
 	Tags       []string
 	User       string
 	Stamps     []setting.Pair
+	Files      []setting.Pair
 	WithoutCgo bool
 	AllowDirty bool
 	Rebuild    bool
@@ -87,6 +89,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Go build tag (Go builder); GOFLAGS in the environment is not used"}, ParseBuildTag)
 	setting.List(set, &s.Stamps, setting.Setting{Name: "ldflags", Value: "-X PACKAGE.NAME=VALUE",
 		Help: "Variable of the program to set when it is linked (Go builder), one flag each; {commit} and {date} are replaced by the commit and its date. main.commit and main.built are set without it"}, parseStamp)
+	setting.List(set, &s.Files, setting.Setting{Name: "files", Value: "DIR=/PATH",
+		Help: "Directory of the context to copy into the image, and where (Go builder): static files, owned by root, that the program reads"}, parseFiles)
 	setting.Var(set, &s.User, setting.Setting{Name: "user", Value: "UID[:GID]",
 		Help: "Numbers of the user and the group that the program runs as (Go builder); the group's default is the user's number; default: the base's user, or 65532:65532 (nonroot)"}, parseUser)
 	setting.Bool(set, &s.WithoutCgo, setting.Setting{Name: "without-cgo",
@@ -105,7 +109,7 @@ func (s *Settings) Declare() *setting.Set {
 			return nil
 		}
 		var problems []release.Problem
-		for name, given := range map[string]bool{"ldflags": len(s.Stamps) > 0, "main": s.Main != ".", "base": !s.Base.IsZero(), "user": s.User != "", "labels": len(s.Labels) > 0, "tags": len(s.Tags) > 0,
+		for name, given := range map[string]bool{"ldflags": len(s.Stamps) > 0, "files": len(s.Files) > 0, "main": s.Main != ".", "base": !s.Base.IsZero(), "user": s.User != "", "labels": len(s.Labels) > 0, "tags": len(s.Tags) > 0,
 			"dockerfile": s.Dockerfile != "", "build-args": len(s.BuildArgs) > 0, "target": s.Target != "", "allow-dirty": s.AllowDirty, "rebuild-unchanged": s.Rebuild} {
 			if given {
 				problems = append(problems, release.Problem{Setting: name, What: "does not apply to an image that is built already", Do: "omit it, or omit adopt"})
@@ -166,6 +170,21 @@ func parseStamp(text string) (setting.Pair, error) {
 	}
 	_, err := setting.Text(value)
 	return setting.Pair{Name: name, Value: value}, err
+}
+
+// parseFiles accepts DIR=/PATH: a directory inside the context, and an absolute path in the image.
+func parseFiles(text string) (setting.Pair, error) {
+	pair, err := setting.NameValue(text)
+	if err != nil {
+		return pair, fmt.Errorf("%q is not DIR=/PATH, with a directory of the context", text)
+	}
+	if path.Clean(pair.Name) != pair.Name || slices.Contains(strings.Split(pair.Name, "/"), "..") {
+		return pair, fmt.Errorf("%q is not the path of a directory inside the context", pair.Name)
+	}
+	if !strings.HasPrefix(pair.Value, "/") || path.Clean(pair.Value) != pair.Value || pair.Value == "/" {
+		return pair, fmt.Errorf("%q is not an absolute path of a directory in the image, such as /srv/static", pair.Value)
+	}
+	return pair, nil
 }
 
 // accountNumber matches the number of a user or a group, without leading zeros.

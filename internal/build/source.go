@@ -21,7 +21,7 @@ func newRecipe(ctx context.Context, settings Settings, deps Deps) (release.Recip
 	return release.Recipe{
 		Context: dir, Main: settings.Main, Dockerfile: settings.Dockerfile, Platforms: settings.Platforms, Base: settings.Base,
 		Source: source, Labels: pairMap(settings.Labels), BuildArgs: pairMap(settings.BuildArgs), Docker: settings.recipe(),
-		Tags: settings.Tags, User: settings.User, Stamps: pairMap(settings.Stamps), WithoutCgo: settings.WithoutCgo,
+		Tags: settings.Tags, User: settings.User, Stamps: pairMap(settings.Stamps), Files: filesOf(settings.Files), WithoutCgo: settings.WithoutCgo,
 	}, nil
 }
 
@@ -97,6 +97,14 @@ func tagFor(source release.Source, now time.Time) release.Tag {
 		return release.Tag(source.Commit)
 	}
 	return release.Tag(string(source.Commit) + release.DirtyMark + now.UTC().Format("20060102t150405.000"))
+}
+
+// filesOf returns nil for none, so that a recipe without files is as it was before there were any.
+func filesOf(list []setting.Pair) map[string]string {
+	if len(list) == 0 {
+		return nil
+	}
+	return pairMap(list)
 }
 
 func pairMap(list []setting.Pair) map[string]string {

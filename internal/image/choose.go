@@ -22,6 +22,7 @@ const (
 	settingBase       = "base"
 	settingBuildArgs  = "build-args"
 	settingTags       = "tags"
+	settingFiles      = "files"
 	settingUser       = "user"
 	settingLDFlags    = "ldflags"
 	settingTarget     = "target"
@@ -162,6 +163,9 @@ func (b *Builders) checkDockerRecipe(recipe release.Recipe) error {
 	}
 	if len(recipe.Tags) > 0 {
 		problems = append(problems, release.Problem{Setting: settingTags, What: "the docker builder takes no build tags", Do: "omit them, or give --builder go"})
+	}
+	if len(recipe.Files) > 0 {
+		problems = append(problems, release.Problem{Setting: settingFiles, What: "the docker builder copies what the Dockerfile says", Do: "omit them, or give --builder go"})
 	}
 	if len(problems) > 0 {
 		return &release.InputError{Problems: problems}

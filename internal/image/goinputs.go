@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/onedigest/onedigest/internal/image/static"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -90,9 +91,29 @@ func (g goCommand) inputs(ctx context.Context, recipe release.Recipe) (release.I
 			}
 		}
 	}
+	if err := addStatic(&found, recipe); err != nil {
+		return release.Inputs{}, err
+	}
 	slices.Sort(found.Files)
 	found.Files = slices.Compact(found.Files)
 	return found, nil
+}
+
+// addStatic adds the files that are copied into the image.
+func addStatic(found *release.Inputs, recipe release.Recipe) error {
+	if len(recipe.Files) == 0 {
+		return nil
+	}
+	files, err := static.Files(recipe.Context, recipe.Files)
+	if err != nil {
+		return release.BadSetting(settingFiles, err.Error(), "name a directory of files inside the context, without links")
+	}
+	found.Files = append(found.Files, files...)
+	all := func(string) bool { return true }
+	for dir := range recipe.Files {
+		found.Rules = append(found.Rules, release.InputRule{Dir: filepath.Join(recipe.Context, dir), Takes: all, Enters: all})
+	}
+	return nil
 }
 
 // list returns the main package and all packages that it imports, directly or not.

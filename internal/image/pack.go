@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/gzip"
+	"github.com/onedigest/onedigest/internal/image/static"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -34,7 +35,16 @@ func pack(recipe release.Recipe, platform release.Platform, name, binary string)
 	if err != nil {
 		return nil, err
 	}
-	image, err := mutate.Append(below, mutate.Addendum{Layer: layer, MediaType: types.OCILayer, History: v1.History{Created: created, CreatedBy: "onedigest build"}})
+	history := v1.History{Created: created, CreatedBy: "onedigest build"}
+	layers := []mutate.Addendum{{Layer: layer, MediaType: types.OCILayer, History: history}}
+	if len(recipe.Files) > 0 {
+		files, err := filesLayer(recipe, binary)
+		if err != nil {
+			return nil, err
+		}
+		layers = append(layers, mutate.Addendum{Layer: files, MediaType: types.OCILayer, History: history})
+	}
+	image, err := mutate.Append(below, layers...)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +65,15 @@ func pack(recipe release.Recipe, platform release.Platform, name, binary string)
 // annotate adds the annotations to an image or an index.
 func annotate[T partial.WithRawManifest](of T, recipe release.Recipe) T {
 	return mutate.Annotations(of, annotationsOf(recipe)).(T) //nolint:errcheck // mutate.Annotations returns the type that it was given
+}
+
+// filesLayer writes the layer with the recipe's files next to the binary.
+func filesLayer(recipe release.Recipe, binary string) (v1.Layer, error) {
+	file := binary + ".files.tar.gz"
+	if err := static.Write(file, recipe.Context, recipe.Files, recipe.Source.Created); err != nil {
+		return nil, fmt.Errorf("writing %q: %w", file, err)
+	}
+	return tarball.LayerFromFile(file, tarball.WithMediaType(types.OCILayer))
 }
 
 // newLayer writes the layer next to the binary: two entries, owned by root, with the commit's time.

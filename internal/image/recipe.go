@@ -37,6 +37,9 @@ func (b *Builders) Settings(builder string, recipe release.Recipe) (release.Reci
 		for name, value := range recipe.Stamps {
 			settings[settingLDFlags+" "+name] = value
 		}
+		for dir, to := range recipe.Files {
+			settings[settingFiles+" "+path.Clean(dir)] = to
+		}
 		if len(recipe.Tags) > 0 {
 			settings[settingTags] = joinTags(recipe.Tags)
 		}

@@ -75,6 +75,7 @@ type Recipe struct {
 	Source     Source
 	Labels     map[string]string
 	User       string            // "UID:GID" that the program runs as; "" for the base's, or nonroot's; Go builder only
+	Files      map[string]string // paths in the image, by the directory of the context that is copied there; Go builder only
 	BuildArgs  map[string]string // Docker builder only
 	Docker     DockerRecipe      // Docker builder only
 	Tags       []string          // Go build tags; Go builder only

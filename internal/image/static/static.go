@@ -1,0 +1,111 @@
+// Package static makes the layer of an image that has files of the build context.
+package static
+
+import (
+	"archive/tar"
+	"bufio"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// Files lists the regular files below directories of a context, absolute. It refuses links and other files: what they lead to is not
+// compared with the commit.
+func Files(context string, dirs map[string]string) (files []string, err error) {
+	err = each(context, dirs, func(_ fs.FS, name, _ string, entry fs.DirEntry) error {
+		if !entry.IsDir() {
+			files = append(files, filepath.Join(context, filepath.FromSlash(name)))
+		}
+		return nil
+	})
+	return files, err
+}
+
+// each visits the directories and files of every directory, in the order of their names. target is the path in the image.
+func each(context string, dirs map[string]string, visit func(from fs.FS, name, target string, entry fs.DirEntry) error) error {
+	root, err := os.OpenRoot(context)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	from := root.FS()
+	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
+		dir, to := path.Clean(dir), dirs[dir]
+		info, err := root.Lstat(dir)
+		if err == nil && !info.IsDir() {
+			err = fmt.Errorf("%q is not a directory", dir)
+		}
+		if err != nil {
+			return err
+		}
+		err = fs.WalkDir(from, dir, func(name string, entry fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if !entry.IsDir() && !entry.Type().IsRegular() {
+				return fmt.Errorf("%q is neither a file nor a directory", name)
+			}
+			return visit(from, name, path.Join(to, strings.TrimPrefix(name, dir)), entry)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Write writes a layer, a gzipped tar, with the files below the directories: each directory of the context at its path in the image, owned
+// by root, files of mode 0644, all with one time. Equal files make equal bytes.
+func Write(file, context string, dirs map[string]string, created time.Time) (err error) {
+	layer, err := os.Create(file) // #nosec G304 -- in the builder's scratch directory
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := layer.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	buffered := bufio.NewWriterSize(layer, 1<<20)
+	zipped := gzip.NewWriter(buffered)
+	archived := tar.NewWriter(zipped)
+	err = each(context, dirs, func(from fs.FS, name, target string, entry fs.DirEntry) error {
+		header := tar.Header{Typeflag: tar.TypeDir, Name: strings.TrimPrefix(target, "/") + "/", Mode: 0o755, ModTime: created.UTC().Truncate(time.Second)}
+		if entry.IsDir() {
+			return archived.WriteHeader(&header)
+		}
+		source, err := from.Open(name)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = source.Close() }()
+		info, err := source.Stat()
+		if err != nil {
+			return err
+		}
+		header.Typeflag, header.Name, header.Mode, header.Size = tar.TypeReg, strings.TrimSuffix(header.Name, "/"), 0o644, info.Size()
+		if err := archived.WriteHeader(&header); err != nil {
+			return err
+		}
+		_, err = io.Copy(archived, source)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, finish := range []func() error{archived.Close, zipped.Close, buffered.Flush} {
+		if err := finish(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package static_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/gzip"
+	"github.com/onedigest/onedigest/internal/image/static"
+)
+
+func tree(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, content := range map[string]string{"web/b.txt": "b", "web/a/c.txt": "c", "other/x": "x", "secret": "s"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+func write(t *testing.T, root string) []byte {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "layer")
+	if err := static.Write(file, root, map[string]string{"web": "/srv/static", "other": "/srv"}, time.Unix(1700000000, 5)); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func TestWrite(t *testing.T) {
+	t.Parallel()
+	layer := write(t, tree(t))
+	if !bytes.Equal(layer, write(t, tree(t))) {
+		t.Error("equal files made different layers")
+	}
+	unzipped, err := gzip.NewReader(bytes.NewReader(layer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for reader := tar.NewReader(unzipped); ; {
+		header, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, _ := io.ReadAll(reader)
+		got = append(got, fmt.Sprintf("%s %o %d:%d %d %s", header.Name, header.Mode, header.Uid, header.Gid, header.ModTime.Unix(), content))
+	}
+	want := []string{"srv/ 755 0:0 1700000000 ", "srv/x 644 0:0 1700000000 x", "srv/static/ 755 0:0 1700000000 ", "srv/static/a/ 755 0:0 1700000000 ",
+		"srv/static/a/c.txt 644 0:0 1700000000 c", "srv/static/b.txt 644 0:0 1700000000 b"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFilesRefuses(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ dir, link, want string }{
+		"a link":          {"web", "web/link", `"web/link" is neither a file nor a directory`},
+		"a link as a dir": {"linked", "linked", `"linked" is not a directory`},
+		"a file":          {"secret", "", `"secret" is not a directory`},
+		"nothing":         {"none", "", "no such file"},
+		"outside":         {"../x", "", "escapes"},
+	} {
+		root := tree(t)
+		if test.link != "" {
+			if err := os.Symlink(root+"/secret", filepath.Join(root, test.link)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := static.Files(root, map[string]string{test.dir: "/x"}); !strings.Contains(fmt.Sprint(err), test.want) {
+			t.Errorf("%s: got %v, want %q", name, err, test.want)
+		}
+	}
+}
