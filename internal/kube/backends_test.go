@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/onedigest/onedigest/internal/release"
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
@@ -85,7 +86,7 @@ func TestBackends(t *testing.T) {
 		Services: []release.BackendService{{Object: release.Object{APIVersion: "v1", Kind: "Service", Namespace: space, Name: "web"},
 			Endpoints: []release.Backend{at("stranger", "10.0.0.9", 9090), at("web-a", "10.0.0.7", 9090)}}},
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(release.Digest{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -129,7 +130,7 @@ func TestProbeOfAPod(t *testing.T) {
 		}, release.Check{Name: "GET /", Path: "/", Method: "GET", StatusBelow: 500}, 8080, false},
 	} {
 		got := backendPod(ownedPod{Pod: readyPod("web-a", "10.0.0.7", test.change)}, templated{containers: []string{"app"}}, builtImage(t).Digest)
-		if diff := cmp.Diff(test.check, got.Check); diff != "" || got.Port != test.port || got.HTTPS != test.https || !got.Runs {
+		if diff := cmp.Diff(test.check, got.Check, cmpopts.EquateComparable(release.Digest{})); diff != "" || got.Port != test.port || got.HTTPS != test.https || !got.Runs {
 			t.Errorf("%s: got port %d, https %t, -want +got:\n%s", title, got.Port, got.HTTPS, diff)
 		}
 	}
