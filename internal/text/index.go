@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// index finds many values in a text in one pass. A position is looked at only if the next bytes are the first ones of a value.
+// index finds many values in a text in one pass. It compares values only at positions where their first bytes are.
 type index struct {
 	forward, backward side
 }
 
-// side is the values in one direction of reading, sorted.
+// side holds the values in one direction of reading, sorted.
 type side struct {
 	values []string
 	parent []int             // of each value: the longest other value that it begins with; -1 if none
@@ -22,7 +22,7 @@ type side struct {
 // keyMask keeps the last minSecret bytes of a key.
 const keyMask = 1<<(8*minSecret) - 1
 
-// nextKey returns the key of the bytes after the first one of a key's, with another byte at the end.
+// nextKey drops the first byte of a key and adds another byte at its end.
 func nextKey(key uint64, b byte) uint64 { return (key<<8 | uint64(b)) & keyMask }
 
 // keyOf returns the first minSecret bytes of a value as a number.
@@ -68,11 +68,11 @@ func newSide(values []string) side {
 
 // hit is a position of a text at which the first bytes of some values are.
 type hit struct {
-	at   int
-	able bounds
+	position   int
+	candidates bounds // the values that have these first bytes
 }
 
-// hits returns the positions at which a value may begin.
+// hits returns the positions at which a value may begin, in ascending order.
 func (s side) hits(text string) (found []hit) {
 	if len(s.values) == 0 {
 		return nil
@@ -80,42 +80,42 @@ func (s side) hits(text string) (found []hit) {
 	var key uint64
 	for end := range len(text) {
 		key = nextKey(key, text[end])
-		if able, is := s.ranges[key]; is && end >= minSecret-1 {
-			found = append(found, hit{end + 1 - minSecret, able})
+		if candidates, known := s.ranges[key]; known && end >= minSecret-1 {
+			found = append(found, hit{end + 1 - minSecret, candidates})
 		}
 	}
 	return found
 }
 
-// prefixes appends the places of all values that the text has at a hit.
-func (s side) prefixes(places []span, text string, at hit) []span {
-	rest := text[at.at:]
-	last := at.able.from + sort.Search(at.able.to-at.able.from, func(i int) bool { return s.values[at.able.from+i] > rest }) - 1
-	// Every value that rest begins with is the last one that is not greater than rest, or one that this value begins with.
-	for i := last; i >= at.able.from; i = s.parent[i] {
+// appendValues appends the place of each value that begins at a hit.
+func (s side) appendValues(places []span, text string, found hit) []span {
+	rest, first := text[found.position:], found.candidates.from
+	last := first + sort.Search(found.candidates.to-first, func(i int) bool { return s.values[first+i] > rest }) - 1
+	// A value that rest begins with is the last candidate that is not greater than rest, or a prefix of that candidate.
+	for i := last; i >= first; i = s.parent[i] {
 		if strings.HasPrefix(rest, s.values[i]) {
-			places = append(places, span{at.at, at.at + len(s.values[i])})
+			places = append(places, span{found.position, found.position + len(s.values[i])})
 		}
 	}
 	return places
 }
 
 // continues reports whether a value begins with the text from a hit to end, and is longer.
-func (s side) continues(text string, at hit, end int) bool {
-	begun := text[at.at:end]
-	next := at.able.from + sort.Search(at.able.to-at.able.from, func(i int) bool { return s.values[at.able.from+i] > begun })
-	return next < at.able.to && strings.HasPrefix(s.values[next], begun)
+func (s side) continues(text string, found hit, end int) bool {
+	begun, first := text[found.position:end], found.candidates.from
+	next := first + sort.Search(found.candidates.to-first, func(i int) bool { return s.values[first+i] > begun })
+	return next < found.candidates.to && strings.HasPrefix(s.values[next], begun)
 }
 
-// cut returns the longest part of a text that ends at end and with which a value begins. hits are those of the text.
+// cut returns the longest part of a text that ends at end and is the beginning of a longer value. hits are those of the text.
 func (s side) cut(text string, hits []hit, end int) (span, bool) {
-	first, _ := slices.BinarySearchFunc(hits, end-maxCut, func(h hit, at int) int { return h.at - at })
+	first, _ := slices.BinarySearchFunc(hits, end-maxCut, func(h hit, position int) int { return h.position - position })
 	for _, each := range hits[first:] {
-		if each.at+minSecret > end {
+		if each.position+minSecret > end {
 			break
 		}
 		if s.continues(text, each, end) {
-			return span{each.at, end}, true
+			return span{each.position, end}, true
 		}
 	}
 	return span{}, false
@@ -125,7 +125,7 @@ func (s side) cut(text string, hits []hit, end int) (span, bool) {
 func (x *index) finds(text string, ellipses []span) (found []span) {
 	hits := x.forward.hits(text)
 	for _, each := range hits {
-		found = x.forward.prefixes(found, text, each)
+		found = x.forward.appendValues(found, text, each)
 	}
 	if len(ellipses) == 0 || len(x.forward.values) == 0 {
 		return found
@@ -133,10 +133,10 @@ func (x *index) finds(text string, ellipses []span) (found []span) {
 	backward := reverse(text)
 	ends := x.backward.hits(backward)
 	for _, mark := range ellipses {
-		if place, is := x.forward.cut(text, hits, mark.from); is {
+		if place, cut := x.forward.cut(text, hits, mark.from); cut {
 			found = append(found, place)
 		}
-		if place, is := x.backward.cut(backward, ends, len(text)-mark.to); is {
+		if place, cut := x.backward.cut(backward, ends, len(text)-mark.to); cut {
 			found = append(found, span{len(text) - place.to, len(text) - place.from})
 		}
 	}
