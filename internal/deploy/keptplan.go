@@ -9,7 +9,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// newPlan is what to do about a plan that is refused.
+// newPlan is the advice for a plan that is refused.
 const newPlan = "make a new plan with --dry-run --plan-out, and have it approved"
 
 // keptPlan is the plan that a deploy carries out.
@@ -18,8 +18,8 @@ type keptPlan struct {
 	digest release.Digest
 }
 
-// readPlan reads the plan that is carried out, nil if none is given, and refuses one that is damaged, too old or not the approved one. It checks
-// that the plan of a dry run can be written.
+// readPlan reads the plan to carry out; nil if none is given. It refuses a plan that is damaged, too old or not the approved one. For a dry run it
+// only checks that the file of its plan can be written.
 func (r request) readPlan() (*keptPlan, error) {
 	if r.settings.PlanOut != "" {
 		return nil, r.Plans.CheckWritable(r.settings.PlanOut)
@@ -44,7 +44,7 @@ func (r request) readPlan() (*keptPlan, error) {
 	return &keptPlan{plan, digest}, nil
 }
 
-// subject is what is deployed, as a plan has it.
+// subject returns what identifies this deploy in a plan.
 func (r request) subject() planfile.Subject {
 	subject := planfile.Subject{Environment: r.settings.Environment, Release: r.settings.Release, Namespace: r.settings.Namespace, Commit: r.deployment.Commit,
 		Chart: r.chart.Source, ChartDigest: r.chart.Digest, ApplyCRDs: r.settings.ApplyCRDs, PinText: r.settings.PinText}
@@ -54,7 +54,7 @@ func (r request) subject() planfile.Subject {
 	return subject
 }
 
-// checkPlannedSubject refuses another deploy than the planned one.
+// checkPlannedSubject refuses a deploy that is not the planned one.
 func (r request) checkPlannedSubject() error {
 	if r.plan == nil {
 		return nil
@@ -62,25 +62,25 @@ func (r request) checkPlannedSubject() error {
 	return r.refuseDifferences("for another deploy", "give the settings that the plan was made with, or "+newPlan, r.plan.CompareSubject(r.subject()))
 }
 
-// checkPlan plans the deploy again, and refuses it if it is not the kept plan any more, with everything that differs. It is called under the
-// Lease: no other run of this tool changes the release afterwards.
+// checkPlan plans the deploy again, and refuses it with all differences if the new plan is not the kept one. It must be called under the Lease,
+// so that no other run of this tool changes the release afterwards.
 func (r request) checkPlan(leaseCtx context.Context) error {
 	if r.plan == nil {
 		return nil
 	}
-	now, err := r.Chart.Plan(leaseCtx, r.deployment)
+	current, err := r.Chart.Plan(leaseCtx, r.deployment)
 	if err != nil {
 		return err
 	}
-	differences, err := r.plan.CompareBasis(now.Basis)
+	differences, err := r.plan.CompareBasis(current.Basis)
 	if err != nil {
 		return release.BadSetting("plan", err.Error(), newPlan)
 	}
 	if err := r.refuseDifferences("before something changed", newPlan, differences); err != nil {
 		return err
 	}
-	if len(now.Problems) > 0 {
-		return &release.Failure{What: fmt.Sprintf("the deploy would fail:\n  %s", strings.Join(now.Problems, "\n  "))}
+	if len(current.Problems) > 0 {
+		return &release.Failure{What: fmt.Sprintf("the deploy would fail:\n  %s", strings.Join(current.Problems, "\n  "))}
 	}
 	r.Reporter.Infof("carrying out plan %s of %s: nothing that it was made against has changed", r.plan.digest.Short(), r.plan.MadeAt.UTC().Format("2006-01-02 15:04:05 MST"))
 	return nil
@@ -98,7 +98,7 @@ func (r request) keepPlan(plan release.Plan) (release.Digest, error) {
 	if r.settings.PlanOut == "" {
 		return release.Digest{}, nil
 	}
-	if why := plan.Basis.Unkept; why != "" {
+	if why := plan.Basis.NotKeepable; why != "" {
 		do := "a plan of this chart cannot be kept"
 		if r.deployment.HideSecrets {
 			do = "give --lookup-secrets"

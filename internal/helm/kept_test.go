@@ -57,7 +57,7 @@ func TestBasisOfAPlan(t *testing.T) {
 	mustDeploy(t, c, d)
 	next := withWord(d, "two")
 	before := mustPlan(t, c, next).Basis
-	if before.Server != s.config.Host || before.Namespace == "" || before.Revision != 1 || before.Status != "deployed" || len(before.Varies) > 0 || before.Unkept != "" {
+	if before.Server != s.config.Host || before.Namespace == "" || before.Revision != 1 || before.Status != "deployed" || len(before.Varies) > 0 || before.NotKeepable != "" {
 		t.Errorf("got %+v", before)
 	}
 	snapshot := s.snapshot()
@@ -115,8 +115,8 @@ func TestPlanOfAChartThatRendersDifferentlyEachTime(t *testing.T) {
 	c, d := s.client("staging"), wideDeployment(t)
 	d.Chart = addTemplate(t, d.Chart, "secret.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: shop}\nstringData: {password: '{{ randAlphaNum 20 }}', user: shop}\n")
 	plan := mustPlan(t, c, d)
-	if want := []string{"Secret/shop stringData.password"}; !slices.Equal(plan.Basis.Varies, want) || plan.Basis.Unkept != "" {
-		t.Errorf("got %q, %q", plan.Basis.Varies, plan.Basis.Unkept)
+	if want := []string{"Secret/shop stringData.password"}; !slices.Equal(plan.Basis.Varies, want) || plan.Basis.NotKeepable != "" {
+		t.Errorf("got %q, %q", plan.Basis.Varies, plan.Basis.NotKeepable)
 	}
 	if told := strings.Count(strings.Join(plan.Notes, "\n"), "renders differently each time"); told != 1 {
 		t.Errorf("told %d times: %q", told, plan.Notes)
@@ -125,7 +125,7 @@ func TestPlanOfAChartThatRendersDifferentlyEachTime(t *testing.T) {
 		t.Errorf("the basis differs: %q", got)
 	}
 	d.Chart = addTemplate(t, d.Chart, "name.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: 'run-{{ randAlphaNum 8 | lower }}'}\n")
-	if plan := mustPlan(t, c, d); !strings.Contains(plan.Basis.Unkept, "other names each time") {
+	if plan := mustPlan(t, c, d); !strings.Contains(plan.Basis.NotKeepable, "other names each time") {
 		t.Errorf("with random names: %+v", plan.Basis)
 	}
 }

@@ -39,7 +39,7 @@ func (c *Client) Plan(ctx context.Context, deployment release.Deployment) (relea
 		return release.Plan{}, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
 	}
 	asked := s.hiddenLookups.Load()
-	again, err := s.render(deployment, loaded, state)
+	again, err := s.render(deployment, loaded, state) // shows which fields differ each time
 	if err != nil {
 		return release.Plan{}, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
 	}
@@ -51,13 +51,13 @@ func (c *Client) Plan(ctx context.Context, deployment release.Deployment) (relea
 	planned.Basis.Server = c.connection.config.Host
 	c.planned.Store(releaseKey(deployment), &plannedRendering{rendered: rendered, revision: state.NextRevision(), install: state.Install})
 	if asked > 0 {
-		planned.Basis.Unkept = "the chart's templates look Secrets up, and a dry run reads none"
+		planned.Basis.NotKeepable = "the chart's templates look Secrets up, and a dry run reads none"
 		planned.Notes = append(planned.Notes, fmt.Sprintf("the chart's templates looked Secrets up (%d requests) and found none, because a dry run reads none: the deploy may render something else (--lookup-secrets reads them)", asked))
 	}
 	return planned, nil
 }
 
-// plannedRendering is what a plan rendered, and the revision that it is for.
+// plannedRendering is a plan's rendered objects, with the revision that they are for.
 type plannedRendering struct {
 	rendered *chart.Rendered
 	revision int
@@ -68,7 +68,8 @@ func releaseKey(deployment release.Deployment) [2]string {
 	return [2]string{deployment.Namespace, deployment.Name}
 }
 
-// renderAsPlanned returns what the last plan of a release rendered, so that exactly that is applied. It refuses if the release has got another revision since.
+// renderAsPlanned returns the objects that the last plan of a release rendered, so that exactly these are applied. If the release has got another
+// revision since, the error is a *release.Refusal.
 func (s *session) renderAsPlanned(deployment release.Deployment, state history.State) (*chart.Rendered, error) {
 	found, _ := s.client.planned.LoadAndDelete(releaseKey(deployment))
 	planned, _ := found.(*plannedRendering)

@@ -20,8 +20,8 @@ type Basis struct {
 	// Varies lists the fields that the chart renders differently each time, such as random passwords: "Secret/shop data.password". They are
 	// not part of any digest.
 	Varies []string
-	// Unkept says why nothing else can be compared with the plan later, "" if it can.
-	Unkept string
+	// NotKeepable is the reason why a later deploy cannot be compared with the plan, so that it must not be kept; "" if it can.
+	NotKeepable string
 	// Values, Rendered and Live are digests of the values, of all objects as they are rendered and of all live ones, secret values
 	// included, which somebody could guess from them: they must not be kept as they are.
 	Values, Rendered, Live Digest

@@ -1,6 +1,7 @@
 package planfile
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -13,7 +14,7 @@ import (
 // maxSkew is how far the clocks of the two runs may be apart.
 const maxSkew = 5 * time.Minute
 
-// CheckAge returns why a plan may not be carried out at a time, "" if it may: it is older than maxAge, or from the future.
+// CheckAge returns why a plan may not be carried out now: it is older than maxAge, or from the future. It returns "" if it may.
 func (p Plan) CheckAge(now time.Time, maxAge time.Duration) string {
 	switch age := now.Sub(p.MadeAt); {
 	case age > maxAge:
@@ -24,34 +25,33 @@ func (p Plan) CheckAge(now time.Time, maxAge time.Duration) string {
 	return ""
 }
 
-// CompareSubject lists in what a deploy is not the one that was planned, one line each.
-func (p Plan) CompareSubject(now Subject) (differences []string) {
-	was := p.Subject
+// CompareSubject lists the differences between the planned deploy and the current one, one line each.
+func (p Plan) CompareSubject(current Subject) (differences []string) {
+	planned := p.Subject
 	differ := func(what string, before, after any) {
 		if before, after := fmt.Sprint(before), fmt.Sprint(after); before != after {
 			differences = append(differences, fmt.Sprintf("%s: planned %s, now %s", what, orNone(before), orNone(after)))
 		}
 	}
-	differ("environment", was.Environment, now.Environment)
-	differ("release", was.Release, now.Release)
-	differ("namespace", was.Namespace, now.Namespace)
-	differ("commit", was.Commit, now.Commit)
-	for i := range max(len(was.Images), len(now.Images)) {
-		before, after := imageAt(was.Images, i), imageAt(now.Images, i)
-		differ("image", before, after)
+	differ("environment", planned.Environment, current.Environment)
+	differ("release", planned.Release, current.Release)
+	differ("namespace", planned.Namespace, current.Namespace)
+	differ("commit", planned.Commit, current.Commit)
+	for i := range max(len(planned.Images), len(current.Images)) {
+		differ("image", imageAt(planned.Images, i), imageAt(current.Images, i))
 	}
-	differ("chart", fmt.Sprintf("%s (%s)", was.Chart, was.ChartDigest), fmt.Sprintf("%s (%s)", chartName(was, now), now.ChartDigest))
-	differ("apply-crds", was.ApplyCRDs, now.ApplyCRDs)
-	differ("pin-text", was.PinText, now.PinText)
+	differ("chart", fmt.Sprintf("%s (%s)", planned.Chart, planned.ChartDigest), fmt.Sprintf("%s (%s)", chartName(planned, current), current.ChartDigest))
+	differ("apply-crds", planned.ApplyCRDs, current.ApplyCRDs)
+	differ("pin-text", planned.PinText, current.PinText)
 	return differences
 }
 
-// chartName returns the planned chart's name if the other one has the same content: where it is from does not matter.
-func chartName(was, now Subject) string {
-	if was.ChartDigest == now.ChartDigest {
-		return was.Chart
+// chartName returns the name of the current chart, or that of the planned one if both have the same content, because its place does not matter.
+func chartName(planned, current Subject) string {
+	if planned.ChartDigest == current.ChartDigest {
+		return planned.Chart
 	}
-	return now.Chart
+	return current.Chart
 }
 
 func imageAt(images []Image, i int) Image {
@@ -68,59 +68,51 @@ func (i Image) String() string {
 	return i.Name + "=" + i.Reference
 }
 
-func firstOf(texts ...string) string {
-	for _, text := range texts {
-		if text != "" {
-			return text
-		}
-	}
-	return ""
-}
+func orNone(text string) string { return cmp.Or(text, "none") }
 
-func orNone(text string) string { return firstOf(text, "none") }
-
-// CompareBasis lists what has changed since a plan was made: the cluster, the release, and for each object what the chart renders and what is
-// live, one line each.
+// CompareBasis lists the changes since a plan was made, one line each: of the cluster, of the release, and of each object as it is rendered and as
+// it is live. The error is that of a malformed salt in the plan.
 func (p Plan) CompareBasis(basis release.Basis) (differences []string, err error) {
 	salt, err := hex.DecodeString(p.Against.Salt)
 	if err != nil {
 		return nil, fmt.Errorf("the plan's salt: %w", err)
 	}
-	was := p.Against
-	now, err := against(basis, salt)
+	planned := p.Against
+	current, err := newAgainst(basis, salt)
 	if err != nil {
 		return nil, err
 	}
 	differ := func(format string, args ...any) { differences = append(differences, fmt.Sprintf(format, args...)) }
 	switch {
-	case was.Namespace != "" && now.Namespace != was.Namespace:
-		differ("cluster: the namespace is not the planned one (UID %s, now %s at %s)", was.Namespace, orNone(now.Namespace), now.Server)
-	case was.Namespace == "" && now.Server != was.Server:
-		differ("cluster: planned %s, now %s", was.Server, now.Server)
+	case planned.Namespace != "" && current.Namespace != planned.Namespace:
+		differ("cluster: the namespace is not the planned one (UID %s, now %s at %s)", planned.Namespace, orNone(current.Namespace), current.Server)
+	case planned.Namespace == "" && current.Server != planned.Server:
+		differ("cluster: planned %s, now %s", planned.Server, current.Server)
 	}
-	if now.Revision != was.Revision || now.Status != was.Status {
-		differ("release: planned on revision %s, and now it has %s", revision(was), revision(now))
+	if current.Revision != planned.Revision || current.Status != planned.Status {
+		differ("release: planned on revision %s, and now it has %s", revision(planned), revision(current))
 	}
-	if basis.Unkept != "" {
-		differ("%s", basis.Unkept)
+	if basis.NotKeepable != "" {
+		differ("%s", basis.NotKeepable)
 	}
-	if !slices.Equal(was.Varies, now.Varies) {
-		differ("the chart renders other fields differently each time: planned %s, now %s", orNone(strings.Join(was.Varies, ", ")), orNone(strings.Join(now.Varies, ", ")))
+	if !slices.Equal(planned.Varies, current.Varies) {
+		differ("the chart renders other fields differently each time: planned %s, now %s", orNone(strings.Join(planned.Varies, ", ")), orNone(strings.Join(current.Varies, ", ")))
 	}
-	rendered, live := compareObjects(was.Objects, now.Objects)
+	rendered, live := compareObjects(planned.Objects, current.Objects)
 	differences = append(slices.Concat(differences, rendered), live...)
-	if now.Values != was.Values {
+	if current.Values != planned.Values {
 		differ("values: the values files and assignments are not those of the plan")
 	}
-	if now.Rendered != was.Rendered && len(rendered) == 0 {
+	if current.Rendered != planned.Rendered && len(rendered) == 0 {
 		differ("a secret value that the chart renders is not that of the plan")
 	}
-	if now.Live != was.Live && len(live) == 0 {
+	if current.Live != planned.Live && len(live) == 0 {
 		differ("a secret value of a live object has changed since the plan")
 	}
 	return differences, nil
 }
 
+// revision describes a release's newest revision, for a message.
 func revision(against Against) string {
 	if against.Revision == 0 {
 		return "none"
@@ -128,39 +120,39 @@ func revision(against Against) string {
 	return fmt.Sprintf("%d (%s)", against.Revision, against.Status)
 }
 
-// compareObjects lists the objects that are rendered otherwise, and those that have changed in the cluster.
-func compareObjects(was, now []release.PlannedObject) (rendered, live []string) {
+// compareObjects lists the objects that the chart renders differently than planned, and those that have changed in the cluster.
+func compareObjects(planned, current []release.PlannedObject) (rendered, live []string) {
 	type key struct {
 		object release.Object
 		hook   bool
 	}
 	keyOf := func(object release.PlannedObject) key { return key{object.Object, object.Hook} }
-	before := map[key]release.PlannedObject{}
-	for _, object := range was {
-		before[keyOf(object)] = object
+	unmatched := map[key]release.PlannedObject{} // planned objects that were not found among the current ones yet
+	for _, object := range planned {
+		unmatched[keyOf(object)] = object
 	}
-	for _, object := range now {
-		planned, isPlanned := before[keyOf(object)]
-		delete(before, keyOf(object))
+	for _, object := range current {
+		before, isPlanned := unmatched[keyOf(object)]
+		delete(unmatched, keyOf(object))
 		switch {
 		case !isPlanned && object.Rendered.IsZero():
-			live = append(live, fmt.Sprintf("%s: it is there now, and the plan does not have it", title(object)))
+			live = append(live, fmt.Sprintf("%s: it exists now, and the plan does not have it", title(object)))
 		case !isPlanned:
 			rendered = append(rendered, fmt.Sprintf("%s: the chart renders it now, and the plan does not have it", title(object)))
 		default:
-			if planned.Rendered != object.Rendered {
-				rendered = append(rendered, fmt.Sprintf("%s: the chart renders it otherwise than planned", title(object)))
+			if before.Rendered != object.Rendered {
+				rendered = append(rendered, fmt.Sprintf("%s: the chart renders it differently than planned", title(object)))
 			}
-			if change := liveChange(planned.Live, object.Live); change != "" {
+			if change := liveChange(before.Live, object.Live); change != "" {
 				live = append(live, fmt.Sprintf("%s: it %s since the plan", title(object), change))
 			}
 		}
 	}
-	for _, object := range was {
-		if _, missing := before[keyOf(object)]; !missing {
+	for _, object := range planned {
+		if _, missing := unmatched[keyOf(object)]; !missing {
 			continue
 		}
-		delete(before, keyOf(object))
+		delete(unmatched, keyOf(object))
 		if object.Rendered.IsZero() {
 			live = append(live, fmt.Sprintf("%s: it was deleted or changed since the plan", title(object)))
 		} else {
@@ -170,6 +162,7 @@ func compareObjects(was, now []release.PlannedObject) (rendered, live []string) 
 	return rendered, live
 }
 
+// title names an object with its namespace, for a message.
 func title(object release.PlannedObject) string {
 	name := object.Object.String()
 	if object.Object.Namespace != "" {
@@ -181,13 +174,14 @@ func title(object release.PlannedObject) string {
 	return name
 }
 
-func liveChange(before, now release.Digest) string {
+// liveChange describes the change between two digests of a live object; "" if there is none. The zero digest means that it does not exist.
+func liveChange(before, after release.Digest) string {
 	switch {
-	case before == now:
+	case before == after:
 		return ""
 	case before.IsZero():
 		return "was created"
-	case now.IsZero():
+	case after.IsZero():
 		return "was deleted"
 	}
 	return "was changed"

@@ -105,16 +105,16 @@ func TestDecodeRefuses(t *testing.T) {
 		file []byte
 		want string
 	}{
-		"nothing":             {nil, "it is no plan"},
-		"no JSON":             {[]byte("plan"), "it is no plan"},
-		"a list":              {[]byte("[]"), "it is no plan"},
+		"nothing":             {nil, "it is not a plan"},
+		"no JSON":             {[]byte("plan"), "it is not a plan"},
+		"a list":              {[]byte("[]"), "it is not a plan"},
 		"a later format":      {[]byte(`{"format": "onedigest.dev/plan/v2", "content": {}}`), `its format is "onedigest.dev/plan/v2"`},
-		"cut off":             {file[:len(file)/2], "it is no plan"},
+		"cut off":             {file[:len(file)/2], "it is not a plan"},
 		"something after it":  {append(bytes.Clone(file), "{}"...), "something follows"},
 		"another release":     {bytes.Replace(file, []byte(`"release": "shop"`), []byte(`"release": "ship"`), 1), "was changed after it was made"},
 		"a field too many":    {sealed(strings.Replace(content, `{`, `{"approved":true,`, 1)), "unknown field"},
 		"a key twice":         {sealed(strings.Replace(content, `"subject"`, `"actor":"another person","subject"`, 1)), "a key is there twice"},
-		"a key in other case": {sealed(strings.Replace(content, `"actor"`, `"Actor"`, 1)), "a value is written otherwise"},
+		"a key in other case": {sealed(strings.Replace(content, `"actor"`, `"Actor"`, 1)), "a value is written differently"},
 		"no digest":           {sealed(strings.Replace(content, digest(t, "1").String(), "sha256:1", 1)), "hex digits"},
 		"too large":           {bytes.Repeat([]byte(" "), MaxBytes+1), "limit"},
 	} {

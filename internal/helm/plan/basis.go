@@ -98,7 +98,7 @@ func renderedObjects(rendered *chart.Rendered) (list []renderedObject, err error
 	return list, nil
 }
 
-// addRendered adds the rendered objects with what they are in the cluster. once and again are two renderings of the same.
+// addRendered adds the rendered objects with their live state. once and again are two renderings of the same chart and values.
 func (b *basis) addRendered(once, again []renderedObject, live map[string]*dryRunResult) error {
 	p := b.planner
 	for i, one := range once {
@@ -107,7 +107,7 @@ func (b *basis) addRendered(once, again []renderedObject, live map[string]*dryRu
 		switch {
 		case len(again) != len(once), manifest.Key(again[i].fields, p.namespace) != manifest.Key(one.fields, p.namespace):
 			b.result.Varies = []string{fmt.Sprintf("the names of objects, such as %s", id)}
-			b.result.Unkept = "the chart gives its objects other names each time: " + id.String()
+			b.result.NotKeepable = "the chart gives its objects other names each time: " + id.String()
 			return nil
 		case manifest.JSON(again[i].fields) != manifest.JSON(one.fields):
 			for _, differing := range differences(one.fields, again[i].fields) {
@@ -183,7 +183,7 @@ func (s *secrets) mask(object map[string]any, path []step, value any) any {
 	return value
 }
 
-// varying stands in a rendering for what another rendering of the same has differently.
+// varying replaces a value that two renderings of the same chart and values have differently.
 const varying = "(rendered differently each time)"
 
 // common returns what two values have in common: what differs is replaced.
