@@ -155,7 +155,7 @@ services:
   - {name: d, repository: "no repository"}
   - {name: e, repository: r.example.com/e, part-of: nobody}
 `, "build", matrix.Options{Services: []string{"zzz"}, Digests: digests(t)}, []string{`service "a" is listed twice`, `services "a" and "b" have one repository`,
-			`m.yaml:6: the name of service 4`, `m.yaml:7: the repository of service "d"`, `m.yaml:8: "e" is part of "nobody"`, `there is no service "zzz"`, `there is no service "shop", of which --digests`}},
+			`m.yaml:6: the name of service 4`, `m.yaml:7: the repository of service "d"`, `m.yaml:8: "e" is part of "nobody"`, `there is no service "zzz"`, `there is no service "shop", but --digests names it`}},
 		"keys": {`
 services:
   - name: a

@@ -23,14 +23,14 @@ const (
 // matrixSettings apply to the whole matrix of any verb.
 var matrixSettings = []string{"matrix", "services", "digests", "concurrency", "output"}
 
-// trustSettings are given outside the file only: the file is part of the work tree, which can neither declare itself trusted nor weaken
-// what a promotion must prove.
+// trustSettings cannot be given in the file: it is part of the work tree, which must not declare itself trusted or weaken what a promotion
+// has to prove.
 var trustSettings = []string{"allow-work-tree-kubeconfig", "chart-cache", "chart-host", "chart-login", "from", "max-age"}
 
-// keys are settings as a file gives them, by name.
+// keys are the settings in a part of the file, by name.
 type keys map[string]yaml.Node
 
-// document is the file: either services and environments, or deploys written out in waves.
+// document is the whole file: either services and environments, or single deploys in waves.
 type document struct {
 	Defaults     verbKeys      `yaml:",inline"`
 	Services     []service     `yaml:"services"`
@@ -109,7 +109,7 @@ func (p *parser[S]) problem(line int, format string, args ...any) {
 		where = fmt.Sprintf("%s:%d", p.file, line)
 	}
 	found := release.Problem{Where: where, What: fmt.Sprintf(format, args...)}
-	if !slices.Contains(p.problems, found) { // a key of all services has one problem
+	if !slices.Contains(p.problems, found) { // a key that applies to all services is reported once
 		p.problems = append(p.problems, found)
 	}
 }
@@ -118,7 +118,7 @@ func (p *parser[S]) waves() []Wave[S] {
 	read := p.document
 	switch {
 	case len(read.Waves) > 0 && (len(read.Services) > 0 || len(read.Environments) > 0):
-		p.problem(0, "has waves of deploys and services: environments have waves of their own")
+		p.problem(0, "has both waves of deploys and services: list the waves in the environments")
 	case len(read.Services) > 0:
 		return p.services()
 	case len(read.Waves) == 0 || len(read.Waves) > maxWaves:
@@ -131,10 +131,10 @@ func (p *parser[S]) waves() []Wave[S] {
 	return nil
 }
 
-// deploys expands deploys that are written out in waves.
+// deploys returns the waves of a file that lists single deploys.
 func (p *parser[S]) deploys() (waves []Wave[S]) {
 	if len(p.options.Services) > 0 || len(p.options.Digests) > 0 {
-		p.problem(0, "lists deploys and no services, so that --services and --digests say nothing: give --image")
+		p.problem(0, "lists deploys and no services, so that --services and --digests have no effect: give --image")
 	}
 	for i, group := range p.document.Waves {
 		parsed := Wave[S]{Name: waveName(group.Name, i)}
@@ -159,8 +159,8 @@ func waveName(given string, index int) string {
 	return given
 }
 
-// job applies the settings of one job; it returns false if they have a problem. Later layers override earlier ones; derived settings are
-// those that the file's structure implies, which a layer may override.
+// job applies the settings of one job; it returns false if they have a problem. Later layers override earlier ones. derived are the settings
+// that the file's structure implies; a layer may override them. placeholders are pairs of a placeholder and its text.
 func (p *parser[S]) job(part Part, layers []keys, derived setting.Values, placeholders []string) (Job[S], bool) {
 	job := Job[S]{Part: part}
 	if p.jobs++; p.jobs > maxJobs {
@@ -206,12 +206,12 @@ func (p *parser[S]) isWhole(name string) bool {
 	return slices.Contains(matrixSettings, name) || slices.Contains(p.verb.Whole, name)
 }
 
-// isOutside reports whether a setting of every job is given outside the file only. The environment of services is chosen there too.
+// isOutside reports whether a setting of the jobs cannot be given in the file. If the file lists services, that includes the environment.
 func (p *parser[S]) isOutside(name string) bool {
 	return slices.Contains(trustSettings, name) || len(p.document.Services) > 0 && (name == "environment" || name == "to")
 }
 
-// inherited returns the settings that each job inherits: those given beside the matrix, without those that apply to the whole of it.
+// inherited returns the settings that each job inherits: those of the command, except those that apply to the whole matrix.
 func (p *parser[S]) inherited() setting.Values {
 	values := maps.Clone(p.options.Inputs)
 	maps.DeleteFunc(values, func(name string, _ setting.Input) bool { return p.isWhole(name) })
@@ -221,7 +221,7 @@ func (p *parser[S]) inherited() setting.Values {
 	return values
 }
 
-// texts returns the value of a key as a list, with placeholders replaced; nothing if the key clears what is inherited.
+// texts returns the value of a key as a list, with placeholders replaced. It is empty for an empty value, which clears an inherited one.
 func (p *parser[S]) texts(name string, node yaml.Node, replace *strings.Replacer) (texts []string) {
 	nodes := []*yaml.Node{&node}
 	if node.Kind == yaml.ScalarNode && node.Value == "" || node.Tag == "!!null" {
@@ -240,7 +240,7 @@ func (p *parser[S]) texts(name string, node yaml.Node, replace *strings.Replacer
 	return texts
 }
 
-// refuseSharedTargets refuses two jobs that change the same: the second would overwrite what the first did.
+// refuseSharedTargets refuses two jobs with the same target, because the second would overwrite the change of the first.
 func (p *parser[S]) refuseSharedTargets(waves []Wave[S]) {
 	if p.verb.Target == nil {
 		return

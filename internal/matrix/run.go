@@ -11,17 +11,17 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Runner runs the jobs of a matrix. S are the settings of a job, P is a job that was checked, R its result.
+// Runner runs the jobs of a matrix. S is the type of a job's settings, P that of a prepared job, R that of its result.
 type Runner[S, P, R any] struct {
-	Jobs        string // what the log calls them: "deploys"
+	Jobs        string // the plural that the log uses for the jobs, such as "deploys"
 	Concurrency int    // jobs of a wave that run at once, at least 1
 	// Prepare checks a job and changes nothing. If it fails for one job, no job is run.
 	Prepare func(ctx context.Context, settings S, reporter release.Reporter) (P, error)
-	// Run runs a job that was prepared. The job's part of the matrix, with its error, is part of the result.
+	// Run runs a job that was prepared.
 	Run func(ctx context.Context, prepared P) (R, error)
-	// Label puts the job's part of the matrix into its result.
+	// Label writes the job's part of the matrix, with its error, into its result.
 	Label func(result *R, part Part)
-	// Stops: after a failure no further wave is started.
+	// Stops is set if no further wave is started after a failure.
 	Stops bool
 	// Longest returns how long a job may take; nil if the jobs have no limit.
 	Longest    func(S) time.Duration
@@ -110,6 +110,7 @@ func (r Runner[S, P, R]) concurrently(n int, do func(i int) error) error {
 	return errors.Join(failed...)
 }
 
+// withTitle puts a job's title into its error.
 func withTitle(title string, err error) error {
 	if err == nil || title == "" {
 		return err
@@ -117,7 +118,7 @@ func withTitle(title string, err error) error {
 	return &JobError{Title: title, Err: err}
 }
 
-// CommonOutcome returns the outcome that all results share, or changed if they differ; "" if there are none.
+// CommonOutcome returns the outcome that all jobs have; changed if the outcomes differ, "" if there are none.
 func CommonOutcome(outcomes []release.Outcome) release.Outcome {
 	switch {
 	case len(outcomes) == 0:
@@ -128,10 +129,10 @@ func CommonOutcome(outcomes []release.Outcome) release.Outcome {
 	return outcomes[0]
 }
 
-// StartAndReport is the time that a CI job needs in addition to the verb: to check out, to build or download the binary, to report.
+// StartAndReport is the time that a CI job needs besides that of the verb: to check out, to build or download the binary, to report.
 const StartAndReport = 30 * time.Second
 
-// checkTime refuses a CI job's limit that would kill the last wave before its jobs have ended: waves run one after the other.
+// checkTime refuses a time limit of the CI job that is shorter than all waves, one after the other, may take.
 func (r Runner[S, P, R]) checkTime(waves []Wave[S]) error {
 	if r.JobTimeout == 0 || r.Longest == nil {
 		return nil
@@ -144,7 +145,7 @@ func (r Runner[S, P, R]) checkTime(waves []Wave[S]) error {
 		return nil
 	}
 	return release.BadSetting("job-timeout",
-		fmt.Sprintf("%s is too short for %d waves that take up to %s, and %s to start and to report: the job would be killed on the way", r.JobTimeout, len(waves),
+		fmt.Sprintf("%s is too short for %d waves that take up to %s, and %s to start and to report: the job would be killed before the last wave has ended", r.JobTimeout, len(waves),
 			needed-StartAndReport, StartAndReport),
 		"raise the job's timeout-minutes, give the deploys a shorter --timeout, or run more of a wave at once (--concurrency)")
 }
@@ -164,7 +165,7 @@ func (r Runner[S, P, R]) checkTimeLeft(wave Wave[S], passed time.Duration) error
 	}
 }
 
-// longest returns how long a wave takes if every job uses its whole timeout and the next one starts when one has ended.
+// longest returns how long a wave takes at most: every job uses its whole timeout, and waits for a free place if the concurrency is used up.
 func (r Runner[S, P, R]) longest(wave Wave[S]) time.Duration {
 	ends := make([]time.Duration, max(1, r.Concurrency))
 	for _, job := range wave.Jobs {

@@ -54,7 +54,7 @@ func (p *parser[S]) services() []Wave[S] {
 	return waves
 }
 
-// checkServices records the problems of the services' own keys, and of what is chosen of them.
+// checkServices records the problems of the services' own keys, and of the services that --services and --digests name.
 func (p *parser[S]) checkServices() {
 	repositories, names := map[string]string{}, map[string]service{}
 	for i, service := range p.document.Services {
@@ -71,7 +71,7 @@ func (p *parser[S]) checkServices() {
 		if _, err := release.ParseRepository(repository); err != nil {
 			p.problem(line, "the repository of service %q: %v", service.Name, err)
 		} else if other, taken := repositories[repository]; taken {
-			p.problem(line, "services %q and %q have one repository, in which a commit has one image: give each its own", other, service.Name)
+			p.problem(line, "services %q and %q have the same repository, which can hold only one image of a commit: give each its own", other, service.Name)
 		}
 		repositories[repository] = service.Name
 	}
@@ -89,12 +89,12 @@ func (p *parser[S]) checkServices() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.options.Digests)) {
 		if _, listed := names[name]; !listed {
-			p.problem(0, "there is no service %q, of which --digests has the digest", name)
+			p.problem(0, "there is no service %q, but --digests names it", name)
 		}
 	}
 }
 
-// repository is the repository of a service's images.
+// repository returns the repository of a service's images: its own, or the common one with the service's name in it.
 func (p *parser[S]) repository(service service) string {
 	return strings.ReplaceAll(cmp.Or(service.Repository.Value, p.given("repository")), "{service}", service.Name)
 }
@@ -127,6 +127,7 @@ func (p *parser[S]) parts(of service) (names []string) {
 	return names
 }
 
+// given returns the first value of a setting of the command, "" if it was not given.
 func (p *parser[S]) given(name string) string {
 	if texts := p.options.Inputs[name].Texts; len(texts) > 0 {
 		return texts[0]
@@ -134,7 +135,7 @@ func (p *parser[S]) given(name string) string {
 	return ""
 }
 
-// environmentNamed returns the keys of an environment, none if the file does not list it.
+// environmentNamed returns an environment of the file; one without keys if the file does not list it.
 func (p *parser[S]) environmentNamed(name string) environment {
 	for _, environment := range p.document.Environments {
 		if environment.Name == name {
@@ -144,8 +145,8 @@ func (p *parser[S]) environmentNamed(name string) environment {
 	return environment{Name: name}
 }
 
-// chosenEnvironment returns the environment that was given, in waves. A file without environments has one cluster in each, that of the
-// command line.
+// chosenEnvironment returns the environment that --environment names, with its clusters in waves. An environment without clusters has one,
+// that of the command line.
 func (p *parser[S]) chosenEnvironment() environment {
 	name := p.given("environment")
 	if name == "" {
@@ -161,7 +162,7 @@ func (p *parser[S]) chosenEnvironment() environment {
 	case len(chosen.Waves) > maxWaves:
 		p.problem(0, "environment %q has %d waves, not 1 to %d", name, len(chosen.Waves), maxWaves)
 	case len(chosen.Waves) > 0 && len(chosen.Clusters) > 0:
-		p.problem(0, "environment %q has clusters beside its waves: a wave lists its clusters", name)
+		p.problem(0, "environment %q has both clusters and waves: list the clusters in the waves", name)
 	case len(chosen.Waves) == 0 && len(chosen.Clusters) == 0:
 		chosen.Waves = []wave{{Name: name, Clusters: []keys{{}}}}
 	case len(chosen.Waves) == 0:
@@ -178,16 +179,16 @@ func (p *parser[S]) checkCluster(cluster keys) {
 	}
 }
 
-// serviceJobs returns the job of a service, none if it has a problem.
+// serviceJobs returns the one job of a service in a cluster, none if it has a problem.
 func (p *parser[S]) serviceJobs(service service, environment environment, cluster keys) []Job[S] {
 	part := Part{Service: service.Name, Cluster: clusterName(cluster)}
 	derived, ok := p.derived(service)
 	if !ok {
 		return nil
 	}
-	named := maps.Clone(cluster)
-	delete(named, "name")
-	layers := []keys{p.document.Defaults.of(p.verb.Name), service.Verbs.of(p.verb.Name), environment.Verbs.of(p.verb.Name), named}
+	clusterSettings := maps.Clone(cluster)
+	delete(clusterSettings, "name")
+	layers := []keys{p.document.Defaults.of(p.verb.Name), service.Verbs.of(p.verb.Name), environment.Verbs.of(p.verb.Name), clusterSettings}
 	job, ok := p.job(part, layers, derived, []string{"{service}", service.Name, "{environment}", environment.Name, "{cluster}", part.Cluster})
 	if !ok {
 		return nil
@@ -263,7 +264,8 @@ func (p *parser[S]) images(service service) (images []string, ok bool) {
 	return images, ok
 }
 
+// missingDigest records that a service has no digest, and returns false.
 func (p *parser[S]) missingDigest(service string) bool {
-	p.problem(0, "no digest is given for service %q: give --digests, as build --matrix puts them out", service)
+	p.problem(0, "no digest is given for service %q: give --digests, which is an output of build --matrix", service)
 	return false
 }

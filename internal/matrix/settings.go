@@ -1,5 +1,5 @@
 // Package matrix runs a verb for several services, environments and clusters that one file lists. The file is the same for build, deploy,
-// smoke and promote: Parse expands it into the settings of one verb's jobs, and Run runs them.
+// smoke and promote: Parse expands it into the settings of one verb's jobs, and Runner runs them.
 package matrix
 
 import (
@@ -15,10 +15,10 @@ import (
 // Options are the settings of a matrix. Every verb that takes one embeds them.
 type Options struct {
 	Matrix      string                    // file; "": a single job
-	Services    []string                  // to run the verb for; none: all of the file
+	Services    []string                  // to run the verb for; none: all that the file lists
 	Digests     map[string]release.Digest // of the images, by service
 	Concurrency int
-	Inputs      setting.Values // of the command; every job starts from them
+	Inputs      setting.Values // the command's settings, which every job inherits
 }
 
 // Declare binds the settings to their declarations. takesDigests is false for build, which makes the digests.
@@ -29,7 +29,7 @@ func (o *Options) Declare(set *setting.Set, takesDigests bool) {
 		Help: "Service of the matrix to take; default: all"}, release.ParseLabel)
 	if takesDigests {
 		setting.Var(set, &o.Digests, setting.Setting{Name: "digests", Value: "JSON",
-			Help: `Digests of the matrix's services, as build --matrix puts them out: {"shop": "sha256:…"}`}, parseDigests)
+			Help: `Digests of the matrix's services, an output of build --matrix: {"shop": "sha256:…"}`}, parseDigests)
 	}
 	setting.Var(set, &o.Concurrency, setting.Setting{Name: "concurrency", Default: "4", Value: "N",
 		Help: "How many jobs of a matrix run at once"}, setting.Count(64))
@@ -65,31 +65,32 @@ func parseDigests(text string) (map[string]release.Digest, error) {
 	return digests, nil
 }
 
-// Verb says what Parse must know of a verb.
+// Verb describes a verb to Parse.
 type Verb[S any] struct {
 	Name    string // build, deploy, smoke or promote
 	Declare func(*S) *setting.Set
 	Whole   []string // settings that apply to the whole matrix: the file cannot give them
-	// Target returns what a job changes, and its name in messages: two jobs of one target are refused. nil if services never share one.
+	// Target returns an identifier of what a job changes, and its name for messages. Two jobs with one target are refused. Nil if the jobs of a
+	// matrix never share a target.
 	Target func(S) (target, name string)
-	Title  func(S) string // names a job that is of no service; nil if every job is of one
+	Title  func(S) string // names a job that belongs to no service; nil if every job belongs to one
 }
 
 // Job is one run of the verb.
 type Job[S any] struct {
 	Part
-	Title    string // names the job in every line of its log: its service, below its cluster if that has a name
+	Title    string // names the job in every line of its log: SERVICE, or CLUSTER/SERVICE if the cluster has a name
 	Settings S
 }
 
-// Part says which part of a matrix a result is of.
+// Part identifies the job of a matrix that a result belongs to, and has its error.
 type Part struct {
 	Service string `json:"service,omitempty"`
 	Cluster string `json:"cluster,omitempty"`
-	Error   string `json:"error,omitempty"` // what the job failed with
+	Error   string `json:"error,omitempty"` // of the job; "" if it succeeded
 }
 
-// State returns the outcome of the part in a word: "failed" if it has an error.
+// State returns "failed" if the job has an error, and otherwise the given outcome.
 func (p Part) State(outcome string) string {
 	if p.Error != "" {
 		return "failed"
@@ -97,13 +98,13 @@ func (p Part) State(outcome string) string {
 	return outcome
 }
 
-// Wave is a group of jobs that run concurrently, after those of the wave before it have ended.
+// Wave is a group of jobs that run concurrently. It starts when the wave before it has ended.
 type Wave[S any] struct {
 	Name string
 	Jobs []Job[S]
 }
 
-// JobError is what a job failed with. It has the exit code of the error that it wraps.
+// JobError is the error of a job, with the job's title. It has the exit code of the error that it wraps.
 type JobError struct {
 	Title string
 	Err   error

@@ -10,7 +10,7 @@ import (
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
-// MatrixVerb is what a matrix must know of the verb.
+// MatrixVerb describes the verb to a matrix.
 var MatrixVerb = matrix.Verb[Settings]{Name: Verb.Name, Declare: func(s *Settings) *setting.Set { return s.Declare() },
 	Target: func(s Settings) (target, name string) {
 		repository := cmp.Or(s.TargetRepository, s.Image.Repository, s.Repository)

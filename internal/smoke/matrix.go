@@ -9,7 +9,7 @@ import (
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
-// MatrixVerb is what a matrix must know of the verb.
+// MatrixVerb describes the verb to a matrix.
 var MatrixVerb = matrix.Verb[Settings]{Name: Verb.Name, Declare: func(s *Settings) *setting.Set { return s.Declare() }}
 
 // RunMatrix checks the services of a matrix in one environment, on all its clusters, some at once. A service that fails does not keep the
