@@ -48,10 +48,11 @@ func check(evidence release.Evidence) error {
 	if _, err := evidence.At.MarshalJSON(); err != nil {
 		return fmt.Errorf("time %s: %w", evidence.At.Format(time.RFC3339), err)
 	}
-	return checkStrings(evidence)
+	return checkLimits(evidence)
 }
 
-func checkStrings(evidence release.Evidence) error {
+// checkLimits refuses evidence with too many checks, pods or earlier records, and with text that is too long or not printable.
+func checkLimits(evidence release.Evidence) error {
 	if len(evidence.Checks) > maxList || len(evidence.Pods) > maxList || len(evidence.After) > maxList {
 		return fmt.Errorf("it names %d checks, %d pods and %d records, limit %d", len(evidence.Checks), len(evidence.Pods), len(evidence.After), maxList)
 	}

@@ -31,7 +31,7 @@ type Options struct {
 // Client talks to AWS KMS. It may be used from several goroutines.
 type Client struct {
 	config   aws.Config
-	endpoint *string // that replaces AWS's own; nil: none
+	endpoint *string // instead of AWS's own; nil: AWS's own
 }
 
 const (
@@ -74,7 +74,7 @@ func (c *Client) Key(ctx context.Context, name string) (*Key, error) {
 	}
 	public, ok := parsed.(*ecdsa.PublicKey)
 	if !ok || response.KeySpec != types.KeySpecEccNistP256 || response.KeyUsage != types.KeyUsageTypeSignVerify {
-		return nil, fault(fmt.Errorf("it is a key %s for %s", text.Line(string(response.KeySpec), 50), text.Line(string(response.KeyUsage), 50)), doing,
+		return nil, fault(fmt.Errorf("it is a key of the specification %s for the usage %s", text.Line(string(response.KeySpec), 50), text.Line(string(response.KeyUsage), 50)), doing,
 			"create a key with the specification ECC_NIST_P256 and the usage SIGN_VERIFY")
 	}
 	return &Key{Public: public, name: name, api: api}, nil
@@ -118,7 +118,7 @@ func fault(err error, doing, do string) error {
 	return &release.Fault{Side: "AWS", Err: fmt.Errorf("%s: %w", doing, &awsx.Error{Err: err}), Do: do}
 }
 
-// advise says how to fix an error. Source: AWS KMS API Reference, Sign, "Errors"
+// advise describes how to fix an error. Source: AWS KMS API Reference, Sign, "Errors"
 func advise(err error, permission, name string) string {
 	switch code := awsx.Code(err); {
 	case awsx.IsDenied(err):

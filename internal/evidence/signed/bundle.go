@@ -42,7 +42,7 @@ type bundle struct {
 	Envelope  envelope `json:"dsseEnvelope"`
 }
 
-// material says what verifies the signature: a key that the verifier knows, or a certificate.
+// material names what verifies the signature: a key that the verifier has, or a certificate.
 type material struct {
 	PublicKey   *publicKey      `json:"publicKey,omitempty"`
 	Certificate json.RawMessage `json:"certificate,omitempty"`
@@ -66,18 +66,18 @@ type signature struct {
 
 // Sign returns a bundle with a statement and its signature.
 func Sign(ctx context.Context, statement []byte, signer Signer) ([]byte, error) {
-	made, err := signer.Sign(ctx, signedBytes(StatementType, statement))
+	sig, err := signer.Sign(ctx, signedBytes(StatementType, statement))
 	if err != nil {
 		return nil, err
 	}
 	key := signer.Key()
-	if err := key.verify(signedBytes(StatementType, statement), made); err != nil {
-		return nil, fmt.Errorf("the signature that was made does not fit its own public key %s: %w", key.ID, err)
+	if err := key.verify(signedBytes(StatementType, statement), sig); err != nil {
+		return nil, fmt.Errorf("the new signature does not match its own public key %s: %w", key.ID, err)
 	}
 	encoded, err := json.Marshal(bundle{
 		MediaType: MediaType,
 		Material:  material{PublicKey: &publicKey{Hint: key.ID}},
-		Envelope:  envelope{Payload: statement, PayloadType: StatementType, Signatures: []signature{{Sig: made}}},
+		Envelope:  envelope{Payload: statement, PayloadType: StatementType, Signatures: []signature{{Sig: sig}}},
 	})
 	if err == nil && len(encoded) > Limit {
 		err = fmt.Errorf("the signed statement is %d bytes long, limit %d", len(encoded), Limit)
@@ -85,7 +85,7 @@ func Sign(ctx context.Context, statement []byte, signer Signer) ([]byte, error) 
 	return encoded, err
 }
 
-// signedBytes is what DSSE signs: the type and the payload with their lengths, so that neither can be taken for the other.
+// signedBytes returns the message that DSSE signs: the type and the payload with their lengths, so that neither can be taken for the other.
 // Source: secure-systems-lab/dsse, protocol.md, "Signature Definition" (PAE).
 func signedBytes(payloadType string, payload []byte) []byte {
 	return append(fmt.Appendf(nil, "DSSEv1 %d %s %d ", len(payloadType), payloadType, len(payload)), payload...)
@@ -94,7 +94,7 @@ func signedBytes(payloadType string, payload []byte) []byte {
 // Envelope is a parsed bundle. Nothing in it is trusted before Verify.
 type Envelope struct {
 	Payload []byte // the statement's own bytes
-	Hint    string // which key signed it, as its writer says; "" if it says nothing
+	Hint    string // the key that signed it, as the bundle claims; "" if it names none
 	keyless bool   // signed with a certificate
 	sig     []byte
 }
@@ -139,11 +139,11 @@ func parse(encoded []byte) (Envelope, error) {
 	return result, nil
 }
 
-// UntrustedError says that none of the trusted keys made a signature.
+// UntrustedError reports that none of the trusted keys made a signature.
 type UntrustedError struct {
-	Hint    string // the key that the bundle names, as its writer says; "" if none
+	Hint    string // the key that signed it, as the bundle claims; "" if it names none
 	Keyless bool   // it was signed with a certificate
-	Keys    int    // that were tried
+	Keys    int    // number of trusted keys
 }
 
 // Error names the key that the bundle claims.

@@ -25,7 +25,7 @@ const (
 	wantedFormat = "an ECDSA P-256 key in PEM"
 )
 
-// Key is a public key of ECDSA with the curve P-256.
+// Key is an ECDSA public key on the curve P-256.
 type Key struct {
 	ID     string // base64 of the SHA-256 digest of the key's PKIX form, which is cosign's hint
 	public *ecdsa.PublicKey
@@ -80,11 +80,11 @@ func (k Key) PEM() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: pemPublic, Bytes: encoded}), nil
 }
 
-// verify reports why a signature over the SHA-256 digest of a message is not the key's.
+// verify returns an error if a signature over the SHA-256 digest of a message was not made with the key.
 func (k Key) verify(message, sig []byte) error {
 	sum := sha256.Sum256(message)
 	if k.public == nil || !ecdsa.VerifyASN1(k.public, sum[:], sig) {
-		return errors.New("the signature is not this key's")
+		return errors.New("the signature was not made with this key")
 	}
 	return nil
 }
@@ -95,7 +95,7 @@ type KeySigner struct {
 	key     Key
 }
 
-// ParseSigner reads a private key in PEM: PKCS #8, SEC 1, or cosign's encrypted form, which the password opens. No error quotes the content.
+// ParseSigner reads a private key in PEM: PKCS #8, SEC 1, or cosign's encrypted form, which the password decrypts. No error quotes the content.
 func ParseSigner(content []byte, password string) (*KeySigner, error) {
 	block, _ := pem.Decode(content)
 	if block == nil {
@@ -107,7 +107,7 @@ func ParseSigner(content []byte, password string) (*KeySigner, error) {
 	case pemCosign, pemSigstore:
 		var err error
 		if encoded, err = encrypted.Decrypt(encoded, []byte(password)); err != nil {
-			return nil, errors.New("the password does not open it")
+			return nil, errors.New("the password does not decrypt it")
 		}
 	default:
 		return nil, fmt.Errorf("its PEM block is not a private key, want %s", wantedFormat)
