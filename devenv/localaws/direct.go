@@ -83,7 +83,7 @@ func (s *Server) PutCluster(cluster Cluster) error { return s.eks.PutCluster(clu
 // TokenReviews returns how many tokens the webhooks of all clusters have accepted and refused so far.
 func (s *Server) TokenReviews() (accepted, refused int) { return s.eks.TokenReviews() }
 
-// Principal is the ARN of the one user that the server's credentials belong to.
+// Principal returns the ARN of the one user that the server's credentials belong to.
 func (s *Server) Principal() string { return s.options.principal() }
 
 // CreateKey makes a key of KMS with an alias ("alias/NAME"), unless the alias names one already, and returns its ARN.

@@ -214,14 +214,14 @@ func (s *Server) Wait(ctx context.Context) error {
 	}
 }
 
-// Address is host:port of the listener, or "" before Start.
+// Address returns host:port of the listener, or "" before Start.
 func (s *Server) Address() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.address
 }
 
-// URL is the endpoint for AWS_ENDPOINT_URL_ECR, _EKS, _KMS and _STS, or "" before Start.
+// URL returns the endpoint for AWS_ENDPOINT_URL_ECR, _EKS, _KMS and _STS, or "" before Start.
 func (s *Server) URL() string {
 	if address := s.Address(); address != "" {
 		return "http://" + address
@@ -229,7 +229,7 @@ func (s *Server) URL() string {
 	return ""
 }
 
-// Env is the environment, as KEY=value, with which an AWS SDK or the aws command uses this server and nothing else.
+// Env returns the environment, as KEY=value, with which an AWS SDK or the aws command uses this server and nothing else.
 func (s *Server) Env() []string { return environment(s.URL(), s.options) }
 
 // Environment is Env for a server of default options at a URL.

@@ -53,7 +53,7 @@ func ClusterFromKubeconfig(name, file string) (Cluster, error) {
 	return eks.ClusterFromKubeconfig(name, file)
 }
 
-// ClusterPath is the path, below the server's URL, that registers a cluster with a running server: a signed PUT of it as JSON.
+// ClusterPath returns the path, below the server's URL, that registers a cluster with a running server: a signed PUT of it as JSON.
 func ClusterPath(cluster string) string { return eks.ClusterPath(cluster) }
 
 // ReviewPath returns the path, below the server's URL, of the webhook that authenticates the tokens of a cluster.

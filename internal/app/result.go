@@ -28,7 +28,7 @@ func (r *RunContext) report(about setting.Verb, outputs map[string]string, rows 
 	return errors.Join(append(errs, r.runner.Summary(summaryOf(about.Name, rows, failed, r.Secrets.Redact)))...)
 }
 
-// resultOf is what is printed as JSON: the result, below the error if there is one.
+// resultOf returns the value to print as JSON: the result, or after an error an object of the error, the exit code and the result.
 func resultOf(result any, failed error) any {
 	if failed == nil {
 		return result
@@ -40,7 +40,7 @@ func resultOf(result any, failed error) any {
 	}{failed.Error(), release.ExitCode(failed), result}
 }
 
-// summaryOf is the step summary. What it shows is redacted before it is escaped: escapes would divide a secret.
+// summaryOf returns the step summary. What it shows is redacted before it is escaped: escapes would divide a secret.
 func summaryOf(verb string, rows []Row, failed error, redact func(string) string) string {
 	var text strings.Builder
 	word := "done"

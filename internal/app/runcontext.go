@@ -11,9 +11,9 @@ import (
 
 // RunContext is the context of one run of a verb: its process, and the reporter of its log.
 type RunContext struct {
-	Process  Process // whose writers are those of the sink
+	Process  Process // the process, with the sink's writers
 	Reporter release.Reporter
-	Secrets  *text.Secrets // that nothing shows; every adapter adds those that it sees
+	Secrets  *text.Secrets // values that no output shows; every adapter adds those that it sees
 
 	verb   string
 	json   bool

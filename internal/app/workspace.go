@@ -31,7 +31,7 @@ func newWorkspace(process Process) Workspace {
 	}
 }
 
-// Root is the directory of the work tree, absolute, symbolic links resolved.
+// Root returns the directory of the work tree, absolute, symbolic links resolved.
 func (w Workspace) Root() string { return w.root }
 
 // resolvePath returns a path with symbolic links resolved, or the cleaned path if it does not exist.

@@ -51,7 +51,7 @@ func IsDenied(err error) bool {
 	return code == "AccessDeniedException" || code == "AccessDenied"
 }
 
-// Advice says how to fix an error that any AWS service can return, or "" for other errors.
+// Advice describes how to fix an error that any AWS service can return, or "" for other errors.
 // Source: the services' API references, "Common Errors".
 func Advice(err error) string {
 	var network net.Error

@@ -85,7 +85,7 @@ type Result struct {
 	Digest  release.Digest  `json:"digest"`
 	Tag     release.Tag     `json:"tag"`
 	Reused  bool            `json:"reused"`
-	Commit  release.Commit  `json:"commit"`               // that the image was built from
+	Commit  release.Commit  `json:"commit"`               // the commit that the image was built from
 	From    release.Commit  `json:"reusedFrom,omitempty"` // Commit, if it is an earlier one than that of the work tree, or ""
 	// CommitFrom says how the commit of an image that another program built is known: by its label, or as it was given. It is empty for an
 	// image that onedigest built.

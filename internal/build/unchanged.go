@@ -117,7 +117,7 @@ func sameImage(ctx context.Context, builder string, tagged release.ImageInfo, re
 	return from, stored.Differences(wanted) == "", nil
 }
 
-// reusedFrom is the result for an image of an earlier commit.
+// reusedFrom returns the result for an image of an earlier commit.
 func reusedFrom(from release.Commit, repository release.Repository, tag release.Tag, digest release.Digest) Result {
 	result := newResult(release.Reused, repository, tag, digest, from)
 	result.From = from

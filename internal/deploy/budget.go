@@ -127,6 +127,6 @@ func (s *Settings) checkJobTimeout() error {
 		return nil
 	}
 	return release.BadSetting("job-timeout",
-		fmt.Sprintf("%s is too short for a deploy of %s and %s to start and to report: the job would be killed on the way", s.JobTimeout, s.Timeout, matrix.StartAndReport),
+		fmt.Sprintf("%s is too short for a deploy of %s and %s to start and to report: the job would be killed before the deploy has ended", s.JobTimeout, s.Timeout, matrix.StartAndReport),
 		fmt.Sprintf("raise the job's timeout-minutes, or give a --timeout of at most %s", max(time.Second, s.JobTimeout-matrix.StartAndReport)))
 }

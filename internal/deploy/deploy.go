@@ -21,7 +21,7 @@ type Result struct {
 	Revision    int                   `json:"revision"` // the live one
 	URL         string                `json:"url"`
 	Image       release.Image         `json:"image"`  // the main one
-	Digest      release.Digest        `json:"digest"` // that the kubelet reports; zero if a pod runs another one
+	Digest      release.Digest        `json:"digest"` // of the running image as the kubelets report it; zero if a pod runs another one
 	Commit      release.Commit        `json:"commit,omitempty"`
 	Images      []ImageResult         `json:"images,omitempty"` // all, the main one first
 	Chart       *release.LocatedChart `json:"chart,omitempty"`

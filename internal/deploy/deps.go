@@ -158,8 +158,8 @@ type SmokeRequest struct {
 	Address     release.Address
 	Image       release.Image
 	Others      []release.Image // other images that the release is pinned to
-	Pods        []string        // that run the image
-	Commit      release.Commit  // that no answer may contradict; "" if unknown
+	Pods        []string        // pods that run the image
+	Commit      release.Commit  // the commit that answers must name, if they name one; "" if unknown
 	AnyCommit   bool            // pods are meant to stay at an older revision, whose answers are right too
 	Soak        time.Duration
 	MaxErrors   setting.Share

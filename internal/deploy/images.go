@@ -150,15 +150,15 @@ func (r request) checkReused(ctx context.Context, image release.Image, revision 
 type ImageResult struct {
 	Name   string         `json:"name,omitempty"` // "" for the main image
 	Image  release.Image  `json:"image"`
-	Commit release.Commit `json:"commit,omitempty"` // that the image is labelled with
-	Digest release.Digest `json:"digest"`           // that the kubelet reports; zero if a pod runs another one, or none runs it
+	Commit release.Commit `json:"commit,omitempty"` // in the image's label
+	Digest release.Digest `json:"digest"`           // of the running image as the kubelets report it; zero if a pod runs another one, or none runs it
 	Pods   []string       `json:"pods"`
 }
 
 // proved is the proof for the pods of all images together.
 type proved struct {
 	images   []ImageResult
-	pods     []string // that run one of the images, sorted
+	pods     []string // pods that run one of the images, sorted
 	held     bool     // pods are meant to stay at an older revision
 	unproved bool     // of one image pods are wanted, and all of them are meant to stay at an older revision
 }

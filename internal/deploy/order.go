@@ -110,7 +110,7 @@ func commitOrNone(commit release.Commit) string {
 	return commit.Short()
 }
 
-// supersededResult is the result of a deploy that did nothing because the live commit is newer.
+// supersededResult returns the result of a deploy that did nothing because the live commit is newer.
 func (r request) supersededResult(result Result, live release.Revision) Result {
 	result.Outcome, result.Revision, result.NewerRun = release.Superseded, live.Number, live.RunURL
 	result.State = r.describeSuperseded(live)

@@ -21,7 +21,7 @@ type request struct {
 	rendering  release.Rendering
 	address    release.Address
 	lease      release.Lease // nil until it is acquired
-	plan       *keptPlan     // that is carried out; nil if none was given
+	plan       *keptPlan     // the plan to carry out; nil if none was given
 }
 
 // result returns the result of a deploy that has done nothing yet.

@@ -37,7 +37,7 @@ func (r request) checkRollback(ctx context.Context, budget budget, revisions []r
 	return target
 }
 
-// whySkipped says why a rollback skips a revision.
+// whySkipped returns the reason why a rollback skips a revision.
 func whySkipped(mark release.Mark) string {
 	switch mark {
 	case release.MarkReady:
@@ -50,7 +50,7 @@ func whySkipped(mark release.Mark) string {
 	return "no deploy has verified it"
 }
 
-// meaning says why a revision counts as verified.
+// meaning returns the reason why a revision counts as verified.
 func meaning(mark release.Mark) string {
 	switch mark {
 	case release.MarkReady:
@@ -125,8 +125,9 @@ func (f failedRollout) handle(ctx, leaseCtx context.Context, failure error) (Res
 	return f.updateTarget(leaseCtx).rollback(leaseCtx, failure)
 }
 
-// updateTarget determines the target of the rollback again if it may have changed since the first time: for an unchanged release the target may
-// be the revision that the smoke has now failed, and a forward-only hook may not have been reached.
+// updateTarget determines the rollback's target again where the deploy may have changed it. A deploy that changed nothing may have had the live
+// revision as its target, which has failed its smoke by now. An obstacle may be gone: a deploy that failed early did not run the hook
+// that forbids a rollback.
 func (f failedRollout) updateTarget(ctx context.Context) failedRollout {
 	unchanged := f.applied.Outcome == release.Unchanged
 	if !unchanged && len(f.target.Obstacles) == 0 {
@@ -134,7 +135,7 @@ func (f failedRollout) updateTarget(ctx context.Context) failedRollout {
 	}
 	target, err := f.Chart.LiveRollbackTarget(ctx, f.deployment)
 	if err != nil && !unchanged {
-		return f // what was found before the deploy holds
+		return f // with the target that was found before the deploy
 	}
 	f.target = f.checkTarget(ctx, target, err)
 	return f

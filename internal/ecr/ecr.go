@@ -28,7 +28,7 @@ type Options struct {
 // Client talks to ECR. It may be used from several goroutines.
 type Client struct {
 	config   aws.Config
-	endpoint *string // that replaces AWS's own; nil: none
+	endpoint *string // instead of AWS's own; nil: AWS's own
 	region   string  // of Options, "" if none
 
 	mu     sync.Mutex // guards the maps

@@ -25,7 +25,7 @@ func fault(err error, doing, action string) error {
 	return &release.Fault{Side: "AWS", Err: fmt.Errorf("%s: %w", doing, &awsx.Error{Err: err}), Do: advice(err, action)}
 }
 
-// advice says how to fix an error. Source: Amazon ECR API Reference, the errors of each action.
+// advice describes how to fix an error. Source: Amazon ECR API Reference, the errors of each action.
 func advice(err error, action string) string {
 	var mismatch *mismatchError
 	switch {

@@ -21,7 +21,7 @@ const margin = 30 * time.Minute
 type token struct {
 	username, password string
 	expires            time.Time
-	host               string // whose requests the endpoint issued it for
+	host               string // the registry host that the endpoint issued it for
 }
 
 // tokenCache keeps one location's token. Its lock makes callers wait for one request instead of sending one each.

@@ -19,7 +19,7 @@ func fault(err error, doing, do string) error {
 // fault is like the function fault, with advice for the client's region.
 func (c *Client) fault(err error, doing string) error { return fault(err, doing, c.advice(err)) }
 
-// advice says how to fix an error. Source: Amazon EKS API Reference, "Common Errors", and DescribeCluster's own errors.
+// advice describes how to fix an error. Source: Amazon EKS API Reference, "Common Errors", and DescribeCluster's own errors.
 func (c *Client) advice(err error) string {
 	switch awsx.Code(err) {
 	case "UnrecognizedClientException", "InvalidClientTokenId":

@@ -14,16 +14,16 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Fingerprint returns a hash of what a commit has of an image's inputs: the path, mode and blob of each, and of every .gitattributes,
-// which decides what git makes of a file at checkout. Two commits with the same fingerprint have the same inputs. The work tree decides
-// only where the inputs are. The errors are those of Differences.
+// Fingerprint returns a hash of an image's inputs in a commit: the path, mode and blob of each input, and of every .gitattributes, because
+// attributes change files at checkout. Two commits with the same fingerprint have the same inputs. The paths of the inputs are those of the
+// commit and of the work tree, their content is the commit's. The errors are those of Differences.
 func Fingerprint(ctx context.Context, environ []string, dir string, commit release.Commit, inputs release.Inputs) (string, error) {
 	collected, err := collect(ctx, environ, dir, commit, inputs)
 	if err != nil {
 		return "", err
 	}
 	for _, name := range collected.paths {
-		if _, _, err := collected.find(ctx, name); err != nil { // it reads the submodules that have inputs
+		if _, _, err := collected.find(ctx, name); err != nil { // find reads the submodules that have inputs, for addAttributes
 			return "", err
 		}
 	}

@@ -70,7 +70,7 @@ func isLoopback(address *url.URL) bool {
 	return address.Hostname() == "127.0.0.1" || address.Hostname() == "localhost"
 }
 
-// compared is what is read of the API's answer.
+// compared has the fields of the API's answer that are used.
 type compared struct {
 	Status       string         `json:"status"` // of the head, which is the live commit
 	AheadBy      int            `json:"ahead_by"`

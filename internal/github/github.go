@@ -16,8 +16,8 @@ import (
 // Options of a Runner.
 type Options struct {
 	Getenv  func(string) string // the environment; nil: an empty one
-	Stdout  io.Writer           // what the runner reads commands from; nil: nowhere
-	Secrets *text.Secrets       // that no command shows, except the one that masks; nil: none
+	Stdout  io.Writer           // where commands are written, which the runner reads; nil: nowhere
+	Secrets *text.Secrets       // values that no command shows, except the one that masks them; nil: none
 }
 
 // Runner writes workflow commands for the runner of GitHub Actions that the process runs on. Outside of GitHub it prints no output, summary, mask or annotation, and a group is
@@ -58,7 +58,7 @@ func New(options Options) *Runner {
 // On reports whether the process runs on GitHub Actions.
 func (r *Runner) On() bool { return On(r.getenv) }
 
-// RunURL is the page of this run and its attempt, or "".
+// RunURL returns the page of this run and its attempt, or "".
 func (r *Runner) RunURL() string {
 	server, repository, id := r.getenv("GITHUB_SERVER_URL"), r.getenv("GITHUB_REPOSITORY"), r.getenv("GITHUB_RUN_ID")
 	if server == "" || repository == "" || id == "" {
@@ -84,7 +84,7 @@ func (r *Runner) lines(untrusted string) string {
 	return r.secrets.Redact(text.Lines(r.secrets.Redact(untrusted), text.NoLimit))
 }
 
-// line is lines, on one line.
+// line does the same as lines, and makes the text one line.
 func (r *Runner) line(untrusted string) string {
 	return r.secrets.Redact(text.Line(r.secrets.Redact(untrusted), text.NoLimit))
 }

@@ -66,7 +66,7 @@ func truncateMarkdown(markdown string, room int) string {
 // fence begins or ends a code block: GitHub Flavored Markdown, section 4.5.
 var fence = regexp.MustCompile("^ {0,3}(`{3,}|~{3,})(.*)$")
 
-// closeBlocks is the text that ends the code block and the <details> that markdown leaves open.
+// closeBlocks returns the text that ends the code block and the <details> that markdown leaves open.
 func closeBlocks(markdown string) string {
 	open, details := "", 0
 	for line := range strings.Lines(markdown) {

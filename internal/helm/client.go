@@ -38,7 +38,7 @@ type Client struct {
 	charts     *chart.Cache
 	authors    *authors
 	logged     *sync.Map // lines that were logged once
-	planned    *sync.Map // what plans rendered, by namespace and name of the release
+	planned    *sync.Map // *plannedRendering by namespace and name of the release
 	timeouts   timeouts
 	renderer   renderer.Renderer
 	collector  *collector

@@ -60,7 +60,7 @@ func (c *Client) Deploy(ctx context.Context, deployment release.Deployment, wait
 		return release.Deployed{}, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
 	}
 	unchanged := false
-	if !redefined { // what the cluster dropped by the older definition is applied again
+	if !redefined { // after a new definition, fields that the cluster dropped by the older one are applied again
 		unchanged, err = plan.Unchanged(ctx, rendered, state, s.kube.Release)
 	}
 	if err != nil {
@@ -77,7 +77,7 @@ func (c *Client) Deploy(ctx context.Context, deployment release.Deployment, wait
 	}
 	pin := chart.PostRenderer{Deployment: deployment}
 	s.store.AuthorOf = func(revision *helmrelease.Release) (history.Author, error) {
-		revision.Chart, revision.Config = loaded.Chart, recorded // what is recorded is the chart, not what it rendered
+		revision.Chart, revision.Config = loaded.Chart, recorded // the record has the chart itself, not the literal one that is installed
 		if len(deployment.SecretValues) > 0 {
 			revision.Info.Notes = c.collector.redact(revision.Info.Notes)
 		}
@@ -94,8 +94,8 @@ func (c *Client) Deploy(ctx context.Context, deployment release.Deployment, wait
 	return s.finish(ctx, release.Changed, s.explainExisting(err, rendered.Manifest), "upgrading release %q in namespace %q", deployment.Name, deployment.Namespace)
 }
 
-// install installs a release. One that was uninstalled with its history kept, or whose first install failed, is replaced; the latter goes
-// on from the hooks that have succeeded.
+// install installs a release. It replaces a release that was uninstalled with its history kept, and one whose first install failed. After a
+// failed install it does not repeat the hooks that have succeeded.
 func (s *session) install(ctx context.Context, deployment release.Deployment, loaded *chart.Chart, literal *helmchart.Chart, state history.State) error {
 	if err := s.installCRDs(ctx, loaded.Chart.CRDObjects()); err != nil {
 		return err

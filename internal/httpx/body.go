@@ -47,7 +47,7 @@ func LimitBody(response *http.Response, limit int64) error {
 	return nil
 }
 
-// TooLongError says that a body exceeds its limit.
+// TooLongError reports that a body exceeds its limit.
 type TooLongError struct {
 	Size  int64 // in bytes, as Content-Length announced; 0 if it did not
 	Limit int64 // in bytes

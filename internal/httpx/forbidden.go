@@ -8,7 +8,7 @@ import (
 // addressRange is a range of addresses that requests from outside may not reach.
 type addressRange struct {
 	prefix netip.Prefix
-	reason string // what is there
+	reason string // what is at these addresses, for messages
 }
 
 const (

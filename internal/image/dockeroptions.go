@@ -19,7 +19,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// topOf is the top of the context's work tree.
+// topOf returns the top of the context's work tree.
 func topOf(recipe release.Recipe) (string, error) {
 	top, err := filepath.EvalSymlinks(recipe.Context)
 	for below := path.Clean("./" + recipe.Source.Path); err == nil && below != "."; below = path.Dir(below) {
@@ -165,7 +165,7 @@ var registryHost = regexp.MustCompile(`(?:^|[\s"'=/,@])((?:[a-zA-Z0-9-]+\.)+[a-z
 // maxHosts is how many registries are logged in to.
 const maxHosts = 20
 
-// registryHosts are the hosts of registries that the Dockerfile, its arguments, contexts and caches name.
+// registryHosts returns the hosts of registries that the Dockerfile, its arguments, contexts and caches name.
 func registryHosts(recipe release.Recipe, file string) (hosts []string) {
 	texts := slices.Concat([]string{readDockerfile(file)}, slices.Collect(maps.Values(recipe.BuildArgs)), slices.Collect(maps.Values(recipe.Docker.Contexts)),
 		recipe.Docker.CacheFrom, recipe.Docker.CacheTo)

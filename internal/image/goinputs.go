@@ -41,7 +41,7 @@ func (b *Builders) Inputs(ctx context.Context, builder string, recipe release.Re
 	return golang.inputs(ctx, recipe)
 }
 
-// goPackage is what is read of a package (go help list).
+// goPackage has the fields of a package that are used (go help list).
 type goPackage struct {
 	Dir           string
 	ImportPath    string

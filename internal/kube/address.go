@@ -27,7 +27,7 @@ func instanceSelector(name string) string {
 	return labels.SelectorFromSet(labels.Set{instanceLabel: name}).String()
 }
 
-// Address is the release's URL outside the cluster: that of its Service of type LoadBalancer, or else of its Ingress. It watches
+// Address returns the release's URL outside the cluster: that of its Service of type LoadBalancer, or else of its Ingress. It watches
 // until an address is assigned; report is called with what it waits for. A release that has neither gets "" at once, and report
 // says why. A user who may not read Ingresses is treated as if there were none.
 //
@@ -170,7 +170,7 @@ func (w addressWait) timeoutError(ctx context.Context, err error, found *endpoin
 		Err: &DiagnosedError{diagnosis}, Do: diagnosis.Advice}
 }
 
-// selectEndpoint is the endpoint that release.SelectEndpoint chooses; nil if there are none.
+// selectEndpoint returns the endpoint that release.SelectEndpoint chooses; nil if there are none.
 func selectEndpoint(endpoints []endpoint, name string) (*endpoint, error) {
 	var objects []release.Object
 	for _, candidate := range endpoints {

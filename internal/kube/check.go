@@ -99,7 +99,7 @@ func (c *Client) CheckPermissions(ctx context.Context, namespace string, wanted 
 	return nil, &release.Fault{Side: Side, Err: err, Do: "ask a cluster administrator for the Role in docs/rbac"}
 }
 
-// otherScope says where a permission is needed, if not in the namespace of the message.
+// otherScope returns where a permission is needed, if not in the namespace of the message.
 func otherScope(permission release.Permission, namespace string) string {
 	switch {
 	case permission.Cluster:

@@ -12,7 +12,7 @@ import (
 // reason.
 type DiagnosedError struct{ Found release.Diagnosis }
 
-// Diagnosis is the evidence.
+// Diagnosis returns the evidence.
 func (e *DiagnosedError) Diagnosis() release.Diagnosis { return e.Found }
 
 func (e *DiagnosedError) Error() string {
@@ -30,7 +30,7 @@ func (e *DiagnosedError) Error() string {
 	return text
 }
 
-// Fault is apierror.Fault for a request to this cluster.
+// Fault calls apierror.Fault for a request to this cluster.
 func (c *Client) Fault(ctx context.Context, err error, format string, subjects ...any) error {
 	return apierror.Fault(ctx, c.Host, err, format, subjects...)
 }

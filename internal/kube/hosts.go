@@ -81,7 +81,7 @@ func annotatedHosts(object metav1.Object) (hosts []string) {
 	return hosts
 }
 
-// gatewayResource is a resource of the Gateway API (gateway-api.sigs.k8s.io).
+// gatewayResource returns a resource of the Gateway API (gateway-api.sigs.k8s.io).
 func gatewayResource(resource string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: resource}
 }

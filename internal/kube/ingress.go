@@ -59,7 +59,7 @@ func ruleHosts(ingress *networking.Ingress) (hosts []string) {
 	return hosts
 }
 
-// ingressURL is the URL of an Ingress, "" until its controller has assigned an address: with the first host of its rules, because
+// ingressURL returns the URL of an Ingress, "" until its controller has assigned an address: with the first host of its rules, because
 // an Ingress with hosts does not answer to its address, or else with the address.
 func ingressURL(ingress *networking.Ingress) string {
 	host := ""

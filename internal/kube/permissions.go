@@ -82,7 +82,7 @@ func KindPermissions(kind release.AppliedKind) []release.Permission {
 		permission("objects that are no longer part of the chart", "an object that is no longer part of the release stays", "delete"))
 }
 
-// rollbackPermissions are the rules for objects that only a rollback applies, or that the deploy removes.
+// rollbackPermissions returns the rules for objects that only a rollback applies, or that the deploy removes.
 func rollbackPermissions(permission func(purpose, without string, verbs ...string) release.Permission) []release.Permission {
 	const lost = "a failed rollout cannot be rolled back to the revision that has these objects"
 	needed := []release.Permission{permission("the objects of the revision that a rollback goes back to", lost, "get", "create", "patch"),

@@ -114,7 +114,7 @@ func (c *Client) appliedRecord(ctx context.Context, namespace, name string) (str
 	return applied.Name, nil
 }
 
-// decodeRecord is the revision in a record. Early versions of Helm 3 did not compress it.
+// decodeRecord decodes the revision in a record. Early versions of Helm 3 did not compress it.
 func decodeRecord(content []byte) (record applied, err error) {
 	decoded, err := base64.StdEncoding.AppendDecode(nil, content)
 	if err != nil {
@@ -138,11 +138,11 @@ func decodeRecord(content []byte) (record applied, err error) {
 	return record, nil
 }
 
-// templated is a workload as it was applied, and the containers of its pod template that name an image.
+// templated is a workload of a record, with the containers of its pod template that name an image.
 type templated struct {
 	object     release.Object
-	containers []string // that name the image
-	others     []string // that name another image of its repository: "CONTAINER: IMAGE"
+	containers []string // containers that name the image
+	others     []string // containers that name another image of its repository: "CONTAINER: IMAGE"
 }
 
 // workloadsNaming finds the workloads of a manifest whose pod template names an image of the repository. Objects without a namespace

@@ -49,14 +49,14 @@ func (c *Client) Running(ctx context.Context, namespace, name string, image rele
 	return running, nil
 }
 
-// naming is what of a release names an image.
+// naming lists the workloads and hooks of a release that name an image.
 type naming struct {
-	workloads []templated      // whose pod template contains an image of its repository
+	workloads []templated      // workloads whose pod template contains an image of the same repository
 	unread    []string         // kinds that this user may not list
-	hooks     []release.Object // that succeeded with the image
+	hooks     []release.Object // hooks that succeeded with the image
 }
 
-// workloads returns what of a release names an image.
+// workloads finds the workloads and hooks of a release that name an image.
 func (c *Client) workloads(ctx context.Context, namespace, name string, image release.Image) (found naming, err error) {
 	revision, err := c.appliedRevision(ctx, namespace, name)
 	if errors.Is(err, errNoRecord) || apierrors.IsForbidden(err) {
@@ -269,7 +269,7 @@ func selectorOf(live *unstructured.Unstructured) (string, error) {
 	return parsed.String(), nil
 }
 
-// heldBack says why a pod of an older revision stays, "" if it should be replaced: its StatefulSet has a partition, it is
+// heldBack returns the reason why a pod of an older revision stays, "" if it should be replaced: its StatefulSet has a partition, it is
 // replaced only when somebody deletes it, or a custom kind's controller decides.
 // Source: kubernetes.io, "StatefulSets", Update strategies; "Perform a Rolling Update on a DaemonSet".
 func heldBack(live *unstructured.Unstructured, pod *core.Pod) string {

@@ -60,7 +60,7 @@ func loadBalancerAmong(services []*core.Service, namespace, name string) (found 
 	return found, "", err
 }
 
-// serviceURL is the URL of a load balancer, "" until it has an address: with its DNS name if ExternalDNS gives it one, else with
+// serviceURL returns the URL of a load balancer, "" until it has an address: with its DNS name if ExternalDNS gives it one, else with
 // the address. If both http and https are served, https is used with a DNS name and http with an address, which no certificate
 // covers.
 func serviceURL(service *core.Service) string {

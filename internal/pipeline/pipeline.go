@@ -75,7 +75,7 @@ type Proof struct {
 	Holds    bool                `json:"holds"`
 }
 
-// ImageProof is what runs a further image.
+// ImageProof lists the pods that run a further image, in each environment.
 type ImageProof struct {
 	Name    string              `json:"name"`
 	Image   release.Image       `json:"image"`
@@ -126,7 +126,7 @@ type pipeline struct {
 	Deps
 	settings Settings
 	image    release.Image  // the image that was built
-	commit   release.Commit // whose tag build gave the image; "" if the work tree has changes
+	commit   release.Commit // the commit in the tag of the built image; "" if the work tree has changes
 	result   Result
 }
 

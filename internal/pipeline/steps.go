@@ -65,7 +65,7 @@ func (s Settings) smokeSettings(environment release.Environment, image release.I
 	return settings, err
 }
 
-// ClusterRef is how to reach the cluster of every environment.
+// ClusterRef returns the access to the cluster, which is the same for every environment.
 func (s Settings) ClusterRef() setting.ClusterRef {
 	return setting.ClusterRef{Kubeconfig: s.Kubeconfig, Context: s.KubeContext, AllowWorkTree: s.AllowWorkTree}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/onedigest/onedigest/internal/httpx"
 )
 
-// blockedError says that no request may be sent to an address or URL, and why.
+// blockedError reports that no request may be sent to an address or URL, and why.
 type blockedError struct{ to, why string }
 
 func (e *blockedError) Error() string {

@@ -76,7 +76,7 @@ func New(options Options) *Prober {
 // Target is where Probe sends its requests.
 type Target struct {
 	Base    string // URL whose host the request names
-	Address string // that is connected to, whatever the name resolves to; "" for any address of the name
+	Address string // address to connect to instead of those that the name resolves to; "" for these
 
 	// Dial opens the connection instead, to a pod of the cluster: nothing is resolved, and a certificate is not verified, which
 	// the kubelet does not do either (kubernetes.io, "Configure Liveness, Readiness and Startup Probes", HTTP probes).

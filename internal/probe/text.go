@@ -5,8 +5,8 @@ import "github.com/onedigest/onedigest/internal/text"
 // maxExcerpt is how many bytes of a text from outside are shown.
 const maxExcerpt = 200
 
-// excerpt is the start of a text from outside, sanitized to one line.
+// excerpt returns the start of a text from outside, sanitized to one line.
 func excerpt(s string) string { return text.LogLine(s, maxExcerpt) }
 
-// quote is an excerpt in quotes.
+// quote returns an excerpt in quotes.
 func quote(s string) string { return `"` + excerpt(s) + `"` }

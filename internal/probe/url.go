@@ -88,7 +88,7 @@ func joinPath(base, path string) (*url.URL, error) {
 	return joined, nil
 }
 
-// pathProblem says what is wrong with a check's path; "" if nothing is.
+// pathProblem describes what is wrong with a check's path; "" if nothing is.
 func pathProblem(path string) string {
 	switch {
 	case !strings.HasPrefix(path, "/"):

@@ -62,8 +62,8 @@ type Promoted struct {
 	Image   release.Image       `json:"image"`
 	Digest  release.Digest      `json:"digest"`
 	Tag     release.Tag         `json:"tag"`
-	Commit  release.Commit      `json:"commit"` // that the image was built from
-	Source  release.Commit      `json:"source"` // that was asked for, whose chart and values belong to the promotion; Commit if a digest was
+	Commit  release.Commit      `json:"commit"` // the commit that the image was built from
+	Source  release.Commit      `json:"source"` // the commit that was asked for, with the chart and values of the promotion; Commit if a digest was asked for
 	From    release.Environment `json:"from"`
 	To      release.Environment `json:"to"`
 	Proved  time.Time           `json:"provedAt"`
@@ -190,7 +190,7 @@ func newPromoted(settings Settings, evidence release.Record) Promoted {
 		Commit: evidence.Commit, Source: cmp.Or(settings.Commit, evidence.Commit), From: settings.From, To: settings.To, Proved: evidence.At}
 }
 
-// newResult is the result of the promotions, which may not all be done. The outcome is created if one image's tag was, and refused if one
+// newResult returns the result of the promotions, which may not all be done. The outcome is created if one image's tag was, and refused if one
 // image was refused.
 func newResult(promotions []promotion) Result {
 	result := Result{Promoted: promotions[0].result}

@@ -44,7 +44,7 @@ func (c *Client) Chart(ctx context.Context, repo release.Repository, reference s
 		}
 		return content, m.digest, nil
 	}
-	return nil, release.Digest{}, release.BadSetting("chart", fmt.Sprintf("%q of %q is no Helm chart", reference, repo), "push it with helm push")
+	return nil, release.Digest{}, release.BadSetting("chart", fmt.Sprintf("%q of %q is not a Helm chart", reference, repo), "push it with helm push")
 }
 
 // PushChart publishes a packaged Helm chart with its metadata as JSON, as helm push does, but without the time: the same chart always has the

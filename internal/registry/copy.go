@@ -101,7 +101,7 @@ type sourceError struct{ err error }
 func (e *sourceError) Error() string { return e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
 
-// blobs is a source of the repository's blobs; their digests are checked while they are read.
+// blobs returns a source of the repository's blobs; their digests are checked while they are read.
 func (r *repository) blobs(ctx context.Context) source {
 	return func(blob descriptor) (io.ReadCloser, error) {
 		wanted, err := release.ParseDigest(blob.Digest)

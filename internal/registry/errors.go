@@ -77,7 +77,7 @@ func readStatusError(response *http.Response) *statusError {
 	return result
 }
 
-// loginError says that getting credentials for a host failed.
+// loginError reports that getting credentials for a host failed.
 type loginError struct {
 	host string
 	err  error
@@ -88,7 +88,7 @@ func (e *loginError) Error() string {
 }
 func (e *loginError) Unwrap() error { return e.err }
 
-// blockedError says that a request was not sent, because its target is not allowed.
+// blockedError reports that a request was not sent, because its target is not allowed.
 type blockedError struct{ from, to, why string }
 
 func (e *blockedError) Error() string {
@@ -135,7 +135,7 @@ func toStatusError(err error) error {
 	return result
 }
 
-// advice says how to fix an error, "" if the error itself says so.
+// advice describes how to fix an error, "" if the error itself says so.
 func (r *repository) advice(err error) string {
 	var (
 		answer      *statusError
@@ -167,7 +167,7 @@ func (r *repository) advice(err error) string {
 	return fmt.Sprintf("check that %s can be reached from here", host)
 }
 
-// adviceFor says how to fix an error response of the registry.
+// adviceFor describes how to fix an error response of the registry.
 func (r *repository) adviceFor(answer *statusError) string {
 	host := r.name.Host()
 	switch {

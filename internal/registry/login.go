@@ -16,7 +16,7 @@ import (
 type login struct {
 	host    string // as it is passed to Credentials
 	options Options
-	address string // that requests are sent to
+	address string // where requests are sent; it may differ from host
 
 	mu             sync.Mutex
 	known          *secret // nil: Credentials was not called yet

@@ -53,7 +53,7 @@ func (s *session) isRegistry(target *url.URL) bool {
 	return hostPort(target.Host, s.scheme) == hostPort(s.registry.RegistryStr(), s.scheme)
 }
 
-// hostPort is a host with its port, that of the scheme if it names none.
+// hostPort returns a host with its port, that of the scheme if it names none.
 func hostPort(host, scheme string) string {
 	host = strings.ToLower(host)
 	if _, port, err := net.SplitHostPort(host); err == nil && port != "" {
@@ -66,7 +66,7 @@ func hostPort(host, scheme string) string {
 	return net.JoinHostPort(strings.Trim(strings.TrimSuffix(host, ":"), "[]"), port)
 }
 
-// schemeOf is "http" for a registry on this machine and "https" for every other.
+// schemeOf returns "http" for a registry on this machine and "https" for every other.
 func schemeOf(address string) string {
 	if isLoopback(address) {
 		return "http"

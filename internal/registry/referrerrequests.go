@@ -98,7 +98,7 @@ func (r *repository) getAllowed(ctx context.Context, url string, header http.Hea
 	return text, got, err
 }
 
-// malformedError says that a referrer cannot be parsed.
+// malformedError reports that a referrer cannot be parsed.
 type malformedError struct{ err error }
 
 func (e *malformedError) Error() string { return e.err.Error() }

@@ -24,8 +24,8 @@ type Credentials func(ctx context.Context, host string) (username, password stri
 type Options struct {
 	Credentials  Credentials
 	Refused      func(host string) // called when the registry refused those credentials, before Credentials is called again
-	DockerConfig bool              // where Credentials returns nothing, use what `docker login` stored
-	Fallback     Credentials       // where neither returns anything; nil: anonymous
+	DockerConfig bool              // use what `docker login` stored if Credentials returns nothing
+	Fallback     Credentials       // used if neither has credentials; nil: anonymous
 	Transport    http.RoundTripper // nil: one with time limits that connects to no link-local address
 	Log          func(line string) // gets a line for each retry; nil: nobody
 	UserAgent    string

@@ -118,7 +118,7 @@ func (s *session) bearerTransport(ctx context.Context) (http.RoundTripper, error
 	return tokens, nil
 }
 
-// remoteTransport is the session for ggcr's remote package, without ggcr's own ping, token and retry.
+// remoteTransport returns the session for ggcr's remote package, without ggcr's own ping, token and retry.
 func (s *session) remoteTransport(ctx context.Context) (http.RoundTripper, error) {
 	return transport.NewWithContext(ctx, s.registry, authn.Anonymous, &noPing{s}, nil)
 }

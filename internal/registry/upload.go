@@ -160,7 +160,7 @@ func (m *meteredReader) Read(buffer []byte) (int, error) {
 	return n, err
 }
 
-// blobsInMemory is a source of blobs by their digests.
+// blobsInMemory returns a source of blobs by their digests.
 func blobsInMemory(held map[string][]byte) source {
 	return func(blob descriptor) (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(held[blob.Digest])), nil

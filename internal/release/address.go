@@ -100,7 +100,7 @@ type Backend struct {
 	HTTPS     bool
 }
 
-// Backends is what serves a release inside its cluster, as the cluster reports it at one moment.
+// Backends are the pods and Services that serve a release inside its cluster, as the cluster reports them at one moment.
 type Backends struct {
 	Pods     []BackendPod     // ready pods of the workloads whose pod template names the image
 	Services []BackendService // the release's Services that select one of these pods

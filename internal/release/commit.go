@@ -21,7 +21,7 @@ func ParseCommit(text string) (Commit, error) {
 
 func (c Commit) String() string { return string(c) }
 
-// Short is the first 12 digits, for display only.
+// Short returns the first 12 digits, for display only.
 func (c Commit) Short() string { return string(c)[:min(12, len(c))] }
 
 // minShort is the length of the shortest abbreviated commit id that is compared: git's default.
@@ -57,7 +57,7 @@ const MaxLost = 5
 type Comparison struct {
 	Relation  Relation
 	Lost      []CommitSummary // if diverged: commits that the live one has and the new one lacks, at most MaxLost
-	LostCount int             // how many there are in all
+	LostCount int             // number of all lost commits
 }
 
 // CommitSummary describes a commit to a person.

@@ -11,7 +11,7 @@ type Deployment struct {
 	Name         string // of the Helm release, a DNS label of at most 53 characters
 	Namespace    string
 	Environment  Environment
-	Images       []BuiltImage // that the release is pinned to; the first is its main image
+	Images       []BuiltImage // images that the release is pinned to, the main one first
 	Commit       Commit       // of the main image, "" if unknown
 	Chart        string       // directory or .tgz
 	ValuesFiles  []string
@@ -20,7 +20,7 @@ type Deployment struct {
 	SecretValues []SecretValue // strings that override all other values; the release's record has their references
 	PinText      bool          // pin references in environment variables, arguments and ConfigMaps too
 	HideSecrets  bool          // templates that look a Secret up find none
-	AsPlanned    bool          // what the last plan rendered is applied, and nothing is if the release's revision is another one
+	AsPlanned    bool          // the objects that the last plan rendered are applied; the deploy is refused if the release has another revision since
 	ApplyCRDs    bool          // apply the definitions of the chart's crds directory also if the cluster has different ones
 	RunURL       string        // of the workflow run, "" if none
 	Actor        string        // who started the run, "" if unknown
@@ -58,8 +58,8 @@ func (d Deployment) Main() BuiltImage {
 // BuiltImage is an image that a release is pinned to, and how the release's chart names it.
 type BuiltImage struct {
 	Name    string   // "" for the main image
-	Image   Image    // what is run
-	Commit  Commit   // that the image itself is labelled with, "" if none: it changes only if the digest does
+	Image   Image    // the image to run
+	Commit  Commit   // the commit in the image's label, "" if it has none; it changes only if the digest does
 	Aliases []string // repositories by which the chart names the image besides its own, in full (FullRepository)
 	Values  []string // dotted paths of the chart's values that get the image
 }
@@ -82,7 +82,7 @@ type Rendering struct {
 // ImageUse says where a release runs an image.
 type ImageUse struct {
 	Name      string
-	Workloads []Object // that run the image in a pod template, CronJobs included; empty if only hooks do
+	Workloads []Object // workloads with the image in their pod template, CronJobs included; empty if only hooks have it
 }
 
 // Object identifies a Kubernetes object.
@@ -148,7 +148,7 @@ type RollbackTarget struct {
 	Mark      Mark // of that revision
 	Commit    Commit
 	Digest    Digest
-	Images    []Image    // that its pods run, the main one first; empty if another tool made the revision
+	Images    []Image    // images that its pods run, the main one first; empty if another tool made the revision
 	Obstacles []Obstacle // known obstacles; may be empty
 	// Namespaces are those of its objects, sorted.
 	Namespaces []string
@@ -195,7 +195,7 @@ func (m Mark) Verified() bool { return m == MarkReady || m == MarkProved }
 // Replaces reports whether this mark may replace an old mark. MarkReady replaces no other mark.
 func (m Mark) Replaces(old Mark) bool { return m != old && (m != MarkReady || old == "") }
 
-// LabelValue is the value of LabelMark for a revision.
+// LabelValue returns the value of LabelMark for a revision.
 func (m Mark) LabelValue(revision int) string { return fmt.Sprintf("%d.%s", revision, m) }
 
 // ParseMark parses the value of LabelMark on a revision's record; "" if it is about another revision or not a mark. A number

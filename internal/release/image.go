@@ -40,10 +40,10 @@ func ParseRepository(text string) (Repository, error) {
 	return Repository(text), nil
 }
 
-// Host is the registry's host[:port].
+// Host returns the registry's host[:port].
 func (r Repository) Host() string { host, _, _ := strings.Cut(string(r), "/"); return host }
 
-// Path is the repository's path on its registry.
+// Path returns the repository's path on its registry.
 func (r Repository) Path() string { _, path, _ := strings.Cut(string(r), "/"); return path }
 
 func (r Repository) String() string { return string(r) }

@@ -96,7 +96,7 @@ type CommandTarget struct {
 // Endpoint is where a check is sent: to what a URL names, or to a pod through the cluster.
 type Endpoint struct {
 	Base    string  // URL whose host the request names
-	Address string  // that is connected to instead of what the host's name resolves to; "" for that
+	Address string  // IP address to connect to instead of those that the host's name resolves to; "" for these
 	Backend Backend // the pod that is connected to; zero for none
 	Proto   string  // scheme by which clients of a gateway in front of the pod asked; "" if there is none
 }

@@ -110,7 +110,7 @@ func (s *Set) validate(setting *Setting) (problems []release.Problem) {
 	return problems
 }
 
-// hint says which values are valid, or "" if the declaration does not say so.
+// hint describes the valid values; "" if the declaration does not list them.
 func (s *Setting) hint() string {
 	switch {
 	case s.Switch:

@@ -62,11 +62,11 @@ func (c CommitFrom) addCheck(checks []release.Check, mustProve bool) []release.C
 	return append(slices.Clone(checks), release.Check{Name: c.checkName(), Path: c.Path, Method: "GET", Status: 200, CommitField: c.Field})
 }
 
-// checkName is the name of the check that reads the commit.
+// checkName returns the name of the check that reads the commit.
 func (c CommitFrom) checkName() string { return "commit in " + c.Path }
 
-// mustName reports whether an answer of the check has to name its commit: where it was said that it does, and where nothing else
-// proves the commit.
+// mustName reports whether an answer to the check has to name its commit: if the settings say that it does, or if nothing else proves
+// the commit.
 func (c CommitFrom) mustName(check string, proved bool) bool {
 	if c.Path != "" {
 		return check == c.checkName()
@@ -74,7 +74,7 @@ func (c CommitFrom) mustName(check string, proved bool) bool {
 	return c.Header != "" || !proved
 }
 
-// where names the place, for a message.
+// where names the header or field that has the commit, for a message.
 func (c CommitFrom) where() string {
 	if c.Path != "" {
 		return "field " + c.Field
@@ -82,7 +82,7 @@ func (c CommitFrom) where() string {
 	return c.CommitHeader() + " header"
 }
 
-// CommitHeader is the header that is compared.
+// CommitHeader returns the header that is compared.
 func (c CommitFrom) CommitHeader() string {
 	if c.Header != "" {
 		return c.Header

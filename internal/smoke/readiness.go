@@ -15,16 +15,15 @@ var gatewayErrors = []int{502, 503, 504}
 // when a pod was ready, and does not start again: a service that goes down later is down for its users.
 type warmUp struct{ over bool }
 
-// see ends the warm-up if an answer of a round names a commit: a gateway's own answer names none.
+// see ends the warm-up if an answer of a round names a commit, because then the service has answered, not only a gateway.
 func (w *warmUp) see(answers []release.Answer) {
 	w.over = w.over || slices.ContainsFunc(answers, func(answer release.Answer) bool {
 		return answer.Commit != "" && !slices.Contains(gatewayErrors, answer.Status)
 	})
 }
 
-// covers reports whether every wrong answer is a gateway's that has nothing to send requests to: no pod is ready.
-// It asks the cluster only where such an answer came and the cluster is known. A question that the cluster does not answer
-// leaves the warm-up as it is, because the time for it may have been up.
+// covers reports whether the wrong answers do not count yet: each is a gateway's error, and no pod is ready. It asks the cluster only if all
+// wrong answers are such errors. If the cluster does not answer, the warm-up continues, because the time may have been up.
 func (w *warmUp) covers(ctx context.Context, answers []release.Answer, subject Subject, deps Deps) bool {
 	if w.over || deps.Cluster == nil || subject.Image.IsZero() {
 		return false
@@ -58,7 +57,7 @@ func hasReadyPod(workload release.RunningWorkload) bool {
 	return false
 }
 
-// podState is what the cluster says of a service that cannot be reached.
+// podState is the state of the pods of a service that cannot be reached.
 type podState int
 
 const (
@@ -68,7 +67,7 @@ const (
 )
 
 // askPods asks the cluster for the pods of a service that could not be reached, even when the time was up, and names the
-// workload that is down. The error says that the cluster did not answer.
+// workload that is down. An error means that the cluster did not answer.
 func askPods(ctx context.Context, subject Subject, deps Deps) (state podState, down string, err error) {
 	if deps.Cluster == nil || subject.Image.IsZero() {
 		return podsUnknown, "", nil

@@ -58,7 +58,7 @@ func commitOf(ctx context.Context, image release.Image, expected release.Commit,
 	if !found {
 		return "", &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", image), Do: "push the image first; its verdict is recorded beside it"}
 	}
-	if tagged.Revision == "" && expected != "" { // another program built it, and said no commit
+	if tagged.Revision == "" && expected != "" { // another program built it without a commit
 		return expected, nil
 	}
 	commit, err := release.ParseCommit(tagged.Revision)
@@ -148,15 +148,15 @@ type contents struct {
 	Cluster
 }
 
-// confirmed is what the cluster shows of the images.
+// confirmed is the state of the images' pods in the cluster.
 type confirmed struct {
-	pods  [][]string // that run each image, in the order of the images; nil without images
+	pods  [][]string // pods that run each image, in the order of the images; nil without images
 	ready bool       // one of the pods is ready
 	held  bool       // other pods are meant to stay at an older revision
-	ended bool       // no workload of the images wants a pod: what was to run them has ended
+	ended bool       // no workload of the images wants a pod any more: their Jobs have ended
 }
 
-// confirmPods lists the pods that run each image, and fails unless every pod that is meant to runs it, and at least one does or a hook did.
+// confirmPods lists the pods that run each image. It fails if a pod runs another image than it is meant to, or if no pod runs the image and no hook did.
 // Without an image it does nothing.
 func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confirmed, err error) {
 	var problems []string

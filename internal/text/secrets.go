@@ -27,15 +27,15 @@ type Secrets struct {
 	secret   map[string]bool // forms of values that are secret
 	possible map[string]bool // forms of values that may be
 	public   map[string]bool // true for identities
-	sorted   *sorted         // what is searched for; nil if it must be made again
+	sorted   *sorted         // made from the other fields; nil if they have changed since
 }
 
-// sorted is what a text is searched for.
+// sorted holds the values that a text is searched for.
 type sorted struct {
 	secret, possible *index          // forms of values
 	long             *index          // those of secret that are searched for in the names of fields
 	forms            int             // number of all
-	public           []string        // that a form may be a part of
+	public           []string        // values that a form may be a part of
 	whole            map[string]bool // those of public that are identities
 }
 

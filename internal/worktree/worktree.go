@@ -70,7 +70,7 @@ func (t Tree) Mentioned(text string) string {
 	return ""
 }
 
-// Problem says that something names a path in the work tree: what does, such as "DOCKER_CONFIG", and which path.
+// Problem returns the problem that something, such as "DOCKER_CONFIG", names a path in the work tree.
 func Problem(what, path string) release.Problem {
 	return release.Problem{Where: what, What: fmt.Sprintf("%q is in the work tree, so that a commit decides what has the credentials of this job", path),
 		Do: "keep it outside of the work tree ($RUNNER_TEMP on GitHub)"}

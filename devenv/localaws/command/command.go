@@ -254,7 +254,7 @@ func parseRepository(text string) (wantedRepository, error) {
 	return parsed, nil
 }
 
-// errNotUp is the error of a command that needs a running server.
+// errNotUp returns the error of a command that needs a running server.
 func errNotUp(dir string) error {
 	return &release.Failure{What: fmt.Sprintf("local AWS is not up (nothing runs on %s)", dir), Do: "start it with localaws up"}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Command is the build verb as a program.
+// Command returns the build verb as a program.
 func Command() app.Command {
 	return app.NewCommand(app.Wiring[build.Settings, build.Result]{
 		Verb: build.Verb, Declare: (*build.Settings).Declare, Run: Run,

@@ -169,7 +169,7 @@ func runMatrix(ctx context.Context, settings *deploy.Settings, run *app.RunConte
 	return deploy.RunWaves(ctx, *settings, waves, run.Reporter, newDeps)
 }
 
-// holder is how other runs see this one when it holds a release. Its identity is unique: the run and attempt on GitHub, and
+// holder returns the identity of this run as the holder of a release's Lease, which other runs see. It is unique: the run and attempt on GitHub, and
 // in any case the host, the process id and the time.
 func holder(run *app.RunContext) release.Holder {
 	host, err := os.Hostname()

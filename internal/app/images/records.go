@@ -90,7 +90,7 @@ func (i *Images) Newest(ctx context.Context, image release.Image, environment re
 }
 
 // readRecords reads the records of an environment about an image, the newest first, until a pass settles what the older ones say.
-// unavailable is why a record that the registry may serve at another time, and that may be a pass, could not be read.
+// unavailable is the error of a record that may be a pass and that the registry may serve at another time.
 func (i *Images) readRecords(ctx context.Context, image release.Image, environment release.Environment) (entries []evidence.Entry, unavailable, err error) {
 	pushedAt, err := i.pushedAt(ctx, image.Repository)
 	if err != nil {
@@ -169,11 +169,11 @@ func (i *Images) decode(referrer registry.Referrer, image release.Image, environ
 	return unreadable(entry, referrer.Annotations, environment)
 }
 
-// errUnsigned is why a record without a signature proves nothing where keys are trusted.
+// errUnsigned is the error of a record without a signature if trusted keys are given.
 var errUnsigned = errors.New("it is not signed, and only signed records are trusted")
 
-// open returns a record's statement, nil if there is none, and the key that signed it. If no trusted key did although keys are trusted, the
-// error says so, and the statement is returned nevertheless: a verdict against the image counts whoever wrote it.
+// open returns a record's statement, nil if there is none, and the ID of the key that signed it. If trusted keys are given and none of them signed
+// it, open returns the statement with an error: a verdict against the image counts even if it is not trusted.
 func (i *Images) open(referrer registry.Referrer) (statement []byte, by string, untrusted error) {
 	if referrer.MediaType != signed.MediaType {
 		if len(i.trusted) > 0 {
@@ -201,7 +201,7 @@ func unreadable(entry evidence.Entry, annotations map[string]string, environment
 }
 
 // CopyRecord copies a record about an image into another repository that holds the image. A registry that cannot list
-// referrers keeps none, which is reported and is no error: the image was promoted on what its own registry holds.
+// referrers stores none. That is reported and is not an error, because the image was promoted on the evidence in its own registry.
 func (i *Images) CopyRecord(ctx context.Context, image release.Image, record release.Digest, to release.Repository) error {
 	err := i.registry.CopyReferrer(ctx, image, record, to)
 	if errors.Is(err, registry.ErrNoReferrers) {

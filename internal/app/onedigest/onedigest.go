@@ -25,7 +25,7 @@ func Verbs() []app.Command {
 	return []app.Command{build.Command(), deploy.Command(), smoke.Command(), promote.Command(), pipeline.Command()}
 }
 
-// Command is the program.
+// Command returns the program.
 func Command() app.Command { return app.Command{Run: run, Child: deploy.Command().Child} }
 
 func run(ctx context.Context, process app.Process) int {

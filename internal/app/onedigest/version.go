@@ -22,7 +22,7 @@ type Version struct {
 	Time     string `json:"time,omitempty"`     // of the commit, RFC 3339
 	Go       string `json:"go"`                 // version of the toolchain
 	Platform string `json:"platform"`           // os/architecture
-	Module   string `json:"module"`             // that it was built from
+	Module   string `json:"module"`             // the module that the program was built from
 }
 
 // currentVersion reads the program's build information.

@@ -13,7 +13,7 @@ import (
 	"github.com/onedigest/onedigest/internal/promote"
 )
 
-// Command is the promote verb as a program.
+// Command returns the promote verb as a program.
 func Command() app.Command {
 	return app.NewCommand(app.Wiring[promote.Settings, promote.Result]{
 		Verb: promote.Verb, Declare: (*promote.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run,
@@ -37,7 +37,7 @@ func summary(r promote.Result) []app.Row {
 	return rows
 }
 
-// lines are the promoted images as inputs take them.
+// lines returns the promoted images in the form of the inputs image and images: [NAME=]REPOSITORY@DIGEST, one a line.
 func lines(images []promote.Promoted) string {
 	var lines []string
 	for _, image := range images {

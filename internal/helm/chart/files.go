@@ -212,7 +212,7 @@ func checkArchive(packed []byte, left *budget) error {
 		case err != nil:
 			return err
 		}
-		if err := left.take(header.Size); err != nil { // of a sparse file, its size without the holes left out
+		if err := left.take(header.Size); err != nil { // the size of a sparse file includes its holes
 			return err
 		}
 	}

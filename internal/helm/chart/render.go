@@ -25,7 +25,7 @@ import (
 type Chart struct {
 	Chart  *helmchart.Chart
 	Values map[string]any // with the deployment's images
-	Notes  []string       // what the chart sees otherwise than it is written in the values files, one line each
+	Notes  []string       // values that the chart reads differently from how they are written in the files, one line each
 
 	given         map[string]any  // the values of the files and the assignments
 	layers        []layer         // that they come from
@@ -76,7 +76,7 @@ func (c *Chart) checkValues(deployment release.Deployment) ([]release.Problem, e
 	return checkSchemas(c.Chart, coalesced, nil, c.layers), nil
 }
 
-// Target is what a revision is rendered for.
+// Target describes the revision and the cluster to render for.
 type Target struct {
 	Render       func(*helmchart.Chart, chartutil.Values) (map[string]string, error) // renders templates; nil: Helm's engine does, and lookups find nothing
 	Capabilities *chartutil.Capabilities

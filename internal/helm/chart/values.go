@@ -40,7 +40,7 @@ type layer struct {
 	source string         // the file or the setting
 	values map[string]any // of a file
 	tree   *yaml.Node     // of a file, for its line numbers
-	notes  []string       // of a file: what YAML changes
+	notes  []string       // of a file: the values that the chart reads differently from how they are written
 	path   []string       // of an assignment; nil for a file
 	value  any            // of an assignment
 }
@@ -67,7 +67,7 @@ func mergeLayers(deployment release.Deployment) merged {
 	return m
 }
 
-// notes returns what YAML changes in the values files.
+// notes returns the notes of all values files: the values that the chart reads differently from how they are written, such as on as true.
 func (m merged) notes() (notes []string) {
 	for _, one := range m.layers {
 		notes = append(notes, one.notes...)

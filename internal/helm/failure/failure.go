@@ -40,7 +40,7 @@ func Classify(ctx context.Context, err error, format string, subjects ...any) er
 	case errors.As(err, &failure), errors.As(err, &fault):
 		return err
 	case ctx.Err() != nil:
-		return &release.Failure{What: what, Err: ctx.Err(), Do: "it was stopped on the way; the next deploy continues from there"}
+		return &release.Failure{What: what, Err: ctx.Err(), Do: "it was stopped while it was running; the next deploy continues from there"}
 	case errors.Is(err, driver.ErrReleaseExists):
 		return &release.Failure{What: string(causes.ReleaseHeld) + " " + what, Err: sanitized{err}, Do: causes.ReleaseHeld.Cause().Advice}
 	case namespaceNotFound.MatchString(err.Error()):

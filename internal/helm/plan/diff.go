@@ -15,7 +15,7 @@ import (
 // difference is one field in which two versions of an object differ.
 type difference struct {
 	path          []step
-	note          string // what about the field differs, "" for its value
+	note          string // the aspect of the field that differs, "" for its value
 	before, after any
 }
 
@@ -54,7 +54,7 @@ func (d *differ) compare(path []step, before, after any) {
 	}
 	beforeMap, beforeIsMap := before.(map[string]any)
 	afterMap, afterIsMap := after.(map[string]any)
-	byField := len(manifest.JSON(before))+len(manifest.JSON(after)) > maxWhole || len(path) == 1 && path[0].field == "data" // whose keys say what is removed
+	byField := len(manifest.JSON(before))+len(manifest.JSON(after)) > maxWhole || len(path) == 1 && path[0].field == "data" // its keys show what is removed
 	if beforeIsMap && afterIsMap || byField && (beforeIsMap && after == nil || afterIsMap && before == nil) {
 		d.compareMaps(path, beforeMap, afterMap)
 		return

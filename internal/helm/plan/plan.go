@@ -28,7 +28,7 @@ type Request struct {
 	Chart      *chart.Chart
 	Rendered   *chart.Rendered  // the next revision
 	Again      *chart.Rendered  // the same, rendered another time
-	State      history.State    // what exists of the release
+	State      history.State    // the revisions of the release
 	Release    *objects.Release // its objects in the cluster
 	Log        func(line string)
 }

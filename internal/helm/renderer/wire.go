@@ -72,7 +72,7 @@ func (w wireChart) chart() *helmchart.Chart {
 	return chart
 }
 
-// renderValues are the values for the engine.
+// renderValues returns the values for the engine.
 func (r request) renderValues(chart *helmchart.Chart) chartutil.Values {
 	top := chartutil.Values{"Chart": chart.Metadata, "Capabilities": r.Capabilities, "Release": r.Release.decode()}
 	top["Values"] = chartutil.Values{}

@@ -118,7 +118,7 @@ func hashOf(value any) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// locked is the lock's entry of the dependency at an index, nil if there is none.
+// locked returns the lock's entry of the dependency at an index, nil if there is none.
 func (d dependencies) locked(dependency *helmchart.Dependency, index int) *helmchart.Dependency {
 	if d.chart.Lock == nil || index >= len(d.chart.Lock.Dependencies) {
 		return nil

@@ -116,7 +116,7 @@ func (f *Finder) downloadIndexed(ctx context.Context, repository, name, version 
 	}
 	index := &repo.IndexFile{}
 	if err := yaml.Unmarshal(content, index); err != nil {
-		return nil, fmt.Errorf("the index of %q is no YAML: %w", repository, errors.New(text.Line(err.Error(), text.NoLimit)))
+		return nil, fmt.Errorf("the index of %q is not YAML: %w", repository, errors.New(text.Line(err.Error(), text.NoLimit)))
 	}
 	at := slices.IndexFunc(index.Entries[name], func(entry *repo.ChartVersion) bool {
 		return entry != nil && entry.Metadata != nil && strings.TrimPrefix(entry.Version, "v") == strings.TrimPrefix(version, "v")

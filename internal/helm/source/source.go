@@ -100,7 +100,7 @@ func (f *Finder) Locate(ctx context.Context, ref release.ChartRef) (release.Loca
 type origin struct {
 	name  string // as errors name it
 	path  string // on the disk, "" if it was fetched
-	dir   string // that file:// dependencies are relative to, "" if it may have none
+	dir   string // directory that file:// dependencies are relative to, "" if it may have none
 	files []*loader.BufferedFile
 }
 
@@ -213,7 +213,7 @@ func (f *Finder) write(files []*loader.BufferedFile) (string, error) {
 	return dir, nil
 }
 
-// digestOf is the digest of a chart's content: of the names and digests of its files, in order. It does not depend on how the chart is packed.
+// digestOf returns the digest of a chart's content: of the names and digests of its files, in order. It does not depend on how the chart is packed.
 func digestOf(files []*loader.BufferedFile) release.Digest {
 	files = slices.Clone(files)
 	slices.SortFunc(files, func(a, b *loader.BufferedFile) int { return strings.Compare(a.Name, b.Name) })

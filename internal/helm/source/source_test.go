@@ -503,7 +503,7 @@ func TestRefusals(t *testing.T) {
 		"a repository without a version":  {ref: release.ChartRef{Chart: "shop", Repository: w.web.URL}, want: []string{"chart-version", "is missing"}},
 		"a repository without the chart":  {ref: release.ChartRef{Chart: "none", Repository: w.web.URL, Version: "1.0.0"}, want: []string{`no chart "none"`}},
 		"a repository that is none":       {ref: release.ChartRef{Chart: "shop", Repository: w.web.URL + "/none", Version: "1.2.3"}, want: []string{"does not exist"}},
-		"an index that is no YAML":        {ref: release.ChartRef{Chart: "shop", Repository: w.web.URL + "/bad", Version: "1.2.3"}, want: []string{"is no YAML"}, code: release.ExitFault},
+		"an index that is no YAML":        {ref: release.ChartRef{Chart: "shop", Repository: w.web.URL + "/bad", Version: "1.2.3"}, want: []string{"is not YAML"}, code: release.ExitFault},
 		"another digest than the index's": {ref: release.ChartRef{Chart: "changed", Repository: w.web.URL, Version: "1.2.3"}, want: []string{"index says 000000", "do not deploy it"}},
 		"a page":                          {ref: release.ChartRef{Chart: w.web.URL + "/page.tgz"}, want: []string{"reading chart"}},
 		"plain HTTP":                      {ref: release.ChartRef{Chart: "http://charts.example.com/a.tgz"}, want: []string{"is not reached by https", "--chart-host charts.example.com"}},

@@ -76,7 +76,7 @@ func refuseInside(address netip.Addr) error {
 // private is the reason for which an address that the user has not named is blocked.
 const private = "inside a private network"
 
-// blockedError says that an address must not be reached.
+// blockedError reports that an address must not be reached.
 type blockedError struct{ address, why string }
 
 func (e *blockedError) Error() string {

@@ -50,7 +50,7 @@ nonroot:x:65532:
 // Account is the number of a user and of a group. The zero value is root's.
 type Account struct{ User, Group int }
 
-// files are the account's entries in /etc/passwd and /etc/group, with a home for a user that has none yet.
+// files returns the account's entries in /etc/passwd and /etc/group, with a home for a user that has none yet.
 func (a Account) files() (files []file) {
 	users, groups := passwd, group
 	if !strings.Contains(users, fmt.Sprintf(":x:%d:", a.User)) {

@@ -20,7 +20,7 @@ type Login struct{ Username, Password string }
 // maxConfig bounds the user's configuration, in bytes.
 const maxConfig = 1 << 20
 
-// Dir is the directory of the configuration that the docker client uses: DOCKER_CONFIG, or ~/.docker.
+// Dir returns the directory of the configuration that the docker client uses: DOCKER_CONFIG, or ~/.docker.
 func Dir(environ []string) string {
 	if dir := execx.Variable(environ, "DOCKER_CONFIG"); dir != "" {
 		return dir

@@ -43,5 +43,5 @@ type Sanitized struct{ Err error }
 
 func (s Sanitized) Error() string { return text.Line(s.Err.Error(), maxText) }
 
-// Unwrap is the error as the API returned it.
+// Unwrap returns the error as the API returned it.
 func (s Sanitized) Unwrap() error { return s.Err }

@@ -38,7 +38,7 @@ type Finding struct {
 // Key identifies what a finding is about: the object and the container.
 func (f Finding) Key() string { return string(f.UID) + "/" + f.Container }
 
-// Short is a finding in one line of at most some 200 bytes.
+// Short returns a finding in one line of at most some 200 bytes.
 func (f Finding) Short() string {
 	if f.Message == "" {
 		return f.Reason
@@ -59,7 +59,7 @@ func Message(outside string) string {
 	return strings.TrimSuffix(text.Line(outside, maxMessage), ".")
 }
 
-// terminationMessage says how a container ended.
+// terminationMessage describes how a container ended.
 func terminationMessage(terminated *core.ContainerStateTerminated) string {
 	said := fmt.Sprintf("ended with exit code %d", terminated.ExitCode)
 	if terminated.Signal != 0 {

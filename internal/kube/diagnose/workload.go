@@ -13,7 +13,7 @@ type Condition struct {
 	Updated        string // time of its last update; only some kinds have it
 }
 
-// Conditions are an object's status.conditions by type.
+// Conditions returns an object's status.conditions by type.
 func Conditions(object *unstructured.Unstructured) map[string]Condition {
 	found := map[string]Condition{}
 	list, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")

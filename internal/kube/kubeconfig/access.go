@@ -26,7 +26,7 @@ type Access struct {
 	Context    string        // of the kubeconfig; "": its current context
 	Home       string        // directory whose .kube/config is used when Kubeconfig is ""; "": none
 	Secrets    *text.Secrets // gets the credentials; may be nil
-	WorkTree   WorkTree      // that the kubeconfig must have nothing to do with
+	WorkTree   WorkTree      // the kubeconfig, and the programs that it names, must not be in it
 }
 
 // Settings that an error may be about.
@@ -99,7 +99,7 @@ func loadConfig(access Access) (*rest.Config, error) {
 	return config, nil
 }
 
-// files are the kubeconfig files to load; none in a pod without a kubeconfig.
+// files returns the kubeconfig files to load; none in a pod without a kubeconfig.
 func (a Access) files() []string {
 	files := slices.DeleteFunc(filepath.SplitList(a.Kubeconfig), func(file string) bool { return file == "" })
 	if len(files) == 0 && a.Home != "" {
@@ -111,7 +111,7 @@ func (a Access) files() []string {
 	return files
 }
 
-// describe is the kubeconfig as the user gave it, for an error message.
+// describe returns the kubeconfig as the user gave it, for an error message.
 func (a Access) describe(files []string) string {
 	if a.Kubeconfig != "" {
 		return a.Kubeconfig
@@ -136,7 +136,7 @@ func checkAnyExists(files []string) error {
 	return release.BadSetting(settingKubeconfig, what, "give a kubeconfig file")
 }
 
-// selectContext is the name of the context to use. If the kubeconfig does not have it, the error lists those that it has.
+// selectContext returns the name of the context to use. If the kubeconfig does not have it, the error lists those that it has.
 func selectContext(kubeconfig *api.Config, access Access, files []string) (string, error) {
 	context, setting := access.Context, settingContext
 	if context == "" {

@@ -207,7 +207,7 @@ var definitionsResource = schema.GroupVersionResource{Group: "apiextensions.k8s.
 // definitionTime limits one request for a definition.
 const definitionTime = 10 * time.Second
 
-// definitionAnnotations are the annotations of the definition of a custom resource's kind, none where a kind has no definition. A cluster
+// definitionAnnotations returns the annotations of the definition of a custom resource's kind, none where a kind has no definition. A cluster
 // that does not answer is asked again until the context ends, because the definition may say when its objects have failed; the error is a
 // *release.Fault then. A definition that may not be read counts as one without annotations, and is reported.
 func (w *Watcher) definitionAnnotations(ctx context.Context, resource schema.GroupVersionResource, report func([]release.RolloutStep)) (annotations map[string]string, err error) {

@@ -31,7 +31,7 @@ func (a *assessor) conditionOf(o observedObject) condition {
 		cond.done = false
 	}
 	if suspended, _, _ := unstructured.NestedBool(o.content.Object, "spec", "suspend"); suspended && a.policy.hook {
-		cond.done = false // what follows a hook needs what it does
+		cond.done = false // the objects after a hook need the hook's effect
 	}
 	return cond
 }

@@ -42,7 +42,7 @@ func loadBalancerCondition(object *unstructured.Unstructured) (condition, bool) 
 	return cond, true
 }
 
-// autoscalerCondition says how many pods an autoscaler wants, or why it has no metrics.
+// autoscalerCondition describes how many pods an autoscaler wants, or why it has no metrics.
 func autoscalerCondition(object *unstructured.Unstructured) condition {
 	count := func(path string, missing int) int { return status.GetIntField(object.Object, path, missing) }
 	cond := condition{ready: -1, desired: -1, done: true, message: fmt.Sprintf("%d pods, wants %d of %d to %d", count(".status.currentReplicas", 0),

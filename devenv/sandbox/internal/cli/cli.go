@@ -107,7 +107,7 @@ func serve() *cobra.Command {
 	return c
 }
 
-// inside runs one of the two processes that the supervisor starts in the node's namespaces.
+// inside returns the hidden command of one of the two processes, init and node, that the supervisor starts in the node's namespaces.
 func inside(name string) *cobra.Command {
 	c := &cobra.Command{Use: name, Hidden: true, Short: "Part of the node; serve starts this"}
 	dir := dirFlag(c)

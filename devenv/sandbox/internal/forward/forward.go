@@ -39,7 +39,7 @@ func Serve(listener net.Listener, dial Dial, backends ...string) *Server {
 	return s
 }
 
-// Address is the address on which the server listens.
+// Address returns the address on which the server listens.
 func (s *Server) Address() net.Addr { return s.listener.Addr() }
 
 // SetBackends replaces the backends for connections accepted from now on.
@@ -48,7 +48,7 @@ func (s *Server) SetBackends(backends []string) {
 	s.backends.Store(&copied)
 }
 
-// Backends are the addresses in use now.
+// Backends returns the addresses in use now.
 func (s *Server) Backends() []string { return *s.backends.Load() }
 
 // Close stops accepting and closes every connection.

@@ -96,8 +96,9 @@ func Packages(ctx context.Context, names []string, out io.Writer) (err error) {
 	return nil
 }
 
+// apt runs apt-get without questions. It shows the output only if that fails.
 func apt(ctx context.Context, out io.Writer, arguments ...string) error {
-	command := exec.CommandContext(ctx, "apt-get", arguments...) //nolint:gosec // the words above
+	command := exec.CommandContext(ctx, "apt-get", arguments...) //nolint:gosec // a fixed program, and no shell
 	command.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 	output, err := command.CombinedOutput()
 	if err != nil {

@@ -109,7 +109,7 @@ func value(sample *dto.Metric) float64 {
 	return v
 }
 
-// measuredAt is the time of a sample, zero if it has none.
+// measuredAt returns the time of a sample, zero if it has none.
 func measuredAt(sample *dto.Metric) time.Time {
 	if sample.TimestampMs == nil {
 		return time.Time{}

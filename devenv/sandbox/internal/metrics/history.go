@@ -27,7 +27,7 @@ func (p pair) next(now point) pair {
 	return pair{before: p.last, last: now}
 }
 
-// window is the time over which the CPU usage is computed, 0 if there is only one point.
+// window returns the time over which the CPU usage is computed, 0 if there is only one point.
 func (p pair) window() time.Duration {
 	if p.before.at.IsZero() {
 		return 0

@@ -120,7 +120,7 @@ func (s *Server) measuredNode(node *core.Node) (*api.NodeMetrics, bool) {
 	}, true
 }
 
-// windowOf is the window in milliseconds, the precision of the metrics API.
+// windowOf returns the window in milliseconds, the precision of the metrics API.
 func windowOf(p pair) metav1.Duration {
 	return metav1.Duration{Duration: p.window().Round(time.Millisecond)}
 }

@@ -68,7 +68,7 @@ func (d Dir) Marked() bool {
 	return err == nil
 }
 
-// Name is the sandbox's name for uses that allow no path, such as cgroups. It depends only on the directory.
+// Name returns the sandbox's name for uses that allow no path, such as cgroups. It depends only on the directory.
 func (d Dir) Name() string {
 	sum := sha256.Sum256([]byte(d))
 	return "onedigest-sandbox-" + hex.EncodeToString(sum[:4])

@@ -11,7 +11,7 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/netspace"
 )
 
-// KindNode is the name of the container and of the node of a kind cluster with one node.
+// KindNode returns the name of the container and of the node of a kind cluster with one node.
 func KindNode(cluster string) string { return cluster + "-control-plane" }
 
 // runKind serves a kind cluster: LoadBalancers, and the registries inside its node. Docker runs the cluster.
