@@ -154,7 +154,7 @@ services:
   - {name: C, repository: r.example.com/c}
   - {name: d, repository: "no repository"}
   - {name: e, repository: r.example.com/e, part-of: nobody}
-`, "build", matrix.Options{Services: []string{"zzz"}, Digests: digests(t)}, []string{`service "a" is listed twice`, `services "a" and "b" have one repository`,
+`, "build", matrix.Options{Services: []string{"zzz"}, Digests: digests(t)}, []string{`service "a" is listed twice`, `services "a" and "b" have the same repository`,
 			`m.yaml:6: the name of service 4`, `m.yaml:7: the repository of service "d"`, `m.yaml:8: "e" is part of "nobody"`, `there is no service "zzz"`, `there is no service "shop", but --digests names it`}},
 		"keys": {`
 services:
@@ -171,7 +171,7 @@ environments:
 		"another":           {services, "smoke", matrix.Options{Inputs: inputs("environment", "qa")}, []string{`there is no environment "qa"`}},
 		"trust":             {"services: [{name: a, repository: r.example.com/a, promote: {from: dev, max-age: 9000h}}]", "promote", matrix.Options{Inputs: inputs("commit", "a")}, []string{`"from" applies`, `"max-age" applies`}},
 		"deploys elsewhere": {"waves: [{deploys: [{environment: a}]}]", "build", matrix.Options{}, []string{"lists deploys, which build does not take"}},
-		"both":              {"waves: [{deploys: [{environment: a}]}]\nservices: [{name: a}]", "deploy", matrix.Options{}, []string{"has waves of deploys and services"}},
+		"both":              {"waves: [{deploys: [{environment: a}]}]\nservices: [{name: a}]", "deploy", matrix.Options{}, []string{"has both waves of deploys and services"}},
 		"nothing":           {"", "build", matrix.Options{}, []string{"has no services"}},
 		"a typing error":    {"servces: []", "build", matrix.Options{}, []string{"field servces not found"}},
 	} {
