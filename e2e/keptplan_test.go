@@ -58,7 +58,7 @@ spec: {minReplicas: 1, maxReplicas: 2, scaleTargetRef: {apiVersion: apps/v1, kin
 	c.run("--plan", "plan.json").expect(t, release.ExitFailed, "release: planned on revision none, and now it has 1 (deployed)", "ConfigMap/web in kept-plan: it was created since the plan")
 
 	keep("--set", "word=two")
-	c.run("--plan", "plan.json", "--set", "word=three").expect(t, release.ExitFailed, "ConfigMap/web in kept-plan: the chart renders it otherwise than planned", "values: ")
+	c.run("--plan", "plan.json", "--set", "word=three").expect(t, release.ExitFailed, "ConfigMap/web in kept-plan: the chart renders it differently than planned", "values: ")
 	patch := func(word string) {
 		t.Helper()
 		if _, err := client(t).CoreV1().ConfigMaps(c.namespace).Patch(t.Context(), "web", types.MergePatchType, []byte(`{"data":{"word":"`+word+`"}}`), meta.PatchOptions{}); err != nil {
