@@ -164,9 +164,9 @@ func TestSettingsOfPlansContradict(t *testing.T) {
 func TestChartLogins(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]release.ChartLogin{
-		"charts.example.com=me:hunter2":     {Host: "charts.example.com", User: "me", Password: "hunter2"},
-		"charts.example.com:8443=me:a=b:c ": {Host: "charts.example.com:8443", User: "me", Password: "a=b:c "},
-		"me:hunter2":                        {}, "https://charts.example.com=me:hunter2": {}, "charts.example.com=hunter2": {}, "=me:hunter2": {}, "charts.example.com=:hunter2": {}, "charts.example.com=me:": {},
+		"charts.example.com=me:hunter2":    {Host: "charts.example.com", User: "me", Password: "hunter2"},
+		"charts.example.com:8443=me:a=b:c": {Host: "charts.example.com:8443", User: "me", Password: "a=b:c"},
+		"me:hunter2":                       {}, "https://charts.example.com=me:hunter2": {}, "charts.example.com=hunter2": {}, "=me:hunter2": {}, "charts.example.com=:hunter2": {}, "charts.example.com=me:": {},
 	} {
 		var settings deploy.Settings
 		err := settingtest.Apply(settings.Declare(), "--environment", "staging", "--image", image(t, "a").String(), "--chart-login", text)

@@ -90,16 +90,16 @@ func gatewayResource(resource string) schema.GroupVersionResource {
 type route struct {
 	group, resource string
 	versions        []string // those that are asked for, the newest first; the first that lists anything is read
-	hosts           func(*Client, context.Context, *unstructured.Unstructured) []string
+	hosts           func(context.Context, *Client, *unstructured.Unstructured) []string
 }
 
 // routes are the kinds that are read where the cluster has them.
 // Sources: gateway-api.sigs.k8s.io, "API specification"; istio.io, "Virtual Service"; doc.traefik.io, "Kubernetes IngressRoute" and
 // "IngressRouteTCP".
 var routes = []route{
-	{"gateway.networking.k8s.io", "httproutes", []string{"v1"}, (*Client).hostnames},
-	{"gateway.networking.k8s.io", "grpcroutes", []string{"v1"}, (*Client).hostnames},
-	{"gateway.networking.k8s.io", "tlsroutes", []string{"v1", "v1alpha3", "v1alpha2"}, (*Client).hostnames},
+	{"gateway.networking.k8s.io", "httproutes", []string{"v1"}, gatewayRouteHosts},
+	{"gateway.networking.k8s.io", "grpcroutes", []string{"v1"}, gatewayRouteHosts},
+	{"gateway.networking.k8s.io", "tlsroutes", []string{"v1", "v1alpha3", "v1alpha2"}, gatewayRouteHosts},
 	{"networking.istio.io", "virtualservices", []string{"v1", "v1beta1"}, virtualServiceHosts},
 	{"traefik.io", "ingressroutes", []string{"v1alpha1"}, ingressRouteHosts},
 	{"traefik.io", "ingressroutetcps", []string{"v1alpha1"}, ingressRouteHosts},
@@ -122,7 +122,7 @@ func (c *Client) routeHosts(ctx context.Context, namespace, name string) (hosts 
 			}
 			for i := range list.Items {
 				if belongsTo(&list.Items[i], name) {
-					hosts = append(hosts, kind.hosts(c, ctx, &list.Items[i])...)
+					hosts = append(hosts, kind.hosts(ctx, c, &list.Items[i])...)
 				}
 			}
 			break
@@ -131,8 +131,8 @@ func (c *Client) routeHosts(ctx context.Context, namespace, name string) (hosts 
 	return hosts, nil
 }
 
-// hostnames returns the hosts of a route of the Gateway API.
-func (c *Client) hostnames(ctx context.Context, route *unstructured.Unstructured) []string {
+// gatewayRouteHosts returns the hosts of a route of the Gateway API.
+func gatewayRouteHosts(ctx context.Context, c *Client, route *unstructured.Unstructured) []string {
 	names, _, _ := unstructured.NestedStringSlice(route.Object, "spec", "hostnames")
 	if len(names) == 0 {
 		return c.gatewayHosts(ctx, route)
@@ -145,7 +145,7 @@ const meshGateway = "mesh"
 
 // virtualServiceHosts returns the hosts of an Istio VirtualService that a gateway serves. Names inside of the mesh are no hosts outside the
 // cluster, and "*" names none.
-func virtualServiceHosts(_ *Client, _ context.Context, service *unstructured.Unstructured) []string {
+func virtualServiceHosts(_ context.Context, _ *Client, service *unstructured.Unstructured) []string {
 	gateways, _, _ := unstructured.NestedStringSlice(service.Object, "spec", "gateways")
 	if !slices.ContainsFunc(gateways, func(gateway string) bool { return gateway != meshGateway }) {
 		return nil
@@ -157,10 +157,10 @@ func virtualServiceHosts(_ *Client, _ context.Context, service *unstructured.Uns
 }
 
 // traefikHosts matches Host(`a`, `b`) and HostSNI(`a`) in a rule of Traefik, which is not preceded by a negation; HostRegexp names no host.
-var traefikHosts = regexp.MustCompile("(^|[^!A-Za-z])(?:Host|HostSNI)\\(([^)]*)\\)")
+var traefikHosts = regexp.MustCompile(`(^|[^!A-Za-z])(?:Host|HostSNI)\(([^)]*)\)`)
 
 // ingressRouteHosts returns the hosts in the rules of a Traefik IngressRoute or IngressRouteTCP.
-func ingressRouteHosts(_ *Client, _ context.Context, route *unstructured.Unstructured) (hosts []string) {
+func ingressRouteHosts(_ context.Context, _ *Client, route *unstructured.Unstructured) (hosts []string) {
 	rules, _, _ := unstructured.NestedSlice(route.Object, "spec", "routes")
 	for _, rule := range fieldsOf(rules, "match") {
 		for _, found := range traefikHosts.FindAllStringSubmatch(rule, -1) {

@@ -15,8 +15,9 @@ const (
 	MediaType = "application/vnd.dev.sigstore.bundle.v0.3+json"
 	// StatementType is the payload type of the envelope, which Sigstore's verifiers require. Source: in-toto attestation spec v1, envelope.md.
 	StatementType = "application/vnd.in-toto+json"
-	// AnnotationContent and AnnotationPredicateType are on the referrer's manifest, where cosign looks for them.
-	AnnotationContent       = "dev.sigstore.bundle.content"
+	// AnnotationContent is on the referrer's manifest, and says what the bundle holds.
+	AnnotationContent = "dev.sigstore.bundle.content"
+	// AnnotationPredicateType is on the referrer's manifest. cosign reads only bundles with the type that it looks for.
 	AnnotationPredicateType = "dev.sigstore.bundle.predicateType"
 	// ContentEnvelope is the value of AnnotationContent.
 	ContentEnvelope = "dsse-envelope"
