@@ -13,7 +13,7 @@ import (
 	"github.com/onedigest/onedigest/internal/text"
 )
 
-// defaultCommandTime is how long a command may run unless its check says another time.
+// defaultCommandTime is the timeout of a command whose check sets none.
 const defaultCommandTime = time.Minute
 
 // commandKeys are the keys of a check that is a program.

@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// reference matches ${NAME}, the escape $${, and a ${ that begins neither.
+// reference matches ${NAME}, the escape $${, and any other ${.
 var reference = regexp.MustCompile(`\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{`)
 
 // valueName is the name of a captured value.
@@ -41,8 +41,8 @@ func expandText(text string, value func(name string) string) string {
 	})
 }
 
-// expandPath replaces the references of a path. The value at its beginning is the beginning of a path as it is; any other is one
-// segment, or one part of the query, and escaped.
+// expandPath replaces the references of a path. A value at the beginning is not escaped, because it may have several segments; any other value
+// is escaped as one segment, or as one part of the query.
 func expandPath(path string, value func(name string) string) string {
 	if !strings.Contains(path, "${") {
 		return path

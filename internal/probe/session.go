@@ -14,13 +14,13 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Session sends checks one after another to one target, and keeps what a response gives to the checks after it: the values that a check
-// captures, and the cookies of checks with cookies. It is used by one goroutine.
+// Session sends checks one after another to one target, and keeps the captured values and the cookies for later checks. It must be used by one
+// goroutine at a time.
 type Session struct {
 	prober  *Prober
 	to      Target
 	values  map[string]string         // captured
-	missing map[string]release.Answer // of a capture whose check gave no value
+	missing map[string]release.Answer // the answer to the check that should have captured a value, by the value's name
 	cookies http.CookieJar
 }
 
@@ -49,10 +49,10 @@ func (s *Session) Probe(ctx context.Context, check release.Check) release.Answer
 }
 
 func (s *Session) probeHTTP(ctx context.Context, check release.Check) release.Answer {
-	expanded, wanting := s.expand(check)
+	expanded, unset := s.expand(check)
 	answer := release.Answer{Check: check.Name, Address: s.to.Address, Stage: release.StageCheck}
-	if len(wanting) > 0 {
-		for _, name := range wanting {
+	if len(unset) > 0 {
+		for _, name := range unset {
 			source, known := s.missing[name]
 			if known && source.Stage.Inconclusive() {
 				answer.Stage = source.Stage
@@ -74,13 +74,13 @@ func (s *Session) probeHTTP(ctx context.Context, check release.Check) release.An
 	return answer
 }
 
-// expand puts the captured values into a check, and names those that are wanting.
+// expand replaces references by the captured values, and returns the names of those that have no value.
 func (s *Session) expand(check release.Check) (release.Check, []string) {
-	var wanting []string
+	var unset []string
 	value := func(name string) string {
 		text, found := s.values[name]
-		if !found && !slices.Contains(wanting, name) {
-			wanting = append(wanting, name)
+		if !found && !slices.Contains(unset, name) {
+			unset = append(unset, name)
 		}
 		return text
 	}
@@ -91,13 +91,13 @@ func (s *Session) expand(check release.Check) (release.Check, []string) {
 	check.Header = expandValues(check.Header, value)
 	check.BodyContains = expandList(check.BodyContains, value)
 	check.BodyNotContains = expandList(check.BodyNotContains, value)
-	return check, wanting
+	return check, unset
 }
 
-// target returns the URL of a path whose values are filled in; shown is the path without them. A path that begins with a captured value is
-// what a Location header may be (RFC 9110, section 10.2.2): it begins at the root of the host, or is a URL of the same host.
-func (s *Session) target(path, shown string) (*url.URL, error) {
-	if !strings.HasPrefix(shown, "${") {
+// target returns the URL of a path with its values; template is the path with the references. A path that begins with a captured value may have
+// the forms of a Location header (RFC 9110, section 10.2.2): it begins at the root of the host, or is a URL of the same host.
+func (s *Session) target(path, template string) (*url.URL, error) {
+	if !strings.HasPrefix(template, "${") {
 		return joinPath(s.to.Base, path)
 	}
 	base, err := parseBase(s.to.Base)
@@ -115,7 +115,8 @@ func (s *Session) target(path, shown string) (*url.URL, error) {
 	return joinPath(base.String(), path)
 }
 
-// capture takes the values that a check captures from its response. It names those that were found, and describes those that were not.
+// capture stores the values that a check captures from its response. It returns the names of those that were found, and describes those that were
+// not.
 func (s *Session) capture(check compiledCheck, got response) (names, wrong []string) {
 	for _, capture := range check.Captures {
 		value, err := captureValue(capture, check, got)
@@ -132,7 +133,7 @@ func (s *Session) capture(check compiledCheck, got response) (names, wrong []str
 // maxCapture is the longest value that is captured, in bytes.
 const maxCapture = 8 << 10
 
-// captureValue finds one value. Its errors quote nothing of the response, which may hold what is secret.
+// captureValue finds one value. Its errors quote nothing of the response, which may contain secrets.
 func captureValue(capture release.Capture, check compiledCheck, got response) (string, error) {
 	value, found := "", false
 	switch capture.From {
@@ -173,7 +174,8 @@ func captureValue(capture release.Capture, check compiledCheck, got response) (s
 	return value, nil
 }
 
-// jar returns the session's cookies. A pod is asked without TLS by a client that asks the gateway with it, so that Secure cookies are sent.
+// jar returns the session's cookies. Requests to a pod have no TLS, but they stand for those of a client that reaches the gateway by TLS, so that
+// the jar sends Secure cookies too.
 func (s *Session) jar() http.CookieJar {
 	if s.cookies == nil {
 		jar, err := cookiejar.New(nil)
@@ -188,7 +190,7 @@ func (s *Session) jar() http.CookieJar {
 	return s.cookies
 }
 
-// gatewayJar keeps cookies as for the gateway's scheme.
+// gatewayJar stores and sends cookies as if the requests had the gateway's scheme.
 type gatewayJar struct {
 	http.CookieJar
 	scheme string

@@ -86,7 +86,7 @@ type CheckFile struct {
 	Digest Digest `json:"digest,omitzero"` // of its content, or of the names and contents of a directory's files
 }
 
-// CommandTarget is what a command is told about the release.
+// CommandTarget describes the release to a command.
 type CommandTarget struct {
 	Endpoints []Endpoint // a URL, or the pods among which a port of this machine spreads connections
 	Commit    Commit     // "" if unknown

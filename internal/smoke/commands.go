@@ -9,8 +9,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// splitChecks separates the checks that send requests from the commands. A file of commands alone has no requests: smoke's own checks tell
-// when the release can be reached.
+// splitChecks separates the checks that send requests from the commands. If the file has only commands, requests is nil, so
+// that smoke's own checks find out when the release can be reached.
 func splitChecks(checks []release.Check) (requests, commands []release.Check) {
 	for _, check := range checks {
 		if check.IsCommand() {
@@ -22,8 +22,8 @@ func splitChecks(checks []release.Check) (requests, commands []release.Check) {
 	return requests, commands
 }
 
-// lastChecks compares the latencies of the rounds that have passed and, if they are right, runs the commands. The error says that there is
-// nothing to ask.
+// lastChecks compares the latencies of the rounds that have passed and, if they are right, runs the commands. An error means that there
+// is nothing to ask.
 func (a *roundRunner) lastChecks(ctx context.Context, latencies latencyWindow, settings Settings) ([]release.Answer, error) {
 	if wrong := latencies.exceeded(a.Checks); len(wrong) > 0 {
 		return wrong, nil
@@ -31,7 +31,7 @@ func (a *roundRunner) lastChecks(ctx context.Context, latencies latencyWindow, s
 	return a.runCommands(ctx, settings)
 }
 
-// commandCutShort is the name of the command that was ended because the time was up; "" for none.
+// commandCutShort returns the name of the command that was ended because the time was up; "" for none.
 func commandCutShort(ctx context.Context, answers []release.Answer) string {
 	if last := answers[len(answers)-1]; ctx.Err() != nil && last.Kind.IsCommand() {
 		return last.Check
@@ -39,8 +39,8 @@ func commandCutShort(ctx context.Context, answers []release.Answer) string {
 	return ""
 }
 
-// runCommands runs each command once, in the order of the file, after the requests have passed. A command that fails ends them: the ones
-// after it may build on it. The error says that there is nothing to ask.
+// runCommands runs each command once, in the order of the file, after the requests have passed. After a command that fails, it runs none,
+// because they may depend on it. An error means that there is nothing to ask.
 func (a *roundRunner) runCommands(ctx context.Context, settings Settings) (answers []release.Answer, err error) {
 	if len(a.commands) == 0 {
 		return nil, nil
@@ -68,7 +68,7 @@ func (a *roundRunner) runCommands(ctx context.Context, settings Settings) (answe
 	return answers, nil
 }
 
-// commandEndpoints are what a command is sent to: the release's URL, or without one its ready pods.
+// commandEndpoints returns the endpoints that a command may use: the release's URL, or its ready pods if it has none.
 func (a *roundRunner) commandEndpoints(ctx context.Context) (endpoints []release.Endpoint, err error) {
 	if a.URL != "" {
 		return []release.Endpoint{{Base: a.URL}}, nil
@@ -85,10 +85,10 @@ func (a *roundRunner) commandEndpoints(ctx context.Context) (endpoints []release
 	return endpoints, err
 }
 
-// maxShown is how many outputs of a command that fails again and again are shown.
+// maxShown is the number of outputs that are shown of a command that fails repeatedly.
 const maxShown = 2
 
-// showOutput shows what a failed command wrote.
+// showOutput shows the output of a failed command.
 func (a *roundRunner) showOutput(answer release.Answer) {
 	if a.outputs[answer.Check]++; answer.Output == "" || a.outputs[answer.Check] > maxShown {
 		return
@@ -98,8 +98,8 @@ func (a *roundRunner) showOutput(answer release.Answer) {
 	end()
 }
 
-// withoutOutput shortens what failed commands wrote to its end: the whole was shown, and a result has a limit.
-func withoutOutput(answers []release.Answer) []release.Answer {
+// shortenOutput keeps only the end of the outputs of failed commands, because the whole was shown and the size of a result is limited.
+func shortenOutput(answers []release.Answer) []release.Answer {
 	const limit = 2000 // bytes
 	short := slices.Clone(answers)
 	for i, answer := range short {

@@ -56,8 +56,8 @@ func (w *latencyWindow) add(now time.Time, answers []release.Answer) {
 	w.rounds = w.rounds[max(len(w.rounds)-max(w.consecutive, 1), 0):]
 }
 
-// sorted returns the latencies of a check in order: of its requests to the address of the release, which its clients see, or if there are
-// none, of those to its pods, which take the way through the API server.
+// sorted returns the latencies of a check in ascending order: of its requests to the release's address, as clients have them. If there are none, it
+// returns those of the requests to the pods, which go through the API server.
 func (w *latencyWindow) sorted(check string) []time.Duration {
 	var outside, inside []time.Duration
 	for _, round := range w.rounds {
@@ -78,7 +78,7 @@ func (w *latencyWindow) sorted(check string) []time.Duration {
 	return outside
 }
 
-// percentile is the least latency that a share of all does not exceed: the nearest rank.
+// percentile returns a percentile of sorted latencies by the nearest-rank method: the smallest that at least that share of all does not exceed.
 func percentile(sorted []time.Duration, percent float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0

@@ -97,7 +97,7 @@ func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Setti
 		report.Verdict, report.Reason = withoutPass(ctx, report, seen, subject, settings, deps)
 	}
 	report.Seconds = deps.Now().Sub(start).Seconds()
-	report.Answers, report.Latencies = withoutOutput(report.Answers), latencies.summary()
+	report.Answers, report.Latencies = shortenOutput(report.Answers), latencies.summary()
 	wrong := ""
 	if report.Errors > 0 {
 		wrong = fmt.Sprintf(", %d of %d requests not as expected", report.Errors, report.Requests)

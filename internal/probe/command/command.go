@@ -1,7 +1,7 @@
 // Package command runs the smoke checks that are programs: a hurl file, a k6 script, a test of any language, a shell script.
 //
-// A program runs in an environment of its own, in a process group of its own, for a limited time, and what it leaves behind is ended. What it
-// writes is not trusted: it is limited in size and sanitized before it is shown.
+// A program runs for a limited time, with few variables of the job, in its own process group. Processes that it leaves running are ended. Its
+// output is not trusted: it is limited in size, and sanitized before it is shown.
 package command
 
 import (
@@ -67,7 +67,7 @@ func keepsResults(args []string) bool {
 		!slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "-count") || strings.HasPrefix(arg, "--count") })
 }
 
-// missingError is a program that is not there, with what to do about it.
+// missingError is the error of a program that cannot be run, with advice.
 type missingError struct{ what, do string }
 
 func (e *missingError) Error() string { return e.what }
@@ -118,7 +118,7 @@ func (r Runner) inside(name string) (string, error) {
 	return inside, nil
 }
 
-// arguments returns those that the program gets.
+// arguments returns the arguments of the program that a check runs.
 func arguments(check release.Check, base string, target release.CommandTarget) []string {
 	script := check.Command.Script
 	if strings.HasPrefix(script, "-") {
@@ -140,8 +140,8 @@ func arguments(check release.Check, base string, target release.CommandTarget) [
 	return check.Command.Args[1:]
 }
 
-// passed are the variables of the job that every command gets. None of them is a credential.
-var passed = []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "CI", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"}
+// passedVariables are the job's variables that every command gets. None of them is a credential.
+var passedVariables = []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "CI", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"}
 
 // marker is the variable that marks the processes of one run: those that leave the process group are found by it.
 const marker = "ONEDIGEST_CHECK_RUN"
@@ -150,7 +150,7 @@ const marker = "ONEDIGEST_CHECK_RUN"
 func (r Runner) environ(check release.Check, base, mark string, target release.CommandTarget) (environ []string) {
 	for _, pair := range r.Environ {
 		name, _, _ := strings.Cut(pair, "=")
-		if slices.Contains(passed, name) || slices.Contains(check.Command.PassEnv, name) {
+		if slices.Contains(passedVariables, name) || slices.Contains(check.Command.PassEnv, name) {
 			environ = append(environ, pair)
 		}
 	}
@@ -170,7 +170,7 @@ func (r Runner) environ(check release.Check, base, mark string, target release.C
 	return environ
 }
 
-// Run runs the command of a check and returns its answer: it passes if the program exits with status 0 within its time. base is the URL of
+// Run runs the command of a check and returns its answer: the check passes if the program exits with status 0 within its timeout. base is the URL of
 // the service. A command that the context ends has no verdict: the caller sees the context's error.
 func (r Runner) Run(ctx context.Context, check release.Check, base string, target release.CommandTarget) release.Answer {
 	answer := release.Answer{Check: check.Name, Kind: check.Kind, URL: base, Stage: release.StageCheck}
@@ -197,7 +197,7 @@ func (r Runner) Run(ctx context.Context, check release.Check, base string, targe
 	return answer
 }
 
-// rootError is an error without the path that its message would repeat.
+// rootError removes the path from an error, because the message names it already.
 func rootError(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {

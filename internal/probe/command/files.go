@@ -15,7 +15,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Limits of what one check's files may be.
+// Limits of the files of one check.
 const (
 	maxFiles = 10000
 	maxBytes = 256 << 20
@@ -148,7 +148,7 @@ func digestOf(file string, size int64, path string, count *counter) (release.Dig
 	return release.ParseDigest("sha256:" + hex.EncodeToString(sum.Sum(nil)))
 }
 
-// compareFiles refuses files that are not those whose digests are recorded: the evidence would be about others.
+// compareFiles returns an error if a file has changed since its digest was recorded, because the evidence would name other content.
 func (r Runner) compareFiles(check release.Check) error {
 	count := &counter{}
 	for _, file := range check.Command.Files {
@@ -160,7 +160,7 @@ func (r Runner) compareFiles(check release.Check) error {
 			return err
 		}
 		if digest != file.Digest {
-			return fmt.Errorf("%q was changed while smoke ran, so that the evidence would be about another content", file.Path)
+			return fmt.Errorf("%q was changed while smoke ran, so that the evidence would name other content", file.Path)
 		}
 	}
 	return nil

@@ -18,7 +18,7 @@ func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: t
 // signalGroup sends a signal to a group, which may have ended.
 func signalGroup(pid int, signal syscall.Signal) { _ = syscall.Kill(-pid, signal) }
 
-// remains are the processes that were left running: the group, and those that left it.
+// remains are the processes that a command has left running: its process group, and processes that left the group.
 type remains struct {
 	group   int // 0: none
 	strayed []int

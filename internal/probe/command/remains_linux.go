@@ -7,12 +7,12 @@ import (
 	"strconv"
 )
 
-// remaining lists what a command has left running: processes of its group, and those of any other group or session whose environment has
-// the mark, as a browser that a test has started. What has ended and is not waited for (state Z) is left out.
+// remaining lists the processes that a command has left running: those of its group, and those of other groups and sessions whose environment
+// has the mark, such as a browser that a test has started. Zombies (state Z) are left out.
 func remaining(group int, mark string) (left remains) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return remains{group: group} // signalled without knowing
+		return remains{group: group} // the group may have ended
 	}
 	wanted := []byte(marker + "=" + mark)
 	for _, entry := range entries {

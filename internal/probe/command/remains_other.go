@@ -4,7 +4,7 @@ package command
 
 import "syscall"
 
-// remaining reports whether the group of a command has processes: what has left it is not known.
+// remaining finds the group of a command if it has processes. Processes that left the group cannot be found.
 func remaining(group int, _ string) (left remains) {
 	if syscall.Kill(-group, 0) == nil {
 		left.group = group

@@ -14,10 +14,10 @@ import (
 	"github.com/onedigest/onedigest/internal/text"
 )
 
-// grace is how long processes have to end after they were asked to, before they are killed.
+// grace is the time between SIGTERM and SIGKILL.
 const grace = 2 * time.Second
 
-// process is what is run.
+// process describes a process to run.
 type process struct {
 	program string
 	args    []string
@@ -27,9 +27,9 @@ type process struct {
 	limit   time.Duration
 }
 
-// outcome is how it ended.
+// outcome describes how a process ended.
 type outcome struct {
-	wrong  string // "" if it exited with status 0 in time
+	wrong  string // what went wrong; "" if it exited with status 0 in time
 	output string // sanitized
 	took   time.Duration
 }
@@ -103,10 +103,10 @@ func endGroup(pid int, exited <-chan struct{}) {
 	}
 }
 
-// endRemains ends what a process that has exited left running.
+// endRemains ends the processes that a process has left running: with SIGTERM, and with SIGKILL after the grace.
 func endRemains(pid int, mark string) {
 	deadline := time.Now().Add(grace)
-	for asked := false; ; asked = true {
+	for terminated := false; ; terminated = true {
 		left := remaining(pid, mark)
 		if !left.any() {
 			return
@@ -115,7 +115,7 @@ func endRemains(pid int, mark string) {
 			left.signal(kill)
 			return
 		}
-		if !asked {
+		if !terminated {
 			left.signal(terminate)
 		}
 		time.Sleep(20 * time.Millisecond)
@@ -143,10 +143,10 @@ func startError(err error) string {
 	return what
 }
 
-// newMark returns a text that no other run has.
+// newMark returns a random text that marks the processes of one run.
 func newMark() string { return rand.Text() }
 
-// Limits of what is kept of an output, in bytes, and of a line in a message.
+// Limits of the output that is kept, and of a line in a message, in bytes.
 const (
 	maxHead = 8 << 10
 	maxTail = 24 << 10
@@ -187,7 +187,7 @@ func (o *output) write(chunk []byte) {
 	}
 }
 
-// String returns what was kept, sanitized, with a line in place of what was not.
+// String returns the output that was kept, sanitized. One line replaces the part that was dropped.
 func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -202,7 +202,7 @@ func (o *output) String() string {
 	return strings.TrimSpace(text.Lines(kept, 2*(maxHead+maxTail)))
 }
 
-// lastLine is the last line with text.
+// lastLine returns the last line that is not empty.
 func lastLine(output string) string {
 	lines := strings.Split(output, "\n")
 	for i := len(lines) - 1; i >= 0; i-- {
