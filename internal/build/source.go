@@ -43,10 +43,9 @@ func refuseDifferences(ctx context.Context, builder string, recipe release.Recip
 	return err
 }
 
-// checkChanges replaces the paths that git lists as changed by the image's inputs that differ from the commit, and refuses these
-// unless changes are allowed. It runs before the tag is chosen: a change must not be missed because the commit's image exists,
-// and a change outside the context must not lead to the commit's tag. If git lists nothing and changes are not allowed, it
-// compares nothing: an existing image needs no inputs.
+// checkChanges compares the image's inputs with the commit. Inputs that differ are an error unless changes are allowed; the result's Changed
+// lists them. It runs before the tag is chosen, so that a change is found even if the commit's image exists. If git lists no changed path and
+// changes are not allowed, it compares nothing, because an existing image needs no inputs.
 func checkChanges(ctx context.Context, builder string, recipe release.Recipe, settings Settings, deps Deps) (release.Source, error) {
 	source := recipe.Source
 	if len(source.Changed) == 0 && !settings.AllowDirty {

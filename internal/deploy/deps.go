@@ -148,7 +148,7 @@ type SmokeRunner interface {
 	Smoke(ctx context.Context, request SmokeRequest) error
 }
 
-// SmokeRequest is what the smoke checks of a deploy are about: a release whose pods were compared with its image.
+// SmokeRequest describes the release that the smoke checks of a deploy check. Its pods were compared with its image before.
 type SmokeRequest struct {
 	URL         string // outside the cluster; "" if the release has none, so that its pods alone are asked
 	Checks      string // file; "" for the default checks

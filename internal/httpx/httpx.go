@@ -1,2 +1,2 @@
-// Package httpx is what the HTTP adapters share: bodies of bounded size, requests that can be sent again, and retries.
+// Package httpx has the code that the HTTP adapters share: bodies of bounded size, requests that can be sent again, and retries.
 package httpx

@@ -226,7 +226,7 @@ func standardDockerfiles(context string) (names []string) {
 	return names
 }
 
-// doDockerfile is what to do about a Dockerfile that cannot be used.
+// doDockerfile is the advice for a Dockerfile that cannot be used.
 const doDockerfile = "name a Dockerfile inside the work tree, relative to the context"
 
 // findDockerfile returns the recipe's Dockerfile, or the only one in the context. It must be inside the work tree after symbolic

@@ -48,7 +48,7 @@ func insideTop(recipe release.Recipe, name string) (string, error) {
 	return found, nil
 }
 
-// doContext is what to do about a named context that cannot be used.
+// doContext is the advice for a named context that cannot be used.
 const doContext = "name a directory of the work tree, relative to the context, or docker-image://REPOSITORY@sha256:…"
 
 // checkContexts checks the named contexts, and that a cache can be reached.

@@ -97,7 +97,7 @@ type DockerRecipe struct {
 	CacheTo     []string
 }
 
-// DockerImageScheme is what a named context begins with that is an image, not a directory.
+// DockerImageScheme is the prefix of a named context that is an image, not a directory.
 const DockerImageScheme = "docker-image://"
 
 // Layout is a built image or index on disk, as an OCI image layout with one entry.

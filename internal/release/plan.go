@@ -7,10 +7,10 @@ type Plan struct {
 	Notes      []string    `json:"notes,omitempty"`      // remarks, one line each: replicas that are kept or lowered, definitions that differ
 	Problems   []string    `json:"problems,omitempty"`   // what the cluster would refuse, one line each
 	References []Reference `json:"references,omitempty"` // objects that the pods need and the chart does not contain
-	Basis      Basis       `json:"-"`                    // what it was made from and against
+	Basis      Basis       `json:"-"`                    // inputs and state that it was made for
 }
 
-// Basis is what a plan was made from and against. While it stays the same, a deploy does what the plan says.
+// Basis describes the inputs of a plan and the state of the cluster for which it was made. While they stay the same, a deploy does what the plan says.
 type Basis struct {
 	Server    string // address of the API server
 	Namespace string // UID of the release's namespace, which no other cluster has; "" if it does not exist or may not be read

@@ -1,5 +1,5 @@
 // Package secretstore reads secrets by reference: from AWS Secrets Manager, from the parameter store of AWS Systems Manager, and from
-// files that SOPS has encrypted. Whatever it reads joins the secrets of the run before it is returned.
+// files that SOPS has encrypted. Every value is added to the secrets of the run before it is returned.
 package secretstore
 
 import (
@@ -31,8 +31,8 @@ type Store struct{ Options }
 // New returns a store; it sends no request.
 func New(options Options) *Store { return &Store{options} }
 
-// Read returns the values of references, in their order. A reference that names nothing is a *release.InputError, with all others of its
-// kind; a store that does not answer, or denies access, is a *release.Fault.
+// Read returns the values of references, in their order. References that name nothing are reported together, as a
+// *release.InputError. A store that does not answer, or denies access, is a *release.Fault.
 func (s *Store) Read(ctx context.Context, references []release.SecretRef) ([]string, error) {
 	documents, err := s.documents(ctx, references)
 	if err != nil {
@@ -109,7 +109,7 @@ func problem(reference release.SecretRef, what, do string) release.Problem {
 	return release.Problem{Setting: "secret-values", What: reference.String() + ": " + what, Do: do}
 }
 
-// pick returns a field of a secret, or the whole of it. No error contains anything of the secret but the names of its fields.
+// pick returns the field that key names, or the whole secret if key is empty. No error contains the secret's values.
 func pick(document, key string) (string, error) {
 	if key == "" {
 		return nonEmpty(document)
@@ -118,7 +118,7 @@ func pick(document, key string) (string, error) {
 	decoder.UseNumber()
 	var value any
 	if err := decoder.Decode(&value); err != nil {
-		return "", errors.New("a key is given, and the secret is no JSON object")
+		return "", errors.New("a key is given, and the secret is not a JSON object")
 	}
 	if fields, isMap := value.(map[string]any); isMap && fields[key] != nil { // a key with dots
 		value = fields[key]

@@ -17,7 +17,7 @@ import (
 	helmchart "helm.sh/helm/v3/pkg/chart"
 )
 
-// schemaURL is what messages call a chart's schema. No file of that name is opened.
+// schemaURL is the name of a chart's schema in messages. No file of that name is opened.
 const schemaURL = "file:///values.schema.json"
 
 // checkSchemas validates the values against the schemas of a chart and of its subcharts; parent is the chart's path in the

@@ -19,7 +19,7 @@ const (
 	Other         Part = "other"     // anything else under /v2/
 )
 
-// Target is what a path of the registry names.
+// Target is the manifest, blob, upload or list that a path of the registry names.
 type Target struct {
 	Part       Part
 	Repository string

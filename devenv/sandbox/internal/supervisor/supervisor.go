@@ -188,7 +188,7 @@ func (s *Supervisor) runNode(ctx context.Context) error {
 	return errors.New("without an error")
 }
 
-// follow records a report and starts what had to wait for it.
+// follow records a report of the node, and starts the parts that had to wait for it.
 func (s *Supervisor) follow(ctx context.Context, report node.Report) {
 	s.log.Info("node", "component", report.Component, "state", report.State, "pid", report.PID, "note", report.Note)
 	switch report.Component {
