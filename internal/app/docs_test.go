@@ -31,7 +31,7 @@ import (
 // Why a block of commands is not run by TestDocs.
 const (
 	needsAWS      = "needs an AWS account; terraform test runs the configurations with mocked providers"
-	needsServices = "needs a cluster and the services that the page supposes: matrix.txtar builds with such a file, e2e takes one to production"
+	needsServices = "needs a cluster and the services that the page supposes: matrix.txtar builds with such a file"
 	needsStores   = "needs an AWS account and a cluster: deploy_secrets.txtar and the tests of internal/secretstore and internal/helm read and deploy secrets"
 	needsGitHub   = "needs a repository on GitHub; e2e runs the workflows with act"
 	needsNode     = "needs root and minutes: e2e starts the sandbox, and its own tests run the commands"

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/release"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // manifestDeployment deploys a chart whose template is a web Deployment with the given spec, and more objects.
@@ -130,6 +131,39 @@ func TestAutoscaledReplicasAreKept(t *testing.T) {
 				t.Errorf("%d replicas, want %d", got, test.want)
 			}
 		})
+	}
+}
+
+// TestWhatSomebodyChangedIsAppliedAgain: a field that is not as it was applied makes a release changed, and one that the chart leaves to others
+// does not.
+func TestWhatSomebodyChangedIsAppliedAgain(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(object map[string]any)
+		want   release.Outcome
+	}{
+		"a field of the chart": {func(object map[string]any) { object["spec"].(map[string]any)["minReadySeconds"] = int64(60) }, release.Changed},
+		"a label of the chart": {func(object map[string]any) {
+			unstructured.SetNestedField(object, "other", "spec", "template", "metadata", "labels", "app")
+		}, release.Changed},
+		"an annotation of others": {func(object map[string]any) {
+			unstructured.SetNestedField(object, "x", "metadata", "annotations", "example.com/by-hand")
+		}, release.Unchanged},
+		"a field of others": {func(object map[string]any) { object["spec"].(map[string]any)["revisionHistoryLimit"] = int64(3) }, release.Unchanged},
+	} {
+		s := newServer(t)
+		c, d := s.client("staging"), manifestDeployment(t, "  minReadySeconds: 1", "")
+		mustDeploy(t, c, d)
+		s.change("/deployments/web", test.change)
+		if plan := s.planOf(t, c, d); plan.Outcome != test.want {
+			t.Errorf("%s: planned %s, want %s", name, plan.Outcome, test.want)
+		}
+		if again := mustDeploy(t, c, d); again.Outcome != test.want {
+			t.Errorf("%s: %s, want %s", name, again.Outcome, test.want)
+		}
+		if again := mustDeploy(t, c, d); again.Outcome != release.Unchanged {
+			t.Errorf("%s: the next deploy is %s", name, again.Outcome)
+		}
 	}
 }
 

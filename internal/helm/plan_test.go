@@ -48,7 +48,7 @@ func TestPlan(t *testing.T) {
 	mustDeploy(t, c, d)
 	check("after the install", d, release.Unchanged)
 	s.change("/configmaps/shop", func(object map[string]any) { object["data"] = map[string]any{"word": "drifted"} })
-	check("after a change by hand", d, release.Unchanged, `drift ConfigMap/shop data.word: "drifted" -> "drifted"`)
+	check("after a change by hand", d, release.Changed, "create Job/after", "create Job/before", `drift ConfigMap/shop data.word: "drifted" -> "one"`)
 	check("another value", withWord(d, "two"), release.Changed,
 		`change Deployment/shop spec.template.spec.containers[app].env[WORD_one]: *** ->  spec.template.spec.containers[app].env[WORD_two]:  -> ***`,
 		`change Service/shop metadata.annotations.word-one: "x" ->  metadata.annotations.word-two:  -> "x"`,

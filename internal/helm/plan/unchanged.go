@@ -12,13 +12,16 @@ import (
 	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/helm/objects"
 	"github.com/onedigest/onedigest/internal/release"
+	"helm.sh/helm/v3/pkg/kube"
 	helmrelease "helm.sh/helm/v3/pkg/release"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/cli-runtime/pkg/resource"
 )
 
 // Unchanged reports whether a deploy would change nothing except run and actor: the newest revision is deployed, its manifest and
-// hooks equal the rendered ones, and its objects are still in the cluster with their images and replicas, and are not being deleted.
+// hooks equal the rendered ones, and its objects are still in the cluster as they were applied, and are not being deleted.
 func Unchanged(ctx context.Context, rendered *chart.Rendered, state history.State, objectsOf *objects.Release) (bool, error) {
 	newest := state.Newest()
 	if newest == nil || newest.Info.Status != helmrelease.StatusDeployed {
@@ -68,7 +71,8 @@ func sameHook(a, b *helmrelease.Hook) bool {
 	return a.Path == b.Path && strings.TrimSpace(a.Manifest) == strings.TrimSpace(b.Manifest)
 }
 
-// isLive reports whether every object of a revision is in the cluster, and is not being deleted, with the revision's images and replicas.
+// isLive reports whether every object of a revision is in the cluster, and is not being deleted, with the fields that the revision sets. Fields of
+// custom resources count only if they name images or replicas: Helm does not set the others again.
 func isLive(ctx context.Context, revision *helmrelease.Release, objectsOf *objects.Release) (bool, error) {
 	list, err := objectsOf.Build(strings.NewReader(revision.Manifest), false)
 	if err != nil {
@@ -83,12 +87,31 @@ func isLive(ctx context.Context, revision *helmrelease.Release, objectsOf *objec
 		if err != nil {
 			return failure.Classify(ctx, err, "reading %s %q of release %q", list[i].Mapping.GroupVersionKind.Kind, list[i].Name, revision.Name)
 		}
-		applied, found := manifest.Fields(list[i].Object), manifest.Fields(current.Object)
+		applied, found := runtime.DeepCopyJSON(manifest.Fields(list[i].Object)), manifest.Fields(current.Object)
+		if objectsOf.Autoscaler(list[i], list) != "" {
+			unstructured.RemoveNestedField(applied, "spec", "replicas")
+		}
 		_, deleting := objects.IsDeleting(current)
-		live[i] = !deleting && !imagesChanged(applied, found) && (!replicasChanged(applied, found) || objectsOf.Autoscaler(list[i], list) != "")
-		return nil
+		live[i] = !deleting && !imagesChanged(applied, found) && !replicasChanged(applied, found)
+		if live[i] {
+			live[i], err = isAsApplied(list[i], current, applied)
+		}
+		return err
 	})
 	return err == nil && !slices.Contains(live, false), err
+}
+
+// isAsApplied reports whether applying the fields again would change nothing of the live object.
+func isAsApplied(info, current *resource.Info, applied map[string]any) (bool, error) {
+	again := *info
+	again.Object = &unstructured.Unstructured{Object: applied}
+	if _, custom := kube.AsVersioned(&again).(runtime.Unstructured); custom {
+		return true, nil
+	}
+	result := dryRunResult{live: manifest.Fields(current.Object)}
+	var err error
+	result.reapplied, err = dryRunReapply(&again, current)
+	return len(result.drift()) == 0, err
 }
 
 // replicasChanged reports whether a live workload has another number of replicas than was applied. If the manifest sets no
