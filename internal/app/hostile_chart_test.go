@@ -64,8 +64,8 @@ func TestHostileChartsOfTheProgram(t *testing.T) {
 			environ := append(aws.Env(), append(goVariables(t), "PATH="+os.Getenv("PATH"), "HOME="+filepath.Join(dir, "../home"))...)
 			deploy := exec.CommandContext(t.Context(), "deploy", "--environment", "staging", "--image", proved(t, aws, environ), "--chart", "chart",
 				"--kubeconfig", "../kubeconfig", "--timeout", "20s", "--set", "secret.PASSWORD=x")
-			if real := os.Getenv("ONEDIGEST_DEPLOY"); real != "" { // another build of the program
-				deploy.Path, deploy.Err = real, nil
+			if other := os.Getenv("ONEDIGEST_DEPLOY"); other != "" { // another build of the program
+				deploy.Path, deploy.Err = other, nil
 			}
 			var said bytes.Buffer
 			deploy.Dir, deploy.Env, deploy.Stdout, deploy.Stderr = dir, environ, &said, &said
