@@ -12,7 +12,7 @@ failed=() skipped=()
 cat <<TXT
 onedigest tests
   builds    the test tools into bin/tools, Kubernetes itself once (about 8 minutes on 2 cores, then cached by Go)
-  unpacks   Debian's Prometheus into bin/prometheus, without installing it
+  unpacks   Debian's prometheus and docker-registry into bin/, without installing them
   installs  if absent, these Debian packages: containerd runc containernetworking-plugins nftables shellcheck gcc libc6-dev
 TXT
 
@@ -54,7 +54,8 @@ formatting() {
 unit() {
   local module status=0
   ONEDIGEST_COSIGN=$(tool cosign) || return 1
-  export ONEDIGEST_COSIGN
+  ONEDIGEST_DISTRIBUTION=$(scripts/unpack.sh docker-registry docker-registry)/docker-registry || return 1
+  export ONEDIGEST_COSIGN ONEDIGEST_DISTRIBUTION
   tool k6 >/dev/null || return 1 # which the checks of docs/checks run
   for module in "${modules[@]}"; do
     mapfile -t packages < <(packages_of "$module" | grep -v '^\./e2e$')
@@ -94,7 +95,7 @@ shell() {
 # Tests the rules of terraform/platform with Prometheus' own engine.
 alerts() {
   local prometheus
-  prometheus=$(scripts/prometheus.sh) && (cd terraform/platform/rules && "$(dirname "$prometheus")/promtool" test rules slo_test.yaml)
+  prometheus=$(scripts/unpack.sh prometheus promtool) && (cd terraform/platform/rules && "$prometheus/promtool" test rules slo_test.yaml)
 }
 
 gotestsum=$(tool gotestsum)

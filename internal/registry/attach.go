@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"time"
@@ -30,8 +31,8 @@ var emptyConfig = []byte("{}")
 // image and its tags do not change. It returns the digest of that manifest, whose annotations get the present time as the time
 // of creation unless they have one.
 //
-// A registry without the referrers API (OCI distribution-spec 1.1) is a *release.Fault: the fallback of the specification
-// rewrites a tag, which immutable repositories refuse and concurrent writers overwrite.
+// In a registry without the referrers API (OCI distribution-spec 1.1), the list of referrers is an index under a tag of the image. If that
+// tag cannot be changed, the error is a *release.Fault with ErrNoReferrers.
 func (c *Client) Attach(ctx context.Context, image release.Image, artifactType, mediaType string, content []byte, annotations map[string]string) (release.Digest, error) {
 	r, err := c.open(sideRegistry, image.Repository, true)
 	if err != nil {
@@ -90,29 +91,88 @@ func (r *repository) attach(ctx context.Context, image release.Digest, artifactT
 	if err != nil {
 		return release.Digest{}, err
 	}
-	return attached.digest, r.confirmListed(ctx, header, image, attached.digest, artifactType)
+	return attached.digest, r.confirmListed(ctx, header, image, descriptor{MediaType: attached.mediaType, Digest: attached.digest.String(),
+		Size: int64(len(text)), ArtifactType: artifactType, Annotations: annotations})
 }
 
 // confirmListed checks that the registry lists the referrer: it says so in the header OCI-Subject, or the referrer appears in
-// its list, perhaps a little later. Source: OCI distribution-spec, "Pushing Manifests with Subject".
-func (r *repository) confirmListed(ctx context.Context, header http.Header, image, attached release.Digest, artifactType string) error {
+// its list, perhaps a little later. Without the referrers API, the list is a tag, to which the referrer is added.
+// Source: OCI distribution-spec, "Pushing Manifests with Subject".
+func (r *repository) confirmListed(ctx context.Context, header http.Header, image release.Digest, attached descriptor) error {
 	if header.Get("OCI-Subject") == image.String() {
 		return nil
 	}
 	backoff := httpx.Backoff(4)
 	return retry.Do(ctx, backoff, func(ctx context.Context) error {
-		listed, err := r.listReferrers(ctx, image, []string{artifactType}, newAllowance())
-		if err != nil {
+		listed, err := r.listByAPI(ctx, image, []string{attached.ArtifactType}, newAllowance())
+		switch {
+		case errors.Is(err, errNoAPI):
+			return r.addToTag(ctx, image, attached)
+		case err != nil:
 			return err
-		}
-		if slices.ContainsFunc(listed, func(each descriptor) bool { return each.Digest == attached.String() }) {
+		case slices.ContainsFunc(listed, func(each descriptor) bool { return each.Digest == attached.Digest }):
 			return nil
 		}
 		return retry.RetryableError(errNotListed)
 	})
 }
 
-// ErrNoReferrers is in the Fault of a registry without the referrers API.
-var ErrNoReferrers = errors.New("the registry has no referrers API (OCI distribution-spec 1.1), which evidence needs")
+const (
+	maxTagWrites = 8                      // that add one referrer to the tag
+	tagSettle    = 300 * time.Millisecond // in which another writer that read the list earlier overwrites it
+)
+
+// addToTag adds a referrer to the list under the image's referrers tag. Two writers may overwrite each other's list, since no request compares and
+// writes: the list is read again after each write, and once more a little later, and is completed by what is missing.
+// Source: OCI distribution-spec, "Referrers Tag Schema".
+func (r *repository) addToTag(ctx context.Context, image release.Digest, attached descriptor) error {
+	added, err := json.Marshal(attached)
+	if err != nil {
+		return err
+	}
+	known, confirmed := []json.RawMessage{added}, 0
+	for range maxTagWrites {
+		list, err := r.readTag(ctx, image, newAllowance())
+		if err != nil {
+			return err
+		}
+		missing := list.lacks(known)
+		known = append(list.Manifests, missing...)
+		if len(missing) == 0 {
+			if confirmed++; confirmed == 2 {
+				return nil
+			}
+		} else {
+			confirmed = 0
+			list.Manifests = known
+			if err := r.writeTag(ctx, image, list); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(tagSettle/2 + rand.N(tagSettle)): // #nosec G404 -- a pause
+		}
+	}
+	return fmt.Errorf("other writers replaced the list of referrers %d times", maxTagWrites)
+}
+
+// writeTag writes the list of an image's referrers.
+func (r *repository) writeTag(ctx context.Context, image release.Digest, list referrersList) error {
+	text, err := json.Marshal(list)
+	if err != nil {
+		return err
+	}
+	_, err = r.putManifest(ctx, manifest{bytes: text, mediaType: list.MediaType, digest: digestOf(text)}, referrersTag(image))
+	var taken *release.TagTakenError
+	if errors.As(err, &taken) || isTagTaken(err) {
+		return fmt.Errorf("%w: the repository refuses to change the tag %s; make an exception for tags sha256-*, or use a registry with the API: %w", ErrNoReferrers, referrersTag(image), err)
+	}
+	return err
+}
+
+// ErrNoReferrers is in the Fault of a registry that has no referrers API, and refuses to change the tag that lists referrers instead.
+var ErrNoReferrers = errors.New("the registry has no referrers API (OCI distribution-spec 1.1)")
 
 var errNotListed = errors.New("the registry stored it, but does not list it as a referrer of the image")

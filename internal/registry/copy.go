@@ -29,7 +29,7 @@ func (c *Client) Copy(ctx context.Context, from release.Image, to release.Reposi
 }
 
 // CopyReferrer copies a referrer of an image into another repository that holds the image, with its unchanged bytes and thus
-// under the same digest. A registry without the referrers API is a *release.Fault with ErrNoReferrers.
+// under the same digest. A registry that can list no referrers is a *release.Fault with ErrNoReferrers.
 func (c *Client) CopyReferrer(ctx context.Context, of release.Image, referrer release.Digest, to release.Repository) error {
 	from := of.Repository.At(referrer)
 	doing := fmt.Sprintf("copying %q, which is attached to %s, to %q", from, of.Digest.Short(), to)
@@ -45,7 +45,8 @@ func (c *Client) CopyReferrer(ctx context.Context, of release.Image, referrer re
 		if err != nil {
 			return err
 		}
-		return write.confirmListed(ctx, header, of.Digest, referrer, read.ArtifactType)
+		return write.confirmListed(ctx, header, of.Digest, descriptor{MediaType: all.root().mediaType, Digest: referrer.String(), Size: int64(len(all.root().bytes)),
+			ArtifactType: read.ArtifactType, Annotations: read.Annotations})
 	})
 }
 

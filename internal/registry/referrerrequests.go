@@ -139,11 +139,77 @@ func (r *repository) asSkippedContent(ctx context.Context, of candidate, err err
 	return &SkippedReferrerError{Digest: of.digest.String(), Annotations: of.annotations, PushedAt: of.pushed, Unavailable: unavailable, Err: err}
 }
 
-// listReferrers reads the registry's list of referrers page by page, and keeps the entries that may have one of the artifact types: a
+// listReferrers reads the list of an image's referrers: the registry's, or else the one under the image's referrers tag.
+func (r *repository) listReferrers(ctx context.Context, image release.Digest, artifactTypes []string, allowed *allowance) ([]descriptor, error) {
+	listed, err := r.listByAPI(ctx, image, artifactTypes, allowed)
+	if !errors.Is(err, errNoAPI) {
+		return listed, err
+	}
+	list, err := r.readTag(ctx, image, allowed)
+	if err != nil {
+		return nil, err
+	}
+	return keepTypes(descriptorsOf(list.Manifests), artifactTypes), nil
+}
+
+// referrersTag returns the tag that lists an image's referrers in a registry without the referrers API.
+// Source: OCI distribution-spec, "Referrers Tag Schema".
+func referrersTag(image release.Digest) release.Tag {
+	return release.Tag(strings.Replace(image.String(), ":", "-", 1))
+}
+
+// referrersList is the index under a referrers tag. Entries keep the fields of their writers.
+type referrersList struct {
+	SchemaVersion int               `json:"schemaVersion"`
+	MediaType     string            `json:"mediaType"`
+	Manifests     []json.RawMessage `json:"manifests"`
+	Annotations   map[string]string `json:"annotations,omitempty"`
+}
+
+// lacks returns the entries that the list does not have, by their digests.
+func (l referrersList) lacks(entries []json.RawMessage) (missing []json.RawMessage) {
+	listed := descriptorsOf(l.Manifests)
+	for _, entry := range entries {
+		for _, wanted := range descriptorsOf([]json.RawMessage{entry}) {
+			if !slices.ContainsFunc(listed, func(each descriptor) bool { return each.Digest == wanted.Digest }) {
+				missing = append(missing, entry)
+			}
+		}
+	}
+	return missing
+}
+
+// readTag reads the list under an image's referrers tag; an empty one if there is no such tag. A tag that names something else is an error.
+func (r *repository) readTag(ctx context.Context, image release.Digest, allowed *allowance) (referrersList, error) {
+	empty := referrersList{SchemaVersion: 2, MediaType: string(types.OCIImageIndex), Manifests: []json.RawMessage{}}
+	text, header, err := r.getAllowed(ctx, r.url("manifests", referrersTag(image).String()), http.Header{"Accept": {accepted}}, maxManifest, allowed)
+	var answer *statusError
+	if errors.As(err, &answer) && answer.Status == http.StatusNotFound && !answer.isRepositoryMissing() {
+		return empty, nil
+	}
+	if err != nil {
+		return empty, err
+	}
+	named, err := newManifest(text, header.Get("Content-Type"))
+	if err != nil || named.mediaType != empty.MediaType {
+		return empty, fmt.Errorf("the tag %s is not a list of referrers", referrersTag(image))
+	}
+	list := empty
+	if err := json.Unmarshal(text, &list); err != nil {
+		return empty, fmt.Errorf("reading the list of referrers under the tag %s: %w", referrersTag(image), err)
+	}
+	list.SchemaVersion, list.MediaType = empty.SchemaVersion, empty.MediaType
+	return list, nil
+}
+
+// errNoAPI says that a registry has no referrers API.
+var errNoAPI = errors.New("no referrers API")
+
+// listByAPI reads the registry's list of referrers page by page, and keeps the entries that may have one of the artifact types: a
 // registry filters by one type at most and need not, and one that predates artifactType lists the config's type. No digest covers the
 // pages, so their entries are checked when they are read.
 // Source: OCI distribution-spec, "Listing Referrers".
-func (r *repository) listReferrers(ctx context.Context, image release.Digest, artifactTypes []string, allowed *allowance) ([]descriptor, error) {
+func (r *repository) listByAPI(ctx context.Context, image release.Digest, artifactTypes []string, allowed *allowance) ([]descriptor, error) {
 	var result []descriptor
 	next := r.url("referrers", image.String())
 	if len(artifactTypes) == 1 {
@@ -156,8 +222,8 @@ func (r *repository) listReferrers(ctx context.Context, image release.Digest, ar
 		visited[next] = true
 		text, header, err := r.getAllowed(ctx, next, http.Header{"Accept": {string(types.OCIImageIndex)}}, maxListPage, allowed)
 		var answer *statusError
-		if errors.As(err, &answer) && answer.Status == http.StatusNotFound && answer.Code != "NAME_UNKNOWN" {
-			return nil, ErrNoReferrers
+		if errors.As(err, &answer) && (answer.Status == http.StatusNotFound || answer.Status == http.StatusMethodNotAllowed) && answer.Code != "NAME_UNKNOWN" {
+			return nil, errNoAPI
 		}
 		if err != nil {
 			return nil, err
@@ -166,16 +232,19 @@ func (r *repository) listReferrers(ctx context.Context, image release.Digest, ar
 		if err != nil {
 			return nil, fmt.Errorf("reading the list of referrers: %w", err)
 		}
-		for _, each := range entries {
-			if slices.Contains(artifactTypes, each.ArtifactType) || each.ArtifactType == "" || each.ArtifactType == emptyMediaType {
-				result = append(result, each)
-			}
-		}
+		result = append(result, keepTypes(entries, artifactTypes)...)
 		if next, err = r.nextPage(next, header); err != nil {
 			return nil, err
 		}
 	}
 	return result, nil
+}
+
+// keepTypes returns the entries that may have one of the artifact types.
+func keepTypes(entries []descriptor, artifactTypes []string) []descriptor {
+	return slices.DeleteFunc(entries, func(each descriptor) bool {
+		return !slices.Contains(artifactTypes, each.ArtifactType) && each.ArtifactType != "" && each.ArtifactType != emptyMediaType
+	})
 }
 
 // parseReferrers parses a page of the list. It drops entries that are not descriptors.
@@ -186,14 +255,19 @@ func parseReferrers(page []byte) ([]descriptor, error) {
 	if err := json.Unmarshal(page, &list); err != nil {
 		return nil, err
 	}
-	entries := make([]descriptor, 0, len(list.Manifests))
-	for _, text := range list.Manifests {
+	return descriptorsOf(list.Manifests), nil
+}
+
+// descriptorsOf decodes entries of a list, and drops those that are no descriptors.
+func descriptorsOf(list []json.RawMessage) []descriptor {
+	entries := make([]descriptor, 0, len(list))
+	for _, text := range list {
 		var entry descriptor
 		if json.Unmarshal(text, &entry) == nil {
 			entries = append(entries, entry)
 		}
 	}
-	return entries, nil
+	return entries
 }
 
 // nextPage returns the address of the next page from the header Link; "" if there is none. An address on another host is an

@@ -97,8 +97,7 @@ func TestAttachRefuses(t *testing.T) {
 	}
 }
 
-// A registry that does not confirm the subject in a header is checked by its list; one without the list is refused, and
-// the fallback tag is not written.
+// A registry that does not confirm the subject in a header is checked by its list.
 func TestAttachToOlderRegistries(t *testing.T) {
 	t.Parallel()
 	h := newTestRegistry(t)
@@ -112,25 +111,121 @@ func TestAttachToOlderRegistries(t *testing.T) {
 	if err != nil || len(got) != 1 || got[0].Digest != attached {
 		t.Errorf("got %v, %v", got, err)
 	}
-	h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
-		if !strings.Contains(r.URL.Path, "/referrers/") {
-			return false
+}
+
+// withoutReferrers answers as a registry without the referrers API.
+func withoutReferrers(w http.ResponseWriter, r *http.Request) bool {
+	if !strings.Contains(r.URL.Path, "/referrers/") {
+		return false
+	}
+	http.NotFound(w, r)
+	return true
+}
+
+// Without the referrers API, the list is an index under a tag of the image, which keeps what others wrote there.
+func TestReferrersUnderATag(t *testing.T) {
+	t.Parallel()
+	h := newTestRegistry(t)
+	h.intercept(withoutReferrers)
+	c := h.client()
+	image := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
+	if got, err := readAll(t, c, image); err != nil || len(got) != 0 {
+		t.Fatalf("before: got %v, %v", got, err)
+	}
+	r, err := c.open(sideRegistry, image.Repository, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := `{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"` + image.Digest.String() + `","size":7,"artifactType":"example/other","data":"e30="}`
+	list := referrersList{SchemaVersion: 2, MediaType: indexType, Manifests: []json.RawMessage{json.RawMessage(other)}, Annotations: map[string]string{"by": "another tool"}}
+	if err := r.writeTag(t.Context(), image.Digest, list); err != nil {
+		t.Fatal(err)
+	}
+	var attached []release.Digest
+	for _, content := range []string{"{}", "[]", "[]"} { // the last is there already, under another time
+		digest, err := c.Attach(t.Context(), image, kind, media, []byte(content), map[string]string{"environment": "staging"})
+		if err != nil {
+			t.Fatal(err)
 		}
-		http.NotFound(w, r)
-		return true
+		attached = append(attached, digest)
+	}
+	got, skipped, err := read(t, c, image, map[string]string{"environment": "staging"})
+	if err != nil || len(skipped) > 0 || len(got) != 3 || got[0].Digest != attached[2] {
+		t.Errorf("got %v, %v, %v", got, skipped, err)
+	}
+	if got, _, err := read(t, c, image, map[string]string{"environment": "production"}); err != nil || len(got) != 0 {
+		t.Errorf("of another environment: got %v, %v", got, err)
+	}
+	kept, err := r.readTag(t.Context(), image.Digest, newAllowance())
+	if err != nil || len(kept.Manifests) != 4 || string(kept.Manifests[0]) != other || kept.Annotations["by"] != "another tool" {
+		t.Errorf("the list is %s, %v", kept.Manifests, err)
+	}
+}
+
+// Writers that add to the list at the same time lose none of it.
+func TestWritersOfAReferrersTag(t *testing.T) {
+	t.Parallel()
+	h := newTestRegistry(t)
+	h.intercept(withoutReferrers)
+	c := h.client()
+	image := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
+	const writers = 4
+	failed := make(chan error, writers)
+	for i := range writers {
+		go func() {
+			_, err := h.client().Attach(t.Context(), image, kind, media, fmt.Appendf(nil, "[%d]", i), nil)
+			failed <- err
+		}()
+	}
+	for range writers {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
+	if got, err := readAll(t, c, image); err != nil || len(got) != writers {
+		t.Errorf("got %d, %v", len(got), err)
+	}
+}
+
+func TestReferrersTagsThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	t.Run("immutable", func(t *testing.T) {
+		t.Parallel()
+		h := newTestRegistry(t)
+		c := h.client()
+		image := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
+		h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/manifests/"+referrersTag(image.Digest).String()) {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(http.StatusPreconditionFailed)
+				fmt.Fprint(w, `{"errors":[{"code":"PRECONDITION","message":"the tag is configured as immutable"}]}`)
+				return true
+			}
+			return withoutReferrers(w, r)
+		})
+		_, err := c.Attach(t.Context(), image, kind, media, []byte("{}"), nil)
+		if !errors.Is(err, ErrNoReferrers) || release.ExitCode(err) != release.ExitFault || !strings.Contains(err.Error(), "sha256-*") {
+			t.Errorf("got %v", err)
+		}
 	})
-	_, attachErr := c.Attach(t.Context(), image, kind, media, []byte("[]"), nil)
-	_, readErr := readAll(t, c, image)
-	for what, err := range map[string]error{"Attach": attachErr, "Referrers": readErr} {
-		if !errors.Is(err, ErrNoReferrers) || release.ExitCode(err) != release.ExitFault {
-			t.Errorf("%s: got %v", what, err)
+	t.Run("another image", func(t *testing.T) {
+		t.Parallel()
+		h := newTestRegistry(t)
+		h.intercept(withoutReferrers)
+		c := h.client()
+		image := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
+		other := pushTo(t, c, randomImage(t, 1), h.repo("shop"), referrersTag(image.Digest))
+		_, attachErr := c.Attach(t.Context(), image, kind, media, []byte("{}"), nil)
+		_, readErr := readAll(t, c, image)
+		for _, err := range []error{attachErr, readErr} {
+			if err == nil || !strings.Contains(err.Error(), "is not a list of referrers") {
+				t.Errorf("got %v", err)
+			}
 		}
-	}
-	for _, request := range h.requested() {
-		if method, path, _ := strings.Cut(request, " "); method == http.MethodPut && strings.Contains(path, "/manifests/sha256-") {
-			t.Errorf("the fallback tag was written: %s", request)
+		if held, _, err := c.Find(t.Context(), image.Repository, referrersTag(image.Digest)); err != nil || held.Digest != other.Digest {
+			t.Errorf("the tag holds %v, %v", held, err)
 		}
-	}
+	})
 }
 
 // A list that lags is read again; one that never shows the referrer is a fault, since promote would not find it.

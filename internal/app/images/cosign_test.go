@@ -15,6 +15,11 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
+// verification are cosign's arguments that verify a signed record.
+func verification(key string, image release.Image) []string {
+	return []string{"verify-attestation", "--key", key, "--type", evidence.PredicateType, "--insecure-ignore-tlog=true", "--allow-http-registry", image.String()}
+}
+
 // TestCosign: cosign itself verifies what Record signs, and Newest accepts what cosign attests. ONEDIGEST_COSIGN names the program, which
 // make test builds.
 func TestCosign(t *testing.T) {
@@ -54,7 +59,7 @@ func TestCosign(t *testing.T) {
 	connected, told := connect(t, nil)
 	connected.Trust([]signed.Key{signer.Key()})
 	verify := func(image release.Image, key string) (string, error) {
-		return cosign("verify-attestation", "--key", key, "--type", evidence.PredicateType, "--insecure-ignore-tlog=true", "--allow-http-registry", image.String())
+		return cosign(verification(key, image)...)
 	}
 
 	t.Run("ours by theirs", func(t *testing.T) {

@@ -200,8 +200,8 @@ func unreadable(entry evidence.Entry, annotations map[string]string, environment
 	return entry
 }
 
-// CopyRecord copies a record about an image into another repository that holds the image. A registry that cannot list
-// referrers stores none. That is reported and is not an error, because the image was promoted on the evidence in its own registry.
+// CopyRecord copies a record about an image into another repository that holds the image. A registry that can list
+// no referrers stores none. That is reported and is not an error, because the image was promoted on the evidence in its own registry.
 func (i *Images) CopyRecord(ctx context.Context, image release.Image, record release.Digest, to release.Repository) error {
 	err := i.registry.CopyReferrer(ctx, image, record, to)
 	if errors.Is(err, registry.ErrNoReferrers) {

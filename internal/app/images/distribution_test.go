@@ -1,0 +1,120 @@
+package images_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/evidence/signed"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// distribution starts the CNCF's registry and returns its host. It has no referrers API. ONEDIGEST_DISTRIBUTION names the program, which make
+// test unpacks.
+func distribution(t *testing.T) string {
+	t.Helper()
+	program := os.Getenv("ONEDIGEST_DISTRIBUTION")
+	if program == "" {
+		t.Skip("SKIPPED: set ONEDIGEST_DISTRIBUTION to the path of docker-registry")
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", filepath.Join(dir, "data"), host)
+	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	server := exec.CommandContext(ctx, program, "serve", filepath.Join(dir, "config.yaml"))
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = server.Wait() // it was killed
+	})
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		answer, err := http.Get("http://" + host + "/v2/")
+		if err == nil {
+			answer.Body.Close()
+			return host
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the registry does not answer: %v", err)
+		}
+	}
+}
+
+// TestDistribution pushes, proves, tags and copies in a registry without the referrers API, and cosign verifies the proof.
+func TestDistribution(t *testing.T) {
+	t.Parallel()
+	host, target := distribution(t), distribution(t)
+	signer := newSigner(t)
+	connected, told := connect(t, nil)
+	connected.SignWith(signer)
+	connected.Trust([]signed.Key{signer.Key()})
+	image := push(t, connected, release.Repository(host+"/team/shop"))
+	if _, found, err := connected.Newest(t.Context(), image, "staging"); err != nil || found {
+		t.Fatalf("before: %t, %v", found, err)
+	}
+	for _, verdict := range []release.Verdict{release.Fail, release.Pass} {
+		if _, err := connected.Record(t.Context(), record(image, "staging", verdict, time.Now())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	newest, found, err := connected.Newest(t.Context(), image, "staging")
+	if err != nil || !found || newest.Verdict != release.Pass || newest.Signer != signer.Key().ID {
+		t.Fatalf("got %+v, %t, %v\n%s", newest, found, err, told)
+	}
+	state, err := connected.Inspect(t.Context(), image.Repository, image.Digest, "production-one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := connected.Tag(t.Context(), image.Repository, state, image.Digest, "production-one"); err != nil {
+		t.Fatal(err)
+	}
+	live := release.Repository(target + "/live/shop")
+	if err := connected.Copy(t.Context(), image, live); err != nil {
+		t.Fatal(err)
+	}
+	if err := connected.CopyRecord(t.Context(), image, newest.Record, live); err != nil {
+		t.Fatal(err)
+	}
+	copied, found, err := connected.Newest(t.Context(), live.At(image.Digest), "staging")
+	if err != nil || !found || copied.Record != newest.Record {
+		t.Errorf("the copy: got %+v, %t, %v\n%s", copied, found, err, told)
+	}
+	if cosign := os.Getenv("ONEDIGEST_COSIGN"); cosign != "" {
+		public, err := signer.Key().PEM()
+		if err != nil {
+			t.Fatal(err)
+		}
+		verifies(t, cosign, public, live.At(image.Digest))
+	}
+}
+
+// verifies checks that cosign finds and verifies a signed record.
+func verifies(t *testing.T, program string, public []byte, image release.Image) {
+	t.Helper()
+	key := filepath.Join(t.TempDir(), "key.pub")
+	if err := os.WriteFile(key, public, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), program, verification(key, image)...)
+	command.Env = []string{"HOME=" + t.TempDir(), "PATH=/usr/bin:/bin"}
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Errorf("cosign: %v: %s", err, output)
+	}
+}
