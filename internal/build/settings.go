@@ -43,6 +43,7 @@ var Verb = setting.Verb{
 
 // Settings are the inputs of build.
 type Settings struct {
+	PlainHTTP  []string // registries
 	Repository release.Repository
 	Context    string
 	Builder    string
@@ -104,6 +105,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Bool(set, &s.Create, setting.Setting{Name: "create-repository",
 		Help: "Create the repository on ECR if it does not exist: with immutable tags, scans of what is pushed, and a lifecycle policy that expires only images of uncommitted work; other registries create it with the first image"})
 	s.Options.Declare(set, false)
+	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	set.Check(func() error {
 		if s.Adopt.IsZero() {
 			return nil

@@ -14,6 +14,7 @@ import (
 
 // Settings are the settings of one deploy, or of a matrix of deploys.
 type Settings struct {
+	PlainHTTP    []string // registries
 	Environment  release.Environment
 	Image        release.Image        // the main one
 	Images       []release.BuiltImage // all, the main one first
@@ -145,6 +146,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Share of the soak's requests that may fail, such as 0.1%; an answer of another commit is never allowed; default: none"}, setting.ParseShare)
 	setting.Var(set, &s.ProvedIn, setting.Setting{Name: "proved-in", Value: "NAME",
 		Help: "Environment in which smoke must have proved every image, by evidence in the registry; without this setting, evidence is not asked for"}, release.ParseEnvironment)
+	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
 	setting.Bool(set, &s.AllowRollback, setting.Setting{Name: "allow-rollback",
 		Help: "Deploy a commit older than the live one, and pin the release there"})

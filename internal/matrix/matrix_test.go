@@ -169,7 +169,7 @@ environments:
 		"digests":           {services, "deploy", matrix.Options{Inputs: inputs("environment", "staging")}, []string{`no digest is given for service "cart"`, `no digest is given for service "worker"`, `"shop": give --digests`}},
 		"no environment":    {services, "smoke", matrix.Options{}, []string{"name one with --environment"}},
 		"another":           {services, "smoke", matrix.Options{Inputs: inputs("environment", "qa")}, []string{`there is no environment "qa"`}},
-		"trust":             {"services: [{name: a, repository: r.example.com/a, promote: {from: dev, max-age: 9000h}}]", "promote", matrix.Options{Inputs: inputs("commit", "a")}, []string{`"from" applies`, `"max-age" applies`}},
+		"trust":             {"services: [{name: a, repository: r.example.com/a, promote: {from: dev, max-age: 9000h, verify-key: ''}}]", "promote", matrix.Options{Inputs: inputs("commit", "a")}, []string{`"from" applies`, `"max-age" applies`, `"verify-key" applies`}},
 		"deploys elsewhere": {"waves: [{deploys: [{environment: a}]}]", "build", matrix.Options{}, []string{"lists deploys, which build does not take"}},
 		"both":              {"waves: [{deploys: [{environment: a}]}]\nservices: [{name: a}]", "deploy", matrix.Options{}, []string{"has both waves of deploys and services"}},
 		"nothing":           {"", "build", matrix.Options{}, []string{"has no services"}},

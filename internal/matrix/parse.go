@@ -25,7 +25,8 @@ var matrixSettings = []string{"matrix", "services", "digests", "concurrency", "o
 
 // trustSettings cannot be given in the file: it is part of the work tree, which must not declare itself trusted or weaken what a promotion
 // has to prove.
-var trustSettings = []string{"allow-work-tree-kubeconfig", "chart-cache", "chart-host", "chart-login", "from", "max-age"}
+var trustSettings = []string{"allow-work-tree-kubeconfig", "chart-cache", "chart-host", "chart-login", "from", "max-age", "plain-http",
+	"proved-in", "sign-key", "verify-key"}
 
 // keys are the settings in a part of the file, by name.
 type keys map[string]yaml.Node

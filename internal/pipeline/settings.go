@@ -30,6 +30,7 @@ var Verb = setting.Verb{
 
 // Settings are the settings of pipeline.
 type Settings struct {
+	PlainHTTP []string // registries
 	deploy.ChartSource
 	Repository  release.Repository
 	Context     string
@@ -96,6 +97,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.DeclareAllowWorkTree(set, &s.AllowWorkTree)
 	setting.Var(set, &s.KubeContext, setting.Setting{Name: "kube-context", Value: "NAME",
 		Help: "Context of the kubeconfig"}, setting.Text)
+	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	setting.DeclareSignKey(set, &s.SignKey)
 	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "3m", Value: "DURATION",

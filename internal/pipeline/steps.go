@@ -18,14 +18,14 @@ func (s Settings) buildSettings() (settings build.Settings, err error) {
 	err = settings.Declare().ApplyDefaults(func() {
 		settings.Repository, settings.Context, settings.Builder, settings.Commit = s.Repository, s.Context, s.Builder, s.Commit
 		settings.Platforms = []release.Platform{s.Platform}
-		settings.Tags, settings.WithoutCgo = s.Tags, s.WithoutCgo
+		settings.Tags, settings.WithoutCgo, settings.PlainHTTP = s.Tags, s.WithoutCgo, s.PlainHTTP
 	})
 	return settings, err
 }
 
 func (s Settings) promoteSettings(environment release.Environment, image release.Image) (settings promote.Settings, err error) {
 	err = settings.Declare().ApplyDefaults(func() {
-		settings.Image, settings.Further, settings.To, settings.VerifyKeys = image, s.Images[1:], environment, s.VerifyKeys
+		settings.Image, settings.Further, settings.To, settings.VerifyKeys, settings.PlainHTTP = image, s.Images[1:], environment, s.VerifyKeys, s.PlainHTTP
 	})
 	return settings, err
 }
@@ -37,7 +37,7 @@ func (s Settings) deploySettings(environment release.Environment, image release.
 		settings.Images, settings.PinText = s.withDigest(image), s.PinText
 		settings.ChartSource, settings.Values = s.ChartSource, []string{strings.ReplaceAll(s.Values, "{environment}", environment.String())}
 		settings.CreateNamespace, settings.Timeout, settings.ClusterRef = true, s.Timeout, s.ClusterRef()
-		settings.Address = addressIn(s.Address, environment)
+		settings.Address, settings.PlainHTTP = addressIn(s.Address, environment), s.PlainHTTP
 		if before, found := release.DefaultPromotionOrder.Before(environment); found {
 			settings.ProvedIn, settings.VerifyKeys = before, s.VerifyKeys
 		}
@@ -58,7 +58,7 @@ func (s Settings) rollbackSettings(environment release.Environment) (settings de
 func (s Settings) smokeSettings(environment release.Environment, image release.Image) (settings smoke.Settings, err error) {
 	err = settings.Declare().ApplyDefaults(func() {
 		settings.Environment, settings.Image, settings.Further, settings.Release = environment, image, s.Images[1:], s.Release
-		settings.SignKey = s.SignKey
+		settings.SignKey, settings.PlainHTTP = s.SignKey, s.PlainHTTP
 		settings.Checks, settings.Timeout, settings.ClusterRef = s.Checks, s.Timeout, s.ClusterRef()
 		settings.Address = addressIn(s.Address, environment)
 	})

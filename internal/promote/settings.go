@@ -40,6 +40,7 @@ var Verb = setting.Verb{
 
 // Settings are the inputs of promote.
 type Settings struct {
+	PlainHTTP        []string             // registries
 	Name             string               // of the image, "" for the main one
 	Image            release.Image        // the main one
 	Further          []release.BuiltImage // other images of the release, with their names
@@ -84,6 +85,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Maximum age of the evidence; at least 168h, because smoke records a repeated pass only after that time"}, maxAge)
 	s.Options.Declare(set, true)
 	set.Check(func() error { return s.setImages(images, targets) })
+	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
 	set.Check(s.validate)
 	return set

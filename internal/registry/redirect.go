@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/httpx"
@@ -66,9 +67,9 @@ func hostPort(host, scheme string) string {
 	return net.JoinHostPort(strings.Trim(strings.TrimSuffix(host, ":"), "[]"), port)
 }
 
-// schemeOf returns "http" for a registry on this machine and "https" for every other.
-func schemeOf(address string) string {
-	if isLoopback(address) {
+// schemeOf returns "http" for a registry on this machine or in the options, and "https" for every other.
+func (c *Client) schemeOf(address string) string {
+	if isLoopback(address) || slices.Contains(c.options.PlainHTTP, address) {
 		return "http"
 	}
 	return "https"

@@ -29,6 +29,7 @@ type Options struct {
 	Transport    http.RoundTripper // nil: one with time limits that connects to no link-local address
 	Log          func(line string) // gets a line for each retry; nil: nobody
 	UserAgent    string
+	PlainHTTP    []string      // hosts, with their ports, that are spoken to without TLS; those of this machine always are
 	Secrets      *text.Secrets // gets every credential that is sent; may be nil
 }
 
@@ -76,7 +77,7 @@ type repository struct {
 // of the same registry that it may pull from. It sends no request.
 func (c *Client) open(side string, repo release.Repository, push bool, mounts ...release.Repository) (*repository, error) {
 	var options []name.Option
-	if schemeOf(repo.Host()) == "http" {
+	if c.schemeOf(repo.Host()) == "http" {
 		options = append(options, name.Insecure) // ggcr recognizes fewer addresses of this machine
 	}
 	at, err := name.NewRepository(repo.String(), options...)
@@ -95,7 +96,7 @@ func (c *Client) open(side string, repo release.Repository, push bool, mounts ..
 	session := &session{
 		login:     c.login(at.RegistryStr(), repo.Host()),
 		registry:  at.Registry,
-		scheme:    schemeOf(at.RegistryStr()),
+		scheme:    c.schemeOf(at.RegistryStr()),
 		scopes:    slices.Compact(scopes),
 		next:      c.transport,
 		userAgent: c.options.UserAgent,

@@ -381,12 +381,13 @@ func TestCheckTarget(t *testing.T) {
 
 func TestSchemeOf(t *testing.T) {
 	t.Parallel()
+	c := New(Options{PlainHTTP: []string{"registry.example:5000"}})
 	for address, want := range map[string]string{
 		"localhost": "http", "localhost:5000": "http", "registry.localhost:5000": "http", "127.0.0.1:5000": "http",
-		"127.8.9.10": "http", "[::1]:5000": "http", "localhost.example": "https", "10.0.0.1:5000": "https",
+		"127.8.9.10": "http", "[::1]:5000": "http", "localhost.example": "https", "10.0.0.1:5000": "https", "registry.example:5000": "http", "registry.example": "https", "registry.example:5001": "https",
 		"123456789012.dkr.ecr.eu-central-1.amazonaws.com": "https", "notlocalhost:5000": "https",
 	} {
-		if got := schemeOf(address); got != want {
+		if got := c.schemeOf(address); got != want {
 			t.Errorf("%s: got %s, want %s", address, got, want)
 		}
 	}
@@ -427,5 +428,33 @@ func TestDockerConfig(t *testing.T) {
 	}
 	if _, _, err := New(Options{Credentials: nothing}).Find(t.Context(), h.repo("shop"), "one"); err == nil {
 		t.Error("without it: no error")
+	}
+}
+
+// A registry in the options is spoken to without TLS, and no other.
+func TestPlainHTTP(t *testing.T) {
+	t.Parallel()
+	h := newTestRegistry(t)
+	h.setPassword("")
+	const host = "registry.example:5000"
+	transport := roundTrip(func(request *http.Request) (*http.Response, error) {
+		if request.URL.Scheme != "http" || request.URL.Host != host {
+			return nil, fmt.Errorf("a request to %s://%s", request.URL.Scheme, request.URL.Host)
+		}
+		sent := request.Clone(request.Context())
+		sent.URL.Host, sent.Host = h.host(), host
+		response, err := http.DefaultTransport.RoundTrip(sent)
+		if err == nil {
+			response.Request = request // against which a Location is read
+		}
+		return response, err
+	})
+	c := New(Options{Transport: transport, PlainHTTP: []string{host}})
+	image := pushTo(t, c, randomImage(t, 1), release.Repository(host+"/shop"), "one")
+	if got, found, err := c.Find(t.Context(), image.Repository, "one"); err != nil || !found || got.Digest != image.Digest {
+		t.Errorf("got %v, %t, %v", got, found, err)
+	}
+	if _, _, err := New(Options{Transport: transport}).Find(t.Context(), image.Repository, "one"); err == nil || !strings.Contains(err.Error(), "https://") {
+		t.Errorf("without the option: got %v", err)
 	}
 }

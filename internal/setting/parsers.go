@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
 )
 
@@ -86,4 +87,18 @@ func NameValue(given string) (Pair, error) {
 		return Pair{}, fmt.Errorf("the value of %q holds a line break, a control character or an invisible character", name)
 	}
 	return Pair{Name: name, Value: value}, nil
+}
+
+// DeclarePlainHTTP adds the setting of the registries that are spoken to without TLS.
+func DeclarePlainHTTP(set *Set, target *[]string) {
+	List(set, target, Setting{Name: "plain-http", Commas: true, Value: "HOST[:PORT]",
+		Help: "Registry that is spoken to over plain HTTP, so that credentials and images can be read and changed on the way; registries of this machine always are"}, registryHost)
+}
+
+func registryHost(text string) (string, error) {
+	repository, err := release.ParseRepository(text + "/repository")
+	if err != nil || repository.Host() != text {
+		return "", fmt.Errorf("%q is not a registry's host", text)
+	}
+	return text, nil
 }

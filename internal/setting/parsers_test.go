@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/onedigest/onedigest/internal/setting"
+	"github.com/onedigest/onedigest/internal/setting/settingtest"
 )
 
 // TestInvisibleCharacters: no setting takes text that a log would show as something else.
@@ -21,6 +22,19 @@ func TestInvisibleCharacters(t *testing.T) {
 	for _, good := range []string{"a b", "naïve/日本.yaml", "::x"} {
 		if got, err := setting.Text(good); got != good || err != nil {
 			t.Errorf("Text(%q): got %q, %v", good, got, err)
+		}
+	}
+}
+
+func TestPlainHTTP(t *testing.T) {
+	t.Parallel()
+	for text, valid := range map[string]bool{"registry.example:5000": true, "10.0.0.1:5000": true, "registry.example": true, "http://registry.example": false, "registry.example/shop": false, "*": false, "": false} {
+		var hosts []string
+		set := new(setting.Set)
+		setting.DeclarePlainHTTP(set, &hosts)
+		err := settingtest.Apply(set, "--plain-http", text)
+		if (err == nil) != valid || valid && (len(hosts) != 1 || hosts[0] != text) {
+			t.Errorf("%q: got %v, %v", text, hosts, err)
 		}
 	}
 }

@@ -49,6 +49,7 @@ const DefaultPause = time.Second
 
 // Settings are the inputs of smoke.
 type Settings struct {
+	PlainHTTP []string // registries
 	URL       string
 	Address   release.Address
 	Release   string
@@ -108,6 +109,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Environment that the verdict is about"}, release.ParseEnvironment)
 	s.Options.Declare(set, true)
 	set.Check(func() error { return s.setImages(images) })
+	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	setting.DeclareSignKey(set, &s.SignKey)
 	set.Check(s.validate)
 	return set

@@ -36,7 +36,7 @@ func Command() app.Command {
 
 // Run runs the verb with its adapters.
 func Run(ctx context.Context, settings *build.Settings, run *app.RunContext) (build.Result, error) {
-	registry, err := images.New(ctx, run)
+	registry, err := images.New(ctx, run, settings.PlainHTTP...)
 	if err != nil {
 		return build.Result{}, err
 	}

@@ -70,7 +70,7 @@ func appendLines(rows []app.Row, name string, lines []string) []app.Row {
 // Run runs the verb with its adapters.
 func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (deploy.Result, error) {
 	connections := newConnections(run)
-	registry, err := images.New(ctx, run)
+	registry, err := images.New(ctx, run, settings.PlainHTTP...)
 	if err != nil {
 		return deploy.Result{}, err
 	}

@@ -28,8 +28,8 @@ type Images struct {
 	trusted  []signed.Key  // none: a pass needs no signature
 }
 
-// New reads the AWS configuration of the environment; it sends nothing.
-func New(ctx context.Context, run *app.RunContext) (*Images, error) {
+// New reads the AWS configuration of the environment; it sends nothing. plainHTTP are registries that are spoken to without TLS.
+func New(ctx context.Context, run *app.RunContext, plainHTTP ...string) (*Images, error) {
 	cloud, err := ecr.New(ctx, ecr.Options{Environ: run.Process.Getenv, Secrets: run.Secrets, WorkTree: run.WorkTree()})
 	if err != nil {
 		return nil, err
@@ -42,6 +42,7 @@ func New(ctx context.Context, run *app.RunContext) (*Images, error) {
 		Fallback:     githubToken(run),
 		Log:          func(line string) { run.Reporter.Infof("%s", line) },
 		UserAgent:    "onedigest",
+		PlainHTTP:    plainHTTP,
 		Secrets:      run.Secrets,
 	})}, nil
 }

@@ -50,7 +50,7 @@ func Run(ctx context.Context, settings *pipeline.Settings, run *app.RunContext) 
 	if err != nil {
 		return pipeline.Result{}, err
 	}
-	registry, err := images.New(ctx, run)
+	registry, err := images.New(ctx, run, settings.PlainHTTP...)
 	if err != nil {
 		return pipeline.Result{}, err
 	}

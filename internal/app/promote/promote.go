@@ -52,7 +52,7 @@ func lines(images []promote.Promoted) string {
 
 // Run runs the verb with its adapters.
 func Run(ctx context.Context, settings *promote.Settings, run *app.RunContext) (promote.Result, error) {
-	registry, err := images.New(ctx, run)
+	registry, err := images.New(ctx, run, settings.PlainHTTP...)
 	if err != nil {
 		return promote.Result{}, err
 	}

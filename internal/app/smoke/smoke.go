@@ -107,7 +107,7 @@ func connect(ctx context.Context, settings *smoke.Settings, run *app.RunContext)
 // newRegistry returns the registry that gets the verdict, signed if there is a key. A verdict that another key or none signed does not make a new
 // one unnecessary.
 func newRegistry(ctx context.Context, settings *smoke.Settings, run *app.RunContext) (smoke.Registry, error) {
-	registry, err := images.New(ctx, run)
+	registry, err := images.New(ctx, run, settings.PlainHTTP...)
 	if err != nil {
 		return nil, err
 	}
