@@ -31,6 +31,7 @@ type Wiring[S, R any] struct {
 	Declare func(*S) *setting.Set
 	// ResolveCommit completes short commit ids in settings; nil if the verb has no setting that is a commit.
 	ResolveCommit ResolveCommit
+	RunsGo        bool // the verb runs the go command
 	Run           func(ctx context.Context, settings *S, run *RunContext) (R, error)
 	Outputs       func(R) map[string]string // values by the names in Verb.Outputs; an empty value is not written
 	Summary       func(R) []Row
@@ -56,7 +57,7 @@ func run[S, R any](ctx context.Context, process Process, w Wiring[S, R]) (code i
 	settings := new(S)
 	set, output := withOutput(w.Declare(settings))
 	process = process.ThroughSink()
-	err := readSettings(ctx, set, process, w.ResolveCommit)
+	err := readSettings(ctx, set, process, w.ResolveCommit, w.RunsGo)
 	if errors.Is(err, pflag.ErrHelp) {
 		_, _ = io.WriteString(process.Stdout, help(process.program(w.Verb.Name), w.Verb, set))
 		return release.ExitDone
@@ -79,7 +80,7 @@ func run[S, R any](ctx context.Context, process Process, w Wiring[S, R]) (code i
 
 // readSettings reads the settings, completes short commit ids and validates. All bad inputs are one *release.InputError; a fault,
 // such as a failure of git, is returned alone.
-func readSettings(ctx context.Context, set *setting.Set, process Process, resolve ResolveCommit) error {
+func readSettings(ctx context.Context, set *setting.Set, process Process, resolve ResolveCommit, runsGo bool) error {
 	values, err := readInput(set, process.Args, process.Environ)
 	if errors.Is(err, pflag.ErrHelp) {
 		return err
@@ -97,7 +98,7 @@ func readSettings(ctx context.Context, set *setting.Set, process Process, resolv
 	if errors.As(invalid, &input) { // a setting whose commit could not be resolved is reported once
 		problems = append(problems, slices.DeleteFunc(input.Problems, func(p release.Problem) bool { return namesSetting(unresolved, p.Setting) })...)
 	}
-	if problems = append(problems, checkEnvironment(process)...); len(problems) > 0 {
+	if problems = append(problems, checkEnvironment(process, runsGo)...); len(problems) > 0 {
 		return &release.InputError{Problems: problems}
 	}
 	return nil

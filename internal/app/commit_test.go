@@ -41,7 +41,7 @@ func TestShortCommit(t *testing.T) {
 			{Dir: "/work", Environ: []string{"INPUT_REPOSITORY=localhost:5000/shop", "INPUT_COMMIT=" + test.given}},
 		} {
 			var settings promote.Settings
-			err := readSettings(context.Background(), settings.Declare(), process, resolve)
+			err := readSettings(context.Background(), settings.Declare(), process, resolve, false)
 			origin := "--commit: "
 			if process.Args == nil {
 				origin = "INPUT_COMMIT: "
@@ -63,7 +63,7 @@ func TestShortCommitBesideOtherProblems(t *testing.T) {
 	t.Parallel()
 	process := Process{Args: []string{"--commit=0000", "--repository=Shop", "--unknown", "--output=json"}}
 	set, _ := withOutput(new(promote.Settings).Declare())
-	err := readSettings(context.Background(), set, process, noCommits)
+	err := readSettings(context.Background(), set, process, noCommits, false)
 	for _, want := range []string{"--unknown: there is no such flag", "--commit: no commit begins with 0000", `repository "Shop"`} {
 		if err == nil || strings.Count(err.Error(), want) != 1 {
 			t.Errorf("got %v, want %q once", err, want)
@@ -72,7 +72,7 @@ func TestShortCommitBesideOtherProblems(t *testing.T) {
 	broken := release.NewFault("git", "install git", errors.New("no git"), "looking for git")
 	set, output := withOutput(new(promote.Settings).Declare())
 	err = readSettings(context.Background(), set, process,
-		func(context.Context, []string, string, string) (release.Commit, error) { return "", broken })
+		func(context.Context, []string, string, string) (release.Commit, error) { return "", broken }, false)
 	if !errors.Is(err, broken) || *output != "json" {
 		t.Errorf("got %v printed as %q, want %v as json", err, *output, broken)
 	}

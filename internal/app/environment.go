@@ -20,32 +20,44 @@ import (
 var pathVariables = []string{
 	"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CA_BUNDLE",
 	"DOCKER_CONFIG", "DOCKER_CERT_PATH", "BUILDX_CONFIG", "REGISTRY_AUTH_FILE",
-	"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_EXEC_PATH", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSL_CERT_FILE", "NETRC", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "GOROOT",
+	"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_EXEC_PATH", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSL_CERT_FILE", "NETRC", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR",
 }
 
 // commandVariables have a command, of which PATH may have the first word, or a list of paths.
-var commandVariables = []string{"GIT_SSH", "GIT_SSH_COMMAND", "GIT_ASKPASS", "SSH_ASKPASS", "GIT_PROXY_COMMAND", "SSL_CERT_DIR", "GOFLAGS", "GOENV"}
+var commandVariables = []string{"GIT_SSH", "GIT_SSH_COMMAND", "GIT_ASKPASS", "SSH_ASKPASS", "GIT_PROXY_COMMAND", "SSL_CERT_DIR"}
+
+// goVariables decide what the go command runs; only build runs it.
+var goVariables = []string{"GOROOT", "GOFLAGS", "GOENV"}
 
 // homeFiles are read in the home directory where no variable names another place.
 var homeFiles = []string{".aws/config", ".aws/credentials", ".docker", ".config/containers/auth.json", ".config/git/config", ".gitconfig", ".netrc", ".ssh/config"}
 
-// treeOf returns the work tree of a process.
+// treeOf returns the work tree of a process. It is the zero Tree if it would be the user's own files or the whole disk: a home directory that is
+// itself a repository, and outside of a checkout a working directory that is / or has the home directory.
 func treeOf(process Process) worktree.Tree {
-	return worktree.Tree{Root: newWorkspace(process).root, Dir: process.Dir}
+	workspace, home := newWorkspace(process), process.Getenv("HOME")
+	tree := worktree.Tree{Root: workspace.root, Dir: process.Dir}
+	switch {
+	case process.Getenv("GITHUB_WORKSPACE") != "":
+	case home != "" && resolvePath(home) == workspace.root,
+		!workspace.checkout && (tree.Contains(home) || tree.Contains(string(filepath.Separator))):
+		return worktree.Tree{}
+	}
+	return tree
 }
 
-// checkEnvironment returns a problem for each variable that lets the work tree decide about the job's credentials.
-func checkEnvironment(process Process) (problems []release.Problem) {
+// checkEnvironment returns a problem for each variable that lets the work tree decide about the job's credentials. runsGo says that the verb
+// runs the go command.
+func checkEnvironment(process Process, runsGo bool) (problems []release.Problem) {
 	tree := treeOf(process)
 	for _, name := range pathVariables {
 		if path := process.Getenv(name); tree.Contains(path) {
 			problems = append(problems, worktree.Problem(name, path))
 		}
 	}
-	commands := slices.Clone(commandVariables)
-	count, _ := strconv.Atoi(process.Getenv("GIT_CONFIG_COUNT"))
-	for i := range min(count, len(process.Environ)) {
-		commands = append(commands, "GIT_CONFIG_VALUE_"+strconv.Itoa(i))
+	commands := slices.Concat(commandVariables, gitSettings(process))
+	if runsGo {
+		commands = append(commands, goVariables...)
 	}
 	for _, name := range commands {
 		if path := tree.Mentioned(process.Getenv(name)); path != "" {
@@ -53,6 +65,18 @@ func checkEnvironment(process Process) (problems []release.Problem) {
 		}
 	}
 	return slices.Concat(problems, checkHome(process, tree), checkDockerHelpers(process))
+}
+
+// gitSettings returns the names of the variables that have values of git's configuration, without those of safe.directory: it names the work tree
+// itself, in jobs that run in a container. Source: git-config(1), "ENVIRONMENT" and "safe.directory".
+func gitSettings(process Process) (names []string) {
+	count, _ := strconv.Atoi(process.Getenv("GIT_CONFIG_COUNT"))
+	for i := range min(count, len(process.Environ)) {
+		if number := strconv.Itoa(i); !strings.EqualFold(process.Getenv("GIT_CONFIG_KEY_"+number), "safe.directory") {
+			names = append(names, "GIT_CONFIG_VALUE_"+number)
+		}
+	}
+	return names
 }
 
 // maxDockerConfig bounds docker's configuration, in bytes.
@@ -90,12 +114,9 @@ func checkDockerHelpers(process Process) (problems []release.Problem) {
 }
 
 // checkHome returns a problem for each file of homeFiles that is in the work tree. Without HOME, libraries take the working directory for
-// it. A home directory that is itself a repository, or from which a verb is started, is the user's own.
+// it.
 func checkHome(process Process, tree worktree.Tree) (problems []release.Problem) {
 	home := process.Getenv("HOME")
-	if home != "" && process.Getenv("GITHUB_WORKSPACE") == "" && resolvePath(home) == tree.Root {
-		return nil
-	}
 	for _, file := range homeFiles {
 		if path := filepath.Join(home, file); tree.Has(path) {
 			problems = append(problems, worktree.Problem("HOME", path))

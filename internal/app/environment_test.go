@@ -45,20 +45,68 @@ func TestTheWorkTreeDecidesAboutNoCredentials(t *testing.T) {
 		{"GIT_ASKPASS", "echo"}: false, {"GOENV", "off"}: false, {"GIT_SSH", "ssh"}: false, {"GIT_CONFIG_GLOBAL", "/dev/null"}: false, {"DOCKER_CONFIG", ""}: false,
 		{"GIT_SSH_COMMAND", "ssh -F ./a/program"}: true, {"SSL_CERT_DIR", "/etc/ssl/certs:" + tree + "/a"}: true, {"PORT", tree + "/a/program"}: false,
 	}
-	for _, name := range slices.Concat(pathVariables, commandVariables) {
+	for _, name := range slices.Concat(pathVariables, commandVariables, goVariables) {
 		tests[given{name, tree + "/a/program"}], tests[given{name, "./a/program"}], tests[given{name, home + "/link/program"}] = true, true, true
 		tests[given{name, home + "/a/program"}] = false
 	}
 	for of, want := range tests {
 		process := Process{Dir: tree, Environ: []string{"HOME=" + home, of.name + "=" + of.value}}
-		got := checkEnvironment(process)
+		got := checkEnvironment(process, true)
 		if refused := len(got) == 1 && got[0].Where == of.name && strings.Contains(got[0].What, "is in the work tree"); refused != want || !want && len(got) > 0 {
 			t.Errorf("%s=%s: got %v", of.name, of.value, got)
 		}
 	}
 	process := Process{Dir: tree, Environ: []string{"HOME=" + home, "GIT_CONFIG_COUNT=2", "GIT_CONFIG_VALUE_0=x", "GIT_CONFIG_VALUE_1=!./a/program"}}
-	if got := checkEnvironment(process); len(got) != 1 || got[0].Where != "GIT_CONFIG_VALUE_1" {
+	if got := checkEnvironment(process, true); len(got) != 1 || got[0].Where != "GIT_CONFIG_VALUE_1" {
 		t.Errorf("got %v", got)
+	}
+}
+
+// TestOnlyBuildRunsGo: the go command's settings decide about nothing of the other verbs.
+func TestOnlyBuildRunsGo(t *testing.T) {
+	t.Parallel()
+	tree, home := treeAndHome(t)
+	process := Process{Dir: tree, Environ: []string{"HOME=" + home, "GOFLAGS=-modfile=a/program", "GOROOT=" + tree + "/a", "GOENV=" + tree + "/a/program"}}
+	if got := checkEnvironment(process, false); len(got) > 0 {
+		t.Errorf("got %v", got)
+	}
+	if got := checkEnvironment(process, true); len(got) != 3 {
+		t.Errorf("build: got %v", got)
+	}
+}
+
+// TestGitTrustsTheWorkTree: safe.directory, as the job of a container sets it, names the work tree. Another key may not.
+func TestGitTrustsTheWorkTree(t *testing.T) {
+	t.Parallel()
+	tree, home := treeAndHome(t)
+	process := Process{Dir: tree, Environ: []string{"HOME=" + home, "GITHUB_WORKSPACE=" + tree, "GIT_CONFIG_COUNT=3", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=" + tree,
+		"GIT_CONFIG_KEY_1=Safe.Directory", "GIT_CONFIG_VALUE_1=" + tree, "GIT_CONFIG_KEY_2=core.sshCommand", "GIT_CONFIG_VALUE_2=" + tree + "/a/program"}}
+	if got := checkEnvironment(process, true); len(got) != 1 || got[0].Where != "GIT_CONFIG_VALUE_2" {
+		t.Errorf("got %v", got)
+	}
+}
+
+// TestTheDiskAndTheHomeAreNoWorkTree: programs and files of the machine and of its user are used where a verb is started in / or at home.
+func TestTheDiskAndTheHomeAreNoWorkTree(t *testing.T) {
+	t.Parallel()
+	tree, home := treeAndHome(t)
+	if err := os.RemoveAll(filepath.Join(tree, ".git")); err != nil {
+		t.Fatal(err)
+	}
+	for name, process := range map[string]Process{
+		"the root":             {Dir: "/", Environ: []string{"HOME=" + home}},
+		"the home directory":   {Dir: tree, Environ: []string{"HOME=" + tree}},
+		"above it":             {Dir: filepath.Dir(tree), Environ: []string{"HOME=" + tree}},
+		"a repository at home": {Dir: home, Environ: []string{"HOME=" + home}},
+	} {
+		given := home + "/a"
+		process.Environ = append(process.Environ, "PATH="+given, "DOCKER_CONFIG="+given, "GIT_SSH_COMMAND="+given+"/program")
+		if path, dropped := trustedPath(process); path != given || len(dropped) > 0 {
+			t.Errorf("%s: got PATH %q, dropped %q", name, path, dropped)
+		}
+		if got := checkEnvironment(process, true); len(got) > 0 {
+			t.Errorf("%s: got %v", name, got)
+		}
 	}
 }
 
@@ -80,7 +128,7 @@ func TestAHomeInTheWorkTree(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var got []string
-			for _, problem := range checkEnvironment(Process{Dir: tree, Environ: test.environ}) {
+			for _, problem := range checkEnvironment(Process{Dir: tree, Environ: test.environ}, true) {
 				got = append(got, fmt.Sprint(problem.Where, " ", problem.What))
 			}
 			var want []string

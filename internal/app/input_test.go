@@ -38,7 +38,7 @@ func (s *sample) declare() *setting.Set {
 // read is what a command does with its flags and its environment.
 func (s *sample) read(args, environ []string) error {
 	set := s.declare()
-	err := readSettings(context.Background(), set, Process{Args: args, Environ: environ}, nil)
+	err := readSettings(context.Background(), set, Process{Args: args, Environ: environ}, nil, false)
 	spellSettings(set, err)
 	return err
 }
@@ -143,7 +143,7 @@ func TestAValueIsNeverInAnError(t *testing.T) {
 		"one that looks like flags": {args: []string{"--set", "pw=correct", "-zhunter2"}, want: "a flag of one letter"},
 	} {
 		set := new(deploy.Settings).Declare()
-		err := readSettings(context.Background(), set, Process{Args: test.args, Environ: test.environ}, nil)
+		err := readSettings(context.Background(), set, Process{Args: test.args, Environ: test.environ}, nil, false)
 		spellSettings(set, err)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %q", name, err, test.want)
@@ -155,7 +155,7 @@ func TestAValueIsNeverInAnError(t *testing.T) {
 		}
 	}
 	set := new(build.Settings).Declare()
-	err := readSettings(context.Background(), set, Process{Environ: []string{"INPUT_BUILD_ARGS=A=b\nhunter2\nC=hunter2\x07"}}, nil)
+	err := readSettings(context.Background(), set, Process{Environ: []string{"INPUT_BUILD_ARGS=A=b\nhunter2\nC=hunter2\x07"}}, nil, false)
 	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "value 2 of 3: is not name=value") {
 		t.Errorf("build-args: got %v", err)
 	}
@@ -165,7 +165,7 @@ func TestAValueIsNeverInAnError(t *testing.T) {
 func TestSpacesBelongToAValue(t *testing.T) {
 	t.Parallel()
 	settings := new(deploy.Settings)
-	_ = readSettings(context.Background(), settings.Declare(), Process{Environ: []string{"INPUT_SET=\n  a= b \n\n  c=d\r\n"}}, nil)
+	_ = readSettings(context.Background(), settings.Declare(), Process{Environ: []string{"INPUT_SET=\n  a= b \n\n  c=d\r\n"}}, nil, false)
 	if diff := cmp.Diff([]string{"a= b ", "c=d"}, settings.Set); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -34,6 +34,7 @@ func talkative(fails error, panics bool) app.Command {
 		setting.Verb{Name: "talk", Outputs: []setting.Output{{Name: "text"}, {Name: "json"}}},
 		func(*struct{}) *setting.Set { return new(setting.Set) },
 		nil,
+		false,
 		func(_ context.Context, _ *struct{}, run *app.RunContext) (canaryResult, error) {
 			run.Secrets.Add("canary-secret", "canary-line-one\ncanary-line-two", markdown)
 			run.Mask("canary-token-1")

@@ -45,6 +45,7 @@ type wiring[S, R any] struct {
 	Verb          setting.Verb
 	Declare       func(*S) *setting.Set
 	ResolveCommit app.ResolveCommit
+	RunsGo        bool
 	Run           func(ctx context.Context, settings *S, run *app.RunContext) (R, error)
 	Outputs       func(R) map[string]string
 	Summary       func(R) []app.Row

@@ -12,18 +12,21 @@ import (
 )
 
 // Workspace is the work tree around the working directory: the only part of the disk that inputs may name.
-type Workspace struct{ root, dir string }
+type Workspace struct {
+	root, dir string
+	checkout  bool // false: root is only the working directory
+}
 
 // newWorkspace takes GITHUB_WORKSPACE, else the directory above the working directory that holds .git, else the
 // working directory itself.
 func newWorkspace(process Process) Workspace {
 	dir := resolvePath(process.Dir)
 	if root := process.Getenv("GITHUB_WORKSPACE"); root != "" {
-		return Workspace{root: resolvePath(root), dir: dir}
+		return Workspace{root: resolvePath(root), dir: dir, checkout: true}
 	}
 	for at := dir; ; at = filepath.Dir(at) {
 		if _, err := os.Lstat(filepath.Join(at, ".git")); err == nil {
-			return Workspace{root: at, dir: dir}
+			return Workspace{root: at, dir: dir, checkout: true}
 		}
 		if at == filepath.Dir(at) {
 			return Workspace{root: dir, dir: dir}

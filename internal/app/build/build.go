@@ -18,7 +18,7 @@ import (
 // Command returns the build verb as a program.
 func Command() app.Command {
 	return app.NewCommand(app.Wiring[build.Settings, build.Result]{
-		Verb: build.Verb, Declare: (*build.Settings).Declare, Run: Run,
+		Verb: build.Verb, Declare: (*build.Settings).Declare, Run: Run, RunsGo: true,
 		Outputs: func(r build.Result) map[string]string {
 			return map[string]string{"image": r.Image.String(), "digest": r.Digest.String(), "tag": r.Tag.String(), "reused": strconv.FormatBool(r.Reused), "commit": r.Commit.String(),
 				"digests": app.JSONOf(r.Digests), "services": app.JSONOf(r.Services)}

@@ -26,7 +26,7 @@ import (
 // Command is the pipeline as a program.
 func Command() app.Command {
 	command := app.NewCommand(app.Wiring[pipeline.Settings, pipeline.Result]{
-		Verb: pipeline.Verb, Declare: (*pipeline.Settings).Declare, Run: Run,
+		Verb: pipeline.Verb, Declare: (*pipeline.Settings).Declare, Run: Run, RunsGo: true,
 		Outputs: func(r pipeline.Result) map[string]string {
 			return map[string]string{"digest": r.Proof.Built.String(), "commit": r.Proof.Commit.String()}
 		},
