@@ -73,7 +73,7 @@ func (a *roundRunner) commandEndpoints(ctx context.Context) (endpoints []release
 	if a.URL != "" {
 		return []release.Endpoint{{Base: a.URL}}, nil
 	}
-	backends, err := a.backends(ctx)
+	backends, _, err := a.backends(ctx)
 	if err != nil {
 		a.infoOnce("the pods are not known: %v", err)
 		return nil, nil

@@ -57,6 +57,11 @@ func hasReadyPod(workload release.RunningWorkload) bool {
 	return false
 }
 
+// allReady reports whether the workload has pods and each is ready, in every container that runs the image.
+func allReady(workload release.RunningWorkload) bool {
+	return len(workload.Pods) > 0 && !slices.ContainsFunc(workload.Pods, func(container release.PodImage) bool { return !container.Ready })
+}
+
 // podState is the state of the pods of a service that cannot be reached.
 type podState int
 

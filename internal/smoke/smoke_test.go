@@ -59,6 +59,7 @@ type fakeDeps struct {
 	hosts       []string
 	backends    func() release.Backends // nil: a pod that has nothing to ask
 	backendsOf  map[release.Digest]release.Backends
+	backendsFor func(release.Image) release.Backends
 	backendsErr error
 	liveImage   release.Image
 	idle        bool // the workload wants no pod
@@ -156,6 +157,9 @@ func (f *fakeDeps) Hosts(context.Context, string, string) ([]string, error) { re
 func (f *fakeDeps) Backends(_ context.Context, _, _ string, image release.Image) (release.Backends, error) {
 	if f.backendsErr != nil {
 		return release.Backends{}, f.backendsErr
+	}
+	if f.backendsFor != nil {
+		return f.backendsFor(image), nil
 	}
 	if f.backendsOf != nil {
 		return f.backendsOf[image.Digest], nil

@@ -70,13 +70,20 @@ type roundRunner struct {
 	commands []release.Check
 	deps     Deps
 	reported map[string]bool
-	others   map[string]bool // pods of the other images
-	restarts map[string]int  // of the pods that have nothing to ask, when they were first seen
-	outputs  map[string]int  // of each command that were shown
+	others   map[string]bool    // pods of the other images
+	lesser   map[string]bool    // Services that lead to such pods only
+	seen     map[string]seenPod // the pods that have nothing to ask
+	outputs  map[string]int     // of each command that were shown
+}
+
+// seenPod is a pod that has nothing to ask, as it was when it was first seen.
+type seenPod struct {
+	restarts int
+	workload release.Object
 }
 
 func newRoundRunner(subject Subject, deps Deps) *roundRunner {
-	a := &roundRunner{Subject: subject, deps: deps, reported: map[string]bool{}, others: map[string]bool{}, restarts: map[string]int{}, outputs: map[string]int{}}
+	a := &roundRunner{Subject: subject, deps: deps, reported: map[string]bool{}, others: map[string]bool{}, lesser: map[string]bool{}, seen: map[string]seenPod{}, outputs: map[string]int{}}
 	a.Checks, a.commands = splitChecks(subject.Checks)
 	return a
 }
@@ -98,7 +105,7 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 	var found roundPlan
 	checks := a.Checks
 	if a.canAskPods() {
-		backends, err := a.backends(ctx)
+		backends, absent, err := a.backends(ctx)
 		if err != nil {
 			return a.withoutCluster(ctx, err), nil
 		}
@@ -111,16 +118,21 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 			found.shown = append(found.shown, release.Answer{Check: "pods", Stage: release.StageDone})
 		} else if len(backends.Pods) == 0 && (a.URL == "" || !a.isIdle(ctx)) { // a gateway may answer without them
 			found.wrong = append(found.wrong, release.Answer{Check: "pods", Stage: release.StageConnect, Wrong: []string{fmt.Sprintf("no pod of release %q is ready", a.Release)}})
+		} else if len(backends.Pods) > 0 {
+			found.wrong = append(found.wrong, a.absentImages(ctx, absent)...)
 		}
 		if found.inside, err = a.insideRequests(backends, a.Checks); err != nil {
 			return found, err
 		}
-		if checks == nil {
-			found.shown = append(found.shown, a.unaskedPods(backends)...)
-		}
 		if len(found.inside) == 0 && a.URL == "" {
 			found.wrong = append(found.wrong, emptyServices(backends)...)
 		}
+		if checks == nil {
+			found.shown = append(found.shown, a.unaskedPods(backends)...)
+		} else {
+			found.shown = append(found.shown, a.addOthers(&found, backends)...)
+		}
+		found.wrong = append(found.wrong, a.lostPods(ctx, backends)...)
 		if checks == nil {
 			checks = []release.Check{outsideCheck(backends, a.URL)}
 		}
@@ -135,6 +147,58 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 		found.wrong = []release.Answer{{Check: "pods", Stage: release.StageConnect, Wrong: []string{fmt.Sprintf("nothing of release %q can be asked yet", a.Release)}}}
 	}
 	return found, nil
+}
+
+// absentImages returns a failed answer for each of the images without a ready pod that a workload wants pods of. Jobs serve nothing.
+func (a *roundRunner) absentImages(ctx context.Context, absent []release.Image) (answers []release.Answer) {
+	for _, image := range absent {
+		answer := release.Answer{Check: "pods", Address: imageAddress(image), Stage: release.StageConnect}
+		running, err := a.deps.Cluster.Running(ctx, a.Namespace, a.Release, image)
+		if err != nil {
+			answer.Wrong = []string{"asking the cluster for the pods: " + err.Error()}
+		} else if at := slices.IndexFunc(running.Workloads, func(workload release.RunningWorkload) bool { return workload.Wants && workload.Object.Kind != "Job" }); at >= 0 {
+			answer.Wrong = []string{fmt.Sprintf("no pod that runs it is ready, and %s wants pods", running.Workloads[at].Object)}
+		}
+		if len(answer.Wrong) > 0 {
+			answers = append(answers, answer)
+		}
+	}
+	return answers
+}
+
+// imageAddress is the address of an answer that is about an image and not about one of its pods.
+func imageAddress(image release.Image) string { return "image " + image.String() }
+
+// lostPods returns a failed answer for each pod that had nothing to ask and is no longer ready, while a pod of its workload is not ready: it
+// is neither replaced nor scaled away.
+func (a *roundRunner) lostPods(ctx context.Context, backends release.Backends) (answers []release.Answer) {
+	var lost []string
+	for pod := range a.seen {
+		if !slices.ContainsFunc(backends.Pods, func(ready release.BackendPod) bool { return ready.Pod == pod }) {
+			lost = append(lost, pod)
+		}
+	}
+	if len(lost) == 0 {
+		return nil
+	}
+	unready := map[release.Object]bool{}
+	for _, image := range a.images() {
+		running, err := a.deps.Cluster.Running(ctx, a.Namespace, a.Release, image)
+		if err != nil {
+			return []release.Answer{{Check: "ready", Stage: release.StageConnect, Wrong: []string{"asking the cluster for the pods: " + err.Error()}}}
+		}
+		for _, workload := range running.Workloads {
+			unready[workload.Object] = unready[workload.Object] || workload.Wants && !allReady(workload)
+		}
+	}
+	slices.Sort(lost)
+	for _, pod := range lost {
+		if workload := a.seen[pod].workload; unready[workload] {
+			answers = append(answers, release.Answer{Check: "ready", Address: "pod " + pod, Stage: release.StageCheck,
+				Wrong: []string{fmt.Sprintf("is no longer ready, and %s has no ready pod in its place", workload)}})
+		}
+	}
+	return answers
 }
 
 // isIdle reports whether the workloads that run the images want no pod, such as those scaled to zero. It ignores Jobs, whose pods serve
@@ -156,13 +220,16 @@ func (a *roundRunner) isIdle(ctx context.Context) bool {
 	return known
 }
 
-// backends returns the backends of every image, those of the main image first. A pod that runs several of the images is listed once. A
-// Service has all its endpoints, also those of other images' pods.
-func (a *roundRunner) backends(ctx context.Context) (all release.Backends, err error) {
+// backends returns the backends of every image, those of the main image first, and the images that no ready pod runs. A pod that runs several
+// of the images is listed once. A Service has all its endpoints, also those of other images' pods.
+func (a *roundRunner) backends(ctx context.Context) (all release.Backends, absent []release.Image, err error) {
 	for i, image := range a.images() {
 		of, err := a.deps.Cluster.Backends(ctx, a.Namespace, a.Release, image)
 		if err != nil {
-			return all, err
+			return all, nil, err
+		}
+		if len(of.Pods) == 0 {
+			absent = append(absent, image)
 		}
 		all.Notes = append(all.Notes, of.Notes...)
 		for _, pod := range of.Pods {
@@ -171,17 +238,17 @@ func (a *roundRunner) backends(ctx context.Context) (all release.Backends, err e
 				all.Pods[at].Runs = all.Pods[at].Runs && pod.Runs
 				continue
 			}
-			if all.Pods = append(all.Pods, pod); i > 0 {
-				a.others[pod.Pod] = true
-			}
+			all.Pods = append(all.Pods, pod)
+			a.others[pod.Pod] = i > 0
 		}
 		for _, service := range of.Services {
 			if !slices.ContainsFunc(all.Services, func(known release.BackendService) bool { return known.Object == service.Object }) {
 				all.Services = append(all.Services, service)
+				a.lesser[service.Object.Name] = i > 0
 			}
 		}
 	}
-	return all, nil
+	return all, absent, nil
 }
 
 // withoutCluster returns the plan for a round in which the cluster does not answer: the requests to the release's URL, or a failed
@@ -253,7 +320,8 @@ func (a *roundRunner) insideRequests(backends release.Backends, checks []release
 	asked := a.backendsByProbe(backends, checks)
 	host := ""
 	if checks != nil {
-		service, found, err := backends.SelectService(a.Address, a.URL, a.Release)
+		asked = slices.DeleteFunc(asked, func(pod release.BackendPod) bool { return a.others[pod.Pod] }) // the file is about the main image
+		service, found, err := a.selectService(backends)
 		if err != nil && a.URL == "" {
 			return nil, release.BadSetting("address", err.Error(), "name the Service that the checks are for, as service/NAME")
 		}
@@ -268,11 +336,27 @@ func (a *roundRunner) insideRequests(backends release.Backends, checks []release
 	for _, pod := range asked {
 		requests = append(requests, a.insideRequest(pod, host, checks))
 	}
-	if len(requests) == 0 && a.Checks != nil && a.URL == "" && len(backends.Pods) > 0 && len(backends.Services) == 0 {
+	if len(requests) == 0 && a.Checks != nil && a.URL == "" && len(backends.Services) == 0 &&
+		slices.ContainsFunc(backends.Pods, func(pod release.BackendPod) bool { return !a.others[pod.Pod] }) {
 		return nil, &release.Failure{What: fmt.Sprintf("release %q has nothing to ask: no Service selects its pods", a.Release),
 			Do: "omit the file of checks: the pods are then asked what their probes ask, or have to stay ready"}
 	}
 	return requests, nil
+}
+
+// selectService chooses the Service that a file of checks is for. One that leads to other images' pods only is chosen if it is named, or if there
+// is no other.
+func (a *roundRunner) selectService(backends release.Backends) (release.BackendService, bool, error) {
+	kind, named := a.Address.Object()
+	main := backends
+	main.Services = slices.DeleteFunc(slices.Clone(backends.Services), func(service release.BackendService) bool {
+		isNamed := kind == "Service" && service.Object.Name == named || a.URL != "" && service.URL == a.URL
+		return a.lesser[service.Object.Name] && !isNamed
+	})
+	if len(main.Services) == 0 {
+		main = backends
+	}
+	return main.SelectService(a.Address, a.URL, a.Release)
 }
 
 // emptyServices are the Services to which the cluster has not yet added the ready pods that they select.
@@ -315,14 +399,27 @@ func (a *roundRunner) unaskedPods(backends release.Backends) (answers []release.
 		}
 		a.infoOnce("the pods of %s have no probe that can be asked and no port: they have to stay ready", pod.Workload)
 		answer := release.Answer{Check: "ready", Address: "pod " + pod.Pod, Stage: release.StageDone}
-		if first, seen := a.restarts[pod.Pod]; seen && pod.Restarts > first {
-			answer.Stage, answer.Wrong = release.StageCheck, []string{fmt.Sprintf("%d restarts during the smoke", pod.Restarts-first)}
+		if first, seen := a.seen[pod.Pod]; seen && pod.Restarts > first.restarts {
+			answer.Stage, answer.Wrong = release.StageCheck, []string{fmt.Sprintf("%d restarts during the smoke", pod.Restarts-first.restarts)}
 		} else if !seen {
-			a.restarts[pod.Pod] = pod.Restarts
+			a.seen[pod.Pod] = seenPod{restarts: pod.Restarts, workload: pod.Workload}
 		}
 		answers = append(answers, answer)
 	}
 	return answers
+}
+
+// addOthers adds the requests to those pods of the further images that get none of the file's checks: each is asked what its own probe asks.
+// It returns an answer for each that has nothing to ask.
+func (a *roundRunner) addOthers(found *roundPlan, backends release.Backends) []release.Answer {
+	rest := backends
+	rest.Pods = slices.DeleteFunc(slices.Clone(backends.Pods), func(pod release.BackendPod) bool {
+		return !a.others[pod.Pod] || slices.ContainsFunc(found.inside, func(asked request) bool { return asked.Backend.Pod == pod.Pod })
+	})
+	for _, pod := range a.backendsByProbe(rest, nil) {
+		found.inside = append(found.inside, a.insideRequest(pod, "", nil))
+	}
+	return a.unaskedPods(rest)
 }
 
 // servedPod returns a pod that declares no port, with the port to which a Service sends requests; unchanged if no Service selects it.

@@ -130,16 +130,16 @@ func RecordFailure(ctx context.Context, subject Subject, report Report, pods []s
 	return err
 }
 
-// recordVerdict records the verdict beside the images that it is about. A pass is about all of them. A failure is about those whose pods
-// answered wrongly, and about the main image if no pod did. An inconclusive verdict says nothing about an image and is not recorded.
+// recordVerdict records the verdict beside the images that it is about. A pass is about all of them. A failure is about those that a wrong
+// answer is about. An inconclusive verdict says nothing about an image and is not recorded.
 func recordVerdict(ctx context.Context, checks []release.Check, result *Result, settings Settings, deps Deps) (failed error) {
 	if result.Verdict == release.Inconclusive {
 		return nil
 	}
-	blamed := slices.ContainsFunc(result.Images, func(image ImageResult) bool { return anyFails(image.Pods, result.Report.Answers) })
+	blamed := blamedImages(result.Images, result.Report.Answers)
 	for i := range result.Images {
 		image := &result.Images[i]
-		if result.Verdict == release.Fail && !anyFails(image.Pods, result.Report.Answers) && (blamed || i > 0) {
+		if result.Verdict == release.Fail && !blamed[i] {
 			continue
 		}
 		var err error
@@ -150,6 +150,30 @@ func recordVerdict(ctx context.Context, checks []release.Check, result *Result, 
 		}
 	}
 	return failed
+}
+
+// blamedImages says which of the images the wrong answers are about: a further image if one of its pods answers wrongly or it has none, the
+// main image if one of its pods does or an answer is about no further image. If no answer is wrong, it is the main image.
+func blamedImages(images []ImageResult, answers []release.Answer) []bool {
+	blamed := make([]bool, len(images))
+	for _, answer := range answers {
+		if answer.OK() {
+			continue
+		}
+		known := false
+		for i, image := range images {
+			if answer.Address == imageAddress(image.Image) || anyFails(image.Pods, []release.Answer{answer}) {
+				blamed[i], known = true, true
+			}
+		}
+		if !known && len(images) > 0 {
+			blamed[0] = true
+		}
+	}
+	if len(images) > 0 && !slices.Contains(blamed, true) {
+		blamed[0] = true
+	}
+	return blamed
 }
 
 // recordEvidence records the verdict of an image, even when the rounds took all the time there was. One that repeats the newest record is
