@@ -71,8 +71,8 @@ type Promoted struct {
 
 // Run finds the evidence that the previous environment proved each image, copies both to the target repository if that is another
 // one, tags the images there, and moves the moving tag if there is one. Missing evidence, an image of another commit and a tag
-// that names another digest are a *release.Refusal; they are found for all images before the first is tagged. A second run with the same
-// settings changes nothing.
+// that names another digest are a *release.Refusal; they are found for all images before the first is tagged. A tag that can move is written
+// once all others are. A second run with the same settings changes nothing.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	var promotions []promotion
 	var refused error
@@ -83,12 +83,8 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if refused != nil {
 		return newResult(promotions), refused
 	}
-	for i := range promotions {
-		if err := promotions[i].write(ctx, deps); err != nil {
-			return newResult(promotions), err
-		}
-	}
-	return newResult(promotions), nil
+	err := write(ctx, promotions, deps)
+	return newResult(promotions), err
 }
 
 // promotion is one image to be promoted, with what was found about it.
@@ -112,22 +108,32 @@ func prepare(ctx context.Context, settings Settings, deps Deps) (p promotion, er
 		p.settings.Tag = release.Tag(p.settings.To.String() + "-" + p.evidence.Commit.String())
 	}
 	p.result = newPromoted(p.settings, p.evidence)
-	p.result.Outcome, err = p.inspect(ctx, deps.Registry)
+	if p.result.Outcome, err = p.inspect(ctx, deps.Registry); err != nil {
+		return p, err
+	}
+	p.result.Outcome, err = p.inspectFurtherTags(ctx, deps.Registry)
 	return p, err
 }
 
-// write tags the image, and reports it.
-func (p *promotion) write(ctx context.Context, deps Deps) (err error) {
+// write writes the tags of all images, the main image's last: the tags that never move, then those of a later commit, then those that move. A
+// failure leaves no moving tag and no main image promoted while an image beside it is not.
+func write(ctx context.Context, promotions []promotion, deps Deps) error {
+	for _, step := range []func(*promotion, context.Context, Deps) error{(*promotion).writeTag, (*promotion).tagLaterCommit, (*promotion).moveTag} {
+		for i := len(promotions) - 1; i >= 0; i-- {
+			if err := step(&promotions[i], ctx, deps); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// writeTag tags the image, and reports it.
+func (p *promotion) writeTag(ctx context.Context, deps Deps) (err error) {
 	if p.result.Outcome, err = p.tagImage(ctx, deps); err != nil {
 		return err
 	}
-	if err := tagLaterCommit(ctx, p.settings, p.evidence.Commit, deps.Registry); err != nil {
-		return err
-	}
 	deps.Reporter.Infof("%s: %s is %s in %s", p.result.Outcome, p.result.Tag, p.result.Digest, p.settings.TargetRepository)
-	if p.settings.MovingTag != "" {
-		return moveTag(ctx, p.settings, deps)
-	}
 	return nil
 }
 

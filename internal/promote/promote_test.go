@@ -32,6 +32,8 @@ type fakeRegistry struct {
 	newestErr      error
 	copyRecordErr  error
 	found          *release.ImageInfo // what Find finds, whatever the tag
+	inspectErr     map[string]error   // by repository:tag
+	tagErr         map[string]error   // by repository:tag
 	requests       []string
 }
 
@@ -49,6 +51,9 @@ func (f *fakeRegistry) Describe(_ context.Context, image release.Image) (release
 
 func (f *fakeRegistry) Inspect(_ context.Context, repository release.Repository, d release.Digest, tag release.Tag) (release.TagState, error) {
 	f.requests = append(f.requests, "inspect "+tag.String())
+	if err := f.inspectErr[repository.String()+":"+tag.String()]; err != nil {
+		return release.TagState{}, err
+	}
 	state, found := f.manifests[repository.At(d)]
 	state.Found, state.TagDigest = found, f.tags[repository.String()+":"+tag.String()]
 	return state, nil
@@ -60,6 +65,9 @@ func (f *fakeRegistry) Tag(_ context.Context, repository release.Repository, sta
 		return errors.New("tagging an image that was not read")
 	}
 	key := repository.String() + ":" + tag.String()
+	if err := f.tagErr[key]; err != nil {
+		return err
+	}
 	if !f.takenBy.IsZero() {
 		f.tags[key] = f.takenBy
 	}
@@ -407,6 +415,15 @@ func TestRunTagsNoneOfSeveral(t *testing.T) {
 			s.FurtherTargets = map[string]release.Repository{"worker": "localhost:5000/live/worker"}
 			f.tags["localhost:5000/live/worker:production-"+otherCommit.String()] = s.Image.Digest
 		}, []string{"a released tag is never moved"}},
+		"a later commit's tag that is taken in the target": {func(f *fakeRegistry, s *promote.Settings) {
+			f.found = &release.ImageInfo{Digest: s.Image.Digest, Revision: commit.String(), Inputs: "sha256:x"}
+			s.Repository, s.Image, s.Commit, s.TargetRepository = s.Image.Repository, release.Image{}, otherCommit, "localhost:5000/live/shop"
+			f.tags["localhost:5000/live/shop:"+otherCommit.String()] = releasetest.Digest(t, "f")
+		}, []string{"a released tag is never moved"}},
+		"a moving tag that cannot be read": {func(f *fakeRegistry, s *promote.Settings) {
+			s.MovingTag = "live"
+			f.inspectErr = map[string]error{"localhost:5000/shop:live": &release.Refusal{Why: "the tag is denied"}}
+		}, []string{"the tag is denied"}},
 		"an image that is gone": {func(f *fakeRegistry, s *promote.Settings) { delete(f.manifests, s.Further[1].Image) }, []string{"not in its registry any more"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -422,6 +439,32 @@ func TestRunTagsNoneOfSeveral(t *testing.T) {
 				t.Errorf("tags are %v after %q", registry.tags, registry.requests)
 			}
 		})
+	}
+}
+
+// TestAFailedTagLeavesTheMainImageUnpromoted: its tag and all moving tags are written once every further image is tagged.
+func TestAFailedTagLeavesTheMainImageUnpromoted(t *testing.T) {
+	t.Parallel()
+	for _, failing := range []string{"localhost:5000/worker:production-" + otherCommit.String(), "localhost:5000/web:production-" + otherCommit.String(), "localhost:5000/shop:production-" + commit.String()} {
+		registry, settings := severalImages(t)
+		registry.immutable, settings.MovingTag = false, "live"
+		registry.tagErr = map[string]error{failing: errors.New("the connection was lost")}
+		deps := promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now}
+		if _, err := promote.Run(t.Context(), settings, deps); err == nil {
+			t.Fatal("no error")
+		}
+		for tag := range registry.tags {
+			if tag == "localhost:5000/shop:production-"+commit.String() || strings.HasSuffix(tag, ":live") {
+				t.Errorf("%s was written before %s failed: %q", tag, failing, registry.requests)
+			}
+		}
+		registry.tagErr = nil
+		if _, err := promote.Run(t.Context(), settings, deps); err != nil {
+			t.Error(err)
+		}
+		if held := registry.tags["localhost:5000/shop:live"]; held != settings.Image.Digest || len(registry.tags) != 7 {
+			t.Errorf("the second run leaves %v", registry.tags)
+		}
 	}
 }
 

@@ -26,6 +26,27 @@ func (p *promotion) inspect(ctx context.Context, registry Registry) (outcome rel
 	return checkExistingTag(p.target.TagDigest, p.settings.Image.Digest, p.settings.Tag)
 }
 
+// inspectFurtherTags reads the later commit's tag and the moving tag, so that one that cannot be written is found before the first is. The
+// outcome is as that of inspect.
+func (p *promotion) inspectFurtherTags(ctx context.Context, registry Registry) (release.Outcome, error) {
+	target := p.settings.TargetRepository.At(p.settings.Image.Digest)
+	if p.isLaterCommits() {
+		tag := release.Tag(p.settings.Commit)
+		state, err := registry.Inspect(ctx, target.Repository, target.Digest, tag)
+		if err != nil {
+			return "", err
+		}
+		if !state.TagDigest.IsZero() && state.TagDigest != target.Digest {
+			return checkExistingTag(state.TagDigest, target.Digest, tag)
+		}
+	}
+	if p.settings.MovingTag == "" {
+		return "", nil
+	}
+	_, err := registry.Inspect(ctx, target.Repository, target.Digest, p.settings.MovingTag)
+	return "", err
+}
+
 // tagImage gives the image its tag in the target repository, and copies it there first, with its evidence, if it is another
 // repository.
 func (p *promotion) tagImage(ctx context.Context, deps Deps) (release.Outcome, error) {
@@ -104,23 +125,32 @@ func copyTo(ctx context.Context, settings Settings, record release.Digest, state
 	return tagInPlace(ctx, target, state, settings.Tag, deps.Registry)
 }
 
+// isLaterCommits reports whether the image is an earlier commit's than the given one, in another target repository.
+func (p *promotion) isLaterCommits() bool {
+	return p.settings.Commit != "" && p.settings.Commit != p.evidence.Commit && p.settings.TargetRepository != p.settings.Image.Repository
+}
+
 // tagLaterCommit gives the image the given commit's tag in another target repository, if it is an earlier commit's image: deploy accepts it
 // as the commit's only by that tag.
-func tagLaterCommit(ctx context.Context, settings Settings, commit release.Commit, registry Registry) error {
-	if settings.Commit == "" || settings.Commit == commit || settings.TargetRepository == settings.Image.Repository {
+func (p *promotion) tagLaterCommit(ctx context.Context, deps Deps) error {
+	if !p.isLaterCommits() {
 		return nil
 	}
-	target, tag := settings.TargetRepository.At(settings.Image.Digest), release.Tag(settings.Commit)
-	state, err := registry.Inspect(ctx, target.Repository, target.Digest, tag)
+	target, tag := p.settings.TargetRepository.At(p.settings.Image.Digest), release.Tag(p.settings.Commit)
+	state, err := deps.Registry.Inspect(ctx, target.Repository, target.Digest, tag)
 	if err != nil {
 		return err
 	}
-	_, err = tagInPlace(ctx, target, state, tag, registry)
+	_, err = tagInPlace(ctx, target, state, tag, deps.Registry)
 	return err
 }
 
-// moveTag points the moving tag at the image in the target repository.
-func moveTag(ctx context.Context, settings Settings, deps Deps) error {
+// moveTag points the moving tag, if there is one, at the image in the target repository.
+func (p *promotion) moveTag(ctx context.Context, deps Deps) error {
+	settings := p.settings
+	if settings.MovingTag == "" {
+		return nil
+	}
 	target := settings.TargetRepository.At(settings.Image.Digest)
 	state, err := deps.Registry.Inspect(ctx, target.Repository, target.Digest, settings.MovingTag)
 	if err != nil || state.TagDigest == target.Digest {
