@@ -15,7 +15,7 @@ type Wave = matrix.Wave[Settings]
 // together, with file and line, as a *release.InputError.
 func ParseMatrix(file string, content []byte, options matrix.Options) ([]Wave, error) {
 	return matrix.Parse(matrix.Verb[Settings]{
-		Name: Verb.Name, Declare: func(s *Settings) *setting.Set { return s.Declare() }, Whole: []string{"job-timeout", "heal", "rollback-failed-smoke"},
+		Name: Verb.Name, Declare: func(s *Settings) *setting.Set { return s.Declare() }, Whole: []string{"job-timeout", "heal", "rollback-failed-smoke", "plan", "plan-out", "plan-digest"},
 		Title: Settings.title, Target: Settings.target,
 	}, file, content, options)
 }

@@ -171,3 +171,21 @@ func TestDocumentedMatrix(t *testing.T) {
 		t.Errorf("got %d waves", len(read))
 	}
 }
+
+// TestAMatrixFileTurnsNothingOff: a file cannot turn a deploy into a dry run, allow what a deploy refuses, or name a plan. A dry run of the whole is
+// inherited.
+func TestAMatrixFileTurnsNothingOff(t *testing.T) {
+	t.Parallel()
+	for _, given := range []string{"dry-run: true", "allow-rollback: true", "allow-diverged: true", "unpin: true", "plan: p.json", "plan-out: p.json", "plan-digest: sha256:" + strings.Repeat("0", 64)} {
+		name, _, _ := strings.Cut(given, ":")
+		_, err := deploy.ParseMatrix("m.yaml", []byte("waves: [{deploys: [{environment: staging, "+given+"}]}]"), matrix.Options{})
+		if release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), fmt.Sprintf("%q applies to the whole matrix", name)) {
+			t.Errorf("%s: got %v", given, err)
+		}
+	}
+	waves, err := deploy.ParseMatrix("m.yaml", []byte("waves: [{deploys: [{environment: staging, image: r.example.com/shop@sha256:"+strings.Repeat("a", 64)+"}]}]"),
+		matrix.Options{Inputs: setting.Values{"dry-run": setting.Input{Texts: []string{"true"}}}})
+	if err != nil || !waves[0].Jobs[0].Settings.DryRun {
+		t.Errorf("got %v, %v", waves, err)
+	}
+}

@@ -23,10 +23,10 @@ const (
 // matrixSettings apply to the whole matrix of any verb.
 var matrixSettings = []string{"matrix", "services", "digests", "concurrency", "output"}
 
-// trustSettings cannot be given in the file: it is part of the work tree, which must not declare itself trusted or weaken what a promotion
-// has to prove.
-var trustSettings = []string{"allow-work-tree-kubeconfig", "chart-cache", "chart-host", "chart-login", "from", "max-age", "plain-http",
-	"proved-in", "sign-key", "verify-key"}
+// trustSettings cannot be given in the file: it is part of the work tree, which must not declare itself trusted, weaken what a promotion
+// has to prove or what a deploy is checked for, or turn deploys into dry runs.
+var trustSettings = []string{"allow-diverged", "allow-rollback", "allow-work-tree-kubeconfig", "chart-cache", "chart-host", "chart-login", "dry-run", "from", "max-age", "plain-http",
+	"proved-in", "sign-key", "unpin", "verify-key"}
 
 // keys are the settings in a part of the file, by name.
 type keys map[string]yaml.Node
