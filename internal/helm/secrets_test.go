@@ -111,7 +111,12 @@ func TestSecretValuesAreNotRecorded(t *testing.T) {
 // TestSecretValuesBelongIntoSecrets: a chart that writes one elsewhere is refused, in hooks and lists too.
 func TestSecretValuesBelongIntoSecrets(t *testing.T) {
 	t.Parallel()
+	configMap := func(name, value string) string {
+		return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + "}\ndata: {a: '{{ .Values.password" + value + "}}'}\n"
+	}
 	for name, template := range map[string]string{
+		"ConfigMap/folded": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: folded}\ndata:\n  a: {{ .Values.password }}\n",
+		"ConfigMap/base64": configMap("base64", " | b64enc "), "ConfigMap/url": configMap("url", " | urlquery "), "ConfigMap/json": configMap("json", " | toJson "),
 		"ConfigMap/shop": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shop}\ndata: {config: 'password={{ .Values.password }}'}\n",
 		"Job/migrate":    "apiVersion: batch/v1\nkind: Job\nmetadata: {name: migrate, annotations: {helm.sh/hook: pre-upgrade}}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: a, env: [{name: P, value: '{{ .Values.password }}'}]}]}}}\n",
 		"ConfigMap/of":   "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: ConfigMap, metadata: {name: of}, data: {a: '{{ .Values.password }}'}}]\n",
@@ -122,7 +127,7 @@ func TestSecretValuesBelongIntoSecrets(t *testing.T) {
 			d.Chart = files(t, map[string]string{"Chart.yaml": "apiVersion: v2\nname: shop\nversion: 1.0.0\n", "values.yaml": "image: {repository: '', digest: ''}\n", "templates/a.yaml": template,
 				"templates/shop.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}'}]}}}\n"})
 			d.ValuesFiles = nil
-			d.SecretValues = []release.SecretValue{{Path: "password", Reference: release.SecretRef{Store: release.ParameterStore, Name: "shop"}, Value: "canary-password-1"}}
+			d.SecretValues = []release.SecretValue{{Path: "password", Reference: release.SecretRef{Store: release.ParameterStore, Name: "shop"}, Value: "canary password&\"1\"\n"}}
 			server := newServer(t)
 			_, err := server.client("staging").Deploy(t.Context(), d, ready)
 			if err == nil || !strings.Contains(err.Error(), "the chart writes password into "+name) || strings.Contains(err.Error(), "canary") || len(server.changes()) > 0 {

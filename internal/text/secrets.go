@@ -43,6 +43,20 @@ type sorted struct {
 // strings of a JSON document, the password of a URL. Values of less than 6 bytes, and usual words of Kubernetes, are left out.
 func (s *Secrets) Add(values ...string) { s.add(minSecret, values) }
 
+// AddWhole is Add without what the values are made of.
+func (s *Secrets) AddWhole(values ...string) {
+	if s == nil {
+		return
+	}
+	var added []string
+	for _, value := range values {
+		if len(value) >= minSecret && !isUsual(value) {
+			added = append(added, formsOf(value, minSecret)...)
+		}
+	}
+	s.keep(&s.secret, added)
+}
+
 // AddPossible adds values that often are secret, such as those of environment variables. Values of less than 8 bytes, and usual
 // words of Kubernetes, are left out.
 func (s *Secrets) AddPossible(values ...string) { s.add(minPossible, values) }
@@ -60,16 +74,21 @@ func (s *Secrets) add(minimum int, values []string) {
 			}
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	into := &s.secret
 	if minimum == minPossible {
 		into = &s.possible
 	}
+	s.keep(into, added)
+}
+
+// keep adds forms of values to the secret or the possible ones.
+func (s *Secrets) keep(into *map[string]bool, forms []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if *into == nil {
 		*into = map[string]bool{}
 	}
-	for _, form := range added {
+	for _, form := range forms {
 		if !(*into)[form] {
 			(*into)[form], s.sorted = true, nil
 		}

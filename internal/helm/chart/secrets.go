@@ -9,6 +9,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 	helmchart "helm.sh/helm/v3/pkg/chart"
 )
 
@@ -42,6 +43,10 @@ const minExposed = 12
 // checkExposed refuses a rendering that has a secret value in another object than a Secret: more people and programs may read those, and
 // what is recorded of them. The message does not contain the value.
 func checkExposed(deployment release.Deployment, texts ...string) error {
+	searched := make([]*text.Secrets, len(deployment.SecretValues))
+	for i, secret := range deployment.SecretValues {
+		searched[i] = exposedForms(secret.Value)
+	}
 	var problems []release.Problem
 	for _, one := range texts {
 		objects, err := manifest.Parse(one)
@@ -53,8 +58,8 @@ func checkExposed(deployment release.Deployment, texts ...string) error {
 				if manifest.GroupKind(item) == "/Secret" {
 					continue
 				}
-				for _, secret := range deployment.SecretValues {
-					if len(secret.Value) >= minExposed && contains(item, secret.Value) {
+				for i, secret := range deployment.SecretValues {
+					if contains(item, searched[i]) {
 						problems = append(problems, release.Problem{Setting: settingSecretValues,
 							What: fmt.Sprintf("the chart writes %s into %s, which is no Secret", secret.Path, manifest.ObjectID(item, deployment.Namespace)),
 							Do:   "refer to a Secret there (secretKeyRef), or give the chart the name of one that the cluster has"})
@@ -69,16 +74,38 @@ func checkExposed(deployment release.Deployment, texts ...string) error {
 	return nil
 }
 
-// contains reports whether a text in a value contains another text.
-func contains(value any, text string) bool {
+// exposedForms returns what is searched for of a secret value: the value and its password, if it is a URL, also in base64, JSON and a URL; of a value
+// of several lines each line, because a template may indent them. Fields of JSON are not searched for: a name of a host among them is no secret.
+func exposedForms(value string) *text.Secrets {
+	forms := new(text.Secrets)
+	value = strings.TrimSpace(value)
+	parts := []string{value, text.PasswordOf(value)}
+	if !strings.HasPrefix(value, "{") && !strings.HasPrefix(value, "[") {
+		for line := range strings.Lines(value) {
+			if line = strings.TrimSpace(line); !strings.HasPrefix(line, "-----") { // the same in every key
+				parts = append(parts, line)
+			}
+		}
+	}
+	for _, part := range parts {
+		if len(part) >= minExposed {
+			forms.AddWhole(part)
+		}
+	}
+	return forms
+}
+
+// contains reports whether a text in a value, or the name of a field, has a secret.
+func contains(value any, secrets *text.Secrets) bool {
+	has := func(one string) bool { return secrets.Redact(one) != one }
 	switch value := value.(type) {
 	case string:
-		return strings.Contains(value, text)
+		return has(value)
 	case []any:
-		return slices.ContainsFunc(value, func(item any) bool { return contains(item, text) })
+		return slices.ContainsFunc(value, func(item any) bool { return contains(item, secrets) })
 	case map[string]any:
 		for name, inner := range value {
-			if strings.Contains(name, text) || contains(inner, text) {
+			if has(name) || contains(inner, secrets) {
 				return true
 			}
 		}
