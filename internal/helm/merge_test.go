@@ -3,6 +3,7 @@ package helm
 import (
 	"encoding/base64"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -163,6 +164,50 @@ func TestWhatSomebodyChangedIsAppliedAgain(t *testing.T) {
 		}
 		if again := mustDeploy(t, c, d); again.Outcome != release.Unchanged {
 			t.Errorf("%s: the next deploy is %s", name, again.Outcome)
+		}
+	}
+}
+
+// TestWhatControllersFillIn: a field that a chart leaves to a controller, or that Helm itself sets, does not make a release changed.
+func TestWhatControllersFillIn(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c, d := s.client("staging"), manifestDeployment(t, "  minReadySeconds: 1", `---
+apiVersion: v1
+kind: Secret
+metadata: {name: filled, labels: {app.kubernetes.io/managed-by: kustomize}}
+data: {tls.crt: ""}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: queued}
+spec: {suspend: true, template: {spec: {restartPolicy: Never, containers: [{name: a, image: "{{ .Values.image.repository }}@{{ .Values.image.digest }}"}]}}}
+`)
+	mustDeploy(t, c, d)
+	s.change("/secrets/filled", func(object map[string]any) { object["data"] = map[string]any{"tls.crt": "Y2VydA=="} })
+	s.change("/jobs/queued", func(object map[string]any) { object["spec"].(map[string]any)["suspend"] = false })
+	if again := mustDeploy(t, c, d); again.Outcome != release.Unchanged {
+		t.Errorf("got %s", again.Outcome)
+	}
+}
+
+// TestAComparisonThatFails: a cluster that does not answer is an error, and one that refuses leaves the release as it is, with a warning.
+func TestAComparisonThatFails(t *testing.T) {
+	t.Parallel()
+	for status, unchanged := range map[int]bool{http.StatusForbidden: true, http.StatusServiceUnavailable: false} {
+		s := newServer(t)
+		c, d := s.client("staging"), manifestDeployment(t, "  minReadySeconds: 1", "")
+		var logged []string
+		c.log = func(line string) { logged = append(logged, line) }
+		mustDeploy(t, c, d)
+		s.change("/deployments/web", func(object map[string]any) { object["spec"].(map[string]any)["minReadySeconds"] = int64(60) })
+		s.answers(on("PATCH", "/deployments/web", status, "not now"))
+		got, err := c.Deploy(t.Context(), d, ready)
+		if unchanged && (err != nil || got.Outcome != release.Unchanged || !strings.Contains(strings.Join(logged, "\n"), "cannot be seen")) {
+			t.Errorf("%d: got %s, %v, logged %q", status, got.Outcome, err, logged)
+		}
+		if !unchanged && err == nil {
+			t.Errorf("%d: got %s", status, got.Outcome)
 		}
 	}
 }

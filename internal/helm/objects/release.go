@@ -40,6 +40,19 @@ func (r *Release) OwnedByAnother(info *resource.Info) bool {
 	return Annotations(info)[annotationRelease] != "" && !r.Owns(info)
 }
 
+// AddOwner labels and annotates an object as the release's, as Helm does before it applies one.
+func (r *Release) AddOwner(info *resource.Info) error {
+	object := &unstructured.Unstructured{Object: manifest.Fields(info.Object)}
+	labels := object.GetLabels() // nil if one of them is not a string: Helm drops them all
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels["app.kubernetes.io/managed-by"] = "Helm"
+	object.SetLabels(labels)
+	info.Object = object
+	return r.AnnotateOwner(info)
+}
+
 // AnnotateOwner annotates an object as this release's.
 func (r *Release) AnnotateOwner(info *resource.Info) error {
 	accessor, err := meta.Accessor(info.Object)

@@ -39,7 +39,7 @@ func (p *planner) dryRun(info, base *resource.Info) (*dryRunResult, error) {
 	if p.inMissingNamespace(info) {
 		return r, nil
 	}
-	if err := p.addOwner(info); err != nil {
+	if err := p.Release.AddOwner(info); err != nil {
 		return nil, err
 	}
 	current, err := objects.Get(info)
@@ -63,24 +63,11 @@ func (p *planner) dryRun(info, base *resource.Info) (*dryRunResult, error) {
 	for _, field := range immutableChanges(manifest.Fields(base.Object), manifest.Fields(info.Object)) {
 		r.problems = append(r.problems, failure.Problem(causes.FieldImmutable, objects.ID(info), field+": cannot be changed"))
 	}
-	if r.reapplied, err = dryRunReapply(base, current); err != nil {
+	if r.reapplied, err = p.reapply(base, current); err != nil {
 		return nil, err
 	}
 	patched, err := dryRunPatch(base, info, current)
 	return r, p.setAnswer(r, patched, err)
-}
-
-// addOwner labels and annotates an object as the release's, as Helm does before it applies one.
-func (p *planner) addOwner(info *resource.Info) error {
-	object := &unstructured.Unstructured{Object: manifest.Fields(info.Object)}
-	labels := object.GetLabels() // nil if one of them is not a string: Helm drops them all
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	labels["app.kubernetes.io/managed-by"] = "Helm"
-	object.SetLabels(labels)
-	info.Object = object
-	return p.Release.AnnotateOwner(info)
 }
 
 // setAnswer records the cluster's answer to an object. An error that is not about the object is returned.
@@ -214,20 +201,34 @@ func helmPatch(base, target, current *resource.Info) ([]byte, types.PatchType, e
 	return patch, types.StrategicMergePatchType, err
 }
 
-// dryRunReapply asks the cluster what an object would be if its base were applied again; nil if it would not change. Comparing
-// the base with the live object locally would report false differences: only the cluster knows its defaults, and that "1000m"
-// equals "1". If the cluster refuses, the result is nil too, because the base is not going to be applied.
-func dryRunReapply(base, current *resource.Info) (map[string]any, error) {
-	fields := runtime.DeepCopyJSON(manifest.Fields(base.Object))
-	removeRun(fields)
+// reapply asks the cluster what an object would be if its base were applied again; nil if it would not change, or if the cluster refuses: the
+// base is not going to be applied.
+func (p *planner) reapply(base, current *resource.Info) (map[string]any, error) {
 	again := *base
+	again.Object = &unstructured.Unstructured{Object: runtime.DeepCopyJSON(manifest.Fields(base.Object))}
+	if err := p.Release.AddOwner(&again); err != nil {
+		return nil, err
+	}
+	reapplied, err := dryRunReapply(&again, current)
+	if err != nil && !failure.IsTransient(err) {
+		return nil, nil
+	}
+	return reapplied, err
+}
+
+// dryRunReapply asks the cluster what an object would be if a manifest were applied again; nil if it would not change. Comparing
+// the manifest with the live object locally would report false differences: only the cluster knows its defaults, and that "1000m"
+// equals "1".
+func dryRunReapply(again, current *resource.Info) (map[string]any, error) {
+	fields := manifest.Fields(again.Object)
+	removeRun(fields)
 	again.Object = &unstructured.Unstructured{Object: fields}
 	var (
 		patch []byte
 		kind  = types.MergePatchType
 		err   error
 	)
-	if _, ok := kube.AsVersioned(&again).(runtime.Unstructured); ok {
+	if _, ok := kube.AsVersioned(again).(runtime.Unstructured); ok {
 		versions, err := marshalAll(again.Object, current.Object)
 		if err != nil {
 			return nil, err
@@ -235,15 +236,15 @@ func dryRunReapply(base, current *resource.Info) (map[string]any, error) {
 		if patch, err = jsonmergepatch.CreateThreeWayJSONMergePatch(versions[0], versions[0], versions[1]); err != nil {
 			return nil, err
 		}
-	} else if patch, kind, err = helmPatch(&again, &again, current); err != nil {
+	} else if patch, kind, err = helmPatch(again, again, current); err != nil {
 		return nil, err
 	}
 	if string(patch) == "{}" {
 		return nil, nil
 	}
-	reapplied, err := dryRunHelper(base).Patch(current.Namespace, current.Name, kind, patch, nil)
+	reapplied, err := dryRunHelper(again).Patch(current.Namespace, current.Name, kind, patch, nil)
 	if err != nil {
-		return nil, nil
+		return nil, err
 	}
 	return manifest.Fields(reapplied), nil
 }

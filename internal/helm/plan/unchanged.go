@@ -88,30 +88,94 @@ func isLive(ctx context.Context, revision *helmrelease.Release, objectsOf *objec
 			return failure.Classify(ctx, err, "reading %s %q of release %q", list[i].Mapping.GroupVersionKind.Kind, list[i].Name, revision.Name)
 		}
 		applied, found := runtime.DeepCopyJSON(manifest.Fields(list[i].Object)), manifest.Fields(current.Object)
-		if objectsOf.Autoscaler(list[i], list) != "" {
+		if manifest.ValueAt(applied, "spec.replicas", nil) != nil && objectsOf.Autoscaler(list[i], list) != "" {
 			unstructured.RemoveNestedField(applied, "spec", "replicas")
 		}
 		_, deleting := objects.IsDeleting(current)
 		live[i] = !deleting && !imagesChanged(applied, found) && !replicasChanged(applied, found)
 		if live[i] {
-			live[i], err = isAsApplied(list[i], current, applied)
+			owner := &objects.Release{Name: revision.Name, TargetNamespace: revision.Namespace}
+			live[i], err = isAsApplied(list[i], current, applied, owner, objectsOf.Log)
 		}
 		return err
 	})
 	return err == nil && !slices.Contains(live, false), err
 }
 
-// isAsApplied reports whether applying the fields again would change nothing of the live object.
-func isAsApplied(info, current *resource.Info, applied map[string]any) (bool, error) {
+// isAsApplied reports whether applying the fields again would change nothing of the live object. What the cluster refuses to try is as it was
+// applied, with a warning.
+func isAsApplied(info, current *resource.Info, applied map[string]any, owner *objects.Release, log func(string, ...any)) (bool, error) {
 	again := *info
+	removeFilled(info.Mapping.GroupVersionKind.Kind, applied)
 	again.Object = &unstructured.Unstructured{Object: applied}
 	if _, custom := kube.AsVersioned(&again).(runtime.Unstructured); custom {
 		return true, nil
 	}
+	if err := owner.AddOwner(&again); err != nil {
+		return false, err
+	}
 	result := dryRunResult{live: manifest.Fields(current.Object)}
 	var err error
 	result.reapplied, err = dryRunReapply(&again, current)
-	return len(result.drift()) == 0, err
+	switch {
+	case err == nil:
+	case failure.IsTransient(err):
+		return false, fmt.Errorf("comparing %s: %w", objects.ID(info), err)
+	default:
+		log("WARNING: whether %s was changed since it was applied cannot be seen: %s", objects.ID(info), failure.Sanitize(err.Error()))
+	}
+	return len(result.drift()) == 0, nil
+}
+
+// removeFilled removes the fields that charts leave to controllers to fill in: empty ones, a webhook's authority, the rules of an aggregated
+// role, and whether a Job is suspended.
+func removeFilled(kind string, fields map[string]any) {
+	switch kind {
+	case "Job":
+		unstructured.RemoveNestedField(fields, "spec", "suspend")
+	case "ClusterRole":
+		if fields["aggregationRule"] != nil {
+			delete(fields, "rules")
+		}
+	case "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "APIService", "CustomResourceDefinition":
+		removeAuthorities(fields)
+	}
+	removeEmpty(fields)
+}
+
+// removeAuthorities removes every field caBundle.
+func removeAuthorities(value any) {
+	switch value := value.(type) {
+	case map[string]any:
+		delete(value, "caBundle")
+		for _, each := range value {
+			removeAuthorities(each)
+		}
+	case []any:
+		for _, each := range value {
+			removeAuthorities(each)
+		}
+	}
+}
+
+// removeEmpty removes empty texts, lists and maps, but none of a list's items: a list without a key is compared as a whole.
+func removeEmpty(fields map[string]any) {
+	for name, value := range fields {
+		switch value := value.(type) {
+		case string:
+			if value == "" {
+				delete(fields, name)
+			}
+		case []any:
+			if len(value) == 0 {
+				delete(fields, name)
+			}
+		case map[string]any:
+			if removeEmpty(value); len(value) == 0 {
+				delete(fields, name)
+			}
+		}
+	}
 }
 
 // replicasChanged reports whether a live workload has another number of replicas than was applied. If the manifest sets no
