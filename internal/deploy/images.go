@@ -123,7 +123,7 @@ func (r request) checkProof(ctx context.Context, image release.Image) error {
 		return nil
 	}
 	newest, found, err := r.Registry.Newest(ctx, image, r.settings.ProvedIn)
-	proof := release.Proof{Image: image, By: r.settings.ProvedIn, Signed: len(r.settings.VerifyKeys) > 0}
+	proof := release.Proof{Image: image, By: r.settings.ProvedIn, MaxAge: r.settings.MaxAge, Signed: len(r.settings.VerifyKeys) > 0}
 	if err := proof.Check(newest, found, err, time.Now()); err != nil {
 		return err
 	}

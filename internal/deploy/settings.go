@@ -43,6 +43,7 @@ type Settings struct {
 	AllowEmulation      bool
 	ProvedIn            release.Environment // "": evidence is not asked for
 	VerifyKeys          []setting.KeyRef
+	MaxAge              time.Duration // of that evidence
 	Unpin               bool
 	DryRun              bool
 	PlanOut             string // file; "": the plan is not kept
@@ -148,6 +149,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Environment in which smoke must have proved every image, by evidence in the registry; without this setting, evidence is not asked for"}, release.ParseEnvironment)
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
+	setting.DeclareMaxAge(set, &s.MaxAge)
 	setting.Bool(set, &s.AllowRollback, setting.Setting{Name: "allow-rollback",
 		Help: "Deploy a commit older than the live one, and pin the release there"})
 	setting.Bool(set, &s.AllowDiverged, setting.Setting{Name: "allow-diverged",

@@ -78,6 +78,9 @@ func (e Entry) isBefore(pass Entry) bool {
 // isBeforeByClocks compares the registry's times if they are known and differ. Otherwise the writers' decide, which must be
 // further apart than clocks may be.
 func (e Entry) isBeforeByClocks(pass Entry) bool {
+	if !e.At.IsZero() && e.At.After(pass.At.Add(release.ClockSkew)) {
+		return false // an old pass that somebody pushed again is not a new one: its writer signed its date
+	}
 	if !e.PushedAt.IsZero() && !pass.PushedAt.IsZero() && !e.PushedAt.Equal(pass.PushedAt) {
 		return e.PushedAt.Before(pass.PushedAt)
 	}

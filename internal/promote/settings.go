@@ -81,8 +81,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Second tag to move to the image; the repository must allow this tag to be moved"}, release.ParseTag)
 	setting.List(set, &targets, setting.Setting{Name: "target-repository", Value: "[NAME=]HOST/PATH",
 		Help: "Repository to promote an image into, together with the evidence; default: the image's own"}, setting.ParseNamed(release.ParseRepository))
-	setting.Var(set, &s.MaxAge, setting.Setting{Name: "max-age", Default: "720h", Value: "DURATION",
-		Help: "Maximum age of the evidence; at least 168h, because smoke records a repeated pass only after that time"}, maxAge)
+	setting.DeclareMaxAge(set, &s.MaxAge)
 	s.Options.Declare(set, true)
 	set.Check(func() error { return s.setImages(images, targets) })
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
@@ -146,15 +145,6 @@ func (s Settings) each() []Settings {
 		each = append(each, one)
 	}
 	return each
-}
-
-// maxAge accepts a duration that smoke's records can keep.
-func maxAge(text string) (time.Duration, error) {
-	duration, err := setting.Duration(text)
-	if err == nil && duration < release.RecordFreshFor {
-		err = fmt.Errorf("%s is less than %s, in which smoke does not record the same verdict again", duration, release.RecordFreshFor)
-	}
-	return duration, err
 }
 
 // validate fills in the default of from and refuses settings that contradict each other.

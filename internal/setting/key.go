@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
 )
 
 // KeyRef names a key that signs evidence or verifies it.
@@ -72,4 +75,19 @@ func (k KeyRef) String() string {
 		return "awskms:///" + k.Name
 	}
 	return k.Name
+}
+
+// DeclareMaxAge adds the setting of the evidence's maximum age.
+func DeclareMaxAge(set *Set, target *time.Duration) {
+	Var(set, target, Setting{Name: "max-age", Default: "720h", Value: "DURATION",
+		Help: "Maximum age of the evidence; at least 168h, because smoke records a repeated pass only after that time"}, maxAge)
+}
+
+// maxAge accepts a duration that smoke's records can keep.
+func maxAge(text string) (time.Duration, error) {
+	duration, err := Duration(text)
+	if err == nil && duration < release.RecordFreshFor {
+		err = fmt.Errorf("%s is less than %s, in which smoke does not record the same verdict again", duration, release.RecordFreshFor)
+	}
+	return duration, err
 }
