@@ -187,3 +187,38 @@ func readAll(t *testing.T, chart string) map[string]string {
 	}
 	return content
 }
+
+// TestPlanOfAChartThatReadsTheClock: a field in seconds is seen to differ each time, although two renderings take less than one.
+func TestPlanOfAChartThatReadsTheClock(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.put("/api/v1/namespaces/staging", map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "staging"}})
+	c, d := s.client("staging"), wideDeployment(t)
+	d.Chart = addTemplate(t, d.Chart, "time.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: time}\ndata: {at: '{{ now | unixEpoch }}'}\n")
+	if plan := mustPlan(t, c, d); !slices.Equal(plan.Basis.Varies, []string{"ConfigMap/time data.at"}) {
+		t.Errorf("got %q", plan.Basis.Varies)
+	}
+}
+
+// TestBasisHidesValuesThatAreNamedAsSecrets: the digest of an object that a plan shows does not depend on a value whose name says that it is
+// secret, wherever the chart renders it.
+func TestBasisHidesValuesThatAreNamedAsSecrets(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.put("/api/v1/namespaces/staging", map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "staging"}})
+	c, d := s.client("staging"), wideDeployment(t)
+	d.Chart = addTemplate(t, d.Chart, "properties.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: properties}\ndata: {application.properties: 'spring.datasource.url=jdbc:{{ .Values.db.password }}'}\n")
+	shown := func(password string) release.Digest {
+		d.Set = []string{"db.password=" + password}
+		for _, object := range mustPlan(t, c, d).Basis.Objects {
+			if object.Object.Name == "properties" {
+				return object.Rendered
+			}
+		}
+		t.Fatal("the object is missing")
+		return release.Digest{}
+	}
+	if shown("hunter2hunter2") != shown("another-password") {
+		t.Error("the digest shows which password was given")
+	}
+}

@@ -3,12 +3,16 @@ package helm
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"slices"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/helm/chart"
 	"github.com/onedigest/onedigest/internal/helm/failure"
 	"github.com/onedigest/onedigest/internal/helm/history"
 	"github.com/onedigest/onedigest/internal/helm/plan"
 	"github.com/onedigest/onedigest/internal/release"
+	helmchart "helm.sh/helm/v3/pkg/chart"
 )
 
 // Plan finds out what Deploy would do, and what the cluster would refuse, without changing anything: it sends every object as a
@@ -39,6 +43,9 @@ func (c *Client) Plan(ctx context.Context, deployment release.Deployment) (relea
 		return release.Plan{}, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
 	}
 	asked := s.hiddenLookups.Load()
+	if err := waitForAnotherSecond(ctx, loaded.Chart); err != nil {
+		return release.Plan{}, err
+	}
 	again, err := s.render(deployment, loaded, state) // shows which fields differ each time
 	if err != nil {
 		return release.Plan{}, failure.Classify(ctx, err, "rendering release %q", deployment.Name)
@@ -55,6 +62,29 @@ func (c *Client) Plan(ctx context.Context, deployment release.Deployment) (relea
 		planned.Notes = append(planned.Notes, fmt.Sprintf("the chart's templates looked Secrets up (%d requests) and found none, because a dry run reads none: the deploy may render something else (--lookup-secrets reads them)", asked))
 	}
 	return planned, nil
+}
+
+// waitForAnotherSecond waits for the clock's next second if a chart's templates may read the clock, so that two renderings differ by it.
+func waitForAnotherSecond(ctx context.Context, c *helmchart.Chart) error {
+	if !readsClock(c) {
+		return nil
+	}
+	now := time.Now()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(now.Truncate(time.Second).Add(time.Second).Sub(now)):
+		return nil
+	}
+}
+
+// clock matches the name of Sprig's function for the present time.
+var clock = regexp.MustCompile(`\bnow\b`)
+
+// readsClock reports whether a template of a chart or of its subcharts may read the clock.
+func readsClock(c *helmchart.Chart) bool {
+	return slices.ContainsFunc(c.Templates, func(template *helmchart.File) bool { return clock.Match(template.Data) }) ||
+		slices.ContainsFunc(c.Dependencies(), readsClock)
 }
 
 // plannedRendering is a plan's rendered objects, with the revision that they are for.

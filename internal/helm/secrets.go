@@ -50,40 +50,7 @@ func (c *collector) addDeployment(deployment release.Deployment, loaded *chart.C
 }
 
 // addNamedSecrets adds the strings below those keys of a value whose names say that they hold a secret.
-func (c *collector) addNamedSecrets(value any) {
-	switch value := value.(type) {
-	case map[string]any:
-		for name, inner := range value {
-			if text.NamesSecret(name) {
-				c.addStrings(inner)
-			} else {
-				c.addNamedSecrets(inner)
-			}
-		}
-	case []any:
-		for _, item := range value {
-			c.addNamedSecrets(item)
-		}
-	}
-}
-
-// addStrings adds all strings in a value, except those whose keys say that they only name the place of a secret.
-func (c *collector) addStrings(value any) {
-	switch value := value.(type) {
-	case string:
-		c.secrets.AddPossible(value)
-	case map[string]any:
-		for name, inner := range value {
-			if !text.NamesPlace(name) {
-				c.addStrings(inner)
-			}
-		}
-	case []any:
-		for _, item := range value {
-			c.addStrings(item)
-		}
-	}
-}
+func (c *collector) addNamedSecrets(value any) { c.secrets.AddPossible(chart.NamedSecrets(value)...) }
 
 // addRevision adds what a revision's objects and hooks contain.
 func (c *collector) addRevision(revision *helmrelease.Release) {

@@ -122,18 +122,14 @@ func revision(against Against) string {
 
 // compareObjects lists the objects that the chart renders differently than planned, and those that have changed in the cluster.
 func compareObjects(planned, current []release.PlannedObject) (rendered, live []string) {
-	type key struct {
-		object release.Object
-		hook   bool
+	plannedKeys, currentKeys := keysOf(planned), keysOf(current)
+	unmatched := map[objectKey]release.PlannedObject{} // planned objects that were not found among the current ones yet
+	for i, object := range planned {
+		unmatched[plannedKeys[i]] = object
 	}
-	keyOf := func(object release.PlannedObject) key { return key{object.Object, object.Hook} }
-	unmatched := map[key]release.PlannedObject{} // planned objects that were not found among the current ones yet
-	for _, object := range planned {
-		unmatched[keyOf(object)] = object
-	}
-	for _, object := range current {
-		before, isPlanned := unmatched[keyOf(object)]
-		delete(unmatched, keyOf(object))
+	for i, object := range current {
+		before, isPlanned := unmatched[currentKeys[i]]
+		delete(unmatched, currentKeys[i])
 		switch {
 		case !isPlanned && object.Rendered.IsZero():
 			live = append(live, fmt.Sprintf("%s: it exists now, and the plan does not have it", title(object)))
@@ -148,11 +144,10 @@ func compareObjects(planned, current []release.PlannedObject) (rendered, live []
 			}
 		}
 	}
-	for _, object := range planned {
-		if _, missing := unmatched[keyOf(object)]; !missing {
+	for i, object := range planned {
+		if _, missing := unmatched[plannedKeys[i]]; !missing {
 			continue
 		}
-		delete(unmatched, keyOf(object))
 		if object.Rendered.IsZero() {
 			live = append(live, fmt.Sprintf("%s: it was deleted or changed since the plan", title(object)))
 		} else {
@@ -185,4 +180,23 @@ func liveChange(before, after release.Digest) string {
 		return "was deleted"
 	}
 	return "was changed"
+}
+
+// objectKey identifies an object of a plan. Two hooks of one kind and name differ by their place among those.
+type objectKey struct {
+	object release.Object
+	hook   bool
+	nth    int
+}
+
+// keysOf returns the keys of objects in their order.
+func keysOf(objects []release.PlannedObject) []objectKey {
+	keys, seen := make([]objectKey, len(objects)), map[objectKey]int{}
+	for i, object := range objects {
+		same := objectKey{object: object.Object, hook: object.Hook}
+		keys[i] = same
+		keys[i].nth = seen[same]
+		seen[same]++
+	}
+	return keys
 }

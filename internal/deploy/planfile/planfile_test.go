@@ -205,3 +205,27 @@ func TestGolden(t *testing.T) {
 		t.Errorf("the format changed: -want +got:\n%s", diff)
 	}
 }
+
+// TestHooksOfOneName: two hooks of one kind and name, such as one before the install and one before an upgrade, are two.
+func TestHooksOfOneName(t *testing.T) {
+	t.Parallel()
+	digest := func(letter string) release.Digest {
+		parsed, err := release.ParseDigest("sha256:" + strings.Repeat(letter, 64))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return parsed
+	}
+	job := release.Object{APIVersion: "batch/v1", Kind: "Job", Name: "migrate"}
+	planned := []release.PlannedObject{{Object: job, Hook: true, Rendered: digest("a")}, {Object: job, Hook: true, Rendered: digest("b")}}
+	if rendered, live := compareObjects(planned, planned); len(rendered) > 0 || len(live) > 0 {
+		t.Errorf("got %q, %q", rendered, live)
+	}
+	changed := []release.PlannedObject{planned[0], {Object: job, Hook: true, Rendered: digest("c")}}
+	if rendered, _ := compareObjects(planned, changed); len(rendered) != 1 {
+		t.Errorf("after a change of one: got %q", rendered)
+	}
+	if rendered, _ := compareObjects(planned, planned[:1]); len(rendered) != 1 {
+		t.Errorf("without one: got %q", rendered)
+	}
+}

@@ -189,3 +189,41 @@ func resolve(root any, reference string) any {
 	}
 	return root
 }
+
+// NamedSecrets returns the strings below those keys of a value whose names say that they hold a secret.
+func NamedSecrets(value any) (found []string) {
+	switch value := value.(type) {
+	case map[string]any:
+		for name, inner := range value {
+			if text.NamesSecret(name) {
+				found = append(found, stringsIn(inner)...)
+			} else {
+				found = append(found, NamedSecrets(inner)...)
+			}
+		}
+	case []any:
+		for _, item := range value {
+			found = append(found, NamedSecrets(item)...)
+		}
+	}
+	return found
+}
+
+// stringsIn returns every string in a value, except those whose keys say that they only name the place of a secret.
+func stringsIn(value any) (found []string) {
+	switch value := value.(type) {
+	case string:
+		return []string{value}
+	case map[string]any:
+		for name, inner := range value {
+			if !text.NamesPlace(name) {
+				found = append(found, stringsIn(inner)...)
+			}
+		}
+	case []any:
+		for _, item := range value {
+			found = append(found, stringsIn(item)...)
+		}
+	}
+	return found
+}

@@ -21,6 +21,7 @@ func collectSecrets(c *chart.Chart, lists ...[]map[string]any) *secrets {
 	}
 	if c != nil {
 		s.values.Add(c.SecretValues()...)
+		s.values.AddPossible(chart.NamedSecrets(c.Values)...)
 	}
 	return s
 }
