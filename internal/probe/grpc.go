@@ -39,12 +39,15 @@ func (p *Prober) probeGRPC(ctx context.Context, to Target, check release.Check) 
 	watch := startStopwatch()
 	status, got, err := p.askHealth(httptrace.WithClientTrace(limited, watch.trace()), target, to, check.GRPCService, watch)
 	stage, latency, spent := watch.stop()
-	answer.Latency, answer.Spent, answer.Stage = latency, spent, release.StageDone
+	answer.Latency, answer.Spent, answer.Stage, answer.Status = latency, spent, release.StageDone, got.status
 	got.latency = latency
 	answer.Commit = commitOf(got.header.Get(p.options.CommitHeader))
 	var refused *connect.Error
 	var unsent *url.Error
 	switch {
+	case got.isWithoutTarget():
+		answer.Stage, answer.Wrong = release.StageTarget, []string{got.withoutTarget()}
+		return answer
 	case err != nil && limited.Err() == nil && !errors.As(err, &unsent) && errors.As(err, &refused):
 		answer.Wrong = []string{fmt.Sprintf("grpc health: %s: %s", refused.Code(), excerpt(refused.Message()))}
 	case err != nil:

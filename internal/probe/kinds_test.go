@@ -48,6 +48,25 @@ func healthServer(t *testing.T, answer func(service string) (status uint64, code
 	return server.URL
 }
 
+// TestGRPCBehindAGateway: the status of a gateway's own error is known, and a load balancer without a target has its own stage.
+func TestGRPCBehindAGateway(t *testing.T) {
+	t.Parallel()
+	for server, want := range map[string]release.Stage{"awselb/2.0": release.StageTarget, "nginx": release.StageCheck} {
+		gateway := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Server", server)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}))
+		gateway.Config.Protocols = new(http.Protocols)
+		gateway.Config.Protocols.SetUnencryptedHTTP2(true)
+		gateway.Start()
+		t.Cleanup(gateway.Close)
+		got := New(Options{}).Probe(t.Context(), Target{Base: gateway.URL}, release.Check{Name: "health", Kind: release.CheckGRPC})
+		if got.Stage != want || got.Status != http.StatusServiceUnavailable || len(got.Wrong) != 1 {
+			t.Errorf("%s: got stage %s, status %d, %q; want stage %s", server, got.Stage, got.Status, got.Wrong, want)
+		}
+	}
+}
+
 func TestGRPCHealth(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

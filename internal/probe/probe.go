@@ -137,7 +137,7 @@ func (p *Prober) probeHTTP(ctx context.Context, to Target, check release.Check, 
 	case len(answer.Wrong) == 0:
 		answer.Stage = release.StageDone
 	case got.isWithoutTarget():
-		answer.Stage, answer.Wrong = release.StageTarget, []string{"HTTP 503 of the load balancer itself (" + excerpt(got.header.Get("Server")) + "): it has no target yet"}
+		answer.Stage, answer.Wrong = release.StageTarget, []string{got.withoutTarget()}
 	}
 	return answer
 }

@@ -51,6 +51,11 @@ func (r response) isWithoutTarget() bool {
 	return r.status == http.StatusServiceUnavailable && strings.HasPrefix(r.header.Get("Server"), "awselb/")
 }
 
+// withoutTarget describes a response that isWithoutTarget.
+func (r response) withoutTarget() string {
+	return "HTTP 503 of the load balancer itself (" + excerpt(r.header.Get("Server")) + "): it has no target yet"
+}
+
 // encodingError says that a body is not in the encoding its header names.
 type encodingError struct{ got string }
 
