@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/execx"
@@ -47,6 +48,9 @@ func (r Runner) Prepare(check release.Check) (release.Check, []release.Problem) 
 	if keepsResults(command.Args) {
 		problem("add -count=1", "go test repeats a result that it has kept instead of asking the service")
 	}
+	if runsNothing(command.Args) {
+		problem("give -count=1", "go test -count=0 runs no test, and passes")
+	}
 	for _, name := range command.PassEnv {
 		if !slices.ContainsFunc(r.Environ, func(pair string) bool { return strings.HasPrefix(pair, name+"=") }) {
 			problem("set it in the environment of this step, or omit it", "pass-env: variable %q is not set", name)
@@ -65,6 +69,26 @@ func (r Runner) Prepare(check release.Check) (release.Check, []release.Problem) 
 func keepsResults(args []string) bool {
 	return len(args) > 1 && args[0] == "go" && args[1] == "test" &&
 		!slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "-count") || strings.HasPrefix(arg, "--count") })
+}
+
+// runsNothing reports whether a command is a go test that runs each test zero times.
+func runsNothing(args []string) bool {
+	if len(args) == 0 || filepath.Base(args[0]) != "go" || !slices.Contains(args, "test") {
+		return false
+	}
+	for i, arg := range args {
+		name, value, found := strings.Cut(strings.TrimPrefix(arg, "-"), "=")
+		if name = strings.TrimPrefix(strings.TrimPrefix(name, "-"), "test."); name != "count" || arg == name {
+			continue
+		}
+		if !found && i+1 < len(args) {
+			value = args[i+1]
+		}
+		if times, err := strconv.ParseInt(value, 0, 64); err == nil && times <= 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // missingError is the error of a program that cannot be run, with advice.
@@ -167,7 +191,19 @@ func (r Runner) environ(check release.Check, base, mark string, target release.C
 	if check.Kind == release.CheckK6 { // an extension is a download
 		environ = append(environ, "K6_AUTO_EXTENSION_RESOLUTION=false")
 	}
-	return environ
+	return append(environ, "GOFLAGS="+goFlags(environ))
+}
+
+// goFlags returns the GOFLAGS of an environment with -count=1, so that a go test that a script or make starts asks the service instead of
+// repeating a result that it has kept. Other commands of go ignore the flag (go help environment).
+func goFlags(environ []string) string {
+	flags := ""
+	for _, pair := range environ {
+		if value, found := strings.CutPrefix(pair, "GOFLAGS="); found {
+			flags = value + " "
+		}
+	}
+	return flags + "-count=1"
 }
 
 // Run runs the command of a check and returns its answer: the check passes if the program exits with status 0 within its timeout. base is the URL of

@@ -119,6 +119,25 @@ func TestTheEnvironment(t *testing.T) {
 	}
 }
 
+// TestAGoTestBehindAScriptKeepsNoResult: the second run runs the test again, whatever flags the check passes.
+func TestAGoTestBehindAScriptKeepsNoResult(t *testing.T) {
+	t.Parallel()
+	runner := runnerIn(t, nil, "GOFLAGS=-count=0 -v")
+	for flags, want := range map[string]string{"": "-count=1", "-mod=mod": "-mod=mod -count=1", "pass": "-count=0 -v -count=1"} {
+		check := commandOf(time.Minute, "sh", "-c", `echo "GOFLAGS=$GOFLAGS"; exit 1`)
+		switch flags {
+		case "":
+		case "pass":
+			check.Command.PassEnv = []string{"GOFLAGS"}
+		default:
+			check.Command.Env = map[string]string{"GOFLAGS": flags}
+		}
+		if got := runner.Run(t.Context(), check, "", release.CommandTarget{}); !slices.Contains(strings.Split(got.Output, "\n"), "GOFLAGS="+want) {
+			t.Errorf("%q: got %q, want %q", flags, got.Output, want)
+		}
+	}
+}
+
 // TestAFloodIsBounded: of an endless output, the beginning and the end are kept.
 func TestAFloodIsBounded(t *testing.T) {
 	t.Parallel()
@@ -222,6 +241,9 @@ func TestPrepareRefuses(t *testing.T) {
 		"a file without a path": {commandOf(0, "run.sh"), `"run.sh" is not on the PATH`, "write ./run.sh"},
 		"a missing file":        {commandOf(0, "./gone.sh"), "does not exist", ""},
 		"a kept result":         {commandOf(0, "go", "test", "./..."), "go test repeats a result that it has kept", "add -count=1"},
+		"no run":                {commandOf(0, "go", "test", "-count=0", "./..."), "go test -count=0 runs no test", "give -count=1"},
+		"no run of two words":   {commandOf(0, "go", "-C", "x", "test", "--count", "0"), "go test -count=0 runs no test", "give -count=1"},
+		"no run by the binary":  {commandOf(0, "go", "test", "-count=1", ".", "-args", "-test.count=0"), "go test -count=0 runs no test", "give -count=1"},
 		"not executable":        {commandOf(0, "./plain"), `"./plain" is not executable`, "[sh, ./plain]"},
 		"a directory":           {commandOf(0, "./dir"), `"./dir" is not a file`, ""},
 		"outside":               {commandOf(0, "/bin/sh"), "outside the work tree", ""},
