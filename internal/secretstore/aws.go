@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/onedigest/onedigest/internal/awsx"
 	"github.com/onedigest/onedigest/internal/release"
@@ -103,14 +104,23 @@ func (c *cloud) parameters(ctx context.Context, names []string, documents map[re
 		}
 		missing = append(missing, answer.InvalidParameters...)
 		for _, name := range batch {
-			for _, found := range answer.Parameters {
-				if aws.ToString(found.Name) == name || aws.ToString(found.ARN) == name {
-					documents[release.SecretRef{Store: release.ParameterStore, Name: name}] = aws.ToString(found.Value)
-				}
+			at := slices.IndexFunc(answer.Parameters, func(found types.Parameter) bool { return answers(found, name) })
+			switch {
+			case at >= 0:
+				documents[release.SecretRef{Store: release.ParameterStore, Name: name}] = aws.ToString(answer.Parameters[at].Value)
+			case !slices.Contains(answer.InvalidParameters, name):
+				return nil, &release.Fault{Side: "AWS", Err: fmt.Errorf("reading parameter %q: the answer has neither it nor that it does not exist", name)}
 			}
 		}
 	}
 	return missing, nil
+}
+
+// answers reports whether a parameter is the one of a name or an ARN. Its selector, a version or a label (":3"), is not part of its name.
+// Source: AWS Systems Manager API Reference, Parameter.
+func answers(found types.Parameter, name string) bool {
+	selector := ":" + strings.TrimPrefix(aws.ToString(found.Selector), ":")
+	return slices.ContainsFunc([]string{aws.ToString(found.Name), aws.ToString(found.ARN)}, func(own string) bool { return own == name || own+selector == name })
 }
 
 func noRegion() error {

@@ -119,10 +119,37 @@ func TestAWSRefuses(t *testing.T) {
 	}
 }
 
+// TestParametersHaveSelectors: a version of a parameter is read, and one that does not exist is named.
+func TestParametersHaveSelectors(t *testing.T) {
+	t.Parallel()
+	server := localawstest.Start(t)
+	server.PutParameter("/shop/key", "canary-1")
+	store, _ := newStore(t, server)
+	got, err := store.Read(t.Context(), []release.SecretRef{reference(t, "ssm:///shop/key"), reference(t, "ssm:///shop/key:1")})
+	if err != nil || !cmp.Equal(got, []string{"canary-1", "canary-1"}) {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if _, err := store.Read(t.Context(), []release.SecretRef{reference(t, "ssm:///shop/key:2")}); !strings.Contains(fmt.Sprint(err), "ssm:///shop/key:2: there is no such parameter") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestAnAnswerWithoutTheParameter is a fault: that the parameter is empty would be a guess.
+func TestAnAnswerWithoutTheParameter(t *testing.T) {
+	t.Parallel()
+	server := localawstest.Start(t)
+	server.Inject(localaws.Fault{Route: localaws.RouteGetParameters, Do: localaws.Answer(200, nil, "{}")})
+	store, _ := newStore(t, server)
+	if _, err := store.Read(t.Context(), []release.SecretRef{reference(t, "ssm://shop")}); release.ExitCode(err) != release.ExitFault {
+		t.Errorf("got %v", err)
+	}
+}
+
 // fakeSOPS is a sops that prints what the file has behind its first line, and refuses a file without that line.
 const fakeSOPS = `#!/bin/sh
 [ "$1 $2 $3" = "--decrypt --output-type json" ] || exit 2
-[ -z "$VAULT_TOKEN" ] || { echo "it has the token $VAULT_TOKEN" >&2; exit 3; }
+[ "$VAULT_TOKEN" = none ] || { echo "it has the token $VAULT_TOKEN" >&2; exit 3; }
+[ "$https_proxy $SSL_CERT_FILE" = "http://localhost:1 /etc/ca.pem" ] || { echo "it has no proxy or no certificates" >&2; exit 4; }
 [ "$(head -n 1 "$4")" = "for $SOPS_AGE_KEY" ] || { echo "no key could decrypt the data" >&2; exit 128; }
 tail -n +2 "$4"
 `
@@ -140,8 +167,9 @@ func TestReadsFilesOfSOPS(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	store := func(path string) *secretstore.Store {
-		environ := append(server.Env(), "PATH="+path+":/usr/bin:/bin", "SOPS_AGE_KEY=key-1", "VAULT_TOKEN=canary-token")
+	store := func(path string, more ...string) *secretstore.Store {
+		environ := append(server.Env(), "PATH="+path+":/usr/bin:/bin", "SOPS_AGE_KEY=key-1", "VAULT_TOKEN=canary-token", "https_proxy=http://localhost:1", "SSL_CERT_FILE=/etc/ca.pem")
+		environ = append(environ, more...)
 		return secretstore.New(secretstore.Options{Environ: environ, Getenv: func(string) string { return "" }, Add: func(string) {}, Tree: worktree.Tree{Root: tree, Dir: tree},
 			Inside: func(path string) (string, error) {
 				if strings.HasPrefix(path, "..") {
@@ -166,6 +194,12 @@ func TestReadsFilesOfSOPS(t *testing.T) {
 		_, err := store(test.path).Read(t.Context(), []release.SecretRef{reference(t, test.text)})
 		if release.ExitCode(err) != test.exit || !strings.Contains(fmt.Sprint(err), test.want) {
 			t.Errorf("%s: got %v (exit %d), want %q", name, err, release.ExitCode(err), test.want)
+		}
+	}
+	for name, command := range map[string]string{"SOPS_GPG_EXEC": filepath.Join(tree, "s.yaml"), "SOPS_AGE_KEY_CMD": "sh ./s.yaml"} {
+		_, err := store(bin, name+"="+command).Read(t.Context(), []release.SecretRef{reference(t, "sops://s.yaml#db.password")})
+		if release.ExitCode(err) != release.ExitInput || !strings.Contains(fmt.Sprint(err), name) || !strings.Contains(fmt.Sprint(err), "is in the work tree") {
+			t.Errorf("%s: got %v", command, err)
 		}
 	}
 	if err := os.WriteFile(filepath.Join(tree, "sops"), []byte(fakeSOPS), 0o700); err != nil { //nolint:gosec // a program

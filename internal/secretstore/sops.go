@@ -12,6 +12,7 @@ import (
 	"github.com/onedigest/onedigest/internal/execx"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
+	"github.com/onedigest/onedigest/internal/worktree"
 )
 
 const (
@@ -22,7 +23,14 @@ const (
 
 // sopsVariables are the beginnings of the variables that sops gets: how it finds its keys with age, PGP, AWS KMS and Google's KMS. Tokens
 // for servers whose address the file itself names, Vault's and Azure's, are not among them: the file is part of the work tree.
-var sopsVariables = []string{"PATH=", "HOME=", "XDG_CONFIG_HOME=", "TMPDIR=", "SOPS_AGE_", "SOPS_GPG_EXEC=", "GNUPGHOME=", "AWS_", "GOOGLE_", "HTTPS_PROXY=", "NO_PROXY="}
+var sopsVariables = []string{"PATH=", "HOME=", "XDG_CONFIG_HOME=", "TMPDIR=", "SOPS_AGE_", "SOPS_GPG_EXEC=", "GNUPGHOME=", "AWS_", "GOOGLE_",
+	"HTTPS_PROXY=", "https_proxy=", "NO_PROXY=", "no_proxy=", "SSL_CERT_FILE=", "SSL_CERT_DIR="}
+
+// noVaultToken keeps sops from reading ~/.vault-token, which it does without VAULT_TOKEN. Source: the package hcvault of sops, vaultClient.
+const noVaultToken = "VAULT_TOKEN=none"
+
+// keyCommands are the variables of commands that sops runs for its keys.
+var keyCommands = []string{"SOPS_GPG_EXEC", "SOPS_AGE_KEY_CMD"}
 
 // decrypt returns a file's content as JSON, which the sops on PATH decrypts.
 // Source: https://getsops.io/docs/, "Usage".
@@ -38,12 +46,19 @@ func (s *Store) decrypt(ctx context.Context, file string) (string, error) {
 	if err != nil {
 		return "", release.BadSetting("secret-values", "sops is needed to decrypt it: "+err.Error(), "install sops (https://getsops.io) in an earlier step")
 	}
+	for _, name := range keyCommands {
+		if path := s.keyCommand(name); path != "" {
+			found := worktree.Problem(name, path)
+			return "", release.BadSetting("secret-values", name+": "+found.What, found.Do)
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, sopsTimeout)
 	defer cancel()
 	command := exec.CommandContext(ctx, program, "--decrypt", "--output-type", "json", path) // #nosec G204 -- the program is not the work tree's, the file is an argument of its own
 	command.Env = slices.DeleteFunc(slices.Clone(s.Environ), func(pair string) bool {
 		return !slices.ContainsFunc(sopsVariables, func(begin string) bool { return strings.HasPrefix(pair, begin) })
 	})
+	command.Env = append(command.Env, noVaultToken)
 	decrypted, reason := limited{limit: maxSOPS}, limited{limit: 16 << 10}
 	command.Stdout, command.Stderr, command.WaitDelay = &decrypted, &reason, time.Second
 	switch err := command.Run(); {
@@ -54,6 +69,22 @@ func (s *Store) decrypt(ctx context.Context, file string) (string, error) {
 		return "", release.BadSetting("secret-values", fmt.Sprintf("it is longer than %d bytes", maxSOPS), "keep large files elsewhere")
 	}
 	return decrypted.String(), nil
+}
+
+// keyCommand returns what a variable's command has of the work tree, "" if nothing. Its program may be one that PATH has there.
+func (s *Store) keyCommand(name string) string {
+	command := execx.Variable(s.Environ, name)
+	if path := s.Tree.Mentioned(command); path != "" {
+		return path
+	}
+	words := strings.Fields(command)
+	if len(words) == 0 {
+		return ""
+	}
+	if program, err := execx.Find(words[0], s.Environ); err == nil && s.Tree.Contains(program) {
+		return program
+	}
+	return ""
 }
 
 // limited keeps the first bytes that are written to it. It embeds no buffer, whose ReadFrom would have no limit.

@@ -104,17 +104,22 @@ func (a *API) secretName(id string) (string, bool) {
 	return name, isOurs && isWhole
 }
 
-// parameter describes a parameter. Without decryption a SecureString's value is a ciphertext.
+// parameter describes a parameter, whose name may have the selector of its only version, ":1". Without decryption a SecureString's value is a ciphertext.
 // Source: https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_Parameter.html
 func (a *API) parameter(name string, decrypted bool) (map[string]any, bool) {
+	name, version, selected := strings.Cut(name, ":")
 	a.mu.Lock()
 	value, found := a.parameters[name]
 	a.mu.Unlock()
 	if !decrypted {
 		value = "AQICAHencrypted"
 	}
-	return map[string]any{"Name": name, "Type": "SecureString", "Value": value, "Version": 1, "DataType": "text", "LastModifiedDate": 0,
-		"ARN": fmt.Sprintf("arn:aws:ssm:%s:%s:parameter/%s", a.region, a.account, strings.TrimPrefix(name, "/"))}, found
+	described := map[string]any{"Name": name, "Type": "SecureString", "Value": value, "Version": 1, "DataType": "text", "LastModifiedDate": 0,
+		"ARN": fmt.Sprintf("arn:aws:ssm:%s:%s:parameter/%s", a.region, a.account, strings.TrimPrefix(name, "/"))}
+	if selected {
+		described["Selector"] = ":" + version
+	}
+	return described, found && (!selected || version == "1")
 }
 
 type parameterInput struct {
