@@ -38,15 +38,15 @@ func TestCommandsRunOnceTheRoundsHavePassed(t *testing.T) {
 		runs     []string // of the first commands
 		rounds   int
 	}{
-		"after three rounds": {checks: []release.Check{commandCheck("k6"), home, commandCheck("sh")}, want: release.Pass, runs: []string{"k6" + at, "sh" + at}, rounds: 3},
-		"not before":         {checks: []release.Check{commandCheck("k6"), home}, answers: []release.Answer{right, right, wrong, right}, want: release.Pass, runs: []string{"k6" + at}, rounds: 6},
+		"after three rounds": {checks: []release.Check{commandCheck("k6"), home, commandCheck("sh")}, want: release.Pass, runs: []string{"k6" + at, "sh" + at}, rounds: 4},
+		"not before":         {checks: []release.Check{commandCheck("k6"), home}, answers: []release.Answer{right, right, wrong, right}, want: release.Pass, runs: []string{"k6" + at}, rounds: 7},
 		"not at all":         {checks: []release.Check{commandCheck("k6"), home}, answers: []release.Answer{wrong}, want: release.Fail, exit: 1, text: "status: 500"},
-		"commands alone":     {checks: []release.Check{commandCheck("k6")}, want: release.Pass, runs: []string{"k6" + at}, rounds: 3},
+		"commands alone":     {checks: []release.Check{commandCheck("k6")}, want: release.Pass, runs: []string{"k6" + at}, rounds: 4},
 		"at the pods": {checks: []release.Check{commandCheck("k6")}, url: "none", backends: pods, want: release.Pass,
-			runs: []string{"k6 a b 0123 sha256:aaaaaaaaaaaa"}, rounds: 3},
+			runs: []string{"k6 a b 0123 sha256:aaaaaaaaaaaa"}, rounds: 4},
 		"one that fails ends them": {checks: []release.Check{commandCheck("a"), home, commandCheck("b")}, want: release.Fail, exit: 1, text: "a [check] exited with status 1",
 			runs: []string{"a" + at, "a" + at}, command: func(time.Time, string) (time.Duration, string) { return 10 * time.Second, "exited with status 1" }},
-		"one that passes at last": {checks: []release.Check{commandCheck("a"), home}, want: release.Pass, runs: []string{"a" + at, "a" + at, "a" + at}, rounds: 5,
+		"one that passes at last": {checks: []release.Check{commandCheck("a"), home}, want: release.Pass, runs: []string{"a" + at, "a" + at, "a" + at}, rounds: 6,
 			command: flaky(2, time.Second)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -74,6 +74,45 @@ func TestCommandsRunOnceTheRoundsHavePassed(t *testing.T) {
 			}
 			if test.want == release.Pass && !strings.Contains(strings.Join(fake.recorded[0].Checks, " "), test.checks[0].Name) {
 				t.Errorf("the record names %v", fake.recorded[0].Checks)
+			}
+		})
+	}
+}
+
+// TestACommandThatBreaksTheService: what answers wrongly after the commands is not proved by the rounds before them.
+func TestACommandThatBreaksTheService(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		breaks int // how many runs of the command
+		want   release.Verdict
+		runs   int
+	}{"never": {0, release.Pass, 1}, "once": {1, release.Pass, 2}, "for good": {1000, release.Fail, 1}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			broken := 0 // requests that are still answered wrongly
+			fake := &fakeDeps{checks: []release.Check{commandCheck("k6"), {Name: "/", Path: "/"}}, revision: commit.String(), pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest, Ready: true}}},
+				answer: func(time.Time, string) release.Answer {
+					if broken > 0 {
+						broken--
+						return release.Answer{Stage: release.StageCheck, Commit: commit.String(), Wrong: []string{"status: 500"}}
+					}
+					return answerFrom(commit)
+				}}
+			fake.command = func(time.Time, string) (time.Duration, string) {
+				switch {
+				case test.breaks > 1:
+					broken = test.breaks
+				case len(fake.commandRuns) <= test.breaks:
+					broken = 2
+				}
+				return time.Second, ""
+			}
+			result, err := fake.run(t, "--environment", "staging", "--image", image(t).String(), "--timeout", "5m", "--patience", "10s")
+			if result.Verdict != test.want || (err == nil) != (test.want == release.Pass) || len(fake.commandRuns) != test.runs {
+				t.Errorf("got %q after %d runs, %v; want %q after %d", result.Verdict, len(fake.commandRuns), err, test.want, test.runs)
+			}
+			if last := result.Report.Answers[len(result.Report.Answers)-1]; test.want == release.Pass && last.Check != "k6" {
+				t.Errorf("the last answer is of %q", last.Check)
 			}
 		})
 	}

@@ -21,7 +21,7 @@ type Report struct {
 	Requests    int              `json:"requests"`    // of all rounds
 	Errors      int              `json:"errors"`      // requests that were not answered as expected
 	Seconds     float64          `json:"seconds"`
-	Answers     []release.Answer `json:"answers"`             // of the last round, and of the commands after it
+	Answers     []release.Answer `json:"answers"`             // of the last round, and of the commands
 	Latencies   []Latency        `json:"latencies,omitempty"` // of the rounds that count
 }
 
@@ -51,6 +51,15 @@ func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Setti
 	latencies := latencyWindow{soak: settings.Soak, consecutive: settings.Consecutive}
 	logLine := logChanges(deps.Reporter)
 	runner := newRoundRunner(subject, deps)
+	judge := func(answers []release.Answer) (time.Time, roundOutcome) {
+		now, outcome := deps.Now(), report.addRound(answers)
+		warm.see(answers)
+		if outcome == roundWrong && warm.covers(ctx, answers, subject, deps) {
+			outcome = roundUnreachable
+		}
+		soak.add(now, answers)
+		return now, outcome
+	}
 	for ctx.Err() == nil || report.Rounds == 0 {
 		answers, err := runner.runRound(ctx, settings)
 		if err != nil {
@@ -59,13 +68,7 @@ func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Setti
 		if ctx.Err() != nil && report.Rounds > 0 {
 			break // the round was cut short and proves nothing; the one before it counts
 		}
-		now := deps.Now()
-		outcome := report.addRound(answers)
-		warm.see(answers)
-		if outcome == roundWrong && warm.covers(ctx, answers, subject, deps) {
-			outcome = roundUnreachable
-		}
-		soak.add(now, answers)
+		now, outcome := judge(answers)
 		latencies.add(now, answers)
 		logLine(now.Sub(start), describeRound(report, settings.Consecutive))
 		if report.Consecutive >= settings.Consecutive && soak.passed(now) {
@@ -73,7 +76,17 @@ func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Setti
 			if err != nil {
 				return report, err
 			}
-			if outcome = report.addLast(last); outcome == roundPassed {
+			if outcome = report.addLast(last); outcome == roundPassed && len(last) > 0 { // the commands may have broken what the rounds saw
+				if answers, err = runner.runRound(ctx, settings); err != nil {
+					return report, err
+				}
+				if seen.cutAfter = ctx.Err() != nil; seen.cutAfter {
+					break // it proves nothing
+				}
+				_, outcome = judge(answers)
+				report.Answers = slices.Concat(answers, last)
+			}
+			if outcome == roundPassed {
 				report.Verdict = release.Pass
 				break
 			}

@@ -27,6 +27,7 @@ type seenRounds struct {
 	passedAt time.Time     // when a round last passed; zero if none did
 	last     roundOutcome
 	cutShort string // the command that ran when the time was up; "" for none
+	cutAfter bool   // the round after the commands ran when the time was up
 }
 
 // add adds a round. Only a round that passes resets the time of wrong answers.
@@ -58,6 +59,9 @@ func withoutPass(ctx context.Context, report Report, seen seenRounds, subject Su
 	reason := fmt.Sprintf("the time was up after %d of %d rounds in a row%s", report.Consecutive, settings.Consecutive, duringSoak(settings))
 	if seen.cutShort != "" {
 		reason += fmt.Sprintf(", while check %q ran", seen.cutShort)
+	}
+	if seen.cutAfter {
+		reason += ", in the round after the commands"
 	}
 	return release.Inconclusive, reason
 }
