@@ -208,6 +208,31 @@ func TestPercentiles(t *testing.T) {
 	}
 }
 
+// TestPercentilesCountWhatTimesOut: a request without an answer in its time is among the slow ones, even if the budget allows it.
+func TestPercentilesCountWhatTimesOut(t *testing.T) {
+	t.Parallel()
+	limited := []release.Check{{Name: "/", Path: "/", Latency: map[string]time.Duration{"p95": 100 * time.Millisecond}}}
+	for name, test := range map[string]struct {
+		notHTTP bool
+		want    release.Verdict
+	}{"no answer in time": {false, release.Fail}, "a connection that ends": {true, release.Pass}} {
+		slow := func(probe int) bool { return probe%10 == 7 }
+		fake := &fakeDeps{checks: limited, latency: func(probe int) time.Duration {
+			return map[bool]time.Duration{true: 5 * time.Second, false: time.Millisecond}[slow(probe)]
+		}}
+		fake.answer = func(time.Time, string) release.Answer {
+			if slow(fake.probes) {
+				return release.Answer{Stage: release.StageHTTP, NotHTTP: test.notHTTP, Wrong: []string{"no answer within 5s"}}
+			}
+			return answerFrom(commit)
+		}
+		result, err := fake.run(t, "--url", "http://127.0.0.1:1", "--timeout", "5m", "--soak", "60s", "--max-errors", "20%")
+		if result.Verdict != test.want || test.want == release.Fail && !strings.Contains(strings.Join(fake.lines, "\n"), "latency p95: expected at most 100ms, got 5s") {
+			t.Errorf("%s: got %q, %v; want %q", name, result.Verdict, err, test.want)
+		}
+	}
+}
+
 // TestPercentilesOfPods count only where there is no address: the way through the API server is not that of a client.
 func TestPercentilesOfPods(t *testing.T) {
 	t.Parallel()

@@ -44,7 +44,7 @@ type timedAnswer struct {
 func (w *latencyWindow) add(now time.Time, answers []release.Answer) {
 	round := latencyRound{at: now}
 	for _, answer := range answers {
-		if answer.Stage == release.StageDone || answer.Stage == release.StageCheck && answer.Latency > 0 {
+		if isTimed(answer) {
 			round.answers = append(round.answers, timedAnswer{answer.Check, answer.FromPod, answer.Latency})
 		}
 	}
@@ -54,6 +54,20 @@ func (w *latencyWindow) add(now time.Time, answers []release.Answer) {
 		return
 	}
 	w.rounds = w.rounds[max(len(w.rounds)-max(w.consecutive, 1), 0):]
+}
+
+// isTimed reports whether a client waited for the answer: it is complete, or it did not come in the time of a request. A connection that ends at
+// once is not a latency.
+func isTimed(answer release.Answer) bool {
+	switch answer.Stage {
+	case release.StageDone:
+		return true
+	case release.StageCheck:
+		return answer.Latency > 0
+	case release.StageHTTP:
+		return answer.Latency > 0 && !answer.NotHTTP
+	}
+	return false
 }
 
 // sorted returns the latencies of a check in ascending order: of its requests to the release's address, as clients have them. If there are none, it
