@@ -65,6 +65,7 @@ type ChartSource struct {
 	ChartRepo    string
 	ChartVersion string
 	ChartHosts   []string
+	SchemaHosts  []string
 	ChartLogins  []release.ChartLogin
 	ChartCache   string // directory; "": none
 }
@@ -79,6 +80,8 @@ func (s *ChartSource) Declare(set *setting.Set) {
 		Help: "Version of the chart in chart-repo or at its oci:// address"}, setting.Text)
 	setting.List(set, &s.ChartHosts, setting.Setting{Name: "chart-host", Commas: true, Value: "HOST[:PORT]",
 		Help: "Host that charts and their dependencies may come from although it is inside a private network or speaks plain HTTP"}, setting.Text)
+	setting.List(set, &s.SchemaHosts, setting.Setting{Name: "schema-host", Commas: true, Value: "HOST[:PORT]",
+		Help: "Host to which the values.schema.json of a chart may refer for other schemas; without it, a schema may refer to itself only"}, setting.Text)
 	setting.List(set, &s.ChartLogins, setting.Setting{Name: "chart-login", Secret: true, Value: "HOST=USER:PASSWORD",
 		Help: "Credentials for a chart repository: sent to that host alone, over TLS, for the dependencies of charts too; those of OCI registries come from the docker configuration"}, parseChartLogin)
 	setting.Var(set, &s.ChartCache, setting.Setting{Name: "chart-cache", Value: "DIR",

@@ -42,6 +42,7 @@ type Client struct {
 	timeouts   timeouts
 	renderer   renderer.Renderer
 	collector  *collector
+	schemas    chart.SchemaLoader
 }
 
 // timeouts are the limits of a client's waits.
@@ -83,6 +84,13 @@ func (c *Client) Collecting(secrets *text.Secrets) *Client {
 	return &other
 }
 
+// LoadingSchemas returns the same client, which reads with load what charts' schemas refer to.
+func (c *Client) LoadingSchemas(load func(address string) ([]byte, error)) *Client {
+	other := *c
+	other.schemas = load
+	return &other
+}
+
 // In returns a client of another namespace of the same cluster. Both share what they read of the cluster's API.
 func (c *Client) In(namespace string) *Client {
 	other := *c
@@ -95,7 +103,7 @@ func (c *Client) In(namespace string) *Client {
 // on the cluster: Render finds out. The error is an *release.InputError with all problems that can be found at once.
 func (c *Client) Check(deployment release.Deployment) (err error) {
 	c.collector.publish(deployment)
-	loaded, err := chart.Load(deployment)
+	loaded, err := chart.LoadWith(deployment, c.schemas)
 	defer func() { c.collector.addDeployment(deployment, loaded, err) }()
 	if err != nil {
 		return err

@@ -86,7 +86,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 	for _, login := range settings.ChartLogins {
 		run.Mask(login.Password)
 	}
-	charts := source.New(source.Options{Logins: settings.ChartLogins, Cache: cacheDir(run, settings.ChartCache), Log: run.Reporter.Raw, Registry: registry, Inside: run.Workspace().Inside, Scratch: scratch, Hosts: settings.ChartHosts,
+	charts := source.New(source.Options{Logins: settings.ChartLogins, Cache: cacheDir(run, settings.ChartCache), Log: run.Reporter.Raw, Registry: registry, Inside: run.Workspace().Inside, Scratch: scratch, Hosts: settings.ChartHosts, Schemas: settings.SchemaHosts,
 		Common: commonChart(run.Process.Getenv("GITHUB_ACTION_PATH"))})
 	secrets := secretstore.New(secretstore.Options{Environ: run.Process.Environ, Getenv: run.Process.Getenv, Inside: run.Workspace().Inside,
 		Secrets: run.Secrets, Add: func(secret string) { run.Secrets.Add(secret) }, Tree: run.WorkTree()})
@@ -102,7 +102,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 			return deploy.Deps{}, err
 		}
 		return deploy.Deps{
-			Workspace: run.Workspace(), Charts: charts, Plans: plans{run}, Registry: registry.Trusting(trusted), Chart: connection.helm.In(settings.Namespace), Cluster: connection.cluster,
+			Workspace: run.Workspace(), Charts: charts, Plans: plans{run}, Registry: registry.Trusting(trusted), Chart: connection.helm.In(settings.Namespace).LoadingSchemas(func(address string) ([]byte, error) { return charts.Schema(ctx, address) }), Cluster: connection.cluster,
 			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, registry, smokePatience}, Holder: holder(run), Secrets: secrets,
 		}, nil
 	}

@@ -35,7 +35,10 @@ type Chart struct {
 
 // Load reads the chart and merges the values of a deployment: the files in their order, then the assignments, then the images.
 // All problems are reported at once, as *release.InputError.
-func Load(deployment release.Deployment) (*Chart, error) {
+func Load(deployment release.Deployment) (*Chart, error) { return LoadWith(deployment, nil) }
+
+// LoadWith is Load with a reader of the schemas to which the chart's schemas refer; nil reads none.
+func LoadWith(deployment release.Deployment, schemas SchemaLoader) (*Chart, error) {
 	var problems []release.Problem
 	loaded, err := readChart(deployment.Chart)
 	if err != nil {
@@ -47,7 +50,7 @@ func Load(deployment release.Deployment) (*Chart, error) {
 		return nil, &release.InputError{Problems: problems}
 	}
 	c := &Chart{Chart: loaded, Notes: merged.notes(), given: merged.values, layers: merged.layers}
-	if problems, err = c.checkValues(deployment); err != nil {
+	if problems, err = c.checkValues(deployment, schemas); err != nil {
 		return nil, err
 	}
 	if len(problems) > 0 {
@@ -57,7 +60,7 @@ func Load(deployment release.Deployment) (*Chart, error) {
 }
 
 // checkValues validates the values as the templates will see them. The tag of an image whose commit is not known yet is a placeholder.
-func (c *Chart) checkValues(deployment release.Deployment) ([]release.Problem, error) {
+func (c *Chart) checkValues(deployment release.Deployment, schemas SchemaLoader) ([]release.Problem, error) {
 	if err := chartutil.ProcessDependenciesWithMerge(c.Chart, c.given); err != nil {
 		return nil, release.BadSetting(settingChart, text.Line(err.Error(), text.NoLimit), "fix the chart's dependencies")
 	}
@@ -73,7 +76,7 @@ func (c *Chart) checkValues(deployment release.Deployment) ([]release.Problem, e
 	if err != nil {
 		return nil, release.BadSetting(settingChart, text.Line(err.Error(), text.NoLimit), "fix the chart's values")
 	}
-	return checkSchemas(c.Chart, coalesced, nil, c.layers), nil
+	return checkSchemas(c.Chart, coalesced, nil, c.layers, schemas), nil
 }
 
 // Target describes the revision and the cluster to render for.

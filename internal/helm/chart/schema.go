@@ -22,35 +22,51 @@ const schemaURL = "file:///values.schema.json"
 
 // checkSchemas validates the values against the schemas of a chart and of its subcharts; parent is the chart's path in the
 // values. Helm validates too, but its errors have no file and no line, and it follows a schema's references to any file and server.
-func checkSchemas(c *helmchart.Chart, values map[string]any, parent []string, layers []layer) []release.Problem {
+// load reads schemas that a schema refers to; nil reads none.
+func checkSchemas(c *helmchart.Chart, values map[string]any, parent []string, layers []layer, load SchemaLoader) []release.Problem {
 	var problems []release.Problem
 	if len(c.Schema) > 0 {
-		err := validate(c.Schema, values)
+		err := validate(c.Schema, values, load)
 		var invalid *jsonschema.ValidationError
 		switch {
 		case errors.As(err, &invalid):
 			problems = schemaProblems(invalid, parent, layers, c.Name())
 		case err != nil:
 			problems = []release.Problem{{Setting: settingChart, What: fmt.Sprintf("the schema of chart %q cannot be used: %s", c.Name(), text.Line(err.Error(), text.NoLimit)),
-				Do: "fix its values.schema.json, which may refer to itself only"}}
+				Do: "fix its values.schema.json, which may refer to itself only, and to the hosts that --schema-host names"}}
 		}
 	}
 	for _, subchart := range c.Dependencies() {
 		if subvalues, isMap := values[subchart.Name()].(map[string]any); isMap {
-			problems = append(problems, checkSchemas(subchart, subvalues, append(slices.Clone(parent), subchart.Name()), layers)...)
+			problems = append(problems, checkSchemas(subchart, subvalues, append(slices.Clone(parent), subchart.Name()), layers, load)...)
 		}
 	}
 	return problems
 }
 
-// validate validates values against one JSON schema, without loading other documents.
-func validate(schema []byte, values map[string]any) error {
+// SchemaLoader reads a schema at an address to which a chart's schema refers.
+type SchemaLoader func(address string) ([]byte, error)
+
+// Load parses a schema for the compiler.
+func (l SchemaLoader) Load(address string) (any, error) {
+	content, err := l(address)
+	if err != nil {
+		return nil, err
+	}
+	return jsonschema.UnmarshalJSON(bytes.NewReader(content))
+}
+
+// validate validates values against one JSON schema. load reads other documents; nil reads none.
+func validate(schema []byte, values map[string]any, load SchemaLoader) error {
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema))
 	if err != nil {
 		return err
 	}
 	compiler := jsonschema.NewCompiler()
 	compiler.UseLoader(jsonschema.SchemeURLLoader{}) // supports no URL scheme, so that nothing is loaded
+	if load != nil {
+		compiler.UseLoader(load)
+	}
 	if err := compiler.AddResource(schemaURL, document); err != nil {
 		return err
 	}

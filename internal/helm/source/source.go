@@ -44,6 +44,7 @@ type Options struct {
 	Scratch  func() (dir string, err error)    // makes a directory for charts that are fetched or completed; called for each of them
 	Common   string                            // the common chart, where the work tree has none; "": there is none
 	Hosts    []string                          // host or host:port each, that may be private or speak plain HTTP
+	Schemas  []string                          // host or host:port each, to which the schema of a chart may refer
 	Logins   []release.ChartLogin              // of chart repositories that ask for one
 	Cache    string                            // directory that keeps what was fetched, "" for none
 	Log      func(line string)                 // may be nil

@@ -631,3 +631,27 @@ func FuzzParseOCI(f *testing.F) {
 		}
 	})
 }
+
+// TestSchemas: only hosts that are named are asked for the schemas of charts, and none is asked by a redirect into a network.
+func TestSchemas(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.files["/common.json"] = []byte(`{}`)
+	for name, test := range map[string]struct {
+		options Options
+		address string
+		want    string // "": it is read
+	}{
+		"a named host":          {Options{Schemas: []string{w.host()}, Hosts: []string{w.host()}}, w.web.URL + "/common.json", ""},
+		"another":               {Options{Schemas: []string{"schemas.example.com"}, Hosts: []string{w.host()}}, w.web.URL + "/common.json", "--schema-host does not name"},
+		"no host":               {Options{Schemas: []string{w.host()}}, "file:///etc/hostname", "not at an address of HTTPS"},
+		"without TLS":           {Options{Schemas: []string{w.host()}}, w.web.URL + "/common.json", "https"},
+		"a redirect to the VM":  {Options{Schemas: []string{w.host()}, Hosts: []string{w.host()}}, w.web.URL + "/moved.tgz", "169.254.169.254"},
+		"a schema that is gone": {Options{Schemas: []string{w.host()}, Hosts: []string{w.host()}}, w.web.URL + "/gone.json", "does not exist"},
+	} {
+		got, err := New(test.options).Schema(t.Context(), test.address)
+		if test.want == "" && (err != nil || string(got) != "{}") || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s: got %q, %v, want %q", name, got, err, test.want)
+		}
+	}
+}

@@ -224,3 +224,19 @@ func (w *web) parse(address string) (*url.URL, error) {
 	}
 	return parsed, nil
 }
+
+// maxSchema is the largest schema that is fetched, in bytes.
+const maxSchema = 1 << 20
+
+// Schema reads a schema to which the schema of a chart refers. Only hosts in the options are asked, and only over HTTPS unless they are among the
+// hosts that may speak plain HTTP.
+func (f *Finder) Schema(ctx context.Context, address string) ([]byte, error) {
+	at, err := url.Parse(address)
+	if err != nil || at.Scheme != "https" && at.Scheme != "http" || at.Host == "" {
+		return nil, errors.New("it refers to another document, which is not at an address of HTTPS")
+	}
+	if !slices.Contains(f.options.Schemas, at.Host) && !slices.Contains(f.options.Schemas, at.Hostname()) {
+		return nil, fmt.Errorf("it refers to a document at %q, which --schema-host does not name", at.Host)
+	}
+	return f.web.get(ctx, address, maxSchema, false)
+}
