@@ -84,6 +84,8 @@ type Registry interface {
 	Newest(ctx context.Context, image release.Image, environment release.Environment) (release.Record, bool, error)
 	// Describe reads the revision label of an image, and returns false if the registry does not hold the image.
 	Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error)
+	// Find returns the image that a tag points to; false if the tag does not exist.
+	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error)
 	// Platforms lists the images of a digest: the image itself, or the children of an index; false if the registry does not have it.
 	Platforms(ctx context.Context, image release.Image) ([]release.PlatformImage, bool, error)
 }

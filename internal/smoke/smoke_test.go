@@ -47,6 +47,7 @@ type fakeDeps struct {
 	podRequests int
 	revision    string
 	revisions   map[release.Digest]string // of single images; "missing": the registry has none
+	tags        map[string]release.Digest // repository:tag
 	recorded    []release.Evidence
 	newestErr   error
 	newestTakes time.Duration
@@ -226,6 +227,11 @@ func (f *fakeDeps) Describe(_ context.Context, image release.Image) (release.Ima
 		return release.ImageInfo{Revision: revision}, revision != "missing", nil
 	}
 	return release.ImageInfo{Revision: f.revision}, true, nil
+}
+
+func (f *fakeDeps) Find(_ context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
+	held, found := f.tags[repository.String()+":"+tag.String()]
+	return release.ImageInfo{Digest: held}, found, nil
 }
 
 func (f *fakeDeps) run(t *testing.T, flags ...string) (smoke.Result, error) {
@@ -555,7 +561,8 @@ func TestSeveralImages(t *testing.T) {
 		"one runs another digest":      {[]release.PodImage{stale}, olderCommit.String(), wrong(), "", `pod "b" runs sha256:aaa`},
 		"one has no pod":               {nil, olderCommit.String(), wrong(), "", "no pod of Deployment/shop runs"},
 		"one is in no registry":        {[]release.PodImage{two}, "missing", wrong(), "", `"localhost:5000/worker@`},
-		"one has no label":             {[]release.PodImage{two}, "", wrong(), "shop pass of 0123456789ab by [a], worker pass of 0123456789ab by [b]", "<nil>"},
+		"one has no label and no tag":  {[]release.PodImage{two}, "", wrong(), "", "has no revision label, and tag " + commit.String()},
+		"one has no label, but a tag":  {[]release.PodImage{two}, "", wrong(), "shop pass of 0123456789ab by [a], worker pass of 0123456789ab by [b]", "<nil>"},
 		"one is of no commit":          {[]release.PodImage{two}, "1.0-dirty", wrong(), "", "which is not a commit"},
 		"a pod of one answers wrongly": {[]release.PodImage{two}, olderCommit.String(), wrong("b"), "worker fail of 89abcdef0123 by [b]", "smoke failed"},
 		"the address answers wrongly":  {[]release.PodImage{two}, olderCommit.String(), wrong("outside"), "shop fail of 0123456789ab by [a]", "smoke failed"},
@@ -568,6 +575,9 @@ func TestSeveralImages(t *testing.T) {
 				backendsOf: map[release.Digest]release.Backends{
 					image(t).Digest: {Pods: []release.BackendPod{backendPod("a")}}, worker.Digest: {Pods: []release.BackendPod{backendPod("b")}},
 				}}
+			if strings.HasSuffix(name, "but a tag") {
+				fake.tags = map[string]release.Digest{"localhost:5000/worker:" + commit.String(): worker.Digest}
+			}
 			result, err := fake.run(t, "--release", "shop", "--environment", "staging", "--image", "worker="+worker.String(), "--image", image(t).String(), "--timeout", "30s")
 			if !strings.Contains(fmt.Sprint(err), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
