@@ -16,7 +16,7 @@ var Verb = setting.Verb{
 	Summary: "send requests to a deployed release until the expected commit answers correctly, and record the verdict",
 	About: "Sends every check once per round to every address that the service's name has, each request over a connection of its own, and with --image or --release also to every ready pod, through the API server. " +
 		"A release without an address outside its cluster is asked there only. Without --checks, each pod is asked what its readiness probe asks; a pod without a port and a probe has to stay ready without a restart. " +
-		"Checks that are programs, such as hurl files and k6 scripts, run once the others have passed. " +
+		"Checks that are programs, such as hurl files and k6 scripts, run once the others have passed, and one more round has to pass after them. " +
 		"The verdict is pass after N passing rounds in a row with a pause between them, no answer from another commit than the expected one; with --soak, after passing for that long. " +
 		"A DNS name that does not resolve yet, a load balancer that does not accept connections yet or that answers 503 itself because it has no target yet (Server: awselb/2.0) " +
 		"are waited for, and so is any gateway's 502, 503 or 504 with --image until the service has answered or a pod was ready. " +
@@ -24,7 +24,7 @@ var Verb = setting.Verb{
 		"a workload of the image has no ready pod or, where there is no --image to ask for, it answered before. The verdict is inconclusive if the service could not be reached by the timeout although " +
 		"pods are ready, if no pod could be asked for and it never answered, or if the time was too short for rounds that passed; it is neither recorded nor marked. " +
 		"With --image, smoke confirms in the cluster that the pods run that digest, and records the verdict beside the image in the registry, where promote reads it. " +
-		"With several images, the pods of each are confirmed and asked, and a pass is recorded beside each; a failure is recorded beside those whose pods answered wrongly, or else beside the main image.",
+		"With several images, the pods of each are confirmed and asked, and a pass is recorded beside each; a failure is recorded beside those whose pods answered wrongly or are not ready, and beside the main image if it is about no further image.",
 	Examples: []setting.Example{
 		{Does: "check that / answers", Line: "--url http://127.0.0.1:8080"},
 		{Does: "run the checks of a file, five rounds in a row, one commit", Line: `--url https://shop.example.com --checks smoke.yaml --consecutive 5 --expect-commit "$(git rev-parse HEAD)"`},
