@@ -16,22 +16,22 @@ const (
 )
 
 // Chart reads a packaged Helm chart of at most limit bytes; the reference is a tag or a digest of its manifest. It returns the manifest's
-// digest too. A chart that does not exist, and a manifest that is not a chart, are an *release.InputError.
-func (c *Client) Chart(ctx context.Context, repo release.Repository, reference string, limit int64) ([]byte, release.Digest, error) {
+// bytes too. A chart that does not exist, and a manifest that is not a chart, are an *release.InputError.
+func (c *Client) Chart(ctx context.Context, repo release.Repository, reference string, limit int64) (packed, manifest []byte, err error) {
 	r, err := c.open(sideRegistry, repo, false)
 	if err != nil {
-		return nil, release.Digest{}, err
+		return nil, nil, err
 	}
 	m, found, err := r.getManifest(ctx, reference)
 	if err != nil {
-		return nil, release.Digest{}, r.fault(err, fmt.Sprintf("reading chart %q of %q", reference, repo))
+		return nil, nil, r.fault(err, fmt.Sprintf("reading chart %q of %q", reference, repo))
 	}
 	if !found {
-		return nil, release.Digest{}, release.BadSetting("chart", fmt.Sprintf("%q has no %q", repo, reference), "check the version or the digest")
+		return nil, nil, release.BadSetting("chart", fmt.Sprintf("%q has no %q", repo, reference), "check the version or the digest")
 	}
 	read, err := m.parse()
 	if err != nil {
-		return nil, release.Digest{}, r.fault(err, fmt.Sprintf("reading chart %q of %q", reference, repo))
+		return nil, nil, r.fault(err, fmt.Sprintf("reading chart %q of %q", reference, repo))
 	}
 	for _, layer := range read.Layers {
 		digest, err := release.ParseDigest(layer.Digest)
@@ -40,11 +40,11 @@ func (c *Client) Chart(ctx context.Context, repo release.Repository, reference s
 		}
 		content, err := r.getBlob(ctx, digest, limit)
 		if err != nil {
-			return nil, release.Digest{}, r.fault(err, fmt.Sprintf("reading chart %q of %q", reference, repo))
+			return nil, nil, r.fault(err, fmt.Sprintf("reading chart %q of %q", reference, repo))
 		}
-		return content, m.digest, nil
+		return content, m.bytes, nil
 	}
-	return nil, release.Digest{}, release.BadSetting("chart", fmt.Sprintf("%q of %q is not a Helm chart", reference, repo), "push it with helm push")
+	return nil, nil, release.BadSetting("chart", fmt.Sprintf("%q of %q is not a Helm chart", reference, repo), "push it with helm push")
 }
 
 // PushChart publishes a packaged Helm chart with its metadata as JSON, as helm push does, but without the time: the same chart always has the

@@ -119,7 +119,19 @@ func (r *repository) fault(err error, doing string) error {
 		return taken
 	}
 	err = toStatusError(err)
-	return &release.Fault{Side: r.side, Err: fmt.Errorf("%s: %w", doing, err), Do: r.advice(err)}
+	return &release.Fault{Side: r.side, Err: fmt.Errorf("%s: %w", doing, err), Do: r.advice(err), Unanswered: isUnanswered(err)}
+}
+
+// isUnanswered reports whether a registry gave no answer, or one that says nothing about the request: 429 and 5xx.
+func isUnanswered(err error) bool {
+	var (
+		answer *statusError
+		name   *net.DNSError
+	)
+	if errors.As(err, &answer) {
+		return answer.Status == http.StatusTooManyRequests || answer.Status >= http.StatusInternalServerError
+	}
+	return errors.As(err, &name) || isTransient(err)
 }
 
 // toStatusError replaces an error of ggcr, which prints the raw response, by a statusError.

@@ -105,6 +105,8 @@ type Fault struct {
 	Side string // the system that failed: "registry", "cluster", "AWS", "git", "builder", "target registry"
 	Err  error  // never nil; worded as a gerund and the quoted subject
 	Do   string
+	// Unanswered is set if a registry gave no answer to the request, or said that it has none at the moment; false for any other side.
+	Unanswered bool
 }
 
 func (e *Fault) Error() string {

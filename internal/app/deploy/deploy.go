@@ -83,10 +83,14 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		}
 		return dir, err
 	})
+	cache, err := cacheDir(run, settings.ChartCache)
+	if err != nil {
+		return deploy.Result{}, err
+	}
 	for _, login := range settings.ChartLogins {
 		run.Mask(login.Password)
 	}
-	charts := source.New(source.Options{Logins: settings.ChartLogins, Cache: cacheDir(run, settings.ChartCache), Log: run.Reporter.Raw, Registry: registry, Inside: run.Workspace().Inside, Scratch: scratch, Hosts: settings.ChartHosts, Schemas: settings.SchemaHosts,
+	charts := source.New(source.Options{Logins: settings.ChartLogins, Cache: cache, Log: run.Reporter.Raw, Registry: registry, Inside: run.Workspace().Inside, Scratch: scratch, Hosts: settings.ChartHosts, Schemas: settings.SchemaHosts,
 		Common: commonChart(run.Process.Getenv("GITHUB_ACTION_PATH"))})
 	secrets := secretstore.New(secretstore.Options{Environ: run.Process.Environ, Getenv: run.Process.Getenv, Inside: run.Workspace().Inside,
 		Secrets: run.Secrets, Add: func(secret string) { run.Secrets.Add(secret) }, Tree: run.WorkTree()})
@@ -116,12 +120,15 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 	return deploy.Run(ctx, *settings, deps)
 }
 
-// cacheDir makes the directory of the chart cache absolute; "" stays "".
-func cacheDir(run *app.RunContext, dir string) string {
-	if dir == "" || filepath.IsAbs(dir) {
-		return dir
+// cacheDir makes the directory of the chart cache absolute; "" stays "". It refuses one in the work tree, where a commit could put charts.
+func cacheDir(run *app.RunContext, dir string) (string, error) {
+	if run.WorkTree().Contains(dir) {
+		return "", release.BadSetting("chart-cache", fmt.Sprintf("%q is in the work tree, so that a commit decides which charts are kept", dir), "keep it outside of the work tree")
 	}
-	return filepath.Join(run.Process.Dir, dir)
+	if dir == "" || filepath.IsAbs(dir) {
+		return dir, nil
+	}
+	return filepath.Join(run.Process.Dir, dir), nil
 }
 
 // commonChart returns the path of the common chart in the repository of the running action, "" outside of an action. An action of

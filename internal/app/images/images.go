@@ -94,7 +94,7 @@ func (i *Images) Fetch(ctx context.Context, image release.Image, platforms []rel
 }
 
 // Chart reads a packaged Helm chart of at most limit bytes, and the digest of its manifest; the reference is a tag or a digest.
-func (i *Images) Chart(ctx context.Context, repository release.Repository, reference string, limit int64) ([]byte, release.Digest, error) {
+func (i *Images) Chart(ctx context.Context, repository release.Repository, reference string, limit int64) (packed, manifest []byte, err error) {
 	return i.registry.Chart(ctx, repository, reference, limit)
 }
 

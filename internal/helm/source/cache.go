@@ -3,6 +3,7 @@ package source
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -13,32 +14,30 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// cache keeps packaged charts on the disk: each content by its digest, and for each place where a chart was fetched from the digest of what was
-// there. Nothing of it is used unless its content has the digest by which it is kept. The zero value keeps nothing.
+// cache keeps packaged charts on the disk: each content by its digest, for each place where a chart was fetched from the digest of what was
+// there, and the manifests of charts that are named by digest. Nothing of it is used unless its content has the digest by which it is kept. The
+// zero value keeps nothing.
 type cache struct {
 	dir string // "": no cache
 	log func(line string)
 }
 
-// fetch fetches a package and keeps it. Where the server does not answer, what was kept of the same place is returned, which is logged. A place whose
-// name is a digest always has the same content: what is kept of it is returned without a request.
-func (c cache) fetch(place string, immutable bool, fetch func() ([]byte, error)) ([]byte, error) {
-	if c.dir == "" {
-		return fetch()
-	}
-	if immutable {
-		if kept, found := c.read(place); found {
-			return kept, nil
-		}
-	}
+// chartContent is the media type of a packaged chart in a manifest. Source: Helm HIP 6, "OCI Support".
+const chartContent = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+
+// maxManifest bounds the manifest of a chart, in bytes.
+const maxManifest = 4 << 20
+
+// fetch fetches a package and keeps it. Where the server does not answer, what was kept of the same place is returned, which is logged.
+func (c cache) fetch(place string, fetch func() ([]byte, error)) ([]byte, error) {
 	packed, err := fetch()
-	if err == nil {
-		if failed := c.write(place, packed); failed != nil {
-			c.log(fmt.Sprintf("WARNING: chart %q is not kept in the chart-cache: %v", place, failed))
-		}
+	switch {
+	case c.dir == "":
+		return packed, err
+	case err == nil:
+		c.warn(place, c.write(place, packed))
 		return packed, nil
-	}
-	if release.ExitCode(err) == release.ExitInput {
+	case !isUnanswered(err):
 		return nil, err
 	}
 	kept, found := c.read(place)
@@ -47,6 +46,53 @@ func (c cache) fetch(place string, immutable bool, fetch func() ([]byte, error))
 	}
 	c.log(fmt.Sprintf("WARNING: chart %q cannot be fetched: what the chart-cache has kept of it is used: %v", place, err))
 	return kept, nil
+}
+
+// fetchPinned returns the package of a manifest with a digest. What is kept of it is returned without a request, if the kept manifest has the
+// digest and names the kept content.
+func (c cache) fetchPinned(digest release.Digest, fetch func() (packed, manifest []byte, err error)) ([]byte, error) {
+	name := filepath.Join(c.dir, "manifests", strings.TrimPrefix(digest.String(), "sha256:"))
+	if c.dir != "" {
+		if kept, found := c.readPinned(name); found {
+			return kept, nil
+		}
+	}
+	packed, manifest, err := fetch()
+	if err == nil && c.dir != "" {
+		err := writeWhole(filepath.Join(c.dir, "sha256", digestName(packed)), packed)
+		if err == nil {
+			err = writeWhole(name, manifest)
+		}
+		c.warn(digest.String(), err)
+	}
+	return packed, err
+}
+
+// warn logs that a chart is not kept.
+func (c cache) warn(chart string, err error) {
+	if err != nil {
+		c.log(fmt.Sprintf("WARNING: chart %q is not kept in the chart-cache: %v", chart, err))
+	}
+}
+
+// readPinned returns the content that a kept manifest names; false if one of them is missing or damaged.
+func (c cache) readPinned(name string) ([]byte, bool) {
+	content, err := readAtMost(name, maxManifest)
+	if err != nil || digestName(content) != filepath.Base(name) {
+		return nil, false
+	}
+	var manifest struct {
+		Layers []struct{ MediaType, Digest string }
+	}
+	if json.Unmarshal(content, &manifest) != nil {
+		return nil, false
+	}
+	for _, layer := range manifest.Layers {
+		if digest, err := release.ParseDigest(layer.Digest); err == nil && layer.MediaType == chartContent {
+			return c.content(digest)
+		}
+	}
+	return nil, false
 }
 
 func digestName(content []byte) string {
@@ -64,9 +110,14 @@ func (c cache) read(place string) ([]byte, bool) {
 	if err != nil {
 		return nil, false
 	}
-	hexDigits := strings.TrimPrefix(digest.String(), "sha256:")
-	content, err := readAtMost(filepath.Join(c.dir, "sha256", hexDigits), chart.MaxBytes)
-	if err != nil || digestName(content) != hexDigits {
+	return c.content(digest)
+}
+
+// content returns what is kept by a digest; false if nothing is, or if it is damaged.
+func (c cache) content(digest release.Digest) ([]byte, bool) {
+	name := strings.TrimPrefix(digest.String(), "sha256:")
+	content, err := readAtMost(filepath.Join(c.dir, "sha256", name), chart.MaxBytes)
+	if err != nil || digestName(content) != name {
 		return nil, false
 	}
 	return content, true

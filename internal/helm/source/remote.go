@@ -37,9 +37,14 @@ func (f *Finder) openOCI(ctx context.Context, ref release.ChartRef) (origin, err
 
 // pull reads a package from a registry.
 func (f *Finder) pull(ctx context.Context, repository release.Repository, reference string) ([]byte, error) {
-	_, err := release.ParseDigest(reference)
-	return f.cache.fetch(fmt.Sprintf("oci://%s %s", repository, reference), err == nil, func() ([]byte, error) {
-		packed, _, err := f.options.Registry.Chart(ctx, repository, reference, chart.MaxBytes)
+	read := func() (packed, manifest []byte, err error) {
+		return f.options.Registry.Chart(ctx, repository, reference, chart.MaxBytes)
+	}
+	if digest, err := release.ParseDigest(reference); err == nil {
+		return f.cache.fetchPinned(digest, read)
+	}
+	return f.cache.fetch(fmt.Sprintf("oci://%s %s", repository, reference), func() ([]byte, error) {
+		packed, _, err := read()
 		return packed, err
 	})
 }
@@ -102,7 +107,7 @@ func (f *Finder) download(ctx context.Context, repository, name, version string,
 		}
 		return f.pull(ctx, at, reference)
 	}
-	return f.cache.fetch(fmt.Sprintf("%s %s %s", repository, name, version), false, func() ([]byte, error) {
+	return f.cache.fetch(fmt.Sprintf("%s %s %s", repository, name, version), func() ([]byte, error) {
 		return f.downloadIndexed(ctx, repository, name, version, trusted)
 	})
 }

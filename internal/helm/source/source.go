@@ -33,8 +33,8 @@ const defaultChart = "charts/service"
 
 // Registry reads packaged charts from OCI registries.
 type Registry interface {
-	// Chart returns the package and the digest of its manifest; the reference is a tag or a digest.
-	Chart(ctx context.Context, repository release.Repository, reference string, limit int64) ([]byte, release.Digest, error)
+	// Chart returns the package and the bytes of its manifest; the reference is a tag or a digest of the manifest.
+	Chart(ctx context.Context, repository release.Repository, reference string, limit int64) (packed, manifest []byte, err error)
 }
 
 // Options of a Finder.
@@ -116,7 +116,7 @@ func (f *Finder) open(ctx context.Context, ref release.ChartRef) (origin, error)
 		if ref.Version != "" {
 			return origin{}, release.BadSetting(settingVersion, "is given together with the address of a package, which is one version", "leave it out, or give --chart-repo")
 		}
-		packed, err := f.cache.fetch(ref.Chart, false, func() ([]byte, error) { return f.web.get(ctx, ref.Chart, chart.MaxBytes, true) })
+		packed, err := f.cache.fetch(ref.Chart, func() ([]byte, error) { return f.web.get(ctx, ref.Chart, chart.MaxBytes, true) })
 		if err != nil {
 			return origin{}, unreachable(err, "fetching chart %q", ref.Chart)
 		}

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -443,8 +444,80 @@ func TestAChartThatIsKept(t *testing.T) {
 // noRegistry is a registry that does not answer.
 type noRegistry struct{}
 
-func (noRegistry) Chart(context.Context, release.Repository, string, int64) ([]byte, release.Digest, error) {
-	return nil, release.Digest{}, &release.Fault{Side: "registry", Err: errors.New("connection refused")}
+func (noRegistry) Chart(context.Context, release.Repository, string, int64) (packed, manifest []byte, err error) {
+	return nil, nil, &release.Fault{Side: "registry", Err: errors.New("connection refused"), Unanswered: true}
+}
+
+// refusingRegistry answers every request with a refusal.
+type refusingRegistry struct{}
+
+func (refusingRegistry) Chart(context.Context, release.Repository, string, int64) (packed, manifest []byte, err error) {
+	return nil, nil, &release.Fault{Side: "registry", Err: errors.New("HTTP 403 Forbidden")}
+}
+
+// TestARefusalIsNoOutage: what is kept stands in for a server that does not answer, not for its refusal.
+func TestARefusalIsNoOutage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.push("shop", pack(t, "shop", map[string]string{"Chart.yaml": chartYAML("shop")}))
+	ref, dir := release.ChartRef{Chart: "oci://" + w.oci + "/charts/shop:1.2.3"}, t.TempDir()
+	for _, of := range []Registry{nil, refusingRegistry{}} {
+		_, err := w.finder(func(o *Options) {
+			o.Cache = dir
+			if of != nil {
+				o.Registry = of
+			}
+		}).Locate(t.Context(), ref)
+		if (err == nil) != (of == nil) || err != nil && !strings.Contains(err.Error(), "403") {
+			t.Errorf("got %v", err)
+		}
+	}
+	for err, want := range map[error]bool{
+		&answerError{"a", 429}: true, &answerError{"a", 502}: true, &answerError{"a", 400}: false, context.DeadlineExceeded: true, context.Canceled: false,
+		&net.DNSError{IsNotFound: true}: true, release.BadInput("a", "b", "c"): false, errors.New("the index is not YAML"): false,
+	} {
+		if got := isUnanswered(err); got != want {
+			t.Errorf("%v: got %v", err, got)
+		}
+	}
+}
+
+// TestADigestIsProvedByItsManifest: whoever can write to the cache cannot have another chart answer for a digest.
+func TestADigestIsProvedByItsManifest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	digest := w.push("shop", pack(t, "shop", map[string]string{"Chart.yaml": chartYAML("shop")}))
+	forged := pack(t, "shop", map[string]string{"Chart.yaml": chartYAML("shop"), "templates/more.yaml": "a: b"})
+	ref, dir := release.ChartRef{Chart: "oci://" + w.oci + "/charts/shop@" + digest}, t.TempDir()
+	locate := func(registry Registry) (release.LocatedChart, error) {
+		return w.finder(func(o *Options) {
+			o.Cache = dir
+			if registry != nil {
+				o.Registry = registry
+			}
+		}).Locate(t.Context(), ref)
+	}
+	place := fmt.Sprintf("oci://%s/charts/shop %s", w.oci, digest)
+	if err := (cache{dir: dir}).write(place, forged); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := locate(noRegistry{}); release.ExitCode(err) != release.ExitFault {
+		t.Errorf("a place that names another chart: got %v", err)
+	}
+	if _, err := locate(nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := locate(noRegistry{}); err != nil {
+		t.Errorf("kept: got %v", err)
+	}
+	manifest := filepath.Join(dir, "manifests", strings.TrimPrefix(digest, "sha256:"))
+	other := fmt.Sprintf(`{"layers":[{"mediaType":%q,"digest":"sha256:%s"}]}`, chartContent, digestName(forged))
+	if err := os.WriteFile(manifest, []byte(other), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := locate(noRegistry{}); release.ExitCode(err) != release.ExitFault {
+		t.Errorf("another manifest: got %v", err)
+	}
 }
 
 // TestDependenciesOfAPIVersion1 checks requirements.yaml, with and without its lock.

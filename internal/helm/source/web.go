@@ -83,6 +83,30 @@ func (e *blockedError) Error() string {
 	return fmt.Sprintf("%s, which is %s", e.address, e.why)
 }
 
+// answerError reports a status that is not expected.
+type answerError struct {
+	host   string
+	status int
+}
+
+func (e *answerError) Error() string { return fmt.Sprintf("%q answers %d", e.host, e.status) }
+
+// isUnanswered reports whether a server gave no answer, or one that says nothing about the request: 429 and 5xx.
+func isUnanswered(err error) bool {
+	var (
+		fault  *release.Fault
+		answer *answerError
+		name   *net.DNSError
+	)
+	switch {
+	case errors.As(err, &fault): // of a registry
+		return fault.Unanswered
+	case errors.As(err, &answer):
+		return answer.status == http.StatusTooManyRequests || answer.status >= http.StatusInternalServerError
+	}
+	return release.ExitCode(err) != release.ExitInput && (errors.As(err, &name) || httpx.IsTransient(err))
+}
+
 // isAllowed reports whether a host is among those that may be private or speak plain HTTP.
 func (w *web) isAllowed(u *url.URL) bool {
 	return slices.Contains(w.allowed, u.Host) || slices.Contains(w.allowed, u.Hostname())
@@ -148,7 +172,7 @@ func (w *web) get(ctx context.Context, address string, limit int64, trusted bool
 			if response.StatusCode == http.StatusNotFound || response.StatusCode == http.StatusGone {
 				return nil, release.BadSetting(settingRepo, fmt.Sprintf("%q does not exist at %q", at.Path, at.Host), "check the address")
 			}
-			return nil, fmt.Errorf("%q answers %d", at.Host, response.StatusCode)
+			return nil, &answerError{at.Host, response.StatusCode}
 		}
 	}
 	return nil, fmt.Errorf("%q redirects more than %d times", first.Host, maxRedirects)
