@@ -29,6 +29,9 @@ func adopt(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	if err := createRepository(ctx, settings, deps); err != nil {
+		return Result{}, err
+	}
 	tag := release.Tag(commit)
 	tagged, found, err := deps.Registry.Find(ctx, settings.Repository, tag)
 	if err != nil {

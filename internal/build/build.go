@@ -104,15 +104,6 @@ type Result struct {
 //
 // With Adopt it builds nothing, and tags an image that another program built.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
-	if settings.Create {
-		created, err := deps.Registry.CreateRepository(ctx, settings.Repository)
-		if created {
-			deps.Reporter.Infof("created repository %s: its tags are immutable, what is pushed is scanned, and images of uncommitted work expire after 14 days", settings.Repository)
-		}
-		if err != nil {
-			return Result{}, err
-		}
-	}
 	if !settings.Adopt.IsZero() {
 		return adopt(ctx, settings, deps)
 	}
@@ -128,6 +119,9 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		return Result{}, err
 	}
 	if recipe.Source, err = checkChanges(ctx, builder, recipe, settings, deps); err != nil {
+		return Result{}, err
+	}
+	if err := createRepository(ctx, settings, deps); err != nil {
 		return Result{}, err
 	}
 	result, found, err := findExisting(ctx, builder, settings.Repository, tagFor(recipe.Source, deps.Now()), recipe, deps)
@@ -168,4 +162,16 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		}
 	}
 	return push(ctx, layout, builder, recipe, settings.Repository, deps)
+}
+
+// createRepository creates the repository where that is asked for. It is called when nothing of the input can be refused without the registry.
+func createRepository(ctx context.Context, settings Settings, deps Deps) error {
+	if !settings.Create {
+		return nil
+	}
+	created, err := deps.Registry.CreateRepository(ctx, settings.Repository)
+	if created && err == nil {
+		deps.Reporter.Infof("created repository %s: its tags are immutable, what is pushed is scanned, and images of uncommitted work expire after 14 days", settings.Repository)
+	}
+	return err
 }

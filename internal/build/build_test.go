@@ -1,6 +1,7 @@
 package build_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,8 @@ const commit = releasetest.Commit
 
 // fakeDeps are all of build's adapters; they record what was built and pushed.
 type fakeDeps struct {
-	creations   int // calls of CreateRepository
+	creations   int   // calls of CreateRepository
+	createErr   error // of a repository that was created
 	source      release.Source
 	pushed      map[release.Tag]release.ImageInfo
 	otherBuild  release.ImageInfo // what another build pushes just before this one
@@ -40,6 +42,7 @@ type fakeDeps struct {
 	unknown     release.Commit // that git does not know
 	cutOff      bool           // the history is
 	noTree      error
+	reporter    release.Reporter // nil: one that shows nothing
 }
 
 func (f *fakeDeps) Inspect(context.Context, string, string) (release.Source, error) {
@@ -99,7 +102,7 @@ func (f *fakeDeps) Find(_ context.Context, _ release.Repository, tag release.Tag
 
 func (f *fakeDeps) CreateRepository(context.Context, release.Repository) (bool, error) {
 	f.creations++
-	return true, nil
+	return true, f.createErr
 }
 
 // fakeRegistry has the registry's Inspect, as fakeDeps has the work tree's.
@@ -164,7 +167,7 @@ func (f *fakeDeps) run(t *testing.T, flags ...string) (build.Result, error) {
 	if err := settingtest.Apply(settings.Declare(), append([]string{"--repository", "localhost:5000/shop"}, flags...)...); err != nil {
 		t.Fatal(err)
 	}
-	return build.Run(t.Context(), settings, build.Deps{WorkTree: f, Builder: f, Registry: fakeRegistry{f}, Workspace: f, Reporter: releasetest.DiscardReporter{},
+	return build.Run(t.Context(), settings, build.Deps{WorkTree: f, Builder: f, Registry: fakeRegistry{f}, Workspace: f, Reporter: cmp.Or[release.Reporter](f.reporter, releasetest.DiscardReporter{}),
 		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC) }})
 }
 
@@ -185,6 +188,41 @@ func TestRunBuildsOnceAndReusesAfterwards(t *testing.T) {
 		t.Errorf("the builder ran %d times, want once", f.builds)
 	}
 }
+
+// TestARepositoryIsCreatedForAnImage: not for a build that is refused, and what it has is not told if its policy could not be set.
+func TestARepositoryIsCreatedForAnImage(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(*fakeDeps)
+		flags  []string
+		want   int
+	}{
+		"a clean tree": {func(*fakeDeps) {}, nil, 1},
+		"uncommitted changes": {func(f *fakeDeps) {
+			f.source.Changed, f.differences = []string{"a.go"}, []release.Difference{{Path: "a.go"}}
+		}, nil, 0},
+		"no image to adopt": {func(*fakeDeps) {}, []string{"--adopt", "localhost:5000/elsewhere@" + releasetest.Digest(t, "d").String()}, 0},
+	} {
+		f := cleanTree(t)
+		test.change(f)
+		if _, err := f.run(t, append([]string{"--create-repository"}, test.flags...)...); f.creations != test.want || (err == nil) != (test.want > 0) {
+			t.Errorf("%s: created %d times, %v", name, f.creations, err)
+		}
+	}
+	f, log := cleanTree(t), new(told)
+	f.createErr, f.reporter = errors.New("no policy"), log
+	if _, err := f.run(t, "--create-repository"); !errors.Is(err, f.createErr) || strings.Contains(log.text, "created repository") {
+		t.Errorf("got %v, told %q", err, log.text)
+	}
+}
+
+// told is a reporter that keeps what it is told.
+type told struct {
+	releasetest.DiscardReporter
+	text string
+}
+
+func (t *told) Infof(format string, args ...any) { t.text += fmt.Sprintf(format+"\n", args...) }
 
 func TestRunUsesTheImageThatAnotherBuildPushedFirst(t *testing.T) {
 	t.Parallel()

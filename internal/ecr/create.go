@@ -49,6 +49,22 @@ func (c *Client) CreateRepository(ctx context.Context, repo release.Repository) 
 	return true, nil
 }
 
+// HasLifecyclePolicy reports whether a repository has a lifecycle policy.
+func (c *Client) HasLifecyclePolicy(ctx context.Context, repo release.Repository) (bool, error) {
+	api, err := c.api(c.locate(repo.Host()))
+	if err == nil {
+		_, err = api.GetLifecyclePolicy(ctx, &ecr.GetLifecyclePolicyInput{RegistryId: accountOf(repo), RepositoryName: aws.String(repo.Path())})
+	}
+	var none *types.LifecyclePolicyNotFoundException
+	switch {
+	case errors.As(err, &none):
+		return false, nil
+	case err != nil:
+		return false, fault(err, fmt.Sprintf("reading the lifecycle policy of repository %q", repo), "ecr:GetLifecyclePolicy")
+	}
+	return true, nil
+}
+
 // lifecyclePolicy is the policy of a new repository.
 // Source: Amazon ECR User Guide, "Lifecycle policy parameters in Amazon ECR".
 func lifecyclePolicy() string {

@@ -25,6 +25,11 @@ func TestCreateRepository(t *testing.T) {
 			}
 		}
 	}
+	for name, want := range map[string]bool{"team/shop": true, "old": false} {
+		if has, err := c.HasLifecyclePolicy(t.Context(), release.Repository(server.Address()+"/"+name)); has != want || err != nil {
+			t.Errorf("%s: has a lifecycle policy: %t, %v", name, has, err)
+		}
+	}
 	api, err := c.api(location{})
 	if err != nil {
 		t.Fatal(err)

@@ -118,14 +118,21 @@ func (i *Images) Copy(ctx context.Context, image release.Image, to release.Repos
 	return i.registry.Copy(ctx, image, to)
 }
 
-// CreateRepository creates a repository of ECR unless it exists, and reports whether it did. Other registries create a repository with the first
+// CreateRepository creates a repository of ECR unless it exists, and reports whether it did. It warns if one that exists has no lifecycle policy. Other registries create a repository with the first
 // image that is pushed to it.
 func (i *Images) CreateRepository(ctx context.Context, repository release.Repository) (bool, error) {
 	owned, err := i.ecr.Owns(ctx, repository.Host())
 	if err != nil || !owned {
 		return false, err
 	}
-	return i.ecr.CreateRepository(ctx, repository)
+	created, err := i.ecr.CreateRepository(ctx, repository)
+	if created || err != nil {
+		return created, err
+	}
+	if has, err := i.ecr.HasLifecyclePolicy(ctx, repository); err == nil && !has { // a role that may not read it may still build
+		i.reporter.Warnf("repository %q exists and has no lifecycle policy: images of uncommitted work stay in it", repository)
+	}
+	return false, nil
 }
 
 // Inspect reads what a tag names and the manifest that it is to name.
