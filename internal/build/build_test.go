@@ -505,3 +505,14 @@ func TestSettings(t *testing.T) {
 		})
 	}
 }
+
+// TestADirectoryOfFilesHasOnePlace: the second place of a directory would replace the first in silence.
+func TestADirectoryOfFilesHasOnePlace(t *testing.T) {
+	t.Parallel()
+	for second, want := range map[string]string{"web=/b": `directory "web" is given twice`, "other=/b": ""} {
+		err := settingtest.Apply(new(build.Settings).Declare(), "--repository", "localhost/shop", "--files", "web=/a", "--files", second)
+		if (err == nil) != (want == "") || !strings.Contains(fmt.Sprint(err), want) && want != "" {
+			t.Errorf("%s: got %v", second, err)
+		}
+	}
+}

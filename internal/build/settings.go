@@ -107,6 +107,14 @@ func (s *Settings) Declare() *setting.Set {
 	s.Options.Declare(set, false)
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	set.Check(func() error {
+		for i, pair := range s.Files {
+			if slices.ContainsFunc(s.Files[:i], func(before setting.Pair) bool { return before.Name == pair.Name }) {
+				return release.BadSetting("files", fmt.Sprintf("directory %q is given twice", pair.Name), "give one place in the image for it")
+			}
+		}
+		return nil
+	})
+	set.Check(func() error {
 		if s.Adopt.IsZero() {
 			return nil
 		}

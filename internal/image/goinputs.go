@@ -75,6 +75,7 @@ func (g goCommand) inputs(ctx context.Context, recipe release.Recipe) (release.I
 	mainDir := filepath.Join(recipe.Context, main)
 	found := release.Inputs{Files: append(g.workspaceFiles(recipe.Context), filepath.Join(mainDir, "default.pgo"))} // -pgo=auto (go help build)
 	found.Fixed = []string{"toolchain " + g.pin.name}
+	program := "" // its path in the image
 	for _, platform := range recipe.Platforms {
 		packages, err := g.list(ctx, recipe, main, platform)
 		if err != nil {
@@ -86,12 +87,15 @@ func (g goCommand) inputs(ctx context.Context, recipe release.Recipe) (release.I
 			}
 		}
 		for _, each := range packages {
+			if each.Dir == mainDir {
+				program = "/" + programDir + "/" + programName(each.ImportPath)
+			}
 			if !each.Standard && !each.Module.cached() {
 				each.addTo(&found, mainDir)
 			}
 		}
 	}
-	if err := addStatic(&found, recipe); err != nil {
+	if err := addStatic(&found, program, recipe); err != nil {
 		return release.Inputs{}, err
 	}
 	slices.Sort(found.Files)
@@ -100,13 +104,13 @@ func (g goCommand) inputs(ctx context.Context, recipe release.Recipe) (release.I
 }
 
 // addStatic adds the files that are copied into the image.
-func addStatic(found *release.Inputs, recipe release.Recipe) error {
+func addStatic(found *release.Inputs, program string, recipe release.Recipe) error {
 	if len(recipe.Files) == 0 {
 		return nil
 	}
-	files, err := static.Files(recipe.Context, recipe.Files)
+	files, err := static.Files(recipe.Context, program, recipe.Files)
 	if err != nil {
-		return release.BadSetting(settingFiles, err.Error(), "name a directory of files inside the context, without links")
+		return release.BadSetting(settingFiles, err.Error(), "name directories of files inside the context, without links, and a place of its own for each")
 	}
 	found.Files = append(found.Files, files...)
 	all := func(string) bool { return true }

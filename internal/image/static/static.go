@@ -19,12 +19,22 @@ import (
 )
 
 // Files lists the regular files below directories of a context, absolute. It refuses links and other files: what they lead to is not
-// compared with the commit.
-func Files(context string, dirs map[string]string) (files []string, err error) {
-	err = each(context, dirs, func(_ fs.FS, name, _ string, entry fs.DirEntry) error {
-		if !entry.IsDir() {
-			files = append(files, filepath.Join(context, filepath.FromSlash(name)))
+// compared with the commit. It also refuses two files with one path in the image, and one that is the program or below its path; program may be
+// "".
+func Files(context, program string, dirs map[string]string) (files []string, err error) {
+	sources := map[string]string{}
+	err = each(context, dirs, func(_ fs.FS, name, target string, entry fs.DirEntry) error {
+		if entry.IsDir() {
+			return nil
 		}
+		if program != "" && (target == program || strings.HasPrefix(target, program+"/")) {
+			return fmt.Errorf("%q would be %q, where the program is", name, target)
+		}
+		if other, taken := sources[target]; taken {
+			return fmt.Errorf("%q and %q would both be %q", other, name, target)
+		}
+		sources[target] = name
+		files = append(files, filepath.Join(context, filepath.FromSlash(name)))
 		return nil
 	})
 	return files, err
@@ -64,7 +74,7 @@ func each(context string, dirs map[string]string, visit func(from fs.FS, name, t
 }
 
 // Write writes a layer, a gzipped tar, with the files below the directories: each directory of the context at its path in the image, owned
-// by root, files of mode 0644, all with one time. Equal files make equal bytes.
+// by root, files of mode 0644, all with one time. Equal files make equal bytes. Directories without files are left out: git has none.
 func Write(file, context string, dirs map[string]string, created time.Time) (err error) {
 	layer, err := os.Create(file) // #nosec G304 -- in the builder's scratch directory
 	if err != nil {
@@ -78,11 +88,21 @@ func Write(file, context string, dirs map[string]string, created time.Time) (err
 	buffered := bufio.NewWriterSize(layer, 1<<20)
 	zipped := gzip.NewWriter(buffered)
 	archived := tar.NewWriter(zipped)
+	var parents []tar.Header // of the files that follow, or of none
 	err = each(context, dirs, func(from fs.FS, name, target string, entry fs.DirEntry) error {
 		header := tar.Header{Typeflag: tar.TypeDir, Name: strings.TrimPrefix(target, "/") + "/", Mode: 0o755, ModTime: created.UTC().Truncate(time.Second)}
 		if entry.IsDir() {
-			return archived.WriteHeader(&header)
+			parents = append(parents, header)
+			return nil
 		}
+		for _, parent := range parents {
+			if strings.HasPrefix(header.Name, parent.Name) {
+				if err := archived.WriteHeader(&parent); err != nil {
+					return err
+				}
+			}
+		}
+		parents = nil
 		source, err := from.Open(name)
 		if err != nil {
 			return err

@@ -28,6 +28,11 @@ func tree(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
+	for _, empty := range []string{"web/a/none/none", "web/none", "other/none"} {
+		if err := os.MkdirAll(filepath.Join(root, empty), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return root
 }
 
@@ -88,7 +93,27 @@ func TestFilesRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := static.Files(root, map[string]string{test.dir: "/x"}); !strings.Contains(fmt.Sprint(err), test.want) {
+		if _, err := static.Files(root, "", map[string]string{test.dir: "/x"}); !strings.Contains(fmt.Sprint(err), test.want) {
+			t.Errorf("%s: got %v, want %q", name, err, test.want)
+		}
+	}
+}
+
+// TestFilesReplaceNothing: neither the program nor one another.
+func TestFilesReplaceNothing(t *testing.T) {
+	t.Parallel()
+	root := tree(t)
+	for name, test := range map[string]struct {
+		dirs map[string]string
+		want string
+	}{
+		"a file in the place of the program":      {map[string]string{"other": "/app"}, `"other/x" would be "/app/x", where the program is`},
+		"a directory in the place of the program": {map[string]string{"web": "/app/x"}, `would be "/app/x/a/c.txt", where the program is`},
+		"below the program":                       {map[string]string{"web/a": "/app/x/y"}, "where the program is"},
+		"beside the program":                      {map[string]string{"web": "/app", "other": "/app/xy"}, "<nil>"},
+		"two in one place":                        {map[string]string{"web": "/srv", "web/a": "/srv/a"}, `"web/a/c.txt" and "web/a/c.txt"`},
+	} {
+		if _, err := static.Files(root, "/app/x", test.dirs); !strings.Contains(fmt.Sprint(err), test.want) {
 			t.Errorf("%s: got %v, want %q", name, err, test.want)
 		}
 	}
