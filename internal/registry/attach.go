@@ -137,7 +137,7 @@ func (r *repository) addToTag(ctx context.Context, image release.Digest, attache
 			return err
 		}
 		missing := list.lacks(known)
-		known = append(list.Manifests, missing...)
+		known = slices.Concat(list.Manifests, missing)
 		if len(missing) == 0 {
 			if confirmed++; confirmed == 2 {
 				return nil

@@ -113,12 +113,13 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 			a.infoOnce("%s", note)
 		}
 		found.wrong = a.foreignEndpoints(backends)
-		if len(backends.Pods) == 0 && a.Ended && a.URL == "" {
+		switch {
+		case len(backends.Pods) == 0 && a.Ended && a.URL == "":
 			a.infoOnce("nothing is asked: what was to run the images has run to its end")
 			found.shown = append(found.shown, release.Answer{Check: "pods", Stage: release.StageDone})
-		} else if len(backends.Pods) == 0 && (a.URL == "" || !a.isIdle(ctx)) { // a gateway may answer without them
+		case len(backends.Pods) == 0 && (a.URL == "" || !a.isIdle(ctx)): // a gateway may answer without them
 			found.wrong = append(found.wrong, release.Answer{Check: "pods", Stage: release.StageConnect, Wrong: []string{fmt.Sprintf("no pod of release %q is ready", a.Release)}})
-		} else if len(backends.Pods) > 0 {
+		case len(backends.Pods) > 0:
 			found.wrong = append(found.wrong, a.absentImages(ctx, absent)...)
 		}
 		if found.inside, err = a.insideRequests(backends, a.Checks); err != nil {
