@@ -252,6 +252,27 @@ func TestAFailureDoesNotHideOthers(t *testing.T) {
 	}
 }
 
+// TestBadInputAfterOthersHaveRun: exit code 2 says that nothing was changed, which is not so if another job has run.
+func TestBadInputAfterOthersHaveRun(t *testing.T) {
+	t.Parallel()
+	failures := map[string]error{"works": nil, "bad": release.BadInput("a", "b", "c"), "refused": &release.Refusal{Why: "no"}, "fault": &release.Fault{Side: "AWS", Err: errors.New("away")}}
+	runner := matrix.Runner[string, string, result]{
+		Prepare: func(_ context.Context, settings string, _ release.Reporter) (string, error) { return settings, nil },
+		Run:     func(_ context.Context, settings string) (result, error) { return result{}, failures[settings] },
+		Label:   func(*result, matrix.Part) {},
+	}
+	for jobs, want := range map[string]int{"works": release.ExitDone, "bad": release.ExitInput, "bad bad": release.ExitInput, "bad works": release.ExitFailed, "bad refused": release.ExitFailed,
+		"bad fault": release.ExitFault, "works bad fault": release.ExitFault, "fault refused bad": release.ExitFailed} {
+		var waves []matrix.Wave[string]
+		for job := range strings.FieldsSeq(jobs) {
+			waves = append(waves, matrix.Wave[string]{Jobs: []matrix.Job[string]{{Title: job, Settings: job}}})
+		}
+		if _, _, err := runner.RunAll(t.Context(), waves, silent{}); release.ExitCode(err) != want {
+			t.Errorf("%s: got %v, exit code %d, want %d", jobs, err, release.ExitCode(err), want)
+		}
+	}
+}
+
 // TestNothingRunsIfAJobCannotBePrepared.
 func TestNothingRunsIfAJobCannotBePrepared(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -42,6 +43,7 @@ func (r Runner[S, P, R]) RunAll(ctx context.Context, waves []Wave[S], reporter r
 		return nil, 0, err
 	}
 	var failures error
+	succeeded := false
 	for i, wave := range waves {
 		if failures == nil || !r.Stops {
 			failures = errors.Join(failures, r.checkTimeLeft(wave, time.Since(began)))
@@ -54,11 +56,14 @@ func (r Runner[S, P, R]) RunAll(ctx context.Context, waves []Wave[S], reporter r
 		if len(waves) > 1 || r.Stops {
 			reporter.Infof("wave %q (%d of %d): %d %s", wave.Name, i+1, len(waves), len(wave.Jobs), r.Jobs)
 		}
-		done, err := r.runWave(ctx, wave, prepared[i])
-		results, failures = append(results, done...), errors.Join(failures, err)
+		done, failed, err := r.runWave(ctx, wave, prepared[i])
+		results, failures, succeeded = append(results, done...), errors.Join(failures, err), succeeded || failed < len(done)
 	}
 	if failures == nil && skipped > 0 {
 		failures = context.Cause(ctx)
+	}
+	if failures != nil {
+		failures = &release.JobsError{Err: failures, Succeeded: succeeded}
 	}
 	return results, skipped, failures
 }
@@ -81,18 +86,21 @@ func (r Runner[S, P, R]) prepareAll(ctx context.Context, waves []Wave[S], report
 	})
 }
 
-// runWave runs the jobs of one wave. The results are in the order of the jobs.
-func (r Runner[S, P, R]) runWave(ctx context.Context, wave Wave[S], prepared []P) ([]R, error) {
-	results := make([]R, len(prepared))
-	return results, r.concurrently(len(prepared), func(i int) (err error) {
+// runWave runs the jobs of one wave. The results are in the order of the jobs; failed is how many jobs have failed.
+func (r Runner[S, P, R]) runWave(ctx context.Context, wave Wave[S], prepared []P) (results []R, failed int, err error) {
+	results = make([]R, len(prepared))
+	var failures atomic.Int32
+	err = r.concurrently(len(prepared), func(i int) (err error) {
 		results[i], err = r.Run(ctx, prepared[i])
 		part := wave.Jobs[i].Part
 		if err != nil {
 			part.Error = err.Error()
+			failures.Add(1)
 		}
 		r.Label(&results[i], part)
 		return withTitle(wave.Jobs[i].Title, err)
 	})
+	return results, int(failures.Load()), err
 }
 
 // concurrently calls do for 0 to n-1 and joins the errors in that order.

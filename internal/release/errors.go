@@ -124,6 +124,40 @@ func NewFault(side, do string, err error, format string, subjects ...any) error 
 	return &Fault{Side: side, Do: do, Err: fmt.Errorf(format+": %w", append(subjects, err)...)}
 }
 
+// JobsError is what jobs of a matrix have failed with after jobs have run. Bad input of one does not say that nothing was changed: the failures and
+// faults of others decide about the exit code before it, and bad input alone is a failure if another job has succeeded.
+type JobsError struct {
+	Err       error // joins those of the jobs; never nil
+	Succeeded bool  // at least one job has
+}
+
+func (e *JobsError) Error() string { return e.Err.Error() }
+
+func (e *JobsError) Unwrap() error { return e.Err }
+
+func (e *JobsError) exitCode() int {
+	found := map[int]bool{}
+	var visit func(error)
+	visit = func(err error) {
+		joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only what was joined itself
+		if !ok {
+			found[ExitCode(err)] = true
+			return
+		}
+		for _, one := range joined.Unwrap() {
+			visit(one)
+		}
+	}
+	visit(e.Err)
+	switch {
+	case found[ExitFailed], !found[ExitFault] && e.Succeeded:
+		return ExitFailed
+	case found[ExitFault]:
+		return ExitFault
+	}
+	return ExitInput
+}
+
 // Exit codes of every verb.
 const (
 	ExitDone   = 0
@@ -138,10 +172,13 @@ func ExitCode(err error) int {
 		input   *InputError
 		refusal *Refusal
 		failure *Failure
+		jobs    *JobsError
 	)
 	switch {
 	case err == nil:
 		return ExitDone
+	case errors.As(err, &jobs):
+		return jobs.exitCode()
 	case errors.As(err, &input):
 		return ExitInput
 	case errors.As(err, &refusal), errors.As(err, &failure), IsBadRelease(err):
