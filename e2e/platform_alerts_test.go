@@ -66,17 +66,17 @@ func TestPlatformAlerts(t *testing.T) {
 	load.wait.Wait()
 }
 
-// prometheusProgram is where scripts/prometheus.sh has put it.
+// prometheusProgram returns the path of Prometheus, which scripts/unpack.sh unpacks.
 func prometheusProgram(t *testing.T) string {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), filepath.Join(site.root, "scripts", "prometheus.sh"))
+	command := exec.CommandContext(t.Context(), filepath.Join(site.root, "scripts", "unpack.sh"), "prometheus", "promtool", "prometheus")
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
-	path, err := command.Output()
+	directory, err := command.Output()
 	if err != nil {
 		t.Fatalf("getting Prometheus: %v\n%s", err, stderr.String())
 	}
-	return strings.TrimSpace(string(path))
+	return filepath.Join(strings.TrimSpace(string(directory)), "prometheus")
 }
 
 // rules are the chart's rule groups, as a file of Prometheus has them.

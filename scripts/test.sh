@@ -95,7 +95,7 @@ shell() {
 # Tests the rules of terraform/platform with Prometheus' own engine.
 alerts() {
   local prometheus
-  prometheus=$(scripts/unpack.sh prometheus promtool) && (cd terraform/platform/rules && "$prometheus/promtool" test rules slo_test.yaml)
+  prometheus=$(scripts/unpack.sh prometheus promtool prometheus) && (cd terraform/platform/rules && "$prometheus/promtool" test rules slo_test.yaml)
 }
 
 gotestsum=$(tool gotestsum)
