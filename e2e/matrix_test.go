@@ -24,7 +24,7 @@ build: {context: app, builder: go}
 deploy:
   create-namespace: true
   values: terraform/staging/values-staging.yaml
-  set: ["config.ENVIRONMENT={environment}", fullnameOverride={service}]
+  set: ["config.ENVIRONMENT={environment}"]
   timeout: 3m
 smoke: {checks: app/smoke.yaml, timeout: 1m}
 services:
