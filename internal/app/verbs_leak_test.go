@@ -47,7 +47,7 @@ const (
 	cancelled    ending = "cancellation" // at its first request
 )
 
-// elsewhere are the endings that need a cluster: e2e's TestSecretsLeaveByNoWay has them.
+// elsewhere are the endings that need a cluster: e2e's TestSecretsLeaveByNoWay has those of deploy. That of pipeline has no run with canaries yet.
 var elsewhere = map[string][]ending{"deploy": {ended, planned}, "pipeline": {ended}}
 
 // canaryVerb is a run of a verb with canaries in its settings, credentials and files, against servers that give back what they get.
