@@ -24,6 +24,7 @@ import (
 	apps "k8s.io/api/apps/v1"
 	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
@@ -39,6 +40,7 @@ type broken struct {
 	sign      *regexp.Regexp // of what the kubelet or a controller reports that makes it final; nil: time itself does
 	grace     time.Duration  // for which it is tolerated from then on (docs/decisions/0009)
 	timeout   string         // 3 min if empty
+	noPods    bool           // a quota of no pods is enforced in the namespace before the deploy
 	args      []string       // more arguments of the deploy
 	code      causes.Code
 	kind      string // of the object that is named
@@ -50,7 +52,6 @@ type broken struct {
 }
 
 const (
-	quota = `{apiVersion: v1, kind: ResourceQuota, metadata: {name: none}, spec: {hard: {pods: "0"}}}`
 	probe = `periodSeconds: 1, failureThreshold: 1, httpGet: {port: 8080, path: `
 )
 
@@ -129,7 +130,7 @@ pod: {readinessGates: [{conditionType: example.com/never}]}`, sign: regexp.MustC
 		if kind == "StatefulSet" {
 			extra = "workload: {serviceName: none}\n"
 		}
-		all["quota of a "+kind] = broken{values: "kind: " + kind + "\n" + extra + "objects: [" + quota + "]", sign: regexp.MustCompile(`FailedCreate.*exceeded quota`),
+		all["quota of a "+kind] = broken{values: "kind: " + kind + "\n" + extra, noPods: true, sign: regexp.MustCompile(`FailedCreate.*exceeded quota`),
 			code: causes.QuotaExceeded, kind: object, reason: "FailedCreate", message: "exceeded quota: none"}
 		all["admission of a "+kind] = broken{values: "kind: " + kind + "\n" + extra + "container: {securityContext: {allowPrivilegeEscalation: true}}", sign: regexp.MustCompile(`FailedCreate.*violates PodSecurity`),
 			code: causes.AdmissionRefused, kind: object, reason: "FailedCreate", message: `violates PodSecurity "restricted:latest"`}
@@ -181,6 +182,9 @@ func provoke(t *testing.T, tree checkout, image, name string, cause broken) {
 	namespace := "broken-" + strings.ToLower(name)
 	tree.write(name+".yaml", strings.NewReplacer("REGISTRY", site.registry, "IMAGE", image).Replace(cause.values)+"\n")
 	cluster := client(t)
+	if cause.noPods {
+		forbidPods(t, cluster, namespace)
+	}
 	reports := observe(t, cluster, namespace, cause.sign)
 	t.Cleanup(func() {
 		_ = cluster.CoreV1().Namespaces().Delete(context.Background(), namespace, meta.DeleteOptions{})
@@ -212,6 +216,33 @@ func provoke(t *testing.T, tree checkout, image, name string, cause broken) {
 		t.Errorf("named %s after the cluster's report, want at most %s", at.Sub(final), cause.grace+named)
 	default:
 		t.Logf("TIMING %s %s: named %s after the cluster's report (tolerated for %s)", cause.code, name, at.Sub(final).Round(time.Millisecond), cause.grace)
+	}
+}
+
+// forbidPods creates the namespace with a quota of no pods, and waits until the apiserver enforces it. Until its cache holds a new
+// quota, the apiserver admits pods, so a quota in the chart itself would race with the chart's pods.
+func forbidPods(t *testing.T, cluster kubernetes.Interface, namespace string) {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	if _, err := cluster.CoreV1().Namespaces().Create(ctx, &core.Namespace{ObjectMeta: meta.ObjectMeta{Name: namespace}}, meta.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	none := &core.ResourceQuota{ObjectMeta: meta.ObjectMeta{Name: "none"}, Spec: core.ResourceQuotaSpec{Hard: core.ResourceList{core.ResourcePods: resource.MustParse("0")}}}
+	if _, err := cluster.CoreV1().ResourceQuotas(namespace).Create(ctx, none, meta.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	pod := &core.Pod{ObjectMeta: meta.ObjectMeta{Name: "refused"}, Spec: core.PodSpec{Containers: []core.Container{{Name: "any", Image: "any"}}}}
+	for {
+		_, err := cluster.CoreV1().Pods(namespace).Create(ctx, pod, meta.CreateOptions{DryRun: []string{meta.DryRunAll}})
+		if err != nil && strings.Contains(err.Error(), "exceeded quota: none") {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("the quota is not enforced: %v", err)
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 }
 
