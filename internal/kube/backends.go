@@ -39,18 +39,19 @@ func (c *Client) Backends(ctx context.Context, namespace, name string, image rel
 	}
 	var backends release.Backends
 	var ready []*core.Pod
+	reader := newReader(c, named.objects()...)
 	for _, workload := range named.workloads {
 		object := workload.object
 		if len(workload.containers) == 0 || object.Kind == "Job" || object.Kind == "CronJob" {
 			continue
 		}
-		live, err := c.Dynamic.Resource(workloadResource(object.APIVersion, object.Kind)).Namespace(object.Namespace).Get(ctx, object.Name, metav1.GetOptions{})
+		live, err := reader.workload(ctx, object)
 		if apierrors.IsNotFound(err) {
 			continue
 		}
 		var pods []ownedPod
 		if err == nil {
-			pods, err = c.ownedPods(ctx, live)
+			pods, err = reader.ownedPods(ctx, live)
 		}
 		if err != nil {
 			return backends, c.Fault(ctx, err, "reading the pods of %s in namespace %q", object, object.Namespace)

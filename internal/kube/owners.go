@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	apps "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -37,16 +38,12 @@ func (c *Client) ownersIn(workload *unstructured.Unstructured) *owners {
 	return &owners{client: c, workload: workload, byUID: map[types.UID]owner{}}
 }
 
-// addReplicaSets reads all ReplicaSets with the labels in one request.
-func (o *owners) addReplicaSets(ctx context.Context, selector string) error {
-	list, err := o.client.ReplicaSets(o.workload.GetNamespace()).List(ctx, metav1.ListOptions{LabelSelector: selector})
-	if err != nil {
-		return err
+// addReplicaSets makes the ReplicaSets known, so that none is read by itself.
+func (o *owners) addReplicaSets(replicaSets []apps.ReplicaSet) {
+	for i := range replicaSets {
+		set := &replicaSets[i]
+		o.byUID[set.UID] = owner{metav1.GetControllerOf(set), set.Annotations[revisionAnnotation]}
 	}
-	for _, item := range list.Items {
-		o.byUID[item.UID] = owner{metav1.GetControllerOf(&item), item.Annotations[revisionAnnotation]}
-	}
-	return nil
 }
 
 // leadsToWorkload reports whether the chain of an object's controllers ends at the workload, and the revision of the chain's last

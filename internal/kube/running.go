@@ -33,6 +33,7 @@ func (c *Client) Running(ctx context.Context, namespace, name string, image rele
 		return release.Running{}, err
 	}
 	running := release.Running{Unread: named.unread, Hooks: named.hooks}
+	reader := newReader(c, named.objects()...)
 	for _, workload := range named.workloads {
 		for _, other := range workload.others {
 			running.Others = append(running.Others, fmt.Sprintf("%s %s", workload.object, other))
@@ -40,7 +41,7 @@ func (c *Client) Running(ctx context.Context, namespace, name string, image rele
 		if len(workload.containers) == 0 {
 			continue
 		}
-		one, err := c.runningWorkload(ctx, workload, image)
+		one, err := reader.runningWorkload(ctx, workload, image)
 		if err != nil {
 			return release.Running{}, c.Fault(ctx, err, "reading the pods of %s in namespace %q", workload.object, workload.object.Namespace)
 		}
@@ -54,6 +55,16 @@ type naming struct {
 	workloads []templated      // workloads whose pod template contains an image of the same repository
 	unread    []string         // kinds that this user may not list
 	hooks     []release.Object // hooks that succeeded with the image
+}
+
+// objects returns the workloads whose pods are read.
+func (n naming) objects() (objects []release.Object) {
+	for _, workload := range n.workloads {
+		if len(workload.containers) > 0 {
+			objects = append(objects, workload.object)
+		}
+	}
+	return objects
 }
 
 // workloads finds the workloads and hooks of a release that name an image.
@@ -92,15 +103,15 @@ func workloadResource(apiVersion, kind string) schema.GroupVersionResource {
 }
 
 // runningWorkload reads a workload and its pods.
-func (c *Client) runningWorkload(ctx context.Context, workload templated, image release.Image) (release.RunningWorkload, error) {
+func (r *reader) runningWorkload(ctx context.Context, workload templated, image release.Image) (release.RunningWorkload, error) {
 	object := workload.object
 	result := release.RunningWorkload{Object: object}
 	if object.Kind == "CronJob" {
-		pods, err := c.scheduledPods(ctx, object, image)
+		pods, err := r.client.scheduledPods(ctx, object, image)
 		result.Pods, result.Note = pods, "runs the image at its next schedule"
 		return result, err
 	}
-	live, err := c.Dynamic.Resource(workloadResource(object.APIVersion, object.Kind)).Namespace(object.Namespace).Get(ctx, object.Name, metav1.GetOptions{})
+	live, err := r.workload(ctx, object)
 	if apierrors.IsNotFound(err) {
 		result.Wants, result.Note = true, "it does not exist"
 		if object.Kind == "Job" {
@@ -112,7 +123,7 @@ func (c *Client) runningWorkload(ctx context.Context, workload templated, image 
 		return result, err
 	}
 	result.Wants, result.Note = wantsPods(live)
-	pods, err := c.ownedPods(ctx, live)
+	pods, err := r.ownedPods(ctx, live)
 	if err != nil {
 		return result, err
 	}
@@ -141,7 +152,7 @@ func (c *Client) scheduledPods(ctx context.Context, cronJob release.Object, imag
 		if by := metav1.GetControllerOf(job); by == nil || by.Kind != cronJob.Kind || by.Name != cronJob.Name || len(named.containers) == 0 || !isComplete(job) {
 			continue
 		}
-		owned, err := c.ownedPods(ctx, job)
+		owned, err := newReader(c).ownedPods(ctx, job)
 		if err != nil {
 			return nil, err
 		}
@@ -202,7 +213,7 @@ type ownedPod struct {
 }
 
 // ownedPods returns the pods that a workload owns, directly or through other owners.
-func (c *Client) ownedPods(ctx context.Context, live *unstructured.Unstructured) ([]ownedPod, error) {
+func (r *reader) ownedPods(ctx context.Context, live *unstructured.Unstructured) ([]ownedPod, error) {
 	if live.GetKind() == "Pod" {
 		pod := new(core.Pod)
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(live.Object, pod); err != nil {
@@ -214,19 +225,21 @@ func (c *Client) ownedPods(ctx context.Context, live *unstructured.Unstructured)
 	if err != nil {
 		return nil, err
 	}
-	list, err := c.Pods(live.GetNamespace()).List(ctx, metav1.ListOptions{LabelSelector: selector})
+	list, err := r.podsOf(ctx, live, selector)
 	if err != nil {
 		return nil, err
 	}
-	owners := c.ownersIn(live)
+	owners := r.client.ownersIn(live)
 	if live.GetKind() == "Deployment" {
-		if err := owners.addReplicaSets(ctx, selector); err != nil {
+		replicaSets, err := r.replicaSetsOf(ctx, live, selector)
+		if err != nil {
 			return nil, err
 		}
+		owners.addReplicaSets(replicaSets)
 	}
 	var pods []ownedPod
-	for i := range list.Items {
-		pod := &list.Items[i]
+	for i := range list {
+		pod := &list[i]
 		if pod.DeletionTimestamp != nil || isEnded(pod) && live.GetKind() != "Job" {
 			continue
 		}

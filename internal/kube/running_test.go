@@ -396,3 +396,64 @@ func TestAnOwnerThatMayNotBeReadIsAFault(t *testing.T) {
 		t.Errorf("got %+v, %v, want a fault", running, err)
 	}
 }
+
+// TestRunningOfManyWorkloads: the requests do not grow with the number of workloads, and the result is that of reading each by itself.
+func TestRunningOfManyWorkloads(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		refused      int // the answer to a list of Deployments, 0 if they may be listed
+		deployments  int // how many requests are about them
+		pods, others int // how many lists
+	}{
+		"they may be listed":     {deployments: 1, pods: 1, others: 1},
+		"they may only be read":  {refused: http.StatusForbidden, deployments: 1 + 6, pods: 5, others: 5},
+		"the server is at fault": {refused: http.StatusInternalServerError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			var manifests []string
+			for _, one := range []string{"a", "b", "c", "d", "e", "gone"} {
+				manifests = append(manifests, strings.ReplaceAll(workload("apps/v1", "Deployment", one, ""), "app: web", "app: "+one))
+				if one == "gone" {
+					continue
+				}
+				s.put(manifests[len(manifests)-1] + "\n---\n" + strings.NewReplacer("app: web", "app: "+one, "web", one).Replace(strings.TrimSpace(strings.Split(replicaSets, "\n---\n")[1])))
+				pod := owned(one+"-x", "ReplicaSet", one+"-2", digest)
+				pod.Labels["app"] = one
+				s.Put(pod)
+			}
+			s.Put(recordOf(t, 1, "deployed", strings.Join(manifests, "\n---\n")))
+			s.Break(func(r *http.Request) int {
+				if path.Base(r.URL.Path) == "deployments" {
+					return test.refused
+				}
+				return 0
+			})
+			running, err := s.client().Running(t.Context(), space, "shop", builtImage(t))
+			if test.refused == http.StatusInternalServerError {
+				if fault := new(release.Fault); !errors.As(err, &fault) {
+					t.Fatalf("got %+v, %v, want a fault", running, err)
+				}
+				return
+			}
+			if err != nil || len(running.Workloads) != 6 {
+				t.Fatalf("got %+v, %v", running, err)
+			}
+			for _, one := range running.Workloads {
+				if one.Object.Name == "gone" {
+					if len(one.Pods) > 0 || !one.Wants || one.Note != "it does not exist" {
+						t.Errorf("got %+v", one)
+					}
+				} else if len(one.Pods) != 1 || one.Pods[0].Pod != one.Object.Name+"-x" {
+					t.Errorf("got %+v", one)
+				}
+			}
+			base := "get /apis/apps/v1/namespaces/" + space
+			got := [3]int{s.Count(base + "/deployments"), s.Count("get /api/v1/namespaces/" + space + "/pods"), s.Count(base + "/replicasets")}
+			if diff := cmp.Diff([3]int{test.deployments, test.pods, test.others}, got); diff != "" {
+				t.Errorf("-want +got:\n%s\n%s", diff, strings.Join(s.Requests(), "\n"))
+			}
+		})
+	}
+}

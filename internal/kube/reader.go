@@ -1,0 +1,121 @@
+package kube
+
+import (
+	"context"
+	"slices"
+
+	"github.com/onedigest/onedigest/internal/release"
+	apps "k8s.io/api/apps/v1"
+	core "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// manyWorkloads is from how many workloads of a kind in a namespace on a reader lists the namespace's objects once. It is three requests for
+// each workload otherwise.
+const manyWorkloads = 3
+
+// reader reads workloads, their pods and their ReplicaSets. Of kinds that a release has many workloads of, it lists each namespace once, and
+// reads each workload by itself where this user may not list them.
+type reader struct {
+	client      *Client
+	many        map[listed]int // how many workloads will be read
+	live        map[listed]map[string]*unstructured.Unstructured
+	pods        map[string][]core.Pod
+	replicaSets map[string][]apps.ReplicaSet
+}
+
+// listed names what one list holds.
+type listed struct {
+	resource  schema.GroupVersionResource
+	namespace string
+}
+
+func listOf(object release.Object) listed {
+	return listed{workloadResource(object.APIVersion, object.Kind), object.Namespace}
+}
+
+// newReader returns a reader for the workloads.
+func newReader(client *Client, workloads ...release.Object) *reader {
+	r := &reader{client: client, many: map[listed]int{}, live: map[listed]map[string]*unstructured.Unstructured{}, pods: map[string][]core.Pod{},
+		replicaSets: map[string][]apps.ReplicaSet{}}
+	for _, object := range workloads {
+		if slices.Contains(builtIn, object.Kind) {
+			r.many[listOf(object)]++
+		}
+	}
+	return r
+}
+
+// isShared reports whether a list of the whole namespace is read for workloads of this kind.
+func (r *reader) isShared(list listed) bool {
+	return r.many[list] >= manyWorkloads
+}
+
+// workload reads a workload. An absent one is an error for which apierrors.IsNotFound is true.
+func (r *reader) workload(ctx context.Context, object release.Object) (*unstructured.Unstructured, error) {
+	list := listOf(object)
+	resource := r.client.Dynamic.Resource(list.resource).Namespace(list.namespace)
+	if !r.isShared(list) {
+		return resource.Get(ctx, object.Name, metav1.GetOptions{})
+	}
+	if r.live[list] == nil {
+		all, err := resource.List(ctx, metav1.ListOptions{})
+		if apierrors.IsForbidden(err) {
+			delete(r.many, list)
+			return resource.Get(ctx, object.Name, metav1.GetOptions{})
+		}
+		if err != nil {
+			return nil, err
+		}
+		r.live[list] = map[string]*unstructured.Unstructured{}
+		for i := range all.Items {
+			r.live[list][all.Items[i].GetName()] = &all.Items[i]
+		}
+	}
+	if live := r.live[list][object.Name]; live != nil {
+		return live, nil
+	}
+	return nil, apierrors.NewNotFound(list.resource.GroupResource(), object.Name)
+}
+
+// podsOf lists the pods among which a workload's own are.
+func (r *reader) podsOf(ctx context.Context, live *unstructured.Unstructured, selector string) ([]core.Pod, error) {
+	return among(r, r.pods, live, selector, func(options metav1.ListOptions) ([]core.Pod, error) {
+		list, err := r.client.Pods(live.GetNamespace()).List(ctx, options)
+		if err != nil {
+			return nil, err
+		}
+		return list.Items, nil
+	})
+}
+
+// replicaSetsOf lists the ReplicaSets among which a Deployment's own are.
+func (r *reader) replicaSetsOf(ctx context.Context, live *unstructured.Unstructured, selector string) ([]apps.ReplicaSet, error) {
+	return among(r, r.replicaSets, live, selector, func(options metav1.ListOptions) ([]apps.ReplicaSet, error) {
+		list, err := r.client.ReplicaSets(live.GetNamespace()).List(ctx, options)
+		if err != nil {
+			return nil, err
+		}
+		return list.Items, nil
+	})
+}
+
+// among lists by the selector, or once for the namespace where it is shared.
+func among[T any](r *reader, read map[string][]T, live *unstructured.Unstructured, selector string, list func(metav1.ListOptions) ([]T, error)) ([]T, error) {
+	namespace := live.GetNamespace()
+	if !r.isShared(listed{workloadResource(live.GetAPIVersion(), live.GetKind()), namespace}) {
+		return list(metav1.ListOptions{LabelSelector: selector})
+	}
+	all, found := read[namespace]
+	if found {
+		return all, nil
+	}
+	all, err := list(metav1.ListOptions{})
+	if err == nil {
+		read[namespace] = all
+	}
+	return all, err
+}
