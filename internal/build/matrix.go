@@ -14,24 +14,14 @@ var MatrixVerb = matrix.Verb[Settings]{Name: Verb.Name, Declare: func(s *Setting
 // RunMatrix builds the images of a matrix's services, some at once. A service that fails does not keep the others from being built. newDeps
 // makes what one service needs.
 func RunMatrix(ctx context.Context, content []byte, given Settings, reporter release.Reporter, newDeps func(Settings, release.Reporter) Deps) (Result, error) {
-	waves, err := matrix.Parse(MatrixVerb, given.Matrix, content, given.Options)
-	if err != nil {
-		return Result{}, err
-	}
-	type prepared struct {
-		settings Settings
-		deps     Deps
-	}
-	runner := matrix.Runner[Settings, prepared, Result]{
-		Jobs: "builds", Concurrency: given.Concurrency,
-		Prepare: func(_ context.Context, settings Settings, reporter release.Reporter) (prepared, error) {
-			return prepared{settings, newDeps(settings, reporter)}, nil
+	services, err := matrix.RunEach(ctx, content, given.Options, reporter, matrix.Each[Settings, Deps, Result]{
+		Verb: MatrixVerb, Jobs: "builds", Run: Run,
+		Prepare: func(_ context.Context, settings Settings, reporter release.Reporter) (Deps, error) {
+			return newDeps(settings, reporter), nil
 		},
-		Run:   func(ctx context.Context, job prepared) (Result, error) { return Run(ctx, job.settings, job.deps) },
 		Label: func(result *Result, part matrix.Part) { result.Part = part },
-	}
-	total := Result{Digests: map[string]release.Digest{}}
-	total.Services, _, err = runner.RunAll(ctx, waves, reporter)
+	})
+	total := Result{Services: services, Digests: map[string]release.Digest{}}
 	outcomes := make([]release.Outcome, len(total.Services))
 	for i, built := range total.Services {
 		outcomes[i] = built.Outcome

@@ -3,6 +3,7 @@ package promote
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/onedigest/onedigest/internal/matrix"
@@ -17,31 +18,43 @@ var MatrixVerb = matrix.Verb[Settings]{Name: Verb.Name, Declare: func(s *Setting
 		return repository.String(), fmt.Sprintf("a promotion into %q", repository)
 	}}
 
-// RunMatrix promotes the images of a matrix's services, some at once. A service that is refused does not keep the others from being
-// promoted.
+// serviceResult is the result of one service, with what remains to be done once every service has its tags.
+type serviceResult struct {
+	Result
+	promotions []promotion
+}
+
+// RunMatrix promotes the images of a matrix's services. The proof and the tags of all services are read before the first tag is written: if one
+// service is refused, none is promoted. The tags are then written, some at once; a write that fails does not keep the other services from
+// getting theirs, but no moving tag is moved then.
 func RunMatrix(ctx context.Context, content []byte, given Settings, deps Deps) (Result, error) {
-	waves, err := matrix.Parse(MatrixVerb, given.Matrix, content, given.Options)
-	if err != nil {
-		return Result{}, err
-	}
 	type prepared struct {
-		settings Settings
-		deps     Deps
+		promotions []promotion
+		deps       Deps
 	}
-	runner := matrix.Runner[Settings, prepared, Result]{
-		Jobs: "promotions", Concurrency: given.Concurrency,
-		Prepare: func(_ context.Context, settings Settings, reporter release.Reporter) (prepared, error) {
+	services, err := matrix.RunEach(ctx, content, given.Options, deps.Reporter, matrix.Each[Settings, prepared, serviceResult]{
+		Verb: MatrixVerb, Jobs: "promotions",
+		Prepare: func(ctx context.Context, settings Settings, reporter release.Reporter) (prepared, error) {
 			own := deps
 			own.Reporter = reporter
-			return prepared{settings, own}, nil
+			promotions, err := prepareAll(ctx, settings, own)
+			return prepared{promotions, own}, err
 		},
-		Run:   func(ctx context.Context, job prepared) (Result, error) { return Run(ctx, job.settings, job.deps) },
-		Label: func(result *Result, part matrix.Part) { result.Part = part },
+		Run: func(ctx context.Context, _ Settings, job prepared) (serviceResult, error) {
+			err := writeTags(ctx, job.promotions, job.deps)
+			return serviceResult{newResult(job.promotions), job.promotions}, err
+		},
+		Label: func(result *serviceResult, part matrix.Part) { result.Part = part },
+	})
+	if err == nil {
+		for _, service := range services {
+			err = errors.Join(err, moveTags(ctx, service.promotions, deps))
+		}
 	}
 	total := Result{Promoted: Promoted{From: given.From, To: given.To}}
-	total.Services, _, err = runner.RunAll(ctx, waves, deps.Reporter)
-	outcomes := make([]release.Outcome, len(total.Services))
-	for i, promoted := range total.Services {
+	outcomes := make([]release.Outcome, len(services))
+	for i, promoted := range services {
+		total.Services = append(total.Services, promoted.Result)
 		outcomes[i] = promoted.Outcome
 		deps.Reporter.Infof("%-12s %s  %s", promoted.State(string(promoted.Outcome)), promoted.Service, promoted.Image)
 	}

@@ -74,17 +74,23 @@ type Promoted struct {
 // that names another digest are a *release.Refusal; they are found for all images before the first is tagged. A tag that can move is written
 // once all others are. A second run with the same settings changes nothing.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
-	var promotions []promotion
-	var refused error
+	promotions, err := prepareAll(ctx, settings, deps)
+	if err == nil {
+		err = writeTags(ctx, promotions, deps)
+	}
+	if err == nil {
+		err = moveTags(ctx, promotions, deps)
+	}
+	return newResult(promotions), err
+}
+
+// prepareAll finds what the promotion of each image needs, and joins the refusals. It writes nothing.
+func prepareAll(ctx context.Context, settings Settings, deps Deps) (promotions []promotion, refused error) {
 	for _, one := range settings.each() {
 		promotion, err := prepare(ctx, one, deps)
 		promotions, refused = append(promotions, promotion), errors.Join(refused, err)
 	}
-	if refused != nil {
-		return newResult(promotions), refused
-	}
-	err := write(ctx, promotions, deps)
-	return newResult(promotions), err
+	return promotions, refused
 }
 
 // promotion is one image to be promoted, with what was found about it.
@@ -115,10 +121,20 @@ func prepare(ctx context.Context, settings Settings, deps Deps) (p promotion, er
 	return p, err
 }
 
-// write writes the tags of all images, the main image's last: the tags that never move, then those of a later commit, then those that move. A
-// failure leaves no moving tag and no main image promoted while an image beside it is not.
-func write(ctx context.Context, promotions []promotion, deps Deps) error {
-	for _, step := range []func(*promotion, context.Context, Deps) error{(*promotion).writeTag, (*promotion).tagLaterCommit, (*promotion).moveTag} {
+// writeTags writes the tags that never move, of all images, the main image's last: first the promotion's, then those of a later commit. A failure
+// leaves no main image promoted while an image beside it is not.
+func writeTags(ctx context.Context, promotions []promotion, deps Deps) error {
+	return writeEach(ctx, promotions, deps, (*promotion).writeTag, (*promotion).tagLaterCommit)
+}
+
+// moveTags moves the tags that move. It is called when all other tags are written.
+func moveTags(ctx context.Context, promotions []promotion, deps Deps) error {
+	return writeEach(ctx, promotions, deps, (*promotion).moveTag)
+}
+
+// writeEach takes each step for all images, the main image last, before the next step.
+func writeEach(ctx context.Context, promotions []promotion, deps Deps, steps ...func(*promotion, context.Context, Deps) error) error {
+	for _, step := range steps {
 		for i := len(promotions) - 1; i >= 0; i-- {
 			if err := step(&promotions[i], ctx, deps); err != nil {
 				return err

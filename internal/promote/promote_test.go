@@ -494,3 +494,48 @@ func TestSettingsOfSeveralImages(t *testing.T) {
 		})
 	}
 }
+
+// TestAMatrixPromotesAllServicesOrNone: a service without proof, or whose tag names another image, keeps all services from being tagged.
+func TestAMatrixPromotesAllServicesOrNone(t *testing.T) {
+	t.Parallel()
+	const file = "services:\n- {name: shop, repository: localhost:5000/shop}\n- {name: worker, repository: localhost:5000/worker, part-of: shop}\n"
+	tag := "production-" + commit.String()
+	for name, test := range map[string]struct {
+		spoil func(*fakeRegistry)
+		want  string // the refusal; "" for a promotion
+		moved bool
+	}{
+		"both are proved":              {func(*fakeRegistry) {}, "", true},
+		"a part has no proof":          {func(f *fakeRegistry) { f.evidence = f.evidence[:1] }, "worker: refused: ", false},
+		"a part's tag is another's":    {func(f *fakeRegistry) { f.tags["localhost:5000/worker:"+tag] = releasetest.Digest(t, "c") }, "worker: refused: tag", false},
+		"a part's tag is not accepted": {func(f *fakeRegistry) { f.tagErr = map[string]error{"localhost:5000/worker:" + tag: errors.New("away")} }, "worker: away", false},
+	} {
+		registry, settings := provedImage(t)
+		registry.immutable = false
+		worker := release.Repository("localhost:5000/worker").At(releasetest.Digest(t, "b"))
+		registry.manifests[worker] = release.TagState{Manifest: []byte("{}"), Revision: commit.String()}
+		proof := registry.evidence[0]
+		proof.Image = worker
+		registry.evidence = append(registry.evidence, proof)
+		test.spoil(registry)
+		before := len(registry.tags)
+		var given promote.Settings
+		digests := `{"shop":"` + settings.Image.Digest.String() + `","worker":"` + worker.Digest.String() + `"}`
+		if err := settingtest.Apply(given.Declare(), "--matrix", "m.yaml", "--digests", digests, "--moving-tag", "live"); err != nil {
+			t.Fatal(err)
+		}
+		result, err := promote.RunMatrix(t.Context(), []byte(file), given, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+		if (err == nil) != (test.want == "") || !strings.Contains(fmt.Sprint(err), test.want) && test.want != "" {
+			t.Errorf("%s: got %v, want %q", name, err, test.want)
+		}
+		if test.want == "" && (len(result.Services) != 2 || result.Services[1].Service != "worker" || result.Outcome != release.Created) {
+			t.Errorf("%s: got %+v", name, result)
+		}
+		if strings.Contains(test.want, "refused") && len(registry.tags) != before {
+			t.Errorf("%s: a tag was written: %v", name, registry.tags)
+		}
+		if _, moved := registry.tags["localhost:5000/shop:live"]; moved != test.moved {
+			t.Errorf("%s: the moving tag was moved: %t", name, moved)
+		}
+	}
+}

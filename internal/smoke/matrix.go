@@ -15,25 +15,14 @@ var MatrixVerb = matrix.Verb[Settings]{Name: Verb.Name, Declare: func(s *Setting
 // RunMatrix checks the services of a matrix in one environment, on all its clusters, some at once. A service that fails does not keep the
 // others from being checked. The verdict of all is the worst one. newDeps makes what the smoke of one service needs.
 func RunMatrix(ctx context.Context, content []byte, given Settings, reporter release.Reporter, newDeps func(context.Context, Settings, release.Reporter) (Deps, error)) (Result, error) {
-	waves, err := matrix.Parse(MatrixVerb, given.Matrix, content, given.Options)
-	if err != nil {
-		return Result{}, err
-	}
-	type prepared struct {
-		settings Settings
-		deps     Deps
-	}
-	runner := matrix.Runner[Settings, prepared, Result]{
-		Jobs: "smokes", Concurrency: given.Concurrency,
-		Prepare: func(ctx context.Context, settings Settings, reporter release.Reporter) (prepared, error) {
-			deps, err := newDeps(ctx, settings, reporter)
-			return prepared{settings, deps}, err
+	services, err := matrix.RunEach(ctx, content, given.Options, reporter, matrix.Each[Settings, Deps, Result]{
+		Verb: MatrixVerb, Jobs: "smokes", Run: Run,
+		Prepare: func(ctx context.Context, settings Settings, reporter release.Reporter) (Deps, error) {
+			return newDeps(ctx, settings, reporter)
 		},
-		Run:   func(ctx context.Context, job prepared) (Result, error) { return Run(ctx, job.settings, job.deps) },
 		Label: func(result *Result, part matrix.Part) { result.Part = part },
-	}
-	var total Result
-	total.Services, _, err = runner.RunAll(ctx, waves, reporter)
+	})
+	total := Result{Services: services}
 	verdicts := make([]release.Verdict, len(total.Services))
 	for i, smoked := range total.Services {
 		verdicts[i] = smoked.Verdict
