@@ -260,24 +260,30 @@ type Proof struct {
 // Check returns nil if the newest record, as a registry found it, proves the image. It returns a *Refusal if the record proves something else or
 // nothing, or if there is none, and any error of the registry unchanged. Older records do not count, because a later failure outdates a pass.
 func (p Proof) Check(newest Record, found bool, err error, now time.Time) error {
-	var unreadable *UnreadableRecordError
-	switch {
-	case errors.As(err, &unreadable):
-		return &Refusal{Why: unreadable.Error() + ", and no newer one says otherwise",
-			Do: fmt.Sprintf("run smoke in %q again with --image, which records a new verdict", p.By)}
-	case err != nil:
+	if unreadable := new(UnreadableRecordError); err != nil && !errors.As(err, &unreadable) {
 		return err
-	case !found && p.Signed:
-		return &Refusal{Why: fmt.Sprintf("the registry holds no evidence that %q proved %s and that a trusted key signed", p.By, p.Image.Digest),
-			Do: fmt.Sprintf("deploy it to %q and run smoke with --image and with a --sign-key that --verify-key names", p.By)}
-	case !found:
-		return &Refusal{Why: fmt.Sprintf("the registry holds no evidence that %q proved %s", p.By, p.Image.Digest),
-			Do: fmt.Sprintf("deploy it to %q and run smoke with --image", p.By)}
 	}
-	if err := newest.Proves(p.Image, p.By, now, p.MaxAge); err != nil {
-		return &Refusal{Why: err.Error(), Do: p.advise(newest)}
+	if why, do := p.Explain(newest, found, err, now); why != "" {
+		return &Refusal{Why: why, Do: do}
 	}
 	return nil
+}
+
+// Explain says why the newest record does not prove the image, and what to do; "" if it does. The error is nil or an *UnreadableRecordError.
+func (p Proof) Explain(newest Record, found bool, err error, now time.Time) (why, do string) {
+	switch {
+	case err != nil:
+		return err.Error() + ", and no newer one says otherwise", fmt.Sprintf("run smoke in %q again with --image, which records a new verdict", p.By)
+	case !found && p.Signed:
+		return fmt.Sprintf("the registry holds no evidence that %q proved %s and that a trusted key signed", p.By, p.Image.Digest),
+			fmt.Sprintf("deploy it to %q and run smoke with --image and with a --sign-key that is trusted", p.By)
+	case !found:
+		return fmt.Sprintf("the registry holds no evidence that %q proved %s", p.By, p.Image.Digest), fmt.Sprintf("deploy it to %q and run smoke with --image", p.By)
+	}
+	if err := newest.Proves(p.Image, p.By, now, p.MaxAge); err != nil {
+		return err.Error(), p.advise(newest)
+	}
+	return "", ""
 }
 
 // advise says how to get valid evidence if the newest record does not prove the image.

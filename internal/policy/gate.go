@@ -1,0 +1,306 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// Names of the requirements, as the lines of a gate show them.
+const (
+	FactBuilt       = "built"
+	FactDeployed    = "deployed"
+	FactSmoked      = "smoked"
+	FactNotRejected = "not rejected"
+	FactChart       = "chart of the commit"
+)
+
+// Facts are what is known of an image.
+type Facts struct {
+	Image    release.Image
+	Smoked   Finding[release.Record]
+	Deployed Finding[Deploy]
+	Built    Finding[Build]
+	Against  []Rejection         // those that nobody has lifted, the newest first
+	Chart    *release.CheckedOut // of chart and values; nil if there are none
+	ChartErr error               // why that is unknown
+}
+
+// Finding is the newest fact of a kind that counts.
+type Finding[F any] struct {
+	Fact  F
+	Found bool
+	// Signed is set if the fact counts only with a signature of a trusted signer.
+	Signed bool
+	Err    error // a *release.UnreadableRecordError: a newer one that cannot be read says otherwise
+}
+
+// Deploy is the fact that an image was deployed.
+type Deploy struct {
+	Environment release.Environment
+	At          time.Time
+	Signer      string // "" if none is known
+}
+
+// Build is the fact that an image was built from a commit.
+type Build struct {
+	Commit release.Commit
+	At     time.Time
+	Signer string // "" if none is known
+}
+
+// Rejection is a statement that an image must not enter an environment.
+type Rejection struct {
+	Environment release.Environment // "": any
+	Reason      string
+	Actor       string // who rejected; "" if unknown
+	Failed      bool   // smoke has failed there, nobody rejected it
+	At          time.Time
+	Record      release.Digest
+}
+
+// Line is one requirement, and what was found.
+type Line struct {
+	Fact     string     `json:"fact"`
+	Required string     `json:"required"`
+	Found    string     `json:"found"`
+	By       string     `json:"by,omitempty"` // who signed or wrote it; "" if unknown
+	At       *time.Time `json:"at,omitempty"`
+	Holds    bool       `json:"holds"`
+	Do       string     `json:"do,omitempty"` // what would make it hold
+	Final    bool       `json:"-"`            // nobody may override it
+}
+
+// String is the line of a log.
+func (l Line) String() string {
+	word := "ok     "
+	if !l.Holds {
+		word = "MISSING"
+	}
+	text := fmt.Sprintf("%s %s: required %s; found %s", word, l.Fact, l.Required, l.Found)
+	if l.By != "" {
+		text += ", by " + l.By
+	}
+	if l.Do != "" && !l.Holds {
+		text += "; to pass: " + l.Do
+	}
+	return text
+}
+
+// Decision is what the rules say about an image and an environment.
+type Decision struct {
+	Environment release.Environment `json:"environment"`
+	Policy      Source              `json:"policy"`
+	Opens       bool                `json:"opens"`
+	Lines       []Line              `json:"lines"`
+	Overridden  *Overridden         `json:"overridden,omitempty"`
+}
+
+// Overridden says who entered an environment although a requirement was not met, and why.
+type Overridden struct {
+	Reason string         `json:"reason"`
+	Actor  string         `json:"actor"`
+	Record release.Digest `json:"record"` // the signed statement
+}
+
+// Evaluate compares what the rules of an environment ask for with what is known of an image. The lines are in the order of the requirements.
+func Evaluate(source Source, rung Rung, facts Facts, now time.Time) Decision {
+	decision := Decision{Environment: rung.Environment, Policy: source, Opens: true}
+	add := func(lines ...Line) { decision.Lines = append(decision.Lines, lines...) }
+	if built := rung.Requires.Built; built != nil {
+		add(evaluateBuilt(*built, facts, now))
+	}
+	if deployed := rung.Requires.Deployed; deployed != nil {
+		add(evaluateDeployed(*deployed, facts, now))
+	}
+	if smoked := rung.Requires.Smoked; smoked != nil {
+		add(smoked.evaluate(facts, now)...)
+	}
+	if rung.Requires.NotRejected {
+		add(evaluateRejections(rung.Environment, facts))
+	}
+	if rung.Requires.ChartOfCommit && (facts.Chart != nil || facts.ChartErr != nil) {
+		add(evaluateChart(facts))
+	}
+	for _, line := range decision.Lines {
+		decision.Opens = decision.Opens && line.Holds
+	}
+	return decision
+}
+
+// Missing returns the lines that do not hold.
+func (d Decision) Missing() []Line {
+	return slices.DeleteFunc(slices.Clone(d.Lines), func(l Line) bool { return l.Holds })
+}
+
+// Refusal is the error of a gate that does not open; nil if it opens.
+func (d Decision) Refusal() error {
+	var whys, dos []string
+	for _, line := range d.Missing() {
+		whys = append(whys, line.Found)
+		if line.Do != "" && !slices.Contains(dos, line.Do) {
+			dos = append(dos, line.Do)
+		}
+	}
+	if len(whys) == 0 {
+		return nil
+	}
+	return &release.Refusal{Why: strings.Join(whys, "; "), Do: strings.Join(dos, "; ")}
+}
+
+// IsFinal reports whether a line that does not hold cannot be overridden.
+func (d Decision) IsFinal() bool {
+	return slices.ContainsFunc(d.Missing(), func(l Line) bool { return l.Final })
+}
+
+func evaluateBuilt(_ Built, facts Facts, now time.Time) Line {
+	line := Line{Fact: FactBuilt, Required: "the provenance of the image", Do: "build the commit with build and its --sign-key"}
+	found := facts.Built
+	switch {
+	case found.Err != nil:
+		line.Found = found.Err.Error()
+	case !found.Found:
+		line.Found = fmt.Sprintf("no statement that counts says how %s was built", facts.Image.Digest)
+	case isFuture(found.Fact.At, now):
+		line.Found = "a statement that is dated " + dated(found.Fact.At) + ", which is in the future"
+	default:
+		line.Holds, line.By, line.At = true, found.Fact.Signer, &found.Fact.At
+		line.Found = fmt.Sprintf("built from commit %s at %s", found.Fact.Commit.Short(), dated(found.Fact.At))
+	}
+	return line
+}
+
+func evaluateDeployed(want Deployed, facts Facts, now time.Time) Line {
+	line := Line{Fact: FactDeployed, Required: fmt.Sprintf("a deploy to %q%s", want.In, atMost(want.MaxAge)), Do: fmt.Sprintf("deploy it to %q with --sign-key", want.In)}
+	found := facts.Deployed
+	switch {
+	case found.Err != nil:
+		line.Found = found.Err.Error()
+	case !found.Found:
+		line.Found = fmt.Sprintf("no statement that counts says that %s was deployed to %q", facts.Image.Digest, want.In)
+	case isFuture(found.Fact.At, now):
+		line.Found = "a deploy that is dated " + dated(found.Fact.At) + ", which is in the future"
+	case want.MaxAge > 0 && now.Sub(found.Fact.At) > want.MaxAge:
+		line.Found = fmt.Sprintf("deployed to %q at %s, longer ago than %s", want.In, dated(found.Fact.At), want.MaxAge)
+	default:
+		line.Holds, line.By, line.At = true, found.Fact.Signer, &found.Fact.At
+		line.Found = fmt.Sprintf("deployed to %q at %s", want.In, dated(found.Fact.At))
+	}
+	return line
+}
+
+// evaluate returns a line for the pass, and one for each further condition if there is a pass.
+func (s Smoked) evaluate(facts Facts, now time.Time) []Line {
+	line := Line{Fact: FactSmoked, Required: fmt.Sprintf("a pass of smoke in %q%s", s.In, atMost(s.MaxAge))}
+	found := facts.Smoked
+	proof := release.Proof{Image: facts.Image, By: s.In, MaxAge: s.MaxAge, Signed: found.Signed}
+	why, do := proof.Explain(found.Fact, found.Found, found.Err, now)
+	if why != "" {
+		line.Found, line.Do = why, do
+		if found.Found {
+			line.By, line.At = found.Fact.Signer, &found.Fact.At
+		}
+		return []Line{line}
+	}
+	record := found.Fact
+	line.Holds, line.By, line.At = true, record.Signer, &record.At
+	line.Found = fmt.Sprintf("a pass at %s: %d checks, %d rounds", dated(record.At), len(record.Checks), record.Rounds)
+	lines := []Line{line}
+	again := fmt.Sprintf("run smoke in %q with these checks", s.In)
+	if s.Soak > 0 {
+		left := s.Soak - now.Sub(record.At)
+		lines = append(lines, Line{Fact: FactSmoked, Required: fmt.Sprintf("that the pass is at least %s old, without a later failure", s.Soak),
+			Found: fmt.Sprintf("a pass that is %s old", now.Sub(record.At).Round(time.Second)), Holds: left <= 0, Do: fmt.Sprintf("wait %s", left.Round(time.Second))})
+	}
+	if s.Checks > 0 {
+		lines = append(lines, Line{Fact: FactSmoked, Required: fmt.Sprintf("at least %d checks", s.Checks), Found: fmt.Sprintf("%d checks", len(record.Checks)),
+			Holds: len(record.Checks) >= s.Checks, Do: again})
+	}
+	if len(s.CheckNames) > 0 {
+		missing := slices.DeleteFunc(slices.Clone(s.CheckNames), func(name string) bool { return slices.Contains(record.Checks, name) })
+		named := Line{Fact: FactSmoked, Required: "the checks " + quoted(s.CheckNames), Found: "all of them", Holds: len(missing) == 0, Do: again}
+		if !named.Holds {
+			named.Found = "a pass without " + quoted(missing)
+		}
+		lines = append(lines, named)
+	}
+	if !s.CheckDigest.IsZero() {
+		of := Line{Fact: FactSmoked, Required: "checks with the digest " + s.CheckDigest.String(), Found: "a pass of checks with the digest " + record.CheckSet.String(),
+			Holds: record.CheckSet == s.CheckDigest, Do: again}
+		if record.CheckSet.IsZero() {
+			of.Found = "a pass that does not say what its checks were"
+		}
+		lines = append(lines, of)
+	}
+	return lines
+}
+
+// evaluateRejections holds if nobody rejected the image and it never failed in the environment. It is final: a rejection is lifted, not overridden.
+func evaluateRejections(environment release.Environment, facts Facts) Line {
+	line := Line{Fact: FactNotRejected, Required: "that nobody rejected the image", Found: "no rejection", Holds: true, Final: true}
+	for _, each := range facts.Against {
+		if each.Environment != "" && each.Environment != environment {
+			continue
+		}
+		line.Holds, line.By = false, each.Actor
+		if !each.At.IsZero() {
+			line.At = &each.At
+		}
+		line.Found = fmt.Sprintf("%s was rejected %sat %s: %s", facts.Image.Digest, in(each.Environment), dated(each.At), each.Reason)
+		if each.Failed {
+			line.Found = fmt.Sprintf("smoke of %s failed in %q at %s", facts.Image.Digest, each.Environment, dated(each.At))
+		}
+		line.Do = "build and prove another commit; or, if the rejection was wrong, lift it with reject --undo, which needs a key of the environment"
+		return line
+	}
+	return line
+}
+
+func evaluateChart(facts Facts) Line {
+	line := Line{Fact: FactChart, Required: "chart and values of the image's commit", Do: "check that commit out and deploy its chart and values"}
+	switch {
+	case facts.ChartErr != nil:
+		line.Found = "whether chart and values are those of the commit is unknown: " + facts.ChartErr.Error()
+	case facts.Chart.Unknown:
+		line.Found = fmt.Sprintf("chart and values of commit %s; the work tree's history lacks the image's commit, so that they cannot be compared", facts.Chart.Commit.Short())
+	case len(facts.Chart.Differing) > 0:
+		line.Found = fmt.Sprintf("chart and values of commit %s, which differ from those of the image's commit", facts.Chart.Commit.Short())
+	default:
+		line.Holds, line.Found = true, "the same content"
+	}
+	return line
+}
+
+func isFuture(at, now time.Time) bool { return at.After(now.Add(release.ClockSkew)) }
+
+func dated(at time.Time) string {
+	if at.IsZero() {
+		return "an unknown time"
+	}
+	return at.UTC().Format(time.RFC3339)
+}
+
+func atMost(age time.Duration) string {
+	if age == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" that is at most %s old", age)
+}
+
+func in(environment release.Environment) string {
+	if environment == "" {
+		return ""
+	}
+	return fmt.Sprintf("for %q ", environment)
+}
+
+func quoted(names []string) string {
+	all := make([]string, len(names))
+	for i, name := range names {
+		all[i] = fmt.Sprintf("%q", name)
+	}
+	return strings.Join(all, ", ")
+}

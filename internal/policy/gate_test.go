@@ -1,0 +1,149 @@
+package policy_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/policy"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
+)
+
+var now = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+
+// passed returns what is known of an image that staging proved an hour ago.
+func passed(t *testing.T) policy.Facts {
+	t.Helper()
+	image := release.Repository("registry.example/shop").At(releasetest.Digest(t, "a"))
+	return policy.Facts{Image: image,
+		Smoked: policy.Finding[release.Record]{Found: true, Signed: true, Fact: release.Record{Signer: "keys/staging.pub", Record: releasetest.Digest(t, "b"), Evidence: release.Evidence{
+			Image: image, Commit: releasetest.Commit, Environment: "staging", Verdict: release.Pass, Checks: []string{"home", "login"}, CheckSet: releasetest.Digest(t, "c"),
+			Rounds: 3, At: now.Add(-time.Hour)}}},
+		Deployed: policy.Finding[policy.Deploy]{Found: true, Fact: policy.Deploy{Environment: "staging", At: now.Add(-2 * time.Hour), Signer: "keys/staging.pub"}},
+		Built:    policy.Finding[policy.Build]{Found: true, Fact: policy.Build{Commit: releasetest.Commit, At: now.Add(-3 * time.Hour), Signer: "keys/build.pub"}},
+		Chart:    &release.CheckedOut{Commit: releasetest.Commit},
+	}
+}
+
+func TestEvaluate(t *testing.T) {
+	t.Parallel()
+	staging := policy.Requirements{Smoked: &policy.Smoked{In: "staging"}, NotRejected: true}
+	with := func(change func(*policy.Smoked)) policy.Requirements {
+		smoked := *staging.Smoked
+		change(&smoked)
+		return policy.Requirements{Smoked: &smoked, NotRejected: true}
+	}
+	for name, test := range map[string]struct {
+		requires policy.Requirements
+		change   func(*policy.Facts)
+		missing  string // of the refusal; "" if the gate opens
+		do       string
+	}{
+		"a pass":                          {requires: staging},
+		"nothing required":                {change: func(f *policy.Facts) { f.Smoked.Found = false }},
+		"no pass":                         {staging, func(f *policy.Facts) { f.Smoked.Found = false }, "no evidence", "--sign-key that is trusted"},
+		"a failure":                       {staging, func(f *policy.Facts) { f.Smoked.Fact.Verdict = release.Fail }, `the verdict in "staging" was "fail"`, "make smoke pass"},
+		"a pass of another digest":        {staging, func(f *policy.Facts) { f.Image.Digest = releasetest.Digest(t, "d") }, "evidence is about", ""},
+		"a pass of another repository":    {staging, func(f *policy.Facts) { f.Image.Repository = "registry.example/other" }, "evidence is about the image in", ""},
+		"a pass of another environment":   {staging, func(f *policy.Facts) { f.Smoked.Fact.Environment = "qa" }, `evidence is from "qa"`, ""},
+		"a pass of the future":            {staging, func(f *policy.Facts) { f.Smoked.Fact.At = now.Add(6 * time.Minute) }, "in the future", ""},
+		"a pass of a clock that is ahead": {staging, func(f *policy.Facts) { f.Smoked.Fact.At = now.Add(4 * time.Minute) }, "", ""},
+		"an old pass":                     {with(func(s *policy.Smoked) { s.MaxAge = 59 * time.Minute }), nil, "older than 59m0s", "run smoke"},
+		"a pass of that age":              {with(func(s *policy.Smoked) { s.MaxAge = time.Hour }), nil, "", ""},
+		"an unreadable record": {staging, func(f *policy.Facts) {
+			f.Smoked = policy.Finding[release.Record]{Err: &release.UnreadableRecordError{Record: "sha256:x", Environment: "staging", Verdict: release.Fail}}
+		}, "which cannot be read", "records a new verdict"},
+		"a soak that is over":       {with(func(s *policy.Smoked) { s.Soak = time.Hour }), nil, "", ""},
+		"a soak that is not":        {with(func(s *policy.Smoked) { s.Soak = 90 * time.Minute }), nil, "a pass that is 1h0m0s old", "wait 30m0s"},
+		"enough checks":             {with(func(s *policy.Smoked) { s.Checks = 2 }), nil, "", ""},
+		"too few checks":            {with(func(s *policy.Smoked) { s.Checks = 3 }), nil, "2 checks", "with these checks"},
+		"the named checks":          {with(func(s *policy.Smoked) { s.CheckNames = []string{"login"} }), nil, "", ""},
+		"a named check is missing":  {with(func(s *policy.Smoked) { s.CheckNames = []string{"login", "pay"} }), nil, `a pass without "pay"`, ""},
+		"the checks of the file":    {with(func(s *policy.Smoked) { s.CheckDigest = releasetest.Digest(t, "c") }), nil, "", ""},
+		"other checks":              {with(func(s *policy.Smoked) { s.CheckDigest = releasetest.Digest(t, "d") }), nil, "a pass of checks with the digest", ""},
+		"checks that nothing names": {with(func(s *policy.Smoked) { s.CheckDigest = releasetest.Digest(t, "d") }), func(f *policy.Facts) { f.Smoked.Fact.CheckSet = release.Digest{} }, "does not say what its checks were", ""},
+		"deployed":                  {requires: policy.Requirements{Deployed: &policy.Deployed{In: "staging", MaxAge: 2 * time.Hour}}},
+		"not deployed":              {policy.Requirements{Deployed: &policy.Deployed{In: "staging"}}, func(f *policy.Facts) { f.Deployed.Found = false }, "no statement that counts", "deploy it"},
+		"deployed long ago":         {policy.Requirements{Deployed: &policy.Deployed{In: "staging", MaxAge: time.Hour}}, nil, "longer ago than 1h0m0s", ""},
+		"deployed in the future":    {policy.Requirements{Deployed: &policy.Deployed{In: "staging"}}, func(f *policy.Facts) { f.Deployed.Fact.At = now.Add(time.Hour) }, "in the future", ""},
+		"built":                     {requires: policy.Requirements{Built: &policy.Built{}}},
+		"not built":                 {policy.Requirements{Built: &policy.Built{}}, func(f *policy.Facts) { f.Built.Found = false }, "no statement that counts says how", ""},
+		"rejected":                  {staging, func(f *policy.Facts) { f.Against = []policy.Rejection{{Reason: "CVE-1", Actor: "alice", At: now}} }, "was rejected at 2026-11-30T12:00:00Z: CVE-1", "reject --undo"},
+		"rejected there": {staging, func(f *policy.Facts) {
+			f.Against = []policy.Rejection{{Environment: "production", Reason: "x", At: now}}
+		}, `was rejected for "production"`, ""},
+		"rejected elsewhere": {staging, func(f *policy.Facts) {
+			f.Against = []policy.Rejection{{Environment: "eu", Reason: "x", At: now}}
+		}, "", ""},
+		"failed there": {staging, func(f *policy.Facts) {
+			f.Against = []policy.Rejection{{Environment: "production", Failed: true, At: now}}
+		}, `failed in "production"`, ""},
+		"rejected, which does not matter": {policy.Requirements{}, func(f *policy.Facts) { f.Against = []policy.Rejection{{Reason: "x"}} }, "", ""},
+		"the commit's chart":              {requires: policy.Requirements{ChartOfCommit: true}},
+		"another chart":                   {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart.Differing = []string{"chart"} }, "differ from those of the image's commit", "check that commit out"},
+		"a chart that is unknown":         {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart.Unknown = true }, "cannot be compared", ""},
+		"a chart that cannot be compared": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart, f.ChartErr = nil, errors.New("no git") }, "is unknown: no git", ""},
+		"no chart, as promote has none":   {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart = nil }, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			facts := passed(t)
+			if test.change != nil {
+				test.change(&facts)
+			}
+			decision := policy.Evaluate(policy.Source{}, policy.Rung{Environment: "production", Requires: test.requires}, facts, now)
+			err := decision.Refusal()
+			if decision.Opens != (test.missing == "") || (err == nil) != decision.Opens || len(decision.Missing()) > 1 {
+				t.Fatalf("got %+v, %v", decision, err)
+			}
+			if err != nil && (!strings.Contains(err.Error(), test.missing) || !strings.Contains(err.Error(), test.do) || release.ExitCode(err) != release.ExitFailed) {
+				t.Errorf("got %v, want %q and %q", err, test.missing, test.do)
+			}
+		})
+	}
+}
+
+// TestEveryLineIsShown: everything that is missing is said at once, with who signed what was found.
+func TestEveryLineIsShown(t *testing.T) {
+	t.Parallel()
+	facts := passed(t)
+	facts.Deployed.Found = false
+	facts.Against = []policy.Rejection{{Reason: "CVE-1", Actor: "alice", At: now}}
+	rung := policy.Rung{Environment: "production", Requires: policy.Requirements{Built: &policy.Built{}, Deployed: &policy.Deployed{In: "staging"},
+		Smoked: &policy.Smoked{In: "staging", MaxAge: 2 * time.Hour, Soak: 2 * time.Hour}, NotRejected: true}}
+	decision := policy.Evaluate(policy.Source{File: "p.yaml"}, rung, facts, now)
+	var lines []string
+	for _, line := range decision.Lines {
+		lines = append(lines, line.String())
+	}
+	text := strings.Join(lines, "\n")
+	for _, want := range []string{
+		"ok      built: required the provenance of the image; found built from commit " + releasetest.Commit.Short() + " at 2026-11-30T09:00:00Z, by keys/build.pub",
+		`MISSING deployed: required a deploy to "staging"; found no statement`,
+		`ok      smoked: required a pass of smoke in "staging" that is at most 2h0m0s old; found a pass at 2026-11-30T11:00:00Z: 2 checks, 3 rounds, by keys/staging.pub`,
+		"MISSING smoked: required that the pass is at least 2h0m0s old, without a later failure; found a pass that is 1h0m0s old; to pass: wait 1h0m0s",
+		"MISSING not rejected: required that nobody rejected the image; found",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no line %q in\n%s", want, text)
+		}
+	}
+	if got := len(decision.Missing()); got != 3 || !decision.IsFinal() {
+		t.Errorf("got %d lines that do not hold, final %t", got, decision.IsFinal())
+	}
+}
+
+func TestWhoMayOverride(t *testing.T) {
+	t.Parallel()
+	override := policy.Override{Actors: []string{"octocat"}}
+	for actor, want := range map[string]bool{"octocat": true, "Octocat": true, "octocat2": false, "": false} {
+		if got := override.May(actor); got != want {
+			t.Errorf("%q: got %t", actor, got)
+		}
+	}
+	if (policy.Override{}).IsAllowed() || (policy.Override{Actors: []string{""}}).May("") {
+		t.Error("nobody may override")
+	}
+}

@@ -1,0 +1,131 @@
+// Package policy decides by rules whether an image may enter an environment: which facts about it are required, who must have signed them, and
+// how old they may be. It reads nothing: the rules and the facts are handed over.
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// DefaultFile is the file that has the rules of a repository, in the working directory.
+const DefaultFile = ".onedigest.yaml"
+
+// Policy is the ladder of environments, with the rules for each.
+type Policy struct {
+	Source Source
+	Ladder []Rung // from the first environment to the last
+}
+
+// Source says where a policy is from.
+type Source struct {
+	File   string         `json:"file,omitempty"`  // "" if there is no file, so that the settings are the rules
+	Digest release.Digest `json:"digest,omitzero"` // of the file's content
+}
+
+// String names the file and its digest.
+func (s Source) String() string {
+	if s.File == "" {
+		return "the settings"
+	}
+	return fmt.Sprintf("%s (%s)", s.File, s.Digest.Short())
+}
+
+// Rung is one environment of the ladder.
+type Rung struct {
+	Environment release.Environment
+	Signers     []Signer // who signs facts about this environment; none: a signature is not asked for
+	Requires    Requirements
+	Override    Override
+}
+
+// Signer is somebody whose signature is trusted: the holder of a key, or a keyless identity.
+type Signer struct {
+	Key     string // FILE, env://NAME or awskms:///KEY; "" for an identity
+	Issuer  string // of the identity's tokens
+	Subject string // of the identity's certificate
+}
+
+// String names the signer.
+func (s Signer) String() string {
+	if s.Key != "" {
+		return s.Key
+	}
+	return s.Subject + " of " + s.Issuer
+}
+
+// Requirements are what an image needs to enter an environment.
+type Requirements struct {
+	Built         *Built
+	Deployed      *Deployed
+	Smoked        *Smoked
+	NotRejected   bool // that nobody rejected the image, and that it never failed in the environment
+	ChartOfCommit bool // that chart and values are those of the image's commit; only a deploy has them
+}
+
+// Built asks for the provenance of the image.
+type Built struct {
+	Signers []Signer // none: a signature is not asked for
+}
+
+// Deployed asks that the image was deployed to an earlier environment.
+type Deployed struct {
+	In     release.Environment
+	MaxAge time.Duration // 0: any
+}
+
+// Smoked asks that the newest verdict of an earlier environment is a pass.
+type Smoked struct {
+	In          release.Environment
+	MaxAge      time.Duration  // of the pass; 0: any
+	Soak        time.Duration  // that must have gone by since the pass, without a later failure
+	Checks      int            // least number of checks
+	CheckNames  []string       // that must be among them
+	CheckDigest release.Digest // of the contents of all checks; zero: any
+}
+
+// Override says who may enter an environment although a requirement is not met. Without actors, nobody may.
+type Override struct {
+	Actors  []string // GitHub users
+	Signers []Signer // of the statement about the override
+}
+
+// IsAllowed reports whether anybody may override.
+func (o Override) IsAllowed() bool { return len(o.Actors) > 0 }
+
+// May reports whether an actor is among those who may override. GitHub's user names ignore case.
+func (o Override) May(actor string) bool {
+	return actor != "" && slices.ContainsFunc(o.Actors, func(one string) bool { return strings.EqualFold(one, actor) })
+}
+
+// Rung returns the rules of an environment; false if it is not on the ladder.
+func (p Policy) Rung(environment release.Environment) (Rung, bool) {
+	at := slices.IndexFunc(p.Ladder, func(r Rung) bool { return r.Environment == environment })
+	if at < 0 {
+		return Rung{}, false
+	}
+	return p.Ladder[at], true
+}
+
+// Before returns the environment that comes before another on the ladder; false if there is none.
+func (p Policy) Before(environment release.Environment) (release.Environment, bool) {
+	return p.Order().Before(environment)
+}
+
+// Order returns the environments of the ladder.
+func (p Policy) Order() release.PromotionOrder {
+	order := make(release.PromotionOrder, len(p.Ladder))
+	for i, rung := range p.Ladder {
+		order[i] = rung.Environment
+	}
+	return order
+}
+
+// SignersOf returns who signs facts about an environment.
+func (p Policy) SignersOf(environment release.Environment) []Signer {
+	rung, _ := p.Rung(environment)
+	return rung.Signers
+}

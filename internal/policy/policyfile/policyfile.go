@@ -1,0 +1,266 @@
+// Package policyfile reads the file that has the rules of promotion, .onedigest.yaml (docs/policy.md).
+package policyfile
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/policy"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
+	"go.yaml.in/yaml/v3"
+)
+
+// Limits of a file.
+const (
+	MaxBytes        = 64 << 10
+	maxEnvironments = 32
+	maxSigners      = 32
+	maxActors       = 256
+	maxChecks       = 1000 // as in evidence
+	maxText         = 2048 // bytes
+	maxDuration     = 10 * 365 * 24 * time.Hour
+)
+
+// Parse reads a policy. All problems are reported together, with file and line, as a *release.InputError.
+func Parse(file string, content []byte) (policy.Policy, error) {
+	p := &parser{file: file}
+	read := policy.Policy{Source: policy.Source{File: file, Digest: digestOf(content)}}
+	if len(content) > MaxBytes {
+		return read, release.BadInput(file, fmt.Sprintf("is %d bytes long, limit %d", len(content), MaxBytes), "")
+	}
+	if root := p.document(content); root != nil {
+		read.Ladder = p.ladder(root)
+	}
+	if len(p.problems) > 0 {
+		return policy.Policy{}, &release.InputError{Problems: p.problems}
+	}
+	return read, nil
+}
+
+func digestOf(content []byte) release.Digest {
+	digest, err := release.ParseDigest(fmt.Sprintf("sha256:%x", sha256.Sum256(content)))
+	if err != nil {
+		panic(err) // a SHA-256 sum is a digest
+	}
+	return digest
+}
+
+// ladder reads the root of the file.
+func (p *parser) ladder(root *yaml.Node) (ladder []policy.Rung) {
+	hasVersion, hasLadder := false, false
+	p.mapping(root, "the policy", map[string]func(*yaml.Node){
+		"version": func(node *yaml.Node) { hasVersion = true; p.number(node, "version", 1, 1) },
+		"environments": func(node *yaml.Node) {
+			hasLadder = true
+			for _, entry := range p.list(node, "environments", maxEnvironments) {
+				if rung, ok := p.rung(entry, ladder); ok {
+					ladder = append(ladder, rung)
+				}
+			}
+		},
+	})
+	if root.Kind == yaml.MappingNode && (!hasVersion || !hasLadder) {
+		p.problem(root, "write version: 1 and environments: (docs/policy.md)", "the policy has no version or no environments")
+	}
+	return ladder
+}
+
+// rung reads an environment that comes after those before it.
+func (p *parser) rung(node *yaml.Node, before []policy.Rung) (rung policy.Rung, ok bool) {
+	var requires *yaml.Node
+	p.mapping(node, "an environment", map[string]func(*yaml.Node){
+		"name": func(node *yaml.Node) {
+			if rung.Environment, ok = parsed(p, node, "name", release.ParseEnvironment); !ok {
+				return
+			}
+			if slices.ContainsFunc(before, func(r policy.Rung) bool { return r.Environment == rung.Environment }) {
+				p.problem(node, "", "environment %q is listed twice", rung.Environment)
+			}
+		},
+		"signers":  func(node *yaml.Node) { rung.Signers = p.signers(node) },
+		"requires": func(node *yaml.Node) { requires = node },
+		"override": func(node *yaml.Node) { rung.Override = p.override(node) },
+	})
+	if !ok {
+		if node.Kind == yaml.MappingNode {
+			p.problem(node, "write name: and the environment's name", "an environment has no name")
+		}
+		return rung, false
+	}
+	rung.Requires = p.requires(requires, before)
+	return rung, true
+}
+
+// requires reads what an environment requires. Without anything, it is that the environment before it proved the image.
+func (p *parser) requires(node *yaml.Node, before []policy.Rung) policy.Requirements {
+	required := policy.Requirements{NotRejected: true}
+	var previous release.Environment
+	if len(before) > 0 {
+		previous = before[len(before)-1].Environment
+	}
+	if node == nil {
+		if previous != "" {
+			required.Smoked = &policy.Smoked{In: previous}
+		}
+		return required
+	}
+	p.mapping(node, "requires", map[string]func(*yaml.Node){
+		"built":           func(node *yaml.Node) { required.Built = p.built(node) },
+		"deployed":        func(node *yaml.Node) { required.Deployed = p.deployed(node, previous, before) },
+		"smoked":          func(node *yaml.Node) { required.Smoked = p.smoked(node, previous, before) },
+		"not-rejected":    func(node *yaml.Node) { required.NotRejected = p.boolean(node, "not-rejected") },
+		"chart-of-commit": func(node *yaml.Node) { required.ChartOfCommit = p.boolean(node, "chart-of-commit") },
+	})
+	return required
+}
+
+func (p *parser) built(node *yaml.Node) *policy.Built {
+	required := new(policy.Built)
+	p.mapping(node, "built", map[string]func(*yaml.Node){
+		"signers": func(node *yaml.Node) { required.Signers = p.signers(node) },
+	})
+	return required
+}
+
+func (p *parser) deployed(node *yaml.Node, previous release.Environment, before []policy.Rung) *policy.Deployed {
+	required := &policy.Deployed{In: previous}
+	p.mapping(node, "deployed", map[string]func(*yaml.Node){
+		"in":      func(node *yaml.Node) { required.In = p.earlier(node, before) },
+		"max-age": func(node *yaml.Node) { required.MaxAge = p.duration(node, "max-age", time.Minute) },
+	})
+	p.checkEarlier(node, "deployed", required.In, before)
+	return required
+}
+
+func (p *parser) smoked(node *yaml.Node, previous release.Environment, before []policy.Rung) *policy.Smoked {
+	required := &policy.Smoked{In: previous}
+	p.mapping(node, "smoked", map[string]func(*yaml.Node){
+		"in":           func(node *yaml.Node) { required.In = p.earlier(node, before) },
+		"max-age":      func(node *yaml.Node) { required.MaxAge = p.duration(node, "max-age", release.RecordFreshFor) },
+		"soak":         func(node *yaml.Node) { required.Soak = p.duration(node, "soak", time.Second) },
+		"checks":       func(node *yaml.Node) { required.Checks = p.number(node, "checks", 1, maxChecks) },
+		"check-names":  func(node *yaml.Node) { required.CheckNames = texts(p, node, "check-names", maxChecks, notEmpty) },
+		"check-digest": func(node *yaml.Node) { required.CheckDigest, _ = parsed(p, node, "check-digest", release.ParseDigest) },
+	})
+	p.checkEarlier(node, "smoked", required.In, before)
+	if required.MaxAge > 0 && required.Soak >= required.MaxAge {
+		p.problem(node, "give a soak that is shorter than max-age", "no pass is at least %s and at most %s old", required.Soak, required.MaxAge)
+	}
+	return required
+}
+
+// checkEarlier records the problem of a fact that is required of an earlier environment if there is none.
+func (p *parser) checkEarlier(node *yaml.Node, what string, in release.Environment, before []policy.Rung) {
+	if in == "" && len(before) == 0 && node.Kind == yaml.MappingNode {
+		p.problem(node, "leave it out", "%s is required by the first environment, which has none before it", what)
+	}
+}
+
+// earlier reads the name of an environment that comes before.
+func (p *parser) earlier(node *yaml.Node, before []policy.Rung) release.Environment {
+	name, ok := parsed(p, node, "in", release.ParseEnvironment)
+	if ok && len(before) > 0 && !slices.ContainsFunc(before, func(r policy.Rung) bool { return r.Environment == name }) {
+		p.problem(node, "name an environment that is listed before", "%q does not come before this environment", name)
+	}
+	return name
+}
+
+// duration reads a duration, such as 30m or 168h.
+func (p *parser) duration(node *yaml.Node, what string, least time.Duration) time.Duration {
+	value, ok := parsed(p, node, what, setting.Duration)
+	if ok && (value < least || value > maxDuration) {
+		p.problem(node, "", "%s is %s, not %s to %s", what, value, least, maxDuration)
+	}
+	return value
+}
+
+func (p *parser) override(node *yaml.Node) (override policy.Override) {
+	p.mapping(node, "override", map[string]func(*yaml.Node){
+		"actors":  func(node *yaml.Node) { override.Actors = texts(p, node, "actors", maxActors, parseActor) },
+		"signers": func(node *yaml.Node) { override.Signers = p.signers(node) },
+	})
+	if node.Kind == yaml.MappingNode && (len(override.Actors) == 0 || len(override.Signers) == 0) {
+		p.problem(node, "list both actors and signers", "an override needs somebody who may, and a key that signs it")
+	}
+	return override
+}
+
+// signers reads a list of keys and identities.
+func (p *parser) signers(node *yaml.Node) (signers []policy.Signer) {
+	for _, entry := range p.list(node, "signers", maxSigners) {
+		signer, ok := p.signer(entry)
+		switch {
+		case !ok:
+		case slices.Contains(signers, signer):
+			p.problem(entry, "", "signers has %s twice", quote(signer.String()))
+		default:
+			signers = append(signers, signer)
+		}
+	}
+	return signers
+}
+
+// signer reads a key, or an identity of keyless signing.
+func (p *parser) signer(node *yaml.Node) (signer policy.Signer, ok bool) {
+	if node.Kind == yaml.ScalarNode {
+		key, ok := parsed(p, node, "signers", parseKey)
+		return policy.Signer{Key: key}, ok
+	}
+	p.mapping(node, "a signer", map[string]func(*yaml.Node){
+		"issuer":  func(node *yaml.Node) { signer.Issuer, _ = parsed(p, node, "issuer", parseIssuer) },
+		"subject": func(node *yaml.Node) { signer.Subject, _ = parsed(p, node, "subject", notEmpty) },
+	})
+	if node.Kind != yaml.MappingNode || signer.Issuer == "" || signer.Subject == "" {
+		p.problem(node, "", "a signer is FILE, env://NAME, awskms:///KEY, or a mapping with issuer and subject")
+		return signer, false
+	}
+	if !KeylessSigners {
+		p.problem(node, "name a key", "keyless signers are not supported yet")
+		return signer, false
+	}
+	return signer, true
+}
+
+// KeylessSigners says whether signatures of identities can be verified.
+const KeylessSigners = false
+
+// parseKey accepts the public key of a signer. A key of the environment is as good as the workflow that sets it.
+func parseKey(given string) (string, error) {
+	ref, err := setting.ParseKeyRef(given)
+	if err == nil && ref.Name == "" {
+		err = errors.New("the name of a key is empty")
+	}
+	return ref.String(), err
+}
+
+func parseIssuer(given string) (string, error) {
+	parsed, err := url.Parse(given)
+	if err != nil || parsed.Scheme != "https" || parsed.Host == "" || parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "" {
+		return "", fmt.Errorf("%s is not an https address", quote(given))
+	}
+	return given, nil
+}
+
+// actorPattern is a user name of GitHub, or an app's with "[bot]". Source: GitHub Docs, "Username considerations for external authentication".
+var actorPattern = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98})(?:\[bot\])?$`)
+
+func parseActor(given string) (string, error) {
+	if !actorPattern.MatchString(given) {
+		return "", fmt.Errorf("%s is not a user name of GitHub; teams are not supported, because the token of a job cannot read who is in one", quote(given))
+	}
+	return strings.ToLower(given), nil
+}
+
+func notEmpty(given string) (string, error) {
+	if strings.TrimSpace(given) == "" {
+		return "", errors.New("is empty")
+	}
+	return given, nil
+}
