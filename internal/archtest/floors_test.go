@@ -43,7 +43,7 @@ func except(list []string, allowed ...string) (rest []string) {
 
 // wiring is what every wiring package may import, and what this one may besides.
 func wiring(others ...string) []string {
-	return append([]string{"internal/release", "internal/release/causes", "internal/setting", "internal/text", "internal/app"}, others...)
+	return append([]string{"internal/release", "internal/release/causes", "internal/release/fact", "internal/setting", "internal/text", "internal/app"}, others...)
 }
 
 var floors = []floor{
@@ -60,6 +60,8 @@ var floors = []floor{
 	{packages: []string{"internal/release/causes"}, banned: []string{"github.com/", "golang.org/", "k8s.io/", "sigs.k8s.io/", "helm.sh/", "net", "os"},
 		why: "a table of words; the standard library only"},
 	{packages: []string{"internal/release"}, allowed: []string{"internal/release/causes"}, banned: []string{"github.com/", "golang.org/", "k8s.io/", "sigs.k8s.io/", "helm.sh/", "net", "os"},
+		why: "domain types and rules, no adapter; the standard library only"},
+	{packages: []string{"internal/release/fact"}, allowed: []string{"internal/release"}, banned: []string{"github.com/", "golang.org/", "k8s.io/", "sigs.k8s.io/", "helm.sh/", "net", "os"},
 		why: "domain types and rules, no adapter; the standard library only"},
 	{packages: []string{"internal/release/releasetest"}, allowed: []string{"internal/release", "internal/release/causes"}, banned: append([]string{"os", "net/http"}, heavy...),
 		why: "values for the tests of the packages above, no adapter"},
@@ -151,7 +153,9 @@ var floors = []floor{
 		why: "signing through AWS KMS; what is signed is another package's"},
 	{packages: []string{"internal/app/keys"}, allowed: wiring("internal/evidence/signed", "internal/kms"), banned: heavy,
 		why: "the keys that verbs name, wherever they are"},
-	{packages: []string{"internal/probe", "internal/evidence"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text", "internal/httpx", "internal/evidence/strictjson"}, banned: heavy,
+	{packages: []string{"internal/evidence"}, allowed: []string{"internal/release", "internal/release/fact", "internal/text", "internal/evidence/strictjson"}, banned: append([]string{"os", "net"}, heavy...),
+		why: "statements are bytes and rules; signatures and registries are other packages'"},
+	{packages: []string{"internal/probe"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text", "internal/httpx"}, banned: heavy,
 		why: "adapters never import each other, and these need no client library"},
 	{packages: []string{"internal/probe/command"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text", "internal/execx"}, banned: append([]string{"net"}, heavy...),
 		why: "it runs programs, which send their own requests"},

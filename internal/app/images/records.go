@@ -9,6 +9,7 @@ import (
 	"github.com/onedigest/onedigest/internal/evidence/signed"
 	"github.com/onedigest/onedigest/internal/registry"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 )
 
 // maxAfter is the most earlier records that a record names.
@@ -43,25 +44,16 @@ func (i *Images) Record(ctx context.Context, found release.Evidence) (release.Di
 	if err != nil {
 		return release.Digest{}, err
 	}
-	artifactType, mediaType := evidence.ArtifactType, evidence.MediaType
-	annotations := map[string]string{
+	return i.attach(ctx, found.Image, content, evidence.PredicateType, map[string]string{
 		evidence.AnnotationEnvironment: found.Environment.String(),
 		evidence.AnnotationVerdict:     string(found.Verdict),
-	}
-	if i.signer != nil {
-		if content, err = signed.Sign(ctx, content, i.signer); err != nil {
-			return release.Digest{}, err
-		}
-		artifactType, mediaType = signed.MediaType, signed.MediaType
-		annotations[signed.AnnotationContent], annotations[signed.AnnotationPredicateType] = signed.ContentEnvelope, evidence.PredicateType
-	}
-	return i.registry.Attach(ctx, found.Image, artifactType, mediaType, content, annotations)
+	})
 }
 
-// isOther reports whether annotations are those of a bundle with another kind of statement, which says nothing about smoke.
+// isOther reports whether annotations are those of another kind of statement, which says nothing about smoke.
 func isOther(annotations map[string]string) bool {
-	predicate, isBundle := annotations[signed.AnnotationPredicateType]
-	return isBundle && predicate != evidence.PredicateType
+	kind, declared := declaredKind(annotations)
+	return declared && kind != fact.Smoked
 }
 
 // Newest returns the record that says whether an environment proved an image, as evidence.Latest decides; false if there is

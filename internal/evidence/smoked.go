@@ -1,5 +1,5 @@
-// Package evidence encodes and decodes the result of a smoke run as an in-toto statement. It uses no network and makes no
-// signature: an envelope signs the bytes of Encode, with MediaType as its payload type (DSSE, "payloadType").
+// Package evidence encodes and decodes what is known about an image, such as the result of a smoke run, as in-toto statements. It uses no network
+// and makes no signature: an envelope signs the bytes of Encode and EncodeFact, with MediaType as its payload type (DSSE, "payloadType").
 package evidence
 
 import (
@@ -11,7 +11,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/onedigest/onedigest/internal/evidence/strictjson"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
@@ -21,13 +20,8 @@ const (
 	ArtifactType = "application/vnd.onedigest.evidence.v1+json"
 	// MediaType is that of an in-toto statement. Source: in-toto attestation spec v1, envelope.md.
 	MediaType = "application/vnd.in-toto+json"
-	// PredicateType is the kind of the statement. Source: in-toto attestation spec, predicates/test-result.md.
-	PredicateType = "https://in-toto.io/attestation/test-result/v0.1"
-
-	statementType = "https://in-toto.io/Statement/v1"
-	// olderStatementType has the same fields. cosign attest --predicate writes it.
-	olderStatementType = "https://in-toto.io/Statement/v0.1"
-
+	// AnnotationFact is on the manifest of every record but smoke's: its kind.
+	AnnotationFact = "onedigest.dev/fact"
 	// AnnotationEnvironment is on the manifest of a record, so that the registry's list of referrers shows which ones to read. The
 	// statement decides.
 	AnnotationEnvironment = "onedigest.dev/environment"
@@ -44,20 +38,6 @@ const (
 	passed = "PASSED"
 	failed = "FAILED"
 )
-
-// statement is Statement v1 of the in-toto attestation spec.
-type statement struct {
-	Type          string       `json:"_type"`
-	Subject       []descriptor `json:"subject"`
-	PredicateType string       `json:"predicateType"`
-	Predicate     *predicate   `json:"predicate"`
-}
-
-// descriptor is ResourceDescriptor of the in-toto attestation spec.
-type descriptor struct {
-	Name   string            `json:"name,omitempty"`
-	Digest map[string]string `json:"digest"`
-}
 
 // predicate is test-result v0.1. What it has no field for is in one extension field with our name. The spec's parsing rules
 // allow that in every object (spec/v1/README.md, "Extension fields"), and a reader may ignore it: promote refuses evidence
@@ -95,27 +75,19 @@ func Encode(evidence release.Evidence) ([]byte, error) {
 		// The names of failed tests are left out: the evidence does not say which of the checks failed.
 		result, passedTests = passed, evidence.Checks
 	}
-	encoded, err := json.Marshal(statement{
-		Type:          statementType,
-		Subject:       []descriptor{{Name: evidence.Image.Repository.String(), Digest: sha256Of(evidence.Image.Digest)}},
-		PredicateType: PredicateType,
-		Predicate: &predicate{
-			Result:        result,
-			Configuration: configuration(evidence),
-			URL:           evidence.Run,
-			PassedTests:   passedTests,
-			Observed: &observed{
-				Environment: evidence.Environment, Commit: evidence.Commit, Verdict: evidence.Verdict,
-				Checks: notNil(evidence.Checks), Rounds: evidence.Rounds, Pods: notNil(evidence.Pods), URL: evidence.URL,
-				At: evidence.At.UTC(), After: evidence.After,
-			},
+	encoded, err := encodeStatement(evidence.Image, PredicateType, predicate{
+		Result:        result,
+		Configuration: configuration(evidence),
+		URL:           evidence.Run,
+		PassedTests:   passedTests,
+		Observed: &observed{
+			Environment: evidence.Environment, Commit: evidence.Commit, Verdict: evidence.Verdict,
+			Checks: notNil(evidence.Checks), Rounds: evidence.Rounds, Pods: notNil(evidence.Pods), URL: evidence.URL,
+			At: evidence.At.UTC(), After: evidence.After,
 		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("writing evidence: %w", err)
-	}
-	if len(encoded) > Limit {
-		return nil, fmt.Errorf("writing evidence: it is %d bytes long, limit %d", len(encoded), Limit)
 	}
 	return encoded, nil
 }
@@ -126,10 +98,6 @@ func notNil(list []string) []string {
 		return []string{}
 	}
 	return list
-}
-
-func sha256Of(digest release.Digest) map[string]string {
-	return map[string]string{"sha256": digest.String()[len("sha256:"):]}
 }
 
 // The descriptors of the configuration. Records of older versions have only the first.
@@ -169,55 +137,54 @@ func checkSet(configuration []descriptor) (found release.Digest, err error) {
 // statement that is ambiguous or contradicts itself is an error: more than one subject, a field twice, a result that does not
 // match the verdict, anything after the statement. Unknown fields are ignored, as the specification demands.
 func Decode(encoded []byte) (release.Evidence, error) {
-	evidence, err := decode(encoded)
+	parsed, err := parseStatement(encoded)
+	var evidence release.Evidence
+	if err == nil {
+		evidence, err = decodeSmoked(parsed)
+	}
 	if err != nil {
 		return release.Evidence{}, fmt.Errorf("reading evidence: %w", err)
 	}
 	return evidence, nil
 }
 
-// decode parses an in-toto statement and checks its types, its single subject and the consistency of its fields.
-func decode(encoded []byte) (release.Evidence, error) {
-	if len(encoded) > Limit {
-		return release.Evidence{}, fmt.Errorf("it is %d bytes long, limit %d", len(encoded), Limit)
-	}
-	var parsed statement
-	if err := strictjson.Decode(encoded, &parsed); err != nil {
-		return release.Evidence{}, err
-	}
-	switch {
-	case parsed.Type != statementType && parsed.Type != olderStatementType:
-		return release.Evidence{}, fmt.Errorf("%s is not %s", quote(parsed.Type), statementType)
-	case parsed.PredicateType != PredicateType:
+// decodeSmoked reads the predicate and checks the consistency of its fields.
+func decodeSmoked(parsed statement) (release.Evidence, error) {
+	if parsed.PredicateType != PredicateType {
 		return release.Evidence{}, fmt.Errorf("predicate %s is not %s", quote(parsed.PredicateType), PredicateType)
-	case len(parsed.Subject) != 1:
-		return release.Evidence{}, fmt.Errorf("it has %d subjects, want one", len(parsed.Subject))
-	case parsed.Predicate == nil || parsed.Predicate.Observed == nil:
+	}
+	var read predicate
+	if len(parsed.Predicate) > 0 {
+		if err := json.Unmarshal(parsed.Predicate, &read); err != nil {
+			return release.Evidence{}, err
+		}
+	}
+	if read.Observed == nil {
 		return release.Evidence{}, errors.New(`it has no field predicate.onedigest`)
 	}
-	evidence, err := newEvidence(parsed.Subject[0], *parsed.Predicate)
+	image, err := parsed.subject()
 	if err != nil {
 		return release.Evidence{}, err
 	}
-	if err := checkConsistent(*parsed.Predicate, evidence); err != nil {
+	evidence, err := newEvidence(image, read)
+	if err != nil {
+		return release.Evidence{}, err
+	}
+	if err := checkConsistent(read, evidence); err != nil {
 		return release.Evidence{}, err
 	}
 	return evidence, check(evidence)
 }
 
 // newEvidence takes the subject's image and the fields of our extension.
-func newEvidence(subject descriptor, predicate predicate) (release.Evidence, error) {
-	digest, err := release.ParseDigest("sha256:" + subject.Digest["sha256"])
-	if err != nil {
-		return release.Evidence{}, fmt.Errorf("subject: %w", err)
-	}
+func newEvidence(image release.Image, predicate predicate) (release.Evidence, error) {
 	checks, err := checkSet(predicate.Configuration)
 	if err != nil {
 		return release.Evidence{}, err
 	}
 	observed := predicate.Observed
 	return release.Evidence{
-		Image:       release.Repository(subject.Name).At(digest),
+		Image:       image,
 		Commit:      observed.Commit,
 		Environment: observed.Environment,
 		Verdict:     observed.Verdict,

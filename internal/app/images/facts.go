@@ -1,0 +1,187 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/onedigest/onedigest/internal/evidence"
+	"github.com/onedigest/onedigest/internal/evidence/signed"
+	"github.com/onedigest/onedigest/internal/registry"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
+)
+
+// RecordFact attaches a fact to its image, as a referrer of its digest, signed if there is a signer. A fact that the newest record of its kind and
+// environment states already is not written again: if there is a signer, a record counts only if that key signed it. It returns the digest of the
+// record, and whether it is new.
+func (i *Images) RecordFact(ctx context.Context, f fact.Fact) (record release.Digest, created bool, err error) {
+	f = i.redactFact(f)
+	reading := i
+	if i.signer != nil {
+		reading = i.Trusting([]signed.Key{i.signer.Key()})
+	}
+	earlier, err := reading.Facts(ctx, f.Image, f.Kind)
+	if err != nil {
+		return release.Digest{}, false, err
+	}
+	own := func(record fact.Record) bool { return i.signer == nil || record.Trusted() }
+	if newest, found := fact.Newest(earlier, f.Kind, f.Environment, own); found && f.Repeats(newest.Fact) {
+		return newest.Record, false, nil
+	}
+	if f.Kind != fact.Built {
+		f.After = recordsOf(earlier, f.Environment)
+	}
+	content, err := evidence.EncodeFact(f)
+	if err != nil {
+		return release.Digest{}, false, err
+	}
+	annotations := map[string]string{evidence.AnnotationFact: string(f.Kind)}
+	if f.Environment != "" {
+		annotations[evidence.AnnotationEnvironment] = f.Environment.String()
+	}
+	record, err = i.attach(ctx, f.Image, content, evidence.TypeOf(f.Kind), annotations)
+	return record, err == nil, err
+}
+
+// attach attaches a statement, in a bundle if there is a signer. The annotations are completed by those of a bundle.
+func (i *Images) attach(ctx context.Context, image release.Image, statement []byte, predicateType string, annotations map[string]string) (release.Digest, error) {
+	artifactType, mediaType, content := evidence.ArtifactType, evidence.MediaType, statement
+	if i.signer != nil {
+		var err error
+		if content, err = signed.Sign(ctx, statement, i.signer); err != nil {
+			return release.Digest{}, err
+		}
+		artifactType, mediaType = signed.MediaType, signed.MediaType
+		annotations[signed.AnnotationContent], annotations[signed.AnnotationPredicateType] = signed.ContentEnvelope, predicateType
+	}
+	return i.registry.Attach(ctx, image, artifactType, mediaType, content, annotations)
+}
+
+// recordsOf returns the records of an environment, at most maxAfter.
+func recordsOf(records []fact.Record, environment release.Environment) (digests []release.Digest) {
+	for _, record := range records {
+		if record.Environment == environment && !record.Record.IsZero() && len(digests) < maxAfter {
+			digests = append(digests, record.Record)
+		}
+	}
+	return digests
+}
+
+// Facts reads the records of some kinds about an image, the newest first by their annotations; of all kinds if none is given. Whether a record is
+// trusted is in its Signer, as Trust says. A record that cannot be read is among them, with its Problem, if its annotations declare its kind; the
+// others are reported and left out. At most 64 MiB are read: more are a *release.Fault, because a part does not show what is the newest.
+func (i *Images) Facts(ctx context.Context, image release.Image, kinds ...fact.Kind) ([]fact.Record, error) {
+	if len(kinds) == 0 {
+		kinds = fact.Kinds
+	}
+	query := registry.ReferrerQuery{ArtifactTypes: recordTypes, Skip: func(annotations map[string]string) bool {
+		kind, declared := declaredKind(annotations)
+		return declared && !slices.Contains(kinds, kind)
+	}}
+	var records []fact.Record
+	var garbage []string // why records that declare no kind cannot be read
+	for referrer, err := range i.registry.Referrers(ctx, image, query) {
+		record := fact.Record{Record: referrer.Digest}
+		var skipped *registry.SkippedReferrerError
+		switch {
+		case errors.As(err, &skipped):
+			record.Record, _ = release.ParseDigest(skipped.Digest) // zero if the registry lists something else
+			record.Problem = skipped.Err.Error()
+			declare(&record, skipped.Annotations, registry.Referrer{Annotations: skipped.Annotations})
+		case err != nil:
+			return nil, err
+		default:
+			i.readFact(&record, referrer, image)
+		}
+		switch {
+		case record.Problem != "" && record.Kind == "":
+			garbage = append(garbage, fmt.Sprintf("%s: %s", record.Record, record.Problem))
+		case slices.Contains(kinds, record.Kind):
+			records = append(records, record)
+		}
+	}
+	if len(garbage) > 0 {
+		i.reporter.Warnf("skipping %d records of %s that cannot be read, the first: %s", len(garbage), image.Digest.Short(), garbage[0])
+	}
+	return records, nil
+}
+
+// readFact reads a record's statement, and verifies its signature if keys are trusted.
+func (i *Images) readFact(record *fact.Record, referrer registry.Referrer, image release.Image) {
+	record.Signed = referrer.MediaType == signed.MediaType
+	statement, by, untrusted := i.open(referrer)
+	var read fact.Fact
+	err := untrusted
+	if statement != nil {
+		read, err = evidence.DecodeFact(statement)
+	}
+	if err == nil && read.Image.Digest != image.Digest {
+		err = fmt.Errorf("it is about %s", read.Image.Digest)
+	}
+	if err != nil {
+		record.Problem = err.Error()
+		declare(record, referrer.Annotations, referrer)
+		return
+	}
+	record.Fact, record.Signer = read, by
+	if untrusted != nil {
+		record.Signer = ""
+	}
+}
+
+// declare fills in what annotations declare of a record that cannot be read.
+func declare(record *fact.Record, annotations map[string]string, referrer registry.Referrer) {
+	record.Kind, _ = declaredKind(annotations)
+	record.At = referrer.Created()
+	if environment, err := release.ParseEnvironment(annotations[evidence.AnnotationEnvironment]); err == nil {
+		record.Environment = environment
+	}
+}
+
+// declaredKind returns the kind that annotations declare, "" for the kind of another program's statement; false if they declare none.
+func declaredKind(annotations map[string]string) (kind fact.Kind, declared bool) {
+	if predicateType, isBundle := annotations[signed.AnnotationPredicateType]; isBundle {
+		kind, _ = evidence.KindOf(predicateType)
+		return kind, true
+	}
+	if named, isFact := annotations[evidence.AnnotationFact]; isFact {
+		return fact.Kind(named), true
+	}
+	if _, isVerdict := annotations[evidence.AnnotationVerdict]; isVerdict {
+		return fact.Smoked, true
+	}
+	return "", false
+}
+
+// redactFact redacts what a fact says in words. What identifies the image, the environment and the release is not secret.
+func (i *Images) redactFact(f fact.Fact) fact.Fact {
+	redact := i.secrets.Redact
+	f.By, f.Run = redact(f.By), redact(f.Run)
+	if f.Build != nil {
+		build := *f.Build
+		build.Source, build.Builder = redact(build.Source), redact(build.Builder)
+		f.Build = &build
+	}
+	if f.Deployment != nil {
+		deployment := *f.Deployment
+		deployment.Cluster, deployment.Chart = redact(deployment.Cluster), redact(deployment.Chart)
+		f.Deployment = &deployment
+	}
+	if f.Promotion != nil {
+		promotion := *f.Promotion
+		promotion.Override = redact(promotion.Override)
+		f.Promotion = &promotion
+	}
+	if f.Rejection != nil {
+		rejection := *f.Rejection
+		rejection.Reason = redact(rejection.Reason)
+		f.Rejection = &rejection
+	}
+	if f.Smoke != nil {
+		smoke := i.redact(*f.Smoke)
+		f.Smoke = &smoke
+	}
+	return f
+}

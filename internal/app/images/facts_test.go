@@ -1,0 +1,231 @@
+package images_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
+	"github.com/onedigest/onedigest/devenv/registrytest"
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/images"
+	"github.com/onedigest/onedigest/internal/evidence"
+	"github.com/onedigest/onedigest/internal/evidence/signed"
+	"github.com/onedigest/onedigest/internal/registry"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
+	"github.com/onedigest/onedigest/internal/text"
+)
+
+// factsAbout has a fact of each kind but smoke's.
+func factsAbout(t *testing.T, image release.Image) map[fact.Kind]fact.Fact {
+	t.Helper()
+	common := fact.Fact{Image: image, Commit: releasetest.Commit, By: "octocat", Run: "https://github.com/example/shop/actions/runs/1", At: time.Now().UTC()}
+	facts := map[fact.Kind]fact.Fact{}
+	for kind, detail := range map[fact.Kind]func(*fact.Fact){
+		fact.Built: func(f *fact.Fact) {
+			f.Build = &fact.Build{Type: evidence.BuildType, Builder: "https://example.com/builder", Recipe: releasetest.Digest(t, "1"), Platforms: []string{"linux/amd64"}}
+		},
+		fact.Deployed: func(f *fact.Fact) {
+			f.Environment = "staging"
+			f.Deployment = &fact.Deployment{Cluster: "shop", Namespace: "staging", Release: "shop", Revision: 1, ChartDigest: releasetest.Digest(t, "2"), ValuesDigest: releasetest.Digest(t, "3"), Pods: 2}
+		},
+		fact.Promoted: func(f *fact.Fact) {
+			f.Environment = "production"
+			f.Promotion = &fact.Promotion{From: "staging", Tag: "production-1", Proof: releasetest.Digest(t, "4"), ProvedAt: time.Now().UTC()}
+		},
+		fact.Rejected: func(f *fact.Fact) {
+			f.Environment = "production"
+			f.Rejection = &fact.Rejection{Reason: "orders are lost", Cause: fact.ByPerson}
+		},
+	} {
+		f := common
+		f.Kind = kind
+		detail(&f)
+		facts[kind] = f
+	}
+	return facts
+}
+
+// TestFacts: each fact is recorded once, signed or not, in a registry that behaves like ECR and in a plain one, and read back as it was.
+func TestFacts(t *testing.T) {
+	t.Parallel()
+	for kind, start := range map[string]func(t *testing.T) (release.Repository, []string){
+		"ECR": func(t *testing.T) (release.Repository, []string) {
+			server := localawstest.Start(t)
+			return server.Repository("shop"), server.Env()
+		},
+		"plain": func(t *testing.T) (release.Repository, []string) { return registrytest.Repository(t), nil },
+	} {
+		for _, isSigned := range []bool{true, false} {
+			name := kind
+			if isSigned {
+				name += ", signed"
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				repository, environment := start(t)
+				connected, told := connect(t, environment)
+				image := push(t, connected, repository)
+				signer := newSigner(t)
+				if isSigned {
+					connected.SignWith(signer)
+					connected.Trust([]signed.Key{signer.Key()})
+				}
+				for kind, f := range factsAbout(t, image) {
+					first, created, err := connected.RecordFact(t.Context(), f)
+					if err != nil || !created {
+						t.Fatalf("%s: %t, %v", kind, created, err)
+					}
+					f.At, f.Run = f.At.Add(time.Hour), "https://another/run"
+					if again, created, err := connected.RecordFact(t.Context(), f); err != nil || created || again != first {
+						t.Errorf("%s again: got %s, %t, %v, want %s", kind, again, created, err, first)
+					}
+					read, err := connected.Facts(t.Context(), image, kind)
+					if err != nil || len(read) != 1 || read[0].Record != first || read[0].Trusted() != isSigned || read[0].Signed != isSigned || !f.Repeats(read[0].Fact) {
+						t.Errorf("%s: got %+v, %v", kind, read, err)
+					}
+				}
+				if _, err := connected.Record(t.Context(), record(image, "staging", release.Pass, time.Now())); err != nil {
+					t.Fatal(err)
+				}
+				all, err := connected.Facts(t.Context(), image)
+				if err != nil || len(all) != 5 {
+					t.Errorf("got %+v, %v", all, err)
+				}
+				if newest, found, err := connected.Newest(t.Context(), image, "staging"); err != nil || !found || newest.Verdict != release.Pass {
+					t.Errorf("smoke beside other facts: got %+v, %t, %v", newest, found, err)
+				}
+				if told.Len() > 0 {
+					t.Errorf("warned of %s", told)
+				}
+			})
+		}
+	}
+}
+
+// TestAChangedFactIsRecorded: it names the earlier one, and counts.
+func TestAChangedFactIsRecorded(t *testing.T) {
+	t.Parallel()
+	connected, _ := connect(t, nil)
+	image := push(t, connected, registrytest.Repository(t))
+	f := factsAbout(t, image)[fact.Deployed]
+	first, _, err := connected.RecordFact(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := *f.Deployment
+	again.Revision = 2
+	f.Deployment, f.At = &again, f.At.Add(-time.Hour) // a clock that lags
+	second, created, err := connected.RecordFact(t.Context(), f)
+	if err != nil || !created || second == first {
+		t.Fatalf("got %s, %t, %v", second, created, err)
+	}
+	read, err := connected.Facts(t.Context(), image, fact.Deployed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if newest, found := fact.Newest(read, fact.Deployed, "staging", nil); !found || newest.Record != second || newest.After[0] != first {
+		t.Errorf("got %+v, %t", newest, found)
+	}
+}
+
+// TestFactsOfStrangers: what a trusted key did not sign is shown as such; a signer's own record is written beside it, and garbage hides nothing.
+func TestFactsOfStrangers(t *testing.T) {
+	t.Parallel()
+	connected, told := connect(t, nil)
+	image := push(t, connected, registrytest.Repository(t))
+	trusted, stranger := newSigner(t), newSigner(t)
+	f := factsAbout(t, image)[fact.Promoted]
+	connected.SignWith(stranger)
+	if _, _, err := connected.RecordFact(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+	connected.SignWith(trusted)
+	connected.Trust([]signed.Key{trusted.Key()})
+	own, created, err := connected.RecordFact(t.Context(), f)
+	if err != nil || !created {
+		t.Fatalf("a stranger's record keeps one's own from being written: %t, %v", created, err)
+	}
+	other := f
+	other.Image.Digest = releasetest.Digest(t, "9")
+	about, err := evidence.EncodeFact(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle, err := signed.Sign(t.Context(), about, trusted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := registry.New(registry.Options{})
+	for _, attached := range []struct {
+		content     []byte
+		annotations map[string]string
+	}{
+		{bundle, map[string]string{signed.AnnotationPredicateType: evidence.PredicatePromoted, evidence.AnnotationEnvironment: "production"}},
+		{[]byte("garbage"), map[string]string{signed.AnnotationPredicateType: evidence.PredicatePromoted}},
+		{[]byte("garbage"), map[string]string{"a": "b"}},
+		{[]byte("garbage"), map[string]string{signed.AnnotationPredicateType: "https://example.com/other"}},
+	} {
+		if _, err := client.Attach(t.Context(), image, signed.MediaType, signed.MediaType, attached.content, attached.annotations); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read, err := connected.Facts(t.Context(), image, fact.Promoted)
+	if err != nil || len(read) != 4 {
+		t.Fatalf("got %+v, %v", read, err)
+	}
+	problems := 0
+	for _, record := range read {
+		if record.Problem != "" {
+			problems++
+		} else if record.Trusted() != (record.Record == own) || !record.Signed {
+			t.Errorf("got %+v", record)
+		}
+	}
+	if problems != 2 || !strings.Contains(told.String(), "skipping 1 records") {
+		t.Errorf("%d problems, told %q", problems, told)
+	}
+	if newest, found := fact.Newest(read, fact.Promoted, "production", fact.Record.Trusted); !found || newest.Record != own {
+		t.Errorf("got %+v, %t", newest, found)
+	}
+}
+
+// TestFactsHideSecrets: a way out into the registry.
+func TestFactsHideSecrets(t *testing.T) {
+	t.Parallel()
+	secrets := new(text.Secrets)
+	secrets.Add("canary-secret")
+	connected, err := images.New(t.Context(), &app.RunContext{Process: app.Process{Now: time.Now}, Reporter: releasetest.DiscardReporter{}, Secrets: secrets})
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := push(t, connected, registrytest.Repository(t))
+	for kind, f := range factsAbout(t, image) {
+		f.By, f.Run = "canary-secret", "https://example.com/canary-secret"
+		switch kind {
+		case fact.Built:
+			f.Build.Source, f.Build.Builder = "https://u:canary-secret@example.com/a", "https://canary-secret"
+		case fact.Deployed:
+			f.Deployment.Cluster, f.Deployment.Chart = "canary-secret", "https://u:canary-secret@example.com/chart"
+		case fact.Promoted:
+			f.Promotion.Override = "because of canary-secret"
+		case fact.Rejected:
+			f.Rejection.Reason = "because of canary-secret"
+		}
+		if _, _, err := connected.RecordFact(t.Context(), f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read, err := connected.Facts(t.Context(), image)
+	if err != nil || len(read) != 4 {
+		t.Fatalf("got %d, %v", len(read), err)
+	}
+	for _, record := range read {
+		encoded, err := evidence.EncodeFact(record.Fact)
+		if err != nil || strings.Contains(string(encoded), "canary") || !strings.Contains(string(encoded), "***") {
+			t.Errorf("got %s, %v", encoded, err)
+		}
+	}
+}

@@ -1,0 +1,55 @@
+package evidence
+
+import (
+	"encoding/json"
+	"errors"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
+)
+
+// deployed is the predicate of a deployment.
+type deployed struct {
+	Environment release.Environment `json:"environment"`
+	Cluster     string              `json:"cluster"`
+	Namespace   string              `json:"namespace"`
+	Release     string              `json:"release"`
+	Revision    int                 `json:"revision"`
+	Chart       *descriptor         `json:"chart"`
+	Values      *descriptor         `json:"values"`
+	Commit      release.Commit      `json:"commit,omitempty"`
+	Source      release.Commit      `json:"source,omitempty"`
+	Pods        int                 `json:"pods"`
+	run
+}
+
+func deployedPredicate(f fact.Fact) any {
+	d := f.Deployment
+	return deployed{Environment: f.Environment, Cluster: d.Cluster, Namespace: d.Namespace, Release: d.Release, Revision: d.Revision,
+		Chart: described(d.Chart, d.ChartDigest), Values: described("", d.ValuesDigest), Commit: f.Commit, Source: d.Source, Pods: d.Pods, run: runOf(f)}
+}
+
+func readDeployed(predicate json.RawMessage, into *fact.Fact) error {
+	var p deployed
+	if err := json.Unmarshal(predicate, &p); err != nil {
+		return err
+	}
+	into.Environment, into.Commit = p.Environment, p.Commit
+	p.addTo(into)
+	chart, chartErr := optionalDigest("chart", p.Chart)
+	values, valuesErr := optionalDigest("values", p.Values)
+	into.Deployment = &fact.Deployment{Cluster: p.Cluster, Namespace: p.Namespace, Release: p.Release, Revision: p.Revision, ChartDigest: chart, ValuesDigest: values, Source: p.Source, Pods: p.Pods}
+	if p.Chart != nil {
+		into.Deployment.Chart = p.Chart.Name
+	}
+	return errors.Join(chartErr, valuesErr)
+}
+
+func checkDeployed(f fact.Fact) error {
+	d := f.Deployment
+	if d.Revision < 1 || d.Pods < 0 {
+		return errors.New("a revision is counted from 1, and pods from 0")
+	}
+	return errors.Join(needs(map[string]string{"environment": f.Environment.String(), "cluster": d.Cluster, "namespace": d.Namespace, "release": d.Release,
+		"chart": d.ChartDigest.String(), "values": d.ValuesDigest.String()}), checkCommit(d.Source), checkTexts(d.Cluster, d.Namespace, d.Release, d.Chart))
+}

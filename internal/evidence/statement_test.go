@@ -1,0 +1,253 @@
+package evidence
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
+)
+
+var sameDigest = cmp.Comparer(func(a, b release.Digest) bool { return a == b })
+
+// facts has a fact of each kind, and variants without what is optional.
+func facts(t testing.TB) map[string]fact.Fact {
+	t.Helper()
+	base := proof(t)
+	common := fact.Fact{Image: base.Image, Commit: base.Commit, By: "octocat", Run: base.Run, At: base.At, After: base.After}
+	of := func(kind fact.Kind, environment release.Environment, detail func(*fact.Fact)) fact.Fact {
+		f := common
+		f.Kind, f.Environment = kind, environment
+		detail(&f)
+		return f
+	}
+	minimal := func(f fact.Fact) fact.Fact {
+		f.By, f.Run, f.After = "", "", nil
+		return f
+	}
+	return map[string]fact.Fact{
+		"built": of(fact.Built, "", func(f *fact.Fact) {
+			f.After = nil
+			f.Build = &fact.Build{Type: BuildType, Source: "https://github.com/example/shop", Builder: "https://github.com/example/shop/.github/workflows/deployment.yaml@refs/heads/main",
+				Recipe: digest(t), Inputs: "sha256:1", Platforms: []string{"linux/amd64", "linux/arm64"}, StartedAt: base.At.Add(-time.Minute)}
+		}),
+		"built-minimal": minimal(of(fact.Built, "", func(f *fact.Fact) {
+			f.Build = &fact.Build{Type: BuildType, Builder: "https://onedigest.dev/builder/local", Recipe: digest(t)}
+		})),
+		"deployed": of(fact.Deployed, "production", func(f *fact.Fact) {
+			f.Deployment = &fact.Deployment{Cluster: "shop", Namespace: "production", Release: "shop", Revision: 7, Chart: "charts/service", ChartDigest: digest(t), ValuesDigest: digest(t), Source: base.Commit, Pods: 3}
+		}),
+		"deployed-minimal": minimal(of(fact.Deployed, "production", func(f *fact.Fact) {
+			f.Commit = ""
+			f.Deployment = &fact.Deployment{Cluster: "127.0.0.1:6443", Namespace: "production", Release: "shop", Revision: 1, ChartDigest: digest(t), ValuesDigest: digest(t)}
+		})),
+		"promoted": of(fact.Promoted, "production", func(f *fact.Fact) {
+			f.Promotion = &fact.Promotion{From: "staging", Tag: "production-c0c0", Source: base.Commit, Proof: digest(t), ProvedAt: base.At.Add(-time.Hour)}
+		}),
+		"promoted-override": minimal(of(fact.Promoted, "production", func(f *fact.Fact) {
+			f.Promotion = &fact.Promotion{From: "staging", Tag: "production-c0c0", Override: "INC-1: the fix cannot wait for the soak"}
+		})),
+		"rejected": of(fact.Rejected, "production", func(f *fact.Fact) {
+			f.Rejection = &fact.Rejection{Reason: "orders are lost", Cause: fact.BySmoke}
+		}),
+		"rejected-everywhere": minimal(of(fact.Rejected, "", func(f *fact.Fact) {
+			f.Commit = ""
+			f.Rejection = &fact.Rejection{Reason: "contains a leaked key", Cause: fact.ByPerson}
+		})),
+		"smoked": fact.FromEvidence(base),
+	}
+}
+
+func TestFactsGolden(t *testing.T) {
+	t.Parallel()
+	for name, f := range facts(t) {
+		encoded, err := EncodeFact(f)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if f.Kind != fact.Smoked { // which has golden files of its own
+			var pretty bytes.Buffer
+			if err := json.Indent(&pretty, append(encoded, '\n'), "", "  "); err != nil {
+				t.Fatal(err)
+			}
+			file := "testdata/" + name + ".json"
+			if *update {
+				if err := os.WriteFile(file, pretty.Bytes(), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), pretty.String()); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", file, diff)
+			}
+		}
+		again, err := DecodeFact(encoded)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(f, again, sameDigest); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		if kind, known := KindOf(TypeOf(f.Kind)); !known || kind != f.Kind {
+			t.Errorf("%s: the kind of %q is %q", name, TypeOf(f.Kind), kind)
+		}
+	}
+}
+
+func TestEncodeFactRefuses(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]struct {
+		of     string
+		change func(*fact.Fact)
+		says   string
+	}{
+		"no digest":                {"built", func(f *fact.Fact) { f.Image.Digest = release.Digest{} }, "digest"},
+		"no repository":            {"built", func(f *fact.Fact) { f.Image.Repository = "" }, "repository"},
+		"a build of no commit":     {"built", func(f *fact.Fact) { f.Commit = "" }, "commit"},
+		"a build by nobody":        {"built", func(f *fact.Fact) { f.Build.Builder = "" }, "builder.id"},
+		"a build without a recipe": {"built", func(f *fact.Fact) { f.Build.Recipe = release.Digest{} }, "recipe"},
+		"a build somewhere":        {"built", func(f *fact.Fact) { f.Environment = "staging" }, "environment"},
+		"another program's recipe": {"built", func(f *fact.Fact) { f.Build.Type = "https://example.com/b" }, "only a build by onedigest"},
+		"no detail":                {"built", func(f *fact.Fact) { f.Build = nil }, "details"},
+		"two details":              {"built", func(f *fact.Fact) { f.Rejection = &fact.Rejection{} }, "details"},
+		"another kind":             {"built", func(f *fact.Fact) { f.Kind = "seen" }, "kind"},
+		"nowhere":                  {"deployed", func(f *fact.Fact) { f.Environment = "" }, "environment"},
+		"no cluster":               {"deployed", func(f *fact.Fact) { f.Deployment.Cluster = "" }, "cluster"},
+		"revision 0":               {"deployed", func(f *fact.Fact) { f.Deployment.Revision = 0 }, "revision"},
+		"no chart":                 {"deployed", func(f *fact.Fact) { f.Deployment.ChartDigest = release.Digest{} }, "chart"},
+		"no values":                {"deployed", func(f *fact.Fact) { f.Deployment.ValuesDigest = release.Digest{} }, "values"},
+		"short commit of values":   {"deployed", func(f *fact.Fact) { f.Deployment.Source = "c0" }, "commit"},
+		"no proof":                 {"promoted", func(f *fact.Fact) { f.Promotion.Proof = release.Digest{} }, "proof"},
+		"no tag":                   {"promoted", func(f *fact.Fact) { f.Promotion.Tag = "" }, "tag"},
+		"a bad tag":                {"promoted", func(f *fact.Fact) { f.Promotion.Tag = "a b" }, "tag"},
+		"to itself":                {"promoted", func(f *fact.Fact) { f.Promotion.From = "production" }, "itself"},
+		"from no label":            {"promoted", func(f *fact.Fact) { f.Promotion.From = "Staging" }, "DNS label"},
+		"no reason":                {"rejected", func(f *fact.Fact) { f.Rejection.Reason = "" }, "reason"},
+		"a line in a reason":       {"rejected", func(f *fact.Fact) { f.Rejection.Reason = "a\n::set-output" }, "printable"},
+		"no cause":                 {"rejected", func(f *fact.Fact) { f.Rejection.Cause = "" }, "cause"},
+		"no time":                  {"rejected", func(f *fact.Fact) { f.At = time.Time{} }, "time"},
+		"not by printable":         {"rejected", func(f *fact.Fact) { f.By = "a\u202eb" }, "printable"},
+		"an earlier nothing":       {"rejected", func(f *fact.Fact) { f.After = []release.Digest{{}} }, "without a digest"},
+	} {
+		f := facts(t)[change.of]
+		change.change(&f)
+		if _, err := EncodeFact(f); err == nil || !strings.Contains(err.Error(), change.says) || !strings.HasPrefix(err.Error(), "writing ") {
+			t.Errorf("%s: got %v, want %q", name, err, change.says)
+		}
+	}
+}
+
+func TestDecodeFactRefuses(t *testing.T) {
+	t.Parallel()
+	encodedOf := func(name string) string {
+		encoded, err := EncodeFact(facts(t)[name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(encoded)
+	}
+	for name, test := range map[string]struct{ of, old, with, says string }{
+		"another statement":    {"deployed", "Statement/v1", "Statement/v2", "is not https://in-toto.io/Statement/v1"},
+		"another predicate":    {"deployed", "deployed/v1", "deployed/v2", "is not one of a fact"},
+		"another's predicate":  {"deployed", "attestation/deployed/v1", "attestation/rejected/v1", "cause"},
+		"two subjects":         {"deployed", `"subject":[`, `"subject":[{"digest":{"sha256":"` + strings.Repeat("ef", 32) + `"}},`, "2 subjects"},
+		"a field twice":        {"rejected", `"reason":`, `"reason":"x","reason":`, "twice"},
+		"a field twice folded": {"rejected", `"reason":`, `"REASON":"x","reason":`, "twice"},
+		"no predicate":         {"rejected", `"predicate":{`, `"other":{`, "no predicate"},
+		"null":                 {"rejected", `"predicate":{`, `"predicate":null,"other":{`, "no predicate"},
+		"a list":               {"rejected", `"predicate":{`, `"predicate":[],"other":{`, "cannot unmarshal"},
+		"sha512":               {"deployed", `"subject":[{"name":"registry.example/shop","digest":{"sha256":`, `"subject":[{"name":"registry.example/shop","digest":{"sha512":`, "subject"},
+		"a chart's sha1":       {"deployed", `"charts/service","digest":{"sha256":`, `"charts/service","digest":{"sha1":`, "chart"},
+		"two commits":          {"built", `"resolvedDependencies":[`, `"resolvedDependencies":[{"digest":{"gitCommit":"` + strings.Repeat("d1", 20) + `"}},`, "two commits"},
+		"another commit":       {"built", `"gitCommit":"c0c0`, `"gitCommit":"c1c0`, "contradicts"},
+		"no builder":           {"built", `"builder":{`, `"other":{`, "builder.id"},
+		"something after":      {"built", `}}}`, `}}} x`, "follows"},
+	} {
+		good := encodedOf(test.of)
+		bad := strings.Replace(good, test.old, test.with, 1)
+		if test.old == "}}}" {
+			bad = good + " x"
+		}
+		if bad == good {
+			t.Errorf("%s: %q is not in %s", name, test.old, good)
+		}
+		if got, err := DecodeFact([]byte(bad)); err == nil || !strings.Contains(err.Error(), test.says) || !cmp.Equal(got, fact.Fact{}, sameDigest) {
+			t.Errorf("%s: got %+v, %v, want %q", name, got, err, test.says)
+		}
+	}
+}
+
+// TestProvenanceOfGitHub reads what actions/attest-build-provenance signs.
+func TestProvenanceOfGitHub(t *testing.T) {
+	t.Parallel()
+	encoded, err := os.ReadFile("testdata/github-provenance.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := DecodeFact(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fact.Fact{Kind: fact.Built, Image: release.Repository("ghcr.io/example/shop").At(digest(t)), Commit: release.Commit(strings.Repeat("c0", 20)),
+		Run: "https://github.com/example/shop/actions/runs/42/attempts/1",
+		Build: &fact.Build{Type: "https://actions.github.io/buildtypes/workflow/v1", Source: "https://github.com/example/shop",
+			Builder: "https://github.com/example/shop/.github/workflows/build.yaml@refs/heads/main"}}
+	if diff := cmp.Diff(want, got, sameDigest); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// What only onedigest's own builds have is not taken from another's.
+	forged := strings.Replace(string(encoded), `"workflow":`, `"recipe":{"digest":{"sha256":"`+strings.Repeat("ab", 32)+`"}},"platforms":["x"],"workflow":`, 1)
+	if got, err = DecodeFact([]byte(forged)); err != nil || !got.Build.Recipe.IsZero() || got.Build.Platforms != nil {
+		t.Errorf("got %+v, %v", got.Build, err)
+	}
+}
+
+// FuzzDecodeFact: what is decoded can be encoded, and decoded again to the same.
+func FuzzDecodeFact(f *testing.F) {
+	all := facts(f)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		encoded, err := EncodeFact(all[name])
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(encoded)
+	}
+	github, err := os.ReadFile("testdata/github-provenance.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(github)
+	f.Fuzz(func(t *testing.T, content []byte) {
+		first, err := DecodeFact(content)
+		if err != nil {
+			return
+		}
+		again, err := EncodeFact(first)
+		if err != nil {
+			if strings.Contains(err.Error(), "limit 262144") {
+				return // escapes can make the same fact longer
+			}
+			t.Fatalf("decoded, but not encoded: %v", err)
+		}
+		second, err := DecodeFact(again)
+		if err != nil {
+			t.Fatalf("encoded, but not decoded: %v\n%s", err, again)
+		}
+		if first.Kind != second.Kind || first.Image != second.Image || first.Commit != second.Commit || first.Environment != second.Environment || !first.At.Equal(second.At) {
+			t.Errorf("decoded to another:\n%+v\n%+v", first, second)
+		}
+		if first.Kind != fact.Smoked && !second.Repeats(first) {
+			t.Errorf("decoded to other details:\n%s\n%s", content, again)
+		}
+	})
+}

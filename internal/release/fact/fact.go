@@ -1,0 +1,182 @@
+// Package fact has the facts about an image that a registry keeps beside it: that it was built, deployed, smoked, promoted or rejected. A
+// fact is about one digest. Of several facts of the same kind and environment, the newest counts.
+package fact
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// Kind says what a fact is about.
+type Kind string
+
+// The kinds.
+const (
+	Built    Kind = "built"    // a builder built the image from a commit
+	Deployed Kind = "deployed" // an environment runs the image, as its pods report it
+	Smoked   Kind = "smoked"   // smoke gave a verdict in an environment
+	Promoted Kind = "promoted" // the image was tagged for the next environment
+	Rejected Kind = "rejected" // the image must not enter an environment, or none
+)
+
+// Kinds lists all kinds, in the order of an image's life.
+var Kinds = []Kind{Built, Deployed, Smoked, Promoted, Rejected}
+
+// Fact is what happened to an image, with who says so. Exactly one of its details is set, the one of its kind.
+type Fact struct {
+	Kind        Kind                `json:"kind"`
+	Image       release.Image       `json:"image"`
+	Commit      release.Commit      `json:"commit,omitempty"`      // that the image was built from; "" if unknown
+	Environment release.Environment `json:"environment,omitempty"` // "" of Built, and of Rejected for all environments; of Promoted, the one it was promoted to
+	By          string              `json:"by,omitempty"`          // who started the run; "" if unknown
+	Run         string              `json:"run,omitempty"`         // URL of the run; "" if there is none
+	At          time.Time           `json:"at"`                    // by the writer's clock; zero only if another program's provenance has no time
+	After       []release.Digest    `json:"after,omitempty"`       // records that the registry listed before; not of Built
+
+	Build      *Build            `json:"build,omitempty"`
+	Deployment *Deployment       `json:"deployment,omitempty"`
+	Smoke      *release.Evidence `json:"smoke,omitempty"`
+	Promotion  *Promotion        `json:"promotion,omitempty"`
+	Rejection  *Rejection        `json:"rejection,omitempty"`
+}
+
+// Build says from what and by whom an image was built.
+type Build struct {
+	Type       string         `json:"type"`                // URI of the kind of build
+	Source     string         `json:"source"`              // URL of the source repository; "" if it has none
+	Builder    string         `json:"builder"`             // URI of who is trusted to have run the build as it says
+	Recipe     release.Digest `json:"recipe,omitzero"`     // of the build's settings (release.RecipeSettings); zero of another program's build
+	Inputs     string         `json:"inputs,omitempty"`    // hash of what else entered the image (release.AnnotationInputs); "" if unknown
+	Platforms  []string       `json:"platforms,omitempty"` // os/architecture; none if unknown
+	StartedAt  time.Time      `json:"startedAt,omitzero"`
+	Reproduced bool           `json:"reproduced,omitempty"` // an image that the registry held already was built again with the same digest
+}
+
+// Deployment says where and with what an image was deployed.
+type Deployment struct {
+	Cluster      string         `json:"cluster"` // name of the EKS cluster, or host of the API server
+	Namespace    string         `json:"namespace"`
+	Release      string         `json:"release"`  // Helm's
+	Revision     int            `json:"revision"` // of the release, from 1
+	Chart        string         `json:"chart"`    // where the chart is from
+	ChartDigest  release.Digest `json:"chartDigest"`
+	ValuesDigest release.Digest `json:"valuesDigest"`     // of the values files; without values that are set one by one, which may be secret
+	Source       release.Commit `json:"source,omitempty"` // commit that chart and values are checked out from; "" if unknown
+	Pods         int            `json:"pods"`             // that run the image
+}
+
+// Promotion says by what proof an image may enter an environment.
+type Promotion struct {
+	From     release.Environment `json:"from"`
+	Tag      release.Tag         `json:"tag"`
+	Source   release.Commit      `json:"source,omitempty"`   // commit whose chart and values belong to the promotion; "" if it is the image's
+	Proof    release.Digest      `json:"proof"`              // record of the smoke that was relied on, in the image's first repository
+	ProvedAt time.Time           `json:"provedAt"`           // when smoke passed
+	Override string              `json:"override,omitempty"` // why a rule of the policy was passed over; "" if none was
+}
+
+// Rejection says why an image must not be used.
+type Rejection struct {
+	Reason string `json:"reason"`
+	Cause  Cause  `json:"cause"`
+}
+
+// Cause says who rejected an image.
+type Cause string
+
+// The causes of a rejection.
+const (
+	ByPerson Cause = "person"
+	BySmoke  Cause = "smoke" // failed after the image was deployed
+)
+
+// FromEvidence returns a verdict of smoke as a fact.
+func FromEvidence(found release.Evidence) Fact {
+	return Fact{Kind: Smoked, Image: found.Image, Commit: found.Commit, Environment: found.Environment, Run: found.Run, At: found.At, After: found.After, Smoke: &found}
+}
+
+// String names the fact in a message.
+func (f Fact) String() string {
+	if f.Environment == "" {
+		return string(f.Kind)
+	}
+	return fmt.Sprintf("%s in %q", f.Kind, f.Environment)
+}
+
+// Repeats reports whether a fact says nothing that an earlier one does not say, apart from who ran what and when. A build is repeated
+// whatever the earlier one's run; a promotion is a new one if it relies on another verdict.
+func (f Fact) Repeats(earlier Fact) bool {
+	if f.Kind != earlier.Kind || f.Image != earlier.Image || f.Commit != earlier.Commit || f.Environment != earlier.Environment {
+		return false
+	}
+	switch {
+	case f.Build != nil && earlier.Build != nil:
+		a, b := *f.Build, *earlier.Build
+		return a.Type == b.Type && a.Source == b.Source && a.Builder == b.Builder && a.Recipe == b.Recipe && a.Inputs == b.Inputs && slices.Equal(a.Platforms, b.Platforms)
+	case f.Deployment != nil && earlier.Deployment != nil:
+		a, b := *f.Deployment, *earlier.Deployment
+		a.Pods, b.Pods = 0, 0 // an autoscaler changes it
+		return a == b
+	case f.Promotion != nil && earlier.Promotion != nil:
+		a, b := *f.Promotion, *earlier.Promotion
+		a.ProvedAt, b.ProvedAt = time.Time{}, time.Time{}
+		return a == b && f.Promotion.ProvedAt.Equal(earlier.Promotion.ProvedAt)
+	case f.Rejection != nil && earlier.Rejection != nil:
+		return *f.Rejection == *earlier.Rejection
+	case f.Smoke != nil && earlier.Smoke != nil:
+		return f.Smoke.Repeats(*earlier.Smoke)
+	}
+	return false
+}
+
+// Record is a fact as a registry stores it. Nothing in it is trusted unless Signer names a key.
+type Record struct {
+	Fact
+	Record release.Digest `json:"record"`           // digest of the manifest that contains it
+	Signed bool           `json:"signed"`           // it has a signature, by whomever
+	Signer string         `json:"signer,omitempty"` // ID of the trusted key that signed it; "" if none did
+	// Problem says why the record cannot be read; "" if it can. Only its kind and environment are known then, as its annotations declare them,
+	// and its time.
+	Problem string `json:"problem,omitempty"`
+}
+
+// Trusted reports whether the record can be read and a trusted key signed it.
+func (r Record) Trusted() bool { return r.Problem == "" && r.Signer != "" }
+
+// Newest returns the newest of the records that have a kind and an environment and that accept takes; false if there is none. Records that
+// cannot be read are not among them. Of two with the same time, the one that names the other counts as newer, and else the first.
+func Newest(records []Record, kind Kind, environment release.Environment, accept func(Record) bool) (newest Record, found bool) {
+	for _, record := range records {
+		if record.Problem != "" || record.Kind != kind || record.Environment != environment || accept != nil && !accept(record) {
+			continue
+		}
+		if !found || record.isNewerThan(newest) {
+			newest, found = record, true
+		}
+	}
+	return newest, found
+}
+
+func (r Record) isNewerThan(other Record) bool {
+	switch {
+	case slices.Contains(r.After, other.Record):
+		return true
+	case slices.Contains(other.After, r.Record):
+		return false
+	}
+	return r.At.After(other.At)
+}
+
+// RejectedFor returns the rejections that keep an image from an environment: those of the environment and those of all. A rejection counts
+// whoever wrote it, and also if it cannot be read, as a failed verdict does: it only makes a promotion ask for more.
+func RejectedFor(records []Record, environment release.Environment) (rejections []Record) {
+	for _, record := range records {
+		if record.Kind == Rejected && (record.Environment == environment || record.Environment == "") {
+			rejections = append(rejections, record)
+		}
+	}
+	return rejections
+}
