@@ -133,7 +133,7 @@ func tagAdopted(ctx context.Context, tag release.Tag, settings Settings, deps De
 	state, err := deps.Registry.Inspect(ctx, settings.Repository, settings.Adopt.Digest, tag)
 	if err == nil && !state.Found {
 		deps.Reporter.Infof("copying %s to %s", settings.Adopt, settings.Repository)
-		if err = deps.Registry.Copy(ctx, settings.Adopt, settings.Repository); err == nil {
+		if err = deps.Registry.Copy(ctx, settings.Adopt, settings.Repository, func(p release.Progress) { deps.Reporter.Progress("copying", p) }); err == nil {
 			state, err = deps.Registry.Inspect(ctx, settings.Repository, settings.Adopt.Digest, tag)
 		}
 	}

@@ -62,7 +62,7 @@ type Registry interface {
 	// Describe returns what an image is labelled with, and false if it does not exist.
 	Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error)
 	// Copy copies an image into another repository by digest, byte for byte. It sets no tag.
-	Copy(ctx context.Context, image release.Image, to release.Repository) error
+	Copy(ctx context.Context, image release.Image, to release.Repository, progress func(release.Progress)) error
 	// Fetch downloads an image for the platforms into dir. If the image does not exist, or not for every platform, the error is a
 	// *release.InputError.
 	Fetch(ctx context.Context, image release.Image, platforms []release.Platform, dir string) (release.Layout, error)

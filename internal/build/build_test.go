@@ -125,7 +125,7 @@ func (r fakeRegistry) Describe(_ context.Context, image release.Image) (release.
 	return described, found, nil
 }
 
-func (r fakeRegistry) Copy(_ context.Context, image release.Image, to release.Repository) error {
+func (r fakeRegistry) Copy(_ context.Context, image release.Image, to release.Repository, _ func(release.Progress)) error {
 	r.pushed["copied"] = r.elsewhere[image]
 	return nil
 }

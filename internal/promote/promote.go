@@ -19,6 +19,7 @@ type Deps struct {
 	Evidence Evidence
 	Reporter release.Reporter
 	Now      func() time.Time
+	RunURL   string // of the CI run, which the statement about a copy names; may be empty
 }
 
 // Evidence reads the verdicts that smoke recorded.
@@ -27,9 +28,9 @@ type Evidence interface {
 	// later than a pass counts as later. Records that cannot be read are skipped. If one of them may be later than a pass and declares
 	// another verdict, the error is a *release.UnreadableRecordError.
 	Newest(ctx context.Context, image release.Image, environment release.Environment) (release.Record, bool, error)
-	// CopyRecord copies a record about an image into another repository that has the image. If the record is already there, that
-	// is no error.
-	CopyRecord(ctx context.Context, image release.Image, record release.Digest, to release.Repository) error
+	// CopyEvidence copies all evidence about an image into another repository that has the image, the given record first, and the statement that it was
+	// copied there by a run. What is already there is no error.
+	CopyEvidence(ctx context.Context, image release.Image, record release.Digest, to release.Repository, run string) error
 }
 
 // Registry reads, tags and copies images without rebuilding them.
@@ -44,7 +45,7 @@ type Registry interface {
 	// immutable and names another image.
 	Tag(ctx context.Context, repository release.Repository, state release.TagState, digest release.Digest, tag release.Tag) error
 	// Copy copies an image into another repository by digest, byte for byte. It sets no tag.
-	Copy(ctx context.Context, image release.Image, to release.Repository) error
+	Copy(ctx context.Context, image release.Image, to release.Repository, progress func(release.Progress)) error
 }
 
 // Result is what promote did. The fields of the main image are its own, those of all images are in Images.

@@ -78,7 +78,7 @@ func (f *fakeRegistry) Tag(_ context.Context, repository release.Repository, sta
 	return nil
 }
 
-func (f *fakeRegistry) Copy(_ context.Context, image release.Image, to release.Repository) error {
+func (f *fakeRegistry) Copy(_ context.Context, image release.Image, to release.Repository, _ func(release.Progress)) error {
 	f.requests = append(f.requests, "copy "+to.String())
 	f.manifests[to.At(image.Digest)] = f.manifests[image]
 	return nil
@@ -96,7 +96,7 @@ func (f *fakeRegistry) Newest(_ context.Context, image release.Image, environmen
 	return newest, found, nil
 }
 
-func (f *fakeRegistry) CopyRecord(_ context.Context, image release.Image, _ release.Digest, to release.Repository) error {
+func (f *fakeRegistry) CopyEvidence(_ context.Context, image release.Image, _ release.Digest, to release.Repository, _ string) error {
 	if _, found := f.manifests[to.At(image.Digest)]; !found {
 		return errors.New("copying a record of an image that is not there")
 	}

@@ -54,6 +54,7 @@ type Settings struct {
 	FurtherTargets   map[string]release.Repository // of further images, by their names
 	MaxAge           time.Duration
 	VerifyKeys       []setting.KeyRef
+	SignKey          setting.KeyRef // signs that an image was copied into its target repository
 	matrix.Options
 }
 
@@ -80,12 +81,13 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.MovingTag, setting.Setting{Name: "moving-tag", Value: "TAG",
 		Help: "Second tag to move to the image; the repository must allow this tag to be moved"}, release.ParseTag)
 	setting.List(set, &targets, setting.Setting{Name: "target-repository", Value: "[NAME=]HOST/PATH",
-		Help: "Repository to promote an image into, together with the evidence; default: the image's own"}, setting.ParseNamed(release.ParseRepository))
+		Help: "Repository to promote an image into, together with its evidence and the statement that it was copied, signed with --sign-key; default: the image's own"}, setting.ParseNamed(release.ParseRepository))
 	setting.DeclareMaxAge(set, &s.MaxAge)
 	s.Options.Declare(set, true)
 	set.Check(func() error { return s.setImages(images, targets) })
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
+	setting.DeclareSignKey(set, &s.SignKey)
 	set.Check(s.validate)
 	return set
 }

@@ -107,11 +107,11 @@ func copyTo(ctx context.Context, settings Settings, record release.Digest, state
 	target := settings.TargetRepository.At(settings.Image.Digest)
 	if state.TagDigest.IsZero() {
 		deps.Reporter.Infof("copying to %s", target.Repository)
-		if err := deps.Registry.Copy(ctx, settings.Image, target.Repository); err != nil {
+		if err := deps.Registry.Copy(ctx, settings.Image, target.Repository, func(p release.Progress) { deps.Reporter.Progress("copying", p) }); err != nil {
 			return "", err
 		}
 	}
-	if err := deps.Evidence.CopyRecord(ctx, settings.Image, record, target.Repository); err != nil {
+	if err := deps.Evidence.CopyEvidence(ctx, settings.Image, record, target.Repository, deps.RunURL); err != nil {
 		return "", err
 	}
 	if !state.TagDigest.IsZero() {

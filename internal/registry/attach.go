@@ -83,7 +83,7 @@ func (r *repository) attach(ctx context.Context, image release.Digest, artifactT
 	if err != nil {
 		return release.Digest{}, err
 	}
-	if err := r.upload(ctx, []descriptor{config, layer}, blobsInMemory(blobs), nil, newMeter(0, nil)); err != nil {
+	if err := r.upload(ctx, []descriptor{config, layer}, blobsInMemory(blobs), "", newMeter(0, nil)); err != nil {
 		return release.Digest{}, err
 	}
 	attached := manifest{bytes: text, mediaType: string(types.OCIManifestSchema1), digest: digestOf(text)}

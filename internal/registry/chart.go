@@ -88,7 +88,7 @@ func (r *repository) pushChart(ctx context.Context, tag release.Tag, config, pac
 	case found:
 		return pushed.digest, nil
 	}
-	if err := r.upload(ctx, []descriptor{configuration, layer}, blobsInMemory(blobs), nil, newMeter(0, nil)); err != nil {
+	if err := r.upload(ctx, []descriptor{configuration, layer}, blobsInMemory(blobs), "", newMeter(0, nil)); err != nil {
 		return pushed.digest, err
 	}
 	_, err = r.putManifest(ctx, pushed, tag)

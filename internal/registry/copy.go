@@ -9,17 +9,22 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 
-	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/onedigest/onedigest/internal/registry/transfer"
 	"github.com/onedigest/onedigest/internal/release"
 )
 
 // Copy copies an image or a whole index into another repository by digest, every manifest with its unchanged bytes. Within one
 // registry blobs are mounted where the registry supports that; otherwise they are streamed, never whole in memory. It sets no
 // tag.
-func (c *Client) Copy(ctx context.Context, from release.Image, to release.Repository) error {
+//
+// Progress, which may be nil, is called with growing sums, from several goroutines but never twice at once. A copy that was ended can be
+// repeated: blobs that the target has are not sent again, and one that breaks off goes on where the target says.
+func (c *Client) Copy(ctx context.Context, from release.Image, to release.Repository, progress func(release.Progress)) error {
 	doing := fmt.Sprintf("copying %q to %q", from, to)
-	return c.copyTree(ctx, from, to, doing, func(ctx context.Context, write *repository, all tree) error {
+	return c.copyTree(ctx, from, to, doing, progress, func(ctx context.Context, write *repository, all tree) error {
 		if err := write.putChildren(ctx, all); err != nil {
 			return err
 		}
@@ -33,7 +38,7 @@ func (c *Client) Copy(ctx context.Context, from release.Image, to release.Reposi
 func (c *Client) CopyReferrer(ctx context.Context, of release.Image, referrer release.Digest, to release.Repository) error {
 	from := of.Repository.At(referrer)
 	doing := fmt.Sprintf("copying %q, which is attached to %s, to %q", from, of.Digest.Short(), to)
-	return c.copyTree(ctx, from, to, doing, func(ctx context.Context, write *repository, all tree) error {
+	return c.copyTree(ctx, from, to, doing, nil, func(ctx context.Context, write *repository, all tree) error {
 		read, err := all.root().parse()
 		if err != nil {
 			return err
@@ -51,7 +56,8 @@ func (c *Client) CopyReferrer(ctx context.Context, of release.Image, referrer re
 }
 
 // copyTree copies the blobs of an image, an index or a referrer; put writes its manifests.
-func (c *Client) copyTree(ctx context.Context, from release.Image, to release.Repository, doing string, put func(context.Context, *repository, tree) error) error {
+func (c *Client) copyTree(ctx context.Context, from release.Image, to release.Repository, doing string, progress func(release.Progress),
+	put func(context.Context, *repository, tree) error) error {
 	same := from.Repository.Host() == to.Host()
 	var mounts []release.Repository
 	if same {
@@ -69,14 +75,14 @@ func (c *Client) copyTree(ctx context.Context, from release.Image, to release.Re
 	if err != nil {
 		return read.fault(err, doing)
 	}
-	var mount *name.Repository
+	mount := ""
 	if same {
-		mount = &read.at
+		mount = read.at.RepositoryStr()
 	}
-	err = write.upload(ctx, all.blobs, read.blobs(ctx), mount, newMeter(all.size(), nil))
-	var source *sourceError
+	err = write.upload(ctx, all.blobs, read.openBlob, mount, newMeter(all.size(), progress))
+	var source *transfer.SourceError
 	if errors.As(err, &source) {
-		return read.fault(source.err, doing)
+		return read.fault(source.Err, doing)
 	}
 	if err == nil {
 		err = put(ctx, write, all)
@@ -96,32 +102,46 @@ func (r *repository) fetchManifest(ctx context.Context, digest release.Digest) (
 	return m, err
 }
 
-// sourceError marks an error of reading, so that a copy blames the registry it reads from.
-type sourceError struct{ err error }
-
-func (e *sourceError) Error() string { return e.err.Error() }
-func (e *sourceError) Unwrap() error { return e.err }
-
-// blobs returns a source of the repository's blobs; their digests are checked while they are read.
-func (r *repository) blobs(ctx context.Context) source {
-	return func(blob descriptor) (io.ReadCloser, error) {
-		wanted, err := release.ParseDigest(blob.Digest)
-		if err != nil {
-			return nil, &sourceError{err}
-		}
-		response, err := r.do(ctx, http.MethodGet, r.url("blobs", blob.Digest), nil, nil) //nolint:bodyclose // the reader's caller closes it
-		if err != nil {
-			return nil, &sourceError{err}
-		}
-		if response.StatusCode != http.StatusOK {
-			return nil, &sourceError{readStatusError(response)}
-		}
-		return &verifyingReader{ReadCloser: response.Body, left: blob.Size, wanted: wanted, sum: sha256.New()}, nil
+// openBlob opens a blob of the repository at an offset. Its bytes are not checked.
+func (r *repository) openBlob(ctx context.Context, blob descriptor, offset int64) (io.ReadCloser, error) {
+	header := http.Header{}
+	if offset > 0 {
+		header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 	}
+	response, err := r.do(ctx, http.MethodGet, r.url("blobs", blob.Digest), nil, header) //nolint:bodyclose // the reader's caller closes it
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case response.StatusCode == http.StatusPartialContent && offset > 0:
+		if !strings.HasPrefix(response.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", offset)) {
+			return nil, errors.Join(fmt.Errorf("the registry answered with another range: %.100q", response.Header.Get("Content-Range")), response.Body.Close())
+		}
+	case response.StatusCode == http.StatusOK:
+		// Ranges are optional. Source: OCI distribution-spec, "Pulling blobs".
+		if _, err := io.CopyN(io.Discard, response.Body, offset); err != nil {
+			return nil, errors.Join(err, response.Body.Close())
+		}
+	default:
+		return nil, readStatusError(response)
+	}
+	return response.Body, nil
 }
 
-// verifyingReader reads a blob and fails at its end unless its size and its digest are the expected ones. Its errors are
-// sourceErrors.
+// openVerified opens a blob of the repository; its digest is checked while it is read.
+func (r *repository) openVerified(ctx context.Context, blob descriptor) (io.ReadCloser, error) {
+	wanted, err := release.ParseDigest(blob.Digest)
+	if err != nil {
+		return nil, err
+	}
+	body, err := r.openBlob(ctx, blob, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &verifyingReader{ReadCloser: body, left: blob.Size, wanted: wanted, sum: sha256.New()}, nil
+}
+
+// verifyingReader reads a blob and fails at its end unless its size and its digest are the expected ones.
 type verifyingReader struct {
 	io.ReadCloser
 	left   int64
@@ -134,13 +154,40 @@ func (v *verifyingReader) Read(buffer []byte) (int, error) {
 	v.left -= int64(n)
 	_, _ = v.sum.Write(buffer[:n]) // never fails
 	if err != nil && !errors.Is(err, io.EOF) {
-		return n, &sourceError{err}
+		return n, err
 	}
 	if v.left < 0 || err != nil {
 		got, parseErr := release.ParseDigest("sha256:" + hex.EncodeToString(v.sum.Sum(nil)))
 		if v.left != 0 || parseErr != nil || got != v.wanted {
-			return 0, &sourceError{&mismatchError{wanted: v.wanted, got: got}}
+			return 0, &mismatchError{wanted: v.wanted, got: got}
 		}
 	}
 	return n, err
+}
+
+// CopyReferrers copies what is attached to an image, of the given artifact types, into another repository that holds the image: the newest first
+// and at most limit, without those that the target lists already. One that cannot be read is passed to skipped, and left out. It returns how many more there are than
+// the limit.
+func (c *Client) CopyReferrers(ctx context.Context, of release.Image, artifactTypes []string, to release.Repository, limit int, skipped func(error)) (left int, err error) {
+	listed, err := c.ListReferrers(ctx, of, artifactTypes, nil)
+	if err != nil {
+		return 0, err
+	}
+	present, err := c.ListReferrers(ctx, to.At(of.Digest), artifactTypes, nil)
+	if err != nil {
+		return 0, err
+	}
+	listed = slices.DeleteFunc(listed, func(each release.Digest) bool { return slices.Contains(present, each) })
+	for _, each := range listed[:min(limit, len(listed))] {
+		err := c.CopyReferrer(ctx, of, each, to)
+		var fault *release.Fault
+		if errors.As(err, &fault) && fault.Side == sideSource && !fault.Unanswered {
+			skipped(err)
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return max(0, len(listed)-limit), nil
 }

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/onedigest/onedigest/devenv/localaws"
 	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/internal/release"
@@ -24,7 +27,7 @@ func TestCopy(t *testing.T) {
 			// One client for both, as the verb has it: each host has its own password.
 			c := between(t, from, to)
 			for range 2 {
-				if err := c.Copy(t.Context(), image, target); err != nil {
+				if err := c.Copy(t.Context(), image, target, nil); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -65,7 +68,7 @@ func TestCopyMounts(t *testing.T) {
 	image := pushTo(t, c, randomIndex(t, 2, nil), server.Repository("shop"), commit)
 	target := server.Repository("live/shop")
 	server.ResetRequests()
-	if err := c.Copy(t.Context(), image, target); err != nil {
+	if err := c.Copy(t.Context(), image, target, nil); err != nil {
 		t.Fatal(err)
 	}
 	holdsUntagged(t, c, target.At(image.Digest), commit)
@@ -82,16 +85,16 @@ func TestCopyRefuses(t *testing.T) {
 	c := between(t, from, to)
 	var fault *release.Fault
 	gone := image.Repository.At(digestOf([]byte("gone")))
-	if err := c.Copy(t.Context(), gone, target); !errors.As(err, &fault) || fault.Side != sideSource || !strings.Contains(err.Error(), "is not in") {
+	if err := c.Copy(t.Context(), gone, target, nil); !errors.As(err, &fault) || fault.Side != sideSource || !strings.Contains(err.Error(), "is not in") {
 		t.Errorf("no image: got %v", err)
 	}
 	nowhere := release.Repository(to.Address() + "/nowhere")
-	if err := c.Copy(t.Context(), image, nowhere); !errors.As(err, &fault) || fault.Side != sideTarget || !strings.Contains(err.Error(), "create the repository") {
+	if err := c.Copy(t.Context(), image, nowhere, nil); !errors.As(err, &fault) || fault.Side != sideTarget || !strings.Contains(err.Error(), "create the repository") {
 		t.Errorf("no repository: got %v", err)
 	}
 	fresh := to.Repository("fresh")
 	from.Inject(localaws.Fault{Route: localaws.RouteBlob, Method: http.MethodGet, Do: localaws.AnswerWrongBytes(nil)})
-	if err := c.Copy(t.Context(), image, fresh); !errors.As(err, &fault) || fault.Side != sideSource || !strings.Contains(err.Error(), "do not use this image") {
+	if err := c.Copy(t.Context(), image, fresh, nil); !errors.As(err, &fault) || fault.Side != sideSource || !strings.Contains(err.Error(), "do not use this image") {
 		t.Errorf("changed blobs: got %v, want a fault of the source", err)
 	}
 	if got := to.Count(localaws.RouteManifest, http.MethodPut); got != 0 {
@@ -106,7 +109,7 @@ func TestCopyReferrer(t *testing.T) {
 	image := pushTo(t, at(t, from), randomImage(t, 1), from.Repository("shop"), commit)
 	target := to.RepositoryWith("live/shop", immutable)
 	c := between(t, from, to)
-	if err := c.Copy(t.Context(), image, target); err != nil {
+	if err := c.Copy(t.Context(), image, target, nil); err != nil {
 		t.Fatal(err)
 	}
 	attached, err := c.Attach(t.Context(), image, kind, media, []byte("proof"), map[string]string{"environment": "staging"})
@@ -125,7 +128,7 @@ func TestCopyReferrer(t *testing.T) {
 	h := newTestRegistry(t)
 	h.intercept(withoutReferrers)
 	h.setPassword("")
-	if err := c.Copy(t.Context(), image, h.repo("shop")); err != nil {
+	if err := c.Copy(t.Context(), image, h.repo("shop"), nil); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -152,7 +155,7 @@ func TestCopyOfABuildCache(t *testing.T) {
 	layer := descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar+gzip", Digest: digestOf([]byte("layer")).String(), Size: 5}
 	config := descriptor{MediaType: "application/vnd.buildkit.cacheconfig.v0", Digest: digestOf([]byte("config")).String(), Size: 6}
 	blobs := map[string][]byte{layer.Digest: []byte("layer"), config.Digest: []byte("config")}
-	if err := r.upload(t.Context(), []descriptor{layer, config}, blobsInMemory(blobs), nil, newMeter(0, nil)); err != nil {
+	if err := r.upload(t.Context(), []descriptor{layer, config}, blobsInMemory(blobs), "", newMeter(0, nil)); err != nil {
 		t.Fatal(err)
 	}
 	f := forest{}
@@ -168,7 +171,7 @@ func TestCopyOfABuildCache(t *testing.T) {
 		t.Errorf("found %v, %t, %v, want the revision of the image in it", got, found, err)
 	}
 	target := to.repo("cache")
-	if err := c.Copy(t.Context(), image.Repository.At(digest), target); err != nil {
+	if err := c.Copy(t.Context(), image.Repository.At(digest), target, nil); err != nil {
 		t.Fatal(err)
 	}
 	holdsUntagged(t, c, target.At(digest), "cache")
@@ -211,7 +214,7 @@ func TestCopySurvivesFaults(t *testing.T) {
 				server = from
 			}
 			injected := server.Inject(fault.Fault)
-			if err := c.Copy(t.Context(), image, target); err != nil {
+			if err := c.Copy(t.Context(), image, target, nil); err != nil {
 				t.Fatal(err)
 			}
 			if got := injected.Hits(); got != fault.Times {
@@ -220,4 +223,106 @@ func TestCopySurvivesFaults(t *testing.T) {
 			holdsUntagged(t, between(t, from, to), target.At(image.Digest), commit)
 		})
 	}
+}
+
+// A blob that breaks off goes on where the target says: what has arrived is neither read nor sent again.
+func TestCopyContinuesABlob(t *testing.T) {
+	t.Parallel()
+	const layer, breaksAt = 4 << 20, 3 << 20
+	for name, where := range map[string]struct {
+		atSource bool
+		do       localaws.Action
+	}{
+		"the target's connection breaks": {false, localaws.ResetUpload(breaksAt)},
+		"the source's connection breaks": {true, cutAfter(breaksAt)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			from, to := localawstest.Start(t), localawstest.Start(t)
+			big, err := random.Image(layer, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			image := pushTo(t, at(t, from), big, from.Repository("shop"), commit)
+			target := to.Repository("shop")
+			isBig := func(r *http.Request) bool { return r.Method == http.MethodGet || r.ContentLength > breaksAt }
+			fault := localaws.Fault{Route: localaws.RouteUpload, Method: http.MethodPatch, Match: isBig, Times: 1, Do: where.do}
+			server := to
+			if where.atSource {
+				server, fault.Route, fault.Method, fault.Match = from, localaws.RouteBlob, http.MethodGet, isLayer(t, big)
+			}
+			injected := server.Inject(fault)
+			from.ResetRequests()
+			var last release.Progress
+			c := between(t, from, to)
+			if err := c.Copy(t.Context(), image, target, func(p release.Progress) { last = p }); err != nil {
+				t.Fatal(err)
+			}
+			if injected.Hits() != 1 {
+				t.Fatal("nothing broke")
+			}
+			if last.Total < layer || last.Complete != last.Total {
+				t.Errorf("progress ended at %d of %d bytes", last.Complete, last.Total)
+			}
+			// The kernel's buffers may hold what one side has written and the other has not read.
+			const slack = 1 << 20
+			if sent := bodies(to, localaws.RouteUpload, http.MethodPatch); sent > layer+slack {
+				t.Errorf("%d bytes were sent for a blob of %d", sent, layer)
+			}
+			if where.atSource {
+				if got := bodies(from, localaws.RouteBlob, http.MethodGet); got > layer+slack {
+					t.Errorf("%d bytes were read for a blob of %d", got, layer)
+				}
+			}
+			holdsUntagged(t, c, target.At(image.Digest), commit)
+		})
+	}
+}
+
+// isLayer matches reads of an image's only layer.
+func isLayer(t *testing.T, image v1.Image) func(*http.Request) bool {
+	t.Helper()
+	layers, err := image.Layers()
+	if err != nil || len(layers) != 1 {
+		t.Fatalf("got %d layers, %v", len(layers), err)
+	}
+	digest, err := layers[0].Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, digest.String()) }
+}
+
+// cutAfter closes the connection after some bytes of the answer.
+func cutAfter(n int) localaws.Action {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(&cutWriter{ResponseWriter: w, left: n}, r)
+			panic(http.ErrAbortHandler)
+		})
+	}
+}
+
+type cutWriter struct {
+	http.ResponseWriter
+	left int
+}
+
+func (c *cutWriter) Write(p []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(p[:min(len(p), c.left)])
+	c.left -= n
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	return n, err
+}
+
+// bodies adds up the bodies of the requests to a route, read and written.
+func bodies(server *localawstest.Server, route localaws.Route, method string) (total int64) {
+	for _, request := range server.Requests() {
+		if request.Route == route && request.Method == method {
+			total += request.In + request.Out
+		}
+	}
+	return total
 }

@@ -102,6 +102,9 @@ func (e *blockedError) Error() string {
 type mismatchError struct{ wanted, got release.Digest }
 
 func (e *mismatchError) Error() string {
+	if e.got.IsZero() {
+		return fmt.Sprintf("the registry served another number of bytes than those of %s", e.wanted)
+	}
 	return fmt.Sprintf("the registry served bytes of %s as %s", e.got, e.wanted)
 }
 

@@ -191,7 +191,6 @@ func (r *repository) download(ctx context.Context, blobs []descriptor, into layo
 	blobs = slices.CompactFunc(blobs, func(a, b descriptor) bool { return a.Digest == b.Digest })
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxParallelBlobs)
-	open := r.blobs(ctx)
 	for _, blob := range blobs {
 		group.Go(func() error {
 			hash, err := v1.NewHash(blob.Digest)
@@ -199,7 +198,7 @@ func (r *repository) download(ctx context.Context, blobs []descriptor, into layo
 				return err
 			}
 			return retry.Do(ctx, httpx.Backoff(3), func(context.Context) error {
-				content, err := open(blob)
+				content, err := r.openVerified(ctx, blob)
 				if err == nil {
 					err = into.WriteBlob(hash, content)
 				}

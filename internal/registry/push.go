@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -34,7 +35,7 @@ func (c *Client) Push(ctx context.Context, from release.Layout, repo release.Rep
 
 // push uploads the blobs of a tree, then writes its manifests.
 func (r *repository) push(ctx context.Context, all tree, open source, tag release.Tag, meter *meter) error {
-	if err := r.upload(ctx, all.blobs, open, nil, meter); err != nil {
+	if err := r.upload(ctx, all.blobs, open, "", meter); err != nil {
 		return err
 	}
 	return r.putAll(ctx, all, tag)
@@ -75,7 +76,7 @@ func layoutManifests(dir string) func(context.Context, release.Digest) (manifest
 		if err := ctx.Err(); err != nil {
 			return manifest{}, err
 		}
-		blob, err := layoutBlobs(dir)(descriptor{Digest: digest.String()})
+		blob, err := layoutBlobs(dir)(ctx, descriptor{Digest: digest.String()}, 0)
 		if err != nil {
 			return manifest{}, err
 		}
@@ -93,11 +94,18 @@ func layoutManifests(dir string) func(context.Context, release.Digest) (manifest
 
 // layoutBlobs opens blobs of an OCI image layout.
 func layoutBlobs(dir string) source {
-	return func(blob descriptor) (io.ReadCloser, error) {
+	return func(_ context.Context, blob descriptor, offset int64) (io.ReadCloser, error) {
 		hash, err := v1.NewHash(blob.Digest)
 		if err != nil {
 			return nil, err
 		}
-		return layout.Path(dir).Blob(hash)
+		opened, err := layout.Path(dir).Blob(hash)
+		if err == nil && offset > 0 {
+			_, err = io.CopyN(io.Discard, opened, offset)
+			if err != nil {
+				err = errors.Join(err, opened.Close())
+			}
+		}
+		return opened, err
 	}
 }

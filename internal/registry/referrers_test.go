@@ -416,7 +416,7 @@ func TestReferrersSkips(t *testing.T) {
 	}
 	huge := bytes.Repeat([]byte("a"), maxAttached+1)
 	hugeBlob := descriptor{MediaType: media, Digest: digestOf(huge).String(), Size: int64(len(huge))}
-	if err := r.upload(t.Context(), []descriptor{hugeBlob}, blobsInMemory(map[string][]byte{hugeBlob.Digest: huge}), nil, newMeter(0, nil)); err != nil {
+	if err := r.upload(t.Context(), []descriptor{hugeBlob}, blobsInMemory(map[string][]byte{hugeBlob.Digest: huge}), "", newMeter(0, nil)); err != nil {
 		t.Fatal(err)
 	}
 	lying := hugeBlob

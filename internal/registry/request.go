@@ -58,6 +58,11 @@ func (r *repository) do(ctx context.Context, method, url string, body []byte, he
 	for key, values := range header {
 		request.Header[key] = values
 	}
+	return r.send(request)
+}
+
+// send sends a request; its error contains no address.
+func (r *repository) send(request *http.Request) (*http.Response, error) {
 	response, err := r.client.Do(request)
 	return response, withoutURL(err)
 }

@@ -118,24 +118,6 @@ func (s *session) bearerTransport(ctx context.Context) (http.RoundTripper, error
 	return tokens, nil
 }
 
-// remoteTransport returns the session for ggcr's remote package, without ggcr's own ping, token and retry.
-func (s *session) remoteTransport(ctx context.Context) (http.RoundTripper, error) {
-	return transport.NewWithContext(ctx, s.registry, authn.Anonymous, &noPing{s}, nil)
-}
-
-// noPing answers ggcr's ping itself and passes everything else to the session.
-type noPing struct{ *session }
-
-func (p *noPing) RoundTrip(request *http.Request) (*http.Response, error) {
-	if request.URL.Path != "/v2/" {
-		return p.session.RoundTrip(request)
-	}
-	if request.URL.Scheme != p.scheme {
-		return nil, errors.New("not this scheme")
-	}
-	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: request, Header: http.Header{}}, nil
-}
-
 // fixedScheme keeps ggcr's ping from trying the other scheme.
 type fixedScheme struct {
 	scheme, host string

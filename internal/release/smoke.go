@@ -198,6 +198,8 @@ type Evidence struct {
 	Run         string      `json:"run,omitempty"`
 	At          time.Time   `json:"at"`
 	After       []Digest    `json:"after,omitempty"` // records of the environment that the registry held already
+	// Origin is the repository in which the evidence was recorded, if the image was copied from there; "" if that is Image.Repository.
+	Origin Repository `json:"origin,omitempty"`
 }
 
 // ClockSkew is how far apart the clocks of two machines may be. Times that differ by less give no order.

@@ -54,7 +54,7 @@ func ParseKeyRef(given string) (KeyRef, error) {
 // DeclareSignKey adds the setting of the key that signs evidence.
 func DeclareSignKey(set *Set, target *KeyRef) {
 	Var(set, target, Setting{Name: "sign-key", Value: "FILE|env://NAME|awskms:///KEY",
-		Help: "Private key that signs the recorded verdict, so that promote --verify-key and cosign can verify it; ECDSA P-256"}, ParseKeyRef)
+		Help: "Private key that signs what is recorded as evidence, so that --verify-key and cosign can verify it; ECDSA P-256"}, ParseKeyRef)
 }
 
 // DeclareVerifyKeys adds the setting of the keys that evidence must be signed with.

@@ -86,10 +86,10 @@ func TestDistribution(t *testing.T) {
 		t.Fatal(err)
 	}
 	live := release.Repository(target + "/live/shop")
-	if err := connected.Copy(t.Context(), image, live); err != nil {
+	if err := connected.Copy(t.Context(), image, live, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := connected.CopyRecord(t.Context(), image, newest.Record, live); err != nil {
+	if err := connected.CopyEvidence(t.Context(), image, newest.Record, live, ""); err != nil {
 		t.Fatal(err)
 	}
 	copied, found, err := connected.Newest(t.Context(), live.At(image.Digest), "staging")

@@ -80,6 +80,7 @@ func (i *Images) Facts(ctx context.Context, image release.Image, kinds ...fact.K
 		kind, declared := declaredKind(annotations)
 		return declared && !slices.Contains(kinds, kind)
 	}}
+	var from origins
 	var records []fact.Record
 	var garbage []string // why records that declare no kind cannot be read
 	for referrer, err := range i.registry.Referrers(ctx, image, query) {
@@ -94,6 +95,9 @@ func (i *Images) Facts(ctx context.Context, image release.Image, kinds ...fact.K
 			return nil, err
 		default:
 			i.readFact(&record, referrer, image)
+			if err := i.factInPlace(ctx, &from, &record.Fact, image); err != nil {
+				return nil, err
+			}
 		}
 		switch {
 		case record.Problem != "" && record.Kind == "":
@@ -111,7 +115,7 @@ func (i *Images) Facts(ctx context.Context, image release.Image, kinds ...fact.K
 // readFact reads a record's statement, and verifies its signature if keys are trusted.
 func (i *Images) readFact(record *fact.Record, referrer registry.Referrer, image release.Image) {
 	record.Signed = referrer.MediaType == signed.MediaType
-	statement, by, untrusted := i.open(referrer)
+	statement, by, untrusted := openRecord(referrer, i.trusted)
 	var read fact.Fact
 	err := untrusted
 	if statement != nil {

@@ -114,8 +114,8 @@ func (i *Images) Push(ctx context.Context, layout release.Layout, repository rel
 }
 
 // Copy copies an image into another repository by digest; it sets no tag.
-func (i *Images) Copy(ctx context.Context, image release.Image, to release.Repository) error {
-	return i.registry.Copy(ctx, image, to)
+func (i *Images) Copy(ctx context.Context, image release.Image, to release.Repository, progress func(release.Progress)) error {
+	return i.registry.Copy(ctx, image, to, progress)
 }
 
 // CreateRepository creates a repository of ECR unless it exists, and reports whether it did. It warns if one that exists has no lifecycle policy. Other registries create a repository with the first

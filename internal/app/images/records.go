@@ -100,6 +100,7 @@ func (i *Images) readRecords(ctx context.Context, image release.Image, environme
 			return false
 		},
 	}
+	var from origins
 	for referrer, err := range i.registry.Referrers(ctx, image, query) {
 		var skippedRecord *registry.SkippedReferrerError
 		switch {
@@ -114,7 +115,11 @@ func (i *Images) readRecords(ctx context.Context, image release.Image, environme
 		case err != nil:
 			return nil, nil, err
 		default:
-			entries = append(entries, i.decode(referrer, image, environment))
+			entry, err := i.inPlace(ctx, &from, i.decode(referrer, image, environment), image)
+			if err != nil {
+				return nil, nil, err
+			}
+			entries = append(entries, entry)
 		}
 	}
 	return entries, unavailable, nil
@@ -139,7 +144,7 @@ func (i *Images) pushedAt(ctx context.Context, repository release.Repository) (f
 // no trusted key signed.
 func (i *Images) decode(referrer registry.Referrer, image release.Image, environment release.Environment) evidence.Entry {
 	entry := evidence.Entry{Listed: referrer.Digest.String(), Record: referrer.Digest, At: referrer.Created(), PushedAt: referrer.PushedAt}
-	statement, by, untrusted := i.open(referrer)
+	statement, by, untrusted := openRecord(referrer, i.trusted)
 	if statement == nil {
 		i.reporter.Warnf("skipping the record %s: %v", referrer.Digest, untrusted)
 		return unreadable(entry, referrer.Annotations, environment)
@@ -164,11 +169,11 @@ func (i *Images) decode(referrer registry.Referrer, image release.Image, environ
 // errUnsigned is the error of a record without a signature if trusted keys are given.
 var errUnsigned = errors.New("it is not signed, and only signed records are trusted")
 
-// open returns a record's statement, nil if there is none, and the ID of the key that signed it. If trusted keys are given and none of them signed
-// it, open returns the statement with an error: a verdict against the image counts even if it is not trusted.
-func (i *Images) open(referrer registry.Referrer) (statement []byte, by string, untrusted error) {
+// openRecord returns a record's statement, nil if there is none, and the ID of the key that signed it. If trusted keys are given and none of them
+// signed it, openRecord returns the statement with an error: a verdict against the image counts even if it is not trusted.
+func openRecord(referrer registry.Referrer, trusted []signed.Key) (statement []byte, by string, untrusted error) {
 	if referrer.MediaType != signed.MediaType {
-		if len(i.trusted) > 0 {
+		if len(trusted) > 0 {
 			untrusted = errUnsigned
 		}
 		return referrer.Content, "", untrusted
@@ -177,10 +182,10 @@ func (i *Images) open(referrer registry.Referrer) (statement []byte, by string, 
 	if err != nil {
 		return nil, "", err
 	}
-	if len(i.trusted) == 0 {
+	if len(trusted) == 0 {
 		return envelope.Payload, "", nil
 	}
-	key, err := envelope.Verify(i.trusted)
+	key, err := envelope.Verify(trusted)
 	return envelope.Payload, key.ID, err
 }
 
@@ -190,15 +195,4 @@ func unreadable(entry evidence.Entry, annotations map[string]string, environment
 		entry.Verdict = release.Verdict(annotations[evidence.AnnotationVerdict])
 	}
 	return entry
-}
-
-// CopyRecord copies a record about an image into another repository that holds the image. A registry that can list
-// no referrers stores none. That is reported and is not an error, because the image was promoted on the evidence in its own registry.
-func (i *Images) CopyRecord(ctx context.Context, image release.Image, record release.Digest, to release.Repository) error {
-	err := i.registry.CopyReferrer(ctx, image, record, to)
-	if errors.Is(err, registry.ErrNoReferrers) {
-		i.reporter.Warnf("the evidence stays in %s: %v", image.Repository, err)
-		return nil
-	}
-	return err
 }

@@ -61,7 +61,12 @@ func Run(ctx context.Context, settings *promote.Settings, run *app.RunContext) (
 		return promote.Result{}, err
 	}
 	registry.Trust(trusted)
-	deps := promote.Deps{Registry: registry, Evidence: registry, Reporter: run.Reporter, Now: run.Process.Now}
+	signer, err := keys.Signer(ctx, run, "sign-key", settings.SignKey)
+	if err != nil {
+		return promote.Result{}, err
+	}
+	registry.SignWith(signer)
+	deps := promote.Deps{Registry: registry, Evidence: registry, Reporter: run.Reporter, Now: run.Process.Now, RunURL: run.RunURL()}
 	if settings.Matrix == "" {
 		return promote.Run(ctx, *settings, deps)
 	}

@@ -1,0 +1,164 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/onedigest/onedigest/internal/evidence"
+	"github.com/onedigest/onedigest/internal/evidence/copied"
+	"github.com/onedigest/onedigest/internal/evidence/signed"
+	"github.com/onedigest/onedigest/internal/registry"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
+)
+
+// maxCopied is the most records of one image that are copied, the newest; other verifiers give up at 50 referrers.
+const maxCopied = 200
+
+// CopyEvidence copies what proves an image into another repository that has the image: the record that was relied on, then the other records and
+// signed bundles, each with its own bytes. Last it attaches the statement that the image was copied, by which Newest accepts the records in
+// their new place, and signs it if SignWith was called. What is there already stays. A registry that can list no referrers stores none: that is
+// reported and is not an error, because the image was promoted on the evidence in its own registry.
+func (i *Images) CopyEvidence(ctx context.Context, image release.Image, record release.Digest, to release.Repository, run string) error {
+	err := i.copyEvidence(ctx, image, record, to, run)
+	if errors.Is(err, registry.ErrNoReferrers) {
+		i.reporter.Warnf("the evidence stays in %s: %v", image.Repository, err)
+		return nil
+	}
+	return err
+}
+
+func (i *Images) copyEvidence(ctx context.Context, image release.Image, record release.Digest, to release.Repository, run string) error {
+	if err := i.registry.CopyReferrer(ctx, image, record, to); err != nil {
+		return err
+	}
+	left, err := i.registry.CopyReferrers(ctx, image, recordTypes, to, maxCopied, func(err error) {
+		i.reporter.Warnf("a record of %s is not copied: %v", image.Digest.Short(), err)
+	})
+	if err != nil {
+		return err
+	}
+	if left > 0 {
+		i.reporter.Warnf("%d older records of %s are not copied, only the newest %d", left, image.Digest.Short(), maxCopied)
+	}
+	return i.recordCopy(ctx, copied.Copy{Digest: image.Digest, From: image.Repository, To: to, At: i.now(), Run: i.secrets.Redact(run)})
+}
+
+// recordCopy attaches the statement about a copy to the image at the target, unless one that counts as much is there.
+func (i *Images) recordCopy(ctx context.Context, of copied.Copy) error {
+	var trusted []signed.Key
+	if i.signer != nil {
+		trusted = []signed.Key{i.signer.Key()}
+	}
+	known, err := i.copiesInto(ctx, of.To.At(of.Digest), trusted)
+	if err != nil || slices.ContainsFunc(known, func(each copied.Copy) bool { return each.From == of.From && each.To == of.To }) {
+		return err
+	}
+	content, err := copied.Encode(of)
+	if err != nil {
+		return err
+	}
+	artifactType, mediaType := evidence.ArtifactType, evidence.MediaType
+	annotations := map[string]string{signed.AnnotationPredicateType: copied.PredicateType}
+	if i.signer != nil {
+		if content, err = signed.Sign(ctx, content, i.signer); err != nil {
+			return err
+		}
+		artifactType, mediaType = signed.MediaType, signed.MediaType
+		annotations[signed.AnnotationContent] = signed.ContentEnvelope
+	}
+	_, err = i.registry.Attach(ctx, of.To.At(of.Digest), artifactType, mediaType, content, annotations)
+	return err
+}
+
+// copiesInto reads the statements that an image was copied into its repository, or on the way there. If there are trusted keys, only those count that one of them signed.
+func (i *Images) copiesInto(ctx context.Context, image release.Image, trusted []signed.Key) (copies []copied.Copy, err error) {
+	query := registry.ReferrerQuery{ArtifactTypes: recordTypes,
+		// A list may have no annotations; then those of the manifest decide.
+		Skip: func(annotations map[string]string) bool {
+			return len(annotations) > 0 && annotations[signed.AnnotationPredicateType] != copied.PredicateType
+		}}
+	for referrer, err := range i.registry.Referrers(ctx, image, query) {
+		var skipped *registry.SkippedReferrerError
+		switch {
+		case errors.As(err, &skipped):
+			i.reporter.Warnf("skipping a statement about %s that cannot be read: %v", image.Digest.Short(), skipped)
+			continue
+		case err != nil:
+			return nil, err
+		}
+		read, err := readCopy(referrer, image.Digest, trusted)
+		if err != nil {
+			i.reporter.Warnf("skipping the statement %s: %v", referrer.Digest, err)
+			continue
+		}
+		copies = append(copies, read)
+	}
+	return copies, nil
+}
+
+// readCopy reads the statement of a referrer about a digest.
+func readCopy(referrer registry.Referrer, digest release.Digest, trusted []signed.Key) (copied.Copy, error) {
+	statement, _, err := openRecord(referrer, trusted)
+	if err != nil {
+		return copied.Copy{}, err
+	}
+	read, err := copied.Decode(statement)
+	if err == nil && read.Digest != digest {
+		err = fmt.Errorf("it is about %s", read.Digest)
+	}
+	return read, err
+}
+
+// origins are the repositories that an image was copied from, read when they are first needed.
+type origins struct {
+	read  bool
+	known []release.Repository
+}
+
+// accepts reports whether evidence about the image in another repository counts as if it were about this one: a statement that counts says that
+// the image was copied from there.
+func (i *Images) accepts(ctx context.Context, of *origins, image release.Image, in release.Repository) (bool, error) {
+	if !of.read {
+		copies, err := i.copiesInto(ctx, image, i.trusted)
+		if err != nil {
+			return false, err
+		}
+		of.read, of.known = true, copied.Sources(copies, image.Digest, image.Repository)
+	}
+	return slices.Contains(of.known, in), nil
+}
+
+// inPlace makes evidence about the image in another repository evidence about this one, if a statement about a copy says that it counts here.
+func (i *Images) inPlace(ctx context.Context, of *origins, entry evidence.Entry, image release.Image) (evidence.Entry, error) {
+	recorded := entry.Evidence.Image.Repository
+	if !entry.Readable || recorded == image.Repository {
+		return entry, nil
+	}
+	accepted, err := i.accepts(ctx, of, image, recorded)
+	if err == nil && accepted {
+		entry.Evidence.Image, entry.Evidence.Origin = image, recorded
+	}
+	return entry, err
+}
+
+// factInPlace makes a fact about the image in another repository a fact about this one, as inPlace does for evidence.
+func (i *Images) factInPlace(ctx context.Context, of *origins, f *fact.Fact, image release.Image) error {
+	recorded := f.Image.Repository
+	if recorded == "" || recorded == image.Repository {
+		return nil
+	}
+	accepted, err := i.accepts(ctx, of, image, recorded)
+	if err != nil || !accepted {
+		return err
+	}
+	f.Image = image
+	if f.Smoke != nil {
+		smoke := *f.Smoke
+		smoke.Image, smoke.Origin = image, recorded
+		f.Smoke = &smoke
+	}
+	return nil
+}
