@@ -1,13 +1,18 @@
 package e2e
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	appbuild "github.com/onedigest/onedigest/internal/app/build"
 	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // A service that has no address outside the cluster, names no commit, answers 404 at paths that it does not know, and is ready at a path
@@ -41,6 +46,21 @@ spec:
           env: [{name: BROKEN_HOST, value: "NONE"}]
           ports: [{name: web, containerPort: 8080}]
           readinessProbe: {httpGet: {path: /ready, port: web}, periodSeconds: 1}`
+	worker = `
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: worker}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: worker}}
+  template:
+    metadata: {labels: {app: worker}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      automountServiceAccountToken: false
+      securityContext: {{ include "secure" . }}
+      containers: [{name: app, image: {{ include "image" . }}, securityContext: {{ include "hardened" . }}}]`
 	stranger = `
 ---
 apiVersion: apps/v1
@@ -69,6 +89,7 @@ func TestSmokeInsideTheCluster(t *testing.T) {
     command: [sh, -c, 'set -eu; case $BASE_URL in http://127.0.0.1:*) ;; *) exit 3 ;; esac; test -z "${KUBECONFIG-}"; echo "$EXPECTED_COMMIT $EXPECTED_DIGEST"; for i in 1 2 3 4; do curl -fsS "$BASE_URL/ready"; done']
 `)
 	tree.write("failing.yaml", "checks:\n  - name: judge\n    command: [sh, -c, 'curl -fsS $BASE_URL/no/such/page']\n")
+	tree.write("break.yaml", "checks:\n  - path: /break\n")
 	tree.commit("a service that knows nothing of commits")
 	image := field(t, tree.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "broken", "--output", "json"), "image")
 	for name, test := range map[string]func(t *testing.T, namespace string){
@@ -94,6 +115,32 @@ func TestSmokeInsideTheCluster(t *testing.T) {
 		"a-command-that-fails": func(t *testing.T, namespace string) {
 			tree.deployManifest(t, namespace, image, insideWeb+insideService, "--smoke-checks", "failing.yaml").expect(t, 1,
 				"OD-208", "judge [check] exited with status 22", "The requested URL returned error: 404")
+		},
+		// Another workload of the same image does not stand for one that crashes, which a person broke after the deploy.
+		"crash-beside": func(t *testing.T, namespace string) {
+			tree.deployManifest(t, namespace, image, insideWeb+insideService+worker).expect(t, 0)
+			crash := []byte(`[{"op": "add", "path": "/spec/template/spec/containers/0/env", "value": [{"name": "DOES", "value": "exit"}]}, {"op": "replace", "path": "/spec/strategy", "value": {"type": "Recreate"}}]`)
+			if _, err := client(t).AppsV1().Deployments(namespace).Patch(t.Context(), "worker", types.JSONPatchType, crash, meta.PatchOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			crashes := func(ctx context.Context) (bool, error) {
+				pods, err := client(t).CoreV1().Pods(namespace).List(ctx, meta.ListOptions{LabelSelector: "app=worker"})
+				return err == nil && len(pods.Items) == 1 && len(pods.Items[0].Status.ContainerStatuses) == 1 && pods.Items[0].Status.ContainerStatuses[0].RestartCount > 0, err
+			}
+			if err := wait.PollUntilContextTimeout(t.Context(), 200*time.Millisecond, time.Minute, true, crashes); err != nil {
+				t.Fatal(err)
+			}
+			own := tree
+			own.t = t
+			own.verb(t.Context(), appsmoke.Command(), "--environment", namespace, "--release", "shop", "--image", image, "--timeout", "20s").expect(t, 1, "Deployment/worker has no ready pod")
+		},
+		// A pod that stops being ready in the middle does not leave the rounds.
+		"unready-in-the-middle": func(t *testing.T, namespace string) {
+			tree.deployManifest(t, namespace, image, strings.Replace(insideWeb, "BROKEN_HOST, value: \"NONE\"", "BREAKABLE_HOST, value: web-1", 1)+insideService).expect(t, 0)
+			own := tree
+			own.t = t
+			own.verb(t.Context(), appsmoke.Command(), "--environment", namespace, "--release", "shop", "--image", image, "--timeout", "1m", "--soak", "15s", "--patience", "2s", "--checks", "break.yaml").
+				expect(t, 1, "ready [check] at pod web-1 is no longer ready")
 		},
 		"endpoint-of-another": func(t *testing.T, namespace string) {
 			service := strings.Replace(insideService, "targetPort: web", "targetPort: 8080", 1) // the other pod has no port of that name

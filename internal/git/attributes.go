@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -18,6 +20,7 @@ const attributesFile = ".gitattributes"
 type committedAttributes struct {
 	foreign map[string]string // by directory, "" for the top: the nearest file with attributes that are not the commit's; "" if there is none
 	filters *bool             // whether the commit has a filter attribute anywhere; nil: unknown
+	dir     string            // a work tree that holds the commit's files of attributes; "": the work tree itself
 }
 
 // foreignAttributes returns the file that gives a path attributes which the commit does not have; "" if there is none.
@@ -68,7 +71,7 @@ func (t *commitTree) isCommitted(name string) (bool, error) {
 	info, err := os.Lstat(t.file(name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist), isNotDir(err):
-		return !committed, nil
+		return true, nil // the commit's is used (provideAttributes)
 	case err != nil:
 		return false, err
 	case !committed || !info.Mode().IsRegular():
@@ -98,12 +101,71 @@ func (t *commitTree) usesFilters(ctx context.Context) (bool, error) {
 	return uses, nil
 }
 
-// withoutIndex makes git read attributes only from the work tree. Otherwise git would use the index's copy of a .gitattributes
-// that is missing in the work tree.
-func (r repository) withoutIndex(ctx context.Context) (repository, error) {
-	absent, err := r.path(ctx, "onedigest-no-index") // git treats an index that does not exist as empty
-	if err == nil {
-		r.environ = append(r.environ[:len(r.environ):len(r.environ)], "GIT_INDEX_FILE="+absent)
+// provideAttributes lets git use the commit's files of attributes if one of them is missing in the work tree, as a checkout does that leaves it
+// out (git-sparse-checkout(1)). remove is called when the comparison is done.
+func (t *commitTree) provideAttributes(ctx context.Context) (remove func(), err error) {
+	isMissing := func(name string) bool {
+		_, err := os.Lstat(t.file(name))
+		return t.isAttributesFile(name) && err != nil
 	}
-	return r, err
+	if !slices.ContainsFunc(t.paths, isMissing) {
+		return func() {}, nil
+	}
+	dir, err := os.MkdirTemp("", "onedigest-attributes-")
+	if err != nil {
+		return nil, err
+	}
+	remove = func() {
+		t.attributes.dir = ""
+		_ = os.RemoveAll(dir)
+	}
+	for _, name := range t.paths {
+		if !t.isAttributesFile(name) {
+			continue
+		}
+		if err := t.writeAttributes(ctx, name, filepath.Join(dir, filepath.FromSlash(name))); err != nil {
+			remove()
+			return nil, t.repo.fault(err, "reading the attributes of")
+		}
+	}
+	t.attributes.dir = dir
+	return remove, nil
+}
+
+// writeAttributes writes the commit's content of a file of attributes.
+func (t *commitTree) writeAttributes(ctx context.Context, name, file string) error {
+	content, err := t.repo.git(ctx, "cat-file", "blob", t.entries[name].object)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(content), 0o600)
+}
+
+func (t *commitTree) isAttributesFile(name string) bool {
+	mode := t.entries[name].mode
+	return path.Base(name) == attributesFile && mode != modeSubmodule && mode != modeSymlink // git follows no link here
+}
+
+// committedAttributesOnly makes git read attributes only from the work tree, or from the commit's own files where one is missing there. Otherwise git
+// would use the index's copy of it.
+func (t *commitTree) committedAttributesOnly(ctx context.Context) (repository, error) {
+	repo := t.repo
+	absent, err := repo.path(ctx, "onedigest-no-index") // git treats an index that does not exist as empty
+	if err != nil {
+		return repo, err
+	}
+	environ := append(repo.environ[:len(repo.environ):len(repo.environ)], "GIT_INDEX_FILE="+absent)
+	if t.attributes.dir != "" {
+		gitDir, err := repo.git(ctx, "rev-parse", "--absolute-git-dir")
+		if err != nil {
+			return repo, err
+		}
+		repo.dir = t.attributes.dir
+		environ = append(environ, "GIT_DIR="+strings.TrimRight(gitDir, "\n"), "GIT_WORK_TREE="+repo.dir)
+	}
+	repo.environ = environ
+	return repo, nil
 }

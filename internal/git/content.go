@@ -20,6 +20,11 @@ import (
 
 // compare compares files on disk with the tree's.
 func (t *commitTree) compare(ctx context.Context, paths []string, modes bool) ([]release.Difference, error) {
+	remove, err := t.provideAttributes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer remove()
 	filters, err := t.filters(ctx, paths)
 	if err != nil {
 		return nil, err
@@ -106,7 +111,7 @@ func isNotDir(err error) bool {
 
 // filters returns the filter attribute of each path that has one (gitattributes(5)).
 func (t *commitTree) filters(ctx context.Context, paths []string) (map[string]string, error) {
-	repo, err := t.repo.withoutIndex(ctx)
+	repo, err := t.committedAttributesOnly(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +183,7 @@ func (t *commitTree) compareConverted(ctx context.Context, path string) (release
 // isCheckedOut reports whether a file's id equals that of the file that git would check out on a machine without settings for
 // line endings.
 func (t *commitTree) isCheckedOut(ctx context.Context, path, got string) (bool, error) {
-	repo, err := t.repo.withoutIndex(ctx)
+	repo, err := t.committedAttributesOnly(ctx)
 	if err != nil {
 		return false, err
 	}

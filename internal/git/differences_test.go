@@ -312,7 +312,7 @@ func TestDifferencesByAttributesOfTheMachine(t *testing.T) {
 			c.remove("app/.gitattributes")
 		}, by(release.UnresolvedPointer, "")},
 		"missing":                {crlf, "a\n", "a\n", func(c clone) { c.remove(".gitattributes") }, nil},
-		"missing with a pointer": {"* filter=lfs\n", lfs, lfs, func(c clone) { c.remove(".gitattributes") }, by(release.ForeignAttributes, "by .gitattributes")},
+		"missing with a pointer": {"* filter=lfs\n", lfs, lfs, func(c clone) { c.remove(".gitattributes") }, by(release.UnresolvedPointer, "")},
 		"converted themselves":   {crlf, "a\n", "a\r\n", func(c clone) { c.write(".gitattributes", "* text eol=crlf\r\n") }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -361,5 +361,87 @@ func TestDifferencesInARepositoryOfSHA256(t *testing.T) {
 	c.write("app/main.go", "package other\n")
 	if diff := cmp.Diff([]release.Difference{{Path: "main.go"}}, c.differences(c.allOf("app"))); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestDifferencesOfSparseAndPartialClones: what is not checked out is missing where the image needs it and nowhere else, and a blob that was
+// never fetched is compared by its id, or fetched where its content decides.
+func TestDifferencesOfSparseAndPartialClones(t *testing.T) {
+	t.Parallel()
+	content := "the file itself\n"
+	pointer := fmt.Sprintf("version https://git-lfs.github.com/spec/v1\noid sha256:%x\nsize %d\n", sha256.Sum256([]byte(content)), len(content))
+	missing := func(paths ...string) (all []release.Difference) {
+		for _, path := range paths {
+			all = append(all, release.Difference{Kind: release.MissingFile, Path: path})
+		}
+		return all
+	}
+	for name, test := range map[string]struct {
+		clone    []string // arguments of git clone
+		patterns []string // of git sparse-checkout set; nil: none
+		dirs     []string
+		change   func(c clone)
+		want     []release.Difference
+	}{
+		"a whole clone":                      {dirs: []string{"app", "lib"}},
+		"all that is needed":                 {clone: []string{"--sparse"}, patterns: []string{"app", "lib"}, dirs: []string{"app", "lib"}},
+		"the image needs no more":            {clone: []string{"--sparse"}, patterns: []string{"app"}, dirs: []string{"app"}},
+		"the image needs more":               {clone: []string{"--sparse"}, patterns: []string{"app"}, dirs: []string{"app", "lib"}, want: missing("../lib/crlf.txt", "../lib/lib.go", "../lib/more.go")},
+		"a file is left out":                 {patterns: []string{"--no-cone", "/*", "!/lib/more.go"}, dirs: []string{"app", "lib"}, want: missing("../lib/more.go")},
+		"a file is written where one is not": {patterns: []string{"--no-cone", "/*", "!/lib/more.go"}, dirs: []string{"lib"}, change: func(c clone) { c.write("lib/more.go", "x") }, want: []release.Difference{{Path: "../lib/more.go"}}},
+		"the file is written as it was":      {patterns: []string{"--no-cone", "/*", "!/lib/more.go"}, dirs: []string{"lib"}, change: func(c clone) { c.write("lib/more.go", "package lib\n") }},
+		"a sparse index":                     {clone: []string{"--sparse"}, patterns: []string{"--sparse-index", "app"}, dirs: []string{"app", "lib"}, want: missing("../lib/crlf.txt", "../lib/lib.go", "../lib/more.go")},
+		"without blobs":                      {clone: []string{"--filter=blob:none"}, dirs: []string{"app", "lib"}},
+		"without blobs, sparse":              {clone: []string{"--filter=blob:none", "--sparse"}, patterns: []string{"app"}, dirs: []string{"app", "lib"}, want: missing("../lib/crlf.txt", "../lib/lib.go", "../lib/more.go")},
+		"without trees, sparse":              {clone: []string{"--filter=tree:0", "--sparse"}, patterns: []string{"app"}, dirs: []string{"app", "lib"}, want: missing("../lib/crlf.txt", "../lib/lib.go", "../lib/more.go")},
+		"without large blobs":                {clone: []string{"--filter=blob:limit=1k"}, dirs: []string{"app", "lib"}},
+		"a changed file without its blob": {clone: []string{"--filter=blob:none", "--sparse"}, patterns: []string{"app"}, dirs: []string{"lib"}, change: func(c clone) { c.write("lib/lib.go", "package other\n") },
+			want: append([]release.Difference{{Path: "../lib/lib.go"}}, missing("../lib/crlf.txt", "../lib/more.go")...)},
+		"a converted file without its blob": {clone: []string{"--filter=blob:none", "--sparse"}, patterns: []string{"app"}, dirs: []string{"lib"}, change: func(c clone) { c.write("lib/crlf.txt", "a\r\nb\r\n") },
+			want: missing("../lib/lib.go", "../lib/more.go")},
+		"a changed file, and no remote": {clone: []string{"--filter=blob:none", "--sparse"}, patterns: []string{"app"}, dirs: []string{"lib"}, change: func(c clone) {
+			c.write("lib/lib.go", "package other\n")
+			c.git("remote", "set-url", "origin", "file:///no/such/repository")
+		}, want: append([]release.Difference{{Path: "../lib/lib.go"}}, missing("../lib/crlf.txt", "../lib/more.go")...)},
+		"without the file of attributes": {patterns: []string{"--no-cone", "/lib/"}, dirs: []string{"lib"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			origin := newClone(t)
+			origin.write(".gitattributes", "*.bin filter=lfs\ncrlf.txt text eol=crlf\n")
+			origin.write("app/main.go", "package main\n")
+			origin.write("app/data.bin", pointer)
+			origin.write("lib/lib.go", "package lib\n")
+			origin.write("lib/more.go", "package lib\n")
+			origin.write("lib/crlf.txt", "a\nb\n")
+			origin.commit("first")
+			origin.git("config", "uploadpack.allowFilter", "true")
+			origin.git("config", "uploadpack.allowAnySHA1InWant", "true")
+			c := cloneOf(t, "file://"+origin.dir, origin.environ, test.clone...)
+			if test.patterns != nil {
+				c.git(append([]string{"sparse-checkout", "set"}, test.patterns...)...)
+			}
+			if err := os.MkdirAll(filepath.Join(c.dir, "app"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(filepath.Join(c.dir, "app/data.bin")); err == nil {
+				c.write("app/data.bin", content) // as git lfs writes it
+			}
+			if test.change != nil {
+				test.change(c)
+			}
+			inputs := release.Inputs{}
+			for _, dir := range test.dirs {
+				if _, err := os.Stat(filepath.Join(c.dir, dir)); err != nil {
+					inputs.Rules = append(inputs.Rules, everything(filepath.Join(c.dir, dir)))
+					continue
+				}
+				found := c.allOf(dir)
+				inputs.Rules, inputs.Files = append(inputs.Rules, found.Rules...), append(inputs.Files, found.Files...)
+			}
+			if diff := cmp.Diff(test.want, c.differences(inputs)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
 	}
 }

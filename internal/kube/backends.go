@@ -30,8 +30,8 @@ func belongsTo(object metav1.Object, name string) bool {
 }
 
 // Backends finds what serves the release inside the cluster: the ready pods of its workloads whose pod template names the image, with the
-// readiness probe of the container that runs it, and its Services that select one of these pods, with their ready endpoints. Jobs are
-// left out. EndpointSlices that this user may not list are replaced by the pods that a Service selects. The error is a *release.Fault.
+// readiness probe of the container that runs it, these workloads with all their pods, and its Services that select one of the ready pods, with
+// their ready endpoints. Jobs are left out. EndpointSlices that this user may not list are replaced by the pods that a Service selects. The error is a *release.Fault.
 func (c *Client) Backends(ctx context.Context, namespace, name string, image release.Image) (release.Backends, error) {
 	named, err := c.workloads(ctx, namespace, name, image)
 	if err != nil {
@@ -45,17 +45,11 @@ func (c *Client) Backends(ctx context.Context, namespace, name string, image rel
 		if len(workload.containers) == 0 || object.Kind == "Job" || object.Kind == "CronJob" {
 			continue
 		}
-		live, err := reader.workload(ctx, object)
-		if apierrors.IsNotFound(err) {
-			continue
-		}
-		var pods []ownedPod
-		if err == nil {
-			pods, err = reader.ownedPods(ctx, live)
-		}
+		running, pods, err := reader.workloadWithPods(ctx, workload, image)
 		if err != nil {
 			return backends, c.Fault(ctx, err, "reading the pods of %s in namespace %q", object, object.Namespace)
 		}
+		backends.Workloads = append(backends.Workloads, running)
 		for _, pod := range pods {
 			if !isReady(pod.Pod) {
 				continue
@@ -73,9 +67,11 @@ func (c *Client) Backends(ctx context.Context, namespace, name string, image rel
 
 // isReady reports whether a pod gets requests: it is ready and is not being deleted.
 func isReady(pod *core.Pod) bool {
-	return pod.DeletionTimestamp == nil && slices.ContainsFunc(pod.Status.Conditions, func(condition core.PodCondition) bool {
-		return condition.Type == core.PodReady && condition.Status == core.ConditionTrue
-	})
+	return pod.DeletionTimestamp == nil && hasCondition(pod, core.PodReady, core.ConditionTrue)
+}
+
+func hasCondition(pod *core.Pod, name core.PodConditionType, status core.ConditionStatus) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(condition core.PodCondition) bool { return condition.Type == name && condition.Status == status })
 }
 
 // backendPod returns a pod with a check made from the probe of its first container that runs the image and has an HTTP or TCP

@@ -18,7 +18,8 @@ import (
 func readyPod(name, ip string, change func(*core.Pod)) *core.Pod {
 	p := owned(name, "ReplicaSet", "web-2", digest)
 	p.Status.PodIP = ip
-	p.Status.Conditions = []core.PodCondition{{Type: core.PodReady, Status: core.ConditionTrue}}
+	p.Status.Phase, p.Status.ContainerStatuses[0].Ready = core.PodRunning, true
+	p.Status.Conditions = []core.PodCondition{{Type: core.PodReady, Status: core.ConditionTrue}, {Type: core.ContainersReady, Status: core.ConditionTrue}}
 	p.Spec.Containers[0].Ports = []core.ContainerPort{{Name: "metrics", ContainerPort: 9090}, {Name: "http-web", ContainerPort: 8080}}
 	p.Spec.Containers[0].ReadinessProbe = &core.Probe{ProbeHandler: core.ProbeHandler{HTTPGet: &core.HTTPGetAction{Path: "ready", Port: intstr.FromString("http-web"),
 		HTTPHeaders: []core.HTTPHeader{{Name: "Accept", Value: "text/plain"}}}}}
@@ -26,6 +27,14 @@ func readyPod(name, ip string, change func(*core.Pod)) *core.Pod {
 		change(p)
 	}
 	return p
+}
+
+// unready has a readiness probe fail.
+func unready(p *core.Pod) {
+	p.Status.ContainerStatuses[0].Ready = false
+	for i := range p.Status.Conditions {
+		p.Status.Conditions[i].Status = core.ConditionFalse
+	}
 }
 
 const webSlice = `
@@ -61,7 +70,7 @@ func TestBackends(t *testing.T) {
 	s.put(workload("apps/v1", "Deployment", "web", ""))
 	s.put(replicaSets)
 	s.put(webSlice)
-	s.Put(readyPod("web-a", "10.0.0.7", nil), readyPod("web-b", "10.0.0.8", func(p *core.Pod) { p.Status.Conditions[0].Status = core.ConditionFalse }))
+	s.Put(readyPod("web-a", "10.0.0.7", nil), readyPod("web-b", "10.0.0.8", unready))
 	selecting := func(name, owner string, ports ...core.ServicePort) *core.Service {
 		web := service(name, core.ServiceTypeClusterIP, "", ports...)
 		web.Labels, web.Annotations = nil, map[string]string{releaseAnnotation: owner}
@@ -79,7 +88,11 @@ func TestBackends(t *testing.T) {
 	at := func(pod, ip string, number int) release.Backend {
 		return release.Backend{Namespace: space, Pod: pod, IP: ip, Port: number}
 	}
+	image := func(pod string, ready bool) release.PodImage {
+		return release.PodImage{Pod: pod, Container: "app", Node: "node-1", Digest: builtImage(t).Digest, Repository: "localhost:5000/shop", ImageID: "localhost:5000/shop@" + digest, Named: true, Ready: ready, Unready: !ready}
+	}
 	want := release.Backends{
+		Workloads: []release.RunningWorkload{{Object: release.Object{APIVersion: "apps/v1", Kind: "Deployment", Namespace: space, Name: "web"}, Wants: true, Pods: []release.PodImage{image("web-a", true), image("web-b", false)}}},
 		Pods: []release.BackendPod{{Backend: at("web-a", "10.0.0.7", 8080), Workload: release.Object{APIVersion: "apps/v1", Kind: "Deployment", Namespace: space, Name: "web"}, Runs: true,
 			Check:  release.Check{Name: "readiness /ready", Path: "/ready", Method: "GET", StatusBelow: 400, Headers: map[string]string{"Accept": "text/plain"}},
 			Source: "readinessProbe of container app"}},
@@ -220,5 +233,59 @@ func TestSelectedEndpointsResolveNamedPorts(t *testing.T) {
 		if got := selectedEndpoints(pods, named); len(got) != 1 || got[0].Port != want {
 			t.Errorf("%v: got %+v, want port %d", target, got, want)
 		}
+	}
+}
+
+// TestPodsThatAreNotReady: what of it is the container's doing.
+func TestPodsThatAreNotReady(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change                     func(*core.Pod)
+		ready, unready, restarting bool
+	}{
+		"ready":                   {func(*core.Pod) {}, true, false, false},
+		"it restarted before":     {func(p *core.Pod) { p.Status.ContainerStatuses[0].RestartCount = 3 }, true, false, false},
+		"the probe fails":         {unready, false, true, false},
+		"it ends again and again": {func(p *core.Pod) { unready(p); p.Status.ContainerStatuses[0].RestartCount = 3 }, false, true, true},
+		"a sidecar ends": {func(p *core.Pod) {
+			unready(p)
+			p.Status.ContainerStatuses[0].Ready, p.Status.ContainerStatuses[1].RestartCount = true, 3
+		}, false, true, true},
+		"an init container ends": {func(p *core.Pod) {
+			unready(p)
+			p.Status.Phase = core.PodPending
+			p.Status.InitContainerStatuses = []core.ContainerStatus{{Name: "wait", RestartCount: 1}}
+		}, false, false, true},
+		"its node does not answer": {func(p *core.Pod) { p.Status.Conditions[0].Status = core.ConditionFalse }, false, false, false},
+		"it has not started":       {func(p *core.Pod) { p.Status = core.PodStatus{Phase: core.PodPending} }, false, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.Put(recordOf(t, 1, "deployed", workload("apps/v1", "Deployment", "web", "")), readyPod("web-a", "10.0.0.7", test.change))
+			s.put(workload("apps/v1", "Deployment", "web", "") + "\n---\n" + strings.TrimSpace(replicaSets))
+			got, err := s.client().Backends(t.Context(), space, "shop", builtImage(t))
+			if err != nil || len(got.Workloads) != 1 || len(got.Workloads[0].Pods) != 1 {
+				t.Fatalf("got %+v, %v", got, err)
+			}
+			pod := got.Workloads[0].Pods[0]
+			if pod.Ready != test.ready || pod.Unready != test.unready || pod.Restarting != test.restarting || (len(got.Pods) == 1) != test.ready {
+				t.Errorf("got %+v", pod)
+			}
+		})
+	}
+}
+
+// TestAPodThatHasRunToItsEnd wants nothing any more.
+func TestAPodThatHasRunToItsEnd(t *testing.T) {
+	t.Parallel()
+	bare := "apiVersion: v1\nkind: Pod\nmetadata: {name: once}\nspec: {nodeName: node-1, containers: [{name: app, image: \"localhost:5000/shop@" + digest + "\"}]}\n" +
+		"status: {phase: Succeeded, containerStatuses: [{name: app, imageID: \"localhost:5000/shop@" + digest + "\"}]}"
+	s := newServer(t)
+	s.Put(recordOf(t, 1, "deployed", bare))
+	s.put(bare)
+	running, err := s.client().Running(t.Context(), space, "shop", builtImage(t))
+	if err != nil || len(running.Workloads) != 1 || running.Workloads[0].Wants || len(running.Workloads[0].Pods) != 1 {
+		t.Errorf("got %+v, %v", running, err)
 	}
 }

@@ -104,28 +104,31 @@ func workloadResource(apiVersion, kind string) schema.GroupVersionResource {
 
 // runningWorkload reads a workload and its pods.
 func (r *reader) runningWorkload(ctx context.Context, workload templated, image release.Image) (release.RunningWorkload, error) {
-	object := workload.object
-	result := release.RunningWorkload{Object: object}
-	if object.Kind == "CronJob" {
-		pods, err := r.client.scheduledPods(ctx, object, image)
-		result.Pods, result.Note = pods, "runs the image at its next schedule"
-		return result, err
+	if workload.object.Kind == "CronJob" {
+		pods, err := r.client.scheduledPods(ctx, workload.object, image)
+		return release.RunningWorkload{Object: workload.object, Pods: pods, Note: "runs the image at its next schedule"}, err
 	}
-	live, err := r.workload(ctx, object)
+	result, _, err := r.workloadWithPods(ctx, workload, image)
+	return result, err
+}
+
+// workloadWithPods reads a workload that is no CronJob, with its pods.
+func (r *reader) workloadWithPods(ctx context.Context, workload templated, image release.Image) (result release.RunningWorkload, pods []ownedPod, err error) {
+	result.Object = workload.object
+	live, err := r.workload(ctx, workload.object)
 	if apierrors.IsNotFound(err) {
 		result.Wants, result.Note = true, "it does not exist"
-		if object.Kind == "Job" {
+		if workload.object.Kind == "Job" {
 			result.Wants, result.Note = false, "has been collected, so that its pods can no longer be compared"
 		}
-		return result, nil
+		return result, nil, nil
 	}
 	if err != nil {
-		return result, err
+		return result, nil, err
 	}
 	result.Wants, result.Note = wantsPods(live)
-	pods, err := r.ownedPods(ctx, live)
-	if err != nil {
-		return result, err
+	if pods, err = r.ownedPods(ctx, live); err != nil {
+		return result, nil, err
 	}
 	for _, owned := range pods {
 		result.Pods = append(result.Pods, podImages(owned, workload.containers, image.Digest)...)
@@ -133,7 +136,7 @@ func (r *reader) runningWorkload(ctx context.Context, workload templated, image 
 	slices.SortFunc(result.Pods, func(a, b release.PodImage) int {
 		return cmp.Or(cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Container, b.Container))
 	})
-	return result, nil
+	return result, pods, nil
 }
 
 // scheduledPods returns the pods of a CronJob's Jobs that name the image and are complete, also of Jobs that somebody made of it by hand. It
@@ -190,6 +193,9 @@ func wantsPods(live *unstructured.Unstructured) (wants bool, note string) {
 		}
 		return true, ""
 	case "Pod":
+		if phase, _, _ := unstructured.NestedString(live.Object, "status", "phase"); phase == string(core.PodSucceeded) {
+			return false, "has run to its end"
+		}
 		return true, ""
 	case "Job":
 		return false, "has no pod any more that could be compared"
@@ -323,6 +329,20 @@ func isOutdated(live *unstructured.Unstructured, pod *core.Pod, revision string)
 	return current != "" && own != "" && current != own
 }
 
+// isUnready reports whether a pod runs and the kubelet says that a container of it is not ready. A pod is not ready for other reasons too, which
+// say nothing about its containers: its node does not answer, or a readiness gate is closed.
+// Source: kubernetes.io, "Pod Lifecycle", Pod conditions.
+func isUnready(pod *core.Pod) bool {
+	return pod.Status.Phase == core.PodRunning && hasCondition(pod, core.ContainersReady, core.ConditionFalse)
+}
+
+// isRestarting reports whether a container of a pod has ended and has not become ready again.
+func isRestarting(pod *core.Pod) bool {
+	return !isReady(pod) && slices.ContainsFunc(slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses), func(status core.ContainerStatus) bool {
+		return status.RestartCount > 0 && !status.Ready
+	})
+}
+
 // podImages returns the named containers of a pod as the kubelet reports them.
 func podImages(pod ownedPod, containers []string, digest release.Digest) (images []release.PodImage) {
 	statuses := slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
@@ -333,7 +353,7 @@ func podImages(pod ownedPod, containers []string, digest release.Digest) (images
 			image.Named = namesDigest(specs[at].Image, digest)
 		}
 		if at := slices.IndexFunc(statuses, func(s core.ContainerStatus) bool { return s.Name == name }); at >= 0 {
-			image.Ready = statuses[at].Ready
+			image.Ready, image.Unready, image.Restarting = statuses[at].Ready && isReady(pod.Pod), isUnready(pod.Pod), isRestarting(pod.Pod)
 			image.ImageID = text.Line(statuses[at].ImageID, 300)
 			image.Repository, image.Digest = parseImageID(statuses[at].ImageID)
 		}

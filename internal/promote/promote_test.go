@@ -296,11 +296,11 @@ func TestRunRefuses(t *testing.T) {
 		"an image that names no revision, whose commit has another": {func(t *testing.T, r *fakeRegistry, p *promote.Settings) {
 			r.manifests[p.Image] = release.TagState{Manifest: []byte("{}")}
 			r.tags["localhost:5000/shop:"+commit.String()] = releasetest.Digest(t, "b")
-		}, `is labelled with revision ""`},
+		}, `has no revision label`},
 		"an image that names no revision": {func(_ *testing.T, r *fakeRegistry, p *promote.Settings) {
 			clear(r.tags)
 			r.manifests[p.Image] = release.TagState{Manifest: []byte("{}")}
-		}, `is labelled with revision ""`},
+		}, `has no revision label`},
 		"a dirty revision in the configuration only": {func(_ *testing.T, r *fakeRegistry, p *promote.Settings) {
 			r.manifests[p.Image], r.configRevision = release.TagState{Manifest: []byte("{}")}, commit.String()+"-dirty"
 		}, "-dirty"},

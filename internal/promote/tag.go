@@ -56,8 +56,8 @@ func (p *promotion) tagImage(ctx context.Context, deps Deps) (release.Outcome, e
 	return tagInPlace(ctx, p.settings.Image, p.source, p.settings.Tag, deps.Registry)
 }
 
-// inspectImage reads the image and the tag's state, and refuses an image whose revision label is not the commit that the
-// evidence names.
+// inspectImage reads the image and the tag's state, and refuses an image that is not of the commit that the evidence names
+// (release.CommitOf).
 func inspectImage(ctx context.Context, image release.Image, tag release.Tag, commit release.Commit, registry Registry) (release.TagState, error) {
 	state, err := registry.Inspect(ctx, image.Repository, image.Digest, tag)
 	switch {
@@ -74,16 +74,9 @@ func inspectImage(ctx context.Context, image release.Image, tag release.Tag, com
 		}
 		revision = described.Revision
 	}
-	if revision == "" { // an image that another program built, which build --adopt tagged
-		tagged, found, err := registry.Find(ctx, image.Repository, release.Tag(commit))
-		if err != nil {
-			return state, err
-		}
-		if found && tagged.Digest == image.Digest {
-			revision = commit.String()
-		}
-	}
-	if revision != commit.String() {
+	if of, err := release.CommitOf(ctx, image, revision, commit, registry); err != nil {
+		return state, err
+	} else if of != commit {
 		return state, &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, but its evidence names commit %s", image, revision, commit),
 			Do: "build the commit from a clean work tree and prove that image"}
 	}

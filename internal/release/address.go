@@ -102,9 +102,10 @@ type Backend struct {
 
 // Backends are the pods and Services that serve a release inside its cluster, as the cluster reports them at one moment.
 type Backends struct {
-	Pods     []BackendPod     // ready pods of the workloads whose pod template names the image
-	Services []BackendService // the release's Services that select one of these pods
-	Notes    []string         // what could not be read, and pods that have nothing to be asked
+	Pods      []BackendPod      // ready pods of the workloads whose pod template names the image
+	Workloads []RunningWorkload // these workloads with all their pods, except Jobs and CronJobs
+	Services  []BackendService  // the release's Services that select one of these pods
+	Notes     []string          // what could not be read, and pods that have nothing to be asked
 }
 
 // BackendPod is a ready pod with a check made from its readiness probe.

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"strings"
@@ -20,6 +21,34 @@ func ParseCommit(text string) (Commit, error) {
 }
 
 func (c Commit) String() string { return string(c) }
+
+// TagFinder finds the image that a tag points to; false if the tag does not exist.
+type TagFinder interface {
+	Find(ctx context.Context, repository Repository, tag Tag) (ImageInfo, bool, error)
+}
+
+// CommitOf returns the commit that an image is of: the one that its revision label names or, of an image that another program built without a
+// label, the expected commit if that commit's tag of the repository names the image (build --adopt sets it). Any other image is a *Refusal: its
+// commit is not known. It is the one rule of smoke, which records the commit, and promote, which compares it. expected may be "".
+func CommitOf(ctx context.Context, image Image, revision string, expected Commit, tags TagFinder) (Commit, error) {
+	if revision != "" || expected == "" {
+		commit, err := ParseCommit(revision)
+		if err != nil {
+			return "", &Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, which is not a commit", image, revision),
+				Do: "build the image from a clean work tree; an image that belongs to no commit cannot be proved"}
+		}
+		return commit, nil
+	}
+	tagged, found, err := tags.Find(ctx, image.Repository, Tag(expected))
+	if err != nil {
+		return "", err
+	}
+	if !found || tagged.Digest != image.Digest {
+		return "", &Refusal{Why: fmt.Sprintf("image %q has no revision label, and tag %s of its repository does not name it, so that its commit is not known", image, expected),
+			Do: "give it the commit's tag with build --adopt"}
+	}
+	return expected, nil
+}
 
 // Short returns the first 12 digits, for display only.
 func (c Commit) Short() string { return string(c)[:min(12, len(c))] }

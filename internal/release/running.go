@@ -3,6 +3,7 @@ package release
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -31,10 +32,42 @@ type PodImage struct {
 	Digest     Digest     // reported by the kubelet (status.containerStatuses[].imageID); zero if it reports none
 	Repository Repository // reported by the kubelet with the digest; "" if none
 	ImageID    string     // container id reported by the kubelet; "" before the container was created
-	Ready      bool       // the container is running
+	Ready      bool       // the container is ready, and its pod is
+	Unready    bool       // the pod has started, and a container of it is not ready
+	Restarting bool       // the pod is not ready because a container of it has ended, and has not become ready again
 	Named      bool       // the pod's own spec contains the image's digest for this container
 	Held       string     // why the pod stays at an older revision, "" if it should be replaced
 	Outdated   bool       // it is of an older revision, and will be replaced
+}
+
+// HasReadyPod reports whether a pod is ready in every container that runs the image. Pods of an older revision that will be replaced
+// do not count.
+func (w RunningWorkload) HasReadyPod() bool {
+	isReady := map[string]bool{}
+	for _, container := range w.Pods {
+		before, seen := isReady[container.Pod]
+		isReady[container.Pod] = (before || !seen) && container.Ready && !container.Outdated
+	}
+	return slices.Contains(slices.Collect(maps.Values(isReady)), true)
+}
+
+// Down says why a workload does not serve the image: it wants pods and none is ready, or a pod of its current revision ends again and again. It
+// returns "" otherwise. A pod that is starting is no reason while another is ready: an autoscaler may have added it.
+func (w RunningWorkload) Down() string {
+	switch {
+	case !w.Wants:
+		return ""
+	case !w.HasReadyPod() && len(w.Pods) == 0 && w.Note != "":
+		return fmt.Sprintf("%s has no ready pod: %s", w.Object, w.Note)
+	case !w.HasReadyPod():
+		return fmt.Sprintf("%s has no ready pod", w.Object)
+	}
+	for _, container := range w.Pods {
+		if container.Restarting && container.Named && !container.Outdated {
+			return fmt.Sprintf("pod %q of %s restarts and is not ready", container.Pod, w.Object)
+		}
+	}
+	return ""
 }
 
 // PlatformImage is an image for one platform: the image of a digest itself, or a child of an index. Attestations are not

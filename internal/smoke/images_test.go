@@ -57,10 +57,10 @@ func TestAFurtherImageIsNotProvedByTheMainOne(t *testing.T) {
 			pod.Restarts = round
 			return []release.BackendPod{pod}
 		}, text: "restarts during the smoke", recorded: "worker fail"},
-		"none is ready": {worker: pods(), running: runs(), want: release.Fail, text: "no pod that runs it is ready, and Deployment/shop wants pods", recorded: "worker fail"},
+		"none is ready": {worker: pods(), running: runs(), want: release.Fail, text: "Deployment/shop has no ready pod", recorded: "worker fail"},
 		"none is ready, beside a file": {checks: file, services: []release.BackendService{shopService}, worker: pods(), running: runs(), want: release.Fail,
 			text: "image localhost:5000/worker@", recorded: "worker fail"},
-		"one of two is no longer ready": {running: []release.PodImage{{Pod: "b", Digest: worker.Digest}, {Pod: "c", Digest: worker.Digest, Ready: true}}, want: release.Fail,
+		"one of two is no longer ready": {running: []release.PodImage{{Pod: "b", Digest: worker.Digest, Unready: true, Named: true}, {Pod: "c", Digest: worker.Digest, Ready: true}}, want: release.Fail,
 			worker: func(round int) []release.BackendPod {
 				other := plain
 				other.Pod = "c"
@@ -68,7 +68,7 @@ func TestAFurtherImageIsNotProvedByTheMainOne(t *testing.T) {
 					return []release.BackendPod{plain, other}
 				}
 				return []release.BackendPod{other}
-			}, text: "is no longer ready, and Deployment/shop has no ready pod in its place", recorded: "worker fail"},
+			}, text: "at pod b is no longer ready", recorded: "worker fail"},
 		"another replaces it": {running: runs("c"), want: release.Pass,
 			worker: func(round int) []release.BackendPod {
 				pod := plain
@@ -97,7 +97,7 @@ func TestAFurtherImageIsNotProvedByTheMainOne(t *testing.T) {
 					return release.Backends{Pods: []release.BackendPod{backendPod("a")}, Services: test.services[:min(len(test.services), 1)]}
 				}
 				round++
-				backends := release.Backends{Pods: test.worker(round), Services: test.services[min(len(test.services), 1):]}
+				backends := release.Backends{Pods: test.worker(round), Workloads: workload.Workloads, Services: test.services[min(len(test.services), 1):]}
 				for i := range backends.Pods {
 					backends.Pods[i].Workload = workload.Workloads[0].Object
 				}

@@ -38,28 +38,9 @@ func (w *warmUp) covers(ctx context.Context, answers []release.Answer, subject S
 		if err != nil {
 			return true
 		}
-		w.over = w.over || slices.ContainsFunc(running.Workloads, hasReadyPod)
+		w.over = w.over || slices.ContainsFunc(running.Workloads, release.RunningWorkload.HasReadyPod)
 	}
 	return !w.over
-}
-
-// hasReadyPod reports whether a pod of the workload is ready, in every container that runs the image.
-func hasReadyPod(workload release.RunningWorkload) bool {
-	unready := map[string]bool{}
-	for _, container := range workload.Pods {
-		unready[container.Pod] = unready[container.Pod] || !container.Ready
-	}
-	for _, isUnready := range unready {
-		if !isUnready {
-			return true
-		}
-	}
-	return false
-}
-
-// allReady reports whether the workload has pods and each is ready, in every container that runs the image.
-func allReady(workload release.RunningWorkload) bool {
-	return len(workload.Pods) > 0 && !slices.ContainsFunc(workload.Pods, func(container release.PodImage) bool { return !container.Ready })
 }
 
 // podState is the state of the pods of a service that cannot be reached.
@@ -68,11 +49,11 @@ type podState int
 const (
 	podsUnknown podState = iota // there is no cluster to ask, or it names no workload that wants pods
 	podsReady
-	podsDown // a workload wants pods and none is ready
+	podsDown // a workload that wants pods is down
 )
 
-// askPods asks the cluster for the pods of a service that could not be reached, even when the time was up, and names the
-// workload that is down. An error means that the cluster did not answer.
+// askPods asks the cluster for the pods of a service that could not be reached, even when the time was up, and says which
+// workload is down. An error means that the cluster did not answer.
 func askPods(ctx context.Context, subject Subject, deps Deps) (state podState, down string, err error) {
 	if deps.Cluster == nil || subject.Image.IsZero() {
 		return podsUnknown, "", nil
@@ -85,12 +66,11 @@ func askPods(ctx context.Context, subject Subject, deps Deps) (state podState, d
 			return podsUnknown, "", fmt.Errorf("asking for the pods of release %q: %w", subject.Release, err)
 		}
 		for _, workload := range running.Workloads {
-			switch {
-			case !workload.Wants:
-			case hasReadyPod(workload):
+			if down := workload.Down(); down != "" {
+				return podsDown, down, nil
+			}
+			if workload.Wants {
 				state = podsReady
-			default:
-				return podsDown, workload.Object.String(), nil
 			}
 		}
 	}

@@ -44,6 +44,7 @@ type fakeDeps struct {
 	pods        [][]release.PodImage // per request to the cluster; the last one repeats
 	podsOf      map[release.Digest][]release.PodImage
 	runningOf   map[release.Digest]release.Running
+	running     func() release.Running
 	podRequests int
 	revision    string
 	revisions   map[release.Digest]string // of single images; "missing": the registry has none
@@ -186,6 +187,9 @@ func (*fakeDeps) NodePlatform(context.Context, string) (release.Platform, error)
 func (f *fakeDeps) Running(ctx context.Context, _, _ string, image release.Image) (release.Running, error) {
 	if ctx.Err() != nil {
 		return release.Running{}, ctx.Err()
+	}
+	if f.running != nil {
+		return f.running(), nil
 	}
 	if f.runningOf != nil {
 		return f.runningOf[image.Digest], nil
@@ -525,13 +529,27 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
-// Of an image that another program built without a label, the expected commit is recorded.
+// Of an image that another program built without a label, the expected commit is recorded if it has that commit's tag: promote accepts no other.
 func TestAnImageWithoutALabelIsTheExpectedCommits(t *testing.T) {
 	t.Parallel()
-	fake := &fakeDeps{answers: []release.Answer{answerFrom(commit)}, pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest}}}}
-	_, err := fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--timeout", "30s", "--expect-commit", commit.String())
-	if err != nil || len(fake.recorded) != 1 || fake.recorded[0].Commit != commit || fake.recorded[0].Verdict != release.Pass {
-		t.Errorf("got %v, recorded %+v", err, fake.recorded)
+	for name, test := range map[string]struct {
+		tags map[string]release.Digest
+		want string
+	}{
+		"the commit's tag":            {map[string]release.Digest{"localhost:5000/shop:" + commit.String(): image(t).Digest}, "<nil>"},
+		"no tag":                      {nil, "has no revision label, and tag " + commit.String()},
+		"a tag of another image":      {map[string]release.Digest{"localhost:5000/shop:" + commit.String(): releasetest.Digest(t, "b")}, "has no revision label"},
+		"the tag of another commit":   {map[string]release.Digest{"localhost:5000/shop:" + olderCommit.String(): image(t).Digest}, "has no revision label"},
+		"a tag in another repository": {map[string]release.Digest{"localhost:5000/other:" + commit.String(): image(t).Digest}, "has no revision label"},
+	} {
+		fake := &fakeDeps{answers: []release.Answer{answerFrom(commit)}, pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest}}}, tags: test.tags}
+		_, err := fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--timeout", "30s", "--expect-commit", commit.String())
+		if !strings.Contains(fmt.Sprint(err), test.want) {
+			t.Errorf("%s: got %v, want %q", name, err, test.want)
+		}
+		if passed := len(fake.recorded) == 1 && fake.recorded[0].Commit == commit && fake.recorded[0].Verdict == release.Pass; passed != (err == nil) || !passed && len(fake.recorded) > 0 {
+			t.Errorf("%s: recorded %+v", name, fake.recorded)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package smoke
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	neturl "net/url"
 	"slices"
@@ -72,14 +73,15 @@ type roundRunner struct {
 	reported map[string]bool
 	others   map[string]bool    // pods of the other images
 	lesser   map[string]bool    // Services that lead to such pods only
-	seen     map[string]seenPod // the pods that have nothing to ask
+	seen     map[string]seenPod // the pods that were ready in a round
 	outputs  map[string]int     // of each command that were shown
 }
 
-// seenPod is a pod that has nothing to ask, as it was when it was first seen.
+// seenPod is a pod that was ready in a round.
 type seenPod struct {
-	restarts int
+	restarts int // when it was first seen; of a pod that is asked, in the last round
 	workload release.Object
+	unasked  bool // it has nothing to ask
 }
 
 func newRoundRunner(subject Subject, deps Deps) *roundRunner {
@@ -105,7 +107,7 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 	var found roundPlan
 	checks := a.Checks
 	if a.canAskPods() {
-		backends, absent, err := a.backends(ctx)
+		backends, down, err := a.backends(ctx)
 		if err != nil {
 			return a.withoutCluster(ctx, err), nil
 		}
@@ -120,7 +122,7 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 		case len(backends.Pods) == 0 && (a.URL == "" || !a.isIdle(ctx)): // a gateway may answer without them
 			found.wrong = append(found.wrong, release.Answer{Check: "pods", Stage: release.StageConnect, Wrong: []string{fmt.Sprintf("no pod of release %q is ready", a.Release)}})
 		case len(backends.Pods) > 0:
-			found.wrong = append(found.wrong, a.absentImages(ctx, absent)...)
+			found.wrong = append(found.wrong, down...)
 		}
 		if found.inside, err = a.insideRequests(backends, a.Checks); err != nil {
 			return found, err
@@ -133,7 +135,7 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 		} else {
 			found.shown = append(found.shown, a.addOthers(&found, backends)...)
 		}
-		found.wrong = append(found.wrong, a.lostPods(ctx, backends)...)
+		found.wrong = append(found.wrong, a.unsteadyPods(backends)...)
 		if checks == nil {
 			checks = []release.Check{outsideCheck(backends, a.URL)}
 		}
@@ -150,18 +152,11 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 	return found, nil
 }
 
-// absentImages returns a failed answer for each of the images without a ready pod that a workload wants pods of. Jobs serve nothing.
-func (a *roundRunner) absentImages(ctx context.Context, absent []release.Image) (answers []release.Answer) {
-	for _, image := range absent {
-		answer := release.Answer{Check: "pods", Address: imageAddress(image), Stage: release.StageConnect}
-		running, err := a.deps.Cluster.Running(ctx, a.Namespace, a.Release, image)
-		if err != nil {
-			answer.Wrong = []string{"asking the cluster for the pods: " + err.Error()}
-		} else if at := slices.IndexFunc(running.Workloads, func(workload release.RunningWorkload) bool { return workload.Wants && workload.Object.Kind != "Job" }); at >= 0 {
-			answer.Wrong = []string{fmt.Sprintf("no pod that runs it is ready, and %s wants pods", running.Workloads[at].Object)}
-		}
-		if len(answer.Wrong) > 0 {
-			answers = append(answers, answer)
+// downWorkloads returns a failed answer for each of an image's workloads that does not serve it, whatever the others do.
+func downWorkloads(image release.Image, workloads []release.RunningWorkload) (answers []release.Answer) {
+	for _, workload := range workloads {
+		if down := workload.Down(); down != "" {
+			answers = append(answers, release.Answer{Check: "pods", Address: imageAddress(image), Stage: release.StageConnect, Wrong: []string{down}})
 		}
 	}
 	return answers
@@ -170,37 +165,41 @@ func (a *roundRunner) absentImages(ctx context.Context, absent []release.Image) 
 // imageAddress is the address of an answer that is about an image and not about one of its pods.
 func imageAddress(image release.Image) string { return "image " + image.String() }
 
-// lostPods returns a failed answer for each pod that had nothing to ask and is no longer ready, while a pod of its workload is not ready: it
-// is neither replaced nor scaled away.
-func (a *roundRunner) lostPods(ctx context.Context, backends release.Backends) (answers []release.Answer) {
-	var lost []string
-	for pod := range a.seen {
-		if !slices.ContainsFunc(backends.Pods, func(ready release.BackendPod) bool { return ready.Pod == pod }) {
-			lost = append(lost, pod)
+// unsteadyPods returns a failed answer for each pod that was ready in an earlier round and has a container that no longer is, or that has
+// restarted since. A pod that is gone is told of: it may have been replaced, moved, or scaled away.
+func (a *roundRunner) unsteadyPods(backends release.Backends) (answers []release.Answer) {
+	present := map[string]bool{}
+	add := func(pod, wrong string) {
+		answers = append(answers, release.Answer{Check: "ready", Address: "pod " + pod, Stage: release.StageCheck, Wrong: []string{wrong}})
+	}
+	for _, workload := range backends.Workloads {
+		for _, container := range workload.Pods {
+			if _, seen := a.seen[container.Pod]; seen && !present[container.Pod] && container.Unready && container.Named && !container.Outdated {
+				add(container.Pod, "is no longer ready")
+			}
+			present[container.Pod] = true
 		}
 	}
-	if len(lost) == 0 {
-		return nil
-	}
-	unready := map[release.Object]bool{}
-	for _, image := range a.images() {
-		running, err := a.deps.Cluster.Running(ctx, a.Namespace, a.Release, image)
-		if err != nil {
-			return []release.Answer{{Check: "ready", Stage: release.StageConnect, Wrong: []string{"asking the cluster for the pods: " + err.Error()}}}
+	for _, pod := range backends.Pods {
+		present[pod.Pod] = true
+		before, seen := a.seen[pod.Pod]
+		if before.unasked { // its answer says so
+			continue
 		}
-		for _, workload := range running.Workloads {
-			unready[workload.Object] = unready[workload.Object] || workload.Wants && !allReady(workload)
+		if seen && pod.Restarts > before.restarts {
+			add(pod.Pod, restarted(pod.Restarts-before.restarts))
 		}
+		a.seen[pod.Pod] = seenPod{restarts: pod.Restarts, workload: pod.Workload}
 	}
-	slices.Sort(lost)
-	for _, pod := range lost {
-		if workload := a.seen[pod].workload; unready[workload] {
-			answers = append(answers, release.Answer{Check: "ready", Address: "pod " + pod, Stage: release.StageCheck,
-				Wrong: []string{fmt.Sprintf("is no longer ready, and %s has no ready pod in its place", workload)}})
+	for _, pod := range slices.Sorted(maps.Keys(a.seen)) {
+		if !present[pod] {
+			a.infoOnce("pod %q of %s is gone, and is not asked any more", pod, a.seen[pod].workload)
 		}
 	}
 	return answers
 }
+
+func restarted(times int) string { return fmt.Sprintf("%d restarts during the smoke", times) }
 
 // isIdle reports whether the workloads that run the images want no pod, such as those scaled to zero. It ignores Jobs, whose pods serve
 // nothing. It returns false if the cluster does not answer.
@@ -221,17 +220,16 @@ func (a *roundRunner) isIdle(ctx context.Context) bool {
 	return known
 }
 
-// backends returns the backends of every image, those of the main image first, and the images that no ready pod runs. A pod that runs several
-// of the images is listed once. A Service has all its endpoints, also those of other images' pods.
-func (a *roundRunner) backends(ctx context.Context) (all release.Backends, absent []release.Image, err error) {
+// backends returns the backends of every image, those of the main image first, and a failed answer for each workload that is down. A pod that runs
+// several of the images is listed once, a workload once for each. A Service has all its endpoints, also those of other images' pods.
+func (a *roundRunner) backends(ctx context.Context) (all release.Backends, down []release.Answer, err error) {
 	for i, image := range a.images() {
 		of, err := a.deps.Cluster.Backends(ctx, a.Namespace, a.Release, image)
 		if err != nil {
 			return all, nil, err
 		}
-		if len(of.Pods) == 0 {
-			absent = append(absent, image)
-		}
+		down = append(down, downWorkloads(image, of.Workloads)...)
+		all.Workloads = append(all.Workloads, of.Workloads...)
 		all.Notes = append(all.Notes, of.Notes...)
 		for _, pod := range of.Pods {
 			at := slices.IndexFunc(all.Pods, func(known release.BackendPod) bool { return known.Pod == pod.Pod })
@@ -249,7 +247,7 @@ func (a *roundRunner) backends(ctx context.Context) (all release.Backends, absen
 			}
 		}
 	}
-	return all, absent, nil
+	return all, down, nil
 }
 
 // withoutCluster returns the plan for a round in which the cluster does not answer: the requests to the release's URL, or a failed
@@ -401,9 +399,9 @@ func (a *roundRunner) unaskedPods(backends release.Backends) (answers []release.
 		a.infoOnce("the pods of %s have no probe that can be asked and no port: they have to stay ready", pod.Workload)
 		answer := release.Answer{Check: "ready", Address: "pod " + pod.Pod, Stage: release.StageDone}
 		if first, seen := a.seen[pod.Pod]; seen && pod.Restarts > first.restarts {
-			answer.Stage, answer.Wrong = release.StageCheck, []string{fmt.Sprintf("%d restarts during the smoke", pod.Restarts-first.restarts)}
+			answer.Stage, answer.Wrong = release.StageCheck, []string{restarted(pod.Restarts - first.restarts)}
 		} else if !seen {
-			a.seen[pod.Pod] = seenPod{restarts: pod.Restarts, workload: pod.Workload}
+			a.seen[pod.Pod] = seenPod{restarts: pod.Restarts, workload: pod.Workload, unasked: true}
 		}
 		answers = append(answers, answer)
 	}

@@ -322,3 +322,107 @@ func TestPodsThatAreHeldBack(t *testing.T) {
 		}
 	}
 }
+
+// TestEachWorkloadServes: one of the image that is down is not proved by another of the same image, nor one pod by another.
+func TestEachWorkloadServes(t *testing.T) {
+	t.Parallel()
+	ready := func(pod string) release.PodImage {
+		return release.PodImage{Pod: pod, Digest: image(t).Digest, Named: true, Ready: true}
+	}
+	with := func(pod string, change func(*release.PodImage)) release.PodImage {
+		one := ready(pod)
+		one.Ready = false
+		change(&one)
+		return one
+	}
+	unready := func(pod string) release.PodImage { return with(pod, func(p *release.PodImage) { p.Unready = true }) }
+	crashing := func(pod string) release.PodImage { return with(pod, func(p *release.PodImage) { p.Restarting = true }) }
+	starting := func(pod string) release.PodImage { return with(pod, func(*release.PodImage) {}) }
+	always := func(pods ...release.PodImage) func(int) []release.PodImage {
+		return func(int) []release.PodImage { return pods }
+	}
+	for name, test := range map[string]struct {
+		shop, worker func(round int) []release.PodImage // two Deployments of one image
+		restarts     func(round int) int                // of the pod a
+		url          string
+		checks       []release.Check
+		want         release.Verdict
+		errors       int
+		text, told   string
+	}{
+		"both serve":              {want: release.Pass},
+		"one is down":             {worker: always(crashing("c")), want: release.Fail, text: "Deployment/worker has no ready pod"},
+		"one is down, inside":     {url: "none", worker: always(crashing("c")), want: release.Fail, text: "Deployment/worker has no ready pod"},
+		"one is down, and a file": {checks: []release.Check{{Name: "/", Path: "/"}}, worker: always(crashing("c")), want: release.Fail, text: "Deployment/worker has no ready pod"},
+		"one loses its pods":      {worker: func(round int) []release.PodImage { return map[bool][]release.PodImage{true: {ready("c")}}[round < 2] }, want: release.Fail, text: "Deployment/worker has no ready pod"},
+		"one of two pods crashes": {shop: always(ready("a"), crashing("b")), want: release.Fail, text: `pod "b" of Deployment/shop restarts and is not ready`},
+		"one of two pods starts":  {shop: always(ready("a"), starting("b")), want: release.Pass},
+		"one that gets ready": {worker: func(round int) []release.PodImage {
+			return map[bool][]release.PodImage{true: {ready("c")}, false: {unready("c")}}[round > 2]
+		}, want: release.Pass, errors: 2},
+		"an older pod that crashes": {shop: always(ready("a"), with("b", func(p *release.PodImage) { p.Restarting, p.Outdated = true, true })), want: release.Pass},
+		"one that is held back":     {shop: always(ready("a"), with("b", func(p *release.PodImage) { p.Restarting, p.Named, p.Held = true, false, "partition" })), want: release.Pass},
+		"older pods only":           {worker: always(release.PodImage{Pod: "c", Digest: image(t).Digest, Named: true, Ready: true, Outdated: true}), want: release.Fail, text: "Deployment/worker has no ready pod"},
+		"one pod no longer ready": {shop: func(round int) []release.PodImage {
+			return map[bool][]release.PodImage{true: {ready("a"), ready("b")}, false: {ready("a"), unready("b")}}[round == 1]
+		},
+			want: release.Fail, text: "ready [check] at pod b is no longer ready"},
+		"one pod not ready once": {shop: func(round int) []release.PodImage {
+			return map[bool][]release.PodImage{false: {ready("a"), ready("b")}, true: {ready("a"), unready("b")}}[round == 2]
+		},
+			want: release.Pass, errors: 1},
+		"one pod is replaced": {shop: func(round int) []release.PodImage {
+			return map[bool][]release.PodImage{true: {ready("a"), ready("b")}, false: {ready("a"), starting("d")}}[round == 1]
+		},
+			want: release.Pass, told: `pod "b" of Deployment/shop is gone, and is not asked any more`},
+		"a node that does not answer": {shop: func(round int) []release.PodImage {
+			return map[bool][]release.PodImage{true: {ready("a"), ready("b")}, false: {ready("a"), starting("b")}}[round == 1]
+		}, want: release.Pass},
+		"a restart": {restarts: func(round int) int { return min(round-1, 1) }, want: release.Pass, errors: 1},
+		"restarts":  {restarts: func(round int) int { return round }, want: release.Fail, text: "at pod a 1 restarts during the smoke"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if test.shop == nil {
+				test.shop = always(ready("a"))
+			}
+			if test.worker == nil {
+				test.worker = always(ready("c"))
+			}
+			round := 0
+			running := func() release.Running {
+				both := releasetest.Running(test.shop(round)...)
+				second := releasetest.Running(test.worker(round)...).Workloads[0]
+				second.Object.Name = "worker"
+				both.Workloads = append(both.Workloads, second)
+				return both
+			}
+			fake := &fakeDeps{url: test.url, checks: test.checks, defaultChecks: test.checks == nil, revision: commit.String(), answers: []release.Answer{answerFrom(commit)}, running: running}
+			fake.backends = func() release.Backends {
+				round++
+				backends := release.Backends{Workloads: running().Workloads}
+				for _, workload := range backends.Workloads {
+					for _, each := range workload.Pods {
+						if !each.Ready {
+							continue
+						}
+						pod := backendPod(each.Pod)
+						pod.Workload = workload.Object
+						if test.restarts != nil && each.Pod == "a" {
+							pod.Restarts = test.restarts(round)
+						}
+						backends.Pods = append(backends.Pods, pod)
+					}
+				}
+				return backends
+			}
+			result, err := fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String(), "--timeout", "30s", "--patience", "2s")
+			if result.Verdict != test.want || !strings.Contains(fmt.Sprint(err), test.text) || !strings.Contains(strings.Join(fake.lines, "\n"), test.told) {
+				t.Errorf("got %q, %v; want %q, %q, %q in:\n%s", result.Verdict, err, test.want, test.text, test.told, strings.Join(fake.lines, "\n"))
+			}
+			if test.want == release.Pass && result.Report.Errors != test.errors {
+				t.Errorf("%d requests were wrong, want %d", result.Report.Errors, test.errors)
+			}
+		})
+	}
+}

@@ -24,15 +24,14 @@ func loadChecks(settings Settings, deps Deps) ([]release.Check, error) {
 	return checks, err
 }
 
-// expectCommits expects the commit in the main image's label, and refuses a main image with another commit than the expected one. An
-// image without a label counts as the expected commit's, and is refused if none is expected. The further images' commits are filled in; one without a
-// label is refused unless it has the commit's tag, because promote would not know its commit.
+// expectCommits expects the commit of the main image, and refuses one that is of another commit than the expected one. The further images'
+// commits are filled in. An image whose commit is not known is refused, because promote would refuse it.
 func expectCommits(ctx context.Context, settings Settings, deps Deps) (Settings, error) {
 	if settings.Image.IsZero() {
 		return settings, nil
 	}
 	var refused error
-	commit, _, err := commitOf(ctx, settings.Image, settings.ExpectCommit, deps)
+	commit, err := commitOf(ctx, settings.Image, settings.ExpectCommit, deps)
 	switch {
 	case err != nil:
 		refused = err
@@ -44,47 +43,22 @@ func expectCommits(ctx context.Context, settings Settings, deps Deps) (Settings,
 	settings.Further = slices.Clone(settings.Further)
 	for i := range settings.Further {
 		further := &settings.Further[i]
-		further.Commit, err = furtherCommitOf(ctx, further.Image, settings.ExpectCommit, deps)
+		further.Commit, err = commitOf(ctx, further.Image, settings.ExpectCommit, deps)
 		refused = errors.Join(refused, err)
 	}
 	return settings, refused
 }
 
-// furtherCommitOf returns the commit of a further image, as its label or else the expected commit's tag in its repository says.
-func furtherCommitOf(ctx context.Context, image release.Image, expected release.Commit, deps Deps) (release.Commit, error) {
-	commit, isLabelled, err := commitOf(ctx, image, expected, deps)
-	if err != nil || isLabelled {
-		return commit, err
-	}
-	tagged, found, err := deps.Registry.Find(ctx, image.Repository, release.Tag(commit))
-	switch {
-	case err != nil:
-		return "", err
-	case !found || tagged.Digest != image.Digest:
-		return "", &release.Refusal{Why: fmt.Sprintf("image %q has no revision label, and tag %s of its repository does not name it, so that its commit is not known", image, commit),
-			Do: "give it the commit's tag with build --adopt"}
-	}
-	return commit, nil
-}
-
-// commitOf returns the commit in an image's label. An image without a label counts as the expected commit's; isLabelled is then false.
-func commitOf(ctx context.Context, image release.Image, expected release.Commit, deps Deps) (commit release.Commit, isLabelled bool, err error) {
-	tagged, found, err := deps.Registry.Describe(ctx, image)
+// commitOf returns the commit of an image, as release.CommitOf decides.
+func commitOf(ctx context.Context, image release.Image, expected release.Commit, deps Deps) (release.Commit, error) {
+	described, found, err := deps.Registry.Describe(ctx, image)
 	if err != nil {
-		return "", false, err
+		return "", err
 	}
 	if !found {
-		return "", false, &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", image), Do: "push the image first; its verdict is recorded beside it"}
+		return "", &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", image), Do: "push the image first; its verdict is recorded beside it"}
 	}
-	if tagged.Revision == "" && expected != "" { // another program built it without a commit
-		return expected, false, nil
-	}
-	commit, err = release.ParseCommit(tagged.Revision)
-	if err != nil {
-		return "", false, &release.Refusal{Why: fmt.Sprintf("image %q is labelled with revision %q, which is not a commit", image, tagged.Revision),
-			Do: "build the image from a clean work tree; an image that belongs to no commit cannot be proved"}
-	}
-	return commit, true, nil
+	return release.CommitOf(ctx, image, described.Revision, expected, deps.Registry)
 }
 
 // findSubject finds what the rounds are about: the URL that was given or the external address of the release, which it waits for, and
@@ -200,7 +174,7 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 			}
 		}
 		found.pods = append(found.pods, proof.Pods)
-		found.ready = found.ready || slices.ContainsFunc(running.Workloads, hasReadyPod)
+		found.ready = found.ready || slices.ContainsFunc(running.Workloads, release.RunningWorkload.HasReadyPod)
 		found.held, found.ended = found.held || proof.Held, found.ended && proof.Idle
 	}
 	if len(problems) > 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -66,8 +67,8 @@ func withoutPass(ctx context.Context, report Report, seen seenRounds, subject Su
 	return release.Inconclusive, reason
 }
 
-// unreached is the verdict about a service that could not be reached in the last round, and its reason. It is fail if the release
-// wants pods and none is ready, and inconclusive if they are ready or the cluster does not answer. Without a cluster to ask, it is
+// unreached is the verdict about a service that could not be reached in the last round, and its reason. It is fail if a workload
+// is down, and inconclusive if pods are ready or the cluster does not answer. Without a cluster to ask, it is
 // fail only if a round passed and the service was gone for as long as the patience.
 func unreached(ctx context.Context, reason string, seen seenRounds, subject Subject, settings Settings, deps Deps) (release.Verdict, string) {
 	if errors.Is(ctx.Err(), context.Canceled) { // interrupted: no verdict will be given
@@ -77,8 +78,10 @@ func unreached(ctx context.Context, reason string, seen seenRounds, subject Subj
 	switch {
 	case err != nil:
 		deps.Reporter.Warnf("%v", err)
+	case state == podsDown && strings.Contains(reason, down):
+		return release.Fail, reason
 	case state == podsDown:
-		return release.Fail, fmt.Sprintf("%s has no ready pod: %s", down, reason)
+		return release.Fail, down + ": " + reason
 	case state == podsReady:
 		return release.Inconclusive, reason + ", although pods are ready"
 	case !seen.passedAt.IsZero() && deps.Now().Sub(seen.passedAt) >= settings.Patience:

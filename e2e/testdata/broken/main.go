@@ -6,8 +6,11 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
+
+var broken atomic.Bool
 
 func main() {
 	log.SetFlags(0)
@@ -50,8 +53,19 @@ func main() {
 		if err != nil {
 			status = http.StatusOK
 		}
-		http.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		http.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+			if path == "/ready" && broken.Load() {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			w.WriteHeader(status)
+		})
 	}
+	http.HandleFunc("GET /break", func(http.ResponseWriter, *http.Request) { // from then on, this host is not ready
+		if host, err := os.Hostname(); err != nil || host == os.Getenv("BREAKABLE_HOST") {
+			broken.Store(true)
+		}
+	})
 	http.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		if host, err := os.Hostname(); err != nil || host == os.Getenv("BROKEN_HOST") {
 			w.WriteHeader(http.StatusInternalServerError)

@@ -131,3 +131,48 @@ func committed(t *testing.T, files map[string]string) string {
 	}
 	return dir
 }
+
+// TestRunInASparseClone: a clone that leaves out files, and content, builds the commit's image or names the files that it lacks.
+func TestRunInASparseClone(t *testing.T) {
+	t.Parallel()
+	origin := committed(t, map[string]string{
+		"app/go.mod": "module example.com/shop\n\ngo 1.26\n\nrequire example.com/lib v0.0.0\n\nreplace example.com/lib => ../lib\n", "app/main.go": "package main\n\nimport _ \"example.com/lib\"\n\nfunc main() {}\n",
+		"lib/go.mod": "module example.com/lib\n\ngo 1.26\n", "lib/lib.go": "package lib\n", "lib/more.go": "package lib\n\nfunc init() { println(\"more\") }\n",
+		"web/Dockerfile": "FROM scratch\nCOPY . .\n", "web/page.html": "x", "docs/notes.md": "x"})
+	for name, test := range map[string]struct {
+		patterns []string
+		context  string
+		want     string
+	}{
+		"all that the image needs":     {[]string{"app", "lib"}, "app", "<nil>"},
+		"a package is left out":        {[]string{"app"}, "app", "replacement directory ../lib does not exist"},
+		"a file of it is left out":     {[]string{"--no-cone", "/*", "!/lib/more.go"}, "app", "../lib/more.go"},
+		"a file of a context left out": {[]string{"--no-cone", "/*", "!/web/page.html"}, "web", "page.html"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, err := filepath.EvalSymlinks(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, args := range [][]string{
+				{"-C", origin, "config", "uploadpack.allowFilter", "true"}, {"clone", "--quiet", "--filter=blob:none", "--sparse", "file://" + origin, dir},
+				append([]string{"-C", dir, "sparse-checkout", "set"}, test.patterns...),
+			} {
+				if text, err := exec.Command("git", args...).CombinedOutput(); err != nil {
+					t.Fatalf("git %v: %v\n%s", args, err, text)
+				}
+			}
+			d := &disturbed{Builders: image.New(image.Options{Environ: os.Environ()}), dir: filepath.Join(dir, test.context)}
+			var settings build.Settings
+			if err := settingtest.Apply(settings.Declare(), "--repository", "localhost:5000/shop", "--context", test.context); err != nil {
+				t.Fatal(err)
+			}
+			_, err = build.Run(t.Context(), settings, build.Deps{WorkTree: workTree{environ: os.Environ()}, Builder: d, Registry: d, Workspace: d,
+				Reporter: releasetest.DiscardReporter{}, Now: time.Now})
+			if !strings.Contains(fmt.Sprint(err), test.want) || (len(d.pushed) > 0) != (err == nil) {
+				t.Errorf("got %v, pushed %v, want %s", err, d.pushed, test.want)
+			}
+		})
+	}
+}
