@@ -23,7 +23,7 @@ resource "aws_security_group" "edge_link" {
   for_each = var.edge
 
   name        = "${var.name}-${each.key}-edge-link"
-  description = "API Gateway's interfaces for ${each.key}"
+  description = "Interfaces of API Gateway for ${each.key}"
   vpc_id      = aws_vpc.this.id
 
   tags = { Name = "${var.name}-${each.key}-edge-link" }

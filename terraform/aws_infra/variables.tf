@@ -129,4 +129,10 @@ variable "tags" {
     ])
     error_message = "tags: a key has 1 to 128 characters and does not begin with aws:, a value has at most 256."
   }
+
+  # Tag Editor, "Tag naming limits and requirements": what every service accepts.
+  validation {
+    condition     = alltrue([for text in concat(keys(var.tags), values(var.tags)) : can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]*$", text))])
+    error_message = "tags: keys and values are of letters, digits, spaces and _ . : / = + - @."
+  }
 }

@@ -52,6 +52,20 @@ variable "tags" {
   type        = map(string)
   default     = {}
   nullable    = false
+
+  validation {
+    condition = alltrue([
+      for key, value in var.tags :
+      length(key) >= 1 && length(key) <= 128 && length(value) <= 256 && !startswith(lower(key), "aws:")
+    ])
+    error_message = "tags: a key has 1 to 128 characters and does not begin with aws:, a value has at most 256."
+  }
+
+  # Tag Editor, "Tag naming limits and requirements": what every service accepts.
+  validation {
+    condition     = alltrue([for text in concat(keys(var.tags), values(var.tags)) : can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]*$", text))])
+    error_message = "tags: keys and values are of letters, digits, spaces and _ . : / = + - @."
+  }
 }
 
 # ── The service. The domains are checked by terraform/modules/service, which also says more about each. ───────────────────

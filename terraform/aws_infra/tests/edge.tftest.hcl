@@ -282,7 +282,7 @@ run "who_reaches_the_load_balancer" {
       aws_vpc_security_group_egress_rule.edge_link["production"].cidr_ipv4 == null &&
       aws_vpc_security_group_egress_rule.edge_link["production"].from_port == 443 && aws_vpc_security_group_egress_rule.edge_link["production"].to_port == 443
     )
-    error_message = "API Gateway's interfaces reach more than the load balancer."
+    error_message = "Interfaces of API Gateway reach more than the load balancer."
   }
 
   assert {
