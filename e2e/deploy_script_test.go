@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -70,4 +71,37 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	if strconv.Itoa(code) != args[0] {
 		ts.Fatalf("exit code %d; want %s", code, args[0])
 	}
+}
+
+// TestDeployScriptOnTheNode runs deploy.sh with the real verbs: without arguments, on a terminal, and by a tag.
+func TestDeployScriptOnTheNode(t *testing.T) {
+	onNode(t)
+	text, err := os.ReadFile(filepath.Join("..", "deploy.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree := newCheckout(t)
+	tree.recordNamespaces([]string{"--environment", "staging"})
+	if err := programs(tree.dir, text); err != nil {
+		t.Fatal(err)
+	}
+	tree.commit("a script")
+	image := tree.build()
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "deploy.sh.node"),
+		Setup: func(env *testscript.Env) error {
+			for _, pair := range append(goEnviron(), site.aws...) {
+				name, value, _ := strings.Cut(pair, "=")
+				env.Setenv(name, value)
+			}
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("TREE", tree.dir)
+			env.Setenv("IMAGE", image)
+			env.Setenv("KUBECONFIG", site.kubeconfig)
+			env.Setenv("ONEDIGEST_BIN", filepath.Join(site.root, "bin"))
+			env.Setenv("ECR_REPOSITORY", site.registry+"/shop")
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
+	})
 }

@@ -76,6 +76,7 @@ var commandBlocks = map[string]string{
 	`docs/aws.md: git push origin main`:                                                                                                             needsGitHub,
 	`docs/aws.md: gh workflow run promote.yaml --repo onedigest-example/shop -f commit=FULL_SHA -f allow-rollback=true`:                             needsGitHub,
 	`docs/aws.md: commit=$(git rev-parse HEAD)`:                                                                                                     needsAWS,
+	`docs/aws.md: cd terraform/production && terraform init && terraform apply -var="image_tag=1.0.0-prod"`:                                         needsAWS,
 	`docs/aws.md: terraform -chdir=terraform/aws_infra output -json chart_values | jq -r .production`:                                               needsAWS,
 	`docs/aws.md: for environment in production staging; do`:                                                                                        needsAWS,
 	`docs/aws.md: bucket=$(terraform -chdir=terraform/platform output -raw logs_bucket)`:                                                            needsAWS,

@@ -53,6 +53,7 @@ var examples = map[string]end{
 	"build: build the Go service in this directory":                                       succeeds(`pushed .*/shop@sha256:`),
 	"build: build for two platforms":                                                      succeeds(`building linux/amd64, linux/arm64`),
 	"build: build the Dockerfile of a directory with docker buildx":                       stops(`no daemon`, needsDocker),
+	"build: look the image of a tag up, and build nothing":                                stops(`no image in .* has the tag "1\.0\.0-prod"`, "nothing of this test has that tag; internal/build finds one, and e2e deploys it"),
 	"build: take an image that another program built":                                     succeeds(`is the image of commit [0-9a-f]{12} in .*/live/shop`),
 	"deploy: deploy the image that build printed to staging":                              stops(discoveryRefused, needsCluster),
 	"deploy: another chart, namespace and cluster":                                        stops(discoveryRefused, needsCluster),

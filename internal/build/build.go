@@ -102,8 +102,11 @@ type Result struct {
 // Inputs that differ from the commit are a *release.InputError unless AllowDirty is set; inputs that change during the build
 // always are. A tag of another commit's image, or of one that was built with other settings, is a *release.Refusal.
 //
-// With Adopt it builds nothing, and tags an image that another program built.
+// With Adopt it builds nothing, and tags an image that another program built. With Find it only looks a tag up.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
+	if settings.Find != "" {
+		return find(ctx, settings, deps)
+	}
 	if !settings.Adopt.IsZero() {
 		return adopt(ctx, settings, deps)
 	}

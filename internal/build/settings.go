@@ -28,6 +28,7 @@ var Verb = setting.Verb{
 		{Does: "build for two platforms", Line: "--repository localhost:5000/shop --context app --builder go --platforms linux/amd64,linux/arm64"},
 		{Does: "build the Dockerfile of a directory with docker buildx", Line: "--repository localhost:5000/shop --context app --builder docker --build-args GREETING=hello"},
 		{Does: "build all services of a monorepo (docs/matrix.md)", Line: "--matrix services.yaml"},
+		{Does: "look the image of a tag up, and build nothing", Line: "--repository localhost:5000/shop --find 1.0.0-prod"},
 		{Does: "take an image that another program built", Line: `--repository 210987654321.dkr.ecr.eu-central-1.amazonaws.com/live/shop --adopt "$IMAGE"`},
 	},
 	Outputs: []setting.Output{
@@ -61,6 +62,7 @@ type Settings struct {
 	Rebuild    bool
 	Create     bool
 	Adopt      release.Image
+	Find       release.Tag
 	DockerSettings
 	matrix.Options
 }
@@ -100,6 +102,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Build a work tree with uncommitted changes, under a tag that says so; promote refuses such an image"})
 	setting.Var(set, &s.Adopt, setting.Setting{Name: "adopt", Value: "IMAGE@DIGEST",
 		Help: "Image that another program built (docker/build-push-action, ko, buildpacks, bazel): it is copied into the repository unless it is there, and gets the commit's tag; nothing is built. Its commit is the one in its revision label, or the setting commit if it has no such label"}, release.ParseImage)
+	setting.Var(set, &s.Find, setting.Setting{Name: "find", Value: "TAG",
+		Help: "Only look up the image of this tag in the repository, of any form such as 1.0.0-prod, and return its digest; nothing is built, and nothing of the work tree is read. Without such an image, the verb is refused"}, release.ParseTag)
 	setting.Bool(set, &s.Rebuild, setting.Setting{Name: "rebuild-unchanged",
 		Help: "Build a new image for the commit even if nothing that enters it has changed since an earlier commit's image, for example to use newer base images"})
 	setting.Bool(set, &s.Create, setting.Setting{Name: "create-repository",
@@ -111,6 +115,12 @@ func (s *Settings) Declare() *setting.Set {
 			if slices.ContainsFunc(s.Files[:i], func(before setting.Pair) bool { return before.Name == pair.Name }) {
 				return release.BadSetting("files", fmt.Sprintf("directory %q is given twice", pair.Name), "give one place in the image for it")
 			}
+		}
+		return nil
+	})
+	set.Check(func() error {
+		if s.Find != "" && (!s.Adopt.IsZero() || s.Matrix != "") {
+			return release.BadSetting("find", "is given together with adopt or matrix", "give one of them")
 		}
 		return nil
 	})

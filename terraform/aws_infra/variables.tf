@@ -116,6 +116,13 @@ variable "domain" {
   }
 }
 
+variable "local_state" {
+  description = "Whether a state in this directory is meant, as for a trial. Otherwise every plan warns of it until backend.tf exists (backend.tf.example)."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "tags" {
   description = "Tags for all resources that support tags, in addition to those that name their origin."
   type        = map(string)

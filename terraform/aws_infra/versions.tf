@@ -9,11 +9,4 @@ terraform {
       version = ">= 6.25, < 7.0"
     }
   }
-
-  # Bucket and region come from `terraform init -backend-config=…` (see terraform/bootstrap): they differ by account.
-  backend "s3" {
-    key          = "aws_infra/terraform.tfstate"
-    encrypt      = true
-    use_lockfile = true
-  }
 }

@@ -16,11 +16,4 @@ terraform {
       version = ">= 2.38, < 3.0"
     }
   }
-
-  # Bucket, region and key come from `terraform init -backend-config=…` (docs/aws.md): with a cluster for each environment this
-  # directory is applied once for each, with a state of its own: key=platform/CLUSTER/terraform.tfstate.
-  backend "s3" {
-    encrypt      = true
-    use_lockfile = true
-  }
 }

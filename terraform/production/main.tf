@@ -12,17 +12,18 @@ module "service" {
   environment       = local.environment
   require_promotion = true # only what promote has tagged: staging has proved that digest
 
-  name            = var.name
-  cluster_name    = data.aws_eks_cluster.this.name
-  repository      = var.repository
-  image_tag       = var.image_tag
-  release         = var.release
-  namespace       = var.namespace
-  deploy_with     = var.deploy_with
-  replace_digest  = var.replace_digest
-  ignore_pin      = var.ignore_pin
-  timeout_seconds = var.timeout_seconds
-  reader_groups   = var.reader_groups
-  secrets         = var.secrets
-  zone_id         = var.zone_id
+  name               = var.name
+  cluster_name       = data.aws_eks_cluster.this.name
+  repository         = var.repository
+  image_tag          = var.image_tag
+  require_commit_tag = var.require_commit_tag
+  release            = var.release
+  namespace          = var.namespace
+  deploy_with        = var.deploy_with
+  replace_digest     = var.replace_digest
+  ignore_pin         = var.ignore_pin
+  timeout_seconds    = var.timeout_seconds
+  reader_groups      = var.reader_groups
+  secrets            = var.secrets
+  zone_id            = var.zone_id
 }

@@ -47,6 +47,13 @@ variable "cluster_layout" {
   }
 }
 
+variable "local_state" {
+  description = "Whether a state in this directory is meant, as for a trial. Otherwise every plan warns of it until backend.tf exists (backend.tf.example)."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "tags" {
   description = "Tags for all resources that support tags, in addition to those that name their origin."
   type        = map(string)
@@ -78,20 +85,32 @@ variable "repository" {
 }
 
 variable "image_tag" {
-  description = "Tag of the image to run, resolved to its digest: the commit's 40 hex digits, or ENVIRONMENT-COMMIT. Required if Terraform deploys."
+  description = "Tag of the image to run, resolved to its digest: a commit, ENVIRONMENT-COMMIT, or another such as 1.0.0-prod. Required if Terraform deploys."
   type        = string
   default     = null
 
   # What terraform/modules/service asks too, said here so that nothing is read before.
   validation {
-    condition     = var.image_tag == null ? true : can(regex("^(${local.environment}-)?[0-9a-f]{40}$", var.image_tag))
-    error_message = "image_tag ${coalesce(var.image_tag, "null")} is neither a commit (40 lower-case hex digits) nor ${local.environment}-COMMIT; latest and the like name no commit and move."
+    condition     = var.image_tag == null ? true : can(regex("^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", var.image_tag)) && var.image_tag != "latest"
+    error_message = "image_tag ${coalesce(var.image_tag, "null")} is not a tag (at most 128 letters, digits, . _ and -), or is latest, which says nothing about the image and moves."
+  }
+
+  validation {
+    condition     = var.image_tag == null || !var.require_commit_tag ? true : can(regex("^(${local.environment}-)?[0-9a-f]{40}$", var.image_tag))
+    error_message = "image_tag ${coalesce(var.image_tag, "null")} is neither a commit (40 lower-case hex digits) nor ${local.environment}-COMMIT, which require_commit_tag asks for."
   }
 
   validation {
     condition     = (var.image_tag != null) == (var.deploy_with == "terraform")
     error_message = "image_tag must be given when deploy_with is terraform, and must not when it is actions: then the actions choose the image."
   }
+}
+
+variable "require_commit_tag" {
+  description = "Whether image_tag must be a commit or ENVIRONMENT-COMMIT."
+  type        = bool
+  default     = false
+  nullable    = false
 }
 
 variable "release" {

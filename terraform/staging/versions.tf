@@ -15,11 +15,4 @@ terraform {
       version = ">= 2.38, < 3.0"
     }
   }
-
-  # Bucket and region come from `terraform init -backend-config=../backend.hcl` (terraform/bootstrap).
-  backend "s3" {
-    key          = "staging/terraform.tfstate"
-    encrypt      = true
-    use_lockfile = true
-  }
 }

@@ -2,3 +2,4 @@
 region             = "eu-central-1"
 github_repository  = "onedigest-example/shop"
 cluster_admin_arns = ["arn:aws:iam::123456789012:role/platform"]
+local_state        = true

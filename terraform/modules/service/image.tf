@@ -27,9 +27,19 @@ data "aws_ecr_image" "this" {
       error_message = "ECR answered ${jsonencode(self.image_digest)} for tag ${coalesce(var.image_tag, "null")} of ${var.repository}, which is no sha256 digest."
     }
 
+    # A tag that is no commit's: what promote tagged says which commit it is, else the image's own tag does.
     postcondition {
-      condition     = !var.require_promotion || contains(self.image_tags, "${var.environment}-${local.commit}")
-      error_message = "The image of commit ${coalesce(local.commit, "null")} is not promoted to ${var.environment}: it has no tag ${var.environment}-${coalesce(local.commit, "COMMIT")}. The promote action gives it once staging has proved the digest."
+      condition = local.named_commit != null || length([
+        for tag in self.image_tags : tag if can(regex("^${anytrue([for other in self.image_tags : can(regex(local.promotion, other))]) ? "${var.environment}-" : ""}[0-9a-f]{40}$", tag))
+      ]) <= 1
+      error_message = "The image of tag ${coalesce(var.image_tag, "null")} belongs to several commits (${join(", ", self.image_tags)}): give one of them as image_tag, so that it is known which is deployed."
+    }
+
+    postcondition {
+      condition = !var.require_promotion || (
+        local.named_commit != null ? contains(self.image_tags, "${var.environment}-${local.named_commit}") : anytrue([for tag in self.image_tags : can(regex(local.promotion, tag))])
+      )
+      error_message = "The image of ${local.named_commit == null ? "tag ${coalesce(var.image_tag, "null")}" : "commit ${local.named_commit}"} is not promoted to ${var.environment}: it has no tag ${var.environment}-${coalesce(local.named_commit, "COMMIT")}. The promote action gives it once staging has proved the digest."
     }
   }
 }
@@ -37,6 +47,14 @@ data "aws_ecr_image" "this" {
 locals {
   deploys = var.deploy_with == "terraform"
 
-  commit = try(regex("[0-9a-f]{40}$", var.image_tag), null)
+  # The commit: the tag's own, else the one that promote tagged the image with, else the one that the image's tags name. An image of no
+  # known commit is deployed without the label.
+  named_commit = try(regex("^(?:[a-z0-9-]+-)?([0-9a-f]{40})$", var.image_tag)[0], null)
+  promotion    = "^${var.environment}-[0-9a-f]{40}$"
+  image_tags   = local.deploys ? data.aws_ecr_image.this[0].image_tags : []
+  promoted     = [for tag in local.image_tags : trimprefix(tag, "${var.environment}-") if can(regex(local.promotion, tag))]
+  built        = [for tag in local.image_tags : tag if can(regex("^[0-9a-f]{40}$", tag))]
+
+  commit = try(coalesce(local.named_commit, one(local.promoted), one(local.built)), null)
   digest = one(data.aws_ecr_image.this[*].image_digest)
 }

@@ -39,7 +39,7 @@ output "prove" {
   description = "The command that checks the service and stores the verdict next to the image for promote; null if the actions deploy, because they store it themselves."
   value = local.deploys ? join(" ", [
     "go run ./cmd/smoke --cluster ${var.cluster_name} --release ${local.release} --namespace ${local.namespace} --environment ${var.environment}",
-    "--image ${one(data.aws_ecr_repository.this[*].repository_url)}@${local.digest} --expect-commit ${local.commit}",
+    "--image ${one(data.aws_ecr_repository.this[*].repository_url)}@${local.digest}${local.commit == null ? "" : " --expect-commit ${local.commit}"}",
   ]) : null
 }
 
@@ -55,5 +55,5 @@ output "put_secrets" {
 
 output "promotion_tag" {
   description = "Tag of promote that the image must have in addition to image_tag; null if none is required."
-  value       = var.require_promotion && local.deploys ? "${var.environment}-${local.commit}" : null
+  value       = var.require_promotion && local.deploys ? "${var.environment}-${coalesce(local.commit, "COMMIT")}" : null
 }

@@ -12,7 +12,7 @@ resource "helm_release" "this" {
   namespace   = kubernetes_namespace_v1.this.metadata[0].name
   chart       = local.chart
   version     = yamldecode(file("${local.chart}/Chart.yaml")).version
-  description = "terraform: commit ${substr(local.commit, 0, 12)}, ${substr(local.digest, 0, 19)}"
+  description = "terraform: ${local.commit == null ? "tag ${var.image_tag}" : "commit ${substr(local.commit, 0, 12)}"}, ${substr(local.digest, 0, 19)}"
 
   upgrade_install = true # a release that the actions have installed is taken over, not refused
   max_history     = 10
@@ -22,10 +22,7 @@ resource "helm_release" "this" {
   values = [
     local.values,
     yamlencode({
-      podLabels = {
-        "onedigest.dev/commit"      = local.commit
-        "onedigest.dev/environment" = var.environment
-      }
+      podLabels = merge(local.commit == null ? {} : { "onedigest.dev/commit" = local.commit }, { "onedigest.dev/environment" = var.environment })
       podAnnotations = {
         "onedigest.dev/digest" = local.digest
       }

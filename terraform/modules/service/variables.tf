@@ -38,26 +38,42 @@ variable "repository" {
 
 variable "image_tag" {
   description = <<-EOT
-    Tag of the image to run: the 40 hex digits of the commit, or ENVIRONMENT-COMMIT. The tag is resolved to a digest, and the release
-    is pinned to that digest. Must be null when `deploy_with` is `actions`.
+    Tag of the image to run, of any form: a commit, ENVIRONMENT-COMMIT, 1.0.0-prod. The tag is resolved to a digest, and the release is pinned
+    to that digest. The commit is the tag's, or else read from the image's other tags. Must be null when `deploy_with` is `actions`.
   EOT
   type        = string
   default     = null
 
   validation {
     condition     = var.image_tag != "latest"
-    error_message = "image_tag latest names no commit and moves: give the commit's 40 hex digits, or ${var.environment}-COMMIT."
+    error_message = "image_tag latest says nothing about the image and moves: give a commit, ${var.environment}-COMMIT or a version."
+  }
+
+  # OCI distribution specification, "Pulling manifests": the form of a tag.
+  validation {
+    condition     = var.image_tag == null ? true : can(regex("^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", var.image_tag))
+    error_message = "image_tag ${coalesce(var.image_tag, "null")} is not a tag: at most 128 letters, digits, . _ and -, not beginning with . or -."
   }
 
   validation {
-    condition     = var.image_tag == null ? true : var.image_tag == "latest" || can(regex("^(${var.environment}-)?[0-9a-f]{40}$", var.image_tag))
-    error_message = "image_tag ${coalesce(var.image_tag, "null")} is neither a commit (40 lower-case hex digits) nor ${var.environment}-COMMIT."
+    condition = (
+      var.image_tag == null || !var.require_commit_tag ? true :
+      var.image_tag == "latest" || can(regex("^(${var.environment}-)?[0-9a-f]{40}$", var.image_tag))
+    )
+    error_message = "image_tag ${coalesce(var.image_tag, "null")} is neither a commit (40 lower-case hex digits) nor ${var.environment}-COMMIT, which require_commit_tag asks for."
   }
 
   validation {
     condition     = (var.image_tag != null) == (var.deploy_with == "terraform")
     error_message = "image_tag must be given when deploy_with is terraform, and must not when it is actions: then the actions choose the image."
   }
+}
+
+variable "require_commit_tag" {
+  description = "Whether image_tag must be a commit or ENVIRONMENT-COMMIT, so that the command line shows which commit is deployed."
+  type        = bool
+  default     = false
+  nullable    = false
 }
 
 variable "require_promotion" {

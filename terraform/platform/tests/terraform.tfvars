@@ -2,3 +2,4 @@
 name         = "onedigest"
 region       = "eu-central-1"
 cluster_name = "onedigest"
+local_state  = true

@@ -78,7 +78,8 @@ run "the_tag_latest" {
 run "another_environments_tag" {
   command = plan
   variables {
-    image_tag = "production-0123456789abcdef0123456789abcdef01234567"
+    require_commit_tag = true
+    image_tag          = "production-0123456789abcdef0123456789abcdef01234567"
   }
   expect_failures = [var.image_tag]
 }
@@ -138,4 +139,24 @@ run "a_name_that_aws_infra_refuses" {
     name = "One Digest"
   }
   expect_failures = [var.name]
+}
+
+run "a_version_is_a_tag_too" {
+  command = plan
+  variables {
+    image_tag = "1.0.0-prod"
+  }
+
+  assert {
+    condition     = output.digest == "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+    error_message = "A tag of any form is resolved to its digest."
+  }
+}
+
+run "no_tag_at_all" {
+  command = plan
+  variables {
+    image_tag = "1.0.0 prod"
+  }
+  expect_failures = [var.image_tag]
 }

@@ -43,7 +43,8 @@ run "the_tag_latest" {
 run "a_short_commit" {
   command = plan
   variables {
-    image_tag = "0123456"
+    require_commit_tag = true
+    image_tag          = "0123456"
   }
   expect_failures = [var.image_tag]
 }
@@ -51,7 +52,8 @@ run "a_short_commit" {
 run "a_commit_in_capitals" {
   command = plan
   variables {
-    image_tag = "0123456789ABCDEF0123456789ABCDEF01234567"
+    require_commit_tag = true
+    image_tag          = "0123456789ABCDEF0123456789ABCDEF01234567"
   }
   expect_failures = [var.image_tag]
 }
@@ -59,7 +61,8 @@ run "a_commit_in_capitals" {
 run "another_environments_tag" {
   command = plan
   variables {
-    image_tag = "production-0123456789abcdef0123456789abcdef01234567"
+    require_commit_tag = true
+    image_tag          = "production-0123456789abcdef0123456789abcdef01234567"
   }
   expect_failures = [var.image_tag]
 }
@@ -67,7 +70,8 @@ run "another_environments_tag" {
 run "uncommitted_work" {
   command = plan
   variables {
-    image_tag = "0123456789abcdef0123456789abcdef01234567-dirty-20260101"
+    require_commit_tag = true
+    image_tag          = "0123456789abcdef0123456789abcdef01234567-dirty-20260101"
   }
   expect_failures = [var.image_tag]
 }
@@ -78,6 +82,47 @@ run "a_digest_for_a_tag" {
     image_tag = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
   }
   expect_failures = [var.image_tag]
+}
+
+run "a_version_where_commits_are_asked_for" {
+  command = plan
+  variables {
+    image_tag          = "1.0.0-prod"
+    require_commit_tag = true
+  }
+  expect_failures = [var.image_tag]
+}
+
+run "a_version_of_an_image_that_was_not_promoted" {
+  command = plan
+  variables {
+    environment       = "production"
+    require_promotion = true
+    image_tag         = "1.0.0-prod"
+  }
+  override_data {
+    target = data.aws_ecr_image.this
+    values = {
+      image_digest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+      image_tags   = ["0123456789abcdef0123456789abcdef01234567", "1.0.0-prod", "production", "staging-0123456789abcdef0123456789abcdef01234567"]
+    }
+  }
+  expect_failures = [data.aws_ecr_image.this]
+}
+
+run "a_version_of_several_commits" {
+  command = plan
+  variables {
+    image_tag = "1.0.0-prod"
+  }
+  override_data {
+    target = data.aws_ecr_image.this
+    values = {
+      image_digest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+      image_tags   = ["0123456789abcdef0123456789abcdef01234567", "fedcba9876543210fedcba9876543210fedcba98", "1.0.0-prod"]
+    }
+  }
+  expect_failures = [data.aws_ecr_image.this]
 }
 
 run "no_tag_where_terraform_deploys" {

@@ -83,6 +83,62 @@ run "an_environments_tag_is_the_same_digest" {
   }
 }
 
+run "a_version_is_the_same_digest_and_its_commit" {
+  command = plan
+
+  variables {
+    image_tag = "1.0.0-prod"
+  }
+
+  assert {
+    condition = (
+      output.digest == "sha256:1111111111111111111111111111111111111111111111111111111111111111" &&
+      { for one in helm_release.this[0].set : one.name => one.value }["image.digest"] == output.digest &&
+      yamldecode(helm_release.this[0].values[1]).podLabels["onedigest.dev/commit"] == "0123456789abcdef0123456789abcdef01234567"
+    )
+    error_message = "A tag of any form is resolved to the digest, and the commit is read from the image's other tags."
+  }
+}
+
+run "a_version_of_a_promoted_image_may_run_in_production" {
+  command = plan
+
+  variables {
+    environment       = "production"
+    require_promotion = true
+    image_tag         = "1.0.0-prod"
+  }
+
+  assert {
+    condition     = output.promotion_tag == "production-0123456789abcdef0123456789abcdef01234567"
+    error_message = "The proof decides, whatever the tag is called."
+  }
+}
+
+run "an_image_of_no_known_commit" {
+  command = plan
+
+  variables {
+    image_tag = "1.0.0-prod"
+  }
+
+  override_data {
+    target = data.aws_ecr_image.this
+    values = {
+      image_digest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+      image_tags   = ["1.0.0-prod"]
+    }
+  }
+
+  assert {
+    condition = (
+      yamldecode(helm_release.this[0].values[1]).podLabels == { "onedigest.dev/environment" = "staging" } &&
+      !strcontains(output.prove, "--expect-commit") && helm_release.this[0].description == "terraform: tag 1.0.0-prod, sha256:111111111111"
+    )
+    error_message = "Without a commit the pods carry no commit, and none is expected."
+  }
+}
+
 run "no_wait_when_set" {
   command = plan
 

@@ -1,0 +1,2 @@
+# Read by `terraform test` for every file in this directory.
+local_state = true
