@@ -51,7 +51,12 @@ require (
 	k8s.io/streaming v0.37.0
 )
 
-require github.com/moby/spdystream v0.5.1 // indirect
+require (
+	github.com/chromedp/cdproto v0.160.1 // indirect
+	github.com/chromedp/chromedp v0.23.1 // indirect
+	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
+	github.com/moby/spdystream v0.5.1 // indirect
+)
 
 require (
 	dario.cat/mergo v1.0.1 // indirect

@@ -45,7 +45,8 @@ func (r *repository) find(ctx context.Context, reference string) (release.ImageI
 		return release.ImageInfo{}, false, err
 	}
 	labels, err := r.labels(ctx, named)
-	return release.ImageInfo{Digest: named.digest, Revision: labels[release.AnnotationRevision], Recipe: labels[release.AnnotationRecipe], Inputs: labels[release.AnnotationInputs]}, err == nil, err
+	return release.ImageInfo{Digest: named.digest, Revision: labels[release.AnnotationRevision], Recipe: labels[release.AnnotationRecipe], Inputs: labels[release.AnnotationInputs],
+		Created: createdAt(labels)}, err == nil, err
 }
 
 // labels reads what an image says about itself at the first place that names its commit: its annotations, those of an index's

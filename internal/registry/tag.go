@@ -2,7 +2,10 @@ package registry
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/onedigest/onedigest/internal/release"
 )
@@ -52,4 +55,56 @@ func (c *Client) PutTag(ctx context.Context, repo release.Repository, content []
 		return r.fault(err, doing)
 	}
 	return nil
+}
+
+// Limits for listing the tags of a repository.
+const (
+	maxTagPage = 8 << 20 // bytes
+	maxTags    = 100_000
+)
+
+// Tags lists the tags of a repository, in the registry's order. A repository that does not exist is a *release.Fault, and so is one with more
+// than 100,000 tags. Tags that are not of the form that OCI allows are left out.
+// Source: OCI distribution-spec, "Listing Tags".
+func (c *Client) Tags(ctx context.Context, repo release.Repository) ([]release.Tag, error) {
+	r, err := c.open(sideRegistry, repo, false)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := r.tags(ctx)
+	if err != nil {
+		return nil, r.fault(err, fmt.Sprintf("listing the tags of %q", repo))
+	}
+	return tags, nil
+}
+
+func (r *repository) tags(ctx context.Context) (tags []release.Tag, err error) {
+	for next := r.url("tags", "list") + "?n=1000"; next != ""; {
+		content, header, err := r.get(ctx, next, http.Header{"Accept": {"application/json"}}, maxTagPage)
+		if err != nil {
+			return nil, err
+		}
+		var page struct {
+			Tags []string `json:"tags"`
+		}
+		if err := json.Unmarshal(content, &page); err != nil {
+			return nil, &malformedError{fmt.Errorf("reading the list of tags: %w", err)}
+		}
+		for _, text := range page.Tags {
+			if tag, err := release.ParseTag(text); err == nil {
+				tags = append(tags, tag)
+			}
+		}
+		following, err := r.nextPage(next, header)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(tags) > maxTags:
+			return nil, fmt.Errorf("the repository has more than %d tags", maxTags)
+		case following == next || following != "" && len(page.Tags) == 0:
+			return nil, &malformedError{errors.New("the registry's pages of tags do not end")}
+		}
+		next = following
+	}
+	return tags, nil
 }

@@ -109,9 +109,10 @@ type Layout struct {
 // ImageInfo is what a registry knows about an image.
 type ImageInfo struct {
 	Digest   Digest
-	Revision string // org.opencontainers.image.revision of its annotations or labels, or ""
-	Recipe   string // AnnotationRecipe, found at the same place as the revision, or ""; anybody who may push can write it
-	Inputs   string // AnnotationInputs, found at the same place, or ""
+	Revision string    // org.opencontainers.image.revision of its annotations or labels, or ""
+	Recipe   string    // AnnotationRecipe, found at the same place as the revision, or ""; anybody who may push can write it
+	Inputs   string    // AnnotationInputs, found at the same place, or ""
+	Created  time.Time // org.opencontainers.image.created, found at the same place; zero if it is missing or not a time
 }
 
 // Progress says how much of a transfer of known size is done.

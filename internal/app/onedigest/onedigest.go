@@ -10,6 +10,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/build"
 	"github.com/onedigest/onedigest/internal/app/deploy"
+	"github.com/onedigest/onedigest/internal/app/history"
 	"github.com/onedigest/onedigest/internal/app/pipeline"
 	"github.com/onedigest/onedigest/internal/app/promote"
 	"github.com/onedigest/onedigest/internal/app/smoke"
@@ -22,7 +23,7 @@ const program = "onedigest"
 
 // Verbs returns the verbs, which are subcommands.
 func Verbs() []app.Command {
-	return []app.Command{build.Command(), deploy.Command(), smoke.Command(), promote.Command(), pipeline.Command()}
+	return []app.Command{build.Command(), deploy.Command(), smoke.Command(), promote.Command(), pipeline.Command(), history.Command()}
 }
 
 // Command returns the program.

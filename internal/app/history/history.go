@@ -1,0 +1,64 @@
+// Package history wires the history verb: the registry, and the evidence in it.
+package history
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/images"
+	"github.com/onedigest/onedigest/internal/app/keys"
+	"github.com/onedigest/onedigest/internal/evidence/signed"
+	"github.com/onedigest/onedigest/internal/git"
+	"github.com/onedigest/onedigest/internal/history"
+	"github.com/onedigest/onedigest/internal/history/board"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
+)
+
+// Command returns the history verb as a program.
+func Command() app.Command {
+	return app.NewCommand(app.Wiring[history.Settings, history.Result]{
+		Verb: history.Verb, Declare: (*history.Settings).Declare, ResolveCommit: git.ResolveCommit, Run: Run,
+		Outputs: func(r history.Result) map[string]string {
+			return map[string]string{"running": app.JSONOf(r.Running), "board": r.Board}
+		},
+		Summary: func(r history.Result) (rows []app.Row) {
+			for _, is := range r.Running {
+				rows = append(rows, app.Row{is.Environment.String(), is.String()})
+			}
+			return rows
+		},
+	})
+}
+
+// Run runs the verb with its adapters.
+func Run(ctx context.Context, settings *history.Settings, run *app.RunContext) (history.Result, error) {
+	registry, err := images.New(ctx, run, settings.PlainHTTP...)
+	if err != nil {
+		return history.Result{}, err
+	}
+	named, trusted := map[string]string{}, []signed.Key(nil)
+	for _, ref := range settings.VerifyKeys {
+		read, err := keys.Trusted(ctx, run, "verify-key", []setting.KeyRef{ref})
+		if err != nil {
+			return history.Result{}, err
+		}
+		for _, key := range read {
+			named[key.ID] = ref.String()
+		}
+		trusted = append(trusted, read...)
+	}
+	registry.Trust(trusted)
+	if server, name := run.Process.Getenv("GITHUB_SERVER_URL"), run.Process.Getenv("GITHUB_REPOSITORY"); settings.Source == "" && server != "" && name != "" {
+		if settings.Source, err = history.ParseSource(fmt.Sprintf("%s/%s", server, name)); err != nil {
+			return history.Result{}, release.BadInput("GITHUB_REPOSITORY", err.Error(), "give --source")
+		}
+	}
+	result, err := history.Run(ctx, *settings, history.Deps{Registry: registry, Evidence: records{registry}, Files: run.Workspace(), Reporter: run.Reporter,
+		Now: run.Process.Now, Board: board.Render, Keys: named})
+	for _, line := range result.Table() {
+		run.Reporter.Infof("%s", line)
+	}
+	return result, err
+}

@@ -1,0 +1,315 @@
+// Package history tells from a registry alone what happened to each commit's image: which environments it was deployed to, what
+// their smoke found, and which image each environment runs.
+package history
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"golang.org/x/sync/errgroup"
+)
+
+// Deps are what the verb works with.
+type Deps struct {
+	Registry Registry
+	Evidence Evidence
+	Files    Files
+	Reporter release.Reporter
+	Now      func() time.Time
+	Board    func(Result) ([]byte, error) // renders the result as a page
+	Keys     map[string]string            // the keys that verify records, as they were given, by their IDs
+}
+
+// Registry reads tags and what they name.
+type Registry interface {
+	// Tags lists the tags of a repository, in the registry's order. The error is a *release.Fault.
+	Tags(ctx context.Context, repository release.Repository) ([]release.Tag, error)
+	// Find reads what a tag names; false if it does not exist any more.
+	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error)
+}
+
+// Evidence reads what is recorded about an image. Records that cannot be read are returned as notes, one line each.
+type Evidence interface {
+	Facts(ctx context.Context, image release.Image) (facts []Fact, notes []string, err error)
+}
+
+// Files writes into the work tree.
+type Files interface {
+	CheckWritable(setting, path string) error
+	Write(setting, path string, content []byte) error
+}
+
+// Result is the history of a repository.
+type Result struct {
+	Repository   release.Repository    `json:"repository"`
+	Environments []release.Environment `json:"environments"`
+	At           time.Time             `json:"at"`
+	Commits      []Entry               `json:"commits"`           // newest first
+	Running      []Running             `json:"running"`           // per environment
+	LeftOut      int                   `json:"leftOut,omitempty"` // older commits beyond the limit
+	Notes        []string              `json:"notes,omitempty"`   // records that cannot be read
+	Verified     bool                  `json:"verified"`          // signatures were checked with the given keys
+	Board        string                `json:"board,omitempty"`   // path of the written page
+	Source       string                `json:"source,omitempty"`  // address of the sources, to which commits are linked
+	Keys         map[string]string     `json:"keys,omitempty"`    // the given keys by their IDs, which records name as signers
+}
+
+// Entry is one commit's image.
+type Entry struct {
+	Commit  release.Commit `json:"commit"`
+	Image   release.Image  `json:"image"`
+	Created time.Time      `json:"created,omitzero"` // of the image, as its labels say
+	Tags    []release.Tag  `json:"tags"`
+	Cells   []Cell         `json:"environments"`
+	Facts   []Fact         `json:"facts"` // about the image itself, not about an environment
+}
+
+// Running is what an environment runs, by the newest recorded deploy.
+type Running struct {
+	Environment release.Environment `json:"environment"`
+	Commit      release.Commit      `json:"commit,omitempty"` // "" if no deploy is recorded
+	Image       release.Image       `json:"image,omitzero"`
+	Since       time.Time           `json:"since,omitzero"`
+	Because     string              `json:"because"` // which facts allow it, one line
+}
+
+// String says what the environment runs, and why, in one line.
+func (r Running) String() string {
+	if r.Commit == "" {
+		return r.Because
+	}
+	return fmt.Sprintf("runs %s of commit %s since %s: %s", r.Image.Digest.Short(), r.Commit.Short(), moment(r.Since), r.Because)
+}
+
+// maxParallel is how many images are read at once. It is far below what registries allow.
+const maxParallel = 8
+
+// Run reads the history. It changes nothing in the registry.
+func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
+	if settings.Board != "" {
+		if err := deps.Files.CheckWritable("board", settings.Board); err != nil {
+			return Result{}, err
+		}
+	}
+	entries, leftOut, err := commits(ctx, settings, deps)
+	if err != nil {
+		return Result{}, err
+	}
+	facts, notes, err := factsOf(ctx, entries, deps)
+	if err != nil {
+		return Result{}, err
+	}
+	result := Result{Repository: settings.Repository, Environments: settings.Environments, At: deps.Now().UTC(), LeftOut: leftOut, Notes: notes,
+		Verified: len(deps.Keys) > 0, Source: settings.Source, Keys: deps.Keys}
+	result.Commits, result.Running = conclude(entries, facts, settings.Environments)
+	if settings.Board == "" {
+		return result, nil
+	}
+	page, err := deps.Board(result)
+	if err != nil {
+		return result, err
+	}
+	if err := deps.Files.Write("board", settings.Board, page); err != nil {
+		return result, err
+	}
+	result.Board = settings.Board
+	deps.Reporter.Infof("wrote the board of %d commits to %s", len(result.Commits), settings.Board)
+	return result, nil
+}
+
+// commits finds the newest commits that have an image, and says how many older ones are left out.
+func commits(ctx context.Context, settings Settings, deps Deps) ([]Entry, int, error) {
+	tags, err := deps.Registry.Tags(ctx, settings.Repository)
+	if err != nil {
+		return nil, 0, err
+	}
+	var wanted []release.Commit
+	for _, tag := range tags {
+		commit, err := release.ParseCommit(tag.String())
+		if err == nil && (settings.Commit == "" || settings.Commit == commit) {
+			wanted = append(wanted, commit)
+		}
+	}
+	if settings.Commit != "" && len(wanted) == 0 {
+		return nil, 0, &release.Refusal{Why: fmt.Sprintf("%q has no image of commit %s", settings.Repository, settings.Commit.Short()), Do: "name a commit that was built, or leave it out"}
+	}
+	done := report(deps, "reading %d of %d images", len(wanted))
+	found := make([]*Entry, len(wanted))
+	err = each(ctx, len(wanted), func(ctx context.Context, i int) error {
+		defer done()
+		info, exists, err := deps.Registry.Find(ctx, settings.Repository, release.Tag(wanted[i].String()))
+		if err == nil && exists {
+			found[i] = &Entry{Commit: wanted[i], Image: settings.Repository.At(info.Digest), Created: info.Created, Tags: []release.Tag{}, Facts: []Fact{}}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	var entries []Entry
+	for _, entry := range found {
+		if entry != nil {
+			entry.Tags = tagsOf(entry.Commit, tags)
+			entries = append(entries, *entry)
+		}
+	}
+	slices.SortStableFunc(entries, func(a, b Entry) int { return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.Commit, b.Commit)) })
+	leftOut := max(0, len(entries)-settings.Limit)
+	return entries[:len(entries)-leftOut], leftOut, nil
+}
+
+// tagsOf returns the tags that name the commit, its own first.
+func tagsOf(commit release.Commit, tags []release.Tag) []release.Tag {
+	named := []release.Tag{}
+	for _, tag := range tags {
+		if is, _ := environmentOf(tag, commit); is || tag.String() == commit.String() {
+			named = append(named, tag)
+		}
+	}
+	slices.SortFunc(named, func(a, b release.Tag) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	return named
+}
+
+// environmentOf returns the environment for which a tag promotes the commit (production-<sha>), as promote names it by default.
+func environmentOf(tag release.Tag, commit release.Commit) (bool, release.Environment) {
+	name, is := strings.CutSuffix(tag.String(), "-"+commit.String())
+	environment, err := release.ParseEnvironment(name)
+	return is && err == nil, environment
+}
+
+// factsOf reads what is recorded about each image, once for each digest.
+func factsOf(ctx context.Context, entries []Entry, deps Deps) (map[release.Digest][]Fact, []string, error) {
+	var images []release.Image
+	seen := map[release.Digest]bool{}
+	for _, entry := range entries {
+		if !seen[entry.Image.Digest] {
+			seen[entry.Image.Digest] = true
+			images = append(images, entry.Image)
+		}
+	}
+	var (
+		mu    sync.Mutex
+		notes []string
+		facts = map[release.Digest][]Fact{}
+	)
+	done := report(deps, "reading the records of %d of %d images", len(images))
+	err := each(ctx, len(images), func(ctx context.Context, i int) error {
+		defer done()
+		read, unread, err := deps.Evidence.Facts(ctx, images[i])
+		mu.Lock()
+		defer mu.Unlock()
+		facts[images[i].Digest] = read
+		for _, note := range unread {
+			notes = append(notes, images[i].Digest.Short()+": "+note)
+		}
+		return err
+	})
+	slices.Sort(notes)
+	return facts, notes, err
+}
+
+// conclude sets what the facts say about each commit in each environment, and what each environment runs.
+func conclude(entries []Entry, facts map[release.Digest][]Fact, environments []release.Environment) ([]Entry, []Running) {
+	live := map[release.Environment]release.Digest{}
+	running := make([]Running, len(environments))
+	for i, environment := range environments {
+		running[i] = Running{Environment: environment, Because: "no deploy is recorded"}
+		var newest Fact
+		for _, entry := range entries { // the newest commit first, so that of two with the same image it is the one
+			for _, fact := range facts[entry.Image.Digest] {
+				if fact.Kind == Deployed && fact.Environment == environment && fact.At.After(newest.At) {
+					newest, live[environment] = fact, entry.Image.Digest
+					running[i].Commit, running[i].Image, running[i].Since = entry.Commit, entry.Image, fact.At
+				}
+			}
+		}
+	}
+	for i := range entries {
+		entry := &entries[i]
+		known := slices.Clone(facts[entry.Image.Digest])
+		for _, tag := range entry.Tags {
+			is, environment := environmentOf(tag, entry.Commit)
+			recorded := slices.ContainsFunc(known, func(f Fact) bool { return f.Kind == Promoted && f.Environment == environment })
+			if is && !recorded {
+				known = append(known, Fact{Kind: Promoted, Environment: environment, Detail: "the tag " + tag.String()})
+			}
+		}
+		for _, fact := range known {
+			if fact.Environment == "" {
+				entry.Facts = append(entry.Facts, fact)
+			}
+		}
+		entry.Cells = make([]Cell, len(environments))
+		for j, environment := range environments {
+			entry.Cells[j] = cellOf(environment, known, live[environment] == entry.Image.Digest)
+		}
+		for j, is := range running {
+			if is.Commit == entry.Commit {
+				running[j].Because = because(*entry, j)
+			}
+		}
+	}
+	return entries, running
+}
+
+// because says in one line which facts allow an environment to run an image: those of the environments before it in the order.
+func because(entry Entry, at int) string {
+	if at == 0 {
+		return "the first environment takes every build"
+	}
+	before := entry.Cells[at-1]
+	switch by := slices.IndexFunc(before.Facts, func(f Fact) bool { return f.Kind == Smoked }); {
+	case by < 0:
+		return fmt.Sprintf("nothing recorded: %q has no smoke of this image", before.Environment)
+	case before.Verdict != release.Pass:
+		return fmt.Sprintf("nothing recorded: the newest smoke in %q was %q", before.Environment, before.Verdict)
+	default:
+		fact := before.Facts[by]
+		return fmt.Sprintf("%q proved it at %s, %s", before.Environment, fact.At.UTC().Format(time.RFC3339), SignedBy(fact.Signer))
+	}
+}
+
+// SignedBy says whose signature a record has.
+func SignedBy(signer string) string {
+	if signer == "" {
+		return "not signed by a given key"
+	}
+	return "signed by " + signer
+}
+
+// each calls a function for 0 to n-1, some at once, until one fails.
+func each(ctx context.Context, n int, call func(ctx context.Context, i int) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxParallel)
+	for i := range n {
+		group.Go(func() error { return call(ctx, i) })
+	}
+	return group.Wait()
+}
+
+// reportEvery is how often a long reading is reported.
+const reportEvery = 2 * time.Second
+
+// report returns a function to call after each of n steps. It reports the progress every two seconds.
+func report(deps Deps, format string, n int) func() {
+	var (
+		mu    sync.Mutex
+		count int
+		last  = deps.Now()
+	)
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		count++
+		if now := deps.Now(); now.Sub(last) >= reportEvery {
+			last = now
+			deps.Reporter.Infof(format, count, n)
+		}
+	}
+}

@@ -1,0 +1,72 @@
+package history
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
+)
+
+// Verb declares history: its help text and its page of the reference are generated from it.
+var Verb = setting.Verb{
+	Name:    "history",
+	Summary: "tell from the registry what happened to each commit's image, and what each environment runs",
+	About: "Reads the tags that build wrote and the evidence beside their images. The registry alone is asked: no cluster, no server of ours. " +
+		"Says for each commit and environment whether the image was deployed, what smoke found, and whose signature says so. " +
+		"--board writes the same as one HTML page that needs nothing else, for example for GitHub Pages.",
+	Examples: []setting.Example{
+		{Does: "show the newest commits of a repository", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop`},
+		{Does: "show what happened to one commit", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --commit "$(git rev-parse HEAD)"`},
+		{Does: "write a board, with every signature checked", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --verify-key awskms:///alias/evidence-staging --board history.html`},
+	},
+	Outputs: []setting.Output{
+		{Name: "running", Help: "JSON: what each environment runs, and which facts allow it"},
+		{Name: "board", Help: "the path of the written page"},
+	},
+}
+
+// Settings are the inputs of history.
+type Settings struct {
+	Repository   release.Repository
+	Commit       release.Commit // "" for all
+	Environments []release.Environment
+	Limit        int
+	Board        string // path of the page, "" for none
+	Source       string // address of the sources, without a final slash, "" for none
+	VerifyKeys   []setting.KeyRef
+	PlainHTTP    []string
+}
+
+// maxCommits is the largest limit: a page of more is slow to read for people and browsers.
+const maxCommits = 1000
+
+// Declare declares every setting and binds it to its field.
+func (s *Settings) Declare() *setting.Set {
+	set := new(setting.Set)
+	setting.Var(set, &s.Repository, setting.Setting{Name: "repository", Required: true, Value: "HOST/PATH",
+		Help: "Repository whose images are listed"}, release.ParseRepository)
+	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Value: "SHA", Commit: true,
+		Help: "Commit, full or short, that is listed alone"}, release.ParseCommit)
+	setting.List(set, &s.Environments, setting.Setting{Name: "environments", Commas: true, Default: "staging,production", Value: "NAME",
+		Help: "Environments in the order in which images are promoted"}, release.ParseEnvironment)
+	setting.Var(set, &s.Limit, setting.Setting{Name: "limit", Default: "100", Value: "N",
+		Help: fmt.Sprintf("How many of the newest commits are listed, at most %d", maxCommits)}, setting.Count(maxCommits))
+	setting.Var(set, &s.Board, setting.Setting{Name: "board", Value: "FILE",
+		Help: "Write the history as an HTML page, which needs no other file"}, setting.Text)
+	setting.Var(set, &s.Source, setting.Setting{Name: "source", Value: "URL",
+		Help: "Address of the sources, to which commits are linked; default: that of the workflow's repository"}, ParseSource)
+	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
+	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
+	return set
+}
+
+// ParseSource accepts an address that a browser may follow.
+func ParseSource(given string) (string, error) {
+	address, err := url.Parse(given)
+	if err != nil || address.Scheme != "https" && address.Scheme != "http" || address.Host == "" || address.User != nil || address.RawQuery != "" || address.Fragment != "" {
+		return "", fmt.Errorf("%q is not an address as https://github.com/OWNER/NAME", given)
+	}
+	return strings.TrimSuffix(address.String(), "/"), nil
+}
