@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -34,9 +35,9 @@ type Registry interface {
 	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error)
 }
 
-// Evidence reads what is recorded about an image. Records that cannot be read are returned as notes, one line each.
+// Evidence reads all records about an image. A record that cannot be read is among them, with its Problem.
 type Evidence interface {
-	Facts(ctx context.Context, image release.Image) (facts []Fact, notes []string, err error)
+	Facts(ctx context.Context, image release.Image, kinds ...fact.Kind) ([]fact.Record, error)
 }
 
 // Files writes into the work tree.
@@ -53,7 +54,6 @@ type Result struct {
 	Commits      []Entry               `json:"commits"`           // newest first
 	Running      []Running             `json:"running"`           // per environment
 	LeftOut      int                   `json:"leftOut,omitempty"` // older commits beyond the limit
-	Notes        []string              `json:"notes,omitempty"`   // records that cannot be read
 	Verified     bool                  `json:"verified"`          // signatures were checked with the given keys
 	Board        string                `json:"board,omitempty"`   // path of the written page
 	Source       string                `json:"source,omitempty"`  // address of the sources, to which commits are linked
@@ -67,7 +67,7 @@ type Entry struct {
 	Created time.Time      `json:"created,omitzero"` // of the image, as its labels say
 	Tags    []release.Tag  `json:"tags"`
 	Cells   []Cell         `json:"environments"`
-	Facts   []Fact         `json:"facts"` // about the image itself, not about an environment
+	Records []fact.Record  `json:"records"` // about the image itself, not about an environment
 }
 
 // Running is what an environment runs, by the newest recorded deploy.
@@ -101,13 +101,13 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	facts, notes, err := factsOf(ctx, entries, deps)
+	records, err := recordsOf(ctx, entries, deps)
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Repository: settings.Repository, Environments: settings.Environments, At: deps.Now().UTC(), LeftOut: leftOut, Notes: notes,
+	result := Result{Repository: settings.Repository, Environments: settings.Environments, At: deps.Now().UTC(), LeftOut: leftOut,
 		Verified: len(deps.Keys) > 0, Source: settings.Source, Keys: deps.Keys}
-	result.Commits, result.Running = conclude(entries, facts, settings.Environments)
+	result.conclude(entries, records)
 	if settings.Board == "" {
 		return result, nil
 	}
@@ -145,7 +145,7 @@ func commits(ctx context.Context, settings Settings, deps Deps) ([]Entry, int, e
 		defer done()
 		info, exists, err := deps.Registry.Find(ctx, settings.Repository, release.Tag(wanted[i].String()))
 		if err == nil && exists {
-			found[i] = &Entry{Commit: wanted[i], Image: settings.Repository.At(info.Digest), Created: info.Created, Tags: []release.Tag{}, Facts: []Fact{}}
+			found[i] = &Entry{Commit: wanted[i], Image: settings.Repository.At(info.Digest), Created: info.Created, Tags: []release.Tag{}, Records: []fact.Record{}}
 		}
 		return err
 	})
@@ -183,8 +183,8 @@ func environmentOf(tag release.Tag, commit release.Commit) (bool, release.Enviro
 	return is && err == nil, environment
 }
 
-// factsOf reads what is recorded about each image, once for each digest.
-func factsOf(ctx context.Context, entries []Entry, deps Deps) (map[release.Digest][]Fact, []string, error) {
+// recordsOf reads the records about each image, once for each digest.
+func recordsOf(ctx context.Context, entries []Entry, deps Deps) (map[release.Digest][]fact.Record, error) {
 	var images []release.Image
 	seen := map[release.Digest]bool{}
 	for _, entry := range entries {
@@ -194,93 +194,76 @@ func factsOf(ctx context.Context, entries []Entry, deps Deps) (map[release.Diges
 		}
 	}
 	var (
-		mu    sync.Mutex
-		notes []string
-		facts = map[release.Digest][]Fact{}
+		mu      sync.Mutex
+		records = map[release.Digest][]fact.Record{}
 	)
 	done := report(deps, "reading the records of %d of %d images", len(images))
 	err := each(ctx, len(images), func(ctx context.Context, i int) error {
 		defer done()
-		read, unread, err := deps.Evidence.Facts(ctx, images[i])
+		read, err := deps.Evidence.Facts(ctx, images[i])
 		mu.Lock()
 		defer mu.Unlock()
-		facts[images[i].Digest] = read
-		for _, note := range unread {
-			notes = append(notes, images[i].Digest.Short()+": "+note)
-		}
+		records[images[i].Digest] = read
 		return err
 	})
-	slices.Sort(notes)
-	return facts, notes, err
+	return records, err
 }
 
-// conclude sets what the facts say about each commit in each environment, and what each environment runs.
-func conclude(entries []Entry, facts map[release.Digest][]Fact, environments []release.Environment) ([]Entry, []Running) {
+// conclude sets what the records say about each commit in each environment, and what each environment runs.
+func (r *Result) conclude(entries []Entry, records map[release.Digest][]fact.Record) {
 	live := map[release.Environment]release.Digest{}
-	running := make([]Running, len(environments))
-	for i, environment := range environments {
-		running[i] = Running{Environment: environment, Because: "no deploy is recorded"}
-		var newest Fact
+	r.Running, r.Commits = make([]Running, len(r.Environments)), []Entry{}
+	for i, environment := range r.Environments {
+		r.Running[i] = Running{Environment: environment, Because: "no deploy is recorded"}
 		for _, entry := range entries { // the newest commit first, so that of two with the same image it is the one
-			for _, fact := range facts[entry.Image.Digest] {
-				if fact.Kind == Deployed && fact.Environment == environment && fact.At.After(newest.At) {
-					newest, live[environment] = fact, entry.Image.Digest
-					running[i].Commit, running[i].Image, running[i].Since = entry.Commit, entry.Image, fact.At
-				}
+			deployed, found := newestIn(records[entry.Image.Digest], fact.Deployed, environment, r.Verified)
+			if found && deployed.At.After(r.Running[i].Since) {
+				live[environment] = entry.Image.Digest
+				r.Running[i].Commit, r.Running[i].Image, r.Running[i].Since = entry.Commit, entry.Image, deployed.At
 			}
 		}
 	}
-	for i := range entries {
-		entry := &entries[i]
-		known := slices.Clone(facts[entry.Image.Digest])
-		for _, tag := range entry.Tags {
-			is, environment := environmentOf(tag, entry.Commit)
-			recorded := slices.ContainsFunc(known, func(f Fact) bool { return f.Kind == Promoted && f.Environment == environment })
-			if is && !recorded {
-				known = append(known, Fact{Kind: Promoted, Environment: environment, Detail: "the tag " + tag.String()})
+	for _, entry := range entries {
+		known := records[entry.Image.Digest]
+		for _, record := range known {
+			if record.Environment == "" {
+				entry.Records = append(entry.Records, record)
 			}
 		}
-		for _, fact := range known {
-			if fact.Environment == "" {
-				entry.Facts = append(entry.Facts, fact)
+		entry.Cells = make([]Cell, len(r.Environments))
+		for i, environment := range r.Environments {
+			tagged := slices.ContainsFunc(entry.Tags, func(tag release.Tag) bool { is, of := environmentOf(tag, entry.Commit); return is && of == environment })
+			entry.Cells[i] = cellOf(environment, known, live[environment] == entry.Image.Digest, tagged, r.Verified)
+		}
+		for i := range r.Running {
+			if r.Running[i].Commit == entry.Commit {
+				r.Running[i].Because = r.because(known, i)
 			}
 		}
-		entry.Cells = make([]Cell, len(environments))
-		for j, environment := range environments {
-			entry.Cells[j] = cellOf(environment, known, live[environment] == entry.Image.Digest)
-		}
-		for j, is := range running {
-			if is.Commit == entry.Commit {
-				running[j].Because = because(*entry, j)
-			}
-		}
+		r.Commits = append(r.Commits, entry)
 	}
-	return entries, running
 }
 
-// because says in one line which facts allow an environment to run an image: those of the environments before it in the order.
-func because(entry Entry, at int) string {
+// because says in one line which records allow an environment to run an image: the promotion, and the smoke of the environment before it.
+func (r *Result) because(records []fact.Record, at int) string {
 	if at == 0 {
 		return "the first environment takes every build"
 	}
-	before := entry.Cells[at-1]
-	switch by := slices.IndexFunc(before.Facts, func(f Fact) bool { return f.Kind == Smoked }); {
-	case by < 0:
-		return fmt.Sprintf("nothing recorded: %q has no smoke of this image", before.Environment)
-	case before.Verdict != release.Pass:
-		return fmt.Sprintf("nothing recorded: the newest smoke in %q was %q", before.Environment, before.Verdict)
-	default:
-		fact := before.Facts[by]
-		return fmt.Sprintf("%q proved it at %s, %s", before.Environment, fact.At.UTC().Format(time.RFC3339), SignedBy(fact.Signer))
+	before := r.Environments[at-1]
+	reason := fmt.Sprintf("no smoke in %q is recorded", before)
+	if smoked, found := newestSmoke(records, before, r.Verified); found {
+		reason = fmt.Sprintf("the newest smoke in %q is %q, of %s, %s", before, smoked.Smoke.Verdict, smoked.At.UTC().Format(time.RFC3339), Signature(smoked))
+		if smoked.Smoke.Verdict == release.Pass {
+			reason = fmt.Sprintf("%q proved it at %s, %s", before, smoked.At.UTC().Format(time.RFC3339), Signature(smoked))
+		}
 	}
-}
-
-// SignedBy says whose signature a record has.
-func SignedBy(signer string) string {
-	if signer == "" {
-		return "not signed by a given key"
+	if promoted, found := newestIn(records, fact.Promoted, r.Environments[at], r.Verified); found {
+		reason += fmt.Sprintf("; promoted at %s, %s", promoted.At.UTC().Format(time.RFC3339), Signature(promoted))
+		if promoted.Promotion.Override != "" {
+			reason += "; a rule was passed over: " + promoted.Promotion.Override
+		}
 	}
-	return "signed by " + signer
+	return reason
 }
 
 // each calls a function for 0 to n-1, some at once, until one fails.

@@ -2,7 +2,6 @@ package history
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -40,18 +39,6 @@ func (r Result) Table() []string {
 		lines = append(lines, fmt.Sprintf("%d older commits are left out; --limit lists more", r.LeftOut))
 	}
 	return lines
-}
-
-// Text returns the cell as a table shows it: the state, and the verdict where the state does not say it.
-func (c Cell) Text() string {
-	state := cmp.Or(string(c.State), "-")
-	if c.Verdict != "" && c.State != StateProved && c.State != StateFailed {
-		state += ", smoke " + string(c.Verdict)
-	}
-	if c.Since.IsZero() {
-		return state
-	}
-	return state + " " + moment(c.Since)
 }
 
 // moment formats a time to the minute, in UTC; "-" if it is unknown.

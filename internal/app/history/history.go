@@ -8,6 +8,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/app/keys"
+	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/evidence/signed"
 	"github.com/onedigest/onedigest/internal/git"
 	"github.com/onedigest/onedigest/internal/history"
@@ -55,8 +56,8 @@ func Run(ctx context.Context, settings *history.Settings, run *app.RunContext) (
 			return history.Result{}, release.BadInput("GITHUB_REPOSITORY", err.Error(), "give --source")
 		}
 	}
-	result, err := history.Run(ctx, *settings, history.Deps{Registry: registry, Evidence: records{registry}, Files: run.Workspace(), Reporter: run.Reporter,
-		Now: run.Process.Now, Board: board.Render, Keys: named})
+	result, err := history.Run(ctx, *settings, history.Deps{Registry: registry, Evidence: registry, Files: run.Workspace(), Reporter: run.Reporter,
+		Now: run.Process.Now, Board: board.Page{PredicateType: evidence.TypeOf}.Render, Keys: named})
 	for _, line := range result.Table() {
 		run.Reporter.Infof("%s", line)
 	}

@@ -189,3 +189,8 @@ func (i *Images) redactFact(f fact.Fact) fact.Fact {
 	}
 	return f
 }
+
+// Tags lists the tags of a repository.
+func (i *Images) Tags(ctx context.Context, repository release.Repository) ([]release.Tag, error) {
+	return i.registry.Tags(ctx, repository)
+}

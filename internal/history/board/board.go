@@ -15,6 +15,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/history"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 )
 
 var (
@@ -26,9 +27,15 @@ var (
 	script string
 )
 
+// Page renders histories.
+type Page struct {
+	PredicateType func(fact.Kind) string // of a kind's statements, which cosign asks for
+}
+
 // view is what the page shows.
 type view struct {
 	history.Result
+	Page   Page
 	Policy template.HTMLAttr
 	Style  template.CSS
 	Script template.JS
@@ -41,37 +48,38 @@ type linkedCommit struct {
 	Commit release.Commit
 }
 
-// imageFacts are facts about an image, and the keys that verify them, by their IDs.
-type imageFacts struct {
-	Facts []history.Fact
-	Image release.Image
-	Keys  map[string]string
+// imageRecords are records about an image.
+type imageRecords struct {
+	Records []fact.Record
+	Image   release.Image
+	view    view
 }
 
 var parsed = template.Must(template.New("board").Funcs(template.FuncMap{
-	"moment":   func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04") },
-	"iso":      func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
-	"web":      isWeb,
-	"verify":   verifyCommand,
-	"signedBy": history.SignedBy,
-	"words":    searchWords,
-	"columns":  func(environments []release.Environment) int { return len(environments) + 2 },
-	"commitOf": func(v view, commit release.Commit) linkedCommit { return linkedCommit{v.Source, commit} },
-	"factsOf": func(v view, entry history.Entry, facts []history.Fact) imageFacts {
-		return imageFacts{facts, entry.Image, v.Keys}
+	"moment":    func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04") },
+	"iso":       func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
+	"web":       isWeb,
+	"verify":    verifyCommand,
+	"signature": history.Signature,
+	"detail":    history.Detail,
+	"words":     searchWords,
+	"columns":   func(environments []release.Environment) int { return len(environments) + 2 },
+	"commitOf":  func(v view, commit release.Commit) linkedCommit { return linkedCommit{v.Source, commit} },
+	"recordsOf": func(v view, entry history.Entry, records []fact.Record) imageRecords {
+		return imageRecords{records, entry.Image, v}
 	},
 }).Parse(page))
 
 // Render returns the page.
-func Render(result history.Result) ([]byte, error) {
+func (p Page) Render(result history.Result) ([]byte, error) {
 	var out bytes.Buffer
 	err := parsed.Execute(&out, view{
-		Result: result,
+		Result: result, Page: p,
 		// The page runs what has these digests and nothing else. Source: W3C, Content Security Policy Level 3, hash-source.
 		Policy: template.HTMLAttr(fmt.Sprintf(`content="default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'"`, digest(style), digest(script))), //nolint:gosec // of constants
 		Style:  template.CSS(style),                                                                                                                                                 //nolint:gosec // a constant
 		Script: template.JS(script),                                                                                                                                                 //nolint:gosec // a constant
-		States: []history.State{history.StateLive, history.StateProved, history.StateFailed, history.StateRejected, history.StatePromoted, history.StateReplaced},
+		States: history.States,
 	})
 	if err != nil {
 		return nil, &release.Fault{Side: "onedigest", Err: fmt.Errorf("rendering the board: %w", err)}
@@ -91,12 +99,12 @@ func isWeb(address string) bool {
 }
 
 // verifyCommand returns the command with which cosign verifies a record, "" if the record is not signed by a given key.
-func verifyCommand(fact history.Fact, image release.Image, keys map[string]string) string {
-	key := keys[fact.Signer]
-	if fact.Signer == "" || fact.Predicate == "" || key == "" {
+func verifyCommand(record fact.Record, of imageRecords) string {
+	key := of.view.Keys[record.Signer]
+	if record.Signer == "" || key == "" {
 		return ""
 	}
-	return fmt.Sprintf("cosign verify-attestation --key %s --insecure-ignore-tlog=true --type %s %s", quote(key), quote(fact.Predicate), image)
+	return fmt.Sprintf("cosign verify-attestation --key %s --insecure-ignore-tlog=true --type %s %s", quote(key), quote(of.view.Page.PredicateType(record.Kind)), of.Image)
 }
 
 // quote quotes an argument for a POSIX shell.

@@ -1,6 +1,8 @@
 package board_test
 
 import (
+	"crypto/sha1" //nolint:gosec // commits have such names
+	"crypto/sha256"
 	"flag"
 	"fmt"
 	"os"
@@ -13,11 +15,15 @@ import (
 	"github.com/onedigest/onedigest/internal/history"
 	"github.com/onedigest/onedigest/internal/history/board"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
 
-var at = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+var (
+	at       = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	rendered = board.Page{PredicateType: func(kind fact.Kind) string { return "https://onedigest.dev/attestation/" + string(kind) + "/v1" }}
+)
 
 // many returns a history of n commits, with each state among them.
 func many(t testing.TB, n int) history.Result {
@@ -26,19 +32,19 @@ func many(t testing.TB, n int) history.Result {
 		Source: "https://github.com/team/shop", Keys: map[string]string{"key1": "awskms:///alias/evidence"}}
 	states := []history.State{history.StateLive, history.StateProved, history.StateFailed, history.StateRejected, history.StatePromoted, history.StateReplaced, history.StateNone}
 	for i := range n {
-		commit := release.Commit(fmt.Sprintf("%040x", 0xabc000+i))
-		digest, err := release.ParseDigest(fmt.Sprintf("sha256:%064x", 0xdef000+i))
+		commit := release.Commit(fmt.Sprintf("%x", sha1.Sum([]byte{byte(i >> 8), byte(i)})))
+		digest, err := release.ParseDigest(fmt.Sprintf("sha256:%x", sha256.Sum256([]byte{byte(i >> 8), byte(i)})))
 		if err != nil {
 			t.Fatal(err)
 		}
 		image := result.Repository.At(digest)
-		fact := history.Fact{Kind: history.Smoked, Environment: "staging", Verdict: release.Pass, At: at.Add(-time.Duration(i) * time.Hour), Run: "https://github.com/team/shop/actions/runs/1",
-			Signer: "key1", Detail: "3 rounds of /", Predicate: "https://in-toto.io/attestation/test-result/v0.1"}
-		entry := history.Entry{Commit: commit, Image: image, Created: fact.At, Tags: []release.Tag{release.Tag(commit.String())}}
+		record := fact.Record{Signer: "key1", Signed: true, Fact: fact.FromEvidence(release.Evidence{Image: image, Commit: commit, Environment: "staging", Verdict: release.Pass, Rounds: 3,
+			Checks: []string{"/"}, At: at.Add(-time.Duration(i) * time.Hour), Run: "https://github.com/team/shop/actions/runs/1"})}
+		entry := history.Entry{Commit: commit, Image: image, Created: record.At, Tags: []release.Tag{release.Tag(commit.String())}}
 		for j, environment := range result.Environments {
-			cell := history.Cell{Environment: environment, State: states[(i+j)%len(states)], Facts: []history.Fact{}}
+			cell := history.Cell{Environment: environment, State: states[(i+j)%len(states)], Records: []fact.Record{}}
 			if cell.State != history.StateNone {
-				cell.Since, cell.Facts = fact.At, []history.Fact{fact}
+				cell.Since, cell.Records = record.At, []fact.Record{record}
 			}
 			entry.Cells = append(entry.Cells, cell)
 		}
@@ -53,7 +59,7 @@ func many(t testing.TB, n int) history.Result {
 
 func TestRender(t *testing.T) {
 	t.Parallel()
-	page, err := board.Render(many(t, 7))
+	page, err := rendered.Render(many(t, 7))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,14 +83,14 @@ func TestRenderKeepsOutsidersTextInert(t *testing.T) {
 	t.Parallel()
 	hostile := `"><script>alert(1)</script><a href="javascript:alert(2)">`
 	result := many(t, 1)
-	result.Notes = []string{hostile}
+	result.Keys["key1"] = "'; rm -rf / #"
 	for i := range result.Commits[0].Cells {
-		result.Commits[0].Cells[i].Facts = []history.Fact{
-			{Kind: history.Smoked, Detail: hostile, Run: "javascript:alert(3)", Signer: hostile, Predicate: hostile},
-			{Kind: history.Kind(hostile), Run: hostile, Signer: "key1", Predicate: "'; rm -rf / #"},
+		result.Commits[0].Cells[i].Records = []fact.Record{
+			{Signer: hostile, Problem: hostile, Fact: fact.Fact{Kind: fact.Rejected, By: hostile, Run: "javascript:alert(3)", Rejection: &fact.Rejection{Reason: hostile}}},
+			{Signer: "key1", Fact: fact.Fact{Kind: fact.Kind(hostile), Run: hostile}},
 		}
 	}
-	page, err := board.Render(result)
+	page, err := rendered.Render(result)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +100,7 @@ func TestRenderKeepsOutsidersTextInert(t *testing.T) {
 			t.Errorf("the page contains %s", live)
 		}
 	}
-	if !strings.Contains(text, `--type &#39;&#39;\&#39;&#39;; rm -rf / #&#39;`) {
+	if !strings.Contains(text, `--key &#39;&#39;\&#39;&#39;; rm -rf / #&#39;`) {
 		t.Errorf("the command does not quote its arguments:\n%s", text)
 	}
 }

@@ -1,0 +1,210 @@
+package history_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/history"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
+)
+
+var noon = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+
+const repository = release.Repository("registry.example/team/shop")
+
+// fakes are a registry with images of commits, and what is recorded about them.
+type fakes struct {
+	t       *testing.T
+	tags    []release.Tag
+	images  map[release.Tag]release.ImageInfo
+	records map[release.Digest][]fact.Record
+	written map[string]string
+}
+
+func commit(n int) release.Commit { return release.Commit(fmt.Sprintf("%040x", n)) }
+
+func (f *fakes) digest(n int) release.Digest { return digestOf(f.t, n) }
+
+func digestOf(t *testing.T, of ...int) release.Digest {
+	t.Helper()
+	digest, err := release.ParseDigest(fmt.Sprintf("sha256:%x", sha256.Sum256(fmt.Append(nil, of))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest
+}
+
+// build pushes the image of a commit, n hours after noon.
+func (f *fakes) build(n, image int, tags ...release.Tag) {
+	own := release.Tag(commit(n).String())
+	f.images[own] = release.ImageInfo{Digest: f.digest(image), Created: noon.Add(time.Duration(n) * time.Hour)}
+	f.tags = append(append(f.tags, own), tags...)
+}
+
+// record records a fact about an image, some minutes after noon.
+func (f *fakes) record(image, minutes int, signer string, of fact.Fact) {
+	digest := f.digest(image)
+	of.Image, of.At = repository.At(digest), noon.Add(time.Duration(minutes)*time.Minute)
+	f.records[digest] = append(f.records[digest], fact.Record{Fact: of, Record: digestOf(f.t, image, minutes), Signed: signer != "", Signer: signer})
+}
+
+func (f *fakes) Tags(context.Context, release.Repository) ([]release.Tag, error) { return f.tags, nil }
+
+func (f *fakes) Find(_ context.Context, _ release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
+	info, found := f.images[tag]
+	return info, found, nil
+}
+
+func (f *fakes) Facts(_ context.Context, image release.Image, _ ...fact.Kind) ([]fact.Record, error) {
+	return f.records[image.Digest], nil
+}
+
+func (f *fakes) CheckWritable(string, string) error { return nil }
+
+func (f *fakes) Write(_, path string, content []byte) error {
+	f.written[path] = string(content)
+	return nil
+}
+
+func newFakes(t *testing.T) *fakes {
+	t.Helper()
+	return &fakes{t: t, images: map[release.Tag]release.ImageInfo{}, records: map[release.Digest][]fact.Record{}, written: map[string]string{}}
+}
+
+func (f *fakes) run(verify bool, change func(*history.Settings)) (history.Result, error) {
+	f.t.Helper()
+	var settings history.Settings
+	err := settings.Declare().ApplyDefaults(func() {
+		settings.Repository = repository
+		if change != nil {
+			change(&settings)
+		}
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	deps := history.Deps{Registry: f, Evidence: f, Files: f, Reporter: releasetest.DiscardReporter{}, Now: func() time.Time { return noon },
+		Board: func(r history.Result) ([]byte, error) { return fmt.Appendf(nil, "%d commits", len(r.Commits)), nil }}
+	if verify {
+		deps.Keys = map[string]string{"ours": "cosign.pub"}
+	}
+	return history.Run(f.t.Context(), settings, deps)
+}
+
+func smoked(environment release.Environment, verdict release.Verdict) fact.Fact {
+	return fact.Fact{Kind: fact.Smoked, Environment: environment, Smoke: &release.Evidence{Verdict: verdict, Rounds: 3, Checks: []string{"/"}}}
+}
+
+func deployed(environment release.Environment) fact.Fact {
+	return fact.Fact{Kind: fact.Deployed, Environment: environment, Deployment: &fact.Deployment{Cluster: "c", Release: "shop", Revision: 1}}
+}
+
+func promoted() fact.Fact {
+	return fact.Fact{Kind: fact.Promoted, Environment: "production", Promotion: &fact.Promotion{From: "staging", Tag: "production"}}
+}
+
+// TestRun tells the life of five commits: the second and the third have one image.
+func TestRun(t *testing.T) {
+	t.Parallel()
+	f := newFakes(t)
+	f.build(1, 1, release.Tag("production-"+commit(1)), "latest")
+	f.build(2, 2)
+	f.build(3, 2, release.Tag("production-"+commit(3)))
+	f.build(4, 4)
+	f.build(5, 5)
+	f.tags = append(f.tags, release.Tag(commit(6))) // removed since
+	f.record(1, 1, "ours", deployed("staging"))
+	f.record(1, 2, "ours", smoked("staging", release.Pass))
+	f.record(1, 3, "ours", deployed("production"))
+	f.record(1, 4, "ours", smoked("production", release.Fail))
+	f.record(2, 10, "ours", fact.Fact{Kind: fact.Built, Build: &fact.Build{Source: "s", Builder: "b"}})
+	f.record(2, 11, "ours", deployed("staging"))
+	f.record(2, 12, "", smoked("staging", release.Fail))
+	f.record(2, 13, "ours", smoked("staging", release.Pass))
+	f.record(2, 14, "ours", promoted())
+	f.record(2, 15, "ours", deployed("production"))
+	f.record(4, 20, "ours", smoked("staging", release.Fail))
+	f.record(4, 21, "", smoked("staging", release.Pass)) // forged
+	f.record(4, 22, "", fact.Fact{Kind: fact.Rejected, Rejection: &fact.Rejection{Reason: "recalled", Cause: fact.ByPerson}})
+	f.record(5, 30, "", deployed("production")) // forged
+
+	for name, test := range map[string]struct {
+		verify bool
+		want   string
+	}{
+		"with keys": {true, `staging: runs sha256:D2 of commit 000000000000 since 2026-11-01 12:11: the first environment takes every build
+production: runs sha256:D2 of commit 000000000000 since 2026-11-01 12:15: "staging" proved it at 2026-11-01T12:13:00Z, signed by ours; promoted at 2026-11-01T12:14:00Z, signed by ours
+COMMIT        CREATED           DIGEST     STAGING                         PRODUCTION
+000000000000  2026-11-01 17:00  sha256:D5  -                               -
+000000000000  2026-11-01 16:00  sha256:D4  rejected, smoke fail 2026-11-01 12:22  rejected 2026-11-01 12:22
+000000000000  2026-11-01 15:00  sha256:D2  live, smoke pass 2026-11-01 12:11      live 2026-11-01 12:15
+000000000000  2026-11-01 14:00  sha256:D2  live, smoke pass 2026-11-01 12:11      live 2026-11-01 12:15
+000000000000  2026-11-01 13:00  sha256:D1  proved 2026-11-01 12:02                failed 2026-11-01 12:04`},
+		"without": {false, `staging: runs sha256:D2 of commit 000000000000 since 2026-11-01 12:11: the first environment takes every build
+production: runs sha256:D5 of commit 000000000000 since 2026-11-01 12:30: no smoke in "staging" is recorded
+COMMIT        CREATED           DIGEST     STAGING                         PRODUCTION
+000000000000  2026-11-01 17:00  sha256:D5  -                               live 2026-11-01 12:30
+000000000000  2026-11-01 16:00  sha256:D4  rejected, smoke pass 2026-11-01 12:22  rejected 2026-11-01 12:22
+000000000000  2026-11-01 15:00  sha256:D2  live, smoke pass 2026-11-01 12:11      replaced 2026-11-01 12:15
+000000000000  2026-11-01 14:00  sha256:D2  live, smoke pass 2026-11-01 12:11      replaced 2026-11-01 12:15
+000000000000  2026-11-01 13:00  sha256:D1  proved 2026-11-01 12:02                failed 2026-11-01 12:04`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			result, err := f.run(test.verify, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var names []string
+			for _, n := range []int{1, 2, 4, 5} {
+				names = append(names, f.digest(n).Short(), fmt.Sprintf("sha256:D%d", n))
+			}
+			got := strings.NewReplacer(names...).Replace(strings.Join(result.Table(), "\n"))
+			if diff := cmp.Diff(fields(test.want), fields(got)); diff != "" {
+				t.Errorf("-want +got:\n%s\n%s", diff, got)
+			}
+			if result.LeftOut != 0 || len(result.Commits[2].Records) != 1 || len(result.Commits[4].Tags) != 2 {
+				t.Errorf("got %+v", result)
+			}
+		})
+	}
+}
+
+// fields splits lines into their words.
+func fields(lines string) (split [][]string) {
+	for line := range strings.SplitSeq(lines, "\n") {
+		split = append(split, strings.Fields(line))
+	}
+	return split
+}
+
+func TestRunOfPart(t *testing.T) {
+	t.Parallel()
+	f := newFakes(t)
+	for n := range 5 {
+		f.build(n+1, n+1)
+	}
+	result, err := f.run(false, func(s *history.Settings) { s.Limit, s.Board = 2, "board.html" })
+	if err != nil || len(result.Commits) != 2 || result.LeftOut != 3 || result.Commits[0].Commit != commit(5) || f.written["board.html"] != "2 commits" || result.Board != "board.html" {
+		t.Errorf("got %+v, %v, %q", result, err, f.written)
+	}
+	result, err = f.run(false, func(s *history.Settings) { s.Commit = commit(3) })
+	if err != nil || len(result.Commits) != 1 || result.Commits[0].Commit != commit(3) {
+		t.Errorf("got %+v, %v", result, err)
+	}
+	var refusal *release.Refusal
+	if _, err = f.run(false, func(s *history.Settings) { s.Commit = commit(9) }); !errors.As(err, &refusal) {
+		t.Errorf("got %v, want a refusal", err)
+	}
+	if result, err = newFakes(t).run(false, nil); err != nil || result.Commits == nil {
+		t.Errorf("an empty repository: got %+v, %v", result, err)
+	}
+}
