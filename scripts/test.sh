@@ -56,6 +56,9 @@ unit() {
   ONEDIGEST_COSIGN=$(tool cosign) || return 1
   ONEDIGEST_DISTRIBUTION=$(scripts/unpack.sh docker-registry docker-registry)/docker-registry || return 1
   export ONEDIGEST_COSIGN ONEDIGEST_DISTRIBUTION
+  local browser
+  browser=$(scripts/browser.sh) || return 1
+  eval "$browser"
   tool k6 >/dev/null || return 1 # which the checks of docs/checks run
   for module in "${modules[@]}"; do
     mapfile -t packages < <(packages_of "$module" | grep -v '^\./e2e$')

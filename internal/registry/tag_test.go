@@ -169,3 +169,70 @@ func TestInspectChecksDigests(t *testing.T) {
 		}
 	}
 }
+
+// TestTags lists several pages of a registry, and refuses pages that do not end or that lead elsewhere.
+func TestTags(t *testing.T) {
+	t.Parallel()
+	server := localawstest.Start(t)
+	repo := server.Repository("shop")
+	c := at(t, server)
+	if tags, err := c.Tags(t.Context(), repo); err != nil || len(tags) > 0 {
+		t.Errorf("an empty repository: got %v, %v", tags, err)
+	}
+	image := pushTo(t, c, randomImage(t, 1), repo, commit)
+	state, err := c.Inspect(t.Context(), repo, image.Digest, production)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.PutTag(t.Context(), repo, state.Manifest, state.MediaType, image.Digest, production); err != nil {
+		t.Fatal(err)
+	}
+	tags, err := c.Tags(t.Context(), repo)
+	if diff := cmp.Diff([]release.Tag{commit, production}, tags); err != nil || diff != "" {
+		t.Errorf("%v, -want +got:\n%s", err, diff)
+	}
+	var fault *release.Fault
+	if _, err := c.Tags(t.Context(), repo+"-absent"); !errors.As(err, &fault) {
+		t.Errorf("an absent repository: got %v", err)
+	}
+	for name, test := range map[string]struct {
+		pages map[string]string // by their queries: the body, and after a space the next page's address
+		want  []release.Tag     // nil: a fault
+	}{
+		"pages":           {map[string]string{"n=1000": `{"tags":["a","b"]} /v2/shop/tags/list?last=b`, "last=b": `{"tags":["c","not:a:tag"]}`}, []release.Tag{"a", "b", "c"}},
+		"no tags":         {map[string]string{"n=1000": `{"tags":null}`}, []release.Tag{}},
+		"the same page":   {map[string]string{"n=1000": `{"tags":["a"]} /v2/shop/tags/list?n=1000`}, nil},
+		"empty pages":     {map[string]string{"n=1000": `{"tags":[]} /v2/shop/tags/list?last=b`, "last=b": `{"tags":[]} /v2/shop/tags/list?last=c`}, nil},
+		"another host":    {map[string]string{"n=1000": `{"tags":["a"]} http://169.254.169.254/v2/shop/tags/list?last=b`}, nil},
+		"something else":  {map[string]string{"n=1000": `["a"]`}, nil},
+		"a cut off page ": {map[string]string{"n=1000": `{"tags":["a"`}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			hub := newTestRegistry(t)
+			hub.password = ""
+			hub.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+				page, found := test.pages[r.URL.RawQuery]
+				if !found {
+					return false
+				}
+				body, next, _ := strings.Cut(page, " ")
+				if next != "" {
+					w.Header().Set("Link", "<"+next+`>; rel="next"`)
+				}
+				_, _ = w.Write([]byte(body))
+				return true
+			})
+			tags, err := New(Options{}).Tags(t.Context(), release.Repository(strings.TrimPrefix(hub.URL, "http://")+"/shop"))
+			if test.want == nil {
+				if fault := new(release.Fault); !errors.As(err, &fault) {
+					t.Errorf("got %v, %v, want a fault", tags, err)
+				}
+				return
+			}
+			if diff := cmp.Diff(test.want, append([]release.Tag{}, tags...)); err != nil || diff != "" {
+				t.Errorf("%v, -want +got:\n%s", err, diff)
+			}
+		})
+	}
+}
