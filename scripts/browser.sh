@@ -3,7 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if ! command -v chromium-headless-shell >/dev/null; then
+# The package's program itself: the one on PATH is a script that outlives its signals.
+browser=/usr/lib/chromium/chromium-headless-shell
+if [[ ! -x $browser ]]; then
   echo "installing chromium-headless-shell and a font" >&2
   install() { apt-get install -y -qq --no-install-recommends chromium-headless-shell fonts-dejavu-core >/dev/null; }
   install || { apt-get update -qq >&2 && install; }
@@ -20,4 +22,4 @@ if [[ ! -f $axe ]]; then
   mkdir -p bin/tools
   mv "$scratch/package/axe.min.js" "$axe"
 fi
-echo "export ONEDIGEST_BROWSER=$(command -v chromium-headless-shell) ONEDIGEST_AXE=$(pwd -P)/$axe"
+echo "export ONEDIGEST_BROWSER=$browser ONEDIGEST_AXE=$(pwd -P)/$axe"

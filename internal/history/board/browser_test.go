@@ -39,12 +39,17 @@ func open(t testing.TB, page []byte) *browser {
 	}))
 	t.Cleanup(server.Close)
 	// The sandbox needs a user that is not root.
-	allocated, stop := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.WindowSize(1200, 900))...)
-	t.Cleanup(stop)
+	allocated, stopBrowser := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.WindowSize(1200, 900))...)
 	ctx, stop := chromedp.NewContext(allocated)
-	t.Cleanup(stop)
-	ctx, stop = context.WithTimeout(ctx, 3*time.Minute)
-	t.Cleanup(stop)
+	t.Cleanup(func() {
+		stop()
+		stopBrowser()
+		if started := chromedp.FromContext(ctx).Allocator; started != nil {
+			started.Wait() // the test program must not end before its browser
+		}
+	})
+	ctx, stopWaiting := context.WithTimeout(ctx, 3*time.Minute)
+	t.Cleanup(stopWaiting)
 	b := &browser{Context: ctx}
 	chromedp.ListenTarget(ctx, func(event any) {
 		b.mu.Lock()
