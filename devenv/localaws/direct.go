@@ -2,6 +2,7 @@ package localaws
 
 import (
 	"github.com/onedigest/onedigest/devenv/localaws/internal/awsapi"
+	"github.com/onedigest/onedigest/devenv/localaws/internal/kms"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/store"
 
 	"fmt"
@@ -85,6 +86,9 @@ func (s *Server) TokenReviews() (accepted, refused int) { return s.eks.TokenRevi
 
 // Principal returns the ARN of the one user that the server's credentials belong to.
 func (s *Server) Principal() string { return s.options.principal() }
+
+// CheckAlias refuses what is no alias of a key that an account may create.
+func CheckAlias(alias string) error { return kms.CheckAlias(alias) }
 
 // CreateKey makes a key of KMS with an alias ("alias/NAME"), unless the alias names one already, and returns its ARN.
 func (s *Server) CreateKey(alias string) (arn string, err error) { return s.kms.Create(alias) }

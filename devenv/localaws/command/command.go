@@ -41,7 +41,7 @@ Usage:
 Flags:
 %s
 Examples:
-  localaws up --repository shop=IMMUTABLE --repository team/app
+  localaws up --repository shop=IMMUTABLE --repository team/app --key alias/evidence
   localaws up --repository 'shop=IMMUTABLE_WITH_EXCLUSION:latest,dev-*'
   eval "$(localaws env)" && aws ecr describe-repositories
   aws ecr get-login-password | docker login --username AWS --password-stdin 127.0.0.1:5510
@@ -63,6 +63,7 @@ type settings struct {
 	dir          string
 	output       string
 	repositories []string
+	keys         []string // aliases
 	clusters     []string // NAME=KUBECONFIG
 	groups       []string
 	tokenLife    time.Duration
@@ -78,8 +79,8 @@ const defaultAddress = "127.0.0.1:5510"
 
 // accepts lists the flags of each subcommand.
 var accepts = map[string][]string{
-	"up":     {"addr", "dir", "repository", "eks-cluster", "eks-group", "eks-token-life"},
-	"serve":  {"addr", "dir", "repository", "eks-cluster", "eks-group", "eks-token-life"},
+	"up":     {"addr", "dir", "repository", "key", "eks-cluster", "eks-group", "eks-token-life"},
+	"serve":  {"addr", "dir", "repository", "key", "eks-cluster", "eks-group", "eks-token-life"},
 	"down":   {"dir", "purge"},
 	"status": {"dir", "output"},
 	"env":    {"dir"},
@@ -137,6 +138,8 @@ func declare(chosen *settings, getenv func(string) string) *pflag.FlagSet {
 	flags.StringArrayVar(&chosen.repositories, "repository", nil,
 		"repository to create, as NAME or NAME=RULE (MUTABLE, IMMUTABLE, IMMUTABLE_WITH_EXCLUSION:FILTER,...\n"+
 			"or MUTABLE_WITH_EXCLUSION:FILTER,...); may be given again")
+	flags.StringArrayVar(&chosen.keys, "key", nil,
+		"alias of a key of AWS KMS to create, which signs with ECDSA P-256: alias/NAME; may be given again")
 	flags.StringArrayVar(&chosen.clusters, "eks-cluster", nil,
 		"EKS cluster to register, as NAME=KUBECONFIG: its endpoint and authority are those of the file's current\n"+
 			"context; may be given again. The server forgets it when it ends")
@@ -199,6 +202,11 @@ func (s *settings) check(subcommand string, flags *pflag.FlagSet) error {
 			problem("--repository", err.Error(), "")
 		}
 		s.wanted = append(s.wanted, parsed)
+	}
+	for _, alias := range s.keys {
+		if err := localaws.CheckAlias(alias); err != nil {
+			problem("--key", err.Error(), "write it as alias/NAME")
+		}
 	}
 	s.tokenLifeSet = flags.Changed("eks-token-life")
 	if s.tokenLife <= 0 || s.tokenLife > 15*time.Minute {

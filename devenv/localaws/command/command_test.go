@@ -76,6 +76,10 @@ func TestEverySubcommand(t *testing.T) {
 	want(t, 0, "not up", "down", "--dir", dir, "--purge")
 
 	want(t, 0, "up at http://127.0.0.1:", "up", "--dir", dir, "--addr", "127.0.0.1:0", "--repository", "shop=IMMUTABLE")
+	for range 2 { // the second names the key that exists
+		want(t, 0, "already up", "up", "--dir", dir, "--key", "alias/evidence")
+	}
+	want(t, 2, "write it as alias/NAME", "up", "--dir", dir, "--key", "evidence")
 	want(t, 0, "already up", "up", "--dir", dir, "--repository", "shop", "--repository", "team/app=IMMUTABLE_WITH_EXCLUSION:latest,dev-*")
 	want(t, 0, "repositories: shop, team/app", "status", "--dir", dir)
 	want(t, 1, "already up at", "up", "--dir", dir, "--addr", "127.0.0.1:1")
@@ -109,6 +113,11 @@ func TestEverySubcommand(t *testing.T) {
 	kept, err := os.ReadFile(filepath.Join(dir, "repositories", "shop.json"))
 	if err != nil || !strings.Contains(string(kept), `"IMMUTABLE"`) {
 		t.Errorf("shop is %s (%v), want it immutable", kept, err)
+	}
+
+	keys, err := os.ReadFile(filepath.Join(dir, "kms.json"))
+	if err != nil || strings.Count(string(keys), `"private"`) != 1 || !strings.Contains(string(keys), "alias/evidence") {
+		t.Errorf("the keys are %d bytes (%v), want one named alias/evidence", len(keys), err)
 	}
 
 	want(t, 0, "deleted", "down", "--dir", dir, "--purge")

@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"github.com/onedigest/onedigest/devenv/localaws"
 	"github.com/onedigest/onedigest/internal/release"
@@ -46,6 +48,11 @@ func serve(ctx context.Context, p Process, chosen settings) (err error) {
 		}
 		if err := server.CreateRepository(one.name, rule); err != nil {
 			return release.NewFault(side, "", err, "creating repository %q", one.name)
+		}
+	}
+	for _, alias := range chosen.keys {
+		if _, err := server.CreateKey(alias); err != nil {
+			return release.NewFault(side, "", err, "creating key %q", alias)
 		}
 	}
 	for _, cluster := range chosen.parsed {
@@ -111,6 +118,11 @@ func up(ctx context.Context, p Process, chosen settings) error {
 	for _, one := range chosen.wanted {
 		if err := ensure(ctx, found, one); err != nil {
 			return release.NewFault(side, "", err, "creating repository %q", one.name)
+		}
+	}
+	for _, alias := range chosen.keys {
+		if err := ensureKey(ctx, found, alias); err != nil {
+			return release.NewFault(side, "", err, "creating key %q", alias)
 		}
 	}
 	for _, cluster := range chosen.parsed {
@@ -181,15 +193,31 @@ func loggedError(path string) error {
 	return logged
 }
 
+// credentials are those of the server's one user.
+var credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+	return aws.Credentials{AccessKeyID: localaws.DefaultAccessKeyID, SecretAccessKey: localaws.DefaultSecretAccessKey}, nil
+})
+
+// ensureKey creates a key with an alias through the API, unless the alias names one.
+func ensureKey(ctx context.Context, at running, alias string) error {
+	client := kms.New(kms.Options{Region: localaws.DefaultRegion, BaseEndpoint: aws.String(at.url()), Credentials: credentials})
+	var absent *kmstypes.NotFoundException
+	if _, err := client.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &alias}); !errors.As(err, &absent) {
+		return err
+	}
+	made, err := client.CreateKey(ctx, &kms.CreateKeyInput{KeySpec: kmstypes.KeySpecEccNistP256, KeyUsage: kmstypes.KeyUsageTypeSignVerify})
+	if err != nil {
+		return err
+	}
+	_, err = client.CreateAlias(ctx, &kms.CreateAliasInput{AliasName: &alias, TargetKeyId: made.KeyMetadata.KeyId})
+	return err
+}
+
 // ensure creates a repository through the API, or gives an existing one the rule, if there is a rule.
 func ensure(ctx context.Context, at running, one wantedRepository) error {
 	client := ecr.New(ecr.Options{
 		Region: localaws.DefaultRegion, BaseEndpoint: aws.String(at.url()),
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{
-				AccessKeyID: localaws.DefaultAccessKeyID, SecretAccessKey: localaws.DefaultSecretAccessKey,
-			}, nil
-		}),
+		Credentials: credentials,
 	})
 	rule := localaws.TagRule{Mutability: localaws.Mutable}
 	if one.rule != nil {

@@ -150,8 +150,8 @@ func (a *API) generate() (string, key, error) {
 
 // Create makes a key with an alias, unless the alias names one already, and returns the key's ARN.
 func (a *API) Create(alias string) (string, error) {
-	if !aliasName.MatchString(alias) {
-		return "", fmt.Errorf("%q is not an alias", alias)
+	if err := CheckAlias(alias); err != nil {
+		return "", err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -166,6 +166,14 @@ func (a *API) Create(alias string) (string, error) {
 	return a.arn(id), a.save()
 }
 
+// CheckAlias refuses what is no alias that an account may create.
+func CheckAlias(alias string) error {
+	if !aliasName.MatchString(alias) || strings.HasPrefix(alias, "alias/aws/") {
+		return fmt.Errorf("%q is not an alias", alias)
+	}
+	return nil
+}
+
 // aliasName matches an alias that an account may create.
 // Source: https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html (AliasName)
 var aliasName = regexp.MustCompile(`^alias/[a-zA-Z0-9/_-]{1,250}$`)
@@ -176,7 +184,7 @@ func (a *API) createAlias(_ string, in struct {
 	AliasName   string
 	TargetKeyID string `json:"TargetKeyId"`
 }) (any, error) {
-	if !aliasName.MatchString(in.AliasName) || strings.HasPrefix(in.AliasName, "alias/aws/") {
+	if CheckAlias(in.AliasName) != nil {
 		return nil, awsapi.BadRequest("InvalidAliasNameException", "The alias name %q is not valid.", in.AliasName)
 	}
 	a.mu.Lock()
