@@ -66,6 +66,15 @@ func (s *Server) DeleteImage(repository, reference string) error {
 	return err
 }
 
+// ArchiveImage moves an image to the archive, from where it cannot be pulled.
+func (s *Server) ArchiveImage(repository string, digest release.Digest) error {
+	archived, err := s.store.Archive(repository, digest)
+	if err == nil && !archived {
+		err = fmt.Errorf("archiving %s of %q: there is no such image", digest, repository)
+	}
+	return err
+}
+
 // IssueToken returns a registry password.
 func (s *Server) IssueToken() string {
 	password, _ := s.registry.IssueToken()

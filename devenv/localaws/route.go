@@ -36,6 +36,7 @@ const (
 const (
 	RouteGetAuthorizationToken Route = "ecr:GetAuthorizationToken" // #nosec G101 -- a name
 	RouteCreateRepository      Route = "ecr:CreateRepository"
+	RouteGetLifecyclePolicy    Route = "ecr:GetLifecyclePolicy"
 	RoutePutLifecyclePolicy    Route = "ecr:PutLifecyclePolicy"
 	RouteDescribeRepositories  Route = "ecr:DescribeRepositories"
 	RouteDeleteRepository      Route = "ecr:DeleteRepository"

@@ -103,6 +103,7 @@ type Server struct {
 	secrets  *secrets.API
 	log      requestLog
 	faults   faults
+	quotas   quotas
 
 	mu       sync.Mutex
 	address  string
@@ -282,7 +283,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	counted := s.log.begin(w, r)
 	call := parseCall(r)
 	counted.setRoute(call.route)
-	s.faults.wrap(call.route, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.faults.wrap(call.route, s.quotas.wrap(call.route, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case call.route.isRegistry():
 			s.registry.Serve(w, r, call.target)
@@ -301,7 +302,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		default:
 			s.ecr.Serve(w, r, call.service, call.operation)
 		}
-	})).ServeHTTP(counted, r)
+	}))).ServeHTTP(counted, r)
 	request := counted.end()
 	s.options.Log.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("route", string(request.Route)),
 		slog.String("method", request.Method), slog.String("path", request.Path), slog.Int("status", request.Status),

@@ -42,27 +42,28 @@ func (c *Client) CreateRepository(ctx context.Context, repo release.Repository) 
 	case err != nil:
 		return false, fault(err, fmt.Sprintf("creating repository %q", repo), "ecr:CreateRepository")
 	}
-	_, err = api.PutLifecyclePolicy(ctx, &ecr.PutLifecyclePolicyInput{RegistryId: accountOf(repo), RepositoryName: aws.String(repo.Path()), LifecyclePolicyText: aws.String(lifecyclePolicy())})
-	if err != nil {
-		return true, fault(err, fmt.Sprintf("setting the lifecycle policy of the new repository %q", repo), "ecr:PutLifecyclePolicy")
+	return true, c.PutLifecyclePolicy(ctx, repo, lifecyclePolicy())
+}
+
+// PutLifecyclePolicy sets the lifecycle policy of a repository.
+func (c *Client) PutLifecyclePolicy(ctx context.Context, repo release.Repository, policy string) error {
+	api, err := c.api(c.locate(repo.Host()))
+	if err == nil {
+		_, err = api.PutLifecyclePolicy(ctx, &ecr.PutLifecyclePolicyInput{RegistryId: accountOf(repo), RepositoryName: aws.String(repo.Path()), LifecyclePolicyText: aws.String(policy)})
 	}
-	return true, nil
+	if err != nil {
+		return fault(err, fmt.Sprintf("setting the lifecycle policy of repository %q", repo), "ecr:PutLifecyclePolicy")
+	}
+	return nil
 }
 
 // HasLifecyclePolicy reports whether a repository has a lifecycle policy.
 func (c *Client) HasLifecyclePolicy(ctx context.Context, repo release.Repository) (bool, error) {
-	api, err := c.api(c.locate(repo.Host()))
-	if err == nil {
-		_, err = api.GetLifecyclePolicy(ctx, &ecr.GetLifecyclePolicyInput{RegistryId: accountOf(repo), RepositoryName: aws.String(repo.Path())})
-	}
-	var none *types.LifecyclePolicyNotFoundException
-	switch {
-	case errors.As(err, &none):
-		return false, nil
-	case err != nil:
+	policy, err := c.lifecyclePolicyOf(ctx, repo)
+	if err != nil {
 		return false, fault(err, fmt.Sprintf("reading the lifecycle policy of repository %q", repo), "ecr:GetLifecyclePolicy")
 	}
-	return true, nil
+	return policy != "", nil
 }
 
 // lifecyclePolicy is the policy of a new repository.

@@ -34,6 +34,7 @@ type Client struct {
 	mu     sync.Mutex // guards the maps
 	apis   map[location]*ecr.Client
 	tokens map[location]*tokenCache
+	pacers map[location]*pacer
 }
 
 const (
@@ -60,6 +61,7 @@ func New(ctx context.Context, options Options) (*Client, error) {
 		region:   options.Region,
 		apis:     map[location]*ecr.Client{},
 		tokens:   map[location]*tokenCache{},
+		pacers:   map[location]*pacer{},
 	}, nil
 }
 

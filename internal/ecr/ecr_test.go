@@ -406,3 +406,27 @@ func TestNoCredentials(t *testing.T) {
 		t.Errorf("requests were made: %v", got)
 	}
 }
+
+// TestPutTagOverTheQuota: nothing is lost, however many requests ECR throttles.
+func TestPutTagOverTheQuota(t *testing.T) {
+	t.Parallel()
+	server, c := start(t)
+	repo := server.RepositoryWith("shop", localaws.TagRule{Mutability: localaws.Immutable})
+	server.SetQuotas(map[localaws.Route]localaws.Quota{localaws.RoutePutImage: {PerSecond: 40, Burst: 2}})
+	text, digest := index("one")
+	var group sync.WaitGroup
+	for i := range 30 {
+		group.Go(func() {
+			if err := c.PutTag(t.Context(), repo, text, mediaType, digest, release.Tag(fmt.Sprint("t", i))); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if server.Throttled(localaws.RoutePutImage) == 0 {
+		t.Error("nothing was throttled")
+	}
+	for i := range 30 {
+		holds(t, c, repo, release.Tag(fmt.Sprint("t", i)), digest)
+	}
+}

@@ -32,13 +32,18 @@ func (c *Client) putTag(ctx context.Context, repo release.Repository, manifest [
 	if err != nil {
 		return err
 	}
-	response, err := api.PutImage(ctx, &ecr.PutImageInput{
+	input := &ecr.PutImageInput{
 		RegistryId:             accountOf(repo),
 		RepositoryName:         aws.String(repo.Path()),
 		ImageManifest:          aws.String(string(manifest)),
 		ImageManifestMediaType: aws.String(mediaType),
 		ImageDigest:            aws.String(digest.String()),
 		ImageTag:               aws.String(tag.String()),
+	}
+	var response *ecr.PutImageOutput
+	err = c.paced(ctx, c.locate(repo.Host()), func(ctx context.Context) (err error) {
+		response, err = api.PutImage(ctx, input, func(o *ecr.Options) { o.Retryer = notThrottled{o.Retryer} })
+		return err
 	})
 	var (
 		exists *types.ImageAlreadyExistsException

@@ -17,7 +17,7 @@ import (
 // Bounds of a matrix.
 const (
 	maxWaves = 32
-	maxJobs  = 256
+	maxJobs  = 1024
 )
 
 // matrixSettings apply to the whole matrix of any verb.

@@ -20,6 +20,9 @@ type Deps struct {
 	Reporter release.Reporter
 	Now      func() time.Time
 	RunURL   string // of the CI run, which the statement about a copy names; may be empty
+	// WatchExpiry starts to find out, beside the promotion, whether the registry is going to delete or archive the image in spite of its new tag, or
+	// one that was released to the environment before. It warns, and does not fail. nil: nothing is asked.
+	WatchExpiry func(ctx context.Context, image release.Image, tag release.Tag, to release.Environment)
 }
 
 // Evidence reads the verdicts that smoke recorded.
@@ -108,6 +111,9 @@ func prepare(ctx context.Context, settings Settings, deps Deps) (p promotion, er
 	if p.settings, err = resolveImage(ctx, settings, deps); err != nil {
 		return p, err
 	}
+	var stop func()
+	deps.Registry, stop = inspectAhead(ctx, p.settings, deps.Registry)
+	defer stop()
 	if p.evidence, err = findEvidence(ctx, p.settings, deps); err != nil {
 		return p, err
 	}

@@ -50,6 +50,9 @@ func (p *promotion) inspectFurtherTags(ctx context.Context, registry Registry) (
 // tagImage gives the image its tag in the target repository, and copies it there first, with its evidence, if it is another
 // repository.
 func (p *promotion) tagImage(ctx context.Context, deps Deps) (release.Outcome, error) {
+	if deps.WatchExpiry != nil {
+		deps.WatchExpiry(ctx, p.result.Image, p.settings.Tag, p.settings.To)
+	}
 	if p.settings.TargetRepository != p.settings.Image.Repository {
 		return copyTo(ctx, p.settings, p.evidence.Record, p.target, deps)
 	}

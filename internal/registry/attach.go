@@ -18,7 +18,8 @@ import (
 )
 
 const (
-	maxAttached    = 1 << 20 // bytes of one content
+	maxAttached    = 1 << 20  // bytes of one content
+	maxEmbedded    = 32 << 10 // bytes of a content that the manifest holds too
 	emptyMediaType = "application/vnd.oci.empty.v1+json"
 	createdFormat  = "2006-01-02T15:04:05.000000Z" // RFC 3339 that sorts as text
 )
@@ -30,6 +31,8 @@ var emptyConfig = []byte("{}")
 // Attach stores content of at most 1 MiB as a referrer of an image, that is, as a manifest with the image as its subject. The
 // image and its tags do not change. It returns the digest of that manifest, whose annotations get the present time as the time
 // of creation unless they have one.
+//
+// Content of at most 32 KiB is in the manifest too, so that a reader needs one request less. Source: OCI image-spec, descriptor.md, "data".
 //
 // In a registry without the referrers API (OCI distribution-spec 1.1), the list of referrers is an index under a tag of the image. If that
 // tag cannot be changed, the error is a *release.Fault with ErrNoReferrers.
@@ -68,6 +71,10 @@ func (r *repository) attach(ctx context.Context, image release.Digest, artifactT
 		return descriptor{MediaType: kind, Digest: digest, Size: int64(len(text))}
 	}
 	config, layer := describe(emptyMediaType, emptyConfig), describe(mediaType, content)
+	embedded := layer
+	if len(content) <= maxEmbedded {
+		embedded.Data = content // so that readers need no request for the blob
+	}
 	text, err := json.Marshal(struct {
 		SchemaVersion int               `json:"schemaVersion"`
 		MediaType     string            `json:"mediaType"`
@@ -77,7 +84,7 @@ func (r *repository) attach(ctx context.Context, image release.Digest, artifactT
 		Subject       descriptor        `json:"subject"`
 		Annotations   map[string]string `json:"annotations,omitempty"`
 	}{
-		2, string(types.OCIManifestSchema1), artifactType, config, []descriptor{layer},
+		2, string(types.OCIManifestSchema1), artifactType, config, []descriptor{embedded},
 		descriptor{MediaType: subject.mediaType, Digest: image.String(), Size: subject.size}, annotations,
 	})
 	if err != nil {

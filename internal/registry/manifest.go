@@ -41,6 +41,7 @@ type descriptor struct {
 	Size         int64             `json:"size"`
 	ArtifactType string            `json:"artifactType,omitempty"`
 	Annotations  map[string]string `json:"annotations,omitempty"`
+	Data         []byte            `json:"data,omitempty"` // the content itself; nil if only the blob has it
 	Platform     *struct {
 		OS           string `json:"os"`
 		Architecture string `json:"architecture"`
@@ -195,6 +196,9 @@ func (r *repository) putManifest(ctx context.Context, m manifest, tag release.Ta
 
 // putManifestOnce sends one PUT of a manifest.
 func (r *repository) putManifestOnce(ctx context.Context, m manifest, reference string) (http.Header, error) {
+	if err := r.session.login.options.Pace(ctx, r.name.Host()); err != nil {
+		return nil, err
+	}
 	response, err := r.do(ctx, http.MethodPut, r.url("manifests", reference), m.bytes, http.Header{"Content-Type": {m.mediaType}}) //nolint:bodyclose // httpx.Drain closes it
 	if err != nil {
 		return nil, err

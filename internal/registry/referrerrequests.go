@@ -74,6 +74,9 @@ func (r *repository) referrerContent(ctx context.Context, layers []descriptor, a
 	if layers[0].Size > maxAttached {
 		return nil, &malformedError{fmt.Errorf("its content is %d bytes long, limit %d", layers[0].Size, maxAttached)}
 	}
+	if embedded := layers[0].Data; len(embedded) > 0 && digestOf(embedded) == digest {
+		return embedded, nil // within the limit of a manifest
+	}
 	content, _, err := r.getAllowed(ctx, r.url("blobs", digest.String()), nil, maxAttached, allowed)
 	if err != nil {
 		return nil, fmt.Errorf("reading blob %s: %w", digest.Short(), err)

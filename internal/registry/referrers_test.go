@@ -525,8 +525,8 @@ func TestReferrersFiltersByAnnotationsFirst(t *testing.T) {
 	if pages := server.Count(localaws.RouteReferrers, ""); pages < 2 {
 		t.Errorf("the list was read in %d pages, want more", pages)
 	}
-	if read := server.Count(localaws.RouteManifest, "") + server.Count(localaws.RouteBlob, ""); read != 4 {
-		t.Errorf("%d manifests and blobs were read, want two each", read)
+	if read := server.Count(localaws.RouteManifest, "") + server.Count(localaws.RouteBlob, ""); read != 2 {
+		t.Errorf("%d manifests and blobs were read, want a manifest each, which holds the content", read)
 	}
 	for referrer, err := range c.Referrers(t.Context(), image, ReferrerQuery{ArtifactTypes: []string{kind}, Annotations: map[string]string{"environment": "staging"}}) {
 		if err != nil || string(referrer.Content) != "proof" {
@@ -534,8 +534,8 @@ func TestReferrersFiltersByAnnotationsFirst(t *testing.T) {
 		}
 		break
 	}
-	if read := server.Count(localaws.RouteBlob, ""); read != 3 {
-		t.Errorf("%d blobs were read, want one more for the newest", read-2)
+	if read := server.Count(localaws.RouteManifest, ""); read != 3 {
+		t.Errorf("%d manifests were read, want one more for the newest", read-2)
 	}
 }
 
@@ -590,7 +590,51 @@ func TestManyReferrers(t *testing.T) {
 	if err != nil || len(skipped) > 0 || len(got) != 1 || string(got[0].Content) != "proof" {
 		t.Errorf("got %v, %v, %v", got, skipped, err)
 	}
-	if requests := len(h.requested()); requests != 51+2 {
-		t.Errorf("made %d requests, want 51 for the list and 2 for the proof", requests)
+	if requests := len(h.requested()); requests != 51+1 {
+		t.Errorf("made %d requests, want 51 for the list and 1 for the proof", requests)
+	}
+}
+
+// Content that does not fit into the manifest is read from its blob, and so is content whose copy in the manifest is not the blob's.
+func TestEmbeddedContent(t *testing.T) {
+	t.Parallel()
+	h := newTestRegistry(t)
+	c := h.client()
+	image := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
+	for content, blobs := range map[string]int{"short": 0, strings.Repeat("x", maxEmbedded+1): 1} {
+		attached, err := c.Attach(t.Context(), image, kind, media, []byte(content), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.requested()
+		found := false
+		for referrer, err := range c.Referrers(t.Context(), image, ReferrerQuery{ArtifactTypes: []string{kind}}) {
+			if err == nil && referrer.Digest == attached {
+				found = string(referrer.Content) == content
+			}
+			if found {
+				break
+			}
+		}
+		got := 0
+		for _, request := range h.requested() {
+			if strings.Contains(request, "/blobs/") {
+				got++
+			}
+		}
+		if !found || got != blobs {
+			t.Errorf("%d bytes: found %t, read %d blobs, want %d", len(content), found, got, blobs)
+		}
+	}
+	r, err := c.open(sideRegistry, image.Repository, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer := descriptor{MediaType: media, Digest: digestOf([]byte("true")).String(), Size: 4, Data: []byte("fake")}
+	if err := r.upload(t.Context(), []descriptor{layer}, blobsInMemory(map[string][]byte{layer.Digest: []byte("true")}), "", newMeter(0, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if content, err := r.referrerContent(t.Context(), []descriptor{layer}, newAllowance()); err != nil || string(content) != "true" {
+		t.Errorf("got %q, %v", content, err)
 	}
 }

@@ -27,10 +27,12 @@ type Options struct {
 	DockerConfig bool              // use what `docker login` stored if Credentials returns nothing
 	Fallback     Credentials       // used if neither has credentials; nil: anonymous
 	Transport    http.RoundTripper // nil: one with time limits that connects to no link-local address
-	Log          func(line string) // gets a line for each retry; nil: nobody
-	UserAgent    string
-	PlainHTTP    []string      // hosts, with their ports, that are spoken to without TLS; those of this machine always are
-	Secrets      *text.Secrets // gets every credential that is sent; may be nil
+	// Pace is called before a manifest is pushed to a host, and returns when that may be done; nil: at once.
+	Pace      func(ctx context.Context, host string) error
+	Log       func(line string) // gets a line for each retry; nil: nobody
+	UserAgent string
+	PlainHTTP []string      // hosts, with their ports, that are spoken to without TLS; those of this machine always are
+	Secrets   *text.Secrets // gets every credential that is sent; may be nil
 }
 
 // Client talks to OCI registries. It may be used from several goroutines.
@@ -49,6 +51,9 @@ const maxParallelBlobs = 6
 func New(options Options) *Client {
 	if options.Log == nil {
 		options.Log = func(string) {}
+	}
+	if options.Pace == nil {
+		options.Pace = func(context.Context, string) error { return nil }
 	}
 	if options.UserAgent == "" {
 		options.UserAgent = "onedigest"

@@ -136,7 +136,7 @@ resource "aws_iam_role_policy" "deploy" {
       {
         Sid      = "PullTagAndAttestImages"
         Effect   = "Allow"
-        Action   = concat(local.ecr_pull, local.ecr_push, ["ecr:DescribeImages"]) # DescribeImages shows which record was pushed last
+        Action   = concat(local.ecr_pull, local.ecr_push, ["ecr:DescribeImages", "ecr:GetLifecyclePolicy"]) # which record was pushed last, and whether a rule deletes what is released
         Resource = [for repository in values(aws_ecr_repository.this) : repository.arn]
       },
       {

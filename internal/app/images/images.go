@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
@@ -26,6 +27,7 @@ type Images struct {
 	secrets  *text.Secrets
 	signer   signed.Signer // nil: records are not signed
 	trusted  []signed.Key  // none: a pass needs no signature
+	expiry   *expiryChecks
 }
 
 // New reads the AWS configuration of the environment; it sends nothing. plainHTTP are registries that are spoken to without TLS.
@@ -35,11 +37,12 @@ func New(ctx context.Context, run *app.RunContext, plainHTTP ...string) (*Images
 		return nil, err
 	}
 	login := credentials(cloud, run.Mask)
-	return &Images{ecr: cloud, reporter: run.Reporter, secrets: run.Secrets, now: run.Process.Now, login: login, registry: registry.New(registry.Options{
+	return &Images{ecr: cloud, expiry: new(expiryChecks), reporter: run.Reporter, secrets: run.Secrets, now: run.Process.Now, login: login, registry: registry.New(registry.Options{
 		Credentials:  login,
 		Refused:      cloud.Forget,
 		DockerConfig: true,
 		Fallback:     githubToken(run),
+		Pace:         pace(cloud),
 		Log:          func(line string) { run.Reporter.Infof("%s", line) },
 		UserAgent:    "onedigest",
 		PlainHTTP:    plainHTTP,
@@ -57,6 +60,17 @@ func credentials(cloud *ecr.Client, mask func(string)) registry.Credentials {
 		username, password, _, err := cloud.Credentials(ctx, host)
 		mask(password)
 		return username, password, err
+	}
+}
+
+// pace keeps pushes to ECR within its quota; other registries ask to slow down when they want that.
+func pace(cloud *ecr.Client) func(context.Context, string) error {
+	return func(ctx context.Context, host string) error {
+		owned, err := cloud.Owns(ctx, host)
+		if err != nil || !owned {
+			return err
+		}
+		return cloud.Pace(ctx, host)
 	}
 }
 
@@ -110,7 +124,11 @@ func (i *Images) Platforms(ctx context.Context, image release.Image) ([]release.
 
 // Push uploads a built image under a tag. The error is a *release.TagTakenError if the tag names another image.
 func (i *Images) Push(ctx context.Context, layout release.Layout, repository release.Repository, tag release.Tag, progress func(release.Progress)) error {
-	return i.registry.Push(ctx, layout, repository, tag, progress)
+	err := i.registry.Push(ctx, layout, repository, tag, progress)
+	if err == nil && !strings.Contains(tag.String(), release.DirtyMark) { // those are meant to expire
+		i.warnExpiring(ctx, repository.At(layout.Digest), tag, "")
+	}
+	return err
 }
 
 // Copy copies an image into another repository by digest; it sets no tag.

@@ -122,7 +122,9 @@ func TestNewestSkips(t *testing.T) {
 		"of another image": {func(t *testing.T, image release.Image) []byte {
 			return encoded(t, record(image.Repository.At(releasetest.Digest(t, "a")), "staging", release.Pass, begun))
 		}, false, "it is about sha256:aaaa"},
-		"blob gone": {func(*testing.T, release.Image) []byte { return []byte(`{"gone":true}`) }, true, "HTTP 404"},
+		"blob gone": {func(*testing.T, release.Image) []byte {
+			return fmt.Appendf(nil, `{"gone":%q}`, strings.Repeat("x", 40<<10))
+		}, true, "HTTP 404"},
 		"of production": {func(t *testing.T, image release.Image) []byte {
 			return encoded(t, record(image, "production", release.Fail, begun.Add(time.Hour)))
 		}, false, `it is from "production"`},

@@ -66,7 +66,8 @@ func Run(ctx context.Context, settings *promote.Settings, run *app.RunContext) (
 		return promote.Result{}, err
 	}
 	registry.SignWith(signer)
-	deps := promote.Deps{Registry: registry, Evidence: registry, Reporter: run.Reporter, Now: run.Process.Now, RunURL: run.RunURL()}
+	deps := promote.Deps{Registry: registry, Evidence: registry, Reporter: run.Reporter, Now: run.Process.Now, RunURL: run.RunURL(), WatchExpiry: registry.WatchExpiry}
+	defer registry.FinishExpiry()
 	if settings.Matrix == "" {
 		return promote.Run(ctx, *settings, deps)
 	}

@@ -17,12 +17,14 @@ import (
 
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 
+	"github.com/onedigest/onedigest/devenv/localaws"
 	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/devenv/registrytest"
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/app/keys"
 	promoting "github.com/onedigest/onedigest/internal/app/promote"
+	"github.com/onedigest/onedigest/internal/ecr"
 	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/promote"
 	"github.com/onedigest/onedigest/internal/registry"
@@ -103,7 +105,7 @@ func (g gate) attachContent(content []byte, verdict, created string) {
 // lose attaches a record whose content the registry cannot serve any more.
 func (g gate) lose(verdict release.Verdict, created string, answer http.HandlerFunc) {
 	g.t.Helper()
-	content := []byte(`{"lost":true}`)
+	content := fmt.Appendf(nil, `{"lost":%q}`, strings.Repeat("x", 40<<10)) // longer than what a manifest holds
 	g.attachContent(content, string(verdict), created)
 	g.lost.Store(fmt.Sprintf("sha256:%x", sha256.Sum256(content)), answer)
 }
@@ -247,5 +249,87 @@ func checkPromotion(t *testing.T, err error, want string) {
 		t.Errorf("got exit code %d: %v", release.ExitCode(err), err)
 	case want != "" && (err == nil || release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), want)):
 		t.Errorf("got exit code %d: %v, want 1 and %q", release.ExitCode(err), err, want)
+	}
+}
+
+// recording keeps what a run warned of.
+type recording struct {
+	releasetest.DiscardReporter
+	mu       sync.Mutex
+	warnings []string
+}
+
+func (r *recording) Warnf(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
+}
+
+// promote warns of what the registry is going to lose: the image itself, and those that were released before. A role that may not know is told once.
+func TestPromoteWarnsOfExpiry(t *testing.T) {
+	t.Parallel()
+	const soon = `{"rules":[{"rulePriority":7,"description":"a rule that keeps too few of the images that are live","selection":{"tagStatus":"tagged","tagPrefixList":["production-"],` +
+		`"countType":"imageCountMoreThan","countNumber":1},"action":{"type":"expire"}}]}`
+	const later = `{"rules":[{"rulePriority":2,"description":"a rule about everything in the repository","selection":{"tagStatus":"any","countType":"sinceImagePushed","countUnit":"days",` +
+		`"countNumber":20},"action":{"type":"expire"}}]}`
+	for name, test := range map[string]struct {
+		policy  string
+		prepare func(t *testing.T, server *localawstest.Server, before release.Digest)
+		want    []string
+	}{
+		"no policy":                {"", nil, nil},
+		"too few":                  {soon, nil, []string{"which was released to \"production\" before and may be rolled back to, is about to be lost: rule 7"}},
+		"everything in some weeks": {later, nil, []string{"is lost from", "is lost from"}},
+		"archived": {later, func(t *testing.T, server *localawstest.Server, before release.Digest) {
+			t.Helper()
+			if err := server.ArchiveImage("shop", before); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"is lost from", "is archived and cannot be pulled"}},
+		"denied": {soon, func(_ *testing.T, server *localawstest.Server, _ release.Digest) {
+			server.Inject(localaws.Fault{Route: localaws.RouteGetLifecyclePolicy, Do: localaws.APIError(400, "AccessDeniedException", "not authorized")})
+		}, []string{"allow ecr:GetLifecyclePolicy"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := localawstest.Start(t)
+			repository := server.Repository("shop")
+			before := registrytest.Layout(t, nil)
+			client := registry.New(registry.Options{Credentials: func(context.Context, string) (string, string, error) { return "AWS", server.IssueToken(), nil }})
+			if err := client.Push(t.Context(), before, repository, "production-before", nil); err != nil {
+				t.Fatal(err)
+			}
+			newer := newGateOn(t, server)
+			newer.attach(release.Pass, -time.Minute, nil)
+			if test.policy != "" {
+				cloud, err := ecr.New(t.Context(), ecr.Options{Environ: func(name string) string { return server.EnvMap()[name] }})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := cloud.PutLifecyclePolicy(t.Context(), repository, test.policy); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if test.prepare != nil {
+				test.prepare(t, server, before.Digest)
+			}
+			told := new(recording)
+			var settings promote.Settings
+			if err := settings.Declare().ApplyDefaults(func() { settings.Image, settings.To = newer.image, "production" }); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := promoting.Run(t.Context(), &settings, &app.RunContext{
+				Process: app.Process{Environ: newer.environ, Now: time.Now}, Reporter: told, Secrets: new(text.Secrets),
+			}); err != nil {
+				t.Fatal(err)
+			}
+			matching := len(told.warnings) == len(test.want)
+			for i := range min(len(test.want), len(told.warnings)) {
+				matching = matching && strings.Contains(told.warnings[i], test.want[i])
+			}
+			if !matching {
+				t.Errorf("warned %q, want %q", told.warnings, test.want)
+			}
+		})
 	}
 }

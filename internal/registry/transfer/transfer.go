@@ -155,7 +155,7 @@ func (s *sending) start(ctx context.Context) (done bool, err error) {
 		}
 		s.from = "" // the registry mounts nothing, or not from there
 	}
-	response, err := s.request(ctx, http.MethodHead, s.URL+"/blobs/"+s.blob.Digest)
+	response, err := s.request(ctx, http.MethodHead, s.URL+"/blobs/"+s.blob.Digest) //nolint:bodyclose // httpx.Drain and Refused close it
 	if err != nil {
 		return false, err
 	}
@@ -176,7 +176,7 @@ func (s *sending) start(ctx context.Context) (done bool, err error) {
 
 // startAt starts an upload; done is set if the blob was mounted.
 func (s *sending) startAt(ctx context.Context, address string) (done bool, err error) {
-	response, err := s.request(ctx, http.MethodPost, address)
+	response, err := s.request(ctx, http.MethodPost, address) //nolint:bodyclose // httpx.Drain and Refused close it
 	if err != nil {
 		return false, err
 	}
@@ -208,7 +208,7 @@ func (s *sending) setLocation(response *http.Response, required bool) error {
 // findOffset asks how many bytes of the upload have arrived; false if the registry does not know the upload or does not say.
 // Source: OCI distribution-spec, "Pushing a blob in chunks" (GET of the location).
 func (s *sending) findOffset(ctx context.Context) bool {
-	response, err := s.request(ctx, http.MethodGet, s.location.String())
+	response, err := s.request(ctx, http.MethodGet, s.location.String()) //nolint:bodyclose // httpx.Drain and Refused close it
 	if err != nil {
 		return false
 	}
@@ -240,7 +240,7 @@ func (s *sending) sendContent(ctx context.Context) error {
 	if offset > 0 {
 		request.Header.Set("Content-Range", fmt.Sprintf("%d-%d", offset, s.blob.Size-1))
 	}
-	response, err := s.Do(request)
+	response, err := s.Do(request) //nolint:bodyclose // httpx.Drain and Refused close it
 	if err != nil {
 		return err
 	}
@@ -258,7 +258,7 @@ func (s *sending) complete(ctx context.Context) error {
 	query := address.Query()
 	query.Set("digest", s.blob.Digest)
 	address.RawQuery = query.Encode()
-	response, err := s.request(ctx, http.MethodPut, address.String())
+	response, err := s.request(ctx, http.MethodPut, address.String()) //nolint:bodyclose // httpx.Drain and Refused close it
 	if err != nil {
 		return err
 	}

@@ -286,7 +286,7 @@ run "permissions" {
       }
       staging = {
         "*"                   = ["ecr:GetAuthorizationToken"]
-        "shop"                = concat(var.images, ["ecr:DescribeImages"])
+        "shop"                = concat(var.images, ["ecr:DescribeImages", "ecr:GetLifecyclePolicy"])
         "another repository"  = []
         "cluster"             = ["eks:DescribeCluster"]
         "staging cluster"     = []
@@ -297,7 +297,7 @@ run "permissions" {
       }
       production = {
         "*"                   = ["ecr:GetAuthorizationToken"]
-        "shop"                = concat(var.images, ["ecr:DescribeImages"])
+        "shop"                = concat(var.images, ["ecr:DescribeImages", "ecr:GetLifecyclePolicy"])
         "another repository"  = []
         "cluster"             = ["eks:DescribeCluster"]
         "staging cluster"     = []

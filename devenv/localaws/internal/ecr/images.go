@@ -57,8 +57,8 @@ func (a *API) batchGetImage(_ string, in batchGetImageInput) (any, error) {
 	images, failures := []imageMembers{}, []store.ImageFailure{}
 	for _, id := range in.ImageIDs {
 		image, failure := found.Resolve(id)
-		if failure == nil && len(in.AcceptedMediaTypes) > 0 &&
-			!slices.Contains(in.AcceptedMediaTypes, string(image.MediaType)) {
+		if failure == nil && (!image.Archived.IsZero() || len(in.AcceptedMediaTypes) > 0 &&
+			!slices.Contains(in.AcceptedMediaTypes, string(image.MediaType))) {
 			failure = &store.ImageFailure{ImageID: id, FailureCode: "ImageNotFound", FailureReason: "Requested image not found"}
 		}
 		if failure != nil {

@@ -11,7 +11,8 @@ import (
 
 // listFilter selects images by whether they have a tag.
 type listFilter struct {
-	TagStatus string `json:"tagStatus"` // TAGGED, UNTAGGED, ANY; "" is ANY
+	TagStatus   string `json:"tagStatus"`   // TAGGED, UNTAGGED, ANY; "" is ANY
+	ImageStatus string `json:"imageStatus"` // ACTIVE, ARCHIVED, ACTIVATING, ANY; "" is ACTIVE
 }
 
 func (f listFilter) check() *awsapi.Error {
@@ -82,6 +83,8 @@ type imageDetail struct {
 	ImageManifestMediaType string         `json:"imageManifestMediaType"`
 	ArtifactMediaType      string         `json:"artifactMediaType,omitempty"`
 	SubjectManifestDigest  release.Digest `json:"subjectManifestDigest,omitzero"`
+	ImageStatus            string         `json:"imageStatus"`
+	LastArchivedAt         float64        `json:"lastArchivedAt,omitempty"`
 }
 
 // describeImages describes the images in the request, all of which must exist, or all images.
@@ -111,7 +114,7 @@ func (a *API) describeImages(_ string, in describeImagesInput) (any, error) {
 	}
 	listed := map[string]*store.Image{}
 	for _, image := range found.Images {
-		if in.Filter.lists(len(found.TagsOf(image.Digest)) > 0) {
+		if in.Filter.lists(len(found.TagsOf(image.Digest)) > 0) && (in.Filter.ImageStatus == "ANY" || in.Filter.ImageStatus == statusOf(image) || in.Filter.ImageStatus == "" && image.Archived.IsZero()) {
 			listed[image.Digest.String()] = image
 		}
 	}
@@ -127,12 +130,25 @@ func (a *API) describeImages(_ string, in describeImagesInput) (any, error) {
 
 // detail describes an image in the form of DescribeImages.
 func (a *API) detail(in *store.Repository, image *store.Image) imageDetail {
-	return imageDetail{
+	detail := imageDetail{
 		RegistryID: a.account, RepositoryName: in.Name, ImageDigest: image.Digest.String(),
 		ImageTags: in.TagsOf(image.Digest), ImageSizeInBytes: image.Size + int64(len(image.Body)),
 		ImagePushedAt: awsapi.Epoch(image.Pushed), ImageManifestMediaType: string(image.MediaType),
-		ArtifactMediaType: image.ArtifactType, SubjectManifestDigest: image.Subject,
+		ArtifactMediaType: image.ArtifactType, SubjectManifestDigest: image.Subject, ImageStatus: statusOf(image),
 	}
+	if !image.Archived.IsZero() {
+		detail.LastArchivedAt = awsapi.Epoch(image.Archived)
+	}
+	return detail
+}
+
+// statusOf returns an image's status.
+// Source: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageDetail.html (imageStatus)
+func statusOf(image *store.Image) string {
+	if image.Archived.IsZero() {
+		return "ACTIVE"
+	}
+	return "ARCHIVED"
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {

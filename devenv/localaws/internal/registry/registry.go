@@ -153,10 +153,15 @@ func (g *Registry) serveManifest(w http.ResponseWriter, r *http.Request, target 
 
 // lookup returns the image with a tag or a digest, or nil.
 func lookup(in *store.Repository, reference string) *store.Image {
-	if digest, err := release.ParseDigest(reference); err == nil {
-		return in.Images[digest]
+	digest, err := release.ParseDigest(reference)
+	if err != nil {
+		digest = in.Tags[release.Tag(reference)]
 	}
-	return in.Images[in.Tags[release.Tag(reference)]]
+	found := in.Images[digest]
+	if found != nil && !found.Archived.IsZero() {
+		return nil // an archived image cannot be pulled
+	}
+	return found
 }
 
 // pushManifest stores a manifest under a tag or its digest.

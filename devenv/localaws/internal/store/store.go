@@ -43,7 +43,8 @@ type Repository struct {
 // Image is a manifest in a repository.
 type Image struct {
 	*Manifest
-	Pushed time.Time
+	Pushed   time.Time
+	Archived time.Time // zero: it is active; a server that is started again has no archived images
 }
 
 // Open loads the repositories in dir, which it creates and locks until Close; "" is an empty store in memory.
