@@ -23,4 +23,4 @@ bin/sandbox up --dir "$sandbox" --registry "$registry" --ecr-endpoint "http://$r
 KUBECONFIG=$(bin/sandbox kubeconfig --dir "$sandbox")
 export KUBECONFIG
 image=$(bin/build --repository "$registry/shop" --context app --builder go --platforms "linux/$(go env GOARCH)" --allow-dirty --output json | sed -n 's/^  "image": "\(.*\)",$/\1/p')
-ONEDIGEST_BENCH_IMAGE=$image ONEDIGEST_BENCH_HELM=$helm go test ./bench -run '^$' -bench "${BENCH:-.}" -benchtime "${BENCHTIME:-10x}" -timeout 30m
+ONEDIGEST_BENCH_IMAGE=$image ONEDIGEST_BENCH_HELM=$helm go test ./bench/... -run '^$' -bench "${BENCH:-.}" -benchtime "${BENCHTIME:-10x}" -timeout 30m
