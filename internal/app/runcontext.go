@@ -1,10 +1,13 @@
 package app
 
 import (
+	"cmp"
+	"strings"
 	"sync"
 
 	"github.com/onedigest/onedigest/internal/github"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 	"github.com/onedigest/onedigest/internal/text"
 	"github.com/onedigest/onedigest/internal/worktree"
 )
@@ -51,6 +54,19 @@ func (r *RunContext) Actor() string {
 		return r.Secrets.Redact(r.Process.Getenv("USER"))
 	}
 	return r.Secrets.Redact(r.runner.Actor())
+}
+
+// localBuilder is the builder outside of GitHub Actions.
+const localBuilder = "https://onedigest.dev/builder/local"
+
+// Origin returns who records facts in this run. The builder is the workflow that runs, as GitHub names it.
+// Source: GitHub Docs, "Default environment variables", GITHUB_WORKFLOW_REF.
+func (r *RunContext) Origin() fact.Origin {
+	origin := fact.Origin{By: r.Actor(), Run: r.RunURL(), Builder: localBuilder}
+	if workflow := r.Process.Getenv("GITHUB_WORKFLOW_REF"); r.runner != nil && workflow != "" {
+		origin.Builder = r.Secrets.Redact(strings.TrimRight(cmp.Or(r.Process.Getenv("GITHUB_SERVER_URL"), "https://github.com"), "/") + "/" + workflow)
+	}
+	return origin
 }
 
 // Mask hides a secret in everything that is shown from now on. On GitHub the runner hides it too, in the steps that follow. It is

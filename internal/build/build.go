@@ -7,6 +7,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 )
 
 // Deps are the adapters that Run works with.
@@ -15,8 +16,16 @@ type Deps struct {
 	Builder   Builder
 	Registry  Registry
 	Workspace Workspace
+	Facts     Facts // nil: nothing is recorded
+	Origin    fact.Origin
 	Reporter  release.Reporter
 	Now       func() time.Time
+}
+
+// Facts records facts about images.
+type Facts interface {
+	// RecordFact attaches a fact to its image, unless it is recorded already. It returns the digest of the record, and whether it is new.
+	RecordFact(ctx context.Context, f fact.Fact) (record release.Digest, created bool, err error)
 }
 
 // WorkTree reads git.
@@ -66,7 +75,7 @@ type Registry interface {
 	// Fetch downloads an image for the platforms into dir. If the image does not exist, or not for every platform, the error is a
 	// *release.InputError.
 	Fetch(ctx context.Context, image release.Image, platforms []release.Platform, dir string) (release.Layout, error)
-	// Push pushes an image under a tag. If the tag points to another image by then, the error is a *release.TagTakenError.
+	// Push pushes an image under a tag, or without one if that is "". If the tag points to another image by then, the error is a *release.TagTakenError.
 	Push(ctx context.Context, layout release.Layout, repository release.Repository, tag release.Tag, progress func(release.Progress)) error
 }
 
@@ -92,6 +101,7 @@ type Result struct {
 	CommitFrom  string                    `json:"commitFrom,omitempty"`
 	Builder     string                    `json:"builder,omitempty"`   // empty if the image was reused
 	Platforms   []string                  `json:"platforms,omitempty"` // empty if the image was reused
+	Record      release.Digest            `json:"record,omitzero"`     // of the signed record of the build; zero if none was written
 	matrix.Part                           // of the matrix, in Services
 	Services    []Result                  `json:"services,omitempty"` // results of a matrix
 	Digests     map[string]release.Digest `json:"digests,omitempty"`  // of a matrix's images, by service; without those that failed
@@ -152,6 +162,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		return Result{}, err
 	}
 	defer remove()
+	began := deps.Now()
 	deps.Reporter.Infof("building %s of commit %s with the %s builder", joinPlatforms(recipe), describe(recipe.Source), builder)
 	layout, err := deps.Builder.Build(ctx, builder, recipe, dir)
 	if err != nil {
@@ -164,7 +175,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 			return Result{}, err
 		}
 	}
-	return push(ctx, layout, builder, recipe, settings.Repository, deps)
+	return push(ctx, built{layout: layout, builder: builder, recipe: recipe, began: began}, settings.Repository, deps)
 }
 
 // createRepository creates the repository where that is asked for. It is called when nothing of the input can be refused without the registry.

@@ -2,11 +2,15 @@ package build
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 )
 
 // findExisting returns the image that the tag points to in the registry. An image of another revision, or with other or unknown
@@ -65,17 +69,23 @@ func compareSettings(repository release.Repository, tag release.Tag, tagged rele
 	return nil
 }
 
-// push pushes the image. If another build of the commit pushed first, it returns that build's image.
-func push(ctx context.Context, layout release.Layout, builder string, recipe release.Recipe, repository release.Repository, deps Deps) (Result, error) {
-	tag := tagFor(recipe.Source, deps.Now())
-	deps.Reporter.Infof("built %s, pushing to %s", layout.Digest, repository)
-	err := deps.Registry.Push(ctx, layout, repository, tag, func(progress release.Progress) {
-		deps.Reporter.Progress("pushing", progress)
-	})
+// built is an image that was built, on the disk.
+type built struct {
+	layout  release.Layout
+	builder string
+	recipe  release.Recipe
+	began   time.Time
+}
+
+// push pushes the image and tags it. If another build of the commit pushed first, it returns that build's image.
+func push(ctx context.Context, built built, repository release.Repository, deps Deps) (Result, error) {
+	tag := tagFor(built.recipe.Source, deps.Now())
+	deps.Reporter.Infof("built %s, pushing to %s", built.layout.Digest, repository)
+	record, err := pushAndRecord(ctx, built, repository, tag, deps)
 	var taken *release.TagTakenError
 	if errors.As(err, &taken) {
 		deps.Reporter.Infof("another build of this commit pushed first: %s", taken.Holds)
-		result, found, err := findExisting(ctx, builder, repository, tag, recipe, deps)
+		result, found, err := findExisting(ctx, built.builder, repository, tag, built.recipe, deps)
 		if err == nil && !found {
 			err = &release.Fault{Side: "registry", Err: fmt.Errorf("tag %q was taken and then deleted", tag), Do: "run the build again"}
 		}
@@ -84,10 +94,57 @@ func push(ctx context.Context, layout release.Layout, builder string, recipe rel
 	if err != nil {
 		return Result{}, err
 	}
-	deps.Reporter.Infof("pushed %s", repository.At(layout.Digest))
-	result := newResult(release.Created, repository, tag, layout.Digest, recipe.Source.Commit)
-	result.Builder, result.Platforms = builder, platformNames(recipe)
+	deps.Reporter.Infof("pushed %s", repository.At(built.layout.Digest))
+	result := newResult(release.Created, repository, tag, built.layout.Digest, built.recipe.Source.Commit)
+	result.Builder, result.Platforms, result.Record = built.builder, platformNames(built.recipe), record
 	return result, nil
+}
+
+// pushAndRecord pushes the image under its tag. If facts are recorded, it records who built it before it sets the tag: a tag says that the record
+// is there, because nobody but the run that builds can write it. An image of uncommitted work is not recorded.
+func pushAndRecord(ctx context.Context, built built, repository release.Repository, tag release.Tag, deps Deps) (record release.Digest, err error) {
+	recorded := deps.Facts != nil && len(built.recipe.Source.Changed) == 0
+	pushedAs := tag
+	if recorded {
+		pushedAs = ""
+	}
+	err = deps.Registry.Push(ctx, built.layout, repository, pushedAs, func(progress release.Progress) {
+		deps.Reporter.Progress("pushing", progress)
+	})
+	if err != nil || !recorded {
+		return record, err
+	}
+	if record, err = recordBuilt(ctx, built, repository, deps); err != nil {
+		return record, err
+	}
+	state, err := deps.Registry.Inspect(ctx, repository, built.layout.Digest, tag)
+	switch {
+	case err != nil:
+		return record, err
+	case state.TagDigest == built.layout.Digest:
+		return record, nil
+	case !state.TagDigest.IsZero():
+		return record, &release.TagTakenError{Tag: tag, Holds: state.TagDigest, Wanted: built.layout.Digest}
+	case !state.Found:
+		return record, &release.Fault{Side: "registry", Err: fmt.Errorf("%s was pushed and is not there", built.layout.Digest), Do: "run the build again"}
+	}
+	return record, deps.Registry.Tag(ctx, repository, state, built.layout.Digest, tag)
+}
+
+// recordBuilt records from what and by whom the image was built.
+func recordBuilt(ctx context.Context, built built, repository release.Repository, deps Deps) (release.Digest, error) {
+	source := built.recipe.Source
+	sum := sha256.Sum256([]byte(built.recipe.Settings.Encode()))
+	recipe, err := release.ParseDigest("sha256:" + hex.EncodeToString(sum[:]))
+	if err != nil {
+		return release.Digest{}, err
+	}
+	record, created, err := deps.Facts.RecordFact(ctx, fact.Fact{Kind: fact.Built, Image: repository.At(built.layout.Digest), Commit: source.Commit, By: deps.Origin.By, Run: deps.Origin.Run, At: deps.Now().UTC(),
+		Build: &fact.Build{Type: fact.BuildType, Source: source.URL, Builder: deps.Origin.Builder, Recipe: recipe, Inputs: built.recipe.Inputs, Platforms: platformNames(built.recipe), StartedAt: built.began.UTC()}})
+	if created {
+		deps.Reporter.Infof("recorded that %s built it from commit %s", deps.Origin.Builder, source.Commit.Short())
+	}
+	return record, err
 }
 
 func newResult(outcome release.Outcome, repository release.Repository, tag release.Tag, digest release.Digest, commit release.Commit) Result {

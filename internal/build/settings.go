@@ -63,6 +63,7 @@ type Settings struct {
 	Create     bool
 	Adopt      release.Image
 	Find       release.Tag
+	SignKey    setting.KeyRef
 	DockerSettings
 	matrix.Options
 }
@@ -110,6 +111,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Create the repository on ECR if it does not exist: with immutable tags, scans of what is pushed, and a lifecycle policy that expires only images of uncommitted work; other registries create it with the first image"})
 	s.Options.Declare(set, false)
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
+	setting.DeclareSignKey(set, &s.SignKey)
 	set.Check(func() error {
 		for i, pair := range s.Files {
 			if slices.ContainsFunc(s.Files[:i], func(before setting.Pair) bool { return before.Name == pair.Name }) {

@@ -106,5 +106,10 @@ func (r request) run(ctx context.Context, began time.Time) (Result, error) {
 		r.info(result.State)
 		return result, err
 	}
+	if err := r.recordDeployed(leaseCtx, result); err != nil {
+		result.State = fmt.Sprintf("revision %d is live and ready, but that could not be recorded", rolledOut.applied.Revision)
+		r.info(result.State)
+		return result, err
+	}
 	return result, nil
 }

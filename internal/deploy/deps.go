@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
@@ -19,6 +20,9 @@ type Deps struct {
 	Commits     Commits
 	SmokeRunner SmokeRunner
 	Secrets     SecretStore // nil if no value is a secret
+	Facts       Facts       // nil: nothing is recorded
+	ClusterName string      // in what is recorded
+	Origin      fact.Origin
 	Reporter    release.Reporter
 	Holder      release.Holder // this run, as its Lease names it
 }
@@ -47,6 +51,14 @@ type Plans interface {
 	Redact(json string) string
 	// Now is the time.
 	Now() time.Time
+}
+
+// Facts records facts about images.
+type Facts interface {
+	// ValuesDigest returns a digest over the contents of values files, in their order.
+	ValuesDigest(files []string) (release.Digest, error)
+	// RecordFact attaches a fact to its image, unless it is recorded already. It returns the digest of the record, and whether it is new.
+	RecordFact(ctx context.Context, f fact.Fact) (record release.Digest, created bool, err error)
 }
 
 // SecretStore reads values that are kept in a store of secrets. What it has read, nothing prints.

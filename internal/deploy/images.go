@@ -153,6 +153,7 @@ type ImageResult struct {
 	Commit release.Commit `json:"commit,omitempty"` // in the image's label
 	Digest release.Digest `json:"digest"`           // of the running image as the kubelets report it; zero if a pod runs another one, or none runs it
 	Pods   []string       `json:"pods"`
+	Record release.Digest `json:"record,omitzero"` // of the signed record of the deployment; zero if none was written
 }
 
 // proved is the proof for the pods of all images together.

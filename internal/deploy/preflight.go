@@ -20,8 +20,10 @@ type request struct {
 	chart      release.LocatedChart
 	rendering  release.Rendering
 	address    release.Address
-	lease      release.Lease // nil until it is acquired
-	plan       *keptPlan     // the plan to carry out; nil if none was given
+	lease      release.Lease  // nil until it is acquired
+	plan       *keptPlan      // the plan to carry out; nil if none was given
+	values     release.Digest // of the values files; zero if nothing is recorded
+	checkedOut release.Commit // that chart and values are of; "" if unknown
 }
 
 // result returns the result of a deploy that has done nothing yet.
@@ -59,7 +61,7 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 	}
 	commit := cmp.Or(settings.Commit, r.deployment.Main().Commit)
 	r.deployment.Commit, r.Holder.Commit = commit, commit
-	r.warnOtherCheckout(ctx)
+	r.checkedOut = r.warnOtherCheckout(ctx)
 	if r.rendering, err = r.checkAccess(ctx); err != nil {
 		return r, err
 	}
@@ -163,7 +165,10 @@ func resolvePaths(ctx context.Context, settings Settings, deps Deps) (request, e
 	if len(problems) > 0 {
 		return r, &release.InputError{Problems: problems}
 	}
-	return r, nil
+	if deps.Facts != nil {
+		r.values, err = deps.Facts.ValuesDigest(deployment.ValuesFiles)
+	}
+	return r, err
 }
 
 // checkSmokeChecks parses the file of smoke checks, if one is given.
@@ -176,11 +181,11 @@ func (r request) checkSmokeChecks() error {
 
 // warnOtherCheckout warns if chart and values are of another commit than the image's: that combination was never tested. It
 // happens when a workflow promotes an older image with its own checkout. Another commit with the same chart and values gives no
-// warning.
-func (r request) warnOtherCheckout(ctx context.Context) {
+// warning. It returns the commit that they are of; "" if that is unknown.
+func (r request) warnOtherCheckout(ctx context.Context) release.Commit {
 	commit := r.deployment.Commit
 	if commit == "" {
-		return
+		return ""
 	}
 	var paths []string
 	if chart, err := r.Workspace.Inside(r.chart.Source); err == nil { // not of a registry, nor the action's own
@@ -188,16 +193,17 @@ func (r request) warnOtherCheckout(ctx context.Context) {
 	}
 	paths = append(paths, r.deployment.ValuesFiles...)
 	if len(paths) == 0 {
-		return
+		return ""
 	}
 	found, err := r.Commits.CheckedOut(ctx, paths, commit)
 	if ctx.Err() != nil {
-		return
+		return ""
 	}
 	advice := fmt.Sprintf("check out %s to deploy what was built and tested together", commit.Short())
 	switch {
 	case err != nil:
 		r.Reporter.Infof("whether chart and values are those of commit %s is unknown: %v", commit.Short(), err)
+		return ""
 	case found.Unknown:
 		r.Reporter.Warnf("chart and values are those of commit %s, and the image is that of commit %s: whether they differ is unknown, because the work tree's history lacks that commit; %s",
 			found.Commit.Short(), commit.Short(), advice)
@@ -209,4 +215,5 @@ func (r request) warnOtherCheckout(ctx context.Context) {
 		r.Reporter.Warnf("chart and values are those of commit %s, and the image is that of commit %s, which has others: %s; %s",
 			found.Commit.Short(), commit.Short(), strings.Join(names, ", "), advice)
 	}
+	return found.Commit
 }

@@ -43,6 +43,7 @@ type Settings struct {
 	AllowEmulation      bool
 	ProvedIn            release.Environment // "": evidence is not asked for
 	VerifyKeys          []setting.KeyRef
+	SignKey             setting.KeyRef
 	MaxAge              time.Duration // of that evidence
 	Unpin               bool
 	DryRun              bool
@@ -152,6 +153,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Environment in which smoke must have proved every image, by evidence in the registry; without this setting, evidence is not asked for"}, release.ParseEnvironment)
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
+	setting.DeclareSignKey(set, &s.SignKey)
 	setting.DeclareMaxAge(set, &s.MaxAge)
 	setting.Bool(set, &s.AllowRollback, setting.Setting{Name: "allow-rollback",
 		Help: "Deploy a commit older than the live one, and pin the release there"})

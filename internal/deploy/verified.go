@@ -2,9 +2,12 @@ package deploy
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 )
 
 // markVerified marks the revision that was rolled out as a possible target of a rollback: as proved if its smoke checks passed,
@@ -74,4 +77,45 @@ func (f failedRollout) markFailed(leaseCtx context.Context) {
 func (f failedRollout) neverProved() bool {
 	live, found := liveRevision(f.revisions)
 	return found && live.Mark != release.MarkProved
+}
+
+// recordDeployed records beside each image that pods run where and with which chart and values it was deployed.
+func (r request) recordDeployed(leaseCtx context.Context, result Result) error {
+	if r.Facts == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(leaseCtx, markTime)
+	defer cancel()
+	deployment := fact.Deployment{Cluster: r.ClusterName, Namespace: r.settings.Namespace, Release: r.settings.Release, Revision: result.Revision,
+		Chart: r.chart.Source, ChartDigest: r.chart.Digest, ValuesDigest: r.values, Set: r.pathsSet(), Source: r.checkedOut}
+	for i, image := range result.Images {
+		if len(image.Pods) == 0 {
+			r.Reporter.Infof("no pod runs %s: its deployment is not recorded", image.Image.Digest.Short())
+			continue
+		}
+		own := deployment
+		own.Pods = len(image.Pods)
+		record, created, err := r.Facts.RecordFact(ctx, fact.Fact{Kind: fact.Deployed, Image: image.Image, Commit: image.Commit, Environment: r.settings.Environment,
+			By: r.Origin.By, Run: r.Origin.Run, At: time.Now().UTC(), Deployment: &own})
+		if err != nil {
+			return err
+		}
+		if result.Images[i].Record = record; created {
+			r.Reporter.Infof("recorded that %q runs %s", r.settings.Environment, image.Image.Digest)
+		}
+	}
+	return nil
+}
+
+// pathsSet returns the paths of the values that are set one by one, sorted and without their values, which may be secret.
+func (r request) pathsSet() (paths []string) {
+	for _, assigned := range slices.Concat(r.settings.Set, r.settings.SetJSON) {
+		path, _, _ := strings.Cut(assigned, "=")
+		paths = append(paths, path)
+	}
+	for _, secret := range r.settings.SecretValues {
+		paths = append(paths, secret.Path)
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
 }

@@ -10,9 +10,6 @@ import (
 	"github.com/onedigest/onedigest/internal/release/fact"
 )
 
-// BuildType is the kind of a build by onedigest: an image of a commit by a recipe (docs/evidence.md).
-const BuildType = "https://onedigest.dev/build/v1"
-
 // provenance is SLSA's predicate. Source: SLSA specification v1.0, provenance, "Schema". Of other build types, only what is read is here.
 type provenance struct {
 	BuildDefinition struct {
@@ -43,9 +40,8 @@ type parameters struct {
 
 // internal are the parameters that the builder sets itself.
 type internal struct {
-	Inputs     string `json:"inputs,omitempty"`
-	Reproduced bool   `json:"reproduced,omitempty"`
-	By         string `json:"by,omitempty"`
+	Inputs string `json:"inputs,omitempty"`
+	By     string `json:"by,omitempty"`
 }
 
 type metadata struct {
@@ -58,7 +54,7 @@ func builtPredicate(f fact.Fact) any {
 	var p provenance
 	p.BuildDefinition.BuildType = f.Build.Type
 	p.BuildDefinition.ExternalParameters = parameters{Source: f.Build.Source, Commit: f.Commit.String(), Recipe: described("recipe", f.Build.Recipe), Platforms: f.Build.Platforms}
-	if set := (internal{Inputs: f.Build.Inputs, Reproduced: f.Build.Reproduced, By: f.By}); set != (internal{}) {
+	if set := (internal{Inputs: f.Build.Inputs, By: f.By}); set != (internal{}) {
 		p.BuildDefinition.InternalParameters = &set
 	}
 	source := descriptor{Digest: map[string]string{"gitCommit": f.Commit.String()}}
@@ -84,10 +80,10 @@ func readBuilt(predicate json.RawMessage, into *fact.Fact) error {
 	}
 	into.Build = &fact.Build{Type: p.BuildDefinition.BuildType, Source: asked.Source, Builder: p.RunDetails.Builder.ID, Recipe: recipe, Platforms: asked.Platforms, StartedAt: p.RunDetails.Metadata.StartedOn}
 	into.Run, into.At = p.RunDetails.Metadata.InvocationID, p.RunDetails.Metadata.FinishedOn
-	if set := p.BuildDefinition.InternalParameters; set != nil && into.Build.Type == BuildType {
-		into.Build.Inputs, into.Build.Reproduced, into.By = set.Inputs, set.Reproduced, set.By
+	if set := p.BuildDefinition.InternalParameters; set != nil && into.Build.Type == fact.BuildType {
+		into.Build.Inputs, into.By = set.Inputs, set.By
 	}
-	if into.Build.Type != BuildType {
+	if into.Build.Type != fact.BuildType {
 		into.Build.Recipe, into.Build.Platforms = release.Digest{}, nil
 		if asked.Workflow != nil {
 			into.Build.Source = asked.Workflow.Repository
@@ -96,7 +92,7 @@ func readBuilt(predicate json.RawMessage, into *fact.Fact) error {
 	if into.Commit, err = onlyCommit(p.BuildDefinition.Dependencies); err != nil {
 		return err
 	}
-	if into.Build.Type == BuildType && asked.Commit != into.Commit.String() {
+	if into.Build.Type == fact.BuildType && asked.Commit != into.Commit.String() {
 		return fmt.Errorf("commit %s of the parameters contradicts %s of the dependencies", quote(asked.Commit), quote(into.Commit.String()))
 	}
 	return nil
@@ -120,7 +116,7 @@ func onlyCommit(dependencies []descriptor) (commit release.Commit, err error) {
 func checkBuilt(f fact.Fact) error {
 	b := f.Build
 	fields := map[string]string{"buildType": b.Type, "builder.id": b.Builder}
-	if b.Type == BuildType {
+	if b.Type == fact.BuildType {
 		fields["commit"], fields["recipe"] = f.Commit.String(), b.Recipe.String()
 	}
 	if f.Environment != "" || len(f.After) > 0 {
@@ -129,7 +125,7 @@ func checkBuilt(f fact.Fact) error {
 	if len(b.Platforms) > maxList {
 		return fmt.Errorf("it names %d platforms, limit %d", len(b.Platforms), maxList)
 	}
-	if b.Type != BuildType && (!b.Recipe.IsZero() || b.Inputs != "" || b.Reproduced || len(b.Platforms) > 0 || f.By != "") {
+	if b.Type != fact.BuildType && (!b.Recipe.IsZero() || b.Inputs != "" || len(b.Platforms) > 0 || f.By != "") {
 		return errors.New("it has details that only a build by onedigest has")
 	}
 	return errors.Join(needs(fields), checkTexts(append([]string{b.Type, b.Source, b.Builder, b.Inputs}, b.Platforms...)...), checkTime(b.StartedAt, true))

@@ -273,7 +273,7 @@ func checkFact(f fact.Fact, of format) error {
 	if err := of.check(f); err != nil {
 		return err
 	}
-	return checkTime(f.At, f.Build != nil && f.Build.Type != BuildType)
+	return checkTime(f.At, f.Build != nil && f.Build.Type != fact.BuildType)
 }
 
 // checkDetails refuses a fact without exactly the detail of its kind.

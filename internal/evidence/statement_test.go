@@ -35,14 +35,14 @@ func facts(t testing.TB) map[string]fact.Fact {
 	return map[string]fact.Fact{
 		"built": of(fact.Built, "", func(f *fact.Fact) {
 			f.After = nil
-			f.Build = &fact.Build{Type: BuildType, Source: "https://github.com/example/shop", Builder: "https://github.com/example/shop/.github/workflows/deployment.yaml@refs/heads/main",
+			f.Build = &fact.Build{Type: fact.BuildType, Source: "https://github.com/example/shop", Builder: "https://github.com/example/shop/.github/workflows/deployment.yaml@refs/heads/main",
 				Recipe: digest(t), Inputs: "sha256:1", Platforms: []string{"linux/amd64", "linux/arm64"}, StartedAt: base.At.Add(-time.Minute)}
 		}),
 		"built-minimal": minimal(of(fact.Built, "", func(f *fact.Fact) {
-			f.Build = &fact.Build{Type: BuildType, Builder: "https://onedigest.dev/builder/local", Recipe: digest(t)}
+			f.Build = &fact.Build{Type: fact.BuildType, Builder: "https://onedigest.dev/builder/local", Recipe: digest(t)}
 		})),
 		"deployed": of(fact.Deployed, "production", func(f *fact.Fact) {
-			f.Deployment = &fact.Deployment{Cluster: "shop", Namespace: "production", Release: "shop", Revision: 7, Chart: "charts/service", ChartDigest: digest(t), ValuesDigest: digest(t), Source: base.Commit, Pods: 3}
+			f.Deployment = &fact.Deployment{Cluster: "shop", Namespace: "production", Release: "shop", Revision: 7, Chart: "charts/service", ChartDigest: digest(t), ValuesDigest: digest(t), Set: []string{"config.GREETING", "replicas"}, Source: base.Commit, Pods: 3}
 		}),
 		"deployed-minimal": minimal(of(fact.Deployed, "production", func(f *fact.Fact) {
 			f.Commit = ""

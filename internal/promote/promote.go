@@ -11,18 +11,26 @@ import (
 
 	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 )
 
 // Deps are the adapters that Run works with.
 type Deps struct {
 	Registry Registry
 	Evidence Evidence
+	Facts    Facts // nil: nothing is recorded
+	Origin   fact.Origin
 	Reporter release.Reporter
 	Now      func() time.Time
-	RunURL   string // of the CI run, which the statement about a copy names; may be empty
 	// WatchExpiry starts to find out, beside the promotion, whether the registry is going to delete or archive the image in spite of its new tag, or
 	// one that was released to the environment before. It warns, and does not fail. nil: nothing is asked.
 	WatchExpiry func(ctx context.Context, image release.Image, tag release.Tag, to release.Environment)
+}
+
+// Facts records facts about images.
+type Facts interface {
+	// RecordFact attaches a fact to its image, unless it is recorded already. It returns the digest of the record, and whether it is new.
+	RecordFact(ctx context.Context, f fact.Fact) (record release.Digest, created bool, err error)
 }
 
 // Evidence reads the verdicts that smoke recorded.
@@ -71,6 +79,7 @@ type Promoted struct {
 	From    release.Environment `json:"from"`
 	To      release.Environment `json:"to"`
 	Proved  time.Time           `json:"provedAt"`
+	Record  release.Digest      `json:"record,omitzero"` // of the signed record of the promotion; zero if none was written
 }
 
 // Run finds the evidence that the previous environment proved each image, copies both to the target repository if that is another
@@ -129,9 +138,9 @@ func prepare(ctx context.Context, settings Settings, deps Deps) (p promotion, er
 }
 
 // writeTags writes the tags that never move, of all images, the main image's last: first the promotion's, then those of a later commit. A failure
-// leaves no main image promoted while an image beside it is not.
+// leaves no main image promoted while an image beside it is not. The promotions are recorded once the tags are there.
 func writeTags(ctx context.Context, promotions []promotion, deps Deps) error {
-	return writeEach(ctx, promotions, deps, (*promotion).writeTag, (*promotion).tagLaterCommit)
+	return writeEach(ctx, promotions, deps, (*promotion).writeTag, (*promotion).tagLaterCommit, (*promotion).record)
 }
 
 // moveTags moves the tags that move. It is called when all other tags are written.
@@ -230,4 +239,21 @@ func newResult(promotions []promotion) Result {
 		}
 	}
 	return result
+}
+
+// record records the promotion beside the image in the target repository. A run that is repeated completes what a killed one did not record.
+func (p *promotion) record(ctx context.Context, deps Deps) error {
+	if deps.Facts == nil {
+		return nil
+	}
+	settings, source := p.settings, p.result.Source
+	if source == p.result.Commit {
+		source = ""
+	}
+	record, created, err := deps.Facts.RecordFact(ctx, fact.Fact{Kind: fact.Promoted, Image: p.result.Image, Commit: p.result.Commit, Environment: settings.To, By: deps.Origin.By, Run: deps.Origin.Run, At: deps.Now().UTC(),
+		Promotion: &fact.Promotion{From: settings.From, Tag: settings.Tag, Source: source, Proof: p.evidence.Record, ProvedAt: p.evidence.At.UTC()}})
+	if p.result.Record = record; created {
+		deps.Reporter.Infof("recorded the promotion of %s to %q", p.result.Digest, settings.To)
+	}
+	return err
 }

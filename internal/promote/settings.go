@@ -54,7 +54,7 @@ type Settings struct {
 	FurtherTargets   map[string]release.Repository // of further images, by their names
 	MaxAge           time.Duration
 	VerifyKeys       []setting.KeyRef
-	SignKey          setting.KeyRef // signs that an image was copied into its target repository
+	SignKey          setting.KeyRef // signs that an image was promoted, and copied into its target repository
 	matrix.Options
 }
 

@@ -107,7 +107,7 @@ func copyTo(ctx context.Context, settings Settings, record release.Digest, state
 			return "", err
 		}
 	}
-	if err := deps.Evidence.CopyEvidence(ctx, settings.Image, record, target.Repository, deps.RunURL); err != nil {
+	if err := deps.Evidence.CopyEvidence(ctx, settings.Image, record, target.Repository, deps.Origin.Run); err != nil {
 		return "", err
 	}
 	if !state.TagDigest.IsZero() {

@@ -12,7 +12,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Push uploads an image or an index of an OCI layout and tags it. It uploads the blobs that the repository does not have,
+// Push uploads an image or an index of an OCI layout and tags it, unless the tag is "". It uploads the blobs that the repository does not have,
 // several at once, then the images of an index, and last the manifest that the tag names, with its unchanged bytes. Progress is
 // called with growing sums, from several goroutines but never twice at once.
 //
@@ -47,6 +47,10 @@ func (r *repository) putAll(ctx context.Context, all tree, tag release.Tag) erro
 		return err
 	}
 	root := all.root()
+	if tag == "" {
+		_, err := r.putManifest(ctx, root, "")
+		return err
+	}
 	held, found, err := r.headManifest(ctx, tag.String())
 	switch {
 	case err != nil:

@@ -204,7 +204,15 @@ func recordEvidence(ctx context.Context, checks []release.Check, report Report, 
 	defer stopRecording()
 	digest, err := deps.Registry.Record(recording, found)
 	if err == nil {
-		deps.Reporter.Infof("recorded verdict %q of %q for %s", report.Verdict, settings.Environment, image.Image.Digest)
+		deps.Reporter.Infof("recorded verdict %q of %q for %s%s", report.Verdict, settings.Environment, image.Image.Digest, unsigned(settings))
 	}
 	return digest, err
+}
+
+// unsigned says that a record has no signature.
+func unsigned(settings Settings) string {
+	if settings.SignKey.IsZero() {
+		return ", not signed: whoever may push could have written it (--sign-key)"
+	}
+	return ""
 }

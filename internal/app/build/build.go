@@ -9,6 +9,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/images"
+	"github.com/onedigest/onedigest/internal/app/keys"
 	"github.com/onedigest/onedigest/internal/build"
 	"github.com/onedigest/onedigest/internal/git"
 	"github.com/onedigest/onedigest/internal/image"
@@ -40,6 +41,14 @@ func Run(ctx context.Context, settings *build.Settings, run *app.RunContext) (bu
 	if err != nil {
 		return build.Result{}, err
 	}
+	signer, err := keys.Signer(ctx, run, "sign-key", settings.SignKey)
+	if err != nil {
+		return build.Result{}, err
+	}
+	var facts build.Facts
+	if signer != nil {
+		facts = registry.Signing(signer)
+	}
 	publish := publisher(run.Secrets.PublishIdentities)
 	newDeps := func(settings build.Settings, reporter release.Reporter) build.Deps {
 		for _, secret := range settings.Secrets {
@@ -50,7 +59,7 @@ func Run(ctx context.Context, settings *build.Settings, run *app.RunContext) (bu
 		return build.Deps{
 			WorkTree: publishingTree{workTree{environ: run.Process.Environ}, publish}, Builder: publishingBuilder{image.New(image.Options{Environ: run.Process.Environ, Log: reporter.Raw,
 				Login: registry.Login, Warn: func(line string) { reporter.Warnf("%s", line) }}), publish},
-			Registry: publishingRegistry{registry, publish}, Workspace: run.Workspace(), Reporter: reporter, Now: run.Process.Now,
+			Registry: publishingRegistry{registry, publish}, Workspace: run.Workspace(), Facts: facts, Origin: run.Origin(), Reporter: reporter, Now: run.Process.Now,
 		}
 	}
 	if settings.Matrix != "" {

@@ -3,7 +3,10 @@ package deploy
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -23,6 +26,7 @@ import (
 	"github.com/onedigest/onedigest/internal/kube"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/secretstore"
+	"github.com/onedigest/onedigest/internal/setting"
 	"github.com/onedigest/onedigest/internal/smoke"
 )
 
@@ -105,9 +109,19 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		if err != nil {
 			return deploy.Deps{}, err
 		}
+		signer, err := keys.Signer(ctx, run, "sign-key", settings.SignKey)
+		if err != nil {
+			return deploy.Deps{}, err
+		}
+		signing := registry.Signing(signer)
+		var facts deploy.Facts
+		if signer != nil {
+			facts = recorder{signing}
+		}
 		return deploy.Deps{
+			Facts: facts, ClusterName: clusterName(settings.ClusterRef, connection.cluster.Host), Origin: run.Origin(),
 			Workspace: run.Workspace(), Charts: charts, Plans: plans{run}, Registry: registry.Trusting(trusted), Chart: connection.helm.In(settings.Namespace).LoadingSchemas(func(address string) ([]byte, error) { return charts.Schema(ctx, address) }), Cluster: connection.cluster,
-			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, registry, smokePatience}, Holder: holder(run), Secrets: secrets,
+			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, signing, smokePatience}, Holder: holder(run), Secrets: secrets,
 		}, nil
 	}
 	if settings.Matrix != "" {
@@ -118,6 +132,45 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		return deploy.Result{}, err
 	}
 	return deploy.Run(ctx, *settings, deps)
+}
+
+// recorder records facts, and reads the values files of the work tree.
+type recorder struct{ *images.Images }
+
+// maxValues bounds a values file, in bytes. Source: Helm's limit for what it reads.
+const maxValues = 5 << 20
+
+// ValuesDigest returns the SHA-256 of the files' own SHA-256 digests, written as sha256:HEX, one a line in their order.
+func (recorder) ValuesDigest(files []string) (release.Digest, error) {
+	all := sha256.New()
+	for _, name := range files {
+		file, err := os.Open(name) // #nosec G304 -- inside the work tree, as Workspace.Inside says
+		if err != nil {
+			return release.Digest{}, release.BadSetting("values", err.Error(), "name a values file of the work tree")
+		}
+		one := sha256.New()
+		read, err := io.Copy(one, io.LimitReader(file, maxValues+1))
+		_ = file.Close()
+		switch {
+		case err != nil:
+			return release.Digest{}, release.BadSetting("values", err.Error(), "name a values file of the work tree")
+		case read > maxValues:
+			return release.Digest{}, release.BadSetting("values", fmt.Sprintf("%q is larger than %d bytes", name, maxValues), "shorten it")
+		}
+		fmt.Fprintf(all, "sha256:%x\n", one.Sum(nil))
+	}
+	return release.ParseDigest(fmt.Sprintf("sha256:%x", all.Sum(nil)))
+}
+
+// clusterName names the cluster in what is recorded: by EKS's name, or by the host of its API server.
+func clusterName(ref setting.ClusterRef, host string) string {
+	if ref.Cluster != "" {
+		return ref.Cluster
+	}
+	if parsed, err := url.Parse(host); err == nil && parsed.Host != "" {
+		return parsed.Host
+	}
+	return host
 }
 
 // cacheDir makes the directory of the chart cache absolute; "" stays "". It refuses one in the work tree, where a commit could put charts.

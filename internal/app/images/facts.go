@@ -45,6 +45,13 @@ func (i *Images) RecordFact(ctx context.Context, f fact.Fact) (record release.Di
 	return record, err == nil, err
 }
 
+// Signing returns the same registry whose records a signer signs; nil signs nothing.
+func (i *Images) Signing(signer signed.Signer) *Images {
+	other := *i
+	other.signer = signer
+	return &other
+}
+
 // attach attaches a statement, in a bundle if there is a signer. The annotations are completed by those of a bundle.
 func (i *Images) attach(ctx context.Context, image release.Image, statement []byte, predicateType string, annotations map[string]string) (release.Digest, error) {
 	artifactType, mediaType, content := evidence.ArtifactType, evidence.MediaType, statement
@@ -171,6 +178,10 @@ func (i *Images) redactFact(f fact.Fact) fact.Fact {
 	if f.Deployment != nil {
 		deployment := *f.Deployment
 		deployment.Cluster, deployment.Chart = redact(deployment.Cluster), redact(deployment.Chart)
+		deployment.Set = slices.Clone(deployment.Set)
+		for at := range deployment.Set {
+			deployment.Set[at] = redact(deployment.Set[at])
+		}
 		f.Deployment = &deployment
 	}
 	if f.Promotion != nil {

@@ -25,7 +25,7 @@ func factsAbout(t *testing.T, image release.Image) map[fact.Kind]fact.Fact {
 	facts := map[fact.Kind]fact.Fact{}
 	for kind, detail := range map[fact.Kind]func(*fact.Fact){
 		fact.Built: func(f *fact.Fact) {
-			f.Build = &fact.Build{Type: evidence.BuildType, Builder: "https://example.com/builder", Recipe: releasetest.Digest(t, "1"), Platforms: []string{"linux/amd64"}}
+			f.Build = &fact.Build{Type: fact.BuildType, Builder: "https://example.com/builder", Recipe: releasetest.Digest(t, "1"), Platforms: []string{"linux/amd64"}}
 		},
 		fact.Deployed: func(f *fact.Fact) {
 			f.Environment = "staging"
@@ -209,6 +209,7 @@ func TestFactsHideSecrets(t *testing.T) {
 			f.Build.Source, f.Build.Builder = "https://u:canary-secret@example.com/a", "https://canary-secret"
 		case fact.Deployed:
 			f.Deployment.Cluster, f.Deployment.Chart = "canary-secret", "https://u:canary-secret@example.com/chart"
+			f.Deployment.Set = []string{"a.canary-secret"}
 		case fact.Promoted:
 			f.Promotion.Override = "because of canary-secret"
 		case fact.Rejected:

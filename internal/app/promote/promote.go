@@ -60,14 +60,17 @@ func Run(ctx context.Context, settings *promote.Settings, run *app.RunContext) (
 	if err != nil {
 		return promote.Result{}, err
 	}
-	registry.Trust(trusted)
 	signer, err := keys.Signer(ctx, run, "sign-key", settings.SignKey)
 	if err != nil {
 		return promote.Result{}, err
 	}
+	registry.Trust(trusted)
 	registry.SignWith(signer)
-	deps := promote.Deps{Registry: registry, Evidence: registry, Reporter: run.Reporter, Now: run.Process.Now, RunURL: run.RunURL(), WatchExpiry: registry.WatchExpiry}
+	deps := promote.Deps{Registry: registry, Evidence: registry, Origin: run.Origin(), Reporter: run.Reporter, Now: run.Process.Now, WatchExpiry: registry.WatchExpiry}
 	defer registry.FinishExpiry()
+	if signer != nil {
+		deps.Facts = registry
+	}
 	if settings.Matrix == "" {
 		return promote.Run(ctx, *settings, deps)
 	}

@@ -43,16 +43,18 @@ type Fact struct {
 	Rejection  *Rejection        `json:"rejection,omitempty"`
 }
 
+// BuildType is the kind of a build by onedigest: an image of a commit by a recipe (docs/evidence.md).
+const BuildType = "https://onedigest.dev/build/v1"
+
 // Build says from what and by whom an image was built.
 type Build struct {
-	Type       string         `json:"type"`                // URI of the kind of build
-	Source     string         `json:"source"`              // URL of the source repository; "" if it has none
-	Builder    string         `json:"builder"`             // URI of who is trusted to have run the build as it says
-	Recipe     release.Digest `json:"recipe,omitzero"`     // of the build's settings (release.RecipeSettings); zero of another program's build
-	Inputs     string         `json:"inputs,omitempty"`    // hash of what else entered the image (release.AnnotationInputs); "" if unknown
-	Platforms  []string       `json:"platforms,omitempty"` // os/architecture; none if unknown
-	StartedAt  time.Time      `json:"startedAt,omitzero"`
-	Reproduced bool           `json:"reproduced,omitempty"` // an image that the registry held already was built again with the same digest
+	Type      string         `json:"type"`                // URI of the kind of build
+	Source    string         `json:"source"`              // URL of the source repository; "" if it has none
+	Builder   string         `json:"builder"`             // URI of who is trusted to have run the build as it says
+	Recipe    release.Digest `json:"recipe,omitzero"`     // of the build's settings (release.RecipeSettings); zero of another program's build
+	Inputs    string         `json:"inputs,omitempty"`    // hash of what else entered the image (release.AnnotationInputs); "" if unknown
+	Platforms []string       `json:"platforms,omitempty"` // os/architecture; none if unknown
+	StartedAt time.Time      `json:"startedAt,omitzero"`
 }
 
 // Deployment says where and with what an image was deployed.
@@ -64,6 +66,7 @@ type Deployment struct {
 	Chart        string         `json:"chart"`    // where the chart is from
 	ChartDigest  release.Digest `json:"chartDigest"`
 	ValuesDigest release.Digest `json:"valuesDigest"`     // of the values files; without values that are set one by one, which may be secret
+	Set          []string       `json:"set,omitempty"`    // paths of the values that are set one by one, sorted; their values are not recorded
 	Source       release.Commit `json:"source,omitempty"` // commit that chart and values are checked out from; "" if unknown
 	Pods         int            `json:"pods"`             // that run the image
 }
@@ -93,6 +96,13 @@ const (
 	BySmoke  Cause = "smoke" // failed after the image was deployed
 )
 
+// Origin says who records facts in a run.
+type Origin struct {
+	By      string // who started the run; "" if unknown
+	Run     string // URL of the run; "" if there is none
+	Builder string // URI of who is trusted to run what the run says: the workflow on GitHub
+}
+
 // FromEvidence returns a verdict of smoke as a fact.
 func FromEvidence(found release.Evidence) Fact {
 	return Fact{Kind: Smoked, Image: found.Image, Commit: found.Commit, Environment: found.Environment, Run: found.Run, At: found.At, After: found.After, Smoke: &found}
@@ -107,7 +117,7 @@ func (f Fact) String() string {
 }
 
 // Repeats reports whether a fact says nothing that an earlier one does not say, apart from who ran what and when. A build is repeated
-// whatever the earlier one's run; a promotion is a new one if it relies on another verdict.
+// whatever the earlier one's run, and a promotion under the same tag whatever verdict it relies on.
 func (f Fact) Repeats(earlier Fact) bool {
 	if f.Kind != earlier.Kind || f.Image != earlier.Image || f.Commit != earlier.Commit || f.Environment != earlier.Environment {
 		return false
@@ -118,12 +128,11 @@ func (f Fact) Repeats(earlier Fact) bool {
 		return a.Type == b.Type && a.Source == b.Source && a.Builder == b.Builder && a.Recipe == b.Recipe && a.Inputs == b.Inputs && slices.Equal(a.Platforms, b.Platforms)
 	case f.Deployment != nil && earlier.Deployment != nil:
 		a, b := *f.Deployment, *earlier.Deployment
-		a.Pods, b.Pods = 0, 0 // an autoscaler changes it
-		return a == b
+		return a.Cluster == b.Cluster && a.Namespace == b.Namespace && a.Release == b.Release && a.Revision == b.Revision && a.Chart == b.Chart && a.ChartDigest == b.ChartDigest &&
+			a.ValuesDigest == b.ValuesDigest && slices.Equal(a.Set, b.Set) && a.Source == b.Source // pods are not compared: an autoscaler changes their number
 	case f.Promotion != nil && earlier.Promotion != nil:
 		a, b := *f.Promotion, *earlier.Promotion
-		a.ProvedAt, b.ProvedAt = time.Time{}, time.Time{}
-		return a == b && f.Promotion.ProvedAt.Equal(earlier.Promotion.ProvedAt)
+		return a.From == b.From && a.Tag == b.Tag && a.Source == b.Source && a.Override == b.Override
 	case f.Rejection != nil && earlier.Rejection != nil:
 		return *f.Rejection == *earlier.Rejection
 	case f.Smoke != nil && earlier.Smoke != nil:

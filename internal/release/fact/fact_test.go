@@ -47,6 +47,9 @@ func TestRepeats(t *testing.T) {
 		}
 	}
 	deployed := base[fact.Deployed]
+	set := *deployed.Deployment
+	set.Set = []string{"replicas"}
+	deployed.Deployment = &set
 	scaled, upgraded := *deployed.Deployment, *deployed.Deployment
 	scaled.Pods, upgraded.ValuesDigest = 5, releasetest.Digest(t, "d")
 	for want, detail := range map[bool]fact.Deployment{true: scaled, false: upgraded} {

@@ -1,0 +1,91 @@
+package build_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/build"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
+	"github.com/onedigest/onedigest/internal/setting/settingtest"
+)
+
+var origin = fact.Origin{By: "octocat", Run: "https://github.com/example/shop/actions/runs/1", Builder: "https://github.com/example/shop/.github/workflows/a.yaml@refs/heads/main"}
+
+// recording builds with facts that are recorded.
+func (f *fakeDeps) recording(t *testing.T, facts *releasetest.Facts, flags ...string) (build.Result, error) {
+	t.Helper()
+	var settings build.Settings
+	if err := settingtest.Apply(settings.Declare(), append([]string{"--repository", "localhost:5000/shop"}, flags...)...); err != nil {
+		t.Fatal(err)
+	}
+	return build.Run(t.Context(), settings, build.Deps{WorkTree: f, Builder: f, Registry: fakeRegistry{f}, Workspace: f, Facts: facts, Origin: origin, Reporter: releasetest.DiscardReporter{},
+		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC) }})
+}
+
+// TestABuildIsRecordedBeforeItsTag: the tag says that the record is there, so a run that ends in between is repeated.
+func TestABuildIsRecordedBeforeItsTag(t *testing.T) {
+	t.Parallel()
+	f, facts := cleanTree(t), new(releasetest.Facts)
+	f.source.URL = "https://github.com/example/shop"
+	lost := errors.New("lost")
+	facts.Err = lost
+	if result, err := f.recording(t, facts); !errors.Is(err, lost) || !result.Digest.IsZero() {
+		t.Fatalf("got %+v, %v", result, err)
+	}
+	if _, tagged := f.pushed[release.Tag(commit)]; tagged {
+		t.Error("the tag was set although the build is not recorded")
+	}
+	facts.Err = nil
+	facts.OnRecord = func() {
+		if _, tagged := f.pushed[release.Tag(commit)]; tagged {
+			t.Error("the tag was set before the build was recorded")
+		}
+	}
+	result, err := f.recording(t, facts)
+	if err != nil || result.Outcome != release.Created || result.Record.IsZero() || len(facts.Recorded) != 1 || f.builds != 2 {
+		t.Fatalf("got %+v, %v, recorded %v", result, err, facts.Recorded)
+	}
+	if f.pushed[release.Tag(commit)].Digest != result.Digest {
+		t.Errorf("the tag names %s", f.pushed[release.Tag(commit)].Digest)
+	}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
+	want := fact.Fact{Kind: fact.Built, Image: result.Image, Commit: commit, By: origin.By, Run: origin.Run, At: at,
+		Build: &fact.Build{Type: fact.BuildType, Source: f.source.URL, Builder: origin.Builder, Recipe: facts.Recorded[0].Build.Recipe, Inputs: facts.Recorded[0].Build.Inputs, Platforms: []string{"linux/amd64"}, StartedAt: at}}
+	if diff := cmp.Diff(want, facts.Recorded[0], cmp.Comparer(func(a, b release.Digest) bool { return a == b })); diff != "" || want.Build.Recipe.IsZero() || want.Build.Inputs == "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	result, err = f.recording(t, facts)
+	if err != nil || result.Outcome != release.Reused || !result.Record.IsZero() || len(facts.Recorded) != 1 {
+		t.Errorf("a reused image: got %+v, %v, recorded %v", result, err, facts.Recorded)
+	}
+}
+
+// TestOnlyWhatIsBuiltIsRecorded: neither uncommitted work, nor another build's image, nor an adopted one.
+func TestOnlyWhatIsBuiltIsRecorded(t *testing.T) {
+	t.Parallel()
+	other := release.ImageInfo{Digest: releasetest.Digest(t, "b"), Revision: commit.String(), Recipe: `{"builder":"go","main":"."}`}
+	for name, test := range map[string]struct {
+		change   func(*fakeDeps)
+		flags    []string
+		recorded int
+		want     release.Digest
+	}{
+		"uncommitted work": {func(f *fakeDeps) { f.source.Changed, f.differences = []string{"a"}, []release.Difference{{Path: "a"}} }, []string{"--allow-dirty"}, 0, releasetest.Digest(t, "a")},
+		"an earlier build": {func(f *fakeDeps) { f.pushed[release.Tag(commit)] = other }, nil, 0, other.Digest},
+		"another build meanwhile, which is used": {func(f *fakeDeps) { f.otherTag = other }, nil, 1, other.Digest},
+		"an adopted image": {func(f *fakeDeps) {
+			f.elsewhere = map[release.Image]release.ImageInfo{release.Repository("localhost:5000/other").At(other.Digest): other}
+		}, []string{"--adopt", "localhost:5000/other@" + other.Digest.String()}, 0, other.Digest},
+	} {
+		f, facts := cleanTree(t), new(releasetest.Facts)
+		test.change(f)
+		result, err := f.recording(t, facts, test.flags...)
+		if err != nil || len(facts.Recorded) != test.recorded || result.Digest != test.want || !result.Record.IsZero() {
+			t.Errorf("%s: got %+v, %v, recorded %v", name, result, err, facts.Recorded)
+		}
+	}
+}

@@ -1,0 +1,51 @@
+package releasetest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
+)
+
+// Facts records facts in memory, each once, as a registry does.
+type Facts struct {
+	Recorded []fact.Fact
+	Err      error  // of every record
+	OnRecord func() // called before a fact is recorded; nil: nothing
+}
+
+// RecordFact records a fact that repeats none.
+func (f *Facts) RecordFact(_ context.Context, recorded fact.Fact) (record release.Digest, created bool, err error) {
+	if f.OnRecord != nil {
+		f.OnRecord()
+	}
+	if f.Err != nil {
+		return release.Digest{}, false, f.Err
+	}
+	for _, earlier := range f.Recorded {
+		if recorded.Repeats(earlier) {
+			record, err := digestOf(earlier)
+			return record, false, err
+		}
+	}
+	f.Recorded = append(f.Recorded, recorded)
+	record, err = digestOf(recorded)
+	return record, true, err
+}
+
+// ValuesDigest returns a digest of the files' names.
+func (f *Facts) ValuesDigest(files []string) (release.Digest, error) {
+	return release.ParseDigest(fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(strings.Join(files, "\n")))))
+}
+
+func digestOf(recorded fact.Fact) (release.Digest, error) {
+	encoded, err := json.Marshal(recorded)
+	if err != nil {
+		return release.Digest{}, err
+	}
+	return release.ParseDigest(fmt.Sprintf("sha256:%x", sha256.Sum256(encoded)))
+}
