@@ -3,6 +3,10 @@ package app_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
@@ -34,6 +38,7 @@ import (
 	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/registry"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 )
 
 // ending is how a run ends.
@@ -58,6 +63,7 @@ type canaryVerb struct {
 	files  map[string]string // of the work tree
 	echoes bool              // the registry refusedInput everything and says what it got
 	docker string            // how the docker client ends: "done" or "failed"; "": there is none
+	signs  bool              // with a private key, of which it records facts
 	alone  bool              // run as a program of its own, since libraries read the environment and print to the streams
 }
 
@@ -74,6 +80,10 @@ const (
 // canaryVerbs has a run of every verb and ending.
 var canaryVerbs = map[string]canaryVerb{
 	"build":                            {verb: "build", ends: ended, args: []string{"--repository", "REGISTRY/shop"}},
+	"build, signed":                    {verb: "build", ends: ended, signs: true, args: []string{"--repository", "REGISTRY/shop"}},
+	"build, a signed login given back": {verb: "build", ends: failed, signs: true, echoes: true, args: []string{"--repository", "REGISTRY/shop"}},
+	"build, no key":                    {verb: "build", ends: refusedInput, args: []string{"--repository", "REGISTRY/shop", "--sign-key", "env://DB_PASSWORD"}},
+	"promote, signed":                  {verb: "promote", ends: ended, signs: true, args: []string{"--image", "IMAGE", "--to", "production"}},
 	"build, docker":                    {verb: "build", ends: ended, docker: "done", args: dockerArgs},
 	"build, docker fails":              {verb: "build", ends: failed, docker: "failed", args: dockerArgs},
 	"build, cancelled":                 {verb: "build", ends: cancelled, args: []string{"--repository", "REGISTRY/shop"}},
@@ -133,6 +143,9 @@ func TestCanariesOfVerbs(t *testing.T) {
 				if !slices.Contains(want, code) {
 					t.Errorf("ended with %d:\n%s%s", code, ways.stdout, ways.stderr)
 				}
+				if one.signs && one.ends == ended && !slices.ContainsFunc(ways.sent, func(s sent) bool { return strings.Contains(s.text, `"_type":"https://in-toto.io/Statement/v1"`) }) {
+					t.Error("no signed fact was searched")
+				}
 				if one.ends == ended && len(ways.sent) == 0 {
 					t.Error("no request was recorded")
 				}
@@ -173,6 +186,11 @@ func (c canaryVerb) run(t *testing.T, output string) (int, waysOut) {
 	image := aws.Address() + "/shop@" + zeros
 	if strings.Contains(strings.Join(c.args, " "), "IMAGE") || c.verb == "deploy" {
 		image = proved(t, aws, environ)
+	}
+	if c.signs {
+		key, password := canaryKey(t)
+		environ = append(environ, "SIGNING_KEY="+key, "COSIGN_PASSWORD="+password)
+		c.args = append(slices.Clone(c.args), "--sign-key", "env://SIGNING_KEY")
 	}
 	if c.docker != "" {
 		environ = append(environ, "PATH="+filepath.Join(dir, "../bin")+":"+os.Getenv("PATH"), "FAKE_DOCKER="+c.docker)
@@ -261,6 +279,24 @@ func (c canaryVerb) workTree(t *testing.T, cluster *httptest.Server, registry st
 		}
 	}
 	return dir
+}
+
+// canaryKey returns a private key that a password with a canary locks.
+func canaryKey(t *testing.T) (key, password string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	locked, err := encrypted.Encrypt(encoded, []byte("canary-password-of-the-key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED SIGSTORE PRIVATE KEY", Bytes: locked})), "canary-password-of-the-key"
 }
 
 // proved pushes an image and the evidence that staging proved it.

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -153,7 +154,7 @@ func (s *servers) record(to string, next http.Handler) http.Handler {
 		header.Del("Authorization")
 		header.Del("X-Amz-Security-Token")
 		s.mu.Lock()
-		s.got = append(s.got, sent{to, fmt.Sprintf("%s %s %v %s", r.Method, r.URL, header, unpacked(body))})
+		s.got = append(s.got, sent{to, fmt.Sprintf("%s %s %v %s", r.Method, r.URL, header, opened(unpacked(body)))})
 		onSent := s.onSent
 		s.mu.Unlock()
 		if onSent != nil {
@@ -161,6 +162,17 @@ func (s *servers) record(to string, next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// opened returns a body, and after it the statement that a bundle has in base64.
+func opened(body []byte) []byte {
+	var bundle struct {
+		Envelope struct{ Payload []byte } `json:"dsseEnvelope"`
+	}
+	if json.Unmarshal(body, &bundle) != nil {
+		return body
+	}
+	return append(slices.Clone(body), bundle.Envelope.Payload...)
 }
 
 // unpacked returns a body, decompressed if it is compressed.

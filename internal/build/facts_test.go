@@ -74,8 +74,8 @@ func TestOnlyWhatIsBuiltIsRecorded(t *testing.T) {
 		recorded int
 		want     release.Digest
 	}{
-		"uncommitted work": {func(f *fakeDeps) { f.source.Changed, f.differences = []string{"a"}, []release.Difference{{Path: "a"}} }, []string{"--allow-dirty"}, 0, releasetest.Digest(t, "a")},
-		"an earlier build": {func(f *fakeDeps) { f.pushed[release.Tag(commit)] = other }, nil, 0, other.Digest},
+		"uncommitted work":                       {func(f *fakeDeps) { f.source.Changed, f.differences = []string{"a"}, []release.Difference{{Path: "a"}} }, []string{"--allow-dirty"}, 0, releasetest.Digest(t, "a")},
+		"an earlier build":                       {func(f *fakeDeps) { f.pushed[release.Tag(commit)] = other }, nil, 0, other.Digest},
 		"another build meanwhile, which is used": {func(f *fakeDeps) { f.otherTag = other }, nil, 1, other.Digest},
 		"an adopted image": {func(f *fakeDeps) {
 			f.elsewhere = map[release.Image]release.ImageInfo{release.Repository("localhost:5000/other").At(other.Digest): other}

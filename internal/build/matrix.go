@@ -9,7 +9,7 @@ import (
 )
 
 // MatrixVerb describes the verb to a matrix.
-var MatrixVerb = matrix.Verb[Settings]{Name: Verb.Name, Declare: func(s *Settings) *setting.Set { return s.Declare() }, Whole: []string{"sign-key"}}
+var MatrixVerb = matrix.Verb[Settings]{Name: Verb.Name, Declare: func(s *Settings) *setting.Set { return s.Declare() }, Whole: []string{"sign-key", "legacy-signatures"}}
 
 // RunMatrix builds the images of a matrix's services, some at once. A service that fails does not keep the others from being built. newDeps
 // makes what one service needs.

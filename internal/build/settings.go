@@ -64,6 +64,8 @@ type Settings struct {
 	Adopt      release.Image
 	Find       release.Tag
 	SignKey    setting.KeyRef
+
+	LegacySignatures string // of cosign 2: warn or refuse
 	DockerSettings
 	matrix.Options
 }
@@ -112,6 +114,7 @@ func (s *Settings) Declare() *setting.Set {
 	s.Options.Declare(set, false)
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	setting.DeclareSignKey(set, &s.SignKey)
+	setting.DeclareLegacySignatures(set, &s.LegacySignatures)
 	set.Check(func() error {
 		for i, pair := range s.Files {
 			if slices.ContainsFunc(s.Files[:i], func(before setting.Pair) bool { return before.Name == pair.Name }) {

@@ -44,6 +44,7 @@ type Settings struct {
 	ProvedIn            release.Environment // "": evidence is not asked for
 	VerifyKeys          []setting.KeyRef
 	SignKey             setting.KeyRef
+	LegacySignatures    string        // of cosign 2: warn or refuse
 	MaxAge              time.Duration // of that evidence
 	Unpin               bool
 	DryRun              bool
@@ -154,6 +155,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
 	setting.DeclareSignKey(set, &s.SignKey)
+	setting.DeclareLegacySignatures(set, &s.LegacySignatures)
 	setting.DeclareMaxAge(set, &s.MaxAge)
 	setting.Bool(set, &s.AllowRollback, setting.Setting{Name: "allow-rollback",
 		Help: "Deploy a commit older than the live one, and pin the release there"})

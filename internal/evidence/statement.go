@@ -19,11 +19,11 @@ const (
 	PredicateType = "https://in-toto.io/attestation/test-result/v0.1"
 	// PredicateBuilt is SLSA's provenance, in its version 1. Source: SLSA specification v1.0, provenance.
 	PredicateBuilt = "https://slsa.dev/provenance/v1"
-	// PredicateDeployed has the schema docs/schemas/deployed-v1.schema.json.
+	// PredicateDeployed is defined in docs/schemas/evidence.json.
 	PredicateDeployed = "https://onedigest.dev/attestation/deployed/v1"
-	// PredicatePromoted has the schema docs/schemas/promoted-v1.schema.json.
+	// PredicatePromoted is defined in docs/schemas/evidence.json.
 	PredicatePromoted = "https://onedigest.dev/attestation/promoted/v1"
-	// PredicateRejected has the schema docs/schemas/rejected-v1.schema.json.
+	// PredicateRejected is defined in docs/schemas/evidence.json.
 	PredicateRejected = "https://onedigest.dev/attestation/rejected/v1"
 )
 

@@ -32,23 +32,24 @@ var Verb = setting.Verb{
 type Settings struct {
 	PlainHTTP []string // registries
 	deploy.ChartSource
-	Repository  release.Repository
-	Context     string
-	Builder     string
-	Tags        []string
-	WithoutCgo  bool
-	Commit      string // as git names it; "" for HEAD
-	Platform    release.Platform
-	Images      []release.BuiltImage // the one that is built first, without its digest; then those that are built already
-	PinText     bool
-	Values      string
-	Release     string
-	Checks      string
-	Address     string
-	Kubeconfig  string
-	KubeContext string
-	SignKey     setting.KeyRef
-	VerifyKeys  []setting.KeyRef
+	Repository       release.Repository
+	Context          string
+	Builder          string
+	Tags             []string
+	WithoutCgo       bool
+	Commit           string // as git names it; "" for HEAD
+	Platform         release.Platform
+	Images           []release.BuiltImage // the one that is built first, without its digest; then those that are built already
+	PinText          bool
+	Values           string
+	Release          string
+	Checks           string
+	Address          string
+	Kubeconfig       string
+	KubeContext      string
+	SignKey          setting.KeyRef
+	LegacySignatures string // of cosign 2: warn or refuse
+	VerifyKeys       []setting.KeyRef
 
 	AllowWorkTree bool // whether a kubeconfig may be in the work tree, or run or read what is there
 	Timeout       time.Duration
@@ -99,6 +100,7 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Context of the kubeconfig"}, setting.Text)
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	setting.DeclareSignKey(set, &s.SignKey)
+	setting.DeclareLegacySignatures(set, &s.LegacySignatures)
 	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "3m", Value: "DURATION",
 		Help: "Time limit of each deploy and each smoke"}, setting.Duration)

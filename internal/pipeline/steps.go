@@ -19,7 +19,7 @@ func (s Settings) buildSettings() (settings build.Settings, err error) {
 		settings.Repository, settings.Context, settings.Builder, settings.Commit = s.Repository, s.Context, s.Builder, s.Commit
 		settings.Platforms = []release.Platform{s.Platform}
 		settings.Tags, settings.WithoutCgo, settings.PlainHTTP = s.Tags, s.WithoutCgo, s.PlainHTTP
-		settings.SignKey = s.SignKey
+		settings.SignKey, settings.LegacySignatures = s.SignKey, s.LegacySignatures
 	})
 	return settings, err
 }
@@ -27,7 +27,7 @@ func (s Settings) buildSettings() (settings build.Settings, err error) {
 func (s Settings) promoteSettings(environment release.Environment, image release.Image) (settings promote.Settings, err error) {
 	err = settings.Declare().ApplyDefaults(func() {
 		settings.Image, settings.Further, settings.To, settings.VerifyKeys, settings.PlainHTTP = image, s.Images[1:], environment, s.VerifyKeys, s.PlainHTTP
-		settings.SignKey = s.SignKey
+		settings.SignKey, settings.LegacySignatures = s.SignKey, s.LegacySignatures
 	})
 	return settings, err
 }
@@ -40,7 +40,7 @@ func (s Settings) deploySettings(environment release.Environment, image release.
 		settings.ChartSource, settings.Values = s.ChartSource, []string{strings.ReplaceAll(s.Values, "{environment}", environment.String())}
 		settings.CreateNamespace, settings.Timeout, settings.ClusterRef = true, s.Timeout, s.ClusterRef()
 		settings.Address, settings.PlainHTTP = addressIn(s.Address, environment), s.PlainHTTP
-		settings.SignKey = s.SignKey
+		settings.SignKey, settings.LegacySignatures = s.SignKey, s.LegacySignatures
 		if before, found := release.DefaultPromotionOrder.Before(environment); found {
 			settings.ProvedIn, settings.VerifyKeys = before, s.VerifyKeys
 		}
@@ -61,7 +61,7 @@ func (s Settings) rollbackSettings(environment release.Environment) (settings de
 func (s Settings) smokeSettings(environment release.Environment, image release.Image) (settings smoke.Settings, err error) {
 	err = settings.Declare().ApplyDefaults(func() {
 		settings.Environment, settings.Image, settings.Further, settings.Release = environment, image, s.Images[1:], s.Release
-		settings.SignKey, settings.PlainHTTP = s.SignKey, s.PlainHTTP
+		settings.SignKey, settings.LegacySignatures, settings.PlainHTTP = s.SignKey, s.LegacySignatures, s.PlainHTTP
 		settings.Checks, settings.Timeout, settings.ClusterRef = s.Checks, s.Timeout, s.ClusterRef()
 		settings.Address = addressIn(s.Address, environment)
 	})

@@ -55,6 +55,7 @@ type Settings struct {
 	MaxAge           time.Duration
 	VerifyKeys       []setting.KeyRef
 	SignKey          setting.KeyRef // signs that an image was promoted, and copied into its target repository
+	LegacySignatures string         // of cosign 2: warn or refuse
 	matrix.Options
 }
 
@@ -88,6 +89,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
 	setting.DeclareSignKey(set, &s.SignKey)
+	setting.DeclareLegacySignatures(set, &s.LegacySignatures)
 	set.Check(s.validate)
 	return set
 }

@@ -57,6 +57,19 @@ func DeclareSignKey(set *Set, target *KeyRef) {
 		Help: "Private key that signs what is recorded as evidence, so that --verify-key and cosign can verify it; ECDSA P-256"}, ParseKeyRef)
 }
 
+// Values of legacy-signatures.
+const (
+	LegacyWarn   = "warn"
+	LegacyRefuse = "refuse"
+)
+
+// DeclareLegacySignatures adds the setting of what is done before the first bundle is attached to an image that cosign 2 signed.
+func DeclareLegacySignatures(set *Set, target *string) {
+	Var(set, target, Setting{Name: "legacy-signatures", Default: LegacyWarn, Value: "warn|refuse",
+		Help: "What sign-key does for an image with a signature of cosign 2, which cosign 3 ignores beside signed evidence unless it gets --new-bundle-format=false: warn and sign, or refuse"},
+		OneOf(LegacyWarn, LegacyRefuse))
+}
+
 // DeclareVerifyKeys adds the setting of the keys that evidence must be signed with.
 func DeclareVerifyKeys(set *Set, target *[]KeyRef) {
 	List(set, target, Setting{Name: "verify-key", Commas: true, Value: "FILE|env://NAME|awskms:///KEY",

@@ -55,19 +55,20 @@ type Settings struct {
 	Release   string
 	Namespace string
 	setting.ClusterRef
-	Checks       string
-	ExpectCommit release.Commit
-	CommitFrom   CommitFrom
-	Consecutive  int
-	Pause        time.Duration
-	Soak         time.Duration
-	MaxErrors    setting.Share
-	Timeout      time.Duration
-	Patience     time.Duration
-	Image        release.Image        // the main one
-	Further      []release.BuiltImage // other images that the release runs, with their names
-	Environment  release.Environment
-	SignKey      setting.KeyRef
+	Checks           string
+	ExpectCommit     release.Commit
+	CommitFrom       CommitFrom
+	Consecutive      int
+	Pause            time.Duration
+	Soak             time.Duration
+	MaxErrors        setting.Share
+	Timeout          time.Duration
+	Patience         time.Duration
+	Image            release.Image        // the main one
+	Further          []release.BuiltImage // other images that the release runs, with their names
+	Environment      release.Environment
+	SignKey          setting.KeyRef
+	LegacySignatures string // of cosign 2: warn or refuse
 	matrix.Options
 }
 
@@ -111,6 +112,7 @@ func (s *Settings) Declare() *setting.Set {
 	set.Check(func() error { return s.setImages(images) })
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	setting.DeclareSignKey(set, &s.SignKey)
+	setting.DeclareLegacySignatures(set, &s.LegacySignatures)
 	set.Check(s.validate)
 	return set
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/onedigest/onedigest/internal/git"
 	"github.com/onedigest/onedigest/internal/image"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
 )
 
 // Command returns the build verb as a program.
@@ -47,6 +48,7 @@ func Run(ctx context.Context, settings *build.Settings, run *app.RunContext) (bu
 	}
 	var facts build.Facts
 	if signer != nil {
+		registry.RefuseLegacy(settings.LegacySignatures == setting.LegacyRefuse)
 		facts = registry.Signing(signer)
 	}
 	publish := publisher(run.Secrets.PublishIdentities)

@@ -59,7 +59,9 @@ func (d *disturbed) Describe(context.Context, release.Image) (release.ImageInfo,
 	return release.ImageInfo{}, false, nil
 }
 
-func (d *disturbed) Copy(context.Context, release.Image, release.Repository, func(release.Progress)) error { return nil }
+func (d *disturbed) Copy(context.Context, release.Image, release.Repository, func(release.Progress)) error {
+	return nil
+}
 
 func (d *disturbed) Tag(context.Context, release.Repository, release.TagState, release.Digest, release.Tag) error {
 	return errors.New("nothing to tag")

@@ -114,6 +114,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 			return deploy.Deps{}, err
 		}
 		signing := registry.Signing(signer)
+		signing.RefuseLegacy(settings.LegacySignatures == setting.LegacyRefuse)
 		var facts deploy.Facts
 		if signer != nil {
 			facts = recorder{signing}

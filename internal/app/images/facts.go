@@ -56,7 +56,10 @@ func (i *Images) Signing(signer signed.Signer) *Images {
 func (i *Images) attach(ctx context.Context, image release.Image, statement []byte, predicateType string, annotations map[string]string) (release.Digest, error) {
 	artifactType, mediaType, content := evidence.ArtifactType, evidence.MediaType, statement
 	if i.signer != nil {
-		var err error
+		err := i.checkLegacy(ctx, image)
+		if err != nil {
+			return release.Digest{}, err
+		}
 		if content, err = signed.Sign(ctx, statement, i.signer); err != nil {
 			return release.Digest{}, err
 		}

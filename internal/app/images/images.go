@@ -28,6 +28,8 @@ type Images struct {
 	signer   signed.Signer // nil: records are not signed
 	trusted  []signed.Key  // none: a pass needs no signature
 	expiry   *expiryChecks
+
+	refuseLegacy bool // to sign beside signatures of cosign 2
 }
 
 // New reads the AWS configuration of the environment; it sends nothing. plainHTTP are registries that are spoken to without TLS.

@@ -11,6 +11,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app/keys"
 	"github.com/onedigest/onedigest/internal/git"
 	"github.com/onedigest/onedigest/internal/promote"
+	"github.com/onedigest/onedigest/internal/setting"
 )
 
 // Command returns the promote verb as a program.
@@ -66,6 +67,7 @@ func Run(ctx context.Context, settings *promote.Settings, run *app.RunContext) (
 	}
 	registry.Trust(trusted)
 	registry.SignWith(signer)
+	registry.RefuseLegacy(settings.LegacySignatures == setting.LegacyRefuse)
 	deps := promote.Deps{Registry: registry, Evidence: registry, Origin: run.Origin(), Reporter: run.Reporter, Now: run.Process.Now, WatchExpiry: registry.WatchExpiry}
 	defer registry.FinishExpiry()
 	if signer != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/onedigest/onedigest/internal/kube/forward"
 	"github.com/onedigest/onedigest/internal/probe"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
 	"github.com/onedigest/onedigest/internal/smoke"
 )
 
@@ -117,6 +118,7 @@ func newRegistry(ctx context.Context, settings *smoke.Settings, run *app.RunCont
 	}
 	if signer != nil {
 		registry.SignWith(signer)
+		registry.RefuseLegacy(settings.LegacySignatures == setting.LegacyRefuse)
 		registry.Trust([]signed.Key{signer.Key()})
 	}
 	return registry, nil
