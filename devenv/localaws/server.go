@@ -150,7 +150,7 @@ func New(options Options) (*Server, error) {
 		Account: options.Account, Region: options.Region, Principal: options.principal(), Verifier: verifier,
 		TokenLife: options.ClusterTokenLife, Now: options.Now, URL: server.URL,
 	})
-	if server.kms, err = kms.New(options.Account, options.Region, verifier, options.Dir, options.Now); err != nil {
+	if server.kms, err = kms.New(options.Account, options.Region, options.principal(), verifier, options.Dir, options.Now); err != nil {
 		return nil, errors.Join(err, images.Close())
 	}
 	return server, nil

@@ -41,6 +41,7 @@ const (
 // API serves KMS for one account and region. It is safe for concurrent use. Make one with New.
 type API struct {
 	account, region string
+	principal       string // ARN of who calls
 	verifier        sigv4.Verifier
 	now             func() time.Time
 	file            string // "": in memory
@@ -60,11 +61,12 @@ type key struct {
 	Private []byte    `json:"private"` // PKCS #8
 	Created time.Time `json:"created"`
 	Enabled bool      `json:"enabled"`
+	Policy  string    `json:"policy,omitempty"` // "": the default one
 }
 
 // New returns an API whose keys are kept in a directory, or in memory if that is "".
-func New(account, region string, verifier sigv4.Verifier, dir string, now func() time.Time) (*API, error) {
-	a := &API{account: account, region: region, verifier: verifier, now: now, keys: state{Keys: map[string]key{}, Aliases: map[string]string{}}}
+func New(account, region, principal string, verifier sigv4.Verifier, dir string, now func() time.Time) (*API, error) {
+	a := &API{account: account, region: region, principal: principal, verifier: verifier, now: now, keys: state{Keys: map[string]key{}, Aliases: map[string]string{}}}
 	if dir == "" {
 		return a, nil
 	}
@@ -114,7 +116,10 @@ type keyMetadata struct {
 
 // createKey makes a key. Only the one kind is supported, and every other is refused.
 // Source: https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateKey.html
-func (a *API) createKey(_ string, in struct{ KeySpec, KeyUsage string }) (any, error) {
+func (a *API) createKey(_ string, in struct{ KeySpec, KeyUsage, Policy string }) (any, error) {
+	if _, err := parsePolicy(in.Policy); err != nil {
+		return nil, awsapi.BadRequest("MalformedPolicyDocumentException", "The new key policy is not valid: %v", err)
+	}
 	if in.KeySpec != keySpec || in.KeyUsage != keyUsage {
 		return nil, awsapi.BadRequest("UnsupportedOperationException", "This server makes keys of %s for %s only.", keySpec, keyUsage)
 	}
@@ -124,6 +129,8 @@ func (a *API) createKey(_ string, in struct{ KeySpec, KeyUsage string }) (any, e
 	if err != nil {
 		return nil, err
 	}
+	made.Policy = in.Policy
+	a.keys.Keys[id] = made
 	return map[string]any{"KeyMetadata": keyMetadata{AWSAccountID: a.account, KeyID: id, Arn: a.arn(id), CreationDate: awsapi.Epoch(made.Created), Enabled: true,
 		KeySpec: keySpec, KeyUsage: keyUsage, KeyState: "Enabled", KeyManager: "CUSTOMER", Origin: "AWS_KMS", Algorithms: []string{algorithm}}}, a.save()
 }
@@ -221,7 +228,7 @@ type keyInput struct {
 // getPublicKey returns a key's public part.
 // Source: https://docs.aws.amazon.com/kms/latest/APIReference/API_GetPublicKey.html
 func (a *API) getPublicKey(_ string, in keyInput) (any, error) {
-	id, private, err := a.usable(in.KeyID)
+	id, private, err := a.usable(in.KeyID, "kms:GetPublicKey")
 	if err != nil {
 		return nil, err
 	}
@@ -241,7 +248,7 @@ func (a *API) sign(_ string, in struct {
 	MessageType      string
 	SigningAlgorithm string
 }) (any, error) {
-	id, private, err := a.usable(in.KeyID)
+	id, private, err := a.usable(in.KeyID, "kms:Sign")
 	if err != nil {
 		return nil, err
 	}
@@ -270,13 +277,17 @@ func (a *API) arn(id string) string {
 	return fmt.Sprintf("arn:aws:kms:%s:%s:key/%s", a.region, a.account, id)
 }
 
-// usable returns an enabled key by its ID, ARN or alias.
-func (a *API) usable(name string) (string, *ecdsa.PrivateKey, error) {
+// usable returns an enabled key by its ID, ARN or alias, if its policy allows the action.
+func (a *API) usable(name, action string) (string, *ecdsa.PrivateKey, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	id, found, err := a.find(name)
 	if err != nil {
 		return "", nil, err
+	}
+	if rules, err := parsePolicy(found.Policy); err != nil || !rules.allows(a.account, a.principal, action) {
+		return "", nil, awsapi.BadRequest("AccessDeniedException", "User: %s is not authorized to perform: %s on resource: %s because no resource-based policy allows the %s action",
+			a.principal, action, a.arn(id), action)
 	}
 	if !found.Enabled {
 		return "", nil, awsapi.BadRequest("DisabledException", "%s is disabled.", a.arn(id))
