@@ -142,7 +142,7 @@ if [[ -z $yes ]]; then
 fi
 
 common=(--release "$release" --namespace "$namespace" --kubeconfig "$kubeconfig" --context "$context" --environment "$environment")
-chart=(--image "$image" --create-namespace)
+chart=(--image "$image" --create-namespace --pod-security restricted)
 for file in ${values[@]+"${values[@]}"}; do
   chart+=(--values "$file")
 done

@@ -61,7 +61,7 @@ func readClasses(t *testing.T) (classes []class) {
 			switch {
 			case key == "flags":
 				read.flags = strings.Fields(value)
-			case key == "create" || key == "package" || key == "controller" || key == "run":
+			case key == "create" || key == "package" || key == "controller" || key == "run" || key == "namespace":
 				read.how[key] = value
 			case err != nil:
 				t.Fatalf("%s: %q is no number of pods", file, line)

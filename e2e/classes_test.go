@@ -39,7 +39,7 @@ var changed = []string{"", "api"}
 // classesAtOnce is how many classes go their way at once: a verb waits most of the time, and the node has room for the pods of so many.
 const classesAtOnce = 6
 
-// TestChartsOfEveryClass takes a chart of every class from build to production with nothing edited, and a second commit to staging. What the
+// TestChartsOfEveryClass takes a chart of every class from build to production, with smoke in staging and in production, with nothing edited, and a second commit to staging. What the
 // pods run, and which of them are replaced, is read from the API server.
 func TestChartsOfEveryClass(t *testing.T) {
 	onNode(t)
@@ -99,13 +99,18 @@ func (c checkout) buildPieces(t *testing.T, revision string, changes []string) m
 func (c class) goesToProduction(t *testing.T, tree checkout, first, second map[string]string) {
 	chart := c.write(t, tree)
 	staging, production := c.name+"-staging", c.name+"-production"
-	for _, namespace := range []string{staging, production} {
-		c.createNamespace(t, namespace)
+	own := []string{}
+	if c.how["namespace"] == "" {
+		for _, namespace := range []string{staging, production} {
+			c.createNamespace(t, namespace)
+		}
+	} else { // the checkout deletes it
+		own = []string{"--create-namespace"}
 	}
 	deploy := func(environment string, images map[string]string) {
 		t.Helper()
 		args := slices.Concat([]string{"--environment", environment, "--release", c.name, "--timeout", "3m", "--image", images[""]}, chart,
-			c.valuesOf(strings.TrimPrefix(environment, c.name+"-")), c.flagsFor(images))
+			c.valuesOf(strings.TrimPrefix(environment, c.name+"-")), c.flagsFor(images), own)
 		if got := tree.verb(t.Context(), appdeploy.Command(), args...); got.code != 0 {
 			t.Fatalf("deploy to %s: exit %d\n%s", environment, got.code, got.stderr)
 		}
@@ -116,9 +121,13 @@ func (c class) goesToProduction(t *testing.T, tree checkout, first, second map[s
 	}
 	inStaging := c.observe(t, staging, first)
 
-	got := tree.verb(t.Context(), appsmoke.Command(), slices.Concat([]string{"--environment", staging, "--release", c.name, "--timeout", "2m"}, c.imageFlags(first))...)
-	got.expect(t, 0, "verdict: pass")
-	got = tree.verb(t.Context(), apppromote.Command(), slices.Concat([]string{"--from", staging, "--to", production, "--output", "json"}, c.imageFlags(first))...)
+	smoke := func(environment string, images map[string]string) {
+		t.Helper()
+		got := tree.verb(t.Context(), appsmoke.Command(), slices.Concat([]string{"--environment", environment, "--release", c.name, "--timeout", "2m"}, c.imageFlags(images))...)
+		got.expect(t, 0, "verdict: pass")
+	}
+	smoke(staging, first)
+	got := tree.verb(t.Context(), apppromote.Command(), slices.Concat([]string{"--from", staging, "--to", production, "--output", "json"}, c.imageFlags(first))...)
 	promoted := c.promotedImages(t, got, first)
 
 	if c.how["run"] != "" { // what was run by hand is no part of the next commit
@@ -126,6 +135,10 @@ func (c class) goesToProduction(t *testing.T, tree checkout, first, second map[s
 	}
 
 	deploy(production, promoted)
+	if c.how["run"] != "" {
+		runOnce(t, production, c.name)
+	}
+	smoke(production, promoted)
 	inProduction := c.observe(t, production, first)
 	if got, want := digestsOf(inProduction), digestsOf(inStaging); !slices.Equal(got, want) && c.how["run"] == "" {
 		t.Errorf("production runs %q, staging ran %q", got, want)

@@ -38,7 +38,7 @@ func TestAFailingRolloutIsExplained(t *testing.T) {
 	} {
 		t.Run(namespace, func(t *testing.T) {
 			tree.write(namespace+".yaml", test.values)
-			got := tree.verb(t.Context(), appdeploy.Command(), "--environment", namespace, "--image", built, "--create-namespace",
+			got := tree.verb(t.Context(), appdeploy.Command(), "--environment", namespace, "--image", built, "--create-namespace", "--pod-security", "restricted",
 				"--timeout", "90s", "--values", namespace+".yaml")
 			if got.code != 1 {
 				t.Errorf("exit %d, want 1", got.code)

@@ -193,7 +193,7 @@ func provoke(t *testing.T, tree checkout, image, name string, cause broken) {
 	logged := &stampedLog{pattern: regexp.MustCompile(string(cause.code) + " ")}
 	var stdout bytes.Buffer
 	args := []string{"--environment", namespace, "--image", image, "--chart", "charts/broken", "--values", name + ".yaml", "--release", "shop",
-		"--create-namespace", "--timeout", cmp.Or(cause.timeout, "3m"), "--lease-duration", "3s", "--output", "json"}
+		"--create-namespace", "--pod-security", "restricted", "--timeout", cmp.Or(cause.timeout, "3m"), "--lease-duration", "3s", "--output", "json"}
 	args = append(args, cause.args...)
 	environ := append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "KUBECONFIG=" + site.kubeconfig, "USER=e2e"}, site.aws...)
 	code := appdeploy.Command().Run(t.Context(), app.Process{Args: args, Environ: environ, Dir: tree.dir, Stdout: &stdout, Stderr: io.MultiWriter(logged, testLog{t}), Now: time.Now})

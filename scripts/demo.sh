@@ -22,7 +22,7 @@ source <(bin/localaws env --dir "$LOCALAWS_DIR")
 bin/sandbox up --dir "$SANDBOX_DIR" --registry "$REGISTRY" --ecr-endpoint "http://$REGISTRY"
 KUBECONFIG=$(bin/sandbox kubeconfig --dir "$SANDBOX_DIR")
 export KUBECONFIG
-bin/pipeline --repository "$REGISTRY/shop" --context app --builder go --platform "linux/$(go env GOARCH)" --checks app/smoke.yaml \
+bin/pipeline --repository "$REGISTRY/shop" --context app --builder go --platform "linux/$(go env GOARCH)" --checks app/smoke.yaml --pod-security restricted \
   --sign-key awskms:///alias/evidence --verify-key awskms:///alias/evidence
 echo "what the registry says of it, with every signature verified:"
 bin/history --repository "$REGISTRY/shop" --verify-key awskms:///alias/evidence --board bin/board.html

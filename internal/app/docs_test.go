@@ -59,6 +59,7 @@ var commandBlocks = map[string]string{
 	"docs/cli.md: source <(onedigest completion bash)":       setsUpShell,
 	"devenv/sandbox/README.md: bin/sandbox up":               needsNode,
 	"docs/matrix.md: onedigest build   --matrix services.yaml --output json > built.json && DIGESTS=$(jq -c .digests built.json)": needsServices,
+	"docs/matrix.md: onedigest pipeline --matrix services.yaml":                                                                   needsServices,
 	`docs/secrets.md: deploy --environment production --image "$IMAGE" \`:                                                         needsStores,
 	"docs/demo.md: $ make demo": recordedDemo,
 	"docs/reference.md: $ deploy --environment staging --image 127.0.0.1:5510/shop@sha256:f2d48a3806d2… --values values-staging.yaml --values loud.yaml": recordedRun,

@@ -77,6 +77,7 @@ var examples = map[string]end{
 	"promote: also move a tag to the newest promoted image":                               succeeds(`moved production to sha256:`),
 	"promote: copy the image into another account's repository":                           succeeds(`/live/shop`),
 	"pipeline: this repository's sample app on a local cluster":                           stops(discoveryRefused, needsCluster),
+	"pipeline: all services of a monorepo (docs/matrix.md)":                               stops(clusterRefuses+"|"+discoveryRefused, needsCluster),
 	"build: build all services of a monorepo (docs/matrix.md)":                            succeeds(`(created|reused) +shop`),
 	"smoke: prove all services of a monorepo (docs/matrix.md)":                            stops(clusterRefuses, needsCluster),
 	"promote: promote what staging proved of all services of a monorepo (docs/matrix.md)": succeeds(`production-[0-9a-f]{40}`),

@@ -506,13 +506,25 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestADirectoryOfFilesHasOnePlace: the second place of a directory would replace the first in silence.
-func TestADirectoryOfFilesHasOnePlace(t *testing.T) {
+// TestANameIsGivenOnce: the second value of a name would replace the first in silence.
+func TestANameIsGivenOnce(t *testing.T) {
 	t.Parallel()
-	for second, want := range map[string]string{"web=/b": `directory "web" is given twice`, "other=/b": ""} {
-		err := settingtest.Apply(new(build.Settings).Declare(), "--repository", "localhost/shop", "--files", "web=/a", "--files", second)
-		if (err == nil) != (want == "") || !strings.Contains(fmt.Sprint(err), want) && want != "" {
-			t.Errorf("%s: got %v", second, err)
+	for flag, test := range map[string]struct{ first, second, want string }{
+		"--files":          {"web=/a", "web=/b", `"web" is given twice, by "web=/a" and "web=/b"`},
+		"--labels":         {"team=a", "team=b", `"team" is given twice, by "team=a" and "team=b"`},
+		"--build-args":     {"TOKEN=hunter2", "TOKEN=hunter3", `"TOKEN" is given twice, by values 1 and 2 of 2`},
+		"--secrets":        {"npm=hunter2", "npm=hunter3", `"npm" is given twice, by values 1 and 2 of 2`},
+		"--secret-files":   {"npm=a", "npm=b", `"npm" is given twice`},
+		"--build-contexts": {"lib=a", "lib=b", `"lib" is given twice`},
+		"--ssh":            {"default", "default=key", `"default" is given twice`},
+		"--ldflags":        {"-X main.a=1", "-X=main.a=2", `"main.a" is given twice, by "-X main.a=1" and "-X=main.a=2"`},
+	} {
+		err := settingtest.Apply(new(build.Settings).Declare(), "--repository", "localhost/shop", flag+"="+test.first, flag+"="+test.second)
+		if !strings.Contains(fmt.Sprint(err), flag+": "+test.want) || strings.Contains(fmt.Sprint(err), "hunter") {
+			t.Errorf("%s: got %v, want %q", flag, err, test.want)
 		}
+	}
+	if err := settingtest.Apply(new(build.Settings).Declare(), "--repository", "localhost/shop", "--labels", "a=1", "--labels", "b=1"); err != nil {
+		t.Error(err)
 	}
 }

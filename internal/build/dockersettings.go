@@ -27,18 +27,18 @@ type DockerSettings struct {
 func (s *DockerSettings) declare(set *setting.Set) {
 	setting.Var(set, &s.Dockerfile, setting.Setting{Name: "dockerfile", Value: "FILE",
 		Help: "Dockerfile inside the work tree, relative to the context (Docker builder; default: the context's Dockerfile or Containerfile)"}, treePath)
-	setting.List(set, &s.BuildArgs, setting.Setting{Name: "build-args", Value: "NAME=VALUE", Secret: true,
-		Help: "Build argument (Docker builder); do not use it for secrets, because the image's history and caches may contain it; COMMIT, GIT_COMMIT, REVISION, BUILD_DATE and the like are set if the Dockerfile declares them"}, setting.NameValue)
+	setting.Map(set, &s.BuildArgs, setting.Setting{Name: "build-args", Value: "NAME=VALUE", Secret: true,
+		Help: "Build argument (Docker builder); do not use it for secrets, because the image's history and caches may contain it; COMMIT, GIT_COMMIT, REVISION, BUILD_DATE and the like are set if the Dockerfile declares them"}, setting.NameValue, setting.PairName)
 	setting.Var(set, &s.Target, setting.Setting{Name: "target", Value: "STAGE",
 		Help: "Stage of the Dockerfile to build (Docker builder; default: the last)"}, parseStage)
-	setting.List(set, &s.Contexts, setting.Setting{Name: "build-contexts", Value: "NAME=DIR|docker-image://IMAGE@DIGEST",
-		Help: "Named context: a directory of the work tree, relative to the context, or an image by digest (Docker builder)"}, parseContext)
-	setting.List(set, &s.Secrets, setting.Setting{Name: "secrets", Value: "ID=VALUE", Secret: true,
-		Help: "Secret of one line for RUN --mount=type=secret, passed in the environment (Docker builder)"}, parseSecret)
-	setting.List(set, &s.SecretFiles, setting.Setting{Name: "secret-files", Value: "ID=FILE",
-		Help: "File that holds a secret for RUN --mount=type=secret (Docker builder)"}, parseSecret)
-	setting.List(set, &s.SSH, setting.Setting{Name: "ssh", Value: "default|ID[=PATH]",
-		Help: "SSH agent, or key, for RUN --mount=type=ssh (Docker builder)"}, parseSSH)
+	setting.Map(set, &s.Contexts, setting.Setting{Name: "build-contexts", Value: "NAME=DIR|docker-image://IMAGE@DIGEST",
+		Help: "Named context: a directory of the work tree, relative to the context, or an image by digest (Docker builder)"}, parseContext, setting.PairName)
+	setting.Map(set, &s.Secrets, setting.Setting{Name: "secrets", Value: "ID=VALUE", Secret: true,
+		Help: "Secret of one line for RUN --mount=type=secret, passed in the environment (Docker builder)"}, parseSecret, setting.PairName)
+	setting.Map(set, &s.SecretFiles, setting.Setting{Name: "secret-files", Value: "ID=FILE",
+		Help: "File that holds a secret for RUN --mount=type=secret (Docker builder)"}, parseSecret, setting.PairName)
+	setting.Map(set, &s.SSH, setting.Setting{Name: "ssh", Value: "default|ID[=PATH]",
+		Help: "SSH agent, or key, for RUN --mount=type=ssh (Docker builder)"}, parseSSH, sshID)
 	setting.List(set, &s.CacheFrom, setting.Setting{Name: "cache-from", Value: "type=registry,ref=IMAGE:TAG|type=gha",
 		Help: "Cache to read (Docker builder); its content may become part of the image, so let only trusted builds write to it"}, parseCache)
 	setting.List(set, &s.CacheTo, setting.Setting{Name: "cache-to", Value: "type=registry,ref=IMAGE:TAG|type=gha",
@@ -106,6 +106,12 @@ func parseSecret(text string) (setting.Pair, error) {
 		return setting.Pair{}, errors.New("is not ID=VALUE")
 	}
 	return pair, nil
+}
+
+// sshID returns the ID of what parseSSH accepts.
+func sshID(text string) string {
+	id, _, _ := strings.Cut(text, "=")
+	return id
 }
 
 func parseSSH(text string) (string, error) {

@@ -88,15 +88,15 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Image to put the program on, by digest (Go builder); default: a small one with certificate authorities, time zones, /tmp and the user nonroot"}, release.ParseImage)
 	setting.Var(set, &s.Commit, setting.Setting{Name: "commit", Fallback: "GITHUB_SHA", Value: "SHA",
 		Help: "Commit, full or short, that must be checked out in the work tree; default: HEAD"}, setting.Text)
-	setting.List(set, &s.Labels, setting.Setting{Name: "labels", Value: "NAME=VALUE",
-		Help: "Label to add to the image"}, parseLabel)
+	setting.Map(set, &s.Labels, setting.Setting{Name: "labels", Value: "NAME=VALUE",
+		Help: "Label to add to the image"}, parseLabel, setting.PairName)
 	s.declare(set)
 	setting.List(set, &s.Tags, setting.Setting{Name: "tags", Commas: true, Value: "TAG",
 		Help: "Go build tag (Go builder); GOFLAGS in the environment is not used"}, ParseBuildTag)
-	setting.List(set, &s.Stamps, setting.Setting{Name: "ldflags", Value: "-X PACKAGE.NAME=VALUE",
-		Help: "Variable of the program to set when it is linked (Go builder), one flag each; {commit} and {date} are replaced by the commit and its date. main.commit and main.built are set without it"}, parseStamp)
-	setting.List(set, &s.Files, setting.Setting{Name: "files", Value: "DIR=/PATH",
-		Help: "Directory of the context to copy into the image, and where (Go builder): static files, owned by root, that the program reads"}, parseFiles)
+	setting.Map(set, &s.Stamps, setting.Setting{Name: "ldflags", Value: "-X PACKAGE.NAME=VALUE",
+		Help: "Variable of the program to set when it is linked (Go builder), one flag each; {commit} and {date} are replaced by the commit and its date. main.commit and main.built are set without it"}, parseStamp, setting.PairName)
+	setting.Map(set, &s.Files, setting.Setting{Name: "files", Value: "DIR=/PATH",
+		Help: "Directory of the context to copy into the image, and where (Go builder): static files, owned by root, that the program reads"}, parseFiles, setting.PairName)
 	setting.Var(set, &s.User, setting.Setting{Name: "user", Value: "UID[:GID]",
 		Help: "Numbers of the user and the group that the program runs as (Go builder); the group's default is the user's number; default: the base's user, or 65532:65532 (nonroot)"}, parseUser)
 	setting.Bool(set, &s.WithoutCgo, setting.Setting{Name: "without-cgo",
@@ -115,14 +115,6 @@ func (s *Settings) Declare() *setting.Set {
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	setting.DeclareSignKey(set, &s.SignKey)
 	setting.DeclareLegacySignatures(set, &s.LegacySignatures)
-	set.Check(func() error {
-		for i, pair := range s.Files {
-			if slices.ContainsFunc(s.Files[:i], func(before setting.Pair) bool { return before.Name == pair.Name }) {
-				return release.BadSetting("files", fmt.Sprintf("directory %q is given twice", pair.Name), "give one place in the image for it")
-			}
-		}
-		return nil
-	})
 	set.Check(func() error {
 		if s.Find != "" && (!s.Adopt.IsZero() || s.Matrix != "") {
 			return release.BadSetting("find", "is given together with adopt or matrix", "give one of them")

@@ -120,8 +120,8 @@ type Cluster interface {
 	CheckDeclared(ctx context.Context, declared []release.Declared) error
 	// UnrunnableTemplates lists the templates whose pods only nodes of other platforms can run. What is not known of the nodes does not count.
 	UnrunnableTemplates(ctx context.Context, templates []release.PodTemplate, platforms []release.Platform) ([]release.UnrunnableTemplate, error)
-	// CreateNamespace makes the namespace if it is absent.
-	CreateNamespace(ctx context.Context, namespace string, environment release.Environment) error
+	// CreateNamespace makes the namespace if it is absent, with a Pod Security Standard that it enforces, and reports whether it did.
+	CreateNamespace(ctx context.Context, namespace string, environment release.Environment, security release.PodSecurity) (bool, error)
 	// AcquireLease takes the release's Lease, and waits until ctx ends for another run that holds it.
 	AcquireLease(ctx context.Context, request release.LeaseRequest, report func(string)) (release.Lease, error)
 	// Pin reads a release's pin without taking its Lease; nil if there is none.

@@ -21,6 +21,9 @@ func (r request) dryRun(ctx context.Context) (Result, error) {
 	if err != nil {
 		return result, err
 	}
+	if plan.NamespaceMissing && r.settings.CreateNamespace {
+		plan.Notes = append(plan.Notes, fmt.Sprintf("namespace %q would be created; it %s", r.settings.Namespace, enforces(r.settings.PodSecurity)))
+	}
 	result.Outcome, result.Plan = release.Planned, &plan
 	r.Reporter.Infof("plan: release %q in namespace %q would be %s", r.settings.Release, r.settings.Namespace, plan.Outcome)
 	for _, change := range plan.Changes {

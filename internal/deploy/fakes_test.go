@@ -313,9 +313,9 @@ func (c cluster) UnrunnableTemplates(context.Context, []release.PodTemplate, []r
 	return c.unrunnable, nil
 }
 
-func (c cluster) CreateNamespace(context.Context, string, release.Environment) error {
+func (c cluster) CreateNamespace(context.Context, string, release.Environment, release.PodSecurity) (bool, error) {
 	c.note("create namespace")
-	return nil
+	return true, nil
 }
 
 func (c cluster) AcquireLease(context.Context, release.LeaseRequest, func(string)) (release.Lease, error) {

@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -13,12 +14,24 @@ import (
 // releaseTime limits the request that releases a Lease.
 const releaseTime = 2 * time.Second
 
+// enforces says which pods a namespace admits.
+func enforces(security release.PodSecurity) string {
+	if security == release.PodSecurityNone {
+		return "enforces the cluster's default Pod Security Standard"
+	}
+	return fmt.Sprintf("enforces the %s Pod Security Standard", security)
+}
+
 // acquireLease acquires the release's Lease, and waits until then for another run that holds it. leaseCtx ends when the Lease is
 // lost; the caller must call releaseLease.
 func (r request) acquireLease(ctx context.Context, until time.Time) (lease release.Lease, leaseCtx context.Context, releaseLease func(), err error) {
 	if r.settings.CreateNamespace {
-		if err := r.Cluster.CreateNamespace(ctx, r.settings.Namespace, r.settings.Environment); err != nil {
+		created, err := r.Cluster.CreateNamespace(ctx, r.settings.Namespace, r.settings.Environment, r.settings.PodSecurity)
+		if err != nil {
 			return nil, nil, nil, err
+		}
+		if created {
+			r.Reporter.Infof("created namespace %q, which %s", r.settings.Namespace, enforces(r.settings.PodSecurity))
 		}
 	}
 	waiting, stop := context.WithDeadline(ctx, until)

@@ -32,6 +32,7 @@ type Settings struct {
 	Timeout             time.Duration
 	JobTimeout          time.Duration // 0: unknown
 	CreateNamespace     bool
+	PodSecurity         release.PodSecurity
 	Rollback            string
 	FailedInstall       string
 	Address             release.Address
@@ -84,8 +85,8 @@ func (s *ChartSource) Declare(set *setting.Set) {
 		Help: "Host that charts and their dependencies may come from although it is inside a private network or speaks plain HTTP"}, setting.Text)
 	setting.List(set, &s.SchemaHosts, setting.Setting{Name: "schema-host", Commas: true, Value: "HOST[:PORT]",
 		Help: "Host to which the values.schema.json of a chart may refer for other schemas; without it, a schema may refer to itself only"}, setting.Text)
-	setting.List(set, &s.ChartLogins, setting.Setting{Name: "chart-login", Secret: true, Value: "HOST=USER:PASSWORD",
-		Help: "Credentials for a chart repository: sent to that host alone, over TLS, for the dependencies of charts too; those of OCI registries come from the docker configuration"}, parseChartLogin)
+	setting.Map(set, &s.ChartLogins, setting.Setting{Name: "chart-login", Secret: true, Value: "HOST=USER:PASSWORD",
+		Help: "Credentials for a chart repository: sent to that host alone, over TLS, for the dependencies of charts too; those of OCI registries come from the docker configuration"}, parseChartLogin, func(login release.ChartLogin) string { return login.Host })
 	setting.Var(set, &s.ChartCache, setting.Setting{Name: "chart-cache", Value: "DIR",
 		Help: "Directory that keeps the charts that were fetched, by digest: a later run uses them if their server does not answer"}, setting.Text)
 }
@@ -117,12 +118,12 @@ func (s *Settings) Declare() *setting.Set {
 	s.ChartSource.Declare(set)
 	setting.List(set, &s.Values, setting.Setting{Name: "values", Commas: true, Value: "FILE",
 		Help: "Values file, inside the work tree; a later file overrides an earlier one"}, setting.Text)
-	setting.List(set, &s.Set, setting.Setting{Name: "set", Value: "PATH=VALUE", Secret: true,
-		Help: "Value to set, as a literal string without escapes or separators; overrides the values files and set-json (docs/cli.md)"}, assignment)
-	setting.List(set, &s.SetJSON, setting.Setting{Name: "set-json", Value: "PATH=JSON", Secret: true,
-		Help: "Value to set, as JSON: a number, true, null, a list, a map; overrides the values files"}, assignment)
-	setting.List(set, &s.SecretValues, setting.Setting{Name: "secret-values", Value: "PATH=STORE://NAME#KEY",
-		Help: "Value to read from awssm:// (AWS Secrets Manager), ssm:// (AWS parameter store) or sops:// (file); overrides all others, is printed nowhere, and Helm records only its reference (docs/secrets.md)"}, release.ParseSecretValue)
+	setting.Map(set, &s.Set, setting.Setting{Name: "set", Value: "PATH=VALUE", Secret: true,
+		Help: "Value to set, as a literal string without escapes or separators; overrides the values files and set-json (docs/cli.md)"}, assignment, assignedPath)
+	setting.Map(set, &s.SetJSON, setting.Setting{Name: "set-json", Value: "PATH=JSON", Secret: true,
+		Help: "Value to set, as JSON: a number, true, null, a list, a map; overrides the values files"}, assignment, assignedPath)
+	setting.Map(set, &s.SecretValues, setting.Setting{Name: "secret-values", Value: "PATH=STORE://NAME#KEY",
+		Help: "Value to read from awssm:// (AWS Secrets Manager), ssm:// (AWS parameter store) or sops:// (file); overrides all others, is printed nowhere, and Helm records only its reference (docs/secrets.md)"}, release.ParseSecretValue, func(value release.SecretValue) string { return value.Path })
 	setting.Bool(set, &s.ApplyCRDs, setting.Setting{Name: "apply-crds",
 		Help: "Update CustomResourceDefinitions that differ from the chart's crds directory, which Helm never updates; refused if something would be removed"})
 	setting.Var(set, &s.Release, setting.Setting{Name: "release", Value: "NAME",
@@ -137,7 +138,8 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.JobTimeout, setting.Setting{Name: "job-timeout", Value: "DURATION",
 		Help: "Time limit of the job that this runs in (timeout-minutes); refused if it is too short for timeout"}, setting.Duration)
 	setting.Bool(set, &s.CreateNamespace, setting.Setting{Name: "create-namespace",
-		Help: "Create the namespace if it does not exist; it admits only pods of the restricted Pod Security Standard"})
+		Help: "Create the namespace if it does not exist"})
+	DeclarePodSecurity(set, &s.PodSecurity)
 	setting.Var(set, &s.Rollback, setting.Setting{Name: "rollback", Default: rollbackAuto, Value: "auto|off",
 		Help: "Whether a failed rollout, hook or smoke check is rolled back to the last verified revision"}, setting.OneOf(rollbackAuto, rollbackOff))
 	setting.Var(set, &s.FailedInstall, setting.Setting{Name: "failed-install", Default: keepFailed, Value: "keep|uninstall",
@@ -192,6 +194,16 @@ func (s *Settings) Declare() *setting.Set {
 	set.Check(s.checkJobTimeout)
 	set.Check(s.checkConflicts)
 	return set
+}
+
+// DeclarePodSecurity adds the setting of the Pod Security Standard that a created namespace enforces.
+func DeclarePodSecurity(set *setting.Set, target *release.PodSecurity) {
+	setting.Var(set, target, setting.Setting{Name: "pod-security", Default: string(release.PodSecurityBaseline), Value: "restricted|baseline|privileged|none",
+		Help: "Pod Security Standard that the namespace enforces which create-namespace creates; none sets no label, so that the cluster's default applies. A namespace that exists keeps its own"},
+		func(text string) (release.PodSecurity, error) {
+			text, err := setting.OneOf(string(release.PodSecurityRestricted), string(release.PodSecurityBaseline), string(release.PodSecurityPrivileged), string(release.PodSecurityNone))(text)
+			return release.PodSecurity(text), err
+		})
 }
 
 // setDefaults derives the release and the namespace if they are not given.
@@ -287,6 +299,15 @@ func assignment(text string) (string, error) {
 		return "", fmt.Errorf("%w; write it as path=value, and a value of several lines as set-json or in a values file", err)
 	}
 	return text, nil
+}
+
+// assignedPath returns the path of what assignment accepts.
+func assignedPath(text string) string {
+	parsed, err := release.ParseAssignment(text)
+	if err != nil {
+		return text
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(text, parsed.Text), "=")
 }
 
 // checksFile returns the file of the smoke checks, "" for the default checks.

@@ -12,6 +12,7 @@ import (
 	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
+	"github.com/onedigest/onedigest/internal/setting/settingtest"
 )
 
 // job is the settings of a verb of this test.
@@ -288,5 +289,22 @@ func TestNothingRunsIfAJobCannotBePrepared(t *testing.T) {
 	_, _, err := runner.RunAll(t.Context(), []matrix.Wave[string]{{Jobs: []matrix.Job[string]{{Title: "a", Settings: "good"}, {Title: "b", Settings: "bad"}, {Title: "c", Settings: "bad"}}}}, silent{})
 	if fmt.Sprint(err) != "b: is bad\nc: is bad" {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestAServicesDigestIsGivenOnce: JSON with a key twice would let the last one win.
+func TestAServicesDigestIsGivenOnce(t *testing.T) {
+	t.Parallel()
+	a, b := digest(t, "a"), digest(t, "b")
+	for text, want := range map[string]string{
+		fmt.Sprintf(`{"shop": %q, "cart": %q}`, a, b):                "",
+		fmt.Sprintf(`{"shop": %q, "cart": %q, "shop": %q}`, a, b, b): `service "shop" is given twice`,
+	} {
+		set, options := new(setting.Set), new(matrix.Options)
+		options.Declare(set, true)
+		err := settingtest.Apply(set, "--matrix", "m.yaml", "--digests", text)
+		if (err == nil) != (want == "") || !strings.Contains(fmt.Sprint(err), want) && want != "" {
+			t.Errorf("%s: got %v, want %q", text, err, want)
+		}
 	}
 }

@@ -266,6 +266,6 @@ func (p *parser[S]) images(service service) (images []string, ok bool) {
 
 // missingDigest records that a service has no digest, and returns false.
 func (p *parser[S]) missingDigest(service string) bool {
-	p.problem(0, "no digest is given for service %q: give --digests, which is an output of build --matrix", service)
+	p.problem(0, "no digest is given for service %q: give --digests, an output of build --matrix, or, for pipeline, take that service too (--services)", service)
 	return false
 }

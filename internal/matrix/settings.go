@@ -54,6 +54,9 @@ func parseDigests(text string) (map[string]release.Digest, error) {
 	if err := json.Unmarshal([]byte(text), &texts); err != nil || len(texts) == 0 {
 		return nil, errors.New(`is not a JSON object of digests by service, such as {"shop": "sha256:…"}`)
 	}
+	if name := repeatedKey(text); name != "" {
+		return nil, fmt.Errorf("service %q is given twice", name)
+	}
 	digests := make(map[string]release.Digest, len(texts))
 	for name, text := range texts {
 		digest, err := release.ParseDigest(text)
@@ -63,6 +66,23 @@ func parseDigests(text string) (map[string]release.Digest, error) {
 		digests[name] = digest
 	}
 	return digests, nil
+}
+
+// repeatedKey returns a key that a JSON object of texts has twice, "" if there is none.
+func repeatedKey(text string) string {
+	decoder, seen := json.NewDecoder(strings.NewReader(text)), map[string]bool{}
+	for i := 0; ; i++ {
+		token, err := decoder.Token()
+		if err != nil {
+			return ""
+		}
+		if key, isText := token.(string); isText && i%2 == 1 { // after the brace, keys and values alternate
+			if seen[key] {
+				return key
+			}
+			seen[key] = true
+		}
+	}
 }
 
 // Verb describes a verb to Parse.

@@ -13,6 +13,7 @@ import (
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/promote"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
 	"github.com/onedigest/onedigest/internal/smoke"
 )
 
@@ -22,10 +23,14 @@ type Deps struct {
 	Deploy   func(ctx context.Context, settings deploy.Settings) (deploy.Result, error)
 	Smoke    func(ctx context.Context, settings smoke.Settings) (smoke.Result, error)
 	Promote  func(ctx context.Context, settings promote.Settings) (promote.Result, error)
-	Cluster  Cluster
+	Cluster  Cluster // nil for a matrix
 	Registry Registry
 	Reporter release.Reporter
 	Now      func() time.Time
+	// Connect connects to a cluster of a matrix.
+	Connect func(ctx context.Context, ref setting.ClusterRef) (Cluster, error)
+	// CheckFile reads a file of smoke checks, "" for none, and returns what is wrong with it as a *release.InputError.
+	CheckFile func(path string) error
 }
 
 // Cluster reports what runs after the last step.
@@ -58,10 +63,11 @@ type Step struct {
 	Seconds float64        `json:"seconds"`
 }
 
-// Result is the table and the proof.
+// Result is the table and the proof. A matrix has a proof for each service; that of the whole says only whether all of them hold.
 type Result struct {
-	Steps []Step `json:"steps"`
-	Proof Proof  `json:"proof"`
+	Steps    []Step          `json:"steps"`
+	Proof    Proof           `json:"proof"`
+	Services []ServiceResult `json:"services,omitempty"` // of a matrix
 }
 
 // Proof compares the built digest and commit with the pods and the answers of every environment; it holds if all of them agree.
@@ -194,19 +200,24 @@ func (p *pipeline) smoke(ctx context.Context, environment release.Environment) e
 		if err != nil {
 			return "", release.Digest{}, err
 		}
-		commits := []string{}
-		for _, answer := range ownAnswers(smoked) {
-			if answer.Commit != "" && !slices.Contains(commits, answer.Commit) {
-				commits = append(commits, answer.Commit)
-			}
-		}
-		p.result.Proof.Answered[environment.String()] = commits
+		p.result.Proof.Answered[environment.String()] = answeredCommits(smoked)
 		return string(smoked.Verdict), smoked.Digest, nil
 	})
 	if err != nil && verdict == release.Fail {
 		err = errors.Join(err, p.rollBack(ctx, environment))
 	}
 	return err
+}
+
+// answeredCommits returns the commits that the service's own answers named, each once.
+func answeredCommits(smoked smoke.Result) []string {
+	commits := []string{}
+	for _, answer := range ownAnswers(smoked) {
+		if answer.Commit != "" && !slices.Contains(commits, answer.Commit) {
+			commits = append(commits, answer.Commit)
+		}
+	}
+	return commits
 }
 
 // ownAnswers returns the answers without those of pods that run further images, which may be of other commits.
@@ -257,7 +268,7 @@ func (p *pipeline) prove(ctx context.Context) error {
 	for _, environment := range release.DefaultPromotionOrder {
 		name := environment.String()
 		for i, image := range p.settings.withDigest(p.image) {
-			pods, problems, err := p.proveImage(ctx, name, image.Image)
+			pods, problems, err := proveImage(ctx, p.Cluster, p.Registry, name, name, p.settings.Release, image.Image)
 			if err != nil {
 				return err
 			}
@@ -281,21 +292,21 @@ func (p *pipeline) prove(ctx context.Context) error {
 	return nil
 }
 
-// proveImage returns the pods that run an image in an environment, and what shows that it is not run there.
-func (p *pipeline) proveImage(ctx context.Context, environment string, image release.Image) (pods, broken []string, err error) {
-	running, err := p.Cluster.Running(ctx, environment, p.settings.Release, image)
+// proveImage returns the pods of a release that run an image, and what shows that it is not run there.
+func proveImage(ctx context.Context, cluster Cluster, registry Registry, place, namespace, name string, image release.Image) (pods, broken []string, err error) {
+	running, err := cluster.Running(ctx, namespace, name, image)
 	if err != nil {
 		return nil, nil, err
 	}
-	found, err := running.Prove(ctx, image, contents{p.Registry, p.Cluster})
+	found, err := running.Prove(ctx, image, contents{registry, cluster})
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, problem := range found.Problems {
-		broken = append(broken, environment+": "+problem)
+		broken = append(broken, place+": "+problem)
 	}
 	if len(found.Pods) == 0 && len(found.Problems) == 0 && !found.Hooked {
-		broken = append(broken, strings.Join(append([]string{fmt.Sprintf("no pod runs %s in %s", image.Digest, environment)}, found.Notes...), ", "))
+		broken = append(broken, strings.Join(append([]string{fmt.Sprintf("no pod runs %s in %s", image.Digest, place)}, found.Notes...), ", "))
 	}
 	return found.Pods, broken, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/build"
 	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 )
@@ -21,10 +22,12 @@ var Verb = setting.Verb{
 		"commit; if that does not hold, it fails. An environment whose smoke fails is rolled back.",
 	Examples: []setting.Example{
 		{Does: "this repository's sample app on a local cluster", Line: "--repository 127.0.0.1:5510/shop --context app --builder go"},
+		{Does: "all services of a monorepo (docs/matrix.md)", Line: "--matrix services.yaml"},
 	},
 	Outputs: []setting.Output{
 		{Name: "digest", Help: "the digest that runs in every environment"},
 		{Name: "commit", Help: "the commit that the digest was built from"},
+		{Name: "services", Help: "JSON: the steps and the proof of each service of a matrix"},
 	},
 }
 
@@ -52,13 +55,15 @@ type Settings struct {
 	VerifyKeys       []setting.KeyRef
 
 	AllowWorkTree bool // whether a kubeconfig may be in the work tree, or run or read what is there
+	PodSecurity   release.PodSecurity
 	Timeout       time.Duration
+	matrix.Options
 }
 
 // Declare binds the settings to their declarations.
 func (s *Settings) Declare() *setting.Set {
 	set := new(setting.Set)
-	setting.Var(set, &s.Repository, setting.Setting{Name: "repository", Required: true, Value: "HOST/PATH",
+	setting.Var(set, &s.Repository, setting.Setting{Name: "repository", Required: true, Unless: []string{"matrix"}, Value: "HOST/PATH",
 		Help: "Repository to build into"}, release.ParseRepository)
 	setting.Var(set, &s.Context, setting.Setting{Name: "context", Default: ".", Value: "DIR",
 		Help: "Directory to build from"}, setting.Text)
@@ -104,8 +109,18 @@ func (s *Settings) Declare() *setting.Set {
 	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "3m", Value: "DURATION",
 		Help: "Time limit of each deploy and each smoke"}, setting.Duration)
-	set.Check(func() error { return s.setImages(images, aliases, values) })
+	deploy.DeclarePodSecurity(set, &s.PodSecurity)
+	s.Options.Declare(set, false)
 	set.Check(func() error {
+		if s.Matrix != "" {
+			return s.checkMatrix(len(images) > 0)
+		}
+		return s.setImages(images, aliases, values)
+	})
+	set.Check(func() error {
+		if s.Matrix != "" {
+			return nil
+		}
 		if s.Release == "" {
 			path := s.Repository.Path()
 			s.Release = path[strings.LastIndex(path, "/")+1:]
@@ -116,6 +131,21 @@ func (s *Settings) Declare() *setting.Set {
 		return nil
 	})
 	return set
+}
+
+// checkMatrix refuses what each service of a matrix has of its own.
+func (s *Settings) checkMatrix(hasImages bool) error {
+	var problems []release.Problem
+	if hasImages {
+		problems = append(problems, release.Problem{Setting: "image", What: "is given together with a matrix, whose services are built", Do: "list its service in the file, as part-of another"})
+	}
+	if s.Release != "" {
+		problems = append(problems, release.Problem{Setting: "release", What: "is given together with a matrix, in which each service has its own", Do: "give the service's release in the file"})
+	}
+	if len(problems) > 0 {
+		return &release.InputError{Problems: problems}
+	}
+	return nil
 }
 
 // setImages adds the images that are built already to the one that the pipeline builds.

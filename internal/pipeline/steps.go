@@ -38,7 +38,7 @@ func (s Settings) deploySettings(environment release.Environment, image release.
 		settings.Environment, settings.Release, settings.Commit = environment, s.Release, commit
 		settings.Images, settings.PinText = s.withDigest(image), s.PinText
 		settings.ChartSource, settings.Values = s.ChartSource, []string{strings.ReplaceAll(s.Values, "{environment}", environment.String())}
-		settings.CreateNamespace, settings.Timeout, settings.ClusterRef = true, s.Timeout, s.ClusterRef()
+		settings.CreateNamespace, settings.PodSecurity, settings.Timeout, settings.ClusterRef = true, s.PodSecurity, s.Timeout, s.ClusterRef()
 		settings.Address, settings.PlainHTTP = addressIn(s.Address, environment), s.PlainHTTP
 		settings.SignKey, settings.LegacySignatures = s.SignKey, s.LegacySignatures
 		if before, found := release.DefaultPromotionOrder.Before(environment); found {

@@ -27,6 +27,19 @@ func ParseEnvironment(text string) (Environment, error) {
 
 func (e Environment) String() string { return string(e) }
 
+// PodSecurity is a Pod Security Standard that a namespace enforces, or PodSecurityNone.
+// Source: kubernetes.io, "Pod Security Standards".
+type PodSecurity string
+
+// The standards, from the strictest. A namespace without a label enforces the cluster's default, which is privileged unless its
+// administrator configured another.
+const (
+	PodSecurityRestricted PodSecurity = "restricted"
+	PodSecurityBaseline   PodSecurity = "baseline"
+	PodSecurityPrivileged PodSecurity = "privileged"
+	PodSecurityNone       PodSecurity = "none" // no label
+)
+
 // PromotionOrder is the order of environments in which an image is promoted, from the first to the last.
 type PromotionOrder []Environment
 

@@ -7,7 +7,9 @@ type Plan struct {
 	Notes      []string    `json:"notes,omitempty"`      // remarks, one line each: replicas that are kept or lowered, definitions that differ
 	Problems   []string    `json:"problems,omitempty"`   // what the cluster would refuse, one line each
 	References []Reference `json:"references,omitempty"` // objects that the pods need and the chart does not contain
-	Basis      Basis       `json:"-"`                    // inputs and state that it was made for
+	// NamespaceMissing is set if the release's namespace does not exist, and the deploy would create it.
+	NamespaceMissing bool  `json:"namespaceMissing,omitempty"`
+	Basis            Basis `json:"-"` // inputs and state that it was made for
 }
 
 // Basis describes the inputs of a plan and the state of the cluster for which it was made. While they stay the same, a deploy does what the plan says.

@@ -77,6 +77,9 @@ var pairName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./-]*$`)
 // Pair is one name=value.
 type Pair struct{ Name, Value string }
 
+// PairName returns a pair's name.
+func PairName(pair Pair) string { return pair.Name }
+
 // NameValue accepts name=value. The value is one line of any text. Errors do not contain the value, which may be a secret.
 func NameValue(given string) (Pair, error) {
 	name, value, found := strings.Cut(given, "=")

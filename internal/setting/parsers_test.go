@@ -38,3 +38,28 @@ func TestPlainHTTP(t *testing.T) {
 		}
 	}
 }
+
+// TestANameIsGivenOnce: a map refuses a name that is given twice, with both values, or with their positions only if they may be secrets.
+func TestANameIsGivenOnce(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		secret bool
+		args   []string
+		want   string
+	}{
+		"different names":  {false, []string{"--x", "a=1", "--x", "b=1"}, ""},
+		"one name":         {false, []string{"--x", "a=1", "--x", "b=1", "--x", "a=2"}, `"a" is given twice, by "a=1" and "a=2"`},
+		"the same value":   {false, []string{"--x", "a=1", "--x", "a=1"}, `"a" is given twice`},
+		"one secret name":  {true, []string{"--x", "a=hunter2", "--x", "a=hunter3"}, `"a" is given twice, by values 1 and 2 of 2`},
+		"and a bad one":    {true, []string{"--x", "a=1", "--x", "nothing", "--x", "a=2"}, `value 2 of 3: is not name=value`},
+		"a third and more": {false, []string{"--x", "a=1", "--x", "a=2", "--x", "a=3"}, `by "a=1" and "a=3"`},
+	} {
+		var pairs []setting.Pair
+		set := new(setting.Set)
+		setting.Map(set, &pairs, setting.Setting{Name: "x", Secret: test.secret}, setting.NameValue, setting.PairName)
+		err := settingtest.Apply(set, test.args...)
+		if (err == nil) != (test.want == "") || test.want != "" && !strings.Contains(err.Error(), test.want) || err != nil && strings.Contains(err.Error(), "hunter") {
+			t.Errorf("%s: got %v, want %q", name, err, test.want)
+		}
+	}
+}

@@ -98,14 +98,28 @@ func Var[T any](set *Set, target *T, declared Setting, parse func(string) (T, er
 
 // List declares a setting with any number of values.
 func List[T any](set *Set, target *[]T, declared Setting, parse func(string) (T, error)) {
+	Map(set, target, declared, parse, nil)
+}
+
+// Map declares a setting with any number of values, of which each has a name of its own. A name that is given twice is refused with both
+// values, or only their positions if they may be secrets. name returns a value's name; nil if the values have none.
+func Map[T any](set *Set, target *[]T, declared Setting, parse func(string) (T, error), name func(T) string) {
 	declared.Many = true
 	declared.accept = func(texts []string) (problems []string) {
-		values, refused := make([]T, 0, len(texts)), places{}
+		values, refused, named := make([]T, 0, len(texts)), places{}, map[string]int{}
 		for i, text := range texts {
 			value, err := parse(text)
 			switch {
 			case err == nil:
 				values = append(values, value)
+				if name == nil {
+					continue
+				}
+				if first, isTaken := named[name(value)]; isTaken {
+					problems = append(problems, givenTwice(name(value), first, i, texts, declared.Secret))
+					continue
+				}
+				named[name(value)] = i
 			case declared.Secret && len(texts) > 1:
 				refused.add(err.Error(), i+1)
 			default:
@@ -116,6 +130,14 @@ func List[T any](set *Set, target *[]T, declared Setting, parse func(string) (T,
 		return append(problems, refused.format(len(texts))...)
 	}
 	set.add(&declared)
+}
+
+// givenTwice says that the values at two positions, from 0, have one name.
+func givenTwice(name string, first, second int, texts []string, secret bool) string {
+	if secret {
+		return fmt.Sprintf("%q is given twice, by values %d and %d of %d: give one of them", name, first+1, second+1, len(texts))
+	}
+	return fmt.Sprintf("%q is given twice, by %q and %q: give one of them", name, texts[first], texts[second])
 }
 
 // places maps each reason for a refusal to the positions of the refused values in a list. Reasons are in the order of their first

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -20,6 +22,7 @@ import (
 	"github.com/onedigest/onedigest/internal/pipeline"
 	"github.com/onedigest/onedigest/internal/promote"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/setting"
 	"github.com/onedigest/onedigest/internal/smoke"
 )
 
@@ -28,11 +31,14 @@ func Command() app.Command {
 	command := app.NewCommand(app.Wiring[pipeline.Settings, pipeline.Result]{
 		Verb: pipeline.Verb, Declare: (*pipeline.Settings).Declare, Run: Run, RunsGo: true,
 		Outputs: func(r pipeline.Result) map[string]string {
-			return map[string]string{"digest": r.Proof.Built.String(), "commit": r.Proof.Commit.String()}
+			return map[string]string{"digest": r.Proof.Built.String(), "commit": r.Proof.Commit.String(), "services": app.JSONOf(r.Services)}
 		},
 		Summary: func(r pipeline.Result) (rows []app.Row) {
 			for _, step := range r.Steps {
 				rows = append(rows, app.Row{step.Name, fmt.Sprintf("%s %s %.1f s", step.Outcome, step.Digest.Short(), step.Seconds)})
+			}
+			for _, service := range r.Services {
+				rows = append(rows, app.Row{service.Service, outcomes(service)})
 			}
 			return rows
 		},
@@ -43,20 +49,13 @@ func Command() app.Command {
 
 // Run runs the pipeline with its adapters, and prints its table and proof.
 func Run(ctx context.Context, settings *pipeline.Settings, run *app.RunContext) (pipeline.Result, error) {
-	if _, err := appsmoke.NewChecks(run, "checks").Load(settings.Checks); err != nil { // before anything is built
-		return pipeline.Result{}, err
-	}
-	cluster, _, err := clusters.Connect(ctx, run, settings.ClusterRef())
-	if err != nil {
-		return pipeline.Result{}, err
-	}
 	registry, err := images.New(ctx, run, settings.PlainHTTP...)
 	if err != nil {
 		return pipeline.Result{}, err
 	}
 	step := *run
 	step.Reporter = indented{run.Reporter}
-	result, err := pipeline.Run(ctx, *settings, pipeline.Deps{
+	deps := pipeline.Deps{
 		Build: func(ctx context.Context, s build.Settings) (build.Result, error) { return appbuild.Run(ctx, &s, &step) },
 		Deploy: func(ctx context.Context, s deploy.Settings) (deploy.Result, error) {
 			return appdeploy.Run(ctx, &s, &step)
@@ -65,10 +64,52 @@ func Run(ctx context.Context, settings *pipeline.Settings, run *app.RunContext) 
 		Promote: func(ctx context.Context, s promote.Settings) (promote.Result, error) {
 			return apppromote.Run(ctx, &s, &step)
 		},
-		Cluster: cluster, Registry: registry, Reporter: run.Reporter, Now: run.Process.Now,
-	})
-	printProof(run.Reporter, result)
+		Connect: func(ctx context.Context, ref setting.ClusterRef) (pipeline.Cluster, error) {
+			cluster, _, err := clusters.Connect(ctx, run, ref)
+			return cluster, err
+		},
+		CheckFile: func(path string) error {
+			_, err := appsmoke.NewChecks(run, "checks").Load(path)
+			return err
+		},
+		Registry: registry, Reporter: run.Reporter, Now: run.Process.Now,
+	}
+	var result pipeline.Result
+	if settings.Matrix == "" {
+		result, err = runOne(ctx, settings, deps)
+	} else {
+		result, err = runMatrix(ctx, settings, run, deps)
+	}
+	printTable(run.Reporter, result)
+	if result.Proof.Holds && settings.Matrix == "" {
+		printProof(run.Reporter, result.Proof)
+	}
+	for _, service := range result.Services {
+		printService(run.Reporter, service)
+	}
 	return result, err
+}
+
+// runOne takes one service to production.
+func runOne(ctx context.Context, settings *pipeline.Settings, deps pipeline.Deps) (pipeline.Result, error) {
+	if err := deps.CheckFile(settings.Checks); err != nil { // before anything is built
+		return pipeline.Result{}, err
+	}
+	cluster, err := deps.Connect(ctx, settings.ClusterRef())
+	if err != nil {
+		return pipeline.Result{}, err
+	}
+	deps.Cluster = cluster
+	return pipeline.Run(ctx, *settings, deps)
+}
+
+// runMatrix takes the services of a file to production.
+func runMatrix(ctx context.Context, settings *pipeline.Settings, run *app.RunContext, deps pipeline.Deps) (pipeline.Result, error) {
+	content, err := run.Workspace().Read("matrix", settings.Matrix, "name a YAML file (docs/matrix.md)")
+	if err != nil {
+		return pipeline.Result{}, err
+	}
+	return pipeline.RunMatrix(ctx, content, *settings, deps)
 }
 
 // indented indents the lines of a step below the line with the step's name.
@@ -82,8 +123,8 @@ func (i indented) Raw(text string) {
 	}
 }
 
-// printProof prints the table of steps and, if it holds, the proof.
-func printProof(reporter release.Reporter, result pipeline.Result) {
+// printTable prints the table of steps.
+func printTable(reporter release.Reporter, result pipeline.Result) {
 	var text bytes.Buffer
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "STEP\tOUTCOME\tDIGEST\tSECONDS")
@@ -95,10 +136,10 @@ func printProof(reporter release.Reporter, result pipeline.Result) {
 	for line := range strings.Lines(text.String()) {
 		reporter.Infof("%s", strings.TrimRight(line, "\n"))
 	}
-	if !result.Proof.Holds {
-		return
-	}
-	proof := result.Proof
+}
+
+// printProof prints the proof of one service.
+func printProof(reporter release.Reporter, proof pipeline.Proof) {
 	reporter.Infof("")
 	reporter.Infof("commit     %s", proof.Commit)
 	reporter.Infof("built      %s", proof.Built)
@@ -117,4 +158,31 @@ func printProof(reporter release.Reporter, result pipeline.Result) {
 		}
 	}
 	reporter.Infof("One commit, one digest.")
+}
+
+// printService prints how far a service of a matrix came, and where its digest runs.
+func printService(reporter release.Reporter, service pipeline.ServiceResult) {
+	reporter.Infof("")
+	reporter.Infof("%s  %s", service.Service, service.Proof.Built)
+	reporter.Infof("   %s", outcomes(service))
+	for _, place := range slices.Sorted(maps.Keys(service.Proof.Running)) {
+		line := fmt.Sprintf("   %s: %d pods run it", place, len(service.Proof.Running[place]))
+		if url := service.Proof.URLs[place]; url != "" {
+			line += " at " + url
+		}
+		reporter.Infof("%s", line)
+	}
+}
+
+// outcomes lists the outcomes of a service's steps.
+func outcomes(service pipeline.ServiceResult) string {
+	var outcomes []string
+	for _, step := range service.Steps {
+		name := step.Name
+		if step.Cluster != "" {
+			name += " (" + step.Cluster + ")"
+		}
+		outcomes = append(outcomes, name+": "+step.Outcome)
+	}
+	return strings.Join(outcomes, ", ")
 }

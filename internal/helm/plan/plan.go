@@ -228,6 +228,7 @@ func defines(list []map[string]any, group, kind string) bool {
 // makes, and those that the chart makes.
 func (p *planner) findMissingNamespaces() {
 	p.namespaceMissing = p.isNamespaceMissing(p.namespace)
+	p.plan.NamespaceMissing = p.namespaceMissing
 	p.missing = map[string]bool{p.namespace: p.namespaceMissing}
 	for _, object := range slices.Concat(p.hooks, p.objects) {
 		if name := manifest.ObjectID(object, "").Name; manifest.GroupKind(object) == "/Namespace" && !p.missing[name] {

@@ -171,7 +171,8 @@ var rolloutCauses = []Cause{
 			`"shop-6d4cf56db6-x7k2p" is forbidden: violates PodSecurity "restricted:latest": privileged (container "app" must not set ` +
 			`securityContext.privileged=true); change what the rule in the message objects to, or have the rule changed`,
 		Steps: []string{
-			"`violates PodSecurity`: the message lists the fields. The level is a label: `kubectl get namespace NAMESPACE --show-labels`.",
+			"`violates PodSecurity`: the message lists the fields. The level is a label: `kubectl get namespace NAMESPACE --show-labels`. A namespace that " +
+				"`deploy --create-namespace` created has the level of its `--pod-security`, by default `baseline`.",
 			"`admission webhook \"…\" denied the request`: the name says which policy engine it is (Kyverno, Gatekeeper, …); its message follows.",
 			"`serviceaccount \"…\" not found`: create it, or let the chart create it.",
 			"`failed calling webhook`: the webhook's own pods are not running: `kubectl get " +

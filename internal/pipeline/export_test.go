@@ -1,0 +1,4 @@
+package pipeline
+
+// StepSettings is stepSettings for the tests.
+var StepSettings = stepSettings
