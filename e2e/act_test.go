@@ -75,6 +75,31 @@ runs:
         git worktree add --quiet --detach "$INTO" "$REF"
 `
 
+// The stand-ins of the artifacts' actions pass files on in a directory. What stands in MOVE happens between a plan and its approval.
+const uploadStandIn = `name: upload
+description: keeps a file
+inputs:
+  path: {description: file}
+runs:
+  using: composite
+  steps:
+    - shell: bash
+      env:
+        FILE: ${{ inputs.path }}
+      run: cp -- "$FILE" "KEPT"
+`
+
+const downloadStandIn = `name: download
+description: gets the kept files
+runs:
+  using: composite
+  steps:
+    - shell: bash
+      run: |
+        cp -- "KEPT"/* .
+        if [[ -n $MOVE ]]; then $MOVE; fi
+`
+
 // replaceRemote puts these in place of the actions of other repositories.
 func replaceRemote(t *testing.T, workflows string) (flags []string) {
 	t.Helper()
@@ -85,7 +110,9 @@ func replaceRemote(t *testing.T, workflows string) (flags []string) {
 		}
 		return dir
 	}
-	other, checkout := standIn(nothing), standIn(checkoutStandIn)
+	kept := strings.NewReplacer("KEPT", t.TempDir())
+	instead := map[string]string{"actions/checkout": standIn(checkoutStandIn), "actions/upload-artifact": standIn(kept.Replace(uploadStandIn)), "actions/download-artifact": standIn(kept.Replace(downloadStandIn))}
+	other := standIn(nothing)
 	paths, err := filepath.Glob(filepath.Join(workflows, "*.yaml"))
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no workflow found: %v", err)
@@ -96,9 +123,9 @@ func replaceRemote(t *testing.T, workflows string) (flags []string) {
 			t.Fatal(err)
 		}
 		for _, match := range remoteAction.FindAllStringSubmatch(string(content), -1) {
-			with := other
-			if match[1] == "actions/checkout" {
-				with = checkout
+			with, found := instead[match[1]]
+			if !found {
+				with = other
 			}
 			flags = append(flags, "--local-repository", match[1]+"@"+match[2]+"="+with)
 		}

@@ -38,12 +38,13 @@ case $verb in
   build) echo "digest=$BUILT"; echo "commit=$OF" ;;
   promote) echo "digest=$BUILT"; echo "commit=$OF"; echo "source=$PROMOTED" ;;
   deploy)
+    if [[ $INPUT_DRY_RUN == true ]]; then echo planned >"$INPUT_PLAN_OUT"; echo "plan-digest=$PLANNED"; exec >/dev/null; fi
     echo "url=http://127.0.0.1:1/$INPUT_ENVIRONMENT"
     if [[ $INPUT_ENVIRONMENT == "$SUPERSEDED" ]]; then echo "outcome=superseded"; else echo "digest=$BUILT"; fi ;;
 esac >>"$GITHUB_OUTPUT"
 `
 
-var builtDigest = "sha256:" + strings.Repeat("7", 64)
+var builtDigest, plannedDigest = "sha256:" + strings.Repeat("7", 64), "sha256:" + strings.Repeat("8", 64)
 
 // rehearsal runs workflows on stand-ins.
 type rehearsal struct {
@@ -81,7 +82,7 @@ func (r rehearsal) run(t *testing.T, event, workflow string, args ...string) (ve
 	log, err = r.flow.run(t, event, workflow, append([]string{
 		"--var", "ECR_REPOSITORY=registry.example.com/team/shop", "--var", "EVIDENCE_KEY_STAGING=" + stagingKey, "--var", "EVIDENCE_KEY_PRODUCTION=" + productionKey,
 		"--env", "ONEDIGEST_BIN=" + r.bin, "--env", "RECORD=" + record,
-		"--env", "BUILT=" + builtDigest, "--env", "PROMOTED=" + r.promoted, "--env", "OF=" + r.built,
+		"--env", "BUILT=" + builtDigest, "--env", "PLANNED=" + plannedDigest, "--env", "PROMOTED=" + r.promoted, "--env", "OF=" + r.built,
 	}, args...)...)
 	entries, readErr := os.ReadDir(record)
 	if readErr != nil {
@@ -100,7 +101,7 @@ func (r rehearsal) run(t *testing.T, event, workflow string, args ...string) (ve
 
 // watched are the inputs by which the promise is kept or broken; the others may change without harm.
 var watched = []string{"repository", "context", "commit", "environment", "image", "chart", "values", "rehearsed", "release", "expect-commit", "to", "heal",
-	"rollback-failed-smoke", "builder", "proved-in", "sign-key", "verify-key"}
+	"rollback-failed-smoke", "builder", "proved-in", "sign-key", "verify-key", "dry-run", "plan", "plan-out", "plan-digest"}
 
 func inputsOf(verb string, environ []byte) map[string]string {
 	inputs := map[string]string{"verb": verb}
@@ -177,6 +178,8 @@ func TestDeploymentWorkflow(t *testing.T) {
 func TestPromoteWorkflow(t *testing.T) {
 	r := newRehearsal(t)
 	ofThePromoted := map[string]string{"chart": "promoted/charts/service", "values": "promoted/terraform/production/values-production.yaml", "rehearsed": "promoted"}
+	executed := map[string]string{"plan": "plan.json", "plan-digest": plannedDigest}
+	maps.Copy(executed, ofThePromoted)
 	canary := filepath.Join(t.TempDir(), "canary")
 	for _, test := range []struct {
 		name   string
@@ -202,10 +205,8 @@ func TestPromoteWorkflow(t *testing.T) {
 				t.Fatalf("%v\n%s", err, log)
 			}
 			promote := map[string]string{"verb": "promote", "to": "production", "verify-key": stagingKey}
-			for name, value := range test.want {
-				promote[name] = value
-			}
-			if diff := cmp.Diff(slices.Concat([]map[string]string{promote}, r.production(r.promoted, ofThePromoted)), got); diff != "" {
+			maps.Copy(promote, test.want)
+			if diff := cmp.Diff(slices.Concat(r.planned(promote, ofThePromoted), []map[string]string{promote}, r.production(r.promoted, executed)), got); diff != "" {
 				t.Errorf("the verbs were run otherwise (-want +got):\n%s\n%s", diff, log)
 			}
 			if _, err := os.Stat(canary); err == nil {
@@ -213,6 +214,29 @@ func TestPromoteWorkflow(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAPlanThatCannotBeMade: production is not touched where the plan fails, and deployed without one where only production has a role.
+func TestAPlanThatCannotBeMade(t *testing.T) {
+	r := newRehearsal(t)
+	inputs := []string{"--input", "digest=" + builtDigest}
+	got, log, err := r.run(t, "workflow_dispatch", "promote.yaml", append(inputs, "--env", "FAIL=deploy-production")...)
+	if err == nil || len(got) != 2 || got[1]["dry-run"] != "true" {
+		t.Errorf("a plan that fails: got %v, %v\n%s", got, err, log)
+	}
+	got, log, err = r.run(t, "workflow_dispatch", "promote.yaml", append(inputs, "--var", "AWS_ROLE_PRODUCTION=arn:aws:iam::123456789012:role/x")...)
+	if err != nil || len(got) != 3 || got[0]["dry-run"] != "" || got[1]["plan"] != "" {
+		t.Errorf("without a role for the plan: got %v, %v\n%s", got, err, log)
+	}
+}
+
+// planned is what promote.yaml does before production is approved.
+func (r rehearsal) planned(promote, more map[string]string) []map[string]string {
+	dry := map[string]string{"dry-run": "true"}
+	maps.Copy(dry, promote)
+	plan := map[string]string{"dry-run": "true", "plan-out": "plan.json"}
+	maps.Copy(plan, more)
+	return []map[string]string{dry, r.production(r.promoted, plan)[0]}
 }
 
 // TestGitflowOnTheNode runs both workflows with the real verbs and keys of KMS, and finds one digest in both environments.
@@ -245,7 +269,13 @@ func TestGitflowOnTheNode(t *testing.T) {
 			t.Errorf("promote.yaml by %s changed what production runs:\n%s", by, diff)
 		}
 	}
-	log, err := f.run(t, "workflow_dispatch", "promote.yaml", append(append([]string{"--input", "digest=" + staging[0]}, args...), "--var", "EVIDENCE_KEY_STAGING="+newKey(t))...)
+	moved := strings.Join([]string{filepath.Join(site.root, "bin", "deploy"), "--environment", "production", "--image", site.registry + "/shop@" + staging[0], "--release", "gitflow",
+		"--chart", "promoted/charts/service", "--values", "promoted/terraform/production/values-production.yaml", "--set", "config.GREETING=moved"}, " ")
+	log, err := f.run(t, "workflow_dispatch", "promote.yaml", append(append([]string{"--input", "digest=" + staging[0]}, args...), "--env", "MOVE="+moved)...)
+	if err == nil || !strings.Contains(log, "deploy: failed: refused: ") || !strings.Contains(log, "release: planned on revision") {
+		t.Errorf("promote.yaml, with another revision since the plan, ended with %v; want deploy's refusal of the plan:\n%s", err, log)
+	}
+	log, err = f.run(t, "workflow_dispatch", "promote.yaml", append(append([]string{"--input", "digest=" + staging[0]}, args...), "--var", "EVIDENCE_KEY_STAGING="+newKey(t))...)
 	if err == nil || !strings.Contains(log, "none of 1 trusted keys signed it") {
 		t.Errorf("promote.yaml with another key of staging ended with %v; want promote's refusal:\n%s", err, log)
 	}

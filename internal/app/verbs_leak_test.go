@@ -109,6 +109,7 @@ var canaryVerbs = map[string]canaryVerb{
 	"promote, a login given back":    {verb: "promote", ends: failed, echoes: true, args: []string{"--image", "IMAGE", "--to", "production"}},
 	"promote, a login of docker":     {verb: "promote", ends: failed, echoes: true, alone: true, args: []string{"--image", "OTHER/shop@" + zeros, "--to", "production"}},
 	"promote, a password in a name":  {verb: "promote", ends: refusedInput, args: []string{"--image", "https://u:canary-in-a-url@r.example.com/shop", "--to", "production"}},
+	"promote, a dry run":             {verb: "promote", ends: planned, args: []string{"--image", "IMAGE", "--to", "production", "--dry-run"}},
 	"promote, cancelled":             {verb: "promote", ends: cancelled, args: []string{"--image", "IMAGE", "--to", "production"}},
 	"pipeline":                       {verb: "pipeline", ends: failed, args: pipelineArgs},
 	"pipeline, a login given back":   {verb: "pipeline", ends: failed, echoes: true, args: pipelineArgs},
@@ -139,7 +140,7 @@ func TestCanariesOfVerbs(t *testing.T) {
 				t.Parallel()
 				code, ways := one.run(t, output)
 				ways.search(t)
-				want := map[ending][]int{ended: {release.ExitDone}, refusedInput: {release.ExitInput}, failed: {release.ExitFailed, release.ExitFault}, cancelled: {release.ExitFailed, release.ExitFault}}[one.ends]
+				want := map[ending][]int{ended: {release.ExitDone}, planned: {release.ExitDone}, refusedInput: {release.ExitInput}, failed: {release.ExitFailed, release.ExitFault}, cancelled: {release.ExitFailed, release.ExitFault}}[one.ends]
 				if !slices.Contains(want, code) {
 					t.Errorf("ended with %d:\n%s%s", code, ways.stdout, ways.stderr)
 				}

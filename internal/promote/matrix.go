@@ -41,6 +41,9 @@ func RunMatrix(ctx context.Context, content []byte, given Settings, deps Deps) (
 			return prepared{promotions, own}, err
 		},
 		Run: func(ctx context.Context, _ Settings, job prepared) (serviceResult, error) {
+			if given.DryRun {
+				return serviceResult{Result: planned(job.promotions, job.deps)}, nil
+			}
 			err := writeTags(ctx, job.promotions, job.deps)
 			return serviceResult{newResult(job.promotions), job.promotions}, err
 		},

@@ -84,10 +84,13 @@ type Promoted struct {
 
 // Run finds the evidence that the previous environment proved each image, copies both to the target repository if that is another
 // one, tags the images there, and moves the moving tag if there is one. Missing evidence, an image of another commit and a tag
-// that names another digest are a *release.Refusal; they are found for all images before the first is tagged. A tag that can move is written
+// that names another digest are a *release.Refusal; they are found for all images before the first is tagged. A dry run ends there. A tag that can move is written
 // once all others are. A second run with the same settings changes nothing.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	promotions, err := prepareAll(ctx, settings, deps)
+	if err == nil && settings.DryRun {
+		return planned(promotions, deps), nil
+	}
 	if err == nil {
 		err = writeTags(ctx, promotions, deps)
 	}
@@ -95,6 +98,15 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		err = moveTags(ctx, promotions, deps)
 	}
 	return newResult(promotions), err
+}
+
+// planned reports what would be tagged, and tags nothing.
+func planned(promotions []promotion, deps Deps) Result {
+	for i := range promotions {
+		promotions[i].result.Outcome = release.Planned
+		deps.Reporter.Infof("%s would be %s in %s; nothing was tagged", promotions[i].result.Tag, promotions[i].result.Digest, promotions[i].settings.TargetRepository)
+	}
+	return newResult(promotions)
 }
 
 // prepareAll finds what the promotion of each image needs, and joins the refusals. It writes nothing.

@@ -149,6 +149,23 @@ func TestRunTagsTheProvenDigest(t *testing.T) {
 	}
 }
 
+// TestADryRunTagsNothing, and refuses what a promotion would refuse.
+func TestADryRunTagsNothing(t *testing.T) {
+	t.Parallel()
+	registry, settings := provedImage(t)
+	settings.DryRun, settings.MovingTag = true, "live"
+	deps := promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now}
+	before := len(registry.tags)
+	result, err := promote.Run(t.Context(), settings, deps)
+	if err != nil || result.Outcome != release.Planned || result.Digest != settings.Image.Digest || result.Source != commit || len(registry.tags) != before {
+		t.Errorf("got %+v, %v, tags %v", result, err, registry.tags)
+	}
+	registry.evidence[0].Verdict = release.Fail
+	if _, err := promote.Run(t.Context(), settings, deps); release.ExitCode(err) != release.ExitFailed {
+		t.Errorf("got %v, want a refusal", err)
+	}
+}
+
 func TestRunFindsACommitsImage(t *testing.T) {
 	t.Parallel()
 	registry, settings := provedImage(t)

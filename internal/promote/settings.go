@@ -33,7 +33,7 @@ var Verb = setting.Verb{
 		{Name: "tag", Help: "the tag of the promoted image"},
 		{Name: "commit", Help: "the commit that the image was built from"},
 		{Name: "source", Help: "the commit that was given, whose chart and values belong to the promotion; the image's if a digest was given"},
-		{Name: "outcome", Help: "created, or unchanged if the tags named the images already"},
+		{Name: "outcome", Help: "created, unchanged if the tags named the images already, or planned (dry-run)"},
 		{Name: "services", Help: "JSON: the results of a matrix's services"},
 	},
 }
@@ -53,6 +53,7 @@ type Settings struct {
 	TargetRepository release.Repository
 	FurtherTargets   map[string]release.Repository // of further images, by their names
 	MaxAge           time.Duration
+	DryRun           bool
 	VerifyKeys       []setting.KeyRef
 	SignKey          setting.KeyRef // signs that an image was promoted, and copied into its target repository
 	LegacySignatures string         // of cosign 2: warn or refuse
@@ -84,6 +85,8 @@ func (s *Settings) Declare() *setting.Set {
 	setting.List(set, &targets, setting.Setting{Name: "target-repository", Value: "[NAME=]HOST/PATH",
 		Help: "Repository to promote an image into, together with its evidence and the statement that it was copied, signed with --sign-key; default: the image's own"}, setting.ParseNamed(release.ParseRepository))
 	setting.DeclareMaxAge(set, &s.MaxAge)
+	setting.Bool(set, &s.DryRun, setting.Setting{Name: "dry-run",
+		Help: "Read the proof and the tags, and write no tag: what would be refused is refused"})
 	s.Options.Declare(set, true)
 	set.Check(func() error { return s.setImages(images, targets) })
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
