@@ -12,13 +12,16 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestSecretsLeaveByNoWay deploys with secrets in values and variables: a release that works, a plan of another one, and one whose
+// TestSecretsLeaveByNoWay deploys with secrets in values, values files and variables: a release that works, a plan of another one, and one whose
 // container prints a secret and ends. No output, event, Lease or description of a revision contains one.
 func TestSecretsLeaveByNoWay(t *testing.T) {
 	onNode(t)
 	t.Parallel()
 	tree := newCheckout(t)
 	image := tree.build()
+	tree.write("secret.yaml", "secret: {PLAIN: canary-of-a-file-1, WHERE: 'postgres://u:canary-of-a-file-2@db/x'}\n")
+	tree.write("changed.yaml", "secret: {PLAIN: canary-of-a-file-3, WHERE: 'postgres://u:canary-of-a-file-4@db/x'}\n")
+	tree.write("refused.yaml", "secret: {PLAIN: [canary-of-a-file-5]}\n")
 	for _, run := range []struct {
 		code int
 		args []string
@@ -26,6 +29,9 @@ func TestSecretsLeaveByNoWay(t *testing.T) {
 	}{
 		{0, []string{"--set", "secret.PASSWORD=canary-password-1", "--set-json", `extraEnv=[{"name":"API_TOKEN","value":"canary-token-1"}]`}, nil},
 		{0, []string{"--set", "secret.PASSWORD=canary-password-2", "--set-json", `extraEnv=[{"name":"API_TOKEN","value":"canary-token-2"}]`, "--dry-run"}, []string{"Secret/shop"}},
+		{0, []string{"--values", "secret.yaml"}, nil},
+		{0, []string{"--values", "changed.yaml", "--dry-run"}, []string{"Secret/shop"}},
+		{2, []string{"--values", "refused.yaml"}, nil},
 		{1, []string{"--set", "secret.DRAIN_DELAY=canary-delay-1"}, []string{"OD-103", "DRAIN_DELAY", "***"}},
 	} {
 		_, got := tree.deploy(t.Context(), "secrets", image, run.args...)
