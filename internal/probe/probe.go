@@ -14,6 +14,7 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"net/textproto"
+	"strconv"
 	"strings"
 	"time"
 
@@ -119,6 +120,7 @@ func (p *Prober) probeHTTP(ctx context.Context, to Target, check release.Check, 
 
 	answer.Latency, answer.Spent, answer.Status = latency, spent, got.status
 	answer.Commit = commitOf(got.header.Get(p.options.CommitHeader))
+	answer.CachedFor = ageOf(got.header)
 	if err != nil {
 		answer.Stage, answer.Wrong = p.describeFailure(ctx, target, stage, err, check)
 		answer.NotHTTP = answer.Stage == release.StageHTTP && got.status == 0 && isNotHTTP(err)
@@ -142,6 +144,15 @@ func (p *Prober) probeHTTP(ctx context.Context, to Target, check release.Check, 
 	return answer
 }
 
+// ageOf returns how long a response was in a cache; 0 if no cache says so. Source: RFC 9111, section 5.1.
+func ageOf(header http.Header) time.Duration {
+	seconds, err := strconv.ParseUint(header.Get("Age"), 10, 31)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
+}
+
 // newRequest returns the request of a check.
 func (p *Prober) newRequest(ctx context.Context, url string, to Target, check release.Check) (*http.Request, error) {
 	request, err := http.NewRequestWithContext(ctx, check.Method, url, strings.NewReader(check.Body))
@@ -150,6 +161,9 @@ func (p *Prober) newRequest(ctx context.Context, url string, to Target, check re
 	}
 	request.Header.Set("User-Agent", p.options.UserAgent)
 	request.Header.Set("Accept-Encoding", "identity")
+	if to.Dial == nil { // a cache in front of the service should not answer for it (RFC 9111, section 5.2.1.4)
+		request.Header.Set("Cache-Control", "no-cache")
+	}
 	if to.Proto != "" {
 		request.Header.Set("X-Forwarded-Proto", to.Proto)
 		request.Header.Set("X-Forwarded-Host", request.URL.Hostname())

@@ -549,3 +549,22 @@ func listen(t *testing.T, talk func(net.Conn)) string {
 	})
 	return address
 }
+
+// TestProbeAsksNoCache, and says how long a response was in one.
+func TestProbeAsksNoCache(t *testing.T) {
+	t.Parallel()
+	for age, want := range map[string]time.Duration{"120": 2 * time.Minute, "": 0, "0": 0, "soon": 0, "-1": 0, "99999999999": 0} {
+		asked := ""
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked = r.Header.Get("Cache-Control")
+			if age != "" {
+				w.Header().Set("Age", age)
+			}
+		}))
+		answer := New(Options{}).Probe(t.Context(), Target{Base: server.URL}, release.Check{Path: "/", Status: 200})
+		server.Close()
+		if !answer.OK() || answer.CachedFor != want || asked != "no-cache" {
+			t.Errorf("age %q: got %+v, asked with %q", age, answer, asked)
+		}
+	}
+}

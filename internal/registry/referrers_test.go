@@ -561,6 +561,25 @@ func TestReferrersOfAListWithoutAnnotations(t *testing.T) {
 	}
 }
 
+// A list that says of a record what its manifest does not say is not believed.
+func TestReferrersOfAListThatIsWrong(t *testing.T) {
+	t.Parallel()
+	h := newTestRegistry(t)
+	c := h.client()
+	image := pushTo(t, c, randomImage(t, 1), h.repo("shop"), "one")
+	staging := map[string]string{"environment": "staging", release.AnnotationCreated: "2026-01-01T00:00:00.000000Z"}
+	digest, err := c.Attach(t.Context(), image, kind, media, []byte("x"), map[string]string{"environment": "production"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages(t, h, func(int) ([]descriptor, string) {
+		return []descriptor{{MediaType: imageType, Digest: digest.String(), ArtifactType: kind, Annotations: staging}}, ""
+	})
+	if got, skipped, err := read(t, c, image, map[string]string{"environment": "staging"}); err != nil || len(skipped) > 0 || len(got) > 0 {
+		t.Errorf("got %v, %v, %v, want nothing", got, skipped, err)
+	}
+}
+
 // Five thousand referrers of the type are no fault, and cost what the wanted ones cost.
 func TestManyReferrers(t *testing.T) {
 	t.Parallel()

@@ -203,12 +203,14 @@ func TestEvidenceRepeats(t *testing.T) {
 		t.Error("the same verdict is not a repetition")
 	}
 	for name, change := range map[string]func(*release.Evidence){
-		"of another repository": func(e *release.Evidence) { e.Image.Repository = "localhost:5000/other" },
-		"another verdict":       func(e *release.Evidence) { e.Verdict = release.Fail },
-		"other checks":          func(e *release.Evidence) { e.Checks = []string{"home"} },
-		"other check contents":  func(e *release.Evidence) { e.CheckSet = release.Digest{} },
-		"dated before":          func(e *release.Evidence) { e.At = at.Add(-time.Second) },
-		"a week later":          func(e *release.Evidence) { e.At = at.Add(release.RecordFreshFor) },
+		"of another repository":  func(e *release.Evidence) { e.Image.Repository = "localhost:5000/other" },
+		"of another environment": func(e *release.Evidence) { e.Environment = "production" },
+		"of another commit":      func(e *release.Evidence) { e.Commit = release.Commit(strings.Repeat("f", 40)) },
+		"another verdict":        func(e *release.Evidence) { e.Verdict = release.Fail },
+		"other checks":           func(e *release.Evidence) { e.Checks = []string{"home"} },
+		"other check contents":   func(e *release.Evidence) { e.CheckSet = release.Digest{} },
+		"dated before":           func(e *release.Evidence) { e.At = at.Add(-time.Second) },
+		"a week later":           func(e *release.Evidence) { e.At = at.Add(release.RecordFreshFor) },
 	} {
 		other := again
 		change(&other)

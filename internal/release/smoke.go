@@ -145,6 +145,8 @@ type Answer struct {
 	NotHTTP bool              `json:"-"` // connected, but what answered does not speak HTTP
 	FromPod bool              `json:"-"` // a pod was asked through the cluster
 
+	CachedFor time.Duration `json:"-"` // how long the response was in a cache in front of the service, as that says; 0 if it was in none
+
 	Captures []string `json:"captures,omitempty"` // names of the values that were taken from the response
 	Output   string   `json:"output,omitempty"`   // end of what a failed command wrote, sanitized
 

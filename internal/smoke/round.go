@@ -54,6 +54,11 @@ func (a *roundRunner) send(ctx context.Context, requests []request, settings Set
 		})
 	}
 	all.Wait()
+	for _, answer := range slices.Concat(answers...) {
+		if answer.CachedFor > 0 && answer.OK() && (settings.ExpectCommit == "" || !settings.ExpectCommit.IsNamedBy(answer.Commit)) {
+			a.warnOnce("a cache answered check %q of %s, with a response that is %s old: it may be an earlier release's", answer.Check, cmp.Or(answer.URL, a.URL), answer.CachedFor)
+		}
+	}
 	for i, why := range notHTTP {
 		if why != "" {
 			a.infoOnce("%s is connected to only, because it does not answer in HTTP: %s", cmp.Or(requests[i].Name(), requests[i].Base), why)

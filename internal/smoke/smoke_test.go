@@ -274,6 +274,8 @@ func (r reporter) Infof(format string, args ...any) {
 	r.fake.lines = append(r.fake.lines, fmt.Sprintf(format, args...))
 }
 
+func (r reporter) Warnf(format string, args ...any) { r.Infof(format, args...) }
+
 // timer is a context that ends when the test's clock says so.
 type timer struct {
 	context.Context //nolint:containedctx // it is a context

@@ -99,6 +99,14 @@ func (a *roundRunner) infoOnce(format string, args ...any) {
 	}
 }
 
+// warnOnce warns once in all rounds, whatever the arguments are.
+func (a *roundRunner) warnOnce(format string, args ...any) {
+	if !a.reported[format] {
+		a.reported[format] = true
+		a.deps.Reporter.Warnf(format, args...)
+	}
+}
+
 // canAskPods reports whether the release's pods are known and the cluster can be asked for them.
 func (a *roundRunner) canAskPods() bool { return a.deps.Cluster != nil && !a.Image.IsZero() }
 

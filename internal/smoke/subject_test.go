@@ -426,3 +426,24 @@ func TestEachWorkloadServes(t *testing.T) {
 		})
 	}
 }
+
+// TestACacheThatAnswersIsToldOf, unless its answer names the expected commit.
+func TestACacheThatAnswersIsToldOf(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answer release.Answer
+		told   int
+	}{
+		"a cache":                         {release.Answer{Stage: release.StageDone, CachedFor: 2 * time.Minute}, 1},
+		"no cache":                        {release.Answer{Stage: release.StageDone}, 0},
+		"a cache that has the new answer": {release.Answer{Stage: release.StageDone, Commit: commit.String(), CachedFor: time.Second}, 0},
+	} {
+		fake := &fakeDeps{revision: commit.String(), answers: []release.Answer{test.answer}, pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest, Ready: true}}}}
+		if _, err := fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := strings.Count(strings.Join(fake.lines, "\n"), "a cache answered check"); got != test.told {
+			t.Errorf("%s: told %d times, want %d", name, got, test.told)
+		}
+	}
+}

@@ -82,22 +82,20 @@ func TestNewestOfAnEnvironment(t *testing.T) {
 			repository, environment := start(t)
 			connected, told := connect(t, environment)
 			image := push(t, connected, repository)
-			for i, each := range []release.Evidence{
-				record(image, "staging", release.Fail, begun),
-				record(image, "staging", release.Pass, begun.Add(time.Minute)),
-			} {
+			attach := func(each release.Evidence) {
+				t.Helper()
 				if _, err := connected.Record(t.Context(), each); err != nil {
-					t.Fatalf("record %d: %v", i, err)
-				}
-			}
-			for i := range 60 {
-				if _, err := connected.Record(t.Context(), record(image, "production", release.Fail, begun.Add(time.Hour+time.Duration(i)*time.Minute))); err != nil {
 					t.Fatal(err)
 				}
 			}
+			attach(record(image, "staging", release.Fail, begun))
+			for i := range 101 { // one more than a record names: those of production take no place of staging's
+				attach(record(image, "production", release.Fail, begun.Add(time.Hour+time.Duration(i)*time.Minute)))
+			}
+			attach(record(image, "staging", release.Pass, begun.Add(time.Minute)))
 			newest, found, err := connected.Newest(t.Context(), image, "staging")
-			if err != nil || !found || newest.Verdict != release.Pass || newest.Environment != "staging" || newest.Record.IsZero() {
-				t.Errorf("got %+v, %t, %v, want staging's pass", newest, found, err)
+			if err != nil || !found || newest.Verdict != release.Pass || newest.Environment != "staging" || newest.Record.IsZero() || len(newest.After) != 1 {
+				t.Errorf("got %+v, %t, %v, want staging's pass after its failure", newest, found, err)
 			}
 			if _, found, err := connected.Newest(t.Context(), image, "qa"); err != nil || found {
 				t.Errorf("an environment without evidence: got %t, %v", found, err)
