@@ -128,7 +128,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	found, err := confirmPods(ctx, settings, deps)
+	found, err := awaitPods(ctx, settings, deps)
 	if err != nil {
 		return Result{}, err
 	}
@@ -140,7 +140,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	}
 	result := newResult(settings, found, report)
 	if report.Verdict == release.Pass { // only a pass needs to know that no other digest came up meanwhile
-		if _, err := confirmPods(ctx, settings, deps); err != nil {
+		if _, err := awaitPods(ctx, settings, deps); err != nil {
 			return result, err
 		}
 	}

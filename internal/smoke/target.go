@@ -146,6 +146,25 @@ type confirmed struct {
 	ready bool       // one of the pods is ready
 	held  bool       // other pods are meant to stay at an older revision
 	ended bool       // no workload of the images wants a pod any more: their Jobs have ended
+	// pending is set with an error that may disappear with time: pods of the images have not started yet.
+	pending bool
+}
+
+// awaitPods does what confirmPods does, and waits for at most half of the timeout while the only problem is that pods have not started: they may
+// have been moved to another node a moment ago.
+func awaitPods(ctx context.Context, settings Settings, deps Deps) (confirmed, error) {
+	until, told := deps.Now().Add(settings.Timeout/2), false
+	for {
+		found, err := confirmPods(ctx, settings, deps)
+		if err == nil || !found.pending || ctx.Err() != nil || !deps.Now().Before(until) {
+			return found, err
+		}
+		if !told {
+			deps.Reporter.Infof("waiting for the pods: %v", err)
+			told = true
+		}
+		deps.Pause(ctx, max(settings.Pause, pauseAfterFailure))
+	}
 }
 
 // confirmPods lists the pods that run each image. It fails if a pod runs another image than it is meant to, or if no pod runs the image and no hook did.
@@ -154,6 +173,7 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 	var problems []string
 	images := settings.images()
 	found.ended = len(images) > 0
+	pending := true
 	for _, image := range images {
 		running, err := deps.Cluster.Running(ctx, settings.Namespace, settings.Release, image.Image)
 		if err != nil {
@@ -164,7 +184,9 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 			return confirmed{}, err
 		}
 		problems = append(problems, proof.Problems...)
+		pending = pending && (proof.Pending || len(proof.Problems) == 0)
 		if len(proof.Problems) == 0 && len(proof.Pods) == 0 && !proof.Hooked {
+			pending = false
 			problems = append(problems, fmt.Sprintf("no pod of release %q runs %s", settings.Release, image.Image.Digest))
 			problems = append(problems, proof.Notes...)
 		}
@@ -178,7 +200,7 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 		found.held, found.ended = found.held || proof.Held, found.ended && proof.Idle
 	}
 	if len(problems) > 0 {
-		return confirmed{}, &release.Failure{What: strings.Join(problems, "; "), Do: "deploy the image first, or wait until its rollout has finished"}
+		return confirmed{pending: pending}, &release.Failure{What: strings.Join(problems, "; "), Do: "deploy the image first, or wait until its rollout has finished"}
 	}
 	return found, nil
 }
