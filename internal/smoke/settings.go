@@ -20,8 +20,9 @@ var Verb = setting.Verb{
 		"The verdict is pass after N passing rounds in a row with a pause between them, no answer from another commit than the expected one; with --soak, after passing for that long. " +
 		"A DNS name that does not resolve yet, a load balancer that does not accept connections yet or that answers 503 itself because it has no target yet (Server: awselb/2.0) " +
 		"are waited for, and so is any gateway's 502, 503 or 504 with --image until the service has answered or a pod was ready. " +
+		"A round passes only if every workload of the image that wants pods has a ready pod of its current revision and none that ends again and again, and if no pod stopped being ready or restarted since the round before. " +
 		"The verdict is fail if wrong answers used up the patience or no round passed after one, and at the timeout if the service cannot be reached and " +
-		"a workload of the image has no ready pod or, where there is no --image to ask for, it answered before. The verdict is inconclusive if the service could not be reached by the timeout although " +
+		"a workload of the image is down or, where there is no --image to ask for, it answered before. The verdict is inconclusive if the service could not be reached by the timeout although " +
 		"pods are ready, if no pod could be asked for and it never answered, or if the time was too short for rounds that passed; it is neither recorded nor marked. " +
 		"With --image, smoke confirms in the cluster that the pods run that digest, and records the verdict beside the image in the registry, where promote reads it. " +
 		"With several images, the pods of each are confirmed and asked, and a pass is recorded beside each; a failure is recorded beside those whose pods answered wrongly or are not ready, and beside the main image if it is about no further image.",

@@ -141,6 +141,9 @@ func TestRunInASparseClone(t *testing.T) {
 		"app/go.mod": "module example.com/shop\n\ngo 1.26\n\nrequire example.com/lib v0.0.0\n\nreplace example.com/lib => ../lib\n", "app/main.go": "package main\n\nimport _ \"example.com/lib\"\n\nfunc main() {}\n",
 		"lib/go.mod": "module example.com/lib\n\ngo 1.26\n", "lib/lib.go": "package lib\n", "lib/more.go": "package lib\n\nfunc init() { println(\"more\") }\n",
 		"web/Dockerfile": "FROM scratch\nCOPY . .\n", "web/page.html": "x", "docs/notes.md": "x"})
+	if text, err := exec.Command("git", "-C", origin, "config", "uploadpack.allowFilter", "true").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
 	for name, test := range map[string]struct {
 		patterns []string
 		context  string
@@ -158,7 +161,7 @@ func TestRunInASparseClone(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, args := range [][]string{
-				{"-C", origin, "config", "uploadpack.allowFilter", "true"}, {"clone", "--quiet", "--filter=blob:none", "--sparse", "file://" + origin, dir},
+				{"clone", "--quiet", "--filter=blob:none", "--sparse", "file://" + origin, dir},
 				append([]string{"-C", dir, "sparse-checkout", "set"}, test.patterns...),
 			} {
 				if text, err := exec.Command("git", args...).CombinedOutput(); err != nil {
