@@ -127,6 +127,9 @@ func (r *reader) workloadWithPods(ctx context.Context, workload templated, image
 		return result, nil, err
 	}
 	result.Wants, result.Note = wantsPods(live)
+	if live.GetKind() == "Job" {
+		result.Failed = whyFailed(live)
+	}
 	if pods, err = r.ownedPods(ctx, live); err != nil {
 		return result, nil, err
 	}
@@ -175,6 +178,17 @@ func isComplete(job *unstructured.Unstructured) bool {
 		is, _ := condition.(map[string]any)
 		return is["type"] == "Complete" && is["status"] == "True"
 	})
+}
+
+// whyFailed returns why a Job has failed for good, "" if it has not. Source: kubernetes.io, "Jobs", Terminal Job conditions.
+func whyFailed(job *unstructured.Unstructured) string {
+	conditions, _, _ := unstructured.NestedSlice(job.Object, "status", "conditions")
+	for _, condition := range conditions {
+		if is, _ := condition.(map[string]any); is["type"] == "Failed" && is["status"] == "True" {
+			return text.Line(fmt.Sprintf("%v: %v", is["reason"], is["message"]), 300)
+		}
+	}
+	return ""
 }
 
 // wantsPods reports whether a workload wants pods at present, and if not, why. A complete Job's pods may be deleted; a custom

@@ -253,6 +253,12 @@ func TestRunningOfWhatRanToItsEnd(t *testing.T) {
 	if diff := cmp.Diff([]string{"two"}, pods); diff != "" {
 		t.Errorf("pods -want +got:\n%s", diff)
 	}
+	failed := newServer(t)
+	failed.put(job("seed", "nobody", digest, "Failed"))
+	failed.Put(recordOf(t, 1, "deployed", job("seed", "nobody", digest, "Failed")))
+	if got, err := failed.client().Running(t.Context(), space, "shop", builtImage(t)); err != nil || len(got.Workloads) != 1 || got.Workloads[0].Failed == "" {
+		t.Errorf("a Job that failed: got %+v, %v", got, err)
+	}
 	if len(running.Hooks) != 1 || running.Hooks[0].String() != "Job/migrate" {
 		t.Errorf("got hooks %v", running.Hooks)
 	}

@@ -21,6 +21,7 @@ type RunningWorkload struct {
 	Object Object
 	Wants  bool   // it wants pods at present
 	Note   string // why it wants no pods, or why none can be shown; may be empty
+	Failed string // why a Job has failed for good; "" if it has not
 	Pods   []PodImage
 }
 

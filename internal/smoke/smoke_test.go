@@ -773,3 +773,15 @@ func TestSettings(t *testing.T) {
 		})
 	}
 }
+
+// TestAJobThatFailed is not proved by the pods beside it.
+func TestAJobThatFailed(t *testing.T) {
+	t.Parallel()
+	running := releasetest.Running(release.PodImage{Pod: "a", Digest: image(t).Digest, Ready: true})
+	running.Workloads = append(running.Workloads, release.RunningWorkload{Object: release.Object{Kind: "Job", Name: "seed"}, Failed: "BackoffLimitExceeded: no more tries"})
+	fake := &fakeDeps{revision: commit.String(), answers: []release.Answer{answerFrom(commit)}, running: func() release.Running { return running }}
+	_, err := fake.run(t, "--release", "shop", "--environment", "staging", "--image", image(t).String())
+	if !strings.Contains(fmt.Sprint(err), "Job/seed, which ran the image, has failed: BackoffLimitExceeded") || len(fake.recorded) > 0 {
+		t.Errorf("got %v, recorded %v", err, fake.recorded)
+	}
+}

@@ -167,7 +167,8 @@ func awaitPods(ctx context.Context, settings Settings, deps Deps) (confirmed, er
 	}
 }
 
-// confirmPods lists the pods that run each image. It fails if a pod runs another image than it is meant to, or if no pod runs the image and no hook did.
+// confirmPods lists the pods that run each image. It fails if a pod runs another image than it is meant to, if no pod runs the image and no hook did,
+// or if a Job of the image has failed.
 // Without an image it does nothing.
 func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confirmed, err error) {
 	var problems []string
@@ -184,6 +185,12 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 			return confirmed{}, err
 		}
 		problems = append(problems, proof.Problems...)
+		for _, workload := range running.Workloads {
+			if workload.Failed != "" {
+				pending = false
+				problems = append(problems, fmt.Sprintf("%s, which ran the image, has failed: %s", workload.Object, workload.Failed))
+			}
+		}
 		pending = pending && (proof.Pending || len(proof.Problems) == 0)
 		if len(proof.Problems) == 0 && len(proof.Pods) == 0 && !proof.Hooked {
 			pending = false
