@@ -22,13 +22,14 @@ type awsLimit struct {
 }
 
 const (
-	ec2Reference = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/"
-	iamReference = "https://docs.aws.amazon.com/IAM/latest/APIReference/"
-	kmsReference = "https://docs.aws.amazon.com/kms/latest/APIReference/"
-	rdsReference = "https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/"
-	wafReference = "https://docs.aws.amazon.com/waf/latest/APIReference/"
-	eksReference = "https://docs.aws.amazon.com/eks/latest/APIReference/"
-	apiReference = "https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/"
+	ec2Reference        = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/"
+	iamReference        = "https://docs.aws.amazon.com/IAM/latest/APIReference/"
+	kmsReference        = "https://docs.aws.amazon.com/kms/latest/APIReference/"
+	rdsReference        = "https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/"
+	wafReference        = "https://docs.aws.amazon.com/waf/latest/APIReference/"
+	eksReference        = "https://docs.aws.amazon.com/eks/latest/APIReference/"
+	cloudWatchReference = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/"
+	apiReference        = "https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/"
 )
 
 // groupText is the class of a security group's name, of its description and of a rule's.
@@ -44,7 +45,10 @@ var awsLimits = map[string]map[string]awsLimit{
 	"aws_apigatewayv2_stage":       {"name": {`^(\$default|[a-zA-Z0-9_-]+)$`, 128, apiReference + "apis-apiid-stages.html"}},
 	"aws_apigatewayv2_vpc_link":    {"name": {`^.+$`, 128, apiReference + "vpclinks.html"}},
 	"aws_apigatewayv2_domain_name": {"domain_name": {`^[a-z0-9.-]+$`, 512, apiReference + "domainnames.html"}},
-	"aws_cloudwatch_log_group":     {"name": {`^[.\-_/#A-Za-z0-9]+$`, 512, "https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html"}},
+	"aws_cloudwatch_metric_alarm": {"alarm_name": {`^[ -~]+$`, 255, cloudWatchReference + "API_PutMetricAlarm.html"}, "alarm_description": {`^[ -~]*$`, 1024, cloudWatchReference + "API_PutMetricAlarm.html"},
+		"metric_name": {`^[ -~]+$`, 255, cloudWatchReference + "API_PutMetricAlarm.html"}},
+	"aws_sns_topic":            {"name": {`^[A-Za-z0-9_-]+$`, 256, "https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html"}},
+	"aws_cloudwatch_log_group": {"name": {`^[.\-_/#A-Za-z0-9]+$`, 512, "https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html"}},
 	"aws_db_instance": {"identifier": {`^[a-z]([a-z0-9]|-[a-z0-9])*$`, 63, rdsReference + "API_CreateDBInstance.html"},
 		"final_snapshot_identifier": {`^[a-z]([a-z0-9]|-[a-z0-9])*$`, 255, rdsReference + "API_DeleteDBInstance.html"}},
 	"aws_db_parameter_group": {"name_prefix": {`^[a-z]([a-z0-9]|-[a-z0-9])*-$`, 255 - suffix, rdsReference + "API_CreateDBParameterGroup.html"},

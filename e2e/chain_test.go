@@ -122,6 +122,41 @@ func TestRollingUpdateDropsNoRequest(t *testing.T) {
 	t.Logf("%d requests answered, none dropped", load.answered.Load())
 }
 
+// TestRollingUpdateOfALaggingBalancer changes the release under load behind a load balancer that sends new connections to a pod for ten
+// seconds after it was left out, as a Network Load Balancer does for two minutes. With a drain that is longer than the lag no request is
+// dropped; with one that is shorter some are, so that the test would notice.
+func TestRollingUpdateOfALaggingBalancer(t *testing.T) {
+	onNode(t)
+	tree := newCheckout(t)
+	for _, test := range []struct {
+		namespace, drain string
+		drops            bool
+	}{{"lag-short", "0s", true}, {"lag-long", "12s", false}} {
+		t.Run(test.namespace, func(t *testing.T) {
+			tree.t = t
+			tree.write("lag.yaml", "service: {annotations: {sandbox.onedigest.dev/deregistration-lag: 10s}}\n"+
+				"config: {DRAIN_DELAY: "+test.drain+", GREETING: first}\nterminationGracePeriodSeconds: 60\n")
+			deployed, got := tree.deploy(t.Context(), test.namespace, tree.build(), "--values", "lag.yaml")
+			got.expect(t, 0)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+			defer cancel()
+			load := startLoad(ctx, deployed.URL, 1)
+			await(t, "the load to begin", func() bool { return load.answered.Load() >= 50 })
+			tree.edit("lag.yaml", "GREETING: first", "GREETING: second")
+			_, got = tree.deploy(t.Context(), test.namespace, tree.build(), "--values", "lag.yaml")
+			got.expect(t, 0)
+			until := time.Now().Add(20 * time.Second)
+			await(t, "the old pods to be gone for longer than the lag", func() bool { return time.Now().After(until) })
+			cancel()
+			load.wait.Wait()
+			t.Logf("%d requests answered, %d dropped", load.answered.Load(), len(load.dropped))
+			if (len(load.dropped) > 0) != test.drops {
+				t.Errorf("%d requests were dropped, want drops %v: %.300v", len(load.dropped), test.drops, load.dropped)
+			}
+		})
+	}
+}
+
 // buildAndDeploy builds and deploys the checkout's commit into a namespace of its own and returns the address and the image.
 func (c checkout) buildAndDeploy(t *testing.T, namespace string) (url, image string) {
 	t.Helper()

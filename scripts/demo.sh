@@ -23,7 +23,8 @@ bin/sandbox up --dir "$SANDBOX_DIR" --registry "$REGISTRY" --ecr-endpoint "http:
 KUBECONFIG=$(bin/sandbox kubeconfig --dir "$SANDBOX_DIR")
 export KUBECONFIG
 bin/pipeline --repository "$REGISTRY/shop" --context app --builder go --platform "linux/$(go env GOARCH)" --checks app/smoke.yaml --pod-security restricted \
-  --sign-key awskms:///alias/evidence --verify-key awskms:///alias/evidence
+  --sign-key awskms:///alias/evidence --verify-key awskms:///alias/evidence \
+  --values 'terraform/{environment}/values-{environment}.yaml,devenv/values-demo.yaml'
 echo "what the registry says of it, with every signature verified:"
 bin/history --repository "$REGISTRY/shop" --verify-key awskms:///alias/evidence --board bin/board.html
 cat <<TXT
@@ -31,6 +32,7 @@ demo done in $(($(date +%s) - began)) s. Next:
   make demo                        again: reused, unchanged, unchanged
   export KUBECONFIG=$KUBECONFIG
   source <(bin/localaws env)       let the verbs in bin/ sign in to the registry
+  ECR_REPOSITORY=$REGISTRY/shop ./deploy.sh --values terraform/staging/values-staging.yaml --values devenv/values-demo.yaml
   curl the addresses above, at / and /configs
   bin/board.html                   the same history as a page, for a browser
   make demo-down                   delete the cluster and the registry

@@ -44,7 +44,7 @@ type Settings struct {
 	Platform         release.Platform
 	Images           []release.BuiltImage // the one that is built first, without its digest; then those that are built already
 	PinText          bool
-	Values           string
+	Values           []string
 	Release          string
 	Checks           string
 	Address          string
@@ -90,8 +90,8 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Value of the chart that is set to an image; see deploy"}, setting.ParseNamed(deploy.ParseValuesPath))
 	setting.Bool(set, &s.PinText, setting.Setting{Name: "pin-text",
 		Help: "Pin references to the image in environment variables, arguments and ConfigMaps too"})
-	setting.Var(set, &s.Values, setting.Setting{Name: "values", Default: "terraform/{environment}/values-{environment}.yaml", Value: "FILE",
-		Help: "Values file of an environment; {environment} is replaced by its name"}, setting.Text)
+	setting.List(set, &s.Values, setting.Setting{Name: "values", Commas: true, Default: "terraform/{environment}/values-{environment}.yaml", Value: "FILE",
+		Help: "Values file of an environment; {environment} is replaced by its name, and a later file overrides an earlier one"}, setting.Text)
 	setting.Var(set, &s.Release, setting.Setting{Name: "release", Value: "NAME",
 		Help: "Helm release; default: the last part of the repository"}, release.ParseLabel)
 	setting.Var(set, &s.Address, setting.Setting{Name: "address", Default: string(release.AddressAuto), Value: "auto|service/NAME|ingress/NAME|URL",

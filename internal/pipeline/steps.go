@@ -37,7 +37,10 @@ func (s Settings) deploySettings(environment release.Environment, image release.
 	err = settings.Declare().ApplyDefaults(func() {
 		settings.Environment, settings.Release, settings.Commit = environment, s.Release, commit
 		settings.Images, settings.PinText = s.withDigest(image), s.PinText
-		settings.ChartSource, settings.Values = s.ChartSource, []string{strings.ReplaceAll(s.Values, "{environment}", environment.String())}
+		settings.ChartSource = s.ChartSource
+		for _, file := range s.Values {
+			settings.Values = append(settings.Values, strings.ReplaceAll(file, "{environment}", environment.String()))
+		}
 		settings.CreateNamespace, settings.PodSecurity, settings.Timeout, settings.ClusterRef = true, s.PodSecurity, s.Timeout, s.ClusterRef()
 		settings.Address, settings.PlainHTTP = addressIn(s.Address, environment), s.PlainHTTP
 		settings.SignKey, settings.LegacySignatures = s.SignKey, s.LegacySignatures

@@ -4,8 +4,8 @@ locals {
 
   access_policies = "arn:${local.partition}:eks::aws:cluster-access-policy"
 
-  # EKS's edit policy has no rule for Leases and none for custom resources: what a deploy needs beyond it, terraform/staging and
-  # terraform/production grant to this group, in the one namespace.
+  # A deploy role has no policy of EKS's: the edit policy would give it a shell in every pod and the accounts of the namespace. What a
+  # deploy needs, terraform/staging and terraform/production grant to this group, in the one namespace (docs/rbac/role.yaml).
   deploy_groups = { for environment in keys(var.environments) : environment => "${var.name}-deploy-${environment}" }
 
   # EKS takes one entry for a role and cluster, so a role that may look at two environments of one cluster is one entry.
@@ -184,26 +184,13 @@ resource "aws_eks_access_policy_association" "admin" {
   }
 }
 
-# The roles that GitHub's jobs assume: each may edit its environment's namespace and nothing else.
+# The roles that GitHub's jobs assume: each is in its environment's group and has nothing else.
 resource "aws_eks_access_entry" "deploy" {
   for_each = var.environments
 
   cluster_name      = aws_eks_cluster.this[local.cluster_of[each.key]].name
   principal_arn     = aws_iam_role.deploy[each.key].arn
   kubernetes_groups = [local.deploy_groups[each.key]]
-}
-
-resource "aws_eks_access_policy_association" "deploy" {
-  for_each = var.environments
-
-  cluster_name  = aws_eks_cluster.this[local.cluster_of[each.key]].name
-  principal_arn = aws_eks_access_entry.deploy[each.key].principal_arn
-  policy_arn    = "${local.access_policies}/AmazonEKSEditPolicy"
-
-  access_scope {
-    type       = "namespace"
-    namespaces = [each.value.namespace]
-  }
 }
 
 resource "aws_eks_access_entry" "viewer" {

@@ -112,6 +112,16 @@ resource "aws_launch_template" "node" {
   }
 }
 
+# EKS, "Retrieve recommended Amazon Linux AMI IDs": the release that new nodes should have.
+data "aws_ssm_parameter" "node_release" {
+  for_each = var.node_release != null ? [] : toset([for group in values(local.node_groups) : group.ami_type])
+
+  name = join("/", [
+    "/aws/service/eks/optimized-ami/${var.kubernetes_version}/amazon-linux-2023",
+    each.key == "AL2023_ARM_64_STANDARD" ? "arm64" : "x86_64", "standard/recommended/release_version",
+  ])
+}
+
 resource "aws_eks_node_group" "this" {
   for_each = local.zonal_groups
 
@@ -121,6 +131,7 @@ resource "aws_eks_node_group" "this" {
   node_role_arn          = aws_iam_role.node[each.value.cluster].arn
   subnet_ids             = [aws_subnet.private[each.value.zone].id]
   version                = var.kubernetes_version
+  release_version        = var.node_release != null ? var.node_release : nonsensitive(data.aws_ssm_parameter.node_release[local.node_groups[each.value.group].ami_type].value)
   ami_type               = local.node_groups[each.value.group].ami_type
   capacity_type          = local.node_groups[each.value.group].capacity_type
   instance_types         = local.node_groups[each.value.group].instance_types

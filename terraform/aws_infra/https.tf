@@ -49,6 +49,26 @@ resource "aws_route53_record" "certificate" {
   allow_overwrite = true # the record is the same for every certificate of a name in an account
 }
 
+# ACM renews a certificate 60 days before its end while its record stands. Days that are left below 30 mean that it did not.
+# https://docs.aws.amazon.com/acm/latest/userguide/cloudwatch-metrics.html
+resource "aws_cloudwatch_metric_alarm" "certificate" {
+  for_each = local.hosts
+
+  alarm_name          = "${var.name}-${each.key}-certificate"
+  alarm_description   = "The certificate of ${each.value} has less than 30 days left and was not renewed: look at its DNS record."
+  namespace           = "AWS/CertificateManager"
+  metric_name         = "DaysToExpiry"
+  dimensions          = { CertificateArn = aws_acm_certificate.this[each.key].arn }
+  statistic           = "Minimum"
+  period              = 86400
+  evaluation_periods  = 1
+  comparison_operator = "LessThanThreshold"
+  threshold           = 30
+  treat_missing_data  = "breaching"
+  alarm_actions       = [var.alarm_topic_arn]
+  ok_actions          = [var.alarm_topic_arn]
+}
+
 # Waits until the certificate is signed, so that nothing is given one that is not.
 resource "aws_acm_certificate_validation" "this" {
   for_each = local.hosts

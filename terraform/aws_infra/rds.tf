@@ -143,8 +143,9 @@ resource "aws_db_instance" "this" {
   skip_final_snapshot       = false
   final_snapshot_identifier = "${var.name}-${each.key}-final"
 
-  auto_minor_version_upgrade = true
-  apply_immediately          = false # in the maintenance window; a change that cannot wait is applied by hand, in the open
+  auto_minor_version_upgrade  = true
+  allow_major_version_upgrade = each.value.major_upgrade
+  apply_immediately           = false # in the maintenance window; a change that cannot wait is applied by hand, in the open
 
   # Seven days of Performance Insights cost nothing and answer "what was slow last night"; longer ones are charged by vCPU.
   performance_insights_enabled          = true

@@ -116,6 +116,22 @@ variable "domain" {
   }
 }
 
+variable "alarm_topic_arn" {
+  description = "SNS topic that is told when a certificate is about to expire, in this region. Required with `domain`."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.alarm_topic_arn == null || can(regex("^arn:aws[a-z-]*:sns:${var.region}:[0-9]{12}:[A-Za-z0-9_-]{1,256}$", var.alarm_topic_arn))
+    error_message = "alarm_topic_arn must be the ARN of a standard SNS topic in ${var.region} (arn:aws:sns:${var.region}:123456789012:alerts)."
+  }
+
+  validation {
+    condition     = var.domain == "" || var.alarm_topic_arn != null
+    error_message = "alarm_topic_arn is missing: with a domain there are certificates, and somebody has to be told if one is not renewed."
+  }
+}
+
 variable "local_state" {
   description = "Whether a state in this directory is meant, as for a trial. Otherwise every plan warns of it until backend.tf exists (backend.tf.example)."
   type        = bool

@@ -25,6 +25,20 @@ variable "kubernetes_support" {
   }
 }
 
+variable "node_release" {
+  description = <<-EOT
+    Release of the nodes' AMI, such as 1.35.0-20260801, for all groups. null: the one that AWS recommends at the time of the plan, so
+    that a plan shows a new one and an apply replaces the nodes with it, one at a time: apply once a week, or at least once a month.
+  EOT
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.node_release == null || can(regex("^1\\.[1-9][0-9]\\.[0-9]+-20[0-9]{6}$", var.node_release)) && startswith(coalesce(var.node_release, "null"), "${var.kubernetes_version}.")
+    error_message = "node_release must be a release of kubernetes_version's AMI, such as ${var.kubernetes_version}.0-20260801."
+  }
+}
+
 variable "cluster_admin_arns" {
   description = <<-EOT
     IAM roles that administer the clusters: at least the one that applies terraform/platform and the environments' directories.

@@ -1,7 +1,8 @@
 variable "databases" {
   description = <<-EOT
     PostgreSQL databases by environment, at most one each. Empty: none. A db.t4g.medium in two zones costs about
-    120 USD a month in eu-central-1.
+    120 USD a month in eu-central-1. `major_upgrade` lets `engine_version` go to another major version, in the maintenance window: set
+    it for that apply, after a snapshot and a trial on a copy, and take it out again.
   EOT
   type = map(object({
     engine_version  = optional(string, "17")
@@ -11,6 +12,7 @@ variable "databases" {
     storage_max_gib = optional(number, 100)
     backup_days     = optional(number, 14)
     database_name   = optional(string, "app")
+    major_upgrade   = optional(bool, false)
   }))
   default  = {}
   nullable = false

@@ -148,7 +148,7 @@ resource "helm_release" "loki" {
     minio        = { enabled = false }
 
     monitoring = { serviceMonitor = { enabled = true } }
-  })]
+  }), file("${path.module}/values/loki.yaml")]
 
   depends_on = [helm_release.monitoring, aws_iam_role_policy.this, aws_eks_pod_identity_association.this, aws_s3_bucket_policy.logs]
 }
@@ -184,7 +184,7 @@ resource "helm_release" "alloy" {
     })
 
     serviceMonitor = { enabled = true }
-  })]
+  }), file("${path.module}/values/alloy.yaml")]
 
   depends_on = [helm_release.loki]
 }

@@ -43,7 +43,7 @@ locals {
 
   alertmanager_policy = jsonencode({
     Version   = "2012-10-17"
-    Statement = [{ Effect = "Allow", Action = ["sns:Publish"], Resource = [var.alert_topic_arn] }]
+    Statement = [{ Effect = "Allow", Action = ["sns:Publish"], Resource = concat([var.alert_topic_arn], aws_sns_topic.heartbeat[*].arn) }]
   })
 
   # Who is notified. What is critical and what is a warning differ by the subject; the topic's subscribers decide what rings.
@@ -54,22 +54,99 @@ locals {
       group_wait      = "30s"
       group_interval  = "5m"
       repeat_interval = "4h"
-      routes          = [{ receiver = "nobody", matchers = ["alertname =~ \"Watchdog|InfoInhibitor\""] }]
+      routes = concat(
+        [{ receiver = "nobody", matchers = [var.alert_topic_arn == "" ? "alertname =~ \"Watchdog|InfoInhibitor\"" : "alertname = InfoInhibitor"] }],
+        [for topic in compact([var.alert_topic_arn]) : {
+          receiver        = "heartbeat"
+          matchers        = ["alertname = Watchdog"]
+          group_by        = ["alertname"]
+          group_wait      = "0s"
+          group_interval  = "1m"
+          repeat_interval = "5m"
+        }],
+      )
     }
-    inhibit_rules = [{
-      source_matchers = ["severity = critical"]
-      target_matchers = ["severity = warning"]
-      equal           = ["namespace", "service", "slo"]
-    }]
-    receivers = concat([{ name = "nobody" }], var.alert_topic_arn == "" ? [] : [{
+
+    # Helm replaces a list, so the chart's own rules come first (kube-prometheus-stack, values.yaml). Labels that both alerts lack count as
+    # equal: without alertname, any critical alert of a namespace would silence every warning in it.
+    inhibit_rules = concat([
+      { source_matchers = ["severity = critical"], target_matchers = ["severity =~ warning|info"], equal = ["namespace", "alertname"] },
+      { source_matchers = ["severity = warning"], target_matchers = ["severity = info"], equal = ["namespace", "alertname"] },
+      { source_matchers = ["alertname = InfoInhibitor"], target_matchers = ["severity = info"], equal = ["namespace"] },
+      { target_matchers = ["alertname = InfoInhibitor"] },
+      ], [
+      { source_matchers = ["severity = critical"], target_matchers = ["severity = warning"], equal = ["alertname", "namespace", "service", "slo"] },
+    ])
+    receivers = concat([{ name = "nobody" }], [for topic in compact([var.alert_topic_arn]) : {
+      name        = "heartbeat"
+      sns_configs = [{ topic_arn = aws_sns_topic.heartbeat[0].arn, sigv4 = { region = var.region }, send_resolved = false, subject = "heartbeat" }]
+      }], [for topic in compact([var.alert_topic_arn]) : {
       name = "topic"
       sns_configs = [{
-        topic_arn     = var.alert_topic_arn
+        topic_arn     = topic
         sigv4         = { region = var.region }
         send_resolved = true
         subject       = "{{ .CommonLabels.severity }}: {{ .CommonLabels.alertname }} in {{ .CommonLabels.namespace }} ({{ .Status }})"
       }]
     }])
+  }
+}
+
+# ── The dead-man switch ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+# The alert Watchdog always fires. Alertmanager publishes it here every five minutes; if it stops, whatever broke on the way (rules,
+# Prometheus, Alertmanager, its role, the cluster), CloudWatch tells the topic of the alerts. Nothing subscribes to this one.
+resource "aws_sns_topic" "heartbeat" {
+  count = var.alert_topic_arn == "" ? 0 : 1
+
+  name              = "${var.cluster_name}-heartbeat"
+  kms_master_key_id = "alias/aws/sns"
+}
+
+resource "aws_cloudwatch_metric_alarm" "heartbeat" {
+  count = var.alert_topic_arn == "" ? 0 : 1
+
+  alarm_name          = "${var.cluster_name}-no-heartbeat"
+  alarm_description   = "Alertmanager of ${var.cluster_name} has published nothing for 15 minutes: no alert would reach anybody."
+  namespace           = "AWS/SNS"
+  metric_name         = "NumberOfMessagesPublished"
+  dimensions          = { TopicName = aws_sns_topic.heartbeat[0].name }
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 3
+  comparison_operator = "LessThanThreshold"
+  threshold           = 1
+  treat_missing_data  = "breaching"
+  alarm_actions       = [var.alert_topic_arn]
+  ok_actions          = [var.alert_topic_arn]
+}
+
+# ── What Grafana reads ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+# Dashboards are ConfigMaps, of any namespace (the chart's monitoring.dashboard); no Secret is among them.
+resource "kubernetes_cluster_role_v1" "grafana" {
+  metadata { name = "grafana-dashboards" }
+
+  rule {
+    api_groups = [""]
+    resources  = ["configmaps"]
+    verbs      = ["get", "list", "watch"]
+  }
+}
+
+resource "kubernetes_cluster_role_binding_v1" "grafana" {
+  metadata { name = "grafana-dashboards" }
+
+  role_ref {
+    api_group = "rbac.authorization.k8s.io"
+    kind      = "ClusterRole"
+    name      = kubernetes_cluster_role_v1.grafana.metadata[0].name
+  }
+
+  subject {
+    kind      = "ServiceAccount"
+    name      = "monitoring-grafana"
+    namespace = "monitoring"
   }
 }
 
@@ -153,11 +230,12 @@ resource "helm_release" "monitoring" {
     "prometheus-node-exporter" = merge(local.everywhere, {
       resources = { requests = { cpu = "10m", memory = "32Mi" }, limits = { memory = "64Mi" } }
     })
-  })]
+  }), file("${path.module}/values/monitoring.yaml")]
 
   depends_on = [
     helm_release.load_balancer_controller,
     helm_release.grafana_admin,
+    kubernetes_cluster_role_binding_v1.grafana,
     aws_iam_role_policy.this,
     aws_eks_pod_identity_association.this,
   ]

@@ -17,7 +17,7 @@ resource "helm_release" "external_secrets" {
 
     webhook        = { resources = { requests = { cpu = "10m", memory = "32Mi" }, limits = { memory = "128Mi" } } }
     certController = { resources = { requests = { cpu = "10m", memory = "64Mi" }, limits = { memory = "256Mi" } } }
-  })]
+  }), file("${path.module}/values/external-secrets.yaml")]
 
   depends_on = [helm_release.load_balancer_controller]
 }

@@ -206,7 +206,7 @@ variable "logs" {
 }
 
 variable "alert_topic_arn" {
-  description = "SNS topic that Alertmanager publishes to, in this region. Empty: alerts are shown but not sent."
+  description = "SNS topic that Alertmanager publishes to, in this region, and that is told when Alertmanager itself is silent. Required, unless without_alerts."
   type        = string
   default     = ""
   nullable    = false
@@ -215,4 +215,16 @@ variable "alert_topic_arn" {
     condition     = var.alert_topic_arn == "" || can(regex("^arn:aws[a-z-]*:sns:${var.region}:[0-9]{12}:[A-Za-z0-9_-]{1,256}$", var.alert_topic_arn))
     error_message = "alert_topic_arn must be the ARN of a standard SNS topic in ${var.region} (arn:aws:sns:${var.region}:123456789012:alerts)."
   }
+
+  validation {
+    condition     = (var.alert_topic_arn == "") == var.without_alerts
+    error_message = "alert_topic_arn: give the topic that alerts go to, or without_alerts = true if nobody is to be told, as in a trial; not both."
+  }
+}
+
+variable "without_alerts" {
+  description = "Whether alerts reach nobody: they are shown in Alertmanager and in Grafana only."
+  type        = bool
+  default     = false
+  nullable    = false
 }

@@ -159,6 +159,13 @@ variable "timeout_seconds" {
   nullable    = false
 }
 
+variable "deployer_rules" {
+  description = "Further rules of the deployer's Role, for a chart with other kinds than charts/service."
+  type        = list(object({ apiGroups = list(string), resources = list(string), verbs = list(string) }))
+  default     = []
+  nullable    = false
+}
+
 variable "reader_groups" {
   description = "Kubernetes groups that may read the namespace, but not its Secrets."
   type        = set(string)

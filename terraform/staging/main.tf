@@ -23,6 +23,7 @@ module "service" {
   replace_digest     = var.replace_digest
   ignore_pin         = var.ignore_pin
   timeout_seconds    = var.timeout_seconds
+  deployer_rules     = var.deployer_rules
   reader_groups      = var.reader_groups
   secrets            = var.secrets
   zone_id            = var.zone_id

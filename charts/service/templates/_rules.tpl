@@ -136,6 +136,10 @@
 {{- else if .tls.certificateArns }}
 {{- $problems = append $problems "service.tls.certificateArns: is given, but service.tls.enabled is false" }}
 {{- end }}
+{{- $scheme := .scheme | default (get (.annotations | default dict) "service.beta.kubernetes.io/aws-load-balancer-scheme") }}
+{{- if and (eq .type "LoadBalancer") (eq (toString $scheme) "internet-facing") (or (not .tls.enabled) .tls.keepPlainPort) (not .allowPlainInternet) }}
+{{- $problems = append $problems "service: an internet-facing load balancer would carry plain HTTP, which whoever is on the way can read and change; enable service.tls without keepPlainPort, or say service.allowPlainInternet" }}
+{{- end }}
 {{- if and .scheme (not (has .loadBalancerClass (list "" "service.k8s.aws/nlb"))) }}
 {{- $problems = append $problems (printf "service.loadBalancerClass: %q is not the controller that service.scheme is for" .loadBalancerClass) }}
 {{- end }}
@@ -158,6 +162,10 @@
 {{- range $i, $tls := .tls }}{{ range $tls.hosts }}
 {{- if not (has . $hosts) }}{{ $problems = append $problems (printf "ingress.tls[%d].hosts: %q is none of ingress.hosts" $i .) }}{{ end }}
 {{- end }}{{ end }}
+{{- $scheme := .scheme | default (get (.annotations | default dict) "alb.ingress.kubernetes.io/scheme") }}
+{{- if and (eq (toString $scheme) "internet-facing") (not .certificateArns) (not (hasKey (.annotations | default dict) "alb.ingress.kubernetes.io/certificate-arn")) (not .allowPlainInternet) }}
+{{- $problems = append $problems "ingress: an internet-facing load balancer would carry plain HTTP, which whoever is on the way can read and change; give ingress.certificateArns, or say ingress.allowPlainInternet" }}
+{{- end }}
 {{- if and .certificateArns (not .scheme) }}
 {{- $problems = append $problems "ingress.scheme: is missing, and ingress.certificateArns is about the load balancer that it makes" }}
 {{- end }}

@@ -281,3 +281,32 @@ run "policy_empty" {
 
   expect_failures = [var.tls_policy]
 }
+
+run "an_expiring_certificate_is_told" {
+  command = plan
+
+  variables {
+    domain  = "shop.example.com"
+    zone_id = "Z0123456789ABCDEFGHIJ"
+  }
+
+  assert {
+    condition = toset(keys(aws_cloudwatch_metric_alarm.certificate)) == toset(["staging", "production"]) && alltrue([
+      for alarm in values(aws_cloudwatch_metric_alarm.certificate) : alarm.metric_name == "DaysToExpiry" && alarm.threshold == 30 &&
+      alarm.treat_missing_data == "breaching" && tolist(alarm.alarm_actions) == tolist(["arn:aws:sns:eu-central-1:123456789012:alerts"])
+    ])
+    error_message = "Each certificate's end must be told, also if ACM tells nothing of it."
+  }
+}
+
+run "a_domain_and_nobody_to_tell" {
+  command = plan
+
+  variables {
+    domain          = "shop.example.com"
+    zone_id         = "Z0123456789ABCDEFGHIJ"
+    alarm_topic_arn = null
+  }
+
+  expect_failures = [var.alarm_topic_arn]
+}

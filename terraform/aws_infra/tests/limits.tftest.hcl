@@ -7,11 +7,17 @@
 mock_provider "aws" {
   source          = "./tests/mocks"
   override_during = plan
+
+  # As long as those of the repositories below.
+  override_resource {
+    target = aws_ecr_repository.this
+    values = { arn = "arn:aws:ecr:eu-central-1:123456789012:repository/team/a-service-with-a-long-name-19" }
+  }
 }
 
 variables {
   name                 = "abcdefghijklmnopqrst"
-  github_repository    = "abcdefghijklmnopqrstuvwxyzabcdefghijklm/abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz"
+  github_repository    = "abcdefghijklmnopqrstuvwxyzabcdefghijklm/abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuv"
   github_subject_forms = ["name", "id"]
   github_owner_id      = "1234567890123456789"
   github_repository_id = "1234567890123456789"

@@ -258,3 +258,40 @@ run "a_cluster_may_have_its_own_sizes" {
     error_message = "a node group is on the wrong cluster"
   }
 }
+
+run "nodes_get_the_recommended_release" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for group in values(aws_eks_node_group.this) : group.release_version == "1.35.0-20260801"])
+    error_message = "Without a release of their own, nodes keep the AMI that they were made with, and its holes."
+  }
+
+  assert {
+    condition     = [for parameter in values(data.aws_ssm_parameter.node_release) : parameter.name] == ["/aws/service/eks/optimized-ami/1.35/amazon-linux-2023/x86_64/standard/recommended/release_version"]
+    error_message = "The recommended release is read for another version or another architecture."
+  }
+}
+
+run "nodes_get_the_release_that_is_named" {
+  command = plan
+
+  variables {
+    node_release = "1.35.0-20260701"
+  }
+
+  assert {
+    condition     = alltrue([for group in values(aws_eks_node_group.this) : group.release_version == "1.35.0-20260701"]) && length(data.aws_ssm_parameter.node_release) == 0
+    error_message = "A release that is named is the one that nodes get."
+  }
+}
+
+run "a_release_of_another_version" {
+  command = plan
+
+  variables {
+    node_release = "1.34.2-20260701"
+  }
+
+  expect_failures = [var.node_release]
+}

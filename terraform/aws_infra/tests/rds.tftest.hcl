@@ -136,3 +136,19 @@ run "each_environment_its_own_nodes_and_database" {
     error_message = "staging's settings were not used, or were used for production"
   }
 }
+
+run "a_major_version_goes_up_when_asked" {
+  command = plan
+
+  variables {
+    databases = { staging = { engine_version = "18", major_upgrade = true }, production = {} }
+  }
+
+  assert {
+    condition = (
+      aws_db_instance.this["staging"].allow_major_version_upgrade && aws_db_parameter_group.this["staging"].family == "postgres18" &&
+      !aws_db_instance.this["production"].allow_major_version_upgrade
+    )
+    error_message = "A major upgrade has to be possible where it is asked for, and nowhere else."
+  }
+}

@@ -3,3 +3,4 @@ region             = "eu-central-1"
 github_repository  = "onedigest-example/shop"
 cluster_admin_arns = ["arn:aws:iam::123456789012:role/platform"]
 local_state        = true
+alarm_topic_arn    = "arn:aws:sns:eu-central-1:123456789012:alerts"

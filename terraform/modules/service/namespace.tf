@@ -20,3 +20,16 @@ resource "kubernetes_namespace_v1" "this" {
     }
   }
 }
+
+# Nobody may connect to a pod here unless a policy allows it: that of the release is the chart's (networkPolicy in the values).
+resource "kubernetes_network_policy_v1" "default_deny" {
+  metadata {
+    name      = "default-deny-ingress"
+    namespace = kubernetes_namespace_v1.this.metadata[0].name
+  }
+
+  spec {
+    pod_selector {}
+    policy_types = ["Ingress"]
+  }
+}

@@ -3,29 +3,11 @@
 locals {
   deployer_groups = coalesce(var.deployer_groups, ["${var.name}-deploy-${var.environment}"])
 
-  # What charts/service renders, what Helm keeps (its records are Secrets) and what the deploy verb takes (the Lease).
-  deploying = [
-    { groups = [""], resources = ["configmaps", "secrets", "serviceaccounts", "services", "persistentvolumeclaims"] },
-    { groups = ["apps"], resources = ["deployments", "statefulsets"] },
-    { groups = ["autoscaling"], resources = ["horizontalpodautoscalers"] },
-    { groups = ["batch"], resources = ["jobs", "cronjobs"] },
-    { groups = ["coordination.k8s.io"], resources = ["leases"] },
-    { groups = ["external-secrets.io"], resources = ["externalsecrets"] },
-    { groups = ["gateway.networking.k8s.io"], resources = ["httproutes"] },
-    { groups = ["monitoring.coreos.com"], resources = ["servicemonitors", "prometheusrules"] },
-    { groups = ["networking.k8s.io"], resources = ["ingresses", "networkpolicies"] },
-    { groups = ["policy"], resources = ["poddisruptionbudgets"] },
-    # Kubernetes lets nobody grant more than they have, so this cannot be used to reach further.
-    { groups = ["rbac.authorization.k8s.io"], resources = ["roles", "rolebindings"] },
-  ]
-
-  # What a rollout is watched and explained by. Pods are written too: `helm test` is one.
-  watching = [
-    { groups = [""], resources = ["pods"], verbs = ["get", "list", "watch", "create", "delete"] },
-    { groups = [""], resources = ["pods/log", "events"], verbs = ["get", "list", "watch"] },
-    { groups = ["apps"], resources = ["replicasets", "daemonsets"], verbs = ["get", "list", "watch"] },
-    { groups = ["events.k8s.io"], resources = ["events"], verbs = ["get", "list", "watch"] },
-  ]
+  # What a deploy needs, generated from the table that the verb checks before it changes anything (internal/kube/permissions.go): the first
+  # two Roles, for every chart and for the kinds of charts/service.
+  deploying = flatten([
+    for document in slice(split("\n---\n", file("${path.module}/../../../docs/rbac/role.yaml")), 0, 2) : yamldecode(document).rules
+  ])
 
   # No Secrets, and no way into a container: a reader sees what runs and what it says.
   reading = [
@@ -47,18 +29,9 @@ resource "kubernetes_role_v1" "deployer" {
   }
 
   dynamic "rule" {
-    for_each = local.deploying
+    for_each = concat(local.deploying, var.deployer_rules)
     content {
-      api_groups = rule.value.groups
-      resources  = rule.value.resources
-      verbs      = ["get", "list", "watch", "create", "update", "patch", "delete"]
-    }
-  }
-
-  dynamic "rule" {
-    for_each = local.watching
-    content {
-      api_groups = rule.value.groups
+      api_groups = rule.value.apiGroups
       resources  = rule.value.resources
       verbs      = rule.value.verbs
     }

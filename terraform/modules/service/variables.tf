@@ -194,6 +194,22 @@ variable "deployer_groups" {
   }
 }
 
+variable "deployer_rules" {
+  description = "Further rules of the deployer's Role, for a chart with other kinds than charts/service: see docs/rbac/role.yaml."
+  type        = list(object({ apiGroups = list(string), resources = list(string), verbs = list(string) }))
+  default     = []
+  nullable    = false
+
+  validation {
+    condition = alltrue([
+      for rule in var.deployer_rules : !contains(rule.verbs, "*") && !contains(rule.resources, "*") && !contains(rule.apiGroups, "*") &&
+      length(setintersection(rule.resources, ["pods/exec", "pods/attach", "pods/ephemeralcontainers", "serviceaccounts/token"])) == 0 &&
+      length(setintersection(rule.verbs, ["impersonate", "escalate", "bind"])) == 0
+    ])
+    error_message = "deployer_rules: no wildcards, and no way into a container or to more permissions: name the chart's kinds."
+  }
+}
+
 variable "reader_groups" {
   description = "Kubernetes groups that may read the namespace, its logs and its configuration, but not its Secrets."
   type        = set(string)

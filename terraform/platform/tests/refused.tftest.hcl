@@ -106,6 +106,7 @@ run "no_load_balancer_controller" {
 run "a_topic_in_another_region" {
   command = plan
   variables {
+    without_alerts  = false
     alert_topic_arn = "arn:aws:sns:us-east-1:123456789012:alerts"
   }
   expect_failures = [var.alert_topic_arn]
@@ -152,4 +153,21 @@ run "a_cluster_name_too_long_for_its_bucket" {
   }
 
   expect_failures = [var.cluster_name]
+}
+
+run "alerts_that_reach_nobody" {
+  command = plan
+  variables {
+    without_alerts = false
+  }
+  expect_failures = [var.alert_topic_arn]
+}
+
+run "a_topic_and_nobody" {
+  command = plan
+  variables {
+    alert_topic_arn = "arn:aws:sns:eu-central-1:123456789012:alerts"
+    without_alerts  = true
+  }
+  expect_failures = [var.alert_topic_arn]
 }

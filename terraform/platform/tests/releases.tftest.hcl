@@ -88,6 +88,7 @@ run "pods_are_aws_roles_by_association" {
   }
 
   variables {
+    without_alerts  = false
     alert_topic_arn = "arn:aws:sns:eu-central-1:123456789012:alerts"
   }
 
@@ -117,6 +118,7 @@ run "roles_made_here_can_do_one_thing" {
   command = plan
 
   variables {
+    without_alerts  = false
     alert_topic_arn = "arn:aws:sns:eu-central-1:123456789012:alerts"
   }
 
@@ -131,9 +133,9 @@ run "roles_made_here_can_do_one_thing" {
 
   assert {
     condition = jsondecode(aws_iam_role_policy.this["alertmanager"].policy).Statement == [
-      { Effect = "Allow", Action = ["sns:Publish"], Resource = ["arn:aws:sns:eu-central-1:123456789012:alerts"] }
+      { Effect = "Allow", Action = ["sns:Publish"], Resource = ["arn:aws:sns:eu-central-1:123456789012:alerts", "arn:aws:sns:eu-central-1:123456789012:onedigest-heartbeat"] }
     ]
-    error_message = "Alertmanager may publish to the one topic and nothing else."
+    error_message = "Alertmanager may publish to the topic of the alerts and to that of its heartbeat, and to nothing else."
   }
 }
 
@@ -285,15 +287,35 @@ run "alerts_go_to_the_topic" {
   command = plan
 
   variables {
+    without_alerts  = false
     alert_topic_arn = "arn:aws:sns:eu-central-1:123456789012:alerts"
   }
 
   assert {
     condition = (
       yamldecode(helm_release.monitoring.values[0]).alertmanager.config.route.receiver == "topic" &&
-      yamldecode(helm_release.monitoring.values[0]).alertmanager.config.receivers[1].sns_configs[0].topic_arn == "arn:aws:sns:eu-central-1:123456789012:alerts"
+      yamldecode(helm_release.monitoring.values[0]).alertmanager.config.receivers[2].sns_configs[0].topic_arn == "arn:aws:sns:eu-central-1:123456789012:alerts"
     )
     error_message = "Alerts must reach the topic."
+  }
+
+  # Labels that two alerts both lack count as equal.
+  assert {
+    condition = length(yamldecode(helm_release.monitoring.values[0]).alertmanager.config.inhibit_rules) == 5 && alltrue([
+      for rule in yamldecode(helm_release.monitoring.values[0]).alertmanager.config.inhibit_rules :
+      contains(rule.equal, "alertname") if can(rule.source_matchers) && !contains(try(rule.source_matchers, []), "alertname = InfoInhibitor")
+    ])
+    error_message = "A critical alert silences warnings of another name, or the chart's own rules are gone."
+  }
+
+  assert {
+    condition = (
+      [for route in yamldecode(helm_release.monitoring.values[0]).alertmanager.config.route.routes : route.repeat_interval if route.receiver == "heartbeat"] == ["5m"] &&
+      aws_cloudwatch_metric_alarm.heartbeat[0].treat_missing_data == "breaching" && aws_cloudwatch_metric_alarm.heartbeat[0].metric_name == "NumberOfMessagesPublished" &&
+      aws_cloudwatch_metric_alarm.heartbeat[0].dimensions == tomap({ TopicName = "onedigest-heartbeat" }) &&
+      tolist(aws_cloudwatch_metric_alarm.heartbeat[0].alarm_actions) == tolist(["arn:aws:sns:eu-central-1:123456789012:alerts"])
+    )
+    error_message = "An Alertmanager that is silent must be noticed outside of the cluster."
   }
 }
 
@@ -387,5 +409,45 @@ run "one_environments_own_cluster" {
   assert {
     condition     = [for store in yamldecode(helm_release.secret_stores.values[0]).objects : store.metadata.name] == ["staging"]
     error_message = "Only the environment that lives there has a store there."
+  }
+}
+
+run "definitions_of_external_secrets_survive_an_uninstall" {
+  command = plan
+
+  assert {
+    condition     = yamldecode(helm_release.external_secrets.values[1]).crds.annotations == { "helm.sh/resource-policy" = "keep" }
+    error_message = "Without the annotation Helm deletes the definitions, and with them every ExternalSecret and the Secrets that they own."
+  }
+}
+
+# What the rendered charts then grant is tested in charts/thirdparty_test.go.
+run "grafana_reads_no_secret" {
+  command = plan
+
+  assert {
+    condition = (
+      !yamldecode(helm_release.monitoring.values[1]).grafana.rbac.create &&
+      [for rule in kubernetes_cluster_role_v1.grafana.rule : join(",", concat(rule.resources, rule.verbs))] == ["configmaps,get,list,watch"] &&
+      kubernetes_cluster_role_binding_v1.grafana.subject[0].name == "monitoring-grafana"
+    )
+    error_message = "Grafana's role must be ours: ConfigMaps and nothing else."
+  }
+}
+
+run "nobody_connects_unless_named" {
+  command = plan
+
+  assert {
+    condition = toset(keys(kubernetes_network_policy_v1.default_deny)) == toset(["monitoring", "external-secrets", "argocd"]) && alltrue([
+      for policy in values(kubernetes_network_policy_v1.default_deny) :
+      length(policy.spec[0].ingress) == 0 && tolist(policy.spec[0].policy_types) == tolist(["Ingress"]) && length(coalesce(policy.spec[0].pod_selector[0].match_labels, {})) == 0
+    ])
+    error_message = "Every namespace of this directory denies connections that no policy allows."
+  }
+
+  assert {
+    condition     = toset(local.allowed["loki"].from) == toset(["alloy", "grafana", "prometheus"])
+    error_message = "Loki is written by its agent, read by Grafana and scraped by Prometheus, which share a port; nobody else reaches it."
   }
 }

@@ -53,10 +53,15 @@ type Balancer struct {
 	served map[string]*openService
 }
 
+// LagAnnotation is an annotation of a Service: how long pods that were left out still get new connections, such as 2m. A Network Load
+// Balancer with IP targets takes about that long (aws-load-balancer-controller, issue 2366).
+const LagAnnotation = "sandbox.onedigest.dev/deregistration-lag"
+
 // openService is a Service that has an address.
 type openService struct {
 	address netip.Addr
 	ports   map[int32]*forward.Server
+	left    map[string]time.Time // when a backend was left out, by its address; for Services that have a lag
 }
 
 // New makes a balancer; Run starts it. Dial reaches the pods.
@@ -209,9 +214,45 @@ func (b *Balancer) forward(name string, service *core.Service, parts []*discover
 			server = forward.Serve(listener, b.dial)
 			current.ports[port.Port] = server
 		}
-		server.SetBackends(backends(port, parts))
+		b.setBackends(name, current, server, backends(port, parts), lagOf(service))
 	}
 	return current.address, nil
+}
+
+// setBackends points a port at its pods, and for the lag also at those that it pointed at before.
+func (b *Balancer) setBackends(name string, current *openService, server *forward.Server, wanted []string, lag time.Duration) {
+	if lag > 0 {
+		if current.left == nil {
+			current.left = map[string]time.Time{}
+		}
+		for _, before := range server.Backends() {
+			if _, hasLeft := current.left[before]; !hasLeft && !slices.Contains(wanted, before) {
+				current.left[before] = time.Now()
+				b.queue.AddAfter(name, lag)
+			}
+		}
+		var lagging []string
+		for address, at := range current.left {
+			switch {
+			case slices.Contains(wanted, address) || time.Since(at) >= lag:
+				delete(current.left, address)
+			default:
+				lagging = append(lagging, address)
+			}
+		}
+		slices.Sort(lagging)
+		server.SetLagging(lagging)
+	}
+	server.SetBackends(wanted)
+}
+
+// lagOf returns the lag of a Service, 0 if it has none that can be read.
+func lagOf(service *core.Service) time.Duration {
+	lag, err := time.ParseDuration(service.Annotations[LagAnnotation])
+	if err != nil {
+		return 0
+	}
+	return lag
 }
 
 // openAddress listens on all ports of a new Service. It uses the first candidate address on which all of them are free.

@@ -24,6 +24,7 @@ type Server struct {
 	listener net.Listener
 	dial     Dial
 	backends atomic.Pointer[[]string]
+	lagging  atomic.Pointer[[]string]
 	turn     atomic.Uint64
 
 	mu     sync.Mutex
@@ -46,6 +47,13 @@ func (s *Server) Address() net.Addr { return s.listener.Addr() }
 func (s *Server) SetBackends(backends []string) {
 	copied := append([]string(nil), backends...)
 	s.backends.Store(&copied)
+}
+
+// SetLagging replaces the addresses that were backends and still get new connections in their turn, as a Network Load Balancer sends them to
+// targets that it has been told to leave out. A connection to one that cannot be dialled is closed: no other is tried.
+func (s *Server) SetLagging(addresses []string) {
+	copied := append([]string(nil), addresses...)
+	s.lagging.Store(&copied)
 }
 
 // Backends returns the addresses in use now.
@@ -105,6 +113,13 @@ func (s *Server) connect() (net.Conn, error) {
 	backends := s.Backends()
 	first := s.turn.Add(1)
 	err := errors.New("no backend")
+	if lagging := s.lagging.Load(); lagging != nil && len(*lagging) > 0 {
+		if n := first % uint64(len(backends)+len(*lagging)); n < uint64(len(*lagging)) {
+			ctx, cancel := context.WithTimeout(context.Background(), attempt)
+			defer cancel()
+			return s.dial(ctx, (*lagging)[n])
+		}
+	}
 	for i := range backends {
 		ctx, cancel := context.WithTimeout(context.Background(), attempt)
 		var conn net.Conn

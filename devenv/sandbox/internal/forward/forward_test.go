@@ -113,6 +113,27 @@ func TestDeadBackendsAreSkipped(t *testing.T) {
 	}
 }
 
+// TestALaggingBackendGetsConnections gives half of the connections to an address that was left out; none of them goes to another.
+func TestALaggingBackendGetsConnections(t *testing.T) {
+	server := serve(t, backend(t, "a"))
+	server.SetLagging([]string{dead(t)})
+	closed := 0
+	for range 10 {
+		conn, err := net.Dial("tcp", server.Address().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(conn, "hello") //nolint:errcheck // a closed connection is counted
+		if _, err := bufio.NewReader(conn).ReadString('\n'); err != nil {
+			closed++
+		}
+		conn.Close() //nolint:errcheck,gosec // a test's
+	}
+	if closed != 5 {
+		t.Errorf("%d of 10 connections were closed, want 5", closed)
+	}
+}
+
 func TestWithoutBackendsConnectionsClose(t *testing.T) {
 	t.Parallel()
 	for name, backends := range map[string][]string{"none": nil, "dead": {dead(t)}} {

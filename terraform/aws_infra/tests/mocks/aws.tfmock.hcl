@@ -107,3 +107,15 @@ mock_resource "aws_db_parameter_group" {
 mock_resource "aws_vpc_endpoint" {
   defaults = {}
 }
+
+mock_data "aws_ssm_parameter" {
+  defaults = { value = "1.35.0-20260801" }
+}
+
+mock_resource "aws_codestarconnections_connection" {
+  defaults = { arn = "arn:aws:codestar-connections:eu-central-1:123456789012:connection/11111111-2222-3333-4444-555555555555" }
+}
+
+mock_resource "aws_codebuild_project" {
+  defaults = {}
+}

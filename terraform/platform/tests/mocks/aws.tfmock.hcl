@@ -57,3 +57,14 @@ mock_resource "aws_kms_key" {
     arn = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-000000000000"
   }
 }
+
+mock_data "aws_vpc" {
+  defaults = { cidr_block = "10.20.0.0/16" }
+}
+
+mock_resource "aws_sns_topic" {
+  override_during = plan
+  defaults = {
+    arn = "arn:aws:sns:eu-central-1:123456789012:onedigest-heartbeat"
+  }
+}

@@ -1,0 +1,205 @@
+package charts
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/engine"
+	"sigs.k8s.io/yaml"
+)
+
+// thirdParty are the charts of terraform/platform whose roles are checked: the release, its namespace, the values that decide about RBAC,
+// and what the chart cannot be rendered without.
+var thirdParty = map[string]struct {
+	release, namespace, values string
+	set                        map[string]any
+}{
+	"kube-prometheus-stack": {"monitoring", "monitoring", "monitoring.yaml", map[string]any{"fullnameOverride": "monitoring"}},
+	"loki": {"loki", "monitoring", "loki.yaml", map[string]any{"fullnameOverride": "loki", "deploymentMode": "Monolithic",
+		"loki": map[string]any{"useTestSchema": true, "storage": map[string]any{"type": "s3", "bucketNames": map[string]any{"chunks": "a", "ruler": "a", "admin": "a"}}}}},
+	"alloy":            {"alloy", "monitoring", "alloy.yaml", map[string]any{"fullnameOverride": "alloy"}},
+	"external-secrets": {"external-secrets", "external-secrets", "external-secrets.yaml", nil},
+}
+
+// argued are the permissions that could be misused to read Secrets or to become somebody else, and why each is needed: who has them in
+// which chart, at which version they were last rendered. A permission that is not here fails the test.
+var argued = map[string]string{
+	"external-secrets: external-secrets may read, write secrets in every namespace":           "it writes the Secrets that ExternalSecrets ask for, in whatever namespace they are",
+	"external-secrets: external-secrets may create serviceaccounts/token in every namespace":  "it borrows the account secrets-reader of each environment instead of having a role of its own in AWS",
+	"external-secrets: external-secrets-cert-controller may read secrets in every namespace":  "it keeps the webhook's certificate in a Secret; the chart has no narrower rule",
+	"external-secrets: external-secrets-cert-controller may write secrets in every namespace": "the same, in two rules",
+	"kube-prometheus-stack: monitoring-operator may read, write secrets in every namespace":   "the operator keeps the configuration of Prometheus and Alertmanager in Secrets; the chart has no narrower rule",
+	"kube-prometheus-stack: monitoring-admission may read, write secrets in monitoring":       "a job of the installation keeps the webhook's certificate in a Secret",
+}
+
+// TestNobodyReadsEverySecret renders the charts with the values of terraform/platform, and holds what their accounts may do to argued. The
+// charts are somebody else's and not in this repository: ONEDIGEST_CHARTS names a directory that has them, each under its name
+// (helm pull --untar), with their dependencies.
+func TestNobodyReadsEverySecret(t *testing.T) {
+	t.Parallel()
+	directory := os.Getenv("ONEDIGEST_CHARTS")
+	if directory == "" {
+		t.Skip("NOT CHECKED: what third-party charts grant; ONEDIGEST_CHARTS names a directory with the charts of terraform/platform/charts.tf")
+	}
+	unused := maps.Clone(argued)
+	for name, settings := range thirdParty {
+		chart, err := loader.Load(filepath.Join(directory, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		given, err := chartutil.ReadValuesFile(filepath.Join("../terraform/platform/values", settings.values))
+		if err != nil {
+			t.Fatal(err)
+		}
+		values := chartutil.CoalesceTables(settings.set, given)
+		if err := chartutil.ProcessDependencies(chart, values); err != nil {
+			t.Fatal(err)
+		}
+		kubernetes := *chartutil.DefaultCapabilities
+		kubernetes.KubeVersion = chartutil.KubeVersion{Version: "v1.35.0", Major: "1", Minor: "35"}
+		seen, err := chartutil.ToRenderValues(chart, values, chartutil.ReleaseOptions{Name: settings.release, Namespace: settings.namespace, Revision: 1, IsInstall: true}, &kubernetes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, err := engine.Render(chart, seen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		powers := powersOf(t, settings.namespace, files)
+		t.Logf("%s %s: %d permissions of accounts to argue for", name, chart.Metadata.Version, len(powers))
+		for _, power := range powers {
+			line := name + ": " + power
+			if argued[line] == "" {
+				t.Errorf("%s %s: %s, and nothing argues for it", name, chart.Metadata.Version, power)
+			}
+			delete(unused, line)
+		}
+	}
+	for line := range unused {
+		t.Errorf("argued for and not rendered: %s", line)
+	}
+}
+
+// TestTheServicesOwnRoles holds the roles that the chart renders and the Role of a deploy: what of Secrets and of containers they reach.
+func TestTheServicesOwnRoles(t *testing.T) {
+	t.Parallel()
+	own, err := os.ReadFile("../docs/rbac/role.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"onedigest-deploy":         "read, write secrets", // Helm's revisions
+		"onedigest-deploy-service": "read, write secrets", // the chart's Secret
+		"shop-reader":              "read secrets",        // of the release, by name: TestEnvironmentsRenderAsTheirGoldens
+	}
+	text := string(own) + "\n---\n" + manifest(t, "shop", "everything", values(t, everything))
+	for document := range strings.SplitSeq("\n"+text, "\n---") {
+		var object role
+		if err := yaml.Unmarshal([]byte(document), &object); err != nil {
+			t.Fatal(err)
+		}
+		if object.Kind != "Role" && object.Kind != "ClusterRole" {
+			continue
+		}
+		if got := strings.Join(powers(object), "; "); got != want[object.Metadata.Name] {
+			t.Errorf("%s %s may %s; want %q", object.Kind, object.Metadata.Name, got, want[object.Metadata.Name])
+		}
+		delete(want, object.Metadata.Name)
+	}
+	for name := range want {
+		t.Errorf("there is no role %s", name)
+	}
+}
+
+type role struct {
+	Kind     string
+	Metadata struct{ Name, Namespace string }
+	Rules    []struct {
+		APIGroups, Resources, Verbs []string
+	}
+	RoleRef  struct{ Kind, Name string }
+	Subjects []struct{ Kind, Name, Namespace string }
+}
+
+// powersOf lists what the accounts of rendered files may do that argued is about, sorted and without repetition.
+func powersOf(t *testing.T, namespace string, files map[string]string) []string {
+	t.Helper()
+	var roles, bindings []role
+	for file, text := range files {
+		if !strings.HasSuffix(file, ".yaml") && !strings.HasSuffix(file, ".yml") {
+			continue
+		}
+		for document := range strings.SplitSeq("\n"+text, "\n---") {
+			var object role
+			if !strings.Contains(document, "rbac.authorization.k8s.io") {
+				continue
+			}
+			if err := yaml.Unmarshal([]byte(document), &object); err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			switch object.Kind {
+			case "Role", "ClusterRole":
+				roles = append(roles, object)
+			case "RoleBinding", "ClusterRoleBinding":
+				bindings = append(bindings, object)
+			}
+		}
+	}
+	found := map[string]bool{}
+	for _, binding := range bindings {
+		where := "every namespace"
+		if binding.Kind == "RoleBinding" {
+			where = namespace
+			if binding.Metadata.Namespace != "" {
+				where = binding.Metadata.Namespace
+			}
+		}
+		for _, one := range roles {
+			if one.Kind != binding.RoleRef.Kind || one.Metadata.Name != binding.RoleRef.Name {
+				continue
+			}
+			for _, subject := range binding.Subjects {
+				for _, power := range powers(one) {
+					found[fmt.Sprintf("%s may %s in %s", subject.Name, power, where)] = true
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// powers returns what a role grants of: Secrets, a way into a container, tokens of accounts, impersonation, more permissions than its own.
+func powers(of role) (list []string) {
+	for _, rule := range of.Rules {
+		has := func(set []string, one string) bool { return slices.Contains(set, one) || slices.Contains(set, "*") }
+		core := has(rule.APIGroups, "")
+		if core && has(rule.Resources, "secrets") {
+			var verbs []string
+			if has(rule.Verbs, "get") || has(rule.Verbs, "list") || has(rule.Verbs, "watch") {
+				verbs = append(verbs, "read")
+			}
+			if has(rule.Verbs, "create") || has(rule.Verbs, "update") || has(rule.Verbs, "patch") {
+				verbs = append(verbs, "write")
+			}
+			list = append(list, strings.Join(verbs, ", ")+" secrets")
+		}
+		for _, resource := range []string{"pods/exec", "pods/attach", "pods/ephemeralcontainers", "serviceaccounts/token"} {
+			if core && has(rule.Resources, resource) && (has(rule.Verbs, "create") || has(rule.Verbs, "get") || has(rule.Verbs, "update") || has(rule.Verbs, "patch")) {
+				list = append(list, "create "+resource)
+			}
+		}
+		for _, verb := range []string{"impersonate", "escalate", "bind"} {
+			if slices.Contains(rule.Verbs, verb) {
+				list = append(list, verb+" "+strings.Join(rule.Resources, ", "))
+			}
+		}
+	}
+	return list
+}
