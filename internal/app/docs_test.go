@@ -20,6 +20,7 @@ import (
 	"github.com/onedigest/onedigest/internal/build"
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/matrix"
+	"github.com/onedigest/onedigest/internal/policy/policyfile"
 	"github.com/onedigest/onedigest/internal/probe"
 	"github.com/onedigest/onedigest/internal/promote"
 	"github.com/onedigest/onedigest/internal/release"
@@ -333,6 +334,8 @@ func testYAML(t *testing.T, b block) {
 		_, err = deploy.ParseMatrix(b.file, []byte(b.text), matrix.Options{Inputs: setting.Values{"image": {Texts: []string{image}}}})
 	case content["services"] != nil:
 		testMatrix(t, b)
+	case content["version"] != nil && content["environments"] != nil:
+		_, err = policyfile.Parse(b.file, []byte(b.text))
 	case content["jobs"] != nil:
 		testUses(t, b.file, []byte(b.text))
 	default:

@@ -33,6 +33,7 @@ type Result struct {
 	Plan        *release.Plan         `json:"plan,omitempty"`      // result of a dry run
 	PlanDigest  release.Digest        `json:"planDigest,omitzero"` // of the plan that a dry run has kept, or that was carried out
 	Diagnosis   *release.Diagnosis    `json:"diagnosis,omitempty"` // of the failed rollout
+	Gates       []ImageGate           `json:"gates,omitempty"`     // what the rules ask for, and what was found, for each image
 	Healed      *release.Healed       `json:"healed,omitempty"`    // revision that a killed run left pending
 	Deploys     []Result              `json:"deploys,omitempty"`   // results of a matrix
 	matrix.Part                       // of the matrix, in Deploys
@@ -86,6 +87,9 @@ func (r request) run(ctx context.Context, began time.Time) (Result, error) {
 		return r.supersededResult(result, *order.supersededBy), nil
 	}
 	if err := r.checkPlan(waiting); err != nil {
+		return result, err
+	}
+	if err := r.recordOverrides(waiting); err != nil {
 		return result, err
 	}
 	budget := splitTimeout(r.settings, r.settings.Timeout-time.Since(began))

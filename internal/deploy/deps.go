@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
 	"github.com/onedigest/onedigest/internal/setting"
@@ -23,6 +24,8 @@ type Deps struct {
 	Facts       Facts       // nil: nothing is recorded
 	ClusterName string      // in what is recorded
 	Origin      fact.Origin
+	Gate        policy.Gate
+	Policy      policy.Policy
 	Reporter    release.Reporter
 	Holder      release.Holder // this run, as its Lease names it
 }
@@ -73,9 +76,6 @@ type Registry interface {
 	Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error)
 	// Find finds the image that a tag names; false if the tag does not exist.
 	Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error)
-	// Newest returns the record that says whether an environment proved an image, and false if there is none. If a record that may be later than
-	// a pass cannot be read, the error is a *release.UnreadableRecordError.
-	Newest(ctx context.Context, image release.Image, environment release.Environment) (release.Record, bool, error)
 	// Platforms lists the images of a digest: the image itself, or the children of an index; false if the registry does not have it.
 	Platforms(ctx context.Context, image release.Image) ([]release.PlatformImage, bool, error)
 }

@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
 	"github.com/onedigest/onedigest/internal/setting/settingtest"
@@ -46,6 +48,11 @@ type fakes struct {
 	noAccess     error
 	verdict      release.Verdict // of the newest evidence; "": there is none
 	newestErr    error
+	against      []policy.Rejection
+	policy       policy.Policy
+	mayOverride  error
+	actor        string
+	overrideErr  error
 	noKinds      error
 	rendering    release.Rendering // more of it
 	checkedKinds []release.AppliedKind
@@ -130,8 +137,25 @@ func (s *fakes) Describe(_ context.Context, image release.Image) (release.ImageI
 	return release.ImageInfo{Revision: s.revision}, !s.absent && (s.gone.IsZero() || image.Digest != s.gone), nil
 }
 
-func (s *fakes) Newest(_ context.Context, image release.Image, environment release.Environment) (release.Record, bool, error) {
-	return release.Record{Evidence: release.Evidence{Image: image, Environment: environment, Verdict: s.verdict, Checks: []string{"/"}, Rounds: 3, At: time.Now().Add(-time.Hour)}}, s.verdict != "", s.newestErr
+// Facts returns the evidence of the environment that must have proved the image.
+func (s *fakes) Facts(_ context.Context, image release.Image, rung policy.Rung) (facts policy.Facts, err error) {
+	facts.Against = s.against
+	unreadable := new(release.UnreadableRecordError)
+	if s.newestErr != nil && !errors.As(s.newestErr, &unreadable) {
+		return facts, s.newestErr
+	}
+	if smoked := rung.Requires.Smoked; smoked != nil {
+		facts.Smoked = policy.Finding[release.Record]{Found: s.verdict != "", Err: s.newestErr, Fact: release.Record{Evidence: release.Evidence{Image: image,
+			Environment: smoked.In, Verdict: s.verdict, Checks: []string{"/"}, Rounds: 3, At: time.Now().Add(-time.Hour)}}}
+	}
+	return facts, nil
+}
+
+func (s *fakes) MayOverride(context.Context, policy.Rung) error { return s.mayOverride }
+
+func (s *fakes) Override(_ context.Context, image release.Image, overriding policy.Overriding) (release.Digest, error) {
+	s.note("override %s by %s", overriding.Environment, overriding.Actor)
+	return image.Digest, s.overrideErr
 }
 
 func (s *fakes) Find(_ context.Context, _ release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
@@ -450,8 +474,8 @@ func (n recorder) Step(step release.RolloutStep) {
 func (n recorder) Group(title string) func() { n.tell("> " + title); return func() { n.tell("<") } }
 
 func (s *fakes) deps(reporter release.Reporter) deploy.Deps {
-	return deploy.Deps{Workspace: s, Charts: s, Plans: plans{s}, Registry: s, Chart: chart{s}, Cluster: cluster{s}, Commits: s, SmokeRunner: smokeRunner{s}, Reporter: reporter,
-		Holder: release.Holder{Run: "1", URL: "https://example.com/run/1", Actor: "a person"}}
+	return deploy.Deps{Workspace: s, Charts: s, Plans: plans{s}, Registry: s, Gate: s, Policy: s.policy, Chart: chart{s}, Cluster: cluster{s}, Commits: s, SmokeRunner: smokeRunner{s}, Reporter: reporter,
+		Holder: release.Holder{Run: "1", URL: "https://example.com/run/1", Actor: cmp.Or(s.actor, "a person")}}
 }
 
 func settings(t *testing.T, flags ...string) deploy.Settings {

@@ -2,10 +2,12 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 )
@@ -102,9 +104,6 @@ func (r request) checkImages(ctx context.Context) ([]release.BuiltImage, error) 
 		if !found {
 			return nil, &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", image.Image), Do: "build it first, or check the repository"}
 		}
-		if err := r.checkProof(ctx, image.Image); err != nil {
-			return nil, err
-		}
 		if i == 0 && r.settings.Commit != "" && info.Revision != "" && info.Revision != r.settings.Commit.String() {
 			if err := r.checkReused(ctx, image.Image, info.Revision); err != nil {
 				return nil, err
@@ -117,17 +116,44 @@ func (r request) checkImages(ctx context.Context) ([]release.BuiltImage, error) 
 	return images, nil
 }
 
-// checkProof refuses an image that the environment in the settings did not prove.
-func (r request) checkProof(ctx context.Context, image release.Image) error {
-	if r.settings.ProvedIn == "" {
-		return nil
+// ImageGate is what the rules of the environment say about one image.
+type ImageGate struct {
+	Image release.Image `json:"image"`
+	policy.Decision
+}
+
+// checkRules compares what is known of every image with the rules of the environment, and joins the refusals.
+func (r request) checkRules(ctx context.Context) (gates []ImageGate, refused error) {
+	rung, guarded, err := r.Policy.ForDeploy(r.settings.Environment, r.settings.ProvedIn, r.settings.MaxAge)
+	if err != nil || !guarded {
+		return nil, err
 	}
-	newest, found, err := r.Registry.Newest(ctx, image, r.settings.ProvedIn)
-	proof := release.Proof{Image: image, By: r.settings.ProvedIn, MaxAge: r.settings.MaxAge, Signed: len(r.settings.VerifyKeys) > 0}
-	if err := proof.Check(newest, found, err, time.Now()); err != nil {
-		return err
+	request := policy.Request{Policy: r.Policy.Source, Rung: rung, Reason: r.settings.OverrideReason, Actor: r.Holder.Actor, Now: time.Now()}
+	if rung.Requires.ChartOfCommit {
+		found, err := r.compareCheckout(ctx)
+		if request.Chart = &found; err != nil {
+			request.Chart, request.ChartErr = nil, err
+		}
 	}
-	r.Reporter.Infof("%q proved %s at %s", r.settings.ProvedIn, image.Digest, newest.At.Format(time.RFC3339))
+	for _, image := range r.deployment.Images {
+		request.Image = image.Image
+		decision, facts, err := policy.Check(ctx, request, r.Gate, r.Reporter)
+		if err == nil && facts.Smoked.Found && decision.Overridden == nil {
+			r.Reporter.Infof("%q proved %s at %s", facts.Smoked.Fact.Environment, image.Image.Digest, facts.Smoked.Fact.At.Format(time.RFC3339))
+		}
+		gates, refused = append(gates, ImageGate{image.Image, decision}), errors.Join(refused, err)
+		request.Chart, request.ChartErr = nil, nil // said once
+	}
+	return gates, refused
+}
+
+// recordOverrides attaches to the images the statements that the rules are passed over.
+func (r request) recordOverrides(ctx context.Context) error {
+	for i := range r.gates {
+		if err := r.gates[i].Record(ctx, r.gates[i].Image, r.deployment.Commit, r.Gate); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

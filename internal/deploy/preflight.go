@@ -24,12 +24,13 @@ type request struct {
 	plan       *keptPlan      // the plan to carry out; nil if none was given
 	values     release.Digest // of the values files; zero if nothing is recorded
 	checkedOut release.Commit // that chart and values are of; "" if unknown
+	gates      []ImageGate    // of the images; none if the environment requires nothing
 }
 
 // result returns the result of a deploy that has done nothing yet.
 func (r request) result() Result {
 	result := Result{Environment: r.settings.Environment, Release: r.settings.Release, Namespace: r.settings.Namespace,
-		Image: r.settings.Image, Commit: r.deployment.Commit}
+		Image: r.settings.Image, Commit: r.deployment.Commit, Gates: r.gates}
 	if r.chart.Path != "" {
 		result.Chart = &r.chart
 	}
@@ -61,6 +62,9 @@ func preflight(ctx context.Context, settings Settings, deps Deps) (request, erro
 	}
 	commit := cmp.Or(settings.Commit, r.deployment.Main().Commit)
 	r.deployment.Commit, r.Holder.Commit = commit, commit
+	if r.gates, err = r.checkRules(ctx); err != nil {
+		return r, err
+	}
 	r.checkedOut = r.warnOtherCheckout(ctx)
 	if r.rendering, err = r.checkAccess(ctx); err != nil {
 		return r, err
@@ -179,6 +183,27 @@ func (r request) checkSmokeChecks() error {
 	return r.SmokeRunner.Check(r.settings.checksFile())
 }
 
+// treePaths returns the chart, if it is in the work tree, and the values files.
+func (r request) treePaths() (paths []string, hasChart bool) {
+	chart, err := r.Workspace.Inside(r.chart.Source)
+	if err == nil { // not of a registry, nor the action's own
+		paths = append(paths, chart)
+	}
+	return append(paths, r.deployment.ValuesFiles...), err == nil
+}
+
+// compareCheckout compares chart and values with those of the commit. A chart of another place is an error.
+func (r request) compareCheckout(ctx context.Context) (release.CheckedOut, error) {
+	paths, hasChart := r.treePaths()
+	switch {
+	case !hasChart:
+		return release.CheckedOut{}, fmt.Errorf("the chart is from %q, not from the work tree", r.chart.Source)
+	case r.deployment.Commit == "":
+		return release.CheckedOut{}, errors.New("the image is labelled with no commit")
+	}
+	return r.Commits.CheckedOut(ctx, paths, r.deployment.Commit)
+}
+
 // warnOtherCheckout warns if chart and values are of another commit than the image's: that combination was never tested. It
 // happens when a workflow promotes an older image with its own checkout. Another commit with the same chart and values gives no
 // warning. It returns the commit that they are of; "" if that is unknown.
@@ -187,11 +212,7 @@ func (r request) warnOtherCheckout(ctx context.Context) release.Commit {
 	if commit == "" {
 		return ""
 	}
-	var paths []string
-	if chart, err := r.Workspace.Inside(r.chart.Source); err == nil { // not of a registry, nor the action's own
-		paths = append(paths, chart)
-	}
-	paths = append(paths, r.deployment.ValuesFiles...)
+	paths, _ := r.treePaths()
 	if len(paths) == 0 {
 		return ""
 	}

@@ -46,6 +46,8 @@ type Settings struct {
 	VerifyKeys          []setting.KeyRef
 	SignKey             setting.KeyRef
 	LegacySignatures    string        // of cosign 2: warn or refuse
+	Policy              string        // file of rules; "": the default one, if it exists
+	OverrideReason      string        // "": the rules are not passed over
 	MaxAge              time.Duration // of that evidence
 	Unpin               bool
 	DryRun              bool
@@ -153,11 +155,13 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.SmokeMaxErrors, setting.Setting{Name: "smoke-max-errors", Value: "PERCENT",
 		Help: "Share of the soak's requests that may fail, such as 0.1%; an answer of another commit is never allowed; default: none"}, setting.ParseShare)
 	setting.Var(set, &s.ProvedIn, setting.Setting{Name: "proved-in", Value: "NAME",
-		Help: "Environment in which smoke must have proved every image, by evidence in the registry; without this setting, evidence is not asked for"}, release.ParseEnvironment)
+		Help: "Environment in which smoke must have proved every image, by evidence in the registry; default: what the policy says, and without a policy, evidence is not asked for"}, release.ParseEnvironment)
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
 	setting.DeclareSignKey(set, &s.SignKey)
 	setting.DeclareLegacySignatures(set, &s.LegacySignatures)
+	setting.DeclarePolicy(set, &s.Policy)
+	setting.DeclareOverride(set, &s.OverrideReason)
 	setting.DeclareMaxAge(set, &s.MaxAge)
 	setting.Bool(set, &s.AllowRollback, setting.Setting{Name: "allow-rollback",
 		Help: "Deploy a commit older than the live one, and pin the release there"})
@@ -256,9 +260,6 @@ func (s *Settings) checkConflicts() error {
 	if limit := s.Timeout * soakPercent / 100; s.SmokeSoak > limit && s.Matrix == "" {
 		problems = append(problems, release.Problem{Setting: "smoke-soak", What: fmt.Sprintf("takes more than %d%% of --timeout %s (%s)", soakPercent, s.Timeout, limit.Round(time.Second)),
 			Do: "give a longer --timeout"})
-	}
-	if len(s.VerifyKeys) > 0 && s.ProvedIn == "" && s.Matrix == "" {
-		problems = append(problems, release.Problem{Setting: "verify-key", What: "is given without --proved-in, for whose evidence it is", Do: "give --proved-in too"})
 	}
 	if s.ProvedIn != "" && s.ProvedIn == s.Environment {
 		problems = append(problems, release.Problem{Setting: "proved-in", What: fmt.Sprintf("%q cannot prove an image for itself", s.ProvedIn), Do: "name the previous environment"})

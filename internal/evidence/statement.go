@@ -25,6 +25,10 @@ const (
 	PredicatePromoted = "https://onedigest.dev/attestation/promoted/v1"
 	// PredicateRejected is defined in docs/schemas/evidence.json.
 	PredicateRejected = "https://onedigest.dev/attestation/rejected/v1"
+	// PredicateLifted has the schema docs/schemas/lifted-v1.schema.json.
+	PredicateLifted = "https://onedigest.dev/attestation/lifted/v1"
+	// PredicateOverridden has the schema docs/schemas/overridden-v1.schema.json.
+	PredicateOverridden = "https://onedigest.dev/attestation/overridden/v1"
 )
 
 const (
@@ -51,6 +55,8 @@ var formats = []format{
 	{fact.Deployed, PredicateDeployed, deployedPredicate, readDeployed, checkDeployed},
 	{fact.Promoted, PredicatePromoted, promotedPredicate, readPromoted, checkPromoted},
 	{fact.Rejected, PredicateRejected, rejectedPredicate, readRejected, checkRejected},
+	{fact.Lifted, PredicateLifted, liftedPredicate, readLifted, checkLifted},
+	{fact.Overridden, PredicateOverridden, overriddenPredicate, readOverridden, checkOverridden},
 }
 
 // TypeOf returns the predicate type of a kind; "" if there is none.
@@ -278,7 +284,8 @@ func checkFact(f fact.Fact, of format) error {
 
 // checkDetails refuses a fact without exactly the detail of its kind.
 func checkDetails(f fact.Fact) error {
-	set := map[fact.Kind]bool{fact.Built: f.Build != nil, fact.Deployed: f.Deployment != nil, fact.Smoked: f.Smoke != nil, fact.Promoted: f.Promotion != nil, fact.Rejected: f.Rejection != nil}
+	set := map[fact.Kind]bool{fact.Built: f.Build != nil, fact.Deployed: f.Deployment != nil, fact.Smoked: f.Smoke != nil, fact.Promoted: f.Promotion != nil, fact.Rejected: f.Rejection != nil,
+		fact.Lifted: f.Lift != nil, fact.Overridden: f.Override != nil}
 	for kind, isSet := range set {
 		if isSet != (kind == f.Kind) {
 			return fmt.Errorf("details of %q are missing, or there are others", f.Kind)

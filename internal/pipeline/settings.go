@@ -53,6 +53,7 @@ type Settings struct {
 	SignKey          setting.KeyRef
 	LegacySignatures string // of cosign 2: warn or refuse
 	VerifyKeys       []setting.KeyRef
+	Policy           string // file of rules; "": the default one, if it exists
 
 	AllowWorkTree bool // whether a kubeconfig may be in the work tree, or run or read what is there
 	PodSecurity   release.PodSecurity
@@ -107,6 +108,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.DeclareSignKey(set, &s.SignKey)
 	setting.DeclareLegacySignatures(set, &s.LegacySignatures)
 	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
+	setting.DeclarePolicy(set, &s.Policy)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "3m", Value: "DURATION",
 		Help: "Time limit of each deploy and each smoke"}, setting.Duration)
 	deploy.DeclarePodSecurity(set, &s.PodSecurity)

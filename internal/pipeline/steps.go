@@ -28,6 +28,7 @@ func (s Settings) promoteSettings(environment release.Environment, image release
 	err = settings.Declare().ApplyDefaults(func() {
 		settings.Image, settings.Further, settings.To, settings.VerifyKeys, settings.PlainHTTP = image, s.Images[1:], environment, s.VerifyKeys, s.PlainHTTP
 		settings.SignKey, settings.LegacySignatures = s.SignKey, s.LegacySignatures
+		settings.Policy = s.Policy
 	})
 	return settings, err
 }
@@ -44,6 +45,7 @@ func (s Settings) deploySettings(environment release.Environment, image release.
 		settings.CreateNamespace, settings.PodSecurity, settings.Timeout, settings.ClusterRef = true, s.PodSecurity, s.Timeout, s.ClusterRef()
 		settings.Address, settings.PlainHTTP = addressIn(s.Address, environment), s.PlainHTTP
 		settings.SignKey, settings.LegacySignatures = s.SignKey, s.LegacySignatures
+		settings.Policy = s.Policy
 		if before, found := release.DefaultPromotionOrder.Before(environment); found {
 			settings.ProvedIn, settings.VerifyKeys = before, s.VerifyKeys
 		}

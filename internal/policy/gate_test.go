@@ -70,7 +70,7 @@ func TestEvaluate(t *testing.T) {
 		"deployed in the future":    {policy.Requirements{Deployed: &policy.Deployed{In: "staging"}}, func(f *policy.Facts) { f.Deployed.Fact.At = now.Add(time.Hour) }, "in the future", ""},
 		"built":                     {requires: policy.Requirements{Built: &policy.Built{}}},
 		"not built":                 {policy.Requirements{Built: &policy.Built{}}, func(f *policy.Facts) { f.Built.Found = false }, "no statement that counts says how", ""},
-		"rejected":                  {staging, func(f *policy.Facts) { f.Against = []policy.Rejection{{Reason: "CVE-1", Actor: "alice", At: now}} }, "was rejected at 2026-11-30T12:00:00Z: CVE-1", "reject --undo"},
+		"rejected":                  {staging, func(f *policy.Facts) { f.Against = []policy.Rejection{{Reason: "CVE-1", Actor: "alice", At: now}} }, "was rejected at 2026-11-30T12:00:00Z: CVE-1", "promote --lift-rejection"},
 		"rejected there": {staging, func(f *policy.Facts) {
 			f.Against = []policy.Rejection{{Environment: "production", Reason: "x", At: now}}
 		}, `was rejected for "production"`, ""},

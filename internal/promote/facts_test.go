@@ -17,7 +17,7 @@ func TestAPromotionIsRecordedOnce(t *testing.T) {
 	registry, settings := provedImage(t)
 	settings.TargetRepository = "localhost:6000/live/shop"
 	facts := new(releasetest.Facts)
-	deps := promote.Deps{Registry: registry, Evidence: registry, Facts: facts, Origin: fact.Origin{By: "octocat", Run: "https://run/1"}, Reporter: releasetest.DiscardReporter{}, Now: now}
+	deps := promote.Deps{Registry: registry, Gate: registry, Evidence: registry, Facts: facts, Origin: fact.Origin{By: "octocat", Run: "https://run/1"}, Reporter: releasetest.DiscardReporter{}, Now: now}
 	lost := errors.New("lost")
 	facts.Err = lost
 	if result, err := promote.Run(t.Context(), settings, deps); !errors.Is(err, lost) || result.Outcome != release.Created {
@@ -49,7 +49,7 @@ func TestARefusedPromotionIsNotRecorded(t *testing.T) {
 	registry, settings := provedImage(t)
 	registry.evidence = nil
 	facts := new(releasetest.Facts)
-	_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Facts: facts, Reporter: releasetest.DiscardReporter{}, Now: now})
+	_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Gate: registry, Evidence: registry, Facts: facts, Reporter: releasetest.DiscardReporter{}, Now: now})
 	if wantRefusal(t, err, "no evidence"); len(facts.Recorded) > 0 {
 		t.Errorf("recorded %v", facts.Recorded)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/matrix"
+	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
 )
@@ -20,6 +21,10 @@ type Deps struct {
 	Evidence Evidence
 	Facts    Facts // nil: nothing is recorded
 	Origin   fact.Origin
+	Gate     policy.Gate
+	Judge    Judge
+	Policy   policy.Policy
+	Actor    string // who started the run; "" if unknown
 	Reporter release.Reporter
 	Now      func() time.Time
 	// WatchExpiry starts to find out, beside the promotion, whether the registry is going to delete or archive the image in spite of its new tag, or
@@ -33,12 +38,8 @@ type Facts interface {
 	RecordFact(ctx context.Context, f fact.Fact) (record release.Digest, created bool, err error)
 }
 
-// Evidence reads the verdicts that smoke recorded.
+// Evidence copies what is recorded about images.
 type Evidence interface {
-	// Newest returns the record that says whether an environment proved an image, and false if there is none. A verdict that may be
-	// later than a pass counts as later. Records that cannot be read are skipped. If one of them may be later than a pass and declares
-	// another verdict, the error is a *release.UnreadableRecordError.
-	Newest(ctx context.Context, image release.Image, environment release.Environment) (release.Record, bool, error)
 	// CopyEvidence copies all evidence about an image into another repository that has the image, the given record first, and the statement that it was
 	// copied there by a run. What is already there is no error.
 	CopyEvidence(ctx context.Context, image release.Image, record release.Digest, to release.Repository, run string) error
@@ -78,15 +79,19 @@ type Promoted struct {
 	Source  release.Commit      `json:"source"` // the commit that was asked for, with the chart and values of the promotion; Commit if a digest was asked for
 	From    release.Environment `json:"from"`
 	To      release.Environment `json:"to"`
-	Proved  time.Time           `json:"provedAt"`
-	Record  release.Digest      `json:"record,omitzero"` // of the signed record of the promotion; zero if none was written
+	Proved  time.Time           `json:"provedAt,omitzero"` // zero if the rules ask for no proof, or were passed over
+	Gate    *policy.Decision    `json:"gate,omitempty"`    // what the rules ask for, and what was found
+	Record  release.Digest      `json:"record,omitzero"`   // of the signed record of the promotion, or of the statement that rejects the image or lifts rejections; zero if none was written
 }
 
-// Run finds the evidence that the previous environment proved each image, copies both to the target repository if that is another
-// one, tags the images there, and moves the moving tag if there is one. Missing evidence, an image of another commit and a tag
+// Run compares what is known of each image with the rules of the environment, copies image and evidence to the target repository if that is another
+// one, tags the images there, and moves the moving tag if there is one. What the rules ask for and is not there, an image of another commit and a tag
 // that names another digest are a *release.Refusal; they are found for all images before the first is tagged. A dry run ends there. A tag that can move is written
 // once all others are. A second run with the same settings changes nothing.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
+	if settings.Reject != "" || settings.LiftRejection != "" {
+		return judge(ctx, settings, deps)
+	}
 	promotions, err := prepareAll(ctx, settings, deps)
 	if err == nil && settings.DryRun {
 		return planned(promotions, deps), nil
@@ -121,6 +126,9 @@ func prepareAll(ctx context.Context, settings Settings, deps Deps) (promotions [
 // promotion is one image to be promoted, with what was found about it.
 type promotion struct {
 	settings Settings
+	rung     policy.Rung
+	against  []policy.Rejection // that are lifted
+	decision policy.Decision
 	evidence release.Record
 	source   release.TagState // of the tag in the image's own repository
 	target   release.TagState // of the tag in the target repository
@@ -135,13 +143,13 @@ func prepare(ctx context.Context, settings Settings, deps Deps) (p promotion, er
 	var stop func()
 	deps.Registry, stop = inspectAhead(ctx, p.settings, deps.Registry)
 	defer stop()
-	if p.evidence, err = findEvidence(ctx, p.settings, deps); err != nil {
+	if err = p.checkRules(ctx, deps); err != nil {
 		return p, err
 	}
 	if p.settings.Tag == "" {
 		p.settings.Tag = release.Tag(p.settings.To.String() + "-" + p.evidence.Commit.String())
 	}
-	p.result = newPromoted(p.settings, p.evidence)
+	p.result = newPromoted(p.settings, p.evidence, p.decision)
 	if p.result.Outcome, err = p.inspect(ctx, deps.Registry); err != nil {
 		return p, err
 	}
@@ -174,6 +182,9 @@ func writeEach(ctx context.Context, promotions []promotion, deps Deps, steps ...
 
 // writeTag tags the image, and reports it.
 func (p *promotion) writeTag(ctx context.Context, deps Deps) (err error) {
+	if err := p.recordOverride(ctx, deps); err != nil {
+		return err
+	}
 	if p.result.Outcome, err = p.tagImage(ctx, deps); err != nil {
 		return err
 	}
@@ -220,24 +231,9 @@ func reusedFrom(tagged release.ImageInfo, commit release.Commit) string {
 	return fmt.Sprintf(" of commit %s, reused because nothing that enters it was changed", release.Commit(tagged.Revision).Short())
 }
 
-// findEvidence returns the newest record of the previous environment (From). Older ones do not count, because a later failure
-// outdates a pass.
-func findEvidence(ctx context.Context, settings Settings, deps Deps) (release.Record, error) {
-	newest, found, err := deps.Evidence.Newest(ctx, settings.Image, settings.From)
-	proof := release.Proof{Image: settings.Image, By: settings.From, MaxAge: settings.MaxAge, Signed: len(settings.VerifyKeys) > 0}
-	if err := proof.Check(newest, found, err, deps.Now()); err != nil {
-		return newest, err
-	}
-	if _, err := release.ParseCommit(newest.Commit.String()); err != nil {
-		return newest, &release.Refusal{Why: "the evidence names no commit: " + err.Error(), Do: "run smoke with --expect-commit"}
-	}
-	deps.Reporter.Infof("%q proved %s at %s: %d checks, %d rounds", settings.From, settings.Image.Digest, newest.At.Format(time.RFC3339), len(newest.Checks), newest.Rounds)
-	return newest, nil
-}
-
-func newPromoted(settings Settings, evidence release.Record) Promoted {
+func newPromoted(settings Settings, evidence release.Record, decision policy.Decision) Promoted {
 	return Promoted{Name: settings.Name, Image: settings.TargetRepository.At(settings.Image.Digest), Digest: settings.Image.Digest, Tag: settings.Tag,
-		Commit: evidence.Commit, Source: cmp.Or(settings.Commit, evidence.Commit), From: settings.From, To: settings.To, Proved: evidence.At}
+		Commit: evidence.Commit, Source: cmp.Or(settings.Commit, evidence.Commit), From: settings.From, To: settings.To, Proved: evidence.At, Gate: &decision}
 }
 
 // newResult returns the result of the promotions, which may not all be done. The outcome is created if one image's tag was, and refused if one
@@ -258,12 +254,19 @@ func (p *promotion) record(ctx context.Context, deps Deps) error {
 	if deps.Facts == nil {
 		return nil
 	}
+	override := ""
+	if p.decision.Overridden != nil {
+		override = p.decision.Overridden.Reason
+	}
+	if p.settings.From == "" || p.evidence.Record.IsZero() && override == "" {
+		return nil // the rules ask for no proof, so that there is nothing to rely on
+	}
 	settings, source := p.settings, p.result.Source
 	if source == p.result.Commit {
 		source = ""
 	}
 	record, created, err := deps.Facts.RecordFact(ctx, fact.Fact{Kind: fact.Promoted, Image: p.result.Image, Commit: p.result.Commit, Environment: settings.To, By: deps.Origin.By, Run: deps.Origin.Run, At: deps.Now().UTC(),
-		Promotion: &fact.Promotion{From: settings.From, Tag: settings.Tag, Source: source, Proof: p.evidence.Record, ProvedAt: p.evidence.At.UTC()}})
+		Promotion: &fact.Promotion{From: settings.From, Tag: settings.Tag, Source: source, Proof: p.evidence.Record, ProvedAt: p.evidence.At.UTC(), Override: override}})
 	if p.result.Record = record; created {
 		deps.Reporter.Infof("recorded the promotion of %s to %q", p.result.Digest, settings.To)
 	}

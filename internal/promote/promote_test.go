@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/promote"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
@@ -35,6 +36,9 @@ type fakeRegistry struct {
 	inspectErr     map[string]error   // by repository:tag
 	tagErr         map[string]error   // by repository:tag
 	requests       []string
+	against        []policy.Rejection
+	mayOverride    error
+	overrideErr    error
 }
 
 func (f *fakeRegistry) Find(_ context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
@@ -96,6 +100,26 @@ func (f *fakeRegistry) Newest(_ context.Context, image release.Image, environmen
 	return newest, found, nil
 }
 
+// Facts returns the evidence; nobody has rejected an image.
+func (f *fakeRegistry) Facts(ctx context.Context, image release.Image, rung policy.Rung) (facts policy.Facts, err error) {
+	facts.Image, facts.Against = image, f.against
+	if rung.Requires.Smoked == nil {
+		return facts, nil
+	}
+	facts.Smoked.Fact, facts.Smoked.Found, err = f.Newest(ctx, image, rung.Requires.Smoked.In)
+	if unreadable := new(release.UnreadableRecordError); errors.As(err, &unreadable) {
+		facts.Smoked.Err, err = unreadable, nil
+	}
+	return facts, err
+}
+
+func (f *fakeRegistry) MayOverride(context.Context, policy.Rung) error { return f.mayOverride }
+
+func (f *fakeRegistry) Override(_ context.Context, image release.Image, overriding policy.Overriding) (release.Digest, error) {
+	f.requests = append(f.requests, fmt.Sprintf("override %s by %s: %s", overriding.Environment, overriding.Actor, strings.Join(overriding.Missing, "; ")))
+	return image.Digest, f.overrideErr
+}
+
 func (f *fakeRegistry) CopyEvidence(_ context.Context, image release.Image, _ release.Digest, to release.Repository, _ string) error {
 	if _, found := f.manifests[to.At(image.Digest)]; !found {
 		return errors.New("copying a record of an image that is not there")
@@ -123,7 +147,7 @@ func provedImage(t *testing.T) (*fakeRegistry, promote.Settings) {
 func TestRunTagsTheProvenDigest(t *testing.T) {
 	t.Parallel()
 	registry, settings := provedImage(t)
-	deps := promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now}
+	deps := promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now}
 	tag := "production-" + commit.String()
 	for _, want := range []struct {
 		outcome  release.Outcome
@@ -154,7 +178,7 @@ func TestADryRunTagsNothing(t *testing.T) {
 	t.Parallel()
 	registry, settings := provedImage(t)
 	settings.DryRun, settings.MovingTag = true, "live"
-	deps := promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now}
+	deps := promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now}
 	before := len(registry.tags)
 	result, err := promote.Run(t.Context(), settings, deps)
 	if err != nil || result.Outcome != release.Planned || result.Digest != settings.Image.Digest || result.Source != commit || len(registry.tags) != before {
@@ -170,12 +194,12 @@ func TestRunFindsACommitsImage(t *testing.T) {
 	t.Parallel()
 	registry, settings := provedImage(t)
 	settings = promote.Settings{Repository: settings.Image.Repository, Commit: commit, To: "production", From: "staging"}
-	result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+	result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
 	if err != nil || result.Digest != releasetest.Digest(t, "a") {
 		t.Errorf("got %+v, %v", result, err)
 	}
 	settings.Commit = otherCommit
-	_, err = promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+	_, err = promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
 	wantRefusal(t, err, "holds no image of commit")
 }
 
@@ -195,7 +219,7 @@ func TestRunFindsAReusedImage(t *testing.T) {
 		test.info.Digest = settings.Image.Digest
 		registry.found = &test.info
 		settings = promote.Settings{Repository: settings.Image.Repository, Commit: otherCommit, To: "production", From: "staging"}
-		result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+		result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
 		if test.refused {
 			wantRefusal(t, err, "names an image labelled with revision")
 			continue
@@ -214,7 +238,7 @@ func TestRunTagsALaterCommit(t *testing.T) {
 	registry.found = &release.ImageInfo{Digest: digest, Revision: commit.String(), Inputs: "sha256:x"}
 	settings = promote.Settings{Repository: settings.Image.Repository, Commit: otherCommit, TargetRepository: target, To: "production", From: "staging", MaxAge: settings.MaxAge}
 	for range 2 {
-		if _, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now}); err != nil {
+		if _, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -228,7 +252,7 @@ func TestRunMovesTheMovingTag(t *testing.T) {
 	registry, settings := provedImage(t)
 	registry.immutable, settings.MovingTag = false, "production"
 	registry.tags["localhost:5000/shop:production"] = releasetest.Digest(t, "b")
-	if _, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now}); err != nil {
+	if _, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now}); err != nil {
 		t.Fatal(err)
 	}
 	if held := registry.tags["localhost:5000/shop:production"]; held != settings.Image.Digest {
@@ -250,7 +274,7 @@ func TestRunCopiesIntoAnotherRepository(t *testing.T) {
 		{release.Unchanged, []string{inspect, inspect, evidence}},
 	} {
 		registry.requests = nil
-		result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+		result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
 		if err != nil || result.Outcome != want.outcome || result.Image != settings.TargetRepository.At(settings.Image.Digest) {
 			t.Errorf("got %+v, %v; want %q", result, err, want.outcome)
 		}
@@ -266,7 +290,7 @@ func TestRunTagsNothingWithoutItsRecord(t *testing.T) {
 	registry, settings := provedImage(t)
 	settings.TargetRepository, settings.MovingTag = "localhost:6000/prod/shop", "production"
 	registry.copyRecordErr = errors.New("artifacts are not accepted")
-	_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+	_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
 	if !errors.Is(err, registry.copyRecordErr) {
 		t.Errorf("got %v, want %v", err, registry.copyRecordErr)
 	}
@@ -338,7 +362,7 @@ func TestRunRefuses(t *testing.T) {
 			t.Parallel()
 			registry, settings := provedImage(t)
 			test.change(t, registry, &settings)
-			_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+			_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
 			wantRefusal(t, err, test.want)
 		})
 	}
@@ -359,13 +383,13 @@ func TestSettings(t *testing.T) {
 		args []string
 		want string
 	}{
-		"good":                             {[]string{"--image", image}, ""},
-		"neither image nor commit":         {nil, "--image: is missing"},
-		"both image and commit":            {[]string{"--image", image, "--commit", commit.String(), "--repository", "localhost:5000/shop"}, "which can disagree"},
-		"an environment outside the order": {[]string{"--image", image, "--to", "moon"}, "no environment is known to come before \"moon\""},
-		"from itself":                      {[]string{"--image", image, "--from", "production"}, "cannot prove an image for itself"},
-		"a short age":                      {[]string{"--image", image, "--max-age", "24h"}, "24h0m0s is less than 168h0m0s"},
-		"a moving tag that is fixed":       {[]string{"--image", image, "--tag", "x", "--moving-tag", "x"}, "must not move"},
+		"good":                       {[]string{"--image", image}, ""},
+		"neither image nor commit":   {nil, "--image: is missing"},
+		"both image and commit":      {[]string{"--image", image, "--commit", commit.String(), "--repository", "localhost:5000/shop"}, "which can disagree"},
+		"a reason that says nothing": {[]string{"--image", image, "--override-reason", "  because  "}, "say what happened and who agreed"},
+		"from itself":                {[]string{"--image", image, "--from", "production"}, "cannot prove an image for itself"},
+		"a short age":                {[]string{"--image", image, "--max-age", "24h"}, "24h0m0s is less than 168h0m0s"},
+		"a moving tag that is fixed": {[]string{"--image", image, "--tag", "x", "--moving-tag", "x"}, "must not move"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -397,7 +421,7 @@ func TestRunTagsEveryImage(t *testing.T) {
 	t.Parallel()
 	registry, settings := severalImages(t)
 	for _, want := range []release.Outcome{release.Created, release.Unchanged} {
-		result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+		result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -448,7 +472,7 @@ func TestRunTagsNoneOfSeveral(t *testing.T) {
 			registry, settings := severalImages(t)
 			test.change(registry, &settings)
 			tags := len(registry.tags)
-			_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+			_, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
 			for _, want := range test.want {
 				wantRefusal(t, err, want)
 			}
@@ -466,7 +490,7 @@ func TestAFailedTagLeavesTheMainImageUnpromoted(t *testing.T) {
 		registry, settings := severalImages(t)
 		registry.immutable, settings.MovingTag = false, "live"
 		registry.tagErr = map[string]error{failing: errors.New("the connection was lost")}
-		deps := promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now}
+		deps := promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now}
 		if _, err := promote.Run(t.Context(), settings, deps); err == nil {
 			t.Fatal("no error")
 		}
@@ -541,7 +565,7 @@ func TestAMatrixPromotesAllServicesOrNone(t *testing.T) {
 		if err := settingtest.Apply(given.Declare(), "--matrix", "m.yaml", "--digests", digests, "--moving-tag", "live"); err != nil {
 			t.Fatal(err)
 		}
-		result, err := promote.RunMatrix(t.Context(), []byte(file), given, promote.Deps{Registry: registry, Evidence: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+		result, err := promote.RunMatrix(t.Context(), []byte(file), given, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
 		if (err == nil) != (test.want == "") || !strings.Contains(fmt.Sprint(err), test.want) && test.want != "" {
 			t.Errorf("%s: got %v, want %q", name, err, test.want)
 		}

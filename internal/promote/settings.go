@@ -15,7 +15,7 @@ import (
 var Verb = setting.Verb{
 	Name:    "promote",
 	Summary: "tag the digest that one environment proved for the next environment",
-	About: "Requires evidence: a pass that smoke recorded for exactly this digest in the previous environment (--from). Then pushes the manifest's own " +
+	About: "Requires evidence: a pass that smoke recorded for exactly this digest in the previous environment (--from), that nobody rejected the digest, and what else the policy of the repository asks for (docs/policy.md); each requirement is printed with what was found. Then pushes the manifest's own " +
 		"bytes under the new tag, so the digest stays the same: nothing is rebuilt, and no layer is copied within a repository. " +
 		"Reads the tag back afterwards and compares the digest. With several images, the evidence and the tags of all are checked before the first tag is written.",
 	Examples: []setting.Example{
@@ -55,8 +55,12 @@ type Settings struct {
 	MaxAge           time.Duration
 	DryRun           bool
 	VerifyKeys       []setting.KeyRef
-	SignKey          setting.KeyRef // signs that an image was promoted, and copied into its target repository
+	SignKey          setting.KeyRef // signs that an image was promoted, and copied into its target repository, and that the rules were passed over
 	LegacySignatures string         // of cosign 2: warn or refuse
+	Policy           string         // file of rules; "": the default one, if it exists
+	OverrideReason   string         // "": the rules are not passed over
+	Reject           string         // why no environment may take the image; "": it is promoted
+	LiftRejection    string         // why the rejections for the environment were wrong; "": it is promoted
 	matrix.Options
 }
 
@@ -77,7 +81,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.To, setting.Setting{Name: "to", Default: "production", Value: "NAME",
 		Help: "Environment to promote to"}, release.ParseEnvironment)
 	setting.Var(set, &s.From, setting.Setting{Name: "from", Value: "NAME",
-		Help: "Environment that must have proved the image; default: the one before --to in the order staging, production"}, release.ParseEnvironment)
+		Help: "Environment that must have proved the image; default: what the policy says, otherwise the one before --to in the order staging, production"}, release.ParseEnvironment)
 	setting.Var(set, &s.Tag, setting.Setting{Name: "tag", Value: "TAG",
 		Help: "Tag for the promoted image; default: the environment and the commit (production-<sha>)"}, release.ParseTag)
 	setting.Var(set, &s.MovingTag, setting.Setting{Name: "moving-tag", Value: "TAG",
@@ -93,6 +97,12 @@ func (s *Settings) Declare() *setting.Set {
 	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
 	setting.DeclareSignKey(set, &s.SignKey)
 	setting.DeclareLegacySignatures(set, &s.LegacySignatures)
+	setting.DeclarePolicy(set, &s.Policy)
+	setting.DeclareOverride(set, &s.OverrideReason)
+	setting.Var(set, &s.Reject, setting.Setting{Name: "reject", Value: "TEXT",
+		Help: "Only record that the image must not enter any environment again, and why; no promotion passes it"}, setting.ParseReason)
+	setting.Var(set, &s.LiftRejection, setting.Setting{Name: "lift-rejection", Value: "TEXT",
+		Help: "Only record that what keeps the image from the environment (--to) was wrong, and why: rejections, and its failed smoke there; needs --sign-key with a key that the policy names for the environment"}, setting.ParseReason)
 	set.Check(s.validate)
 	return set
 }
@@ -154,16 +164,11 @@ func (s Settings) each() []Settings {
 	return each
 }
 
-// validate fills in the default of from and refuses settings that contradict each other.
+// validate refuses settings that contradict each other.
 func (s *Settings) validate() error {
 	var problems []release.Problem
-	if s.From == "" {
-		below, found := release.DefaultPromotionOrder.Before(s.To)
-		if !found {
-			problems = append(problems, release.Problem{Setting: "from",
-				What: fmt.Sprintf("is missing, and no environment is known to come before %q", s.To), Do: "name the environment that must have proved the image"})
-		}
-		s.From = below
+	if s.Reject != "" && s.LiftRejection != "" || (s.Reject != "" || s.LiftRejection != "") && (s.OverrideReason != "" || s.Matrix != "" || s.DryRun) {
+		problems = append(problems, release.Problem{Setting: "reject", What: "--reject, --lift-rejection, --override-reason, --matrix and --dry-run are given together", Do: "give one of them"})
 	}
 	if s.From == s.To && s.To != "" {
 		problems = append(problems, release.Problem{Setting: "from", What: fmt.Sprintf("%q cannot prove an image for itself", s.From)})

@@ -15,15 +15,18 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/gates"
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/app/keys"
 	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/deploy/planfile"
+	"github.com/onedigest/onedigest/internal/evidence/signed"
 	"github.com/onedigest/onedigest/internal/git"
 	"github.com/onedigest/onedigest/internal/helm/renderer"
 	"github.com/onedigest/onedigest/internal/helm/source"
 	"github.com/onedigest/onedigest/internal/kube"
+	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/secretstore"
 	"github.com/onedigest/onedigest/internal/setting"
@@ -48,6 +51,9 @@ func summary(r deploy.Result) []app.Row {
 		{"revision", strconv.Itoa(r.Revision)}, {"digest", r.Digest.String()}, {"commit", r.Commit.String()}, {"url", r.URL}, {"newer run", r.NewerRun}}
 	for _, one := range r.Deploys {
 		rows = append(rows, app.Row{strings.TrimPrefix(one.Cluster+"/"+one.Namespace+"/"+one.Release, "/"), string(one.Outcome) + " " + one.State})
+	}
+	for _, gate := range r.Gates {
+		rows = append(rows, gates.Rows(&gate.Decision)...)
 	}
 	if !r.PlanDigest.IsZero() {
 		rows = append(rows, app.Row{"plan", r.PlanDigest.String()})
@@ -99,13 +105,13 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 	secrets := secretstore.New(secretstore.Options{Environ: run.Process.Environ, Getenv: run.Process.Getenv, Inside: run.Workspace().Inside,
 		Secrets: run.Secrets, Add: func(secret string) { run.Secrets.Add(secret) }, Tree: run.WorkTree()})
 	commits := newCommits(run, settings.GitHubToken)
+	rules, err := gates.Load(run, settings.Policy)
+	if err != nil {
+		return deploy.Result{}, err
+	}
 	newDeps := func(settings deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
 		run.CollectAssignments(append(settings.Set[:len(settings.Set):len(settings.Set)], settings.SetJSON...)...)
 		connection, err := connections.connect(ctx, settings)
-		if err != nil {
-			return deploy.Deps{}, err
-		}
-		trusted, err := keys.Trusted(ctx, run, "verify-key", settings.VerifyKeys)
 		if err != nil {
 			return deploy.Deps{}, err
 		}
@@ -115,13 +121,17 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		}
 		signing := registry.Signing(signer)
 		signing.RefuseLegacy(settings.LegacySignatures == setting.LegacyRefuse)
+		gate, err := newGate(run, signing, signer, settings, rules)
+		if err != nil {
+			return deploy.Deps{}, err
+		}
 		var facts deploy.Facts
 		if signer != nil {
 			facts = recorder{signing}
 		}
 		return deploy.Deps{
 			Facts: facts, ClusterName: clusterName(settings.ClusterRef, connection.cluster.Host), Origin: run.Origin(),
-			Workspace: run.Workspace(), Charts: charts, Plans: plans{run}, Registry: registry.Trusting(trusted), Chart: connection.helm.In(settings.Namespace).LoadingSchemas(func(address string) ([]byte, error) { return charts.Schema(ctx, address) }), Cluster: connection.cluster,
+			Workspace: run.Workspace(), Charts: charts, Plans: plans{run}, Registry: registry, Gate: gate, Policy: rules, Chart: connection.helm.In(settings.Namespace).LoadingSchemas(func(address string) ([]byte, error) { return charts.Schema(ctx, address) }), Cluster: connection.cluster,
 			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, signing, smokePatience}, Holder: holder(run), Secrets: secrets,
 		}, nil
 	}
@@ -172,6 +182,14 @@ func clusterName(ref setting.ClusterRef, host string) string {
 		return parsed.Host
 	}
 	return host
+}
+
+// newGate returns the gate of the rules with the keys in the settings.
+func newGate(run *app.RunContext, signing *images.Images, signer signed.Signer, settings deploy.Settings, rules policy.Policy) (*gates.Gate, error) {
+	if len(settings.VerifyKeys) > 0 && settings.ProvedIn == "" && rules.Source.File == "" {
+		return nil, release.BadSetting("verify-key", "is given without --proved-in and without a policy, for whose evidence it is", "give --proved-in too")
+	}
+	return gates.New(run, signing, rules, settings.VerifyKeys, signer)
 }
 
 // cacheDir makes the directory of the chart cache absolute; "" stays "". It refuses one in the work tree, where a commit could put charts.

@@ -31,8 +31,10 @@ func (i *Images) CopyEvidence(ctx context.Context, image release.Image, record r
 }
 
 func (i *Images) copyEvidence(ctx context.Context, image release.Image, record release.Digest, to release.Repository, run string) error {
-	if err := i.registry.CopyReferrer(ctx, image, record, to); err != nil {
-		return err
+	if !record.IsZero() { // without a proof, the rules ask for none or were passed over
+		if err := i.registry.CopyReferrer(ctx, image, record, to); err != nil {
+			return err
+		}
 	}
 	left, err := i.registry.CopyReferrers(ctx, image, recordTypes, to, maxCopied, func(err error) {
 		i.reporter.Warnf("a record of %s is not copied: %v", image.Digest.Short(), err)

@@ -86,20 +86,35 @@ func (i *Images) Facts(ctx context.Context, image release.Image, kinds ...fact.K
 	if len(kinds) == 0 {
 		kinds = fact.Kinds
 	}
+	return i.factsWhere(ctx, image, func(kind fact.Kind, _ map[string]string) bool { return slices.Contains(kinds, kind) })
+}
+
+// FactsAgainst reads the facts of some kinds, as Facts does, and of the verdicts of smoke those that an environment failed.
+func (i *Images) FactsAgainst(ctx context.Context, image release.Image, environment release.Environment, kinds ...fact.Kind) ([]fact.Record, error) {
+	return i.factsWhere(ctx, image, func(kind fact.Kind, annotations map[string]string) bool {
+		if kind != fact.Smoked {
+			return slices.Contains(kinds, kind)
+		}
+		return annotations[evidence.AnnotationEnvironment] == environment.String() && annotations[evidence.AnnotationVerdict] == string(release.Fail)
+	})
+}
+
+// factsWhere reads the records that wanted accepts by what their annotations declare, and those that declare no kind.
+func (i *Images) factsWhere(ctx context.Context, image release.Image, wanted func(fact.Kind, map[string]string) bool) ([]fact.Record, error) {
 	query := registry.ReferrerQuery{ArtifactTypes: recordTypes, Skip: func(annotations map[string]string) bool {
 		kind, declared := declaredKind(annotations)
-		return declared && !slices.Contains(kinds, kind)
+		return declared && !wanted(kind, annotations)
 	}}
 	var from origins
 	var records []fact.Record
 	var garbage []string // why records that declare no kind cannot be read
 	for referrer, err := range i.registry.Referrers(ctx, image, query) {
-		record := fact.Record{Record: referrer.Digest}
+		record, annotations := fact.Record{Record: referrer.Digest}, referrer.Annotations
 		var skipped *registry.SkippedReferrerError
 		switch {
 		case errors.As(err, &skipped):
 			record.Record, _ = release.ParseDigest(skipped.Digest) // zero if the registry lists something else
-			record.Problem = skipped.Err.Error()
+			record.Problem, annotations = skipped.Err.Error(), skipped.Annotations
 			declare(&record, skipped.Annotations, registry.Referrer{Annotations: skipped.Annotations})
 		case err != nil:
 			return nil, err
@@ -112,7 +127,7 @@ func (i *Images) Facts(ctx context.Context, image release.Image, kinds ...fact.K
 		switch {
 		case record.Problem != "" && record.Kind == "":
 			garbage = append(garbage, fmt.Sprintf("%s: %s", record.Record, record.Problem))
-		case slices.Contains(kinds, record.Kind):
+		case wanted(record.Kind, annotations):
 			records = append(records, record)
 		}
 	}
@@ -196,6 +211,20 @@ func (i *Images) redactFact(f fact.Fact) fact.Fact {
 		rejection := *f.Rejection
 		rejection.Reason = redact(rejection.Reason)
 		f.Rejection = &rejection
+	}
+	if f.Lift != nil {
+		lift := *f.Lift
+		lift.Reason = redact(lift.Reason)
+		f.Lift = &lift
+	}
+	if f.Override != nil {
+		override := *f.Override
+		override.Reason = redact(override.Reason)
+		override.Missing = slices.Clone(override.Missing)
+		for at := range override.Missing {
+			override.Missing[at] = redact(override.Missing[at])
+		}
+		f.Override = &override
 	}
 	if f.Smoke != nil {
 		smoke := i.redact(*f.Smoke)

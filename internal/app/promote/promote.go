@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/gates"
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/app/keys"
 	"github.com/onedigest/onedigest/internal/git"
@@ -29,6 +30,7 @@ func Command() app.Command {
 func summary(r promote.Result) []app.Row {
 	rows := []app.Row{{"outcome", string(r.Outcome)}, {"image", r.Image.String()}, {"tag", r.Tag.String()},
 		{"commit", r.Commit.String()}, {"proved by", r.From.String()}, {"for", r.To.String()}}
+	rows = append(rows, gates.Rows(r.Gate)...)
 	for _, further := range r.Images[min(1, len(r.Images)):] {
 		rows = append(rows, app.Row{"image " + further.Name, string(further.Outcome) + " " + further.Image.String()})
 	}
@@ -57,18 +59,21 @@ func Run(ctx context.Context, settings *promote.Settings, run *app.RunContext) (
 	if err != nil {
 		return promote.Result{}, err
 	}
-	trusted, err := keys.Trusted(ctx, run, "verify-key", settings.VerifyKeys)
-	if err != nil {
-		return promote.Result{}, err
-	}
 	signer, err := keys.Signer(ctx, run, "sign-key", settings.SignKey)
 	if err != nil {
 		return promote.Result{}, err
 	}
-	registry.Trust(trusted)
 	registry.SignWith(signer)
 	registry.RefuseLegacy(settings.LegacySignatures == setting.LegacyRefuse)
-	deps := promote.Deps{Registry: registry, Evidence: registry, Origin: run.Origin(), Reporter: run.Reporter, Now: run.Process.Now, WatchExpiry: registry.WatchExpiry}
+	rules, err := gates.Load(run, settings.Policy)
+	if err != nil {
+		return promote.Result{}, err
+	}
+	gate, err := gates.New(run, registry, rules, settings.VerifyKeys, signer)
+	if err != nil {
+		return promote.Result{}, err
+	}
+	deps := promote.Deps{Registry: registry, Evidence: registry, Gate: gate, Judge: gate, Policy: rules, Actor: run.Actor(), Reporter: run.Reporter, Now: run.Process.Now, Origin: run.Origin(), WatchExpiry: registry.WatchExpiry}
 	defer registry.FinishExpiry()
 	if signer != nil {
 		deps.Facts = registry

@@ -20,10 +20,13 @@ const (
 	Smoked   Kind = "smoked"   // smoke gave a verdict in an environment
 	Promoted Kind = "promoted" // the image was tagged for the next environment
 	Rejected Kind = "rejected" // the image must not enter an environment, or none
+
+	Lifted     Kind = "lifted"     // rejections do not count any more
+	Overridden Kind = "overridden" // the image entered an environment although a rule was not met
 )
 
 // Kinds lists all kinds, in the order of an image's life.
-var Kinds = []Kind{Built, Deployed, Smoked, Promoted, Rejected}
+var Kinds = []Kind{Built, Deployed, Smoked, Promoted, Rejected, Lifted, Overridden}
 
 // Fact is what happened to an image, with who says so. Exactly one of its details is set, the one of its kind.
 type Fact struct {
@@ -41,6 +44,8 @@ type Fact struct {
 	Smoke      *release.Evidence `json:"smoke,omitempty"`
 	Promotion  *Promotion        `json:"promotion,omitempty"`
 	Rejection  *Rejection        `json:"rejection,omitempty"`
+	Lift       *Lift             `json:"lift,omitempty"`
+	Override   *Override         `json:"override,omitempty"`
 }
 
 // BuildType is the kind of a build by onedigest: an image of a commit by a recipe (docs/evidence.md).
@@ -85,6 +90,19 @@ type Promotion struct {
 type Rejection struct {
 	Reason string `json:"reason"`
 	Cause  Cause  `json:"cause"`
+}
+
+// Lift says that rejections of an image were wrong. It counts only if a trusted key signed it.
+type Lift struct {
+	Reason     string           `json:"reason"`
+	Rejections []release.Digest `json:"rejections"` // the records of the rejections and failed verdicts that do not count any more
+}
+
+// Override says that an image entered an environment although a rule was not met, and why.
+type Override struct {
+	Reason  string         `json:"reason"`
+	Missing []string       `json:"missing"`         // what was required and not found, a line each
+	Policy  release.Digest `json:"policy,omitzero"` // of the file of rules; zero if there was none
 }
 
 // Cause says who rejected an image.
@@ -135,6 +153,8 @@ func (f Fact) Repeats(earlier Fact) bool {
 		return a.From == b.From && a.Tag == b.Tag && a.Source == b.Source && a.Override == b.Override
 	case f.Rejection != nil && earlier.Rejection != nil:
 		return *f.Rejection == *earlier.Rejection
+	case f.Lift != nil && earlier.Lift != nil:
+		return f.Lift.Reason == earlier.Lift.Reason && slices.Equal(f.Lift.Rejections, earlier.Lift.Rejections)
 	case f.Smoke != nil && earlier.Smoke != nil:
 		return f.Smoke.Repeats(*earlier.Smoke)
 	}

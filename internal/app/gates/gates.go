@@ -1,0 +1,213 @@
+// Package gates reads the rules of promotion and the facts that they ask for.
+package gates
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/images"
+	"github.com/onedigest/onedigest/internal/app/keys"
+	"github.com/onedigest/onedigest/internal/evidence/signed"
+	"github.com/onedigest/onedigest/internal/policy"
+	"github.com/onedigest/onedigest/internal/policy/policyfile"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
+	"github.com/onedigest/onedigest/internal/setting"
+)
+
+// Load reads the rules: the given file of the work tree, or else DefaultFile in the working directory. Without a file, the policy is empty.
+func Load(run *app.RunContext, file string) (policy.Policy, error) {
+	if file == "" {
+		file = policy.DefaultFile
+		if _, err := os.Lstat(filepath.Join(run.Process.Dir, file)); errors.Is(err, fs.ErrNotExist) {
+			return policy.Policy{}, nil
+		}
+	}
+	content, err := run.Workspace().Read("policy", file, "name the file of rules (docs/policy.md)")
+	if err != nil {
+		return policy.Policy{}, err
+	}
+	read, err := policyfile.Parse(file, content)
+	if err == nil {
+		run.Reporter.Infof("the rules are those of %s", read.Source)
+	}
+	return read, err
+}
+
+// Gate reads facts about images for the rules of a policy.
+type Gate struct {
+	run        *app.RunContext
+	images     *images.Images
+	policy     policy.Policy
+	verifyKeys []setting.KeyRef // of the settings, for rules without signers
+	signer     signed.Signer    // of this run; nil if it signs nothing
+
+	mu   sync.Mutex
+	read map[setting.KeyRef][]signed.Key // by keysAt
+}
+
+// New returns the gate of a policy. verifyKeys are the keys in the settings, which count where the rules name no signers; signer is the key of this
+// run, nil if there is none.
+func New(run *app.RunContext, images *images.Images, rules policy.Policy, verifyKeys []setting.KeyRef, signer signed.Signer) (*Gate, error) {
+	if hasSigners(rules) && len(verifyKeys) > 0 {
+		return nil, release.BadSetting("verify-key", fmt.Sprintf("is given although %s names the signers", rules.Source.File), "leave it out, or add the key to the file")
+	}
+	return &Gate{run: run, images: images, policy: rules, verifyKeys: verifyKeys, signer: signer, read: map[setting.KeyRef][]signed.Key{}}, nil
+}
+
+func hasSigners(rules policy.Policy) bool {
+	return slices.ContainsFunc(rules.Ladder, func(r policy.Rung) bool {
+		return len(r.Signers) > 0 || r.Requires.Built != nil && len(r.Requires.Built.Signers) > 0
+	})
+}
+
+// keysOf returns the keys of signers, and their IDs.
+func (g *Gate) keysOf(ctx context.Context, signers []policy.Signer) (trusted []signed.Key, trust policy.Trust, err error) {
+	trust = policy.Trust{}
+	for _, signer := range signers {
+		ref, err := setting.ParseKeyRef(signer.Key)
+		if err != nil {
+			return nil, nil, err
+		}
+		if ref.Source == setting.KeyFile && !filepath.IsAbs(ref.Name) {
+			ref.Name = filepath.Join(filepath.Dir(g.policy.Source.File), ref.Name)
+		}
+		read, err := g.keysAt(ctx, "policy", ref)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, key := range read {
+			trust[signer] = append(trust[signer], key.ID)
+		}
+		trusted = append(trusted, read...)
+	}
+	return trusted, trust, nil
+}
+
+// keysAt reads the public keys at a place once. Several images may be asked about at once.
+func (g *Gate) keysAt(ctx context.Context, name string, ref setting.KeyRef) ([]signed.Key, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if known, found := g.read[ref]; found {
+		return known, nil
+	}
+	read, err := keys.Trusted(ctx, g.run, name, []setting.KeyRef{ref})
+	if err == nil {
+		g.read[ref] = read
+	}
+	return read, err
+}
+
+// Facts reads what the rules of an environment ask for.
+func (g *Gate) Facts(ctx context.Context, image release.Image, rung policy.Rung) (facts policy.Facts, err error) {
+	if !rung.Requires.NotRejected && rung.Requires.Built == nil && rung.Requires.Deployed == nil && rung.Requires.Smoked == nil {
+		return policy.Facts{Image: image}, nil
+	}
+	trusted, trust, err := g.keysOf(ctx, rung.AllSigners(g.policy))
+	if err != nil {
+		return facts, err
+	}
+	records, err := g.images.Trusting(trusted).FactsAgainst(ctx, image, rung.Environment, fact.Built, fact.Deployed, fact.Rejected, fact.Lifted)
+	if err != nil {
+		return facts, err
+	}
+	facts = policy.Select(records, image, rung, g.policy.SignersOf, trust)
+	if smoked := rung.Requires.Smoked; smoked != nil {
+		facts.Smoked, err = g.smoked(ctx, image, smoked.In)
+	}
+	return facts, err
+}
+
+// smoked reads the newest verdict of an environment that counts.
+func (g *Gate) smoked(ctx context.Context, image release.Image, environment release.Environment) (found policy.Finding[release.Record], err error) {
+	trusted, trust, err := g.keysOf(ctx, g.policy.SignersOf(environment))
+	if err != nil {
+		return found, err
+	}
+	if len(trusted) == 0 {
+		for _, ref := range g.verifyKeys {
+			read, err := g.keysAt(ctx, "verify-key", ref)
+			if err != nil {
+				return found, err
+			}
+			trusted = append(trusted, read...)
+		}
+	}
+	found.Signed = len(trusted) > 0
+	found.Fact, found.Found, err = g.images.Trusting(trusted).Newest(ctx, image, environment)
+	if unreadable := new(release.UnreadableRecordError); errors.As(err, &unreadable) {
+		found.Err, err = unreadable, nil
+	}
+	if name, counts := trust.By(g.policy.SignersOf(environment), found.Fact.Signer); counts && name != "" {
+		found.Fact.Signer = name
+	}
+	return found, err
+}
+
+// MayOverride returns a *release.Refusal if the key of this run may not sign an override.
+func (g *Gate) MayOverride(ctx context.Context, rung policy.Rung) error {
+	return g.mustSign(ctx, "an override", rung.Environment, rung.Override.Signers)
+}
+
+// mustSign returns a *release.Refusal unless the key of this run is that of one of the signers.
+func (g *Gate) mustSign(ctx context.Context, what string, environment release.Environment, signers []policy.Signer) error {
+	var names []string
+	for _, signer := range signers {
+		names = append(names, signer.String())
+	}
+	do := "give --sign-key with the private key of one of: " + strings.Join(names, ", ")
+	switch {
+	case len(signers) == 0:
+		return &release.Refusal{Why: fmt.Sprintf("%s must be signed, and no policy names signers of %q", what, environment), Do: "name them in " + policy.DefaultFile}
+	case g.signer == nil:
+		return &release.Refusal{Why: what + " must be signed, and this run has no key", Do: do}
+	}
+	_, trust, err := g.keysOf(ctx, signers)
+	if err != nil {
+		return err
+	}
+	if _, counts := trust.By(signers, g.signer.Key().ID); !counts {
+		return &release.Refusal{Why: fmt.Sprintf("the key of this run may not sign %s for %q", what, environment), Do: do}
+	}
+	return nil
+}
+
+// Reject records that an image must not enter any environment. The statement is signed if this run has a key, and counts without.
+func (g *Gate) Reject(ctx context.Context, image release.Image, commit release.Commit, reason, actor string) (release.Digest, bool, error) {
+	return g.images.RecordFact(ctx, fact.Fact{Kind: fact.Rejected, Image: image, Commit: commit, By: actor, Run: g.run.RunURL(), At: g.run.Process.Now().UTC(),
+		Rejection: &fact.Rejection{Reason: reason, Cause: fact.ByPerson}})
+}
+
+// MayLift returns a *release.Refusal if the key of this run may not lift rejections for an environment.
+func (g *Gate) MayLift(ctx context.Context, rung policy.Rung) error {
+	return g.mustSign(ctx, "the statement that lifts a rejection", rung.Environment, slices.Concat(rung.Signers, rung.Override.Signers))
+}
+
+// Lift records that rejections do not count any more for an environment.
+func (g *Gate) Lift(ctx context.Context, image release.Image, rung policy.Rung, reason, actor string, rejections []policy.Rejection) (release.Digest, error) {
+	var records []release.Digest
+	for _, each := range rejections {
+		if !each.Record.IsZero() && !slices.Contains(records, each.Record) {
+			records = append(records, each.Record)
+		}
+	}
+	record, _, err := g.images.RecordFact(ctx, fact.Fact{Kind: fact.Lifted, Image: image, Environment: rung.Environment, By: actor, Run: g.run.RunURL(), At: g.run.Process.Now().UTC(),
+		Lift: &fact.Lift{Reason: reason, Rejections: records}})
+	return record, err
+}
+
+// Override attaches the signed statement that somebody passed over the rules.
+func (g *Gate) Override(ctx context.Context, image release.Image, overriding policy.Overriding) (release.Digest, error) {
+	record, _, err := g.images.RecordFact(ctx, fact.Fact{Kind: fact.Overridden, Image: image, Commit: overriding.Commit, Environment: overriding.Environment,
+		By: overriding.Actor, Run: g.run.RunURL(), At: g.run.Process.Now().UTC(),
+		Override: &fact.Override{Reason: overriding.Reason, Missing: overriding.Missing, Policy: overriding.Policy}})
+	return record, err
+}

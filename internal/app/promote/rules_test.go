@@ -1,0 +1,370 @@
+package promote_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/app"
+	promoting "github.com/onedigest/onedigest/internal/app/promote"
+	"github.com/onedigest/onedigest/internal/evidence"
+	"github.com/onedigest/onedigest/internal/evidence/signed"
+	"github.com/onedigest/onedigest/internal/promote"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/releasetest"
+	"github.com/onedigest/onedigest/internal/setting"
+	"github.com/onedigest/onedigest/internal/text"
+)
+
+const ruled = `version: 1
+environments:
+  - name: staging
+    signers: [keys/old.pub, keys/staging.pub]
+  - name: production
+    signers: [keys/production.pub]
+    requires: {smoked: {max-age: 168h}}
+    override: {actors: [octocat], signers: [keys/override.pub]}
+`
+
+// guarded is a gate with the rules above. Keys are in a directory beside them.
+type guarded struct {
+	gate
+	dir     string
+	signers map[string]*signed.KeySigner
+}
+
+func newGuarded(t *testing.T) guarded {
+	t.Helper()
+	g := guarded{gate: newGate(t, false), dir: t.TempDir(), signers: map[string]*signed.KeySigner{}}
+	g.write(".onedigest.yaml", []byte(ruled))
+	for _, name := range []string{"old", "staging", "production", "override", "stranger"} {
+		private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		encoded, err := x509.MarshalPKCS8PrivateKey(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})
+		if g.signers[name], err = signed.ParseSigner(content, ""); err != nil {
+			t.Fatal(err)
+		}
+		public, err := g.signers[name].Key().PEM()
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.write("keys/"+name+".key", content)
+		g.write("keys/"+name+".pub", public)
+	}
+	return g
+}
+
+func (g guarded) write(name string, content []byte) {
+	g.t.Helper()
+	path := filepath.Join(g.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		g.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// statement is a verdict about the image, changed.
+func (g guarded) statement(change func(*release.Evidence)) []byte {
+	g.t.Helper()
+	of := release.Evidence{Image: g.image, Commit: releasetest.Commit, Environment: "staging", Verdict: release.Pass, Checks: []string{"/"}, Rounds: 3,
+		Pods: []string{"shop-1"}, URL: "http://127.0.0.1", At: time.Now().Add(-time.Minute).UTC()}
+	if change != nil {
+		change(&of)
+	}
+	content, err := evidence.Encode(of)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return content
+}
+
+// bundle signs a statement.
+func (g guarded) bundle(by string, statement []byte) []byte {
+	g.t.Helper()
+	content, err := signed.Sign(g.t.Context(), statement, g.signers[by])
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return content
+}
+
+// attachBundle attaches a bundle as one of smoke.
+func (g guarded) attachBundle(content []byte, environment string, verdict release.Verdict) {
+	g.t.Helper()
+	if _, err := g.client.Attach(g.t.Context(), g.image, signed.MediaType, signed.MediaType, content, map[string]string{
+		evidence.AnnotationEnvironment: environment, evidence.AnnotationVerdict: string(verdict), signed.AnnotationPredicateType: evidence.PredicateType,
+	}); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func (g guarded) pass(by string, change func(*release.Evidence)) {
+	g.t.Helper()
+	g.attachBundle(g.bundle(by, g.statement(change)), "staging", release.Pass)
+}
+
+// listed is everything that a promotion could change.
+func (g guarded) listed() []string {
+	g.t.Helper()
+	digests, err := g.client.ListReferrers(g.t.Context(), g.image, []string{signed.MediaType, evidence.ArtifactType}, nil)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	var all []string
+	for _, digest := range digests {
+		all = append(all, digest.String())
+	}
+	for _, tag := range []release.Tag{"one", "production", "production-" + release.Tag(releasetest.Commit)} {
+		found, exists, err := g.client.Find(g.t.Context(), g.image.Repository, tag)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		if exists {
+			all = append(all, tag.String()+" "+found.Digest.String())
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// run promotes with more settings.
+func (g guarded) run(change func(*promote.Settings), actor string) (promote.Result, error) {
+	g.t.Helper()
+	var settings promote.Settings
+	if err := settings.Declare().ApplyDefaults(func() {
+		settings.Image, settings.To = g.image, "production"
+		if change != nil {
+			change(&settings)
+		}
+	}); err != nil {
+		g.t.Fatal(err)
+	}
+	return promoting.Run(g.t.Context(), &settings, &app.RunContext{
+		Process: app.Process{Dir: g.dir, Environ: []string{"USER=" + actor}, Now: time.Now}, Reporter: releasetest.DiscardReporter{}, Secrets: new(text.Secrets),
+	})
+}
+
+func key(name string) setting.KeyRef {
+	return setting.KeyRef{Source: setting.KeyFile, Name: "keys/" + name + ".key"}
+}
+
+// reencoded changes the JSON of a bundle.
+func (g guarded) reencoded(content []byte, change func(envelope map[string]any)) []byte {
+	g.t.Helper()
+	var bundle map[string]any
+	if err := json.Unmarshal(content, &bundle); err != nil {
+		g.t.Fatal(err)
+	}
+	envelope, isObject := bundle["dsseEnvelope"].(map[string]any)
+	if !isObject {
+		g.t.Fatalf("got %s", content)
+	}
+	change(envelope)
+	encoded, err := json.Marshal(bundle)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return encoded
+}
+
+// TestAttacks: nothing of this opens the gate, and every refusal leaves the registry as it was.
+func TestAttacks(t *testing.T) {
+	t.Parallel()
+	var otherDigest = func(e *release.Evidence) { e.Image.Digest = releasetest.Digest(t, "d") }
+	for name, test := range map[string]struct {
+		records func(g guarded)
+		want    string
+	}{
+		"nothing":     {func(guarded) {}, "no evidence"},
+		"unsigned":    {func(g guarded) { g.attach(release.Pass, -time.Minute, nil) }, "that a trusted key signed"},
+		"another key": {func(g guarded) { g.pass("stranger", nil) }, "that a trusted key signed"},
+		"a key that the file trusts for another environment": {func(g guarded) { g.pass("production", nil) }, "that a trusted key signed"},
+		"another repository": {func(g guarded) {
+			g.pass("staging", func(e *release.Evidence) { e.Image.Repository = "registry.example/other" })
+		}, "evidence is about the image in"},
+		"another environment": {func(g guarded) {
+			g.attachBundle(g.bundle("staging", g.statement(func(e *release.Evidence) { e.Environment = "qa" })), "staging", release.Pass)
+		}, "no evidence"},
+		"another digest": {func(g guarded) { g.pass("staging", otherDigest) }, "no evidence"},
+		"failed": {func(g guarded) {
+			g.attachBundle(g.bundle("staging", g.statement(func(e *release.Evidence) { e.Verdict = release.Fail })), "staging", release.Fail)
+		}, `was "fail"`},
+		"a failure after a pass": {func(g guarded) {
+			g.pass("staging", func(e *release.Evidence) { e.At = e.At.Add(-time.Hour) })
+			g.attachBundle(g.bundle("stranger", g.statement(func(e *release.Evidence) { e.Verdict = release.Fail })), "staging", release.Fail)
+		}, `was "fail"`},
+		"expired":             {func(g guarded) { g.pass("staging", func(e *release.Evidence) { e.At = e.At.Add(-169 * time.Hour) }) }, "older than 168h0m0s"},
+		"dated in the future": {func(g guarded) { g.pass("staging", func(e *release.Evidence) { e.At = e.At.Add(time.Hour) }) }, "in the future"},
+		"two subjects": {func(g guarded) {
+			statement := bytes.Replace(g.statement(nil), []byte(`"subject":[`), []byte(`"subject":[{"name":"registry.example/other","digest":{"sha256":"`+strings.Repeat("d", 64)+`"}},`), 1)
+			g.attachBundle(g.bundle("staging", statement), "staging", release.Pass)
+		}, "no evidence"},
+		"a field twice": {func(g guarded) {
+			statement := bytes.Replace(g.statement(nil), []byte(`"predicateType":`), []byte(`"predicateType":"x","predicateType":`), 1)
+			g.attachBundle(g.bundle("staging", statement), "staging", release.Pass)
+		}, "no evidence"},
+		"another payload type": {func(g guarded) {
+			g.attachBundle(g.reencoded(g.bundle("staging", g.statement(nil)), func(e map[string]any) { e["payloadType"] = "application/json" }), "staging", release.Pass)
+		}, "no evidence"},
+		"a payload that was encoded again": {func(g guarded) {
+			g.attachBundle(g.reencoded(g.bundle("staging", g.statement(nil)), func(e map[string]any) {
+				var indented bytes.Buffer
+				if err := json.Indent(&indented, g.statement(nil), "", " "); err != nil {
+					t.Error(err)
+				}
+				e["payload"] = indented.Bytes()
+			}), "staging", release.Pass)
+		}, "that a trusted key signed"},
+		"garbage":                   {func(g guarded) { g.attachBundle([]byte("garbage"), "staging", release.Pass) }, "no evidence"},
+		"garbage that is a failure": {func(g guarded) { g.pass("staging", nil); g.attachBundle([]byte("garbage"), "staging", release.Fail) }, "cannot be read"},
+		"rejected":                  {func(g guarded) { g.pass("staging", nil); g.reject() }, "was rejected at"},
+		"failed in production":      {func(g guarded) { g.pass("staging", nil); g.failInProduction() }, `failed in "production"`},
+		"failed there, passed since": {func(g guarded) {
+			g.pass("staging", nil)
+			g.failInProduction()
+			g.attachBundle(g.bundle("production", g.statement(func(e *release.Evidence) { e.Environment = "production" })), "production", release.Pass)
+		}, `failed in "production"`},
+		"a rejection lifted by nobody": {func(g guarded) { g.pass("staging", nil); g.reject(); g.lift("stranger", "may not sign") }, "was rejected at"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGuarded(t)
+			test.records(g)
+			before := g.listed()
+			result, err := g.run(nil, "octocat")
+			checkPromotion(t, err, test.want)
+			if after := g.listed(); !slices.Equal(before, after) {
+				t.Errorf("the registry had %q, and has %q", before, after)
+			}
+			if result.Gate == nil || result.Gate.Opens || result.Outcome != release.Refused {
+				t.Errorf("got %+v", result)
+			}
+		})
+	}
+}
+
+func (g guarded) reject() {
+	g.t.Helper()
+	if result, err := g.run(func(s *promote.Settings) { s.Reject = "CVE-2026-1, agreed with security" }, "alice"); err != nil || result.Outcome != release.Created || result.Record.IsZero() {
+		g.t.Fatalf("got %+v, %v", result, err)
+	}
+}
+
+// lift lifts the rejections with a key; refused is the refusal, "" for none.
+func (g guarded) lift(by, refused string) {
+	g.t.Helper()
+	_, err := g.run(func(s *promote.Settings) { s.LiftRejection, s.SignKey = "it was another image", key(by) }, "alice")
+	if (err == nil) != (refused == "") || err != nil && !strings.Contains(err.Error(), refused) {
+		g.t.Fatalf("got %v, want %q", err, refused)
+	}
+}
+
+func (g guarded) failInProduction() {
+	g.t.Helper()
+	g.attachBundle(g.bundle("production", g.statement(func(e *release.Evidence) { e.Environment, e.Verdict = "production", release.Fail })), "production", release.Fail)
+}
+
+// TestTheGateOpens for what the rules accept: evidence of a key that was rotated, and what a key of the environment has lifted.
+func TestTheGateOpens(t *testing.T) {
+	t.Parallel()
+	for name, records := range map[string]func(g guarded){
+		"signed":                       func(g guarded) { g.pass("staging", nil) },
+		"signed with a key of before":  func(g guarded) { g.pass("old", nil) },
+		"a lifted rejection":           func(g guarded) { g.pass("staging", nil); g.reject(); g.lift("production", "") },
+		"a lifted failure":             func(g guarded) { g.pass("staging", nil); g.failInProduction(); g.lift("override", "") },
+		"garbage beside a pass":        func(g guarded) { g.pass("staging", nil); g.attachBundle([]byte("garbage"), "staging", "") },
+		"a stranger's pass beside one": func(g guarded) { g.pass("staging", nil); g.pass("stranger", nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGuarded(t)
+			records(g)
+			result, err := g.run(nil, "octocat")
+			if err != nil || !result.Gate.Opens || result.Gate.Overridden != nil || result.Outcome != release.Created {
+				t.Fatalf("got %+v, %v", result, err)
+			}
+			if by := result.Gate.Lines[0].By; by != "keys/staging.pub" && by != "keys/old.pub" {
+				t.Errorf("signed by %q", by)
+			}
+		})
+	}
+	t.Run("not with a key that is gone", func(t *testing.T) {
+		t.Parallel()
+		g := newGuarded(t)
+		g.write(".onedigest.yaml", []byte(strings.Replace(ruled, "keys/old.pub, ", "", 1)))
+		g.pass("old", nil)
+		_, err := g.run(nil, "octocat")
+		checkPromotion(t, err, "that a trusted key signed")
+	})
+}
+
+// TestAnOverrideIsSigned: those who may pass over the rules do so with a statement, once; nobody else does, and the registry stays as it was.
+func TestAnOverrideIsSigned(t *testing.T) {
+	t.Parallel()
+	override := func(by string) func(*promote.Settings) {
+		return func(s *promote.Settings) {
+			s.OverrideReason, s.SignKey = "staging is down, agreed with the owner", key(by)
+		}
+	}
+	for name, test := range map[string]struct {
+		change func(*promote.Settings)
+		actor  string
+		want   string
+	}{
+		"by somebody else": {override("override"), "mallory", `"mallory" may not override`},
+		"with another key": {override("staging"), "octocat", "may not sign an override"},
+		"without a key":    {func(s *promote.Settings) { s.OverrideReason = "staging is down, agreed with the owner" }, "octocat", "must be signed"},
+		"with verify-key": {func(s *promote.Settings) {
+			s.VerifyKeys = []setting.KeyRef{{Source: setting.KeyFile, Name: "keys/stranger.pub"}}
+		}, "octocat", "names the signers"},
+		"to another ladder":   {func(s *promote.Settings) { s.To = "moon" }, "octocat", "is not an environment of .onedigest.yaml"},
+		"with a missing file": {func(s *promote.Settings) { s.Policy = "none.yaml" }, "octocat", "does not exist"},
+		"from somewhere else": {func(s *promote.Settings) { s.From = "qa" }, "octocat", "is not what .onedigest.yaml requires"},
+	} {
+		g := newGuarded(t)
+		before := g.listed()
+		_, err := g.run(test.change, test.actor)
+		if err == nil || !strings.Contains(err.Error(), test.want) || !slices.Equal(before, g.listed()) {
+			t.Errorf("%s: got %v, want %q", name, err, test.want)
+		}
+	}
+	g := newGuarded(t)
+	before := g.listed()
+	result, err := g.run(override("override"), "octocat")
+	if err != nil || result.Gate.Opens || result.Gate.Overridden == nil || result.Gate.Overridden.Record.IsZero() || result.Outcome != release.Created {
+		t.Fatalf("got %+v, %v", result, err)
+	}
+	after := g.listed()
+	if len(after) != len(before)+3 || // the tag, the override and the promotion
+		!slices.Contains(after, result.Gate.Overridden.Record.String()) {
+		t.Errorf("the registry had %q, and has %q", before, after)
+	}
+	if result, err = g.run(override("override"), "octocat"); err != nil || result.Outcome != release.Unchanged || !slices.Equal(after, g.listed()) {
+		t.Errorf("again: got %+v, %v, and %q", result, err, g.listed())
+	}
+	g.reject()
+	_, err = g.run(override("override"), "octocat")
+	var refusal *release.Refusal
+	if !errors.As(err, &refusal) || !strings.Contains(err.Error(), "a rejection cannot be overridden") {
+		t.Errorf("got %v", err)
+	}
+}

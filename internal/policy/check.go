@@ -1,0 +1,187 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// Gate knows the facts about images, and whose signatures count.
+type Gate interface {
+	// Facts reads what the rules of an environment ask for.
+	Facts(ctx context.Context, image release.Image, rung Rung) (Facts, error)
+	// MayOverride returns a *release.Refusal if the key of this run may not sign an override.
+	MayOverride(ctx context.Context, rung Rung) error
+	// Override attaches the signed statement that somebody passed over the rules, and returns its record.
+	Override(ctx context.Context, image release.Image, overriding Overriding) (release.Digest, error)
+}
+
+// Overriding is the statement about an override.
+type Overriding struct {
+	Environment release.Environment
+	Commit      release.Commit // of the image; "" if unknown
+	Reason      string
+	Actor       string
+	Missing     []string // what was required and not found, a line each
+	Policy      release.Digest
+}
+
+// Request asks whether an image may enter an environment.
+type Request struct {
+	Policy   Source
+	Rung     Rung
+	Image    release.Image
+	Chart    *release.CheckedOut // of a deploy's chart and values; nil: there are none
+	ChartErr error               // why that is unknown
+	Reason   string              // of an override; "": nothing is overridden
+	Actor    string              // who started the run; "" if unknown
+	Now      time.Time
+}
+
+// Check reads the facts, compares them with the rules and reports every line. The error is a *release.Refusal if the gate does not open, and no
+// override is allowed. With an override that is allowed, the decision says so and has no record yet: Record attaches it.
+func Check(ctx context.Context, request Request, gate Gate, reporter release.Reporter) (Decision, Facts, error) {
+	facts, err := gate.Facts(ctx, request.Image, request.Rung)
+	if err != nil {
+		return Decision{Environment: request.Rung.Environment, Policy: request.Policy}, facts, err
+	}
+	facts.Image, facts.Chart, facts.ChartErr = request.Image, request.Chart, request.ChartErr
+	decision := Evaluate(request.Policy, request.Rung, facts, request.Now)
+	decision.report(request, reporter)
+	if decision.Opens {
+		return decision, facts, nil
+	}
+	if request.Reason == "" {
+		return decision, facts, decision.Refusal()
+	}
+	if err := request.mayOverride(ctx, decision, gate); err != nil {
+		return decision, facts, err
+	}
+	decision.Overridden = &Overridden{Reason: request.Reason, Actor: request.Actor}
+	for _, line := range decision.Missing() {
+		reporter.Warnf("OVERRIDDEN by %s (%s): %s of %s is entered although %s is required: %s", request.Actor, request.Reason, request.Rung.Environment, request.Image.Digest.Short(), line.Required, line.Found)
+	}
+	return decision, facts, nil
+}
+
+// report shows every requirement with what was found.
+func (d Decision) report(request Request, reporter release.Reporter) {
+	reporter.Infof("gate of %q for %s, by %s:", request.Rung.Environment, request.Image.Digest, request.Policy)
+	for _, line := range d.Lines {
+		reporter.Infof("  %s", line)
+	}
+	if len(d.Lines) == 0 {
+		reporter.Infof("  nothing is required")
+	}
+}
+
+// mayOverride returns a *release.Refusal if the rules do not allow this override.
+func (r Request) mayOverride(ctx context.Context, decision Decision, gate Gate) error {
+	refused := decision.Refusal().Error()
+	switch {
+	case decision.IsFinal():
+		return &release.Refusal{Why: "a rejection cannot be overridden: " + strings.TrimPrefix(refused, "refused: ")}
+	case !r.Rung.Override.IsAllowed():
+		return &release.Refusal{Why: fmt.Sprintf("%s lets nobody override what %q requires: %s", r.Policy, r.Rung.Environment, strings.TrimPrefix(refused, "refused: "))}
+	case !r.Rung.Override.May(r.Actor):
+		return &release.Refusal{Why: fmt.Sprintf("%q may not override what %q requires, but %s may: %s", r.Actor, r.Rung.Environment, strings.Join(r.Rung.Override.Actors, ", "), strings.TrimPrefix(refused, "refused: "))}
+	}
+	return gate.MayOverride(ctx, r.Rung)
+}
+
+// Record attaches the statement about the override of a decision; without one, it does nothing.
+func (d *Decision) Record(ctx context.Context, image release.Image, commit release.Commit, gate Gate) (err error) {
+	if d.Overridden == nil {
+		return nil
+	}
+	overriding := Overriding{Environment: d.Environment, Commit: commit, Reason: d.Overridden.Reason, Actor: d.Overridden.Actor, Policy: d.Policy.Digest}
+	for _, line := range d.Missing() {
+		overriding.Missing = append(overriding.Missing, fmt.Sprintf("%s: required %s; found %s", line.Fact, line.Required, line.Found))
+	}
+	recorded := *d.Overridden
+	if recorded.Record, err = gate.Override(ctx, image, overriding); err != nil {
+		return err
+	}
+	d.Overridden = &recorded
+	return nil
+}
+
+// ForPromotion returns the rules for a promotion. from is the environment that must have proved the image, "" for the default; maxAge is how old its
+// pass may be if the rules do not say. Without a file, the rules are a pass of from, and that nobody rejected the image. The error is a
+// *release.InputError.
+func (p Policy) ForPromotion(to, from release.Environment, maxAge time.Duration) (Rung, error) {
+	if p.Source.File == "" {
+		if from == "" {
+			before, found := release.DefaultPromotionOrder.Before(to)
+			if !found {
+				return Rung{}, release.BadSetting("from", fmt.Sprintf("is missing, and no environment is known to come before %q", to), "name the environment that must have proved the image")
+			}
+			from = before
+		}
+		return Rung{Environment: to, Requires: Requirements{Smoked: &Smoked{In: from, MaxAge: maxAge}, NotRejected: true}}, nil
+	}
+	rung, found := p.Rung(to)
+	if !found {
+		return Rung{}, release.BadSetting("to", fmt.Sprintf("%q is not an environment of %s", to, p.Source.File), "name one of its environments, or add it")
+	}
+	smoked := rung.Requires.Smoked
+	if from != "" && (smoked == nil || smoked.In != from) {
+		return Rung{}, release.BadSetting("from", fmt.Sprintf("%q is not what %s requires for %q", from, p.Source.File, to), "leave it out: the file says which environment must have proved the image")
+	}
+	return rung.withMaxAge(maxAge), nil
+}
+
+// ForDeploy returns the rules for a deploy; false if nothing is required. provedIn is the environment in the settings that must have proved the
+// images, "" for none. The error is a *release.InputError.
+func (p Policy) ForDeploy(to, provedIn release.Environment, maxAge time.Duration) (rung Rung, guarded bool, err error) {
+	rung, guarded = p.Rung(to)
+	smoked := rung.Requires.Smoked
+	switch {
+	case !guarded && provedIn == "":
+		return rung, false, nil
+	case !guarded:
+		return Rung{Environment: to, Requires: Requirements{Smoked: &Smoked{In: provedIn, MaxAge: maxAge}, NotRejected: true}}, true, nil
+	case provedIn != "" && smoked == nil:
+		rung.Requires.Smoked = &Smoked{In: provedIn}
+	case provedIn != "" && smoked.In != provedIn:
+		return rung, true, release.BadSetting("proved-in", fmt.Sprintf("%q is not what %s requires for %q, which is %q", provedIn, p.Source.File, to, smoked.In), "leave it out: the file says which environment must have proved the images")
+	}
+	return rung.withMaxAge(maxAge), true, nil
+}
+
+// withMaxAge sets the age of a pass for which the rules have none.
+func (r Rung) withMaxAge(maxAge time.Duration) Rung {
+	if r.Requires.Smoked != nil && r.Requires.Smoked.MaxAge == 0 {
+		smoked := *r.Requires.Smoked
+		smoked.MaxAge = maxAge
+		r.Requires.Smoked = &smoked
+	}
+	return r
+}
+
+// IsGuarded reports whether the environment takes only what an earlier one proved or ran. In such an environment, a failed smoke rejects the image.
+func (r Rung) IsGuarded() bool { return r.Requires.Smoked != nil || r.Requires.Deployed != nil }
+
+// AllSigners returns whoever's signatures count for one of the rung's requirements.
+func (r Rung) AllSigners(p Policy) (signers []Signer) {
+	lists := [][]Signer{r.Signers, r.Override.Signers}
+	if r.Requires.Built != nil {
+		lists = append(lists, r.Requires.Built.Signers)
+	}
+	if r.Requires.Deployed != nil {
+		lists = append(lists, p.SignersOf(r.Requires.Deployed.In))
+	}
+	if r.Requires.Smoked != nil {
+		lists = append(lists, p.SignersOf(r.Requires.Smoked.In))
+	}
+	for _, signer := range slices.Concat(lists...) {
+		if !slices.Contains(signers, signer) {
+			signers = append(signers, signer)
+		}
+	}
+	return signers
+}

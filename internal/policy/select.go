@@ -1,0 +1,91 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
+)
+
+// Trust has the IDs of the keys of signers.
+type Trust map[Signer][]string
+
+// By returns the signer whose key signed a record; false if that is none of the signers. Without signers, every record counts, signed or not.
+func (t Trust) By(signers []Signer, keyID string) (name string, counts bool) {
+	if len(signers) == 0 {
+		return "", true
+	}
+	for _, signer := range signers {
+		if keyID != "" && slices.Contains(t[signer], keyID) {
+			return signer.String(), true
+		}
+	}
+	return "", false
+}
+
+// Select takes from the records of a registry what the rules of an environment ask for, and whose signature counts. signersOf returns who signs
+// facts about an environment. A build or a deploy counts only if it is about the image in its own repository.
+func Select(records []fact.Record, image release.Image, rung Rung, signersOf func(release.Environment) []Signer, trust Trust) (facts Facts) {
+	facts.Image = image
+	if built := rung.Requires.Built; built != nil {
+		newest, name, found := newestBy(records, image, fact.Built, "", built.Signers, trust)
+		facts.Built = Finding[Build]{Found: found, Signed: len(built.Signers) > 0, Fact: Build{Commit: newest.Commit, At: newest.At, Signer: name}}
+	}
+	if deployed := rung.Requires.Deployed; deployed != nil {
+		newest, name, found := newestBy(records, image, fact.Deployed, deployed.In, signersOf(deployed.In), trust)
+		facts.Deployed = Finding[Deploy]{Found: found, Signed: len(signersOf(deployed.In)) > 0, Fact: Deploy{Environment: newest.Environment, At: newest.At, Signer: name}}
+	}
+	if rung.Requires.NotRejected {
+		facts.Against = Against(records, rung, trust)
+	}
+	return facts
+}
+
+// newestBy returns the newest record of a kind and an environment that one of the signers signed.
+func newestBy(records []fact.Record, image release.Image, kind fact.Kind, environment release.Environment, signers []Signer, trust Trust) (newest fact.Record, name string, found bool) {
+	newest, found = fact.Newest(records, kind, environment, func(r fact.Record) bool {
+		_, counts := trust.By(signers, r.Signer)
+		return counts && r.Image == image
+	})
+	name, _ = trust.By(signers, newest.Signer)
+	return newest, name, found
+}
+
+// Against returns what keeps an image from an environment: rejections of the environment and of all, and, if the environment is guarded, the
+// verdicts of smoke that failed there; the newest first. A rejection counts whoever wrote it, and also if it cannot be read. It does not count if a
+// statement lifts it that a signer of the environment, or of its overrides, signed.
+func Against(records []fact.Record, rung Rung, trust Trust) (against []Rejection) {
+	signers := append(slices.Clone(rung.Signers), rung.Override.Signers...)
+	lifted := map[release.Digest]bool{}
+	for _, record := range records {
+		if record.Kind != fact.Lifted || record.Lift == nil || record.Problem != "" || record.Environment != "" && record.Environment != rung.Environment {
+			continue
+		}
+		if _, counts := trust.By(signers, record.Signer); counts && len(signers) > 0 {
+			for _, digest := range record.Lift.Rejections {
+				lifted[digest] = true
+			}
+		}
+	}
+	for _, record := range records {
+		each := Rejection{Environment: record.Environment, At: record.At, Record: record.Record, Actor: record.By}
+		switch {
+		case record.Environment != "" && record.Environment != rung.Environment, lifted[record.Record]:
+			continue
+		case record.Kind == fact.Smoked && record.Environment != "" && rung.IsGuarded():
+			if record.Problem == "" && (record.Smoke == nil || record.Smoke.Verdict != release.Fail) {
+				continue
+			}
+			each.Failed = true
+		case record.Kind != fact.Rejected:
+			continue
+		case record.Rejection != nil:
+			each.Reason = record.Rejection.Reason
+		}
+		each.Reason = cmp.Or(each.Reason, "the record cannot be read")
+		against = append(against, each)
+	}
+	slices.SortStableFunc(against, func(a, b Rejection) int { return b.At.Compare(a.At) })
+	return against
+}

@@ -1,0 +1,67 @@
+package promote
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/policy"
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+// checkRules compares what is known of the image with the rules of the environment, and finds the image's commit. A refusal is in the result too.
+func (p *promotion) checkRules(ctx context.Context, deps Deps) (err error) {
+	if p.rung, err = deps.Policy.ForPromotion(p.settings.To, p.settings.From, p.settings.MaxAge); err != nil {
+		return err
+	}
+	smoked := p.rung.Requires.Smoked
+	if smoked != nil {
+		p.settings.From = smoked.In
+	} else if before, found := deps.Policy.Before(p.settings.To); found {
+		p.settings.From = before
+	}
+	request := policy.Request{Policy: deps.Policy.Source, Rung: p.rung, Image: p.settings.Image, Reason: p.settings.OverrideReason, Actor: deps.Actor, Now: deps.Now()}
+	decision, facts, err := policy.Check(ctx, request, deps.Gate, deps.Reporter)
+	p.decision = decision
+	p.result = Promoted{Name: p.settings.Name, Outcome: release.Refused, Image: p.settings.Image, Digest: p.settings.Image.Digest, From: p.settings.From, To: p.settings.To, Gate: &p.decision}
+	if err != nil {
+		return err
+	}
+	if smoked != nil && facts.Smoked.Found && facts.Smoked.Fact.Proves(p.settings.Image, smoked.In, deps.Now(), 0) == nil {
+		p.evidence = facts.Smoked.Fact
+		if _, err := release.ParseCommit(p.evidence.Commit.String()); err != nil {
+			return &release.Refusal{Why: "the evidence names no commit: " + err.Error(), Do: "run smoke with --expect-commit"}
+		}
+		deps.Reporter.Infof("%q proved %s at %s: %d checks, %d rounds", p.settings.From, p.settings.Image.Digest, p.evidence.At.Format(time.RFC3339), len(p.evidence.Checks), p.evidence.Rounds)
+		return nil
+	}
+	p.evidence = release.Record{}
+	p.evidence.Commit, err = labelledCommit(ctx, p.settings.Image, deps.Registry)
+	return err
+}
+
+// labelledCommit returns the commit that an image is labelled with, where no evidence names it.
+func labelledCommit(ctx context.Context, image release.Image, registry Registry) (release.Commit, error) {
+	described, found, err := registry.Describe(ctx, image)
+	if err != nil {
+		return "", err
+	}
+	if !found {
+		return "", &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", image), Do: "build it first, or check the repository"}
+	}
+	commit, err := release.ParseCommit(described.Revision)
+	if err != nil {
+		return "", &release.Refusal{Why: fmt.Sprintf("image %q is labelled with no commit: %v", image, err), Do: "build the commit from a clean work tree"}
+	}
+	return commit, nil
+}
+
+// recordOverride attaches the statement that the rules are passed over, before the image gets its tag.
+func (p *promotion) recordOverride(ctx context.Context, deps Deps) error {
+	if p.target.TagDigest == p.settings.Image.Digest {
+		return nil // the tag is there: nothing is entered
+	}
+	err := p.decision.Record(ctx, p.settings.Image, p.evidence.Commit, deps.Gate)
+	p.result.Gate = &p.decision
+	return err
+}
