@@ -3,13 +3,16 @@ GO   ?= go
 BIN  := $(CURDIR)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check build reference publish-chart bench
+.PHONY: help demo demo-tampering demo-down test check build reference publish-chart bench
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 demo: ## one commit to production on this machine: a real Kubernetes node, a registry that behaves like ECR
 	@scripts/demo.sh
+
+demo-tampering: ## what somebody who may push, but has no key, can make production run: nothing
+	@scripts/demo-tampering.sh
 
 demo-down: ## stop and delete the demo's cluster and registry
 	@scripts/demo-down.sh
