@@ -76,6 +76,9 @@ var examples = map[string]end{
 	"promote: promote a commit":                                                           succeeds(`production-[0-9a-f]{40}`),
 	"promote: also move a tag to the newest promoted image":                               succeeds(`moved production to sha256:`),
 	"promote: copy the image into another account's repository":                           succeeds(`/live/shop`),
+	"history: show the newest commits of a repository":                                    succeeds(`[0-9a-f]{12} .*proved`),
+	"history: show what happened to one commit":                                           succeeds(`[0-9a-f]{12} .*proved`),
+	"history: write a board, with every signature checked":                                succeeds(`wrote the board of 1 commits`),
 	"pipeline: this repository's sample app on a local cluster":                           stops(discoveryRefused, needsCluster),
 	"pipeline: all services of a monorepo (docs/matrix.md)":                               stops(clusterRefuses+"|"+discoveryRefused, needsCluster),
 	"build: build all services of a monorepo (docs/matrix.md)":                            succeeds(`(created|reused) +shop`),
@@ -104,11 +107,16 @@ func TestExamplesRunAsPrinted(t *testing.T) {
 					t.Fatalf("%s cannot be run as printed", line)
 				}
 				s := newShop(t)
-				if strings.Contains(line, "$IMAGE") || strings.Contains(line, "$DIGESTS") || command.Verb.Name == "promote" {
+				if strings.Contains(line, "$IMAGE") || strings.Contains(line, "$DIGESTS") || command.Verb.Name == "promote" || command.Verb.Name == "history" {
 					s.prove("shop", "IMAGE")
 				}
 				if strings.Contains(line, "$WORKER") {
 					s.prove("worker", "WORKER")
+				}
+				if strings.Contains(line, "alias/evidence-staging") {
+					if _, err := s.server.CreateKey("alias/evidence-staging"); err != nil {
+						t.Fatal(err)
+					}
 				}
 				code, output := s.shell(line)
 				if !slices.Contains(want.exit, code) || !regexp.MustCompile(want.output).MatchString(output) {
