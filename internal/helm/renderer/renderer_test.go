@@ -1,12 +1,17 @@
 package renderer
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -20,8 +25,10 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// childArgument makes this test's binary the child.
-const childArgument = "render-as-a-child"
+const (
+	childArgument  = "render-as-a-child" // makes this test's binary the child
+	parentArgument = "render-in-a-child" // makes it a parent, whose child renders without an end
+)
 
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == childArgument {
@@ -30,7 +37,59 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(Serve(os.Stdin, os.Stdout))
 	}
+	if len(os.Args) == 2 && os.Args[1] == parentArgument {
+		endless := chartOf("bomb", map[string]string{"a.yaml": endless})
+		_, err := Renderer{Command: []string{os.Args[0], childArgument}}.Render(context.Background(), nil, endless, chartutil.Values{"Values": map[string]any{}})
+		panic(err)
+	}
 	os.Exit(m.Run())
+}
+
+// endless is a template that takes years.
+const endless = `{{ range until 100000 }}{{ range until 100000 }}{{ range until 100000 }}{{ end }}{{ end }}{{ end }}`
+
+// TestChildOfAKilledParent: a child that renders ends with its parent, which cannot end it when it is killed itself.
+func TestChildOfAKilledParent(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("SKIPPED: finds the child in /proc")
+	}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent := exec.Command(program, parentArgument)
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	children := func() []byte {
+		found, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", parent.Process.Pid))
+		var all []byte
+		for _, file := range found {
+			content, _ := os.ReadFile(file) //nolint:gosec // of /proc
+			all = append(all, content...)
+		}
+		return bytes.TrimSpace(all)
+	}
+	wait := func(what string, until func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); !until(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("waited a minute until %s", what)
+			}
+		}
+	}
+	wait("there is a child", func() bool { return len(children()) > 0 })
+	child := string(children())
+	state := func() string {
+		content, _ := os.ReadFile("/proc/" + child + "/stat")
+		return string(content)
+	}
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Wait()
+	wait("the child has ended", func() bool { return state() == "" || strings.Contains(state(), ") Z ") })
 }
 
 // child renders in a child process.
@@ -116,7 +175,6 @@ func TestTheChildRendersAsHelmDoes(t *testing.T) {
 // TestLimits checks that a chart that is beyond a limit is refused, and ends.
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	const endless = `{{ range until 100000 }}{{ range until 100000 }}{{ range until 100000 }}{{ end }}{{ end }}{{ end }}`
 	for name, test := range map[string]struct {
 		template string
 		want     string

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"os"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -22,7 +23,7 @@ import (
 // Exit codes of the child.
 const (
 	exitDone   = 0
-	exitBroken = 1  // the request cannot be read, or the answer not be written
+	exitBroken = 1  // the request cannot be read, the answer not be written, or the parent has ended
 	exitMemory = 13 // the heap is above its limit
 )
 
@@ -36,6 +37,7 @@ const watchInterval = 2 * time.Millisecond
 // process at once, because a rendering beyond its limits continues.
 func Serve(in io.Reader, out io.Writer) int {
 	log.SetOutput(io.Discard) // Helm logs there
+	parent := os.Getppid()
 	channel := &channel{decoder: json.NewDecoder(in), encoder: json.NewEncoder(out)}
 	var asked request
 	if err := channel.decoder.Decode(&asked); err != nil {
@@ -54,6 +56,9 @@ func Serve(in io.Reader, out io.Writer) int {
 		case <-time.After(watchInterval):
 			if heap() > asked.Memory {
 				return exitMemory
+			}
+			if os.Getppid() != parent { // it was killed, and cannot end this process any more
+				return exitBroken
 			}
 		}
 	}
