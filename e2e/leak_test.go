@@ -2,97 +2,385 @@ package e2e
 
 import (
 	"bytes"
-	"compress/gzip"
+	"context"
 	"encoding/base64"
 	"encoding/json"
-	"io"
+	"encoding/pem"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
+	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/apptest"
+	appbuild "github.com/onedigest/onedigest/internal/app/build"
+	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
+	apppipeline "github.com/onedigest/onedigest/internal/app/pipeline"
+	apppromote "github.com/onedigest/onedigest/internal/app/promote"
+	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
+	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 )
 
-// TestSecretsLeaveByNoWay deploys with secrets in values, values files and variables: a release that works, a plan of another one, and one whose
-// container prints a secret and ends. No output, event, Lease or description of a revision contains one.
-func TestSecretsLeaveByNoWay(t *testing.T) {
-	onNode(t)
+// leakRun is a run of a verb with canaries in all that it is given.
+type leakRun struct {
+	verb     string
+	ends     apptest.Ending
+	args     []string // IMAGE is replaced
+	want     []string // in its output
+	cancelAt string   // a part of the request to the cluster at which it is cancelled
+	file     string   // that it writes
+}
+
+// What has canaries: "set" is in values that the command line has, "store" in stores of secrets, "live" in Secrets that are in the cluster already.
+var (
+	leakValues = []string{
+		"--set", "secret.PASSWORD=canary-set-password", "--set-json", `extraEnv=[{"name":"API_TOKEN","value":"canary-set-token"}]`, "--set-json", `existingSecrets=[{"name":"live"}]`,
+		"--secret-values", "secret.DATABASE_URL=awssm://leaks#url", "--secret-values", "secret.API_KEY=ssm:///leaks/key", "--secret-values", "secret.SIGNING=sops://secrets.enc.yaml#signing",
+	}
+	leakDeploy = append([]string{"--environment", "leaks", "--image", "IMAGE", "--values", "terraform/staging/values-staging.yaml", "--set", "config.ENVIRONMENT=leaks",
+		"--lease-duration", "3s", "--timeout", "1m"}, leakValues...)
+	leakSmoke    = []string{"--environment", "leaks", "--image", "IMAGE", "--timeout", "1m", "--patience", "1s", "--consecutive", "1"}
+	leakPipeline = []string{"--context", "app", "--builder", "go", "--platform", "linux/" + runtime.GOARCH, "--timeout", "1m"}
+	leakPromote  = []string{"--image", "IMAGE", "--from", "leaks", "--to", "leaks-production"}
+)
+
+// leakRuns are in the order in which they run: a promotion needs the evidence of the smoke before it.
+var leakRuns = []leakRun{
+	{verb: "build", ends: apptest.Ended, args: []string{"--repository", "REGISTRY/shop", "--context", "app", "--builder", "go"}},
+	{verb: "deploy", ends: apptest.Planned, args: more(leakDeploy, "--dry-run", "--plan-out", "plan.json"), want: []string{"Secret/shop"}, file: "plan.json"},
+	{verb: "deploy", ends: apptest.Ended, args: more(leakDeploy, "--plan", "plan.json"), want: []string{"carrying out plan"}},
+	{verb: "deploy", ends: apptest.Planned, args: more(leakDeploy, "--dry-run", "--set", "secret.PASSWORD=canary-set-other"), want: []string{"Secret/shop"}},
+	{verb: "deploy", ends: apptest.Ended, args: more(leakDeploy, "--values", "secret.yaml")},
+	{verb: "deploy", ends: apptest.Planned, args: more(leakDeploy, "--values", "changed.yaml", "--dry-run"), want: []string{"Secret/shop"}},
+	{verb: "deploy", ends: apptest.RefusedInput, args: more(leakDeploy, "--values", "refused.yaml")},
+	{verb: "deploy", ends: apptest.Failed, args: more(leakDeploy, "--secret-values", "secret.DRAIN_DELAY=awssm://leaks#delay"), want: []string{"OD-103", "DRAIN_DELAY", "***"}},
+	{verb: "deploy", ends: apptest.Failed, args: more(leakDeploy, "--set-json", `existingSecrets=[{"name":"live-delay"}]`), want: []string{"OD-103", "DRAIN_DELAY", "***"}},
+	{verb: "deploy", ends: apptest.Cancelled, args: more(leakDeploy, "--set", "secret.PASSWORD=canary-set-other"), cancelAt: "/deployments/shop"},
+	{verb: "smoke", ends: apptest.Ended, args: more(leakSmoke, "--checks", "passing.yaml")},
+	{verb: "promote", ends: apptest.Ended, args: leakPromote},
+	{verb: "smoke", ends: apptest.Failed, args: more(leakSmoke, "--checks", "failing.yaml"), want: []string{"exited with status 1", "***"}},
+	{verb: "promote", ends: apptest.Failed, args: leakPromote},
+	{verb: "smoke", ends: apptest.Cancelled, args: more(leakSmoke, "--checks", "passing.yaml"), cancelAt: "/pods"},
+}
+
+// pipelineRuns deploy to the environments of every pipeline, so that they do not run beside other tests.
+var pipelineRuns = []leakRun{
+	{verb: "pipeline", ends: apptest.Ended, args: more(leakPipeline, "--checks", "passing.yaml"), want: []string{"One commit, one digest."}},
+	{verb: "pipeline", ends: apptest.Failed, args: more(leakPipeline, "--checks", "failing.yaml"), want: []string{"exited with status 1", "***", "rollback staging"}},
+	{verb: "pipeline", ends: apptest.Cancelled, args: more(leakPipeline, "--checks", "passing.yaml"), cancelAt: "/deployments"},
+}
+
+func more(args []string, others ...string) []string { return slices.Concat(args, others) }
+
+// TestTheRunsOnAClusterAreComplete: every ending that the suite of canaries leaves to a cluster has a run there.
+func TestTheRunsOnAClusterAreComplete(t *testing.T) {
 	t.Parallel()
-	tree := newCheckout(t)
-	image := tree.build()
-	tree.write("secret.yaml", "secret: {PLAIN: canary-of-a-file-1, WHERE: 'postgres://u:canary-of-a-file-2@db/x'}\n")
-	tree.write("changed.yaml", "secret: {PLAIN: canary-of-a-file-3, WHERE: 'postgres://u:canary-of-a-file-4@db/x'}\n")
-	tree.write("refused.yaml", "secret: {PLAIN: [canary-of-a-file-5]}\n")
-	for _, run := range []struct {
-		code int
-		args []string
-		want []string
-	}{
-		{0, []string{"--set", "secret.PASSWORD=canary-password-1", "--set-json", `extraEnv=[{"name":"API_TOKEN","value":"canary-token-1"}]`}, nil},
-		{0, []string{"--set", "secret.PASSWORD=canary-password-2", "--set-json", `extraEnv=[{"name":"API_TOKEN","value":"canary-token-2"}]`, "--dry-run"}, []string{"Secret/shop"}},
-		{0, []string{"--values", "secret.yaml"}, nil},
-		{0, []string{"--values", "changed.yaml", "--dry-run"}, []string{"Secret/shop"}},
-		{2, []string{"--values", "refused.yaml"}, nil},
-		{1, []string{"--set", "secret.DRAIN_DELAY=canary-delay-1"}, []string{"OD-103", "DRAIN_DELAY", "***"}},
-	} {
-		_, got := tree.deploy(t.Context(), "secrets", image, run.args...)
-		got.expect(t, run.code, run.want...)
-		findNoCanary(t, "the output", got.stdout+got.stderr)
+	var have, want []string
+	for _, run := range slices.Concat(leakRuns, pipelineRuns) {
+		have = append(have, run.verb+": "+string(run.ends))
 	}
-	cluster := client(t)
-	events, err := cluster.CoreV1().Events("secrets").List(t.Context(), meta.ListOptions{})
-	if err != nil {
-		t.Fatal(err)
+	for verb, endings := range apptest.OnCluster {
+		for _, ending := range endings {
+			want = append(want, verb+": "+string(ending))
+		}
 	}
-	leases, err := cluster.CoordinationV1().Leases("secrets").List(t.Context(), meta.ListOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := json.Marshal([]any{events, leases})
-	if err != nil {
-		t.Fatal(err)
-	}
-	findNoCanary(t, "an event or a Lease", string(text))
-	records, err := cluster.CoreV1().Secrets("secrets").List(t.Context(), meta.ListOptions{LabelSelector: "owner=helm"})
-	if err != nil || len(records.Items) < 3 {
-		t.Fatalf("got %d records, %v", len(records.Items), err)
-	}
-	for _, record := range records.Items {
-		findNoCanary(t, record.Name, descriptionOf(t, record.Data["release"]))
+	slices.Sort(have)
+	slices.Sort(want)
+	if have = slices.Compact(have); !slices.Equal(have, want) {
+		t.Errorf("there are runs of\n%q, want\n%q", have, want)
 	}
 }
 
-// findNoCanary fails the test if a text contains a canary, plain or in base64.
-func findNoCanary(t *testing.T, where, text string) {
+// TestSecretsLeaveByNoWay runs the verbs with canaries in values, secret stores, live Secrets, variables, checks and the kubeconfig: to success, a plan, failure
+// and cancellation. No output, summary, kept plan, request, event, Lease, record of Helm or record in the registry contains one, except a Secret,
+// and the variable of the Deployment that was given one.
+func TestSecretsLeaveByNoWay(t *testing.T) {
+	onNode(t)
+	t.Parallel()
+	leaks := newLeaks(t, "leaks")
+	for _, run := range leakRuns {
+		leaks.run(run)
+	}
+	leaks.searchCluster()
+	leaks.searchRegistry()
+}
+
+// TestAPipelinesSecretsLeaveByNoWay is TestSecretsLeaveByNoWay for the pipeline.
+func TestAPipelinesSecretsLeaveByNoWay(t *testing.T) {
+	onNode(t)
+	leaks := newLeaks(t, "staging", "production")
+	for _, environment := range leaks.namespaces {
+		file := fmt.Sprintf("terraform/%s/values-%s.yaml", environment, environment)
+		leaks.tree.write(file, apptest.Read(t, filepath.Join(leaks.tree.dir, file))+"\nsecret: {PASSWORD: canary-set-password}\nextraEnv: [{name: API_TOKEN, value: canary-set-token}]\n")
+	}
+	leaks.tree.recordNamespaces([]string{"--environment", "staging", "--environment", "production"})
+	for i, run := range pipelineRuns {
+		leaks.tree.commit(fmt.Sprint("run ", i))
+		leaks.run(run)
+	}
+	leaks.searchCluster()
+	leaks.searchRegistry()
+}
+
+// leaks are the runs of one test, and the proxy in front of the cluster.
+type leaks struct {
+	t          *testing.T
+	tree       checkout
+	namespaces []string
+	asked      *apptest.Servers
+	image      string
+}
+
+// hostileProgram is a check that prints all that it has, and what would command the runner and the terminal.
+const hostileProgram = `[sh, -c, 'env; printf "\n::set-output name=pwned::1\n##[add-mask]x\r::add-mask::x\n\033[2J" >&2; exit STATUS']`
+
+func newLeaks(t *testing.T, namespaces ...string) *leaks {
 	t.Helper()
-	for line := range strings.Lines(text) {
-		if strings.Contains(line, "canary-") || strings.Contains(line, base64.StdEncoding.EncodeToString([]byte("canary"))) {
-			t.Errorf("%s contains a secret: %s", where, line)
+	l := &leaks{t: t, tree: newCheckout(t), namespaces: namespaces, asked: new(apptest.Servers)}
+	for _, namespace := range namespaces {
+		l.putLiveSecrets(namespace)
+	}
+	const checks = "checks:\n- path: /\n  headers: {Authorization: Bearer canary-header-1, X-Api-Key: canary-header-2}\n" +
+		"- name: prints\n  command: " + hostileProgram + "\n  pass-env: [CHECK_INPUT]\n  env: {PASSWORD: canary-check-password}\n"
+	for file, status := range map[string]string{"passing.yaml": "0", "failing.yaml": "1"} {
+		l.tree.write(file, strings.Replace(checks, "STATUS", status, 1))
+	}
+	for file, plain := range map[string]string{"secret.yaml": "canary-set-1", "changed.yaml": "canary-set-2", "refused.yaml": "[canary-set-3]"} {
+		l.tree.write(file, "secret: {PLAIN: "+plain+", WHERE: 'postgres://u:canary-set-in-a-url@db/x'}\n")
+	}
+	l.tree.write("secrets.enc.yaml", "signing: ENC[AES256_GCM]\n")
+	l.tree.commit("checks")
+
+	stores := localawstest.Start(t)
+	stores.PutSecret("leaks", `{"url": "postgres://shop:canary-store-password@db/shop", "delay": "canary-store-delay"}`)
+	stores.PutParameter("/leaks/key", "canary-store-key")
+	bin := t.TempDir()
+	const sops = "#!/bin/sh\n[ \"$1 $2 $3\" = '--decrypt --output-type json' ] || exit 2\necho '{\"signing\": \"canary-store-signing\"}'\n"
+	if err := os.WriteFile(filepath.Join(bin, "sops"), []byte(sops), 0o700); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	l.tree.environ = []string{"KUBECONFIG=" + clusterProxy(t, l.asked), "AWS_ENDPOINT_URL_SECRETS_MANAGER=" + stores.URL(), "AWS_ENDPOINT_URL_SSM=" + stores.URL(),
+		"PATH=" + bin + ":" + os.Getenv("PATH"), "DB_PASSWORD=canary-environment", "GITHUB_TOKEN=canary-github-token", "CHECK_INPUT=canary-check-input"}
+	return l
+}
+
+// putLiveSecrets makes a namespace with Secrets that are not the chart's.
+func (l *leaks) putLiveSecrets(namespace string) {
+	l.t.Helper()
+	l.tree.namespaces.Store(namespace, true)
+	_, err := client(l.t).CoreV1().Namespaces().Create(l.t.Context(), &core.Namespace{ObjectMeta: meta.ObjectMeta{Name: namespace}}, meta.CreateOptions{})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for name, data := range map[string]map[string]string{"live": {"LIVE_TOKEN": "canary-live-token"}, "live-delay": {"DRAIN_DELAY": "canary-live-delay"}} {
+		secret := &core.Secret{ObjectMeta: meta.ObjectMeta{Name: name}, StringData: data}
+		if _, err := client(l.t).CoreV1().Secrets(namespace).Create(l.t.Context(), secret, meta.CreateOptions{}); err != nil {
+			l.t.Fatal(err)
 		}
 	}
 }
 
-// descriptionOf returns the description of the revision in Helm's record.
-func descriptionOf(t *testing.T, content []byte) string {
+// clusterProxy serves the site's cluster to those who have a token, records the requests, and returns the path of a kubeconfig with the token.
+func clusterProxy(t *testing.T, asked *apptest.Servers) (kubeconfig string) {
 	t.Helper()
-	packed, err := base64.StdEncoding.DecodeString(string(content))
+	const token = "canary-kubeconfig-token"
+	config, err := clientcmd.BuildConfigFromFlags("", site.kubeconfig)
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader, err := gzip.NewReader(bytes.NewReader(packed))
+	admin, err := rest.TLSConfigFor(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := io.ReadAll(reader)
+	target, err := url.Parse(config.Host)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var record struct {
-		Info struct {
-			Description string `json:"description"`
-		} `json:"info"`
+	proxy := &httputil.ReverseProxy{Transport: &http.Transport{TLSClientConfig: admin, MaxIdleConnsPerHost: 100}, FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.Out.Header.Del("Authorization")
+	}, ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }}
+	recording := asked.Record("cluster", proxy)
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+token {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		recording.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(server.CloseClientConnections)
+	authority := base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
+	content := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{name: a, cluster: {server: '%s', certificate-authority-data: %s}}]\n"+
+		"contexts: [{name: a, context: {cluster: a, user: a}}]\nusers: [{name: a, user: {token: %s}}]\n", server.URL, authority, token)
+	if err := os.WriteFile(kubeconfig, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if err := json.Unmarshal(text, &record); err != nil || record.Info.Description == "" {
-		t.Fatalf("got description %q, %v", record.Info.Description, err)
+	return kubeconfig
+}
+
+// run runs a verb in a job, and searches all that leaves it but the requests.
+func (l *leaks) run(run leakRun) {
+	l.t.Helper()
+	commands := map[string]app.Command{"build": appbuild.Command(), "deploy": appdeploy.Command(), "smoke": appsmoke.Command(), "promote": apppromote.Command(), "pipeline": apppipeline.Command()}
+	output := map[bool]string{true: "json", false: "text"}[run.ends == apptest.Failed || run.ends == apptest.Planned || run.verb == "build"]
+	args := []string{"--output", output}
+	if run.verb == "pipeline" {
+		args = append(args, "--repository", site.registry+"/shop")
 	}
-	return record.Info.Description
+	for _, arg := range run.args {
+		args = append(args, strings.NewReplacer("IMAGE", l.image, "REGISTRY", site.registry).Replace(arg))
+	}
+	ctx, cancel := context.WithTimeout(l.t.Context(), 5*time.Minute)
+	defer cancel()
+	l.asked.OnSent = func(_, text string) {
+		if run.cancelAt != "" && !strings.HasPrefix(text, "GET") && strings.Contains(text, run.cancelAt) {
+			cancel()
+		}
+	}
+	tree := l.tree
+	environ, files := apptest.InJob(l.t, tree.environ)
+	tree.environ = environ
+	got := tree.verb(ctx, commands[run.verb], args...)
+	ways := apptest.Ways{Stdout: got.stdout, Stderr: got.stderr, Outputs: apptest.Read(l.t, files[0]), Summary: apptest.Read(l.t, files[1])}
+	if run.file != "" {
+		ways.Files = append(ways.Files, apptest.File{Name: run.file, Content: apptest.Read(l.t, filepath.Join(tree.dir, run.file))})
+	}
+	ways.Search(l.t)
+	want := map[apptest.Ending][]int{apptest.Ended: {0}, apptest.Planned: {0}, apptest.Failed: {1}, apptest.RefusedInput: {2}, apptest.Cancelled: {1, 3}}[run.ends]
+	if !slices.Contains(want, got.code) || run.cancelAt != "" && ctx.Err() == nil {
+		l.t.Errorf("%s to %s: exit %d (%v):\n%s%s", run.verb, run.ends, got.code, ctx.Err(), got.stdout, got.stderr)
+	}
+	for _, text := range run.want {
+		if !strings.Contains(got.stdout+got.stderr, text) {
+			l.t.Errorf("%s to %s: no %q in:\n%s%s", run.verb, run.ends, text, got.stdout, got.stderr)
+		}
+	}
+	if run.verb == "build" {
+		l.image = field(l.t, got, "image")
+	}
+}
+
+// searchCluster searches the requests to the cluster, and what it has of a release besides Secrets.
+func (l *leaks) searchCluster() {
+	l.t.Helper()
+	records := 0
+	for _, sent := range l.asked.Requests() {
+		head, body := sent.Text, ""
+		if at := slices.Max([]int{strings.Index(head, "{\""), strings.Index(head, protobuf)}); at >= 0 {
+			head, body = head[:at], head[at:]
+		}
+		object, _, _ := scheme.Codecs.UniversalDeserializer().Decode([]byte(body), nil, nil) // nil for a patch
+		secret, isSecret := object.(*core.Secret)
+		switch {
+		case isSecret && secret.Type == "helm.sh/release.v1":
+			records++
+			head += l.recordWithoutObjects(secret)
+		case strings.Contains(head, "/secrets"):
+		case strings.Contains(head, "/deployments"):
+			head += strings.ReplaceAll(body, "canary-set-token", "")
+		default:
+			head += body
+		}
+		if apptest.HasCanary(head) {
+			l.t.Errorf("the cluster was sent %.3000q", head)
+		}
+	}
+	if records == 0 {
+		l.t.Error("no record of Helm was sent")
+	}
+	cluster := client(l.t)
+	for _, namespace := range l.namespaces {
+		var lists []any
+		for _, list := range []func() (any, error){
+			func() (any, error) { return cluster.CoreV1().Events(namespace).List(l.t.Context(), meta.ListOptions{}) },
+			func() (any, error) {
+				return cluster.CoordinationV1().Leases(namespace).List(l.t.Context(), meta.ListOptions{})
+			},
+			func() (any, error) {
+				return cluster.CoreV1().ConfigMaps(namespace).List(l.t.Context(), meta.ListOptions{})
+			},
+		} {
+			found, err := list()
+			if err != nil {
+				l.t.Fatal(err)
+			}
+			lists = append(lists, found)
+		}
+		text, err := json.Marshal(lists)
+		if err != nil || apptest.HasCanary(string(text)) {
+			l.t.Errorf("an event, a Lease or a ConfigMap has a canary: %v\n%s", err, text)
+		}
+	}
+}
+
+// protobuf is how an object in the encoding of Protocol Buffers begins. Source: kubernetes.io, "Kubernetes API Concepts", "Protobuf encoding".
+const protobuf = "k8s\x00"
+
+// recordWithoutObjects returns Helm's record in a Secret, without the objects, which a rollback applies again, and without values that the command
+// line gave, which Helm records.
+func (l *leaks) recordWithoutObjects(secret *core.Secret) string {
+	l.t.Helper()
+	packed, err := base64.StdEncoding.DecodeString(string(secret.Data["release"]))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	var record map[string]any
+	if err := json.NewDecoder(bytes.NewReader(apptest.Unpacked(packed))).Decode(&record); err != nil {
+		l.t.Fatal(err)
+	}
+	if info, _ := record["info"].(map[string]any); info["description"] == "" {
+		l.t.Errorf("the record has no description: %v", info)
+	}
+	delete(record, "manifest")
+	delete(record, "hooks")
+	delete(secret.Data, "release")
+	config, err := json.Marshal(record["config"])
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	delete(record, "config")
+	rest, err := json.Marshal([]any{record, secret})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return string(rest) + strings.ReplaceAll(string(config), "canary-set", "")
+}
+
+// searchRegistry searches all that the registry has been sent.
+func (l *leaks) searchRegistry() {
+	l.t.Helper()
+	searched := 0
+	err := filepath.WalkDir(filepath.Join(site.dir, "aws"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		searched++
+		if bytes.Contains(apptest.Unpacked(content), []byte("canary-")) {
+			l.t.Errorf("the registry has a canary in %s: %.500q", path, content)
+		}
+		return nil
+	})
+	if err != nil || searched < 3 {
+		l.t.Errorf("%d files were searched, %v", searched, err)
+	}
 }

@@ -12,12 +12,12 @@ import (
 	"testing"
 
 	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/apptest"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
-// hostile is what an outsider writes to command the runner or the terminal.
-const hostile = "\n::set-output name=pwned::1\n##[add-mask]x\r::add-mask::x\n\x1b[2J\u202e::stop-commands::x"
+const hostile = apptest.Hostile
 
 // markdown is a secret that a summary escapes, so that it is not found afterwards.
 const markdown = "canary_*in*_<Markdown>"
@@ -79,8 +79,8 @@ func TestCanariesLeaveByNoWay(t *testing.T) {
 			t.Run(name+"/"+output, func(t *testing.T) {
 				t.Parallel()
 				code, ways := runInJob(t.Context(), t, talkative(test.fails, test.panics), t.TempDir(), []string{"DB_PASSWORD=canary-environment"}, []string{"--output", output}, nil)
-				ways.search(t)
-				if test.code >= 0 && code != test.code || !strings.Contains(ways.stdout, "***") {
+				ways.Search(t)
+				if test.code >= 0 && code != test.code || !strings.Contains(ways.Stdout, "***") {
 					t.Errorf("ended with %d:\n%+v", code, ways)
 				}
 			})

@@ -111,6 +111,8 @@ func collectEnvironment(secrets *text.Secrets, environ []string) {
 		switch {
 		case strings.HasPrefix(name, inputPrefix): // settings, which are declared as secret or not
 		case name == "PWD", name == "OLDPWD": // directories
+		case text.IsSecret(value):
+			secrets.Add(value)
 		case strings.HasSuffix(name, "_FILE") || strings.HasSuffix(name, "_URL") || strings.HasSuffix(name, "_URI") || strings.HasSuffix(name, "_PATH"):
 			secrets.Add(text.PasswordOf(value))
 		case text.NamesSecret(name):

@@ -34,6 +34,7 @@ import (
 
 	"github.com/onedigest/onedigest/devenv/localaws"
 	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
+	"github.com/onedigest/onedigest/internal/app/apptest"
 	"github.com/onedigest/onedigest/internal/app/onedigest"
 	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/registry"
@@ -41,36 +42,38 @@ import (
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 )
 
-// ending is how a run ends.
-type ending string
-
 const (
-	ended        ending = "success"
-	failed       ending = "failure" // exit code 1 or 3
-	refusedInput ending = "bad input"
-	planned      ending = "dry run"
-	cancelled    ending = "cancellation" // at its first request
+	ended        = apptest.Ended
+	failed       = apptest.Failed
+	refusedInput = apptest.RefusedInput
+	planned      = apptest.Planned
+	cancelled    = apptest.Cancelled // at its first request
 )
 
-// elsewhere are the endings that need a cluster: e2e's TestSecretsLeaveByNoWay has those of deploy. That of pipeline has no run with canaries yet.
-var elsewhere = map[string][]ending{"deploy": {ended, planned}, "pipeline": {ended}}
+// elsewhere are the endings that need a cluster.
+var elsewhere = map[string][]apptest.Ending{"deploy": {ended, planned}, "pipeline": {ended}}
 
 // canaryVerb is a run of a verb with canaries in its settings, credentials and files, against servers that give back what they get.
 type canaryVerb struct {
 	verb   string
-	ends   ending
+	ends   apptest.Ending
 	args   []string          // REGISTRY, SERVICE and IMAGE are replaced
 	files  map[string]string // of the work tree
 	echoes bool              // the registry refusedInput everything and says what it got
 	docker string            // how the docker client ends: "done" or "failed"; "": there is none
 	signs  bool              // with a private key, of which it records facts
+	writes string            // file of the work tree that it writes
 	alone  bool              // run as a program of its own, since libraries read the environment and print to the streams
 }
 
 const (
 	askingChecks = "checks:\n- path: /\n  headers: {Authorization: Bearer canary-header-1, X-Api-Key: canary-header-2}\n  method: POST\n  body: canary-body-1\n"
-	program      = "package main\n\nfunc main() {}\n"
-	kubeconfig   = "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{name: a, cluster: {server: 'CLUSTER', certificate-authority-data: 'AUTHORITY'}}]\n" +
+	// printingCheck is a program that prints all that it has, and what would command the runner.
+	printingCheck = "checks:\n- name: prints\n  command: [sh, -c, 'env; printf \"\\n::set-output name=pwned::1\\n##[add-mask]x\\r::add-mask::x\\n\\033[2J\" >&2; exit 1']\n" +
+		"  pass-env: [CHECK_INPUT]\n  env: {PASSWORD: canary-check-password}\n"
+	deploysMatrix = "waves:\n- name: all\n  deploys:\n  - environment: staging\n    release: a\n    set: [secret.PASSWORD=canary-matrix-1]\n  - environment: staging\n    release: b\n    set: [secret.PASSWORD=canary-matrix-2]\n"
+	program       = "package main\n\nfunc main() {}\n"
+	kubeconfig    = "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{name: a, cluster: {server: 'CLUSTER', certificate-authority-data: 'AUTHORITY'}}]\n" +
 		"contexts: [{name: a, context: {cluster: a, user: a}}]\nusers: [{name: a, user: {USER}}]\n"
 	plugin = "#!/bin/sh\nprintf 'canary-plugin-token\\n::set-output name=pwned::1\\n##[add-mask]x\\n\\033[2J' >&2\n" +
 		`echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"canary-plugin-token"}}'` + "\n"
@@ -98,13 +101,25 @@ var canaryVerbs = map[string]canaryVerb{
 	"deploy, values that are not YAML": {verb: "deploy", ends: refusedInput, args: []string{"--values", "values.yaml"}, files: map[string]string{"values.yaml": "secret:\n  PASSWORD: canary-values-1\n bad: [canary-values-2\n"}},
 	"deploy, values against a schema": {verb: "deploy", ends: refusedInput, args: []string{"--values", "values.yaml"},
 		files: map[string]string{"chart/values.schema.json": `{"properties":{"count":{"type":"integer"}}}`, "values.yaml": "count: canary-values-3\n"}},
+	"deploy, a matrix that fails": {verb: "deploy", ends: failed, args: []string{"--matrix", "matrix.yaml", "--set", "secret.PASSWORD=canary-password-1"}, files: map[string]string{"matrix.yaml": deploysMatrix}},
+	"deploy, a matrix that is not one": {verb: "deploy", ends: refusedInput, args: []string{"--matrix", "matrix.yaml"},
+		files: map[string]string{"matrix.yaml": strings.Replace(deploysMatrix, "set:", "\"a\\n::set-output name=pwned::1\\e[2J##[add-mask]x\": 1\n    set:", 1)}},
+	"build, a matrix":                {verb: "build", ends: failed, docker: "failed", args: []string{"--matrix", "matrix.yaml"}, files: map[string]string{"matrix.yaml": "services:\n- {name: a, repository: 127.0.0.1:1/none, build: {builder: docker, build-args: [PASSWORD=canary-argument-1]}}\n"}},
 	"deploy, a malformed set":        {verb: "deploy", ends: refusedInput, args: []string{"--set", "canary-not-an-assignment"}},
 	"deploy, a malformed kubeconfig": {verb: "deploy", ends: refusedInput, files: map[string]string{"../kubeconfig": "users:\n- name: a\n  user: {token: [canary-kubeconfig-token\n"}},
 	"smoke":                          {verb: "smoke", ends: ended, args: smokeArgs, files: map[string]string{"checks.yaml": askingChecks + "  status: 403\n"}},
+	"smoke, a check that prints":     {verb: "smoke", ends: failed, args: smokeArgs, files: map[string]string{"checks.yaml": printingCheck}},
+	"smoke, checks with a password":  {verb: "smoke", ends: refusedInput, args: smokeArgs, files: map[string]string{"checks.yaml": printingCheck + "  unknown: canary-unknown-key\n"}},
+	"smoke, a key that is none":      {verb: "smoke", ends: refusedInput, args: []string{"--image", "IMAGE", "--environment", "staging", "--release", "shop", "--kubeconfig", "../kubeconfig", "--sign-key", "env://SIGN_KEY"}},
+	"promote, a key that is none":    {verb: "promote", ends: refusedInput, args: []string{"--image", "IMAGE", "--to", "production", "--verify-key", "env://SIGN_KEY"}},
 	"smoke, headers given back":      {verb: "smoke", ends: failed, args: smokeArgs, files: map[string]string{"checks.yaml": askingChecks + "  body-contains: x\n"}},
 	"smoke, malformed checks":        {verb: "smoke", ends: refusedInput, args: smokeArgs, files: map[string]string{"checks.yaml": "checks:\n- path: /\n  status: canary-status-1\n"}},
 	"smoke, cancelled":               {verb: "smoke", ends: cancelled, args: smokeArgs, files: map[string]string{"checks.yaml": askingChecks}},
 	"smoke, credentials given back":  {verb: "smoke", ends: failed, args: []string{"--image", "IMAGE", "--environment", "staging", "--release", "shop", "--kubeconfig", "../kubeconfig"}},
+	"history":                        {verb: "history", ends: ended, args: []string{"--repository", "REGISTRY/shop", "--board", "board.html"}, writes: "board.html"},
+	"history, a login given back":    {verb: "history", ends: failed, echoes: true, args: []string{"--repository", "REGISTRY/shop"}},
+	"history, a password in a name":  {verb: "history", ends: refusedInput, args: []string{"--repository", "https://u:canary-in-a-url@r.example.com/shop"}},
+	"history, cancelled":             {verb: "history", ends: cancelled, args: []string{"--repository", "REGISTRY/shop"}},
 	"promote":                        {verb: "promote", ends: ended, args: []string{"--image", "IMAGE", "--to", "production"}},
 	"promote, a login given back":    {verb: "promote", ends: failed, echoes: true, args: []string{"--image", "IMAGE", "--to", "production"}},
 	"promote, a login of docker":     {verb: "promote", ends: failed, echoes: true, alone: true, args: []string{"--image", "OTHER/shop@" + zeros, "--to", "production"}},
@@ -129,9 +144,13 @@ var (
 // TestCanariesOfVerbs runs every verb to each of its endings, in text and in JSON, and searches all ways out.
 func TestCanariesOfVerbs(t *testing.T) {
 	t.Parallel()
-	known := map[string][]ending{}
+	known := map[string][]apptest.Ending{}
 	for verb, endings := range elsewhere {
-		known[verb] = slices.Clone(endings)
+		for _, end := range endings {
+			if slices.Contains(apptest.OnCluster[verb], end) {
+				known[verb] = append(known[verb], end)
+			}
+		}
 	}
 	for name, one := range canaryVerbs {
 		known[one.verb] = append(known[one.verb], one.ends)
@@ -139,22 +158,24 @@ func TestCanariesOfVerbs(t *testing.T) {
 			t.Run(name+"/"+output, func(t *testing.T) {
 				t.Parallel()
 				code, ways := one.run(t, output)
-				ways.search(t)
-				want := map[ending][]int{ended: {release.ExitDone}, planned: {release.ExitDone}, refusedInput: {release.ExitInput}, failed: {release.ExitFailed, release.ExitFault}, cancelled: {release.ExitFailed, release.ExitFault}}[one.ends]
+				ways.Search(t)
+				want := map[apptest.Ending][]int{ended: {release.ExitDone}, planned: {release.ExitDone}, refusedInput: {release.ExitInput}, failed: {release.ExitFailed, release.ExitFault}, cancelled: {release.ExitFailed, release.ExitFault}}[one.ends]
 				if !slices.Contains(want, code) {
-					t.Errorf("ended with %d:\n%s%s", code, ways.stdout, ways.stderr)
+					t.Errorf("ended with %d:\n%s%s", code, ways.Stdout, ways.Stderr)
 				}
-				if one.signs && one.ends == ended && !slices.ContainsFunc(ways.sent, func(s sent) bool { return strings.Contains(s.text, `"_type":"https://in-toto.io/Statement/v1"`) }) {
+				if one.signs && one.ends == ended && !slices.ContainsFunc(ways.Sent, func(s apptest.Sent) bool {
+					return strings.Contains(s.Text, `"_type":"https://in-toto.io/Statement/v1"`)
+				}) {
 					t.Error("no signed fact was searched")
 				}
-				if one.ends == ended && len(ways.sent) == 0 {
+				if one.ends == ended && len(ways.Sent) == 0 {
 					t.Error("no request was recorded")
 				}
 			})
 		}
 	}
 	for _, verb := range onedigest.Verbs() {
-		want := []ending{ended, failed, refusedInput, cancelled}
+		want := []apptest.Ending{ended, failed, refusedInput, cancelled}
 		for _, other := range verb.Settings().All() {
 			if other.Name == "dry-run" {
 				want = append(want, planned)
@@ -173,17 +194,20 @@ func (c canaryVerb) run(t *testing.T, output string) (int, waysOut) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	asked := new(servers)
-	service, cluster, other := httptest.NewServer(asked.record("service", echo(http.StatusForbidden))), httptest.NewTLSServer(asked.record("cluster", withVersion(echo(http.StatusForbidden)))),
-		httptest.NewServer(asked.record("registry", echo(http.StatusForbidden)))
+	asked := new(apptest.Servers)
+	service, cluster, other := httptest.NewServer(asked.Record("service", echo(http.StatusForbidden))), httptest.NewTLSServer(asked.Record("cluster", withVersion(echo(http.StatusForbidden)))),
+		httptest.NewServer(asked.Record("registry", echo(http.StatusForbidden)))
 	aws := localawstest.Start(t, func(o *localaws.Options) { o.SecretAccessKey = "canary-aws-secret/1" })
 	for _, server := range []*httptest.Server{service, cluster, other} {
 		t.Cleanup(server.Close)
 	}
 	aws.RepositoryWith("shop", localaws.TagRule{Mutability: localaws.Immutable})
 	dir := c.workTree(t, cluster, strings.TrimPrefix(other.URL, "http://"))
-	environ := append(aws.Env(), "DB_PASSWORD=canary-environment", "GITHUB_TOKEN=canary-github-token", "PATH="+os.Getenv("PATH"), "HOME="+filepath.Join(dir, "../home"))
+	environ := append(aws.Env(), "DB_PASSWORD=canary-environment", "GITHUB_TOKEN=canary-github-token", "SIGN_KEY=canary-sign-key", "DEPLOYER=AGE-SECRET-KEY-1canary", "PATH="+os.Getenv("PATH"), "HOME="+filepath.Join(dir, "../home"))
 	environ = append(environ, goVariables(t)...)
+	if c.verb == "smoke" {
+		environ = append(environ, "CHECK_INPUT=canary-check-input")
+	}
 	image := aws.Address() + "/shop@" + zeros
 	if strings.Contains(strings.Join(c.args, " "), "IMAGE") || c.verb == "deploy" {
 		image = proved(t, aws, environ)
@@ -201,28 +225,34 @@ func (c canaryVerb) run(t *testing.T, output string) (int, waysOut) {
 	for _, arg := range c.args {
 		args = append(args, replacer.Replace(arg))
 	}
-	if c.verb == "deploy" {
+	if c.verb == "deploy" && slices.Contains(c.args, "--matrix") {
+		args = append(args, "--image", image, "--chart", "chart", "--kubeconfig", filepath.Join(dir, "../kubeconfig"), "--timeout", "10s")
+	} else if c.verb == "deploy" {
 		args = append(args, "--environment", "staging", "--image", image, "--chart", "chart", "--kubeconfig", filepath.Join(dir, "../kubeconfig"), "--timeout", "10s")
 	}
 	aws.Inject(localaws.Fault{Do: func(next http.Handler) http.Handler {
 		if c.echoes {
 			next = echo(http.StatusForbidden)
 		}
-		return asked.record("registry", next)
+		return asked.Record("registry", next)
 	}})
 	if c.ends == cancelled {
-		asked.onSent = func(string) { cancel() }
+		asked.OnSent = func(string, string) { cancel() }
 	}
 	if c.alone {
 		return c.runAlone(ctx, t, dir, environ, args, asked)
 	}
-	return runInJob(ctx, t, verbNamed(t, c.verb), dir, environ, args, asked)
+	code, ways := runInJob(ctx, t, verbNamed(t, c.verb), dir, environ, args, asked)
+	if c.writes != "" {
+		ways.Files = append(ways.Files, apptest.File{Name: c.writes, Content: apptest.Read(t, filepath.Join(dir, c.writes))})
+	}
+	return code, ways
 }
 
 // runAlone runs the verb as its own program.
-func (c canaryVerb) runAlone(ctx context.Context, t *testing.T, dir string, environ, args []string, asked *servers) (int, waysOut) {
+func (c canaryVerb) runAlone(ctx context.Context, t *testing.T, dir string, environ, args []string, asked *apptest.Servers) (int, waysOut) {
 	t.Helper()
-	environ, files := inJob(t, environ)
+	environ, files := apptest.InJob(t, environ)
 	var stdout, stderr bytes.Buffer
 	command := exec.CommandContext(ctx, c.verb, args...)
 	command.Dir, command.Env, command.Stdout, command.Stderr = dir, environ, &stdout, &stderr
@@ -231,7 +261,7 @@ func (c canaryVerb) runAlone(ctx context.Context, t *testing.T, dir string, envi
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	return command.ProcessState.ExitCode(), waysOut{stdout.String(), stderr.String(), read(t, files[0]), read(t, files[1]), asked.requests()}
+	return command.ProcessState.ExitCode(), waysOut{Stdout: stdout.String(), Stderr: stderr.String(), Outputs: apptest.Read(t, files[0]), Summary: apptest.Read(t, files[1]), Sent: asked.Requests()}
 }
 
 // workTree makes a work tree, and beside it a kubeconfig, a home directory and a docker client.
@@ -306,8 +336,8 @@ func proved(t *testing.T, aws *localawstest.Server, environ []string) (image str
 	dir := canaryVerb{}.workTree(t, new(httptest.Server), "x")
 	var built struct{ Image, Commit string }
 	code, ways := runInJob(t.Context(), t, verbNamed(t, "build"), dir, environ, []string{"--repository", aws.Address() + "/shop", "--output", "json"}, nil)
-	if err := json.Unmarshal([]byte(ways.stdout), &built); err != nil || code != 0 {
-		t.Fatalf("%v in %s%s", err, ways.stdout, ways.stderr)
+	if err := json.Unmarshal([]byte(ways.Stdout), &built); err != nil || code != 0 {
+		t.Fatalf("%v in %s%s", err, ways.Stdout, ways.Stderr)
 	}
 	subject, err := release.ParseImage(built.Image)
 	if err != nil {

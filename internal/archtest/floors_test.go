@@ -169,6 +169,8 @@ var floors = []floor{
 		why: "a local AWS that imported the code under test would prove nothing"},
 	{packages: []string{"internal/app"}, allowed: []string{"internal/release", "internal/release/fact", "internal/release/causes", "internal/setting", "internal/github", "internal/text", "internal/worktree"}, banned: heavy,
 		why: "it runs any verb; the adapters of one verb are wired in a package of that verb"},
+	{packages: []string{"internal/app/apptest"}, banned: append([]string{"github.com/"}, heavy...),
+		why: "what tests of whole verbs share; no adapter"},
 	{packages: []string{"internal/app/images"}, allowed: wiring("internal/registry", "internal/ecr", "internal/evidence", "internal/evidence/signed", "internal/evidence/copied"), banned: heavy,
 		why: "images and evidence for the verbs, without a cluster"},
 	{packages: []string{"internal/app/clusters"}, allowed: wiring("internal/kube", "internal/kube/kubeconfig", "internal/eks"), banned: except(heavy, "k8s.io/"),

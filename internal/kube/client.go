@@ -31,6 +31,9 @@ type Client struct {
 	metadata metadata.Interface
 
 	allowed sync.Map // results of access reviews that allowed: authorization.ResourceAttributes
+
+	secretReadsMu sync.Mutex
+	secretReads   map[string]*secretRead // by "namespace/name"
 }
 
 // New makes a client; it sends nothing and does not change the configuration.

@@ -13,7 +13,9 @@ import (
 	"github.com/onedigest/onedigest/internal/kube/diagnose"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
+	"golang.org/x/sync/errgroup"
 	core "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 )
@@ -90,6 +92,9 @@ const LogRemoved = "unable to retrieve container logs for "
 // ContainerLog returns the log of a pod's container, or of its previous run: the last 20 lines, at most 64 KiB, each line at most
 // 4 KiB. It also returns the lines that it has read if there is an error.
 func (c *Client) ContainerLog(ctx context.Context, pod release.Object, container string, previous bool) (lines []string, err error) {
+	if err := c.readSecretsOf(ctx, pod); err != nil {
+		return nil, err
+	}
 	tail, limit := int64(maxLogLines), int64(maxLogBytes)
 	stream, err := c.podLogs(pod.Namespace, pod.Name, &core.PodLogOptions{
 		Container: container, Previous: previous, TailLines: &tail, LimitBytes: &limit,
@@ -106,4 +111,92 @@ func (c *Client) ContainerLog(ctx context.Context, pod release.Object, container
 		}
 	}
 	return lines[max(0, len(lines)-maxLogLines):], cmp.Or(scanner.Err(), ctx.Err())
+}
+
+// readSecretsOf reads the Secrets that a pod gets, each once. The client's transport adds their values to those that no output shows
+// (kubeconfig.CollectSecrets), because a log may give one back. A Secret that does not exist or may not be read is left out; any other error means that
+// the log cannot be shown.
+func (c *Client) readSecretsOf(ctx context.Context, pod release.Object) error {
+	pods, err := c.Pods(pod.Namespace).List(ctx, meta.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", pod.Name).String()})
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxReads)
+	for i := range pods.Items {
+		for _, name := range secretsOf(&pods.Items[i].Spec) {
+			read := c.secretRead(pod.Namespace + "/" + name)
+			group.Go(func() error {
+				return read.once(func() error {
+					_, err := c.secrets(pod.Namespace).Get(ctx, name, meta.GetOptions{})
+					return err
+				})
+			})
+		}
+	}
+	return group.Wait()
+}
+
+// secretRead is what is known of reading a Secret.
+type secretRead struct {
+	mu   sync.Mutex
+	done bool
+}
+
+// secretRead returns what is known of reading "namespace/name".
+func (c *Client) secretRead(name string) *secretRead {
+	c.secretReadsMu.Lock()
+	defer c.secretReadsMu.Unlock()
+	if c.secretReads == nil {
+		c.secretReads = map[string]*secretRead{}
+	}
+	if c.secretReads[name] == nil {
+		c.secretReads[name] = new(secretRead)
+	}
+	return c.secretReads[name]
+}
+
+// once reads the Secret unless it is read already.
+func (r *secretRead) once(get func() error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.done {
+		return nil
+	}
+	err := get()
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		err = nil
+	}
+	r.done = err == nil
+	return err
+}
+
+// secretsOf returns the names of the Secrets that a pod's containers get as variables or files.
+func secretsOf(spec *core.PodSpec) (names []string) {
+	for _, container := range slices.Concat(spec.InitContainers, spec.Containers) {
+		for _, from := range container.EnvFrom {
+			if from.SecretRef != nil {
+				names = append(names, from.SecretRef.Name)
+			}
+		}
+		for _, variable := range container.Env {
+			if variable.ValueFrom != nil && variable.ValueFrom.SecretKeyRef != nil {
+				names = append(names, variable.ValueFrom.SecretKeyRef.Name)
+			}
+		}
+	}
+	for _, volume := range spec.Volumes {
+		if volume.Secret != nil {
+			names = append(names, volume.Secret.SecretName)
+		}
+		if volume.Projected == nil {
+			continue
+		}
+		for _, source := range volume.Projected.Sources {
+			if source.Secret != nil {
+				names = append(names, source.Secret.Name)
+			}
+		}
+	}
+	return names
 }

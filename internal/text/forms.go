@@ -201,7 +201,13 @@ func base64Of(value string) (forms []string) {
 
 // secretName matches the usual names of what holds a secret.
 var secretName = regexp.MustCompile(`(?i)passw(or)?d|passphrase|secret|token|credential|api[_-]?key|private[_-]?key|access[_-]?key|authorization|cookie|` +
-	`client[_-]?key|signing[_-]?key|encryption[_-]?key|(^|[_.-])(auth|pat|pwd|dsn)$|dsn$|connection[_-]?string`)
+	`client[_-]?key|sign(ing)?[_-]?key|encryption[_-]?key|evidence[_-]?key|(^|[_.-])(age|ssh|deploy|master)[_-]?key|(^|[_.-])(auth|pat|pwd|dsn)$|dsn$|connection[_-]?string`)
+
+// secretValue matches values that are secret whatever their name is: a private key in PEM (RFC 7468) or of age (age-encryption.org/v1, X25519).
+var secretValue = regexp.MustCompile(`-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----|AGE-SECRET-KEY-1`)
+
+// IsSecret reports whether a value is secret whatever its name is.
+func IsSecret(value string) bool { return secretValue.MatchString(value) }
 
 // NamesSecret reports whether a variable, key or header of this name usually holds a secret: DB_PASSWORD, apiKey, Authorization.
 //

@@ -140,10 +140,21 @@ func FuzzRedactJSON(f *testing.F) {
 func TestNamesSecret(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]bool{"DB_PASSWORD": true, "apiKey": true, "Authorization": true, "secret.PASSWORD": true, "GITHUB_TOKEN": true,
+		"SIGN_KEY": true, "EVIDENCE_KEY_STAGING": true, "SOPS_AGE_KEY": true, "DEPLOY_KEY": true, "image_key": false, "CACHE_KEY": false, "SSH_KEY_PATH": false,
 		"existingSecret": false, "secretName": false, "TOKEN_FILE": false, "imagePullSecrets": false, "PORT": false,
 		"SECRETS_BACKEND": false, "COOKIE_DOMAIN": false, "tokenIssuer": false, "PASSWORD_POLICY": false, "AUTHORIZATION_MODE": false, "credentialStore": false, "TOKEN_AUDIENCE": false} {
 		if NamesSecret(name) != want {
 			t.Errorf("%s: got %t", name, !want)
+		}
+	}
+}
+
+func TestIsSecret(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]bool{"-----BEGIN EC PRIVATE KEY-----\nx": true, "-----BEGIN PRIVATE KEY-----": true, "-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----": true,
+		"# a key\nAGE-SECRET-KEY-1QQ": true, "-----BEGIN PUBLIC KEY-----": false, "age1qq": false, "": false} {
+		if IsSecret(value) != want {
+			t.Errorf("%q: got %t", value, !want)
 		}
 	}
 }

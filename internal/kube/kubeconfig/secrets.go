@@ -11,6 +11,7 @@ import (
 	"github.com/onedigest/onedigest/internal/httpx"
 	"github.com/onedigest/onedigest/internal/text"
 	core "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd/api"
 )
@@ -97,16 +98,42 @@ func (c *secretCollector) RoundTrip(request *http.Request) (*http.Response, erro
 		return nil, err
 	}
 	response.Body = &readBody{Reader: bytes.NewReader(content), Closer: response.Body}
+	for _, secret := range secretsIn(content) {
+		c.add(secret)
+	}
+	return response, nil
+}
+
+// protobuf begins an answer in the encoding of Protocol Buffers, which typed clients ask for. Source: kubernetes.io, "Kubernetes API Concepts",
+// "Protobuf encoding".
+var protobuf = []byte("k8s\x00")
+
+// secretsIn returns the Secrets of an answer: one, or those of a list.
+func secretsIn(content []byte) []core.Secret {
+	if envelope, is := bytes.CutPrefix(content, protobuf); is {
+		var (
+			unknown runtime.Unknown
+			secret  core.Secret
+			list    core.SecretList
+		)
+		switch {
+		case unknown.Unmarshal(envelope) != nil:
+			return nil
+		case unknown.Kind == "SecretList" && list.Unmarshal(unknown.Raw) == nil:
+			return list.Items
+		case unknown.Kind == "Secret" && secret.Unmarshal(unknown.Raw) == nil:
+			return []core.Secret{secret}
+		}
+		return nil
+	}
 	var list struct {
 		core.Secret
 		Items []core.Secret `json:"items"`
 	}
-	if json.Unmarshal(content, &list) == nil {
-		for _, secret := range append(list.Items, list.Secret) {
-			c.add(secret)
-		}
+	if json.Unmarshal(content, &list) != nil {
+		return nil
 	}
-	return response, nil
+	return append(list.Items, list.Secret)
 }
 
 // helmRecord is the type of the Secrets in which Helm keeps its records. internal/helm adds what the manifests in them contain.
