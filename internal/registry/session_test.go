@@ -247,6 +247,25 @@ func TestCredentialsAreNotSentToOtherHosts(t *testing.T) {
 	}
 }
 
+// H8: a registry that redirects without an end is asked four times.
+func TestRedirectsEnd(t *testing.T) {
+	t.Parallel()
+	h := newTestRegistry(t)
+	c := h.client()
+	shop := pushTo(t, c, unannotated(t), h.repo("shop"), "one")
+	var requests atomic.Int32
+	h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") {
+			return false
+		}
+		http.Redirect(w, r, fmt.Sprintf("%s?again=%d", r.URL.Path, requests.Add(1)), http.StatusTemporaryRedirect)
+		return true
+	})
+	if _, _, err := c.Find(t.Context(), shop.Repository, "one"); !strings.Contains(fmt.Sprint(err), "redirected more than three times") || requests.Load() != 4 {
+		t.Errorf("got %v after %d requests", err, requests.Load())
+	}
+}
+
 // H8: nothing is sent to an address inside the network, as that of the metadata service.
 func TestRedirectsIntoTheNetworkAreRefused(t *testing.T) {
 	t.Parallel()

@@ -18,7 +18,8 @@ func TestAsksToSlowDown(t *testing.T) {
 		body   string
 		want   bool
 	}{
-		"R2: HTTP 400 ThrottlingException": {400, `{"__type":"ThrottlingException","message":"Rate exceeded"}`, true},
+		"R2: HTTP 400 ThrottlingException": {400, `{"__type":"ThrottlingException","message":""}`, true},
+		"HTTP 400 Rate exceeded":           {400, `{"message":"Rate exceeded"}`, true},
 		"HTTP 400 TOOMANYREQUESTS":         {400, `{"errors":[{"code":"TOOMANYREQUESTS"}]}`, true},
 		"HTTP 400 of another kind":         {400, `{"errors":[{"code":"MANIFEST_INVALID"}]}`, false},
 		"HTTP 403":                         {403, "ThrottlingException", false},

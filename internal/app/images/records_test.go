@@ -42,6 +42,7 @@ func TestNewestOrdersVerdicts(t *testing.T) {
 		"a failure of next year that the pass names":  {[]attached{{fail, 365 * 24 * time.Hour, nil, true}, {pass, 0, nil, true}}, pass, pass},
 		"a pass, then a failure by a clock that lags": {[]attached{{pass, -2 * time.Minute, nil, false}, {fail, -4 * time.Minute, nil, false}}, fail, fail},
 		"a pass that the failure names":               {[]attached{{pass, -time.Minute, nil, true}, {fail, -3 * time.Minute, nil, true}}, fail, fail},
+		"a pass that a failure hours behind names":    {[]attached{{pass, -time.Minute, nil, true}, {fail, -3 * time.Hour, nil, true}}, fail, fail},
 		"a pass, then a failure that is hours behind": {[]attached{{pass, -time.Minute, nil, false}, {fail, -3 * time.Hour, nil, false}}, pass, fail},
 		"an old pass that is pushed again":            {[]attached{{pass, -time.Hour, nil, false}, {fail, -30 * time.Minute, nil, true}, {pass, -time.Hour, nil, false}}, fail, fail},
 		"a failure long before a pass":                {[]attached{{fail, -time.Hour, nil, false}, {pass, 0, nil, false}}, pass, pass},
