@@ -53,9 +53,11 @@ var (
 	}
 	leakDeploy = append([]string{"--environment", "leaks", "--image", "IMAGE", "--values", "terraform/staging/values-staging.yaml", "--set", "config.ENVIRONMENT=leaks",
 		"--lease-duration", "3s", "--timeout", "1m"}, leakValues...)
-	leakSmoke    = []string{"--environment", "leaks", "--image", "IMAGE", "--timeout", "1m", "--patience", "1s", "--consecutive", "1"}
-	leakPipeline = []string{"--context", "app", "--builder", "go", "--platform", "linux/" + runtime.GOARCH, "--timeout", "1m"}
-	leakPromote  = []string{"--image", "IMAGE", "--from", "leaks", "--to", "leaks-production"}
+	otherPassword = swap(leakDeploy, "secret.PASSWORD=canary-set-password", "secret.PASSWORD=canary-set-other")
+	otherSecrets  = swap(leakDeploy, `existingSecrets=[{"name":"live"}]`, `existingSecrets=[{"name":"live-delay"}]`)
+	leakSmoke     = []string{"--environment", "leaks", "--image", "IMAGE", "--timeout", "1m", "--patience", "1s", "--consecutive", "1"}
+	leakPipeline  = []string{"--context", "app", "--builder", "go", "--platform", "linux/" + runtime.GOARCH, "--timeout", "1m"}
+	leakPromote   = []string{"--image", "IMAGE", "--from", "leaks", "--to", "leaks-production"}
 )
 
 // leakRuns are in the order in which they run: a promotion needs the evidence of the smoke before it.
@@ -63,13 +65,13 @@ var leakRuns = []leakRun{
 	{verb: "build", ends: apptest.Ended, args: []string{"--repository", "REGISTRY/shop", "--context", "app", "--builder", "go"}},
 	{verb: "deploy", ends: apptest.Planned, args: more(leakDeploy, "--dry-run", "--plan-out", "plan.json"), want: []string{"Secret/shop"}, file: "plan.json"},
 	{verb: "deploy", ends: apptest.Ended, args: more(leakDeploy, "--plan", "plan.json"), want: []string{"carrying out plan"}},
-	{verb: "deploy", ends: apptest.Planned, args: more(leakDeploy, "--dry-run", "--set", "secret.PASSWORD=canary-set-other"), want: []string{"Secret/shop"}},
+	{verb: "deploy", ends: apptest.Planned, args: more(otherPassword, "--dry-run"), want: []string{"Secret/shop"}},
 	{verb: "deploy", ends: apptest.Ended, args: more(leakDeploy, "--values", "secret.yaml")},
 	{verb: "deploy", ends: apptest.Planned, args: more(leakDeploy, "--values", "changed.yaml", "--dry-run"), want: []string{"Secret/shop"}},
 	{verb: "deploy", ends: apptest.RefusedInput, args: more(leakDeploy, "--values", "refused.yaml")},
 	{verb: "deploy", ends: apptest.Failed, args: more(leakDeploy, "--secret-values", "secret.DRAIN_DELAY=awssm://leaks#delay"), want: []string{"OD-103", "DRAIN_DELAY", "***"}},
-	{verb: "deploy", ends: apptest.Failed, args: more(leakDeploy, "--set-json", `existingSecrets=[{"name":"live-delay"}]`), want: []string{"OD-103", "DRAIN_DELAY", "***"}},
-	{verb: "deploy", ends: apptest.Cancelled, args: more(leakDeploy, "--set", "secret.PASSWORD=canary-set-other"), cancelAt: "/deployments/shop"},
+	{verb: "deploy", ends: apptest.Failed, args: otherSecrets, want: []string{"OD-103", "DRAIN_DELAY", "***"}},
+	{verb: "deploy", ends: apptest.Cancelled, args: otherPassword, cancelAt: "/deployments/shop"},
 	{verb: "smoke", ends: apptest.Ended, args: more(leakSmoke, "--checks", "passing.yaml")},
 	{verb: "promote", ends: apptest.Ended, args: leakPromote},
 	{verb: "smoke", ends: apptest.Failed, args: more(leakSmoke, "--checks", "failing.yaml"), want: []string{"exited with status 1", "***"}},
@@ -82,6 +84,13 @@ var pipelineRuns = []leakRun{
 	{verb: "pipeline", ends: apptest.Ended, args: more(leakPipeline, "--checks", "passing.yaml"), want: []string{"One commit, one digest."}},
 	{verb: "pipeline", ends: apptest.Failed, args: more(leakPipeline, "--checks", "failing.yaml"), want: []string{"exited with status 1", "***", "rollback staging"}},
 	{verb: "pipeline", ends: apptest.Cancelled, args: more(leakPipeline, "--checks", "passing.yaml"), cancelAt: "/deployments"},
+}
+
+// swap returns arguments with another value in the place of one.
+func swap(args []string, value, other string) []string {
+	swapped := slices.Clone(args)
+	swapped[slices.Index(swapped, value)] = other
+	return swapped
 }
 
 func more(args []string, others ...string) []string { return slices.Concat(args, others) }
