@@ -61,7 +61,7 @@ unit() {
   eval "$browser"
   tool k6 >/dev/null || return 1 # which the checks of docs/checks run
   for module in "${modules[@]}"; do
-    mapfile -t packages < <(packages_of "$module" | grep -v '^\./e2e$')
+    mapfile -t packages < <(packages_of "$module" | grep -v '^\./e2e')
     tests "$module" "unit-$(tr ./ r- <<<"$module")" -race "${packages[@]}" || status=1
   done
   return "$status"
@@ -119,7 +119,7 @@ stage kubernetes kubernetes
 export ONEDIGEST_SANDBOX_TEST=1 ONEDIGEST_E2E=1
 mapfile -t sandbox_packages < <(packages_of devenv/sandbox)
 stage sandbox tests devenv/sandbox sandbox -count=1 -timeout 20m "${sandbox_packages[@]}"
-stage end-to-end tests . e2e -count=1 -timeout 40m ./e2e
+stage end-to-end tests . e2e -count=1 -timeout 40m ./e2e/...
 stage "nothing left behind" nothing_left
 
 count() { cat "$results"/*.json | grep -F '"Test":' | grep -cF "\"Action\":\"$1\"" || true; }

@@ -139,6 +139,8 @@ var floors = []floor{
 		why: "watching is ours; Helm's wait must not creep in"},
 	{packages: []string{"internal/kube/forward"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text", "internal/kube"}, banned: except(heavy, "k8s.io/"),
 		why: "a connection to a pod, whatever is sent over it"},
+	{packages: []string{"devenv/runner"}, banned: heavy,
+		why: "a runner that imported what it runs would prove nothing"},
 	{packages: []string{"devenv/registrytest"}, allowed: []string{"internal/release"}, banned: except(heavy, "github.com/google/go-containerregistry"),
 		why: "a registry for the tests of the floors above"},
 	{packages: []string{"internal/kube/kubetest"}, banned: except(heavy, "k8s.io/"),
