@@ -215,7 +215,7 @@ func main() { fmt.Println("built") }
 	} {
 		run := command(t, copied, "build", "RUNNER_TEMP="+runnerTemp, "PATH="+step.path, "GOOS=plan9", "GOWORK=/nonexistent/go.work", "GOFLAGS=-mod=vendor")
 		run.Dir = workspace
-		out, err := run.CombinedOutput()
+		out, err := run.Output()
 		if err != nil || string(out) != "built\n" {
 			t.Errorf("%s step: %v, output %q; want %q", step.name, err, out, "built\n")
 		}
@@ -228,13 +228,13 @@ func main() { fmt.Println("built") }
 
 func TestRunBuildsForTwoStepsAtOnce(t *testing.T) {
 	t.Parallel()
-	copied := checkout(t, "package main\n\nfunc main() { println(`built`) }\n")
+	copied := checkout(t, "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(`built`) }\n")
 	temp := "RUNNER_TEMP=" + runnerTemp
 	done := make(chan error, 2)
 	for range cap(done) {
 		run := command(t, copied, "build", temp)
 		go func() {
-			out, err := run.CombinedOutput()
+			out, err := run.Output()
 			if err == nil && string(out) != "built\n" {
 				err = fmt.Errorf("output %q", out)
 			}
@@ -361,6 +361,28 @@ func TestRunBuildsItsOwnSources(t *testing.T) {
 	}
 }
 
+// On GitHub an error is an annotation, one line whatever it quotes.
+func TestRunAnnotatesErrors(t *testing.T) {
+	t.Parallel()
+	run := command(t, script(t), "x\n::set-output name=a::50%", "GITHUB_ACTIONS=true")
+	out, err := run.CombinedOutput()
+	want := "::error title=onedigest::command $'x\\n::set-output name=a::50%25' is not one of build, deploy, smoke, promote\n"
+	if got := exitCode(t, err); got != 2 || string(out) != want {
+		t.Errorf("exit code %d, %q; want 2, %q", got, out, want)
+	}
+}
+
+// The program with all verbs serves as well as one for each.
+func TestRunTakesTheProgramWithAllVerbs(t *testing.T) {
+	t.Parallel()
+	bin := t.TempDir()
+	write(t, filepath.Join(bin, "onedigest"), "#!/bin/sh\necho \"all: $*\"\n", 0o755)
+	out, err := command(t, script(t), "smoke", "ONEDIGEST_BIN="+bin).Output()
+	if err != nil || string(out) != "all: smoke\n" {
+		t.Errorf("got %q, %v", out, err)
+	}
+}
+
 // A directory of binaries in the work tree is refused: whoever opened the pull request could have put them there.
 func TestRunRefusesBinariesOfTheWorkTree(t *testing.T) {
 	t.Parallel()
@@ -406,7 +428,7 @@ func newHostileTree(t *testing.T, module string) hostileTree {
 	}
 	h := hostileTree{dir: dir, bin: filepath.Join(dir, "bin"), link: filepath.Join(t.TempDir(), "link"), canary: filepath.Join(t.TempDir(), "canary")}
 	h.program = filepath.Join(h.bin, "evil")
-	for _, name := range []string{"evil", "go", "go1.99.9", "bash", "env", "cksum", "sed", "sort", "head", "mkdir", "mv", "rm", "flock", "dirname", "promote", "git", "gcc"} {
+	for _, name := range []string{"evil", "go", "go1.99.9", "bash", "env", "cksum", "sed", "sort", "head", "mkdir", "mv", "rm", "flock", "dirname", "promote", "git", "gcc", "uname", "sha256sum", "curl", "gzip", "onedigest"} {
 		write(t, filepath.Join(h.bin, name), fmt.Sprintf("#!/bin/sh\necho run >>%q\necho hostile\nexit 0\n", h.canary), 0o755)
 	}
 	if err := os.Symlink(h.bin, h.link); err != nil {

@@ -97,6 +97,7 @@ func TestEveryActionSaysWhatTheVerbReads(t *testing.T) {
 			}
 		}
 		handed := 0
+		inputs = append(inputs, releasesInput)
 		for name := range step.Env { // the others keep the linker of the system from loading what a caller's environment names
 			if strings.HasPrefix(name, "INPUT_") {
 				handed++
@@ -145,6 +146,7 @@ func actionOf(d declared) string {
 	for _, s := range d.set.All() {
 		writeInput(&text, s, s.Help)
 	}
+	writeReleasesInput(&text)
 	writeOutputs(&text, d.verb.Outputs)
 	writeStep(&text, d.set.All(), `exec "$GITHUB_ACTION_PATH/../run.sh" `+d.verb.Name)
 	return text.String()
@@ -181,6 +183,7 @@ func actionOfAll(all []declared) string {
 		shared.Required, shared.Default = false, ""
 		writeInput(&text, &shared, strings.Join(help, ". "))
 	}
+	writeReleasesInput(&text)
 	writeOutputs(&text, outputs)
 	union = append([]*setting.Setting{{Name: "command"}}, union...)
 	writeStep(&text, union, `exec "$GITHUB_ACTION_PATH/actions/run.sh" "$INPUT_COMMAND"`)
@@ -206,6 +209,14 @@ func writeInput(text *strings.Builder, s *setting.Setting, help string) {
 	}
 }
 
+// releasesInput is an input of every action that no verb knows: run.sh reads it, as a variable that a workflow may also set for all its jobs.
+const releasesInput = "releases"
+
+func writeReleasesInput(text *strings.Builder) {
+	fmt.Fprintf(text, "  %s:\n    description: %s\n    required: false\n", releasesInput,
+		quote("Address of a mirror of the releases, which has VERSION/onedigest_OS_ARCH.gz below it; default: the variable ONEDIGEST_RELEASES, or where the action was released"))
+}
+
 func writeOutputs(text *strings.Builder, outputs []setting.Output) {
 	text.WriteString("outputs:\n")
 	for _, output := range outputs {
@@ -217,7 +228,7 @@ func writeStep(text *strings.Builder, settings []*setting.Setting, run string) {
 	// An earlier step may have set variables that make bash, or the loader of any program, execute code. Such a step's are
 	// overridden, and bash -p takes none.
 	text.WriteString("runs:\n  using: composite\n  steps:\n    - id: run\n      shell: /bin/bash --noprofile --norc -p -e -o pipefail {0}\n      env:\n" +
-		"        LD_AUDIT: ''\n        LD_LIBRARY_PATH: ''\n        LD_PRELOAD: ''\n")
+		"        LD_AUDIT: ''\n        LD_LIBRARY_PATH: ''\n        LD_PRELOAD: ''\n        ONEDIGEST_RELEASES: ${{ inputs." + releasesInput + " || env.ONEDIGEST_RELEASES }}\n")
 	for _, s := range settings {
 		if !s.Local {
 			fmt.Fprintf(text, "        %s: ${{ inputs.%s }}\n", variable(s.Name), s.Name)
