@@ -3,6 +3,7 @@ package localaws
 import (
 	"github.com/onedigest/onedigest/devenv/localaws/internal/ecr"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/eks"
+	"github.com/onedigest/onedigest/devenv/localaws/internal/identity"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/kms"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/registry"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/secrets"
@@ -26,10 +27,11 @@ const (
 	RouteReferrers Route = "registry:referrers" // /v2/<name>/referrers/<digest>
 	RouteOther     Route = "registry:other"     // anything else under /v2/
 
-	RouteStatus      Route = "localaws:status"      // /_localaws/status
-	RoutePutCluster  Route = "localaws:PutCluster"  // PUT /_localaws/eks/<cluster>
-	RouteTokenReview Route = "localaws:TokenReview" // #nosec G101 -- a name: POST /_localaws/eks/<cluster>/tokenreview
-	RouteUnknown     Route = "unknown"              // the request names no operation and no part of the registry
+	RouteStatus        Route = "localaws:status"        // /_localaws/status
+	RoutePutCluster    Route = "localaws:PutCluster"    // PUT /_localaws/eks/<cluster>
+	RouteTokenReview   Route = "localaws:TokenReview"   // #nosec G101 -- a name: POST /_localaws/eks/<cluster>/tokenreview
+	RouteIdentityToken Route = "localaws:IdentityToken" // #nosec G101 -- a name: the token service of a runner
+	RouteUnknown       Route = "unknown"                // the request names no operation and no part of the registry
 )
 
 // The API operations, as routes.
@@ -47,6 +49,7 @@ const (
 	RoutePutImage              Route = "ecr:PutImage"
 	RouteBatchDeleteImage      Route = "ecr:BatchDeleteImage"
 	RouteGetCallerIdentity     Route = "sts:GetCallerIdentity"
+	RouteAssumeRole            Route = "sts:AssumeRoleWithWebIdentity"
 	RouteDescribeCluster       Route = "eks:DescribeCluster"
 	RouteGetPublicKey          Route = "kms:GetPublicKey"
 	RouteSign                  Route = "kms:Sign"
@@ -86,6 +89,8 @@ func parseCall(r *http.Request) call {
 	switch {
 	case path == statusPath:
 		return call{route: RouteStatus}
+	case path == identity.Path:
+		return call{route: RouteIdentityToken}
 	case path == "/clusters", strings.HasPrefix(path, "/clusters/"), strings.HasPrefix(path, eks.PathPrefix):
 		return parseClusterPath(r.Method, path)
 	}

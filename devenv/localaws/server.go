@@ -11,6 +11,7 @@ package localaws
 import (
 	"github.com/onedigest/onedigest/devenv/localaws/internal/ecr"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/eks"
+	"github.com/onedigest/onedigest/devenv/localaws/internal/identity"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/kms"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/registry"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/secrets"
@@ -101,6 +102,8 @@ type Server struct {
 	kms      *kms.API
 	sts      sts.API
 	secrets  *secrets.API
+	identity *identity.Issuer
+	roles    *sts.Roles
 	log      requestLog
 	faults   faults
 	quotas   quotas
@@ -138,12 +141,17 @@ func New(options Options) (*Server, error) {
 			return nil, errors.Join(err, images.Close())
 		}
 	}
-	verifier := sigv4.Verifier{AccessKeyID: options.AccessKeyID, SecretAccessKey: options.SecretAccessKey, Region: options.Region}
+	verifier := sigv4.Verifier{AccessKeyID: options.AccessKeyID, SecretAccessKey: options.SecretAccessKey, Region: options.Region, Sessions: new(sigv4.Sessions)}
 	server := &Server{
 		options: options, store: images,
 		registry: registry.New(options.Account, images, key, options.Dir, options.Now),
 		sts:      sts.API{Account: options.Account, Principal: options.principal(), Verifier: verifier},
 	}
+	if server.identity, err = identity.New(func() string { return server.URL() + identity.Path }, options.Now); err != nil {
+		return nil, errors.Join(err, images.Close())
+	}
+	server.roles = &sts.Roles{Issuer: server.identity, Sessions: verifier.Sessions, Now: options.Now}
+	server.sts.Roles = server.roles
 	server.ecr = ecr.New(options.Account, options.Region, verifier, images, server.registry.IssueToken)
 	server.secrets = secrets.New(options.Account, options.Region, verifier)
 	server.eks = eks.New(eks.Options{
@@ -198,6 +206,20 @@ func (s *Server) trackIdle(connection net.Conn, state http.ConnState) {
 
 // PutSecret sets the current version of a secret of Secrets Manager. A server forgets its secrets when it ends.
 func (s *Server) PutSecret(name, value string) { s.secrets.PutSecret(name, value) }
+
+// PutRole adds or replaces a role that jobs may assume with their identity tokens. A server forgets its roles when it ends.
+func (s *Server) PutRole(role Role) { s.roles.Put(role) }
+
+// SetJob sets the job whose identity tokens the server issues from now on.
+func (s *Server) SetJob(job Job) { s.identity.SetJob(job) }
+
+// IdentityTokens returns how many identity tokens the server has issued.
+func (s *Server) IdentityTokens() int { return s.identity.Issued() }
+
+// JobEnv returns the variables, as KEY=value, with which a job asks for identity tokens. Source: GitHub Docs, "OpenID Connect reference".
+func (s *Server) JobEnv() []string {
+	return []string{"ACTIONS_ID_TOKEN_REQUEST_URL=" + s.URL() + identity.Path + "?api-version=2.0", "ACTIONS_ID_TOKEN_REQUEST_TOKEN=" + s.identity.RequestToken}
+}
 
 // PutParameter sets a SecureString of the parameter store. A server forgets its parameters when it ends.
 func (s *Server) PutParameter(name, value string) { s.secrets.PutParameter(name, value) }
@@ -289,6 +311,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.registry.Serve(w, r, call.target)
 		case call.route == RouteStatus:
 			s.serveStatus(w)
+		case call.route == RouteIdentityToken:
+			s.identity.Serve(w, r)
 		case call.route == RouteTokenReview:
 			s.eks.ServeTokenReview(w, r, call.cluster)
 		case call.service == stsService:

@@ -2,8 +2,10 @@ package localaws
 
 import (
 	"github.com/onedigest/onedigest/devenv/localaws/internal/eks"
+	"github.com/onedigest/onedigest/devenv/localaws/internal/identity"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/kms"
 	"github.com/onedigest/onedigest/devenv/localaws/internal/store"
+	"github.com/onedigest/onedigest/devenv/localaws/internal/sts"
 )
 
 // Mutability says which tags of a repository may move to another image.
@@ -27,6 +29,12 @@ const KeyFile = store.KeyFile
 
 // KeptFiles lists the files and directories that a server writes in Options.Dir, the key last.
 func KeptFiles() []string { return append([]string{kms.File}, store.Files()...) }
+
+// Job is what an identity token says about the job of GitHub Actions that asks for it.
+type Job = identity.Job
+
+// Role is a role of the account that jobs may assume, and what its trust policy says.
+type Role = sts.Role
 
 // Cluster is an EKS cluster of the account. A server forgets its clusters when it ends.
 type Cluster = eks.Cluster

@@ -105,6 +105,8 @@ var floors = []floor{
 		why: "secrets are read here and nowhere else; what takes them is handed the values"},
 	{packages: []string{"internal/eks"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text", "internal/httpx", "internal/awsx", "internal/worktree"}, banned: except(heavy, "github.com/aws/"),
 		why: "finding a cluster and making its tokens needs AWS; talking to it is another adapter's"},
+	{packages: []string{"internal/oidc"}, allowed: []string{"internal/release", "internal/text", "internal/httpx", "internal/awsx", "internal/worktree"}, banned: except(heavy, "github.com/aws/"),
+		why: "credentials of a role; what they are used for is another adapter's"},
 	{packages: []string{"internal/helm/manifest"}, allowed: []string{"internal/release", "internal/text"}, banned: append([]string{"os", "net", "k8s.io/client-go", "k8s.io/cli-runtime"}, except(heavy, "k8s.io/", "sigs.k8s.io/")...),
 		why: "a manifest is text and fields; it needs neither Helm nor a cluster"},
 	{packages: []string{"internal/helm/failure"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text"}, banned: append([]string{"os", "net", "k8s.io/client-go"}, except(heavy, "helm.sh/", "k8s.io/")...),

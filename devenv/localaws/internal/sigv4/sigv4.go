@@ -44,10 +44,11 @@ const (
 	MaxPresignedSTS = 15 * time.Minute
 )
 
-// Verifier accepts the requests that are signed with one pair of credentials for one region.
+// Verifier accepts the requests that are signed with one pair of credentials, or with a session's, for one region.
 type Verifier struct {
 	AccessKeyID, SecretAccessKey string
 	Region                       string
+	Sessions                     *Sessions // temporary credentials that are accepted too; nil: none
 }
 
 // Verify returns nil if a request to a service carries a valid signature at the given time, and otherwise AWS's error with the
@@ -59,10 +60,19 @@ func (v Verifier) Verify(r *http.Request, body []byte, service string, now time.
 	if claimed.presigned && service == "sts" {
 		claimed.validFor = MaxPresignedSTS
 	}
+	session, temporary := v.Sessions.find(claimed.keyID)
+	secret := v.SecretAccessKey
+	if temporary {
+		secret = session.SecretAccessKey
+	}
 	switch {
 	case refusal != nil:
 		return refusal
-	case claimed.keyID != v.AccessKeyID:
+	case temporary && sessionToken(r) != session.Token:
+		return awsapi.BadRequest("UnrecognizedClientException", "The security token included in the request is invalid.")
+	case temporary && !now.Before(session.Expires):
+		return awsapi.BadRequest("ExpiredTokenException", "The security token included in the request is expired")
+	case !temporary && claimed.keyID != v.AccessKeyID:
 		return awsapi.BadRequest("UnrecognizedClientException", "The security token included in the request is invalid.")
 	case claimed.region != v.Region:
 		return awsapi.BadRequest("InvalidSignatureException", "Credential should be scoped to a valid region.")
@@ -78,7 +88,7 @@ func (v Verifier) Verify(r *http.Request, body []byte, service string, now time.
 		return awsapi.BadRequest("InvalidSignatureException", "Signature not yet current: %s is still later than %s",
 			claimed.signedAt.Format(TimeFormat), now.UTC().Add(signatureSkew).Format(TimeFormat))
 	}
-	if want := claimed.compute(v.SecretAccessKey, r, body); !hmac.Equal([]byte(want), []byte(claimed.value)) {
+	if want := claimed.compute(secret, r, body); !hmac.Equal([]byte(want), []byte(claimed.value)) {
 		return awsapi.BadRequest("InvalidSignatureException", "The request signature we calculated does not match the "+
 			"signature you provided. Check your AWS Secret Access Key and signing method. Consult the service "+
 			"documentation for details.")

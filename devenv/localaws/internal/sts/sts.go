@@ -1,4 +1,4 @@
-// Package sts is the fake STS: GetCallerIdentity in the query protocol.
+// Package sts is the fake STS: GetCallerIdentity and AssumeRoleWithWebIdentity in the query protocol.
 package sts
 
 import (
@@ -23,6 +23,7 @@ type API struct {
 	Account   string
 	Principal string // ARN of the user
 	Verifier  sigv4.Verifier
+	Roles     *Roles
 }
 
 // Operation returns the operation that a request of the query protocol names, in its query or in its form; false if it names none.
@@ -58,6 +59,10 @@ func (a API) Serve(w http.ResponseWriter, r *http.Request, operation string) {
 		writeError(w, awsapi.BadRequest("MalformedQueryString", "The form is longer than %d bytes or was cut off.", maxFormBytes))
 		return
 	}
+	if form := peekForm(r); operation == "AssumeRoleWithWebIdentity" && r.Method == http.MethodPost && form.Get("Version") == version {
+		a.assumeWithWebIdentity(w, form)
+		return
+	}
 	if refusal := a.Verifier.Verify(r, body, "sts", time.Now()); refusal != nil {
 		writeError(w, refusal)
 		return
@@ -71,9 +76,13 @@ func (a API) Serve(w http.ResponseWriter, r *http.Request, operation string) {
 			operation, form.Get("Version")))
 		return
 	}
+	principal := a.Principal
+	if session := a.Verifier.Principal(r); session != "" {
+		principal = session
+	}
 	writeXML(w, http.StatusOK, callerIdentity{
 		Namespace: namespace, Account: a.Account, UserID: a.Verifier.AccessKeyID,
-		Arn: a.Principal, RequestID: requestID,
+		Arn: principal, RequestID: requestID,
 	})
 }
 

@@ -1,0 +1,270 @@
+// Package oidc gets AWS credentials for a job of GitHub Actions: it asks the runner for an identity token and assumes a role with it. The
+// credentials stay in the process, and are renewed before they expire.
+package oidc
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/onedigest/onedigest/internal/awsx"
+	"github.com/onedigest/onedigest/internal/httpx"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
+	"github.com/onedigest/onedigest/internal/worktree"
+)
+
+// Options say which role is assumed.
+type Options struct {
+	Environ  func(name string) string // the variables of the job; nil: none
+	Role     string                   // ARN
+	Region   string                   // whose STS is asked; "": the environment's
+	Audience string                   // "": DefaultAudience
+	Secrets  *text.Secrets            // gets the token and the credentials; may be nil
+	Mask     func(secret string)      // is called with the token before it is used; may be nil
+	WorkTree worktree.Tree
+}
+
+const (
+	// DefaultAudience is what AWS's own documentation sets up. Source: GitHub Docs, "Configuring OpenID Connect in Amazon Web Services".
+	DefaultAudience = "sts.amazonaws.com"
+
+	maxAttempts  = 5
+	maxResponse  = 1 << 20          // bytes
+	tokenTimeout = 30 * time.Second // of one request for a token, with its retries
+	renewal      = 5 * time.Minute  // before they expire, credentials are renewed
+)
+
+// The runner's variables. Source: GitHub Docs, "OpenID Connect reference".
+const (
+	urlVariable   = "ACTIONS_ID_TOKEN_REQUEST_URL"
+	tokenVariable = "ACTIONS_ID_TOKEN_REQUEST_TOKEN" // #nosec G101 -- a variable's name
+)
+
+// Role is a role that a job assumes. It may be used from several goroutines.
+type Role struct {
+	options     Options
+	environ     func(string) string
+	credentials aws.CredentialsProvider
+
+	mu     sync.Mutex
+	claims claims // of the last token
+}
+
+// arnPattern matches the ARN of a role in every partition. Source: AWS IAM User Guide, "IAM identifiers".
+var arnPattern = regexp.MustCompile(`^arn:(aws[a-z-]*):iam::(\d{12}):role/[\w+=,.@/-]{1,512}$`)
+
+// New checks the options; it sends nothing. A missing permission of the job is a *release.InputError.
+func New(ctx context.Context, options Options) (*Role, error) {
+	r := &Role{options: options, environ: options.Environ}
+	if r.environ == nil {
+		r.environ = func(string) string { return "" }
+	}
+	if r.options.Audience == "" {
+		r.options.Audience = DefaultAudience
+	}
+	if !arnPattern.MatchString(options.Role) {
+		return nil, release.BadSetting("role", fmt.Sprintf("%q is not the ARN of a role", options.Role), "give it as arn:aws:iam::123456789012:role/NAME")
+	}
+	if r.environ(urlVariable) == "" || r.environ(tokenVariable) == "" {
+		return nil, release.BadSetting("role", "this job may not ask for an identity token", "add `id-token: write` to the job's permissions; a pull request from a fork never has it")
+	}
+	loaded, err := awsx.Load(ctx, awsx.Options{Environ: r.environ, Region: options.Region, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: options.Secrets, WorkTree: options.WorkTree})
+	if err != nil {
+		return nil, err
+	}
+	if loaded.Region == "" {
+		return nil, release.BadSetting("region", "no AWS region is set, and STS is asked in one", "give the region of the role's resources")
+	}
+	client := sts.NewFromConfig(loaded, func(o *sts.Options) { o.BaseEndpoint = awsx.Endpoint(r.environ, loaded, sts.ServiceID) })
+	r.credentials = aws.NewCredentialsCache(stscreds.NewWebIdentityRoleProvider(client, options.Role, r, func(o *stscreds.WebIdentityRoleOptions) {
+		o.RoleSessionName = sessionName(r.environ("GITHUB_RUN_ID"))
+	}), func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = renewal })
+	return r, nil
+}
+
+// sessionName names the run in CloudTrail.
+func sessionName(run string) string {
+	if !regexp.MustCompile(`^\d{1,20}$`).MatchString(run) {
+		return "onedigest"
+	}
+	return "onedigest-" + run
+}
+
+// Retrieve implements aws.CredentialsProvider. A refusal is a *release.Refusal that names the token's subject and the statement of a trust
+// policy that accepts it.
+func (r *Role) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	found, err := r.credentials.Retrieve(ctx)
+	if err != nil {
+		return aws.Credentials{}, r.explain(err)
+	}
+	r.options.Secrets.Add(found.SecretAccessKey, found.SessionToken)
+	return found, nil
+}
+
+// GetIdentityToken implements stscreds.IdentityTokenRetriever, which has no context.
+func (r *Role) GetIdentityToken() ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), tokenTimeout)
+	defer cancel()
+	token, err := r.token(ctx)
+	if err != nil {
+		return nil, &tokenError{err}
+	}
+	if r.options.Mask != nil {
+		r.options.Mask(token)
+	}
+	r.options.Secrets.Add(token)
+	read, err := parseClaims(token)
+	if err != nil {
+		return nil, &tokenError{err}
+	}
+	r.mu.Lock()
+	r.claims = read
+	r.mu.Unlock()
+	return []byte(token), nil
+}
+
+// tokenError is an error of the runner's token service.
+type tokenError struct{ err error }
+
+func (e *tokenError) Error() string {
+	return "asking the runner for an identity token: " + e.err.Error()
+}
+func (e *tokenError) Unwrap() error { return e.err }
+
+// token asks the runner for a token. Source: https://github.com/actions/toolkit, packages/core/src/oidc-utils.ts
+func (r *Role) token(ctx context.Context) (string, error) {
+	address, err := url.Parse(r.environ(urlVariable))
+	if err != nil || address.Host == "" || address.Scheme != "https" && address.Hostname() != "127.0.0.1" && address.Hostname() != "localhost" {
+		return "", fmt.Errorf("%s is not the address of a runner's service", urlVariable)
+	}
+	query := address.Query()
+	query.Set("audience", r.options.Audience)
+	address.RawQuery = query.Encode()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
+	if err != nil {
+		return "", errors.New("the request is malformed") // err would print the address
+	}
+	request.Header.Set("Authorization", "bearer "+r.environ(tokenVariable))
+	request.Header.Set("Accept", "application/json; api-version=2.0")
+	client := &http.Client{Transport: &httpx.RetryTransport{Next: http.DefaultTransport}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err := client.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := httpx.ReadBody(response, maxResponse)
+	if err != nil {
+		return "", err
+	}
+	var answer struct{ Value string }
+	if response.StatusCode != http.StatusOK || json.Unmarshal(body, &answer) != nil || answer.Value == "" {
+		return "", fmt.Errorf("it answered %s", response.Status)
+	}
+	return answer.Value, nil
+}
+
+// claims are those that say who asks. They are read without verification: STS verifies.
+type claims struct {
+	Issuer       string `json:"iss"`
+	Audience     string `json:"aud"`
+	Subject      string `json:"sub"`
+	Repository   string `json:"repository"`
+	RepositoryID string `json:"repository_id"`
+	OwnerID      string `json:"repository_owner_id"`
+}
+
+func parseClaims(token string) (claims, error) {
+	var read claims
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return read, errors.New("the token is no JWT")
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil || json.Unmarshal(payload, &read) != nil {
+		return read, errors.New("the token is no JWT")
+	}
+	return read, nil
+}
+
+// subjects returns the token's subject, and the same in the other form: with or without the ids of owner and repository. Repositories that
+// were made or renamed since the summer of 2026 have the ids. Source: GitHub Docs, "OpenID Connect reference", "Immutable subject claims".
+func (c claims) subjects() []string {
+	owner, name, found := strings.Cut(c.Repository, "/")
+	plain := "repo:" + owner + "/" + name + ":"
+	immutable := "repo:" + owner + "@" + c.OwnerID + "/" + name + "@" + c.RepositoryID + ":"
+	if !found || c.OwnerID == "" || c.RepositoryID == "" {
+		return []string{c.Subject}
+	}
+	if rest, is := strings.CutPrefix(c.Subject, plain); is {
+		return []string{c.Subject, immutable + rest}
+	}
+	if rest, is := strings.CutPrefix(c.Subject, immutable); is {
+		return []string{c.Subject, plain + rest}
+	}
+	return []string{c.Subject} // a form that the organization has chosen
+}
+
+// statement returns the statement of a trust policy that accepts the token in both forms, as JSON.
+func (r *Role) statement(c claims) string {
+	parts := arnPattern.FindStringSubmatch(r.options.Role)
+	host := strings.TrimPrefix(c.Issuer, "https://")
+	content, err := json.Marshal(map[string]any{
+		"Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity",
+		"Principal": map[string]string{"Federated": "arn:" + parts[1] + ":iam::" + parts[2] + ":oidc-provider/" + host},
+		"Condition": map[string]any{"StringEquals": map[string]any{host + ":aud": c.Audience, host + ":sub": c.subjects()}},
+	})
+	if err != nil {
+		return ""
+	}
+	return string(content)
+}
+
+// explain says why a role was not assumed. Source: AWS STS API Reference, AssumeRoleWithWebIdentity, "Errors".
+func (r *Role) explain(err error) error {
+	r.mu.Lock()
+	c := r.claims
+	r.mu.Unlock()
+	var token *tokenError
+	switch code := awsx.Code(err); {
+	case errors.As(err, &token):
+		return release.NewFault("GitHub", "", token.err, "asking the runner for an identity token")
+	case code == "AccessDenied" || code == "AccessDeniedException":
+		return &release.Refusal{
+			Why: fmt.Sprintf("AWS lets this job not assume %s: the token's subject is %s and its audience %s, which the role's trust policy does not accept, or there is no such role",
+				r.options.Role, line(c.Subject), line(c.Audience)),
+			Do: fmt.Sprintf("correct the role, or let its trust policy accept %s by the statement %s (the first subject is this token's, the other one its other form)", strings.Join(quoted(c.subjects()), " or "), line(r.statement(c))),
+		}
+	case code == "InvalidIdentityToken":
+		return &release.Refusal{
+			Why: fmt.Sprintf("AWS does not accept the job's identity token (%s): its issuer is %s and its audience %s", (&awsx.Error{Err: err}).Error(), line(c.Issuer), line(c.Audience)),
+			Do:  "let the account have an OIDC provider for that issuer with that audience as a client ID, or give the provider's own with --audience",
+		}
+	case code == "ExpiredTokenException" || code == "ExpiredToken":
+		return release.NewFault("AWS", "check this machine's clock, and run again", &awsx.Error{Err: err}, "assuming "+r.options.Role)
+	}
+	return release.NewFault("AWS", awsx.Advice(err), &awsx.Error{Err: err}, "assuming "+r.options.Role)
+}
+
+func quoted(list []string) []string {
+	made := make([]string, len(list))
+	for i, one := range list {
+		made[i] = line(one)
+	}
+	return made
+}
+
+// line makes text of a token one printable line of at most 1,000 bytes.
+func line(s string) string { return text.Line(s, 1000) }

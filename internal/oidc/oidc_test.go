@@ -1,0 +1,143 @@
+package oidc_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/onedigest/onedigest/devenv/localaws"
+	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
+	"github.com/onedigest/onedigest/internal/oidc"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
+)
+
+const (
+	plainSubject     = "repo:octo/shop:environment:production"
+	immutableSubject = "repo:octo@11/shop@22:environment:production"
+	roleARN          = "arn:aws:iam::000000000000:role/deploy"
+)
+
+func production(immutable bool) localaws.Job {
+	return localaws.Job{Repository: "octo/shop", OwnerID: "11", RepositoryID: "22", Environment: "production", Ref: "refs/heads/main", Immutable: immutable}
+}
+
+// assume makes a server with a role, and asks for credentials as a job.
+func assume(t *testing.T, role localaws.Role, job localaws.Job, audience string) (*localawstest.Server, *oidc.Role, aws.Credentials, error) {
+	t.Helper()
+	server := localawstest.Start(t)
+	role.Name = "deploy"
+	server.PutRole(role)
+	server.SetJob(job)
+	environ := server.EnvMap()
+	delete(environ, "AWS_ACCESS_KEY_ID")
+	for _, pair := range server.JobEnv() {
+		name, value, _ := strings.Cut(pair, "=")
+		environ[name] = value
+	}
+	environ["GITHUB_RUN_ID"] = "77"
+	assumed, err := oidc.New(t.Context(), oidc.Options{Environ: func(name string) string { return environ[name] }, Role: roleARN, Audience: audience, Secrets: new(text.Secrets)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := assumed.Retrieve(t.Context())
+	return server, assumed, got, err
+}
+
+// TestAssume: a job with either form of the subject gets a session's credentials, which AWS accepts.
+func TestAssume(t *testing.T) {
+	t.Parallel()
+	for name, immutable := range map[string]bool{"plain": false, "immutable": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, role, got, err := assume(t, localaws.Role{Audiences: []string{oidc.DefaultAudience}, Subjects: []string{plainSubject, immutableSubject}}, production(immutable), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.SessionToken == "" || time.Until(got.Expires) < 30*time.Minute {
+				t.Errorf("got credentials until %s", got.Expires)
+			}
+			client := sts.New(sts.Options{Region: "us-east-1", Credentials: role, BaseEndpoint: aws.String(server.URL())})
+			caller, err := client.GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
+			if err != nil || aws.ToString(caller.Arn) != "arn:aws:sts::000000000000:assumed-role/deploy/onedigest-77" {
+				t.Errorf("%+v, %v", caller, err)
+			}
+			if _, err := role.Retrieve(t.Context()); err != nil || server.IdentityTokens() != 1 {
+				t.Errorf("%d tokens for one session, %v", server.IdentityTokens(), err)
+			}
+		})
+	}
+}
+
+// TestRenew: credentials that expire soon are renewed, with a new token.
+func TestRenew(t *testing.T) {
+	t.Parallel()
+	server, role, first, err := assume(t, localaws.Role{Audiences: []string{oidc.DefaultAudience}, Subjects: []string{plainSubject}, Life: 2 * time.Minute}, production(false), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := role.Retrieve(t.Context())
+	if err != nil || second.AccessKeyID == first.AccessKeyID || server.IdentityTokens() != 2 {
+		t.Errorf("%v; %d tokens", err, server.IdentityTokens())
+	}
+}
+
+// TestRefusals: each says what the token says, and what would let it in.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	expired := production(false)
+	expired.Life = -time.Minute
+	ours := localaws.Role{Audiences: []string{oidc.DefaultAudience}, Subjects: []string{plainSubject}}
+	for name, test := range map[string]struct {
+		role     localaws.Role
+		job      localaws.Job
+		audience string
+		refused  bool
+		want     []string
+	}{
+		"another environment": {localaws.Role{Audiences: ours.Audiences, Subjects: []string{"repo:octo/shop:environment:staging"}}, production(false), "", true,
+			[]string{"subject is " + plainSubject + " and", immutableSubject, `"sts:AssumeRoleWithWebIdentity"`, `:sub":["` + plainSubject + `","` + immutableSubject + `"]`, `:aud":"sts.amazonaws.com"`, "arn:aws:iam::000000000000:oidc-provider/"}},
+		"the immutable form, to a policy with the plain one": {ours, production(true), "", true,
+			[]string{"subject is " + immutableSubject + " and", `:sub":["` + immutableSubject + `","` + plainSubject + `"]`}},
+		"another audience": {ours, production(false), "elsewhere", true, []string{"Incorrect token audience", "its audience elsewhere", "--audience"}},
+		"no provider":      {localaws.Role{}, production(false), "", true, []string{"No OpenIDConnect provider found"}},
+		"an expired token": {ours, expired, "", false, []string{"Token expired", "clock"}},
+		"no token for it":  {ours, localaws.Job{}, "", false, []string{"asking the runner for an identity token", "401"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, _, _, err := assume(t, test.role, test.job, test.audience)
+			var refusal *release.Refusal
+			if err == nil || errors.As(err, &refusal) != test.refused {
+				t.Fatalf("got %v; want a refusal: %t", err, test.refused)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%v\nlacks %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+// TestNew: what is refused before anything is sent.
+func TestNew(t *testing.T) {
+	t.Parallel()
+	environ := map[string]string{"ACTIONS_ID_TOKEN_REQUEST_URL": "https://x", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "y"}
+	for want, options := range map[string]oidc.Options{
+		"is not the ARN of a role": {Role: "deploy"},
+		"add `id-token: write`":    {Role: roleARN},
+		"no AWS region is set":     {Role: roleARN, Environ: func(name string) string { return environ[name] }},
+	} {
+		_, err := oidc.New(t.Context(), options)
+		var input *release.InputError
+		if !errors.As(err, &input) || !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
