@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -67,9 +66,7 @@ func (r repository) pipe(ctx context.Context, stdin io.Reader, stdout io.Writer,
 	}
 	cmd := exec.CommandContext(ctx, r.program, append(settings, args...)...) // #nosec G204 -- arguments, never a shell
 	cmd.Dir, cmd.Env, cmd.WaitDelay = r.dir, r.environ, time.Second
-	// The whole process group is killed, because git starts other programs to reach a remote.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	killGroup(cmd)
 	stderr := &headBuffer{limit: maxErrorText}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 	err := cmd.Run()
