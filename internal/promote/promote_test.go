@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ const (
 
 // fakeRegistry is a registry in memory with its evidence. It refuses to tag an image that was not inspected.
 type fakeRegistry struct {
+	mu             sync.Mutex // promote reads several things at once
 	manifests      map[release.Image]release.TagState
 	tags           map[string]release.Digest // repository:tag
 	immutable      bool
@@ -42,6 +44,8 @@ type fakeRegistry struct {
 }
 
 func (f *fakeRegistry) Find(_ context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.found != nil {
 		return *f.found, true, nil
 	}
@@ -50,10 +54,14 @@ func (f *fakeRegistry) Find(_ context.Context, repository release.Repository, ta
 }
 
 func (f *fakeRegistry) Describe(_ context.Context, image release.Image) (release.ImageInfo, bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	return release.ImageInfo{Digest: image.Digest, Revision: f.configRevision}, true, nil
 }
 
 func (f *fakeRegistry) Inspect(_ context.Context, repository release.Repository, d release.Digest, tag release.Tag) (release.TagState, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.requests = append(f.requests, "inspect "+tag.String())
 	if err := f.inspectErr[repository.String()+":"+tag.String()]; err != nil {
 		return release.TagState{}, err
@@ -64,6 +72,8 @@ func (f *fakeRegistry) Inspect(_ context.Context, repository release.Repository,
 }
 
 func (f *fakeRegistry) Tag(_ context.Context, repository release.Repository, state release.TagState, d release.Digest, tag release.Tag) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.requests = append(f.requests, "tag "+tag.String())
 	if !state.Found || len(state.Manifest) == 0 {
 		return errors.New("tagging an image that was not read")
@@ -83,12 +93,16 @@ func (f *fakeRegistry) Tag(_ context.Context, repository release.Repository, sta
 }
 
 func (f *fakeRegistry) Copy(_ context.Context, image release.Image, to release.Repository, _ func(release.Progress)) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.requests = append(f.requests, "copy "+to.String())
 	f.manifests[to.At(image.Digest)] = f.manifests[image]
 	return nil
 }
 
 func (f *fakeRegistry) Newest(_ context.Context, image release.Image, environment release.Environment) (newest release.Record, found bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.newestErr != nil {
 		return release.Record{}, false, f.newestErr
 	}
@@ -121,6 +135,8 @@ func (f *fakeRegistry) Override(_ context.Context, image release.Image, overridi
 }
 
 func (f *fakeRegistry) CopyEvidence(_ context.Context, image release.Image, _ release.Digest, to release.Repository, _ string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if _, found := f.manifests[to.At(image.Digest)]; !found {
 		return errors.New("copying a record of an image that is not there")
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -94,7 +95,7 @@ func send(t *testing.T, to *registry, blob transfer.Blob, open transfer.Source) 
 		},
 		Mismatch: func(wanted, got string) error { return fmt.Errorf("want %s, got %q", wanted, got) },
 		Restartable: func(err error) bool {
-			return errors.Is(err, io.EOF) || strings.Contains(err.Error(), "reset") || strings.Contains(err.Error(), "broken")
+			return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || strings.Contains(err.Error(), "reset") || strings.Contains(err.Error(), "broken")
 		},
 		Log: func(string) {},
 	}
