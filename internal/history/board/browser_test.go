@@ -19,7 +19,7 @@ import (
 
 // browser opens a page in Chromium and collects what it complains of. ONEDIGEST_BROWSER names the program, which scripts/browser.sh installs.
 type browser struct {
-	context.Context
+	tab        context.Context //nolint:containedctx // chromedp's handle of a page
 	mu         sync.Mutex
 	complaints []string
 }
@@ -50,7 +50,7 @@ func open(t testing.TB, page []byte) *browser {
 	})
 	ctx, stopWaiting := context.WithTimeout(ctx, 3*time.Minute)
 	t.Cleanup(stopWaiting)
-	b := &browser{Context: ctx}
+	b := &browser{tab: ctx}
 	chromedp.ListenTarget(ctx, func(event any) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -67,7 +67,7 @@ func open(t testing.TB, page []byte) *browser {
 
 func (b *browser) do(t testing.TB, actions ...chromedp.Action) {
 	t.Helper()
-	if err := chromedp.Run(b, actions...); err != nil {
+	if err := chromedp.Run(b.tab, actions...); err != nil {
 		t.Fatal(err)
 	}
 }
