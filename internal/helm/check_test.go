@@ -185,7 +185,7 @@ func TestAssignmentsAreStrings(t *testing.T) {
 	d.Set = []string{"config.A=1234567e8", "config.B=0777", "config.C=true", `config.D=a\,b=c`, "config.E=", "config.F={}", "existingSecrets[0].name=other"}
 	_, objects := rendered(t, d)
 	config := at(t, objects["ConfigMap"], "data").(map[string]any)
-	want := map[string]any{"A": "1234567e8", "B": "0777", "C": "true", "D": `a\,b=c`, "E": "", "F": "{}", "ENVIRONMENT": "staging", "LOG_LEVEL": "debug", "GREETING": "Hello"}
+	want := map[string]any{"A": "1234567e8", "B": "0777", "C": "true", "D": `a\,b=c`, "E": "", "F": "{}", "ENVIRONMENT": "staging", "LOG_LEVEL": "debug", "GREETING": "Hello", "DRAIN_DELAY": "120s"}
 	if diff := cmp.Diff(want, config); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -236,7 +236,7 @@ func TestRenderListsTheObjects(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []release.Object{}
-	for _, kind := range []string{"v1 ServiceAccount", "v1 ConfigMap", "v1 Service", "apps/v1 Deployment", "policy/v1 PodDisruptionBudget"} {
+	for _, kind := range []string{"v1 ServiceAccount", "v1 ConfigMap", "v1 Service", "apps/v1 Deployment", "policy/v1 PodDisruptionBudget", "networking.k8s.io/v1 NetworkPolicy"} {
 		version, kind, _ := strings.Cut(kind, " ")
 		want = append(want, release.Object{APIVersion: version, Kind: kind, Namespace: "staging", Name: "shop"})
 	}

@@ -67,7 +67,7 @@ func TestDeployOutcomes(t *testing.T) {
 	c, d := s.client("staging"), deployment(t, "staging")
 
 	created := mustDeploy(t, c, d)
-	if created.Outcome != release.Created || created.Revision != 1 || len(created.Objects) != 5 {
+	if created.Outcome != release.Created || created.Revision != 1 || len(created.Objects) != 6 {
 		t.Errorf("got %+v", created)
 	}
 	workload := s.named("deployments")[0]
@@ -77,7 +77,7 @@ func TestDeployOutcomes(t *testing.T) {
 
 	s.changes()
 	d.RunURL, d.Actor = "https://github.com/example/shop/actions/runs/2", "hubot"
-	if again := mustDeploy(t, c, d); again.Outcome != release.Unchanged || again.Revision != 1 || len(again.Objects) != 5 {
+	if again := mustDeploy(t, c, d); again.Outcome != release.Unchanged || again.Revision != 1 || len(again.Objects) != 6 {
 		t.Errorf("got %+v", again)
 	}
 	if got := s.changes(); got != nil {
@@ -214,7 +214,7 @@ func TestAnUninstalledReleaseIsCreatedAgain(t *testing.T) {
 	c, d := s.client("staging"), deployment(t, "staging")
 	mustDeploy(t, c, d)
 	setStatus(t, c, helmrelease.StatusUninstalled) // helm uninstall --keep-history
-	for _, kind := range []string{"deployments", "services", "configmaps", "serviceaccounts", "poddisruptionbudgets"} {
+	for _, kind := range []string{"deployments", "services", "configmaps", "serviceaccounts", "poddisruptionbudgets", "networkpolicies"} {
 		s.remove("/" + kind + "/shop")
 	}
 	if got := mustDeploy(t, c, d); got.Outcome != release.Created {
@@ -230,7 +230,7 @@ func TestRollbackAppliesAnEarlierRevision(t *testing.T) {
 	d.Set = []string{"config.GREETING=Hi"}
 	mustDeploy(t, c, d)
 	got, err := c.Rollback(t.Context(), "shop", 1, nil)
-	if err != nil || got.Outcome != release.RolledBack || got.Revision != 3 || len(got.Objects) != 5 {
+	if err != nil || got.Outcome != release.RolledBack || got.Revision != 3 || len(got.Objects) != 6 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if got := at(t, s.named("configmaps")[0], "data", "GREETING"); got != "Hello" {

@@ -38,6 +38,7 @@ var kinds = map[string]schema.GroupVersionKind{
 	"jobs":                      {Group: "batch", Version: "v1", Kind: "Job"},
 	"horizontalpodautoscalers":  {Group: "autoscaling", Version: "v2", Kind: "HorizontalPodAutoscaler"},
 	"poddisruptionbudgets":      {Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
+	"networkpolicies":           {Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"},
 	"rolebindings":              {Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "RoleBinding"},
 	"customresourcedefinitions": {Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"},
 	"widgets":                   {Group: "example.com", Version: "v1", Kind: "Widget"},
