@@ -14,6 +14,7 @@ onedigest tests
   builds    the test tools into bin/tools, Kubernetes itself once (about 8 minutes on 2 cores, then cached by Go)
   unpacks   Debian's prometheus and docker-registry into bin/, without installing them
   installs  if absent, these Debian packages: containerd runc containernetworking-plugins nftables shellcheck gcc libc6-dev
+            chromium-headless-shell fonts-dejavu-core
 TXT
 
 # stage NAME COMMAND...: runs one stage. After a failure the other stages still run. Exit status 77 means that a part was skipped.
@@ -119,7 +120,8 @@ stage kubernetes kubernetes
 export ONEDIGEST_SANDBOX_TEST=1 ONEDIGEST_E2E=1
 mapfile -t sandbox_packages < <(packages_of devenv/sandbox)
 stage sandbox tests devenv/sandbox sandbox -count=1 -timeout 20m "${sandbox_packages[@]}"
-stage end-to-end tests . e2e -count=1 -timeout 40m ./e2e/...
+stage release tests . release -count=1 -timeout 20m ./e2e/release
+stage end-to-end tests . e2e -count=1 -timeout 40m ./e2e
 stage "nothing left behind" nothing_left
 
 count() { cat "$results"/*.json | grep -F '"Test":' | grep -cF "\"Action\":\"$1\"" || true; }

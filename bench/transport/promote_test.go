@@ -197,12 +197,11 @@ func BenchmarkPromoteMany(b *testing.B) {
 	image := layers(b, 1<<10, 1)
 	var matrix strings.Builder
 	matrix.WriteString("services:\n")
-	digest := ""
 	digests := map[string]string{}
 	for i := range number {
 		service := fmt.Sprintf("service-%d", i)
 		repository := server.Repository("team/" + service)
-		digest = push(b, server, repository, repository, image).Digest.String()
+		digest := push(b, server, repository, repository, image).Digest.String()
 		fmt.Fprintf(&matrix, "  - name: %s\n    repository: %s\n", service, repository)
 		digests[service] = digest
 	}

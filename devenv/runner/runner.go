@@ -171,7 +171,7 @@ func (r Runner) runStep(ctx context.Context, dir string, one step, scope map[str
 		shell = "bash --noprofile --norc -e -o pipefail {0}"
 	}
 	words := strings.Fields(strings.ReplaceAll(shell, "{0}", script))
-	command := exec.Command(words[0], words[1:]...) // #nosec G204 -- the shell of an action of a test
+	command := exec.Command(words[0], words[1:]...) //nolint:noctx // #nosec G204 -- the shell of an action of a test, which wait ends as the runner does
 	command.Dir, command.Env = r.Workspace, environ
 	var log bytes.Buffer
 	command.Stdout, command.Stderr = &log, &log

@@ -157,7 +157,7 @@ func (t *commitTree) committedAttributesOnly(ctx context.Context) (repository, e
 	if err != nil {
 		return repo, err
 	}
-	environ := append(repo.environ[:len(repo.environ):len(repo.environ)], "GIT_INDEX_FILE="+absent)
+	environ := slices.Concat(repo.environ, []string{"GIT_INDEX_FILE=" + absent})
 	if t.attributes.dir != "" {
 		gitDir, err := repo.git(ctx, "rev-parse", "--absolute-git-dir")
 		if err != nil {

@@ -143,7 +143,7 @@ func prepare(ctx context.Context, settings Settings, deps Deps) (p promotion, er
 	var stop func()
 	deps.Registry, stop = inspectAhead(ctx, p.settings, deps.Registry)
 	defer stop()
-	if err = p.checkRules(ctx, deps); err != nil {
+	if err := p.checkRules(ctx, deps); err != nil {
 		return p, err
 	}
 	if p.settings.Tag == "" {
