@@ -126,6 +126,9 @@ const (
 func (r rehearsal) production(commit string, more map[string]string) []map[string]string {
 	image := rehearsed + "@" + builtDigest
 	deploy := map[string]string{"verb": "deploy", "environment": "production", "image": image, "commit": commit, "release": "shop", "proved-in": "staging", "verify-key": stagingKey}
+	if more["dry-run"] == "" {
+		deploy["sign-key"] = productionKey
+	}
 	maps.Copy(deploy, more)
 	return []map[string]string{deploy, {"verb": "smoke", "environment": "production", "image": image, "expect-commit": r.built, "release": "shop", "sign-key": productionKey}}
 }
@@ -134,7 +137,7 @@ func (r rehearsal) staging(commit string) []map[string]string {
 	image := rehearsed + "@" + builtDigest
 	return []map[string]string{
 		{"verb": "build", "repository": rehearsed, "context": "app", "builder": "go", "commit": commit},
-		{"verb": "deploy", "environment": "staging", "image": image, "commit": commit, "release": "shop", "values": "terraform/staging/values-staging.yaml", "rehearsed": "newest"},
+		{"verb": "deploy", "environment": "staging", "image": image, "commit": commit, "release": "shop", "values": "terraform/staging/values-staging.yaml", "sign-key": stagingKey, "rehearsed": "newest"},
 		{"verb": "smoke", "environment": "staging", "image": image, "release": "shop", "sign-key": stagingKey},
 	}
 }
@@ -143,7 +146,7 @@ func (r rehearsal) staging(commit string) []map[string]string {
 func TestDeploymentWorkflow(t *testing.T) {
 	r := newRehearsal(t)
 	commit := r.git("rev-parse", "HEAD")
-	promote := map[string]string{"verb": "promote", "image": rehearsed + "@" + builtDigest, "to": "production", "verify-key": stagingKey}
+	promote := map[string]string{"verb": "promote", "image": rehearsed + "@" + builtDigest, "to": "production", "verify-key": stagingKey, "sign-key": productionKey}
 	heal := map[string]string{"verb": "deploy", "environment": "staging", "release": "shop", "heal": "true"}
 	goBack := func(environment string) map[string]string {
 		return map[string]string{"verb": "deploy", "environment": environment, "release": "shop", "rollback-failed-smoke": "true"}
@@ -204,7 +207,7 @@ func TestPromoteWorkflow(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, log)
 			}
-			promote := map[string]string{"verb": "promote", "to": "production", "verify-key": stagingKey}
+			promote := map[string]string{"verb": "promote", "to": "production", "verify-key": stagingKey, "sign-key": productionKey}
 			maps.Copy(promote, test.want)
 			if diff := cmp.Diff(slices.Concat(r.planned(promote, ofThePromoted), []map[string]string{promote}, r.production(r.promoted, executed)), got); diff != "" {
 				t.Errorf("the verbs were run otherwise (-want +got):\n%s\n%s", diff, log)
@@ -234,6 +237,7 @@ func TestAPlanThatCannotBeMade(t *testing.T) {
 func (r rehearsal) planned(promote, more map[string]string) []map[string]string {
 	dry := map[string]string{"dry-run": "true"}
 	maps.Copy(dry, promote)
+	delete(dry, "sign-key")
 	plan := map[string]string{"dry-run": "true", "plan-out": "plan.json"}
 	maps.Copy(plan, more)
 	return []map[string]string{dry, r.production(r.promoted, plan)[0]}

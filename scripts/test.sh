@@ -56,7 +56,8 @@ unit() {
   local module status=0
   ONEDIGEST_COSIGN=$(tool cosign) || return 1
   ONEDIGEST_DISTRIBUTION=$(scripts/unpack.sh docker-registry docker-registry)/docker-registry || return 1
-  export ONEDIGEST_COSIGN ONEDIGEST_DISTRIBUTION
+  ONEDIGEST_DISTRIBUTION_3=$(tool registry) || return 1
+  export ONEDIGEST_COSIGN ONEDIGEST_DISTRIBUTION ONEDIGEST_DISTRIBUTION_3
   local browser
   browser=$(scripts/browser.sh) || return 1
   eval "$browser"

@@ -16,6 +16,7 @@ declare -A tools=(
   [tflint]=github.com/terraform-linters/tflint@v0.64.0
   [terraform-docs]=github.com/terraform-docs/terraform-docs@v0.22.0
   [cosign]=github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
+  [registry]=github.com/distribution/distribution/v3/cmd/registry@v3.1.1
   [trivy]=github.com/aquasecurity/trivy/cmd/trivy@v0.70.0
 )
 

@@ -54,9 +54,11 @@ func summaryOf(verb string, rows []Row, failed error, redact func(string) string
 		}
 		text.WriteString("\n")
 	}
-	text.WriteString("| | |\n|---|---|\n")
+	head := "| | |\n|---|---|\n"
 	for _, row := range rows {
 		if name, value := row[0], row[1]; value != "" {
+			text.WriteString(head)
+			head = ""
 			fmt.Fprintf(&text, "| %s | %s |\n", github.EscapeMarkdown(redact(name)), github.EscapeMarkdown(redact(value)))
 		}
 	}

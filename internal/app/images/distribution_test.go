@@ -15,13 +15,16 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// distribution starts the CNCF's registry and returns its host. It has no referrers API. ONEDIGEST_DISTRIBUTION names the program, which make
-// test unpacks.
-func distribution(t *testing.T) string {
+// distributions are the variables that name the programs of the CNCF's registry, by their major versions. make test unpacks Debian's version 2 and
+// builds version 3.
+var distributions = map[string]string{"2": "ONEDIGEST_DISTRIBUTION", "3": "ONEDIGEST_DISTRIBUTION_3"}
+
+// distribution starts the CNCF's registry and returns its host. It has no referrers API.
+func distribution(t *testing.T, variable string) string {
 	t.Helper()
-	program := os.Getenv("ONEDIGEST_DISTRIBUTION")
+	program := os.Getenv(variable)
 	if program == "" {
-		t.Skip("SKIPPED: set ONEDIGEST_DISTRIBUTION to the path of docker-registry")
+		t.Skipf("SKIPPED: set %s to the path of the registry", variable)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -60,7 +63,16 @@ func distribution(t *testing.T) string {
 // TestDistribution pushes, proves, tags and copies in a registry without the referrers API, and cosign verifies the proof.
 func TestDistribution(t *testing.T) {
 	t.Parallel()
-	host, target := distribution(t), distribution(t)
+	for version, variable := range distributions {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			testDistribution(t, variable)
+		})
+	}
+}
+
+func testDistribution(t *testing.T, variable string) {
+	host, target := distribution(t, variable), distribution(t, variable)
 	signer := newSigner(t)
 	connected, told := connect(t, nil)
 	connected.SignWith(signer)
