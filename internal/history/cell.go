@@ -57,7 +57,7 @@ func cellOf(environment release.Environment, records []fact.Record, live, tagged
 		}
 	}
 	slices.SortStableFunc(cell.Records, func(a, b fact.Record) int { return b.At.Compare(a.At) })
-	rejections := fact.RejectedFor(records, environment)
+	rejections := standing(fact.RejectedFor(records, environment), records, environment, verified)
 	smoked, isSmoked := newestSmoke(records, environment, verified)
 	deployed, isDeployed := newestIn(records, fact.Deployed, environment, verified)
 	promoted, isPromoted := newestIn(records, fact.Promoted, environment, verified)
@@ -82,6 +82,15 @@ func cellOf(environment release.Environment, records []fact.Record, live, tagged
 		cell.State = StatePromoted
 	}
 	return cell
+}
+
+// standing returns the rejections that no statement lifts, which a trusted key signed. Without keys, nothing lifts a rejection, as for promote.
+func standing(rejections, records []fact.Record, environment release.Environment, verified bool) []fact.Record {
+	return slices.DeleteFunc(rejections, func(rejection fact.Record) bool {
+		return slices.ContainsFunc(records, func(r fact.Record) bool {
+			return r.Lift != nil && verified && r.Trusted() && (r.Environment == "" || r.Environment == environment) && slices.Contains(r.Lift.Rejections, rejection.Record)
+		})
+	})
 }
 
 // Text returns the cell as a table shows it: the state, and the verdict where the state does not say it.
@@ -117,6 +126,10 @@ func Detail(record fact.Record) string {
 		return fmt.Sprintf("from %q, a rule was passed over: %s", record.Promotion.From, record.Promotion.Override)
 	case record.Promotion != nil:
 		return fmt.Sprintf("from %q, proved by the record %s", record.Promotion.From, record.Promotion.Proof.Short())
+	case record.Lift != nil:
+		return "a rejection does not count any more: " + record.Lift.Reason
+	case record.Override != nil:
+		return fmt.Sprintf("a rule was passed over: %s; not met: %s", record.Override.Reason, strings.Join(record.Override.Missing, "; "))
 	case record.Rejection != nil:
 		return fmt.Sprintf("by a %s: %s", record.Rejection.Cause, record.Rejection.Reason)
 	}

@@ -135,6 +135,8 @@ func TestRun(t *testing.T) {
 	f.record(4, 21, "", smoked("staging", release.Pass)) // forged
 	f.record(4, 22, "", fact.Fact{Kind: fact.Rejected, Rejection: &fact.Rejection{Reason: "recalled", Cause: fact.ByPerson}})
 	f.record(5, 30, "", deployed("production")) // forged
+	f.record(1, 40, "", fact.Fact{Kind: fact.Rejected, Environment: "production", Rejection: &fact.Rejection{Reason: "by mistake", Cause: fact.ByPerson}})
+	f.record(1, 41, "ours", fact.Fact{Kind: fact.Lifted, Environment: "production", Lift: &fact.Lift{Reason: "sorry", Rejections: []release.Digest{digestOf(t, 1, 40)}}})
 
 	for name, test := range map[string]struct {
 		verify bool
@@ -155,7 +157,7 @@ COMMIT        CREATED           DIGEST     STAGING                         PRODU
 000000000000  2026-11-01 16:00  sha256:D4  rejected, smoke pass 2026-11-01 12:22  rejected 2026-11-01 12:22
 000000000000  2026-11-01 15:00  sha256:D2  live, smoke pass 2026-11-01 12:11      replaced 2026-11-01 12:15
 000000000000  2026-11-01 14:00  sha256:D2  live, smoke pass 2026-11-01 12:11      replaced 2026-11-01 12:15
-000000000000  2026-11-01 13:00  sha256:D1  proved 2026-11-01 12:02                failed 2026-11-01 12:04`},
+000000000000  2026-11-01 13:00  sha256:D1  proved 2026-11-01 12:02                rejected, smoke fail 2026-11-01 12:40`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
