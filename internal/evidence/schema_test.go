@@ -47,6 +47,7 @@ func TestStatementsFollowTheSchema(t *testing.T) {
 		{"built", `"recipe":{`, `"other":{`}, {"built", `"builder":{`, `"other":{`}, {"built", "onedigest.dev/build/v1", "example.com/build"},
 		{"promoted", `"proof":{`, `"other":{`}, {"promoted", `"tag":"`, `"tag":" `},
 		{"rejected", `"reason":"orders are lost"`, `"reason":""`}, {"rejected", `"cause":"smoke"`, `"cause":"x"`},
+		{"lifted", `"rejections":[`, `"others":[`}, {"overridden", `"by":"octocat"`, `"from":"octocat"`}, {"overridden", `"missing":["soak: 24h"]`, `"missing":[]`},
 		{"smoked", `"verdict":"pass"`, `"verdict":"passed"`},
 	} {
 		changed := strings.Replace(good[bad.of], bad.old, bad.with, 1)

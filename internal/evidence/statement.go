@@ -25,9 +25,9 @@ const (
 	PredicatePromoted = "https://onedigest.dev/attestation/promoted/v1"
 	// PredicateRejected is defined in docs/schemas/evidence.json.
 	PredicateRejected = "https://onedigest.dev/attestation/rejected/v1"
-	// PredicateLifted has the schema docs/schemas/lifted-v1.schema.json.
+	// PredicateLifted is defined in docs/schemas/evidence.json.
 	PredicateLifted = "https://onedigest.dev/attestation/lifted/v1"
-	// PredicateOverridden has the schema docs/schemas/overridden-v1.schema.json.
+	// PredicateOverridden is defined in docs/schemas/evidence.json.
 	PredicateOverridden = "https://onedigest.dev/attestation/overridden/v1"
 )
 
