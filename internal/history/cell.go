@@ -3,10 +3,12 @@ package history
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
 )
@@ -16,7 +18,7 @@ type State string
 
 // The states. The first that applies counts.
 const (
-	StateRejected State = "rejected" // may not be promoted there
+	StateRejected State = "rejected" // may not be promoted there: it was rejected, or its smoke failed in an environment after the first
 	StateLive     State = "live"     // the environment's newest recorded deploy is of this image
 	StateFailed   State = "failed"   // its newest smoke failed
 	StateProved   State = "proved"   // its newest smoke passed
@@ -47,9 +49,25 @@ func newestSmoke(records []fact.Record, environment release.Environment, verifie
 	return fact.Newest(records, fact.Smoked, environment, func(r fact.Record) bool { return !verified || r.Trusted() || r.Smoke.Verdict != release.Pass })
 }
 
-// cellOf concludes from the records about an image in an environment. live is whether the environment's newest deploy is of this image, tagged
+// given is whoever signs with one of the given keys.
+var given = policy.Signer{Key: "given"}
+
+// against returns what keeps an image from an environment by the rules that promote has without a file of rules, the newest first. Without keys,
+// nothing lifts a rejection.
+func against(records []fact.Record, environment release.Environment, isFirst bool, keys map[string]string) []policy.Rejection {
+	rung := policy.Rung{Environment: environment}
+	if !isFirst {
+		rung.Requires.Smoked = new(policy.Smoked)
+	}
+	if len(keys) > 0 {
+		rung.Signers = []policy.Signer{given}
+	}
+	return policy.Against(records, rung, policy.Trust{given: slices.Collect(maps.Keys(keys))})
+}
+
+// cellOf concludes from the records about an image in an environment. rejections keep it from there. live is whether the environment's newest deploy is of this image, tagged
 // whether a tag promotes it there.
-func cellOf(environment release.Environment, records []fact.Record, live, tagged, verified bool) Cell {
+func cellOf(environment release.Environment, records []fact.Record, rejections []policy.Rejection, live, tagged, verified bool) Cell {
 	cell := Cell{Environment: environment, Records: []fact.Record{}}
 	for _, record := range records {
 		if record.Environment == environment {
@@ -57,7 +75,6 @@ func cellOf(environment release.Environment, records []fact.Record, live, tagged
 		}
 	}
 	slices.SortStableFunc(cell.Records, func(a, b fact.Record) int { return b.At.Compare(a.At) })
-	rejections := standing(fact.RejectedFor(records, environment), records, environment, verified)
 	smoked, isSmoked := newestSmoke(records, environment, verified)
 	deployed, isDeployed := newestIn(records, fact.Deployed, environment, verified)
 	promoted, isPromoted := newestIn(records, fact.Promoted, environment, verified)
@@ -67,7 +84,7 @@ func cellOf(environment release.Environment, records []fact.Record, live, tagged
 	set := func(state State, by fact.Record) { cell.State, cell.Since = state, by.At }
 	switch {
 	case len(rejections) > 0:
-		set(StateRejected, rejections[0])
+		cell.State, cell.Since = StateRejected, rejections[0].At
 	case isDeployed && live:
 		set(StateLive, deployed)
 	case cell.Verdict == release.Fail:
@@ -82,15 +99,6 @@ func cellOf(environment release.Environment, records []fact.Record, live, tagged
 		cell.State = StatePromoted
 	}
 	return cell
-}
-
-// standing returns the rejections that no statement lifts, which a trusted key signed. Without keys, nothing lifts a rejection, as for promote.
-func standing(rejections, records []fact.Record, environment release.Environment, verified bool) []fact.Record {
-	return slices.DeleteFunc(rejections, func(rejection fact.Record) bool {
-		return slices.ContainsFunc(records, func(r fact.Record) bool {
-			return r.Lift != nil && verified && r.Trusted() && (r.Environment == "" || r.Environment == environment) && slices.Contains(r.Lift.Rejections, rejection.Record)
-		})
-	})
 }
 
 // Text returns the cell as a table shows it: the state, and the verdict where the state does not say it.

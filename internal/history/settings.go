@@ -9,7 +9,7 @@ import (
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
-// Verb declares history: its help text and its page of the reference are generated from it.
+// Verb declares history: its help text is generated from it.
 var Verb = setting.Verb{
 	Name:    "history",
 	Summary: "tell from the registry what happened to each commit's image, and what each environment runs",

@@ -62,16 +62,7 @@ func (i *Images) recordCopy(ctx context.Context, of copied.Copy) error {
 	if err != nil {
 		return err
 	}
-	artifactType, mediaType := evidence.ArtifactType, evidence.MediaType
-	annotations := map[string]string{signed.AnnotationPredicateType: copied.PredicateType}
-	if i.signer != nil {
-		if content, err = signed.Sign(ctx, content, i.signer); err != nil {
-			return err
-		}
-		artifactType, mediaType = signed.MediaType, signed.MediaType
-		annotations[signed.AnnotationContent] = signed.ContentEnvelope
-	}
-	_, err = i.registry.Attach(ctx, of.To.At(of.Digest), artifactType, mediaType, content, annotations)
+	_, err = i.attach(ctx, of.To.At(of.Digest), content, copied.PredicateType, map[string]string{signed.AnnotationPredicateType: copied.PredicateType})
 	return err
 }
 

@@ -198,14 +198,3 @@ func (r Record) isNewerThan(other Record) bool {
 	}
 	return r.At.After(other.At)
 }
-
-// RejectedFor returns the rejections that keep an image from an environment: those of the environment and those of all. A rejection counts
-// whoever wrote it, and also if it cannot be read, as a failed verdict does: it only makes a promotion ask for more.
-func RejectedFor(records []Record, environment release.Environment) (rejections []Record) {
-	for _, record := range records {
-		if record.Kind == Rejected && (record.Environment == environment || record.Environment == "") {
-			rejections = append(rejections, record)
-		}
-	}
-	return rejections
-}

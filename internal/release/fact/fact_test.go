@@ -87,14 +87,3 @@ func TestNewest(t *testing.T) {
 		slices.Reverse(records)
 	}
 }
-
-func TestRejectedFor(t *testing.T) {
-	t.Parallel()
-	records := []fact.Record{
-		{Fact: fact.Fact{Kind: fact.Rejected, Environment: "production"}}, {Fact: fact.Fact{Kind: fact.Rejected}, Problem: "garbage"},
-		{Fact: fact.Fact{Kind: fact.Rejected, Environment: "staging"}}, {Fact: fact.Fact{Kind: fact.Deployed, Environment: "production"}},
-	}
-	if got := fact.RejectedFor(records, "production"); len(got) != 2 {
-		t.Errorf("got %v", got)
-	}
-}
