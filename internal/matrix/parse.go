@@ -24,9 +24,9 @@ const (
 var matrixSettings = []string{"matrix", "services", "digests", "concurrency", "output"}
 
 // trustSettings cannot be given in the file: it is part of the work tree, which must not declare itself trusted, weaken what a promotion
-// has to prove or what a deploy is checked for, or turn deploys into dry runs.
-var trustSettings = []string{"allow-diverged", "allow-rollback", "allow-work-tree-kubeconfig", "chart-cache", "chart-host", "chart-login", "dry-run", "from", "max-age", "plain-http", "schema-host",
-	"override-reason", "policy", "proved-in", "sign-key", "unpin", "verify-key"}
+// has to prove or what a deploy is checked for, reject images or lift rejections, or turn deploys into dry runs.
+var trustSettings = []string{"allow-diverged", "allow-rollback", "allow-work-tree-kubeconfig", "chart-cache", "chart-host", "chart-login", "dry-run", "from", "legacy-signatures",
+	"lift-rejection", "max-age", "plain-http", "schema-host", "override-reason", "policy", "proved-in", "reject", "sign-key", "unpin", "verify-key"}
 
 // keys are the settings in a part of the file, by name.
 type keys map[string]yaml.Node
