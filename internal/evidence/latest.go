@@ -61,6 +61,9 @@ func Latest(entries []Entry, image release.Image, environment release.Environmen
 // Settles reports whether e is a valid pass that no older record can contradict, so that the others need not be read. next is the record
 // that is listed after e, newest first; only its times are known.
 func (e Entry) Settles(next Entry, image release.Image, environment release.Environment, now time.Time) bool {
+	if !next.PushedAt.IsZero() && !next.PushedAt.Add(release.ClockSkew).Before(e.At) {
+		return false // a record that was pushed before next may be dated after e
+	}
 	return e.Readable && e.Evidence.Proves(image, environment, now, 0) == nil && next.isBeforeByClocks(e)
 }
 
@@ -76,15 +79,20 @@ func (e Entry) isBefore(pass Entry) bool {
 }
 
 // isBeforeByClocks compares the registry's times if they are known and differ. Otherwise the writers' decide, which must be
-// further apart than clocks may be.
+// further apart than clocks may be. An old pass that somebody pushes again is not a new one: its writer signed its date, so a record that is
+// dated no earlier is not before it, and if the pass was pushed later than it is dated, a record is before it only if it was pushed before that date.
 func (e Entry) isBeforeByClocks(pass Entry) bool {
-	if !e.At.IsZero() && e.At.After(pass.At.Add(release.ClockSkew)) {
-		return false // an old pass that somebody pushed again is not a new one: its writer signed its date
+	if !e.At.IsZero() && !e.At.Before(pass.At) {
+		return false
 	}
-	if !e.PushedAt.IsZero() && !pass.PushedAt.IsZero() && !e.PushedAt.Equal(pass.PushedAt) {
-		return e.PushedAt.Before(pass.PushedAt)
+	clearlyDated := !e.At.IsZero() && e.At.Add(release.ClockSkew).Before(pass.At)
+	switch {
+	case e.PushedAt.IsZero() || pass.PushedAt.IsZero() || e.PushedAt.Equal(pass.PushedAt):
+		return clearlyDated
+	case pass.PushedAt.After(pass.At.Add(release.ClockSkew)):
+		return clearlyDated && e.PushedAt.Before(pass.At)
 	}
-	return !e.At.IsZero() && e.At.Add(release.ClockSkew).Before(pass.At)
+	return e.PushedAt.Before(pass.PushedAt)
 }
 
 // newestFirst orders by the registry's time and, if that is the same or unknown, by the writers'. Undated records are last.

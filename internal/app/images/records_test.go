@@ -34,18 +34,21 @@ func TestNewestOrdersVerdicts(t *testing.T) {
 		records      []attached // in the order in which the registry gets them
 		plain, onECR release.Verdict
 	}{
-		"a pass of next year, then a failure":         {[]attached{{pass, 365 * 24 * time.Hour, nil, false}, {fail, -time.Minute, nil, false}}, fail, fail},
-		"a failure, then a pass of next year":         {[]attached{{fail, -time.Hour, nil, false}, {pass, 365 * 24 * time.Hour, nil, false}}, fail, fail},
-		"a failure, then a pass about another":        {[]attached{{fail, -time.Hour, nil, false}, {pass, 0, elsewhere, false}}, fail, fail},
-		"a failure, then a pass two minutes later":    {[]attached{{fail, -4 * time.Minute, nil, false}, {pass, -2 * time.Minute, nil, false}}, fail, pass},
-		"a failure that the pass names":               {[]attached{{fail, -4 * time.Minute, nil, true}, {pass, -2 * time.Minute, nil, true}}, pass, pass},
-		"a failure of next year that the pass names":  {[]attached{{fail, 365 * 24 * time.Hour, nil, true}, {pass, 0, nil, true}}, pass, pass},
-		"a pass, then a failure by a clock that lags": {[]attached{{pass, -2 * time.Minute, nil, false}, {fail, -4 * time.Minute, nil, false}}, fail, fail},
-		"a pass that the failure names":               {[]attached{{pass, -time.Minute, nil, true}, {fail, -3 * time.Minute, nil, true}}, fail, fail},
-		"a pass that a failure hours behind names":    {[]attached{{pass, -time.Minute, nil, true}, {fail, -3 * time.Hour, nil, true}}, fail, fail},
-		"a pass, then a failure that is hours behind": {[]attached{{pass, -time.Minute, nil, false}, {fail, -3 * time.Hour, nil, false}}, pass, fail},
-		"an old pass that is pushed again":            {[]attached{{pass, -time.Hour, nil, false}, {fail, -30 * time.Minute, nil, true}, {pass, -time.Hour, nil, false}}, fail, fail},
-		"a failure long before a pass":                {[]attached{{fail, -time.Hour, nil, false}, {pass, 0, nil, false}}, pass, pass},
+		"a pass of next year, then a failure":                      {[]attached{{pass, 365 * 24 * time.Hour, nil, false}, {fail, -time.Minute, nil, false}}, fail, fail},
+		"a failure, then a pass of next year":                      {[]attached{{fail, -time.Hour, nil, false}, {pass, 365 * 24 * time.Hour, nil, false}}, fail, fail},
+		"a failure, then a pass about another":                     {[]attached{{fail, -time.Hour, nil, false}, {pass, 0, elsewhere, false}}, fail, fail},
+		"a failure, then a pass two minutes later":                 {[]attached{{fail, -4 * time.Minute, nil, false}, {pass, -2 * time.Minute, nil, false}}, fail, pass},
+		"a failure that the pass names":                            {[]attached{{fail, -4 * time.Minute, nil, true}, {pass, -2 * time.Minute, nil, true}}, pass, pass},
+		"a failure of next year that the pass names":               {[]attached{{fail, 365 * 24 * time.Hour, nil, true}, {pass, 0, nil, true}}, pass, pass},
+		"a pass, then a failure by a clock that lags":              {[]attached{{pass, -2 * time.Minute, nil, false}, {fail, -4 * time.Minute, nil, false}}, fail, fail},
+		"a pass that the failure names":                            {[]attached{{pass, -time.Minute, nil, true}, {fail, -3 * time.Minute, nil, true}}, fail, fail},
+		"a pass that a failure hours behind names":                 {[]attached{{pass, -time.Minute, nil, true}, {fail, -3 * time.Hour, nil, true}}, fail, fail},
+		"a pass, then a failure that is hours behind":              {[]attached{{pass, -time.Minute, nil, false}, {fail, -3 * time.Hour, nil, false}}, pass, fail},
+		"an old pass that is pushed again":                         {[]attached{{pass, -time.Hour, nil, false}, {fail, -30 * time.Minute, nil, true}, {pass, -time.Hour, nil, false}}, fail, fail},
+		"a pass pushed again after a recent failure":               {[]attached{{pass, -2 * time.Minute, nil, false}, {fail, -time.Minute, nil, true}, {pass, -2 * time.Minute, nil, false}}, fail, fail},
+		"a pass pushed again, with an old record between":          {[]attached{{pass, -2 * time.Minute, nil, false}, {fail, -time.Minute, nil, true}, {fail, -time.Hour, nil, false}, {pass, -2 * time.Minute, nil, false}}, fail, fail},
+		"a pass pushed again after a failure that is hours behind": {[]attached{{pass, -time.Hour, nil, false}, {fail, -3 * time.Hour, nil, false}, {pass, -time.Hour, nil, false}}, pass, fail},
+		"a failure long before a pass":                             {[]attached{{fail, -time.Hour, nil, false}, {pass, 0, nil, false}}, pass, pass},
 	} {
 		for kind, start := range map[string]func(t *testing.T) (release.Repository, []string, registry.Credentials){
 			"plain": func(t *testing.T) (release.Repository, []string, registry.Credentials) {
