@@ -130,7 +130,7 @@ func (r *reader) workloadWithPods(ctx context.Context, workload templated, image
 	if live.GetKind() == "Job" {
 		result.Failed = whyFailed(live)
 	}
-	if pods, err = r.ownedPods(ctx, live); err != nil {
+	if pods, result.Leaving, err = r.ownedPods(ctx, live); err != nil {
 		return result, nil, err
 	}
 	for _, owned := range pods {
@@ -158,7 +158,7 @@ func (c *Client) scheduledPods(ctx context.Context, cronJob release.Object, imag
 		if by := metav1.GetControllerOf(job); by == nil || by.Kind != cronJob.Kind || by.Name != cronJob.Name || len(named.containers) == 0 || !isComplete(job) {
 			continue
 		}
-		owned, err := newReader(c).ownedPods(ctx, job)
+		owned, _, err := newReader(c).ownedPods(ctx, job)
 		if err != nil {
 			return nil, err
 		}
@@ -232,47 +232,50 @@ type ownedPod struct {
 	outdated bool   // it is of an older revision, and will be replaced
 }
 
-// ownedPods returns the pods that a workload owns, directly or through other owners.
-func (r *reader) ownedPods(ctx context.Context, live *unstructured.Unstructured) ([]ownedPod, error) {
+// ownedPods returns the pods that a workload owns, directly or through other owners, and the names of those that are being deleted, sorted.
+func (r *reader) ownedPods(ctx context.Context, live *unstructured.Unstructured) (pods []ownedPod, leaving []string, err error) {
 	if live.GetKind() == "Pod" {
 		pod := new(core.Pod)
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(live.Object, pod); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		return []ownedPod{{Pod: pod}}, nil
+		return []ownedPod{{Pod: pod}}, nil, nil
 	}
 	selector, err := selectorOf(live)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	list, err := r.podsOf(ctx, live, selector)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	owners := r.client.ownersIn(live)
 	if live.GetKind() == "Deployment" {
 		replicaSets, err := r.replicaSetsOf(ctx, live, selector)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		owners.addReplicaSets(replicaSets)
 	}
-	var pods []ownedPod
 	for i := range list {
 		pod := &list[i]
-		if pod.DeletionTimestamp != nil || isEnded(pod) && live.GetKind() != "Job" {
+		if isEnded(pod) && (pod.DeletionTimestamp != nil || live.GetKind() != "Job") {
 			continue
 		}
 		owned, revision, err := owners.leadsToWorkload(ctx, pod)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if owned {
+		switch {
+		case owned && pod.DeletionTimestamp != nil:
+			leaving = append(leaving, pod.Name)
+		case owned:
 			held := heldBack(live, pod)
 			pods = append(pods, ownedPod{pod, held, held == "" && isOutdated(live, pod, revision)})
 		}
 	}
-	return pods, nil
+	slices.Sort(leaving)
+	return pods, leaving, nil
 }
 
 func isEnded(pod *core.Pod) bool {

@@ -106,10 +106,13 @@ func workload(apiVersion, kind, name, extra string) string {
 
 func TestRunningFindsPodsByOwnership(t *testing.T) {
 	t.Parallel()
-	deleted, ended := owned("web-deleted", "ReplicaSet", "web-2", older), owned("web-ended", "ReplicaSet", "web-2", older)
+	deleted, ended := owned("web-deleted", "ReplicaSet", "web-1", older), owned("web-ended", "ReplicaSet", "web-2", older)
+	deletedAndEnded, deletedOther := owned("web-gone", "ReplicaSet", "web-1", older), owned("other-deleted", "ReplicaSet", "other-1", older)
 	now := meta.Now()
-	deleted.DeletionTimestamp, deleted.Finalizers = &now, []string{"test/keep"}
-	ended.Status.Phase = core.PodFailed
+	for _, pod := range []*core.Pod{deleted, deletedAndEnded, deletedOther} {
+		pod.DeletionTimestamp, pod.Finalizers = &now, []string{"test/keep"}
+	}
+	ended.Status.Phase, deletedAndEnded.Status.Phase = core.PodFailed, core.PodFailed
 	labelledSet := func(pod *core.Pod, hash string) *core.Pod { pod.Labels["controller-revision-hash"] = hash; return pod }
 	is := func(pod, reported string, change func(*release.PodImage)) release.PodImage {
 		image := release.PodImage{Pod: pod, Container: "app", Node: "node-1", ImageID: "localhost:5000/shop@" + reported, Repository: "localhost:5000/shop", Named: reported == digest}
@@ -144,8 +147,9 @@ func TestRunningFindsPodsByOwnership(t *testing.T) {
 		want     release.RunningWorkload
 	}{
 		"a Deployment beside a labelled StatefulSet": {deployment + "\n---\n" + foreign, replicaSets,
-			[]*core.Pod{owned("web-x", "ReplicaSet", "web-2", digest), owned("redis-0", "StatefulSet", "redis", older), owned("other-x", "ReplicaSet", "other-1", older), deleted, ended, pod("by-hand")},
-			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-x", digest, nil)}}},
+			[]*core.Pod{owned("web-x", "ReplicaSet", "web-2", digest), owned("redis-0", "StatefulSet", "redis", older), owned("other-x", "ReplicaSet", "other-1", older), deleted, deletedAndEnded, deletedOther, ended,
+				pod("by-hand")},
+			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-x", digest, nil)}, Leaving: []string{"web-deleted"}}},
 		"a Deployment whose old pods still run": {deployment, replicaSets, []*core.Pod{owned("web-x", "ReplicaSet", "web-1", older), owned("web-y", "ReplicaSet", "web-2", digest)},
 			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-x", older, outdated), is("web-y", digest, nil)}}},
 		"a Deployment of none": {zero, replicaSets, nil, release.RunningWorkload{Note: "wants no pod: it has 0 replicas"}},

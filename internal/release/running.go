@@ -23,6 +23,8 @@ type RunningWorkload struct {
 	Note   string // why it wants no pods, or why none can be shown; may be empty
 	Failed string // why a Job has failed for good; "" if it has not
 	Pods   []PodImage
+	// Leaving are pods that are being deleted and have not ended, of any revision. A load balancer may send them new connections yet.
+	Leaving []string
 }
 
 // PodImage is a container of a pod that should run the image.

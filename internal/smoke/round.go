@@ -26,7 +26,9 @@ func (a *roundRunner) runRound(ctx context.Context, settings Settings) ([]releas
 	if !a.provesRelease(outside, settings) {
 		found.wrong = append(found.wrong, found.unknownPods...)
 	}
-	return slices.Concat(outside, a.dropUncomparable(outside, inside, settings), found.shown, found.wrong), nil
+	others := slices.Concat(a.dropUncomparable(outside, inside, settings), found.shown, found.wrong)
+	a.draining = a.isDraining(found.leaving, outside, others)
+	return slices.Concat(outside, others), nil
 }
 
 // send sends the requests.

@@ -40,8 +40,8 @@ func (r Report) checkNames() (names []string) {
 const pauseAfterFailure = 200 * time.Millisecond
 
 // runRounds sends rounds of checks until enough in a row passed for long enough, until answers were wrong for longer than the
-// patience without a round that passed, or until the context ends. Time in which the service cannot be reached does not use up
-// the patience. The error says that there is nothing to ask.
+// patience without a round that passed, or until the context ends. Time in which the service cannot be reached, or in which pods that are
+// being deleted still answer, does not use up the patience. The error says that there is nothing to ask.
 func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Settings, deps Deps) (Report, error) {
 	deps.Reporter.Infof("probing %s: %d rounds in a row%s%s", subject.where(), settings.Consecutive, duringSoak(settings), expectedCommit(settings))
 	report := Report{URL: subject.where(), Expected: settings.ExpectCommit}
@@ -56,6 +56,9 @@ func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Setti
 		warm.see(answers)
 		if outcome == roundWrong && warm.covers(ctx, answers, subject, deps) {
 			outcome = roundUnreachable
+		}
+		if outcome == roundWrong && runner.draining {
+			outcome = roundDraining
 		}
 		soak.add(now, answers)
 		return now, outcome

@@ -102,7 +102,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "5m", Value: "DURATION",
 		Help: "Time limit for the whole command, including the wait for an address"}, setting.Duration)
 	setting.Var(set, &s.Patience, setting.Setting{Name: "patience", Default: "15s", Value: "DURATION",
-		Help: "How long answers may be wrong without a round that passes before the verdict is fail; time in which the service cannot be reached is left out"}, setting.Duration)
+		Help: "How long answers may be wrong without a round that passes before the verdict is fail; time in which the service cannot be reached, or in which pods that are being deleted answer from another commit, is left out"}, setting.Duration)
 	var images []setting.Named[release.Image]
 	setting.List(set, &images, setting.Setting{Name: "image", Value: "[NAME=]REPO@sha256:…",
 		Help: "Image that the pods must run; the verdict is recorded for it (needs environment). The one without a name is the release's main image; each further one has a name, as for deploy"},

@@ -63,6 +63,7 @@ type roundPlan struct {
 	shown           []release.Answer // what the cluster shows without a request: pods that have nothing to ask
 	wrong           []release.Answer // what the cluster shows without a request: endpoints that are not the release's
 	unknownPods     []release.Answer // what counts unless the answers outside prove the release: pods that the cluster does not show
+	leaving         []string         // pods of the release that are being deleted
 }
 
 // roundRunner runs rounds: it finds out for each where to send the checks, and sends them.
@@ -75,6 +76,7 @@ type roundRunner struct {
 	lesser   map[string]bool    // Services that lead to such pods only
 	seen     map[string]seenPod // the pods that were ready in a round
 	outputs  map[string]int     // of each command that were shown
+	draining bool               // the last round was wrong only as far as pods that are being deleted may explain it
 }
 
 // seenPod is a pod that was ready in a round.
@@ -122,7 +124,7 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 		for _, note := range backends.Notes {
 			a.infoOnce("%s", note)
 		}
-		found.wrong = a.foreignEndpoints(backends)
+		found.wrong, found.leaving = a.foreignEndpoints(backends), leavingPods(backends)
 		switch {
 		case len(backends.Pods) == 0 && a.Ended && a.URL == "":
 			a.infoOnce("nothing is asked: what was to run the images has run to its end")

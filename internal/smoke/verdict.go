@@ -18,6 +18,7 @@ const (
 	roundPassed      roundOutcome = iota
 	roundWrong                    // the service answered wrongly
 	roundUnreachable              // no failing check reached the service
+	roundDraining                 // pods that are being deleted may have given the wrong answers
 )
 
 // seenRounds is what the verdict needs to know about the rounds so far.
@@ -41,14 +42,14 @@ func (s *seenRounds) add(now time.Time, outcome roundOutcome, reason string) {
 			s.wrongFor += now.Sub(s.wrongAt)
 		}
 		s.reason, s.wrongAt = reason, now
-	case roundUnreachable:
+	case roundUnreachable, roundDraining:
 	}
 	s.last = outcome
 }
 
 // withoutPass is the verdict of rounds that did not pass often or long enough, and its reason. It is fail if the service answered
 // wrongly and no round passed since, or did so within the time that wrong answers count. If it could not be reached in the end,
-// its pods decide. It is inconclusive if rounds passed until the time was up.
+// its pods decide. It is inconclusive if rounds passed until the time was up, or pods that are being deleted answered until then.
 func withoutPass(ctx context.Context, report Report, seen seenRounds, subject Subject, settings Settings, deps Deps) (release.Verdict, string) {
 	recently := deps.Now().Sub(seen.wrongAt) <= max(settings.Soak, settings.Patience)
 	switch {
@@ -56,6 +57,8 @@ func withoutPass(ctx context.Context, report Report, seen seenRounds, subject Su
 		return release.Fail, seen.reason
 	case seen.last == roundUnreachable:
 		return unreached(ctx, report.Reason, seen, subject, settings, deps)
+	case seen.last == roundDraining:
+		return release.Inconclusive, report.Reason + ", while pods of the release were being deleted"
 	}
 	reason := fmt.Sprintf("the time was up after %d of %d rounds in a row%s", report.Consecutive, settings.Consecutive, duringSoak(settings))
 	if seen.cutShort != "" {
@@ -99,7 +102,7 @@ func verdictError(report Report) error {
 		return &release.BadRelease{Err: &release.Failure{What: "smoke failed: " + report.Reason}}
 	}
 	do := "the application was not reached; check DNS, the load balancer and its targets, or give a longer --timeout"
-	if report.Consecutive > 0 {
+	if report.Consecutive > 0 || slices.ContainsFunc(report.Answers, func(answer release.Answer) bool { return answer.OtherCommit }) {
 		do = "give a longer --timeout"
 	}
 	return &release.Fault{Side: "service", Err: fmt.Errorf("probing %q: %s", report.URL, report.Reason), Do: do}
