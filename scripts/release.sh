@@ -70,6 +70,11 @@ build() {
 
 verify() {
   local platform name again status=0
+  (cd "$directory" && sha256sum --check --strict --quiet SHA256SUMS) || fail "a file is not the one that SHA256SUMS names"
+  for platform in "${platforms[@]}"; do
+    name=$(asset "$platform")
+    gzip -dc "$directory/$name.gz" | cmp --silent - "$directory/$name" || fail "$name.gz contains another program than $name"
+  done
   again=$(mktemp -d)
   # shellcheck disable=SC2064 # this directory
   trap "chmod -R u+w '$again'; rm -rf '$again'" EXIT

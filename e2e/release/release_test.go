@@ -111,6 +111,17 @@ func TestRelease(t *testing.T) {
 		t.Errorf("verify: %s", out)
 	}
 	runReleased(t, elsewhere.dir, dist, first)
+	for _, file := range []string{name, name + ".gz"} {
+		tampered := filepath.Join(t.TempDir(), "dist")
+		s.run("", "cp", "-r", dist, tampered)
+		s.run(tampered, "sh", "-c", `printf x >>"$0"`, file)
+		if file != name { // with its line, as whoever changes both would do
+			s.run(tampered, "sh", "-c", "sha256sum onedigest_* | LC_ALL=C sort -k 2 >SHA256SUMS")
+		}
+		if out, err := elsewhere.try(elsewhere.dir, "scripts/release.sh", "verify", version, tampered); err == nil || strings.Contains(out, "is the same again") {
+			t.Errorf("verify of a changed %s: %v, %s", file, err, out)
+		}
+	}
 
 	// What is refused.
 	if err := os.WriteFile(filepath.Join(s.dir, "README.md"), []byte("changed"), 0o600); err != nil {

@@ -32,12 +32,12 @@ func TestCheckedOut(t *testing.T) {
 		paths        []string
 		want         release.CheckedOut
 	}{
-		"that commit":             {both, both, []string{chart, valuesFile, generated}, release.CheckedOut{Commit: both}},
-		"the same content":        {code, first, []string{chart, valuesFile, generated}, release.CheckedOut{Commit: code}},
+		"that commit":             {both, both, []string{chart, valuesFile, generated}, release.CheckedOut{Commit: both, Uncommitted: []string{generated}}},
+		"the same content":        {code, first, []string{chart, valuesFile, generated}, release.CheckedOut{Commit: code, Uncommitted: []string{generated}}},
 		"other values":            {values, first, []string{chart, valuesFile}, release.CheckedOut{Commit: values, Differing: []string{valuesFile}}},
 		"another chart":           {both, values, []string{chart, valuesFile}, release.CheckedOut{Commit: both, Differing: []string{chart}}},
 		"older chart and values":  {first, both, []string{chart, valuesFile}, release.CheckedOut{Commit: first, Differing: []string{chart, valuesFile}}},
-		"the whole repository":    {code, first, []string{c.dir}, release.CheckedOut{Commit: code, Differing: []string{c.dir}}},
+		"the whole repository":    {code, first, []string{c.dir}, release.CheckedOut{Commit: code, Differing: []string{c.dir}, Uncommitted: []string{c.dir}}},
 		"a commit that is absent": {both, unknown, []string{chart, valuesFile}, release.CheckedOut{Commit: both, Unknown: true}},
 	} {
 		c.git("checkout", "--quiet", test.head.String())

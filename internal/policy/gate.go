@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -268,6 +269,8 @@ func evaluateChart(facts Facts) Line {
 		line.Found = fmt.Sprintf("chart and values of commit %s; the work tree's history lacks the image's commit, so that they cannot be compared", facts.Chart.Commit.Short())
 	case len(facts.Chart.Differing) > 0:
 		line.Found = fmt.Sprintf("chart and values of commit %s, which differ from those of the image's commit", facts.Chart.Commit.Short())
+	case len(facts.Chart.Uncommitted) > 0:
+		line.Found = fmt.Sprintf("files that no commit has: %s is changed, new or ignored", filepath.Base(facts.Chart.Uncommitted[0]))
 	default:
 		line.Holds, line.Found = true, "the same content"
 	}

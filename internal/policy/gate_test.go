@@ -82,6 +82,7 @@ func TestEvaluate(t *testing.T) {
 		}, `failed in "production"`, ""},
 		"rejected, which does not matter": {policy.Requirements{}, func(f *policy.Facts) { f.Against = []policy.Rejection{{Reason: "x"}} }, "", ""},
 		"the commit's chart":              {requires: policy.Requirements{ChartOfCommit: true}},
+		"generated values":                {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart.Uncommitted = []string{"/tree/generated.yaml"} }, "generated.yaml is changed, new or ignored", "check that commit out"},
 		"another chart":                   {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart.Differing = []string{"chart"} }, "differ from those of the image's commit", "check that commit out"},
 		"a chart that is unknown":         {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart.Unknown = true }, "cannot be compared", ""},
 		"a chart that cannot be compared": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart, f.ChartErr = nil, errors.New("no git") }, "is unknown: no git", ""},

@@ -77,6 +77,8 @@ type CheckedOut struct {
 	Commit    Commit   // of the first file whose work tree has another commit than the one compared with; that one if there is none
 	Differing []string // the files and directories that the two commits have with different content
 	Unknown   bool     // the history lacks the commit compared with, so that the content is not compared
+	// Uncommitted are the files and directories that the work tree has otherwise than the commit that it has checked out: changed, new or ignored files.
+	Uncommitted []string
 }
 
 // MaxLost is how many lost commits a Comparison names.
