@@ -175,6 +175,29 @@ func resolvePaths(ctx context.Context, settings Settings, deps Deps) (request, e
 	return r, err
 }
 
+// CheckPaths finds the charts, the values files and the files of smoke checks of deploys, and changes nothing. All problems are reported together as
+// a *release.InputError; a chart that cannot be fetched is a *release.Fault. Of deps it uses Workspace, Charts and SmokeRunner.
+func CheckPaths(ctx context.Context, deploys []Settings, deps Deps) error {
+	deps.Facts = nil // the digest of the values is not needed yet
+	var problems []release.Problem
+	for _, settings := range deploys {
+		r, err := resolvePaths(ctx, settings, deps)
+		for _, err := range []error{err, r.checkSmokeChecks()} {
+			var input *release.InputError
+			switch {
+			case errors.As(err, &input):
+				problems = append(problems, input.Problems...)
+			case err != nil:
+				return err
+			}
+		}
+	}
+	if len(problems) > 0 {
+		return &release.InputError{Problems: problems}
+	}
+	return nil
+}
+
 // checkSmokeChecks parses the file of smoke checks, if one is given.
 func (r request) checkSmokeChecks() error {
 	if r.settings.SmokeChecks == "" {

@@ -44,6 +44,25 @@ func TestAnImageForNoNodeIsRefused(t *testing.T) {
 	}
 }
 
+// TestThePathsOfLaterDeploysAreChecked: problems of all of them are reported together, and nothing is recorded or changed.
+func TestThePathsOfLaterDeploysAreChecked(t *testing.T) {
+	t.Parallel()
+	of := func(environment release.Environment, values, checks string) (settings deploy.Settings) {
+		settings.Environment, settings.Chart, settings.Values, settings.SmokeChecks = environment, "charts/shop", []string{values}, checks
+		return settings
+	}
+	fakes := &fakes{outside: "../b.yaml"}
+	deps := deploy.Deps{Workspace: fakes, Charts: fakes, SmokeRunner: smokeRunner{fakes}}
+	if err := deploy.CheckPaths(t.Context(), []deploy.Settings{of("staging", "a.yaml", ""), of("production", "b.yaml", "default")}, deps); err != nil {
+		t.Error(err)
+	}
+	err := deploy.CheckPaths(t.Context(), []deploy.Settings{of("staging", "a.yaml", "none.yaml"), of("production", "../b.yaml", "")}, deps)
+	if release.ExitCode(err) != release.ExitInput || len(fakes.done) > 0 {
+		t.Fatalf("got %v, did %v", err, fakes.done)
+	}
+	check(t, err.Error(), `"../b.yaml" is outside the work tree`, "--checks: does not exist")
+}
+
 // TestEmulationIsAllowed for an image of one platform: a node pulls nothing of an index that lacks its own.
 func TestEmulationIsAllowed(t *testing.T) {
 	t.Parallel()

@@ -40,10 +40,10 @@ func RunMatrix(ctx context.Context, content []byte, settings Settings, deps Deps
 	p := &matrixPipeline{pipeline: pipeline{settings: settings, Deps: deps}, content: content, digests: map[string]release.Digest{}, clusters: map[setting.ClusterRef]Cluster{}}
 	err := p.check(ctx)
 	if err == nil {
-		err = p.steps(ctx)
+		err = p.build(ctx)
 	}
 	if err == nil {
-		err = p.prove(ctx)
+		err = afterChange(p.afterBuild(ctx))
 	}
 	for _, service := range p.services {
 		p.result.Services = append(p.result.Services, *service)
@@ -62,7 +62,7 @@ type matrixPipeline struct {
 // placeholder stands for a digest that is not built yet.
 var placeholder, _ = release.ParseDigest("sha256:" + strings.Repeat("0", 64))
 
-// check reads the file as each step will, with the checks of smoke, and connects to every cluster. Nothing is changed. The error is a
+// check reads the file as each step will, with the charts and values of deploy and the checks of smoke, and connects to every cluster. Nothing is changed. The error is a
 // *release.InputError with all problems of the file, or that of a cluster.
 func (p *matrixPipeline) check(ctx context.Context) error {
 	found := new(problems)
@@ -94,6 +94,13 @@ func (p *matrixPipeline) check(ctx context.Context) error {
 func (p *matrixPipeline) checkEnvironment(ctx context.Context, environment release.Environment, promoted bool, found *problems) error {
 	deploys, err := p.deploys(environment)
 	if err := found.add(err); err != nil {
+		return err
+	}
+	settings := make([]deploy.Settings, len(deploys))
+	for i, job := range deploys {
+		settings[i] = job.Settings
+	}
+	if err := found.add(p.CheckDeploys(ctx, settings)); err != nil {
 		return err
 	}
 	for _, job := range deploys {
@@ -135,11 +142,8 @@ func (p *problems) add(err error) error {
 	return nil
 }
 
-// steps runs the steps for all services, up to the first that fails.
-func (p *matrixPipeline) steps(ctx context.Context) error {
-	if err := p.build(ctx); err != nil {
-		return err
-	}
+// afterBuild runs the steps after the build for all services, up to the first that fails, and compares what runs with what was built.
+func (p *matrixPipeline) afterBuild(ctx context.Context) error {
 	for i, environment := range release.DefaultPromotionOrder {
 		if i > 0 {
 			if err := p.promote(ctx, environment); err != nil {
@@ -153,7 +157,7 @@ func (p *matrixPipeline) steps(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return p.prove(ctx)
 }
 
 func (p *matrixPipeline) build(ctx context.Context) error {

@@ -40,6 +40,8 @@ type verbs struct {
 	content  string
 	digests  map[string]release.Digest
 	fails    string // "STEP SERVICE" that fails
+	err      error  // that it fails with; nil: a failure
+	missing  string // SERVICE-ENVIRONMENT whose values file does not exist
 	runs     map[string]release.Digest
 	calls    []string
 	contexts []string // clusters that were connected
@@ -54,6 +56,9 @@ func (v *verbs) outcome(step string, part *matrix.Part) error {
 		return nil
 	}
 	part.Error = "as the test wants"
+	if v.err != nil {
+		return v.err
+	}
 	return &release.Failure{What: part.Error}
 }
 
@@ -144,6 +149,14 @@ func (v *verbs) run(flags ...string) (pipeline.Result, error) {
 		Connect: func(_ context.Context, ref setting.ClusterRef) (pipeline.Cluster, error) {
 			v.contexts = append(v.contexts, ref.Context)
 			return v, nil
+		},
+		CheckDeploys: func(_ context.Context, deploys []deploy.Settings) error {
+			for _, settings := range deploys {
+				if slices.Contains(settings.Values, "deploy/"+v.missing+".yaml") {
+					return release.BadSetting("values", v.missing+" does not exist", "")
+				}
+			}
+			return nil
 		},
 		CheckFile: func(path string) error {
 			if path == "bad.yaml" {
@@ -249,6 +262,38 @@ services:
 				t.Errorf("%s: got %v\nwant %q", name, err, want)
 			}
 		}
+	}
+}
+
+// TestMissingValuesAreFoundBeforeTheBuild of every environment, not only of the first one.
+func TestMissingValuesAreFoundBeforeTheBuild(t *testing.T) {
+	t.Parallel()
+	v := &verbs{t: t, missing: "web-production"}
+	if _, err := v.run(); release.ExitCode(err) != release.ExitInput || len(v.calls) > 0 || !strings.Contains(fmt.Sprint(err), "web-production does not exist") {
+		t.Errorf("got %v, %q", err, v.calls)
+	}
+	c := good(t)
+	c.missing = "production.yaml"
+	if _, err := c.run(t, "--values", "{environment}.yaml"); release.ExitCode(err) != release.ExitInput || len(c.calls) > 0 {
+		t.Errorf("got %v, %q", err, c.calls)
+	}
+}
+
+// TestBadInputAfterAChangeIsAFailure: exit code 2 says that nothing was changed.
+func TestBadInputAfterAChangeIsAFailure(t *testing.T) {
+	t.Parallel()
+	v := &verbs{t: t, fails: "deploy production web", err: release.BadSetting("set", "is bad", "")}
+	if _, err := v.run(); release.ExitCode(err) != release.ExitFailed {
+		t.Errorf("got exit code %d, %v", release.ExitCode(err), err)
+	}
+	c := good(t)
+	c.fails, c.err = "deploy production", v.err
+	if _, err := c.run(t); release.ExitCode(err) != release.ExitFailed {
+		t.Errorf("got exit code %d, %v", release.ExitCode(err), err)
+	}
+	c.fails = "build"
+	if _, err := c.run(t); release.ExitCode(err) != release.ExitInput {
+		t.Errorf("got exit code %d, %v", release.ExitCode(err), err)
 	}
 }
 

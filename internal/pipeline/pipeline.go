@@ -31,6 +31,9 @@ type Deps struct {
 	Connect func(ctx context.Context, ref setting.ClusterRef) (Cluster, error)
 	// CheckFile reads a file of smoke checks, "" for none, and returns what is wrong with it as a *release.InputError.
 	CheckFile func(path string) error
+	// CheckDeploys finds the charts, the values files and the files of smoke checks that deploys will read; what is wrong with them is a
+	// *release.InputError. It changes nothing.
+	CheckDeploys func(ctx context.Context, deploys []deploy.Settings) error
 }
 
 // Cluster reports what runs after the last step.
@@ -106,26 +109,56 @@ func (e *StepError) Error() string {
 func (e *StepError) Unwrap() error { return e.Err }
 
 // Run takes the commit of the work tree to production. It stops at the first step that fails; production is changed only after
-// staging proved the digest.
+// staging proved the digest. The charts and values of every environment are found before the first step.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	p := &pipeline{settings: settings, Deps: deps}
+	if err := p.checkDeploys(ctx); err != nil {
+		return p.result, err
+	}
 	if err := p.build(ctx); err != nil {
 		return p.result, err
 	}
+	err := p.afterBuild(ctx)
+	return p.result, afterChange(err)
+}
+
+// afterChange makes an error of bad input one of a failure: another step has changed something before.
+func afterChange(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &release.JobsError{Err: err, Succeeded: true}
+}
+
+// checkDeploys finds what the deploys to all environments will read.
+func (p *pipeline) checkDeploys(ctx context.Context) error {
+	var deploys []deploy.Settings
+	for _, environment := range release.DefaultPromotionOrder {
+		settings, err := p.settings.deploySettings(environment, p.settings.Repository.At(placeholder), "")
+		if err != nil {
+			return err
+		}
+		deploys = append(deploys, settings)
+	}
+	return p.CheckDeploys(ctx, deploys)
+}
+
+// afterBuild runs the steps after the build, up to the first that fails, and compares what runs with what was built.
+func (p *pipeline) afterBuild(ctx context.Context) error {
 	for i, environment := range release.DefaultPromotionOrder {
 		if i > 0 {
 			if err := p.promote(ctx, environment); err != nil {
-				return p.result, err
+				return err
 			}
 		}
 		if err := p.deploy(ctx, environment); err != nil {
-			return p.result, err
+			return err
 		}
 		if err := p.smoke(ctx, environment); err != nil {
-			return p.result, err
+			return err
 		}
 	}
-	return p.result, p.prove(ctx)
+	return p.prove(ctx)
 }
 
 type pipeline struct {

@@ -26,6 +26,8 @@ const commit = releasetest.Commit
 type fakes struct {
 	digest  release.Digest
 	fails   string          // the step that fails
+	err     error           // that it fails with; nil: a failure
+	missing string          // values file that does not exist
 	verdict release.Verdict // of every smoke; pass if ""
 	answers map[release.Environment]string
 	runs    map[string]release.Digest
@@ -40,6 +42,9 @@ type fakes struct {
 // call records a step.
 func (c *fakes) call(step string, image release.Image) error {
 	c.calls, c.images = append(c.calls, step), append(c.images, image)
+	if step == c.fails && c.err != nil {
+		return c.err
+	}
 	if step == c.fails {
 		return &release.Failure{What: "as the test wants"}
 	}
@@ -99,6 +104,14 @@ func (c *fakes) run(t *testing.T, flags ...string) (pipeline.Result, error) {
 		t.Fatal(err)
 	}
 	return pipeline.Run(t.Context(), settings, pipeline.Deps{Build: c.Build, Deploy: c.Deploy, Smoke: c.Smoke, Promote: c.Promote,
+		CheckDeploys: func(_ context.Context, deploys []deploy.Settings) error {
+			for _, settings := range deploys {
+				if slices.Contains(settings.Values, c.missing) {
+					return release.BadSetting("values", c.missing+" does not exist", "")
+				}
+			}
+			return nil
+		},
 		Cluster: c, Registry: c, Reporter: releasetest.DiscardReporter{}, Now: time.Now})
 }
 

@@ -84,24 +84,11 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 	if err != nil {
 		return deploy.Result{}, err
 	}
-	removeScratch := func() {}
-	defer func() { removeScratch() }()
-	scratch := sync.OnceValues(func() (dir string, err error) { // only for charts that are fetched: a run that is killed leaves it
-		dir, remove, err := run.Workspace().Scratch()
-		if err == nil {
-			removeScratch = remove
-		}
-		return dir, err
-	})
-	cache, err := cacheDir(run, settings.ChartCache)
+	charts, removeCharts, err := newCharts(run, settings, registry)
 	if err != nil {
 		return deploy.Result{}, err
 	}
-	for _, login := range settings.ChartLogins {
-		run.Mask(login.Password)
-	}
-	charts := source.New(source.Options{Logins: settings.ChartLogins, Cache: cache, Log: run.Reporter.Raw, Registry: registry, Inside: run.Workspace().Inside, Scratch: scratch, Hosts: settings.ChartHosts, Schemas: settings.SchemaHosts,
-		Common: commonChart(run.Process.Getenv("GITHUB_ACTION_PATH"))})
+	defer removeCharts()
 	secrets := secretstore.New(secretstore.Options{Environ: run.Process.Environ, Getenv: run.Process.Getenv, Inside: run.Workspace().Inside,
 		Secrets: run.Secrets, Add: func(secret string) { run.Secrets.Add(secret) }, Tree: run.WorkTree()})
 	commits := newCommits(run, settings.GitHubToken)
@@ -143,6 +130,46 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		return deploy.Result{}, err
 	}
 	return deploy.Run(ctx, *settings, deps)
+}
+
+// newCharts returns what finds the charts; remove removes those that were fetched.
+func newCharts(run *app.RunContext, settings *deploy.Settings, registry *images.Images) (charts *source.Finder, remove func(), err error) {
+	removeScratch := func() {}
+	scratch := sync.OnceValues(func() (dir string, err error) { // only for charts that are fetched: a run that is killed leaves it
+		dir, remove, err := run.Workspace().Scratch()
+		if err == nil {
+			removeScratch = remove
+		}
+		return dir, err
+	})
+	cache, err := cacheDir(run, settings.ChartCache)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, login := range settings.ChartLogins {
+		run.Mask(login.Password)
+	}
+	charts = source.New(source.Options{Logins: settings.ChartLogins, Cache: cache, Log: run.Reporter.Raw, Registry: registry, Inside: run.Workspace().Inside, Scratch: scratch, Hosts: settings.ChartHosts, Schemas: settings.SchemaHosts,
+		Common: commonChart(run.Process.Getenv("GITHUB_ACTION_PATH"))})
+	return charts, func() { removeScratch() }, nil
+}
+
+// CheckPaths finds the charts, the values files and the files of smoke checks that deploys of one command will read. It changes nothing, and
+// connects to no cluster. The errors are those of deploy.CheckPaths.
+func CheckPaths(ctx context.Context, deploys []deploy.Settings, run *app.RunContext) error {
+	if len(deploys) == 0 {
+		return nil
+	}
+	registry, err := images.New(ctx, run, deploys[0].PlainHTTP...)
+	if err != nil {
+		return err
+	}
+	charts, removeCharts, err := newCharts(run, &deploys[0], registry)
+	if err != nil {
+		return err
+	}
+	defer removeCharts()
+	return deploy.CheckPaths(ctx, deploys, deploy.Deps{Workspace: run.Workspace(), Charts: charts, SmokeRunner: smokeRunner{run: run}})
 }
 
 // recorder records facts, and reads the values files of the work tree.

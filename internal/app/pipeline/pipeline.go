@@ -72,6 +72,9 @@ func Run(ctx context.Context, settings *pipeline.Settings, run *app.RunContext) 
 			_, err := appsmoke.NewChecks(run, "checks").Load(path)
 			return err
 		},
+		CheckDeploys: func(ctx context.Context, deploys []deploy.Settings) error {
+			return appdeploy.CheckPaths(ctx, deploys, run)
+		},
 		Registry: registry, Reporter: run.Reporter, Now: run.Process.Now,
 	}
 	var result pipeline.Result
