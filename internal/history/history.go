@@ -54,6 +54,7 @@ type Result struct {
 	Commits      []Entry               `json:"commits"`           // newest first
 	Running      []Running             `json:"running"`           // per environment
 	LeftOut      int                   `json:"leftOut,omitempty"` // older commits beyond the limit
+	Unread       int                   `json:"unread,omitempty"`  // older commits that were not read, so that an environment may run one of them
 	Verified     bool                  `json:"verified"`          // signatures were checked with the given keys
 	Board        string                `json:"board,omitempty"`   // path of the written page
 	Source       string                `json:"source,omitempty"`  // address of the sources, to which commits are linked
@@ -97,7 +98,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 			return Result{}, err
 		}
 	}
-	entries, leftOut, err := commits(ctx, settings, deps)
+	entries, unread, err := commits(ctx, settings, deps)
 	if err != nil {
 		return Result{}, err
 	}
@@ -105,9 +106,10 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Repository: settings.Repository, Environments: settings.Environments, At: deps.Now().UTC(), LeftOut: leftOut,
+	result := Result{Repository: settings.Repository, Environments: settings.Environments, At: deps.Now().UTC(), Unread: unread,
 		Verified: len(deps.Keys) > 0, Source: settings.Source, Keys: deps.Keys}
 	result.conclude(entries, records)
+	result.show(settings)
 	if settings.Board == "" {
 		return result, nil
 	}
@@ -123,7 +125,18 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	return result, nil
 }
 
-// commits finds the newest commits that have an image, and says how many older ones are left out.
+// show leaves of the commits those that are asked for. What each environment runs was concluded from all.
+func (r *Result) show(settings Settings) {
+	if settings.Commit != "" {
+		r.Commits = slices.DeleteFunc(r.Commits, func(e Entry) bool { return e.Commit != settings.Commit })
+		return
+	}
+	r.LeftOut = max(0, len(r.Commits)-settings.Limit)
+	r.Commits = r.Commits[:len(r.Commits)-r.LeftOut]
+}
+
+// commits finds the newest commits that have an image, at most maxCommits besides the one that is asked for, and says how many older ones are not
+// read.
 func commits(ctx context.Context, settings Settings, deps Deps) ([]Entry, int, error) {
 	tags, err := deps.Registry.Tags(ctx, settings.Repository)
 	if err != nil {
@@ -132,11 +145,11 @@ func commits(ctx context.Context, settings Settings, deps Deps) ([]Entry, int, e
 	var wanted []release.Commit
 	for _, tag := range tags {
 		commit, err := release.ParseCommit(tag.String())
-		if err == nil && (settings.Commit == "" || settings.Commit == commit) {
+		if err == nil {
 			wanted = append(wanted, commit)
 		}
 	}
-	if settings.Commit != "" && len(wanted) == 0 {
+	if settings.Commit != "" && !slices.Contains(wanted, settings.Commit) {
 		return nil, 0, &release.Refusal{Why: fmt.Sprintf("%q has no image of commit %s", settings.Repository, settings.Commit.Short()), Do: "name a commit that was built, or leave it out"}
 	}
 	done := report(deps, "reading %d of %d images", len(wanted))
@@ -160,8 +173,13 @@ func commits(ctx context.Context, settings Settings, deps Deps) ([]Entry, int, e
 		}
 	}
 	slices.SortStableFunc(entries, func(a, b Entry) int { return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.Commit, b.Commit)) })
-	leftOut := max(0, len(entries)-settings.Limit)
-	return entries[:len(entries)-leftOut], leftOut, nil
+	unread := 0
+	if len(entries) > maxCommits {
+		older := slices.DeleteFunc(slices.Clone(entries[maxCommits:]), func(e Entry) bool { return e.Commit != settings.Commit })
+		unread = len(entries) - maxCommits - len(older)
+		entries = append(entries[:maxCommits:maxCommits], older...)
+	}
+	return entries, unread, nil
 }
 
 // tagsOf returns the tags that name the commit, its own first.
@@ -216,11 +234,18 @@ func (r *Result) conclude(entries []Entry, records map[release.Digest][]fact.Rec
 	for i, environment := range r.Environments {
 		r.Running[i] = Running{Environment: environment, Because: "no deploy is recorded"}
 		for _, entry := range entries { // the newest commit first, so that of two with the same image it is the one
-			deployed, found := newestIn(records[entry.Image.Digest], fact.Deployed, environment, r.Verified)
+			deployed, found := fact.Newest(records[entry.Image.Digest], fact.Deployed, environment, func(record fact.Record) bool {
+				return record.Image == entry.Image && (!r.Verified || record.Trusted())
+			})
 			if found && deployed.At.After(r.Running[i].Since) {
 				live[environment] = entry.Image.Digest
 				r.Running[i].Commit, r.Running[i].Image, r.Running[i].Since = entry.Commit, entry.Image, deployed.At
 			}
+		}
+	}
+	for i := range r.Running {
+		if r.Unread > 0 && r.Running[i].Commit == "" {
+			r.Running[i].Because += fmt.Sprintf(" in the newest %d commits", maxCommits)
 		}
 	}
 	for _, entry := range entries {
@@ -238,6 +263,9 @@ func (r *Result) conclude(entries []Entry, records map[release.Digest][]fact.Rec
 		for i := range r.Running {
 			if r.Running[i].Commit == entry.Commit {
 				r.Running[i].Because = r.because(known, i)
+				if smoked, found := newestSmoke(known, r.Environments[i], r.Verified); found && smoked.Smoke.Verdict == release.Fail && smoked.At.After(r.Running[i].Since) {
+					r.Running[i].Because += fmt.Sprintf("; its smoke failed at %s, and no rollback is recorded: the environment may run an earlier image", smoked.At.UTC().Format(time.RFC3339))
+				}
 			}
 		}
 		r.Commits = append(r.Commits, entry)

@@ -202,6 +202,21 @@ func TestRunOfPart(t *testing.T) {
 	if err != nil || len(result.Commits) != 1 || result.Commits[0].Commit != commit(3) {
 		t.Errorf("got %+v, %v", result, err)
 	}
+	f.record(3, 1, "", deployed("staging"))
+	f.record(2, 2, "", deployed("staging")) // an older commit, after it
+	for name, change := range map[string]func(*history.Settings){
+		"a commit that ran": func(s *history.Settings) { s.Commit = commit(3) },
+		"the newest two":    func(s *history.Settings) { s.Limit = 2 },
+	} {
+		result, err = f.run(false, change)
+		if err != nil || result.Running[0].Commit != commit(2) || result.Commits[0].Cells[0].State == history.StateLive {
+			t.Errorf("%s: got %+v, %v, want that staging runs the second", name, result, err)
+		}
+	}
+	f.record(2, 3, "", smoked("staging", release.Fail))
+	if result, err = f.run(false, nil); err != nil || !strings.Contains(result.Running[0].Because, "may run an earlier image") {
+		t.Errorf("after a failed smoke: got %+v, %v", result.Running, err)
+	}
 	var refusal *release.Refusal
 	if _, err = f.run(false, func(s *history.Settings) { s.Commit = commit(9) }); !errors.As(err, &refusal) {
 		t.Errorf("got %v, want a refusal", err)
