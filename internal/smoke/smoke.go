@@ -23,6 +23,7 @@ type Deps struct {
 	Now      func() time.Time
 	Pause    func(ctx context.Context, duration time.Duration) // waits between rounds, at most until the context ends
 	RunURL   string                                            // of the CI run, recorded in the evidence; may be empty
+	Signer   string                                            // ID of the key that signs what Registry records, which is a record's Signer; "" if none does
 }
 
 // Checks loads the checks to run.

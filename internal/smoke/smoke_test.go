@@ -50,6 +50,8 @@ type fakeDeps struct {
 	revisions   map[release.Digest]string // of single images; "missing": the registry has none
 	tags        map[string]release.Digest // repository:tag
 	recorded    []release.Evidence
+	signer      string // of the records; "" if nobody signs
+	unsigned    int    // so many of the first records have no signature
 	newestErr   error
 	newestTakes time.Duration
 	recordTakes time.Duration
@@ -218,9 +220,12 @@ func (f *fakeDeps) Newest(ctx context.Context, image release.Image, environment 
 	if err := wait(ctx, f.newestTakes); err != nil {
 		return newest, false, err
 	}
-	for _, each := range f.recorded {
+	for i, each := range f.recorded {
 		if each.Image == image && each.Environment == environment {
-			newest, found = release.Record{Evidence: each, Record: each.Image.Digest}, true
+			newest, found = release.Record{Evidence: each, Record: each.Image.Digest, Signer: f.signer}, true
+			if i < f.unsigned {
+				newest.Signer = ""
+			}
 		}
 	}
 	return newest, found, f.newestErr
@@ -250,7 +255,7 @@ func (f *fakeDeps) run(t *testing.T, flags ...string) (smoke.Result, error) {
 	began := f.now
 	ctx := &timer{Context: t.Context(), up: make(chan struct{})}
 	f.endTime = ctx.end
-	return smoke.Run(ctx, settings, smoke.Deps{Checks: f, Prober: f, Commands: f, Cluster: f, Registry: f, Reporter: reporter{fake: f},
+	return smoke.Run(ctx, settings, smoke.Deps{Checks: f, Prober: f, Commands: f, Cluster: f, Registry: f, Signer: f.signer, Reporter: reporter{fake: f},
 		Now: func() time.Time { return f.now },
 		Pause: func(within context.Context, d time.Duration) {
 			if f.now = f.now.Add(d); f.now.Sub(began) > settings.Timeout {
@@ -700,6 +705,21 @@ func TestAVerdictIsRecordedOnceUntilItChanges(t *testing.T) {
 	fake.newestErr = errors.New("HTTP 500")
 	if result, err := fake.run(t, "--environment", "staging", "--image", image(t).String()); err != nil || len(fake.recorded) != 7 {
 		t.Errorf("the newest record cannot be read: got %v, %v and %d records, want another record", result, err, len(fake.recorded))
+	}
+}
+
+// A failure that a key signs is recorded beside the same one that anybody may have written, once.
+func TestAFailureThatNobodySignedIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	fake := &fakeDeps{now: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), revision: commit.String(), pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest}}},
+		answers: []release.Answer{{Stage: release.StageCheck, Commit: commit.String(), Wrong: []string{"x"}}}}
+	for i, want := range []int{1, 2, 2} {
+		if _, err := fake.run(t, "--environment", "staging", "--image", image(t).String(), "--timeout", "60s"); !release.IsBadRelease(err) || len(fake.recorded) != want {
+			t.Errorf("run %d: got %v and %d records, want %d", i, err, len(fake.recorded), want)
+		}
+		if i == 0 {
+			fake.signer, fake.unsigned = "ours", 1
+		}
 	}
 }
 

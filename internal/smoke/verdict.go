@@ -187,7 +187,7 @@ func blamedImages(images []ImageResult, answers []release.Answer) []bool {
 }
 
 // recordEvidence records the verdict of an image, even when the rounds took all the time there was. One that repeats the newest record is
-// not recorded.
+// not recorded. If this run signs, only a record that its key signed is repeated: whoever may push writes the others.
 func recordEvidence(ctx context.Context, checks []release.Check, report Report, image ImageResult, settings Settings, deps Deps) (release.Digest, error) {
 	found := release.Evidence{
 		Image: image.Image, Commit: image.Commit, Environment: settings.Environment, Verdict: report.Verdict,
@@ -199,7 +199,7 @@ func recordEvidence(ctx context.Context, checks []release.Check, report Report, 
 	switch {
 	case err != nil: // one record too many does less harm than a verdict that is lost
 		deps.Reporter.Warnf("reading the newest record: %v", err)
-	case known && found.Repeats(newest.Evidence):
+	case known && newest.Signer == deps.Signer && found.Repeats(newest.Evidence):
 		deps.Reporter.Infof("verdict %q of %q for %s is recorded since %s", report.Verdict, settings.Environment, image.Image.Digest, newest.At.Format(time.RFC3339))
 		return newest.Record, nil
 	}
@@ -207,14 +207,14 @@ func recordEvidence(ctx context.Context, checks []release.Check, report Report, 
 	defer stopRecording()
 	digest, err := deps.Registry.Record(recording, found)
 	if err == nil {
-		deps.Reporter.Infof("recorded verdict %q of %q for %s%s", report.Verdict, settings.Environment, image.Image.Digest, unsigned(settings))
+		deps.Reporter.Infof("recorded verdict %q of %q for %s%s", report.Verdict, settings.Environment, image.Image.Digest, unsigned(deps))
 	}
 	return digest, err
 }
 
 // unsigned says that a record has no signature.
-func unsigned(settings Settings) string {
-	if settings.SignKey.IsZero() {
+func unsigned(deps Deps) string {
+	if deps.Signer == "" {
 		return ", not signed: whoever may push could have written it (--sign-key)"
 	}
 	return ""

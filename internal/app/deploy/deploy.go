@@ -113,13 +113,15 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 			return deploy.Deps{}, err
 		}
 		var facts deploy.Facts
+		verdicts, verdictSigner := signing, ""
 		if signer != nil {
 			facts = recorder{signing}
+			verdicts, verdictSigner = signing.Trusting([]signed.Key{signer.Key()}), signer.Key().ID
 		}
 		return deploy.Deps{
 			Facts: facts, ClusterName: clusterName(settings.ClusterRef, connection.cluster.Host), Origin: run.Origin(),
 			Workspace: run.Workspace(), Charts: charts, Plans: plans{run}, Registry: registry, Gate: gate, Policy: rules, Chart: connection.helm.In(settings.Namespace).LoadingSchemas(func(address string) ([]byte, error) { return charts.Schema(ctx, address) }), Cluster: connection.cluster,
-			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, signing, smokePatience}, Holder: holder(run), Secrets: secrets,
+			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, verdicts, verdictSigner, smokePatience}, Holder: holder(run), Secrets: secrets,
 		}, nil
 	}
 	if settings.Matrix != "" {
@@ -294,6 +296,7 @@ type smokeRunner struct {
 	run      *app.RunContext
 	cluster  *kube.Client
 	registry smoke.Registry // that keeps a failed verdict
+	signer   string         // ID of the key that signs it; "" if none does
 	patience time.Duration
 }
 
@@ -325,7 +328,7 @@ func (s smokeRunner) Smoke(ctx context.Context, request deploy.SmokeRequest) err
 	if err == nil || len(request.Pods) == 0 || request.AnyCommit || len(request.Others) > 0 { // the answers may be those of another image
 		return err
 	}
-	settings.Image, settings.Environment, deps.Registry = request.Image, request.Environment, s.registry
+	settings.Image, settings.Environment, deps.Registry, deps.Signer = request.Image, request.Environment, s.registry, s.signer
 	if lost := smoke.RecordFailure(ctx, subject, report, request.Pods, *settings, deps); lost != nil {
 		s.run.Reporter.Warnf("the failed verdict about %s is not recorded: %v", request.Image.Digest.Short(), lost)
 	}

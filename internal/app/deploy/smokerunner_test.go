@@ -38,7 +38,7 @@ func TestAFailedSmokeIsRecorded(t *testing.T) {
 			request := deploy.SmokeRequest{URL: service.URL, Environment: "staging", Namespace: "staging", Release: "shop", Image: pushImage(t, registry),
 				Pods: []string{"shop-1"}, Commit: releasetest.Commit}
 			test.change(&request)
-			err = smokeRunner{run, nil, registry, time.Millisecond}.Smoke(t.Context(), request)
+			err = smokeRunner{run, nil, registry, "", time.Millisecond}.Smoke(t.Context(), request)
 			if !release.IsBadRelease(err) {
 				t.Fatalf("got %v, want a bad release", err)
 			}

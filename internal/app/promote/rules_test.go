@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/images"
 	promoting "github.com/onedigest/onedigest/internal/app/promote"
 	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/evidence/signed"
@@ -24,6 +25,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
 	"github.com/onedigest/onedigest/internal/setting"
+	"github.com/onedigest/onedigest/internal/smoke"
 	"github.com/onedigest/onedigest/internal/text"
 )
 
@@ -159,7 +161,7 @@ func (g guarded) run(change func(*promote.Settings), actor string) (promote.Resu
 		g.t.Fatal(err)
 	}
 	return promoting.Run(g.t.Context(), &settings, &app.RunContext{
-		Process: app.Process{Dir: g.dir, Environ: []string{"USER=" + actor}, Now: time.Now}, Reporter: releasetest.DiscardReporter{}, Secrets: new(text.Secrets),
+		Process: app.Process{Dir: g.dir, Environ: append(slices.Clone(g.environ), "USER="+actor), Now: time.Now}, Reporter: releasetest.DiscardReporter{}, Secrets: new(text.Secrets),
 	})
 }
 
@@ -259,6 +261,46 @@ func TestAttacks(t *testing.T) {
 				t.Errorf("got %+v", result)
 			}
 		})
+	}
+}
+
+// TestAPassThatIsPushedAgain: somebody who may push writes the failure that smoke is going to find, so that smoke does not record it, and pushes the
+// signed pass again. The gate stays closed.
+func TestAPassThatIsPushedAgain(t *testing.T) {
+	t.Parallel()
+	for name, onECR := range map[string]bool{"plain": false, "ECR": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGuarded(t)
+			g.gate = newGate(t, onECR)
+			checks, passedAt := []release.Check{{Name: "/", Path: "/"}}, time.Now().Add(-2*time.Minute).UTC()
+			pass := g.statement(func(e *release.Evidence) { e.CheckSet, e.At = release.CheckSet(checks), passedAt })
+			g.attachBundle(g.bundle("staging", pass), "staging", release.Pass)
+			g.attach(release.Fail, 0, func(e *release.Evidence) { e.CheckSet, e.At = release.CheckSet(checks), passedAt })
+			g.failIn("staging", checks)
+			g.attachBundle(g.bundle("staging", pass), "staging", release.Pass) // another signature, thus another manifest
+			_, err := g.run(nil, "octocat")
+			checkPromotion(t, err, `was "fail"`)
+		})
+	}
+}
+
+// failIn is a smoke that fails and signs with the key of its environment.
+func (g guarded) failIn(environment release.Environment, checks []release.Check) {
+	g.t.Helper()
+	signer := g.signers[environment.String()]
+	registry, err := images.New(g.t.Context(), &app.RunContext{Process: app.Process{Environ: g.environ, Now: time.Now}, Reporter: releasetest.DiscardReporter{}, Secrets: new(text.Secrets)})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	registry.SignWith(signer)
+	registry.Trust([]signed.Key{signer.Key()})
+	before := len(g.listed())
+	report := smoke.Report{Verdict: release.Fail, Rounds: 3, Answers: []release.Answer{{Check: "/", Wrong: []string{"status 500"}}}}
+	err = smoke.RecordFailure(g.t.Context(), smoke.Subject{Checks: checks}, report, []string{"shop-1"}, smoke.Settings{Image: g.image, ExpectCommit: releasetest.Commit, Environment: environment},
+		smoke.Deps{Registry: registry, Signer: signer.Key().ID, Reporter: releasetest.DiscardReporter{}, Now: time.Now})
+	if after := len(g.listed()); err != nil || after != before+1 {
+		g.t.Fatalf("got %v and %d new records, want 1", err, after-before)
 	}
 }
 

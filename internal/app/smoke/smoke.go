@@ -98,30 +98,28 @@ func connect(ctx context.Context, settings *smoke.Settings, run *app.RunContext)
 		return smoke.Deps{}, err
 	}
 	if !settings.Image.IsZero() {
-		if deps.Registry, err = newRegistry(ctx, settings, run); err != nil {
+		if deps.Registry, deps.Signer, err = newRegistry(ctx, settings, run); err != nil {
 			return smoke.Deps{}, err
 		}
 	}
 	return deps, nil
 }
 
-// newRegistry returns the registry that gets the verdict, signed if there is a key. A verdict that another key or none signed does not make a new
-// one unnecessary.
-func newRegistry(ctx context.Context, settings *smoke.Settings, run *app.RunContext) (smoke.Registry, error) {
+// newRegistry returns the registry that gets the verdict, signed if there is a key, and the key's ID. A verdict that another key or none signed does
+// not make a new one unnecessary.
+func newRegistry(ctx context.Context, settings *smoke.Settings, run *app.RunContext) (smoke.Registry, string, error) {
 	registry, err := images.New(ctx, run, settings.PlainHTTP...)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	signer, err := keys.Signer(ctx, run, "sign-key", settings.SignKey)
-	if err != nil {
-		return nil, err
+	if err != nil || signer == nil {
+		return registry, "", err
 	}
-	if signer != nil {
-		registry.SignWith(signer)
-		registry.RefuseLegacy(settings.LegacySignatures == setting.LegacyRefuse)
-		registry.Trust([]signed.Key{signer.Key()})
-	}
-	return registry, nil
+	registry.SignWith(signer)
+	registry.RefuseLegacy(settings.LegacySignatures == setting.LegacyRefuse)
+	registry.Trust([]signed.Key{signer.Key()})
+	return registry, signer.Key().ID, nil
 }
 
 // NewDeps are the adapters of smoke, without a registry; the cluster is nil if only a URL is asked. The setting is the one that names the
