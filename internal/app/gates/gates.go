@@ -23,12 +23,13 @@ import (
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
-// Load reads the rules: the given file of the work tree, or else DefaultFile in the working directory. Without a file, the policy is empty.
+// Load reads the rules: the given file of the work tree, or else the nearest DefaultFile in the working directory or above it in the work tree. Without
+// a file, the policy is empty.
 func Load(run *app.RunContext, file string) (policy.Policy, error) {
 	if file == "" {
-		file = policy.DefaultFile
-		if _, err := os.Lstat(filepath.Join(run.Process.Dir, file)); errors.Is(err, fs.ErrNotExist) {
-			return policy.Policy{}, nil
+		var err error
+		if file, err = find(run.Process.Dir, run.Workspace().Root()); file == "" || err != nil {
+			return policy.Policy{}, err
 		}
 	}
 	content, err := run.Workspace().Read("policy", file, "name the file of rules (docs/policy.md)")
@@ -40,6 +41,28 @@ func Load(run *app.RunContext, file string) (policy.Policy, error) {
 		run.Reporter.Infof("the rules are those of %s", read.Source)
 	}
 	return read, err
+}
+
+// find returns the path of the nearest DefaultFile, relative to the directory; "" if there is none up to the root. A file with the other ending of YAML
+// is an error, because it looks as if its rules counted.
+func find(dir, root string) (string, error) {
+	if actual, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = actual // as root is
+	}
+	misnamed := strings.TrimSuffix(policy.DefaultFile, ".yaml") + ".yml"
+	for at := "."; ; at = filepath.Join(at, "..") {
+		if _, err := os.Lstat(filepath.Join(dir, at, misnamed)); err == nil {
+			return "", release.BadSetting("policy", fmt.Sprintf("%s is not read", filepath.Join(at, misnamed)), "name it "+policy.DefaultFile)
+		}
+		_, err := os.Lstat(filepath.Join(dir, at, policy.DefaultFile))
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return filepath.Join(at, policy.DefaultFile), nil // reading it says what is wrong with it
+		}
+		inside, err := filepath.Rel(root, filepath.Join(dir, at))
+		if err != nil || inside == "." || inside == ".." || strings.HasPrefix(inside, "../") {
+			return "", nil
+		}
+	}
 }
 
 // Gate reads facts about images for the rules of a policy.
