@@ -90,7 +90,21 @@ func Parse[S any](verb Verb[S], file string, content []byte, options Options) ([
 	if len(p.problems) > 0 {
 		return nil, &release.InputError{Problems: p.problems}
 	}
-	return waves, nil
+	return keepOnly(waves, options.Only), nil
+}
+
+// keepOnly returns the waves with the jobs that the options name; without the waves of which no job is left.
+func keepOnly[S any](waves []Wave[S], only []Part) (kept []Wave[S]) {
+	if only == nil {
+		return waves
+	}
+	for _, wave := range waves {
+		wave.Jobs = slices.DeleteFunc(wave.Jobs, func(job Job[S]) bool { return !slices.ContainsFunc(only, job.Part.IsSameJob) })
+		if len(wave.Jobs) > 0 {
+			kept = append(kept, wave)
+		}
+	}
+	return kept
 }
 
 // parser expands a document and collects its problems.

@@ -19,6 +19,7 @@ type Options struct {
 	Digests     map[string]release.Digest // of the images, by service
 	Concurrency int
 	Inputs      setting.Values // the command's settings, which every job inherits
+	Only        []Part         // jobs to run, by service and cluster; nil: all. No setting: pipeline gives it
 }
 
 // Declare binds the settings to their declarations. takesDigests is false for build, which makes the digests.
@@ -108,6 +109,11 @@ type Part struct {
 	Service string `json:"service,omitempty"`
 	Cluster string `json:"cluster,omitempty"`
 	Error   string `json:"error,omitempty"` // of the job; "" if it succeeded
+}
+
+// IsSameJob reports whether both are of the same service and cluster.
+func (p Part) IsSameJob(other Part) bool {
+	return p.Service == other.Service && p.Cluster == other.Cluster
 }
 
 // State returns "failed" if the job has an error, and otherwise the given outcome.

@@ -150,10 +150,11 @@ func (p *matrixPipeline) afterBuild(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := p.deploy(ctx, environment); err != nil {
-			return err
+		deployed, err := p.deploy(ctx, environment)
+		if len(deployed) > 0 && ctx.Err() == nil { // what runs now is checked, even if other services were not deployed
+			err = errors.Join(err, p.smoke(ctx, environment, deployed))
 		}
-		if err := p.smoke(ctx, environment); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -191,34 +192,56 @@ func (p *matrixPipeline) promote(ctx context.Context, environment release.Enviro
 	})
 }
 
-// deploy deploys all services to an environment. If one deploy did nothing because the environment runs a newer commit, the error is a
-// *release.Refusal.
-func (p *matrixPipeline) deploy(ctx context.Context, environment release.Environment) error {
-	var superseded []string
+// deploy deploys all services to an environment, and returns those parts that were deployed, also if others were not. If one deploy did nothing
+// because the environment runs a newer commit, the error is a *release.Refusal.
+func (p *matrixPipeline) deploy(ctx context.Context, environment release.Environment) (deployed []matrix.Part, err error) {
+	var superseded, others []matrix.Part
 	step := "deploy " + environment.String()
-	err := p.step(step, func() (outcome string, digest release.Digest, err error) {
+	err = p.step(step, func() (outcome string, digest release.Digest, err error) {
 		settings, err := settingsFor[deploy.Settings](p, "deploy", environment)
 		if err != nil {
 			return "", digest, err
 		}
-		deployed, err := p.Deploy(ctx, settings)
-		for _, one := range deployed.Deploys {
+		done, err := p.Deploy(ctx, settings)
+		for _, one := range done.Deploys {
 			service := p.record(step, one.Part, string(one.Outcome))
 			service.Proof.URLs[place(environment, one.Part)] = one.URL
-			if one.Outcome == release.Superseded {
-				superseded = append(superseded, one.Service)
+			switch {
+			case one.Outcome == release.Superseded && one.Part.Error == "":
+				superseded, others = append(superseded, one.Part), append(others, one.Part)
+			case one.Part.Error != "":
+				others = append(others, one.Part)
+			default:
+				deployed = append(deployed, one.Part)
 			}
 		}
-		return string(deployed.Outcome), digest, err
+		return string(done.Outcome), digest, err
 	})
+	// Clusters without a name cannot be told apart.
+	deployed = slices.DeleteFunc(deployed, func(part matrix.Part) bool { return slices.ContainsFunc(others, part.IsSameJob) })
 	if err == nil && len(superseded) > 0 {
-		return &release.Refusal{Why: fmt.Sprintf("%s runs a newer commit of %s already", environment, strings.Join(superseded, ", ")), Do: "check that commit out"}
+		err = &release.Refusal{Why: fmt.Sprintf("%s runs a newer commit of %s already", environment, names(superseded)), Do: "check that commit out"}
 	}
-	return err
+	if err != nil && len(deployed) > 0 {
+		p.Reporter.Warnf("deployed to %s nevertheless: %s", environment, names(deployed))
+	}
+	return deployed, err
 }
 
-// smoke checks all services in an environment, and rolls those back whose verdict is a failure.
-func (p *matrixPipeline) smoke(ctx context.Context, environment release.Environment) error {
+// names lists the services and clusters of parts.
+func names(parts []matrix.Part) string {
+	list := make([]string, len(parts))
+	for i, part := range parts {
+		list[i] = part.Service
+		if part.Cluster != "" {
+			list[i] += " (" + part.Cluster + ")"
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// smoke checks the services that were deployed to an environment, and rolls those back whose verdict is a failure.
+func (p *matrixPipeline) smoke(ctx context.Context, environment release.Environment, deployed []matrix.Part) error {
 	var failed []matrix.Part
 	step := "smoke " + environment.String()
 	err := p.step(step, func() (outcome string, digest release.Digest, err error) {
@@ -226,6 +249,7 @@ func (p *matrixPipeline) smoke(ctx context.Context, environment release.Environm
 		if err != nil {
 			return "", digest, err
 		}
+		settings.Only = deployed
 		smoked, err := p.Smoke(ctx, settings)
 		for _, one := range smoked.Services {
 			service := p.record(step, one.Part, string(one.Verdict))
@@ -252,7 +276,7 @@ func (p *matrixPipeline) rollBack(ctx context.Context, environment release.Envir
 		}
 		var outcomes []release.Outcome
 		for _, job := range deploys {
-			isFailed := slices.ContainsFunc(failed, func(part matrix.Part) bool { return part.Service == job.Service && part.Cluster == job.Cluster })
+			isFailed := slices.ContainsFunc(failed, job.Part.IsSameJob)
 			if !isFailed {
 				continue
 			}

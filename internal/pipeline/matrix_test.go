@@ -41,12 +41,22 @@ type verbs struct {
 	digests  map[string]release.Digest
 	fails    string // "STEP SERVICE" that fails
 	err      error  // that it fails with; nil: a failure
+	newer    string // "STEP SERVICE" whose environment runs a newer commit
 	missing  string // SERVICE-ENVIRONMENT whose values file does not exist
 	runs     map[string]release.Digest
 	calls    []string
 	contexts []string // clusters that were connected
 	settings map[string]setting.Values
+	log      strings.Builder // warnings
 }
+
+// recorder keeps the warnings.
+type recorder struct {
+	releasetest.DiscardReporter
+	log *strings.Builder
+}
+
+func (r recorder) Warnf(format string, args ...any) { fmt.Fprintf(r.log, format+"\n", args...) }
 
 // outcome records the job of a step, and fails it if the test says so.
 func (v *verbs) outcome(step string, part *matrix.Part) error {
@@ -86,7 +96,11 @@ func (v *verbs) Deploy(_ context.Context, s deploy.Settings) (result deploy.Resu
 	for _, wave := range waves {
 		for _, job := range wave.Jobs {
 			err = errors.Join(err, v.outcome("deploy "+s.Environment.String(), &job.Part))
-			result.Deploys = append(result.Deploys, deploy.Result{Outcome: release.Created, Part: job.Part, URL: "http://" + job.Title})
+			outcome := release.Created
+			if v.newer == "deploy "+s.Environment.String()+" "+job.Service {
+				outcome = release.Superseded
+			}
+			result.Deploys = append(result.Deploys, deploy.Result{Outcome: outcome, Part: job.Part, URL: "http://" + job.Title})
 		}
 	}
 	return result, err
@@ -145,7 +159,7 @@ func (v *verbs) run(flags ...string) (pipeline.Result, error) {
 		return pipeline.Result{}, err
 	}
 	return pipeline.RunMatrix(v.t.Context(), []byte(v.content), settings, pipeline.Deps{Build: v.Build, Deploy: v.Deploy, Smoke: v.Smoke, Promote: v.Promote,
-		Registry: v, Reporter: releasetest.DiscardReporter{}, Now: time.Now,
+		Registry: v, Reporter: recorder{log: &v.log}, Now: time.Now,
 		Connect: func(_ context.Context, ref setting.ClusterRef) (pipeline.Cluster, error) {
 			v.contexts = append(v.contexts, ref.Context)
 			return v, nil
@@ -202,8 +216,8 @@ func TestAMatrixGoesToProduction(t *testing.T) {
 // TestAServiceThatFailsStopsAMatrix before production, and only what smoke has failed is rolled back.
 func TestAServiceThatFailsStopsAMatrix(t *testing.T) {
 	t.Parallel()
-	for fails, last := range map[string]string{"build web": "build web", "deploy staging cart": "deploy staging web", "smoke staging web": "rollback staging staging/web ", "promote worker": "promote web",
-		"deploy production cart": "deploy production web west"} {
+	for fails, last := range map[string]string{"build web": "build web", "deploy staging cart": "smoke staging web", "smoke staging web": "rollback staging staging/web ", "promote worker": "promote web",
+		"deploy production cart": "smoke production web west"} {
 		v := &verbs{t: t, fails: fails}
 		result, err := v.run()
 		var failure *release.Failure
@@ -221,6 +235,31 @@ func TestAServiceThatFailsStopsAMatrix(t *testing.T) {
 	v := &verbs{t: t, fails: "smoke production cart"}
 	if _, err := v.run(); err == nil || !slices.Equal(v.calls[len(v.calls)-2:], []string{"rollback production production/cart one", "rollback production production/cart two"}) {
 		t.Errorf("got %v, %q", err, v.calls)
+	}
+}
+
+// TestWhatWasDeployedIsSmoked, although another service was not deployed, and rolled back if it fails.
+func TestWhatWasDeployedIsSmoked(t *testing.T) {
+	t.Parallel()
+	v := &verbs{t: t, newer: "deploy production cart"}
+	_, err := v.run()
+	var refusal *release.Refusal
+	if !errors.As(err, &refusal) || release.ExitCode(err) != release.ExitFailed {
+		t.Errorf("got %v", err)
+	}
+	if want := []string{"smoke production web canary", "smoke production web west"}; !slices.Equal(v.calls[len(v.calls)-2:], want) {
+		t.Errorf("got %q", v.calls)
+	}
+	if want := "deployed to production nevertheless: web (canary), web (west)"; !strings.Contains(v.log.String(), want) {
+		t.Errorf("the log is %q, want %q", v.log.String(), want)
+	}
+	v = &verbs{t: t, newer: "deploy production cart", fails: "smoke production web"}
+	result, err := v.run()
+	if !errors.As(err, &refusal) || !slices.Equal(v.calls[len(v.calls)-2:], []string{"rollback production production/web one", "rollback production production/web two"}) {
+		t.Errorf("got %v, %q", err, v.calls)
+	}
+	if steps := result.Services[0].Steps; steps[len(steps)-1].Outcome != "superseded" {
+		t.Errorf("got %+v", steps)
 	}
 }
 
