@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/onedigest/onedigest/internal/matrix"
 	"github.com/onedigest/onedigest/internal/release"
@@ -26,7 +28,8 @@ type serviceResult struct {
 
 // RunMatrix promotes the images of a matrix's services. The proof and the tags of all services are read before the first tag is written: if one
 // service is refused, none is promoted. The tags are then written, some at once; a write that fails does not keep the other services from
-// getting theirs, but no moving tag is moved then.
+// getting theirs, but no moving tag is moved then. A moving tag that cannot be moved does not keep those of other services from being moved, and is the
+// error of its service.
 func RunMatrix(ctx context.Context, content []byte, given Settings, deps Deps) (Result, error) {
 	type prepared struct {
 		promotions []promotion
@@ -50,9 +53,7 @@ func RunMatrix(ctx context.Context, content []byte, given Settings, deps Deps) (
 		Label: func(result *serviceResult, part matrix.Part) { result.Part = part },
 	})
 	if err == nil {
-		for _, service := range services {
-			err = errors.Join(err, moveTags(ctx, service.promotions, deps))
-		}
+		err = moveAllTags(ctx, services, deps)
 	}
 	total := Result{Promoted: Promoted{From: given.From, To: given.To}}
 	outcomes := make([]release.Outcome, len(services))
@@ -63,4 +64,28 @@ func RunMatrix(ctx context.Context, content []byte, given Settings, deps Deps) (
 	}
 	total.Outcome = matrix.CommonOutcome(outcomes)
 	return total, err
+}
+
+// moveAllTags moves the moving tags of all services, and writes a failure into the service's result.
+func moveAllTags(ctx context.Context, services []serviceResult, deps Deps) error {
+	var failures error
+	var moved, failed []string
+	for i := range services {
+		service := &services[i]
+		err := moveTags(ctx, service.promotions, deps)
+		switch {
+		case err != nil:
+			service.Error = err.Error()
+			failures, failed = errors.Join(failures, &matrix.JobError{Title: service.Service, Err: err}), append(failed, service.Service)
+		case slices.ContainsFunc(service.promotions, func(p promotion) bool { return p.settings.MovingTag != "" }):
+			moved = append(moved, service.Service)
+		}
+	}
+	if failures == nil {
+		return nil
+	}
+	if len(moved) > 0 {
+		deps.Reporter.Warnf("the moving tags name the promoted images of %s, and not those of %s", strings.Join(moved, ", "), strings.Join(failed, ", "))
+	}
+	return &release.JobsError{Err: failures, Succeeded: true}
 }

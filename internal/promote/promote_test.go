@@ -552,6 +552,14 @@ func TestSettingsOfSeveralImages(t *testing.T) {
 	}
 }
 
+// warnings keeps the warnings.
+type warnings struct {
+	releasetest.DiscardReporter
+	log *strings.Builder
+}
+
+func (w warnings) Warnf(format string, args ...any) { fmt.Fprintf(w.log, format+"\n", args...) }
+
 // TestAMatrixPromotesAllServicesOrNone: a service without proof, or whose tag names another image, keeps all services from being tagged.
 func TestAMatrixPromotesAllServicesOrNone(t *testing.T) {
 	t.Parallel()
@@ -565,6 +573,7 @@ func TestAMatrixPromotesAllServicesOrNone(t *testing.T) {
 		"both are proved":              {func(*fakeRegistry) {}, "", true},
 		"a part has no proof":          {func(f *fakeRegistry) { f.evidence = f.evidence[:1] }, "worker: refused: ", false},
 		"a part's tag is another's":    {func(f *fakeRegistry) { f.tags["localhost:5000/worker:"+tag] = releasetest.Digest(t, "c") }, "worker: refused: tag", false},
+		"a moving tag does not move":   {func(f *fakeRegistry) { f.tagErr = map[string]error{"localhost:5000/worker:live": errors.New("away")} }, "worker: away", true},
 		"a part's tag is not accepted": {func(f *fakeRegistry) { f.tagErr = map[string]error{"localhost:5000/worker:" + tag: errors.New("away")} }, "worker: away", false},
 	} {
 		registry, settings := provedImage(t)
@@ -577,16 +586,23 @@ func TestAMatrixPromotesAllServicesOrNone(t *testing.T) {
 		test.spoil(registry)
 		before := len(registry.tags)
 		var given promote.Settings
+		var log strings.Builder
 		digests := `{"shop":"` + settings.Image.Digest.String() + `","worker":"` + worker.Digest.String() + `"}`
 		if err := settingtest.Apply(given.Declare(), "--matrix", "m.yaml", "--digests", digests, "--moving-tag", "live"); err != nil {
 			t.Fatal(err)
 		}
-		result, err := promote.RunMatrix(t.Context(), []byte(file), given, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+		result, err := promote.RunMatrix(t.Context(), []byte(file), given, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: warnings{log: &log}, Now: now})
 		if (err == nil) != (test.want == "") || !strings.Contains(fmt.Sprint(err), test.want) && test.want != "" {
 			t.Errorf("%s: got %v, want %q", name, err, test.want)
 		}
 		if test.want == "" && (len(result.Services) != 2 || result.Services[1].Service != "worker" || result.Outcome != release.Created) {
 			t.Errorf("%s: got %+v", name, result)
+		}
+		if strings.HasSuffix(test.want, "away") && (result.Services[1].Error != "away" || result.Services[0].Error != "") {
+			t.Errorf("%s: got %+v", name, result.Services)
+		}
+		if told := strings.Contains(log.String(), "name the promoted images of shop, and not those of worker"); told != (name == "a moving tag does not move") {
+			t.Errorf("%s: the log is %q", name, log.String())
 		}
 		if strings.Contains(test.want, "refused") && len(registry.tags) != before {
 			t.Errorf("%s: a tag was written: %v", name, registry.tags)
