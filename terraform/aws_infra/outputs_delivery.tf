@@ -70,7 +70,7 @@ output "tls_policy" {
 }
 
 output "chart_values" {
-  description = "By environment: the values that its values file needs for HTTPS and for the edge, as YAML (terraform output -json chart_values | jq -r .production); empty without var.domain."
+  description = "By environment: the values that its values file needs for HTTPS and for the edge, with the subnets whose load balancers may connect (networkPolicy.fromCIDRs), as YAML (terraform output -json chart_values | jq -r .production); empty without var.domain."
   value = {
     for environment, host in local.hosts : environment => contains(keys(var.edge), environment) ? yamlencode({
       service = { type = "ClusterIP" }
@@ -87,6 +87,7 @@ output "chart_values" {
           "alb.ingress.kubernetes.io/wafv2-acl-arn"                       = aws_wafv2_web_acl.edge[environment].arn
         }
       }
+      networkPolicy = { enabled = true, fromCIDRs = values(local.subnets)[*].private } # an internal load balancer is in these
       }) : yamlencode({
       service = {
         type     = "LoadBalancer"
@@ -98,6 +99,7 @@ output "chart_values" {
           policy          = var.tls_policy
         }
       }
+      networkPolicy = { enabled = true, fromCIDRs = values(local.subnets)[*].public }
     })
   }
 }

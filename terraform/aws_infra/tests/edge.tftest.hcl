@@ -160,8 +160,17 @@ run "before_the_load_balancer" {
           "alb.ingress.kubernetes.io/wafv2-acl-arn"                       = "arn:aws:wafv2:eu-central-1:123456789012:regional/webacl/onedigest-production/1"
         }
       }
+      networkPolicy = {
+        enabled   = true
+        fromCIDRs = ["10.20.0.0/19", "10.20.32.0/19", "10.20.64.0/19"]
+      }
     }
     error_message = "The chart would not make an internal load balancer behind the firewall: ${output.chart_values["production"]}"
+  }
+
+  assert {
+    condition     = toset(yamldecode(output.chart_values["production"]).networkPolicy.fromCIDRs) == toset(values(aws_subnet.private)[*].cidr_block)
+    error_message = "The pods would refuse the internal load balancer: ${output.chart_values["production"]}"
   }
 
   assert {

@@ -92,8 +92,30 @@ run "values_for_the_chart" {
           policy          = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
         }
       }
+      networkPolicy = {
+        enabled   = true
+        fromCIDRs = ["10.20.224.0/22", "10.20.228.0/22", "10.20.232.0/22"]
+      }
     }
     error_message = "The chart would not serve HTTPS: ${output.chart_values["production"]}"
+  }
+}
+
+run "the_load_balancer_may_connect" {
+  command = plan
+
+  variables {
+    vpc_cidr = "10.60.0.0/16"
+    zones    = ["a", "b"]
+    subnets = {
+      a = { public = "10.60.0.0/24", private = "10.60.64.0/18" }
+      b = { public = "10.60.1.0/24", private = "10.60.128.0/18" }
+    }
+  }
+
+  assert {
+    condition     = yamldecode(output.chart_values["production"]).networkPolicy.fromCIDRs == ["10.60.0.0/24", "10.60.1.0/24"]
+    error_message = "The pods would refuse the load balancer of another address plan: ${output.chart_values["production"]}"
   }
 }
 
