@@ -3,6 +3,7 @@ package helm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -224,6 +225,51 @@ func TestRollbackTarget(t *testing.T) {
 	target, err = c.RollbackTarget(t.Context(), withWord(d, "two"))
 	if err != nil || target.Revision != deployed.Revision || !slices.Equal(target.Images, []release.Image{d.Main().Image}) || len(target.Obstacles) > 0 {
 		t.Errorf("got %+v, %v", target, err)
+	}
+}
+
+// TestARollbackWithoutTheNetworkPolicy: a default-deny of the namespace, which is not the release's, would stay and cut the pods off.
+func TestARollbackWithoutTheNetworkPolicy(t *testing.T) {
+	t.Parallel()
+	const policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: shop}\nspec: {podSelector: {}, policyTypes: [%s]}\n"
+	with := func(d release.Deployment, types string) release.Deployment {
+		d.Chart = addTemplate(t, d.Chart, "policy.yaml", fmt.Sprintf(policy, types))
+		return d
+	}
+	for name, test := range map[string]struct {
+		before, next func(release.Deployment) release.Deployment
+		obstacles    int
+	}{
+		"the next has one":        {nil, func(d release.Deployment) release.Deployment { return with(d, "Ingress") }, 1},
+		"the next has one out":    {nil, func(d release.Deployment) release.Deployment { return with(d, "Egress") }, 0},
+		"both have one":           {func(d release.Deployment) release.Deployment { return with(d, "Ingress") }, func(d release.Deployment) release.Deployment { return with(d, "Ingress") }, 0},
+		"only the target has one": {func(d release.Deployment) release.Deployment { return with(d, "Ingress") }, nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			c, before, next := s.client("staging"), wideDeployment(t), withWord(wideDeployment(t), "two")
+			if test.before != nil {
+				before = test.before(before)
+			}
+			if test.next != nil {
+				next = test.next(next)
+			}
+			deployed := mustDeploy(t, c, before)
+			if err := c.Mark(t.Context(), before.Name, deployed.Revision, release.MarkReady); err != nil {
+				t.Fatal(err)
+			}
+			target, err := c.RollbackTarget(t.Context(), next)
+			if err != nil || len(target.Obstacles) != test.obstacles {
+				t.Fatalf("got %+v, %v", target, err)
+			}
+			if _, forbidden := target.Forbidding(); forbidden {
+				t.Error("it forbids the rollback, though the namespace may deny nothing")
+			}
+			if test.obstacles > 0 && !strings.HasPrefix(target.Obstacles[0].What, "NetworkPolicy/shop: revision 1 has no NetworkPolicy") {
+				t.Errorf("got %q", target.Obstacles[0].What)
+			}
+		})
 	}
 }
 

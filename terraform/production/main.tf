@@ -26,5 +26,6 @@ module "service" {
   deployer_rules     = var.deployer_rules
   reader_groups      = var.reader_groups
   secrets            = var.secrets
+  default_deny       = var.default_deny
   zone_id            = var.zone_id
 }

@@ -183,6 +183,13 @@ variable "secrets" {
   nullable = false
 }
 
+variable "default_deny" {
+  description = "Whether the namespace denies connections that no NetworkPolicy allows. Where pods run already: false until a deploy with `networkPolicy` has passed smoke, and before a rollback to a revision without it."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "zone_id" {
   description = "Public Route 53 zone in which the values file's `service.hostname` gets its record: the `zone_id` of terraform/aws_infra. null: none is created."
   type        = string

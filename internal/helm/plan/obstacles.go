@@ -10,6 +10,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 	helmrelease "helm.sh/helm/v3/pkg/release"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // AnnotationForwardOnly is, with the value "true", the annotation of a hook whose work an older release cannot undo, such as a
@@ -17,8 +18,8 @@ import (
 const AnnotationForwardOnly = "onedigest.dev/forward-only"
 
 // RollbackObstacles returns the obstacles to a rollback from the next revision to an earlier one: a kind that the cluster no
-// longer serves, an immutable field that differs, and a forward-only hook that has run since or would run in the next revision.
-// Only the last forbids the rollback.
+// longer serves, an immutable field that differs, a NetworkPolicy that only the next revision has, and a forward-only hook that has run since or
+// would run in the next revision. Only the last forbids the rollback.
 func RollbackObstacles(target *helmrelease.Release, since []*helmrelease.Release, next *chart.Rendered, cluster *objects.Cluster, namespace string) (obstacles []release.Obstacle, err error) {
 	targetObjects, err := manifest.Parse(target.Manifest)
 	if err != nil {
@@ -50,7 +51,26 @@ func RollbackObstacles(target *helmrelease.Release, since []*helmrelease.Release
 			obstacles = append(obstacles, release.Obstacle{What: fmt.Sprintf("%s: %s cannot be changed, and differs in revision %d", manifest.KindAndName(object), field, target.Version)})
 		}
 	}
+	obstacles = append(obstacles, missingPolicy(target, targetObjects, nextObjects)...)
 	return append(obstacles, forwardOnlyHooks(target, since, next)...), nil
+}
+
+// missingPolicy returns an obstacle if the next revision allows connections by a NetworkPolicy and the target has none. A policy that denies the rest of
+// the namespace's connections is not the release's, and stays in a rollback. Source: kubernetes.io, "Network Policies", Default policies.
+func missingPolicy(target *helmrelease.Release, targetObjects, nextObjects []map[string]any) []release.Obstacle {
+	at := slices.IndexFunc(nextObjects, isIngressPolicy)
+	if at < 0 || slices.ContainsFunc(targetObjects, isIngressPolicy) {
+		return nil
+	}
+	return []release.Obstacle{{What: fmt.Sprintf("%s: revision %d has no NetworkPolicy: if the namespace denies connections that none allows, nothing reaches its pods",
+		manifest.KindAndName(nextObjects[at]), target.Version)}}
+}
+
+// isIngressPolicy reports whether an object is a NetworkPolicy about connections to pods, as every one is that does not name its types.
+func isIngressPolicy(object map[string]any) bool {
+	u := unstructured.Unstructured{Object: object}
+	types, _, _ := unstructured.NestedStringSlice(object, "spec", "policyTypes")
+	return u.GroupVersionKind().GroupKind() == (schema.GroupKind{Group: "networking.k8s.io", Kind: "NetworkPolicy"}) && (len(types) == 0 || slices.Contains(types, "Ingress"))
 }
 
 // forwardOnlyHooks lists the forward-only hooks that the target has not run: those that have run since, and those that the next

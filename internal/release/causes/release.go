@@ -79,7 +79,7 @@ var releaseCauses = []Cause{
 	{
 		Code: RollbackBlocked, Name: "a failed rollout cannot be rolled back",
 		Meaning: "A warning before anything changes, and again if the rollout fails: there is no verified revision, its image is no longer in " +
-			"the registry, a field cannot be changed back, or a hook of the chart is forward-only. An image that is gone, and a forward-only hook that " +
+			"the registry, a field cannot be changed back, only the newer revision has a NetworkPolicy, or a hook of the chart is forward-only. An image that is gone, and a forward-only hook that " +
 			"has run, forbid the rollback: the release stays as it is.",
 		Advice: "continue only if you can fix a failure by rolling forward",
 		Example: "OD-205 a failed rollout could not be rolled back: its image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop@sha256:9c1d… is no " +
@@ -90,6 +90,9 @@ var releaseCauses = []Cause{
 				"digest again.",
 			"A forward-only hook (a migration): make the change in two deploys, first one that both the old and the new code can work with. If it has " +
 				"run, deploy a commit that works with what it has changed; `allow-rollback` deploys an older one all the same.",
+			"A NetworkPolicy that only the newer revision has: a default-deny of the namespace is not the release's and stays, so that after the rollback " +
+				"nothing reaches the pods. `kubectl -n NAMESPACE get networkpolicy` shows whether there is one (`default-deny-ingress` of `terraform/modules/service`): " +
+				"until a deploy with `networkPolicy` has passed smoke, set `default_deny = false` and apply; after such a rollback too.",
 		},
 	},
 	{

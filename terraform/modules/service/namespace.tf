@@ -21,8 +21,11 @@ resource "kubernetes_namespace_v1" "this" {
   }
 }
 
-# Nobody may connect to a pod here unless a policy allows it: that of the release is the chart's (networkPolicy in the values).
+# Nobody may connect to a pod here unless a policy allows it: that of the release is the chart's (networkPolicy in the values). It is made after
+# the release if Terraform deploys; if the actions do, set var.default_deny to false until their release has its policy.
 resource "kubernetes_network_policy_v1" "default_deny" {
+  count = var.default_deny ? 1 : 0
+
   metadata {
     name      = "default-deny-ingress"
     namespace = kubernetes_namespace_v1.this.metadata[0].name
@@ -32,4 +35,6 @@ resource "kubernetes_network_policy_v1" "default_deny" {
     pod_selector {}
     policy_types = ["Ingress"]
   }
+
+  depends_on = [helm_release.this]
 }

@@ -242,6 +242,19 @@ variable "secrets" {
   }
 }
 
+# ── Network ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+variable "default_deny" {
+  description = <<-EOT
+    Whether the namespace denies connections that no NetworkPolicy allows. Right for a new environment. Where pods run already, false until a
+    deploy with `networkPolicy` in its values has passed smoke: before that nothing would allow connections to them. It outlives a rollback:
+    to a revision without `networkPolicy`, set it to false first.
+  EOT
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 # ── Address ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 variable "zone_id" {

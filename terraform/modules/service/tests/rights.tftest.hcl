@@ -76,10 +76,24 @@ run "nobody_connects_unless_the_chart_says_so" {
 
   assert {
     condition = (
-      kubernetes_network_policy_v1.default_deny.metadata[0].namespace == "staging" && tolist(kubernetes_network_policy_v1.default_deny.spec[0].policy_types) == tolist(["Ingress"]) &&
-      length(kubernetes_network_policy_v1.default_deny.spec[0].ingress) == 0 && yamldecode(helm_release.this[0].values[0]).networkPolicy.enabled
+      kubernetes_network_policy_v1.default_deny[0].metadata[0].namespace == "staging" && tolist(kubernetes_network_policy_v1.default_deny[0].spec[0].policy_types) == tolist(["Ingress"]) &&
+      length(kubernetes_network_policy_v1.default_deny[0].spec[0].ingress) == 0 && yamldecode(helm_release.this[0].values[0]).networkPolicy.enabled
     )
     error_message = "The namespace denies what no policy allows, and the release's values have the chart's own policy on."
+  }
+}
+
+# Pods that run already have no policy of their own before a deploy brings it.
+run "what_runs_already_is_not_cut_off" {
+  command = plan
+
+  variables {
+    default_deny = false
+  }
+
+  assert {
+    condition     = length(kubernetes_network_policy_v1.default_deny) == 0
+    error_message = "The namespace denies connections although default_deny is false."
   }
 }
 
