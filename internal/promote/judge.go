@@ -76,7 +76,11 @@ func (p *promotion) recordJudgement(ctx context.Context, deps Deps) (err error) 
 		if p.result.Record, created, err = deps.Judge.Reject(ctx, image, p.result.Commit, p.settings.Reject, deps.Actor); err != nil {
 			return err
 		}
-		deps.Reporter.Warnf("%s is rejected: no promotion passes it", image.Digest)
+		if created {
+			deps.Reporter.Warnf("%s is rejected: no promotion passes it", image.Digest)
+		} else {
+			deps.Reporter.Infof("unchanged: %s is rejected already, by the record %s", image.Digest, p.result.Record.Short())
+		}
 	case len(p.against) > 0:
 		if p.result.Record, err = deps.Judge.Lift(ctx, image, p.rung, p.settings.LiftRejection, deps.Actor, p.against); err != nil {
 			return err

@@ -83,6 +83,8 @@ type Registry interface {
 	// read are skipped. If one of them may be later than a pass and declares another verdict, the error is a
 	// *release.UnreadableRecordError.
 	Newest(ctx context.Context, image release.Image, environment release.Environment) (release.Record, bool, error)
+	// IsLifted reports whether a statement lifts a failed verdict, so that it does not count any more.
+	IsLifted(ctx context.Context, image release.Image, record release.Digest) (bool, error)
 	// Describe reads the revision label of an image, and returns false if the registry does not hold the image.
 	Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error)
 	// Find returns the image that a tag points to; false if the tag does not exist.

@@ -231,6 +231,10 @@ func (f *fakeDeps) Newest(ctx context.Context, image release.Image, environment 
 	return newest, found, f.newestErr
 }
 
+func (f *fakeDeps) IsLifted(context.Context, release.Image, release.Digest) (bool, error) {
+	return false, nil
+}
+
 func (f *fakeDeps) Describe(_ context.Context, image release.Image) (release.ImageInfo, bool, error) {
 	if revision, isSet := f.revisions[image.Digest]; isSet {
 		return release.ImageInfo{Revision: revision}, revision != "missing", nil

@@ -187,7 +187,7 @@ func blamedImages(images []ImageResult, answers []release.Answer) []bool {
 }
 
 // recordEvidence records the verdict of an image, even when the rounds took all the time there was. One that repeats the newest record is
-// not recorded. If this run signs, only a record that its key signed is repeated: whoever may push writes the others.
+// not recorded, unless that is a failure that is lifted. If this run signs, only a record that its key signed is repeated: whoever may push writes the others.
 func recordEvidence(ctx context.Context, checks []release.Check, report Report, image ImageResult, settings Settings, deps Deps) (release.Digest, error) {
 	found := release.Evidence{
 		Image: image.Image, Commit: image.Commit, Environment: settings.Environment, Verdict: report.Verdict,
@@ -199,7 +199,7 @@ func recordEvidence(ctx context.Context, checks []release.Check, report Report, 
 	switch {
 	case err != nil: // one record too many does less harm than a verdict that is lost
 		deps.Reporter.Warnf("reading the newest record: %v", err)
-	case known && newest.Signer == deps.Signer && found.Repeats(newest.Evidence):
+	case known && newest.Signer == deps.Signer && found.Repeats(newest.Evidence) && !isLifted(reading, newest, deps):
 		deps.Reporter.Infof("verdict %q of %q for %s is recorded since %s", report.Verdict, settings.Environment, image.Image.Digest, newest.At.Format(time.RFC3339))
 		return newest.Record, nil
 	}
@@ -210,6 +210,18 @@ func recordEvidence(ctx context.Context, checks []release.Check, report Report, 
 		deps.Reporter.Infof("recorded verdict %q of %q for %s%s", report.Verdict, settings.Environment, image.Image.Digest, unsigned(deps))
 	}
 	return digest, err
+}
+
+// isLifted reports whether a record is a failure that is lifted, or may be.
+func isLifted(ctx context.Context, record release.Record, deps Deps) bool {
+	if record.Verdict != release.Fail {
+		return false
+	}
+	lifted, err := deps.Registry.IsLifted(ctx, record.Image, record.Record)
+	if err != nil {
+		deps.Reporter.Warnf("whether the recorded failure is lifted is unknown: %v", err)
+	}
+	return lifted || err != nil
 }
 
 // unsigned says that a record has no signature.

@@ -14,8 +14,8 @@ import (
 )
 
 // RecordFact attaches a fact to its image, as a referrer of its digest, signed if there is a signer. A fact that the newest record of its kind and
-// environment states already is not written again: if there is a signer, a record counts only if that key signed it. It returns the digest of the
-// record, and whether it is new.
+// environment states already is not written again: if there is a signer, a record counts only if that key signed it. A
+// rejection is always written, unless that key signed the same one and nothing lifts it. It returns the digest of the record, and whether it is new.
 func (i *Images) RecordFact(ctx context.Context, f fact.Fact) (record release.Digest, created bool, err error) {
 	f = i.redactFact(f)
 	reading := i
@@ -28,7 +28,17 @@ func (i *Images) RecordFact(ctx context.Context, f fact.Fact) (record release.Di
 	}
 	own := func(record fact.Record) bool { return i.signer == nil || record.Trusted() }
 	if newest, found := fact.Newest(earlier, f.Kind, f.Environment, own); found && f.Repeats(newest.Fact) {
-		return newest.Record, false, nil
+		counts := f.Kind != fact.Rejected
+		if !counts && i.signer != nil {
+			lifted, err := i.IsLifted(ctx, f.Image, newest.Record)
+			if err != nil {
+				return release.Digest{}, false, err
+			}
+			counts = !lifted
+		}
+		if counts {
+			return newest.Record, false, nil
+		}
 	}
 	if f.Kind != fact.Built {
 		f.After = recordsOf(earlier, f.Environment)
@@ -43,6 +53,15 @@ func (i *Images) RecordFact(ctx context.Context, f fact.Fact) (record release.Di
 	}
 	record, err = i.attach(ctx, f.Image, content, evidence.TypeOf(f.Kind), annotations)
 	return record, err == nil, err
+}
+
+// IsLifted reports whether a statement about the image lifts a rejection or a failed verdict. It asks for no signature: that somebody wrote one is
+// enough to record the rejection anew.
+func (i *Images) IsLifted(ctx context.Context, image release.Image, record release.Digest) (bool, error) {
+	statements, err := i.Facts(ctx, image, fact.Lifted)
+	return slices.ContainsFunc(statements, func(r fact.Record) bool {
+		return r.Problem == "" && r.Lift != nil && slices.Contains(r.Lift.Rejections, record)
+	}), err
 }
 
 // Signing returns the same registry whose records a signer signs; nil signs nothing.

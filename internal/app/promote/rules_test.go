@@ -304,9 +304,16 @@ func (g guarded) failIn(environment release.Environment, checks []release.Check)
 	}
 }
 
-func (g guarded) reject() {
+const rejecting = "CVE-2026-1, agreed with security"
+
+func (g guarded) reject(change ...func(*promote.Settings)) {
 	g.t.Helper()
-	if result, err := g.run(func(s *promote.Settings) { s.Reject = "CVE-2026-1, agreed with security" }, "alice"); err != nil || result.Outcome != release.Created || result.Record.IsZero() {
+	if result, err := g.run(func(s *promote.Settings) {
+		s.Reject = rejecting
+		for _, one := range change {
+			one(s)
+		}
+	}, "alice"); err != nil || result.Outcome != release.Created || result.Record.IsZero() {
 		g.t.Fatalf("got %+v, %v", result, err)
 	}
 }
@@ -347,6 +354,31 @@ func TestTheGateOpens(t *testing.T) {
 			if by := result.Gate.Lines[0].By; by != "keys/staging.pub" && by != "keys/old.pub" {
 				t.Errorf("signed by %q", by)
 			}
+		})
+	}
+	for name, test := range map[string]struct {
+		again func(g guarded)
+		want  string
+	}{
+		"rejected again": {func(g guarded) { g.reject(); g.lift("production", ""); g.reject() }, "was rejected at"},
+		"rejected again, signed": {func(g guarded) {
+			signs := func(s *promote.Settings) { s.SignKey = key("production") }
+			g.reject(signs)
+			if result, err := g.run(func(s *promote.Settings) { s.Reject = rejecting; signs(s) }, "alice"); err != nil || result.Outcome != release.Unchanged {
+				g.t.Fatalf("got %+v, %v, want a rejection that is there already", result, err)
+			}
+			g.lift("production", "")
+			g.reject(signs)
+		}, "was rejected at"},
+		"failed again": {func(g guarded) { g.failIn("production", nil); g.lift("production", ""); g.failIn("production", nil) }, `failed in "production"`},
+	} {
+		t.Run("not if it was lifted and is "+name, func(t *testing.T) {
+			t.Parallel()
+			g := newGuarded(t)
+			g.pass("staging", nil)
+			test.again(g)
+			_, err := g.run(nil, "octocat")
+			checkPromotion(t, err, test.want)
 		})
 	}
 	t.Run("not with a key that is gone", func(t *testing.T) {
