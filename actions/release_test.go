@@ -167,7 +167,20 @@ func TestRunVerifiesTheToolCache(t *testing.T) {
 		t.Fatalf("%q, %v", kept, err)
 	}
 	write(t, kept[0], "#!/bin/sh\necho hostile\n", 0o755)
+	j.expect(t, 0, "released build\n", "!hostile", "!is not the program") // this job has a copy of its own
+	j.temp = t.TempDir()
 	j.expect(t, 0, "released build\n", "!hostile", "is not the program of release v1.2.3 and is replaced")
+	// Whoever swaps the program while it is verified changes a file that no longer matters.
+	j.temp = t.TempDir()
+	swapping := filepath.Join(t.TempDir(), "sha256sum")
+	write(t, swapping, "#!/bin/sh\nsum=$(/usr/bin/sha256sum)\nprintf '#!/bin/sh\\necho hostile\\n' >'"+kept[0]+"'\necho \"$sum\"\n", 0o755)
+	if err := os.Remove(filepath.Join(j.path, "sha256sum")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(swapping, filepath.Join(j.path, "sha256sum")); err != nil {
+		t.Fatal(err)
+	}
+	j.expect(t, 0, "released build\n", "!hostile")
 	// A tool cache in the work tree, or none, is no reason to compile.
 	j.tools = ""
 	j.expect(t, 0, "released build\n")

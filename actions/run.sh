@@ -215,21 +215,51 @@ released() {
   local tools=${RUNNER_TOOL_CACHE:-} real
   read_checksums || return 1
   digest /dev/null >/dev/null || { why="there is no sha256sum, shasum or openssl to verify release $version"; return 1; }
-  # A cache in the work tree, or one that cannot be written to, is not used.
   cache=$shared/$version
-  if [[ $tools == /* ]] && real=$(directory "$tools") && ! inside_workspace "$real"; then
-    case $asset in *_amd64) tools+=/onedigest/${version#v}/x64 ;; *) tools+=/onedigest/${version#v}/arm64 ;; esac
-    if [[ -x $tools/onedigest ]] || { mkdir -p -- "$tools" && [[ -w $tools ]]; } 2>/dev/null; then cache=$tools; fi
-  fi
-  # Other jobs can write to the tool cache, so what is there is verified each time.
   if [[ -f $cache/onedigest && -x $cache/onedigest ]]; then
     [[ $(digest "$cache/onedigest") != "$program_digest" ]] || exec "$cache/onedigest" "$verb"
     say warning "$cache/onedigest is not the program of release $version and is replaced"
   fi
+  # A cache in the work tree, or one that cannot be written to, is not used.
+  if [[ $tools == /* ]] && real=$(directory "$tools") && ! inside_workspace "$real"; then
+    case $asset in *_amd64) tools+=/onedigest/${version#v}/x64 ;; *) tools+=/onedigest/${version#v}/arm64 ;; esac
+  else
+    tools=''
+  fi
   trap stop INT TERM
-  download || return 1
+  mkdir -p -- "$cache"
+  if ! from_tool_cache "$tools"; then
+    download || return 1
+    [[ -z $tools ]] || to_tool_cache "$tools" 2>/dev/null || true
+  fi
   trap - INT TERM
   exec "$cache/onedigest" "$verb"
+}
+
+# from_tool_cache DIRECTORY: copies the program from the tool cache and verifies the copy, because other jobs can change what is there between
+# a look at it and its start.
+from_tool_cache() {
+  [[ -n $1 && -f $1/onedigest ]] || return 1
+  part=$cache/.onedigest.$$
+  if cat -- "$1/onedigest" >"$part" && [[ $(digest "$part") == "$program_digest" ]]; then
+    chmod 755 "$part" && mv -f -- "$part" "$cache/onedigest" && part=''
+    return
+  fi
+  rm -f -- "$part"
+  part=''
+  say warning "$1/onedigest is not the program of release $version and is replaced"
+  return 1
+}
+
+# to_tool_cache DIRECTORY: puts the program into the tool cache, for other jobs. It writes to no file that is there, and through no link.
+to_tool_cache() {
+  local new=$1/.onedigest.$$.$RANDOM
+  mkdir -p -- "$1" || return
+  if (set -o noclobber && cat -- "$cache/onedigest" >"$new") && chmod 755 "$new"; then
+    mv -f -- "$new" "$1/onedigest" && return
+  fi
+  rm -f -- "$new"
+  return 1
 }
 
 why='' asset='' cache=''
