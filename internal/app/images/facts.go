@@ -14,8 +14,9 @@ import (
 )
 
 // RecordFact attaches a fact to its image, as a referrer of its digest, signed if there is a signer. A fact that the newest record of its kind and
-// environment states already is not written again: if there is a signer, a record counts only if that key signed it. A
-// rejection is always written, unless that key signed the same one and nothing lifts it. It returns the digest of the record, and whether it is new.
+// environment, and of its cluster, namespace and release if it is a deployment, states already is not written again: if there is a signer, a record
+// counts only if that key signed it. A rejection is always written, unless that key signed the same one and nothing lifts it. It returns the digest
+// of the record, and whether it is new.
 func (i *Images) RecordFact(ctx context.Context, f fact.Fact) (record release.Digest, created bool, err error) {
 	f = i.redactFact(f)
 	reading := i
@@ -26,7 +27,9 @@ func (i *Images) RecordFact(ctx context.Context, f fact.Fact) (record release.Di
 	if err != nil {
 		return release.Digest{}, false, err
 	}
-	own := func(record fact.Record) bool { return i.signer == nil || record.Trusted() }
+	own := func(record fact.Record) bool {
+		return (i.signer == nil || record.Trusted()) && f.IsOfSameRelease(record.Fact)
+	}
 	if newest, found := fact.Newest(earlier, f.Kind, f.Environment, own); found && f.Repeats(newest.Fact) {
 		counts := f.Kind != fact.Rejected
 		if !counts && i.signer != nil {

@@ -138,6 +138,28 @@ func TestAChangedFactIsRecorded(t *testing.T) {
 	}
 }
 
+// TestDeploymentsOfSeveralClustersAreRecordedOnce: the newest of the same cluster, namespace and release counts, not that of the environment.
+func TestDeploymentsOfSeveralClustersAreRecordedOnce(t *testing.T) {
+	t.Parallel()
+	connected, _ := connect(t, nil)
+	image := push(t, connected, registrytest.Repository(t))
+	f := factsAbout(t, image)[fact.Deployed]
+	for round, want := range []bool{true, false} {
+		for _, change := range []func(*fact.Deployment){
+			func(d *fact.Deployment) { d.Cluster = "eu" }, func(d *fact.Deployment) { d.Cluster = "us" },
+			func(d *fact.Deployment) { d.Namespace = "other" }, func(d *fact.Deployment) { d.Release = "other" },
+		} {
+			deployment := *f.Deployment
+			change(&deployment)
+			one := f
+			one.Deployment, one.At = &deployment, f.At.Add(time.Duration(round)*time.Hour)
+			if _, created, err := connected.RecordFact(t.Context(), one); err != nil || created != want {
+				t.Errorf("round %d, %+v: got %t, %v", round, deployment, created, err)
+			}
+		}
+	}
+}
+
 // TestFactsOfStrangers: what a trusted key did not sign is shown as such; a signer's own record is written beside it, and garbage hides nothing.
 func TestFactsOfStrangers(t *testing.T) {
 	t.Parallel()

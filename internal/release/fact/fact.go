@@ -161,6 +161,15 @@ func (f Fact) Repeats(earlier Fact) bool {
 	return false
 }
 
+// IsOfSameRelease reports whether facts are about the same cluster, namespace and release; true if both are about none.
+func (f Fact) IsOfSameRelease(other Fact) bool {
+	if f.Deployment == nil || other.Deployment == nil {
+		return f.Deployment == other.Deployment
+	}
+	a, b := f.Deployment, other.Deployment
+	return a.Cluster == b.Cluster && a.Namespace == b.Namespace && a.Release == b.Release
+}
+
 // Record is a fact as a registry stores it. Nothing in it is trusted unless Signer names a key.
 type Record struct {
 	Fact
