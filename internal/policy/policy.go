@@ -124,6 +124,13 @@ func (p Policy) Order() release.PromotionOrder {
 	return order
 }
 
+// HasSigners reports whether the policy says whose signatures count for facts.
+func (p Policy) HasSigners() bool {
+	return slices.ContainsFunc(p.Ladder, func(r Rung) bool {
+		return len(r.Signers) > 0 || r.Requires.Built != nil && len(r.Requires.Built.Signers) > 0
+	})
+}
+
 // SignersOf returns who signs facts about an environment.
 func (p Policy) SignersOf(environment release.Environment) []Signer {
 	rung, _ := p.Rung(environment)

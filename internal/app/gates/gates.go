@@ -80,16 +80,10 @@ type Gate struct {
 // New returns the gate of a policy. verifyKeys are the keys in the settings, which count where the rules name no signers; signer is the key of this
 // run, nil if there is none.
 func New(run *app.RunContext, images *images.Images, rules policy.Policy, verifyKeys []setting.KeyRef, signer signed.Signer) (*Gate, error) {
-	if hasSigners(rules) && len(verifyKeys) > 0 {
+	if rules.HasSigners() && len(verifyKeys) > 0 {
 		return nil, release.BadSetting("verify-key", fmt.Sprintf("is given although %s names the signers", rules.Source.File), "leave it out, or add the key to the file")
 	}
 	return &Gate{run: run, images: images, policy: rules, verifyKeys: verifyKeys, signer: signer, read: map[setting.KeyRef][]signed.Key{}}, nil
-}
-
-func hasSigners(rules policy.Policy) bool {
-	return slices.ContainsFunc(rules.Ladder, func(r policy.Rung) bool {
-		return len(r.Signers) > 0 || r.Requires.Built != nil && len(r.Requires.Built.Signers) > 0
-	})
 }
 
 // keysOf returns the keys of signers, and their IDs.

@@ -55,13 +55,14 @@ func digestOf(content []byte) release.Digest {
 // ladder reads the root of the file.
 func (p *parser) ladder(root *yaml.Node) (ladder []policy.Rung) {
 	hasVersion, hasLadder := false, false
+	var nodes []*yaml.Node // where each environment says what it requires
 	p.mapping(root, "the policy", map[string]func(*yaml.Node){
 		"version": func(node *yaml.Node) { hasVersion = true; p.number(node, "version", 1, 1) },
 		"environments": func(node *yaml.Node) {
 			hasLadder = true
 			for _, entry := range p.list(node, "environments", maxEnvironments) {
-				if rung, ok := p.rung(entry, ladder); ok {
-					ladder = append(ladder, rung)
+				if rung, at, ok := p.rung(entry, ladder); ok {
+					ladder, nodes = append(ladder, rung), append(nodes, at)
 				}
 			}
 		},
@@ -69,11 +70,37 @@ func (p *parser) ladder(root *yaml.Node) (ladder []policy.Rung) {
 	if root.Kind == yaml.MappingNode && (!hasVersion || !hasLadder) {
 		p.problem(root, "write version: 1 and environments: (docs/policy.md)", "the policy has no version or no environments")
 	}
+	p.checkSigners(ladder, nodes)
 	return ladder
 }
 
-// rung reads an environment that comes after those before it.
-func (p *parser) rung(node *yaml.Node, before []policy.Rung) (rung policy.Rung, ok bool) {
+// checkSigners records the problem of a fact that nobody signs although the policy names signers: whoever may push could write it.
+func (p *parser) checkSigners(ladder []policy.Rung, nodes []*yaml.Node) {
+	read := policy.Policy{Ladder: ladder}
+	if !read.HasSigners() {
+		return
+	}
+	for i, rung := range ladder {
+		required := rung.Requires
+		unsigned := func(what string, in release.Environment) {
+			if _, listed := read.Rung(in); listed && len(read.SignersOf(in)) == 0 {
+				p.problem(nodes[i], fmt.Sprintf("give %q the signers of its facts", in), "%q requires what %s recorded in %q, which names no signers although the policy names others", rung.Environment, what, in)
+			}
+		}
+		if required.Smoked != nil {
+			unsigned("smoke", required.Smoked.In)
+		}
+		if required.Deployed != nil {
+			unsigned("deploy", required.Deployed.In)
+		}
+		if required.Built != nil && len(required.Built.Signers) == 0 {
+			p.problem(nodes[i], "give built its signers", "%q requires built, which names no signers although the policy names others", rung.Environment)
+		}
+	}
+}
+
+// rung reads an environment that comes after those before it, and finds where it says what it requires.
+func (p *parser) rung(node *yaml.Node, before []policy.Rung) (rung policy.Rung, at *yaml.Node, ok bool) {
 	var requires *yaml.Node
 	p.mapping(node, "an environment", map[string]func(*yaml.Node){
 		"name": func(node *yaml.Node) {
@@ -92,25 +119,32 @@ func (p *parser) rung(node *yaml.Node, before []policy.Rung) (rung policy.Rung, 
 		if node.Kind == yaml.MappingNode {
 			p.problem(node, "write name: and the environment's name", "an environment has no name")
 		}
-		return rung, false
+		return rung, node, false
 	}
 	rung.Requires = p.requires(requires, before)
-	return rung, true
+	if requires == nil {
+		return rung, node, true
+	}
+	return rung, requires, true
 }
 
-// requires reads what an environment requires. Without anything, it is that the environment before it proved the image.
+// requires reads what an environment requires. Unless it asks for smoked, deployed or built, the environment before it must have proved the image.
 func (p *parser) requires(node *yaml.Node, before []policy.Rung) policy.Requirements {
 	required := policy.Requirements{NotRejected: true}
 	var previous release.Environment
 	if len(before) > 0 {
 		previous = before[len(before)-1].Environment
 	}
-	if node == nil {
-		if previous != "" {
-			required.Smoked = &policy.Smoked{In: previous}
-		}
-		return required
+	if node != nil {
+		p.requirements(node, &required, previous, before)
 	}
+	if previous != "" && required.Smoked == nil && required.Deployed == nil && required.Built == nil {
+		required.Smoked = &policy.Smoked{In: previous}
+	}
+	return required
+}
+
+func (p *parser) requirements(node *yaml.Node, required *policy.Requirements, previous release.Environment, before []policy.Rung) {
 	p.mapping(node, "requires", map[string]func(*yaml.Node){
 		"built":           func(node *yaml.Node) { required.Built = p.built(node) },
 		"deployed":        func(node *yaml.Node) { required.Deployed = p.deployed(node, previous, before) },
@@ -118,7 +152,6 @@ func (p *parser) requires(node *yaml.Node, before []policy.Rung) policy.Requirem
 		"not-rejected":    func(node *yaml.Node) { required.NotRejected = p.boolean(node, "not-rejected") },
 		"chart-of-commit": func(node *yaml.Node) { required.ChartOfCommit = p.boolean(node, "chart-of-commit") },
 	})
-	return required
 }
 
 func (p *parser) built(node *yaml.Node) *policy.Built {
@@ -166,7 +199,7 @@ func (p *parser) checkEarlier(node *yaml.Node, what string, in release.Environme
 // earlier reads the name of an environment that comes before.
 func (p *parser) earlier(node *yaml.Node, before []policy.Rung) release.Environment {
 	name, ok := parsed(p, node, "in", release.ParseEnvironment)
-	if ok && len(before) > 0 && !slices.ContainsFunc(before, func(r policy.Rung) bool { return r.Environment == name }) {
+	if ok && !slices.ContainsFunc(before, func(r policy.Rung) bool { return r.Environment == name }) {
 		p.problem(node, "name an environment that is listed before", "%q does not come before this environment", name)
 	}
 	return name

@@ -74,6 +74,15 @@ func TestAnEnvironmentRequiresTheOneBeforeIt(t *testing.T) {
 			t.Errorf("%s: got %+v", name, rung)
 		}
 	}
+	for requires, want := range map[string]bool{"chart-of-commit: true": true, "not-rejected: false": true, "": true, "smoked: {}": true, "deployed: {}": false, "built: {}": false} {
+		got, err := Parse("p.yaml", []byte(head+"  requires: {"+requires+"}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rung, _ := got.Rung("production"); (rung.Requires.Smoked != nil) != want || want && rung.Requires.Smoked.In != "staging" {
+			t.Errorf("requires %s: got %+v", requires, rung)
+		}
+	}
 	if rung, _ := got.Rung("qa"); rung.Requires.Smoked != nil || !rung.Requires.NotRejected {
 		t.Errorf("qa: got %+v", rung)
 	}
@@ -103,6 +112,13 @@ var refused = map[string]struct{ content, want string }{
 	"a name twice":                 {head + "- name: staging\n", `p.yaml:5: environment "staging" is listed twice`},
 	"a fact of a later one":        {"version: 1\nenvironments:\n- name: a\n- name: b\n  requires: {smoked: {in: c}}\n- name: c\n", `p.yaml:5: "c" does not come before`},
 	"a fact of itself":             {head + "  requires: {smoked: {in: production}}\n", `"production" does not come before`},
+	"a fact that no rung has":      {"version: 1\nenvironments:\n- name: production\n  requires: {smoked: {in: staging}}\n", `p.yaml:4: "staging" does not come before`},
+	"a fact of the only one":       {"version: 1\nenvironments:\n- name: production\n  requires: {smoked: {in: production}}\n", `"production" does not come before`},
+	"a deploy that no rung has":    {"version: 1\nenvironments:\n- name: production\n  requires: {deployed: {in: staging}}\n", `"staging" does not come before`},
+	"a pass that nobody signs":     {head + "  signers: [a.pub]\n", `p.yaml:4: "production" requires what smoke recorded in "staging", which names no signers`},
+	"a deploy that nobody signs":   {head + "  signers: [a.pub]\n  requires: {deployed: {}}\n", `p.yaml:6: "production" requires what deploy recorded in "staging", which names no signers`},
+	"a build that nobody signs":    {"version: 1\nenvironments:\n- name: staging\n  signers: [a.pub]\n- name: production\n  requires: {built: {}}\n", `p.yaml:6: "production" requires built, which names no signers`},
+	"a pass beside a signed build": {head + "  requires: {built: {signers: [a.pub]}, smoked: {}}\n", `"staging", which names no signers`},
 	"a fact of nothing":            {"version: 1\nenvironments:\n- name: a\n  requires: {smoked: {}}\n", "p.yaml:4: smoked is required by the first environment"},
 	"an age that nothing can have": {head + "  requires: {smoked: {max-age: 1h}}\n", "max-age is 1h0m0s, not 168h0m0s to"},
 	"an age without a unit":        {head + "  requires: {smoked: {max-age: '7'}}\n", "p.yaml:5: max-age:"},
@@ -165,7 +181,8 @@ func schema(t testing.TB) *jsonschema.Schema {
 // beyondSchema are refused by the parser for what a schema cannot say.
 var beyondSchema = map[string]bool{
 	"two documents": true, "an alias": true, "an anchor": true, "a tag": true, "a name twice": true, "a fact of a later one": true, "a fact of itself": true,
-	"a fact of nothing": true, "an age that nothing can have": true, "a soak beyond the age": true, "a signer twice": true, "a key that is none": true,
+	"a fact of nothing": true, "a fact that no rung has": true, "a fact of the only one": true, "a deploy that no rung has": true, "a pass that nobody signs": true,
+	"a deploy that nobody signs": true, "a build that nobody signs": true, "a pass beside a signed build": true, "an age that nothing can have": true, "a soak beyond the age": true, "a signer twice": true, "a key that is none": true,
 	"a keyless signer": true, "a key twice": true, "a key twice, deep": true, "no YAML": true, "nothing": true, "a merge key": true,
 }
 
