@@ -242,22 +242,26 @@ func TestPodsThatAreNotReady(t *testing.T) {
 	for name, test := range map[string]struct {
 		change                     func(*core.Pod)
 		ready, unready, restarting bool
+		unscheduled                bool
 	}{
-		"ready":                   {func(*core.Pod) {}, true, false, false},
-		"it restarted before":     {func(p *core.Pod) { p.Status.ContainerStatuses[0].RestartCount = 3 }, true, false, false},
-		"the probe fails":         {unready, false, true, false},
-		"it ends again and again": {func(p *core.Pod) { unready(p); p.Status.ContainerStatuses[0].RestartCount = 3 }, false, true, true},
+		"ready":                   {func(*core.Pod) {}, true, false, false, false},
+		"it restarted before":     {func(p *core.Pod) { p.Status.ContainerStatuses[0].RestartCount = 3 }, true, false, false, false},
+		"the probe fails":         {unready, false, true, false, false},
+		"it ends again and again": {func(p *core.Pod) { unready(p); p.Status.ContainerStatuses[0].RestartCount = 3 }, false, true, true, false},
 		"a sidecar ends": {func(p *core.Pod) {
 			unready(p)
 			p.Status.ContainerStatuses[0].Ready, p.Status.ContainerStatuses[1].RestartCount = true, 3
-		}, false, true, true},
+		}, false, true, true, false},
 		"an init container ends": {func(p *core.Pod) {
 			unready(p)
 			p.Status.Phase = core.PodPending
 			p.Status.InitContainerStatuses = []core.ContainerStatus{{Name: "wait", RestartCount: 1}}
-		}, false, false, true},
-		"its node does not answer": {func(p *core.Pod) { p.Status.Conditions[0].Status = core.ConditionFalse }, false, false, false},
-		"it has not started":       {func(p *core.Pod) { p.Status = core.PodStatus{Phase: core.PodPending} }, false, false, false},
+		}, false, false, true, false},
+		"its node does not answer": {func(p *core.Pod) { p.Status.Conditions[0].Status = core.ConditionFalse }, false, false, false, false},
+		"it has not started":       {func(p *core.Pod) { p.Status = core.PodStatus{Phase: core.PodPending} }, false, false, false, false},
+		"no node takes it": {func(p *core.Pod) {
+			p.Status = core.PodStatus{Phase: core.PodPending, Conditions: []core.PodCondition{{Type: core.PodScheduled, Status: core.ConditionFalse, Reason: core.PodReasonUnschedulable}}}
+		}, false, false, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -269,7 +273,7 @@ func TestPodsThatAreNotReady(t *testing.T) {
 				t.Fatalf("got %+v, %v", got, err)
 			}
 			pod := got.Workloads[0].Pods[0]
-			if pod.Ready != test.ready || pod.Unready != test.unready || pod.Restarting != test.restarting || (len(got.Pods) == 1) != test.ready {
+			if pod.Ready != test.ready || pod.Unready != test.unready || pod.Restarting != test.restarting || pod.Unscheduled != test.unscheduled || (len(got.Pods) == 1) != test.ready {
 				t.Errorf("got %+v", pod)
 			}
 		})

@@ -365,7 +365,8 @@ func podImages(pod ownedPod, containers []string, digest release.Digest) (images
 	statuses := slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
 	specs := slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers)
 	for _, name := range containers {
-		image := release.PodImage{Pod: pod.Name, Container: name, Node: pod.Spec.NodeName, Held: pod.held, Outdated: pod.outdated}
+		image := release.PodImage{Pod: pod.Name, Container: name, Node: pod.Spec.NodeName, Held: pod.held, Outdated: pod.outdated,
+			Unscheduled: hasCondition(pod.Pod, core.PodScheduled, core.ConditionFalse)}
 		if at := slices.IndexFunc(specs, func(s core.Container) bool { return s.Name == name }); at >= 0 {
 			image.Named = namesDigest(specs[at].Image, digest)
 		}

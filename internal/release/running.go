@@ -29,18 +29,19 @@ type RunningWorkload struct {
 
 // PodImage is a container of a pod that should run the image.
 type PodImage struct {
-	Pod        string
-	Container  string
-	Node       string
-	Digest     Digest     // reported by the kubelet (status.containerStatuses[].imageID); zero if it reports none
-	Repository Repository // reported by the kubelet with the digest; "" if none
-	ImageID    string     // container id reported by the kubelet; "" before the container was created
-	Ready      bool       // the container is ready, and its pod is
-	Unready    bool       // the pod has started, and a container of it is not ready
-	Restarting bool       // the pod is not ready because a container of it has ended, and has not become ready again
-	Named      bool       // the pod's own spec contains the image's digest for this container
-	Held       string     // why the pod stays at an older revision, "" if it should be replaced
-	Outdated   bool       // it is of an older revision, and will be replaced
+	Pod         string
+	Container   string
+	Node        string
+	Digest      Digest     // reported by the kubelet (status.containerStatuses[].imageID); zero if it reports none
+	Repository  Repository // reported by the kubelet with the digest; "" if none
+	ImageID     string     // container id reported by the kubelet; "" before the container was created
+	Ready       bool       // the container is ready, and its pod is
+	Unready     bool       // the pod has started, and a container of it is not ready
+	Restarting  bool       // the pod is not ready because a container of it has ended, and has not become ready again
+	Unscheduled bool       // no node takes the pod yet
+	Named       bool       // the pod's own spec contains the image's digest for this container
+	Held        string     // why the pod stays at an older revision, "" if it should be replaced
+	Outdated    bool       // it is of an older revision, and will be replaced
 }
 
 // HasReadyPod reports whether a pod is ready in every container that runs the image. Pods of an older revision that will be replaced
@@ -71,6 +72,28 @@ func (w RunningWorkload) Down() string {
 		}
 	}
 	return ""
+}
+
+// AwaitsNode says that a workload which is down has no fault of its own: no node takes any pod of its current revision. A node may come, so it says
+// nothing about the image. It returns "" otherwise.
+func (w RunningWorkload) AwaitsNode() string {
+	if w.Down() == "" {
+		return ""
+	}
+	var pods []string
+	for _, container := range w.Pods {
+		switch {
+		case container.Outdated || container.Held != "":
+		case !container.Unscheduled:
+			return ""
+		case !slices.Contains(pods, container.Pod):
+			pods = append(pods, container.Pod)
+		}
+	}
+	if len(pods) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("no node takes pod %q of %s", pods[0], w.Object)
 }
 
 // PlatformImage is an image for one platform: the image of a digest itself, or a child of an index. Attestations are not

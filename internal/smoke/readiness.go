@@ -49,12 +49,13 @@ type podState int
 const (
 	podsUnknown podState = iota // there is no cluster to ask, or it names no workload that wants pods
 	podsReady
-	podsDown // a workload that wants pods is down
+	podsDown    // a workload that wants pods is down
+	podsWaiting // no workload is down but for the lack of a node
 )
 
 // askPods asks the cluster for the pods of a service that could not be reached, even when the time was up, and says which
-// workload is down. An error means that the cluster did not answer.
-func askPods(ctx context.Context, subject Subject, deps Deps) (state podState, down string, err error) {
+// workload is down, or waits for a node. An error means that the cluster did not answer.
+func askPods(ctx context.Context, subject Subject, deps Deps) (state podState, why string, err error) {
 	if deps.Cluster == nil || subject.Image.IsZero() {
 		return podsUnknown, "", nil
 	}
@@ -66,13 +67,16 @@ func askPods(ctx context.Context, subject Subject, deps Deps) (state podState, d
 			return podsUnknown, "", fmt.Errorf("asking for the pods of release %q: %w", subject.Release, err)
 		}
 		for _, workload := range running.Workloads {
-			if down := workload.Down(); down != "" {
+			down, awaits := workload.Down(), workload.AwaitsNode()
+			switch {
+			case awaits != "":
+				state, why = podsWaiting, awaits
+			case down != "":
 				return podsDown, down, nil
-			}
-			if workload.Wants {
+			case workload.Wants && state == podsUnknown:
 				state = podsReady
 			}
 		}
 	}
-	return state, "", nil
+	return state, why, nil
 }

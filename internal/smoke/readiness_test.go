@@ -42,6 +42,8 @@ func TestAReleaseThatGoesDown(t *testing.T) {
 	}
 	completed := release.PodImage{Pod: "a", Container: "migrate", Digest: image(t).Digest, Ready: true}
 	down, up, gone := [][]release.PodImage{pod(false)}, [][]release.PodImage{pod(true)}, [][]release.PodImage{pod(true), {}}
+	nodeless := release.PodImage{Pod: "b", Unscheduled: true}
+	old := release.PodImage{Pod: "a", Digest: image(t).Digest, Ready: true, Outdated: true}
 	failed, unmarked := []string{"staging/shop 4 failed"}, []string(nil)
 	for name, test := range map[string]struct {
 		first, then release.Answer // for two seconds; until the timeout
@@ -58,6 +60,9 @@ func TestAReleaseThatGoesDown(t *testing.T) {
 		"nothing listens, never ready":       {refusing, refusing, down, release.Fail, failed, "Deployment/shop has no ready pod"},
 		"nothing listens, one container is":  {refusing, refusing, [][]release.PodImage{append(pod(false), completed)}, release.Fail, failed, "Deployment/shop has no ready pod"},
 		"nothing listens, pods were deleted": {refusing, refusing, gone, release.Fail, failed, "Deployment/shop has no ready pod"},
+		"nothing listens, no node":           {refusing, refusing, [][]release.PodImage{pod(true), {nodeless}}, release.Inconclusive, unmarked, `no node takes pod "b" of Deployment/shop`},
+		"no node for what replaces the old":  {refusing, refusing, [][]release.PodImage{pod(true), {old, nodeless}}, release.Inconclusive, unmarked, `no node takes pod "b"`},
+		"no node for one, another is down":   {refusing, refusing, [][]release.PodImage{pod(true), append(pod(false), nodeless)}, release.Fail, failed, "Deployment/shop has no ready pod"},
 		"nothing listens, ready":             {refusing, refusing, up, release.Inconclusive, unmarked, "although pods are ready"},
 		"a load balancer, ready":             {answerFrom(commit), balancer, up, release.Inconclusive, unmarked, "although pods are ready"},
 	} {
@@ -101,6 +106,34 @@ func TestUnreachableRoundsKeepWrongAnswers(t *testing.T) {
 			result, err := fake.run(t, "--url", "http://shop.example", "--expect-commit", commit.String(), "--consecutive", "20", "--timeout", "120s")
 			if result.Verdict != test.want || !strings.Contains(fmt.Sprint(err), test.reason) || result.Report.Seconds < test.seconds[0] || result.Report.Seconds > test.seconds[1] {
 				t.Errorf("got %q after %.1f s, %v; want %q, %q within %v", result.Verdict, result.Report.Seconds, err, test.want, test.reason, test.seconds)
+			}
+		})
+	}
+}
+
+// TestPodsThatNoNodeTakes: a node may come, so the release is not judged.
+func TestPodsThatNoNodeTakes(t *testing.T) {
+	t.Parallel()
+	refusing := release.Answer{Stage: release.StageConnect, Wrong: []string{"connection refused"}}
+	nodeless, crashing := release.PodImage{Pod: "a", Unscheduled: true}, release.PodImage{Pod: "b"}
+	for name, test := range map[string]struct {
+		flags []string
+		pods  []release.PodImage
+		exit  int
+		marks int
+		text  string
+	}{
+		"the image is named":      {[]string{"--image", image(t).String()}, []release.PodImage{nodeless}, release.ExitFault, 0, `no node takes pod "a" of Deployment/shop`},
+		"none is named":           {[]string{"--release", "shop"}, []release.PodImage{nodeless}, release.ExitFault, 0, `no node takes pod "a" of Deployment/shop`},
+		"named, one has a node":   {[]string{"--image", image(t).String()}, []release.PodImage{nodeless, crashing}, release.ExitFailed, 0, "no pod of Deployment/shop has started its containers: a, b"},
+		"no name, one has a node": {[]string{"--release", "shop"}, []release.PodImage{nodeless, crashing}, release.ExitFailed, 1, "Deployment/shop has no ready pod"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := &fakeDeps{live: 4, liveImage: image(t), revision: commit.String(), answers: []release.Answer{refusing}, pods: [][]release.PodImage{test.pods}}
+			_, err := fake.run(t, append(test.flags, "--environment", "staging", "--timeout", "30s")...)
+			if release.ExitCode(err) != test.exit || !strings.Contains(fmt.Sprint(err), test.text) || len(fake.marked) != test.marks || len(fake.recorded) > 0 {
+				t.Errorf("got %v (exit %d), marked %v, recorded %d", err, release.ExitCode(err), fake.marked, len(fake.recorded))
 			}
 		})
 	}

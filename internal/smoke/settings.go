@@ -23,7 +23,7 @@ var Verb = setting.Verb{
 		"A round passes only if every workload of the image that wants pods has a ready pod of its current revision and none that ends again and again, and if no pod stopped being ready or restarted since the round before. " +
 		"The verdict is fail if wrong answers used up the patience or no round passed after one, and at the timeout if the service cannot be reached and " +
 		"a workload of the image is down or, where there is no --image to ask for, it answered before. The verdict is inconclusive if the service could not be reached by the timeout although " +
-		"pods are ready, if no pod could be asked for and it never answered, or if the time was too short for rounds that passed; it is neither recorded nor marked. " +
+		"pods are ready, or while no node takes them, if pods that are being deleted answered from another commit until then, if no pod could be asked for and it never answered, or if the time was too short for rounds that passed; it is neither recorded nor marked. " +
 		"With --image, smoke confirms in the cluster that the pods run that digest, and records the verdict beside the image in the registry, where promote reads it. " +
 		"With several images, the pods of each are confirmed and asked, and a pass is recorded beside each; a failure is recorded beside those whose pods answered wrongly or are not ready, and beside the main image if it is about no further image.",
 	Examples: []setting.Example{

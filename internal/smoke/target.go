@@ -1,6 +1,7 @@
 package smoke
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,6 +149,8 @@ type confirmed struct {
 	ended bool       // no workload of the images wants a pod any more: their Jobs have ended
 	// pending is set with an error that may disappear with time: pods of the images have not started yet.
 	pending bool
+	// awaits names a pod that no node takes, if that is the only reason why pods have not started; "" otherwise.
+	awaits string
 }
 
 // awaitPods does what confirmPods does, and waits for at most half of the timeout while the only problem is that pods have not started: they may
@@ -156,6 +159,9 @@ func awaitPods(ctx context.Context, settings Settings, deps Deps) (confirmed, er
 	until, told := deps.Now().Add(settings.Timeout/2), false
 	for {
 		found, err := confirmPods(ctx, settings, deps)
+		if err != nil && found.awaits != "" && (ctx.Err() != nil || !deps.Now().Before(until)) {
+			return found, &release.Fault{Side: "cluster", Err: errors.New(found.awaits + ", and its image is not judged"), Do: "run smoke again when a node has come"}
+		}
 		if err == nil || !found.pending || ctx.Err() != nil || !deps.Now().Before(until) {
 			return found, err
 		}
@@ -174,7 +180,7 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 	var problems []string
 	images := settings.images()
 	found.ended = len(images) > 0
-	pending := true
+	pending, down := true, false
 	for _, image := range images {
 		running, err := deps.Cluster.Running(ctx, settings.Namespace, settings.Release, image.Image)
 		if err != nil {
@@ -186,6 +192,8 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 		}
 		problems = append(problems, proof.Problems...)
 		for _, workload := range running.Workloads {
+			awaits := workload.AwaitsNode()
+			found.awaits, down = cmp.Or(found.awaits, awaits), down || awaits == "" && !workload.HasReadyPod() && workload.Wants
 			if workload.Failed != "" {
 				pending = false
 				problems = append(problems, fmt.Sprintf("%s, which ran the image, has failed: %s", workload.Object, workload.Failed))
@@ -207,7 +215,10 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 		found.held, found.ended = found.held || proof.Held, found.ended && proof.Idle
 	}
 	if len(problems) > 0 {
-		return confirmed{pending: pending}, &release.Failure{What: strings.Join(problems, "; "), Do: "deploy the image first, or wait until its rollout has finished"}
+		if !pending || down {
+			found.awaits = ""
+		}
+		return confirmed{pending: pending, awaits: found.awaits}, &release.Failure{What: strings.Join(problems, "; "), Do: "deploy the image first, or wait until its rollout has finished"}
 	}
 	return found, nil
 }

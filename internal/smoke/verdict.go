@@ -71,20 +71,22 @@ func withoutPass(ctx context.Context, report Report, seen seenRounds, subject Su
 }
 
 // unreached is the verdict about a service that could not be reached in the last round, and its reason. It is fail if a workload
-// is down, and inconclusive if pods are ready or the cluster does not answer. Without a cluster to ask, it is
+// is down, and inconclusive if pods are ready or wait for a node, or the cluster does not answer. Without a cluster to ask, it is
 // fail only if a round passed and the service was gone for as long as the patience.
 func unreached(ctx context.Context, reason string, seen seenRounds, subject Subject, settings Settings, deps Deps) (release.Verdict, string) {
 	if errors.Is(ctx.Err(), context.Canceled) { // interrupted: no verdict will be given
 		return release.Inconclusive, reason
 	}
-	state, down, err := askPods(ctx, subject, deps)
+	state, why, err := askPods(ctx, subject, deps)
 	switch {
 	case err != nil:
 		deps.Reporter.Warnf("%v", err)
-	case state == podsDown && strings.Contains(reason, down):
+	case state == podsDown && strings.Contains(reason, why):
 		return release.Fail, reason
 	case state == podsDown:
-		return release.Fail, down + ": " + reason
+		return release.Fail, why + ": " + reason
+	case state == podsWaiting:
+		return release.Inconclusive, why + ": " + reason
 	case state == podsReady:
 		return release.Inconclusive, reason + ", although pods are ready"
 	case !seen.passedAt.IsZero() && deps.Now().Sub(seen.passedAt) >= settings.Patience:
