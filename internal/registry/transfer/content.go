@@ -47,6 +47,14 @@ func (c *content) restart() {
 	c.sum, c.hashed = sha256.New(), 0
 }
 
+// begin forgets the error of an attempt before, and keeps its reader from going on.
+func (c *content) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reader++
+	c.failed = nil
+}
+
 // failure returns the error of the latest reader's source; nil if it had none.
 func (c *content) failure() error {
 	c.mu.Lock()

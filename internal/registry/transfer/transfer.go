@@ -56,14 +56,17 @@ func (e *SourceError) Unwrap() error { return e.Err }
 
 // Send uploads a blob unless the repository has it. If from names a repository of the same registry, the blob is mounted from there where the
 // registry supports that. Progress is called with how many bytes were read; it may be called again with fewer. After an error that Restartable
-// accepts, Send continues where the registry says that the upload broke off, at most five times without a further MiB. A source that serves other
+// accepts, Send continues where the registry says that the upload broke off, and starts over if the registry refuses a continued upload; at most five
+// times without a further MiB. A source that serves other
 // bytes than the digest's, or fails, is a *SourceError.
 // Source: OCI distribution-spec, "Pushing blobs" and "Mounting a blob from another repository".
 func (t Target) Send(ctx context.Context, blob Blob, from string, open Source, progress func(int64)) error {
 	s := &sending{Target: t, blob: blob, from: from, content: newContent(blob, open, t.Mismatch, progress)}
 	backoff := httpx.Backoff(maxFailures - 1)
+	furthest := int64(0) // bytes that were read when the last attempt brought the blob further
 	for {
-		before := s.content.furthest()
+		s.status = 0
+		s.content.begin()
 		err := s.attempt(ctx)
 		if err == nil {
 			return nil
@@ -71,16 +74,20 @@ func (t Target) Send(ctx context.Context, blob Blob, from string, open Source, p
 		if failed := s.content.failure(); failed != nil {
 			err = failed // net/http's error may not wrap that of the body
 		}
-		if ctx.Err() != nil || !t.Restartable(err) && !s.startOver(err) {
-			return err
+		if read := s.content.furthest(); read-furthest >= progressed {
+			furthest, backoff = read, httpx.Backoff(maxFailures-1)
 		}
-		if s.content.furthest()-before >= progressed {
-			backoff = httpx.Backoff(maxFailures - 1)
+		restartable, from := t.Restartable(err), "where it broke off"
+		if (!restartable || s.isRefused()) && s.startOver(err) {
+			restartable, from = true, "its start"
+		}
+		if ctx.Err() != nil || !restartable {
+			return err
 		}
 		if err := wait(ctx, backoff, err); err != nil {
 			return err
 		}
-		t.Log(fmt.Sprintf("%v: sending the blob %s again from where it broke off", err, blob.Digest))
+		t.Log(fmt.Sprintf("%v: sending the blob %s again from %s", err, blob.Digest, from))
 	}
 }
 
@@ -109,7 +116,17 @@ type sending struct {
 	location *url.URL // of the upload; nil: none was started
 	offset   int64    // bytes that have arrived, as far as the registry said
 	resumed  bool     // the upload consists of parts of several attempts
+	status   int      // that the registry refused a request of this attempt with; 0: none
 }
+
+// refuse returns the error of a response with an unexpected status.
+func (s *sending) refuse(response *http.Response) error {
+	s.status = response.StatusCode
+	return s.Refused(response)
+}
+
+// isRefused reports whether the registry refused a request of this attempt, and not for the number of requests.
+func (s *sending) isRefused() bool { return s.status != 0 && s.status != http.StatusTooManyRequests }
 
 // attempt goes on with the upload, or starts one.
 func (s *sending) attempt(ctx context.Context) error {
@@ -166,7 +183,7 @@ func (s *sending) start(ctx context.Context) (done bool, err error) {
 	case http.StatusNotFound:
 		httpx.Drain(response)
 	default:
-		return false, s.Refused(response)
+		return false, s.refuse(response)
 	}
 	if s.location != nil { // of the mount that became an upload
 		return false, nil
@@ -188,7 +205,7 @@ func (s *sending) startAt(ctx context.Context, address string) (done bool, err e
 		defer httpx.Drain(response)
 		return false, s.setLocation(response, true)
 	}
-	return false, s.Refused(response)
+	return false, s.refuse(response)
 }
 
 // setLocation takes the upload's address from a response.
@@ -245,7 +262,7 @@ func (s *sending) sendContent(ctx context.Context) error {
 		return err
 	}
 	if response.StatusCode/100 != 2 {
-		return s.Refused(response)
+		return s.refuse(response)
 	}
 	defer httpx.Drain(response)
 	s.offset = s.blob.Size
@@ -263,7 +280,7 @@ func (s *sending) complete(ctx context.Context) error {
 		return err
 	}
 	if response.StatusCode/100 != 2 {
-		return s.Refused(response)
+		return s.refuse(response)
 	}
 	httpx.Drain(response)
 	return nil

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/onedigest/onedigest/internal/registry/transfer"
 )
@@ -28,6 +29,8 @@ type registry struct {
 	breaksAt int    // bytes of the first part that are taken; 0: all
 	tells    string // the Range that is told; "" is the true one, "none" none
 	spoils   bool   // the first part is kept with wrong bytes
+	noParts  int    // status that answers a part that is not the first; 0: it is taken
+	noUpload int    // the number of the upload that is refused; 0: none
 }
 
 func (r *registry) ServeHTTP(w http.ResponseWriter, request *http.Request) {
@@ -39,6 +42,10 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	case http.MethodPost:
 		r.uploads++
 		r.arrived = nil
+		if r.uploads == r.noUpload {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
 		w.Header().Set("Location", fmt.Sprintf("/v2/shop/blobs/uploads/%d?state=x", r.uploads))
 		w.WriteHeader(http.StatusAccepted)
 	case http.MethodGet:
@@ -53,6 +60,10 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		w.Header().Set("Range", told)
 		w.WriteHeader(http.StatusNoContent)
 	case http.MethodPatch:
+		if from := request.Header.Get("Content-Range"); from != "" && r.noParts != 0 {
+			w.WriteHeader(r.noParts)
+			return
+		}
 		if from := request.Header.Get("Content-Range"); from != "" && !strings.HasPrefix(from, strconv.Itoa(len(r.arrived))+"-") {
 			w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
 			return
@@ -95,7 +106,7 @@ func send(t *testing.T, to *registry, blob transfer.Blob, open transfer.Source) 
 		},
 		Mismatch: func(wanted, got string) error { return fmt.Errorf("want %s, got %q", wanted, got) },
 		Restartable: func(err error) bool {
-			return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || strings.Contains(err.Error(), "reset") || strings.Contains(err.Error(), "broken")
+			return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || strings.Contains(err.Error(), "reset") || strings.Contains(err.Error(), "broken") || strings.Contains(err.Error(), ": 500 ")
 		},
 		Log: func(string) {},
 	}
@@ -120,6 +131,8 @@ func TestSend(t *testing.T) {
 		"it tells more than was sent":    {&registry{breaksAt: 200 << 10, tells: fmt.Sprint("0-", 1<<30)}, 2, 0},
 		"it may have nothing":            {&registry{breaksAt: 1, tells: "0-0"}, 2, 0},
 		"what it kept is spoilt":         {&registry{breaksAt: 200 << 10, spoils: true}, 2, 0},
+		"it fails at a second part":      {&registry{breaksAt: 200 << 10, noParts: http.StatusInternalServerError}, 2, 0},
+		"it refuses a second part":       {&registry{breaksAt: 200 << 10, noParts: http.StatusBadRequest}, 2, 0},
 		"it tells what it does not have": {&registry{breaksAt: 100 << 10, tells: "0-9999"}, 2, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -133,6 +146,64 @@ func TestSend(t *testing.T) {
 				t.Errorf("got %v, %d uploads, last read from %d, want %d from %d", err, test.to.uploads, last, test.uploads, test.offset)
 			}
 		})
+	}
+}
+
+// TestNoEndlessRestarts: a blob of which every upload breaks at the same place is given up, although each upload sends much of it again.
+func TestNoEndlessRestarts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		content := make([]byte, 3<<20)
+		uploads := 0
+		target := transfer.Target{
+			URL: "https://registry.example.com/v2/shop",
+			Do: func(request *http.Request) (*http.Response, error) {
+				answer := func(status int, header ...string) (*http.Response, error) {
+					response := &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody, Request: request}
+					for i := 0; i < len(header); i += 2 {
+						response.Header.Set(header[i], header[i+1])
+					}
+					return response, nil
+				}
+				switch {
+				case request.Method == http.MethodHead:
+					return answer(http.StatusNotFound)
+				case request.Method == http.MethodPost:
+					uploads++
+					return answer(http.StatusAccepted, "Location", "/upload")
+				case request.Method == http.MethodGet:
+					return answer(http.StatusNoContent, "Range", "0-999")
+				case request.Header.Get("Content-Range") != "":
+					return answer(http.StatusInternalServerError)
+				}
+				_, _ = io.CopyN(io.Discard, request.Body, 2<<20)
+				_ = request.Body.Close()
+				return nil, io.ErrUnexpectedEOF
+			},
+			Refused:     func(response *http.Response) error { return fmt.Errorf("%w: %d", errRefused, response.StatusCode) },
+			Mismatch:    func(wanted, got string) error { return fmt.Errorf("want %s, got %q", wanted, got) },
+			Restartable: func(error) bool { return uploads < 100 },
+			Log:         func(string) {},
+		}
+		err := target.Send(t.Context(), transfer.Blob{Digest: digestOf(content), Size: int64(len(content))}, "", func(_ context.Context, offset int64) (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(content[offset:])), nil
+		}, nil)
+		if err == nil || uploads < 2 || uploads > 6 {
+			t.Errorf("got %v after %d uploads", err, uploads)
+		}
+	})
+}
+
+// TestTheTargetIsBlamedForItsOwnErrors: an earlier error of the source does not hide them.
+func TestTheTargetIsBlamedForItsOwnErrors(t *testing.T) {
+	t.Parallel()
+	content, to := []byte("content"), &registry{noUpload: 2}
+	err := send(t, to, transfer.Blob{Digest: digestOf(content), Size: int64(len(content))}, func(context.Context, int64) (io.ReadCloser, error) {
+		return nil, errors.New("the connection is broken")
+	})
+	var source *transfer.SourceError
+	if !errors.Is(err, errRefused) || errors.As(err, &source) || to.uploads != 2 {
+		t.Errorf("got %v after %d uploads", err, to.uploads)
 	}
 }
 
