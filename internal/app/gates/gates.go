@@ -132,15 +132,42 @@ func (g *Gate) Facts(ctx context.Context, image release.Image, rung policy.Rung)
 	if err != nil {
 		return facts, err
 	}
+	required, signersOf := rung, g.policy.SignersOf
+	if !g.policy.HasSigners() && len(g.verifyKeys) > 0 {
+		more, signers, err := g.verifiers(ctx, trust)
+		if err != nil {
+			return facts, err
+		}
+		trusted, signersOf = append(trusted, more...), func(release.Environment) []policy.Signer { return signers }
+		if required.Requires.Built != nil {
+			required.Requires.Built = &policy.Built{Signers: signers}
+		}
+	}
 	records, err := g.images.Trusting(trusted).FactsAgainst(ctx, image, rung.Environment, fact.Built, fact.Deployed, fact.Rejected, fact.Lifted)
 	if err != nil {
 		return facts, err
 	}
-	facts = policy.Select(records, image, rung, g.policy.SignersOf, trust)
+	facts = policy.Select(records, image, required, signersOf, trust)
 	if smoked := rung.Requires.Smoked; smoked != nil {
 		facts.Smoked, err = g.smoked(ctx, image, smoked.In)
 	}
 	return facts, err
+}
+
+// verifiers returns the keys of the settings, as signers whose IDs are added to trust.
+func (g *Gate) verifiers(ctx context.Context, trust policy.Trust) (trusted []signed.Key, signers []policy.Signer, err error) {
+	for _, ref := range g.verifyKeys {
+		read, err := g.keysAt(ctx, "verify-key", ref)
+		if err != nil {
+			return nil, nil, err
+		}
+		signer := policy.Signer{Key: "--verify-key " + ref.String()}
+		for _, key := range read {
+			trust[signer] = append(trust[signer], key.ID)
+		}
+		trusted, signers = append(trusted, read...), append(signers, signer)
+	}
+	return trusted, signers, nil
 }
 
 // smoked reads the newest verdict of an environment that counts.
@@ -150,12 +177,8 @@ func (g *Gate) smoked(ctx context.Context, image release.Image, environment rele
 		return found, err
 	}
 	if len(trusted) == 0 {
-		for _, ref := range g.verifyKeys {
-			read, err := g.keysAt(ctx, "verify-key", ref)
-			if err != nil {
-				return found, err
-			}
-			trusted = append(trusted, read...)
+		if trusted, _, err = g.verifiers(ctx, trust); err != nil {
+			return found, err
 		}
 	}
 	found.Signed = len(trusted) > 0

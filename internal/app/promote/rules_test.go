@@ -23,6 +23,7 @@ import (
 	"github.com/onedigest/onedigest/internal/evidence/signed"
 	"github.com/onedigest/onedigest/internal/promote"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
 	"github.com/onedigest/onedigest/internal/setting"
 	"github.com/onedigest/onedigest/internal/smoke"
@@ -285,20 +286,70 @@ func TestAPassThatIsPushedAgain(t *testing.T) {
 	}
 }
 
-// failIn is a smoke that fails and signs with the key of its environment.
-func (g guarded) failIn(environment release.Environment, checks []release.Check) {
+// TestVerifyKeysCountForEveryFact: where the file names no signers, those of --verify-key must have signed what was built and deployed, too.
+func TestVerifyKeysCountForEveryFact(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		builder, deployer string // key; "" for none
+		want              string // "" to be promoted
+	}{
+		"signed":             {"staging", "staging", ""},
+		"an unsigned build":  {"", "staging", "no statement that counts says how"},
+		"another's build":    {"stranger", "staging", "no statement that counts says how"},
+		"an unsigned deploy": {"staging", "", "no statement that counts says that"},
+		"another's deploy":   {"staging", "stranger", "no statement that counts says that"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGuarded(t)
+			g.write(".onedigest.yaml", []byte("version: 1\nenvironments:\n- name: staging\n- name: production\n  requires: {built: {}, deployed: {}}\n"))
+			at := time.Now().Add(-time.Minute).UTC()
+			g.record(test.builder, fact.Fact{Kind: fact.Built, Image: g.image, Commit: releasetest.Commit, At: at, Build: &fact.Build{Type: fact.BuildType, Source: "https://git.example/shop", Builder: "https://ci.example", Recipe: releasetest.Digest(t, "1"), StartedAt: at}})
+			g.record(test.deployer, fact.Fact{Kind: fact.Deployed, Image: g.image, Commit: releasetest.Commit, Environment: "staging", At: at,
+				Deployment: &fact.Deployment{Cluster: "shop", Namespace: "staging", Release: "shop", Revision: 1, ChartDigest: releasetest.Digest(t, "2"), ValuesDigest: releasetest.Digest(t, "3"), Pods: 2}})
+			result, err := g.run(func(s *promote.Settings) {
+				s.VerifyKeys = []setting.KeyRef{{Source: setting.KeyFile, Name: "keys/staging.pub"}}
+			}, "octocat")
+			if test.want != "" {
+				checkPromotion(t, err, test.want)
+				return
+			}
+			if err != nil || result.Outcome != release.Created || result.Gate.Lines[1].By != "--verify-key keys/staging.pub" {
+				t.Errorf("got %+v, %v", result, err)
+			}
+		})
+	}
+}
+
+// registry is the registry whose records a key signs; "" for none.
+func (g guarded) registry(by string) *images.Images {
 	g.t.Helper()
-	signer := g.signers[environment.String()]
 	registry, err := images.New(g.t.Context(), &app.RunContext{Process: app.Process{Environ: g.environ, Now: time.Now}, Reporter: releasetest.DiscardReporter{}, Secrets: new(text.Secrets)})
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	registry.SignWith(signer)
-	registry.Trust([]signed.Key{signer.Key()})
+	if by != "" {
+		registry.SignWith(g.signers[by])
+		registry.Trust([]signed.Key{g.signers[by].Key()})
+	}
+	return registry
+}
+
+// record attaches a fact that a key signs; "" for none.
+func (g guarded) record(by string, f fact.Fact) {
+	g.t.Helper()
+	if _, created, err := g.registry(by).RecordFact(g.t.Context(), f); err != nil || !created {
+		g.t.Fatalf("got %t, %v", created, err)
+	}
+}
+
+// failIn is a smoke that fails and signs with the key of its environment.
+func (g guarded) failIn(environment release.Environment, checks []release.Check) {
+	g.t.Helper()
 	before := len(g.listed())
 	report := smoke.Report{Verdict: release.Fail, Rounds: 3, Answers: []release.Answer{{Check: "/", Wrong: []string{"status 500"}}}}
-	err = smoke.RecordFailure(g.t.Context(), smoke.Subject{Checks: checks}, report, []string{"shop-1"}, smoke.Settings{Image: g.image, ExpectCommit: releasetest.Commit, Environment: environment},
-		smoke.Deps{Registry: registry, Signer: signer.Key().ID, Reporter: releasetest.DiscardReporter{}, Now: time.Now})
+	err := smoke.RecordFailure(g.t.Context(), smoke.Subject{Checks: checks}, report, []string{"shop-1"}, smoke.Settings{Image: g.image, ExpectCommit: releasetest.Commit, Environment: environment},
+		smoke.Deps{Registry: g.registry(environment.String()), Signer: g.signers[environment.String()].Key().ID, Reporter: releasetest.DiscardReporter{}, Now: time.Now})
 	if after := len(g.listed()); err != nil || after != before+1 {
 		g.t.Fatalf("got %v and %d new records, want 1", err, after-before)
 	}
