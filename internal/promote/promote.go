@@ -28,7 +28,8 @@ type Deps struct {
 	Reporter release.Reporter
 	Now      func() time.Time
 	// WatchExpiry starts to find out, beside the promotion, whether the registry is going to delete or archive the image in spite of its new tag, or
-	// one that was released to the environment before. It warns, and does not fail. nil: nothing is asked.
+	// one that was released to the environment before. It is called when the repository has the image. It warns, and does not fail. nil: nothing is
+	// asked.
 	WatchExpiry func(ctx context.Context, image release.Image, tag release.Tag, to release.Environment)
 }
 

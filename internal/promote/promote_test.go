@@ -286,11 +286,15 @@ func TestRunCopiesIntoAnotherRepository(t *testing.T) {
 		outcome  release.Outcome
 		requests []string
 	}{
-		{release.Created, []string{inspect, inspect, "copy localhost:6000/prod/shop", evidence, inspect, "tag " + tag, inspect}},
-		{release.Unchanged, []string{inspect, inspect, evidence}},
+		{release.Created, []string{inspect, inspect, "copy localhost:6000/prod/shop", "watch localhost:6000/prod/shop", evidence, inspect, "tag " + tag, inspect}},
+		{release.Unchanged, []string{inspect, inspect, "watch localhost:6000/prod/shop", evidence}},
 	} {
 		registry.requests = nil
-		result, err := promote.Run(t.Context(), settings, promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now})
+		deps := promote.Deps{Registry: registry, Evidence: registry, Gate: registry, Reporter: releasetest.DiscardReporter{}, Now: now,
+			WatchExpiry: func(_ context.Context, image release.Image, _ release.Tag, _ release.Environment) {
+				registry.requests = append(registry.requests, "watch "+image.Repository.String()) // the image must be there
+			}}
+		result, err := promote.Run(t.Context(), settings, deps)
 		if err != nil || result.Outcome != want.outcome || result.Image != settings.TargetRepository.At(settings.Image.Digest) {
 			t.Errorf("got %+v, %v; want %q", result, err, want.outcome)
 		}

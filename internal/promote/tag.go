@@ -50,12 +50,15 @@ func (p *promotion) inspectFurtherTags(ctx context.Context, registry Registry) (
 // tagImage gives the image its tag in the target repository, and copies it there first, with its evidence, if it is another
 // repository.
 func (p *promotion) tagImage(ctx context.Context, deps Deps) (release.Outcome, error) {
-	if deps.WatchExpiry != nil {
-		deps.WatchExpiry(ctx, p.result.Image, p.settings.Tag, p.settings.To)
+	watch := func() { // once the image is in the repository
+		if deps.WatchExpiry != nil {
+			deps.WatchExpiry(ctx, p.result.Image, p.settings.Tag, p.settings.To)
+		}
 	}
 	if p.settings.TargetRepository != p.settings.Image.Repository {
-		return copyTo(ctx, p.settings, p.evidence.Record, p.target, deps)
+		return copyTo(ctx, p.settings, p.evidence.Record, p.target, watch, deps)
 	}
+	watch()
 	return tagInPlace(ctx, p.settings.Image, p.source, p.settings.Tag, deps.Registry)
 }
 
@@ -98,8 +101,8 @@ func tagInPlace(ctx context.Context, image release.Image, state release.TagState
 }
 
 // copyTo copies the image and its record into the target repository, and tags it last: a tag that is set says that the image
-// and its evidence are there. The record is copied even if the tag exists already, which completes a run that was killed.
-func copyTo(ctx context.Context, settings Settings, record release.Digest, state release.TagState, deps Deps) (release.Outcome, error) {
+// and its evidence are there. It calls copied once the image is there. The record is copied even if the tag exists already, which completes a run that was killed.
+func copyTo(ctx context.Context, settings Settings, record release.Digest, state release.TagState, copied func(), deps Deps) (release.Outcome, error) {
 	target := settings.TargetRepository.At(settings.Image.Digest)
 	if state.TagDigest.IsZero() {
 		deps.Reporter.Infof("copying to %s", target.Repository)
@@ -107,6 +110,7 @@ func copyTo(ctx context.Context, settings Settings, record release.Digest, state
 			return "", err
 		}
 	}
+	copied()
 	if err := deps.Evidence.CopyEvidence(ctx, settings.Image, record, target.Repository, deps.Origin.Run); err != nil {
 		return "", err
 	}
