@@ -23,6 +23,7 @@ type Options struct {
 	Secrets *text.Secrets // gets the credentials; may be nil
 	// WorkTree is where a profile may name neither a program nor a file: New's error is a *release.InputError then.
 	WorkTree worktree.Tree
+	Log      func(line string) // may be nil
 }
 
 // Client talks to ECR. It may be used from several goroutines.
@@ -30,6 +31,7 @@ type Client struct {
 	config   aws.Config
 	endpoint *string // instead of AWS's own; nil: AWS's own
 	region   string  // of Options, "" if none
+	log      func(line string)
 
 	mu     sync.Mutex // guards the maps
 	apis   map[location]*ecr.Client
@@ -55,7 +57,11 @@ func New(ctx context.Context, options Options) (*Client, error) {
 	case err != nil:
 		return nil, fault(err, "reading the AWS configuration", "")
 	}
+	if options.Log == nil {
+		options.Log = func(string) {}
+	}
 	return &Client{
+		log:      options.Log,
 		config:   loaded,
 		endpoint: awsx.Endpoint(options.Environ, loaded, ecr.ServiceID),
 		region:   options.Region,

@@ -12,8 +12,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/aws/smithy-go"
 	"github.com/onedigest/onedigest/devenv/localaws"
 	"github.com/onedigest/onedigest/devenv/localaws/localawstest"
 	"github.com/onedigest/onedigest/internal/release"
@@ -405,6 +407,50 @@ func TestNoCredentials(t *testing.T) {
 	if got := server.Requests(); len(got) > 0 {
 		t.Errorf("requests were made: %v", got)
 	}
+}
+
+// TestThrottledForEver: a request that ECR throttles for two minutes is given up, but not while it serves others.
+func TestThrottledForEver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log []string
+		c := &Client{pacers: map[location]*pacer{}, log: func(line string) { log = append(log, line) }}
+		throttle := func(context.Context) error {
+			return &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}
+		}
+		began := time.Now()
+		err := c.paced(t.Context(), location{}, throttle)
+		var fault *release.Fault
+		if !errors.As(err, &fault) || fault.Do == "" || !strings.Contains(err.Error(), "ThrottlingException") {
+			t.Errorf("got %v", err)
+		}
+		if passed := time.Since(began); passed < throttledPatience || passed > throttledPatience+10*time.Second {
+			t.Errorf("it was given up after %s", passed)
+		}
+		if len(log) != 1 {
+			t.Errorf("the log is %q, want one line", log)
+		}
+		began = time.Now()
+		var group sync.WaitGroup
+		group.Go(func() {
+			for time.Since(began) < 10*time.Minute {
+				time.Sleep(time.Minute)
+				if err := c.paced(t.Context(), location{}, func(context.Context) error { return nil }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		err = c.paced(t.Context(), location{}, func(ctx context.Context) error {
+			if time.Since(began) > 5*time.Minute {
+				return nil
+			}
+			return throttle(ctx)
+		})
+		if err != nil {
+			t.Errorf("while others are served: %v", err)
+		}
+		group.Wait()
+	})
 }
 
 // TestPutTagOverTheQuota: nothing is lost, however many requests ECR throttles.

@@ -3,6 +3,7 @@ package ecr
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/onedigest/onedigest/internal/awsx"
+	"github.com/onedigest/onedigest/internal/release"
 	"golang.org/x/time/rate"
 )
 
@@ -20,6 +22,8 @@ const (
 	putsPerSecond = 10
 	slowestPuts   = 1   // per second
 	fastestPuts   = 200 // per second
+
+	throttledPatience = 2 * time.Minute // of throttled requests alone, of all callers, after which a request is given up
 )
 
 // pacer spaces requests of one kind so that an account's quota is used and not exceeded. ECR throttles by a bucket of credits that refills with
@@ -30,6 +34,8 @@ type pacer struct {
 
 	mu      sync.Mutex
 	lowered time.Time // when the rate was made lower
+	served  time.Time // when ECR last answered a request without throttling it; zero: never
+	told    bool      // that requests are throttled
 }
 
 func newPacer() *pacer {
@@ -38,6 +44,32 @@ func newPacer() *pacer {
 
 // wait waits until the next request may be sent.
 func (p *pacer) wait(ctx context.Context) error { return p.limiter.Wait(ctx) }
+
+// answered notes that ECR answered a request, be it with an error.
+func (p *pacer) answered() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.served = time.Now()
+}
+
+// hasPatience reports whether a request that was made at a time, and throttled ever since, is sent again.
+func (p *pacer) hasPatience(since time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.served.After(since) {
+		since = p.served
+	}
+	return time.Since(since) < throttledPatience
+}
+
+// isFirst reports whether it is called for the first time.
+func (p *pacer) isFirst() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first := !p.told
+	p.told = true
+	return first
+}
 
 // accepted makes the rate higher.
 func (p *pacer) accepted() {
@@ -64,10 +96,10 @@ func (c *Client) Pace(ctx context.Context, host string) error {
 	return c.pacer(c.locate(host)).wait(ctx)
 }
 
-// paced sends a PutImage, and sends it again while ECR throttles it. The SDK would give up after some attempts, which a run of many promotions
-// reaches.
+// paced sends a PutImage, and sends it again while ECR throttles it, which is logged once. The SDK would give up after some attempts, which a run of
+// many promotions reaches. If ECR throttles all requests for two minutes, the error is a *release.Fault.
 func (c *Client) paced(ctx context.Context, at location, send func(context.Context) error) error {
-	pacer := c.pacer(at)
+	pacer, began := c.pacer(at), time.Now()
 	for {
 		if err := pacer.wait(ctx); err != nil {
 			return err
@@ -78,9 +110,16 @@ func (c *Client) paced(ctx context.Context, at location, send func(context.Conte
 			if err == nil {
 				pacer.accepted()
 			}
+			pacer.answered()
 			return err
 		case ctx.Err() != nil:
 			return err
+		case !pacer.hasPatience(began):
+			return &release.Fault{Side: "AWS", Err: fmt.Errorf("ECR throttled every PutImage for %s: %w", throttledPatience, &awsx.Error{Err: err}),
+				Do: "run again later, or have AWS raise the account's quota of PutImage requests"}
+		}
+		if pacer.isFirst() {
+			c.log("ECR throttles PutImage: requests are sent more slowly")
 		}
 		pacer.throttled()
 	}

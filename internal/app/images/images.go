@@ -34,7 +34,8 @@ type Images struct {
 
 // New reads the AWS configuration of the environment; it sends nothing. plainHTTP are registries that are spoken to without TLS.
 func New(ctx context.Context, run *app.RunContext, plainHTTP ...string) (*Images, error) {
-	cloud, err := ecr.New(ctx, ecr.Options{Environ: run.Process.Getenv, Secrets: run.Secrets, WorkTree: run.WorkTree()})
+	log := func(line string) { run.Reporter.Infof("%s", line) }
+	cloud, err := ecr.New(ctx, ecr.Options{Environ: run.Process.Getenv, Secrets: run.Secrets, WorkTree: run.WorkTree(), Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +46,7 @@ func New(ctx context.Context, run *app.RunContext, plainHTTP ...string) (*Images
 		DockerConfig: true,
 		Fallback:     githubToken(run),
 		Pace:         pace(cloud),
-		Log:          func(line string) { run.Reporter.Infof("%s", line) },
+		Log:          log,
 		UserAgent:    "onedigest",
 		PlainHTTP:    plainHTTP,
 		Secrets:      run.Secrets,
