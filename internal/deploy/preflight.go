@@ -176,13 +176,15 @@ func resolvePaths(ctx context.Context, settings Settings, deps Deps) (request, e
 }
 
 // CheckPaths finds the charts, the values files and the files of smoke checks of deploys, and changes nothing. All problems are reported together as
-// a *release.InputError; a chart that cannot be fetched is a *release.Fault. Of deps it uses Workspace, Charts and SmokeRunner.
+// a *release.InputError, and so is an environment that the rules do not list; a chart that cannot be fetched is a *release.Fault. Of deps it uses
+// Workspace, Charts, SmokeRunner and Policy.
 func CheckPaths(ctx context.Context, deploys []Settings, deps Deps) error {
 	deps.Facts = nil // the digest of the values is not needed yet
 	var problems []release.Problem
 	for _, settings := range deploys {
 		r, err := resolvePaths(ctx, settings, deps)
-		for _, err := range []error{err, r.checkSmokeChecks()} {
+		_, _, unlisted := deps.Policy.ForDeploy(settings.Environment, settings.ProvedIn, settings.MaxAge)
+		for _, err := range []error{err, r.checkSmokeChecks(), unlisted} {
 			var input *release.InputError
 			switch {
 			case errors.As(err, &input):

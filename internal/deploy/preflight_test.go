@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/deploy"
+	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/setting/settingtest"
 )
@@ -61,6 +62,12 @@ func TestThePathsOfLaterDeploysAreChecked(t *testing.T) {
 		t.Fatalf("got %v, did %v", err, fakes.done)
 	}
 	check(t, err.Error(), `"../b.yaml" is outside the work tree`, "--checks: does not exist")
+	deps.Policy = policy.Policy{Source: policy.Source{File: ".onedigest.yaml"}, Ladder: []policy.Rung{{Environment: "staging"}}}
+	err = deploy.CheckPaths(t.Context(), []deploy.Settings{of("staging", "a.yaml", ""), of("production", "b.yaml", "")}, deps)
+	if release.ExitCode(err) != release.ExitInput {
+		t.Fatalf("got %v", err)
+	}
+	check(t, err.Error(), `"production" is not an environment of .onedigest.yaml`)
 }
 
 // TestEmulationIsAllowed for an image of one platform: a node pulls nothing of an index that lacks its own.

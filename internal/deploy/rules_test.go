@@ -29,7 +29,8 @@ func TestTheRulesOfAnEnvironment(t *testing.T) {
 		flags []string
 		want  string // "": deployed
 		exit  int
-		free  bool
+		free  bool // the file does not list the environment
+		first bool // it lists no other
 	}{
 		"proved":                      {fakes: &fakes{verdict: release.Pass}},
 		"not proved":                  {fakes: &fakes{}, want: `no evidence that "qa" proved`, exit: release.ExitFailed},
@@ -37,13 +38,18 @@ func TestTheRulesOfAnEnvironment(t *testing.T) {
 		"another chart":               {fakes: &fakes{verdict: release.Pass, checkedOut: release.CheckedOut{Commit: another, Differing: []string{"chart"}}}, want: "which differ from those of the image's commit", exit: release.ExitFailed},
 		"a chart that is unknown":     {fakes: &fakes{verdict: release.Pass, checkedOutErr: errors.New("no history")}, want: "is unknown: no history", exit: release.ExitFailed},
 		"a chart of another place":    {fakes: &fakes{verdict: release.Pass, outside: "charts/service"}, want: "outside the work tree", exit: release.ExitInput},
-		"an environment that is free": {fakes: &fakes{}, free: true},
+		"the first environment":       {fakes: &fakes{}, first: true},
+		"an environment of no rules":  {fakes: &fakes{}, free: true, want: `"staging" is not an environment of .onedigest.yaml`, exit: release.ExitInput},
+		"no rules, but a proof":       {fakes: &fakes{verdict: release.Pass}, free: true, flags: []string{"--proved-in", "qa"}, want: `"staging" is not an environment of`, exit: release.ExitInput},
 		"another proof":               {fakes: &fakes{verdict: release.Pass}, flags: []string{"--proved-in", "prod"}, want: `which is "qa"`, exit: release.ExitInput},
 	} {
 		for _, more := range [][]string{nil, {"--dry-run"}} {
 			test.fakes.policy, test.fakes.done = rules(nil), nil
-			if test.free {
+			switch {
+			case test.free:
 				test.fakes.policy.Ladder = test.fakes.policy.Ladder[:1]
+			case test.first:
+				test.fakes.policy.Ladder = []policy.Rung{{Environment: "staging"}}
 			}
 			result, _, err := test.fakes.run(t, append(slices.Clone(test.flags), more...)...)
 			if test.want == "" {

@@ -136,11 +136,15 @@ func (p Policy) ForPromotion(to, from release.Environment, maxAge time.Duration)
 }
 
 // ForDeploy returns the rules for a deploy; false if nothing is required. provedIn is the environment in the settings that must have proved the
-// images, "" for none. The error is a *release.InputError.
+// images, "" for none. An environment that the file does not list is refused, because nothing would be asked of its images. The error is a
+// *release.InputError.
 func (p Policy) ForDeploy(to, provedIn release.Environment, maxAge time.Duration) (rung Rung, guarded bool, err error) {
 	rung, guarded = p.Rung(to)
 	smoked := rung.Requires.Smoked
 	switch {
+	case !guarded && p.Source.File != "":
+		return rung, false, release.BadSetting("environment", fmt.Sprintf("%q is not an environment of %s", to, p.Source.File),
+			"add it to the file, whose first environment takes every build, or name another file with --policy")
 	case !guarded && provedIn == "":
 		return rung, false, nil
 	case !guarded:

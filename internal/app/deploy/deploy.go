@@ -156,7 +156,8 @@ func newCharts(run *app.RunContext, settings *deploy.Settings, registry *images.
 	return charts, func() { removeScratch() }, nil
 }
 
-// CheckPaths finds the charts, the values files and the files of smoke checks that deploys of one command will read. It changes nothing, and
+// CheckPaths finds the charts, the values files and the files of smoke checks that deploys of one command will read, and the rules, which list
+// their environments. It changes nothing, and
 // connects to no cluster. The errors are those of deploy.CheckPaths.
 func CheckPaths(ctx context.Context, deploys []deploy.Settings, run *app.RunContext) error {
 	if len(deploys) == 0 {
@@ -171,7 +172,11 @@ func CheckPaths(ctx context.Context, deploys []deploy.Settings, run *app.RunCont
 		return err
 	}
 	defer removeCharts()
-	return deploy.CheckPaths(ctx, deploys, deploy.Deps{Workspace: run.Workspace(), Charts: charts, SmokeRunner: smokeRunner{run: run}})
+	rules, err := gates.Load(run, deploys[0].Policy)
+	if err != nil {
+		return err
+	}
+	return deploy.CheckPaths(ctx, deploys, deploy.Deps{Workspace: run.Workspace(), Charts: charts, SmokeRunner: smokeRunner{run: run}, Policy: rules})
 }
 
 // recorder records facts, and reads the values files of the work tree.
