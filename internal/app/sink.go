@@ -71,7 +71,7 @@ func (s *stream) Write(untrusted []byte) (int, error) {
 	return len(untrusted), nil
 }
 
-// printJSON prints a value as JSON.
+// printJSON prints a value as indented JSON, with secrets redacted.
 func (s *stream) printJSON(value any) error {
 	document, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {

@@ -41,7 +41,8 @@ func (r *repository) push(ctx context.Context, all tree, open source, tag releas
 	return r.putAll(ctx, all, tag)
 }
 
-// putAll writes the manifests of a tree whose blobs are uploaded, the root last and under the tag.
+// putAll writes the manifests of a tree whose blobs are uploaded, the root last and under the tag. A tag that names the root stays; one that names
+// another image is a *release.TagTakenError.
 func (r *repository) putAll(ctx context.Context, all tree, tag release.Tag) error {
 	if err := r.putChildren(ctx, all); err != nil {
 		return err
@@ -51,14 +52,14 @@ func (r *repository) putAll(ctx context.Context, all tree, tag release.Tag) erro
 		_, err := r.putManifest(ctx, root, "")
 		return err
 	}
-	held, found, err := r.headManifest(ctx, tag.String())
+	tagged, found, err := r.headManifest(ctx, tag.String())
 	switch {
 	case err != nil:
 		return err
-	case found && held.digest == root.digest:
+	case found && tagged.digest == root.digest:
 		return nil
 	case found:
-		return &release.TagTakenError{Tag: tag, Holds: held.digest, Wanted: root.digest}
+		return &release.TagTakenError{Tag: tag, Holds: tagged.digest, Wanted: root.digest}
 	}
 	_, err = r.putManifest(ctx, root, tag)
 	return err

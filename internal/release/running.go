@@ -257,17 +257,17 @@ func (c *comparison) runs(ctx context.Context, container PodImage) (bool, error)
 	if slices.ContainsFunc(wanted.images, func(i PlatformImage) bool { return i.Manifest == container.Digest || i.Config == container.Digest }) {
 		return true, nil
 	}
-	reported, err := c.reported(ctx, container)
+	reported, err := c.imagesOfReportedDigest(ctx, container)
 	if err != nil || len(reported) == 0 {
 		return false, err
 	}
 	return c.sameContent(ctx, wanted.images, reported, container)
 }
 
-// reported reads the images of the digest that the kubelet reports. It looks in the image's repository, and in the repository
+// imagesOfReportedDigest reads the images of the digest that the kubelet reports. It looks in the image's repository, and in the repository
 // that the kubelet reports if that is on the same registry. It asks no other registry, because a node's status must not choose
 // which hosts get requests. A digest that neither repository has is another image.
-func (c *comparison) reported(ctx context.Context, container PodImage) ([]PlatformImage, error) {
+func (c *comparison) imagesOfReportedDigest(ctx context.Context, container PodImage) ([]PlatformImage, error) {
 	repositories := []Repository{c.image.Repository}
 	if other := container.Repository; other != "" && other != c.image.Repository && other.Host() == c.image.Repository.Host() {
 		repositories = append(repositories, other)

@@ -124,7 +124,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if settings, err = expectCommits(ctx, settings, deps); err != nil {
+	if settings, err = resolveCommits(ctx, settings, deps); err != nil {
 		return Result{}, err
 	}
 	subject, err := findSubject(ctx, checks, settings, deps)

@@ -25,9 +25,9 @@ func loadChecks(settings Settings, deps Deps) ([]release.Check, error) {
 	return checks, err
 }
 
-// expectCommits expects the commit of the main image, and refuses one that is of another commit than the expected one. The further images'
-// commits are filled in. An image whose commit is not known is refused, because promote would refuse it.
-func expectCommits(ctx context.Context, settings Settings, deps Deps) (Settings, error) {
+// resolveCommits sets the expected commit to that of the main image, and the commits of the further images. It refuses an image of another commit
+// than the expected one. An image whose commit is not known is refused, because promote would refuse it.
+func resolveCommits(ctx context.Context, settings Settings, deps Deps) (Settings, error) {
 	if settings.Image.IsZero() {
 		return settings, nil
 	}

@@ -178,7 +178,7 @@ func launch(ctx context.Context, p Process, chosen settings) (running, error) {
 	}
 }
 
-// loggedError returns the last error message in a server's log, or nil if there is none.
+// loggedError returns the last error message in a server's log, nil if there is none, or why the log cannot be read.
 func loggedError(path string) error {
 	text, err := os.ReadFile(path) // #nosec G304 -- the server's own log
 	if err != nil {

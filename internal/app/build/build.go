@@ -151,6 +151,7 @@ func (w workTree) Inspect(ctx context.Context, dir, commit string) (release.Sour
 	return git.Inspect(ctx, w.environ, dir, commit)
 }
 
+// Object returns the SHA-256 of a commit's object; false if the repository lacks the commit.
 func (w workTree) Object(ctx context.Context, dir string, commit release.Commit) ([32]byte, bool, error) {
 	return git.Object(ctx, w.environ, dir, commit)
 }

@@ -59,7 +59,7 @@ func checkExposed(deployment release.Deployment, texts ...string) error {
 					continue
 				}
 				for i, secret := range deployment.SecretValues {
-					if contains(item, searched[i]) {
+					if containsSecret(item, searched[i]) {
 						problems = append(problems, release.Problem{Setting: settingSecretValues,
 							What: fmt.Sprintf("the chart writes %s into %s, which is no Secret", secret.Path, manifest.ObjectID(item, deployment.Namespace)),
 							Do:   "refer to a Secret there (secretKeyRef), or give the chart the name of one that the cluster has"})
@@ -95,17 +95,17 @@ func exposedForms(value string) *text.Secrets {
 	return forms
 }
 
-// contains reports whether a text in a value, or the name of a field, has a secret.
-func contains(value any, secrets *text.Secrets) bool {
+// containsSecret reports whether a text in a value, or the name of a field, has a secret.
+func containsSecret(value any, secrets *text.Secrets) bool {
 	has := func(one string) bool { return secrets.Redact(one) != one }
 	switch value := value.(type) {
 	case string:
 		return has(value)
 	case []any:
-		return slices.ContainsFunc(value, func(item any) bool { return contains(item, secrets) })
+		return slices.ContainsFunc(value, func(item any) bool { return containsSecret(item, secrets) })
 	case map[string]any:
 		for name, inner := range value {
-			if has(name) || contains(inner, secrets) {
+			if has(name) || containsSecret(inner, secrets) {
 				return true
 			}
 		}

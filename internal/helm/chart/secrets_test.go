@@ -16,7 +16,7 @@ func TestWhatExposesASecret(t *testing.T) {
 		{`{"host": "db.example.com", "password": "canary-password"}`, `a: {"host": "db.example.com", "password": "canary-password"}`, true},
 		{"short\n", "short", false},
 	} {
-		if got := contains(map[string]any{"data": []any{test.text}}, exposedForms(test.value)); got != test.want {
+		if got := containsSecret(map[string]any{"data": []any{test.text}}, exposedForms(test.value)); got != test.want {
 			t.Errorf("%q in %q: got %v", test.value, test.text, got)
 		}
 	}

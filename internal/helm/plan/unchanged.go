@@ -38,7 +38,7 @@ func Unchanged(ctx context.Context, rendered *chart.Rendered, state history.Stat
 	if before != after || !sameHooks(newest.Hooks, rendered.Hooks) {
 		return false, nil
 	}
-	return isLive(ctx, newest, objectsOf)
+	return matchesCluster(ctx, newest, objectsOf)
 }
 
 // withoutRun returns a manifest without the annotations that differ from run to run.
@@ -71,9 +71,9 @@ func sameHook(a, b *helmrelease.Hook) bool {
 	return a.Path == b.Path && strings.TrimSpace(a.Manifest) == strings.TrimSpace(b.Manifest)
 }
 
-// isLive reports whether every object of a revision is in the cluster, and is not being deleted, with the fields that the revision sets. Fields of
+// matchesCluster reports whether every object of a revision is in the cluster, and is not being deleted, with the fields that the revision sets. Fields of
 // custom resources count only if they name images or replicas: Helm does not set the others again.
-func isLive(ctx context.Context, revision *helmrelease.Release, objectsOf *objects.Release) (bool, error) {
+func matchesCluster(ctx context.Context, revision *helmrelease.Release, objectsOf *objects.Release) (bool, error) {
 	list, err := objectsOf.Build(strings.NewReader(revision.Manifest), false)
 	if err != nil {
 		return false, failure.Classify(ctx, err, "reading the objects of release %q in namespace %q", revision.Name, revision.Namespace)

@@ -58,9 +58,9 @@ var operations = map[string]map[string]awsapi.Operation[*API]{
 	ParameterSigner: {"GetParameter": awsapi.AsJSON((*API).getParameter), "GetParameters": awsapi.AsJSON((*API).getParameters)},
 }
 
-// Serve answers a call of AWS JSON 1.1 to one of the services.
-func (a *API) Serve(w http.ResponseWriter, r *http.Request, service, name string) {
-	awsapi.ServeJSON(w, r, a, name, operations[service], maxBody, func(body []byte) *awsapi.Error { return a.verifier.Verify(r, body, service, time.Now()) })
+// Serve answers a call of AWS JSON 1.1 to an operation of one of the services.
+func (a *API) Serve(w http.ResponseWriter, r *http.Request, service, operation string) {
+	awsapi.ServeJSON(w, r, a, operation, operations[service], maxBody, func(body []byte) *awsapi.Error { return a.verifier.Verify(r, body, service, time.Now()) })
 }
 
 type secretInput struct{ SecretId, VersionId, VersionStage string } //nolint:revive,staticcheck // AWS's spelling
