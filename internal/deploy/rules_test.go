@@ -32,16 +32,16 @@ func TestTheRulesOfAnEnvironment(t *testing.T) {
 		free  bool // the file does not list the environment
 		first bool // it lists no other
 	}{
-		"proved":                      {fakes: &fakes{verdict: release.Pass}},
-		"not proved":                  {fakes: &fakes{}, want: `no evidence that "qa" proved`, exit: release.ExitFailed},
-		"rejected":                    {fakes: &fakes{verdict: release.Pass, against: []policy.Rejection{{Reason: "CVE-1"}}}, want: "was rejected", exit: release.ExitFailed},
-		"another chart":               {fakes: &fakes{verdict: release.Pass, checkedOut: release.CheckedOut{Commit: another, Differing: []string{"chart"}}}, want: "which differ from those of the image's commit", exit: release.ExitFailed},
-		"a chart that is unknown":     {fakes: &fakes{verdict: release.Pass, checkedOutErr: errors.New("no history")}, want: "is unknown: no history", exit: release.ExitFailed},
-		"a chart of another place":    {fakes: &fakes{verdict: release.Pass, outside: "charts/service"}, want: "outside the work tree", exit: release.ExitInput},
-		"the first environment":       {fakes: &fakes{}, first: true},
-		"an environment of no rules":  {fakes: &fakes{}, free: true, want: `"staging" is not an environment of .onedigest.yaml`, exit: release.ExitInput},
-		"no rules, but a proof":       {fakes: &fakes{verdict: release.Pass}, free: true, flags: []string{"--proved-in", "qa"}, want: `"staging" is not an environment of`, exit: release.ExitInput},
-		"another proof":               {fakes: &fakes{verdict: release.Pass}, flags: []string{"--proved-in", "prod"}, want: `which is "qa"`, exit: release.ExitInput},
+		"proved":                     {fakes: &fakes{verdict: release.Pass}},
+		"not proved":                 {fakes: &fakes{}, want: `no evidence that "qa" proved`, exit: release.ExitFailed},
+		"rejected":                   {fakes: &fakes{verdict: release.Pass, against: []policy.Rejection{{Reason: "CVE-1"}}}, want: "was rejected", exit: release.ExitFailed},
+		"another chart":              {fakes: &fakes{verdict: release.Pass, checkedOut: release.CheckedOut{Commit: another, Differing: []string{"chart"}}}, want: "which differ from those of the image's commit", exit: release.ExitFailed},
+		"a chart that is unknown":    {fakes: &fakes{verdict: release.Pass, checkedOutErr: errors.New("no history")}, want: "is unknown: no history", exit: release.ExitFailed},
+		"a chart of another place":   {fakes: &fakes{verdict: release.Pass, outside: "charts/service"}, want: "outside the work tree", exit: release.ExitInput},
+		"the first environment":      {fakes: &fakes{}, first: true},
+		"an environment of no rules": {fakes: &fakes{}, free: true, want: `"staging" is not an environment of .onedigest.yaml`, exit: release.ExitInput},
+		"no rules, but a proof":      {fakes: &fakes{verdict: release.Pass}, free: true, flags: []string{"--proved-in", "qa"}, want: `"staging" is not an environment of`, exit: release.ExitInput},
+		"another proof":              {fakes: &fakes{verdict: release.Pass}, flags: []string{"--proved-in", "prod"}, want: `which is "qa"`, exit: release.ExitInput},
 	} {
 		for _, more := range [][]string{nil, {"--dry-run"}} {
 			test.fakes.policy, test.fakes.done = rules(nil), nil

@@ -54,7 +54,7 @@ var given = policy.Signer{Key: "given"}
 
 // against returns what keeps an image from an environment by the rules that promote has without a file of rules, the newest first. Without keys,
 // nothing lifts a rejection.
-func against(records []fact.Record, environment release.Environment, isFirst bool, keys map[string]string) []policy.Rejection {
+func against(records []fact.Record, image release.Image, environment release.Environment, isFirst bool, keys map[string]string) []policy.Rejection {
 	rung := policy.Rung{Environment: environment}
 	if !isFirst {
 		rung.Requires.Smoked = new(policy.Smoked)
@@ -62,7 +62,7 @@ func against(records []fact.Record, environment release.Environment, isFirst boo
 	if len(keys) > 0 {
 		rung.Signers = []policy.Signer{given}
 	}
-	return policy.Against(records, rung, policy.Trust{given: slices.Collect(maps.Keys(keys))})
+	return policy.Against(records, image, rung, policy.Trust{given: slices.Collect(maps.Keys(keys))})
 }
 
 // cellOf concludes from the records about an image in an environment. rejections keep it from there. live is whether the environment's newest deploy is of this image, tagged

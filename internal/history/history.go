@@ -258,7 +258,7 @@ func (r *Result) conclude(entries []Entry, records map[release.Digest][]fact.Rec
 		entry.Cells = make([]Cell, len(r.Environments))
 		for i, environment := range r.Environments {
 			tagged := slices.ContainsFunc(entry.Tags, func(tag release.Tag) bool { is, of := environmentOf(tag, entry.Commit); return is && of == environment })
-			entry.Cells[i] = cellOf(environment, known, against(known, environment, i == 0, r.Keys), live[environment] == entry.Image.Digest, tagged, r.Verified)
+			entry.Cells[i] = cellOf(environment, known, against(known, entry.Image, environment, i == 0, r.Keys), live[environment] == entry.Image.Digest, tagged, r.Verified)
 		}
 		for i := range r.Running {
 			if r.Running[i].Commit == entry.Commit {

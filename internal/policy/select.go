@@ -37,7 +37,7 @@ func Select(records []fact.Record, image release.Image, rung Rung, signersOf fun
 		facts.Deployed = Finding[Deploy]{Found: found, Signed: len(signersOf(deployed.In)) > 0, Fact: Deploy{Environment: newest.Environment, At: newest.At, Signer: name}}
 	}
 	if rung.Requires.NotRejected {
-		facts.Against = Against(records, rung, trust)
+		facts.Against = Against(records, image, rung, trust)
 	}
 	return facts
 }
@@ -54,12 +54,12 @@ func newestBy(records []fact.Record, image release.Image, kind fact.Kind, enviro
 
 // Against returns what keeps an image from an environment: rejections of the environment and of all, and, if the environment is guarded, the
 // verdicts of smoke that failed there; the newest first. A rejection counts whoever wrote it, and also if it cannot be read. It does not count if a
-// statement lifts it that a signer of the environment, or of its overrides, signed.
-func Against(records []fact.Record, rung Rung, trust Trust) (against []Rejection) {
+// statement about this image in its repository lifts it that a signer of the environment, or of its overrides, signed.
+func Against(records []fact.Record, image release.Image, rung Rung, trust Trust) (against []Rejection) {
 	signers := append(slices.Clone(rung.Signers), rung.Override.Signers...)
 	lifted := map[release.Digest]bool{}
 	for _, record := range records {
-		if record.Kind != fact.Lifted || record.Lift == nil || record.Problem != "" || record.Environment != "" && record.Environment != rung.Environment {
+		if record.Kind != fact.Lifted || record.Image != image || record.Lift == nil || record.Problem != "" || record.Environment != "" && record.Environment != rung.Environment {
 			continue
 		}
 		if _, counts := trust.By(signers, record.Signer); counts && len(signers) > 0 {

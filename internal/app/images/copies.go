@@ -17,8 +17,8 @@ import (
 // maxCopied is the most records of one image that are copied, the newest; other verifiers give up at 50 referrers.
 const maxCopied = 200
 
-// CopyEvidence copies what proves an image into another repository that has the image: the record that was relied on, then the other records and
-// signed bundles, each with its own bytes. Last it attaches the statement that the image was copied, by which Newest accepts the records in
+// CopyEvidence copies what proves an image into another repository that has the image: the rejections and the verdicts that failed, of which none may
+// be left out, then the record that was relied on, then the other records and signed bundles, each with its own bytes. Last it attaches the statement that the image was copied, by which Newest accepts the records in
 // their new place, and signs it if SignWith was called. What is there already stays. A registry that can list no referrers stores none: that is
 // reported and is not an error, because the image was promoted on the evidence in its own registry.
 func (i *Images) CopyEvidence(ctx context.Context, image release.Image, record release.Digest, to release.Repository, run string) error {
@@ -31,6 +31,9 @@ func (i *Images) CopyEvidence(ctx context.Context, image release.Image, record r
 }
 
 func (i *Images) copyEvidence(ctx context.Context, image release.Image, record release.Digest, to release.Repository, run string) error {
+	if err := i.copyAgainst(ctx, image, to); err != nil {
+		return err
+	}
 	if !record.IsZero() { // without a proof, the rules ask for none or were passed over
 		if err := i.registry.CopyReferrer(ctx, image, record, to); err != nil {
 			return err
@@ -46,6 +49,33 @@ func (i *Images) copyEvidence(ctx context.Context, image release.Image, record r
 		i.reporter.Warnf("%d older records of %s are not copied, only the newest %d", left, image.Digest.Short(), maxCopied)
 	}
 	return i.recordCopy(ctx, copied.Copy{Digest: image.Digest, From: image.Repository, To: to, At: i.now(), Run: i.secrets.Redact(run)})
+}
+
+// copyAgainst copies what speaks against an image. The error is a *release.Fault if something of it cannot be copied: at the target, nobody would know of
+// it.
+func (i *Images) copyAgainst(ctx context.Context, image release.Image, to release.Repository) error {
+	against, err := i.factsWhere(ctx, image, func(kind fact.Kind, annotations map[string]string) bool {
+		return kind == fact.Rejected || kind == fact.Smoked && annotations[evidence.AnnotationVerdict] == string(release.Fail)
+	})
+	if err != nil || len(against) == 0 {
+		return err
+	}
+	present, err := i.registry.ListReferrers(ctx, to.At(image.Digest), recordTypes, nil)
+	if err != nil {
+		return err
+	}
+	for _, each := range against {
+		if slices.Contains(present, each.Record) {
+			continue
+		}
+		if each.Record.IsZero() {
+			return &release.Fault{Side: "registry", Err: fmt.Errorf("a record (%s) of %q has no digest and cannot be copied: %s", each.Fact, image, each.Problem), Do: "remove it from the registry"}
+		}
+		if err := i.registry.CopyReferrer(ctx, image, each.Record, to); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // recordCopy attaches the statement about a copy to the image at the target, unless one that counts as much is there.

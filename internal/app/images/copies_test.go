@@ -1,11 +1,19 @@
 package images_test
 
 import (
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"path"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/onedigest/onedigest/devenv/registrytest"
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/evidence"
@@ -13,6 +21,7 @@ import (
 	"github.com/onedigest/onedigest/internal/evidence/signed"
 	"github.com/onedigest/onedigest/internal/registry"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
 )
 
@@ -126,6 +135,75 @@ func TestEvidenceAtTheTarget(t *testing.T) {
 				t.Errorf("the evidence is said to be from %q, want %q", newest.Origin, image.Repository)
 			}
 		})
+	}
+}
+
+// TestRejectionsAreCopied: whatever else is beside the image, what speaks against it is at the target, or the copy fails.
+func TestRejectionsAreCopied(t *testing.T) {
+	t.Parallel()
+	against := func(t *testing.T, connected *images.Images, image release.Image) (records []release.Digest) {
+		t.Helper()
+		read, err := connected.Facts(t.Context(), image, fact.Rejected, fact.Smoked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, each := range read {
+			if each.Kind == fact.Rejected || each.Smoke.Verdict == release.Fail {
+				records = append(records, each.Record)
+			}
+		}
+		return records
+	}
+	lost := new(sync.Map)
+	all := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, gone := lost.Load(r.Method + path.Base(r.URL.Path)); gone {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		all.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	connected, told := connect(t, nil)
+	image := push(t, connected, release.Repository(strings.TrimPrefix(server.URL, "http://")+"/shop"))
+	relied, err := connected.Record(t.Context(), record(image, "staging", release.Pass, time.Now().Add(-time.Hour)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rejection := factsAbout(t, image)[fact.Rejected]
+	rejection.At = time.Now().Add(-48 * time.Hour)
+	if _, _, err := connected.RecordFact(t.Context(), rejection); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := connected.Record(t.Context(), record(image, "production", release.Fail, time.Now().Add(-40*time.Hour))); err != nil {
+		t.Fatal(err)
+	}
+	client := registry.New(registry.Options{})
+	for i := range 200 { // the most that are copied, newer than what speaks against the image
+		if _, err := client.Attach(t.Context(), image, signed.MediaType, signed.MediaType, fmt.Appendf(nil, `{"other":%d}`, i), map[string]string{
+			signed.AnnotationPredicateType: "https://slsa.dev/provenance/v1", release.AnnotationCreated: time.Now().Add(time.Hour).UTC().Format(time.RFC3339),
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := against(t, connected, image)
+	to := image.Repository + "-live"
+	if err := connected.Copy(t.Context(), image, to, nil); err != nil || len(want) != 2 {
+		t.Fatalf("got %v, %v", want, err)
+	}
+	if err := connected.CopyEvidence(t.Context(), image, relied, to, ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := against(t, connected, to.At(image.Digest)); !slices.Equal(got, want) {
+		t.Errorf("the target has %v, want %v\n%s", got, want, told)
+	}
+	other := image.Repository + "-other"
+	if err := connected.Copy(t.Context(), image, other, nil); err != nil {
+		t.Fatal(err)
+	}
+	lost.Store(http.MethodGet+want[0].String(), true)
+	if err := connected.CopyEvidence(t.Context(), image, relied, other, ""); err == nil {
+		t.Errorf("a record that speaks against the image is left out: %s", told)
 	}
 }
 

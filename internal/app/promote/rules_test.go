@@ -246,6 +246,23 @@ func TestAttacks(t *testing.T) {
 			g.failInProduction()
 			g.attachBundle(g.bundle("production", g.statement(func(e *release.Evidence) { e.Environment = "production" })), "production", release.Pass)
 		}, `failed in "production"`},
+		"a rejection lifted in another repository": {func(g guarded) {
+			g.pass("staging", nil)
+			rejected, err := g.run(func(s *promote.Settings) { s.Reject = rejecting }, "alice")
+			if err != nil {
+				g.t.Fatal(err)
+			}
+			statement, err := evidence.EncodeFact(fact.Fact{Kind: fact.Lifted, Image: release.Repository("registry.example/other").At(g.image.Digest), Environment: "production", By: "alice", At: time.Now().UTC(),
+				Lift: &fact.Lift{Reason: "it was another image", Rejections: []release.Digest{rejected.Record}}})
+			if err != nil {
+				g.t.Fatal(err)
+			}
+			if _, err := g.client.Attach(g.t.Context(), g.image, signed.MediaType, signed.MediaType, g.bundle("production", statement), map[string]string{
+				evidence.AnnotationFact: string(fact.Lifted), evidence.AnnotationEnvironment: "production", signed.AnnotationPredicateType: evidence.TypeOf(fact.Lifted),
+			}); err != nil {
+				g.t.Fatal(err)
+			}
+		}, "was rejected at"},
 		"a rejection lifted by nobody": {func(g guarded) { g.pass("staging", nil); g.reject(); g.lift("stranger", "may not sign") }, "was rejected at"},
 	} {
 		t.Run(name, func(t *testing.T) {
