@@ -125,6 +125,22 @@ func TestEarlierProblemsCountWhenTheyHappenAgain(t *testing.T) {
 	}
 }
 
+// TestARefusalBeforeTheWatchCounts: the controller of a new workload may report a refusal between the apply and the beginning of the watch.
+func TestARefusalBeforeTheWatchCounts(t *testing.T) {
+	t.Parallel()
+	r := readRecording(t, "quota-of-statefulset")
+	for isNew := range map[bool]bool{false: true, true: true} {
+		known := r.earlier(t)
+		if isNew {
+			known.before.Seen = map[string]string{}
+		}
+		known.memory = assess(known, policy{}, r.Taken).memory
+		if got := assess(known, policy{}, r.Taken.Add(diagnose.GraceShort)); (got.failure != nil) != isNew {
+			t.Errorf("new %t: failed %t, pending %+v", isNew, got.failure != nil, got.pending)
+		}
+	}
+}
+
 // TestAnEarlierPullCountsWhenItIsTriedAgain: the back-off between two pulls says nothing new, another failed pull does.
 func TestAnEarlierPullCountsWhenItIsTriedAgain(t *testing.T) {
 	t.Parallel()
