@@ -134,6 +134,8 @@ type promotion struct {
 	source   release.TagState // of the tag in the image's own repository
 	target   release.TagState // of the tag in the target repository
 	result   Promoted
+
+	furtherTagged bool // the later commit's tag and the moving tag, if they are asked for, name the image
 }
 
 // prepare finds what the image's promotion needs, and refuses one that cannot be completed. It writes nothing.

@@ -30,6 +30,7 @@ func (p *promotion) inspect(ctx context.Context, registry Registry) (outcome rel
 // outcome is as that of inspect.
 func (p *promotion) inspectFurtherTags(ctx context.Context, registry Registry) (release.Outcome, error) {
 	target := p.settings.TargetRepository.At(p.settings.Image.Digest)
+	p.furtherTagged = true
 	if p.isLaterCommits() {
 		tag := release.Tag(p.settings.Commit)
 		state, err := registry.Inspect(ctx, target.Repository, target.Digest, tag)
@@ -39,11 +40,13 @@ func (p *promotion) inspectFurtherTags(ctx context.Context, registry Registry) (
 		if !state.TagDigest.IsZero() && state.TagDigest != target.Digest {
 			return checkExistingTag(state.TagDigest, target.Digest, tag)
 		}
+		p.furtherTagged = state.TagDigest == target.Digest
 	}
 	if p.settings.MovingTag == "" {
 		return "", nil
 	}
-	_, err := registry.Inspect(ctx, target.Repository, target.Digest, p.settings.MovingTag)
+	state, err := registry.Inspect(ctx, target.Repository, target.Digest, p.settings.MovingTag)
+	p.furtherTagged = p.furtherTagged && state.TagDigest == target.Digest
 	return "", err
 }
 

@@ -510,3 +510,31 @@ func TestAnOverrideIsSigned(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestAnOverrideThatMovesATag is stated, although the environment's tag was there before; with both tags there, nothing is entered.
+func TestAnOverrideThatMovesATag(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	tag := "production-" + release.Tag(releasetest.Commit)
+	state, err := g.registry("").Inspect(t.Context(), g.image.Repository, g.image.Digest, tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.registry("").Tag(t.Context(), g.image.Repository, state, g.image.Digest, tag); err != nil {
+		t.Fatal(err)
+	}
+	override := func(s *promote.Settings) {
+		s.OverrideReason, s.SignKey, s.MovingTag = "staging is down, agreed with the owner", key("override"), "production"
+	}
+	result, err := g.run(override, "octocat")
+	if err != nil || result.Gate.Overridden == nil || result.Gate.Overridden.Record.IsZero() {
+		t.Fatalf("got %+v, %v", result.Gate, err)
+	}
+	after := g.listed()
+	if !slices.Contains(after, "production "+g.image.Digest.String()) {
+		t.Errorf("the registry has %q", after)
+	}
+	if _, err := g.run(override, "octocat"); err != nil || !slices.Equal(after, g.listed()) {
+		t.Errorf("again: got %v, and %q, want %q", err, g.listed(), after)
+	}
+}
