@@ -89,6 +89,10 @@ func (r request) run(ctx context.Context, began time.Time) (Result, error) {
 	if err := r.checkPlan(waiting); err != nil {
 		return result, err
 	}
+	r.gates, err = r.checkRulesAgain(waiting)
+	if result.Gates = r.gates; err != nil {
+		return result, err
+	}
 	if err := r.recordOverrides(waiting); err != nil {
 		return result, err
 	}

@@ -97,6 +97,7 @@ type fakes struct {
 	renewals         int                             // that no change of the cluster has followed
 	block            func(ctx context.Context) error // called by Heal
 	leaseErr         error
+	onLease          func() // while the Lease is awaited
 	planned          release.Plan
 	plans            int               // how often it planned
 	files            map[string][]byte // of plans
@@ -345,6 +346,9 @@ func (c cluster) CreateNamespace(context.Context, string, release.Environment, r
 func (c cluster) AcquireLease(context.Context, release.LeaseRequest, func(string)) (release.Lease, error) {
 	if c.leaseErr != nil {
 		return nil, c.leaseErr
+	}
+	if c.onLease != nil {
+		c.onLease()
 	}
 	c.note("acquire Lease")
 	return lease(c), nil

@@ -147,6 +147,19 @@ func (r request) checkRules(ctx context.Context) (gates []ImageGate, refused err
 	return gates, refused
 }
 
+// checkRulesAgain is checkRules for a request that holds the Lease: while it waited, an image may have been rejected. What preflight reported is not
+// reported again.
+func (r request) checkRulesAgain(ctx context.Context) ([]ImageGate, error) {
+	r.Reporter = quiet{r.Reporter}
+	return r.checkRules(ctx)
+}
+
+// quiet is a reporter without lines.
+type quiet struct{ release.Reporter }
+
+func (quiet) Infof(string, ...any) {}
+func (quiet) Warnf(string, ...any) {}
+
 // recordOverrides attaches to the images the statements that the rules are passed over.
 func (r request) recordOverrides(ctx context.Context) error {
 	for i := range r.gates {

@@ -102,3 +102,23 @@ func TestOverride(t *testing.T) {
 		}
 	}
 }
+
+// TestARejectionWhileTheLeaseIsAwaited: the rules are asked again once the Lease is held, before an override is recorded.
+func TestARejectionWhileTheLeaseIsAwaited(t *testing.T) {
+	t.Parallel()
+	for name, fakes := range map[string]*fakes{"proved": {verdict: release.Pass}, "overridden": {actor: "octocat"}} {
+		fakes.policy = rules(nil)
+		fakes.onLease = func() { fakes.against = []policy.Rejection{{Reason: "CVE-1"}} }
+		var flags []string
+		if fakes.actor != "" {
+			flags = []string{"--override-reason", "staging is down, agreed with the owner"}
+		}
+		result, _, err := fakes.run(t, flags...)
+		if release.ExitCode(err) != release.ExitFailed || !strings.Contains(err.Error(), "was rejected") || !slices.Equal(fakes.done, []string{"acquire Lease", "release Lease"}) {
+			t.Errorf("%s: got %v after %v", name, err, fakes.done)
+		}
+		if len(result.Gates) != 1 || result.Gates[0].Opens {
+			t.Errorf("%s: the result has the gates %+v", name, result.Gates)
+		}
+	}
+}
