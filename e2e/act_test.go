@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -30,12 +31,14 @@ func newFlow(t *testing.T) *flow {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &flow{act: act, checkout: checkout{t: t, dir: t.TempDir()}}
+	f := &flow{act: act, checkout: checkout{t: t, dir: t.TempDir(), namespaces: new(sync.Map)}}
+	t.Cleanup(func() { f.checkout.deleteNamespaces(t) })
 	for _, part := range []string{"app", "charts", "terraform", "actions", ".github"} {
 		if err := os.CopyFS(filepath.Join(f.checkout.dir, part), os.DirFS(filepath.Join(root, part))); err != nil {
 			t.Fatal(err)
 		}
 	}
+	f.checkout.shortenDrain()
 	f.checkout.git("init", "--quiet", "--initial-branch=main")
 	f.checkout.commit("first")
 	f.remote = replaceRemote(t, filepath.Join(root, ".github/workflows"))

@@ -247,6 +247,7 @@ func (r rehearsal) planned(promote, more map[string]string) []map[string]string 
 func TestGitflowOnTheNode(t *testing.T) {
 	onNode(t)
 	f := newFlow(t)
+	f.checkout.recordNamespaces([]string{"--environment", "staging", "--environment", "production"})
 	signStaging, signProduction := newKey(t), newKey(t)
 	commit := f.checkout.git("rev-parse", "HEAD")
 	args := []string{

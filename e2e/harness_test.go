@@ -155,15 +155,21 @@ func newCheckout(t *testing.T) checkout {
 			t.Fatal(err)
 		}
 	}
-	// The values are for a load balancer that lags by two minutes (TestRollingUpdateOfALaggingBalancer); that of the sandbox does not.
+	c.shortenDrain()
+	c.git("init", "--quiet", "--initial-branch=main")
+	c.commit("first")
+	return c
+}
+
+// shortenDrain changes the environments' values: they are for a load balancer that lags by two minutes (TestRollingUpdateOfALaggingBalancer), and that of
+// the sandbox does not.
+func (c checkout) shortenDrain() {
+	c.t.Helper()
 	for _, environment := range []string{"staging", "production"} {
 		file := "terraform/" + environment + "/values-" + environment + ".yaml"
 		c.edit(file, "DRAIN_DELAY: 120s", "DRAIN_DELAY: 3s")
 		c.edit(file, "terminationGracePeriodSeconds: 150", "terminationGracePeriodSeconds: 30")
 	}
-	c.git("init", "--quiet", "--initial-branch=main")
-	c.commit("first")
-	return c
 }
 
 // recordNamespaces records the namespaces in a verb's arguments, for cleanup.
