@@ -144,11 +144,11 @@ func Detail(record fact.Record) string {
 	return ""
 }
 
-// Signature says whether a record is signed, and by whom.
-func Signature(record fact.Record) string {
+// Signature says whether a record is signed, and by whom: by the name of a given key, or else by its ID.
+func Signature(record fact.Record, keys map[string]string) string {
 	switch {
 	case record.Signer != "":
-		return "signed by " + record.Signer
+		return "signed by " + cmp.Or(keys[record.Signer], record.Signer)
 	case record.Signed:
 		return "signed, by no key that was given"
 	}

@@ -280,13 +280,13 @@ func (r *Result) because(records []fact.Record, at int) string {
 	before := r.Environments[at-1]
 	reason := fmt.Sprintf("no smoke in %q is recorded", before)
 	if smoked, found := newestSmoke(records, before, r.Verified); found {
-		reason = fmt.Sprintf("the newest smoke in %q is %q, of %s, %s", before, smoked.Smoke.Verdict, smoked.At.UTC().Format(time.RFC3339), Signature(smoked))
+		reason = fmt.Sprintf("the newest smoke in %q is %q, of %s, %s", before, smoked.Smoke.Verdict, smoked.At.UTC().Format(time.RFC3339), Signature(smoked, r.Keys))
 		if smoked.Smoke.Verdict == release.Pass {
-			reason = fmt.Sprintf("%q proved it at %s, %s", before, smoked.At.UTC().Format(time.RFC3339), Signature(smoked))
+			reason = fmt.Sprintf("%q proved it at %s, %s", before, smoked.At.UTC().Format(time.RFC3339), Signature(smoked, r.Keys))
 		}
 	}
 	if promoted, found := newestIn(records, fact.Promoted, r.Environments[at], r.Verified); found {
-		reason += fmt.Sprintf("; promoted at %s, %s", promoted.At.UTC().Format(time.RFC3339), Signature(promoted))
+		reason += fmt.Sprintf("; promoted at %s, %s", promoted.At.UTC().Format(time.RFC3339), Signature(promoted, r.Keys))
 		if promoted.Promotion.Override != "" {
 			reason += "; a rule was passed over: " + promoted.Promotion.Override
 		}

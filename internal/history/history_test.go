@@ -143,7 +143,7 @@ func TestRun(t *testing.T) {
 		want   string
 	}{
 		"with keys": {true, `staging: runs sha256:D2 of commit 000000000000 since 2026-11-01 12:11: the first environment takes every build
-production: runs sha256:D2 of commit 000000000000 since 2026-11-01 12:15: "staging" proved it at 2026-11-01T12:13:00Z, signed by ours; promoted at 2026-11-01T12:14:00Z, signed by ours
+production: runs sha256:D2 of commit 000000000000 since 2026-11-01 12:15: "staging" proved it at 2026-11-01T12:13:00Z, signed by cosign.pub; promoted at 2026-11-01T12:14:00Z, signed by cosign.pub
 COMMIT        CREATED           DIGEST     STAGING                         PRODUCTION
 000000000000  2026-11-01 17:00  sha256:D5  -                               -
 000000000000  2026-11-01 16:00  sha256:D4  rejected, smoke fail 2026-11-01 12:22  rejected 2026-11-01 12:22

@@ -55,6 +55,9 @@ type imageRecords struct {
 	view    view
 }
 
+// Keys returns the names of the given keys by their IDs.
+func (r imageRecords) Keys() map[string]string { return r.view.Keys }
+
 var parsed = template.Must(template.New("board").Funcs(template.FuncMap{
 	"moment":    func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04") },
 	"iso":       func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
