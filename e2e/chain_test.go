@@ -162,7 +162,7 @@ func (c checkout) buildAndDeploy(t *testing.T, namespace string) (url, image str
 	t.Helper()
 	built := c.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/shop", "--context", "app", "--builder", "go", "--output", "json")
 	image = field(t, built, "image")
-	got := c.verb(t.Context(), appdeploy.Command(), "--environment", namespace, "--image", image, "--create-namespace",
+	got := c.verb(t.Context(), appdeploy.Command(), "--environment", namespace, "--image", image, "--create-namespace", "--pod-security", "restricted",
 		"--values", "terraform/staging/values-staging.yaml", "--set", "config.ENVIRONMENT="+namespace, "--output", "json")
 	return field(t, got, "url"), image
 }
