@@ -64,7 +64,7 @@ func TestPlatformAccess(t *testing.T) {
 	image := tree.build()
 	const staging, production = "access-staging", "access-production"
 	for _, namespace := range []string{staging, production} {
-		_, got := tree.deploy(t.Context(), namespace, image, "--values", tree.copyValues(t, "access.yaml", namespace))
+		_, got := tree.deploy(t.Context(), namespace, image, "--pod-security", "restricted", "--values", tree.copyValues(t, "access.yaml", namespace))
 		got.expect(t, 0)
 	}
 	t.Run("a reader of staging reads staging's alone", func(t *testing.T) {
