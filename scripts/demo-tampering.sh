@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/tools.sh
 
-echo "building the programs, and cosign once (some 5 minutes on 2 cores, then cached by Go)"
+echo "building the programs, and cosign once, which takes minutes and is cached by Go afterwards"
 scripts/build.sh
 ONEDIGEST_COSIGN=$(tool cosign)
 export ONEDIGEST_COSIGN ONEDIGEST_E2E=1

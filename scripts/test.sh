@@ -14,7 +14,7 @@ onedigest tests
   builds    the test tools into bin/tools, Kubernetes itself once (about 8 minutes on 2 cores, then cached by Go)
   unpacks   Debian's prometheus and docker-registry into bin/, without installing them
   installs  if absent, these Debian packages: containerd runc containernetworking-plugins nftables shellcheck gcc libc6-dev
-            chromium-headless-shell fonts-dejavu-core
+            chromium-headless-shell fonts-dejavu-core npm
 TXT
 
 # stage NAME COMMAND...: runs one stage. After a failure the other stages still run. Exit status 77 means that a part was skipped.
