@@ -117,7 +117,10 @@ func (i intruder) cosign(t *testing.T, tree checkout, image release.Image) error
 func TestTampering(t *testing.T) {
 	onNode(t)
 	t.Parallel()
-	const environment = "tampering"
+	const (
+		environment = "tampering"
+		noProof     = `refused: the registry holds no evidence that "tampering" proved`
+	)
 	tree := newCheckout(t)
 	tree.keyPair("evidence")
 	forger := tree.keyPair("forger")
@@ -143,14 +146,15 @@ func TestTampering(t *testing.T) {
 		t.Helper()
 		return tree.verb(t.Context(), apppromote.Command(), append([]string{"--from", environment, "--to", "production", "--verify-key", "evidence.pub"}, args...)...)
 	}
-	// refused wants a promotion to be refused, and to leave the tags as they were.
-	refused := func(what, why string, args ...string) {
+	var tampered release.Image
+	// refused wants the promotion of the tampered image to be refused, and to leave the tags as they were.
+	refused := func(what, why string) {
 		t.Helper()
 		t.Logf("── %s", what)
 		before := tags()
-		got := promote(args...)
-		if got.code != release.ExitFailed || !strings.Contains(got.stderr, why) {
-			t.Errorf("%s: exit %d, want 1 and %q:\n%s", what, got.code, why, got.stderr)
+		got := promote("--image", tampered.String())
+		if said := got.stdout + got.stderr; got.code != release.ExitFailed || !strings.Contains(said, noProof) || !strings.Contains(said, why) {
+			t.Errorf("%s: exit %d, want 1, %q and %q:\n%s", what, got.code, noProof, why, said)
 		}
 		if diff := cmp.Diff(before, tags()); diff != "" {
 			t.Errorf("%s: -before +after:\n%s", what, diff)
@@ -167,7 +171,7 @@ func TestTampering(t *testing.T) {
 		t.Errorf("the honest image: %v", err)
 	}
 	commit := tree.commit("tampered")
-	tampered := build()
+	tampered = build()
 	if tampered.Digest == honest.Digest {
 		t.Fatal("both commits have one image")
 	}
@@ -185,7 +189,7 @@ func TestTampering(t *testing.T) {
 	if err := pushes.PutTag(t.Context(), tampered.Repository, state.Manifest, state.MediaType, tampered.Digest, release.Tag(info.Revision)); !errors.As(err, &taken) {
 		t.Errorf("the tag of the honest commit: got %v, want that it is taken", err)
 	}
-	refused("an image that nobody proved", "", "--image", tampered.String())
+	refused("an image that nobody proved", "and that a trusted key signed")
 
 	forged, err := evidence.Encode(release.Evidence{Image: tampered, Commit: release.Commit(commit), Environment: environment, Verdict: release.Pass, Checks: []string{"/"}, Rounds: 3,
 		Pods: []string{"shop-1"}, URL: "http://127.0.0.1", At: time.Now().UTC()})
@@ -193,14 +197,14 @@ func TestTampering(t *testing.T) {
 		t.Fatal(err)
 	}
 	pushes.attach(t, tampered, evidence.MediaType, forged, environment)
-	refused("a forged verdict, not signed", "", "--image", tampered.String())
+	refused("a forged verdict, not signed", "it is not signed, and only signed records are trusted")
 
 	bundle, err := signed.Sign(t.Context(), forged, forger)
 	if err != nil {
 		t.Fatal(err)
 	}
 	pushes.attach(t, tampered, signed.MediaType, bundle, environment)
-	refused("a forged verdict, signed by another key", "", "--image", tampered.String())
+	refused("a forged verdict, signed by another key", "none of 1 trusted keys signed it")
 
 	replayed := 0
 	for record, err := range pushes.Referrers(t.Context(), honest, registry.ReferrerQuery{ArtifactTypes: []string{signed.MediaType}, Annotations: map[string]string{evidence.AnnotationVerdict: string(release.Pass)}}) {
@@ -215,7 +219,7 @@ func TestTampering(t *testing.T) {
 	if replayed == 0 {
 		t.Fatal("the honest image has no signed verdict")
 	}
-	refused("the honest image's verdict, attached to the tampered one", "", "--image", tampered.String())
+	refused("the honest image's verdict, attached to the tampered one", "it is about "+honest.Digest.String())
 	if err := pushes.cosign(t, tree, tampered); err == nil {
 		t.Error("cosign verified the tampered image")
 	}
@@ -223,8 +227,8 @@ func TestTampering(t *testing.T) {
 	t.Log("── a deploy of what was never promoted")
 	got := tree.verb(t.Context(), appdeploy.Command(), "--environment", environment+"-production", "--image", tampered.String(), "--create-namespace", "--proved-in", environment,
 		"--verify-key", "evidence.pub", "--values", "terraform/staging/values-staging.yaml")
-	if got.code != release.ExitFailed {
-		t.Errorf("exit %d, want 1:\n%s", got.code, got.stderr)
+	if got.code != release.ExitFailed || !strings.Contains(got.stderr, noProof) {
+		t.Errorf("exit %d, want 1 and %q:\n%s", got.code, noProof, got.stderr)
 	}
 	if _, err := client(t).CoreV1().Namespaces().Get(t.Context(), environment+"-production", meta.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the namespace: %v, want that it does not exist", err)
