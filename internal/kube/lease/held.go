@@ -18,6 +18,9 @@ import (
 const (
 	// releaseTime limits Release: a cancelled run has 2 s for all of its cleanup.
 	releaseTime = 1800 * time.Millisecond
+	// freshTime is how long after a heartbeat Renew needs no other. A write makes the apiserver's cached lists wait for
+	// its revision, up to 100 ms each.
+	freshTime = time.Second
 	// maxWrites is how often a write is repeated after conflicts.
 	maxWrites = 8
 )
@@ -36,6 +39,7 @@ type heldLease struct {
 	latest *coordination.Lease // the Lease as this run last wrote or read it
 
 	mu         sync.Mutex
+	renewed    time.Time // of this machine's clock: when the last heartbeat that the cluster accepted was sent
 	pin        *release.Pin
 	lostReason error
 
@@ -53,6 +57,7 @@ func (a *acquirer) startHeartbeat(ctx context.Context, lease *coordination.Lease
 	h := &heldLease{leases: a.leases, host: a.host, request: a.request, previous: a.previous, writer: make(chan struct{}, 1), latest: lease,
 		lost: make(chan struct{}), releasing: make(chan struct{}), stop: stop, stopped: make(chan struct{})}
 	h.pin, _ = readPin(lease) // evaluate has parsed it without an error
+	h.setRenewed(lease)
 	h.writer <- struct{}{}
 	go h.renew(renewing)
 	return h
@@ -92,10 +97,22 @@ func (h *heldLease) Context(ctx context.Context) (context.Context, context.Cance
 	return ctx, func() { cancel(context.Canceled) }
 }
 
-// Renew sends a heartbeat now. While the cluster does not answer, it retries until ctx ends. If another run has taken the Lease,
-// the error is a *release.Failure (OD-207).
+// Renew sends a heartbeat, unless this run sent one within the last second. While the cluster does not answer, it
+// retries until ctx ends. If another run has taken the Lease, the error is a *release.Failure (OD-207).
 func (h *heldLease) Renew(ctx context.Context) error {
+	if h.isFresh() {
+		return nil
+	}
 	return h.writeUntil(ctx, setRenewTime, "renewing the Lease of")
+}
+
+// isFresh reports whether this run sent a heartbeat within freshTime, by the wall clock: it also counts the time of a suspended
+// process.
+func (h *heldLease) isFresh() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	age := time.Now().Round(0).Sub(h.renewed)
+	return h.lostReason == nil && age >= 0 && age < min(freshTime, h.request.Duration/4)
 }
 
 // setRenewTime sets the time of a heartbeat.
@@ -193,6 +210,7 @@ func (h *heldLease) write(ctx context.Context, requestTime time.Duration, change
 		change(lease)
 		if lease, err = h.createOrUpdate(ctx, requestTime, lease); err == nil {
 			h.latest = lease
+			h.setRenewed(lease)
 			return nil
 		}
 		if !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) && !apierrors.IsAlreadyExists(err) {
@@ -249,6 +267,15 @@ func (h *heldLease) markLost(current *coordination.Lease) {
 		Do: causes.LeaseLost.Cause().Advice,
 	}
 	close(h.lost)
+}
+
+func (h *heldLease) setRenewed(lease *coordination.Lease) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.renewed = time.Time{}
+	if lease.Spec.RenewTime != nil {
+		h.renewed = lease.Spec.RenewTime.Time
+	}
 }
 
 func (h *heldLease) isLost() bool {

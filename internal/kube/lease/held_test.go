@@ -219,6 +219,25 @@ func TestReleaseLeaksNoGoroutine(t *testing.T) {
 	})
 }
 
+// TestRenewOfAFreshLease writes nothing within a second of a heartbeat, and writes after it.
+func TestRenewOfAFreshLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newLeaseServer(t)
+		live := acquire(t, s, "live")
+		kill(live) // no heartbeat comes between
+		acquired := s.now().ResourceVersion
+		time.Sleep(min(freshTime, expires/4) - time.Millisecond)
+		if err := live.Renew(t.Context()); err != nil || s.now().ResourceVersion != acquired {
+			t.Errorf("a fresh Lease: resource version %s, was %s: %v", s.now().ResourceVersion, acquired, err)
+		}
+		time.Sleep(time.Millisecond)
+		if err := live.Renew(t.Context()); err != nil || s.now().ResourceVersion == acquired {
+			t.Errorf("a Lease of a second ago: still resource version %s: %v", acquired, err)
+		}
+	})
+}
+
 // TestRenew sends a heartbeat at once, waits for a cluster that does not answer, and says to whom the Lease was lost.
 func TestRenew(t *testing.T) {
 	t.Parallel()
