@@ -227,7 +227,7 @@ func TestRenewOfAFreshLease(t *testing.T) {
 		live := acquire(t, s, "live")
 		kill(live) // no heartbeat comes between
 		acquired := s.now().ResourceVersion
-		time.Sleep(min(freshTime, expires/4) - time.Millisecond)
+		time.Sleep(min(freshTime, leaseDuration/4) - time.Millisecond)
 		if err := live.Renew(t.Context()); err != nil || s.now().ResourceVersion != acquired {
 			t.Errorf("a fresh Lease: resource version %s, was %s: %v", s.now().ResourceVersion, acquired, err)
 		}
@@ -249,12 +249,14 @@ func TestRenew(t *testing.T) {
 		if err := live.Renew(t.Context()); err != nil || time.Since(s.now().Spec.RenewTime.Time) > 0 {
 			t.Errorf("renewed at %s: %v", s.now().Spec.RenewTime, err)
 		}
+		time.Sleep(freshTime)
 		s.refuse(refusingTo(503, "update"))
 		began := time.Now()
 		time.AfterFunc(20*time.Second, func() { s.refuse(nil) })
 		if err := live.Renew(t.Context()); err != nil || time.Since(began) < 20*time.Second {
 			t.Errorf("after %s: %v", time.Since(began), err)
 		}
+		time.Sleep(freshTime)
 		s.refuse(refusingTo(503, "update"))
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
