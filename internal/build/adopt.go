@@ -29,6 +29,10 @@ func adopt(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	given, err := givenContents(settings, deps)
+	if err != nil {
+		return Result{}, err
+	}
 	if err := createRepository(ctx, settings, deps); err != nil {
 		return Result{}, err
 	}
@@ -37,13 +41,13 @@ func adopt(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	outcome := release.Reused
+	outcome, sbom := release.Reused, release.Digest{}
 	switch {
 	case found && tagged.Digest != settings.Adopt.Digest:
 		return Result{}, refuseOtherImage(tag, tagged.Digest, settings)
 	case !found:
 		outcome = release.Created
-		if err := tagAdopted(ctx, tag, settings, deps); err != nil {
+		if sbom, err = tagAdopted(ctx, tag, given, settings, deps); err != nil {
 			return Result{}, err
 		}
 	}
@@ -53,7 +57,7 @@ func adopt(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		commitGiven:    fmt.Sprintf("onedigest did not build %s, and it has no revision label of a known commit: that it was built from commit %s is what was given, and no input was compared", settings.Adopt.Digest.Short(), commit.Short()),
 	}[known])
 	result := newResult(outcome, settings.Repository, tag, settings.Adopt.Digest, commit)
-	result.CommitFrom = known
+	result.CommitFrom, result.SBOM = known, sbom
 	return result, nil
 }
 
@@ -128,8 +132,8 @@ func refuseOtherImage(tag release.Tag, holds release.Digest, settings Settings) 
 		Do: "a commit has one image in a repository; give each service a repository of its own"}
 }
 
-// tagAdopted copies the image into the repository if it is not there, and tags it.
-func tagAdopted(ctx context.Context, tag release.Tag, settings Settings, deps Deps) error {
+// tagAdopted copies the image into the repository if it is not there, attaches the SBOM that was given, and tags the image.
+func tagAdopted(ctx context.Context, tag release.Tag, given contents, settings Settings, deps Deps) (sbom release.Digest, err error) {
 	state, err := deps.Registry.Inspect(ctx, settings.Repository, settings.Adopt.Digest, tag)
 	if err == nil && !state.Found {
 		deps.Reporter.Infof("copying %s to %s", settings.Adopt, settings.Repository)
@@ -138,18 +142,21 @@ func tagAdopted(ctx context.Context, tag release.Tag, settings Settings, deps De
 		}
 	}
 	if err != nil {
-		return err
+		return sbom, err
 	}
 	if !state.TagDigest.IsZero() && state.TagDigest != settings.Adopt.Digest { // a mutable tag would be moved
-		return refuseOtherImage(tag, state.TagDigest, settings)
+		return sbom, refuseOtherImage(tag, state.TagDigest, settings)
+	}
+	if sbom, err = recordContents(ctx, given, settings.Repository.At(settings.Adopt.Digest), deps); err != nil {
+		return sbom, err
 	}
 	err = deps.Registry.Tag(ctx, settings.Repository, state, settings.Adopt.Digest, tag)
 	var taken *release.TagTakenError
 	if errors.As(err, &taken) {
 		if taken.Holds == settings.Adopt.Digest {
-			return nil
+			return sbom, nil
 		}
-		return refuseOtherImage(tag, taken.Holds, settings)
+		return sbom, refuseOtherImage(tag, taken.Holds, settings)
 	}
-	return err
+	return sbom, err
 }

@@ -17,6 +17,8 @@ type Deps struct {
 	Registry  Registry
 	Workspace Workspace
 	Facts     Facts // nil: nothing is recorded
+	SBOMs     SBOMs
+	SBOMFacts Facts // records SBOMs; nil: none is attached
 	Origin    fact.Origin
 	Reporter  release.Reporter
 	Now       func() time.Time
@@ -102,6 +104,7 @@ type Result struct {
 	Builder     string                    `json:"builder,omitempty"`   // empty if the image was reused
 	Platforms   []string                  `json:"platforms,omitempty"` // empty if the image was reused
 	Record      release.Digest            `json:"record,omitzero"`     // of the signed record of the build; zero if none was written
+	SBOM        release.Digest            `json:"sbom,omitzero"`       // of the record with the SBOM; zero if this run attached none
 	matrix.Part                           // of the matrix, in Services
 	Services    []Result                  `json:"services,omitempty"` // results of a matrix
 	Digests     map[string]release.Digest `json:"digests,omitempty"`  // of a matrix's images, by service; without those that failed
@@ -129,6 +132,10 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		return Result{}, err
 	}
 	if recipe.Settings, err = deps.Builder.Settings(builder, recipe); err != nil {
+		return Result{}, err
+	}
+	given, err := givenContents(settings, deps)
+	if err != nil {
 		return Result{}, err
 	}
 	if recipe.Source, err = checkChanges(ctx, builder, recipe, settings, deps); err != nil {
@@ -175,7 +182,11 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 			return Result{}, err
 		}
 	}
-	return push(ctx, built{layout: layout, builder: builder, recipe: recipe, began: began}, settings.Repository, deps)
+	done := built{layout: layout, builder: builder, recipe: recipe, began: began}
+	if done.contents, err = listContents(ctx, given, done, settings, deps); err != nil {
+		return Result{}, err
+	}
+	return push(ctx, done, settings.Repository, deps)
 }
 
 // createRepository creates the repository where that is asked for. It is called when nothing of the input can be refused without the registry.

@@ -1,7 +1,9 @@
 package build_test
 
 import (
+	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,6 +88,102 @@ func TestOnlyWhatIsBuiltIsRecorded(t *testing.T) {
 		result, err := f.recording(t, facts, test.flags...)
 		if err != nil || len(facts.Recorded) != test.recorded || result.Digest != test.want || !result.Record.IsZero() {
 			t.Errorf("%s: got %+v, %v, recorded %v", name, result, err, facts.Recorded)
+		}
+	}
+}
+
+// listing has the SBOM of every image that is built.
+type listing struct {
+	given, listed fact.SBOM
+	err           error // of what is built
+	names         []string
+}
+
+func (l *listing) ReadSBOM(file string) (fact.SBOM, time.Time, error) {
+	if file != "sbom.json" {
+		return fact.SBOM{}, time.Time{}, release.BadSetting("sbom-file", "is missing", "")
+	}
+	return l.given, time.Time{}, nil
+}
+
+func (l *listing) ListContents(_ context.Context, _ string, _ release.Recipe, _ release.Layout, name string) (fact.SBOM, time.Time, error) {
+	l.names = append(l.names, name)
+	return l.listed, time.Unix(1, 0), l.err
+}
+
+// TestAnSBOMIsAttachedBeforeTheTag: what was given or else listed, once, by the run that tags the image.
+func TestAnSBOMIsAttachedBeforeTheTag(t *testing.T) {
+	t.Parallel()
+	given, listed := fact.SBOM{Document: []byte("given")}, fact.SBOM{Document: []byte("listed")}
+	other := release.ImageInfo{Digest: releasetest.Digest(t, "b"), Revision: commit.String(), Recipe: `{"builder":"go","main":"."}`}
+	image := release.Repository("localhost:5000/other").At(other.Digest)
+	adopt := []string{"--adopt", image.String()}
+	for name, test := range map[string]struct {
+		flags  []string
+		change func(*fakeDeps)
+		err    error // of the list
+		want   string
+		code   int
+	}{
+		"a build":                         {want: "listed"},
+		"an SBOM of another program":      {flags: []string{"--sbom-file", "sbom.json"}, want: "given"},
+		"a file that is not there":        {flags: []string{"--sbom-file", "no.json"}, code: release.ExitInput},
+		"nothing to list":                 {err: errors.New("nothing")},
+		"nothing to list, and asked for":  {flags: []string{"--sbom", "on"}, err: errors.New("nothing"), code: release.ExitInput},
+		"uncommitted work":                {flags: []string{"--allow-dirty"}, change: func(f *fakeDeps) { f.source.Changed, f.differences = []string{"a"}, []release.Difference{{Path: "a"}} }},
+		"an image that is there":          {change: func(f *fakeDeps) { f.pushed[release.Tag(commit)] = other }},
+		"an adopted image":                {flags: adopt},
+		"an adopted image with an SBOM":   {flags: append([]string{"--sbom-file", "sbom.json"}, adopt...), want: "given"},
+		"an image that is adopted again":  {flags: append([]string{"--sbom-file", "sbom.json"}, adopt...), change: func(f *fakeDeps) { f.pushed[release.Tag(commit)] = other }},
+		"an adopted image with a bad one": {flags: append([]string{"--sbom-file", "no.json"}, adopt...), code: release.ExitInput},
+	} {
+		f, facts, lists := cleanTree(t), new(releasetest.Facts), &listing{given: given, listed: listed, err: test.err}
+		f.elsewhere = map[release.Image]release.ImageInfo{image: other}
+		if test.change != nil {
+			test.change(f)
+		}
+		_, wasTagged := f.pushed[release.Tag(commit)]
+		facts.OnRecord = func() {
+			if _, tagged := f.pushed[release.Tag(commit)]; tagged {
+				t.Errorf("%s: the tag was set before the SBOM was attached", name)
+			}
+		}
+		var settings build.Settings
+		if err := settingtest.Apply(settings.Declare(), append([]string{"--repository", "localhost:5000/team/shop"}, test.flags...)...); err != nil {
+			t.Fatal(err)
+		}
+		result, err := build.Run(t.Context(), settings, build.Deps{WorkTree: f, Builder: f, Registry: fakeRegistry{f}, Workspace: f, SBOMs: lists, SBOMFacts: facts, Reporter: releasetest.DiscardReporter{}, Now: time.Now})
+		if release.ExitCode(err) != test.code {
+			t.Errorf("%s: got %v, want exit code %d", name, err, test.code)
+		}
+		if _, tagged := f.pushed[release.Tag(commit)]; tagged != (test.code == 0 || wasTagged) && len(f.source.Changed) == 0 || test.code != 0 && f.creations > 0 {
+			t.Errorf("%s: tagged %t", name, tagged)
+		}
+		var got string
+		for _, each := range facts.Recorded {
+			got += string(each.SBOM.Document)
+			if each.Kind != fact.Listed || each.Image != result.Image || each.Commit != "" {
+				t.Errorf("%s: recorded %+v", name, each)
+			}
+		}
+		if got != test.want || result.SBOM.IsZero() != (test.want == "") {
+			t.Errorf("%s: attached %q, result %s, want %q", name, got, result.SBOM, test.want)
+		}
+		for _, each := range lists.names {
+			if each != "shop" {
+				t.Errorf("%s: listed as %q", name, each)
+			}
+		}
+	}
+}
+
+// TestSBOMSettingsThatContradict are bad input.
+func TestSBOMSettingsThatContradict(t *testing.T) {
+	t.Parallel()
+	for _, flags := range [][]string{{"--sbom", "off"}, {"--find", "x"}} {
+		err := settingtest.Apply(new(build.Settings).Declare(), append([]string{"--repository", "localhost/shop", "--sbom-file", "a.json"}, flags...)...)
+		if release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), "--sbom-file") {
+			t.Errorf("%q: got %v", flags, err)
 		}
 	}
 }

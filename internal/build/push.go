@@ -71,17 +71,21 @@ func compareSettings(repository release.Repository, tag release.Tag, tagged rele
 
 // built is an image that was built, on the disk.
 type built struct {
-	layout  release.Layout
-	builder string
-	recipe  release.Recipe
-	began   time.Time
+	layout   release.Layout
+	builder  string
+	recipe   release.Recipe
+	began    time.Time
+	contents contents
 }
+
+// records are what a build attached to its image.
+type records struct{ built, sbom release.Digest }
 
 // push pushes the image and tags it. If another build of the commit pushed first, it returns that build's image.
 func push(ctx context.Context, built built, repository release.Repository, deps Deps) (Result, error) {
 	tag := tagFor(built.recipe.Source, deps.Now())
 	deps.Reporter.Infof("built %s, pushing to %s", built.layout.Digest, repository)
-	record, err := pushAndRecord(ctx, built, repository, tag, deps)
+	attached, err := pushAndRecord(ctx, built, repository, tag, deps)
 	var taken *release.TagTakenError
 	if errors.As(err, &taken) {
 		deps.Reporter.Infof("another build of this commit pushed first: %s", taken.Holds)
@@ -96,14 +100,14 @@ func push(ctx context.Context, built built, repository release.Repository, deps 
 	}
 	deps.Reporter.Infof("pushed %s", repository.At(built.layout.Digest))
 	result := newResult(release.Created, repository, tag, built.layout.Digest, built.recipe.Source.Commit)
-	result.Builder, result.Platforms, result.Record = built.builder, platformNames(built.recipe), record
+	result.Builder, result.Platforms, result.Record, result.SBOM = built.builder, platformNames(built.recipe), attached.built, attached.sbom
 	return result, nil
 }
 
-// pushAndRecord pushes the image under its tag. If facts are recorded, it records who built it before it sets the tag: a tag says that the record
-// is there, because nobody but the run that builds can write it. An image of uncommitted work is not recorded.
-func pushAndRecord(ctx context.Context, built built, repository release.Repository, tag release.Tag, deps Deps) (record release.Digest, err error) {
-	recorded := deps.Facts != nil && len(built.recipe.Source.Changed) == 0
+// pushAndRecord pushes the image under its tag. If facts are recorded, it records who built it and what it contains before it sets the tag: a tag says
+// that the records are there, because nobody but the run that builds can write them. An image of uncommitted work is not recorded.
+func pushAndRecord(ctx context.Context, built built, repository release.Repository, tag release.Tag, deps Deps) (attached records, err error) {
+	recorded := (deps.Facts != nil || built.contents.isKnown()) && len(built.recipe.Source.Changed) == 0
 	pushedAs := tag
 	if recorded {
 		pushedAs = ""
@@ -112,23 +116,28 @@ func pushAndRecord(ctx context.Context, built built, repository release.Reposito
 		deps.Reporter.Progress("pushing", progress)
 	})
 	if err != nil || !recorded {
-		return record, err
+		return attached, err
 	}
-	if record, err = recordBuilt(ctx, built, repository, deps); err != nil {
-		return record, err
+	if deps.Facts != nil {
+		if attached.built, err = recordBuilt(ctx, built, repository, deps); err != nil {
+			return attached, err
+		}
+	}
+	if attached.sbom, err = recordContents(ctx, built.contents, repository.At(built.layout.Digest), deps); err != nil {
+		return attached, err
 	}
 	state, err := deps.Registry.Inspect(ctx, repository, built.layout.Digest, tag)
 	switch {
 	case err != nil:
-		return record, err
+		return attached, err
 	case state.TagDigest == built.layout.Digest:
-		return record, nil
+		return attached, nil
 	case !state.TagDigest.IsZero():
-		return record, &release.TagTakenError{Tag: tag, Holds: state.TagDigest, Wanted: built.layout.Digest}
+		return attached, &release.TagTakenError{Tag: tag, Holds: state.TagDigest, Wanted: built.layout.Digest}
 	case !state.Found:
-		return record, &release.Fault{Side: "registry", Err: fmt.Errorf("%s was pushed and is not there", built.layout.Digest), Do: "run the build again"}
+		return attached, &release.Fault{Side: "registry", Err: fmt.Errorf("%s was pushed and is not there", built.layout.Digest), Do: "run the build again"}
 	}
-	return record, deps.Registry.Tag(ctx, repository, state, built.layout.Digest, tag)
+	return attached, deps.Registry.Tag(ctx, repository, state, built.layout.Digest, tag)
 }
 
 // recordBuilt records from what and by whom the image was built.

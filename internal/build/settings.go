@@ -64,6 +64,8 @@ type Settings struct {
 	Adopt      release.Image
 	Find       release.Tag
 	SignKey    setting.KeyRef
+	SBOM       string // auto, on or off
+	SBOMFile   string // "": what the builders can list
 
 	LegacySignatures string // of cosign 2: warn or refuse
 	DockerSettings
@@ -111,6 +113,10 @@ func (s *Settings) Declare() *setting.Set {
 		Help: "Build a new image for the commit even if nothing that enters it has changed since an earlier commit's image, for example to use newer base images"})
 	setting.Bool(set, &s.Create, setting.Setting{Name: "create-repository",
 		Help: "Create the repository on ECR if it does not exist: with immutable tags, scans of what is pushed, and a lifecycle policy that expires only images of uncommitted work; other registries create it with the first image"})
+	setting.Var(set, &s.SBOM, setting.Setting{Name: "sbom", Default: SBOMAuto, Value: "auto|on|off",
+		Help: "Attach an SBOM (CycloneDX) to the image that is built: its Go programs with their modules, and its layers; auto does so with --sign-key, on also without, unsigned"}, setting.OneOf(SBOMAuto, SBOMOn, SBOMOff))
+	setting.Var(set, &s.SBOMFile, setting.Setting{Name: "sbom-file", Value: "FILE",
+		Help: "SBOM of the image that another program wrote, CycloneDX in JSON, to attach instead, also to an adopted image"}, setting.Text)
 	s.Options.Declare(set, false)
 	setting.DeclarePlainHTTP(set, &s.PlainHTTP)
 	setting.DeclareSignKey(set, &s.SignKey)
@@ -118,6 +124,9 @@ func (s *Settings) Declare() *setting.Set {
 	set.Check(func() error {
 		if s.Find != "" && (!s.Adopt.IsZero() || s.Matrix != "") {
 			return release.BadSetting("find", "is given together with adopt or matrix", "give one of them")
+		}
+		if s.SBOMFile != "" && (s.SBOM == SBOMOff || s.Find != "") {
+			return release.BadSetting("sbom-file", "is given, but with sbom off or find nothing is attached", "leave it out")
 		}
 		return nil
 	})

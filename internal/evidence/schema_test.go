@@ -48,7 +48,7 @@ func TestStatementsFollowTheSchema(t *testing.T) {
 		{"promoted", `"proof":{`, `"other":{`}, {"promoted", `"tag":"`, `"tag":" `},
 		{"rejected", `"reason":"orders are lost"`, `"reason":""`}, {"rejected", `"cause":"smoke"`, `"cause":"x"`},
 		{"lifted", `"rejections":[`, `"others":[`}, {"overridden", `"by":"octocat"`, `"from":"octocat"`}, {"overridden", `"missing":["soak: 24h"]`, `"missing":[]`},
-		{"smoked", `"verdict":"pass"`, `"verdict":"passed"`},
+		{"smoked", `"verdict":"pass"`, `"verdict":"passed"`}, {"listed", `"bomFormat":"CycloneDX"`, `"bomFormat":"SPDX"`}, {"listed", `"specVersion":"1.6"`, `"specVersion":"2.3"`},
 	} {
 		changed := strings.Replace(good[bad.of], bad.old, bad.with, 1)
 		if changed == good[bad.of] {

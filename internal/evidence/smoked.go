@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 )
 
 const (
@@ -28,8 +29,10 @@ const (
 	// AnnotationVerdict is on the manifest too.
 	AnnotationVerdict = "onedigest.dev/verdict"
 
-	// Limit is the largest statement, in bytes.
+	// Limit is the largest statement but for SBOMs, in bytes.
 	Limit = 256 << 10
+	// LimitListed is the largest statement with an SBOM, in bytes: the document, the subject and the types.
+	LimitListed = fact.MaxSBOM + 8<<10
 )
 
 // The results of the predicate. It has none for an inconclusive run: that is FAILED for every reader, and the verdict in

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,9 @@ const (
 	PredicateType = "https://in-toto.io/attestation/test-result/v0.1"
 	// PredicateBuilt is SLSA's provenance, in its version 1. Source: SLSA specification v1.0, provenance.
 	PredicateBuilt = "https://slsa.dev/provenance/v1"
+	// PredicateListed is CycloneDX's: the predicate is the document. Source: in-toto attestation spec, predicates/cyclonedx.md; cosign's name of it is
+	// cyclonedx.
+	PredicateListed = "https://cyclonedx.org/bom"
 	// PredicateDeployed is defined in docs/schemas/evidence.json.
 	PredicateDeployed = "https://onedigest.dev/attestation/deployed/v1"
 	// PredicatePromoted is defined in docs/schemas/evidence.json.
@@ -52,6 +56,7 @@ type format struct {
 // formats are those of all kinds but smoke's, which Encode and Decode have.
 var formats = []format{
 	{fact.Built, PredicateBuilt, builtPredicate, readBuilt, checkBuilt},
+	{fact.Listed, PredicateListed, listedPredicate, readListed, checkListed},
 	{fact.Deployed, PredicateDeployed, deployedPredicate, readDeployed, checkDeployed},
 	{fact.Promoted, PredicatePromoted, promotedPredicate, readPromoted, checkPromoted},
 	{fact.Rejected, PredicateRejected, rejectedPredicate, readRejected, checkRejected},
@@ -85,7 +90,7 @@ func KindOf(predicateType string) (fact.Kind, bool) {
 	return "", false
 }
 
-// EncodeFact writes a fact as a statement about its image's digest, of at most Limit bytes. The same fact gives the same bytes. A fact with missing
+// EncodeFact writes a fact as a statement about its image's digest, of at most Limit bytes, or LimitListed if it is an SBOM. The same fact gives the same bytes. A fact with missing
 // or malformed fields is an error.
 func EncodeFact(f fact.Fact) ([]byte, error) {
 	if f.Kind == fact.Smoked && f.Smoke != nil {
@@ -177,19 +182,32 @@ func encodeStatement(image release.Image, predicateType string, predicate any) (
 		PredicateType: predicateType,
 		Predicate:     content,
 	})
-	if err == nil && len(encoded) > Limit {
-		err = fmt.Errorf("it is %d bytes long, limit %d", len(encoded), Limit)
+	if err == nil {
+		err = checkLength(encoded, predicateType)
 	}
 	return encoded, err
 }
 
+// checkLength refuses a statement that is longer than those of its type may be.
+func checkLength(encoded []byte, predicateType string) error {
+	limit := Limit
+	if predicateType == PredicateListed {
+		limit = LimitListed
+	}
+	if len(encoded) > limit {
+		return fmt.Errorf("it is %d bytes long, limit %d", len(encoded), limit)
+	}
+	return nil
+}
+
 // parseStatement parses an in-toto statement with one subject.
 func parseStatement(encoded []byte) (statement, error) {
-	if len(encoded) > Limit {
-		return statement{}, fmt.Errorf("it is %d bytes long, limit %d", len(encoded), Limit)
+	if err := checkLength(encoded, PredicateListed); err != nil { // the largest
+		return statement{}, err
 	}
 	var parsed statement
-	if err := strictjson.Decode(encoded, &parsed); err != nil {
+	malformed := strictjson.Decode(encoded, &parsed)
+	if err := cmp.Or(checkLength(encoded, parsed.PredicateType), malformed); err != nil {
 		return statement{}, err
 	}
 	switch {
@@ -279,12 +297,12 @@ func checkFact(f fact.Fact, of format) error {
 	if err := of.check(f); err != nil {
 		return err
 	}
-	return checkTime(f.At, f.Build != nil && f.Build.Type != fact.BuildType)
+	return checkTime(f.At, f.SBOM != nil || f.Build != nil && f.Build.Type != fact.BuildType)
 }
 
 // checkDetails refuses a fact without exactly the detail of its kind.
 func checkDetails(f fact.Fact) error {
-	set := map[fact.Kind]bool{fact.Built: f.Build != nil, fact.Deployed: f.Deployment != nil, fact.Smoked: f.Smoke != nil, fact.Promoted: f.Promotion != nil, fact.Rejected: f.Rejection != nil,
+	set := map[fact.Kind]bool{fact.Built: f.Build != nil, fact.Listed: f.SBOM != nil, fact.Deployed: f.Deployment != nil, fact.Smoked: f.Smoke != nil, fact.Promoted: f.Promotion != nil, fact.Rejected: f.Rejection != nil,
 		fact.Lifted: f.Lift != nil, fact.Overridden: f.Override != nil}
 	for kind, isSet := range set {
 		if isSet != (kind == f.Kind) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/onedigest/onedigest/internal/evidence/signed"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
 )
@@ -41,6 +42,8 @@ func facts(t testing.TB) map[string]fact.Fact {
 		"built-minimal": minimal(of(fact.Built, "", func(f *fact.Fact) {
 			f.Build = &fact.Build{Type: fact.BuildType, Builder: "https://onedigest.dev/builder/local", Recipe: digest(t)}
 		})),
+		"listed":         listed(t, `{"bomFormat":"CycloneDX","specVersion":"1.6","serialNumber":"urn:uuid:1","version":1,"metadata":{"timestamp":"2026-01-02T03:04:05Z"},"components":[{"type":"library","name":"example.com/<lib>"}]}`),
+		"listed-minimal": listed(t, `{ "bomFormat": "CycloneDX", "specVersion": "1.2" }`),
 		"deployed": of(fact.Deployed, "production", func(f *fact.Fact) {
 			f.Deployment = &fact.Deployment{Cluster: "shop", Namespace: "production", Release: "shop", Revision: 7, Chart: "charts/service", ChartDigest: digest(t), ValuesDigest: digest(t), Set: []string{"config.GREETING", "replicas"}, Source: base.Commit, Pods: 3}
 		}),
@@ -72,6 +75,44 @@ func facts(t testing.TB) map[string]fact.Fact {
 			f.Override = &fact.Override{Reason: "INC-1: the fix cannot wait", Missing: []string{"soak: 24h"}, Policy: digest(t)}
 		}),
 		"smoked": fact.FromEvidence(base),
+	}
+}
+
+// listed is the fact of an SBOM.
+func listed(t testing.TB, document string) fact.Fact {
+	t.Helper()
+	sbom, at, err := ReadSBOM([]byte(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fact.Fact{Kind: fact.Listed, Image: proof(t).Image, At: at, SBOM: &sbom}
+}
+
+// TestReadSBOM: what is not CycloneDX in JSON, or two readers could read differently, is refused.
+func TestReadSBOM(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ document, says string }{
+		"nothing":          {``, "EOF"},
+		"SPDX":             {`{"spdxVersion":"SPDX-2.3"}`, "bomFormat"},
+		"XML":              {`<bom/>`, "invalid character"},
+		"a version of XML": {`{"bomFormat":"CycloneDX","specVersion":"1.1"}`, "not a version"},
+		"a field twice":    {`{"bomFormat":"CycloneDX","specVersion":"1.6","components":[],"components":[{}]}`, "twice"},
+		"no time":          {`{"bomFormat":"CycloneDX","specVersion":"1.6","metadata":{"timestamp":"now"}}`, "not a time"},
+		"two documents":    {`{"bomFormat":"CycloneDX","specVersion":"1.6"}{}`, "follows"},
+		"deep":             {`{"bomFormat":"CycloneDX","specVersion":"1.6","components":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, "deep"},
+		"long":             {`{"bomFormat":"CycloneDX","specVersion":"1.6","x":"` + strings.Repeat("x", fact.MaxSBOM) + `"}`, "limit 720896"},
+		"long in a record": {`{"bomFormat":"CycloneDX","specVersion":"1.6","x":"` + strings.Repeat("<", fact.MaxSBOM/2) + `"}`, "with escapes"},
+		"a long serial":    {`{"bomFormat":"CycloneDX","specVersion":"1.6","serialNumber":"` + strings.Repeat("x", 101) + `"}`, "serial"},
+	} {
+		if _, _, err := ReadSBOM([]byte(test.document)); err == nil || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: got %v, want %q", name, err, test.says)
+		}
+	}
+	// The largest document that is read can be recorded, signed.
+	largest := listed(t, `{"bomFormat":"CycloneDX","specVersion":"1.6","x":"`+strings.Repeat("x", fact.MaxSBOM-60)+`"}`)
+	encoded, err := EncodeFact(largest)
+	if err != nil || len(encoded) < fact.MaxSBOM-10 || len(encoded)*4/3 > signed.Limit-2000 {
+		t.Errorf("got %d bytes, %v", len(encoded), err)
 	}
 }
 
@@ -128,6 +169,10 @@ func TestEncodeFactRefuses(t *testing.T) {
 		"a build without a recipe": {"built", func(f *fact.Fact) { f.Build.Recipe = release.Digest{} }, "recipe"},
 		"a build somewhere":        {"built", func(f *fact.Fact) { f.Environment = "staging" }, "environment"},
 		"another program's recipe": {"built", func(f *fact.Fact) { f.Build.Type = "https://example.com/b" }, "only a build by onedigest"},
+		"an SBOM of a commit":      {"listed", func(f *fact.Fact) { f.Commit = proof(t).Commit }, "no environment, commit or run"},
+		"an SBOM of another time":  {"listed", func(f *fact.Fact) { f.At = f.At.Add(time.Hour) }, "another time"},
+		"an SBOM with spaces":      {"listed", func(f *fact.Fact) { f.SBOM.Document = append(f.SBOM.Document, ' ') }, "not normalized"},
+		"an SBOM that is none":     {"listed", func(f *fact.Fact) { f.SBOM.Document = []byte("{}") }, "bomFormat"},
 		"no detail":                {"built", func(f *fact.Fact) { f.Build = nil }, "details"},
 		"two details":              {"built", func(f *fact.Fact) { f.Rejection = &fact.Rejection{} }, "details"},
 		"another kind":             {"built", func(f *fact.Fact) { f.Kind = "seen" }, "kind"},
@@ -248,7 +293,7 @@ func FuzzDecodeFact(f *testing.F) {
 		}
 		again, err := EncodeFact(first)
 		if err != nil {
-			if strings.Contains(err.Error(), "limit 262144") {
+			if strings.Contains(err.Error(), ", limit ") {
 				return // escapes can make the same fact longer
 			}
 			t.Fatalf("decoded, but not encoded: %v", err)

@@ -125,6 +125,8 @@ func Detail(record fact.Record) string {
 		return "cannot be read: " + record.Problem
 	case record.Build != nil:
 		return fmt.Sprintf("from %s by %s", record.Build.Source, record.Build.Builder)
+	case record.SBOM != nil:
+		return fmt.Sprintf("SBOM, CycloneDX %s, %d components", record.SBOM.Spec, record.SBOM.Components)
 	case record.Deployment != nil:
 		d := record.Deployment
 		return fmt.Sprintf("release %q revision %d in %s, chart %s, values %s", d.Release, d.Revision, d.Cluster, d.ChartDigest.Short(), d.ValuesDigest.Short())

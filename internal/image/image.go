@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/onedigest/onedigest/internal/image/sbom"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 )
 
 // Options are the parts of the process that the builders use.
@@ -66,6 +68,16 @@ func (b *Builders) Build(ctx context.Context, builder string, recipe release.Rec
 		return b.docker.Build(ctx, recipe, dir)
 	}
 	return release.Layout{}, fmt.Errorf("building with %q: no such builder", builder)
+}
+
+// ListContents lists what an image that Build wrote contains, as package sbom says, and returns the list with its time, which is the commit's. name is
+// the last part of the repository's path.
+func (b *Builders) ListContents(ctx context.Context, builder string, recipe release.Recipe, layout release.Layout, name string) (fact.SBOM, time.Time, error) {
+	subject := sbom.Subject{Name: name, Created: recipe.Source.Created, Base: recipe.Base}
+	if builder == Go {
+		subject.Commit = recipe.Source.Commit
+	}
+	return sbom.List(ctx, layout, subject, layout.Dir)
 }
 
 // annotationsOf returns the annotations that say from what and with which settings an image was built (OCI image-spec,

@@ -4,16 +4,20 @@ package build
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/app/keys"
 	"github.com/onedigest/onedigest/internal/build"
+	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/git"
 	"github.com/onedigest/onedigest/internal/image"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 	"github.com/onedigest/onedigest/internal/setting"
 )
 
@@ -27,7 +31,7 @@ func Command() app.Command {
 		},
 		Summary: func(r build.Result) []app.Row {
 			rows := []app.Row{{"outcome", string(r.Outcome)}, {"image", r.Image.String()}, {"tag", r.Tag.String()},
-				{"commit", r.Commit.String()}, {"reused from", r.From.String()}, {"platforms", strings.Join(r.Platforms, ", ")}}
+				{"commit", r.Commit.String()}, {"reused from", r.From.String()}, {"platforms", strings.Join(r.Platforms, ", ")}, {"SBOM", r.SBOM.String()}}
 			for _, one := range r.Services {
 				rows = append(rows, app.Row{one.Service, cmp.Or(one.Error, strings.TrimSpace(string(one.Outcome)+" "+one.Image.String()))})
 			}
@@ -51,6 +55,16 @@ func Run(ctx context.Context, settings *build.Settings, run *app.RunContext) (bu
 		registry.RefuseLegacy(settings.LegacySignatures == setting.LegacyRefuse)
 		facts = registry.Signing(signer)
 	}
+	// sbomFacts returns where a job attaches its SBOM; nil if it attaches none.
+	sbomFacts := func(settings build.Settings) build.Facts {
+		switch {
+		case settings.SBOM == build.SBOMOff:
+			return nil
+		case settings.SBOM == build.SBOMOn || settings.SBOMFile != "":
+			return registry.Signing(signer)
+		}
+		return facts
+	}
 	publish := publisher(run.Secrets.PublishIdentities)
 	newDeps := func(settings build.Settings, reporter release.Reporter) build.Deps {
 		for _, secret := range settings.Secrets {
@@ -58,9 +72,9 @@ func Run(ctx context.Context, settings *build.Settings, run *app.RunContext) (bu
 		}
 		publish(settings.Repository.String(), settings.Adopt.String(), settings.Adopt.Repository.String())
 		publish.digest(settings.Adopt.Digest)
+		builders := image.New(image.Options{Environ: run.Process.Environ, Log: reporter.Raw, Login: registry.Login, Warn: func(line string) { reporter.Warnf("%s", line) }})
 		return build.Deps{
-			WorkTree: publishingTree{workTree{environ: run.Process.Environ}, publish}, Builder: publishingBuilder{image.New(image.Options{Environ: run.Process.Environ, Log: reporter.Raw,
-				Login: registry.Login, Warn: func(line string) { reporter.Warnf("%s", line) }}), publish},
+			WorkTree: publishingTree{workTree{environ: run.Process.Environ}, publish}, Builder: publishingBuilder{builders, publish}, SBOMs: sboms{builders, run}, SBOMFacts: sbomFacts(settings),
 			Registry: publishingRegistry{registry, publish}, Workspace: run.Workspace(), Facts: facts, Origin: run.Origin(), Reporter: reporter, Now: run.Process.Now,
 		}
 	}
@@ -78,6 +92,24 @@ func Run(ctx context.Context, settings *build.Settings, run *app.RunContext) (bu
 	result, err := build.Run(ctx, *settings, newDeps(*settings, run.Reporter))
 	publishResult(publish, result)
 	return result, err
+}
+
+// sboms lists what images contain, or reads what another program listed.
+type sboms struct {
+	*image.Builders
+	run *app.RunContext
+}
+
+func (s sboms) ReadSBOM(file string) (fact.SBOM, time.Time, error) {
+	content, err := s.run.Workspace().Read("sbom-file", file, "name a file with CycloneDX in JSON")
+	if err != nil {
+		return fact.SBOM{}, time.Time{}, err
+	}
+	read, at, err := evidence.ReadSBOM(content)
+	if err != nil {
+		return fact.SBOM{}, at, release.BadSetting("sbom-file", fmt.Sprintf("%q is not an SBOM that can be attached: %v", file, err), "give CycloneDX 1.2 or newer in JSON")
+	}
+	return read, at, nil
 }
 
 func publishResult(publish publisher, result build.Result) {

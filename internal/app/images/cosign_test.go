@@ -13,6 +13,7 @@ import (
 	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/evidence/signed"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 )
 
 // verification are cosign's arguments that verify a signed record.
@@ -156,6 +157,18 @@ func TestCosign(t *testing.T) {
 			if read, err := connected.Facts(t.Context(), theirs, kind); err != nil || len(read) != 1 || read[0].Signer != signer.Key().ID {
 				t.Errorf("%s of cosign: got %+v, %v", kind, read, err)
 			}
+		}
+	})
+	t.Run("an SBOM by cosign's own name of it", func(t *testing.T) {
+		image := push(t, connected, registrytest.Repository(t))
+		if output, err := cosign(verificationOf("cyclonedx", "cosign.pub", image)...); err == nil {
+			t.Errorf("cosign verified an image without an SBOM: %s", output)
+		}
+		if _, created, err := connected.Signing(signer).RecordFact(t.Context(), factsAbout(t, image)[fact.Listed]); err != nil || !created {
+			t.Fatalf("%t, %v", created, err)
+		}
+		if output, err := cosign(verificationOf("cyclonedx", "cosign.pub", image)...); err != nil {
+			t.Errorf("cosign: %v: %s", err, output)
 		}
 	})
 	t.Run("a signature of cosign 2 stays valid beside them", func(t *testing.T) {

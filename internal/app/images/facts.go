@@ -43,7 +43,7 @@ func (i *Images) RecordFact(ctx context.Context, f fact.Fact) (record release.Di
 			return newest.Record, false, nil
 		}
 	}
-	if f.Kind != fact.Built {
+	if f.Kind != fact.Built && f.Kind != fact.Listed {
 		f.After = recordsOf(earlier, f.Environment)
 	}
 	content, err := evidence.EncodeFact(f)
@@ -214,6 +214,11 @@ func (i *Images) redactFact(f fact.Fact) fact.Fact {
 		build := *f.Build
 		build.Source, build.Builder = redact(build.Source), redact(build.Builder)
 		f.Build = &build
+	}
+	if f.SBOM != nil {
+		sbom := *f.SBOM
+		sbom.Document = []byte(redact(string(sbom.Document))) // EncodeFact refuses it if that makes it something else
+		f.SBOM = &sbom
 	}
 	if f.Deployment != nil {
 		deployment := *f.Deployment

@@ -45,6 +45,11 @@ func factsAbout(t *testing.T, image release.Image) map[fact.Kind]fact.Fact {
 		detail(&f)
 		facts[kind] = f
 	}
+	sbom, at, err := fact.NewSBOM([]byte(`{"bomFormat":"CycloneDX","specVersion":"1.6","version":1,"metadata":{"timestamp":"2026-01-02T03:04:05Z"},"components":[{"type":"library","name":"a","version":"1"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts[fact.Listed] = fact.Fact{Kind: fact.Listed, Image: image, At: at, SBOM: &sbom}
 	return facts
 }
 
@@ -232,8 +237,16 @@ func TestFactsHideSecrets(t *testing.T) {
 	}
 	image := push(t, connected, registrytest.Repository(t))
 	for kind, f := range factsAbout(t, image) {
-		f.By, f.Run = "canary-secret", "https://example.com/canary-secret"
+		if kind != fact.Listed {
+			f.By, f.Run = "canary-secret", "https://example.com/canary-secret"
+		}
 		switch kind {
+		case fact.Listed:
+			sbom, at, err := fact.NewSBOM([]byte(`{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"name":"canary-secret"}]}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.SBOM, f.At = &sbom, at
 		case fact.Built:
 			f.Build.Source, f.Build.Builder = "https://u:canary-secret@example.com/a", "https://canary-secret"
 		case fact.Deployed:
@@ -249,7 +262,7 @@ func TestFactsHideSecrets(t *testing.T) {
 		}
 	}
 	read, err := connected.Facts(t.Context(), image)
-	if err != nil || len(read) != 4 {
+	if err != nil || len(read) != 5 {
 		t.Fatalf("got %d, %v", len(read), err)
 	}
 	for _, record := range read {

@@ -22,8 +22,9 @@ const (
 	// ContentEnvelope is the value of AnnotationContent.
 	ContentEnvelope = "dsse-envelope"
 
-	// Limit is the largest bundle, in bytes: a statement of 256 KiB as base64, with room for a certificate chain.
-	Limit = 512 << 10
+	// Limit is the largest bundle, in bytes: a statement of 712 KiB as base64, with room for a certificate chain, within the 1 MiB that is read of a
+	// referrer.
+	Limit = 1000 << 10
 
 	maxSignature = 1024 // bytes
 )

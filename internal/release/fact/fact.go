@@ -1,8 +1,9 @@
-// Package fact has the facts about an image that a registry keeps beside it: that it was built, deployed, smoked, promoted or rejected. A
-// fact is about one digest. Of several facts of the same kind and environment, the newest counts.
+// Package fact has the facts about an image that a registry keeps beside it: that it was built, deployed, smoked, promoted or rejected, and what
+// it contains. A fact is about one digest. Of several facts of the same kind and environment, the newest counts.
 package fact
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"time"
@@ -16,6 +17,7 @@ type Kind string
 // The kinds.
 const (
 	Built    Kind = "built"    // a builder built the image from a commit
+	Listed   Kind = "listed"   // an SBOM lists what the image contains
 	Deployed Kind = "deployed" // an environment runs the image, as its pods report it
 	Smoked   Kind = "smoked"   // smoke gave a verdict in an environment
 	Promoted Kind = "promoted" // the image was tagged for the next environment
@@ -26,7 +28,7 @@ const (
 )
 
 // Kinds lists all kinds, in the order of an image's life.
-var Kinds = []Kind{Built, Deployed, Smoked, Promoted, Rejected, Lifted, Overridden}
+var Kinds = []Kind{Built, Listed, Deployed, Smoked, Promoted, Rejected, Lifted, Overridden}
 
 // Fact is what happened to an image, with who says so. Exactly one of its details is set, the one of its kind.
 type Fact struct {
@@ -36,10 +38,11 @@ type Fact struct {
 	Environment release.Environment `json:"environment,omitempty"` // "" of Built, and of Rejected for all environments; of Promoted, the one it was promoted to
 	By          string              `json:"by,omitempty"`          // who started the run; "" if unknown
 	Run         string              `json:"run,omitempty"`         // URL of the run; "" if there is none
-	At          time.Time           `json:"at"`                    // by the writer's clock; zero only if another program's provenance has no time
-	After       []release.Digest    `json:"after,omitempty"`       // records that the registry listed before; not of Built
+	At          time.Time           `json:"at"`                    // by the writer's clock; zero only if another program's provenance or SBOM has no time
+	After       []release.Digest    `json:"after,omitempty"`       // records that the registry listed before; not of Built and Listed
 
 	Build      *Build            `json:"build,omitempty"`
+	SBOM       *SBOM             `json:"sbom,omitempty"`
 	Deployment *Deployment       `json:"deployment,omitempty"`
 	Smoke      *release.Evidence `json:"smoke,omitempty"`
 	Promotion  *Promotion        `json:"promotion,omitempty"`
@@ -144,6 +147,8 @@ func (f Fact) Repeats(earlier Fact) bool {
 	case f.Build != nil && earlier.Build != nil:
 		a, b := *f.Build, *earlier.Build
 		return a.Type == b.Type && a.Source == b.Source && a.Builder == b.Builder && a.Recipe == b.Recipe && a.Inputs == b.Inputs && slices.Equal(a.Platforms, b.Platforms)
+	case f.SBOM != nil && earlier.SBOM != nil:
+		return bytes.Equal(f.SBOM.Document, earlier.SBOM.Document)
 	case f.Deployment != nil && earlier.Deployment != nil:
 		a, b := *f.Deployment, *earlier.Deployment
 		return a.Cluster == b.Cluster && a.Namespace == b.Namespace && a.Release == b.Release && a.Revision == b.Revision && a.Chart == b.Chart && a.ChartDigest == b.ChartDigest &&
