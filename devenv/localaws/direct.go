@@ -101,3 +101,6 @@ func CheckAlias(alias string) error { return kms.CheckAlias(alias) }
 
 // CreateKey makes a key of KMS with an alias ("alias/NAME"), unless the alias names one already, and returns its ARN.
 func (s *Server) CreateKey(alias string) (arn string, err error) { return s.kms.Create(alias) }
+
+// MoveAlias makes an alias of KMS name the key of another alias, or a key by its ARN, as UpdateAlias does.
+func (s *Server) MoveAlias(alias, to string) error { return s.kms.MoveAlias(alias, to) }

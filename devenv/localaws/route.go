@@ -45,6 +45,7 @@ const (
 	RoutePutImageTagMutability Route = "ecr:PutImageTagMutability"
 	RouteDescribeImages        Route = "ecr:DescribeImages"
 	RouteListImages            Route = "ecr:ListImages"
+	RouteListImageReferrers    Route = "ecr:ListImageReferrers"
 	RouteBatchGetImage         Route = "ecr:BatchGetImage"
 	RoutePutImage              Route = "ecr:PutImage"
 	RouteBatchDeleteImage      Route = "ecr:BatchDeleteImage"

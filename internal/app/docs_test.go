@@ -39,6 +39,7 @@ const (
 	setsUpShell   = "changes the reader's shell; onedigest.txtar runs the completion commands"
 	recordedRun   = "a recorded run, its output below the command; e2e provokes the failure on a real node"
 	recordedDemo  = "a recorded run, its output below the command; make demo takes minutes and root"
+	policyAtWork  = "TestThePolicyPageAtWork runs the lines"
 	needsCosign   = "a test of internal/app/images runs the command with cosign itself"
 )
 
@@ -64,6 +65,7 @@ var commandBlocks = map[string]string{
 	`docs/secrets.md: deploy --environment production --image "$IMAGE" \`:                                                         needsStores,
 	"docs/demo.md: $ make demo": recordedDemo,
 	"docs/reference.md: $ deploy --environment staging --image 127.0.0.1:5510/shop@sha256:f2d48a3806d2… --values values-staging.yaml --values loud.yaml":                         recordedRun,
+	`docs/policy.md: onedigest promote --image "$IMAGE" --to production --dry-run`:                                                                                               policyAtWork,
 	`docs/evidence.md: $ onedigest history --repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --verify-key awskms:///alias/evidence-staging --board history.html`: needsAWS,
 	`docs/evidence.md: cosign verify-attestation --key cosign.pub --insecure-ignore-tlog=true \`:                                                                                 needsCosign,
 	`docs/aws.md: export AWS_REGION=eu-central-1`:                                                                                                   needsAWS,

@@ -67,6 +67,31 @@ func TestOnlyWhatIsVerifiedIsRecorded(t *testing.T) {
 	}
 }
 
+// TestARollbackIsRecorded: beside the image that the pods run again, with the revision that it is from; a record that is lost is a warning.
+func TestARollbackIsRecorded(t *testing.T) {
+	t.Parallel()
+	older := image(t, "d")
+	newFakes := func() *fakes {
+		return &fakes{watchErr: broken("CrashLoopBackOff"), history: live(another), podsOf: map[string][]release.PodImage{older.Repository.Path(): {{Pod: "shop-1", Digest: older.Digest}}},
+			target: release.RollbackTarget{Revision: 5, Mark: release.MarkProved, Commit: another, Digest: older.Digest, Images: []release.Image{older}}}
+	}
+	facts, failing := new(releasetest.Facts), newFakes()
+	if _, err := failing.recording(t, facts); release.ExitCode(err) != release.ExitFailed || len(facts.Recorded) != 1 {
+		t.Fatalf("got %v, recorded %+v\n%s", err, facts.Recorded, strings.Join(failing.lines, "\n"))
+	}
+	want := fact.Fact{Kind: fact.Deployed, Image: older, Commit: commit, Environment: "staging", By: "octocat", Run: "https://run/1",
+		Deployment: &fact.Deployment{Cluster: "shop", Namespace: "staging", Release: "shop", Revision: 8, Pods: 1, RolledBackTo: 5}}
+	if diff := cmp.Diff(want, facts.Recorded[0], cmpopts.IgnoreFields(fact.Fact{}, "At"), cmp.Comparer(func(a, b release.Digest) bool { return a == b })); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	lost := &releasetest.Facts{Err: errors.New("lost")}
+	failing = newFakes()
+	result, err := failing.recording(t, lost)
+	if result.Outcome != release.RolledBack || errors.Is(err, lost.Err) || !strings.Contains(strings.Join(failing.lines, "\n"), "could not be recorded: lost") {
+		t.Errorf("got %+v, %v\n%s", result, err, strings.Join(failing.lines, "\n"))
+	}
+}
+
 // TestADeployWhoseRecordIsLost says what is live, and fails: a run that is repeated records it.
 func TestADeployWhoseRecordIsLost(t *testing.T) {
 	t.Parallel()

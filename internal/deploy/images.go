@@ -130,6 +130,7 @@ func (r request) checkRules(ctx context.Context) (gates []ImageGate, refused err
 	}
 	request := policy.Request{Policy: r.Policy.Source, Rung: rung, Reason: r.settings.OverrideReason, Actor: r.Holder.Actor, Now: time.Now()}
 	if rung.Requires.ChartOfCommit {
+		request.Commit, request.Labelled = r.deployment.Commit, r.deployment.Main().Commit
 		found, err := r.compareCheckout(ctx)
 		if request.Chart = &found; err != nil {
 			request.Chart, request.ChartErr = nil, err

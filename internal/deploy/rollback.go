@@ -10,6 +10,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
+	"github.com/onedigest/onedigest/internal/release/fact"
 )
 
 // checkRollback reports, before anything changes, how the time is split, and to which revision a failed rollout could be rolled
@@ -243,15 +244,23 @@ func (f failedRollout) rollback(leaseCtx context.Context, failure error) (Result
 		f.Reporter.Warnf("revision %d is live, but could not be marked as %s: %v", applied.Revision, f.target.Mark, err)
 	}
 	f.result.Outcome, f.result.Revision = release.RolledBack, applied.Revision
-	f.result.Pods, f.result.Digest = f.podsAfterRollback(ctx)
+	var running []runningImage
+	running, f.result.Pods, f.result.Digest = f.podsAfterRollback(ctx)
+	f.recordRolledBack(leaseCtx, applied.Revision, running)
 	return f.notRolledBack(fmt.Sprintf("rolled back to revision %d%s%s as revision %d, ready after %.1f s", f.target.Revision, prefixIfSet(", commit ", f.target.Commit.Short()),
 		prefixIfSet(", digest ", f.target.Digest.Short()), applied.Revision, time.Since(began).Seconds())), failure
 }
 
+// runningImage is an image with the number of pods that run it.
+type runningImage struct {
+	image release.Image
+	pods  int
+}
+
 // podsAfterRollback lists the pods that run the target's images, as the kubelets report it. The digest is that of the main image, zero if any
-// pod runs another one than it is meant to.
-func (f failedRollout) podsAfterRollback(ctx context.Context) ([]string, release.Digest) {
-	var pods, problems []string
+// pod runs another one than it is meant to; then no image counts as running.
+func (f failedRollout) podsAfterRollback(ctx context.Context) (images []runningImage, pods []string, main release.Digest) {
+	var problems []string
 	for _, image := range f.target.Images {
 		running, err := f.Cluster.Running(ctx, f.settings.Namespace, f.settings.Release, image)
 		var proof release.RunningProof
@@ -260,9 +269,10 @@ func (f failedRollout) podsAfterRollback(ctx context.Context) ([]string, release
 		}
 		if err != nil {
 			f.Reporter.Warnf("cannot determine what the pods run after the rollback: %v", err)
-			return nil, release.Digest{}
+			return nil, nil, release.Digest{}
 		}
 		pods, problems = append(pods, proof.Pods...), append(problems, proof.Problems...)
+		images = append(images, runningImage{image, len(proof.Pods)})
 	}
 	for _, problem := range problems {
 		f.Reporter.Warnf("after the rollback: %s", problem)
@@ -270,9 +280,36 @@ func (f failedRollout) podsAfterRollback(ctx context.Context) ([]string, release
 	slices.Sort(pods)
 	pods = slices.Compact(pods)
 	if len(pods) == 0 || len(problems) > 0 {
-		return pods, release.Digest{}
+		return nil, pods, release.Digest{}
 	}
-	return pods, f.target.Digest
+	return images, pods, f.target.Digest
+}
+
+// recordRolledBack records beside each image that pods run since the rollback that its environment runs it again. A record that is lost is a warning:
+// the error of the run is why it was rolled back.
+func (f failedRollout) recordRolledBack(leaseCtx context.Context, revision int, running []runningImage) {
+	if f.Facts == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(leaseCtx, markTime)
+	defer cancel()
+	for _, each := range running {
+		if each.pods == 0 {
+			continue
+		}
+		described, _, err := f.Registry.Describe(ctx, each.image)
+		if err == nil {
+			commit, _ := release.ParseCommit(described.Revision) // "" of an image without a label
+			_, _, err = f.Facts.RecordFact(ctx, fact.Fact{Kind: fact.Deployed, Image: each.image, Commit: commit, Environment: f.settings.Environment,
+				By: f.Origin.By, Run: f.Origin.Run, At: time.Now().UTC(),
+				Deployment: &fact.Deployment{Cluster: f.ClusterName, Namespace: f.settings.Namespace, Release: f.settings.Release, Revision: revision, Pods: each.pods, RolledBackTo: f.target.Revision}})
+		}
+		if err != nil {
+			f.Reporter.Warnf("%q runs %s again, which could not be recorded: %v; history shows what was deployed before", f.settings.Environment, each.image.Digest, err)
+			continue
+		}
+		f.Reporter.Infof("recorded that %q runs %s again", f.settings.Environment, each.image.Digest)
+	}
 }
 
 // rollbackFailed returns both errors, together with the obstacles that were known before the rollback.

@@ -30,6 +30,7 @@ type Options struct {
 type Client struct {
 	config   aws.Config
 	endpoint *string // instead of AWS's own; nil: AWS's own
+	own      bool    // the endpoint is set for ECR alone
 	region   string  // of Options, "" if none
 	log      func(line string)
 
@@ -47,6 +48,9 @@ const (
 	maxResponse = 24 << 20
 )
 
+// endpointVariable sets an endpoint for ECR alone. Source: AWS SDKs and Tools Reference Guide, "Service-specific endpoints".
+const endpointVariable = "AWS_ENDPOINT_URL_ECR"
+
 // New reads the configuration; it sends no request.
 func New(ctx context.Context, options Options) (*Client, error) {
 	loaded, err := awsx.Load(ctx, awsx.Options{Environ: options.Environ, Region: options.Region, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: options.Secrets, WorkTree: options.WorkTree})
@@ -60,10 +64,12 @@ func New(ctx context.Context, options Options) (*Client, error) {
 	if options.Log == nil {
 		options.Log = func(string) {}
 	}
+	endpoint := awsx.Endpoint(options.Environ, loaded, ecr.ServiceID)
 	return &Client{
 		log:      options.Log,
 		config:   loaded,
-		endpoint: awsx.Endpoint(options.Environ, loaded, ecr.ServiceID),
+		endpoint: endpoint,
+		own:      endpoint != nil && options.Environ != nil && options.Environ(endpointVariable) == *endpoint,
 		region:   options.Region,
 		apis:     map[location]*ecr.Client{},
 		tokens:   map[location]*tokenCache{},

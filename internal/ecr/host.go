@@ -47,15 +47,18 @@ func (c *Client) locate(host string) location {
 // registries.
 var emulatedPattern = regexp.MustCompile(`^\d{12}\.dkr[.-]ecr\.`)
 
-// Owns reports whether a registry host is ECR's: it has ECR's name, or a configured endpoint issues tokens for it. The endpoint
-// is asked only about its own host and about hosts named like ECR's. It is not asked about ghcr.io: a general AWS_ENDPOINT_URL
-// may be meant for another service.
+// Owns reports whether a registry host is ECR's: it has ECR's name, it is the host of an endpoint that is configured for ECR alone, or a configured
+// endpoint issues tokens for it. The endpoint is asked only about its own host and about hosts named like ECR's. It is not asked about ghcr.io: a
+// general AWS_ENDPOINT_URL may be meant for another service.
 func (c *Client) Owns(ctx context.Context, host string) (bool, error) {
 	if _, isECR := parseHost(host); isECR {
 		return true, nil
 	}
 	if c.endpoint == nil || !strings.EqualFold(host, hostOf(*c.endpoint)) && !emulatedPattern.MatchString(host) {
 		return false, nil
+	}
+	if c.own && strings.EqualFold(host, hostOf(*c.endpoint)) {
+		return true, nil
 	}
 	token, err := c.token(ctx, host)
 	if err != nil {

@@ -44,6 +44,7 @@ func TestStatementsFollowTheSchema(t *testing.T) {
 	for _, bad := range []struct{ of, old, with string }{
 		{"deployed", `"subject":[`, `"subject":[{"name":"a/b","digest":{"sha256":"` + strings.Repeat("ab", 32) + `"}},`},
 		{"deployed", `"revision":7`, `"revision":0`}, {"deployed", `"at":"2026`, `"at":"in 2026`}, {"deployed", "deployed/v1", "deployed/v2"},
+		{"deployed", `"values":{`, `"other":{`}, {"deployed-rolled-back", `"rolledBackTo":7`, `"rolledBackTo":0`}, {"deployed-rolled-back", `"rolledBackTo":7`, `"other":7`},
 		{"built", `"recipe":{`, `"other":{`}, {"built", `"builder":{`, `"other":{`}, {"built", "onedigest.dev/build/v1", "example.com/build"},
 		{"promoted", `"proof":{`, `"other":{`}, {"promoted", `"tag":"`, `"tag":" `},
 		{"rejected", `"reason":"orders are lost"`, `"reason":""`}, {"rejected", `"cause":"smoke"`, `"cause":"x"`},

@@ -51,6 +51,9 @@ func facts(t testing.TB) map[string]fact.Fact {
 			f.Commit = ""
 			f.Deployment = &fact.Deployment{Cluster: "127.0.0.1:6443", Namespace: "production", Release: "shop", Revision: 1, ChartDigest: digest(t), ValuesDigest: digest(t)}
 		})),
+		"deployed-rolled-back": minimal(of(fact.Deployed, "production", func(f *fact.Fact) {
+			f.Deployment = &fact.Deployment{Cluster: "shop", Namespace: "production", Release: "shop", Revision: 9, RolledBackTo: 7, Pods: 3}
+		})),
 		"promoted": of(fact.Promoted, "production", func(f *fact.Fact) {
 			f.Promotion = &fact.Promotion{From: "staging", Tag: "production-c0c0", Source: base.Commit, Proof: digest(t), ProvedAt: base.At.Add(-time.Hour)}
 		}),
@@ -178,6 +181,7 @@ func TestEncodeFactRefuses(t *testing.T) {
 		"another kind":             {"built", func(f *fact.Fact) { f.Kind = "seen" }, "kind"},
 		"nowhere":                  {"deployed", func(f *fact.Fact) { f.Environment = "" }, "environment"},
 		"no cluster":               {"deployed", func(f *fact.Fact) { f.Deployment.Cluster = "" }, "cluster"},
+		"a rollback to itself":     {"deployed", func(f *fact.Fact) { f.Deployment.RolledBackTo = f.Deployment.Revision }, "a rollback goes to an earlier revision"},
 		"revision 0":               {"deployed", func(f *fact.Fact) { f.Deployment.Revision = 0 }, "revision"},
 		"no chart":                 {"deployed", func(f *fact.Fact) { f.Deployment.ChartDigest = release.Digest{} }, "chart"},
 		"no values":                {"deployed", func(f *fact.Fact) { f.Deployment.ValuesDigest = release.Digest{} }, "values"},

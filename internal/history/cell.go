@@ -127,6 +127,9 @@ func Detail(record fact.Record) string {
 		return fmt.Sprintf("from %s by %s", record.Build.Source, record.Build.Builder)
 	case record.SBOM != nil:
 		return fmt.Sprintf("SBOM, CycloneDX %s, %d components", record.SBOM.Spec, record.SBOM.Components)
+	case record.Deployment != nil && record.Deployment.RolledBackTo > 0:
+		d := record.Deployment
+		return fmt.Sprintf("release %q in %s was rolled back to revision %d, as revision %d", d.Release, d.Cluster, d.RolledBackTo, d.Revision)
 	case record.Deployment != nil:
 		d := record.Deployment
 		return fmt.Sprintf("release %q revision %d in %s, chart %s, values %s", d.Release, d.Revision, d.Cluster, d.ChartDigest.Short(), d.ValuesDigest.Short())

@@ -51,6 +51,7 @@ func New(ctx context.Context, options Options) (*Client, error) {
 // Key is an asymmetric key of AWS KMS that signs with ECDSA and the curve P-256.
 type Key struct {
 	Public *ecdsa.PublicKey
+	ARN    string // of the key itself, also if it was named by an alias
 
 	name string
 	api  *kms.Client
@@ -77,10 +78,11 @@ func (c *Client) Key(ctx context.Context, name string) (*Key, error) {
 		return nil, fault(fmt.Errorf("it is a key of the specification %s for the usage %s", text.Line(string(response.KeySpec), 50), text.Line(string(response.KeyUsage), 50)), doing,
 			"create a key with the specification ECC_NIST_P256 and the usage SIGN_VERIFY")
 	}
-	return &Key{Public: public, name: name, api: api}, nil
+	return &Key{Public: public, ARN: text.Line(aws.ToString(response.KeyId), 2048), name: name, api: api}, nil
 }
 
-// Sign returns the ASN.1 form of an ECDSA signature over the SHA-256 digest of a message. It needs kms:Sign.
+// Sign returns the ASN.1 form of an ECDSA signature over the SHA-256 digest of a message. It needs kms:Sign. If another key signed, because the alias
+// was moved since the public part was read, that is an error.
 // Source: AWS KMS API Reference, Sign
 func (k *Key) Sign(ctx context.Context, message []byte) ([]byte, error) {
 	sum := sha256.Sum256(message)
@@ -88,6 +90,9 @@ func (k *Key) Sign(ctx context.Context, message []byte) ([]byte, error) {
 		SigningAlgorithm: types.SigningAlgorithmSpecEcdsaSha256})
 	if err != nil {
 		return nil, fault(err, fmt.Sprintf("signing with %q", k.name), advise(err, "kms:Sign", k.name))
+	}
+	if by := text.Line(aws.ToString(response.KeyId), 2048); by != k.ARN {
+		return nil, fault(fmt.Errorf("the key %s signed, and %s was the one that it named before", by, k.ARN), fmt.Sprintf("signing with %q", k.name), "run again; if nobody was to move the alias, look into CloudTrail for UpdateAlias")
 	}
 	return response.Signature, nil
 }

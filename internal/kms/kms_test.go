@@ -88,3 +88,23 @@ func TestErrors(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestSignWithAnAliasThatIsMoved: a signature by another key than the one whose public part was read is an error that names both.
+func TestSignWithAnAliasThatIsMoved(t *testing.T) {
+	t.Parallel()
+	server, arn := account(t)
+	other, err := server.CreateKey("alias/other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := connect(t, server.Env()).Key(t.Context(), "alias/staging")
+	if err != nil || key.ARN != arn {
+		t.Fatalf("got %+v, %v", key, err)
+	}
+	if err := server.MoveAlias("alias/staging", "alias/other"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := key.Sign(t.Context(), []byte("message")); err == nil || !strings.Contains(err.Error(), arn) || !strings.Contains(err.Error(), other) {
+		t.Errorf("got %v", err)
+	}
+}

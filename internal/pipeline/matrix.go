@@ -285,6 +285,7 @@ func (p *matrixPipeline) rollBack(ctx context.Context, environment release.Envir
 			rolledBack, oneErr := deploy.Result{}, settings.Declare().ApplyDefaults(func() {
 				settings.RollbackFailedSmoke, settings.Environment, settings.Release, settings.Namespace = true, environment, of.Release, of.Namespace
 				settings.Timeout, settings.ClusterRef = of.Timeout, of.ClusterRef
+				settings.SignKey, settings.LegacySignatures, settings.PlainHTTP = of.SignKey, of.LegacySignatures, of.PlainHTTP
 			})
 			if oneErr == nil {
 				rolledBack, oneErr = p.Deploy(ctx, settings)
@@ -439,10 +440,10 @@ var stepSettings = map[string]map[string]string{
 	"build": named(map[string]string{"platform": "platforms"}, "repository", "context", "builder", "tags", "without-cgo", "commit", "sign-key", "legacy-signatures"),
 	"deploy": named(map[string]string{"kube-context": "context"}, "chart", "chart-repo", "chart-version", "chart-host", "schema-host", "chart-login", "chart-cache",
 		"image-alias", "image-values", "pin-text", "values", "address", "kubeconfig", "allow-work-tree-kubeconfig", "pod-security", "timeout",
-		"sign-key", "legacy-signatures", "policy"),
+		"sign-key", "legacy-signatures", "policy", "override-reason"),
 	"smoke": named(map[string]string{"kube-context": "context"}, "address", "checks", "kubeconfig", "allow-work-tree-kubeconfig", "timeout", "sign-key",
 		"legacy-signatures"),
-	"promote": named(map[string]string{}, "verify-key", "sign-key", "legacy-signatures", "policy"),
+	"promote": named(map[string]string{}, "verify-key", "sign-key", "legacy-signatures", "policy", "override-reason"),
 }
 
 // named adds the settings with the same name in the verb, and those of every step.

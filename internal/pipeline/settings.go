@@ -54,6 +54,7 @@ type Settings struct {
 	LegacySignatures string // of cosign 2: warn or refuse
 	VerifyKeys       []setting.KeyRef
 	Policy           string // file of rules; "": the default one, if it exists
+	OverrideReason   string // "": the rules are not passed over
 
 	AllowWorkTree bool // whether a kubeconfig may be in the work tree, or run or read what is there
 	PodSecurity   release.PodSecurity
@@ -109,6 +110,7 @@ func (s *Settings) Declare() *setting.Set {
 	setting.DeclareLegacySignatures(set, &s.LegacySignatures)
 	setting.DeclareVerifyKeys(set, &s.VerifyKeys)
 	setting.DeclarePolicy(set, &s.Policy)
+	setting.DeclareOverride(set, &s.OverrideReason)
 	setting.Var(set, &s.Timeout, setting.Setting{Name: "timeout", Default: "3m", Value: "DURATION",
 		Help: "Time limit of each deploy and each smoke"}, setting.Duration)
 	deploy.DeclarePodSecurity(set, &s.PodSecurity)

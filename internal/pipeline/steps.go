@@ -28,7 +28,7 @@ func (s Settings) promoteSettings(environment release.Environment, image release
 	err = settings.Declare().ApplyDefaults(func() {
 		settings.Image, settings.Further, settings.To, settings.VerifyKeys, settings.PlainHTTP = image, s.Images[1:], environment, s.VerifyKeys, s.PlainHTTP
 		settings.SignKey, settings.LegacySignatures = s.SignKey, s.LegacySignatures
-		settings.Policy = s.Policy
+		settings.Policy, settings.OverrideReason = s.Policy, s.OverrideReason
 	})
 	return settings, err
 }
@@ -45,7 +45,7 @@ func (s Settings) deploySettings(environment release.Environment, image release.
 		settings.CreateNamespace, settings.PodSecurity, settings.Timeout, settings.ClusterRef = true, s.PodSecurity, s.Timeout, s.ClusterRef()
 		settings.Address, settings.PlainHTTP = addressIn(s.Address, environment), s.PlainHTTP
 		settings.SignKey, settings.LegacySignatures = s.SignKey, s.LegacySignatures
-		settings.Policy = s.Policy
+		settings.Policy, settings.OverrideReason = s.Policy, s.OverrideReason
 		if before, found := release.DefaultPromotionOrder.Before(environment); found {
 			settings.ProvedIn, settings.VerifyKeys = before, s.VerifyKeys
 		}
@@ -58,6 +58,7 @@ func (s Settings) rollbackSettings(environment release.Environment) (settings de
 	err = settings.Declare().ApplyDefaults(func() {
 		settings.RollbackFailedSmoke, settings.Environment, settings.Release = true, environment, s.Release
 		settings.Timeout, settings.ClusterRef = s.Timeout, s.ClusterRef()
+		settings.SignKey, settings.LegacySignatures, settings.PlainHTTP = s.SignKey, s.LegacySignatures, s.PlainHTTP
 	})
 	return settings, err
 }

@@ -37,6 +37,8 @@ type Request struct {
 	Image    release.Image
 	Chart    *release.CheckedOut // of a deploy's chart and values; nil: there are none
 	ChartErr error               // why that is unknown
+	Commit   release.Commit      // whose chart and values they are compared with, as the image's
+	Labelled release.Commit      // commit in the image's label; "" if it has none
 	Reason   string              // of an override; "": nothing is overridden
 	Actor    string              // who started the run; "" if unknown
 	Now      time.Time
@@ -50,6 +52,7 @@ func Check(ctx context.Context, request Request, gate Gate, reporter release.Rep
 		return Decision{Environment: request.Rung.Environment, Policy: request.Policy}, facts, err
 	}
 	facts.Image, facts.Chart, facts.ChartErr = request.Image, request.Chart, request.ChartErr
+	facts.Commit, facts.Labelled = request.Commit, request.Labelled
 	decision := Evaluate(request.Policy, request.Rung, facts, request.Now)
 	decision.report(request, reporter)
 	if decision.Opens {

@@ -28,6 +28,8 @@ type Facts struct {
 	Against  []Rejection         // those that nobody has lifted, the newest first
 	Chart    *release.CheckedOut // of chart and values; nil if there are none
 	ChartErr error               // why that is unknown
+	Commit   release.Commit      // whose chart and values they are compared with, as the image's
+	Labelled release.Commit      // commit in the image's label; "" if it has none
 }
 
 // Finding is the newest fact of a kind that counts.
@@ -271,10 +273,23 @@ func evaluateChart(facts Facts) Line {
 		line.Found = fmt.Sprintf("chart and values of commit %s, which differ from those of the image's commit", facts.Chart.Commit.Short())
 	case len(facts.Chart.Uncommitted) > 0:
 		line.Found = fmt.Sprintf("files that no commit has: %s is changed, new or ignored", filepath.Base(facts.Chart.Uncommitted[0]))
-	default:
+	case facts.Labelled == facts.Commit:
 		line.Holds, line.Found = true, "the same content"
+	case facts.names(facts.Commit):
+		line.Holds, line.Found = true, fmt.Sprintf("the same content; a statement that counts says that the image is of commit %s", facts.Commit.Short())
+	case facts.Labelled == "":
+		line.Found = fmt.Sprintf("an image without a revision label, of which no statement that counts says that it is of commit %s: whoever may push can set that commit's tag", facts.Commit.Short())
+		line.Do = "label the image when it is built, or record its commit: build with --sign-key, or smoke with --expect-commit"
+	default:
+		line.Holds, line.Found = true, fmt.Sprintf("the same content; the image is labelled with commit %s, and its tag alone says that it is that of commit %s too", facts.Labelled.Short(), facts.Commit.Short())
 	}
 	return line
+}
+
+// names reports whether a statement that counts says that the image is of a commit.
+func (f Facts) names(commit release.Commit) bool {
+	return f.Smoked.Err == nil && f.Smoked.Found && f.Smoked.Fact.Verdict == release.Pass && f.Smoked.Fact.Image == f.Image && f.Smoked.Fact.Commit == commit ||
+		f.Built.Err == nil && f.Built.Found && f.Built.Fact.Commit == commit
 }
 
 func isFuture(at, now time.Time) bool { return at.After(now.Add(release.ClockSkew)) }

@@ -86,7 +86,18 @@ func TestEvaluate(t *testing.T) {
 		"another chart":                   {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart.Differing = []string{"chart"} }, "differ from those of the image's commit", "check that commit out"},
 		"a chart that is unknown":         {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart.Unknown = true }, "cannot be compared", ""},
 		"a chart that cannot be compared": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart, f.ChartErr = nil, errors.New("no git") }, "is unknown: no git", ""},
-		"no chart, as promote has none":   {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart = nil }, "", ""},
+		"a chart of the tag's commit": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) {
+			f.Commit, f.Smoked.Found, f.Built.Found = releasetest.Commit, false, false
+		}, "an image without a revision label", "smoke with --expect-commit"},
+		"a chart of another commit than smoke's": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) {
+			f.Commit, f.Built.Found = release.Commit(strings.Repeat("e", 40)), false
+		}, "an image without a revision label", ""},
+		"a chart of the commit that smoke recorded": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Commit, f.Built.Found = releasetest.Commit, false }, "", ""},
+		"a chart of the commit that build recorded": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Commit, f.Smoked.Found = releasetest.Commit, false }, "", ""},
+		"a chart of a later commit, whose tag the image has": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) {
+			f.Commit, f.Labelled = release.Commit(strings.Repeat("e", 40)), releasetest.Commit
+		}, "", ""},
+		"no chart, as promote has none": {policy.Requirements{ChartOfCommit: true}, func(f *policy.Facts) { f.Chart = nil }, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

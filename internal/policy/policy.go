@@ -57,6 +57,12 @@ func (s Signer) String() string {
 	return s.Subject + " of " + s.Issuer
 }
 
+// IsAlias reports whether the signer is named by an alias of AWS KMS, which may name another key tomorrow.
+func (s Signer) IsAlias() bool {
+	_, name, isKMS := strings.Cut(s.Key, "awskms:///")
+	return isKMS && strings.Contains(name, "alias/")
+}
+
 // Requirements are what an image needs to enter an environment.
 type Requirements struct {
 	Built         *Built

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -11,13 +12,17 @@ import (
 // Trust has the IDs of the keys of signers.
 type Trust map[Signer][]string
 
-// By returns the signer whose key signed a record; false if that is none of the signers. Without signers, every record counts, signed or not.
+// By returns the signer whose key signed a record, with the ID of the key if the signer is an alias; false if that is none of the signers. Without
+// signers, every record counts, signed or not.
 func (t Trust) By(signers []Signer, keyID string) (name string, counts bool) {
 	if len(signers) == 0 {
 		return "", true
 	}
 	for _, signer := range signers {
 		if keyID != "" && slices.Contains(t[signer], keyID) {
+			if signer.IsAlias() {
+				return fmt.Sprintf("%s (key %s)", signer, keyID), true
+			}
 			return signer.String(), true
 		}
 	}

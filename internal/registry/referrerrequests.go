@@ -18,46 +18,47 @@ import (
 
 // referrer reads a candidate; false unless its own manifest has the subject, the artifact type and the annotations, since the
 // list is only a hint.
-func (r *repository) referrer(ctx context.Context, of candidate, want wanted, allowed *allowance) (Referrer, bool, error) {
+func (l *ReferrerList) referrer(ctx context.Context, of candidate, want wanted) (Referrer, bool, error) {
 	if of.skipped != nil {
 		return Referrer{}, false, of.skipped
 	}
-	if of.manifest == nil {
-		manifest, err := r.referrerManifest(ctx, of, allowed)
-		if err != nil {
-			return Referrer{}, false, err
-		}
-		of.manifest = &manifest
+	read, err := l.manifest(of)
+	if err != nil {
+		return Referrer{}, false, err
 	}
-	read := *of.manifest
 	if !slices.Contains(want.ArtifactTypes, read.ArtifactType) || read.Subject == nil || read.Subject.Digest != want.image.String() ||
 		!want.matches(read.Annotations, true) {
 		return Referrer{}, false, nil
 	}
-	content, err := r.referrerContent(ctx, read.Layers, allowed)
+	content, err := l.repository.referrerContent(ctx, read.Layers, l.allowed)
 	if err != nil {
 		of.annotations = read.Annotations
-		return Referrer{}, false, r.asSkippedContent(ctx, of, err)
+		return Referrer{}, false, l.repository.asSkippedContent(ctx, of, err)
 	}
 	return Referrer{Digest: of.digest, Annotations: read.Annotations, PushedAt: of.pushed, MediaType: read.Layers[0].MediaType, Content: content}, true, nil
 }
 
-// referrerManifest reads a candidate's manifest, unless it was read already, and checks its digest.
-func (r *repository) referrerManifest(ctx context.Context, of candidate, allowed *allowance) (manifestContent, error) {
-	text, header, err := r.getAllowed(ctx, r.url("manifests", of.digest.String()), http.Header{"Accept": {accepted}}, maxManifest, allowed)
+// referrerManifest reads the manifest of a referrer, and checks its digest.
+func (r *repository) referrerManifest(ctx context.Context, digest release.Digest, allowed *allowance) (manifestContent, error) {
+	text, header, err := r.getAllowed(ctx, r.url("manifests", digest.String()), http.Header{"Accept": {accepted}}, maxManifest, allowed)
 	if err != nil {
-		return manifestContent{}, asSkipped(of, err)
+		return manifestContent{}, err
 	}
-	if got := digestOf(text); got != of.digest {
-		return manifestContent{}, asSkipped(of, &mismatchError{wanted: of.digest, got: got})
+	return parseReferrer(text, digest, header.Get("Content-Type"))
+}
+
+// parseReferrer parses a manifest that must have the digest.
+func parseReferrer(text []byte, digest release.Digest, mediaType string) (manifestContent, error) {
+	if got := digestOf(text); got != digest {
+		return manifestContent{}, &mismatchError{wanted: digest, got: got}
 	}
-	named, err := newManifest(text, header.Get("Content-Type"))
+	named, err := newManifest(text, mediaType)
 	if err != nil {
-		return manifestContent{}, asSkipped(of, &malformedError{err})
+		return manifestContent{}, &malformedError{err}
 	}
 	read, err := named.parse()
 	if err != nil {
-		return manifestContent{}, asSkipped(of, &malformedError{err})
+		return manifestContent{}, &malformedError{err}
 	}
 	return read, nil
 }
@@ -142,17 +143,28 @@ func (r *repository) asSkippedContent(ctx context.Context, of candidate, err err
 	return &SkippedReferrerError{Digest: of.digest.String(), Annotations: of.annotations, PushedAt: of.pushed, Unavailable: unavailable, Err: err}
 }
 
-// listReferrers reads the list of an image's referrers: the registry's, or else the one under the image's referrers tag.
-func (r *repository) listReferrers(ctx context.Context, image release.Digest, artifactTypes []string, allowed *allowance) ([]descriptor, error) {
+// listReferrers reads the list of an image's referrers: by the registry's own API, by the distribution protocol, or else the list under the image's
+// referrers tag. It returns the registry's own API if that was used.
+func (r *repository) listReferrers(ctx context.Context, image release.Digest, artifactTypes []string, allowed *allowance) ([]descriptor, NativeReferrers, error) {
+	native, err := r.session.login.options.Native(ctx, r.name.Host())
+	if err != nil {
+		return nil, nil, err
+	}
+	if native != nil {
+		listed, err := listNatively(ctx, native, r.name.At(image), artifactTypes, allowed)
+		if !errors.Is(err, ErrNotNative) {
+			return listed, native, err
+		}
+	}
 	listed, err := r.listByAPI(ctx, image, artifactTypes, allowed)
 	if !errors.Is(err, errNoAPI) {
-		return listed, err
+		return listed, nil, err
 	}
 	list, err := r.readTag(ctx, image, allowed)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return keepTypes(descriptorsOf(list.Manifests), artifactTypes), nil
+	return keepTypes(descriptorsOf(list.Manifests), artifactTypes), nil, nil
 }
 
 // referrersTag returns the tag that lists an image's referrers in a registry without the referrers API.

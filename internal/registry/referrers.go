@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
-	"golang.org/x/sync/errgroup"
 )
 
 // Limits for reading the referrers of one image. They limit memory and time, not the number of referrers: a list of 50,000 is
@@ -74,8 +72,8 @@ type ReferrerQuery struct {
 	Enough func(next Referrer) bool
 }
 
-// Referrers reads the referrers of an image, the newest first. Those with an unknown time come before all others. Only what the
-// caller ranges over is read. An image that does not exist has none.
+// Referrers reads the referrers of an image, the newest first. Those with an unknown time come before all others. Without
+// Enough, all of them are read; with it, about as many as the caller ranges over. An image that does not exist has none.
 //
 // The annotations in the registry's list decide which referrers are read. Some registries list no annotations; then those of the
 // manifests decide. A referrer that is malformed, larger than 1 MiB or lacks a part is a *SkippedReferrerError, after which the
@@ -83,26 +81,15 @@ type ReferrerQuery struct {
 // longer than two minutes is such a fault too: a part of the list does not show which referrer is the newest.
 func (c *Client) Referrers(ctx context.Context, image release.Image, query ReferrerQuery) iter.Seq2[Referrer, error] {
 	return func(yield func(Referrer, error) bool) {
-		r, err := c.open(sideRegistry, image.Repository, false)
+		list, err := c.OpenReferrers(ctx, image, query.ArtifactTypes)
 		if err != nil {
 			yield(Referrer{}, err)
 			return
 		}
-		ctx, cancel := context.WithTimeoutCause(ctx, maxReferrerTime, errReferrersTooLong)
-		defer cancel()
-		for referrer, err := range r.referrers(ctx, wanted{image.Digest, query}) {
-			var skippedReferrer *SkippedReferrerError
-			if err == nil || errors.As(err, &skippedReferrer) {
-				if !yield(referrer, err) {
-					return
-				}
-				continue
+		for referrer, err := range list.Each(ctx, query) {
+			if !yield(referrer, err) {
+				return
 			}
-			if cause := context.Cause(ctx); errors.Is(cause, errReferrersTooLong) {
-				err = cause
-			}
-			yield(Referrer{}, r.fault(err, fmt.Sprintf("reading what is attached to %q", image)))
-			return
 		}
 	}
 }
@@ -118,7 +105,7 @@ func (c *Client) ListReferrers(ctx context.Context, image release.Image, artifac
 	ctx, cancel := context.WithTimeoutCause(ctx, maxReferrerTime, errReferrersTooLong)
 	defer cancel()
 	want := wanted{image.Digest, ReferrerQuery{ArtifactTypes: artifactTypes, Annotations: annotations}}
-	listed, err := r.listReferrers(ctx, image.Digest, artifactTypes, newAllowance())
+	listed, _, err := r.listReferrers(ctx, image.Digest, artifactTypes, newAllowance())
 	if err != nil {
 		return nil, r.fault(err, fmt.Sprintf("listing what is attached to %q", image))
 	}
@@ -181,12 +168,11 @@ func (a *allowance) spend(size int) error {
 	return nil
 }
 
-// candidate is an entry of the list, with its manifest once that was read.
+// candidate is an entry of the list.
 type candidate struct {
 	digest      release.Digest // zero if the list names none
 	annotations map[string]string
 	pushed      time.Time
-	manifest    *manifestContent      // nil: not read yet
 	skipped     *SkippedReferrerError // why it cannot be read; nil if that is not known yet
 }
 
@@ -201,99 +187,4 @@ func newestFirst(a, b candidate) int {
 		return first.Compare(second) // the zero time is the earliest
 	}
 	return second.Compare(first)
-}
-
-// referrers returns the wanted referrers one by one, as Referrers documents.
-func (r *repository) referrers(ctx context.Context, want wanted) iter.Seq2[Referrer, error] {
-	return func(yield func(Referrer, error) bool) {
-		allowed := newAllowance()
-		listed, err := r.listReferrers(ctx, want.image, want.ArtifactTypes, allowed)
-		if err != nil {
-			yield(Referrer{}, err)
-			return
-		}
-		candidates, err := r.candidates(ctx, listed, want, allowed)
-		if err != nil {
-			yield(Referrer{}, err)
-			return
-		}
-		for _, each := range candidates {
-			if want.Enough != nil && want.Enough(Referrer{Digest: each.digest, Annotations: each.annotations, PushedAt: each.pushed}) {
-				return
-			}
-			referrer, ours, err := r.referrer(ctx, each, want, allowed)
-			if (err != nil || ours) && !yield(referrer, err) {
-				return
-			}
-		}
-	}
-}
-
-// candidates returns the listed entries that may match, the newest first. For an entry that is listed without annotations, it reads
-// those of the manifest.
-func (r *repository) candidates(ctx context.Context, listed []descriptor, want wanted, allowed *allowance) ([]candidate, error) {
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(maxParallelBlobs)
-	read := make([]candidate, len(listed))
-	for i, each := range listed {
-		digest, err := release.ParseDigest(each.Digest)
-		if err != nil {
-			read[i].skipped = &SkippedReferrerError{Digest: sanitize(each.Digest), Annotations: each.Annotations, Err: err}
-			continue
-		}
-		if !want.matches(each.Annotations, true) {
-			continue
-		}
-		found := candidate{digest: digest, annotations: each.Annotations}
-		if want.matches(each.Annotations, false) && each.Annotations[release.AnnotationCreated] != "" {
-			read[i] = found
-			continue
-		}
-		group.Go(func() error {
-			manifest, err := r.referrerManifest(groupCtx, found, allowed)
-			switch {
-			case errors.As(err, &found.skipped):
-				read[i] = found
-			case err != nil:
-				return err
-			case want.matches(manifest.Annotations, true):
-				found.annotations, found.manifest = manifest.Annotations, &manifest
-				read[i] = found
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	read = slices.DeleteFunc(read, func(c candidate) bool { return c.digest.IsZero() && c.skipped == nil })
-	setPushed(ctx, read, want.PushedAt)
-	slices.SortStableFunc(read, newestFirst)
-	return read, nil
-}
-
-// setPushed asks the registry when the candidates were pushed. If one of these times is unknown, it sets none, because times of
-// different clocks have no order.
-func setPushed(ctx context.Context, candidates []candidate, pushedAt func(context.Context, []release.Digest) map[release.Digest]time.Time) {
-	var digests []release.Digest
-	for _, each := range candidates {
-		if !each.digest.IsZero() {
-			digests = append(digests, each.digest)
-		}
-	}
-	if pushedAt == nil || len(digests) < 2 {
-		return
-	}
-	times := pushedAt(ctx, digests)
-	for _, each := range digests {
-		if times[each].IsZero() {
-			return
-		}
-	}
-	for i := range candidates {
-		candidates[i].pushed = times[candidates[i].digest]
-		if candidates[i].skipped != nil {
-			candidates[i].skipped.PushedAt = candidates[i].pushed
-		}
-	}
 }

@@ -434,7 +434,7 @@ func TestReferrersSkips(t *testing.T) {
 		if _, err := r.putManifest(t.Context(), m, ""); err != nil {
 			t.Fatal(err)
 		}
-		listed, err := r.listReferrers(t.Context(), image.Digest, []string{kind}, newAllowance())
+		listed, _, err := r.listReferrers(t.Context(), image.Digest, []string{kind}, newAllowance())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -528,11 +528,12 @@ func TestReferrersFiltersByAnnotationsFirst(t *testing.T) {
 	if read := server.Count(localaws.RouteManifest, "") + server.Count(localaws.RouteBlob, ""); read != 2 {
 		t.Errorf("%d manifests and blobs were read, want a manifest each, which holds the content", read)
 	}
-	for referrer, err := range c.Referrers(t.Context(), image, ReferrerQuery{ArtifactTypes: []string{kind}, Annotations: map[string]string{"environment": "staging"}}) {
-		if err != nil || string(referrer.Content) != "proof" {
+	found := false
+	enough := func(Referrer) bool { return found }
+	for referrer, err := range c.Referrers(t.Context(), image, ReferrerQuery{ArtifactTypes: []string{kind}, Annotations: map[string]string{"environment": "staging"}, Enough: enough}) {
+		if found = true; err != nil || string(referrer.Content) != "proof" {
 			t.Errorf("got %s, %v, want the proof", referrer.Content, err)
 		}
-		break
 	}
 	if read := server.Count(localaws.RouteManifest, ""); read != 3 {
 		t.Errorf("%d manifests were read, want one more for the newest", read-2)

@@ -28,7 +28,10 @@ type Options struct {
 	Fallback     Credentials       // used if neither has credentials; nil: anonymous
 	Transport    http.RoundTripper // nil: one with time limits that connects to no link-local address
 	// Pace is called before a manifest is pushed to a host, and returns when that may be done; nil: at once.
-	Pace      func(ctx context.Context, host string) error
+	Pace func(ctx context.Context, host string) error
+	// Native returns the registry's own API at a host, which reads referrers in fewer requests; nil for a registry that has none. A nil Native is
+	// the same for every host.
+	Native    func(ctx context.Context, host string) (NativeReferrers, error)
 	Log       func(line string) // gets a line for each retry; nil: nobody
 	UserAgent string
 	PlainHTTP []string      // hosts, with their ports, that are spoken to without TLS; those of this machine always are
@@ -54,6 +57,9 @@ func New(options Options) *Client {
 	}
 	if options.Pace == nil {
 		options.Pace = func(context.Context, string) error { return nil }
+	}
+	if options.Native == nil {
+		options.Native = func(context.Context, string) (NativeReferrers, error) { return nil, nil }
 	}
 	if options.UserAgent == "" {
 		options.UserAgent = "onedigest"

@@ -79,6 +79,9 @@ func DeclareVerifyKeys(set *Set, target *[]KeyRef) {
 // IsZero reports whether no key is named.
 func (k KeyRef) IsZero() bool { return k == KeyRef{} }
 
+// IsAlias reports whether the name is an alias of KMS, which may name another key tomorrow.
+func (k KeyRef) IsAlias() bool { return k.Source == KeyKMS && strings.Contains(k.Name, "alias/") }
+
 // String writes it as ParseKeyRef reads it.
 func (k KeyRef) String() string {
 	switch k.Source {

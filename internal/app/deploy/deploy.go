@@ -23,6 +23,7 @@ import (
 	"github.com/onedigest/onedigest/internal/deploy/planfile"
 	"github.com/onedigest/onedigest/internal/evidence/signed"
 	"github.com/onedigest/onedigest/internal/git"
+	"github.com/onedigest/onedigest/internal/github"
 	"github.com/onedigest/onedigest/internal/helm/renderer"
 	"github.com/onedigest/onedigest/internal/helm/source"
 	"github.com/onedigest/onedigest/internal/kube"
@@ -96,6 +97,10 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 	if err != nil {
 		return deploy.Result{}, err
 	}
+	if settings.Plan != "" && settings.PlanDigest.IsZero() && github.On(run.Process.Getenv) {
+		return deploy.Result{}, release.BadSetting("plan-digest", "is missing: on GitHub, the plan comes as an artifact, which other jobs of the run can replace",
+			"give the output plan-digest of the dry run whose plan was approved")
+	}
 	newDeps := func(settings deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
 		run.CollectAssignments(append(settings.Set[:len(settings.Set):len(settings.Set)], settings.SetJSON...)...)
 		connection, err := connections.connect(ctx, settings)
@@ -111,6 +116,9 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		gate, err := newGate(run, signing, signer, settings, rules)
 		if err != nil {
 			return deploy.Deps{}, err
+		}
+		if !settings.DryRun && !settings.Heal {
+			gate.WarnUnsigned(settings.Environment)
 		}
 		var facts deploy.Facts
 		verdicts, verdictSigner := signing, ""

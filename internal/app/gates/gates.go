@@ -2,6 +2,7 @@
 package gates
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,6 +74,8 @@ type Gate struct {
 	verifyKeys []setting.KeyRef // of the settings, for rules without signers
 	signer     signed.Signer    // of this run; nil if it signs nothing
 
+	unsigned sync.Once // the warning that no signature is asked for
+
 	mu   sync.Mutex
 	read map[setting.KeyRef][]signed.Key // by keysAt
 }
@@ -128,8 +131,16 @@ func (g *Gate) Facts(ctx context.Context, image release.Image, rung policy.Rung)
 	if !rung.Requires.NotRejected && rung.Requires.Built == nil && rung.Requires.Deployed == nil && rung.Requires.Smoked == nil {
 		return policy.Facts{Image: image}, nil
 	}
+	g.warnUnsigned(rung)
+	kinds, provedIn := asked(rung)
+	snapshots := make(chan snapshot, 1)
+	go func() { // beside the reading of keys, which may be in KMS
+		listed, err := g.images.Snapshot(ctx, image, rung.Environment, provedIn, kinds...)
+		snapshots <- snapshot{listed, err}
+	}()
 	trusted, trust, err := g.keysOf(ctx, rung.AllSigners(g.policy))
-	if err != nil {
+	listed := <-snapshots
+	if err := cmp.Or(err, listed.err); err != nil {
 		return facts, err
 	}
 	required, signersOf := rung, g.policy.SignersOf
@@ -143,15 +154,54 @@ func (g *Gate) Facts(ctx context.Context, image release.Image, rung policy.Rung)
 			required.Requires.Built = &policy.Built{Signers: signers}
 		}
 	}
-	records, err := g.images.Trusting(trusted).FactsAgainst(ctx, image, rung.Environment, fact.Built, fact.Deployed, fact.Rejected, fact.Lifted)
+	records, err := listed.images.Trusting(trusted).FactsAgainst(ctx, image, rung.Environment, kinds...)
 	if err != nil {
 		return facts, err
 	}
 	facts = policy.Select(records, image, required, signersOf, trust)
 	if smoked := rung.Requires.Smoked; smoked != nil {
-		facts.Smoked, err = g.smoked(ctx, image, smoked.In)
+		facts.Smoked, err = g.smoked(ctx, listed.images, image, smoked.In)
 	}
 	return facts, err
+}
+
+// warnUnsigned warns once if a proof is asked for and a signature is not: a variable of a workflow that is not set gives no --verify-key.
+func (g *Gate) warnUnsigned(rung policy.Rung) {
+	if g.policy.HasSigners() || len(g.verifyKeys) > 0 || !rung.IsGuarded() && rung.Requires.Built == nil {
+		return
+	}
+	g.unsigned.Do(func() {
+		g.run.Reporter.Warnf("what %q requires needs no signature, so that whoever may push to the repository can write it: give --verify-key, or name signers in %s", rung.Environment, policy.DefaultFile)
+	})
+}
+
+// WarnUnsigned warns if the rules name signers of an environment and this run has no key: what it records about the environment does not count.
+func (g *Gate) WarnUnsigned(environment release.Environment) {
+	if g.signer == nil && len(g.policy.SignersOf(environment)) > 0 {
+		g.run.Reporter.Warnf("%s names signers of %q, and this run has no --sign-key: what it records does not count", g.policy.Source.File, environment)
+	}
+}
+
+// snapshot is what a registry lists about an image.
+type snapshot struct {
+	images *images.Images
+	err    error
+}
+
+// asked returns the kinds of facts that the rules of an environment ask for, apart from verdicts of smoke, and the environment that must have proved
+// the image; "" if none must.
+func asked(rung policy.Rung) (kinds []fact.Kind, provedIn release.Environment) {
+	kinds = []fact.Kind{fact.Rejected, fact.Lifted}
+	if rung.Requires.Built != nil {
+		kinds = append(kinds, fact.Built)
+	}
+	if rung.Requires.Deployed != nil {
+		kinds = append(kinds, fact.Deployed)
+	}
+	if rung.Requires.Smoked != nil {
+		provedIn = rung.Requires.Smoked.In
+	}
+	return kinds, provedIn
 }
 
 // verifiers returns the keys of the settings, as signers whose IDs are added to trust.
@@ -171,7 +221,7 @@ func (g *Gate) verifiers(ctx context.Context, trust policy.Trust) (trusted []sig
 }
 
 // smoked reads the newest verdict of an environment that counts.
-func (g *Gate) smoked(ctx context.Context, image release.Image, environment release.Environment) (found policy.Finding[release.Record], err error) {
+func (g *Gate) smoked(ctx context.Context, listed *images.Images, image release.Image, environment release.Environment) (found policy.Finding[release.Record], err error) {
 	trusted, trust, err := g.keysOf(ctx, g.policy.SignersOf(environment))
 	if err != nil {
 		return found, err
@@ -182,7 +232,7 @@ func (g *Gate) smoked(ctx context.Context, image release.Image, environment rele
 		}
 	}
 	found.Signed = len(trusted) > 0
-	found.Fact, found.Found, err = g.images.Trusting(trusted).Newest(ctx, image, environment)
+	found.Fact, found.Found, err = listed.Trusting(trusted).Newest(ctx, image, environment)
 	if unreadable := new(release.UnreadableRecordError); errors.As(err, &unreadable) {
 		found.Err, err = unreadable, nil
 	}

@@ -103,7 +103,7 @@ func (i *Images) copiesInto(ctx context.Context, image release.Image, trusted []
 		Skip: func(annotations map[string]string) bool {
 			return len(annotations) > 0 && annotations[signed.AnnotationPredicateType] != copied.PredicateType
 		}}
-	for referrer, err := range i.registry.Referrers(ctx, image, query) {
+	for referrer, err := range i.referrers(ctx, image, query) {
 		var skipped *registry.SkippedReferrerError
 		switch {
 		case errors.As(err, &skipped):

@@ -114,11 +114,16 @@ func (i *Images) Facts(ctx context.Context, image release.Image, kinds ...fact.K
 // FactsAgainst reads the facts of some kinds, as Facts does, and of the verdicts of smoke those that an environment failed.
 func (i *Images) FactsAgainst(ctx context.Context, image release.Image, environment release.Environment, kinds ...fact.Kind) ([]fact.Record, error) {
 	return i.factsWhere(ctx, image, func(kind fact.Kind, annotations map[string]string) bool {
-		if kind != fact.Smoked {
-			return slices.Contains(kinds, kind)
-		}
-		return annotations[evidence.AnnotationEnvironment] == environment.String() && annotations[evidence.AnnotationVerdict] == string(release.Fail)
+		return isAgainst(kind, annotations, environment, kinds)
 	})
+}
+
+// isAgainst reports whether a record is of one of the kinds, or a verdict of smoke that failed in the environment.
+func isAgainst(kind fact.Kind, annotations map[string]string, environment release.Environment, kinds []fact.Kind) bool {
+	if kind != fact.Smoked {
+		return slices.Contains(kinds, kind)
+	}
+	return annotations[evidence.AnnotationEnvironment] == environment.String() && annotations[evidence.AnnotationVerdict] == string(release.Fail)
 }
 
 // factsWhere reads the records that wanted accepts by what their annotations declare, and those that declare no kind.
@@ -130,7 +135,7 @@ func (i *Images) factsWhere(ctx context.Context, image release.Image, wanted fun
 	var from origins
 	var records []fact.Record
 	var garbage []string // why records that declare no kind cannot be read
-	for referrer, err := range i.registry.Referrers(ctx, image, query) {
+	for referrer, err := range i.referrers(ctx, image, query) {
 		record, annotations := fact.Record{Record: referrer.Digest}, referrer.Annotations
 		var skipped *registry.SkippedReferrerError
 		switch {

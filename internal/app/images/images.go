@@ -28,6 +28,7 @@ type Images struct {
 	signer   signed.Signer // nil: records are not signed
 	trusted  []signed.Key  // none: a pass needs no signature
 	expiry   *expiryChecks
+	snapshot *registry.ReferrerList // of one image; nil: the registry is asked each time
 
 	refuseLegacy bool // to sign beside signatures of cosign 2
 }
@@ -46,6 +47,7 @@ func New(ctx context.Context, run *app.RunContext, plainHTTP ...string) (*Images
 		DockerConfig: true,
 		Fallback:     githubToken(run),
 		Pace:         pace(cloud),
+		Native:       native(cloud),
 		Log:          log,
 		UserAgent:    "onedigest",
 		PlainHTTP:    plainHTTP,

@@ -3,6 +3,7 @@ package images
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/evidence"
@@ -11,6 +12,9 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
 )
+
+// maxSkippedTold is how many records that cannot be read are reported one by one.
+const maxSkippedTold = 5
 
 // maxAfter is the most earlier records that a record names.
 const maxAfter = 100
@@ -88,24 +92,29 @@ func (i *Images) readRecords(ctx context.Context, image release.Image, environme
 	if err != nil {
 		return nil, nil, err
 	}
+	var passes []evidence.Entry // of the entries: nothing else settles what the rest says
+	now := i.now()
 	query := registry.ReferrerQuery{
 		ArtifactTypes: recordTypes, Annotations: map[string]string{evidence.AnnotationEnvironment: environment.String()}, Skip: isOther, PushedAt: pushedAt,
 		Enough: func(next registry.Referrer) bool {
 			unread := evidence.Entry{At: next.Created(), PushedAt: next.PushedAt}
-			for _, each := range entries {
-				if each.Settles(unread, image, environment, i.now()) {
-					return true
-				}
-			}
-			return false
+			return slices.ContainsFunc(passes, func(each evidence.Entry) bool { return each.Settles(unread, image, environment, now) })
 		},
 	}
 	var from origins
-	for referrer, err := range i.registry.Referrers(ctx, image, query) {
+	told := 0
+	defer func() {
+		if more := told - maxSkippedTold; more > 0 {
+			i.reporter.Warnf("skipping %d more records of %s that cannot be read", more, image.Digest.Short())
+		}
+	}()
+	for referrer, err := range i.referrers(ctx, image, query) {
 		var skippedRecord *registry.SkippedReferrerError
 		switch {
 		case errors.As(err, &skippedRecord):
-			i.reporter.Warnf("skipping a record of %s that cannot be read: %v", image.Digest.Short(), skippedRecord)
+			if told++; told <= maxSkippedTold {
+				i.reporter.Warnf("skipping a record of %s that cannot be read: %v", image.Digest.Short(), skippedRecord)
+			}
 			skipped, _ := release.ParseDigest(skippedRecord.Digest) // zero if the registry lists something else
 			entry := unreadable(evidence.Entry{Listed: skippedRecord.Digest, Record: skipped, At: skippedRecord.Created(), PushedAt: skippedRecord.PushedAt},
 				skippedRecord.Annotations, environment)
@@ -119,7 +128,9 @@ func (i *Images) readRecords(ctx context.Context, image release.Image, environme
 			if err != nil {
 				return nil, nil, err
 			}
-			entries = append(entries, entry)
+			if entries = append(entries, entry); entry.Readable {
+				passes = append(passes, entry)
+			}
 		}
 	}
 	return entries, unavailable, nil

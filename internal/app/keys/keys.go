@@ -45,6 +45,9 @@ func Trusted(ctx context.Context, run *app.RunContext, name string, refs []setti
 			if err != nil {
 				return nil, err
 			}
+			if ref.IsAlias() {
+				run.Reporter.Infof("%s is the key %s, with the ID %s, as long as nobody moves the alias", ref, key.private.ARN, key.public.ID)
+			}
 			trusted = append(trusted, key.public)
 			continue
 		}

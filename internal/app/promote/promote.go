@@ -73,6 +73,9 @@ func Run(ctx context.Context, settings *promote.Settings, run *app.RunContext) (
 	if err != nil {
 		return promote.Result{}, err
 	}
+	if !settings.DryRun && settings.To != "" {
+		gate.WarnUnsigned(settings.To)
+	}
 	deps := promote.Deps{Registry: registry, Evidence: registry, Gate: gate, Judge: gate, Policy: rules, Actor: run.Actor(), Reporter: run.Reporter, Now: run.Process.Now, Origin: run.Origin(), WatchExpiry: registry.WatchExpiry}
 	defer registry.FinishExpiry()
 	if signer != nil {

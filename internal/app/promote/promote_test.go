@@ -10,8 +10,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,6 +43,8 @@ type gate struct {
 	client  *registry.Client
 	environ []string
 	lost    *sync.Map // names of blobs: how the registry answers instead
+	// hook answers requests in the place of a plain registry, if it returns true; nil: none.
+	hook *atomic.Pointer[func(http.ResponseWriter, *http.Request) bool]
 }
 
 func newGate(t *testing.T, onECR bool) gate {
@@ -48,8 +52,12 @@ func newGate(t *testing.T, onECR bool) gate {
 	if onECR {
 		return newGateOn(t, localawstest.Start(t))
 	}
+	hook := new(atomic.Pointer[func(http.ResponseWriter, *http.Request) bool])
 	lost, all := new(sync.Map), ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if answers := hook.Load(); answers != nil && (*answers)(w, r) {
+			return
+		}
 		if answer, found := lost.Load(path.Base(r.URL.Path)); found && r.Method == http.MethodGet {
 			answer.(http.HandlerFunc)(w, r) //nolint:forcetypeassert // the test's own
 			return
@@ -57,7 +65,7 @@ func newGate(t *testing.T, onECR bool) gate {
 		all.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	return gate{t: t, lost: lost, client: registry.New(registry.Options{})}.push(release.Repository(strings.TrimPrefix(server.URL, "http://") + "/shop"))
+	return gate{t: t, lost: lost, hook: hook, client: registry.New(registry.Options{})}.push(release.Repository(strings.TrimPrefix(server.URL, "http://") + "/shop"))
 }
 
 // newGateOn returns a gate in a local AWS.
@@ -323,6 +331,7 @@ func TestPromoteWarnsOfExpiry(t *testing.T) {
 			}); err != nil {
 				t.Fatal(err)
 			}
+			told.warnings = slices.DeleteFunc(told.warnings, func(warned string) bool { return strings.Contains(warned, "needs no signature") })
 			matching := len(told.warnings) == len(test.want)
 			for i := range min(len(test.want), len(told.warnings)) {
 				matching = matching && strings.Contains(told.warnings[i], test.want[i])

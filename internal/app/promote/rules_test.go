@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -125,18 +127,34 @@ func (g guarded) pass(by string, change func(*release.Evidence)) {
 	g.attachBundle(g.bundle(by, g.statement(change)), "staging", release.Pass)
 }
 
-// listed is everything that a promotion could change.
+// listed is everything that a promotion could change: every tag of the repository with its digest, and everything that is attached to the image.
 func (g guarded) listed() []string {
 	g.t.Helper()
-	digests, err := g.client.ListReferrers(g.t.Context(), g.image, []string{signed.MediaType, evidence.ArtifactType}, nil)
+	if g.environ != nil { // ECR's protocol needs a password
+		digests, err := g.client.ListReferrers(g.t.Context(), g.image, []string{signed.MediaType, evidence.ArtifactType}, nil)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		return strings.Fields(fmt.Sprint(digests))
+	}
+	response, err := http.Get("http://" + g.image.Repository.Host() + "/v2/" + g.image.Repository.Path() + "/referrers/" + g.image.Digest.String())
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	var all []string
-	for _, digest := range digests {
-		all = append(all, digest.String())
+	defer response.Body.Close()
+	var attached struct{ Manifests []struct{ Digest string } }
+	if err := json.NewDecoder(response.Body).Decode(&attached); err != nil || response.StatusCode != http.StatusOK {
+		g.t.Fatalf("HTTP %d, %v", response.StatusCode, err)
 	}
-	for _, tag := range []release.Tag{"one", "production", "production-" + release.Tag(releasetest.Commit)} {
+	var all []string
+	for _, each := range attached.Manifests {
+		all = append(all, each.Digest)
+	}
+	tags, err := g.client.Tags(g.t.Context(), g.image.Repository)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	for _, tag := range tags {
 		found, exists, err := g.client.Find(g.t.Context(), g.image.Repository, tag)
 		if err != nil {
 			g.t.Fatal(err)
@@ -237,6 +255,43 @@ func TestAttacks(t *testing.T) {
 				e["payload"] = indented.Bytes()
 			}), "staging", release.Pass)
 		}, "that a trusted key signed"},
+		"a field of the bundle twice": {func(g guarded) {
+			content := bytes.Replace(g.bundle("staging", g.statement(nil)), []byte(`"payloadType":`), []byte(`"payloadType":"x","payloadType":`), 1)
+			g.attachBundle(content, "staging", release.Pass)
+		}, "no evidence"},
+		"a stranger's bundle that names a trusted key": {func(g guarded) {
+			var trusted, strangers map[string]any
+			for by, into := range map[string]*map[string]any{"staging": &trusted, "stranger": &strangers} {
+				if err := json.Unmarshal(g.bundle(by, g.statement(nil)), into); err != nil {
+					t.Error(err)
+				}
+			}
+			strangers["verificationMaterial"] = trusted["verificationMaterial"]
+			content, err := json.Marshal(strangers)
+			if err != nil {
+				t.Error(err)
+			}
+			g.attachBundle(content, "staging", release.Pass)
+		}, "that a trusted key signed"},
+		"two signatures": {func(g guarded) {
+			g.attachBundle(g.reencoded(g.bundle("staging", g.statement(nil)), func(e map[string]any) {
+				signatures, _ := e["signatures"].([]any)
+				e["signatures"] = append(signatures, signatures...)
+			}), "staging", release.Pass)
+		}, "no evidence"},
+		"a record that is listed and gone": {func(g guarded) {
+			g.pass("staging", nil)
+			records, err := g.client.ListReferrers(g.t.Context(), g.image, []string{signed.MediaType}, nil)
+			if err != nil || len(records) != 1 {
+				g.t.Fatalf("got %v, %v", records, err)
+			}
+			g.lost.Store(records[0].String(), http.HandlerFunc(http.NotFound))
+		}, "no evidence"},
+		"a key that was rotated out": {func(g guarded) {
+			g.write(".onedigest.yaml", []byte(strings.Replace(ruled, "keys/old.pub, ", "", 1)))
+			g.pass("old", nil)
+		}, "that a trusted key signed"},
+		"garbage of our type":       {func(g guarded) { g.attachContent([]byte("garbage"), string(release.Pass), "") }, "no evidence"},
 		"garbage":                   {func(g guarded) { g.attachBundle([]byte("garbage"), "staging", release.Pass) }, "no evidence"},
 		"garbage that is a failure": {func(g guarded) { g.pass("staging", nil); g.attachBundle([]byte("garbage"), "staging", release.Fail) }, "cannot be read"},
 		"rejected":                  {func(g guarded) { g.pass("staging", nil); g.reject() }, "was rejected at"},
@@ -404,11 +459,14 @@ func (g guarded) failInProduction() {
 func TestTheGateOpens(t *testing.T) {
 	t.Parallel()
 	for name, records := range map[string]func(g guarded){
-		"signed":                       func(g guarded) { g.pass("staging", nil) },
-		"signed with a key of before":  func(g guarded) { g.pass("old", nil) },
-		"a lifted rejection":           func(g guarded) { g.pass("staging", nil); g.reject(); g.lift("production", "") },
-		"a lifted failure":             func(g guarded) { g.pass("staging", nil); g.failInProduction(); g.lift("override", "") },
-		"garbage beside a pass":        func(g guarded) { g.pass("staging", nil); g.attachBundle([]byte("garbage"), "staging", "") },
+		"signed":                      func(g guarded) { g.pass("staging", nil) },
+		"signed with a key of before": func(g guarded) { g.pass("old", nil) },
+		"a lifted rejection":          func(g guarded) { g.pass("staging", nil); g.reject(); g.lift("production", "") },
+		"a lifted failure":            func(g guarded) { g.pass("staging", nil); g.failInProduction(); g.lift("override", "") },
+		"garbage beside a pass":       func(g guarded) { g.pass("staging", nil); g.attachBundle([]byte("garbage"), "staging", "") },
+		"a clock that is a little ahead": func(g guarded) {
+			g.pass("staging", func(e *release.Evidence) { e.At = time.Now().Add(release.ClockSkew / 2).UTC() })
+		},
 		"a stranger's pass beside one": func(g guarded) { g.pass("staging", nil); g.pass("stranger", nil) },
 	} {
 		t.Run(name, func(t *testing.T) {

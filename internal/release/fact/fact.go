@@ -77,6 +77,9 @@ type Deployment struct {
 	Set          []string       `json:"set,omitempty"`    // paths of the values that are set one by one, sorted; their values are not recorded
 	Source       release.Commit `json:"source,omitempty"` // commit that chart and values are checked out from; "" if unknown
 	Pods         int            `json:"pods"`             // that run the image
+	// RolledBackTo is the revision that a rollback applied again, whose chart and values the release has now; 0 if it was no rollback. Chart and values
+	// are not recorded of a rollback: the record of that revision has them.
+	RolledBackTo int `json:"rolledBackTo,omitempty"`
 }
 
 // Promotion says by what proof an image may enter an environment.
@@ -152,7 +155,7 @@ func (f Fact) Repeats(earlier Fact) bool {
 	case f.Deployment != nil && earlier.Deployment != nil:
 		a, b := *f.Deployment, *earlier.Deployment
 		return a.Cluster == b.Cluster && a.Namespace == b.Namespace && a.Release == b.Release && a.Revision == b.Revision && a.Chart == b.Chart && a.ChartDigest == b.ChartDigest &&
-			a.ValuesDigest == b.ValuesDigest && slices.Equal(a.Set, b.Set) && a.Source == b.Source // pods are not compared: an autoscaler changes their number
+			a.ValuesDigest == b.ValuesDigest && slices.Equal(a.Set, b.Set) && a.Source == b.Source && a.RolledBackTo == b.RolledBackTo // pods are not compared: an autoscaler changes their number
 	case f.Promotion != nil && earlier.Promotion != nil:
 		a, b := *f.Promotion, *earlier.Promotion
 		return a.From == b.From && a.Tag == b.Tag && a.Source == b.Source && a.Override == b.Override

@@ -47,6 +47,7 @@ var operations = map[string]awsapi.Operation[*API]{
 	"PutImageTagMutability": awsapi.AsJSON((*API).putImageTagMutability),
 	"DescribeImages":        awsapi.AsJSON((*API).describeImages),
 	"ListImages":            awsapi.AsJSON((*API).listImages),
+	"ListImageReferrers":    awsapi.AsJSON((*API).listImageReferrers),
 	"BatchGetImage":         awsapi.AsJSON((*API).batchGetImage),
 	"PutImage":              awsapi.AsJSON((*API).putImage),
 	"BatchDeleteImage":      awsapi.AsJSON((*API).batchDeleteImage),

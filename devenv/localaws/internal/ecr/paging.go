@@ -22,11 +22,15 @@ const (
 // takePage returns one page of sorted keys, and the token of the next page.
 // Source: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeRepositories.html (maxResults, nextToken)
 func takePage(request paging, keys []string) ([]string, string, *awsapi.Error) {
-	limit := defaultPage
+	return takePageOf(request, keys, defaultPage, maxPage)
+}
+
+// takePageOf does what takePage does in a call with other limits.
+func takePageOf(request paging, keys []string, limit, most int) ([]string, string, *awsapi.Error) {
 	if request.MaxResults != nil {
 		limit = *request.MaxResults
-		if limit < 1 || limit > maxPage {
-			return nil, "", awsapi.InvalidParameter("maxResults", fmt.Sprintf("Member must be between 1 and %d", maxPage))
+		if limit < 1 || limit > most {
+			return nil, "", awsapi.InvalidParameter("maxResults", fmt.Sprintf("Member must be between 1 and %d", most))
 		}
 	}
 	if request.NextToken != "" {

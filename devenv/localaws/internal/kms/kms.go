@@ -88,6 +88,7 @@ func New(account, region, principal string, verifier sigv4.Verifier, dir string,
 var operations = map[string]awsapi.Operation[*API]{
 	"CreateKey":    awsapi.AsJSON((*API).createKey),
 	"CreateAlias":  awsapi.AsJSON((*API).createAlias),
+	"UpdateAlias":  awsapi.AsJSON((*API).updateAlias),
 	"DisableKey":   awsapi.AsJSON((*API).disableKey),
 	"GetPublicKey": awsapi.AsJSON((*API).getPublicKey),
 	"Sign":         awsapi.AsJSON((*API).sign),
@@ -205,6 +206,34 @@ func (a *API) createAlias(_ string, in struct {
 	}
 	a.keys.Aliases[in.AliasName] = id
 	return struct{}{}, a.save()
+}
+
+// updateAlias makes an alias name another key.
+// Source: https://docs.aws.amazon.com/kms/latest/APIReference/API_UpdateAlias.html
+func (a *API) updateAlias(_ string, in struct {
+	AliasName   string
+	TargetKeyID string `json:"TargetKeyId"`
+}) (any, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, exists := a.keys.Aliases[in.AliasName]; !exists {
+		return nil, awsapi.BadRequest("NotFoundException", "Alias %s is not found.", in.AliasName)
+	}
+	id, _, err := a.find(in.TargetKeyID)
+	if err != nil {
+		return nil, err
+	}
+	a.keys.Aliases[in.AliasName] = id
+	return struct{}{}, a.save()
+}
+
+// MoveAlias makes an alias name the key of another one.
+func (a *API) MoveAlias(alias, to string) error {
+	_, err := a.updateAlias("", struct {
+		AliasName   string
+		TargetKeyID string `json:"TargetKeyId"`
+	}{alias, to})
+	return err
 }
 
 // disableKey makes a key unusable.

@@ -1,0 +1,86 @@
+package images
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/onedigest/onedigest/internal/ecr"
+	"github.com/onedigest/onedigest/internal/evidence"
+	"github.com/onedigest/onedigest/internal/registry"
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
+)
+
+// Snapshot lists what is attached to an image, and returns the same registry that answers every question about what is attached to it from that list.
+// environment is the one that is to be entered and provedIn the one that proved the image: what FactsAgainst reads of these kinds and what Newest
+// reads is read ahead where ECR can do it in one request. It is for reading only: what is attached later is not in the list.
+func (i *Images) Snapshot(ctx context.Context, image release.Image, environment, provedIn release.Environment, kinds ...fact.Kind) (*Images, error) {
+	list, err := i.registry.OpenReferrers(ctx, image, recordTypes)
+	if err != nil {
+		return nil, err
+	}
+	pushedAt, err := i.pushedAt(ctx, image.Repository)
+	if err != nil {
+		return nil, err
+	}
+	isVerdict := func(annotations map[string]string) bool {
+		in, named := annotations[evidence.AnnotationEnvironment]
+		return provedIn != "" && !isOther(annotations) && (!named || in == provedIn.String())
+	}
+	wanted := func(annotations map[string]string) bool {
+		kind, declared := declaredKind(annotations)
+		return !declared || isVerdict(annotations) || isAgainst(kind, annotations, environment, kinds)
+	}
+	if err := list.Prefetch(ctx, wanted, isVerdict, pushedAt); err != nil {
+		return nil, err
+	}
+	other := *i
+	other.snapshot = list
+	return &other, nil
+}
+
+// referrers reads what is attached to an image: from the snapshot, if that is of the image.
+func (i *Images) referrers(ctx context.Context, image release.Image, query registry.ReferrerQuery) iter.Seq2[registry.Referrer, error] {
+	if i.snapshot != nil && i.snapshot.Image() == image {
+		return i.snapshot.Each(ctx, query)
+	}
+	return i.registry.Referrers(ctx, image, query)
+}
+
+// native reads what is attached to images of ECR by ECR's own API, which takes fewer requests and no password.
+func native(cloud *ecr.Client) func(context.Context, string) (registry.NativeReferrers, error) {
+	return func(ctx context.Context, host string) (registry.NativeReferrers, error) {
+		owned, err := cloud.Owns(ctx, host)
+		if err != nil || !owned {
+			return nil, err
+		}
+		return ecrReferrers{cloud}, nil
+	}
+}
+
+// ecrReferrers is ECR's own API as the registry's client uses it.
+type ecrReferrers struct{ cloud *ecr.Client }
+
+// ListReferrers implements registry.NativeReferrers.
+func (e ecrReferrers) ListReferrers(ctx context.Context, image release.Image, artifactTypes []string) iter.Seq2[[]registry.ListedReferrer, error] {
+	return func(yield func([]registry.ListedReferrer, error) bool) {
+		for page, err := range e.cloud.Referrers(ctx, image, artifactTypes) {
+			if err != nil && ecr.CannotList(err) {
+				err = fmt.Errorf("%w: %w", registry.ErrNotNative, err)
+			}
+			listed := make([]registry.ListedReferrer, len(page))
+			for at, each := range page {
+				listed[at] = registry.ListedReferrer(each)
+			}
+			if !yield(listed, err) {
+				return
+			}
+		}
+	}
+}
+
+// Manifests implements registry.NativeReferrers.
+func (e ecrReferrers) Manifests(ctx context.Context, repository release.Repository, digests []release.Digest) (map[release.Digest][]byte, error) {
+	return e.cloud.Manifests(ctx, repository, digests)
+}
