@@ -106,26 +106,35 @@ func login(server *localawstest.Server) authn.Authenticator {
 	return authn.FromConfig(authn.AuthConfig{Username: "AWS", Password: server.IssueToken()})
 }
 
+// inspections are the BatchGetImage requests of a promotion that read the image and its tag: before the tag is written, and afterwards. The others
+// read evidence.
+const inspections = 2
+
 // report adds to the metrics what the registry saw of the last promotion. Requests for a token are left out on both sides: crane is
-// handed one. promote tags through ECR's API, so what it asks of the registry's protocol is about the evidence, and counted apart.
+// handed one. What promote asks about the evidence and about the lifecycle policy is counted apart.
 func (p proved) report(b *testing.B) {
 	b.Helper()
-	promoting := p.server.Count(localaws.RouteBatchGetImage, "") > 0
-	var tagging, evidence int
+	var tagging, evidence, lifecycle int
 	var bytes int64
 	for _, request := range p.server.Requests() {
-		switch {
-		case request.Route == localaws.RouteGetAuthorizationToken:
+		switch request.Route {
+		case localaws.RouteGetAuthorizationToken:
 			continue
-		case promoting && strings.HasPrefix(request.Path, "/v2/"):
+		case localaws.RouteListImageReferrers:
 			evidence++
+		case localaws.RouteGetLifecyclePolicy, localaws.RouteDescribeImages:
+			lifecycle++
 		default:
 			tagging++
 		}
 		bytes += request.In + request.Out
 	}
+	if read := p.server.Count(localaws.RouteBatchGetImage, "") - inspections; read > 0 {
+		tagging, evidence = tagging-read, evidence+read
+	}
 	b.ReportMetric(float64(tagging), "tag-requests")
 	b.ReportMetric(float64(evidence), "evidence-requests")
+	b.ReportMetric(float64(lifecycle), "lifecycle-requests")
 	b.ReportMetric(float64(bytes), "bytes")
 }
 
