@@ -217,6 +217,12 @@ func TestRunOfPart(t *testing.T) {
 	if result, err = f.run(false, nil); err != nil || !strings.Contains(result.Running[0].Because, "may run an earlier image") {
 		t.Errorf("after a failed smoke: got %+v, %v", result.Running, err)
 	}
+	back := deployed("staging")
+	back.Deployment.Revision, back.Deployment.RolledBackTo = 3, 1
+	f.record(3, 4, "", back)
+	if result, err = f.run(false, nil); err != nil || result.Running[0].Commit != commit(3) || !strings.Contains(history.Detail(f.records[f.digest(3)][1]), "was rolled back to revision 1, as revision 3") {
+		t.Errorf("after a rollback: got %+v, %v", result.Running, err)
+	}
 	var refusal *release.Refusal
 	if _, err = f.run(false, func(s *history.Settings) { s.Commit = commit(9) }); !errors.As(err, &refusal) {
 		t.Errorf("got %v, want a refusal", err)

@@ -35,6 +35,8 @@ type fakes struct {
 	images  []release.Image
 	deploys map[release.Environment]deploy.Settings
 	built   build.Settings
+	back    deploy.Settings // of the rollback
+	to      promote.Settings
 	tag     release.Tag // that build gives the image
 	further [][]release.BuiltImage
 }
@@ -58,6 +60,7 @@ func (c *fakes) Build(_ context.Context, settings build.Settings) (build.Result,
 
 func (c *fakes) Deploy(_ context.Context, settings deploy.Settings) (deploy.Result, error) {
 	if settings.RollbackFailedSmoke {
+		c.back = settings
 		return deploy.Result{Outcome: release.RolledBack}, c.call("rollback "+settings.Environment.String(), settings.Image)
 	}
 	c.deploys[settings.Environment] = settings
@@ -75,6 +78,7 @@ func (c *fakes) Smoke(_ context.Context, settings smoke.Settings) (smoke.Result,
 }
 
 func (c *fakes) Promote(_ context.Context, settings promote.Settings) (promote.Result, error) {
+	c.to = settings
 	c.further = append(c.further, settings.Further)
 	return promote.Result{Promoted: promote.Promoted{Outcome: release.Created, Digest: settings.Image.Digest}}, c.call("promote", settings.Image)
 }
@@ -281,6 +285,25 @@ func TestAFailedSmokeIsRolledBack(t *testing.T) {
 		if last := c.calls[len(c.calls)-1]; last != want {
 			t.Errorf("%s: the last step is %q, want %q", verdict, last, want)
 		}
+	}
+}
+
+// TestTheRulesAreForEveryStep: who passes over the rules, and with which key what a step does is signed.
+func TestTheRulesAreForEveryStep(t *testing.T) {
+	t.Parallel()
+	fakes := good(t)
+	fakes.verdict, fakes.fails = release.Fail, "smoke staging"
+	const reason = "staging is down, agreed with the owner"
+	flags := []string{"--override-reason", reason, "--sign-key", "keys/a.key", "--policy", "rules.yaml"}
+	if _, err := fakes.run(t, flags...); err == nil || fakes.back.SignKey.Name != "keys/a.key" || !fakes.back.RollbackFailedSmoke {
+		t.Errorf("the rollback: got %v and %+v", err, fakes.back)
+	}
+	fakes = good(t)
+	if _, err := fakes.run(t, flags...); err != nil {
+		t.Fatal(err)
+	}
+	if fakes.to.OverrideReason != reason || fakes.deploys["production"].OverrideReason != reason || fakes.to.Policy != "rules.yaml" || fakes.deploys["production"].SignKey.Name != "keys/a.key" {
+		t.Errorf("got %+v and %+v", fakes.to, fakes.deploys["production"])
 	}
 }
 

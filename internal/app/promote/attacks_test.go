@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -21,6 +23,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app"
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/app/keys"
+	promoting "github.com/onedigest/onedigest/internal/app/promote"
 	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/evidence/signed"
 	"github.com/onedigest/onedigest/internal/promote"
@@ -307,6 +310,49 @@ func TestAnAliasThatIsMoved(t *testing.T) {
 	policy("awskms:///alias/staging, awskms:///" + old)
 	if result, err = g.run(nil, "octocat"); err != nil || result.Gate.Lines[0].By != "awskms:///"+old {
 		t.Errorf("got %+v, %v", result.Gate, err)
+	}
+}
+
+// TestWhatNeedsNoSignatureIsTold: a variable that is not set gives neither --verify-key nor --sign-key, and that is loud.
+func TestWhatNeedsNoSignatureIsTold(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		policy string
+		change func(*promote.Settings)
+		want   string // "": nothing is told
+	}{
+		"no key and no file":  {"", nil, "needs no signature"},
+		"a file without keys": {"version: 1\nenvironments:\n- name: staging\n- name: production\n", nil, "needs no signature"},
+		"a key to verify with": {"", func(s *promote.Settings) {
+			s.VerifyKeys = []setting.KeyRef{{Source: setting.KeyFile, Name: "keys/staging.pub"}}
+		}, ""},
+		"a file with keys":      {ruled, nil, "this run has no --sign-key"},
+		"and a key":             {ruled, func(s *promote.Settings) { s.SignKey = key("production") }, ""},
+		"an environment of all": {"version: 1\nenvironments:\n- name: production\n", nil, ""},
+	} {
+		g, told := newGuarded(t), new(recording)
+		if err := os.Remove(filepath.Join(g.dir, ".onedigest.yaml")); err != nil {
+			t.Fatal(err)
+		}
+		if test.policy != "" {
+			g.write(".onedigest.yaml", []byte(test.policy))
+		}
+		g.pass("staging", nil)
+		var settings promote.Settings
+		if err := settings.Declare().ApplyDefaults(func() {
+			settings.Image, settings.To = g.image, "production"
+			if test.change != nil {
+				test.change(&settings)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := promoting.Run(t.Context(), &settings, &app.RunContext{Process: app.Process{Dir: g.dir, Now: time.Now}, Reporter: told, Secrets: new(text.Secrets)}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if test.want == "" && len(told.warnings) > 0 || test.want != "" && (len(told.warnings) != 1 || !strings.Contains(told.warnings[0], test.want)) {
+			t.Errorf("%s: told %q, want %q", name, told.warnings, test.want)
+		}
 	}
 }
 
