@@ -41,6 +41,8 @@ const (
 	recordedDemo  = "a recorded run, its output below the command; make demo takes minutes and root"
 	policyAtWork  = "TestThePolicyPageAtWork runs the lines"
 	needsCosign   = "a test of internal/app/images runs the command with cosign itself"
+	needsSigstore = "a test of internal/app/promote runs the command with cosign itself"
+	needsRules    = "TestExamplesRunAsPrinted runs the same command in a work tree with rules"
 )
 
 // How TestDocs runs a block of commands.
@@ -68,6 +70,8 @@ var commandBlocks = map[string]string{
 	`docs/policy.md: onedigest promote --image "$IMAGE" --to production --dry-run`:                                                                                               policyAtWork,
 	`docs/evidence.md: $ onedigest history --repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop --verify-key awskms:///alias/evidence-staging --board history.html`: needsAWS,
 	`docs/evidence.md: cosign verify-attestation --key cosign.pub --insecure-ignore-tlog=true \`:                                                                                 needsCosign,
+	`docs/evidence.md: cosign verify-attestation --type https://in-toto.io/attestation/test-result/v0.1 \`:                                                                       needsSigstore,
+	`docs/policy.md: onedigest admission --format kyverno --environment production --repository "$REPOSITORY" --manifest kyverno.yaml`:                                           needsRules,
 	`docs/aws.md: export AWS_REGION=eu-central-1`:                                                                                                   needsAWS,
 	`docs/aws.md: cd terraform/bootstrap`:                                                                                                           needsAWS,
 	`docs/aws.md: cp terraform/aws_infra/terraform.tfvars.example terraform/aws_infra/account.tfvars`:                                               needsAWS,

@@ -120,6 +120,10 @@ var canaryVerbs = map[string]canaryVerb{
 	"history, a login given back":    {verb: "history", ends: failed, echoes: true, args: []string{"--repository", "REGISTRY/shop"}},
 	"history, a password in a name":  {verb: "history", ends: refusedInput, args: []string{"--repository", "https://u:canary-in-a-url@r.example.com/shop"}},
 	"history, cancelled":             {verb: "history", ends: cancelled, args: []string{"--repository", "REGISTRY/shop"}},
+	"admission":                      {verb: "admission", ends: ended, args: admissionArgs, files: admissionRules, writes: "admission.yaml"},
+	"admission, a login given back":  {verb: "admission", ends: failed, echoes: true, args: admissionArgs, files: admissionRules},
+	"admission, no key":              {verb: "admission", ends: refusedInput, args: admissionArgs, files: map[string]string{".onedigest.yaml": strings.ReplaceAll(admissionRules[".onedigest.yaml"], "awskms:///alias/staging", "env://DB_PASSWORD")}},
+	"admission, cancelled":           {verb: "admission", ends: cancelled, args: admissionArgs, files: admissionRules},
 	"promote":                        {verb: "promote", ends: ended, args: []string{"--image", "IMAGE", "--to", "production"}},
 	"promote, a login given back":    {verb: "promote", ends: failed, echoes: true, args: []string{"--image", "IMAGE", "--to", "production"}},
 	"promote, a login of docker":     {verb: "promote", ends: failed, echoes: true, alone: true, args: []string{"--image", "OTHER/shop@" + zeros, "--to", "production"}},
@@ -136,10 +140,12 @@ var canaryVerbs = map[string]canaryVerb{
 const hostileLine = "::set-output name=pwned::1\n"
 
 var (
-	zeros        = "sha256:" + strings.Repeat("0", 64)
-	dockerArgs   = []string{"--repository", "REGISTRY/shop", "--builder", "docker", "--build-args", "PASSWORD=canary-argument-1", "--secrets", "npm=canary-secret-1"}
-	smokeArgs    = []string{"--url", "SERVICE", "--checks", "checks.yaml", "--timeout", "5s", "--patience", "100ms", "--consecutive", "1"}
-	pipelineArgs = []string{"--repository", "REGISTRY/shop", "--chart", "chart", "--values", "values-{environment}.yaml", "--timeout", "5s", "--kubeconfig", "../kubeconfig"}
+	zeros          = "sha256:" + strings.Repeat("0", 64)
+	dockerArgs     = []string{"--repository", "REGISTRY/shop", "--builder", "docker", "--build-args", "PASSWORD=canary-argument-1", "--secrets", "npm=canary-secret-1"}
+	smokeArgs      = []string{"--url", "SERVICE", "--checks", "checks.yaml", "--timeout", "5s", "--patience", "100ms", "--consecutive", "1"}
+	admissionArgs  = []string{"--format", "kyverno", "--environment", "production", "--repository", "registry.example.com/shop", "--manifest", "admission.yaml"}
+	admissionRules = map[string]string{".onedigest.yaml": "version: 1\nenvironments:\n- {name: staging, signers: ['awskms:///alias/staging']}\n- {name: production}\n"}
+	pipelineArgs   = []string{"--repository", "REGISTRY/shop", "--chart", "chart", "--values", "values-{environment}.yaml", "--timeout", "5s", "--kubeconfig", "../kubeconfig"}
 )
 
 // TestCanariesOfVerbs runs every verb to each of its endings, in text and in JSON, and searches all ways out.
@@ -217,6 +223,11 @@ func (c canaryVerb) run(t *testing.T, output string) (int, waysOut) {
 		key, password := canaryKey(t)
 		environ = append(environ, "SIGNING_KEY="+key, "COSIGN_PASSWORD="+password)
 		c.args = append(slices.Clone(c.args), "--sign-key", "env://SIGNING_KEY")
+	}
+	if c.verb == "admission" {
+		if _, err := aws.CreateKey("alias/staging"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if c.docker != "" {
 		environ = append(environ, "PATH="+filepath.Join(dir, "../bin")+":"+os.Getenv("PATH"), "FAKE_DOCKER="+c.docker)

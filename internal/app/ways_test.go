@@ -30,6 +30,7 @@ type process struct {
 	Stderr  io.Writer
 	Secrets *text.Secrets
 	Now     func() time.Time
+	Keyless app.Keyless
 	Child   []string
 }
 
@@ -79,6 +80,6 @@ func runInJob(ctx context.Context, t *testing.T, command app.Command, dir string
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	environ, files := apptest.InJob(t, environ)
-	code := command.Run(ctx, app.Process(process{"", args, environ, dir, &stdout, &stderr, nil, time.Now, nil}))
+	code := command.Run(ctx, app.Process(process{"", args, environ, dir, &stdout, &stderr, nil, time.Now, nil, nil}))
 	return code, waysOut{Stdout: stdout.String(), Stderr: stderr.String(), Outputs: apptest.Read(t, files[0]), Summary: apptest.Read(t, files[1]), Sent: asked.Requests()}
 }

@@ -107,7 +107,15 @@ var floors = []floor{
 		why: "secrets are read here and nowhere else; what takes them is handed the values"},
 	{packages: []string{"internal/eks"}, allowed: []string{"internal/release", "internal/release/causes", "internal/text", "internal/httpx", "internal/awsx", "internal/worktree"}, banned: except(heavy, "github.com/aws/"),
 		why: "finding a cluster and making its tokens needs AWS; talking to it is another adapter's"},
-	{packages: []string{"internal/oidc"}, allowed: []string{"internal/release", "internal/text", "internal/httpx", "internal/awsx", "internal/worktree"}, banned: except(heavy, "github.com/aws/"),
+	{packages: []string{"internal/idtoken"}, allowed: []string{"internal/httpx"}, banned: heavy,
+		why: "the runner's identity token, for what exchanges it: AWS for credentials, Sigstore for a certificate"},
+	{packages: []string{"internal/sigstore"}, allowed: []string{"internal/release"}, banned: append([]string{"os"}, heavy...),
+		why: "certificates of Sigstore; what is signed and whose signature counts is decided above"},
+	{packages: []string{"internal/sigstore/sigstoretest"}, banned: heavy,
+		why: "an instance of Sigstore for tests, which knows nothing of the code under test"},
+	{packages: []string{"internal/app/keyless"}, allowed: wiring("internal/sigstore", "internal/idtoken"), banned: heavy,
+		why: "keyless signing, for the program with all verbs only: its libraries would double the size of promote"},
+	{packages: []string{"internal/oidc"}, allowed: []string{"internal/release", "internal/text", "internal/idtoken", "internal/awsx", "internal/worktree"}, banned: except(heavy, "github.com/aws/"),
 		why: "credentials of a role; what they are used for is another adapter's"},
 	{packages: []string{"internal/helm/manifest"}, allowed: []string{"internal/release", "internal/text"}, banned: append([]string{"os", "net", "k8s.io/client-go", "k8s.io/cli-runtime"}, except(heavy, "k8s.io/", "sigs.k8s.io/")...),
 		why: "a manifest is text and fields; it needs neither Helm nor a cluster"},
@@ -189,6 +197,10 @@ var floors = []floor{
 		why: "one verb and its adapters; the libraries stay behind the adapters"},
 	{packages: []string{"internal/app/history"}, allowed: wiring("internal/app/images", "internal/app/keys", "internal/evidence", "internal/evidence/signed", "internal/history", "internal/history/board", "internal/git"), banned: heavy,
 		why: "one verb and its adapters; the libraries stay behind the adapters"},
+	{packages: []string{"internal/admission"}, allowed: []string{"internal/release", "internal/release/fact", "internal/setting", "internal/policy"}, banned: append([]string{"os", "net/http"}, heavy...),
+		why: "a verb knows its own interfaces only; its adapters are handed over"},
+	{packages: []string{"internal/app/admission"}, allowed: wiring("internal/app/gates", "internal/admission", "internal/evidence"), banned: heavy,
+		why: "one verb and its adapters; the libraries stay behind the adapters"},
 	{packages: []string{"internal/history"}, allowed: []string{"internal/release", "internal/release/fact", "internal/setting", "internal/policy"}, banned: append([]string{"os", "net/http"}, heavy...),
 		why: "a verb knows its own interfaces only; its adapters are handed over"},
 	{packages: []string{"internal/history/board"}, allowed: []string{"internal/history", "internal/release", "internal/release/fact"}, banned: append([]string{"net/http", "os"}, heavy...),
@@ -199,7 +211,7 @@ var floors = []floor{
 		why: "one verb and its adapters, and smoke's for the checks inside a deploy; the only one that links Helm"},
 	{packages: []string{"internal/app/publishchart"}, allowed: wiring("internal/app/images", "internal/helm/pack"), banned: heavy,
 		why: "it publishes charts of this repository, and needs no cluster"},
-	{packages: []string{"internal/app/onedigest"}, allowed: wiring("internal/app/build", "internal/app/deploy", "internal/app/smoke", "internal/app/promote", "internal/app/pipeline", "internal/app/history"), banned: heavy,
+	{packages: []string{"internal/app/onedigest"}, allowed: wiring("internal/app/build", "internal/app/deploy", "internal/app/smoke", "internal/app/promote", "internal/app/pipeline", "internal/app/history", "internal/app/admission", "internal/app/keyless"), banned: heavy,
 		why: "the program with all verbs"},
 	{packages: []string{"internal/app/pipeline"}, allowed: wiring("internal/app/images", "internal/app/clusters", "internal/app/build", "internal/app/deploy", "internal/app/smoke", "internal/app/promote", "internal/pipeline", "internal/build", "internal/deploy", "internal/smoke", "internal/promote", "internal/git"), banned: heavy,
 		why: "the pipeline runs the other verbs"},
@@ -287,9 +299,10 @@ func (f floor) offends(imported string) string {
 // linked lists import path prefixes that a program may not link, though they are on a floor that the program stands on: what
 // one verb does not need, nobody who uses that verb downloads.
 var linked = map[string][]string{
-	"cmd/smoke":   {"helm.sh/", "k8s.io/client-go/kubernetes/", "k8s.io/client-go/discovery/"}, // these two register every API group: 10 MB
-	"cmd/promote": {"helm.sh/", "k8s.io/", "sigs.k8s.io/"},
-	"cmd/build":   {"helm.sh/", "k8s.io/", "sigs.k8s.io/"},
+	"cmd/smoke": {"helm.sh/", "k8s.io/client-go/kubernetes/", "k8s.io/client-go/discovery/", // these two register every API group: 10 MB
+		"github.com/sigstore/"},
+	"cmd/promote": {"helm.sh/", "k8s.io/", "sigs.k8s.io/", "github.com/sigstore/"},
+	"cmd/build":   {"helm.sh/", "k8s.io/", "sigs.k8s.io/", "github.com/sigstore/"},
 }
 
 func TestProgramsLinkWhatTheyNeed(t *testing.T) {

@@ -8,8 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -20,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/onedigest/onedigest/internal/awsx"
-	"github.com/onedigest/onedigest/internal/httpx"
+	"github.com/onedigest/onedigest/internal/idtoken"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
 	"github.com/onedigest/onedigest/internal/worktree"
@@ -45,12 +43,6 @@ const (
 	maxResponse  = 1 << 20          // bytes
 	tokenTimeout = 30 * time.Second // of one request for a token, with its retries
 	renewal      = 5 * time.Minute  // before they expire, credentials are renewed
-)
-
-// The runner's variables. Source: GitHub Docs, "OpenID Connect reference".
-const (
-	urlVariable   = "ACTIONS_ID_TOKEN_REQUEST_URL"
-	tokenVariable = "ACTIONS_ID_TOKEN_REQUEST_TOKEN" // #nosec G101 -- a variable's name
 )
 
 // Role is a role that a job assumes. It may be used from several goroutines.
@@ -78,7 +70,7 @@ func New(ctx context.Context, options Options) (*Role, error) {
 	if !arnPattern.MatchString(options.Role) {
 		return nil, release.BadSetting("role", fmt.Sprintf("%q is not the ARN of a role", options.Role), "give it as arn:aws:iam::123456789012:role/NAME")
 	}
-	if r.environ(urlVariable) == "" || r.environ(tokenVariable) == "" {
+	if !idtoken.Allowed(r.environ) {
 		return nil, release.BadSetting("role", "this job may not ask for an identity token", "add `id-token: write` to the job's permissions; a pull request from a fork never has it")
 	}
 	loaded, err := awsx.Load(ctx, awsx.Options{Environ: r.environ, Region: options.Region, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: options.Secrets, WorkTree: options.WorkTree})
@@ -118,7 +110,7 @@ func (r *Role) Retrieve(ctx context.Context) (aws.Credentials, error) {
 func (r *Role) GetIdentityToken() ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), tokenTimeout)
 	defer cancel()
-	token, err := r.token(ctx)
+	token, err := idtoken.Request(ctx, r.environ, r.options.Audience)
 	if err != nil {
 		return nil, &tokenError{err}
 	}
@@ -143,38 +135,6 @@ func (e *tokenError) Error() string {
 	return "asking the runner for an identity token: " + e.err.Error()
 }
 func (e *tokenError) Unwrap() error { return e.err }
-
-// token asks the runner for a token. Source: https://github.com/actions/toolkit, packages/core/src/oidc-utils.ts
-func (r *Role) token(ctx context.Context) (string, error) {
-	address, err := url.Parse(r.environ(urlVariable))
-	if err != nil || address.Host == "" || address.Scheme != "https" && address.Hostname() != "127.0.0.1" && address.Hostname() != "localhost" {
-		return "", fmt.Errorf("%s is not the address of a runner's service", urlVariable)
-	}
-	query := address.Query()
-	query.Set("audience", r.options.Audience)
-	address.RawQuery = query.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
-	if err != nil {
-		return "", errors.New("the request is malformed") // err would print the address
-	}
-	request.Header.Set("Authorization", "bearer "+r.environ(tokenVariable))
-	request.Header.Set("Accept", "application/json; api-version=2.0")
-	client := &http.Client{Transport: &httpx.RetryTransport{Next: http.DefaultTransport}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	response, err := client.Do(request)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := httpx.ReadBody(response, maxResponse)
-	if err != nil {
-		return "", err
-	}
-	var answer struct{ Value string }
-	if response.StatusCode != http.StatusOK || json.Unmarshal(body, &answer) != nil || answer.Value == "" {
-		return "", fmt.Errorf("it answered %s", response.Status)
-	}
-	return answer.Value, nil
-}
 
 // claims are those that say who asks. They are read without verification: STS verifies.
 type claims struct {

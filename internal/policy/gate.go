@@ -36,6 +36,8 @@ type Facts struct {
 type Finding[F any] struct {
 	Fact  F
 	Found bool
+	// Other says why the newest one that was found does not count; "" if none was, or one counts.
+	Other string
 	// Signed is set if the fact counts only with a signature of a trusted signer.
 	Signed bool
 	Err    error // a *release.UnreadableRecordError: a newer one that cannot be read says otherwise
@@ -159,6 +161,14 @@ func (d Decision) IsFinal() bool {
 	return slices.ContainsFunc(d.Missing(), func(l Line) bool { return l.Final })
 }
 
+// because says why a statement does not count.
+func because(other string) string {
+	if other == "" {
+		return ""
+	}
+	return " (one does not count: " + other + ")"
+}
+
 func evaluateBuilt(_ Built, facts Facts, now time.Time) Line {
 	line := Line{Fact: FactBuilt, Required: "the provenance of the image", Do: "build the commit with build and its --sign-key"}
 	found := facts.Built
@@ -166,12 +176,16 @@ func evaluateBuilt(_ Built, facts Facts, now time.Time) Line {
 	case found.Err != nil:
 		line.Found = found.Err.Error()
 	case !found.Found:
-		line.Found = fmt.Sprintf("no statement that counts says how %s was built", facts.Image.Digest)
+		line.Found = fmt.Sprintf("no statement that counts says how %s was built%s", facts.Image.Digest, because(found.Other))
 	case isFuture(found.Fact.At, now):
 		line.Found = "a statement that is dated " + dated(found.Fact.At) + ", which is in the future"
 	default:
-		line.Holds, line.By, line.At = true, found.Fact.Signer, &found.Fact.At
-		line.Found = fmt.Sprintf("built from commit %s at %s", found.Fact.Commit.Short(), dated(found.Fact.At))
+		line.Holds, line.By = true, found.Fact.Signer
+		line.Found = "built from commit " + found.Fact.Commit.Short()
+		if !found.Fact.At.IsZero() { // GitHub's provenance has no time
+			line.At = &found.Fact.At
+			line.Found += " at " + dated(found.Fact.At)
+		}
 	}
 	return line
 }
@@ -183,7 +197,7 @@ func evaluateDeployed(want Deployed, facts Facts, now time.Time) Line {
 	case found.Err != nil:
 		line.Found = found.Err.Error()
 	case !found.Found:
-		line.Found = fmt.Sprintf("no statement that counts says that %s was deployed to %q", facts.Image.Digest, want.In)
+		line.Found = fmt.Sprintf("no statement that counts says that %s was deployed to %q%s", facts.Image.Digest, want.In, because(found.Other))
 	case isFuture(found.Fact.At, now):
 		line.Found = "a deploy that is dated " + dated(found.Fact.At) + ", which is in the future"
 	case want.MaxAge > 0 && now.Sub(found.Fact.At) > want.MaxAge:

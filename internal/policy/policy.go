@@ -3,7 +3,9 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -16,8 +18,9 @@ const DefaultFile = ".onedigest.yaml"
 
 // Policy is the ladder of environments, with the rules for each.
 type Policy struct {
-	Source Source
-	Ladder []Rung // from the first environment to the last
+	Source      Source
+	Ladder      []Rung // from the first environment to the last
+	TrustedRoot string // file beside the policy by which certificates are verified; "": that of the public instance of Sigstore
 }
 
 // Source says where a policy is from.
@@ -42,19 +45,41 @@ type Rung struct {
 	Override    Override
 }
 
-// Signer is somebody whose signature is trusted: the holder of a key, or a keyless identity.
+// Signer is somebody whose signature is trusted: the holder of a key, or the identities of keyless signing that match. It is comparable.
 type Signer struct {
-	Key     string // FILE, env://NAME or awskms:///KEY; "" for an identity
-	Issuer  string // of the identity's tokens
-	Subject string // of the identity's certificate
+	Key            string // FILE, env://NAME or awskms:///KEY; "" for identities
+	Issuer         string // of the identity's tokens
+	Identity       string // the certificate's subject alternative name; "" if IdentityRegexp is given
+	IdentityRegexp string // which the whole subject alternative name matches, in Go's syntax
+	Repository     string // URL of the repository whose run signs; "": any
+	Ref            string // of that repository; "": any
 }
+
+// IsIdentity reports whether the signer has no key.
+func (s Signer) IsIdentity() bool { return s.Key == "" }
+
+// Matches reports whether an identity is the signer's. A regular expression that is none matches nothing.
+func (s Signer) Matches(identity release.Identity) bool {
+	if !s.IsIdentity() || s.Issuer == "" || identity.Issuer != s.Issuer ||
+		s.Repository != "" && identity.Repository != s.Repository || s.Ref != "" && identity.Ref != s.Ref {
+		return false
+	}
+	if s.Identity != "" {
+		return identity.Subject == s.Identity
+	}
+	pattern, err := regexp.Compile(s.WholeRegexp())
+	return err == nil && s.IdentityRegexp != "" && pattern.MatchString(identity.Subject)
+}
+
+// WholeRegexp returns the regular expression for a whole subject alternative name.
+func (s Signer) WholeRegexp() string { return "^(?:" + s.IdentityRegexp + ")$" }
 
 // String names the signer.
 func (s Signer) String() string {
-	if s.Key != "" {
+	if !s.IsIdentity() {
 		return s.Key
 	}
-	return s.Subject + " of " + s.Issuer
+	return release.Identity{Issuer: s.Issuer, Subject: cmp.Or(s.Identity, s.IdentityRegexp), Repository: s.Repository, Ref: s.Ref}.String()
 }
 
 // IsAlias reports whether the signer is named by an alias of AWS KMS, which may name another key tomorrow.

@@ -12,17 +12,21 @@ import (
 // Trust has the IDs of the keys of signers.
 type Trust map[Signer][]string
 
-// By returns the signer whose key signed a record, with the ID of the key if the signer is an alias; false if that is none of the signers. Without
-// signers, every record counts, signed or not.
-func (t Trust) By(signers []Signer, keyID string) (name string, counts bool) {
+// By returns the signer whose key, or an identity of whom, signed a record, with the ID of the key if the signer is an alias. id is what the verification
+// returned. It returns false if that is none of the signers. Without signers, every record counts, signed or not.
+func (t Trust) By(signers []Signer, id string) (name string, counts bool) {
 	if len(signers) == 0 {
 		return "", true
 	}
+	identity, isIdentity := release.ParseIdentity(id)
 	for _, signer := range signers {
-		if keyID != "" && slices.Contains(t[signer], keyID) {
-			if signer.IsAlias() {
-				return fmt.Sprintf("%s (key %s)", signer, keyID), true
-			}
+		switch {
+		case id == "":
+		case isIdentity && signer.Matches(identity):
+			return id, true
+		case slices.Contains(t[signer], id) && signer.IsAlias():
+			return fmt.Sprintf("%s (key %s)", signer, id), true
+		case slices.Contains(t[signer], id):
 			return signer.String(), true
 		}
 	}
@@ -35,11 +39,11 @@ func Select(records []fact.Record, image release.Image, rung Rung, signersOf fun
 	facts.Image = image
 	if built := rung.Requires.Built; built != nil {
 		newest, name, found := newestBy(records, image, fact.Built, "", built.Signers, trust)
-		facts.Built = Finding[Build]{Found: found, Signed: len(built.Signers) > 0, Fact: Build{Commit: newest.Commit, At: newest.At, Signer: name}}
+		facts.Built = Finding[Build]{Found: found, Other: other(found, records, image, fact.Built, ""), Signed: len(built.Signers) > 0, Fact: Build{Commit: newest.Commit, At: newest.At, Signer: name}}
 	}
 	if deployed := rung.Requires.Deployed; deployed != nil {
 		newest, name, found := newestBy(records, image, fact.Deployed, deployed.In, signersOf(deployed.In), trust)
-		facts.Deployed = Finding[Deploy]{Found: found, Signed: len(signersOf(deployed.In)) > 0, Fact: Deploy{Environment: newest.Environment, At: newest.At, Signer: name}}
+		facts.Deployed = Finding[Deploy]{Found: found, Other: other(found, records, image, fact.Deployed, deployed.In), Signed: len(signersOf(deployed.In)) > 0, Fact: Deploy{Environment: newest.Environment, At: newest.At, Signer: name}}
 	}
 	if rung.Requires.NotRejected {
 		facts.Against = Against(records, image, rung, trust)
@@ -55,6 +59,27 @@ func newestBy(records []fact.Record, image release.Image, kind fact.Kind, enviro
 	})
 	name, _ = trust.By(signers, newest.Signer)
 	return newest, name, found
+}
+
+// other says why the newest record of a kind and an environment does not count; "" if one was found that does, or there is none.
+func other(found bool, records []fact.Record, image release.Image, kind fact.Kind, environment release.Environment) (why string) {
+	var newest fact.Record
+	for _, record := range records {
+		if found || record.Kind != kind || record.Environment != environment || why != "" && !record.At.After(newest.At) {
+			continue
+		}
+		switch newest = record; {
+		case record.Problem != "":
+			why = record.Problem
+		case record.Untrusted != "":
+			why = record.Untrusted
+		case record.Image.Repository != image.Repository:
+			why = "it is about the image in " + record.Image.Repository.String()
+		default:
+			why = "it is signed by " + cmp.Or(record.Signer, "nobody") + ", who is not one of its signers"
+		}
+	}
+	return why
 }
 
 // Against returns what keeps an image from an environment: rejections of the environment and of all, and, if the environment is guarded, the

@@ -12,7 +12,7 @@ import (
 // KeyRef names a key that signs evidence or verifies it.
 type KeyRef struct {
 	Source KeySource
-	Name   string // a path, a variable's name, or AWS KMS's key ID, alias or ARN
+	Name   string // a path, a variable's name, or AWS KMS's key ID, alias or ARN; of keyless, a directory or ""
 }
 
 // KeySource says where a key is.
@@ -23,6 +23,8 @@ const (
 	KeyFile KeySource = "file"
 	KeyEnv  KeySource = "env"
 	KeyKMS  KeySource = "awskms"
+	// KeyKeyless is no key: a certificate of Sigstore for the identity of the job.
+	KeyKeyless KeySource = "keyless"
 )
 
 var (
@@ -35,6 +37,8 @@ var (
 func ParseKeyRef(given string) (KeyRef, error) {
 	scheme, name, found := strings.Cut(given, "://")
 	switch {
+	case given == string(KeyKeyless) || scheme == string(KeyKeyless) && found:
+		return KeyRef{}, fmt.Errorf("%q is no public key; a policy names whose certificates count (docs/policy.md)", given)
 	case !found:
 		return KeyRef{KeyFile, given}, nil
 	case scheme == string(KeyEnv) && variableName.MatchString(name):
@@ -51,10 +55,24 @@ func ParseKeyRef(given string) (KeyRef, error) {
 	return KeyRef{}, fmt.Errorf("%q is none of a file, env://NAME and awskms:///KEY", given)
 }
 
+// ParseSignerRef accepts what ParseKeyRef accepts, "keyless", and keyless://DIR for an instance of Sigstore whose files are in a directory.
+func ParseSignerRef(given string) (KeyRef, error) {
+	if given == string(KeyKeyless) {
+		return KeyRef{Source: KeyKeyless}, nil
+	}
+	if dir, found := strings.CutPrefix(given, string(KeyKeyless)+"://"); found {
+		if dir == "" {
+			return KeyRef{}, fmt.Errorf("%q names no directory; write keyless://DIR, or keyless for the public instance of Sigstore", given)
+		}
+		return KeyRef{KeyKeyless, dir}, nil
+	}
+	return ParseKeyRef(given)
+}
+
 // DeclareSignKey adds the setting of the key that signs evidence.
 func DeclareSignKey(set *Set, target *KeyRef) {
-	Var(set, target, Setting{Name: "sign-key", Value: "FILE|env://NAME|awskms:///KEY",
-		Help: "Private key that signs what is recorded as evidence, so that --verify-key and cosign can verify it; ECDSA P-256"}, ParseKeyRef)
+	Var(set, target, Setting{Name: "sign-key", Value: "FILE|env://NAME|awskms:///KEY|keyless",
+		Help: "Private key (ECDSA P-256) that signs what is recorded as evidence, so that --verify-key and cosign can verify it; keyless signs with a certificate of Sigstore for the job's identity, which a policy names"}, ParseSignerRef)
 }
 
 // Values of legacy-signatures.
@@ -89,6 +107,11 @@ func (k KeyRef) String() string {
 		return "env://" + k.Name
 	case KeyKMS:
 		return "awskms:///" + k.Name
+	case KeyKeyless:
+		if k.Name == "" {
+			return string(KeyKeyless)
+		}
+		return string(KeyKeyless) + "://" + k.Name
 	}
 	return k.Name
 }

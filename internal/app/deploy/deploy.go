@@ -124,7 +124,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		verdicts, verdictSigner := signing, ""
 		if signer != nil {
 			facts = recorder{signing}
-			verdicts, verdictSigner = signing.Trusting([]signed.Key{signer.Key()}), signer.Key().ID
+			verdicts, verdictSigner = signing.Trusting([]signed.Verifier{signer.Verifier()}), signer.ID()
 		}
 		return deploy.Deps{
 			Facts: facts, ClusterName: clusterName(settings.ClusterRef, connection.cluster.Host), Origin: run.Origin(),

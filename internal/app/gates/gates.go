@@ -76,8 +76,9 @@ type Gate struct {
 
 	unsigned sync.Once // the warning that no signature is asked for
 
-	mu   sync.Mutex
-	read map[setting.KeyRef][]signed.Key // by keysAt
+	mu    sync.Mutex
+	read  map[setting.KeyRef][]signed.Key                          // by keysAt
+	trust func(counts func(release.Identity) bool) signed.Verifier // by certificates; nil: not read yet
 }
 
 // New returns the gate of a policy. verifyKeys are the keys in the settings, which count where the rules name no signers; signer is the key of this
@@ -89,16 +90,21 @@ func New(run *app.RunContext, images *images.Images, rules policy.Policy, verify
 	return &Gate{run: run, images: images, policy: rules, verifyKeys: verifyKeys, signer: signer, read: map[setting.KeyRef][]signed.Key{}}, nil
 }
 
-// keysOf returns the keys of signers, and their IDs.
-func (g *Gate) keysOf(ctx context.Context, signers []policy.Signer) (trusted []signed.Key, trust policy.Trust, err error) {
+// verifiersOf returns who verifies the signatures of signers, and the IDs of their keys.
+func (g *Gate) verifiersOf(ctx context.Context, signers []policy.Signer) (trusted []signed.Verifier, trust policy.Trust, err error) {
 	trust = policy.Trust{}
+	var identities []policy.Signer
 	for _, signer := range signers {
+		if signer.IsIdentity() {
+			identities = append(identities, signer)
+			continue
+		}
 		ref, err := setting.ParseKeyRef(signer.Key)
 		if err != nil {
 			return nil, nil, err
 		}
-		if ref.Source == setting.KeyFile && !filepath.IsAbs(ref.Name) {
-			ref.Name = filepath.Join(filepath.Dir(g.policy.Source.File), ref.Name)
+		if ref.Source == setting.KeyFile {
+			ref.Name = g.beside(ref.Name)
 		}
 		read, err := g.keysAt(ctx, "policy", ref)
 		if err != nil {
@@ -107,9 +113,40 @@ func (g *Gate) keysOf(ctx context.Context, signers []policy.Signer) (trusted []s
 		for _, key := range read {
 			trust[signer] = append(trust[signer], key.ID)
 		}
-		trusted = append(trusted, read...)
+		trusted = append(trusted, signed.Verifiers(read...)...)
 	}
-	return trusted, trust, nil
+	if len(identities) == 0 {
+		return trusted, trust, nil
+	}
+	certificates, err := g.certificates(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return append(trusted, certificates(func(by release.Identity) bool {
+		return slices.ContainsFunc(identities, func(each policy.Signer) bool { return each.Matches(by) })
+	})), trust, nil
+}
+
+// beside returns a path relative to the working directory of a file that the policy names.
+func (g *Gate) beside(file string) string {
+	if file == "" || filepath.IsAbs(file) {
+		return file
+	}
+	return filepath.Join(filepath.Dir(g.policy.Source.File), file)
+}
+
+// certificates reads the trusted root of the policy once, and returns how to verify certificates of the identities that count.
+func (g *Gate) certificates(ctx context.Context) (func(counts func(release.Identity) bool) signed.Verifier, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.trust == nil {
+		read, err := keys.Certificates(ctx, g.run, "policy", g.beside(g.policy.TrustedRoot))
+		if err != nil {
+			return nil, err
+		}
+		g.trust = read
+	}
+	return g.trust, nil
 }
 
 // keysAt reads the public keys at a place once. Several images may be asked about at once.
@@ -138,7 +175,7 @@ func (g *Gate) Facts(ctx context.Context, image release.Image, rung policy.Rung)
 		listed, err := g.images.Snapshot(ctx, image, rung.Environment, provedIn, kinds...)
 		snapshots <- snapshot{listed, err}
 	}()
-	trusted, trust, err := g.keysOf(ctx, rung.AllSigners(g.policy))
+	trusted, trust, err := g.verifiersOf(ctx, rung.AllSigners(g.policy))
 	listed := <-snapshots
 	if err := cmp.Or(err, listed.err); err != nil {
 		return facts, err
@@ -205,7 +242,7 @@ func asked(rung policy.Rung) (kinds []fact.Kind, provedIn release.Environment) {
 }
 
 // verifiers returns the keys of the settings, as signers whose IDs are added to trust.
-func (g *Gate) verifiers(ctx context.Context, trust policy.Trust) (trusted []signed.Key, signers []policy.Signer, err error) {
+func (g *Gate) verifiers(ctx context.Context, trust policy.Trust) (trusted []signed.Verifier, signers []policy.Signer, err error) {
 	for _, ref := range g.verifyKeys {
 		read, err := g.keysAt(ctx, "verify-key", ref)
 		if err != nil {
@@ -215,14 +252,14 @@ func (g *Gate) verifiers(ctx context.Context, trust policy.Trust) (trusted []sig
 		for _, key := range read {
 			trust[signer] = append(trust[signer], key.ID)
 		}
-		trusted, signers = append(trusted, read...), append(signers, signer)
+		trusted, signers = append(trusted, signed.Verifiers(read...)...), append(signers, signer)
 	}
 	return trusted, signers, nil
 }
 
 // smoked reads the newest verdict of an environment that counts.
 func (g *Gate) smoked(ctx context.Context, listed *images.Images, image release.Image, environment release.Environment) (found policy.Finding[release.Record], err error) {
-	trusted, trust, err := g.keysOf(ctx, g.policy.SignersOf(environment))
+	trusted, trust, err := g.verifiersOf(ctx, g.policy.SignersOf(environment))
 	if err != nil {
 		return found, err
 	}
@@ -253,18 +290,18 @@ func (g *Gate) mustSign(ctx context.Context, what string, environment release.En
 	for _, signer := range signers {
 		names = append(names, signer.String())
 	}
-	do := "give --sign-key with the private key of one of: " + strings.Join(names, ", ")
+	do := "give the --sign-key of one of: " + strings.Join(names, ", ")
 	switch {
 	case len(signers) == 0:
 		return &release.Refusal{Why: fmt.Sprintf("%s must be signed, and no policy names signers of %q", what, environment), Do: "name them in " + policy.DefaultFile}
 	case g.signer == nil:
 		return &release.Refusal{Why: what + " must be signed, and this run has no key", Do: do}
 	}
-	_, trust, err := g.keysOf(ctx, signers)
+	_, trust, err := g.verifiersOf(ctx, signers)
 	if err != nil {
 		return err
 	}
-	if _, counts := trust.By(signers, g.signer.Key().ID); !counts {
+	if _, counts := trust.By(signers, g.signer.ID()); !counts {
 		return &release.Refusal{Why: fmt.Sprintf("the key of this run may not sign %s for %q", what, environment), Do: do}
 	}
 	return nil

@@ -39,7 +39,7 @@ func Run(ctx context.Context, settings *history.Settings, run *app.RunContext) (
 	if err != nil {
 		return history.Result{}, err
 	}
-	named, trusted := map[string]string{}, []signed.Key(nil)
+	named, trusted := map[string]string{}, []signed.Verifier(nil)
 	for _, ref := range settings.VerifyKeys {
 		read, err := keys.Trusted(ctx, run, "verify-key", []setting.KeyRef{ref})
 		if err != nil {
@@ -48,7 +48,7 @@ func Run(ctx context.Context, settings *history.Settings, run *app.RunContext) (
 		for _, key := range read {
 			named[key.ID] = ref.String()
 		}
-		trusted = append(trusted, read...)
+		trusted = append(trusted, signed.Verifiers(read...)...)
 	}
 	registry.Trust(trusted)
 	if server, name := run.Process.Getenv("GITHUB_SERVER_URL"), run.Process.Getenv("GITHUB_REPOSITORY"); settings.Source == "" && server != "" && name != "" {

@@ -80,9 +80,9 @@ func (i *Images) copyAgainst(ctx context.Context, image release.Image, to releas
 
 // recordCopy attaches the statement about a copy to the image at the target, unless one that counts as much is there.
 func (i *Images) recordCopy(ctx context.Context, of copied.Copy) error {
-	var trusted []signed.Key
+	var trusted []signed.Verifier
 	if i.signer != nil {
-		trusted = []signed.Key{i.signer.Key()}
+		trusted = []signed.Verifier{i.signer.Verifier()}
 	}
 	known, err := i.copiesInto(ctx, of.To.At(of.Digest), trusted)
 	if err != nil || slices.ContainsFunc(known, func(each copied.Copy) bool { return each.From == of.From && each.To == of.To }) {
@@ -97,7 +97,7 @@ func (i *Images) recordCopy(ctx context.Context, of copied.Copy) error {
 }
 
 // copiesInto reads the statements that an image was copied into its repository, or on the way there. If there are trusted keys, only those count that one of them signed.
-func (i *Images) copiesInto(ctx context.Context, image release.Image, trusted []signed.Key) (copies []copied.Copy, err error) {
+func (i *Images) copiesInto(ctx context.Context, image release.Image, trusted []signed.Verifier) (copies []copied.Copy, err error) {
 	query := registry.ReferrerQuery{ArtifactTypes: recordTypes,
 		// A list may have no annotations; then those of the manifest decide.
 		Skip: func(annotations map[string]string) bool {
@@ -123,7 +123,7 @@ func (i *Images) copiesInto(ctx context.Context, image release.Image, trusted []
 }
 
 // readCopy reads the statement of a referrer about a digest.
-func readCopy(referrer registry.Referrer, digest release.Digest, trusted []signed.Key) (copied.Copy, error) {
+func readCopy(referrer registry.Referrer, digest release.Digest, trusted []signed.Verifier) (copied.Copy, error) {
 	statement, _, err := openRecord(referrer, trusted)
 	if err != nil {
 		return copied.Copy{}, err

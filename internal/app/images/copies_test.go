@@ -37,7 +37,7 @@ func proves(t *testing.T, connected *images.Images, image release.Image) error {
 func TestEvidenceAtTheTarget(t *testing.T) {
 	t.Parallel()
 	staging, promoter, stranger := newSigner(t), newSigner(t), newSigner(t)
-	trusted := []signed.Key{staging.Key(), promoter.Key()}
+	trusted := signed.Verifiers(staging.Key(), promoter.Key())
 	// copyTo copies the image with what proves it, as promote does.
 	copyTo := func(t *testing.T, connected *images.Images, image release.Image, to release.Repository, by signed.Signer) release.Image {
 		t.Helper()
@@ -54,7 +54,7 @@ func TestEvidenceAtTheTarget(t *testing.T) {
 		}
 		return to.At(image.Digest)
 	}
-	attach := func(t *testing.T, image release.Image, of copied.Copy, by signed.Signer) {
+	attach := func(t *testing.T, image release.Image, of copied.Copy, by *signed.KeySigner) {
 		t.Helper()
 		statement, err := copied.Encode(of)
 		if err != nil {

@@ -79,7 +79,7 @@ func TestCosign(t *testing.T) {
 		t.Errorf("the public key of cosign's private key is\n%s, want\n%s", public, read("cosign.pub"))
 	}
 	connected, told := connect(t, nil)
-	connected.Trust([]signed.Key{signer.Key()})
+	connected.Trust(signed.Verifiers(signer.Key()))
 	verify := func(image release.Image, key string) (string, error) {
 		return cosign(verification(key, image)...)
 	}

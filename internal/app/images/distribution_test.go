@@ -76,7 +76,7 @@ func testDistribution(t *testing.T, variable string) {
 	signer := newSigner(t)
 	connected, told := connect(t, nil)
 	connected.SignWith(signer)
-	connected.Trust([]signed.Key{signer.Key()})
+	connected.Trust(signed.Verifiers(signer.Key()))
 	image := push(t, connected, release.Repository(host+"/team/shop"))
 	if _, found, err := connected.Newest(t.Context(), image, "staging"); err != nil || found {
 		t.Fatalf("before: %t, %v", found, err)

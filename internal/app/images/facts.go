@@ -11,6 +11,7 @@ import (
 	"github.com/onedigest/onedigest/internal/registry"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
+	"github.com/onedigest/onedigest/internal/text"
 )
 
 // RecordFact attaches a fact to its image, as a referrer of its digest, signed if there is a signer. A fact that the newest record of its kind and
@@ -21,7 +22,7 @@ func (i *Images) RecordFact(ctx context.Context, f fact.Fact) (record release.Di
 	f = i.redactFact(f)
 	reading := i
 	if i.signer != nil {
-		reading = i.Trusting([]signed.Key{i.signer.Key()})
+		reading = i.Trusting([]signed.Verifier{i.signer.Verifier()})
 	}
 	earlier, err := reading.Facts(ctx, f.Image, f.Kind)
 	if err != nil {
@@ -82,7 +83,7 @@ func (i *Images) attach(ctx context.Context, image release.Image, statement []by
 		if err != nil {
 			return release.Digest{}, err
 		}
-		if content, err = signed.Sign(ctx, statement, i.signer); err != nil {
+		if content, err = i.signer.SignStatement(ctx, statement); err != nil {
 			return release.Digest{}, err
 		}
 		artifactType, mediaType = signed.MediaType, signed.MediaType
@@ -183,9 +184,12 @@ func (i *Images) readFact(record *fact.Record, referrer registry.Referrer, image
 	}
 	record.Fact, record.Signer = read, by
 	if untrusted != nil {
-		record.Signer = ""
+		record.Signer, record.Untrusted = "", text.Line(untrusted.Error(), maxReason)
 	}
 }
+
+// maxReason is the longest reason why a record does not count, in bytes.
+const maxReason = 1000
 
 // declare fills in what annotations declare of a record that cannot be read.
 func declare(record *fact.Record, annotations map[string]string, referrer registry.Referrer) {

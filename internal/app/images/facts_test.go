@@ -77,7 +77,7 @@ func TestFacts(t *testing.T) {
 				signer := newSigner(t)
 				if isSigned {
 					connected.SignWith(signer)
-					connected.Trust([]signed.Key{signer.Key()})
+					connected.Trust(signed.Verifiers(signer.Key()))
 				}
 				all := 0
 				for kind, f := range factsAbout(t, image) {
@@ -177,7 +177,7 @@ func TestFactsOfStrangers(t *testing.T) {
 		t.Fatal(err)
 	}
 	connected.SignWith(trusted)
-	connected.Trust([]signed.Key{trusted.Key()})
+	connected.Trust(signed.Verifiers(trusted.Key()))
 	own, created, err := connected.RecordFact(t.Context(), f)
 	if err != nil || !created {
 		t.Fatalf("a stranger's record keeps one's own from being written: %t, %v", created, err)

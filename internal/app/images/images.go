@@ -25,8 +25,8 @@ type Images struct {
 	reporter release.Reporter
 	now      func() time.Time
 	secrets  *text.Secrets
-	signer   signed.Signer // nil: records are not signed
-	trusted  []signed.Key  // none: a pass needs no signature
+	signer   signed.Signer     // nil: records are not signed
+	trusted  []signed.Verifier // none: a pass needs no signature
 	expiry   *expiryChecks
 	snapshot *registry.ReferrerList // of one image; nil: the registry is asked each time
 

@@ -25,13 +25,13 @@ var recordTypes = []string{evidence.ArtifactType, signed.MediaType}
 // SignWith makes Record sign what it attaches; nil signs nothing.
 func (i *Images) SignWith(signer signed.Signer) { i.signer = signer }
 
-// Trust makes Newest accept passes that one of the keys signed, and no others; no keys accept all.
-func (i *Images) Trust(keys []signed.Key) { i.trusted = keys }
+// Trust makes Newest accept passes that one of the trusted signed, and no others; if nobody is named, all.
+func (i *Images) Trust(trusted []signed.Verifier) { i.trusted = trusted }
 
 // Trusting returns the same registry that accepts passes as Trust says.
-func (i *Images) Trusting(keys []signed.Key) *Images {
+func (i *Images) Trusting(trusted []signed.Verifier) *Images {
 	other := *i
-	other.trusted = keys
+	other.trusted = trusted
 	return &other
 }
 
@@ -177,12 +177,12 @@ func (i *Images) decode(referrer registry.Referrer, image release.Image, environ
 	return unreadable(entry, referrer.Annotations, environment)
 }
 
-// errUnsigned is the error of a record without a signature if trusted keys are given.
+// errUnsigned is the error of a record without a signature if signers are trusted.
 var errUnsigned = errors.New("it is not signed, and only signed records are trusted")
 
-// openRecord returns a record's statement, nil if there is none, and the ID of the key that signed it. If trusted keys are given and none of them
-// signed it, openRecord returns the statement with an error: a verdict against the image counts even if it is not trusted.
-func openRecord(referrer registry.Referrer, trusted []signed.Key) (statement []byte, by string, untrusted error) {
+// openRecord returns a record's statement, nil if there is none, and the ID of the key or the identity that signed it. If signers are trusted and none of
+// them signed it, openRecord returns the statement with an error: a verdict against the image counts even if it is not trusted.
+func openRecord(referrer registry.Referrer, trusted []signed.Verifier) (statement []byte, by string, untrusted error) {
 	if referrer.MediaType != signed.MediaType {
 		if len(trusted) > 0 {
 			untrusted = errUnsigned
@@ -196,8 +196,8 @@ func openRecord(referrer registry.Referrer, trusted []signed.Key) (statement []b
 	if len(trusted) == 0 {
 		return envelope.Payload, "", nil
 	}
-	key, err := envelope.Verify(trusted)
-	return envelope.Payload, key.ID, err
+	by, err = envelope.Verify(trusted)
+	return envelope.Payload, by, err
 }
 
 // unreadable completes an entry by what annotations declare. Those that name no verdict, or another environment, declare nothing.

@@ -42,7 +42,7 @@ func newSigner(t *testing.T) *signed.KeySigner {
 func TestNewestOfSignedRecords(t *testing.T) {
 	t.Parallel()
 	trusted, rotated, stranger := newSigner(t), newSigner(t), newSigner(t)
-	sign := func(t *testing.T, found release.Evidence, by signed.Signer) []byte {
+	sign := func(t *testing.T, found release.Evidence, by *signed.KeySigner) []byte {
 		t.Helper()
 		content, err := signed.Sign(t.Context(), encoded(t, found), by)
 		if err != nil {
@@ -119,7 +119,7 @@ func TestNewestOfSignedRecords(t *testing.T) {
 			t.Parallel()
 			connected, told := connect(t, nil)
 			image := push(t, connected, registrytest.Repository(t))
-			connected.Trust([]signed.Key{trusted.Key(), rotated.Key()})
+			connected.Trust(signed.Verifiers(trusted.Key(), rotated.Key()))
 			attached := test.attach(t, record(image, "staging", release.Pass, time.Now()))
 			annotations := attached.annotations
 			if annotations == nil {
@@ -151,7 +151,7 @@ func TestRecordSigns(t *testing.T) {
 	connected, told := connect(t, nil)
 	image := push(t, connected, registrytest.Repository(t))
 	connected.SignWith(signer)
-	connected.Trust([]signed.Key{signer.Key()})
+	connected.Trust(signed.Verifiers(signer.Key()))
 	if _, err := connected.Record(t.Context(), record(image, "staging", release.Pass, time.Now())); err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-// Package keys finds the keys that sign evidence and verify it: in files, in the environment and in AWS KMS.
+// Package keys finds who signs evidence and verifies it: keys in files, in the environment and in AWS KMS, and identities of keyless signing.
 package keys
 
 import (
@@ -15,13 +15,19 @@ import (
 // passwordVariable holds the password of an encrypted private key, as for cosign.
 const passwordVariable = "COSIGN_PASSWORD" // #nosec G101 -- a variable's name
 
-// Signer returns the signer of a key; nil if no key is named. An error about a private key does not quote it.
+// Signer returns the signer of a key, or of the job's identity; nil if no key is named. An error about a private key does not quote it.
 func Signer(ctx context.Context, run *app.RunContext, name string, ref setting.KeyRef) (signed.Signer, error) {
 	switch ref.Source {
 	case "":
 		return nil, nil
 	case setting.KeyKMS:
-		return kmsKey(ctx, run, ref)
+		key, err := kmsKey(ctx, run, ref)
+		if err != nil {
+			return nil, err
+		}
+		return signed.WithKey(key), nil
+	case setting.KeyKeyless:
+		return keylessSigner(ctx, run, name, ref)
 	}
 	content, err := read(run, name, ref)
 	if err != nil {

@@ -82,7 +82,7 @@ func TestKeysOfEveryPlace(t *testing.T) {
 			t.Errorf("%s: %v", given, err)
 			continue
 		}
-		bundle, err := signed.Sign(t.Context(), []byte(`{}`), signer)
+		bundle, err := signer.SignStatement(t.Context(), []byte(`{}`))
 		if err != nil {
 			t.Errorf("%s: %v", given, err)
 			continue
@@ -96,7 +96,7 @@ func TestKeysOfEveryPlace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := envelope.Verify(trusted); err != nil {
+		if _, err := envelope.Verify(signed.Verifiers(trusted...)); err != nil {
 			t.Errorf("%s by %s: %v", given, trusts, err)
 		}
 	}

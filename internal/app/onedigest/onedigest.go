@@ -8,9 +8,11 @@ import (
 	"strings"
 
 	"github.com/onedigest/onedigest/internal/app"
+	"github.com/onedigest/onedigest/internal/app/admission"
 	"github.com/onedigest/onedigest/internal/app/build"
 	"github.com/onedigest/onedigest/internal/app/deploy"
 	"github.com/onedigest/onedigest/internal/app/history"
+	"github.com/onedigest/onedigest/internal/app/keyless"
 	"github.com/onedigest/onedigest/internal/app/pipeline"
 	"github.com/onedigest/onedigest/internal/app/promote"
 	"github.com/onedigest/onedigest/internal/app/smoke"
@@ -23,7 +25,7 @@ const program = "onedigest"
 
 // Verbs returns the verbs, which are subcommands.
 func Verbs() []app.Command {
-	return []app.Command{build.Command(), deploy.Command(), smoke.Command(), promote.Command(), pipeline.Command(), history.Command()}
+	return []app.Command{build.Command(), deploy.Command(), smoke.Command(), promote.Command(), pipeline.Command(), history.Command(), admission.Command()}
 }
 
 // Command returns the program.
@@ -40,7 +42,7 @@ func run(ctx context.Context, process app.Process) int {
 	}
 	completing := len(process.Args) > 0 && strings.HasPrefix(process.Args[0], "__complete")
 	process = process.ThroughSink()
-	process.Program = program
+	process.Program, process.Keyless = program, keyless.Sigstore{}
 	for _, verb := range Verbs() {
 		root.AddCommand(subcommand(verb, process, completing, &code))
 	}

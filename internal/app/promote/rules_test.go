@@ -402,7 +402,7 @@ func (g guarded) registry(by string) *images.Images {
 	}
 	if by != "" {
 		registry.SignWith(g.signers[by])
-		registry.Trust([]signed.Key{g.signers[by].Key()})
+		registry.Trust(signed.Verifiers(g.signers[by].Key()))
 	}
 	return registry
 }

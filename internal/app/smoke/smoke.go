@@ -118,8 +118,8 @@ func newRegistry(ctx context.Context, settings *smoke.Settings, run *app.RunCont
 	}
 	registry.SignWith(signer)
 	registry.RefuseLegacy(settings.LegacySignatures == setting.LegacyRefuse)
-	registry.Trust([]signed.Key{signer.Key()})
-	return registry, signer.Key().ID, nil
+	registry.Trust([]signed.Verifier{signer.Verifier()})
+	return registry, signer.ID(), nil
 }
 
 // NewDeps are the adapters of smoke, without a registry; the cluster is nil if only a URL is asked. The setting is the one that names the

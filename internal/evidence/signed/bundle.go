@@ -29,13 +29,43 @@ const (
 	maxSignature = 1024 // bytes
 )
 
-// Signer signs messages with one key.
+// Signer signs statements.
 type Signer interface {
+	// SignStatement returns a bundle with a statement and its signature.
+	SignStatement(ctx context.Context, statement []byte) ([]byte, error)
+	// ID returns what Verify returns for the signer's bundles: a key's ID, or an identity.
+	ID() string
+	// Verifier accepts the signer's bundles and no others.
+	Verifier() Verifier
+}
+
+// Verifier verifies who signed.
+type Verifier interface {
+	// Verify returns the ID of who signed a payload. The error is ErrOtherKey if it was another key, or else says why the signature does not count.
+	Verify(e Envelope) (id string, err error)
+}
+
+// ErrOtherKey is the error of a signature that was not made with a key.
+var ErrOtherKey = errors.New("the signature was not made with this key")
+
+// KeyHolder signs messages with one key.
+type KeyHolder interface {
 	// Sign returns the ASN.1 form of an ECDSA signature over the SHA-256 digest of a message.
 	Sign(ctx context.Context, message []byte) ([]byte, error)
 	// Key returns the public key.
 	Key() Key
 }
+
+// WithKey returns a signer that signs with a key.
+func WithKey(holder KeyHolder) Signer { return keySigner{holder} }
+
+type keySigner struct{ holder KeyHolder }
+
+func (s keySigner) SignStatement(ctx context.Context, statement []byte) ([]byte, error) {
+	return Sign(ctx, statement, s.holder)
+}
+func (s keySigner) ID() string         { return s.holder.Key().ID }
+func (s keySigner) Verifier() Verifier { return s.holder.Key() }
 
 // bundle is the part of a Sigstore bundle that is used. Source: sigstore/protobuf-specs, sigstore_bundle.proto, in its JSON form.
 type bundle struct {
@@ -66,8 +96,8 @@ type signature struct {
 	Sig []byte `json:"sig"`
 }
 
-// Sign returns a bundle with a statement and its signature.
-func Sign(ctx context.Context, statement []byte, signer Signer) ([]byte, error) {
+// Sign returns a bundle with a statement and the signature of a key.
+func Sign(ctx context.Context, statement []byte, signer KeyHolder) ([]byte, error) {
 	sig, err := signer.Sign(ctx, signedBytes(StatementType, statement))
 	if err != nil {
 		return nil, err
@@ -97,7 +127,8 @@ func signedBytes(payloadType string, payload []byte) []byte {
 type Envelope struct {
 	Payload []byte // the statement's own bytes
 	Hint    string // the key that signed it, as the bundle claims; "" if it names none
-	keyless bool   // signed with a certificate
+	Keyless bool   // signed with a certificate
+	Bundle  []byte // the whole bundle
 	sig     []byte
 }
 
@@ -134,39 +165,64 @@ func parse(encoded []byte) (Envelope, error) {
 	case certificates == (read.Material.PublicKey != nil):
 		return Envelope{}, errors.New("it must name either a public key or a certificate")
 	}
-	result := Envelope{Payload: read.Envelope.Payload, keyless: certificates, sig: read.Envelope.Signatures[0].Sig}
+	result := Envelope{Payload: read.Envelope.Payload, Keyless: certificates, Bundle: encoded, sig: read.Envelope.Signatures[0].Sig}
 	if read.Material.PublicKey != nil {
 		result.Hint = read.Material.PublicKey.Hint
 	}
 	return result, nil
 }
 
-// UntrustedError reports that none of the trusted keys made a signature.
+// UntrustedError reports that nobody who is trusted made a signature.
 type UntrustedError struct {
 	Hint    string // the key that signed it, as the bundle claims; "" if it names none
 	Keyless bool   // it was signed with a certificate
-	Keys    int    // number of trusted keys
+	Trusted int    // number of trusted signers
+	Why     error  // why the certificate does not count; nil if no identity is trusted, or a key signed
 }
 
 // Error names the key that the bundle claims.
 func (e *UntrustedError) Error() string {
 	switch {
+	case e.Keyless && e.Why != nil:
+		return "its certificate does not count: " + e.Why.Error()
 	case e.Keyless:
 		return "it is signed with a certificate, which a key cannot verify"
 	case e.Hint == "":
-		return fmt.Sprintf("none of %d trusted keys signed it", e.Keys)
+		return fmt.Sprintf("none of %d trusted keys signed it", e.Trusted)
 	}
-	return fmt.Sprintf("none of %d trusted keys signed it; it names the key %q", e.Keys, e.Hint)
+	return fmt.Sprintf("none of %d trusted keys signed it; it names the key %q", e.Trusted, e.Hint)
 }
 
-// Verify returns the key that signed the payload. If none of the keys did, the error is an *UntrustedError. The hint of the bundle is not
-// used: its writer chooses it.
-func (e Envelope) Verify(keys []Key) (Key, error) {
-	message := signedBytes(StatementType, e.Payload)
-	for _, key := range keys {
-		if !e.keyless && key.verify(message, e.sig) == nil {
-			return key, nil
+// Unwrap returns why the certificate does not count.
+func (e *UntrustedError) Unwrap() error { return e.Why }
+
+// Verify returns the ID of the key or the identity that signed the payload. If none of the trusted did, the error is an *UntrustedError. The hint of
+// the bundle is not used: its writer chooses it.
+func (e Envelope) Verify(trusted []Verifier) (id string, err error) {
+	untrusted := &UntrustedError{Hint: e.Hint, Keyless: e.Keyless, Trusted: len(trusted)}
+	for _, each := range trusted {
+		id, err := each.Verify(e)
+		switch {
+		case err == nil:
+			return id, nil
+		case !errors.Is(err, ErrOtherKey):
+			untrusted.Why = err
 		}
 	}
-	return Key{}, &UntrustedError{Hint: e.Hint, Keyless: e.keyless, Keys: len(keys)}
+	return "", untrusted
 }
+
+// Verifiers returns keys as verifiers.
+func Verifiers(keys ...Key) []Verifier {
+	verifiers := make([]Verifier, len(keys))
+	for i, key := range keys {
+		verifiers[i] = key
+	}
+	return verifiers
+}
+
+// VerifyFunc is a function as a Verifier.
+type VerifyFunc func(e Envelope) (id string, err error)
+
+// Verify calls the function.
+func (f VerifyFunc) Verify(e Envelope) (id string, err error) { return f(e) }

@@ -80,11 +80,19 @@ func (k Key) PEM() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: pemPublic, Bytes: encoded}), nil
 }
 
+// Verify returns the key's ID if the key signed the payload, otherwise ErrOtherKey.
+func (k Key) Verify(e Envelope) (id string, err error) {
+	if e.Keyless || k.verify(signedBytes(StatementType, e.Payload), e.sig) != nil {
+		return "", ErrOtherKey
+	}
+	return k.ID, nil
+}
+
 // verify returns an error if a signature over the SHA-256 digest of a message was not made with the key.
 func (k Key) verify(message, sig []byte) error {
 	sum := sha256.Sum256(message)
 	if k.public == nil || !ecdsa.VerifyASN1(k.public, sum[:], sig) {
-		return errors.New("the signature was not made with this key")
+		return ErrOtherKey
 	}
 	return nil
 }
@@ -150,3 +158,14 @@ func (s *KeySigner) Sign(_ context.Context, message []byte) ([]byte, error) {
 
 // Key returns the public key.
 func (s *KeySigner) Key() Key { return s.key }
+
+// SignStatement returns a bundle with a statement and its signature.
+func (s *KeySigner) SignStatement(ctx context.Context, statement []byte) ([]byte, error) {
+	return Sign(ctx, statement, s)
+}
+
+// ID returns the key's ID.
+func (s *KeySigner) ID() string { return s.key.ID }
+
+// Verifier returns the public key.
+func (s *KeySigner) Verifier() Verifier { return s.key }

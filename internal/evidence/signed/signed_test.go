@@ -47,7 +47,7 @@ func newSigner(t testing.TB) *signed.KeySigner {
 	return signer
 }
 
-func sign(t testing.TB, signer signed.Signer) []byte {
+func sign(t testing.TB, signer signed.KeyHolder) []byte {
 	t.Helper()
 	bundle, err := signed.Sign(t.Context(), []byte(statement), signer)
 	if err != nil {
@@ -66,13 +66,13 @@ func TestSignAndVerify(t *testing.T) {
 	if string(envelope.Payload) != statement || envelope.Hint != signer.Key().ID {
 		t.Errorf("got %+v", envelope)
 	}
-	if by, err := envelope.Verify([]signed.Key{other.Key(), signer.Key()}); err != nil || by.ID != signer.Key().ID {
+	if by, err := envelope.Verify(signed.Verifiers(other.Key(), signer.Key())); err != nil || by != signer.Key().ID {
 		t.Errorf("got %v, %v", by, err)
 	}
 	for _, keys := range [][]signed.Key{nil, {{}}, {other.Key()}} {
-		_, err := envelope.Verify(keys)
+		_, err := envelope.Verify(signed.Verifiers(keys...))
 		var untrusted *signed.UntrustedError
-		if !errors.As(err, &untrusted) || untrusted.Keys != len(keys) || !strings.Contains(err.Error(), signer.Key().ID) {
+		if !errors.As(err, &untrusted) || untrusted.Trusted != len(keys) || !strings.Contains(err.Error(), signer.Key().ID) {
 			t.Errorf("%d keys: got %v", len(keys), err)
 		}
 	}
@@ -114,7 +114,7 @@ func TestAChangedBundleIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if by, err := envelope.Verify([]signed.Key{signer.Key()}); err == nil {
+		if by, err := envelope.Verify(signed.Verifiers(signer.Key())); err == nil {
 			t.Errorf("%s: verified by %v", name, by)
 		}
 	}
@@ -154,7 +154,7 @@ func TestParseRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	var untrusted *signed.UntrustedError
-	if _, err := keyless.Verify([]signed.Key{newSigner(t).Key()}); !errors.As(err, &untrusted) || !untrusted.Keyless {
+	if _, err := keyless.Verify(signed.Verifiers(newSigner(t).Key())); !errors.As(err, &untrusted) || !untrusted.Keyless {
 		t.Errorf("got %v", err)
 	}
 }
@@ -218,7 +218,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := envelope.Verify([]signed.Key{stranger}); err == nil {
+		if _, err := envelope.Verify(signed.Verifiers(stranger)); err == nil {
 			t.Error("verified by a key that signed nothing")
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/release"
@@ -36,7 +37,7 @@ func Parse(file string, content []byte) (policy.Policy, error) {
 		return read, release.BadInput(file, fmt.Sprintf("is %d bytes long, limit %d", len(content), MaxBytes), "")
 	}
 	if root := p.document(content); root != nil {
-		read.Ladder = p.ladder(root)
+		read.Ladder, read.TrustedRoot = p.root(root)
 	}
 	if len(p.problems) > 0 {
 		return policy.Policy{}, &release.InputError{Problems: p.problems}
@@ -52,12 +53,13 @@ func digestOf(content []byte) release.Digest {
 	return digest
 }
 
-// ladder reads the root of the file.
-func (p *parser) ladder(root *yaml.Node) (ladder []policy.Rung) {
+// root reads the root of the file.
+func (p *parser) root(root *yaml.Node) (ladder []policy.Rung, trustedRoot string) {
 	hasVersion, hasLadder := false, false
 	var nodes []*yaml.Node // where each environment says what it requires
 	p.mapping(root, "the policy", map[string]func(*yaml.Node){
-		"version": func(node *yaml.Node) { hasVersion = true; p.number(node, "version", 1, 1) },
+		"trusted-root": func(node *yaml.Node) { trustedRoot, _ = parsed(p, node, "trusted-root", notEmpty) },
+		"version":      func(node *yaml.Node) { hasVersion = true; p.number(node, "version", 1, 1) },
 		"environments": func(node *yaml.Node) {
 			hasLadder = true
 			for _, entry := range p.list(node, "environments", maxEnvironments) {
@@ -71,7 +73,7 @@ func (p *parser) ladder(root *yaml.Node) (ladder []policy.Rung) {
 		p.problem(root, "write version: 1 and environments: (docs/policy.md)", "the policy has no version or no environments")
 	}
 	p.checkSigners(ladder, nodes)
-	return ladder
+	return ladder, trustedRoot
 }
 
 // checkSigners records the problem of a fact that nobody signs although the policy names signers: whoever may push could write it.
@@ -240,29 +242,81 @@ func (p *parser) signers(node *yaml.Node) (signers []policy.Signer) {
 	return signers
 }
 
-// signer reads a key, or an identity of keyless signing.
+// signer reads a key, or identities of keyless signing.
 func (p *parser) signer(node *yaml.Node) (signer policy.Signer, ok bool) {
 	if node.Kind == yaml.ScalarNode {
 		key, ok := parsed(p, node, "signers", parseKey)
 		return policy.Signer{Key: key}, ok
 	}
 	p.mapping(node, "a signer", map[string]func(*yaml.Node){
-		"issuer":  func(node *yaml.Node) { signer.Issuer, _ = parsed(p, node, "issuer", parseIssuer) },
-		"subject": func(node *yaml.Node) { signer.Subject, _ = parsed(p, node, "subject", notEmpty) },
+		"keyless": func(node *yaml.Node) { signer, ok = p.identity(node) },
 	})
-	if node.Kind != yaml.MappingNode || signer.Issuer == "" || signer.Subject == "" {
-		p.problem(node, "", "a signer is FILE, env://NAME, awskms:///KEY, or a mapping with issuer and subject")
+	if node.Kind != yaml.MappingNode || len(node.Content) == 0 {
+		p.problem(node, "", "a signer is FILE, env://NAME, awskms:///KEY, or keyless: with identity or identity-regexp")
+	}
+	return signer, ok
+}
+
+// identity reads which identities of keyless signing count.
+func (p *parser) identity(node *yaml.Node) (signer policy.Signer, ok bool) {
+	before := len(p.problems)
+	signer.Issuer = release.GitHubIssuer
+	p.mapping(node, "keyless", map[string]func(*yaml.Node){
+		"issuer":          func(node *yaml.Node) { signer.Issuer, _ = parsed(p, node, "issuer", parseIssuer) },
+		"identity":        func(node *yaml.Node) { signer.Identity, _ = parsed(p, node, "identity", oneWord) },
+		"identity-regexp": func(node *yaml.Node) { signer.IdentityRegexp, _ = parsed(p, node, "identity-regexp", parseRegexp) },
+		"repository":      func(node *yaml.Node) { signer.Repository, _ = parsed(p, node, "repository", parseIssuer) },
+		"ref":             func(node *yaml.Node) { signer.Ref, _ = parsed(p, node, "ref", oneWord) },
+	})
+	if len(p.problems) > before || node.Kind != yaml.MappingNode {
 		return signer, false
 	}
-	if !KeylessSigners {
-		p.problem(node, "name a key", "keyless signers are not supported yet")
+	if (signer.Identity == "") == (signer.IdentityRegexp == "") {
+		p.problem(node, "give one of them", "keyless needs either identity or identity-regexp: whose certificates count")
 		return signer, false
+	}
+	// A workflow that others may call signs with its own identity for their runs too, so the repository of the run must be asked for.
+	if signer.Issuer == release.GitHubIssuer && signer.Repository == "" {
+		if signer.Repository = repositoryOf(signer.Identity); signer.Repository == "" {
+			p.problem(node, "give repository:, such as https://github.com/OWNER/NAME", "any repository may call the workflow that signs, and no repository is named")
+			return signer, false
+		}
 	}
 	return signer, true
 }
 
-// KeylessSigners says whether signatures of identities can be verified.
-const KeylessSigners = false
+// workflowPattern is the identity of a workflow of GitHub. Source: Fulcio, docs/oidc.md, "GitHub".
+var workflowPattern = regexp.MustCompile(`^(https://github\.com/[^/@]+/[^/@]+)/\.github/workflows/[^@]+@.+$`)
+
+// repositoryOf returns the repository that has a workflow; "" if the identity is none.
+func repositoryOf(identity string) string {
+	if found := workflowPattern.FindStringSubmatch(identity); found != nil {
+		return found[1]
+	}
+	return ""
+}
+
+// parseRegexp accepts a regular expression in Go's syntax, which must match a whole identity.
+func parseRegexp(given string) (string, error) {
+	if _, err := oneWord(given); err != nil {
+		return "", err
+	}
+	if _, err := regexp.Compile(given); err != nil {
+		return "", fmt.Errorf("%s is no regular expression: %w", quote(given), err)
+	}
+	if regexp.MustCompile("^(?:" + given + ")$").MatchString("") {
+		return "", fmt.Errorf("%s matches nothing at all too, so it asks for no identity", quote(given))
+	}
+	return given, nil
+}
+
+// oneWord accepts text without spaces.
+func oneWord(given string) (string, error) {
+	if given == "" || strings.ContainsFunc(given, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+		return "", fmt.Errorf("%s is not one word", quote(given))
+	}
+	return given, nil
+}
 
 // parseKey accepts the public key of a signer. A key of the environment is as good as the workflow that sets it.
 func parseKey(given string) (string, error) {

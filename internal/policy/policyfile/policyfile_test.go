@@ -88,6 +88,42 @@ func TestAnEnvironmentRequiresTheOneBeforeIt(t *testing.T) {
 	}
 }
 
+// TestKeylessSigners: the repository of a workflow's own identity is asked for too, because others may call the workflow.
+func TestKeylessSigners(t *testing.T) {
+	t.Parallel()
+	const keyless = `
+trusted-root: sigstore/trusted_root.json
+version: 1
+environments:
+- name: staging
+  signers:
+  - keyless: {identity: "https://github.com/octo/shop/.github/workflows/deploy.yml@refs/heads/main"}
+  - keyless: {identity-regexp: 'https://github\.com/octo/shared/\.github/workflows/build\.yml@refs/tags/v.*', repository: https://github.com/octo/shop, ref: refs/heads/main}
+  - keyless: {issuer: https://accounts.example.com, identity: release@example.com}
+  - keys/staging.pub
+`
+	got, err := Parse("p.yaml", []byte(keyless))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []policy.Signer{
+		{Issuer: release.GitHubIssuer, Identity: "https://github.com/octo/shop/.github/workflows/deploy.yml@refs/heads/main", Repository: "https://github.com/octo/shop"},
+		{Issuer: release.GitHubIssuer, IdentityRegexp: `https://github\.com/octo/shared/\.github/workflows/build\.yml@refs/tags/v.*`, Repository: "https://github.com/octo/shop", Ref: "refs/heads/main"},
+		{Issuer: "https://accounts.example.com", Identity: "release@example.com"},
+		{Key: "keys/staging.pub"},
+	}
+	if diff := cmp.Diff(want, got.Ladder[0].Signers); diff != "" || got.TrustedRoot != "sigstore/trusted_root.json" {
+		t.Errorf("trusted root %q; -want +got:\n%s", got.TrustedRoot, diff)
+	}
+	var value any
+	if err := yaml.Unmarshal([]byte(keyless), &value); err != nil {
+		t.Fatal(err)
+	}
+	if err := schema(t).Validate(value); err != nil {
+		t.Errorf("the schema refuses it: %v", err)
+	}
+}
+
 // head begins a policy whose second environment is production: what follows has its keys.
 const head = "version: 1\nenvironments:\n- name: staging\n- name: production\n"
 
@@ -131,7 +167,18 @@ var refused = map[string]struct{ content, want string }{
 	"no signers":                   {head + "  signers: []\n", "signers has 0 entries"},
 	"a signer twice":               {head + "  signers: [a.pub, a.pub]\n", `signers has "a.pub" twice`},
 	"a key that is none":           {head + "  signers: ['gcpkms://x']\n", `"gcpkms://x" is none of a file`},
-	"a keyless signer":             {head + "  signers: [{issuer: 'https://token.example', subject: x}]\n", "p.yaml:5: keyless signers are not supported yet; name a key"},
+	"a signer of another form":     {head + "  signers: [{issuer: 'https://token.example', subject: x}]\n", `p.yaml:5: a signer has no key "issuer"`},
+	"an empty signer":              {head + "  signers: [{}]\n", "p.yaml:5: a signer is FILE"},
+	"keyless as a key":             {head + "  signers: [keyless]\n", `"keyless" is no public key`},
+	"keyless by nobody":            {head + "  signers: [keyless: {}]\n", "p.yaml:5: keyless needs either identity or identity-regexp"},
+	"keyless by two":               {head + "  signers: [keyless: {identity: a, identity-regexp: b, repository: 'https://c'}]\n", "needs either identity or identity-regexp"},
+	"keyless of any repository":    {head + "  signers: [keyless: {identity-regexp: 'https://github\\.com/octo/.*'}]\n", "any repository may call the workflow"},
+	"keyless of no workflow":       {head + "  signers: [keyless: {identity: 'https://github.com/octo/shop'}]\n", "any repository may call the workflow"},
+	"keyless by everybody":         {head + "  signers: [keyless: {identity-regexp: '.*', repository: 'https://github.com/octo/shop'}]\n", "matches nothing at all too"},
+	"keyless by no expression":     {head + "  signers: [keyless: {identity-regexp: '(', repository: 'https://github.com/octo/shop'}]\n", "is no regular expression"},
+	"keyless by an http issuer":    {head + "  signers: [keyless: {issuer: 'http://token.example', identity: a}]\n", "is not an https address"},
+	"keyless by two words":         {head + "  signers: [keyless: {issuer: 'https://token.example', identity: 'a of b'}]\n", "is not one word"},
+	"a trusted root that is none":  {"trusted-root: ''\n" + head, "trusted-root: is empty"},
 	"an override by nobody":        {head + "  override: {signers: [a.pub]}\n", "p.yaml:5: an override needs somebody who may, and a key that signs it"},
 	"an override without a key":    {head + "  override: {actors: [a]}\n", "an override needs"},
 	"a team":                       {head + "  override: {actors: [acme/release], signers: [a.pub]}\n", "teams are not supported"},
@@ -183,7 +230,8 @@ var beyondSchema = map[string]bool{
 	"two documents": true, "an alias": true, "an anchor": true, "a tag": true, "a name twice": true, "a fact of a later one": true, "a fact of itself": true,
 	"a fact of nothing": true, "a fact that no rung has": true, "a fact of the only one": true, "a deploy that no rung has": true, "a pass that nobody signs": true,
 	"a deploy that nobody signs": true, "a build that nobody signs": true, "a pass beside a signed build": true, "an age that nothing can have": true, "a soak beyond the age": true, "a signer twice": true, "a key that is none": true,
-	"a keyless signer": true, "a key twice": true, "a key twice, deep": true, "no YAML": true, "nothing": true, "a merge key": true,
+	"keyless as a key": true, "keyless by two": true, "keyless of any repository": true, "keyless of no workflow": true, "keyless by everybody": true, "keyless by no expression": true, "keyless by two words": true,
+	"keyless by nobody": true, "a key twice": true, "a key twice, deep": true, "no YAML": true, "nothing": true, "a merge key": true,
 }
 
 // TestTheSchemaAgrees: an editor that has the schema accepts what is accepted, and refuses what a schema can refuse.

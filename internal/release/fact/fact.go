@@ -183,7 +183,9 @@ type Record struct {
 	Fact
 	Record release.Digest `json:"record"`           // digest of the manifest that contains it
 	Signed bool           `json:"signed"`           // it has a signature, by whomever
-	Signer string         `json:"signer,omitempty"` // ID of the trusted key that signed it; "" if none did
+	Signer string         `json:"signer,omitempty"` // ID of the trusted key, or the trusted identity, that signed it; "" if none did
+	// Untrusted says why nobody who is trusted signed it; "" if somebody did, or nobody is named.
+	Untrusted string `json:"-"`
 	// Problem says why the record cannot be read; "" if it can. Only its kind and environment are known then, as its annotations declare them,
 	// and its time.
 	Problem string `json:"problem,omitempty"`

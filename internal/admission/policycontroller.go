@@ -1,0 +1,215 @@
+package admission
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/onedigest/onedigest/internal/release"
+)
+
+const (
+	// fulcio is the certificate authority of the public instance of Sigstore.
+	fulcio = "https://fulcio.sigstore.dev"
+	// trustRoot is the name of the TrustRoot that has the policy's trusted root.
+	trustRoot = "onedigest"
+)
+
+// clusterImagePolicy is the part of policy-controller's that is used. Source: policy-controller 0.13, config/300-clusterimagepolicy.yaml, v1beta1.
+type clusterImagePolicy struct {
+	APIVersion string   `yaml:"apiVersion"`
+	Kind       string   `yaml:"kind"`
+	Metadata   metadata `yaml:"metadata"`
+	Spec       struct {
+		Images      []glob      `yaml:"images"`
+		Authorities []authority `yaml:"authorities"`
+		Mode        string      `yaml:"mode"`
+	} `yaml:"spec"`
+}
+
+type authority struct {
+	Name            string            `yaml:"name"`
+	Keyless         keyless           `yaml:"keyless"`
+	CTLog           map[string]string `yaml:"ctlog,omitempty"`
+	RFC3161         map[string]string `yaml:"rfc3161timestamp,omitempty"`
+	SignatureFormat string            `yaml:"signatureFormat"`
+	Attestations    []cueAttestation  `yaml:"attestations"`
+}
+
+type cueAttestation struct {
+	Name          string     `yaml:"name"`
+	PredicateType string     `yaml:"predicateType"`
+	Policy        *cuePolicy `yaml:"policy,omitempty"`
+}
+
+type cuePolicy struct {
+	Type string `yaml:"type"`
+	Data string `yaml:"data"`
+}
+
+// policyController writes a policy for each requirement: an image must satisfy all policies that match it, and of each policy one authority.
+func policyController(_ context.Context, settings Settings, required []requirement, deps Deps) ([]any, error) {
+	for _, each := range required {
+		for _, signer := range each.signers {
+			if !signer.IsIdentity() {
+				return nil, release.BadSetting("format", fmt.Sprintf("policy-controller verifies bundles of keyless signers only, and %s of %s is a key", signer, each.name), "name keyless signers in the policy, or write a policy for Kyverno")
+			}
+		}
+	}
+	content, err := deps.Signers.TrustedRoot()
+	if err != nil {
+		return nil, err
+	}
+	var documents []any
+	address, reference, withLog, withSCT := fulcio, "", true, true
+	if content != nil {
+		root, err := readTrustRoot(content)
+		if err != nil {
+			return nil, release.BadSetting("policy", "the trusted root cannot be written for policy-controller: "+err.Error(), "")
+		}
+		keys := root.Spec.SigstoreKeys
+		address, reference, withLog, withSCT = keys.Authorities[0].URI, trustRoot, len(keys.Logs) > 0, len(keys.CTLogs) > 0
+		documents = append(documents, root)
+	}
+	for _, each := range required {
+		written := clusterImagePolicy{APIVersion: "policy.sigstore.dev/v1beta1", Kind: "ClusterImagePolicy", Metadata: nameOf(settings.Environment, each.name)}
+		written.Spec.Mode = "enforce"
+		for _, repository := range settings.Repositories {
+			written.Spec.Images = append(written.Spec.Images, glob{repository.String() + ":**"}, glob{repository.String() + "@**"})
+		}
+		for i, signer := range each.signers {
+			one := authority{Name: fmt.Sprintf("%s-%d", each.name, i+1), SignatureFormat: "bundle",
+				Keyless:      keyless{URL: address, TrustRootRef: reference, IgnoreSCT: !withSCT, Identities: []identity{identityOf(signer)}},
+				Attestations: []cueAttestation{{Name: each.name, PredicateType: each.predicateType, Policy: each.cue()}}}
+			if reference != "" && withLog {
+				one.CTLog = map[string]string{"trustRootRef": reference}
+			}
+			if reference != "" && !withLog {
+				one.RFC3161 = map[string]string{"trustRootRef": reference}
+			}
+			written.Spec.Authorities = append(written.Spec.Authorities, one)
+		}
+		documents = append(documents, written)
+	}
+	return documents, nil
+}
+
+// cue is what the statement must say, in CUE; nil: anything.
+func (r requirement) cue() *cuePolicy {
+	quoted := func(s string) string { return strconv.Quote(s) }
+	var lines []string
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	switch {
+	case r.smoked != nil:
+		lists := r.smoked.Checks > 0 || len(r.smoked.CheckNames) > 0 || !r.smoked.CheckDigest.IsZero()
+		if lists {
+			add(`import "list"`)
+		}
+		add(`predicate: result: "PASSED"`)
+		add(`predicate: onedigest: verdict: "pass"`)
+		add(`predicate: onedigest: environment: %s`, quoted(r.in.String()))
+		if r.smoked.Checks > 0 {
+			add(`predicate: onedigest: checks: list.MinItems(%d)`, r.smoked.Checks)
+		}
+		for _, name := range r.smoked.CheckNames {
+			add(`predicate: onedigest: checks: list.MatchN(>0, %s)`, quoted(name))
+		}
+		if !r.smoked.CheckDigest.IsZero() {
+			add(`predicate: configuration: list.MatchN(>0, {name: "check-contents", digest: sha256: %s, ...})`, quoted(hexOf(r.smoked.CheckDigest.String())))
+		}
+	case r.in != "":
+		add(`predicate: environment: %s`, quoted(r.in.String()))
+	default:
+		return nil
+	}
+	return &cuePolicy{Type: "cue", Data: strings.Join(lines, "\n") + "\n"}
+}
+
+// trustRootObject is policy-controller's. Source: policy-controller 0.13, config/300-trustroot.yaml, v1alpha1.
+type trustRootObject struct {
+	APIVersion string   `yaml:"apiVersion"`
+	Kind       string   `yaml:"kind"`
+	Metadata   metadata `yaml:"metadata"`
+	Spec       struct {
+		SigstoreKeys struct {
+			Authorities []certificateAuthority `yaml:"certificateAuthorities"`
+			Logs        []logInstance          `yaml:"tLogs,omitempty"`
+			CTLogs      []logInstance          `yaml:"ctLogs,omitempty"`
+			Timestamps  []certificateAuthority `yaml:"timestampAuthorities,omitempty"`
+		} `yaml:"sigstoreKeys"`
+	} `yaml:"spec"`
+}
+
+type certificateAuthority struct {
+	Subject struct {
+		Organization string `yaml:"organization"`
+		CommonName   string `yaml:"commonName"`
+	} `yaml:"subject"`
+	URI       string `yaml:"uri"`
+	CertChain string `yaml:"certChain"` // base64 of PEM
+}
+
+type logInstance struct {
+	BaseURL       string `yaml:"baseURL"`
+	HashAlgorithm string `yaml:"hashAlgorithm"`
+	PublicKey     string `yaml:"publicKey"` // base64 of PEM
+}
+
+// trustedRootAuthority and trustedRootLog are parts of a trusted root. Source: sigstore/protobuf-specs, sigstore_trustroot.proto, in its JSON form.
+type trustedRootAuthority struct {
+	Subject   struct{ Organization, CommonName string }
+	URI       string
+	CertChain struct{ Certificates []struct{ RawBytes []byte } }
+}
+
+type trustedRootLog struct {
+	BaseURL       string
+	HashAlgorithm string
+	PublicKey     struct{ RawBytes []byte }
+}
+
+// readTrustRoot reads a trusted root as a TrustRoot. Validity periods are lost, because a TrustRoot has none.
+func readTrustRoot(content []byte) (trustRootObject, error) {
+	var read struct {
+		CertificateAuthorities, TimestampAuthorities []trustedRootAuthority
+		TLogs, CTLogs                                []trustedRootLog
+	}
+	written := trustRootObject{APIVersion: "policy.sigstore.dev/v1alpha1", Kind: "TrustRoot", Metadata: metadata{Name: trustRoot}}
+	if err := json.Unmarshal(content, &read); err != nil {
+		return written, err
+	}
+	if len(read.CertificateAuthorities) == 0 {
+		return written, errors.New("it names no certificate authority")
+	}
+	keys := &written.Spec.SigstoreKeys
+	keys.Authorities, keys.Timestamps = authoritiesOf(read.CertificateAuthorities), authoritiesOf(read.TimestampAuthorities)
+	keys.Logs, keys.CTLogs = logsOf(read.TLogs), logsOf(read.CTLogs)
+	return written, nil
+}
+
+func authoritiesOf(list []trustedRootAuthority) (made []certificateAuthority) {
+	for _, each := range list {
+		one := certificateAuthority{URI: each.URI}
+		one.Subject.Organization, one.Subject.CommonName = each.Subject.Organization, each.Subject.CommonName
+		var chain []byte
+		for _, certificate := range each.CertChain.Certificates {
+			chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.RawBytes})...)
+		}
+		one.CertChain = base64.StdEncoding.EncodeToString(chain)
+		made = append(made, one)
+	}
+	return made
+}
+
+func logsOf(list []trustedRootLog) (made []logInstance) {
+	for _, each := range list {
+		key := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: each.PublicKey.RawBytes})
+		made = append(made, logInstance{BaseURL: each.BaseURL, HashAlgorithm: strings.ReplaceAll(strings.ToLower(each.HashAlgorithm), "sha2_", "sha-"), PublicKey: base64.StdEncoding.EncodeToString(key)})
+	}
+	return made
+}
