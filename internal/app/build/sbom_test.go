@@ -40,7 +40,7 @@ func builtBy(t *testing.T, dir string, repository release.Repository, key *signe
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sboms, err = registry.Trusting([]signed.Key{key.Key()}).Facts(t.Context(), result.Image, fact.Listed); err != nil {
+	if sboms, err = registry.Trusting(signed.Verifiers(key.Key())).Facts(t.Context(), result.Image, fact.Listed); err != nil {
 		t.Fatal(err)
 	}
 	return sboms, code, stdout.String() + stderr.String()
