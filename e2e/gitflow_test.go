@@ -28,7 +28,7 @@ import (
 // the one whose chart is promoted is a third: who passes the wrong one on is found out. deploy notes a value of the
 // file that it is given, which differs from commit to commit.
 const standIns = `#!/bin/bash
-verb=${0##*/}
+verb=${1:-${0##*/}}
 n=$(ls "$RECORD" | wc -l)
 env -0 | grep -z '^INPUT_' >"$RECORD/$(printf %02d "$n")-$verb"
 if [[ -n $INPUT_VALUES ]]; then printf 'INPUT_REHEARSED=%s\0' "$(sed -n 's/^ *REHEARSED: //p' "$INPUT_VALUES")" >>"$RECORD/$(printf %02d "$n")-$verb"; fi
@@ -84,23 +84,29 @@ func (r rehearsal) run(t *testing.T, event, workflow string, args ...string) (ve
 		"--env", "ONEDIGEST_BIN=" + r.bin, "--env", "RECORD=" + record,
 		"--env", "BUILT=" + builtDigest, "--env", "PLANNED=" + plannedDigest, "--env", "PROMOTED=" + r.promoted, "--env", "OF=" + r.built,
 	}, args...)...)
-	entries, readErr := os.ReadDir(record)
-	if readErr != nil {
-		t.Fatal(readErr)
+	return recorded(t, record), log, err
+}
+
+// recorded reads what the stand-ins wrote down, in order.
+func recorded(t *testing.T, record string) (verbs []map[string]string) {
+	t.Helper()
+	entries, err := os.ReadDir(record)
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, entry := range entries {
-		content, readErr := os.ReadFile(filepath.Join(record, entry.Name()))
-		if readErr != nil {
-			t.Fatal(readErr)
+		content, err := os.ReadFile(filepath.Join(record, entry.Name()))
+		if err != nil {
+			t.Fatal(err)
 		}
 		_, verb, _ := strings.Cut(entry.Name(), "-")
 		verbs = append(verbs, inputsOf(verb, content))
 	}
-	return verbs, log, err
+	return verbs
 }
 
 // watched are the inputs by which the promise is kept or broken; the others may change without harm.
-var watched = []string{"repository", "context", "commit", "environment", "image", "chart", "values", "rehearsed", "release", "expect-commit", "to", "heal",
+var watched = []string{"repository", "context", "commit", "environment", "image", "chart", "values", "rehearsed", "release", "expect-commit", "from", "to", "heal", "cluster",
 	"rollback-failed-smoke", "builder", "proved-in", "sign-key", "verify-key", "dry-run", "plan", "plan-out", "plan-digest"}
 
 func inputsOf(verb string, environ []byte) map[string]string {
@@ -146,10 +152,11 @@ func (r rehearsal) staging(commit string) []map[string]string {
 func TestDeploymentWorkflow(t *testing.T) {
 	r := newRehearsal(t)
 	commit := r.git("rev-parse", "HEAD")
-	promote := map[string]string{"verb": "promote", "image": rehearsed + "@" + builtDigest, "to": "production", "verify-key": stagingKey, "sign-key": productionKey}
-	heal := map[string]string{"verb": "deploy", "environment": "staging", "release": "shop", "heal": "true"}
+	promote := map[string]string{"verb": "promote", "image": rehearsed + "@" + builtDigest, "from": "staging", "to": "production", "verify-key": stagingKey, "sign-key": productionKey}
+	heal := map[string]string{"verb": "deploy", "environment": "staging", "image": rehearsed + "@" + builtDigest, "release": "shop", "heal": "true"}
 	goBack := func(environment string) map[string]string {
-		return map[string]string{"verb": "deploy", "environment": environment, "release": "shop", "rollback-failed-smoke": "true"}
+		key := map[string]string{"staging": stagingKey, "production": productionKey}[environment]
+		return map[string]string{"verb": "deploy", "sign-key": key, "environment": environment, "image": rehearsed + "@" + builtDigest, "release": "shop", "rollback-failed-smoke": "true"}
 	}
 	ofTheRun := map[string]string{"values": "terraform/production/values-production.yaml", "rehearsed": "newest"}
 	whole := slices.Concat(r.staging(commit), []map[string]string{promote}, r.production(commit, ofTheRun))
@@ -207,7 +214,7 @@ func TestPromoteWorkflow(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, log)
 			}
-			promote := map[string]string{"verb": "promote", "to": "production", "verify-key": stagingKey, "sign-key": productionKey}
+			promote := map[string]string{"verb": "promote", "from": "staging", "to": "production", "verify-key": stagingKey, "sign-key": productionKey}
 			maps.Copy(promote, test.want)
 			if diff := cmp.Diff(slices.Concat(r.planned(promote, ofThePromoted), []map[string]string{promote}, r.production(r.promoted, executed)), got); diff != "" {
 				t.Errorf("the verbs were run otherwise (-want +got):\n%s\n%s", diff, log)
@@ -313,6 +320,11 @@ func newKey(t *testing.T) string {
 // running lists the digests that the kubelet reports for the release's ready pods, each once, sorted.
 func running(t *testing.T, namespace string) (digests []string) {
 	t.Helper()
+	return runningOf(t, namespace, "gitflow")
+}
+
+func runningOf(t *testing.T, namespace, release string) (digests []string) {
+	t.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", site.kubeconfig)
 	if err != nil {
 		t.Fatal(err)
@@ -323,7 +335,7 @@ func running(t *testing.T, namespace string) (digests []string) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	pods, err := client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/instance=gitflow"})
+	pods, err := client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/instance=" + release})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,17 +13,23 @@ import (
 
 // workflow is what the rules below look at.
 type workflow struct {
+	On          map[string]any `json:"true"` // YAML 1.1 reads the key on as a boolean
 	Permissions *map[string]string
+	Concurrency concurrency
 	Jobs        map[string]struct {
-		Permissions map[string]string
+		Uses        string
+		Permissions *map[string]string
 		Outputs     map[string]string
 		Environment environment
-		Concurrency struct {
-			Group            string
-			CancelInProgress any `json:"cancel-in-progress"`
-		}
-		Steps []step
+		Concurrency concurrency
+		Steps       []step
 	}
+}
+
+type concurrency struct {
+	Group            string
+	CancelInProgress any `json:"cancel-in-progress"`
+	Queue            string
 }
 
 // environment is written as its name, or as a mapping.
@@ -54,20 +60,29 @@ func TestWorkflowRules(t *testing.T) {
 			t.Parallel()
 			text, read := readWorkflow(t, path)
 			checkPins(t, text)
-			if read.Permissions == nil {
+			// A called workflow gets the caller's permissions, and its jobs take what they need of them; "changes" takes what there is, because a job that
+			// asks for more than the caller has keeps the whole run from starting.
+			_, isCalled := read.On["workflow_call"]
+			if read.Permissions == nil && !isCalled {
 				t.Error("no permissions at the top: jobs without their own would get the repository's default")
+			}
+			if group := read.Concurrency; group.CancelInProgress == true && group.Queue != "" {
+				t.Errorf("concurrency %+v: GitHub refuses a queue whose runs are cancelled", group)
 			}
 			for name, job := range read.Jobs {
 				checkSteps(t, name, job.Steps)
+				if isCalled && job.Permissions == nil && name != "changes" {
+					t.Errorf("job %q has no permissions of its own", name)
+				}
 				for output, value := range job.Outputs {
-					if !strings.HasSuffix(value, ".outputs.digest }}") && !strings.HasSuffix(value, ".outputs.plan-digest }}") {
-						t.Errorf("job %q: output %q is %q; only a digest may pass between jobs", name, output, value)
+					if !strings.HasSuffix(value, ".outputs.digest }}") && !strings.HasSuffix(value, ".outputs.plan-digest }}") && name != "changes" {
+						t.Errorf("job %q: output %q is %q; only a digest, or the names of services, may pass between jobs", name, output, value)
 					}
 				}
 				if job.Environment.Name == "" || job.Environment.Name == "release" || strings.HasSuffix(job.Environment.Name, "-plan") { // which deploy nothing
 					continue
 				}
-				if job.Concurrency.Group != job.Environment.Name || job.Concurrency.CancelInProgress != false {
+				if !strings.HasPrefix(job.Concurrency.Group, job.Environment.Name) || job.Concurrency.CancelInProgress != false {
 					t.Errorf("job %q deploys to %q with concurrency %+v; want that group, and cancel-in-progress: false", name, job.Environment.Name, job.Concurrency)
 				}
 				if !strings.HasPrefix(job.Environment.URL, "${{ steps.deploy.outputs.url") {

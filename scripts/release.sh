@@ -4,17 +4,18 @@
 #
 #   build    compiles the program for every platform into DIRECTORY, with SHA256SUMS and software bills of materials
 #   verify   compiles again, with an empty cache, and compares with SHA256SUMS
-#   tag      commits actions/checksums.txt on top of HEAD, on no branch, and tags that commit VERSION and with the major version
+#   tag      commits actions/checksums.txt and the pinned workflows on top of HEAD, on no branch, and tags the last commit VERSION and with the
+#            major version
 #   publish  pushes the tags and publishes DIRECTORY as an immutable release; needs gh and GH_TOKEN
 #
-# The program does not depend on checksums.txt, which is committed after it was built: no package embeds it, and the commit that the
-# program names is the last one that changed anything else. So the tagged commit builds the very program whose digest it contains.
+# The program does not depend on what is committed after it was built: no package embeds it, and the commit that the program names is the one
+# before. So the tagged commit builds the very program whose digest it contains.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/tools.sh
 
 usage() {
-  sed -n '2,9s/^# \{0,1\}//p' scripts/release.sh >&2
+  sed -n '2,10s/^# \{0,1\}//p' scripts/release.sh >&2
   exit 2
 }
 fail() {
@@ -28,15 +29,20 @@ command=$1 version=$2 major=v${BASH_REMATCH[1]} prerelease=${BASH_REMATCH[4]}
 mkdir -p "$3"
 directory=$(cd "$3" && pwd -P)
 checksums=actions/checksums.txt
+# Reusable workflows, each before those that call it.
+workflows=(environment service pipeline)
 # Another set of platforms is for tests.
 read -r -a platforms <<<"${ONEDIGEST_PLATFORMS:-linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64}"
 # The bytes depend on the toolchain, so it is pinned; the go command downloads it where it is missing.
 toolchain=go1.26.8
-repository=${GITHUB_SERVER_URL:-https://github.com}/${GITHUB_REPOSITORY:-onedigest/onedigest}
+own=${GITHUB_REPOSITORY:-onedigest/onedigest}
+repository=${GITHUB_SERVER_URL:-https://github.com}/$own
 
 [[ $(git rev-parse --is-shallow-repository) == false ]] || fail "the clone is shallow; fetch the whole history, which says from which commit the program is"
 [[ -z $(git status --porcelain) ]] || fail "the work tree has changes that are not committed"
-commit=$(git rev-list -1 HEAD -- . ":!$checksums")
+# A release's own commits have the digests; main never has them.
+commit=$(git rev-parse HEAD)
+while git cat-file -e "$commit:$checksums" 2>/dev/null; do commit=$(git rev-parse "$commit^"); done
 
 asset() { # asset PLATFORM: the program's file name
   local name=onedigest_${1%/*}_${1#*/}
@@ -90,32 +96,46 @@ verify() {
   return "$status"
 }
 
-# tag makes the same commit again if it is called again: its author and dates are those of HEAD.
-tag() {
-  local index blob tree made
+# commit_file PARENT FILE MESSAGE <CONTENT: commits one file on top of a commit, and prints the new commit. It makes the same commit again if it is
+# called again: author and dates are those of HEAD.
+commit_file() {
+  local index blob tree
   index=$(mktemp -d)
-  # shellcheck disable=SC2064 # this directory
-  trap "rm -rf '$index'" EXIT
+  blob=$(git hash-object -w --stdin)
+  export GIT_INDEX_FILE=$index/index
+  git read-tree "$1"
+  git update-index --add --cacheinfo "100644,$blob,$2"
+  tree=$(git write-tree)
+  unset GIT_INDEX_FILE
+  rm -rf "$index"
+  GIT_AUTHOR_NAME=onedigest GIT_AUTHOR_EMAIL=onedigest@users.noreply.github.com GIT_AUTHOR_DATE=$(git log -1 --format=%cI)
+  GIT_COMMITTER_NAME=$GIT_AUTHOR_NAME GIT_COMMITTER_EMAIL=$GIT_AUTHOR_EMAIL GIT_COMMITTER_DATE=$GIT_AUTHOR_DATE
+  export GIT_AUTHOR_NAME GIT_AUTHOR_EMAIL GIT_AUTHOR_DATE GIT_COMMITTER_NAME GIT_COMMITTER_EMAIL GIT_COMMITTER_DATE
+  git commit-tree "$tree" -p "$1" -m "$3"
+}
+
+# tag commits the digests, and then each reusable workflow with its references to this repository at the commit before it. So whoever pins
+# pipeline.yaml by a commit pins the other workflows, the actions and the program.
+tag() {
+  local made actions workflow file called
   [[ $commit == "$(git rev-parse HEAD)" ]] || fail "HEAD is a release's commit already"
-  blob=$({
+  made=$({
     echo "# Written by scripts/release.sh into the commit of a release; actions/run.sh verifies the program by it."
     echo "version $version"
     echo "commit $commit"
     echo "toolchain $toolchain"
     echo "address $repository/releases/download"
     grep -E '^[0-9a-f]{64}  onedigest_[a-z0-9_.]+(\.gz)?$' "$directory/SHA256SUMS" | grep -v '\.spdx\.json$'
-  } | git hash-object -w --stdin)
-  export GIT_INDEX_FILE=$index/index
-  git read-tree HEAD
-  git update-index --add --cacheinfo "100644,$blob,$checksums"
-  tree=$(git write-tree)
-  unset GIT_INDEX_FILE
-  made=$(
-    GIT_AUTHOR_NAME=onedigest GIT_AUTHOR_EMAIL=onedigest@users.noreply.github.com GIT_AUTHOR_DATE=$(git log -1 --format=%cI)
-    GIT_COMMITTER_NAME=$GIT_AUTHOR_NAME GIT_COMMITTER_EMAIL=$GIT_AUTHOR_EMAIL GIT_COMMITTER_DATE=$GIT_AUTHOR_DATE
-    export GIT_AUTHOR_NAME GIT_AUTHOR_EMAIL GIT_AUTHOR_DATE GIT_COMMITTER_NAME GIT_COMMITTER_EMAIL GIT_COMMITTER_DATE
-    git commit-tree "$tree" -p HEAD -m "Release $version"
-  )
+  } | commit_file HEAD "$checksums" "Add the digests of $version")
+  actions=$made called=$made
+  for workflow in "${workflows[@]}"; do
+    file=.github/workflows/$workflow.yaml
+    made=$(git show "HEAD:$file" |
+      sed -E "s|uses: \./(actions/[a-z]+)\$|uses: $own/\1@$actions # $version|; s|uses: \./(\.github/workflows/[a-z]+\.yaml)\$|uses: $own/\1@$called # $version|" |
+      commit_file "$made" "$file" "Release $version: pin what $workflow.yaml uses")
+    called=$made
+    ! git show "$made:$file" | grep -q 'uses: \./' || fail "$file uses something by a path that is not pinned"
+  done
   if git rev-parse --quiet --verify "refs/tags/$version" >/dev/null && [[ $(git rev-parse "$version^{commit}") != "$made" ]]; then
     fail "$version is another commit already: $(git rev-parse "$version^{commit}")"
   fi

@@ -389,6 +389,8 @@ func testUses(t *testing.T, file string, content []byte) {
 	t.Helper()
 	var workflow struct {
 		Jobs map[string]struct {
+			Uses  string
+			With  map[string]any
 			Steps []struct {
 				Uses string
 				With map[string]any
@@ -399,6 +401,9 @@ func testUses(t *testing.T, file string, content []byte) {
 		t.Fatalf("%s: %v", file, err)
 	}
 	for _, job := range workflow.Jobs {
+		if job.Uses != "" {
+			testCall(t, file, job.Uses, job.With)
+		}
 		for _, step := range job.Steps {
 			if !strings.HasPrefix(step.Uses, "./") {
 				continue
@@ -425,6 +430,66 @@ func testUses(t *testing.T, file string, content []byte) {
 				}
 			}
 		}
+	}
+}
+
+// testCall requires the same of a call of a reusable workflow.
+func testCall(t *testing.T, file, uses string, with map[string]any) {
+	t.Helper()
+	path, _, _ := strings.Cut(strings.TrimPrefix(uses, "onedigest/onedigest/"), "@")
+	text, err := os.ReadFile(filepath.Join("../..", path))
+	if err != nil {
+		t.Errorf("%s: %v", file, err)
+		return
+	}
+	var called struct {
+		On map[string]struct {
+			Inputs map[string]struct{ Required bool }
+		} `json:"true"` // YAML 1.1 reads the key on as a boolean
+	}
+	if err := yaml.Unmarshal(text, &called); err != nil {
+		t.Fatal(err)
+	}
+	inputs := called.On["workflow_call"].Inputs
+	for name := range with {
+		if _, declared := inputs[name]; !declared {
+			t.Errorf("%s: %s has no input %q", file, path, name)
+		}
+	}
+	for name, input := range inputs {
+		if input.Required && with[name] == nil {
+			t.Errorf("%s: %s requires the input %q", file, path, name)
+		}
+	}
+}
+
+// TestWorkflowPage: docs/workflow.md has every input of pipeline.yaml, with its description.
+func TestWorkflowPage(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/workflow.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("../../.github/workflows/pipeline.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var called struct {
+		On map[string]struct {
+			Inputs map[string]struct{ Description string }
+		} `json:"true"`
+	}
+	if err := yaml.Unmarshal(text, &called); err != nil {
+		t.Fatal(err)
+	}
+	inputs := called.On["workflow_call"].Inputs
+	for name, input := range inputs {
+		if row := "| `" + name + "` | "; !strings.Contains(string(page), row) || !strings.Contains(string(page), " | "+input.Description+" |\n") {
+			t.Errorf("docs/workflow.md lacks the input %s: %s", name, input.Description)
+		}
+	}
+	if len(inputs) == 0 {
+		t.Error("pipeline.yaml has no inputs")
 	}
 }
 

@@ -1,0 +1,319 @@
+package e2e
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// released is a release of this repository that scripts/release.sh tagged, as GitHub would have it for a repository that calls its workflows.
+type released struct {
+	commit string   // the tagged one
+	flags  []string // act's, for the release's commits
+	host   string   // of its files
+}
+
+const releaseVersion = "v9.8.7"
+
+var (
+	ownReference = regexp.MustCompile(`uses: onedigest/onedigest/\S+@([0-9a-f]{40}) # ` + releaseVersion)
+	pathUse      = regexp.MustCompile(`uses: \./`)
+)
+
+// newRelease releases this work tree with a program.
+func newRelease(t *testing.T, program []byte) released {
+	t.Helper()
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, dist := filepath.Join(t.TempDir(), "source"), t.TempDir()
+	run := func(dir string, environ []string, name string, args ...string) string {
+		t.Helper()
+		command := exec.CommandContext(t.Context(), name, args...)
+		command.Dir, command.Env = dir, append(os.Environ(), environ...)
+		out, err := command.Output()
+		if err != nil {
+			t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	run("", nil, "bash", "-c", `mkdir -p "$1" && cd "$0" && git ls-files -z -co --exclude-standard | xargs -0 cp --parents -t "$1"`, root, source)
+	for _, args := range [][]string{{"init", "--quiet", "--initial-branch=main"}, {"config", "user.name", "e2e"}, {"config", "user.email", "e2e@example.com"}, {"add", "--all"}, {"commit", "--quiet", "--message", "first"}} {
+		run(source, nil, "git", args...)
+	}
+	var packed bytes.Buffer
+	writer := gzip.NewWriter(&packed)
+	if _, err := writer.Write(program); err != nil {
+		t.Fatal(err)
+	}
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	asset := "onedigest_" + runtime.GOOS + "_" + runtime.GOARCH
+	sums := fmt.Sprintf("%x  %s\n%x  %s.gz\n", sha256.Sum256(program), asset, sha256.Sum256(packed.Bytes()), asset)
+	if err := os.WriteFile(filepath.Join(dist, "SHA256SUMS"), []byte(sums), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := released{commit: run(source, []string{"GITHUB_REPOSITORY=onedigest/onedigest", "GITHUB_SERVER_URL=https://github.example"}, "scripts/release.sh", "tag", releaseVersion, dist)}
+	commits := []string{r.commit}
+	for _, workflow := range []string{"pipeline", "service", "environment"} {
+		text := run(source, nil, "git", "show", r.commit+":.github/workflows/"+workflow+".yaml")
+		if pathUse.MatchString(text) {
+			t.Errorf("the released %s.yaml uses something of the repository that calls it:\n%s", workflow, text)
+		}
+		for _, match := range ownReference.FindAllStringSubmatch(text, -1) {
+			commits = append(commits, match[1])
+		}
+	}
+	slices.Sort(commits)
+	for _, commit := range slices.Compact(commits) {
+		dir := t.TempDir()
+		// What the workflows use of it; act copies all of it for each step.
+		run(source, nil, "bash", "-c", `git archive "$0" actions charts .github | tar -x -C "$1"`, commit, dir)
+		r.flags = append(r.flags, "--local-repository", "onedigest/onedigest@"+commit+"="+dir)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if request.URL.Path != "/"+releaseVersion+"/"+asset+".gz" {
+			http.NotFound(w, request)
+			return
+		}
+		_, _ = w.Write(packed.Bytes())
+	}))
+	t.Cleanup(server.Close)
+	r.host = server.URL
+	return r
+}
+
+// foreignFlow is a repository that is not this one, and calls a release.
+func foreignFlow(t *testing.T, r released, files map[string]string) *flow {
+	t.Helper()
+	f := &flow{act: actProgram(t), checkout: checkout{t: t, dir: t.TempDir(), namespaces: new(sync.Map)}}
+	t.Cleanup(func() { f.checkout.deleteNamespaces(t) })
+	f.checkout.git("init", "--quiet", "--initial-branch=main")
+	for name, content := range files {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(f.checkout.dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		f.checkout.write(name, content)
+	}
+	f.commitAll("first")
+	f.remote = append(replaceRemote(t, "../.github/workflows"), r.flags...)
+	return f
+}
+
+func (f *flow) commitAll(message string) {
+	f.checkout.git("add", "--all")
+	f.checkout.git("commit", "--quiet", "--message", message)
+}
+
+// readmeWorkflow is the workflow that README shows, of at most fifteen lines.
+func readmeWorkflow(t *testing.T, r released) string {
+	t.Helper()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, found := strings.Cut(string(readme), "```yaml\n")
+	text, _, closed := strings.Cut(text, "```\n")
+	if !found || !closed || !strings.Contains(text, "/.github/workflows/pipeline.yaml@FULL_COMMIT_SHA") {
+		t.Fatal("the first block of YAML in README.md does not call pipeline.yaml")
+	}
+	if lines := strings.Count(text, "\n"); lines > 15 {
+		t.Errorf("README's workflow has %d lines; want at most 15", lines)
+	}
+	return strings.ReplaceAll(text, "FULL_COMMIT_SHA", r.commit)
+}
+
+// rehearse runs a workflow of another repository on stand-ins that are the release's program, and returns what the verbs were given.
+func (f *flow) rehearse(t *testing.T, r released, event, workflow string, args ...string) (verbs []map[string]string, log string, err error) {
+	t.Helper()
+	record := t.TempDir()
+	commit := f.checkout.git("rev-parse", "HEAD")
+	log, err = f.run(t, event, workflow, append([]string{"--env", "ONEDIGEST_RELEASES=" + r.host, "--env", "RECORD=" + record, "--env", "BUILT=" + builtDigest,
+		"--env", "PLANNED=" + plannedDigest, "--env", "PROMOTED=" + commit, "--env", "OF=" + commit}, args...)...)
+	if strings.Contains(log, "compiling") {
+		t.Errorf("something was compiled:\n%s", log)
+	}
+	return recorded(t, record), log, err
+}
+
+// TestAnotherRepository: README's workflow takes a repository that has nothing of this one to production, with the release's program; a merge queue's
+// run builds only.
+func TestAnotherRepository(t *testing.T) {
+	r := newRelease(t, []byte(standIns))
+	f := foreignFlow(t, r, map[string]string{".github/workflows/delivery.yaml": strings.Replace(readmeWorkflow(t, r), "on: {", "on: {merge_group: {}, ", 1), "main.go": "package main\n"})
+	commit := f.checkout.git("rev-parse", "HEAD")
+	const repository = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop"
+	image := repository + "@" + builtDigest
+	build := map[string]string{"verb": "build", "repository": repository, "context": ".", "builder": "auto", "commit": commit}
+	whole := []map[string]string{
+		build,
+		{"verb": "deploy", "environment": "staging", "image": image, "commit": commit, "values": "deploy/staging.yaml", "cluster": "shop-staging"},
+		{"verb": "smoke", "environment": "staging", "image": image, "cluster": "shop-staging"},
+		{"verb": "promote", "image": image, "from": "staging", "to": "production"},
+		{"verb": "deploy", "environment": "production", "image": image, "commit": commit, "values": "deploy/production.yaml", "proved-in": "staging", "cluster": "shop"},
+		{"verb": "smoke", "environment": "production", "image": image, "expect-commit": commit, "cluster": "shop"},
+	}
+	for _, test := range []struct {
+		event, fail string
+		want        []map[string]string
+	}{
+		{"push", "", whole},
+		{"push", "smoke-staging", append(whole[:3:3], map[string]string{"verb": "deploy", "environment": "staging", "image": image, "rollback-failed-smoke": "true", "cluster": "shop-staging"})},
+		{"merge_group", "", whole[:1]},
+	} {
+		t.Run(test.event+test.fail, func(t *testing.T) {
+			got, log, err := f.rehearse(t, r, test.event, "delivery.yaml", "--env", "FAIL="+test.fail)
+			if (err != nil) != (test.fail != "") {
+				t.Errorf("the run ended with %v:\n%s", err, log)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("the verbs were run otherwise (-want +got):\n%s\n%s", diff, log)
+			}
+		})
+	}
+}
+
+const monorepo = `name: delivery
+on: {push: {branches: [main]}, workflow_dispatch: {inputs: {service: {}, to: {}}}}
+permissions: {contents: read, id-token: write, actions: read}
+jobs:
+  pipeline:
+    uses: onedigest/onedigest/.github/workflows/pipeline.yaml@COMMIT # a release
+    with:
+      repository: registry.example.com/team
+      to: ${{ inputs.to }}
+      service: ${{ inputs.service }}
+      commit: ${{ inputs.to && github.sha || '' }}
+      environments: |
+        [{"name": "staging", "values": "deploy/{0}-staging.yaml"}, {"name": "production", "plan": true}]
+      services: |
+        {"cart": {"paths": ["cart/**", "go.mod"], "context": "cart"}, "catalog": {"paths": ["catalog/**", "go.mod"], "context": "catalog", "release": "list"}}
+`
+
+// TestServicesOfAMonorepo: a push takes the services whose paths have changed since the last successful run, and all of them if that is not
+// known; a promotion is of one.
+func TestServicesOfAMonorepo(t *testing.T) {
+	r := newRelease(t, []byte(standIns))
+	f := foreignFlow(t, r, map[string]string{".github/workflows/delivery.yaml": strings.ReplaceAll(monorepo, "COMMIT", r.commit), "cart/a": "1", "catalog/a": "1", "go.mod": "1"})
+	first := f.checkout.git("rev-parse", "HEAD")
+	var last string // the head of the last successful run, as GitHub's API says it
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if !strings.HasSuffix(request.URL.Path, "/actions/workflows/delivery.yaml/runs") || request.FormValue("branch") != "main" || request.FormValue("status") != "success" {
+			http.NotFound(w, request)
+			return
+		}
+		if err := json.NewEncoder(w).Encode(map[string]any{"workflow_runs": []map[string]string{{"head_sha": last}}}); err != nil {
+			t.Error(err)
+		}
+	}))
+	t.Cleanup(api.Close)
+	for _, test := range []struct {
+		name, change, last string
+		want               []string
+	}{
+		{"one service", "cart/a", first, []string{"cart"}},
+		{"and the one whose run failed", "catalog/a", first, []string{"cart", "catalog"}},
+		{"what both use", "go.mod", "HEAD", []string{"cart", "catalog"}},
+		{"none", "README", "HEAD", nil},
+		{"no run is known", "README", "", []string{"cart", "catalog"}},
+		{"a run of another history", "README", strings.Repeat("1", 40), []string{"cart", "catalog"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			last = test.last
+			if last == "HEAD" {
+				last = f.checkout.git("rev-parse", "HEAD")
+			}
+			f.checkout.write(test.change, test.name)
+			f.commitAll(test.name)
+			verbs, log, err := f.rehearse(t, r, "push", "delivery.yaml", "--env", "GITHUB_API_URL="+api.URL, "--env", "GITHUB_WORKFLOW_REF=o/r/.github/workflows/delivery.yaml@refs/heads/main")
+			if err != nil {
+				t.Fatalf("%v\n%s", err, log)
+			}
+			var got []string
+			for _, verb := range verbs {
+				service := strings.TrimPrefix(verb["context"], "registry.example.com/team/")
+				if verb["verb"] == "build" {
+					got = append(got, service)
+				}
+				if verb["verb"] == "deploy" && verb["environment"] == "staging" {
+					name := strings.TrimSuffix(strings.TrimPrefix(verb["values"], "deploy/"), "-staging.yaml")
+					if want := map[string]string{"cart": "cart", "catalog": "list"}[name]; !strings.HasPrefix(verb["image"], "registry.example.com/team/"+name+"@") || verb["release"] != want {
+						t.Errorf("got the deploy %v", verb)
+					}
+				}
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(test.want, got); diff != "" || len(verbs) != 8*len(test.want) {
+				t.Errorf("built (-want +got):\n%s%d verbs ran\n%s", diff, len(verbs), log)
+			}
+		})
+	}
+	promoted, log, err := f.rehearse(t, r, "workflow_dispatch", "delivery.yaml", "--input", "service=catalog", "--input", "to=production")
+	if err != nil || len(promoted) != 5 || promoted[0]["dry-run"] != "true" || promoted[0]["repository"] != "registry.example.com/team/catalog" || promoted[3]["plan-digest"] != plannedDigest || promoted[3]["release"] != "list" {
+		t.Errorf("the promotion of one service ran %v, %v\n%s", promoted, err, log)
+	}
+	for name, inputs := range map[string][]string{
+		"no such service":       {"--input", "service=other", "--input", "to=production"},
+		"no service":            {"--input", "to=production"},
+		"no such environment":   {"--input", "service=cart", "--input", "to=elsewhere"},
+		"the first environment": {"--input", "service=cart", "--input", "to=staging"},
+	} {
+		if verbs, log, err := f.rehearse(t, r, "workflow_dispatch", "delivery.yaml", inputs...); err == nil || len(verbs) > 0 || !strings.Contains(log, "settings that do not fit") {
+			t.Errorf("%s: %v ran, %v\n%s", name, verbs, err, log)
+		}
+	}
+}
+
+const goService = `// The service of a repository that does not know what deploys it.
+package main
+
+import (
+	"log"
+	"net/http"
+)
+
+func main() {
+	log.Fatal(http.ListenAndServe(":8080", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("here\n")) })))
+}
+`
+
+// TestAnotherRepositoryOnTheNode runs README's workflow with the real verbs for a service that knows nothing of them.
+func TestAnotherRepositoryOnTheNode(t *testing.T) {
+	onNode(t)
+	r := newRelease(t, []byte("#!/bin/bash\nexit 70\n"))
+	workflow := strings.NewReplacer("123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop", site.registry+"/api", `"cluster": "shop-staging", `, "", `"cluster": "shop", `, "",
+		`"name": "staging"`, `"name": "foreign-staging"`, `"name": "production"`, `"name": "foreign-production"`).Replace(readmeWorkflow(t, r))
+	values := "service: {type: LoadBalancer, annotations: {service.beta.kubernetes.io/aws-load-balancer-scheme: internal}}\nreplicas: 2\n"
+	f := foreignFlow(t, r, map[string]string{".github/workflows/delivery.yaml": workflow, "main.go": goService, "go.mod": "module example.com/api\n\ngo 1.25\n",
+		"deploy/staging.yaml": values, "deploy/production.yaml": values})
+	f.checkout.recordNamespaces([]string{"--environment", "foreign-staging", "--environment", "foreign-production"})
+	var args []string
+	for _, pair := range slices.Concat(site.aws, goEnviron(), goCaches(t), []string{"ONEDIGEST_BIN=" + filepath.Join(site.root, "bin"), "KUBECONFIG=" + site.kubeconfig}) {
+		args = append(args, "--env", pair)
+	}
+	log, err := f.run(t, "push", "delivery.yaml", args...)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	staging, production := runningOf(t, "foreign-staging", "api"), runningOf(t, "foreign-production", "api")
+	if len(staging) != 1 || cmp.Diff(staging, production) != "" {
+		t.Fatalf("staging runs %v, production runs %v; want one digest, the same\n%s", staging, production, log)
+	}
+}
