@@ -1,11 +1,14 @@
 package e2e
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
 	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
+	apphistory "github.com/onedigest/onedigest/internal/app/history"
 	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
+	"github.com/onedigest/onedigest/internal/history"
 	"github.com/onedigest/onedigest/internal/release"
 	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/cli"
@@ -22,28 +25,46 @@ func (c checkout) smoke(namespace string, args ...string) verbResult {
 func TestARollbackGoesToWhatSmokeProved(t *testing.T) {
 	onNode(t)
 	tree := newCheckout(t)
-	first, got := tree.deploy(t.Context(), "proved", tree.build())
+	tree.keyPair("signer")
+	tree.git("add", "--all")
+	tree.commit("keys")
+	// runs checks which image the environment runs by what is recorded.
+	runs := func(image release.Image) {
+		t.Helper()
+		got := tree.verb(t.Context(), apphistory.Command(), "--repository", image.Repository.String(), "--environments", "proved", "--verify-key", "signer.pub", "--output", "json")
+		var told history.Result
+		if err := json.Unmarshal([]byte(got.stdout), &told); err != nil || len(told.Running) != 1 || told.Running[0].Image != image {
+			t.Errorf("the records say that the environment runs %+v, %v, want %s", told.Running, err, image)
+		}
+	}
+	first, got := tree.deploy(t.Context(), "proved", tree.build(), "--sign-key", "signer.key")
 	got.expect(t, 0)
+	runs(first.Image)
 	tree.smoke("proved").expect(t, 0, "marked revision 1 of release", "as proved")
 
 	tree.edit("app/configs.go", "s.json(w, http.StatusOK,", "s.json(w, http.StatusInternalServerError,")
 	tree.commit("break /configs")
 	broken := tree.build()
-	_, got = tree.deploy(t.Context(), "proved", broken)
+	second, got := tree.deploy(t.Context(), "proved", broken, "--sign-key", "signer.key")
 	got.expect(t, 0)
+	runs(second.Image)
 	tree.smoke("proved").expect(t, 1, "marked revision 2 of release", "as failed")
 
-	result, got := tree.deploy(t.Context(), "proved", broken, "--set", "config.LOG_LEVEL=loud")
-	got.expect(t, 1, "a rollback would skip the live revision 2", "its smoke failed", "rolled back to revision 1")
+	result, got := tree.deploy(t.Context(), "proved", broken, "--set", "config.LOG_LEVEL=loud", "--sign-key", "signer.key")
+	got.expect(t, 1, "recorded that \"proved\" runs", "a rollback would skip the live revision 2", "its smoke failed", "rolled back to revision 1")
 	if result.Outcome != release.RolledBack || servedCommit(t, first.URL) != first.Commit.String() {
 		t.Errorf("got outcome %q, and %s answers: %s", result.Outcome, servedCommit(t, first.URL), result.State)
 	}
 
-	_, got = tree.deploy(t.Context(), "proved", broken)
+	runs(first.Image)
+
+	_, got = tree.deploy(t.Context(), "proved", broken, "--sign-key", "signer.key")
 	got.expect(t, 0)
+	runs(second.Image)
 	tree.smoke("proved").expect(t, 1, "as failed")
-	goBack := []string{"--environment", "proved", "--release", "shop", "--rollback-failed-smoke"}
+	goBack := []string{"--environment", "proved", "--release", "shop", "--rollback-failed-smoke", "--sign-key", "signer.key"}
 	tree.verb(t.Context(), appdeploy.Command(), goBack...).expect(t, 0, "rolled back to revision 4")
+	runs(first.Image)
 	if commit := servedCommit(t, first.URL); commit != first.Commit.String() {
 		t.Errorf("%s answers, want %s", commit, first.Commit)
 	}

@@ -29,7 +29,7 @@ type ReferrerList struct {
 
 	mu        sync.Mutex // guards the maps
 	manifests map[release.Digest]readManifest
-	pushed    map[release.Digest]time.Time
+	pushed    map[release.Digest]time.Time // zero: the registry does not say
 }
 
 // readManifest is the manifest of a referrer, or why that one cannot be read.
@@ -193,7 +193,7 @@ func (l *ReferrerList) setPushed(ctx context.Context, candidates []candidate, pu
 		if each.digest.IsZero() {
 			continue
 		}
-		if all = append(all, each.digest); l.pushedAt(each.digest).IsZero() {
+		if all = append(all, each.digest); !l.wasAsked(each.digest) {
 			unknown = append(unknown, each.digest)
 		}
 	}
@@ -201,7 +201,7 @@ func (l *ReferrerList) setPushed(ctx context.Context, candidates []candidate, pu
 		return
 	}
 	if len(unknown) > 0 {
-		l.keepPushed(pushedAt(ctx, unknown))
+		l.keepPushed(unknown, pushedAt(ctx, unknown))
 	}
 	for _, each := range all {
 		if l.pushedAt(each).IsZero() {
@@ -222,11 +222,19 @@ func (l *ReferrerList) pushedAt(digest release.Digest) time.Time {
 	return l.pushed[digest]
 }
 
-func (l *ReferrerList) keepPushed(times map[release.Digest]time.Time) {
+// wasAsked reports whether the registry was asked when it got a manifest, also if it did not say.
+func (l *ReferrerList) wasAsked(digest release.Digest) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for digest, at := range times {
-		l.pushed[digest] = at
+	_, asked := l.pushed[digest]
+	return asked
+}
+
+func (l *ReferrerList) keepPushed(asked []release.Digest, times map[release.Digest]time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, digest := range asked {
+		l.pushed[digest] = times[digest]
 	}
 }
 

@@ -101,6 +101,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		return deploy.Result{}, release.BadSetting("plan-digest", "is missing: on GitHub, the plan comes as an artifact, which other jobs of the run can replace",
 			"give the output plan-digest of the dry run whose plan was approved")
 	}
+	warnings := new(gates.Warnings)
 	newDeps := func(settings deploy.Settings, reporter release.Reporter) (deploy.Deps, error) {
 		run.CollectAssignments(append(settings.Set[:len(settings.Set):len(settings.Set)], settings.SetJSON...)...)
 		connection, err := connections.connect(ctx, settings)
@@ -117,6 +118,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		if err != nil {
 			return deploy.Deps{}, err
 		}
+		gate.Sharing(warnings)
 		if !settings.DryRun && !settings.Heal {
 			gate.WarnUnsigned(settings.Environment)
 		}

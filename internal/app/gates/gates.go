@@ -66,6 +66,12 @@ func find(dir, root string) (string, error) {
 	}
 }
 
+// Warnings are those that a run gives once, however many gates it has.
+type Warnings struct {
+	unsigned sync.Once // that a proof needs no signature
+	keyless  sync.Map  // environments whose signers the run is none of
+}
+
 // Gate reads facts about images for the rules of a policy.
 type Gate struct {
 	run        *app.RunContext
@@ -74,7 +80,7 @@ type Gate struct {
 	verifyKeys []setting.KeyRef // of the settings, for rules without signers
 	signer     signed.Signer    // of this run; nil if it signs nothing
 
-	unsigned sync.Once // the warning that no signature is asked for
+	warnings *Warnings
 
 	mu    sync.Mutex
 	read  map[setting.KeyRef][]signed.Key                          // by keysAt
@@ -87,7 +93,7 @@ func New(run *app.RunContext, images *images.Images, rules policy.Policy, verify
 	if rules.HasSigners() && len(verifyKeys) > 0 {
 		return nil, release.BadSetting("verify-key", fmt.Sprintf("is given although %s names the signers", rules.Source.File), "leave it out, or add the key to the file")
 	}
-	return &Gate{run: run, images: images, policy: rules, verifyKeys: verifyKeys, signer: signer, read: map[setting.KeyRef][]signed.Key{}}, nil
+	return &Gate{run: run, images: images, policy: rules, verifyKeys: verifyKeys, signer: signer, warnings: new(Warnings), read: map[setting.KeyRef][]signed.Key{}}, nil
 }
 
 // verifiersOf returns who verifies the signatures of signers, and the IDs of their keys.
@@ -202,19 +208,22 @@ func (g *Gate) Facts(ctx context.Context, image release.Image, rung policy.Rung)
 	return facts, err
 }
 
+// Sharing makes the gate give the warnings that were not given yet.
+func (g *Gate) Sharing(warnings *Warnings) { g.warnings = warnings }
+
 // warnUnsigned warns once if a proof is asked for and a signature is not: a variable of a workflow that is not set gives no --verify-key.
 func (g *Gate) warnUnsigned(rung policy.Rung) {
 	if g.policy.HasSigners() || len(g.verifyKeys) > 0 || !rung.IsGuarded() && rung.Requires.Built == nil {
 		return
 	}
-	g.unsigned.Do(func() {
+	g.warnings.unsigned.Do(func() {
 		g.run.Reporter.Warnf("what %q requires needs no signature, so that whoever may push to the repository can write it: give --verify-key, or name signers in %s", rung.Environment, policy.DefaultFile)
 	})
 }
 
 // WarnUnsigned warns if the rules name signers of an environment and this run has no key: what it records about the environment does not count.
 func (g *Gate) WarnUnsigned(environment release.Environment) {
-	if g.signer == nil && len(g.policy.SignersOf(environment)) > 0 {
+	if _, told := g.warnings.keyless.LoadOrStore(environment, true); !told && g.signer == nil && len(g.policy.SignersOf(environment)) > 0 {
 		g.run.Reporter.Warnf("%s names signers of %q, and this run has no --sign-key: what it records does not count", g.policy.Source.File, environment)
 	}
 }
