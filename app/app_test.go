@@ -41,7 +41,8 @@ func ask(t *testing.T, handler http.Handler, method, path string) *httptest.Resp
 func TestEndpoints(t *testing.T) {
 	t.Parallel()
 	digest := "sha256:" + strings.Repeat("a", 64)
-	handler := service(t, map[string]string{"ENVIRONMENT": "staging", "GREETING": "Good day", "IMAGE_DIGEST": digest}, io.Discard).Handler()
+	s := service(t, map[string]string{"ENVIRONMENT": "staging", "GREETING": "Good day", "IMAGE_DIGEST": digest}, io.Discard)
+	handler := s.Handler()
 	for path, want := range map[string]struct {
 		status int
 		body   string
@@ -50,7 +51,6 @@ func TestEndpoints(t *testing.T) {
 		"/healthz": {200, `"alive"`},
 		"/readyz":  {200, `"ready"`},
 		"/version": {200, `{"commit":"abc123","built":"2026-01-02T03:04:05Z","digest":"` + digest + `"}`},
-		"/metrics": {200, `app_build_info{commit="abc123",environment="staging"} 1`},
 		"/nowhere": {404, "not found"},
 	} {
 		response := ask(t, handler, "GET", path)
@@ -64,8 +64,14 @@ func TestEndpoints(t *testing.T) {
 	if response := ask(t, handler, "POST", "/"); response.Code != http.StatusMethodNotAllowed {
 		t.Errorf("POST / answers %d", response.Code)
 	}
-	if metrics := ask(t, handler, "GET", "/metrics").Body.String(); !strings.Contains(metrics, `http_request_duration_seconds_count{method="GET",route="GET /version",status="200"} 1`) {
-		t.Errorf("/version is not counted in:\n%s", metrics)
+	metrics := ask(t, s.Metrics(), "GET", "/metrics").Body.String()
+	for _, want := range []string{
+		`app_build_info{commit="abc123",environment="staging"} 1`,
+		`http_request_duration_seconds_count{method="GET",route="GET /version",status="200"} 1`,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("no %s in:\n%s", want, metrics)
+		}
 	}
 }
 
@@ -92,8 +98,9 @@ func TestNoOutputContainsASecret(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{"API_TOKEN": "hunter2", "DATABASE_URL": "postgres://shop:hunter2@db/shop", "LOG_LEVEL": "debug"}
 	var log strings.Builder
-	handler := service(t, values, &log).Handler()
-	for _, path := range []string{"/", "/configs", "/healthz", "/readyz", "/version", "/metrics", "/nowhere"} {
+	s := service(t, values, &log)
+	for path, handler := range map[string]http.Handler{"/": s.Handler(), "/configs": s.Handler(), "/healthz": s.Handler(),
+		"/readyz": s.Handler(), "/version": s.Handler(), "/metrics": s.Metrics(), "/nowhere": s.Handler()} {
 		response := ask(t, handler, "GET", path)
 		if strings.Contains(response.Body.String(), "hunter2") {
 			t.Errorf("%s shows a secret: %s", path, response.Body)
@@ -112,11 +119,12 @@ func TestNoOutputContainsASecret(t *testing.T) {
 // TestMethodsAreFewSeries sends unknown methods: they must not add series to the metrics.
 func TestMethodsAreFewSeries(t *testing.T) {
 	t.Parallel()
-	handler := service(t, nil, io.Discard).Handler()
+	s := service(t, nil, io.Discard)
+	handler := s.Handler()
 	for _, method := range []string{"BREW", "PROPFIND", "X1", "X2"} {
 		ask(t, handler, method, "/")
 	}
-	metrics := ask(t, handler, "GET", "/metrics").Body.String()
+	metrics := ask(t, s.Metrics(), "GET", "/metrics").Body.String()
 	if want := `http_request_duration_seconds_count{method="other",route="none",status="405"} 4`; !strings.Contains(metrics, want) || strings.Contains(metrics, "BREW") {
 		t.Errorf("no %s in:\n%s", want, metrics)
 	}
@@ -124,7 +132,7 @@ func TestMethodsAreFewSeries(t *testing.T) {
 
 func TestLoadConfigReportsEveryProblem(t *testing.T) {
 	t.Parallel()
-	_, err := LoadConfig(env(map[string]string{"ENVIRONMENT": "No Name", "GREETING": strings.Repeat("x", 201), "PORT": "0", "LOG_LEVEL": "loud", "DRAIN_DELAY": "-1s", "DRAIN_LIMIT": "5", "IMAGE_DIGEST": "latest"}))
+	_, err := LoadConfig(env(map[string]string{"ENVIRONMENT": "No Name", "GREETING": strings.Repeat("x", 201), "PORT": "0", "METRICS_PORT": "65536", "LOG_LEVEL": "loud", "DRAIN_DELAY": "-1s", "DRAIN_LIMIT": "5", "IMAGE_DIGEST": "latest"}))
 	var invalid *InvalidConfig
 	if !errors.As(err, &invalid) {
 		t.Fatalf("got %v", err)
@@ -133,6 +141,7 @@ func TestLoadConfigReportsEveryProblem(t *testing.T) {
 		`ENVIRONMENT: "No Name" is not a name of lower-case letters, digits and -`,
 		`GREETING: is 201 characters long, limit 200`,
 		`PORT: "0" is not a whole number from 1 to 65535`,
+		`METRICS_PORT: "65536" is not a whole number from 1 to 65535`,
 		`LOG_LEVEL: "loud" is none of debug, info, warn, error`,
 		`IMAGE_DIGEST: "latest" is not sha256: and 64 hex digits`,
 		`DRAIN_DELAY: "-1s" is not a duration from 0s to 1h`,
@@ -160,7 +169,7 @@ func TestProbesAreNotLogged(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
 	handler := service(t, nil, &log).Handler()
-	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+	for _, path := range []string{"/healthz", "/readyz"} {
 		ask(t, handler, "GET", path)
 	}
 	if log.Len() > 0 {
@@ -185,7 +194,7 @@ func TestDrainDropsNoRequest(t *testing.T) {
 	base := "http://" + listener.Addr().String()
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- Serve(ctx, listener, s, config, log) }()
+	go func() { served <- Serve(ctx, listener, nil, s, config, log) }()
 
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}, Timeout: 5 * time.Second}
 	var answered, unready, closing atomic.Int64
@@ -227,6 +236,57 @@ func TestDrainDropsNoRequest(t *testing.T) {
 	}
 	if unready.Load() == 0 || closing.Load() == 0 {
 		t.Errorf("%d answers, %d of them unready, %d asked to reconnect: draining was never seen", answered.Load(), unready.Load(), closing.Load())
+	}
+}
+
+// TestMetricsAreOnTheirOwnPort serves on both listeners: the one that a load balancer reaches has no metrics, the other nothing else.
+func TestMetricsAreOnTheirOwnPort(t *testing.T) {
+	t.Parallel()
+	config, err := LoadConfig(env(map[string]string{"METRICS_PORT": "9090", "DRAIN_DELAY": "0s"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listeners [2]net.Listener
+	for i := range listeners {
+		if listeners[i], err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log := slog.New(slog.DiscardHandler)
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() {
+		served <- Serve(ctx, listeners[0], listeners[1], NewService(config, Build{Commit: "abc123"}, log), config, log)
+	}()
+	for i, want := range []map[string]int{
+		{"/": http.StatusOK, "/configs": http.StatusOK, "/metrics": http.StatusNotFound},
+		{"/": http.StatusNotFound, "/configs": http.StatusNotFound, "/metrics": http.StatusOK},
+	} {
+		for path, status := range want {
+			response, err := http.Get("http://" + listeners[i].Addr().String() + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = response.Body.Close()
+			if response.StatusCode != status {
+				t.Errorf("listener %d: %s answers %d, want %d", i, path, response.StatusCode, status)
+			}
+		}
+	}
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	if _, err := net.Dial("tcp", listeners[1].Addr().String()); err == nil {
+		t.Error("metrics are still served after the end")
+	}
+}
+
+func TestMetricsPortIsNotThePort(t *testing.T) {
+	t.Parallel()
+	_, err := LoadConfig(env(map[string]string{"PORT": "9090", "METRICS_PORT": "9090"}))
+	if err == nil || !strings.Contains(err.Error(), "METRICS_PORT: 9090 is PORT as well") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -14,6 +14,7 @@ type Config struct {
 	Environment string
 	Greeting    string
 	Port        int
+	MetricsPort int // on which /metrics alone is served; 0: nowhere
 	LogLevel    slog.Level
 	ImageDigest string
 	DrainDelay  time.Duration // how long requests are served after SIGTERM, until every load balancer has noticed
@@ -38,6 +39,7 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 		Environment: reader.label("ENVIRONMENT", "local"),
 		Greeting:    reader.text("GREETING", "Hello"),
 		Port:        reader.number("PORT", 8080, 1, 65535),
+		MetricsPort: reader.number("METRICS_PORT", 0, 1, 65535),
 		LogLevel:    reader.level("LOG_LEVEL", slog.LevelInfo),
 		ImageDigest: reader.digest("IMAGE_DIGEST"),
 		DrainDelay:  reader.duration("DRAIN_DELAY", 3*time.Second),
@@ -46,6 +48,9 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	}
 	for _, name := range secretNames {
 		config.Secrets[name] = getenv(name) != ""
+	}
+	if config.MetricsPort == config.Port {
+		reader.problem("METRICS_PORT", "%d is PORT as well, and whoever reaches the service would reach the metrics", config.Port)
 	}
 	if len(reader.problems) > 0 {
 		return Config{}, &InvalidConfig{Problems: reader.problems}

@@ -40,11 +40,25 @@ func run(ctx context.Context, getenv func(string) string) error {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: config.LogLevel}))
-	listener, err := net.Listen("tcp", fmt.Sprintf(":%d", config.Port))
+	listener, err := listen(config.Port)
 	if err != nil {
-		return fmt.Errorf("listening on port %d: %w", config.Port, err)
+		return err
+	}
+	var metrics net.Listener
+	if config.MetricsPort != 0 {
+		if metrics, err = listen(config.MetricsPort); err != nil {
+			return errors.Join(err, listener.Close())
+		}
 	}
 	service := NewService(config, Build{Commit: commit, Built: built, Digest: config.ImageDigest}, log)
 	log.Info("serving", "address", listener.Addr().String(), "environment", config.Environment, "commit", commit)
-	return Serve(ctx, listener, service, config, log)
+	return Serve(ctx, listener, metrics, service, config, log)
+}
+
+func listen(port int) (net.Listener, error) {
+	listener, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+	if err != nil {
+		return nil, fmt.Errorf("listening on port %d: %w", port, err)
+	}
+	return listener, nil
 }

@@ -67,10 +67,10 @@ func methodLabel(method string) string {
 	return "other"
 }
 
-// level is debug for the requests of probes and scrapers, so that they do not fill the log.
+// level is debug for the requests of probes, so that they do not fill the log.
 func level(path string) slog.Level {
 	switch path {
-	case "/healthz", "/readyz", "/metrics":
+	case "/healthz", "/readyz":
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo

@@ -11,10 +11,31 @@ import (
 )
 
 // Serve serves on the listener until ctx ends, and then drains: it is not ready at once, serves for the drain delay, then accepts no
-// connection, and waits at most the drain limit for running requests.
-func Serve(ctx context.Context, listener net.Listener, service *Service, config Config, log *slog.Logger) error {
-	server := &http.Server{
-		Handler:           service.Handler(),
+// connection, and waits at most the drain limit for running requests. Metrics are served on their own listener, if there is one,
+// until the last request has ended.
+func Serve(ctx context.Context, listener, metrics net.Listener, service *Service, config Config, log *slog.Logger) error {
+	failed := make(chan error, 2)
+	serve := func(listener net.Listener, handler http.Handler) *http.Server {
+		server := newServer(handler, log)
+		go func() { failed <- fmt.Errorf("serving on %s: %w", listener.Addr(), server.Serve(listener)) }()
+		return server
+	}
+	server := serve(listener, service.Handler())
+	defer server.Close()
+	if metrics != nil {
+		defer serve(metrics, service.Metrics()).Close()
+	}
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	return drain(server, service, config, log, failed)
+}
+
+func newServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		WriteTimeout:      30 * time.Second,
@@ -22,14 +43,6 @@ func Serve(ctx context.Context, listener net.Listener, service *Service, config 
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
-	case <-ctx.Done():
-	}
-	return drain(server, service, config, log, failed)
 }
 
 func drain(server *http.Server, service *Service, config Config, log *slog.Logger, failed <-chan error) error {
@@ -37,7 +50,7 @@ func drain(server *http.Server, service *Service, config Config, log *slog.Logge
 	log.Info("draining", "delay", config.DrainDelay.String(), "limit", config.DrainLimit.String())
 	select {
 	case err := <-failed:
-		return fmt.Errorf("serving while draining: %w", err)
+		return fmt.Errorf("while draining: %w", err)
 	case <-time.After(config.DrainDelay):
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), config.DrainLimit)

@@ -45,7 +45,7 @@ func NewService(config Config, build Build, log *slog.Logger) *Service {
 // maxBody is the largest body of a request, in bytes.
 const maxBody = 1 << 20
 
-// Handler serves the routes, with metrics and a log.
+// Handler serves the routes, which it counts and logs. The metrics are not among them: a load balancer leads here.
 func (s *Service) Handler() http.Handler {
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /{$}", s.greet)
@@ -53,8 +53,14 @@ func (s *Service) Handler() http.Handler {
 	routes.HandleFunc("GET /healthz", s.healthz)
 	routes.HandleFunc("GET /readyz", s.readyz)
 	routes.HandleFunc("GET /version", s.version)
-	routes.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
 	return http.MaxBytesHandler(s.observe(routes), maxBody)
+}
+
+// Metrics serves GET /metrics and nothing else.
+func (s *Service) Metrics() http.Handler {
+	routes := http.NewServeMux()
+	routes.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
+	return routes
 }
 
 func (s *Service) greet(w http.ResponseWriter, _ *http.Request) {

@@ -20,7 +20,7 @@ import (
 var definitions = map[string][3]string{
 	"gateway.networking.k8s.io/v1/HTTPRoute":  {"sigs.k8s.io/gateway-api", "v1.6.3", "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"},
 	"external-secrets.io/v1/ExternalSecret":   {"github.com/external-secrets/external-secrets", "v1.3.2", "config/crds/bases/external-secrets.io_externalsecrets.yaml"},
-	"monitoring.coreos.com/v1/ServiceMonitor": {"github.com/prometheus-operator/prometheus-operator", "v0.85.0", "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml"},
+	"monitoring.coreos.com/v1/PodMonitor":     {"github.com/prometheus-operator/prometheus-operator", "v0.85.0", "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"},
 	"monitoring.coreos.com/v1/PrometheusRule": {"github.com/prometheus-operator/prometheus-operator", "v0.85.0", "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml"},
 }
 
@@ -50,7 +50,7 @@ func TestKubernetesTakesEveryObject(t *testing.T) {
 	for _, kind := range []string{"v1/ConfigMap", "v1/Pod", "v1/Secret", "v1/Service", "v1/ServiceAccount", "apps/v1/Deployment",
 		"autoscaling/v2/HorizontalPodAutoscaler", "policy/v1/PodDisruptionBudget", "networking.k8s.io/v1/Ingress", "networking.k8s.io/v1/NetworkPolicy",
 		"rbac.authorization.k8s.io/v1/Role", "rbac.authorization.k8s.io/v1/RoleBinding", "gateway.networking.k8s.io/v1/HTTPRoute",
-		"external-secrets.io/v1/ExternalSecret", "monitoring.coreos.com/v1/ServiceMonitor", "monitoring.coreos.com/v1/PrometheusRule"} {
+		"external-secrets.io/v1/ExternalSecret", "monitoring.coreos.com/v1/PodMonitor", "monitoring.coreos.com/v1/PrometheusRule"} {
 		if seen[kind] == 0 {
 			t.Errorf("no %s was rendered", kind)
 		}

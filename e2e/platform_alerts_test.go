@@ -18,19 +18,23 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestPlatformAlerts has Prometheus scrape the release through its load balancer, with the chart's own rules. Nothing alerts while
-// /configs works; a commit that breaks it, rolled out without a smoke check, does.
+// TestPlatformAlerts has Prometheus find and scrape the release's pods as the chart's PodMonitor says, with the chart's own rules.
+// The load balancer serves no metrics. Nothing alerts while /configs works; a commit that breaks it, rolled out without a smoke
+// check, does.
 func TestPlatformAlerts(t *testing.T) {
 	onNode(t)
 	program := prometheusProgram(t)
 	tree := newCheckout(t)
 	const namespace = "alerts"
-	// One pod: a scrape through the load balancer must meet the same counters each time. The rules' kind is not on the node, so the
-	// release goes without them, and Prometheus gets what the chart renders.
-	tree.write("one.yaml", "replicas: 1\n")
-	deployed, got := tree.deploy(t.Context(), namespace, tree.build(), "--values", "one.yaml")
+	// The kinds of the rules and of the monitor are not on the node, so the release goes without them, and Prometheus gets what the
+	// chart renders.
+	tree.write("two.yaml", "replicas: 2\n")
+	deployed, got := tree.deploy(t.Context(), namespace, tree.build(), "--values", "two.yaml")
 	got.expect(t, 0)
-	p := startPrometheus(t, program, deployed.URL, namespace, rules(t, namespace))
+	if status := getStatus(t, deployed.URL+"/metrics"); status != http.StatusNotFound {
+		t.Errorf("by the load balancer, /metrics answers %d", status)
+	}
+	p := startPrometheus(t, program, namespace, platformObject(t, namespace, "PodMonitor"), platformObject(t, namespace, "PrometheusRule"))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -38,8 +42,8 @@ func TestPlatformAlerts(t *testing.T) {
 	await(t, "a rate of requests, scraped", func() bool {
 		return p.value(t, `sum(rate(http_request_duration_seconds_count{route="GET /configs",status="200"}[5m]))`) > 0
 	})
-	if n := p.value(t, `count(app_build_info{environment="`+namespace+`",commit="`+deployed.Commit.String()+`"})`); n != 1 {
-		t.Errorf("of this release %v series were scraped, want 1", n)
+	if n := p.value(t, `count(app_build_info{environment="`+namespace+`",commit="`+deployed.Commit.String()+`"})`); n != 2 {
+		t.Errorf("of this release's two pods %v were scraped", n)
 	}
 	p.evaluated(t)
 	if alerts := p.alerts(t); len(alerts) != 0 {
@@ -49,7 +53,7 @@ func TestPlatformAlerts(t *testing.T) {
 	tree.edit("app/configs.go", "s.json(w, http.StatusOK,", "s.json(w, http.StatusInternalServerError,")
 	tree.commit("break /configs")
 	before := time.Now()
-	_, got = tree.deploy(t.Context(), namespace, tree.build(), "--values", "one.yaml", "--rollback", "off")
+	_, got = tree.deploy(t.Context(), namespace, tree.build(), "--values", "two.yaml", "--rollback", "off")
 	got.expect(t, 0)
 	if status := getStatus(t, deployed.URL+"/configs"); status != http.StatusInternalServerError {
 		t.Fatalf("/configs answers %d: it was to be broken", status)
@@ -79,50 +83,76 @@ func prometheusProgram(t *testing.T) string {
 	return filepath.Join(strings.TrimSpace(string(directory)), "prometheus")
 }
 
-// rules are the chart's rule groups, as a file of Prometheus has them.
-func rules(t *testing.T, namespace string) []byte {
+// platformObject is the one object of a kind that the chart renders with its monitoring switched on.
+func platformObject(t *testing.T, namespace, kind string) unstructured.Unstructured {
 	t.Helper()
 	for _, object := range rendered(t, namespace, "shop", "terraform/staging/values-staging.yaml", "e2e/testdata/platform/alerts.yaml") {
-		if object.GetKind() != "PrometheusRule" {
-			continue
+		if object.GetKind() == kind {
+			return object
 		}
-		groups, found, err := unstructured.NestedSlice(object.Object, "spec", "groups")
-		if err != nil || !found || len(groups) == 0 {
-			t.Fatalf("the rule has no groups: %v", err)
-		}
-		text, err := yaml.Marshal(map[string]any{"groups": groups})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return text
 	}
-	t.Fatal("the chart rendered no PrometheusRule")
-	return nil
+	t.Fatalf("the chart rendered no %s", kind)
+	return unstructured.Unstructured{}
 }
 
 // prometheus is a running one.
 type prometheus struct{ url string }
 
-// startPrometheus scrapes a release each second, with the labels that its operator would give it: a target found by a Service has the
-// Service's name for its job.
-func startPrometheus(t *testing.T, program, target, namespace string, rules []byte) prometheus {
+// startPrometheus scrapes a release's pods each second. It finds them by the node's API, and labels them as its operator does for a
+// PodMonitor: by the monitor's selector and port, with the namespace, and with the monitor's label of the pod for the job.
+func startPrometheus(t *testing.T, program, namespace string, monitor, rule unstructured.Unstructured) prometheus {
 	t.Helper()
 	dir := t.TempDir()
-	parsed, err := url.Parse(target)
+	var spec struct {
+		JobLabel string
+		Selector struct{ MatchLabels map[string]string }
+
+		PodMetricsEndpoints []struct{ Port, Path string }
+	}
+	text, err := yaml.Marshal(monitor.Object["spec"])
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := parsed.Host
-	if parsed.Port() == "" {
-		address += ":80"
+	if err := yaml.Unmarshal(text, &spec); err != nil {
+		t.Fatal(err)
 	}
-	config := fmt.Sprintf(`global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
-rule_files: [rules.yaml]
-scrape_configs:
-  - job_name: shop
-    static_configs: [{targets: [%q], labels: {namespace: %q}}]
-`, address, namespace)
-	for name, text := range map[string][]byte{"prometheus.yaml": []byte(config), "rules.yaml": rules} {
+	if len(spec.PodMetricsEndpoints) != 1 {
+		t.Fatalf("the monitor has %d endpoints", len(spec.PodMetricsEndpoints))
+	}
+	meta := func(label string) string {
+		return "__meta_kubernetes_pod_label_" + strings.NewReplacer(".", "_", "/", "_", "-", "_").Replace(label)
+	}
+	type relabel = map[string]any
+	relabelings := []relabel{
+		{"source_labels": []string{"__meta_kubernetes_pod_container_port_name"}, "regex": spec.PodMetricsEndpoints[0].Port, "action": "keep"},
+		{"source_labels": []string{"__meta_kubernetes_namespace"}, "target_label": "namespace"},
+		{"source_labels": []string{meta(spec.JobLabel)}, "target_label": "job"},
+	}
+	for label, value := range spec.Selector.MatchLabels {
+		relabelings = append(relabelings, relabel{"source_labels": []string{meta(label)}, "regex": value, "action": "keep"})
+	}
+	config, err := yaml.Marshal(map[string]any{
+		"global":     map[string]any{"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+		"rule_files": []string{"rules.yaml"},
+		"scrape_configs": []map[string]any{{
+			"job_name": "pods", "metrics_path": spec.PodMetricsEndpoints[0].Path, "relabel_configs": relabelings,
+			"kubernetes_sd_configs": []map[string]any{{
+				"role": "pod", "kubeconfig_file": site.kubeconfig, "namespaces": map[string]any{"names": []string{namespace}},
+			}},
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups, found, err := unstructured.NestedSlice(rule.Object, "spec", "groups")
+	if err != nil || !found || len(groups) == 0 {
+		t.Fatalf("the rule has no groups: %v", err)
+	}
+	rules, err := yaml.Marshal(map[string]any{"groups": groups})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string][]byte{"prometheus.yaml": config, "rules.yaml": rules} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -32,7 +32,7 @@ var commonChart = map[string]release.AppliedKind{
 	"RoleBinding":             {Group: "rbac.authorization.k8s.io", Resource: "rolebindings"},
 	"HTTPRoute":               {Group: "gateway.networking.k8s.io", Resource: "httproutes"},
 	"ExternalSecret":          {Group: "external-secrets.io", Resource: "externalsecrets"},
-	"ServiceMonitor":          {Group: "monitoring.coreos.com", Resource: "servicemonitors"},
+	"PodMonitor":              {Group: "monitoring.coreos.com", Resource: "podmonitors"},
 	"PrometheusRule":          {Group: "monitoring.coreos.com", Resource: "prometheusrules"},
 }
 

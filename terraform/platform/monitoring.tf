@@ -241,7 +241,7 @@ resource "helm_release" "monitoring" {
   ]
 }
 
-# What the services promise, the picture of it, and, where no release brings its own, what has them scraped: every Service of
+# What the services promise, the picture of it, and, where no release brings its own, what has them scraped: every pod of
 # charts/service in the environments' namespaces. The chart's own monitor cannot be on in values files that also serve clusters
 # without the Prometheus operator; with both, every sample would come twice.
 resource "helm_release" "slo" {
@@ -266,12 +266,17 @@ resource "helm_release" "slo" {
       },
       ], var.scrape_services ? [{
         apiVersion = "monitoring.coreos.com/v1"
-        kind       = "ServiceMonitor"
+        kind       = "PodMonitor"
         metadata   = { name = "services", namespace = "monitoring" }
         spec = {
           namespaceSelector = { matchNames = sort([for environment in var.environments : environment.namespace]) }
           selector          = { matchLabels = { "app.kubernetes.io/name" = "service" } }
-          endpoints         = [{ targetPort = "http", path = "/metrics", interval = "30s", scrapeTimeout = "10s" }]
+          jobLabel          = "app.kubernetes.io/instance"
+          # The port of metrics, which no Service has. Its target keeps the name "service" that the objective is kept by.
+          podMetricsEndpoints = [{
+            port        = "metrics", path = "/metrics", interval = "30s", scrapeTimeout = "10s"
+            relabelings = [{ sourceLabels = ["__meta_kubernetes_pod_label_app_kubernetes_io_instance"], targetLabel = "service" }]
+          }]
         }
     }] : [])
   })]

@@ -179,7 +179,7 @@ variable "metrics" {
 }
 
 variable "scrape_services" {
-  description = "Whether every release of charts/service is scraped by default. Set it to false if the values files switch on `monitoring.serviceMonitor`."
+  description = "Whether every release of charts/service is scraped by default. Set it to false if the values files switch on `monitoring.podMonitor`."
   type        = bool
   default     = true
   nullable    = false

@@ -1,12 +1,12 @@
 {{/* The labels by which all expressions find the release's own series: Prometheus gives a target the namespace and, as job, the
-name of the Service that it was found by. */}}
+release: the PodMonitor reads it from the pods' label. */}}
 {{- define "service.series" -}}
 namespace="{{ .Release.Namespace }}",job="{{ include "service.name" . }}"
 {{- end }}
 
 {{/* Percent of all requests that failed within a window; what machines ask every few seconds is no user's request. */}}
 {{- define "service.errorPercent" -}}
-{{- $series := printf `%s,route!~"GET /(healthz|readyz|metrics)"` (include "service.series" .root) -}}
+{{- $series := printf `%s,route!~"GET /(healthz|readyz)"` (include "service.series" .root) -}}
 100 * sum(rate(http_request_duration_seconds_count{ {{- $series }},status=~"5.."}[{{ .window }}]))
   / sum(rate(http_request_duration_seconds_count{ {{- $series }}}[{{ .window }}]))
 {{- end }}

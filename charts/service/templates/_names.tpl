@@ -64,6 +64,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 {{ ternary "http" "https" (eq (include "service.plain" .) "true") }}
 {{- end }}
 
+{{/* The name of the pods' port that serves metrics, "" without one. */}}
+{{- define "service.metricsPortName" -}}
+{{- with int .Values.monitoring.port }}{{ ternary "http" "metrics" (eq . (int $.Values.containerPort)) }}{{ end }}
+{{- end }}
+
 {{- define "service.portNumber" -}}
 {{ ternary .Values.service.port .Values.service.tls.port (eq (include "service.plain" .) "true") }}
 {{- end }}

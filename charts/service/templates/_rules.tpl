@@ -202,7 +202,7 @@
 {{- end }}
 {{- end }}{{ end }}
 {{- range $i, $variable := .Values.extraEnv }}
-{{- $from := get (dict "PORT" "containerPort" "IMAGE_DIGEST" "image.digest") $variable.name }}
+{{- $from := get (dict "PORT" "containerPort" "METRICS_PORT" "monitoring.port" "IMAGE_DIGEST" "image.digest") $variable.name }}
 {{- if $from }}{{ $problems = append $problems (printf "extraEnv[%d].name: %s comes from %s" $i $variable.name $from) }}{{ end }}
 {{- end }}
 {{- $volumes := list }}
@@ -261,9 +261,20 @@
 
 {{- define "service.rules.monitoring" -}}
 {{- $problems := list }}
-{{- with .Values.monitoring.serviceMonitor }}{{ if .enabled }}
+{{- if eq (include "service.metricsPortName" .) "http" }}
+{{- $balanced := eq .Values.service.type "LoadBalancer" }}
+{{- range $path, $open := dict "ingress.enabled" .Values.ingress.enabled "httpRoute.enabled" .Values.httpRoute.enabled "service.type LoadBalancer" $balanced }}
+{{- if $open }}
+{{- $problems = append $problems (printf "monitoring.port: is containerPort, so whoever comes by %s would read the metrics; serve them on another port, or set 0" $path) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with .Values.monitoring.podMonitor }}{{ if .enabled }}
+{{- if not (include "service.metricsPortName" $) }}
+{{- $problems = append $problems "monitoring.port: is 0, and monitoring.podMonitor.enabled wants a port to scrape" }}
+{{- end }}
 {{- if gt (include "service.seconds" (list .scrapeTimeout) | int) (include "service.seconds" (list .interval) | int) }}
-{{- $text := "monitoring.serviceMonitor.scrapeTimeout: %s is longer than monitoring.serviceMonitor.interval, %s" }}
+{{- $text := "monitoring.podMonitor.scrapeTimeout: %s is longer than monitoring.podMonitor.interval, %s" }}
 {{- $problems = append $problems (printf $text .scrapeTimeout .interval) }}
 {{- end }}
 {{- end }}{{ end }}

@@ -250,9 +250,13 @@ run "every_release_of_the_chart_is_scraped" {
     condition = yamldecode(helm_release.slo.values[0]).objects[2].spec == {
       namespaceSelector = { matchNames = ["production", "staging"] }
       selector          = { matchLabels = { "app.kubernetes.io/name" = yamldecode(file("../../charts/service/Chart.yaml")).name } }
-      endpoints         = [{ targetPort = "http", path = "/metrics", interval = "30s", scrapeTimeout = "10s" }]
+      jobLabel          = "app.kubernetes.io/instance"
+      podMetricsEndpoints = [{
+        port        = "metrics", path = "/metrics", interval = "30s", scrapeTimeout = "10s"
+        relabelings = [{ sourceLabels = ["__meta_kubernetes_pod_label_app_kubernetes_io_instance"], targetLabel = "service" }]
+      }]
     }
-    error_message = "The monitor must find the Services of charts/service in the environments' namespaces, by the chart's own label and port."
+    error_message = "The monitor must find the pods of charts/service in the environments' namespaces, by the chart's own label and port."
   }
 }
 
