@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -91,6 +93,36 @@ func TestConfigs(t *testing.T) {
 	}
 	if got.Environment != "local" || got.Commit != "abc123" || got.Config["logLevel"] != "warn" {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// TestARotatedSecretIsRead rewrites the files that a Secret is mounted as: they decide, not the environment that the process has.
+func TestARotatedSecretIsRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	handler := service(t, map[string]string{"SECRETS_DIR": dir, "API_TOKEN": "old"}, io.Discard).Handler()
+	write := func(name, value string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(value), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct {
+		rotate func()
+		want   map[string]string
+	}{
+		{func() {}, map[string]string{"API_TOKEN": "set", "DATABASE_URL": "unset"}},
+		{func() { write("API_TOKEN", ""); write("DATABASE_URL", "new") }, map[string]string{"API_TOKEN": "unset", "DATABASE_URL": "set"}},
+		{func() { write("API_TOKEN", "newer") }, map[string]string{"API_TOKEN": "set", "DATABASE_URL": "set"}},
+	} {
+		step.rotate()
+		var got struct{ Secrets map[string]string }
+		if err := json.Unmarshal(ask(t, handler, "GET", "/configs").Body.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(step.want, got.Secrets); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
 	}
 }
 

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -19,11 +21,28 @@ type Config struct {
 	ImageDigest string
 	DrainDelay  time.Duration // how long requests are served after SIGTERM, until every load balancer has noticed
 	DrainLimit  time.Duration // how long running requests may take after that
-	Secrets     map[string]bool
+	Secrets     Secrets
 }
 
 // secretNames are the variables whose values are never shown, only whether they are set.
 var secretNames = []string{"API_TOKEN", "DATABASE_URL"}
+
+// Secrets tells which secrets are set. A file of the secret's name decides, which Kubernetes rewrites when the value changes; without
+// one, the environment as it was at start.
+type Secrets struct {
+	dir     string // "": there are no files
+	atStart map[string]bool
+}
+
+// Set reports whether a secret has a value now.
+func (s Secrets) Set(name string) bool {
+	if s.dir != "" {
+		if info, err := os.Stat(filepath.Join(s.dir, name)); err == nil {
+			return info.Size() > 0
+		}
+	}
+	return s.atStart[name]
+}
 
 // InvalidConfig lists every problem of an environment.
 type InvalidConfig struct{ Problems []string }
@@ -44,10 +63,10 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 		ImageDigest: reader.digest("IMAGE_DIGEST"),
 		DrainDelay:  reader.duration("DRAIN_DELAY", 3*time.Second),
 		DrainLimit:  reader.duration("DRAIN_LIMIT", 15*time.Second),
-		Secrets:     map[string]bool{},
+		Secrets:     Secrets{dir: getenv("SECRETS_DIR"), atStart: map[string]bool{}},
 	}
 	for _, name := range secretNames {
-		config.Secrets[name] = getenv(name) != ""
+		config.Secrets.atStart[name] = getenv(name) != ""
 	}
 	if config.MetricsPort == config.Port {
 		reader.problem("METRICS_PORT", "%d is PORT as well, and whoever reaches the service would reach the metrics", config.Port)

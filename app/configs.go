@@ -8,9 +8,9 @@ import (
 // configs serves the effective configuration: values that are not secret, and whether each secret is set.
 func (s *Service) configs(w http.ResponseWriter, _ *http.Request) {
 	secrets := map[string]string{}
-	for name, set := range s.config.Secrets {
+	for _, name := range secretNames {
 		secrets[name] = "unset"
-		if set {
+		if s.config.Secrets.Set(name) {
 			secrets[name] = "set"
 		}
 	}

@@ -79,6 +79,8 @@ func TestTheSchemaRefuses(t *testing.T) {
 		"config: {a-b: c}":                                                            "'a-b'",
 		"secret: {IMAGE_DIGEST: a}":                                                   "'/secret/IMAGE_DIGEST'",
 		"existingSecrets: [{name: Shop}]":                                             "'/existingSecrets/0/name'",
+		"existingSecrets: [{name: shop, optional: true}]":                             "'optional'",
+		"secretFiles: {path: secrets}":                                                "'/secretFiles/path'",
 		"externalSecret: {store: {kind: Vault}}":                                      "'/externalSecret/store/kind'",
 		"externalSecret: {refreshInterval: hourly}":                                   "'/externalSecret/refreshInterval'",
 		"externalSecret: {variables: {A: b}}":                                         "'/externalSecret/variables/A'",

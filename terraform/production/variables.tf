@@ -174,9 +174,8 @@ variable "reader_groups" {
 }
 
 variable "secrets" {
-  description = "The application's secrets in Secrets Manager: whether they are set up, and how often the cluster reads them."
+  description = "How often the cluster reads the application's secrets in Secrets Manager, which are set up if the values file names Secret RELEASE-ENVIRONMENT."
   type = object({
-    enabled          = optional(bool, true)
     refresh_interval = optional(string, "1h")
   })
   default  = {}

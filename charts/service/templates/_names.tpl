@@ -54,6 +54,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 {{- $names | uniq | toJson }}
 {{- end }}
 
+{{/* "true" if the Secrets are files in the application's container. */}}
+{{- define "service.secretFiles" -}}
+{{- if and .Values.secretFiles.path (include "service.secrets" . | fromJsonArray) }}true{{ end }}
+{{- end }}
+
 {{/* "true" if the Service has a port of plain HTTP, "" if only that of HTTPS. */}}
 {{- define "service.plain" -}}
 {{- if or (not .Values.service.tls.enabled) .Values.service.tls.keepPlainPort }}true{{ end }}

@@ -202,10 +202,10 @@
 {{- end }}
 {{- end }}{{ end }}
 {{- range $i, $variable := .Values.extraEnv }}
-{{- $from := get (dict "PORT" "containerPort" "METRICS_PORT" "monitoring.port" "IMAGE_DIGEST" "image.digest") $variable.name }}
+{{- $from := get (dict "PORT" "containerPort" "METRICS_PORT" "monitoring.port" "SECRETS_DIR" "secretFiles.path" "IMAGE_DIGEST" "image.digest") $variable.name }}
 {{- if $from }}{{ $problems = append $problems (printf "extraEnv[%d].name: %s comes from %s" $i $variable.name $from) }}{{ end }}
 {{- end }}
-{{- $volumes := list }}
+{{- $volumes := ternary (list "secrets") list (eq (include "service.secretFiles" .) "true") }}
 {{- range $i, $volume := .Values.extraVolumes }}
 {{- if has $volume.name $volumes }}{{ $problems = append $problems (printf "extraVolumes[%d].name: %q is there twice" $i $volume.name) }}{{ end }}
 {{- $volumes = append $volumes $volume.name }}

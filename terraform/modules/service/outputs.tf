@@ -50,7 +50,7 @@ output "kubeconfig" {
 
 output "put_secrets" {
   description = "The command that stores the application's secrets in Secrets Manager from a local file that must not be committed; null without secrets."
-  value       = var.secrets.enabled ? "aws secretsmanager put-secret-value --secret-id ${aws_secretsmanager_secret.this[0].name} --secret-string file://secrets.json" : null
+  value       = local.secrets ? "aws secretsmanager put-secret-value --secret-id ${aws_secretsmanager_secret.this[0].name} --secret-string file://secrets.json" : null
 }
 
 output "promotion_tag" {

@@ -1,19 +1,25 @@
 # Where the application's secrets come from. Terraform makes the place and never the value, so that no value is in its state;
-# External Secrets copies what is there into a Secret, which the values file names under existingSecrets. It is not the chart's
-# externalSecret, because the values files are those of a machine without AWS too (`make demo`).
+# External Secrets copies what is there into a Secret. The values file decides: what it names under existingSecrets the pods need, and
+# they do not start without it. It is not the chart's externalSecret, because the values files are those of a machine without AWS too
+# (`make demo`).
+
+locals {
+  secret  = "${local.release}-${var.environment}"
+  secrets = contains([for needed in try(local.given.existingSecrets, []) : needed.name], local.secret)
+}
 
 data "aws_kms_alias" "secrets" {
-  count = var.secrets.enabled ? 1 : 0
+  count = local.secrets ? 1 : 0
   name  = "alias/${var.name}-secrets-${var.environment}"
 }
 
 data "aws_iam_role" "secrets_reader" {
-  count = var.secrets.enabled ? 1 : 0
+  count = local.secrets ? 1 : 0
   name  = "${var.name}-${var.environment}-secrets-reader"
 }
 
 resource "aws_secretsmanager_secret" "this" {
-  count = var.secrets.enabled ? 1 : 0
+  count = local.secrets ? 1 : 0
 
   name                    = "${var.name}/${var.environment}/${local.release}"
   description             = "What release ${local.release} in ${var.environment} reads as environment variables: a JSON object of strings."
@@ -23,7 +29,7 @@ resource "aws_secretsmanager_secret" "this" {
 
 # External Secrets asks for this account's token and is then its role, which reads this environment's secrets and no other's.
 resource "kubernetes_service_account_v1" "secrets_reader" {
-  count = var.secrets.enabled ? 1 : 0
+  count = local.secrets ? 1 : 0
 
   metadata {
     name        = "secrets-reader"
@@ -35,19 +41,19 @@ resource "kubernetes_service_account_v1" "secrets_reader" {
 }
 
 resource "kubernetes_manifest" "external_secret" {
-  count = var.secrets.enabled ? 1 : 0
+  count = local.secrets ? 1 : 0
 
   manifest = {
     apiVersion = "external-secrets.io/v1"
     kind       = "ExternalSecret"
     metadata = {
-      name      = "${local.release}-${var.environment}"
+      name      = local.secret
       namespace = kubernetes_namespace_v1.this.metadata[0].name
     }
     spec = {
       refreshInterval = var.secrets.refresh_interval
       secretStoreRef  = { kind = "ClusterSecretStore", name = var.environment }
-      target          = { name = "${local.release}-${var.environment}", creationPolicy = "Owner", deletionPolicy = "Retain" }
+      target          = { name = local.secret, creationPolicy = "Owner", deletionPolicy = "Retain" }
       dataFrom        = [{ extract = { key = aws_secretsmanager_secret.this[0].name } }]
     }
   }

@@ -226,11 +226,11 @@ variable "reader_groups" {
 
 variable "secrets" {
   description = <<-EOT
-    The application's secrets: a secret NAME/ENVIRONMENT/RELEASE in Secrets Manager, empty until somebody puts a JSON object of strings
-    there, and an ExternalSecret that copies it into Secret RELEASE-ENVIRONMENT, which the values file names under `existingSecrets`.
+    How often the cluster reads the application's secrets. If the values file names Secret RELEASE-ENVIRONMENT under `existingSecrets`, there is a
+    secret NAME/ENVIRONMENT/RELEASE in Secrets Manager, empty until somebody puts a JSON object of strings there, and an ExternalSecret
+    that copies it into that Secret.
   EOT
   type = object({
-    enabled          = optional(bool, true)
     refresh_interval = optional(string, "1h")
   })
   default  = {}

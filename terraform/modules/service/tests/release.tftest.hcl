@@ -212,8 +212,8 @@ run "the_actions_own_the_release_when_set" {
   }
 
   assert {
-    condition     = kubernetes_namespace_v1.this.metadata[0].name == "staging" && length(kubernetes_role_binding_v1.deployer) == 1 && length(aws_secretsmanager_secret.this) == 1
-    error_message = "Namespace, rights and the secrets' source stay Terraform's."
+    condition     = kubernetes_namespace_v1.this.metadata[0].name == "staging" && length(kubernetes_role_binding_v1.deployer) == 1
+    error_message = "Namespace and rights stay Terraform's."
   }
 }
 

@@ -146,6 +146,10 @@ run "other_deployers_when_set" {
 run "the_secrets_place_is_the_environments" {
   command = plan
 
+  variables {
+    values_file = "tests/values/secrets.yaml"
+  }
+
   assert {
     condition     = aws_secretsmanager_secret.this[0].name == "onedigest/staging/shop" && data.aws_kms_alias.secrets[0].name == "alias/onedigest-secrets-staging"
     error_message = "terraform/aws_infra lets staging's reader read onedigest/staging/* under staging's key, and nothing else."
@@ -174,15 +178,25 @@ run "the_secrets_place_is_the_environments" {
   }
 }
 
-run "no_secrets_when_set" {
+run "no_secrets_when_the_values_name_none" {
   command = plan
-
-  variables {
-    secrets = { enabled = false }
-  }
 
   assert {
     condition     = length(aws_secretsmanager_secret.this) == 0 && length(kubernetes_manifest.external_secret) == 0 && length(kubernetes_service_account_v1.secrets_reader) == 0 && output.put_secrets == null
     error_message = "Without secrets there is neither their place nor their reader."
+  }
+}
+
+run "a_secret_of_another_name_is_somebody_elses" {
+  command = plan
+
+  variables {
+    values_file = "tests/values/secrets.yaml"
+    release     = "cart"
+  }
+
+  assert {
+    condition     = length(aws_secretsmanager_secret.this) == 0 && length(kubernetes_manifest.external_secret) == 0
+    error_message = "Release cart does not write shop's Secret."
   }
 }
