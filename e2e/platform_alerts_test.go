@@ -11,10 +11,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 )
 
@@ -58,6 +61,7 @@ func TestPlatformAlerts(t *testing.T) {
 	if status := getStatus(t, deployed.URL+"/configs"); status != http.StatusInternalServerError {
 		t.Fatalf("/configs answers %d: it was to be broken", status)
 	}
+	p.rescrape()
 	await(t, "the alert", func() bool { return p.alerts(t)["ServiceRouteFailing"] == "firing" })
 	alerts := p.alerts(t)
 	t.Logf("%.0f s after the deploy was begun: %v", time.Since(before).Seconds(), alerts)
@@ -88,7 +92,7 @@ func platformObject(t *testing.T, namespace, kind string) unstructured.Unstructu
 	t.Helper()
 	for _, object := range rendered(t, namespace, "shop", "terraform/staging/values-staging.yaml", "e2e/testdata/platform/alerts.yaml") {
 		if object.GetKind() == kind {
-			return object
+			return *object
 		}
 	}
 	t.Fatalf("the chart rendered no %s", kind)
@@ -96,13 +100,14 @@ func platformObject(t *testing.T, namespace, kind string) unstructured.Unstructu
 }
 
 // prometheus is a running one.
-type prometheus struct{ url string }
+type prometheus struct {
+	url      string
+	rescrape func() // looks the pods up again
+}
 
-// startPrometheus scrapes a release's pods each second. It finds them by the node's API, and labels them as its operator does for a
-// PodMonitor: by the monitor's selector and port, with the namespace, and with the monitor's label of the pod for the job.
-func startPrometheus(t *testing.T, program, namespace string, monitor, rule unstructured.Unstructured) prometheus {
+// scrapeConfig is a configuration of Prometheus with the pods that the monitor selects now.
+func scrapeConfig(t *testing.T, namespace, host string, monitor unstructured.Unstructured) []byte {
 	t.Helper()
-	dir := t.TempDir()
 	var spec struct {
 		JobLabel string
 		Selector struct{ MatchLabels map[string]string }
@@ -116,34 +121,46 @@ func startPrometheus(t *testing.T, program, namespace string, monitor, rule unst
 	if err := yaml.Unmarshal(text, &spec); err != nil {
 		t.Fatal(err)
 	}
-	if len(spec.PodMetricsEndpoints) != 1 {
-		t.Fatalf("the monitor has %d endpoints", len(spec.PodMetricsEndpoints))
+	if len(spec.PodMetricsEndpoints) != 1 || len(spec.Selector.MatchLabels) == 0 {
+		t.Fatalf("the monitor is %s", text)
 	}
-	meta := func(label string) string {
-		return "__meta_kubernetes_pod_label_" + strings.NewReplacer(".", "_", "/", "_", "-", "_").Replace(label)
+	endpoint := spec.PodMetricsEndpoints[0]
+	pods, err := client(t).CoreV1().Pods(namespace).List(t.Context(), meta.ListOptions{LabelSelector: labels.SelectorFromSet(spec.Selector.MatchLabels).String()})
+	if err != nil {
+		t.Fatal(err)
 	}
-	type relabel = map[string]any
-	relabelings := []relabel{
-		{"source_labels": []string{"__meta_kubernetes_pod_container_port_name"}, "regex": spec.PodMetricsEndpoints[0].Port, "action": "keep"},
-		{"source_labels": []string{"__meta_kubernetes_namespace"}, "target_label": "namespace"},
-		{"source_labels": []string{meta(spec.JobLabel)}, "target_label": "job"},
-	}
-	for label, value := range spec.Selector.MatchLabels {
-		relabelings = append(relabelings, relabel{"source_labels": []string{meta(label)}, "regex": value, "action": "keep"})
+	targets := []map[string]any{}
+	for _, pod := range pods.Items {
+		for _, port := range pod.Spec.Containers[0].Ports {
+			if port.Name != endpoint.Port {
+				continue
+			}
+			path := fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:%d/proxy%s", namespace, pod.Name, port.ContainerPort, endpoint.Path)
+			targets = append(targets, map[string]any{"targets": []string{strings.TrimPrefix(host, "https://")}, "labels": map[string]string{
+				"__metrics_path__": path, "namespace": namespace, "pod": pod.Name, "instance": pod.Name, "job": pod.Labels[spec.JobLabel],
+			}})
+		}
 	}
 	config, err := yaml.Marshal(map[string]any{
 		"global":     map[string]any{"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
 		"rule_files": []string{"rules.yaml"},
 		"scrape_configs": []map[string]any{{
-			"job_name": "pods", "metrics_path": spec.PodMetricsEndpoints[0].Path, "relabel_configs": relabelings,
-			"kubernetes_sd_configs": []map[string]any{{
-				"role": "pod", "kubeconfig_file": site.kubeconfig, "namespaces": map[string]any{"names": []string{namespace}},
-			}},
+			"job_name": "pods", "scheme": "https", "static_configs": targets,
+			"tls_config": map[string]any{"ca_file": "ca", "cert_file": "cert", "key_file": "key"},
 		}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return config
+}
+
+// startPrometheus scrapes a release's pods each second, by the node's API server, which is what a host reaches of the node. The targets
+// are those of the chart's PodMonitor, labelled as its operator labels them: by the monitor's selector and port, with the namespace,
+// and with the monitor's label of the pod for the job.
+func startPrometheus(t *testing.T, program, namespace string, monitor, rule unstructured.Unstructured) prometheus {
+	t.Helper()
+	dir := t.TempDir()
 	groups, found, err := unstructured.NestedSlice(rule.Object, "spec", "groups")
 	if err != nil || !found || len(groups) == 0 {
 		t.Fatalf("the rule has no groups: %v", err)
@@ -152,7 +169,9 @@ func startPrometheus(t *testing.T, program, namespace string, monitor, rule unst
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string][]byte{"prometheus.yaml": config, "rules.yaml": rules} {
+	admin := adminConfig(t)
+	for name, text := range map[string][]byte{"rules.yaml": rules, "ca": admin.CAData, "cert": admin.CertData, "key": admin.KeyData,
+		"prometheus.yaml": scrapeConfig(t, namespace, admin.Host, monitor)} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +195,14 @@ func startPrometheus(t *testing.T, program, namespace string, monitor, rule unst
 			t.Errorf("Prometheus ended with %v", err)
 		}
 	})
-	p := prometheus{url: "http://" + listen}
+	p := prometheus{url: "http://" + listen, rescrape: func() {
+		if err := os.WriteFile(filepath.Join(dir, "prometheus.yaml"), scrapeConfig(t, namespace, admin.Host, monitor), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := command.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}}
 	await(t, "Prometheus", func() bool {
 		response, err := http.Get(p.url + "/-/ready")
 		if err != nil {

@@ -3,6 +3,7 @@
 #
 #   scripts/terraform.sh            check everything
 #   scripts/terraform.sh --tables   regenerate the tables in the READMEs
+#   scripts/terraform.sh --costs    regenerate the tables in docs/costs.md
 #
 # Validation and tests run `terraform init`, `validate` and `test`. Where Terraform's registry is unreachable,
 # ONEDIGEST_TERRAFORM_CHECK names a program that does the same for the directories in its arguments. Without one they are skipped,
@@ -50,6 +51,30 @@ validate() {
   ! compgen -G "$1/tests/*.tftest.hcl" >/dev/null || terraform -chdir="$1" test
 }
 
+# costs regenerates docs/costs.md. The tests of the costs print each table that is not in it, between the file's own markers; they run in a
+# copy of the directory without the other tests.
+costs() {
+  local output
+  mkdir -p "$scratch/tree/docs"
+  cp -r terraform .github "$scratch/tree/"
+  cp docs/costs.md "$scratch/tree/docs/"
+  find "$scratch/tree/terraform/aws_infra/tests" -name '*.hcl' ! -name 'costs.tftest.hcl' ! -path '*/mocks/*' -delete
+  output=$(cd "$scratch/tree" && validate terraform/aws_infra 2>&1) || true
+  awk -v table="" '
+    NR == FNR {
+      sub(/^[│|] ?/, ""); sub(/^ +/, "")
+      if ($0 ~ /^<!-- costs /) { table = $0; rows[table] = "" }
+      else if ($0 ~ /^<!-- end/) table = ""
+      else if (table != "") rows[table] = rows[table] $0 "\n"
+      next
+    }
+    inside && $0 ~ /^<!-- end/ { inside = 0 }
+    !inside { print }
+    $0 in rows { printf "%s", rows[$0]; inside = 1 }
+  ' <(printf '%s\n' "$output") docs/costs.md >"$scratch/costs.md"
+  cp "$scratch/costs.md" docs/costs.md
+}
+
 lint() {
   local directory
   for directory in "${directories[@]}"; do
@@ -82,6 +107,11 @@ start() {
   } &
 }
 workers=$(nproc)
+
+if [[ ${1:-} == --costs ]]; then
+  costs
+  exit
+fi
 
 terraform fmt -check -recursive -diff terraform
 skipped=0

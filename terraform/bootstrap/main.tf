@@ -214,3 +214,14 @@ resource "aws_dynamodb_table" "lock" {
     kms_key_arn = local.with_key ? aws_kms_key.state[0].arn : null
   }
 }
+
+# ── GitHub ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# By it CodeBuild hears of queued jobs and registers runners (terraform/aws_infra, runner.tf). It is made here, before all else, because
+# GitHub asks a person once whether AWS may be connected: until then it is PENDING and cannot be used.
+resource "aws_codeconnections_connection" "github" {
+  count = var.github_connection ? 1 : 0
+
+  name          = "${var.name}-github"
+  provider_type = "GitHub"
+}

@@ -71,3 +71,12 @@ output "state_policies" {
     })
   }
 }
+
+output "github_connection" {
+  description = "The connection to GitHub: `github_connection_arn` of terraform/aws_infra, and where to authorise it while it is PENDING; null without one."
+  value = !var.github_connection ? null : {
+    arn       = aws_codeconnections_connection.github[0].arn
+    status    = aws_codeconnections_connection.github[0].connection_status
+    authorise = "https://${var.region}.console.aws.amazon.com/codesuite/settings/connections"
+  }
+}

@@ -137,3 +137,10 @@ variable "tags" {
     error_message = "tags: keys and values are of letters, digits, spaces and _ . : / = + - @."
   }
 }
+
+variable "github_connection" {
+  description = "Whether to make the connection to GitHub by which CodeBuild runs the deploy jobs. It costs nothing. false: the deploy jobs have other runners."
+  type        = bool
+  default     = true
+  nullable    = false
+}

@@ -17,9 +17,6 @@ data "aws_iam_role" "cluster_autoscaler" {
 }
 
 locals {
-  # How terraform/aws_infra lets pods be AWS roles is read from a role's trust policy, so that it cannot be set differently here.
-  irsa = strcontains(data.aws_iam_role.load_balancer_controller.assume_role_policy, "sts:AssumeRoleWithWebIdentity")
-
   oidc_issuer = trimprefix(data.aws_eks_cluster.this.identity[0].oidc[0].issuer, "https://")
 
   # The nodes that terraform/aws_infra keeps for observability, by their label and taint.
@@ -46,7 +43,7 @@ locals {
   trust = {
     for key, account in local.accounts : key => jsonencode({
       Version = "2012-10-17"
-      Statement = [local.irsa ? {
+      Statement = [{
         Effect    = "Allow"
         Action    = ["sts:AssumeRoleWithWebIdentity"]
         Principal = { Federated = "arn:${data.aws_partition.current.partition}:iam::${data.aws_caller_identity.current.account_id}:oidc-provider/${local.oidc_issuer}" }
@@ -56,27 +53,16 @@ locals {
             "${local.oidc_issuer}:sub" = "system:serviceaccount:${account.namespace}:${account.service_account}"
           }
         }
-        } : {
-        Effect    = "Allow"
-        Action    = ["sts:AssumeRole", "sts:TagSession"]
-        Principal = { Service = "pods.eks.amazonaws.com" }
-        Condition = {
-          StringEquals = {
-            "aws:RequestTag/eks-cluster-arn"            = data.aws_eks_cluster.this.arn
-            "aws:RequestTag/kubernetes-namespace"       = account.namespace
-            "aws:RequestTag/kubernetes-service-account" = account.service_account
-          }
-        }
       }]
     })
   }
 
-  # What a chart gives its service account: the role, where the account is how the pod gets it.
+  # What a chart gives its service account: the role.
   annotations = merge(
-    { for key in keys(local.accounts) : key => local.irsa ? { "eks.amazonaws.com/role-arn" = aws_iam_role.this[key].arn } : {} },
+    { for key in keys(local.accounts) : key => { "eks.amazonaws.com/role-arn" = aws_iam_role.this[key].arn } },
     {
-      load-balancer-controller = local.irsa ? { "eks.amazonaws.com/role-arn" = data.aws_iam_role.load_balancer_controller.arn } : {}
-      cluster-autoscaler       = local.irsa ? { "eks.amazonaws.com/role-arn" = data.aws_iam_role.cluster_autoscaler.arn } : {}
+      load-balancer-controller = { "eks.amazonaws.com/role-arn" = data.aws_iam_role.load_balancer_controller.arn }
+      cluster-autoscaler       = { "eks.amazonaws.com/role-arn" = data.aws_iam_role.cluster_autoscaler.arn }
     },
   )
 }
@@ -94,13 +80,4 @@ resource "aws_iam_role_policy" "this" {
   name   = each.key
   role   = aws_iam_role.this[each.key].id
   policy = each.value.policy
-}
-
-resource "aws_eks_pod_identity_association" "this" {
-  for_each = local.irsa ? {} : local.accounts
-
-  cluster_name    = var.cluster_name
-  namespace       = each.value.namespace
-  service_account = each.value.service_account
-  role_arn        = aws_iam_role.this[each.key].arn
 }

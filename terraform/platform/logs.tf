@@ -150,7 +150,7 @@ resource "helm_release" "loki" {
     monitoring = { serviceMonitor = { enabled = true } }
   }), file("${path.module}/values/loki.yaml")]
 
-  depends_on = [helm_release.monitoring, aws_iam_role_policy.this, aws_eks_pod_identity_association.this, aws_s3_bucket_policy.logs]
+  depends_on = [helm_release.monitoring, aws_iam_role_policy.this, aws_s3_bucket_policy.logs]
 }
 
 # Reads every container's log on every node and sends it to Loki.

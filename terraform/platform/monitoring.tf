@@ -237,7 +237,6 @@ resource "helm_release" "monitoring" {
     helm_release.grafana_admin,
     kubernetes_cluster_role_binding_v1.grafana,
     aws_iam_role_policy.this,
-    aws_eks_pod_identity_association.this,
   ]
 }
 

@@ -55,7 +55,7 @@ variable "cluster_name" {
 }
 
 variable "environments" {
-  description = "The environments of this cluster, by name, each with its namespace: the `environments` of terraform/aws_infra, or only the one that the cluster belongs to."
+  description = "The environments of this cluster, by name, each with its namespace: the `environments` of terraform/aws_infra, or only the one that the cluster belongs to. A further service is one too, called SERVICE-ENVIRONMENT."
   type        = map(object({ namespace = string }))
   default = {
     staging    = { namespace = "staging" }
@@ -69,13 +69,13 @@ variable "environments" {
   }
 
   validation {
-    condition     = alltrue([for name in keys(var.environments) : can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", name)) && length(name) <= 16])
-    error_message = "environments: a name is at most 16 characters: lower-case letters, digits and single hyphens, beginning with a letter."
+    condition     = alltrue([for name in keys(var.environments) : can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", name)) && length(name) <= 33])
+    error_message = "environments: a name is at most 33 characters: lower-case letters, digits and single hyphens, beginning with a letter."
   }
 
   validation {
-    condition     = var.cluster_name == var.name || (length(var.environments) == 1 && endswith(var.cluster_name, "-${try(keys(var.environments)[0], "")}"))
-    error_message = "environments: cluster ${var.cluster_name} is one environment's own, so exactly that environment lives on it."
+    condition     = var.cluster_name == var.name || alltrue([for name in keys(var.environments) : endswith("-${name}", trimprefix(var.cluster_name, var.name))])
+    error_message = "environments: cluster ${var.cluster_name} is one environment's own, so that environment and its services (SERVICE-ENVIRONMENT) alone live on it."
   }
 
   validation {
@@ -133,12 +133,12 @@ variable "load_balancer_controller_replicas" {
 variable "cluster_autoscaler_image_tag" {
   description = "Version of the Cluster Autoscaler; its minor version must be the cluster's, because it predicts what that version's scheduler would do."
   type        = string
-  default     = "v1.35.0"
+  default     = "v1.36.1"
   nullable    = false
 
   validation {
     condition     = can(regex("^v1\\.[0-9]{2}\\.[0-9]+$", var.cluster_autoscaler_image_tag))
-    error_message = "cluster_autoscaler_image_tag must be a version such as v1.35.0."
+    error_message = "cluster_autoscaler_image_tag must be a version such as v1.36.1."
   }
 }
 

@@ -29,3 +29,28 @@ module "service" {
   default_deny       = var.default_deny
   zone_id            = var.zone_id
 }
+
+# Further services, as terraform/aws_infra has them: each with its namespace, rights, secrets and, if Terraform deploys, release.
+module "services" {
+  source   = "../modules/service"
+  for_each = var.services
+
+  environment       = local.environment
+  require_promotion = true
+
+  name               = var.name
+  service            = each.key
+  cluster_name       = data.aws_eks_cluster.this.name
+  repository         = coalesce(each.value.repository, each.key)
+  image_tag          = each.value.image_tag
+  require_commit_tag = var.require_commit_tag
+  release            = each.value.release
+  namespace          = each.value.namespace
+  values_file        = "${path.module}/values-${each.key}.yaml"
+  deploy_with        = var.deploy_with
+  timeout_seconds    = var.timeout_seconds
+  deployer_rules     = var.deployer_rules
+  reader_groups      = var.reader_groups
+  secrets            = var.secrets
+  default_deny       = var.default_deny
+}

@@ -4,15 +4,15 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 6.25, < 7.0"
+      version = "6.25.0"
     }
     helm = {
       source  = "hashicorp/helm"
-      version = ">= 3.1, < 4.0"
+      version = "3.1.1"
     }
     kubernetes = {
       source  = "hashicorp/kubernetes"
-      version = ">= 2.38, < 3.0"
+      version = "2.38.0"
     }
   }
 }

@@ -47,3 +47,17 @@ output "put_secrets" {
   description = "The command that stores the application's secrets in Secrets Manager; null without secrets."
   value       = module.service.put_secrets
 }
+
+output "services" {
+  description = "By further service: its URL, namespace, release, digest, and the commands that prove it and store its secrets."
+  value = {
+    for service, it in module.services : service => {
+      url         = it.url
+      namespace   = it.namespace
+      release     = it.release
+      digest      = it.digest
+      prove       = it.prove == null ? null : "${it.prove} --region ${var.region}"
+      put_secrets = it.put_secrets
+    }
+  }
+}

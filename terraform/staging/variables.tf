@@ -194,3 +194,20 @@ variable "zone_id" {
   type        = string
   default     = null
 }
+
+variable "services" {
+  description = "Further services by name, those of terraform/aws_infra's `services`: the repository in ECR (by default of the service's name), the tag to run if Terraform deploys, the Helm release and the namespace if they are not the default ones. The values are in values-SERVICE.yaml of this directory."
+  type = map(object({
+    repository = optional(string)
+    image_tag  = optional(string)
+    release    = optional(string, "")
+    namespace  = optional(string, "")
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for service in keys(var.services) : fileexists("${path.module}/values-${service}.yaml")])
+    error_message = "services: ${join(", ", [for service in keys(var.services) : "values-${service}.yaml" if !fileexists("${path.module}/values-${service}.yaml")])} is missing in this directory."
+  }
+}

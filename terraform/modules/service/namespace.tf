@@ -1,5 +1,6 @@
 locals {
-  namespace = coalesce(var.namespace, var.environment)
+  place     = var.service == "" ? var.environment : "${var.service}-${var.environment}" # as terraform/aws_infra names what is this service's
+  namespace = coalesce(var.namespace, local.place)
   release   = coalesce(var.release, basename(var.repository))
 }
 

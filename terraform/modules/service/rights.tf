@@ -1,7 +1,8 @@
 # Who may do what in the namespace, and nowhere else: a group bound here gets 403 in every other namespace.
 
 locals {
-  deployer_groups = coalesce(var.deployer_groups, ["${var.name}-deploy-${var.environment}"])
+  deployer_groups = coalesce(var.deployer_groups, ["${var.name}-${var.service == "" ? "" : "${var.service}-"}deploy-${var.environment}"])
+  planner_groups  = coalesce(var.planner_groups, var.require_promotion ? ["${var.name}-${var.service == "" ? "" : "${var.service}-"}plan-${var.environment}"] : [])
 
   # What a deploy needs, generated from the table that the verb checks before it changes anything (internal/kube/permissions.go): the first
   # two Roles, for every chart and for the kinds of charts/service.
@@ -60,6 +61,54 @@ resource "kubernetes_role_binding_v1" "deployer" {
       name      = subject.value
     }
   }
+}
+
+# The API server checks a dry run as it checks the real thing, so who shows what a deploy would change needs a deploy's permissions. The
+# policy below takes everything else back from these groups: what they ask for is done as a dry run, or not at all.
+resource "kubernetes_role_binding_v1" "planner" {
+  count = length(local.planner_groups) > 0 ? 1 : 0
+
+  metadata {
+    name      = "onedigest-planner"
+    namespace = kubernetes_namespace_v1.this.metadata[0].name
+  }
+
+  role_ref {
+    api_group = "rbac.authorization.k8s.io"
+    kind      = "Role"
+    name      = kubernetes_role_v1.deployer.metadata[0].name
+  }
+
+  dynamic "subject" {
+    for_each = local.planner_groups
+    content {
+      api_group = "rbac.authorization.k8s.io"
+      kind      = "Group"
+      name      = subject.value
+    }
+  }
+
+  # Without the policy the binding would be a deploy's.
+  depends_on = [kubernetes_manifest.plan_policy, kubernetes_manifest.plan_policy_binding]
+}
+
+locals {
+  plan_policy = [for document in split("\n---\n", templatefile("${path.module}/plan-policy.yaml", {
+    name   = "onedigest-plan-${local.namespace}"
+    groups = jsonencode(local.planner_groups)
+  })) : yamldecode(document)]
+}
+
+resource "kubernetes_manifest" "plan_policy" {
+  count    = length(local.planner_groups) > 0 ? 1 : 0
+  manifest = local.plan_policy[0]
+}
+
+resource "kubernetes_manifest" "plan_policy_binding" {
+  count    = length(local.planner_groups) > 0 ? 1 : 0
+  manifest = local.plan_policy[1]
+
+  depends_on = [kubernetes_manifest.plan_policy]
 }
 
 resource "kubernetes_role_v1" "reader" {

@@ -4,24 +4,25 @@
 # (`make demo`).
 
 locals {
+  shelf   = var.service == "" ? var.environment : "${var.service}/${var.environment}"
   secret  = "${local.release}-${var.environment}"
   secrets = contains([for needed in try(local.given.existingSecrets, []) : needed.name], local.secret)
 }
 
 data "aws_kms_alias" "secrets" {
   count = local.secrets ? 1 : 0
-  name  = "alias/${var.name}-secrets-${var.environment}"
+  name  = "alias/${var.name}-secrets-${local.place}"
 }
 
 data "aws_iam_role" "secrets_reader" {
   count = local.secrets ? 1 : 0
-  name  = "${var.name}-${var.environment}-secrets-reader"
+  name  = var.service == "" ? "${var.name}-${var.environment}-secrets-reader" : "${var.name}-${local.place}-secrets"
 }
 
 resource "aws_secretsmanager_secret" "this" {
   count = local.secrets ? 1 : 0
 
-  name                    = "${var.name}/${var.environment}/${local.release}"
+  name                    = "${var.name}/${local.shelf}/${local.release}"
   description             = "What release ${local.release} in ${var.environment} reads as environment variables: a JSON object of strings."
   kms_key_id              = data.aws_kms_alias.secrets[0].target_key_arn
   recovery_window_in_days = 7
@@ -52,7 +53,7 @@ resource "kubernetes_manifest" "external_secret" {
     }
     spec = {
       refreshInterval = var.secrets.refresh_interval
-      secretStoreRef  = { kind = "ClusterSecretStore", name = var.environment }
+      secretStoreRef  = { kind = "ClusterSecretStore", name = local.place }
       target          = { name = local.secret, creationPolicy = "Owner", deletionPolicy = "Retain" }
       dataFrom        = [{ extract = { key = aws_secretsmanager_secret.this[0].name } }]
     }

@@ -91,6 +91,13 @@ variable "name" {
   nullable    = false
 }
 
+variable "service" {
+  description = "The service's name in `services` of terraform/aws_infra; empty for the first, which has none."
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
 variable "cluster_name" {
   description = "EKS cluster that this runs on, for the outputs' commands."
   type        = string
@@ -191,6 +198,17 @@ variable "deployer_groups" {
   validation {
     condition     = alltrue([for group in coalesce(var.deployer_groups, []) : group != "" && !startswith(group, "system:")])
     error_message = "deployer_groups: a group has a name, and system:* belongs to Kubernetes (system:authenticated would be everybody)."
+  }
+}
+
+variable "planner_groups" {
+  description = "Kubernetes groups that may do what a deployer does as a dry run only. null: NAME-plan-ENVIRONMENT where a promotion is required, the group of the plan role that terraform/aws_infra makes."
+  type        = set(string)
+  default     = null
+
+  validation {
+    condition     = alltrue([for group in coalesce(var.planner_groups, []) : group != "" && !startswith(group, "system:")])
+    error_message = "planner_groups: a group has a name, and system:* belongs to Kubernetes (system:authenticated would be everybody)."
   }
 }
 

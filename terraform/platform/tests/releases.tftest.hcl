@@ -69,49 +69,6 @@ run "pods_are_aws_roles_by_annotation" {
     }
     error_message = "Loki's role must trust exactly its service account."
   }
-
-  assert {
-    condition     = length(aws_eks_pod_identity_association.this) == 0
-    error_message = "With IRSA there is no association."
-  }
-}
-
-run "pods_are_aws_roles_by_association" {
-  command = plan
-
-  override_data {
-    target = data.aws_iam_role.load_balancer_controller
-    values = {
-      arn                = "arn:aws:iam::123456789012:role/found-by-name"
-      assume_role_policy = "{\"Statement\":[{\"Action\":[\"sts:AssumeRole\",\"sts:TagSession\"]}]}"
-    }
-  }
-
-  variables {
-    without_alerts  = false
-    alert_topic_arn = "arn:aws:sns:eu-central-1:123456789012:alerts"
-  }
-
-  assert {
-    condition = alltrue([
-      for values in [helm_release.load_balancer_controller.values[0], helm_release.cluster_autoscaler.values[0], helm_release.loki.values[0], helm_release.monitoring.values[0]] :
-      !strcontains(values, "role-arn")
-    ])
-    error_message = "With Pod Identity an annotation would make the pod ask for a role that does not trust it."
-  }
-
-  assert {
-    condition = (
-      toset(keys(aws_eks_pod_identity_association.this)) == toset(["loki", "alertmanager"]) &&
-      aws_eks_pod_identity_association.this["loki"].namespace == "monitoring" && aws_eks_pod_identity_association.this["loki"].service_account == "loki"
-    )
-    error_message = "With Pod Identity each role made here is associated with its account."
-  }
-
-  assert {
-    condition     = jsondecode(aws_iam_role.this["loki"].assume_role_policy).Statement[0].Condition.StringEquals["aws:RequestTag/kubernetes-service-account"] == "loki"
-    error_message = "Loki's role must trust exactly its service account."
-  }
 }
 
 run "roles_made_here_can_do_one_thing" {

@@ -200,3 +200,75 @@ run "a_secret_of_another_name_is_somebody_elses" {
     error_message = "Release cart does not write shop's Secret."
   }
 }
+
+run "a_further_services_place_is_its_own" {
+  command = plan
+
+  variables {
+    service     = "cart"
+    repository  = "cart"
+    values_file = "tests/values/cart.yaml"
+  }
+
+  assert {
+    condition = (
+      kubernetes_namespace_v1.this.metadata[0].name == "cart-staging" && aws_secretsmanager_secret.this[0].name == "onedigest/cart/staging/cart" &&
+      data.aws_kms_alias.secrets[0].name == "alias/onedigest-secrets-cart-staging" && data.aws_iam_role.secrets_reader[0].name == "onedigest-cart-staging-secrets" &&
+      kubernetes_manifest.external_secret[0].manifest.spec.secretStoreRef.name == "cart-staging"
+    )
+    error_message = "The names are not those that terraform/aws_infra gives the service."
+  }
+
+  assert {
+    condition     = [for subject in kubernetes_role_binding_v1.deployer[0].subject : subject.name] == ["onedigest-cart-deploy-staging"]
+    error_message = "Another service's role may deploy it."
+  }
+}
+
+# ── Plans ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+run "who_plans_changes_nothing" {
+  command = plan
+
+  variables {
+    require_promotion = true
+    environment       = "production"
+    image_tag         = "production-0123456789abcdef0123456789abcdef01234567"
+  }
+
+  assert {
+    condition = (
+      [for subject in kubernetes_role_binding_v1.planner[0].subject : subject.name] == ["onedigest-plan-production"] &&
+      kubernetes_role_binding_v1.planner[0].role_ref[0].name == "onedigest-deployer"
+    )
+    error_message = "The group of the plan role cannot do the dry run."
+  }
+
+  assert {
+    condition = (
+      kubernetes_manifest.plan_policy[0].manifest.spec.matchConditions[0].expression == "[\"onedigest-plan-production\"].exists(group, group in request.userInfo.groups)" &&
+      kubernetes_manifest.plan_policy[0].manifest.spec.failurePolicy == "Fail" && kubernetes_manifest.plan_policy_binding[0].manifest.spec.validationActions == ["Deny"] &&
+      kubernetes_manifest.plan_policy_binding[0].manifest.spec.policyName == kubernetes_manifest.plan_policy[0].manifest.metadata.name
+    )
+    error_message = "What is no dry run is not denied to the group of the plan role."
+  }
+}
+
+run "staging_has_no_plans" {
+  command = plan
+
+  assert {
+    condition     = length(kubernetes_role_binding_v1.planner) == 0 && length(kubernetes_manifest.plan_policy) == 0
+    error_message = "Where nobody approves, nobody plans."
+  }
+}
+
+run "everybody_plans" {
+  command = plan
+
+  variables {
+    planner_groups = ["system:authenticated"]
+  }
+
+  expect_failures = [var.planner_groups]
+}

@@ -13,7 +13,7 @@ mock_data "aws_partition" {
 mock_data "aws_eks_cluster" {
   defaults = {
     arn                   = "arn:aws:eks:eu-central-1:123456789012:cluster/onedigest"
-    version               = "1.35"
+    version               = "1.36"
     endpoint              = "https://example.eks.amazonaws.com"
     certificate_authority = [{ data = "" }]
     identity              = [{ oidc = [{ issuer = "https://oidc.eks.eu-central-1.amazonaws.com/id/EXAMPLE" }] }]
