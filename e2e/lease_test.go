@@ -207,6 +207,49 @@ func TestTwoDeploysOfOneRelease(t *testing.T) {
 	}
 }
 
+// TestAHolderWhoseClockLags keeps the release for as long as it renews the Lease, whatever time it writes.
+func TestAHolderWhoseClockLags(t *testing.T) {
+	onNode(t)
+	t.Parallel()
+	tree := newCheckout(t)
+	image := tree.build()
+	const namespace = "lagging"
+	tree.deployCleanly(namespace, image)
+	leases := client(t).CoordinationV1().Leases(namespace)
+	lease, err := leases.Get(t.Context(), "onedigest-shop", meta.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder, seconds := "laggard", int32(2)
+	acquired := meta.NewMicroTime(time.Now().Add(-75 * time.Second))
+	lease.Spec.HolderIdentity, lease.Spec.LeaseDurationSeconds, lease.Spec.AcquireTime = &holder, &seconds, &acquired
+	renew := func() {
+		t.Helper()
+		behind := meta.NewMicroTime(time.Now().Add(-75 * time.Second))
+		lease.Spec.RenewTime = &behind
+		if lease, err = leases.Update(t.Context(), lease, meta.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	renew()
+	run := tree.startDeploy(namespace, image, "--set", "config.GREETING=other")
+	if !run.waitForLog("is held by run laggard") {
+		t.Fatal("did not wait for the holder")
+	}
+	for range 12 { // three times the duration
+		time.Sleep(500 * time.Millisecond)
+		renew()
+	}
+	if state := readReleaseState(t, namespace); run.ended() || state.revision != 1 || !state.held {
+		t.Errorf("took the Lease of a holder that renews it: %s", state)
+	}
+	_, got := run.wait() // the holder is gone
+	got.expect(t, 0)
+	if state := readReleaseState(t, namespace); state != (releaseState{2, "deployed", false}) {
+		t.Errorf("state: %s", state)
+	}
+}
+
 // work is something that a run does and can be stopped in.
 type work struct {
 	name         string

@@ -9,6 +9,7 @@ import (
 	appbuild "github.com/onedigest/onedigest/internal/app/build"
 	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
 	"github.com/onedigest/onedigest/internal/release"
+	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -56,6 +57,7 @@ func TestRolloutVerdicts(t *testing.T) {
 		"hook-secret-is-kept":          hookSecretIsKept,
 		"generation-as-text":           generationAsText,
 		"daemon-set-on-delete":         daemonSetOnDelete,
+		"stateful-set-has-to-stay":     statefulSetHasToStay,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -77,6 +79,13 @@ func statefulSetGoesBack(t *testing.T, tree brokenSite, namespace string) {
 	// What a rollback did not repair, because it is off, does not block the next revision either.
 	tree.deployValues(t, namespace, set+", env: [{name: DOES, value: exit}]}", "--rollback", "off").expect(t, 1, "OD-103")
 	tree.deployValues(t, namespace, set+`, env: [{name: DOES, value: ""}]}`).expect(t, 0, "deleted: it was not ready")
+}
+
+// statefulSetHasToStay has a pod that is ready at once, and is killed before it has been ready for minReadySeconds.
+func statefulSetHasToStay(t *testing.T, tree brokenSite, namespace string) {
+	const set = "kind: StatefulSet\nworkload: {serviceName: none, minReadySeconds: 10}\ncontainer: {" + probed
+	tree.deployValues(t, namespace, set+`, env: [{name: LIVE, value: "500"}], livenessProbe: {httpGet: {path: /live, port: 8080}, periodSeconds: 1, failureThreshold: 5}}`).expect(t, 1, "OD-107", "minReadySeconds is 10")
+	tree.deployValues(t, namespace, set+"}").expect(t, 0)
 }
 
 func secretCreatedAfterFailure(t *testing.T, tree brokenSite, namespace string) {
@@ -103,6 +112,58 @@ func crashFixedAfterFailure(t *testing.T, tree brokenSite, namespace string) {
 func plainJob(what string) string {
 	return strings.Replace(strings.Replace(job("x", what), `, annotations: {helm.sh/hook: x, helm.sh/hook-delete-policy: "before-hook-creation,hook-failed"}`, "", 1),
 		"backoffLimit: 0", "backoffLimit: 0, ttlSecondsAfterFinished: 0", 1)
+}
+
+// TestAPlainJobOfTheRelease: a Job that is the same in the next commit is left as it is, complete and not run again; one that differs is refused before
+// anything changes, and one that each revision names anew runs.
+func TestAPlainJobOfTheRelease(t *testing.T) {
+	onNode(t)
+	t.Parallel()
+	tree := newBrokenSite(t)
+	build := func(repository string) string {
+		return field(t, tree.verb(t.Context(), appbuild.Command(), "--repository", site.registry+"/"+repository, "--context", "broken", "--output", "json"), "image")
+	}
+	first, other := tree.image, build("worker")
+	tree.edit("broken/main.go", `log.Printf("broken: %s"`, `log.Printf("broken again: %s"`)
+	tree.commit("say it otherwise")
+	second := build("shop")
+	deploy := func(namespace, image, job string) verbResult {
+		tree.image = image
+		return tree.deployValues(t, namespace, "container: {"+probed+"}\nobjects: [{"+job+"}]")
+	}
+	kept := strings.Replace(plainJob("end"), ", ttlSecondsAfterFinished: 0", "", 1)
+
+	ofAnother := strings.ReplaceAll(kept, "IMAGE", other)
+	deploy("plain-job", first, ofAnother).expect(t, 0)
+	before := onlyJob(t, "plain-job", "migrate")
+	deploy("plain-job", second, ofAnother).expect(t, 0, "1 pods run "+second[strings.Index(second, "@")+1:])
+	if after := onlyJob(t, "plain-job", "migrate"); after.UID != before.UID || after.Generation != before.Generation || after.Status.Succeeded != 1 {
+		t.Errorf("the Job was %s, generation %d, and is %s, generation %d, %+v", before.UID, before.Generation, after.UID, after.Generation, after.Status)
+	}
+	deploy("plain-job", second, strings.Replace(ofAnother, "value: end", "value: done", 1)).expect(t, 1, "OD-201", "Job/migrate")
+	if state := readReleaseState(t, "plain-job"); state.revision != 2 || state.status != "deployed" {
+		t.Errorf("after the refusal: %s", state)
+	}
+
+	deploy("job-of-image", first, kept).expect(t, 0)
+	deploy("job-of-image", second, kept).expect(t, 1, "OD-201", "Job/migrate")
+	if state := readReleaseState(t, "job-of-image"); state.revision != 1 || state.status != "deployed" {
+		t.Errorf("after the refusal: %s", state)
+	}
+	deploy("job-of-image", second, strings.Replace(kept, "name: migrate", "name: migrate-again", 1)).expect(t, 0)
+	if job := onlyJob(t, "job-of-image", "migrate-again"); job.Status.Succeeded != 1 {
+		t.Errorf("the Job of the second commit: %+v", job.Status)
+	}
+}
+
+// onlyJob returns the only Job of a namespace.
+func onlyJob(t *testing.T, namespace, name string) batch.Job {
+	t.Helper()
+	jobs, err := client(t).BatchV1().Jobs(namespace).List(t.Context(), meta.ListOptions{})
+	if err != nil || len(jobs.Items) != 1 || jobs.Items[0].Name != name {
+		t.Fatalf("got Jobs %+v, %v, want only %s", jobs.Items, err, name)
+	}
+	return jobs.Items[0]
 }
 
 // jobIsCollected has a Job that is gone before the rest is ready: how it ended counts.

@@ -1,13 +1,15 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
+	goruntime "runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -20,7 +22,12 @@ import (
 	appdeploy "github.com/onedigest/onedigest/internal/app/deploy"
 	appsmoke "github.com/onedigest/onedigest/internal/app/smoke"
 	"github.com/onedigest/onedigest/internal/ecr"
+	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // newAnySite is a checkout with the chart that renders what its values hold, and two commits' images.
@@ -131,6 +138,11 @@ func TestPodsOfARelease(t *testing.T) {
 		"of-none": func(t *testing.T, namespace string) {
 			tree.deployManifest(t, namespace, first, strings.Replace(web, "replicas: 1", "replicas: 0", 1)).expect(t, 0, "Deployment/web wants no pod: it has 0 replicas", "0 pods run")
 		},
+		"null-replicas": func(t *testing.T, namespace string) {
+			manifest := strings.Replace(web, "replicas: 1", "replicas: null", 1)
+			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "created: release")
+			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "unchanged: release", "1 pods run sha256:")
+		},
 		"partitioned": func(t *testing.T, namespace string) {
 			manifest := strings.Replace(ordered, "STRATEGY", "{type: RollingUpdate, rollingUpdate: {partition: 1}}", 1)
 			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "2 pods run sha256:")
@@ -140,6 +152,33 @@ func TestPodsOfARelease(t *testing.T) {
 			manifest := strings.Replace(ordered, "STRATEGY", "{type: OnDelete}", 1)
 			tree.deployManifest(t, namespace, first, strings.Replace(ordered, "STRATEGY", "{type: RollingUpdate}", 1)).expect(t, 0, "2 pods run sha256:")
 			tree.deployManifest(t, namespace, second, manifest).expect(t, 0, `pod "web-1" of StatefulSet/web stays at an older revision`, "is not marked as verified", "0 pods run sha256:")
+		},
+		// The partition counts from the first ordinal.
+		"partitioned-later": func(t *testing.T, namespace string) {
+			manifest := strings.NewReplacer("STRATEGY", "{type: RollingUpdate, rollingUpdate: {partition: 1}}", "serviceName: web", "serviceName: web\n  ordinals: {start: 5}").Replace(ordered)
+			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "2 pods run sha256:")
+			tree.deployManifest(t, namespace, second, manifest).expect(t, 0, `pod "web-5" of StatefulSet/web stays at an older revision: the StatefulSet's partition is 1`, "1 pods run sha256:")
+		},
+		"replica-set": func(t *testing.T, namespace string) {
+			manifest := strings.Replace(web, "kind: Deployment", "kind: ReplicaSet", 1)
+			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "1 pods run sha256:")
+			tree.deployManifest(t, namespace, second, manifest).expect(t, 0, "stays at an older revision: a ReplicaSet replaces a pod only when it is deleted", "is not marked as verified", "0 pods run sha256:")
+		},
+		// Nothing in the status of a ReplicationController or a custom resource says whether the pods are ready.
+		"replication-controller": func(t *testing.T, namespace string) {
+			manifest := strings.NewReplacer("apiVersion: apps/v1", "apiVersion: v1", "kind: Deployment", "kind: ReplicationController", "{matchLabels: {app: web}}", "{app: web}").Replace(web)
+			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "1 pods run sha256:")
+			tree.deployManifest(t, namespace+"-fails", first, manifest+"\n          env: [{name: LOG_LEVEL, value: loud}]", "--timeout", "40s").
+				expect(t, 1, "no pod of ReplicationController/web that runs the image is ready")
+		},
+		"custom": func(t *testing.T, namespace string) {
+			defineFlocks(t)
+			go playFlocks(t, namespace)
+			manifest := strings.NewReplacer("apiVersion: apps/v1", "apiVersion: e2e.onedigest.dev/v1", "kind: Deployment", "kind: Sheep").Replace(web)
+			tree.deployManifest(t, namespace, first, manifest).expect(t, 0, "1 pods run sha256:")
+			go playFlocks(t, namespace+"-fails")
+			tree.deployManifest(t, namespace+"-fails", first, manifest+"\n          env: [{name: LOG_LEVEL, value: loud}]", "--timeout", "40s").
+				expect(t, 1, "no pod of Sheep/web that runs the image is ready")
 		},
 		// The node knows the image by another index that lists the same child, and reports that one.
 		"of-two-indexes": func(t *testing.T, namespace string) {
@@ -168,6 +207,50 @@ func TestPodsOfARelease(t *testing.T) {
 			test(t, name)
 		})
 	}
+}
+
+var flocks = schema.GroupVersionResource{Group: "e2e.onedigest.dev", Version: "v1", Resource: "sheep"}
+
+// defineFlocks defines a custom kind whose plural no rule makes of its name.
+func defineFlocks(t *testing.T) {
+	t.Helper()
+	name := flocks.Resource + "." + flocks.Group
+	definition := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": map[string]any{"name": name},
+		"spec": map[string]any{"group": flocks.Group, "scope": "Namespaced", "names": map[string]any{"kind": "Sheep", "plural": "sheep", "singular": "sheep"},
+			"versions": []any{map[string]any{"name": flocks.Version, "served": true, "storage": true,
+				"schema": map[string]any{"openAPIV3Schema": map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}}}}}
+	definitions := dynamicClient(t).Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
+	if _, err := definitions.Create(t.Context(), definition, meta.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { deleteDefinition(t, name) })
+	served := func(ctx context.Context) (bool, error) {
+		_, err := dynamicClient(t).Resource(flocks).List(ctx, meta.ListOptions{})
+		return err == nil, nil
+	}
+	if err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true, served); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// playFlocks plays the controller of the kind for the first object in a namespace: it creates a pod of the template.
+func playFlocks(t *testing.T, namespace string) {
+	objects, pods := dynamicClient(t), client(t).CoreV1().Pods(namespace)
+	_ = wait.PollUntilContextCancel(t.Context(), 100*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		list, err := objects.Resource(flocks).Namespace(namespace).List(ctx, meta.ListOptions{})
+		if err != nil || len(list.Items) == 0 {
+			return false, nil
+		}
+		of := list.Items[0]
+		template, _, _ := unstructured.NestedMap(of.Object, "spec", "template")
+		var pod core.Pod
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(template, &pod); err != nil {
+			return false, err
+		}
+		pod.Name, pod.OwnerReferences = "sheep", []meta.OwnerReference{*meta.NewControllerRef(&of, of.GroupVersionKind())}
+		_, err = pods.Create(ctx, &pod, meta.CreateOptions{})
+		return err == nil, nil
+	})
 }
 
 func uidOf(t *testing.T, namespace, pod string) string {
@@ -201,7 +284,7 @@ func pushIndexes(t *testing.T, image string) (one, two string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	child, err := remote.Image(reference, append(options, remote.WithPlatform(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}))...)
+	child, err := remote.Image(reference, append(options, remote.WithPlatform(v1.Platform{OS: "linux", Architecture: goruntime.GOARCH}))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +294,7 @@ func pushIndexes(t *testing.T, image string) (one, two string) {
 			t.Fatal(err)
 		}
 		index := mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex),
-			mutate.IndexAddendum{Add: child, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: runtime.GOARCH}}},
+			mutate.IndexAddendum{Add: child, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: goruntime.GOARCH}}},
 			mutate.IndexAddendum{Add: other, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "s390x"}}})
 		digest, err := index.Digest()
 		if err != nil {

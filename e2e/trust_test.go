@@ -200,6 +200,45 @@ waves:
 	}
 }
 
+// TestWavesKeepToTheJobsTime: a wave for which the job has no time left is not started.
+func TestWavesKeepToTheJobsTime(t *testing.T) {
+	onNode(t)
+	t.Parallel()
+	tree := newCheckout(t)
+	image := tree.build()
+	for _, name := range []string{"one", "two"} {
+		tree.namespaces.Store("timed-"+name, true)
+	}
+	tree.write("deploys.yaml", "waves:\n  - name: first\n    deploys: [{environment: timed-one}]\n  - name: second\n    deploys: [{environment: timed-two}]\n")
+	_, got := tree.deploy(t.Context(), "unused", image, "--matrix", "deploys.yaml", "--timeout", "5m", "--job-timeout", "6m")
+	got.expect(t, 2, "job-timeout")
+	for _, name := range []string{"timed-one", "timed-two"} {
+		if state := readReleaseState(t, name); state.revision != 0 {
+			t.Errorf("%s: %s", name, state)
+		}
+	}
+}
+
+// TestAnInstallThatNeverSucceeded stays a first install, however often it is tried: there is nothing to roll back to, and nothing is said to have been tried.
+func TestAnInstallThatNeverSucceeded(t *testing.T) {
+	onNode(t)
+	t.Parallel()
+	tree := newCheckout(t)
+	image := tree.build()
+	for range 2 {
+		result, got := tree.deploy(t.Context(), "never-yet", image, "--set", "config.LOG_LEVEL=loud")
+		got.expect(t, 1, "first install: if it fails, it is kept for inspection", "OD-103", "the failed install is kept for inspection")
+		if strings.Contains(got.stderr, "OD-206") || strings.Contains(got.stderr, "rollback to revision") || result.Outcome == release.RolledBack {
+			t.Errorf("outcome %q, although there was nothing to roll back to:\n%s", result.Outcome, got.stderr)
+		}
+	}
+	_, got := tree.deploy(t.Context(), "never-yet", image, "--set", "image.pullPolicy=Always")
+	got.expect(t, 0)
+	if result, _ := tree.deploy(t.Context(), "never-yet", image, "--set", "image.pullPolicy=Always"); result.Outcome != release.Unchanged {
+		t.Errorf("the same again is %q", result.Outcome)
+	}
+}
+
 // TestAClusterThatGoesAwayIsWaitedFor stops the apiserver for 20 s in the middle of a rollout.
 func TestAClusterThatGoesAwayIsWaitedFor(t *testing.T) {
 	onNode(t)

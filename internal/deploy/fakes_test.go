@@ -64,6 +64,7 @@ type fakes struct {
 	markErr      error
 	pods         []release.PodImage
 	podsOf       map[string][]release.PodImage // by repository; pods if nil
+	podsNow      func() release.PodImage       // of a workload whose status does not judge its pods; pods if nil
 	onlyHooks    string                        // the name of an image that no workload runs; "main" for the main one
 	inside       bool                          // the chart renders no address outside the cluster
 	endpoints    []release.Object              // that the chart renders; a Service named as the release if nil
@@ -400,6 +401,11 @@ func (cluster) NodePlatform(context.Context, string) (release.Platform, error) {
 }
 
 func (c cluster) Running(_ context.Context, _, _ string, image release.Image) (release.Running, error) {
+	if c.podsNow != nil {
+		running := releasetest.Running(c.podsNow())
+		running.Workloads[0].ByPods = true
+		return running, nil
+	}
 	if pods, known := c.podsOf[image.Repository.Path()]; known {
 		return releasetest.Running(pods...), c.podsErr
 	}

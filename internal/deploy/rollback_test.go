@@ -165,6 +165,42 @@ func TestWhatThePodsRunDecides(t *testing.T) {
 	}
 }
 
+// TestPodsThatNoStatusJudges: they have to become ready, and to stay so without a restart.
+func TestPodsThatNoStatusJudges(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		pod     func(pod *release.PodImage, call int)
+		outcome release.Outcome
+		says    string
+	}{
+		"ready":             {func(*release.PodImage, int) {}, release.Changed, "1 pods run"},
+		"ready later":       {func(pod *release.PodImage, call int) { pod.Ready = call > 10 }, release.Changed, "1 pods run"},
+		"restarted before":  {func(pod *release.PodImage, _ int) { pod.Restarts = 3 }, release.Changed, "1 pods run"},
+		"never ready":       {func(pod *release.PodImage, _ int) { pod.Ready = false }, release.RolledBack, "no pod of Deployment/shop that runs the image is ready: shop-1"},
+		"ready by moments":  {func(pod *release.PodImage, call int) { pod.Ready = call%2 == 1 }, release.RolledBack, "no pod of Deployment/shop that runs the image is ready: shop-1"},
+		"always restarting": {func(pod *release.PodImage, call int) { pod.Restarts = call }, release.RolledBack, "its pods did not stay ready for 3s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			calls := 0
+			fakes := &fakes{history: live(another), target: release.RollbackTarget{Revision: 5}, podsNow: func() release.PodImage {
+				pod := release.PodImage{Pod: "shop-1", Digest: image(t, "a").Digest, Named: true, Ready: true}
+				calls++
+				test.pod(&pod, calls)
+				return pod
+			}}
+			var result deploy.Result
+			var log string
+			var err error
+			synctest.Test(t, func(t *testing.T) { result, log, err = fakes.run(t) })
+			if result.Outcome != test.outcome || (err == nil) != (test.outcome == release.Changed) {
+				t.Errorf("got outcome %q, %v", result.Outcome, err)
+			}
+			check(t, log+fmt.Sprint(err), test.says)
+		})
+	}
+}
+
 // TestOnlyABadReleaseIsRolledBack: whatever could not be asked leaves the release as it is.
 func TestOnlyABadReleaseIsRolledBack(t *testing.T) {
 	t.Parallel()

@@ -109,11 +109,16 @@ type contents struct {
 // proofPause is the time between two checks of pods that have not started yet.
 const proofPause = time.Second
 
+// stayTime is for how long pods must stay ready of which no workload's status says that they are, as long as a rollout wants a container without a probe to
+// run.
+const stayTime = 3 * time.Second
+
 // proveImage finds the pods that run an image by what the kubelets report, and fails if one runs another image, or none runs where pods are
 // wanted. A custom resource may count as ready before its controller has made any pod: those are waited for as long as the rollout may take.
 func (r request) proveImage(ctx context.Context, budget budget, image release.Image) (release.RunningProof, error) {
 	rolling, stop := budget.withDeadline(ctx, release.PhaseRollout)
 	defer stop()
+	stayed := -1 // restarts of such pods when all was proved before
 	for {
 		running, err := r.Cluster.Running(ctx, r.settings.Namespace, r.settings.Release, image)
 		if err != nil {
@@ -123,7 +128,15 @@ func (r request) proveImage(ctx context.Context, budget budget, image release.Im
 		if err != nil {
 			return proof, err
 		}
+		if restarts, byPods := running.RestartsByPods(); byPods && len(proof.Problems) == 0 && restarts != stayed {
+			if stayed = restarts; rolling.Err() == nil {
+				pause(rolling, stayTime)
+				continue
+			}
+			proof.Problems = append(proof.Problems, fmt.Sprintf("its pods did not stay ready for %s", stayTime))
+		}
 		if proof.Pending && rolling.Err() == nil {
+			stayed = -1
 			pause(rolling, proofPause)
 			continue
 		}

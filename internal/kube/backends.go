@@ -3,6 +3,7 @@ package kube
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	discovery "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 )
@@ -59,7 +61,19 @@ func (c *Client) Backends(ctx context.Context, namespace, name string, image rel
 		}
 	}
 	slices.SortFunc(backends.Pods, func(a, b release.BackendPod) int { return cmp.Compare(a.Pod, b.Pod) })
-	if backends.Services, backends.Notes, err = c.servicesOfPods(ctx, namespace, name, ready); err != nil {
+	list, err := c.services(namespace).List(ctx, metav1.ListOptions{})
+	if err == nil {
+		own := slices.DeleteFunc(list.Items, func(service core.Service) bool {
+			return !belongsTo(&service, name) || len(service.Spec.Selector) == 0 || urlPort(&service) == nil
+		})
+		if backends.Services, backends.Notes, err = c.servicesOfPods(ctx, own, ready); err == nil && len(ready) > 0 {
+			others := slices.DeleteFunc(own, func(service core.Service) bool {
+				return slices.ContainsFunc(backends.Services, func(known release.BackendService) bool { return known.Object.Name == service.Name })
+			})
+			backends.NoPods, err = c.servicesWithoutPods(ctx, namespace, name, others)
+		}
+	}
+	if err != nil {
 		return backends, c.Fault(ctx, err, "reading the endpoints of release %q in namespace %q", name, namespace)
 	}
 	return backends, nil
@@ -172,24 +186,63 @@ func firstPort(container core.Container) (first int, isHTTP bool) {
 	return first, false
 }
 
-// servicesOfPods finds the release's Services that select one of the pods, with their ready endpoints.
-func (c *Client) servicesOfPods(ctx context.Context, namespace, name string, pods []*core.Pod) (found []release.BackendService, notes []string, err error) {
-	list, err := c.services(namespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, nil, err
-	}
-	for i := range list.Items {
-		service := &list.Items[i]
-		if !belongsTo(service, name) || len(service.Spec.Selector) == 0 {
+// servicesWithoutPods returns those of the Services whose selector matches no pod of the namespace and no pod template of the release: nothing will ever
+// answer behind them. It returns none if the release has custom resources, whose pods may have any labels, or no record.
+func (c *Client) servicesWithoutPods(ctx context.Context, namespace, name string, services []core.Service) (found []release.Object, err error) {
+	for i := range services {
+		selector := labels.SelectorFromSet(services[i].Spec.Selector)
+		pods, err := c.Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String(), Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		if len(pods.Items) > 0 {
 			continue
 		}
+		matches, err := c.mayMakePods(ctx, namespace, name, selector)
+		if err != nil {
+			return nil, err
+		}
+		if !matches {
+			found = append(found, release.Object{APIVersion: "v1", Kind: "Service", Namespace: namespace, Name: services[i].Name})
+		}
+	}
+	slices.SortFunc(found, func(a, b release.Object) int { return cmp.Compare(a.Name, b.Name) })
+	return found, nil
+}
+
+// mayMakePods reports whether a workload of the release may make pods that a selector matches.
+func (c *Client) mayMakePods(ctx context.Context, namespace, name string, selector labels.Selector) (may bool, err error) {
+	revision, err := c.appliedRevision(ctx, namespace, name)
+	if errors.Is(err, errNoRecord) || apierrors.IsForbidden(err) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	err = eachObject(revision.Manifest, "", func(object map[string]any) {
+		u := unstructured.Unstructured{Object: object}
+		may = may || !slices.Contains(BuiltInGroups, u.GroupVersionKind().Group) || u.GetKind() == "Pod" && selector.Matches(labels.Set(u.GetLabels()))
+		for _, path := range podSpecs {
+			template := append(slices.Clone(path[:len(path)-1]), "metadata", "labels")
+			if made, found, _ := unstructured.NestedStringMap(object, template...); found {
+				may = may || selector.Matches(labels.Set(made))
+			}
+		}
+	})
+	return may, err
+}
+
+// servicesOfPods finds those of the Services that select one of the pods, with their ready endpoints.
+func (c *Client) servicesOfPods(ctx context.Context, services []core.Service, pods []*core.Pod) (found []release.BackendService, notes []string, err error) {
+	for i := range services {
+		service := &services[i]
+		namespace, port := service.Namespace, urlPort(service)
 		selector := labels.SelectorFromSet(service.Spec.Selector)
 		selected := slices.DeleteFunc(slices.Clone(pods), func(pod *core.Pod) bool { return !selector.Matches(labels.Set(pod.Labels)) })
-		port := urlPort(service)
-		if len(selected) == 0 || port == nil {
+		if len(selected) == 0 {
 			continue
 		}
-		backend := release.BackendService{Object: release.Object{APIVersion: "v1", Kind: "Service", Namespace: namespace, Name: service.Name}}
+		backend := release.BackendService{Object: release.Object{APIVersion: "v1", Kind: "Service", Namespace: namespace, Name: service.Name}, OnePort: tcpPorts(service) == 1}
 		if service.Spec.Type == core.ServiceTypeLoadBalancer {
 			backend.URL = serviceURL(service)
 		}
@@ -205,6 +258,16 @@ func (c *Client) servicesOfPods(ctx context.Context, namespace, name string, pod
 	}
 	slices.SortFunc(found, func(a, b release.BackendService) int { return cmp.Compare(a.Object.Name, b.Object.Name) })
 	return found, notes, nil
+}
+
+// tcpPorts returns how many TCP ports a Service has.
+func tcpPorts(service *core.Service) (n int) {
+	for _, port := range service.Spec.Ports {
+		if port.Protocol == "" || port.Protocol == core.ProtocolTCP {
+			n++
+		}
+	}
+	return n
 }
 
 // readyEndpoints returns the ready endpoints of a Service's port.

@@ -98,9 +98,44 @@ func TestBackends(t *testing.T) {
 			Source: "readinessProbe of container app"}},
 		Services: []release.BackendService{{Object: release.Object{APIVersion: "v1", Kind: "Service", Namespace: space, Name: "web"},
 			Endpoints: []release.Backend{at("stranger", "10.0.0.9", 9090), at("web-a", "10.0.0.7", 9090)}}},
+		NoPods: []release.Object{{APIVersion: "v1", Kind: "Service", Namespace: space, Name: "db"}},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(release.Digest{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestServicesThatSelectNoPod: of the release's own, if no template of the release has such labels either.
+func TestServicesThatSelectNoPod(t *testing.T) {
+	t.Parallel()
+	const custom = "apiVersion: db.example.com/v1\nkind: Postgres\nmetadata: {name: db}"
+	const later = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\nspec: {replicas: 0, template: {metadata: {labels: {app: wbe}}}}"
+	for name, test := range map[string]struct {
+		besides string // in the manifest
+		there   bool   // a pod has the labels
+		want    int
+	}{"none": {"", false, 1}, "a template has the labels": {later, false, 0}, "a pod has them": {"", true, 0}, "a controller may make some": {custom, false, 0}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			web := workload("apps/v1", "Deployment", "web", "")
+			s.Put(recordOf(t, 1, "deployed", web+"\n---\n"+test.besides))
+			s.put(web + "\n---\n" + strings.TrimSpace(replicaSets))
+			s.Put(readyPod("web-a", "10.0.0.7", nil))
+			lost, foreign := service("web", core.ServiceTypeClusterIP, "", port(80, "http")), service("foreign", core.ServiceTypeClusterIP, "", port(80, "http"))
+			lost.Spec.Selector, foreign.Spec.Selector = map[string]string{"app": "wbe"}, map[string]string{"app": "nobody"}
+			foreign.Annotations = map[string]string{releaseAnnotation: "blog"}
+			s.Put(lost, foreign)
+			if test.there {
+				other := pod("other")
+				other.Labels = map[string]string{"app": "wbe"}
+				s.Put(other)
+			}
+			got, err := s.client().Backends(t.Context(), space, "shop", builtImage(t))
+			if err != nil || len(got.NoPods) != test.want || test.want > 0 && got.NoPods[0].Name != "web" {
+				t.Errorf("got %+v, %v", got.NoPods, err)
+			}
+		})
 	}
 }
 

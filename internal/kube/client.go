@@ -30,6 +30,7 @@ type Client struct {
 	apis     *apis
 	metadata metadata.Interface
 
+	served  sync.Map // []metav1.APIResource by schema.GroupVersion, of custom kinds
 	allowed sync.Map // results of access reviews that allowed: authorization.ResourceAttributes
 
 	secretReadsMu sync.Mutex

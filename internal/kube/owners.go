@@ -57,7 +57,7 @@ func (o *owners) leadsToWorkload(ctx context.Context, from metav1.Object) (owned
 		if controller.UID == o.workload.GetUID() {
 			return true, revision, nil
 		}
-		next, err := o.read(ctx, *controller)
+		next, err := o.read(ctx, from.GetNamespace(), *controller)
 		if err != nil {
 			return false, "", err
 		}
@@ -71,13 +71,16 @@ var builtIn = []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "
 
 // read reads an owner. The chain ends at an owner that no longer exists and, for a workload of a built-in kind, at an owner that
 // it does not own directly. If this user may not read an owner, that is an error: the pods could be the workload's.
-func (o *owners) read(ctx context.Context, reference metav1.OwnerReference) (owner, error) {
+func (o *owners) read(ctx context.Context, namespace string, reference metav1.OwnerReference) (owner, error) {
 	if known, found := o.byUID[reference.UID]; found || slices.Contains(builtIn, o.workload.GetKind()) {
 		return known, nil
 	}
 	var result owner
-	live, err := o.client.Dynamic.Resource(workloadResource(reference.APIVersion, reference.Kind)).Namespace(o.workload.GetNamespace()).
-		Get(ctx, reference.Name, metav1.GetOptions{})
+	objects, err := o.client.objectsOf(ctx, reference.APIVersion, reference.Kind, namespace)
+	if err != nil {
+		return owner{}, err
+	}
+	live, err := objects.Get(ctx, reference.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
 	case err != nil:

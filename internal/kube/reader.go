@@ -57,7 +57,10 @@ func (r *reader) isShared(list listed) bool {
 // workload reads a workload. An absent one is an error for which apierrors.IsNotFound is true.
 func (r *reader) workload(ctx context.Context, object release.Object) (*unstructured.Unstructured, error) {
 	list := listOf(object)
-	resource := r.client.Dynamic.Resource(list.resource).Namespace(list.namespace)
+	resource, err := r.client.objectsOf(ctx, object.APIVersion, object.Kind, list.namespace)
+	if err != nil {
+		return nil, err
+	}
 	if !r.isShared(list) {
 		return resource.Get(ctx, object.Name, metav1.GetOptions{})
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/onedigest/onedigest/internal/kube/diagnose"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
 	core "k8s.io/api/core/v1"
@@ -95,8 +96,7 @@ func (c *Client) NodePlatform(ctx context.Context, node string) (release.Platfor
 	return release.Platform{OS: system, Architecture: architecture}, nil
 }
 
-// workloadResource returns the resource of a kind. It guesses the plural of a custom kind: asking the cluster would need its
-// whole discovery.
+// workloadResource returns the resource of a kind of Kubernetes itself.
 func workloadResource(apiVersion, kind string) schema.GroupVersionResource {
 	resource, _ := meta.UnsafeGuessKindToResource(schema.FromAPIVersionAndKind(apiVersion, kind))
 	return resource
@@ -133,6 +133,9 @@ func (r *reader) workloadWithPods(ctx context.Context, workload templated, image
 	if pods, result.Leaving, err = r.ownedPods(ctx, live); err != nil {
 		return result, nil, err
 	}
+	if result.ByPods = isJudgedByPods(live); result.ByPods && slices.ContainsFunc(pods, func(pod ownedPod) bool { return !isEnded(pod.Pod) }) {
+		result.Wants, result.Note = true, "" // whatever field says how many
+	}
 	for _, owned := range pods {
 		result.Pods = append(result.Pods, podImages(owned, workload.containers, image.Digest)...)
 	}
@@ -140,6 +143,12 @@ func (r *reader) workloadWithPods(ctx context.Context, workload templated, image
 		return cmp.Or(cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Container, b.Container))
 	})
 	return result, pods, nil
+}
+
+// isJudgedByPods reports whether no rollout waits for the readiness of a workload's pods: it is a custom resource, whose status may say nothing of them,
+// or a ReplicationController.
+func isJudgedByPods(live *unstructured.Unstructured) bool {
+	return !slices.Contains(BuiltInGroups, live.GroupVersionKind().Group) || live.GetKind() == "ReplicationController"
 }
 
 // scheduledPods returns the pods of a CronJob's Jobs that name the image and are complete, also of Jobs that somebody made of it by hand. It
@@ -307,7 +316,7 @@ func selectorOf(live *unstructured.Unstructured) (string, error) {
 
 // heldBack returns the reason why a pod of an older revision stays, "" if it should be replaced: its StatefulSet has a partition, it is
 // replaced only when somebody deletes it, or a custom kind's controller decides.
-// Source: kubernetes.io, "StatefulSets", Update strategies; "Perform a Rolling Update on a DaemonSet".
+// Source: kubernetes.io, "StatefulSets", Update strategies; "Perform a Rolling Update on a DaemonSet"; "ReplicaSet", Working with ReplicaSets.
 func heldBack(live *unstructured.Unstructured, pod *core.Pod) string {
 	strategy, _, _ := unstructured.NestedString(live.Object, "spec", "updateStrategy", "type")
 	switch live.GetKind() {
@@ -319,16 +328,18 @@ func heldBack(live *unstructured.Unstructured, pod *core.Pod) string {
 		if strategy == "OnDelete" {
 			return "the StatefulSet replaces a pod only when it is deleted (OnDelete)"
 		}
-		partition, _ := int64At(live, "spec", "updateStrategy", "rollingUpdate", "partition")
+		first, partition := diagnose.FirstUpdated(live)
 		ordinal, err := strconv.ParseInt(pod.Name[strings.LastIndex(pod.Name, "-")+1:], 10, 64)
-		if err == nil && ordinal < partition {
+		if err == nil && partition > 0 && ordinal < first {
 			return fmt.Sprintf("the StatefulSet's partition is %d", partition)
 		}
 	case "DaemonSet":
 		if strategy == "OnDelete" {
 			return "the DaemonSet replaces a pod only when it is deleted (OnDelete)"
 		}
-	case "Deployment", "ReplicaSet", "ReplicationController", "Job":
+	case "ReplicaSet", "ReplicationController":
+		return fmt.Sprintf("a %s replaces a pod only when it is deleted", live.GetKind())
+	case "Deployment", "Job":
 	default:
 		return fmt.Sprintf("the controller of %s decides when it is replaced", live.GetKind())
 	}
@@ -372,6 +383,7 @@ func podImages(pod ownedPod, containers []string, digest release.Digest) (images
 		}
 		if at := slices.IndexFunc(statuses, func(s core.ContainerStatus) bool { return s.Name == name }); at >= 0 {
 			image.Ready, image.Unready, image.Restarting = statuses[at].Ready && isReady(pod.Pod), isUnready(pod.Pod), isRestarting(pod.Pod)
+			image.Restarts = int(statuses[at].RestartCount)
 			image.ImageID = text.Line(statuses[at].ImageID, 300)
 			image.Repository, image.Digest = parseImageID(statuses[at].ImageID)
 		}

@@ -18,6 +18,7 @@ import (
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
@@ -56,6 +57,12 @@ func recordOf(t testing.TB, revision int, status, manifest string) *core.Secret 
 // put creates the objects of a manifest, each with a uid of its kind and name.
 func (s *server) put(manifest string) {
 	s.t.Helper()
+	s.putIn(space, manifest)
+}
+
+// putIn is put for another namespace, or "" for the cluster.
+func (s *server) putIn(namespace, manifest string) {
+	s.t.Helper()
 	for document := range strings.SplitSeq(manifest, "\n---\n") {
 		content, err := yaml.ToJSON([]byte(document))
 		if err != nil {
@@ -65,7 +72,7 @@ func (s *server) put(manifest string) {
 		if err := object.UnmarshalJSON(content); err != nil {
 			s.t.Fatal(err)
 		}
-		object.SetNamespace(space)
+		object.SetNamespace(namespace)
 		object.SetUID(uidOf(object.GetKind(), object.GetName()))
 		s.Put(object)
 	}
@@ -131,6 +138,10 @@ func TestRunningFindsPodsByOwnership(t *testing.T) {
 	daemons := workload("apps/v1", "DaemonSet", "web", ", updateStrategy: {type: OnDelete}") + "\nstatus: {desiredNumberScheduled: 1}"
 	job := workload("batch/v1", "Job", "web", "")
 	rollout := workload("argoproj.io/v1alpha1", "Rollout", "web", "")
+	late := strings.Replace(partitioned, "partition: 1}}", "partition: 1}}, ordinals: {start: 5}", 1)
+	bareSet := workload("apps/v1", "ReplicaSet", "web", "")
+	controller := strings.Replace(workload("v1", "ReplicationController", "web", ""), "{matchLabels: {app: web}}", "{app: web}", 1)
+	knative := strings.Replace(rollout, "replicas: 2, ", "", 1)
 	zero := strings.Replace(deployment, "replicas: 2", "replicas: 0", 1)
 	completed := owned("web-job", "Job", "web", digest)
 	completed.Status.Phase = core.PodSucceeded
@@ -165,7 +176,15 @@ func TestRunningFindsPodsByOwnership(t *testing.T) {
 			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-x", older, held("the DaemonSet replaces a pod only when it is deleted (OnDelete)"))}}},
 		"a completed Job": {job, "", []*core.Pod{completed}, release.RunningWorkload{Note: "has no pod any more that could be compared", Pods: []release.PodImage{is("web-job", digest, nil)}}},
 		"a Pod":           {bare, "", nil, release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web", digest, nil)}}},
-		"a custom kind": {rollout, canarySet, canary, release.RunningWorkload{Wants: true, Pods: []release.PodImage{
+		"a partition that counts from the first ordinal": {late, "", []*core.Pod{labelledSet(owned("web-5", "StatefulSet", "web", older), "old"), labelledSet(owned("web-6", "StatefulSet", "web", digest), "new")},
+			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-5", older, held("the StatefulSet's partition is 1")), is("web-6", digest, nil)}}},
+		"a ReplicaSet": {bareSet, "", []*core.Pod{owned("web-x", "ReplicaSet", "web", older)},
+			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-x", older, held("a ReplicaSet replaces a pod only when it is deleted"))}}},
+		"a ReplicationController": {controller, "", []*core.Pod{owned("web-x", "ReplicationController", "web", older)},
+			release.RunningWorkload{Wants: true, ByPods: true, Pods: []release.PodImage{is("web-x", older, held("a ReplicationController replaces a pod only when it is deleted"))}}},
+		"a custom kind that says not how many pods it wants": {knative, "", []*core.Pod{owned("web-x", "Rollout", "web", digest)},
+			release.RunningWorkload{Wants: true, ByPods: true, Pods: []release.PodImage{is("web-x", digest, held("the controller of Rollout decides when it is replaced"))}}},
+		"a custom kind": {rollout, canarySet, canary, release.RunningWorkload{Wants: true, ByPods: true, Pods: []release.PodImage{
 			is("web-a", digest, held("the controller of Rollout decides when it is replaced")), is("web-b", older, held("the controller of Rollout decides when it is replaced"))}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -189,6 +208,30 @@ func TestRunningFindsPodsByOwnership(t *testing.T) {
 			test.want.Object = running.Workloads[0].Object
 			if diff := cmp.Diff(test.want, running.Workloads[0], cmp.Comparer(func(a, b release.Digest) bool { return a == b })); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestRunningOfKindsOfAnyPlural: a custom kind's resource is what the cluster calls it, and may have no namespace.
+func TestRunningOfKindsOfAnyPlural(t *testing.T) {
+	t.Parallel()
+	for name, namespaced := range map[string]bool{"in a namespace": true, "in the cluster": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.Serve(schema.GroupVersionKind{Group: "db.example.com", Version: "v1", Kind: "Redis"}, "redis", namespaced)
+			manifest := workload("db.example.com/v1", "Redis", "web", "")
+			s.Put(recordOf(t, 1, "deployed", manifest))
+			where := ""
+			if namespaced {
+				where = space
+			}
+			s.putIn(where, manifest)
+			s.Put(owned("web-x", "Redis", "web", digest))
+			running, err := s.client().Running(t.Context(), space, "shop", builtImage(t))
+			if err != nil || len(running.Workloads) != 1 || running.Workloads[0].Note != "" || namespaced && len(running.Workloads[0].Pods) != 1 {
+				t.Errorf("got %+v, %v", running, err)
 			}
 		})
 	}

@@ -105,6 +105,7 @@ type Backends struct {
 	Pods      []BackendPod      // ready pods of the workloads whose pod template names the image
 	Workloads []RunningWorkload // these workloads with all their pods, except Jobs and CronJobs
 	Services  []BackendService  // the release's Services that select one of these pods
+	NoPods    []Object          // the release's Services whose selector matches no pod of the namespace and no pod template of the release
 	Notes     []string          // what could not be read, and pods that have nothing to be asked
 }
 
@@ -123,6 +124,7 @@ type BackendPod struct {
 type BackendService struct {
 	Object    Object
 	URL       string // outside the cluster, "" if it has none
+	OnePort   bool   // it has no other TCP port
 	Endpoints []Backend
 }
 

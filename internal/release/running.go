@@ -22,6 +22,8 @@ type RunningWorkload struct {
 	Wants  bool   // it wants pods at present
 	Note   string // why it wants no pods, or why none can be shown; may be empty
 	Failed string // why a Job has failed for good; "" if it has not
+	// ByPods: its status does not say whether its pods are ready, so that only those that are count as running the image.
+	ByPods bool
 	Pods   []PodImage
 	// Leaving are pods that are being deleted and have not ended, of any revision. A load balancer may send them new connections yet.
 	Leaving []string
@@ -37,6 +39,7 @@ type PodImage struct {
 	ImageID     string     // container id reported by the kubelet; "" before the container was created
 	Ready       bool       // the container is ready, and its pod is
 	Unready     bool       // the pod has started, and a container of it is not ready
+	Restarts    int        // of the container
 	Restarting  bool       // the pod is not ready because a container of it has ended, and has not become ready again
 	Unscheduled bool       // no node takes the pod yet
 	Named       bool       // the pod's own spec contains the image's digest for this container
@@ -53,6 +56,18 @@ func (w RunningWorkload) HasReadyPod() bool {
 		isReady[container.Pod] = (before || !seen) && container.Ready && !container.Outdated
 	}
 	return slices.Contains(slices.Collect(maps.Values(isReady)), true)
+}
+
+// RestartsByPods returns how often the containers have restarted of which only their pods say whether they are ready; false if there are none.
+func (r Running) RestartsByPods() (restarts int, any bool) {
+	for _, workload := range r.Workloads {
+		for _, container := range workload.Pods {
+			if workload.ByPods && container.Named {
+				restarts, any = restarts+container.Restarts, true
+			}
+		}
+	}
+	return restarts, any
 }
 
 // Down says why a workload does not serve the image: it wants pods and none is ready, or a pod of its current revision ends again and again. It
@@ -168,12 +183,12 @@ func (r Running) Prove(ctx context.Context, image Image, contents Contents) (Run
 func (p *RunningProof) add(ctx context.Context, workload RunningWorkload, comparison *comparison) error {
 	pods := map[string]bool{} // every container of the pod runs the image
 	held := false
-	var starting []string
+	var starting, unready []string
 	for _, container := range workload.Pods {
 		if _, seen := pods[container.Pod]; !seen {
 			pods[container.Pod] = true
 		}
-		if container.ImageID == "" && !container.Outdated && container.Held == "" {
+		if container.ImageID == "" && !container.Outdated && (container.Held == "" || container.Named) {
 			pods[container.Pod] = false
 			starting = append(starting, container.Pod)
 			continue
@@ -182,6 +197,9 @@ func (p *RunningProof) add(ctx context.Context, workload RunningWorkload, compar
 		switch {
 		case err != nil:
 			return err
+		case same && workload.ByPods && !container.Ready:
+			pods[container.Pod] = false
+			unready = append(unready, container.Pod)
 		case same:
 		case container.Held != "":
 			pods[container.Pod], held, p.Held = false, true, true
@@ -202,6 +220,10 @@ func (p *RunningProof) add(ctx context.Context, workload RunningWorkload, compar
 	case workload.Wants && running == 0 && len(starting) > 0:
 		comparison.pending++
 		p.Problems = append(p.Problems, fmt.Sprintf("no pod of %s has started its containers: %s", workload.Object, strings.Join(starting, ", ")))
+	case workload.Wants && running == 0 && len(unready) > 0:
+		slices.Sort(unready)
+		comparison.pending++
+		p.Problems = append(p.Problems, fmt.Sprintf("no pod of %s that runs the image is ready: %s", workload.Object, strings.Join(slices.Compact(unready), ", ")))
 	case workload.Wants && len(workload.Pods) == 0 && !held:
 		comparison.pending++
 		what := fmt.Sprintf("no pod of %s runs", workload.Object)

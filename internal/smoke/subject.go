@@ -8,6 +8,7 @@ import (
 	neturl "net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
 )
@@ -119,6 +120,9 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 	if a.canAskPods() {
 		backends, down, err := a.backends(ctx)
 		if err != nil {
+			if isOutOfTime(err) {
+				<-ctx.Done() // the round is cut short: its last request would not have been sent in time
+			}
 			return a.withoutCluster(ctx, err), nil
 		}
 		for _, note := range backends.Notes {
@@ -137,10 +141,9 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 		if found.inside, err = a.insideRequests(backends, a.Checks); err != nil {
 			return found, err
 		}
-		if len(found.inside) == 0 && a.URL == "" {
-			found.wrong = append(found.wrong, emptyServices(backends)...)
-		}
+		found.wrong = slices.Concat(found.wrong, emptyServices(backends), a.servicesWithoutPods(backends))
 		if checks == nil {
+			found.inside = append(found.inside, a.servicePorts(found.inside, backends)...)
 			found.shown = append(found.shown, a.unaskedPods(backends)...)
 		} else {
 			found.shown = append(found.shown, a.addOthers(&found, backends)...)
@@ -160,6 +163,12 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 		found.wrong = []release.Answer{{Check: "pods", Stage: release.StageConnect, Wrong: []string{fmt.Sprintf("nothing of release %q can be asked yet", a.Release)}}}
 	}
 	return found, nil
+}
+
+// isOutOfTime reports whether a request to the cluster was not sent because its turn would have come after the context's deadline. Source:
+// golang.org/x/time/rate, Limiter.WaitN.
+func isOutOfTime(err error) bool {
+	return strings.Contains(err.Error(), "would exceed context deadline")
 }
 
 // downWorkloads returns a failed answer for each of an image's workloads that does not serve it, whatever the others do.
@@ -249,6 +258,11 @@ func (a *roundRunner) backends(ctx context.Context) (all release.Backends, down 
 			}
 			all.Pods = append(all.Pods, pod)
 			a.others[pod.Pod] = i > 0
+		}
+		for _, service := range of.NoPods {
+			if !slices.Contains(all.NoPods, service) {
+				all.NoPods = append(all.NoPods, service)
+			}
 		}
 		for _, service := range of.Services {
 			if !slices.ContainsFunc(all.Services, func(known release.BackendService) bool { return known.Object == service.Object }) {
@@ -366,6 +380,37 @@ func (a *roundRunner) selectService(backends release.Backends) (release.BackendS
 		main = backends
 	}
 	return main.SelectService(a.Address, a.URL, a.Release)
+}
+
+// servicePorts returns a connection to each ready pod at the port to which the release's only Service sends requests, if the pod's probe asks
+// another port: a ready pod does not show that the Service's port leads to anything. An address outside shows it by itself.
+func (a *roundRunner) servicePorts(asked []request, backends release.Backends) (requests []request) {
+	if a.URL != "" || len(backends.Services) != 1 || !backends.Services[0].OnePort {
+		return nil
+	}
+	service := backends.Services[0]
+	for _, pod := range endpointsOfPods(service, backends) {
+		if slices.ContainsFunc(asked, func(other request) bool { return other.Backend.Pod == pod.Pod && other.Backend.Port == pod.Port }) {
+			continue
+		}
+		pod.Check = release.Check{Name: service.Object.String(), Kind: release.CheckTCP}
+		requests = append(requests, a.insideRequest(pod, "", nil))
+	}
+	return requests
+}
+
+// servicesWithoutPods returns a failed answer for each Service that selects no pod, if the release has Services and none of them leads to its pods.
+// Beside a Service that does, such a one is told of: its pods may be another release's.
+func (a *roundRunner) servicesWithoutPods(backends release.Backends) (answers []release.Answer) {
+	for _, service := range backends.NoPods {
+		wrong := fmt.Sprintf("%s selects no pod: its selector matches neither a pod of the namespace nor a pod template of the release", service)
+		if len(backends.Services) > 0 {
+			a.infoOnce("%s", wrong)
+			continue
+		}
+		answers = append(answers, release.Answer{Check: "endpoints", Stage: release.StageCheck, Wrong: []string{wrong}})
+	}
+	return answers
 }
 
 // emptyServices are the Services to which the cluster has not yet added the ready pods that they select.

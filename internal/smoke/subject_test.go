@@ -41,6 +41,13 @@ func TestPodsAreAskedOneByOne(t *testing.T) {
 		}
 	}
 	shop := backendService("shop", "", "a", "b")
+	only, onlyOutside := shop, backendService("shop", "http://lb", "a", "b")
+	only.OnePort, onlyOutside.OnePort = true, true
+	lost := func(services ...release.BackendService) func() release.Backends {
+		return func() release.Backends {
+			return release.Backends{Pods: []release.BackendPod{backendPod("a")}, Services: services, NoPods: []release.Object{{Kind: "Service", Name: "wbe"}}}
+		}
+	}
 	file := []release.Check{{Name: "/", Path: "/", Status: 200}}
 	held := backendPod("b")
 	held.Runs, held.Held = false, true
@@ -101,12 +108,19 @@ func TestPodsAreAskedOneByOne(t *testing.T) {
 		"no probe, and no HTTP": {url: "http://lb", backends: func() release.Backends {
 			return release.Backends{Pods: []release.BackendPod{portless}, Services: []release.BackendService{backendService("shop", "http://lb", "a")}}
 		}, answer: map[string]release.Answer{"": notHTTP, "pod a:8080": notHTTP}, want: release.Pass, text: "pod a:8080 is connected to only, because it does not answer in HTTP: malformed", asked: []string{"", "pod a:8080"}},
-		"a probe of HTTP, and no HTTP": {url: "none", backends: two(shop), answer: map[string]release.Answer{"pod a:8081": notHTTP}, want: release.Fail, exit: 1, text: "malformed"},
-		"no pod is ready":              {url: "none", backends: func() release.Backends { return release.Backends{} }, want: release.Inconclusive, exit: 3, text: "no pod of release \"shop\" is ready"},
-		"a commit that must be named":  {url: "none", backends: two(shop), flags: []string{"--commit-from", "header:X-Build"}, want: release.Fail, exit: 1, text: "no X-Build header"},
-		"a commit in a field":          {url: "none", backends: two(shop), flags: []string{"--commit-from", "json:/version#build.commit"}, want: release.Fail, exit: 1, text: "commit in /version [check] at pod a:8081 commit: the response has no field $['build']['commit']"},
-		"another commit is named":      {url: "none", backends: two(shop), answer: map[string]release.Answer{"pod b:8081": answerFrom(olderCommit)}, want: release.Fail, exit: 1, text: "answered by 89abcdef0123"},
-		"the commit is abbreviated":    {url: "none", backends: two(shop), answer: map[string]release.Answer{"pod b:8081": {Stage: release.StageDone, Commit: commit.String()[:8]}}, want: release.Pass},
+		"a probe of HTTP, and no HTTP":                        {url: "none", backends: two(shop), answer: map[string]release.Answer{"pod a:8081": notHTTP}, want: release.Fail, exit: 1, text: "malformed"},
+		"a Service that selects no pod":                       {url: "none", backends: lost(), want: release.Fail, exit: 1, text: "Service/wbe selects no pod"},
+		"a Service that selects no pod, beside one that does": {url: "none", backends: lost(backendService("shop", "", "a")), want: release.Pass, text: "Service/wbe selects no pod", asked: []string{"pod a:8081"}},
+		"a Service whose port no pod has":                     {url: "none", backends: two(backendService("shop", "")), want: release.Inconclusive, exit: 3, text: "Service/shop has no ready endpoint yet"},
+		"the Service's only port":                             {url: "none", backends: two(only), want: release.Pass, asked: []string{"pod a:8081", "pod b:8081", "pod a:8080", "pod b:8080"}},
+		"the Service's only port refuses": {url: "none", backends: two(only), answer: map[string]release.Answer{"pod a:8080": refused, "pod b:8080": refused}, want: release.Inconclusive, exit: 3,
+			text: "at pod a:8080 refused"},
+		"the Service's only port, beside its address": {url: "http://lb", backends: two(onlyOutside), want: release.Pass, asked: []string{"", "pod a:8081", "pod b:8081"}},
+		"no pod is ready":             {url: "none", backends: func() release.Backends { return release.Backends{} }, want: release.Inconclusive, exit: 3, text: "no pod of release \"shop\" is ready"},
+		"a commit that must be named": {url: "none", backends: two(shop), flags: []string{"--commit-from", "header:X-Build"}, want: release.Fail, exit: 1, text: "no X-Build header"},
+		"a commit in a field":         {url: "none", backends: two(shop), flags: []string{"--commit-from", "json:/version#build.commit"}, want: release.Fail, exit: 1, text: "commit in /version [check] at pod a:8081 commit: the response has no field $['build']['commit']"},
+		"another commit is named":     {url: "none", backends: two(shop), answer: map[string]release.Answer{"pod b:8081": answerFrom(olderCommit)}, want: release.Fail, exit: 1, text: "answered by 89abcdef0123"},
+		"the commit is abbreviated":   {url: "none", backends: two(shop), answer: map[string]release.Answer{"pod b:8081": {Stage: release.StageDone, Commit: commit.String()[:8]}}, want: release.Pass},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -61,3 +61,11 @@ func jobFailed(job *unstructured.Unstructured) bool {
 	conditions := Conditions(job)
 	return conditions["Failed"].Status == "True" || conditions["FailureTarget"].Status == "True"
 }
+
+// FirstUpdated returns the lowest ordinal of a StatefulSet's pods that a rolling update replaces, and the set's partition: it counts from the
+// set's first ordinal. Source: k8s.io/kubernetes, pkg/controller/statefulset/stateful_set_utils.go, newVersionedStatefulSetPod.
+func FirstUpdated(set *unstructured.Unstructured) (ordinal, partition int64) {
+	partition, _, _ = unstructured.NestedInt64(set.Object, "spec", "updateStrategy", "rollingUpdate", "partition")
+	start, _, _ := unstructured.NestedInt64(set.Object, "spec", "ordinals", "start")
+	return start + partition, partition
+}

@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 )
@@ -43,6 +44,7 @@ type Server struct {
 	named   map[string]bool           // "verb resource name": allowed although the verb is denied on other objects
 	logs    map[string]string         // "pod/container" to log; "pod/container?previous" for the previous run
 	asked   []string                  // "verb path"
+	custom  map[schema.GroupVersionKind]metav1.APIResource
 }
 
 type change struct {
@@ -76,7 +78,7 @@ func NewInBubble(t *testing.T) *Server {
 
 func newServer(t *testing.T) *Server {
 	s := &Server{t: t, version: 100, objects: map[string]map[string]any{}, denied: map[string]bool{}, named: map[string]bool{}, logs: map[string]string{},
-		config: rest.Config{QPS: 1000, Burst: 1000}}
+		custom: map[schema.GroupVersionKind]metav1.APIResource{}, config: rest.Config{QPS: 1000, Burst: 1000}}
 	s.turn = sync.NewCond(&s.mu)
 	return s
 }
@@ -105,6 +107,13 @@ func (s *Server) SetLog(container, text string) {
 	s.mu.Unlock()
 }
 
+// Serve makes a custom kind known to discovery: its resource is not the plural that a rule would make of the kind.
+func (s *Server) Serve(kind schema.GroupVersionKind, resource string, namespaced bool) {
+	s.mu.Lock()
+	s.custom[kind] = metav1.APIResource{Kind: kind.Kind, Name: resource, Namespaced: namespaced}
+	s.mu.Unlock()
+}
+
 // Requests returns the requests received so far, as "verb path".
 func (s *Server) Requests() []string {
 	s.mu.Lock()
@@ -130,6 +139,11 @@ func (s *Server) path(object runtime.Object) (string, map[string]any) {
 	}
 	content = content.DeepCopy()
 	resource, _ := meta.UnsafeGuessKindToResource(content.GroupVersionKind())
+	s.mu.Lock()
+	if served, found := s.custom[content.GroupVersionKind()]; found {
+		resource.Resource = served.Name
+	}
+	s.mu.Unlock()
 	base := "/apis/" + resource.Group + "/" + resource.Version
 	if resource.Group == "" {
 		base = "/api/" + resource.Version
@@ -232,6 +246,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.log(w, r)
 	case r.URL.Path == "/api", r.URL.Path == "/apis", r.URL.Path == "/apis/example.com/v1", r.URL.Path == "/api/v1":
 		serveDiscovery(w, r.URL.Path)
+	case verb == "get" && strings.HasPrefix(r.URL.Path, "/apis/") && strings.Count(r.URL.Path, "/") == 3:
+		s.serveGroup(w, r.URL.Path)
 	case verb == "watch":
 		s.watch(w, r)
 	case verb == "get" && wantsMetadata(r):
@@ -263,6 +279,23 @@ func serveDiscovery(w http.ResponseWriter, path string) {
 		"/apis":                `{"kind":"APIGroupList","apiVersion":"v1","groups":[{"name":"example.com","versions":[{"groupVersion":"example.com/v1","version":"v1"}],"preferredVersion":{"groupVersion":"example.com/v1","version":"v1"}}]}`,
 		"/apis/example.com/v1": `{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"example.com/v1","resources":[{"name":"widgets","singularName":"widget","namespaced":true,"kind":"Widget","verbs":["list","watch"]}]}`,
 	}[path])
+}
+
+// serveGroup answers which resources a group and version has: those of Serve; 404 if there are none.
+func (s *Server) serveGroup(w http.ResponseWriter, path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: strings.TrimPrefix(path, "/apis/")}
+	for kind, resource := range s.custom {
+		if kind.GroupVersion().String() == list.GroupVersion {
+			list.APIResources = append(list.APIResources, resource, metav1.APIResource{Kind: kind.Kind, Name: resource.Name + "/status", Namespaced: resource.Namespaced})
+		}
+	}
+	if len(list.APIResources) == 0 {
+		refuse(w, http.StatusNotFound)
+		return
+	}
+	json.NewEncoder(w).Encode(list)
 }
 
 // review answers a SelfSubjectAccessReview. A verb and resource given to Deny are denied, except on objects given to AllowNamed;

@@ -250,6 +250,10 @@ func TestStuckPodsAreReplaced(t *testing.T) {
 		}
 	}
 	none := func(*unstructured.Unstructured, *core.Pod) {}
+	later := func(s *unstructured.Unstructured, p *core.Pod) {
+		set(int64(1), "spec", "updateStrategy", "rollingUpdate", "partition")(s, p)
+		set(int64(1), "spec", "ordinals", "start")(s, p)
+	}
 	tests := map[string]struct {
 		amend  func(*unstructured.Unstructured, *core.Pod)
 		failed bool // the revision before
@@ -264,6 +268,7 @@ func TestStuckPodsAreReplaced(t *testing.T) {
 		"of another owner":                       {func(_ *unstructured.Unstructured, p *core.Pod) { p.OwnerReferences[0].UID = "uid-other" }, true, false},
 		"below the partition":                    {set(int64(2), "spec", "updateStrategy", "rollingUpdate", "partition"), true, false},
 		"above the partition":                    {set(int64(1), "spec", "updateStrategy", "rollingUpdate", "partition"), true, true},
+		"below the partition from an ordinal on": {later, true, false},
 		"replaced by a person only":              {set("OnDelete", "spec", "updateStrategy", "type"), true, false},
 		"replaced by the controller all at once": {set("Parallel", "spec", "podManagementPolicy"), true, false},
 		"not observed":                           {set(int64(1), "status", "observedGeneration"), true, false},

@@ -36,6 +36,9 @@ func (a *assessor) withOlderPods(o observedObject, cond condition) condition {
 	}
 	if strategy == "OnDelete" {
 		cond.done = ready == len(current) && len(current)+older >= cond.desired
+		if older == 0 { // all are of the present template, and have to stay ready for as long as under a rolling update
+			cond = availableCondition(o.content, cond)
+		}
 	}
 	if older > 0 {
 		cond.ready, cond.older = ready, older

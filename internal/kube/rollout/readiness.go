@@ -44,6 +44,8 @@ func conditionOf(object *unstructured.Unstructured) condition {
 		}
 	}
 	switch object.GetKind() {
+	case "StatefulSet":
+		return availableCondition(object, cond)
 	case "Job":
 		return jobCondition(object, cond)
 	case "Pod":
@@ -74,7 +76,11 @@ func podCounts(object *unstructured.Unstructured) (ready, desired int) {
 	case "Deployment":
 		return min(count(0, ".status.updatedReplicas"), count(0, ".status.availableReplicas")), count(1, ".spec.replicas")
 	case "StatefulSet":
-		return min(count(0, ".status.updatedReplicas"), count(0, ".status.readyReplicas")), count(1, ".spec.replicas")
+		ready := ".status.readyReplicas"
+		if count(0, ".spec.minReadySeconds") > 0 {
+			ready = ".status.availableReplicas"
+		}
+		return min(count(0, ".status.updatedReplicas"), count(0, ready)), count(1, ".spec.replicas")
 	case "DaemonSet":
 		return min(count(0, ".status.updatedNumberScheduled"), count(0, ".status.numberAvailable")), count(0, ".status.desiredNumberScheduled")
 	case "ReplicaSet":
@@ -83,6 +89,18 @@ func podCounts(object *unstructured.Unstructured) (ready, desired int) {
 		return count(0, ".status.succeeded"), count(count(1, ".spec.parallelism"), ".spec.completions")
 	}
 	return -1, -1
+}
+
+// availableCondition is not done while pods of a StatefulSet have been ready for less than its minReadySeconds. kstatus counts ready pods; of
+// Deployments and DaemonSets it counts available ones.
+// Source: kubernetes.io, "StatefulSets", Minimum ready seconds.
+func availableCondition(set *unstructured.Unstructured, cond condition) condition {
+	wait := status.GetIntField(set.Object, ".spec.minReadySeconds", 0)
+	available, wanted := status.GetIntField(set.Object, ".status.availableReplicas", 0), status.GetIntField(set.Object, ".spec.replicas", 1)
+	if cond.done && wait > 0 && available < wanted {
+		cond.done, cond.message = false, fmt.Sprintf("Available: %d/%d: minReadySeconds is %d", available, wanted, wait)
+	}
+	return cond
 }
 
 // jobCondition is done when a Job has completed or is suspended. kstatus would accept a Job that has started.

@@ -34,10 +34,10 @@ func (a *assessor) findStuck() {
 		if o.object.Kind != "StatefulSet" || o.content == nil || a.policy.hook || diagnose.NotObserved(o.content) || !replacesInOrder(o.content) {
 			continue
 		}
-		partition, _, _ := unstructured.NestedInt64(o.content.Object, "spec", "updateStrategy", "rollingUpdate", "partition")
+		first, _ := diagnose.FirstUpdated(o.content)
 		pods := a.namespaceOf(o).pods
 		for _, pod := range diagnose.EarlierPods(o.content, a.currentPods(o), pods) {
-			if ordinal(pod) >= partition && !diagnose.IsReady(pod) && (a.known.before.Failed && a.seenBefore(pod.UID) || a.broken(pod)) {
+			if ordinal(pod) >= first && !diagnose.IsReady(pod) && (a.known.before.Failed && a.seenBefore(pod.UID) || a.broken(pod)) {
 				a.stuck = append(a.stuck, stuckPod{pod, o.object})
 			}
 		}

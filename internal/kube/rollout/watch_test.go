@@ -16,6 +16,7 @@ import (
 	"github.com/onedigest/onedigest/internal/kube/diagnose"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/causes"
+	apps "k8s.io/api/apps/v1"
 	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -166,6 +167,11 @@ func TestWatchIsReadyWhenAllObjectsAre(t *testing.T) {
 
 func TestWatchWaitsForEachKind(t *testing.T) {
 	t.Parallel()
+	steady := func(available int32) *apps.StatefulSet {
+		set := statefulSet(2, 2, 2, 2)
+		set.Spec.MinReadySeconds, set.Status.AvailableReplicas = 10, available
+		return set
+	}
 	widget := func(ready string) *unstructured.Unstructured {
 		return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "example.com/v1", "kind": "Widget", "metadata": map[string]any{"name": "w", "namespace": space},
 			"status": map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": ready, "reason": "Any", "message": "any"}}}}}
@@ -176,12 +182,13 @@ func TestWatchWaitsForEachKind(t *testing.T) {
 		object        release.Object
 		before, after []runtime.Object
 	}{
-		"Deployment absent":        {ofDeployment, nil, []runtime.Object{deployment(1, 1, 1, 1)}},
-		"StatefulSet not observed": {ofStateful, []runtime.Object{statefulSet(1, 2, 2, 2)}, []runtime.Object{statefulSet(2, 2, 2, 2)}},
-		"StatefulSet not ready":    {ofStateful, []runtime.Object{statefulSet(2, 2, 2, 1)}, []runtime.Object{statefulSet(2, 2, 2, 2)}},
-		"DaemonSet not ready":      {ofDaemon, []runtime.Object{daemonSet(3, 2)}, []runtime.Object{daemonSet(3, 3)}},
-		"Job running":              {ofJobs, []runtime.Object{job("", "")}, []runtime.Object{job(batch.JobComplete, "")}},
-		"claim that a pod mounts":  {ofClaim, []runtime.Object{claim(core.ClaimPending), mounting}, []runtime.Object{claim(core.ClaimBound)}},
+		"Deployment absent":                   {ofDeployment, nil, []runtime.Object{deployment(1, 1, 1, 1)}},
+		"StatefulSet not observed":            {ofStateful, []runtime.Object{statefulSet(1, 2, 2, 2)}, []runtime.Object{statefulSet(2, 2, 2, 2)}},
+		"StatefulSet not ready":               {ofStateful, []runtime.Object{statefulSet(2, 2, 2, 1)}, []runtime.Object{statefulSet(2, 2, 2, 2)}},
+		"StatefulSet not yet for long enough": {ofStateful, []runtime.Object{steady(1)}, []runtime.Object{steady(2)}},
+		"DaemonSet not ready":                 {ofDaemon, []runtime.Object{daemonSet(3, 2)}, []runtime.Object{daemonSet(3, 3)}},
+		"Job running":                         {ofJobs, []runtime.Object{job("", "")}, []runtime.Object{job(batch.JobComplete, "")}},
+		"claim that a pod mounts":             {ofClaim, []runtime.Object{claim(core.ClaimPending), mounting}, []runtime.Object{claim(core.ClaimBound)}},
 		"custom": {release.Object{APIVersion: "example.com/v1", Kind: "Widget", Namespace: space, Name: "w"},
 			[]runtime.Object{widget("False")}, []runtime.Object{widget("True")}},
 	}
