@@ -145,10 +145,17 @@ func (r *reader) workloadWithPods(ctx context.Context, workload templated, image
 	return result, pods, nil
 }
 
-// isJudgedByPods reports whether no rollout waits for the readiness of a workload's pods: it is a custom resource, whose status may say nothing of them,
-// or a ReplicationController.
+// isJudgedByPods reports whether no status says that a workload's pods are ready with its present template: it is a custom resource, whose status may
+// say nothing of them, a ReplicationController, or a Pod, whose kubelet replaces a container of another image after the rollout saw the old one ready.
 func isJudgedByPods(live *unstructured.Unstructured) bool {
-	return !slices.Contains(BuiltInGroups, live.GroupVersionKind().Group) || live.GetKind() == "ReplicationController"
+	phase, _, _ := unstructured.NestedString(live.Object, "status", "phase")
+	switch live.GetKind() {
+	case "ReplicationController":
+		return true
+	case "Pod":
+		return phase != string(core.PodSucceeded)
+	}
+	return !slices.Contains(BuiltInGroups, live.GroupVersionKind().Group)
 }
 
 // scheduledPods returns the pods of a CronJob's Jobs that name the image and are complete, also of Jobs that somebody made of it by hand. It

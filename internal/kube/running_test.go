@@ -175,7 +175,7 @@ func TestRunningFindsPodsByOwnership(t *testing.T) {
 		"an OnDelete DaemonSet": {daemons, "", []*core.Pod{owned("web-x", "DaemonSet", "web", older)},
 			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-x", older, held("the DaemonSet replaces a pod only when it is deleted (OnDelete)"))}}},
 		"a completed Job": {job, "", []*core.Pod{completed}, release.RunningWorkload{Note: "has no pod any more that could be compared", Pods: []release.PodImage{is("web-job", digest, nil)}}},
-		"a Pod":           {bare, "", nil, release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web", digest, nil)}}},
+		"a Pod":           {bare, "", nil, release.RunningWorkload{Wants: true, ByPods: true, Pods: []release.PodImage{is("web", digest, nil)}}},
 		"a partition that counts from the first ordinal": {late, "", []*core.Pod{labelledSet(owned("web-5", "StatefulSet", "web", older), "old"), labelledSet(owned("web-6", "StatefulSet", "web", digest), "new")},
 			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-5", older, held("the StatefulSet's partition is 1")), is("web-6", digest, nil)}}},
 		"a ReplicaSet": {bareSet, "", []*core.Pod{owned("web-x", "ReplicaSet", "web", older)},

@@ -207,6 +207,9 @@ func (p *RunningProof) add(ctx context.Context, workload RunningWorkload, compar
 		default:
 			pods[container.Pod] = false
 			p.Problems = append(p.Problems, container.problem(comparison.image.Digest))
+			if container.Named { // its pod was changed in place, and the kubelet may not have started the container again
+				comparison.pending++
+			}
 		}
 	}
 	running := 0

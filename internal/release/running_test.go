@@ -98,7 +98,8 @@ func TestProveDistinguishesWantedHeldAndIdlePods(t *testing.T) {
 	held.Held, outdated.Outdated = "the partition is 1", true
 	starting.ImageID, starting.Digest = "", release.Digest{}
 	sidecar.Pod, sidecar.Container = "web-0", "sidecar"
-	startingWithIt := starting
+	changed, startingWithIt := wrong, starting
+	changed.Named = true
 	startingWithIt.Held, startingWithIt.Named = "OnDelete", true
 	readyRight, readyHeld, unreadyToo := right, held, right
 	readyRight.Ready, readyHeld.Ready, unreadyToo.Pod = true, true, "web-2"
@@ -118,22 +119,23 @@ func TestProveDistinguishesWantedHeldAndIdlePods(t *testing.T) {
 		running release.Running
 		want    release.RunningProof
 	}{
-		"all run it":          {wants(right), release.RunningProof{Pods: []string{"web-0"}}},
-		"one does not":        {wants(right, wrong), release.RunningProof{Pods: []string{"web-0"}, Problems: []string{runs}}},
-		"one container not":   {wants(right, sidecar), release.RunningProof{Problems: []string{strings.NewReplacer("web-1", "web-0", `"app"`, `"sidecar"`).Replace(runs)}}},
-		"one is kept":         {wants(right, held), release.RunningProof{Pods: []string{"web-0"}, Held: true, Notes: []string{stays}}},
-		"all are kept":        {wants(held), release.RunningProof{Held: true, Notes: []string{stays}}},
-		"one is outdated":     {wants(right, outdated), release.RunningProof{Pods: []string{"web-0"}, Problems: []string{runs + " (it is of an older revision that has not been replaced yet)"}}},
-		"one is starting":     {wants(right, starting), release.RunningProof{Pods: []string{"web-0"}}},
-		"only starting":       {wants(starting), release.RunningProof{Pending: true, Problems: []string{"no pod of StatefulSet/web has started its containers: web-1"}}},
-		"none where wanted":   {wants(), release.RunningProof{Pending: true, Problems: []string{"no pod of StatefulSet/web runs"}}},
-		"none wanted":         {notes("wants no pod: it has 0 replicas"), release.RunningProof{Idle: true, Notes: []string{"StatefulSet/web wants no pod: it has 0 replicas"}}},
-		"nothing names it":    {release.Running{Others: []string{"Deployment/web app: x:1"}}, release.RunningProof{Problems: []string{"no workload of the release names " + image.Digest.String() + ", but Deployment/web app: x:1"}}},
-		"kinds not read":      {release.Running{Workloads: wants(right).Workloads, Unread: []string{"StatefulSet", "DaemonSet"}}, release.RunningProof{Pods: []string{"web-0"}, Notes: []string{"not compared, because they may not be listed: workloads of kind StatefulSet, DaemonSet"}}},
-		"another name beside": {release.Running{Workloads: wants(right).Workloads, Others: []string{"Deployment/web init: x:1"}}, release.RunningProof{Pods: []string{"web-0"}, Notes: []string{"not compared, because it names another image of the repository: Deployment/web init: x:1"}}},
-		"not only pending":    {release.Running{Workloads: append(wants(wrong).Workloads, wants().Workloads...)}, release.RunningProof{Problems: []string{runs, "no pod of StatefulSet/web runs"}}},
+		"all run it":                              {wants(right), release.RunningProof{Pods: []string{"web-0"}}},
+		"one does not":                            {wants(right, wrong), release.RunningProof{Pods: []string{"web-0"}, Problems: []string{runs}}},
+		"one container not":                       {wants(right, sidecar), release.RunningProof{Problems: []string{strings.NewReplacer("web-1", "web-0", `"app"`, `"sidecar"`).Replace(runs)}}},
+		"one is kept":                             {wants(right, held), release.RunningProof{Pods: []string{"web-0"}, Held: true, Notes: []string{stays}}},
+		"all are kept":                            {wants(held), release.RunningProof{Held: true, Notes: []string{stays}}},
+		"one is outdated":                         {wants(right, outdated), release.RunningProof{Pods: []string{"web-0"}, Problems: []string{runs + " (it is of an older revision that has not been replaced yet)"}}},
+		"one is not started again":                {wants(changed), release.RunningProof{Pending: true, Problems: []string{runs}}},
+		"one is starting":                         {wants(right, starting), release.RunningProof{Pods: []string{"web-0"}}},
+		"only starting":                           {wants(starting), release.RunningProof{Pending: true, Problems: []string{"no pod of StatefulSet/web has started its containers: web-1"}}},
+		"none where wanted":                       {wants(), release.RunningProof{Pending: true, Problems: []string{"no pod of StatefulSet/web runs"}}},
+		"none wanted":                             {notes("wants no pod: it has 0 replicas"), release.RunningProof{Idle: true, Notes: []string{"StatefulSet/web wants no pod: it has 0 replicas"}}},
+		"nothing names it":                        {release.Running{Others: []string{"Deployment/web app: x:1"}}, release.RunningProof{Problems: []string{"no workload of the release names " + image.Digest.String() + ", but Deployment/web app: x:1"}}},
+		"kinds not read":                          {release.Running{Workloads: wants(right).Workloads, Unread: []string{"StatefulSet", "DaemonSet"}}, release.RunningProof{Pods: []string{"web-0"}, Notes: []string{"not compared, because they may not be listed: workloads of kind StatefulSet, DaemonSet"}}},
+		"another name beside":                     {release.Running{Workloads: wants(right).Workloads, Others: []string{"Deployment/web init: x:1"}}, release.RunningProof{Pods: []string{"web-0"}, Notes: []string{"not compared, because it names another image of the repository: Deployment/web init: x:1"}}},
+		"not only pending":                        {release.Running{Workloads: append(wants(wrong).Workloads, wants().Workloads...)}, release.RunningProof{Problems: []string{runs, "no pod of StatefulSet/web runs"}}},
 		"an older one that starts with the image": {wants(right, startingWithIt), release.RunningProof{Pods: []string{"web-0"}}},
-		"none is ready": {byPods(right), release.RunningProof{Pending: true, Problems: []string{"no pod of StatefulSet/web that runs the image is ready: web-0"}}},
+		"none is ready":                           {byPods(right), release.RunningProof{Pending: true, Problems: []string{"no pod of StatefulSet/web that runs the image is ready: web-0"}}},
 		"one of the older revision is ready": {byPods(right, readyHeld), release.RunningProof{Pending: true, Held: true, Notes: []string{stays},
 			Problems: []string{"no pod of StatefulSet/web that runs the image is ready: web-0"}}},
 		"one is ready":         {byPods(readyRight, unreadyToo), release.RunningProof{Pods: []string{"web-0"}}},

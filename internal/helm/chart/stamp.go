@@ -2,10 +2,13 @@ package chart
 
 import (
 	"bytes"
+	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/text"
 	helmrelease "helm.sh/helm/v3/pkg/release"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -42,6 +45,9 @@ func (r PostRenderer) run(rendered *bytes.Buffer, pinner *pinner) (*bytes.Buffer
 	if err != nil {
 		return nil, err
 	}
+	if err := r.checkNames(objects); err != nil {
+		return nil, err
+	}
 	var pods []podLabels
 	for _, object := range objects {
 		pinner.pin(object)
@@ -54,6 +60,36 @@ func (r PostRenderer) run(rendered *bytes.Buffer, pinner *pinner) (*bytes.Buffer
 		}
 	}
 	return manifest.Format(objects)
+}
+
+// checkNames refuses objects without a name, because Helm finds an object again by its name, and an object that is rendered twice and differently, because
+// one of the two would be applied over the other.
+func (r PostRenderer) checkNames(objects []map[string]any) error {
+	var problems []release.Problem
+	seen := map[string]map[string]any{}
+	for _, object := range objects {
+		kind, _ := object["kind"].(string)
+		switch name := manifest.ObjectID(object, r.Deployment.Namespace); {
+		case kind == "":
+		case name.Name == "":
+			what := fmt.Sprintf("a %s has no name", text.Line(kind, 80))
+			if prefix := manifest.ValueAt(object, "metadata.generateName", ""); prefix != "" {
+				what += fmt.Sprintf(", only the generateName %q", text.Line(fmt.Sprint(prefix), 80))
+			}
+			problems = append(problems, release.Problem{Setting: settingChart, What: what, Do: "give it a metadata.name; a Job's may end in {{ .Release.Revision }}"})
+		default:
+			key := manifest.GroupKind(object) + " " + name.Namespace + "/" + name.Name
+			if before, found := seen[key]; found && !reflect.DeepEqual(before, object) {
+				problems = append(problems, release.Problem{Setting: settingChart, What: fmt.Sprintf("%s in namespace %q is rendered twice, and differently", name, name.Namespace),
+					Do: "give the two objects different names, or omit one"})
+			}
+			seen[key] = object
+		}
+	}
+	if len(problems) > 0 {
+		return &release.InputError{Problems: problems}
+	}
+	return nil
 }
 
 // podLabels are the labels of pods that run one of the images.

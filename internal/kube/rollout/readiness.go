@@ -26,7 +26,7 @@ func conditionOf(object *unstructured.Unstructured) condition {
 	if object == nil {
 		return condition{ready: -1, desired: -1, message: "does not exist yet"}
 	}
-	object = withNumericGeneration(object)
+	object = withoutForeignProgress(withNumericGeneration(object))
 	result, err := status.Compute(object)
 	if err != nil {
 		return condition{ready: -1, desired: -1, message: "its status cannot be read: " + text.Line(err.Error(), 256)}
@@ -65,6 +65,22 @@ func withNumericGeneration(object *unstructured.Unstructured) *unstructured.Unst
 	unstructured.RemoveNestedField(object.Object, "status", "observedGeneration")
 	if observed, err := strconv.ParseInt(written, 10, 64); err == nil {
 		_ = unstructured.SetNestedField(object.Object, observed, "status", "observedGeneration")
+	}
+	return object
+}
+
+// withoutForeignProgress returns the object without what kstatus waits for and no controller will report: that a Deployment progresses which somebody has
+// paused after its template was rolled out, and that the pods of a ReplicaSet, which never replaces one, have the labels of a changed template.
+// Source: k8s.io/kubernetes, pkg/controller/deployment/sync.go, checkPausedConditions; pkg/controller/replicaset/replica_set_utils.go.
+func withoutForeignProgress(object *unstructured.Unstructured) *unstructured.Unstructured {
+	paused, _, _ := unstructured.NestedBool(object.Object, "spec", "paused")
+	switch {
+	case object.GetKind() == "Deployment" && paused && diagnose.Paused(object) == nil:
+		object = object.DeepCopy()
+		unstructured.RemoveNestedField(object.Object, "spec", "progressDeadlineSeconds")
+	case object.GetKind() == "ReplicaSet":
+		object = object.DeepCopy()
+		_ = unstructured.SetNestedField(object.Object, int64(status.GetIntField(object.Object, ".status.replicas", 0)), "status", "fullyLabeledReplicas")
 	}
 	return object
 }

@@ -3,6 +3,7 @@ package rollout
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -69,7 +70,7 @@ func (a *assessor) broken(pod *core.Pod) bool {
 	}
 	a.memory.observe(*found, a.now)
 	expired, left := a.graceExpired(*found)
-	return expired || found.Code == causes.CrashLoop || left > 0 && a.due(left)
+	return expired || found.Code == causes.CrashLoop || slices.Contains(backOffs, found.Reason) || left > 0 && a.due(left)
 }
 
 // retryDelete is the wait before a pod that could not be deleted is tried again.

@@ -214,13 +214,21 @@ func TestWatchDoesNotWaitForSomeObjects(t *testing.T) {
 	suspended := job("", "")
 	suspended.Spec.Suspend = ptr(true)
 	hidden := release.Object{APIVersion: "example.com/v1", Kind: "Widget", Namespace: space, Name: "w"}
+	paused := deployment(1, 1, 1, 1)
+	paused.Spec.Paused, paused.Spec.ProgressDeadlineSeconds = true, ptr(int32(600))
+	paused.Status.Conditions[len(paused.Status.Conditions)-1] = apps.DeploymentCondition{Type: apps.DeploymentProgressing, Status: core.ConditionUnknown, Reason: "DeploymentPaused"}
+	relabelled := replicaSet(1)
+	relabelled.Spec.Replicas, relabelled.Generation = ptr(int32(1)), 1
+	relabelled.Status = apps.ReplicaSetStatus{ObservedGeneration: 1, Replicas: 1, ReadyReplicas: 1, AvailableReplicas: 1}
 	tests := map[string]struct {
 		object release.Object
 		there  []runtime.Object
 		broken func(*http.Request) int
 	}{
-		"a claim that no pod mounts": {ofClaim, []runtime.Object{claim(core.ClaimPending)}, nil},
-		"a suspended Job":            {ofJobs, []runtime.Object{suspended}, nil},
+		"a Deployment that is paused, and complete": {ofDeployment, []runtime.Object{paused}, nil},
+		"a ReplicaSet of another template":          {release.Object{APIVersion: "apps/v1", Kind: "ReplicaSet", Namespace: space, Name: "shop-1"}, []runtime.Object{relabelled, pod("shop-a", 1)}, nil},
+		"a claim that no pod mounts":                {ofClaim, []runtime.Object{claim(core.ClaimPending)}, nil},
+		"a suspended Job":                           {ofJobs, []runtime.Object{suspended}, nil},
 		"a kind that we may not see": {hidden, nil, func(r *http.Request) int {
 			if strings.HasSuffix(r.URL.Path, "/widgets") {
 				return http.StatusForbidden
