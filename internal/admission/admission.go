@@ -143,6 +143,9 @@ func differences(format string, rung policy.Rung, required []requirement) (list 
 			add("a pass counts although a later smoke failed: one signed pass is enough")
 		}
 	}
+	if rung.Requires.Scanned != nil {
+		add("scans are not asked for: their age decides, and a pod may start again long after")
+	}
 	if rung.Requires.ChartOfCommit {
 		add("chart and values are not compared with the commit")
 	}

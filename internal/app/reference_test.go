@@ -13,6 +13,7 @@ import (
 	"github.com/onedigest/onedigest/internal/build"
 	"github.com/onedigest/onedigest/internal/deploy"
 	"github.com/onedigest/onedigest/internal/promote"
+	"github.com/onedigest/onedigest/internal/scan"
 	"github.com/onedigest/onedigest/internal/setting"
 	"github.com/onedigest/onedigest/internal/smoke"
 	"sigs.k8s.io/yaml"
@@ -32,6 +33,7 @@ func actions() []declared {
 		{deploy.Verb, new(deploy.Settings).Declare()},
 		{smoke.Verb, new(smoke.Settings).Declare()},
 		{promote.Verb, new(promote.Settings).Declare()},
+		{scan.Verb, new(scan.Settings).Declare()},
 	}
 }
 
@@ -157,7 +159,7 @@ func actionOfAll(all []declared) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%sname: onedigest\ndescription: %s\nbranding: {icon: check-circle, color: green}\ninputs:\n", generated,
 		quote("One commit to production on AWS EKS: a commit is built once, and the digest that production runs is the digest that staging proved"))
-	fmt.Fprintf(&text, "  command:\n    description: %s\n    required: true\n", quote("Verb to run: build, deploy, smoke or promote"))
+	fmt.Fprintf(&text, "  command:\n    description: %s\n    required: true\n", quote("Verb to run: build, deploy, smoke, promote or scan"))
 	var union []*setting.Setting
 	var outputs []setting.Output
 	for _, d := range all {

@@ -116,6 +116,10 @@ var canaryVerbs = map[string]canaryVerb{
 	"smoke, malformed checks":        {verb: "smoke", ends: refusedInput, args: smokeArgs, files: map[string]string{"checks.yaml": "checks:\n- path: /\n  status: canary-status-1\n"}},
 	"smoke, cancelled":               {verb: "smoke", ends: cancelled, args: smokeArgs, files: map[string]string{"checks.yaml": askingChecks}},
 	"smoke, credentials given back":  {verb: "smoke", ends: failed, args: []string{"--image", "IMAGE", "--environment", "staging", "--release", "shop", "--kubeconfig", "../kubeconfig"}},
+	"scan":                           {verb: "scan", ends: ended, signs: true, args: scanArgs, files: map[string]string{"results.sarif": hostileResults}},
+	"scan, a login given back":       {verb: "scan", ends: failed, echoes: true, args: scanArgs, files: map[string]string{"results.sarif": hostileResults}},
+	"scan, no results":               {verb: "scan", ends: refusedInput, args: scanArgs, files: map[string]string{"results.sarif": `{"version":"\u001b[2J\n::set-output name=pwned::1"}`}},
+	"scan, cancelled":                {verb: "scan", ends: cancelled, args: scanArgs, files: map[string]string{"results.sarif": hostileResults}},
 	"history":                        {verb: "history", ends: ended, args: []string{"--repository", "REGISTRY/shop", "--board", "board.html"}, writes: "board.html"},
 	"history, a login given back":    {verb: "history", ends: failed, echoes: true, args: []string{"--repository", "REGISTRY/shop"}},
 	"history, a password in a name":  {verb: "history", ends: refusedInput, args: []string{"--repository", "https://u:canary-in-a-url@r.example.com/shop"}},
@@ -137,11 +141,16 @@ var canaryVerbs = map[string]canaryVerb{
 	"pipeline, malformed values":     {verb: "pipeline", ends: failed, args: pipelineArgs, files: map[string]string{"values-staging.yaml": "secret:\n  PASSWORD: canary-values-1\n bad: [canary-values-2\n"}},
 }
 
+// hostileResults is what a scanner found in a package whose name commands the runner.
+const hostileResults = `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"s\n::set-output name=pwned::1"}},"results":[{"ruleId":"A\n##[add-mask]x\r::add-mask::x\u001b[2J\u202e","level":"error",` +
+	`"message":{"text":"Package: canary-environment\n::stop-commands::x"}},{"ruleId":"B","suppressions":[{"kind":"\n::set-output name=pwned::1"}]}]}]}`
+
 const hostileLine = "::set-output name=pwned::1\n"
 
 var (
 	zeros          = "sha256:" + strings.Repeat("0", 64)
 	dockerArgs     = []string{"--repository", "REGISTRY/shop", "--builder", "docker", "--build-args", "PASSWORD=canary-argument-1", "--secrets", "npm=canary-secret-1"}
+	scanArgs       = []string{"--image", "IMAGE", "--results", "results.sarif"}
 	smokeArgs      = []string{"--url", "SERVICE", "--checks", "checks.yaml", "--timeout", "5s", "--patience", "100ms", "--consecutive", "1"}
 	admissionArgs  = []string{"--format", "kyverno", "--environment", "production", "--repository", "registry.example.com/shop", "--manifest", "admission.yaml"}
 	admissionRules = map[string]string{".onedigest.yaml": "version: 1\nenvironments:\n- {name: staging, signers: ['awskms:///alias/staging']}\n- {name: production}\n"}

@@ -71,7 +71,11 @@ var floors = []floor{
 		why: "how one file becomes the jobs of a verb; what a job does is handed over"},
 	{packages: []string{"internal/policy"}, allowed: []string{"internal/release", "internal/release/fact"}, banned: append([]string{"os", "net", "github.com/", "golang.org/"}, heavy...),
 		why: "rules of promotion: what they are compared with is handed over"},
-	{packages: []string{"internal/policy/policyfile"}, allowed: []string{"internal/release", "internal/setting", "internal/text", "internal/policy"}, banned: append([]string{"os", "net/http"}, heavy...),
+	{packages: []string{"internal/scan"}, allowed: []string{"internal/release", "internal/release/fact", "internal/setting", "internal/scan/report"}, banned: append([]string{"os", "net/http"}, heavy...),
+		why: "a verb declares the interfaces it needs beside itself; app hands it the adapters"},
+	{packages: []string{"internal/scan/report"}, allowed: []string{"internal/release", "internal/release/fact", "internal/text", "internal/evidence/strictjson"}, banned: append([]string{"os", "net"}, heavy...),
+		why: "results are text: files are handed over"},
+	{packages: []string{"internal/policy/policyfile"}, allowed: []string{"internal/release", "internal/release/fact", "internal/setting", "internal/text", "internal/policy"}, banned: append([]string{"os", "net/http"}, heavy...),
 		why: "the file of rules is text"},
 	{packages: []string{"internal/deploy"}, allowed: []string{"internal/release", "internal/release/fact", "internal/release/causes", "internal/setting", "internal/matrix", "internal/deploy/planfile", "internal/policy"}, banned: append([]string{"os", "net/http"}, heavy...),
 		why: "a verb declares the interfaces it needs beside itself; app hands it the adapters"},
@@ -195,6 +199,8 @@ var floors = []floor{
 		why: "one verb and its adapters; the libraries stay behind the adapters"},
 	{packages: []string{"internal/app/promote"}, allowed: wiring("internal/app/images", "internal/app/keys", "internal/app/gates", "internal/promote", "internal/git"), banned: heavy,
 		why: "one verb and its adapters; the libraries stay behind the adapters"},
+	{packages: []string{"internal/app/scan"}, allowed: wiring("internal/app/images", "internal/app/keys", "internal/scan"), banned: heavy,
+		why: "one verb and its adapters; the libraries stay behind the adapters"},
 	{packages: []string{"internal/app/history"}, allowed: wiring("internal/app/images", "internal/app/keys", "internal/evidence", "internal/evidence/signed", "internal/history", "internal/history/board", "internal/git"), banned: heavy,
 		why: "one verb and its adapters; the libraries stay behind the adapters"},
 	{packages: []string{"internal/admission"}, allowed: []string{"internal/release", "internal/release/fact", "internal/setting", "internal/policy"}, banned: append([]string{"os", "net/http"}, heavy...),
@@ -211,7 +217,7 @@ var floors = []floor{
 		why: "one verb and its adapters, and smoke's for the checks inside a deploy; the only one that links Helm"},
 	{packages: []string{"internal/app/publishchart"}, allowed: wiring("internal/app/images", "internal/helm/pack"), banned: heavy,
 		why: "it publishes charts of this repository, and needs no cluster"},
-	{packages: []string{"internal/app/onedigest"}, allowed: wiring("internal/app/build", "internal/app/deploy", "internal/app/smoke", "internal/app/promote", "internal/app/pipeline", "internal/app/history", "internal/app/admission", "internal/app/keyless"), banned: heavy,
+	{packages: []string{"internal/app/onedigest"}, allowed: wiring("internal/app/build", "internal/app/deploy", "internal/app/smoke", "internal/app/promote", "internal/app/pipeline", "internal/app/history", "internal/app/admission", "internal/app/keyless", "internal/app/scan"), banned: heavy,
 		why: "the program with all verbs"},
 	{packages: []string{"internal/app/pipeline"}, allowed: wiring("internal/app/images", "internal/app/clusters", "internal/app/build", "internal/app/deploy", "internal/app/smoke", "internal/app/promote", "internal/pipeline", "internal/build", "internal/deploy", "internal/smoke", "internal/promote", "internal/git"), banned: heavy,
 		why: "the pipeline runs the other verbs"},
@@ -302,6 +308,7 @@ var linked = map[string][]string{
 	"cmd/smoke": {"helm.sh/", "k8s.io/client-go/kubernetes/", "k8s.io/client-go/discovery/", // these two register every API group: 10 MB
 		"github.com/sigstore/"},
 	"cmd/promote": {"helm.sh/", "k8s.io/", "sigs.k8s.io/", "github.com/sigstore/"},
+	"cmd/scan":    {"helm.sh/", "k8s.io/", "sigs.k8s.io/", "github.com/sigstore/"},
 	"cmd/build":   {"helm.sh/", "k8s.io/", "sigs.k8s.io/", "github.com/sigstore/"},
 }
 

@@ -49,7 +49,8 @@ func TestStatementsFollowTheSchema(t *testing.T) {
 		{"promoted", `"proof":{`, `"other":{`}, {"promoted", `"tag":"`, `"tag":" `},
 		{"rejected", `"reason":"orders are lost"`, `"reason":""`}, {"rejected", `"cause":"smoke"`, `"cause":"x"`},
 		{"lifted", `"rejections":[`, `"others":[`}, {"overridden", `"by":"octocat"`, `"from":"octocat"`}, {"overridden", `"missing":["soak: 24h"]`, `"missing":[]`},
-		{"smoked", `"verdict":"pass"`, `"verdict":"passed"`}, {"listed", `"bomFormat":"CycloneDX"`, `"bomFormat":"SPDX"`}, {"listed", `"specVersion":"1.6"`, `"specVersion":"2.3"`},
+		{"smoked", `"verdict":"pass"`, `"verdict":"passed"`}, {"scanned", `"counts":{"critical":1`, `"counts":{"critical":-1`}, {"scanned", `"severity":"critical"`, `"severity":"bad"`},
+		{"scanned", `"scanner":{`, `"by-scanner":{`}, {"scanned", `"scannedAt":"`, `"scannedAt":"in `}, {"listed", `"bomFormat":"CycloneDX"`, `"bomFormat":"SPDX"`}, {"listed", `"specVersion":"1.6"`, `"specVersion":"2.3"`},
 	} {
 		changed := strings.Replace(good[bad.of], bad.old, bad.with, 1)
 		if changed == good[bad.of] {

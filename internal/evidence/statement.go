@@ -23,6 +23,8 @@ const (
 	// PredicateListed is CycloneDX's: the predicate is the document. Source: in-toto attestation spec, predicates/cyclonedx.md; cosign's name of it is
 	// cyclonedx.
 	PredicateListed = "https://cyclonedx.org/bom"
+	// PredicateScanned is defined in docs/schemas/evidence.json.
+	PredicateScanned = "https://onedigest.dev/attestation/scanned/v1"
 	// PredicateDeployed is defined in docs/schemas/evidence.json.
 	PredicateDeployed = "https://onedigest.dev/attestation/deployed/v1"
 	// PredicatePromoted is defined in docs/schemas/evidence.json.
@@ -57,6 +59,7 @@ type format struct {
 var formats = []format{
 	{fact.Built, PredicateBuilt, builtPredicate, readBuilt, checkBuilt},
 	{fact.Listed, PredicateListed, listedPredicate, readListed, checkListed},
+	{fact.Scanned, PredicateScanned, scannedPredicate, readScanned, checkScanned},
 	{fact.Deployed, PredicateDeployed, deployedPredicate, readDeployed, checkDeployed},
 	{fact.Promoted, PredicatePromoted, promotedPredicate, readPromoted, checkPromoted},
 	{fact.Rejected, PredicateRejected, rejectedPredicate, readRejected, checkRejected},
@@ -302,7 +305,7 @@ func checkFact(f fact.Fact, of format) error {
 
 // checkDetails refuses a fact without exactly the detail of its kind.
 func checkDetails(f fact.Fact) error {
-	set := map[fact.Kind]bool{fact.Built: f.Build != nil, fact.Listed: f.SBOM != nil, fact.Deployed: f.Deployment != nil, fact.Smoked: f.Smoke != nil, fact.Promoted: f.Promotion != nil, fact.Rejected: f.Rejection != nil,
+	set := map[fact.Kind]bool{fact.Built: f.Build != nil, fact.Listed: f.SBOM != nil, fact.Scanned: f.Scan != nil, fact.Deployed: f.Deployment != nil, fact.Smoked: f.Smoke != nil, fact.Promoted: f.Promotion != nil, fact.Rejected: f.Rejection != nil,
 		fact.Lifted: f.Lift != nil, fact.Overridden: f.Override != nil}
 	for kind, isSet := range set {
 		if isSet != (kind == f.Kind) {

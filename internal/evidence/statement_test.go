@@ -44,6 +44,16 @@ func facts(t testing.TB) map[string]fact.Fact {
 		})),
 		"listed":         listed(t, `{"bomFormat":"CycloneDX","specVersion":"1.6","serialNumber":"urn:uuid:1","version":1,"metadata":{"timestamp":"2026-01-02T03:04:05Z"},"components":[{"type":"library","name":"example.com/<lib>"}]}`),
 		"listed-minimal": listed(t, `{ "bomFormat": "CycloneDX", "specVersion": "1.2" }`),
+		"scanned": of(fact.Scanned, "", func(f *fact.Fact) {
+			f.Commit = ""
+			f.Scan = &fact.Scan{Scanner: "Trivy", Version: "0.70.0", Format: "sarif", Results: digest(t), Images: []release.Digest{digest(t)}, ScannedAt: base.At.Add(-time.Hour), DatabaseAt: base.At.Add(-24 * time.Hour),
+				Counts: map[fact.Severity]int{fact.Critical: 1, fact.Low: 1}, Findings: []fact.Finding{{ID: "CVE-2026-0001", Package: "golang.org/x/crypto@v0.30.0", Severity: fact.Critical}, {ID: "CVE-2026-0002", Severity: fact.Low}},
+				Excused: []fact.Finding{{ID: "CVE-2026-0003", Package: "stdlib@v1.26.0", Severity: fact.Unknown, Excuse: "not_affected (code_not_reachable)"}}, ExcusedAll: 1}
+		}),
+		"scanned-minimal": minimal(of(fact.Scanned, "", func(f *fact.Fact) {
+			f.Commit = ""
+			f.Scan = &fact.Scan{Scanner: "Amazon ECR", Format: "ecr", ScannedAt: base.At, Counts: map[fact.Severity]int{}}
+		})),
 		"deployed": of(fact.Deployed, "production", func(f *fact.Fact) {
 			f.Deployment = &fact.Deployment{Cluster: "shop", Namespace: "production", Release: "shop", Revision: 7, Chart: "charts/service", ChartDigest: digest(t), ValuesDigest: digest(t), Set: []string{"config.GREETING", "replicas"}, Source: base.Commit, Pods: 3}
 		}),
@@ -176,6 +186,16 @@ func TestEncodeFactRefuses(t *testing.T) {
 		"an SBOM of another time":  {"listed", func(f *fact.Fact) { f.At = f.At.Add(time.Hour) }, "another time"},
 		"an SBOM with spaces":      {"listed", func(f *fact.Fact) { f.SBOM.Document = append(f.SBOM.Document, ' ') }, "not normalized"},
 		"an SBOM that is none":     {"listed", func(f *fact.Fact) { f.SBOM.Document = []byte("{}") }, "bomFormat"},
+		"a scan of a commit":       {"scanned", func(f *fact.Fact) { f.Commit = proof(t).Commit }, "no environment and no commit"},
+		"a scan by nobody":         {"scanned", func(f *fact.Fact) { f.Scan.Scanner = "" }, "scanner.name"},
+		"a scan at no time":        {"scanned", func(f *fact.Fact) { f.Scan.ScannedAt = time.Time{} }, "no time"},
+		"fewer counts than named":  {"scanned", func(f *fact.Fact) { f.Scan.Counts = map[fact.Severity]int{fact.Low: 2} }, "counts 0"},
+		"more counts than named":   {"scanned", func(f *fact.Fact) { f.Scan.Counts = map[fact.Severity]int{fact.Critical: 1, fact.Low: 2} }, "counts 3 findings and names 2"},
+		"no counts":                {"scanned", func(f *fact.Fact) { f.Scan.Counts = nil }, "counts 0"},
+		"a count below none":       {"scanned", func(f *fact.Fact) { f.Scan.Counts = map[fact.Severity]int{fact.Critical: -1} }, "findings of severity"},
+		"a severity of its own":    {"scanned", func(f *fact.Fact) { f.Scan.Findings = []fact.Finding{{ID: "a", Severity: "bad"}} }, "bad"},
+		"an excuse that counts":    {"scanned", func(f *fact.Fact) { f.Scan.Findings = f.Scan.Excused }, "counts and is excused"},
+		"fewer excused than named": {"scanned", func(f *fact.Fact) { f.Scan.ExcusedAll = 0 }, "excused ones"},
 		"no detail":                {"built", func(f *fact.Fact) { f.Build = nil }, "details"},
 		"two details":              {"built", func(f *fact.Fact) { f.Rejection = &fact.Rejection{} }, "details"},
 		"another kind":             {"built", func(f *fact.Fact) { f.Kind = "seen" }, "kind"},

@@ -127,6 +127,8 @@ func Detail(record fact.Record) string {
 		return fmt.Sprintf("from %s by %s", record.Build.Source, record.Build.Builder)
 	case record.SBOM != nil:
 		return fmt.Sprintf("SBOM, CycloneDX %s, %d components", record.SBOM.Spec, record.SBOM.Components)
+	case record.Scan != nil:
+		return fmt.Sprintf("by %s at %s: %s", record.Scan.Scanner, moment(record.Scan.ScannedAt), record.Scan)
 	case record.Deployment != nil && record.Deployment.RolledBackTo > 0:
 		d := record.Deployment
 		return fmt.Sprintf("release %q in %s was rolled back to revision %d, as revision %d", d.Release, d.Cluster, d.RolledBackTo, d.Revision)

@@ -179,6 +179,9 @@ func (r Rung) AllSigners(p Policy) (signers []Signer) {
 	if r.Requires.Built != nil {
 		lists = append(lists, r.Requires.Built.Signers)
 	}
+	if r.Requires.Scanned != nil {
+		lists = append(lists, r.Requires.Scanned.Signers)
+	}
 	if r.Requires.Deployed != nil {
 		lists = append(lists, p.SignersOf(r.Requires.Deployed.In))
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 )
 
 // Names of the requirements, as the lines of a gate show them.
@@ -15,6 +16,7 @@ const (
 	FactBuilt       = "built"
 	FactDeployed    = "deployed"
 	FactSmoked      = "smoked"
+	FactScanned     = "scanned"
 	FactNotRejected = "not rejected"
 	FactChart       = "chart of the commit"
 )
@@ -25,6 +27,7 @@ type Facts struct {
 	Smoked   Finding[release.Record]
 	Deployed Finding[Deploy]
 	Built    Finding[Build]
+	Scanned  Finding[Scan]
 	Against  []Rejection         // those that nobody has lifted, the newest first
 	Chart    *release.CheckedOut // of chart and values; nil if there are none
 	ChartErr error               // why that is unknown
@@ -54,6 +57,12 @@ type Deploy struct {
 type Build struct {
 	Commit release.Commit
 	At     time.Time
+	Signer string // "" if none is known
+}
+
+// Scan is the fact that a scanner looked for vulnerabilities in an image.
+type Scan struct {
+	fact.Scan
 	Signer string // "" if none is known
 }
 
@@ -123,6 +132,9 @@ func Evaluate(source Source, rung Rung, facts Facts, now time.Time) Decision {
 	}
 	if smoked := rung.Requires.Smoked; smoked != nil {
 		add(smoked.evaluate(facts, now)...)
+	}
+	if scanned := rung.Requires.Scanned; scanned != nil {
+		add(scanned.evaluate(facts, now))
 	}
 	if rung.Requires.NotRejected {
 		add(evaluateRejections(rung.Environment, facts))
@@ -253,6 +265,78 @@ func (s Smoked) evaluate(facts Facts, now time.Time) []Line {
 		lines = append(lines, of)
 	}
 	return lines
+}
+
+// maxNamed is how many findings a line names.
+const maxNamed = 5
+
+// evaluate compares the newest scan. Its age is counted from the scan, not from the record.
+func (s Scanned) evaluate(facts Facts, now time.Time) Line {
+	line := Line{Fact: FactScanned, Required: s.String(), Do: fmt.Sprintf("scan it, and record the results: scan --image %s --results FILE%s", facts.Image, signHint(s.Signers))}
+	found := facts.Scanned
+	if !found.Found {
+		line.Found = fmt.Sprintf("no statement that counts says what a scan of %s found", facts.Image.Digest)
+		return line
+	}
+	scan := found.Fact
+	line.By, line.At = scan.Signer, &scan.ScannedAt
+	named := fmt.Sprintf("%s at %s", strings.TrimSpace(scan.Scanner+" "+scan.Version), dated(scan.ScannedAt))
+	count, worst := scan.Above(s.MaxSeverity)
+	switch {
+	case isFuture(scan.ScannedAt, now):
+		line.Found = "a scan that is dated " + dated(scan.ScannedAt) + ", which is in the future"
+	case now.Sub(scan.ScannedAt) > s.MaxAge:
+		line.Found = fmt.Sprintf("a scan by %s, older than %s", named, s.MaxAge)
+	case count > 0:
+		line.Found = fmt.Sprintf("%d findings by %s: %s", count, named, listed(worst, count))
+		line.Do = "update what they are in, and build, prove and scan that; or record why they do not count: scan --vex FILE"
+	default:
+		line.Holds, line.Found = true, fmt.Sprintf("%s: %s", named, scan.Scan)
+		if !scan.DatabaseAt.IsZero() {
+			line.Found += ", by vulnerabilities of " + dated(scan.DatabaseAt)
+		}
+	}
+	return line
+}
+
+// String says what is asked for.
+func (s Scanned) String() string {
+	text := "a scan"
+	if s.Scanner != "" {
+		text += " by " + s.Scanner
+	}
+	text += fmt.Sprintf(" that is at most %s old", s.MaxAge)
+	switch s.MaxSeverity {
+	case fact.NoFindings:
+		return text + ", without findings"
+	case fact.Critical:
+		return text
+	}
+	return text + fmt.Sprintf(", without findings above %s", s.MaxSeverity)
+}
+
+// signHint is the rest of a command that records what signers must sign.
+func signHint(signers []Signer) string {
+	if len(signers) == 0 {
+		return ""
+	}
+	return " --sign-key KEY"
+}
+
+// listed names the worst findings of a number of them.
+func listed(worst []fact.Finding, count int) string {
+	var names []string
+	for _, each := range worst[:min(len(worst), maxNamed)] {
+		name := each.ID
+		if each.Package != "" {
+			name += " in " + each.Package
+		}
+		names = append(names, fmt.Sprintf("%s (%s)", name, each.Severity))
+	}
+	if more := count - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, ", ")
 }
 
 // evaluateRejections holds if nobody rejected the image and it never failed in the environment. It is final: a rejection is lifted, not overridden.

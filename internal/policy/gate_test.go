@@ -8,6 +8,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 	"github.com/onedigest/onedigest/internal/release/releasetest"
 )
 
@@ -23,7 +24,9 @@ func passed(t *testing.T) policy.Facts {
 			Rounds: 3, At: now.Add(-time.Hour)}}},
 		Deployed: policy.Finding[policy.Deploy]{Found: true, Fact: policy.Deploy{Environment: "staging", At: now.Add(-2 * time.Hour), Signer: "keys/staging.pub"}},
 		Built:    policy.Finding[policy.Build]{Found: true, Fact: policy.Build{Commit: releasetest.Commit, At: now.Add(-3 * time.Hour), Signer: "keys/build.pub"}},
-		Chart:    &release.CheckedOut{Commit: releasetest.Commit},
+		Scanned: policy.Finding[policy.Scan]{Found: true, Fact: policy.Scan{Signer: "keys/scan.pub", Scan: fact.Scan{Scanner: "Trivy", Version: "0.70.0", ScannedAt: now.Add(-4 * time.Hour), DatabaseAt: now.Add(-6 * time.Hour),
+			Counts: map[fact.Severity]int{fact.High: 7, fact.Low: 1}, ExcusedAll: 2, Findings: []fact.Finding{{ID: "CVE-2026-0001", Package: "golang.org/x/net@v0.1.0", Severity: fact.High}, {ID: "CVE-2026-0002", Severity: fact.High}}}}},
+		Chart: &release.CheckedOut{Commit: releasetest.Commit},
 	}
 }
 
@@ -34,6 +37,9 @@ func TestEvaluate(t *testing.T) {
 		smoked := *staging.Smoked
 		change(&smoked)
 		return policy.Requirements{Smoked: &smoked, NotRejected: true}
+	}
+	scanned := func(age time.Duration, limit fact.Severity) policy.Requirements {
+		return policy.Requirements{Scanned: &policy.Scanned{MaxAge: age, MaxSeverity: limit, Signers: []policy.Signer{{Key: "keys/scan.pub"}}}}
 	}
 	for name, test := range map[string]struct {
 		requires policy.Requirements
@@ -70,6 +76,15 @@ func TestEvaluate(t *testing.T) {
 		"deployed in the future":    {policy.Requirements{Deployed: &policy.Deployed{In: "staging"}}, func(f *policy.Facts) { f.Deployed.Fact.At = now.Add(time.Hour) }, "in the future", ""},
 		"built":                     {requires: policy.Requirements{Built: &policy.Built{}}},
 		"not built":                 {policy.Requirements{Built: &policy.Built{}}, func(f *policy.Facts) { f.Built.Found = false }, "no statement that counts says how", ""},
+		"scanned":                   {requires: scanned(4*time.Hour, fact.High)},
+		"not scanned":               {scanned(4*time.Hour, fact.High), func(f *policy.Facts) { f.Scanned = policy.Finding[policy.Scan]{} }, "no statement that counts says what a scan of", "--results FILE --sign-key KEY"},
+		"scanned long ago":          {scanned(3*time.Hour, fact.High), nil, "a scan by Trivy 0.70.0 at 2026-11-30T08:00:00Z, older than 3h0m0s", "scan --image registry.example/shop@sha256:aaaa"},
+		"scanned in the future":     {scanned(4*time.Hour, fact.High), func(f *policy.Facts) { f.Scanned.Fact.ScannedAt = now.Add(time.Hour) }, "in the future", ""},
+		"findings":                  {scanned(4*time.Hour, fact.Medium), nil, "7 findings by Trivy 0.70.0 at 2026-11-30T08:00:00Z: CVE-2026-0001 in golang.org/x/net@v0.1.0 (high), CVE-2026-0002 (high), and 5 more", "scan --vex FILE"},
+		"findings of any severity":  {requires: scanned(4*time.Hour, fact.Critical)},
+		"a finding of none allowed": {scanned(4*time.Hour, fact.NoFindings), func(f *policy.Facts) { f.Scanned.Fact.Counts = map[fact.Severity]int{fact.Info: 1} }, "1 findings by", ""},
+		"no finding":                {scanned(4*time.Hour, fact.NoFindings), func(f *policy.Facts) { f.Scanned.Fact.Counts, f.Scanned.Fact.Findings = nil, nil }, "", ""},
+		"a finding of no severity":  {scanned(4*time.Hour, fact.High), func(f *policy.Facts) { f.Scanned.Fact.Counts = map[fact.Severity]int{fact.Unknown: 1} }, "1 findings by", ""},
 		"rejected":                  {staging, func(f *policy.Facts) { f.Against = []policy.Rejection{{Reason: "CVE-1", Actor: "alice", At: now}} }, "was rejected at 2026-11-30T12:00:00Z: CVE-1", "promote --lift-rejection"},
 		"rejected there": {staging, func(f *policy.Facts) {
 			f.Against = []policy.Rejection{{Environment: "production", Reason: "x", At: now}}
@@ -124,7 +139,7 @@ func TestEveryLineIsShown(t *testing.T) {
 	facts.Deployed.Found = false
 	facts.Against = []policy.Rejection{{Reason: "CVE-1", Actor: "alice", At: now}}
 	rung := policy.Rung{Environment: "production", Requires: policy.Requirements{Built: &policy.Built{}, Deployed: &policy.Deployed{In: "staging"},
-		Smoked: &policy.Smoked{In: "staging", MaxAge: 2 * time.Hour, Soak: 2 * time.Hour}, NotRejected: true}}
+		Smoked: &policy.Smoked{In: "staging", MaxAge: 2 * time.Hour, Soak: 2 * time.Hour}, Scanned: &policy.Scanned{Scanner: "trivy", MaxAge: 24 * time.Hour, MaxSeverity: fact.High}, NotRejected: true}}
 	decision := policy.Evaluate(policy.Source{File: "p.yaml"}, rung, facts, now)
 	var lines []string
 	for _, line := range decision.Lines {
@@ -136,6 +151,7 @@ func TestEveryLineIsShown(t *testing.T) {
 		`MISSING deployed: required a deploy to "staging"; found no statement`,
 		`ok      smoked: required a pass of smoke in "staging" that is at most 2h0m0s old; found a pass at 2026-11-30T11:00:00Z: 2 checks, 3 rounds, by keys/staging.pub`,
 		"MISSING smoked: required that the pass is at least 2h0m0s old, without a later failure; found a pass that is 1h0m0s old; to pass: wait 1h0m0s",
+		"ok      scanned: required a scan by trivy that is at most 24h0m0s old, without findings above high; found Trivy 0.70.0 at 2026-11-30T08:00:00Z: 7 high, 1 low, 2 do not count, by vulnerabilities of 2026-11-30T06:00:00Z, by keys/scan.pub",
 		"MISSING not rejected: required that nobody rejected the image; found",
 	} {
 		if !strings.Contains(text, want) {
@@ -144,6 +160,36 @@ func TestEveryLineIsShown(t *testing.T) {
 	}
 	if got := len(decision.Missing()); got != 3 || !decision.IsFinal() {
 		t.Errorf("got %d lines that do not hold, final %t", got, decision.IsFinal())
+	}
+}
+
+// TestTheNewestScanCounts: by the time of the scan, of the scanner and the signers that the rules name, and about this image.
+func TestTheNewestScanCounts(t *testing.T) {
+	t.Parallel()
+	image := release.Repository("registry.example/shop").At(releasetest.Digest(t, "a"))
+	scan := func(hours int, scanner, signer string, of release.Image) fact.Record {
+		return fact.Record{Signer: signer, Fact: fact.Fact{Kind: fact.Scanned, Image: of, At: now, Scan: &fact.Scan{Scanner: scanner, ScannedAt: now.Add(-time.Duration(hours) * time.Hour)}}}
+	}
+	unreadable := scan(0, "Trivy", "id", image)
+	unreadable.Problem = "garbage"
+	records := []fact.Record{scan(3, "Trivy", "id", image), scan(2, "Trivy", "id", image), scan(4, "Trivy", "id", image), scan(1, "Trivy", "stranger", image), scan(1, "Trivy", "", image),
+		scan(0, "Grype", "id", image), scan(0, "Trivy", "id", release.Repository("registry.example/other").At(image.Digest)), unreadable, {Fact: fact.Fact{Kind: fact.Scanned, Image: image}}}
+	signer := policy.Signer{Key: "scan.pub"}
+	for name, test := range map[string]struct {
+		rules policy.Scanned
+		want  int // hours
+	}{
+		"any":               {policy.Scanned{}, 0},
+		"signed":            {policy.Scanned{Signers: []policy.Signer{signer}}, 0},
+		"signed, by Trivy":  {policy.Scanned{Signers: []policy.Signer{signer}, Scanner: "trivy"}, 2},
+		"unsigned, Trivy's": {policy.Scanned{Scanner: "TRIVY"}, 1},
+		"another's":         {policy.Scanned{Scanner: "snyk"}, -1},
+	} {
+		facts := policy.Select(records, image, policy.Rung{Requires: policy.Requirements{Scanned: &test.rules}}, func(release.Environment) []policy.Signer { return nil }, policy.Trust{signer: {"id"}})
+		found := facts.Scanned
+		if found.Found != (test.want >= 0) || found.Found && !found.Fact.ScannedAt.Equal(now.Add(-time.Duration(test.want)*time.Hour)) || found.Found && (found.Fact.Signer == "scan.pub") != (len(test.rules.Signers) > 0) {
+			t.Errorf("%s: got %+v", name, found)
+		}
 	}
 }
 

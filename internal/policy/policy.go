@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 )
 
 // DefaultFile is the file that has the rules of a repository, in the working directory.
@@ -93,6 +94,7 @@ type Requirements struct {
 	Built         *Built
 	Deployed      *Deployed
 	Smoked        *Smoked
+	Scanned       *Scanned
 	NotRejected   bool // that nobody rejected the image, and that it never failed in the environment
 	ChartOfCommit bool // that chart and values are those of the image's commit; only a deploy has them
 }
@@ -116,6 +118,14 @@ type Smoked struct {
 	Checks      int            // least number of checks
 	CheckNames  []string       // that must be among them
 	CheckDigest release.Digest // of the contents of all checks; zero: any
+}
+
+// Scanned asks for the newest scan of the image.
+type Scanned struct {
+	Signers     []Signer // none: a signature is not asked for
+	Scanner     string   // "": any
+	MaxAge      time.Duration
+	MaxSeverity fact.Severity // of the findings that count; fact.NoFindings: there must be none
 }
 
 // Override says who may enter an environment although a requirement is not met. Without actors, nobody may.
@@ -158,7 +168,7 @@ func (p Policy) Order() release.PromotionOrder {
 // HasSigners reports whether the policy says whose signatures count for facts.
 func (p Policy) HasSigners() bool {
 	return slices.ContainsFunc(p.Ladder, func(r Rung) bool {
-		return len(r.Signers) > 0 || r.Requires.Built != nil && len(r.Requires.Built.Signers) > 0
+		return len(r.Signers) > 0 || r.Requires.Built != nil && len(r.Requires.Built.Signers) > 0 || r.Requires.Scanned != nil && len(r.Requires.Scanned.Signers) > 0
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/release/fact"
@@ -45,6 +46,13 @@ func Select(records []fact.Record, image release.Image, rung Rung, signersOf fun
 		newest, name, found := newestBy(records, image, fact.Deployed, deployed.In, signersOf(deployed.In), trust)
 		facts.Deployed = Finding[Deploy]{Found: found, Other: other(found, records, image, fact.Deployed, deployed.In), Signed: len(signersOf(deployed.In)) > 0, Fact: Deploy{Environment: newest.Environment, At: newest.At, Signer: name}}
 	}
+	if scanned := rung.Requires.Scanned; scanned != nil {
+		newest, name, found := newestScan(records, image, *scanned, trust)
+		facts.Scanned = Finding[Scan]{Found: found, Signed: len(scanned.Signers) > 0}
+		if found {
+			facts.Scanned.Fact = Scan{Scan: *newest.Scan, Signer: name}
+		}
+	}
 	if rung.Requires.NotRejected {
 		facts.Against = Against(records, image, rung, trust)
 	}
@@ -80,6 +88,19 @@ func other(found bool, records []fact.Record, image release.Image, kind fact.Kin
 		}
 	}
 	return why
+}
+
+// newestScan returns the newest scan that one of the signers signed, by the time of the scan: one that is recorded late is not newer.
+func newestScan(records []fact.Record, image release.Image, wanted Scanned, trust Trust) (newest fact.Record, name string, found bool) {
+	for _, record := range records {
+		if record.Problem != "" || record.Scan == nil || record.Image != image || wanted.Scanner != "" && !strings.EqualFold(wanted.Scanner, record.Scan.Scanner) {
+			continue
+		}
+		if by, counts := trust.By(wanted.Signers, record.Signer); counts && (!found || record.Scan.ScannedAt.After(newest.Scan.ScannedAt)) {
+			newest, name, found = record, by, true
+		}
+	}
+	return newest, name, found
 }
 
 // Against returns what keeps an image from an environment: rejections of the environment and of all, and, if the environment is guarded, the

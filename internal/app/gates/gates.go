@@ -171,7 +171,7 @@ func (g *Gate) keysAt(ctx context.Context, name string, ref setting.KeyRef) ([]s
 
 // Facts reads what the rules of an environment ask for.
 func (g *Gate) Facts(ctx context.Context, image release.Image, rung policy.Rung) (facts policy.Facts, err error) {
-	if !rung.Requires.NotRejected && rung.Requires.Built == nil && rung.Requires.Deployed == nil && rung.Requires.Smoked == nil {
+	if !rung.Requires.NotRejected && rung.Requires.Built == nil && rung.Requires.Scanned == nil && rung.Requires.Deployed == nil && rung.Requires.Smoked == nil {
 		return policy.Facts{Image: image}, nil
 	}
 	g.warnUnsigned(rung)
@@ -196,6 +196,10 @@ func (g *Gate) Facts(ctx context.Context, image release.Image, rung policy.Rung)
 		if required.Requires.Built != nil {
 			required.Requires.Built = &policy.Built{Signers: signers}
 		}
+		if required.Requires.Scanned != nil {
+			scanned := *required.Requires.Scanned
+			scanned.Signers, required.Requires.Scanned = signers, &scanned
+		}
 	}
 	records, err := listed.images.Trusting(trusted).FactsAgainst(ctx, image, rung.Environment, kinds...)
 	if err != nil {
@@ -213,7 +217,7 @@ func (g *Gate) Sharing(warnings *Warnings) { g.warnings = warnings }
 
 // warnUnsigned warns once if a proof is asked for and a signature is not: a variable of a workflow that is not set gives no --verify-key.
 func (g *Gate) warnUnsigned(rung policy.Rung) {
-	if g.policy.HasSigners() || len(g.verifyKeys) > 0 || !rung.IsGuarded() && rung.Requires.Built == nil {
+	if g.policy.HasSigners() || len(g.verifyKeys) > 0 || !rung.IsGuarded() && rung.Requires.Built == nil && rung.Requires.Scanned == nil {
 		return
 	}
 	g.warnings.unsigned.Do(func() {
@@ -243,6 +247,9 @@ func asked(rung policy.Rung) (kinds []fact.Kind, provedIn release.Environment) {
 	}
 	if rung.Requires.Deployed != nil {
 		kinds = append(kinds, fact.Deployed)
+	}
+	if rung.Requires.Scanned != nil {
+		kinds = append(kinds, fact.Scanned)
 	}
 	if rung.Requires.Smoked != nil {
 		provedIn = rung.Requires.Smoked.In

@@ -15,7 +15,7 @@ import (
 )
 
 // RecordFact attaches a fact to its image, as a referrer of its digest, signed if there is a signer. A fact that the newest record of its kind and
-// environment, and of its cluster, namespace and release if it is a deployment, states already is not written again: if there is a signer, a record
+// environment, and of its cluster, namespace and release if it is a deployment, and of its scanner if it is a scan, states already is not written again: if there is a signer, a record
 // counts only if that key signed it. A rejection is always written, unless that key signed the same one and nothing lifts it. It returns the digest
 // of the record, and whether it is new.
 func (i *Images) RecordFact(ctx context.Context, f fact.Fact) (record release.Digest, created bool, err error) {
@@ -29,7 +29,7 @@ func (i *Images) RecordFact(ctx context.Context, f fact.Fact) (record release.Di
 		return release.Digest{}, false, err
 	}
 	own := func(record fact.Record) bool {
-		return (i.signer == nil || record.Trusted()) && f.IsOfSameRelease(record.Fact)
+		return (i.signer == nil || record.Trusted()) && f.IsOfSameRelease(record.Fact) && f.IsOfSameScanner(record.Fact)
 	}
 	if newest, found := fact.Newest(earlier, f.Kind, f.Environment, own); found && f.Repeats(newest.Fact) {
 		counts := f.Kind != fact.Rejected
@@ -228,6 +228,17 @@ func (i *Images) redactFact(f fact.Fact) fact.Fact {
 		sbom := *f.SBOM
 		sbom.Document = []byte(redact(string(sbom.Document))) // EncodeFact refuses it if that makes it something else
 		f.SBOM = &sbom
+	}
+	if f.Scan != nil {
+		scan := *f.Scan
+		scan.Scanner, scan.Version = redact(scan.Scanner), redact(scan.Version)
+		for _, list := range []*[]fact.Finding{&scan.Findings, &scan.Excused} {
+			*list = slices.Clone(*list)
+			for at, each := range *list {
+				(*list)[at].ID, (*list)[at].Package, (*list)[at].Excuse = redact(each.ID), redact(each.Package), redact(each.Excuse)
+			}
+		}
+		f.Scan = &scan
 	}
 	if f.Deployment != nil {
 		deployment := *f.Deployment

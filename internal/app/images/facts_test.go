@@ -50,6 +50,9 @@ func factsAbout(t *testing.T, image release.Image) map[fact.Kind]fact.Fact {
 		t.Fatal(err)
 	}
 	facts[fact.Listed] = fact.Fact{Kind: fact.Listed, Image: image, At: at, SBOM: &sbom}
+	scan := fact.Scan{Scanner: "Trivy", Format: "sarif", Results: releasetest.Digest(t, "5"), ScannedAt: time.Now().UTC()}
+	scan.AddFindings([]fact.Finding{{ID: "CVE-2026-0001", Package: "a@1", Severity: fact.High}, {ID: "CVE-2026-0002", Package: "a@1", Severity: fact.High, Excuse: "not_affected"}})
+	facts[fact.Scanned] = fact.Fact{Kind: fact.Scanned, Image: image, By: common.By, Run: common.Run, At: common.At, Scan: &scan}
 	return facts
 }
 
@@ -241,6 +244,8 @@ func TestFactsHideSecrets(t *testing.T) {
 			f.By, f.Run = "canary-secret", "https://example.com/canary-secret"
 		}
 		switch kind {
+		case fact.Scanned:
+			f.Scan.Scanner, f.Scan.Findings[0].Package, f.Scan.Excused[0].Excuse = "canary-secret", "canary-secret", "canary-secret"
 		case fact.Listed:
 			sbom, at, err := fact.NewSBOM([]byte(`{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"name":"canary-secret"}]}`))
 			if err != nil {
@@ -262,7 +267,7 @@ func TestFactsHideSecrets(t *testing.T) {
 		}
 	}
 	read, err := connected.Facts(t.Context(), image)
-	if err != nil || len(read) != 5 {
+	if err != nil || len(read) != 6 {
 		t.Fatalf("got %d, %v", len(read), err)
 	}
 	for _, record := range read {

@@ -15,6 +15,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app/keyless"
 	"github.com/onedigest/onedigest/internal/app/pipeline"
 	"github.com/onedigest/onedigest/internal/app/promote"
+	"github.com/onedigest/onedigest/internal/app/scan"
 	"github.com/onedigest/onedigest/internal/app/smoke"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ const program = "onedigest"
 
 // Verbs returns the verbs, which are subcommands.
 func Verbs() []app.Command {
-	return []app.Command{build.Command(), deploy.Command(), smoke.Command(), promote.Command(), pipeline.Command(), history.Command(), admission.Command()}
+	return []app.Command{build.Command(), deploy.Command(), smoke.Command(), promote.Command(), scan.Command(), pipeline.Command(), history.Command(), admission.Command()}
 }
 
 // Command returns the program.

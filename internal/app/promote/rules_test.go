@@ -358,6 +358,62 @@ func TestAPassThatIsPushedAgain(t *testing.T) {
 	}
 }
 
+// TestScansOpenTheGate: the newest scan that a named key signed counts, without findings above the limit.
+func TestScansOpenTheGate(t *testing.T) {
+	t.Parallel()
+	scan := func(age time.Duration, severities ...fact.Severity) fact.Scan {
+		found := fact.Scan{Scanner: "Trivy", Format: "sarif", ScannedAt: time.Now().Add(-age).UTC()}
+		var findings []fact.Finding
+		for i, severity := range severities {
+			findings = append(findings, fact.Finding{ID: fmt.Sprint("CVE-2026-000", i), Severity: severity})
+		}
+		found.AddFindings(findings)
+		return found
+	}
+	type signedScan struct {
+		by   string
+		scan fact.Scan
+	}
+	for name, test := range map[string]struct {
+		scans []signedScan
+		want  string // "" to be promoted
+	}{
+		"none":                       {nil, "no statement that counts says what a scan of"},
+		"clean":                      {[]signedScan{{"staging", scan(time.Minute)}}, ""},
+		"within the limit":           {[]signedScan{{"staging", scan(time.Minute, fact.High, fact.Low)}}, ""},
+		"above the limit":            {[]signedScan{{"staging", scan(time.Minute, fact.Critical)}}, "1 findings by Trivy at"},
+		"a stranger's":               {[]signedScan{{"stranger", scan(time.Minute)}}, "no statement that counts says what a scan of"},
+		"unsigned":                   {[]signedScan{{"", scan(time.Minute)}}, "no statement that counts says what a scan of"},
+		"old":                        {[]signedScan{{"staging", scan(25 * time.Hour)}}, "older than 24h0m0s"},
+		"clean, then not":            {[]signedScan{{"staging", scan(2 * time.Hour)}, {"staging", scan(time.Hour, fact.Critical)}}, "1 findings by"},
+		"not, then clean":            {[]signedScan{{"staging", scan(2*time.Hour, fact.Critical)}, {"staging", scan(time.Hour)}}, ""},
+		"an old one, recorded later": {[]signedScan{{"staging", scan(time.Hour, fact.Critical)}, {"staging", scan(2 * time.Hour)}}, "1 findings by"},
+		"a stranger's, later":        {[]signedScan{{"staging", scan(2*time.Hour, fact.Critical)}, {"stranger", scan(time.Hour)}}, "1 findings by"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGuarded(t)
+			g.write(".onedigest.yaml", []byte(strings.Replace(ruled, "requires: {", "requires: {scanned: {signers: [keys/staging.pub], max-age: 24h, max-severity: high}, ", 1)))
+			g.pass("staging", nil)
+			for _, each := range test.scans {
+				g.record(each.by, fact.Fact{Kind: fact.Scanned, Image: g.image, At: time.Now().UTC(), Scan: &each.scan})
+			}
+			before := g.listed()
+			result, err := g.run(nil, "octocat")
+			if test.want != "" {
+				checkPromotion(t, err, test.want)
+				if after := g.listed(); !slices.Equal(before, after) {
+					t.Errorf("the registry had %q, and has %q", before, after)
+				}
+				return
+			}
+			if err != nil || result.Outcome != release.Created {
+				t.Errorf("got %+v, %v", result, err)
+			}
+		})
+	}
+}
+
 // TestVerifyKeysCountForEveryFact: where the file names no signers, those of --verify-key must have signed what was built and deployed, too.
 func TestVerifyKeysCountForEveryFact(t *testing.T) {
 	t.Parallel()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 	"github.com/onedigest/onedigest/internal/setting"
 	"go.yaml.in/yaml/v3"
 )
@@ -95,6 +96,9 @@ func (p *parser) checkSigners(ladder []policy.Rung, nodes []*yaml.Node) {
 		if required.Deployed != nil {
 			unsigned("deploy", required.Deployed.In)
 		}
+		if required.Scanned != nil && len(required.Scanned.Signers) == 0 {
+			p.problem(nodes[i], "give scanned its signers", "%q requires scanned, which names no signers although the policy names others", rung.Environment)
+		}
 		if required.Built != nil && len(required.Built.Signers) == 0 {
 			p.problem(nodes[i], "give built its signers", "%q requires built, which names no signers although the policy names others", rung.Environment)
 		}
@@ -151,6 +155,7 @@ func (p *parser) requirements(node *yaml.Node, required *policy.Requirements, pr
 		"built":           func(node *yaml.Node) { required.Built = p.built(node) },
 		"deployed":        func(node *yaml.Node) { required.Deployed = p.deployed(node, previous, before) },
 		"smoked":          func(node *yaml.Node) { required.Smoked = p.smoked(node, previous, before) },
+		"scanned":         func(node *yaml.Node) { required.Scanned = p.scanned(node) },
 		"not-rejected":    func(node *yaml.Node) { required.NotRejected = p.boolean(node, "not-rejected") },
 		"chart-of-commit": func(node *yaml.Node) { required.ChartOfCommit = p.boolean(node, "chart-of-commit") },
 	})
@@ -162,6 +167,36 @@ func (p *parser) built(node *yaml.Node) *policy.Built {
 		"signers": func(node *yaml.Node) { required.Signers = p.signers(node) },
 	})
 	return required
+}
+
+// The rules of a scan that the file does not give.
+const (
+	defaultScanAge      = 7 * 24 * time.Hour
+	defaultScanSeverity = fact.Medium
+)
+
+func (p *parser) scanned(node *yaml.Node) *policy.Scanned {
+	required := &policy.Scanned{MaxAge: defaultScanAge, MaxSeverity: defaultScanSeverity}
+	p.mapping(node, "scanned", map[string]func(*yaml.Node){
+		"signers": func(node *yaml.Node) { required.Signers = p.signers(node) },
+		"scanner": func(node *yaml.Node) { required.Scanner, _ = parsed(p, node, "scanner", notEmpty) },
+		"max-age": func(node *yaml.Node) { required.MaxAge = p.duration(node, "max-age", fact.ScanFreshFor) },
+		"max-severity": func(node *yaml.Node) {
+			if severity, ok := parsed(p, node, "max-severity", parseSeverity); ok {
+				required.MaxSeverity = severity
+			}
+		},
+	})
+	return required
+}
+
+// parseSeverity accepts a limit of severities.
+func parseSeverity(given string) (fact.Severity, error) {
+	limits := []fact.Severity{fact.NoFindings, fact.Info, fact.Low, fact.Medium, fact.High, fact.Critical}
+	if slices.Contains(limits, fact.Severity(given)) {
+		return fact.Severity(given), nil
+	}
+	return "", fmt.Errorf("%s is none of %s", quote(given), limits)
 }
 
 func (p *parser) deployed(node *yaml.Node, previous release.Environment, before []policy.Rung) *policy.Deployed {

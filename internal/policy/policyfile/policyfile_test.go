@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/onedigest/onedigest/internal/policy"
 	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 )
@@ -30,6 +31,7 @@ environments:
         checks: 2
         check-names: [home, login]
         check-digest: sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+      scanned: {signers: [keys/scan.pub], scanner: Trivy, max-age: 48h, max-severity: high}
       chart-of-commit: true
     override:
       actors: [Octocat]
@@ -52,6 +54,7 @@ func TestParse(t *testing.T) {
 			Requires: policy.Requirements{
 				Built: &policy.Built{Signers: []policy.Signer{{Key: "keys/build.pub"}}}, Deployed: &policy.Deployed{In: "staging", MaxAge: 336 * time.Hour},
 				Smoked:      &policy.Smoked{In: "staging", MaxAge: 336 * time.Hour, Soak: 30 * time.Minute, Checks: 2, CheckNames: []string{"home", "login"}, CheckDigest: digest},
+				Scanned:     &policy.Scanned{Signers: []policy.Signer{{Key: "keys/scan.pub"}}, Scanner: "Trivy", MaxAge: 48 * time.Hour, MaxSeverity: fact.High},
 				NotRejected: true, ChartOfCommit: true,
 			},
 			Override: policy.Override{Actors: []string{"octocat"}, Signers: []policy.Signer{{Key: "keys/override.pub"}}}},
@@ -74,7 +77,7 @@ func TestAnEnvironmentRequiresTheOneBeforeIt(t *testing.T) {
 			t.Errorf("%s: got %+v", name, rung)
 		}
 	}
-	for requires, want := range map[string]bool{"chart-of-commit: true": true, "not-rejected: false": true, "": true, "smoked: {}": true, "deployed: {}": false, "built: {}": false} {
+	for requires, want := range map[string]bool{"chart-of-commit: true": true, "not-rejected: false": true, "": true, "smoked: {}": true, "scanned: {}": true, "deployed: {}": false, "built: {}": false} {
 		got, err := Parse("p.yaml", []byte(head+"  requires: {"+requires+"}\n"))
 		if err != nil {
 			t.Fatal(err)
@@ -160,6 +163,11 @@ var refused = map[string]struct{ content, want string }{
 	"an age without a unit":        {head + "  requires: {smoked: {max-age: '7'}}\n", "p.yaml:5: max-age:"},
 	"an age as a number":           {head + "  requires: {smoked: {max-age: 7}}\n", `p.yaml:5: max-age must be text, not "7"; put it in quotes`},
 	"a soak beyond the age":        {head + "  requires: {smoked: {max-age: 168h, soak: 200h}}\n", "no pass is at least 200h0m0s and at most 168h0m0s old"},
+	"a scan that nobody signs":     {"version: 1\nenvironments:\n- name: staging\n  signers: [a.pub]\n- name: production\n  requires: {scanned: {}}\n", `p.yaml:6: "production" requires scanned, which names no signers`},
+	"a pass beside a signed scan":  {head + "  requires: {scanned: {signers: [a.pub]}}\n", `"staging", which names no signers`},
+	"a severity of its own":        {head + "  requires: {scanned: {max-severity: severe}}\n", `max-severity: "severe" is none of [none info low medium high critical]`},
+	"a scan of the hour":           {head + "  requires: {scanned: {max-age: 1h}}\n", "max-age is 1h0m0s, not 24h0m0s to"},
+	"a scanner without a name":     {head + "  requires: {scanned: {scanner: ''}}\n", "scanner: is empty"},
 	"checks as text":               {head + "  requires: {smoked: {checks: '3'}}\n", "checks must be a number from 1 to 1000"},
 	"no checks":                    {head + "  requires: {smoked: {checks: 0}}\n", "checks must be a number"},
 	"a digest that is none":        {head + "  requires: {smoked: {check-digest: sha256:abc}}\n", "check-digest:"},
@@ -204,6 +212,19 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// TestAScanHasSaneRules: without keys, a week and medium.
+func TestAScanHasSaneRules(t *testing.T) {
+	t.Parallel()
+	got, err := Parse("p.yaml", []byte(head+"  requires: {scanned: {}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rung, _ := got.Rung("production")
+	if diff := cmp.Diff(&policy.Scanned{MaxAge: 168 * time.Hour, MaxSeverity: fact.Medium}, rung.Requires.Scanned); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func schema(t testing.TB) *jsonschema.Schema {
 	t.Helper()
 	content, err := os.ReadFile("../../../docs/schemas/policy.json")
@@ -229,7 +250,7 @@ func schema(t testing.TB) *jsonschema.Schema {
 var beyondSchema = map[string]bool{
 	"two documents": true, "an alias": true, "an anchor": true, "a tag": true, "a name twice": true, "a fact of a later one": true, "a fact of itself": true,
 	"a fact of nothing": true, "a fact that no rung has": true, "a fact of the only one": true, "a deploy that no rung has": true, "a pass that nobody signs": true,
-	"a deploy that nobody signs": true, "a build that nobody signs": true, "a pass beside a signed build": true, "an age that nothing can have": true, "a soak beyond the age": true, "a signer twice": true, "a key that is none": true,
+	"a deploy that nobody signs": true, "a build that nobody signs": true, "a pass beside a signed build": true, "a scan that nobody signs": true, "a pass beside a signed scan": true, "a scan of the hour": true, "an age that nothing can have": true, "a soak beyond the age": true, "a signer twice": true, "a key that is none": true,
 	"keyless as a key": true, "keyless by two": true, "keyless of any repository": true, "keyless of no workflow": true, "keyless by everybody": true, "keyless by no expression": true, "keyless by two words": true,
 	"keyless by nobody": true, "a key twice": true, "a key twice, deep": true, "no YAML": true, "nothing": true, "a merge key": true,
 }

@@ -18,6 +18,7 @@ type Kind string
 const (
 	Built    Kind = "built"    // a builder built the image from a commit
 	Listed   Kind = "listed"   // an SBOM lists what the image contains
+	Scanned  Kind = "scanned"  // a scanner looked for vulnerabilities in the image
 	Deployed Kind = "deployed" // an environment runs the image, as its pods report it
 	Smoked   Kind = "smoked"   // smoke gave a verdict in an environment
 	Promoted Kind = "promoted" // the image was tagged for the next environment
@@ -28,7 +29,7 @@ const (
 )
 
 // Kinds lists all kinds, in the order of an image's life.
-var Kinds = []Kind{Built, Listed, Deployed, Smoked, Promoted, Rejected, Lifted, Overridden}
+var Kinds = []Kind{Built, Listed, Scanned, Deployed, Smoked, Promoted, Rejected, Lifted, Overridden}
 
 // Fact is what happened to an image, with who says so. Exactly one of its details is set, the one of its kind.
 type Fact struct {
@@ -43,6 +44,7 @@ type Fact struct {
 
 	Build      *Build            `json:"build,omitempty"`
 	SBOM       *SBOM             `json:"sbom,omitempty"`
+	Scan       *Scan             `json:"scan,omitempty"`
 	Deployment *Deployment       `json:"deployment,omitempty"`
 	Smoke      *release.Evidence `json:"smoke,omitempty"`
 	Promotion  *Promotion        `json:"promotion,omitempty"`
@@ -152,6 +154,8 @@ func (f Fact) Repeats(earlier Fact) bool {
 		return a.Type == b.Type && a.Source == b.Source && a.Builder == b.Builder && a.Recipe == b.Recipe && a.Inputs == b.Inputs && slices.Equal(a.Platforms, b.Platforms)
 	case f.SBOM != nil && earlier.SBOM != nil:
 		return bytes.Equal(f.SBOM.Document, earlier.SBOM.Document)
+	case f.Scan != nil && earlier.Scan != nil:
+		return f.Scan.repeats(*earlier.Scan)
 	case f.Deployment != nil && earlier.Deployment != nil:
 		a, b := *f.Deployment, *earlier.Deployment
 		return a.Cluster == b.Cluster && a.Namespace == b.Namespace && a.Release == b.Release && a.Revision == b.Revision && a.Chart == b.Chart && a.ChartDigest == b.ChartDigest &&
@@ -167,6 +171,14 @@ func (f Fact) Repeats(earlier Fact) bool {
 		return f.Smoke.Repeats(*earlier.Smoke)
 	}
 	return false
+}
+
+// IsOfSameScanner reports whether facts are of the same scanner; true if neither is a scan.
+func (f Fact) IsOfSameScanner(other Fact) bool {
+	if f.Scan == nil || other.Scan == nil {
+		return f.Scan == other.Scan
+	}
+	return f.Scan.Scanner == other.Scan.Scanner
 }
 
 // IsOfSameRelease reports whether facts are about the same cluster, namespace and release; true if both are about none.

@@ -1,0 +1,98 @@
+package evidence
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
+)
+
+// scanned is the predicate of a scan. in-toto's own predicate for vulnerabilities (v0.2) has each finding with scores by any method; what a gate asks
+// for, the number of findings of each severity after those that do not count, has no field in it.
+type scanned struct {
+	Scanner struct {
+		Name    string `json:"name"`
+		Version string `json:"version,omitempty"`
+	} `json:"scanner"`
+	Format     string                `json:"format"`
+	Results    *descriptor           `json:"results,omitempty"`
+	Images     []release.Digest      `json:"images,omitempty"`
+	ScannedAt  time.Time             `json:"scannedAt"`
+	DatabaseAt time.Time             `json:"databaseAt,omitzero"`
+	Counts     map[fact.Severity]int `json:"counts"`
+	Findings   []fact.Finding        `json:"findings,omitempty"`
+	Excused    []fact.Finding        `json:"excused,omitempty"`
+	ExcusedAll int                   `json:"excusedAll,omitempty"`
+	run
+}
+
+func scannedPredicate(f fact.Fact) any {
+	s := f.Scan
+	p := scanned{Format: s.Format, Results: described("", s.Results), Images: s.Images, ScannedAt: s.ScannedAt.UTC(), DatabaseAt: s.DatabaseAt, Counts: s.Counts, Findings: s.Findings,
+		Excused: s.Excused, ExcusedAll: s.ExcusedAll, run: runOf(f)}
+	p.Scanner.Name, p.Scanner.Version = s.Scanner, s.Version
+	if p.Counts == nil {
+		p.Counts = map[fact.Severity]int{}
+	}
+	return p
+}
+
+func readScanned(predicate json.RawMessage, into *fact.Fact) error {
+	var p scanned
+	if err := json.Unmarshal(predicate, &p); err != nil {
+		return err
+	}
+	p.addTo(into)
+	results, err := optionalDigest("results", p.Results)
+	into.Scan = &fact.Scan{Scanner: p.Scanner.Name, Version: p.Scanner.Version, Format: p.Format, Results: results, Images: p.Images, ScannedAt: p.ScannedAt, DatabaseAt: p.DatabaseAt,
+		Counts: p.Counts, Findings: p.Findings, Excused: p.Excused, ExcusedAll: p.ExcusedAll}
+	return err
+}
+
+// checkScanned refuses counts that contradict the findings: a gate reads the counts.
+func checkScanned(f fact.Fact) error {
+	s := f.Scan
+	if f.Environment != "" || f.Commit != "" {
+		return errors.New("a scan has no environment and no commit")
+	}
+	if len(s.Findings) > fact.MaxFindings || len(s.Excused) > fact.MaxFindings || len(s.Images) > maxList || s.ExcusedAll < len(s.Excused) {
+		return fmt.Errorf("it names %d findings, %d of %d excused ones and %d images", len(s.Findings), len(s.Excused), s.ExcusedAll, len(s.Images))
+	}
+	if slices.ContainsFunc(s.Images, release.Digest.IsZero) {
+		return errors.New("it names an image without a digest")
+	}
+	named := map[fact.Severity]int{}
+	for _, each := range s.Findings {
+		named[each.Severity]++
+		if each.Excuse != "" {
+			return fmt.Errorf("%s counts and is excused", quote(each.ID))
+		}
+	}
+	all := 0
+	for severity, count := range s.Counts {
+		if !slices.Contains(fact.Severities, severity) || count < 1 {
+			return fmt.Errorf("%d findings of severity %s", count, quote(string(severity)))
+		}
+		all += count
+	}
+	for severity, count := range named {
+		if s.Counts[severity] < count {
+			return fmt.Errorf("it names %d findings of severity %s and counts %d", count, quote(string(severity)), s.Counts[severity])
+		}
+	}
+	if all < 0 || all != len(s.Findings) && len(s.Findings) < fact.MaxFindings {
+		return fmt.Errorf("it counts %d findings and names %d", all, len(s.Findings))
+	}
+	texts := []string{s.Scanner, s.Version, s.Format}
+	for _, each := range slices.Concat(s.Findings, s.Excused) {
+		texts = append(texts, each.ID, each.Package, each.Excuse)
+		if each.ID == "" || !slices.Contains(fact.Severities, each.Severity) {
+			return fmt.Errorf("a finding %s of severity %s", quote(each.ID), quote(string(each.Severity)))
+		}
+	}
+	return errors.Join(needs(map[string]string{"scanner.name": s.Scanner, "format": s.Format}), checkTexts(texts...), checkTime(s.ScannedAt, false), checkTime(s.DatabaseAt, true))
+}

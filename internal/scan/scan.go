@@ -1,0 +1,146 @@
+// Package scan is the verb that records beside an image what a scanner found in it.
+package scan
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onedigest/onedigest/internal/release"
+	"github.com/onedigest/onedigest/internal/release/fact"
+	"github.com/onedigest/onedigest/internal/scan/report"
+)
+
+// Deps are the adapters that Run works with.
+type Deps struct {
+	Registry Registry
+	Facts    Facts
+	Signed   bool // what is recorded has a signature
+	Files    Files
+	Origin   fact.Origin
+	Reporter release.Reporter
+	Now      func() time.Time
+}
+
+// Registry reads images.
+type Registry interface {
+	// Platforms lists the images of a digest: the digest itself, or the children of an index; false if the repository does not have it.
+	Platforms(ctx context.Context, image release.Image) ([]release.PlatformImage, bool, error)
+}
+
+// Facts records facts about images.
+type Facts interface {
+	// RecordFact attaches a fact to its image, unless it is recorded already. It returns the digest of the record, and whether it is new.
+	RecordFact(ctx context.Context, f fact.Fact) (record release.Digest, created bool, err error)
+}
+
+// Files reads the work tree.
+type Files interface {
+	// ReadUpTo returns a file of at most limit bytes. The error is a *release.InputError about the setting that names the file.
+	ReadUpTo(limit int64, setting, path, do string) ([]byte, error)
+}
+
+// Result is what scan recorded.
+type Result struct {
+	Outcome release.Outcome `json:"outcome"` // created or unchanged
+	Image   release.Image   `json:"image"`
+	Scan    fact.Scan       `json:"scan"`
+	Record  release.Digest  `json:"record"`
+}
+
+// Run reads the results and records them beside the image. Everything is checked before the record is written.
+func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
+	found, err := readResults(settings, deps)
+	if err != nil {
+		return Result{}, err
+	}
+	platforms, exists, err := deps.Registry.Platforms(ctx, settings.Image)
+	switch {
+	case err != nil:
+		return Result{}, err
+	case !exists:
+		return Result{}, &release.Refusal{Why: fmt.Sprintf("image %q is not in its registry", settings.Image), Do: "check the repository and the digest"}
+	}
+	if err := checkSubject(found, settings.Image, platforms); err != nil {
+		return Result{}, err
+	}
+	return record(ctx, found, settings, deps)
+}
+
+// readResults reads the file of results and the VEX files.
+func readResults(settings Settings, deps Deps) (fact.Scan, error) {
+	content, err := deps.Files.ReadUpTo(report.MaxBytes, "results", settings.Results, "name the file that the scanner wrote")
+	if err != nil {
+		return fact.Scan{}, err
+	}
+	read, err := report.Parse(content)
+	if err != nil {
+		return fact.Scan{}, release.BadSetting("results", fmt.Sprintf("%q are not results that can be recorded: %v", settings.Results, err), "give SARIF 2.1.0, or CycloneDX with vulnerabilities, in JSON")
+	}
+	for _, file := range settings.VEX {
+		content, err := deps.Files.ReadUpTo(report.MaxBytes, "vex", file, "name a file with CycloneDX in JSON")
+		if err != nil {
+			return fact.Scan{}, err
+		}
+		statements, err := report.ParseVEX(content)
+		if err != nil {
+			return fact.Scan{}, release.BadSetting("vex", fmt.Sprintf("%q has no statements that can be read: %v", file, err), "give CycloneDX in JSON whose vulnerabilities have an analysis")
+		}
+		deps.Reporter.Infof("%q excuses %d findings", file, read.Excuse(statements))
+	}
+	now := deps.Now().UTC()
+	if read.At.IsZero() {
+		deps.Reporter.Infof("%q does not say when the image was scanned: the time of this run is recorded", settings.Results)
+		read.At = now
+	}
+	if read.At.After(now.Add(release.ClockSkew)) {
+		return fact.Scan{}, release.BadSetting("results", fmt.Sprintf("%q say that the image was scanned at %s, which is in the future", settings.Results, read.At.UTC().Format(time.RFC3339)), "check the clocks, and scan again")
+	}
+	digest, err := release.ParseDigest(fmt.Sprintf("sha256:%x", sha256.Sum256(content)))
+	scan := fact.Scan{Scanner: read.Scanner, Version: read.Version, Format: read.Format, Results: digest, Images: read.Images, ScannedAt: read.At.UTC()}
+	scan.AddFindings(read.Findings)
+	return scan, err
+}
+
+// checkSubject refuses results that name images, none of which is the image or one of its platforms'.
+func checkSubject(found fact.Scan, image release.Image, platforms []release.PlatformImage) error {
+	isOurs := func(digest release.Digest) bool {
+		return digest == image.Digest || slices.ContainsFunc(platforms, func(p release.PlatformImage) bool { return p.Manifest == digest })
+	}
+	if len(found.Images) == 0 || slices.ContainsFunc(found.Images, isOurs) {
+		return nil
+	}
+	return release.BadSetting("results", fmt.Sprintf("are about %s, not about %s or one of its platforms", found.Images[0], image.Digest), "scan this image, by its digest")
+}
+
+// record writes the record, and says what was found.
+func record(ctx context.Context, found fact.Scan, settings Settings, deps Deps) (Result, error) {
+	if len(found.Images) == 0 {
+		deps.Reporter.Warnf("the results do not say which image was scanned: that it is %s is what was given", settings.Image.Digest.Short())
+	}
+	deps.Reporter.Infof("%s of %s at %s: %s", scannerOf(found), settings.Image.Digest, found.ScannedAt.Format(time.RFC3339), found)
+	for _, each := range found.Excused {
+		deps.Reporter.Infof("does not count: %s in %s (%s): %s", each.ID, each.Package, each.Severity, each.Excuse)
+	}
+	digest, created, err := deps.Facts.RecordFact(ctx, fact.Fact{Kind: fact.Scanned, Image: settings.Image, By: deps.Origin.By, Run: deps.Origin.Run, At: deps.Now().UTC(), Scan: &found})
+	if err != nil {
+		return Result{}, err
+	}
+	result := Result{Outcome: release.Unchanged, Image: settings.Image, Scan: found, Record: digest}
+	switch {
+	case !created:
+		deps.Reporter.Infof("unchanged: the same findings are recorded already, by the record %s", digest.Short())
+	case deps.Signed:
+		result.Outcome = release.Created
+		deps.Reporter.Infof("recorded")
+	default:
+		result.Outcome = release.Created
+		deps.Reporter.Infof("recorded, not signed: whoever may push could have written it (--sign-key)")
+	}
+	return result, nil
+}
+
+func scannerOf(found fact.Scan) string { return strings.TrimSpace(found.Scanner + " " + found.Version) }
