@@ -33,21 +33,21 @@ type clusterImagePolicy struct {
 }
 
 type authority struct {
-	Name            string            `yaml:"name"`
-	Keyless         keyless           `yaml:"keyless"`
-	CTLog           map[string]string `yaml:"ctlog,omitempty"`
-	RFC3161         map[string]string `yaml:"rfc3161timestamp,omitempty"`
-	SignatureFormat string            `yaml:"signatureFormat"`
-	Attestations    []cueAttestation  `yaml:"attestations"`
+	Name            string                  `yaml:"name"`
+	Keyless         keyless                 `yaml:"keyless"`
+	CTLog           map[string]string       `yaml:"ctlog,omitempty"`
+	RFC3161         map[string]string       `yaml:"rfc3161timestamp,omitempty"`
+	SignatureFormat string                  `yaml:"signatureFormat"`
+	Attestations    []controllerAttestation `yaml:"attestations"`
 }
 
-type cueAttestation struct {
-	Name          string     `yaml:"name"`
-	PredicateType string     `yaml:"predicateType"`
-	Policy        *cuePolicy `yaml:"policy,omitempty"`
+type controllerAttestation struct {
+	Name          string      `yaml:"name"`
+	PredicateType string      `yaml:"predicateType"`
+	Policy        *regoPolicy `yaml:"policy,omitempty"`
 }
 
-type cuePolicy struct {
+type regoPolicy struct {
 	Type string `yaml:"type"`
 	Data string `yaml:"data"`
 }
@@ -85,7 +85,7 @@ func policyController(_ context.Context, settings Settings, required []requireme
 		for i, signer := range each.signers {
 			one := authority{Name: fmt.Sprintf("%s-%d", each.name, i+1), SignatureFormat: "bundle",
 				Keyless:      keyless{URL: address, TrustRootRef: reference, IgnoreSCT: !withSCT, Identities: []identity{identityOf(signer)}},
-				Attestations: []cueAttestation{{Name: each.name, PredicateType: each.predicateType, Policy: each.cue()}}}
+				Attestations: []controllerAttestation{{Name: each.name, PredicateType: each.predicateType, Policy: each.rego()}}}
 			if reference != "" && withLog {
 				one.CTLog = map[string]string{"trustRootRef": reference}
 			}
@@ -99,35 +99,33 @@ func policyController(_ context.Context, settings Settings, required []requireme
 	return documents, nil
 }
 
-// cue is what the statement must say, in CUE; nil: anything.
-func (r requirement) cue() *cuePolicy {
-	quoted := func(s string) string { return strconv.Quote(s) }
+// rego is what the statement must say, in Rego; nil: anything. CUE is not used: policy-controller merges the policy with the statement, so that a field which
+// the statement lacks would be filled in by the policy. Source: cosign 2.5, pkg/cosign/rego.
+func (r requirement) rego() *regoPolicy {
 	var lines []string
-	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	add := func(format string, args ...any) { lines = append(lines, "  "+fmt.Sprintf(format, args...)) }
 	switch {
 	case r.smoked != nil:
-		lists := r.smoked.Checks > 0 || len(r.smoked.CheckNames) > 0 || !r.smoked.CheckDigest.IsZero()
-		if lists {
-			add(`import "list"`)
-		}
-		add(`predicate: result: "PASSED"`)
-		add(`predicate: onedigest: verdict: "pass"`)
-		add(`predicate: onedigest: environment: %s`, quoted(r.in.String()))
+		add(`input.predicate.result == "PASSED"`)
+		add(`input.predicate.onedigest.verdict == "pass"`)
+		add(`input.predicate.onedigest.environment == %s`, strconv.Quote(r.in.String()))
 		if r.smoked.Checks > 0 {
-			add(`predicate: onedigest: checks: list.MinItems(%d)`, r.smoked.Checks)
+			add(`count(input.predicate.onedigest.checks) >= %d`, r.smoked.Checks)
 		}
 		for _, name := range r.smoked.CheckNames {
-			add(`predicate: onedigest: checks: list.MatchN(>0, %s)`, quoted(name))
+			add(`%s in input.predicate.onedigest.checks`, strconv.Quote(name))
 		}
 		if !r.smoked.CheckDigest.IsZero() {
-			add(`predicate: configuration: list.MatchN(>0, {name: "check-contents", digest: sha256: %s, ...})`, quoted(hexOf(r.smoked.CheckDigest.String())))
+			add(`some each in input.predicate.configuration`)
+			add(`each.name == "check-contents"`)
+			add(`each.digest.sha256 == %s`, strconv.Quote(hexOf(r.smoked.CheckDigest.String())))
 		}
 	case r.in != "":
-		add(`predicate: environment: %s`, quoted(r.in.String()))
+		add(`input.predicate.environment == %s`, strconv.Quote(r.in.String()))
 	default:
 		return nil
 	}
-	return &cuePolicy{Type: "cue", Data: strings.Join(lines, "\n") + "\n"}
+	return &regoPolicy{Type: "rego", Data: "package sigstore\n\nimport rego.v1\n\ndefault isCompliant := false\n\nisCompliant if {\n" + strings.Join(lines, "\n") + "\n}\n"}
 }
 
 // trustRootObject is policy-controller's. Source: policy-controller 0.13, config/300-trustroot.yaml, v1alpha1.

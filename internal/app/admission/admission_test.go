@@ -29,6 +29,7 @@ import (
 	"github.com/onedigest/onedigest/internal/app/images"
 	"github.com/onedigest/onedigest/internal/app/keyless"
 	"github.com/onedigest/onedigest/internal/app/keys"
+	"github.com/onedigest/onedigest/internal/evidence"
 	"github.com/onedigest/onedigest/internal/evidence/signed"
 	"github.com/onedigest/onedigest/internal/registry"
 	"github.com/onedigest/onedigest/internal/release"
@@ -157,6 +158,21 @@ func (w world) record(by string, f fact.Fact) {
 	}
 }
 
+// attach attaches a signed statement with a predicate.
+func (w world) attach(by string, image release.Image, predicateType, predicate string) {
+	w.t.Helper()
+	statement := fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":%q,"digest":{"sha256":%q}}],"predicateType":%q,"predicate":%s}`,
+		image.Repository, strings.TrimPrefix(image.Digest.String(), "sha256:"), predicateType, predicate)
+	bundle, err := w.signer(by).SignStatement(w.t.Context(), statement)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := registry.New(registry.Options{}).Attach(w.t.Context(), image, signed.MediaType, signed.MediaType, bundle,
+		map[string]string{signed.AnnotationContent: signed.ContentEnvelope, signed.AnnotationPredicateType: predicateType}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 func smoked(image release.Image, environment release.Environment, verdict release.Verdict, checks ...string) fact.Fact {
 	return fact.Fact{Kind: fact.Smoked, Image: image, Smoke: &release.Evidence{Image: image, Commit: releasetest.Commit, Environment: environment, Verdict: verdict, Checks: checks, Rounds: 3,
 		Pods: []string{"shop-1"}, URL: "http://127.0.0.1", At: time.Now().Add(-time.Minute).UTC()}}
@@ -214,6 +230,10 @@ func cases(staging, stranger string) map[string]struct {
 		"without a check": {func(w world, image release.Image) {
 			w.record(staging, smoked(image, "staging", release.Pass, "login", "search"))
 			w.record(staging, deployed(image, "staging"))
+		}, false},
+		"another program's result": {func(w world, image release.Image) {
+			w.attach(staging, image, evidence.PredicateType, `{"result":"PASSED"}`)
+			w.attach(staging, image, evidence.PredicateDeployed, `{}`)
 		}, false},
 		"not deployed": {func(w world, image release.Image) {
 			w.record(staging, smoked(image, "staging", release.Pass, "home", "login"))
