@@ -117,17 +117,17 @@ func TestTenThousandReferrers(t *testing.T) {
 			if test.verdict != "" {
 				g.attachBundle(g.bundle("staging", g.statement(func(e *release.Evidence) { e.Verdict = test.verdict })), "staging", test.verdict)
 			}
-			real, err := http.Get("http://" + g.image.Repository.Host() + "/v2/" + g.image.Repository.Path() + "/referrers/" + g.image.Digest.String())
+			answer, err := http.Get("http://" + g.image.Repository.Host() + "/v2/" + g.image.Repository.Path() + "/referrers/" + g.image.Digest.String())
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer real.Body.Close()
+			defer answer.Body.Close()
 			var listed struct {
 				SchemaVersion int     `json:"schemaVersion"`
 				MediaType     string  `json:"mediaType"`
 				Manifests     []entry `json:"manifests"`
 			}
-			if err := json.NewDecoder(real.Body).Decode(&listed); err != nil {
+			if err := json.NewDecoder(answer.Body).Decode(&listed); err != nil {
 				t.Fatal(err)
 			}
 			for at := range listed.Manifests { // this registry lists no annotations

@@ -285,7 +285,7 @@ func TestAttacks(t *testing.T) {
 			if err != nil || len(records) != 1 {
 				g.t.Fatalf("got %v, %v", records, err)
 			}
-			g.lost.Store(records[0].String(), http.HandlerFunc(http.NotFound))
+			g.lost.Store(records[0].String(), http.NotFoundHandler())
 		}, "no evidence"},
 		"a key that was rotated out": {func(g guarded) {
 			g.write(".onedigest.yaml", []byte(strings.Replace(ruled, "keys/old.pub, ", "", 1)))
