@@ -65,7 +65,7 @@ func TestTwoLoadBalancers(t *testing.T) {
 		return result.URL, got
 	}
 	_, got := deploy()
-	got.expect(t, 2, "OD-209", "service/addressed-web, service/addressed-admin", "--address")
+	got.expect(t, 2, "OD-209", "2 of them lead to pods of its main image", "service/addressed-web, service/addressed-admin", "--address")
 	records, err := client(t).CoreV1().Secrets("two-balancers").List(t.Context(), meta.ListOptions{LabelSelector: "owner=helm"})
 	if err != nil || len(records.Items) > 0 {
 		t.Errorf("%d revisions were applied, %v", len(records.Items), err)
@@ -82,6 +82,32 @@ func TestTwoLoadBalancers(t *testing.T) {
 	if url != "" {
 		t.Errorf("served at %q, want nothing", url)
 	}
+}
+
+// TestTheLoadBalancerInFrontOfTheImage: one leads to the image's pods, and the other to a database that the commit does not touch. Deploy and smoke use the first.
+func TestTheLoadBalancerInFrontOfTheImage(t *testing.T) {
+	onNode(t)
+	tree := newCheckout(t)
+	tree.addressChart(strings.Replace(twoBalancers, `selector: {app: addressed}`, `selector: {app: '{{ if $i }}addressed{{ else }}database{{ end }}'}`, 1) + `
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: database}
+spec:
+  selector: {matchLabels: {app: database}}
+  template:
+    metadata: {labels: {app: database}}
+    spec:
+      securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}}
+      containers: [{name: database, image: ` + pauseImage + `, imagePullPolicy: IfNotPresent, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]
+`)
+	image := tree.build()
+	result, got := tree.deploy(t.Context(), "in-front", image, "--chart", "addressed", "--smoke-checks", "default")
+	got.expect(t, 0)
+	if !strings.HasSuffix(result.URL, ":18081") {
+		t.Errorf("served at %q, want the load balancer in front of the image's pods", result.URL)
+	}
+	tree.smoke("in-front").expect(t, 0, "probing http://", ":18081", "as proved")
 }
 
 // TestAnIngressThatNobodyServes: no controller fills its status. The release is ready, and is verified; its pods are asked instead.

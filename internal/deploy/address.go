@@ -26,7 +26,7 @@ func (r request) resolveAddress() (release.Address, error) {
 		}
 		return address, nil
 	}
-	found, isFound, err := release.SelectEndpoint(endpoints, r.settings.Release)
+	found, isFound, err := release.SelectEndpoint(endpoints, r.settings.Release, func(o release.Object) bool { return slices.Contains(r.rendering.Leading, o) })
 	if err != nil {
 		return "", release.BadSetting("address", fmt.Sprintf("%s %v", causes.AddressUnclear, err), causes.AddressUnclear.Cause().Advice)
 	}

@@ -25,7 +25,8 @@ func TestAnUnclearAddressIsRefusedBeforeAnythingChanges(t *testing.T) {
 		flags []string
 		want  string
 	}{
-		"two load balancers":               {&fakes{endpoints: balancers("web", "admin")}, nil, "--address: OD-209 the release has 2 addresses, and none is named as the release: service/web, service/admin"},
+		"two load balancers":               {&fakes{endpoints: balancers("web", "admin")}, nil, "--address: OD-209 the release has 2 addresses, none is named as the release, and none of them leads to pods of its main image: service/web, service/admin"},
+		"two in front":                     {&fakes{endpoints: balancers("web", "admin", "mail"), leading: balancers("web", "admin")}, nil, "3 addresses, none is named as the release, and 2 of them lead to pods of its main image: service/web, service/admin, service/mail"},
 		"one that the chart does not have": {&fakes{endpoints: balancers("web", "admin")}, []string{"--address", "service/wbe"}, "it renders service/web, service/admin"},
 		"of the wrong kind":                {&fakes{endpoints: balancers("web")}, []string{"--address", "ingress/web"}, "the chart renders no ingress/web"},
 	} {
@@ -49,6 +50,7 @@ func TestAReadyReleaseIsVerifiedWithoutAnAddress(t *testing.T) {
 		asks  string
 		url   string
 	}{
+		"two, one in front":        {&fakes{endpoints: balancers("web", "admin"), leading: balancers("admin")}, nil, "address service/admin", "http://127.0.0.1"},
 		"named among two":          {&fakes{endpoints: balancers("web", "admin")}, []string{"--address", "service/admin"}, "address service/admin", "http://127.0.0.1"},
 		"in another namespace":     {&fakes{endpoints: append(balancers("web"), release.Object{Kind: "Service", Namespace: "other", Name: "b"})}, nil, "address service/web", "http://127.0.0.1"},
 		"given":                    {&fakes{endpoints: balancers("web", "admin")}, []string{"--address", "https://shop.example.com"}, "", "https://shop.example.com"},

@@ -68,6 +68,7 @@ type fakes struct {
 	onlyHooks    string                        // the name of an image that no workload runs; "main" for the main one
 	inside       bool                          // the chart renders no address outside the cluster
 	endpoints    []release.Object              // that the chart renders; a Service named as the release if nil
+	leading      []release.Object              // those that lead to pods of the main image
 	noURL        bool                          // the cluster knows of no address outside
 	addrErr      error                         // of waiting for the address
 	podsErr      error                         // of asking what the pods run
@@ -252,7 +253,7 @@ func (c chart) Render(_ context.Context, deployment release.Deployment) (release
 	switch {
 	case c.inside:
 	case c.endpoints != nil:
-		rendering.Endpoints = c.endpoints
+		rendering.Endpoints, rendering.Leading = c.endpoints, c.leading
 	default:
 		rendering.Endpoints = []release.Object{{APIVersion: "v1", Kind: "Service", Name: "shop"}}
 	}

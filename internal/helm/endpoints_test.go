@@ -3,6 +3,7 @@ package helm
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -32,13 +33,85 @@ func TestEndpointsAreTheWaysIntoTheCluster(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := revision.Endpoints("staging")
+			got, leading, err := revision.Endpoints(d)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
+			if diff := cmp.Diff(test.want, leading); diff != "" { // each leads to the release's only pods
+				t.Errorf("leading -want +got:\n%s", diff)
+			}
 		})
+	}
+}
+
+// TestEndpointsInFrontOfTheMainImage: which of several load balancers and Ingresses lead to its pods.
+func TestEndpointsInFrontOfTheMainImage(t *testing.T) {
+	t.Parallel()
+	d := deployment(t, "staging")
+	d.Chart = addTemplate(t, d.Chart, "more.yaml", `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: mail}
+spec: {selector: {matchLabels: {app: mail}}, template: {metadata: {labels: {app: mail}}, spec: {containers: [{name: mail, image: "example.com/mail:1"}]}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: mail}
+spec: {type: LoadBalancer, selector: {app: mail}, ports: [{port: 25}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: outside}
+spec: {type: LoadBalancer, ports: [{port: 25}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: elsewhere, namespace: elsewhere}
+spec: {type: LoadBalancer, selector: {app.kubernetes.io/instance: shop}, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {type: LoadBalancer, selector: {app.kubernetes.io/instance: shop}, ports: [{port: 80}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: to-mail}
+spec: {rules: [{http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: mail, port: {number: 25}}}}]}}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: to-web}
+spec: {rules: [{host: a.example.com}, {http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: default-web}
+spec: {defaultBackend: {service: {name: web, port: {number: 80}}}}
+`)
+	revision, err := rendering(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoints, leading, err := revision.Endpoints(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := func(objects []release.Object) (list []string) {
+		for _, object := range objects {
+			if object.Name != "shop" { // the chart's own
+				list = append(list, object.String())
+			}
+		}
+		slices.Sort(list)
+		return list
+	}
+	if diff := cmp.Diff([]string{"Ingress/default-web", "Ingress/to-mail", "Ingress/to-web", "Service/elsewhere", "Service/mail", "Service/outside", "Service/web"}, names(endpoints)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"Ingress/default-web", "Ingress/to-web", "Service/web"}, names(leading)); diff != "" {
+		t.Errorf("leading -want +got:\n%s", diff)
 	}
 }

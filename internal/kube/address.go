@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/kube/diagnose"
@@ -34,11 +36,11 @@ func instanceSelector(name string) string {
 // An object that has no address ten minutes after its creation is not waited for: its controller does not report one, or cannot. The
 // URL is "" then too.
 //
-// Among several load balancers or Ingresses, the one with the release's name is used; if none has it, the error is a
-// *release.InputError. If ctx's time is up, it is a *release.Failure.
+// Among several load balancers or Ingresses, the one with the release's name is used, or else the only one that leads to workloads of the image, if that is
+// known; if there is none, the error is a *release.InputError. If ctx's time is up, it is a *release.Failure.
 //
 // An address that names an object is that object's; one that is a URL is returned as it is, and AddressNone is "".
-func (c *Client) Address(ctx context.Context, namespace, name string, address release.Address, report func(string)) (string, error) {
+func (c *Client) Address(ctx context.Context, namespace, name string, image release.Image, address release.Address, report func(string)) (string, error) {
 	if url := address.URL(); url != "" || address == release.AddressNone {
 		return url, nil
 	}
@@ -50,6 +52,7 @@ func (c *Client) Address(ctx context.Context, namespace, name string, address re
 		}
 	}
 	wait := addressWait{client: c, namespace: namespace, name: name, report: reportOnce}
+	wait.leads = sync.OnceValue(func() func(release.Object) bool { return c.leads(ctx, namespace, name, image) })
 	kind, named := address.Object()
 	switch kind {
 	case "Service":
@@ -112,13 +115,14 @@ const maxNames = 20
 func anyObject(metav1.Object) bool { return true }
 
 // findEndpoint finds the endpoint of a release in a store; nil and a reason if there is none.
-type findEndpoint func(from *store.Store, namespace, name string) (found *endpoint, reason string, err error)
+type findEndpoint func(from *store.Store, wait addressWait) (found *endpoint, reason string, err error)
 
 // addressWait waits for the address of one release.
 type addressWait struct {
 	client          *Client
 	namespace, name string
 	report          func(string)
+	leads           func() func(release.Object) bool // reads what the image's workloads are, once
 }
 
 // run waits until the endpoint that find returns has a URL. If there is no endpoint, the URL is "" and reason says why.
@@ -135,7 +139,7 @@ func (w addressWait) run(ctx context.Context, source store.Source, find findEndp
 	for {
 		var found *endpoint
 		if state := objects.State(); state.Synced {
-			if found, reason, err = find(objects, w.namespace, w.name); err != nil || found == nil {
+			if found, reason, err = find(objects, w); err != nil || found == nil {
 				return "", reason, err
 			}
 			if reason := found.unreported(time.Now()); found.url != "" || reason != "" {
@@ -171,12 +175,12 @@ func (w addressWait) timeoutError(ctx context.Context, err error, found *endpoin
 }
 
 // selectEndpoint returns the endpoint that release.SelectEndpoint chooses; nil if there are none.
-func selectEndpoint(endpoints []endpoint, name string) (*endpoint, error) {
+func (w addressWait) selectEndpoint(endpoints []endpoint) (*endpoint, error) {
 	var objects []release.Object
 	for _, candidate := range endpoints {
 		objects = append(objects, candidate.object)
 	}
-	chosen, found, err := release.SelectEndpoint(objects, name)
+	chosen, found, err := release.SelectEndpoint(objects, w.name, func(object release.Object) bool { return w.leads()(object) })
 	if err != nil {
 		return nil, release.BadSetting("address", fmt.Sprintf("%s %v", causes.AddressUnclear, err), causes.AddressUnclear.Cause().Advice)
 	}
@@ -186,4 +190,41 @@ func selectEndpoint(endpoints []endpoint, name string) (*endpoint, error) {
 		}
 	}
 	return nil, nil
+}
+
+// leads reads the workloads of an image and the Services of its namespace, and returns what reports whether a Service or an Ingress leads to the workloads'
+// pods. Of what this user may not read it reports false.
+func (c *Client) leads(ctx context.Context, namespace, name string, image release.Image) func(release.Object) bool {
+	none := func(release.Object) bool { return false }
+	if image.IsZero() {
+		return none
+	}
+	named, err := c.workloads(ctx, namespace, name, image)
+	if err != nil {
+		return none
+	}
+	list, err := c.services(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return none
+	}
+	services := map[string]bool{}
+	for _, service := range list.Items {
+		services[service.Name] = named.isSelectedBy(service.Spec.Selector)
+	}
+	ingresses := map[string]bool{}
+	if list, err := c.ingresses(namespace).List(ctx, metav1.ListOptions{}); err == nil {
+		for _, ingress := range list.Items {
+			ingresses[ingress.Name] = slices.ContainsFunc(backendsOf(ingress), func(service string) bool { return services[service] })
+		}
+	}
+	return func(object release.Object) bool {
+		return object.Kind == "Service" && services[object.Name] || object.Kind == "Ingress" && ingresses[object.Name]
+	}
+}
+
+// isSelectedBy reports whether a Service's selector selects pods of a workload that names the image.
+func (n naming) isSelectedBy(selector map[string]string) bool {
+	return len(selector) > 0 && slices.ContainsFunc(n.workloads, func(workload templated) bool {
+		return len(workload.containers) > 0 && slices.ContainsFunc(workload.labels, func(own labels.Set) bool { return labels.SelectorFromSet(selector).Matches(own) })
+	})
 }

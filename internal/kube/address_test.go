@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -93,7 +94,7 @@ func TestAddress(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			var reported []string
-			got, err := s.client().Address(ctx, space, "shop", release.AddressAuto, func(line string) { reported = append(reported, line) })
+			got, err := s.client().Address(ctx, space, "shop", release.Image{}, release.AddressAuto, func(line string) { reported = append(reported, line) })
 			var input *release.InputError
 			if got != test.want || errors.As(err, &input) != test.input || !test.input && err != nil {
 				t.Errorf("got %q, %v, want %q", got, err, test.want)
@@ -150,7 +151,7 @@ func TestAddressByIngress(t *testing.T) {
 				s.Put(test.there...)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				got, err := s.client().Address(ctx, space, "shop", release.AddressAuto, func(string) {})
+				got, err := s.client().Address(ctx, space, "shop", release.Image{}, release.AddressAuto, func(string) {})
 				if got != test.want || release.ExitCode(err) != test.code {
 					t.Errorf("got %q, %v, want %q", got, err, test.want)
 				}
@@ -172,7 +173,7 @@ func TestAddressWithoutAccessToIngresses(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	reported := ""
-	got, err := s.client().Address(ctx, space, "shop", release.AddressAuto, func(line string) { reported += line })
+	got, err := s.client().Address(ctx, space, "shop", release.Image{}, release.AddressAuto, func(line string) { reported += line })
 	if got != "" || err != nil || !strings.Contains(reported, "no address outside the cluster") {
 		t.Errorf("got %q, %v, reported %q", got, err, reported)
 	}
@@ -185,7 +186,7 @@ func TestAddressWaits(t *testing.T) {
 	reported := 0
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	got, err := s.client().Address(ctx, space, "shop", release.AddressAuto, func(string) {
+	got, err := s.client().Address(ctx, space, "shop", release.Image{}, release.AddressAuto, func(string) {
 		reported++
 		s.Drop()
 		s.Put(service("shop", core.ServiceTypeLoadBalancer, "lb.example.com", port(80, "")))
@@ -203,7 +204,7 @@ func TestAddressOutOfTimeSaysWhy(t *testing.T) {
 		s.Put(waiting, event("e", waiting.ObjectMeta, "SyncLoadBalancerFailed", "no subnet is tagged"))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := s.client().Address(ctx, space, "shop", release.AddressAuto, func(string) {})
+		_, err := s.client().Address(ctx, space, "shop", release.Image{}, release.AddressAuto, func(string) {})
 		if diagnosisOf(t, err).Code != causes.NoAddress {
 			t.Errorf("got %v", err)
 		}
@@ -219,7 +220,7 @@ func TestAddressForbidden(t *testing.T) {
 	s.Break(func(*http.Request) int { return http.StatusForbidden })
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	_, err := s.client().Address(ctx, space, "shop", release.AddressAuto, func(string) {})
+	_, err := s.client().Address(ctx, space, "shop", release.Image{}, release.AddressAuto, func(string) {})
 	if release.ExitCode(err) != release.ExitFault || err == nil {
 		t.Errorf("got %v, want a fault", err)
 	}
@@ -241,13 +242,72 @@ func TestAddressOfANamedObject(t *testing.T) {
 		"service/admin": "http://admin.example.com", "ingress/web": "http://alb-web.example.com", "service/bare": "http://bare.example.com",
 		"service/absent": "", "ingress/absent": "", "https://shop.example.com": "https://shop.example.com", release.AddressNone: "",
 	} {
-		got, err := s.client().Address(ctx, space, "shop", address, func(string) {})
+		got, err := s.client().Address(ctx, space, "shop", release.Image{}, address, func(string) {})
 		if got != want || err != nil {
 			t.Errorf("%s: got %q, %v, want %q", address, got, err, want)
 		}
 	}
-	_, err := s.client().Address(ctx, space, "shop", release.AddressAuto, func(string) {})
+	_, err := s.client().Address(ctx, space, "shop", release.Image{}, release.AddressAuto, func(string) {})
 	if release.ExitCode(err) != release.ExitInput || !strings.Contains(err.Error(), "--address") {
 		t.Errorf("two load balancers: got %v", err)
+	}
+}
+
+// TestAddressInFrontOfTheImage: of several load balancers or Ingresses, none of which has the release's name, the one that leads to the image's pods is used.
+func TestAddressInFrontOfTheImage(t *testing.T) {
+	t.Parallel()
+	workload := func(name, image string) string {
+		return fmt.Sprintf(`apiVersion: apps/v1
+kind: Deployment
+metadata: {name: %s}
+spec: {template: {metadata: {labels: {app: %s, tier: front}}, spec: {containers: [{name: app, image: %q}]}}}
+`, name, name, image)
+	}
+	record := workload("web", builtImage(t).String()) + "---\n" + workload("mail", "localhost:5000/mail@"+digest)
+	balancer := func(name, selects string) *core.Service {
+		s := service(name, core.ServiceTypeLoadBalancer, name+".example.com", port(80, ""))
+		s.Spec.Selector = map[string]string{"app": selects}
+		return s
+	}
+	behind := func(name, selects string) *core.Service {
+		s := balancer(name, selects)
+		s.Spec.Type = core.ServiceTypeClusterIP
+		return s
+	}
+	through := func(name, to string) *networking.Ingress {
+		backend := networking.IngressBackend{Service: &networking.IngressServiceBackend{Name: to}}
+		return ingress(name, name+".example.com", func(i *networking.Ingress) {
+			paths := &networking.HTTPIngressRuleValue{Paths: []networking.HTTPIngressPath{{Backend: backend}}}
+			i.Spec.Rules = []networking.IngressRule{{IngressRuleValue: networking.IngressRuleValue{HTTP: paths}}}
+		})
+	}
+	everything := balancer("any", "web")
+	everything.Spec.Selector = nil
+	both := balancer("both", "web")
+	both.Spec.Selector = map[string]string{"tier": "front"}
+	for name, test := range map[string]struct {
+		there  []runtime.Object
+		image  release.Image
+		want   string
+		refuse bool
+	}{
+		"one of two":             {[]runtime.Object{balancer("a-web", "web"), balancer("a-mail", "mail")}, builtImage(t), "http://a-web.example.com", false},
+		"both":                   {[]runtime.Object{balancer("a", "web"), both}, builtImage(t), "", true},
+		"neither":                {[]runtime.Object{balancer("a", "mail"), everything}, builtImage(t), "", true},
+		"the image is not known": {[]runtime.Object{balancer("a-web", "web"), balancer("a-mail", "mail")}, release.Image{}, "", true},
+		"one of two Ingresses":   {[]runtime.Object{behind("a", "web"), behind("b", "mail"), through("in-a", "a"), through("in-b", "b")}, builtImage(t), "http://in-a.example.com", false},
+		"two Ingresses to it":    {[]runtime.Object{behind("a", "web"), through("in-a", "a"), through("in-b", "a")}, builtImage(t), "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.Put(append(test.there, recordOf(t, 1, "deployed", record))...)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			got, err := s.client().Address(ctx, space, "shop", test.image, release.AddressAuto, func(string) {})
+			if got != test.want || (release.ExitCode(err) == release.ExitInput) != test.refuse || !test.refuse && err != nil {
+				t.Errorf("got %q, %v, want %q", got, err, test.want)
+			}
+		})
 	}
 }

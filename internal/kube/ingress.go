@@ -32,21 +32,21 @@ func (c *Client) ingressNamed(namespace, name string) store.Source {
 
 // findIngress finds the release's Ingress.
 func findIngress(isOwn func(metav1.Object) bool) findEndpoint {
-	return func(from *store.Store, _, name string) (found *endpoint, reason string, err error) {
+	return func(from *store.Store, wait addressWait) (found *endpoint, reason string, err error) {
 		ingresses := slices.DeleteFunc(store.All[*networking.Ingress](from), func(ingress *networking.Ingress) bool { return !isOwn(ingress) })
-		found, err = ingressAmong(ingresses, name)
+		found, err = wait.ingressAmong(ingresses)
 		return found, "", err
 	}
 }
 
-func ingressAmong(ingresses []*networking.Ingress, name string) (*endpoint, error) {
+func (w addressWait) ingressAmong(ingresses []*networking.Ingress) (*endpoint, error) {
 	slices.SortFunc(ingresses, func(a, b *networking.Ingress) int { return cmp.Compare(a.Name, b.Name) })
 	var endpoints []endpoint
 	for _, ingress := range ingresses {
 		object := release.Object{APIVersion: "networking.k8s.io/v1", Kind: "Ingress", Namespace: ingress.Namespace, Name: ingress.Name}
 		endpoints = append(endpoints, endpoint{object: object, uid: ingress.UID, created: ingress.CreationTimestamp.Time, url: ingressURL(ingress), hosts: ruleHosts(ingress)})
 	}
-	return selectEndpoint(endpoints, name)
+	return w.selectEndpoint(endpoints)
 }
 
 // ruleHosts returns the hosts of an Ingress's rules; a host with "*." matches all names one level below it.
@@ -57,6 +57,27 @@ func ruleHosts(ingress *networking.Ingress) (hosts []string) {
 		}
 	}
 	return hosts
+}
+
+// backendsOf lists the Services to which an Ingress leads.
+func backendsOf(ingress networking.Ingress) (services []string) {
+	backends := []networking.IngressBackend{}
+	if ingress.Spec.DefaultBackend != nil {
+		backends = append(backends, *ingress.Spec.DefaultBackend)
+	}
+	for _, rule := range ingress.Spec.Rules {
+		if rule.HTTP != nil {
+			for _, path := range rule.HTTP.Paths {
+				backends = append(backends, path.Backend)
+			}
+		}
+	}
+	for _, backend := range backends {
+		if backend.Service != nil {
+			services = append(services, backend.Service.Name)
+		}
+	}
+	return services
 }
 
 // ingressURL returns the URL of an Ingress, "" until its controller has assigned an address: with the first host of its rules, because

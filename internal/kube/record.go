@@ -141,8 +141,9 @@ func decodeRecord(content []byte) (record applied, err error) {
 // templated is a workload of a record, with the containers of its pod template that name an image.
 type templated struct {
 	object     release.Object
-	containers []string // containers that name the image
-	others     []string // containers that name another image of its repository: "CONTAINER: IMAGE"
+	containers []string     // containers that name the image
+	others     []string     // containers that name another image of its repository: "CONTAINER: IMAGE"
+	labels     []labels.Set // of its pods
 }
 
 // workloadsNaming finds the workloads of a manifest whose pod template names an image of the repository. Objects without a namespace
@@ -197,6 +198,8 @@ func namesImage(object map[string]any, namespace string, image release.Image) (t
 		paths = [][]string{{"spec"}}
 	}
 	for _, path := range paths {
+		own, _, _ := unstructured.NestedStringMap(object, append(slices.Clone(path[:len(path)-1]), "metadata", "labels")...)
+		result.labels = append(result.labels, own)
 		for _, list := range []string{"initContainers", "containers"} {
 			containers, _, _ := unstructured.NestedFieldNoCopy(object, append(slices.Clone(path), list)...)
 			items, _ := containers.([]any)

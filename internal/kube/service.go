@@ -30,21 +30,21 @@ func (c *Client) serviceNamed(namespace, name string) store.Source {
 
 // findLoadBalancer finds the release's Service of type LoadBalancer. If it has none, reason lists the Services that it has.
 func findLoadBalancer(isOwn func(metav1.Object) bool) findEndpoint {
-	return func(from *store.Store, namespace, name string) (found *endpoint, reason string, err error) {
+	return func(from *store.Store, wait addressWait) (found *endpoint, reason string, err error) {
 		services := slices.DeleteFunc(store.All[*core.Service](from), func(service *core.Service) bool { return !isOwn(service) })
-		return loadBalancerAmong(services, namespace, name)
+		return wait.loadBalancerAmong(services)
 	}
 }
 
 // loadBalancerAmong returns the address of the Service of type LoadBalancer. If there is none, reason says so. If there are several and
-// none has the release's name, it returns an error.
-func loadBalancerAmong(services []*core.Service, namespace, name string) (found *endpoint, reason string, err error) {
+// selectEndpoint chooses none, it returns an error.
+func (w addressWait) loadBalancerAmong(services []*core.Service) (found *endpoint, reason string, err error) {
 	slices.SortFunc(services, func(a, b *core.Service) int { return cmp.Compare(a.Name, b.Name) })
 	var balancers []endpoint
 	var others []string
 	for _, service := range services {
 		if service.Spec.Type == core.ServiceTypeLoadBalancer {
-			object := release.Object{APIVersion: "v1", Kind: "Service", Namespace: namespace, Name: service.Name}
+			object := release.Object{APIVersion: "v1", Kind: "Service", Namespace: w.namespace, Name: service.Name}
 			balancers = append(balancers, endpoint{object: object, uid: service.UID, created: service.CreationTimestamp.Time, url: serviceURL(service)})
 		} else {
 			others = append(others, fmt.Sprintf("Service/%s is of type %s", service.Name, cmp.Or(service.Spec.Type, core.ServiceTypeClusterIP)))
@@ -52,11 +52,11 @@ func loadBalancerAmong(services []*core.Service, namespace, name string) (found 
 	}
 	switch {
 	case len(services) == 0:
-		return nil, fmt.Sprintf("no Service in namespace %q belongs to release %q", namespace, name), nil
+		return nil, fmt.Sprintf("no Service in namespace %q belongs to release %q", w.namespace, w.name), nil
 	case len(balancers) == 0:
 		return nil, strings.Join(others[:min(maxNames, len(others))], ", ") + ": no address outside the cluster", nil
 	}
-	found, err = selectEndpoint(balancers, name)
+	found, err = w.selectEndpoint(balancers)
 	return found, "", err
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -62,33 +63,46 @@ func AddressOf(object Object) Address {
 }
 
 // SelectEndpoint chooses the object whose address is the release's. The candidates are the load balancers, or the Ingresses if
-// there is no load balancer. It chooses the only candidate, or the one with the release's name. It returns false if there is no
-// candidate, and an error that lists them if it cannot choose.
-func SelectEndpoint(endpoints []Object, release string) (Object, bool, error) {
+// there is no load balancer. It chooses the only candidate, or the one with the release's name, or else the only one that leads to pods of the
+// release's main image, as leads reports; nil if that is not known. It returns false if there is no candidate, and an error that lists them if it
+// cannot choose.
+func SelectEndpoint(endpoints []Object, release string, leads func(Object) bool) (Object, bool, error) {
 	for _, kind := range []string{"Service", "Ingress"} {
-		var names []string
-		for _, candidate := range endpoints {
-			if candidate.Kind != kind {
-				continue
-			}
-			if candidate.Name == release {
-				return candidate, true, nil
-			}
-			names = append(names, string(AddressOf(candidate)))
+		candidates := slices.DeleteFunc(slices.Clone(endpoints), func(o Object) bool { return o.Kind != kind })
+		if named := slices.IndexFunc(candidates, func(o Object) bool { return o.Name == release }); named >= 0 {
+			return candidates[named], true, nil
 		}
-		switch len(names) {
+		switch len(candidates) {
 		case 0:
 			continue
 		case 1:
-			for _, candidate := range endpoints {
-				if candidate.Kind == kind {
-					return candidate, true, nil
-				}
-			}
+			return candidates[0], true, nil
 		}
-		return Object{}, false, fmt.Errorf("the release has %d addresses, and none is named as the release: %s", len(names), strings.Join(names, ", "))
+		leading := slices.DeleteFunc(slices.Clone(candidates), func(o Object) bool { return leads == nil || !leads(o) })
+		if len(leading) == 1 {
+			return leading[0], true, nil
+		}
+		return Object{}, false, fmt.Errorf("the release has %d addresses, none is named as the release, and %s of them %s to pods of its main image: %s",
+			len(candidates), countOf(len(leading)), map[bool]string{true: "lead", false: "leads"}[len(leading) > 1], namesOf(candidates))
 	}
 	return Object{}, false, nil
+}
+
+// countOf returns a number of objects in words, as far as an error needs them.
+func countOf(n int) string {
+	if n == 0 {
+		return "none"
+	}
+	return strconv.Itoa(n)
+}
+
+// namesOf lists objects as addresses.
+func namesOf(objects []Object) string {
+	names := make([]string, len(objects))
+	for i, object := range objects {
+		names[i] = string(AddressOf(object))
+	}
+	return strings.Join(names, ", ")
 }
 
 // Backend is a port of a ready pod, which is asked through the cluster.
@@ -139,7 +153,7 @@ func (b Backends) SelectService(address Address, url, release string) (BackendSe
 		}
 		objects = append(objects, service.Object)
 	}
-	chosen, found, err := SelectEndpoint(objects, release)
+	chosen, found, err := SelectEndpoint(objects, release, nil) // all select pods of the image
 	if err != nil || !found {
 		return BackendService{}, false, err
 	}

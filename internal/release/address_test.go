@@ -1,6 +1,7 @@
 package release_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,13 +31,19 @@ func TestSelectEndpoint(t *testing.T) {
 	for objects, want := range map[string]string{
 		"": "", "Service/web": "service/web", "Service/a Service/shop": "service/shop", "Ingress/a Ingress/shop": "ingress/shop",
 		"Ingress/a Ingress/b Service/web": "service/web", "Service/a Service/b": "error", "Service/a Service/b Ingress/shop": "error", "Ingress/a Ingress/b": "error",
+		"Service/a Service/b=leads": "service/b", "Ingress/a=leads Ingress/b": "ingress/a", "Service/a=leads Service/b=leads": "error", "Service/a=leads Service/shop": "service/shop",
+		"Service/a Service/b Ingress/c=leads": "error", "Service/a Ingress/b=leads": "service/a",
 	} {
-		var endpoints []release.Object
+		var endpoints, leading []release.Object
 		for _, text := range strings.Fields(objects) {
+			text, leads := strings.CutSuffix(text, "=leads")
 			kind, name, _ := strings.Cut(text, "/")
 			endpoints = append(endpoints, release.Object{Kind: kind, Name: name})
+			if leads {
+				leading = append(leading, release.Object{Kind: kind, Name: name})
+			}
 		}
-		found, ok, err := release.SelectEndpoint(endpoints, "shop")
+		found, ok, err := release.SelectEndpoint(endpoints, "shop", func(o release.Object) bool { return slices.Contains(leading, o) })
 		got := ""
 		switch {
 		case err != nil:

@@ -76,6 +76,7 @@ type Rendering struct {
 	Declared  []Declared    // the objects, with what they declare of themselves
 	Templates []PodTemplate // of the objects
 	Endpoints []Object      // Services of type LoadBalancer, and Ingresses
+	Leading   []Object      // those of Endpoints that lead to pods of the main image
 	Images    []ImageUse    // one for each of the deployment's images, in their order
 }
 

@@ -58,7 +58,7 @@ type Commands interface {
 // Cluster is where the release runs.
 type Cluster interface {
 	// Address waits for the release's external address; "" if its Service is of a type that has none.
-	Address(ctx context.Context, namespace, name string, address release.Address, report func(string)) (string, error)
+	Address(ctx context.Context, namespace, name string, image release.Image, address release.Address, report func(string)) (string, error)
 	// Hosts lists the hosts outside the cluster that belong to the release's Services, Ingresses and routes of other kinds.
 	Hosts(ctx context.Context, namespace, name string) ([]string, error)
 	// Backends finds the release's ready pods that name the image and its Services, with their ready endpoints.

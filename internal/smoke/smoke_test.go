@@ -149,7 +149,7 @@ func (f *fakeDeps) probe(to release.Endpoint, check release.Check) release.Answe
 	return answer
 }
 
-func (f *fakeDeps) Address(context.Context, string, string, release.Address, func(string)) (string, error) {
+func (f *fakeDeps) Address(context.Context, string, string, release.Image, release.Address, func(string)) (string, error) {
 	if f.url == "none" {
 		return "", nil
 	}

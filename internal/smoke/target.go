@@ -98,7 +98,7 @@ func findURL(ctx context.Context, subject Subject, settings Settings, deps Deps)
 		waiting, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
 	}
 	defer cancel()
-	url, err := deps.Cluster.Address(waiting, settings.Namespace, settings.Release, settings.Address, func(line string) { deps.Reporter.Infof("%s", line) })
+	url, err := deps.Cluster.Address(waiting, settings.Namespace, settings.Release, subject.Image, settings.Address, func(line string) { deps.Reporter.Infof("%s", line) })
 	var none *release.Failure
 	switch {
 	case errors.As(err, &none) && canAskPods && ctx.Err() == nil:

@@ -45,7 +45,7 @@ type cluster struct {
 // Address waits for the release's external address, which is not a secret, although a value or an environment variable may be equal to
 // its host.
 func (c cluster) Address(ctx context.Context, namespace, name string, address release.Address, report func(string)) (string, error) {
-	found, err := c.Client.Address(ctx, namespace, name, address, report)
+	found, err := c.Client.Address(ctx, namespace, name, release.Image{}, address, report)
 	if parsed, parseErr := url.Parse(found); err == nil && parseErr == nil {
 		c.secrets.Publish(found, parsed.Host, parsed.Hostname())
 	}

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/onedigest/onedigest/internal/helm/manifest"
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
 	helmchart "helm.sh/helm/v3/pkg/chart"
@@ -172,18 +171,6 @@ func (c *Chart) renderFiles(deployment release.Deployment, target Target) (files
 func (c *Chart) Record(deployment release.Deployment, rendered *Rendered) *helmrelease.Release {
 	return &helmrelease.Release{Name: deployment.Name, Namespace: deployment.Namespace, Chart: c.Chart, Config: c.Values, Manifest: rendered.Manifest, Hooks: rendered.Hooks,
 		Version: 1, Info: &helmrelease.Info{Status: helmrelease.StatusPendingInstall}}
-}
-
-// Endpoints lists the Services of type LoadBalancer and the Ingresses. Those without a namespace get the given one.
-func (r *Rendered) Endpoints(namespace string) (endpoints []release.Object, err error) {
-	objects, err := manifest.Parse(r.Manifest)
-	for _, object := range objects {
-		balancer := manifest.GroupKind(object) == "/Service" && manifest.ValueAt(object, "spec.type", "") == "LoadBalancer"
-		if balancer || manifest.GroupKind(object) == "networking.k8s.io/Ingress" {
-			endpoints = append(endpoints, manifest.ObjectID(object, namespace))
-		}
-	}
-	return endpoints, err
 }
 
 // PreHooks returns the hooks that run before the objects are applied.

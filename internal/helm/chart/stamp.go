@@ -52,7 +52,8 @@ func (r PostRenderer) run(rendered *bytes.Buffer, pinner *pinner) (*bytes.Buffer
 	for _, object := range objects {
 		pinner.pin(object)
 		pinner.noteWorkload(object)
-		pods = append(pods, r.stamp(object)...)
+		r.stamp(object)
+		pods = append(pods, r.podsOf(object)...)
 	}
 	for _, object := range objects {
 		if manifest.GroupKind(object) == "/Service" && r.selects(object, pods) {
@@ -98,31 +99,24 @@ type podLabels struct {
 	labels    map[string]string
 }
 
-// stamp labels and annotates an object that runs one of the images, and its pod templates. It returns the labels of its pods.
-func (r PostRenderer) stamp(object map[string]any) (pods []podLabels) {
+// stamp labels and annotates an object that runs one of the images, and its pod templates.
+func (r PostRenderer) stamp(object map[string]any) {
 	if r.imageIn(manifest.Images(object)) == nil {
-		return nil
+		return
 	}
 	manifest.SetStrings(object, r.labels(r.Deployment.Commit), "metadata", "labels")
 	manifest.SetStrings(object, r.annotations(), "metadata", "annotations")
-	namespace := manifest.ObjectID(object, r.Deployment.Namespace).Namespace
-	if object["kind"] == "Pod" {
-		return []podLabels{{namespace, labelsAt(object, "metadata", "labels")}}
-	}
 	for _, template := range manifest.PodTemplates {
 		spec, _, _ := unstructured.NestedMap(object, slices.Concat(template, []string{"spec"})...)
 		image := r.imageIn(manifest.PodImages(spec))
 		if image == nil {
 			continue
 		}
-		path := slices.Concat(template, []string{"metadata", "labels"})
 		if manifest.GroupKind(object) != "batch/Job" {
-			manifest.SetStrings(object, r.labels(image.Commit), path...)
+			manifest.SetStrings(object, r.labels(image.Commit), slices.Concat(template, []string{"metadata", "labels"})...)
 			manifest.SetStrings(object, map[string]string{release.AnnotationDigest: image.Image.Digest.String()}, slices.Concat(template, []string{"metadata", "annotations"})...)
 		}
-		pods = append(pods, podLabels{namespace, labelsAt(object, path...)})
 	}
-	return pods
 }
 
 // imageIn returns the first of the deployment's images that is among the references, nil if none is.

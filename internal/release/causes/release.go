@@ -136,10 +136,10 @@ var releaseCauses = []Cause{
 	},
 	{
 		Code: AddressUnclear, Name: "the release's address is ambiguous",
-		Meaning: "The chart renders several load balancers or several Ingresses, and none is named as the release. Nothing was changed.",
+		Meaning: "The chart renders several load balancers or several Ingresses, none is named as the release, and not exactly one leads to pods of its main image. Nothing was changed.",
 		Advice:  "name the one to use with --address, or give the URL itself, or none",
-		Example: `OD-209 the release has 2 addresses, and none is named as the release: service/shop-admin, service/shop-web; name the one to use ` +
-			`with --address, or give the URL itself, or none`,
+		Example: `OD-209 the release has 2 addresses, none is named as the release, and 2 of them lead to pods of its main image: service/shop-admin, ` +
+			`service/shop-web; name the one to use with --address, or give the URL itself, or none`,
 		Steps: []string{
 			"`address: service/NAME` or `address: ingress/NAME` names the object whose address is the release's.",
 			"`address: https://…` says where the release is served, and nothing waits for an object's address.",
