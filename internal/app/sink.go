@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -123,6 +124,9 @@ func collectEnvironment(secrets *text.Secrets, environ []string) {
 	}
 }
 
+// nameSettings are the settings whose values are names that the caller gives, in which nothing is redacted.
+var nameSettings = []string{"release", "namespace", "environment", "from", "to", "cluster"}
+
 // collectSettings adds the secrets among a verb's inputs, and publishes what the run is about.
 func collectSettings(secrets *text.Secrets, set *setting.Set) {
 	inputs := set.Inputs()
@@ -135,6 +139,9 @@ func collectSettings(secrets *text.Secrets, set *setting.Set) {
 				secrets.Add(given)
 			default:
 				secrets.Add(text.PasswordOf(given))
+				if slices.Contains(nameSettings, declared.Name) {
+					secrets.PublishIdentities(given)
+				}
 				secrets.Publish(given)
 				if _, image, named := strings.Cut(given, "="); named && strings.HasPrefix(declared.Name, "image") { // web=REPOSITORY@DIGEST
 					given = image

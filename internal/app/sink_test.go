@@ -37,3 +37,21 @@ func TestDirectoriesAreNoSecrets(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// TestNamesStayReadable: a secret that is a part of a name that the caller gives is shown in it, and nowhere else; a password in an address is not shown at all.
+func TestNamesStayReadable(t *testing.T) {
+	t.Parallel()
+	var release, url string
+	set := new(setting.Set)
+	setting.Var(set, &release, setting.Setting{Name: "release", Help: "A name"}, setting.Text)
+	setting.Var(set, &url, setting.Setting{Name: "url", Help: "An address"}, setting.Text)
+	if err := settingtest.Apply(set, "--release", "shop-canary-frontend", "--url", "http://shop-canary-frontend:canary-password@canary-host/"); err != nil {
+		t.Fatal(err)
+	}
+	secrets := new(text.Secrets)
+	secrets.Add("canary-frontend", "canary-host")
+	collectSettings(secrets, set)
+	if got, want := secrets.Redact("Pod/shop-canary-frontend-7d9f runs "+url+" with canary-frontend"), "Pod/shop-canary-frontend-7d9f runs http://shop-canary-frontend:***@***/ with ***"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -11,6 +11,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 	"github.com/onedigest/onedigest/internal/text"
 	helmrelease "helm.sh/helm/v3/pkg/release"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // collector adds the secret values of charts and releases to the secrets of the run, which are redacted. A nil collector adds none.
@@ -24,7 +26,8 @@ func (c *collector) publish(deployment release.Deployment) {
 	if c == nil {
 		return
 	}
-	c.secrets.Publish(deployment.Name, deployment.Namespace, deployment.Environment.String(), deployment.Commit.String(), deployment.Chart)
+	c.secrets.PublishIdentities(deployment.Name, deployment.Namespace, deployment.Environment.String())
+	c.secrets.Publish(deployment.Commit.String(), deployment.Chart)
 	for _, built := range deployment.Images {
 		image := built.Image
 		c.secrets.PublishIdentities(built.Commit.String(), image.String(), image.Repository.String(), image.Repository.Host(), image.Digest.String(), strings.TrimPrefix(image.Digest.String(), "sha256:"))
@@ -40,6 +43,7 @@ func (c *collector) addDeployment(deployment release.Deployment, loaded *chart.C
 		return
 	}
 	if loaded != nil {
+		c.secrets.PublishNames(loaded.Chart.Name())
 		c.secrets.Add(loaded.SecretValues()...)
 		c.addNamedSecrets(loaded.Values)
 	}
@@ -82,10 +86,22 @@ func (c *collector) addManifests(objects string, hooks []*helmrelease.Hook) {
 			c.secrets.AddPossible(text.Scalars(one)...)
 			continue
 		}
+		for _, object := range parsed {
+			c.secrets.PublishNames(nameOf(object))
+		}
 		secret, possible := manifest.Secrets(parsed)
 		c.secrets.Add(secret...)
 		c.secrets.AddPossible(possible...)
 	}
+}
+
+// nameOf returns an object's name if Kubernetes would accept it, otherwise "".
+func nameOf(object map[string]any) string {
+	name := (&unstructured.Unstructured{Object: object}).GetName()
+	if len(validation.IsDNS1123Subdomain(name)) > 0 {
+		return ""
+	}
+	return name
 }
 
 // redact redacts a text that is recorded.

@@ -60,6 +60,22 @@ func TestWhatAReleaseContainsIsCollected(t *testing.T) {
 	}
 }
 
+// TestNamesStayReadable: a short value of a Secret is shown in the longer names of objects that have it, and nowhere else.
+func TestNamesStayReadable(t *testing.T) {
+	t.Parallel()
+	dir := files(t, map[string]string{"Chart.yaml": "apiVersion: v2\nname: shop-backend\nversion: 1.0.0\n", "values.yaml": "image: {repository: '', digest: ''}\n",
+		"templates/shop.yaml":   "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: the-frontend}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: '{{ .Values.image.repository }}@{{ .Values.image.digest }}'}]}}}\n",
+		"templates/secret.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: shop}\nstringData: {a: frontend, b: backend, c: postgres-main}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: postgres-main}\n"})
+	d := deployment(t, "staging")
+	d.Chart, d.ValuesFiles = dir, nil
+	secrets := new(text.Secrets)
+	mustDeploy(t, newServer(t).client("staging").Collecting(secrets), d)
+	const shown, want = "Pod/the-frontend-7d9f, frontend, shop-backend-1.0.0, backend, Service/postgres-main", "Pod/the-frontend-7d9f, ***, shop-backend-1.0.0, ***, Service/***"
+	if got := secrets.Redact(shown); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestSecretValuesAreNotRecorded: the release's values and notes have the reference or nothing, the Secret that the chart renders has the
 // value, and a value that changes in its store is a change.
 func TestSecretValuesAreNotRecorded(t *testing.T) {

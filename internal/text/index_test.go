@@ -90,6 +90,9 @@ func manySecrets() (secrets *Secrets, log string) {
 	secrets.Add(values...)
 	secrets.AddPossible("level=information", "/a/b/c/d")
 	secrets.Publish("/a/b/c/d/e")
+	for i := range 5000 {
+		secrets.PublishNames(fmt.Sprintf("object-%d", i))
+	}
 	var b strings.Builder
 	for b.Len() < 5<<20 {
 		fmt.Fprintf(&b, "2026-01-01T00:00:00Z level=info id=%x path=/a/b/c/d/e... token=%s canary-%x\n", random.Uint64(), values[random.IntN(len(values))], random.Uint64())

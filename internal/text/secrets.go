@@ -27,6 +27,7 @@ type Secrets struct {
 	secret   map[string]bool // forms of values that are secret
 	possible map[string]bool // forms of values that may be
 	public   map[string]bool // true for identities
+	names    map[string]bool // of objects
 	sorted   *sorted         // made from the other fields; nil if they have changed since
 }
 
@@ -35,6 +36,7 @@ type sorted struct {
 	secret, possible *index          // forms of values
 	long             *index          // those of secret that are searched for in the names of fields
 	forms            int             // number of all
+	names            *index          // values that a short form may be a part of
 	public           []string        // values that a form may be a part of
 	whole            map[string]bool // those of public that are identities
 }
@@ -100,8 +102,26 @@ func (s *Secrets) keep(into *map[string]bool, forms []string) {
 // A value that only may be secret is shown where it is a part of a longer one of them. A secret is not: a URL may have a password.
 func (s *Secrets) Publish(values ...string) { s.publish(false, values) }
 
-// PublishIdentities is Publish for what can hold no secret: commits, digests, tags and images. No part of one is redacted.
+// PublishIdentities is Publish for what can hold no secret: commits, digests, tags, images, and names that the caller gives. No part of one is redacted.
 func (s *Secrets) PublishIdentities(values ...string) { s.publish(true, values) }
+
+// PublishNames adds the names of objects: a value that only may be secret is shown if it is one or part of one. A secret is shown as a part of a longer name if it is shorter
+// than 12 bytes, because that is mostly a word that both have; a longer one is no coincidence. A secret that is equal to a name is not shown.
+func (s *Secrets) PublishNames(names ...string) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.names == nil {
+		s.names = map[string]bool{}
+	}
+	for _, name := range names {
+		if len(name) >= minSecret && !s.names[name] {
+			s.names[name], s.sorted = true, nil
+		}
+	}
+}
 
 func (s *Secrets) publish(whole bool, values []string) {
 	if s == nil {
@@ -141,10 +161,11 @@ func (s *Secrets) search() *sorted {
 		}
 	}
 	for one := range s.possible {
-		if _, public := s.public[one]; !public && !s.secret[one] {
+		if _, public := s.public[one]; !public && !s.secret[one] && !s.names[one] {
 			possible = append(possible, one)
 		}
 	}
+	made.names = newIndex(slices.Collect(maps.Keys(s.names)))
 	made.secret, made.long, made.possible, made.forms = newIndex(secret), newIndex(long), newIndex(possible), len(secret)+len(possible)
 	for value, whole := range s.public {
 		if len(value) > minSecret {
@@ -175,7 +196,11 @@ func (s *sorted) finds(text string) []span {
 		return nil
 	}
 	public, whole := s.published(text)
-	return append(outside(found, whole), outside(possible, public)...)
+	names := s.names.finds(text, nil)
+	if len(names) > 0 { // which only short secrets may be a part of
+		found = append(outside(found, names), s.long.finds(text, ellipses)...)
+	}
+	return append(outside(found, whole), outside(possible, append(public, names...))...)
 }
 
 // published returns the places of what is public in a text, and of those the ones of identities.
@@ -212,7 +237,8 @@ func replace(text string, found []span) string {
 // maxCut is the longest part of a secret that is searched for next to an ellipsis, in bytes.
 const maxCut = 1024
 
-// minKey is the least length of a secret that is redacted in the name of a field, in bytes: programs look fields up by name.
+// minKey is the least length of a secret that is redacted in the name of a field, and as a part of the name of an object, in bytes: programs look
+// fields up by name, and short secrets are often words that names have too.
 const minKey = 12
 
 // redactKey redacts the name of a field of JSON: long secrets only.

@@ -97,6 +97,34 @@ func TestPartsOfWhatIsPublic(t *testing.T) {
 	}
 }
 
+// TestNamesOfObjects: a short secret is shown as a part of a longer name, and a long one or one that is equal to a name is not.
+func TestNamesOfObjects(t *testing.T) {
+	t.Parallel()
+	s := new(Secrets)
+	s.Add("frontend", "database", "canary-of-12")
+	s.AddPossible("shop-postgres", "postgres-x")
+	s.PublishNames("shop-frontend", "database", "shop-canary-of-12", "shop-postgres", "web")
+	for shown, want := range map[string]string{
+		"Deployment/shop-frontend":   "Deployment/shop-frontend",
+		"Pod/shop-frontend-7d9f-x2x": "Pod/shop-frontend-7d9f-x2x",
+		"password=frontend":          "password=***",
+		"frontend and shop-frontend": "*** and shop-frontend",
+		"StatefulSet/database":       "StatefulSet/***", // equal to a secret
+		"Job/shop-canary-of-12":      "Job/shop-***",
+		"Job/shop-canary-o…":         "Job/shop-***…",
+		"host=shop-postgres":         "host=shop-postgres",
+		"host=postgres-x":            "host=***",
+	} {
+		if got := s.Redact(shown); got != want {
+			t.Errorf("%q becomes %q, want %q", shown, got, want)
+		}
+		if got := s.RedactJSON(`{"name":"` + shown + `"}`); got != `{"name":"`+want+`"}` {
+			t.Errorf("JSON: %q becomes %q", shown, got)
+		}
+	}
+	(*Secrets)(nil).PublishNames("shop")
+}
+
 // TestOverlappingSecrets: of two secrets that overlap, neither shows.
 func TestOverlappingSecrets(t *testing.T) {
 	t.Parallel()
