@@ -138,7 +138,7 @@ var canaryVerbs = map[string]canaryVerb{
 	"pipeline, a login given back":   {verb: "pipeline", ends: failed, echoes: true, args: pipelineArgs},
 	"pipeline, cancelled":            {verb: "pipeline", ends: cancelled, args: pipelineArgs},
 	"pipeline, absent values":        {verb: "pipeline", ends: refusedInput, args: append(slices.Clone(pipelineArgs), "--values", "absent.yaml")},
-	"pipeline, malformed values":     {verb: "pipeline", ends: failed, args: pipelineArgs, files: map[string]string{"values-staging.yaml": "secret:\n  PASSWORD: canary-values-1\n bad: [canary-values-2\n"}},
+	"pipeline, malformed values":     {verb: "pipeline", ends: refusedInput, args: pipelineArgs, files: map[string]string{"values-staging.yaml": "secret:\n  PASSWORD: canary-values-1\n bad: [canary-values-2\n"}},
 }
 
 // hostileResults is what a scanner found in a package whose name commands the runner.

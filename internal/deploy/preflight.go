@@ -175,14 +175,17 @@ func resolvePaths(ctx context.Context, settings Settings, deps Deps) (request, e
 	return r, err
 }
 
-// CheckPaths finds the charts, the values files and the files of smoke checks of deploys, and changes nothing. All problems are reported together as
-// a *release.InputError, and so is an environment that the rules do not list; a chart that cannot be fetched is a *release.Fault. Of deps it uses
-// Workspace, Charts, SmokeRunner and Policy.
-func CheckPaths(ctx context.Context, deploys []Settings, deps Deps) error {
+// CheckFiles checks what is wrong with the charts, the values and the files of smoke checks of deploys and can be found without the cluster, and changes nothing. All
+// problems are reported together as a *release.InputError, and so is an environment that the rules do not list; a chart that cannot be fetched, and a store of secrets that
+// cannot be read, is a *release.Fault. Of deps it uses Workspace, Charts, Chart, Secrets, SmokeRunner and Policy.
+func CheckFiles(ctx context.Context, deploys []Settings, deps Deps) error {
 	deps.Facts = nil // the digest of the values is not needed yet
 	var problems []release.Problem
 	for _, settings := range deploys {
 		r, err := resolvePaths(ctx, settings, deps)
+		if err == nil {
+			err = r.checkValues(ctx)
+		}
 		_, _, unlisted := deps.Policy.ForDeploy(settings.Environment, settings.ProvedIn, settings.MaxAge)
 		for _, err := range []error{err, r.checkSmokeChecks(), unlisted} {
 			var input *release.InputError
@@ -198,6 +201,14 @@ func CheckPaths(ctx context.Context, deploys []Settings, deps Deps) error {
 		return &release.InputError{Problems: problems}
 	}
 	return nil
+}
+
+// checkValues checks the chart with its values, those of stores of secrets included.
+func (r request) checkValues(ctx context.Context) (err error) {
+	if r.deployment.SecretValues, err = r.readSecrets(ctx); err != nil {
+		return err
+	}
+	return r.Chart.Check(r.deployment)
 }
 
 // checkSmokeChecks parses the file of smoke checks, if one is given.

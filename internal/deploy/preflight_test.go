@@ -45,25 +45,29 @@ func TestAnImageForNoNodeIsRefused(t *testing.T) {
 	}
 }
 
-// TestThePathsOfLaterDeploysAreChecked: problems of all of them are reported together, and nothing is recorded or changed.
-func TestThePathsOfLaterDeploysAreChecked(t *testing.T) {
+// TestTheFilesOfLaterDeploysAreChecked: problems of all of them are reported together, and nothing is recorded or changed.
+func TestTheFilesOfLaterDeploysAreChecked(t *testing.T) {
 	t.Parallel()
 	of := func(environment release.Environment, values, checks string) (settings deploy.Settings) {
 		settings.Environment, settings.Chart, settings.Values, settings.SmokeChecks = environment, "charts/shop", []string{values}, checks
 		return settings
 	}
 	fakes := &fakes{outside: "../b.yaml"}
-	deps := deploy.Deps{Workspace: fakes, Charts: fakes, SmokeRunner: smokeRunner{fakes}}
-	if err := deploy.CheckPaths(t.Context(), []deploy.Settings{of("staging", "a.yaml", ""), of("production", "b.yaml", "default")}, deps); err != nil {
+	deps := deploy.Deps{Workspace: fakes, Charts: fakes, Chart: chart{fakes}, SmokeRunner: smokeRunner{fakes}}
+	if err := deploy.CheckFiles(t.Context(), []deploy.Settings{of("staging", "a.yaml", ""), of("production", "b.yaml", "default")}, deps); err != nil {
 		t.Error(err)
 	}
-	err := deploy.CheckPaths(t.Context(), []deploy.Settings{of("staging", "a.yaml", "none.yaml"), of("production", "../b.yaml", "")}, deps)
+	err := deploy.CheckFiles(t.Context(), []deploy.Settings{of("staging", "a.yaml", "none.yaml"), of("production", "../b.yaml", "")}, deps)
 	if release.ExitCode(err) != release.ExitInput || len(fakes.done) > 0 {
 		t.Fatalf("got %v, did %v", err, fakes.done)
 	}
 	check(t, err.Error(), `"../b.yaml" is outside the work tree`, "--checks: does not exist")
+	fakes.checkErr = release.BadSetting("values", "a.yaml is no YAML", "")
+	err = deploy.CheckFiles(t.Context(), []deploy.Settings{of("staging", "a.yaml", "none.yaml"), of("production", "../b.yaml", "")}, deps)
+	check(t, err.Error(), "a.yaml is no YAML", `"../b.yaml" is outside the work tree`, "--checks: does not exist")
+	fakes.checkErr = nil
 	deps.Policy = policy.Policy{Source: policy.Source{File: ".onedigest.yaml"}, Ladder: []policy.Rung{{Environment: "staging"}}}
-	err = deploy.CheckPaths(t.Context(), []deploy.Settings{of("staging", "a.yaml", ""), of("production", "b.yaml", "")}, deps)
+	err = deploy.CheckFiles(t.Context(), []deploy.Settings{of("staging", "a.yaml", ""), of("production", "b.yaml", "")}, deps)
 	if release.ExitCode(err) != release.ExitInput {
 		t.Fatalf("got %v", err)
 	}

@@ -73,6 +73,11 @@ func New(config *rest.Config, namespace string, log func(line string)) (*Client,
 		timeouts: timeouts{otherHelm: 5 * time.Minute, poll: 2 * time.Second, records: 2 * time.Second, unreachable: time.Minute}}, nil
 }
 
+// Offline returns a client without a cluster, for Check and MissingKeys only. It logs no warnings: the deploys that follow do.
+func Offline() *Client {
+	return &Client{collector: new(collector), log: func(string) {}, charts: new(chart.Cache)}
+}
+
 // RenderWith makes the client render charts in child processes with limits; the command starts a program that calls renderer.Serve.
 // Without it, charts are rendered in this process.
 func (c *Client) RenderWith(command []string) { c.renderer = renderer.Renderer{Command: command} }

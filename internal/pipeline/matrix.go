@@ -78,7 +78,7 @@ func (p *matrixPipeline) check(ctx context.Context) error {
 		if len(builds) == 0 { // every step would say why
 			break
 		}
-		if err := p.checkEnvironment(ctx, environment, i > 0, found); err != nil {
+		if err := p.checkEnvironment(ctx, environment, i > 0, found); err != nil && len(found.all) == 0 {
 			return err
 		}
 	}

@@ -31,8 +31,8 @@ type Deps struct {
 	Connect func(ctx context.Context, ref setting.ClusterRef) (Cluster, error)
 	// CheckFile reads a file of smoke checks, "" for none, and returns what is wrong with it as a *release.InputError.
 	CheckFile func(path string) error
-	// CheckDeploys finds the charts, the values files and the files of smoke checks that deploys will read; what is wrong with them is a
-	// *release.InputError. It changes nothing.
+	// CheckDeploys checks the charts, the values and the files of smoke checks that deploys will read; what is wrong with them and can be found without a
+	// cluster is a *release.InputError. It changes nothing.
 	CheckDeploys func(ctx context.Context, deploys []deploy.Settings) error
 }
 
@@ -109,7 +109,7 @@ func (e *StepError) Error() string {
 func (e *StepError) Unwrap() error { return e.Err }
 
 // Run takes the commit of the work tree to production. It stops at the first step that fails; production is changed only after
-// staging proved the digest. The charts and values of every environment are found before the first step.
+// staging proved the digest. The charts and values of every environment are checked before the first step.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	p := &pipeline{settings: settings, Deps: deps}
 	if err := p.checkDeploys(ctx); err != nil {
@@ -130,7 +130,7 @@ func afterChange(err error) error {
 	return &release.JobsError{Err: err, Succeeded: true}
 }
 
-// checkDeploys finds what the deploys to all environments will read.
+// checkDeploys checks what the deploys to all environments will read.
 func (p *pipeline) checkDeploys(ctx context.Context) error {
 	var deploys []deploy.Settings
 	for _, environment := range release.DefaultPromotionOrder {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ import (
 	"github.com/onedigest/onedigest/internal/evidence/signed"
 	"github.com/onedigest/onedigest/internal/git"
 	"github.com/onedigest/onedigest/internal/github"
+	"github.com/onedigest/onedigest/internal/helm"
 	"github.com/onedigest/onedigest/internal/helm/renderer"
 	"github.com/onedigest/onedigest/internal/helm/source"
 	"github.com/onedigest/onedigest/internal/kube"
@@ -90,8 +92,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		return deploy.Result{}, err
 	}
 	defer removeCharts()
-	secrets := secretstore.New(secretstore.Options{Environ: run.Process.Environ, Getenv: run.Process.Getenv, Inside: run.Workspace().Inside,
-		Secrets: run.Secrets, Add: func(secret string) { run.Secrets.Add(secret) }, Tree: run.WorkTree()})
+	secrets := newSecrets(run)
 	commits := newCommits(run, settings.GitHubToken)
 	rules, err := gates.Load(run, settings.Policy)
 	if err != nil {
@@ -130,7 +131,7 @@ func Run(ctx context.Context, settings *deploy.Settings, run *app.RunContext) (d
 		}
 		return deploy.Deps{
 			Facts: facts, ClusterName: clusterName(settings.ClusterRef, connection.cluster.Host), Origin: run.Origin(),
-			Workspace: run.Workspace(), Charts: charts, Plans: plans{run}, Registry: registry, Gate: gate, Policy: rules, Chart: connection.helm.In(settings.Namespace).LoadingSchemas(func(address string) ([]byte, error) { return charts.Schema(ctx, address) }), Cluster: connection.cluster,
+			Workspace: run.Workspace(), Charts: charts, Plans: plans{run}, Registry: registry, Gate: gate, Policy: rules, Chart: loadingSchemas(ctx, connection.helm.In(settings.Namespace), charts), Cluster: connection.cluster,
 			Reporter: reporter, Commits: commits, SmokeRunner: smokeRunner{run, connection.cluster.Client, verdicts, verdictSigner, smokePatience}, Holder: holder(run), Secrets: secrets,
 		}, nil
 	}
@@ -166,10 +167,9 @@ func newCharts(run *app.RunContext, settings *deploy.Settings, registry *images.
 	return charts, func() { removeScratch() }, nil
 }
 
-// CheckPaths finds the charts, the values files and the files of smoke checks that deploys of one command will read, and the rules, which list
-// their environments. It changes nothing, and
-// connects to no cluster. The errors are those of deploy.CheckPaths.
-func CheckPaths(ctx context.Context, deploys []deploy.Settings, run *app.RunContext) error {
+// CheckFiles checks the charts, the values and the files of smoke checks that deploys of one command will read, and the rules, which list
+// their environments. It changes nothing, and connects to no cluster. The errors are those of deploy.CheckFiles.
+func CheckFiles(ctx context.Context, deploys []deploy.Settings, run *app.RunContext) error {
 	if len(deploys) == 0 {
 		return nil
 	}
@@ -186,7 +186,22 @@ func CheckPaths(ctx context.Context, deploys []deploy.Settings, run *app.RunCont
 	if err != nil {
 		return err
 	}
-	return deploy.CheckPaths(ctx, deploys, deploy.Deps{Workspace: run.Workspace(), Charts: charts, SmokeRunner: smokeRunner{run: run}, Policy: rules})
+	for _, each := range deploys {
+		run.CollectAssignments(slices.Concat(each.Set, each.SetJSON)...)
+	}
+	return deploy.CheckFiles(ctx, deploys, deploy.Deps{Workspace: run.Workspace(), Charts: charts, Chart: loadingSchemas(ctx, helm.Offline().Collecting(run.Secrets), charts), Secrets: newSecrets(run), Reporter: run.Reporter,
+		SmokeRunner: smokeRunner{run: run}, Policy: rules})
+}
+
+// loadingSchemas returns a client that reads with charts what charts' schemas refer to.
+func loadingSchemas(ctx context.Context, client *helm.Client, charts *source.Finder) *helm.Client {
+	return client.LoadingSchemas(func(address string) ([]byte, error) { return charts.Schema(ctx, address) })
+}
+
+// newSecrets returns what reads stores of secrets.
+func newSecrets(run *app.RunContext) *secretstore.Store {
+	return secretstore.New(secretstore.Options{Environ: run.Process.Environ, Getenv: run.Process.Getenv, Inside: run.Workspace().Inside,
+		Secrets: run.Secrets, Add: func(secret string) { run.Secrets.Add(secret) }, Tree: run.WorkTree()})
 }
 
 // recorder records facts, and reads the values files of the work tree.

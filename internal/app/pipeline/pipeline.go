@@ -73,7 +73,7 @@ func Run(ctx context.Context, settings *pipeline.Settings, run *app.RunContext) 
 			return err
 		},
 		CheckDeploys: func(ctx context.Context, deploys []deploy.Settings) error {
-			return appdeploy.CheckPaths(ctx, deploys, run)
+			return appdeploy.CheckFiles(ctx, deploys, run)
 		},
 		Registry: registry, Reporter: run.Reporter, Now: run.Process.Now,
 	}
