@@ -61,7 +61,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 		return Result{}, err
 	}
 	result := Result{Format: settings.Format, Environment: rung.Environment, Policy: deps.Policy.Source, Manifest: settings.Manifest,
-		Differences: differences(settings.Format, rung, required)}
+		Differences: differences(settings.Format, deps.Policy.TrustedRoot != "", rung, required)}
 	write := kyverno
 	if settings.Format == FormatPolicyController {
 		write = policyController
@@ -129,7 +129,7 @@ func requirements(rung policy.Rung, deps Deps) (list []requirement, err error) {
 }
 
 // differences lists where the admission controller decides otherwise than the gate.
-func differences(format string, rung policy.Rung, required []requirement) (list []string) {
+func differences(format string, ownRoot bool, rung policy.Rung, required []requirement) (list []string) {
 	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	add("ages (max-age, soak) are not compared, because a pod may start again long after its image was promoted")
 	if rung.Requires.NotRejected {
@@ -145,6 +145,9 @@ func differences(format string, rung policy.Rung, required []requirement) (list 
 	}
 	if rung.Requires.Scanned != nil {
 		add("scans are not asked for: their age decides, and a pod may start again long after")
+	}
+	if format == FormatPolicyController && ownRoot {
+		add("a timestamp is asked for and no entry of a log, because policy-controller 0.13 verifies none by a TrustRoot of its own")
 	}
 	if rung.Requires.ChartOfCommit {
 		add("chart and values are not compared with the commit")

@@ -96,7 +96,7 @@ func TestManifestsGolden(t *testing.T) {
 	}{
 		"kyverno-keys":               {admission.FormatKyverno, byKeys, nil},
 		"kyverno-workflows":          {admission.FormatKyverno, byWorkflows, []byte(trustedRoot)},
-		"policy-controller":          {admission.FormatPolicyController, byWorkflows, nil},
+		"policy-controller":          {admission.FormatPolicyController, strings.Replace(byWorkflows, "trusted-root: trusted_root.json\n", "", 1), nil},
 		"policy-controller-instance": {admission.FormatPolicyController, byWorkflows, []byte(trustedRoot)},
 	} {
 		_, got, err := write(t, c.format, c.rules, c.root)
@@ -134,6 +134,17 @@ func TestWhatCannotBeWrittenIsRefused(t *testing.T) {
 		if !errors.As(err, &input) || !strings.Contains(err.Error(), c.want) || got != nil {
 			t.Errorf("%s: got %v and %q", name, err, got)
 		}
+	}
+}
+
+// TestATrustedRootWithoutTimestamps: policy-controller would admit nothing by it.
+func TestATrustedRootWithoutTimestamps(t *testing.T) {
+	t.Parallel()
+	root, _, _ := strings.Cut(trustedRoot, `,"timestampAuthorities"`)
+	_, got, err := write(t, admission.FormatPolicyController, byWorkflows, []byte(root+"}"))
+	var input *release.InputError
+	if !errors.As(err, &input) || !strings.Contains(err.Error(), "no timestamp authority") || got != nil {
+		t.Errorf("got %v and %q", err, got)
 	}
 }
 
@@ -242,7 +253,7 @@ func TestManifestsFitTheSchemas(t *testing.T) {
 	}{
 		"kyverno-keys":               {admission.FormatKyverno, byKeys, nil, []string{"ImageValidatingPolicy"}},
 		"kyverno-workflows":          {admission.FormatKyverno, byWorkflows, []byte(trustedRoot), []string{"ImageValidatingPolicy"}},
-		"policy-controller":          {admission.FormatPolicyController, byWorkflows, nil, []string{"ClusterImagePolicy", "ClusterImagePolicy"}},
+		"policy-controller":          {admission.FormatPolicyController, strings.Replace(byWorkflows, "trusted-root: trusted_root.json\n", "", 1), nil, []string{"ClusterImagePolicy", "ClusterImagePolicy"}},
 		"policy-controller-instance": {admission.FormatPolicyController, byWorkflows, []byte(trustedRoot), []string{"TrustRoot", "ClusterImagePolicy", "ClusterImagePolicy"}},
 	} {
 		_, content, err := write(t, c.format, c.rules, c.root)

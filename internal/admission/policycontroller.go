@@ -35,7 +35,6 @@ type clusterImagePolicy struct {
 type authority struct {
 	Name            string                  `yaml:"name"`
 	Keyless         keyless                 `yaml:"keyless"`
-	CTLog           map[string]string       `yaml:"ctlog,omitempty"`
 	RFC3161         map[string]string       `yaml:"rfc3161timestamp,omitempty"`
 	SignatureFormat string                  `yaml:"signatureFormat"`
 	Attestations    []controllerAttestation `yaml:"attestations"`
@@ -66,14 +65,13 @@ func policyController(_ context.Context, settings Settings, required []requireme
 		return nil, err
 	}
 	var documents []any
-	address, reference, withLog, withSCT := fulcio, "", true, true
+	address, reference := fulcio, ""
 	if content != nil {
 		root, err := readTrustRoot(content)
 		if err != nil {
-			return nil, release.BadSetting("policy", "the trusted root cannot be written for policy-controller: "+err.Error(), "")
+			return nil, release.BadSetting("policy", "the trusted root cannot be written for policy-controller: "+err.Error(), "write a policy for Kyverno")
 		}
-		keys := root.Spec.SigstoreKeys
-		address, reference, withLog, withSCT = keys.Authorities[0].URI, trustRoot, len(keys.Logs) > 0, len(keys.CTLogs) > 0
+		address, reference = root.Spec.SigstoreKeys.Authorities[0].URI, trustRoot
 		documents = append(documents, root)
 	}
 	for _, each := range required {
@@ -84,12 +82,9 @@ func policyController(_ context.Context, settings Settings, required []requireme
 		}
 		for i, signer := range each.signers {
 			one := authority{Name: fmt.Sprintf("%s-%d", each.name, i+1), SignatureFormat: "bundle",
-				Keyless:      keyless{URL: address, TrustRootRef: reference, IgnoreSCT: !withSCT, Identities: []identity{identityOf(signer)}},
+				Keyless:      keyless{URL: address, TrustRootRef: reference, IgnoreSCT: reference != "", Identities: []identity{identityOf(signer)}},
 				Attestations: []controllerAttestation{{Name: each.name, PredicateType: each.predicateType, Policy: each.rego()}}}
-			if reference != "" && withLog {
-				one.CTLog = map[string]string{"trustRootRef": reference}
-			}
-			if reference != "" && !withLog {
+			if reference != "" {
 				one.RFC3161 = map[string]string{"trustRootRef": reference}
 			}
 			written.Spec.Authorities = append(written.Spec.Authorities, one)
@@ -136,8 +131,6 @@ type trustRootObject struct {
 	Spec       struct {
 		SigstoreKeys struct {
 			Authorities []certificateAuthority `yaml:"certificateAuthorities"`
-			Logs        []logInstance          `yaml:"tLogs,omitempty"`
-			CTLogs      []logInstance          `yaml:"ctLogs,omitempty"`
 			Timestamps  []certificateAuthority `yaml:"timestampAuthorities,omitempty"`
 		} `yaml:"sigstoreKeys"`
 	} `yaml:"spec"`
@@ -152,41 +145,28 @@ type certificateAuthority struct {
 	CertChain string `yaml:"certChain"` // base64 of PEM
 }
 
-type logInstance struct {
-	BaseURL       string `yaml:"baseURL"`
-	HashAlgorithm string `yaml:"hashAlgorithm"`
-	PublicKey     string `yaml:"publicKey"` // base64 of PEM
-}
-
-// trustedRootAuthority and trustedRootLog are parts of a trusted root. Source: sigstore/protobuf-specs, sigstore_trustroot.proto, in its JSON form.
+// trustedRootAuthority is a part of a trusted root. Source: sigstore/protobuf-specs, sigstore_trustroot.proto, in its JSON form.
 type trustedRootAuthority struct {
 	Subject   struct{ Organization, CommonName string }
 	URI       string
 	CertChain struct{ Certificates []struct{ RawBytes []byte } }
 }
 
-type trustedRootLog struct {
-	BaseURL       string
-	HashAlgorithm string
-	PublicKey     struct{ RawBytes []byte }
-}
-
-// readTrustRoot reads a trusted root as a TrustRoot. Validity periods are lost, because a TrustRoot has none.
+// readTrustRoot reads a trusted root as a TrustRoot. Validity periods are lost, because a TrustRoot has none. Logs are left out: policy-controller 0.13 gives
+// them IDs by which it finds no entry.
 func readTrustRoot(content []byte) (trustRootObject, error) {
 	var read struct {
 		CertificateAuthorities, TimestampAuthorities []trustedRootAuthority
-		TLogs, CTLogs                                []trustedRootLog
 	}
 	written := trustRootObject{APIVersion: "policy.sigstore.dev/v1alpha1", Kind: "TrustRoot", Metadata: metadata{Name: trustRoot}}
 	if err := json.Unmarshal(content, &read); err != nil {
 		return written, err
 	}
-	if len(read.CertificateAuthorities) == 0 {
-		return written, errors.New("it names no certificate authority")
+	if len(read.CertificateAuthorities) == 0 || len(read.TimestampAuthorities) == 0 {
+		return written, errors.New("it names no certificate authority or no timestamp authority, and policy-controller 0.13 verifies no entry of a log by a TrustRoot")
 	}
 	keys := &written.Spec.SigstoreKeys
 	keys.Authorities, keys.Timestamps = authoritiesOf(read.CertificateAuthorities), authoritiesOf(read.TimestampAuthorities)
-	keys.Logs, keys.CTLogs = logsOf(read.TLogs), logsOf(read.CTLogs)
 	return written, nil
 }
 
@@ -200,14 +180,6 @@ func authoritiesOf(list []trustedRootAuthority) (made []certificateAuthority) {
 		}
 		one.CertChain = base64.StdEncoding.EncodeToString(chain)
 		made = append(made, one)
-	}
-	return made
-}
-
-func logsOf(list []trustedRootLog) (made []logInstance) {
-	for _, each := range list {
-		key := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: each.PublicKey.RawBytes})
-		made = append(made, logInstance{BaseURL: each.BaseURL, HashAlgorithm: strings.ReplaceAll(strings.ToLower(each.HashAlgorithm), "sha2_", "sha-"), PublicKey: base64.StdEncoding.EncodeToString(key)})
 	}
 	return made
 }

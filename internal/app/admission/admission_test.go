@@ -79,9 +79,8 @@ func newWorld(t *testing.T, rules string) world {
 	t.Cleanup(server.Close)
 	w := world{t: t, dir: t.TempDir(), registry: strings.TrimPrefix(server.URL, "http://"), instance: sigstoretest.Start(t), keys: map[string]*signed.KeySigner{}}
 	w.write(".onedigest.yaml", []byte(rules))
-	// policy-controller finds no log of a TrustRoot by its ID, so the instance has timestamps instead.
-	w.write("sigstore/trusted_root.json", w.instance.TrustedRoot(false))
-	w.write("sigstore/signing_config.json", w.instance.SigningConfig(false, true))
+	w.write("sigstore/trusted_root.json", w.instance.TrustedRoot(true))
+	w.write("sigstore/signing_config.json", w.instance.SigningConfig(true, true))
 	for _, name := range []string{"old", "staging", "production", "stranger"} {
 		private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
