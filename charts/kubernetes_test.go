@@ -18,7 +18,6 @@ import (
 
 // definitions lists where the kinds that are not Kubernetes' own are defined: module, version and file.
 var definitions = map[string][3]string{
-	"gateway.networking.k8s.io/v1/HTTPRoute":  {"sigs.k8s.io/gateway-api", "v1.6.3", "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"},
 	"external-secrets.io/v1/ExternalSecret":   {"github.com/external-secrets/external-secrets", "v1.3.2", "config/crds/bases/external-secrets.io_externalsecrets.yaml"},
 	"monitoring.coreos.com/v1/PodMonitor":     {"github.com/prometheus-operator/prometheus-operator", "v0.85.0", "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"},
 	"monitoring.coreos.com/v1/PrometheusRule": {"github.com/prometheus-operator/prometheus-operator", "v0.85.0", "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml"},
@@ -47,9 +46,9 @@ func TestKubernetesTakesEveryObject(t *testing.T) {
 			}
 		}
 	}
-	for _, kind := range []string{"v1/ConfigMap", "v1/Pod", "v1/Secret", "v1/Service", "v1/ServiceAccount", "apps/v1/Deployment",
+	for _, kind := range []string{"v1/ConfigMap", "v1/Secret", "v1/Service", "v1/ServiceAccount", "apps/v1/Deployment",
 		"autoscaling/v2/HorizontalPodAutoscaler", "policy/v1/PodDisruptionBudget", "networking.k8s.io/v1/Ingress", "networking.k8s.io/v1/NetworkPolicy",
-		"rbac.authorization.k8s.io/v1/Role", "rbac.authorization.k8s.io/v1/RoleBinding", "gateway.networking.k8s.io/v1/HTTPRoute",
+		"rbac.authorization.k8s.io/v1/Role", "rbac.authorization.k8s.io/v1/RoleBinding",
 		"external-secrets.io/v1/ExternalSecret", "monitoring.coreos.com/v1/PodMonitor", "monitoring.coreos.com/v1/PrometheusRule"} {
 		if seen[kind] == 0 {
 			t.Errorf("no %s was rendered", kind)
@@ -82,8 +81,6 @@ func TestTheSchemasBite(t *testing.T) {
 		"an unknown field":             "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {selector: {}, template: {spec: {containers: [{name: a, imge: b}]}}}}",
 		"a wrong type":                 "{apiVersion: v1, kind: Service, spec: {ports: [{port: eighty}]}}",
 		"a missing field":              "{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, spec: {maxReplicas: 3}}",
-		"an unknown field of a route":  "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, spec: {hostname: a.example.com}}",
-		"an unknown value of a route":  "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, spec: {rules: [{matches: [{path: {type: Prefix, value: /}}]}]}}",
 		"an unknown field of a secret": "{apiVersion: external-secrets.io/v1, kind: ExternalSecret, spec: {target: {nam: a}}}",
 		"an unknown field of a rule":   "{apiVersion: monitoring.coreos.com/v1, kind: PrometheusRule, spec: {groups: [{name: a, rules: [{expr: up, fro: 1m}]}]}}",
 	} {

@@ -16,14 +16,6 @@ app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
 {{- end }}
 
-{{/* Labels of the smoke test's pod. They are none of the selector's, or the Service would send requests to it and a look at
-what the release runs would find it. */}}
-{{- define "service.smokeLabels" -}}
-app.kubernetes.io/name: {{ printf "%s-smoke" .Chart.Name | quote }}
-app.kubernetes.io/part-of: {{ .Release.Name | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
-{{- end }}
-
 {{- define "service.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}

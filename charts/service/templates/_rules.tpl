@@ -104,13 +104,6 @@
 {{- end }}
 {{- end }}
 {{- end }}
-{{- with .Values.smokeTest }}{{ if .enabled }}
-{{- if not .image }}
-{{- $problems = append $problems "smokeTest.image: is missing, and smokeTest.enabled wants it" }}
-{{- else if and $.Values.image.requireDigest (not (regexMatch "@sha256:[0-9a-f]{64}$" .image)) }}
-{{- $problems = append $problems (printf "smokeTest.image: %q has no digest, and image.requireDigest wants one" .image) }}
-{{- end }}
-{{- end }}{{ end }}
 {{- $problems | toJson }}
 {{- end }}
 
@@ -170,18 +163,9 @@
 {{- $problems = append $problems "ingress.scheme: is missing, and ingress.certificateArns is about the load balancer that it makes" }}
 {{- end }}
 {{- end }}{{ end }}
-{{- with .Values.httpRoute }}{{ if .enabled }}
-{{- if not .parentRefs }}{{ $problems = append $problems "httpRoute.parentRefs: is empty, and httpRoute.enabled wants a Gateway" }}{{ end }}
-{{- if not .hostnames }}
-{{- $problems = append $problems "httpRoute.hostnames: is empty, and httpRoute.enabled wants a name: a route without one answers to every name" }}
-{{- end }}
-{{- if $.Values.ingress.enabled }}{{ range .hostnames }}{{ if has . ($.Values.ingress.hosts | default list) }}
-{{- $problems = append $problems (printf "httpRoute.hostnames: %q is one of ingress.hosts as well: a name leads to one door" .) }}
-{{- end }}{{ end }}{{ end }}
-{{- end }}{{ end }}
 {{- with .Values.networkPolicy }}{{ if and .enabled (not .from) (not .fromCIDRs) }}
 {{- $balanced := eq $.Values.service.type "LoadBalancer" }}
-{{- $doors := dict "ingress.enabled" $.Values.ingress.enabled "httpRoute.enabled" $.Values.httpRoute.enabled "service.type LoadBalancer" $balanced }}
+{{- $doors := dict "ingress.enabled" $.Values.ingress.enabled "service.type LoadBalancer" $balanced }}
 {{- range $path, $open := $doors }}
 {{- if $open }}
 {{- $text := "networkPolicy.from and networkPolicy.fromCIDRs are empty, so nothing that comes by %s would arrive" }}
@@ -263,7 +247,7 @@
 {{- $problems := list }}
 {{- if eq (include "service.metricsPortName" .) "http" }}
 {{- $balanced := eq .Values.service.type "LoadBalancer" }}
-{{- range $path, $open := dict "ingress.enabled" .Values.ingress.enabled "httpRoute.enabled" .Values.httpRoute.enabled "service.type LoadBalancer" $balanced }}
+{{- range $path, $open := dict "ingress.enabled" .Values.ingress.enabled "service.type LoadBalancer" $balanced }}
 {{- if $open }}
 {{- $problems = append $problems (printf "monitoring.port: is containerPort, so whoever comes by %s would read the metrics; serve them on another port, or set 0" $path) }}
 {{- end }}
