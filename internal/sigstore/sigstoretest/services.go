@@ -93,7 +93,7 @@ func (i *Instance) signingCert(w http.ResponseWriter, r *http.Request) {
 // extensions are those that Fulcio writes for a job of GitHub Actions. Source: https://github.com/sigstore/fulcio, docs/oid-info.md.
 func extensions(claims Claims) ([]pkix.Extension, error) {
 	const server = "https://github.com/"
-	made := []pkix.Extension{{Id: certificate.OIDIssuer, Value: []byte(claims.Issuer)}}
+	made := []pkix.Extension{{Id: certificate.OIDIssuer, Value: []byte(claims.Issuer)}} //nolint:staticcheck // Fulcio writes it beside its successor
 	for _, each := range []struct {
 		id    asn1.ObjectIdentifier
 		value string
