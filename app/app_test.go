@@ -30,7 +30,7 @@ func service(t *testing.T, values map[string]string, log io.Writer) *Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewService(config, Build{Commit: "abc123", Built: "2026-01-02T03:04:05Z", Digest: config.ImageDigest}, slog.New(slog.NewJSONHandler(log, nil)))
+	return NewService(config, Build{Commit: "abc123", Built: "2026-01-02T03:04:05Z", Digest: config.ImageDigest}, nil, slog.New(slog.NewJSONHandler(log, nil)))
 }
 
 func ask(t *testing.T, handler http.Handler, method, path string) *httptest.ResponseRecorder {
@@ -218,7 +218,7 @@ func TestDrainDropsNoRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	s := NewService(config, Build{Commit: "abc123"}, log)
+	s := NewService(config, Build{Commit: "abc123"}, nil, log)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -288,7 +288,7 @@ func TestMetricsAreOnTheirOwnPort(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() {
-		served <- Serve(ctx, listeners[0], listeners[1], NewService(config, Build{Commit: "abc123"}, log), config, log)
+		served <- Serve(ctx, listeners[0], listeners[1], NewService(config, Build{Commit: "abc123"}, nil, log), config, log)
 	}()
 	for i, want := range []map[string]int{
 		{"/": http.StatusOK, "/configs": http.StatusOK, "/metrics": http.StatusNotFound},
@@ -330,7 +330,7 @@ func TestRunRefusesATakenPort(t *testing.T) {
 	}
 	defer listener.Close()
 	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	if err := run(t.Context(), env(map[string]string{"PORT": port})); err == nil || !strings.Contains(err.Error(), "listening on port "+port) {
+	if err := run(t.Context(), nil, env(map[string]string{"PORT": port})); err == nil || !strings.Contains(err.Error(), "listening on port "+port) {
 		t.Errorf("got %v", err)
 	}
 }

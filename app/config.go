@@ -21,6 +21,7 @@ type Config struct {
 	ImageDigest string
 	DrainDelay  time.Duration // how long requests are served after SIGTERM, until every load balancer has noticed
 	DrainLimit  time.Duration // how long running requests may take after that
+	Database    func() string // the URL of a PostgreSQL database now, with its password; "" if there is none
 	Secrets     Secrets
 }
 
@@ -42,6 +43,16 @@ func (s Secrets) Set(name string) bool {
 		}
 	}
 	return s.atStart[name]
+}
+
+// read returns a secret's value now. atStart is that of the environment.
+func (s Secrets) read(name, atStart string) string {
+	if s.dir != "" {
+		if text, err := os.ReadFile(filepath.Join(s.dir, name)); err == nil {
+			return strings.TrimSpace(string(text))
+		}
+	}
+	return atStart
 }
 
 // InvalidConfig lists every problem of an environment.
@@ -68,6 +79,8 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	for _, name := range secretNames {
 		config.Secrets.atStart[name] = getenv(name) != ""
 	}
+	atStart := getenv("DATABASE_URL")
+	config.Database = func() string { return config.Secrets.read("DATABASE_URL", atStart) }
 	if config.MetricsPort == config.Port {
 		reader.problem("METRICS_PORT", "%d is PORT as well, and whoever reaches the service would reach the metrics", config.Port)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -23,15 +24,16 @@ type Build struct {
 type Service struct {
 	config   Config
 	build    Build
+	store    *sql.DB // nil if there is none
 	log      *slog.Logger
 	draining atomic.Bool
 	metrics  *prometheus.Registry
 	seconds  *prometheus.HistogramVec
 }
 
-// NewService returns a ready service.
-func NewService(config Config, build Build, log *slog.Logger) *Service {
-	s := &Service{config: config, build: build, log: log, metrics: prometheus.NewRegistry()}
+// NewService returns a ready service. Without a store it has no baskets.
+func NewService(config Config, build Build, store *sql.DB, log *slog.Logger) *Service {
+	s := &Service{config: config, build: build, store: store, log: log, metrics: prometheus.NewRegistry()}
 	s.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "http_request_duration_seconds", Help: "Time to answer a request.", Buckets: prometheus.DefBuckets,
 	}, []string{"route", "method", "status"})
@@ -53,6 +55,10 @@ func (s *Service) Handler() http.Handler {
 	routes.HandleFunc("GET /healthz", s.healthz)
 	routes.HandleFunc("GET /readyz", s.readyz)
 	routes.HandleFunc("GET /version", s.version)
+	if s.store != nil {
+		routes.HandleFunc("GET /baskets", s.listBaskets)
+		routes.HandleFunc("POST /baskets", s.addBasket)
+	}
 	return http.MaxBytesHandler(s.observe(routes), maxBody)
 }
 

@@ -182,7 +182,6 @@ func TestDocs(t *testing.T) {
 				t.Run(name, func(t *testing.T) { testYAML(t, b) })
 			case b.kind == "hcl":
 				t.Run(name, func(t *testing.T) { testVariables(t, b) })
-			case b.kind == "sql": // TestDocumentedMigration runs it
 			case b.kind != "" && b.kind != "mermaid":
 				t.Errorf("%s:%d: no reader of %q: add one to this test", b.file, b.line, b.kind)
 			}
@@ -192,35 +191,6 @@ func TestDocs(t *testing.T) {
 		if found[name] == 0 {
 			t.Errorf("%s: the documentation has no such block", name)
 		}
-	}
-}
-
-// TestDocumentedMigration runs each step of docs/migrations.md twice, and asks in between what the code of its deploy asks.
-func TestDocumentedMigration(t *testing.T) {
-	t.Parallel()
-	program, err := exec.LookPath("sqlite3")
-	if err != nil {
-		t.Skip("sqlite3 is not installed")
-	}
-	blocks := blocksOf(t, "docs/migrations.md")
-	at := slices.IndexFunc(blocks, func(b block) bool { return b.kind == "sql" })
-	if at < 0 {
-		t.Fatal("docs/migrations.md has no SQL")
-	}
-	steps := strings.Split(strings.TrimSpace(blocks[at].text), "\n-- ")
-	if len(steps) != 3 {
-		t.Fatalf("got %d steps", len(steps))
-	}
-	script := "CREATE TABLE carts (id INTEGER PRIMARY KEY, owner TEXT NOT NULL); INSERT INTO carts VALUES (1, 'a'), (2, 'b');\n"
-	for i, asks := range []string{"INSERT INTO carts VALUES (3, 'c'); INSERT INTO baskets VALUES (3, 'c'); SELECT count(*) FROM carts;",
-		"INSERT INTO carts VALUES (4, 'd'); INSERT INTO baskets VALUES (4, 'd'); SELECT count(*) FROM baskets;", "INSERT INTO baskets VALUES (5, 'e'); SELECT count(*) FROM baskets;"} {
-		step := "-- " + strings.TrimPrefix(steps[i], "-- ") + "\n"
-		script += step + step + asks + "\n"
-	}
-	command := exec.CommandContext(t.Context(), program, "-bail", ":memory:")
-	command.Stdin = strings.NewReader(script)
-	if output, err := command.CombinedOutput(); err != nil || string(output) != "3\n4\n5\n" {
-		t.Errorf("got %q, %v", output, err)
 	}
 }
 

@@ -30,6 +30,7 @@ var commonChart = map[string]release.AppliedKind{
 	"PodDisruptionBudget":     {Group: "policy", Resource: "poddisruptionbudgets"},
 	"Role":                    {Group: "rbac.authorization.k8s.io", Resource: "roles"},
 	"RoleBinding":             {Group: "rbac.authorization.k8s.io", Resource: "rolebindings"},
+	"Job":                     {Group: "batch", Resource: "jobs", Use: release.UseHook},
 	"ExternalSecret":          {Group: "external-secrets.io", Resource: "externalsecrets"},
 	"PodMonitor":              {Group: "monitoring.coreos.com", Resource: "podmonitors"},
 	"PrometheusRule":          {Group: "monitoring.coreos.com", Resource: "prometheusrules"},

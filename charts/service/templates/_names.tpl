@@ -16,6 +16,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
 {{- end }}
 
+{{/* Labels of the migration's pod, which are none of the selector's: the Service sends nothing to it. */}}
+{{- define "service.migrationLabels" -}}
+app.kubernetes.io/name: {{ printf "%s-migration" .Chart.Name | quote }}
+app.kubernetes.io/part-of: {{ .Release.Name | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+{{- end }}
+
 {{- define "service.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}

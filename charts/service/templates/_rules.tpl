@@ -179,6 +179,9 @@
 
 {{- define "service.rules.configuration" -}}
 {{- $problems := list }}
+{{- with .Values.migration }}{{ if and .forwardOnly (not .enabled) }}
+{{- $problems = append $problems "migration.forwardOnly: is about the Job that migration.enabled makes" }}
+{{- end }}{{ end }}
 {{- with .Values.externalSecret }}{{ if .enabled }}
 {{- if not .store.name }}{{ $problems = append $problems "externalSecret.store.name: is missing, and externalSecret.enabled wants it" }}{{ end }}
 {{- if not (or .variables .everythingOf) }}

@@ -1,0 +1,4 @@
+CREATE TABLE baskets (
+  id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  owner text NOT NULL
+);
