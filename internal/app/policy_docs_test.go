@@ -29,9 +29,9 @@ func TestThePolicyPageAtWork(t *testing.T) {
 	var rules, commands string
 	for _, block := range blocksOf(t, "docs/policy.md") {
 		switch {
-		case block.kind == "yaml" && strings.Contains(block.text, "environments:"):
+		case rules == "" && block.kind == "yaml" && strings.Contains(block.text, "environments:"): // the first is the whole example
 			rules = block.text
-		case block.kind == "sh":
+		case block.kind == "sh" && strings.Contains(block.text, "--reject"):
 			commands = block.text
 		}
 	}
@@ -42,7 +42,7 @@ func TestThePolicyPageAtWork(t *testing.T) {
 	s.prove("worker", "UNPROVED")
 	s.write(".onedigest.yaml", rules)
 	signers := map[string]signed.Signer{}
-	for _, name := range []string{"staging", "release-manager"} {
+	for _, name := range []string{"staging", "release-manager", "scanner"} {
 		signers[name] = s.key(name)
 	}
 	for _, alias := range []string{"alias/staging", "alias/production"} {
@@ -50,7 +50,7 @@ func TestThePolicyPageAtWork(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.proveSigned(signers["staging"])
+	s.proveSigned(signers["staging"], signers["scanner"])
 	s.env = append(s.env, "USER=octocat")
 	client := registry.New(registry.Options{Credentials: func(context.Context, string) (string, string, error) { return "AWS", s.server.IssueToken(), nil }})
 	tags := func() (all []release.Tag) {
@@ -119,8 +119,9 @@ func (s *shop) key(name string) signed.Signer {
 	return signer
 }
 
-// proveSigned records with a key what the rules of the page ask of $IMAGE: that staging runs it, and proved it an hour ago.
-func (s *shop) proveSigned(signer signed.Signer) {
+// proveSigned records with keys what the rules of the page ask of $IMAGE: that staging runs it and proved it an hour ago, and that a scanner found
+// nothing.
+func (s *shop) proveSigned(signer, scanner signed.Signer) {
 	s.t.Helper()
 	image, err := release.ParseImage(s.run(`echo "$IMAGE"`))
 	if err != nil {
@@ -139,6 +140,11 @@ func (s *shop) proveSigned(signer signed.Signer) {
 	digest := releasetest.Digest(s.t, "c")
 	if _, _, err := connected.RecordFact(s.t.Context(), fact.Fact{Kind: fact.Deployed, Image: image, Commit: commit, Environment: "staging", At: at,
 		Deployment: &fact.Deployment{Cluster: "shop", Namespace: "staging", Release: "shop", Revision: 1, ChartDigest: digest, ValuesDigest: digest, Pods: 2}}); err != nil {
+		s.t.Fatal(err)
+	}
+	scan := fact.Scan{Scanner: "Trivy", Format: "sarif", ScannedAt: at}
+	scan.AddFindings(nil)
+	if _, _, err := connected.Signing(scanner).RecordFact(s.t.Context(), fact.Fact{Kind: fact.Scanned, Image: image, At: at, Scan: &scan}); err != nil {
 		s.t.Fatal(err)
 	}
 }
