@@ -38,7 +38,7 @@ import (
 // leakRun is a run of a verb with canaries in all that it is given.
 type leakRun struct {
 	verb     string
-	ends     apptest.Ending
+	ends     apptest.RunEnd
 	args     []string // IMAGE is replaced
 	want     []string // in its output
 	cancelAt string   // a part of the request to the cluster at which it is cancelled
@@ -266,12 +266,12 @@ func (l *leaks) run(run leakRun) {
 	environ, files := apptest.InJob(l.t, tree.environ)
 	tree.environ = environ
 	got := tree.verb(ctx, commands[run.verb], args...)
-	ways := apptest.Ways{Stdout: got.stdout, Stderr: got.stderr, Outputs: apptest.Read(l.t, files[0]), Summary: apptest.Read(l.t, files[1])}
+	ways := apptest.Emitted{Stdout: got.stdout, Stderr: got.stderr, Outputs: apptest.Read(l.t, files[0]), Summary: apptest.Read(l.t, files[1])}
 	if run.file != "" {
 		ways.Files = append(ways.Files, apptest.File{Name: run.file, Content: apptest.Read(l.t, filepath.Join(tree.dir, run.file))})
 	}
 	ways.Search(l.t)
-	want := map[apptest.Ending][]int{apptest.Ended: {0}, apptest.Planned: {0}, apptest.Failed: {1}, apptest.RefusedInput: {2}, apptest.Cancelled: {1, 3}}[run.ends]
+	want := map[apptest.RunEnd][]int{apptest.Ended: {0}, apptest.Planned: {0}, apptest.Failed: {1}, apptest.RefusedInput: {2}, apptest.Cancelled: {1, 3}}[run.ends]
 	if !slices.Contains(want, got.code) || run.cancelAt != "" && ctx.Err() == nil {
 		l.t.Errorf("%s to %s: exit %d (%v):\n%s%s", run.verb, run.ends, got.code, ctx.Err(), got.stdout, got.stderr)
 	}

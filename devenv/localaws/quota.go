@@ -64,6 +64,7 @@ func (q *quotas) wrap(route Route, next http.Handler) http.Handler {
 	})
 }
 
+// allows reports whether the route's bucket has a credit left, and takes one. It counts a throttled request.
 func (q *quotas) allows(route Route) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

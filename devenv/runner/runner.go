@@ -110,6 +110,7 @@ func (r Runner) Run(ctx context.Context, dir string, with map[string]string) (Re
 	return result, nil
 }
 
+// readAction reads the action.yml in a directory. It must be a composite action whose steps are plain run steps.
 func readAction(dir string) (action, error) {
 	var read action
 	content, err := os.ReadFile(filepath.Join(dir, "action.yml")) // #nosec G304 -- an action of a test
@@ -209,6 +210,7 @@ func (r Runner) wait(ctx context.Context, command *exec.Cmd, result *Result) err
 	return nil
 }
 
+// cancel ends a step as the runner does when a job is cancelled: SIGINT, then SIGTERM, then SIGKILL, with the runner's waits between.
 func (r Runner) cancel(command *exec.Cmd, ended <-chan error, result *Result) error {
 	interrupt, terminate := r.Interrupt, r.Terminate
 	if interrupt == 0 {
@@ -292,7 +294,7 @@ var (
 	reference  = regexp.MustCompile(`^(inputs\.[\w-]+|env\.\w+|steps\.[\w-]+\.outputs\.[\w-]+)$`)
 )
 
-// evaluate replaces the expressions in a text: references to inputs, variables and outputs, and the first of some that is not empty.
+// evaluate replaces the expressions ${{ … }} in a text: references to inputs, variables and outputs, and alternatives of them (A || B).
 func evaluate(text string, scope map[string]string) (string, error) {
 	var failure error
 	replaced := expression.ReplaceAllStringFunc(text, func(match string) string {

@@ -20,9 +20,8 @@ const (
 	captureHold = 10 * time.Second
 )
 
-// captureStreams passes to a sink's writer what libraries and child processes would print to the process's own standard output and
-// error: the standard logger, klog, client-go's credential plugins. Until release is called, no other code can reach the process's
-// streams.
+// captureStreams redirects os.Stdout and os.Stderr to a sink's writer until release is called: the standard logger, klog and client-go's credential plugins
+// print there, and their output has to be redacted.
 func captureStreams(sunk io.Writer) (release func()) {
 	log.SetOutput(sunk)
 	reader, writer, err := os.Pipe()
@@ -49,7 +48,7 @@ func captureStreams(sunk io.Writer) (release func()) {
 	}
 }
 
-// heldLines writes each line captureHold after it got it.
+// heldLines delays each line by captureHold before it writes it.
 type heldLines struct {
 	to    io.Writer
 	mu    sync.Mutex

@@ -14,8 +14,8 @@ import (
 	"github.com/onedigest/onedigest/internal/worktree"
 )
 
-// pathVariables are the variables that name what libraries and programs trust with the job's credentials: files of credentials and of
-// settings that run programs, certificate authorities, and programs. Sources: AWS SDKs and Tools Reference Guide, "Environment
+// pathVariables are the variables with paths of files that decide about the job's credentials: credential files, configurations that can run programs,
+// certificate authorities, and programs. Sources: AWS SDKs and Tools Reference Guide, "Environment
 // variables"; docs.docker.com, "docker CLI", environment variables; containers-auth.json(5); git(1); openssh, ssh(1); crypto/x509.
 var pathVariables = []string{
 	"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CA_BUNDLE",
@@ -23,7 +23,7 @@ var pathVariables = []string{
 	"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_EXEC_PATH", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSL_CERT_FILE", "NETRC", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR",
 }
 
-// commandVariables have a command, of which PATH may have the first word, or a list of paths.
+// commandVariables contain a command, whose program may be found on PATH, or a list of paths.
 var commandVariables = []string{"GIT_SSH", "GIT_SSH_COMMAND", "GIT_ASKPASS", "SSH_ASKPASS", "GIT_PROXY_COMMAND", "SSL_CERT_DIR"}
 
 // goVariables decide what the go command runs; only build runs it.
@@ -46,7 +46,7 @@ func treeOf(process Process) worktree.Tree {
 	return tree
 }
 
-// checkEnvironment returns a problem for each variable that lets the work tree decide about the job's credentials. runsGo says that the verb
+// checkEnvironment returns a problem for each variable that names something in the work tree which would get or choose the job's credentials. runsGo says that the verb
 // runs the go command.
 func checkEnvironment(process Process, runsGo bool) (problems []release.Problem) {
 	tree := treeOf(process)

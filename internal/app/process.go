@@ -23,7 +23,7 @@ type Process struct {
 	Dir     string        // working directory, absolute
 	Stdout  io.Writer     // only a sink writes to it
 	Stderr  io.Writer     // only a sink writes to it
-	Secrets *text.Secrets // redacted everywhere, together with those of the environment; nil: a set of its own
+	Secrets *text.Secrets // redacted everywhere, together with those of the environment; nil: a new set is made
 	Now     func() time.Time
 	Keyless Keyless  // nil: this program has no keyless signing
 	Child   []string // command that starts the command's Child, nil if none can be started

@@ -23,7 +23,7 @@ type RunContext struct {
 	sink   *sink
 	log    *stream
 	runner *github.Runner // nil when not on GitHub
-	masked *sync.Map      // tokens that the runner knows
+	masked *sync.Map      // tokens that the runner was told to mask
 }
 
 func newRunContext(process Process, verb string, asJSON bool) *RunContext {
@@ -81,7 +81,7 @@ func (r *RunContext) Mask(secret string) {
 	}
 }
 
-// WorkTree returns the work tree for adapters, which use nothing in it that decides about credentials.
+// WorkTree returns the work tree for adapters: they use no file in it that would get or choose credentials.
 func (r *RunContext) WorkTree() worktree.Tree { return treeOf(r.Process) }
 
 // Workspace returns the work tree around the working directory.

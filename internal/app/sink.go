@@ -15,8 +15,8 @@ import (
 	"golang.org/x/term"
 )
 
-// sink is the only way out of the process: it alone holds the writers that the process was given. Whatever is written is redacted
-// by one set of secrets, and cannot command the runner or the terminal that reads it.
+// sink is the only way to write to the process's streams: it alone has their writers. It redacts everything by one set of secrets, and sanitizes it, so that
+// no text can send commands to the runner or the terminal that reads it.
 type sink struct {
 	secrets        *text.Secrets
 	stdout, stderr *stream
@@ -92,7 +92,7 @@ func (s *stream) terminal() *os.File {
 	return nil
 }
 
-// runner returns the runner that reads the stream. Its commands must reach it as they are; it redacts and sanitizes what they hold.
+// runner returns the runner that reads the stream. Its workflow commands are written unchanged; the runner redacts and sanitizes their values itself.
 func (s *stream) runner(getenv func(string) string) *github.Runner {
 	return github.New(github.Options{Getenv: getenv, Stdout: commands{s}, Secrets: s.secrets})
 }
@@ -106,7 +106,7 @@ func (c commands) Write(command []byte) (int, error) {
 	return c.stream.raw.Write(command)
 }
 
-// collectEnvironment adds the credentials among the environment variables.
+// collectEnvironment adds the values of environment variables that are credentials, and the passwords in variables that are URLs.
 func collectEnvironment(secrets *text.Secrets, environ []string) {
 	for name, value := range environment(environ) {
 		switch {
@@ -127,7 +127,7 @@ func collectEnvironment(secrets *text.Secrets, environ []string) {
 // nameSettings are the settings whose values are names that the caller gives, in which nothing is redacted.
 var nameSettings = []string{"release", "namespace", "environment", "from", "to", "cluster"}
 
-// collectSettings adds the secrets among a verb's inputs, and publishes what the run is about.
+// collectSettings adds the secrets among a verb's inputs, and marks the names and images that the run is about as public.
 func collectSettings(secrets *text.Secrets, set *setting.Set) {
 	inputs := set.Inputs()
 	for _, declared := range set.All() {
@@ -140,21 +140,21 @@ func collectSettings(secrets *text.Secrets, set *setting.Set) {
 			default:
 				secrets.Add(text.PasswordOf(given))
 				if slices.Contains(nameSettings, declared.Name) {
-					secrets.PublishIdentities(given)
+					secrets.MarkPublicIdentities(given)
 				}
-				secrets.Publish(given)
+				secrets.MarkPublic(given)
 				if _, image, named := strings.Cut(given, "="); named && strings.HasPrefix(declared.Name, "image") { // web=REPOSITORY@DIGEST
 					given = image
-					secrets.Publish(image)
+					secrets.MarkPublic(image)
 				}
 				repository, digest, _ := strings.Cut(given, "@")
-				secrets.Publish(repository, digest)
+				secrets.MarkPublic(repository, digest)
 			}
 		}
 	}
 }
 
-// collectAssignment adds the value of NAME=VALUE. One whose name says so is secret, and any other may be.
+// collectAssignment adds the value of NAME=VALUE: as a secret if the name says so (DB_PASSWORD), else as a possible secret.
 func collectAssignment(secrets *text.Secrets, assignment string) {
 	name, value, _ := strings.Cut(assignment, "=")
 	if text.NamesSecret(name) {
@@ -164,7 +164,7 @@ func collectAssignment(secrets *text.Secrets, assignment string) {
 	secrets.AddPossible(value, strings.Trim(value, `"`))
 }
 
-// CollectAssignments adds the values of assignments NAME=VALUE to what nothing shows.
+// CollectAssignments adds the values of assignments NAME=VALUE to the secrets, which no output shows.
 func (r *RunContext) CollectAssignments(assignments ...string) {
 	for _, one := range assignments {
 		collectAssignment(r.Secrets, one)

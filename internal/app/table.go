@@ -52,6 +52,7 @@ func (t *table) draw() {
 // finish keeps the rows on the screen and starts an empty table below them.
 func (t *table) finish() { t.rows, t.drawn = nil, 0 }
 
+// formatRow formats an object's step as a row of the table; names is the width of the column with the objects' names.
 func formatRow(step release.RolloutStep, names int) string {
 	mark := "…"
 	if step.Done {

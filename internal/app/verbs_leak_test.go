@@ -51,12 +51,12 @@ const (
 )
 
 // elsewhere are the endings that need a cluster.
-var elsewhere = map[string][]apptest.Ending{"deploy": {ended, planned}, "pipeline": {ended}}
+var elsewhere = map[string][]apptest.RunEnd{"deploy": {ended, planned}, "pipeline": {ended}}
 
 // canaryVerb is a run of a verb with canaries in its settings, credentials and files, against servers that give back what they get.
 type canaryVerb struct {
 	verb   string
-	ends   apptest.Ending
+	ends   apptest.RunEnd
 	args   []string          // REGISTRY, SERVICE and IMAGE are replaced
 	files  map[string]string // of the work tree
 	echoes bool              // the registry refusedInput everything and says what it got
@@ -160,7 +160,7 @@ var (
 // TestCanariesOfVerbs runs every verb to each of its endings, in text and in JSON, and searches all ways out.
 func TestCanariesOfVerbs(t *testing.T) {
 	t.Parallel()
-	known := map[string][]apptest.Ending{}
+	known := map[string][]apptest.RunEnd{}
 	for verb, endings := range elsewhere {
 		for _, end := range endings {
 			if slices.Contains(apptest.OnCluster[verb], end) {
@@ -175,7 +175,7 @@ func TestCanariesOfVerbs(t *testing.T) {
 				t.Parallel()
 				code, ways := one.run(t, output)
 				ways.Search(t)
-				want := map[apptest.Ending][]int{ended: {release.ExitDone}, planned: {release.ExitDone}, refusedInput: {release.ExitInput}, failed: {release.ExitFailed, release.ExitFault}, cancelled: {release.ExitFailed, release.ExitFault}}[one.ends]
+				want := map[apptest.RunEnd][]int{ended: {release.ExitDone}, planned: {release.ExitDone}, refusedInput: {release.ExitInput}, failed: {release.ExitFailed, release.ExitFault}, cancelled: {release.ExitFailed, release.ExitFault}}[one.ends]
 				if !slices.Contains(want, code) {
 					t.Errorf("ended with %d:\n%s%s", code, ways.Stdout, ways.Stderr)
 				}
@@ -191,7 +191,7 @@ func TestCanariesOfVerbs(t *testing.T) {
 		}
 	}
 	for _, verb := range onedigest.Verbs() {
-		want := []apptest.Ending{ended, failed, refusedInput, cancelled}
+		want := []apptest.RunEnd{ended, failed, refusedInput, cancelled}
 		for _, other := range verb.Settings().All() {
 			if other.Name == "dry-run" {
 				want = append(want, planned)
@@ -206,7 +206,7 @@ func TestCanariesOfVerbs(t *testing.T) {
 }
 
 // run runs the verb in a work tree of its own.
-func (c canaryVerb) run(t *testing.T, output string) (int, waysOut) {
+func (c canaryVerb) run(t *testing.T, output string) (int, emitted) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -271,7 +271,7 @@ func (c canaryVerb) run(t *testing.T, output string) (int, waysOut) {
 }
 
 // runAlone runs the verb as its own program.
-func (c canaryVerb) runAlone(ctx context.Context, t *testing.T, dir string, environ, args []string, asked *apptest.Servers) (int, waysOut) {
+func (c canaryVerb) runAlone(ctx context.Context, t *testing.T, dir string, environ, args []string, asked *apptest.Servers) (int, emitted) {
 	t.Helper()
 	environ, files := apptest.InJob(t, environ)
 	var stdout, stderr bytes.Buffer
@@ -282,7 +282,7 @@ func (c canaryVerb) runAlone(ctx context.Context, t *testing.T, dir string, envi
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	return command.ProcessState.ExitCode(), waysOut{Stdout: stdout.String(), Stderr: stderr.String(), Outputs: apptest.Read(t, files[0]), Summary: apptest.Read(t, files[1]), Sent: asked.Requests()}
+	return command.ProcessState.ExitCode(), emitted{Stdout: stdout.String(), Stderr: stderr.String(), Outputs: apptest.Read(t, files[0]), Summary: apptest.Read(t, files[1]), Sent: asked.Requests()}
 }
 
 // workTree makes a work tree, and beside it a kubeconfig, a home directory and a docker client.

@@ -72,14 +72,14 @@ func TestEveryCommandOfTheRunnerIsKnown(t *testing.T) {
 	}
 }
 
-// waysOut is all that leaves a run.
-type waysOut = apptest.Ways
+// emitted is all that leaves a run.
+type emitted = apptest.Emitted
 
 // runInJob runs a command as a step of a job, and returns its exit code and all that leaves it.
-func runInJob(ctx context.Context, t *testing.T, command app.Command, dir string, environ, args []string, asked *apptest.Servers) (int, waysOut) {
+func runInJob(ctx context.Context, t *testing.T, command app.Command, dir string, environ, args []string, asked *apptest.Servers) (int, emitted) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	environ, files := apptest.InJob(t, environ)
 	code := command.Run(ctx, app.Process(process{"", args, environ, dir, &stdout, &stderr, nil, time.Now, nil, nil}))
-	return code, waysOut{Stdout: stdout.String(), Stderr: stderr.String(), Outputs: apptest.Read(t, files[0]), Summary: apptest.Read(t, files[1]), Sent: asked.Requests()}
+	return code, emitted{Stdout: stdout.String(), Stderr: stderr.String(), Outputs: apptest.Read(t, files[0]), Summary: apptest.Read(t, files[1]), Sent: asked.Requests()}
 }

@@ -94,7 +94,7 @@ func adoptedCommit(ctx context.Context, revision string, settings Settings, deps
 			"give the full id of the commit that the image was built from")
 	}
 	if inherited && isOwn(ctx, given, settings, deps) {
-		deps.Reporter.Warnf("image %s is labelled with revision %s, which git does not know here: the label may be the base image's, and the given commit %s is taken", settings.Adopt.Digest.Short(), labelled.Short(), given.Short())
+		deps.Reporter.Warnf("image %s is labelled with revision %s, which git does not know here: the label may be the base image's, and the given commit %s is used", settings.Adopt.Digest.Short(), labelled.Short(), given.Short())
 		return given, commitGiven, nil
 	}
 	if given != "" {

@@ -39,7 +39,7 @@ type WorkTree interface {
 	Object(ctx context.Context, dir string, commit release.Commit) ([32]byte, bool, error)
 	// IsShallow reports whether the available history is cut off.
 	IsShallow(ctx context.Context, dir string) (bool, error)
-	// Fingerprint returns a hash of what the commit has of an image's inputs.
+	// Fingerprint returns a hash of an image's inputs as they are in the commit.
 	Fingerprint(ctx context.Context, dir string, commit release.Commit, inputs release.Inputs) (string, error)
 	// Ancestors returns at most limit commits before one, the nearest first, along the first parents.
 	Ancestors(ctx context.Context, dir string, commit release.Commit, limit int) ([]release.Commit, error)

@@ -27,7 +27,7 @@ var differenceTexts = []struct {
 	{release.UnavailableFilter, "files of commit %s need a filter of .gitattributes that is not set up on this machine", "set the filter up and check the files out again"},
 	{release.ConvertedByMachine, "git converted files of commit %s when it checked them out, by a setting of this machine (core.autocrlf, core.eol)",
 		"git config core.autocrlf false and check them out again, or say in .gitattributes how they are to be checked out (text eol=lf)"},
-	{release.ForeignAttributes, "attributes that are not those of commit %s decide what git makes of its files",
+	{release.ForeignAttributes, "attributes that commit %s does not have change how git checks out its files",
 		"commit or undo the change of .gitattributes, or remove the rules from the repository's info/attributes, and check the files out again"},
 }
 

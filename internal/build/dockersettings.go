@@ -80,6 +80,7 @@ func parseStage(text string) (string, error) {
 // contextName is a name that a Dockerfile uses in FROM or COPY --from: a stage's, or an image's.
 var contextName = regexp.MustCompile(`^[a-z0-9][a-z0-9_./:@-]*$`)
 
+// parseContext accepts NAME=SOURCE, where SOURCE is a directory relative to the context, or docker-image://REPOSITORY@DIGEST.
 func parseContext(text string) (setting.Pair, error) {
 	name, source, found := strings.Cut(text, "=")
 	if !found || !contextName.MatchString(name) || name == "context" || name == "dockerfile" {
@@ -90,7 +91,7 @@ func parseContext(text string) (setting.Pair, error) {
 		return setting.Pair{Name: name, Value: source}, err
 	}
 	if strings.Contains(source, "://") || strings.HasPrefix(source, "git@") {
-		return setting.Pair{}, fmt.Errorf("%q names neither a directory nor an image by digest, and could be another one tomorrow", text)
+		return setting.Pair{}, fmt.Errorf("%q is neither a directory nor an image by digest, so its content could change between builds", text)
 	}
 	_, err := treePath(source)
 	return setting.Pair{Name: name, Value: source}, err

@@ -140,7 +140,7 @@ func pushAndRecord(ctx context.Context, built built, repository release.Reposito
 	return attached, deps.Registry.Tag(ctx, repository, state, built.layout.Digest, tag)
 }
 
-// recordBuilt records from what and by whom the image was built.
+// recordBuilt records the provenance of the image: its source, commit, recipe, inputs and builder.
 func recordBuilt(ctx context.Context, built built, repository release.Repository, deps Deps) (release.Digest, error) {
 	source := built.recipe.Source
 	sum := sha256.Sum256([]byte(built.recipe.Settings.Encode()))

@@ -192,7 +192,7 @@ func parseStamp(text string) (setting.Pair, error) {
 	case !found || !stampName.MatchString(name):
 		return setting.Pair{}, fmt.Errorf("%q does not name a variable of a package (-X example.com/shop/version.Commit={commit})", text)
 	case strings.Contains(value, "'"):
-		return setting.Pair{}, fmt.Errorf("%q has a single quote, which the go command cannot hand on", text)
+		return setting.Pair{}, fmt.Errorf("%q has a single quote, which the go command cannot pass on", text)
 	}
 	_, err := setting.Text(value)
 	return setting.Pair{Name: name, Value: value}, err

@@ -57,7 +57,7 @@ func reuseUnchanged(ctx context.Context, builder string, recipe release.Recipe, 
 	return Result{}, false, nil
 }
 
-// addTag gives an image of the repository the commit's tag. It returns false if the image is gone.
+// addTag gives an image of the repository the commit's tag. It returns false if the image no longer exists.
 func addTag(ctx context.Context, builder string, digest release.Digest, from release.Commit, recipe release.Recipe, settings Settings, deps Deps) (Result, bool, error) {
 	tag := release.Tag(recipe.Source.Commit)
 	state, err := deps.Registry.Inspect(ctx, settings.Repository, digest, tag)

@@ -38,7 +38,7 @@ type Workspace interface {
 
 // Charts finds charts.
 type Charts interface {
-	// Locate leaves a chart, complete with its dependencies, on the disk.
+	// Locate fetches a chart with its dependencies and stores it on the disk.
 	Locate(ctx context.Context, ref release.ChartRef) (release.LocatedChart, error)
 }
 
@@ -172,7 +172,7 @@ type SmokeRequest struct {
 	Others      []release.Image // other images that the release is pinned to
 	Pods        []string        // pods that run the image
 	Commit      release.Commit  // the commit that answers must name, if they name one; "" if unknown
-	AnyCommit   bool            // pods are meant to stay at an older revision, whose answers are right too
+	AnyCommit   bool            // some pods are held back at an older revision, whose answers are right too
 	Soak        time.Duration
 	MaxErrors   setting.Share
 }

@@ -28,6 +28,7 @@ func (r request) explain(result Result, err error) Result {
 	return result
 }
 
+// showLines shows untrusted lines below a title; nothing if there are none.
 func (r request) showLines(title string, lines []string) {
 	if len(lines) == 0 {
 		return

@@ -60,7 +60,8 @@ func (s *Settings) setImages(images []setting.Named[release.Image], aliases, val
 	return nil
 }
 
-// NameInChart adds to the images by what the chart names them, and refuses what belongs to no image or to two.
+// NameInChart adds to each image the repositories and values by which the chart names it. An alias or a value for an unknown image, or for two images,
+// is a problem.
 func NameInChart(images []release.BuiltImage, aliases, values []setting.Named[string]) (problems []release.Problem) {
 	assign := func(setting string, given []setting.Named[string], add func(*release.BuiltImage, string)) {
 		for _, one := range given {
@@ -155,13 +156,13 @@ func (r request) checkRulesAgain(ctx context.Context) ([]ImageGate, error) {
 	return r.checkRules(ctx)
 }
 
-// quiet is a reporter without lines.
+// quiet is a reporter that drops all lines and warnings.
 type quiet struct{ release.Reporter }
 
 func (quiet) Infof(string, ...any) {}
 func (quiet) Warnf(string, ...any) {}
 
-// recordOverrides attaches to the images the statements that the rules are passed over.
+// recordOverrides attaches to the images the signed statements that the rules are overridden.
 func (r request) recordOverrides(ctx context.Context) error {
 	for i := range r.gates {
 		if err := r.gates[i].Record(ctx, r.gates[i].Image, r.deployment.Commit, r.Gate); err != nil {
@@ -200,8 +201,8 @@ type ImageResult struct {
 type proved struct {
 	images   []ImageResult
 	pods     []string // pods that run one of the images, sorted
-	held     bool     // pods are meant to stay at an older revision
-	unproved bool     // of one image pods are wanted, and all of them are meant to stay at an older revision
+	heldBack bool     // some pods are held back at an older revision (OnDelete, a partition)
+	unproved bool     // the pods do not prove the release: no workload runs the main image, or all pods of an image are held back at an older revision
 }
 
 // prove proves every image that a workload runs, and lists the images that only hooks run.
@@ -219,7 +220,7 @@ func (r request) prove(ctx context.Context, budget budget) (proved, error) {
 			continue
 		}
 		proof, err := r.proveImage(ctx, budget, image.Image)
-		all.held = all.held || proof.Held
+		all.heldBack = all.heldBack || proof.HeldBack
 		all.unproved = all.unproved || len(proof.Pods) == 0 && !proof.Idle
 		all.pods = slices.Compact(slices.Sorted(slices.Values(append(all.pods, proof.Pods...))))
 		if len(proof.Pods) > 0 && err == nil {

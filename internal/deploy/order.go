@@ -13,7 +13,7 @@ import (
 type order struct {
 	revisions    []release.Revision // newest first
 	supersededBy *release.Revision  // the live revision, if its commit descends from the one to deploy; nil if not
-	goingBack    bool               // another than a newer commit is deployed deliberately: what it goes back from is marked
+	goingBack    bool               // a commit that does not descend from the live one is deployed deliberately: the revisions that it replaces are marked, so that no rollback returns to them
 	pins         bool               // the release is pinned at the commit once it is deployed
 	unpins       *release.Pin       // the pin that is removed once the commit is deployed; nil if none is
 }

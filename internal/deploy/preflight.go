@@ -228,7 +228,7 @@ func (r request) treePaths() (paths []string, hasChart bool) {
 	return append(paths, r.deployment.ValuesFiles...), err == nil
 }
 
-// compareCheckout compares chart and values with those of the commit. A chart of another place is an error.
+// compareCheckout compares chart and values in the work tree with those of the image's commit. A chart that is not in the work tree is an error.
 func (r request) compareCheckout(ctx context.Context) (release.CheckedOut, error) {
 	paths, hasChart := r.treePaths()
 	switch {

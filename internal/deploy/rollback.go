@@ -45,7 +45,7 @@ func whySkipped(mark release.Mark) string {
 		return "it became ready, but no smoke has proved it"
 	case release.MarkFailed:
 		return "its smoke failed"
-	case release.MarkLeft:
+	case release.MarkRolledBack:
 		return "it was rolled back deliberately"
 	}
 	return "no deploy has verified it"
@@ -258,7 +258,7 @@ type runningImage struct {
 }
 
 // podsAfterRollback lists the pods that run the target's images, as the kubelets report it. The digest is that of the main image, zero if any
-// pod runs another one than it is meant to; then no image counts as running.
+// pod runs an unexpected image; then no image counts as running.
 func (f failedRollout) podsAfterRollback(ctx context.Context) (images []runningImage, pods []string, main release.Digest) {
 	var problems []string
 	for _, image := range f.target.Images {

@@ -131,7 +131,7 @@ func TestARollbackThatWasNotTriedIsNotReportedAsFailed(t *testing.T) {
 func TestWhatThePodsRunDecides(t *testing.T) {
 	t.Parallel()
 	right := release.PodImage{Pod: "shop-1", Digest: image(t, "a").Digest}
-	held := release.PodImage{Pod: "shop-0", Digest: image(t, "b").Digest, Held: "the StatefulSet's partition is 1"}
+	held := release.PodImage{Pod: "shop-0", Digest: image(t, "b").Digest, HeldBack: "the StatefulSet's partition is 1"}
 	for name, test := range map[string]struct {
 		pods     []release.PodImage
 		outcome  release.Outcome

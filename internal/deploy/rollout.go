@@ -23,7 +23,7 @@ type rolloutResult struct {
 	pods    []string
 	digest  release.Digest // of the main image
 	images  []ImageResult
-	// unproved: pods are wanted, and all of them are meant to stay at an older revision.
+	// unproved: the pods do not prove the release (proved.unproved).
 	unproved bool
 }
 
@@ -62,7 +62,7 @@ func (r request) rollout(leaseCtx context.Context, budget budget) (rolloutResult
 	if reached.url != "" {
 		r.Reporter.Infof("served at %s", reached.url)
 	}
-	if proof.held && r.settings.SmokeChecks != "" {
+	if proof.heldBack && r.settings.SmokeChecks != "" {
 		r.Reporter.Infof("pods of an older revision answer too, as they are meant to: the smoke checks do not compare the commit")
 	}
 	err = r.smoke(ctx, budget, reached.url, proof)
@@ -169,7 +169,7 @@ func (r request) smoke(ctx context.Context, budget budget, url string, proof pro
 		return nil
 	}
 	asked := SmokeRequest{URL: url, Checks: r.settings.checksFile(), Environment: r.settings.Environment, Namespace: r.settings.Namespace, Release: r.settings.Release, Address: r.address,
-		Image: r.settings.Image, Pods: proof.pods, Commit: cmp.Or(r.deployment.Main().Commit, r.deployment.Commit), AnyCommit: proof.held, Soak: r.settings.SmokeSoak, MaxErrors: r.settings.SmokeMaxErrors}
+		Image: r.settings.Image, Pods: proof.pods, Commit: cmp.Or(r.deployment.Main().Commit, r.deployment.Commit), AnyCommit: proof.heldBack, Soak: r.settings.SmokeSoak, MaxErrors: r.settings.SmokeMaxErrors}
 	for _, other := range r.settings.Images[min(1, len(r.settings.Images)):] {
 		asked.Others = append(asked.Others, other.Image)
 	}

@@ -47,7 +47,7 @@ type Settings struct {
 	SignKey             setting.KeyRef
 	LegacySignatures    string        // of cosign 2: warn or refuse
 	Policy              string        // file of rules; "": the default one, if it exists
-	OverrideReason      string        // "": the rules are not passed over
+	OverrideReason      string        // "": the rules are not overridden
 	MaxAge              time.Duration // of that evidence
 	Unpin               bool
 	DryRun              bool
@@ -90,7 +90,7 @@ func (s *ChartSource) Declare(set *setting.Set) {
 	setting.Map(set, &s.ChartLogins, setting.Setting{Name: "chart-login", Secret: true, Value: "HOST=USER:PASSWORD",
 		Help: "Credentials for a chart repository: sent to that host alone, over TLS, for the dependencies of charts too; those of OCI registries come from the docker configuration"}, parseChartLogin, func(login release.ChartLogin) string { return login.Host })
 	setting.Var(set, &s.ChartCache, setting.Setting{Name: "chart-cache", Value: "DIR",
-		Help: "Directory that keeps the charts that were fetched, by digest: a later run uses them if their server does not answer"}, setting.Text)
+		Help: "Cache directory for fetched charts, by digest; a later run uses it if the chart server does not answer"}, setting.Text)
 }
 
 // parseChartLogin parses HOST=USER:PASSWORD. Its error contains nothing of the text, which has a password.

@@ -26,7 +26,7 @@ func (r request) markVerified(leaseCtx context.Context, rolledOut rolloutResult,
 		}
 	}
 	if order.goingBack {
-		r.markRevisionsLeft(ctx, rolledOut.applied.Revision, order.revisions)
+		r.markRevisionsRolledBack(ctx, rolledOut.applied.Revision, order.revisions)
 	}
 	return nil
 }
@@ -46,9 +46,9 @@ func (r request) changePin(leaseCtx context.Context, lease release.Lease, order 
 	return lease.SetPin(ctx, &release.Pin{Commit: r.deployment.Commit, RunURL: r.Holder.URL, Actor: r.Holder.Actor, At: time.Now().UTC()})
 }
 
-// markRevisionsLeft marks the verified revisions that this deploy deliberately goes back from, so that no later rollback goes to one of
-// them: all that are newer than the last revision with the image that is live now.
-func (r request) markRevisionsLeft(ctx context.Context, live int, revisions []release.Revision) {
+// markRevisionsRolledBack marks the verified revisions that this deploy deliberately replaces by an older commit, so that no later rollback returns to
+// one of them: all that are newer than the last revision with the image that is live now.
+func (r request) markRevisionsRolledBack(ctx context.Context, live int, revisions []release.Revision) {
 	for _, revision := range revisions {
 		if revision.Number == live || revision.Digest == r.settings.Image.Digest {
 			return
@@ -56,7 +56,7 @@ func (r request) markRevisionsLeft(ctx context.Context, live int, revisions []re
 		if !revision.Mark.Verified() {
 			continue
 		}
-		if err := r.Chart.Mark(ctx, r.settings.Release, revision.Number, release.MarkLeft); err != nil {
+		if err := r.Chart.Mark(ctx, r.settings.Release, revision.Number, release.MarkRolledBack); err != nil {
 			r.Reporter.Warnf("revision %d, from which this deploy went back, could not be marked: %v; a rollback may go to it", revision.Number, err)
 		}
 	}

@@ -10,8 +10,8 @@ import (
 )
 
 // RunWaves checks every deploy of every wave, and then runs the waves one after the other; the deploys of a wave run
-// concurrently, at most so many at once. If a deploy fails, the others of its wave go on to their end and later waves are
-// skipped, and so is one that the job's time would not suffice for. The error joins those of all deploys, each with the deploy's
+// concurrently, at most so many at once. If a deploy fails, the others of its wave run to their end and later waves are skipped. A wave that the job's remaining time is too short for is
+// skipped too. The error joins those of all deploys, each with the deploy's
 // name. given are the settings of the whole; newDeps makes what one deploy needs.
 func RunWaves(ctx context.Context, given Settings, waves []Wave, reporter release.Reporter, newDeps func(Settings, release.Reporter) (Deps, error)) (Result, error) {
 	runner := matrix.Runner[Settings, request, Result]{

@@ -35,7 +35,7 @@ type pacer struct {
 	mu      sync.Mutex
 	lowered time.Time // when the rate was made lower
 	served  time.Time // when ECR last answered a request without throttling it; zero: never
-	told    bool      // that requests are throttled
+	told    bool      // whether it was logged that requests are throttled
 }
 
 func newPacer() *pacer {
@@ -52,7 +52,7 @@ func (p *pacer) answered() {
 	p.served = time.Now()
 }
 
-// hasPatience reports whether a request that was made at a time, and throttled ever since, is sent again.
+// hasPatience reports whether a request that was first sent at a time, and throttled ever since, may be sent again.
 func (p *pacer) hasPatience(since time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,7 +78,7 @@ func (p *pacer) accepted() {
 	p.limiter.SetLimit(min(fastestPuts, p.limiter.Limit()+1/p.limiter.Limit()))
 }
 
-// throttled makes the rate lower, once for all requests that were throttled in one second, and takes what was saved up.
+// throttled lowers the rate, once for all requests that were throttled in one second, and empties the bucket.
 func (p *pacer) throttled() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

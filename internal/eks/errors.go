@@ -29,7 +29,7 @@ func (c *Client) advice(err error) string {
 		return fmt.Sprintf("AWS does not accept these credentials: check the keys, this machine's clock, and --region, which is %s", c.config.Region)
 	}
 	if advice := awsx.CredentialsAdvice(err); advice != "" {
-		return advice // the host that gives credentials may be the one that does not resolve
+		return advice // the name that does not resolve may be that of the host that issues credentials
 	}
 	var unknown *net.DNSError
 	if errors.As(err, &unknown) && unknown.IsNotFound {

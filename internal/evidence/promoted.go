@@ -41,7 +41,7 @@ func readPromoted(predicate json.RawMessage, into *fact.Fact) error {
 	return err
 }
 
-// checkPromoted refuses a promotion without a proof, unless somebody passed over that rule.
+// checkPromoted refuses a promotion without a proof, unless that rule was overridden.
 func checkPromoted(f fact.Fact) error {
 	p := f.Promotion
 	fields := map[string]string{"from": p.From.String(), "to": f.Environment.String(), "tag": p.Tag.String()}

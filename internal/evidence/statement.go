@@ -125,6 +125,7 @@ func DecodeFact(encoded []byte) (fact.Fact, error) {
 	return read, nil
 }
 
+// decodeFact is DecodeFact without the context that it adds to errors.
 func decodeFact(encoded []byte) (fact.Fact, error) {
 	parsed, err := parseStatement(encoded)
 	if err != nil {

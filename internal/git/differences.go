@@ -156,12 +156,12 @@ func (c *comparison) addFrom(ctx context.Context, tree *commitTree, base, above 
 		}
 		below = above + below
 		if tree.entries[path].mode != modeSubmodule {
-			if rule.Takes(below) {
+			if rule.Matches(below) {
 				c.add(tree.prefix + path)
 			}
 			continue
 		}
-		if !rule.Enters(below) {
+		if !rule.MayContain(below) {
 			continue
 		}
 		if err := c.addSubmodule(ctx, tree, path, func(inner *commitTree) error { return c.addFrom(ctx, inner, "", below+"/", rule) }); err != nil {

@@ -15,7 +15,7 @@ import (
 
 // everything is the rule that takes every file of a directory.
 func everything(dir string) release.InputRule {
-	return release.InputRule{Dir: dir, Takes: func(string) bool { return true }, Enters: func(string) bool { return true }}
+	return release.InputRule{Dir: dir, Matches: func(string) bool { return true }, MayContain: func(string) bool { return true }}
 }
 
 // differences compares files, by path relative to the clone, and all files of its directories.

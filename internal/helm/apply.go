@@ -74,8 +74,8 @@ func (k *kubeClient) updateBatch(base, batch kube.ResourceList, force bool, resu
 // updateFunc is Update of Helm's client, or a variant of it.
 type updateFunc func(original, target kube.ResourceList, force bool) (*kube.Result, error)
 
-// applyOne applies one object. One that is being deleted would accept the change and then vanish: it is applied again once it is gone. One that
-// a request of an earlier, cancelled operation has created after it was asked for is updated, if it is the release's.
+// applyOne applies one object. An object that is being deleted would accept the change and then be deleted: it is created again once it is gone. An object
+// that a late request of an earlier, cancelled operation has created in the meantime is updated, if it belongs to the release.
 func (k *kubeClient) applyOne(update updateFunc, base, one kube.ResourceList, force bool) (*kube.Result, error) {
 	rendered := one[0].Object // an update replaces it by what the cluster answers
 	done, err := update(base, one, force)

@@ -37,7 +37,7 @@ type Client struct {
 	log        func(line string)
 	charts     *chart.Cache
 	authors    *authors
-	logged     *sync.Map // lines that were logged once
+	logged     *sync.Map // lines that were logged already
 	planned    *sync.Map // *plannedRendering by namespace and name of the release
 	timeouts   timeouts
 	renderer   renderer.Renderer
@@ -82,21 +82,21 @@ func Offline() *Client {
 // Without it, charts are rendered in this process.
 func (c *Client) RenderWith(command []string) { c.renderer = renderer.Renderer{Command: command} }
 
-// Collecting returns the same client, which adds what charts, values and revisions contain to secrets before anything can quote it.
+// Collecting returns a copy of the client that adds the secret values of charts, values files and revisions to secrets before an error can quote them.
 func (c *Client) Collecting(secrets *text.Secrets) *Client {
 	other := *c
 	other.collector = &collector{secrets: secrets}
 	return &other
 }
 
-// LoadingSchemas returns the same client, which reads with load what charts' schemas refer to.
+// LoadingSchemas returns a copy of the client that loads the documents to which charts' schemas refer with load.
 func (c *Client) LoadingSchemas(load func(address string) ([]byte, error)) *Client {
 	other := *c
 	other.schemas = load
 	return &other
 }
 
-// In returns a client of another namespace of the same cluster. Both share what they read of the cluster's API.
+// In returns a client for another namespace of the same cluster. Both share the discovered API.
 func (c *Client) In(namespace string) *Client {
 	other := *c
 	other.namespace = namespace
@@ -107,7 +107,7 @@ func (c *Client) In(namespace string) *Client {
 // chart loads, every values file is YAML, the values fit the chart's schema, the paths of the images exist, and the chart's own files fit into the release's record. Whether the templates render depends
 // on the cluster: Render finds out. The error is an *release.InputError with all problems that can be found at once.
 func (c *Client) Check(deployment release.Deployment) (err error) {
-	c.collector.publish(deployment)
+	c.collector.markPublic(deployment)
 	loaded, err := chart.LoadWith(deployment, c.schemas)
 	defer func() { c.collector.addDeployment(deployment, loaded, err) }()
 	if err != nil {

@@ -122,7 +122,7 @@ func (s *session) installCRDs(ctx context.Context, crds []helmchart.CRD) error {
 			switch {
 			case apierrors.IsAlreadyExists(err):
 			case apierrors.IsForbidden(readErr) && apierrors.IsForbidden(err): // if it is absent, objects of its kind are refused before any is applied
-				s.client.log(fmt.Sprintf("WARNING: %s %q of the chart may neither be read nor created, and is taken to exist", info.Mapping.GroupVersionKind.Kind, info.Name))
+				s.client.log(fmt.Sprintf("WARNING: %s %q of the chart may neither be read nor created, and is assumed to exist", info.Mapping.GroupVersionKind.Kind, info.Name))
 			case err != nil:
 				return fmt.Errorf("creating %s %q: %w", info.Mapping.GroupVersionKind.Kind, info.Name, err)
 			default:

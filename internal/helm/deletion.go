@@ -19,8 +19,8 @@ const (
 	deletionStuck = 2 * time.Minute // without a finalizer being removed, until it is given up
 )
 
-// awaitGone waits until an object that is being deleted is gone. One that its finalizers keep is logged, and given up as a
-// *release.Failure, which is also the operation's error.
+// awaitGone waits until an object that is being deleted no longer exists. If its finalizers keep it for deletionQuiet, that is logged; for deletionStuck
+// without a finalizer being removed, the result is a *release.Failure, which also becomes the operation's error.
 func (k *kubeClient) awaitGone(info *resource.Info) error {
 	began := time.Now()
 	changed, logged := began, false
@@ -49,8 +49,7 @@ func (k *kubeClient) awaitGone(info *resource.Info) error {
 	}
 }
 
-// failDeletion makes the operation fail because an object is not gone. An error of waiting is the operation's own: Helm would turn it into
-// text.
+// failDeletion makes the operation fail because an object still exists. It stores the error as the operation's own, because Helm would turn it into text.
 func (k *kubeClient) failDeletion(info *resource.Info, finalizers []string) error {
 	stopped := k.session.stopped()
 	if len(finalizers) == 0 {

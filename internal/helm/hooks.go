@@ -35,7 +35,7 @@ func isKept(info *resource.Info) bool {
 	return objects.Annotations(info)[kube.ResourcePolicyAnno] == kube.KeepPolicy
 }
 
-// hasToComplete reports whether a hook runs (a Job or a Pod). Any other hook is done once it exists.
+// hasToComplete reports whether a hook is a Job or a Pod, which has to complete. Any other hook is done once it exists.
 func hasToComplete(info *resource.Info) bool {
 	kind := info.Mapping.GroupVersionKind.Kind
 	return kind == "Job" || kind == "Pod"
@@ -131,7 +131,7 @@ func (k *kubeClient) decideDone(info *resource.Info) (bool, error) {
 		if !before.succeeded {
 			how = "it was created"
 		}
-		k.session.client.log(fmt.Sprintf("hook %s is left as it is: %s in revision %d, and this install goes on from there", id, how, before.revision))
+		k.session.client.log(fmt.Sprintf("hook %s is left as it is: %s in revision %d, and this install continues from there", id, how, before.revision))
 	}
 	return skip, nil
 }

@@ -22,18 +22,18 @@ type collector struct {
 }
 
 // publish excludes the values that identify a deployment from redaction, even if an environment variable has the same value.
-func (c *collector) publish(deployment release.Deployment) {
+func (c *collector) markPublic(deployment release.Deployment) {
 	if c == nil {
 		return
 	}
-	c.secrets.PublishIdentities(deployment.Name, deployment.Namespace, deployment.Environment.String())
-	c.secrets.Publish(deployment.Commit.String(), deployment.Chart)
+	c.secrets.MarkPublicIdentities(deployment.Name, deployment.Namespace, deployment.Environment.String())
+	c.secrets.MarkPublic(deployment.Commit.String(), deployment.Chart)
 	for _, built := range deployment.Images {
 		image := built.Image
-		c.secrets.PublishIdentities(built.Commit.String(), image.String(), image.Repository.String(), image.Repository.Host(), image.Digest.String(), strings.TrimPrefix(image.Digest.String(), "sha256:"))
-		c.secrets.Publish(built.Aliases...)
+		c.secrets.MarkPublicIdentities(built.Commit.String(), image.String(), image.Repository.String(), image.Repository.Host(), image.Digest.String(), strings.TrimPrefix(image.Digest.String(), "sha256:"))
+		c.secrets.MarkPublic(built.Aliases...)
 	}
-	c.secrets.Publish(deployment.ValuesFiles...)
+	c.secrets.MarkPublic(deployment.ValuesFiles...)
 }
 
 // addDeployment adds the values of a deployment: those that the chart's schema or their names say are secret, and all of them if there is
@@ -43,7 +43,7 @@ func (c *collector) addDeployment(deployment release.Deployment, loaded *chart.C
 		return
 	}
 	if loaded != nil {
-		c.secrets.PublishNames(loaded.Chart.Name())
+		c.secrets.MarkPublicNames(loaded.Chart.Name())
 		c.secrets.Add(loaded.SecretValues()...)
 		c.addNamedSecrets(loaded.Values)
 	}
@@ -66,7 +66,7 @@ func (c *collector) addRevision(revision *helmrelease.Release) {
 		return
 	}
 	described := history.Describe(revision, history.Entry{})
-	c.secrets.PublishIdentities(described.Commit.String(), described.Digest.String())
+	c.secrets.MarkPublicIdentities(described.Commit.String(), described.Digest.String())
 	c.addManifests(revision.Manifest, revision.Hooks)
 	c.addNamedSecrets(revision.Config)
 }
@@ -87,7 +87,7 @@ func (c *collector) addManifests(objects string, hooks []*helmrelease.Hook) {
 			continue
 		}
 		for _, object := range parsed {
-			c.secrets.PublishNames(nameOf(object))
+			c.secrets.MarkPublicNames(nameOf(object))
 		}
 		secret, possible := manifest.Secrets(parsed)
 		c.secrets.Add(secret...)

@@ -127,6 +127,7 @@ func (s *session) render(deployment release.Deployment, loaded *chart.Chart, sta
 	return rendered, err
 }
 
+// target describes the release's next revision and the cluster to the renderer.
 func (s *session) target(deployment release.Deployment, state history.State) chart.Target {
 	config := s.config
 	if deployment.HideSecrets {

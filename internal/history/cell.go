@@ -44,28 +44,28 @@ func newestIn(records []fact.Record, kind fact.Kind, environment release.Environ
 	return fact.Newest(records, kind, environment, func(r fact.Record) bool { return !verified || r.Trusted() })
 }
 
-// newestSmoke is newestIn for smoke, except that a verdict against the image counts whoever wrote it, as for promote.
+// newestSmoke is newestIn for smoke, except that a verdict against the image counts even if no trusted key signed it, as for promote.
 func newestSmoke(records []fact.Record, environment release.Environment, verified bool) (fact.Record, bool) {
 	return fact.Newest(records, fact.Smoked, environment, func(r fact.Record) bool { return !verified || r.Trusted() || r.Smoke.Verdict != release.Pass })
 }
 
-// given is whoever signs with one of the given keys.
-var given = policy.Signer{Key: "given"}
+// givenKeys is a signer that stands for all given keys.
+var givenKeys = policy.Signer{Key: "given"}
 
-// against returns what keeps an image from an environment by the rules that promote has without a file of rules, the newest first. Without keys,
-// nothing lifts a rejection.
-func against(records []fact.Record, image release.Image, environment release.Environment, isFirst bool, keys map[string]string) []policy.Rejection {
+// blockingRejections returns the rejections and failed verdicts that keep an image from an environment, by the rules that promote has without a file of
+// rules, the newest first. Without keys, no statement lifts a rejection.
+func blockingRejections(records []fact.Record, image release.Image, environment release.Environment, isFirst bool, keys map[string]string) []policy.Rejection {
 	rung := policy.Rung{Environment: environment}
 	if !isFirst {
 		rung.Requires.Smoked = new(policy.Smoked)
 	}
 	if len(keys) > 0 {
-		rung.Signers = []policy.Signer{given}
+		rung.Signers = []policy.Signer{givenKeys}
 	}
-	return policy.Against(records, image, rung, policy.Trust{given: slices.Collect(maps.Keys(keys))})
+	return policy.Against(records, image, rung, policy.Trust{givenKeys: slices.Collect(maps.Keys(keys))})
 }
 
-// cellOf concludes from the records about an image in an environment. rejections keep it from there. live is whether the environment's newest deploy is of this image, tagged
+// cellOf derives the state of an image in an environment from its records. rejections are those that keep it from the environment. live is whether the environment's newest deploy is of this image, tagged
 // whether a tag promotes it there.
 func cellOf(environment release.Environment, records []fact.Record, rejections []policy.Rejection, live, tagged, verified bool) Cell {
 	cell := Cell{Environment: environment, Records: []fact.Record{}}
@@ -110,7 +110,7 @@ func (c Cell) Text() string {
 	if c.Since.IsZero() {
 		return state
 	}
-	return state + " " + moment(c.Since)
+	return state + " " + formatTime(c.Since)
 }
 
 // ShowsVerdict reports whether the verdict says more than the state.
@@ -138,13 +138,13 @@ func Detail(record fact.Record) string {
 	case record.Smoke != nil:
 		return fmt.Sprintf("%d rounds of %s", record.Smoke.Rounds, strings.Join(record.Smoke.Checks, ", "))
 	case record.Promotion != nil && record.Promotion.Override != "":
-		return fmt.Sprintf("from %q, a rule was passed over: %s", record.Promotion.From, record.Promotion.Override)
+		return fmt.Sprintf("from %q, a rule was overridden: %s", record.Promotion.From, record.Promotion.Override)
 	case record.Promotion != nil:
 		return fmt.Sprintf("from %q, proved by the record %s", record.Promotion.From, record.Promotion.Proof.Short())
 	case record.Lift != nil:
 		return "a rejection does not count any more: " + record.Lift.Reason
 	case record.Override != nil:
-		return fmt.Sprintf("a rule was passed over: %s; not met: %s", record.Override.Reason, strings.Join(record.Override.Missing, "; "))
+		return fmt.Sprintf("a rule was overridden: %s; not met: %s", record.Override.Reason, strings.Join(record.Override.Missing, "; "))
 	case record.Rejection != nil:
 		return fmt.Sprintf("by a %s: %s", record.Rejection.Cause, record.Rejection.Reason)
 	}

@@ -1,4 +1,4 @@
-// Package history tells from a registry alone what happened to each commit's image: which environments it was deployed to, what
+// Package history shows, from a registry alone, what happened to each commit's image: which environments it was deployed to, what
 // their smoke found, and which image each environment runs.
 package history
 
@@ -85,7 +85,7 @@ func (r Running) String() string {
 	if r.Commit == "" {
 		return r.Because
 	}
-	return fmt.Sprintf("runs %s of commit %s since %s: %s", r.Image.Digest.Short(), r.Commit.Short(), moment(r.Since), r.Because)
+	return fmt.Sprintf("runs %s of commit %s since %s: %s", r.Image.Digest.Short(), r.Commit.Short(), formatTime(r.Since), r.Because)
 }
 
 // maxParallel is how many images are read at once. It is far below what registries allow.
@@ -108,8 +108,8 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	}
 	result := Result{Repository: settings.Repository, Environments: settings.Environments, At: deps.Now().UTC(), Unread: unread,
 		Verified: len(deps.Keys) > 0, Source: settings.Source, Keys: deps.Keys}
-	result.conclude(entries, records)
-	result.show(settings)
+	result.setStates(entries, records)
+	result.filter(settings)
 	if settings.Board == "" {
 		return result, nil
 	}
@@ -125,8 +125,8 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	return result, nil
 }
 
-// show leaves of the commits those that are asked for. What each environment runs was concluded from all.
-func (r *Result) show(settings Settings) {
+// filter drops the commits that the settings do not ask for. What each environment runs was derived from all of them before.
+func (r *Result) filter(settings Settings) {
 	if settings.Commit != "" {
 		r.Commits = slices.DeleteFunc(r.Commits, func(e Entry) bool { return e.Commit != settings.Commit })
 		return
@@ -135,8 +135,7 @@ func (r *Result) show(settings Settings) {
 	r.Commits = r.Commits[:len(r.Commits)-r.LeftOut]
 }
 
-// commits finds the newest commits that have an image, at most maxCommits besides the one that is asked for, and says how many older ones are not
-// read.
+// commits returns the newest commits that have an image, at most maxCommits besides the one that the settings name, and how many older ones are left out.
 func commits(ctx context.Context, settings Settings, deps Deps) ([]Entry, int, error) {
 	tags, err := deps.Registry.Tags(ctx, settings.Repository)
 	if err != nil {
@@ -227,8 +226,8 @@ func recordsOf(ctx context.Context, entries []Entry, deps Deps) (map[release.Dig
 	return records, err
 }
 
-// conclude sets what the records say about each commit in each environment, and what each environment runs.
-func (r *Result) conclude(entries []Entry, records map[release.Digest][]fact.Record) {
+// setStates sets the state of each commit in each environment, and what each environment runs, from the records.
+func (r *Result) setStates(entries []Entry, records map[release.Digest][]fact.Record) {
 	live := map[release.Environment]release.Digest{}
 	r.Running, r.Commits = make([]Running, len(r.Environments)), []Entry{}
 	for i, environment := range r.Environments {
@@ -258,11 +257,11 @@ func (r *Result) conclude(entries []Entry, records map[release.Digest][]fact.Rec
 		entry.Cells = make([]Cell, len(r.Environments))
 		for i, environment := range r.Environments {
 			tagged := slices.ContainsFunc(entry.Tags, func(tag release.Tag) bool { is, of := environmentOf(tag, entry.Commit); return is && of == environment })
-			entry.Cells[i] = cellOf(environment, known, against(known, entry.Image, environment, i == 0, r.Keys), live[environment] == entry.Image.Digest, tagged, r.Verified)
+			entry.Cells[i] = cellOf(environment, known, blockingRejections(known, entry.Image, environment, i == 0, r.Keys), live[environment] == entry.Image.Digest, tagged, r.Verified)
 		}
 		for i := range r.Running {
 			if r.Running[i].Commit == entry.Commit {
-				r.Running[i].Because = r.because(known, i)
+				r.Running[i].Because = r.explainRunning(known, i)
 				if smoked, found := newestSmoke(known, r.Environments[i], r.Verified); found && smoked.Smoke.Verdict == release.Fail && smoked.At.After(r.Running[i].Since) {
 					r.Running[i].Because += fmt.Sprintf("; its smoke failed at %s, and no rollback is recorded: the environment may run an earlier image", smoked.At.UTC().Format(time.RFC3339))
 				}
@@ -272,10 +271,10 @@ func (r *Result) conclude(entries []Entry, records map[release.Digest][]fact.Rec
 	}
 }
 
-// because says in one line which records allow an environment to run an image: the promotion, and the smoke of the environment before it.
-func (r *Result) because(records []fact.Record, at int) string {
+// explainRunning describes in one line the records that allow an environment to run an image: the promotion, and the smoke of the environment before it.
+func (r *Result) explainRunning(records []fact.Record, at int) string {
 	if at == 0 {
-		return "the first environment takes every build"
+		return "the first environment accepts every build"
 	}
 	before := r.Environments[at-1]
 	reason := fmt.Sprintf("no smoke in %q is recorded", before)
@@ -288,7 +287,7 @@ func (r *Result) because(records []fact.Record, at int) string {
 	if promoted, found := newestIn(records, fact.Promoted, r.Environments[at], r.Verified); found {
 		reason += fmt.Sprintf("; promoted at %s, %s", promoted.At.UTC().Format(time.RFC3339), Signature(promoted, r.Keys))
 		if promoted.Promotion.Override != "" {
-			reason += "; a rule was passed over: " + promoted.Promotion.Override
+			reason += "; a rule was overridden: " + promoted.Promotion.Override
 		}
 	}
 	return reason

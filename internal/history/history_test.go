@@ -142,7 +142,7 @@ func TestRun(t *testing.T) {
 		verify bool
 		want   string
 	}{
-		"with keys": {true, `staging: runs sha256:D2 of commit 000000000000 since 2026-11-01 12:11: the first environment takes every build
+		"with keys": {true, `staging: runs sha256:D2 of commit 000000000000 since 2026-11-01 12:11: the first environment accepts every build
 production: runs sha256:D2 of commit 000000000000 since 2026-11-01 12:15: "staging" proved it at 2026-11-01T12:13:00Z, signed by cosign.pub; promoted at 2026-11-01T12:14:00Z, signed by cosign.pub
 COMMIT        CREATED           DIGEST     STAGING                         PRODUCTION
 000000000000  2026-11-01 17:00  sha256:D5  -                               -
@@ -150,7 +150,7 @@ COMMIT        CREATED           DIGEST     STAGING                         PRODU
 000000000000  2026-11-01 15:00  sha256:D2  live, smoke pass 2026-11-01 12:11      live 2026-11-01 12:15
 000000000000  2026-11-01 14:00  sha256:D2  live, smoke pass 2026-11-01 12:11      live 2026-11-01 12:15
 000000000000  2026-11-01 13:00  sha256:D1  proved 2026-11-01 12:02                rejected, smoke fail 2026-11-01 12:04`},
-		"without": {false, `staging: runs sha256:D2 of commit 000000000000 since 2026-11-01 12:11: the first environment takes every build
+		"without": {false, `staging: runs sha256:D2 of commit 000000000000 since 2026-11-01 12:11: the first environment accepts every build
 production: runs sha256:D5 of commit 000000000000 since 2026-11-01 12:30: no smoke in "staging" is recorded
 COMMIT        CREATED           DIGEST     STAGING                         PRODUCTION
 000000000000  2026-11-01 17:00  sha256:D5  -                               live 2026-11-01 12:30

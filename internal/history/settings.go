@@ -12,9 +12,9 @@ import (
 // Verb declares history: its help text is generated from it.
 var Verb = setting.Verb{
 	Name:    "history",
-	Summary: "tell from the registry what happened to each commit's image, and what each environment runs",
-	About: "Reads the tags that build wrote and the evidence beside their images. The registry alone is asked: no cluster, no server of ours. " +
-		"Says for each commit and environment whether the image was deployed, what smoke found, and whose signature says so. " +
+	Summary: "show, from the registry alone, what happened to each commit's image, and what each environment runs",
+	About: "Reads the tags that build wrote and the evidence beside their images. It sends requests to the registry only: to no cluster and no other server.  " +
+		"Shows for each commit and environment whether the image was deployed, what smoke found, and whose signature says so. " +
 		"--board writes the same as one HTML page that needs nothing else, for example for GitHub Pages.",
 	Examples: []setting.Example{
 		{Does: "show the newest commits of a repository", Line: `--repository 123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop`},

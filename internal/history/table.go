@@ -25,7 +25,7 @@ func (r Result) Table() []string {
 	}
 	fmt.Fprintln(table, strings.Join(head, "\t"))
 	for _, entry := range r.Commits {
-		row := []string{entry.Commit.Short(), moment(entry.Created), entry.Image.Digest.Short()}
+		row := []string{entry.Commit.Short(), formatTime(entry.Created), entry.Image.Digest.Short()}
 		for _, cell := range entry.Cells {
 			row = append(row, cell.Text())
 		}
@@ -41,8 +41,8 @@ func (r Result) Table() []string {
 	return lines
 }
 
-// moment formats a time to the minute, in UTC; "-" if it is unknown.
-func moment(at time.Time) string {
+// formatTime formats a time to the minute, in UTC; "-" if it is unknown.
+func formatTime(at time.Time) string {
 	if at.IsZero() {
 		return "-"
 	}

@@ -95,7 +95,7 @@ func (a *attempts) send() (*http.Response, error) {
 	replayable := Replayable(a.request)
 	switch {
 	case err != nil:
-		if replayable && repeatable(a.request) && a.transient(err) {
+		if replayable && mayRunTwice(a.request) && a.transient(err) {
 			a.unavailable++
 			a.retryAfter, a.reason = 0, "no answer"
 			return nil, retry.RetryableError(err)
@@ -104,19 +104,19 @@ func (a *attempts) send() (*http.Response, error) {
 	case a.isThrottled(response):
 		if replayable {
 			a.throttled++
-			return nil, a.again(response, "the server asks to slow down")
+			return nil, a.prepareRetry(response, "the server asks to slow down")
 		}
 	case IsUnavailable(response.StatusCode):
-		if replayable && repeatable(a.request) {
+		if replayable && mayRunTwice(a.request) {
 			a.unavailable++
-			return nil, a.again(response, response.Status)
+			return nil, a.prepareRetry(response, response.Status)
 		}
 	}
 	return response, nil
 }
 
-// again buffers the start of the response, in case it is the last one, and closes the response so that its connection is free.
-func (a *attempts) again(response *http.Response, reason string) error {
+// prepareRetry buffers the start of the response, in case it is the last one, and closes the response so that its connection is free.
+func (a *attempts) prepareRetry(response *http.Response, reason string) error {
 	a.retryAfter, a.reason = retryAfter(response), reason
 	start, _ := io.ReadAll(io.LimitReader(response.Body, maxKept))
 	_ = response.Body.Close()
@@ -155,9 +155,9 @@ func (a *attempts) transient(err error) bool {
 	return IsTransient(err)
 }
 
-// repeatable reports whether the server may carry a request out twice: a GET or HEAD, or a POST without a body. Such a POST opens
+// mayRunTwice reports whether the server may carry a request out twice: a GET or HEAD, or a POST without a body. Such a POST opens
 // an upload; a second one leaves an empty upload, which expires.
-func repeatable(request *http.Request) bool {
+func mayRunTwice(request *http.Request) bool {
 	switch request.Method {
 	case http.MethodGet, http.MethodHead:
 		return true

@@ -28,7 +28,7 @@ func refuseCgo(packages []goPackage, platform release.Platform, tags []string) e
 		})
 		if len(files) > 0 {
 			problems = append(problems, release.Problem{Where: each.ImportPath,
-				What: fmt.Sprintf("uses cgo (%s), and the go builder compiles without: what is left may be a stub", shorten(files)),
+				What: fmt.Sprintf("uses cgo (%s), and the go builder compiles without: the remaining code may be a stub", shorten(files)),
 				Do:   "give --builder docker, or --without-cgo if the service works without it"})
 		}
 	}

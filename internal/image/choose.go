@@ -89,8 +89,8 @@ func ambiguous(what string) error {
 		"give --builder go for the Go program or --builder docker for the Dockerfile")
 }
 
-// nothingToBuild returns the error for a context without a program or Dockerfile. It lists those in subdirectories, which a
-// setting can choose.
+// nothingToBuild returns the error for a context without a Go program or Dockerfile. It lists those in subdirectories, which --main or --dockerfile can
+// name.
 func nothingToBuild(recipe release.Recipe, notGo error) error {
 	what := fmt.Sprintf("nothing to build in %q: %v, and there is no Dockerfile", recipe.Context, notGo)
 	var found []string
@@ -197,7 +197,7 @@ func checkMainPackage(recipe release.Recipe) error {
 	return nil // the compiler reports everything else better
 }
 
-// packagePath makes the recipe's main a path of one directory for the go command, which cannot be read as a flag, an import path or a pattern.
+// packagePath converts the recipe's main to a path such as ./cmd/shop, which the go command cannot mistake for a flag, an import path or a pattern.
 func packagePath(main string) (string, error) {
 	clean := path.Clean("./" + main)
 	if strings.HasPrefix(main, "/") || clean == ".." || strings.HasPrefix(clean, "../") || strings.Contains(clean, "...") {

@@ -61,9 +61,9 @@ func addContext(inputs *release.Inputs, dir string, ignoreFiles []string, warn f
 	}
 	inputs.Files = append(inputs.Files, walk.files...)
 	inputs.Rules = append(inputs.Rules, release.InputRule{
-		Dir:    dir,
-		Takes:  func(path string) bool { return !ignored.matches(path) },
-		Enters: func(path string) bool { return !ignored.matches(path) || ignored.Exclusions() },
+		Dir:        dir,
+		Matches:    func(path string) bool { return !ignored.matches(path) },
+		MayContain: func(path string) bool { return !ignored.matches(path) || ignored.Exclusions() },
 	})
 	return nil
 }
@@ -82,6 +82,7 @@ func (i ignore) matches(path string) bool {
 	return err == nil && matched
 }
 
+// readIgnore parses the first of the ignore files that exists; without one, nothing is ignored.
 func readIgnore(files []string) (ignore, error) {
 	for _, name := range files {
 		content, err := os.ReadFile(name) // #nosec G304 -- in the build context

@@ -51,7 +51,7 @@ func insideTop(recipe release.Recipe, name string) (string, error) {
 // doContext is the advice for a named context that cannot be used.
 const doContext = "name a directory of the work tree, relative to the context, or docker-image://REPOSITORY@sha256:…"
 
-// checkContexts checks the named contexts, and that a cache can be reached.
+// checkContexts returns a problem for each named context that is neither an image nor a directory of the work tree.
 func checkContexts(recipe release.Recipe) (problems []release.Problem) {
 	for _, name := range slices.Sorted(maps.Keys(recipe.Docker.Contexts)) {
 		source := recipe.Docker.Contexts[name]

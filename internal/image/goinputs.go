@@ -18,7 +18,7 @@ import (
 
 // Inputs lists the local files that decide the image. For the Go builder they are the sources of every platform, what they
 // embed, the files of their modules and of the workspace, and a profile; those of the Go distribution and of the module
-// cache are left out, because the toolchain and go.sum fix them. It refuses what the Go builder would leave out in silence:
+// cache are left out, because the toolchain and go.sum fix them. It refuses what the Go builder would silently leave out:
 // cgo, and settings of the machine that ask for another program. For the Docker builder they are the files that Docker gets.
 // Files that git ignores are listed too. The errors are those of Build.
 func (b *Builders) Inputs(ctx context.Context, builder string, recipe release.Recipe) (release.Inputs, error) {
@@ -115,7 +115,7 @@ func addStatic(found *release.Inputs, program string, recipe release.Recipe) err
 	found.Files = append(found.Files, files...)
 	all := func(string) bool { return true }
 	for dir := range recipe.Files {
-		found.Rules = append(found.Rules, release.InputRule{Dir: filepath.Join(recipe.Context, dir), Takes: all, Enters: all})
+		found.Rules = append(found.Rules, release.InputRule{Dir: filepath.Join(recipe.Context, dir), Matches: all, MayContain: all})
 	}
 	return nil
 }
@@ -169,10 +169,10 @@ func (p goPackage) addTo(found *release.Inputs, mainDir string) {
 	}
 	found.Rules = append(found.Rules, release.InputRule{
 		Dir: p.Dir,
-		Takes: func(name string) bool {
+		Matches: func(name string) bool {
 			return isGoSource(name) || slices.ContainsFunc(p.EmbedPatterns, func(pattern string) bool { taken, _ := embeds(pattern, name); return taken })
 		},
-		Enters: func(dir string) bool {
+		MayContain: func(dir string) bool {
 			return slices.ContainsFunc(p.EmbedPatterns, func(pattern string) bool { _, enters := embeds(pattern, dir); return enters })
 		},
 	})

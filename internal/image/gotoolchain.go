@@ -20,7 +20,7 @@ import (
 // newest that this version of the builder was tested with.
 const defaultToolchain = "go1.26.8"
 
-// toolchain is the Go toolchain of a recipe, and which file or rule names it.
+// toolchain is the Go toolchain of a recipe, and the file or rule that names it.
 type toolchain struct{ name, by string }
 
 // pinnedToolchain returns the toolchain line of go.work or go.mod, even if the machine has a newer one. Without that line it
@@ -128,7 +128,7 @@ func goSettings(ctx context.Context, found program, context string, pin toolchai
 		got, _, _ = strings.Cut(got, " X:")
 	}
 	if ctx.Err() == nil && err == nil && (strings.HasPrefix(got, pin.name+" ") || strings.HasPrefix(got, pin.name+"-")) {
-		return nil, release.BadInput("toolchain", fmt.Sprintf("the image is built with %s (pinned by %s), and this machine's is changed: it calls itself %q", pin.name, pin.by, got),
+		return nil, release.BadInput("toolchain", fmt.Sprintf("the image is built with %s (pinned by %s), and this machine's is modified: it reports %q", pin.name, pin.by, got),
 			"install the one of https://go.dev/dl, or pin a vendor's by its whole name (go mod edit -toolchain=go1.26.8-vendor)")
 	}
 	if ctx.Err() == nil && (err != nil || got != pin.name) {
@@ -163,9 +163,9 @@ func unavailable(ctx context.Context, found program, context string, pin toolcha
 		return release.BadInput("toolchain", what, do)
 	}
 	if networkError.MatchString(stderr) {
-		return &release.Fault{Side: "builder", Err: fmt.Errorf("%s, and the first cannot be fetched: %w", what, errors.New(stderr)), Do: do}
+		return &release.Fault{Side: "builder", Err: fmt.Errorf("%s, and the pinned one cannot be fetched: %w", what, errors.New(stderr)), Do: do}
 	}
-	return release.BadInput("toolchain", what+", and the first cannot be had: "+stderr, do)
+	return release.BadInput("toolchain", what+", and the pinned one is not available: "+stderr, do)
 }
 
 // onlyProgress returns a function that passes on the go command's progress lines ("go: downloading …") and drops all others: the

@@ -42,7 +42,7 @@ func existing(t *testing.T, root string, inputs release.Inputs) (names []string)
 func taken(root string, inputs release.Inputs, paths ...string) (names []string) {
 	for _, path := range paths {
 		for _, rule := range inputs.Rules {
-			if below, err := filepath.Rel(rule.Dir, filepath.Join(root, path)); err == nil && !strings.HasPrefix(below, "..") && rule.Takes(below) {
+			if below, err := filepath.Rel(rule.Dir, filepath.Join(root, path)); err == nil && !strings.HasPrefix(below, "..") && rule.Matches(below) {
 				names = append(names, path)
 				break
 			}

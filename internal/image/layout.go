@@ -107,6 +107,7 @@ func decodeManifest(blob string, into any) error {
 	return json.Unmarshal(content, into)
 }
 
+// readManifest reads a manifest of at most maxManifest bytes.
 func readManifest(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -94,7 +94,7 @@ type endpoint struct {
 	hosts   []string
 }
 
-// unreported returns a message if the endpoint's address is no longer waited for: ten minutes after the object was created there is
+// unreported returns a message if the wait for the endpoint's address is over: ten minutes after the object was created there is
 // still none. The message names the object's hosts. It is "" while the address is waited for.
 func (e endpoint) unreported(now time.Time) string {
 	age := now.Sub(e.created)

@@ -92,7 +92,7 @@ func hasCondition(pod *core.Pod, name core.PodConditionType, status core.Conditi
 // probe, or else with a port.
 func backendPod(pod ownedPod, workload templated, digest release.Digest) release.BackendPod {
 	result := release.BackendPod{Backend: release.Backend{Namespace: pod.Namespace, Pod: pod.Name, IP: pod.Status.PodIP}, Workload: workload.object,
-		Runs: true, Held: pod.held != ""}
+		Runs: true, HeldBack: pod.held != ""}
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		if slices.Contains(workload.containers, status.Name) {
 			result.Restarts += int(status.RestartCount)
@@ -123,8 +123,7 @@ func backendPod(pod ownedPod, workload templated, digest release.Digest) release
 	return result
 }
 
-// probeCheck returns a check that sends what the kubelet sends for a container's readiness probe and passes as the probe does. isAsked
-// is false if the probe is a command or there is none. Source: kubernetes.io, "Configure Liveness, Readiness and Startup Probes".
+// probeCheck returns a check that sends what the kubelet sends for a container's readiness probe and passes as the probe does. isAsked is false if there is no probe, or if it is a command, which cannot be run from here. Source: kubernetes.io, "Configure Liveness, Readiness and Startup Probes".
 func probeCheck(container core.Container) (check release.Check, port int, https, isAsked bool) {
 	probe := container.ReadinessProbe
 	switch {
@@ -248,7 +247,7 @@ func (c *Client) servicesOfPods(ctx context.Context, services []core.Service, po
 		}
 		backend.Endpoints, err = c.readyEndpoints(ctx, namespace, service.Name, *port)
 		if apierrors.IsForbidden(err) {
-			notes = append(notes, fmt.Sprintf("the endpoints of %s may not be listed: the pods that it selects are taken instead", backend.Object))
+			notes = append(notes, fmt.Sprintf("the endpoints of %s may not be listed: the pods that it selects are used instead", backend.Object))
 			backend.Endpoints, err = selectedEndpoints(selected, *port), nil
 		}
 		if err != nil {

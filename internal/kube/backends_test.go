@@ -92,7 +92,7 @@ func TestBackends(t *testing.T) {
 		return release.PodImage{Pod: pod, Container: "app", Node: "node-1", Digest: builtImage(t).Digest, Repository: "localhost:5000/shop", ImageID: "localhost:5000/shop@" + digest, Named: true, Ready: ready, Unready: !ready}
 	}
 	want := release.Backends{
-		Workloads: []release.RunningWorkload{{Object: release.Object{APIVersion: "apps/v1", Kind: "Deployment", Namespace: space, Name: "web"}, Wants: true, Pods: []release.PodImage{image("web-a", true), image("web-b", false)}}},
+		Workloads: []release.RunningWorkload{{Object: release.Object{APIVersion: "apps/v1", Kind: "Deployment", Namespace: space, Name: "web"}, WantsPods: true, Pods: []release.PodImage{image("web-a", true), image("web-b", false)}}},
 		Pods: []release.BackendPod{{Backend: at("web-a", "10.0.0.7", 8080), Workload: release.Object{APIVersion: "apps/v1", Kind: "Deployment", Namespace: space, Name: "web"}, Runs: true,
 			Check:  release.Check{Name: "readiness /ready", Path: "/ready", Method: "GET", StatusBelow: 400, Headers: map[string]string{"Accept": "text/plain"}},
 			Source: "readinessProbe of container app"}},
@@ -324,7 +324,7 @@ func TestAPodThatHasRunToItsEnd(t *testing.T) {
 	s.Put(recordOf(t, 1, "deployed", bare))
 	s.put(bare)
 	running, err := s.client().Running(t.Context(), space, "shop", builtImage(t))
-	if err != nil || len(running.Workloads) != 1 || running.Workloads[0].Wants || len(running.Workloads[0].Pods) != 1 {
+	if err != nil || len(running.Workloads) != 1 || running.Workloads[0].WantsPods || len(running.Workloads[0].Pods) != 1 {
 		t.Errorf("got %+v, %v", running, err)
 	}
 }

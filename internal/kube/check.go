@@ -165,8 +165,8 @@ func (c *Client) reviewEach(ctx context.Context, namespace string, wanted []rele
 // not name it (kubernetes.io, "Using RBAC Authorization", Referring to resources).
 var namedVerbs = []string{"get", "patch", "update", "delete"}
 
-// followedByName reports whether the rollout lists and watches the permission's only object by its name, which the apiserver authorizes
-// then. Pods, ReplicaSets and claims are always followed all.
+// followedByName reports whether the rollout lists and watches the permission's only object by its name (metadata.name), which a rule with resourceNames
+// allows. Pods, ReplicaSets and claims are always listed and watched without a name.
 func followedByName(permission release.Permission) bool {
 	return len(permission.Names) == 1 && !slices.Contains([]string{"pods", "replicasets.apps", "persistentvolumeclaims"}, permission.Name())
 }

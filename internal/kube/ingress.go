@@ -39,6 +39,7 @@ func findIngress(isOwn func(metav1.Object) bool) findEndpoint {
 	}
 }
 
+// ingressAmong chooses the release's Ingress, and returns it with its URL; nil if there is none.
 func (w addressWait) ingressAmong(ingresses []*networking.Ingress) (*endpoint, error) {
 	slices.SortFunc(ingresses, func(a, b *networking.Ingress) int { return cmp.Compare(a.Name, b.Name) })
 	var endpoints []endpoint

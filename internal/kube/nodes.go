@@ -104,6 +104,7 @@ var selectorOperators = map[core.NodeSelectorOperator]selection.Operator{
 	core.NodeSelectorOpDoesNotExist: selection.DoesNotExist, core.NodeSelectorOpGt: selection.GreaterThan, core.NodeSelectorOpLt: selection.LessThan,
 }
 
+// matchesAll reports whether labels meet all requirements of a node selector term.
 func matchesAll(requirements []core.NodeSelectorRequirement, of labels.Set) bool {
 	for _, wanted := range requirements {
 		requirement, err := labels.NewRequirement(wanted.Key, selectorOperators[wanted.Operator], wanted.Values)

@@ -20,7 +20,7 @@ var Permissions = []release.Permission{
 	{Group: "networking.k8s.io", Resource: "ingresses", Verbs: []string{"list", "watch"}, For: "the release's address",
 		Without: "an Ingress's address is not found"},
 	{Group: "discovery.k8s.io", Resource: "endpointslices", Verbs: []string{"list"}, For: "smoke checks of every ready endpoint",
-		Without: "smoke checks take the pods that a Service selects for its endpoints"},
+		Without: "smoke checks use the pods that a Service selects instead of its endpoints"},
 	{Resource: "pods/portforward", Verbs: []string{"create"}, For: "smoke checks of every ready endpoint, through the API server",
 		Without: "smoke checks reach a pod only if its address can be reached from here"},
 	{Resource: "events", Verbs: []string{"list", "watch"}, For: "the cause of a failed rollout",

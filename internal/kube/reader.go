@@ -13,8 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// manyWorkloads is from how many workloads of a kind in a namespace on a reader lists the namespace's objects once. It is three requests for
-// each workload otherwise.
+// manyWorkloads is the number of workloads of a kind in a namespace from which a reader lists the whole namespace once, instead of sending three requests
+// for each workload.
 const manyWorkloads = 3
 
 // reader reads workloads, their pods and their ReplicaSets. Of kinds that a release has many workloads of, it lists each namespace once, and
@@ -27,7 +27,7 @@ type reader struct {
 	replicaSets map[string][]apps.ReplicaSet
 }
 
-// listed names what one list holds.
+// listed identifies a shared list: the objects of one kind in a namespace.
 type listed struct {
 	resource  schema.GroupVersionResource
 	namespace string
@@ -106,7 +106,7 @@ func (r *reader) replicaSetsOf(ctx context.Context, live *unstructured.Unstructu
 	})
 }
 
-// among lists by the selector, or once for the namespace where it is shared.
+// among lists the objects that the workload's selector matches. If the list of the whole namespace is shared, it is requested once and returned instead.
 func among[T any](r *reader, read map[string][]T, live *unstructured.Unstructured, selector string, list func(metav1.ListOptions) ([]T, error)) ([]T, error) {
 	namespace := live.GetNamespace()
 	if !r.isShared(listed{workloadResource(live.GetAPIVersion(), live.GetKind()), namespace}) {

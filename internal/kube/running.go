@@ -117,24 +117,24 @@ func (r *reader) workloadWithPods(ctx context.Context, workload templated, image
 	result.Object = workload.object
 	live, err := r.workload(ctx, workload.object)
 	if apierrors.IsNotFound(err) {
-		result.Wants, result.Note = true, "it does not exist"
+		result.WantsPods, result.Note = true, "it does not exist"
 		if workload.object.Kind == "Job" {
-			result.Wants, result.Note = false, "has been collected, so that its pods can no longer be compared"
+			result.WantsPods, result.Note = false, "has been collected, so that its pods can no longer be compared"
 		}
 		return result, nil, nil
 	}
 	if err != nil {
 		return result, nil, err
 	}
-	result.Wants, result.Note = wantsPods(live)
+	result.WantsPods, result.Note = wantsPods(live)
 	if live.GetKind() == "Job" {
 		result.Failed = whyFailed(live)
 	}
-	if pods, result.Leaving, err = r.ownedPods(ctx, live); err != nil {
+	if pods, result.Terminating, err = r.ownedPods(ctx, live); err != nil {
 		return result, nil, err
 	}
 	if result.ByPods = isJudgedByPods(live); result.ByPods && slices.ContainsFunc(pods, func(pod ownedPod) bool { return !isEnded(pod.Pod) }) {
-		result.Wants, result.Note = true, "" // whatever field says how many
+		result.WantsPods, result.Note = true, "" // whatever field says how many
 	}
 	for _, owned := range pods {
 		result.Pods = append(result.Pods, podImages(owned, workload.containers, image.Digest)...)
@@ -158,7 +158,7 @@ func isJudgedByPods(live *unstructured.Unstructured) bool {
 	return !slices.Contains(BuiltInGroups, live.GroupVersionKind().Group)
 }
 
-// scheduledPods returns the pods of a CronJob's Jobs that name the image and are complete, also of Jobs that somebody made of it by hand. It
+// scheduledPods returns the pods of a CronJob's Jobs that name the image and are complete, including Jobs that were created from it manually. It
 // returns none if this user may not list Jobs.
 func (c *Client) scheduledPods(ctx context.Context, cronJob release.Object, image release.Image) (pods []release.PodImage, err error) {
 	list, err := c.Dynamic.Resource(workloadResource("batch/v1", "Job")).Namespace(cronJob.Namespace).List(ctx, metav1.ListOptions{})
@@ -196,7 +196,7 @@ func isComplete(job *unstructured.Unstructured) bool {
 	})
 }
 
-// whyFailed returns why a Job has failed for good, "" if it has not. Source: kubernetes.io, "Jobs", Terminal Job conditions.
+// whyFailed returns why a Job has failed permanently, "" if it has not. Source: kubernetes.io, "Jobs", Terminal Job conditions.
 func whyFailed(job *unstructured.Unstructured) string {
 	conditions, _, _ := unstructured.NestedSlice(job.Object, "status", "conditions")
 	for _, condition := range conditions {
@@ -383,7 +383,7 @@ func podImages(pod ownedPod, containers []string, digest release.Digest) (images
 	statuses := slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
 	specs := slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers)
 	for _, name := range containers {
-		image := release.PodImage{Pod: pod.Name, Container: name, Node: pod.Spec.NodeName, Held: pod.held, Outdated: pod.outdated,
+		image := release.PodImage{Pod: pod.Name, Container: name, Node: pod.Spec.NodeName, HeldBack: pod.held, Outdated: pod.outdated,
 			Unscheduled: hasCondition(pod.Pod, core.PodScheduled, core.ConditionFalse)}
 		if at := slices.IndexFunc(specs, func(s core.Container) bool { return s.Name == name }); at >= 0 {
 			image.Named = namesDigest(specs[at].Image, digest)

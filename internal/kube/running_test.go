@@ -130,7 +130,7 @@ func TestRunningFindsPodsByOwnership(t *testing.T) {
 		return image
 	}
 	outdated := func(i *release.PodImage) { i.Outdated = true }
-	held := func(why string) func(*release.PodImage) { return func(i *release.PodImage) { i.Held = why } }
+	held := func(why string) func(*release.PodImage) { return func(i *release.PodImage) { i.HeldBack = why } }
 	deployment := workload("apps/v1", "Deployment", "web", "")
 	partitioned := workload("apps/v1", "StatefulSet", "web", ", updateStrategy: {type: RollingUpdate, rollingUpdate: {partition: 1}}") + "\nstatus: {updateRevision: new}"
 	onDelete := workload("apps/v1", "StatefulSet", "web", ", updateStrategy: {type: OnDelete}") + "\nstatus: {updateRevision: new}"
@@ -160,31 +160,31 @@ func TestRunningFindsPodsByOwnership(t *testing.T) {
 		"a Deployment beside a labelled StatefulSet": {deployment + "\n---\n" + foreign, replicaSets,
 			[]*core.Pod{owned("web-x", "ReplicaSet", "web-2", digest), owned("redis-0", "StatefulSet", "redis", older), owned("other-x", "ReplicaSet", "other-1", older), deleted, deletedAndEnded, deletedOther, ended,
 				pod("by-hand")},
-			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-x", digest, nil)}, Leaving: []string{"web-deleted"}}},
+			release.RunningWorkload{WantsPods: true, Pods: []release.PodImage{is("web-x", digest, nil)}, Terminating: []string{"web-deleted"}}},
 		"a Deployment whose old pods still run": {deployment, replicaSets, []*core.Pod{owned("web-x", "ReplicaSet", "web-1", older), owned("web-y", "ReplicaSet", "web-2", digest)},
-			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-x", older, outdated), is("web-y", digest, nil)}}},
+			release.RunningWorkload{WantsPods: true, Pods: []release.PodImage{is("web-x", older, outdated), is("web-y", digest, nil)}}},
 		"a Deployment of none": {zero, replicaSets, nil, release.RunningWorkload{Note: "wants no pod: it has 0 replicas"}},
 		"a partition": {partitioned, "", []*core.Pod{labelledSet(owned("web-0", "StatefulSet", "web", older), "old"), labelledSet(owned("web-1", "StatefulSet", "web", digest), "new")},
-			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-0", older, held("the StatefulSet's partition is 1")), is("web-1", digest, nil)}}},
+			release.RunningWorkload{WantsPods: true, Pods: []release.PodImage{is("web-0", older, held("the StatefulSet's partition is 1")), is("web-1", digest, nil)}}},
 		"above the partition": {partitioned, "", []*core.Pod{labelledSet(owned("web-1", "StatefulSet", "web", older), "old")},
-			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-1", older, outdated)}}},
+			release.RunningWorkload{WantsPods: true, Pods: []release.PodImage{is("web-1", older, outdated)}}},
 		"a StatefulSet on its way": {rolling, "", []*core.Pod{labelledSet(owned("web-0", "StatefulSet", "web", older), "old")},
-			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-0", older, outdated)}}},
+			release.RunningWorkload{WantsPods: true, Pods: []release.PodImage{is("web-0", older, outdated)}}},
 		"OnDelete": {onDelete, "", []*core.Pod{labelledSet(owned("web-0", "StatefulSet", "web", older), "old")},
-			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-0", older, held("the StatefulSet replaces a pod only when it is deleted (OnDelete)"))}}},
+			release.RunningWorkload{WantsPods: true, Pods: []release.PodImage{is("web-0", older, held("the StatefulSet replaces a pod only when it is deleted (OnDelete)"))}}},
 		"an OnDelete DaemonSet": {daemons, "", []*core.Pod{owned("web-x", "DaemonSet", "web", older)},
-			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-x", older, held("the DaemonSet replaces a pod only when it is deleted (OnDelete)"))}}},
+			release.RunningWorkload{WantsPods: true, Pods: []release.PodImage{is("web-x", older, held("the DaemonSet replaces a pod only when it is deleted (OnDelete)"))}}},
 		"a completed Job": {job, "", []*core.Pod{completed}, release.RunningWorkload{Note: "has no pod any more that could be compared", Pods: []release.PodImage{is("web-job", digest, nil)}}},
-		"a Pod":           {bare, "", nil, release.RunningWorkload{Wants: true, ByPods: true, Pods: []release.PodImage{is("web", digest, nil)}}},
+		"a Pod":           {bare, "", nil, release.RunningWorkload{WantsPods: true, ByPods: true, Pods: []release.PodImage{is("web", digest, nil)}}},
 		"a partition that counts from the first ordinal": {late, "", []*core.Pod{labelledSet(owned("web-5", "StatefulSet", "web", older), "old"), labelledSet(owned("web-6", "StatefulSet", "web", digest), "new")},
-			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-5", older, held("the StatefulSet's partition is 1")), is("web-6", digest, nil)}}},
+			release.RunningWorkload{WantsPods: true, Pods: []release.PodImage{is("web-5", older, held("the StatefulSet's partition is 1")), is("web-6", digest, nil)}}},
 		"a ReplicaSet": {bareSet, "", []*core.Pod{owned("web-x", "ReplicaSet", "web", older)},
-			release.RunningWorkload{Wants: true, Pods: []release.PodImage{is("web-x", older, held("a ReplicaSet replaces a pod only when it is deleted"))}}},
+			release.RunningWorkload{WantsPods: true, Pods: []release.PodImage{is("web-x", older, held("a ReplicaSet replaces a pod only when it is deleted"))}}},
 		"a ReplicationController": {controller, "", []*core.Pod{owned("web-x", "ReplicationController", "web", older)},
-			release.RunningWorkload{Wants: true, ByPods: true, Pods: []release.PodImage{is("web-x", older, held("a ReplicationController replaces a pod only when it is deleted"))}}},
+			release.RunningWorkload{WantsPods: true, ByPods: true, Pods: []release.PodImage{is("web-x", older, held("a ReplicationController replaces a pod only when it is deleted"))}}},
 		"a custom kind that says not how many pods it wants": {knative, "", []*core.Pod{owned("web-x", "Rollout", "web", digest)},
-			release.RunningWorkload{Wants: true, ByPods: true, Pods: []release.PodImage{is("web-x", digest, held("the controller of Rollout decides when it is replaced"))}}},
-		"a custom kind": {rollout, canarySet, canary, release.RunningWorkload{Wants: true, ByPods: true, Pods: []release.PodImage{
+			release.RunningWorkload{WantsPods: true, ByPods: true, Pods: []release.PodImage{is("web-x", digest, held("the controller of Rollout decides when it is replaced"))}}},
+		"a custom kind": {rollout, canarySet, canary, release.RunningWorkload{WantsPods: true, ByPods: true, Pods: []release.PodImage{
 			is("web-a", digest, held("the controller of Rollout decides when it is replaced")), is("web-b", older, held("the controller of Rollout decides when it is replaced"))}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -247,12 +247,12 @@ func TestRunningOfWhatIsGoneOrScheduled(t *testing.T) {
 		t.Fatal(err)
 	}
 	type told struct {
-		Wants bool
-		Note  string
+		WantsPods bool
+		Note      string
 	}
 	got := map[string]told{}
 	for _, one := range running.Workloads {
-		got[one.Object.String()] = told{one.Wants, one.Note}
+		got[one.Object.String()] = told{one.WantsPods, one.Note}
 	}
 	want := map[string]told{"CronJob/night": {false, "runs the image at its next schedule"}, "Deployment/lost": {true, "it does not exist"},
 		"Job/done": {false, "has been collected, so that its pods can no longer be compared"}}
@@ -495,7 +495,7 @@ func TestRunningOfManyWorkloads(t *testing.T) {
 			}
 			for _, one := range running.Workloads {
 				if one.Object.Name == "gone" {
-					if len(one.Pods) > 0 || !one.Wants || one.Note != "it does not exist" {
+					if len(one.Pods) > 0 || !one.WantsPods || one.Note != "it does not exist" {
 						t.Errorf("got %+v", one)
 					}
 				} else if len(one.Pods) != 1 || one.Pods[0].Pod != one.Object.Name+"-x" {

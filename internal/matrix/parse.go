@@ -23,8 +23,8 @@ const (
 // matrixSettings apply to the whole matrix of any verb.
 var matrixSettings = []string{"matrix", "services", "digests", "concurrency", "output"}
 
-// trustSettings cannot be given in the file: it is part of the work tree, which must not declare itself trusted, weaken what a promotion
-// has to prove or what a deploy is checked for, reject images or lift rejections, or turn deploys into dry runs.
+// trustSettings cannot be given in the file, because it is part of the work tree. They declare something trusted, weaken what a promotion has to prove or a
+// deploy is checked for, reject images or lift rejections, or turn deploys into dry runs.
 var trustSettings = []string{"allow-diverged", "allow-rollback", "allow-work-tree-kubeconfig", "chart-cache", "chart-host", "chart-login", "dry-run", "from", "legacy-signatures",
 	"lift-rejection", "max-age", "plain-http", "schema-host", "override-reason", "policy", "proved-in", "reject", "sign-key", "unpin", "verify-key"}
 
@@ -129,6 +129,7 @@ func (p *parser[S]) problem(line int, format string, args ...any) {
 	}
 }
 
+// waves expands the file into waves of jobs: those of its services, or the deploys that it lists.
 func (p *parser[S]) waves() []Wave[S] {
 	read := p.document
 	switch {
@@ -194,7 +195,7 @@ func (p *parser[S]) job(part Part, layers []keys, derived setting.Values, placeh
 				line = node.Line
 			}
 			switch {
-			case p.isWhole(name) || p.isOutside(name):
+			case p.isMatrixWide(name) || p.isRefusedInFile(name):
 				p.problem(node.Line, "%q applies to the whole matrix and cannot be set for one job of it", name)
 			case set.Lookup(name) == nil:
 				p.problem(node.Line, "there is no setting %q", name)
@@ -216,20 +217,20 @@ func (p *parser[S]) job(part Part, layers []keys, derived setting.Values, placeh
 	return job, err == nil
 }
 
-// isWhole reports whether a setting applies to the whole matrix and to no job.
-func (p *parser[S]) isWhole(name string) bool {
+// isMatrixWide reports whether a setting applies to the whole matrix and to no job.
+func (p *parser[S]) isMatrixWide(name string) bool {
 	return slices.Contains(matrixSettings, name) || slices.Contains(p.verb.Whole, name)
 }
 
-// isOutside reports whether a setting of the jobs cannot be given in the file. If the file lists services, that includes the environment.
-func (p *parser[S]) isOutside(name string) bool {
+// isRefusedInFile reports whether a setting of the jobs cannot be given in the file. If the file lists services, that includes the environment.
+func (p *parser[S]) isRefusedInFile(name string) bool {
 	return slices.Contains(trustSettings, name) || len(p.document.Services) > 0 && (name == "environment" || name == "to")
 }
 
 // inherited returns the settings that each job inherits: those of the command, except those that apply to the whole matrix.
 func (p *parser[S]) inherited() setting.Values {
 	values := maps.Clone(p.options.Inputs)
-	maps.DeleteFunc(values, func(name string, _ setting.Input) bool { return p.isWhole(name) })
+	maps.DeleteFunc(values, func(name string, _ setting.Input) bool { return p.isMatrixWide(name) })
 	if values == nil {
 		values = setting.Values{}
 	}

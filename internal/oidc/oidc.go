@@ -146,6 +146,7 @@ type claims struct {
 	OwnerID      string `json:"repository_owner_id"`
 }
 
+// parseClaims reads the claims of a JWT without verifying its signature.
 func parseClaims(token string) (claims, error) {
 	var read claims
 	parts := strings.Split(token, ".")
@@ -159,7 +160,7 @@ func parseClaims(token string) (claims, error) {
 	return read, nil
 }
 
-// subjects returns the token's subject, and the same in the other form: with or without the ids of owner and repository. Repositories that
+// subjects returns the token's subject and its other form, with or without the numeric ids of owner and repository. Repositories that
 // were made or renamed since the summer of 2026 have the ids. Source: GitHub Docs, "OpenID Connect reference", "Immutable subject claims".
 func (c claims) subjects() []string {
 	owner, name, found := strings.Cut(c.Repository, "/")
@@ -203,7 +204,7 @@ func (r *Role) explain(err error) error {
 		return release.NewFault("GitHub", "", token.err, "asking the runner for an identity token")
 	case code == "AccessDenied" || code == "AccessDeniedException":
 		return &release.Refusal{
-			Why: fmt.Sprintf("AWS lets this job not assume %s: the token's subject is %s and its audience %s, which the role's trust policy does not accept, or there is no such role",
+			Why: fmt.Sprintf("AWS does not let this job assume %s: the token's subject is %s and its audience %s, which the role's trust policy does not accept, or there is no such role",
 				r.options.Role, line(c.Subject), line(c.Audience)),
 			Do: fmt.Sprintf("correct the role, or let its trust policy accept %s by the statement %s (the first subject is this token's, the other one its other form)", strings.Join(quoted(c.subjects()), " or "), line(r.statement(c))),
 		}

@@ -161,6 +161,7 @@ func (p *matrixPipeline) afterBuild(ctx context.Context) error {
 	return p.prove(ctx)
 }
 
+// build builds the images of all services, and keeps their digests.
 func (p *matrixPipeline) build(ctx context.Context) error {
 	return p.step("build", func() (outcome string, digest release.Digest, err error) {
 		settings, err := settingsFor[build.Settings](p, "build", "")
@@ -178,6 +179,7 @@ func (p *matrixPipeline) build(ctx context.Context) error {
 	})
 }
 
+// promote promotes the images of all services to an environment.
 func (p *matrixPipeline) promote(ctx context.Context, environment release.Environment) error {
 	return p.step("promote", func() (outcome string, digest release.Digest, err error) {
 		settings, err := settingsFor[promote.Settings](p, "promote", environment)

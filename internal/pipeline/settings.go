@@ -17,7 +17,7 @@ import (
 var Verb = setting.Verb{
 	Name:    "pipeline",
 	Summary: "take one commit to production: build, staging, smoke, promote, production, smoke",
-	About: "Chains the verbs as the workflows do and hands nothing but the digest from one to the next. Ends with a table and the " +
+	About: "Chains the verbs as the workflows do and passes only the digest from one to the next. Ends with a table and the " +
 		"proof: the digest built and the digests that the pods of staging and production report are one, and no answer names another " +
 		"commit; if that does not hold, it fails. An environment whose smoke fails is rolled back.",
 	Examples: []setting.Example{
@@ -56,7 +56,7 @@ type Settings struct {
 	Policy           string // file of rules; "": the default one, if it exists
 	OverrideReason   string // "": the rules are not passed over
 
-	AllowWorkTree bool // whether a kubeconfig may be in the work tree, or run or read what is there
+	AllowWorkTree bool // whether a kubeconfig may be in the work tree, or name programs and files there
 	PodSecurity   release.PodSecurity
 	Timeout       time.Duration
 	matrix.Options
@@ -137,7 +137,7 @@ func (s *Settings) Declare() *setting.Set {
 	return set
 }
 
-// checkMatrix refuses what each service of a matrix has of its own.
+// checkMatrix refuses settings that each service of a matrix has to set for itself.
 func (s *Settings) checkMatrix(hasImages bool) error {
 	var problems []release.Problem
 	if hasImages {
@@ -180,7 +180,7 @@ func (s Settings) withDigest(built release.Image) []release.BuiltImage {
 func servedAddress(text string) (string, error) {
 	address, err := release.ParseAddress(string(addressIn(text, "staging")))
 	if address == release.AddressNone {
-		return "", fmt.Errorf("%q leaves nothing to smoke", text)
+		return "", fmt.Errorf("%q gives smoke nothing to send requests to", text)
 	}
 	return text, err
 }

@@ -16,7 +16,7 @@ type Gate interface {
 	Facts(ctx context.Context, image release.Image, rung Rung) (Facts, error)
 	// MayOverride returns a *release.Refusal if the key of this run may not sign an override.
 	MayOverride(ctx context.Context, rung Rung) error
-	// Override attaches the signed statement that somebody passed over the rules, and returns its record.
+	// Override attaches the signed statement that an actor overrode the rules, and returns its record.
 	Override(ctx context.Context, image release.Image, overriding Overriding) (release.Digest, error)
 }
 
@@ -173,7 +173,7 @@ func (r Rung) withMaxAge(maxAge time.Duration) Rung {
 // IsGuarded reports whether the environment takes only what an earlier one proved or ran. In such an environment, a failed smoke rejects the image.
 func (r Rung) IsGuarded() bool { return r.Requires.Smoked != nil || r.Requires.Deployed != nil }
 
-// AllSigners returns whoever's signatures count for one of the rung's requirements.
+// AllSigners returns the signers that count for at least one of the rung's requirements.
 func (r Rung) AllSigners(p Policy) (signers []Signer) {
 	lists := [][]Signer{r.Signers, r.Override.Signers}
 	if r.Requires.Built != nil {

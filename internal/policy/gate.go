@@ -202,6 +202,7 @@ func evaluateBuilt(_ Built, facts Facts, now time.Time) Line {
 	return line
 }
 
+// evaluateDeployed returns the line for the requirement that the image was deployed to an earlier environment.
 func evaluateDeployed(want Deployed, facts Facts, now time.Time) Line {
 	line := Line{Fact: FactDeployed, Required: fmt.Sprintf("a deploy to %q%s", want.In, atMost(want.MaxAge)), Do: fmt.Sprintf("deploy it to %q with --sign-key", want.In)}
 	found := facts.Deployed
@@ -360,6 +361,7 @@ func evaluateRejections(environment release.Environment, facts Facts) Line {
 	return line
 }
 
+// evaluateChart returns the line for the requirement that chart and values are those of the image's commit.
 func evaluateChart(facts Facts) Line {
 	line := Line{Fact: FactChart, Required: "chart and values of the image's commit", Do: "check that commit out and deploy its chart and values"}
 	switch {

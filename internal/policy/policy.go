@@ -38,7 +38,7 @@ func (s Source) String() string {
 	return fmt.Sprintf("%s (%s)", s.File, s.Digest.Short())
 }
 
-// Rung is one environment of the ladder.
+// Rung is one environment of the ladder, with its rules.
 type Rung struct {
 	Environment release.Environment
 	Signers     []Signer // who signs facts about this environment; none: a signature is not asked for
@@ -114,7 +114,7 @@ type Deployed struct {
 type Smoked struct {
 	In          release.Environment
 	MaxAge      time.Duration  // of the pass; 0: any
-	Soak        time.Duration  // that must have gone by since the pass, without a later failure
+	Soak        time.Duration  // that must have passed since the verdict, without a later failure
 	Checks      int            // least number of checks
 	CheckNames  []string       // that must be among them
 	CheckDigest release.Digest // of the contents of all checks; zero: any

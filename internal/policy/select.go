@@ -34,7 +34,7 @@ func (t Trust) By(signers []Signer, id string) (name string, counts bool) {
 	return "", false
 }
 
-// Select takes from the records of a registry what the rules of an environment ask for, and whose signature counts. signersOf returns who signs
+// Select returns, from the records of a registry, the facts that the rules of an environment ask for and whose signatures count. signersOf returns who signs
 // facts about an environment. A build or a deploy counts only if it is about the image in its own repository.
 func Select(records []fact.Record, image release.Image, rung Rung, signersOf func(release.Environment) []Signer, trust Trust) (facts Facts) {
 	facts.Image = image

@@ -10,7 +10,7 @@ import (
 	"github.com/onedigest/onedigest/internal/httpx"
 )
 
-// maxAddresses is the most addresses of a name that are asked. A load balancer has one for each zone.
+// maxAddresses is the most addresses of a name that requests are sent to. A load balancer has one for each zone.
 const maxAddresses = 32
 
 // Addresses resolves the host of a base URL: every address that a client may be sent to, in order, at most 32. It returns none

@@ -82,11 +82,11 @@ func (p *parser) checks(list *yaml.Node) []release.Check {
 // check parses one check, and returns the node at which a problem with its name is reported.
 func (p *parser) check(node *yaml.Node) (check release.Check, name *yaml.Node) {
 	entries := p.entries(node, "a check")
-	sort := p.sort(entries)
-	if sort == onHTTP {
+	is := p.typeOf(entries)
+	if is == onHTTP {
 		check = release.Check{Method: http.MethodGet, Status: http.StatusOK}
 	}
-	if sort == onCommand {
+	if is == onCommand {
 		check.Command = &release.Command{Timeout: defaultCommandTime, Line: node.Line}
 	}
 	values := map[string]*yaml.Node{}
@@ -97,16 +97,16 @@ func (p *parser) check(node *yaml.Node) (check release.Check, name *yaml.Node) {
 		case !known:
 			p.problem(entry.key, "known are "+strings.Join(slices.Sorted(maps.Keys(keys)), ", "), "unknown key %s", quote(entry.name))
 			continue
-		case sort != 0 && key.on&sort == 0:
-			p.problem(entry.key, "", "%s does not belong to a check with %s", entry.name, sortKey(entries))
+		case is != 0 && key.on&is == 0:
+			p.problem(entry.key, "", "%s does not belong to a check with %s", entry.name, typeKey(entries))
 			continue
-		case sort == 0 && key.on == onCommand: // what it is a part of is not known
+		case is == 0 && key.on == onCommand: // the type of the check is not known
 			continue
 		}
 		values[entry.name] = entry.value
 		key.parse(p, entry.value, &check)
 	}
-	if sort == 0 && node.Kind == yaml.MappingNode && len(p.problems) == before {
+	if is == 0 && node.Kind == yaml.MappingNode && len(p.problems) == before {
 		p.problem(node, "add path, for example path: /healthz", "a check without a path, or one of grpc, command, hurl and k6")
 	}
 	p.checkHTTP(values, check)
@@ -120,22 +120,22 @@ func (p *parser) check(node *yaml.Node) (check release.Check, name *yaml.Node) {
 	return check, node
 }
 
-// sort returns the sort of a check, 0 if no key says it, and reports a second one.
-func (p *parser) sort(entries []entry) (found sort) {
+// typeOf returns the type of a check, 0 if no key decides it, and reports a second type.
+func (p *parser) typeOf(entries []entry) (found checkType) {
 	for _, entry := range entries {
-		switch sort := keys[entry.name].sort; {
-		case sort != 0 && found != 0:
-			p.problem(entry.key, "write two checks", "a check has one of %s, and this one has %s already", strings.Join(sortKeys, ", "), sortKey(entries))
-		case sort != 0:
-			found = sort
+		switch makes := keys[entry.name].makes; {
+		case makes != 0 && found != 0:
+			p.problem(entry.key, "write two checks", "a check has one of %s, and this one has %s already", strings.Join(typeKeys, ", "), typeKey(entries))
+		case makes != 0:
+			found = makes
 		}
 	}
 	return found
 }
 
-// sortKey is the first key that makes the sort of a check.
-func sortKey(entries []entry) string {
-	i := slices.IndexFunc(entries, func(e entry) bool { return slices.Contains(sortKeys, e.name) })
+// typeKey returns the first key that decides the type of a check.
+func typeKey(entries []entry) string {
+	i := slices.IndexFunc(entries, func(e entry) bool { return slices.Contains(typeKeys, e.name) })
 	return entries[max(i, 0)].name
 }
 

@@ -18,13 +18,13 @@ const defaultCommandTime = time.Minute
 
 // commandKeys are the keys of a check that is a program.
 var commandKeys = map[string]key{
-	"command": {on: onCommand, sort: onCommand, parse: func(p *parser, v *yaml.Node, c *release.Check) {
+	"command": {on: onCommand, makes: onCommand, parse: func(p *parser, v *yaml.Node, c *release.Check) {
 		c.Kind, c.Command.Args = release.CheckCommand, p.arguments(v)
 	}},
-	"hurl": {on: onCommand, sort: onCommand, parse: func(p *parser, v *yaml.Node, c *release.Check) {
+	"hurl": {on: onCommand, makes: onCommand, parse: func(p *parser, v *yaml.Node, c *release.Check) {
 		c.Kind, c.Command.Script = release.CheckHurl, p.relative(v, "hurl")
 	}},
-	"k6": {on: onCommand, sort: onCommand, parse: func(p *parser, v *yaml.Node, c *release.Check) {
+	"k6": {on: onCommand, makes: onCommand, parse: func(p *parser, v *yaml.Node, c *release.Check) {
 		c.Kind, c.Command.Script = release.CheckK6, p.relative(v, "k6")
 	}},
 	"timeout":  {on: onCommand, parse: func(p *parser, v *yaml.Node, c *release.Check) { c.Command.Timeout = p.duration(v, "timeout") }},

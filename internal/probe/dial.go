@@ -38,6 +38,7 @@ func allowRedirect(from, to *url.URL) error {
 	return &blockedError{to: to.Redacted(), why: "a redirect may not go to another port than " + port(from)}
 }
 
+// port returns the port of a URL: its own, or that of its scheme.
 func port(u *url.URL) string {
 	switch {
 	case u.Port() != "":

@@ -52,7 +52,7 @@ func (p *parser) location(node *yaml.Node) string {
 }
 
 // compareLocation compares where a redirect leads, or where the response came from if redirects were followed: a path with the path and
-// query on the host that was asked, a URL with the whole.
+// query on the host of the request, a URL with the whole.
 func compareLocation(check compiledCheck, got response) []string {
 	if check.Location == "" {
 		return nil
@@ -93,8 +93,7 @@ func (p *parser) days(node *yaml.Node) int {
 	return days
 }
 
-// compareCertificate requires that the server's certificate, and those that it sends for its issuers, are valid for some days more. A
-// pod that is asked without TLS in place of a gateway has none: the gateway's certificate is compared at the URL.
+// compareCertificate requires that the server's certificate, and those that it sends for its issuers, are valid for some days more. A pod that gets plain requests behind a gateway with TLS has none: the gateway's certificate is compared at the URL.
 func compareCertificate(check compiledCheck, got response) []string {
 	if check.CertificateDays == 0 || got.gateway {
 		return nil

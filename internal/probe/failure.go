@@ -49,7 +49,7 @@ func isNotHTTP(err error) bool {
 		strings.Contains(err.Error(), "readLoopPeekFailLocked") // bytes came before the request was sent
 }
 
-// refusalIn is the error of a forwarded connection that was refused after it had been opened, nil if the error is another one.
+// refusalIn returns the error of a forwarded connection that was refused after it had been opened; nil if err is another error.
 func refusalIn(err error) error {
 	var refused interface {
 		error
@@ -74,7 +74,7 @@ func activity(stage release.Stage) string {
 	return "reading the response of "
 }
 
-// rootCause strips what net/http and net wrap around an error, which repeats the URL and the addresses.
+// rootCause describes the innermost error. The errors that net/http and net wrap around it repeat the URL and the addresses.
 func rootCause(err error, timeout time.Duration) string {
 	var dns *net.DNSError
 	var op *net.OpError

@@ -19,11 +19,11 @@ type refusable interface {
 	Refusal(within time.Duration) error
 }
 
-// heldTime is how long a connection must stay open, within the timeout, unless the server sends something. A load balancer accepts a
+// openTime is how long a connection must stay open, within the timeout, unless the server sends something. A load balancer accepts a
 // connection before it opens one to a target, and closes it if the target refuses.
-const heldTime = time.Second
+const openTime = time.Second
 
-// probeTCP connects to the target's port, and sends nothing. A connection that is not forwarded to a pod must stay open for heldTime.
+// probeTCP connects to the target's port, and sends nothing. A connection that is not forwarded to a pod must stay open for openTime.
 func (p *Prober) probeTCP(ctx context.Context, to Target, check release.Check) release.Answer {
 	answer := release.Answer{Check: check.Name, Kind: release.CheckTCP, Address: to.Address, Stage: release.StageCheck}
 	target, err := parseBase(to.Base)
@@ -41,7 +41,7 @@ func (p *Prober) probeTCP(ctx context.Context, to Target, check release.Check) r
 			err = forwarded.Refusal(min(refusalTime, p.options.Timeout))
 		}
 		if err == nil && to.Dial == nil {
-			err = held(conn, min(heldTime, p.options.Timeout))
+			err = waitOpen(conn, min(openTime, p.options.Timeout))
 		}
 		_ = conn.Close()
 	}
@@ -63,8 +63,8 @@ func (e *closedError) Error() string {
 	return "the connection is closed as soon as it is open, as by a load balancer whose target refuses it: " + e.cause.Error()
 }
 
-// held waits until the server sends something, or for the given time; an error says that it has closed the connection.
-func held(conn net.Conn, within time.Duration) error {
+// waitOpen waits until the server sends something, or for the given time; an error says that it has closed the connection.
+func waitOpen(conn net.Conn, within time.Duration) error {
 	if err := conn.SetReadDeadline(time.Now().Add(within)); err != nil {
 		return nil // such a connection cannot be waited for
 	}

@@ -82,7 +82,7 @@ type Target struct {
 	// Dial opens the connection instead, to a pod of the cluster: nothing is resolved, and a certificate is not verified, which
 	// the kubelet does not do either (kubernetes.io, "Configure Liveness, Readiness and Startup Probes", HTTP probes).
 	Dial func(ctx context.Context) (net.Conn, error)
-	// Proto is the scheme by which clients of the gateway in front asked, as X-Forwarded-Proto; "" for none.
+	// Proto is the scheme that clients of the gateway in front use, sent as X-Forwarded-Proto; "" for none.
 	Proto string
 }
 
@@ -202,6 +202,7 @@ func (p *Prober) send(request *http.Request, to Target, watch *stopwatch, check 
 	return got, err
 }
 
+// transport returns a transport for one request: no proxy, no kept connection, no decompression.
 func (p *Prober) transport(to Target, watch *stopwatch) *http.Transport {
 	return &http.Transport{
 		DialContext:            p.dialer(to, watch),

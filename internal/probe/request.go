@@ -15,19 +15,19 @@ import (
 	"github.com/onedigest/onedigest/internal/text"
 )
 
-// sort is a sort of checks, which have keys of their own.
-type sort int
+// checkType is a type of checks, each with keys of its own: HTTP, gRPC or a command.
+type checkType int
 
 const (
-	onHTTP sort = 1 << iota
+	onHTTP checkType = 1 << iota
 	onGRPC
 	onCommand
 )
 
 // key is a key of a check.
 type key struct {
-	on    sort // the sorts of checks that may have it
-	sort  sort // that it makes of the check; 0: none
+	on    checkType // the types of checks that may have the key
+	makes checkType // the type of a check that has the key; 0: the key does not decide it
 	parse func(p *parser, value *yaml.Node, check *release.Check)
 }
 
@@ -35,13 +35,13 @@ type key struct {
 var keys = func() map[string]key {
 	keys := map[string]key{
 		"name":             {on: onHTTP | onGRPC | onCommand, parse: func(p *parser, v *yaml.Node, c *release.Check) { c.Name = p.name(v) }},
-		"path":             {on: onHTTP, sort: onHTTP, parse: func(p *parser, v *yaml.Node, c *release.Check) { c.Path = p.path(v) }},
+		"path":             {on: onHTTP, makes: onHTTP, parse: func(p *parser, v *yaml.Node, c *release.Check) { c.Path = p.path(v) }},
 		"method":           {on: onHTTP, parse: func(p *parser, v *yaml.Node, c *release.Check) { c.Method = p.method(v) }},
 		"headers":          {on: onHTTP, parse: func(p *parser, v *yaml.Node, c *release.Check) { c.Headers = p.headers(v, true) }},
 		"body":             {on: onHTTP, parse: func(p *parser, v *yaml.Node, c *release.Check) { c.Body = p.expandable(v, "body") }},
 		"cookies":          {on: onHTTP, parse: func(p *parser, v *yaml.Node, c *release.Check) { c.Cookies = p.boolean(v, "cookies") }},
 		"follow-redirects": {on: onHTTP, parse: func(p *parser, v *yaml.Node, c *release.Check) { c.NoRedirects = !p.boolean(v, "follow-redirects") }},
-		"grpc": {on: onGRPC, sort: onGRPC, parse: func(p *parser, v *yaml.Node, c *release.Check) {
+		"grpc": {on: onGRPC, makes: onGRPC, parse: func(p *parser, v *yaml.Node, c *release.Check) {
 			c.Kind, c.GRPCService = release.CheckGRPC, p.grpcService(v)
 		}},
 	}
@@ -56,8 +56,8 @@ var keys = func() map[string]key {
 	return keys
 }()
 
-// sortKeys are the keys that make the sort of a check.
-var sortKeys = []string{"path", "grpc", "command", "hurl", "k6"}
+// typeKeys are the keys that decide the type of a check.
+var typeKeys = []string{"path", "grpc", "command", "hurl", "k6"}
 
 // boolean requires true or false.
 func (p *parser) boolean(node *yaml.Node, what string) (value bool) {

@@ -23,7 +23,7 @@ type response struct {
 	at        *url.URL // what this is the response to, after redirects
 	cookies   []*http.Cookie
 	peer      []*x509.Certificate // the certificates of the server; none without TLS
-	gateway   bool                // a pod was asked without TLS in place of a gateway that has it
+	gateway   bool                // the request went to a pod without TLS, behind a gateway with TLS
 	now       time.Time
 }
 

@@ -48,6 +48,7 @@ func (s *Session) Probe(ctx context.Context, check release.Check) release.Answer
 	return answer
 }
 
+// probeHTTP replaces the check's references by captured values, sends its request and captures the values of the response. If a value is missing, it sends nothing.
 func (s *Session) probeHTTP(ctx context.Context, check release.Check) release.Answer {
 	expanded, unset := s.expand(check)
 	answer := release.Answer{Check: check.Name, Address: s.to.Address, Stage: release.StageCheck}
@@ -174,8 +175,8 @@ func captureValue(capture release.Capture, check compiledCheck, got response) (s
 	return value, nil
 }
 
-// jar returns the session's cookies. Requests to a pod have no TLS, but they stand for those of a client that reaches the gateway by TLS, so that
-// the jar sends Secure cookies too.
+// jar returns the session's cookies. Requests to a pod have no TLS, but they take the place of requests that reach the gateway by TLS, so the jar sends
+// Secure cookies too.
 func (s *Session) jar() http.CookieJar {
 	if s.cookies == nil {
 		jar, err := cookiejar.New(nil)

@@ -17,19 +17,18 @@ import (
 
 // Deps are the adapters that Run works with.
 type Deps struct {
-	Registry Registry
-	Evidence Evidence
-	Facts    Facts // nil: nothing is recorded
-	Origin   fact.Origin
-	Gate     policy.Gate
-	Judge    Judge
-	Policy   policy.Policy
-	Actor    string // who started the run; "" if unknown
-	Reporter release.Reporter
-	Now      func() time.Time
-	// WatchExpiry starts to find out, beside the promotion, whether the registry is going to delete or archive the image in spite of its new tag, or
-	// one that was released to the environment before. It is called when the repository has the image. It warns, and does not fail. nil: nothing is
-	// asked.
+	Registry   Registry
+	Evidence   Evidence
+	Facts      Facts // nil: nothing is recorded
+	Origin     fact.Origin
+	Gate       policy.Gate
+	Rejections Rejections
+	Policy     policy.Policy
+	Actor      string // who started the run; "" if unknown
+	Reporter   release.Reporter
+	Now        func() time.Time
+	// WatchExpiry starts to check, while the promotion continues, whether the registry will delete or archive the image in spite of its new tag, or an
+	// earlier image of the environment. It is called when the repository has the image. It only warns. nil: no check.
 	WatchExpiry func(ctx context.Context, image release.Image, tag release.Tag, to release.Environment)
 }
 
@@ -80,7 +79,7 @@ type Promoted struct {
 	Source  release.Commit      `json:"source"` // the commit that was asked for, with the chart and values of the promotion; Commit if a digest was asked for
 	From    release.Environment `json:"from"`
 	To      release.Environment `json:"to"`
-	Proved  time.Time           `json:"provedAt,omitzero"` // zero if the rules ask for no proof, or were passed over
+	Proved  time.Time           `json:"provedAt,omitzero"` // zero if the rules ask for no proof, or were overridden
 	Gate    *policy.Decision    `json:"gate,omitempty"`    // what the rules ask for, and what was found
 	Record  release.Digest      `json:"record,omitzero"`   // of the signed record of the promotion, or of the statement that rejects the image or lifts rejections; zero if none was written
 }
@@ -91,7 +90,7 @@ type Promoted struct {
 // once all others are. A second run with the same settings changes nothing.
 func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if settings.Reject != "" || settings.LiftRejection != "" {
-		return judge(ctx, settings, deps)
+		return rejectOrLift(ctx, settings, deps)
 	}
 	promotions, err := prepareAll(ctx, settings, deps)
 	if err == nil && settings.DryRun {
@@ -144,7 +143,7 @@ func prepare(ctx context.Context, settings Settings, deps Deps) (p promotion, er
 		return p, err
 	}
 	var stop func()
-	deps.Registry, stop = inspectAhead(ctx, p.settings, deps.Registry)
+	deps.Registry, stop = prefetchInspect(ctx, p.settings, deps.Registry)
 	defer stop()
 	if err := p.checkRules(ctx, deps); err != nil {
 		return p, err
@@ -171,7 +170,7 @@ func moveTags(ctx context.Context, promotions []promotion, deps Deps) error {
 	return writeEach(ctx, promotions, deps, (*promotion).moveTag)
 }
 
-// writeEach takes each step for all images, the main image last, before the next step.
+// writeEach runs the steps one after the other, each for all images, the main image last.
 func writeEach(ctx context.Context, promotions []promotion, deps Deps, steps ...func(*promotion, context.Context, Deps) error) error {
 	for _, step := range steps {
 		for i := len(promotions) - 1; i >= 0; i-- {
@@ -224,6 +223,8 @@ func isReused(tagged release.ImageInfo) bool {
 	return err == nil && tagged.Inputs != ""
 }
 
+// reusedFrom explains, for a message, why an image without the commit in its label is the commit's: its tag alone says so, or build reused an earlier image.
+// It returns "" for an image of the commit itself.
 func reusedFrom(tagged release.ImageInfo, commit release.Commit) string {
 	switch tagged.Revision {
 	case commit.String():

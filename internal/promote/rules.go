@@ -56,10 +56,10 @@ func labelledCommit(ctx context.Context, image release.Image, registry Registry)
 	return commit, nil
 }
 
-// recordOverride attaches the statement that the rules are passed over, before the image gets its first tag.
+// recordOverride attaches the signed statement that the rules are overridden, before the image gets its first tag.
 func (p *promotion) recordOverride(ctx context.Context, deps Deps) error {
 	if p.target.TagDigest == p.settings.Image.Digest && p.furtherTagged {
-		return nil // the tags are there: nothing is entered
+		return nil // the tags are there already, so that the image enters nothing new
 	}
 	err := p.decision.Record(ctx, p.settings.Image, p.evidence.Commit, deps.Gate)
 	p.result.Gate = &p.decision

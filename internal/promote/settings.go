@@ -55,10 +55,10 @@ type Settings struct {
 	MaxAge           time.Duration
 	DryRun           bool
 	VerifyKeys       []setting.KeyRef
-	SignKey          setting.KeyRef // signs that an image was promoted, and copied into its target repository, and that the rules were passed over
+	SignKey          setting.KeyRef // signs that an image was promoted, and copied into its target repository, and that the rules were overridden
 	LegacySignatures string         // of cosign 2: warn or refuse
 	Policy           string         // file of rules; "": the default one, if it exists
-	OverrideReason   string         // "": the rules are not passed over
+	OverrideReason   string         // "": the rules are not overridden
 	Reject           string         // why no environment may take the image; "": it is promoted
 	LiftRejection    string         // why the rejections for the environment were wrong; "": it is promoted
 	matrix.Options

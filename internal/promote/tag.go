@@ -31,7 +31,7 @@ func (p *promotion) inspect(ctx context.Context, registry Registry) (outcome rel
 func (p *promotion) inspectFurtherTags(ctx context.Context, registry Registry) (release.Outcome, error) {
 	target := p.settings.TargetRepository.At(p.settings.Image.Digest)
 	p.furtherTagged = true
-	if p.isLaterCommits() {
+	if p.isForLaterCommit() {
 		tag := release.Tag(p.settings.Commit)
 		state, err := registry.Inspect(ctx, target.Repository, target.Digest, tag)
 		if err != nil {
@@ -128,15 +128,15 @@ func copyTo(ctx context.Context, settings Settings, record release.Digest, state
 	return tagInPlace(ctx, target, state, settings.Tag, deps.Registry)
 }
 
-// isLaterCommits reports whether the image is an earlier commit's than the given one, in another target repository.
-func (p *promotion) isLaterCommits() bool {
+// isForLaterCommit reports whether the image was built from an earlier commit than the given one, and goes to another target repository.
+func (p *promotion) isForLaterCommit() bool {
 	return p.settings.Commit != "" && p.settings.Commit != p.evidence.Commit && p.settings.TargetRepository != p.settings.Image.Repository
 }
 
 // tagLaterCommit gives the image the given commit's tag in another target repository, if it is an earlier commit's image: deploy accepts it
 // as the commit's only by that tag.
 func (p *promotion) tagLaterCommit(ctx context.Context, deps Deps) error {
-	if !p.isLaterCommits() {
+	if !p.isForLaterCommit() {
 		return nil
 	}
 	target, tag := p.settings.TargetRepository.At(p.settings.Image.Digest), release.Tag(p.settings.Commit)

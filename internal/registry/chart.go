@@ -62,6 +62,7 @@ func (c *Client) PushChart(ctx context.Context, repo release.Repository, tag rel
 	return digest, nil
 }
 
+// pushChart uploads the chart's blobs and its manifest, unless the tag names them already.
 func (r *repository) pushChart(ctx context.Context, tag release.Tag, config, packed []byte) (release.Digest, error) {
 	blobs := map[string][]byte{}
 	describe := func(kind string, content []byte) descriptor {

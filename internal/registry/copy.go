@@ -20,8 +20,8 @@ import (
 // registry blobs are mounted where the registry supports that; otherwise they are streamed, never whole in memory. It sets no
 // tag.
 //
-// Progress, which may be nil, is called with growing sums, from several goroutines but never twice at once. A copy that was ended can be
-// repeated: blobs that the target has are not sent again, and one that breaks off goes on where the target says.
+// Progress, which may be nil, is called with growing sums, from several goroutines but never twice at once. An interrupted copy can be repeated: blobs that the target has are not sent again, and an interrupted upload
+// is resumed at the offset that the target reports.
 func (c *Client) Copy(ctx context.Context, from release.Image, to release.Repository, progress func(release.Progress)) error {
 	doing := fmt.Sprintf("copying %q to %q", from, to)
 	return c.copyTree(ctx, from, to, doing, progress, func(ctx context.Context, write *repository, all tree) error {

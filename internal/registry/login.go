@@ -90,7 +90,8 @@ func fromDockerConfig(address string) (secret, error) {
 
 // rejects reports whether a response refuses the credentials. That is a 401, and ECR's 403 for a token that has expired, which
 // carries no challenge (Amazon ECR User Guide, "Troubleshooting", HTTP 403: "Your authorization token has expired.
-// Reauthenticate and try again."). A forbidden HEAD has no body that tells expiry from policy, so it counts for one secret only.
+// Reauthenticate and try again."). A forbidden HEAD has no body that would distinguish an expired token from a denied permission, so it counts for
+// one secret only.
 func (l *login) rejects(response *http.Response, sent *secret) bool {
 	switch response.StatusCode {
 	case http.StatusUnauthorized:

@@ -69,7 +69,7 @@ func (l *ReferrerList) Each(ctx context.Context, query ReferrerQuery) iter.Seq2[
 	return func(yield func(Referrer, error) bool) {
 		ctx, cancel := context.WithTimeoutCause(ctx, maxReferrerTime, errReferrersTooLong)
 		defer cancel()
-		for referrer, err := range l.referrers(ctx, wanted{l.image.Digest, query}) {
+		for referrer, err := range l.referrers(ctx, referrerFilter{l.image.Digest, query}) {
 			var skippedReferrer *SkippedReferrerError
 			if err == nil || errors.As(err, &skippedReferrer) {
 				if !yield(referrer, err) {
@@ -117,7 +117,7 @@ func (l *ReferrerList) Prefetch(ctx context.Context, wanted, dated func(annotati
 
 // referrers returns the wanted referrers one by one, as Referrers documents. Manifests are read ahead if all referrers are read anyway, if reading
 // many takes one request, and once many were read in vain.
-func (l *ReferrerList) referrers(ctx context.Context, want wanted) iter.Seq2[Referrer, error] {
+func (l *ReferrerList) referrers(ctx context.Context, want referrerFilter) iter.Seq2[Referrer, error] {
 	return func(yield func(Referrer, error) bool) {
 		candidates, err := l.candidates(ctx, want)
 		if err != nil {
@@ -151,7 +151,7 @@ func (l *ReferrerList) referrers(ctx context.Context, want wanted) iter.Seq2[Ref
 
 // candidates returns the listed entries that may match, the newest first. For an entry that is listed without annotations, it reads
 // those of the manifest.
-func (l *ReferrerList) candidates(ctx context.Context, want wanted) (found []candidate, err error) {
+func (l *ReferrerList) candidates(ctx context.Context, want referrerFilter) (found []candidate, err error) {
 	var undeclared []candidate
 	for _, each := range keepTypes(slices.Clone(l.listed), want.ArtifactTypes) {
 		digest, err := release.ParseDigest(each.Digest)

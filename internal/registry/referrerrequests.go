@@ -18,7 +18,7 @@ import (
 
 // referrer reads a candidate; false unless its own manifest has the subject, the artifact type and the annotations, since the
 // list is only a hint.
-func (l *ReferrerList) referrer(ctx context.Context, of candidate, want wanted) (Referrer, bool, error) {
+func (l *ReferrerList) referrer(ctx context.Context, of candidate, want referrerFilter) (Referrer, bool, error) {
 	if of.skipped != nil {
 		return Referrer{}, false, of.skipped
 	}

@@ -104,7 +104,7 @@ func (c *Client) ListReferrers(ctx context.Context, image release.Image, artifac
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, maxReferrerTime, errReferrersTooLong)
 	defer cancel()
-	want := wanted{image.Digest, ReferrerQuery{ArtifactTypes: artifactTypes, Annotations: annotations}}
+	want := referrerFilter{image.Digest, ReferrerQuery{ArtifactTypes: artifactTypes, Annotations: annotations}}
 	listed, _, err := r.listReferrers(ctx, image.Digest, artifactTypes, newAllowance())
 	if err != nil {
 		return nil, r.fault(err, fmt.Sprintf("listing what is attached to %q", image))
@@ -128,14 +128,14 @@ var (
 	errReferrersTooMany = fmt.Errorf("the list of referrers and what it names are larger than %d MiB", maxReferrerRead>>20)
 )
 
-// wanted describes the referrers that are read.
-type wanted struct {
+// referrerFilter describes the referrers that are read.
+type referrerFilter struct {
 	image release.Digest
 	ReferrerQuery
 }
 
 // matches reports whether annotations have the wanted values. If lenient is set, missing annotations match too.
-func (w wanted) matches(annotations map[string]string, lenient bool) bool {
+func (w referrerFilter) matches(annotations map[string]string, lenient bool) bool {
 	if w.Skip != nil && w.Skip(annotations) {
 		return false
 	}

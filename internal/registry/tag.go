@@ -24,6 +24,7 @@ func (c *Client) Inspect(ctx context.Context, repo release.Repository, digest re
 	return state, nil
 }
 
+// inspect sends the two requests of Inspect.
 func (r *repository) inspect(ctx context.Context, digest release.Digest, tag release.Tag) (release.TagState, error) {
 	tagged, _, err := r.headManifest(ctx, tag.String())
 	if err != nil {
@@ -78,6 +79,7 @@ func (c *Client) Tags(ctx context.Context, repo release.Repository) ([]release.T
 	return tags, nil
 }
 
+// tags reads the list of tags page by page.
 func (r *repository) tags(ctx context.Context) (tags []release.Tag, err error) {
 	for next := r.url("tags", "list") + "?n=1000"; next != ""; {
 		content, header, err := r.get(ctx, next, http.Header{"Accept": {"application/json"}}, maxTagPage)

@@ -105,7 +105,7 @@ func namesOf(objects []Object) string {
 	return strings.Join(names, ", ")
 }
 
-// Backend is a port of a ready pod, which is asked through the cluster.
+// Backend is a port of a ready pod, which gets requests through the cluster.
 type Backend struct {
 	Namespace string
 	Pod       string // "" for an address that is not a pod's
@@ -125,10 +125,10 @@ type Backends struct {
 
 // BackendPod is a ready pod with a check made from its readiness probe.
 type BackendPod struct {
-	Backend  // its Port is 0 if there is nothing to ask: neither a probe nor a port
+	Backend  // its Port is 0 if the pod has neither a probe nor a port
 	Workload Object
-	Runs     bool // every container that is meant to run the image names its digest
-	Held     bool // the pod is meant to stay at an older revision
+	Runs     bool // every container that should run the image names its digest
+	HeldBack bool // the pod is held back at an older revision by its workload's settings (OnDelete, a partition)
 	Restarts int  // of the containers that are meant to run the image
 	Check    Check
 	Source   string // what the check was made from: "readinessProbe of container app"

@@ -86,7 +86,7 @@ type Recipe struct {
 	Settings   RecipeSettings    // the settings as they are stored with the image, in the builder's form
 }
 
-// DockerRecipe is what the Docker builder is asked for besides a Dockerfile and its arguments.
+// DockerRecipe has the options of the Docker builder besides a Dockerfile and its arguments.
 type DockerRecipe struct {
 	Target      string            // stage of the Dockerfile, "" for the last
 	Contexts    map[string]string // by name: a directory of the work tree, relative to Recipe.Context, or docker-image://REPOSITORY@DIGEST
@@ -213,9 +213,9 @@ type Inputs struct {
 
 // InputRule says which files below a directory enter an image. Paths are relative to the directory, with slashes.
 type InputRule struct {
-	Dir    string                 // absolute
-	Takes  func(path string) bool // reports whether a file with this path enters the image
-	Enters func(path string) bool // reports whether files below a directory with this path may enter it
+	Dir        string                 // absolute
+	Matches    func(path string) bool // reports whether a file with this path enters the image
+	MayContain func(path string) bool // reports whether files below a directory with this path may enter the image
 }
 
 // Difference is an input of an image that differs from the commit.

@@ -72,7 +72,7 @@ func (b BuiltImage) Repositories() []string {
 // Rendering is what a deployment's chart renders for its cluster.
 type Rendering struct {
 	Manifest  string        // of the objects, without the hooks
-	Kinds     []AppliedKind // of the objects and hooks, each namespace's by itself, and of those that only a rollback applies
+	Kinds     []AppliedKind // of the objects and hooks, one entry for each namespace, and of the objects that only a rollback applies
 	Declared  []Declared    // the objects, with what they declare of themselves
 	Templates []PodTemplate // of the objects
 	Endpoints []Object      // Services of type LoadBalancer, and Ingresses
@@ -184,10 +184,10 @@ type Mark string
 
 // The marks.
 const (
-	MarkReady  Mark = "ready"  // its rollout became ready, and no smoke has checked it
-	MarkProved Mark = "proved" // its smoke passed
-	MarkFailed Mark = "failed" // its smoke failed
-	MarkLeft   Mark = "left"   // somebody rolled back from it deliberately, to an older commit or revision
+	MarkReady      Mark = "ready"  // its rollout became ready, and no smoke has checked it
+	MarkProved     Mark = "proved" // its smoke passed
+	MarkFailed     Mark = "failed" // its smoke failed
+	MarkRolledBack Mark = "left"   // it was deliberately replaced by an older commit or revision
 )
 
 // Verified reports whether a revision with this mark may be the target of a rollback.
@@ -210,7 +210,7 @@ func ParseMark(value string, revision int) Mark {
 		return MarkReady
 	}
 	switch mark := Mark(mark); mark {
-	case MarkReady, MarkProved, MarkFailed, MarkLeft:
+	case MarkReady, MarkProved, MarkFailed, MarkRolledBack:
 		return mark
 	}
 	return ""

@@ -135,6 +135,7 @@ func (e *JobsError) Error() string { return e.Err.Error() }
 
 func (e *JobsError) Unwrap() error { return e.Err }
 
+// exitCode returns the exit code of the most important error: a failure or refusal, then a fault, then bad input, which counts as a failure if a job succeeded.
 func (e *JobsError) exitCode() int {
 	found := map[int]bool{}
 	var visit func(error)

@@ -29,5 +29,5 @@ func (e Expiry) Explain(now time.Time) string {
 	case !e.At.After(now):
 		return fmt.Sprintf("is about to be lost: rule %d of the lifecycle policy %s it within a day", e.Rule, verb)
 	}
-	return fmt.Sprintf("is lost from %s on: rule %d of the lifecycle policy %s it then", e.At.UTC().Format(time.DateOnly), e.Rule, verb)
+	return fmt.Sprintf("will be lost on %s: rule %d of the lifecycle policy %s it", e.At.UTC().Format(time.DateOnly), e.Rule, verb)
 }

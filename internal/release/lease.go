@@ -21,7 +21,7 @@ type Holder struct {
 	Commit Commit // to deploy, "" if unknown
 }
 
-// Pin keeps a release at a commit. A deliberate rollback sets it, and other commits are refused until it is removed.
+// Pin keeps a release at a commit. A deliberate rollback (--allow-rollback) sets it, and deploys of other commits are refused until it is removed (--unpin).
 type Pin struct {
 	Commit Commit
 	RunURL string // of the run that pinned, "" if none

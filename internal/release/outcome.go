@@ -21,10 +21,9 @@ const (
 	OutcomeHealed Outcome = "healed"
 )
 
-// Verdict is the conclusion of a smoke run. Inconclusive means that the service could not be reached by the timeout, although its
-// pods are ready or without any that could be asked for and a round that passed, or that the time was too short for rounds that
-// passed. It says nothing about the service: a wrong answer since the last round that passed is a failure, and so is a workload
-// without a ready pod.
+// Verdict is the conclusion of a smoke run. Inconclusive says nothing about the service: it could not be reached by the timeout although its
+// pods are ready, or without a cluster to read pods from and without a round that passed; or the time was too short for enough rounds. A wrong answer
+// since the last round that passed is a failure, and so is a workload without a ready pod.
 type Verdict string
 
 // The verdicts.

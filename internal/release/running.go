@@ -41,9 +41,9 @@ type PodImage struct {
 	Unready     bool       // the pod has started, and a container of it is not ready
 	Restarts    int        // of the container
 	Restarting  bool       // the pod is not ready because a container of it has ended, and has not become ready again
-	Unscheduled bool       // no node takes the pod yet
+	Unscheduled bool       // the scheduler has not assigned the pod to a node
 	Named       bool       // the pod's own spec contains the image's digest for this container
-	Held        string     // why the pod stays at an older revision, "" if it should be replaced
+	HeldBack    string     // why the pod stays at an older revision, "" if it should be replaced
 	Outdated    bool       // it is of an older revision, and will be replaced
 }
 
@@ -74,7 +74,7 @@ func (r Running) RestartsByPods() (restarts int, any bool) {
 // returns "" otherwise. A pod that is starting is no reason while another is ready: an autoscaler may have added it.
 func (w RunningWorkload) Down() string {
 	switch {
-	case !w.Wants:
+	case !w.WantsPods:
 		return ""
 	case !w.HasReadyPod() && len(w.Pods) == 0 && w.Note != "":
 		return fmt.Sprintf("%s has no ready pod: %s", w.Object, w.Note)
@@ -89,7 +89,7 @@ func (w RunningWorkload) Down() string {
 	return ""
 }
 
-// AwaitsNode says that a workload which is down has no fault of its own: no node takes any pod of its current revision. A node may come, so it says
+// AwaitsNode returns the reason if a workload is down only because no pod of its current revision can be scheduled. A node may be added, so this says
 // nothing about the image. It returns "" otherwise.
 func (w RunningWorkload) AwaitsNode() string {
 	if w.Down() == "" {
@@ -98,7 +98,7 @@ func (w RunningWorkload) AwaitsNode() string {
 	var pods []string
 	for _, container := range w.Pods {
 		switch {
-		case container.Outdated || container.Held != "":
+		case container.Outdated || container.HeldBack != "":
 		case !container.Unscheduled:
 			return ""
 		case !slices.Contains(pods, container.Pod):
@@ -134,7 +134,7 @@ type RunningProof struct {
 	Notes    []string // remarks: workloads that want no pod, pods that stay at an older revision
 	Problems []string // evidence that the release does not run the image
 	Pending  bool     // the only problem is that no pod has started yet
-	Held     bool     // some pods stay at an older revision by their workload's settings
+	HeldBack bool     // some pods are held back at an older revision by their workload's settings (OnDelete, a partition)
 	Idle     bool     // no workload wants a pod, so that nothing runs the image
 	Hooked   bool     // no workload names the image, and hooks ran it to their end
 }
@@ -163,7 +163,7 @@ func (r Running) Prove(ctx context.Context, image Image, contents Contents) (Run
 		return proof, nil
 	}
 	for _, workload := range r.Workloads {
-		proof.Idle = proof.Idle && !workload.Wants
+		proof.Idle = proof.Idle && !workload.WantsPods
 		if err := proof.add(ctx, workload, comparison); err != nil {
 			return proof, err
 		}
@@ -188,7 +188,7 @@ func (p *RunningProof) add(ctx context.Context, workload RunningWorkload, compar
 		if _, seen := pods[container.Pod]; !seen {
 			pods[container.Pod] = true
 		}
-		if container.ImageID == "" && !container.Outdated && (container.Held == "" || container.Named) {
+		if container.ImageID == "" && !container.Outdated && (container.HeldBack == "" || container.Named) {
 			pods[container.Pod] = false
 			starting = append(starting, container.Pod)
 			continue
@@ -201,9 +201,9 @@ func (p *RunningProof) add(ctx context.Context, workload RunningWorkload, compar
 			pods[container.Pod] = false
 			unready = append(unready, container.Pod)
 		case same:
-		case container.Held != "":
-			pods[container.Pod], held, p.Held = false, true, true
-			p.Notes = append(p.Notes, fmt.Sprintf("pod %q of %s stays at an older revision: %s", container.Pod, workload.Object, container.Held))
+		case container.HeldBack != "":
+			pods[container.Pod], held, p.HeldBack = false, true, true
+			p.Notes = append(p.Notes, fmt.Sprintf("pod %q of %s stays at an older revision: %s", container.Pod, workload.Object, container.HeldBack))
 		default:
 			pods[container.Pod] = false
 			p.Problems = append(p.Problems, container.problem(comparison.image.Digest))
@@ -220,14 +220,14 @@ func (p *RunningProof) add(ctx context.Context, workload RunningWorkload, compar
 		}
 	}
 	switch {
-	case workload.Wants && running == 0 && len(starting) > 0:
+	case workload.WantsPods && running == 0 && len(starting) > 0:
 		comparison.pending++
 		p.Problems = append(p.Problems, fmt.Sprintf("no pod of %s has started its containers: %s", workload.Object, strings.Join(starting, ", ")))
-	case workload.Wants && running == 0 && len(unready) > 0:
+	case workload.WantsPods && running == 0 && len(unready) > 0:
 		slices.Sort(unready)
 		comparison.pending++
 		p.Problems = append(p.Problems, fmt.Sprintf("no pod of %s that runs the image is ready: %s", workload.Object, strings.Join(slices.Compact(unready), ", ")))
-	case workload.Wants && len(workload.Pods) == 0 && !held:
+	case workload.WantsPods && len(workload.Pods) == 0 && !held:
 		comparison.pending++
 		what := fmt.Sprintf("no pod of %s runs", workload.Object)
 		if workload.Note != "" {

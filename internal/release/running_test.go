@@ -95,20 +95,20 @@ func TestProveDistinguishesWantedHeldAndIdlePods(t *testing.T) {
 	right := release.PodImage{Pod: "web-0", Container: "app", ImageID: "x", Digest: image.Digest}
 	wrong := release.PodImage{Pod: "web-1", Container: "app", ImageID: "x", Digest: releasetest.Digest(t, "b")}
 	held, starting, sidecar, outdated := wrong, wrong, wrong, wrong
-	held.Held, outdated.Outdated = "the partition is 1", true
+	held.HeldBack, outdated.Outdated = "the partition is 1", true
 	starting.ImageID, starting.Digest = "", release.Digest{}
 	sidecar.Pod, sidecar.Container = "web-0", "sidecar"
 	changed, startingWithIt := wrong, starting
 	changed.Named = true
-	startingWithIt.Held, startingWithIt.Named = "OnDelete", true
+	startingWithIt.HeldBack, startingWithIt.Named = "OnDelete", true
 	readyRight, readyHeld, unreadyToo := right, held, right
 	readyRight.Ready, readyHeld.Ready, unreadyToo.Pod = true, true, "web-2"
 	workload := release.Object{Kind: "StatefulSet", Name: "web"}
 	byPods := func(pods ...release.PodImage) release.Running {
-		return release.Running{Workloads: []release.RunningWorkload{{Object: workload, Wants: true, ByPods: true, Pods: pods}}}
+		return release.Running{Workloads: []release.RunningWorkload{{Object: workload, WantsPods: true, ByPods: true, Pods: pods}}}
 	}
 	wants := func(pods ...release.PodImage) release.Running {
-		return release.Running{Workloads: []release.RunningWorkload{{Object: workload, Wants: true, Pods: pods}}}
+		return release.Running{Workloads: []release.RunningWorkload{{Object: workload, WantsPods: true, Pods: pods}}}
 	}
 	notes := func(note string) release.Running {
 		return release.Running{Workloads: []release.RunningWorkload{{Object: workload, Note: note}}}
@@ -122,8 +122,8 @@ func TestProveDistinguishesWantedHeldAndIdlePods(t *testing.T) {
 		"all run it":                              {wants(right), release.RunningProof{Pods: []string{"web-0"}}},
 		"one does not":                            {wants(right, wrong), release.RunningProof{Pods: []string{"web-0"}, Problems: []string{runs}}},
 		"one container not":                       {wants(right, sidecar), release.RunningProof{Problems: []string{strings.NewReplacer("web-1", "web-0", `"app"`, `"sidecar"`).Replace(runs)}}},
-		"one is kept":                             {wants(right, held), release.RunningProof{Pods: []string{"web-0"}, Held: true, Notes: []string{stays}}},
-		"all are kept":                            {wants(held), release.RunningProof{Held: true, Notes: []string{stays}}},
+		"one is kept":                             {wants(right, held), release.RunningProof{Pods: []string{"web-0"}, HeldBack: true, Notes: []string{stays}}},
+		"all are kept":                            {wants(held), release.RunningProof{HeldBack: true, Notes: []string{stays}}},
 		"one is outdated":                         {wants(right, outdated), release.RunningProof{Pods: []string{"web-0"}, Problems: []string{runs + " (it is of an older revision that has not been replaced yet)"}}},
 		"one is not started again":                {wants(changed), release.RunningProof{Pending: true, Problems: []string{runs}}},
 		"one is starting":                         {wants(right, starting), release.RunningProof{Pods: []string{"web-0"}}},
@@ -136,7 +136,7 @@ func TestProveDistinguishesWantedHeldAndIdlePods(t *testing.T) {
 		"not only pending":                        {release.Running{Workloads: append(wants(wrong).Workloads, wants().Workloads...)}, release.RunningProof{Problems: []string{runs, "no pod of StatefulSet/web runs"}}},
 		"an older one that starts with the image": {wants(right, startingWithIt), release.RunningProof{Pods: []string{"web-0"}}},
 		"none is ready":                           {byPods(right), release.RunningProof{Pending: true, Problems: []string{"no pod of StatefulSet/web that runs the image is ready: web-0"}}},
-		"one of the older revision is ready": {byPods(right, readyHeld), release.RunningProof{Pending: true, Held: true, Notes: []string{stays},
+		"one of the older revision is ready": {byPods(right, readyHeld), release.RunningProof{Pending: true, HeldBack: true, Notes: []string{stays},
 			Problems: []string{"no pod of StatefulSet/web that runs the image is ready: web-0"}}},
 		"one is ready":         {byPods(readyRight, unreadyToo), release.RunningProof{Pods: []string{"web-0"}}},
 		"one of two is absent": {release.Running{Workloads: append(wants(right).Workloads, wants().Workloads...)}, release.RunningProof{Pods: []string{"web-0"}, Pending: true, Problems: []string{"no pod of StatefulSet/web runs"}}},

@@ -98,7 +98,7 @@ type Endpoint struct {
 	Base    string  // URL whose host the request names
 	Address string  // IP address to connect to instead of those that the host's name resolves to; "" for these
 	Backend Backend // the pod that is connected to; zero for none
-	Proto   string  // scheme by which clients of a gateway in front of the pod asked; "" if there is none
+	Proto   string  // scheme that clients of a gateway in front of the pod use; "" if there is none
 }
 
 // Name returns the endpoint's name in reports, "" if its URL is enough.
@@ -134,7 +134,7 @@ type Answer struct {
 	Check   string            `json:"check"`
 	Kind    CheckKind         `json:"kind"` // "http" in JSON for CheckHTTP
 	URL     string            `json:"url"`
-	Address string            `json:"address,omitempty"` // address that was asked; "" if any
+	Address string            `json:"address,omitempty"` // address that the request was sent to; "" if any
 	Stage   Stage             `json:"stage"`
 	Status  int               `json:"status,omitempty"`
 	Commit  string            `json:"commit,omitempty"` // commit in the response's header
@@ -143,7 +143,7 @@ type Answer struct {
 	Wrong   []string          `json:"wrong,omitempty"` // one line for each expectation that was not met
 	Body    []byte            `json:"-"`
 	NotHTTP bool              `json:"-"` // connected, but what answered does not speak HTTP
-	FromPod bool              `json:"-"` // a pod was asked through the cluster
+	FromPod bool              `json:"-"` // the request went to a pod through the cluster
 
 	CachedFor time.Duration `json:"-"` // how long the response was in a cache in front of the service, as that says; 0 if it was in none
 
@@ -261,8 +261,9 @@ type Proof struct {
 	Signed bool          // whether evidence counts only if a trusted key signed it
 }
 
-// Check returns nil if the newest record, as a registry found it, proves the image. It returns a *Refusal if the record proves something else or
-// nothing, or if there is none, and any error of the registry unchanged. Older records do not count, because a later failure outdates a pass.
+// Check returns nil if the newest record proves the image. newest, found and err are the results of reading it from a registry. Check returns a *Refusal if
+// the record proves something else or nothing, cannot be read (*UnreadableRecordError), or does not exist, and any other err unchanged. Older records do
+// not count, because a later failure invalidates a pass.
 func (p Proof) Check(newest Record, found bool, err error, now time.Time) error {
 	if unreadable := new(UnreadableRecordError); err != nil && !errors.As(err, &unreadable) {
 		return err

@@ -31,6 +31,7 @@ type cloud struct {
 	config  *aws.Config
 }
 
+// load reads the AWS configuration, once.
 func (c *cloud) load(ctx context.Context) (aws.Config, error) {
 	if c.config == nil {
 		loaded, err := awsx.Load(ctx, awsx.Options{Environ: c.options.Getenv, MaxAttempts: maxAttempts, MaxResponse: maxResponse, Secrets: c.options.Secrets, WorkTree: c.options.Tree})

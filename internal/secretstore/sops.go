@@ -29,7 +29,7 @@ var sopsVariables = []string{"PATH=", "HOME=", "XDG_CONFIG_HOME=", "TMPDIR=", "S
 // noVaultToken keeps sops from reading ~/.vault-token, which it does without VAULT_TOKEN. Source: the package hcvault of sops, vaultClient.
 const noVaultToken = "VAULT_TOKEN=none"
 
-// keyCommands are the variables of commands that sops runs for its keys.
+// keyCommands are the variables that contain commands which sops runs to get its keys, such as SOPS_AGE_KEY_CMD.
 var keyCommands = []string{"SOPS_GPG_EXEC", "SOPS_AGE_KEY_CMD"}
 
 // decrypt returns a file's content as JSON, which the sops on PATH decrypts.
@@ -47,7 +47,7 @@ func (s *Store) decrypt(ctx context.Context, file string) (string, error) {
 		return "", release.BadSetting("secret-values", "sops is needed to decrypt it: "+err.Error(), "install sops (https://getsops.io) in an earlier step")
 	}
 	for _, name := range keyCommands {
-		if path := s.keyCommand(name); path != "" {
+		if path := s.partInWorkTree(name); path != "" {
 			found := worktree.Problem(name, path)
 			return "", release.BadSetting("secret-values", name+": "+found.What, found.Do)
 		}
@@ -71,8 +71,9 @@ func (s *Store) decrypt(ctx context.Context, file string) (string, error) {
 	return decrypted.String(), nil
 }
 
-// keyCommand returns what a variable's command has of the work tree, "" if nothing. Its program may be one that PATH has there.
-func (s *Store) keyCommand(name string) string {
+// partInWorkTree returns the part of the command in a variable that is in the work tree: a path that the command mentions, or its program if PATH
+// finds that in the work tree. It returns "" if there is none.
+func (s *Store) partInWorkTree(name string) string {
 	command := execx.Variable(s.Environ, name)
 	if path := s.Tree.Mentioned(command); path != "" {
 		return path

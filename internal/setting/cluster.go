@@ -16,7 +16,7 @@ type ClusterRef struct {
 	Region     string // AWS region of the EKS cluster
 	Account    string // AWS account that the credentials and the cluster must belong to, "" for any
 
-	AllowWorkTree bool // whether a kubeconfig may be in the work tree, or run or read what is there
+	AllowWorkTree bool // whether a kubeconfig may be in the work tree, or name programs and files there
 }
 
 // Declare adds the settings to a set.

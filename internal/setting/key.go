@@ -128,19 +128,19 @@ func DeclarePolicy(set *Set, target *string) {
 		Help: "File of the work tree that has the rules of promotion (docs/policy.md); default: .onedigest.yaml in the working directory, if it exists"}, Text)
 }
 
-// DeclareOverride adds the setting of the reason for passing over the rules.
+// DeclareOverride adds the setting with the reason for overriding the rules.
 func DeclareOverride(set *Set, target *string) {
 	Var(set, target, Setting{Name: "override-reason", Value: "TEXT",
-		Help: "Why the image is to enter the environment although a requirement of the policy is not met; only for those whom the policy names, with --sign-key, and never for a rejected image"}, ParseReason)
+		Help: "Why the image is to enter the environment although a requirement of the policy is not met; only for actors that the policy names, with --sign-key, and never for a rejected image"}, ParseReason)
 }
 
-const leastReason = 10 // characters
+const minReason = 10 // characters
 
 // ParseReason accepts a reason that says something.
 func ParseReason(text string) (string, error) {
 	text = strings.TrimSpace(text)
-	if len([]rune(text)) < leastReason || len(text) > 1000 {
-		return "", fmt.Errorf("the reason has %d characters, not %d to 1000: say what happened and who agreed", len([]rune(text)), leastReason)
+	if len([]rune(text)) < minReason || len(text) > 1000 {
+		return "", fmt.Errorf("the reason has %d characters, not %d to 1000: say what happened and who agreed", len([]rune(text)), minReason)
 	}
 	return Text(text)
 }

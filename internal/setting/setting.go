@@ -106,7 +106,7 @@ func List[T any](set *Set, target *[]T, declared Setting, parse func(string) (T,
 func Map[T any](set *Set, target *[]T, declared Setting, parse func(string) (T, error), name func(T) string) {
 	declared.Many = true
 	declared.accept = func(texts []string) (problems []string) {
-		values, refused, named := make([]T, 0, len(texts)), places{}, map[string]int{}
+		values, refused, named := make([]T, 0, len(texts)), refusals{}, map[string]int{}
 		for i, text := range texts {
 			value, err := parse(text)
 			switch {
@@ -140,15 +140,15 @@ func givenTwice(name string, first, second int, texts []string, secret bool) str
 	return fmt.Sprintf("%q is given twice, by %q and %q: give one of them", name, texts[first], texts[second])
 }
 
-// places maps each reason for a refusal to the positions of the refused values in a list. Reasons are in the order of their first
+// refusals maps each reason for refusing a value to the positions of the refused values in a list. Reasons are in the order of their first
 // occurrence.
-type places struct {
+type refusals struct {
 	reasons []string
 	at      map[string][]string
 }
 
 // add records that the value at a position, from 1, was refused for a reason.
-func (p *places) add(reason string, position int) {
+func (p *refusals) add(reason string, position int) {
 	if p.at == nil {
 		p.at = map[string][]string{}
 	}
@@ -159,7 +159,7 @@ func (p *places) add(reason string, position int) {
 }
 
 // format returns one line per reason: "value 2, 3 of 4: is not path=value".
-func (p *places) format(count int) (lines []string) {
+func (p *refusals) format(count int) (lines []string) {
 	for _, reason := range p.reasons {
 		lines = append(lines, fmt.Sprintf("value %s of %d: %s", strings.Join(p.at[reason], ", "), count, reason))
 	}

@@ -22,9 +22,9 @@ func splitChecks(checks []release.Check) (requests, commands []release.Check) {
 	return requests, commands
 }
 
-// lastChecks compares the latencies of the rounds that have passed and, if they are right, runs the commands. An error means that there
+// finalChecks compares the latencies of the rounds that have passed and, if they are right, runs the commands. An error means that there
 // is nothing to ask.
-func (a *roundRunner) lastChecks(ctx context.Context, latencies latencyWindow, settings Settings) ([]release.Answer, error) {
+func (a *roundRunner) finalChecks(ctx context.Context, latencies latencyWindow, settings Settings) ([]release.Answer, error) {
 	if wrong := latencies.exceeded(a.Checks); len(wrong) > 0 {
 		return wrong, nil
 	}

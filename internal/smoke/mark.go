@@ -13,7 +13,7 @@ func liveRevision(ctx context.Context, settings Settings, deps Deps) int {
 	}
 	revision, err := deps.Cluster.LiveRevision(ctx, settings.Namespace, settings.Release)
 	if err != nil {
-		deps.Reporter.Warnf("a rollback will not know this verdict, because the live revision cannot be read: %v", err)
+		deps.Reporter.Warnf("later rollbacks will not know this verdict, because the live revision cannot be read: %v", err)
 		return 0
 	}
 	return revision
@@ -29,7 +29,7 @@ func markRevision(ctx context.Context, revision int, verdict release.Verdict, se
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	if err := deps.Cluster.MarkRevision(ctx, settings.Namespace, settings.Release, revision, mark); err != nil {
-		deps.Reporter.Warnf("a rollback will not know this verdict: %v", err)
+		deps.Reporter.Warnf("later rollbacks will not know this verdict: %v", err)
 		return
 	}
 	deps.Reporter.Infof("marked revision %d of release %q in namespace %q as %s", revision, settings.Release, settings.Namespace, mark)

@@ -11,12 +11,12 @@ import (
 // gatewayErrors are the statuses of a gateway that cannot reach what it serves. Source: RFC 9110, sections 15.6.3 to 15.6.5.
 var gatewayErrors = []int{502, 503, 504}
 
-// warmUp is the time in which a gateway's error does not count against the service. It ends when the service has answered, or
+// warmUp is the phase in which a gateway's error does not count against the service. It ends when the service has answered, or
 // when a pod was ready, and does not start again: a service that goes down later is down for its users.
 type warmUp struct{ over bool }
 
-// see ends the warm-up if an answer of a round names a commit, because then the service has answered, not only a gateway.
-func (w *warmUp) see(answers []release.Answer) {
+// observe ends the warm-up if an answer of a round names a commit, because then the service has answered, not only a gateway.
+func (w *warmUp) observe(answers []release.Answer) {
 	w.over = w.over || slices.ContainsFunc(answers, func(answer release.Answer) bool {
 		return answer.Commit != "" && !slices.Contains(gatewayErrors, answer.Status)
 	})
@@ -50,12 +50,12 @@ const (
 	podsUnknown podState = iota // there is no cluster to ask, or it names no workload that wants pods
 	podsReady
 	podsDown    // a workload that wants pods is down
-	podsWaiting // no workload is down but for the lack of a node
+	podsWaiting // a workload is down only because its pods cannot be scheduled, and no other is down
 )
 
-// askPods asks the cluster for the pods of a service that could not be reached, even when the time was up, and says which
+// readPodState asks the cluster for the pods of a service that could not be reached, even when the time was up, and says which
 // workload is down, or waits for a node. An error means that the cluster did not answer.
-func askPods(ctx context.Context, subject Subject, deps Deps) (state podState, why string, err error) {
+func readPodState(ctx context.Context, subject Subject, deps Deps) (state podState, why string, err error) {
 	if deps.Cluster == nil || subject.Image.IsZero() {
 		return podsUnknown, "", nil
 	}
@@ -73,7 +73,7 @@ func askPods(ctx context.Context, subject Subject, deps Deps) (state podState, w
 				state, why = podsWaiting, awaits
 			case down != "":
 				return podsDown, down, nil
-			case workload.Wants && state == podsUnknown:
+			case workload.WantsPods && state == podsUnknown:
 				state = podsReady
 			}
 		}

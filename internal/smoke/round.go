@@ -11,7 +11,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// maxParallel is how many endpoints of a round are asked at once: a service with many pods must not be flooded by its own smoke.
+// maxParallel is how many endpoints of a round are checked at once: a service with many pods must not be flooded by its own smoke.
 const maxParallel = 16
 
 // runRound sends every check once to every endpoint, several endpoints at once and the checks of one in their order, and compares each
@@ -27,7 +27,7 @@ func (a *roundRunner) runRound(ctx context.Context, settings Settings) ([]releas
 		found.wrong = append(found.wrong, found.unknownPods...)
 	}
 	others := slices.Concat(a.dropUncomparable(outside, inside, settings), found.shown, found.wrong)
-	a.draining = a.isDraining(found.leaving, outside, others)
+	a.draining = a.isDraining(found.terminating, outside, others)
 	return slices.Concat(outside, others), nil
 }
 
@@ -63,7 +63,7 @@ func (a *roundRunner) send(ctx context.Context, requests []request, settings Set
 	}
 	for i, why := range notHTTP {
 		if why != "" {
-			a.infoOnce("%s is connected to only, because it does not answer in HTTP: %s", cmp.Or(requests[i].Name(), requests[i].Base), why)
+			a.infoOnce("%s is checked by connecting only, because it does not speak HTTP: %s", cmp.Or(requests[i].Name(), requests[i].Base), why)
 		}
 	}
 	return slices.Concat(answers...)
@@ -97,7 +97,7 @@ func (a *roundRunner) dropUncomparable(outside, inside []release.Answer, setting
 		return inside
 	}
 	if allAre(outside, release.Answer.OK) && allAre(inside, isUnreachable) {
-		a.infoOnce("the pods are not asked one by one, because they cannot be reached: %s", strings.Join(inside[0].Wrong, "; "))
+		a.infoOnce("the pods are not checked individually, because they cannot be reached: %s", strings.Join(inside[0].Wrong, "; "))
 		return nil
 	}
 	byCheck := func(answers []release.Answer, check string) []release.Answer {

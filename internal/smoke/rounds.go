@@ -53,7 +53,7 @@ func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Setti
 	runner := newRoundRunner(subject, deps)
 	judge := func(answers []release.Answer) (time.Time, roundOutcome) {
 		now, outcome := deps.Now(), report.addRound(answers)
-		warm.see(answers)
+		warm.observe(answers)
 		if outcome == roundWrong && warm.covers(ctx, answers, subject, deps) {
 			outcome = roundUnreachable
 		}
@@ -75,11 +75,11 @@ func runRounds(ctx context.Context, subject Subject, warm warmUp, settings Setti
 		latencies.add(now, answers)
 		logLine(now.Sub(start), describeRound(report, settings.Consecutive))
 		if report.Consecutive >= settings.Consecutive && soak.passed(now) {
-			last, err := runner.lastChecks(ctx, latencies, settings)
+			last, err := runner.finalChecks(ctx, latencies, settings)
 			if err != nil {
 				return report, err
 			}
-			if outcome = report.addLast(last); outcome == roundPassed && len(last) > 0 { // the commands may have broken what the rounds saw
+			if outcome = report.addFinal(last); outcome == roundPassed && len(last) > 0 { // the commands may have broken what the rounds saw
 				if answers, err = runner.runRound(ctx, settings); err != nil {
 					return report, err
 				}
@@ -160,9 +160,9 @@ func (r *Report) addRound(answers []release.Answer) roundOutcome {
 	return roundWrong
 }
 
-// addLast adds what is compared and run once the rounds have passed: limits of latencies, and commands. It returns the outcome of the
+// addFinal adds what is compared and run once the rounds have passed: limits of latencies, and commands. It returns the outcome of the
 // whole; the rounds in a row are not lost by it.
-func (r *Report) addLast(answers []release.Answer) roundOutcome {
+func (r *Report) addFinal(answers []release.Answer) roundOutcome {
 	r.Answers = append(slices.Clone(r.Answers), answers...)
 	reason, unreachable := summarizeRound(answers)
 	switch {

@@ -15,14 +15,14 @@ var Verb = setting.Verb{
 	Name:    "smoke",
 	Summary: "send requests to a deployed release until the expected commit answers correctly, and record the verdict",
 	About: "Sends every check once per round to every address that the service's name has, each request over a connection of its own, and with --image or --release also to every ready pod, through the API server. " +
-		"A release without an address outside its cluster is asked there only. Without --checks, each pod is asked what its readiness probe asks; a pod without a port and a probe has to stay ready without a restart. " +
+		"A release without an address outside its cluster is checked inside it only. Without --checks, each pod gets the request of its readiness probe; a pod without a port and a probe has to stay ready without a restart. " +
 		"Checks that are programs, such as hurl files and k6 scripts, run once the others have passed, and one more round has to pass after them. " +
 		"The verdict is pass after N passing rounds in a row with a pause between them, no answer from another commit than the expected one; with --soak, after passing for that long. " +
 		"A DNS name that does not resolve yet, a load balancer that does not accept connections yet or that answers 503 itself because it has no target yet (Server: awselb/2.0) " +
 		"are waited for, and so is any gateway's 502, 503 or 504 with --image until the service has answered or a pod was ready. " +
 		"A round passes only if every workload of the image that wants pods has a ready pod of its current revision and none that ends again and again, and if no pod stopped being ready or restarted since the round before. " +
 		"The verdict is fail if wrong answers used up the patience or no round passed after one, and at the timeout if the service cannot be reached and " +
-		"a workload of the image is down or, where there is no --image to ask for, it answered before. The verdict is inconclusive if the service could not be reached by the timeout although " +
+		"a workload of the image is down or, without --image, it answered before. The verdict is inconclusive if the service could not be reached by the timeout although " +
 		"pods are ready, or while no node takes them, if pods that are being deleted answered from another commit until then, if no pod could be asked for and it never answered, or if the time was too short for rounds that passed; it is neither recorded nor marked. " +
 		"With --image, smoke confirms in the cluster that the pods run that digest, and records the verdict beside the image in the registry, where promote reads it. " +
 		"With several images, the pods of each are confirmed and asked, and a pass is recorded beside each; a failure is recorded beside those whose pods answered wrongly or are not ready, and beside the main image if it is about no further image.",
@@ -182,7 +182,7 @@ func (s *Settings) validate() error {
 func parseServedAddress(text string) (release.Address, error) {
 	address, err := release.ParseAddress(text)
 	if address == release.AddressNone {
-		return "", fmt.Errorf("%q leaves nothing to send requests to", text)
+		return "", fmt.Errorf("%q gives smoke nothing to send requests to", text)
 	}
 	return address, err
 }

@@ -135,7 +135,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	subject.AnyCommit, subject.Ended = found.held, found.ended
+	subject.AnyCommit, subject.Ended = found.heldBack, found.ended
 	live := liveRevision(ctx, settings, deps)
 	report, err := runRounds(ctx, subject, warmUp{over: found.ready}, settings, deps)
 	if err != nil {
@@ -150,7 +150,7 @@ func Run(ctx context.Context, settings Settings, deps Deps) (Result, error) {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return result, interrupted(report)
 	}
-	if found.held && report.Verdict == release.Fail && !anyFails(slices.Concat(found.pods...), report.Answers) { // the answers may be those of another image
+	if found.heldBack && report.Verdict == release.Fail && !anyFails(slices.Concat(found.pods...), report.Answers) { // the answers may be those of another image
 		return result, verdictError(report)
 	}
 	markRevision(ctx, live, report.Verdict, settings, deps)
@@ -167,9 +167,9 @@ func newResult(settings Settings, found confirmed, report Report) Result {
 	return result
 }
 
-// Ask sends the checks about a subject in rounds, for a deploy that has compared the pods itself: nothing is marked or recorded. A
+// CheckSubject sends the checks of a subject in rounds, for a deploy that has compared the pods itself: it marks and records nothing. A
 // failed verdict is a *release.BadRelease, an inconclusive one a *release.Fault.
-func Ask(ctx context.Context, subject Subject, settings Settings, deps Deps) (Report, error) {
+func CheckSubject(ctx context.Context, subject Subject, settings Settings, deps Deps) (Report, error) {
 	report, err := runRounds(ctx, subject, warmUp{over: true}, settings, deps)
 	if err != nil {
 		return report, err

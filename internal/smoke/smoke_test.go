@@ -203,7 +203,7 @@ func (f *fakeDeps) Running(ctx context.Context, _, _ string, image release.Image
 	f.podRequests++
 	running := releasetest.Running(pods...)
 	for i := range running.Workloads {
-		running.Workloads[i].Wants = running.Workloads[i].Wants && !f.idle
+		running.Workloads[i].WantsPods = running.Workloads[i].WantsPods && !f.idle
 	}
 	return running, nil
 }
@@ -494,7 +494,7 @@ func TestConsecutiveRoundsMustAllPass(t *testing.T) {
 
 func TestEvidence(t *testing.T) {
 	t.Parallel()
-	held := release.PodImage{Pod: "c", ImageID: "shop:v1", Held: "the StatefulSet's partition is 1"}
+	held := release.PodImage{Pod: "c", ImageID: "shop:v1", HeldBack: "the StatefulSet's partition is 1"}
 	good, other := release.PodImage{Pod: "a", Digest: image(t).Digest}, release.PodImage{Pod: "b", ImageID: "shop:v1"}
 	ready := release.PodImage{Pod: "a", Digest: image(t).Digest, Ready: true}
 	broken := release.Answer{Stage: release.StageCheck, Commit: commit.String(), Wrong: []string{"x"}}
@@ -774,7 +774,7 @@ func TestSettings(t *testing.T) {
 		"nothing":                    {nil, "give --url, or --release and --namespace"},
 		"a release in no namespace":  {[]string{"--release", "shop"}, "give the release's namespace"},
 		"an address and a URL":       {[]string{"--url", "http://x", "--address", "service/x"}, "is given together with --url"},
-		"no address":                 {[]string{"--release", "shop", "--environment", "staging", "--address", "none"}, "leaves nothing to send requests to"},
+		"no address":                 {[]string{"--release", "shop", "--environment", "staging", "--address", "none"}, "gives smoke nothing to send requests to"},
 		"no round":                   {[]string{"--url", "http://x", "--consecutive", "0"}, "whole number from 1"},
 		"no time":                    {[]string{"--url", "http://x", "--timeout", "0s"}, "is not above zero"},
 		"a short commit":             {[]string{"--url", "http://x", "--expect-commit", "abc"}, "not a full commit id"},

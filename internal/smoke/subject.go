@@ -13,21 +13,21 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Subject is what the rounds are about.
+// Subject is the release or URL that the rounds check.
 type Subject struct {
 	URL       string          // outside the cluster; "" if there is none
 	Checks    []release.Check // nil: the check made from each pod's readiness probe
 	Release   string          // "" if only a URL is known
 	Namespace string
-	Address   release.Address // as the settings have it: it may name the Service whose pods are asked
-	Image     release.Image   // that the release's workloads run; zero if unknown, so that no pod can be asked
-	// Others are other images that the release is pinned to. Their pods are asked too, and may name other commits.
+	Address   release.Address // as the settings have it: it may name the Service whose pods are checked
+	Image     release.Image   // that the release's workloads run; zero if unknown, so that no pod can be checked
+	// Others are other images that the release is pinned to. Their pods are checked too, and may name other commits.
 	Others []release.Image
 	// Proved is set if the pods are compared with the image by digest, so that an answer does not have to name its commit.
 	Proved bool
-	// AnyCommit is set if pods are meant to stay at another revision: their answers are right, whatever commit they name.
+	// AnyCommit is set if some pods are held back at another revision (OnDelete, a partition): their answers are right, whatever commit they name.
 	AnyCommit bool
-	// Ended is set if what was to run the images has ended, so that no pod has to be ready.
+	// Ended is set if the Jobs that run the images have ended, so that no pod has to be ready.
 	Ended bool
 }
 
@@ -42,13 +42,13 @@ func (s Subject) where() string {
 	return fmt.Sprintf("the pods of release %q in namespace %q", s.Release, s.Namespace)
 }
 
-// homeCheck is the default check if only a URL is given.
+// homeCheck is the default check if only a URL is given: / answers 200 with a body.
 var homeCheck = release.Check{Name: "home", Path: "/", Method: "GET", Status: 200, BodyRegex: `\S`}
 
 // routeCheck is the default check for an address that may not route the readiness probe's path to the pods.
 var routeCheck = release.Check{Name: "GET /", Path: "/", Method: "GET", StatusBelow: 500}
 
-// guessedCheck is what a port of an unknown protocol is asked.
+// guessedCheck is the check for a port of an unknown protocol.
 var guessedCheck = release.Check{Name: routeCheck.Name, Path: routeCheck.Path, Method: routeCheck.Method, StatusBelow: routeCheck.StatusBelow, OrTCP: true}
 
 // request is one endpoint with the checks that are sent to it.
@@ -58,37 +58,37 @@ type request struct {
 	anyCommit bool // its answers may name any commit
 }
 
-// roundPlan is what one round sends and what it knows without sending.
+// roundPlan is the requests of one round, and the answers that are known without a request.
 type roundPlan struct {
 	outside, inside []request
-	shown           []release.Answer // what the cluster shows without a request: pods that have nothing to ask
-	wrong           []release.Answer // what the cluster shows without a request: endpoints that are not the release's
-	unknownPods     []release.Answer // what counts unless the answers outside prove the release: pods that the cluster does not show
-	leaving         []string         // pods of the release that are being deleted
+	shown           []release.Answer // from the cluster's state: pods that have neither a probe nor a port
+	wrong           []release.Answer // from the cluster's state: endpoints of the release's Services that are not its pods
+	unknownPods     []release.Answer // failed answers for pods that the cluster does not report; dropped if the answers from outside prove the release
+	terminating     []string         // pods of the release that are being deleted
 }
 
-// roundRunner runs rounds: it finds out for each where to send the checks, and sends them.
+// roundRunner runs rounds: for each, it finds the endpoints to send the checks to, and sends them.
 type roundRunner struct {
-	Subject  // whose checks are those that send requests; nil: smoke's own
-	commands []release.Check
-	deps     Deps
-	reported map[string]bool
-	others   map[string]bool    // pods of the other images
-	lesser   map[string]bool    // Services that lead to such pods only
-	seen     map[string]seenPod // the pods that were ready in a round
-	outputs  map[string]int     // of each command that were shown
-	draining bool               // the last round was wrong only as far as pods that are being deleted may explain it
+	Subject          // its Checks are only those that send requests; nil: smoke's default checks
+	commands         []release.Check
+	deps             Deps
+	reported         map[string]bool
+	others           map[string]bool    // pods of the other images
+	servicesOfOthers map[string]bool    // Services whose endpoints are such pods only, by name; false for any other Service
+	seen             map[string]seenPod // the pods that were ready in a round
+	outputs          map[string]int     // of each command that were shown
+	draining         bool               // all wrong answers of the last round may come from pods that are being deleted
 }
 
 // seenPod is a pod that was ready in a round.
 type seenPod struct {
-	restarts int // when it was first seen; of a pod that is asked, in the last round
-	workload release.Object
-	unasked  bool // it has nothing to ask
+	restarts        int // at first sight; of a pod that gets requests, in the last round
+	workload        release.Object
+	hasNothingToAsk bool // it has neither a probe nor a port, so no request is sent to it
 }
 
 func newRoundRunner(subject Subject, deps Deps) *roundRunner {
-	a := &roundRunner{Subject: subject, deps: deps, reported: map[string]bool{}, others: map[string]bool{}, lesser: map[string]bool{}, seen: map[string]seenPod{}, outputs: map[string]int{}}
+	a := &roundRunner{Subject: subject, deps: deps, reported: map[string]bool{}, others: map[string]bool{}, servicesOfOthers: map[string]bool{}, seen: map[string]seenPod{}, outputs: map[string]int{}}
 	a.Checks, a.commands = splitChecks(subject.Checks)
 	return a
 }
@@ -110,14 +110,14 @@ func (a *roundRunner) warnOnce(format string, args ...any) {
 	}
 }
 
-// canAskPods reports whether the release's pods are known and the cluster can be asked for them.
-func (a *roundRunner) canAskPods() bool { return a.deps.Cluster != nil && !a.Image.IsZero() }
+// canCheckPods reports whether the image of the release's pods is known and there is a cluster to read them from.
+func (a *roundRunner) canCheckPods() bool { return a.deps.Cluster != nil && !a.Image.IsZero() }
 
 // planRound reads the addresses and the ready endpoints as they are now. An error means that no check can be sent, now or later.
 func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 	var found roundPlan
 	checks := a.Checks
-	if a.canAskPods() {
+	if a.canCheckPods() {
 		backends, down, err := a.backends(ctx)
 		if err != nil {
 			if isOutOfTime(err) {
@@ -128,10 +128,10 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 		for _, note := range backends.Notes {
 			a.infoOnce("%s", note)
 		}
-		found.wrong, found.leaving = a.foreignEndpoints(backends), leavingPods(backends)
+		found.wrong, found.terminating = a.foreignEndpoints(backends), terminatingPods(backends)
 		switch {
 		case len(backends.Pods) == 0 && a.Ended && a.URL == "":
-			a.infoOnce("nothing is asked: what was to run the images has run to its end")
+			a.infoOnce("no requests are sent: the Jobs that run the images have ended")
 			found.shown = append(found.shown, release.Answer{Check: "pods", Stage: release.StageDone})
 		case len(backends.Pods) == 0 && (a.URL == "" || !a.isIdle(ctx)): // a gateway may answer without them
 			found.wrong = append(found.wrong, release.Answer{Check: "pods", Stage: release.StageConnect, Wrong: []string{fmt.Sprintf("no pod of release %q is ready", a.Release)}})
@@ -144,7 +144,7 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 		found.wrong = slices.Concat(found.wrong, emptyServices(backends), a.servicesWithoutPods(backends))
 		if checks == nil {
 			found.inside = append(found.inside, a.servicePorts(found.inside, backends)...)
-			found.shown = append(found.shown, a.unaskedPods(backends)...)
+			found.shown = append(found.shown, a.unprobeablePods(backends)...)
 		} else {
 			found.shown = append(found.shown, a.addOthers(&found, backends)...)
 		}
@@ -160,7 +160,7 @@ func (a *roundRunner) planRound(ctx context.Context) (roundPlan, error) {
 	}
 	found.outside = a.outsideRequests(ctx, checks)
 	if len(found.outside)+len(found.inside)+len(found.shown)+len(found.wrong) == 0 { // a round without answers passes
-		found.wrong = []release.Answer{{Check: "pods", Stage: release.StageConnect, Wrong: []string{fmt.Sprintf("nothing of release %q can be asked yet", a.Release)}}}
+		found.wrong = []release.Answer{{Check: "pods", Stage: release.StageConnect, Wrong: []string{fmt.Sprintf("nothing in release %q can receive requests yet", a.Release)}}}
 	}
 	return found, nil
 }
@@ -185,7 +185,7 @@ func downWorkloads(image release.Image, workloads []release.RunningWorkload) (an
 func imageAddress(image release.Image) string { return "image " + image.String() }
 
 // unsteadyPods returns a failed answer for each pod that was ready in an earlier round and has a container that no longer is, or that has
-// restarted since. A pod that is gone is told of: it may have been replaced, moved, or scaled away.
+// restarted since. A pod that no longer exists is only logged: it may have been replaced, moved, or scaled down.
 func (a *roundRunner) unsteadyPods(backends release.Backends) (answers []release.Answer) {
 	present := map[string]bool{}
 	add := func(pod, wrong string) {
@@ -202,7 +202,7 @@ func (a *roundRunner) unsteadyPods(backends release.Backends) (answers []release
 	for _, pod := range backends.Pods {
 		present[pod.Pod] = true
 		before, seen := a.seen[pod.Pod]
-		if before.unasked { // its answer says so
+		if before.hasNothingToAsk { // its answer says so
 			continue
 		}
 		if seen && pod.Restarts > before.restarts {
@@ -212,7 +212,7 @@ func (a *roundRunner) unsteadyPods(backends release.Backends) (answers []release
 	}
 	for _, pod := range slices.Sorted(maps.Keys(a.seen)) {
 		if !present[pod] {
-			a.infoOnce("pod %q of %s is gone, and is not asked any more", pod, a.seen[pod].workload)
+			a.infoOnce("pod %q of %s no longer exists and is not checked any more", pod, a.seen[pod].workload)
 		}
 	}
 	return answers
@@ -230,7 +230,7 @@ func (a *roundRunner) isIdle(ctx context.Context) bool {
 			return false
 		}
 		for _, workload := range running.Workloads {
-			if workload.Wants && workload.Object.Kind != "Job" {
+			if workload.WantsPods && workload.Object.Kind != "Job" {
 				return false
 			}
 			known = true
@@ -267,7 +267,7 @@ func (a *roundRunner) backends(ctx context.Context) (all release.Backends, down 
 		for _, service := range of.Services {
 			if !slices.ContainsFunc(all.Services, func(known release.BackendService) bool { return known.Object == service.Object }) {
 				all.Services = append(all.Services, service)
-				a.lesser[service.Object.Name] = i > 0
+				a.servicesOfOthers[service.Object.Name] = i > 0
 			}
 		}
 	}
@@ -283,7 +283,7 @@ func (a *roundRunner) withoutCluster(ctx context.Context, err error) roundPlan {
 	}
 	unknownPods := []release.Answer{{Check: checks[0].Name, Stage: release.StageConnect, Wrong: []string{"asking the cluster for the pods: " + err.Error()}}}
 	if a.URL != "" {
-		a.infoOnce("the pods are not asked one by one: %v", err)
+		a.infoOnce("the pods are not checked individually: %v", err)
 		return roundPlan{outside: a.outsideRequests(ctx, checks), unknownPods: unknownPods}
 	}
 	return roundPlan{wrong: unknownPods}
@@ -310,7 +310,7 @@ func (a *roundRunner) outsideRequests(ctx context.Context, checks []release.Chec
 func (a *roundRunner) foreignEndpoints(backends release.Backends) (answers []release.Answer) {
 	ours := map[string]bool{}
 	for _, pod := range backends.Pods {
-		ours[pod.Pod] = pod.Runs || pod.Held && a.AnyCommit
+		ours[pod.Pod] = pod.Runs || pod.HeldBack && a.AnyCommit
 	}
 	for _, service := range backends.Services {
 		for _, endpoint := range service.Endpoints {
@@ -352,7 +352,7 @@ func (a *roundRunner) insideRequests(backends release.Backends, checks []release
 			host = service.Object.Name + "." + a.Namespace + ".svc"
 			asked = endpointsOfPods(service, backends)
 		} else if len(backends.Services) > 0 { // which one the URL leads to is not known
-			a.infoOnce("the pods are not asked one by one, because it is not known to which of the release's Services %s leads", a.URL)
+			a.infoOnce("the pods are not checked individually, because it is not known to which of the release's Services %s leads", a.URL)
 			return nil, nil
 		}
 	}
@@ -374,7 +374,7 @@ func (a *roundRunner) selectService(backends release.Backends) (release.BackendS
 	main := backends
 	main.Services = slices.DeleteFunc(slices.Clone(backends.Services), func(service release.BackendService) bool {
 		isNamed := kind == "Service" && service.Object.Name == named || a.URL != "" && service.URL == a.URL
-		return a.lesser[service.Object.Name] && !isNamed
+		return a.servicesOfOthers[service.Object.Name] && !isNamed
 	})
 	if len(main.Services) == 0 {
 		main = backends
@@ -440,15 +440,15 @@ func (a *roundRunner) backendsByProbe(backends release.Backends, checks []releas
 	return asked
 }
 
-// unaskedPods returns an answer for each pod that has nothing to ask: it has to stay ready without a restart. Beside a URL only those of the
+// unprobeablePods returns an answer for each pod that has neither a probe nor a port: it has to stay ready without a restart. Beside a URL only those of the
 // further images count, because what answers there is the main image.
-func (a *roundRunner) unaskedPods(backends release.Backends) (answers []release.Answer) {
+func (a *roundRunner) unprobeablePods(backends release.Backends) (answers []release.Answer) {
 	for _, pod := range backends.Pods {
 		if pod.Port != 0 || servedPod(pod, backends).Port != 0 {
 			continue
 		}
 		if a.URL != "" && !a.others[pod.Pod] {
-			a.infoOnce("the pods of %s are not asked: they have no probe that can be asked, and no port", pod.Workload)
+			a.infoOnce("the pods of %s are not checked: they have no probe that can be asked, and no port", pod.Workload)
 			continue
 		}
 		a.infoOnce("the pods of %s have no probe that can be asked and no port: they have to stay ready", pod.Workload)
@@ -456,15 +456,15 @@ func (a *roundRunner) unaskedPods(backends release.Backends) (answers []release.
 		if first, seen := a.seen[pod.Pod]; seen && pod.Restarts > first.restarts {
 			answer.Stage, answer.Wrong = release.StageCheck, []string{restarted(pod.Restarts - first.restarts)}
 		} else if !seen {
-			a.seen[pod.Pod] = seenPod{restarts: pod.Restarts, workload: pod.Workload, unasked: true}
+			a.seen[pod.Pod] = seenPod{restarts: pod.Restarts, workload: pod.Workload, hasNothingToAsk: true}
 		}
 		answers = append(answers, answer)
 	}
 	return answers
 }
 
-// addOthers adds the requests to those pods of the further images that get none of the file's checks: each is asked what its own probe asks.
-// It returns an answer for each that has nothing to ask.
+// addOthers adds the requests to those pods of the further images that get none of the file's checks: each gets the request of its own probe. It returns an answer for each that has
+// neither a probe nor a port.
 func (a *roundRunner) addOthers(found *roundPlan, backends release.Backends) []release.Answer {
 	rest := backends
 	rest.Pods = slices.DeleteFunc(slices.Clone(backends.Pods), func(pod release.BackendPod) bool {
@@ -473,7 +473,7 @@ func (a *roundRunner) addOthers(found *roundPlan, backends release.Backends) []r
 	for _, pod := range a.backendsByProbe(rest, nil) {
 		found.inside = append(found.inside, a.insideRequest(pod, "", nil))
 	}
-	return a.unaskedPods(rest)
+	return a.unprobeablePods(rest)
 }
 
 // servedPod returns a pod that declares no port, with the port to which a Service sends requests; unchanged if no Service selects it.

@@ -50,7 +50,7 @@ func TestPodsAreAskedOneByOne(t *testing.T) {
 	}
 	file := []release.Check{{Name: "/", Path: "/", Status: 200}}
 	held := backendPod("b")
-	held.Runs, held.Held = false, true
+	held.Runs, held.HeldBack = false, true
 	foreign, portless := backendPod("b"), backendPod("a")
 	foreign.Runs = false
 	portless.Port, portless.Check = 0, release.Check{}
@@ -222,7 +222,7 @@ func TestTheOtherImagesPodsAreAsked(t *testing.T) {
 	}}
 	settings := smoke.Settings{ExpectCommit: commit, Consecutive: 3}
 	ask := func(others ...release.Image) (smoke.Report, error) {
-		return smoke.Ask(t.Context(), smoke.Subject{Release: "shop", Namespace: "staging", Image: image(t), Others: others, Proved: true}, settings,
+		return smoke.CheckSubject(t.Context(), smoke.Subject{Release: "shop", Namespace: "staging", Image: image(t), Others: others, Proved: true}, settings,
 			smoke.Deps{Prober: fake, Cluster: fake, Reporter: reporter{fake: fake}, Now: func() time.Time { return fake.now }, Pause: func(context.Context, time.Duration) {}})
 	}
 	if report, err := ask(other); err != nil || len(report.Answers) != 2 {
@@ -307,7 +307,7 @@ func TestEndpointsThatLag(t *testing.T) {
 func TestPodsThatAreHeldBack(t *testing.T) {
 	t.Parallel()
 	held := backendPod("b")
-	held.Runs, held.Held = false, true
+	held.Runs, held.HeldBack = false, true
 	broken := release.Answer{Stage: release.StageCheck, Wrong: []string{"status: 500"}}
 	for name, test := range map[string]struct {
 		old    release.Answer
@@ -320,7 +320,7 @@ func TestPodsThatAreHeldBack(t *testing.T) {
 		"the image is broken": {answerFrom(olderCommit), broken, release.Fail, 1},
 	} {
 		fake := &fakeDeps{live: 4, url: "none", defaultChecks: true, revision: commit.String(),
-			pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest, Ready: true}, {Pod: "b", ImageID: "shop:v1", Held: "the StatefulSet's partition is 1", Ready: true}}},
+			pods: [][]release.PodImage{{{Pod: "a", Digest: image(t).Digest, Ready: true}, {Pod: "b", ImageID: "shop:v1", HeldBack: "the StatefulSet's partition is 1", Ready: true}}},
 			backends: func() release.Backends {
 				return release.Backends{Pods: []release.BackendPod{backendPod("a"), held}, Services: []release.BackendService{backendService("shop", "", "a", "b")}}
 			},
@@ -375,7 +375,7 @@ func TestEachWorkloadServes(t *testing.T) {
 			return map[bool][]release.PodImage{true: {ready("c")}, false: {unready("c")}}[round > 2]
 		}, want: release.Pass, errors: 2},
 		"an older pod that crashes": {shop: always(ready("a"), with("b", func(p *release.PodImage) { p.Restarting, p.Outdated = true, true })), want: release.Pass},
-		"one that is held back":     {shop: always(ready("a"), with("b", func(p *release.PodImage) { p.Restarting, p.Named, p.Held = true, false, "partition" })), want: release.Pass},
+		"one that is held back":     {shop: always(ready("a"), with("b", func(p *release.PodImage) { p.Restarting, p.Named, p.HeldBack = true, false, "partition" })), want: release.Pass},
 		"older pods only":           {worker: always(release.PodImage{Pod: "c", Digest: image(t).Digest, Named: true, Ready: true, Outdated: true}), want: release.Fail, text: "Deployment/worker has no ready pod"},
 		"one pod no longer ready": {shop: func(round int) []release.PodImage {
 			return map[bool][]release.PodImage{true: {ready("a"), ready("b")}, false: {ready("a"), unready("b")}}[round == 1]
@@ -388,7 +388,7 @@ func TestEachWorkloadServes(t *testing.T) {
 		"one pod is replaced": {shop: func(round int) []release.PodImage {
 			return map[bool][]release.PodImage{true: {ready("a"), ready("b")}, false: {ready("a"), starting("d")}}[round == 1]
 		},
-			want: release.Pass, told: `pod "b" of Deployment/shop is gone, and is not asked any more`},
+			want: release.Pass, told: `pod "b" of Deployment/shop no longer exists and is not checked any more`},
 		"a node that does not answer": {shop: func(round int) []release.PodImage {
 			return map[bool][]release.PodImage{true: {ready("a"), ready("b")}, false: {ready("a"), starting("b")}}[round == 1]
 		}, want: release.Pass},

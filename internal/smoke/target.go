@@ -76,7 +76,7 @@ func findSubject(ctx context.Context, checks []release.Check, settings Settings,
 	if subject.Image.IsZero() {
 		live, found, err := deps.Cluster.LiveImage(ctx, settings.Namespace, settings.Release)
 		if err != nil {
-			deps.Reporter.Warnf("the pods are not asked, because the image of release %q is not known: %v", settings.Release, err)
+			deps.Reporter.Warnf("the pods are not checked, because the image of release %q is not known: %v", settings.Release, err)
 		} else if found {
 			subject.Image = live
 		}
@@ -89,22 +89,22 @@ func findSubject(ctx context.Context, checks []release.Check, settings Settings,
 	return subject, err
 }
 
-// findURL returns the external address of the release; "" if it has none and its pods can be asked instead. It waits for the address for
+// findURL returns the external address of the release; "" if it has none and its pods can be checked instead. It waits for the address for
 // at most half of the remaining time.
 func findURL(ctx context.Context, subject Subject, settings Settings, deps Deps) (string, error) {
-	canAskPods := !subject.Image.IsZero()
+	canCheckPods := !subject.Image.IsZero()
 	waiting, cancel := ctx, context.CancelFunc(func() {})
-	if deadline, limited := ctx.Deadline(); limited && canAskPods {
+	if deadline, limited := ctx.Deadline(); limited && canCheckPods {
 		waiting, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
 	}
 	defer cancel()
 	url, err := deps.Cluster.Address(waiting, settings.Namespace, settings.Release, subject.Image, settings.Address, func(line string) { deps.Reporter.Infof("%s", line) })
 	var none *release.Failure
 	switch {
-	case errors.As(err, &none) && canAskPods && ctx.Err() == nil:
+	case errors.As(err, &none) && canCheckPods && ctx.Err() == nil:
 		deps.Reporter.Warnf("the release is asked inside its cluster only: %v", err)
 		return "", nil
-	case err != nil || url != "" || canAskPods:
+	case err != nil || url != "" || canCheckPods:
 		return url, err
 	}
 	return "", &release.Failure{What: fmt.Sprintf("release %q has no external address, and it is not known which image its pods run", settings.Release),
@@ -143,13 +143,13 @@ type contents struct {
 
 // confirmed is the state of the images' pods in the cluster.
 type confirmed struct {
-	pods  [][]string // pods that run each image, in the order of the images; nil without images
-	ready bool       // one of the pods is ready
-	held  bool       // other pods are meant to stay at an older revision
-	ended bool       // no workload of the images wants a pod any more: their Jobs have ended
+	pods     [][]string // pods that run each image, in the order of the images; nil without images
+	ready    bool       // one of the pods is ready
+	heldBack bool       // other pods are held back at an older revision (OnDelete, a partition)
+	ended    bool       // no workload of the images wants a pod any more: their Jobs have ended
 	// pending is set with an error that may disappear with time: pods of the images have not started yet.
 	pending bool
-	// awaits names a pod that no node takes, if that is the only reason why pods have not started; "" otherwise.
+	// awaits names a pod that cannot be scheduled, if that is the only reason why pods have not started; "" otherwise.
 	awaits string
 }
 
@@ -160,7 +160,7 @@ func awaitPods(ctx context.Context, settings Settings, deps Deps) (confirmed, er
 	for {
 		found, err := confirmPods(ctx, settings, deps)
 		if err != nil && found.awaits != "" && (ctx.Err() != nil || !deps.Now().Before(until)) {
-			return found, &release.Fault{Side: "cluster", Err: errors.New(found.awaits + ", and its image is not judged"), Do: "run smoke again when a node has come"}
+			return found, &release.Fault{Side: "cluster", Err: errors.New(found.awaits + ", so there is no verdict about its image"), Do: "run smoke again when a node is available"}
 		}
 		if err == nil || !found.pending || ctx.Err() != nil || !deps.Now().Before(until) {
 			return found, err
@@ -173,8 +173,7 @@ func awaitPods(ctx context.Context, settings Settings, deps Deps) (confirmed, er
 	}
 }
 
-// confirmPods lists the pods that run each image. It fails if a pod runs another image than it is meant to, if no pod runs the image and no hook did,
-// or if a Job of the image has failed.
+// confirmPods lists the pods that run each image. It fails if a pod runs an unexpected image, if no pod runs the image and no hook ran it, or if a Job of the image has failed.
 // Without an image it does nothing.
 func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confirmed, err error) {
 	var problems []string
@@ -193,7 +192,7 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 		problems = append(problems, proof.Problems...)
 		for _, workload := range running.Workloads {
 			awaits := workload.AwaitsNode()
-			found.awaits, down = cmp.Or(found.awaits, awaits), down || awaits == "" && !workload.HasReadyPod() && workload.Wants
+			found.awaits, down = cmp.Or(found.awaits, awaits), down || awaits == "" && !workload.HasReadyPod() && workload.WantsPods
 			if workload.Failed != "" {
 				pending = false
 				problems = append(problems, fmt.Sprintf("%s, which ran the image, has failed: %s", workload.Object, workload.Failed))
@@ -212,7 +211,7 @@ func confirmPods(ctx context.Context, settings Settings, deps Deps) (found confi
 		}
 		found.pods = append(found.pods, proof.Pods)
 		found.ready = found.ready || slices.ContainsFunc(running.Workloads, release.RunningWorkload.HasReadyPod)
-		found.held, found.ended = found.held || proof.Held, found.ended && proof.Idle
+		found.heldBack, found.ended = found.heldBack || proof.HeldBack, found.ended && proof.Idle
 	}
 	if len(problems) > 0 {
 		if !pending || down {

@@ -72,12 +72,12 @@ func withoutPass(ctx context.Context, report Report, seen seenRounds, subject Su
 
 // unreached is the verdict about a service that could not be reached in the last round, and its reason. It is fail if a workload
 // is down, and inconclusive if pods are ready or wait for a node, or the cluster does not answer. Without a cluster to ask, it is
-// fail only if a round passed and the service was gone for as long as the patience.
+// fail only if a round passed earlier and the service was unreachable for as long as the patience.
 func unreached(ctx context.Context, reason string, seen seenRounds, subject Subject, settings Settings, deps Deps) (release.Verdict, string) {
 	if errors.Is(ctx.Err(), context.Canceled) { // interrupted: no verdict will be given
 		return release.Inconclusive, reason
 	}
-	state, why, err := askPods(ctx, subject, deps)
+	state, why, err := readPodState(ctx, subject, deps)
 	switch {
 	case err != nil:
 		deps.Reporter.Warnf("%v", err)
@@ -130,7 +130,7 @@ const (
 // failureTime limits how long RecordFailure takes, so that the rollback after it is not delayed.
 const failureTime = 10 * time.Second
 
-// RecordFailure records a failed verdict of Ask as evidence about the image of the settings, in at most ten seconds. pods are those
+// RecordFailure records a failed verdict of CheckSubject as evidence about the image of the settings, in at most ten seconds. pods are those
 // that run the image. Any other verdict is not recorded.
 func RecordFailure(ctx context.Context, subject Subject, report Report, pods []string, settings Settings, deps Deps) error {
 	if report.Verdict != release.Fail {
@@ -189,7 +189,7 @@ func blamedImages(images []ImageResult, answers []release.Answer) []bool {
 }
 
 // recordEvidence records the verdict of an image, even when the rounds took all the time there was. One that repeats the newest record is
-// not recorded, unless that is a failure that is lifted. If this run signs, only a record that its key signed is repeated: whoever may push writes the others.
+// not recorded, unless that is a failure that is lifted. If this run signs, only a record that its own key signed counts, because anyone who may push can write others.
 func recordEvidence(ctx context.Context, checks []release.Check, report Report, image ImageResult, settings Settings, deps Deps) (release.Digest, error) {
 	found := release.Evidence{
 		Image: image.Image, Commit: image.Commit, Environment: settings.Environment, Verdict: report.Verdict,
@@ -226,10 +226,10 @@ func isLifted(ctx context.Context, record release.Record, deps Deps) bool {
 	return lifted || err != nil
 }
 
-// unsigned says that a record has no signature.
+// unsigned returns the note that a record is not signed, "" if this run signs.
 func unsigned(deps Deps) string {
 	if deps.Signer == "" {
-		return ", not signed: whoever may push could have written it (--sign-key)"
+		return ", not signed: anyone who may push could have written it (--sign-key)"
 	}
 	return ""
 }

@@ -14,8 +14,8 @@ import (
 // maxParts bounds the lines and strings of one value that are redacted on their own.
 const maxParts = 2000
 
-// partsOf returns a value and what it is made of: the lines of a text and what they assign, the strings of a JSON document, the
-// password of a URL.
+// partsOf returns a value and its parts that are secret on their own: the lines of a text and the values that they assign, the strings of a JSON document,
+// the password of a URL.
 func partsOf(value string) []string {
 	value = strings.TrimSpace(value)
 	parts := []string{value}
@@ -199,7 +199,7 @@ func base64Of(value string) (forms []string) {
 	return forms
 }
 
-// secretName matches the usual names of what holds a secret.
+// secretName matches the commonWords names of what holds a secret.
 var secretName = regexp.MustCompile(`(?i)passw(or)?d|passphrase|secret|token|credential|api[_-]?key|private[_-]?key|access[_-]?key|authorization|cookie|` +
 	`client[_-]?key|sign(ing)?[_-]?key|encryption[_-]?key|evidence[_-]?key|(^|[_.-])(age|ssh|deploy|master)[_-]?key|(^|[_.-])(auth|pat|pwd|dsn)$|dsn$|connection[_-]?string`)
 

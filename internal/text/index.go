@@ -12,7 +12,7 @@ type index struct {
 	forward, backward side
 }
 
-// side holds the values in one direction of reading, sorted.
+// side holds the values as they are read in one direction, forwards or backwards, sorted.
 type side struct {
 	values []string
 	parent []int             // of each value: the longest other value that it begins with; -1 if none
@@ -107,7 +107,7 @@ func (s side) continues(text string, found hit, end int) bool {
 	return next < found.candidates.to && strings.HasPrefix(s.values[next], begun)
 }
 
-// cut returns the longest part of a text that ends at end and is the beginning of a longer value. hits are those of the text.
+// cut returns the longest part of a text that ends at end and is the beginning of a value that was cut off there. hits are those of the text.
 func (s side) cut(text string, hits []hit, end int) (span, bool) {
 	first, _ := slices.BinarySearchFunc(hits, end-maxCut, func(h hit, position int) int { return h.position - position })
 	for _, each := range hits[first:] {
@@ -184,7 +184,7 @@ func appendPlaces(found []span, text, value string) []span {
 	}
 }
 
-// outside returns the places that are not inside of a longer one of others.
+// outside returns the places that no longer place of others contains.
 func outside(places, others []span) []span {
 	if len(others) == 0 {
 		return places

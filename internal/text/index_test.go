@@ -89,9 +89,9 @@ func manySecrets() (secrets *Secrets, log string) {
 	}
 	secrets.Add(values...)
 	secrets.AddPossible("level=information", "/a/b/c/d")
-	secrets.Publish("/a/b/c/d/e")
+	secrets.MarkPublic("/a/b/c/d/e")
 	for i := range 5000 {
-		secrets.PublishNames(fmt.Sprintf("object-%d", i))
+		secrets.MarkPublicNames(fmt.Sprintf("object-%d", i))
 	}
 	var b strings.Builder
 	for b.Len() < 5<<20 {

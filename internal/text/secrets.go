@@ -41,25 +41,24 @@ type sorted struct {
 	whole            map[string]bool // those of public that are identities
 }
 
-// Add adds values that are secret: of a Secret, a token, a password. What they are made of is added too: the lines of a text, the
-// strings of a JSON document, the password of a URL. Values of less than 6 bytes, and usual words of Kubernetes, are left out.
+// Add adds values that are secret: of a Secret, a token, a password. Their parts are added too: the lines of a text, the strings of a JSON document, the password of a URL. Values of less than 6 bytes, and commonWords words of Kubernetes, are left out.
 func (s *Secrets) Add(values ...string) { s.add(minSecret, values) }
 
-// AddWhole is Add without what the values are made of.
+// AddWhole is Add without the parts of the values.
 func (s *Secrets) AddWhole(values ...string) {
 	if s == nil {
 		return
 	}
 	var added []string
 	for _, value := range values {
-		if len(value) >= minSecret && !isUsual(value) {
+		if len(value) >= minSecret && !isCommonWord(value) {
 			added = append(added, formsOf(value, minSecret)...)
 		}
 	}
 	s.keep(&s.secret, added)
 }
 
-// AddPossible adds values that often are secret, such as those of environment variables. Values of less than 8 bytes, and usual
+// AddPossible adds values that often are secret, such as those of environment variables. Values of less than 8 bytes, and commonWords
 // words of Kubernetes, are left out.
 func (s *Secrets) AddPossible(values ...string) { s.add(minPossible, values) }
 
@@ -71,7 +70,7 @@ func (s *Secrets) add(minimum int, values []string) {
 	var added []string
 	for _, value := range values {
 		for _, part := range partsOf(value) {
-			if len(part) >= minimum && !isUsual(part) {
+			if len(part) >= minimum && !isCommonWord(part) {
 				added = append(added, formsOf(part, minimum)...)
 			}
 		}
@@ -97,17 +96,18 @@ func (s *Secrets) keep(into *map[string]bool, forms []string) {
 	}
 }
 
-// Publish adds values that are not secret, although one may be equal to them: names, commits and addresses that the run is about.
+// MarkPublic excludes values from redaction, even if a secret has the same value: names, commits and addresses that the run is about.
 //
-// A value that only may be secret is shown where it is a part of a longer one of them. A secret is not: a URL may have a password.
-func (s *Secrets) Publish(values ...string) { s.publish(false, values) }
+// Inside a longer public value, a possible secret is not redacted either. A secret is: a public URL may contain a password.
+func (s *Secrets) MarkPublic(values ...string) { s.markPublic(false, values) }
 
-// PublishIdentities is Publish for what can hold no secret: commits, digests, tags, images, and names that the caller gives. No part of one is redacted.
-func (s *Secrets) PublishIdentities(values ...string) { s.publish(true, values) }
+// MarkPublicIdentities is MarkPublic for values that cannot contain a secret: commits, digests, tags, images, and names that the caller gives. No part of
+// them is redacted.
+func (s *Secrets) MarkPublicIdentities(values ...string) { s.markPublic(true, values) }
 
-// PublishNames adds the names of objects: a value that only may be secret is shown if it is one or part of one. A secret is shown as a part of a longer name if it is shorter
+// MarkPublicNames adds the names of objects: a possible secret is shown if it is one of them or part of one. A secret is shown as a part of a longer name if it is shorter
 // than 12 bytes, because that is mostly a word that both have; a longer one is no coincidence. A secret that is equal to a name is not shown.
-func (s *Secrets) PublishNames(names ...string) {
+func (s *Secrets) MarkPublicNames(names ...string) {
 	if s == nil {
 		return
 	}
@@ -123,7 +123,8 @@ func (s *Secrets) PublishNames(names ...string) {
 	}
 }
 
-func (s *Secrets) publish(whole bool, values []string) {
+// markPublic adds public values; whole says that no part of them is redacted.
+func (s *Secrets) markPublic(whole bool, values []string) {
 	if s == nil {
 		return
 	}
@@ -179,7 +180,7 @@ func (s *Secrets) search() *sorted {
 // span is a part of a text, from and to in bytes.
 type span struct{ from, to int }
 
-// Redact returns a text with "***" in place of every secret, in any of its usual encodings (base64, JSON, URL), and in place of the
+// Redact returns a text with "***" in place of every secret, in any of its commonWords encodings (base64, JSON, URL), and in place of the
 // beginning or the end of a secret where the text was cut.
 func (s *Secrets) Redact(text string) string {
 	if s == nil || text == "" {
@@ -195,7 +196,7 @@ func (s *sorted) finds(text string) []span {
 	if len(found)+len(possible) == 0 {
 		return nil
 	}
-	public, whole := s.published(text)
+	public, whole := s.publicSpans(text)
 	names := s.names.finds(text, nil)
 	if len(names) > 0 { // which only short secrets may be a part of
 		found = append(outside(found, names), s.long.finds(text, ellipses)...)
@@ -203,8 +204,8 @@ func (s *sorted) finds(text string) []span {
 	return append(outside(found, whole), outside(possible, append(public, names...))...)
 }
 
-// published returns the places of what is public in a text, and of those the ones of identities.
-func (s *sorted) published(text string) (public, whole []span) {
+// publicSpans returns the places of what is public in a text, and of those the ones of identities.
+func (s *sorted) publicSpans(text string) (public, whole []span) {
 	for _, value := range s.public {
 		places := appendPlaces(nil, text, value)
 		public = append(public, places...)
@@ -248,7 +249,7 @@ func (s *Secrets) redactKey(name string) string {
 	}
 	sorted := s.search()
 	found := sorted.long.finds(name, ellipsesOf(name))
-	_, whole := sorted.published(name)
+	_, whole := sorted.publicSpans(name)
 	return replace(name, outside(found, whole))
 }
 
@@ -318,8 +319,8 @@ func escapeInvisible(literal string) string {
 // commandEscapes writes what begins a runner's command as JSON's escapes.
 var commandEscapes = strings.NewReplacer("##[", `#\u0023[`, "::", `:\u003a`)
 
-// usual are words in small letters: values of charts and pods that say nothing about anybody, although environment variables and assignments often have them.
-var usual = func() map[string]bool {
+// commonWords are frequent values of environment variables and chart values that are no secrets, in lower case.
+var commonWords = func() map[string]bool {
 	words := map[string]bool{}
 	for word := range strings.FieldsSeq(`production staging development localhost LoadBalancer ClusterIP NodePort ExternalName
 		RollingUpdate Recreate IfNotPresent ReadWriteOnce ReadWriteMany OnFailure ClusterFirst Guaranteed Burstable BestEffort Deployment
@@ -332,7 +333,7 @@ var usual = func() map[string]bool {
 	return words
 }()
 
-func isUsual(value string) bool { return usual[strings.ToLower(value)] }
+func isCommonWord(value string) bool { return commonWords[strings.ToLower(value)] }
 
 // Len returns the number of redacted forms of all values.
 func (s *Secrets) Len() int {

@@ -53,13 +53,13 @@ func TestPartsOfSecretsAreRedacted(t *testing.T) {
 	}
 }
 
-// TestWhatIsNoSecret: short values, usual words and what a run is about are shown.
+// TestWhatIsNoSecret: short values, commonWords words and what a run is about are shown.
 func TestWhatIsNoSecret(t *testing.T) {
 	t.Parallel()
 	s := new(Secrets)
 	s.Add("true", "8080", "payments-api", "kubernetes", "Postgres", `{"engine":"postgres","user":"administrator"}`)
 	s.AddPossible("LoadBalancer", "info", "canary-possible")
-	s.Publish("payments-api")
+	s.MarkPublic("payments-api")
 	const shown = "true 8080 payments-api LoadBalancer info kubernetes Postgres postgres administrator localhost"
 	if got := s.Redact(shown); got != shown {
 		t.Errorf("got %q", got)
@@ -79,10 +79,10 @@ func TestPartsOfWhatIsPublic(t *testing.T) {
 	s := new(Secrets)
 	s.AddPossible("catalog-api", "89abcdef")
 	s.Add("example", "canary-1", "sha256:01234567")
-	s.Publish("http://a:canary-1@shop.example.com/", "team/catalog-api", "canary-1")
+	s.MarkPublic("http://a:canary-1@shop.example.com/", "team/catalog-api", "canary-1")
 	s.Add("canary-2")
-	s.Publish("http://a:canary-2@b/")
-	s.PublishIdentities(image)
+	s.MarkPublic("http://a:canary-2@b/")
+	s.MarkPublicIdentities(image)
 	for shown, want := range map[string]string{
 		"at " + image + ".": "at " + image + ".", `{"image":"` + image + `"}`: `{"image":"` + image + `"}`,
 		"team/catalog-api": "team/catalog-api", "catalog-api, 89abcdef": "***, ***",
@@ -103,7 +103,7 @@ func TestNamesOfObjects(t *testing.T) {
 	s := new(Secrets)
 	s.Add("frontend", "database", "canary-of-12")
 	s.AddPossible("shop-postgres", "postgres-x")
-	s.PublishNames("shop-frontend", "database", "shop-canary-of-12", "shop-postgres", "web")
+	s.MarkPublicNames("shop-frontend", "database", "shop-canary-of-12", "shop-postgres", "web")
 	for shown, want := range map[string]string{
 		"Deployment/shop-frontend":   "Deployment/shop-frontend",
 		"Pod/shop-frontend-7d9f-x2x": "Pod/shop-frontend-7d9f-x2x",
@@ -122,7 +122,7 @@ func TestNamesOfObjects(t *testing.T) {
 			t.Errorf("JSON: %q becomes %q", shown, got)
 		}
 	}
-	(*Secrets)(nil).PublishNames("shop")
+	(*Secrets)(nil).MarkPublicNames("shop")
 }
 
 // TestOverlappingSecrets: of two secrets that overlap, neither shows.

@@ -1,4 +1,4 @@
-// Package worktree tells what is in the work tree. The author of a commit controls its content, so nothing that runs with the job's
+// Package worktree finds out whether paths and commands lead into the work tree. The author of a commit controls its content, so nothing that runs with the job's
 // credentials, or decides where they are sent, may come from there.
 package worktree
 
@@ -72,6 +72,6 @@ func (t Tree) Mentioned(text string) string {
 
 // Problem returns the problem that something, such as "DOCKER_CONFIG", names a path in the work tree.
 func Problem(what, path string) release.Problem {
-	return release.Problem{Where: what, What: fmt.Sprintf("%q is in the work tree, so that a commit decides what has the credentials of this job", path),
+	return release.Problem{Where: what, What: fmt.Sprintf("%q is in the work tree, so a commit could choose what uses this job's credentials", path),
 		Do: "keep it outside of the work tree ($RUNNER_TEMP on GitHub)"}
 }

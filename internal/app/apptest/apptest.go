@@ -1,5 +1,6 @@
-// Package apptest has what tests of whole verbs share: all that leaves a run, the search of it for secrets and for live commands, and
-// which endings of which verbs need a cluster.
+// Package apptest is shared by the tests that run whole verbs with canaries, which are fake secrets. It collects everything that a run emits and
+// searches it for canaries and for workflow commands that the runner would execute. It also lists which verbs are tested on a real cluster, and
+// how those runs end.
 package apptest
 
 import (
@@ -18,28 +19,29 @@ import (
 	"testing"
 )
 
-// Ending is how a run ends.
-type Ending string
+// RunEnd is how a run ends.
+type RunEnd string
 
 // The endings of runs.
 const (
-	Ended        Ending = "success"
-	Failed       Ending = "failure" // exit code 1 or 3
-	RefusedInput Ending = "bad input"
-	Planned      Ending = "dry run"
-	Cancelled    Ending = "cancellation"
+	Ended        RunEnd = "success"
+	Failed       RunEnd = "failure" // exit code 1 or 3
+	RefusedInput RunEnd = "bad input"
+	Planned      RunEnd = "dry run"
+	Cancelled    RunEnd = "cancellation"
 )
 
-// OnCluster are the endings of verbs that TestSecretsLeaveByNoWay of e2e runs on a real cluster, where TestTheRunsOnAClusterAreComplete misses none.
-var OnCluster = map[string][]Ending{
+// OnCluster lists how the runs of each verb end that e2e's TestSecretsLeaveByNoWay starts on a real cluster. TestTheRunsOnAClusterAreComplete fails
+// if one is missing there.
+var OnCluster = map[string][]RunEnd{
 	"build": {Ended}, "deploy": {Ended, Failed, Planned, RefusedInput, Cancelled}, "smoke": {Ended, Failed, Cancelled}, "promote": {Ended, Failed}, "pipeline": {Ended, Failed, Cancelled},
 }
 
-// Hostile is what an outsider writes to command the runner or the terminal.
+// Hostile is untrusted text with workflow commands for the runner and escape sequences for the terminal.
 const Hostile = "\n::set-output name=pwned::1\n##[add-mask]x\r::add-mask::x\n\x1b[2J\u202e::stop-commands::x"
 
-// Ways is all that leaves a run.
-type Ways struct {
+// Emitted is everything that a run emits: its streams, outputs and summary, the requests that it sends, and the files that it writes.
+type Emitted struct {
 	Stdout, Stderr, Outputs, Summary string
 	Sent                             []Sent
 	Files                            []File
@@ -51,14 +53,14 @@ type Sent struct{ To, Text string }
 // File is a file that a run has written.
 type File struct{ Name, Content string }
 
-// allowed are the canaries that are for a server.
+// allowed are the canaries that a server may get, by the server's name.
 var allowed = map[string][]string{"service": {"canary-header", "canary-body"}}
 
-// Search searches all ways for canaries and for live commands. Requests to a cluster are searched by the caller, who knows which objects may
-// contain a secret.
-func (w Ways) Search(t *testing.T) {
+// Search fails the test if anything emitted contains a canary or a workflow command that the runner would execute. Requests to a cluster are searched
+// by the caller, who knows which objects may contain a secret.
+func (w Emitted) Search(t *testing.T) {
 	t.Helper()
-	// The conversion fails to compile if there is a way that is not searched below.
+	// The conversion fails to compile if a field of Emitted is not searched below.
 	all := struct {
 		Stdout, Stderr, Outputs, Summary string
 		Sent                             []Sent
@@ -72,7 +74,7 @@ func (w Ways) Search(t *testing.T) {
 		for line := range strings.FieldsFuncSeq(text, func(c rune) bool { return c == '\n' || c == '\r' }) {
 			trimmed := strings.TrimSpace(line)
 			if strings.HasPrefix(trimmed, "::add-mask::") && !strings.HasPrefix(trimmed, "::add-mask::x") {
-				continue // of a token that the verb has obtained itself
+				continue // of a token that the verb obtained itself
 			}
 			if HasCanary(line) {
 				t.Errorf("%s shows %q", name, line)
@@ -136,7 +138,7 @@ func (s *Servers) Record(to string, next http.Handler) http.Handler {
 	})
 }
 
-// opened returns a body, and after it the statement that a bundle has in base64.
+// opened returns a body, followed by the decoded statement if the body is a signed bundle, which has it in base64.
 func opened(body []byte) []byte {
 	var bundle struct {
 		Envelope struct{ Payload []byte } `json:"dsseEnvelope"`

@@ -65,17 +65,17 @@ func Run(ctx context.Context, settings *build.Settings, run *app.RunContext) (bu
 		}
 		return facts
 	}
-	publish := publisher(run.Secrets.PublishIdentities)
+	markPublic := publicMarker(run.Secrets.MarkPublicIdentities)
 	newDeps := func(settings build.Settings, reporter release.Reporter) build.Deps {
 		for _, secret := range settings.Secrets {
 			run.Mask(secret.Value)
 		}
-		publish(settings.Repository.String(), settings.Adopt.String(), settings.Adopt.Repository.String())
-		publish.digest(settings.Adopt.Digest)
+		markPublic(settings.Repository.String(), settings.Adopt.String(), settings.Adopt.Repository.String())
+		markPublic.digest(settings.Adopt.Digest)
 		builders := image.New(image.Options{Environ: run.Process.Environ, Log: reporter.Raw, Login: registry.Login, Warn: func(line string) { reporter.Warnf("%s", line) }})
 		return build.Deps{
-			WorkTree: publishingTree{workTree{environ: run.Process.Environ}, publish}, Builder: publishingBuilder{builders, publish}, SBOMs: sboms{builders, run}, SBOMFacts: sbomFacts(settings),
-			Registry: publishingRegistry{registry, publish}, Workspace: run.Workspace(), Facts: facts, Origin: run.Origin(), Reporter: reporter, Now: run.Process.Now,
+			WorkTree: markingTree{workTree{environ: run.Process.Environ}, markPublic}, Builder: markingBuilder{builders, markPublic}, SBOMs: sboms{builders, run}, SBOMFacts: sbomFacts(settings),
+			Registry: markingRegistry{registry, markPublic}, Workspace: run.Workspace(), Facts: facts, Origin: run.Origin(), Reporter: reporter, Now: run.Process.Now,
 		}
 	}
 	if settings.Matrix != "" {
@@ -85,12 +85,12 @@ func Run(ctx context.Context, settings *build.Settings, run *app.RunContext) (bu
 		}
 		result, err := build.RunMatrix(ctx, content, *settings, run.Reporter, newDeps)
 		for _, one := range result.Services {
-			publishResult(publish, one)
+			markResultPublic(markPublic, one)
 		}
 		return result, err
 	}
 	result, err := build.Run(ctx, *settings, newDeps(*settings, run.Reporter))
-	publishResult(publish, result)
+	markResultPublic(markPublic, result)
 	return result, err
 }
 
@@ -112,67 +112,68 @@ func (s sboms) ReadSBOM(file string) (fact.SBOM, time.Time, error) {
 	return read, at, nil
 }
 
-func publishResult(publish publisher, result build.Result) {
-	publish(result.Commit.String(), result.From.String(), result.Tag.String(), result.Image.String())
-	publish.digest(result.Digest)
+func markResultPublic(markPublic publicMarker, result build.Result) {
+	markPublic(result.Commit.String(), result.From.String(), result.Tag.String(), result.Image.String())
+	markPublic.digest(result.Digest)
 }
 
-// publisher publishes what a run is about, before anything prints it.
-type publisher func(identities ...string)
+// publicMarker marks the identities that a run is about (commits, tags, digests) as public before anything prints them: they are not redacted, even
+// if a secret has the same value.
+type publicMarker func(identities ...string)
 
-func (p publisher) digest(digest release.Digest) {
+func (p publicMarker) digest(digest release.Digest) {
 	if !digest.IsZero() {
 		p(digest.String(), strings.TrimPrefix(digest.String(), "sha256:"))
 	}
 }
 
-// image publishes an image's digest, and its revision if that is a commit.
-func (p publisher) image(info release.ImageInfo) {
+// image marks an image's digest as public, and its revision if that is a commit.
+func (p publicMarker) image(info release.ImageInfo) {
 	p.digest(info.Digest)
 	if commit, err := release.ParseCommit(info.Revision); err == nil {
 		p(commit.String())
 	}
 }
 
-// publishingTree publishes the commit of the work tree.
-type publishingTree struct {
+// markingTree is a work tree whose commit is marked as public once it is read.
+type markingTree struct {
 	build.WorkTree
-	publish publisher
+	markPublic publicMarker
 }
 
-func (w publishingTree) Inspect(ctx context.Context, dir, commit string) (release.Source, error) {
+func (w markingTree) Inspect(ctx context.Context, dir, commit string) (release.Source, error) {
 	source, err := w.WorkTree.Inspect(ctx, dir, commit)
-	w.publish(source.Commit.String())
+	w.markPublic(source.Commit.String())
 	return source, err
 }
 
-// publishingBuilder publishes the digest of what is built.
-type publishingBuilder struct {
+// markingBuilder is a builder that marks the digests of the images it builds as public.
+type markingBuilder struct {
 	build.Builder
-	publish publisher
+	markPublic publicMarker
 }
 
-func (b publishingBuilder) Build(ctx context.Context, builder string, recipe release.Recipe, dir string) (release.Layout, error) {
+func (b markingBuilder) Build(ctx context.Context, builder string, recipe release.Recipe, dir string) (release.Layout, error) {
 	layout, err := b.Builder.Build(ctx, builder, recipe, dir)
-	b.publish.digest(layout.Digest)
+	b.markPublic.digest(layout.Digest)
 	return layout, err
 }
 
-// publishingRegistry publishes the images that are found.
-type publishingRegistry struct {
+// markingRegistry is a registry that marks the images it finds as public.
+type markingRegistry struct {
 	build.Registry
-	publish publisher
+	markPublic publicMarker
 }
 
-func (r publishingRegistry) Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
+func (r markingRegistry) Find(ctx context.Context, repository release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
 	info, found, err := r.Registry.Find(ctx, repository, tag)
-	r.publish.image(info)
+	r.markPublic.image(info)
 	return info, found, err
 }
 
-func (r publishingRegistry) Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error) {
+func (r markingRegistry) Describe(ctx context.Context, image release.Image) (release.ImageInfo, bool, error) {
 	info, found, err := r.Registry.Describe(ctx, image)
-	r.publish.image(info)
+	r.markPublic.image(info)
 	return info, found, err
 }
 

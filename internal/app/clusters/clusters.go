@@ -37,5 +37,5 @@ func configure(ctx context.Context, run *app.RunContext, ref setting.ClusterRef)
 	if !ref.AllowWorkTree {
 		access.WorkTree = kubeconfig.WorkTree(run.WorkTree())
 	}
-	return kubeconfig.Connect(access)
+	return kubeconfig.Load(access)
 }

@@ -47,7 +47,7 @@ type cluster struct {
 func (c cluster) Address(ctx context.Context, namespace, name string, address release.Address, report func(string)) (string, error) {
 	found, err := c.Client.Address(ctx, namespace, name, release.Image{}, address, report)
 	if parsed, parseErr := url.Parse(found); err == nil && parseErr == nil {
-		c.secrets.Publish(found, parsed.Host, parsed.Hostname())
+		c.secrets.MarkPublic(found, parsed.Host, parsed.Hostname())
 	}
 	return found, err
 }

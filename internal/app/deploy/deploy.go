@@ -49,6 +49,7 @@ func Command() app.Command {
 	return command
 }
 
+// summary returns the rows of the step summary.
 func summary(r deploy.Result) []app.Row {
 	rows := []app.Row{{"outcome", string(r.Outcome)}, {"state", r.State}, {"environment", r.Environment.String()}, {"release", r.Release},
 		{"revision", strconv.Itoa(r.Revision)}, {"digest", r.Digest.String()}, {"commit", r.Commit.String()}, {"url", r.URL}, {"newer run", r.NewerRun}}
@@ -254,7 +255,7 @@ func newGate(run *app.RunContext, signing *images.Images, signer signed.Signer, 
 // cacheDir makes the directory of the chart cache absolute; "" stays "". It refuses one in the work tree, where a commit could put charts.
 func cacheDir(run *app.RunContext, dir string) (string, error) {
 	if run.WorkTree().Contains(dir) {
-		return "", release.BadSetting("chart-cache", fmt.Sprintf("%q is in the work tree, so that a commit decides which charts are kept", dir), "keep it outside of the work tree")
+		return "", release.BadSetting("chart-cache", fmt.Sprintf("%q is in the work tree, so a commit could replace the cached charts", dir), "keep it outside of the work tree")
 	}
 	if dir == "" || filepath.IsAbs(dir) {
 		return dir, nil
@@ -341,6 +342,7 @@ func (s smokeRunner) Check(file string) error {
 	return err
 }
 
+// Smoke sends the checks to the release. A failed verdict is also recorded as evidence against the image, unless the answers may be those of another image.
 func (s smokeRunner) Smoke(ctx context.Context, request deploy.SmokeRequest) error {
 	settings := &smoke.Settings{ExpectCommit: request.Commit, Consecutive: smokeRounds, Pause: smoke.DefaultPause, Patience: s.patience,
 		Soak: request.Soak, MaxErrors: request.MaxErrors}
@@ -354,7 +356,7 @@ func (s smokeRunner) Smoke(ctx context.Context, request deploy.SmokeRequest) err
 	}
 	subject := smoke.Subject{URL: request.URL, Checks: checks, Release: request.Release, Namespace: request.Namespace, Address: request.Address,
 		Image: request.Image, Others: request.Others, Proved: true, AnyCommit: request.AnyCommit}
-	report, err := smoke.Ask(ctx, subject, *settings, deps)
+	report, err := smoke.CheckSubject(ctx, subject, *settings, deps)
 	if err == nil || len(request.Pods) == 0 || request.AnyCommit || len(request.Others) > 0 { // the answers may be those of another image
 		return err
 	}

@@ -347,7 +347,7 @@ func (g *Gate) Lift(ctx context.Context, image release.Image, rung policy.Rung, 
 	return record, err
 }
 
-// Override attaches the signed statement that somebody passed over the rules.
+// Override attaches the signed statement that an actor overrode the rules.
 func (g *Gate) Override(ctx context.Context, image release.Image, overriding policy.Overriding) (release.Digest, error) {
 	record, _, err := g.images.RecordFact(ctx, fact.Fact{Kind: fact.Overridden, Image: image, Commit: overriding.Commit, Environment: overriding.Environment,
 		By: overriding.Actor, Run: g.run.RunURL(), At: g.run.Process.Now().UTC(),

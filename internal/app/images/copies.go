@@ -17,9 +17,9 @@ import (
 // maxCopied is the most records of one image that are copied, the newest; other verifiers give up at 50 referrers.
 const maxCopied = 200
 
-// CopyEvidence copies what proves an image into another repository that has the image: the rejections and the verdicts that failed, of which none may
-// be left out, then the record that was relied on, then the other records and signed bundles, each with its own bytes. Last it attaches the statement that the image was copied, by which Newest accepts the records in
-// their new place, and signs it if SignWith was called. What is there already stays. A registry that can list no referrers stores none: that is
+// CopyEvidence copies the evidence about an image into another repository that has the image, in this order: all rejections and failed verdicts, the
+// record that the promotion relied on, the other records and signed bundles. Each keeps its bytes. Last it attaches the statement that the image was
+// copied, which lets Newest accept the copied records; the statement is signed if SignWith was called. Records that the target has already stay. A registry that can list no referrers stores none: that is
 // reported and is not an error, because the image was promoted on the evidence in its own registry.
 func (i *Images) CopyEvidence(ctx context.Context, image release.Image, record release.Digest, to release.Repository, run string) error {
 	err := i.copyEvidence(ctx, image, record, to, run)
@@ -30,11 +30,12 @@ func (i *Images) CopyEvidence(ctx context.Context, image release.Image, record r
 	return err
 }
 
+// copyEvidence is CopyEvidence, except that a target which cannot list referrers is an error.
 func (i *Images) copyEvidence(ctx context.Context, image release.Image, record release.Digest, to release.Repository, run string) error {
-	if err := i.copyAgainst(ctx, image, to); err != nil {
+	if err := i.copyRejections(ctx, image, to); err != nil {
 		return err
 	}
-	if !record.IsZero() { // without a proof, the rules ask for none or were passed over
+	if !record.IsZero() { // without a proof, the rules require none or were overridden
 		if err := i.registry.CopyReferrer(ctx, image, record, to); err != nil {
 			return err
 		}
@@ -51,9 +52,9 @@ func (i *Images) copyEvidence(ctx context.Context, image release.Image, record r
 	return i.recordCopy(ctx, copied.Copy{Digest: image.Digest, From: image.Repository, To: to, At: i.now(), Run: i.secrets.Redact(run)})
 }
 
-// copyAgainst copies what speaks against an image. The error is a *release.Fault if something of it cannot be copied: at the target, nobody would know of
-// it.
-func (i *Images) copyAgainst(ctx context.Context, image release.Image, to release.Repository) error {
+// copyRejections copies an image's rejections and failed smoke verdicts. If one of them cannot be copied, the error is a *release.Fault, because the
+// target would otherwise accept a rejected image.
+func (i *Images) copyRejections(ctx context.Context, image release.Image, to release.Repository) error {
 	against, err := i.factsWhere(ctx, image, func(kind fact.Kind, annotations map[string]string) bool {
 		return kind == fact.Rejected || kind == fact.Smoked && annotations[evidence.AnnotationVerdict] == string(release.Fail)
 	})
@@ -78,13 +79,13 @@ func (i *Images) copyAgainst(ctx context.Context, image release.Image, to releas
 	return nil
 }
 
-// recordCopy attaches the statement about a copy to the image at the target, unless one that counts as much is there.
+// recordCopy attaches the statement about a copy to the image at the target, unless an equal one that would be trusted as much is already there.
 func (i *Images) recordCopy(ctx context.Context, of copied.Copy) error {
 	var trusted []signed.Verifier
 	if i.signer != nil {
 		trusted = []signed.Verifier{i.signer.Verifier()}
 	}
-	known, err := i.copiesInto(ctx, of.To.At(of.Digest), trusted)
+	known, err := i.readCopies(ctx, of.To.At(of.Digest), trusted)
 	if err != nil || slices.ContainsFunc(known, func(each copied.Copy) bool { return each.From == of.From && each.To == of.To }) {
 		return err
 	}
@@ -96,10 +97,11 @@ func (i *Images) recordCopy(ctx context.Context, of copied.Copy) error {
 	return err
 }
 
-// copiesInto reads the statements that an image was copied into its repository, or on the way there. If there are trusted keys, only those count that one of them signed.
-func (i *Images) copiesInto(ctx context.Context, image release.Image, trusted []signed.Verifier) (copies []copied.Copy, err error) {
+// readCopies reads the statements that an image was copied into its repository, directly or over other repositories. If anybody is trusted, only
+// statements that one of them signed are returned.
+func (i *Images) readCopies(ctx context.Context, image release.Image, trusted []signed.Verifier) (copies []copied.Copy, err error) {
 	query := registry.ReferrerQuery{ArtifactTypes: recordTypes,
-		// A list may have no annotations; then those of the manifest decide.
+		// A registry's list may lack annotations; then those of the manifest decide.
 		Skip: func(annotations map[string]string) bool {
 			return len(annotations) > 0 && annotations[signed.AnnotationPredicateType] != copied.PredicateType
 		}}
@@ -135,17 +137,17 @@ func readCopy(referrer registry.Referrer, digest release.Digest, trusted []signe
 	return read, err
 }
 
-// origins are the repositories that an image was copied from, read when they are first needed.
+// origins caches the repositories that an image was copied from; they are read when first needed.
 type origins struct {
 	read  bool
 	known []release.Repository
 }
 
-// accepts reports whether evidence about the image in another repository counts as if it were about this one: a statement that counts says that
-// the image was copied from there.
+// accepts reports whether evidence about the image in another repository counts for this repository: a trusted statement says that the image was
+// copied from there.
 func (i *Images) accepts(ctx context.Context, of *origins, image release.Image, in release.Repository) (bool, error) {
 	if !of.read {
-		copies, err := i.copiesInto(ctx, image, i.trusted)
+		copies, err := i.readCopies(ctx, image, i.trusted)
 		if err != nil {
 			return false, err
 		}
@@ -154,8 +156,8 @@ func (i *Images) accepts(ctx context.Context, of *origins, image release.Image, 
 	return slices.Contains(of.known, in), nil
 }
 
-// inPlace makes evidence about the image in another repository evidence about this one, if a statement about a copy says that it counts here.
-func (i *Images) inPlace(ctx context.Context, of *origins, entry evidence.Entry, image release.Image) (evidence.Entry, error) {
+// attributeCopied attributes evidence about the image in another repository to this repository, if a statement says that the image was copied from there.
+func (i *Images) attributeCopied(ctx context.Context, of *origins, entry evidence.Entry, image release.Image) (evidence.Entry, error) {
 	recorded := entry.Evidence.Image.Repository
 	if !entry.Readable || recorded == image.Repository {
 		return entry, nil
@@ -167,8 +169,8 @@ func (i *Images) inPlace(ctx context.Context, of *origins, entry evidence.Entry,
 	return entry, err
 }
 
-// factInPlace makes a fact about the image in another repository a fact about this one, as inPlace does for evidence.
-func (i *Images) factInPlace(ctx context.Context, of *origins, f *fact.Fact, image release.Image) error {
+// attributeCopiedFact does for a fact what attributeCopied does for evidence.
+func (i *Images) attributeCopiedFact(ctx context.Context, of *origins, f *fact.Fact, image release.Image) error {
 	recorded := f.Image.Repository
 	if recorded == "" || recorded == image.Repository {
 		return nil

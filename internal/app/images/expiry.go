@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	expiryHorizon   = 30 * 24 * time.Hour // an image that is lost within this time is told
-	expiryPatience  = 20 * time.Second    // for one repository
+	expiryHorizon   = 30 * 24 * time.Hour // an image that will be lost within this time is reported
+	expiryTimeout   = 20 * time.Second    // for one repository
 	maxExpiriesTold = 3
 )
 
@@ -20,8 +20,8 @@ type expiryChecks struct {
 	failed  sync.Once
 }
 
-// WatchExpiry starts to find out whether a repository of ECR is going to lose an image in spite of the tag that it gets, or one that was released to
-// the environment before. FinishExpiry waits for it. Both only warn; a role that may not read the policy is told so once.
+// WatchExpiry starts to check whether the lifecycle policy of an ECR repository will delete or archive an image in spite of its new tag, or an image that
+// was released to the environment before. FinishExpiry waits for the check. Both only warn; one warning says if the role may not read the policy.
 func (i *Images) WatchExpiry(ctx context.Context, image release.Image, tag release.Tag, to release.Environment) {
 	i.expiry.running.Go(func() { i.warnExpiring(ctx, image, tag, to) })
 }
@@ -29,13 +29,13 @@ func (i *Images) WatchExpiry(ctx context.Context, image release.Image, tag relea
 // FinishExpiry waits for the checks that WatchExpiry started.
 func (i *Images) FinishExpiry() { i.expiry.running.Wait() }
 
-// warnExpiring warns of an image that its repository is going to lose, and of those that were released to the environment, if one is given.
+// warnExpiring warns of an image that its repository will delete or archive, and of earlier images of the environment, if one is given.
 func (i *Images) warnExpiring(ctx context.Context, image release.Image, tag release.Tag, to release.Environment) {
 	owned, err := i.ecr.Owns(ctx, image.Repository.Host())
 	if err != nil || !owned {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, expiryPatience)
+	ctx, cancel := context.WithTimeout(ctx, expiryTimeout)
 	defer cancel()
 	prefix := ""
 	if to != "" {
@@ -45,7 +45,7 @@ func (i *Images) warnExpiring(ctx context.Context, image release.Image, tag rele
 	expiries, err := i.ecr.Expiring(ctx, image, tag, prefix, now, now.Add(expiryHorizon))
 	if err != nil {
 		i.expiry.failed.Do(func() {
-			i.reporter.Warnf("it is not known whether the registry keeps what is released: %v", err)
+			i.reporter.Warnf("cannot determine whether the registry will keep the released images: %v", err)
 		})
 		return
 	}
@@ -58,6 +58,6 @@ func (i *Images) warnExpiring(ctx context.Context, image release.Image, tag rele
 		}
 	}
 	if more := len(expiries) - maxExpiriesTold; more > 0 {
-		i.reporter.Warnf("%d more images that were released to %q are lost or going to be", more, to)
+		i.reporter.Warnf("%d more images that were released to %q are lost or will be lost", more, to)
 	}
 }

@@ -59,8 +59,7 @@ func (i *Images) RecordFact(ctx context.Context, f fact.Fact) (record release.Di
 	return record, err == nil, err
 }
 
-// IsLifted reports whether a statement about the image lifts a rejection or a failed verdict. It asks for no signature: that somebody wrote one is
-// enough to record the rejection anew.
+// IsLifted reports whether a statement about the image lifts a rejection or a failed verdict. The signature is not checked: any such statement is reason enough to record the rejection again.
 func (i *Images) IsLifted(ctx context.Context, image release.Image, record release.Digest) (bool, error) {
 	statements, err := i.Facts(ctx, image, fact.Lifted)
 	return slices.ContainsFunc(statements, func(r fact.Record) bool {
@@ -68,14 +67,14 @@ func (i *Images) IsLifted(ctx context.Context, image release.Image, record relea
 	}), err
 }
 
-// Signing returns the same registry whose records a signer signs; nil signs nothing.
+// Signing returns a copy of i whose records are signed by the signer; nil signs nothing.
 func (i *Images) Signing(signer signed.Signer) *Images {
 	other := *i
 	other.signer = signer
 	return &other
 }
 
-// attach attaches a statement, in a bundle if there is a signer. The annotations are completed by those of a bundle.
+// attach attaches a statement to an image, in a signed bundle if there is a signer. It adds the bundle's annotations to the given ones.
 func (i *Images) attach(ctx context.Context, image release.Image, statement []byte, predicateType string, annotations map[string]string) (release.Digest, error) {
 	artifactType, mediaType, content := evidence.ArtifactType, evidence.MediaType, statement
 	if i.signer != nil {
@@ -127,7 +126,7 @@ func isAgainst(kind fact.Kind, annotations map[string]string, environment releas
 	return annotations[evidence.AnnotationEnvironment] == environment.String() && annotations[evidence.AnnotationVerdict] == string(release.Fail)
 }
 
-// factsWhere reads the records that wanted accepts by what their annotations declare, and those that declare no kind.
+// factsWhere reads the records whose annotations the function wanted accepts, and those whose annotations declare no kind.
 func (i *Images) factsWhere(ctx context.Context, image release.Image, wanted func(fact.Kind, map[string]string) bool) ([]fact.Record, error) {
 	query := registry.ReferrerQuery{ArtifactTypes: recordTypes, Skip: func(annotations map[string]string) bool {
 		kind, declared := declaredKind(annotations)
@@ -135,7 +134,7 @@ func (i *Images) factsWhere(ctx context.Context, image release.Image, wanted fun
 	}}
 	var from origins
 	var records []fact.Record
-	var garbage []string // why records that declare no kind cannot be read
+	var unreadable []string // why records that declare no kind cannot be read
 	for referrer, err := range i.referrers(ctx, image, query) {
 		record, annotations := fact.Record{Record: referrer.Digest}, referrer.Annotations
 		var skipped *registry.SkippedReferrerError
@@ -148,19 +147,19 @@ func (i *Images) factsWhere(ctx context.Context, image release.Image, wanted fun
 			return nil, err
 		default:
 			i.readFact(&record, referrer, image)
-			if err := i.factInPlace(ctx, &from, &record.Fact, image); err != nil {
+			if err := i.attributeCopiedFact(ctx, &from, &record.Fact, image); err != nil {
 				return nil, err
 			}
 		}
 		switch {
 		case record.Problem != "" && record.Kind == "":
-			garbage = append(garbage, fmt.Sprintf("%s: %s", record.Record, record.Problem))
+			unreadable = append(unreadable, fmt.Sprintf("%s: %s", record.Record, record.Problem))
 		case wanted(record.Kind, annotations):
 			records = append(records, record)
 		}
 	}
-	if len(garbage) > 0 {
-		i.reporter.Warnf("skipping %d records of %s that cannot be read, the first: %s", len(garbage), image.Digest.Short(), garbage[0])
+	if len(unreadable) > 0 {
+		i.reporter.Warnf("skipping %d records of %s that cannot be read, the first: %s", len(unreadable), image.Digest.Short(), unreadable[0])
 	}
 	return records, nil
 }
@@ -191,7 +190,7 @@ func (i *Images) readFact(record *fact.Record, referrer registry.Referrer, image
 // maxReason is the longest reason why a record does not count, in bytes.
 const maxReason = 1000
 
-// declare fills in what annotations declare of a record that cannot be read.
+// declare fills in what the annotations say about a record that cannot be read.
 func declare(record *fact.Record, annotations map[string]string, referrer registry.Referrer) {
 	record.Kind, _ = declaredKind(annotations)
 	record.At = referrer.Created()

@@ -168,7 +168,7 @@ func TestDeploymentsOfSeveralClustersAreRecordedOnce(t *testing.T) {
 	}
 }
 
-// TestFactsOfStrangers: what a trusted key did not sign is shown as such; a signer's own record is written beside it, and garbage hides nothing.
+// TestFactsOfStrangers: what a trusted key did not sign is shown as such; a signer's own record is written beside it, and unreadable hides nothing.
 func TestFactsOfStrangers(t *testing.T) {
 	t.Parallel()
 	connected, told := connect(t, nil)
@@ -201,9 +201,9 @@ func TestFactsOfStrangers(t *testing.T) {
 		annotations map[string]string
 	}{
 		{bundle, map[string]string{signed.AnnotationPredicateType: evidence.PredicatePromoted, evidence.AnnotationEnvironment: "production"}},
-		{[]byte("garbage"), map[string]string{signed.AnnotationPredicateType: evidence.PredicatePromoted}},
-		{[]byte("garbage"), map[string]string{"a": "b"}},
-		{[]byte("garbage"), map[string]string{signed.AnnotationPredicateType: "https://example.com/other"}},
+		{[]byte("unreadable"), map[string]string{signed.AnnotationPredicateType: evidence.PredicatePromoted}},
+		{[]byte("unreadable"), map[string]string{"a": "b"}},
+		{[]byte("unreadable"), map[string]string{signed.AnnotationPredicateType: "https://example.com/other"}},
 	} {
 		if _, err := client.Attach(t.Context(), image, signed.MediaType, signed.MediaType, attached.content, attached.annotations); err != nil {
 			t.Fatal(err)

@@ -55,7 +55,7 @@ func New(ctx context.Context, run *app.RunContext, plainHTTP ...string) (*Images
 	})}, nil
 }
 
-// credentials asks ECR for its own registries and leaves the others to the user's docker configuration.
+// credentials returns ECR's token for ECR registries, and nothing for others, whose logins are in the user's docker configuration.
 func credentials(cloud *ecr.Client, mask func(string)) registry.Credentials {
 	return func(ctx context.Context, host string) (string, string, error) {
 		owned, err := cloud.Owns(ctx, host)
@@ -68,7 +68,7 @@ func credentials(cloud *ecr.Client, mask func(string)) registry.Credentials {
 	}
 }
 
-// pace keeps pushes to ECR within its quota; other registries ask to slow down when they want that.
+// pace returns a function that limits pushes to ECR to its quota. Pushes to other registries are not limited: they answer 429 when they throttle.
 func pace(cloud *ecr.Client) func(context.Context, string) error {
 	return func(ctx context.Context, host string) error {
 		owned, err := cloud.Owns(ctx, host)
@@ -130,7 +130,7 @@ func (i *Images) Platforms(ctx context.Context, image release.Image) ([]release.
 // Push uploads a built image under a tag. The error is a *release.TagTakenError if the tag names another image.
 func (i *Images) Push(ctx context.Context, layout release.Layout, repository release.Repository, tag release.Tag, progress func(release.Progress)) error {
 	err := i.registry.Push(ctx, layout, repository, tag, progress)
-	if err == nil && !strings.Contains(tag.String(), release.DirtyMark) { // those are meant to expire
+	if err == nil && !strings.Contains(tag.String(), release.DirtyMark) { // images of uncommitted work are meant to expire
 		i.warnExpiring(ctx, repository.At(layout.Digest), tag, "")
 	}
 	return err
@@ -158,7 +158,7 @@ func (i *Images) CreateRepository(ctx context.Context, repository release.Reposi
 	return false, nil
 }
 
-// Inspect reads what a tag names and the manifest that it is to name.
+// Inspect reads which digest a tag names now, and the manifest of the digest that it will be moved to.
 func (i *Images) Inspect(ctx context.Context, repository release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
 	owned, err := i.ecr.Owns(ctx, repository.Host())
 	if err != nil {
@@ -171,15 +171,15 @@ func (i *Images) Inspect(ctx context.Context, repository release.Repository, dig
 }
 
 // Tag gives a manifest that Inspect read a tag.
-func (i *Images) Tag(ctx context.Context, repository release.Repository, looked release.TagState, digest release.Digest, tag release.Tag) error {
+func (i *Images) Tag(ctx context.Context, repository release.Repository, state release.TagState, digest release.Digest, tag release.Tag) error {
 	owned, err := i.ecr.Owns(ctx, repository.Host())
 	if err != nil {
 		return err
 	}
 	if owned {
-		return i.ecr.PutTag(ctx, repository, looked.Manifest, looked.MediaType, digest, tag)
+		return i.ecr.PutTag(ctx, repository, state.Manifest, state.MediaType, digest, tag)
 	}
-	return i.registry.PutTag(ctx, repository, looked.Manifest, looked.MediaType, digest, tag)
+	return i.registry.PutTag(ctx, repository, state.Manifest, state.MediaType, digest, tag)
 }
 
 // redact redacts what a record says in words. What identifies the image and the environment is not secret.

@@ -9,7 +9,7 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// RefuseLegacy says whether an image with a signature of cosign 2 is not given its first bundle.
+// RefuseLegacy says whether the first signed bundle for an image with a cosign 2 signature is refused instead of warned about.
 func (i *Images) RefuseLegacy(refuse bool) { i.refuseLegacy = refuse }
 
 // checkLegacy looks for a signature of cosign 2 before the first bundle is attached to an image. cosign 3 looks at bundles first, and ignores

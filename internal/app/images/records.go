@@ -25,10 +25,10 @@ var recordTypes = []string{evidence.ArtifactType, signed.MediaType}
 // SignWith makes Record sign what it attaches; nil signs nothing.
 func (i *Images) SignWith(signer signed.Signer) { i.signer = signer }
 
-// Trust makes Newest accept passes that one of the trusted signed, and no others; if nobody is named, all.
+// Trust makes Newest accept passes that one of the trusted signers signed, and no others; if no signer is named, all.
 func (i *Images) Trust(trusted []signed.Verifier) { i.trusted = trusted }
 
-// Trusting returns the same registry that accepts passes as Trust says.
+// Trusting returns a copy of i that accepts passes as Trust says.
 func (i *Images) Trusting(trusted []signed.Verifier) *Images {
 	other := *i
 	other.trusted = trusted
@@ -54,7 +54,7 @@ func (i *Images) Record(ctx context.Context, found release.Evidence) (release.Di
 	})
 }
 
-// isOther reports whether annotations are those of another kind of statement, which says nothing about smoke.
+// isOther reports whether annotations declare another statement than smoke's verdict.
 func isOther(annotations map[string]string) bool {
 	kind, declared := declaredKind(annotations)
 	return declared && kind != fact.Smoked
@@ -124,7 +124,7 @@ func (i *Images) readRecords(ctx context.Context, image release.Image, environme
 		case err != nil:
 			return nil, nil, err
 		default:
-			entry, err := i.inPlace(ctx, &from, i.decode(referrer, image, environment), image)
+			entry, err := i.attributeCopied(ctx, &from, i.decode(referrer, image, environment), image)
 			if err != nil {
 				return nil, nil, err
 			}

@@ -96,6 +96,7 @@ func (s kmsSigner) Sign(ctx context.Context, message []byte) ([]byte, error) {
 // Key returns the public key.
 func (s kmsSigner) Key() signed.Key { return s.public }
 
+// kmsKey returns a signer for a key of AWS KMS, whose public key it reads.
 func kmsKey(ctx context.Context, run *app.RunContext, ref setting.KeyRef) (kmsSigner, error) {
 	client, err := kms.New(ctx, kms.Options{Environ: run.Process.Getenv, Secrets: run.Secrets})
 	if err != nil {

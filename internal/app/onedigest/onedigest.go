@@ -32,6 +32,7 @@ func Verbs() []app.Command {
 // Command returns the program.
 func Command() app.Command { return app.Command{Run: run, Child: deploy.Command().Child} }
 
+// run executes the subcommand in the arguments and returns its exit code.
 func run(ctx context.Context, process app.Process) int {
 	code := release.ExitDone
 	root := &cobra.Command{

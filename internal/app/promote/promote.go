@@ -27,6 +27,7 @@ func Command() app.Command {
 	})
 }
 
+// summary returns the rows of the step summary.
 func summary(r promote.Result) []app.Row {
 	rows := []app.Row{{"outcome", string(r.Outcome)}, {"image", r.Image.String()}, {"tag", r.Tag.String()},
 		{"commit", r.Commit.String()}, {"proved by", r.From.String()}, {"for", r.To.String()}}
@@ -76,7 +77,7 @@ func Run(ctx context.Context, settings *promote.Settings, run *app.RunContext) (
 	if !settings.DryRun && settings.To != "" {
 		gate.WarnUnsigned(settings.To)
 	}
-	deps := promote.Deps{Registry: registry, Evidence: registry, Gate: gate, Judge: gate, Policy: rules, Actor: run.Actor(), Reporter: run.Reporter, Now: run.Process.Now, Origin: run.Origin(), WatchExpiry: registry.WatchExpiry}
+	deps := promote.Deps{Registry: registry, Evidence: registry, Gate: gate, Rejections: gate, Policy: rules, Actor: run.Actor(), Reporter: run.Reporter, Now: run.Process.Now, Origin: run.Origin(), WatchExpiry: registry.WatchExpiry}
 	defer registry.FinishExpiry()
 	if signer != nil {
 		deps.Facts = registry

@@ -287,13 +287,13 @@ func TestPromoteWarnsOfExpiry(t *testing.T) {
 	}{
 		"no policy":                {"", nil, nil},
 		"too few":                  {soon, nil, []string{"which was released to \"production\" before and may be rolled back to, is about to be lost: rule 7"}},
-		"everything in some weeks": {later, nil, []string{"is lost from", "is lost from"}},
+		"everything in some weeks": {later, nil, []string{"will be lost on", "will be lost on"}},
 		"archived": {later, func(t *testing.T, server *localawstest.Server, before release.Digest) {
 			t.Helper()
 			if err := server.ArchiveImage("shop", before); err != nil {
 				t.Fatal(err)
 			}
-		}, []string{"is lost from", "is archived and cannot be pulled"}},
+		}, []string{"will be lost on", "is archived and cannot be pulled"}},
 		"denied": {soon, func(_ *testing.T, server *localawstest.Server, _ release.Digest) {
 			server.Inject(localaws.Fault{Route: localaws.RouteGetLifecyclePolicy, Do: localaws.APIError(400, "AccessDeniedException", "not authorized")})
 		}, []string{"allow ecr:GetLifecyclePolicy"}},

@@ -122,7 +122,7 @@ func (c commands) reach(endpoints []release.Endpoint) (base string, closePort fu
 		return endpoints[0].Base, func() {}, nil
 	}
 	if c.forwarder == nil || len(endpoints) == 0 {
-		return "", nil, errors.New("there is nothing that a command could be sent to")
+		return "", nil, errors.New("there is no endpoint for the command")
 	}
 	var pods []release.Backend
 	for _, endpoint := range endpoints {

@@ -38,6 +38,7 @@ func Command() app.Command {
 	})
 }
 
+// summary returns the rows of the step summary.
 func summary(r smoke.Result) []app.Row {
 	rows := []app.Row{{"verdict", string(r.Verdict)}, {"url", r.Report.URL}, {"expected commit", r.Report.Expected.String()},
 		{"rounds", fmt.Sprintf("%d, the last %d passed", r.Report.Rounds, r.Report.Consecutive)}}

@@ -1,5 +1,5 @@
-// Package planfile keeps the plan of a deploy in a file, so that it can be shown, approved and then carried out as it is: it writes and
-// reads the file, and finds what has changed since the plan was made.
+// Package planfile stores the plan of a deploy in a file, so that it can be reviewed, approved and then carried out unchanged: it writes and reads the
+// file, and finds what has changed since the plan was made.
 package planfile
 
 import (

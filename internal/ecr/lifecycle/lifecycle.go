@@ -78,6 +78,7 @@ func Parse(text string) (Policy, error) {
 	return Policy{document.Rules}, nil
 }
 
+// check returns an error for a rule of an unknown kind, and for a count that is not positive.
 func (r rule) check() error {
 	switch of := r.Selection; {
 	case !slices.Contains([]string{countMoreThan, sincePushed, sincePulled, sinceTransitioned}, of.CountType):

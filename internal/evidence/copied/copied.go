@@ -75,6 +75,7 @@ func Decode(encoded []byte) (Copy, error) {
 	return read, nil
 }
 
+// decode is Decode without the context that it adds to errors.
 func decode(encoded []byte) (Copy, error) {
 	if len(encoded) > limit {
 		return Copy{}, fmt.Errorf("it is %d bytes long, limit %d", len(encoded), limit)
@@ -99,6 +100,7 @@ func decode(encoded []byte) (Copy, error) {
 	return read, read.check()
 }
 
+// check refuses a copy with missing or malformed fields.
 func (c Copy) check() error {
 	for _, repository := range []release.Repository{c.From, c.To} {
 		if _, err := release.ParseRepository(repository.String()); err != nil {

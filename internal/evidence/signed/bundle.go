@@ -142,6 +142,7 @@ func Parse(encoded []byte) (Envelope, error) {
 	return parsed, nil
 }
 
+// parse is Parse without the context that it adds to errors.
 func parse(encoded []byte) (Envelope, error) {
 	if len(encoded) > Limit {
 		return Envelope{}, fmt.Errorf("it is %d bytes long, limit %d", len(encoded), Limit)

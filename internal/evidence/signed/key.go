@@ -131,6 +131,7 @@ func ParseSigner(content []byte, password string) (*KeySigner, error) {
 	return &KeySigner{private: private, key: key}, nil
 }
 
+// parsePrivate parses the decrypted content of a PEM block of the given type: SEC 1 or PKCS #8. Its errors quote nothing of the content.
 func parsePrivate(kind string, encoded []byte) (*ecdsa.PrivateKey, error) {
 	if kind == pemEC {
 		private, err := x509.ParseECPrivateKey(encoded)

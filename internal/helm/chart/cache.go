@@ -46,6 +46,7 @@ func (c *Cache) Get(deployment release.Deployment) (*Chart, error) { return c.ge
 // Take returns the chart as Get does, and removes it from the cache: the next deploy reads the files again.
 func (c *Cache) Take(deployment release.Deployment) (*Chart, error) { return c.get(deployment, true) }
 
+// get returns the stored chart of a deployment with its images set, or loads it; remove takes it out of the cache.
 func (c *Cache) get(deployment release.Deployment, remove bool) (chart *Chart, err error) {
 	c.mu.Lock()
 	chart = c.charts[cacheKey(deployment)]

@@ -8,7 +8,7 @@ import (
 	helmchart "helm.sh/helm/v3/pkg/chart"
 )
 
-// Literal returns a chart without template actions that renders to what has been rendered, so that Helm applies exactly what was checked, and
+// Literal returns a chart whose templates are the rendered manifests without any template actions, so that Helm applies exactly what was checked, and
 // renders it within the limits.
 func (c *Chart) Literal(rendered *Rendered) *helmchart.Chart {
 	metadata := *c.Chart.Metadata

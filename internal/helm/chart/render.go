@@ -189,6 +189,7 @@ func (r *Rendered) PostHooks() []*helmrelease.Hook {
 	return r.hooksOf(helmrelease.HookPostUpgrade)
 }
 
+// hooksOf returns the hooks of an event, in the order in which Helm runs them.
 func (r *Rendered) hooksOf(event helmrelease.HookEvent) (list []*helmrelease.Hook) {
 	for _, hook := range r.Hooks {
 		for _, at := range hook.Events {

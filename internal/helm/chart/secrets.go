@@ -36,8 +36,7 @@ func secretValues(c *helmchart.Chart, values map[string]any) (secrets []string) 
 	return secrets
 }
 
-// minExposed is the shortest secret value that is searched for, in bytes: a shorter one, such as the name of a database's user, cannot be told
-// from other text.
+// minExposed is the shortest secret value that is searched for, in bytes: a shorter one, such as the name of a database's user, cannot be distinguished from other text.
 const minExposed = 12
 
 // checkExposed refuses a rendering that has a secret value in another object than a Secret: more people and programs may read those, and

@@ -84,8 +84,8 @@ func Problem(code causes.Code, object release.Object, what string) string {
 	return fmt.Sprintf("%s %s: %s; %s", code, object, what, code.Cause().Advice)
 }
 
-// BeingDeleted is the failure of an operation that needs an object gone which its finalizers keep. An earlier revision would have to wait too,
-// so that it is no reason for a rollback.
+// BeingDeleted is the failure of an operation that has to wait for an object's deletion, which finalizers prevent. It is no reason for a rollback, because
+// an earlier revision would have to wait too.
 func BeingDeleted(object release.Object, finalizers []string) *release.Failure {
 	return &release.Failure{What: fmt.Sprintf("%s %s in namespace %q is being deleted, and is kept by %s", causes.ObjectDeleting, object, object.Namespace, Finalizers(finalizers)),
 		Do: causes.ObjectDeleting.Cause().Advice}

@@ -90,7 +90,7 @@ func (s *Store) heal(entry Entry) (*release.Healed, error) {
 	return healed, nil
 }
 
-// otherHelm is a revision that another Helm has in progress, or had when it was killed.
+// otherHelm is a revision that a Helm client other than onedigest left in progress; that client may still be working or was killed.
 type otherHelm struct {
 	release  string
 	entry    Entry

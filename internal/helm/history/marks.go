@@ -42,7 +42,7 @@ func (s *Store) Marks(entries []Entry) (map[int]release.Mark, error) {
 		}
 		for _, left := range entries {
 			if left.Revision > source && left.Revision < entry.Revision && marks[left.Revision].Verified() {
-				marks[left.Revision] = release.MarkLeft
+				marks[left.Revision] = release.MarkRolledBack
 			}
 		}
 	}

@@ -27,7 +27,8 @@ type basis struct {
 	result         release.Basis
 }
 
-// setBasis sets what the plan was made from and against: the rendering without what differs in a second one, and the live objects.
+// setBasis records what the plan was made from: digests of the rendered objects, without the fields that a second rendering renders differently, and of
+// the live objects.
 func (p *planner) setBasis(results []*dryRunResult) error {
 	b := &basis{planner: p, rendered: sha256.New(), live: sha256.New()}
 	b.result = release.Basis{Namespace: p.namespaceUID}
@@ -129,7 +130,7 @@ func (b *basis) add(object release.PlannedObject) {
 	b.result.Objects = append(b.result.Objects, object)
 }
 
-// addLive adds a live object to the digest of all, and returns its own without secret values; zero for none.
+// addLive adds a live object to the digest of all live objects, and returns the object's own digest without secret values; zero for none.
 func (b *basis) addLive(object map[string]any) release.Digest {
 	if object == nil {
 		return release.Digest{}
@@ -149,14 +150,14 @@ func (p *planner) withoutScaled(result *dryRunResult) map[string]any {
 	return kept
 }
 
-// shown returns the digest of an object without the values that a plan hides.
+// shown returns the digest of an object without its secret values, which a plan hides.
 func (b *basis) shown(object map[string]any) release.Digest {
 	sum := sha256.New()
 	fmt.Fprint(sum, manifest.JSON(b.planner.secrets.mask(object, nil, object)))
 	return digestOf(sum)
 }
 
-// mask returns a value of an object without the values that a plan hides: they are replaced, at whatever depth they are.
+// mask returns a value of an object with every secret value in it replaced, at any depth.
 func (s *secrets) mask(object map[string]any, path []step, value any) any {
 	switch value := value.(type) {
 	case map[string]any:
@@ -183,10 +184,10 @@ func (s *secrets) mask(object map[string]any, path []step, value any) any {
 	return value
 }
 
-// varying replaces a value that two renderings of the same chart and values have differently.
+// varying replaces a value that differs between two renderings of the same chart and values.
 const varying = "(rendered differently each time)"
 
-// common returns what two values have in common: what differs is replaced.
+// common returns the part that two values have in common; each difference is replaced by varying.
 func common(a, b any) any {
 	aMap, aIsMap := a.(map[string]any)
 	bMap, bIsMap := b.(map[string]any)

@@ -94,7 +94,7 @@ func (p *planner) setAnswer(r *dryRunResult, applied runtime.Object, err error) 
 // dryRunHooks asks the cluster about the hooks that would run. An existing hook of the same name is not a problem, because Helm
 // deletes it first; an apiserver checks for existence last.
 func (p *planner) dryRunHooks() error {
-	list, err := p.buildServed(p.hooks, p.madeBefore)
+	list, err := p.buildServed(p.hooks, p.createdBefore)
 	if err != nil {
 		return err
 	}

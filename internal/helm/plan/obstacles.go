@@ -89,7 +89,7 @@ func forwardOnlyHooks(target *helmrelease.Release, since []*helmrelease.Release,
 		}
 		listed[name] = true
 		obstacles = append(obstacles, release.Obstacle{Forbids: true, What: fmt.Sprintf("%s: the hook is forward-only (%s)%s", name, AnnotationForwardOnly, what),
-			Do: "deploy a commit that works with what the hook has changed; --allow-rollback deploys an older one all the same"})
+			Do: "deploy a commit that works with what the hook has changed; --allow-rollback deploys an older one anyway"})
 	}
 	for _, revision := range since {
 		for _, hook := range revision.Hooks {

@@ -1,5 +1,5 @@
 // Package plan finds out what a deploy would do, without changing anything: each object is sent to the apiserver as a dry run, and
-// its answer is compared with what is there.
+// its answer is compared with the live object.
 package plan
 
 import (
@@ -162,9 +162,9 @@ func (p *planner) isPreHook(object map[string]any) bool {
 	return p.preHooks[manifest.Key(object, p.namespace)]
 }
 
-// madeBefore returns the rendered objects that exist once an object is applied: those of the hooks, and unless it is a hook that runs before
+// createdBefore returns the rendered objects that exist once an object is applied: those of the hooks, and unless it is a hook that runs before
 // the release's objects, those too.
-func (p *planner) madeBefore(object map[string]any) []map[string]any {
+func (p *planner) createdBefore(object map[string]any) []map[string]any {
 	if p.isPreHook(object) {
 		return p.hooks
 	}
@@ -247,7 +247,7 @@ func (p *planner) inMissingNamespace(info *resource.Info) bool {
 	if !info.Namespaced() || !p.missing[info.Namespace] {
 		return false
 	}
-	return info.Namespace == p.namespace || slices.ContainsFunc(p.madeBefore(manifest.Fields(info.Object)), func(object map[string]any) bool {
+	return info.Namespace == p.namespace || slices.ContainsFunc(p.createdBefore(manifest.Fields(info.Object)), func(object map[string]any) bool {
 		return manifest.GroupKind(object) == "/Namespace" && manifest.ObjectID(object, "").Name == info.Namespace
 	})
 }

@@ -202,7 +202,7 @@ type referenceCheck struct {
 func (r referenceCheck) run() (external []release.Reference, problems []string) {
 	all := contentsOf(slices.Concat(r.objects, r.hooks), r.namespace)
 	applied := contentsOf(r.objects, r.namespace)
-	makers := r.makers(all)
+	creators := r.creators(all)
 	for _, object := range slices.Concat(r.objects, r.hooks) {
 		by := manifest.ObjectID(object, r.namespace)
 		if by.Namespace != r.namespace {
@@ -216,7 +216,7 @@ func (r referenceCheck) run() (external []release.Reference, problems []string) 
 				problems = append(problems, fmt.Sprintf("%s %s: the chart's own %s/%s has no key %q, and %s refers to it; %s", causes.ConfigurationAbsent,
 					by, reference.Kind, reference.Name, reference.Key, by, causes.ConfigurationAbsent.Cause().Advice))
 			case !found:
-				reference.MadeBy = makers.of(reference)
+				reference.MadeBy = creators.of(reference)
 				external = append(external, reference)
 			case r.isPreHook(object) && needed != nil && !reference.Optional && !r.isLive(needed):
 				problems = append(problems, fmt.Sprintf("%s %s: the hook runs before the release's %s/%s is created, and cannot start without it; make that a hook of a smaller weight",
@@ -230,23 +230,25 @@ func (r referenceCheck) run() (external []release.Reference, problems []string) 
 	return external, problems
 }
 
-// maker is a hook or a Job of the release that may create objects, and the words of what it runs.
-type maker struct {
+// creator is a hook or a Job of the release that may create objects at run time. words are all words in the commands,
+// arguments, variables and ConfigMaps of its pods: an object's name among them shows that it may create that object.
+type creator struct {
 	id    release.Object
 	uses  map[[2]string]bool // kind and name of what its own pods refer to
 	words map[string]bool
 }
 
-type makers []maker
+type creators []creator
 
-// makers returns the hooks that run before the objects are applied, and the release's Jobs: what they run may create the objects that they name.
-func (r referenceCheck) makers(all contents) (list makers) {
+// creators returns the hooks that run before the objects are applied, and the release's Jobs: they may create the objects that their commands,
+// arguments, variables and ConfigMaps name.
+func (r referenceCheck) creators(all contents) (list creators) {
 	for _, object := range slices.Concat(r.hooks, r.objects) {
 		id := manifest.ObjectID(object, r.namespace)
 		if id.Namespace != r.namespace || !r.isPreHook(object) && manifest.GroupKind(object) != "batch/Job" {
 			continue
 		}
-		one := maker{id: id, uses: map[[2]string]bool{}, words: map[string]bool{}}
+		one := creator{id: id, uses: map[[2]string]bool{}, words: map[string]bool{}}
 		for _, spec := range manifest.PodSpecs(object) {
 			for _, list := range manifest.ContainerLists {
 				for _, container := range mapsAt(spec, list) {
@@ -270,8 +272,8 @@ func (r referenceCheck) makers(all contents) (list makers) {
 	return list
 }
 
-// read adds the words of all strings in some values: what may be the name of an object.
-func (m maker) read(values ...any) {
+// read adds the words of all strings in some values, any of which may be the name of an object.
+func (m creator) read(values ...any) {
 	for _, value := range values {
 		switch value := value.(type) {
 		case string:
@@ -288,8 +290,8 @@ func (m maker) read(values ...any) {
 	}
 }
 
-// of returns the first one that names an object and does not need it itself, "" if none does.
-func (m makers) of(reference release.Reference) string {
+// of returns the first creator that names the referenced object and does not need it itself, "" if none does.
+func (m creators) of(reference release.Reference) string {
 	for _, one := range m {
 		if one.words[reference.Name] && !one.uses[[2]string{reference.Kind, reference.Name}] {
 			return one.id.String()

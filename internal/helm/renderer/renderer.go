@@ -141,7 +141,7 @@ func (r Renderer) renderInChild(ctx context.Context, config *rest.Config, chart 
 }
 
 func fault(err error) error {
-	return release.NewFault("deploy", "try again; a chart that always ends so is to be reported", err, "rendering the chart in a process of its own")
+	return release.NewFault("deploy", "try again; if this chart always fails like this, report it", err, "rendering the chart in a process of its own")
 }
 
 // exchange sends the request, answers the lookups and returns the result.
@@ -196,7 +196,7 @@ func reachedLimit(err error, stderr string) bool {
 // runtime/malloc.go, runtime/stack.go, runtime/os_linux.go, runtime/cgo, compiler-rt's sanitizer_common.
 var outOfMemory = regexp.MustCompile(`(?m)^SIGSEGV: |Sanitizer failed to allocate|(out of|allocate|summary|metadata) memory|cannot map pages|stack (overflow|exceeds)|failed to create new OS thread|pthread_create failed`)
 
-// reason returns the line in which the Go runtime says why it ends a process, before the stacks, or the last line of any other text.
+// reason returns the line in which the Go runtime says why it ended the process; if there is none, the last line of stderr.
 func reason(stderr string) string {
 	stderr = strings.TrimSpace(stderr)
 	for line := range strings.Lines(stderr) {

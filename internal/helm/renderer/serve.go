@@ -88,6 +88,7 @@ func (c *channel) render(r request) int {
 	return c.answer(engine.RenderWithClientProvider(chart, values, c))
 }
 
+// answer sends the rendered files, or the template's error, to the parent, and returns the exit code.
 func (c *channel) answer(files map[string]string, err error) int {
 	if peakMemory() > c.peak {
 		return exitMemory // between two measurements of the heap
@@ -113,7 +114,7 @@ func (c *channel) GetClientFor(apiVersion, kind string) (dynamic.NamespaceableRe
 	return client{channel: c, query: query{APIVersion: apiVersion, Kind: kind}}, true, nil
 }
 
-// client reads objects of one kind by the parent. All other methods are nil, and no template calls them.
+// client asks the parent for objects of one kind. All its other methods are nil, and no template calls them.
 type client struct {
 	dynamic.NamespaceableResourceInterface
 	channel *channel
@@ -140,7 +141,7 @@ func (c client) List(context.Context, metav1.ListOptions) (*unstructured.Unstruc
 	return list, err
 }
 
-// ask sends the query to the parent. What does not exist is an error of the API, which the engine turns into nothing.
+// ask sends the query to the parent. An object that does not exist is a NotFound error, which Helm's engine turns into an empty result.
 func (c client) ask() (map[string]any, error) {
 	if err := c.channel.encoder.Encode(answer{Lookup: &c.query}); err != nil {
 		return nil, err

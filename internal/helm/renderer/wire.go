@@ -43,6 +43,7 @@ type wireChart struct {
 	Dependencies []wireChart
 }
 
+// newRequest returns the request that makes the child render a chart with the values.
 func newRequest(chart *helmchart.Chart, values chartutil.Values) (request, error) {
 	asked := request{Chart: toWire(chart)}
 	asked.Capabilities, _ = values["Capabilities"].(*chartutil.Capabilities)

@@ -14,9 +14,9 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// cache keeps packaged charts on the disk: each content by its digest, for each place where a chart was fetched from the digest of what was
-// there, and the manifests of charts that are named by digest. Nothing of it is used unless its content has the digest by which it is kept. The
-// zero value keeps nothing.
+// cache stores packaged charts on the disk: each content under its digest, for each address from which a chart was fetched the digest of its content, and
+// the manifests of charts that are named by digest. An entry is used only if its content has the digest that it is stored under. The zero value stores
+// nothing.
 type cache struct {
 	dir string // "": no cache
 	log func(line string)
@@ -28,7 +28,7 @@ const chartContent = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 // maxManifest bounds the manifest of a chart, in bytes.
 const maxManifest = 4 << 20
 
-// fetch fetches a package and keeps it. Where the server does not answer, what was kept of the same place is returned, which is logged.
+// fetch fetches a package and stores it. If the server does not answer, fetch returns the stored copy of the same address, and logs that.
 func (c cache) fetch(place string, fetch func() ([]byte, error)) ([]byte, error) {
 	packed, err := fetch()
 	switch {
@@ -44,12 +44,11 @@ func (c cache) fetch(place string, fetch func() ([]byte, error)) ([]byte, error)
 	if !found {
 		return nil, err
 	}
-	c.log(fmt.Sprintf("WARNING: chart %q cannot be fetched: what the chart-cache has kept of it is used: %v", place, err))
+	c.log(fmt.Sprintf("WARNING: chart %q cannot be fetched: the copy in the chart-cache is used: %v", place, err))
 	return kept, nil
 }
 
-// fetchPinned returns the package of a manifest with a digest. What is kept of it is returned without a request, if the kept manifest has the
-// digest and names the kept content.
+// fetchPinned returns the package of a manifest with a digest. It sends no request if the cache has a manifest with that digest and the content that it names.
 func (c cache) fetchPinned(digest release.Digest, fetch func() (packed, manifest []byte, err error)) ([]byte, error) {
 	name := filepath.Join(c.dir, "manifests", strings.TrimPrefix(digest.String(), "sha256:"))
 	if c.dir != "" {
@@ -68,14 +67,14 @@ func (c cache) fetchPinned(digest release.Digest, fetch func() (packed, manifest
 	return packed, err
 }
 
-// warn logs that a chart is not kept.
+// warn logs that a chart could not be stored.
 func (c cache) warn(chart string, err error) {
 	if err != nil {
-		c.log(fmt.Sprintf("WARNING: chart %q is not kept in the chart-cache: %v", chart, err))
+		c.log(fmt.Sprintf("WARNING: chart %q could not be stored in the chart-cache: %v", chart, err))
 	}
 }
 
-// readPinned returns the content that a kept manifest names; false if one of them is missing or damaged.
+// readPinned returns the content that a stored manifest names; false if one of them is missing or damaged.
 func (c cache) readPinned(name string) ([]byte, bool) {
 	content, err := readAtMost(name, maxManifest)
 	if err != nil || digestName(content) != filepath.Base(name) {
@@ -100,7 +99,7 @@ func digestName(content []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// read returns what is kept of a place; false if nothing is, or if it is damaged.
+// read returns the stored copy of an address; false if there is none, or if it is damaged.
 func (c cache) read(place string) ([]byte, bool) {
 	name, err := readAtMost(filepath.Join(c.dir, "places", digestName([]byte(place))), 100)
 	if err != nil {
@@ -113,7 +112,7 @@ func (c cache) read(place string) ([]byte, bool) {
 	return c.content(digest)
 }
 
-// content returns what is kept by a digest; false if nothing is, or if it is damaged.
+// content returns the content that is stored under a digest; false if there is none, or if it is damaged.
 func (c cache) content(digest release.Digest) ([]byte, bool) {
 	name := strings.TrimPrefix(digest.String(), "sha256:")
 	content, err := readAtMost(filepath.Join(c.dir, "sha256", name), chart.MaxBytes)
@@ -140,7 +139,7 @@ func readAtMost(path string, limit int64) (content []byte, err error) {
 	return io.ReadAll(io.LimitReader(file, limit))
 }
 
-// write keeps the content of a place.
+// write stores the content of an address.
 func (c cache) write(place string, content []byte) error {
 	name := digestName(content)
 	if err := writeWhole(filepath.Join(c.dir, "sha256", name), content); err != nil {

@@ -190,7 +190,7 @@ func (d dependencies) fetch(ctx context.Context, dependency *helmchart.Dependenc
 		return nil, notAChart(dependency.Name, err)
 	}
 	if inner.Name() != dependency.Name || !satisfies(inner.Metadata.Version, version) {
-		return nil, release.BadSetting(settingChart, fmt.Sprintf("dependency %q %s of chart %q is in truth chart %q %s", dependency.Name, version, d.from.name, inner.Name(), inner.Metadata.Version),
+		return nil, release.BadSetting(settingChart, fmt.Sprintf("dependency %q %s of chart %q is actually chart %q %s", dependency.Name, version, d.from.name, inner.Name(), inner.Metadata.Version),
 			"correct the dependency or its repository")
 	}
 	return []*loader.BufferedFile{{Name: fmt.Sprintf("charts/%s-%s.tgz", dependency.Name, version), Data: packed}}, nil

@@ -1,5 +1,5 @@
-// Package source finds a chart where it is (a directory, a package, an OCI registry, a chart repository), completes it with its dependencies and
-// leaves it on the disk.
+// Package source fetches a chart from a directory, a package, an OCI registry or a chart repository, adds its missing dependencies, and stores it on the
+// disk.
 package source
 
 import (
@@ -105,7 +105,7 @@ type origin struct {
 	files []*loader.BufferedFile
 }
 
-// open reads a chart from where a reference says that it is.
+// open reads the chart that a reference names: from the work tree, a registry, a chart repository or an address.
 func (f *Finder) open(ctx context.Context, ref release.ChartRef) (origin, error) {
 	switch {
 	case ref.Repository != "":

@@ -422,7 +422,7 @@ func TestAChartThatIsKept(t *testing.T) {
 		if err != nil || located.Digest != before[name].Digest {
 			t.Errorf("%s: got %+v, %v", name, located, err)
 		}
-		told := strings.Contains(strings.Join(logged, ""), "what the chart-cache has kept of it is used")
+		told := strings.Contains(strings.Join(logged, ""), "the copy in the chart-cache is used")
 		if told != (name != "a digest in OCI") {
 			t.Errorf("%s: logged %q", name, logged)
 		}
@@ -591,7 +591,7 @@ func TestRefusals(t *testing.T) {
 		"a range without a lock":           {files: one("shop", "^1", w.web.URL), want: []string{"not locked", "helm dependency update"}},
 		"an alias of Helm's configuration": {files: one("shop", "1.2.3", "@mine"), want: []string{`"@mine" is known to your Helm only`, "helm dependency build"}},
 		"no repository":                    {files: one("shop", "1.2.3", ""), want: []string{"charts/ lacks shop 1.2.3"}},
-		"another chart than is named":      {files: one("other", "1.2.3", w.web.URL), want: []string{`is in truth chart "shop"`}},
+		"another chart than is named":      {files: one("other", "1.2.3", w.web.URL), want: []string{`is actually chart "shop"`}},
 		"a dependency that is not there":   {files: one("none", "1.2.3", w.web.URL), want: []string{`no chart "none"`}},
 		"a dependency's server is down":    {files: one("web", "1.2.3", "http://127.0.0.1:1"), want: []string{`fetching dependency "web" 1.2.3`, "helm dependency build"}, code: release.ExitFault},
 		"a dependency outside":             {files: one("etc", "1.2.3", "file:///etc"), want: []string{"outside the work tree"}},

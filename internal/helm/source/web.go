@@ -23,16 +23,16 @@ const maxRedirects = 3
 // web reads files over HTTPS. It never connects to the cloud's metadata service. A host that a chart names, or that a redirect leads to, may
 // not be inside a network, and none may speak plain HTTP, unless it is among the hosts that are allowed to.
 type web struct {
-	allowed []string
-	logins  []release.ChartLogin
-	known   *http.Client // for hosts that the user has named
-	strange *http.Client // for all others
-	resolve func(ctx context.Context, network, host string) ([]netip.Addr, error)
+	allowed   []string
+	logins    []release.ChartLogin
+	known     *http.Client // for hosts that the user named
+	untrusted *http.Client // for all others
+	resolve   func(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
 func newWeb(allowed []string, logins []release.ChartLogin) *web {
 	w := &web{allowed: allowed, logins: logins, resolve: net.DefaultResolver.LookupNetIP}
-	w.known, w.strange = w.client(refuseMetadata), w.client(refuseInside)
+	w.trusted, w.untrusted = w.client(refuseMetadata), w.client(refuseInside)
 	return w
 }
 
@@ -63,6 +63,7 @@ func refuseMetadata(address netip.Addr) error {
 	return nil
 }
 
+// refuseInside returns a *blockedError for an address that is not public.
 func refuseInside(address netip.Addr) error {
 	if err := refuseMetadata(address); err != nil {
 		return err
@@ -116,7 +117,7 @@ func (w *web) isAllowed(u *url.URL) bool {
 func (w *web) checkHost(host string) error {
 	u := &url.URL{Host: host}
 	if httpx.IsPrivateHost(u.Hostname()) && !w.isAllowed(u) {
-		return release.BadSetting(settingChart, fmt.Sprintf("a dependency leads to %q, inside a private network", host), fmt.Sprintf("if that is meant, give --chart-host %s", host))
+		return release.BadSetting(settingChart, fmt.Sprintf("a dependency leads to %q, inside a private network", host), fmt.Sprintf("if that is intended, give --chart-host %s", host))
 	}
 	return nil
 }
@@ -134,7 +135,7 @@ func (w *web) checkResolved(ctx context.Context, host string) error {
 	for _, address := range addresses {
 		var blocked *blockedError
 		if errors.As(refuseInside(address.Unmap()), &blocked) {
-			return release.BadSetting(settingChart, fmt.Sprintf("a dependency leads to %q, which is %s", host, blocked), fmt.Sprintf("if that is meant, give --chart-host %s", host))
+			return release.BadSetting(settingChart, fmt.Sprintf("a dependency leads to %q, which is %s", host, blocked), fmt.Sprintf("if that is intended, give --chart-host %s", host))
 		}
 	}
 	return nil
@@ -191,21 +192,21 @@ func (w *web) request(ctx context.Context, at *url.URL, known bool) (*http.Respo
 		}
 		request.SetBasicAuth(login.User, login.Password)
 	}
-	client := w.strange
+	client := w.untrusted
 	if known || w.isAllowed(at) {
-		client = w.known
+		client = w.trusted
 	} else if proxy, err := http.ProxyFromEnvironment(request); err == nil && proxy != nil { // the connection is to the proxy, which looks the host up
 		if err := w.checkHost(at.Host); err != nil {
 			return nil, err
 		}
-		client = w.known
+		client = w.trusted
 	}
 	response, err := client.Do(request)
 	var blocked *blockedError
 	if errors.As(err, &blocked) {
 		do := "name another host"
 		if blocked.why == private {
-			do = fmt.Sprintf("if that is meant, give --chart-host %s", at.Host)
+			do = fmt.Sprintf("if that is intended, give --chart-host %s", at.Host)
 		}
 		return nil, release.BadSetting(settingChart, fmt.Sprintf("%q leads to %s", at.Host, blocked), do)
 	}

@@ -51,7 +51,7 @@ func many(t testing.TB, n int) history.Result {
 		result.Commits = append(result.Commits, entry)
 	}
 	if n > 0 {
-		result.Running = []history.Running{{Environment: "staging", Commit: result.Commits[0].Commit, Image: result.Commits[0].Image, Since: at, Because: "the first environment takes every build"},
+		result.Running = []history.Running{{Environment: "staging", Commit: result.Commits[0].Commit, Image: result.Commits[0].Image, Since: at, Because: "the first environment accepts every build"},
 			{Environment: "production", Because: "no deploy is recorded"}}
 	}
 	return result

@@ -1,4 +1,4 @@
-// Package base makes the layer below a program that has no base image.
+// Package base makes the base layer of images whose recipe names no base image.
 //
 // It holds certificate authorities, time zones, /tmp and the users root, nobody and nonroot. Its bytes depend on this module's
 // dependencies and files only, not on the machine, its Go or the day, so that every image of one onedigest shares one layer.

@@ -1,4 +1,4 @@
-// Package dockerconfig gives the docker client logins for one run, without changing the user's own configuration.
+// Package dockerconfig makes a docker client configuration with additional logins for one run. It does not change the user's own configuration.
 package dockerconfig
 
 import (
@@ -28,7 +28,7 @@ func Dir(environ []string) string {
 	return filepath.Join(execx.Variable(environ, "HOME"), ".docker")
 }
 
-// config is config.json. What is not named here is kept as it is.
+// config is config.json. Fields that are not named here are kept unchanged.
 type config struct {
 	all     map[string]json.RawMessage
 	auths   map[string]json.RawMessage

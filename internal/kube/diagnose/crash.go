@@ -128,6 +128,7 @@ func (e *examination) setOutOfMemory(found *Finding) {
 	}
 }
 
+// memoryLimit returns the memory limit of a container as text, "" if it has none.
 func (e *examination) memoryLimit(container string) string {
 	spec := containerSpec(e.Pod, container)
 	if spec == nil {

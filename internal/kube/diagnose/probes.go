@@ -111,6 +111,7 @@ func (e *examination) killingProbeFailure(container string) string {
 	return ""
 }
 
+// killedByStartupProbe reports whether an event says that the kubelet killed the container because of its startup probe.
 func (e *examination) killedByStartupProbe(container string) bool {
 	for _, event := range e.Events {
 		which := killedByProbe.FindStringSubmatch(event.Message)

@@ -16,22 +16,23 @@ import (
 type conn struct {
 	openedStreams
 	to      release.Backend
-	refused chan struct{} // closed when the complaints have ended
+	refused chan struct{} // closed when the error stream has ended
 	message string        // of the kubelet, set before refused is closed
 	close   sync.Once
 }
 
+// newConn returns a connection over the two streams of a forwarded port, and collects the kubelet's message from the error stream in the background.
 func newConn(to release.Backend, streams openedStreams) *conn {
 	c := &conn{openedStreams: streams, to: to, refused: make(chan struct{})}
 	go func() {
 		defer close(c.refused)
-		message, _ := io.ReadAll(io.LimitReader(c.complaints, 4*maxMessage)) // an error means that the connection has ended
+		message, _ := io.ReadAll(io.LimitReader(c.errorStream, 4*maxMessage)) // an error means that the connection has ended
 		c.message = text.LogLine(string(message), maxMessage)
 	}()
 	return c
 }
 
-// Read reads what the pod sent. The kubelet closes both streams of a port that it cannot connect to, and says why on the other.
+// Read reads what the pod sent. The kubelet closes both streams of a port that it cannot connect to, and writes the reason to the error stream.
 func (c *conn) Read(into []byte) (int, error) {
 	n, err := c.data.Read(into)
 	if n > 0 || err == nil {

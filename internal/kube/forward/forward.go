@@ -82,9 +82,9 @@ func dialDirectly(ctx context.Context, to release.Backend) (net.Conn, error) {
 
 // openedStreams are the two streams of one forwarded connection.
 type openedStreams struct {
-	connection       httpstream.Connection
-	data, complaints httpstream.Stream
-	err              error
+	connection        httpstream.Connection
+	data, errorStream httpstream.Stream
+	err               error
 }
 
 // open opens both streams over a new connection.
@@ -108,8 +108,8 @@ func (f *Forwarder) open(ctx context.Context, to release.Backend) (streams opene
 	header.Set(core.PortHeader, strconv.Itoa(to.Port))
 	header.Set(core.PortForwardRequestIDHeader, "0")
 	header.Set(core.StreamType, core.StreamTypeError)
-	if streams.complaints, err = connection.CreateStream(header); err == nil {
-		_ = streams.complaints.Close() // it is only read from
+	if streams.errorStream, err = connection.CreateStream(header); err == nil {
+		_ = streams.errorStream.Close() // it is only read from
 		header.Set(core.StreamType, core.StreamTypeData)
 		streams.data, err = connection.CreateStream(header)
 	}

@@ -44,6 +44,7 @@ func (l *Listener) Close() {
 	l.open.Wait()
 }
 
+// accept forwards each client to the next pod, until the listener is closed.
 func (l *Listener) accept(ctx context.Context) {
 	for next := 0; ; next++ {
 		client, err := l.listener.Accept()

@@ -1,5 +1,5 @@
-// Package kubeconfig reads how a cluster is reached: a kubeconfig, the service account of a pod, or short-lived bearer tokens. It
-// refuses a kubeconfig that has to do with the work tree, and collects the credentials as secrets. It sends no request.
+// Package kubeconfig loads the client configuration for a cluster: a kubeconfig, the service account of a pod, or short-lived bearer tokens. It
+// refuses a kubeconfig that is in the work tree or names a program or file there, and collects the credentials as secrets. It sends no request.
 package kubeconfig
 
 import (
@@ -48,9 +48,9 @@ const maxErrorBytes = 1024
 // maxNames is how many names an error lists.
 const maxNames = 20
 
-// Connect reads the configuration for a cluster; it sends nothing. A kubeconfig that is missing or cannot be parsed, and a context
-// that it does not have, are an *release.InputError, and so is a kubeconfig that has to do with the work tree.
-func Connect(access Access) (*rest.Config, error) {
+// Load returns the client configuration for a cluster; it sends nothing. A kubeconfig that is missing or cannot be parsed, a context that it does not
+// have, and a kubeconfig that is in the work tree or names a program or file there are a *release.InputError.
+func Load(access Access) (*rest.Config, error) {
 	config, err := loadConfig(access)
 	if err != nil {
 		return nil, err

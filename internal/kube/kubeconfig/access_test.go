@@ -60,7 +60,7 @@ func TestConnect(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			config, err := Connect(test.access)
+			config, err := Load(test.access)
 			if test.want == nil {
 				if err != nil || config.Host != test.host || config.QPS < 50 || config.Burst < 100 {
 					t.Errorf("got %v, %v, want %s", config, err, test.host)

@@ -139,6 +139,7 @@ func secretsIn(content []byte) []core.Secret {
 // helmRecord is the type of the Secrets in which Helm keeps its records. internal/helm adds what the manifests in them contain.
 const helmRecord = "helm.sh/release.v1"
 
+// add adds the values of a Secret, except those of Helm's records.
 func (c *secretCollector) add(secret core.Secret) {
 	if secret.Type == helmRecord {
 		return

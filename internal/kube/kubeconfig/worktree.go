@@ -89,6 +89,6 @@ func (w WorkTree) contains(file string) bool { return worktree.Tree(w).Contains(
 func (w WorkTree) mentioned(text string) string { return worktree.Tree(w).Mentioned(text) }
 
 func (w WorkTree) refusal(path, what, do string) error {
-	return release.BadSetting(settingKubeconfig, fmt.Sprintf("%s is %q, which is in the work tree, so that a commit decides what has the credentials of this job", what, path),
+	return release.BadSetting(settingKubeconfig, fmt.Sprintf("%s is %q, which is in the work tree, so a commit could choose what uses this job's credentials", what, path),
 		do+"; if every commit that comes here is trusted, give --allow-work-tree-kubeconfig")
 }

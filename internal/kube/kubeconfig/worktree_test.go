@@ -76,7 +76,7 @@ func TestTheWorkTreeIsRefused(t *testing.T) {
 			if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, err := Connect(Access{Kubeconfig: file, WorkTree: WorkTree{Root: tree, Dir: tree}})
+			_, err := Load(Access{Kubeconfig: file, WorkTree: WorkTree{Root: tree, Dir: tree}})
 			var input *release.InputError
 			if test.want == "" {
 				if errors.As(err, &input) && strings.Contains(err.Error(), "work tree") || err != nil && input == nil {
@@ -87,7 +87,7 @@ func TestTheWorkTreeIsRefused(t *testing.T) {
 			if !errors.As(err, &input) || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "--allow-work-tree-kubeconfig") {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
-			if _, err := Connect(Access{Kubeconfig: file}); err != nil && strings.Contains(err.Error(), "work tree") {
+			if _, err := Load(Access{Kubeconfig: file}); err != nil && strings.Contains(err.Error(), "work tree") {
 				t.Errorf("allowed, got %v", err)
 			}
 		})

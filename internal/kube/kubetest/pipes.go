@@ -8,9 +8,8 @@ import (
 	"testing"
 )
 
-// Pipes is a listener whose connections are pipes. In the bubble of a synctest time passes only when everybody waits, which
-// excludes sockets: a server that is reached by pipes has answered before any time passes, so that no schedule decides what a
-// test sees.
+// Pipes is a listener whose connections are in-memory pipes. In a synctest bubble, time advances only when every goroutine is blocked, and a goroutine that
+// reads a socket does not count as blocked. Over pipes, the server has answered before time advances, so that tests do not depend on scheduling.
 type Pipes struct {
 	accepted  chan net.Conn
 	closed    chan struct{}

@@ -129,7 +129,7 @@ func (h *heldLease) Previous() (release.Holder, bool) {
 	return *h.previous, true
 }
 
-// Pin returns the pin as this run last read or wrote it; false if there is none.
+// Pin returns the pin, which keeps the release at one commit, as this run last read or wrote it in the Lease; false if there is none.
 func (h *heldLease) Pin() (release.Pin, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

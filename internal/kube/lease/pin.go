@@ -40,7 +40,7 @@ func readPin(lease *coordination.Lease) (*release.Pin, error) {
 
 func malformedPin(lease *coordination.Lease, key string, err error) error {
 	return &release.Fault{Side: apierror.Side, Err: fmt.Errorf("reading annotation %q of Lease %q in namespace %q: %w", key, lease.Name, lease.Namespace, apierror.Sanitized{Err: err}),
-		Do: fmt.Sprintf("correct it, or lift the pin: kubectl -n %s annotate lease %s %s- %s- %s- %s-", lease.Namespace, lease.Name,
+		Do: fmt.Sprintf("correct it, or remove the pin: kubectl -n %s annotate lease %s %s- %s- %s- %s-", lease.Namespace, lease.Name,
 			annotationPinCommit, annotationPinRun, annotationPinActor, annotationPinAt)}
 }
 

@@ -17,6 +17,7 @@ func newReporter(began time.Time, send func(release.RolloutStep)) *reporter {
 	return &reporter{began: began, last: map[release.Object]release.RolloutStep{}, send: send}
 }
 
+// report passes on the steps that differ from the last one of their object, with the time since the watch began.
 func (r *reporter) report(steps []release.RolloutStep) {
 	for _, step := range steps {
 		if last, reported := r.last[step.Object]; reported && last == step {

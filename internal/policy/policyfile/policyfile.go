@@ -150,6 +150,7 @@ func (p *parser) requires(node *yaml.Node, before []policy.Rung) policy.Requirem
 	return required
 }
 
+// requirements reads the keys below requires into required. previous is the environment before, "" for the first.
 func (p *parser) requirements(node *yaml.Node, required *policy.Requirements, previous release.Environment, before []policy.Rung) {
 	p.mapping(node, "requires", map[string]func(*yaml.Node){
 		"built":           func(node *yaml.Node) { required.Built = p.built(node) },
@@ -251,6 +252,7 @@ func (p *parser) duration(node *yaml.Node, what string, least time.Duration) tim
 	return value
 }
 
+// override reads who may override the rules, and with which keys.
 func (p *parser) override(node *yaml.Node) (override policy.Override) {
 	p.mapping(node, "override", map[string]func(*yaml.Node){
 		"actors":  func(node *yaml.Node) { override.Actors = texts(p, node, "actors", maxActors, parseActor) },

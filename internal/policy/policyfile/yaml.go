@@ -104,6 +104,7 @@ func (p *parser) mapping(node *yaml.Node, what string, readers map[string]func(*
 	}
 }
 
+// keysOf yields the names of the readers.
 func keysOf(readers map[string]func(*yaml.Node)) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		for key := range readers {

@@ -46,7 +46,7 @@ func (r Runner) Prepare(check release.Check) (release.Check, []release.Problem) 
 		problem(do, "%s", err)
 	}
 	if keepsResults(command.Args) {
-		problem("add -count=1", "go test repeats a result that it has kept instead of asking the service")
+		problem("add -count=1", "go test may repeat a cached result instead of sending requests to the service")
 	}
 	if runsNothing(command.Args) {
 		problem("give -count=1", "go test -count=0 runs no test, and passes")
@@ -65,7 +65,7 @@ func (r Runner) Prepare(check release.Check) (release.Check, []release.Problem) 
 	return check, problems
 }
 
-// keepsResults reports whether a command may pass without running: go test keeps results, unless a flag counts the runs (go help test).
+// keepsResults reports whether a command may pass without running: go test caches results, unless -count is given (go help test).
 func keepsResults(args []string) bool {
 	return len(args) > 1 && args[0] == "go" && args[1] == "test" &&
 		!slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "-count") || strings.HasPrefix(arg, "--count") })
@@ -167,7 +167,7 @@ func arguments(check release.Check, base string, target release.CommandTarget) [
 // passedVariables are the job's variables that every command gets. None of them is a credential.
 var passedVariables = []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "CI", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"}
 
-// marker is the variable that marks the processes of one run: those that leave the process group are found by it.
+// marker is the environment variable that marks the processes of one run, so that those which left the process group can be found.
 const marker = "ONEDIGEST_CHECK_RUN"
 
 // environ returns the environment of a command.
@@ -195,7 +195,7 @@ func (r Runner) environ(check release.Check, base, mark string, target release.C
 }
 
 // goFlags returns the GOFLAGS of an environment with -count=1, so that a go test that a script or make starts asks the service instead of
-// repeating a result that it has kept. Other commands of go ignore the flag (go help environment).
+// repeating a cached result. Other commands of go ignore the flag (go help environment).
 func goFlags(environ []string) string {
 	flags := ""
 	for _, pair := range environ {

@@ -240,7 +240,7 @@ func TestPrepareRefuses(t *testing.T) {
 		"no program":            {commandOf(0, "gone"), `"gone" is not on the PATH`, "install it"},
 		"a file without a path": {commandOf(0, "run.sh"), `"run.sh" is not on the PATH`, "write ./run.sh"},
 		"a missing file":        {commandOf(0, "./gone.sh"), "does not exist", ""},
-		"a kept result":         {commandOf(0, "go", "test", "./..."), "go test repeats a result that it has kept", "add -count=1"},
+		"a kept result":         {commandOf(0, "go", "test", "./..."), "go test may repeat a cached result", "add -count=1"},
 		"no run":                {commandOf(0, "go", "test", "-count=0", "./..."), "go test -count=0 runs no test", "give -count=1"},
 		"no run of two words":   {commandOf(0, "go", "-C", "x", "test", "--count", "0"), "go test -count=0 runs no test", "give -count=1"},
 		"no run by the binary":  {commandOf(0, "go", "test", "-count=1", ".", "-args", "-test.count=0"), "go test -count=0 runs no test", "give -count=1"},

@@ -132,6 +132,7 @@ func (r Runner) digest(path string, count *counter) (release.Digest, error) {
 	return release.ParseDigest("sha256:" + hex.EncodeToString(list.Sum(nil)))
 }
 
+// digestOf returns the SHA-256 digest of a file's content; the size is counted against the limits.
 func digestOf(file string, size int64, path string, count *counter) (release.Digest, error) {
 	if err := count.add(size); err != nil {
 		return release.Digest{}, err

@@ -22,10 +22,10 @@ func signalGroup(pid, _ int) {
 	}
 }
 
-type remains struct{}
+type leftovers struct{}
 
-func remaining(int, string) remains { return remains{} }
+func remaining(int, string) leftovers { return leftovers{} }
 
-func (remains) any() bool { return false }
+func (leftovers) any() bool { return false }
 
-func (remains) signal(int) {}
+func (leftovers) signal(int) {}

@@ -18,19 +18,19 @@ func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: t
 // signalGroup sends a signal to a group, which may have ended.
 func signalGroup(pid int, signal syscall.Signal) { _ = syscall.Kill(-pid, signal) }
 
-// remains are the processes that a command has left running: its process group, and processes that left the group.
-type remains struct {
+// leftovers are the processes that a command has left running: its process group, and processes that left the group.
+type leftovers struct {
 	group   int // 0: none
-	strayed []int
+	escaped []int
 }
 
-func (r remains) any() bool { return r.group != 0 || len(r.strayed) > 0 }
+func (r leftovers) any() bool { return r.group != 0 || len(r.escaped) > 0 }
 
-func (r remains) signal(signal syscall.Signal) {
+func (r leftovers) signal(signal syscall.Signal) {
 	if r.group != 0 {
 		signalGroup(r.group, signal)
 	}
-	for _, pid := range r.strayed {
+	for _, pid := range r.escaped {
 		_ = syscall.Kill(pid, signal)
 	}
 }

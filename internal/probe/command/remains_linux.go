@@ -9,10 +9,10 @@ import (
 
 // remaining lists the processes that a command has left running: those of its group, and those of other groups and sessions whose environment
 // has the mark, such as a browser that a test has started. Zombies (state Z) are left out.
-func remaining(group int, mark string) (left remains) {
+func remaining(group int, mark string) (left leftovers) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return remains{group: group} // the group may have ended
+		return leftovers{group: group} // the group may have ended
 	}
 	wanted := []byte(marker + "=" + mark)
 	for _, entry := range entries {
@@ -29,7 +29,7 @@ func remaining(group int, mark string) (left remains) {
 		default:
 			environ, err := os.ReadFile(filepath.Join(dir, "environ")) // #nosec G304 -- of a process
 			if err == nil && bytes.Contains(environ, wanted) {
-				left.strayed = append(left.strayed, pid)
+				left.escaped = append(left.escaped, pid)
 			}
 		}
 	}

@@ -81,7 +81,7 @@ func run(ctx context.Context, p process) outcome {
 		endGroup(cmd.Process.Pid, exited)
 	}
 	took := time.Since(began)
-	endRemains(cmd.Process.Pid, p.mark)
+	killLeftovers(cmd.Process.Pid, p.mark)
 	select {
 	case <-copied:
 	case <-time.After(grace): // a process that could not be ended holds the pipe
@@ -103,8 +103,8 @@ func endGroup(pid int, exited <-chan struct{}) {
 	}
 }
 
-// endRemains ends the processes that a process has left running: with SIGTERM, and with SIGKILL after the grace.
-func endRemains(pid int, mark string) {
+// killLeftovers ends the processes that a process has left running: with SIGTERM, and with SIGKILL after the grace.
+func killLeftovers(pid int, mark string) {
 	deadline := time.Now().Add(grace)
 	for terminated := false; ; terminated = true {
 		left := remaining(pid, mark)
@@ -122,6 +122,7 @@ func endRemains(pid int, mark string) {
 	}
 }
 
+// describeExit describes how a process ended, "" if it exited with status 0.
 func describeExit(err error) string {
 	var exit *exec.ExitError
 	switch {

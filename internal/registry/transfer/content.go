@@ -11,7 +11,7 @@ import (
 	"sync"
 )
 
-// content reads a blob's bytes, in several readers one after the other, and checks over all of them that they are the digest's.
+// content reads a blob with several readers one after the other, each from an offset, and verifies that all bytes together have the blob's digest.
 type content struct {
 	blob     Blob
 	open     Source
@@ -21,7 +21,7 @@ type content struct {
 	mu     sync.Mutex
 	sum    hash.Hash // of the first bytes
 	hashed int64     // how many these are
-	reader int       // number of the latest reader; an older one must not go on
+	reader int       // number of the latest reader; an older one must not continue
 	failed error     // of the latest reader
 }
 
@@ -39,7 +39,7 @@ func (c *content) furthest() int64 {
 	return c.hashed
 }
 
-// restart makes the bytes count anew, so that all of them are compared with the digest once more.
+// restart resets the hash, so that all bytes are read and compared with the digest again.
 func (c *content) restart() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -47,7 +47,7 @@ func (c *content) restart() {
 	c.sum, c.hashed = sha256.New(), 0
 }
 
-// begin forgets the error of an attempt before, and keeps its reader from going on.
+// begin forgets the error of the previous attempt, and stops that attempt's reader.
 func (c *content) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,7 +90,7 @@ func (c *content) fail(number int, err error) error {
 	return source
 }
 
-// take hashes what was read at a position. At the end of the blob, it compares the digest.
+// take adds the bytes that were read at a position to the hash. At the end of the blob, it compares the digest.
 func (c *content) take(number int, position int64, read []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

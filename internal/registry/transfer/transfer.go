@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	maxFailures = 5       // attempts of one blob that bring it no further
-	progressed  = 1 << 20 // bytes after which an attempt counts as one that brought the blob further
+	maxFailures = 5       // attempts in a row that upload less than progressed bytes
+	progressed  = 1 << 20 // bytes that an attempt must upload to count as progress
 )
 
 // Blob is what is uploaded.
@@ -128,10 +128,10 @@ func (s *sending) refuse(response *http.Response) error {
 // isRefused reports whether the registry refused a request of this attempt, and not for the number of requests.
 func (s *sending) isRefused() bool { return s.status != 0 && s.status != http.StatusTooManyRequests }
 
-// attempt goes on with the upload, or starts one.
+// attempt continues the upload, or starts one.
 func (s *sending) attempt(ctx context.Context) error {
 	if s.location != nil && !s.findOffset(ctx) {
-		s.forget()
+		s.discard()
 	}
 	if s.location == nil {
 		if done, err := s.start(ctx); done || err != nil {
@@ -146,18 +146,18 @@ func (s *sending) attempt(ctx context.Context) error {
 	return s.complete(ctx)
 }
 
-// startOver reports whether an upload of several parts was refused, and forgets it: the registry may have counted or kept its bytes wrongly.
+// startOver reports whether an upload that was resumed was refused, and discards it if so: the registry may have stored its bytes wrongly.
 func (s *sending) startOver(err error) bool {
 	var source *SourceError
 	if !s.resumed || errors.As(err, &source) {
 		return false
 	}
-	s.forget()
+	s.discard()
 	return true
 }
 
-// forget makes the next attempt start a new upload.
-func (s *sending) forget() {
+// discard makes the next attempt start a new upload.
+func (s *sending) discard() {
 	s.location, s.offset, s.resumed = nil, 0, false
 	s.content.restart()
 }

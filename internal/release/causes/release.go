@@ -56,7 +56,7 @@ var releaseCauses = []Cause{
 		Meaning: "Another run is changing this release and keeps renewing its Lease. This run waited for it, and it did not finish in time.",
 		Advice:  "wait for that run to end, or cancel it; then deploy again",
 		Example: `OD-203 release "shop" in namespace "staging" is held by run 4711 ` +
-			`(https://github.com/onedigest-example/shop/actions/runs/4711), and did not get free in time; wait for that run to end, or cancel ` +
+			`(https://github.com/onedigest-example/shop/actions/runs/4711), and was not released in time; wait for that run to end, or cancel ` +
 			`it; then deploy again`,
 		Steps: []string{
 			"Open the run that the message names. The Lease of a killed run expires by itself, `lease-duration` after its last heartbeat.",
@@ -89,7 +89,7 @@ var releaseCauses = []Cause{
 			"The image is no longer there: let the registry's lifecycle policy keep what production ran. `build` of that commit makes the same " +
 				"digest again.",
 			"A forward-only hook (a migration): make the change in two deploys, first one that both the old and the new code can work with. If it has " +
-				"run, deploy a commit that works with what it has changed; `allow-rollback` deploys an older one all the same.",
+				"run, deploy a commit that works with what it has changed; `allow-rollback` deploys an older one anyway.",
 			"A NetworkPolicy that only the newer revision has: a default-deny of the namespace is not the release's and stays, so that after the rollback " +
 				"nothing reaches the pods. `kubectl -n NAMESPACE get networkpolicy` shows whether there is one (`default-deny-ingress` of `terraform/modules/service`): " +
 				"until a deploy with `networkPolicy` has passed smoke, set `default_deny = false` and apply; after such a rollback too.",
@@ -181,7 +181,7 @@ var releaseCauses = []Cause{
 		Meaning: "Helm keeps every revision of a release in a Secret, and the content of one is not a revision: it was edited, restored in part, or " +
 			"copied. A superseded one is skipped with a warning. Without the newest one, or the deployed one, it is unknown what is live, so " +
 			"nothing is changed.",
-		Advice: "restore the Secret from a backup, or delete it to go on from the revision before",
+		Advice: "restore the Secret from a backup, or delete it to continue from the revision before",
 		Example: `OD-215 Secret "sh.helm.release.v1.shop.v7" in namespace "staging", which the release needs, cannot be read (illegal base64 data at ` +
 			`input byte 4); kubectl -n staging delete secret sh.helm.release.v1.shop.v7 deletes it; restore the Secret from a backup, or delete it to go ` +
 			`on from the revision before`,
@@ -219,7 +219,7 @@ var releaseCauses = []Cause{
 		},
 	},
 	{
-		Code: ObjectDeleting, Name: "an object is being deleted and does not go",
+		Code: ObjectDeleting, Name: "an object's deletion does not finish",
 		Meaning: "An object of the release, or a hook that has to run again, is being deleted, and cannot be applied until it is gone. The cluster keeps it until " +
 			"each of its finalizers has been removed by the controller that set it. The deploy waits, says what it waits for after five seconds, and " +
 			"gives up when two minutes pass without a finalizer being removed. Nothing is rolled back, because an earlier revision would have to wait too.",

@@ -91,7 +91,7 @@ type Promotion struct {
 	Source   release.Commit      `json:"source,omitempty"`   // commit whose chart and values belong to the promotion; "" if it is the image's
 	Proof    release.Digest      `json:"proof"`              // record of the smoke that was relied on, in the image's first repository
 	ProvedAt time.Time           `json:"provedAt"`           // when smoke passed
-	Override string              `json:"override,omitempty"` // why a rule of the policy was passed over; "" if none was
+	Override string              `json:"override,omitempty"` // why a rule of the policy was overridden; "" if none was
 }
 
 // Rejection says why an image must not be used.
@@ -220,6 +220,7 @@ func Newest(records []Record, kind Kind, environment release.Environment, accept
 	return newest, found
 }
 
+// isNewerThan reports whether a record is newer than another: it names the other among the records before it, or else its time is later.
 func (r Record) isNewerThan(other Record) bool {
 	switch {
 	case slices.Contains(r.After, other.Record):

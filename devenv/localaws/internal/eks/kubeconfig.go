@@ -72,6 +72,7 @@ func ClusterFromKubeconfig(name, file string) (Cluster, error) {
 	return cluster, nil
 }
 
+// currentCluster returns the cluster of a kubeconfig's current context.
 func currentCluster(text []byte) (kubeconfigCluster, error) {
 	var parsed kubeconfig
 	if err := yaml.NewDecoder(bytes.NewReader(text)).Decode(&parsed); err != nil {
@@ -90,6 +91,7 @@ func currentCluster(text []byte) (kubeconfigCluster, error) {
 	return kubeconfigCluster{}, fmt.Errorf("its current context %q names no cluster in it", parsed.CurrentContext)
 }
 
+// readFile reads a file of at most limit bytes.
 func readFile(file string, limit int64) ([]byte, error) {
 	opened, err := os.Open(file) // #nosec G304 -- the caller names it
 	if err != nil {

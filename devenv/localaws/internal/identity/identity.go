@@ -121,6 +121,7 @@ func (i *Issuer) Serve(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"count": len(token), "value": token})
 }
 
+// issue returns a signed token (JWT) about a job, for an audience.
 func (i *Issuer) issue(job Job, audience string) (string, error) {
 	i.mu.Lock()
 	i.issued++

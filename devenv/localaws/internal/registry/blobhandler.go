@@ -38,6 +38,7 @@ func (b blobHandler) Stat(_ context.Context, repository string, hash v1.Hash) (i
 	return size, err
 }
 
+// find returns the digest and the size of a blob of a repository; registry.ErrNotFound if the repository does not have it.
 func (b blobHandler) find(name string, hash v1.Hash) (release.Digest, int64, error) {
 	found, ok := b.store.View(name)
 	digest, err := release.ParseDigest(hash.String())

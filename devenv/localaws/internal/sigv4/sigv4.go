@@ -162,6 +162,7 @@ func parseSignature(r *http.Request) (signature, *awsapi.Error) {
 	return parsed, nil
 }
 
+// missingParts returns the sorted names of the parts of a signature that are empty.
 func missingParts(parts map[string]string) []string {
 	var missing []string
 	for name, value := range parts {

@@ -64,6 +64,7 @@ func LoadKey(dir string, newKey []byte) ([]byte, error) {
 	return newKey, nil
 }
 
+// newDirectory creates the directory for a store, without unfinished uploads of an earlier server.
 func newDirectory(dir string) (*directory, error) {
 	d := &directory{
 		repositories: filepath.Join(dir, "repositories"),

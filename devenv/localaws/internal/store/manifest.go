@@ -130,6 +130,7 @@ func (m *Manifest) readDescriptors(fields manifestFields) error {
 // Source: https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html (Maximum layer size)
 const MaxBlobSize = 52_000 << 20
 
+// parse returns a descriptor's digest; what names the descriptor in errors.
 func (d descriptor) parse(what string) (release.Digest, error) {
 	digest, err := release.ParseDigest(d.Digest)
 	if err != nil {

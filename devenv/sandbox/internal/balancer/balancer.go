@@ -53,7 +53,7 @@ type Balancer struct {
 	served map[string]*openService
 }
 
-// LagAnnotation is an annotation of a Service: how long pods that were left out still get new connections, such as 2m. A Network Load
+// LagAnnotation is an annotation of a Service: how long pods that are no longer backends still get new connections, such as 2m. A Network Load
 // Balancer with IP targets takes about that long (aws-load-balancer-controller, issue 2366).
 const LagAnnotation = "sandbox.onedigest.dev/deregistration-lag"
 
@@ -61,7 +61,7 @@ const LagAnnotation = "sandbox.onedigest.dev/deregistration-lag"
 type openService struct {
 	address netip.Addr
 	ports   map[int32]*forward.Server
-	left    map[string]time.Time // when a backend was left out, by its address; for Services that have a lag
+	left    map[string]time.Time // when a backend was removed, by its address; for Services with LagAnnotation
 }
 
 // New makes a balancer; Run starts it. Dial reaches the pods.

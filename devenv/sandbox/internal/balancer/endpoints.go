@@ -30,9 +30,9 @@ func backends(port core.ServicePort, parts []*discovery.EndpointSlice) []string 
 			address := net.JoinHostPort(endpoint.Addresses[0], number)
 			conditions := endpoint.Conditions
 			switch {
-			case is(conditions.Ready, true) && !is(conditions.Terminating, false):
+			case conditionOr(conditions.Ready, true) && !conditionOr(conditions.Terminating, false):
 				ready = append(ready, address)
-			case is(conditions.Serving, false) && is(conditions.Terminating, false):
+			case conditionOr(conditions.Serving, false) && conditionOr(conditions.Terminating, false):
 				leaving = append(leaving, address)
 			}
 		}
@@ -44,8 +44,8 @@ func backends(port core.ServicePort, parts []*discovery.EndpointSlice) []string 
 	return slices.Compact(ready)
 }
 
-// is returns a condition that may be missing.
-func is(condition *bool, absent bool) bool {
+// conditionOr returns a condition, or absent if it is not set.
+func conditionOr(condition *bool, absent bool) bool {
 	if condition == nil {
 		return absent
 	}

@@ -114,7 +114,7 @@ func (g *Group) Join(child string) error {
 	return nil
 }
 
-// Left lists the group's existing directories.
+// Left lists the group's directories that still exist.
 func (g *Group) Left() []string {
 	var left []string
 	for _, h := range g.hierarchies {

@@ -116,6 +116,7 @@ func checkWebhook(webhook string) error {
 	return nil
 }
 
+// checkLoopback refuses an address that is not HOST:PORT on loopback, or that the node itself uses.
 func checkLoopback(address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

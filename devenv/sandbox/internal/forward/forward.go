@@ -49,8 +49,7 @@ func (s *Server) SetBackends(backends []string) {
 	s.backends.Store(&copied)
 }
 
-// SetLagging replaces the addresses that were backends and still get new connections in their turn, as a Network Load Balancer sends them to
-// targets that it has been told to leave out. A connection to one that cannot be dialled is closed: no other is tried.
+// SetLagging replaces the addresses that were backends and still get new connections in their turn, as a Network Load Balancer sends them to targets that were just deregistered. A connection to one that cannot be dialled is closed: no other is tried.
 func (s *Server) SetLagging(addresses []string) {
 	copied := append([]string(nil), addresses...)
 	s.lagging.Store(&copied)

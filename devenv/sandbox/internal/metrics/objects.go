@@ -109,6 +109,7 @@ func (s *Server) getNode(r *http.Request) (runtime.Object, error) {
 	return nil, apierrors.NewNotFound(nodes, node.Name)
 }
 
+// measuredNode returns the usage of a node; false if no rate can be computed yet.
 func (s *Server) measuredNode(node *core.Node) (*api.NodeMetrics, bool) {
 	p, known := s.history.node(node.Name)
 	if !known {

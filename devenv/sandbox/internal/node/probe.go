@@ -60,6 +60,7 @@ func getTLS(dir place.Dir, url string) probe {
 	}}, url)
 }
 
+// get returns a probe that succeeds when the URL answers 200 to the client.
 func get(client *http.Client, url string) probe {
 	return func(ctx context.Context) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

@@ -13,9 +13,9 @@ import (
 // Default is the default directory of a sandbox.
 const Default = "/var/lib/onedigest-sandbox"
 
-// longest is the most bytes a unix socket's path may have (sun_path is 108 with its final zero, unix(7)), less the
-// longest path that the sandbox makes below its directory.
-const longest = 107 - len("/kubelet/plugins_registry/example.com-reg.sock")
+// maxDirLength is the longest path of a sandbox's directory, in bytes: a unix socket's path has at most 107 (sun_path has 108 with its final zero,
+// unix(7)), of which the longest path that the sandbox makes below the directory is subtracted.
+const maxDirLength = 107 - len("/kubelet/plugins_registry/example.com-reg.sock")
 
 // marker marks a directory as a sandbox's, so that down removes no other.
 const marker = ".onedigest-sandbox"
@@ -37,8 +37,8 @@ func At(path string) (Dir, error) {
 	if info, err := os.Lstat(absolute); err == nil && !info.IsDir() {
 		return "", fmt.Errorf("%q is not a directory", absolute)
 	}
-	if len(absolute) > longest {
-		return "", fmt.Errorf("%q is too long by %d bytes: the sockets in it must stay within 107 bytes", absolute, len(absolute)-longest)
+	if len(absolute) > maxDirLength {
+		return "", fmt.Errorf("%q is too long by %d bytes: the sockets in it must stay within 107 bytes", absolute, len(absolute)-maxDirLength)
 	}
 	if filepath.Dir(absolute) == "/" {
 		return "", fmt.Errorf("%q is a top-level directory: name one below it", absolute)

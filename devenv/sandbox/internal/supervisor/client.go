@@ -51,6 +51,7 @@ func (c *Client) Stop(ctx context.Context, order node.Order) error {
 	return c.do(ctx, http.MethodPost, "/stop", order, nil)
 }
 
+// do sends a request with a JSON body to the supervisor, and decodes the answer into into unless that is nil.
 func (c *Client) do(ctx context.Context, method, path string, body, into any) error {
 	var content bytes.Buffer
 	if body != nil {

@@ -56,6 +56,7 @@ func waitSchedulable(ctx context.Context, client kubernetes.Interface, node stri
 	return nil
 }
 
+// nodeReady returns nil if the node is ready and has no taint that keeps pods away.
 func nodeReady(ctx context.Context, client kubernetes.Interface, node string) error {
 	n, err := client.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
 	if err != nil {

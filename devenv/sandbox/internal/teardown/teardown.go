@@ -15,8 +15,8 @@ import (
 	"github.com/onedigest/onedigest/devenv/sandbox/internal/supervisor"
 )
 
-// enough is how long the processes of a sandbox may take to end after they were killed.
-const enough = 20 * time.Second
+// killTimeout is how long the processes of a sandbox may take to end after they were killed.
+const killTimeout = 20 * time.Second
 
 // Down ends a sandbox and removes what it put on the machine. It needs no supervisor, and does nothing where there is no sandbox.
 func Down(ctx context.Context, dir place.Dir) error {
@@ -27,7 +27,7 @@ func Down(ctx context.Context, dir place.Dir) error {
 	if err := endSupervisor(ctx, dir); err != nil {
 		return err
 	}
-	if err := group.Remove(enough); err != nil {
+	if err := group.Remove(killTimeout); err != nil {
 		return err
 	}
 	if err := killUngrouped(dir); err != nil {
@@ -68,7 +68,7 @@ func endSupervisor(ctx context.Context, dir place.Dir) error {
 
 // killUngrouped kills the sandbox's processes that are not in its cgroup.
 func killUngrouped(dir place.Dir) error {
-	for deadline := time.Now().Add(enough); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(killTimeout); ; time.Sleep(10 * time.Millisecond) {
 		ungrouped := processesOf(dir)
 		if len(ungrouped) == 0 {
 			return nil

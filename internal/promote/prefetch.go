@@ -6,13 +6,13 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// aheadRegistry answers the first Inspect of an image and a tag with what was read while the evidence was.
-type aheadRegistry struct {
+// prefetchRegistry is a registry whose first Inspect of one image and tag returns a result that was requested earlier, in parallel with the evidence.
+type prefetchRegistry struct {
 	Registry
 	repository release.Repository
 	digest     release.Digest
 	tag        release.Tag
-	answer     chan inspected // empty once it was taken
+	answer     chan inspected // empty once the result was returned
 }
 
 type inspected struct {
@@ -20,9 +20,9 @@ type inspected struct {
 	err   error
 }
 
-// inspectAhead starts to read the image and its tag, if the tag is known before the evidence is: promote would otherwise wait for one answer
-// after the other. Stop ends the reading.
-func inspectAhead(ctx context.Context, settings Settings, registry Registry) (ahead Registry, stop func()) {
+// prefetchInspect starts to read the image and its tag in the background, if the tag is known before the evidence is read, so that promote does not wait
+// for one answer after the other. Stop cancels the request.
+func prefetchInspect(ctx context.Context, settings Settings, registry Registry) (ahead Registry, stop func()) {
 	tag := settings.Tag
 	if tag == "" && settings.Commit != "" {
 		tag = release.Tag(settings.To.String() + "-" + settings.Commit.String()) // unless the image is an earlier commit's
@@ -31,7 +31,7 @@ func inspectAhead(ctx context.Context, settings Settings, registry Registry) (ah
 		return registry, func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	reading := &aheadRegistry{Registry: registry, repository: settings.Image.Repository, digest: settings.Image.Digest, tag: tag, answer: make(chan inspected, 1)}
+	reading := &prefetchRegistry{Registry: registry, repository: settings.Image.Repository, digest: settings.Image.Digest, tag: tag, answer: make(chan inspected, 1)}
 	go func() {
 		defer close(reading.answer)
 		state, err := registry.Inspect(ctx, reading.repository, reading.digest, reading.tag)
@@ -44,8 +44,8 @@ func inspectAhead(ctx context.Context, settings Settings, registry Registry) (ah
 	}
 }
 
-// Inspect waits for what is being read, if it is asked for that for the first time.
-func (a *aheadRegistry) Inspect(ctx context.Context, repository release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
+// Inspect returns the prefetched result the first time that it is called for that image and tag, and waits for it.
+func (a *prefetchRegistry) Inspect(ctx context.Context, repository release.Repository, digest release.Digest, tag release.Tag) (release.TagState, error) {
 	if repository == a.repository && digest == a.digest && tag == a.tag {
 		select {
 		case found, isFirst := <-a.answer:

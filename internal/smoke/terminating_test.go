@@ -17,12 +17,12 @@ func TestOldPodsThatDrain(t *testing.T) {
 	refusing := release.Answer{Stage: release.StageConnect, Wrong: []string{"connection refused"}}
 	flags := []string{"--environment", "staging", "--image", image(t).String(), "--timeout", "4m"}
 	for name, test := range map[string]struct {
-		leaving  time.Duration // until when the old pod is being deleted
-		old      time.Duration // until when the second address leads to the old pod
-		answers  release.Answer
-		inside   release.Commit // that the new pod names
-		want     release.Verdict
-		from, to float64 // seconds that the rounds take
+		terminating time.Duration // until when the old pod is being deleted
+		old         time.Duration // until when the second address leads to the old pod
+		answers     release.Answer
+		inside      release.Commit // that the new pod names
+		want        release.Verdict
+		from, to    float64 // seconds that the rounds take
 	}{
 		"then right":                           {2 * time.Minute, 2 * time.Minute, answerFrom(olderCommit), commit, release.Pass, 120, 130},
 		"its readiness probe says so":          {2 * time.Minute, 2 * time.Minute, draining, commit, release.Pass, 120, 130},
@@ -40,9 +40,9 @@ func TestOldPodsThatDrain(t *testing.T) {
 			fake = &fakeDeps{now: begun, revision: commit.String(), addresses: []string{"192.0.2.1", "192.0.2.2"}, live: 1,
 				pods: [][]release.PodImage{{{Pod: "new", Digest: image(t).Digest, Ready: true}}},
 				backends: func() release.Backends {
-					workload := release.RunningWorkload{Object: release.Object{Kind: "Deployment", Name: "shop"}, Wants: true, Pods: []release.PodImage{{Pod: "new", Ready: true}}}
-					if fake.now.Sub(begun) < test.leaving {
-						workload.Leaving = []string{"old"}
+					workload := release.RunningWorkload{Object: release.Object{Kind: "Deployment", Name: "shop"}, WantsPods: true, Pods: []release.PodImage{{Pod: "new", Ready: true}}}
+					if fake.now.Sub(begun) < test.terminating {
+						workload.Terminating = []string{"old"}
 					}
 					return release.Backends{Pods: []release.BackendPod{pod}, Workloads: []release.RunningWorkload{workload}, Services: []release.BackendService{backendService("shop", "", "new")}}
 				},

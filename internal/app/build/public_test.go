@@ -41,21 +41,21 @@ func TestWhatIsBuiltIsNoSecret(t *testing.T) {
 	f := found{image: release.ImageInfo{Digest: releasetest.Digest(t, "d"), Revision: releasetest.Another.String()}}
 	digest, another := f.image.Digest.String(), releasetest.Another.String()
 	for name, test := range map[string]struct {
-		do    func(publish publisher)
+		do    func(markPublic publicMarker)
 		shown []string
 	}{
-		"work tree": {func(p publisher) { _, _ = publishingTree{f.only(), p}.Inspect(t.Context(), "", "") }, []string{releasetest.Commit.String()}},
-		"builder":   {func(p publisher) { _, _ = publishingBuilder{f, p}.Build(t.Context(), "", release.Recipe{}, "") }, []string{digest}},
-		"found":     {func(p publisher) { _, _, _ = publishingRegistry{f.registry(), p}.Find(t.Context(), "", "") }, []string{digest, another}},
-		"adopted": {func(p publisher) {
-			_, _, _ = publishingRegistry{f.registry(), p}.Describe(t.Context(), release.Image{})
+		"work tree": {func(p publicMarker) { _, _ = markingTree{f.only(), p}.Inspect(t.Context(), "", "") }, []string{releasetest.Commit.String()}},
+		"builder":   {func(p publicMarker) { _, _ = markingBuilder{f, p}.Build(t.Context(), "", release.Recipe{}, "") }, []string{digest}},
+		"found":     {func(p publicMarker) { _, _, _ = markingRegistry{f.registry(), p}.Find(t.Context(), "", "") }, []string{digest, another}},
+		"adopted": {func(p publicMarker) {
+			_, _, _ = markingRegistry{f.registry(), p}.Describe(t.Context(), release.Image{})
 		}, []string{digest, another}},
 	} {
 		secrets := new(text.Secrets)
 		for _, one := range test.shown {
 			secrets.AddPossible(one, strings.TrimPrefix(one, "sha256:")[:12])
 		}
-		test.do(secrets.PublishIdentities)
+		test.do(secrets.MarkPublicIdentities)
 		for _, one := range test.shown {
 			if got := secrets.Redact("at " + one); got != "at "+one {
 				t.Errorf("%s: got %q", name, got)

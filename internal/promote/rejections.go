@@ -9,8 +9,8 @@ import (
 	"github.com/onedigest/onedigest/internal/release"
 )
 
-// Judge records what people decide about images.
-type Judge interface {
+// Rejections records the decisions of people that an image must not enter an environment, or may enter it again.
+type Rejections interface {
 	// Reject records that an image must not enter any environment, and returns the record and whether it is new.
 	Reject(ctx context.Context, image release.Image, commit release.Commit, reason, actor string) (record release.Digest, created bool, err error)
 	// MayLift returns a *release.Refusal if the key of this run may not lift rejections for an environment.
@@ -19,27 +19,28 @@ type Judge interface {
 	Lift(ctx context.Context, image release.Image, rung policy.Rung, reason, actor string, rejections []policy.Rejection) (release.Digest, error)
 }
 
-// judge rejects each image, or lifts what keeps it from the environment. It tags nothing. Everything is checked before the first record is written.
-func judge(ctx context.Context, settings Settings, deps Deps) (Result, error) {
-	var judgements []promotion
+// rejectOrLift records that each image is rejected, or lifts its rejections for the environment, as the settings say. It tags nothing. Everything is checked
+// before the first record is written.
+func rejectOrLift(ctx context.Context, settings Settings, deps Deps) (Result, error) {
+	var statements []promotion
 	var refused error
 	for _, one := range settings.each() {
-		judgement, err := prepareJudgement(ctx, one, deps)
-		judgements, refused = append(judgements, judgement), errors.Join(refused, err)
+		statement, err := prepareStatement(ctx, one, deps)
+		statements, refused = append(statements, statement), errors.Join(refused, err)
 	}
 	if refused != nil {
-		return newResult(judgements), refused
+		return newResult(statements), refused
 	}
-	for i := range judgements {
-		if err := judgements[i].recordJudgement(ctx, deps); err != nil {
-			return newResult(judgements), err
+	for i := range statements {
+		if err := statements[i].recordStatement(ctx, deps); err != nil {
+			return newResult(statements), err
 		}
 	}
-	return newResult(judgements), nil
+	return newResult(statements), nil
 }
 
-// prepareJudgement finds the image and, to lift rejections, what keeps it from the environment.
-func prepareJudgement(ctx context.Context, settings Settings, deps Deps) (p promotion, err error) {
+// prepareStatement finds the image and, if rejections are to be lifted, those that apply to the environment.
+func prepareStatement(ctx context.Context, settings Settings, deps Deps) (p promotion, err error) {
 	if p.settings, err = resolveImage(ctx, settings, deps); err != nil {
 		return p, err
 	}
@@ -59,7 +60,7 @@ func prepareJudgement(ctx context.Context, settings Settings, deps Deps) (p prom
 	if p.rung, err = deps.Policy.ForPromotion(settings.To, settings.From, settings.MaxAge); err != nil {
 		return p, err
 	}
-	if err := deps.Judge.MayLift(ctx, p.rung); err != nil {
+	if err := deps.Rejections.MayLift(ctx, p.rung); err != nil {
 		return p, err
 	}
 	p.rung.Requires.NotRejected = true
@@ -68,27 +69,27 @@ func prepareJudgement(ctx context.Context, settings Settings, deps Deps) (p prom
 	return p, err
 }
 
-// recordJudgement writes the statement.
-func (p *promotion) recordJudgement(ctx context.Context, deps Deps) (err error) {
+// recordStatement writes the rejection, or the statement that lifts rejections.
+func (p *promotion) recordStatement(ctx context.Context, deps Deps) (err error) {
 	image, created := p.settings.Image, false
 	switch {
 	case p.settings.Reject != "":
-		if p.result.Record, created, err = deps.Judge.Reject(ctx, image, p.result.Commit, p.settings.Reject, deps.Actor); err != nil {
+		if p.result.Record, created, err = deps.Rejections.Reject(ctx, image, p.result.Commit, p.settings.Reject, deps.Actor); err != nil {
 			return err
 		}
 		if created {
-			deps.Reporter.Warnf("%s is rejected: no promotion passes it", image.Digest)
+			deps.Reporter.Warnf("%s is rejected: it can no longer be promoted", image.Digest)
 		} else {
 			deps.Reporter.Infof("unchanged: %s is rejected already, by the record %s", image.Digest, p.result.Record.Short())
 		}
 	case len(p.against) > 0:
-		if p.result.Record, err = deps.Judge.Lift(ctx, image, p.rung, p.settings.LiftRejection, deps.Actor, p.against); err != nil {
+		if p.result.Record, err = deps.Rejections.Lift(ctx, image, p.rung, p.settings.LiftRejection, deps.Actor, p.against); err != nil {
 			return err
 		}
 		created = true
 		deps.Reporter.Warnf("%d rejections of %s do not count for %q any more", len(p.against), image.Digest, p.settings.To)
 	default:
-		deps.Reporter.Infof("nothing keeps %s from %q", image.Digest, p.settings.To)
+		deps.Reporter.Infof("no rejection of %s applies to %q", image.Digest, p.settings.To)
 	}
 	p.result.Outcome = release.Unchanged
 	if created {
