@@ -350,7 +350,7 @@ func TestCredentialsOfARepository(t *testing.T) {
 	host := strings.TrimPrefix(private.URL, "https://")
 	locate := func(ref release.ChartRef, logins ...release.ChartLogin) error {
 		finder := w.finder(func(o *Options) { o.Logins = logins })
-		finder.web.known.Transport = private.Client().Transport
+		finder.web.trusted.Transport = private.Client().Transport
 		_, err := finder.Locate(t.Context(), ref)
 		return err
 	}

@@ -25,7 +25,7 @@ const maxRedirects = 3
 type web struct {
 	allowed   []string
 	logins    []release.ChartLogin
-	known     *http.Client // for hosts that the user named
+	trusted   *http.Client // for hosts that the user named
 	untrusted *http.Client // for all others
 	resolve   func(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
@@ -180,7 +180,7 @@ func (w *web) get(ctx context.Context, address string, limit int64, trusted bool
 }
 
 // request sends a request; its error contains no address.
-func (w *web) request(ctx context.Context, at *url.URL, known bool) (*http.Response, error) {
+func (w *web) request(ctx context.Context, at *url.URL, trusted bool) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {
 		return nil, errors.New("the address is malformed")
@@ -193,7 +193,7 @@ func (w *web) request(ctx context.Context, at *url.URL, known bool) (*http.Respo
 		request.SetBasicAuth(login.User, login.Password)
 	}
 	client := w.untrusted
-	if known || w.isAllowed(at) {
+	if trusted || w.isAllowed(at) {
 		client = w.trusted
 	} else if proxy, err := http.ProxyFromEnvironment(request); err == nil && proxy != nil { // the connection is to the proxy, which looks the host up
 		if err := w.checkHost(at.Host); err != nil {

@@ -124,7 +124,7 @@ func TestRecord(t *testing.T) {
 	if *recordWith == "" {
 		t.Skip("no -record")
 	}
-	config, err := kubeconfig.Connect(kubeconfig.Access{Kubeconfig: *recordWith})
+	config, err := kubeconfig.Load(kubeconfig.Access{Kubeconfig: *recordWith})
 	if err != nil {
 		t.Fatal(err)
 	}
