@@ -47,7 +47,7 @@ type Client struct {
 
 // timeouts are the limits of a client's waits.
 type timeouts struct {
-	otherHelm   time.Duration // for a revision that another Helm has in progress, since its record was last written
+	otherHelm   time.Duration // for a revision that another Helm client has in progress, since its record was last written
 	poll        time.Duration // between two reads of that record
 	records     time.Duration // for the requests for an operation's records, after its context has ended
 	unreachable time.Duration // for a cluster that does not answer a request

@@ -31,8 +31,7 @@ func (c *Client) Mark(ctx context.Context, name string, revision int, mark relea
 }
 
 // Heal marks the newest revision as failed if a killed run left it pending or uninstalling; it returns nil if there is none. The
-// caller holds the release's Lease, so that no other run of this pipeline can be active. Another Helm may still be working on its
-// own pending revision: Heal waits until the record has not been written for five minutes, Helm's own timeout. It calls report
+// caller holds the release's Lease, so that no other run of this pipeline can be active. Another Helm client may still be working on its own pending revision: Heal waits until the record has not been written for five minutes, Helm's own timeout. It calls report
 // when that wait begins.
 //
 // If ctx ends the wait, the error is a *release.Failure; if the cluster does not answer, a *release.Fault.

@@ -207,7 +207,7 @@ func fieldsOf(objects []any, field string) (values []string) {
 }
 
 // LiveImage returns the image of a release's deployed revision, as Helm has recorded it; false if this user may not read the
-// record, or if the record does not contain an image by digest (another Helm made it).
+// record, or if the record does not contain an image by digest (another Helm client made it).
 func (c *Client) LiveImage(ctx context.Context, namespace, name string) (image release.Image, found bool, err error) {
 	revision, err := c.appliedRevision(ctx, namespace, name)
 	if errors.Is(err, errNoRecord) || apierrors.IsForbidden(err) {

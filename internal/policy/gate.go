@@ -153,7 +153,7 @@ func (d Decision) Missing() []Line {
 	return slices.DeleteFunc(slices.Clone(d.Lines), func(l Line) bool { return l.Holds })
 }
 
-// Refusal is the error of a gate that does not open; nil if it opens.
+// Refusal returns a *release.Refusal that names every requirement which is not met, and what to do; nil if all are met.
 func (d Decision) Refusal() error {
 	var whys, dos []string
 	for _, line := range d.Missing() {

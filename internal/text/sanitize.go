@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// sanitize implements the rules in the package comment. Line ends ("\r", "\r\n" and "\n") become "\n", or a blank if multiline is
+// sanitize drops escape sequences, control characters and characters without a width, replaces other unprintable characters by U+FFFD, and puts a
+// backslash into what the runner would read as a command. Line ends ("\r", "\r\n" and "\n") become "\n", or a blank if multiline is
 // false. It stops after limit bytes that are not white space, so that a long text costs no more than the part that is shown; the
 // callers cut the rest.
 //

@@ -13,7 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// HealPolicy says how long to wait for a revision that another Helm has in progress.
+// HealPolicy says how long to wait for a revision that another Helm client has in progress.
 type HealPolicy struct {
 	Timeout time.Duration // since its record was last written
 	Poll    time.Duration // between two reads of the record
@@ -22,8 +22,8 @@ type HealPolicy struct {
 }
 
 // Heal marks the newest revision as failed if a killed run has left it in progress, and returns nil if none is. The caller holds
-// the release's Lease, so that no other run of this pipeline can be alive. A revision that another Helm has in progress may be
-// alive, and is waited for until it has not been written for the policy's timeout.
+// the release's Lease, so that no other run of this pipeline can be alive. A revision of another Helm client may still be in progress: Heal waits until its record has not been written
+// for the policy's timeout.
 //
 // A wait that ctx ends is a *release.Failure, and a cluster that does not answer a *release.Fault.
 func (s *Store) Heal(ctx context.Context, name string, policy HealPolicy) (*release.Healed, error) {
@@ -127,7 +127,7 @@ func (o *otherHelm) String() string {
 	return fmt.Sprintf("release %q is %s%s (revision %d), by another Helm than this pipeline's", o.release, o.entry.Status, since, o.entry.Revision)
 }
 
-// timeoutError returns the error if ctx ended while another Helm's revision was still in progress.
+// timeoutError returns the error if ctx ended while the revision of another Helm client was still in progress.
 func (o *otherHelm) timeoutError(ctx context.Context) error {
 	held := &release.Failure{What: fmt.Sprintf("%s %s, and it did not end in time", causes.ReleaseHeld, o), Do: causes.ReleaseHeld.Cause().Advice}
 	if errors.Is(ctx.Err(), context.Canceled) {

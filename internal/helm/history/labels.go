@@ -86,7 +86,7 @@ func entryOf(item meta.PartialObjectMetadata) (Entry, bool) {
 // InProgress reports whether the revision is being changed, or was left pending by a run that was killed.
 func (e Entry) InProgress() bool { return InProgress(e.Status) }
 
-// mark returns the mark on the record. Marks also considers rollbacks by another Helm.
+// mark returns the mark on the record. Marks also considers rollbacks by another Helm client.
 func (e Entry) mark() release.Mark { return release.ParseMark(e.labels[release.LabelMark], e.Revision) }
 
 // statusIsOurs reports whether this pipeline wrote the revision's current status.

@@ -19,7 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/json"
 )
 
-// Marks returns the marks of all revisions that have one: from their records, and from rollbacks by another Helm. Such a rollback
+// Marks returns the marks of all revisions that have one: from their records, and from rollbacks by another Helm client. Such a rollback
 // means that the skipped revisions are bad, and that the earlier one is good.
 func (s *Store) Marks(entries []Entry) (map[int]release.Mark, error) {
 	marks := map[int]release.Mark{}
@@ -49,8 +49,8 @@ func (s *Store) Marks(entries []Entry) (map[int]release.Mark, error) {
 	return marks, nil
 }
 
-// rollbacksByOthers returns the revisions that another Helm made by a rollback, each with the number of the revision that it went
-// back to. It reads no record if this pipeline made all revisions.
+// rollbacksByOthers returns the revisions that another Helm client, such as the helm command, made by a rollback, each with the number of the revision that
+// it rolled back to. It reads no record if this pipeline made all revisions.
 func (s *Store) rollbacksByOthers(entries []Entry) (map[int]int, error) {
 	if !slices.ContainsFunc(entries, Entry.deployedByPlainHelm) {
 		return nil, nil
@@ -72,7 +72,7 @@ func (s *Store) rollbacksByOthers(entries []Entry) (map[int]int, error) {
 	return rollbacks, nil
 }
 
-// deployedByPlainHelm reports whether another Helm made the revision and the revision became live.
+// deployedByPlainHelm reports whether another Helm client made the revision and the revision became live.
 func (e Entry) deployedByPlainHelm() bool {
 	return !e.createdByUs() && (e.Status == helmrelease.StatusDeployed || e.Status == helmrelease.StatusSuperseded)
 }

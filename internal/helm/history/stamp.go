@@ -60,7 +60,7 @@ func Describe(revision *helmrelease.Release, entry Entry) release.Revision {
 	return described
 }
 
-// runURL returns the URL of the run that created a revision, "" if unknown. After a rollback by another Helm the objects have the
+// runURL returns the URL of the run that created a revision, "" if unknown. After a rollback by another Helm client the objects have the
 // URL of an older revision's run: the annotation counts only if the record's label agrees.
 func runURL(annotations map[string]string, entry Entry) string {
 	url := annotations[release.AnnotationRun]
