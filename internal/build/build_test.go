@@ -474,7 +474,7 @@ func TestSettings(t *testing.T) {
 		"a secret's ID":          {[]string{"--repository", "localhost/shop", "--secrets", "a/b=x"}, "is not ID=VALUE"},
 		"an ssh flag":            {[]string{"--repository", "localhost/shop", "--ssh=--allow=x"}, "is neither the ID"},
 		"a stage":                {[]string{"--repository", "localhost/shop", "--target=a b"}, "is not the name of a stage"},
-		"a context by URL":       {[]string{"--repository", "localhost/shop", "--build-contexts", "src=https://example.com/x.git"}, "could be another one tomorrow"},
+		"a context by URL":       {[]string{"--repository", "localhost/shop", "--build-contexts", "src=https://example.com/x.git"}, "could change between builds"},
 		"a context's tag":        {[]string{"--repository", "localhost/shop", "--build-contexts", "base=docker-image://localhost/base:1"}, "carries no digest"},
 		"an absolute context":    {[]string{"--repository", "localhost/shop", "--build-contexts", "src=/etc"}, "is not relative"},
 		"a local cache":          {[]string{"--repository", "localhost/shop", "--cache-to", "type=local,dest=/etc"}, "does not begin with type=registry or type=gha"},
