@@ -128,7 +128,7 @@ func Detail(record fact.Record) string {
 	case record.SBOM != nil:
 		return fmt.Sprintf("SBOM, CycloneDX %s, %d components", record.SBOM.Spec, record.SBOM.Components)
 	case record.Scan != nil:
-		return fmt.Sprintf("by %s at %s: %s", record.Scan.Scanner, moment(record.Scan.ScannedAt), record.Scan)
+		return fmt.Sprintf("by %s at %s: %s", record.Scan.Scanner, formatTime(record.Scan.ScannedAt), record.Scan)
 	case record.Deployment != nil && record.Deployment.RolledBackTo > 0:
 		d := record.Deployment
 		return fmt.Sprintf("release %q in %s was rolled back to revision %d, as revision %d", d.Release, d.Cluster, d.RolledBackTo, d.Revision)

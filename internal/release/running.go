@@ -18,15 +18,15 @@ type Running struct {
 
 // RunningWorkload is a workload whose pod template contains the image, with its pods.
 type RunningWorkload struct {
-	Object Object
-	Wants  bool   // it wants pods at present
-	Note   string // why it wants no pods, or why none can be shown; may be empty
-	Failed string // why a Job has failed for good; "" if it has not
+	Object    Object
+	WantsPods bool   // it wants pods at present
+	Note      string // why it wants no pods, or why none can be shown; may be empty
+	Failed    string // why a Job has failed for good; "" if it has not
 	// ByPods: its status does not say whether its pods are ready, so that only those that are count as running the image.
 	ByPods bool
 	Pods   []PodImage
-	// Leaving are pods that are being deleted and have not ended, of any revision. A load balancer may send them new connections yet.
-	Leaving []string
+	// Terminating are pods that are being deleted and have not ended, of any revision. A load balancer may send them new connections yet.
+	Terminating []string
 }
 
 // PodImage is a container of a pod that should run the image.

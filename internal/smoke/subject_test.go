@@ -107,7 +107,7 @@ func TestPodsAreAskedOneByOne(t *testing.T) {
 			want: release.Pass, text: "/ has to answer below 500 at the port of Service/shop", asked: []string{"pod a:8080"}},
 		"no probe, and no HTTP": {url: "http://lb", backends: func() release.Backends {
 			return release.Backends{Pods: []release.BackendPod{portless}, Services: []release.BackendService{backendService("shop", "http://lb", "a")}}
-		}, answer: map[string]release.Answer{"": notHTTP, "pod a:8080": notHTTP}, want: release.Pass, text: "pod a:8080 is connected to only, because it does not answer in HTTP: malformed", asked: []string{"", "pod a:8080"}},
+		}, answer: map[string]release.Answer{"": notHTTP, "pod a:8080": notHTTP}, want: release.Pass, text: "pod a:8080 is checked by connecting only, because it does not speak HTTP: malformed", asked: []string{"", "pod a:8080"}},
 		"a probe of HTTP, and no HTTP":                        {url: "none", backends: two(shop), answer: map[string]release.Answer{"pod a:8081": notHTTP}, want: release.Fail, exit: 1, text: "malformed"},
 		"a Service that selects no pod":                       {url: "none", backends: lost(), want: release.Fail, exit: 1, text: "Service/wbe selects no pod"},
 		"a Service that selects no pod, beside one that does": {url: "none", backends: lost(backendService("shop", "", "a")), want: release.Pass, text: "Service/wbe selects no pod", asked: []string{"pod a:8081"}},

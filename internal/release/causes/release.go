@@ -183,8 +183,8 @@ var releaseCauses = []Cause{
 			"nothing is changed.",
 		Advice: "restore the Secret from a backup, or delete it to continue from the revision before",
 		Example: `OD-215 Secret "sh.helm.release.v1.shop.v7" in namespace "staging", which the release needs, cannot be read (illegal base64 data at ` +
-			`input byte 4); kubectl -n staging delete secret sh.helm.release.v1.shop.v7 deletes it; restore the Secret from a backup, or delete it to go ` +
-			`on from the revision before`,
+			`input byte 4); kubectl -n staging delete secret sh.helm.release.v1.shop.v7 deletes it; restore the Secret from a backup, or delete it to ` +
+			`continue from the revision before`,
 		Steps: []string{
 			"See which revisions there are: `kubectl -n NAMESPACE get secrets -l owner=helm,name=RELEASE --show-labels`.",
 			"A superseded one: delete it, nothing else needs it.",
