@@ -41,8 +41,10 @@ type fakes struct {
 	checkErr     error
 	renderErr    error
 	absent       bool
-	gone         release.Digest // of an image that is not in the registry
-	revision     string         // label of the image; the commit's if "" and not unlabelled
+	gone         release.Digest            // of an image that is not in the registry
+	revision     string                    // label of the image; the commit's if "" and not unlabelled
+	labels       map[release.Digest]string // of other images
+	labelsOfTags map[release.Tag]string
 	unlabelled   bool
 	tags         map[release.Tag]release.Digest
 	noAccess     error
@@ -137,6 +139,9 @@ func (s *fakes) Locate(_ context.Context, ref release.ChartRef) (release.Located
 }
 
 func (s *fakes) Describe(_ context.Context, image release.Image) (release.ImageInfo, bool, error) {
+	if label, found := s.labels[image.Digest]; found {
+		return release.ImageInfo{Revision: label}, true, nil
+	}
 	return release.ImageInfo{Revision: s.revision}, !s.absent && (s.gone.IsZero() || image.Digest != s.gone), nil
 }
 
@@ -162,8 +167,14 @@ func (s *fakes) Override(_ context.Context, image release.Image, overriding poli
 }
 
 func (s *fakes) Find(_ context.Context, _ release.Repository, tag release.Tag) (release.ImageInfo, bool, error) {
+	if label, found := s.labelsOfTags[tag]; found {
+		return release.ImageInfo{Revision: label}, true, nil
+	}
 	digest, found := s.tags[tag]
-	return release.ImageInfo{Revision: s.revision, Digest: digest}, found, nil
+	if !found {
+		return release.ImageInfo{}, false, nil
+	}
+	return release.ImageInfo{Revision: s.revision, Digest: digest}, true, nil
 }
 
 func (s *fakes) Platforms(context.Context, release.Image) ([]release.PlatformImage, bool, error) {

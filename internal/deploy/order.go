@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/onedigest/onedigest/internal/release"
@@ -27,6 +28,9 @@ func (r request) checkOrder(ctx context.Context) (order, error) {
 	}
 	o := order{revisions: revisions}
 	live, found := liveRevision(revisions)
+	if found && live.Commit == "" {
+		live.Commit = r.commitOfImages(ctx, live)
+	}
 	if !found || live.Commit == r.deployment.Commit {
 		return o, nil
 	}
@@ -56,6 +60,35 @@ func (r request) checkOrder(ctx context.Context) (order, error) {
 		return r.orderUnknown(o, live, fmt.Errorf("it is %q", comparison.Relation))
 	}
 	return o, nil
+}
+
+// commitOfImages returns the commit of the live revision's image, if another tool made the revision, which names none: the label of an image of the main
+// image's repository. It returns "" if there is no such image, or the registry does not have it or does not answer.
+func (r request) commitOfImages(ctx context.Context, live release.Revision) release.Commit {
+	for _, reference := range live.References {
+		repository, rest := release.SplitReference(reference)
+		if repository != r.settings.Image.Repository.String() {
+			continue
+		}
+		tag, text, hasDigest := strings.Cut(rest, "@")
+		var info release.ImageInfo
+		digest, err := release.ParseDigest(text)
+		switch {
+		case hasDigest && err == nil:
+			info, _, err = r.Registry.Describe(ctx, r.settings.Image.Repository.At(digest))
+		case !hasDigest:
+			info, _, err = r.Registry.Find(ctx, r.settings.Image.Repository, release.Tag(strings.TrimPrefix(tag, ":")))
+		}
+		if err != nil {
+			r.Reporter.Warnf("cannot read the commit of %s, which the live revision %d runs: %v", reference, live.Number, err)
+			continue
+		}
+		if commit, err := release.ParseCommit(info.Revision); err == nil {
+			r.Reporter.Infof("another tool deployed the live revision %d: its image is labelled with commit %s", live.Number, commit.Short())
+			return commit
+		}
+	}
+	return ""
 }
 
 // compareCommits compares the live commit with the one to deploy.

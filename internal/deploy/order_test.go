@@ -27,6 +27,36 @@ func TestOlderCommitIsSuperseded(t *testing.T) {
 	check(t, log, "superseded", "https://example.com/run/newer")
 }
 
+// TestACommitOfAnotherTool: a live revision without a commit is known by the labels of its image.
+func TestACommitOfAnotherTool(t *testing.T) {
+	t.Parallel()
+	newer := image(t, "b")
+	for name, test := range map[string]struct {
+		reference string
+		want      release.Outcome
+		says      string
+	}{
+		"by digest":           {newer.String(), release.Superseded, "its image is labelled with commit " + another.Short()},
+		"by tag and digest":   {newer.Repository.String() + ":v2@" + newer.Digest.String(), release.Superseded, "superseded"},
+		"by tag":              {newer.Repository.String() + ":v2", release.Superseded, "superseded"},
+		"of another image":    {"docker.io/library/redis:7", release.Changed, "is not checked"},
+		"without a label":     {newer.Repository.At(image(t, "c").Digest).String(), release.Changed, "is not checked"},
+		"of a tag that moved": {newer.Repository.String() + ":gone", release.Changed, "is not checked"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fakes := &fakes{relation: release.RelationBehind, pods: []release.PodImage{{Pod: "shop-1", Digest: image(t, "a").Digest}},
+				history: []release.Revision{{Number: 5, Status: "deployed", References: []string{"proxy:1", test.reference}}},
+				labels:  map[release.Digest]string{newer.Digest: another.String(), image(t, "c").Digest: ""}, labelsOfTags: map[release.Tag]string{"v2": another.String()}}
+			result, log, err := fakes.run(t)
+			if err != nil || result.Outcome != test.want {
+				t.Errorf("got outcome %q, %v", result.Outcome, err)
+			}
+			check(t, log, test.says)
+		})
+	}
+}
+
 // TestALaterCommitOfTheSameImage: commits that only change the chart share an image, and are ordered like all others.
 func TestALaterCommitOfTheSameImage(t *testing.T) {
 	t.Parallel()

@@ -128,10 +128,11 @@ type Revision struct {
 	Number      int    // from 1
 	Status      string // Helm's own: deployed, superseded, failed, pending-upgrade…
 	At          time.Time
-	Commit      Commit // "" if unknown, or if another tool made the revision
-	Digest      Digest // zero if another tool made the revision
-	RunURL      string // of the run that made it, "" if none
-	Mark        Mark   // the mark of this revision
+	Commit      Commit   // "" if unknown, or if another tool made the revision
+	Digest      Digest   // zero if another tool made the revision
+	References  []string // of all containers' images, if another tool made the revision
+	RunURL      string   // of the run that made it, "" if none
+	Mark        Mark     // the mark of this revision
 	Description string
 }
 

@@ -56,6 +56,11 @@ func Describe(revision *helmrelease.Release, entry Entry) release.Revision {
 	if digest, err := release.ParseDigest(annotations[release.AnnotationDigest]); err == nil {
 		described.Digest = digest
 	}
+	if described.Commit == "" && described.Digest.IsZero() {
+		if objects, err := manifest.Parse(revision.Manifest); err == nil {
+			described.References = manifest.Images(objects...)
+		}
+	}
 	described.RunURL = runURL(annotations, entry)
 	return described
 }

@@ -43,3 +43,17 @@ spec:
 		})
 	}
 }
+
+// TestReferencesOfAnotherTool: a revision without a stamp is described by what its containers name.
+func TestReferencesOfAnotherTool(t *testing.T) {
+	t.Parallel()
+	const foreign = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop}\nspec: {template: {spec: {containers: [{name: app, image: 'shop:v1'}]}}}"
+	revision := &helmrelease.Release{Version: 2, Info: &helmrelease.Info{}, Manifest: foreign}
+	if got := Describe(revision, Entry{}).References; len(got) != 1 || got[0] != "shop:v1" {
+		t.Errorf("got %q", got)
+	}
+	revision.Manifest = strings.Replace(foreign, "name: shop}", "name: shop, labels: {onedigest.dev/commit: "+strings.Repeat("a", 40)+"}}", 1)
+	if got := Describe(revision, Entry{}); len(got.References) != 0 || got.Commit == "" {
+		t.Errorf("got %+v", got)
+	}
+}
