@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/onedigest/onedigest/internal/history"
 	"github.com/onedigest/onedigest/internal/release"
 	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/cli"
 )
 
@@ -81,14 +83,7 @@ func TestARollbackByHandIsUnderstood(t *testing.T) {
 		_, got := tree.deploy(t.Context(), "by-hand", image, "--set", "config.GREETING="+greeting)
 		got.expect(t, 0)
 	}
-	settings := cli.New()
-	settings.KubeConfig = site.kubeconfig
-	settings.SetNamespace("by-hand")
-	config := new(action.Configuration)
-	if err := config.Init(settings.RESTClientGetter(), "by-hand", "secret", t.Logf); err != nil {
-		t.Fatal(err)
-	}
-	rollback := action.NewRollback(config)
+	rollback := action.NewRollback(helmOf(t, "by-hand"))
 	rollback.Version = 1
 	if err := rollback.Run("shop"); err != nil {
 		t.Fatal(err)
@@ -98,4 +93,38 @@ func TestARollbackByHandIsUnderstood(t *testing.T) {
 	if result.Outcome != release.RolledBack || !strings.Contains(result.State, "as revision 5") {
 		t.Errorf("got outcome %q: %s", result.Outcome, result.State)
 	}
+}
+
+// helmOf is Helm itself in a namespace.
+func helmOf(t *testing.T, namespace string) *action.Configuration {
+	t.Helper()
+	settings := cli.New()
+	settings.KubeConfig = site.kubeconfig
+	settings.SetNamespace(namespace)
+	config := new(action.Configuration)
+	if err := config.Init(settings.RESTClientGetter(), namespace, "secret", t.Logf); err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+// TestACommitThatHelmDeployed: a person deployed a newer commit's image with Helm's own command, which writes no commit anywhere. An older one does not replace it.
+func TestACommitThatHelmDeployed(t *testing.T) {
+	onNode(t)
+	t.Parallel()
+	tree, first, second := newAnySite(t)
+	const namespace = "by-helm"
+	tree.deployManifest(t, namespace, first, web).expect(t, 0, "created")
+	loaded, err := loader.Load(filepath.Join(tree.dir, "charts/any"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	repository, digest, _ := strings.Cut(second, "@")
+	upgrade := action.NewUpgrade(helmOf(t, namespace))
+	upgrade.Namespace = namespace
+	if _, err := upgrade.Run("shop", loaded, map[string]any{"manifest": web, "image": map[string]any{"repository": repository, "digest": digest}}); err != nil {
+		t.Fatal(err)
+	}
+	tree.deployManifest(t, namespace, first, web).expect(t, 0, "another tool deployed the live revision 2: its image is labelled with commit", "superseded")
+	tree.deployManifest(t, namespace, second, web).expect(t, 0, "1 pods run "+digest)
 }
