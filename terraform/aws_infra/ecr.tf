@@ -51,6 +51,7 @@ locals {
 
   # ListImageReferrers and the referrers of the registry API are covered by BatchGetImage.
   ecr_pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+  ecr_look = ["ecr:DescribeImages", "ecr:GetLifecyclePolicy"] # which record was pushed last, and whether a rule deletes what is released
   ecr_push = ["ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"]
 }
 
@@ -58,7 +59,7 @@ locals {
 # deployed: releases are pinned by digest.
 #trivy:ignore:AWS-0031
 resource "aws_ecr_repository" "this" {
-  for_each = toset(var.ecr_repositories)
+  for_each = toset(flatten(values(local.service_repositories)))
 
   name                 = each.key
   image_tag_mutability = length(var.ecr_moving_tags) > 0 ? "IMMUTABLE_WITH_EXCLUSION" : "IMMUTABLE"

@@ -6,7 +6,7 @@ locals {
 
   # A deploy role has no policy of EKS's: the edit policy would give it a shell in every pod and the accounts of the namespace. What a
   # deploy needs, terraform/staging and terraform/production grant to this group, in the one namespace (docs/rbac/role.yaml).
-  deploy_groups = { for environment in keys(var.environments) : environment => "${var.name}-deploy-${environment}" }
+  deploy_groups = { for key, it in local.deployments : key => "${var.name}-${it.role}" }
 
   # EKS takes one entry for a role and cluster, so a role that may look at two environments of one cluster is one entry.
   viewers = {
@@ -186,11 +186,19 @@ resource "aws_eks_access_policy_association" "admin" {
 
 # The roles that GitHub's jobs assume: each is in its environment's group and has nothing else.
 resource "aws_eks_access_entry" "deploy" {
-  for_each = var.environments
+  for_each = local.deployments
 
-  cluster_name      = aws_eks_cluster.this[local.cluster_of[each.key]].name
+  cluster_name      = aws_eks_cluster.this[local.cluster_of[each.value.environment]].name
   principal_arn     = aws_iam_role.deploy[each.key].arn
   kubernetes_groups = [local.deploy_groups[each.key]]
+}
+
+resource "aws_eks_access_entry" "plan" {
+  for_each = local.plan_subjects
+
+  cluster_name      = aws_eks_cluster.this[local.cluster_of[local.deployments[each.key].environment]].name
+  principal_arn     = aws_iam_role.plan[each.key].arn
+  kubernetes_groups = [aws_iam_role.plan[each.key].name]
 }
 
 resource "aws_eks_access_entry" "viewer" {

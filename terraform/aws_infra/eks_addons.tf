@@ -1,5 +1,5 @@
 locals {
-  # Nodes become Ready only with the first three; the others are pods that need a node to become healthy.
+  # Nodes become Ready only with the first two; the others are pods that need a node to become healthy.
   addons = {
     "vpc-cni" = {
       before_nodes = true
@@ -7,8 +7,7 @@ locals {
       # The CNI itself enforces NetworkPolicy; without this the objects are accepted and do nothing.
       configuration = { enableNetworkPolicy = "true" }
     }
-    "kube-proxy"             = { before_nodes = true, identity = null, configuration = null }
-    "eks-pod-identity-agent" = { before_nodes = true, identity = null, configuration = null }
+    "kube-proxy" = { before_nodes = true, identity = null, configuration = null }
     "coredns" = {
       before_nodes  = false
       identity      = null
@@ -50,15 +49,7 @@ resource "aws_eks_addon" "before_nodes" {
   configuration_values        = each.value.configuration
   resolve_conflicts_on_create = "OVERWRITE"
   resolve_conflicts_on_update = "OVERWRITE" # this directory says how an add-on is set, not somebody's kubectl edit
-  service_account_role_arn    = var.workload_identity == "irsa" ? local.addon_role_arns[each.key] : null
-
-  dynamic "pod_identity_association" {
-    for_each = each.value.identity != null && var.workload_identity == "pod-identity" ? [each.value.identity] : []
-    content {
-      role_arn        = local.addon_role_arns[each.key]
-      service_account = local.system_accounts[pod_identity_association.value].service_account
-    }
-  }
+  service_account_role_arn    = local.addon_role_arns[each.key]
 
   # Taken away, the network add-on needs its rights longer than its nodes live.
   depends_on = [aws_iam_role_policy_attachment.system]
@@ -73,15 +64,7 @@ resource "aws_eks_addon" "after_nodes" {
   configuration_values        = each.value.configuration
   resolve_conflicts_on_create = "OVERWRITE"
   resolve_conflicts_on_update = "OVERWRITE"
-  service_account_role_arn    = var.workload_identity == "irsa" ? local.addon_role_arns[each.key] : null
-
-  dynamic "pod_identity_association" {
-    for_each = each.value.identity != null && var.workload_identity == "pod-identity" ? [each.value.identity] : []
-    content {
-      role_arn        = local.addon_role_arns[each.key]
-      service_account = local.system_accounts[pod_identity_association.value].service_account
-    }
-  }
+  service_account_role_arn    = local.addon_role_arns[each.key]
 
   depends_on = [aws_eks_node_group.this, aws_iam_role_policy_attachment.system]
 }

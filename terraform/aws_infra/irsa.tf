@@ -1,4 +1,4 @@
-# Who a pod is to AWS. Two ways, by var.workload_identity; either way a role trusts exactly one service account of one cluster.
+# Who a pod is to AWS: a role trusts exactly one service account of one cluster, through the cluster's OIDC provider (IRSA).
 
 locals {
   # The account with which the External Secrets operator reads an environment's secrets.
@@ -61,7 +61,7 @@ locals {
       { for key, role in local.workload_roles : "workload/${key}" => role },
       ) : key => jsonencode({
         Version = "2012-10-17"
-        Statement = [var.workload_identity == "irsa" ? {
+        Statement = [{
           Effect    = "Allow"
           Action    = ["sts:AssumeRoleWithWebIdentity"]
           Principal = { Federated = aws_iam_openid_connect_provider.cluster[account.cluster].arn }
@@ -69,17 +69,6 @@ locals {
             StringEquals = {
               "${local.oidc_issuers[account.cluster]}:aud" = "sts.amazonaws.com"
               "${local.oidc_issuers[account.cluster]}:sub" = "system:serviceaccount:${account.namespace}:${account.service_account}"
-            }
-          }
-          } : {
-          Effect    = "Allow"
-          Action    = ["sts:AssumeRole", "sts:TagSession"]
-          Principal = { Service = "pods.eks.amazonaws.com" }
-          Condition = {
-            StringEquals = {
-              "aws:RequestTag/eks-cluster-arn"            = aws_eks_cluster.this[account.cluster].arn
-              "aws:RequestTag/kubernetes-namespace"       = account.namespace
-              "aws:RequestTag/kubernetes-service-account" = account.service_account
             }
           }
         }]
@@ -116,16 +105,6 @@ resource "aws_iam_role_policy" "system" {
   name   = each.value.name
   role   = aws_iam_role.system[each.key].id
   policy = local.system_policies[each.key]
-}
-
-# An add-on's association is made with the add-on.
-resource "aws_eks_pod_identity_association" "system" {
-  for_each = { for key, role in local.system_roles : key => role if var.workload_identity == "pod-identity" && !role.by_addon }
-
-  cluster_name    = aws_eks_cluster.this[each.value.cluster].name
-  namespace       = each.value.namespace
-  service_account = each.value.service_account
-  role_arn        = aws_iam_role.system[each.key].arn
 }
 
 # ── What workloads run ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -165,34 +144,24 @@ resource "aws_iam_role_policy" "workload_database" {
   })
 }
 
-resource "aws_eks_pod_identity_association" "workload" {
-  for_each = { for key, role in local.workload_roles : key => role if var.workload_identity == "pod-identity" }
-
-  cluster_name    = aws_eks_cluster.this[each.value.cluster].name
-  namespace       = each.value.namespace
-  service_account = each.value.service_account
-  role_arn        = aws_iam_role.workload[each.key].arn
-}
-
 # ── Who reads an environment's secrets ──────────────────────────────────────────────────────────────────────────────────
 
 # The External Secrets operator borrows the service account of the namespace it works for (SecretStore, auth.jwt), so that it
-# has no more than each environment's own secrets. That asks for a token of the account, which only the OIDC provider can turn
-# into credentials: this role is trusted that way with either value of var.workload_identity.
+# has no more than each service's own secrets in that environment.
 resource "aws_iam_role" "secrets_reader" {
-  for_each = var.environments
+  for_each = local.deployments
 
-  name = "${var.name}-${each.key}-${local.secrets_reader}"
+  name = "${var.name}-${each.value.reader}"
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
       Effect    = "Allow"
       Action    = ["sts:AssumeRoleWithWebIdentity"]
-      Principal = { Federated = aws_iam_openid_connect_provider.cluster[local.cluster_of[each.key]].arn }
+      Principal = { Federated = aws_iam_openid_connect_provider.cluster[local.cluster_of[each.value.environment]].arn }
       Condition = {
         StringEquals = {
-          "${local.oidc_issuers[local.cluster_of[each.key]]}:aud" = "sts.amazonaws.com"
-          "${local.oidc_issuers[local.cluster_of[each.key]]}:sub" = "system:serviceaccount:${each.value.namespace}:${local.secrets_reader}"
+          "${local.oidc_issuers[local.cluster_of[each.value.environment]]}:aud" = "sts.amazonaws.com"
+          "${local.oidc_issuers[local.cluster_of[each.value.environment]]}:sub" = "system:serviceaccount:${each.value.namespace}:${local.secrets_reader}"
         }
       }
     }]
@@ -200,7 +169,7 @@ resource "aws_iam_role" "secrets_reader" {
 }
 
 resource "aws_iam_role_policy" "secrets_reader" {
-  for_each = var.environments
+  for_each = local.deployments
 
   name = "read"
   role = aws_iam_role.secrets_reader[each.key].id
@@ -209,7 +178,7 @@ resource "aws_iam_role_policy" "secrets_reader" {
     Statement = [{
       Effect   = "Allow"
       Action   = ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"]
-      Resource = ["arn:${local.partition}:secretsmanager:${var.region}:${local.account_id}:secret:${var.name}/${each.key}/*"]
+      Resource = ["arn:${local.partition}:secretsmanager:${var.region}:${local.account_id}:secret:${var.name}/${each.value.secrets}/*"]
     }]
   })
 }

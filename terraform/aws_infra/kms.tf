@@ -37,9 +37,9 @@ locals {
 # One for each environment: a signature of staging's key says that a job which had passed staging's rules wrote it. The private half
 # never leaves KMS. KMS does not rotate asymmetric keys.
 resource "aws_kms_key" "evidence" {
-  for_each = var.environments
+  for_each = local.deployments
 
-  description              = "${var.name}: signs ${each.key}'s evidence"
+  description              = "${var.name}: signs ${each.value.name}'s evidence"
   key_usage                = "SIGN_VERIFY"
   customer_master_key_spec = "ECC_NIST_P256"
   enable_key_rotation      = false
@@ -70,20 +70,23 @@ resource "aws_kms_key" "evidence" {
         Resource  = "*"
       },
       {
-        Sid       = "JobsCheck"
-        Effect    = "Allow"
-        Principal = { AWS = [for environment in local.ladder : aws_iam_role.deploy[environment].arn if contains(local.evidence_of[environment], each.key)] }
-        Action    = ["kms:DescribeKey", "kms:GetPublicKey", "kms:Verify"]
-        Resource  = "*"
+        Sid    = "JobsCheck"
+        Effect = "Allow"
+        Principal = { AWS = concat(
+          [for environment in local.ladder : aws_iam_role.deploy[local.keys[each.value.service][environment]].arn if contains(local.evidence_of[local.keys[each.value.service][environment]], each.key)],
+          [for key, role in aws_iam_role.plan : role.arn if contains(local.evidence_of[key], each.key)],
+        ) }
+        Action   = ["kms:GetPublicKey"]
+        Resource = "*"
       },
     ]
   })
 }
 
 resource "aws_kms_alias" "evidence" {
-  for_each = var.environments
+  for_each = local.deployments
 
-  name          = "alias/${var.name}-evidence-${each.key}"
+  name          = "alias/${var.name}-evidence-${each.value.name}"
   target_key_id = aws_kms_key.evidence[each.key].key_id
 }
 
@@ -98,9 +101,9 @@ data "aws_kms_public_key" "evidence" {
 # For what Secrets Manager keeps below <name>/<environment>/. Only through Secrets Manager, and only for that environment's
 # secrets: KMS compares the secret's ARN that the ciphertext is bound to.
 resource "aws_kms_key" "app_secrets" {
-  for_each = var.environments
+  for_each = local.deployments
 
-  description             = "${var.name}: ${each.key}'s secrets"
+  description             = "${var.name}: ${each.value.name}'s secrets"
   enable_key_rotation     = true
   rotation_period_in_days = 365
   deletion_window_in_days = 30
@@ -123,7 +126,7 @@ resource "aws_kms_key" "app_secrets" {
         Resource  = "*"
         Condition = {
           StringEquals = { "kms:ViaService" = "secretsmanager.${var.region}.${data.aws_partition.current.dns_suffix}" }
-          ArnLike      = { "kms:EncryptionContext:SecretARN" = "arn:${local.partition}:secretsmanager:${var.region}:${local.account_id}:secret:${var.name}/${each.key}/*" }
+          ArnLike      = { "kms:EncryptionContext:SecretARN" = "arn:${local.partition}:secretsmanager:${var.region}:${local.account_id}:secret:${var.name}/${each.value.secrets}/*" }
         }
       },
       {
@@ -134,7 +137,7 @@ resource "aws_kms_key" "app_secrets" {
         Resource  = "*"
         Condition = {
           StringEquals = { "kms:ViaService" = "secretsmanager.${var.region}.${data.aws_partition.current.dns_suffix}" }
-          ArnLike      = { "kms:EncryptionContext:SecretARN" = "arn:${local.partition}:secretsmanager:${var.region}:${local.account_id}:secret:${var.name}/${each.key}/*" }
+          ArnLike      = { "kms:EncryptionContext:SecretARN" = "arn:${local.partition}:secretsmanager:${var.region}:${local.account_id}:secret:${var.name}/${each.value.secrets}/*" }
         }
       },
     ]
@@ -142,9 +145,9 @@ resource "aws_kms_key" "app_secrets" {
 }
 
 resource "aws_kms_alias" "app_secrets" {
-  for_each = var.environments
+  for_each = local.deployments
 
-  name          = "alias/${var.name}-secrets-${each.key}"
+  name          = "alias/${var.name}-secrets-${each.value.name}"
   target_key_id = aws_kms_key.app_secrets[each.key].key_id
 }
 

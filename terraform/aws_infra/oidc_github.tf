@@ -8,20 +8,56 @@
 locals {
   github_issuer = "token.actions.githubusercontent.com"
 
-  github_owner = split("/", var.github_repository)[0]
-  github_name  = split("/", var.github_repository)[1]
-
-  github_subject_heads = concat(
-    contains(var.github_subject_forms, "name") ? ["repo:${var.github_repository}"] : [],
-    contains(var.github_subject_forms, "id") ? [
-      "repo:${local.github_owner}@${coalesce(var.github_owner_id, "none")}/${local.github_name}@${coalesce(var.github_repository_id, "none")}"
-    ] : [],
-  )
-
-  build_subjects = [for head in local.github_subject_heads : "${head}:ref:refs/heads/${var.github_branch}"]
+  build_subjects = { for service, heads in local.github_heads : service => [for head in heads : "${head}:ref:refs/heads/${var.github_branch}"] }
 
   deploy_subjects = {
-    for environment in keys(var.environments) : environment => [for head in local.github_subject_heads : "${head}:environment:${environment}"]
+    for key, it in local.deployments : key => [for head in local.github_heads[it.service] : "${head}:environment:${it.environment}"]
+  }
+
+  # The GitHub environment ENVIRONMENT-plan has no reviewers: its jobs show what would change before somebody approves it.
+  plan_subjects = {
+    for key, it in local.deployments : key => [for head in local.github_heads[it.service] : "${head}:environment:${it.environment}-plan"]
+    if it.environment == local.highest
+  }
+  highest = local.ladder[length(local.ladder) - 1]
+
+  # By role: that of a service's builds by the service, of a deployment by its key, of its plans by its key and -plan.
+  github_trust = {
+    for key, subjects in merge(local.build_subjects, local.deploy_subjects, { for key, subjects in local.plan_subjects : "${key}-plan" => subjects }) : key => jsonencode({
+      Version = "2012-10-17"
+      Statement = [{
+        Effect    = "Allow"
+        Action    = "sts:AssumeRoleWithWebIdentity"
+        Principal = { Federated = local.github_provider_arn }
+        Condition = {
+          StringEquals = {
+            "${local.github_issuer}:aud" = "sts.amazonaws.com"
+            "${local.github_issuer}:sub" = subjects
+          }
+        }
+      }]
+    })
+  }
+
+  # By service.
+  build_policy = {
+    for service, repositories in local.service_repositories : service => jsonencode({
+      Version = "2012-10-17"
+      Statement = [
+        {
+          Sid      = "SignIn"
+          Effect   = "Allow"
+          Action   = ["ecr:GetAuthorizationToken"]
+          Resource = ["*"] # the action knows no resource
+        },
+        {
+          Sid      = "PushAndReuse"
+          Effect   = "Allow"
+          Action   = concat(local.ecr_pull, local.ecr_push)
+          Resource = [for repository in repositories : aws_ecr_repository.this[repository].arn]
+        },
+      ]
+    })
   }
 
   github_provider_arn = var.github_oidc_provider_arn == null ? aws_iam_openid_connect_provider.github[0].arn : var.github_oidc_provider_arn
@@ -31,9 +67,15 @@ locals {
     [for environment in ["staging", "production"] : environment if contains(keys(var.environments), environment)],
   )
 
-  # By environment: itself and those below, whose evidence its jobs check.
+  # By deployment: itself and the same service's in the environments below, whose evidence its jobs check.
   evidence_of = {
-    for index, environment in local.ladder : environment => slice(local.ladder, 0, index + 1)
+    for key, it in local.deployments : key => [
+      for environment in slice(local.ladder, 0, index(local.ladder, it.environment) + 1) : local.keys[it.service][environment]
+    ]
+  }
+
+  cluster_arns = {
+    for environment, cluster in local.cluster_of : environment => "arn:${local.partition}:eks:${var.region}:${local.account_id}:cluster/${local.clusters[cluster].name}"
   }
 }
 
@@ -51,43 +93,13 @@ resource "aws_iam_role" "build" {
   name                 = "${var.name}-build"
   description          = "GitHub jobs of ${var.github_repository} for ${var.github_branch}: push images"
   max_session_duration = 3600
-
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Action    = "sts:AssumeRoleWithWebIdentity"
-      Principal = { Federated = local.github_provider_arn }
-      Condition = {
-        StringEquals = {
-          "${local.github_issuer}:aud" = "sts.amazonaws.com"
-          "${local.github_issuer}:sub" = local.build_subjects
-        }
-      }
-    }]
-  })
+  assume_role_policy   = local.github_trust[""]
 }
 
 resource "aws_iam_role_policy" "build" {
-  name = "push"
-  role = aws_iam_role.build.id
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        Sid      = "SignIn"
-        Effect   = "Allow"
-        Action   = ["ecr:GetAuthorizationToken"]
-        Resource = ["*"] # the action knows no resource
-      },
-      {
-        Sid      = "PushAndReuse"
-        Effect   = "Allow"
-        Action   = concat(local.ecr_pull, local.ecr_push)
-        Resource = [for repository in values(aws_ecr_repository.this) : repository.arn]
-      },
-    ]
-  })
+  name   = "push"
+  role   = aws_iam_role.build.id
+  policy = local.build_policy[""]
 }
 
 # ── Deploy ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -96,31 +108,17 @@ resource "aws_iam_role_policy" "build" {
 # permission for one tag and not another, so staging's jobs could name an image production-<commit>; what they cannot do is sign
 # production's evidence, or deploy there. It is signatures, and not tags, that say what was proved.
 resource "aws_iam_role" "deploy" {
-  for_each = var.environments
+  for_each = local.deployments
 
-  name                 = "${var.name}-deploy-${each.key}"
-  description          = "GitHub jobs of ${var.github_repository} in environment ${each.key}: promote, deploy, smoke"
+  name                 = "${var.name}-${each.value.role}"
+  description          = "GitHub jobs in environment ${each.value.environment}: promote, deploy, smoke"
   max_session_duration = 3600
-
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Action    = "sts:AssumeRoleWithWebIdentity"
-      Principal = { Federated = local.github_provider_arn }
-      Condition = {
-        StringEquals = {
-          "${local.github_issuer}:aud" = "sts.amazonaws.com"
-          "${local.github_issuer}:sub" = local.deploy_subjects[each.key]
-        }
-      }
-    }]
-  })
+  assume_role_policy   = local.github_trust[each.key]
 }
 
-# Inside the cluster its access entry decides (eks.tf): the environment's namespace and nothing else.
+# Inside the cluster its access entry decides (eks.tf): the service's namespace and nothing else.
 resource "aws_iam_role_policy" "deploy" {
-  for_each = var.environments
+  for_each = local.deployments
 
   name = "deploy"
   role = aws_iam_role.deploy[each.key].id
@@ -136,14 +134,14 @@ resource "aws_iam_role_policy" "deploy" {
       {
         Sid      = "PullTagAndAttestImages"
         Effect   = "Allow"
-        Action   = concat(local.ecr_pull, local.ecr_push, ["ecr:DescribeImages", "ecr:GetLifecyclePolicy"]) # which record was pushed last, and whether a rule deletes what is released
-        Resource = [for repository in values(aws_ecr_repository.this) : repository.arn]
+        Action   = concat(local.ecr_pull, local.ecr_push, local.ecr_look)
+        Resource = [for repository in local.service_repositories[each.value.service] : aws_ecr_repository.this[repository].arn]
       },
       {
         Sid      = "FindCluster"
         Effect   = "Allow"
         Action   = ["eks:DescribeCluster"]
-        Resource = ["arn:${local.partition}:eks:${var.region}:${local.account_id}:cluster/${local.clusters[local.cluster_of[each.key]].name}"]
+        Resource = [local.cluster_arns[each.value.environment]]
       },
       {
         Sid      = "SignEvidence"
@@ -154,8 +152,57 @@ resource "aws_iam_role_policy" "deploy" {
       {
         Sid      = "CheckEvidence"
         Effect   = "Allow"
-        Action   = ["kms:DescribeKey", "kms:GetPublicKey", "kms:Verify"]
-        Resource = [for environment in local.evidence_of[each.key] : aws_kms_key.evidence[environment].arn]
+        Action   = ["kms:GetPublicKey"] # a signature is checked with it, outside KMS
+        Resource = [for key in local.evidence_of[each.key] : aws_kms_key.evidence[key].arn]
+      },
+    ]
+  })
+}
+
+# ── Plan ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# Shows what a deploy to the highest environment would change, before its reviewers approve it (.github/workflows/promote.yaml). It writes
+# nothing in AWS. In the cluster, terraform/ENVIRONMENT lets its group do what a deploy does as a dry run only.
+resource "aws_iam_role" "plan" {
+  for_each = local.plan_subjects
+
+  name                 = "${var.name}-${local.deployments[each.key].plan}"
+  description          = "GitHub jobs in environment ${local.deployments[each.key].environment}-plan: read only, show what a deploy would change"
+  max_session_duration = 3600
+  assume_role_policy   = local.github_trust["${each.key}-plan"]
+}
+
+resource "aws_iam_role_policy" "plan" {
+  for_each = local.plan_subjects
+
+  name = "plan"
+  role = aws_iam_role.plan[each.key].id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "SignIn"
+        Effect   = "Allow"
+        Action   = ["ecr:GetAuthorizationToken"]
+        Resource = ["*"]
+      },
+      {
+        Sid      = "ReadImages"
+        Effect   = "Allow"
+        Action   = concat(local.ecr_pull, local.ecr_look)
+        Resource = [for repository in local.service_repositories[local.deployments[each.key].service] : aws_ecr_repository.this[repository].arn]
+      },
+      {
+        Sid      = "FindCluster"
+        Effect   = "Allow"
+        Action   = ["eks:DescribeCluster"]
+        Resource = [local.cluster_arns[local.deployments[each.key].environment]]
+      },
+      {
+        Sid      = "CheckEvidence"
+        Effect   = "Allow"
+        Action   = ["kms:GetPublicKey"] # a signature is checked with it, outside KMS
+        Resource = [for key in local.evidence_of[each.key] : aws_kms_key.evidence[key].arn]
       },
     ]
   })

@@ -84,8 +84,8 @@ output "observability_nodes" {
 
 output "system_roles" {
   description = <<-EOT
-    By cluster key and name: the service account and role of each component that terraform/platform installs. With var.workload_identity
-    `irsa` the account is annotated eks.amazonaws.com/role-arn with it.
+    By cluster key and name: the service account and role of each component that terraform/platform installs. The account is annotated
+    eks.amazonaws.com/role-arn with it.
   EOT
   value = {
     for key, cluster in local.clusters : key => {
@@ -113,14 +113,14 @@ output "workload_roles" {
 output "secrets_readers" {
   description = <<-EOT
     By environment: the service account and role with which the External Secrets operator reads the secrets below `prefix` in
-    Secrets Manager. The account is annotated eks.amazonaws.com/role-arn with it, regardless of var.workload_identity.
+    Secrets Manager, and by service and environment for further services. The account is annotated eks.amazonaws.com/role-arn with it.
   EOT
   value = {
-    for environment, settings in var.environments : environment => {
-      namespace       = settings.namespace
+    for key, it in local.deployments : key => {
+      namespace       = it.namespace
       service_account = local.secrets_reader
-      role_arn        = aws_iam_role.secrets_reader[environment].arn
-      prefix          = "${var.name}/${environment}/"
+      role_arn        = aws_iam_role.secrets_reader[key].arn
+      prefix          = "${var.name}/${it.secrets}/"
     }
   }
 }

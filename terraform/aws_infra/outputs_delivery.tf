@@ -8,30 +8,61 @@ output "repositories" {
 # ── GitHub ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 output "github_roles" {
-  description = "Roles that GitHub's jobs assume: `build`, and by environment."
+  description = "Roles that GitHub's jobs assume: `build`, by environment, and to plan; of further services by service and environment."
   value = {
     build  = aws_iam_role.build.arn
-    deploy = { for environment, role in aws_iam_role.deploy : environment => role.arn }
+    builds = { for service, role in aws_iam_role.build_service : service => role.arn }
+    deploy = { for key, role in aws_iam_role.deploy : key => role.arn }
+    plan   = { for key, role in aws_iam_role.plan : key => role.arn }
   }
 }
 
 output "github_subjects" {
   description = "By role, the token subjects that it trusts: compare them if AWS refuses a job (Not authorized to perform sts:AssumeRoleWithWebIdentity)."
-  value       = merge({ build = local.build_subjects }, local.deploy_subjects)
+  value = merge(
+    { for service, subjects in local.build_subjects : service == "" ? "build" : "${service}/build" => subjects },
+    local.deploy_subjects,
+    { for key, subjects in local.plan_subjects : "${key}-plan" => subjects },
+  )
 }
 
 output "github_variables" {
   description = "The repository variables that the workflows read: gh variable set NAME --body VALUE."
-  value = merge(
-    {
-      AWS_REGION     = var.region
-      AWS_ROLE_BUILD = aws_iam_role.build.arn
-      ECR_REPOSITORY = aws_ecr_repository.this[var.ecr_repositories[0]].repository_url
-    },
-    { for environment, role in aws_iam_role.deploy : "AWS_ROLE_${upper(replace(environment, "-", "_"))}" => role.arn },
-    { for environment, key in aws_kms_key.evidence : "EVIDENCE_KEY_${upper(replace(environment, "-", "_"))}" => "awskms:///${key.arn}" },
-    { for environment, key in local.cluster_of : "EKS_CLUSTER_${upper(replace(environment, "-", "_"))}" => local.clusters[key].name },
-  )
+  value       = local.github_variables[""]
+}
+
+output "services" {
+  description = "By further service: the variables of its repository, and by environment its namespace, the group of its deploy role and the prefix of its secrets: what terraform/ENVIRONMENT takes as `services`."
+  value = {
+    for service in keys(var.services) : service => {
+      github_variables = local.github_variables[service]
+      environments = {
+        for environment, key in local.keys[service] : environment => {
+          namespace    = local.deployments[key].namespace
+          deploy_group = local.deploy_groups[key]
+          secrets      = "${var.name}/${local.deployments[key].secrets}/"
+        }
+      }
+    }
+  }
+}
+
+locals {
+  # By service.
+  github_variables = {
+    for service, keys in local.keys : service => merge(
+      {
+        AWS_REGION     = var.region
+        AWS_ROLE_BUILD = service == "" ? aws_iam_role.build.arn : aws_iam_role.build_service[service].arn
+        AWS_ROLE_PLAN  = aws_iam_role.plan[keys[local.highest]].arn
+        ECR_REPOSITORY = aws_ecr_repository.this[local.service_repositories[service][0]].repository_url
+      },
+      { for environment, key in keys : "AWS_ROLE_${upper(replace(environment, "-", "_"))}" => aws_iam_role.deploy[key].arn },
+      { for environment, key in keys : "EVIDENCE_KEY_${upper(replace(environment, "-", "_"))}" => "awskms:///${aws_kms_key.evidence[key].arn}" },
+      { for environment, key in local.cluster_of : "EKS_CLUSTER_${upper(replace(environment, "-", "_"))}" => local.clusters[key].name },
+      { for environment, project in local.runner_labels[service] : "DEPLOY_RUNNER_${upper(replace(environment, "-", "_"))}" => project },
+    )
+  }
 }
 
 # ── Keys ────────────────────────────────────────────────────────────────────────────────────────────────────────────────

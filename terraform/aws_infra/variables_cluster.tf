@@ -1,12 +1,12 @@
 variable "kubernetes_version" {
-  description = "Kubernetes minor version of the clusters and their nodes, such as 1.35. EKS upgrades one minor version at a time and cannot downgrade."
+  description = "Kubernetes minor version of the clusters and their nodes, such as 1.36. EKS upgrades one minor version at a time and cannot downgrade."
   type        = string
-  default     = "1.35"
+  default     = "1.36"
   nullable    = false
 
   validation {
     condition     = can(regex("^1\\.[1-9][0-9]$", var.kubernetes_version))
-    error_message = "kubernetes_version must be a minor version in quotes, such as \"1.35\": no patch level and no v."
+    error_message = "kubernetes_version must be a minor version in quotes, such as \"1.36\": no patch level and no v."
   }
 }
 
@@ -27,7 +27,7 @@ variable "kubernetes_support" {
 
 variable "node_release" {
   description = <<-EOT
-    Release of the nodes' AMI, such as 1.35.0-20260801, for all groups. null: the one that AWS recommends at the time of the plan, so
+    Release of the nodes' AMI, such as 1.36.0-20260801, for all groups. null: the one that AWS recommends at the time of the plan, so
     that a plan shows a new one and an apply replaces the nodes with it, one at a time: apply once a week, or at least once a month.
   EOT
   type        = string
@@ -174,9 +174,9 @@ variable "addon_versions" {
 
   validation {
     condition = length(setsubtract(keys(var.addon_versions), [
-      "vpc-cni", "kube-proxy", "eks-pod-identity-agent", "coredns", "metrics-server", "aws-ebs-csi-driver",
+      "vpc-cni", "kube-proxy", "coredns", "metrics-server", "aws-ebs-csi-driver",
     ])) == 0
-    error_message = "addon_versions: known are vpc-cni, kube-proxy, eks-pod-identity-agent, coredns, metrics-server, aws-ebs-csi-driver."
+    error_message = "addon_versions: known are vpc-cni, kube-proxy, coredns, metrics-server, aws-ebs-csi-driver."
   }
 
   validation {

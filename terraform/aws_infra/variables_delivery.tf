@@ -151,6 +151,44 @@ variable "github_repository_id" {
   }
 }
 
+variable "github_connection_arn" {
+  description = <<-EOT
+    The connection to GitHub (AWS CodeConnections) by which CodeBuild runs the deploy jobs in the private subnets: the output
+    `github_connection` of terraform/bootstrap, after it was authorised. null: no runners are made.
+  EOT
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.github_connection_arn == null || can(regex("^arn:aws[a-z-]*:codeconnections:[a-z0-9-]+:[0-9]{12}:connection/[0-9a-f-]{36}$", var.github_connection_arn))
+    error_message = "github_connection_arn must be the ARN of a connection, such as arn:aws:codeconnections:eu-central-1:123456789012:connection/11111111-2222-3333-4444-555555555555."
+  }
+}
+
+variable "runner_size" {
+  description = "CodeBuild's name for the size of a runner: BUILD_GENERAL1_SMALL (2 vCPU, 4 GiB), BUILD_GENERAL1_MEDIUM (4 vCPU, 8 GiB) or BUILD_GENERAL1_LARGE (8 vCPU, 16 GiB)."
+  type        = string
+  default     = "BUILD_GENERAL1_MEDIUM"
+  nullable    = false
+
+  validation {
+    condition     = contains(["BUILD_GENERAL1_SMALL", "BUILD_GENERAL1_MEDIUM", "BUILD_GENERAL1_LARGE"], var.runner_size)
+    error_message = "runner_size must be BUILD_GENERAL1_SMALL, BUILD_GENERAL1_MEDIUM or BUILD_GENERAL1_LARGE."
+  }
+}
+
+variable "runner_workflows" {
+  description = "Names of the workflows whose jobs get a runner."
+  type        = list(string)
+  default     = ["deployment", "promote"]
+  nullable    = false
+
+  validation {
+    condition     = length(var.runner_workflows) > 0 && alltrue([for name in var.runner_workflows : can(regex("^[A-Za-z0-9 _-]+$", name))])
+    error_message = "runner_workflows must name at least one workflow, with letters, digits, spaces, _ and -."
+  }
+}
+
 variable "ladder" {
   description = <<-EOT
     The environments in the order of promotion, lowest first: the role of each may check the evidence of those below, and the
@@ -164,5 +202,87 @@ variable "ladder" {
       length(var.ladder) == length(var.environments) && length(setsubtract(keys(var.environments), var.ladder)) == 0, false
     )
     error_message = "ladder must name every environment of var.environments, each once."
+  }
+}
+
+# ── Further services ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+variable "services" {
+  description = <<-EOT
+    Services besides the one of github_repository, by name: the GitHub repository (which may be the same one) whose jobs build and deploy it,
+    with its numbers if its tokens carry them (github_subject_forms), its repositories in ECR (by default one of the service's name), and its
+    namespaces by environment (by default SERVICE-ENVIRONMENT). Each gets roles, keys and secrets of its own.
+  EOT
+  type = map(object({
+    github_repository    = string
+    github_owner_id      = optional(string)
+    github_repository_id = optional(string)
+    ecr_repositories     = optional(list(string), [])
+    namespaces           = optional(map(string), {})
+  }))
+  default  = {}
+  nullable = false
+
+  # The names of roles, which have at most 64 characters, begin with `name` and this. Without a hyphen, SERVICE-ENVIRONMENT is one pair only.
+  validation {
+    condition     = alltrue([for service in keys(var.services) : can(regex("^[a-z][a-z0-9]{1,15}$", service)) && service != "build" && service != "deploy"])
+    error_message = "services: a name is 2 to 16 lower-case letters and digits, beginning with a letter, and neither build nor deploy."
+  }
+
+  validation {
+    condition     = alltrue([for service in keys(var.services) : alltrue([for environment in keys(var.environments) : environment != service && !startswith(environment, "${service}-")])])
+    error_message = "services: an environment has the name of a service, or begins with it and a hyphen."
+  }
+
+  validation {
+    condition = alltrue([
+      for service in values(var.services) :
+      can(regex("^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}$", service.github_repository)) && !can(regex("/\\.{1,2}$", service.github_repository))
+    ])
+    error_message = "services: github_repository must be owner/name, without a host, a wildcard or a trailing part."
+  }
+
+  validation {
+    condition = alltrue(flatten([
+      for service in values(var.services) : [
+        (service.github_owner_id == null) == (service.github_repository_id == null),
+        [for id in compact([service.github_owner_id, service.github_repository_id]) : can(regex("^[1-9][0-9]{0,18}$", id))],
+      ]
+    ]))
+    error_message = "services: github_owner_id and github_repository_id are numbers, given together or not at all."
+  }
+
+  validation {
+    condition = alltrue([
+      for name in flatten([for service in values(var.services) : service.ecr_repositories]) :
+      can(regex("^[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*$", name)) && length(name) >= 2 && length(name) <= 256
+    ])
+    error_message = "services: an ECR repository's name is 2 to 256 characters: lower-case letters, digits and single . _ - / between them."
+  }
+
+  validation {
+    condition = (
+      length(distinct(concat(var.ecr_repositories, flatten([for service, settings in var.services : coalescelist(settings.ecr_repositories, [service])])))) ==
+      length(concat(var.ecr_repositories, flatten([for service, settings in var.services : coalescelist(settings.ecr_repositories, [service])])))
+    )
+    error_message = "services: an ECR repository belongs to one service: with two, the jobs of one could push what the other runs."
+  }
+
+  validation {
+    condition = alltrue(flatten([
+      for service in values(var.services) : [
+        for environment, namespace in service.namespaces : contains(keys(var.environments), environment) &&
+        can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", namespace)) && !startswith(namespace, "kube-") && namespace != "default"
+      ]
+    ]))
+    error_message = "services: namespaces are by environment, each a DNS label (lower case, digits, hyphens, at most 63 characters), and neither default nor kube-*."
+  }
+
+  validation {
+    condition = length(distinct(concat(
+      values(var.environments)[*].namespace,
+      flatten([for service, settings in var.services : [for environment in keys(var.environments) : lookup(settings.namespaces, environment, "${service}-${environment}")]]),
+    ))) == length(var.environments) * (1 + length(var.services))
+    error_message = "services: each service needs a namespace of its own in each environment; what may deploy to one would otherwise deploy to the other."
   }
 }

@@ -1,18 +1,3 @@
-variable "workload_identity" {
-  description = <<-EOT
-    How pods get AWS credentials. `irsa`: the service account is annotated with its role, trusted through the cluster's OIDC
-    provider. `pod-identity`: EKS stores the association, no annotation is needed, and the roles can be reused for a new cluster.
-  EOT
-  type        = string
-  default     = "irsa"
-  nullable    = false
-
-  validation {
-    condition     = contains(["irsa", "pod-identity"], var.workload_identity)
-    error_message = "workload_identity must be irsa or pod-identity."
-  }
-}
-
 variable "service_accounts" {
   description = <<-EOT
     Service accounts of workloads that need AWS, by a name of your choice: the environment, the account's name in its namespace,

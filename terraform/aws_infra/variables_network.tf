@@ -137,11 +137,43 @@ variable "interface_endpoints" {
 variable "log_retention_days" {
   description = "Days that CloudWatch keeps flow logs, control-plane logs and database logs."
   type        = number
-  default     = 365
+  default     = 90
   nullable    = false
 
   validation {
     condition     = contains(local.known_retentions, var.log_retention_days)
     error_message = "log_retention_days must be one that CloudWatch Logs knows (without end is not offered): ${join(", ", local.known_retentions)}."
+  }
+}
+
+variable "flow_log_traffic" {
+  description = "Which connections the VPC's flow logs record: `REJECT`, the refused ones, which show who tried what and are few; or `ALL`, which costs as much as the traffic is."
+  type        = string
+  default     = "REJECT"
+  nullable    = false
+
+  validation {
+    condition     = contains(["REJECT", "ALL"], var.flow_log_traffic)
+    error_message = "flow_log_traffic must be REJECT or ALL."
+  }
+}
+
+variable "assumed_use" {
+  description = "What the output `costs` assumes of a month's use: gigabytes through the NAT gateways, of each control plane's logs, of flow logs by kind, of images and of logs in S3, and minutes of deploy jobs. It changes nothing else."
+  type = object({
+    nat_gb                = optional(number, 100)
+    control_plane_logs_gb = optional(number, 10)
+    flow_logs_reject_gb   = optional(number, 1)
+    flow_logs_all_gb      = optional(number, 50)
+    images_gb             = optional(number, 10)
+    platform_logs_gb      = optional(number, 30)
+    runner_minutes        = optional(number, 1000)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for amount in values(var.assumed_use) : amount >= 0])
+    error_message = "assumed_use: no amount is below zero."
   }
 }

@@ -85,7 +85,7 @@ run "a_cluster_for_each_environment" {
       for key, addon in merge(aws_eks_addon.before_nodes, aws_eks_addon.after_nodes) : key
       if addon.cluster_name == "onedigest-staging"
       ]) == toset([
-      for name in ["vpc-cni", "kube-proxy", "eks-pod-identity-agent", "coredns", "metrics-server", "aws-ebs-csi-driver"] : "staging/${name}"
+      for name in ["vpc-cni", "kube-proxy", "coredns", "metrics-server", "aws-ebs-csi-driver"] : "staging/${name}"
     ])
     error_message = "the staging cluster's add-ons are not all there"
   }
@@ -123,7 +123,7 @@ run "the_control_plane_logs_everything" {
     condition = (
       aws_cloudwatch_log_group.cluster["shared"].name == "/aws/eks/onedigest/cluster" &&
       aws_cloudwatch_log_group.cluster["shared"].kms_key_id == aws_kms_key.logs.arn &&
-      aws_cloudwatch_log_group.cluster["shared"].retention_in_days == 365
+      aws_cloudwatch_log_group.cluster["shared"].retention_in_days == 90
     )
     error_message = "the control plane's logs go to a group that is not encrypted or never ends"
   }
@@ -287,7 +287,7 @@ run "addons_are_those_of_eks" {
   assert {
     condition = (
       toset([for addon in concat(values(aws_eks_addon.before_nodes), values(aws_eks_addon.after_nodes)) : addon.addon_name]) ==
-      toset(["vpc-cni", "kube-proxy", "eks-pod-identity-agent", "coredns", "metrics-server", "aws-ebs-csi-driver"])
+      toset(["vpc-cni", "kube-proxy", "coredns", "metrics-server", "aws-ebs-csi-driver"])
     )
     error_message = "an add-on is missing"
   }

@@ -48,17 +48,6 @@ run "by_irsa_each_role_trusts_one_service_account" {
 
   assert {
     condition = (
-      length(aws_eks_pod_identity_association.system) == 0 &&
-      alltrue([
-        for addon in concat(values(aws_eks_addon.before_nodes), values(aws_eks_addon.after_nodes)) :
-        length(addon.pod_identity_association) == 0
-      ])
-    )
-    error_message = "there are Pod Identity associations beside IRSA"
-  }
-
-  assert {
-    condition = (
       aws_eks_addon.before_nodes["shared/vpc-cni"].service_account_role_arn == aws_iam_role.system["shared/vpc-cni"].arn &&
       aws_eks_addon.after_nodes["shared/aws-ebs-csi-driver"].service_account_role_arn == aws_iam_role.system["shared/ebs-csi"].arn
     )
@@ -119,68 +108,6 @@ run "of_two_clusters_each_trusts_its_own_accounts" {
       )
     ) == 8 + 2 + 2 + 2
     error_message = "two roles have one name"
-  }
-}
-
-run "by_pod_identity_each_role_trusts_one_service_account" {
-  command = plan
-
-  variables {
-    workload_identity = "pod-identity"
-    service_accounts  = { shop = { environment = "staging", name = "shop" } }
-  }
-
-  assert {
-    condition = jsondecode(aws_iam_role.system["shared/load-balancer-controller"].assume_role_policy).Statement[0].Condition == {
-      StringEquals = {
-        "aws:RequestTag/eks-cluster-arn"            = "arn:aws:eks:eu-central-1:123456789012:cluster/onedigest"
-        "aws:RequestTag/kubernetes-namespace"       = "kube-system"
-        "aws:RequestTag/kubernetes-service-account" = "aws-load-balancer-controller"
-      }
-    }
-    error_message = "the role trusts others than its service account"
-  }
-
-  assert {
-    condition = alltrue([
-      for role in concat(values(aws_iam_role.system), values(aws_iam_role.workload)) :
-      jsondecode(role.assume_role_policy).Statement[0].Principal == { Service = "pods.eks.amazonaws.com" } &&
-      toset(jsondecode(role.assume_role_policy).Statement[0].Action) == toset(["sts:AssumeRole", "sts:TagSession"]) &&
-      length(keys(jsondecode(role.assume_role_policy).Statement[0].Condition.StringEquals)) == 3
-    ])
-    error_message = "a role can be taken another way than by Pod Identity"
-  }
-
-  # An add-on's association is made with the add-on; a second one would be refused.
-  assert {
-    condition = (
-      [for association in values(aws_eks_pod_identity_association.system) : "${association.namespace}/${association.service_account}"] ==
-      ["kube-system/cluster-autoscaler", "kube-system/aws-load-balancer-controller"]
-    )
-    error_message = "associations: ${jsonencode(keys(aws_eks_pod_identity_association.system))}"
-  }
-
-  assert {
-    condition = (
-      [for association in aws_eks_addon.before_nodes["shared/vpc-cni"].pod_identity_association : association.service_account] == ["aws-node"] &&
-      aws_eks_addon.before_nodes["shared/vpc-cni"].service_account_role_arn == null
-    )
-    error_message = "the CNI does not get its role by Pod Identity alone"
-  }
-
-  assert {
-    condition = (
-      aws_eks_pod_identity_association.workload["shop"].namespace == "staging" &&
-      aws_eks_pod_identity_association.workload["shop"].service_account == "shop" &&
-      aws_eks_pod_identity_association.workload["shop"].role_arn == aws_iam_role.workload["shop"].arn
-    )
-    error_message = "the workload does not get its role"
-  }
-
-  # The operator asks for a token of this account, which only the OIDC provider takes.
-  assert {
-    condition     = jsondecode(aws_iam_role.secrets_reader["staging"].assume_role_policy).Statement[0].Action == ["sts:AssumeRoleWithWebIdentity"]
-    error_message = "nobody could take the role that reads secrets"
   }
 }
 

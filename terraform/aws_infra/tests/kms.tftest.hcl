@@ -21,6 +21,11 @@ mock_provider "aws" {
   }
 
   override_resource {
+    target = aws_iam_role.plan["production"]
+    values = { arn = "arn:aws:iam::123456789012:role/onedigest-plan-production" }
+  }
+
+  override_resource {
     target = aws_iam_role.secrets_reader["staging"]
     values = { arn = "arn:aws:iam::123456789012:role/onedigest-staging-secrets-reader" }
   }
@@ -47,6 +52,7 @@ variables {
     build                     = "arn:aws:iam::123456789012:role/onedigest-build"
     deploy-staging            = "arn:aws:iam::123456789012:role/onedigest-deploy-staging"
     deploy-production         = "arn:aws:iam::123456789012:role/onedigest-deploy-production"
+    plan-production           = "arn:aws:iam::123456789012:role/onedigest-plan-production"
     secrets-reader-staging    = "arn:aws:iam::123456789012:role/onedigest-staging-secrets-reader"
     secrets-reader-production = "arn:aws:iam::123456789012:role/onedigest-production-secrets-reader"
     another-account           = "arn:aws:iam::210987654321:root"
@@ -81,8 +87,9 @@ run "evidence_keys_sign" {
       staging = {
         root                      = ["kms:Verify", "kms:GetPublicKey"]
         build                     = []
-        deploy-staging            = ["kms:Sign", "kms:Verify", "kms:GetPublicKey"]
-        deploy-production         = ["kms:Verify", "kms:GetPublicKey"]
+        deploy-staging            = ["kms:Sign", "kms:GetPublicKey"]
+        deploy-production         = ["kms:GetPublicKey"]
+        plan-production           = ["kms:GetPublicKey"]
         secrets-reader-staging    = []
         secrets-reader-production = []
         another-account           = []
@@ -91,7 +98,8 @@ run "evidence_keys_sign" {
         root                      = ["kms:Verify", "kms:GetPublicKey"]
         build                     = []
         deploy-staging            = []
-        deploy-production         = ["kms:Sign", "kms:Verify", "kms:GetPublicKey"]
+        deploy-production         = ["kms:Sign", "kms:GetPublicKey"]
+        plan-production           = ["kms:GetPublicKey"]
         secrets-reader-staging    = []
         secrets-reader-production = []
         another-account           = []
@@ -128,16 +136,16 @@ run "evidence_climbs_the_ladder" {
   assert {
     condition = {
       for environment, key in aws_kms_key.evidence : environment => {
-        for action in ["kms:Sign", "kms:Verify"] : action => sort(flatten([
+        for action in ["kms:Sign", "kms:GetPublicKey"] : action => sort(flatten([
           for statement in jsondecode(key.policy).Statement : [
-            for arn in flatten([statement.Principal.AWS]) : trimprefix(arn, "arn:aws:iam::123456789012:role/onedigest-deploy-") if !endswith(arn, ":root")
+            for arn in flatten([statement.Principal.AWS]) : trimprefix(arn, "arn:aws:iam::123456789012:role/onedigest-deploy-") if !endswith(arn, ":root") && !strcontains(arn, "/onedigest-plan-")
           ] if contains(flatten([statement.Action]), action)
         ]))
       }
       } == {
-      dev        = { "kms:Sign" = tolist(["dev"]), "kms:Verify" = tolist(["dev", "production", "staging"]) }
-      staging    = { "kms:Sign" = tolist(["staging"]), "kms:Verify" = tolist(["production", "staging"]) }
-      production = { "kms:Sign" = tolist(["production"]), "kms:Verify" = tolist(["production"]) }
+      dev        = { "kms:Sign" = tolist(["dev"]), "kms:GetPublicKey" = tolist(["dev", "production", "staging"]) }
+      staging    = { "kms:Sign" = tolist(["staging"]), "kms:GetPublicKey" = tolist(["production", "staging"]) }
+      production = { "kms:Sign" = tolist(["production"]), "kms:GetPublicKey" = tolist(["production"]) }
     }
     error_message = "The order of the environments is not that of their evidence."
   }
@@ -153,7 +161,7 @@ run "evidence_climbs_a_ladder_of_ones_own" {
   assert {
     condition = length([
       for statement in jsondecode(aws_kms_key.evidence["production"].policy).Statement : statement
-      if statement.Sid == "JobsCheck" && toset(flatten([statement.Principal.AWS])) == toset([var.principals["deploy-production"], var.principals["deploy-staging"]])
+      if statement.Sid == "JobsCheck" && length(setsubtract([var.principals["deploy-production"], var.principals["deploy-staging"]], flatten([statement.Principal.AWS]))) == 0
     ]) == 1
     error_message = "var.ladder does not decide."
   }

@@ -27,8 +27,8 @@ run "public_keys_are_outputs" {
   # What the workflows read, each under the name that .github/workflows/deployment.yaml looks for.
   assert {
     condition = toset(keys(output.github_variables)) == toset([
-      "AWS_REGION", "ECR_REPOSITORY", "AWS_ROLE_BUILD", "AWS_ROLE_STAGING", "AWS_ROLE_PRODUCTION", "EKS_CLUSTER_STAGING", "EKS_CLUSTER_PRODUCTION",
-      "EVIDENCE_KEY_STAGING", "EVIDENCE_KEY_PRODUCTION",
+      "AWS_REGION", "ECR_REPOSITORY", "AWS_ROLE_BUILD", "AWS_ROLE_PLAN", "AWS_ROLE_STAGING", "AWS_ROLE_PRODUCTION", "EKS_CLUSTER_STAGING", "EKS_CLUSTER_PRODUCTION",
+      "EVIDENCE_KEY_STAGING", "EVIDENCE_KEY_PRODUCTION", "DEPLOY_RUNNER_STAGING", "DEPLOY_RUNNER_PRODUCTION",
     ])
     error_message = "The workflows' variables have other names: ${jsonencode(keys(output.github_variables))}"
   }

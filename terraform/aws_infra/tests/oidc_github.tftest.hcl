@@ -35,6 +35,8 @@ variables {
     { sub = "repo:onedigest-example/shop:ref:refs/heads/main", role = "build" },
     { sub = "repo:onedigest-example/shop:environment:staging", role = "staging" },
     { sub = "repo:onedigest-example/shop:environment:production", role = "production" },
+    { sub = "repo:onedigest-example/shop:environment:production-plan", role = "production-plan" },
+    { sub = "repo:onedigest-example/shop:environment:staging-plan", role = "" },
     # other refs and events
     { sub = "repo:onedigest-example/shop:ref:refs/heads/main2", role = "" },
     { sub = "repo:onedigest-example/shop:ref:refs/heads/feature/main", role = "" },
@@ -124,7 +126,7 @@ run "subjects_by_name" {
   assert {
     condition = alltrue(flatten([
       for subject in var.subjects : [
-        for role, policy in merge({ build = aws_iam_role.build.assume_role_policy }, { for name, role in aws_iam_role.deploy : name => role.assume_role_policy }) :
+        for role, policy in merge({ build = aws_iam_role.build.assume_role_policy }, { for name, role in aws_iam_role.deploy : name => role.assume_role_policy }, { for name, role in aws_iam_role.plan : "${name}-plan" => role.assume_role_policy }) :
         (subject.role == role) == anytrue([
           for statement in jsondecode(policy).Statement :
           statement.Effect == "Allow" && contains(flatten([statement.Action]), "sts:AssumeRoleWithWebIdentity") &&
@@ -143,7 +145,7 @@ run "subjects_by_name" {
   # One statement, GitHub's provider, the audience and the subject both asked for, and nothing beside them.
   assert {
     condition = alltrue([
-      for role in concat([aws_iam_role.build], values(aws_iam_role.deploy)) :
+      for role in concat([aws_iam_role.build], values(aws_iam_role.deploy), values(aws_iam_role.plan)) :
       length(jsondecode(role.assume_role_policy).Statement) == 1 &&
       jsondecode(role.assume_role_policy).Statement[0].Action == "sts:AssumeRoleWithWebIdentity" &&
       jsondecode(role.assume_role_policy).Statement[0].Principal == { Federated = aws_iam_openid_connect_provider.github[0].arn } &&
@@ -174,7 +176,7 @@ run "subjects_by_id" {
   assert {
     condition = alltrue(flatten([
       for subject in concat(var.subjects_with_ids, [for subject in var.subjects : { sub = subject.sub, role = "" } if !strcontains(subject.sub, "@")]) : [
-        for role, policy in merge({ build = aws_iam_role.build.assume_role_policy }, { for name, role in aws_iam_role.deploy : name => role.assume_role_policy }) :
+        for role, policy in merge({ build = aws_iam_role.build.assume_role_policy }, { for name, role in aws_iam_role.deploy : name => role.assume_role_policy }, { for name, role in aws_iam_role.plan : "${name}-plan" => role.assume_role_policy }) :
         (subject.role == role) == anytrue([
           for statement in jsondecode(policy).Statement :
           alltrue(flatten([
@@ -202,7 +204,7 @@ run "subjects_in_both_forms" {
   assert {
     condition = alltrue(flatten([
       for subject in concat(var.subjects_with_ids, [for subject in var.subjects : subject if !strcontains(subject.sub, "@")]) : [
-        for role, policy in merge({ build = aws_iam_role.build.assume_role_policy }, { for name, role in aws_iam_role.deploy : name => role.assume_role_policy }) :
+        for role, policy in merge({ build = aws_iam_role.build.assume_role_policy }, { for name, role in aws_iam_role.deploy : name => role.assume_role_policy }, { for name, role in aws_iam_role.plan : "${name}-plan" => role.assume_role_policy }) :
         (subject.role == role) == anytrue([
           for statement in jsondecode(policy).Statement :
           alltrue(flatten([
@@ -245,20 +247,20 @@ run "the_accounts_own_provider" {
 
   assert {
     condition = length(aws_iam_openid_connect_provider.github) == 0 && alltrue([
-      for role in concat([aws_iam_role.build], values(aws_iam_role.deploy)) :
+      for role in concat([aws_iam_role.build], values(aws_iam_role.deploy), values(aws_iam_role.plan)) :
       jsondecode(role.assume_role_policy).Statement[0].Principal == { Federated = var.github_oidc_provider_arn }
     ])
     error_message = "The provider that the account has is not the one that is trusted, or a second one is made."
   }
 }
 
-# Every action of the table on every resource of the table, for every role: 864 questions.
+# Every action of the table on every resource of the table, for every role.
 run "permissions" {
   command = plan
 
   assert {
     condition = {
-      for role, policy in merge({ build = aws_iam_role_policy.build.policy }, { for name, policy in aws_iam_role_policy.deploy : name => policy.policy }) :
+      for role, policy in merge({ build = aws_iam_role_policy.build.policy }, { for name, policy in aws_iam_role_policy.deploy : name => policy.policy }, { for name, policy in aws_iam_role_policy.plan : "${name}-plan" => policy.policy }) :
       role => {
         for name, arn in var.resources : name => [
           for action in var.actions : action
@@ -291,7 +293,7 @@ run "permissions" {
         "cluster"             = ["eks:DescribeCluster"]
         "staging cluster"     = []
         "production cluster"  = []
-        "evidence-staging"    = ["kms:Sign", "kms:Verify", "kms:GetPublicKey", "kms:DescribeKey"]
+        "evidence-staging"    = ["kms:Sign", "kms:GetPublicKey"]
         "evidence-production" = []
         "another key"         = []
       }
@@ -302,18 +304,30 @@ run "permissions" {
         "cluster"             = ["eks:DescribeCluster"]
         "staging cluster"     = []
         "production cluster"  = []
-        "evidence-staging"    = ["kms:Verify", "kms:GetPublicKey", "kms:DescribeKey"]
-        "evidence-production" = ["kms:Sign", "kms:Verify", "kms:GetPublicKey", "kms:DescribeKey"]
+        "evidence-staging"    = ["kms:GetPublicKey"]
+        "evidence-production" = ["kms:Sign", "kms:GetPublicKey"]
+        "another key"         = []
+      }
+      # It writes nothing: no image, no tag, no signature.
+      production-plan = {
+        "*"                   = ["ecr:GetAuthorizationToken"]
+        "shop"                = concat([for action in var.images : action if !contains(["ecr:PutImage", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload"], action)], ["ecr:DescribeImages", "ecr:GetLifecyclePolicy"])
+        "another repository"  = []
+        "cluster"             = ["eks:DescribeCluster"]
+        "staging cluster"     = []
+        "production cluster"  = []
+        "evidence-staging"    = ["kms:GetPublicKey"]
+        "evidence-production" = ["kms:GetPublicKey"]
         "another key"         = []
       }
     }
-    error_message = "A role may do more or less than it is for: ${jsonencode(merge({ build = aws_iam_role_policy.build.policy }, { for name, policy in aws_iam_role_policy.deploy : name => policy.policy }))}"
+    error_message = "A role may do more or less than it is for: ${jsonencode(merge({ build = aws_iam_role_policy.build.policy }, { for name, policy in aws_iam_role_policy.deploy : name => policy.policy }, { for name, policy in aws_iam_role_policy.plan : "${name}-plan" => policy.policy }))}"
   }
 
   # The tables above know these policies' language and no more of it.
   assert {
     condition = alltrue(flatten([
-      for policy in concat([aws_iam_role_policy.build.policy], values(aws_iam_role_policy.deploy)[*].policy) : [
+      for policy in concat([aws_iam_role_policy.build.policy], values(aws_iam_role_policy.deploy)[*].policy, values(aws_iam_role_policy.plan)[*].policy) : [
         for statement in jsondecode(policy).Statement : keys(statement) == ["Action", "Effect", "Resource", "Sid"] && statement.Effect == "Allow"
       ]
     ]))

@@ -103,7 +103,7 @@ run "for_one_environment" {
     condition = (
       keys(aws_cloudwatch_log_group.database) == ["production/postgresql", "production/upgrade"] &&
       alltrue([
-        for group in values(aws_cloudwatch_log_group.database) : group.kms_key_id == aws_kms_key.logs.arn && group.retention_in_days == 365
+        for group in values(aws_cloudwatch_log_group.database) : group.kms_key_id == aws_kms_key.logs.arn && group.retention_in_days == 90
       ])
     )
     error_message = "the database's logs are not kept encrypted"

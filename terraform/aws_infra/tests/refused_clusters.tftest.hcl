@@ -9,7 +9,7 @@ run "kubernetes_version_with_a_patch_level" {
   command = plan
 
   variables {
-    kubernetes_version = "1.35.2"
+    kubernetes_version = "1.36.2"
   }
 
   expect_failures = [var.kubernetes_version]
@@ -19,7 +19,7 @@ run "kubernetes_version_with_a_v" {
   command = plan
 
   variables {
-    kubernetes_version = "v1.35"
+    kubernetes_version = "v1.36"
   }
 
   expect_failures = [var.kubernetes_version]

@@ -5,16 +5,6 @@ mock_provider "aws" {
   override_during = plan
 }
 
-run "workload_identity_unknown" {
-  command = plan
-
-  variables {
-    workload_identity = "keys"
-  }
-
-  expect_failures = [var.workload_identity]
-}
-
 run "service_accounts_environment_unknown" {
   command = plan
 

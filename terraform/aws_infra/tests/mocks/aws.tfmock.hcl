@@ -109,7 +109,7 @@ mock_resource "aws_vpc_endpoint" {
 }
 
 mock_data "aws_ssm_parameter" {
-  defaults = { value = "1.35.0-20260801" }
+  defaults = { value = "1.36.0-20260801" }
 }
 
 mock_resource "aws_codestarconnections_connection" {
